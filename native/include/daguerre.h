@@ -1,0 +1,367 @@
+/* daguerre.h: the C ABI of libdaguerre, the only public header of the native part.
+ *
+ * Rules that hold for every declaration here:
+ *  - Plain C11. Handles are opaque; no struct is passed or returned by value.
+ *  - Every struct begins with struct_size, set by the caller to sizeof(the struct it was
+ *    compiled with). The library reads no field beyond it and takes zero for what is missing.
+ *  - Every call that can fail returns a dg_status (0 is success) and, on failure, writes one
+ *    NUL-terminated UTF-8 sentence into msg (cut to msg_cap bytes; msg may be NULL).
+ *  - The caller owns every buffer. Only handles are freed through the library.
+ *  - No C++ exception crosses this boundary, and an engine assertion on the calling thread is
+ *    returned as DG_ERR_ENGINE.
+ *  - A dg_model is used by one thread at a time. dg_model_set_cancel may be called from any.
+ *  - Tensors are contiguous float32, last index fastest: [N,C,H,W], [N,T,D].
+ *  - Booleans are int32_t: 0 or 1.
+ */
+#ifndef DAGUERRE_H
+#define DAGUERRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define DG_API __declspec(dllexport)
+#else
+#define DG_API __attribute__((visibility("default")))
+#endif
+
+/* Raised whenever a declaration below changes in a way an older caller would misread. */
+#define DG_ABI_VERSION 1
+
+#define DG_MAX_LEVELS 8
+#define DG_NAME_LEN 64
+#define DG_DESC_LEN 256
+#define DG_MAX_FILES 16
+
+typedef int32_t dg_status;
+enum {
+    DG_OK                = 0,
+    DG_ERR_ARGUMENT      = 1, /* a caller's mistake: NULL, wrong size, unknown enum value */
+    DG_ERR_FILE          = 2, /* a file cannot be opened or read */
+    DG_ERR_FORMAT        = 3, /* a file is damaged or of an unknown format */
+    DG_ERR_MODEL         = 4, /* tensors are missing, have wrong shapes, or make no known model */
+    DG_ERR_OUT_OF_MEMORY = 5, /* a buffer could not be allocated on the device */
+    DG_ERR_DEVICE        = 6, /* no such device, or it failed */
+    DG_ERR_CANCELLED     = 7, /* dg_model_set_cancel stopped the call */
+    DG_ERR_UNSUPPORTED   = 8, /* valid, but not offered by this model or device */
+    DG_ERR_ENGINE        = 9  /* an assertion or exception inside the engine */
+};
+
+/* dg_type: how weights are stored in memory. Values are this ABI's own, not ggml's. */
+enum {
+    DG_TYPE_AUTO = 0, /* as in the file, or what dg_model_open finds best for the device */
+    DG_TYPE_F32  = 1,
+    DG_TYPE_F16  = 2,
+    DG_TYPE_BF16 = 3,
+    DG_TYPE_Q8_0 = 4,
+    DG_TYPE_Q4_0 = 5,
+    DG_TYPE_Q4_1 = 6,
+    DG_TYPE_Q5_0 = 7,
+    DG_TYPE_Q5_1 = 8,
+    DG_TYPE_Q2_K = 9,
+    DG_TYPE_Q3_K = 10,
+    DG_TYPE_Q4_K = 11,
+    DG_TYPE_Q5_K = 12,
+    DG_TYPE_Q6_K = 13,
+    DG_TYPE_COUNT = 14
+};
+
+/* dg_precision: the arithmetic around the weights. */
+enum {
+    DG_PRECISION_AUTO  = 0, /* the fastest that keeps fidelity on this device */
+    DG_PRECISION_EXACT = 1, /* F32 weights, convolutions and attention; erf GELU */
+    DG_PRECISION_F32   = 2, /* F32 weights and convolutions, fast attention */
+    DG_PRECISION_F16   = 3,
+    DG_PRECISION_BF16  = 4
+};
+
+/* dg_role: what a file given to dg_model_open is for. */
+enum {
+    DG_ROLE_MODEL          = 0, /* a checkpoint or diffusers folder; must come first if given */
+    DG_ROLE_UNET           = 1,
+    DG_ROLE_TEXT_ENCODER   = 2, /* CLIP ViT-L */
+    DG_ROLE_TEXT_ENCODER_2 = 3, /* OpenCLIP ViT-bigG */
+    DG_ROLE_VAE            = 4
+};
+
+/* dg_component: bits for what to load, and indices (bit position) for reports. */
+enum {
+    DG_COMPONENT_TEXT_ENCODER   = 1,
+    DG_COMPONENT_TEXT_ENCODER_2 = 2,
+    DG_COMPONENT_UNET           = 4,
+    DG_COMPONENT_VAE_ENCODER    = 8,
+    DG_COMPONENT_VAE_DECODER    = 16
+};
+#define DG_COMPONENT_COUNT 5
+
+/* dg_kind: what the checkpoint is. */
+enum {
+    DG_KIND_UNKNOWN      = 0,
+    DG_KIND_SDXL_BASE    = 1, /* two text encoders, 6 size ids, 4 input channels */
+    DG_KIND_SDXL_REFINER = 2, /* second text encoder only, 5 size ids with the aesthetic score */
+    DG_KIND_SDXL_INPAINT = 3, /* SDXL base with 9 input channels */
+    DG_KIND_VAE          = 4, /* only a VAE */
+    DG_KIND_TEXT_ENCODER = 5  /* only text encoders */
+};
+
+enum { DG_DEVICE_CPU = 0, DG_DEVICE_GPU = 1, DG_DEVICE_IGPU = 2, DG_DEVICE_ACCEL = 3 };
+
+enum { DG_LOG_DEBUG = 0, DG_LOG_INFO = 1, DG_LOG_WARN = 2, DG_LOG_ERROR = 3 };
+
+enum { DG_FLASH_AUTO = 0, DG_FLASH_OFF = 1, DG_FLASH_ON = 2 };
+
+typedef struct dg_model dg_model;
+
+/* Called with one line of log text without a newline; text is valid during the call only.
+ * It may come from any thread, one at a time. */
+typedef void (*dg_log_callback)(int32_t level, const char* text, int64_t user);
+
+/* ---- library ------------------------------------------------------------------------- */
+
+DG_API int32_t dg_abi_version(void);
+
+typedef struct dg_build_info {
+    size_t struct_size;
+    char variant[DG_NAME_LEN];        /* "cpu", "vulkan", "cuda" */
+    char version[DG_NAME_LEN];        /* of libdaguerre */
+    char engine[DG_NAME_LEN];         /* pin of the engine, e.g. "diffusion-rs-sys 0.1.20" */
+    char compiler[DG_DESC_LEN];
+    char features[DG_DESC_LEN];       /* compiled in, space separated: "avx512 avx512_bf16 llamafile" */
+    char cpu_features[DG_DESC_LEN];   /* of this CPU, same spelling */
+    int32_t cpu_supported;            /* 0: this CPU lacks an instruction set that was compiled in */
+} dg_build_info;
+
+/* Must be the first call after dg_abi_version: it reports whether this CPU can run the rest. */
+DG_API dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap);
+
+/* Process-wide; NULL turns logging off. Lines below min_level are dropped before formatting. */
+DG_API dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level,
+                            char* msg, size_t msg_cap);
+
+/* Number of handles that were opened and not closed. */
+DG_API int64_t dg_live_handles(void);
+
+/* ---- devices ------------------------------------------------------------------------- */
+
+typedef struct dg_device_info {
+    size_t struct_size;
+    char id[DG_NAME_LEN];             /* stable name used in options: "cpu", "vulkan:0", "cuda:1" */
+    char description[DG_DESC_LEN];    /* as the driver calls it */
+    int32_t kind;                     /* DG_DEVICE_* */
+    int32_t is_software;              /* a GPU API emulated on the CPU (lavapipe): only by explicit choice */
+    int64_t total_bytes;
+    int64_t free_bytes;               /* now */
+} dg_device_info;
+
+DG_API dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap);
+DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t msg_cap);
+
+/* ---- models -------------------------------------------------------------------------- */
+
+/* What weights do not tell. Zero means SDXL's own value. */
+typedef struct dg_model_config {
+    size_t struct_size;
+    int32_t unet_norm_num_groups;      /* 32 */
+    int32_t vae_norm_num_groups;       /* 32 */
+    int32_t unet_attention_head_dim;   /* channels per head: 64 */
+    int32_t text_head_dim;             /* channels per head of both text encoders: 64 */
+    int32_t text_encoder_quick_gelu;   /* 0: default (1), 1: quick_gelu, 2: gelu (erf) */
+    int32_t text_encoder_2_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
+} dg_model_config;
+
+typedef struct dg_model_file {
+    size_t struct_size;
+    int32_t role;     /* DG_ROLE_* */
+    int32_t reserved;
+    const char* path; /* a file, or for DG_ROLE_MODEL a diffusers folder */
+} dg_model_file;
+
+typedef struct dg_model_params {
+    size_t struct_size;
+    const dg_model_file* files; /* later files replace the component they are for */
+    int64_t file_count;
+    const dg_model_config* config; /* may be NULL */
+    const char* device;            /* id of dg_device_info, NULL or "auto" for the best */
+    const char* device_text;       /* NULL: as device */
+    const char* device_vae;        /* NULL: as device */
+    int32_t components;            /* DG_COMPONENT_* bits to load; 0: all that are there */
+    int32_t type_unet;             /* DG_TYPE_*; AUTO keeps the file's or what precision asks for */
+    int32_t type_text;
+    int32_t type_vae;
+    int32_t precision;             /* DG_PRECISION_* */
+    int32_t threads;               /* CPU threads; 0: all physical cores this process may use */
+    int32_t flash_attention;       /* DG_FLASH_* */
+} dg_model_params;
+
+/* Opens, checks every tensor and loads the chosen components. Progress comes as log lines.
+ * On failure *out is NULL. Errors name the file and the tensor. */
+DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out,
+                               char* msg, size_t msg_cap);
+
+/* Frees the model and sets *model to NULL; closing NULL is allowed. */
+DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
+
+typedef struct dg_component_info {
+    size_t struct_size;
+    int32_t present;          /* in the files */
+    int32_t loaded;
+    int32_t file_type;        /* DG_TYPE_* of most weight bytes in the file */
+    int32_t type;             /* DG_TYPE_* of most weight bytes in memory */
+    int64_t tensor_count;
+    int64_t parameter_count;
+    int64_t parameter_bytes;  /* in memory when loaded */
+    char device[DG_NAME_LEN];
+} dg_component_info;
+
+typedef struct dg_text_info {
+    size_t struct_size;
+    int64_t vocab_size;
+    int64_t width;           /* hidden size */
+    int64_t layers;
+    int64_t heads;
+    int64_t projection_dim;  /* of the pooled output; 0 where there is no projection */
+    int64_t max_tokens;      /* 77 */
+} dg_text_info;
+
+typedef struct dg_unet_info {
+    size_t struct_size;
+    int64_t in_channels;     /* 4, 9 for inpainting */
+    int64_t out_channels;    /* 4 */
+    int64_t model_channels;  /* 320 for base */
+    int64_t context_dim;     /* 2048 for base */
+    int64_t label_dim;       /* input width of the label embedding: pooled + 256 x size ids */
+    int64_t pooled_dim;      /* label_dim - 256 x size_ids */
+    int64_t size_ids;        /* 6; 5 for the refiner */
+    int64_t levels;
+    int64_t channels[DG_MAX_LEVELS];          /* per level: 320 640 1280 */
+    int64_t resnets[DG_MAX_LEVELS];           /* per level on the way down: 2 2 2 */
+    int64_t transformer_depth[DG_MAX_LEVELS]; /* per level: 0 2 10 */
+    int64_t middle_depth;
+    int64_t head_dim;        /* 64 */
+    int64_t norm_num_groups; /* 32 */
+} dg_unet_info;
+
+typedef struct dg_vae_info {
+    size_t struct_size;
+    int64_t latent_channels; /* 4 */
+    int64_t levels;
+    int64_t encoder_channels[DG_MAX_LEVELS]; /* 128 256 512 512 */
+    int64_t decoder_channels[DG_MAX_LEVELS]; /* in the encoder's order: 128 256 512 512 */
+    int64_t encoder_resnets;
+    int64_t decoder_resnets;
+    int64_t downscale;       /* 8: pixels per latent cell and side */
+    int64_t norm_num_groups;
+} dg_vae_info;
+
+typedef struct dg_model_info {
+    size_t struct_size;
+    int32_t kind;            /* DG_KIND_* */
+    int32_t layout;          /* 0 original, 1 diffusers, 2 mixed */
+    int32_t precision;       /* DG_PRECISION_* chosen, never AUTO */
+    int32_t flash_attention; /* 1 if used by the UNet */
+    int32_t threads;
+    int32_t v_prediction;    /* 1 if the file carries the v_pred marker tensor */
+    int32_t zero_terminal_snr; /* 1 if it carries the ztsnr marker tensor */
+    int32_t reserved;
+    char precision_reason[DG_DESC_LEN]; /* one clause: why this precision and type */
+    dg_component_info components[DG_COMPONENT_COUNT]; /* by bit position of DG_COMPONENT_* */
+    dg_text_info text_encoder;
+    dg_text_info text_encoder_2;
+    dg_unet_info unet;
+    dg_vae_info vae;
+    int64_t unused_tensor_count;         /* in the files, of no loaded or known component */
+    char unused_tensor_example[DG_DESC_LEN];
+} dg_model_info;
+
+DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out,
+                                   char* msg, size_t msg_cap);
+
+/* Sets or clears the model's cancel flag. While it is set, a running call stops as soon as the
+ * current operation allows and returns DG_ERR_CANCELLED, as does every later call until cleared. */
+DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap);
+
+/* ---- computing ----------------------------------------------------------------------- */
+
+/* CLIP's byte pair encoding of UTF-8 text, without start, end or padding tokens (start 49406,
+ * end 49407). Writes at most cap ids, and the full number to *count; ids may be NULL to count.
+ * Needs no model and may be called from any thread. */
+DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap,
+                             size_t* count, char* msg, size_t msg_cap);
+
+typedef struct dg_text_input {
+    size_t struct_size;
+    int32_t encoder;         /* 0 first (CLIP-L), 1 second (OpenCLIP-bigG) */
+    int32_t clip_skip;       /* 0: the layer SDXL uses (the penultimate); k: k layers earlier, as in diffusers */
+    int64_t chunks;          /* rows of ids; each is encoded by itself */
+    int64_t tokens;          /* ids per row: max_tokens (77), with start, end and padding */
+    const int32_t* ids;      /* [chunks, tokens]; vocab_size + k selects row k of custom */
+    const float* custom;     /* [custom_count, width] embeddings of textual inversion; may be NULL */
+    int64_t custom_count;
+} dg_text_input;
+
+/* hidden [chunks, tokens, width]: the chosen layer's output without the final norm.
+ * pooled [chunks, projection_dim]: the last layer's output at each row's first end token (49407), with final
+ * norm, projected; NULL where it is not wanted. Counts are in floats and are checked. */
+DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden,
+                                size_t hidden_count, float* pooled, size_t pooled_count,
+                                char* msg, size_t msg_cap);
+
+typedef struct dg_unet_input {
+    size_t struct_size;
+    int64_t batch;            /* N >= 1 */
+    int64_t height;           /* of the latents, in cells */
+    int64_t width;
+    int64_t context_tokens;   /* T: 77 x chunks */
+    const float* sample;      /* [N, in_channels, height, width], already scaled */
+    const float* timesteps;   /* [N] */
+    const float* context;     /* [N, T, context_dim] */
+    const float* pooled;      /* [N, pooled_dim] */
+    const float* size_ids;    /* [N, size_ids] */
+} dg_unet_input;
+
+/* One evaluation: out [N, out_channels, height, width]. */
+DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out,
+                              size_t out_count, char* msg, size_t msg_cap);
+
+/* pixels [N,3,H,W] in [-1,1], H and W multiples of downscale -> moments [N, 2*latent_channels, H/8, W/8]:
+ * mean, then log-variance (not clamped); the scaling factor is the caller's. */
+DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width,
+                               const float* pixels, float* moments, size_t moments_count,
+                               char* msg, size_t msg_cap);
+
+/* latents [N,4,h,w], already divided by the scaling factor -> pixels [N,3,8h,8w], not clamped. */
+DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width,
+                               const float* latents, float* pixels, size_t pixels_count,
+                               char* msg, size_t msg_cap);
+
+/* dg_stage: a graph that dg_compute_size measures. */
+enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4 };
+
+typedef struct dg_compute_query {
+    size_t struct_size;
+    int32_t stage;            /* DG_STAGE_* */
+    int32_t reserved;
+    int64_t batch;            /* chunks for the text stages */
+    int64_t height;           /* latent cells (UNet, decode) or pixels (encode) */
+    int64_t width;
+    int64_t context_tokens;   /* UNet only */
+} dg_compute_query;
+
+/* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */
+DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes,
+                                 char* msg, size_t msg_cap);
+
+/* Bytes of compute buffer held now; they are kept between calls of equal shape. */
+DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
+
+/* Frees the compute buffers held; the next call allocates again. */
+DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DAGUERRE_H */

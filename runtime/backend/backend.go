@@ -1,0 +1,281 @@
+// Package backend is the narrow interface through which the pipeline computes: devices, models and
+// the handful of tensor operations an SDXL pipeline is made of. It holds no policy. Two packages
+// implement it: backend/native on libdaguerre, and backend/fake, deterministic and pure Go, for tests.
+package backend
+
+import "context"
+
+// Tensor is a dense float32 array, last index fastest, in PyTorch's order ([N, C, H, W] or [N, T, D]).
+type Tensor struct {
+	Shape []int
+	Data  []float32
+}
+
+// NewTensor returns a zeroed tensor of the given shape.
+func NewTensor(shape ...int) Tensor {
+	return Tensor{Shape: append([]int(nil), shape...), Data: make([]float32, Count(shape...))}
+}
+
+// Count returns the number of elements of a shape; 1 for an empty one.
+func Count(shape ...int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// DeviceKind tells what a device is.
+type DeviceKind string
+
+// The kinds of device, as ggml names them.
+const (
+	DeviceCPU   DeviceKind = "cpu"
+	DeviceGPU   DeviceKind = "gpu"
+	DeviceIGPU  DeviceKind = "igpu"
+	DeviceAccel DeviceKind = "accel"
+)
+
+// Device is a place to compute on, as a plain value.
+type Device struct {
+	ID          string     `json:"id"` // "cpu", "vulkan:0", "cuda:1": what options take
+	Description string     `json:"description"`
+	Kind        DeviceKind `json:"kind"`
+	Software    bool       `json:"software"` // a GPU API emulated on the CPU: only by explicit choice
+	TotalBytes  int64      `json:"total_bytes"`
+	FreeBytes   int64      `json:"free_bytes"` // when it was listed
+}
+
+// Type names how weights are stored, in ggml's spelling in lower case ("f16", "q8_0", "q4_k").
+type Type string
+
+// The types a model can be opened with. TypeAuto keeps the file's, or takes what the precision asks for.
+const (
+	TypeAuto Type = "auto"
+	TypeF32  Type = "f32"
+	TypeF16  Type = "f16"
+	TypeBF16 Type = "bf16"
+	TypeQ8_0 Type = "q8_0"
+	TypeQ4_0 Type = "q4_0"
+	TypeQ4_1 Type = "q4_1"
+	TypeQ5_0 Type = "q5_0"
+	TypeQ5_1 Type = "q5_1"
+	TypeQ2_K Type = "q2_k"
+	TypeQ3_K Type = "q3_k"
+	TypeQ4_K Type = "q4_k"
+	TypeQ5_K Type = "q5_k"
+	TypeQ6_K Type = "q6_k"
+)
+
+// Types lists every value of Type, TypeAuto first.
+var Types = []Type{TypeAuto, TypeF32, TypeF16, TypeBF16, TypeQ8_0, TypeQ4_0, TypeQ4_1, TypeQ5_0,
+	TypeQ5_1, TypeQ2_K, TypeQ3_K, TypeQ4_K, TypeQ5_K, TypeQ6_K}
+
+// Precision names the arithmetic around the weights.
+type Precision string
+
+// The precisions of design: exact is F32 throughout with erf GELU; auto is the fastest that keeps
+// fidelity on the device.
+const (
+	PrecisionAuto  Precision = "auto"
+	PrecisionExact Precision = "exact"
+	PrecisionF32   Precision = "f32"
+	PrecisionF16   Precision = "f16"
+	PrecisionBF16  Precision = "bf16"
+)
+
+// Precisions lists every value of Precision.
+var Precisions = []Precision{PrecisionAuto, PrecisionExact, PrecisionF32, PrecisionF16, PrecisionBF16}
+
+// Kind says what a checkpoint is.
+type Kind string
+
+// The kinds a backend can open.
+const (
+	KindUnknown     Kind = "unknown"
+	KindSDXLBase    Kind = "sdxl-base"
+	KindSDXLRefiner Kind = "sdxl-refiner"
+	KindSDXLInpaint Kind = "sdxl-inpaint"
+	KindVAE         Kind = "vae"
+	KindTextEncoder Kind = "text-encoder"
+)
+
+// Files names where each component comes from. Model is a checkpoint or a diffusers folder; the
+// others, where set, replace that component of it.
+type Files struct {
+	Model        string
+	UNet         string
+	TextEncoder  string
+	TextEncoder2 string
+	VAE          string
+}
+
+// Hyper is what weights do not tell; zero values mean SDXL's own.
+type Hyper struct {
+	UNetNormNumGroups    int
+	VAENormNumGroups     int
+	UNetAttentionHeadDim int
+	TextHeadDim          int
+	TextEncoderAct       string // "", "quick_gelu" or "gelu"
+	TextEncoder2Act      string
+}
+
+// ModelConfig says what to open and how.
+type ModelConfig struct {
+	Files          Files
+	Hyper          Hyper
+	Device         string // "" or "auto": the best one
+	TextDevice     string // "": as Device
+	VAEDevice      string
+	Precision      Precision
+	UNetType       Type
+	TextType       Type
+	VAEType        Type
+	Threads        int    // 0: all physical cores
+	FlashAttention string // "", "auto", "on", "off"
+}
+
+// ComponentInfo reports one component of an open model.
+type ComponentInfo struct {
+	Name           string `json:"name"` // "text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"
+	Present        bool   `json:"present"`
+	Loaded         bool   `json:"loaded"`
+	FileType       Type   `json:"file_type"`
+	Type           Type   `json:"type"`
+	Tensors        int64  `json:"tensors"`
+	Parameters     int64  `json:"parameters"`
+	ParameterBytes int64  `json:"parameter_bytes"`
+	Device         string `json:"device"`
+}
+
+// TextInfo holds a text encoder's dimensions.
+type TextInfo struct {
+	VocabSize     int `json:"vocab_size"`
+	Width         int `json:"width"`
+	Layers        int `json:"layers"`
+	Heads         int `json:"heads"`
+	ProjectionDim int `json:"projection_dim"` // of the pooled output; 0 where there is none
+	MaxTokens     int `json:"max_tokens"`     // 77
+}
+
+// UNetInfo holds the UNet's dimensions.
+type UNetInfo struct {
+	InChannels       int   `json:"in_channels"`
+	OutChannels      int   `json:"out_channels"`
+	ModelChannels    int   `json:"model_channels"`
+	ContextDim       int   `json:"context_dim"`
+	LabelDim         int   `json:"label_dim"`
+	PooledDim        int   `json:"pooled_dim"`
+	SizeIDs          int   `json:"size_ids"`
+	Channels         []int `json:"channels"`
+	Resnets          []int `json:"resnets"`
+	TransformerDepth []int `json:"transformer_depth"`
+	MiddleDepth      int   `json:"middle_depth"`
+	HeadDim          int   `json:"head_dim"`
+	NormNumGroups    int   `json:"norm_num_groups"`
+}
+
+// VAEInfo holds the VAE's dimensions.
+type VAEInfo struct {
+	LatentChannels  int   `json:"latent_channels"`
+	EncoderChannels []int `json:"encoder_channels"`
+	DecoderChannels []int `json:"decoder_channels"`
+	Downscale       int   `json:"downscale"` // pixels per latent cell and side: 8
+	NormNumGroups   int   `json:"norm_num_groups"`
+}
+
+// ModelInfo describes an open model.
+type ModelInfo struct {
+	Kind            Kind            `json:"kind"`
+	Layout          string          `json:"layout"` // "original", "diffusers", "mixed"
+	Precision       Precision       `json:"precision"`
+	PrecisionReason string          `json:"precision_reason"`
+	FlashAttention  bool            `json:"flash_attention"`
+	Threads         int             `json:"threads"`
+	VPrediction     bool            `json:"v_prediction"`
+	ZeroTerminalSNR bool            `json:"zero_terminal_snr"`
+	Components      []ComponentInfo `json:"components"`
+	TextEncoder     TextInfo        `json:"text_encoder"`
+	TextEncoder2    TextInfo        `json:"text_encoder_2"`
+	UNet            UNetInfo        `json:"unet"`
+	VAE             VAEInfo         `json:"vae"`
+	UnusedTensors   int64           `json:"unused_tensors"`
+	UnusedExample   string          `json:"unused_example,omitempty"`
+}
+
+// TextInput is one call of a text encoder.
+type TextInput struct {
+	Encoder  int       // 0: CLIP-L, 1: OpenCLIP-bigG
+	ClipSkip int       // 0: the penultimate layer, as SDXL; k: k layers earlier
+	IDs      [][]int32 // [chunks][MaxTokens], with start, end and padding; VocabSize+k is row k of Custom
+	Custom   Tensor    // [custom, Width] embeddings of textual inversion, or zero
+}
+
+// TextOutput is what a text encoder yields.
+type TextOutput struct {
+	Hidden Tensor // [chunks, MaxTokens, Width], before the final norm
+	Pooled Tensor // [chunks, ProjectionDim]; zero where the encoder has no projection
+}
+
+// UNetInput is one evaluation of the UNet; N is the batch, T the number of context tokens.
+type UNetInput struct {
+	Sample    Tensor    // [N, InChannels, h, w], already scaled by the scheduler
+	Timesteps []float32 // [N]
+	Context   Tensor    // [N, T, ContextDim]
+	Pooled    Tensor    // [N, PooledDim]
+	SizeIDs   Tensor    // [N, SizeIDs]
+}
+
+// Stage names a graph for Model.ComputeBytes.
+type Stage int
+
+// The stages of a run.
+const (
+	StageText Stage = iota
+	StageText2
+	StageUNet
+	StageVAEEncode
+	StageVAEDecode
+)
+
+// ComputeQuery asks for a stage's compute-buffer size.
+type ComputeQuery struct {
+	Stage         Stage
+	Batch         int // chunks for the text stages
+	Height, Width int // latent cells (UNet, decode) or pixels (encode)
+	ContextTokens int // UNet only
+}
+
+// Backend lists devices and opens models. It is safe for concurrent use.
+type Backend interface {
+	// Devices lists what can be computed on, with free memory as of now.
+	Devices(ctx context.Context) ([]Device, error)
+	// Open reads, checks and loads a model. Cancelling ctx stops it at the next tensor.
+	Open(ctx context.Context, cfg ModelConfig) (Model, error)
+}
+
+// Model is an open model. Its methods may be called from several goroutines and run one at a time,
+// except Tokenize, which is concurrent. Cancelling ctx stops a computation inside its graph on the CPU
+// and between graphs elsewhere; the error is then ctx.Err() and the model stays usable.
+type Model interface {
+	// Info describes the model; the value is the caller's.
+	Info() ModelInfo
+	// Tokenize returns CLIP's token ids of text, without start, end and padding.
+	Tokenize(text string) ([]int32, error)
+	// EncodeText runs one of the text encoders.
+	EncodeText(ctx context.Context, in TextInput) (TextOutput, error)
+	// UNet evaluates the UNet into out, which has N*OutChannels*h*w elements.
+	UNet(ctx context.Context, in UNetInput, out []float32) error
+	// EncodeImage maps pixels [N, 3, H, W] in [-1, 1] to moments [N, 2*LatentChannels, H/8, W/8]:
+	// mean, then log-variance. The scaling factor is the caller's.
+	EncodeImage(ctx context.Context, pixels Tensor) (Tensor, error)
+	// DecodeLatents maps latents [N, 4, h, w], already divided by the scaling factor, to pixels
+	// [N, 3, 8h, 8w], about [-1, 1], not clamped.
+	DecodeLatents(ctx context.Context, latents Tensor) (Tensor, error)
+	// ComputeBytes returns the exact size of the compute buffer a stage would allocate.
+	ComputeBytes(q ComputeQuery) (int64, error)
+	// ReleaseCompute frees the compute buffers held between calls.
+	ReleaseCompute() error
+	// Close frees the model; it waits for a running call and may be called again.
+	Close() error
+}
