@@ -195,6 +195,7 @@ typedef struct dg_model_params {
     int32_t precision;             /* DG_PRECISION_* */
     int32_t threads;               /* CPU threads; 0: all physical cores this process may use */
     int32_t flash_attention;       /* DG_FLASH_* */
+    const volatile int32_t* cancel; /* may be NULL; polled while loading, non-zero stops dg_model_open */
 } dg_model_params;
 
 /* Opens, checks every tensor and loads the chosen components. Progress comes as log lines.
@@ -287,7 +288,8 @@ DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* m
 /* ---- computing ----------------------------------------------------------------------- */
 
 /* CLIP's byte pair encoding of UTF-8 text, without start, end or padding tokens (start 49406,
- * end 49407). Writes at most cap ids, and the full number to *count; ids may be NULL to count.
+ * end 49407). The text must be in Unicode form NFC and lower case already, as the reference
+ * tokenizer makes it before splitting; white space of any kind separates words. Writes at most cap ids, and the full number to *count; ids may be NULL to count.
  * Needs no model and may be called from any thread. */
 DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap,
                              size_t* count, char* msg, size_t msg_cap);
