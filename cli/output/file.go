@@ -1,0 +1,129 @@
+package output
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// maxNumber is the highest suffix tried for a name that is taken.
+const maxNumber = 99999
+
+// Writer writes whole files. A name that exists is not replaced: the file becomes name-2.png,
+// name-3.png and so on, unless Overwrite is set. Even then a file that this Writer wrote itself is
+// never replaced. It is safe for concurrent use; the zero value works.
+type Writer struct {
+	// Overwrite replaces files that were there before.
+	Overwrite bool
+
+	mu      sync.Mutex
+	written map[string]bool
+}
+
+// Prepare makes the folder of path and checks that a file can be made in it, so that this fails
+// before any work rather than after.
+func (w *Writer) Prepare(path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("output folder: %w; choose another with -o", err)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("output %s is a folder; give a file name, for example %s", path, filepath.Join(path, "out.png"))
+	}
+	f, err := createTemp(dir)
+	if err != nil {
+		return fmt.Errorf("output folder cannot be written: %w; choose another with -o", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// Write writes data under path, or a numbered variant of it, and returns the name used. The file
+// appears complete, in one step: its bytes go to a temporary file beside it first, which is removed
+// on every error.
+func (w *Writer) Write(path string, data []byte) (final string, err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", err
+	}
+	f, err := createTemp(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if rmErr := os.Remove(f.Name()); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
+			err = errors.Join(err, rmErr)
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	return w.place(f.Name(), path)
+}
+
+// createTemp makes a new empty file in dir with the mode an ordinary file would have.
+func createTemp(dir string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, ".daguerre-"+rand.Text()+".tmp"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// place gives the finished file temp its name.
+func (w *Writer) place(temp, path string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.written == nil {
+		w.written = map[string]bool{}
+	}
+	ext := filepath.Ext(path)
+	stem := strings.TrimSuffix(path, ext)
+	for n := 1; n <= maxNumber; n++ {
+		name := path
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d%s", stem, n, ext)
+		}
+		key := filepath.Clean(name)
+		if w.written[key] {
+			continue
+		}
+		var err error
+		if w.Overwrite {
+			err = os.Rename(temp, name)
+		} else {
+			err = moveNew(temp, name)
+		}
+		switch {
+		case err == nil:
+			w.written[key] = true
+			return name, nil
+		case !w.Overwrite && errors.Is(err, fs.ErrExist):
+			continue
+		default:
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%s: %d files of this name exist already; remove some or choose another name", path, maxNumber)
+}
+
+// moveNew renames temp to name and fails with fs.ErrExist if name is there: atomically through a
+// hard link, and where the file system has none, by reserving the name first.
+func moveNew(temp, name string) error {
+	err := os.Link(temp, name)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err // the caller removes temp
+	}
+	reserved, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(reserved.Close(), os.Rename(temp, name)); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
+}
