@@ -1,0 +1,105 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+)
+
+// algorithm describes one scheduler class: what it is called, which options it has, and how to
+// begin a run. Descriptions are constants; every scheduler file has one.
+type algorithm struct {
+	name    string // diffusers class name
+	summary string // one line for listings
+	// order is the number of timesteps that one step takes in the list of timesteps, as diffusers'
+	// attribute of that name.
+	order int
+	// defaults sets every option that the scheduler has and that has a default; optional names
+	// those that it has but are normally not set.
+	defaults Config
+	optional []string
+	values   map[string][]string // allowed words by option
+	ranges   map[string]numRange // where narrower than numRanges
+	check    func(a *algorithm, c *Config) error
+	fallback func(c *Config) []string // changes what cannot run and says so
+	// floorZeroSNR: see newTables.
+	floorZeroSNR bool
+	// custom tells which of RunOptions.Timesteps and Sigmas it takes.
+	customTimesteps, customSigmas bool
+	// continuous: timesteps are not in units of training timesteps, so that DenoisingStart and
+	// DenoisingEnd have no meaning.
+	continuous func(c *Config) bool
+	start      func(s *sched, o *RunOptions) (*plan, solver, error)
+}
+
+// sched is every Scheduler: an algorithm, its resolved options and the tables made of them.
+type sched struct {
+	algo  *algorithm
+	cfg   Config
+	notes []string
+	*tables
+}
+
+func (s *sched) Name() string    { return s.algo.name }
+func (s *sched) Config() Config  { return s.cfg.Clone() }
+func (s *sched) Notes() []string { return slices.Clone(s.notes) }
+
+// has tells whether the algorithm has an option.
+func (a *algorithm) has(name string) bool {
+	return a.defaults.value(name) != nil || slices.Contains(a.optional, name)
+}
+
+// options returns the names of the options the algorithm has, in the order of Config.
+func (a *algorithm) options() []string {
+	var names []string
+	for _, o := range optionList {
+		if a.has(o.name) {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// build makes a scheduler from a config. In strict mode, an option that the scheduler does not
+// have, or a config that it cannot run without a fallback, is an error.
+func (a *algorithm) build(cfg Config, strict bool) (*sched, error) {
+	cfg = cfg.Clone()
+	s := &sched{algo: a}
+	for _, name := range cfg.set() {
+		if a.has(name) {
+			continue
+		}
+		if strict {
+			return nil, a.bad(name, fmt.Sprintf("set to %v", cfg.value(name)), "this scheduler has no such option: leave it out")
+		}
+		s.notes = append(s.notes, fmt.Sprintf("%s has no option %s: %v is ignored", a.name, name, cfg.value(name)))
+		cfg.clear(name)
+	}
+	s.cfg = a.defaults.With(cfg)
+	if s.cfg.TrainedBetas != nil {
+		s.cfg.NumTrainTimesteps = new(len(s.cfg.TrainedBetas))
+	}
+	if a.fallback != nil {
+		taken := a.fallback(&s.cfg)
+		if strict && len(taken) > 0 {
+			return nil, fmt.Errorf("scheduler: %s: in strict mode no fallback is taken: %s", a.name, taken[0])
+		}
+		s.notes = append(s.notes, taken...)
+	}
+	if err := a.validate(&s.cfg); err != nil {
+		return nil, err
+	}
+	t, err := newTables(&s.cfg, a.floorZeroSNR)
+	if err != nil {
+		return nil, err
+	}
+	s.tables = t
+	return s, nil
+}
+
+// finalSigma returns the level after the last step: 0, or that of training timestep 0.
+func (s *sched) finalSigma() float64 {
+	if s.cfg.FinalSigmasType == "sigma_min" {
+		return float64(s.sigmas[0])
+	}
+	return 0
+}

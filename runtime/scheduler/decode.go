@@ -1,0 +1,212 @@
+package scheduler
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// ParseConfig reads a scheduler_config.json of a diffusers model. class is its "_class_name", or empty.
+// Unknown keys are errors that name the nearest known one; keys that begin with "_" are diffusers' own and
+// skipped, null means not set.
+func ParseConfig(data []byte) (class string, cfg Config, err error) {
+	var m map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&m); err != nil {
+		return "", Config{}, fmt.Errorf("scheduler: the config is no JSON object: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return "", Config{}, fmt.Errorf("scheduler: the config goes on after its JSON object, at byte %d: remove the rest", d.InputOffset())
+	}
+	return ConfigFromMap(m)
+}
+
+// ConfigFromMap makes a Config of decoded JSON or TOML: keys are diffusers' option names, values are
+// bool, string, any integer or float type, json.Number, slices of those, or nil. See ParseConfig.
+func ConfigFromMap(m map[string]any) (class string, cfg Config, err error) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys) // so that the same mistake is always reported the same way
+	v := reflect.ValueOf(&cfg).Elem()
+	for _, key := range keys {
+		if key == "_class_name" {
+			class, _ = m[key].(string)
+			continue
+		}
+		if strings.HasPrefix(key, "_") || m[key] == nil {
+			continue
+		}
+		i, ok := optionIndex[key]
+		if !ok {
+			if err := inertOption(key, m[key]); err != nil {
+				return "", Config{}, err
+			}
+			continue
+		}
+		if err := assign(v.Field(optionList[i].index), key, m[key]); err != nil {
+			return "", Config{}, err
+		}
+	}
+	return class, cfg, nil
+}
+
+// inertOptions are options of diffusers that serve other model families. Files of SDXL models carry them at the
+// values below, at which they do nothing; they are accepted at those values only.
+var inertOptions = map[string]any{
+	"use_flow_sigmas":      false,
+	"flow_shift":           1.0,
+	"use_dynamic_shifting": false,
+	"time_shift_type":      "exponential",
+}
+
+func inertOption(key string, v any) error {
+	want, ok := inertOptions[key]
+	if !ok {
+		return unknownOption(key)
+	}
+	got := v
+	if f, isNum := toFloat(v); isNum {
+		got = f
+	}
+	if got != want {
+		return &OptionError{Option: key, Found: fmt.Sprint(v), Want: fmt.Sprintf("it belongs to flow-matching models, not to SDXL: leave it out or set it to %v", want)}
+	}
+	return nil
+}
+
+func unknownOption(key string) error {
+	want := "it is no option of any scheduler"
+	if near := nearest(key, OptionNames(), 1); len(near) > 0 {
+		want += "; did you mean " + near[0] + "?"
+	}
+	return &OptionError{Option: shorten(key), Found: "unknown", Want: want}
+}
+
+// assign stores a decoded value in a field of Config.
+func assign(f reflect.Value, key string, v any) error {
+	if f.Kind() == reflect.Slice {
+		return assignSlice(f, key, v)
+	}
+	t := f.Type()
+	pointer := t.Kind() == reflect.Pointer
+	if pointer {
+		t = t.Elem()
+	}
+	x, err := scalar(t.Kind(), key, v)
+	if err != nil {
+		return err
+	}
+	if pointer {
+		p := reflect.New(t)
+		p.Elem().Set(x)
+		f.Set(p)
+	} else {
+		f.Set(x)
+	}
+	return nil
+}
+
+func assignSlice(f reflect.Value, key string, v any) error {
+	in := reflect.ValueOf(v)
+	if in.Kind() != reflect.Slice {
+		return &OptionError{Option: key, Found: describe(v), Want: "give a list of numbers"}
+	}
+	if in.Len() > maxInferenceSteps {
+		return &OptionError{Option: key, Found: fmt.Sprintf("a list of %d", in.Len()), Want: fmt.Sprintf("give %d values at most", maxInferenceSteps)}
+	}
+	out := reflect.MakeSlice(f.Type(), 0, in.Len())
+	for i := range in.Len() {
+		x, err := scalar(f.Type().Elem().Kind(), fmt.Sprintf("%s[%d]", key, i), in.Index(i).Interface())
+		if err != nil {
+			return err
+		}
+		out = reflect.Append(out, x)
+	}
+	f.Set(out)
+	return nil
+}
+
+// scalar converts a decoded value to a bool, string, int or float64.
+func scalar(kind reflect.Kind, key string, v any) (reflect.Value, error) {
+	bad := func(want string) (reflect.Value, error) {
+		return reflect.Value{}, &OptionError{Option: key, Found: describe(v), Want: want}
+	}
+	switch kind {
+	case reflect.Bool:
+		if b, ok := v.(bool); ok {
+			return reflect.ValueOf(b), nil
+		}
+		return bad("give true or false")
+	case reflect.String:
+		if s, ok := v.(string); ok && s != "" {
+			return reflect.ValueOf(s), nil
+		}
+		return bad("give a word in quotes")
+	case reflect.Int:
+		x, ok := toFloat(v)
+		if !ok || x != math.Trunc(x) || math.Abs(x) > 1<<31 {
+			return bad("give a whole number")
+		}
+		return reflect.ValueOf(int(x)), nil
+	default:
+		x, ok := toFloat(v)
+		if !ok {
+			return bad("give a number")
+		}
+		return reflect.ValueOf(x), nil
+	}
+}
+
+func toFloat(v any) (float64, bool) {
+	switch x := v.(type) {
+	case json.Number:
+		f, err := x.Float64()
+		return f, err == nil
+	case bool, string, nil:
+		return 0, false
+	}
+	r := reflect.ValueOf(v)
+	switch {
+	case r.CanInt():
+		return float64(r.Int()), true
+	case r.CanUint():
+		return float64(r.Uint()), true
+	case r.CanFloat():
+		return r.Float(), true
+	}
+	return 0, false
+}
+
+// describe shows a decoded value in a message.
+func describe(v any) string {
+	switch x := v.(type) {
+	case string:
+		return fmt.Sprintf("the text %q", shorten(x))
+	case json.Number:
+		return shorten(x.String())
+	case map[string]any:
+		return "a table"
+	}
+	if reflect.ValueOf(v).Kind() == reflect.Slice {
+		return "a list"
+	}
+	return shorten(fmt.Sprint(v))
+}
+
+// shorten keeps a message readable whatever was in the file.
+func shorten(s string) string {
+	const limit = 60
+	r := []rune(s)
+	if len(r) <= limit {
+		return s
+	}
+	return string(r[:limit]) + "..."
+}

@@ -1,0 +1,122 @@
+package scheduler
+
+import (
+	"math"
+	"strconv"
+)
+
+// eulerDiscrete is Euler's method in the variance-exploding frame (arXiv:2206.00364, algorithm 2, without the
+// second-order correction).
+var eulerDiscrete = &algorithm{
+	name:    "EulerDiscreteScheduler",
+	summary: "Euler's method; deterministic unless s_churn is set",
+	order:   1,
+	defaults: Config{
+		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
+		PredictionType: "epsilon", InterpolationType: "linear",
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		TimestepSpacing: "linspace", TimestepType: "discrete", StepsOffset: new(0),
+		RescaleBetasZeroSNR: new(false), FinalSigmasType: "zero",
+		SChurn: new(0.0), STmin: new(0.0), STmax: new(math.Inf(1)), SNoise: new(1.0),
+	},
+	optional: []string{"trained_betas", "sigma_min", "sigma_max"},
+	values: map[string][]string{
+		"beta_schedule":      {"linear", "scaled_linear", "squaredcos_cap_v2"},
+		"prediction_type":    {"epsilon", "v_prediction", "sample", "original_sample"},
+		"interpolation_type": {"linear", "log_linear"},
+		"timestep_spacing":   {"linspace", "leading", "trailing"},
+		"timestep_type":      {"discrete", "continuous"},
+		"final_sigmas_type":  {"zero", "sigma_min"},
+	},
+	floorZeroSNR:    true,
+	customTimesteps: true,
+	customSigmas:    true,
+	continuous:      func(c *Config) bool { return c.TimestepType == "continuous" && c.PredictionType == "v_prediction" },
+	start:           startEuler,
+}
+
+// startEuler is set_timesteps of EulerDiscreteScheduler.
+func startEuler(s *sched, o *RunOptions) (*plan, solver, error) {
+	c := &s.cfg
+	continuous := s.algo.continuous(c)
+	if continuous && o.Timesteps != nil {
+		return nil, nil, s.algo.bad("timesteps", "given together with timestep_type continuous and v_prediction", "give sigmas or num_inference_steps")
+	}
+	timesteps, sigmas, err := s.veSchedule(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &euler{veSpace: veSpace{narrow(sigmas), predictionOf(c)}}
+	e.churn = math.Min(val(c.SChurn)/float64(len(sigmas)-1), math.Sqrt2-1)
+	e.tmin, e.tmax, e.noise = val(c.STmin), val(c.STmax), float32(val(c.SNoise))
+	if continuous {
+		for i := range timesteps {
+			timesteps[i] = float64(0.25 * log32(e.sigmas[i]))
+		}
+	}
+	n := len(timesteps)
+	return &plan{
+		timesteps: round32(timesteps), sigmas: sigmas[:n+1], inferenceSteps: n,
+		initNoiseSigma: veInitNoiseSigma(c, e.sigmas),
+	}, e, nil
+}
+
+type euler struct {
+	veSpace
+	churn, tmin, tmax float64
+	noise             float32
+}
+
+func (e *euler) reset(_, _ int) {}
+
+func (e *euler) gamma(i int) float64 {
+	if s := float64(e.sigmas[i]); s < e.tmin || s > e.tmax {
+		return 0
+	}
+	return e.churn
+}
+
+func (e *euler) noisy(i int) bool { return e.gamma(i) > 0 }
+
+func (e *euler) step(dst, out, sample, noise []float32, i int) {
+	sigma := e.sigmas[i]
+	hat := sigma
+	if g := e.gamma(i); g > 0 {
+		hat = sigma * float32(g+1)
+		up := sqrt32(float32(hat*hat) - float32(sigma*sigma))
+		for j, x := range sample {
+			dst[j] = x + float32(float32(noise[j]*e.noise)*up)
+		}
+		sample = dst
+	}
+	dt := e.sigmas[i+1] - hat
+	switch e.prediction {
+	case predictEpsilon:
+		for j, x := range sample {
+			d := (x - (x - float32(hat*out[j]))) / hat
+			dst[j] = x + float32(d*dt)
+		}
+	case predictV:
+		s2 := float32(sigma*sigma) + 1
+		a := -sigma / sqrt32(s2)
+		for j, x := range sample {
+			d := (x - (float32(out[j]*a) + float32(x/s2))) / hat
+			dst[j] = x + float32(d*dt)
+		}
+	case predictSample:
+		for j, x := range sample {
+			dst[j] = x + float32((x-out[j])/hat*dt)
+		}
+	}
+}
+
+// narrow rounds to float32.
+func narrow(s []float64) []float32 {
+	out := make([]float32, len(s))
+	for i, v := range s {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+func numText(n int) string { return strconv.Itoa(n) }

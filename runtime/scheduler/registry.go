@@ -1,0 +1,179 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// algorithms lists every scheduler, in the order of listings.
+var algorithms = []*algorithm{
+	eulerDiscrete,
+}
+
+// Info describes a scheduler for listings.
+type Info struct {
+	Name       string              `json:"name"`        // diffusers class name
+	Summary    string              `json:"summary"`     // one line
+	Aliases    []string            `json:"aliases"`     // other names that mean exactly this scheduler, with no option changed
+	Presets    []string            `json:"presets"`     // other names that mean this scheduler with options set
+	Options    []string            `json:"options"`     // names of its options
+	Defaults   Config              `json:"defaults"`    // their defaults
+	Order      int                 `json:"order"`       // entries of the timestep list that a step takes
+	Timesteps  bool                `json:"timesteps"`   // takes custom timesteps
+	Sigmas     bool                `json:"sigmas"`      // takes custom sigmas
+	WordValues map[string][]string `json:"word_values"` // allowed words by option
+}
+
+// New makes a scheduler from any of its names (see [Resolve]) and options. Options set by the name ("... Karras")
+// win over cfg. What the scheduler cannot use is reported by its Notes; [NewStrict] refuses it instead.
+func New(name string, cfg Config) (Scheduler, error) { return build(name, cfg, false) }
+
+// NewStrict is New, but an option that the scheduler does not have, or a config that would need a
+// fallback, is an error.
+func NewStrict(name string, cfg Config) (Scheduler, error) { return build(name, cfg, true) }
+
+func build(name string, cfg Config, strict bool) (Scheduler, error) {
+	a, preset, err := resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.build(cfg.With(preset), strict)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// FromJSON makes the scheduler that a diffusers scheduler_config.json describes; its "_class_name" says
+// which.
+func FromJSON(data []byte) (Scheduler, error) {
+	class, cfg, err := ParseConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	if class == "" {
+		return nil, &OptionError{Option: "_class_name", Found: "missing", Want: `it must name the scheduler, for example "EulerDiscreteScheduler"`}
+	}
+	return New(class, cfg)
+}
+
+// Names returns the class names of all schedulers.
+func Names() []string {
+	names := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		names[i] = a.name
+	}
+	return names
+}
+
+// Describe returns what is known about a scheduler, by any of its names.
+func Describe(name string) (Info, error) {
+	a, _, err := resolve(name)
+	if err != nil {
+		return Info{}, err
+	}
+	info := Info{Name: a.name, Summary: a.summary, Options: a.options(), Defaults: a.defaults.Clone(), Order: a.order,
+		Timesteps: a.customTimesteps, Sigmas: a.customSigmas, WordValues: a.values}
+	for _, al := range aliases {
+		if al.class != a.name {
+			continue
+		}
+		if len(al.preset.set()) == 0 {
+			info.Aliases = append(info.Aliases, al.names...)
+		} else {
+			info.Presets = append(info.Presets, al.names...)
+		}
+	}
+	return info, nil
+}
+
+// NameError is a scheduler name that is not known.
+type NameError struct {
+	Name    string
+	Nearest []string // known names like it, the most alike first
+}
+
+// Error names the candidates.
+func (e *NameError) Error() string {
+	if len(e.Nearest) == 0 {
+		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", shorten(e.Name), strings.Join(Names(), ", "))
+	}
+	return fmt.Sprintf("scheduler: unknown scheduler %q; did you mean %s?", shorten(e.Name), strings.Join(e.Nearest, " or "))
+}
+
+// Resolve returns the class name that a name stands for and the options it sets. It takes, without regard
+// to case, spaces, "_" and "-": diffusers class names, the same without "Scheduler", snake_case, and the
+// sampler names of AUTOMATIC1111, ComfyUI and stable-diffusion.cpp; each may be followed by the
+// name of a sigma spacing ("Karras", "Exponential", "Beta", ...).
+func Resolve(name string) (class string, options Config, err error) {
+	a, preset, err := resolve(name)
+	if err != nil {
+		return "", Config{}, err
+	}
+	return a.name, preset.Clone(), nil
+}
+
+func resolve(name string) (*algorithm, Config, error) {
+	key := normalize(name)
+	if t, ok := nameTable[key]; ok {
+		return t.algo, t.preset, nil
+	}
+	for _, sp := range spacingNames {
+		base, ok := strings.CutSuffix(key, sp.key)
+		if !ok {
+			continue
+		}
+		if t, ok := nameTable[base]; ok && t.algo.takes(sp.preset) {
+			return t.algo, t.preset.With(sp.preset), nil
+		}
+	}
+	return nil, Config{}, &NameError{Name: name, Nearest: nearest(name, allNames, 3)}
+}
+
+// takes tells whether the algorithm has every option that a preset sets.
+func (a *algorithm) takes(preset Config) bool {
+	return !slices.ContainsFunc(preset.set(), func(o string) bool { return !a.has(o) })
+}
+
+// normalize makes the spellings of a name equal.
+func normalize(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch r {
+		case ' ', '_', '-', '.', '\t':
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+type nameTarget struct {
+	algo   *algorithm
+	preset Config
+}
+
+// nameTable maps every normalized name; allNames lists them as written, for suggestions.
+var nameTable, allNames = func() (map[string]nameTarget, []string) {
+	table, names := map[string]nameTarget{}, []string{}
+	add := func(name string, t nameTarget) {
+		key := normalize(name)
+		if old, ok := table[key]; ok && old.algo != t.algo {
+			panic("scheduler: the name " + name + " stands for two schedulers")
+		}
+		table[key] = t
+		names = append(names, name)
+	}
+	for _, a := range algorithms {
+		add(a.name, nameTarget{algo: a})
+		table[normalize(strings.TrimSuffix(a.name, "Scheduler"))] = nameTarget{algo: a}
+	}
+	for _, al := range aliases {
+		i := slices.IndexFunc(algorithms, func(a *algorithm) bool { return a.name == al.class })
+		for _, n := range al.names {
+			add(n, nameTarget{algorithms[i], al.preset})
+		}
+	}
+	return table, names
+}()
