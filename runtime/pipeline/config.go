@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"log/slog"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// NanoModel as Config.Model is the demo model embedded in models/nano.
+const NanoModel = "nano"
+
+// Config says which weights to open and how. Only Model is needed; the zero value of every other
+// field is the best default. It is plain data: a backend or a logger is given to Open as an option.
+type Config struct {
+	Model        string // checkpoint file, diffusers folder, or NanoModel
+	UNet         string // files that replace single components of Model
+	TextEncoder  string
+	TextEncoder2 string
+	VAE          string
+
+	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0"
+	TextDevice string // "": as Device
+	VAEDevice  string // "": as Device
+
+	Precision backend.Precision // "": backend.PrecisionAuto
+	Type      backend.Type      // of the UNet's and the text encoders' weights in memory; "": backend.TypeAuto
+	UNetType  backend.Type      // "": as Type
+	TextType  backend.Type      // "": as Type
+	VAEType   backend.Type      // "": backend.TypeAuto, since VAEs suffer from quantization
+
+	Threads        int    // CPU threads; 0: all physical cores
+	FlashAttention string // "", "auto", "on", "off"
+
+	Embeddings           []string // textual-inversion files; the word is the file's name without extension
+	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
+}
+
+// ConfigOf turns the [model] table of a run file into a Config.
+func ConfigOf(m request.Model) Config {
+	return Config{
+		Model: m.Model, UNet: m.UNet, TextEncoder: m.TextEncoder, TextEncoder2: m.TextEncoder2, VAE: m.VAE,
+		Device: m.Device, TextDevice: m.TextDevice, VAEDevice: m.VAEDevice,
+		Precision: backend.Precision(m.Precision), Type: backend.Type(m.Type), UNetType: backend.Type(m.UNetType),
+		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
+		Threads: m.Threads, FlashAttention: m.FlashAttention,
+		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
+	}
+}
+
+// model is the inverse of ConfigOf, so that one place checks the values.
+func (c Config) model() request.Model {
+	return request.Model{
+		Model: c.Model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE,
+		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice,
+		Precision: string(c.Precision), Type: string(c.Type), UNetType: string(c.UNetType),
+		TextType: string(c.TextType), VAEType: string(c.VAEType),
+		Threads: c.Threads, FlashAttention: c.FlashAttention,
+		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
+	}
+}
+
+// OpenOption is an optional collaborator of a Pipeline.
+type OpenOption func(*openOptions)
+
+type openOptions struct {
+	backend backend.Backend
+	logger  *slog.Logger
+}
+
+// WithBackend computes through b, for instance backend/fake in tests, instead of libdaguerre. b
+// stays the caller's and may serve several pipelines.
+func WithBackend(b backend.Backend) OpenOption { return func(o *openOptions) { o.backend = b } }
+
+// WithLogger sends what the pipeline has to say to l; without it the pipeline is silent.
+func WithLogger(l *slog.Logger) OpenOption { return func(o *openOptions) { o.logger = l } }
+
+// GenerateOption changes how one Generate call reports.
+type GenerateOption func(*generateOptions)
+
+type generateOptions struct {
+	progress     func(Progress)
+	image        func(Image) error
+	previewEvery int
+	previewMode  PreviewMode
+}
+
+// WithProgress calls f at the start of every stage and after every denoising step of this call, from
+// the goroutine that called Generate: a slow f slows the run. Several may be given.
+func WithProgress(f func(Progress)) GenerateOption {
+	return func(o *generateOptions) {
+		if before := o.progress; before != nil {
+			o.progress = func(p Progress) { before(p); f(p) }
+			return
+		}
+		o.progress = f
+	}
+}
+
+// WithImages calls f with each picture as soon as it is finished, in the order of their indices, so
+// that it can be saved before the next ones are computed. An error of f ends Generate with that error.
+func WithImages(f func(Image) error) GenerateOption {
+	return func(o *generateOptions) { o.image = f }
+}
+
+// WithPreview adds a picture of the latents as they stand to Progress.Previews, at every every-th step (at least 1).
+func WithPreview(every int, mode PreviewMode) GenerateOption {
+	return func(o *generateOptions) { o.previewEvery, o.previewMode = max(every, 1), mode }
+}

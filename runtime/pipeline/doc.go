@@ -1,0 +1,13 @@
+// Package pipeline is the SDXL pipeline: requests in, pictures out. It decides everything there is to
+// decide (prompts, noise, schedule, guidance, conditioning, batches) and has a backend compute the tensors. Its numbers are
+// those of diffusers' StableDiffusionXLPipeline, StableDiffusionXLImg2ImgPipeline and
+// StableDiffusionXLInpaintPipeline.
+//
+//	pipe, err := pipeline.Open(ctx, pipeline.Config{Model: "sd_xl_base_1.0.safetensors"})
+//	if err != nil { ... }
+//	defer pipe.Close()
+//	out, err := pipe.Generate(ctx, request.Request{Prompt: "a lighthouse in fog", Seed: 7})
+//
+// Each file is one stage: conditioning.go and text.go make what the UNet is told, latents.go and img2img.go and
+// inpaint.go where it starts, denoise.go and guidance.go the loop, decode.go the pictures.
+package pipeline

@@ -1,0 +1,144 @@
+// Package request holds what a user asks for: one Request per job, the Model it runs on, and the Run
+// file (TOML or JSON) that carries both. Everything here is plain data that can be checked in full
+// before any weight is read; nothing here computes.
+package request
+
+import "image"
+
+// RandomSeed as a Request's Seed, or any other negative number, has a seed drawn; it is reported with the result.
+const RandomSeed = -1
+
+// NoGuidance as a GuidanceScale turns classifier-free guidance off. (Zero means the default.)
+const NoGuidance = 1
+
+// The values that stand for a zero field.
+const (
+	DefaultNumInferenceSteps = 30
+	DefaultGuidanceScale     = 5.0    // StableDiffusionXLPipeline's
+	DefaultStrength          = 0.3    // StableDiffusionXLImg2ImgPipeline's
+	DefaultInpaintStrength   = 0.9999 // StableDiffusionXLInpaintPipeline's
+	DefaultScheduler         = "EulerDiscrete"
+	DefaultQuality           = 90
+)
+
+// The ways to evaluate the two halves of classifier-free guidance.
+const (
+	GuidanceAuto     = "auto"     // joint, unless one batch of two images is more than MaxBatch allows the UNet
+	GuidanceJoint    = "joint"    // one evaluation of 2N
+	GuidanceSeparate = "separate" // two evaluations of N: slower, with a smaller compute buffer
+)
+
+// GuidanceBatches lists the values of Request.GuidanceBatch.
+var GuidanceBatches = []string{GuidanceAuto, GuidanceJoint, GuidanceSeparate}
+
+// Size is a picture's size in pixels, written [height, width] in files, in diffusers' order.
+type Size struct{ Height, Width int }
+
+// Point is a place in a picture in pixels, written [top, left] in files, in diffusers' order.
+type Point struct{ Top, Left int }
+
+// Picture is an input picture: a file (PNG, JPEG, GIF or WebP), or one already in memory, which has
+// precedence. In files it is a path.
+type Picture struct {
+	Path  string
+	Image image.Image
+}
+
+// IsZero reports whether no picture is given.
+func (p Picture) IsZero() bool { return p.Path == "" && p.Image == nil }
+
+// Array is an input tensor: a .npy file, or values already in memory, which have precedence. In
+// files it is a path.
+type Array struct {
+	Path  string
+	Shape []int
+	Data  []float32 // last index fastest
+}
+
+// IsZero reports whether no array is given.
+func (a Array) IsZero() bool { return a.Path == "" && a.Data == nil }
+
+// Request is one job: a prompt and how to paint it. The zero value of every field but Prompt means
+// the default told in its doc tag; Seed's zero is the seed 0. Start from Default to have what an empty run file
+// means (a random seed). A Request is plain data: copy it freely, and share it between goroutines
+// as long as nobody writes to it.
+type Request struct {
+	Prompt          string `key:"prompt" doc:"what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length"`
+	Prompt2         string `key:"prompt_2" default:"prompt" doc:"prompt for the second text encoder"`
+	NegativePrompt  string `key:"negative_prompt" doc:"what the picture must not show; used where guidance is on"`
+	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt" doc:"negative prompt for the second text encoder"`
+
+	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)" doc:"an absent negative prompt is all zeros instead of the encoding of an empty text"`
+
+	Width     int `key:"width" default:"the model's" doc:"of the picture in pixels, a multiple of 8"`
+	Height    int `key:"height" default:"the model's" doc:"of the picture in pixels, a multiple of 8"`
+	NumImages int `key:"num_images" default:"1" doc:"pictures to make, with the seeds seed, seed+1, ..."`
+
+	Seed              int64   `key:"seed" default:"-1" doc:"of the first picture's noise; negative: drawn and reported"`
+	NumInferenceSteps int     `key:"num_inference_steps" default:"30" doc:"denoising steps, 1 to 1000"`
+	GuidanceScale     float64 `key:"guidance_scale" default:"5.0" doc:"how closely to follow the prompt; 1 or less turns guidance off and halves the work"`
+	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0" doc:"0 to 1: how far to bring the guided prediction back to the unguided one's contrast (section 3.4 of arXiv 2305.08891)"`
+
+	Scheduler        string         `key:"scheduler" default:"EulerDiscrete" doc:"sampling algorithm by name or alias"`
+	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's" doc:"table of the scheduler's own options, such as use_karras_sigmas or timestep_spacing"`
+
+	ClipSkip int `key:"clip_skip" default:"0" doc:"text encoder layers to skip beyond SDXL's penultimate one, as diffusers counts them"`
+
+	OriginalSize               Size  `key:"original_size" default:"[height, width]" doc:"SDXL size conditioning: size of the imagined original, [height, width]"`
+	CropsCoordsTopLeft         Point `key:"crops_coords_top_left" default:"[0, 0]" doc:"SDXL size conditioning: where the imagined crop begins, [top, left]"`
+	TargetSize                 Size  `key:"target_size" default:"[height, width]" doc:"SDXL size conditioning: size after the imagined crop, [height, width]"`
+	NegativeOriginalSize       Size  `key:"negative_original_size" default:"original_size" doc:"original_size of the negative half of guidance"`
+	NegativeCropsCoordsTopLeft Point `key:"negative_crops_coords_top_left" default:"crops_coords_top_left, unless a negative size is given" doc:"crops_coords_top_left of the negative half of guidance"`
+	NegativeTargetSize         Size  `key:"negative_target_size" default:"target_size" doc:"target_size of the negative half of guidance"`
+
+	InitImage Picture `key:"init_image" doc:"picture to start from (image-to-image), or to repaint where mask_image is given; scaled to width x height"`
+	MaskImage Picture `key:"mask_image" doc:"inpainting: white is repainted, black is kept; needs init_image"`
+	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999" doc:"how much of init_image to give up, above 0 to 1"`
+
+	Noise Array `key:"noise" doc:".npy file of the initial noise, [num_images or 1, 4, height/8, width/8], standard normal, instead of seed's"`
+
+	MaxBatch      int    `key:"max_batch" default:"num_images" doc:"most pictures in one batch; the pictures do not depend on it"`
+	GuidanceBatch string `key:"guidance_batch" default:"auto" doc:"joint: both halves of guidance in one evaluation; separate: one after the other, in less memory"`
+
+	Output      string `key:"output" default:"the command's" doc:"file to write, .png, .jpg or .webp; may contain patterns"`
+	SaveLatents string `key:"save_latents" doc:".npy file to write the final latents to, as the scheduler left them"`
+	Quality     int    `key:"quality" default:"90" doc:"of JPEG and lossy WebP, 1 to 100"`
+	Metadata    *bool  `key:"metadata" default:"true" doc:"write the generation parameters and a JSON manifest into PNG files"`
+}
+
+// Default is the Request of an empty run file: the zero value with a random seed.
+func Default() Request { return Request{Seed: RandomSeed} }
+
+// Model says which weights to run on and where. Its zero value is no model: a path is needed.
+type Model struct {
+	Model        string `key:"model" doc:"checkpoint file (.safetensors, .gguf, .ckpt) or diffusers folder; nano is the embedded demo model"`
+	UNet         string `key:"unet" default:"model's" doc:"file that replaces the UNet"`
+	TextEncoder  string `key:"text_encoder" default:"model's" doc:"file that replaces the first text encoder (CLIP ViT-L)"`
+	TextEncoder2 string `key:"text_encoder_2" default:"model's" doc:"file that replaces the second text encoder (OpenCLIP ViT-bigG)"`
+	VAE          string `key:"vae" default:"model's" doc:"file that replaces the VAE"`
+
+	Device     string `key:"device" default:"auto" doc:"what to compute on: auto, cpu, vulkan:0, cuda:0, ..."`
+	TextDevice string `key:"text_device" default:"device" doc:"where the text encoders run"`
+	VAEDevice  string `key:"vae_device" default:"device" doc:"where the VAE runs"`
+
+	Precision string `key:"precision" default:"auto" doc:"arithmetic: auto, exact, f32, f16, bf16"`
+	Type      string `key:"type" default:"auto" doc:"weights in memory: auto, f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k ... q6_k"`
+	UNetType  string `key:"unet_type" default:"type" doc:"type of the UNet's weights"`
+	TextType  string `key:"text_type" default:"type" doc:"type of the text encoders' weights"`
+	VAEType   string `key:"vae_type" default:"auto" doc:"type of the VAE's weights"`
+
+	Threads        int    `key:"threads" default:"0" doc:"CPU threads; 0: all physical cores"`
+	FlashAttention string `key:"flash_attention" default:"auto" doc:"auto, on or off"`
+
+	Embeddings           []string `key:"embeddings" doc:"textual-inversion files; the word is the file's name without its extension"`
+	EmbeddingDirectories []string `key:"embedding_directories" doc:"folders whose textual-inversion files are loaded when a prompt names them"`
+}
+
+// Run is a run file: a model and the jobs to do on it.
+type Run struct {
+	Model Model
+	Jobs  []Request // in the file's order, each complete with the file's top-level defaults
+
+	// given[i] holds the keys written in job i itself; nil where there are no [[job]] tables.
+	given []map[string]bool
+}

@@ -1,0 +1,251 @@
+package request
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The limits of a request. They are far above what any SDXL model can use and keep sums of sizes within range.
+const (
+	MaxSide        = 16384     // pixels
+	MaxPixels      = 64 << 20  // of one picture
+	MaxSteps       = 1000      // SDXL was trained on this many noise levels
+	MaxImages      = 10000     // per request
+	MaxPromptBytes = 64 << 10  // about 12,000 words
+	MaxGuidance    = 1000      //
+	MaxClipSkip    = 30        // the second text encoder has 32 layers
+	MaxCoordinate  = 1_000_000 // pixels, of size conditioning
+)
+
+// Precisions and Types list the names Model's fields accept.
+var (
+	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
+	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"}
+	Switches   = []string{"auto", "on", "off"}
+)
+
+var deviceName = regexp.MustCompile(`^(auto|[a-z]{2,16}(:[0-9]{1,3})?)$`)
+
+// Validate checks every field and returns all that is wrong as Errors, or nil. It reads no file and
+// does not know the model; the pipeline checks what depends on either.
+func (r Request) Validate() error {
+	var errs Errors
+	r.validate(&errs, func(key string) string { return key })
+	return errs.err()
+}
+
+// Validate checks every field and returns all that is wrong as Errors, or nil. It reads no file.
+func (m Model) Validate() error {
+	var errs Errors
+	m.validate(&errs, "")
+	return errs.err()
+}
+
+// Validate checks the model and all jobs and returns all that is wrong as Errors, or nil. A path is
+// that of the place where the value was written: "width" for a top-level default, "jobs[1].width" for a job's own.
+func (r Run) Validate() error {
+	var errs Errors
+	r.Model.validate(&errs, "model.")
+	if len(r.Jobs) == 0 {
+		errs.add("jobs", "there are none; a run has at least one")
+	}
+	for i, job := range r.Jobs {
+		job.validate(&errs, func(key string) string {
+			fromFile := r.given != nil && i < len(r.given)
+			if fromFile && !r.given[i][key] || len(r.Jobs) == 1 && r.given == nil {
+				return key
+			}
+			return fmt.Sprintf("jobs[%d].%s", i, key)
+		})
+	}
+	return errs.err()
+}
+
+// checker adds errors for one request; at turns a key into its path.
+type checker struct {
+	errs *Errors
+	at   func(key string) string
+}
+
+func (r Request) validate(errs *Errors, at func(string) string) {
+	c := checker{errs, at}
+	c.text("prompt", r.Prompt)
+	c.text("prompt_2", r.Prompt2)
+	c.text("negative_prompt", r.NegativePrompt)
+	c.text("negative_prompt_2", r.NegativePrompt2)
+	c.side("width", r.Width)
+	c.side("height", r.Height)
+	if r.Width > 0 && r.Width <= MaxSide && r.Height > 0 && r.Height <= MaxSide && r.Width*r.Height > MaxPixels {
+		c.fail("width", "%d x %d is %d million pixels; at most %d are possible", r.Width, r.Height, r.Width*r.Height>>20, MaxPixels>>20)
+	}
+	c.between("num_images", r.NumImages, 0, MaxImages)
+	if n := int64(max(r.NumImages, 1)); r.Seed > math.MaxInt64-n {
+		c.fail("seed", "%d leaves no room for seed+%d; use a smaller one", r.Seed, n-1)
+	}
+	c.between("num_inference_steps", r.NumInferenceSteps, 0, MaxSteps)
+	c.real("guidance_scale", r.GuidanceScale, 0, MaxGuidance)
+	c.real("guidance_rescale", r.GuidanceRescale, 0, 1)
+	c.name("scheduler", r.Scheduler)
+	c.between("clip_skip", r.ClipSkip, 0, MaxClipSkip)
+	c.size("original_size", r.OriginalSize)
+	c.point("crops_coords_top_left", r.CropsCoordsTopLeft)
+	c.size("target_size", r.TargetSize)
+	c.size("negative_original_size", r.NegativeOriginalSize)
+	c.point("negative_crops_coords_top_left", r.NegativeCropsCoordsTopLeft)
+	c.size("negative_target_size", r.NegativeTargetSize)
+	r.validateInputs(c)
+	c.between("max_batch", r.MaxBatch, 0, MaxImages)
+	c.oneOf("guidance_batch", r.GuidanceBatch, GuidanceBatches)
+	c.path("output", r.Output)
+	c.path("save_latents", r.SaveLatents)
+	c.between("quality", r.Quality, 0, 100)
+}
+
+func (r Request) validateInputs(c checker) {
+	c.path("init_image", r.InitImage.Path)
+	c.path("mask_image", r.MaskImage.Path)
+	c.path("noise", r.Noise.Path)
+	if !r.MaskImage.IsZero() && r.InitImage.IsZero() {
+		c.fail("mask_image", "there is no init_image to mask; give one")
+	}
+	c.real("strength", r.Strength, 0, 1)
+	if r.Strength != 0 && r.InitImage.IsZero() {
+		c.fail("strength", "there is no init_image it could apply to; give one, or leave strength out")
+	}
+	if r.Noise.Data == nil {
+		return
+	}
+	count := 1
+	for _, d := range r.Noise.Shape {
+		if d <= 0 || count > MaxImages*MaxPixels/d {
+			c.fail("noise", "shape %v is impossible", r.Noise.Shape)
+			return
+		}
+		count *= d
+	}
+	if count != len(r.Noise.Data) {
+		c.fail("noise", "shape %v has %d values, not the %d given", r.Noise.Shape, count, len(r.Noise.Data))
+	}
+	if i := slices.IndexFunc(r.Noise.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
+		c.fail("noise", "value %d is %v; all must be finite", i, r.Noise.Data[i])
+	}
+}
+
+func (m Model) validate(errs *Errors, prefix string) {
+	c := checker{errs, func(key string) string { return prefix + key }}
+	if strings.TrimSpace(m.Model) == "" && m.UNet == "" {
+		c.fail("model", "is missing; give a checkpoint, a diffusers folder, or nano for the embedded demo model")
+	}
+	for _, f := range []struct{ key, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},
+		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}} {
+		c.path(f.key, f.path)
+	}
+	for _, f := range []struct{ key, device string }{{"device", m.Device}, {"text_device", m.TextDevice}, {"vae_device", m.VAEDevice}} {
+		if f.device != "" && !deviceName.MatchString(f.device) {
+			c.fail(f.key, "%s is no device; expected auto, cpu, vulkan:0, cuda:0, ... (see `daguerre devices`)", clip(f.device))
+		}
+	}
+	c.oneOf("precision", m.Precision, Precisions)
+	c.oneOf("type", m.Type, Types)
+	c.oneOf("unet_type", m.UNetType, Types)
+	c.oneOf("text_type", m.TextType, Types)
+	c.oneOf("vae_type", m.VAEType, Types)
+	c.between("threads", m.Threads, 0, 1024)
+	c.oneOf("flash_attention", m.FlashAttention, Switches)
+	for i, path := range m.Embeddings {
+		c.path(fmt.Sprintf("embeddings[%d]", i), path)
+	}
+	for i, path := range m.EmbeddingDirectories {
+		c.path(fmt.Sprintf("embedding_directories[%d]", i), path)
+	}
+}
+
+func (c checker) fail(key, format string, args ...any) { c.errs.add(c.at(key), format, args...) }
+
+func (c checker) text(key, s string) {
+	if len(s) > MaxPromptBytes {
+		c.fail(key, "has %d bytes; at most %d are possible", len(s), MaxPromptBytes)
+		return
+	}
+	c.utf8(key, s)
+}
+
+func (c checker) utf8(key, s string) bool {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				c.fail(key, "byte %d is not valid UTF-8 (%#02x); save the text as UTF-8", i, s[i])
+				return false
+			}
+		}
+	}
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		c.fail(key, "byte %d is NUL; remove it", i)
+		return false
+	}
+	return true
+}
+
+func (c checker) path(key, s string) {
+	if len(s) > 4096 {
+		c.fail(key, "a path of %d bytes is too long; at most 4096 are possible", len(s))
+		return
+	}
+	c.utf8(key, s)
+}
+
+func (c checker) name(key, s string) {
+	if len(s) > 128 {
+		c.fail(key, "a name of %d bytes is too long", len(s))
+		return
+	}
+	c.utf8(key, s)
+}
+
+func (c checker) side(key string, n int) {
+	switch {
+	case n == 0:
+	case n < 0 || n > MaxSide:
+		c.fail(key, "is %d; it must be between 8 and %d", n, MaxSide)
+	case n%8 != 0:
+		low := max(n/8*8, 8)
+		c.fail(key, "is %d, which is no multiple of 8; the nearest are %d and %d", n, low, n/8*8+8)
+	}
+}
+
+func (c checker) between(key string, n, low, high int) {
+	if n < low || n > high {
+		c.fail(key, "is %d; it must be between %d and %d", n, max(low, 1), high)
+	}
+}
+
+func (c checker) real(key string, x, low, high float64) {
+	if math.IsNaN(x) || math.IsInf(x, 0) || x < low || x > high {
+		c.fail(key, "is %v; it must be a number between %v and %v", x, low, high)
+	}
+}
+
+func (c checker) size(key string, s Size) {
+	if s == (Size{}) {
+		return
+	}
+	if min(s.Height, s.Width) < 1 || max(s.Height, s.Width) > MaxCoordinate {
+		c.fail(key, "is [%d, %d]; [height, width] must be between 1 and %d", s.Height, s.Width, MaxCoordinate)
+	}
+}
+
+func (c checker) point(key string, p Point) {
+	if max(p.Top, p.Left, -p.Top, -p.Left) > MaxCoordinate {
+		c.fail(key, "is [%d, %d]; [top, left] must be within %d", p.Top, p.Left, MaxCoordinate)
+	}
+}
+
+func (c checker) oneOf(key, s string, names []string) {
+	if s != "" && !slices.Contains(names, s) {
+		c.fail(key, "%s is unknown%s; expected one of %s", clip(s), didYouMean(s, names), strings.Join(names, ", "))
+	}
+}
