@@ -13,20 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var sample = Values{Job: "hero", Index: 2, Seed: 42, Width: 1024, Height: 768, Steps: 30,
+var sample = Values{Job: 7, Index: 2, Seed: 42, Width: 1024, Height: 768, Steps: 30,
 	Scheduler: "EulerDiscrete", Model: "sd_xl_base_1.0", Prompt: "A lighthouse, in fog (1.2)",
 	Time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)}
 
 func TestPatternName(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"out.png":                      "out.png",
-		"{job}-{seed}-{index}.png":     "hero-42-2.png",
+		"{job}-{seed}-{index}.png":     "7-42-2.png",
 		"d/{index:4}_{seed:6}.webp":    "d/0002_000042.webp",
 		"{width}x{height}-{steps}.jpg": "1024x768-30.jpg",
 		"{scheduler}/{model}.png":      "EulerDiscrete/sd_xl_base_1.0.png",
 		"{prompt}.png":                 "A-lighthouse-in-fog-1-2.png",
 		"{date}T{time}.png":            "2026-03-04T050607.png",
-		"{{{job}}}.png":                "{hero}.png",
+		"{{{job}}}.png":                "{7}.png",
 		"ü{seed}.png":                  "ü42.png",
 	} {
 		p, err := ParsePattern(pattern)
@@ -49,28 +49,28 @@ func TestPatternRefuses(t *testing.T) {
 		"{index:x}.png": "digits",
 		"{index:0}.png": "digits",
 		"{seed:99}.png": "digits",
-		"{job:3}.png":   "only numbers",
+		"{model:3}.png": "only numbers",
 	} {
 		_, err := ParsePattern(pattern)
 		require.ErrorIs(t, err, ErrPattern, pattern)
 		assert.Contains(t, err.Error(), part, pattern)
 	}
-	p, err := ParsePattern("{job}.png")
+	p, err := ParsePattern("{model}.png")
 	require.NoError(t, err)
-	_, err = p.Name(Values{Job: strings.Repeat("x", 300)})
+	_, err = p.Name(Values{Model: strings.Repeat("x", 300)})
 	require.ErrorIs(t, err, ErrPattern)
 }
 
 func TestPatternValuesCannotLeaveTheFolder(t *testing.T) {
-	p, err := ParsePattern("out/{job}.png")
+	p, err := ParsePattern("out/{model}.png")
 	require.NoError(t, err)
-	for job, want := range map[string]string{
+	for model, want := range map[string]string{
 		"../../etc/x": "out/.._.._etc_x.png", "..": "out/__.png", "": "out/_.png", `a\b:c`: "out/a_b_c.png",
 		"a\nb": "out/a_b.png", "a\xffb": "out/a_b.png",
 	} {
-		got, err := p.Name(Values{Job: job})
+		got, err := p.Name(Values{Model: model})
 		require.NoError(t, err)
-		assert.Equal(t, want, got, "%q", job)
+		assert.Equal(t, want, got, "%q", model)
 		assert.Equal(t, "out", filepath.Dir(got))
 	}
 	p, err = ParsePattern("{prompt}")
@@ -90,7 +90,7 @@ func TestPatternDistinct(t *testing.T) {
 		want    string
 	}{
 		{"a.b.png", 1, "a.b.png"}, {"a.b.png", 4, "a.b-2.png"}, {"{seed}.png", 4, "42.png"}, {"{index}.png", 4, "2.png"},
-		{"{job}.png", 2, "hero-2.png"}, {"x{job}", 2, "xhero-2"},
+		{"{job}.png", 2, "7-2.png"}, {"x{job}", 2, "x7-2"},
 	} {
 		p, err := ParsePattern(c.pattern)
 		require.NoError(t, err)
@@ -103,13 +103,13 @@ func TestPatternDistinct(t *testing.T) {
 func FuzzPattern(f *testing.F) {
 	f.Add("out/{job}-{seed}-{index:3}.png", "job")
 	f.Add("{{}}{prompt}", "..")
-	f.Fuzz(func(t *testing.T, pattern, job string) {
+	f.Fuzz(func(t *testing.T, pattern, text string) {
 		p, err := ParsePattern(pattern)
 		if err != nil {
 			return
 		}
 		v := sample
-		v.Job, v.Prompt = job, job
+		v.Model, v.Prompt = text, text
 		_, _ = p.Distinct(3).Name(v)
 	})
 }

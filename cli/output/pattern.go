@@ -29,8 +29,8 @@ const (
 
 // Values are what a pattern's placeholders stand for.
 type Values struct {
-	Job       string    // {job}: the job's name
-	Index     int       // {index}: of the picture in its job, from 0
+	Job       int       // {job}: of the job in its run file, from 0, as in jobs[0] of messages
+	Index     int       // {index}: of the picture in its job, from 0; seed + index is its seed
 	Seed      int64     // {seed}: of this picture
 	Width     int       // {width}, {height}: pixels
 	Height    int       //
@@ -41,7 +41,7 @@ type Values struct {
 	Time      time.Time // {date} as 2006-01-02, {time} as 150405
 }
 
-// Pattern is a parsed output name such as "out/{job}-{seed}-{index:3}.png".
+// Pattern is a parsed output name such as "out/{job:2}-{seed}-{index:3}.png".
 type Pattern struct {
 	parts []part
 }
@@ -105,7 +105,7 @@ func parseField(s string) (part, error) {
 		if err != nil || n < 1 || n > maxPadding {
 			return part{}, fmt.Errorf("{%s}: the number of digits must be 1 to %d", s, maxPadding)
 		}
-		if !slices.Contains([]string{"index", "seed", "width", "height", "steps"}, name) {
+		if !slices.Contains([]string{"job", "index", "seed", "width", "height", "steps"}, name) {
 			return part{}, fmt.Errorf("{%s}: only numbers can be padded", s)
 		}
 		f.digits = n
@@ -134,8 +134,8 @@ func (p Pattern) Distinct(count int) Pattern {
 	return q
 }
 
-// Name returns the file name for v. Values are made safe for a file name first: a job's name cannot
-// leave the folder. The error wraps ErrPattern when an element of the path is too long.
+// Name returns the file name for v. Values are made safe for a file name first: a model's name or a
+// prompt cannot leave the folder. The error wraps ErrPattern when an element of the path is too long.
 func (p Pattern) Name(v Values) (string, error) {
 	var b strings.Builder
 	for _, q := range p.parts {
@@ -157,6 +157,8 @@ func (p Pattern) Name(v Values) (string, error) {
 func (v Values) get(field string, digits int) string {
 	number := func(n int64) string { return fmt.Sprintf("%0*d", digits, n) }
 	switch field {
+	case "job":
+		return number(int64(v.Job))
 	case "index":
 		return number(int64(v.Index))
 	case "seed":
@@ -167,8 +169,6 @@ func (v Values) get(field string, digits int) string {
 		return number(int64(v.Height))
 	case "steps":
 		return number(int64(v.Steps))
-	case "job":
-		return safe(v.Job)
 	case "scheduler":
 		return safe(v.Scheduler)
 	case "model":

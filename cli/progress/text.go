@@ -1,0 +1,235 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+const (
+	lineInterval = 2 * time.Second       // between two plain progress lines
+	barInterval  = 60 * time.Millisecond // between two drawings of a bar
+	barWidth     = 24                    // cells
+	promptRunes  = 60                    // of a prompt that are shown
+)
+
+// StageWrite is the Stage of writing a large file; Done and Total are bytes then.
+const StageWrite = "write"
+
+// TextOptions configures Text.
+type TextOptions struct {
+	Out, Err io.Writer        // results go to Out, progress and warnings to Err
+	Bar      bool             // Err is a terminal: draw a bar instead of writing lines
+	Now      func() time.Time // the clock
+	Note     string           // appended to each picture's line, in parentheses
+}
+
+// Text is a Reporter for people.
+type Text struct {
+	o TextOptions
+
+	mu     sync.Mutex
+	closed bool
+	jobs   int
+	images int
+	bar    *progressbar.ProgressBar
+	job    int       // of the bar
+	stage  string    // of the bar
+	last   time.Time // of the last plain line
+}
+
+// NewText returns a Reporter that writes text.
+func NewText(o TextOptions) *Text { return &Text{o: o} }
+
+// Report shows the event.
+func (t *Text) Report(e Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	switch e := e.(type) {
+	case Start:
+		t.jobs, t.images = e.Jobs, e.Images
+	case Model:
+		reason := ""
+		if e.PrecisionReason != "" {
+			reason = " (" + e.PrecisionReason + ")"
+		}
+		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, Bytes(e.ParameterBytes), Seconds(e.Seconds))
+	case JobStart:
+		t.last = t.o.Now()
+		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))
+	case Step:
+		if t.o.Bar {
+			t.draw(e)
+		} else {
+			t.line(e)
+		}
+	case Image:
+		t.stopBarAtEnd()
+		t.result("%s  %dx%d  seed %d  %s%s", e.Path, e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.trailer())
+	case Latents:
+		t.result("%s  latents %v", e.Path, e.Shape)
+	case File:
+		t.result("%s  %s  %s", e.Path, Bytes(e.Bytes), Seconds(e.Seconds))
+	case Warning:
+		t.note("warning: %s", e.Message)
+	case Failed:
+		t.stopBar()
+	case Done:
+		t.stopBar()
+		if e.Images > 1 {
+			t.note("%d pictures in %s", e.Images, Seconds(e.Seconds))
+		}
+	}
+}
+
+// Close removes the bar.
+func (t *Text) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopBar()
+	t.closed = true
+}
+
+// note writes a line to Err and result one to Out; a bar makes room for it and is drawn again.
+func (t *Text) note(format string, args ...any)   { t.print(t.o.Err, format, args...) }
+func (t *Text) result(format string, args ...any) { t.print(t.o.Out, format, args...) }
+
+func (t *Text) print(w io.Writer, format string, args ...any) {
+	if t.bar != nil {
+		_ = t.bar.Clear() // drawing problems are not worth a picture
+	}
+	_, _ = fmt.Fprintf(w, format+"\n", args...)
+	if t.bar != nil {
+		_ = t.bar.RenderBlank()
+	}
+}
+
+func (t *Text) trailer() string {
+	if t.o.Note == "" {
+		return ""
+	}
+	return "  (" + t.o.Note + ")"
+}
+
+// prefix numbers jobs where there are several.
+func (t *Text) prefix(job int) string {
+	if t.jobs < 2 {
+		return ""
+	}
+	return fmt.Sprintf("job %d/%d  ", job+1, t.jobs)
+}
+
+// draw moves the job's bar, or begins one.
+func (t *Text) draw(e Step) {
+	if e.Total <= 0 {
+		return
+	}
+	if t.bar == nil || t.job != e.Job {
+		t.stopBar()
+		t.job, t.stage = e.Job, ""
+		t.bar = t.newBar(e)
+	}
+	if t.stage != e.Stage {
+		t.stage = e.Stage
+		t.bar.Describe(fmt.Sprintf("%s%-7s", t.prefix(e.Job), e.Stage))
+	}
+	_ = t.bar.Set64(min(e.Done, e.Total))
+}
+
+func (t *Text) newBar(e Step) *progressbar.ProgressBar {
+	options := []progressbar.Option{
+		progressbar.OptionSetWriter(t.o.Err), progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true),
+		progressbar.OptionThrottle(barInterval), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░"}),
+	}
+	if e.Stage == StageWrite {
+		options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
+	} else {
+		options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"))
+	}
+	return progressbar.NewOptions64(e.Total, options...)
+}
+
+// stopBarAtEnd removes a bar that is full, so that it is not drawn once more below the result.
+func (t *Text) stopBarAtEnd() {
+	if t.bar != nil && t.bar.IsFinished() {
+		t.stopBar()
+	}
+}
+
+func (t *Text) stopBar() {
+	if t.bar != nil {
+		_ = t.bar.Clear()
+		t.bar = nil
+	}
+}
+
+// line writes a plain progress line, at most one in lineInterval.
+func (t *Text) line(e Step) {
+	now := t.o.Now()
+	if e.Total <= 0 || now.Sub(t.last) < lineInterval {
+		return
+	}
+	t.last = now
+	at := fmt.Sprintf("%d/%d", e.Done, e.Total)
+	if e.Stage == StageWrite {
+		at = Bytes(e.Done) + " of " + Bytes(e.Total)
+	}
+	if e.ETASeconds > 0 && e.Done < e.Total {
+		at += ", " + Seconds(e.ETASeconds) + " to go"
+	}
+	t.note("%s%s %s", t.prefix(e.Job), e.Stage, at)
+}
+
+func plural(images int) string {
+	if images < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", %d pictures", images)
+}
+
+// shorten cuts a prompt for display; line breaks become spaces.
+func shorten(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " ")
+	if r := []rune(s); len(r) > promptRunes {
+		return string(r[:promptRunes]) + "…"
+	}
+	return s
+}
+
+// Seconds writes a duration for people: "0.9 s", "75 s", "3 min 20 s", "2 h 5 min".
+func Seconds(s float64) string {
+	switch n := int(s + 0.5); {
+	case s < 9.95:
+		return fmt.Sprintf("%.1f s", max(s, 0))
+	case n < 100:
+		return fmt.Sprintf("%d s", n)
+	case n < 3600:
+		return fmt.Sprintf("%d min %d s", n/60, n%60)
+	default:
+		return fmt.Sprintf("%d h %d min", n/3600, n%3600/60)
+	}
+}
+
+// Bytes writes a size for people, in binary units: "813 B", "5.2 MiB".
+func Bytes(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	x, units := float64(n), "KMGTPE"
+	for i := range len(units) {
+		if x /= 1024; x < 1024 || i == len(units)-1 {
+			return fmt.Sprintf("%.1f %ciB", x, units[i])
+		}
+	}
+	return ""
+}
