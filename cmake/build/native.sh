@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# libdaguerre-<variant>.so from native/ and the engine's archives.
+
+library_key() {
+    {
+        echo "$engine_hash $flavour $tests"
+        cat CMakeLists.txt cmake/*.cmake cmake/exports.map
+        find native -type f ! -path '*/tests/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    } | sha
+}
+
+cpu_words() { # of the compiled-in feature names: what a person wants to know
+    local features=" $1 " words=""
+    case $features in
+        *" avx512 "*) words="AVX-512" ;;
+        *" avx2 "*) words="AVX2" ;;
+        *" neon "*) words="NEON" ;;
+    esac
+    case $features in *" avx512_vnni "*) words+=" VNNI" ;; esac
+    case $features in *" avx512_bf16 "*) words+=" BF16" ;; esac
+    case $features in *" amx_tile "*) words+=" AMX" ;; esac
+    printf '%s\n' "${words:-baseline}"
+}
+
+build_library() {
+    local library=$build_dir/libdaguerre-$variant.so key label type=Release options=() asan=OFF
+    key=library-$(library_key)
+    # Tests are no part of a finished library; Ninja decides about them.
+    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ]; then
+        if [ -f "$library" ] && [ "$(cat "$build_dir/.key" 2>/dev/null)" = "$key" ]; then
+            library_step "up to date"
+            return
+        fi
+        rm -f "$build_dir/.key"
+        if cache_get "$key" "$build_dir"; then
+            printf '%s\n' "$key" >"$build_dir/.key"
+            library_step "from $(cache_root)"
+            return
+        fi
+    fi
+    [ $flavour = debug ] && type=Debug
+    [ $flavour = asan ] && asan=ON
+    variant_options
+    configure . "$build_dir" -DCMAKE_BUILD_TYPE=$type -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_ENGINE_DIR="$engine_dir" \
+        -DDAGUERRE_ENGINE_LIB_DIR="$engine_lib" -DDAGUERRE_ENGINE_PIN="$engine_pin" -DDAGUERRE_PORTABLE=$portable \
+        -DDAGUERRE_ASAN=$asan -DDAGUERRE_BUILD_TESTS="$tests" "${options[@]}"
+    compile "      libdaguerre-$variant" "$build_dir"
+    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ]; then
+        cache_put "$key" 8 "$library" "$build_dir/features.txt"
+        printf '%s\n' "$key" >"$build_dir/.key"
+    fi
+    library_step ""
+}
+
+library_step() { # remark
+    local details threads
+    threads="$(nproc) threads"
+    [ "$(nproc)" = 1 ] && threads="1 thread"
+    details="$(cpu_words "$(cat "$build_dir/features.txt" 2>/dev/null)"), $threads"
+    [ $flavour = asan ] && details="$details, sanitizers"
+    step 2 "libdaguerre-$variant" "$details${1:+  ($1)}"
+}
