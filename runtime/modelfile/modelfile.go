@@ -1,0 +1,275 @@
+// Package modelfile reads the headers of model files that come from anywhere: safetensors, GGUF and
+// PyTorch's zip and legacy formats. It trusts nothing in them. Sizes are capped and checked for
+// overflow before anything is allocated, offsets must lie inside the file, and a pickle is interpreted
+// by a machine that knows tensors and containers only: no code is ever run.
+//
+// The format is taken from the content, never from the name. Open reads a header and checks it;
+// tensor data is read on demand. ReadConfig collects what weights do not tell, Inspect describes a file
+// or a diffusers folder, Check compares every tensor of an SDXL model with the shape it must have, and
+// ReadEmbedding reads textual-inversion files.
+package modelfile
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Limits on what a header may claim. Each is far above any real model.
+const (
+	// MaxHeaderBytes caps a safetensors or GGUF header; safetensors itself has the same limit.
+	MaxHeaderBytes = 100_000_000
+	// MaxTensors caps the number of tensors in one file.
+	MaxTensors = 200_000
+	// MaxNameBytes caps the length of a tensor's name.
+	MaxNameBytes = 1024
+	// MaxDims caps the number of dimensions of a tensor.
+	MaxDims = 8
+	// MaxJSONDepth caps the nesting of JSON in headers and configuration files.
+	MaxJSONDepth = 64
+	// MaxPickleBytes caps a pickle's program; tensor data is not part of it.
+	MaxPickleBytes = 64 << 20
+	// MaxPickleOps caps the number of instructions of a pickle.
+	MaxPickleOps = 2_000_000
+	// MaxConfigBytes caps a JSON configuration file.
+	MaxConfigBytes = 4 << 20
+)
+
+// Format names a file format.
+type Format string
+
+// The formats that are read.
+const (
+	FormatSafetensors Format = "safetensors"
+	FormatGGUF        Format = "gguf"
+	FormatTorchZip    Format = "torch-zip"    // torch.save since PyTorch 1.6
+	FormatTorchLegacy Format = "torch-legacy" // torch.save before, and with _use_new_zipfile_serialization=False
+)
+
+// Tensor describes one tensor of a file. Shape is in PyTorch's order, last index fastest, also for
+// GGUF, whose files store it reversed.
+type Tensor struct {
+	Name   string  `json:"name"`
+	DType  DType   `json:"dtype"`
+	Shape  []int64 `json:"shape"`
+	Offset int64   `json:"offset"` // of the first element from the start of the file, in bytes
+	Size   int64   `json:"size"`   // of the data in bytes
+
+	strides []int64 // in elements; nil when contiguous
+	span    int64   // bytes from Offset that a strided tensor touches
+}
+
+// Elements returns the number of elements; 1 for a scalar.
+func (t Tensor) Elements() int64 {
+	n, _ := product(t.Shape)
+	return n
+}
+
+// Contiguous reports whether the data lies in the file in the order of Shape; only PyTorch files can
+// hold others.
+func (t Tensor) Contiguous() bool { return t.strides == nil }
+
+// File is an open model file whose header was read and checked. Its methods may be called from
+// several goroutines. The exported fields are not to be changed.
+type File struct {
+	Path     string            // as given to Open
+	Format   Format            // by content
+	Size     int64             // of the file in bytes
+	Metadata map[string]string // as in the file; long arrays are summarised
+	Tensors  []Tensor          // in the order of the file's header
+	Warnings []string          // oddities that do not prevent reading, such as a misleading extension
+
+	mu    sync.RWMutex
+	src   io.ReaderAt // nil when closed
+	close func() error
+	index map[string]int
+}
+
+// Open reads and checks the header of a model file. A symbolic link is followed; directories, pipes and
+// devices are refused. The caller closes the File. Errors are *Error.
+func Open(path string) (*File, error) {
+	osf, size, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := parse(path, osf, size)
+	if err != nil {
+		osf.Close()
+		return nil, err
+	}
+	f.close = osf.Close
+	return f, nil
+}
+
+// parse reads the header of r, which has size bytes.
+func parse(path string, r io.ReaderAt, size int64) (*File, error) {
+	f := &File{Path: path, Size: size, src: r}
+	if err := f.readHeader(r); err != nil {
+		return nil, withPath(path, err)
+	}
+	return f, nil
+}
+
+func (f *File) readHeader(r io.ReaderAt) error {
+	format, err := sniff(r, f.Size, filepath.Ext(f.Path))
+	if err != nil {
+		return err
+	}
+	f.Format = format
+	switch format {
+	case FormatSafetensors:
+		err = f.readSafetensors(r)
+	case FormatGGUF:
+		err = f.readGGUF(r)
+	case FormatTorchZip:
+		err = f.readTorchZip(r)
+	default:
+		err = f.readTorchLegacy(r)
+	}
+	if err != nil {
+		return err
+	}
+	if w := extensionWarning(f.Path, format); w != "" {
+		f.Warnings = append(f.Warnings, w)
+	}
+	return f.buildIndex()
+}
+
+// buildIndex maps names to tensors and refuses duplicates.
+func (f *File) buildIndex() error {
+	f.index = make(map[string]int, len(f.Tensors))
+	for i, t := range f.Tensors {
+		if _, dup := f.index[t.Name]; dup {
+			return fail(ErrFormat, tensorField(t.Name), remedyDownload, "the name occurs twice")
+		}
+		f.index[t.Name] = i
+	}
+	return nil
+}
+
+// Close closes the file; it may be called again.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.src = nil
+	if f.close == nil {
+		return nil
+	}
+	err := f.close()
+	f.close = nil
+	return err
+}
+
+// Tensor returns the tensor of that name.
+func (f *File) Tensor(name string) (Tensor, bool) {
+	i, ok := f.index[name]
+	if !ok {
+		return Tensor{}, false
+	}
+	return f.Tensors[i], true
+}
+
+// openRegular opens a regular file for reading, or says why it is none.
+func openRegular(path string) (*os.File, int64, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, osError(path, err)
+	}
+	if st.IsDir() {
+		return nil, 0, &Error{Kind: ErrNotAFile, Path: path, Found: "is a directory",
+			Remedy: "name a model file, or pass a diffusers folder (with model_index.json) where folders are accepted"}
+	}
+	if !st.Mode().IsRegular() {
+		return nil, 0, &Error{Kind: ErrNotAFile, Path: path, Found: "is a " + modeName(st.Mode()), Remedy: "name a regular file"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, osError(path, err)
+	}
+	return f, st.Size(), nil
+}
+
+func modeName(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	case m&fs.ModeDevice != 0:
+		return "device"
+	}
+	return "special file"
+}
+
+func osError(path string, err error) error {
+	cause := err
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		cause = pe.Err
+	}
+	e := &Error{Kind: ErrRead, Path: path, Found: cause.Error(), Remedy: "check the disk and try again", Cause: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Kind, e.Found, e.Remedy = ErrNotFound, "no such file", "check the path"
+		if st, lerr := os.Lstat(path); lerr == nil && st.Mode()&fs.ModeSymlink != 0 {
+			target, _ := os.Readlink(path)
+			e.Found, e.Remedy = "the symbolic link points to "+quoteName(target)+", which does not exist", "check the link"
+		}
+	case errors.Is(err, fs.ErrPermission):
+		e.Kind, e.Found, e.Remedy = ErrPermission, "no permission to read it", "change its mode or owner (chmod u+r)"
+	case strings.Contains(cause.Error(), "too many levels of symbolic links"):
+		e.Kind, e.Found, e.Remedy = ErrNotFound, "a loop of symbolic links", "check the links"
+	}
+	return e
+}
+
+// checkOverlaps refuses tensors whose data share bytes, and returns the end of the last one. Empty
+// tensors take no part.
+func checkOverlaps(tensors []Tensor) (int64, error) {
+	order := make([]int, 0, len(tensors))
+	for i, t := range tensors {
+		if t.Size > 0 {
+			order = append(order, i)
+		}
+	}
+	sort.Slice(order, func(a, b int) bool { return tensors[order[a]].Offset < tensors[order[b]].Offset })
+	var end int64
+	for k, i := range order {
+		t := tensors[i]
+		if k > 0 && t.Offset < end {
+			p := tensors[order[k-1]]
+			return 0, fail(ErrFormat, tensorField(t.Name), remedyDownload,
+				"its data at offset %s overlaps that of %s, which ends at %s", group(t.Offset), quoteName(p.Name), group(end))
+		}
+		end = t.Offset + t.Size
+	}
+	return end, nil
+}
+
+// checkTensor validates name and shape and returns the size in bytes.
+func checkTensor(name string, d DType, shape []int64) (int64, error) {
+	if len(name) > MaxNameBytes {
+		return 0, fail(ErrLimit, tensorField(name), remedyDownload, "the name has %s bytes, at most %s are read", group(len(name)), group(MaxNameBytes))
+	}
+	if len(shape) > MaxDims {
+		return 0, fail(ErrLimit, tensorField(name), remedyDownload, "has %d dimensions, at most %d are read", len(shape), MaxDims)
+	}
+	count, ok := product(shape)
+	if !ok {
+		return 0, fail(ErrFormat, tensorField(name), remedyDownload, "its shape %s overflows", shapeString(shape))
+	}
+	row := int64(1)
+	if len(shape) > 0 {
+		row = shape[len(shape)-1]
+	}
+	size, ok := d.Bytes(count, row)
+	if !ok {
+		return 0, fail(ErrFormat, tensorField(name), remedyDownload, "shape %s does not go with type %s", shapeString(shape), d)
+	}
+	return size, nil
+}
