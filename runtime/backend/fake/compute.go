@@ -1,0 +1,188 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// UNet predicts noise as a model would that has seen very few pictures. With x0(prompt) the latents
+// it wants to see and a the noise schedule's alphas_cumprod, the noise that would explain the sample exactly is
+// (sample - sqrt(a) x0) / sqrt(1-a); the fake mixes nine parts of that with one part of the sample
+// itself, so that what the seed brought does not vanish.
+func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) error {
+	n, c, h, w, err := dims4("sample", in.Sample)
+	if err != nil {
+		return err
+	}
+	if err := m.checkUNet(in, n, c, h, w, len(out)); err != nil {
+		return err
+	}
+	end, err := m.begin(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0]})
+	if err != nil {
+		return err
+	}
+	defer end()
+	cells := h * w
+	for i := range n {
+		target := m.target(in, i)
+		a := alphasCumprod(float64(in.Timesteps[i]))
+		keep, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+		sample := in.Sample.Data[i*c*cells:][:c*cells]
+		for ch := range latentChannels {
+			for p := range cells {
+				x := sample[ch*cells+p]
+				want := target[ch] + 0.1*target[(ch+1)%latentChannels]*float32((p%w+p/w)%5-2)
+				if c == 9 { // mask, then the masked picture
+					want += 0.2*sample[4*cells+p] + 0.2*sample[(5+ch)*cells+p]
+				}
+				out[(i*latentChannels+ch)*cells+p] = 0.9*(x-keep*want)/noise + 0.1*x
+			}
+		}
+	}
+	return nil
+}
+
+func (m *model) checkUNet(in backend.UNetInput, n, c, h, w, outLen int) error {
+	u := m.info.UNet
+	tokens := 0
+	if len(in.Context.Shape) == 3 {
+		tokens = in.Context.Shape[1]
+	}
+	switch {
+	case c != u.InChannels:
+		return fmt.Errorf("fake: sample has %d channels; the UNet takes %d", c, u.InChannels)
+	case len(in.Timesteps) != n:
+		return fmt.Errorf("fake: %d timesteps for a batch of %d", len(in.Timesteps), n)
+	case tokens == 0 || tokens%maxTokens != 0 || len(in.Context.Data) != n*tokens*u.ContextDim:
+		return fmt.Errorf("fake: context of shape %v with %d values; expected [%d, 77k, %d]", in.Context.Shape, len(in.Context.Data), n, u.ContextDim)
+	case len(in.Pooled.Data) != n*u.PooledDim:
+		return fmt.Errorf("fake: pooled of shape %v; expected [%d, %d]", in.Pooled.Shape, n, u.PooledDim)
+	case len(in.SizeIDs.Data) != n*u.SizeIDs:
+		return fmt.Errorf("fake: size ids of shape %v; expected [%d, %d]", in.SizeIDs.Shape, n, u.SizeIDs)
+	case outLen != n*latentChannels*h*w:
+		return fmt.Errorf("fake: room for %d values; expected %d", outLen, n*latentChannels*h*w)
+	}
+	return nil
+}
+
+// target is the mean colour, in latents, that image i's conditioning asks for.
+func (m *model) target(in backend.UNetInput, i int) [latentChannels]float32 {
+	u := m.info.UNet
+	tokens := in.Context.Shape[1]
+	rows := in.Context.Data[i*tokens*u.ContextDim:][:tokens*u.ContextDim]
+	pooled := in.Pooled.Data[i*u.PooledDim:][:u.PooledDim]
+	sizes := in.SizeIDs.Data[i*u.SizeIDs:][:u.SizeIDs]
+	var out [latentChannels]float32
+	for j, v := range rows {
+		out[j%latentChannels] += v / float32(tokens) * float32(1+j/u.ContextDim%7)
+	}
+	for j, v := range pooled {
+		out[j%latentChannels] += v
+	}
+	for j, v := range sizes {
+		out[j%latentChannels] += v / 8192
+	}
+	for ch := range out {
+		out[ch] = float32(math.Tanh(float64(out[ch])))
+	}
+	return out
+}
+
+// alphasCumprod is SDXL's noise schedule (scaled linear betas, 0.00085 to 0.012 over 1000 timesteps)
+// at a timestep that need not be whole: exp of the integral of log(1-beta), held inside (0, 1).
+func alphasCumprod(t float64) float64 {
+	const low, high, steps = 0.029154759474226504, 0.10954451150103323, 1000 // square roots of the ends
+	slope := (high - low) / (steps - 1)
+	t = min(max(t+1, 0.5), steps)
+	integral := (math.Pow(low+slope*t, 3) - math.Pow(low, 3)) / (3 * slope)
+	return math.Exp(-integral)
+}
+
+// The VAE's channel matrices: decoding undoes encoding, decode x encode being the identity.
+var (
+	encodeMatrix = [latentChannels][3]float32{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0.5, 0.25, 0.25}}
+	decodeMatrix = [3][latentChannels]float32{
+		{1 - 0.2*0.5, -0.2 * 0.25, -0.2 * 0.25, 0.2},
+		{0.1 * 0.5, 1 + 0.1*0.25, 0.1 * 0.25, -0.1},
+		{-0.3 * 0.5, -0.3 * 0.25, 1 - 0.3*0.25, 0.3},
+	}
+)
+
+// encodedLogVariance is the log-variance the fake's encoder reports everywhere.
+const encodedLogVariance = -8
+
+// EncodeImage averages blocks of 8 x 8 pixels and mixes three channels into four.
+func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
+	n, c, h, w, err := dims4("pixels", pixels)
+	if err != nil {
+		return backend.Tensor{}, err
+	}
+	if c != 3 || h%downscale != 0 || w%downscale != 0 {
+		return backend.Tensor{}, fmt.Errorf("fake: pixels of shape %v; expected [N, 3, 8h, 8w]", pixels.Shape)
+	}
+	end, err := m.begin(ctx, Call{Op: OpEncodeImage, Batch: n})
+	if err != nil {
+		return backend.Tensor{}, err
+	}
+	defer end()
+	lh, lw := h/downscale, w/downscale
+	out := backend.NewTensor(n, 2*latentChannels, lh, lw)
+	for i := range n {
+		for y := range lh {
+			for x := range lw {
+				var mean [3]float32
+				for ch := range mean {
+					for p := range downscale * downscale {
+						mean[ch] += pixels.Data[((i*3+ch)*h+y*downscale+p/downscale)*w+x*downscale+p%downscale] / (downscale * downscale)
+					}
+				}
+				for l, row := range encodeMatrix {
+					out.Data[((i*2*latentChannels+l)*lh+y)*lw+x] = row[0]*mean[0] + row[1]*mean[1] + row[2]*mean[2]
+					out.Data[((i*2*latentChannels+latentChannels+l)*lh+y)*lw+x] = encodedLogVariance
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// DecodeLatents mixes four channels into three and repeats every cell 8 x 8 times.
+func (m *model) DecodeLatents(ctx context.Context, latents backend.Tensor) (backend.Tensor, error) {
+	n, c, h, w, err := dims4("latents", latents)
+	if err != nil {
+		return backend.Tensor{}, err
+	}
+	if c != latentChannels {
+		return backend.Tensor{}, fmt.Errorf("fake: latents of shape %v; expected [N, 4, h, w]", latents.Shape)
+	}
+	end, err := m.begin(ctx, Call{Op: OpDecodeLatents, Batch: n})
+	if err != nil {
+		return backend.Tensor{}, err
+	}
+	defer end()
+	ph, pw := h*downscale, w*downscale
+	out := backend.NewTensor(n, 3, ph, pw)
+	for i := range n {
+		for ch, row := range decodeMatrix {
+			for p := range ph * pw {
+				cell := p/pw/downscale*w + p%pw/downscale
+				var v float32
+				for l, k := range row {
+					v += k * latents.Data[(i*latentChannels+l)*h*w+cell]
+				}
+				out.Data[(i*3+ch)*ph*pw+p] = v
+			}
+		}
+	}
+	return out, nil
+}
+
+func dims4(name string, t backend.Tensor) (n, c, h, w int, err error) {
+	if len(t.Shape) != 4 || backend.Count(t.Shape...) != len(t.Data) || len(t.Data) == 0 {
+		return 0, 0, 0, 0, fmt.Errorf("fake: %s of shape %v with %d values; four dimensions are expected", name, t.Shape, len(t.Data))
+	}
+	return t.Shape[0], t.Shape[1], t.Shape[2], t.Shape[3], nil
+}

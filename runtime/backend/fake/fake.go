@@ -1,0 +1,158 @@
+// Package fake is a backend without weights and without native code: a tiny, deterministic stand-in
+// for an SDXL model, for tests of everything above the backend and of programs that embed it.
+//
+// It responds as a model would: the prompt decides what the latents are drawn to, the seed shows in
+// the result, every step changes it, and an image comes through the VAE and back nearly unharmed. Each image of a
+// batch is computed by itself, so that results never depend on batching. Failures, delays and
+// waits are planted with a Hook, and every call is recorded.
+//
+//	b := &fake.Backend{}
+//	pipe, err := pipeline.Open(ctx, pipeline.Config{}, pipeline.WithBackend(b))
+package fake
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Op names an operation of the backend in a Call.
+type Op string
+
+// The operations that are recorded and that a Hook sees.
+const (
+	OpOpen           Op = "open"
+	OpEncodeText     Op = "encode_text"
+	OpUNet           Op = "unet"
+	OpEncodeImage    Op = "encode_image"
+	OpDecodeLatents  Op = "decode_latents"
+	OpReleaseCompute Op = "release_compute"
+)
+
+// Call is one recorded operation.
+type Call struct {
+	Op       Op
+	Nth      int     // how many of this Op came before it on this Backend
+	Batch    int     // images, or chunks of text
+	Encoder  int     // OpEncodeText: 0 or 1
+	Timestep float32 // OpUNet: of the first image
+}
+
+// ErrClosed is returned by a model's methods after its Close.
+var ErrClosed = errors.New("fake: the model is closed")
+
+// Backend is the fake. The zero value is an SDXL base model; set the fields before first use and do
+// not change them afterwards. It is safe for concurrent use.
+type Backend struct {
+	// InChannels of the UNet: 0 or 4 for an ordinary model, 9 for an inpainting one.
+	InChannels int
+	// Hook, where set, is called before each operation, from the goroutine that asked for it and while the
+	// model is held. An error ends the operation with that error; sleeping or waiting in it delays the operation, and
+	// ctx is the operation's own.
+	Hook func(ctx context.Context, call Call) error
+
+	mu    sync.Mutex
+	calls []Call
+	open  []backend.ModelConfig
+	live  atomic.Int64
+}
+
+// Fileless tells the pipeline that no model files are read.
+func (b *Backend) Fileless() bool { return true }
+
+// Devices lists one device, "cpu".
+func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return []backend.Device{{ID: "cpu", Description: "fake", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 8 << 30}}, nil
+}
+
+// Open returns a new model; cfg is only recorded.
+func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
+	b.mu.Lock()
+	b.open = append(b.open, cfg)
+	b.mu.Unlock()
+	if err := b.enter(ctx, Call{Op: OpOpen}); err != nil {
+		return nil, err
+	}
+	b.live.Add(1)
+	return &model{backend: b, cfg: cfg, info: b.info(cfg)}, nil
+}
+
+// Calls returns a copy of the calls so far, in order.
+func (b *Backend) Calls() []Call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.calls)
+}
+
+// Count returns the number of calls of op so far.
+func (b *Backend) Count(op Op) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count(op)
+}
+
+// Opened returns a copy of the configurations that Open was given, in order.
+func (b *Backend) Opened() []backend.ModelConfig {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.open)
+}
+
+// LiveModels returns the number of models opened and not closed.
+func (b *Backend) LiveModels() int { return int(b.live.Load()) }
+
+func (b *Backend) count(op Op) int {
+	n := 0
+	for _, c := range b.calls {
+		if c.Op == op {
+			n++
+		}
+	}
+	return n
+}
+
+// enter records a call and runs the hook.
+func (b *Backend) enter(ctx context.Context, call Call) error {
+	b.mu.Lock()
+	call.Nth = b.count(call.Op)
+	b.calls = append(b.calls, call)
+	b.mu.Unlock()
+	if b.Hook != nil {
+		if err := b.Hook(ctx, call); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
+	in, kind := max(b.InChannels, latentChannels), backend.KindSDXLBase
+	if in == 9 {
+		kind = backend.KindSDXLInpaint
+	}
+	device := cfg.Device
+	if device == "" || device == "auto" {
+		device = "cpu"
+	}
+	info := backend.ModelInfo{
+		Kind: kind, Layout: "original", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1,
+		TextEncoder:  backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, MaxTokens: maxTokens},
+		TextEncoder2: backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, ProjectionDim: pooledDim, MaxTokens: maxTokens},
+		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: 2 * textWidth,
+			LabelDim: pooledDim + 256*6, PooledDim: pooledDim, SizeIDs: 6, Channels: []int{8, 16}, Resnets: []int{1, 1},
+			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4},
+		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale, NormNumGroups: 2},
+	}
+	for _, name := range []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"} {
+		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: true, Loaded: true,
+			FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
+	}
+	return info
+}

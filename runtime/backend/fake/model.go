@@ -1,0 +1,187 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// The fake's dimensions: SDXL's structure with very small numbers, and CLIP's vocabulary.
+const (
+	vocabSize      = 49408
+	startToken     = 49406
+	endToken       = 49407
+	maxTokens      = 77
+	textWidth      = 8
+	pooledDim      = 8
+	latentChannels = 4
+	downscale      = 8
+)
+
+type model struct {
+	backend *Backend
+	cfg     backend.ModelConfig
+	info    backend.ModelInfo
+
+	mu     sync.Mutex // held while computing: one call at a time
+	closed atomic.Bool
+}
+
+func (m *model) Info() backend.ModelInfo {
+	info := m.info
+	info.Components = slices.Clone(info.Components)
+	return info
+}
+
+// Tokenize gives every word one id that depends on its letters only; , and . are words.
+func (m *model) Tokenize(text string) ([]int32, error) {
+	if m.closed.Load() {
+		return nil, ErrClosed
+	}
+	text = strings.NewReplacer(",", " , ", ".", " . ").Replace(strings.ToLower(text))
+	ids := []int32{}
+	for _, word := range strings.Fields(text) {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(word))
+		ids = append(ids, int32(h.Sum32()%startToken))
+	}
+	return ids, nil
+}
+
+// begin takes the model for one call; the returned function gives it back.
+func (m *model) begin(ctx context.Context, call Call) (func(), error) {
+	m.mu.Lock()
+	if m.closed.Load() {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = m.backend.enter(ctx, call)
+	}
+	if err != nil {
+		m.mu.Unlock()
+		return nil, err
+	}
+	return m.mu.Unlock, nil
+}
+
+func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.TextOutput, error) {
+	if in.Encoder != 0 && in.Encoder != 1 {
+		return backend.TextOutput{}, fmt.Errorf("fake: text encoder %d; there are 0 and 1", in.Encoder)
+	}
+	end, err := m.begin(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder})
+	if err != nil {
+		return backend.TextOutput{}, err
+	}
+	defer end()
+	out := backend.TextOutput{Hidden: backend.NewTensor(len(in.IDs), maxTokens, textWidth)}
+	if in.Encoder == 1 {
+		out.Pooled = backend.NewTensor(len(in.IDs), pooledDim)
+	}
+	for c, ids := range in.IDs {
+		if len(ids) != maxTokens {
+			return backend.TextOutput{}, fmt.Errorf("fake: chunk %d has %d ids; expected %d", c, len(ids), maxTokens)
+		}
+		var pooled []float32
+		if in.Encoder == 1 {
+			pooled = out.Pooled.Data[c*pooledDim:][:pooledDim]
+		}
+		if err := encodeChunk(in, ids, out.Hidden.Data[c*maxTokens*textWidth:][:maxTokens*textWidth], pooled); err != nil {
+			return backend.TextOutput{}, err
+		}
+	}
+	return out, nil
+}
+
+// encodeChunk gives each token the running mean of the embeddings up to it, as causal attention
+// would, plus a little of its own; pooled is that mean at the first end token.
+func encodeChunk(in backend.TextInput, ids []int32, hidden, pooled []float32) error {
+	var sum [textWidth]float32
+	ended := false
+	for t, id := range ids {
+		row, err := embedding(in, id)
+		if err != nil {
+			return err
+		}
+		for w := range textWidth {
+			sum[w] += row[w]
+			mean := sum[w] / float32(t+1)
+			hidden[t*textWidth+w] = (mean + 0.25*row[w]) / float32(1+in.ClipSkip)
+			if id == endToken && !ended && pooled != nil {
+				pooled[w] = mean
+			}
+		}
+		ended = ended || id == endToken
+	}
+	return nil
+}
+
+func embedding(in backend.TextInput, id int32) (row [textWidth]float32, err error) {
+	if custom := int(id) - vocabSize; custom >= 0 {
+		if (custom+1)*textWidth > len(in.Custom.Data) {
+			return row, fmt.Errorf("fake: id %d has no row in the custom embeddings of shape %v", id, in.Custom.Shape)
+		}
+		copy(row[:], in.Custom.Data[custom*textWidth:])
+		return row, nil
+	}
+	if id < 0 {
+		return row, fmt.Errorf("fake: id %d is negative", id)
+	}
+	for w := range row {
+		row[w] = scatter(uint32(id)*textWidth + uint32(w) + uint32(in.Encoder)*7919)
+	}
+	return row, nil
+}
+
+// scatter maps n to [-1, 1) without pattern (a multiplicative hash).
+func scatter(n uint32) float32 {
+	n *= 2654435761
+	n ^= n >> 15
+	n *= 2246822519
+	n ^= n >> 13
+	return float32(n>>8)/float32(1<<23) - 1
+}
+
+// ComputeBytes returns the bytes of the stage's input and output, which grow as a real buffer's would.
+func (m *model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
+	if m.closed.Load() {
+		return 0, ErrClosed
+	}
+	cells := int64(max(q.Batch, 1)) * int64(q.Height) * int64(q.Width)
+	switch q.Stage {
+	case backend.StageText, backend.StageText2:
+		return int64(max(q.Batch, 1)) * maxTokens * textWidth * 8, nil
+	case backend.StageUNet:
+		return cells*latentChannels*8 + int64(max(q.Batch, 1)*q.ContextTokens)*2*textWidth*4, nil
+	case backend.StageVAEEncode:
+		return cells * 3 * 8, nil
+	case backend.StageVAEDecode:
+		return cells * downscale * downscale * 3 * 8, nil
+	}
+	return 0, fmt.Errorf("fake: unknown stage %d", q.Stage)
+}
+
+func (m *model) ReleaseCompute() error {
+	end, err := m.begin(context.Background(), Call{Op: OpReleaseCompute})
+	if err != nil {
+		return err
+	}
+	end()
+	return nil
+}
+
+func (m *model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed.Swap(true) {
+		m.backend.live.Add(-1)
+	}
+	return nil
+}
