@@ -75,8 +75,12 @@ func (a *algorithm) build(cfg Config, strict bool) (*sched, error) {
 		cfg.clear(name)
 	}
 	s.cfg = a.defaults.With(cfg)
-	if s.cfg.TrainedBetas != nil {
-		s.cfg.NumTrainTimesteps = new(len(s.cfg.TrainedBetas))
+	if n := len(s.cfg.TrainedBetas); n > 0 {
+		if cfg.NumTrainTimesteps != nil && *cfg.NumTrainTimesteps != n {
+			return nil, a.bad("trained_betas", fmt.Sprintf("a list of %d", n),
+				fmt.Sprintf("num_train_timesteps is %d: give as many, or leave num_train_timesteps out", *cfg.NumTrainTimesteps))
+		}
+		s.cfg.NumTrainTimesteps = new(n)
 	}
 	if a.fallback != nil {
 		taken := a.fallback(&s.cfg)

@@ -99,12 +99,11 @@ func (s *sched) veSchedule(o *RunOptions) (timesteps, sigmas []float64, err erro
 	}
 	round32(timesteps)
 	top := float64(len(s.sigmas) - 1)
-	for i, t := range timesteps {
+	for _, t := range timesteps {
 		if t > top {
 			return nil, nil, s.algo.bad("num_inference_steps", numText(n), "with steps_offset the first timestep is "+numText(int(t))+
 				", beyond training's last: use fewer steps, a smaller steps_offset, or the spacing trailing")
 		}
-		_ = i
 	}
 	if c.InterpolationType == "log_linear" {
 		lo, hi := float32(s.logSigmas[len(s.logSigmas)-1]), float32(s.logSigmas[0])

@@ -1,0 +1,155 @@
+"""Writes the scheduler goldens: runtime/scheduler/testdata/goldens/<scheduler>.{json,npy}.
+
+    python tools/schedgoldens/goldens.py [SCHEDULER ...]     (from anywhere; versions in requirements.txt)
+
+Every case runs diffusers' scheduler over a denoising loop with a deterministic model function and
+deterministic "noise" (see model and noise; runtime/scheduler/golden_test.go has the same two). The .json
+holds each case's config, run options, timesteps and sigmas; the .npy holds all samples of all cases, one
+per row: the first sample, then the one after each evaluation.
+"""
+import json
+import math
+import pathlib
+import sys
+import types
+import warnings
+
+import numpy as np
+import torch
+
+import cases
+
+SHAPE = (2, 4, 2, 3)
+SIZE = math.prod(SHAPE)
+OUT = pathlib.Path(__file__).parents[2] / "runtime/scheduler/testdata/goldens"
+
+torch.set_num_threads(1)
+warnings.filterwarnings("ignore")
+import diffusers  # noqa: E402
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_img2img import (  # noqa: E402
+    StableDiffusionXLImg2ImgPipeline,
+)
+
+diffusers.utils.logging.set_verbosity_error()
+J = np.arange(SIZE, dtype=np.float64)
+
+
+def model(x, t):
+    """What stands for the UNet: smooth, of about the size of its input, different for every value."""
+    x = x.numpy().astype(np.float64).reshape(-1)
+    out = 0.8 * x + 0.2 * np.sin(1.3 * x + 0.01 * float(t) + 0.1 * J)
+    return torch.from_numpy(out.astype(np.float32).reshape(SHAPE))
+
+
+def noise(k):
+    """Draw number k; draw 0 is the first sample of a run, draw 1 the original picture."""
+    v = math.sqrt(2) * np.sin(12.9898 * (1.0 + J) + 78.233 * k + 0.37 * k * J)
+    return torch.from_numpy(v.astype(np.float32).reshape(SHAPE))
+
+
+class Draws:
+    """Replaces randn_tensor: draws 2, 3, ... in turn."""
+
+    def __init__(self):
+        self.k = 2
+
+    def __call__(self, *args, **kwargs):
+        z = noise(self.k)
+        self.k += 1
+        return z
+
+
+def ve_sigmas(scheduler):
+    """The noise levels as the Go side reports them, where the scheduler keeps none in that form."""
+    s = getattr(scheduler, "sigmas", None)
+    return None if s is None else [float(x) for x in s]
+
+
+def run_case(case):
+    cls = getattr(diffusers, case["class"])
+    step_args = cases.STEP_ARGS
+    config = {k: v for k, v in case["config"].items() if k not in step_args}
+    extra = {k: v for k, v in case["config"].items() if k in step_args and k != "lms_order"}
+    if "lms_order" in case["config"]:
+        extra["order"] = case["config"]["lms_order"]
+    scheduler = cls(**config)
+    run = case["run"]
+    if "timesteps" in run:
+        scheduler.set_timesteps(timesteps=run["timesteps"])
+    elif "sigmas" in run:
+        scheduler.set_timesteps(sigmas=run["sigmas"])
+    else:
+        scheduler.set_timesteps(run["num_inference_steps"])
+    timesteps = scheduler.timesteps
+    n = run.get("num_inference_steps", len(timesteps))
+    draws = Draws()
+    sys.modules[cls.__module__].randn_tensor = draws
+    patch = getattr(cases, "PATCH", {}).get(case["class"])
+    if patch:
+        patch(scheduler, draws)
+
+    sample = noise(0) * scheduler.init_noise_sigma
+    if "strength" in run or "denoising_start" in run:
+        pipe = types.SimpleNamespace(scheduler=scheduler)
+        timesteps, _ = StableDiffusionXLImg2ImgPipeline.get_timesteps(
+            pipe, n, run.get("strength"), None, denoising_start=run.get("denoising_start")
+        )
+        if "strength" in run:
+            sample = scheduler.add_noise(noise(1), noise(0), timesteps[:1].repeat(SHAPE[0]))
+        else:
+            sample = noise(1)
+    begin = len(scheduler.timesteps) - len(timesteps)
+    if "denoising_end" in run:
+        train = scheduler.config.num_train_timesteps
+        cutoff = int(round(train - run["denoising_end"] * train))
+        timesteps = timesteps[: len([t for t in timesteps if t >= cutoff])]
+
+    rows = [sample.numpy().reshape(-1).copy()]
+    for t in timesteps:
+        x = scheduler.scale_model_input(sample, t)
+        sample = scheduler.step(model(x, t), t, sample, **extra).prev_sample
+        assert sample.dtype == torch.float32, sample.dtype
+        rows.append(sample.numpy().reshape(-1).copy())
+    sigmas = ve_sigmas(scheduler)
+    if sigmas is not None and cases.HAS_VE_SIGMAS.get(case["class"], True):
+        sigmas = sigmas[begin : begin + len(timesteps) + 1]
+    else:
+        sigmas = None
+    return {
+        "name": case["name"],
+        "config": case["config"],
+        "run": run,
+        "timesteps": [float(t) for t in timesteps],
+        "sigmas": sigmas,
+        "init_noise_sigma": float(scheduler.init_noise_sigma),
+        "draws": draws.k - 2,
+        "rows": len(rows),
+        "tolerance": case.get("tolerance", 1e-5),
+    }, rows
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    only = sys.argv[1:]
+    for name, family in cases.families().items():
+        if only and name not in only:
+            continue
+        metas, rows = [], []
+        for case in family:
+            try:
+                meta, r = run_case(case)
+            except Exception as e:  # a case that diffusers itself cannot run has no place in the list
+                raise SystemExit(f"{case['class']} {case['name']}: {type(e).__name__}: {e}") from e
+            if not np.isfinite(np.array(r)).all():
+                raise SystemExit(f"{case['class']} {case['name']}: diffusers yields NaN or infinity")
+            metas.append(meta)
+            rows += r
+        head = {"class": name, "diffusers": diffusers.__version__, "torch": torch.__version__, "shape": SHAPE}
+        lines = ",\n".join(json.dumps(m) for m in metas)
+        (OUT / f"{name}.json").write_text(json.dumps(head)[:-1] + ', "cases": [\n' + lines + "\n]}\n")
+        np.save(OUT / f"{name}.npy", np.array(rows, dtype=np.float32))
+        print(f"{name}: {len(metas)} cases, {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    main()
