@@ -1,0 +1,349 @@
+// The C ABI: argument checks, struct sizes, and the one place where exceptions become status codes.
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "backend/device.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daguerre.h"
+#include "ggml.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+#ifndef DG_VARIANT
+#define DG_VARIANT "cpu"
+#endif
+#ifndef DG_VERSION
+#define DG_VERSION "dev"
+#endif
+#ifndef DG_ENGINE_PIN
+#define DG_ENGINE_PIN "unknown"
+#endif
+#ifndef DG_COMPILER
+#define DG_COMPILER "unknown"
+#endif
+#ifndef DG_BUILD_FEATURES
+#define DG_BUILD_FEATURES ""
+#endif
+
+struct dg_model {
+    dg::Model model;
+
+    explicit dg_model(const dg::OpenParams& params)
+        : model(params) {}
+};
+
+namespace dg {
+namespace {
+
+std::atomic<int64_t> live_handles{0};
+
+// Depth of ABI calls on this thread: an assertion inside one becomes an exception, any other aborts.
+thread_local int guarded = 0;
+
+void write_message(char* msg, size_t cap, const char* text) {
+    if (msg == nullptr || cap == 0) {
+        return;
+    }
+    size_t n = std::min(cap - 1, std::strlen(text));
+    while (n > 0 && n < std::strlen(text) && (static_cast<unsigned char>(text[n]) & 0xc0) == 0x80) {
+        n--;  // do not cut inside a UTF-8 sequence
+    }
+    std::memcpy(msg, text, n);
+    msg[n] = '\0';
+}
+
+void on_ggml_abort(const char* message) {
+    if (guarded > 0) {
+        throw Error(DG_ERR_ENGINE, std::string("engine: ") + message);
+    }
+}
+
+struct Guard {
+    Guard() { guarded++; }
+    ~Guard() { guarded--; }
+};
+
+template <typename Body>
+dg_status guard(char* msg, size_t cap, Body&& body) {
+    static const bool installed = [] {
+        ggml_set_abort_callback(on_ggml_abort);
+        return true;
+    }();
+    (void)installed;
+    const Guard depth;
+    try {
+        body();
+        write_message(msg, cap, "");
+        return DG_OK;
+    } catch (const Error& e) {
+        write_message(msg, cap, e.what());
+        return e.status();
+    } catch (const std::bad_alloc&) {
+        write_message(msg, cap, "out of memory on the host");
+        return DG_ERR_OUT_OF_MEMORY;
+    } catch (const std::exception& e) {
+        write_message(msg, cap, (std::string("engine: ") + e.what()).c_str());
+        return DG_ERR_ENGINE;
+    } catch (...) {
+        write_message(msg, cap, "engine: an unknown exception");
+        return DG_ERR_ENGINE;
+    }
+}
+
+// Copies as many bytes as the caller's struct has; the rest stays zero.
+template <typename T>
+T read_struct(const T* in, const char* name) {
+    if (in == nullptr) {
+        fail(DG_ERR_ARGUMENT, "%s: is NULL", name);
+    }
+    if (in->struct_size < sizeof(size_t)) {
+        fail(DG_ERR_ARGUMENT, "%s.struct_size: %zu is too small; set it to sizeof(%s)", name, in->struct_size, name);
+    }
+    T copy;
+    std::memset(&copy, 0, sizeof(copy));
+    std::memcpy(&copy, in, std::min(sizeof(T), in->struct_size));
+    copy.struct_size = sizeof(T);
+    return copy;
+}
+
+template <typename T>
+void write_struct(T* out, const T& value, const char* name) {
+    if (out == nullptr) {
+        fail(DG_ERR_ARGUMENT, "%s: is NULL", name);
+    }
+    const size_t size = out->struct_size;
+    if (size < sizeof(size_t)) {
+        fail(DG_ERR_ARGUMENT, "%s.struct_size: %zu is too small; set it to sizeof(%s)", name, size, name);
+    }
+    std::memcpy(out, &value, std::min(sizeof(T), size));
+    out->struct_size = size;
+}
+
+template <typename T>
+T empty_struct() {
+    T value;
+    std::memset(&value, 0, sizeof(value));
+    value.struct_size = sizeof(T);
+    return value;
+}
+
+Model& model_of(dg_model* model) {
+    if (model == nullptr) {
+        fail(DG_ERR_ARGUMENT, "model: is NULL");
+    }
+    return model->model;
+}
+
+const Model& model_of(const dg_model* model) {
+    return model_of(const_cast<dg_model*>(model));
+}
+
+void copy_text(char* out, size_t size, const std::string& text) {
+    write_message(out, size, text.c_str());
+}
+
+std::string text_or_empty(const char* text) {
+    return text == nullptr ? "" : text;
+}
+
+OpenParams read_open_params(const dg_model_params* in) {
+    const dg_model_params p = read_struct(in, "dg_model_params");
+    if (p.file_count < 1 || p.file_count > DG_MAX_FILES || p.files == nullptr) {
+        fail(DG_ERR_ARGUMENT, "files: %lld files given; 1 to %d are wanted", static_cast<long long>(p.file_count),
+             DG_MAX_FILES);
+    }
+    OpenParams params;
+    const size_t stride = p.files->struct_size;
+    for (int64_t i = 0; i < p.file_count; i++) {
+        const char* at           = reinterpret_cast<const char*>(p.files) + static_cast<size_t>(i) * stride;
+        const dg_model_file file = read_struct(reinterpret_cast<const dg_model_file*>(at), "dg_model_file");
+        if (file.role < DG_ROLE_MODEL || file.role > DG_ROLE_VAE) {
+            fail(DG_ERR_ARGUMENT, "files[%lld].role: %d is none of DG_ROLE_*", static_cast<long long>(i), file.role);
+        }
+        if (file.path == nullptr || file.path[0] == '\0') {
+            fail(DG_ERR_ARGUMENT, "files[%lld].path: is empty", static_cast<long long>(i));
+        }
+        params.files.push_back({file.role, file.path});
+    }
+    params.config = p.config == nullptr ? empty_struct<dg_model_config>() : read_struct(p.config, "dg_model_config");
+    for (const int32_t value :
+         {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups, params.config.unet_attention_head_dim,
+          params.config.text_head_dim, params.config.text_encoder_quick_gelu, params.config.text_encoder_2_quick_gelu}) {
+        if (value < 0 || value > 4096) {
+            fail(DG_ERR_ARGUMENT, "config: a value of %d is not in 0..4096", value);
+        }
+    }
+    if (p.threads < 0 || p.threads > 1024) {
+        fail(DG_ERR_ARGUMENT, "threads: %d is not in 0..1024", p.threads);
+    }
+    if (p.flash_attention < DG_FLASH_AUTO || p.flash_attention > DG_FLASH_ON) {
+        fail(DG_ERR_ARGUMENT, "flash_attention: %d is none of DG_FLASH_*", p.flash_attention);
+    }
+    params.device          = text_or_empty(p.device);
+    params.device_text     = text_or_empty(p.device_text);
+    params.device_vae      = text_or_empty(p.device_vae);
+    params.components      = p.components;
+    params.type_unet       = p.type_unet;
+    params.type_text       = p.type_text;
+    params.type_vae        = p.type_vae;
+    params.precision       = p.precision;
+    params.threads         = p.threads;
+    params.flash_attention = p.flash_attention;
+    params.cancel          = p.cancel;
+    return params;
+}
+
+}  // namespace
+}  // namespace dg
+
+using namespace dg;
+
+int32_t dg_abi_version(void) {
+    return DG_ABI_VERSION;
+}
+
+dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        dg_build_info info = empty_struct<dg_build_info>();
+        copy_text(info.variant, sizeof(info.variant), DG_VARIANT);
+        copy_text(info.version, sizeof(info.version), DG_VERSION);
+        copy_text(info.engine, sizeof(info.engine), DG_ENGINE_PIN);
+        copy_text(info.compiler, sizeof(info.compiler), DG_COMPILER);
+        copy_text(info.features, sizeof(info.features), built_features() + " " DG_BUILD_FEATURES);
+        copy_text(info.cpu_features, sizeof(info.cpu_features), cpu_features());
+        info.cpu_supported = cpu_runs_this_build() ? 1 : 0;
+        write_struct(out, info, "dg_build_info");
+    });
+}
+
+dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { set_log(callback, user, min_level); });
+}
+
+int64_t dg_live_handles(void) {
+    return live_handles.load();
+}
+
+dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (count == nullptr) {
+            fail(DG_ERR_ARGUMENT, "count: is NULL");
+        }
+        *count = static_cast<int32_t>(devices().size());
+    });
+}
+
+dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (index < 0 || static_cast<size_t>(index) >= devices().size()) {
+            fail(DG_ERR_ARGUMENT, "index: %d is not in 0..%zu", index, devices().size() - 1);
+        }
+        const Device& device = devices()[static_cast<size_t>(index)];
+        dg_device_info info  = empty_struct<dg_device_info>();
+        copy_text(info.id, sizeof(info.id), device.id);
+        copy_text(info.description, sizeof(info.description), device.description);
+        info.kind        = device.kind;
+        info.is_software = device.is_software ? 1 : 0;
+        device_memory(device, &info.free_bytes, &info.total_bytes);
+        write_struct(out, info, "dg_device_info");
+    });
+}
+
+dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (out == nullptr) {
+            fail(DG_ERR_ARGUMENT, "out: is NULL");
+        }
+        *out = nullptr;
+        *out = new dg_model(read_open_params(params));
+        live_handles++;
+    });
+}
+
+dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (model != nullptr && *model != nullptr) {
+            delete *model;
+            *model = nullptr;
+            live_handles--;
+        }
+    });
+}
+
+dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        dg_model_info info = empty_struct<dg_model_info>();
+        model_of(model).info(&info);
+        write_struct(out, info, "dg_model_info");
+    });
+}
+
+dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).set_cancel(cancelled != 0); });
+}
+
+dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
+                      size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (count == nullptr || (text == nullptr && text_len > 0)) {
+            fail(DG_ERR_ARGUMENT, "%s: is NULL", count == nullptr ? "count" : "text");
+        }
+        const std::vector<int32_t> found = Tokenizer::instance().encode(text, text_len);
+        *count                           = found.size();
+        if (ids != nullptr) {
+            std::copy_n(found.begin(), std::min(cap, found.size()), ids);
+        }
+    });
+}
+
+dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled,
+                         size_t pooled_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        model_of(model).text_encode(read_struct(in, "dg_text_input"), hidden, hidden_count, pooled, pooled_count);
+    });
+}
+
+dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
+                       size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+}
+
+dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                        float* moments, size_t moments_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { model_of(model).vae_encode(batch, height, width, pixels, moments, moments_count); });
+}
+
+dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
+                        float* pixels, size_t pixels_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { model_of(model).vae_decode(batch, height, width, latents, pixels, pixels_count); });
+}
+
+dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (bytes == nullptr) {
+            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
+        }
+        *bytes = model_of(model).compute_size(read_struct(query, "dg_compute_query"));
+    });
+}
+
+dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (bytes == nullptr) {
+            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
+        }
+        *bytes = model_of(model).compute_held();
+    });
+}
+
+dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).compute_release(); });
+}

@@ -1,0 +1,219 @@
+#include "backend/device.h"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <set>
+#include <thread>
+#include <utility>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include "base/error.h"
+#include "ggml-cpu.h"
+
+namespace dg {
+
+namespace {
+
+int32_t kind_of(ggml_backend_dev_t dev) {
+    switch (ggml_backend_dev_type(dev)) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU: return DG_DEVICE_CPU;
+        case GGML_BACKEND_DEVICE_TYPE_GPU: return DG_DEVICE_GPU;
+        case GGML_BACKEND_DEVICE_TYPE_IGPU: return DG_DEVICE_IGPU;
+        default: return DG_DEVICE_ACCEL;
+    }
+}
+
+std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+    return text;
+}
+
+// ggml names devices "CPU", "Vulkan0", "CUDA1".
+std::string device_id(const std::string& name) {
+    const std::string text = lower(name);
+    const size_t digits    = text.find_first_of("0123456789");
+    if (digits == std::string::npos || digits == 0) {
+        return text;
+    }
+    return text.substr(0, digits) + ":" + text.substr(digits);
+}
+
+bool looks_like_software(const std::string& description) {
+    const std::string text = lower(description);
+    for (const char* word : {"llvmpipe", "lavapipe", "swiftshader", "software"}) {
+        if (text.find(word) != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+std::vector<Device> list_devices() {
+    std::vector<Device> list;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        Device d;
+        d.dev         = dev;
+        d.id          = device_id(ggml_backend_dev_name(dev));
+        d.description = ggml_backend_dev_description(dev);
+        d.kind        = kind_of(dev);
+        d.is_software = d.kind != DG_DEVICE_CPU && looks_like_software(d.description);
+        list.push_back(std::move(d));
+    }
+    return list;
+}
+
+struct Feature {
+    const char* name;
+    bool built;
+    bool present;
+};
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define DG_CPU_HAS(name) (__builtin_cpu_supports(name) != 0)
+#else
+#define DG_CPU_HAS(name) true
+#endif
+
+// "Built" asks ggml's CPU backend, which is compiled for an instruction set of its own.
+std::vector<Feature> features() {
+#if defined(__x86_64__)
+    return {
+        {"avx", ggml_cpu_has_avx() != 0, DG_CPU_HAS("avx")},
+        {"avx2", ggml_cpu_has_avx2() != 0, DG_CPU_HAS("avx2")},
+        {"fma", ggml_cpu_has_fma() != 0, DG_CPU_HAS("fma")},
+        {"avx512f", ggml_cpu_has_avx512() != 0, DG_CPU_HAS("avx512f")},
+        {"avx512_vnni", ggml_cpu_has_avx512_vnni() != 0, DG_CPU_HAS("avx512vnni")},
+        {"avx512_bf16", ggml_cpu_has_avx512_bf16() != 0, DG_CPU_HAS("avx512bf16")},
+    };
+#else
+    return {};
+#endif
+}
+
+}  // namespace
+
+const std::vector<Device>& devices() {
+    static const std::vector<Device> list = list_devices();
+    return list;
+}
+
+void device_memory(const Device& device, int64_t* free_bytes, int64_t* total_bytes) {
+    size_t free = 0, total = 0;
+    ggml_backend_dev_memory(device.dev, &free, &total);
+    *free_bytes  = static_cast<int64_t>(free);
+    *total_bytes = static_cast<int64_t>(total);
+#if defined(__linux__)
+    if (is_cpu(device)) {  // ggml reports all memory as free; the kernel's own estimate is better
+        std::ifstream meminfo("/proc/meminfo");
+        std::string key, unit;
+        int64_t kib;
+        while (meminfo >> key >> kib >> unit) {
+            if (key == "MemTotal:") {
+                *total_bytes = kib * 1024;
+            } else if (key == "MemAvailable:") {
+                *free_bytes = kib * 1024;
+                break;
+            }
+        }
+    }
+#endif
+}
+
+const Device& find_device(const std::string& name) {
+    const std::vector<Device>& list = devices();
+    if (name.empty() || name == "auto") {
+        const Device* best = nullptr;
+        for (const Device& d : list) {
+            const bool gpu = (d.kind == DG_DEVICE_GPU || d.kind == DG_DEVICE_IGPU) && !d.is_software;
+            if (best == nullptr ? (gpu || d.kind == DG_DEVICE_CPU) : (gpu && best->kind == DG_DEVICE_CPU)) {
+                best = &d;
+            }
+        }
+        if (best != nullptr) {
+            return *best;
+        }
+    }
+    std::string known;
+    for (const Device& d : list) {
+        if (d.id == name) {
+            return d;
+        }
+        known += (known.empty() ? "" : ", ") + d.id;
+    }
+    fail(DG_ERR_DEVICE, "device: '%s' is not one of this machine's devices: %s", name.c_str(), known.c_str());
+}
+
+bool is_cpu(const Device& device) {
+    return device.kind == DG_DEVICE_CPU;
+}
+
+int32_t default_threads() {
+    int32_t allowed = static_cast<int32_t>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        allowed = CPU_COUNT(&set);
+        std::set<std::pair<int, int>> cores;
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+            if (!CPU_ISSET(cpu, &set)) {
+                continue;
+            }
+            const std::string base = format("/sys/devices/system/cpu/cpu%d/topology/", cpu);
+            std::ifstream package(base + "physical_package_id"), core(base + "core_id");
+            int p = -1, c = -1;
+            if (package >> p && core >> c) {
+                cores.insert({p, c});
+            }
+        }
+        if (!cores.empty()) {
+            allowed = std::min(allowed, static_cast<int32_t>(cores.size()));
+        }
+    }
+#endif
+    return std::max(1, allowed);
+}
+
+std::string built_features() {
+    std::string text;
+    for (const Feature& f : features()) {
+        if (f.built) {
+            text += (text.empty() ? "" : " ") + std::string(f.name);
+        }
+    }
+    return text;
+}
+
+std::string cpu_features() {
+    std::string text;
+    for (const Feature& f : features()) {
+        if (f.present) {
+            text += (text.empty() ? "" : " ") + std::string(f.name);
+        }
+    }
+    return text;
+}
+
+bool cpu_runs_this_build() {
+    for (const Feature& f : features()) {
+        if (f.built && !f.present) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cpu_has_fast_bf16() {
+    for (const Feature& f : features()) {
+        if (std::string(f.name) == "avx512_bf16") {
+            return f.built && f.present;
+        }
+    }
+    return false;
+}
+
+}  // namespace dg

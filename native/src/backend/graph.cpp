@@ -1,0 +1,143 @@
+#include "backend/graph.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "ggml-cpu.h"
+
+namespace dg {
+
+namespace {
+
+constexpr size_t kMaxNodes = 32768;
+
+bool abort_requested(void* cancel) {
+    return static_cast<const std::atomic<bool>*>(cancel)->load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+ggml_tensor* GraphBuilder::input(ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3) {
+    ggml_tensor* tensor = ggml_new_tensor_4d(ctx, type, ne0, ne1, ne2, ne3);
+    ggml_set_input(tensor);
+    inputs.push_back(tensor);
+    return tensor;
+}
+
+void GraphBuilder::output(ggml_tensor* tensor) {
+    ggml_set_output(tensor);
+    outputs.push_back(tensor);
+}
+
+Worker::Worker(const Device& device, int32_t threads, const std::atomic<bool>* cancel)
+    : device_(device), backend_(ggml_backend_dev_init(device.dev, nullptr), BackendFree()) {
+    if (backend_ == nullptr) {
+        fail(DG_ERR_DEVICE, "device %s (%s) could not be initialised", device.id.c_str(), device.description.c_str());
+    }
+    if (is_cpu(device)) {
+        ggml_backend_cpu_set_n_threads(backend_.get(), threads);
+        ggml_backend_cpu_set_abort_callback(backend_.get(), abort_requested,
+                                            const_cast<std::atomic<bool>*>(cancel));
+    }
+}
+
+GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build) {
+    Built built;
+    ggml_init_params params;
+    params.mem_size   = ggml_tensor_overhead() * kMaxNodes + ggml_graph_overhead_custom(kMaxNodes, false);
+    params.mem_buffer = nullptr;
+    params.no_alloc   = true;
+    built.ctx.reset(ggml_init(params));
+    if (built.ctx == nullptr) {
+        fail(DG_ERR_OUT_OF_MEMORY, "no memory for a graph's %zu bytes of metadata", params.mem_size);
+    }
+    GraphBuilder builder(built.ctx.get(), worker.backend(), traits);
+    build(builder);
+    built.graph = ggml_new_graph_custom(built.ctx.get(), kMaxNodes, false);
+    for (ggml_tensor* output : builder.outputs) {
+        ggml_build_forward_expand(built.graph, output);
+    }
+    built.inputs  = builder.inputs;
+    built.outputs = builder.outputs;
+    return built;
+}
+
+void GraphRunner::prepare(const std::string& key, const Worker& worker, const Traits& traits,
+                          const BuildFunction& build) {
+    if (!key_.empty() && key == key_) {
+        return;
+    }
+    release();
+    Built built = build_graph(worker, traits, build);
+    allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
+    size_t needed = 0;
+    ggml_gallocr_reserve_n_size(allocator_.get(), built.graph, nullptr, nullptr, &needed);
+    allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
+    if (!ggml_gallocr_alloc_graph(allocator_.get(), built.graph)) {
+        allocator_.reset();
+        fail(DG_ERR_OUT_OF_MEMORY, "%s: a compute buffer of %.1f MiB for %s could not be allocated on %s",
+             key.substr(0, key.find(' ')).c_str(), static_cast<double>(needed) / (1024.0 * 1024.0), key.c_str(),
+             worker.device().id.c_str());
+    }
+    built_ = std::move(built);
+    key_   = key;
+}
+
+void GraphRunner::run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
+                      const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs) {
+    if (cancel_->load()) {
+        fail(DG_ERR_CANCELLED, "cancelled before %s", key.c_str());
+    }
+    prepare(key, worker, traits, build);
+    if (inputs.size() != built_.inputs.size() || outputs.size() != built_.outputs.size()) {
+        fail(DG_ERR_ENGINE, "%s: %zu inputs and %zu outputs for a graph with %zu and %zu", key.c_str(), inputs.size(),
+             outputs.size(), built_.inputs.size(), built_.outputs.size());
+    }
+    for (size_t i = 0; i < inputs.size(); i++) {
+        if (inputs[i].bytes != ggml_nbytes(built_.inputs[i])) {
+            fail(DG_ERR_ENGINE, "%s: input %zu has %zu bytes where the graph wants %zu", key.c_str(), i,
+                 inputs[i].bytes, ggml_nbytes(built_.inputs[i]));
+        }
+        if (built_.inputs[i]->buffer != nullptr) {  // unused inputs are not allocated
+            ggml_backend_tensor_set(built_.inputs[i], inputs[i].data, 0, inputs[i].bytes);
+        }
+    }
+    const ggml_status status = ggml_backend_graph_compute(worker.backend(), built_.graph);
+    if (status == GGML_STATUS_ABORTED || cancel_->load()) {
+        fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
+    }
+    if (status == GGML_STATUS_ALLOC_FAILED) {
+        fail(DG_ERR_OUT_OF_MEMORY, "%s: a work buffer could not be allocated on %s", key.c_str(),
+             worker.device().id.c_str());
+    }
+    if (status != GGML_STATUS_SUCCESS) {
+        fail(DG_ERR_DEVICE, "%s: computing on %s failed: %s", key.c_str(), worker.device().id.c_str(),
+             ggml_status_to_string(status));
+    }
+    for (size_t i = 0; i < outputs.size(); i++) {
+        if (outputs[i].count * sizeof(float) != ggml_nbytes(built_.outputs[i])) {
+            fail(DG_ERR_ENGINE, "%s: output %zu has room for %zu floats where the graph has %lld", key.c_str(), i,
+                 outputs[i].count, static_cast<long long>(ggml_nelements(built_.outputs[i])));
+        }
+        ggml_backend_tensor_get(built_.outputs[i], outputs[i].data, 0, ggml_nbytes(built_.outputs[i]));
+    }
+}
+
+size_t GraphRunner::measure(const Worker& worker, const Traits& traits, const BuildFunction& build) {
+    Built built = build_graph(worker, traits, build);
+    GallocrPtr allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
+    size_t size = 0;
+    ggml_gallocr_reserve_n_size(allocator.get(), built.graph, nullptr, nullptr, &size);
+    return size;
+}
+
+size_t GraphRunner::held_bytes() const {
+    return allocator_ == nullptr ? 0 : ggml_gallocr_get_buffer_size(allocator_.get(), 0);
+}
+
+void GraphRunner::release() {
+    key_.clear();
+    built_ = Built();
+    allocator_.reset();
+}
+
+}  // namespace dg

@@ -1,0 +1,95 @@
+// Building and running one ggml graph on one device: inputs and outputs in order, a compute buffer
+// kept while the shape stays the same, exact measuring, cancelling.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backend/device.h"
+
+namespace dg {
+
+// How modules build their graphs.
+struct Traits {
+    bool exact           = false;  // erf GELU, F32 products
+    bool flash_attention = false;
+    bool cpu             = false;  // custom CPU kernels may be used
+};
+
+// A graph under construction. Tensors live in ctx and have no data until the graph is allocated.
+class GraphBuilder {
+public:
+    GraphBuilder(ggml_context* context, ggml_backend_t backend, const Traits& traits)
+        : ctx(context), backend(backend), traits(traits) {}
+
+    ggml_tensor* input(ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
+    void output(ggml_tensor* tensor);
+
+    ggml_context* const ctx;
+    const ggml_backend_t backend;
+    const Traits traits;
+    std::vector<ggml_tensor*> inputs;
+    std::vector<ggml_tensor*> outputs;
+};
+
+using BuildFunction = std::function<void(GraphBuilder&)>;
+
+struct HostInput {
+    const void* data;
+    size_t bytes;
+};
+struct HostOutput {
+    float* data;
+    size_t count;
+};
+
+// One backend instance: device, threads, cancel flag.
+class Worker {
+public:
+    Worker(const Device& device, int32_t threads, const std::atomic<bool>* cancel);
+
+    ggml_backend_t backend() const { return backend_.get(); }
+    const Device& device() const { return device_; }
+    bool cpu() const { return is_cpu(device_); }
+
+private:
+    const Device& device_;
+    BackendPtr backend_;
+};
+
+class GraphRunner {
+public:
+    explicit GraphRunner(const std::atomic<bool>* cancel)
+        : cancel_(cancel) {}
+
+    // Runs the graph `build` describes. `key` names it: while the key and worker stay the same, the graph and its
+    // buffer are reused. Inputs and outputs are in the order of GraphBuilder's calls.
+    void run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
+             const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs);
+
+    // Bytes of the compute buffer the graph would need; allocates none of it.
+    static size_t measure(const Worker& worker, const Traits& traits, const BuildFunction& build);
+
+    size_t held_bytes() const;
+    void release();
+
+private:
+    struct Built {
+        ContextPtr ctx;
+        ggml_cgraph* graph = nullptr;
+        std::vector<ggml_tensor*> inputs, outputs;
+    };
+    static Built build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build);
+    void prepare(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build);
+
+    const std::atomic<bool>* cancel_;
+    std::string key_;
+    GallocrPtr allocator_;
+    Built built_;
+};
+
+}  // namespace dg

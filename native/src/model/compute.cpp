@@ -1,0 +1,297 @@
+// The computing half of Model: checks sizes, prepares inputs on the host, runs graphs.
+
+#include <cmath>
+#include <vector>
+
+#include "base/error.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace dg {
+
+namespace {
+
+constexpr int64_t kSizeEmbedding = 256;
+constexpr int64_t kMaxBatch      = 1024;
+constexpr int64_t kMaxSide       = 16384;  // pixels or cells
+constexpr int64_t kMaxTokens     = 1 << 16;
+
+void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high) {
+        fail(DG_ERR_ARGUMENT, "%s: %lld is not in %lld..%lld", field, static_cast<long long>(value),
+             static_cast<long long>(low), static_cast<long long>(high));
+    }
+}
+
+void check_pointer(const char* field, const void* pointer) {
+    if (pointer == nullptr) {
+        fail(DG_ERR_ARGUMENT, "%s: is NULL", field);
+    }
+}
+
+void check_count(const char* field, size_t found, int64_t wanted) {
+    if (found != static_cast<size_t>(wanted)) {
+        fail(DG_ERR_ARGUMENT, "%s: has room for %zu floats where %lld are written", field, found,
+             static_cast<long long>(wanted));
+    }
+}
+
+// Sinusoidal embedding as diffusers' get_timestep_embedding(flip_sin_to_cos=True, downscale_freq_shift=0).
+void sinusoid(float value, int64_t width, float* out) {
+    const int64_t half = width / 2;
+    for (int64_t i = 0; i < half; i++) {
+        const float exponent  = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
+        const float frequency = static_cast<float>(std::exp(static_cast<double>(exponent)));
+        const double angle    = static_cast<double>(value * frequency);
+        out[i]                = static_cast<float>(std::cos(angle));
+        out[half + i]         = static_cast<float>(std::sin(angle));
+    }
+}
+
+template <typename T>
+HostInput input_of(const std::vector<T>& values) {
+    return {values.data(), values.size() * sizeof(T)};
+}
+
+HostInput input_of(const float* values, int64_t count) {
+    return {values, static_cast<size_t>(count) * sizeof(float)};
+}
+
+std::string shape_key(const char* stage, std::initializer_list<int64_t> sizes) {
+    std::string key = stage;
+    for (const int64_t s : sizes) {
+        key += " " + std::to_string(s);
+    }
+    return key;
+}
+
+}  // namespace
+
+BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled,
+                                bool custom) const {
+    const TextEncoder* encoder = text_[which].get();
+    return [=](GraphBuilder& g) {
+        TextEncoder::Inputs in;
+        in.ids    = g.input(GGML_TYPE_I32, tokens, chunks);
+        in.mask   = g.input(GGML_TYPE_F32, tokens, tokens);
+        in.keep   = custom ? g.input(GGML_TYPE_F32, 1, tokens * chunks) : nullptr;
+        in.custom = custom ? g.input(GGML_TYPE_F32, encoder->dims.width, tokens * chunks) : nullptr;
+        in.ends   = pooled ? g.input(GGML_TYPE_I32, chunks) : nullptr;
+        const TextEncoder::Outputs out = encoder->build(g, in, last, pooled);
+        g.output(out.hidden);
+        if (pooled) {
+            g.output(out.pooled);
+        }
+    };
+}
+
+void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled,
+                        size_t pooled_count) {
+    check_range("encoder", in.encoder, 0, 1);
+    require(in.encoder, "text_encode");
+    const TextDims& d = text_[in.encoder]->dims;
+    check_range("chunks", in.chunks, 1, kMaxBatch);
+    check_range("tokens", in.tokens, 2, d.tokens);
+    check_range("clip_skip", in.clip_skip, 0, d.layers - 2);
+    check_range("custom_count", in.custom_count, 0, kMaxTokens);
+    check_pointer("ids", in.ids);
+    check_pointer("hidden", hidden);
+    const int64_t total  = in.chunks * in.tokens;
+    const bool customs   = in.custom_count > 0;
+    const bool want_pool = pooled != nullptr;
+    if (customs) {
+        check_pointer("custom", in.custom);
+    }
+    if (want_pool && d.projection == 0) {
+        fail(DG_ERR_UNSUPPORTED, "pooled: text encoder %d has no projection", in.encoder);
+    }
+    check_count("hidden", hidden_count, total * d.width);
+    if (want_pool) {
+        check_count("pooled", pooled_count, in.chunks * d.projection);
+    }
+
+    std::vector<int32_t> ids(in.ids, in.ids + total);
+    std::vector<float> keep, custom;
+    std::vector<int32_t> ends;
+    if (customs) {
+        keep.assign(static_cast<size_t>(total), 1.0f);
+        custom.assign(static_cast<size_t>(total * d.width), 0.0f);
+    }
+    for (int64_t i = 0; i < total; i++) {
+        if (ids[i] < 0 || ids[i] >= d.vocab + in.custom_count) {
+            fail(DG_ERR_ARGUMENT, "ids[%lld]: %d is not a token of the %lld known and %lld custom ones",
+                 static_cast<long long>(i), ids[i], static_cast<long long>(d.vocab),
+                 static_cast<long long>(in.custom_count));
+        }
+        if (ids[i] >= d.vocab) {
+            const float* row = in.custom + (ids[i] - d.vocab) * d.width;
+            std::copy(row, row + d.width, custom.begin() + i * d.width);
+            keep[static_cast<size_t>(i)] = 0.0f;
+            ids[i]                       = 0;
+        }
+    }
+    for (int64_t c = 0; want_pool && c < in.chunks; c++) {
+        int64_t at = 0;
+        while (at < in.tokens - 1 && in.ids[c * in.tokens + at] != kTokenEnd) {
+            at++;
+        }
+        ends.push_back(static_cast<int32_t>(c * in.tokens + at));
+    }
+    std::vector<float> mask(static_cast<size_t>(in.tokens * in.tokens), 0.0f);
+    for (int64_t q = 0; q < in.tokens; q++) {
+        for (int64_t k = q + 1; k < in.tokens; k++) {
+            mask[static_cast<size_t>(q * in.tokens + k)] = -INFINITY;
+        }
+    }
+
+    const int64_t last = d.layers - 1 - in.clip_skip;
+    std::vector<HostInput> inputs{input_of(ids), input_of(mask)};
+    if (customs) {
+        inputs.push_back(input_of(keep));
+        inputs.push_back(input_of(custom));
+    }
+    std::vector<HostOutput> outputs{{hidden, hidden_count}};
+    if (want_pool) {
+        inputs.push_back(input_of(ends));
+        outputs.push_back({pooled, pooled_count});
+    }
+    const Worker& worker = *components_[in.encoder].worker;
+    runner_.run(shape_key(in.encoder == 0 ? "text_encoder" : "text_encoder_2",
+                          {in.chunks, in.tokens, last, want_pool, customs}),
+                worker, traits(worker), text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs), inputs,
+                outputs);
+}
+
+BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens) const {
+    const Unet* unet = unet_.get();
+    return [=](GraphBuilder& g) {
+        const UnetDims& d = unet->dims;
+        Unet::Inputs in;
+        in.sample  = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
+        in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
+        in.context = g.input(GGML_TYPE_F32, d.context, tokens, batch);
+        in.label   = g.input(GGML_TYPE_F32, d.label, batch);
+        g.output(unet->build(g, in));
+    };
+}
+
+void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
+    require(kUnet, "unet_eval");
+    const UnetDims& d = unet_->dims;
+    check_range("batch", in.batch, 1, kMaxBatch);
+    check_range("height", in.height, 1, kMaxSide);
+    check_range("width", in.width, 1, kMaxSide);
+    check_range("context_tokens", in.context_tokens, 1, kMaxTokens);
+    check_pointer("sample", in.sample);
+    check_pointer("timesteps", in.timesteps);
+    check_pointer("context", in.context);
+    check_pointer("pooled", in.pooled);
+    check_pointer("size_ids", in.size_ids);
+    check_pointer("out", out);
+    check_count("out", out_count, in.batch * d.out_channels * in.height * in.width);
+
+    const int64_t n = in.batch, c = d.model_channels(), pooled = d.label - size_ids_ * kSizeEmbedding;
+    std::vector<float> time(static_cast<size_t>(n * c)), label(static_cast<size_t>(n * d.label));
+    for (int64_t i = 0; i < n; i++) {
+        sinusoid(in.timesteps[i], c, &time[static_cast<size_t>(i * c)]);
+        float* row = &label[static_cast<size_t>(i * d.label)];
+        std::copy(in.pooled + i * pooled, in.pooled + (i + 1) * pooled, row);
+        for (int64_t k = 0; k < size_ids_; k++) {
+            sinusoid(in.size_ids[i * size_ids_ + k], kSizeEmbedding, row + pooled + k * kSizeEmbedding);
+        }
+    }
+    const Worker& worker = *components_[kUnet].worker;
+    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens}), worker, traits(worker),
+                unet_graph(n, in.height, in.width, in.context_tokens),
+                {input_of(in.sample, n * d.in_channels * in.height * in.width), input_of(time),
+                 input_of(in.context, n * in.context_tokens * d.context), input_of(label)},
+                {{out, out_count}});
+}
+
+BuildFunction Model::vae_encode_graph(int64_t batch, int64_t height, int64_t width) const {
+    const VaeEncoder* encoder = vae_encoder_.get();
+    return [=](GraphBuilder& g) { g.output(encoder->build(g, g.input(GGML_TYPE_F32, width, height, 3, batch))); };
+}
+
+BuildFunction Model::vae_decode_graph(int64_t batch, int64_t height, int64_t width) const {
+    const VaeDecoder* decoder = vae_decoder_.get();
+    const int64_t latent      = vae_dims_.latent;
+    return [=](GraphBuilder& g) { g.output(decoder->build(g, g.input(GGML_TYPE_F32, width, height, latent, batch))); };
+}
+
+void Model::vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments,
+                       size_t count) {
+    require(kVaeEncoder, "vae_encode");
+    const int64_t scale = vae_dims_.downscale();
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, scale, kMaxSide);
+    check_range("width", width, scale, kMaxSide);
+    if (height % scale != 0 || width % scale != 0) {
+        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
+             static_cast<long long>(height), static_cast<long long>(scale));
+    }
+    check_pointer("pixels", pixels);
+    check_pointer("moments", moments);
+    check_count("moments", count, batch * 2 * vae_dims_.latent * (height / scale) * (width / scale));
+    const Worker& worker = *components_[kVaeEncoder].worker;
+    runner_.run(shape_key("vae_encode", {batch, height, width}), worker, traits(worker),
+                vae_encode_graph(batch, height, width), {input_of(pixels, batch * 3 * height * width)},
+                {{moments, count}});
+}
+
+void Model::vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels,
+                       size_t count) {
+    require(kVaeDecoder, "vae_decode");
+    const int64_t scale = vae_dims_.downscale();
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, 1, kMaxSide / scale);
+    check_range("width", width, 1, kMaxSide / scale);
+    check_pointer("latents", latents);
+    check_pointer("pixels", pixels);
+    check_count("pixels", count, batch * 3 * height * width * scale * scale);
+    const Worker& worker = *components_[kVaeDecoder].worker;
+    runner_.run(shape_key("vae_decode", {batch, height, width}), worker, traits(worker),
+                vae_decode_graph(batch, height, width), {input_of(latents, batch * vae_dims_.latent * height * width)},
+                {{pixels, count}});
+}
+
+size_t Model::compute_size(const dg_compute_query& q) const {
+    check_range("batch", q.batch, 1, kMaxBatch);
+    switch (q.stage) {
+        case DG_STAGE_TEXT:
+        case DG_STAGE_TEXT_2: {
+            const int which = q.stage == DG_STAGE_TEXT ? 0 : 1;
+            require(which, "compute_size");
+            const TextDims& d    = text_[which]->dims;
+            const Worker& worker = *components_[which].worker;
+            return GraphRunner::measure(worker, traits(worker),
+                                        text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false));
+        }
+        case DG_STAGE_UNET: {
+            require(kUnet, "compute_size");
+            check_range("height", q.height, 1, kMaxSide);
+            check_range("width", q.width, 1, kMaxSide);
+            check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
+            const Worker& worker = *components_[kUnet].worker;
+            return GraphRunner::measure(worker, traits(worker),
+                                        unet_graph(q.batch, q.height, q.width, q.context_tokens));
+        }
+        case DG_STAGE_VAE_ENCODE: {
+            require(kVaeEncoder, "compute_size");
+            check_range("height", q.height, vae_dims_.downscale(), kMaxSide);
+            check_range("width", q.width, vae_dims_.downscale(), kMaxSide);
+            const Worker& worker = *components_[kVaeEncoder].worker;
+            return GraphRunner::measure(worker, traits(worker), vae_encode_graph(q.batch, q.height, q.width));
+        }
+        case DG_STAGE_VAE_DECODE: {
+            require(kVaeDecoder, "compute_size");
+            check_range("height", q.height, 1, kMaxSide / vae_dims_.downscale());
+            check_range("width", q.width, 1, kMaxSide / vae_dims_.downscale());
+            const Worker& worker = *components_[kVaeDecoder].worker;
+            return GraphRunner::measure(worker, traits(worker), vae_decode_graph(q.batch, q.height, q.width));
+        }
+        default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
+    }
+}
+
+}  // namespace dg

@@ -1,0 +1,87 @@
+// An open model: the components of one SDXL checkpoint, each on its device, and what they compute.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/graph.h"
+#include "model/precision.h"
+#include "modules/text_encoder.h"
+#include "modules/unet.h"
+#include "modules/vae.h"
+
+namespace dg {
+
+struct OpenParams {
+    struct File {
+        int32_t role;
+        std::string path;
+    };
+    std::vector<File> files;
+    dg_model_config config;
+    std::string device, device_text, device_vae;
+    int32_t components = 0;
+    int32_t type_unet = 0, type_text = 0, type_vae = 0;
+    int32_t precision = 0, threads = 0, flash_attention = 0;
+    const volatile int32_t* cancel = nullptr;
+};
+
+class Model {
+public:
+    explicit Model(const OpenParams& params);
+
+    void info(dg_model_info* out) const;
+    void set_cancel(bool cancelled) { cancel_ = cancelled; }
+
+    void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
+    void unet_eval(const dg_unet_input& in, float* out, size_t out_count);
+    void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
+    void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
+    size_t compute_size(const dg_compute_query& query) const;
+    size_t compute_held() const { return runner_.held_bytes(); }
+    void compute_release() { runner_.release(); }
+
+private:
+    struct Component {
+        bool present = false;
+        std::unique_ptr<Params> params;
+        std::shared_ptr<Worker> worker;
+    };
+    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder };
+
+    std::shared_ptr<Worker> worker(const std::string& device);
+    Traits traits(const Worker& worker) const;
+    void find_components();
+    void open_text(int which, const OpenParams& params);
+    void open_unet(const OpenParams& params);
+    void open_vae(const OpenParams& params);
+    void load(Component& component, const OpenParams& params);
+    void require(int index, const char* what) const;
+    void fill_kind();
+
+    // Graphs, shared by computing and measuring.
+    BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom) const;
+    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens) const;
+    BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
+    BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;
+
+    Source source_;
+    dg_model_config config_;
+    PrecisionChoice precision_;
+    int32_t threads_ = 1, flash_ = 0;
+    std::atomic<bool> cancel_{false};
+    std::vector<std::shared_ptr<Worker>> workers_;
+    Component components_[DG_COMPONENT_COUNT];
+    std::unique_ptr<TextEncoder> text_[2];
+    std::unique_ptr<Unet> unet_;
+    std::unique_ptr<VaeEncoder> vae_encoder_;
+    std::unique_ptr<VaeDecoder> vae_decoder_;
+    VaeDims vae_dims_;
+    int32_t kind_      = DG_KIND_UNKNOWN;
+    int64_t size_ids_  = 0;
+    GraphRunner runner_{&cancel_};
+};
+
+}  // namespace dg

@@ -1,0 +1,84 @@
+// The weights of one component: modules declare what they need by name and shape, then all of it is
+// allocated on a device and loaded from the files.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device.h"
+#include "model/source.h"
+
+namespace dg {
+
+// Which types weights get in memory.
+struct TypePolicy {
+    ggml_type matrix = GGML_TYPE_COUNT;  // of linear layers; COUNT: the file's if quantized, else `dense`
+    ggml_type dense  = GGML_TYPE_F16;    // of convolutions, tables and layers kept out of quantization
+    bool pack_convolutions = false;      // lay kernels out for the CPU convolution of kernels/conv2d.h
+};
+
+struct Linear {
+    ggml_tensor* weight = nullptr;  // [in, out]
+    ggml_tensor* bias   = nullptr;  // [out] or NULL
+};
+
+struct Conv2d {
+    ggml_tensor* weight = nullptr;  // [kw*kh*in, out], or packed
+    ggml_tensor* bias   = nullptr;
+    int64_t kernel = 0, in = 0, out = 0;
+    bool packed = false;
+};
+
+struct Norm {
+    ggml_tensor* weight = nullptr;
+    ggml_tensor* bias   = nullptr;
+};
+
+class Params {
+public:
+    Params(const Source& source, const TypePolicy& policy, std::string component);
+
+    // Declarations. A tensor that is missing or of another shape is an Error naming file, tensor, shapes.
+    // `sensitive` layers are small and steer everything (time and label embeddings): never quantized.
+    Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true, bool sensitive = false);
+    Conv2d conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out);
+    Norm norm(const std::string& name, int64_t size);
+    ggml_tensor* table(const std::string& name, int64_t width, int64_t rows);
+
+    // Allocates on the worker's device; `worker` must outlive this.
+    void allocate(ggml_backend_t backend, const std::string& device_id);
+
+    // Reads and converts everything on several threads. Either flag, where given, cancels.
+    void load(int32_t threads, const volatile int32_t* cancel);
+
+    int64_t tensor_count() const { return static_cast<int64_t>(params_.size()); }
+    int64_t parameter_count() const;
+    int64_t parameter_bytes() const;
+    ggml_type main_type() const;       // of most bytes in memory
+    ggml_type main_file_type() const;  // of most bytes in the files
+    void free();
+
+private:
+    struct Param {
+        ggml_tensor* tensor;
+        const SourceTensor* source;
+        Conv2d conv;  // kernel > 0 for packed convolutions
+    };
+
+    const SourceTensor& want(const std::string& name, std::initializer_list<int64_t> shape, bool squeeze);
+    ggml_tensor* declare(const SourceTensor& source, ggml_type type, int64_t ne0, int64_t ne1, const std::string& name);
+    ggml_type matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const;
+    void load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const;
+
+    const Source& source_;
+    TypePolicy policy_;
+    std::string component_;
+    ContextPtr ctx_;
+    BufferPtr buffer_;
+    std::vector<Param> params_;
+};
+
+}  // namespace dg

@@ -1,0 +1,124 @@
+#include "modules/ops.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace dg {
+
+namespace {
+
+ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
+    ggml_tensor* result = ggml_mul_mat(g.ctx, a, b);
+    if (g.traits.exact) {
+        ggml_mul_mat_set_prec(result, GGML_PREC_F32);
+    }
+    return result;
+}
+
+ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vector) {
+    return ggml_reshape_4d(g.ctx, vector, 1, 1, vector->ne[0], 1);
+}
+
+// softmax(q k^T / sqrt(d)) v with all scores in memory. q, k, v: [d, T, heads, N].
+ggml_tensor* plain_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, ggml_tensor* mask,
+                             float scale) {
+    ggml_tensor* scores = product(g, k, q);  // [Tk, Tq, heads, N]
+    scores              = ggml_soft_max_ext(g.ctx, scores, mask, scale, 0.0f);
+    ggml_tensor* vt     = ggml_cont(g.ctx, ggml_permute(g.ctx, v, 1, 0, 2, 3));  // [Tk, d, heads, N]
+    ggml_tensor* mixed  = product(g, vt, scores);                                // [d, Tq, heads, N]
+    return ggml_cont(g.ctx, ggml_permute(g.ctx, mixed, 0, 2, 1, 3));             // [d, heads, Tq, N]
+}
+
+// The same without materialised scores; NULL where the device has no kernel for these shapes. The batch
+// is in the fourth dimension throughout.
+ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, float scale) {
+    if (!g.traits.cpu) {  // GPU kernels want half-precision keys and values
+        k = ggml_cast(g.ctx, k, GGML_TYPE_F16);
+        v = ggml_cast(g.ctx, v, GGML_TYPE_F16);
+    }
+    ggml_tensor* mixed = ggml_flash_attn_ext(g.ctx, q, k, v, nullptr, scale, 0.0f, 0.0f);
+    ggml_flash_attn_ext_set_prec(mixed, GGML_PREC_F32);
+    return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
+}
+
+}  // namespace
+
+ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
+    ggml_tensor* y = product(g, layer.weight, x);
+    return layer.bias == nullptr ? y : ggml_add(g.ctx, y, layer.bias);
+}
+
+ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride, int pad) {
+    ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
+    // Columns first: [K, pixels] x [K, out] puts the result's pixels in the fastest dimension, as pictures want it.
+    const bool half        = layer.weight->type == GGML_TYPE_F16;
+    ggml_tensor* columns   = ggml_im2col(g.ctx, kernel, x, stride, stride, pad, pad, 1, 1, true,
+                                         half ? GGML_TYPE_F16 : GGML_TYPE_F32);
+    const int64_t width    = columns->ne[1];
+    const int64_t height   = columns->ne[2];
+    const int64_t batch    = columns->ne[3];
+    ggml_tensor* flat      = ggml_reshape_2d(g.ctx, columns, columns->ne[0], width * height * batch);
+    ggml_tensor* result;
+    if (layer.weight->type == GGML_TYPE_F16 || layer.weight->type == GGML_TYPE_F32) {
+        result = product(g, flat, layer.weight);  // [pixels, out]
+        result = ggml_reshape_4d(g.ctx, result, width, height, batch, layer.out);
+        result = batch == 1 ? ggml_reshape_4d(g.ctx, result, width, height, layer.out, 1)
+                            : ggml_cont(g.ctx, ggml_permute(g.ctx, result, 0, 1, 3, 2));
+    } else {
+        result = product(g, layer.weight, flat);  // [out, pixels]
+        result = ggml_reshape_3d(g.ctx, result, layer.out, width * height, batch);
+        result = ggml_cont(g.ctx, ggml_permute(g.ctx, result, 1, 0, 2, 3));
+        result = ggml_reshape_4d(g.ctx, result, width, height, layer.out, batch);
+    }
+    return ggml_add(g.ctx, result, per_channel(g, layer.bias));
+}
+
+ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps) {
+    return ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
+}
+
+ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps) {
+    ggml_tensor* y = ggml_group_norm(g.ctx, x, groups, eps);
+    return ggml_add(g.ctx, ggml_mul(g.ctx, y, per_channel(g, norm.weight)), per_channel(g, norm.bias));
+}
+
+ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x) {
+    return ggml_gelu_erf(g.ctx, x);
+}
+
+ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
+    return ggml_mul(g.ctx, x, ggml_sigmoid(g.ctx, ggml_scale(g.ctx, x, 1.702f)));
+}
+
+ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x) {
+    return g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, x) : ggml_geglu_swapped(g.ctx, x);
+}
+
+ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
+                       ggml_tensor* mask) {
+    const int64_t channels = q->ne[0], tokens = q->ne[1], batch = q->ne[2];
+    const int64_t size     = channels / heads;
+    const float scale      = 1.0f / std::sqrt(static_cast<float>(size));
+    const auto split       = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
+        ggml_tensor* s = ggml_reshape_4d(g.ctx, t, size, heads, t->ne[1], t->ne[2]);
+        return ggml_permute(g.ctx, s, 0, 2, 1, 3);
+    };
+    ggml_tensor* sq = split(q);
+    ggml_tensor* sk = split(k);
+    ggml_tensor* sv = split(v);
+    ggml_tensor* mixed = nullptr;
+    if (mask == nullptr && g.traits.flash_attention) {
+        mixed = flash_attention(g, sq, sk, sv, scale);
+    }
+    if (mixed == nullptr) {
+        mixed = plain_attention(g, sq, sk, sv, mask, scale);
+    }
+    return ggml_reshape_3d(g.ctx, mixed, channels, tokens, batch);
+}
+
+ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h) {
+    return ggml_interpolate(g.ctx, x, w, h, x->ne[2], x->ne[3], GGML_SCALE_MODE_NEAREST);
+}
+
+}  // namespace dg

@@ -1,0 +1,34 @@
+// The layers SDXL's modules are made of, as ggml graph pieces. Activations are float32. Pictures are
+// [W, H, C, N] in ggml's order, token sequences [C, T, N].
+#pragma once
+
+#include <cstdint>
+
+#include "backend/graph.h"
+#include "model/params.h"
+
+namespace dg {
+
+ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
+
+// Stride 1 or 2; `pad` on every side.
+ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride = 1, int pad = 1);
+
+ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
+ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);
+
+ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x);        // erf
+ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 x)
+
+// x [2C, T, N] -> first half times gelu(second half).
+ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x);
+
+// Multi-head attention: q [C, Tq, N], k and v [C, Tk, N] -> [C, Tq, N]. mask [Tk, Tq] is added to the scores;
+// with a mask the plain path is taken.
+ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
+                       ggml_tensor* mask = nullptr);
+
+// Nearest-neighbour resize to w x h.
+ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);
+
+}  // namespace dg

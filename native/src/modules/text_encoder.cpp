@@ -1,0 +1,99 @@
+#include "modules/text_encoder.h"
+
+#include "base/error.h"
+
+namespace dg {
+
+TextDims infer_text_dims(const Source& source, const std::string& prefix, int64_t head_dim) {
+    TextDims d;
+    const std::string model   = prefix + "text_model.";
+    const SourceTensor* token = source.find(model + "embeddings.token_embedding.weight");
+    const SourceTensor* place = source.find(model + "embeddings.position_embedding.weight");
+    if (token == nullptr || place == nullptr) {
+        fail(DG_ERR_MODEL, "%s: '%sembeddings.%s_embedding.weight' is missing: the text encoder is incomplete",
+             source.path_of(model).c_str(), model.c_str(), token == nullptr ? "token" : "position");
+    }
+    d.width  = token->ne[0];
+    d.vocab  = token->ne[1];
+    d.tokens = place->ne[1];
+    while (source.find(model + "encoder.layers." + std::to_string(d.layers) + ".layer_norm1.weight") != nullptr) {
+        d.layers++;
+    }
+    if (const SourceTensor* projection = source.find(prefix + "text_projection.weight")) {
+        d.projection = projection->ne[1];
+    }
+    if (d.layers < 2 || d.width % head_dim != 0) {
+        fail(DG_ERR_MODEL, "%s: a text encoder of %lld layers and width %lld (heads of %lld) is not one of SDXL's",
+             source.path_of(model).c_str(), static_cast<long long>(d.layers), static_cast<long long>(d.width),
+             static_cast<long long>(head_dim));
+    }
+    d.heads = d.width / head_dim;
+    return d;
+}
+
+TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDims& dims)
+    : dims(dims) {
+    const std::string model = prefix + "text_model.";
+    token_table_            = params.table(model + "embeddings.token_embedding.weight", dims.width, dims.vocab);
+    position_table_         = params.table(model + "embeddings.position_embedding.weight", dims.width, dims.tokens);
+    for (int64_t i = 0; i < dims.layers; i++) {
+        const std::string name = model + "encoder.layers." + std::to_string(i) + ".";
+        const int64_t inner    = 4 * dims.width;
+        Layer l;
+        l.norm1 = params.norm(name + "layer_norm1", dims.width);
+        l.norm2 = params.norm(name + "layer_norm2", dims.width);
+        l.q     = params.linear(name + "self_attn.q_proj", dims.width, dims.width);
+        l.k     = params.linear(name + "self_attn.k_proj", dims.width, dims.width);
+        l.v     = params.linear(name + "self_attn.v_proj", dims.width, dims.width);
+        l.out   = params.linear(name + "self_attn.out_proj", dims.width, dims.width);
+        l.fc1   = params.linear(name + "mlp.fc1", dims.width, inner);
+        l.fc2   = params.linear(name + "mlp.fc2", inner, dims.width);
+        layers_.push_back(l);
+    }
+    final_norm_ = params.norm(model + "final_layer_norm", dims.width);
+    if (dims.projection > 0) {
+        projection_ = params.linear(prefix + "text_projection", dims.width, dims.projection, false, true);
+    }
+}
+
+ggml_tensor* TextEncoder::layer(GraphBuilder& g, const Layer& l, ggml_tensor* x, ggml_tensor* mask) const {
+    ggml_tensor* n = layer_norm(g, l.norm1, x);
+    ggml_tensor* a = attention(g, linear(g, l.q, n), linear(g, l.k, n), linear(g, l.v, n), dims.heads, mask);
+    x              = ggml_add(g.ctx, x, linear(g, l.out, a));
+    ggml_tensor* h = linear(g, l.fc1, layer_norm(g, l.norm2, x));
+    h              = dims.quick_gelu ? quick_gelu(g, h) : gelu(g, h);
+    return ggml_add(g.ctx, x, linear(g, l.fc2, h));
+}
+
+TextEncoder::Outputs TextEncoder::build(GraphBuilder& g, const Inputs& in, int64_t last, bool pooled) const {
+    const int64_t tokens = in.ids->ne[0], chunks = in.ids->ne[1];
+    ggml_tensor* x       = ggml_get_rows(g.ctx, token_table_, ggml_reshape_1d(g.ctx, in.ids, tokens * chunks));
+    if (in.custom != nullptr) {
+        x = ggml_add(g.ctx, ggml_mul(g.ctx, x, in.keep), in.custom);
+    }
+    x = ggml_reshape_3d(g.ctx, x, dims.width, tokens, chunks);
+    ggml_tensor* places = position_table_;
+    if (places->type != GGML_TYPE_F32) {
+        places = ggml_cast(g.ctx, places, GGML_TYPE_F32);
+    }
+    if (tokens < dims.tokens) {
+        places = ggml_view_2d(g.ctx, places, dims.width, tokens, places->nb[1], 0);
+    }
+    x = ggml_add(g.ctx, x, places);
+    Outputs out{nullptr, nullptr};
+    const int64_t end = pooled ? dims.layers : last;
+    for (int64_t i = 0; i < end; i++) {
+        x = layer(g, layers_[i], x, in.mask);
+        if (i + 1 == last) {
+            out.hidden = x;
+        }
+    }
+    if (pooled) {
+        ggml_tensor* rows = ggml_reshape_2d(g.ctx, x, dims.width, tokens * chunks);
+        ggml_tensor* ends = layer_norm(g, final_norm_, ggml_get_rows(g.ctx, rows, in.ends));
+        out.pooled        = linear(g, projection_, ends);
+    }
+    return out;
+}
+
+}  // namespace dg

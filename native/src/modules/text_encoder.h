@@ -1,0 +1,54 @@
+// CLIP's text transformer, both as Hugging Face writes it (CLIP-L) and as OpenCLIP does (bigG).
+#pragma once
+
+#include <vector>
+
+#include "modules/ops.h"
+
+namespace dg {
+
+struct TextDims {
+    int64_t vocab = 0, width = 0, layers = 0, heads = 0, projection = 0, tokens = 0;
+    bool quick_gelu = false;
+};
+
+// Reads the dimensions off the weights under `prefix`; head_dim cannot be.
+TextDims infer_text_dims(const Source& source, const std::string& prefix, int64_t head_dim);
+
+class TextEncoder {
+public:
+    TextEncoder(Params& params, const std::string& prefix, const TextDims& dims);
+
+    struct Inputs {
+        ggml_tensor* ids;      // I32 [T, chunks]
+        ggml_tensor* mask;     // F32 [T, T], causal
+        ggml_tensor* keep;     // F32 [1, T*chunks], NULL without custom embeddings
+        ggml_tensor* custom;   // F32 [width, T*chunks], NULL without
+        ggml_tensor* ends;     // I32 [chunks]: rows of the end tokens among all T*chunks; NULL without pooling
+    };
+
+    // hidden [width, T, chunks] after `last` layers; pooled [projection, chunks] or NULL.
+    struct Outputs {
+        ggml_tensor* hidden;
+        ggml_tensor* pooled;
+    };
+    Outputs build(GraphBuilder& g, const Inputs& in, int64_t last, bool pooled) const;
+
+    const TextDims dims;
+
+private:
+    struct Layer {
+        Norm norm1, norm2;
+        Linear q, k, v, out, fc1, fc2;
+    };
+
+    ggml_tensor* layer(GraphBuilder& g, const Layer& l, ggml_tensor* x, ggml_tensor* mask) const;
+
+    ggml_tensor* token_table_;
+    ggml_tensor* position_table_;
+    std::vector<Layer> layers_;
+    Norm final_norm_;
+    Linear projection_;
+};
+
+}  // namespace dg

@@ -1,0 +1,275 @@
+#include "modules/unet.h"
+
+#include "base/error.h"
+
+namespace dg {
+
+namespace {
+
+std::string dot(const std::string& a, int64_t i) {
+    return a + "." + std::to_string(i);
+}
+
+int64_t count_blocks(const Source& source, const std::string& attention) {
+    int64_t n = 0;
+    while (source.find(dot(attention + ".transformer_blocks", n) + ".norm1.weight") != nullptr) {
+        n++;
+    }
+    return n;
+}
+
+const SourceTensor& need(const Source& source, const std::string& name) {
+    const SourceTensor* tensor = source.find(name);
+    if (tensor == nullptr) {
+        fail(DG_ERR_MODEL, "%s: tensor '%s' is missing; the file is incomplete or not an SDXL UNet",
+             source.path_of(name).c_str(), name.c_str());
+    }
+    return *tensor;
+}
+
+}  // namespace
+
+UnetDims infer_unet_dims(const Source& source) {
+    UnetDims d;
+    const std::string u      = "unet.";
+    const SourceTensor& in   = need(source, u + "conv_in.weight");
+    const SourceTensor& out  = need(source, u + "conv_out.weight");
+    const SourceTensor& time = need(source, u + "time_embedding.linear_1.weight");
+    if (source.find(u + "add_embedding.linear_1.weight") == nullptr) {
+        fail(DG_ERR_MODEL,
+             "%s: the UNet has no size and pooled-text embedding (add_embedding / label_emb): it is a Stable Diffusion 1 "
+             "or 2 model, not SDXL",
+             source.path_of(u + "conv_in.weight").c_str());
+    }
+    d.in_channels  = in.ne[2];
+    d.out_channels = out.ne[3];
+    d.time_embed   = time.ne[1];
+    d.label        = need(source, u + "add_embedding.linear_1.weight").ne[0];
+    for (int64_t level = 0;; level++) {
+        const std::string block   = dot(u + "down_blocks", level);
+        const SourceTensor* first = source.find(block + ".resnets.0.conv1.weight");
+        if (first == nullptr) {
+            break;
+        }
+        d.channels.push_back(first->ne[3]);
+        std::vector<int64_t> depth;
+        for (int64_t i = 0; source.find(dot(block + ".resnets", i) + ".conv1.weight") != nullptr; i++) {
+            depth.push_back(count_blocks(source, dot(block + ".attentions", i)));
+        }
+        d.down_resnets.push_back(static_cast<int64_t>(depth.size()));
+        d.down_depth.push_back(depth);
+    }
+    if (d.channels.empty() || d.channels.size() > DG_MAX_LEVELS) {
+        fail(DG_ERR_MODEL, "%s: a UNet with %zu levels; 1 to %d are supported",
+             source.path_of(u + "conv_in.weight").c_str(), d.channels.size(), DG_MAX_LEVELS);
+    }
+    for (size_t level = 0; level < d.channels.size(); level++) {
+        const std::string block = dot(u + "up_blocks", static_cast<int64_t>(level));
+        std::vector<int64_t> depth, width;
+        for (int64_t i = 0;; i++) {
+            const SourceTensor* conv = source.find(dot(block + ".resnets", i) + ".conv1.weight");
+            if (conv == nullptr) {
+                break;
+            }
+            depth.push_back(count_blocks(source, dot(block + ".attentions", i)));
+            width.push_back(conv->ne[2]);
+        }
+        d.up_depth.push_back(depth);
+        d.up_in_channels.push_back(width);
+    }
+    d.mid_depth = count_blocks(source, u + "mid_block.attentions.0");
+    while (source.find(dot(u + "mid_block.resnets", d.mid_resnets) + ".conv1.weight") != nullptr) {
+        d.mid_resnets++;
+    }
+    for (const auto& entry : source.tensors()) {
+        const std::string& name   = entry.first;
+        const std::string suffix  = ".attn2.to_k.weight";
+        if (name.compare(0, u.size(), u) == 0 && name.size() > suffix.size() &&
+            name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
+            d.context = entry.second.ne[0];
+            break;
+        }
+    }
+    if (d.context == 0) {
+        fail(DG_ERR_MODEL, "%s: the UNet has no cross-attention", source.path_of(u + "conv_in.weight").c_str());
+    }
+    return d;
+}
+
+Unet::Resnet Unet::make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) const {
+    Resnet r;
+    r.norm1        = p.norm(name + ".norm1", in);
+    r.conv1        = p.conv2d(name + ".conv1", 3, in, out);
+    r.time         = p.linear(name + ".time_emb_proj", dims.time_embed, out, true, true);
+    r.norm2        = p.norm(name + ".norm2", out);
+    r.conv2        = p.conv2d(name + ".conv2", 3, out, out);
+    r.has_shortcut = in != out;
+    if (r.has_shortcut) {
+        r.shortcut = p.conv2d(name + ".conv_shortcut", 1, in, out);
+    }
+    return r;
+}
+
+Unet::Transformer Unet::make_transformer(Params& p, const std::string& name, int64_t c, int64_t depth) const {
+    Transformer t;
+    if (depth == 0) {
+        return t;
+    }
+    if (c % dims.head_dim != 0) {
+        fail(DG_ERR_MODEL, "%s: %lld channels cannot be divided into heads of %lld", name.c_str(),
+             static_cast<long long>(c), static_cast<long long>(dims.head_dim));
+    }
+    t.norm = p.norm(name + ".norm", c);
+    t.in   = p.linear(name + ".proj_in", c, c);
+    for (int64_t i = 0; i < depth; i++) {
+        const std::string b = dot(name + ".transformer_blocks", i);
+        Block x;
+        x.norm1  = p.norm(b + ".norm1", c);
+        x.q1     = p.linear(b + ".attn1.to_q", c, c, false);
+        x.k1     = p.linear(b + ".attn1.to_k", c, c, false);
+        x.v1     = p.linear(b + ".attn1.to_v", c, c, false);
+        x.out1   = p.linear(b + ".attn1.to_out.0", c, c);
+        x.norm2  = p.norm(b + ".norm2", c);
+        x.q2     = p.linear(b + ".attn2.to_q", c, c, false);
+        x.k2     = p.linear(b + ".attn2.to_k", dims.context, c, false);
+        x.v2     = p.linear(b + ".attn2.to_v", dims.context, c, false);
+        x.out2   = p.linear(b + ".attn2.to_out.0", c, c);
+        x.norm3  = p.norm(b + ".norm3", c);
+        x.ff_in  = p.linear(b + ".ff.net.0.proj", c, 8 * c);
+        x.ff_out = p.linear(b + ".ff.net.2", 4 * c, c);
+        t.blocks.push_back(x);
+    }
+    t.out = p.linear(name + ".proj_out", c, c);
+    return t;
+}
+
+Unet::Unet(Params& p, const UnetDims& dims)
+    : dims(dims) {
+    const std::string u = "unet.";
+    time1_              = p.linear(u + "time_embedding.linear_1", dims.model_channels(), dims.time_embed, true, true);
+    time2_              = p.linear(u + "time_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
+    label1_             = p.linear(u + "add_embedding.linear_1", dims.label, dims.time_embed, true, true);
+    label2_             = p.linear(u + "add_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
+    conv_in_            = p.conv2d(u + "conv_in", 3, dims.in_channels, dims.channels[0]);
+
+    const size_t levels = dims.channels.size();
+    int64_t width       = dims.channels[0];
+    for (size_t l = 0; l < levels; l++) {
+        const std::string name = dot(u + "down_blocks", static_cast<int64_t>(l));
+        Level level;
+        for (size_t i = 0; i < dims.down_depth[l].size(); i++) {
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), width, dims.channels[l]));
+            level.transformers.push_back(make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)),
+                                                          dims.channels[l], dims.down_depth[l][i]));
+            width = dims.channels[l];
+        }
+        level.has_resample = l + 1 < levels;
+        if (level.has_resample) {
+            level.resample = p.conv2d(name + ".downsamplers.0.conv", 3, width, width);
+        }
+        down_.push_back(level);
+    }
+    for (int64_t i = 0; i < dims.mid_resnets; i++) {
+        mid_.resnets.push_back(make_resnet(p, dot(u + "mid_block.resnets", i), width, width));
+    }
+    mid_.transformers.push_back(make_transformer(p, u + "mid_block.attentions.0", width, dims.mid_depth));
+    for (size_t l = 0; l < levels; l++) {
+        const std::string name = dot(u + "up_blocks", static_cast<int64_t>(l));
+        const int64_t out      = dims.channels[levels - 1 - l];
+        Level level;
+        for (size_t i = 0; i < dims.up_depth[l].size(); i++) {
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)),
+                                                dims.up_in_channels[l][i], out));
+            level.transformers.push_back(
+                make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)), out, dims.up_depth[l][i]));
+        }
+        level.has_resample = l + 1 < levels;
+        if (level.has_resample) {
+            level.resample = p.conv2d(name + ".upsamplers.0.conv", 3, out, out);
+        }
+        up_.push_back(level);
+    }
+    norm_out_ = p.norm(u + "conv_norm_out", dims.channels[0]);
+    conv_out_ = p.conv2d(u + "conv_out", 3, dims.channels[0], dims.out_channels);
+}
+
+ggml_tensor* Unet::resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const {
+    ggml_tensor* h = ggml_silu(g.ctx, group_norm(g, r.norm1, x, dims.groups, 1e-5f));
+    h              = conv2d(g, r.conv1, h);
+    ggml_tensor* e = linear(g, r.time, embedding);  // [C, N]
+    h              = ggml_add(g.ctx, h, ggml_reshape_4d(g.ctx, e, 1, 1, e->ne[0], e->ne[1]));
+    h              = ggml_silu(g.ctx, group_norm(g, r.norm2, h, dims.groups, 1e-5f));
+    h              = conv2d(g, r.conv2, h);
+    return ggml_add(g.ctx, r.has_shortcut ? conv2d(g, r.shortcut, x, 1, 0) : x, h);
+}
+
+ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_tensor* context, int64_t heads) const {
+    ggml_tensor* n = layer_norm(g, b.norm1, x);
+    ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), heads);
+    x              = ggml_add(g.ctx, x, linear(g, b.out1, a));
+    n              = layer_norm(g, b.norm2, x);
+    a              = attention(g, linear(g, b.q2, n), linear(g, b.k2, context), linear(g, b.v2, context), heads);
+    x              = ggml_add(g.ctx, x, linear(g, b.out2, a));
+    n              = layer_norm(g, b.norm3, x);
+    return ggml_add(g.ctx, x, linear(g, b.ff_out, geglu(g, linear(g, b.ff_in, n))));
+}
+
+ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const {
+    const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
+    ggml_tensor* y  = group_norm(g, t.norm, x, dims.groups, 1e-6f);
+    y               = ggml_reshape_3d(g.ctx, y, w * h, c, n);
+    y               = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));  // [C, tokens, N]
+    y               = linear(g, t.in, y);
+    for (const Block& b : t.blocks) {
+        y = block(g, b, y, context, c / dims.head_dim);
+    }
+    y = linear(g, t.out, y);
+    y = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    return ggml_add(g.ctx, x, ggml_reshape_4d(g.ctx, y, w, h, c, n));
+}
+
+ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
+                         ggml_tensor* context) const {
+    x = resnet(g, level.resnets[i], x, embedding);
+    if (i < level.transformers.size() && !level.transformers[i].blocks.empty()) {
+        x = transformer(g, level.transformers[i], x, context);
+    }
+    return x;
+}
+
+ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
+    ggml_tensor* embedding = linear(g, time2_, ggml_silu(g.ctx, linear(g, time1_, in.time)));
+    ggml_tensor* label     = linear(g, label2_, ggml_silu(g.ctx, linear(g, label1_, in.label)));
+    embedding              = ggml_silu(g.ctx, ggml_add(g.ctx, embedding, label));  // every use begins with SiLU
+
+    std::vector<ggml_tensor*> skips;
+    ggml_tensor* x = conv2d(g, conv_in_, in.sample);
+    skips.push_back(x);
+    for (const Level& level : down_) {
+        for (size_t i = 0; i < level.resnets.size(); i++) {
+            x = stage(g, level, i, x, embedding, in.context);
+            skips.push_back(x);
+        }
+        if (level.has_resample) {
+            x = conv2d(g, level.resample, x, 2, 1);
+            skips.push_back(x);
+        }
+    }
+    for (size_t i = 0; i < mid_.resnets.size(); i++) {
+        x = stage(g, mid_, i, x, embedding, in.context);
+    }
+    for (const Level& level : up_) {
+        for (size_t i = 0; i < level.resnets.size(); i++) {
+            x = ggml_concat(g.ctx, x, skips.back(), 2);
+            skips.pop_back();
+            x = stage(g, level, i, x, embedding, in.context);
+        }
+        if (level.has_resample) {  // to the size of the skip that comes next, which odd sizes need
+            x = conv2d(g, level.resample, resize_nearest(g, x, skips.back()->ne[0], skips.back()->ne[1]));
+        }
+    }
+    x = ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims.groups, 1e-5f));
+    return conv2d(g, conv_out_, x);
+}
+
+}  // namespace dg

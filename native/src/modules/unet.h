@@ -1,0 +1,83 @@
+// SDXL's UNet with every dimension taken from the weights: base, refiner, inpainting (9 input channels),
+// distilled ones (SSD-1B, Vega) and our nano models. Structure and names are diffusers'
+// UNet2DConditionModel with addition_embed_type "text_time" and linear projections.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "modules/ops.h"
+
+namespace dg {
+
+struct UnetDims {
+    int64_t in_channels = 0, out_channels = 0, context = 0, label = 0, time_embed = 0;
+    std::vector<int64_t> channels;                     // per level
+    std::vector<int64_t> down_resnets;                 // per level
+    std::vector<std::vector<int64_t>> down_depth;      // per level and resnet: transformer blocks after it
+    std::vector<std::vector<int64_t>> up_depth;        // per level of up_blocks (from the deepest) and resnet
+    std::vector<std::vector<int64_t>> up_in_channels;  // input width of each resnet there
+    int64_t mid_depth   = 0;
+    int64_t mid_resnets = 0;
+    int64_t head_dim    = 64;
+    int32_t groups      = 32;
+
+    int64_t model_channels() const { return channels[0]; }
+};
+
+UnetDims infer_unet_dims(const Source& source);
+
+class Unet {
+public:
+    Unet(Params& params, const UnetDims& dims);
+
+    struct Inputs {
+        ggml_tensor* sample;   // [w, h, in_channels, N]
+        ggml_tensor* time;     // [model_channels, N]: sinusoidal embedding
+        ggml_tensor* context;  // [context, T, N]
+        ggml_tensor* label;    // [label, N]: pooled text and sinusoidal size ids
+    };
+    ggml_tensor* build(GraphBuilder& g, const Inputs& in) const;  // [w, h, out_channels, N]
+
+    const UnetDims dims;
+
+private:
+    struct Resnet {
+        Norm norm1, norm2;
+        Conv2d conv1, conv2, shortcut;
+        Linear time;
+        bool has_shortcut = false;
+    };
+    struct Block {  // one BasicTransformerBlock
+        Norm norm1, norm2, norm3;
+        Linear q1, k1, v1, out1, q2, k2, v2, out2, ff_in, ff_out;
+    };
+    struct Transformer {
+        Norm norm;
+        Linear in, out;
+        std::vector<Block> blocks;
+    };
+    struct Level {
+        std::vector<Resnet> resnets;
+        std::vector<Transformer> transformers;  // one per resnet, empty ones without blocks
+        Conv2d resample;
+        bool has_resample = false;
+    };
+
+    Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) const;
+    Transformer make_transformer(Params& p, const std::string& name, int64_t channels, int64_t depth) const;
+
+    ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const;
+    ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const;
+    ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_tensor* context, int64_t heads) const;
+    ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
+                       ggml_tensor* context) const;
+
+    Linear time1_, time2_, label1_, label2_;
+    Conv2d conv_in_, conv_out_;
+    Norm norm_out_;
+    std::vector<Level> down_, up_;
+    Level mid_;
+};
+
+}  // namespace dg

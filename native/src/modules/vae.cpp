@@ -1,0 +1,194 @@
+#include "modules/vae.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace dg {
+
+namespace {
+
+constexpr float kEps = 1e-6f;
+
+std::string dot(const std::string& a, size_t i) {
+    return a + "." + std::to_string(i);
+}
+
+vae::Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) {
+    vae::Resnet r;
+    r.norm1        = p.norm(name + ".norm1", in);
+    r.conv1        = p.conv2d(name + ".conv1", 3, in, out);
+    r.norm2        = p.norm(name + ".norm2", out);
+    r.conv2        = p.conv2d(name + ".conv2", 3, out, out);
+    r.has_shortcut = in != out;
+    if (r.has_shortcut) {
+        r.shortcut = p.conv2d(name + ".conv_shortcut", 1, in, out);
+    }
+    return r;
+}
+
+vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
+    vae::Middle m;
+    m.first            = make_resnet(p, name + ".resnets.0", c, c);
+    m.second           = make_resnet(p, name + ".resnets.1", c, c);
+    const std::string a = name + ".attentions.0";
+    m.attention.norm   = p.norm(a + ".group_norm", c);
+    m.attention.q      = p.linear(a + ".to_q", c, c, true, true);
+    m.attention.k      = p.linear(a + ".to_k", c, c, true, true);
+    m.attention.v      = p.linear(a + ".to_v", c, c, true, true);
+    m.attention.out    = p.linear(a + ".to_out.0", c, c, true, true);
+    return m;
+}
+
+ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, int groups) {
+    ggml_tensor* h = conv2d(g, r.conv1, ggml_silu(g.ctx, group_norm(g, r.norm1, x, groups, kEps)));
+    h              = conv2d(g, r.conv2, ggml_silu(g.ctx, group_norm(g, r.norm2, h, groups, kEps)));
+    return ggml_add(g.ctx, r.has_shortcut ? conv2d(g, r.shortcut, x, 1, 0) : x, h);
+}
+
+// One head over all positions.
+ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, int groups) {
+    x               = resnet(g, m.first, x, groups);
+    const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
+    ggml_tensor* y  = group_norm(g, m.attention.norm, x, groups, kEps);
+    y               = ggml_reshape_3d(g.ctx, y, w * h, c, n);
+    y               = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
+    y = linear(g, m.attention.out, y);
+    y = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    x = ggml_add(g.ctx, x, ggml_reshape_4d(g.ctx, y, w, h, c, n));
+    return resnet(g, m.second, x, groups);
+}
+
+int64_t count_resnets(const Source& source, const std::string& block) {
+    int64_t n = 0;
+    while (source.find(dot(block + ".resnets", static_cast<size_t>(n)) + ".conv1.weight") != nullptr) {
+        n++;
+    }
+    return n;
+}
+
+}  // namespace
+
+VaeDims infer_vae_dims(const Source& source) {
+    VaeDims d;
+    const std::string down = "vae.encoder.down_blocks", up = "vae.decoder.up_blocks";
+    for (size_t l = 0;; l++) {
+        const SourceTensor* conv = source.find(dot(down, l) + ".resnets.0.conv1.weight");
+        if (conv == nullptr) {
+            break;
+        }
+        d.encoder.push_back(conv->ne[3]);
+    }
+    for (size_t l = 0;; l++) {
+        const SourceTensor* conv = source.find(dot(up, l) + ".resnets.0.conv1.weight");
+        if (conv == nullptr) {
+            break;
+        }
+        d.decoder.push_back(conv->ne[3]);
+    }
+    std::reverse(d.decoder.begin(), d.decoder.end());
+    d.encoder_resnets = count_resnets(source, down + ".0");
+    d.decoder_resnets = count_resnets(source, up + ".0");
+    if (const SourceTensor* in = source.find("vae.decoder.conv_in.weight")) {
+        d.latent = in->ne[2];
+    } else if (const SourceTensor* out = source.find("vae.encoder.conv_out.weight")) {
+        d.latent = out->ne[3] / 2;
+    }
+    d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
+    d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
+    const size_t levels = std::max(d.encoder.size(), d.decoder.size());
+    if (levels == 0 || levels > DG_MAX_LEVELS || d.latent == 0) {
+        fail(DG_ERR_MODEL, "%s: the VAE is incomplete: %zu encoder and %zu decoder levels",
+             source.path_of("vae.decoder.conv_in.weight").c_str(), d.encoder.size(), d.decoder.size());
+    }
+    return d;
+}
+
+VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims)
+    : dims_(dims) {
+    const std::string e = "vae.encoder.";
+    conv_in_            = p.conv2d(e + "conv_in", 3, 3, dims.encoder[0]);
+    int64_t width       = dims.encoder[0];
+    for (size_t l = 0; l < dims.encoder.size(); l++) {
+        const std::string name = dot(e + "down_blocks", l);
+        vae::Level level;
+        for (int64_t i = 0; i < dims.encoder_resnets; i++) {
+            level.resnets.push_back(
+                make_resnet(p, dot(name + ".resnets", static_cast<size_t>(i)), width, dims.encoder[l]));
+            width = dims.encoder[l];
+        }
+        level.has_resample = l + 1 < dims.encoder.size();
+        if (level.has_resample) {
+            level.resample = p.conv2d(name + ".downsamplers.0.conv", 3, width, width);
+        }
+        levels_.push_back(level);
+    }
+    middle_   = make_middle(p, e + "mid_block", width);
+    norm_out_ = p.norm(e + "conv_norm_out", width);
+    conv_out_ = p.conv2d(e + "conv_out", 3, width, 2 * dims.latent);
+    if (dims.quant_conv) {
+        quant_ = p.conv2d("vae.quant_conv", 1, 2 * dims.latent, 2 * dims.latent);
+    }
+}
+
+ggml_tensor* VaeEncoder::build(GraphBuilder& g, ggml_tensor* x) const {
+    x = conv2d(g, conv_in_, x);
+    for (const vae::Level& level : levels_) {
+        for (const vae::Resnet& r : level.resnets) {
+            x = resnet(g, r, x, dims_.groups);
+        }
+        if (level.has_resample) {  // one row and column of padding, below and to the right only
+            x = conv2d(g, level.resample, ggml_pad(g.ctx, x, 1, 1, 0, 0), 2, 0);
+        }
+    }
+    x = middle(g, middle_, x, dims_.groups);
+    x = conv2d(g, conv_out_, ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+    return dims_.quant_conv ? conv2d(g, quant_, x, 1, 0) : x;
+}
+
+VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims)
+    : dims_(dims) {
+    const std::string d = "vae.decoder.";
+    const size_t levels = dims.decoder.size();
+    int64_t width       = dims.decoder[levels - 1];
+    if (dims.post_quant_conv) {
+        post_quant_ = p.conv2d("vae.post_quant_conv", 1, dims.latent, dims.latent);
+    }
+    conv_in_ = p.conv2d(d + "conv_in", 3, dims.latent, width);
+    middle_  = make_middle(p, d + "mid_block", width);
+    for (size_t l = 0; l < levels; l++) {
+        const std::string name = dot(d + "up_blocks", l);
+        const int64_t out      = dims.decoder[levels - 1 - l];
+        vae::Level level;
+        for (int64_t i = 0; i < dims.decoder_resnets; i++) {
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<size_t>(i)), width, out));
+            width = out;
+        }
+        level.has_resample = l + 1 < levels;
+        if (level.has_resample) {
+            level.resample = p.conv2d(name + ".upsamplers.0.conv", 3, width, width);
+        }
+        levels_.push_back(level);
+    }
+    norm_out_ = p.norm(d + "conv_norm_out", width);
+    conv_out_ = p.conv2d(d + "conv_out", 3, width, 3);
+}
+
+ggml_tensor* VaeDecoder::build(GraphBuilder& g, ggml_tensor* x) const {
+    if (dims_.post_quant_conv) {
+        x = conv2d(g, post_quant_, x, 1, 0);
+    }
+    x = middle(g, middle_, conv2d(g, conv_in_, x), dims_.groups);
+    for (const vae::Level& level : levels_) {
+        for (const vae::Resnet& r : level.resnets) {
+            x = resnet(g, r, x, dims_.groups);
+        }
+        if (level.has_resample) {
+            x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]));
+        }
+    }
+    return conv2d(g, conv_out_, ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+}
+
+}  // namespace dg
