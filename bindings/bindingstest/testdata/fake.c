@@ -1,0 +1,360 @@
+/* A stand-in for libdaguerre with the whole ABI and arithmetic a test can predict. What it does
+ * depends on macros (FAKE_*) at compile time and on magic values at run time, written at each place. */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daguerre.h"
+
+#ifndef FAKE_ABI
+#define FAKE_ABI DG_ABI_VERSION
+#endif
+#ifndef FAKE_CPU_SUPPORTED
+#define FAKE_CPU_SUPPORTED 1
+#endif
+#ifndef FAKE_VARIANT
+#define FAKE_VARIANT "cpu"
+#endif
+#ifndef FAKE_DEVICES
+#define FAKE_DEVICES 1
+#endif
+
+enum { TEXT_WIDTH = 3, TEXT2_WIDTH = 5, VOCAB = 20, TOKENS = 77, CONTEXT = 8, POOLED = 5, SIZE_IDS = 6 };
+
+struct dg_model {
+    atomic_int cancel;
+    atomic_int busy;
+    int vae_only;
+    size_t held;
+};
+
+static atomic_llong live;
+static dg_log_callback log_callback;
+static int64_t log_user;
+static int32_t log_min;
+
+static dg_status fail(dg_status code, const char* text, char* msg, size_t cap) {
+    if (msg != NULL && cap > 0) snprintf(msg, cap, "%s", text);
+    return code;
+}
+
+static void sleep_ms(long ms) {
+    struct timespec t = {ms / 1000, (ms % 1000) * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+struct line { int32_t level; const char* text; };
+
+static void* emit(void* arg) {
+    const struct line* l = arg;
+    log_callback(l->level, l->text, log_user);
+    return NULL;
+}
+
+/* Log lines are sent from a thread that is not Go's. */
+static void log_line(int32_t level, const char* text) {
+    if (log_callback == NULL || level < log_min) return;
+    struct line l = {level, text};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, emit, &l) == 0) pthread_join(thread, NULL);
+}
+
+DG_API int32_t dg_abi_version(void) { return FAKE_ABI; }
+
+DG_API dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap) {
+    if (out->struct_size != sizeof *out) return fail(DG_ERR_ARGUMENT, "dg_build_info.struct_size", msg, msg_cap);
+    snprintf(out->variant, sizeof out->variant, "%s", FAKE_VARIANT);
+    snprintf(out->version, sizeof out->version, "0.0.1");
+    snprintf(out->engine, sizeof out->engine, "fake");
+    snprintf(out->compiler, sizeof out->compiler, "cc");
+    snprintf(out->features, sizeof out->features, "avx2 avx512_bf16 llamafile");
+    snprintf(out->cpu_features, sizeof out->cpu_features, FAKE_CPU_SUPPORTED ? "avx2 avx512_bf16" : "avx2");
+    out->cpu_supported = FAKE_CPU_SUPPORTED;
+    return DG_OK;
+}
+
+DG_API dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level, char* msg, size_t msg_cap) {
+    if (min_level < DG_LOG_DEBUG || min_level > DG_LOG_ERROR)
+        return fail(DG_ERR_ARGUMENT, "min_level", msg, msg_cap);
+    log_callback = callback;
+    log_user = user;
+    log_min = min_level;
+    return DG_OK;
+}
+
+DG_API int64_t dg_live_handles(void) { return atomic_load(&live); }
+
+DG_API dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    *count = FAKE_DEVICES;
+    return DG_OK;
+}
+
+DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t msg_cap) {
+    if (index < 0 || index >= FAKE_DEVICES) return fail(DG_ERR_DEVICE, "no such device", msg, msg_cap);
+    if (out->struct_size != sizeof *out) return fail(DG_ERR_ARGUMENT, "dg_device_info.struct_size", msg, msg_cap);
+    snprintf(out->id, sizeof out->id, index == 0 ? "cpu" : FAKE_VARIANT ":%d", index - 1);
+    snprintf(out->description, sizeof out->description, "fake device %d", index);
+    out->kind = index == 0 ? DG_DEVICE_CPU : DG_DEVICE_GPU;
+    out->is_software = index == 2;
+    out->total_bytes = 1000 * (int64_t)(index + 1);
+    out->free_bytes = 400 * (int64_t)(index + 1);
+    return DG_OK;
+}
+
+/* Magic paths: "*no-such-file*", "*oom*", "*slow*" (200 ms), "*vae*" (only a VAE). The parameters are
+ * echoed as a log line at level info, so that a test can see what arrived. */
+DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* msg, size_t msg_cap) {
+    *out = NULL;
+    if (p->struct_size != sizeof *p) return fail(DG_ERR_ARGUMENT, "dg_model_params.struct_size", msg, msg_cap);
+    if (p->config != NULL && p->config->struct_size != sizeof *p->config)
+        return fail(DG_ERR_ARGUMENT, "dg_model_config.struct_size", msg, msg_cap);
+    char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof text,
+        "device=%s text=%s vae=%s components=%d types=%d,%d,%d precision=%d threads=%d flash=%d",
+        p->device ? p->device : "NULL", p->device_text ? p->device_text : "NULL",
+        p->device_vae ? p->device_vae : "NULL", p->components, p->type_unet, p->type_text, p->type_vae,
+        p->precision, p->threads, p->flash_attention);
+    if (p->config != NULL)
+        n += (size_t)snprintf(text + n, sizeof text - n, " config=%d,%d,%d,%d,%d,%d", p->config->unet_norm_num_groups,
+            p->config->vae_norm_num_groups, p->config->unet_attention_head_dim, p->config->text_head_dim,
+            p->config->text_encoder_quick_gelu, p->config->text_encoder_2_quick_gelu);
+    dg_model* m = calloc(1, sizeof *m);
+    if (m == NULL) return fail(DG_ERR_OUT_OF_MEMORY, "calloc", msg, msg_cap);
+    dg_status status = DG_OK;
+    for (int64_t i = 0; i < p->file_count && status == DG_OK; i++) {
+        const dg_model_file* f = &p->files[i];
+        if (f->struct_size != sizeof *f)
+            status = fail(DG_ERR_ARGUMENT, "dg_model_file.struct_size", msg, msg_cap);
+        else if (strstr(f->path, "no-such-file"))
+            status = fail(DG_ERR_FILE, "cannot open no-such-file", msg, msg_cap);
+        else if (strstr(f->path, "oom"))
+            status = fail(DG_ERR_OUT_OF_MEMORY, "1.0 GiB for the UNet on cpu", msg, msg_cap);
+        else if (strstr(f->path, "slow"))
+            sleep_ms(200);
+        else if (strstr(f->path, "vae"))
+            m->vae_only = 1;
+        if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, " %d:%s", f->role, f->path);
+    }
+    log_line(DG_LOG_INFO, text);
+    if (status != DG_OK) {
+        free(m);
+        return status;
+    }
+    atomic_fetch_add(&live, 1);
+    *out = m;
+    return DG_OK;
+}
+
+DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    if (*model != NULL) {
+        if (atomic_load(&(*model)->busy)) {
+            fprintf(stderr, "fake: closed while in use\n");
+            abort();
+        }
+        free(*model);
+        *model = NULL;
+        atomic_fetch_sub(&live, 1);
+    }
+    return DG_OK;
+}
+
+static void component(dg_component_info* c, int present, int index) {
+    c->present = present;
+    c->loaded = present;
+    c->file_type = DG_TYPE_F16;
+    c->type = DG_TYPE_BF16;
+    c->tensor_count = 10 + index;
+    c->parameter_count = 100 + index;
+    c->parameter_bytes = 200 + 2 * index;
+    snprintf(c->device, sizeof c->device, "cpu");
+}
+
+DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap) {
+    if (out->struct_size != sizeof *out || out->unet.struct_size != sizeof out->unet ||
+        out->vae.struct_size != sizeof out->vae || out->text_encoder.struct_size != sizeof out->text_encoder ||
+        out->text_encoder_2.struct_size != sizeof out->text_encoder_2 ||
+        out->components[DG_COMPONENT_COUNT - 1].struct_size != sizeof out->components[0])
+        return fail(DG_ERR_ARGUMENT, "dg_model_info: a struct_size is wrong", msg, msg_cap);
+    int full = !model->vae_only;
+    out->kind = full ? DG_KIND_SDXL_BASE : DG_KIND_VAE;
+    out->layout = 1;
+    out->precision = DG_PRECISION_BF16;
+    out->flash_attention = 1;
+    out->threads = 2;
+    out->v_prediction = 0;
+    out->zero_terminal_snr = 1;
+    snprintf(out->precision_reason, sizeof out->precision_reason, "because it is a fake");
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) component(&out->components[i], full || i >= 3, i);
+    if (full) {
+        dg_text_info t = {sizeof t, VOCAB, TEXT_WIDTH, 3, 1, 0, TOKENS};
+        dg_text_info t2 = {sizeof t2, VOCAB, TEXT2_WIDTH, 4, 1, POOLED, TOKENS};
+        out->text_encoder = t;
+        out->text_encoder_2 = t2;
+        dg_unet_info u = {sizeof u, 4, 4, 64, CONTEXT, POOLED + 256 * SIZE_IDS, POOLED, SIZE_IDS, 3,
+                          {64, 128, 256}, {2, 2, 2}, {0, 2, 10}, 10, 64, 4};
+        out->unet = u;
+    }
+    dg_vae_info v = {sizeof v, 4, 4, {16, 32, 64, 64}, {16, 32, 64, 65}, 2, 3, 8, 2};
+    out->vae = v;
+    out->unused_tensor_count = 1;
+    snprintf(out->unused_tensor_example, sizeof out->unused_tensor_example, "model_ema.decay");
+    return DG_OK;
+}
+
+DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    atomic_store(&model->cancel, cancelled);
+    return DG_OK;
+}
+
+/* Every call on a model is bracketed by enter and leave: two at once end the process. */
+static dg_status enter(dg_model* m, char* msg, size_t msg_cap) {
+    if (atomic_exchange(&m->busy, 1)) {
+        fprintf(stderr, "fake: two calls at once on one model\n");
+        abort();
+    }
+    if (atomic_load(&m->cancel)) {
+        atomic_store(&m->busy, 0);
+        return fail(DG_ERR_CANCELLED, "cancelled before the call", msg, msg_cap);
+    }
+    return DG_OK;
+}
+
+static dg_status leave(dg_model* m, dg_status status) {
+    atomic_store(&m->busy, 0);
+    return status;
+}
+
+/* One token per byte: the byte's value modulo the vocabulary. The byte 0x01 makes five tokens. */
+DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
+                             size_t msg_cap) {
+    if (text_len > 0 && text[0] == '!') return fail(DG_ERR_ARGUMENT, "an exclamation mark", msg, msg_cap);
+    size_t n = 0;
+    for (size_t i = 0; i < text_len; i++) {
+        int repeat = text[i] == 1 ? 5 : 1;
+        for (int k = 0; k < repeat; k++, n++)
+            if (n < cap && ids != NULL) ids[n] = (unsigned char)text[i] % VOCAB;
+    }
+    *count = n;
+    return DG_OK;
+}
+
+/* hidden = id + 1000 * encoder + clip_skip / 10, or the custom row's own values; pooled = sum of a row's ids. */
+DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count,
+                                float* pooled, size_t pooled_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t width = in->encoder == 0 ? TEXT_WIDTH : TEXT2_WIDTH;
+    if (in->struct_size != sizeof *in || hidden_count != (size_t)(in->chunks * in->tokens * width) ||
+        (pooled != NULL && pooled_count != (size_t)(in->chunks * POOLED)))
+        return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t i = 0; i < in->chunks * in->tokens; i++)
+        for (int64_t k = 0; k < width; k++)
+            hidden[i * width + k] = in->ids[i] >= VOCAB ? in->custom[(in->ids[i] - VOCAB) * width + k]
+                : (float)in->ids[i] + 1000.0f * (float)in->encoder + (float)in->clip_skip / 10.0f;
+    for (int64_t c = 0; pooled != NULL && c < in->chunks; c++) {
+        float sum = 0;
+        for (int64_t i = 0; i < in->tokens; i++) sum += (float)in->ids[c * in->tokens + i];
+        for (int64_t k = 0; k < POOLED; k++) pooled[c * POOLED + k] = sum;
+    }
+    return leave(model, DG_OK);
+}
+
+/* out = sample + timestep + the last value of each row of context, pooled and size_ids. timesteps[0]:
+ * -1 runs until cancelled, -2 takes 50 ms and does not look at the flag, -3 is out of memory, -4 an
+ * engine failure with a message longer than any buffer. */
+DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
+                              size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t cells = 4 * in->height * in->width;
+    if (in->struct_size != sizeof *in || out_count != (size_t)(in->batch * cells))
+        return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    if (in->timesteps[0] == -1.0f) {
+        for (int i = 0; i < 20000; i++) {
+            if (atomic_load(&model->cancel))
+                return leave(model, fail(DG_ERR_CANCELLED, "cancelled inside", msg, msg_cap));
+            sleep_ms(1);
+        }
+        return leave(model, fail(DG_ERR_ENGINE, "nobody cancelled", msg, msg_cap));
+    }
+    if (in->timesteps[0] == -2.0f) sleep_ms(50);
+    if (in->timesteps[0] == -3.0f)
+        return leave(model, fail(DG_ERR_OUT_OF_MEMORY, "2.0 GiB compute buffer on cpu", msg, msg_cap));
+    if (in->timesteps[0] == -4.0f) {
+        char text[8192];
+        for (size_t i = 0; i + 2 < sizeof text; i += 2) memcpy(text + i, "\xC3\xA9", 3); /* e acute */
+        return leave(model, fail(DG_ERR_ENGINE, text, msg, msg_cap));
+    }
+    for (int64_t n = 0; n < in->batch; n++) {
+        float add = in->timesteps[n] + in->context[(n + 1) * in->context_tokens * CONTEXT - 1] +
+                    in->pooled[(n + 1) * POOLED - 1] + in->size_ids[(n + 1) * SIZE_IDS - 1];
+        for (int64_t i = 0; i < cells; i++) out[n * cells + i] = in->sample[n * cells + i] + add;
+    }
+    model->held = (size_t)(in->batch * cells) * sizeof(float);
+    return leave(model, DG_OK);
+}
+
+/* moments: the mean channels are the pixel at each block's corner, the others their number. */
+DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                               float* moments, size_t moments_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t h = height / 8, w = width / 8;
+    if (moments_count != (size_t)(batch * 8 * h * w)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < 8; c++)
+            for (int64_t y = 0; y < h; y++)
+                for (int64_t x = 0; x < w; x++)
+                    moments[((n * 8 + c) * h + y) * w + x] =
+                        c < 3 ? pixels[((n * 3 + c) * height + 8 * y) * width + 8 * x] : (float)c;
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
+                               float* pixels, size_t pixels_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t h = 8 * height, w = 8 * width;
+    if (pixels_count != (size_t)(batch * 3 * h * w)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < 3; c++)
+            for (int64_t y = 0; y < h; y++)
+                for (int64_t x = 0; x < w; x++)
+                    pixels[((n * 3 + c) * h + y) * w + x] = latents[((n * 4 + c) * height + y / 8) * width + x / 8];
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* q, size_t* bytes, char* msg,
+                                 size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (q->struct_size != sizeof *q) return leave(model, fail(DG_ERR_ARGUMENT, "dg_compute_query", msg, msg_cap));
+    *bytes = (size_t)(q->stage * 1000000 + q->batch * 10000 + q->height * 100 + q->width + q->context_tokens);
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    *bytes = model->held;
+    return DG_OK;
+}
+
+#ifndef FAKE_INCOMPLETE
+DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    model->held = 0;
+    return DG_OK;
+}
+#endif

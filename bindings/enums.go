@@ -1,0 +1,141 @@
+package bindings
+
+// Sizes and the version from daguerre.h.
+const (
+	ABIVersion     = 1   // DG_ABI_VERSION: the version these bindings were written for
+	MaxLevels      = 8   // DG_MAX_LEVELS: array length of per-level fields
+	NameLen        = 64  // DG_NAME_LEN: bytes of a [Name]
+	DescLen        = 256 // DG_DESC_LEN: bytes of a [Desc]
+	MaxFiles       = 16  // DG_MAX_FILES: files of one model
+	ComponentCount = 5   // DG_COMPONENT_COUNT: bits of [Component]
+)
+
+// Type is a DG_TYPE: how weights are stored in memory. The values are the ABI's own, not ggml's.
+type Type int32
+
+// The weight types. TypeAuto keeps the file's or what the precision asks for.
+const (
+	TypeAuto  Type = 0
+	TypeF32   Type = 1
+	TypeF16   Type = 2
+	TypeBF16  Type = 3
+	TypeQ8_0  Type = 4
+	TypeQ4_0  Type = 5
+	TypeQ4_1  Type = 6
+	TypeQ5_0  Type = 7
+	TypeQ5_1  Type = 8
+	TypeQ2_K  Type = 9
+	TypeQ3_K  Type = 10
+	TypeQ4_K  Type = 11
+	TypeQ5_K  Type = 12
+	TypeQ6_K  Type = 13
+	TypeCount      = 14 // DG_TYPE_COUNT
+)
+
+// Precision is a DG_PRECISION: the arithmetic around the weights.
+type Precision int32
+
+// The precisions. PrecisionExact is F32 throughout with erf GELU.
+const (
+	PrecisionAuto  Precision = 0
+	PrecisionExact Precision = 1
+	PrecisionF32   Precision = 2
+	PrecisionF16   Precision = 3
+	PrecisionBF16  Precision = 4
+)
+
+// Role is a DG_ROLE: what a file given to [Library.OpenModel] is for.
+type Role int32
+
+// The roles. RoleModel is a checkpoint or a diffusers folder and comes first.
+const (
+	RoleModel        Role = 0
+	RoleUNet         Role = 1
+	RoleTextEncoder  Role = 2
+	RoleTextEncoder2 Role = 3
+	RoleVAE          Role = 4
+)
+
+// Component is a set of DG_COMPONENT bits: what to load. The position of a bit is the component's
+// index in [ModelInfo.Components].
+type Component int32
+
+// The components of a model.
+const (
+	ComponentTextEncoder  Component = 1
+	ComponentTextEncoder2 Component = 2
+	ComponentUNet         Component = 4
+	ComponentVAEEncoder   Component = 8
+	ComponentVAEDecoder   Component = 16
+)
+
+// Kind is a DG_KIND: what a checkpoint is.
+type Kind int32
+
+// The kinds of checkpoint.
+const (
+	KindUnknown     Kind = 0
+	KindSDXLBase    Kind = 1
+	KindSDXLRefiner Kind = 2
+	KindSDXLInpaint Kind = 3
+	KindVAE         Kind = 4
+	KindTextEncoder Kind = 5
+)
+
+// DeviceKind is a DG_DEVICE: what a device is.
+type DeviceKind int32
+
+// The kinds of device.
+const (
+	DeviceCPU   DeviceKind = 0
+	DeviceGPU   DeviceKind = 1
+	DeviceIGPU  DeviceKind = 2
+	DeviceAccel DeviceKind = 3
+)
+
+// LogLevel is a DG_LOG: the weight of a log line.
+type LogLevel int32
+
+// The log levels.
+const (
+	LogDebug LogLevel = 0
+	LogInfo  LogLevel = 1
+	LogWarn  LogLevel = 2
+	LogError LogLevel = 3
+)
+
+// Flash is a DG_FLASH: whether the UNet uses flash attention.
+type Flash int32
+
+// The flash-attention choices. FlashAuto uses it where the device has it.
+const (
+	FlashAuto Flash = 0
+	FlashOff  Flash = 1
+	FlashOn   Flash = 2
+)
+
+// Stage is a DG_STAGE: a graph that [Model.ComputeSize] measures.
+type Stage int32
+
+// The stages.
+const (
+	StageText      Stage = 0
+	StageText2     Stage = 1
+	StageUNet      Stage = 2
+	StageVAEEncode Stage = 3
+	StageVAEDecode Stage = 4
+)
+
+// Values of [ModelInfo.Layout]. daguerre.h gives them in a comment, not in an enum.
+const (
+	LayoutOriginal  = 0
+	LayoutDiffusers = 1
+	LayoutMixed     = 2
+)
+
+// Values of the quick_gelu fields of [ModelConfig]; zero is the encoder's own default.
+const (
+	ActivationDefault   = 0
+	ActivationQuickGELU = 1
+	ActivationGELU      = 2 // erf
+)

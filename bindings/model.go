@@ -1,0 +1,214 @@
+package bindings
+
+import (
+	"runtime"
+	"strings"
+	"sync"
+	"unsafe"
+)
+
+// modelFuncs open, describe, cancel and close models. A dg_model* is a uintptr on this side: it is C
+// memory that Go neither moves nor looks at.
+type modelFuncs struct {
+	// DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap);
+	modelOpen func(params *modelParams, out *uintptr, msg *byte, msgCap uintptr) int32
+
+	// DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
+	modelClose func(model *uintptr, msg *byte, msgCap uintptr) int32
+
+	// DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
+	getModelInfo func(model uintptr, out *ModelInfo, msg *byte, msgCap uintptr) int32
+
+	// DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap);
+	modelSetCancel func(model uintptr, cancelled int32, msg *byte, msgCap uintptr) int32
+}
+
+func (f *modelFuncs) symbols() []symbol {
+	return []symbol{
+		{"dg_model_open", &f.modelOpen},
+		{"dg_model_close", &f.modelClose},
+		{"dg_get_model_info", &f.getModelInfo},
+		{"dg_model_set_cancel", &f.modelSetCancel},
+	}
+}
+
+// ModelFile is a file of a model and what it is for.
+type ModelFile struct {
+	Role Role
+	Path string // a file, or for RoleModel a diffusers folder
+}
+
+// ModelParams says what to open and how; see dg_model_params.
+type ModelParams struct {
+	Files          []ModelFile  // at least one; later files replace the component they are for
+	Config         *ModelConfig // nil: SDXL's own values
+	Device         string       // "" or "auto": the best
+	DeviceText     string       // "": as Device
+	DeviceVAE      string       // "": as Device
+	Components     Component    // what to load; 0: all that are there
+	TypeUNet       Type
+	TypeText       Type
+	TypeVAE        Type
+	Precision      Precision
+	Threads        int32 // 0: all physical cores this process may use
+	FlashAttention Flash
+}
+
+// Model is an open model. Calls run one at a time, in no particular order when several goroutines
+// make them; SetCancel does not wait for them.
+type Model struct {
+	lib  *Library
+	info ModelInfo
+
+	use    sync.Mutex // held for the length of a call
+	handle sync.Mutex // held while ptr is read for SetCancel or written; taken after use
+	ptr    uintptr    // dg_model*; 0 once closed
+}
+
+// OpenModel opens, checks and loads a model, which the caller closes. The error of a file names it
+// and the tensor. It cannot be interrupted.
+func (l *Library) OpenModel(params ModelParams) (*Model, error) {
+	const op = "dg_model_open"
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	c, err := params.mirror(op, &pins)
+	if err != nil {
+		return nil, err
+	}
+	var ptr uintptr
+	err = check(op, func(msg *byte, msgCap uintptr) int32 {
+		return l.fn.modelOpen(c, &ptr, msg, msgCap)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ptr == 0 {
+		return nil, &Error{Code: CodeEngine, Op: op, Message: "the library reported success without a model"}
+	}
+	l.live.Add(1)
+	m := &Model{lib: l, ptr: ptr}
+	info := NewModelInfo()
+	err = m.call("dg_get_model_info", func(handle uintptr, msg *byte, msgCap uintptr) int32 {
+		return l.fn.getModelInfo(handle, info, msg, msgCap)
+	})
+	if err != nil {
+		_ = m.Close()
+		return nil, err
+	}
+	m.info = *info
+	return m, nil
+}
+
+// mirror builds the C struct. Everything it points to is pinned until pins are released.
+func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, error) {
+	if len(p.Files) == 0 || len(p.Files) > MaxFiles {
+		return nil, argumentf(op, "%d files were given; a model has 1 to %d", len(p.Files), MaxFiles)
+	}
+	c := &modelParams{
+		FileCount: int64(len(p.Files)), Components: p.Components,
+		TypeUNet: p.TypeUNet, TypeText: p.TypeText, TypeVAE: p.TypeVAE,
+		Precision: p.Precision, Threads: p.Threads, FlashAttention: p.FlashAttention,
+	}
+	c.StructSize = unsafe.Sizeof(*c)
+	files := make([]modelFile, len(p.Files))
+	for i, f := range p.Files {
+		if f.Path == "" {
+			return nil, argumentf(op, "the path of file %d is empty", i)
+		}
+		files[i] = modelFile{StructSize: unsafe.Sizeof(modelFile{}), Role: f.Role}
+		if err := cString(op, "path", f.Path, &files[i].Path, pins); err != nil {
+			return nil, err
+		}
+	}
+	c.Files = pinned(pins, files)
+	if p.Config != nil {
+		config := *p.Config
+		config.StructSize = unsafe.Sizeof(config)
+		c.Config = &config
+		pins.Pin(c.Config)
+	}
+	for _, s := range []struct {
+		field, value string
+		to           **byte
+	}{{"device", p.Device, &c.Device}, {"device_text", p.DeviceText, &c.DeviceText}, {"device_vae", p.DeviceVAE, &c.DeviceVAE}} {
+		if err := cString(op, s.field, s.value, s.to, pins); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Info describes the model as it was opened. The value is the caller's; it is valid after Close.
+func (m *Model) Info() ModelInfo { return m.info }
+
+// Close frees the model after the call that is running, if any. Closing again does nothing.
+func (m *Model) Close() error {
+	m.use.Lock()
+	defer m.use.Unlock()
+	m.handle.Lock()
+	defer m.handle.Unlock()
+	if m.ptr == 0 {
+		return nil
+	}
+	ptr := m.ptr
+	err := check("dg_model_close", func(msg *byte, msgCap uintptr) int32 {
+		return m.lib.fn.modelClose(&ptr, msg, msgCap)
+	})
+	if ptr == 0 {
+		m.ptr = 0
+		m.lib.live.Add(-1)
+	}
+	return err
+}
+
+// SetCancel sets or clears the model's cancel flag. While it is set, a running call stops as soon as
+// the current operation allows and returns [ErrCancelled], as does every later call. It may be called
+// at any moment from any goroutine and does not wait for a running call.
+func (m *Model) SetCancel(cancelled bool) error {
+	var flag int32
+	if cancelled {
+		flag = 1
+	}
+	m.handle.Lock()
+	defer m.handle.Unlock()
+	if m.ptr == 0 {
+		return ErrClosed
+	}
+	return check("dg_model_set_cancel", func(msg *byte, msgCap uintptr) int32 {
+		return m.lib.fn.modelSetCancel(m.ptr, flag, msg, msgCap)
+	})
+}
+
+// call makes one call on the handle, alone. m stays reachable to its end, whatever cleanups exist.
+func (m *Model) call(op string, call func(handle uintptr, msg *byte, msgCap uintptr) int32) error {
+	m.use.Lock()
+	defer m.use.Unlock()
+	if m.ptr == 0 {
+		return ErrClosed
+	}
+	err := check(op, func(msg *byte, msgCap uintptr) int32 { return call(m.ptr, msg, msgCap) })
+	runtime.KeepAlive(m)
+	return err
+}
+
+// pinned pins what a slice points to and returns its address; nil for an empty slice.
+func pinned[T any](pins *runtime.Pinner, s []T) *T {
+	if len(s) == 0 {
+		return nil
+	}
+	p := unsafe.SliceData(s)
+	pins.Pin(p)
+	return p
+}
+
+// cString stores a pinned NUL-terminated copy of s in to, or leaves it nil for "".
+func cString(op, field, s string, to **byte, pins *runtime.Pinner) error {
+	if s == "" {
+		return nil
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		return argumentf(op, "%s %q contains a NUL byte", field, s)
+	}
+	*to = pinned(pins, append([]byte(s), 0))
+	return nil
+}

@@ -1,0 +1,221 @@
+package bindings
+
+import "unsafe"
+
+// The structs below mirror those of daguerre.h field by field: same order, same widths, C's padding
+// made by Go's own rules, which agree on the 64-bit platforms that purego serves. A test compiles the
+// header and compares every offset. Structs that only carry results are exported as they are; those
+// with pointers are private, filled from Go slices by the calls that need them.
+
+// Name is a char[DG_NAME_LEN] of the ABI.
+type Name [NameLen]byte
+
+// String returns the text before the NUL.
+func (n Name) String() string { return goString(n[:]) }
+
+// Desc is a char[DG_DESC_LEN] of the ABI.
+type Desc [DescLen]byte
+
+// String returns the text before the NUL.
+func (d Desc) String() string { return goString(d[:]) }
+
+// BuildInfo mirrors dg_build_info: what the library is and what it was compiled for.
+type BuildInfo struct {
+	StructSize   uintptr
+	Variant      Name  // "cpu", "vulkan", "cuda"
+	Version      Name  // of libdaguerre
+	Engine       Name  // pin of the engine
+	Compiler     Desc  //
+	Features     Desc  // compiled in, space separated
+	CPUFeatures  Desc  // of this CPU, same spelling
+	CPUSupported int32 // 0: this CPU lacks an instruction set that was compiled in
+}
+
+// NewBuildInfo returns an empty value with its size set.
+func NewBuildInfo() *BuildInfo { return &BuildInfo{StructSize: unsafe.Sizeof(BuildInfo{})} }
+
+// DeviceInfo mirrors dg_device_info: one place to compute on.
+type DeviceInfo struct {
+	StructSize  uintptr
+	ID          Name // stable name used in options: "cpu", "vulkan:0"
+	Description Desc // as the driver calls it
+	Kind        DeviceKind
+	IsSoftware  int32 // a GPU API emulated on the CPU: only by explicit choice
+	TotalBytes  int64
+	FreeBytes   int64 // when it was asked
+}
+
+// NewDeviceInfo returns an empty value with its size set.
+func NewDeviceInfo() *DeviceInfo { return &DeviceInfo{StructSize: unsafe.Sizeof(DeviceInfo{})} }
+
+// ModelConfig mirrors dg_model_config: what weights do not tell. Zero means SDXL's own value.
+type ModelConfig struct {
+	StructSize            uintptr
+	UNetNormNumGroups     int32 // 32
+	VAENormNumGroups      int32 // 32
+	UNetAttentionHeadDim  int32 // channels per head: 64
+	TextHeadDim           int32 // channels per head of both text encoders: 64
+	TextEncoderQuickGELU  int32 // one of the Activation values; the default is quick_gelu
+	TextEncoder2QuickGELU int32 // one of the Activation values; the default is gelu
+}
+
+// NewModelConfig returns SDXL's own values with the size set.
+func NewModelConfig() *ModelConfig { return &ModelConfig{StructSize: unsafe.Sizeof(ModelConfig{})} }
+
+// modelFile mirrors dg_model_file.
+type modelFile struct {
+	StructSize uintptr
+	Role       Role
+	Reserved   int32
+	Path       *byte
+}
+
+// modelParams mirrors dg_model_params.
+type modelParams struct {
+	StructSize     uintptr
+	Files          *modelFile
+	FileCount      int64
+	Config         *ModelConfig
+	Device         *byte
+	DeviceText     *byte
+	DeviceVAE      *byte
+	Components     Component
+	TypeUNet       Type
+	TypeText       Type
+	TypeVAE        Type
+	Precision      Precision
+	Threads        int32
+	FlashAttention Flash
+}
+
+// ComponentInfo mirrors dg_component_info: one component of an open model.
+type ComponentInfo struct {
+	StructSize     uintptr
+	Present        int32 // in the files
+	Loaded         int32
+	FileType       Type // of most weight bytes in the file
+	Type           Type // of most weight bytes in memory
+	TensorCount    int64
+	ParameterCount int64
+	ParameterBytes int64 // in memory when loaded
+	Device         Name
+}
+
+// TextInfo mirrors dg_text_info: a text encoder's dimensions.
+type TextInfo struct {
+	StructSize    uintptr
+	VocabSize     int64
+	Width         int64 // hidden size
+	Layers        int64
+	Heads         int64
+	ProjectionDim int64 // of the pooled output; 0 where there is no projection
+	MaxTokens     int64 // 77
+}
+
+// UNetInfo mirrors dg_unet_info: the UNet's dimensions. Arrays are valid up to Levels.
+type UNetInfo struct {
+	StructSize       uintptr
+	InChannels       int64 // 4, 9 for inpainting
+	OutChannels      int64 // 4
+	ModelChannels    int64 // 320 for base
+	ContextDim       int64 // 2048 for base
+	LabelDim         int64 // pooled + 256 x size ids
+	PooledDim        int64
+	SizeIDs          int64 // 6; 5 for the refiner
+	Levels           int64
+	Channels         [MaxLevels]int64
+	Resnets          [MaxLevels]int64 // on the way down
+	TransformerDepth [MaxLevels]int64
+	MiddleDepth      int64
+	HeadDim          int64 // 64
+	NormNumGroups    int64 // 32
+}
+
+// VAEInfo mirrors dg_vae_info: the VAE's dimensions. Arrays are valid up to Levels.
+type VAEInfo struct {
+	StructSize      uintptr
+	LatentChannels  int64 // 4
+	Levels          int64
+	EncoderChannels [MaxLevels]int64
+	DecoderChannels [MaxLevels]int64 // in the encoder's order
+	EncoderResnets  int64
+	DecoderResnets  int64
+	Downscale       int64 // 8: pixels per latent cell and side
+	NormNumGroups   int64
+}
+
+// ModelInfo mirrors dg_model_info: everything known about an open model.
+type ModelInfo struct {
+	StructSize          uintptr
+	Kind                Kind
+	Layout              int32     // one of the Layout values
+	Precision           Precision // chosen, never PrecisionAuto
+	FlashAttention      int32     // 1 if used by the UNet
+	Threads             int32
+	VPrediction         int32 // 1 if the file carries the v_pred marker tensor
+	ZeroTerminalSNR     int32 // 1 if it carries the ztsnr marker tensor
+	Reserved            int32
+	PrecisionReason     Desc                          // why this precision and type
+	Components          [ComponentCount]ComponentInfo // by bit position of Component
+	TextEncoder         TextInfo
+	TextEncoder2        TextInfo
+	UNet                UNetInfo
+	VAE                 VAEInfo
+	UnusedTensorCount   int64 // in the files, of no loaded or known component
+	UnusedTensorExample Desc
+}
+
+// NewModelInfo returns an empty value with its size and those of the structs inside it set.
+func NewModelInfo() *ModelInfo {
+	info := &ModelInfo{StructSize: unsafe.Sizeof(ModelInfo{})}
+	for i := range info.Components {
+		info.Components[i].StructSize = unsafe.Sizeof(ComponentInfo{})
+	}
+	info.TextEncoder.StructSize = unsafe.Sizeof(TextInfo{})
+	info.TextEncoder2.StructSize = unsafe.Sizeof(TextInfo{})
+	info.UNet.StructSize = unsafe.Sizeof(UNetInfo{})
+	info.VAE.StructSize = unsafe.Sizeof(VAEInfo{})
+	return info
+}
+
+// textInput mirrors dg_text_input.
+type textInput struct {
+	StructSize  uintptr
+	Encoder     int32
+	ClipSkip    int32
+	Chunks      int64
+	Tokens      int64
+	IDs         *int32
+	Custom      *float32
+	CustomCount int64
+}
+
+// unetInput mirrors dg_unet_input.
+type unetInput struct {
+	StructSize    uintptr
+	Batch         int64
+	Height        int64
+	Width         int64
+	ContextTokens int64
+	Sample        *float32
+	Timesteps     *float32
+	Context       *float32
+	Pooled        *float32
+	SizeIDs       *float32
+}
+
+// ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
+type ComputeQuery struct {
+	StructSize    uintptr
+	Stage         Stage
+	Reserved      int32
+	Batch         int64 // chunks for the text stages
+	Height        int64 // latent cells (UNet, decode) or pixels (encode)
+	Width         int64
+	ContextTokens int64 // UNet only
+}
+
+// NewComputeQuery returns a query of a stage with its size set.
+func NewComputeQuery(stage Stage) *ComputeQuery {
+	return &ComputeQuery{StructSize: unsafe.Sizeof(ComputeQuery{}), Stage: stage}
+}
