@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <new>
+#include <sstream>
 #include <string>
 
 #include "backend/device.h"
@@ -151,6 +152,18 @@ std::string text_or_empty(const char* text) {
     return text == nullptr ? "" : text;
 }
 
+// Instruction sets as cpu_features spells them, then the build's other features.
+std::string build_features() {
+    std::string text = built_features();
+    std::istringstream words(DG_BUILD_FEATURES);
+    for (std::string word; words >> word;) {
+        if (word == "llamafile" || word == "portable" || word == "asan") {
+            text += (text.empty() ? "" : " ") + word;
+        }
+    }
+    return text;
+}
+
 OpenParams read_open_params(const dg_model_params* in) {
     const dg_model_params p = read_struct(in, "dg_model_params");
     if (p.file_count < 1 || p.file_count > DG_MAX_FILES || p.files == nullptr) {
@@ -214,7 +227,7 @@ dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap) {
         copy_text(info.version, sizeof(info.version), DG_VERSION);
         copy_text(info.engine, sizeof(info.engine), DG_ENGINE_PIN);
         copy_text(info.compiler, sizeof(info.compiler), DG_COMPILER);
-        copy_text(info.features, sizeof(info.features), built_features() + " " DG_BUILD_FEATURES);
+        copy_text(info.features, sizeof(info.features), build_features());
         copy_text(info.cpu_features, sizeof(info.cpu_features), cpu_features());
         info.cpu_supported = cpu_runs_this_build() ? 1 : 0;
         write_struct(out, info, "dg_build_info");

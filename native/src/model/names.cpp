@@ -181,10 +181,12 @@ public:
     std::string map(const std::string& name) const {
         std::string rest = name;
         if (cut_prefix(rest, "encoder.down.")) {
-            return level("encoder.down_blocks.", cut_index(rest), rest);
+            const int index = cut_index(rest);
+            return level("encoder.down_blocks.", index, rest);
         }
         if (cut_prefix(rest, "decoder.up.")) {
-            return level("decoder.up_blocks.", levels_ - 1 - cut_index(rest), rest);
+            const int index = levels_ - 1 - cut_index(rest);
+            return level("decoder.up_blocks.", index, rest);
         }
         for (const char* side : {"encoder.", "decoder."}) {
             std::string inside = name;
