@@ -1,0 +1,329 @@
+package modelfile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Kind says what a file or folder is.
+type Kind string
+
+// The kinds. Those from KindSD1 on are recognised in order to say that they are not supported.
+const (
+	KindUnknown          Kind = "unknown"
+	KindSDXLBase         Kind = "sdxl-base"
+	KindSDXLRefiner      Kind = "sdxl-refiner"
+	KindSDXLInpaint      Kind = "sdxl-inpaint"
+	KindUNet             Kind = "unet" // an SDXL UNet by itself
+	KindVAE              Kind = "vae"
+	KindTextEncoder      Kind = "text-encoder" // one or both
+	KindLoRA             Kind = "lora"
+	KindControlNet       Kind = "controlnet"
+	KindTextualInversion Kind = "textual-inversion"
+	KindSD1              Kind = "sd1.5"
+	KindSD2              Kind = "sd2"
+	KindSD3              Kind = "sd3"
+	KindFlux             Kind = "flux"
+)
+
+// Report describes a model file or a diffusers folder.
+type Report struct {
+	Path       string            `json:"path"`
+	Kind       Kind              `json:"kind"`
+	UNetKind   Kind              `json:"unet_kind,omitempty"` // what the UNet is made for, also when it is alone: sdxl-base, sdxl-refiner, sdxl-inpaint
+	Layout     Layout            `json:"layout,omitempty"`
+	Reason     string            `json:"reason,omitempty"` // why the model is not supported; empty if it is
+	Files      []FileReport      `json:"files"`
+	Size       int64             `json:"size"` // of all files
+	Tensors    int               `json:"tensors"`
+	Parameters int64             `json:"parameters"`
+	Bytes      int64             `json:"bytes"` // of tensor data
+	DTypes     map[DType]int64   `json:"dtypes"`
+	Components []ComponentReport `json:"components"`
+	Dims       Dims              `json:"dims"`
+	Config     Config            `json:"config"`
+	Metadata   map[string]string `json:"metadata,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
+}
+
+// FileReport is one file of a Report. SHA256 is empty until Report.Hash fills it in.
+type FileReport struct {
+	Path      string `json:"path"`
+	Component string `json:"component,omitempty"` // in a folder
+	Format    Format `json:"format"`
+	Size      int64  `json:"size"`
+	Tensors   int    `json:"tensors"`
+	SHA256    string `json:"sha256,omitempty"`
+}
+
+// ComponentReport counts one component; tensors of none are under "other".
+type ComponentReport struct {
+	Name       string          `json:"name"`
+	Layout     Layout          `json:"layout,omitempty"`
+	Prefix     string          `json:"prefix,omitempty"`
+	Tensors    int             `json:"tensors"`
+	Parameters int64           `json:"parameters"`
+	Bytes      int64           `json:"bytes"`
+	DTypes     map[DType]int64 `json:"dtypes"` // number of tensors by type
+	Example    string          `json:"example,omitempty"`
+}
+
+// Supported reports whether the pipeline can use the file for something.
+func (r Report) Supported() bool { return r.Reason == "" }
+
+// Component returns the component of that name.
+func (r Report) Component(name string) (ComponentReport, bool) {
+	for _, c := range r.Components {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return ComponentReport{}, false
+}
+
+// source is an open file or folder; model is what Inspect and Check work on.
+type source struct {
+	path   string
+	files  []*File
+	owner  []string // component of each file in a folder, "" in a single file
+	parts  []*part
+	folder bool
+}
+
+func openSource(path string) (*source, error) {
+	s := &source{path: path}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return s, s.openFolder()
+	}
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s.files, s.owner = []*File{f}, []string{""}
+	s.parts = locate(newTable(f))
+	return s, nil
+}
+
+func (s *source) openFolder() error {
+	folder, err := FolderFiles(s.path)
+	if err != nil {
+		return err
+	}
+	s.folder = true
+	for _, c := range folder.Components {
+		var files []*File
+		for _, path := range c.Files {
+			f, err := Open(path)
+			if err != nil {
+				s.close()
+				return err
+			}
+			files = append(files, f)
+			s.files, s.owner = append(s.files, f), append(s.owner, c.Name)
+		}
+		p, err := componentPart(c, files)
+		if err != nil {
+			s.close()
+			return err
+		}
+		s.parts = append(s.parts, p)
+	}
+	return nil
+}
+
+// componentPart finds the component that its folder's name promises.
+func componentPart(c FolderComponent, files []*File) (*part, error) {
+	for _, p := range locate(newTable(files...)) {
+		if p.component == c.Name || strings.HasPrefix(p.component, "text_encoder") && strings.HasPrefix(c.Name, "text_encoder") {
+			p.component = c.Name
+			return p, nil
+		}
+	}
+	return nil, &Error{Kind: ErrFormat, Path: c.Files[0], Found: "holds no tensors of a " + c.Name, Remedy: "put the right file in the folder"}
+}
+
+func (s *source) close() {
+	for _, f := range s.files {
+		f.Close()
+	}
+}
+
+// Inspect describes a model file or diffusers folder from its headers; no tensor data is read except
+// marker scalars. Use Report.Hash for checksums.
+func Inspect(path string) (Report, error) {
+	s, err := openSource(path)
+	if err != nil {
+		return Report{}, err
+	}
+	defer s.close()
+	r := Report{Path: path, DTypes: map[DType]int64{}, Metadata: map[string]string{}, Dims: infer(s.parts)}
+	for i, f := range s.files {
+		r.Files = append(r.Files, FileReport{Path: f.Path, Component: s.owner[i], Format: f.Format, Size: f.Size, Tensors: len(f.Tensors)})
+		r.Size += f.Size
+		for _, w := range f.Warnings {
+			r.Warnings = append(r.Warnings, filepath.Base(f.Path)+": "+w)
+		}
+		for k, v := range f.Metadata {
+			if s.folder {
+				k = s.owner[i] + ": " + k
+			}
+			r.Metadata[k] = v
+		}
+	}
+	if s.folder {
+		r.Config, err = readFolderConfig(path)
+	} else {
+		r.Config, err = s.files[0].Config()
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	s.count(&r)
+	r.Kind, r.UNetKind, r.Reason = s.classify(r.Dims)
+	r.Layout = s.layout(r.Kind)
+	return r, nil
+}
+
+// count fills in the totals and the components.
+func (s *source) count(r *Report) {
+	reports := make([]ComponentReport, len(s.parts)+1)
+	for i, p := range s.parts {
+		reports[i] = ComponentReport{Name: p.component, Layout: p.layout, Prefix: p.prefix}
+	}
+	reports[len(s.parts)].Name = "other"
+	for i, f := range s.files {
+		for _, t := range f.Tensors {
+			c := &reports[s.belongs(s.owner[i], t.Name)]
+			n := t.Elements()
+			if c.DTypes == nil {
+				c.DTypes, c.Example = map[DType]int64{}, t.Name
+			}
+			c.Tensors++
+			c.Parameters += n
+			c.Bytes += t.Size
+			c.DTypes[t.DType]++
+			r.Tensors++
+			r.Parameters += n
+			r.Bytes += t.Size
+			r.DTypes[t.DType]++
+		}
+	}
+	for _, c := range reports {
+		if c.Tensors > 0 {
+			r.Components = append(r.Components, c)
+		}
+	}
+}
+
+// belongs returns the index of the part a tensor belongs to, len(parts) for none: by the folder, or by the
+// longest matching prefix.
+func (s *source) belongs(owner, name string) int {
+	best := len(s.parts)
+	for i, p := range s.parts {
+		if owner != "" {
+			if p.component == owner {
+				return i
+			}
+			continue
+		}
+		prefix := strings.TrimSuffix(p.prefix, "text_model.")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if prefix == "" && (name == "v_pred" || name == "ztsnr" || strings.HasPrefix(name, "edm_vpred.")) {
+			continue
+		}
+		if best == len(s.parts) || len(prefix) > len(strings.TrimSuffix(s.parts[best].prefix, "text_model.")) {
+			best = i
+		}
+	}
+	return best
+}
+
+func (s *source) layout(kind Kind) Layout {
+	if kind == KindLoRA {
+		for _, t := range s.files[0].Tensors {
+			if strings.HasPrefix(t.Name, "lora_") || strings.HasPrefix(t.Name, "lycoris_") {
+				return LayoutKohya
+			}
+		}
+		return LayoutDiffusers
+	}
+	layout := Layout("")
+	for _, p := range s.parts {
+		l := p.specLayout()
+		if layout != "" && l != layout {
+			return LayoutMixed
+		}
+		layout = l
+	}
+	return layout
+}
+
+// Hash fills in the SHA-256 of every file, reading each once. Cancelling ctx stops it within a few
+// megabytes. progress, if not nil, is told the bytes read so far and in all.
+func (r *Report) Hash(ctx context.Context, progress func(done, total int64)) error {
+	var done int64
+	for i := range r.Files {
+		sum, err := HashFile(ctx, r.Files[i].Path, func(n int64) {
+			if progress != nil {
+				progress(done+n, r.Size)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		r.Files[i].SHA256 = sum
+		done += r.Files[i].Size
+	}
+	return nil
+}
+
+// HashFile returns the SHA-256 of a file in hexadecimal.
+func HashFile(ctx context.Context, path string, progress func(done int64)) (string, error) {
+	f, _, err := openRegular(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, 4<<20)
+	var done int64
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		done += int64(n)
+		if progress != nil && n > 0 {
+			progress(done)
+		}
+		if err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", withPath(path, err)
+		}
+	}
+}
+
+// IsFolder reports whether path is a directory with a model_index.json or config.json, i.e. one that
+// the functions of this package accept in place of a file.
+func IsFolder(path string) bool {
+	for _, name := range []string{"model_index.json", "config.json"} {
+		if st, err := os.Stat(filepath.Join(path, name)); err == nil && st.Mode().IsRegular() {
+			return true
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return false
+}
