@@ -3,26 +3,116 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
+	"sync"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // ErrClosed is returned by the methods of a Pipeline after Close.
 var ErrClosed = errors.New("the pipeline is closed")
 
-// Pipeline is an open model, ready to make pictures. It may be used from several goroutines: every Generate has
-// its own state, and their computations take turns on the model.
-type Pipeline interface {
-	// Generate makes the request's pictures. It checks everything it can before computing: the errors
-	// of a bad request are request.Errors. Cancelling ctx stops a computation on the CPU at once, on other
-	// devices at its end, and yields ctx.Err(). With any error after that the Result is not nil
-	// and holds the pictures already finished.
-	Generate(ctx context.Context, req request.Request, opts ...GenerateOption) (*Result, error)
-	// Prepare returns req as it would run: inputs read, every default filled in, the seed chosen.
-	Prepare(req request.Request) (request.Request, error)
-	// Info describes the open model.
-	Info() backend.ModelInfo
-	// Close frees the model. It waits for running Generates and may be called again.
-	Close() error
+// ErrUnsupportedModel is matched by Open's error for a model that is sound but that this pipeline
+// cannot make pictures with alone.
+var ErrUnsupportedModel = errors.New("unsupported model")
+
+// ErrNotFinite is matched by the error of a Generate whose latents became NaN or infinite.
+var ErrNotFinite = errors.New("the latents are not finite")
+
+// Pipeline is an open model, ready to make pictures. It may be used from several goroutines: every
+// Generate has a state of its own, and their computations take turns on the model.
+type Pipeline struct {
+	config   Config
+	model    backend.Model
+	info     backend.ModelInfo
+	settings settings
+	words    vocabulary
+	log      *slog.Logger
+	hash     modelHash
+
+	// Held for reading by every call that uses the model, for writing by Close.
+	mu     sync.RWMutex
+	closed bool
+}
+
+// Open checks the files that cfg names, from their headers alone, and then loads the model. Errors of
+// cfg itself are request.Errors, those of files come from the modelfile package. Cancelling ctx stops
+// the loading. The caller closes the Pipeline.
+func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error) {
+	o := openOptions{logger: slog.New(slog.DiscardHandler)}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if o.backend == nil {
+		b, err := defaultBackend(o.logger)
+		if err != nil {
+			return nil, err
+		}
+		o.backend = b
+	}
+	plan, err := planOpen(ctx, cfg, fileless(o.backend), o.logger)
+	if err != nil {
+		return nil, err
+	}
+	model, err := o.backend.Open(ctx, plan.model)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger}
+	p.hash.paths = plan.paths
+	if err := p.finishOpen(); err != nil {
+		return nil, errors.Join(err, model.Close())
+	}
+	p.log.Info("model open", "kind", p.info.Kind, "precision", p.info.Precision, "reason", p.info.PrecisionReason, "threads", p.info.Threads)
+	return p, nil
+}
+
+// finishOpen checks what only the open model tells.
+func (p *Pipeline) finishOpen() error {
+	if err := checkKind(p.info); err != nil {
+		return err
+	}
+	p.settings.adopt(p.info)
+	words, err := loadVocabulary(p.config, p.info)
+	if err != nil {
+		return err
+	}
+	p.words = words
+	return nil
+}
+
+// Info describes the open model. The value is the caller's.
+func (p *Pipeline) Info() backend.ModelInfo {
+	info := p.info
+	info.Components = slices.Clone(info.Components)
+	return info
+}
+
+// Config returns what the Pipeline was opened with.
+func (p *Pipeline) Config() Config { return p.config }
+
+// use takes the pipeline for one call; the returned function gives it back.
+func (p *Pipeline) use() (func(), error) {
+	p.mu.RLock()
+	if p.closed {
+		p.mu.RUnlock()
+		return nil, ErrClosed
+	}
+	return p.mu.RUnlock, nil
+}
+
+// Close frees the model. It waits for running Generates, so it must not be called from their
+// callbacks; it may be called again.
+func (p *Pipeline) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	return p.model.Close()
 }

@@ -31,4 +31,6 @@ type Result struct {
 	Model     backend.ModelInfo
 	Timings   Timings
 	Warnings  []string // what was done otherwise than one may expect, in words
+
+	model *Pipeline // for the model's hash
 }

@@ -96,7 +96,7 @@ func decodeRun(table map[string]any) (Run, error) {
 	case map[string]any:
 		decodeStruct(&run.Model, model, "model.", &errs)
 	default:
-		errs.add("model", "is %s; write a [model] table or a path", kindOf(model))
+		errs.Add("model", "is %s; write a [model] table or a path", kindOf(model))
 	}
 	defaults := Default()
 	top := make(map[string]any, len(table))
@@ -119,7 +119,7 @@ func decodeRun(table map[string]any) (Run, error) {
 	if len(jobs) == 0 {
 		run.Jobs = []Request{defaults}
 	}
-	return run, errs.err()
+	return run, errs.Err()
 }
 
 // tables takes value as an array of tables, in either form the TOML library yields, or JSON's.
@@ -132,14 +132,14 @@ func tables(key string, value any, errs *Errors) []map[string]any {
 		for i, item := range v {
 			m, ok := item.(map[string]any)
 			if !ok {
-				errs.add(fmt.Sprintf("jobs[%d]", i), "is %s; a job is a table", kindOf(item))
+				errs.Add(fmt.Sprintf("jobs[%d]", i), "is %s; a job is a table", kindOf(item))
 				continue
 			}
 			out = append(out, m)
 		}
 		return out
 	}
-	errs.add(key, "is %s; write [[job]] above each job", kindOf(value))
+	errs.Add(key, "is %s; write [[job]] above each job", kindOf(value))
 	return nil
 }
 
@@ -161,11 +161,11 @@ func decodeStruct(dst any, table map[string]any, prefix string, errs *Errors) ma
 	for _, key := range sortedKeys(table) {
 		i, ok := fields[key]
 		if !ok {
-			errs.add(prefix+key, "unknown key%s", hint(key, names))
+			errs.Add(prefix+key, "unknown key%s", hint(key, names))
 			continue
 		}
 		if err := setField(v.Field(i), table[key]); err != "" {
-			errs.add(prefix+key, "%s", err)
+			errs.Add(prefix+key, "%s", err)
 			continue
 		}
 		given[key] = true

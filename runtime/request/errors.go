@@ -43,16 +43,16 @@ func (e Errors) Error() string {
 // Is makes errors.Is(err, ErrInvalid) true.
 func (e Errors) Is(target error) bool { return target == ErrInvalid }
 
-// err returns e as an error, nil where there is nothing wrong.
-func (e Errors) err() error {
+// Err returns e as an error, nil where there is nothing wrong.
+func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
 	}
 	return e
 }
 
-// add appends an error unless the very same is there already.
-func (e *Errors) add(path, format string, args ...any) {
+// Add appends an error unless the very same is there already.
+func (e *Errors) Add(path, format string, args ...any) {
 	err := Error{path, fmt.Sprintf(format, args...)}
 	for _, have := range *e {
 		if have == err {

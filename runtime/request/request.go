@@ -23,10 +23,13 @@ const (
 
 // The ways to evaluate the two halves of classifier-free guidance.
 const (
-	GuidanceAuto     = "auto"     // joint, unless one batch of two images is more than MaxBatch allows the UNet
+	GuidanceAuto     = "auto"     // joint
 	GuidanceJoint    = "joint"    // one evaluation of 2N
 	GuidanceSeparate = "separate" // two evaluations of N: slower, with a smaller compute buffer
 )
+
+// RNGs lists the values of Request.RNG.
+var RNGs = []string{"cpu", "gpu"}
 
 // GuidanceBatches lists the values of Request.GuidanceBatch.
 var GuidanceBatches = []string{GuidanceAuto, GuidanceJoint, GuidanceSeparate}
@@ -70,16 +73,17 @@ type Request struct {
 
 	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)" doc:"an absent negative prompt is all zeros instead of the encoding of an empty text"`
 
-	Width     int `key:"width" default:"the model's" doc:"of the picture in pixels, a multiple of 8"`
-	Height    int `key:"height" default:"the model's" doc:"of the picture in pixels, a multiple of 8"`
+	Width     int `key:"width" default:"init_image's, else the model's" doc:"of the picture in pixels, a multiple of 8"`
+	Height    int `key:"height" default:"init_image's, else the model's" doc:"of the picture in pixels, a multiple of 8"`
 	NumImages int `key:"num_images" default:"1" doc:"pictures to make, with the seeds seed, seed+1, ..."`
 
 	Seed              int64   `key:"seed" default:"-1" doc:"of the first picture's noise; negative: drawn and reported"`
-	NumInferenceSteps int     `key:"num_inference_steps" default:"30" doc:"denoising steps, 1 to 1000"`
-	GuidanceScale     float64 `key:"guidance_scale" default:"5.0" doc:"how closely to follow the prompt; 1 or less turns guidance off and halves the work"`
+	RNG               string  `key:"rng" default:"cpu" doc:"cpu: torch's random numbers on a CPU, as diffusers and ComfyUI use; gpu: those on CUDA, as A1111 uses"`
+	NumInferenceSteps int     `key:"num_inference_steps" default:"the model's, else 30" doc:"denoising steps, 1 to 1000"`
+	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0" doc:"how closely to follow the prompt; 1 or less turns guidance off and halves the work"`
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0" doc:"0 to 1: how far to bring the guided prediction back to the unguided one's contrast (section 3.4 of arXiv 2305.08891)"`
 
-	Scheduler        string         `key:"scheduler" default:"EulerDiscrete" doc:"sampling algorithm by name or alias"`
+	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete" doc:"sampling algorithm by name or alias"`
 	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's" doc:"table of the scheduler's own options, such as use_karras_sigmas or timestep_spacing"`
 
 	ClipSkip int `key:"clip_skip" default:"0" doc:"text encoder layers to skip beyond SDXL's penultimate one, as diffusers counts them"`
@@ -97,7 +101,7 @@ type Request struct {
 
 	Noise Array `key:"noise" doc:".npy file of the initial noise, [num_images or 1, 4, height/8, width/8], standard normal, instead of seed's"`
 
-	MaxBatch      int    `key:"max_batch" default:"num_images" doc:"most pictures in one batch; the pictures do not depend on it"`
+	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch; the pictures do not depend on it"`
 	GuidanceBatch string `key:"guidance_batch" default:"auto" doc:"joint: both halves of guidance in one evaluation; separate: one after the other, in less memory"`
 
 	Output      string `key:"output" default:"the command's" doc:"file to write, .png, .jpg or .webp; may contain patterns"`

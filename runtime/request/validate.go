@@ -35,14 +35,14 @@ var deviceName = regexp.MustCompile(`^(auto|[a-z]{2,16}(:[0-9]{1,3})?)$`)
 func (r Request) Validate() error {
 	var errs Errors
 	r.validate(&errs, func(key string) string { return key })
-	return errs.err()
+	return errs.Err()
 }
 
 // Validate checks every field and returns all that is wrong as Errors, or nil. It reads no file.
 func (m Model) Validate() error {
 	var errs Errors
 	m.validate(&errs, "")
-	return errs.err()
+	return errs.Err()
 }
 
 // Validate checks the model and all jobs and returns all that is wrong as Errors, or nil. A path is
@@ -51,18 +51,22 @@ func (r Run) Validate() error {
 	var errs Errors
 	r.Model.validate(&errs, "model.")
 	if len(r.Jobs) == 0 {
-		errs.add("jobs", "there are none; a run has at least one")
+		errs.Add("jobs", "there are none; a run has at least one")
 	}
 	for i, job := range r.Jobs {
-		job.validate(&errs, func(key string) string {
-			fromFile := r.given != nil && i < len(r.given)
-			if fromFile && !r.given[i][key] || len(r.Jobs) == 1 && r.given == nil {
-				return key
-			}
-			return fmt.Sprintf("jobs[%d].%s", i, key)
-		})
+		job.validate(&errs, func(key string) string { return r.Path(i, key) })
 	}
-	return errs.err()
+	return errs.Err()
+}
+
+// Path tells where job i's value of key was written: "jobs[1].width", or "width" for one that comes from the
+// file's top level or belongs to the only job.
+func (r Run) Path(i int, key string) string {
+	fromTop := i < len(r.given) && !r.given[i][key]
+	if fromTop || len(r.Jobs) == 1 && r.given == nil {
+		return key
+	}
+	return fmt.Sprintf("jobs[%d].%s", i, key)
 }
 
 // checker adds errors for one request; at turns a key into its path.
@@ -86,6 +90,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	if n := int64(max(r.NumImages, 1)); r.Seed > math.MaxInt64-n {
 		c.fail("seed", "%d leaves no room for seed+%d; use a smaller one", r.Seed, n-1)
 	}
+	c.oneOf("rng", r.RNG, RNGs)
 	c.between("num_inference_steps", r.NumInferenceSteps, 0, MaxSteps)
 	c.real("guidance_scale", r.GuidanceScale, 0, MaxGuidance)
 	c.real("guidance_rescale", r.GuidanceRescale, 0, 1)
@@ -164,7 +169,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 	}
 }
 
-func (c checker) fail(key, format string, args ...any) { c.errs.add(c.at(key), format, args...) }
+func (c checker) fail(key, format string, args ...any) { c.errs.Add(c.at(key), format, args...) }
 
 func (c checker) text(key, s string) {
 	if len(s) > MaxPromptBytes {

@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// fillSizes fills in the size conditioning. Where nothing negative is given, the negative half is told the
+// same as the positive one; with a negative size the negative crop is as given, [0, 0] included. (diffusers
+// takes negative sizes only where both are given; here each has its own default.)
+func fillSizes(r *request.Request) {
+	size := request.Size{Height: r.Height, Width: r.Width}
+	r.OriginalSize = cmp.Or(r.OriginalSize, size)
+	r.TargetSize = cmp.Or(r.TargetSize, size)
+	if r.NegativeOriginalSize == (request.Size{}) && r.NegativeTargetSize == (request.Size{}) {
+		r.NegativeCropsCoordsTopLeft = cmp.Or(r.NegativeCropsCoordsTopLeft, r.CropsCoordsTopLeft)
+	}
+	r.NegativeOriginalSize = cmp.Or(r.NegativeOriginalSize, r.OriginalSize)
+	r.NegativeTargetSize = cmp.Or(r.NegativeTargetSize, r.TargetSize)
+}
+
+// sizeIDs returns the six numbers of SDXL's micro-conditioning (section 2.2 of arXiv 2307.01952) in
+// the order the UNet takes them: original size, crop, target size, each height or top first.
+func sizeIDs(original request.Size, crop request.Point, target request.Size) []float32 {
+	return []float32{float32(original.Height), float32(original.Width), float32(crop.Top), float32(crop.Left),
+		float32(target.Height), float32(target.Width)}
+}
+
+// embedding is what the UNet is told besides the sample: one half of guidance, for one picture.
+type embedding struct {
+	context []float32 // [tokens, ContextDim]
+	tokens  int
+	pooled  []float32 // [PooledDim]
+	sizeIDs []float32 // [6]
+}
+
+// zeroed is the embedding of an absent negative prompt where force_zeros_for_empty_prompt holds.
+func (e embedding) zeroed() embedding {
+	return embedding{context: make([]float32, len(e.context)), tokens: e.tokens, pooled: make([]float32, len(e.pooled)), sizeIDs: e.sizeIDs}
+}
+
+// conditioning is both halves; without guidance negative is nil.
+type conditioning struct {
+	positive embedding
+	negative *embedding
+}
+
+// rows returns the embeddings in the order of the UNet's batch: n negative ones, then n positive
+// ones, as diffusers concatenates them.
+func (c conditioning) rows(n int) []embedding {
+	rows := slices.Repeat([]embedding{c.positive}, n)
+	if c.negative != nil {
+		rows = append(slices.Repeat([]embedding{*c.negative}, n), rows...)
+	}
+	return rows
+}
+
+// unetInput allocates the UNet's input for the given rows; sample and timesteps are still to be filled.
+func unetInput(info backend.UNetInfo, rows []embedding, height, width int) backend.UNetInput {
+	n, tokens := len(rows), rows[0].tokens
+	in := backend.UNetInput{
+		Sample:    backend.NewTensor(n, info.InChannels, height, width),
+		Timesteps: make([]float32, n),
+		Context:   backend.NewTensor(n, tokens, info.ContextDim),
+		Pooled:    backend.NewTensor(n, info.PooledDim),
+		SizeIDs:   backend.NewTensor(n, info.SizeIDs),
+	}
+	for i, row := range rows {
+		copy(in.Context.Data[i*tokens*info.ContextDim:], row.context)
+		copy(in.Pooled.Data[i*info.PooledDim:], row.pooled)
+		copy(in.SizeIDs.Data[i*info.SizeIDs:], row.sizeIDs)
+	}
+	return in
+}

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// job is one Generate call; nothing of it is shared.
+type job struct {
+	p     *Pipeline
+	req   request.Request // prepared
+	opt   generateOptions
+	sched scheduler.Scheduler
+	res   *Result
+
+	cond   conditioning
+	source *source // of image-to-image; nil otherwise
+
+	// What reports are made from; see progress.go.
+	began    time.Time
+	stageAt  time.Time
+	state    Progress
+	batchAt  time.Time
+	evalsAt  int
+	decoded  time.Duration
+	previews []image.Image
+}
+
+// Generate makes the request's pictures. It checks all it can before computing: the errors of a bad
+// request are request.Errors, with a nil Result. Cancelling ctx stops a computation on the CPU at once, on other devices
+// at its end, and errors.Is(err, ctx.Err()) then holds. With any error that comes after the checks the Result is not
+// nil and holds the pictures that were finished; each was also given to WithImages. The pictures do not depend on
+// MaxBatch, GuidanceBatch or other Generates; the same prepared request yields the same pictures.
+func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...GenerateOption) (*Result, error) {
+	release, err := p.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if req, err = p.Prepare(req); err != nil {
+		return nil, err
+	}
+	sched, err := newScheduler(req, p.settings)
+	if err != nil {
+		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
+	}
+	j := &job{p: p, req: req, sched: sched, began: time.Now()}
+	for _, opt := range opts {
+		opt(&j.opt)
+	}
+	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
+	err = j.run(ctx)
+	j.res.Timings.Total = time.Since(j.began)
+	if err != nil {
+		return j.res, fmt.Errorf("%s: %w", j.state.Stage, err)
+	}
+	return j.res, nil
+}
+
+// run is the pipeline itself: text once, then batch by batch from noise to pictures.
+func (j *job) run(ctx context.Context) error {
+	sizes := batches(j.req.NumImages, j.req.MaxBatch)
+	j.state = Progress{Images: j.req.NumImages, Batches: len(sizes), Count: sizes[0]}
+	if err := j.planSteps(len(sizes)); err != nil {
+		return err
+	}
+	j.enter(StageText)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := j.encodePrompts(ctx); err != nil {
+		return err
+	}
+	if err := j.encodeSource(ctx); err != nil {
+		return err
+	}
+	start := 0
+	for number, size := range sizes {
+		b, err := j.newBatch(number, start, size)
+		if err != nil {
+			return err
+		}
+		j.state.Batch, j.state.First, j.state.Count, j.state.Seeds = number, start, size, b.seeds
+		j.enter(StageDenoise)
+		if err := j.prepareInputs(b); err != nil {
+			return err
+		}
+		if err := j.startLatents(b); err != nil {
+			return err
+		}
+		if err := j.denoise(ctx, b); err != nil {
+			return err
+		}
+		if err := j.decode(ctx, b); err != nil {
+			return err
+		}
+		start += size
+	}
+	j.enter(StageDone)
+	return nil
+}
+
+// warn adds a sentence to the result and the log.
+func (j *job) warn(text string) {
+	j.res.Warnings = append(j.res.Warnings, text)
+	j.p.log.Warn(text)
+}
+
+// countNotFinite warns of values that are NaN or infinite.
+func (j *job) countNotFinite(what string, values []float32) {
+	if at := notFinite(values); at >= 0 {
+		j.warn(fmt.Sprintf("%s is not finite (value %d is %v); try precision f32 or another VAE", what, at, values[at]))
+	}
+}
+
+func describeScheduler(req request.Request, s scheduler.Scheduler) SchedulerInfo {
+	info := SchedulerInfo{Name: s.Name(), Asked: req.Scheduler, Notes: s.Notes(), Options: map[string]any{}}
+	if data, err := json.Marshal(s.Config()); err == nil {
+		_ = json.Unmarshal(data, &info.Options) // it was just marshalled from a struct
+	}
+	return info
+}

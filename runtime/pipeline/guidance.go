@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"context"
+	"math"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its
+// buffers are made once per batch.
+type guided struct {
+	joint    bool
+	inputs   []backend.UNetInput // one of 2N (or of N without guidance), or two of N: negative, positive
+	output   []float32           // of all rows: negative half first
+	rows     int
+	scale    float32
+	rescale  float32
+	guidance bool
+}
+
+// newGuided prepares the evaluation of a batch.
+func (j *job) newGuided(b *batch) *guided {
+	g := &guided{guidance: j.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate,
+		scale: float32(j.req.GuidanceScale), rescale: float32(j.req.GuidanceRescale)}
+	rows := j.cond.rows(b.count)
+	g.rows = len(rows)
+	if g.joint || !g.guidance {
+		g.inputs = []backend.UNetInput{unetInput(j.p.info.UNet, rows, b.height, b.width)}
+	} else {
+		g.inputs = []backend.UNetInput{unetInput(j.p.info.UNet, rows[:b.count], b.height, b.width),
+			unetInput(j.p.info.UNet, rows[b.count:], b.height, b.width)}
+	}
+	g.output = make([]float32, g.rows*b.channels*b.height*b.width)
+	return g
+}
+
+// evaluate returns the guided model output for the scaled latents, [count, channels, height, width]. It
+// is valid until the next call.
+func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float32, timestep float64) ([]float32, error) {
+	done := 0
+	for k := range g.inputs {
+		in := &g.inputs[k]
+		j.fillSample(in, b, scaled)
+		for i := range in.Timesteps {
+			in.Timesteps[i] = float32(timestep)
+		}
+		n := len(in.Timesteps) * b.channels * b.height * b.width
+		if err := j.p.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
+			return nil, err
+		}
+		done += n
+		j.res.Timings.Evaluations += len(in.Timesteps)
+	}
+	if !g.guidance {
+		return g.output, nil
+	}
+	half := len(g.output) / 2
+	negative, positive := g.output[:half], g.output[half:]
+	applyGuidance(negative, positive, g.scale)
+	if g.rescale > 0 {
+		for i := range b.count {
+			rescaleGuidance(b.image(negative, i), b.image(positive, i), g.rescale)
+		}
+	}
+	return negative, nil
+}
+
+// applyGuidance is classifier-free guidance (arXiv 2207.12598) as diffusers writes it:
+// negative + scale * (positive - negative), into negative.
+func applyGuidance(negative, positive []float32, scale float32) {
+	for i, n := range negative {
+		negative[i] = n + float32(scale*(positive[i]-n))
+	}
+}
+
+// rescaleGuidance brings one picture's guided prediction back to the standard deviation of the positive
+// one, by the factor phi: section 3.4 of arXiv 2305.08891, "Common Diffusion Noise Schedules and Sample
+// Steps are Flawed", and rescale_noise_cfg of diffusers.
+func rescaleGuidance(guided, positive []float32, phi float32) {
+	sg, sp := deviation(guided), deviation(positive)
+	if sg == 0 {
+		return
+	}
+	factor := float32(sp) / float32(sg)
+	for i, v := range guided {
+		guided[i] = float32(phi*float32(v*factor)) + float32((1-phi)*v)
+	}
+}
+
+// deviation is the standard deviation with Bessel's correction, as torch.std.
+func deviation(x []float32) float64 {
+	if len(x) < 2 {
+		return 0
+	}
+	var mean, square float64
+	for _, v := range x {
+		mean += float64(v)
+	}
+	mean /= float64(len(x))
+	for _, v := range x {
+		square += (float64(v) - mean) * (float64(v) - mean)
+	}
+	return math.Sqrt(square / float64(len(x)-1))
+}

@@ -1,0 +1,130 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// ErrNoHash is returned by ModelHash for models that are no single file.
+var ErrNoHash = errors.New("the model is no single file, so it has no hash")
+
+// modelHash computes the hash of the model file once, when it is asked for.
+type modelHash struct {
+	paths []string
+	mu    sync.Mutex
+	sum   string
+}
+
+// ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the
+// first time, which takes seconds for several gigabytes, and remembers the sum in the user's cache folder under
+// the file's path, size and modification time. A folder or a backend without files has none: ErrNoHash.
+func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
+	p.hash.mu.Lock()
+	defer p.hash.mu.Unlock()
+	if p.hash.sum != "" {
+		return p.hash.sum, nil
+	}
+	if len(p.hash.paths) == 0 {
+		return "", ErrNoHash
+	}
+	sum, err := HashFile(ctx, p.hash.paths[0])
+	if err == nil {
+		p.hash.sum = sum
+	}
+	return sum, err
+}
+
+// hashEntry is one file of the cache of sums.
+type hashEntry struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	MTime  int64  `json:"mtime"` // nanoseconds
+	SHA256 string `json:"sha256"`
+}
+
+// HashFile returns the SHA-256 of a file through the same cache as ModelHash. A cache that cannot be read or
+// written is done without. ctx is checked every mebibyte.
+func HashFile(ctx context.Context, path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !st.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: %w", path, ErrNoHash)
+	}
+	want := hashEntry{Path: path, Size: st.Size(), MTime: st.ModTime().UnixNano()}
+	cache := hashCachePath(path)
+	var have hashEntry
+	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, &have) == nil {
+		want.SHA256 = have.SHA256
+		if have == want && len(have.SHA256) == 2*sha256.Size {
+			return have.SHA256, nil
+		}
+	}
+	if want.SHA256, err = sumFile(ctx, path); err != nil {
+		return "", err
+	}
+	storeHash(cache, want)
+	return want.SHA256, nil
+}
+
+func sumFile(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if _, err := io.CopyN(h, f, 1<<20); err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// hashCachePath names the cache entry of a file by its path; "" where the user has no cache folder.
+func hashCachePath(path string) string {
+	dir := os.Getenv("DAGUERRE_CACHE")
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(base, "daguerre")
+	}
+	name := sha256.Sum256([]byte(path))
+	return filepath.Join(dir, "hashes", hex.EncodeToString(name[:8])+".json")
+}
+
+// storeHash writes a cache entry; it appears complete or not at all, and failing is no harm.
+func storeHash(cache string, e hashEntry) {
+	data, err := json.Marshal(e)
+	if err != nil || cache == "" || os.MkdirAll(filepath.Dir(cache), 0o755) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(cache), ".hash-*")
+	if err != nil {
+		return
+	}
+	_, werr := f.Write(data)
+	if cerr := f.Close(); werr != nil || cerr != nil || os.Rename(f.Name(), cache) != nil {
+		_ = os.Remove(f.Name())
+	}
+}

@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// native9 reports whether the UNet takes the mask and the masked picture as channels of its input, as inpainting
+// checkpoints do; on ordinary ones the kept part is put back after every step.
+func (j *job) native9() bool { return j.p.info.UNet.InChannels == 9 }
+
+// encodeInpaint encodes the picture, the mask and the masked picture.
+func (j *job) encodeInpaint(ctx context.Context, pixels backend.Tensor) error {
+	mask := maskOf(j.req.MaskImage.Image, j.req.Width, j.req.Height)
+	j.source = &source{mask: shrinkMask(mask, j.req.Width, j.req.Height, j.p.settings.downscale)}
+	var err error
+	if !j.native9() || j.req.Strength < 1 {
+		if j.source.moments, err = j.encodePicture(ctx, pixels); err != nil {
+			return err
+		}
+	}
+	if j.native9() {
+		j.source.masked, err = j.encodePicture(ctx, maskedPixels(pixels, mask))
+	}
+	return err
+}
+
+// maskedPixels greys out what is to be repainted: 0 is the middle of [-1, 1].
+func maskedPixels(pixels backend.Tensor, mask []float32) backend.Tensor {
+	out := backend.Tensor{Shape: pixels.Shape, Data: make([]float32, len(pixels.Data))}
+	for i, v := range pixels.Data {
+		if mask[i%len(mask)] < 0.5 {
+			out.Data[i] = v
+		}
+	}
+	return out
+}
+
+// shrinkMask takes the upper left pixel of each latent cell, as torch's nearest interpolation does.
+func shrinkMask(mask []float32, width, height, unit int) []float32 {
+	out := make([]float32, 0, width/unit*(height/unit))
+	for y := 0; y < height; y += unit {
+		for x := 0; x < width; x += unit {
+			out = append(out, mask[y*width+x])
+		}
+	}
+	return out
+}
+
+// prepareInpaint draws what inpainting needs, in the order of StableDiffusionXLInpaintPipeline. That
+// also encodes the masked picture for ordinary checkpoints, which do not use it; the draw is made up for, so that
+// stochastic schedulers see the same noise after it.
+func (j *job) prepareInpaint(b *batch) error {
+	pic := &encodedPicture{mask: j.source.mask, fromNoise: j.req.Strength == 1}
+	if j.source.moments.Data != nil {
+		pic.latents = j.drawLatents(b, j.source.moments)
+	}
+	if err := j.drawNoise(b); err != nil {
+		return err
+	}
+	if j.source.masked.Data != nil {
+		pic.masked = j.drawLatents(b, j.source.masked)
+	} else {
+		skipDraw(b.generators, b.channels*b.height*b.width)
+	}
+	b.picture = pic
+	return nil
+}
+
+// keepOutside puts the kept part of the picture back after evaluation i of an ordinary checkpoint: its latents with the
+// initial noise at the level of the next evaluation, and without noise after the last.
+func (j *job) keepOutside(b *batch, i int, scratch []float32) error {
+	pic := b.picture
+	if pic == nil || pic.mask == nil || j.native9() {
+		return nil
+	}
+	kept := pic.latents
+	if i+1 < b.run.NumEvaluations() {
+		if err := b.run.AddNoise(scratch, pic.latents, b.noise, i+1); err != nil {
+			return err
+		}
+		kept = scratch
+	}
+	for k, v := range b.latents {
+		m := pic.mask[k%len(pic.mask)]
+		b.latents[k] = float32((1-m)*kept[k]) + float32(m*v)
+	}
+	return nil
+}
+
+// fillSample writes the UNet's sample for the batch, once for each half of guidance that in holds: the scaled
+// latents, and for a 9-channel UNet the mask and the masked picture's latents after them.
+func (j *job) fillSample(in *backend.UNetInput, b *batch, scaled []float32) {
+	per := len(in.Sample.Data) / in.Sample.Shape[0]
+	for row := range in.Sample.Shape[0] {
+		i := row % b.count
+		dst := in.Sample.Data[row*per : (row+1)*per]
+		n := copy(dst, b.image(scaled, i))
+		if j.native9() {
+			n += copy(dst[n:], b.picture.mask)
+			copy(dst[n:], b.image(b.picture.masked, i))
+		}
+	}
+}

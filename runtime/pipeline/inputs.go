@@ -1,0 +1,85 @@
+package pipeline
+
+import (
+	"fmt"
+	"image"
+	_ "image/gif" // registered for image.Decode
+	_ "image/jpeg"
+	_ "image/png"
+	"math"
+	"os"
+	"slices"
+
+	_ "golang.org/x/image/webp"
+
+	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// loadInputs reads the files that a request names and that are not in memory yet.
+func loadInputs(r *request.Request, at func(string) string, errs *request.Errors) {
+	for _, in := range []struct {
+		key string
+		pic *request.Picture
+	}{{"init_image", &r.InitImage}, {"mask_image", &r.MaskImage}} {
+		if in.pic.Image != nil || in.pic.Path == "" {
+			continue
+		}
+		img, err := readPicture(in.pic.Path)
+		if err != nil {
+			errs.Add(at(in.key), "%v", err)
+			continue
+		}
+		in.pic.Image = img
+	}
+	for _, in := range []struct {
+		key string
+		img image.Image
+	}{{"init_image", r.InitImage.Image}, {"mask_image", r.MaskImage.Image}} {
+		if in.img != nil && in.img.Bounds().Empty() {
+			errs.Add(at(in.key), "has no pixels")
+		}
+	}
+	if r.Noise.Data != nil || r.Noise.Path == "" {
+		return
+	}
+	a, err := npy.ReadFile(r.Noise.Path)
+	if err != nil {
+		errs.Add(at("noise"), "%v", err)
+		return
+	}
+	if i := slices.IndexFunc(a.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
+		errs.Add(at("noise"), "%s: value %d is %v; all must be finite", r.Noise.Path, i, a.Data[i])
+		return
+	}
+	r.Noise.Shape, r.Noise.Data = a.Shape, a.Data
+}
+
+// readPicture decodes a picture file, after its header has shown a possible size.
+func readPicture(path string) (image.Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file; name a PNG, JPEG, GIF or WebP file", path)
+	}
+	head, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a readable PNG, JPEG, GIF or WebP file: %w", path, err)
+	}
+	if head.Width < 1 || head.Height < 1 || head.Width > request.MaxPixels/head.Height {
+		return nil, fmt.Errorf("%s: %d x %d pixels; at most %d million are read: scale it down", path, head.Width, head.Height, request.MaxPixels>>20)
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	img, _, err := image.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: damaged: %w", path, err)
+	}
+	return img, nil
+}

@@ -1,0 +1,110 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/rng"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// batch is a group of pictures that are denoised together. All state that changes is in it.
+type batch struct {
+	number int // from 0
+	first  int // index of its first picture
+	count  int
+	seeds  []int64
+
+	channels, height, width int // of the latents
+
+	generators rng.Batch     // one per picture, in the order of their draws in diffusers
+	run        scheduler.Run // this batch's schedule
+	latents    []float32     // [count, channels, height, width]
+	noise      []float32     // the initial noise, standard normal, same shape
+	picture    *encodedPicture
+}
+
+// image returns the part of a batch's values that belongs to picture i.
+func (b *batch) image(values []float32, i int) []float32 {
+	n := len(values) / b.count
+	return values[i*n : (i+1)*n]
+}
+
+// batches splits n pictures into groups of at most most, as even as they can be.
+func batches(n, most int) []int {
+	groups := (n + most - 1) / most
+	sizes := make([]int, groups)
+	for i := range sizes {
+		sizes[i] = n / groups
+		if i < n%groups {
+			sizes[i]++
+		}
+	}
+	return sizes
+}
+
+// newBatch seeds a batch's generators and prepares its schedule.
+func (j *job) newBatch(number, start, count int) (*batch, error) {
+	s := &j.p.settings
+	b := &batch{number: number, first: start, count: count, channels: j.p.info.VAE.LatentChannels,
+		height: j.req.Height / s.downscale, width: j.req.Width / s.downscale}
+	for i := range count {
+		seed := j.req.Seed + int64(start+i)
+		g, err := rng.New(rng.Kind(j.req.RNG), uint64(seed))
+		if err != nil {
+			return nil, err
+		}
+		b.seeds, b.generators = append(b.seeds, seed), append(b.generators, g)
+	}
+	run, err := j.sched.NewRun(scheduler.RunOptions{NumInferenceSteps: j.req.NumInferenceSteps, BatchSize: count, Strength: j.req.Strength})
+	if err != nil {
+		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
+	}
+	if run.NumEvaluations() < 1 {
+		return nil, request.Errors{{Path: "strength", Message: "leaves no step; raise it or num_inference_steps"}}
+	}
+	b.run = run
+	return b, nil
+}
+
+// drawNoise makes the initial noise: the given one, or each picture's from its own generator.
+func (j *job) drawNoise(b *batch) error {
+	b.noise = make([]float32, b.count*b.channels*b.height*b.width)
+	if given := j.req.Noise.Data; given != nil {
+		for i := range b.count {
+			part := b.image(b.noise, i)
+			from := 0
+			if len(given) > len(part) {
+				from = (b.first + i) * len(part)
+			}
+			copy(part, given[from:])
+		}
+		return nil
+	}
+	return b.generators.Normal(b.noise)
+}
+
+// startLatents makes the latents the loop begins with. From noise alone that is noise times the schedule's
+// first sigma; from a picture it is the picture's latents with the noise added that the first step expects.
+func (j *job) startLatents(b *batch) error {
+	b.latents = make([]float32, len(b.noise))
+	if b.picture != nil && !b.picture.fromNoise {
+		if err := b.run.AddNoise(b.latents, b.picture.latents, b.noise, 0); err != nil {
+			return fmt.Errorf("adding noise to init_image: %w", err)
+		}
+		return nil
+	}
+	sigma := float32(b.run.InitNoiseSigma())
+	for i, v := range b.noise {
+		b.latents[i] = v * sigma
+	}
+	return nil
+}
+
+// latentsOf copies one picture's latents out as a tensor of its own.
+func (b *batch) latentsOf(i int) backend.Tensor {
+	t := backend.NewTensor(1, b.channels, b.height, b.width)
+	copy(t.Data, b.image(b.latents, i))
+	return t
+}

@@ -1,0 +1,116 @@
+package pipeline
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Manifest says everything that is needed to make one picture again. Its JSON is written into PNG files.
+type Manifest struct {
+	Version         int           `json:"manifest_version"` // 1
+	Prompt          string        `json:"prompt"`
+	Prompt2         string        `json:"prompt_2,omitempty"`
+	NegativePrompt  string        `json:"negative_prompt"`
+	NegativePrompt2 string        `json:"negative_prompt_2,omitempty"`
+	ForceZeros      bool          `json:"force_zeros_for_empty_prompt"`
+	Width           int           `json:"width"`
+	Height          int           `json:"height"`
+	Seed            int64         `json:"seed"`
+	RNG             string        `json:"rng"`
+	Steps           int           `json:"num_inference_steps"`
+	GuidanceScale   float64       `json:"guidance_scale"`
+	GuidanceRescale float64       `json:"guidance_rescale,omitempty"`
+	ClipSkip        int           `json:"clip_skip,omitempty"`
+	Scheduler       SchedulerInfo `json:"scheduler"`
+	OriginalSize    [2]int        `json:"original_size"`
+	Crop            [2]int        `json:"crops_coords_top_left"`
+	TargetSize      [2]int        `json:"target_size"`
+	NegativeSizes   [3][2]int     `json:"negative_sizes"` // original, crop, target
+	InitImage       string        `json:"init_image,omitempty"`
+	MaskImage       string        `json:"mask_image,omitempty"`
+	Strength        float64       `json:"strength,omitempty"`
+	Noise           string        `json:"noise,omitempty"`
+	Model           ManifestModel `json:"model"`
+}
+
+// ManifestModel says which weights made a picture and how they were held.
+type ManifestModel struct {
+	Name         string            `json:"name"` // of the file or folder, without its path and extension
+	Kind         backend.Kind      `json:"kind"`
+	SHA256       string            `json:"sha256,omitempty"`
+	UNet         string            `json:"unet,omitempty"` // names of the files that replace components
+	TextEncoder  string            `json:"text_encoder,omitempty"`
+	TextEncoder2 string            `json:"text_encoder_2,omitempty"`
+	VAE          string            `json:"vae,omitempty"`
+	Precision    backend.Precision `json:"precision"`
+	UNetType     backend.Type      `json:"unet_type"`
+	Device       string            `json:"device"`
+}
+
+// Manifest describes one of the result's pictures. It leaves the model's hash empty unless ModelHash
+// was called before, since computing it may take long.
+func (r *Result) Manifest(img Image) Manifest {
+	q := r.Request
+	m := Manifest{Version: 1, Prompt: q.Prompt, Prompt2: q.Prompt2, NegativePrompt: q.NegativePrompt, NegativePrompt2: q.NegativePrompt2,
+		ForceZeros: q.ForceZerosForEmptyPrompt != nil && *q.ForceZerosForEmptyPrompt, Width: q.Width, Height: q.Height,
+		Seed: img.Seed, RNG: q.RNG, Steps: q.NumInferenceSteps, GuidanceScale: q.GuidanceScale, GuidanceRescale: q.GuidanceRescale,
+		ClipSkip: q.ClipSkip, Scheduler: r.Scheduler, OriginalSize: sizePair(q.OriginalSize), Crop: pointPair(q.CropsCoordsTopLeft),
+		TargetSize:    sizePair(q.TargetSize),
+		NegativeSizes: [3][2]int{sizePair(q.NegativeOriginalSize), pointPair(q.NegativeCropsCoordsTopLeft), sizePair(q.NegativeTargetSize)},
+		InitImage:     inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
+		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
+		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+	for _, c := range r.Model.Components {
+		if c.Name == "unet" {
+			m.Model.UNetType, m.Model.Device = c.Type, c.Device
+		}
+	}
+	if r.model != nil {
+		c := r.model.config
+		m.Model.Name = ModelName(c.Model)
+		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder), ModelName(c.TextEncoder2), ModelName(c.VAE)
+		r.model.hash.mu.Lock()
+		m.Model.SHA256 = r.model.hash.sum
+		r.model.hash.mu.Unlock()
+	}
+	return m
+}
+
+// ModelHash is Pipeline.ModelHash for the pipeline that made the result; it may be called after Close.
+func (r *Result) ModelHash(ctx context.Context) (string, error) {
+	if r.model == nil {
+		return "", ErrNoHash
+	}
+	return r.model.ModelHash(ctx)
+}
+
+// ModelName is what a model is called in manifests: its file's or folder's name without path and extension.
+func ModelName(path string) string {
+	if path == "" {
+		return ""
+	}
+	base := filepath.Base(path)
+	switch ext := filepath.Ext(base); strings.ToLower(ext) {
+	case ".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin":
+		return strings.TrimSuffix(base, ext)
+	}
+	return base
+}
+
+func sizePair(s request.Size) [2]int   { return [2]int{s.Height, s.Width} }
+func pointPair(p request.Point) [2]int { return [2]int{p.Top, p.Left} }
+
+// inputName names an input file without its path, which is nobody else's business.
+func inputName(path string, given bool) string {
+	if path == "" && given {
+		return "(in memory)"
+	}
+	if path == "" {
+		return ""
+	}
+	return filepath.Base(path)
+}

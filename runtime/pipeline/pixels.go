@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"image"
+	"image/color"
+	"math"
+
+	"golang.org/x/image/draw"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// lanczos is the resampling kernel that diffusers' VaeImageProcessor uses by default: a sinc windowed
+// by a three times wider one. (Pillow computes it in fixed point; results differ by a unit at most.)
+var lanczos = draw.Kernel{Support: 3, At: func(t float64) float64 {
+	if t == 0 {
+		return 1
+	}
+	x := math.Pi * t
+	return 3 * math.Sin(x) * math.Sin(x/3) / (x * x)
+}}
+
+// opaque copies a picture's colours and drops its alpha, as Pillow's convert("RGB") does.
+func opaque(img image.Image) *image.NRGBA {
+	b := img.Bounds()
+	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
+			c.A = 255
+			out.SetNRGBA(x, y, c)
+		}
+	}
+	return out
+}
+
+// resized scales an opaque picture to width x height; one of that size already is returned as it is.
+func resized(img *image.NRGBA, width, height int) *image.NRGBA {
+	if img.Rect.Dx() == width && img.Rect.Dy() == height {
+		return img
+	}
+	out := image.NewNRGBA(image.Rect(0, 0, width, height))
+	lanczos.Scale(out, out.Rect, img, img.Rect, draw.Src, nil)
+	return out
+}
+
+// pixelsOf turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1].
+func pixelsOf(img image.Image, width, height int) backend.Tensor {
+	rgb := resized(opaque(img), width, height)
+	t := backend.NewTensor(1, 3, height, width)
+	for p := range width * height {
+		for c := range 3 {
+			t.Data[c*width*height+p] = 2*(float32(rgb.Pix[4*p+c])/255) - 1
+		}
+	}
+	return t
+}
+
+// maskOf turns a mask into 0 (keep) and 1 (repaint) for every pixel: luma, scaled, cut at one half.
+func maskOf(img image.Image, width, height int) []float32 {
+	rgb := resized(opaque(img), width, height)
+	mask := make([]float32, width*height)
+	for p := range mask {
+		c := color.NRGBA{rgb.Pix[4*p], rgb.Pix[4*p+1], rgb.Pix[4*p+2], 255}
+		if float32(color.GrayModel.Convert(c).(color.Gray).Y)/255 >= 0.5 {
+			mask[p] = 1
+		}
+	}
+	return mask
+}
+
+// pictureOf turns the VAE decoder's output for one picture, [3, height, width], into 8 bits a channel:
+// x/2 + 1/2, clamped, times 255, rounded half to even as NumPy does. It counts values that were not finite; they become 0.
+func pictureOf(pixels []float32, width, height int) (img *image.NRGBA, notFinite int) {
+	img = image.NewNRGBA(image.Rect(0, 0, width, height))
+	for p := range width * height {
+		for c := range 3 {
+			v := pixels[c*width*height+p]
+			if v != v || v-v != 0 {
+				notFinite++
+				v = -1
+			}
+			x := min(max(float32(v/2)+0.5, 0), 1)
+			img.Pix[4*p+c] = uint8(math.RoundToEven(float64(float32(x * 255))))
+		}
+		img.Pix[4*p+3] = 255
+	}
+	return img, notFinite
+}

@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"math/rand/v2"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// CheckRun checks a run file's contents as far as that is possible without a model, before any weight is read:
+// every field, every scheduler with its options, and every input file, which it reads into run's
+// requests. It reports all mistakes at once, as request.Errors.
+func CheckRun(run *request.Run) error {
+	var errs request.Errors
+	if err := run.Validate(); err != nil && !errors.As(err, &errs) {
+		return err
+	}
+	for i := range run.Jobs {
+		at := func(key string) string { return run.Path(i, key) }
+		job := &run.Jobs[i]
+		if _, err := newScheduler(*job, sdxlSettings()); err != nil {
+			addSchedulerError(&errs, at, err)
+		}
+		if len(errs) == 0 { // inputs can be large: not for nothing
+			loadInputs(job, at, &errs)
+		}
+	}
+	return errs.Err()
+}
+
+// Prepare returns req as Generate would run it on this model: inputs read, every default filled in and
+// the seed chosen. Preparing the result again changes nothing. Errors are request.Errors.
+func (p *Pipeline) Prepare(req request.Request) (request.Request, error) {
+	var errs request.Errors
+	if err := req.Validate(); err != nil && !errors.As(err, &errs) {
+		return req, err
+	}
+	here := func(key string) string { return key }
+	if len(errs) == 0 {
+		loadInputs(&req, here, &errs)
+	}
+	if _, err := newScheduler(req, p.settings); err != nil {
+		addSchedulerError(&errs, here, err)
+	}
+	if err := errs.Err(); err != nil {
+		return req, err
+	}
+	p.fillDefaults(&req)
+	p.checkAgainstModel(req, &errs)
+	return req, errs.Err()
+}
+
+// maxAutoBatch and autoBatchPixels bound a batch whose size nobody chose: its memory stays near that of one
+// picture of SDXL's own size.
+const (
+	maxAutoBatch    = 16
+	autoBatchPixels = 1 << 20
+)
+
+// fillDefaults replaces zero values by what they stand for.
+func (p *Pipeline) fillDefaults(r *request.Request) {
+	width, height := p.settings.width, p.settings.height
+	if img := r.InitImage.Image; img != nil {
+		unit := p.settings.downscale
+		width, height = max(img.Bounds().Dx()/unit*unit, unit), max(img.Bounds().Dy()/unit*unit, unit)
+	}
+	r.Width = cmp.Or(r.Width, width)
+	r.Height = cmp.Or(r.Height, height)
+	r.NumImages = max(r.NumImages, 1)
+	if r.Seed < 0 {
+		r.Seed = int64(rand.Uint32()) // torch's CPU generator uses 32 bits of a seed
+	}
+	r.RNG = cmp.Or(r.RNG, request.RNGs[0])
+	r.NumInferenceSteps = cmp.Or(r.NumInferenceSteps, p.settings.steps)
+	r.GuidanceScale = cmp.Or(r.GuidanceScale, p.settings.guidance)
+	r.Scheduler = cmp.Or(r.Scheduler, p.settings.schedulerName)
+	if !r.InitImage.IsZero() {
+		strength := request.DefaultStrength
+		if !r.MaskImage.IsZero() {
+			strength = request.DefaultInpaintStrength
+		}
+		r.Strength = cmp.Or(r.Strength, strength)
+	}
+	if r.ForceZerosForEmptyPrompt == nil {
+		zeros := p.settings.forceZeros
+		r.ForceZerosForEmptyPrompt = &zeros
+	}
+	fillSizes(r)
+	if r.MaxBatch == 0 {
+		r.MaxBatch = min(max(autoBatchPixels/(r.Width*r.Height), 1), maxAutoBatch)
+	}
+	r.GuidanceBatch = cmp.Or(r.GuidanceBatch, request.GuidanceAuto)
+	r.Quality = cmp.Or(r.Quality, request.DefaultQuality)
+	if r.Metadata == nil {
+		r.Metadata = new(true)
+	}
+}
+
+// checkAgainstModel refuses what is valid in itself but not with this model.
+func (p *Pipeline) checkAgainstModel(r request.Request, errs *request.Errors) {
+	for _, side := range []struct {
+		key string
+		n   int
+	}{{"width", r.Width}, {"height", r.Height}} {
+		if unit := p.settings.downscale; side.n%unit != 0 {
+			errs.Add(side.key, "is %d; this model's VAE needs a multiple of %d", side.n, unit)
+		}
+	}
+	if r.Width*r.Height > request.MaxPixels {
+		errs.Add("width", "%d x %d has more than %d million pixels; give a smaller width and height", r.Width, r.Height, request.MaxPixels>>20)
+	}
+	if p.info.UNet.InChannels == 9 && r.MaskImage.IsZero() {
+		errs.Add("mask_image", "is missing; this is an inpainting checkpoint, which needs init_image and mask_image")
+	}
+	if layers := min(p.info.TextEncoder.Layers, p.info.TextEncoder2.Layers); r.ClipSkip > layers-2 {
+		errs.Add("clip_skip", "is %d; the text encoders have %d layers, so at most %d can be skipped", r.ClipSkip, layers, max(layers-2, 0))
+	}
+	p.checkNoise(r, errs)
+	if r.Strength > 0 && int(float64(r.NumInferenceSteps)*r.Strength) < 1 {
+		errs.Add("strength", "%v of %d steps is none; raise strength or num_inference_steps", r.Strength, r.NumInferenceSteps)
+	}
+}
+
+// checkNoise checks the shape of given noise: one for all pictures, or one for each.
+func (p *Pipeline) checkNoise(r request.Request, errs *request.Errors) {
+	if r.Noise.IsZero() {
+		return
+	}
+	shape := r.Noise.Shape
+	if len(shape) == 3 {
+		shape = append([]int{1}, shape...)
+	}
+	c, h, w := p.info.VAE.LatentChannels, r.Height/p.settings.downscale, r.Width/p.settings.downscale
+	if len(shape) != 4 || shape[0] != 1 && shape[0] != r.NumImages || shape[1] != c || shape[2] != h || shape[3] != w {
+		errs.Add("noise", "has shape %v; expected [1, %d, %d, %d], or [%d, ...] with one for each picture", r.Noise.Shape, c, h, w, r.NumImages)
+	}
+}
+
+// newScheduler makes the request's scheduler, with the options of the model overridden by the request's.
+func newScheduler(r request.Request, s settings) (scheduler.Scheduler, error) {
+	_, options, err := scheduler.ConfigFromMap(r.SchedulerOptions)
+	if err != nil {
+		return nil, err
+	}
+	return scheduler.New(cmp.Or(r.Scheduler, s.schedulerName), s.scheduler.With(options))
+}
+
+// addSchedulerError files a scheduler's error under the key it is about.
+func addSchedulerError(errs *request.Errors, at func(string) string, err error) {
+	key := "scheduler_options"
+	var name *scheduler.NameError
+	if errors.As(err, &name) {
+		key = "scheduler"
+	}
+	errs.Add(at(key), "%v", err)
+}
