@@ -52,6 +52,7 @@ type ModelParams struct {
 	Precision      Precision
 	Threads        int32 // 0: all physical cores this process may use
 	FlashAttention Flash
+	Cancel         *int32 // may be nil; non-zero, set with sync/atomic from any goroutine, stops loading
 }
 
 // Model is an open model. Calls run one at a time, in no particular order when several goroutines
@@ -66,7 +67,7 @@ type Model struct {
 }
 
 // OpenModel opens, checks and loads a model, which the caller closes. The error of a file names it
-// and the tensor. It cannot be interrupted.
+// and the tensor; loading that params.Cancel stopped is [ErrCancelled].
 func (l *Library) OpenModel(params ModelParams) (*Model, error) {
 	const op = "dg_model_open"
 	var pins runtime.Pinner
@@ -134,6 +135,10 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		if err := cString(op, s.field, s.value, s.to, pins); err != nil {
 			return nil, err
 		}
+	}
+	if p.Cancel != nil {
+		c.Cancel = p.Cancel
+		pins.Pin(c.Cancel)
 	}
 	return c, nil
 }

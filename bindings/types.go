@@ -86,6 +86,7 @@ type modelParams struct {
 	Precision      Precision
 	Threads        int32
 	FlashAttention Flash
+	Cancel         *int32
 }
 
 // ComponentInfo mirrors dg_component_info: one component of an open model.

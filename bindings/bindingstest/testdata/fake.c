@@ -107,7 +107,15 @@ DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, si
     return DG_OK;
 }
 
-/* Magic paths: "*no-such-file*", "*oom*", "*slow*" (200 ms), "*vae*" (only a VAE). The parameters are
+static dg_status load_until_cancelled(const volatile int32_t* cancel, char* msg, size_t msg_cap) {
+    for (int i = 0; i < 20000; i++) {
+        if (cancel != NULL && *cancel != 0) return fail(DG_ERR_CANCELLED, "cancelled while loading", msg, msg_cap);
+        sleep_ms(1);
+    }
+    return fail(DG_ERR_ENGINE, "nobody cancelled", msg, msg_cap);
+}
+
+/* Magic paths: "*no-such-file*", "*oom*", "*endless*" (until cancelled), "*vae*" (only a VAE). The parameters are
  * echoed as a log line at level info, so that a test can see what arrived. */
 DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* msg, size_t msg_cap) {
     *out = NULL;
@@ -135,8 +143,8 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
             status = fail(DG_ERR_FILE, "cannot open no-such-file", msg, msg_cap);
         else if (strstr(f->path, "oom"))
             status = fail(DG_ERR_OUT_OF_MEMORY, "1.0 GiB for the UNet on cpu", msg, msg_cap);
-        else if (strstr(f->path, "slow"))
-            sleep_ms(200);
+        else if (strstr(f->path, "endless"))
+            status = load_until_cancelled(p->cancel, msg, msg_cap);
         else if (strstr(f->path, "vae"))
             m->vae_only = 1;
         if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, " %d:%s", f->role, f->path);
