@@ -1,0 +1,207 @@
+package bindings
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func openFake(t *testing.T, lib *Library, files ...ModelFile) *Model {
+	t.Helper()
+	if len(files) == 0 {
+		files = []ModelFile{{RoleModel, "model.safetensors"}}
+	}
+	m, err := lib.OpenModel(ModelParams{Files: files})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+func requireNoHandles(t *testing.T, lib *Library) {
+	t.Helper()
+	require.Zero(t, lib.LiveHandles())
+	require.Zero(t, lib.NativeLiveHandles())
+}
+
+func TestOpenPassesEveryParameter(t *testing.T) {
+	lib := fake(t)
+	var got logLines
+	require.NoError(t, lib.SetLog(LogInfo, got.add))
+	config := NewModelConfig()
+	config.UNetNormNumGroups, config.VAENormNumGroups, config.UNetAttentionHeadDim = 11, 12, 13
+	config.TextHeadDim, config.TextEncoderQuickGELU, config.TextEncoder2QuickGELU = 14, 1, 2
+	config.StructSize = 0 // OpenModel sets it
+	m, err := lib.OpenModel(ModelParams{
+		Files:  []ModelFile{{RoleModel, "a/b"}, {RoleVAE, "ü.gguf"}},
+		Config: config, Device: "vulkan:0", DeviceText: "cpu", DeviceVAE: "auto",
+		Components: ComponentUNet | ComponentVAEDecoder, TypeUNet: TypeQ4_K, TypeText: TypeF16, TypeVAE: TypeF32,
+		Precision: PrecisionF16, Threads: 3, FlashAttention: FlashOff,
+	})
+	require.NoError(t, err)
+	require.Equal(t, int64(1), lib.LiveHandles())
+	require.Equal(t, int64(1), lib.NativeLiveHandles())
+	require.NoError(t, m.Close())
+	require.NoError(t, m.Close())
+	requireNoHandles(t, lib)
+	require.Zero(t, config.StructSize)
+	require.NoError(t, lib.SetLog(LogInfo, nil))
+	require.Equal(t, []string{"1 device=vulkan:0 text=cpu vae=auto components=20 types=11,2,1 precision=3 threads=3 flash=1" +
+		" config=11,12,13,14,1,2 0:a/b 4:ü.gguf"}, got.lines)
+}
+
+func TestOpenFailures(t *testing.T) {
+	lib := fake(t)
+	many := make([]ModelFile, MaxFiles+1)
+	for name, c := range map[string]struct {
+		files []ModelFile
+		is    error
+		says  string
+	}{
+		"no files":       {nil, ErrArgument, "0 files were given; a model has 1 to 16"},
+		"too many files": {many, ErrArgument, "17 files"},
+		"empty path":     {[]ModelFile{{RoleModel, "a"}, {RoleVAE, ""}}, ErrArgument, "the path of file 1 is empty"},
+		"NUL in a path":  {[]ModelFile{{RoleModel, "a\x00b"}}, ErrArgument, "NUL"},
+		"missing file":   {[]ModelFile{{RoleModel, "no-such-file"}}, ErrFile, "cannot open no-such-file"},
+		"out of memory":  {[]ModelFile{{RoleModel, "oom"}}, ErrOutOfMemory, "1.0 GiB for the UNet on cpu"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := lib.OpenModel(ModelParams{Files: c.files})
+			require.Nil(t, m)
+			require.ErrorIs(t, err, c.is)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+	requireNoHandles(t, lib)
+}
+
+func TestOpenCanBeCancelled(t *testing.T) {
+	lib := fake(t)
+	cancel := new(int32)
+	time.AfterFunc(20*time.Millisecond, func() { atomic.StoreInt32(cancel, 1) })
+	_, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "endless"}}, Cancel: cancel})
+	require.ErrorIs(t, err, ErrCancelled)
+	requireNoHandles(t, lib)
+}
+
+func TestModelInfo(t *testing.T) {
+	info := openFake(t, fake(t)).Info()
+	require.Equal(t, KindSDXLBase, info.Kind)
+	require.EqualValues(t, LayoutDiffusers, info.Layout)
+	require.Equal(t, PrecisionBF16, info.Precision)
+	require.Equal(t, "because it is a fake", info.PrecisionReason.String())
+	require.Equal(t, TypeBF16, info.Components[4].Type)
+	require.EqualValues(t, 208, info.Components[4].ParameterBytes)
+	require.Equal(t, "cpu", info.Components[4].Device.String())
+	require.EqualValues(t, 5, info.TextEncoder2.ProjectionDim)
+	require.Equal(t, [MaxLevels]int64{64, 128, 256}, info.UNet.Channels)
+	require.Equal(t, [MaxLevels]int64{0, 2, 10}, info.UNet.TransformerDepth)
+	require.Equal(t, [MaxLevels]int64{16, 32, 64, 65}, info.VAE.DecoderChannels)
+	require.EqualValues(t, 2, info.VAE.NormNumGroups)
+	require.Equal(t, "model_ema.decay", info.UnusedTensorExample.String())
+}
+
+func TestDevices(t *testing.T) {
+	devices, err := fake(t, "FAKE_DEVICES=3", `FAKE_VARIANT="vulkan"`).Devices()
+	require.NoError(t, err)
+	require.Len(t, devices, 3)
+	require.Equal(t, "cpu", devices[0].ID.String())
+	require.Equal(t, "vulkan:1", devices[2].ID.String())
+	require.Equal(t, "fake device 2", devices[2].Description.String())
+	require.Equal(t, DeviceGPU, devices[2].Kind)
+	require.EqualValues(t, 1, devices[2].IsSoftware)
+	require.EqualValues(t, 3000, devices[2].TotalBytes)
+	require.EqualValues(t, 1200, devices[2].FreeBytes)
+	_, err = fake(t).Device(7)
+	require.ErrorIs(t, err, ErrDevice)
+	_, err = fake(t).Device(1 << 32)
+	require.ErrorIs(t, err, ErrArgument)
+}
+
+func TestCallsAfterClose(t *testing.T) {
+	m := openFake(t, fake(t))
+	require.NoError(t, m.Close())
+	in, out := unetInputs(1, 2, 2, 1)
+	require.ErrorIs(t, m.UNetEval(in, out), ErrClosed)
+	require.ErrorIs(t, m.SetCancel(true), ErrClosed)
+	_, err := m.ComputeHeld()
+	require.ErrorIs(t, err, ErrClosed)
+	require.Equal(t, KindSDXLBase, m.Info().Kind)
+}
+
+func TestSetCancelReachesARunningCall(t *testing.T) {
+	m := openFake(t, fake(t))
+	in, out := unetInputs(1, 2, 2, 1)
+	in.Timesteps[0] = -1
+	time.AfterFunc(20*time.Millisecond, func() { _ = m.SetCancel(true) })
+	require.ErrorIs(t, m.UNetEval(in, out), ErrCancelled)
+	in.Timesteps[0] = 1
+	require.ErrorIs(t, m.UNetEval(in, out), ErrCancelled) // until cleared
+	require.NoError(t, m.SetCancel(false))
+	require.NoError(t, m.UNetEval(in, out))
+}
+
+// The stand-in ends the process if two calls are inside at once, or if it is closed in use.
+func TestCallsRunOneAtATimeAndCloseWaits(t *testing.T) {
+	lib := fake(t)
+	m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "m"}}})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			in, out := unetInputs(1, 2, 2, 1)
+			if i == 0 {
+				in.Timesteps[0] = -2
+			}
+			for range 50 {
+				if err := m.UNetEval(in, out); err != nil {
+					require.ErrorIs(t, err, ErrClosed)
+				}
+				_ = m.SetCancel(false)
+			}
+		})
+	}
+	time.Sleep(20 * time.Millisecond)
+	require.NoError(t, m.Close())
+	wg.Wait()
+	requireNoHandles(t, lib)
+}
+
+func TestPinsHoldUnderGarbageCollection(t *testing.T) {
+	m := openFake(t, fake(t))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	})
+	for i := range 300 {
+		in, out := unetInputs(2, 4, 4, 3)
+		in.Timesteps = []float32{float32(i), float32(2 * i)}
+		require.NoError(t, m.UNetEval(in, out))
+		require.Equal(t, in.Sample[0]+float32(i)+addOf(in, 0), out[0])
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestOpenCloseRounds(t *testing.T) {
+	lib := fake(t)
+	for i := range 500 {
+		m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, fmt.Sprint("m", i, strings.Repeat("x", i))}}})
+		require.NoError(t, err)
+		require.NoError(t, m.Close())
+	}
+	requireNoHandles(t, lib)
+}
