@@ -1,0 +1,159 @@
+// Package command is the command line of daguerre: one file per command, each with its options, a
+// check of them that reads nothing, and a run that does the work. Everything a command touches
+// besides files comes in through Env, so that commands are tested in one process without native code.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+const name = "daguerre"
+
+// Env is what commands need from outside.
+type Env struct {
+	Stdout, Stderr io.Writer
+	StderrTerminal bool             // Stderr is a terminal: draw progress bars
+	Now            func() time.Time // the clock
+
+	// Open opens a model, as pipeline.Open does.
+	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
+	// Native reports on the native library and its devices.
+	Native Native
+}
+
+// Run runs the command line args, args[0] being the program's name, and returns the exit code.
+// Errors are printed to env.Stderr. Cancelling ctx stops the command: nothing half-written remains.
+func Run(ctx context.Context, env Env, args []string) int {
+	app := newApp(env)
+	args, err := arrange(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
+	if err != nil && !errors.Is(err, errReported) {
+		_, _ = fmt.Fprintln(env.Stderr, message(err)) // nowhere is left to complain to
+	}
+	return exitCode(err)
+}
+
+// errReported marks an error whose message the user has seen already.
+var errReported = errors.New("reported")
+
+// reported keeps an error's exit code and suppresses its message.
+func reported(err error) error { return errors.Join(errReported, err) }
+
+// message writes an error for a person: prefixed, without the layers' own prefixes repeated.
+func message(err error) string {
+	if exitCode(err) == ExitCancelled {
+		return name + ": cancelled"
+	}
+	return name + ": " + strings.TrimSpace(err.Error())
+}
+
+func newApp(env Env) *cli.App {
+	app := &cli.App{
+		Name:  name,
+		Usage: "make SDXL pictures",
+		Description: `New here? "daguerre demo" makes a picture with a small embedded model, "daguerre doctor" tells
+whether all is well, and "daguerre generate --help" shows how to use your own checkpoint.
+
+` + exitCodesHelp,
+		HideHelpCommand:           true,
+		HideVersion:               true,
+		Writer:                    env.Stdout,
+		ErrWriter:                 env.Stderr,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the versions of daguerre, its engine and Go",
+			DisableDefaultText: true}},
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				return printVersion(c.Context, env)
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			demoCommand(env), generateCommand(env), schedulersCommand(env), modelsCommand(env), devicesCommand(env), doctorCommand(env),
+		},
+	}
+	prepare(app.Commands, app.Name)
+	app.OnUsageError = onUsageError(app.Name)
+	return app
+}
+
+// prepare gives every command what is the same for all.
+func prepare(commands []*cli.Command, path string) {
+	for _, c := range commands {
+		p := path + " " + c.Name
+		c.OnUsageError = onUsageError(p)
+		c.HideHelpCommand = true
+		if len(c.Subcommands) > 0 {
+			c.Action = func(ctx *cli.Context) error { return cli.ShowSubcommandHelp(ctx) }
+		}
+		prepare(c.Subcommands, p)
+	}
+}
+
+// onUsageError turns what the flag package complains about into a usage error.
+func onUsageError(path string) cli.OnUsageErrorFunc {
+	return func(_ *cli.Context, err error, _ bool) error {
+		return usagef(path, "%s", strings.Replace(err.Error(), "for flag -", "for --", 1))
+	}
+}
+
+// noArgs refuses arguments that are no flags.
+func noArgs(c *cli.Context, hint string) error {
+	if c.Args().Present() {
+		return usagef(c.Command.HelpName, "unexpected argument %q%s", clip(c.Args().First()), hint)
+	}
+	return nil
+}
+
+// display are the flags that say how a command shows what it does.
+type display struct {
+	quiet, json bool
+}
+
+func displayFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors", DisableDefaultText: true, Category: "Display"},
+		&cli.BoolFlag{Name: "json", Usage: "print events as JSON lines on standard output (docs/cli.md)", DisableDefaultText: true, Category: "Display"},
+	}
+}
+
+func displayOf(c *cli.Context) (display, error) {
+	d := display{quiet: c.Bool("quiet"), json: c.Bool("json")}
+	if d.quiet && d.json {
+		return d, usagef(c.Command.HelpName, "--quiet and --json exclude each other; --json alone prints events only")
+	}
+	return d, nil
+}
+
+// reporter returns the reporter that the flags ask for; note is added to each picture's line.
+func (d display) reporter(env Env, note string) progress.Reporter {
+	switch {
+	case d.json:
+		return progress.NewJSON(env.Stdout, env.Now)
+	case d.quiet:
+		return progress.Discard{}
+	}
+	return progress.NewText(progress.TextOptions{Out: env.Stdout, Err: env.Stderr, Bar: env.StderrTerminal, Now: env.Now, Note: note})
+}
+
+// finish ends a reporter: with an event of the failure where there is one.
+func finish(r progress.Reporter, err error) error {
+	if err != nil {
+		r.Report(progress.Failed{ExitCode: exitCode(err), Message: strings.TrimPrefix(message(err), name+": ")})
+	}
+	r.Close()
+	return err
+}

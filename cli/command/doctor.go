@@ -1,0 +1,291 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/models/nano/checker"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// The outcomes of a check.
+const (
+	checkOK   = "ok"
+	checkWarn = "warn"
+	checkFail = "fail"
+)
+
+// finding is the outcome of one of the doctor's checks.
+type finding struct {
+	Check   string   `json:"check"`
+	Status  string   `json:"status"` // "ok", "warn", "fail"
+	Message string   `json:"message"`
+	Details []string `json:"details,omitempty"`
+	Remedy  string   `json:"remedy,omitempty"`
+
+	err error // decides the exit code
+}
+
+// diagnosis is what doctor --json prints.
+type diagnosis struct {
+	Schema   int       `json:"schema"`
+	Version  string    `json:"version"`
+	OK       bool      `json:"ok"` // no check failed
+	Library  Library   `json:"library"`
+	Findings []finding `json:"findings"`
+}
+
+func doctorCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:      "doctor",
+		Usage:     "check that everything works here, and say what to do if not",
+		UsageText: "daguerre doctor [--deep] [--json]",
+		Description: `Checks the native library (and why others were not taken), the CPU's features, the devices, the cache folder and
+the embedded model. With --deep it also makes pictures and looks whether they show what was asked for.
+
+EXAMPLES:
+   daguerre doctor
+   daguerre doctor --deep --json
+
+` + exitCodesHelp,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "deep", Usage: "make pictures with the embedded model and check them", DisableDefaultText: true},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c, ""); err != nil {
+				return err
+			}
+			return runDoctor(c.Context, env, c.Bool("deep"), c.Bool("json"))
+		},
+	}
+}
+
+func runDoctor(ctx context.Context, env Env, deep, asJSON bool) error {
+	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
+	d.Findings = append(d.Findings, checkLibrary(d.Library))
+	if d.Library.Loaded {
+		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env))
+	}
+	d.Findings = append(d.Findings, checkCache())
+	if d.Library.Loaded {
+		d.Findings = append(d.Findings, checkNano(ctx, env, deep)...)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var failure error
+	for _, f := range d.Findings {
+		if f.Status == checkFail && failure == nil {
+			d.OK = false
+			failure = f.err
+			if failure == nil {
+				failure = errors.New(f.Message)
+			}
+		}
+	}
+	if err := d.print(env, asJSON); err != nil {
+		return err
+	}
+	if failure != nil {
+		return reported(failure)
+	}
+	return nil
+}
+
+func (d diagnosis) print(env Env, asJSON bool) error {
+	if asJSON {
+		return printJSON(env.Stdout, d)
+	}
+	for _, f := range d.Findings {
+		if err := printTo(env.Stdout, "%-4s  %-10s  %s\n", f.Status, f.Check, f.Message); err != nil {
+			return err
+		}
+		for _, line := range f.Details {
+			if err := printTo(env.Stdout, "%18s%s\n", "", line); err != nil {
+				return err
+			}
+		}
+		if f.Remedy != "" {
+			if err := printTo(env.Stdout, "%18s-> %s\n", "", f.Remedy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkLibrary tells which library is in use, and why each one tried before it is not.
+func checkLibrary(lib Library) finding {
+	f := finding{Check: "library", Status: checkOK}
+	for _, a := range lib.Attempts {
+		mark := "-"
+		if a.OK {
+			mark = "+"
+		}
+		f.Details = append(f.Details, fmt.Sprintf("%s %s (%s): %s", mark, a.Path, a.Source, a.Outcome))
+	}
+	if !lib.Loaded {
+		f.Status, f.Message = checkFail, "libdaguerre could not be loaded"
+		f.Remedy = "build it with `make` in the source tree, or set DAGUERRE_LIBRARY to its path"
+		f.err = errNoLibrary
+		if len(lib.Attempts) == 0 {
+			f.Message += ": " + lib.Error
+		}
+		return f
+	}
+	f.Message = fmt.Sprintf("libdaguerre-%s %s, engine %s, %s", lib.Variant, lib.Version, lib.Engine, lib.Compiler)
+	return f
+}
+
+// checkCPU compares what the library was compiled for with what this CPU has.
+func checkCPU(lib Library) finding {
+	f := finding{Check: "cpu", Status: checkOK, Message: "has " + orNone(lib.CPUFeatures)}
+	f.Details = []string{"compiled in: " + orNone(lib.Features)}
+	var unused []string
+	for _, have := range lib.CPUFeatures {
+		if !slices.Contains(lib.Features, have) {
+			unused = append(unused, have)
+		}
+	}
+	if len(unused) > 0 {
+		f.Status = checkWarn
+		f.Message = "the library does not use all of this CPU: " + strings.Join(unused, " ")
+		f.Remedy = "rebuild it on this machine with `make`"
+	}
+	return f
+}
+
+func orNone(words []string) string {
+	if len(words) == 0 {
+		return "no special instruction sets"
+	}
+	return strings.Join(words, " ")
+}
+
+func checkDevices(ctx context.Context, env Env) finding {
+	f := finding{Check: "devices", Status: checkOK}
+	devices, err := env.Native.Devices(ctx)
+	if err != nil {
+		f.Status, f.Message, f.err = checkFail, err.Error(), err
+		f.Remedy = "check the device's driver, or set DAGUERRE_LIBRARY to the cpu variant"
+		return f
+	}
+	if len(devices) == 0 {
+		f.Status, f.Message, f.err = checkFail, "none found", errNoLibrary
+		f.Remedy = "rebuild the library with `make`"
+		return f
+	}
+	var ids []string
+	for _, d := range devices {
+		ids = append(ids, d.ID)
+		line := fmt.Sprintf("%s: %s, %s of %s free", d.ID, d.Description, progress.Bytes(d.FreeBytes), progress.Bytes(d.TotalBytes))
+		if d.Software {
+			line += " (software: only by explicit choice)"
+		}
+		f.Details = append(f.Details, line)
+	}
+	f.Message = strings.Join(ids, ", ")
+	return f
+}
+
+// checkCache makes sure that the embedded model can be unpacked.
+func checkCache() finding {
+	f := finding{Check: "cache", Status: checkOK, Remedy: "make it writable, or set " + nano.CacheEnv + " to another folder"}
+	dir, err := nano.CacheDir()
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	var probe *os.File
+	if err == nil {
+		probe, err = os.CreateTemp(dir, ".doctor-*")
+	}
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		f.Status, f.Message, f.err = checkFail, err.Error(), &outputError{err}
+		return f
+	}
+	f.Remedy, f.Message = "", "writable: "+filepath.Clean(dir)
+	return f
+}
+
+// deepPrompts are what --deep asks the embedded model for. Each is simple; the model card has the
+// figures for harder ones.
+var deepPrompts = []request.Request{
+	{Prompt: "a red circle on a blue background", Seed: 42},
+	{Prompt: "a green square on a white background", Seed: 1},
+	{Prompt: "a yellow triangle on a black background", Seed: 2},
+}
+
+// checkNano opens the embedded model, which tells the precision that is chosen here and why, and with
+// deep has it make pictures.
+func checkNano(ctx context.Context, env Env, deep bool) []finding {
+	f := finding{Check: "precision", Status: checkOK}
+	pipe, err := env.Open(ctx, pipeline.Config{Model: pipeline.NanoModel})
+	if err != nil {
+		f.Status, f.err = checkFail, err
+		f.Message = "the embedded model does not open: " + err.Error()
+		return []finding{f}
+	}
+	defer pipe.Close()
+	info := pipe.Info()
+	f.Message = fmt.Sprintf("%s: %s", info.Precision, info.PrecisionReason)
+	f.Details = []string{fmt.Sprintf("%d threads, flash attention %s", info.Threads, onOff(info.FlashAttention))}
+	findings := []finding{f}
+	if !deep {
+		return findings
+	}
+	for _, req := range deepPrompts {
+		findings = append(findings, checkPicture(ctx, env, pipe, req))
+	}
+	return findings
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// errWrongPicture is what a picture that does not show its prompt ends the doctor with: the library computes wrongly.
+var errWrongPicture = errors.New("a picture does not show what was asked for")
+
+// checkPicture makes one picture and has models/nano/checker look at it.
+func checkPicture(ctx context.Context, env Env, pipe *pipeline.Pipeline, req request.Request) finding {
+	f := finding{Check: "picture", Status: checkFail, Remedy: "the library computes wrongly on this machine: try --precision exact, rebuild with `make`, and report it with the output of doctor --json"}
+	req.NumInferenceSteps = demoSteps
+	began := env.Now()
+	result, err := pipe.Generate(ctx, req)
+	if err != nil {
+		f.Message, f.err = fmt.Sprintf("%q: %v", req.Prompt, err), err
+		return f
+	}
+	seconds := env.Now().Sub(began).Round(10 * time.Millisecond).Seconds()
+	score, err := checker.Score(result.Images[0], req.Prompt)
+	if err != nil {
+		f.Message, f.err = fmt.Sprintf("%q: %v", req.Prompt, err), err
+		return f
+	}
+	found := score.Found
+	f.Message = fmt.Sprintf("%q: a %s %s on a %s background, in %s", req.Prompt, found.Colour, found.Shape, found.Background, progress.Seconds(seconds))
+	if !score.OK() {
+		f.err = errWrongPicture
+		return f
+	}
+	f.Status, f.Remedy = checkOK, ""
+	return f
+}

@@ -1,0 +1,232 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/imagefile"
+	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// defaultOutput names pictures where neither the run file nor -o does.
+const defaultOutput = "daguerre-{seed}.png"
+
+// generateOptions is what the generate command is asked to do.
+type generateOptions struct {
+	run       request.Run
+	overwrite bool
+	verbose   bool
+	display   display
+	note      string // added to each picture's line
+}
+
+func generateCommand(env Env) *cli.Command {
+	flags := append([]cli.Flag{
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
+		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true, Category: catOutput},
+		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true, Category: "Display"},
+	}, append(settingFlags(), displayFlags()...)...)
+	return &cli.Command{
+		Name:      "generate",
+		Usage:     "make pictures from prompts",
+		UsageText: "daguerre generate [-c run.toml] [--model FILE|DIR|nano] [--prompt TEXT] [-o NAME] [flags]",
+		Description: `Makes the pictures of a run file's jobs, or of the flags alone.
+
+EXAMPLES:
+   daguerre generate --model nano --prompt "a red circle on a blue background" -o circle.png
+   daguerre generate --model sd_xl_base_1.0.safetensors --prompt "a lighthouse in fog" --steps 30 -n 4 -o "{seed}.png"
+   daguerre generate --model sdxl-folder/ --vae better-vae.safetensors --prompt "a fox" -o fox.webp
+   daguerre generate --model base.safetensors --image photo.jpg --strength 0.6 --prompt "as an oil painting" -o oil.png
+   daguerre generate --model base.safetensors --image photo.jpg --mask mask.png --prompt "a cat" -o cat.png
+   daguerre generate -c run.toml --steps 20 --json
+
+OUTPUT NAMES:
+   The extension chooses the format: .png, .jpg or .webp (lossless). Placeholders:
+   {` + strings.Join(output.Fields, "} {") + `}
+   {job} and {index} count from 0; {index:3} is 000, 001, ...; {{ and }} are braces. A folder, with a slash
+   at the end, takes ` + defaultOutput + `. Missing folders are made. A file that exists is kept, and the new one is
+   numbered (out-2.png), unless --overwrite is given. Files appear complete or not at all.
+
+` + exitCodesHelp,
+		Flags: flags,
+		Action: func(c *cli.Context) error {
+			opts, err := generateOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			if err := opts.check(); err != nil {
+				return err
+			}
+			return opts.execute(c.Context, env)
+		},
+	}
+}
+
+// generateOptionsOf reads the flags and the run file.
+func generateOptionsOf(c *cli.Context) (generateOptions, error) {
+	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose")}
+	if err := noArgs(c, "; give the prompt with --prompt"); err != nil {
+		return opts, err
+	}
+	var err error
+	if opts.display, err = displayOf(c); err != nil {
+		return opts, err
+	}
+	opts.run = request.Run{Jobs: []request.Request{request.Default()}}
+	if path := c.String("config"); path != "" {
+		if opts.run, err = request.ReadFile(path); err != nil {
+			return opts, err
+		}
+	}
+	return opts, override(c, &opts.run)
+}
+
+// check finds mistakes without reading a file.
+func (o generateOptions) check() error {
+	if err := o.run.Validate(); err != nil {
+		return err
+	}
+	for i, job := range o.run.Jobs {
+		if _, err := jobPattern(job); err != nil {
+			return fmt.Errorf("jobs[%d].output: %w", i, err)
+		}
+		if _, err := imagefile.FormatOf(outputOf(job)); err != nil {
+			return fmt.Errorf("jobs[%d].output: %w", i, err)
+		}
+		if p := job.SaveLatents; p != "" {
+			if !strings.EqualFold(filepath.Ext(p), ".npy") {
+				return usagef("", "jobs[%d].save_latents: %q does not end in .npy", i, clip(p))
+			}
+			if _, err := output.ParsePattern(p); err != nil {
+				return fmt.Errorf("jobs[%d].save_latents: %w", i, err)
+			}
+		}
+		if job.Scheduler != "" {
+			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
+				return fmt.Errorf("jobs[%d].scheduler: %w", i, err)
+			}
+		}
+	}
+	return nil
+}
+
+// outputOf returns the pattern of a job's pictures as it was written.
+func outputOf(job request.Request) string {
+	switch out := job.Output; {
+	case out == "":
+		return defaultOutput
+	case strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator)):
+		return out + defaultOutput
+	default:
+		return out
+	}
+}
+
+func jobPattern(job request.Request) (output.Pattern, error) {
+	p, err := output.ParsePattern(outputOf(job))
+	if err != nil {
+		return p, err
+	}
+	return p.Distinct(max(job.NumImages, 1)), nil
+}
+
+// execute opens the model and does the jobs.
+func (o generateOptions) execute(ctx context.Context, env Env) error {
+	r := o.display.reporter(env, o.note)
+	return finish(r, o.generate(ctx, env, r))
+}
+
+func (o generateOptions) generate(ctx context.Context, env Env, r progress.Reporter) error {
+	began := env.Now()
+	total := 0
+	for _, job := range o.run.Jobs {
+		total += max(job.NumImages, 1)
+	}
+	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
+	s := &session{env: env, report: r, model: o.run.Model, files: &output.Writer{Overwrite: o.overwrite}}
+	if err := s.prepareFolders(o.run.Jobs); err != nil {
+		return err
+	}
+	if err := s.open(ctx, o.verbose); err != nil {
+		return err
+	}
+	defer s.close()
+	images := 0
+	for i, job := range o.run.Jobs {
+		n, err := s.runJob(ctx, i, job)
+		images += n
+		if err != nil {
+			return o.jobError(i, err)
+		}
+	}
+	if err := s.pipe.Close(); err != nil {
+		return err
+	}
+	r.Report(progress.Done{Images: images, Seconds: env.Now().Sub(began).Seconds()})
+	return nil
+}
+
+// jobError says which of several jobs failed.
+func (o generateOptions) jobError(i int, err error) error {
+	if len(o.run.Jobs) < 2 || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("job %d of %d: %w", i+1, len(o.run.Jobs), err)
+}
+
+// session is one run of generate or demo on an open model.
+type session struct {
+	env    Env
+	report progress.Reporter
+	model  request.Model
+	files  *output.Writer
+	pipe   *pipeline.Pipeline
+	hashes *fileHashes
+}
+
+// open opens the model, and starts hashing its files for the manifest.
+func (s *session) open(ctx context.Context, verbose bool) error {
+	began := s.env.Now()
+	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, verbose)))
+	if err != nil {
+		return err
+	}
+	s.pipe = pipe
+	info := pipe.Info()
+	event := progress.Model{Model: modelName(s.model), Kind: string(info.Kind), Precision: string(info.Precision),
+		PrecisionReason: info.PrecisionReason, Seconds: s.env.Now().Sub(began).Seconds()}
+	for _, c := range info.Components {
+		if c.Loaded {
+			event.ParameterBytes += c.ParameterBytes
+		}
+		if c.Name == "unet" {
+			event.Device = c.Device
+		}
+	}
+	s.report.Report(event)
+	s.hashes = hashFiles(ctx, s.model)
+	return nil
+}
+
+// close closes the pipeline, whose own Close may be called twice, and stops hashing.
+func (s *session) close() {
+	s.hashes.stop()
+	_ = s.pipe.Close()
+}
+
+// modelName returns what to call the model in messages and file names: nano, or its file's name.
+func modelName(m request.Model) string {
+	if m.Model == "" {
+		return pipeline.ModelName(m.UNet)
+	}
+	return pipeline.ModelName(filepath.Clean(m.Model))
+}

@@ -1,0 +1,182 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/daguerre-go/daguerre/cli/imagefile"
+	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// prepareFolders makes the folders of all outputs and checks that they can be written, so that this
+// does not fail after the work. Seeds are not drawn yet; a pattern's folder seldom depends on one.
+func (s *session) prepareFolders(jobs []request.Request) error {
+	for i, job := range jobs {
+		for _, p := range []string{outputOf(job), job.SaveLatents} {
+			if p == "" {
+				continue
+			}
+			pattern, err := output.ParsePattern(p)
+			if err != nil {
+				return err
+			}
+			path, err := pattern.Name(s.values(i, job, 0, max(job.Seed, 0)))
+			if err != nil {
+				return err
+			}
+			if err := s.files.Prepare(path); err != nil {
+				return &usageError{message: err.Error()}
+			}
+		}
+	}
+	return nil
+}
+
+// values are what the placeholders of a job's file names stand for.
+func (s *session) values(i int, job request.Request, index int, seed int64) output.Values {
+	return output.Values{Job: i, Index: index, Seed: seed, Width: job.Width, Height: job.Height,
+		Steps: job.NumInferenceSteps, Scheduler: job.Scheduler, Model: modelName(s.model), Prompt: job.Prompt, Time: s.env.Now()}
+}
+
+// runJob makes one job's pictures and returns how many were saved.
+func (s *session) runJob(ctx context.Context, i int, asked request.Request) (int, error) {
+	req, err := s.pipe.Prepare(asked)
+	if err != nil {
+		return 0, err
+	}
+	s.report.Report(progress.JobStart{Job: i, Prompt: req.Prompt, Seed: req.Seed, Images: req.NumImages, Width: req.Width,
+		Height: req.Height, Steps: req.NumInferenceSteps, GuidanceScale: req.GuidanceScale, Scheduler: req.Scheduler})
+	pattern, err := jobPattern(req)
+	if err != nil {
+		return 0, err
+	}
+	plan, err := s.plan(req)
+	if err != nil {
+		return 0, err
+	}
+	w := &pictureWriter{session: s, ctx: ctx, job: i, req: req, plan: plan, pattern: pattern, began: s.env.Now()}
+	result, err := s.pipe.Generate(ctx, req,
+		pipeline.WithProgress(func(p pipeline.Progress) { s.report.Report(stepOf(i, p)) }),
+		pipeline.WithImages(w.save))
+	if err != nil {
+		return w.saved, err
+	}
+	for _, text := range result.Warnings {
+		s.report.Report(progress.Warning{Message: text})
+	}
+	return w.saved, s.saveLatents(i, req, result.Images)
+}
+
+// plan returns a result without pictures, for the manifests of pictures that are saved while the run goes on:
+// a run that is cancelled before it begins still tells with what it would have been made.
+func (s *session) plan(req request.Request) (*pipeline.Result, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	result, err := s.pipe.Generate(ctx, req)
+	if result == nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// stepOf turns the pipeline's progress into an event.
+func stepOf(job int, p pipeline.Progress) progress.Step {
+	return progress.Step{Job: job, Stage: string(p.Stage), Step: p.Step, Steps: p.Steps, Done: int64(p.Done), Total: int64(p.Total),
+		Batch: p.Batch, Batches: p.Batches, Seconds: p.Elapsed.Seconds(), ETASeconds: p.ETA.Seconds(), StepsPerSecond: p.StepsPerSec}
+}
+
+// pictureWriter saves a job's pictures as they are finished.
+type pictureWriter struct {
+	session *session
+	ctx     context.Context
+	job     int
+	req     request.Request
+	plan    *pipeline.Result // for the manifests; without pictures
+	pattern output.Pattern
+	began   time.Time
+	saved   int
+}
+
+// save writes one picture; it is not called again after an error.
+func (w *pictureWriter) save(img pipeline.Image) error {
+	s := w.session
+	path, err := w.pattern.Name(s.values(w.job, w.req, img.Index, img.Seed))
+	if err != nil {
+		return err
+	}
+	format, err := imagefile.FormatOf(path)
+	if err != nil {
+		return err
+	}
+	opts := imagefile.EncodeOptions{JPEGQuality: w.req.Quality}
+	if format == imagefile.PNG && (w.req.Metadata == nil || *w.req.Metadata) {
+		if opts.Text, err = w.metadata(img); err != nil {
+			return err
+		}
+	}
+	data, err := imagefile.Encode(img.NRGBA, format, opts)
+	if err != nil {
+		return err
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	final, err := s.files.Write(path, data)
+	if err != nil {
+		return &outputError{fmt.Errorf("saving the picture: %w", err)}
+	}
+	w.saved++
+	s.report.Report(progress.Image{Job: w.job, Index: img.Index, Seed: img.Seed, Path: final, Width: img.Bounds().Dx(),
+		Height: img.Bounds().Dy(), Format: string(format), Bytes: len(data), Seconds: s.env.Now().Sub(w.began).Seconds()})
+	return nil
+}
+
+// metadata returns the text chunks of a PNG file.
+func (w *pictureWriter) metadata(img pipeline.Image) ([]imagefile.Text, error) {
+	hashes, err := w.session.hashes.wait(w.ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := newManifest(w.session.env.Native.Library(), w.plan, img, hashes)
+	text, err := m.json()
+	if err != nil {
+		return nil, err
+	}
+	return []imagefile.Text{{Keyword: "parameters", Value: a1111Parameters(m)}, {Keyword: "daguerre", Value: text}}, nil
+}
+
+// saveLatents writes a job's final latents, [N, 4, height/8, width/8], where it asks for them.
+func (s *session) saveLatents(i int, req request.Request, images []pipeline.Image) error {
+	if req.SaveLatents == "" || len(images) == 0 {
+		return nil
+	}
+	pattern, err := output.ParsePattern(req.SaveLatents)
+	if err != nil {
+		return err
+	}
+	path, err := pattern.Name(s.values(i, req, 0, req.Seed))
+	if err != nil {
+		return err
+	}
+	shape := append([]int{len(images)}, images[0].Latents.Shape[1:]...)
+	var data []float32
+	for _, img := range images {
+		data = append(data, img.Latents.Data...)
+	}
+	var buf bytes.Buffer
+	if err := npy.Write(&buf, npy.Array{Shape: shape, Data: data}); err != nil {
+		return err
+	}
+	final, err := s.files.Write(path, buf.Bytes())
+	if err != nil {
+		return &outputError{fmt.Errorf("saving the latents: %w", err)}
+	}
+	s.report.Report(progress.Latents{Job: i, Path: final, Shape: shape})
+	return nil
+}

@@ -1,0 +1,72 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// a1111Parameters writes a picture's settings in the form that AUTOMATIC1111's web UI puts into its
+// PNG files and that many viewers read: the prompt, the negative prompt, then "Key: value" pairs.
+func a1111Parameters(m manifest) string {
+	var b strings.Builder
+	b.WriteString(m.Prompt)
+	if m.NegativePrompt != "" {
+		b.WriteString("\nNegative prompt: " + m.NegativePrompt)
+	}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	sampler, schedule := a1111Sampler(m.Scheduler)
+	pairs := []string{fmt.Sprintf("Steps: %d", m.Steps), "Sampler: " + quote(sampler)}
+	if schedule != "" {
+		pairs = append(pairs, "Schedule type: "+schedule)
+	}
+	pairs = append(pairs, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width, m.Height))
+	if m.Model.SHA256 != "" {
+		pairs = append(pairs, "Model hash: "+short(m.Model.SHA256))
+	}
+	pairs = append(pairs, "Model: "+quote(m.Model.Name))
+	for _, f := range m.Files {
+		if f.Role == "vae" {
+			pairs = append(pairs, "VAE hash: "+short(f.SHA256), "VAE: "+quote(f.Name))
+		}
+	}
+	if m.Strength > 0 {
+		pairs = append(pairs, "Denoising strength: "+number(m.Strength))
+	}
+	if m.ClipSkip > 0 {
+		pairs = append(pairs, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
+	}
+	if m.GuidanceRescale > 0 {
+		pairs = append(pairs, "CFG Rescale phi: "+number(m.GuidanceRescale))
+	}
+	pairs = append(pairs, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
+	return b.String() + "\n" + strings.Join(pairs, ", ")
+}
+
+// a1111Sampler returns the sampler's and the schedule's names there.
+func a1111Sampler(s pipeline.SchedulerInfo) (sampler, schedule string) {
+	sampler = strings.TrimSuffix(s.Name, "Scheduler")
+	if info, err := scheduler.Describe(s.Name); err == nil && len(info.Aliases) > 0 {
+		sampler = info.Aliases[0]
+	}
+	for _, o := range []struct{ option, name string }{{"use_karras_sigmas", "Karras"}, {"use_exponential_sigmas", "Exponential"}, {"use_beta_sigmas", "Beta"}} {
+		if on, _ := s.Options[o.option].(bool); on {
+			schedule = o.name
+		}
+	}
+	return sampler, schedule
+}
+
+// short is the web UI's short form of a hash.
+func short(sha256 string) string { return sha256[:min(10, len(sha256))] }
+
+// quote writes a value in quotes where it would break the list of pairs.
+func quote(s string) string {
+	if strings.ContainsAny(s, ",:\n\"") {
+		return strconv.Quote(s)
+	}
+	return s
+}
