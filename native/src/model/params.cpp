@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "kernels/conv2d.h"
 #include "model/types.h"
 
 namespace dg {
@@ -113,7 +113,9 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
     layer.out                  = out;
     layer.packed               = policy_.pack_convolutions;
     const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out}, false);
-    layer.weight               = declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
+    layer.weight               = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(kernel, in),
+                                                        conv_packed_rows(out), name + ".weight")
+                                              : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
     params_.back().conv        = layer;
     layer.bias                 = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
     return layer;
@@ -142,6 +144,15 @@ void Params::allocate(ggml_backend_t backend, const std::string& device_id) {
 void Params::load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const {
     ggml_type type;
     const void* data = reader.read(*param.source, &type);
+    if (param.conv.packed) {
+        const int64_t n = param.source->elements();
+        std::vector<uint8_t> plain(static_cast<size_t>(n) * ggml_type_size(param.tensor->type));
+        convert_rows(data, type, plain.data(), param.tensor->type, 1, n);
+        scratch.resize(ggml_nbytes(param.tensor));
+        conv_pack(plain.data(), param.tensor->type, param.conv.kernel, param.conv.in, param.conv.out, scratch.data());
+        ggml_backend_tensor_set(param.tensor, scratch.data(), 0, scratch.size());
+        return;
+    }
     const size_t bytes = ggml_nbytes(param.tensor);
     if (type == param.tensor->type) {
         ggml_backend_tensor_set(param.tensor, data, 0, bytes);
@@ -200,7 +211,7 @@ void Params::load(int32_t threads, const volatile int32_t* cancel) {
 int64_t Params::parameter_count() const {
     int64_t n = 0;
     for (const Param& p : params_) {
-        n += ggml_nelements(p.tensor);
+        n += p.source->elements();
     }
     return n;
 }

@@ -39,7 +39,7 @@ TypePolicy choose_types(const PrecisionChoice& choice, int32_t type, const Devic
             policy.dense = policy.matrix;
         }
     }
-    (void)device;
+    policy.pack_convolutions = is_cpu(device);
     return policy;
 }
 

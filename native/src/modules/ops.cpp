@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/conv2d.h"
 
 namespace dg {
 
@@ -50,6 +51,10 @@ ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
 }
 
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride, int pad) {
+    if (layer.packed) {
+        return conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out,
+                           {static_cast<int32_t>(layer.kernel), stride, pad});
+    }
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     // Columns first: [K, pixels] x [K, out] puts the result's pixels in the fastest dimension, as pictures want it.
     const bool half        = layer.weight->type == GGML_TYPE_F16;

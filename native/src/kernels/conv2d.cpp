@@ -1,0 +1,425 @@
+#include "kernels/conv2d.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12's own AVX-512 headers begin from undefined vectors and warn of it once inlined here.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#endif
+
+namespace dg {
+
+namespace {
+
+constexpr int kTileOut    = 8;    // output channels per micro tile
+constexpr int kLanes      = 16;   // output pixels per group
+constexpr int kGroups     = 3;    // groups per micro tile
+constexpr int kBlockGroup = 15;   // groups per block: 240 pixels
+constexpr int kBlockIn    = 64;   // input channels per block; with 9 taps 576 products
+
+int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+
+int64_t padded_in(int64_t in) {
+    return round_up(in, 2);
+}
+
+#if defined(__AVX512BF16__)
+constexpr bool kNativeBf16 = true;
+#else
+constexpr bool kNativeBf16 = false;
+#endif
+
+
+struct Problem {
+    const float* x;
+    const char* weights;
+    const float* bias;
+    float* y;
+    ggml_type type;
+    int64_t width, height, in, batch;         // input
+    int64_t out_width, out_height, out;       // output
+    int64_t row_stride, plane_stride, image_stride;  // of x, in floats
+    ConvShape shape;
+
+    int64_t pixels() const { return out_width * out_height; }
+    int64_t groups_per_image() const { return (pixels() + kLanes - 1) / kLanes; }
+    int64_t taps() const { return int64_t{shape.kernel} * shape.kernel; }
+};
+
+// Sixteen output pixels of one image and where one tap finds their inputs.
+struct Group {
+    int64_t image, first;  // first output pixel
+    int count;             // 1..16
+};
+
+struct TapLanes {
+    int32_t offset[kLanes];  // from the plane's start; only where mask says so
+    uint16_t mask;
+    bool contiguous;  // offsets rise by one: offset[0] + lane, also for masked lanes
+};
+
+TapLanes find_lanes(const Problem& p, const Group& g, int ky, int kx) {
+    TapLanes t;
+    t.mask       = 0;
+    t.contiguous = p.shape.stride == 1;
+    int64_t base = 0;
+    for (int lane = 0; lane < kLanes; lane++) {
+        t.offset[lane]      = 0;
+        const int64_t pixel = g.first + lane;
+        const int64_t oy = pixel / p.out_width, ox = pixel % p.out_width;
+        const int64_t iy = oy * p.shape.stride + ky - p.shape.pad;
+        const int64_t ix = ox * p.shape.stride + kx - p.shape.pad;
+        const int64_t offset = iy * p.row_stride + ix;
+        if (lane == 0) {
+            base = offset;
+        } else if (offset != base + lane && lane < g.count) {
+            t.contiguous = false;
+        }
+        if (lane < g.count && iy >= 0 && iy < p.height && ix >= 0 && ix < p.width) {
+            t.offset[lane] = static_cast<int32_t>(offset);
+            t.mask |= static_cast<uint16_t>(1u << lane);
+        }
+    }
+    if (t.contiguous) {
+        for (int lane = 0; lane < kLanes; lane++) {
+            t.offset[lane] = static_cast<int32_t>(base) + lane;
+        }
+    }
+    return t;
+}
+
+#if defined(__AVX512F__)
+
+__m512 load_lanes(const float* plane, const TapLanes& t) {
+    if (t.contiguous) {
+        return _mm512_maskz_loadu_ps(t.mask, plane + t.offset[0]);
+    }
+    const __m512i index = _mm512_loadu_si512(t.offset);
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), t.mask, index, plane, 4);
+}
+
+#else
+
+void load_lanes(const float* plane, const TapLanes& t, float* out) {
+    for (int lane = 0; lane < kLanes; lane++) {
+        out[lane] = (t.mask >> lane & 1) != 0 ? plane[t.offset[lane]] : 0.0f;
+    }
+}
+
+#endif
+
+// ---- packing of inputs: [tap][channel (pair)][lane] per group -----------------------------------
+
+// One group's columns for channels [c0, c1): F32 values, or interleaved BF16 pairs.
+void pack_group(const Problem& p, const Group& g, const TapLanes* lanes, int64_t c0, int64_t c1, bool bf16,
+                float* out) {
+    const float* image = p.x + g.image * p.image_stride;
+    for (int64_t tap = 0; tap < p.taps(); tap++) {
+        const TapLanes& t = lanes[tap];
+        if (!bf16) {
+            for (int64_t c = c0; c < c1; c++, out += kLanes) {
+                const float* plane = image + std::min(c, p.in - 1) * p.plane_stride;
+#if defined(__AVX512F__)
+                _mm512_storeu_ps(out, load_lanes(plane, t));
+#else
+                load_lanes(plane, t, out);
+#endif
+            }
+            continue;
+        }
+#if defined(__AVX512BF16__)
+        for (int64_t c = c0; c < c1; c += 2, out += kLanes) {
+            const float* even = image + c * p.plane_stride;
+            const float* odd  = image + std::min(c + 1, p.in - 1) * p.plane_stride;
+            const __m512 a = load_lanes(even, t), b = load_lanes(odd, t);
+            const __m256i ha = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
+            const __m256i hb = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b));
+            const __m512i pair =
+                _mm512_or_si512(_mm512_cvtepu16_epi32(ha), _mm512_slli_epi32(_mm512_cvtepu16_epi32(hb), 16));
+            _mm512_storeu_si512(out, pair);
+        }
+#endif
+    }
+}
+
+// ---- micro kernels: 8 output channels x up to 48 pixels -------------------------------------------
+// a: per product 8 weights (or 8 pairs); b: groups of [product][lane]; c: 8 rows, `start` initialises them.
+
+#if defined(__AVX512F__)
+
+template <int G, bool BF16>
+void micro(const float* a, const float* const* b, int64_t products, const float* start, float* const* c, int64_t c_row,
+           const uint16_t* masks, int rows) {
+    __m512 acc[kTileOut][G];
+    for (int i = 0; i < kTileOut; i++) {
+        for (int g = 0; g < G; g++) {
+            if (start != nullptr) {
+                acc[i][g] = _mm512_set1_ps(i < rows ? start[i] : 0.0f);
+            } else {
+                acc[i][g] = i < rows ? _mm512_maskz_loadu_ps(masks[g], c[g] + i * c_row) : _mm512_setzero_ps();
+            }
+        }
+    }
+    for (int64_t k = 0; k < products; k++) {
+        __m512 v[G];
+        for (int g = 0; g < G; g++) {
+            v[g] = _mm512_loadu_ps(b[g] + k * kLanes);
+        }
+        for (int i = 0; i < kTileOut; i++) {
+            const __m512 w = _mm512_set1_ps(a[k * kTileOut + i]);
+            for (int g = 0; g < G; g++) {
+#if defined(__AVX512BF16__)
+                if constexpr (BF16) {
+                    acc[i][g] = _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(w),
+                                                 reinterpret_cast<__m512bh>(v[g]));
+                    continue;
+                }
+#endif
+                acc[i][g] = _mm512_fmadd_ps(w, v[g], acc[i][g]);
+            }
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        for (int g = 0; g < G; g++) {
+            _mm512_mask_storeu_ps(c[g] + i * c_row, masks[g], acc[i][g]);
+        }
+    }
+}
+
+#else
+
+// Four channels at a time, so that the sums stay in registers of 8 lanes.
+template <int G, bool BF16>
+void micro(const float* a, const float* const* b, int64_t products, const float* start, float* const* c, int64_t c_row,
+           const uint16_t* masks, int rows) {
+    for (int g = 0; g < G; g++) {
+        for (int i0 = 0; i0 < kTileOut; i0 += 4) {
+            float acc[4][kLanes] = {};
+            for (int64_t k = 0; k < products; k++) {
+                const float* v = b[g] + k * kLanes;
+                for (int i = 0; i < 4; i++) {
+                    const float w = a[k * kTileOut + i0 + i];
+                    for (int lane = 0; lane < kLanes; lane++) {
+                        acc[i][lane] += w * v[lane];
+                    }
+                }
+            }
+            for (int i = 0; i < 4 && i0 + i < rows; i++) {
+                float* row = c[g] + (i0 + i) * c_row;
+                for (int lane = 0; lane < kLanes; lane++) {
+                    if ((masks[g] >> lane & 1) != 0) {
+                        row[lane] = acc[i][lane] + (start != nullptr ? start[i0 + i] : row[lane]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#endif
+
+template <bool BF16>
+void micro_any(int groups, const float* a, const float* const* b, int64_t products, const float* start, float* const* c,
+               int64_t c_row, const uint16_t* masks, int rows) {
+    switch (groups) {
+        case 1: micro<1, BF16>(a, b, products, start, c, c_row, masks, rows); break;
+        case 2: micro<2, BF16>(a, b, products, start, c, c_row, masks, rows); break;
+        default: micro<3, BF16>(a, b, products, start, c, c_row, masks, rows); break;
+    }
+}
+
+// ---- blocks -----------------------------------------------------------------------------------------
+
+// Where the packed weights of one tile of output channels begin, in elements.
+int64_t tile_start(const Problem& p, int64_t tile) {
+    return tile * kTileOut * p.taps() * padded_in(p.in);
+}
+
+// The tile's weights for channels [c0, c1) of every tap, as the micro kernel wants them. BF16 pairs are used where
+// they are; other types are widened into `scratch`.
+class Panel {
+public:
+    Panel(const Problem& p, bool native)
+        : p_(p), native_(native) {
+        scratch_.resize(static_cast<size_t>(p.taps() * kBlockIn * kTileOut));
+    }
+
+    const float* get(int64_t tile, int64_t c0, int64_t c1) {
+        const int64_t channels = padded_in(p_.in), size = (c1 - c0) * kTileOut;
+        for (int64_t tap = 0; tap < p_.taps(); tap++) {
+            const int64_t at = tile_start(p_, tile) + (tap * channels + c0) * kTileOut;
+            widen(at, size, &scratch_[static_cast<size_t>(native_ ? tap * size / 2 : tap * size)]);
+        }
+        return scratch_.data();
+    }
+
+private:
+    void widen(int64_t at, int64_t n, float* out) const {
+        if (native_) {
+            std::memcpy(out, p_.weights + at * 2, static_cast<size_t>(n) * 2);
+        } else if (p_.type == GGML_TYPE_F32) {
+            std::memcpy(out, p_.weights + at * 4, static_cast<size_t>(n) * 4);
+        } else if (p_.type == GGML_TYPE_F16) {
+            const auto* in = reinterpret_cast<const ggml_fp16_t*>(p_.weights) + at;
+#if defined(__AVX512F__)
+            for (int64_t i = 0; i < n; i += 16) {
+                _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i))));
+            }
+#else
+            ggml_fp16_to_fp32_row(in, out, n);
+#endif
+        } else {
+            // pairs of BF16: even and odd channel of each output, here side by side again
+            const auto* in = reinterpret_cast<const uint16_t*>(p_.weights) + at;
+            for (int64_t c = 0; c < n / kTileOut; c += 2) {
+                for (int64_t o = 0; o < kTileOut; o++) {
+                    for (int64_t half = 0; half < 2; half++) {
+                        const uint32_t bits = static_cast<uint32_t>(in[c * kTileOut + 2 * o + half]) << 16;
+                        std::memcpy(&out[(c + half) * kTileOut + o], &bits, 4);
+                    }
+                }
+            }
+        }
+    }
+
+    const Problem& p_;
+    const bool native_;
+    std::vector<float> scratch_;
+};
+
+// Computes output tiles [tile0, tile1) of the groups [group0, group1).
+void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1) {
+    const bool native      = kNativeBf16 && p.type == GGML_TYPE_BF16;
+    const int64_t taps     = p.taps();
+    const int count        = static_cast<int>(group1 - group0);
+    const int64_t channels = padded_in(p.in);
+    thread_local std::vector<float> columns;
+    const int64_t column_floats = taps * kBlockIn * kLanes;
+    columns.resize(static_cast<size_t>(kBlockGroup * column_floats));
+
+    Group groups[kBlockGroup];
+    uint16_t masks[kBlockGroup];
+    std::vector<TapLanes> lanes(static_cast<size_t>(count) * static_cast<size_t>(taps));
+    for (int i = 0; i < count; i++) {
+        const int64_t index = group0 + i;
+        groups[i].image     = index / p.groups_per_image();
+        groups[i].first     = index % p.groups_per_image() * kLanes;
+        groups[i].count     = static_cast<int>(std::min<int64_t>(kLanes, p.pixels() - groups[i].first));
+        masks[i]            = static_cast<uint16_t>((1u << groups[i].count) - 1);
+        for (int64_t tap = 0; tap < taps; tap++) {
+            lanes[static_cast<size_t>(i * taps + tap)] = find_lanes(
+                p, groups[i], static_cast<int>(tap / p.shape.kernel), static_cast<int>(tap % p.shape.kernel));
+        }
+    }
+
+    Panel panel(p, native);
+    for (int64_t c0 = 0; c0 < channels; c0 += kBlockIn) {
+        const int64_t c1       = std::min(channels, c0 + kBlockIn);
+        const int64_t products = taps * (c1 - c0) / (native ? 2 : 1);
+        for (int i = 0; i < count; i++) {
+            pack_group(p, groups[i], &lanes[static_cast<size_t>(i * taps)], c0, c1, native, &columns[static_cast<size_t>(i * column_floats)]);
+        }
+        for (int64_t tile = tile0; tile < tile1; tile++) {
+            const float* a     = panel.get(tile, c0, c1);
+            const int rows     = static_cast<int>(std::min<int64_t>(kTileOut, p.out - tile * kTileOut));
+            const float* start = c0 == 0 ? p.bias + tile * kTileOut : nullptr;
+            for (int i = 0; i < count; i += kGroups) {
+                const int width = std::min(kGroups, count - i);
+                const float* b[kGroups];
+                float* c[kGroups];
+                for (int g = 0; g < width; g++) {
+                    b[g] = &columns[static_cast<size_t>((i + g) * column_floats)];
+                    c[g] = p.y + (groups[i + g].image * p.out + tile * kTileOut) * p.pixels() + groups[i + g].first;
+                }
+                (native ? micro_any<true> : micro_any<false>)(width, a, b, products, start, c, p.pixels(), masks + i, rows);
+            }
+        }
+    }
+}
+
+void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* x = dst->src[0];
+    const auto bits      = reinterpret_cast<uintptr_t>(userdata);
+    Problem p;
+    p.shape        = {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
+                      static_cast<int32_t>(bits >> 16 & 0xff)};
+    p.x            = static_cast<const float*>(x->data);
+    p.weights      = static_cast<const char*>(dst->src[1]->data);
+    p.bias         = static_cast<const float*>(dst->src[2]->data);
+    p.y            = static_cast<float*>(dst->data);
+    p.type         = dst->src[1]->type;
+    p.width        = x->ne[0];
+    p.height       = x->ne[1];
+    p.in           = x->ne[2];
+    p.batch        = x->ne[3];
+    p.out_width    = dst->ne[0];
+    p.out_height   = dst->ne[1];
+    p.out          = dst->ne[2];
+    p.row_stride   = static_cast<int64_t>(x->nb[1] / sizeof(float));
+    p.plane_stride = static_cast<int64_t>(x->nb[2] / sizeof(float));
+    p.image_stride = static_cast<int64_t>(x->nb[3] / sizeof(float));
+
+    // Threads share out blocks of pixels; where those are few, also the output channels.
+    const int64_t groups = p.groups_per_image() * p.batch;
+    const int64_t tiles  = (p.out + kTileOut - 1) / kTileOut;
+    const int64_t blocks = (groups + kBlockGroup - 1) / kBlockGroup;
+    const int64_t parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, tiles);
+    for (int64_t work = ith; work < blocks * parts; work += nth) {
+        const int64_t block = work / parts, part = work % parts;
+        compute_block(p, groups * block / blocks, groups * (block + 1) / blocks, tiles * part / parts,
+                      tiles * (part + 1) / parts);
+    }
+}
+
+}  // namespace
+
+int64_t conv_packed_columns(int64_t kernel, int64_t in) {
+    return kernel * kernel * padded_in(in);
+}
+
+int64_t conv_packed_rows(int64_t out) {
+    return round_up(out, kTileOut);
+}
+
+void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
+    const int64_t taps = kernel * kernel, channels = padded_in(in), rows = conv_packed_rows(out);
+    const size_t size = ggml_type_size(type);
+    std::memset(packed, 0, static_cast<size_t>(rows * taps * channels) * size);
+    for (int64_t o = 0; o < out; o++) {
+        for (int64_t c = 0; c < in; c++) {
+            for (int64_t tap = 0; tap < taps; tap++) {
+                const int64_t from = (o * in + c) * taps + tap;
+                int64_t to         = o / kTileOut * kTileOut * taps * channels + (tap * channels + c) * kTileOut + o % kTileOut;
+                if (type == GGML_TYPE_BF16) {  // pairs of channels lie together
+                    to = o / kTileOut * kTileOut * taps * channels + (tap * channels + c / 2 * 2) * kTileOut +
+                         o % kTileOut * 2 + c % 2;
+                }
+                std::memcpy(static_cast<char*>(packed) + static_cast<size_t>(to) * size,
+                            static_cast<const char*>(weights) + static_cast<size_t>(from) * size, size);
+            }
+        }
+    }
+}
+
+ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
+                         const ConvShape& shape) {
+    const int64_t width  = (x->ne[0] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const int64_t height = (x->ne[1] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    if (x->nb[0] != sizeof(float)) {
+        x = ggml_cont(ctx, x);
+    }
+    ggml_tensor* args[]  = {x, packed, bias};
+    const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
+                           static_cast<uintptr_t>(shape.pad) << 16;
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, run, GGML_N_TASKS_MAX,
+                          reinterpret_cast<void*>(bits));
+}
+
+}  // namespace dg
