@@ -68,6 +68,10 @@ func (m *model) checkUNet(in backend.UNetInput, n, c, h, w, outLen int) error {
 	return nil
 }
 
+// latentScale keeps what prompts ask for inside the range of colours, under SDXL's scaling factor of 0.13025 and
+// with guidance.
+const latentScale = 0.05
+
 // target is the mean colour, in latents, that image i's conditioning asks for.
 func (m *model) target(in backend.UNetInput, i int) [latentChannels]float32 {
 	u := m.info.UNet
@@ -86,7 +90,7 @@ func (m *model) target(in backend.UNetInput, i int) [latentChannels]float32 {
 		out[j%latentChannels] += v / 8192
 	}
 	for ch := range out {
-		out[ch] = float32(math.Tanh(float64(out[ch])))
+		out[ch] = latentScale * float32(math.Tanh(float64(out[ch])))
 	}
 	return out
 }
