@@ -56,7 +56,7 @@ func message(err error) string {
 	if exitCode(err) == ExitCancelled {
 		return name + ": cancelled"
 	}
-	return name + ": " + strings.TrimSpace(err.Error())
+	return name + ": " + strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n  ")
 }
 
 func newApp(env Env) *cli.App {

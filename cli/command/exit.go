@@ -94,6 +94,9 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*outputError](err); ok {
 		return ExitFailure
 	}
+	if _, ok := errors.AsType[*inputError](err); ok {
+		return ExitFile
+	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return ExitUsage
 	}
@@ -110,9 +113,6 @@ func exitCode(err error) int {
 	}
 	if code, ok := nativeExitCode(err); ok {
 		return code
-	}
-	if _, ok := errors.AsType[*inputError](err); ok {
-		return ExitFile
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return ExitFile

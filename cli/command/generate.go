@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +24,7 @@ const defaultOutput = "daguerre-{seed}.png"
 // generateOptions is what the generate command is asked to do.
 type generateOptions struct {
 	run       request.Run
+	config    string // the run file's name, or ""
 	overwrite bool
 	verbose   bool
 	display   display
@@ -81,10 +83,13 @@ func generateOptionsOf(c *cli.Context) (generateOptions, error) {
 	if opts.display, err = displayOf(c); err != nil {
 		return opts, err
 	}
-	opts.run = request.Run{Jobs: []request.Request{request.Default()}}
-	if path := c.String("config"); path != "" {
-		if opts.run, err = request.ReadFile(path); err != nil {
-			return opts, err
+	opts.run, opts.config = request.Run{Jobs: []request.Request{request.Default()}}, c.String("config")
+	if opts.config != "" {
+		if opts.run, err = request.ReadFile(opts.config); err != nil {
+			if errors.Is(err, request.ErrInvalid) {
+				return opts, err
+			}
+			return opts, usagef(c.Command.HelpName, "%v; check the path given with -c", err)
 		}
 	}
 	return opts, override(c, &opts.run)
@@ -93,30 +98,61 @@ func generateOptionsOf(c *cli.Context) (generateOptions, error) {
 // check finds mistakes without reading a file.
 func (o generateOptions) check() error {
 	if err := o.run.Validate(); err != nil {
-		return err
+		return o.named(err)
 	}
+	var errs request.Errors
 	for i, job := range o.run.Jobs {
 		if _, err := jobPattern(job); err != nil {
-			return fmt.Errorf("jobs[%d].output: %w", i, err)
-		}
-		if _, err := imagefile.FormatOf(outputOf(job)); err != nil {
-			return fmt.Errorf("jobs[%d].output: %w", i, err)
+			errs.Add(o.run.Path(i, "output"), "%v", err)
+		} else if _, err := imagefile.FormatOf(outputOf(job)); err != nil {
+			errs.Add(o.run.Path(i, "output"), "%v", err)
 		}
 		if p := job.SaveLatents; p != "" {
-			if !strings.EqualFold(filepath.Ext(p), ".npy") {
-				return usagef("", "jobs[%d].save_latents: %q does not end in .npy", i, clip(p))
-			}
 			if _, err := output.ParsePattern(p); err != nil {
-				return fmt.Errorf("jobs[%d].save_latents: %w", i, err)
+				errs.Add(o.run.Path(i, "save_latents"), "%v", err)
+			} else if !strings.EqualFold(filepath.Ext(p), ".npy") {
+				errs.Add(o.run.Path(i, "save_latents"), "%q does not end in .npy", clip(p))
 			}
 		}
 		if job.Scheduler != "" {
 			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
-				return fmt.Errorf("jobs[%d].scheduler: %w", i, err)
+				errs.Add(o.run.Path(i, "scheduler"), "%v", err)
 			}
 		}
+		if _, _, err := scheduler.ConfigFromMap(job.SchedulerOptions); err != nil {
+			errs.Add(o.run.Path(i, "scheduler_options"), "%v", err)
+		}
 	}
-	return nil
+	return o.named(errs.Err())
+}
+
+// readInputs reads the jobs' input files and checks the rest of what can be checked before a model is open. Mistakes
+// of the configuration itself were found by check, so what is wrong with an input now is its file's fault.
+func (o generateOptions) readInputs() error {
+	return o.named(blameInput(pipeline.CheckRun(&o.run)))
+}
+
+// blameInput marks an error that is about input files only.
+func blameInput(err error) error {
+	var errs request.Errors
+	if errors.As(err, &errs) && !slices.ContainsFunc(errs, func(e request.Error) bool { return !isInput(e.Path) }) {
+		return &inputError{err}
+	}
+	return err
+}
+
+// isInput reports whether a path of a run file, such as jobs[1].init_image, names an input file.
+func isInput(path string) bool {
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	return key == "init_image" || key == "mask_image" || key == "noise"
+}
+
+// named puts the run file's name before an error.
+func (o generateOptions) named(err error) error {
+	if err == nil || o.config == "" {
+		return err
+	}
+	return fmt.Errorf("run file %s: %w", o.config, err)
 }
 
 // outputOf returns the pattern of a job's pictures as it was written.
@@ -146,6 +182,9 @@ func (o generateOptions) execute(ctx context.Context, env Env) error {
 }
 
 func (o generateOptions) generate(ctx context.Context, env Env, r progress.Reporter) error {
+	if err := o.readInputs(); err != nil {
+		return err
+	}
 	began := env.Now()
 	total := 0
 	for _, job := range o.run.Jobs {

@@ -48,7 +48,7 @@ func (s *session) values(i int, job request.Request, index int, seed int64) outp
 func (s *session) runJob(ctx context.Context, i int, asked request.Request) (int, error) {
 	req, err := s.pipe.Prepare(asked)
 	if err != nil {
-		return 0, err
+		return 0, blameInput(err)
 	}
 	s.report.Report(progress.JobStart{Job: i, Prompt: req.Prompt, Seed: req.Seed, Images: req.NumImages, Width: req.Width,
 		Height: req.Height, Steps: req.NumInferenceSteps, GuidanceScale: req.GuidanceScale, Scheduler: req.Scheduler})

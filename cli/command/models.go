@@ -6,6 +6,6 @@ func modelsCommand(env Env) *cli.Command {
 	return &cli.Command{
 		Name:        "models",
 		Usage:       "look into model files, and write synthetic ones",
-		Subcommands: []*cli.Command{modelsInspectCommand(env)},
+		Subcommands: []*cli.Command{modelsInspectCommand(env), modelsSynthCommand(env)},
 	}
 }

@@ -1,0 +1,271 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+// bench runs commands in this process on the fake backend.
+type bench struct {
+	t       *testing.T
+	dir     string // for outputs
+	backend *fake.Backend
+	native  *fakeNative
+	ctx     context.Context
+	term    bool
+
+	stdout, stderr string // of the last run
+}
+
+func newBench(t *testing.T) *bench {
+	t.Setenv("DAGUERRE_CACHE", t.TempDir())
+	return &bench{t: t, dir: t.TempDir(), backend: &fake.Backend{}, native: &fakeNative{lib: testLibrary}, ctx: t.Context()}
+}
+
+// fakeNative stands in for libdaguerre.
+type fakeNative struct {
+	lib     Library
+	devices []backend.Device
+	err     error
+}
+
+func (n *fakeNative) Library() Library { return n.lib }
+
+func (n *fakeNative) Devices(context.Context) ([]backend.Device, error) { return n.devices, n.err }
+
+var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1", Engine: "diffusion-rs-sys 0.1.20",
+	Compiler: "cc 1", Features: []string{"avx2", "llamafile"}, CPUFeatures: []string{"avx2"},
+	Attempts: []Attempt{{Path: "x/libdaguerre-cuda.so", Source: "build folder", Outcome: "not found"},
+		{Path: "x/libdaguerre-cpu.so", Variant: "cpu", Source: "build folder", Outcome: "loaded", OK: true}}}
+
+// run runs a command line, without the program's name, and returns its exit code.
+func (b *bench) run(args ...string) int {
+	b.t.Helper()
+	var out, errs syncBuffer
+	code := Run(b.ctx, Env{
+		Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
+		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
+			return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b.backend))...)
+		},
+	}, append([]string{"daguerre"}, args...))
+	b.stdout, b.stderr = out.String(), errs.String()
+	return code
+}
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// path returns a name in the bench's folder.
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// write writes a file into the bench's folder and returns its path.
+func (b *bench) write(name, text string) string {
+	b.t.Helper()
+	require.NoError(b.t, os.WriteFile(b.path(name), []byte(text), 0o600))
+	return b.path(name)
+}
+
+// files lists the bench's folder, hidden files included.
+func (b *bench) files() []string {
+	b.t.Helper()
+	entries, err := os.ReadDir(b.dir)
+	require.NoError(b.t, err)
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// events parses the JSON lines on standard output.
+func (b *bench) events() []map[string]any {
+	b.t.Helper()
+	var events []map[string]any
+	for line := range strings.Lines(b.stdout) {
+		var m map[string]any
+		require.NoError(b.t, json.Unmarshal([]byte(line), &m), line)
+		events = append(events, m)
+	}
+	return events
+}
+
+// small are flags of a quick run on the fake.
+func small(extra ...string) []string {
+	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64", "--steps", "3", "--seed", "7"}, extra...)
+}
+
+func TestUsageErrors(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		name string
+		args []string
+		want string // part of the message
+	}{
+		{"unknown command", []string{"genrate"}, `unknown command "genrate"; did you mean "generate"?`},
+		{"unknown command, far off", []string{"xyzzy"}, "known are demo, generate"},
+		{"unknown subcommand", []string{"models", "inspekt", "x"}, `did you mean "inspect"?`},
+		{"unknown global flag", []string{"--verion"}, "did you mean --version?"},
+		{"unknown flag", []string{"generate", "--stepz", "3"}, "unknown flag --stepz; did you mean --steps?"},
+		{"unknown flag of demo", []string{"demo", "--promt=x"}, "did you mean --prompt?"},
+		{"unknown flag after an argument", []string{"models", "inspect", "x", "--jsn"}, "did you mean --json?"},
+		{"flag without a value", []string{"generate", "--prompt"}, "--prompt needs a value"},
+		{"no number", []string{"generate", "--steps", "many"}, `invalid value "many" for --steps`},
+		{"stray argument", []string{"generate", "a red circle"}, "give the prompt with --prompt"},
+		{"quiet and json", []string{"demo", "--quiet", "--json"}, "exclude each other"},
+		{"no model", []string{"generate", "--prompt", "x"}, "model"},
+		{"no steps", small("--steps", "0"), "--steps is 0"},
+		{"too many steps", small("--steps", "1000000000"), "num_inference_steps: is 1000000000; it must be between 1 and 1000"},
+		{"steps out of range", small("--steps", "9000000000"), "--steps 9000000000 is far out of range"},
+		{"size", small("--width", "100"), "width: is 100, which is no multiple of 8; the nearest are 96 and 104"},
+		{"NaN", small("--guidance-scale", "NaN"), "guidance_scale: is NaN; it must be a number between 0 and 1000"},
+		{"no UTF-8", small("--prompt", "a \xff b"), "prompt: byte 2 is not valid UTF-8"},
+		{"extension", small("-o", "x.gif"), `output: unsupported picture format: "x.gif" ends in ".gif"; end the name in .png, .jpg or .webp`},
+		{"pattern", small("-o", "{sead}.png"), `did you mean "seed"?`},
+		{"latents' extension", small("--save-latents", "l.bin"), "does not end in .npy"},
+		{"scheduler", small("--scheduler", "Eular"), "Euler"},
+		{"precision", small("--precision", "fp16"), `did you mean "f16"?`},
+		{"device", small("--device", "gpu 0"), "see `daguerre devices`"},
+		{"mask without image", small("--mask", "m.png"), "there is no init_image to mask"},
+		{"strength without image", small("--strength", "0.5"), "there is no init_image"},
+		{"missing run file", []string{"generate", "-c", b.path("none.toml")}, "none.toml"},
+		{"inspect without a file", []string{"models", "inspect"}, "give one model file"},
+		{"synth without a kind", []string{"models", "synth", "-o", "x"}, "--kind is missing; known are sdxl-base"},
+		{"synth of an unknown kind", []string{"models", "synth", "--kind", "sdxl-bse", "-o", "x"}, `did you mean "sdxl-base"?`},
+		{"synth without a file", []string{"models", "synth", "--kind", "vae"}, "--output is missing"},
+		{"synth of an unknown type", []string{"models", "synth", "--kind", "vae", "--type", "q9", "-o", "x"}, "known are f16, f32, bf16"},
+		{"show without a name", []string{"schedulers", "show"}, "give one scheduler name"},
+		{"show of an unknown one", []string{"schedulers", "show", "Eular"}, "Euler"},
+		{"devices with an argument", []string{"devices", "cpu"}, "unexpected argument"},
+		{"output is a folder", small("-o", b.dir), b.dir},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			assert.Equal(t, ExitUsage, b.run(c.args...), b.stderr)
+			assert.Contains(t, b.stderr, c.want)
+			assert.True(t, strings.HasPrefix(b.stderr, "daguerre: "), b.stderr)
+			assert.Empty(t, b.stdout)
+			assert.Empty(t, b.files(), "no output")
+		})
+	}
+	assert.Zero(t, b.backend.Count(fake.OpOpen), "nothing was loaded")
+}
+
+func TestHelp(t *testing.T) {
+	b := newBench(t)
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"generate", "-h"}, {"help", "generate"}, {"demo", "--help"},
+		{"models"}, {"help", "models", "synth"}, {"models", "inspect", "--help"}, {"schedulers", "list", "--help"}, {"devices", "--help"}, {"doctor", "--help"}} {
+		require.Equal(t, ExitOK, b.run(args...), "%v: %s", args, b.stderr)
+		assert.Contains(t, b.stdout, "USAGE:", "%v", args)
+		assert.Empty(t, b.stderr)
+	}
+	require.Equal(t, ExitOK, b.run("generate", "--help"))
+	for _, s := range []string{"EXIT CODES", "EXAMPLES", "OUTPUT NAMES", "--num-images", "-n value", "{job} {index} {seed}"} {
+		assert.Contains(t, b.stdout, s)
+	}
+}
+
+// TestEveryCommandIsExplained holds every command to a usage, a description and an example.
+func TestEveryCommandIsExplained(t *testing.T) {
+	b := newBench(t)
+	app := newApp(Env{Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, Now: time.Now, Native: b.native})
+	for _, c := range app.Commands {
+		assert.NotEmpty(t, c.Usage, c.Name)
+		leaves := c.Subcommands
+		if len(leaves) == 0 {
+			leaves = append(leaves, c)
+		}
+		for _, l := range leaves {
+			assert.NotEmpty(t, l.Usage, l.Name)
+			assert.Contains(t, l.Description, "EXAMPLES:", l.Name)
+			assert.True(t, strings.HasPrefix(l.UsageText, "daguerre "), l.Name)
+			for _, f := range l.Flags {
+				assert.True(t, strings.Contains(f.String(), "\t") && len(strings.SplitN(f.String(), "\t", 2)[1]) > 3, "%s %s has a usage", l.Name, f.Names()[0])
+			}
+		}
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	b := newBench(t)
+	require.Equal(t, ExitOK, b.run("--version"))
+	assert.Contains(t, b.stdout, "daguerre "+Version())
+	assert.Contains(t, b.stdout, "diffusion-rs-sys 0.1.20 (libdaguerre-cpu 0.0.1)")
+	assert.Contains(t, b.stdout, "go1.")
+	b.native.lib = Library{}
+	require.Equal(t, ExitOK, b.run("-v"))
+	assert.Contains(t, b.stdout, "cannot be loaded")
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, ExitOK}, {errors.New("x"), ExitFailure}, {&usageError{message: "x"}, ExitUsage}, {context.Canceled, ExitCancelled},
+		{&inputError{errors.New("x")}, ExitFile}, {&outputError{os.ErrNotExist}, ExitFailure}, {os.ErrNotExist, ExitFile},
+		{reported(&usageError{message: "x"}), ExitUsage},
+	} {
+		assert.Equal(t, c.want, exitCode(c.err), "%v", c.err)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	b := newBench(t)
+	b.native.devices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30},
+		{ID: "vulkan:0", Description: "llvmpipe", Kind: backend.DeviceCPU, Software: true}}
+	require.Equal(t, ExitOK, b.run("devices"))
+	assert.Contains(t, b.stdout, "cpu       cpu             1.0 GiB  8.0 GiB  A CPU")
+	assert.Contains(t, b.stdout, "cpu (software)")
+	require.Equal(t, ExitOK, b.run("devices", "--json"))
+	var list []backend.Device
+	require.NoError(t, json.Unmarshal([]byte(b.stdout), &list))
+	assert.Equal(t, b.native.devices, list)
+}
+
+func TestSchedulers(t *testing.T) {
+	b := newBench(t)
+	require.Equal(t, ExitOK, b.run("schedulers", "list"))
+	assert.Contains(t, b.stdout, "EulerDiscreteScheduler")
+	require.Equal(t, ExitOK, b.run("schedulers", "list", "--json"))
+	var list []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(b.stdout), &list))
+	assert.True(t, slices.ContainsFunc(list, func(m map[string]any) bool { return m["name"] == "EulerDiscreteScheduler" }))
+	require.Equal(t, ExitOK, b.run("schedulers", "show", "euler"))
+	assert.Contains(t, b.stdout, "timestep_spacing")
+	require.Equal(t, ExitOK, b.run("schedulers", "show", "EulerDiscrete", "--json"), "flags may stand behind")
+	var one struct {
+		Defaults map[string]any `json:"defaults"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(b.stdout), &one))
+	assert.Equal(t, "inf", one.Defaults["s_tmax"])
+}
