@@ -1,0 +1,137 @@
+// Package nano carries the nano models inside the program: SDXL with very small numbers, trained
+// on pictures of coloured shapes, so that a fresh machine can make a picture in seconds and tests
+// have a real model. README.md beside this file is the model card.
+package nano
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	_ "embed" // the model is embedded
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// CacheEnv names the environment variable that overrides the folder models are unpacked into.
+const CacheEnv = "DAGUERRE_CACHE"
+
+// HeldOutJSON is the list of held-out prompts with seeds; package checker reads it.
+//
+//go:embed heldout.json
+var HeldOutJSON []byte
+
+//go:embed nano-base.safetensors.gz
+var base []byte
+
+// baseSHA256 is written by tools/nano/export.py together with the model.
+//
+//go:embed nano-base.sha256
+var baseSHA256 string
+
+// BaseSHA256 is the hash of the unpacked base model, in lower-case hexadecimal.
+func BaseSHA256() string {
+	return strings.TrimSpace(baseSHA256)
+}
+
+// Path returns the file name of the base model, one safetensors file in SDXL's original layout.
+// At first use the file is unpacked into CacheDir under a name that carries its hash. It is
+// written beside its place and renamed there, so any number of processes may call Path at once
+// and none sees half a file. A file that is already there is hashed again, and replaced if it is
+// not what it should be. ctx is checked between blocks of 1 MiB.
+func Path(ctx context.Context) (string, error) {
+	dir, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	return unpack(ctx, dir, "nano-base", base, BaseSHA256())
+}
+
+// CacheDir is the folder models are unpacked into: $DAGUERRE_CACHE if set, else daguerre in the
+// user's cache folder. It need not exist yet.
+func CacheDir() (string, error) {
+	if dir := os.Getenv(CacheEnv); dir != "" {
+		return dir, nil
+	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("nano: no cache folder to unpack the model into (set %s): %w", CacheEnv, err)
+	}
+	return filepath.Join(user, "daguerre"), nil
+}
+
+// unpack writes the gzip stream to dir/name-hash.safetensors and returns that path.
+func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (string, error) {
+	path := filepath.Join(dir, name+"-"+hash[:16]+".safetensors")
+	switch got, err := hashFile(ctx, path); {
+	case err == nil && got == hash:
+		return path, nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("nano: reading the unpacked model: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("nano: making the cache folder (%s overrides it): %w", CacheEnv, err)
+	}
+	tmp, err := os.CreateTemp(dir, name+"-*.tmp")
+	if err != nil {
+		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
+	}
+	defer func() { // after a rename there is nothing left to close or to remove
+		_ = tmp.Close()
+		_ = os.Remove(tmp.Name())
+	}()
+	zr, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return "", fmt.Errorf("nano: embedded model: %w", err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(tmp, sum), contextReader{ctx, zr}); err != nil {
+		return "", fmt.Errorf("nano: unpacking the model to %s: %w", tmp.Name(), err)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != hash {
+		return "", fmt.Errorf("nano: embedded %s unpacks to SHA-256 %s, want %s", name, got, hash)
+	}
+	// CreateTemp makes files that only the user can read; the cache may be shared.
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
+		return "", fmt.Errorf("nano: unpacking the model: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		// Windows refuses to replace a file that another process has open: it won the race.
+		if got, hashErr := hashFile(ctx, path); hashErr == nil && got == hash {
+			return path, nil
+		}
+		return "", fmt.Errorf("nano: unpacking the model: %w", err)
+	}
+	return path, nil
+}
+
+func hashFile(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, contextReader{ctx, f}); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// contextReader stops with the context's error, and reads at most 1 MiB at a time.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p[:min(len(p), 1<<20)])
+}

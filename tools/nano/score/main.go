@@ -1,0 +1,65 @@
+// Command score checks the pictures that `evaluate.py pictures` (or any other runtime) made of
+// the held-out prompts: NNN.png for prompt NNN of models/nano/heldout.json.
+//
+//	go run ./tools/nano/score [-min 0.95] [-v] FOLDER
+//
+// It prints one line a failure and a summary, and exits with 1 if a rate is below -min.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+
+	"github.com/daguerre-go/daguerre/models/nano/checker"
+)
+
+func main() {
+	least := flag.Float64("min", 0, "smallest acceptable rate of colour, background, shape, position and size")
+	count := flag.Int("n", len(checker.HeldOut()), "score only the first n prompts")
+	verbose := flag.Bool("v", false, "print every picture, not only failures")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	sum, err := score(flag.Arg(0), *count, *verbose)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "score:", err)
+		os.Exit(3)
+	}
+	fmt.Println(sum)
+	enough := func(k, n int) bool { return float64(k) >= *least*float64(n) }
+	if !enough(sum.Colour, sum.N) || !enough(sum.Background, sum.N) || !enough(sum.Shape, sum.N) ||
+		!enough(sum.Position, sum.PositionN) || !enough(sum.Size, sum.SizeN) {
+		os.Exit(1)
+	}
+}
+
+func score(dir string, count int, verbose bool) (checker.Summary, error) {
+	var sum checker.Summary
+	for i, p := range checker.HeldOut()[:count] {
+		f, err := os.Open(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+		if err != nil {
+			return sum, err
+		}
+		img, err := png.Decode(f)
+		_ = f.Close() // only read from
+		if err != nil {
+			return sum, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		r, err := checker.Score(img, p.Prompt)
+		if err != nil {
+			return sum, err
+		}
+		sum.Add(r)
+		if verbose || !r.OK() {
+			fmt.Printf("%03d %-62s %s %s on %s, %s, %s, IoU %.2f (%s %.2f), at %.0f,%.0f radius %.1f, ok=%t\n", i, p.Prompt,
+				r.Found.Colour, r.Found.Shape, r.Found.Background, r.Found.Position, r.Found.Size, r.Found.IoU,
+				r.Found.RunnerUp, r.Found.RunnerUpIoU, r.Found.CenterX, r.Found.CenterY, r.Found.Radius, r.OK())
+		}
+	}
+	return sum, nil
+}

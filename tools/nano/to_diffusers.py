@@ -1,0 +1,79 @@
+"""Turn a nano single file into a folder that StableDiffusionXLPipeline.from_pretrained loads.
+
+    python to_diffusers.py nano-base.safetensors[.gz] FOLDER [--dtype f16|f32]
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+
+import torch
+from safetensors.torch import load, save_file
+
+import arch
+import singlefile
+import tokenizer
+
+SCHEDULER_CLASS = "EulerDiscreteScheduler"
+
+
+def read(path):
+    """Tensors and metadata of a safetensors file, which may be compressed."""
+    raw = pathlib.Path(path).read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        raw = gzip.decompress(raw)
+    size = int.from_bytes(raw[:8], "little")
+    return load(raw), json.loads(raw[8:8 + size]).get("__metadata__", {})
+
+
+def components(path, dtype=torch.float32):
+    """The four modules in eval mode and the file's daguerre.config."""
+    tensors, meta = read(path)
+    config = json.loads(meta["daguerre.config"])
+    states = singlefile.to_diffusers(tensors)
+    vae, unet, (one, two) = arch.make_vae(), arch.make_unet(), arch.make_text_encoders()
+    vae.register_to_config(scaling_factor=config["vae"]["scaling_factor"], force_upcast=config["vae"]["force_upcast"])
+    modules = dict(unet=unet, vae=vae, text_encoder=one, text_encoder_2=two)
+    for name, module in modules.items():
+        state = states[name]
+        if name == "text_encoder" and not hasattr(module, "text_model"):  # transformers 5
+            state = {k.removeprefix("text_model."): v for k, v in state.items()}
+        missing, unexpected = module.load_state_dict(state, strict=False)
+        missing = [k for k in missing if not k.endswith("position_ids")]
+        assert not missing and not unexpected, (name, missing, unexpected)
+        module.to(dtype).eval()
+    return modules, config
+
+
+def pipeline(path, tokenizers, dtype=torch.float32):
+    """A StableDiffusionXLPipeline with the scheduler and defaults of the file."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
+    modules, config = components(path, dtype)
+    scheduler = EulerDiscreteScheduler(**{k: v for k, v in config["scheduler"].items() if not k.startswith("_")})
+    one, two = tokenizer.load(tokenizers)
+    pipe = StableDiffusionXLPipeline(tokenizer=one, tokenizer_2=two, scheduler=scheduler, add_watermarker=False,
+                                     force_zeros_for_empty_prompt=config["force_zeros_for_empty_prompt"], **modules)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def write(path, folder, dtype=torch.float16):
+    folder = pathlib.Path(folder)
+    pipe = pipeline(path, folder, dtype)
+    pipe.save_pretrained(str(folder), safe_serialization=True)
+    tokenizer.write(folder)  # transformers 5 saves its own format; SDXL folders have vocab.json and merges.txt
+    # transformers 5 drops "text_model." from the first encoder's names; SDXL folders have it.
+    state = singlefile.to_diffusers(read(path)[0])["text_encoder"]
+    save_file({k: v.to(dtype) for k, v in state.items()}, folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
+    return pipe
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("file")
+    p.add_argument("folder")
+    p.add_argument("--dtype", choices=["f16", "f32"], default="f16")
+    a = p.parse_args()
+    write(a.file, a.folder, {"f16": torch.float16, "f32": torch.float32}[a.dtype])
