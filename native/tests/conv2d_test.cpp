@@ -1,0 +1,139 @@
+// The direct convolution against a slow reference, over shapes that reach every path: rows shorter than a
+// group of 16, strides, 1x1 kernels, odd channel counts, several images, tails of pixels and channels.
+
+#include "kernels/conv2d.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "check.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+
+namespace {
+
+struct Shape {
+    int64_t w, h, in, out, n;
+    dg::ConvShape conv;
+};
+
+std::vector<float> random_values(size_t n, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(n);
+    for (float& v : values) {
+        v = normal(generator);
+    }
+    return values;
+}
+
+std::vector<float> reference(const Shape& s, const std::vector<float>& x, const std::vector<float>& w,
+                             const std::vector<float>& bias) {
+    const int64_t k = s.conv.kernel, ow = (s.w + 2 * s.conv.pad - k) / s.conv.stride + 1,
+                  oh = (s.h + 2 * s.conv.pad - k) / s.conv.stride + 1;
+    std::vector<float> y;
+    for (int64_t n = 0; n < s.n; n++) {
+        for (int64_t o = 0; o < s.out; o++) {
+            for (int64_t oy = 0; oy < oh; oy++) {
+                for (int64_t ox = 0; ox < ow; ox++) {
+                    double sum = bias[static_cast<size_t>(o)];
+                    for (int64_t c = 0; c < s.in; c++) {
+                        for (int64_t ky = 0; ky < k; ky++) {
+                            for (int64_t kx = 0; kx < k; kx++) {
+                                const int64_t iy = oy * s.conv.stride + ky - s.conv.pad;
+                                const int64_t ix = ox * s.conv.stride + kx - s.conv.pad;
+                                if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) {
+                                    continue;
+                                }
+                                sum += static_cast<double>(x[static_cast<size_t>(((n * s.in + c) * s.h + iy) * s.w + ix)]) *
+                                       static_cast<double>(w[static_cast<size_t>(((o * s.in + c) * k + ky) * k + kx)]);
+                            }
+                        }
+                    }
+                    y.push_back(static_cast<float>(sum));
+                }
+            }
+        }
+    }
+    return y;
+}
+
+// Relative L2 error of the kernel at a type and thread count.
+double error_of(const Shape& s, ggml_type type, int threads) {
+    const int64_t k = s.conv.kernel;
+    const auto x    = random_values(static_cast<size_t>(s.w * s.h * s.in * s.n), 1);
+    auto w          = random_values(static_cast<size_t>(k * k * s.in * s.out), 2);
+    const auto bias = random_values(static_cast<size_t>(s.out), 3);
+    std::vector<char> typed(w.size() * ggml_type_size(type));
+    if (type == GGML_TYPE_F16) {
+        ggml_fp32_to_fp16_row(w.data(), reinterpret_cast<ggml_fp16_t*>(typed.data()), static_cast<int64_t>(w.size()));
+        ggml_fp16_to_fp32_row(reinterpret_cast<ggml_fp16_t*>(typed.data()), w.data(), static_cast<int64_t>(w.size()));
+    } else if (type == GGML_TYPE_BF16) {
+        ggml_fp32_to_bf16_row(w.data(), reinterpret_cast<ggml_bf16_t*>(typed.data()), static_cast<int64_t>(w.size()));
+        ggml_bf16_to_fp32_row(reinterpret_cast<ggml_bf16_t*>(typed.data()), w.data(), static_cast<int64_t>(w.size()));
+    } else {
+        std::memcpy(typed.data(), w.data(), typed.size());
+    }
+    const auto want = reference(s, x, w, bias);
+
+    ggml_init_params params{size_t{64} << 20, nullptr, false};
+    ggml_context* ctx = ggml_init(params);
+    REQUIRE(ctx != nullptr);
+    ggml_tensor* tx = ggml_new_tensor_4d(ctx, GGML_TYPE_F32, s.w, s.h, s.in, s.n);
+    ggml_tensor* tw = ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(k, s.in), dg::conv_packed_rows(s.out));
+    ggml_tensor* tb = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, s.out);
+    std::memcpy(tx->data, x.data(), ggml_nbytes(tx));
+    std::memcpy(tb->data, bias.data(), ggml_nbytes(tb));
+    dg::conv_pack(typed.data(), type, k, s.in, s.out, tw->data);
+    ggml_tensor* ty    = dg::conv_direct(ctx, tx, tw, tb, s.out, s.conv);
+    ggml_cgraph* graph = ggml_new_graph(ctx);
+    ggml_build_forward_expand(graph, ty);
+    ggml_graph_compute_with_ctx(ctx, graph, threads);
+    double difference = 0, norm = 0;
+    const auto* got = static_cast<const float*>(ty->data);
+    CHECK_EQ(static_cast<size_t>(ggml_nelements(ty)), want.size());
+    for (size_t i = 0; i < want.size(); i++) {
+        difference += (got[i] - want[i]) * static_cast<double>(got[i] - want[i]);
+        norm += want[i] * static_cast<double>(want[i]);
+    }
+    ggml_free(ctx);
+    return std::sqrt(difference / norm);
+}
+
+const Shape kShapes[] = {
+    {16, 16, 4, 32, 1, {3, 1, 1}},   {8, 8, 64, 40, 2, {3, 1, 1}},  {17, 19, 5, 3, 1, {3, 1, 1}},
+    {5, 3, 7, 9, 3, {3, 1, 1}},      {33, 18, 66, 8, 1, {3, 1, 1}}, {32, 32, 6, 10, 2, {1, 1, 0}},
+    {16, 12, 12, 16, 2, {3, 2, 1}},  {17, 17, 9, 12, 1, {3, 2, 0}}, {1, 1, 3, 5, 1, {3, 1, 1}},
+    {40, 40, 129, 24, 1, {3, 1, 1}}, {64, 70, 3, 20, 1, {3, 1, 1}},
+};
+
+}  // namespace
+
+CASE("agrees with the reference in F32") {
+    for (const Shape& s : kShapes) {
+        CHECK_NEAR(error_of(s, GGML_TYPE_F32, 1), 0, 1e-6);
+    }
+}
+
+CASE("agrees with the reference in F16") {  // weights rounded the same way on both sides, sums in F32
+    for (const Shape& s : kShapes) {
+        CHECK_NEAR(error_of(s, GGML_TYPE_F16, 1), 0, 1e-6);
+    }
+}
+
+CASE("agrees with the reference in BF16") {  // inputs are rounded to BF16 where the CPU multiplies it
+    for (const Shape& s : kShapes) {
+        CHECK_NEAR(error_of(s, GGML_TYPE_BF16, 1), 0, 4e-3);
+    }
+}
+
+CASE("threads do not change the result") {
+    for (const Shape& s : kShapes) {
+        for (const int threads : {2, 3, 7}) {
+            CHECK_NEAR(error_of(s, GGML_TYPE_F32, threads), 0, 1e-6);
+        }
+    }
+}
+
+CHECK_MAIN()

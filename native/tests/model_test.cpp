@@ -1,0 +1,275 @@
+// The nano model through the C ABI: batches, precisions, attention paths, sizes, cancelling, errors.
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "daguerre.h"
+
+namespace {
+
+char message[1024];
+
+struct Options {
+    int32_t precision = DG_PRECISION_EXACT, flash = DG_FLASH_AUTO, type = DG_TYPE_AUTO, threads = 2, components = 0;
+    const char* device = nullptr;
+};
+
+dg_status open_model(const std::string& path, const Options& options, dg_model** model) {
+    dg_model_file file;
+    std::memset(&file, 0, sizeof(file));
+    file.struct_size = sizeof(file);
+    file.path        = path.c_str();
+    dg_model_config config;
+    std::memset(&config, 0, sizeof(config));
+    config.struct_size          = sizeof(config);
+    config.unet_norm_num_groups = 4;
+    config.vae_norm_num_groups  = 2;
+    dg_model_params params;
+    std::memset(&params, 0, sizeof(params));
+    params.struct_size     = sizeof(params);
+    params.files           = &file;
+    params.file_count      = 1;
+    params.config          = &config;
+    params.precision       = options.precision;
+    params.flash_attention = options.flash;
+    params.type_unet       = options.type;
+    params.threads         = options.threads;
+    params.components      = options.components;
+    params.device          = options.device;
+    return dg_model_open(&params, model, message, sizeof(message));
+}
+
+struct Nano {
+    dg_model* model = nullptr;
+
+    explicit Nano(const Options& options = {}) {
+        const dg_status status = open_model(check::model_path(), options, &model);
+        CHECK_EQ(std::string(message), std::string(""));
+        REQUIRE(status == DG_OK);
+    }
+    ~Nano() { CHECK_EQ(dg_model_close(&model, message, sizeof(message)), DG_OK); }
+};
+
+std::vector<float> wave(size_t n, float phase) {
+    std::vector<float> v(n);
+    for (size_t i = 0; i < n; i++) {
+        v[i] = std::sin(phase + 0.7f * static_cast<float>(i % 1013));
+    }
+    return v;
+}
+
+// Inputs of n images of 4 x h x w latents; image i is the same whatever n.
+std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, int64_t first = 0, int64_t tokens = 77) {
+    std::vector<float> sample, time, context, pooled, ids, out(static_cast<size_t>(n * 4 * h * w));
+    for (int64_t i = first; i < first + n; i++) {
+        const auto add = [&](std::vector<float>& to, size_t count, float phase) {
+            const auto v = wave(count, phase + static_cast<float>(i));
+            to.insert(to.end(), v.begin(), v.end());
+        };
+        add(sample, static_cast<size_t>(4 * h * w), 0.1f);
+        add(context, static_cast<size_t>(tokens * 128), 0.2f);
+        add(pooled, 64, 0.3f);
+        time.push_back(500.0f + static_cast<float>(i));
+        for (const float id : {128.0f, 128.0f, 0.0f, 0.0f, 128.0f, 128.0f}) {
+            ids.push_back(id);
+        }
+    }
+    dg_unet_input in;
+    std::memset(&in, 0, sizeof(in));
+    in.struct_size    = sizeof(in);
+    in.batch          = n;
+    in.height         = h;
+    in.width          = w;
+    in.context_tokens = tokens;
+    in.sample         = sample.data();
+    in.timesteps      = time.data();
+    in.context        = context.data();
+    in.pooled         = pooled.data();
+    in.size_ids       = ids.data();
+    const dg_status status = dg_unet_eval(model, &in, out.data(), out.size(), message, sizeof(message));
+    CHECK_EQ(std::string(message), std::string(""));
+    REQUIRE(status == DG_OK);
+    return out;
+}
+
+double relative(const float* a, const float* b, size_t n) {
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < n; i++) {
+        difference += (a[i] - b[i]) * static_cast<double>(a[i] - b[i]);
+        norm += b[i] * static_cast<double>(b[i]);
+    }
+    return std::sqrt(difference / norm);
+}
+
+}  // namespace
+
+CASE("information is inferred from the weights") {
+    Nano nano;
+    dg_model_info info;
+    std::memset(&info, 0, sizeof(info));
+    info.struct_size = sizeof(info);
+    REQUIRE(dg_get_model_info(nano.model, &info, message, sizeof(message)) == DG_OK);
+    CHECK_EQ(info.kind, static_cast<int32_t>(DG_KIND_SDXL_BASE));
+    CHECK_EQ(info.unet.levels, 3);
+    CHECK_EQ(info.unet.channels[0], 32);
+    CHECK_EQ(info.unet.channels[2], 128);
+    CHECK_EQ(info.unet.transformer_depth[0], 0);
+    CHECK_EQ(info.unet.transformer_depth[2], 1);
+    CHECK_EQ(info.unet.context_dim, 128);
+    CHECK_EQ(info.unet.pooled_dim, 64);
+    CHECK_EQ(info.unet.size_ids, 6);
+    CHECK_EQ(info.text_encoder.layers, 3);
+    CHECK_EQ(info.text_encoder_2.projection_dim, 64);
+    CHECK_EQ(info.vae.downscale, 8);
+    CHECK_EQ(info.vae.encoder_channels[3], 64);
+    CHECK_EQ(info.unused_tensor_count, 0);
+    for (const dg_component_info& c : info.components) {
+        CHECK_EQ(c.loaded, 1);
+        CHECK(c.parameter_bytes > c.parameter_count);
+    }
+}
+
+CASE("an image's result does not depend on its batch") {
+    for (const int32_t flash : {DG_FLASH_ON, DG_FLASH_OFF}) {
+        Options options;
+        options.flash = flash;
+        Nano nano(options);
+        for (const int64_t side : {16, 17}) {
+            const auto batch   = evaluate(nano.model, 3, side, 16);
+            const size_t image = batch.size() / 3;
+            for (int64_t i = 0; i < 3; i++) {
+                const auto alone = evaluate(nano.model, 1, side, 16, i);
+                CHECK_NEAR(relative(batch.data() + static_cast<size_t>(i) * image, alone.data(), image), 0, 1e-5);
+            }
+        }
+    }
+}
+
+CASE("attention with and without scores in memory agree, over two chunks of text too") {
+    Options on, off;
+    on.flash  = DG_FLASH_ON;
+    off.flash = DG_FLASH_OFF;
+    Nano a(on), b(off);
+    for (const int64_t tokens : {77, 154}) {
+        const auto x = evaluate(a.model, 2, 16, 24, 0, tokens), y = evaluate(b.model, 2, 16, 24, 0, tokens);
+        CHECK_NEAR(relative(x.data(), y.data(), x.size()), 0, 1e-5);
+    }
+}
+
+CASE("lower precisions and quantized types stay near exact") {
+    Nano exact;
+    const auto want = evaluate(exact.model, 1, 16, 16);
+    struct Expectation {
+        int32_t precision, type;
+        double tolerance;
+    };
+    for (const Expectation e : {Expectation{DG_PRECISION_F32, DG_TYPE_AUTO, 1e-3},
+                                Expectation{DG_PRECISION_F16, DG_TYPE_AUTO, 2e-3},
+                                Expectation{DG_PRECISION_BF16, DG_TYPE_AUTO, 2e-2},
+                                Expectation{DG_PRECISION_F16, DG_TYPE_Q8_0, 3e-2},
+                                Expectation{DG_PRECISION_F16, DG_TYPE_Q4_0, 0.5},
+                                Expectation{DG_PRECISION_F16, DG_TYPE_Q5_1, 0.3},
+                                Expectation{DG_PRECISION_F16, DG_TYPE_Q4_K, 0.5}}) {
+        Options options;
+        options.precision = e.precision;
+        options.type      = e.type;
+        Nano nano(options);
+        const auto got     = evaluate(nano.model, 1, 16, 16);
+        const double error = relative(got.data(), want.data(), want.size());
+        CHECK_NEAR(error, 0, e.tolerance);
+        CHECK(error > 0);
+    }
+}
+
+CASE("the measured compute buffer is the one allocated") {
+    Nano nano;
+    evaluate(nano.model, 2, 16, 24);
+    dg_compute_query query;
+    std::memset(&query, 0, sizeof(query));
+    query.struct_size    = sizeof(query);
+    query.stage          = DG_STAGE_UNET;
+    query.batch          = 2;
+    query.height         = 16;
+    query.width          = 24;
+    query.context_tokens = 77;
+    size_t measured = 0, held = 0;
+    REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
+    REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
+    CHECK_EQ(measured, held);
+    CHECK(held > 0);
+    REQUIRE(dg_compute_release(nano.model, message, sizeof(message)) == DG_OK);
+    REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
+    CHECK_EQ(held, size_t{0});
+}
+
+CASE("cancelling stops calls until it is cleared, and a running one") {
+    Nano nano;
+    const auto before = evaluate(nano.model, 1, 16, 16);
+    std::vector<float> latents = wave(4 * 96 * 96, 0), pixels(3 * 768 * 768);
+    REQUIRE(dg_model_set_cancel(nano.model, 1, message, sizeof(message)) == DG_OK);
+    CHECK_EQ(dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message, sizeof(message)),
+             static_cast<dg_status>(DG_ERR_CANCELLED));
+    REQUIRE(dg_model_set_cancel(nano.model, 0, message, sizeof(message)) == DG_OK);
+    // while one runs: over and over, until it is done, so that the flag cannot come too early
+    std::atomic<bool> done{false};
+    std::thread canceller([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        char text[256];
+        dg_model_set_cancel(nano.model, 1, text, sizeof(text));
+        while (!done) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        dg_model_set_cancel(nano.model, 0, text, sizeof(text));
+    });
+    dg_status status = DG_OK;
+    for (int i = 0; i < 1000 && status == DG_OK; i++) {
+        status = dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message, sizeof(message));
+    }
+    done = true;
+    canceller.join();
+    CHECK_EQ(status, static_cast<dg_status>(DG_ERR_CANCELLED));
+    const auto after = evaluate(nano.model, 1, 16, 16);
+    CHECK_EQ(relative(after.data(), before.data(), before.size()), 0.0);
+}
+
+CASE("a component that was not loaded is named") {
+    Options options;
+    options.components = DG_COMPONENT_VAE_DECODER;
+    Nano nano(options);
+    std::vector<float> pixels(3 * 16 * 16), moments(8 * 2 * 2);
+    CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 16, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
+             static_cast<dg_status>(DG_ERR_UNSUPPORTED));
+    CHECK(std::string(message).find("vae_encoder") != std::string::npos);
+}
+
+CASE("wrong sizes and counts are refused with the field's name") {
+    Nano nano;
+    std::vector<float> pixels(3 * 16 * 20), moments(8 * 2 * 2);
+    CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 20, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
+             static_cast<dg_status>(DG_ERR_ARGUMENT));
+    CHECK(std::string(message).find("multiple of 8") != std::string::npos);
+    CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 16, pixels.data(), moments.data(), 7, message, sizeof(message)),
+             static_cast<dg_status>(DG_ERR_ARGUMENT));
+    CHECK(std::string(message).find("moments") != std::string::npos);
+}
+
+CASE("an unknown device lists the known ones") {
+    Options options;
+    options.device  = "quantum:0";
+    dg_model* model = nullptr;
+    CHECK_EQ(open_model(check::model_path(), options, &model), static_cast<dg_status>(DG_ERR_DEVICE));
+    CHECK(model == nullptr);
+    CHECK(std::string(message).find("cpu") != std::string::npos);
+}
+
+CASE("no handle is left") {
+    CHECK_EQ(dg_live_handles(), int64_t{0});
+}
+
+CHECK_MAIN()
