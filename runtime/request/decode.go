@@ -194,7 +194,7 @@ func hint(key string, names []string) string {
 
 // setField converts a decoded TOML or JSON value; it returns what is wrong, or "".
 func setField(f reflect.Value, value any) string {
-	mismatch := fmt.Sprintf("is %s; a %s is expected", kindOf(value), typeName(f.Type()))
+	mismatch := fmt.Sprintf("is %s; expected %s", kindOf(value), article(typeName(f.Type())))
 	switch dst := f.Addr().Interface().(type) {
 	case *Picture:
 		s, ok := value.(string)
@@ -249,6 +249,16 @@ func setField(f reflect.Value, value any) string {
 		return setScalar(f, value, mismatch)
 	}
 	return ""
+}
+
+func article(noun string) string {
+	switch noun[0] {
+	case 'i':
+		return "an " + noun
+	case '[':
+		return noun
+	}
+	return "a " + noun
 }
 
 func setScalar(f reflect.Value, value any, mismatch string) string {

@@ -6,7 +6,7 @@ import "reflect"
 type Key struct {
 	Table   string // "" for top level and [[job]], "model" for [model]
 	Name    string // "guidance_scale"
-	Type    string // "string", "integer", "number", "boolean", "strings", "path", "[height, width]", "[top, left]", "table"
+	Type    string // "string", "integer", "number", "boolean", "list of strings", "path", "[height, width]", "[top, left]", "table"
 	Default string // in words; "" where there is none
 	Doc     string // one clause
 }
@@ -37,7 +37,7 @@ func typeName(t reflect.Type) string {
 	case reflect.TypeFor[Picture](), reflect.TypeFor[Array]():
 		return "path"
 	case reflect.TypeFor[[]string]():
-		return "strings"
+		return "list of strings"
 	case reflect.TypeFor[map[string]any]():
 		return "table"
 	case reflect.TypeFor[*bool](), reflect.TypeFor[bool]():
