@@ -20,18 +20,18 @@ func demoCommand(env Env) *cli.Command {
 	return &cli.Command{
 		Name:      "demo",
 		Usage:     "make a picture with the small embedded model",
-		UsageText: "daguerre demo [-o demo.png] [--prompt TEXT] [--seed N]",
+		UsageText: "daguerre demo [-o demo.png] [--seed N] [PROMPT]",
 		Description: `Shows that everything works, with a model that is part of this program: it draws coloured shapes.
 Nothing is downloaded. For pictures of anything else give generate an SDXL checkpoint.
 
 EXAMPLES:
    daguerre demo
-   daguerre demo --prompt "a small green triangle on a yellow background, left" --seed 7 -o triangle.png
+   daguerre demo "a small green triangle on a yellow background" --seed 7 -o triangle.png
 
 ` + exitCodesHelp,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: demoOutput, Usage: "file to write, .png, .jpg or .webp; numbered where it exists"},
-			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Value: demoPrompt, Usage: "a colour, a shape and a background"},
+			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Value: demoPrompt, Usage: "a colour, a shape and a background; may also stand alone"},
 			&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: demoSeed, Usage: "of the picture's noise; negative: drawn"},
 			&cli.StringFlag{Name: "device", Value: "auto", Usage: "what to compute on (see daguerre devices)"},
 			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
@@ -52,7 +52,10 @@ EXAMPLES:
 // demoOptions makes a run of one job on the nano model.
 func demoOptions(c *cli.Context) (generateOptions, error) {
 	opts := generateOptions{overwrite: c.Bool("overwrite"), note: demoNote}
-	if err := noArgs(c, "; give a prompt with --prompt"); err != nil {
+	prompt := c.String("prompt")
+	if c.NArg() == 1 && !c.IsSet("prompt") {
+		prompt = c.Args().First()
+	} else if err := noArgs(c, "; put the prompt into quotes"); err != nil {
 		return opts, err
 	}
 	var err error
@@ -60,7 +63,7 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 		return opts, err
 	}
 	job := request.Default()
-	job.Prompt, job.Seed, job.NumInferenceSteps, job.Output = c.String("prompt"), c.Int64("seed"), demoSteps, c.String("output")
+	job.Prompt, job.Seed, job.NumInferenceSteps, job.Output = prompt, c.Int64("seed"), demoSteps, c.String("output")
 	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device")}, Jobs: []request.Request{job}}
 	return opts, nil
 }

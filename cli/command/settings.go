@@ -64,7 +64,7 @@ var settings = []setting{
 	{key: "model.device", category: catCompute, field: model(func(m *request.Model) any { return &m.Device })},
 	{key: "model.text_device", category: catCompute, field: model(func(m *request.Model) any { return &m.TextDevice })},
 	{key: "model.vae_device", category: catCompute, field: model(func(m *request.Model) any { return &m.VAEDevice })},
-	{key: "model.threads", aliases: []string{"t"}, positive: true, category: catCompute, field: model(func(m *request.Model) any { return &m.Threads })},
+	{key: "model.threads", aliases: []string{"t"}, category: catCompute, field: model(func(m *request.Model) any { return &m.Threads })},
 	{key: "model.flash_attention", category: catCompute, field: model(func(m *request.Model) any { return &m.FlashAttention })},
 	{key: "max_batch", flag: "batch", positive: true, category: catCompute, field: job(func(r *request.Request) any { return &r.MaxBatch })},
 	{key: "guidance_batch", category: catCompute, field: job(func(r *request.Request) any { return &r.GuidanceBatch })},

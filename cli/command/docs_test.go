@@ -1,0 +1,164 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+const docs = "../../docs"
+
+// updateEnv set to any value makes these tests rewrite the generated parts of the documentation.
+const updateEnv = "DAGUERRE_UPDATE_DOCS"
+
+// checkGenerated holds the part of a document between two markers against want.
+func checkGenerated(t *testing.T, file, marker, want string) {
+	t.Helper()
+	path := filepath.Join(docs, file)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	begin, end := "<!-- "+marker+": begin -->\n", "<!-- "+marker+": end -->"
+	head, rest, ok := strings.Cut(string(data), begin)
+	require.True(t, ok, "%s has no %q", file, begin)
+	have, tail, ok := strings.Cut(rest, end)
+	require.True(t, ok, "%s has no %q", file, end)
+	if os.Getenv(updateEnv) != "" {
+		require.NoError(t, os.WriteFile(path, []byte(head+begin+want+end+tail), 0o644))
+		return
+	}
+	assert.Equal(t, want, have, "docs/%s is out of date; run %s=1 go test ./cli/command", file, updateEnv)
+}
+
+// keyTable is the documentation of the keys of a table of run files.
+func keyTable(table string) string {
+	flags := map[string]string{}
+	for _, s := range settings {
+		n, _ := s.names()
+		flags[s.key] = "`--" + n + "`"
+	}
+	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+	var b strings.Builder
+	b.WriteString("| key | type | default | meaning | flag |\n|---|---|---|---|---|\n")
+	for _, k := range request.Keys() {
+		if k.Table != table {
+			continue
+		}
+		id := k.Name
+		if table != "" {
+			id = table + "." + id
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, cell(k.Type), cell(k.Default), cell(k.Doc), flags[id])
+	}
+	return b.String()
+}
+
+func TestConfigurationIsDocumented(t *testing.T) {
+	checkGenerated(t, "configuration.md", "keys of a job", keyTable(""))
+	checkGenerated(t, "configuration.md", "keys of model", keyTable("model"))
+	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
+	require.NoError(t, err)
+	for _, f := range output.Fields {
+		assert.Contains(t, string(data), "`{"+f+"}`")
+	}
+}
+
+// eventDocs describes the fields of the events.
+var eventDocs = []struct {
+	event   progress.Event
+	meaning string
+}{
+	{progress.Start{}, "the command begins"},
+	{progress.Model{}, "the model is open"},
+	{progress.JobStart{}, "a job begins; every default is filled in and the seed drawn"},
+	{progress.Step{}, "how far a job, or the writing of a large file, is"},
+	{progress.Image{}, "a picture is complete on disk"},
+	{progress.Latents{}, "a job's latents are complete on disk"},
+	{progress.File{}, "another file is complete on disk"},
+	{progress.Warning{}, "something to know, although the work goes on"},
+	{progress.Failed{}, "the command failed; always the last event"},
+	{progress.Done{}, "the command succeeded; always the last event"},
+}
+
+func TestEventsAreDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| event | means | fields |\n|---|---|---|\n")
+	for _, d := range eventDocs {
+		var fields []string
+		e := reflect.TypeOf(d.event)
+		for i := range e.NumField() {
+			name, _, _ := strings.Cut(e.Field(i).Tag.Get("json"), ",")
+			fields = append(fields, fmt.Sprintf("`%s` %s", name, jsonType(e.Field(i).Type)))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.event.EventName(), d.meaning, strings.Join(fields, ", "))
+	}
+	b.WriteString(`
+Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In
+` + "`progress`, `stage`" + ` is text, encode, denoise, decode or done, and ` + "`done` and `total`" + ` count denoising steps over the whole job, so that
+their ratio never falls; for ` + "`models synth`" + ` the stage is write and they count bytes.
+`)
+	checkGenerated(t, "cli.md", "events", b.String())
+}
+
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "array"
+	}
+	return "integer"
+}
+
+// TestCommandsAreDocumented holds docs/cli.md against the program.
+func TestCommandsAreDocumented(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(docs, "cli.md"))
+	require.NoError(t, err)
+	app := newApp(Env{})
+	for _, c := range app.Commands {
+		if len(c.Subcommands) == 0 {
+			assert.Contains(t, string(data), "`"+c.Name)
+		}
+		for _, s := range c.Subcommands {
+			assert.Contains(t, string(data), "`"+c.Name+" "+s.Name)
+		}
+	}
+	for line := range strings.Lines(exitCodesHelp) {
+		if code, meaning, ok := strings.Cut(strings.TrimSpace(line), " "); ok && code[0] >= '0' && code[0] <= '9' {
+			assert.Contains(t, string(data), "| "+code+" | "+strings.TrimSpace(meaning)+" |")
+		}
+	}
+}
+
+// TestExampleRunFiles makes sure that the examples, and those within the documentation, are valid.
+func TestExampleRunFiles(t *testing.T) {
+	paths, err := filepath.Glob("../../examples/toml/*.toml")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		run, err := request.ReadFile(path)
+		require.NoError(t, err, path)
+		require.NoError(t, generateOptions{run: run}.check(), path)
+	}
+	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
+	require.NoError(t, err)
+	for i, block := range strings.Split(string(data), "```toml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		_, err := request.DecodeTOML([]byte(text))
+		require.NoError(t, err, "block %d of configuration.md", i)
+		var any map[string]any
+		require.NoError(t, toml.Unmarshal([]byte(text), &any))
+	}
+}
