@@ -23,6 +23,10 @@ type algorithm struct {
 	fallback func(c *Config) []string // changes what cannot run and says so
 	// floorZeroSNR: see newTables.
 	floorZeroSNR bool
+	// wideTimesteps: fractional timesteps are kept in float64.
+	wideTimesteps bool
+	// untrained: no training schedule, hence no tables and no limit on steps.
+	untrained bool
 	// custom tells which of RunOptions.Timesteps and Sigmas it takes.
 	customTimesteps, customSigmas bool
 	// continuous: timesteps are not in units of training timesteps, so that DenoisingStart and
@@ -33,9 +37,10 @@ type algorithm struct {
 
 // sched is every Scheduler: an algorithm, its resolved options and the tables made of them.
 type sched struct {
-	algo  *algorithm
-	cfg   Config
-	notes []string
+	algo   *algorithm
+	cfg    Config
+	notes  []string
+	strict bool
 	*tables
 }
 
@@ -63,7 +68,7 @@ func (a *algorithm) options() []string {
 // have, or a config that it cannot run without a fallback, is an error.
 func (a *algorithm) build(cfg Config, strict bool) (*sched, error) {
 	cfg = cfg.Clone()
-	s := &sched{algo: a}
+	s := &sched{algo: a, strict: strict}
 	for _, name := range cfg.set() {
 		if a.has(name) {
 			continue
@@ -92,6 +97,10 @@ func (a *algorithm) build(cfg Config, strict bool) (*sched, error) {
 	if err := a.validate(&s.cfg); err != nil {
 		return nil, err
 	}
+	if a.untrained {
+		s.tables = &tables{}
+		return s, nil
+	}
 	t, err := newTables(&s.cfg, a.floorZeroSNR)
 	if err != nil {
 		return nil, err
@@ -106,4 +115,18 @@ func (s *sched) finalSigma() float64 {
 		return float64(s.sigmas[0])
 	}
 	return 0
+}
+
+// commonValues returns the words that most schedulers allow, with those of more added or replaced.
+func commonValues(more map[string][]string) map[string][]string {
+	m := map[string][]string{
+		"beta_schedule":     {"linear", "scaled_linear", "squaredcos_cap_v2"},
+		"prediction_type":   {"epsilon", "v_prediction", "sample"},
+		"timestep_spacing":  {"linspace", "leading", "trailing"},
+		"final_sigmas_type": {"zero", "sigma_min"},
+	}
+	for k, v := range more {
+		m[k] = v
+	}
+	return m
 }

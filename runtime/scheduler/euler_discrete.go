@@ -1,9 +1,6 @@
 package scheduler
 
-import (
-	"math"
-	"strconv"
-)
+import "math"
 
 // eulerDiscrete is Euler's method in the variance-exploding frame (arXiv:2206.00364, algorithm 2, without the
 // second-order correction).
@@ -20,14 +17,11 @@ var eulerDiscrete = &algorithm{
 		SChurn: new(0.0), STmin: new(0.0), STmax: new(math.Inf(1)), SNoise: new(1.0),
 	},
 	optional: []string{"trained_betas", "sigma_min", "sigma_max"},
-	values: map[string][]string{
-		"beta_schedule":      {"linear", "scaled_linear", "squaredcos_cap_v2"},
+	values: commonValues(map[string][]string{
 		"prediction_type":    {"epsilon", "v_prediction", "sample", "original_sample"},
 		"interpolation_type": {"linear", "log_linear"},
-		"timestep_spacing":   {"linspace", "leading", "trailing"},
 		"timestep_type":      {"discrete", "continuous"},
-		"final_sigmas_type":  {"zero", "sigma_min"},
-	},
+	}),
 	floorZeroSNR:    true,
 	customTimesteps: true,
 	customSigmas:    true,
@@ -54,11 +48,7 @@ func startEuler(s *sched, o *RunOptions) (*plan, solver, error) {
 			timesteps[i] = float64(0.25 * log32(e.sigmas[i]))
 		}
 	}
-	n := len(timesteps)
-	return &plan{
-		timesteps: round32(timesteps), sigmas: sigmas[:n+1], inferenceSteps: n,
-		initNoiseSigma: veInitNoiseSigma(c, e.sigmas),
-	}, e, nil
+	return s.vePlan(timesteps, sigmas), e, nil
 }
 
 type euler struct {
@@ -90,33 +80,15 @@ func (e *euler) step(dst, out, sample, noise []float32, i int) {
 		sample = dst
 	}
 	dt := e.sigmas[i+1] - hat
-	switch e.prediction {
-	case predictEpsilon:
-		for j, x := range sample {
-			d := (x - (x - float32(hat*out[j]))) / hat
-			dst[j] = x + float32(d*dt)
-		}
-	case predictV:
-		s2 := float32(sigma*sigma) + 1
-		a := -sigma / sqrt32(s2)
-		for j, x := range sample {
-			d := (x - (float32(out[j]*a) + float32(x/s2))) / hat
-			dst[j] = x + float32(d*dt)
-		}
-	case predictSample:
-		for j, x := range sample {
-			dst[j] = x + float32((x-out[j])/hat*dt)
-		}
+	if e.prediction != predictV || hat == sigma {
+		e.euler(dst, out, sample, hat, dt)
+		return
+	}
+	// With noise added, diffusers converts v at the level before it.
+	s2 := float32(sigma*sigma) + 1
+	a := -sigma / sqrt32(s2)
+	for j, x := range sample {
+		d := (x - (float32(out[j]*a) + float32(x/s2))) / hat
+		dst[j] = x + float32(d*dt)
 	}
 }
-
-// narrow rounds to float32.
-func narrow(s []float64) []float32 {
-	out := make([]float32, len(s))
-	for i, v := range s {
-		out[i] = float32(v)
-	}
-	return out
-}
-
-func numText(n int) string { return strconv.Itoa(n) }

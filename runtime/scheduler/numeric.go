@@ -85,3 +85,12 @@ func val[T any](p *T) T {
 	}
 	return *p
 }
+
+// narrow rounds to float32.
+func narrow(s []float64) []float32 {
+	out := make([]float32, len(s))
+	for i, v := range s {
+		out[i] = float32(v)
+	}
+	return out
+}

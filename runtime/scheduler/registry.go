@@ -9,6 +9,12 @@ import (
 // algorithms lists every scheduler, in the order of listings.
 var algorithms = []*algorithm{
 	eulerDiscrete,
+	eulerAncestralDiscrete,
+	heunDiscrete,
+	kdpm2Discrete,
+	kdpm2AncestralDiscrete,
+	lmsDiscrete,
+	dpmSolverSDE,
 }
 
 // Info describes a scheduler for listings.

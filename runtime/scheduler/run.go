@@ -16,6 +16,7 @@ type plan struct {
 	// inferenceSteps is what Strength is a fraction of.
 	inferenceSteps int
 	initNoiseSigma float64
+	notes          []string // fallbacks taken for this run
 }
 
 // solver is the changing part of a run: one algorithm's arithmetic and state. i counts
@@ -50,6 +51,7 @@ type run struct {
 	n          int // values per call, fixed by the first
 	next       int
 	noise      []float32
+	notes      []string
 }
 
 // NewRun implements Scheduler.
@@ -61,6 +63,9 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.strict && len(p.notes) > 0 {
+		return nil, fmt.Errorf("scheduler: %s: in strict mode no fallback is taken: %s", s.algo.name, p.notes[0])
+	}
 	if p.steps == nil {
 		p.steps = make([]int, len(p.timesteps))
 		for i := range p.steps {
@@ -71,7 +76,7 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{name: s.algo.name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, batch: max(opts.BatchSize, 1)}
+	r := &run{name: s.algo.name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, notes: p.notes, batch: max(opts.BatchSize, 1)}
 	r.timesteps = slices.Clone(p.timesteps[begin:end])
 	r.sigmas = slices.Clone(p.sigmas[begin : end+1])
 	r.steps = slices.Clone(p.steps[begin:end])
@@ -102,6 +107,9 @@ func (s *sched) checkRun(o *RunOptions) error {
 			"give exactly one of num_inference_steps, timesteps and sigmas")
 	case o.NumInferenceSteps < 0 || o.NumInferenceSteps > maxInferenceSteps:
 		return bad("num_inference_steps", fmt.Sprint(o.NumInferenceSteps), fmt.Sprintf("it must be in [1, %d]", maxInferenceSteps))
+	case !s.algo.untrained && o.NumInferenceSteps > val(s.cfg.NumTrainTimesteps):
+		return bad("num_inference_steps", fmt.Sprint(o.NumInferenceSteps),
+			fmt.Sprintf("it must not be above num_train_timesteps (%d)", val(s.cfg.NumTrainTimesteps)))
 	case o.Timesteps != nil && !s.algo.customTimesteps:
 		return bad("timesteps", "given", "this scheduler takes no custom timesteps: give num_inference_steps")
 	case o.Sigmas != nil && !s.algo.customSigmas:
@@ -166,6 +174,7 @@ func (r *run) Timesteps() []float64    { return r.timesteps }
 func (r *run) Sigmas() []float64       { return r.sigmas }
 func (r *run) InitNoiseSigma() float64 { return r.init }
 func (r *run) Stochastic() bool        { return r.stochastic }
+func (r *run) Notes() []string         { return r.notes }
 
 // check tests the arguments common to all calls; last is the highest i.
 func (r *run) check(op string, i, last int, bufs ...[]float32) error {

@@ -94,13 +94,17 @@ type Run interface {
 	// Timesteps returns the timestep to give to the model at each evaluation; it must not be changed.
 	Timesteps() []float64
 	// Sigmas returns the noise level in the variance-exploding sense, sqrt((1-a)/a) with a =
-	// alphas_cumprod, at each evaluation and, as one value more, after the last. It must not be changed.
+	// alphas_cumprod, at each evaluation and, as one value more, after the last. It is +Inf where
+	// nothing of the picture is left (zero terminal SNR). It must not be changed.
 	Sigmas() []float64
 	// InitNoiseSigma is what standard normal noise is multiplied by to make the first latents of a
 	// run that starts from pure noise.
 	InitNoiseSigma() float64
 	// Stochastic reports whether Step draws noise; if not, Step may be given a nil NoiseSource.
 	Stochastic() bool
+	// Notes tells in words which fallbacks were taken for this run because the scheduler cannot
+	// make it as asked; it must not be changed. [NewStrict] refuses such runs.
+	Notes() []string
 	// ScaleModelInput writes the model's input for evaluation i into dst.
 	ScaleModelInput(dst, sample []float32, i int) error
 	// Step takes the model's output of evaluation i and the sample it was computed for (unscaled), and

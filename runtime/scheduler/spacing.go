@@ -12,18 +12,17 @@ func spacedTimesteps(c *Config, n int) []float64 {
 		reverse(out)
 		return out
 	case "leading":
-		return leadingTimesteps(train/n, n, val(c.StepsOffset))
+		return leadingTimesteps(train/n, n, val(c.StepsOffset), train)
 	default: // "trailing"
-		out := trailingTimesteps(train, n)
-		for i := range out {
-			out[i]--
-		}
-		return out
+		return trailingTimesteps(train, train, n)
 	}
 }
 
-// leadingTimesteps counts 0, ratio, 2*ratio, ... and turns round.
-func leadingTimesteps(ratio, n, offset int) []float64 {
+// leadingTimesteps counts 0, ratio, 2*ratio, ... plus offset, and turns round. Where the offset would lead beyond
+// training's last timestep it is made smaller (diffusers fails there, or asks the model about a timestep
+// it was never trained for).
+func leadingTimesteps(ratio, n, offset, train int) []float64 {
+	offset = max(min(offset, train-1-(n-1)*ratio), 0)
 	out := make([]float64, n)
 	for i := range out {
 		out[i] = float64((n-1-i)*ratio + offset)
@@ -31,14 +30,33 @@ func leadingTimesteps(ratio, n, offset int) []float64 {
 	return out
 }
 
-// trailingTimesteps counts down from train in steps of train/n, rounding half to even: what
-// numpy.arange(train, 0, -train/n).round() yields, whose length is ceil(train/step).
-func trailingTimesteps(train, n int) []float64 {
+// trailingTimesteps counts down from last in steps of train/n, rounding half to even, and subtracts 1: what
+// numpy.arange(last, 0, -train/n).round() - 1 yields, without the value below 0 that rounding errors add
+// for some n.
+func trailingTimesteps(last, train, n int) []float64 {
 	step := float64(train) / float64(n)
-	count := int(math.Ceil(float64(train) / step))
-	out := make([]float64, count)
-	for i := range out {
-		out[i] = math.RoundToEven(float64(train) - float64(float64(i)*step))
+	count := int(math.Ceil(float64(last) / step))
+	out := make([]float64, 0, count)
+	for i := range count {
+		if t := math.RoundToEven(float64(last)-float64(float64(i)*step)) - 1; t >= 0 {
+			out = append(out, t)
+		}
 	}
 	return out
+}
+
+// roundEven rounds every value to the nearest whole number, half to even, in place and returns s.
+func roundEven(s []float64) []float64 {
+	for i, v := range s {
+		s[i] = math.RoundToEven(v)
+	}
+	return s
+}
+
+// truncate drops the fractions in place and returns s.
+func truncate(s []float64) []float64 {
+	for i, v := range s {
+		s[i] = math.Trunc(v)
+	}
+	return s
 }

@@ -57,6 +57,28 @@ func (v *veSpace) predict(dst, out, sample []float32, sigma, hat float32) {
 	}
 }
 
+// euler makes one step of Euler's method of length dt from sigma.
+func (v *veSpace) euler(dst, out, sample []float32, sigma, dt float32) {
+	switch v.prediction {
+	case predictEpsilon:
+		for j, x := range sample {
+			d := (x - (x - float32(sigma*out[j]))) / sigma
+			dst[j] = x + float32(d*dt)
+		}
+	case predictV:
+		s2 := float32(sigma*sigma) + 1
+		a := -sigma / sqrt32(s2)
+		for j, x := range sample {
+			d := (x - (float32(out[j]*a) + float32(x/s2))) / sigma
+			dst[j] = x + float32(d*dt)
+		}
+	case predictSample:
+		for j, x := range sample {
+			dst[j] = x + float32((x-out[j])/sigma*dt)
+		}
+	}
+}
+
 func (v *veSpace) addNoise(dst, original, noise []float32, i int) {
 	s := v.sigmas[i]
 	for j, x := range original {
@@ -75,6 +97,13 @@ func veInitNoiseSigma(c *Config, sigmas []float32) float64 {
 		return float64(top)
 	}
 	return float64(sqrt32(float32(top*top) + 1))
+}
+
+// vePlan makes the plan of a scheduler with one evaluation a step.
+func (s *sched) vePlan(timesteps, sigmas []float64) *plan {
+	n := len(timesteps)
+	return &plan{timesteps: round32(timesteps), sigmas: sigmas[:n+1], inferenceSteps: n,
+		initNoiseSigma: veInitNoiseSigma(&s.cfg, narrow(sigmas))}
 }
 
 // veSchedule computes the timesteps and noise levels (one more) of a run over training's levels: what
@@ -97,13 +126,8 @@ func (s *sched) veSchedule(o *RunOptions) (timesteps, sigmas []float64, err erro
 	} else {
 		timesteps = spacedTimesteps(c, n)
 	}
-	round32(timesteps)
-	top := float64(len(s.sigmas) - 1)
-	for _, t := range timesteps {
-		if t > top {
-			return nil, nil, s.algo.bad("num_inference_steps", numText(n), "with steps_offset the first timestep is "+numText(int(t))+
-				", beyond training's last: use fewer steps, a smaller steps_offset, or the spacing trailing")
-		}
+	if !s.algo.wideTimesteps {
+		round32(timesteps)
 	}
 	if c.InterpolationType == "log_linear" {
 		lo, hi := float32(s.logSigmas[len(s.logSigmas)-1]), float32(s.logSigmas[0])

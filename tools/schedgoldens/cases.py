@@ -79,8 +79,102 @@ def euler():
     windows(cls, TRAILING | KARRAS)
 
 
+def spaced(base):
+    return {
+        "karras": base | KARRAS,
+        "exponential": base | {"use_exponential_sigmas": True},
+        "beta": base | {"use_beta_sigmas": True},
+    }
+
+
+def euler_ancestral():
+    cls = "EulerAncestralDiscreteScheduler"
+    grid(cls, {
+        "leading": LEADING,
+        "linspace": LINSPACE,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "cosine": LINSPACE | {"beta_schedule": "squaredcos_cap_v2"},
+        "zero-snr-v": TRAILING | V | ZERO_SNR,
+    })
+    windows(cls, LEADING)
+
+
+def heun():
+    cls = "HeunDiscreteScheduler"
+    grid(cls, {
+        "leading": LEADING,
+        "linspace": LINSPACE,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "exp": LINSPACE | {"beta_schedule": "exp"},
+        "clip": LEADING | {"clip_sample": True, "clip_sample_range": 1.5},
+    } | spaced(LEADING))
+    add(cls, "timesteps", LEADING, timesteps=CUSTOM)
+    windows(cls, LEADING)
+
+
+def kdpm2(cls):
+    grid(cls, {"leading": LEADING, "linspace": LINSPACE, "trailing": TRAILING, "v": LEADING | V} | spaced(LEADING))
+    windows(cls, LEADING)
+
+
+def lms():
+    cls = "LMSDiscreteScheduler"
+    grid(cls, {
+        "leading": LEADING,
+        "linspace": LINSPACE,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "order-1": LEADING | {"lms_order": 1},
+        "order-3": LEADING | {"lms_order": 3},
+    } | spaced(LEADING))
+    # A start in the middle is left out: see the comment on lmsDiscrete in lms_discrete.go.
+    add(cls, "denoising-end", LEADING, 20, denoising_end=0.8)
+
+
+class BrownianIncrements:
+    """Replaces DPMSolverSDE's noise sampler by increments of a Brownian motion over noise levels made of
+    draws in order, as dpmsolver_sde.go does."""
+
+    def __init__(self, draws):
+        self.draws = draws
+        self.first = None
+
+    def __call__(self, sigma, sigma_next):
+        z = self.draws()
+        sigma, sigma_next = float(sigma), float(sigma_next)
+        if self.first is None:
+            self.first = (sigma_next, z)
+            return z
+        mid, z1 = self.first
+        self.first = None
+        return (z1 * (sigma - mid) ** 0.5 + z * (mid - sigma_next) ** 0.5) / (sigma - sigma_next) ** 0.5
+
+
+def _patch_sde(scheduler, draws):
+    scheduler.noise_sampler = BrownianIncrements(draws)
+
+
+PATCH = {"DPMSolverSDEScheduler": _patch_sde}
+
+
+def dpm_sde():
+    cls = "DPMSolverSDEScheduler"
+    grid(cls, {"leading": LEADING, "linspace": LINSPACE, "trailing": TRAILING, "v": LEADING | V,
+               "s-noise": LEADING | {"s_noise": 0.9}} | spaced(LEADING))
+    windows(cls, LEADING)
+
+
 def families():
     if not _families:
-        for f in (euler,):
-            f()
+        euler()
+        euler_ancestral()
+        heun()
+        kdpm2("KDPM2DiscreteScheduler")
+        kdpm2("KDPM2AncestralDiscreteScheduler")
+        lms()
+        dpm_sde()
     return _families

@@ -60,9 +60,18 @@ class Draws:
 
 
 def ve_sigmas(scheduler):
-    """The noise levels as the Go side reports them, where the scheduler keeps none in that form."""
+    """The noise level at each evaluation and after the last. KDPM2's sigmas_interpol has the levels of its second
+    evaluations; what it keeps in sigmas for those are the levels after them."""
     s = getattr(scheduler, "sigmas", None)
-    return None if s is None else [float(x) for x in s]
+    if s is None:
+        return None
+    s = [float(x) for x in s][: len(scheduler.timesteps) + 1]
+    if hasattr(scheduler, "sigmas_interpol"):
+        shift = 0 if "Ancestral" not in type(scheduler).__name__ else -1
+        s[1:-1:2] = [float(x) for x in scheduler.sigmas_interpol[1 + shift : len(s) - 1 + shift : 2]]
+    elif type(scheduler).__name__ == "DPMSolverSDEScheduler":
+        s[1:-1:2] = [math.sqrt(a * b) for a, b in zip(s[0:-2:2], s[2::2])]
+    return s
 
 
 def run_case(case):
@@ -99,6 +108,8 @@ def run_case(case):
         else:
             sample = noise(1)
     begin = len(scheduler.timesteps) - len(timesteps)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)  # as the pipelines do
     if "denoising_end" in run:
         train = scheduler.config.num_train_timesteps
         cutoff = int(round(train - run["denoising_end"] * train))
