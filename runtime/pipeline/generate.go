@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"image"
+	"math"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -120,9 +122,24 @@ func (j *job) countNotFinite(what string, values []float32) {
 }
 
 func describeScheduler(req request.Request, s scheduler.Scheduler) SchedulerInfo {
-	info := SchedulerInfo{Name: s.Name(), Asked: req.Scheduler, Notes: s.Notes(), Options: map[string]any{}}
-	if data, err := json.Marshal(s.Config()); err == nil {
-		_ = json.Unmarshal(data, &info.Options) // it was just marshalled from a struct
+	return SchedulerInfo{Name: s.Name(), Asked: req.Scheduler, Notes: s.Notes(), Options: optionMap(s.Config())}
+}
+
+// optionMap lists the options that are set by their names in JSON. Infinities, which JSON cannot say and which mean
+// "no limit", are left out.
+func optionMap(c scheduler.Config) map[string]any {
+	out := map[string]any{}
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		f := reflect.Indirect(v.Field(i))
+		if !f.IsValid() || f.Kind() != reflect.Bool && !f.CanInt() && !f.CanFloat() && f.IsZero() {
+			continue
+		}
+		if f.CanFloat() && (math.IsInf(f.Float(), 0) || math.IsNaN(f.Float())) {
+			continue
+		}
+		out[name] = f.Interface()
 	}
-	return info
+	return out
 }
