@@ -56,10 +56,10 @@ func routeLog(level int32, text *byte, user int64) {
 	handler(LogLevel(level), goString(unsafe.Slice(text, n)))
 }
 
-// SetLog sends the library's log lines of level min and above to handler, in place of the handler
+// SetLog sends the library's log lines of the given level and above to handler, in place of the handler
 // before; nil turns logging off. The setting is process-wide. Lines that were on their way to the old
 // handler may be lost.
-func (l *Library) SetLog(min LogLevel, handler LogFunc) error {
+func (l *Library) SetLog(level LogLevel, handler LogFunc) error {
 	l.logMu.Lock()
 	defer l.logMu.Unlock()
 	var callback uintptr
@@ -69,7 +69,7 @@ func (l *Library) SetLog(min LogLevel, handler LogFunc) error {
 		route = addLogRoute(handler)
 	}
 	err := check("dg_set_log", func(msg *byte, msgCap uintptr) int32 {
-		return l.fn.setLog(callback, route, int32(min), msg, msgCap)
+		return l.fn.setLog(callback, route, int32(level), msg, msgCap)
 	})
 	if err != nil {
 		dropLogRoute(route)

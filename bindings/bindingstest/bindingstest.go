@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -47,10 +49,25 @@ func Fake(tb testing.TB, dir, name string, defines ...string) string {
 func Shared(tb testing.TB, dir, name, source string, defines ...string) string {
 	tb.Helper()
 	path := filepath.Join(dir, name)
+	key := strings.Join(append(defines, source), "\n")
+	if library, ok := compiled.Load(key); ok {
+		if err := os.WriteFile(path, library.([]byte), 0o755); err != nil {
+			tb.Fatal(err)
+		}
+		return path
+	}
 	args := []string{"-shared", "-fPIC", "-pthread", "-fvisibility=hidden"}
 	Compile(tb, path, source, append(args, flags(defines)...)...)
+	library, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	compiled.Store(key, library)
 	return path
 }
+
+// compiled keeps the libraries of this process, by their source and defines: most tests want the same.
+var compiled sync.Map
 
 // Compile compiles C source text to path with cc, as C11 with warnings as errors and the header's
 // folder in the include path.
