@@ -21,60 +21,74 @@ usage: ./build.sh [cpu|vulkan|cuda] [options]
   --library-only           do not build bin/daguerre
   --fetch-vulkan-headers   Debian: fetch newer Vulkan headers into build/tools, then build
   --check-tools            only check that the tools are there
+  --check-cached           only check that the engine need not be compiled: its archives are here or cached
 
 environment:
   DAGUERRE_ENGINE_DIR      a stable-diffusion.cpp tree to build instead of the pinned sources
   DAGUERRE_VULKAN_HEADERS  folder that holds vulkan/vulkan.hpp, 1.3.261 or newer
   DAGUERRE_CUDA_ARCH       CUDA architectures for CMake, e.g. 80 or "86;89"; default: of the GPU here
   DAGUERRE_JOBS            parallel compile jobs; default: all processors
-  DAGUERRE_CACHE=off       do not reuse or store finished builds in ~/.cache/daguerre/build
+  DAGUERRE_BUILD_CACHE=off do not reuse or store finished builds in ~/.cache/daguerre/build
   CC, CXX                  compilers
 TEXT
 }
 
-variant=cpu flavour=release portable=OFF tests=OFF fetch_headers=no
-stop_after=all
-for arg in "$@"; do
-    case $arg in
-        cpu | vulkan | cuda) variant=$arg ;;
-        --debug) flavour=debug ;;
-        --asan) flavour=asan tests=ON ;;
-        --portable) portable=ON ;;
-        --tests) tests=ON ;;
-        --engine-only) stop_after=engine ;;
-        --library-only) stop_after=library ;;
-        --fetch-vulkan-headers) fetch_headers=yes ;;
-        --check-tools) stop_after=tools ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; die "unknown argument '$arg'" 2 ;;
-    esac
-done
-if [ $flavour = asan ] && [ $variant != cpu ]; then
-    die "--asan is for the cpu variant: GPU drivers are not built with sanitizers" 2
-fi
-steps=${DAGUERRE_STEPS:-3}
-jobs=${DAGUERRE_JOBS:-$(nproc)}
+# One function, read in full before it runs: editing this file does not disturb a running build.
+main() {
+    variant=cpu flavour=release portable=OFF tests=OFF fetch_headers=no
+    stop_after=all
+    for arg in "$@"; do
+        case $arg in
+            cpu | vulkan | cuda) variant=$arg ;;
+            --debug) flavour=debug ;;
+            --asan) flavour=asan tests=ON ;;
+            --portable) portable=ON ;;
+            --tests) tests=ON ;;
+            --engine-only) stop_after=engine ;;
+            --library-only) stop_after=library ;;
+            --fetch-vulkan-headers) fetch_headers=yes ;;
+            --check-tools) stop_after=tools ;;
+            --check-cached) stop_after=cached ;;
+            -h | --help) usage; exit 0 ;;
+            *) usage >&2; die "unknown argument '$arg'" 2 ;;
+        esac
+    done
+    if [ $flavour = asan ] && [ $variant != cpu ]; then
+        die "--asan is for the cpu variant: GPU drivers are not built with sanitizers" 2
+    fi
+    steps=${DAGUERRE_STEPS:-3}
+    jobs=${DAGUERRE_JOBS:-$(nproc)}
 
-build_name=$variant
-[ $flavour = debug ] && build_name=$variant-debug
-[ $flavour = asan ] && build_name=asan
-[ $portable = ON ] && build_name=$build_name-portable
-build_dir=$root/build/$build_name
+    build_name=$variant
+    [ $flavour != debug ] || build_name=$variant-debug
+    [ $flavour != asan ] || build_name=asan
+    [ $portable != ON ] || build_name=$build_name-portable
+    build_dir=$root/build/$build_name
 
-[ $fetch_headers = yes ] && variant=vulkan && build_name=vulkan && build_dir=$root/build/vulkan && fetch_vulkan_headers
-check_tools "$variant"
-[ $stop_after = tools ] && exit 0
+    [ $fetch_headers = no ] || fetch_vulkan_headers
+    check_tools "$variant"
+    [ $stop_after != tools ] || return 0
+    if [ $stop_after = cached ]; then
+        engine_is_cached && return 0
+        die "the engine for $variant is not compiled yet"
+    fi
 
-mkdir -p build
-exec 9>"build/$build_name.lock"
-if command -v flock >/dev/null && ! flock -n 9; then
-    note "another build of $build_name is running; waiting for it"
-    flock 9
-fi
+    mkdir -p build
+    # A module of its own, so that `go list ./...` does not find the Go files among vendored sources.
+    [ -f build/go.mod ] || printf 'module build\n' >build/go.mod
+    exec 9>"build/$build_name.lock"
+    if command -v flock >/dev/null && ! flock -n 9; then
+        note "another build of $build_name is running; waiting for it"
+        flock 9
+    fi
 
-prepare_engine_sources
-build_engine
-[ $stop_after = engine ] && exit 0
-build_library
-[ $stop_after = library ] && exit 0
-build_binary
+    prepare_engine_sources
+    build_engine
+    [ $stop_after != engine ] || return 0
+    build_library
+    [ $stop_after != library ] || return 0
+    build_binary
+}
+
+main "$@"
+exit

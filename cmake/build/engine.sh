@@ -65,17 +65,26 @@ engine_key() {
     } | sha
 }
 
+# Debug builds of ours use the optimised engine: without optimisation it is useless.
+locate_engine() { # sets engine_flavour, engine_build, engine_lib, engine_hash
+    engine_flavour=$flavour
+    [ "$flavour" != debug ] || engine_flavour=release
+    engine_build=$root/build/engine-$variant
+    [ "$engine_flavour" != asan ] || engine_build=$root/build/engine-asan
+    [ "$portable" != ON ] || engine_build=$engine_build-portable
+    engine_lib=$engine_build/lib
+    engine_hash=$(engine_key)
+}
+
+engine_is_cached() {
+    locate_engine
+    [ "$(cat "$engine_build/.key" 2>/dev/null)" = "engine-$engine_hash" ] || cache_has "engine-$engine_hash"
+}
+
 # Archives in $engine_lib, from the cache where it has them.
 build_engine() {
-    # Debug builds of ours use the optimised engine: without optimisation it is useless.
-    engine_flavour=$flavour
-    [ $flavour = debug ] && engine_flavour=release
-    local dir=$root/build/engine-$variant key
-    [ $engine_flavour = asan ] && dir=$root/build/engine-asan
-    [ $portable = ON ] && dir=$dir-portable
-    engine_lib=$dir/lib
-    engine_hash=$(engine_key)
-    key=engine-$engine_hash
+    locate_engine
+    local dir=$engine_build key=engine-$engine_hash
     if [ -z "${DAGUERRE_ENGINE_DIR:-}" ]; then
         [ "$(cat "$dir/.key" 2>/dev/null)" = "$key" ] && return
         rm -f "$dir/.key"

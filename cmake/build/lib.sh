@@ -16,19 +16,23 @@ sha() { sha256sum | cut -c1-32; }
 
 # ---- cache: folders named by a hash of everything that went into them --------------------------
 
-cache_root() { printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/daguerre/build"; }
+cache_root() { printf '%s\n' "${DAGUERRE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/daguerre}/build"; }
+
+cache_has() { # key
+    [ "${DAGUERRE_BUILD_CACHE:-on}" != off ] && [ -f "$(cache_root)/$1/.complete" ]
+}
 
 cache_get() { # key, destination folder: copies the files, or fails
+    cache_has "$1" || return 1
     local entry
     entry=$(cache_root)/$1
-    [ "${DAGUERRE_CACHE:-on}" != off ] && [ -f "$entry/.complete" ] || return 1
     mkdir -p "$2"
     cp -p "$entry"/[!.]* "$2/" || return 1
     touch "$entry"
 }
 
 cache_put() { # key, number of entries of this kind to keep, files...
-    [ "${DAGUERRE_CACHE:-on}" != off ] || return 0
+    [ "${DAGUERRE_BUILD_CACHE:-on}" != off ] || return 0
     local key=$1 keep=$2 entry temporary
     shift 2
     entry=$(cache_root)/$key

@@ -45,7 +45,8 @@ build_library() {
         -DDAGUERRE_ENGINE_LIB_DIR="$engine_lib" -DDAGUERRE_ENGINE_PIN="$engine_pin" -DDAGUERRE_PORTABLE=$portable \
         -DDAGUERRE_ASAN=$asan -DDAGUERRE_BUILD_TESTS="$tests" "${options[@]}"
     compile "      libdaguerre-$variant" "$build_dir"
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ]; then
+    # A file edited while it compiled would store the new code under the old hash.
+    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ] && [ "$key" = "library-$(library_key)" ]; then
         cache_put "$key" 8 "$library" "$build_dir/features.txt"
         printf '%s\n' "$key" >"$build_dir/.key"
     fi

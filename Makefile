@@ -1,0 +1,101 @@
+# The list of things one does here; `make help` prints it. CI calls nothing else (.ci/run).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+export CGO_ENABLED ?= 0
+GO        ?= go
+CTEST     := ctest --test-dir
+LINT      := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+FUZZ_TIME ?= 10s
+OUT       ?= demo.png
+PROMPT    ?= a red circle on a blue background
+
+# The race detector needs cgo, which our use of purego is not made for: only packages that are
+# pure Go, with the fake backend where one is needed.
+RACE_PACKAGES = $(shell $(GO) list ./... | grep -vE '/(bindings|runtime/backend/native|examples|tools)(/|$$)')
+
+.PHONY: build
+build: ## build libdaguerre-cpu.so and bin/daguerre
+	@./build.sh cpu
+
+.PHONY: vulkan
+vulkan: ## build the Vulkan variant and bin/daguerre (VULKAN_FLAGS=--fetch-vulkan-headers on Debian 12)
+	@./build.sh vulkan $(VULKAN_FLAGS)
+
+.PHONY: cuda
+cuda: ## build the CUDA variant and bin/daguerre (DAGUERRE_CUDA_ARCH chooses the GPUs)
+	@./build.sh cuda
+
+.PHONY: demo
+demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
+	@DAGUERRE_STEPS=4 ./build.sh cpu
+	@printf '[4/4] "%s"\n' "$(PROMPT)"
+	@bin/daguerre demo -o "$(OUT)" --prompt "$(PROMPT)"
+
+.PHONY: test
+test: build ## go vet and every Go test, the native end-to-end tests among them
+	$(GO) vet ./...
+	$(GO) test -timeout 20m ./...
+
+.PHONY: race
+race: ## pure Go packages under the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACE_PACKAGES)
+
+.PHONY: test-native
+test-native: ## C and C++ tests under the address and undefined behaviour sanitizers
+	@./build.sh --asan --library-only
+	DAGUERRE_TEST_MODEL="$$($(GO) run ./tools/nanopath)" \
+	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(CTEST) build/asan --output-on-failure
+
+.PHONY: test-vulkan
+test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU (needs make vulkan)
+	@tools/test-vulkan.sh
+
+.PHONY: bench
+bench: ## Go benchmarks (BENCH chooses, as go test -bench)
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZ_TIME
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {n[++k] = $$1} /^ok/ {for (i = 1; i <= k; i++) print $$2, n[i]; k = 0}' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) "$$package" </dev/null; \
+	done
+
+.PHONY: lint
+lint: lint-native ## golangci-lint, clang-format, shell syntax
+	$(LINT) run ./...
+
+CLANG_FORMAT_VERSION := 19.1.7
+CLANG_FORMAT := build/tools/clang-format-$(CLANG_FORMAT_VERSION)/bin/clang-format
+NATIVE_SOURCES = $(shell find native -name '*.c' -o -name '*.cpp' -o -name '*.h' | LC_ALL=C sort)
+
+# clang-format's releases differ in what they call formatted, so one version, in a place of its own.
+$(CLANG_FORMAT):
+	@python3 -c 'import venv' 2>/dev/null || { echo "lint: python3 with venv is needed to get clang-format: apt install python3-venv"; exit 1; }
+	python3 -m venv $(@D:/bin=)
+	$(@D)/pip install --quiet --disable-pip-version-check clang-format==$(CLANG_FORMAT_VERSION)
+	@touch $@
+
+.PHONY: lint-native
+lint-native: $(CLANG_FORMAT)
+	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE_SOURCES)
+	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh
+
+.PHONY: fmt
+fmt: $(CLANG_FORMAT) ## format Go and C++ sources
+	gofmt -w $$(git ls-files '*.go')
+	$(CLANG_FORMAT) -i $(NATIVE_SOURCES)
+
+.PHONY: clean
+clean: ## remove build/ and bin/; the user's cache of finished builds stays
+	rm -rf build bin
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
