@@ -388,23 +388,31 @@ int64_t conv_packed_rows(int64_t out) {
     return round_up(out, kTileOut);
 }
 
-void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
-    const int64_t taps = kernel * kernel, channels = padded_in(in), rows = conv_packed_rows(out);
-    const size_t size = ggml_type_size(type);
-    std::memset(packed, 0, static_cast<size_t>(rows * taps * channels) * size);
+// T is the element's storage. BF16 keeps two input channels side by side for each output channel.
+template <typename T, bool PAIRS>
+static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, T* packed) {
+    const int64_t channels = padded_in(in), tile_size = kTileOut * taps * channels;
+    std::memset(packed, 0, static_cast<size_t>(conv_packed_rows(out) * taps * channels) * sizeof(T));
     for (int64_t o = 0; o < out; o++) {
+        T* tile = packed + o / kTileOut * tile_size;
         for (int64_t c = 0; c < in; c++) {
+            const T* from = weights + (o * in + c) * taps;
+            T* to         = tile + (PAIRS ? c / 2 * 2 * kTileOut + o % kTileOut * 2 + c % 2 : c * kTileOut + o % kTileOut);
             for (int64_t tap = 0; tap < taps; tap++) {
-                const int64_t from = (o * in + c) * taps + tap;
-                int64_t to         = o / kTileOut * kTileOut * taps * channels + (tap * channels + c) * kTileOut + o % kTileOut;
-                if (type == GGML_TYPE_BF16) {  // pairs of channels lie together
-                    to = o / kTileOut * kTileOut * taps * channels + (tap * channels + c / 2 * 2) * kTileOut +
-                         o % kTileOut * 2 + c % 2;
-                }
-                std::memcpy(static_cast<char*>(packed) + static_cast<size_t>(to) * size,
-                            static_cast<const char*>(weights) + static_cast<size_t>(from) * size, size);
+                to[tap * channels * kTileOut] = from[tap];
             }
         }
+    }
+}
+
+void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
+    const int64_t taps = kernel * kernel;
+    if (type == GGML_TYPE_F32) {
+        pack_typed<uint32_t, false>(static_cast<const uint32_t*>(weights), taps, in, out, static_cast<uint32_t*>(packed));
+    } else if (type == GGML_TYPE_BF16) {
+        pack_typed<uint16_t, true>(static_cast<const uint16_t*>(weights), taps, in, out, static_cast<uint16_t*>(packed));
+    } else {
+        pack_typed<uint16_t, false>(static_cast<const uint16_t*>(weights), taps, in, out, static_cast<uint16_t*>(packed));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/convert.h"
 
 namespace dg {
 
@@ -45,6 +46,9 @@ int32_t from_ggml_type(ggml_type type) {
 void convert_rows(const void* src, ggml_type src_type, void* dst, ggml_type dst_type, int64_t n_rows,
                   int64_t row_size) {
     const int64_t n = n_rows * row_size;
+    if (convert_floats(src, src_type, dst, dst_type, n)) {
+        return;
+    }
     if (src_type == dst_type) {
         std::memcpy(dst, src, ggml_row_size(src_type, row_size) * static_cast<size_t>(n_rows));
         return;
@@ -67,11 +71,10 @@ void convert_rows(const void* src, ggml_type src_type, void* dst, ggml_type dst_
     if (dst_type == GGML_TYPE_F32) {
         return;
     }
-    if (dst_type == GGML_TYPE_F16) {
-        ggml_fp32_to_fp16_row(values, static_cast<ggml_fp16_t*>(dst), n);
-    } else if (dst_type == GGML_TYPE_BF16) {
-        ggml_fp32_to_bf16_row(values, static_cast<ggml_bf16_t*>(dst), n);
-    } else if (ggml_is_quantized(dst_type) && !ggml_quantize_requires_imatrix(dst_type)) {
+    if (convert_floats(values, GGML_TYPE_F32, dst, dst_type, n)) {
+        return;
+    }
+    if (ggml_is_quantized(dst_type) && !ggml_quantize_requires_imatrix(dst_type)) {
         ggml_quantize_chunk(dst_type, values, dst, 0, n_rows, row_size, nullptr);
     } else {
         fail(DG_ERR_UNSUPPORTED, "weights cannot be converted to type %s", ggml_type_name(dst_type));
