@@ -1,0 +1,147 @@
+package native
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// modelParams translates a configuration. Whether its devices exist is checked elsewhere.
+func modelParams(cfg backend.ModelConfig) (bindings.ModelParams, error) {
+	files, err := modelFiles(cfg.Files)
+	if err != nil {
+		return bindings.ModelParams{}, err
+	}
+	config, err := modelConfig(cfg.Hyper)
+	if err != nil {
+		return bindings.ModelParams{}, err
+	}
+	p := bindings.ModelParams{
+		Files: files, Config: config,
+		Device: deviceName(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
+	}
+	if p.Precision, err = precisions.toABI(OpOpen, "precision", cfg.Precision); err != nil {
+		return p, err
+	}
+	if p.TypeUNet, err = types.toABI(OpOpen, "unet type", cfg.UNetType); err != nil {
+		return p, err
+	}
+	if p.TypeText, err = types.toABI(OpOpen, "text type", cfg.TextType); err != nil {
+		return p, err
+	}
+	if p.TypeVAE, err = types.toABI(OpOpen, "vae type", cfg.VAEType); err != nil {
+		return p, err
+	}
+	if p.FlashAttention, err = flashes.toABI(OpOpen, "flash attention", cfg.FlashAttention); err != nil {
+		return p, err
+	}
+	p.Threads, err = small("threads", cfg.Threads)
+	return p, err
+}
+
+// deviceName leaves "auto" out: an absent name means the best device, or for the text encoders and
+// the VAE the UNet's.
+func deviceName(name string) string {
+	if name == "auto" {
+		return ""
+	}
+	return name
+}
+
+// modelFiles lists the files with their roles, the model first.
+func modelFiles(f backend.Files) ([]bindings.ModelFile, error) {
+	var files []bindings.ModelFile
+	for _, file := range []struct {
+		field, path string
+		role        bindings.Role
+	}{
+		{"model", f.Model, bindings.RoleModel},
+		{"unet", f.UNet, bindings.RoleUNet},
+		{"text_encoder", f.TextEncoder, bindings.RoleTextEncoder},
+		{"text_encoder_2", f.TextEncoder2, bindings.RoleTextEncoder2},
+		{"vae", f.VAE, bindings.RoleVAE},
+	} {
+		if strings.ContainsRune(file.path, 0) {
+			return nil, invalid(OpOpen, file.field, "the path %q contains a NUL byte", file.path)
+		}
+		if file.path != "" {
+			files = append(files, bindings.ModelFile{Role: file.role, Path: file.path})
+		}
+	}
+	if len(files) == 0 {
+		return nil, invalid(OpOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")
+	}
+	return files, nil
+}
+
+func modelConfig(h backend.Hyper) (*bindings.ModelConfig, error) {
+	c := bindings.NewModelConfig()
+	for _, n := range []struct {
+		field string
+		value int
+		to    *int32
+	}{
+		{"unet norm_num_groups", h.UNetNormNumGroups, &c.UNetNormNumGroups},
+		{"vae norm_num_groups", h.VAENormNumGroups, &c.VAENormNumGroups},
+		{"unet attention_head_dim", h.UNetAttentionHeadDim, &c.UNetAttentionHeadDim},
+		{"text head dim", h.TextHeadDim, &c.TextHeadDim},
+	} {
+		value, err := small(n.field, n.value)
+		if err != nil {
+			return nil, err
+		}
+		*n.to = value
+	}
+	var err error
+	if c.TextEncoderQuickGELU, err = activations.toABI(OpOpen, "text_encoder hidden_act", h.TextEncoderAct); err != nil {
+		return nil, err
+	}
+	c.TextEncoder2QuickGELU, err = activations.toABI(OpOpen, "text_encoder_2 hidden_act", h.TextEncoder2Act)
+	return c, err
+}
+
+// small refuses numbers that are negative or do not fit the ABI's int32.
+func small(field string, n int) (int32, error) {
+	if n < 0 || n > math.MaxInt32 {
+		return 0, invalid(OpOpen, field, "%d is not in 0..%d", n, math.MaxInt32)
+	}
+	return int32(n), nil
+}
+
+// checkDevices refuses device names that the library does not list, naming those it does.
+func (b *Backend) checkDevices(ctx context.Context, cfg backend.ModelConfig) error {
+	var known []string
+	for _, want := range []struct{ field, id string }{
+		{"device", cfg.Device}, {"text device", cfg.TextDevice}, {"vae device", cfg.VAEDevice},
+	} {
+		if deviceName(want.id) == "" {
+			continue
+		}
+		if known == nil {
+			devices, err := b.Devices(ctx)
+			if err != nil {
+				return err
+			}
+			for _, d := range devices {
+				known = append(known, d.ID)
+			}
+		}
+		if !contains(known, want.id) {
+			return status(OpOpen, bindings.CodeDevice, "%s: %q is not here; the %s library lists %s, and auto takes the best",
+				want.field, want.id, b.lib.Variant(), strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, have := range list {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,88 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/daguerre-go/daguerre/bindings"
+)
+
+// The statuses of the library, for errors.Is; they are those of package bindings.
+var (
+	ErrArgument    = bindings.ErrArgument    // a wrong shape, size or name
+	ErrFile        = bindings.ErrFile        // a file cannot be opened or read
+	ErrFormat      = bindings.ErrFormat      // a file is damaged or of an unknown format
+	ErrModel       = bindings.ErrModel       // tensors are missing, have wrong shapes, or make no known model
+	ErrOutOfMemory = bindings.ErrOutOfMemory // a buffer could not be allocated on the device
+	ErrDevice      = bindings.ErrDevice      // no such device, or it failed
+	ErrCancelled   = bindings.ErrCancelled   // cancelled by the library itself; contexts yield their own error
+	ErrUnsupported = bindings.ErrUnsupported // valid, but not offered by this model or device
+	ErrEngine      = bindings.ErrEngine      // an assertion or exception inside the engine
+	ErrClosed      = bindings.ErrClosed      // the model was closed
+	ErrNoLibrary   = bindings.ErrNoLibrary   // no libdaguerre works here; see LoadError
+)
+
+// LoadError is why no library works here, with every attempt.
+type LoadError = bindings.LoadError
+
+// Attempt is one file that was tried as the library and what came of it.
+type Attempt = bindings.Attempt
+
+// Op names an operation in an [Error].
+type Op string
+
+// The operations.
+const (
+	OpLoad          Op = "loading libdaguerre"
+	OpLog           Op = "directing log lines"
+	OpDevices       Op = "listing devices"
+	OpOpen          Op = "opening the model"
+	OpClose         Op = "closing the model"
+	OpTokenize      Op = "tokenizing"
+	OpEncodeText    Op = "encoding text"
+	OpUNet          Op = "evaluating the UNet"
+	OpEncodeImage   Op = "encoding an image"
+	OpDecodeLatents Op = "decoding latents"
+	OpCompute       Op = "measuring a compute buffer"
+	OpRelease       Op = "releasing compute buffers"
+)
+
+// Error is a failed operation.
+type Error struct {
+	Op  Op
+	Err error // a *bindings.Error, a *LoadError, ErrClosed or the context's error
+}
+
+// Error returns "evaluating the UNet: 2.0 GiB compute buffer on cpu (out of memory)".
+func (e *Error) Error() string {
+	if status, ok := errors.AsType[*bindings.Error](e.Err); ok && status.Message != "" {
+		return fmt.Sprintf("%s: %s (%s)", e.Op, status.Message, status.Code)
+	}
+	return string(e.Op) + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// failed returns err as an operation's error, or nil. If the library says that it was cancelled and
+// ctx ended, the cause is the context's error.
+func failed(ctx context.Context, op Op, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, bindings.ErrCancelled) && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return &Error{Op: op, Err: err}
+}
+
+// invalid returns the error for an argument that is refused before native code sees it. It begins with
+// the field's name.
+func invalid(op Op, field, format string, args ...any) error {
+	return status(op, bindings.CodeArgument, field+": "+format, args...)
+}
+
+func status(op Op, code bindings.Code, format string, args ...any) error {
+	return &Error{Op: op, Err: &bindings.Error{Code: code, Op: string(op), Message: fmt.Sprintf(format, args...)}}
+}

@@ -1,0 +1,77 @@
+package native
+
+import (
+	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// modelInfo translates what the library says of a model. Counts of levels come from untrusted weights
+// and index arrays here, so they are checked.
+func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
+	for field, levels := range map[string]int64{"unet levels": in.UNet.Levels, "vae levels": in.VAE.Levels} {
+		if levels < 0 || levels > bindings.MaxLevels {
+			return backend.ModelInfo{}, status(OpOpen, bindings.CodeEngine, "%s: the library reports %d, of at most %d",
+				field, levels, bindings.MaxLevels)
+		}
+	}
+	out := backend.ModelInfo{
+		Kind: kinds.toGo(in.Kind), Layout: layouts.toGo(in.Layout), Precision: precisions.toGo(in.Precision),
+		PrecisionReason: in.PrecisionReason.String(), FlashAttention: in.FlashAttention != 0,
+		Threads: int(in.Threads), VPrediction: in.VPrediction != 0, ZeroTerminalSNR: in.ZeroTerminalSNR != 0,
+		TextEncoder: textInfo(in.TextEncoder), TextEncoder2: textInfo(in.TextEncoder2),
+		UNet: unetInfo(in.UNet), VAE: vaeInfo(in.VAE),
+		UnusedTensors: in.UnusedTensorCount, UnusedExample: in.UnusedTensorExample.String(),
+	}
+	for i, c := range in.Components {
+		out.Components = append(out.Components, backend.ComponentInfo{
+			Name: componentNames[i], Present: c.Present != 0, Loaded: c.Loaded != 0,
+			FileType: types.toGo(c.FileType), Type: types.toGo(c.Type), Tensors: c.TensorCount,
+			Parameters: c.ParameterCount, ParameterBytes: c.ParameterBytes, Device: c.Device.String(),
+		})
+	}
+	return out, nil
+}
+
+func textInfo(t bindings.TextInfo) backend.TextInfo {
+	return backend.TextInfo{
+		VocabSize: int(t.VocabSize), Width: int(t.Width), Layers: int(t.Layers), Heads: int(t.Heads),
+		ProjectionDim: int(t.ProjectionDim), MaxTokens: int(t.MaxTokens),
+	}
+}
+
+func unetInfo(u bindings.UNetInfo) backend.UNetInfo {
+	return backend.UNetInfo{
+		InChannels: int(u.InChannels), OutChannels: int(u.OutChannels), ModelChannels: int(u.ModelChannels),
+		ContextDim: int(u.ContextDim), LabelDim: int(u.LabelDim), PooledDim: int(u.PooledDim), SizeIDs: int(u.SizeIDs),
+		Channels: levels(u.Channels, u.Levels), Resnets: levels(u.Resnets, u.Levels),
+		TransformerDepth: levels(u.TransformerDepth, u.Levels), MiddleDepth: int(u.MiddleDepth),
+		HeadDim: int(u.HeadDim), NormNumGroups: int(u.NormNumGroups),
+	}
+}
+
+func vaeInfo(v bindings.VAEInfo) backend.VAEInfo {
+	return backend.VAEInfo{
+		LatentChannels:  int(v.LatentChannels),
+		EncoderChannels: levels(v.EncoderChannels, v.Levels), DecoderChannels: levels(v.DecoderChannels, v.Levels),
+		Downscale: int(v.Downscale), NormNumGroups: int(v.NormNumGroups),
+	}
+}
+
+// levels returns the first n values of a per-level array; nil for none.
+func levels(values [bindings.MaxLevels]int64, n int64) []int {
+	var out []int
+	for _, v := range values[:n] {
+		out = append(out, int(v))
+	}
+	return out
+}
+
+// cloneInfo returns a value that shares no memory with info.
+func cloneInfo(info backend.ModelInfo) backend.ModelInfo {
+	info.Components = append([]backend.ComponentInfo(nil), info.Components...)
+	for _, list := range []*[]int{&info.UNet.Channels, &info.UNet.Resnets, &info.UNet.TransformerDepth,
+		&info.VAE.EncoderChannels, &info.VAE.DecoderChannels} {
+		*list = append([]int(nil), *list...)
+	}
+	return info
+}

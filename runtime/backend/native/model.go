@@ -1,0 +1,82 @@
+package native
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Model is an open model; [Backend.Open] returns one as a backend.Model. Its methods may be called
+// from several goroutines and run one at a time. Close it when it is no longer needed; one that is
+// forgotten is closed some time after it became unreachable.
+type Model struct {
+	backend *Backend
+	handle  *bindings.Model
+	info    backend.ModelInfo
+	turn    chan struct{} // holds one value while a call runs
+	cleanup runtime.Cleanup
+}
+
+var _ backend.Model = (*Model)(nil)
+
+func newModel(b *Backend, handle *bindings.Model) (*Model, error) {
+	info, err := modelInfo(handle.Info())
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{backend: b, handle: handle, info: info, turn: make(chan struct{}, 1)}
+	m.cleanup = runtime.AddCleanup(m, func(handle *bindings.Model) { _ = handle.Close() }, handle)
+	return m, nil
+}
+
+// Info describes the model; the value is the caller's. It is valid after Close.
+func (m *Model) Info() backend.ModelInfo { return cloneInfo(m.info) }
+
+// Tokenize returns CLIP's token ids of text, without start, end and padding. It does not wait for
+// other calls. Text that is not UTF-8 is an error.
+func (m *Model) Tokenize(text string) ([]int32, error) { return m.backend.Tokenize(text) }
+
+// Close frees the model. It waits for a running call; closing again does nothing.
+func (m *Model) Close() error {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
+	m.cleanup.Stop()
+	if err := m.handle.Close(); err != nil {
+		return &Error{Op: OpClose, Err: err}
+	}
+	return nil
+}
+
+// run makes one call of the library when it is this call's turn. Cancelling ctx ends the waiting, or
+// sets the model's cancel flag, which is cleared before the next call can begin. A call that ended
+// before the flag reached it is a success.
+func (m *Model) run(ctx context.Context, op Op, call func() error) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: op, Err: err}
+	}
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return &Error{Op: op, Err: ctx.Err()}
+	}
+	defer func() { <-m.turn }()
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: op, Err: err}
+	}
+	flagged := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(flagged)
+		_ = m.handle.SetCancel(true) // only a closed model refuses, and its turn is ours
+	})
+	err := call()
+	if !stop() {
+		<-flagged
+		if clearErr := m.handle.SetCancel(false); clearErr != nil && err == nil {
+			err = clearErr
+		}
+	}
+	runtime.KeepAlive(m)
+	return failed(ctx, op, err)
+}
