@@ -1,0 +1,71 @@
+package prompt
+
+import (
+	"fmt"
+	"math"
+)
+
+// Emphasis says how weights act on an encoder's output.
+type Emphasis string
+
+// The ways. EmphasisA1111 multiplies each token's hidden state by its weight and then scales the whole chunk so that
+// its mean is what it was, as A1111's "Original" does. EmphasisNone ignores weights.
+const (
+	EmphasisA1111 Emphasis = "a1111"
+	EmphasisNone  Emphasis = "none"
+)
+
+// Emphases lists every Emphasis.
+var Emphases = []Emphasis{EmphasisA1111, EmphasisNone}
+
+// minMeanRatio guards the restored mean: where weighting all but cancels the mean, dividing by it would
+// blow the chunk up, so it is left as it is.
+const minMeanRatio = 1e-3
+
+// Weigh applies the weights to hidden states [chunks, 77, width] in place. A chunk whose weights are all
+// 1 keeps its bits.
+func (t Text) Weigh(hidden []float32, width int, how Emphasis) error {
+	if how == EmphasisNone {
+		return nil
+	}
+	if how != EmphasisA1111 && how != "" {
+		return fmt.Errorf("emphasis %q is unknown; known are %q", how, Emphases)
+	}
+	if width <= 0 || len(hidden) != t.Chunks()*RowTokens*width {
+		return fmt.Errorf("hidden states have %d numbers, expected [%d, %d, %d]", len(hidden), t.Chunks(), RowTokens, width)
+	}
+	for c, weights := range t.Weights {
+		if weighted(weights) {
+			weighChunk(hidden[c*RowTokens*width:(c+1)*RowTokens*width], weights, width)
+		}
+	}
+	return nil
+}
+
+func weighChunk(h []float32, weights []float32, width int) {
+	before := mean(h)
+	for i, w := range weights {
+		if w == 1 {
+			continue
+		}
+		for k := range h[i*width : (i+1)*width] {
+			h[i*width+k] *= w
+		}
+	}
+	after := mean(h)
+	if math.Abs(after) <= minMeanRatio*math.Abs(before) || before == 0 {
+		return
+	}
+	scale := float32(before / after)
+	for i := range h {
+		h[i] *= scale
+	}
+}
+
+func mean(x []float32) float64 {
+	s := 0.0
+	for _, v := range x {
+		s += float64(v)
+	}
+	return s / float64(len(x))
+}
