@@ -85,8 +85,16 @@ engine_is_cached() {
 build_engine() {
     locate_engine
     local dir=$engine_build key=engine-$engine_hash
+    # Builds of two flavours may share these archives.
+    exec 8>"$dir.lock"
+    ! command -v flock >/dev/null || flock 8
+    build_archives
+    exec 8>&-
+}
+
+build_archives() {
     if [ -z "${DAGUERRE_ENGINE_DIR:-}" ]; then
-        [ "$(cat "$dir/.key" 2>/dev/null)" = "$key" ] && return
+        [ "$(cat "$dir/.key" 2>/dev/null)" != "$key" ] || return 0
         rm -f "$dir/.key"
         if cache_get "$key" "$engine_lib"; then
             printf '%s\n' "$key" >"$dir/.key"

@@ -92,27 +92,27 @@ compile() { # label printed before the bar, build folder, targets...
     fi
 }
 
-# Draws a bar on a terminal; elsewhere prints a line at each quarter of a long build. Ninja's
-# first line after something already built is "ninja: no work to do.".
-progress() {
-    local tty=0
-    [ -t 1 ] && tty=1
-    awk -v label="$1" -v tty="$tty" '
-        function bar(done, total,   i, s) {
-            s = ""
-            for (i = 0; i < 12; i++) s = s (i < 12 * done / total ? "█" : "░")
-            return s
-        }
-        match($0, /^[0-9]+\/[0-9]+: /) {
-            split(substr($0, 1, RLENGTH - 2), n, "/")
-            if (tty) {
-                printf "\r%s %s %d/%d ", label, bar(n[1], n[2]), n[1], n[2]
-            } else if (n[2] >= 20 && int(4 * n[1] / n[2]) > quarter) {
-                quarter = int(4 * n[1] / n[2])
-                printf "%s %d/%d\n", label, n[1], n[2]
-            }
-            fflush()
-            drawn = 1
-        }
-        END { if (tty && drawn) printf "\r\033[K" }'
+# Draws a bar on a terminal; elsewhere prints a line at each quarter of a long build.
+progress() { # label; Ninja's output on stdin
+    local line finished total quarter=0 drawn=0
+    while IFS= read -r line; do
+        [[ $line =~ ^([0-9]+)/([0-9]+):\  ]] || continue
+        finished=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+        if [ -t 1 ]; then
+            printf '\r%s %s %d/%d ' "$1" "$(bar "$finished" "$total")" "$finished" "$total"
+            drawn=1
+        elif [ "$total" -ge 20 ] && [ $((4 * finished / total)) -gt $quarter ]; then
+            quarter=$((4 * finished / total))
+            printf '%s %d/%d\n' "$1" "$finished" "$total"
+        fi
+    done
+    [ $drawn = 0 ] || printf '\r\033[K'
+}
+
+bar() { # done, total
+    local i text=""
+    for ((i = 0; i < 12; i++)); do
+        if ((i * $2 < 12 * $1)); then text+=█; else text+=░; fi
+    done
+    printf '%s' "$text"
 }
