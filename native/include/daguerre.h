@@ -53,20 +53,20 @@ enum {
 
 /* dg_type: how weights are stored in memory. Values are this ABI's own, not ggml's. */
 enum {
-    DG_TYPE_AUTO = 0, /* as in the file, or what dg_model_open finds best for the device */
-    DG_TYPE_F32  = 1,
-    DG_TYPE_F16  = 2,
-    DG_TYPE_BF16 = 3,
-    DG_TYPE_Q8_0 = 4,
-    DG_TYPE_Q4_0 = 5,
-    DG_TYPE_Q4_1 = 6,
-    DG_TYPE_Q5_0 = 7,
-    DG_TYPE_Q5_1 = 8,
-    DG_TYPE_Q2_K = 9,
-    DG_TYPE_Q3_K = 10,
-    DG_TYPE_Q4_K = 11,
-    DG_TYPE_Q5_K = 12,
-    DG_TYPE_Q6_K = 13,
+    DG_TYPE_AUTO  = 0, /* as in the file, or what dg_model_open finds best for the device */
+    DG_TYPE_F32   = 1,
+    DG_TYPE_F16   = 2,
+    DG_TYPE_BF16  = 3,
+    DG_TYPE_Q8_0  = 4,
+    DG_TYPE_Q4_0  = 5,
+    DG_TYPE_Q4_1  = 6,
+    DG_TYPE_Q5_0  = 7,
+    DG_TYPE_Q5_1  = 8,
+    DG_TYPE_Q2_K  = 9,
+    DG_TYPE_Q3_K  = 10,
+    DG_TYPE_Q4_K  = 11,
+    DG_TYPE_Q5_K  = 12,
+    DG_TYPE_Q6_K  = 13,
     DG_TYPE_COUNT = 14
 };
 
@@ -139,8 +139,7 @@ typedef struct dg_build_info {
 DG_API dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap);
 
 /* Process-wide; NULL turns logging off. Lines below min_level are dropped before formatting. */
-DG_API dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level,
-                            char* msg, size_t msg_cap);
+DG_API dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level, char* msg, size_t msg_cap);
 
 /* Number of handles that were opened and not closed. */
 DG_API int64_t dg_live_handles(void);
@@ -200,8 +199,7 @@ typedef struct dg_model_params {
 
 /* Opens, checks every tensor and loads the chosen components. Progress comes as log lines.
  * On failure *out is NULL. Errors name the file and the tensor. */
-DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out,
-                               char* msg, size_t msg_cap);
+DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap);
 
 /* Frees the model and sets *model to NULL; closing NULL is allowed. */
 DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
@@ -278,8 +276,7 @@ typedef struct dg_model_info {
     char unused_tensor_example[DG_DESC_LEN];
 } dg_model_info;
 
-DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out,
-                                   char* msg, size_t msg_cap);
+DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
 
 /* Sets or clears the model's cancel flag. While it is set, a running call stops as soon as the
  * current operation allows and returns DG_ERR_CANCELLED, as does every later call until cleared. */
@@ -291,8 +288,8 @@ DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* m
  * end 49407). The text must be in Unicode form NFC and lower case already, as the reference
  * tokenizer makes it before splitting; white space of any kind separates words. Writes at most cap ids, and the full number to *count; ids may be NULL to count.
  * Needs no model and may be called from any thread. */
-DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap,
-                             size_t* count, char* msg, size_t msg_cap);
+DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
+                             size_t msg_cap);
 
 typedef struct dg_text_input {
     size_t struct_size;
@@ -308,9 +305,8 @@ typedef struct dg_text_input {
 /* hidden [chunks, tokens, width]: the chosen layer's output without the final norm.
  * pooled [chunks, projection_dim]: the last layer's output at each row's first end token (49407), with final
  * norm, projected; NULL where it is not wanted. Counts are in floats and are checked. */
-DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden,
-                                size_t hidden_count, float* pooled, size_t pooled_count,
-                                char* msg, size_t msg_cap);
+DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count,
+                                float* pooled, size_t pooled_count, char* msg, size_t msg_cap);
 
 typedef struct dg_unet_input {
     size_t struct_size;
@@ -326,19 +322,17 @@ typedef struct dg_unet_input {
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
-DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out,
-                              size_t out_count, char* msg, size_t msg_cap);
+DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
+                              size_t msg_cap);
 
 /* pixels [N,3,H,W] in [-1,1], H and W multiples of downscale -> moments [N, 2*latent_channels, H/8, W/8]:
  * mean, then log-variance (not clamped); the scaling factor is the caller's. */
-DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width,
-                               const float* pixels, float* moments, size_t moments_count,
-                               char* msg, size_t msg_cap);
+DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                               float* moments, size_t moments_count, char* msg, size_t msg_cap);
 
 /* latents [N,4,h,w], already divided by the scaling factor -> pixels [N,3,8h,8w], not clamped. */
-DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width,
-                               const float* latents, float* pixels, size_t pixels_count,
-                               char* msg, size_t msg_cap);
+DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
+                               float* pixels, size_t pixels_count, char* msg, size_t msg_cap);
 
 /* dg_stage: a graph that dg_compute_size measures. */
 enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4 };
@@ -354,8 +348,8 @@ typedef struct dg_compute_query {
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */
-DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes,
-                                 char* msg, size_t msg_cap);
+DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg,
+                                 size_t msg_cap);
 
 /* Bytes of compute buffer held now; they are kept between calls of equal shape. */
 DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);

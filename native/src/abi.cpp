@@ -34,8 +34,7 @@
 struct dg_model {
     dg::Model model;
 
-    explicit dg_model(const dg::OpenParams& params)
-        : model(params) {}
+    explicit dg_model(const dg::OpenParams& params) : model(params) {}
 };
 
 namespace dg {
@@ -184,9 +183,9 @@ OpenParams read_open_params(const dg_model_params* in) {
         params.files.push_back({file.role, file.path});
     }
     params.config = p.config == nullptr ? empty_struct<dg_model_config>() : read_struct(p.config, "dg_model_config");
-    for (const int32_t value :
-         {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups, params.config.unet_attention_head_dim,
-          params.config.text_head_dim, params.config.text_encoder_quick_gelu, params.config.text_encoder_2_quick_gelu}) {
+    for (const int32_t value : {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups,
+                                params.config.unet_attention_head_dim, params.config.text_head_dim,
+                                params.config.text_encoder_quick_gelu, params.config.text_encoder_2_quick_gelu}) {
         if (value < 0 || value > 4096) {
             fail(DG_ERR_ARGUMENT, "config: a value of %d is not in 0..4096", value);
         }
@@ -323,8 +322,7 @@ dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden
 
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+    return guard(msg, msg_cap, [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
 }
 
 dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,

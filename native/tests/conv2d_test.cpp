@@ -46,7 +46,8 @@ std::vector<float> reference(const Shape& s, const std::vector<float>& x, const 
                                 if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) {
                                     continue;
                                 }
-                                sum += static_cast<double>(x[static_cast<size_t>(((n * s.in + c) * s.h + iy) * s.w + ix)]) *
+                                sum += static_cast<double>(
+                                           x[static_cast<size_t>(((n * s.in + c) * s.h + iy) * s.w + ix)]) *
                                        static_cast<double>(w[static_cast<size_t>(((o * s.in + c) * k + ky) * k + kx)]);
                             }
                         }

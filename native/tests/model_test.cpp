@@ -82,16 +82,16 @@ std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, in
     }
     dg_unet_input in;
     std::memset(&in, 0, sizeof(in));
-    in.struct_size    = sizeof(in);
-    in.batch          = n;
-    in.height         = h;
-    in.width          = w;
-    in.context_tokens = tokens;
-    in.sample         = sample.data();
-    in.timesteps      = time.data();
-    in.context        = context.data();
-    in.pooled         = pooled.data();
-    in.size_ids       = ids.data();
+    in.struct_size         = sizeof(in);
+    in.batch               = n;
+    in.height              = h;
+    in.width               = w;
+    in.context_tokens      = tokens;
+    in.sample              = sample.data();
+    in.timesteps           = time.data();
+    in.context             = context.data();
+    in.pooled              = pooled.data();
+    in.size_ids            = ids.data();
     const dg_status status = dg_unet_eval(model, &in, out.data(), out.size(), message, sizeof(message));
     CHECK_EQ(std::string(message), std::string(""));
     REQUIRE(status == DG_OK);
@@ -169,13 +169,11 @@ CASE("lower precisions and quantized types stay near exact") {
         int32_t precision, type;
         double tolerance;
     };
-    for (const Expectation e : {Expectation{DG_PRECISION_F32, DG_TYPE_AUTO, 1e-3},
-                                Expectation{DG_PRECISION_F16, DG_TYPE_AUTO, 2e-3},
-                                Expectation{DG_PRECISION_BF16, DG_TYPE_AUTO, 2e-2},
-                                Expectation{DG_PRECISION_F16, DG_TYPE_Q8_0, 3e-2},
-                                Expectation{DG_PRECISION_F16, DG_TYPE_Q4_0, 0.5},
-                                Expectation{DG_PRECISION_F16, DG_TYPE_Q5_1, 0.3},
-                                Expectation{DG_PRECISION_F16, DG_TYPE_Q4_K, 0.5}}) {
+    for (const Expectation e :
+         {Expectation{DG_PRECISION_F32, DG_TYPE_AUTO, 1e-3}, Expectation{DG_PRECISION_F16, DG_TYPE_AUTO, 2e-3},
+          Expectation{DG_PRECISION_BF16, DG_TYPE_AUTO, 2e-2}, Expectation{DG_PRECISION_F16, DG_TYPE_Q8_0, 3e-2},
+          Expectation{DG_PRECISION_F16, DG_TYPE_Q4_0, 0.5}, Expectation{DG_PRECISION_F16, DG_TYPE_Q5_1, 0.3},
+          Expectation{DG_PRECISION_F16, DG_TYPE_Q4_K, 0.5}}) {
         Options options;
         options.precision = e.precision;
         options.type      = e.type;
@@ -210,11 +208,12 @@ CASE("the measured compute buffer is the one allocated") {
 
 CASE("cancelling stops calls until it is cleared, and a running one") {
     Nano nano;
-    const auto before = evaluate(nano.model, 1, 16, 16);
+    const auto before          = evaluate(nano.model, 1, 16, 16);
     std::vector<float> latents = wave(4 * 96 * 96, 0), pixels(3 * 768 * 768);
     REQUIRE(dg_model_set_cancel(nano.model, 1, message, sizeof(message)) == DG_OK);
-    CHECK_EQ(dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message, sizeof(message)),
-             static_cast<dg_status>(DG_ERR_CANCELLED));
+    CHECK_EQ(
+        dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message, sizeof(message)),
+        static_cast<dg_status>(DG_ERR_CANCELLED));
     REQUIRE(dg_model_set_cancel(nano.model, 0, message, sizeof(message)) == DG_OK);
     // while one runs: over and over, until it is done, so that the flag cannot come too early
     std::atomic<bool> done{false};
@@ -229,7 +228,8 @@ CASE("cancelling stops calls until it is cleared, and a running one") {
     });
     dg_status status = DG_OK;
     for (int i = 0; i < 1000 && status == DG_OK; i++) {
-        status = dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message, sizeof(message));
+        status = dg_vae_decode(nano.model, 1, 96, 96, latents.data(), pixels.data(), pixels.size(), message,
+                               sizeof(message));
     }
     done = true;
     canceller.join();
@@ -243,16 +243,18 @@ CASE("a component that was not loaded is named") {
     options.components = DG_COMPONENT_VAE_DECODER;
     Nano nano(options);
     std::vector<float> pixels(3 * 16 * 16), moments(8 * 2 * 2);
-    CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 16, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
-             static_cast<dg_status>(DG_ERR_UNSUPPORTED));
+    CHECK_EQ(
+        dg_vae_encode(nano.model, 1, 16, 16, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
+        static_cast<dg_status>(DG_ERR_UNSUPPORTED));
     CHECK(std::string(message).find("vae_encoder") != std::string::npos);
 }
 
 CASE("wrong sizes and counts are refused with the field's name") {
     Nano nano;
     std::vector<float> pixels(3 * 16 * 20), moments(8 * 2 * 2);
-    CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 20, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
-             static_cast<dg_status>(DG_ERR_ARGUMENT));
+    CHECK_EQ(
+        dg_vae_encode(nano.model, 1, 16, 20, pixels.data(), moments.data(), moments.size(), message, sizeof(message)),
+        static_cast<dg_status>(DG_ERR_ARGUMENT));
     CHECK(std::string(message).find("multiple of 8") != std::string::npos);
     CHECK_EQ(dg_vae_encode(nano.model, 1, 16, 16, pixels.data(), moments.data(), 7, message, sizeof(message)),
              static_cast<dg_status>(DG_ERR_ARGUMENT));

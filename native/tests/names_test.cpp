@@ -44,17 +44,22 @@ const std::vector<std::string> kSdxl = [] {
 CASE("the UNet's blocks by level") {
     const std::string m = "model.diffusion_model.";
     CHECK_EQ(canonical(m + "input_blocks.0.0.weight", kSdxl), std::string("unet.conv_in.weight"));
-    CHECK_EQ(canonical(m + "input_blocks.3.0.op.bias", kSdxl), std::string("unet.down_blocks.0.downsamplers.0.conv.bias"));
+    CHECK_EQ(canonical(m + "input_blocks.3.0.op.bias", kSdxl),
+             std::string("unet.down_blocks.0.downsamplers.0.conv.bias"));
     CHECK_EQ(canonical(m + "input_blocks.5.0.skip_connection.weight", kSdxl),
              std::string("unet.down_blocks.1.resnets.1.conv_shortcut.weight"));
     CHECK_EQ(canonical(m + "input_blocks.8.1.transformer_blocks.9.attn2.to_k.weight", kSdxl),
              std::string("unet.down_blocks.2.attentions.1.transformer_blocks.9.attn2.to_k.weight"));
-    CHECK_EQ(canonical(m + "middle_block.1.proj_in.weight", kSdxl), std::string("unet.mid_block.attentions.0.proj_in.weight"));
-    CHECK_EQ(canonical(m + "middle_block.2.out_layers.3.weight", kSdxl), std::string("unet.mid_block.resnets.1.conv2.weight"));
-    CHECK_EQ(canonical(m + "output_blocks.2.2.conv.bias", kSdxl), std::string("unet.up_blocks.0.upsamplers.0.conv.bias"));
+    CHECK_EQ(canonical(m + "middle_block.1.proj_in.weight", kSdxl),
+             std::string("unet.mid_block.attentions.0.proj_in.weight"));
+    CHECK_EQ(canonical(m + "middle_block.2.out_layers.3.weight", kSdxl),
+             std::string("unet.mid_block.resnets.1.conv2.weight"));
+    CHECK_EQ(canonical(m + "output_blocks.2.2.conv.bias", kSdxl),
+             std::string("unet.up_blocks.0.upsamplers.0.conv.bias"));
     CHECK_EQ(canonical(m + "output_blocks.4.0.emb_layers.1.weight", kSdxl),
              std::string("unet.up_blocks.1.resnets.1.time_emb_proj.weight"));
-    CHECK_EQ(canonical(m + "output_blocks.8.0.in_layers.2.weight", kSdxl), std::string("unet.up_blocks.2.resnets.2.conv1.weight"));
+    CHECK_EQ(canonical(m + "output_blocks.8.0.in_layers.2.weight", kSdxl),
+             std::string("unet.up_blocks.2.resnets.2.conv1.weight"));
     CHECK_EQ(canonical(m + "label_emb.0.2.weight", kSdxl), std::string("unet.add_embedding.linear_2.weight"));
     CHECK_EQ(canonical(m + "out.2.weight", kSdxl), std::string("unet.conv_out.weight"));
 }

@@ -20,7 +20,8 @@ std::vector<float> values(size_t n) {
     for (float& x : v) {
         x = normal(generator);
     }
-    const float special[] = {0.0f, -0.0f, 65504.0f, 70000.0f, 1e-7f, -6e-8f, 1.0009765625f, std::numeric_limits<float>::infinity()};
+    const float special[] = {0.0f,  -0.0f,  65504.0f,      70000.0f,
+                             1e-7f, -6e-8f, 1.0009765625f, std::numeric_limits<float>::infinity()};
     std::copy(std::begin(special), std::end(special), v.begin());
     return v;
 }
@@ -81,7 +82,7 @@ CASE("NaN stays NaN") {
 
 CASE("quantized types come back near, also from half") {
     std::vector<float> x = values(512), back(512);
-    x[7]                 = x[3] = 1.0f;
+    x[7] = x[3] = 1.0f;
     std::vector<uint16_t> half(512);
     dg::convert_rows(x.data(), GGML_TYPE_F32, half.data(), GGML_TYPE_BF16, 2, 256);
     for (const ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_0, GGML_TYPE_Q6_K, GGML_TYPE_Q4_K}) {

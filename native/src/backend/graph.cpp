@@ -10,6 +10,24 @@ namespace {
 
 constexpr size_t kMaxNodes = 32768;
 
+// Threads meet after every node, for which a node has to be worth it: below this many operations a node, on
+// average, one thread is as fast, and far faster where other programs want the cores too.
+constexpr double kOperationsPerNode = 1e6;
+
+int32_t useful_threads(ggml_cgraph* graph, int32_t threads) {
+    double operations = 0;
+    const int nodes   = ggml_graph_n_nodes(graph);
+    for (int i = 0; i < nodes; i++) {
+        const ggml_tensor* node = ggml_graph_node(graph, i);
+        if (node->op == GGML_OP_MUL_MAT) {
+            operations += 2.0 * static_cast<double>(node->src[0]->ne[0]) * static_cast<double>(ggml_nelements(node));
+        } else if (node->op == GGML_OP_CUSTOM && node->src[1] != nullptr) {  // a packed convolution
+            operations += 2.0 * static_cast<double>(node->src[1]->ne[0]) * static_cast<double>(ggml_nelements(node));
+        }
+    }
+    return operations < kOperationsPerNode * nodes ? 1 : threads;
+}
+
 bool abort_requested(void* cancel) {
     return static_cast<const std::atomic<bool>*>(cancel)->load(std::memory_order_relaxed);
 }
@@ -29,14 +47,13 @@ void GraphBuilder::output(ggml_tensor* tensor) {
 }
 
 Worker::Worker(const Device& device, int32_t threads, const std::atomic<bool>* cancel)
-    : device_(device), backend_(ggml_backend_dev_init(device.dev, nullptr), BackendFree()) {
+    : device_(device),
+      backend_(ggml_backend_dev_init(device.dev, nullptr), BackendFree()) {
     if (backend_ == nullptr) {
         fail(DG_ERR_DEVICE, "device %s (%s) could not be initialised", device.id.c_str(), device.description.c_str());
     }
     if (is_cpu(device)) {
-        ggml_backend_cpu_set_n_threads(backend_.get(), threads);
-        ggml_backend_cpu_set_abort_callback(backend_.get(), abort_requested,
-                                            const_cast<std::atomic<bool>*>(cancel));
+        ggml_backend_cpu_set_abort_callback(backend_.get(), abort_requested, const_cast<std::atomic<bool>*>(cancel));
     }
 }
 
@@ -58,6 +75,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     }
     built.inputs  = builder.inputs;
     built.outputs = builder.outputs;
+    built.threads = useful_threads(built.graph, worker.threads());
     return built;
 }
 
@@ -100,6 +118,9 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
         if (built_.inputs[i]->buffer != nullptr) {  // unused inputs are not allocated
             ggml_backend_tensor_set(built_.inputs[i], inputs[i].data, 0, inputs[i].bytes);
         }
+    }
+    if (worker.cpu()) {
+        ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
     const ggml_status status = ggml_backend_graph_compute(worker.backend(), built_.graph);
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {

@@ -24,7 +24,9 @@ struct Traits {
 class GraphBuilder {
 public:
     GraphBuilder(ggml_context* context, ggml_backend_t backend, const Traits& traits)
-        : ctx(context), backend(backend), traits(traits) {}
+        : ctx(context),
+          backend(backend),
+          traits(traits) {}
 
     ggml_tensor* input(ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
     void output(ggml_tensor* tensor);
@@ -55,16 +57,17 @@ public:
     ggml_backend_t backend() const { return backend_.get(); }
     const Device& device() const { return device_; }
     bool cpu() const { return is_cpu(device_); }
+    int32_t threads() const { return threads_; }
 
 private:
     const Device& device_;
+    const int32_t threads_;
     BackendPtr backend_;
 };
 
 class GraphRunner {
 public:
-    explicit GraphRunner(const std::atomic<bool>* cancel)
-        : cancel_(cancel) {}
+    explicit GraphRunner(const std::atomic<bool>* cancel) : cancel_(cancel) {}
 
     // Runs the graph `build` describes. `key` names it: while the key and worker stay the same, the graph and its
     // buffer are reused. Inputs and outputs are in the order of GraphBuilder's calls.
@@ -81,6 +84,7 @@ private:
     struct Built {
         ContextPtr ctx;
         ggml_cgraph* graph = nullptr;
+        int32_t threads    = 1;  // on a CPU
         std::vector<ggml_tensor*> inputs, outputs;
     };
     static Built build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build);

@@ -11,8 +11,7 @@ namespace dg {
 
 class Error : public std::runtime_error {
 public:
-    Error(dg_status status, const std::string& message)
-        : std::runtime_error(message), status_(status) {}
+    Error(dg_status status, const std::string& message) : std::runtime_error(message), status_(status) {}
     dg_status status() const { return status_; }
 
 private:

@@ -36,7 +36,6 @@ constexpr bool kNativeBf16 = true;
 constexpr bool kNativeBf16 = false;
 #endif
 
-
 struct Problem {
     const float* x;
     const char* weights;
@@ -74,8 +73,8 @@ TapLanes find_lanes(const Problem& p, const Group& g, int ky, int kx) {
         t.offset[lane]      = 0;
         const int64_t pixel = g.first + lane;
         const int64_t oy = pixel / p.out_width, ox = pixel % p.out_width;
-        const int64_t iy = oy * p.shape.stride + ky - p.shape.pad;
-        const int64_t ix = ox * p.shape.stride + kx - p.shape.pad;
+        const int64_t iy     = oy * p.shape.stride + ky - p.shape.pad;
+        const int64_t ix     = ox * p.shape.stride + kx - p.shape.pad;
         const int64_t offset = iy * p.row_stride + ix;
         if (lane == 0) {
             base = offset;
@@ -177,8 +176,8 @@ void micro(const float* a, const float* const* b, int64_t products, const float*
             for (int g = 0; g < G; g++) {
 #if defined(__AVX512BF16__)
                 if constexpr (BF16) {
-                    acc[i][g] = _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(w),
-                                                 reinterpret_cast<__m512bh>(v[g]));
+                    acc[i][g] =
+                        _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(w), reinterpret_cast<__m512bh>(v[g]));
                     continue;
                 }
 #endif
@@ -246,8 +245,7 @@ int64_t tile_start(const Problem& p, int64_t tile) {
 // they are; other types are widened into `scratch`.
 class Panel {
 public:
-    Panel(const Problem& p, bool native)
-        : p_(p), native_(native) {
+    Panel(const Problem& p, bool native) : p_(p), native_(native) {
         scratch_.resize(static_cast<size_t>(p.taps() * kBlockIn * kTileOut));
     }
 
@@ -270,7 +268,8 @@ private:
             const auto* in = reinterpret_cast<const ggml_fp16_t*>(p_.weights) + at;
 #if defined(__AVX512F__)
             for (int64_t i = 0; i < n; i += 16) {
-                _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i))));
+                _mm512_storeu_ps(out + i,
+                                 _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i))));
             }
 #else
             ggml_fp16_to_fp32_row(in, out, n);
@@ -324,7 +323,8 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
         const int64_t c1       = std::min(channels, c0 + kBlockIn);
         const int64_t products = taps * (c1 - c0) / (native ? 2 : 1);
         for (int i = 0; i < count; i++) {
-            pack_group(p, groups[i], &lanes[static_cast<size_t>(i * taps)], c0, c1, native, &columns[static_cast<size_t>(i * column_floats)]);
+            pack_group(p, groups[i], &lanes[static_cast<size_t>(i * taps)], c0, c1, native,
+                       &columns[static_cast<size_t>(i * column_floats)]);
         }
         for (int64_t tile = tile0; tile < tile1; tile++) {
             const float* a     = panel.get(tile, c0, c1);
@@ -338,7 +338,8 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
                     b[g] = &columns[static_cast<size_t>((i + g) * column_floats)];
                     c[g] = p.y + (groups[i + g].image * p.out + tile * kTileOut) * p.pixels() + groups[i + g].first;
                 }
-                (native ? micro_any<true> : micro_any<false>)(width, a, b, products, start, c, p.pixels(), masks + i, rows);
+                (native ? micro_any<true> : micro_any<false>)(width, a, b, products, start, c, p.pixels(), masks + i,
+                                                              rows);
             }
         }
     }
@@ -397,7 +398,7 @@ static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, 
         T* tile = packed + o / kTileOut * tile_size;
         for (int64_t c = 0; c < in; c++) {
             const T* from = weights + (o * in + c) * taps;
-            T* to         = tile + (PAIRS ? c / 2 * 2 * kTileOut + o % kTileOut * 2 + c % 2 : c * kTileOut + o % kTileOut);
+            T* to = tile + (PAIRS ? c / 2 * 2 * kTileOut + o % kTileOut * 2 + c % 2 : c * kTileOut + o % kTileOut);
             for (int64_t tap = 0; tap < taps; tap++) {
                 to[tap * channels * kTileOut] = from[tap];
             }
@@ -408,11 +409,14 @@ static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, 
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
     const int64_t taps = kernel * kernel;
     if (type == GGML_TYPE_F32) {
-        pack_typed<uint32_t, false>(static_cast<const uint32_t*>(weights), taps, in, out, static_cast<uint32_t*>(packed));
+        pack_typed<uint32_t, false>(static_cast<const uint32_t*>(weights), taps, in, out,
+                                    static_cast<uint32_t*>(packed));
     } else if (type == GGML_TYPE_BF16) {
-        pack_typed<uint16_t, true>(static_cast<const uint16_t*>(weights), taps, in, out, static_cast<uint16_t*>(packed));
+        pack_typed<uint16_t, true>(static_cast<const uint16_t*>(weights), taps, in, out,
+                                   static_cast<uint16_t*>(packed));
     } else {
-        pack_typed<uint16_t, false>(static_cast<const uint16_t*>(weights), taps, in, out, static_cast<uint16_t*>(packed));
+        pack_typed<uint16_t, false>(static_cast<const uint16_t*>(weights), taps, in, out,
+                                    static_cast<uint16_t*>(packed));
     }
 }
 

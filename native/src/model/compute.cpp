@@ -40,7 +40,8 @@ void check_count(const char* field, size_t found, int64_t wanted) {
 void sinusoid(float value, int64_t width, float* out) {
     const int64_t half = width / 2;
     for (int64_t i = 0; i < half; i++) {
-        const float exponent  = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
+        const float exponent =
+            static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
         const float frequency = static_cast<float>(std::exp(static_cast<double>(exponent)));
         const double angle    = static_cast<double>(value * frequency);
         out[i]                = static_cast<float>(std::cos(angle));

@@ -21,8 +21,7 @@ int32_t or_default(int32_t value, int32_t fallback) {
 
 }  // namespace
 
-Model::Model(const OpenParams& params)
-    : config_(params.config), precision_{0, ""} {
+Model::Model(const OpenParams& params) : config_(params.config), precision_{0, ""} {
     for (const OpenParams::File& file : params.files) {
         source_.add(file.path, file.role);
     }
@@ -97,8 +96,8 @@ void Model::open_text(int which, const OpenParams& params) {
     component.worker         = worker(params.device_text.empty() ? params.device : params.device_text);
     const TypePolicy policy  = choose_types(precision_, params.type_text, component.worker->device());
     TextDims dims            = infer_text_dims(source_, prefix, or_default(config_.text_head_dim, 64));
-    const int32_t act =
-        or_default(which == 0 ? config_.text_encoder_quick_gelu : config_.text_encoder_2_quick_gelu, which == 0 ? 1 : 2);
+    const int32_t act = or_default(which == 0 ? config_.text_encoder_quick_gelu : config_.text_encoder_2_quick_gelu,
+                                   which == 0 ? 1 : 2);
     dims.quick_gelu  = act == 1;
     component.params = std::make_unique<Params>(source_, policy, kComponentNames[which]);
     text_[which]     = std::make_unique<TextEncoder>(*component.params, prefix, dims);
@@ -131,7 +130,8 @@ void Model::open_vae(const OpenParams& params) {
         for (const int64_t c : *channels) {
             if (c % vae_dims_.groups != 0) {
                 fail(DG_ERR_MODEL, "%s: vae: %lld channels cannot be divided into %d groups (norm_num_groups)",
-                     source_.path_of("vae.decoder.conv_in.weight").c_str(), static_cast<long long>(c), vae_dims_.groups);
+                     source_.path_of("vae.decoder.conv_in.weight").c_str(), static_cast<long long>(c),
+                     vae_dims_.groups);
             }
         }
     }
@@ -170,7 +170,8 @@ void Model::fill_kind() {
             size_ids_ = label == 1280 + 5 * kSizeEmbedding ? 5 : 6;
         }
         if (label <= size_ids_ * kSizeEmbedding || (size_ids_ != 5 && size_ids_ != 6)) {
-            fail(DG_ERR_MODEL, "%s: the UNet's label embedding takes %lld values: not the pooled text and size ids of SDXL",
+            fail(DG_ERR_MODEL,
+                 "%s: the UNet's label embedding takes %lld values: not the pooled text and size ids of SDXL",
                  source_.path_of("unet.add_embedding.linear_1.weight").c_str(), static_cast<long long>(label));
         }
         if (unet_->dims.in_channels == 9) {
@@ -235,11 +236,11 @@ void Model::info(dg_model_info* out) const {
     out->zero_terminal_snr = source_.has_marker("ztsnr") ? 1 : 0;
     copy_text(out->precision_reason, sizeof(out->precision_reason), precision_.reason);
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
-        const Component& c     = components_[i];
-        dg_component_info& to  = out->components[i];
-        to.struct_size         = sizeof(dg_component_info);
-        to.present             = c.present ? 1 : 0;
-        to.loaded              = c.params != nullptr ? 1 : 0;
+        const Component& c    = components_[i];
+        dg_component_info& to = out->components[i];
+        to.struct_size        = sizeof(dg_component_info);
+        to.present            = c.present ? 1 : 0;
+        to.loaded             = c.params != nullptr ? 1 : 0;
         if (c.params != nullptr) {
             to.file_type       = from_ggml_type(c.params->main_file_type());
             to.type            = from_ggml_type(c.params->main_type());

@@ -79,8 +79,8 @@ private:
     std::unique_ptr<VaeEncoder> vae_encoder_;
     std::unique_ptr<VaeDecoder> vae_decoder_;
     VaeDims vae_dims_;
-    int32_t kind_      = DG_KIND_UNKNOWN;
-    int64_t size_ids_  = 0;
+    int32_t kind_     = DG_KIND_UNKNOWN;
+    int64_t size_ids_ = 0;
     GraphRunner runner_{&cancel_};
 };
 

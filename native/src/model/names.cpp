@@ -50,22 +50,24 @@ int cut_index(std::string& text) {
 }
 
 const Renames kResnet = {
-    {"in_layers.0", "norm1"},     {"in_layers.2", "conv1"},  {"emb_layers.1", "time_emb_proj"},
-    {"out_layers.0", "norm2"},    {"out_layers.3", "conv2"}, {"skip_connection", "conv_shortcut"},
+    {"in_layers.0", "norm1"},          {"in_layers.2", "conv1"},  {"emb_layers.1", "time_emb_proj"},
+    {"out_layers.0", "norm2"},         {"out_layers.3", "conv2"}, {"skip_connection", "conv_shortcut"},
     {"nin_shortcut", "conv_shortcut"},
 };
 
 const Renames kUnetEnds = {
-    {"time_embed.0", "time_embedding.linear_1"},   {"time_embed.2", "time_embedding.linear_2"},
-    {"label_emb.0.0", "add_embedding.linear_1"},   {"label_emb.0.2", "add_embedding.linear_2"},
-    {"input_blocks.0.0", "conv_in"},               {"out.0", "conv_norm_out"},
+    {"time_embed.0", "time_embedding.linear_1"},
+    {"time_embed.2", "time_embedding.linear_2"},
+    {"label_emb.0.0", "add_embedding.linear_1"},
+    {"label_emb.0.2", "add_embedding.linear_2"},
+    {"input_blocks.0.0", "conv_in"},
+    {"out.0", "conv_norm_out"},
     {"out.2", "conv_out"},
 };
 
 const Renames kVaeAttention = {
-    {"norm", "group_norm"}, {"q", "to_q"},         {"k", "to_k"},
-    {"v", "to_v"},          {"proj_out", "to_out.0"},
-    {"query", "to_q"},      {"key", "to_k"},       {"value", "to_v"},
+    {"norm", "group_norm"},    {"q", "to_q"},     {"k", "to_k"},   {"v", "to_v"},
+    {"proj_out", "to_out.0"},  {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"},
     {"proj_attn", "to_out.0"},
 };
 
@@ -313,9 +315,9 @@ const char* component_prefix(int32_t role) {
 
 // What a name without any prefix belongs to, for files that hold one component.
 int32_t guess_role(const std::string& name) {
-    for (const char* head : {"input_blocks.", "output_blocks.", "middle_block.", "time_embed.", "label_emb.", "down_blocks.",
-                             "up_blocks.", "mid_block.", "time_embedding.", "add_embedding.", "conv_in.", "conv_out.",
-                             "conv_norm_out.", "out.0.", "out.2."}) {
+    for (const char* head : {"input_blocks.", "output_blocks.", "middle_block.", "time_embed.", "label_emb.",
+                             "down_blocks.", "up_blocks.", "mid_block.", "time_embedding.", "add_embedding.",
+                             "conv_in.", "conv_out.", "conv_norm_out.", "out.0.", "out.2."}) {
         if (starts_with(name, head)) {
             return DG_ROLE_UNET;
         }
@@ -363,8 +365,9 @@ bool is_original_unet(const std::string& rest) {
 }  // namespace
 
 bool is_known_extra(const std::string& name) {
-    for (const char* head : {"alphas_cumprod", "betas", "sqrt_", "log_one_minus_alphas_cumprod", "posterior_", "model_ema.",
-                             "denoiser.", "ztsnr", "v_pred", "edm_vpred.", "embedding_manager", "loss."}) {
+    for (const char* head :
+         {"alphas_cumprod", "betas", "sqrt_", "log_one_minus_alphas_cumprod", "posterior_", "model_ema.", "denoiser.",
+          "ztsnr", "v_pred", "edm_vpred.", "embedding_manager", "loss."}) {
         if (starts_with(name, head)) {
             return true;
         }
@@ -377,8 +380,7 @@ bool is_known_extra(const std::string& name) {
     return false;
 }
 
-std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role,
-                                                Layout* layout) {
+std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role, Layout* layout) {
     UnetBlocks unet;
     VaeBlocks vae;
     std::vector<Located> located;

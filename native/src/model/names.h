@@ -15,16 +15,15 @@ enum class Layout { Original, Diffusers };
 // How a source tensor becomes a canonical one.
 struct NameMapping {
     std::string canonical;  // empty: not of any known component
-    int32_t part  = 0;      // OpenCLIP fuses q, k, v along the rows: which third, of `parts`
-    int32_t parts = 1;
+    int32_t part   = 0;      // OpenCLIP fuses q, k, v along the rows: which third, of `parts`
+    int32_t parts  = 1;
     bool transpose = false;  // OpenCLIP's text_projection is [width, projection]
 };
 
 // Maps all names of one file. They are needed together: where a level of the UNet ends shows only in which
 // blocks hold a down- or upsampler. `role` is DG_ROLE_*; a file for one component may lack its prefix.
 // The result has one or more mappings per source name, in the order of `names`.
-std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role,
-                                                Layout* layout);
+std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role, Layout* layout);
 
 // Names that checkpoints carry and no component needs (schedules, position ids, EMA counters).
 bool is_known_extra(const std::string& name);

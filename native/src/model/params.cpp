@@ -32,7 +32,9 @@ std::string shape_text(const int64_t* ne) {  // in PyTorch's order, trailing one
 }  // namespace
 
 Params::Params(const Source& source, const TypePolicy& policy, std::string component)
-    : source_(source), policy_(policy), component_(std::move(component)) {
+    : source_(source),
+      policy_(policy),
+      component_(std::move(component)) {
     ggml_init_params params;
     params.mem_size   = ggml_tensor_overhead() * kMaxTensors;
     params.mem_buffer = nullptr;
@@ -113,11 +115,11 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
     layer.out                  = out;
     layer.packed               = policy_.pack_convolutions;
     const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out}, false);
-    layer.weight               = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(kernel, in),
-                                                        conv_packed_rows(out), name + ".weight")
-                                              : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
-    params_.back().conv        = layer;
-    layer.bias                 = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
+    layer.weight = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(kernel, in), conv_packed_rows(out),
+                                          name + ".weight")
+                                : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
+    params_.back().conv = layer;
+    layer.bias          = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
     return layer;
 }
 

@@ -15,8 +15,8 @@ namespace dg {
 
 // Which types weights get in memory.
 struct TypePolicy {
-    ggml_type matrix = GGML_TYPE_COUNT;  // of linear layers; COUNT: the file's if quantized, else `dense`
-    ggml_type dense  = GGML_TYPE_F16;    // of convolutions, tables and layers kept out of quantization
+    ggml_type matrix       = GGML_TYPE_COUNT;  // of linear layers; COUNT: the file's if quantized, else `dense`
+    ggml_type dense        = GGML_TYPE_F16;    // of convolutions, tables and layers kept out of quantization
     bool pack_convolutions = false;      // lay kernels out for the CPU convolution of kernels/conv2d.h
 };
 

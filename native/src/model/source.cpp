@@ -142,9 +142,9 @@ void Source::add_folder(const std::string& folder) {
         int32_t role;
     };
     bool found = false;
-    for (const Part& part : {Part{"unet", DG_ROLE_UNET}, Part{"vae", DG_ROLE_VAE},
-                             Part{"text_encoder", DG_ROLE_TEXT_ENCODER},
-                             Part{"text_encoder_2", DG_ROLE_TEXT_ENCODER_2}}) {
+    for (const Part& part :
+         {Part{"unet", DG_ROLE_UNET}, Part{"vae", DG_ROLE_VAE}, Part{"text_encoder", DG_ROLE_TEXT_ENCODER},
+          Part{"text_encoder_2", DG_ROLE_TEXT_ENCODER_2}}) {
         const std::string path = component_file(
             folder, part.name,
             {"diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -163,7 +163,8 @@ void Source::add_folder(const std::string& folder) {
 
 void Source::remove_component(int32_t role) {
     const std::string prefix = role_prefix(role);
-    for (auto it = tensors_.lower_bound(prefix); it != tensors_.end() && it->first.compare(0, prefix.size(), prefix) == 0;) {
+    for (auto it = tensors_.lower_bound(prefix);
+         it != tensors_.end() && it->first.compare(0, prefix.size(), prefix) == 0;) {
         it = tensors_.erase(it);
     }
 }
@@ -183,7 +184,7 @@ void Source::add_file(const std::string& path, int32_t role) {
         names.push_back(header.name);
     }
     Layout layout;
-    const auto mappings = map_names(names, role, &layout);
+    const auto mappings                                           = map_names(names, role, &layout);
     (layout == Layout::Original ? saw_original_ : saw_diffusers_) = true;
     for (size_t i = 0; i < headers.size(); i++) {
         if (mappings[i].empty()) {
@@ -203,8 +204,8 @@ void Source::add_file(const std::string& path, int32_t role) {
             if (!is_zip && (tensor.storage.offset > static_cast<uint64_t>(size) ||
                             bytes > static_cast<uint64_t>(size) - tensor.storage.offset)) {
                 fail(DG_ERR_FORMAT, "%s: tensor '%s' ends at byte %llu of a file of %lld: the file is truncated",
-                     path.c_str(), names[i].c_str(),
-                     static_cast<unsigned long long>(tensor.storage.offset + bytes), static_cast<long long>(size));
+                     path.c_str(), names[i].c_str(), static_cast<unsigned long long>(tensor.storage.offset + bytes),
+                     static_cast<long long>(size));
             }
             tensors_[mapping.canonical] = std::move(tensor);
         }
@@ -246,8 +247,7 @@ struct SourceReader::Open {
     }
 };
 
-SourceReader::SourceReader(const Source& source)
-    : source_(source), open_(source.files().size()) {}
+SourceReader::SourceReader(const Source& source) : source_(source), open_(source.files().size()) {}
 
 SourceReader::~SourceReader() = default;
 
@@ -324,7 +324,7 @@ const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
                 const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - mantissa)
                                                       : std::ldexp(static_cast<float>((1 << mantissa) + fraction),
                                                                    exponent - bias - mantissa);
-                out[i] = (v & 0x80) != 0 ? -magnitude : magnitude;
+                out[i]                = (v & 0x80) != 0 ? -magnitude : magnitude;
             }
         }
         *type = GGML_TYPE_F32;

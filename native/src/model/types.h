@@ -16,7 +16,6 @@ ggml_type to_ggml_type(int32_t type);
 int32_t from_ggml_type(ggml_type type);
 
 // Converts n_rows rows of row_size elements. Throws DG_ERR_UNSUPPORTED where the engine cannot.
-void convert_rows(const void* src, ggml_type src_type, void* dst, ggml_type dst_type, int64_t n_rows,
-                  int64_t row_size);
+void convert_rows(const void* src, ggml_type src_type, void* dst, ggml_type dst_type, int64_t n_rows, int64_t row_size);
 
 }  // namespace dg

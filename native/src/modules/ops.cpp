@@ -57,13 +57,13 @@ ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int st
     }
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     // Columns first: [K, pixels] x [K, out] puts the result's pixels in the fastest dimension, as pictures want it.
-    const bool half        = layer.weight->type == GGML_TYPE_F16;
-    ggml_tensor* columns   = ggml_im2col(g.ctx, kernel, x, stride, stride, pad, pad, 1, 1, true,
-                                         half ? GGML_TYPE_F16 : GGML_TYPE_F32);
-    const int64_t width    = columns->ne[1];
-    const int64_t height   = columns->ne[2];
-    const int64_t batch    = columns->ne[3];
-    ggml_tensor* flat      = ggml_reshape_2d(g.ctx, columns, columns->ne[0], width * height * batch);
+    const bool half = layer.weight->type == GGML_TYPE_F16;
+    ggml_tensor* columns =
+        ggml_im2col(g.ctx, kernel, x, stride, stride, pad, pad, 1, 1, true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
+    const int64_t width  = columns->ne[1];
+    const int64_t height = columns->ne[2];
+    const int64_t batch  = columns->ne[3];
+    ggml_tensor* flat    = ggml_reshape_2d(g.ctx, columns, columns->ne[0], width * height * batch);
     ggml_tensor* result;
     if (layer.weight->type == GGML_TYPE_F16 || layer.weight->type == GGML_TYPE_F32) {
         result = product(g, flat, layer.weight);  // [pixels, out]
@@ -103,15 +103,15 @@ ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x) {
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                        ggml_tensor* mask) {
     const int64_t channels = q->ne[0], tokens = q->ne[1], batch = q->ne[2];
-    const int64_t size     = channels / heads;
-    const float scale      = 1.0f / std::sqrt(static_cast<float>(size));
-    const auto split       = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
+    const int64_t size = channels / heads;
+    const float scale  = 1.0f / std::sqrt(static_cast<float>(size));
+    const auto split   = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
         ggml_tensor* s = ggml_reshape_4d(g.ctx, t, size, heads, t->ne[1], t->ne[2]);
         return ggml_permute(g.ctx, s, 0, 2, 1, 3);
     };
-    ggml_tensor* sq = split(q);
-    ggml_tensor* sk = split(k);
-    ggml_tensor* sv = split(v);
+    ggml_tensor* sq    = split(q);
+    ggml_tensor* sk    = split(k);
+    ggml_tensor* sv    = split(v);
     ggml_tensor* mixed = nullptr;
     if (mask == nullptr && g.traits.flash_attention) {
         mixed = flash_attention(g, sq, sk, sv, scale);

@@ -31,8 +31,7 @@ TextDims infer_text_dims(const Source& source, const std::string& prefix, int64_
     return d;
 }
 
-TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDims& dims)
-    : dims(dims) {
+TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDims& dims) : dims(dims) {
     const std::string model = prefix + "text_model.";
     token_table_            = params.table(model + "embeddings.token_embedding.weight", dims.width, dims.vocab);
     position_table_         = params.table(model + "embeddings.position_embedding.weight", dims.width, dims.tokens);
@@ -67,11 +66,11 @@ ggml_tensor* TextEncoder::layer(GraphBuilder& g, const Layer& l, ggml_tensor* x,
 
 TextEncoder::Outputs TextEncoder::build(GraphBuilder& g, const Inputs& in, int64_t last, bool pooled) const {
     const int64_t tokens = in.ids->ne[0], chunks = in.ids->ne[1];
-    ggml_tensor* x       = ggml_get_rows(g.ctx, token_table_, ggml_reshape_1d(g.ctx, in.ids, tokens * chunks));
+    ggml_tensor* x = ggml_get_rows(g.ctx, token_table_, ggml_reshape_1d(g.ctx, in.ids, tokens * chunks));
     if (in.custom != nullptr) {
         x = ggml_add(g.ctx, ggml_mul(g.ctx, x, in.keep), in.custom);
     }
-    x = ggml_reshape_3d(g.ctx, x, dims.width, tokens, chunks);
+    x                   = ggml_reshape_3d(g.ctx, x, dims.width, tokens, chunks);
     ggml_tensor* places = position_table_;
     if (places->type != GGML_TYPE_F32) {
         places = ggml_cast(g.ctx, places, GGML_TYPE_F32);

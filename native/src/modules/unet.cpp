@@ -37,7 +37,8 @@ UnetDims infer_unet_dims(const Source& source) {
     const SourceTensor& time = need(source, u + "time_embedding.linear_1.weight");
     if (source.find(u + "add_embedding.linear_1.weight") == nullptr) {
         fail(DG_ERR_MODEL,
-             "%s: the UNet has no size and pooled-text embedding (add_embedding / label_emb): it is a Stable Diffusion 1 "
+             "%s: the UNet has no size and pooled-text embedding (add_embedding / label_emb): it is a Stable Diffusion "
+             "1 "
              "or 2 model, not SDXL",
              source.path_of(u + "conv_in.weight").c_str());
     }
@@ -82,8 +83,8 @@ UnetDims infer_unet_dims(const Source& source) {
         d.mid_resnets++;
     }
     for (const auto& entry : source.tensors()) {
-        const std::string& name   = entry.first;
-        const std::string suffix  = ".attn2.to_k.weight";
+        const std::string& name  = entry.first;
+        const std::string suffix = ".attn2.to_k.weight";
         if (name.compare(0, u.size(), u) == 0 && name.size() > suffix.size() &&
             name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
             d.context = entry.second.ne[0];
@@ -143,8 +144,7 @@ Unet::Transformer Unet::make_transformer(Params& p, const std::string& name, int
     return t;
 }
 
-Unet::Unet(Params& p, const UnetDims& dims)
-    : dims(dims) {
+Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
     const std::string u = "unet.";
     time1_              = p.linear(u + "time_embedding.linear_1", dims.model_channels(), dims.time_embed, true, true);
     time2_              = p.linear(u + "time_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
@@ -158,7 +158,8 @@ Unet::Unet(Params& p, const UnetDims& dims)
         const std::string name = dot(u + "down_blocks", static_cast<int64_t>(l));
         Level level;
         for (size_t i = 0; i < dims.down_depth[l].size(); i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), width, dims.channels[l]));
+            level.resnets.push_back(
+                make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), width, dims.channels[l]));
             level.transformers.push_back(make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)),
                                                           dims.channels[l], dims.down_depth[l][i]));
             width = dims.channels[l];
@@ -178,8 +179,8 @@ Unet::Unet(Params& p, const UnetDims& dims)
         const int64_t out      = dims.channels[levels - 1 - l];
         Level level;
         for (size_t i = 0; i < dims.up_depth[l].size(); i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)),
-                                                dims.up_in_channels[l][i], out));
+            level.resnets.push_back(
+                make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), dims.up_in_channels[l][i], out));
             level.transformers.push_back(
                 make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)), out, dims.up_depth[l][i]));
         }
@@ -216,10 +217,10 @@ ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_t
 
 ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const {
     const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
-    ggml_tensor* y  = group_norm(g, t.norm, x, dims.groups, 1e-6f);
-    y               = ggml_reshape_3d(g.ctx, y, w * h, c, n);
-    y               = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));  // [C, tokens, N]
-    y               = linear(g, t.in, y);
+    ggml_tensor* y = group_norm(g, t.norm, x, dims.groups, 1e-6f);
+    y              = ggml_reshape_3d(g.ctx, y, w * h, c, n);
+    y              = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));  // [C, tokens, N]
+    y              = linear(g, t.in, y);
     for (const Block& b : t.blocks) {
         y = block(g, b, y, context, c / dims.head_dim);
     }

@@ -29,14 +29,14 @@ vae::Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t 
 
 vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
     vae::Middle m;
-    m.first            = make_resnet(p, name + ".resnets.0", c, c);
-    m.second           = make_resnet(p, name + ".resnets.1", c, c);
+    m.first             = make_resnet(p, name + ".resnets.0", c, c);
+    m.second            = make_resnet(p, name + ".resnets.1", c, c);
     const std::string a = name + ".attentions.0";
-    m.attention.norm   = p.norm(a + ".group_norm", c);
-    m.attention.q      = p.linear(a + ".to_q", c, c, true, true);
-    m.attention.k      = p.linear(a + ".to_k", c, c, true, true);
-    m.attention.v      = p.linear(a + ".to_v", c, c, true, true);
-    m.attention.out    = p.linear(a + ".to_out.0", c, c, true, true);
+    m.attention.norm    = p.norm(a + ".group_norm", c);
+    m.attention.q       = p.linear(a + ".to_q", c, c, true, true);
+    m.attention.k       = p.linear(a + ".to_k", c, c, true, true);
+    m.attention.v       = p.linear(a + ".to_v", c, c, true, true);
+    m.attention.out     = p.linear(a + ".to_out.0", c, c, true, true);
     return m;
 }
 
@@ -50,9 +50,9 @@ ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, int g
 ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, int groups) {
     x               = resnet(g, m.first, x, groups);
     const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
-    ggml_tensor* y  = group_norm(g, m.attention.norm, x, groups, kEps);
-    y               = ggml_reshape_3d(g.ctx, y, w * h, c, n);
-    y               = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    ggml_tensor* y = group_norm(g, m.attention.norm, x, groups, kEps);
+    y              = ggml_reshape_3d(g.ctx, y, w * h, c, n);
+    y              = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
     y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
     y = linear(g, m.attention.out, y);
     y = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
@@ -95,8 +95,8 @@ VaeDims infer_vae_dims(const Source& source) {
     } else if (const SourceTensor* out = source.find("vae.encoder.conv_out.weight")) {
         d.latent = out->ne[3] / 2;
     }
-    d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
-    d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
+    d.quant_conv        = source.find("vae.quant_conv.weight") != nullptr;
+    d.post_quant_conv   = source.find("vae.post_quant_conv.weight") != nullptr;
     const size_t levels = std::max(d.encoder.size(), d.decoder.size());
     if (levels == 0 || levels > DG_MAX_LEVELS || d.latent == 0) {
         fail(DG_ERR_MODEL, "%s: the VAE is incomplete: %zu encoder and %zu decoder levels",
@@ -105,8 +105,7 @@ VaeDims infer_vae_dims(const Source& source) {
     return d;
 }
 
-VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims)
-    : dims_(dims) {
+VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
     const std::string e = "vae.encoder.";
     conv_in_            = p.conv2d(e + "conv_in", 3, 3, dims.encoder[0]);
     int64_t width       = dims.encoder[0];
@@ -147,8 +146,7 @@ ggml_tensor* VaeEncoder::build(GraphBuilder& g, ggml_tensor* x) const {
     return dims_.quant_conv ? conv2d(g, quant_, x, 1, 0) : x;
 }
 
-VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims)
-    : dims_(dims) {
+VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
     const std::string d = "vae.decoder.";
     const size_t levels = dims.decoder.size();
     int64_t width       = dims.decoder[levels - 1];

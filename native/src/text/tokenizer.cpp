@@ -63,7 +63,7 @@ struct CodePoint {
 };
 
 CodePoint decode_at(const char* text, size_t length, size_t offset) {
-    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+    const auto byte           = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char first = byte(offset);
     size_t size               = 1;
     char32_t value            = first;
