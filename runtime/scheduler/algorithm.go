@@ -25,6 +25,8 @@ type algorithm struct {
 	floorZeroSNR bool
 	// wideTimesteps: fractional timesteps are kept in float64.
 	wideTimesteps bool
+	// keepsCosine: with squaredcos_cap_v2, timesteps of replaced noise levels are not rounded.
+	keepsCosine bool
 	// untrained: no training schedule, hence no tables and no limit on steps.
 	untrained bool
 	// custom tells which of RunOptions.Timesteps and Sigmas it takes.

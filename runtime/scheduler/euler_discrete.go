@@ -40,9 +40,7 @@ func startEuler(s *sched, o *RunOptions) (*plan, solver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &euler{veSpace: veSpace{narrow(sigmas), predictionOf(c)}}
-	e.churn = math.Min(val(c.SChurn)/float64(len(sigmas)-1), math.Sqrt2-1)
-	e.tmin, e.tmax, e.noise = val(c.STmin), val(c.STmax), float32(val(c.SNoise))
+	e := &euler{veSpace: veSpace{narrow(sigmas), predictionOf(c)}, churn: newChurn(c, len(sigmas)-1)}
 	if continuous {
 		for i := range timesteps {
 			timesteps[i] = float64(0.25 * log32(e.sigmas[i]))
@@ -53,30 +51,18 @@ func startEuler(s *sched, o *RunOptions) (*plan, solver, error) {
 
 type euler struct {
 	veSpace
-	churn, tmin, tmax float64
-	noise             float32
+	churn
 }
 
 func (e *euler) reset(_, _ int) {}
 
-func (e *euler) gamma(i int) float64 {
-	if s := float64(e.sigmas[i]); s < e.tmin || s > e.tmax {
-		return 0
-	}
-	return e.churn
-}
-
-func (e *euler) noisy(i int) bool { return e.gamma(i) > 0 }
+func (e *euler) noisy(i int) bool { return e.gamma(e.sigmas[i]) > 0 }
 
 func (e *euler) step(dst, out, sample, noise []float32, i int) {
 	sigma := e.sigmas[i]
 	hat := sigma
-	if g := e.gamma(i); g > 0 {
-		hat = sigma * float32(g+1)
-		up := sqrt32(float32(hat*hat) - float32(sigma*sigma))
-		for j, x := range sample {
-			dst[j] = x + float32(float32(noise[j]*e.noise)*up)
-		}
+	if noise != nil {
+		hat = e.add(dst, sample, noise, sigma)
 		sample = dst
 	}
 	dt := e.sigmas[i+1] - hat

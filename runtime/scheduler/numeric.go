@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"strconv"
+)
 
 // The helpers in this file do single operations the way torch and numpy do them in float32 or float64.
 // Explicit float32 conversions keep the compiler from fusing operations on those architectures where it may.
@@ -94,3 +97,5 @@ func narrow(s []float64) []float32 {
 	}
 	return out
 }
+
+func numText(n int) string { return strconv.Itoa(n) }

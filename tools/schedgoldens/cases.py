@@ -12,17 +12,20 @@ CUSTOM = [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]
 SIGMAS = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.0]
 
 # Options of ours that are arguments of step() in diffusers.
+# tau of SASolver is a function in diffusers; goldens.py makes it of these.
+TAU = ("tau", "tau_start", "tau_end")
 STEP_ARGS = ("s_churn", "s_tmin", "s_tmax", "s_noise", "eta", "use_clipped_model_output", "lms_order")
 
 # Schedulers whose "sigmas" attribute is not in the variance-exploding form that ours reports.
-HAS_VE_SIGMAS = {}
+HAS_VE_SIGMAS = {"IPNDMScheduler": False}
 
 _families = {}
 
 
 # With rescaled betas the first noise level is 4096, and the first step subtracts numbers of that size to
 # yield one of about 15. In float32, which diffusers computes in, that alone is an error of 4096 * 2^-24 / 15 =
-# 1.6e-5, and torch's square root is not correctly rounded on top of it.
+# 1.6e-5, and torch's square root is not correctly rounded on top of it. (Those roots also enter the rescaled
+# table, a product of a thousand factors, so that levels differ by up to 2e-6.)
 ZERO_SNR_TOLERANCE = 1e-4
 
 
@@ -30,7 +33,7 @@ def add(cls, name, config, steps=None, **run):
     if steps is not None:
         run["num_inference_steps"] = steps
     case = {"class": cls, "name": name, "config": config, "run": run}
-    if config.get("rescale_betas_zero_snr") and HAS_VE_SIGMAS.get(cls, True):
+    if config.get("rescale_betas_zero_snr") and cls not in ("DDIMScheduler", "DDPMScheduler"):
         case["tolerance"] = ZERO_SNR_TOLERANCE
     _families.setdefault(cls, []).append(case)
 
@@ -115,9 +118,20 @@ def heun():
     windows(cls, LEADING)
 
 
+# KDPM2Ancestral goes down to sqrt(to^2 - up^2) with up nearly to when a step is large, in float32: that level is
+# off by up to 3 % in diffusers, and the timestep in the middle with it. The samples agree all the same, because
+# so little of them is left at that level.
+ANCESTRAL_TIMESTEPS = 0.02
+
+
 def kdpm2(cls):
     grid(cls, {"leading": LEADING, "linspace": LINSPACE, "trailing": TRAILING, "v": LEADING | V} | spaced(LEADING))
     windows(cls, LEADING)
+    if "Ancestral" in cls:
+        for case in _families[cls]:
+            case["timestep_atol"] = ANCESTRAL_TIMESTEPS
+            if case["name"] == "linspace-2":  # one step from the highest level to the lowest
+                case["tolerance"] = 1e-4
 
 
 def lms():
@@ -168,6 +182,230 @@ def dpm_sde():
     windows(cls, LEADING)
 
 
+def dpm_multistep():
+    cls = "DPMSolverMultistepScheduler"
+    grid(cls, {
+        "linspace": LINSPACE,
+        "leading": LEADING,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "order-1": LEADING | {"solver_order": 1},
+        "order-3": LEADING | {"solver_order": 3},
+        "heun": LEADING | {"solver_type": "heun"},
+        "lu": LEADING | {"use_lu_lambdas": True},
+        "cosine-karras": LEADING | KARRAS | {"beta_schedule": "squaredcos_cap_v2"},
+        "zero-snr-v": TRAILING | V | ZERO_SNR,
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6, "dynamic_thresholding_ratio": 0.9},
+        "euler-at-final": LEADING | {"euler_at_final": True, "final_sigmas_type": "sigma_min"},
+        "not-lower-order": LEADING | {"lower_order_final": False, "final_sigmas_type": "sigma_min"},
+        "lambda-clipped": LINSPACE | {"lambda_min_clipped": -5.1, "beta_schedule": "squaredcos_cap_v2"},
+        "sde": LEADING | {"algorithm_type": "sde-dpmsolver++"},
+        "sde-heun": LEADING | {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
+        "sde-order-3": LEADING | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        "sde-karras": LEADING | KARRAS | {"algorithm_type": "sde-dpmsolver++"},
+        "noise": LEADING | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+        "noise-order-3-v": LEADING | V | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "solver_order": 3},
+        "noise-heun-sample": LEADING | SAMPLE | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "solver_type": "heun"},
+        "noise-threshold": LEADING | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "thresholding": True, "sample_max_value": 1.6},
+        "sde-noise": LEADING | {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"},
+        "sde-noise-heun": LEADING | {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", "solver_type": "heun"},
+    } | spaced(LEADING))
+    add(cls, "timesteps", LEADING, timesteps=CUSTOM)
+    windows(cls, LEADING)
+    windows(cls, LEADING | KARRAS | {"algorithm_type": "sde-dpmsolver++"})
+
+
+def dpm_singlestep():
+    cls = "DPMSolverSinglestepScheduler"
+    noise = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
+    grid(cls, {
+        "linspace": SDXL,
+        "v": SDXL | V,
+        "sample": SDXL | SAMPLE,
+        "order-1": SDXL | {"solver_order": 1},
+        "order-3": SDXL | {"solver_order": 3},
+        "order-3-heun": SDXL | {"solver_order": 3, "solver_type": "heun"},
+        "heun": SDXL | {"solver_type": "heun"},
+        "sigma-min": SDXL | {"final_sigmas_type": "sigma_min", "lower_order_final": True},
+        "threshold": SDXL | {"thresholding": True, "sample_max_value": 1.6},
+        "sde": SDXL | {"algorithm_type": "sde-dpmsolver++"},
+        "sde-order-3": SDXL | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        "sde-order-3-heun": SDXL | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3, "solver_type": "heun"},
+        "noise": SDXL | noise,
+        "noise-order-3": SDXL | noise | {"solver_order": 3},
+        "noise-order-3-heun": SDXL | noise | {"solver_order": 3, "solver_type": "heun"},
+    } | spaced(SDXL), steps=(1, 2, 7, 24, 50))
+    add(cls, "groups-of-3", SDXL | {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 9)
+    add(cls, "timesteps", SDXL, timesteps=CUSTOM)
+    windows(cls, SDXL)
+
+
+def unipc():
+    cls = "UniPCMultistepScheduler"
+    last = {"final_sigmas_type": "sigma_min"}
+    grid(cls, {
+        "linspace": LINSPACE,
+        "leading": LEADING,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "order-1": LEADING | {"solver_order": 1},
+        "order-3": LEADING | {"solver_order": 3},
+        "bh1": LEADING | last | {"solver_type": "bh1"},
+        "bh1-order-3": LEADING | last | {"solver_type": "bh1", "solver_order": 3},
+        "noise": LEADING | last | {"predict_x0": False},
+        "noise-v": LEADING | last | V | {"predict_x0": False},
+        "not-lower-order": LEADING | last | {"lower_order_final": False, "solver_order": 3},
+        "disable-corrector": LEADING | {"disable_corrector": [0, 2]},
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
+        "zero-snr-v": TRAILING | V | ZERO_SNR,
+        "karras-sigma-min": LEADING | last | KARRAS,
+        "karras-limits": LEADING | KARRAS | {"sigma_min": 0.03, "sigma_max": 12.0},
+    } | spaced(LEADING))
+    windows(cls, LEADING)
+
+
+def deis():
+    cls = "DEISMultistepScheduler"
+    grid(cls, {
+        "linspace": LINSPACE,
+        "leading": LEADING,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "order-1": LEADING | {"solver_order": 1},
+        "order-3": LEADING | {"solver_order": 3},
+        "not-lower-order": LEADING | {"lower_order_final": False},
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
+    } | spaced(LEADING))
+    windows(cls, LEADING)
+
+
+def sa():
+    cls = "SASolverScheduler"
+    grid(cls, {
+        "linspace": LINSPACE,
+        "leading": LEADING,
+        "trailing": TRAILING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "orders-1-1": LEADING | {"predictor_order": 1, "corrector_order": 1},
+        "orders-3-4": LEADING | {"predictor_order": 3, "corrector_order": 4},
+        "orders-2-3": LEADING | {"predictor_order": 2, "corrector_order": 3},
+        "noise": LEADING | {"algorithm_type": "noise_prediction"},
+        "noise-orders-3-3": LEADING | {"algorithm_type": "noise_prediction", "predictor_order": 3, "corrector_order": 3},
+        "tau": LEADING | {"tau": 0.4, "tau_start": 999.0, "tau_end": 0.0},
+        "tau-0": LEADING | {"tau": 0.0},
+        "not-lower-order": LEADING | {"lower_order_final": False},
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
+    } | spaced(LEADING))
+    windows(cls, LEADING)
+    for case in _families[cls]:
+        case["wide"] = case["name"].startswith("noise-orders-3")
+
+
+def ddim():
+    cls = "DDIMScheduler"
+    free = {"clip_sample": False}
+    grid(cls, {
+        "leading": LEADING | free,
+        "linspace": LINSPACE | free,
+        "trailing": TRAILING | free,
+        "defaults": {},
+        "v": LEADING | V | free | {"set_alpha_to_one": False},
+        "sample": LEADING | SAMPLE | free,
+        "eta": LEADING | free | {"eta": 0.7},
+        "eta-1-clipped-output": LEADING | {"eta": 1.0, "use_clipped_model_output": True},
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
+        "zero-snr-v": TRAILING | V | ZERO_SNR | free,
+    })
+    windows(cls, LEADING | free)
+
+
+def ddpm():
+    cls = "DDPMScheduler"
+    free = {"clip_sample": False}
+    grid(cls, {
+        "leading": LEADING | free,
+        "linspace": LINSPACE | free,
+        "trailing": TRAILING | free,
+        "defaults": {},
+        "v": LEADING | V | free,
+        "sample": LEADING | SAMPLE | free,
+        "small-log": LEADING | free | {"variance_type": "fixed_small_log"},
+        "large": LEADING | free | {"variance_type": "fixed_large"},
+        "sigmoid": LINSPACE | free | {"beta_schedule": "sigmoid"},
+        "laplace": LINSPACE | {"beta_schedule": "laplace"},
+        "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
+        "zero-snr-v": TRAILING | V | ZERO_SNR | free,
+    })
+    add(cls, "timesteps", LEADING | free, timesteps=CUSTOM)
+    windows(cls, LEADING | free)
+
+
+def pndm():
+    cls = "PNDMScheduler"
+    skip = {"skip_prk_steps": True}
+    grid(cls, {
+        "leading": LEADING | skip,
+        "linspace": LINSPACE | skip,
+        "trailing": TRAILING | skip,
+        "v": LEADING | skip | V,
+        "alpha-one": LEADING | skip | {"set_alpha_to_one": True},
+    })
+    for name, config in {"prk": LEADING, "prk-v": TRAILING | V, "prk-alpha-one": LINSPACE | {"set_alpha_to_one": True}}.items():
+        for n in (4, 7, 25):
+            add(cls, f"{name}-{n}", config, n)
+    windows(cls, LEADING | skip)
+
+
+def distilled(cls):
+    grid(cls, {
+        "leading": LEADING,
+        "v": LEADING | V,
+        "sample": LEADING | SAMPLE,
+        "original-100": SDXL | {"original_inference_steps": 100},
+        "clip": SDXL | {"clip_sample": True, "clip_sample_range": 1.2},
+        "threshold": SDXL | {"thresholding": True, "sample_max_value": 1.6},
+    }, steps=(1, 2, 4, 7, 25, 50))
+    add(cls, "scaling", SDXL | {"timestep_scaling": 3.0}, 4)
+    add(cls, "timesteps", SDXL, timesteps=CUSTOM)
+    windows(cls, SDXL)
+    if cls == "TCDScheduler":
+        add(cls, "eta-0", SDXL | {"eta": 0.0}, 4)
+        add(cls, "eta-1", SDXL | {"eta": 1.0}, 7)
+
+
+def ipndm():
+    grid("IPNDMScheduler", {"plain": {}})
+    add("IPNDMScheduler", "strength", {}, 20, strength=0.35)
+
+
+def edm(cls):
+    configs = {
+        "karras": {},
+        "exponential": {"sigma_schedule": "exponential"},
+        "v": V,
+        "sigma-min": {"final_sigmas_type": "sigma_min"},
+        "limits": {"sigma_min": 0.01, "sigma_max": 30.0, "rho": 5.0, "sigma_data": 1.0},
+    }
+    if cls == "EDMEulerScheduler":
+        configs["churn"] = {"s_churn": 6.0, "s_tmin": 0.05, "s_tmax": 40.0, "s_noise": 1.003}
+    else:
+        configs |= {
+            "order-1": {"solver_order": 1},
+            "order-3": {"solver_order": 3},
+            "heun": {"solver_type": "heun"},
+            "sde": {"algorithm_type": "sde-dpmsolver++"},
+            "sde-heun": {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
+            "euler-at-final": {"euler_at_final": True, "final_sigmas_type": "sigma_min"},
+            "threshold": {"thresholding": True, "sample_max_value": 1.6},
+        }
+    grid(cls, configs)
+    add(cls, "strength", {}, 20, strength=0.35)
+
+
 def families():
     if not _families:
         euler()
@@ -177,4 +415,17 @@ def families():
         kdpm2("KDPM2AncestralDiscreteScheduler")
         lms()
         dpm_sde()
+        dpm_multistep()
+        dpm_singlestep()
+        unipc()
+        deis()
+        sa()
+        ddim()
+        ddpm()
+        pndm()
+        ipndm()
+        distilled("LCMScheduler")
+        distilled("TCDScheduler")
+        edm("EDMEulerScheduler")
+        edm("EDMDPMSolverMultistepScheduler")
     return _families

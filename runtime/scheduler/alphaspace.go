@@ -1,0 +1,91 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+)
+
+// alphaSpace is what the schedulers over training's discrete levels share (DDIM, DDPM, PNDM, LCM, TCD): a sample
+// is sqrt(a)*x0 + sqrt(1-a)*noise with a = alphas_cumprod of a whole timestep.
+type alphaSpace struct {
+	a          []float64 // one per evaluation and one after the last
+	prediction prediction
+	limit      limiter
+}
+
+func (s *sched) newAlphaSpace(timesteps []float64, last float64, batch int) alphaSpace {
+	v := alphaSpace{prediction: predictionOf(&s.cfg), limit: newLimiter(&s.cfg, batch)}
+	for _, t := range timesteps {
+		v.a = append(v.a, s.alphaAt(int(t)))
+	}
+	v.a = append(v.a, last)
+	return v
+}
+
+func (s *sched) alphaAt(t int) float64 { return float64(s.alphasCumprod[t]) }
+
+// finalAlpha is the level beyond timestep 0: nothing but the picture, or that of timestep 0.
+func (s *sched) finalAlpha() float64 {
+	if s.cfg.SetAlphaToOne == nil || *s.cfg.SetAlphaToOne {
+		return 1
+	}
+	return s.alphaAt(0)
+}
+
+// discreteTimesteps returns the whole timesteps of a run: custom ones, or n of a spacing.
+func (s *sched) discreteTimesteps(o *RunOptions) []float64 {
+	if o.Timesteps != nil {
+		return truncate(append([]float64(nil), o.Timesteps...))
+	}
+	return roundEven(spacedTimesteps(&s.cfg, o.NumInferenceSteps))
+}
+
+// alphaPlan makes the plan and refuses to predict noise where nothing else is left of a sample: x0 would be
+// divided by 0.
+func (s *sched) alphaPlan(timesteps []float64, v *alphaSpace) (*plan, error) {
+	p := &plan{timesteps: timesteps, inferenceSteps: len(timesteps), initNoiseSigma: 1}
+	for i, a := range v.a {
+		if a == 0 && v.prediction == predictEpsilon && i < len(timesteps) {
+			return nil, s.algo.bad("prediction_type", `"epsilon" with rescale_betas_zero_snr`,
+				fmt.Sprintf("timestep %g has no picture left to be predicted from noise: use v_prediction or sample", timesteps[i]))
+		}
+		p.sigmas = append(p.sigmas, math.Sqrt((1-a)/a))
+	}
+	return p, nil
+}
+
+func (v *alphaSpace) scale(dst, sample []float32, _ int) { copy(dst, sample) }
+
+func (v *alphaSpace) addNoise(dst, original, noise []float32, i int) {
+	combine2(dst, math.Sqrt(v.a[i]), original, math.Sqrt(1-v.a[i]), noise)
+}
+
+// original predicts x0, within the limiter's bounds.
+func (v *alphaSpace) original(dst, out, sample []float32, i int) {
+	a, s := math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i])
+	switch v.prediction {
+	case predictEpsilon:
+		combine2(dst, 1/a, sample, -s/a, out)
+	case predictV:
+		combine2(dst, a, sample, -s, out)
+	case predictSample:
+		copy(dst, out)
+	}
+	v.limit.apply(dst)
+}
+
+// epsilon predicts the noise, not regarding the limiter.
+func (v *alphaSpace) epsilon(dst, out, sample []float32, i int) {
+	a, s := math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i])
+	switch v.prediction {
+	case predictEpsilon:
+		copy(dst, out)
+	case predictV:
+		combine2(dst, a, out, s, sample)
+	case predictSample:
+		combine2(dst, 1/s, sample, -a/s, out)
+	}
+}
+
+// discreteValues are the allowed words of these schedulers.
+var discreteValues = commonValues(nil)

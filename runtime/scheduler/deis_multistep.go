@@ -1,0 +1,134 @@
+package scheduler
+
+import "math"
+
+// deisMultistep is DEIS in its log-rho form (arXiv:2204.13902): the predicted noise is interpolated by a
+// polynomial in log(rho), rho = sigma/alpha, and integrated exactly over rho.
+var deisMultistep = &algorithm{
+	name:    "DEISMultistepScheduler",
+	summary: "exponential integrator with multistep polynomials in log-rho",
+	order:   1,
+	defaults: Config{
+		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
+		SolverOrder: new(2), PredictionType: "epsilon",
+		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
+		AlgorithmType: "deis", SolverType: "logrho", LowerOrderFinal: new(true),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		TimestepSpacing: "linspace", StepsOffset: new(0),
+	},
+	optional: []string{"trained_betas"},
+	values:   commonValues(map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}}),
+	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 3}},
+	fallback: func(c *Config) []string {
+		var notes []string
+		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
+		return replaceWord(notes, &c.SolverType, "solver_type", "logrho", "midpoint", "heun", "bh1", "bh2")
+	},
+	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.vpScheduleMin(o)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := &s.cfg
+		order := val(c.SolverOrder)
+		return vpPlan(timesteps, sigmas), &deis{
+			vpSpace: newVPSpace(c, sigmas, o.BatchSize), order: order, lowerOrderFinal: val(c.LowerOrderFinal),
+			predictions: newHistory(order), weights: make([]float64, order),
+		}, nil
+	},
+}
+
+// vpScheduleMin is vpSchedule for solvers that never reach noise level 0: the last level is that of timestep 0, or
+// the spacing's own last again.
+func (s *sched) vpScheduleMin(o *RunOptions) (timesteps, sigmas []float64, err error) {
+	t := *s
+	t.cfg.FinalSigmasType = "sigma_min"
+	return t.vpSchedule(o, finalRepeated)
+}
+
+type deis struct {
+	vpSpace
+	order           int
+	lowerOrderFinal bool
+	predictions     history
+	weights         []float64
+}
+
+func (d *deis) reset(_, n int) { d.predictions.reset(n) }
+
+func (d *deis) noisy(int) bool { return false }
+
+func (d *deis) step(dst, out, sample, _ []float32, i int) {
+	d.epsilon(d.predictions.push(), out, sample, i)
+	if zeroStep(d.stepLength(i)) {
+		copy(dst, sample)
+		return
+	}
+	steps := len(d.lambda) - 1
+	order := min(d.order, d.predictions.n)
+	if d.lowerOrderFinal && steps < 15 {
+		order = min(order, steps-i)
+	}
+	order = d.usable(i, order)
+	w := d.weights[:order]
+	for k := range w {
+		w[k] = d.alpha[i+1] * d.coefficient(i, k, order)
+	}
+	combineHistory(dst, d.alpha[i+1]/d.alpha[i], sample, w, &d.predictions, 0, nil)
+}
+
+// coefficient integrates over rho, from level i to the next, the polynomial in log(rho) that is 1 at level i-k
+// and 0 at the other order-1 levels before i. With rho = rho_i*exp(u) and nodes at u_j = log(rho_(i-j)/rho_i), the
+// integrand is rho_i*exp(u) times a polynomial in u; its moments are integrated exactly. (diffusers
+// evaluates antiderivatives in float32 and subtracts them, which loses digits at small steps.)
+func (d *deis) coefficient(i, k, order int) float64 {
+	var poly [3]float64 // coefficients of the polynomial in u, lowest first
+	poly[0] = 1
+	degree := 0
+	uk := d.lambda[i] - d.lambda[i-k]
+	for j := range order {
+		if j == k {
+			continue
+		}
+		uj := d.lambda[i] - d.lambda[i-j]
+		f := 1 / (uk - uj)
+		degree++
+		for m := degree; m >= 0; m-- {
+			prev := 0.0
+			if m > 0 {
+				prev = poly[m-1]
+			}
+			poly[m] = (prev - uj*poly[m]) * f
+		}
+	}
+	u := -d.stepLength(i) // log(rho_next/rho_i)
+	rho := d.sigma[i] / d.alpha[i]
+	sum := 0.0
+	for m := range order {
+		sum += poly[m] * expMoment(m, u)
+	}
+	return rho * sum
+}
+
+// expMoment is the integral of exp(u)*u^m from 0 to x, m = 0 .. 3: x^(m+1) * sum over j of x^j / (j! * (m+1+j)).
+func expMoment(m int, x float64) float64 {
+	if math.Abs(x) < 2 {
+		term, sum := math.Pow(x, float64(m+1)), 0.0
+		for j := range 60 {
+			sum += term / float64(m+1+j)
+			term *= x / float64(j+1)
+		}
+		return sum
+	}
+	e := math.Exp(x)
+	switch m {
+	case 0:
+		return e - 1
+	case 1:
+		return e*(x-1) + 1
+	case 2:
+		return e*(x*x-2*x+2) - 2
+	default: // 3, the highest that is used
+		return e*(x*x*x-3*x*x+6*x-6) + 6
+	}
+}

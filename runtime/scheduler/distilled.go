@@ -1,0 +1,32 @@
+package scheduler
+
+import "math"
+
+// distilledTimesteps picks n timesteps of those that a consistency model was distilled on: every
+// (train/original)-th one, counted from the noisy end (arXiv:2310.04378). More steps than
+// original_inference_steps cannot be picked; as many are used as are asked for, and a note says so.
+func (s *sched) distilledTimesteps(o *RunOptions) (timesteps []float64, notes []string) {
+	if o.Timesteps != nil {
+		return truncate(append([]float64(nil), o.Timesteps...)), nil
+	}
+	n, original := o.NumInferenceSteps, val(s.cfg.OriginalInferSteps)
+	if n > original {
+		notes = append(notes, "original_inference_steps "+numText(original)+" holds fewer than the "+numText(n)+" steps asked for: "+numText(n)+" is used")
+		original = n
+	}
+	ratio := val(s.cfg.NumTrainTimesteps) / original
+	step := float64(original) / float64(n)
+	for i := range n {
+		index := int(math.Floor(float64(i) * step))
+		timesteps = append(timesteps, float64((original-index)*ratio-1))
+	}
+	return timesteps, notes
+}
+
+// checkOriginalSteps is the check of schedulers for distilled models.
+func checkOriginalSteps(a *algorithm, c *Config) error {
+	if o, train := val(c.OriginalInferSteps), val(c.NumTrainTimesteps); o > train {
+		return a.bad("original_inference_steps", numText(o), "it must not be above num_train_timesteps ("+numText(train)+")")
+	}
+	return nil
+}

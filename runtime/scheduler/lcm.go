@@ -1,0 +1,59 @@
+package scheduler
+
+import "math"
+
+// lcm is the multistep consistency sampler of latent consistency models (arXiv:2310.04378, algorithm 3).
+// It needs a model distilled for it (LCM, or an LCM LoRA).
+var lcm = &algorithm{
+	name:    "LCMScheduler",
+	summary: "latent consistency models: 1 to 8 steps with a distilled model",
+	order:   1,
+	defaults: Config{
+		NumTrainTimesteps: new(1000), BetaStart: new(0.00085), BetaEnd: new(0.012), BetaSchedule: "scaled_linear",
+		OriginalInferSteps: new(50), ClipSample: new(false), ClipSampleRange: new(1.0), SetAlphaToOne: new(true),
+		StepsOffset: new(0), PredictionType: "epsilon",
+		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
+		TimestepSpacing: "leading", TimestepScaling: new(10.0), RescaleBetasZeroSNR: new(false),
+	},
+	optional:        []string{"trained_betas"},
+	values:          discreteValues,
+	check:           checkOriginalSteps,
+	customTimesteps: true,
+	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, notes := s.distilledTimesteps(o)
+		d := &lcmRun{alphaSpace: s.newAlphaSpace(timesteps, 1, o.BatchSize)}
+		for _, t := range timesteps {
+			const sigmaData = 0.5
+			scaled := t * val(s.cfg.TimestepScaling)
+			norm := scaled*scaled + sigmaData*sigmaData
+			d.skip = append(d.skip, sigmaData*sigmaData/norm)
+			d.out = append(d.out, scaled/math.Sqrt(norm))
+		}
+		p, err := s.alphaPlan(timesteps, &d.alphaSpace)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.notes = notes
+		return p, d, nil
+	},
+}
+
+type lcmRun struct {
+	alphaSpace
+	skip, out []float64 // boundary conditions of the consistency function
+	x0        []float32
+}
+
+func (d *lcmRun) reset(_, n int) { d.x0 = sized(d.x0, n) }
+
+func (d *lcmRun) noisy(i int) bool { return i+2 < len(d.a) }
+
+func (d *lcmRun) step(dst, out, sample, noise []float32, i int) {
+	d.original(d.x0, out, sample, i)
+	if noise == nil {
+		combine2(dst, d.out[i], d.x0, d.skip[i], sample)
+		return
+	}
+	a := math.Sqrt(d.a[i+1])
+	combine3(dst, a*d.out[i], d.x0, a*d.skip[i], sample, math.Sqrt(1-d.a[i+1]), noise)
+}

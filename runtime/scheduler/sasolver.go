@@ -1,0 +1,192 @@
+package scheduler
+
+import "math"
+
+// saSolver is the stochastic Adams solver (arXiv:2309.05019): an Adams-Bashforth predictor and an Adams-Moulton
+// corrector for the diffusion SDE, with an amount of noise tau that depends on the timestep.
+//
+// diffusers takes tau as a function, by default 1 for timesteps in [200, 800] and 0 elsewhere; the options tau,
+// tau_start and tau_end say the same.
+var saSolver = &algorithm{
+	name:    "SASolverScheduler",
+	summary: "stochastic Adams predictor-corrector",
+	order:   1,
+	defaults: Config{
+		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
+		PredictorOrder: new(2), CorrectorOrder: new(2), PredictionType: "epsilon",
+		Tau: new(1.0), TauStart: new(800.0), TauEnd: new(200.0),
+		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
+		AlgorithmType: "data_prediction", LowerOrderFinal: new(true),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		LambdaMinClipped: new(math.Inf(-1)), TimestepSpacing: "linspace", StepsOffset: new(0),
+	},
+	optional: []string{"trained_betas"},
+	values:   commonValues(map[string][]string{"algorithm_type": {"data_prediction", "noise_prediction"}}),
+	ranges:   map[string]numRange{"corrector_order": {lo: 1, hi: 4}},
+	fallback: func(c *Config) []string {
+		var notes []string
+		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")
+		return replaceWord(notes, &c.AlgorithmType, "algorithm_type", "noise_prediction", "dpmsolver", "sde-dpmsolver")
+	},
+	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.vpScheduleMin(o)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := &s.cfg
+		d := &saRun{
+			vpSpace: newVPSpace(c, sigmas, o.BatchSize), data: c.AlgorithmType == "data_prediction",
+			predictor: val(c.PredictorOrder), corrector: val(c.CorrectorOrder), lowerOrderFinal: val(c.LowerOrderFinal),
+		}
+		for _, t := range timesteps {
+			tau := 0.0
+			if t >= val(c.TauEnd) && t <= val(c.TauStart) {
+				tau = val(c.Tau)
+			}
+			d.tau = append(d.tau, tau)
+		}
+		depth := max(d.predictor, d.corrector-1) + 1
+		d.predictions, d.weights = newHistory(depth), make([]float64, depth)
+		return vpPlan(timesteps, sigmas), d, nil
+	},
+}
+
+type saRun struct {
+	vpSpace
+	tau                                []float64 // by evaluation
+	data                               bool      // x0 is interpolated, not the noise
+	predictor, corrector               int
+	lowerOrderFinal                    bool
+	predictions                        history
+	weights                            []float64
+	kept, keptNoise, corrected         []float32
+	begin, predictorOrder, correctorAt int
+}
+
+func (d *saRun) reset(begin, n int) {
+	d.begin = begin
+	d.predictions.reset(n)
+	d.kept, d.keptNoise, d.corrected = sized(d.kept, n), sized(d.keptNoise, n), sized(d.corrected, n)
+}
+
+// noisy is true always: diffusers draws noise even where tau is 0.
+func (d *saRun) noisy(int) bool { return true }
+
+func (d *saRun) step(dst, out, sample, noise []float32, i int) {
+	m := d.predictions.push()
+	if d.data {
+		d.original(m, out, sample, i)
+	} else {
+		d.epsilon(m, out, sample, i)
+	}
+	copy(d.corrected, sample)
+	if i > d.begin && d.stepLength(i-1) != 0 {
+		// the corrector's points are the levels i, i-1, ...
+		order := d.usable(i, d.correctorAt)
+		d.update(d.corrected, d.keptNoise, i-1, i, order, true)
+	}
+	copy(d.kept, d.corrected)
+	copy(d.keptNoise, noise)
+
+	done, left := i-d.begin, len(d.lambda)-1-i
+	d.predictorOrder = min(d.predictor, done+1)
+	d.correctorAt = min(d.corrector, done+2)
+	if d.lowerOrderFinal {
+		d.predictorOrder = min(d.predictorOrder, left)
+		d.correctorAt = min(d.correctorAt, left+1)
+	}
+	if zeroStep(d.stepLength(i)) {
+		copy(dst, d.kept)
+		return
+	}
+	d.update(dst, noise, i, i, d.usable(i, d.predictorOrder), false)
+}
+
+// update makes the step from level `from` to the next out of the sample kept, with the newest `order` predictions, the
+// newest being at level newest.
+func (d *saRun) update(dst, noise []float32, from, newest, order int, correcting bool) {
+	h := d.stepLength(from)
+	tau := d.tau[from]
+	t2 := 1 + tau*tau
+	w := d.weights[:order]
+	d.coefficients(w, from, newest, tau, correcting)
+	to := from + 1
+	if d.data {
+		for k := range w {
+			w[k] *= t2 * d.sigma[to]
+		}
+		cx := math.Exp(-tau*tau*h) * d.sigma[to] / d.sigma[from]
+		cz := d.sigma[to] * math.Sqrt(-math.Expm1(-2*tau*tau*h))
+		combineHistory(dst, cx, d.kept, w, &d.predictions, cz, noise)
+		return
+	}
+	for k := range w {
+		w[k] *= -t2 * d.alpha[to]
+	}
+	cz := tau * d.sigma[to] * math.Sqrt(math.Expm1(2*h))
+	combineHistory(dst, d.alpha[to]/d.alpha[from], d.kept, w, &d.predictions, cz, noise)
+}
+
+// coefficients sets w to the integrals of the Lagrange polynomials over the step (arXiv:2309.05019, formulas 14
+// and 17), in u = lambda - lambda_to, so that exponents stay near 0:
+//
+//	data:  exp(-tau^2 lambda_to) * integral of exp((1+tau^2) lambda) l_k(lambda)
+//	     = exp(lambda_to) * integral of exp((1+tau^2) u) l_k        over u from -h to 0
+//	noise: integral of exp(-lambda) l_k
+func (d *saRun) coefficients(w []float64, from, newest int, tau float64, correcting bool) {
+	h := d.stepLength(from)
+	to := from + 1
+	rate := -1.0
+	scale := math.Exp(-d.lambda[to])
+	if d.data {
+		rate = 1 + tau*tau
+		scale = math.Exp(d.lambda[to])
+	}
+	for k := range w {
+		var poly [4]float64
+		poly[0] = 1
+		uk := d.lambda[newest-k] - d.lambda[to]
+		degree := 0
+		for j := range w {
+			if j == k {
+				continue
+			}
+			uj := d.lambda[newest-j] - d.lambda[to]
+			degree++
+			for m := degree; m >= 0; m-- {
+				prev := 0.0
+				if m > 0 {
+					prev = poly[m-1]
+				}
+				poly[m] = (prev - uj*poly[m]) / (uk - uj)
+			}
+		}
+		sum := 0.0
+		for m := range w {
+			// integral of exp(rate*u) u^m from -h to 0
+			sum -= poly[m] * expMoment(m, -rate*h) / math.Pow(rate, float64(m+1))
+		}
+		w[k] = scale * sum
+	}
+	if d.data && len(w) == 2 {
+		d.secondOrderShift(w, from, tau, correcting)
+	}
+}
+
+// secondOrderShift is the change that diffusers' implementation (after the authors') makes to second-order
+// coefficients with data prediction.
+func (d *saRun) secondOrderShift(w []float64, from int, tau float64, correcting bool) {
+	h := d.stepLength(from)
+	t2 := 1 + tau*tau
+	e := (h*t2 - 1 + math.Exp(-t2*h)) / (t2 * t2)
+	var shift float64
+	if correcting {
+		shift = h/2 - e/h
+	} else {
+		shift = (h*h/2 - e) / (d.lambda[from] - d.lambda[from-1])
+	}
+	// diffusers adds exp((1+tau^2) lambda_to)*shift and multiplies by exp(-tau^2 lambda_to) afterwards
+	shift *= math.Exp(d.lambda[from+1])
+	w[0] += shift
+	w[1] -= shift
+}

@@ -1,0 +1,257 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+)
+
+// uniPCMultistep is the unified predictor-corrector (arXiv:2302.04867): a multistep predictor, and a corrector
+// that uses the model's output at the end of a step to improve the step it came from, without a further evaluation.
+var uniPCMultistep = &algorithm{
+	name:    "UniPCMultistepScheduler",
+	summary: "unified predictor-corrector; good with few steps",
+	order:   1,
+	defaults: Config{
+		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
+		SolverOrder: new(2), PredictionType: "epsilon",
+		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
+		PredictX0: new(true), SolverType: "bh2", LowerOrderFinal: new(true),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		TimestepSpacing: "linspace", StepsOffset: new(0), FinalSigmasType: "zero", RescaleBetasZeroSNR: new(false),
+	},
+	optional: []string{"trained_betas", "disable_corrector", "sigma_min", "sigma_max"},
+	values:   commonValues(map[string][]string{"solver_type": {"bh1", "bh2"}}),
+	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 4}},
+	fallback: func(c *Config) []string {
+		var notes []string
+		notes = replaceWord(notes, &c.SolverType, "solver_type", "bh2", "midpoint", "heun", "logrho")
+		if !val(c.PredictX0) && c.FinalSigmasType == "zero" {
+			c.FinalSigmasType = "sigma_min"
+			notes = append(notes, "predict_x0 false cannot end at noise level 0: final_sigmas_type sigma_min is used")
+		}
+		if !val(c.LowerOrderFinal) && c.FinalSigmasType == "zero" && val(c.SolverOrder) > 1 {
+			c.LowerOrderFinal = new(true)
+			notes = append(notes, fmt.Sprintf("solver_order %d cannot end at noise level 0: lower_order_final is used", val(c.SolverOrder)))
+		}
+		return notes
+	},
+	floorZeroSNR: true,
+	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.vpSchedule(o, finalRepeated)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := &s.cfg
+		order := val(c.SolverOrder)
+		u := &uniPC{
+			vpSpace: newVPSpace(c, sigmas, o.BatchSize), order: order, predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
+			lowerOrderFinal: val(c.LowerOrderFinal), skip: map[int]bool{},
+			predictions: newHistory(order + 1), weights: make([]float64, order+1),
+		}
+		for _, i := range c.DisableCorrector {
+			u.skip[i] = true
+		}
+		return vpPlan(timesteps, sigmas), u, nil
+	},
+}
+
+type uniPC struct {
+	vpSpace
+	order                           int
+	predictX0, bh1, lowerOrderFinal bool
+	skip                            map[int]bool // evaluations whose step is not corrected
+	predictions                     history      // one more than the order: the corrector's newest
+	kept, corrected                 []float32    // the sample that the last step began with; the corrected one
+	weights                         []float64
+	begin, lastOrder                int
+}
+
+func (u *uniPC) reset(begin, n int) {
+	u.begin = begin
+	u.predictions.reset(n)
+	u.kept, u.corrected = sized(u.kept, n), sized(u.corrected, n)
+}
+
+func (u *uniPC) noisy(int) bool { return false }
+
+func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
+	m := u.predictions.push()
+	if u.predictX0 {
+		u.original(m, out, sample, i)
+	} else {
+		u.epsilon(m, out, sample, i)
+	}
+	copy(u.corrected, sample)
+	if i > u.begin && !u.skip[i-1] {
+		u.correct(u.corrected, i)
+	}
+	copy(u.kept, u.corrected)
+
+	order := min(u.order, i-u.begin+1)
+	if u.lowerOrderFinal {
+		order = min(order, len(u.lambda)-1-i)
+	}
+	u.lastOrder = u.usable(i, order)
+	u.predict(dst, i)
+}
+
+// predict steps from level i with the predictions at i, i-1, ...
+func (u *uniPC) predict(dst []float32, i int) {
+	h := u.stepLength(i)
+	if zeroStep(h) {
+		copy(dst, u.kept)
+		return
+	}
+	order := u.lastOrder
+	s := u.newStep(h, i, i+1)
+	w := u.weights[:order]
+	clear(w)
+	w[0] = s.m0
+	if order > 1 {
+		var rho [maxUniOrder]float64
+		if order == 2 {
+			rho[0] = 0.5
+		} else {
+			u.solve(&rho, i, order-1, order, h, s.hh, s.bh)
+		}
+		for k := 1; k < order; k++ {
+			u.addDifference(w, 0, k, i, s.d*rho[k-1], h)
+		}
+	}
+	combineHistory(dst, s.x, u.kept, w, &u.predictions, 0, nil)
+}
+
+// correct makes the step to level i again, with the prediction at i (the newest) as one point more. x becomes
+// the corrected sample at level i.
+func (u *uniPC) correct(x []float32, i int) {
+	from := i - 1
+	h := u.stepLength(from)
+	if zeroStep(h) {
+		return
+	}
+	order := u.lastOrder
+	s := u.newStep(h, from, i)
+	w := u.weights[:order+1]
+	clear(w)
+	w[1] = s.m0
+	var rho [maxUniOrder]float64
+	if order == 1 {
+		rho[0] = 0.5
+	} else {
+		u.solve(&rho, from, order, order, h, s.hh, s.bh)
+	}
+	for k := 1; k < order; k++ {
+		u.addDifference(w, 1, k, from, s.d*rho[k-1], h)
+	}
+	last := s.d * rho[order-1]
+	w[0] += last
+	w[1] -= last
+	combineHistory(x, s.x, u.kept, w, &u.predictions, 0, nil)
+}
+
+// addDifference adds weight c times (m_k - m_0)/r_k to w, where m_0 is entry base of the history, at level i, m_k
+// is the prediction k levels earlier, and r_k their distance in units of h.
+func (u *uniPC) addDifference(w []float64, base, k, i int, c, h float64) {
+	c /= (u.lambda[i-k] - u.lambda[i]) / h
+	w[base+k] += c
+	w[base] -= c
+}
+
+// uniStep holds what predictor and corrector share: x_t = x*sample + m0*m_0 + d*(sum of rho_k D_k).
+type uniStep struct{ x, m0, d, hh, bh float64 }
+
+func (u *uniPC) newStep(h float64, from, to int) uniStep {
+	s := uniStep{hh: h}
+	if u.predictX0 {
+		s.hh = -h
+	}
+	phi := math.Expm1(s.hh)
+	s.bh = phi
+	if u.bh1 {
+		s.bh = s.hh
+	}
+	if u.predictX0 {
+		s.x, s.m0, s.d = u.sigma[to]/u.sigma[from], -u.alpha[to]*phi, -u.alpha[to]*s.bh
+	} else {
+		s.x, s.m0, s.d = u.alpha[to]/u.alpha[from], -u.sigma[to]*phi, -u.sigma[to]*s.bh
+	}
+	return s
+}
+
+// maxUniOrder bounds the order so that the system below needs no allocation.
+const maxUniOrder = 4
+
+// solve finds the size weights rho with sum_k rho_k r_k^(j-1) = b_j for j = 1 .. size, where r_1 .. r_{order-1} are
+// the distances of earlier levels from level i in units of h and r_order = 1 (arXiv:2302.04867, equation 12).
+func (u *uniPC) solve(rho *[maxUniOrder]float64, i, size, order int, h, hh, bh float64) {
+	var m [maxUniOrder][maxUniOrder + 1]float64
+	for k := range size {
+		r := 1.0
+		if k+1 < order {
+			r = (u.lambda[i-k-1] - u.lambda[i]) / h
+		}
+		p := 1.0
+		for j := range size {
+			m[j][k] = p
+			p *= r
+		}
+	}
+	factorial := 1.0
+	for j := range size {
+		factorial *= float64(j + 1)
+		m[j][size] = phiFunction(j+2, hh) * hh * factorial / bh
+	}
+	solveLinear(&m, size)
+	for k := range size {
+		rho[k] = m[k][size]
+	}
+}
+
+// phiFunction is phi_k(x) = (phi_{k-1}(x) - 1/(k-1)!)/x with phi_0 = exp. Near 0, where the recurrence loses
+// all digits, its Taylor series is used.
+func phiFunction(k int, x float64) float64 {
+	if math.Abs(x) < 1 {
+		term := 1.0
+		for j := 2; j <= k; j++ {
+			term /= float64(j)
+		}
+		sum := 0.0
+		for j := k + 1; math.Abs(term) > 1e-18*math.Abs(sum) && j < k+40; j++ {
+			sum += term
+			term *= x / float64(j)
+		}
+		return sum
+	}
+	phi, factorial := math.Expm1(x)/x, 1.0
+	for j := 2; j <= k; j++ {
+		factorial *= float64(j - 1)
+		phi = (phi - 1/factorial) / x
+	}
+	return phi
+}
+
+// solveLinear reduces an augmented n x n system by Gauss and Jordan's method with pivoting; the solution is in
+// column n.
+func solveLinear(m *[maxUniOrder][maxUniOrder + 1]float64, n int) {
+	for c := range n {
+		p := c
+		for r := c + 1; r < n; r++ {
+			if math.Abs(m[r][c]) > math.Abs(m[p][c]) {
+				p = r
+			}
+		}
+		m[c], m[p] = m[p], m[c]
+		for r := range n {
+			if r == c {
+				continue
+			}
+			f := m[r][c] / m[c][c]
+			for k := c; k <= n; k++ {
+				m[r][k] -= f * m[c][k]
+			}
+		}
+	}
+	for r := range n {
+		m[r][n] /= m[r][r]
+	}
+}

@@ -1,0 +1,181 @@
+package scheduler
+
+import "math"
+
+// vpSpace is what the DPM-Solver family shares: samples are alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1,
+// and a step is written in half log-SNRs lambda = log(alpha/sigma). Indices are those of the schedule: one
+// per evaluation and one after the last.
+type vpSpace struct {
+	alpha, sigma, lambda []float64
+	prediction           prediction
+	limit                limiter
+}
+
+// newVPSpace takes noise levels in the variance-exploding sense.
+func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
+	n := len(sigmas)
+	v := vpSpace{alpha: make([]float64, n), sigma: make([]float64, n), lambda: make([]float64, n),
+		prediction: predictionOf(c), limit: newLimiter(c, batch)}
+	for i, s := range sigmas {
+		v.alpha[i] = 1 / math.Sqrt(s*s+1)
+		v.sigma[i] = s * v.alpha[i]
+		v.lambda[i] = -math.Log(s) // +Inf at level 0
+	}
+	return v
+}
+
+func (v *vpSpace) scale(dst, sample []float32, _ int) { copy(dst, sample) }
+
+func (v *vpSpace) addNoise(dst, original, noise []float32, i int) {
+	combine2(dst, v.alpha[i], original, v.sigma[i], noise)
+}
+
+// original predicts x0, within the limiter's bounds.
+func (v *vpSpace) original(dst, out, sample []float32, i int) {
+	a, s := v.alpha[i], v.sigma[i]
+	switch v.prediction {
+	case predictEpsilon:
+		combine2(dst, 1/a, sample, -s/a, out)
+	case predictV:
+		combine2(dst, a, sample, -s, out)
+	case predictSample:
+		copy(dst, out)
+	}
+	v.limit.apply(dst)
+}
+
+// epsilon predicts the noise; with a limiter, that which leads to the bounded x0.
+func (v *vpSpace) epsilon(dst, out, sample []float32, i int) {
+	a, s := v.alpha[i], v.sigma[i]
+	switch {
+	case v.limit.active() || v.prediction == predictSample:
+		v.original(dst, out, sample, i)
+		combine2(dst, 1/s, sample, -a/s, dst)
+	case v.prediction == predictV:
+		combine2(dst, a, out, s, sample)
+	default:
+		copy(dst, out)
+	}
+}
+
+// step1 is the length of the step from level i, in half log-SNR.
+func (v *vpSpace) stepLength(i int) float64 { return v.lambda[i+1] - v.lambda[i] }
+
+// usable returns how many of the order-1 earlier levels before i a multistep formula can use: levels that
+// follow each other without a difference (custom or rounded timesteps may repeat) would be divided by.
+func (v *vpSpace) usable(i, order int) int {
+	n := 1
+	for n < order && v.lambda[i-n+1] != v.lambda[i-n] {
+		n++
+	}
+	return n
+}
+
+// vpFinal says what the level after the last step is when a spacing other than the default is used.
+type vpFinal int
+
+const (
+	finalTrained  vpFinal = iota // that of training timestep 0, or 0: as final_sigmas_type says
+	finalRepeated                // the spacing's own last level again, or 0 where final_sigmas_type is zero
+)
+
+// vpSchedule computes timesteps and noise levels as the DPM-Solver family does. They differ from veSchedule:
+// the default spacings make one timestep more and leave out the last, timesteps are whole, and the other
+// spacings span all of training's levels.
+func (s *sched) vpSchedule(o *RunOptions, final vpFinal) (timesteps, sigmas []float64, err error) {
+	c := &s.cfg
+	n := o.NumInferenceSteps
+	if o.Timesteps != nil {
+		for _, name := range spacings {
+			if on, _ := c.value(name).(bool); on {
+				return nil, nil, s.algo.bad("timesteps", "given together with "+name, "use one of the two")
+			}
+		}
+		n = len(o.Timesteps)
+		timesteps = truncate(append([]float64(nil), o.Timesteps...))
+	} else {
+		timesteps = s.vpTimesteps(n)
+	}
+	span := []float64{float64(s.sigmas[len(s.sigmas)-1]), float64(s.sigmas[0])}
+	spaced, ok := spacedSigmas(c, span, n)
+	if !ok && val(c.UseLuLambdas) {
+		spaced, ok = luSigmas(s.logSigmas[0], s.logSigmas[len(s.logSigmas)-1], n), true
+	}
+	if !ok {
+		for _, t := range timesteps {
+			sigmas = append(sigmas, interpAt(t, s.sigmas))
+		}
+		return timesteps, round32(append(sigmas, s.finalSigma())), nil
+	}
+	timesteps = sigmasToTs(spaced, s.logSigmas)
+	if s.algo.roundsSpaced(c) {
+		roundEven(timesteps)
+	}
+	last := s.finalSigma()
+	if final == finalRepeated && last != 0 {
+		last = spaced[n-1]
+	}
+	return truncate(timesteps), round32(append(spaced, last)), nil
+}
+
+// roundsSpaced tells whether timesteps of replaced noise levels are rounded before their fractions are dropped:
+// diffusers does so for Karras' and Lu's spacing.
+func (a *algorithm) roundsSpaced(c *Config) bool {
+	if a.keepsCosine && c.BetaSchedule == "squaredcos_cap_v2" {
+		return false
+	}
+	return val(c.UseKarrasSigmas) || val(c.UseLuLambdas)
+}
+
+// vpTimesteps returns n whole timesteps of the default spacings.
+func (s *sched) vpTimesteps(n int) []float64 {
+	c := &s.cfg
+	train := val(c.NumTrainTimesteps)
+	last := train - s.clippedLambdas()
+	spacing := c.TimestepSpacing
+	if spacing == "leading" && last/(n+1) == 0 {
+		spacing = "linspace" // every timestep would be the same
+	}
+	switch spacing {
+	case "leading":
+		ratio := last / (n + 1)
+		return leadingTimesteps(ratio, n+1, val(c.StepsOffset), train)[:n]
+	case "trailing":
+		return trailingTimesteps(last, train, n)
+	default:
+		out := linspace(0, float64(last-1), n+1)
+		reverse(out)
+		return roundEven(out)[:n]
+	}
+}
+
+// clippedLambdas counts the timesteps at the noisy end whose half log-SNR is below lambda_min_clipped.
+func (s *sched) clippedLambdas() int {
+	limit := -math.Inf(1)
+	if s.cfg.LambdaMinClipped != nil {
+		limit = *s.cfg.LambdaMinClipped
+	}
+	n := 0
+	for i := len(s.alphasCumprod) - 1; i > 1; i-- {
+		a := s.alphasCumprod[i]
+		if float64(log32(sqrt32(a))-log32(sqrt32(1-a))) >= limit {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// luSigmas spaces the half log-SNRs evenly (arXiv:2206.00927, section 3.4), from high to low noise.
+func luSigmas(logLo, logHi float64, n int) []float64 {
+	out := linspace(logHi, logLo, n)
+	for i, l := range out {
+		out[i] = math.Exp(l)
+	}
+	return out
+}
+
+// vpPlan makes the plan of a scheduler in this frame.
+func vpPlan(timesteps, sigmas []float64) *plan {
+	return &plan{timesteps: timesteps, sigmas: sigmas, inferenceSteps: len(timesteps), initNoiseSigma: 1}
+}
