@@ -82,6 +82,7 @@ var eventDocs = []struct {
 	{progress.Model{}, "the model is open"},
 	{progress.JobStart{}, "a job begins; every default is filled in and the seed drawn"},
 	{progress.Step{}, "how far a job, or the writing of a large file, is"},
+	{progress.Preview{}, "with `--preview`: how a picture stands was written; the file goes away when the job ends"},
 	{progress.Image{}, "a picture is complete on disk"},
 	{progress.Latents{}, "a job's latents are complete on disk"},
 	{progress.File{}, "another file is complete on disk"},

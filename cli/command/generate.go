@@ -27,6 +27,7 @@ type generateOptions struct {
 	config    string // the run file's name, or ""
 	overwrite bool
 	verbose   bool
+	preview   int // every so many steps; 0: never
 	display   display
 	note      string // added to each picture's line
 }
@@ -35,6 +36,7 @@ func generateCommand(env Env) *cli.Command {
 	flags := append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
 		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true, Category: catOutput},
+		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end", DefaultText: "never", Category: catOutput},
 		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true, Category: "Display"},
 	}, append(settingFlags(), displayFlags()...)...)
 	return &cli.Command{
@@ -75,7 +77,10 @@ OUTPUT NAMES:
 
 // generateOptionsOf reads the flags and the run file.
 func generateOptionsOf(c *cli.Context) (generateOptions, error) {
-	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose")}
+	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview")}
+	if c.IsSet("preview") && opts.preview < 1 {
+		return opts, usagef(c.Command.HelpName, "--preview is %d; it must be 1 or more steps", opts.preview)
+	}
 	if err := noArgs(c, "; give the prompt with --prompt"); err != nil {
 		return opts, err
 	}
@@ -191,7 +196,7 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 		total += max(job.NumImages, 1)
 	}
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
-	s := &session{env: env, report: r, model: o.run.Model, files: &output.Writer{Overwrite: o.overwrite}}
+	s := &session{env: env, report: r, model: o.run.Model, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
 	if err := s.prepareFolders(o.run.Jobs); err != nil {
 		return err
 	}
@@ -224,12 +229,13 @@ func (o generateOptions) jobError(i int, err error) error {
 
 // session is one run of generate or demo on an open model.
 type session struct {
-	env    Env
-	report progress.Reporter
-	model  request.Model
-	files  *output.Writer
-	pipe   *pipeline.Pipeline
-	hashes *fileHashes
+	env     Env
+	report  progress.Reporter
+	model   request.Model
+	preview int
+	files   *output.Writer
+	pipe    *pipeline.Pipeline
+	hashes  *fileHashes
 }
 
 // open opens the model, and starts hashing its files for the manifest.

@@ -74,6 +74,7 @@ func TestGeneratePNG(t *testing.T) {
 		assert.Equal(t, want, m[key], key)
 	}
 	assert.Equal(t, "EulerDiscreteScheduler", m["scheduler"].(map[string]any)["name"])
+	assert.NotEmpty(t, m["scheduler"].(map[string]any)["options"])
 	assert.Equal(t, nano.BaseSHA256(), m["model"].(map[string]any)["sha256"])
 	file := m["files"].([]any)[0].(map[string]any)
 	assert.Equal(t, "model", file["role"])
@@ -303,6 +304,22 @@ func TestGenerateJSONFailure(t *testing.T) {
 	assert.Contains(t, b.stderr, "planted", "a person sees it too")
 	assert.Empty(t, b.files())
 	assert.Zero(t, b.backend.LiveModels())
+}
+
+func TestGeneratePreview(t *testing.T) {
+	b := newBench(t)
+	b.write("a-0.preview.png", "somebody's own")
+	require.Equal(t, ExitOK, b.run(small("--preview", "1", "-n", "2", "--json", "-o", b.path("a.png"))...), b.stderr)
+	assert.Equal(t, []string{"a-0.png", "a-0.preview.png", "a-1.png"}, b.files(), "previews go away, other files do not")
+	seen := 0
+	for _, e := range b.events() {
+		if e["event"] == "preview" {
+			seen++
+			assert.Contains(t, []string{b.path("a-0.preview-2.png"), b.path("a-1.preview.png")}, e["path"])
+		}
+	}
+	assert.Equal(t, 4, seen, "of two pictures, at every step but the last")
+	assert.Equal(t, ExitUsage, b.run(small("--preview", "0", "-o", b.path("b.png"))...))
 }
 
 func TestGenerateQuiet(t *testing.T) {

@@ -61,9 +61,16 @@ func (s *session) runJob(ctx context.Context, i int, asked request.Request) (int
 		return 0, err
 	}
 	w := &pictureWriter{session: s, ctx: ctx, job: i, req: req, plan: plan, pattern: pattern, began: s.env.Now()}
-	result, err := s.pipe.Generate(ctx, req,
+	options := []pipeline.GenerateOption{
 		pipeline.WithProgress(func(p pipeline.Progress) { s.report.Report(stepOf(i, p)) }),
-		pipeline.WithImages(w.save))
+		pipeline.WithImages(w.save),
+	}
+	if s.preview > 0 {
+		previews := &previewWriter{pictures: w, paths: map[int]string{}}
+		defer previews.remove()
+		options = append(options, pipeline.WithPreview(s.preview, pipeline.PreviewAuto), pipeline.WithProgress(previews.write))
+	}
+	result, err := s.pipe.Generate(ctx, req, options...)
 	if err != nil {
 		return w.saved, err
 	}

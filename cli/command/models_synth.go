@@ -112,7 +112,7 @@ func (o synthOptions) write(ctx context.Context, env Env, r progress.Reporter) e
 	if _, err := os.Lstat(path); err == nil && (o.folder() || !o.overwrite) {
 		return &usageError{message: path + " exists already; give another name with -o" + map[bool]string{true: "", false: ", or --overwrite"}[o.folder()]}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &outputError{err}
+		return &usageError{message: err.Error() + "; choose another name with -o"}
 	}
 	if err := new(output.Writer).Prepare(path); err != nil {
 		return &usageError{message: err.Error()}

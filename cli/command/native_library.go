@@ -5,21 +5,87 @@ import (
 	"errors"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
-var errNoLibrary = errors.New("no library")
+// errNoLibrary is what the doctor ends with where no library could be loaded.
+var errNoLibrary = native.ErrNoLibrary
 
-func nativeExitCode(err error) (int, bool) { return 0, errors.Is(err, errNoLibrary) }
+// nativeExitCodes maps the statuses of the library.
+var nativeExitCodes = []struct {
+	err  error
+	code int
+}{
+	{native.ErrOutOfMemory, ExitOutOfMemory},
+	{native.ErrFile, ExitFile},
+	{native.ErrFormat, ExitFile},
+	{native.ErrModel, ExitFile},
+	{native.ErrArgument, ExitUsage},
+	{native.ErrCancelled, ExitCancelled},
+	{native.ErrNoLibrary, ExitNative},
+	{native.ErrDevice, ExitNative},
+	{native.ErrUnsupported, ExitNative},
+	{native.ErrEngine, ExitNative},
+	{native.ErrClosed, ExitNative},
+	{pipeline.ErrNotFinite, ExitNative},
+	{pipeline.ErrUnsupportedModel, ExitFile},
+	{errWrongPicture, ExitNative},
+}
 
-// OpenPipeline opens.
-var OpenPipeline = pipeline.Open
+// nativeExitCode maps an error of the library, and those that its results cause.
+func nativeExitCode(err error) (int, bool) {
+	for _, e := range nativeExitCodes {
+		if errors.Is(err, e.err) {
+			return e.code, true
+		}
+	}
+	if _, ok := errors.AsType[*native.Error](err); ok {
+		return ExitNative, true
+	}
+	return 0, false
+}
+
+// OpenPipeline opens a model on libdaguerre.
+func OpenPipeline(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
+	b, err := native.New(native.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b))...)
+}
 
 // NativeLibrary is the program's own Native.
 type NativeLibrary struct{}
 
 // Library implements Native.
-func (NativeLibrary) Library() Library { return Library{} }
+func (NativeLibrary) Library() Library {
+	b, err := native.New(native.Options{})
+	if err != nil {
+		lib := Library{Error: err.Error()}
+		if e, ok := errors.AsType[*native.LoadError](err); ok {
+			lib.Attempts = attempts(e.Attempts)
+		}
+		return lib
+	}
+	l := b.Library()
+	return Library{Loaded: true, Path: l.Path, Variant: l.Variant, Version: l.Version, Engine: l.Engine, Compiler: l.Compiler,
+		Features: l.Features, CPUFeatures: l.CPUFeatures, Attempts: attempts(l.Attempts)}
+}
+
+func attempts(list []native.Attempt) []Attempt {
+	out := make([]Attempt, len(list))
+	for i, a := range list {
+		out[i] = Attempt{Path: a.Path, Variant: a.Variant, Source: string(a.Source), Outcome: a.Outcome, OK: a.OK}
+	}
+	return out
+}
 
 // Devices implements Native.
-func (NativeLibrary) Devices(ctx context.Context) ([]backend.Device, error) { return nil, errNoLibrary }
+func (NativeLibrary) Devices(ctx context.Context) ([]backend.Device, error) {
+	b, err := native.New(native.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return b.Devices(ctx)
+}

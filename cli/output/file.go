@@ -42,10 +42,21 @@ func (w *Writer) Prepare(path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
+// Replace writes data under a name that Write returned, in one step, in place of what is there.
+func (w *Writer) Replace(path string, data []byte) error {
+	_, err := writeTemp(path, data, func(temp string) (string, error) { return path, os.Rename(temp, path) })
+	return err
+}
+
 // Write writes data under path, or a numbered variant of it, and returns the name used. The file
 // appears complete, in one step: its bytes go to a temporary file beside it first, which is removed
 // on every error.
 func (w *Writer) Write(path string, data []byte) (final string, err error) {
+	return writeTemp(path, data, func(temp string) (string, error) { return w.place(temp, path) })
+}
+
+// writeTemp writes data to a temporary file beside path and has place give it its name.
+func writeTemp(path string, data []byte, place func(temp string) (string, error)) (final string, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
@@ -66,7 +77,7 @@ func (w *Writer) Write(path string, data []byte) (final string, err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
-	return w.place(f.Name(), path)
+	return place(f.Name())
 }
 
 // createTemp makes a new empty file in dir with the mode an ordinary file would have.

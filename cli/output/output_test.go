@@ -178,6 +178,18 @@ func TestWriteLeavesNothingOnError(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	var w Writer
+	path, err := w.Write(filepath.Join(dir, "a.png"), []byte("one"))
+	require.NoError(t, err)
+	require.NoError(t, w.Replace(path, []byte("two")))
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "two", string(data))
+	assert.Equal(t, []string{"a.png"}, names(t, dir))
+}
+
 func TestWriteConcurrently(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.png")

@@ -60,6 +60,14 @@ type Step struct {
 	StepsPerSecond float64 `json:"steps_per_second"` // 0 while it is unknown
 }
 
+// Preview tells that a picture of how things stand was written; it goes away when the job ends.
+type Preview struct {
+	Job   int    `json:"job"`
+	Index int    `json:"index"`
+	Step  int    `json:"step"`
+	Path  string `json:"path"`
+}
+
 // Image tells that a picture is complete on disk.
 type Image struct {
 	Job     int     `json:"job"`
@@ -115,6 +123,9 @@ func (JobStart) EventName() string { return "job" }
 
 // EventName implements Event.
 func (Step) EventName() string { return "progress" }
+
+// EventName implements Event.
+func (Preview) EventName() string { return "preview" }
 
 // EventName implements Event.
 func (Image) EventName() string { return "image" }
