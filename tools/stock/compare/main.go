@@ -1,0 +1,178 @@
+// Compare measures Daguerre against the stock engine in one run: it makes the same picture with both, in
+// turns, and prints a Markdown table of times, memory and how well the pictures agree.
+//
+//	tools/stock/build.sh
+//	go run ./tools/stock/compare --model sdxl.safetensors --rounds 5
+//
+// Every picture is made by a process of its own. ../README.md says how both are brought to the same
+// sampler.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+// options is the command line.
+type options struct {
+	model            string
+	stock, daguerre  string // programs
+	stockVariants    string
+	daguerreVariants string
+	pictures         string
+	json             string
+	rounds           int
+	threads          int
+	task             task
+	verbose          bool
+}
+
+// task is the picture that everyone makes.
+type task struct {
+	Prompt         string  `json:"prompt"`
+	NegativePrompt string  `json:"negative_prompt"`
+	Size           int     `json:"size"` // pixels, width and height
+	Steps          int     `json:"steps"`
+	Guidance       float64 `json:"guidance_scale"`
+	Seed           int64   `json:"seed"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case ctx.Err() != nil:
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("compare", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.model, "model", "", "checkpoint of SDXL base in one `file` (needed)")
+	f.StringVar(&o.stock, "stock", "build/stock/stock", "the stock engine's `program`")
+	f.StringVar(&o.daguerre, "daguerre", "bin/daguerre", "Daguerre's `program`")
+	f.StringVar(&o.stockVariants, "stock-variants", "f16", "comma-separated `types` of weights, each with +fa for flash attention in the UNet and +direct for direct convolutions")
+	f.StringVar(&o.daguerreVariants, "daguerre-variants", "auto,f16", "comma-separated `precisions`, or types of weights such as q8_0")
+	f.StringVar(&o.pictures, "pictures", "build/stock/pictures", "`folder` for the pictures")
+	f.StringVar(&o.json, "json", "", "`file` to write all single measurements to")
+	f.IntVar(&o.rounds, "rounds", 3, "how often each variant runs, in turns")
+	f.IntVar(&o.threads, "threads", 0, "CPU threads for all; 0: what the stock engine takes, the physical cores")
+	f.StringVar(&o.task.Prompt, "prompt", "a lighthouse on a cliff in the evening", "without weights, at most 75 tokens")
+	f.StringVar(&o.task.NegativePrompt, "negative-prompt", "blurry", "not empty: the two zero an empty one differently")
+	f.IntVar(&o.task.Size, "size", 256, "width and height in `pixels`, a multiple of 64")
+	f.IntVar(&o.task.Steps, "steps", 4, "denoising steps, one less than a divisor of 999 plus 2: 4, 10, 28, 38")
+	f.Float64Var(&o.task.Guidance, "guidance", 5, "guidance scale; above 1 a step is two UNet evaluations")
+	f.Int64Var(&o.task.Seed, "seed", 42, "of the noise")
+	f.BoolVar(&o.verbose, "verbose", false, "pass on what the programs write to standard error")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unknown argument %q", f.Arg(0))
+	}
+	return o, o.check()
+}
+
+func (o options) check() error {
+	t := o.task
+	switch {
+	case o.model == "":
+		return errors.New("--model is missing; `daguerre models synth --kind sdxl-base -o sdxl.safetensors` writes one for measurements")
+	case o.rounds < 1:
+		return fmt.Errorf("--rounds %d: at least 1 is needed", o.rounds)
+	case t.Size < 64 || t.Size%64 != 0:
+		return fmt.Errorf("--size %d is not a multiple of 64, to which the stock engine would round it", t.Size)
+	case t.Steps < 2 || 999%(t.Steps-1) != 0:
+		return fmt.Errorf("--steps %d: the schedules are equal where 999 is a multiple of steps - 1, such as 4, 10 or 28", t.Steps)
+	case t.NegativePrompt == "":
+		return errors.New("--negative-prompt is empty; the two zero an empty one differently, so that pictures could not be compared")
+	case strings.ContainsAny(t.Prompt+t.NegativePrompt, `()[]\`) || strings.Contains(t.Prompt+t.NegativePrompt, "BREAK"):
+		return errors.New("the prompts contain weights or BREAK, which the two apply differently; write them without ()[]\\")
+	}
+	if _, err := os.Stat(o.model); err != nil {
+		return fmt.Errorf("--model: %w", err)
+	}
+	for _, p := range []struct{ flag, path, how string }{{"stock", o.stock, "tools/stock/build.sh"}, {"daguerre", o.daguerre, "make"}} {
+		if _, err := os.Stat(p.path); err != nil {
+			return fmt.Errorf("--%s %s is not there; build it with %s", p.flag, p.path, p.how)
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	build, err := stockBuild(ctx, o.stock)
+	if err != nil {
+		return err
+	}
+	if o.threads == 0 {
+		o.threads = build.Threads
+	}
+	if err := os.MkdirAll(o.pictures, 0o755); err != nil {
+		return err
+	}
+	// Daguerre hashes the model once for its pictures' manifests and remembers the sum. Now, it disturbs
+	// nothing, and the file is in memory for the first to load it as for the last.
+	fmt.Fprintf(stderr, "reading %s\n", o.model)
+	if _, err := pipeline.HashFile(ctx, o.model); err != nil {
+		return err
+	}
+	variants, err := o.variants()
+	if err != nil {
+		return err
+	}
+	r := &report{machine: describeMachine(), build: build, options: o, variants: variants, load: []string{loadAverage()}}
+	for round := range o.rounds {
+		for i, v := range variants {
+			if err := enoughMemory(o.model); err != nil {
+				return err
+			}
+			fmt.Fprintf(stderr, "round %d of %d: %s\n", round+1, o.rounds, v.name)
+			s, err := v.run(ctx, o, filepath.Join(o.pictures, fmt.Sprintf("%d-%s.png", i, fileName(v.name))))
+			if err != nil {
+				return fmt.Errorf("%s: %w", v.name, err)
+			}
+			r.add(i, s)
+			fmt.Fprintf(stderr, "  steps %s s, text %.2f s, decode %.2f s, load %.2f s, %.0f %% of the CPU time it asked for\n",
+				joinSeconds(s.Steps), s.Text, s.Decode, s.Load, 100*s.share(o.threads))
+		}
+	}
+	r.load = append(r.load, loadAverage())
+	if o.json != "" {
+		if err := r.writeJSON(o.json); err != nil {
+			return err
+		}
+	}
+	return r.markdown(stdout)
+}
+
+// fileName makes a variant's name fit for a file.
+func fileName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(name))
+}
