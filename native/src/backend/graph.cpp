@@ -48,6 +48,7 @@ void GraphBuilder::output(ggml_tensor* tensor) {
 
 Worker::Worker(const Device& device, int32_t threads, const std::atomic<bool>* cancel)
     : device_(device),
+      threads_(threads),
       backend_(ggml_backend_dev_init(device.dev, nullptr), BackendFree()) {
     if (backend_ == nullptr) {
         fail(DG_ERR_DEVICE, "device %s (%s) could not be initialised", device.id.c_str(), device.description.c_str());
