@@ -2,16 +2,16 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
 )
 
-// defaultBackend is libdaguerre.
-func defaultBackend(*slog.Logger) (backend.Backend, error) {
-	return nil, errors.New("no native backend yet")
+// defaultBackend is libdaguerre, the best variant that works here.
+func defaultBackend(log *slog.Logger) (backend.Backend, error) {
+	return native.New(native.Options{Logger: log})
 }
 
 // nanoPath unpacks the embedded model where that has not been done yet.

@@ -27,7 +27,7 @@ type Pipeline struct {
 	model    backend.Model
 	info     backend.ModelInfo
 	settings settings
-	words    vocabulary
+	words    *vocabulary
 	log      *slog.Logger
 	hash     modelHash
 
@@ -40,7 +40,7 @@ type Pipeline struct {
 // cfg itself are request.Errors, those of files come from the modelfile package. Cancelling ctx stops
 // the loading. The caller closes the Pipeline.
 func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error) {
-	o := openOptions{logger: slog.New(slog.DiscardHandler)}
+	var o openOptions
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -53,6 +53,9 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 			return nil, err
 		}
 		o.backend = b
+	}
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
 	}
 	plan, err := planOpen(ctx, cfg, fileless(o.backend), o.logger)
 	if err != nil {

@@ -23,6 +23,7 @@ func CheckRun(run *request.Run) error {
 		if _, err := newScheduler(*job, sdxlSettings()); err != nil {
 			addSchedulerError(&errs, at, err)
 		}
+		checkPrompts(*job, at, &errs)
 		if len(errs) == 0 { // inputs can be large: not for nothing
 			loadInputs(job, at, &errs)
 		}
@@ -38,6 +39,7 @@ func (p *Pipeline) Prepare(req request.Request) (request.Request, error) {
 		return req, err
 	}
 	here := func(key string) string { return key }
+	checkPrompts(req, here, &errs)
 	if len(errs) == 0 {
 		loadInputs(&req, here, &errs)
 	}
@@ -87,6 +89,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 		zeros := p.settings.forceZeros
 		r.ForceZerosForEmptyPrompt = &zeros
 	}
+	r.PromptSyntax = cmp.Or(r.PromptSyntax, request.SyntaxA1111)
 	fillSizes(r)
 	if r.MaxBatch == 0 {
 		r.MaxBatch = min(max(autoBatchPixels/(r.Width*r.Height), 1), maxAutoBatch)

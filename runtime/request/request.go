@@ -28,6 +28,15 @@ const (
 	GuidanceSeparate = "separate" // two evaluations of N: slower, with a smaller compute buffer
 )
 
+// The ways to read a prompt.
+const (
+	SyntaxA1111 = "a1111"
+	SyntaxPlain = "plain"
+)
+
+// PromptSyntaxes lists the values of Request.PromptSyntax.
+var PromptSyntaxes = []string{SyntaxA1111, SyntaxPlain}
+
 // RNGs lists the values of Request.RNG.
 var RNGs = []string{"cpu", "gpu"}
 
@@ -70,6 +79,8 @@ type Request struct {
 	Prompt2         string `key:"prompt_2" default:"prompt" doc:"prompt for the second text encoder"`
 	NegativePrompt  string `key:"negative_prompt" doc:"what the picture must not show; used where guidance is on"`
 	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt" doc:"negative prompt for the second text encoder"`
+
+	PromptSyntax string `key:"prompt_syntax" default:"a1111" doc:"a1111: brackets weigh words, BREAK begins a new chunk, names of embeddings are replaced; plain: brackets and BREAK are text"`
 
 	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)" doc:"an absent negative prompt is all zeros instead of the encoding of an empty text"`
 

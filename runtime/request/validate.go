@@ -81,6 +81,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	c.text("prompt_2", r.Prompt2)
 	c.text("negative_prompt", r.NegativePrompt)
 	c.text("negative_prompt_2", r.NegativePrompt2)
+	c.oneOf("prompt_syntax", r.PromptSyntax, PromptSyntaxes)
 	c.side("width", r.Width)
 	c.side("height", r.Height)
 	if r.Width > 0 && r.Width <= MaxSide && r.Height > 0 && r.Height <= MaxSide && r.Width*r.Height > MaxPixels {
