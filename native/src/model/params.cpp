@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "kernels/conv2d.h"
 #include "model/types.h"
 
@@ -177,9 +179,12 @@ void Params::load(int32_t threads, const volatile int32_t* cancel) {
     });
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
+    std::atomic<int64_t> done{0};
+    const double total = static_cast<double>(parameter_bytes());
+    auto last_line     = std::chrono::steady_clock::now();
     std::exception_ptr failure;
     std::mutex failure_mutex;
-    const auto work = [&] {
+    const auto work = [&](bool reports) {
         try {
             SourceReader reader(source_);
             std::vector<uint8_t> scratch;
@@ -188,6 +193,13 @@ void Params::load(int32_t threads, const volatile int32_t* cancel) {
                     fail(DG_ERR_CANCELLED, "cancelled while loading %s", component_.c_str());
                 }
                 load_one(*order[i], reader, scratch);
+                done += static_cast<int64_t>(ggml_nbytes(order[i]->tensor));
+                const auto now = std::chrono::steady_clock::now();
+                if (reports && now - last_line >= std::chrono::seconds(1)) {
+                    last_line = now;
+                    log(DG_LOG_INFO, "loading %s: %.0f %% of %.1f MiB", component_.c_str(),
+                        100.0 * static_cast<double>(done.load()) / total, total / (1024.0 * 1024.0));
+                }
             }
         } catch (...) {
             std::lock_guard<std::mutex> lock(failure_mutex);
@@ -199,9 +211,9 @@ void Params::load(int32_t threads, const volatile int32_t* cancel) {
     };
     std::vector<std::thread> pool;
     for (int32_t i = 1; i < threads; i++) {
-        pool.emplace_back(work);
+        pool.emplace_back(work, false);
     }
-    work();
+    work(true);
     for (std::thread& t : pool) {
         t.join();
     }
@@ -252,10 +264,6 @@ ggml_type Params::main_file_type() const {
         bytes[p.source->storage.type] += p.source->storage.nbytes() / p.source->mapping.parts;
     }
     return most(bytes);
-}
-
-void Params::free() {
-    buffer_.reset();
 }
 
 }  // namespace dg

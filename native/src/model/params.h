@@ -51,7 +51,8 @@ public:
     // Allocates on the worker's device; `worker` must outlive this.
     void allocate(ggml_backend_t backend, const std::string& device_id);
 
-    // Reads and converts everything on several threads. Either flag, where given, cancels.
+    // Reads and converts everything on several threads, with a log line every second. *cancel, where given and not
+    // zero, stops it.
     void load(int32_t threads, const volatile int32_t* cancel);
 
     int64_t tensor_count() const { return static_cast<int64_t>(params_.size()); }
@@ -59,7 +60,6 @@ public:
     int64_t parameter_bytes() const;
     ggml_type main_type() const;       // of most bytes in memory
     ggml_type main_file_type() const;  // of most bytes in the files
-    void free();
 
 private:
     struct Param {

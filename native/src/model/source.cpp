@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
 
@@ -69,6 +70,20 @@ std::string component_file(const std::string& folder, const std::string& compone
         }
     }
     return "";
+}
+
+// The shards of a component too large for one file, in order: "NAME-00001-of-00002.safetensors" and so on.
+std::vector<std::string> component_shards(const std::string& folder, const std::string& component) {
+    std::vector<std::string> shards;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder + "/" + component, error)) {
+        const std::string name = entry.path().filename().string();
+        if (name.find("-of-") != std::string::npos && entry.path().extension() == ".safetensors") {
+            shards.push_back(entry.path().string());
+        }
+    }
+    std::sort(shards.begin(), shards.end());
+    return shards;
 }
 
 int64_t file_size(const std::string& path) {
@@ -149,8 +164,12 @@ void Source::add_folder(const std::string& folder) {
             folder, part.name,
             {"diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
              "model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin"});
+        std::vector<std::string> paths = component_shards(folder, part.name);
         if (!path.empty()) {
-            add_file(path, part.role);
+            paths = {path};
+        }
+        for (const std::string& file : paths) {
+            add_file(file, part.role);
             found = true;
         }
     }
