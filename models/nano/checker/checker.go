@@ -9,7 +9,6 @@ package checker
 
 import (
 	"image"
-	"image/color"
 	"math"
 	"slices"
 
@@ -137,7 +136,7 @@ func distance2(a, b [3]uint8) float64 {
 	return sum
 }
 
-// pixels is a picture at measuring size, alpha dropped.
+// pixels is a picture at measuring size, laid over black where it is transparent.
 type pixels struct {
 	w, h int
 	rgb  [][3]uint8
@@ -155,8 +154,8 @@ func newPixels(img image.Image) pixels {
 	p := pixels{w, h, make([][3]uint8, 0, w*h)}
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
-			c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
-			p.rgb = append(p.rgb, [3]uint8{c.R, c.G, c.B})
+			r, g, b, _ := img.At(x, y).RGBA()
+			p.rgb = append(p.rgb, [3]uint8{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8)})
 		}
 	}
 	return p
