@@ -24,6 +24,9 @@ func (f *File) ReadRaw(name string) ([]byte, error) {
 		n = t.span
 	}
 	b := make([]byte, n)
+	if n == 0 {
+		return b, nil // an empty tensor may lie at the very end, where ReadAt reports EOF
+	}
 	if _, err := f.src.ReadAt(b, t.Offset); err != nil {
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			return nil, &Error{Kind: ErrTruncated, Path: f.Path, Field: tensorField(name), Found: "the file became shorter since it was opened",
