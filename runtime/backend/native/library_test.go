@@ -1,0 +1,234 @@
+package native_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
+)
+
+// These tests run the real library, which `make` builds first; without it they fail, with the list of
+// what was tried.
+
+// nanoConfig is the nano model's configuration; the pipeline reads these numbers from the file.
+func nanoConfig(ctx context.Context) (backend.ModelConfig, error) {
+	path, err := nano.Path(ctx)
+	return backend.ModelConfig{
+		Files:     backend.Files{Model: path},
+		Hyper:     backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 64},
+		Device:    "cpu",
+		Precision: backend.PrecisionExact,
+	}, err
+}
+
+func nanoBackend(t *testing.T) (*native.Backend, backend.ModelConfig) {
+	t.Helper()
+	b, err := native.New(native.Options{})
+	require.NoError(t, err)
+	cfg, err := nanoConfig(t.Context())
+	require.NoError(t, err)
+	return b, cfg
+}
+
+func openNano(t *testing.T) backend.Model {
+	t.Helper()
+	b, cfg := nanoBackend(t)
+	m, err := b.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, m.Close())
+		require.Zero(t, b.LiveModels())
+	})
+	return m
+}
+
+func noise(shape ...int) backend.Tensor {
+	t := backend.NewTensor(shape...)
+	for i := range t.Data {
+		t.Data[i] = float32(math.Sin(float64(i) * 12.9898))
+	}
+	return t
+}
+
+// unetInput returns the inputs of n evaluations at h x w cells, and room for the result.
+func unetInput(info backend.ModelInfo, n, h, w int) (backend.UNetInput, []float32) {
+	u := info.UNet
+	in := backend.UNetInput{
+		Sample: noise(n, u.InChannels, h, w), Timesteps: make([]float32, n),
+		Context: noise(n, 77, u.ContextDim), Pooled: noise(n, u.PooledDim), SizeIDs: backend.NewTensor(n, u.SizeIDs),
+	}
+	for i := range in.Timesteps {
+		in.Timesteps[i] = 500
+	}
+	return in, make([]float32, n*u.OutChannels*h*w)
+}
+
+func requireFinite(t *testing.T, values []float32) {
+	t.Helper()
+	var sum float64
+	for i, v := range values {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			t.Fatalf("element %d is %v", i, v)
+		}
+		sum += math.Abs(float64(v))
+	}
+	require.NotZero(t, sum)
+}
+
+func padded(ids []int32) [][]int32 {
+	row := append([]int32{49406}, ids...)
+	for len(row) < 77 {
+		row = append(row, 49407)
+	}
+	return [][]int32{row}
+}
+
+// TestNanoModelComputes runs every operation of the interface once.
+func TestNanoModelComputes(t *testing.T) {
+	m, ctx := openNano(t), t.Context()
+	info := m.Info()
+	require.Equal(t, backend.KindSDXLBase, info.Kind)
+	require.Equal(t, backend.PrecisionExact, info.Precision)
+	require.Equal(t, 4, info.UNet.NormNumGroups)
+	require.Equal(t, 2, info.VAE.NormNumGroups)
+	require.Len(t, info.UNet.Channels, 3)
+
+	ids, err := m.Tokenize("A photo of a CAT")
+	require.NoError(t, err)
+	require.Equal(t, []int32{320, 1125, 539, 320, 2368}, ids)
+	first, err := m.EncodeText(ctx, backend.TextInput{Encoder: 0, IDs: padded(ids)})
+	require.NoError(t, err)
+	second, err := m.EncodeText(ctx, backend.TextInput{Encoder: 1, IDs: padded(ids)})
+	require.NoError(t, err)
+	require.Equal(t, info.UNet.ContextDim, first.Hidden.Shape[2]+second.Hidden.Shape[2])
+	require.Equal(t, []int{1, info.UNet.PooledDim}, second.Pooled.Shape)
+	for _, values := range [][]float32{first.Hidden.Data, second.Hidden.Data, second.Pooled.Data} {
+		requireFinite(t, values)
+	}
+
+	in, out := unetInput(info, 2, 8, 8)
+	require.NoError(t, m.UNet(ctx, in, out))
+	requireFinite(t, out)
+	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 8, Width: 8, ContextTokens: 77})
+	require.NoError(t, err)
+	require.Positive(t, bytes)
+	require.NoError(t, m.ReleaseCompute())
+
+	pixels, err := m.DecodeLatents(ctx, noise(1, info.VAE.LatentChannels, 8, 8))
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 3, 64, 64}, pixels.Shape)
+	moments, err := m.EncodeImage(ctx, pixels)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2 * info.VAE.LatentChannels, 8, 8}, moments.Shape)
+	requireFinite(t, moments.Data)
+}
+
+// TestNanoModelCancel stops an evaluation that would take minutes, and uses the model again.
+func TestNanoModelCancel(t *testing.T) {
+	m := openNano(t)
+	in, out := unetInput(m.Info(), 4, 128, 128)
+	small, smallOut := unetInput(m.Info(), 1, 8, 8)
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var at time.Time
+		time.AfterFunc(200*time.Millisecond, func() { at = time.Now(); cancel() })
+		require.ErrorIs(t, m.UNet(ctx, in, out), context.Canceled)
+		t.Logf("returned %v after the context was cancelled", time.Since(at))
+		require.NoError(t, m.UNet(t.Context(), small, smallOut))
+		requireFinite(t, smallOut)
+	}
+}
+
+func TestNanoModelOpenErrors(t *testing.T) {
+	b, cfg := nanoBackend(t)
+	cfg.Device = "abacus:0"
+	_, err := b.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, native.ErrDevice)
+	require.ErrorContains(t, err, "cpu")
+	cfg.Device, cfg.Files.Model = "cpu", t.TempDir()+"/nowhere.safetensors"
+	_, err = b.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, native.ErrFile)
+	require.ErrorContains(t, err, "nowhere.safetensors")
+	require.Zero(t, b.LiveModels())
+}
+
+// TestNanoModelRoundsDoNotLeak opens and closes the model 200 times, with an evaluation in each, and
+// compares the memory of the process after a warm-up with that at the end. The C library keeps some
+// freed memory for each thread, more or less from round to round, so that minima are compared; a leak
+// raises them too. The allowance is 0.05 MiB
+// a round, little beside the model's weights.
+func TestNanoModelRoundsDoNotLeak(t *testing.T) {
+	const rounds, window, allowed = 200, 80, 4 << 20
+	runtime.LockOSThread() // one thread, one heap of the C library
+	defer runtime.UnlockOSThread()
+	b, cfg := nanoBackend(t)
+	cfg.Threads = 1
+	resident := make([]int64, rounds)
+	for i := range rounds {
+		m, err := b.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		in, out := unetInput(m.Info(), 1, 4, 4)
+		require.NoError(t, m.UNet(t.Context(), in, out))
+		require.NoError(t, m.Close())
+		require.Zero(t, b.LiveModels())
+		resident[i] = residentBytes(t)
+	}
+	early, late := slices.Min(resident[rounds/5:rounds/5+window]), slices.Min(resident[rounds-window:])
+	t.Logf("resident at least %.1f MiB in rounds %d to %d, %.1f MiB in the last %d", float64(early)/(1<<20),
+		rounds/5, rounds/5+window, float64(late)/(1<<20), window)
+	require.Less(t, late-early, int64(allowed))
+}
+
+// residentBytes returns the memory the process holds now, after Go has given back what it can.
+func residentBytes(t *testing.T) int64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatalf("this test reads the process's memory from /proc: %v", err)
+	}
+	pages, err := strconv.ParseInt(string(bytes.Fields(text)[1]), 10, 64)
+	require.NoError(t, err)
+	return pages * int64(os.Getpagesize())
+}
+
+func Example() {
+	ctx := context.Background()
+	b, err := native.New(native.Options{})
+	if err != nil {
+		fmt.Println(err) // lists what was tried, and the remedy
+		return
+	}
+	cfg, err := nanoConfig(ctx) // Files and what weights do not tell
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	model, err := b.Open(ctx, cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer model.Close()
+	latents := backend.NewTensor(1, model.Info().VAE.LatentChannels, 16, 16)
+	pixels, err := model.DecodeLatents(ctx, latents)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(model.Info().Kind, pixels.Shape)
+	// Output: sdxl-base [1 3 128 128]
+}
