@@ -40,22 +40,22 @@ type Config struct {
 
 	// How a step is made.
 
-	SolverOrder      *int   `json:"solver_order,omitempty"`
-	SolverType       string `json:"solver_type,omitempty"`    // "midpoint", "heun"; DEIS: "logrho"; UniPC: "bh1", "bh2"
-	AlgorithmType    string `json:"algorithm_type,omitempty"` // "dpmsolver++", "sde-dpmsolver++", ...
-	VarianceType     string `json:"variance_type,omitempty"`  // DDPM: "fixed_small", ...
-	LowerOrderFinal  *bool  `json:"lower_order_final,omitempty"`
-	LowerOrderSecond *bool  `json:"lower_order_second,omitempty"`
-	EulerAtFinal     *bool  `json:"euler_at_final,omitempty"`
-	PredictX0        *bool  `json:"predict_x0,omitempty"`
-	DisableCorrector []int  `json:"disable_corrector,omitempty"`  // UniPC: evaluations without the corrector
-	PredictorOrder   *int   `json:"predictor_order,omitempty"`    // SASolver
-	CorrectorOrder   *int   `json:"corrector_order,omitempty"`    // SASolver
-	Tau              *float64 `json:"tau,omitempty"`               // SASolver: amount of noise within [tau_end, tau_start]
-	TauStart         *float64 `json:"tau_start,omitempty"`         // SASolver: timestep, the noisy end
-	TauEnd           *float64 `json:"tau_end,omitempty"`           // SASolver: timestep
-	SkipPRKSteps     *bool  `json:"skip_prk_steps,omitempty"`     // PNDM
-	NoiseSamplerSeed *int   `json:"noise_sampler_seed,omitempty"` // DPMSolverSDE: accepted, the NoiseSource decides
+	SolverOrder      *int     `json:"solver_order,omitempty"`
+	SolverType       string   `json:"solver_type,omitempty"`    // "midpoint", "heun"; DEIS: "logrho"; UniPC: "bh1", "bh2"
+	AlgorithmType    string   `json:"algorithm_type,omitempty"` // "dpmsolver++", "sde-dpmsolver++", ...
+	VarianceType     string   `json:"variance_type,omitempty"`  // DDPM: "fixed_small", ...
+	LowerOrderFinal  *bool    `json:"lower_order_final,omitempty"`
+	LowerOrderSecond *bool    `json:"lower_order_second,omitempty"`
+	EulerAtFinal     *bool    `json:"euler_at_final,omitempty"`
+	PredictX0        *bool    `json:"predict_x0,omitempty"`
+	DisableCorrector []int    `json:"disable_corrector,omitempty"`  // UniPC: evaluations without the corrector
+	PredictorOrder   *int     `json:"predictor_order,omitempty"`    // SASolver
+	CorrectorOrder   *int     `json:"corrector_order,omitempty"`    // SASolver
+	Tau              *float64 `json:"tau,omitempty"`                // SASolver: amount of noise within [tau_end, tau_start]
+	TauStart         *float64 `json:"tau_start,omitempty"`          // SASolver: timestep, the noisy end
+	TauEnd           *float64 `json:"tau_end,omitempty"`            // SASolver: timestep
+	SkipPRKSteps     *bool    `json:"skip_prk_steps,omitempty"`     // PNDM
+	NoiseSamplerSeed *int     `json:"noise_sampler_seed,omitempty"` // DPMSolverSDE: accepted, the NoiseSource decides
 
 	// What the predicted picture is held to.
 

@@ -16,7 +16,7 @@ import (
 // skipped, null means not set.
 func ParseConfig(data []byte) (class string, cfg Config, err error) {
 	var m map[string]any
-	d := json.NewDecoder(bytes.NewReader(data))
+	d := json.NewDecoder(bytes.NewReader(quoteInfinities(data)))
 	d.UseNumber()
 	if err := d.Decode(&m); err != nil {
 		return "", Config{}, fmt.Errorf("scheduler: the config is no JSON object: %w", err)
@@ -25,6 +25,58 @@ func ParseConfig(data []byte) (class string, cfg Config, err error) {
 		return "", Config{}, fmt.Errorf("scheduler: the config goes on after its JSON object, at byte %d: remove the rest", d.InputOffset())
 	}
 	return ConfigFromMap(m)
+}
+
+// quoteInfinities puts quotes round Infinity and -Infinity, which Python writes into JSON (lambda_min_clipped of
+// DPM-Solvers is -Infinity by default) and Go refuses. Text in quotes is left alone.
+func quoteInfinities(data []byte) []byte {
+	const word = "Infinity"
+	if !bytes.Contains(data, []byte(word)) {
+		return data
+	}
+	out := make([]byte, 0, len(data)+8)
+	inString := false
+	for i := 0; i < len(data); i++ {
+		b := data[i]
+		switch {
+		case inString && b == '\\' && i+1 < len(data):
+			out = append(out, b, data[i+1])
+			i++
+			continue
+		case b == '"':
+			inString = !inString
+		case !inString && bytes.HasPrefix(data[i:], []byte("-"+word)):
+			out = append(out, `"-inf"`...)
+			i += len(word)
+			continue
+		case !inString && bytes.HasPrefix(data[i:], []byte(word)):
+			out = append(out, `"inf"`...)
+			i += len(word) - 1
+			continue
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// MarshalJSON writes the options that are set, infinite ones as "inf" and "-inf", which ParseConfig and ConfigFromMap
+// read again.
+func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.Map()) }
+
+// Map returns the options that are set by their diffusers names; infinite ones as "inf" and "-inf".
+func (c Config) Map() map[string]any {
+	m := map[string]any{}
+	for _, name := range c.set() {
+		v := c.value(name)
+		if f, ok := v.(float64); ok && math.IsInf(f, 0) {
+			v = "inf"
+			if f < 0 {
+				v = "-inf"
+			}
+		}
+		m[name] = v
+	}
+	return m
 }
 
 // ConfigFromMap makes a Config of decoded JSON or TOML: keys are diffusers' option names, values are
@@ -158,7 +210,12 @@ func scalar(kind reflect.Kind, key string, v any) (reflect.Value, error) {
 		return reflect.ValueOf(int(x)), nil
 	default:
 		x, ok := toFloat(v)
-		if !ok {
+		switch {
+		case v == "inf":
+			x = math.Inf(1)
+		case v == "-inf":
+			x = math.Inf(-1)
+		case !ok:
 			return bad("give a number")
 		}
 		return reflect.ValueOf(x), nil

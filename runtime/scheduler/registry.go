@@ -111,10 +111,14 @@ func Describe(name string) (Info, error) {
 type NameError struct {
 	Name    string
 	Nearest []string // known names like it, the most alike first
+	Closest string   // for a sampler known elsewhere that diffusers does not have: the scheduler that comes closest
 }
 
 // Error names the candidates.
 func (e *NameError) Error() string {
+	if e.Closest != "" {
+		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ", shorten(e.Name), e.Closest)
+	}
 	if len(e.Nearest) == 0 {
 		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", shorten(e.Name), strings.Join(Names(), ", "))
 	}
@@ -139,15 +143,19 @@ func resolve(name string) (*algorithm, Config, error) {
 		return t.algo, t.preset, nil
 	}
 	for _, sp := range spacingNames {
-		base, ok := strings.CutSuffix(key, sp.key)
-		if !ok {
+		base, ok := strings.CutSuffix(key, normalize(sp.word))
+		if !ok || sp.spacing.Schedule != "" {
 			continue
 		}
-		if t, ok := nameTable[base]; ok && t.algo.takes(sp.preset) {
-			return t.algo, t.preset.With(sp.preset), nil
+		if t, ok := nameTable[base]; ok && t.algo.takes(sp.spacing.Options) {
+			return t.algo, t.preset.With(sp.spacing.Options), nil
 		}
 	}
-	return nil, Config{}, &NameError{Name: name, Nearest: nearest(name, allNames, 3)}
+	err := &NameError{Name: name, Closest: unavailableKeys[key]}
+	if err.Closest == "" {
+		err.Nearest = nearest(name, allNames, 3)
+	}
+	return nil, Config{}, err
 }
 
 // takes tells whether the algorithm has every option that a preset sets.

@@ -56,6 +56,9 @@ type run struct {
 
 // NewRun implements Scheduler.
 func (s *sched) NewRun(opts RunOptions) (Run, error) {
+	if err := s.applySchedule(&opts); err != nil {
+		return nil, err
+	}
 	if err := s.checkRun(&opts); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,9 @@ type RunOptions struct {
 	// Sigmas are custom noise levels, descending, one more than there are steps; the last is usually
 	// 0. Not every scheduler takes them.
 	Sigmas []float64
+	// Schedule names a table of noise levels for NumInferenceSteps steps; see [ScheduleSigmas]. Schedulers that
+	// take neither custom sigmas nor custom timesteps refuse it.
+	Schedule Schedule
 	// BatchSize is the number of images in the latents; 0 means 1.
 	BatchSize int
 	// Strength in (0, 1] starts an image-to-image run: only the last int(steps*Strength) steps

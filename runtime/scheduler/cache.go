@@ -1,0 +1,100 @@
+package scheduler
+
+import (
+	"container/list"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Cache keeps schedulers with their tables, so that equal requests share one. Schedulers are immutable, which makes that
+// safe. It is safe for concurrent use.
+type Cache struct {
+	mu      sync.Mutex
+	limit   int
+	entries map[string]*list.Element
+	order   *list.List // of *cacheEntry, the last used first
+	stats   CacheStats
+}
+
+type cacheEntry struct {
+	key string
+	s   Scheduler
+}
+
+// CacheStats counts what a Cache did.
+type CacheStats struct {
+	Hits      int64 `json:"hits"`
+	Misses    int64 `json:"misses"`
+	Evictions int64 `json:"evictions"`
+	Size      int   `json:"size"`
+	Limit     int   `json:"limit"`
+}
+
+// NewCache returns a cache of at most limit schedulers, at least one; the one unused for longest gives way.
+func NewCache(limit int) *Cache {
+	return &Cache{limit: max(limit, 1), entries: map[string]*list.Element{}, order: list.New()}
+}
+
+// Get returns New(name, cfg), or an equal scheduler made before. Names that resolve to the same class and options
+// share one. Errors are not kept.
+func (c *Cache) Get(name string, cfg Config) (Scheduler, error) { return c.get(name, cfg, false) }
+
+// GetStrict is Get for [NewStrict].
+func (c *Cache) GetStrict(name string, cfg Config) (Scheduler, error) { return c.get(name, cfg, true) }
+
+func (c *Cache) get(name string, cfg Config, strict bool) (Scheduler, error) {
+	a, preset, err := resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.With(preset)
+	key := cacheKey(a.name, &cfg, strict)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.entries[key]; ok {
+		c.stats.Hits++
+		c.order.MoveToFront(e)
+		return e.Value.(*cacheEntry).s, nil
+	}
+	c.stats.Misses++
+	s, err := a.build(cfg, strict)
+	if err != nil {
+		return nil, err
+	}
+	c.entries[key] = c.order.PushFront(&cacheEntry{key, s})
+	for c.order.Len() > c.limit {
+		last := c.order.Back()
+		c.order.Remove(last)
+		delete(c.entries, last.Value.(*cacheEntry).key)
+		c.stats.Evictions++
+	}
+	return s, nil
+}
+
+// Stats returns the counts so far.
+func (c *Cache) Stats() CacheStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Size, s.Limit = c.order.Len(), c.limit
+	return s
+}
+
+// Clear empties the cache; the counts stay.
+func (c *Cache) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.order.Init()
+}
+
+// cacheKey writes every option that is set, in the order of Config.
+func cacheKey(class string, c *Config, strict bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %t", class, strict)
+	for _, name := range c.set() {
+		fmt.Fprintf(&b, " %s=%v", name, c.value(name))
+	}
+	return b.String()
+}
