@@ -64,6 +64,7 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 	}
 	job := request.Default()
 	job.Prompt, job.Seed, job.NumInferenceSteps, job.Output = prompt, c.Int64("seed"), demoSteps, c.String("output")
-	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device")}, Jobs: []request.Request{job}}
+	// One thread: the model is too small to gain from more, which on a busy machine only wait for each other.
+	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1}, Jobs: []request.Request{job}}
 	return opts, nil
 }

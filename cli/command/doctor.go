@@ -248,8 +248,14 @@ func checkNano(ctx context.Context, env Env, deep bool) []finding {
 	if !deep {
 		return findings
 	}
+	// One thread, as in the demo: the model is too small to gain from more.
+	small, err := env.Open(ctx, pipeline.Config{Model: pipeline.NanoModel, Threads: 1})
+	if err != nil {
+		return append(findings, finding{Check: "picture", Status: checkFail, Message: err.Error(), err: err})
+	}
+	defer small.Close()
 	for _, req := range deepPrompts {
-		findings = append(findings, checkPicture(ctx, env, pipe, req))
+		findings = append(findings, checkPicture(ctx, env, small, req))
 	}
 	return findings
 }

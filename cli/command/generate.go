@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -243,7 +244,7 @@ func (s *session) open(ctx context.Context, verbose bool) error {
 	began := s.env.Now()
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, verbose)))
 	if err != nil {
-		return err
+		return explain(err, s.model)
 	}
 	s.pipe = pipe
 	info := pipe.Info()
@@ -260,6 +261,23 @@ func (s *session) open(ctx context.Context, verbose bool) error {
 	s.report.Report(event)
 	s.hashes = hashFiles(ctx, s.model)
 	return nil
+}
+
+// explain looks for the reason why a model does not open. The library says which tensor of all its files is wrong;
+// what the headers show names the file, the tensor as it is called there, and what to do.
+func explain(err error, m request.Model) error {
+	if exitCode(err) != ExitFile || errors.Is(err, pipeline.ErrUnsupportedModel) {
+		return err
+	}
+	for _, path := range []string{m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.Model} {
+		if path == "" || path == pipeline.NanoModel {
+			continue
+		}
+		if _, found := modelfile.Check(path, modelfile.Want{}); found != nil {
+			return found
+		}
+	}
+	return err
 }
 
 // close closes the pipeline, whose own Close may be called twice, and stops hashing.

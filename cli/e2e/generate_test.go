@@ -31,7 +31,8 @@ func TestDemo(t *testing.T) {
 	var m map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
 	assert.Contains(t, m["engine"], "diffusion-rs-sys 0.1.20")
-	assert.Less(t, r.seconds, 5.0, "from the command to the picture, unpacking the model included")
+	// CPU time, since other tests may be running; on a machine of its own it is about the time that passes.
+	assert.Less(t, r.cpuSeconds, 5.0, "from the command to the picture, unpacking the model included")
 }
 
 func TestDemoShowsWhatWasAskedFor(t *testing.T) {
@@ -107,7 +108,7 @@ prompt = "a green square on a white background"
 num_images = 2
 output = %q
 `, dir+"/one/{job}-{seed}.png", dir+"/two/{index}.webp"), 0o600))
-	r := run(t, "generate", "-c", config, "--json")
+	r := run(t, "generate", "-c", config, "--json", "--threads", "1")
 	require.Equal(t, 0, r.code, r.stderr)
 	all := events(t, r.stdout)
 	assert.Equal(t, "start", all[0]["event"])
@@ -132,7 +133,7 @@ func TestNoiseInLatentsOut(t *testing.T) {
 	dir := t.TempDir()
 	latents := func(name string, args ...string) npy.Array {
 		file := filepath.Join(dir, name+".npy")
-		r := run(t, append([]string{"generate", "--model", "nano", "--prompt", "a red circle on a blue background", "--steps", "4", "--precision", "exact",
+		r := run(t, append([]string{"generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps", "4", "--precision", "exact",
 			"--quiet", "--save-latents", file, "-o", filepath.Join(dir, name+".png")}, args...)...)
 		require.Equal(t, 0, r.code, r.stderr)
 		assert.Empty(t, r.stdout+r.stderr)
@@ -160,7 +161,7 @@ func TestImageToImageAndFormats(t *testing.T) {
 	dir := t.TempDir()
 	start := filepath.Join(dir, "start.webp")
 	require.Equal(t, 0, run(t, "demo", "-o", start).code)
-	r := run(t, "generate", "--model", "nano", "--image", start, "--strength", "0.5", "--steps", "6", "--prompt", "a green circle on a blue background",
+	r := run(t, "generate", "--model", "nano", "--threads", "1", "--image", start, "--strength", "0.5", "--steps", "6", "--prompt", "a green circle on a blue background",
 		"-o", filepath.Join(dir, "end.jpg"))
 	require.Equal(t, 0, r.code, r.stderr)
 	data, err := os.ReadFile(filepath.Join(dir, "end.jpg"))
@@ -173,7 +174,7 @@ func TestInterrupt(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := prepare(t, "generate", "--model", "nano", "--prompt", "a red circle on a blue background", "--steps", "1000", "-n", "8",
+			cmd := prepare(t, "generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps", "1000", "-n", "8",
 				"--batch", "8", "--json", "-o", filepath.Join(dir, "x.png"), "--save-latents", filepath.Join(dir, "x.npy"))
 			stdout, err := cmd.StdoutPipe()
 			require.NoError(t, err)
@@ -213,7 +214,7 @@ func TestSynthesizedModelGenerates(t *testing.T) {
 		r = run(t, "models", "inspect", strings.TrimSuffix(path, "/"), "--check")
 		require.Equal(t, 0, r.code, r.stderr)
 		out := filepath.Join(dir, filepath.Base(name)+".png")
-		r = run(t, "generate", "--model", strings.TrimSuffix(path, "/"), "--prompt", "x", "--steps", "2", "-o", out)
+		r = run(t, "generate", "--model", strings.TrimSuffix(path, "/"), "--threads", "1", "--prompt", "x", "--steps", "2", "-o", out)
 		require.Equal(t, 0, r.code, "%s: %s", name, r.stderr)
 		_, text := readPNG(t, out)
 		assert.Contains(t, text["daguerre"], `"sha256"`)

@@ -58,7 +58,7 @@ func runAll(m *testing.M) int {
 type result struct {
 	code           int
 	stdout, stderr string
-	seconds        float64
+	cpuSeconds     float64
 }
 
 // prepare makes a command of the program. Cancelling the test's context kills it.
@@ -76,13 +76,12 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	began := time.Now()
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String(), time.Since(began).Seconds()}
+	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
 	assert.NotContains(t, r.stderr, "goroutine ", "the program must not crash")
 	assert.NotContains(t, r.stderr, "panic:")
 	assert.NotContains(t, r.stderr, "SIG")

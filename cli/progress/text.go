@@ -18,6 +18,9 @@ const (
 	promptRunes  = 60                    // of a prompt that are shown
 )
 
+// stageDone is the Stage of a job's last report; the pictures' own lines say more.
+const stageDone = "done"
+
 // StageWrite is the Stage of writing a large file; Done and Total are bytes then.
 const StageWrite = "write"
 
@@ -66,9 +69,12 @@ func (t *Text) Report(e Event) {
 		t.last = t.o.Now()
 		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))
 	case Step:
-		if t.o.Bar {
+		switch {
+		case e.Stage == stageDone:
+			t.stopBar()
+		case t.o.Bar:
 			t.draw(e)
-		} else {
+		default:
 			t.line(e)
 		}
 	case Image:
