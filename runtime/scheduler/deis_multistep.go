@@ -21,7 +21,7 @@ var deisMultistep = &algorithm{
 	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 3}},
 	fallback: func(c *Config) []string {
 		var notes []string
-		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
+		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "data_prediction", "noise_prediction")
 		return replaceWord(notes, &c.SolverType, "solver_type", "logrho", "midpoint", "heun", "bh1", "bh2")
 	},
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {

@@ -61,6 +61,13 @@ func build(name string, cfg Config, strict bool) (Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, o := range preset.set() {
+		// A model's file states defaults; only what says something else than the default is worth a word.
+		was, is := cfg.value(o), preset.value(o)
+		if was != nil && was != is && was != a.defaults.value(o) {
+			s.notes = append(s.notes, fmt.Sprintf("the name %q sets %s to %v: %v is not used", shorten(name), o, is, was))
+		}
+	}
 	return s, nil
 }
 

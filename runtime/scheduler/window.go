@@ -19,7 +19,10 @@ func (s *sched) window(p *plan, o *RunOptions) (begin, end int, err error) {
 		begin = end - s.countFrom(p, o.DenoisingStart)
 	case o.Strength > 0:
 		keep := min(int(float64(p.inferenceSteps)*o.Strength), p.inferenceSteps)
-		begin = min((p.inferenceSteps-keep)*s.algo.order, end)
+		begin = end
+		if keep > 0 {
+			begin = min((p.inferenceSteps-keep)*s.algo.order, end)
+		}
 	}
 	if o.DenoisingEnd > 0 {
 		cutoff := s.cutoff(o.DenoisingEnd)
