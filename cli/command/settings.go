@@ -35,6 +35,7 @@ var settings = []setting{
 	{key: "negative_prompt", category: catPicture, field: job(func(r *request.Request) any { return &r.NegativePrompt })},
 	{key: "prompt_2", category: catPicture, field: job(func(r *request.Request) any { return &r.Prompt2 })},
 	{key: "negative_prompt_2", category: catPicture, field: job(func(r *request.Request) any { return &r.NegativePrompt2 })},
+	{key: "prompt_syntax", category: catPicture, field: job(func(r *request.Request) any { return &r.PromptSyntax })},
 	{key: "seed", aliases: []string{"s"}, category: catPicture, field: job(func(r *request.Request) any { return &r.Seed })},
 	{key: "num_images", aliases: []string{"n"}, positive: true, category: catPicture, field: job(func(r *request.Request) any { return &r.NumImages })},
 	{key: "width", aliases: []string{"W"}, positive: true, category: catPicture, field: job(func(r *request.Request) any { return &r.Width })},

@@ -45,7 +45,7 @@ func TestBadModels(t *testing.T) {
 			[]string{`tensor "b"`, "overlap", "download it again"}},
 		{"unknown dtype", "dtype.safetensors", altered(func(x *tensors) { x.dtype[conv] = "F99" }), []string{conv, "F99"}},
 		{"wrong dtype", "integer.safetensors", altered(func(x *tensors) { x.dtype[conv] = "I16" }), []string{conv, "I16", "convert the file"}},
-		{"missing tensor", "missing.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.out.2.weight") }), []string{`tensor "model.diffusion_model.out.2.weight": missing`, "download"}},
+		{"missing tensor", "missing.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.out.0.bias") }), []string{`tensor "model.diffusion_model.out.0.bias": missing`, "download"}},
 		{"missing tensor that tells a size", "size.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.time_embed.0.weight") }), []string{"unet: its time embedding: missing", "download"}},
 		{"missing late tensor", "late.safetensors", altered(func(x *tensors) { x.remove("first_stage_model.decoder.conv_out.bias") }), []string{`tensor "first_stage_model.decoder.conv_out.bias": missing`, "download"}},
 		{"wrong shape", "shape.safetensors", altered(func(x *tensors) {
