@@ -1,0 +1,222 @@
+//go:build !race
+
+// End-to-end tests on the real library and the embedded nano model. They need libdaguerre (make) and fail
+// without it. The race detector needs cgo, which purego's callbacks are not made for, hence the build tag.
+
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"image"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/models/nano/checker"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+var goldens = filepath.Join("..", "..", "testdata", "goldens")
+
+func golden(t *testing.T, name string) npy.Array {
+	t.Helper()
+	a, err := npy.ReadFile(filepath.Join(goldens, name+".npy"))
+	require.NoError(t, err)
+	return a
+}
+
+func openNano(t *testing.T, precision backend.Precision) *Pipeline {
+	t.Helper()
+	// One thread: the graphs are small, and on a busy machine threads wait for each other longer than they compute.
+	p, err := Open(t.Context(), Config{Model: NanoModel, Precision: precision, Threads: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+// relativeL2 is |a-b| / |b| over whole vectors.
+func relativeL2(t *testing.T, a, b []float32) float64 {
+	t.Helper()
+	require.Len(t, a, len(b))
+	var difference, norm float64
+	for i := range b {
+		d := float64(a[i]) - float64(b[i])
+		difference += d * d
+		norm += float64(b[i]) * float64(b[i])
+	}
+	return math.Sqrt(difference / norm)
+}
+
+// psnr of two pictures of 8 bits a channel, in dB; +Inf where they are equal.
+func psnr(t *testing.T, a, b *image.NRGBA) float64 {
+	t.Helper()
+	require.Equal(t, a.Rect, b.Rect)
+	d := distance(a, b, a.Rect)
+	return 20 * math.Log10(255/d)
+}
+
+// goldenRun is one run_*.json.
+type goldenRun struct {
+	Prompt            string  `json:"prompt"`
+	NegativePrompt    string  `json:"negative_prompt"`
+	Seed              int64   `json:"seed"`
+	Width             int     `json:"width"`
+	Height            int     `json:"height"`
+	NumInferenceSteps int     `json:"num_inference_steps"`
+	GuidanceScale     float64 `json:"guidance_scale"`
+	GuidanceRescale   float64 `json:"guidance_rescale"`
+	Strength          float64 `json:"strength"`
+	Evaluations       int     `json:"evaluations"`
+}
+
+var goldenRuns = []string{"red", "star", "rescale", "negative", "wide", "img2img", "inpaint"}
+
+func readRun(t *testing.T, name string) (goldenRun, request.Request) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(goldens, "run_"+name+".json"))
+	require.NoError(t, err)
+	var g goldenRun
+	require.NoError(t, json.Unmarshal(data, &g))
+	r := request.Request{Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Seed: g.Seed, Width: g.Width, Height: g.Height, Strength: g.Strength,
+		NumInferenceSteps: g.NumInferenceSteps, GuidanceScale: g.GuidanceScale, GuidanceRescale: g.GuidanceRescale, Scheduler: "EulerDiscrete"}
+	if g.Strength > 0 {
+		r.InitImage.Path = filepath.Join(goldens, "input_picture.png")
+	}
+	if name == "inpaint" {
+		r.MaskImage.Path = filepath.Join(goldens, "input_mask.png")
+	}
+	return g, r
+}
+
+// goldenPicture is the picture diffusers made, rounded as ours are.
+func goldenPicture(t *testing.T, name string, r request.Request) *image.NRGBA {
+	img, bad := pictureOf(golden(t, "run_"+name+"_pixels").Data, r.Width, r.Height)
+	require.Zero(t, bad)
+	return img
+}
+
+// lastOf returns the last of several stacked arrays.
+func lastOf(a npy.Array) []float32 {
+	n := len(a.Data) / a.Shape[0]
+	return a.Data[len(a.Data)-n:]
+}
+
+// TestGoldensAreOfThisModel fails where the embedded model was replaced and the goldens were not made again.
+func TestGoldensAreOfThisModel(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(goldens, "manifest.json"))
+	require.NoError(t, err)
+	var manifest struct {
+		Model struct {
+			SHA256 string `json:"sha256_unpacked"`
+		} `json:"model"`
+	}
+	require.NoError(t, json.Unmarshal(data, &manifest))
+	require.Equal(t, nano.BaseSHA256(), manifest.Model.SHA256, "run tools/goldens/make.py again")
+}
+
+// TestGoldenRunsExact compares whole runs with diffusers: latents within 1e-3 relative L2, pictures of at least 60 dB.
+func TestGoldenRunsExact(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	assert.Equal(t, backend.PrecisionExact, p.Info().Precision)
+	for _, name := range goldenRuns {
+		g, r := readRun(t, name)
+		out := generate(t, p, r)
+		assert.Equal(t, g.Evaluations, out.Timings.Steps, name)
+		l2 := relativeL2(t, out.Images[0].Latents.Data, lastOf(golden(t, "run_"+name+"_latents")))
+		db := psnr(t, out.Images[0].NRGBA, goldenPicture(t, name, r))
+		t.Logf("%-9s latents %.2g relative L2, picture %.1f dB", name, l2, db)
+		assert.Less(t, l2, 1e-3, name)
+		assert.GreaterOrEqual(t, db, 60.0, name)
+		if name == "wide" {
+			noise := golden(t, "run_"+name+"_noise")
+			r.Noise = request.Array{Shape: noise.Shape, Data: noise.Data}
+			given := generate(t, p, r)
+			assert.Less(t, relativeL2(t, given.Images[0].Latents.Data, lastOf(golden(t, "run_"+name+"_latents"))), 1e-3, "%s from the given noise", name)
+		}
+	}
+}
+
+// TestGoldenRunsF16 asks for 40 dB against exact arithmetic at the precision most machines use.
+func TestGoldenRunsF16(t *testing.T) {
+	p := openNano(t, backend.PrecisionF16)
+	for _, name := range goldenRuns {
+		_, r := readRun(t, name)
+		db := psnr(t, generate(t, p, r).Images[0].NRGBA, goldenPicture(t, name, r))
+		t.Logf("%-9s %.1f dB", name, db)
+		assert.GreaterOrEqual(t, db, 40.0, name)
+	}
+}
+
+// TestGoldenText compares text embeddings, with and without clip_skip.
+func TestGoldenText(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	data, err := os.ReadFile(filepath.Join(goldens, "tokens.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, data)
+	for i, prompt := range []string{"a red circle on a blue background", "a small yellow star on the left on a purple background", "an unknown astronaut rides a pink heart"} {
+		for skip, suffix := range []string{"", "_skip1"} {
+			r, err := p.Prepare(request.Request{Prompt: prompt, ClipSkip: skip})
+			require.NoError(t, err)
+			j := &job{p: p, req: r, res: &Result{}}
+			require.NoError(t, j.encodePrompts(t.Context()))
+			assert.Less(t, relativeL2(t, j.cond.positive.context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, j.cond.positive.pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
+		}
+	}
+}
+
+// TestFourAtOnce: -n 4 gives the pictures of four runs, as one batch of 4 and as 4 x 1.
+func TestFourAtOnce(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	_, r := readRun(t, "red")
+	r.NumInferenceSteps = 8
+	var single []Image
+	for i := range 4 {
+		one := r
+		one.Seed += int64(i)
+		single = append(single, generate(t, p, one).Images[0])
+	}
+	for most, guidance := range map[int]string{4: request.GuidanceJoint, 1: request.GuidanceJoint, 3: request.GuidanceSeparate} {
+		all := r
+		all.NumImages, all.MaxBatch, all.GuidanceBatch = 4, most, guidance
+		for i, img := range generate(t, p, all).Images {
+			db := psnr(t, img.NRGBA, single[i].NRGBA)
+			t.Logf("picture %d, max_batch %d, guidance %s: %.1f dB", i, most, guidance, db)
+			assert.GreaterOrEqual(t, db, 50.0)
+		}
+	}
+}
+
+// TestHeldOutPrompts measures the nano model by its checker on prompts whose combination of colour, shape and
+// background was not in training: every eighth of them, or all with DAGUERRE_HELDOUT=all. The rates asked for are a
+// little below issue 3's 95 %, which the model card reports on all of them.
+func TestHeldOutPrompts(t *testing.T) {
+	p := openNano(t, backend.PrecisionF16)
+	every := 8
+	if os.Getenv("DAGUERRE_HELDOUT") == "all" {
+		every = 1
+	}
+	var summary checker.Summary
+	for i, h := range checker.HeldOut() {
+		if i%every != 0 {
+			continue
+		}
+		out := generate(t, p, request.Request{Prompt: h.Prompt, Seed: h.Seed, NumInferenceSteps: 20})
+		result, err := checker.Score(out.Images[0], h.Prompt)
+		require.NoError(t, err)
+		summary.Add(result)
+	}
+	t.Log(summary)
+	n := float64(summary.N)
+	assert.GreaterOrEqual(t, float64(summary.Colour)/n, 0.9)
+	assert.GreaterOrEqual(t, float64(summary.Background)/n, 0.9)
+	assert.GreaterOrEqual(t, float64(summary.Shape)/n, 0.85)
+}
