@@ -15,7 +15,7 @@ PROMPT    ?= a red circle on a blue background
 
 # The race detector needs cgo, which our use of purego is not made for: only packages that are
 # pure Go, with the fake backend where one is needed.
-RACE_PACKAGES = $(shell $(GO) list ./... | grep -vE '/(bindings|runtime/backend/native|examples|tools)(/|$$)')
+RACE_PACKAGES = $(shell $(GO) list ./... | grep -vE '/(bindings|runtime/backend/native|cli/e2e|examples|tools)(/|$$)')
 
 .PHONY: build
 build: ## build libdaguerre-cpu.so and bin/daguerre
@@ -69,7 +69,7 @@ fuzz: ## each fuzz target for FUZZ_TIME
 
 .PHONY: lint
 lint: lint-native ## golangci-lint, clang-format, shell syntax
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 
 CLANG_FORMAT_VERSION := 19.1.7
 CLANG_FORMAT := build/tools/clang-format-$(CLANG_FORMAT_VERSION)/bin/clang-format

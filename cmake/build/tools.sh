@@ -82,9 +82,13 @@ vulkan_header_version() {
 
 check_cuda() {
     if ! command -v "${CUDACXX:-nvcc}" >/dev/null; then
-        need "nvcc is missing" "the CUDA toolkit >= 12 and CUDACXX or PATH set; without root: . tools/cuda-toolchain.sh"
+        need "nvcc is missing" 'the CUDA toolkit >= 11.8, and CUDACXX or PATH set; without root: eval "$(tools/cuda-toolchain.sh)"'
     elif ! at_least "$(version_of "${CUDACXX:-nvcc}" --version)" 11.8; then
         need "nvcc is $(version_of "${CUDACXX:-nvcc}" --version)" "wanted >= 11.8"
+    fi
+    if [ -z "${DAGUERRE_CUDA_ARCH:-}" ] && ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
+        need "no NVIDIA GPU is here to take the architecture of" \
+            "DAGUERRE_CUDA_ARCH=80 (A100), 86 (RTX 30), 89 (RTX 40), 120 (RTX 50), or several: \"86;89\""
     fi
 }
 

@@ -22,10 +22,10 @@ static void check(int ok, int line, const char* what, const char* msg) {
 static char msg[CAP];
 
 /* A refusal: the status, and a message that contains what the caller must look at. */
-#define REFUSED(call, status, word) \
-    do { \
-        memset(msg, 0, sizeof msg); \
-        CHECK((call) == (status)); \
+#define REFUSED(call, status, word)         \
+    do {                                    \
+        memset(msg, 0, sizeof msg);         \
+        CHECK((call) == (status));          \
         CHECK(strstr(msg, (word)) != NULL); \
     } while (0)
 
@@ -230,13 +230,13 @@ static void test_open_refusals(void) {
 }
 
 static void test_null_handles(void) {
-    dg_model* none           = NULL;
-    dg_model_info info       = {.struct_size = sizeof info};
-    dg_text_input text       = {.struct_size = sizeof text};
-    dg_unet_input unet       = {.struct_size = sizeof unet};
-    dg_compute_query query   = {.struct_size = sizeof query};
-    float value              = 0;
-    size_t bytes             = 0;
+    dg_model* none         = NULL;
+    dg_model_info info     = {.struct_size = sizeof info};
+    dg_text_input text     = {.struct_size = sizeof text};
+    dg_unet_input unet     = {.struct_size = sizeof unet};
+    dg_compute_query query = {.struct_size = sizeof query};
+    float value            = 0;
+    size_t bytes           = 0;
     CHECK(dg_model_close(NULL, msg, CAP) == DG_OK);
     CHECK(dg_model_close(&none, msg, CAP) == DG_OK);
     REFUSED(dg_get_model_info(NULL, &info, msg, CAP), DG_ERR_ARGUMENT, "model");

@@ -62,16 +62,17 @@ template <class A, class B>
 bool equal(const A& a, const B& b, const char* expr, const char* file, int line) {
     bool ok = a == b;
     std::ostringstream what;
-    if (!ok) what << expr << ": found " << a << ", want " << b;
+    if (!ok)
+        what << expr << ": found " << a << ", want " << b;
     return report(ok, file, line, what.str());
 }
 
-inline bool near(double a, double b, double tolerance, const char* expr, const char* file,
-                 int line) {
+inline bool near(double a, double b, double tolerance, const char* expr, const char* file, int line) {
     bool ok = std::fabs(a - b) <= tolerance;  // false for NaN
     std::ostringstream what;
     what.precision(9);
-    if (!ok) what << expr << ": found " << a << ", want " << b << " within " << tolerance;
+    if (!ok)
+        what << expr << ": found " << a << ", want " << b << " within " << tolerance;
     return report(ok, file, line, what.str());
 }
 
@@ -91,8 +92,10 @@ inline int run(int argc, char** argv) {
     int ran = 0;
     for (const Case& c : cases()) {
         bool chosen = argc < 2;
-        for (int i = 1; i < argc; ++i) chosen = chosen || std::strstr(c.name, argv[i]) != nullptr;
-        if (!chosen) continue;
+        for (int i = 1; i < argc; ++i)
+            chosen = chosen || std::strstr(c.name, argv[i]) != nullptr;
+        if (!chosen)
+            continue;
         ++ran;
         int before = failures();
         try {
@@ -112,27 +115,30 @@ inline int run(int argc, char** argv) {
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
 #define CASE(name) CHECK_CASE(name, CHECK_JOIN(check_case_, __LINE__))
-#define CHECK_CASE(name, function)                                        \
-    static void function();                                               \
+#define CHECK_CASE(name, function)                                         \
+    static void function();                                                \
     static const check::Register CHECK_JOIN(function, _r)(name, function); \
     static void function()
 
 #define CHECK(expr) check::report(static_cast<bool>(expr), __FILE__, __LINE__, #expr)
 #define CHECK_EQ(a, b) check::equal((a), (b), #a, __FILE__, __LINE__)
 #define CHECK_NEAR(a, b, tolerance) check::near((a), (b), (tolerance), #a, __FILE__, __LINE__)
-#define REQUIRE(expr) \
-    do {              \
-        if (!CHECK(expr)) throw check::Stop{}; \
+#define REQUIRE(expr)            \
+    do {                         \
+        if (!CHECK(expr))        \
+            throw check::Stop{}; \
     } while (0)
-#define CHECK_THROWS(expr)                                                        \
-    do {                                                                          \
-        bool thrown = false;                                                      \
-        try {                                                                     \
-            (void)(expr);                                                         \
-        } catch (const std::exception&) {                                         \
-            thrown = true;                                                        \
-        }                                                                         \
+#define CHECK_THROWS(expr)                                                      \
+    do {                                                                        \
+        bool thrown = false;                                                    \
+        try {                                                                   \
+            (void)(expr);                                                       \
+        } catch (const std::exception&) {                                       \
+            thrown = true;                                                      \
+        }                                                                       \
         check::report(thrown, __FILE__, __LINE__, #expr " threw no exception"); \
     } while (0)
-#define CHECK_MAIN() \
-    int main(int argc, char** argv) { return check::run(argc, argv); }
+#define CHECK_MAIN()                   \
+    int main(int argc, char** argv) {  \
+        return check::run(argc, argv); \
+    }
