@@ -46,15 +46,6 @@ func nativeExitCode(err error) (int, bool) {
 	return 0, false
 }
 
-// OpenPipeline opens a model on libdaguerre.
-func OpenPipeline(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
-	b, err := native.New(native.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b))...)
-}
-
 // NativeLibrary is the program's own Native.
 type NativeLibrary struct{}
 

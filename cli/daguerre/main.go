@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/daguerre-go/daguerre/cli/command"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 func main() {
@@ -22,7 +23,7 @@ func main() {
 		Stderr:         os.Stderr,
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Now:            time.Now,
-		Open:           command.OpenPipeline,
+		Open:           pipeline.Open,
 		Native:         command.NativeLibrary{},
 	}, os.Args)
 	cancel()
