@@ -54,6 +54,12 @@ func TestOpenCloseLeaksNothing(t *testing.T) {
 		_, err = p.Generate(t.Context(), request.Request{Prompt: "a red circle", NumInferenceSteps: 1, Width: 64, Height: 64})
 		require.NoError(t, err)
 		require.NoError(t, p.Close())
+		if i%50 == warmUp {
+			var m runtime.MemStats
+			rss := residentMB(t)
+			runtime.ReadMemStats(&m)
+			t.Logf("round %d: %.1f MB resident, Go holds %.1f MB and uses %.1f", i-warmUp, rss, float64(m.Sys-m.HeapReleased)/(1<<20), float64(m.HeapAlloc)/(1<<20))
+		}
 		if i == warmUp {
 			warm, goroutines = residentMB(t), runtime.NumGoroutine()
 		}
