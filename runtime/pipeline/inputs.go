@@ -3,14 +3,14 @@ package pipeline
 import (
 	"fmt"
 	"image"
-	_ "image/gif" // registered for image.Decode
-	_ "image/jpeg"
-	_ "image/png"
+	_ "image/gif"  // the formats that image.Decode
+	_ "image/jpeg" // knows are those
+	_ "image/png"  // imported here
 	"math"
 	"os"
 	"slices"
 
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // and this one
 
 	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"

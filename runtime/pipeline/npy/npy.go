@@ -195,9 +195,10 @@ func Write(w io.Writer, a Array) error {
 	pad := (64 - (prefix+len(header)+1)%64) % 64 // data begin at a multiple of 64, as NumPy writes them
 	header += strings.Repeat(" ", pad) + "\n"
 	out := bufio.NewWriter(w)
-	out.WriteString("\x93NUMPY\x01\x00")
-	out.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(header))))
-	out.WriteString(header)
+	start := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(header)))
+	if _, err := out.Write(append(start, header...)); err != nil {
+		return err
+	}
 	var b [4]byte
 	for _, v := range a.Data {
 		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
