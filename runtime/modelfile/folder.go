@@ -154,7 +154,7 @@ func componentFiles(dir, name string) (FolderComponent, error) {
 		return c, &Error{Kind: ErrNotFound, Path: dir, Found: "holds no weights", Remedy: fmt.Sprintf("expected %s.safetensors: download it", stems[0])}
 	}
 	path := filepath.Join(dir, chosen)
-	if !strings.HasSuffix(chosen, ".index.json") {
+	if !strings.HasSuffix(chosen, ".json") {
 		c.Files = []string{path}
 		return c, nil
 	}

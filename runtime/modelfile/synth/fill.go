@@ -96,7 +96,7 @@ func (f *filler) fill(w io.Writer, it item) error {
 	if it.transpose {
 		return f.transposed(w, it, width)
 	}
-	seed := mix(f.seed+gamma) ^ it.key
+	seed := f.stream(it)
 	for n, at := elements(it.Shape), it.offset; n > 0; {
 		count := min(n, int64(len(f.buf)/width))
 		f.draw(f.buf[:count*int64(width)], seed, at, width)
@@ -109,35 +109,54 @@ func (f *filler) fill(w io.Writer, it item) error {
 	return nil
 }
 
-// prepare builds the table for a tensor's distribution and type, and returns bytes per element.
+// prepare builds the table for a tensor's distribution and type, and returns bytes per element. For a
+// small tensor only the entries that will be drawn are computed.
 func (f *filler) prepare(it item) int {
 	if f.buf == nil {
 		f.buf, f.table = make([]byte, chunkBytes), make([]byte, 4*levels)
 	}
+	width := 2
+	if it.dtype == modelfile.F32 {
+		width = 4
+	}
 	mean, std := distribution(it.Spec)
-	for i, q := range quantiles() {
-		v := float32(mean + std*float64(q))
+	q := quantiles()
+	set := func(i uint16) {
+		v := float32(mean + std*float64(q[i]))
 		switch it.dtype {
 		case modelfile.F32:
-			binary.LittleEndian.PutUint32(f.table[4*i:], math.Float32bits(v))
+			binary.LittleEndian.PutUint32(f.table[4*int(i):], math.Float32bits(v))
 		case modelfile.BF16:
-			binary.LittleEndian.PutUint16(f.table[2*i:], modelfile.Float32ToBFloat16(v))
+			binary.LittleEndian.PutUint16(f.table[2*int(i):], modelfile.Float32ToBFloat16(v))
 		default:
-			binary.LittleEndian.PutUint16(f.table[2*i:], modelfile.Float32ToHalf(v))
+			binary.LittleEndian.PutUint16(f.table[2*int(i):], modelfile.Float32ToHalf(v))
 		}
 	}
-	if it.dtype == modelfile.F32 {
-		return 4
+	if n := elements(it.Shape); n < levels {
+		for at := it.offset; at < it.offset+n; at++ {
+			set(index(f.stream(it), at))
+		}
+		return width
 	}
-	return 2
+	for i := range levels {
+		set(uint16(i))
+	}
+	return width
+}
+
+// stream is the seed of a tensor's random numbers.
+func (f *filler) stream(it item) uint64 { return mix(f.seed+gamma) ^ it.key }
+
+// index is the quantile that element number at of a stream takes; draw does the same four at a time.
+func index(stream uint64, at int64) uint16 {
+	return uint16(mix(stream+uint64(at/4)*gamma) >> (16 * uint(at%4)))
 }
 
 // draw fills out with the elements from number at on. Each random word yields four.
 func (f *filler) draw(out []byte, seed uint64, at int64, width int) {
 	i := 0
 	one := func() {
-		r := mix(seed+uint64(at/4)*gamma) >> (16 * uint(at%4)) & 0xffff
-		copy(out[i:i+width], f.table[int(r)*width:])
+		copy(out[i:i+width], f.table[int(index(seed, at))*width:])
 		i += width
 		at++
 	}
@@ -177,7 +196,7 @@ func at16(table []byte, r uint64) uint16 {
 func (f *filler) transposed(w io.Writer, it item, width int) error {
 	rows, cols := int(it.Shape[0]), int(it.Shape[1])
 	src := make([]byte, rows*cols*width)
-	f.draw(src, mix(f.seed+gamma)^it.key, it.offset, width)
+	f.draw(src, f.stream(it), it.offset, width)
 	out := make([]byte, len(src))
 	for r := range rows {
 		for c := range cols {
