@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -153,13 +152,15 @@ func TestExampleRunFiles(t *testing.T) {
 		require.NoError(t, err, path)
 		require.NoError(t, generateOptions{run: run}.check(), path)
 	}
-	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
-	require.NoError(t, err)
-	for i, block := range strings.Split(string(data), "```toml\n")[1:] {
-		text, _, _ := strings.Cut(block, "```")
-		_, err := request.DecodeTOML([]byte(text))
-		require.NoError(t, err, "block %d of configuration.md", i)
-		var any map[string]any
-		require.NoError(t, toml.Unmarshal([]byte(text), &any))
+	for _, file := range []string{"configuration.md", "../README.md"} {
+		data, err := os.ReadFile(filepath.Join(docs, file))
+		require.NoError(t, err)
+		blocks := strings.Split(string(data), "```toml\n")[1:]
+		require.NotEmpty(t, blocks, file)
+		for i, block := range blocks {
+			text, _, _ := strings.Cut(block, "```")
+			_, err := request.DecodeTOML([]byte(text))
+			require.NoError(t, err, "block %d of %s", i, file)
+		}
 	}
 }

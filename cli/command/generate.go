@@ -197,14 +197,17 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 		total += max(job.NumImages, 1)
 	}
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
-	s := &session{env: env, report: r, model: o.run.Model, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
+	s := &session{env: env, report: r, model: o.run.Model, verbose: o.verbose, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
 	if err := s.prepareFolders(o.run.Jobs); err != nil {
 		return err
 	}
-	if err := s.open(ctx, o.verbose); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	defer s.close()
+	if needHashes(o.run.Jobs) {
+		s.hashes = hashFiles(ctx, s.model)
+	}
 	images := 0
 	for i, job := range o.run.Jobs {
 		n, err := s.runJob(ctx, i, job)
@@ -233,16 +236,17 @@ type session struct {
 	env     Env
 	report  progress.Reporter
 	model   request.Model
-	preview int
+	verbose bool
+	preview int // every so many steps; 0: never
 	files   *output.Writer
 	pipe    *pipeline.Pipeline
-	hashes  *fileHashes
+	hashes  *fileHashes // nil where no picture needs them
 }
 
-// open opens the model, and starts hashing its files for the manifest.
-func (s *session) open(ctx context.Context, verbose bool) error {
+// open opens the model.
+func (s *session) open(ctx context.Context) error {
 	began := s.env.Now()
-	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, verbose)))
+	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, s.verbose)))
 	if err != nil {
 		return explain(err, s.model)
 	}
@@ -259,7 +263,6 @@ func (s *session) open(ctx context.Context, verbose bool) error {
 		}
 	}
 	s.report.Report(event)
-	s.hashes = hashFiles(ctx, s.model)
 	return nil
 }
 
@@ -282,7 +285,9 @@ func explain(err error, m request.Model) error {
 
 // close closes the pipeline, whose own Close may be called twice, and stops hashing.
 func (s *session) close() {
-	s.hashes.stop()
+	if s.hashes != nil {
+		s.hashes.stop()
+	}
 	_ = s.pipe.Close()
 }
 

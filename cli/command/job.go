@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
@@ -74,8 +75,10 @@ func (s *session) runJob(ctx context.Context, i int, asked request.Request) (int
 	if err != nil {
 		return w.saved, err
 	}
-	for _, text := range result.Warnings {
-		s.report.Report(progress.Warning{Message: text})
+	if s.verbose { // otherwise the logger has reported them already
+		for _, text := range result.Warnings {
+			s.report.Report(progress.Warning{Message: text})
+		}
 	}
 	return w.saved, s.saveLatents(i, req, result.Images)
 }
@@ -122,7 +125,7 @@ func (w *pictureWriter) save(img pipeline.Image) error {
 		return err
 	}
 	opts := imagefile.EncodeOptions{JPEGQuality: w.req.Quality}
-	if format == imagefile.PNG && (w.req.Metadata == nil || *w.req.Metadata) {
+	if carriesMetadata(format, w.req) {
 		if opts.Text, err = w.metadata(img); err != nil {
 			return err
 		}
@@ -142,6 +145,19 @@ func (w *pictureWriter) save(img pipeline.Image) error {
 	s.report.Report(progress.Image{Job: w.job, Index: img.Index, Seed: img.Seed, Path: final, Width: img.Bounds().Dx(),
 		Height: img.Bounds().Dy(), Format: string(format), Bytes: len(data), Seconds: s.env.Now().Sub(w.began).Seconds()})
 	return nil
+}
+
+// carriesMetadata reports whether a job's pictures of a format get text chunks.
+func carriesMetadata(format imagefile.Format, job request.Request) bool {
+	return format == imagefile.PNG && (job.Metadata == nil || *job.Metadata)
+}
+
+// needHashes reports whether any job's pictures name the model's files by their hashes.
+func needHashes(jobs []request.Request) bool {
+	return slices.ContainsFunc(jobs, func(job request.Request) bool {
+		format, err := imagefile.FormatOf(outputOf(job))
+		return err == nil && carriesMetadata(format, job)
+	})
 }
 
 // metadata returns the text chunks of a PNG file.
