@@ -19,17 +19,20 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
 )
 
-// small is the nano model with a vocabulary of 64 words, for speed.
+// small is the nano model's structure with even smaller dimensions, for speed.
 func small() *modelfile.Dims {
 	d := modelfile.Nano()
-	d.TextEncoder.VocabSize, d.TextEncoder2.VocabSize = 64, 64
+	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 32}, 64, 32, 16+6*256
+	d.VAE.EncoderChannels, d.VAE.DecoderChannels = []int{8, 16, 16, 24}, []int{8, 16, 16, 24}
+	d.TextEncoder = &modelfile.TextDims{VocabSize: 64, MaxTokens: 77, Width: 16, Layers: 2, Intermediate: 64}
+	d.TextEncoder2 = &modelfile.TextDims{VocabSize: 64, MaxTokens: 77, Width: 16, Layers: 2, Intermediate: 64, ProjectionDim: 16}
 	return &d
 }
 
 // smallRefiner has the refiner's structure: no attention at the ends, one text encoder, five size ids.
 func smallRefiner() *modelfile.Dims {
 	d := modelfile.SDXLRefiner()
-	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 64, 64}, 64, 64, 64+5*256
+	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 32, 48}, 64, 16, 16+5*256
 	d.UNet.DownDepth, d.UNet.UpDepth = [][]int{{0, 0}, {1, 1}, {2, 2}, {0, 0}}, [][]int{{0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {0, 0, 0}}
 	d.UNet.MiddleDepth = 1
 	d.VAE, d.TextEncoder2 = small().VAE, small().TextEncoder2
@@ -79,11 +82,11 @@ func TestInspectReport(t *testing.T) {
 	path := written(t, "m.safetensors", synth.Options{Dims: small(), Seed: 5})
 	r, err := modelfile.Inspect(path)
 	require.NoError(t, err)
-	assert.Equal(t, 779, r.Tensors)
+	assert.Equal(t, 749, r.Tensors)
 	unet, ok := r.Component("unet")
 	require.True(t, ok)
-	assert.Equal(t, 500, unet.Tensors)
-	assert.Equal(t, map[modelfile.DType]int64{modelfile.F16: 500}, unet.DTypes)
+	assert.Equal(t, 498, unet.Tensors)
+	assert.Equal(t, map[modelfile.DType]int64{modelfile.F16: 498}, unet.DTypes)
 	assert.Equal(t, unet.Parameters*2, unet.Bytes)
 	_, ok = r.Component("other")
 	assert.False(t, ok)
@@ -113,7 +116,7 @@ func TestInspectFolder(t *testing.T) {
 	assert.Equal(t, *small(), r.Dims)
 	assert.Len(t, r.Files, 4)
 	assert.Equal(t, 4, r.Config.UNet.NormNumGroups)
-	assert.Equal(t, 64, r.Config.UNet.HeadDim)
+	assert.Equal(t, 32, r.Config.UNet.HeadDim)
 	assert.Equal(t, 2, r.Config.VAE.NormNumGroups)
 	assert.True(t, *r.Config.ForceZerosForEmptyPrompt)
 	assert.True(t, modelfile.IsFolder(dir))
@@ -204,19 +207,19 @@ func TestCheckRefuses(t *testing.T) {
 		change func(*modelfile.Tensor) bool
 		says   []string
 	}{
-		{"model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", drop, []string{"missing", "expected shape [128, 128]"}},
+		{"model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", drop, []string{"missing", "expected shape [32, 32]"}},
 		{"model.diffusion_model.output_blocks.8.0.skip_connection.bias", drop, []string{"missing"}},
 		{"model.diffusion_model.out.2.weight", drop, []string{"last convolution"}},
-		{"model.diffusion_model.input_blocks.4.0.emb_layers.1.weight", shape(64, 64), []string{"shape [64, 64], expected [64, 128]"}},
-		{"model.diffusion_model.input_blocks.0.0.bias", shape(31), []string{"expected [32]"}},
-		{"first_stage_model.decoder.mid.attn_1.q.weight", shape(64, 64), nil},
-		{"first_stage_model.decoder.mid.attn_1.q.weight", shape(64, 32), []string{"expected [64, 64, 1, 1]"}},
+		{"model.diffusion_model.input_blocks.4.0.emb_layers.1.weight", shape(64, 32), []string{"shape [64, 32], expected [32, 64]"}},
+		{"model.diffusion_model.input_blocks.0.0.bias", shape(15), []string{"expected [16]"}},
+		{"first_stage_model.decoder.mid.attn_1.q.weight", shape(24, 24), nil},
+		{"first_stage_model.decoder.mid.attn_1.q.weight", shape(24, 16), []string{"expected [24, 24, 1, 1]"}},
 		{"first_stage_model.quant_conv.bias", drop, []string{"quant_conv.bias", "missing"}},
 		{"conditioner.embedders.0.transformer.text_model.encoder.layers.1.mlp.fc1.bias", drop, []string{"fc1.bias", "missing"}},
 		{"conditioner.embedders.0.transformer.text_model.embeddings.position_ids", drop, nil},
 		{"conditioner.embedders.1.model.logit_scale", drop, nil},
-		{"conditioner.embedders.1.model.text_projection", shape(64, 32), []string{"label embedding", "32"}},
-		{"conditioner.embedders.1.model.transformer.resblocks.2.attn.in_proj_weight", shape(64, 64), []string{"in_proj_weight", "expected [192, 64]"}},
+		{"conditioner.embedders.1.model.text_projection", shape(16, 8), []string{"label embedding", "yields 8"}},
+		{"conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_weight", shape(16, 16), []string{"in_proj_weight", "expected [48, 16]"}},
 		{"model.diffusion_model.time_embed.0.weight", func(x *modelfile.Tensor) bool { x.DType = modelfile.I16; return true }, []string{"type I16"}},
 	} {
 		err := edited(c.tensor, c.change)
