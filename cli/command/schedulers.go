@@ -35,7 +35,8 @@ func schedulersCommand(env Env) *cli.Command {
 				Name:      "show",
 				Usage:     "describe a scheduler: options and their defaults",
 				UsageText: "daguerre schedulers show NAME [--json]",
-				Description: `NAME is any of a scheduler's names, in any case. The options go into a run file's [scheduler_options].
+				Description: `NAME is any of a scheduler's names, in any case. The options go into a run file's [scheduler_options]. DEFAULT is the
+scheduler's own value, as in diffusers; SDXL is what an SDXL model uses unless its own configuration says otherwise.
 
 EXAMPLES:
    daguerre schedulers show EulerDiscrete
@@ -115,15 +116,20 @@ func showScheduler(env Env, name string, asJSON bool) error {
 		rows = append(rows, []string{"other names", strings.Join(names, ", ")})
 	}
 	rows = append(rows, []string{"custom timesteps", yesNo(info.Timesteps)}, []string{"custom sigmas", yesNo(info.Sigmas)},
-		[]string{"", ""}, []string{"OPTION", "DEFAULT", "VALUES"})
+		[]string{"", ""}, []string{"OPTION", "DEFAULT", "SDXL", "VALUES"})
+	sdxl := optionValues(scheduler.SDXLDefaults())
 	for _, o := range info.Options {
-		def := "-"
-		if v, ok := info.Defaults[o]; ok {
-			def = fmt.Sprint(v)
-		}
-		rows = append(rows, []string{o, def, strings.Join(info.WordValues[o], ", ")})
+		rows = append(rows, []string{o, valueOr(info.Defaults, o, "-"), valueOr(sdxl, o, ""), strings.Join(info.WordValues[o], ", ")})
 	}
 	return printTable(env.Stdout, rows)
+}
+
+// valueOr writes an option's value, or what stands for none.
+func valueOr(values map[string]any, option, none string) string {
+	if v, ok := values[option]; ok {
+		return fmt.Sprint(v)
+	}
+	return none
 }
 
 func yesNo(b bool) string {
