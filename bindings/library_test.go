@@ -169,14 +169,14 @@ func TestLibraryComputes(t *testing.T) {
 	require.Equal(t, info.UNet.ContextDim, info.TextEncoder.Width+info.TextEncoder2.Width)
 	require.Equal(t, info.UNet.PooledDim, int64(len(pooled)))
 
-	in, out := unetArguments(info, 2, 8, 8)
+	in, out := unetArguments(info, 2, 4, 4)
 	copy(in.Pooled, pooled)
 	require.NoError(t, m.UNetEval(in, out))
 	requireFinite(t, out)
 	held, err := m.ComputeHeld()
 	require.NoError(t, err)
 	query := bindings.NewComputeQuery(bindings.StageUNet)
-	query.Batch, query.Height, query.Width, query.ContextTokens = 2, 8, 8, 77
+	query.Batch, query.Height, query.Width, query.ContextTokens = 2, 4, 4, 77
 	size, err := m.ComputeSize(query)
 	require.NoError(t, err)
 	require.Positive(t, size)
@@ -186,9 +186,9 @@ func TestLibraryComputes(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, held)
 
-	side, cells := 8*info.VAE.Downscale, info.VAE.LatentChannels*8*8
+	side, cells := 4*info.VAE.Downscale, info.VAE.LatentChannels*4*4
 	pixels := make([]float32, 3*side*side)
-	require.NoError(t, m.VAEDecode(1, 8, 8, noise(int(cells)), pixels))
+	require.NoError(t, m.VAEDecode(1, 4, 4, noise(int(cells)), pixels))
 	requireFinite(t, pixels)
 	moments := make([]float32, 2*cells)
 	require.NoError(t, m.VAEEncode(1, side, side, pixels, moments))
@@ -211,10 +211,10 @@ func unetArguments(info bindings.ModelInfo, batch, height, width int) (bindings.
 	return in, make([]float32, batch*int(u.OutChannels)*height*width)
 }
 
-// TestLibraryCancel stops an evaluation that would take minutes, and uses the model again.
+// TestLibraryCancel stops a long evaluation, and uses the model again.
 func TestLibraryCancel(t *testing.T) {
 	m := openNano(t)
-	in, out := unetArguments(m.Info(), 4, 128, 128)
+	in, out := unetArguments(m.Info(), 1, 128, 128)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	set := make(chan time.Time, 1)
@@ -225,7 +225,7 @@ func TestLibraryCancel(t *testing.T) {
 	})
 	require.ErrorIs(t, m.UNetEval(in, out), bindings.ErrCancelled)
 	t.Logf("stopped %v after the flag was set", time.Since(<-set))
-	small, smallOut := unetArguments(m.Info(), 1, 8, 8)
+	small, smallOut := unetArguments(m.Info(), 1, 4, 4)
 	require.ErrorIs(t, m.UNetEval(small, smallOut), bindings.ErrCancelled)
 	require.NoError(t, m.SetCancel(false))
 	require.NoError(t, m.UNetEval(small, smallOut))

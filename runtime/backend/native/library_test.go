@@ -119,29 +119,29 @@ func TestNanoModelComputes(t *testing.T) {
 		requireFinite(t, values)
 	}
 
-	in, out := unetInput(info, 2, 8, 8)
+	in, out := unetInput(info, 2, 4, 4)
 	require.NoError(t, m.UNet(ctx, in, out))
 	requireFinite(t, out)
-	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 8, Width: 8, ContextTokens: 77})
+	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 4, Width: 4, ContextTokens: 77})
 	require.NoError(t, err)
 	require.Positive(t, bytes)
 	require.NoError(t, m.ReleaseCompute())
 
-	pixels, err := m.DecodeLatents(ctx, noise(1, info.VAE.LatentChannels, 8, 8))
+	pixels, err := m.DecodeLatents(ctx, noise(1, info.VAE.LatentChannels, 4, 4))
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 3, 64, 64}, pixels.Shape)
+	require.Equal(t, []int{1, 3, 32, 32}, pixels.Shape)
 	moments, err := m.EncodeImage(ctx, pixels)
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 2 * info.VAE.LatentChannels, 8, 8}, moments.Shape)
+	require.Equal(t, []int{1, 2 * info.VAE.LatentChannels, 4, 4}, moments.Shape)
 	requireFinite(t, moments.Data)
 }
 
-// TestNanoModelCancel stops an evaluation that would take minutes, and uses the model again.
+// TestNanoModelCancel stops a long evaluation, and uses the model again.
 func TestNanoModelCancel(t *testing.T) {
 	m := openNano(t)
-	in, out := unetInput(m.Info(), 4, 128, 128)
-	small, smallOut := unetInput(m.Info(), 1, 8, 8)
-	for range 3 {
+	in, out := unetInput(m.Info(), 1, 128, 128)
+	small, smallOut := unetInput(m.Info(), 1, 4, 4)
+	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		var at time.Time
 		time.AfterFunc(200*time.Millisecond, func() { at = time.Now(); cancel() })
@@ -175,7 +175,7 @@ func TestNanoModelRoundsDoNotLeak(t *testing.T) {
 	runtime.LockOSThread() // one thread, one heap of the C library
 	defer runtime.UnlockOSThread()
 	b, cfg := nanoBackend(t)
-	cfg.Threads = 1
+	cfg.Threads, cfg.Precision = 1, backend.PrecisionF16
 	resident := make([]int64, rounds)
 	for i := range rounds {
 		m, err := b.Open(t.Context(), cfg)
@@ -223,12 +223,12 @@ func Example() {
 		return
 	}
 	defer model.Close()
-	latents := backend.NewTensor(1, model.Info().VAE.LatentChannels, 16, 16)
+	latents := backend.NewTensor(1, model.Info().VAE.LatentChannels, 4, 4)
 	pixels, err := model.DecodeLatents(ctx, latents)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(model.Info().Kind, pixels.Shape)
-	// Output: sdxl-base [1 3 128 128]
+	// Output: sdxl-base [1 3 32 32]
 }
