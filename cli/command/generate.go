@@ -233,14 +233,15 @@ func (o generateOptions) jobError(i int, err error) error {
 
 // session is one run of generate or demo on an open model.
 type session struct {
-	env     Env
-	report  progress.Reporter
-	model   request.Model
-	verbose bool
-	preview int // every so many steps; 0: never
-	files   *output.Writer
-	pipe    *pipeline.Pipeline
-	hashes  *fileHashes // nil where no picture needs them
+	env      Env
+	report   progress.Reporter
+	model    request.Model
+	verbose  bool
+	preview  int // every so many steps; 0: never
+	files    *output.Writer
+	pipe     *pipeline.Pipeline
+	hashes   *fileHashes // nil where no picture needs them
+	unhashed bool        // it was said that they could not be computed
 }
 
 // open opens the model.

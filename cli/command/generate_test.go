@@ -100,6 +100,17 @@ func TestGenerateWithoutMetadata(t *testing.T) {
 	assert.Empty(t, text)
 }
 
+func TestGenerateSurvivesAModelThatCannotBeHashed(t *testing.T) {
+	b := newBench(t)
+	args := small("-n", "2", "-o", b.path("a.png"))
+	args[2] = filepath.Join(b.dir, "gone.safetensors") // the fake reads no files
+	require.Equal(t, ExitOK, b.run(args...), b.stderr)
+	assert.Equal(t, 1, strings.Count(b.stderr, "warning: pictures will not name the model by its hash"), b.stderr)
+	_, text := readPNG(t, b.path("a-0.png"))
+	assert.Contains(t, text["parameters"], "Model: gone")
+	assert.NotContains(t, text["parameters"], "Model hash")
+}
+
 func TestGenerateFormats(t *testing.T) {
 	b := newBench(t)
 	for name, magic := range map[string]string{"a.jpg": "\xff\xd8\xff", "b.webp": "RIFF", "c.jpeg": "\xff\xd8\xff"} {

@@ -163,8 +163,12 @@ func needHashes(jobs []request.Request) bool {
 // metadata returns the text chunks of a PNG file.
 func (w *pictureWriter) metadata(img pipeline.Image) ([]imagefile.Text, error) {
 	hashes, err := w.session.hashes.wait(w.ctx)
-	if err != nil {
+	if err := w.ctx.Err(); err != nil {
 		return nil, err
+	}
+	if err != nil && !w.session.unhashed { // a picture without its model's hash is better than none
+		w.session.unhashed = true
+		w.session.report.Report(progress.Warning{Message: "pictures will not name the model by its hash: " + err.Error()})
 	}
 	m := newManifest(w.session.env.Native.Library(), w.plan, img, hashes)
 	text, err := m.json()
