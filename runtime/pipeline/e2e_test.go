@@ -6,6 +6,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -219,4 +221,29 @@ func TestHeldOutPrompts(t *testing.T) {
 	assert.GreaterOrEqual(t, float64(summary.Colour)/n, 0.9)
 	assert.GreaterOrEqual(t, float64(summary.Background)/n, 0.9)
 	assert.GreaterOrEqual(t, float64(summary.Shape)/n, 0.85)
+}
+
+// TestCancelNano stops a run from its own progress reports and by a deadline; the pipeline works on afterwards.
+func TestCancelNano(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	_, r := readRun(t, "red")
+	r.NumInferenceSteps = 500
+	ctx, cancel := context.WithCancel(t.Context())
+	out, err := p.Generate(ctx, r, WithProgress(func(p Progress) {
+		if p.Step == 3 {
+			cancel()
+		}
+	}))
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 3, out.Timings.Steps)
+	assert.Empty(t, out.Images)
+
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err = p.Generate(ctx, r)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Less(t, time.Since(began), 3*time.Second)
+	r.NumInferenceSteps = 2
+	generate(t, p, r)
 }
