@@ -45,7 +45,6 @@ type Config struct {
 	AlgorithmType    string   `json:"algorithm_type,omitempty"` // "dpmsolver++", "sde-dpmsolver++", ...
 	VarianceType     string   `json:"variance_type,omitempty"`  // DDPM: "fixed_small", ...
 	LowerOrderFinal  *bool    `json:"lower_order_final,omitempty"`
-	LowerOrderSecond *bool    `json:"lower_order_second,omitempty"`
 	EulerAtFinal     *bool    `json:"euler_at_final,omitempty"`
 	PredictX0        *bool    `json:"predict_x0,omitempty"`
 	DisableCorrector []int    `json:"disable_corrector,omitempty"`  // UniPC: evaluations without the corrector

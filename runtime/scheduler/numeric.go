@@ -64,14 +64,6 @@ func reverse[T any](s []T) {
 	}
 }
 
-func widen(s []float32) []float64 {
-	out := make([]float64, len(s))
-	for i, v := range s {
-		out[i] = float64(v)
-	}
-	return out
-}
-
 // round32 rounds every value to float32 in place and returns s.
 func round32(s []float64) []float64 {
 	for i, v := range s {

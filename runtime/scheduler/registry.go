@@ -100,7 +100,12 @@ func Describe(name string) (Info, error) {
 		return Info{}, err
 	}
 	info := Info{Name: a.name, Summary: a.summary, Options: a.options(), Defaults: a.defaults.Clone(), Order: a.order,
-		Timesteps: a.customTimesteps, Sigmas: a.customSigmas, WordValues: a.values}
+		Timesteps: a.customTimesteps, Sigmas: a.customSigmas, WordValues: map[string][]string{}}
+	for _, o := range info.Options {
+		if words, ok := a.values[o]; ok {
+			info.WordValues[o] = slices.Clone(words)
+		}
+	}
 	for _, al := range aliases {
 		if al.class != a.name {
 			continue

@@ -1,25 +1,3 @@
-// Package scheduler implements the diffusion schedulers of Hugging Face's diffusers that serve SDXL,
-// numerically equal to it, with no dependency beyond the standard library.
-//
-// A [Scheduler] is an algorithm with its options and precomputed tables; it is immutable and may be
-// used by any number of goroutines. A [Run] is one denoising loop over one batch of latents; all
-// changing state lives in it, so that runs never touch each other. A Run belongs to one goroutine.
-//
-//	s, err := scheduler.New("DPM++ 2M Karras", scheduler.SDXLDefaults())
-//	run, err := s.NewRun(scheduler.RunOptions{NumInferenceSteps: 30, BatchSize: n})
-//	// latents = noise * run.InitNoiseSigma()
-//	for i, t := range run.Timesteps() {
-//		err = run.ScaleModelInput(input, latents, i)
-//		// modelOutput = unet(input, t)
-//		err = run.Step(latents, modelOutput, latents, i, noise)
-//	}
-//
-// The loop is the same for every scheduler. Some evaluate the model several times in one step (Heun,
-// KDPM2, PNDM); the loop then has more rounds than steps, and [Run.StepOf] tells which step an evaluation is
-// part of.
-//
-// Latents are contiguous float32 arrays [N, C, H, W]; only the number of images matters to a
-// scheduler, and only to those options that look at one image at a time (thresholding).
 package scheduler
 
 // Scheduler is one algorithm with its options. It is immutable and safe for concurrent use.
