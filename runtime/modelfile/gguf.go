@@ -69,11 +69,11 @@ func (f *File) readGGUF(r io.ReaderAt) error {
 		}
 		f.Tensors = append(f.Tensors, t)
 	}
-	return f.placeGGUF((g.pos+align-1)/align*align, align)
+	return f.placeGGUF((g.pos + align - 1) / align * align)
 }
 
 // placeGGUF turns relative offsets into absolute ones and checks them.
-func (f *File) placeGGUF(base, align int64) error {
+func (f *File) placeGGUF(base int64) error {
 	var short int64
 	var which string
 	for i := range f.Tensors {

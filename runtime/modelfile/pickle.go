@@ -291,7 +291,9 @@ func (u *unpickler) stepContainer(op byte) error {
 		if err != nil {
 			return err
 		}
-		u.push(&pyDict{})
+		if err := u.push(&pyDict{}); err != nil {
+			return err
+		}
 		return u.setItems(items)
 	case 'a': // APPEND
 		items, err := u.popN(1)

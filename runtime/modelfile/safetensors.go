@@ -121,7 +121,7 @@ func (p *safetensorsHeader) tensor(name string) error {
 	var seen [3]bool
 	err := p.json.object(field, func(key string) error {
 		var err error
-		slot := -1
+		var slot int
 		switch key {
 		case "dtype":
 			slot = 0
