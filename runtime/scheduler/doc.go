@@ -54,6 +54,7 @@
 //   - num_train_timesteps follows from trained_betas;
 //   - noise levels at the middle evaluation of KDPM2 and DPMSolverSDE (Run.Sigmas, AddNoise) are those of the sample there, where
 //     diffusers' tables repeat the level of the step's end;
+//   - prediction_type sample works with EulerAncestral, KDPM2, KDPM2Ancestral and DPMSolverSDE too;
 //   - DPMSolverSDE takes its noise from the NoiseSource (see dpmsolver_sde.go).
 //
 // Options of diffusers that serve flow-matching models (use_flow_sigmas, flow_shift, ...) are accepted only where they do
