@@ -73,6 +73,7 @@ func TestInspectInfersEveryDimension(t *testing.T) {
 				assert.Equal(t, layout, r.Layout)
 				assert.True(t, r.Supported())
 				assert.Empty(t, r.Warnings)
+				assert.Equal(t, 4, r.Config.UNet.NormNumGroups, "every format carries the configuration")
 			}
 		}
 	}
