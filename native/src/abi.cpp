@@ -7,6 +7,10 @@
 #include <sstream>
 #include <string>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "backend/device.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -283,6 +287,9 @@ dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
             delete *model;
             *model = nullptr;
             live_handles--;
+#if defined(__GLIBC__)
+            malloc_trim(0);  // gigabytes were freed; glibc would keep what lies below its thresholds
+#endif
         }
     });
 }
