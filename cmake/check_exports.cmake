@@ -11,6 +11,7 @@ list(TRANSFORM symbols REPLACE " .*" "")
 
 file(READ "${HEADER}" header)
 string(REGEX REPLACE "/\\*([^*]|\\*+[^*/])*\\*+/" "" header "${header}")
+string(REGEX REPLACE "\n#[^\n]*" "" header "${header}")
 string(REGEX MATCHALL "DG_API[^;(]*\\(" declared "${header}")
 list(TRANSFORM declared REPLACE ".*[^a-z_0-9](dg_[a-z_0-9]+) *\\(" "\\1")
 
