@@ -32,7 +32,7 @@ cuda: ## build the CUDA variant and bin/daguerre (DAGUERRE_CUDA_ARCH chooses the
 .PHONY: demo
 demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 	@DAGUERRE_STEPS=4 ./build.sh cpu
-	@printf '[4/4] "%s"\n' "$(PROMPT)"
+	@echo '[4/4] bin/daguerre demo'
 	@bin/daguerre demo -o "$(OUT)" --prompt "$(PROMPT)"
 
 .PHONY: test
