@@ -250,9 +250,16 @@ int32_t Source::layout() const {
 }
 
 const std::string& Source::path_of(const std::string& name) const {
-    const SourceTensor* tensor = find(name);
+    if (const SourceTensor* tensor = find(name)) {
+        return files_[tensor->file].path;
+    }
+    const std::string component = name.substr(0, name.find('.') + 1);
+    const auto sibling          = tensors_.lower_bound(component);
+    if (sibling != tensors_.end() && sibling->first.compare(0, component.size(), component) == 0) {
+        return files_[sibling->second.file].path;
+    }
     static const std::string none;
-    return files_.empty() ? none : files_[tensor == nullptr ? 0 : tensor->file].path;
+    return files_.empty() ? none : files_[0].path;
 }
 
 struct SourceReader::Open {

@@ -45,7 +45,7 @@ public:
     // 0 original, 1 diffusers, 2 mixed.
     int32_t layout() const;
 
-    // Path of the file a tensor comes from, or of the first file.
+    // Path of the file a tensor comes from; of a missing one the file that holds the rest of its component, or the first.
     const std::string& path_of(const std::string& name) const;
 
 private:
