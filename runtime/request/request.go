@@ -117,7 +117,7 @@ type Request struct {
 
 	Output      string `key:"output" default:"the command's" doc:"file to write, .png, .jpg or .webp; may contain patterns"`
 	SaveLatents string `key:"save_latents" doc:".npy file to write the final latents to, as the scheduler left them"`
-	Quality     int    `key:"quality" default:"90" doc:"of JPEG and lossy WebP, 1 to 100"`
+	Quality     int    `key:"quality" default:"90" doc:"of JPEG, 1 to 100; PNG and WebP are lossless"`
 	Metadata    *bool  `key:"metadata" default:"true" doc:"write the generation parameters and a JSON manifest into PNG files"`
 }
 
