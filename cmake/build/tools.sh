@@ -44,6 +44,11 @@ check_vulkan() {
     if ! ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so ' && [ -z "${VULKAN_SDK:-}" ]; then
         need "libvulkan.so to link against is missing" "apt install libvulkan-dev, or the Vulkan SDK and VULKAN_SDK set"
     fi
+    # Where they are missing, ggml-vulkan.cpp fails, and only after all shaders are compiled.
+    if ! printf '#if __has_include(<spirv/unified1/spirv.hpp>)\n#elif __has_include(<spirv-headers/spirv.hpp>)\n#elif __has_include(<spirv.hpp>)\n#else\n#error\n#endif\n' |
+        "${CXX:-c++}" -I"${VULKAN_SDK:-/nonexistent}/include" -x c++ -fsyntax-only - 2>/dev/null; then
+        need "SPIR-V headers are missing" "apt install spirv-headers, or the Vulkan SDK and VULKAN_SDK set"
+    fi
     local dir
     dir=$(vulkan_headers)
     if [ -z "$dir" ]; then
