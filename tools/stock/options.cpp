@@ -64,6 +64,7 @@ std::vector<Flag> flags_of(Options* o) {
     };
     return {
         {"--model", "FILE", "checkpoint of SDXL base (needed)", text(&o->model)},
+        {"--clip-g", "FILE", "tensors of the second text encoder that replace the checkpoint's", text(&o->clip_g)},
         {"--prompt", "TEXT", "", text(&o->prompt)},
         {"--negative-prompt", "TEXT", "an empty one is zeroed by the engine", text(&o->negative_prompt)},
         {"--width", "N", "a multiple of 64", size(&o->width)},

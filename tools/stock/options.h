@@ -6,6 +6,7 @@
 
 struct Options {
     std::string model;
+    std::string clip_g;          // tensors of the second text encoder that replace the checkpoint's
     std::string prompt = "a lighthouse on a cliff in the evening";
     std::string negative_prompt = "blurry";
     std::string output;          // .png; empty: no file

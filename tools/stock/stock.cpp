@@ -71,6 +71,7 @@ sd_ctx_t* open_model(const Options& o, int threads, sd_type_t type) {
     sd_ctx_params_t p;
     sd_ctx_params_init(&p);
     p.model_path = o.model.c_str();
+    p.clip_g_path = o.clip_g.c_str();
     p.n_threads = threads;
     p.wtype = type;
     p.rng_type = CPU_RNG;

@@ -35,6 +35,8 @@ type options struct {
 	threads          int
 	task             task
 	verbose          bool
+	keepProjection   bool
+	projection       string // file of the transposed text_projection for the stock engine; "" where it is not needed
 }
 
 // task is the picture that everyone makes.
@@ -80,6 +82,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.task.Steps, "steps", 4, "denoising steps, one less than a divisor of 999 plus 2: 4, 10, 28, 38")
 	f.Float64Var(&o.task.Guidance, "guidance", 5, "guidance scale; above 1 a step is two UNet evaluations")
 	f.Int64Var(&o.task.Seed, "seed", 42, "of the noise")
+	f.BoolVar(&o.keepProjection, "keep-projection", false, "leave the stock engine to multiply by the transpose of OpenCLIP's text_projection (../README.md)")
 	f.BoolVar(&o.verbose, "verbose", false, "pass on what the programs write to standard error")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -137,6 +140,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stderr, "reading %s\n", o.model)
 	if _, err := pipeline.HashFile(ctx, o.model); err != nil {
 		return err
+	}
+	if !o.keepProjection {
+		if o.projection, err = writeProjection(o.model, o.pictures); err != nil {
+			return err
+		}
 	}
 	variants, err := o.variants()
 	if err != nil {

@@ -138,10 +138,18 @@ func (r *report) conditions(b *strings.Builder) {
 	if t.Guidance <= 1 {
 		guidance = "one UNet evaluation a step"
 	}
-	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %d rounds, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps, t.Guidance,
-		guidance, r.options.rounds, r.options.threads)
+	rounds := fmt.Sprintf("%d rounds", r.options.rounds)
+	if r.options.rounds == 1 {
+		rounds = "1 round"
+	}
+	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps, t.Guidance,
+		guidance, rounds, r.options.threads)
 	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, gib(m.Memory), m.System, strings.Join(r.load, " before, ")+" after")
-	fmt.Fprintf(b, "- Stock engine: %s, %s, %s, %s.\n", r.build.Engine, r.build.Compiler, r.build.BuildType, r.build.Options)
+	projection := ""
+	if r.options.projection != "" {
+		projection = "; given text_projection transposed, as its multiplication needs it"
+	}
+	fmt.Fprintf(b, "- Stock engine: %s, %s, %s, %s%s.\n", r.build.Engine, r.build.Compiler, r.build.BuildType, r.build.Options, projection)
 	fmt.Fprintf(b, "- Daguerre: commit %s.\n\n", m.Commit)
 }
 

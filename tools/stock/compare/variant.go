@@ -99,6 +99,9 @@ func runStock(ctx context.Context, o options, extra []string, picture string) (s
 		"--width", strconv.Itoa(t.Size), "--height", strconv.Itoa(t.Size), "--steps", strconv.Itoa(t.Steps),
 		"--cfg-scale", strconv.FormatFloat(t.Guidance, 'g', -1, 64), "--seed", strconv.FormatInt(t.Seed, 10),
 		"--threads", strconv.Itoa(o.threads), "--output", picture}, extra...)
+	if o.projection != "" {
+		args = append(args, "--clip-g", o.projection)
+	}
 	var p stockParser
 	s, err := measure(ctx, o, exec.CommandContext(ctx, o.stock, args...), p.line)
 	if err != nil {
