@@ -2,13 +2,7 @@
 
 #include <cstring>
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12's own AVX-512 headers begin from undefined vectors and warn of it once inlined here.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#endif
+#include "kernels/simd.h"
 
 namespace dg {
 

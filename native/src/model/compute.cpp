@@ -11,10 +11,9 @@ namespace dg {
 
 namespace {
 
-constexpr int64_t kSizeEmbedding = 256;
-constexpr int64_t kMaxBatch      = 1024;
-constexpr int64_t kMaxSide       = 16384;  // pixels or cells
-constexpr int64_t kMaxTokens     = 1 << 16;
+constexpr int64_t kMaxBatch  = 1024;
+constexpr int64_t kMaxSide   = 16384;  // pixels or cells
+constexpr int64_t kMaxTokens = 1 << 16;
 
 void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
     if (value < low || value > high) {

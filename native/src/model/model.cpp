@@ -10,8 +10,6 @@ namespace dg {
 
 namespace {
 
-constexpr int64_t kSizeEmbedding = 256;  // width of one size id's sinusoidal embedding
-
 const char* const kComponentNames[DG_COMPONENT_COUNT] = {"text_encoder", "text_encoder_2", "unet", "vae_encoder",
                                                          "vae_decoder"};
 

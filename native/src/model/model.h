@@ -14,6 +14,8 @@
 
 namespace dg {
 
+constexpr int64_t kSizeEmbedding = 256;  // width of one size id's sinusoidal embedding
+
 struct OpenParams {
     struct File {
         int32_t role;
