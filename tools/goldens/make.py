@@ -12,6 +12,7 @@ import tempfile
 import store  # first: it puts tools/nano on the path
 import torch
 
+import inpaint9
 import networks
 import noise
 import runs
@@ -36,7 +37,7 @@ def main():
         text.make(out, pipe)
         networks.unet(out, pipe, text.ENCODED)
         networks.vae(out, pipe)
-        runs.make(out, pipe)
+        inpaint9.make(out, pipe, *runs.make(out, pipe))
     out.finish(hashlib.sha256(raw).hexdigest())
     print(f"{len(out.files)} files, {sum(f.stat().st_size for f in a.out.iterdir()) / 1e6:.1f} MB")
 

@@ -91,3 +91,4 @@ def make(store, pipe):
     picture, mask = inputs(store)
     for name in RUNS:
         one(store, pipe, name, picture, mask)
+    return picture, mask
