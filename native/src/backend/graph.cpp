@@ -1,8 +1,11 @@
 #include "backend/graph.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "ggml-cpu.h"
+#include "ggml-impl.h"
 
 namespace dg {
 
@@ -26,6 +29,31 @@ int32_t useful_threads(ggml_cgraph* graph, int32_t threads) {
         }
     }
     return operations < kOperationsPerNode * nodes ? 1 : threads;
+}
+
+// On a GPU a graph is run in slices, with a look at the cancel flag between them. On a software device every node is
+// one: ggml submits work while it compiles the pipelines of the nodes to come, and Mesa 22.3's lavapipe corrupts its heap
+// where it computes and compiles at the same time.
+constexpr int kSliceNodes         = 512;
+constexpr int kSliceNodesSoftware = 1;
+
+ggml_status compute(const Worker& worker, ggml_cgraph* graph, const std::atomic<bool>& cancelled) {
+    if (worker.cpu()) {
+        return ggml_backend_graph_compute(worker.backend(), graph);
+    }
+    const int nodes = ggml_graph_n_nodes(graph);
+    const int slice = worker.device().is_software ? kSliceNodesSoftware : kSliceNodes;
+    for (int first = 0; first < nodes; first += slice) {
+        ggml_cgraph part         = ggml_graph_view(graph, first, std::min(nodes, first + slice));
+        const ggml_status status = ggml_backend_graph_compute(worker.backend(), &part);
+        if (status != GGML_STATUS_SUCCESS) {
+            return status;
+        }
+        if (cancelled.load()) {
+            return GGML_STATUS_ABORTED;
+        }
+    }
+    return GGML_STATUS_SUCCESS;
 }
 
 bool abort_requested(void* cancel) {
@@ -123,7 +151,7 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (worker.cpu()) {
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
-    const ggml_status status = ggml_backend_graph_compute(worker.backend(), built_.graph);
+    const ggml_status status = compute(worker, built_.graph, *cancel_);
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
     }

@@ -11,7 +11,7 @@ namespace {
 
 ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     ggml_tensor* result = ggml_mul_mat(g.ctx, a, b);
-    if (g.traits.exact) {
+    if (g.traits.exact || !g.traits.cpu) {  // GPUs would sum in half precision, which SDXL's VAE overflows
         ggml_mul_mat_set_prec(result, GGML_PREC_F32);
     }
     return result;
