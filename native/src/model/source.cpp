@@ -72,18 +72,38 @@ std::string component_file(const std::string& folder, const std::string& compone
     return "";
 }
 
-// The shards of a component too large for one file, in order: "NAME-00001-of-00002.safetensors" and so on.
-std::vector<std::string> component_shards(const std::string& folder, const std::string& component) {
-    std::vector<std::string> shards;
+// The other spellings, from all weight files of the component's folder: the shards of a component too large for one file
+// ("NAME-00001-of-00002.safetensors" and so on, of the shortest NAME: variants have longer ones), or else the only
+// file of a variant ("NAME.bf16.safetensors").
+std::vector<std::string> other_component_files(const std::string& folder, const std::string& component) {
+    std::map<std::pair<size_t, std::string>, std::vector<std::string>> shards;  // by length of stem, stem
+    std::vector<std::string> variants;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder + "/" + component, error)) {
-        const std::string name = entry.path().filename().string();
-        if (name.find("-of-") != std::string::npos && entry.path().extension() == ".safetensors") {
-            shards.push_back(entry.path().string());
+        const std::string name      = entry.path().filename().string();
+        const std::string extension = entry.path().extension().string();
+        if (extension != ".safetensors" && extension != ".bin") {
+            continue;
+        }
+        const size_t of = name.rfind("-of-");
+        if (of != std::string::npos && of >= 6) {  // "-00001" before it
+            const std::string stem = name.substr(0, of - 6) + extension;
+            shards[{stem.size(), stem}].push_back(entry.path().string());
+        } else if (name.find("model") != std::string::npos) {
+            variants.push_back(entry.path().string());
         }
     }
-    std::sort(shards.begin(), shards.end());
-    return shards;
+    if (!shards.empty()) {
+        std::sort(shards.begin()->second.begin(), shards.begin()->second.end());
+        return shards.begin()->second;
+    }
+    if (variants.size() > 1) {
+        std::sort(variants.begin(), variants.end());
+        fail(DG_ERR_FILE,
+             "%s/%s: holds %zu variants and no plain file; leave one, or name the file of the component: %s",
+             folder.c_str(), component.c_str(), variants.size(), variants[0].c_str());
+    }
+    return variants;
 }
 
 int64_t file_size(const std::string& path) {
@@ -164,10 +184,8 @@ void Source::add_folder(const std::string& folder) {
             folder, part.name,
             {"diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
              "model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin"});
-        std::vector<std::string> paths = component_shards(folder, part.name);
-        if (!path.empty()) {
-            paths = {path};
-        }
+        const std::vector<std::string> paths =
+            path.empty() ? other_component_files(folder, part.name) : std::vector<std::string>{path};
         for (const std::string& file : paths) {
             add_file(file, part.role);
             found = true;
