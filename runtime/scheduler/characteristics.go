@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	_ "embed" // the measured figures are embedded
+	"encoding/json"
+	"slices"
+	"sync"
+)
+
+// characteristicsJSON is written by tools/schedbench; never by hand.
+//
+//go:embed characteristics.json
+var characteristicsJSON []byte
+
+// Needs names the kind of model without which a scheduler makes no right pictures. Empty: an ordinary SDXL UNet will do.
+type Needs string
+
+// The kinds of models that some schedulers were made for.
+const (
+	NeedsDistilled  Needs = "distilled"   // a consistency model: LCM (arXiv:2310.04378), TCD (arXiv:2402.19159)
+	NeedsEDM        Needs = "edm"         // a model with the preconditioning of arXiv:2206.00364, table 1
+	NeedsVDiffusion Needs = "v-diffusion" // a model whose timesteps run from 1 to 0 and that predicts v, as diffusers' IPNDM assumes
+)
+
+// Database is the measured performance of every scheduler on one model.
+type Database struct {
+	Command        string  `json:"command"`         // that made it
+	Model          string  `json:"model"`           //
+	ModelSHA256    string  `json:"model_sha256"`    // of the weights
+	Precision      string  `json:"precision"`       // the UNet's arithmetic
+	Threads        int     `json:"threads"`         //
+	GuidanceScale  float64 `json:"guidance_scale"`  //
+	SweepPrompts   int     `json:"sweep_prompts"`   // prompts at every step count
+	CheckPrompts   int     `json:"check_prompts"`   // other prompts, at the recommended steps
+	Reference      string  `json:"reference"`       // what latents are compared with
+	ReferenceError float64 `json:"reference_error"` // distance of the reference from itself with half the steps, as Error
+	StepLatents    []int   `json:"step_latents"`    // shape at which StepMicroseconds was measured
+	Rule           string  `json:"rule"`            // that chose the recommended steps
+
+	Entries []Characteristics `json:"entries"`
+}
+
+// Characteristics are the figures of one scheduler with one set of options.
+type Characteristics struct {
+	Scheduler  string `json:"scheduler"` // class name
+	Label      string `json:"label"`     // class name with what its options change
+	Options    Config `json:"options"`   // over SDXL's
+	Stochastic bool   `json:"stochastic"`
+	Needs      Needs  `json:"needs,omitempty"`
+
+	Steps []Measurement `json:"steps"` // by step count, ascending
+	// Recommended is what the held-out prompts gave at the recommended number of steps.
+	Recommended Measurement `json:"recommended"`
+	// SeedSteps is the step count of the three figures that follow, which compare two seeds for each sweep prompt: how far
+	// apart the latents lie, |a-b| over the mean of |a| and |b|, and the pictures with the right colour and background.
+	SeedSteps  int     `json:"seed_steps"`
+	SeedSpread float64 `json:"seed_spread"`
+	SeedRight  []int   `json:"seed_right"`
+	// StepMicroseconds is the median time of one Step without the model.
+	StepMicroseconds float64 `json:"step_microseconds"`
+}
+
+// Measurement is the outcome of one step count.
+type Measurement struct {
+	Steps       int `json:"steps"`
+	Evaluations int `json:"evaluations"` // of the UNet, for one picture; guidance doubles its rows, not this
+	// Error is the mean over prompts of |x-r| / |r|, x the final latents and r the converged reference from the same
+	// noise. Nil for stochastic schedulers, which do not converge to one picture, and where it was not measured.
+	Error *float64 `json:"error,omitempty"`
+	// Of Pictures, those that the checker finds to have the right colour, background, colour and background, and all that was asked.
+	Pictures   int `json:"pictures"`
+	Colour     int `json:"colour"`
+	Background int `json:"background"`
+	Right      int `json:"right"`
+	All        int `json:"all"`
+}
+
+// EvaluationsPerStep is Evaluations over Steps.
+func (m Measurement) EvaluationsPerStep() float64 {
+	return float64(m.Evaluations) / float64(max(m.Steps, 1))
+}
+
+// At returns the measurement of a step count.
+func (c Characteristics) At(steps int) (Measurement, bool) {
+	i := slices.IndexFunc(c.Steps, func(m Measurement) bool { return m.Steps == steps })
+	if i < 0 {
+		return Measurement{}, false
+	}
+	return c.Steps[i], true
+}
+
+var measured = sync.OnceValue(func() Database {
+	var d Database
+	if err := json.Unmarshal(characteristicsJSON, &d); err != nil {
+		panic("scheduler: embedded characteristics.json: " + err.Error())
+	}
+	return d
+})
+
+// Measured returns the embedded database. What its slices hold is shared and must not be changed.
+func Measured() Database { return measured() }
+
+// CharacteristicsOf returns what was measured of a scheduler, by any of its names: first the entry without options of its
+// own, then its variants. Names that set options ("DPM++ 2M Karras") give all entries of the class.
+func CharacteristicsOf(name string) ([]Characteristics, error) {
+	class, _, err := Resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []Characteristics
+	for _, c := range measured().Entries {
+		if c.Scheduler == class {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
