@@ -414,6 +414,9 @@ std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& 
             // belongs nowhere
         } else if (at.role == DG_ROLE_UNET) {
             plain = is_original_unet(at.rest) ? unet.map(at.rest) : at.rest;
+            if (guess_role(at.rest) != DG_ROLE_UNET) {
+                plain.clear();  // an adapter's, say
+            }
         } else if (at.role == DG_ROLE_VAE) {
             plain = vae.map(at.rest);
         } else if (at.role == DG_ROLE_TEXT_ENCODER || at.role == DG_ROLE_TEXT_ENCODER_2) {
