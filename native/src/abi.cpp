@@ -76,6 +76,7 @@ template <typename Body>
 dg_status guard(char* msg, size_t cap, Body&& body) {
     static const bool installed = [] {
         ggml_set_abort_callback(on_ggml_abort);
+        route_engine_logs();
         return true;
     }();
     (void)installed;

@@ -64,6 +64,8 @@ void on_ggml_log(ggml_log_level level, const char* text, void*) {
     emit_trimmed(current, line);
 }
 
+}  // namespace
+
 void route_engine_logs() {
     static std::once_flag once;
     std::call_once(once, [] {
@@ -72,10 +74,7 @@ void route_engine_logs() {
     });
 }
 
-}  // namespace
-
 void set_log(dg_log_callback new_callback, int64_t user, int32_t min_level) {
-    route_engine_logs();
     std::lock_guard<std::mutex> lock(mutex);
     callback      = new_callback;
     callback_user = user;

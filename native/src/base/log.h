@@ -7,6 +7,9 @@
 
 namespace dg {
 
+// Takes over the engine's and ggml's own output, which would go to standard error. Done by the first call of the ABI.
+void route_engine_logs();
+
 void set_log(dg_log_callback callback, int64_t user, int32_t min_level);
 
 void log(int32_t level, const char* fmt, ...) __attribute__((format(printf, 2, 3)));
