@@ -44,6 +44,7 @@ var settings = []setting{
 	{key: "guidance_scale", category: catPicture, field: job(func(r *request.Request) any { return &r.GuidanceScale })},
 	{key: "guidance_rescale", category: catPicture, field: job(func(r *request.Request) any { return &r.GuidanceRescale })},
 	{key: "scheduler", category: catPicture, field: job(func(r *request.Request) any { return &r.Scheduler })},
+	{key: "sigmas", category: catPicture, field: job(func(r *request.Request) any { return &r.Sigmas })},
 	{key: "clip_skip", category: catPicture, field: job(func(r *request.Request) any { return &r.ClipSkip })},
 	{key: "rng", category: catPicture, field: job(func(r *request.Request) any { return &r.RNG })},
 	{key: "noise", category: catPicture, field: job(func(r *request.Request) any { return &r.Noise })},

@@ -57,7 +57,12 @@ func (j *job) newBatch(number, start, count int) (*batch, error) {
 		}
 		b.seeds, b.generators = append(b.seeds, seed), append(b.generators, g)
 	}
-	run, err := j.sched.NewRun(scheduler.RunOptions{NumInferenceSteps: j.req.NumInferenceSteps, BatchSize: count, Strength: j.req.Strength})
+	spacing, err := scheduler.ResolveSpacing(j.req.Sigmas)
+	if err != nil {
+		return nil, request.Errors{{Path: "sigmas", Message: err.Error()}}
+	}
+	run, err := j.sched.NewRun(scheduler.RunOptions{NumInferenceSteps: j.req.NumInferenceSteps, BatchSize: count, Strength: j.req.Strength,
+		Schedule: spacing.Schedule})
 	if err != nil {
 		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
 	}

@@ -147,7 +147,11 @@ func newScheduler(r request.Request, s settings) (scheduler.Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scheduler.New(cmp.Or(r.Scheduler, s.schedulerName), s.scheduler.With(options))
+	spacing, err := scheduler.ResolveSpacing(r.Sigmas)
+	if err != nil {
+		return nil, err
+	}
+	return scheduler.New(cmp.Or(r.Scheduler, s.schedulerName), s.scheduler.With(spacing.Options).With(options))
 }
 
 // addSchedulerError files a scheduler's error under the key it is about.
@@ -156,6 +160,10 @@ func addSchedulerError(errs *request.Errors, at func(string) string, err error) 
 	var name *scheduler.NameError
 	if errors.As(err, &name) {
 		key = "scheduler"
+	}
+	var option *scheduler.OptionError
+	if errors.As(err, &option) && option.Option == "sigmas" {
+		key = "sigmas"
 	}
 	errs.Add(at(key), "%v", err)
 }

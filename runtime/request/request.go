@@ -95,6 +95,7 @@ type Request struct {
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0" doc:"0 to 1: how far to bring the guided prediction back to the unguided one's contrast (section 3.4 of arXiv 2305.08891)"`
 
 	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete" doc:"sampling algorithm by name or alias"`
+	Sigmas           string         `key:"sigmas" default:"the scheduler's" doc:"spacing of the noise levels, in a word: karras, exponential, beta, sgm_uniform, simple, ays, gits; scheduler_options go before it"`
 	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's" doc:"table of the scheduler's own options, such as use_karras_sigmas or timestep_spacing"`
 
 	ClipSkip int `key:"clip_skip" default:"0" doc:"text encoder layers to skip beyond SDXL's penultimate one, as diffusers counts them"`
