@@ -116,13 +116,11 @@ void GraphRunner::prepare(const std::string& key, const Worker& worker, const Tr
     release();
     Built built = build_graph(worker, traits, build);
     allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
-    size_t needed = 0;
-    ggml_gallocr_reserve_n_size(allocator_.get(), built.graph, nullptr, nullptr, &needed);
-    allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
     if (!ggml_gallocr_alloc_graph(allocator_.get(), built.graph)) {
         allocator_.reset();
         fail(DG_ERR_OUT_OF_MEMORY, "%s: a compute buffer of %.1f MiB for %s could not be allocated on %s",
-             key.substr(0, key.find(' ')).c_str(), static_cast<double>(needed) / (1024.0 * 1024.0), key.c_str(),
+             key.substr(0, key.find(' ')).c_str(),
+             static_cast<double>(measure(worker, traits, build)) / (1024.0 * 1024.0), key.c_str(),
              worker.device().id.c_str());
     }
     built_ = std::move(built);

@@ -303,16 +303,6 @@ const Prefix kPrefixes[] = {
     {"text_encoders.clip_g.transformer.", DG_ROLE_TEXT_ENCODER_2, true},
 };
 
-const char* component_prefix(int32_t role) {
-    switch (role) {
-        case DG_ROLE_UNET: return "unet.";
-        case DG_ROLE_VAE: return "vae.";
-        case DG_ROLE_TEXT_ENCODER: return "text_encoder.";
-        case DG_ROLE_TEXT_ENCODER_2: return "text_encoder_2.";
-        default: return "";
-    }
-}
-
 // What a name without any prefix belongs to, for files that hold one component.
 int32_t guess_role(const std::string& name) {
     for (const char* head : {"input_blocks.", "output_blocks.", "middle_block.", "time_embed.", "label_emb.",
@@ -363,6 +353,16 @@ bool is_original_unet(const std::string& rest) {
 }
 
 }  // namespace
+
+const char* component_prefix(int32_t role) {
+    switch (role) {
+        case DG_ROLE_UNET: return "unet.";
+        case DG_ROLE_VAE: return "vae.";
+        case DG_ROLE_TEXT_ENCODER: return "text_encoder.";
+        case DG_ROLE_TEXT_ENCODER_2: return "text_encoder_2.";
+        default: return "";
+    }
+}
 
 bool is_known_extra(const std::string& name) {
     for (const char* head :

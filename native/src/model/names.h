@@ -25,6 +25,9 @@ struct NameMapping {
 // The result has one or more mappings per source name, in the order of `names`.
 std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role, Layout* layout);
 
+// "unet." and so on for a component's DG_ROLE_*; "" for DG_ROLE_MODEL.
+const char* component_prefix(int32_t role);
+
 // Names that checkpoints carry and no component needs (schedules, position ids, EMA counters).
 bool is_known_extra(const std::string& name);
 

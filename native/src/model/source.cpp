@@ -141,16 +141,6 @@ void apply_mapping(SourceTensor& tensor, const std::string& path) {
     }
 }
 
-const char* role_prefix(int32_t role) {
-    switch (role) {
-        case DG_ROLE_UNET: return "unet.";
-        case DG_ROLE_VAE: return "vae.";
-        case DG_ROLE_TEXT_ENCODER: return "text_encoder.";
-        case DG_ROLE_TEXT_ENCODER_2: return "text_encoder_2.";
-        default: return "";
-    }
-}
-
 }  // namespace
 
 void Source::add(const std::string& path, int32_t role) {
@@ -165,9 +155,9 @@ void Source::add(const std::string& path, int32_t role) {
     } else {
         add_file(path, role);
     }
-    if (role != DG_ROLE_MODEL && !has_prefix(role_prefix(role))) {
+    if (role != DG_ROLE_MODEL && !has_prefix(component_prefix(role))) {
         fail(DG_ERR_MODEL, "%s: holds no tensor of the component it was given for (%.*s)", path.c_str(),
-             static_cast<int>(std::strlen(role_prefix(role)) - 1), role_prefix(role));
+             static_cast<int>(std::strlen(component_prefix(role)) - 1), component_prefix(role));
     }
 }
 
@@ -199,7 +189,7 @@ void Source::add_folder(const std::string& folder) {
 }
 
 void Source::remove_component(int32_t role) {
-    const std::string prefix = role_prefix(role);
+    const std::string prefix = component_prefix(role);
     for (auto it = tensors_.lower_bound(prefix);
          it != tensors_.end() && it->first.compare(0, prefix.size(), prefix) == 0;) {
         it = tensors_.erase(it);
@@ -214,7 +204,7 @@ void Source::add_file(const std::string& path, int32_t role) {
     }
     const int64_t size = file_size(path);
     const size_t index = files_.size();
-    files_.push_back({path, role, is_zip});
+    files_.push_back({path, is_zip});
     std::vector<std::string> names;
     names.reserve(headers.size());
     for (const TensorStorage& header : headers) {
@@ -228,7 +218,7 @@ void Source::add_file(const std::string& path, int32_t role) {
             (is_known_extra(names[i]) ? markers_ : unmapped_).push_back(names[i]);
         }
         for (const NameMapping& mapping : mappings[i]) {
-            const std::string wanted = role_prefix(role);
+            const std::string wanted = component_prefix(role);
             if (mapping.canonical.compare(0, wanted.size(), wanted) != 0) {
                 continue;  // a whole checkpoint given for one component: the rest of it is not used
             }

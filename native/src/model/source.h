@@ -15,7 +15,6 @@ namespace dg {
 
 struct SourceFile {
     std::string path;
-    int32_t role;
     bool is_zip;
 };
 
