@@ -10,6 +10,7 @@
 #include "check.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "kernels/amx.h"
 
 namespace {
 
@@ -82,7 +83,8 @@ double error_of(const Shape& s, ggml_type type, int threads) {
     ggml_context* ctx = ggml_init(params);
     REQUIRE(ctx != nullptr);
     ggml_tensor* tx = ggml_new_tensor_4d(ctx, GGML_TYPE_F32, s.w, s.h, s.in, s.n);
-    ggml_tensor* tw = ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(k, s.in), dg::conv_packed_rows(s.out));
+    ggml_tensor* tw =
+        ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, k, s.in), dg::conv_packed_rows(type, s.out));
     ggml_tensor* tb = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, s.out);
     std::memcpy(tx->data, x.data(), ggml_nbytes(tx));
     std::memcpy(tb->data, bias.data(), ggml_nbytes(tb));
@@ -127,6 +129,14 @@ CASE("agrees with the reference in BF16") {  // inputs are rounded to BF16 where
     for (const Shape& s : kShapes) {
         CHECK_NEAR(error_of(s, GGML_TYPE_BF16, 1), 0, 4e-3);
     }
+}
+
+CASE("agrees with the reference in BF16 without tiles") {
+    dg::amx_disable(true);
+    for (const Shape& s : kShapes) {
+        CHECK_NEAR(error_of(s, GGML_TYPE_BF16, 2), 0, 4e-3);
+    }
+    dg::amx_disable(false);
 }
 
 CASE("threads do not change the result") {

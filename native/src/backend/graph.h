@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "backend/device.h"
@@ -36,6 +37,7 @@ public:
     const Traits traits;
     std::vector<ggml_tensor*> inputs;
     std::vector<ggml_tensor*> outputs;
+    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;  // activations as kernels/matmul.h wants them
 };
 
 using BuildFunction = std::function<void(GraphBuilder&)>;

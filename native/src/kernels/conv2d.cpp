@@ -4,6 +4,9 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/amx.h"
+#include "kernels/conv2d_bf16.h"
+#include "kernels/convert.h"
 #include "kernels/simd.h"
 
 namespace dg {
@@ -20,15 +23,9 @@ int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
 }
 
-int64_t padded_in(int64_t in) {
-    return round_up(in, 2);
+bool is_bf16(ggml_type type) {
+    return type == GGML_TYPE_BF16 && bf16_products();
 }
-
-#if defined(__AVX512BF16__)
-constexpr bool kNativeBf16 = true;
-#else
-constexpr bool kNativeBf16 = false;
-#endif
 
 struct Problem {
     const float* x;
@@ -108,46 +105,30 @@ void load_lanes(const float* plane, const TapLanes& t, float* out) {
 
 #endif
 
-// ---- packing of inputs: [tap][channel (pair)][lane] per group -----------------------------------
+// ---- packing of inputs: [tap][channel][lane] per group ------------------------------------------
 
-// One group's columns for channels [c0, c1): F32 values, or interleaved BF16 pairs.
-void pack_group(const Problem& p, const Group& g, const TapLanes* lanes, int64_t c0, int64_t c1, bool bf16,
-                float* out) {
+// One group's columns for channels [c0, c1).
+void pack_group(const Problem& p, const Group& g, const TapLanes* lanes, int64_t c0, int64_t c1, float* out) {
     const float* image = p.x + g.image * p.image_stride;
     for (int64_t tap = 0; tap < p.taps(); tap++) {
         const TapLanes& t = lanes[tap];
-        if (!bf16) {
-            for (int64_t c = c0; c < c1; c++, out += kLanes) {
-                const float* plane = image + std::min(c, p.in - 1) * p.plane_stride;
+        for (int64_t c = c0; c < c1; c++, out += kLanes) {
+            const float* plane = image + c * p.plane_stride;
 #if defined(__AVX512F__)
-                _mm512_storeu_ps(out, load_lanes(plane, t));
+            _mm512_storeu_ps(out, load_lanes(plane, t));
 #else
-                load_lanes(plane, t, out);
+            load_lanes(plane, t, out);
 #endif
-            }
-            continue;
         }
-#if defined(__AVX512BF16__)
-        for (int64_t c = c0; c < c1; c += 2, out += kLanes) {
-            const float* even = image + c * p.plane_stride;
-            const float* odd  = image + std::min(c + 1, p.in - 1) * p.plane_stride;
-            const __m512 a = load_lanes(even, t), b = load_lanes(odd, t);
-            const __m256i ha = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
-            const __m256i hb = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b));
-            const __m512i pair =
-                _mm512_or_si512(_mm512_cvtepu16_epi32(ha), _mm512_slli_epi32(_mm512_cvtepu16_epi32(hb), 16));
-            _mm512_storeu_si512(out, pair);
-        }
-#endif
     }
 }
 
 // ---- micro kernels: 8 output channels x up to 48 pixels -------------------------------------------
-// a: per product 8 weights (or 8 pairs); b: groups of [product][lane]; c: 8 rows, `start` initialises them.
+// a: per product 8 weights; b: groups of [product][lane]; c: 8 rows, `start` initialises them.
 
 #if defined(__AVX512F__)
 
-template <int G, bool BF16>
+template <int G>
 void micro(const float* a, const float* const* b, int64_t products, const float* start, float* const* c, int64_t c_row,
            const uint16_t* masks, int rows) {
     __m512 acc[kTileOut][G];
@@ -168,13 +149,6 @@ void micro(const float* a, const float* const* b, int64_t products, const float*
         for (int i = 0; i < kTileOut; i++) {
             const __m512 w = _mm512_set1_ps(a[k * kTileOut + i]);
             for (int g = 0; g < G; g++) {
-#if defined(__AVX512BF16__)
-                if constexpr (BF16) {
-                    acc[i][g] =
-                        _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(w), reinterpret_cast<__m512bh>(v[g]));
-                    continue;
-                }
-#endif
                 acc[i][g] = _mm512_fmadd_ps(w, v[g], acc[i][g]);
             }
         }
@@ -189,7 +163,7 @@ void micro(const float* a, const float* const* b, int64_t products, const float*
 #else
 
 // Four channels at a time, so that the sums stay in registers of 8 lanes.
-template <int G, bool BF16>
+template <int G>
 void micro(const float* a, const float* const* b, int64_t products, const float* start, float* const* c, int64_t c_row,
            const uint16_t* masks, int rows) {
     for (int g = 0; g < G; g++) {
@@ -218,13 +192,12 @@ void micro(const float* a, const float* const* b, int64_t products, const float*
 
 #endif
 
-template <bool BF16>
 void micro_any(int groups, const float* a, const float* const* b, int64_t products, const float* start, float* const* c,
                int64_t c_row, const uint16_t* masks, int rows) {
     switch (groups) {
-        case 1: micro<1, BF16>(a, b, products, start, c, c_row, masks, rows); break;
-        case 2: micro<2, BF16>(a, b, products, start, c, c_row, masks, rows); break;
-        default: micro<3, BF16>(a, b, products, start, c, c_row, masks, rows); break;
+        case 1: micro<1>(a, b, products, start, c, c_row, masks, rows); break;
+        case 2: micro<2>(a, b, products, start, c, c_row, masks, rows); break;
+        default: micro<3>(a, b, products, start, c, c_row, masks, rows); break;
     }
 }
 
@@ -232,67 +205,40 @@ void micro_any(int groups, const float* a, const float* const* b, int64_t produc
 
 // Where the packed weights of one tile of output channels begin, in elements.
 int64_t tile_start(const Problem& p, int64_t tile) {
-    return tile * kTileOut * p.taps() * padded_in(p.in);
+    return tile * kTileOut * p.taps() * p.in;
 }
 
-// The tile's weights for channels [c0, c1) of every tap, as the micro kernel wants them. BF16 pairs are used where
-// they are; other types are widened into `scratch`.
+// The tile's weights for channels [c0, c1) of every tap, widened to F32 for the micro kernel.
 class Panel {
 public:
-    Panel(const Problem& p, bool native) : p_(p), native_(native) {
-        scratch_.resize(static_cast<size_t>(p.taps() * kBlockIn * kTileOut));
-    }
+    explicit Panel(const Problem& p) : p_(p) { scratch_.resize(static_cast<size_t>(p.taps() * kBlockIn * kTileOut)); }
 
     const float* get(int64_t tile, int64_t c0, int64_t c1) {
-        const int64_t channels = padded_in(p_.in), size = (c1 - c0) * kTileOut;
+        const int64_t size = (c1 - c0) * kTileOut;
         for (int64_t tap = 0; tap < p_.taps(); tap++) {
-            const int64_t at = tile_start(p_, tile) + (tap * channels + c0) * kTileOut;
-            widen(at, size, &scratch_[static_cast<size_t>(native_ ? tap * size / 2 : tap * size)]);
+            const int64_t at = tile_start(p_, tile) + (tap * p_.in + c0) * kTileOut;
+            widen(at, size, &scratch_[static_cast<size_t>(tap * size)]);
         }
         return scratch_.data();
     }
 
 private:
     void widen(int64_t at, int64_t n, float* out) const {
-        if (native_) {
-            std::memcpy(out, p_.weights + at * 2, static_cast<size_t>(n) * 2);
-        } else if (p_.type == GGML_TYPE_F32) {
+        if (p_.type == GGML_TYPE_F32) {
             std::memcpy(out, p_.weights + at * 4, static_cast<size_t>(n) * 4);
-        } else if (p_.type == GGML_TYPE_F16) {
-            const auto* in = reinterpret_cast<const ggml_fp16_t*>(p_.weights) + at;
-#if defined(__AVX512F__)
-            for (int64_t i = 0; i < n; i += 16) {
-                _mm512_storeu_ps(out + i,
-                                 _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i))));
-            }
-#else
-            ggml_fp16_to_fp32_row(in, out, n);
-#endif
-        } else {
-            // pairs of BF16: even and odd channel of each output, here side by side again
-            const auto* in = reinterpret_cast<const uint16_t*>(p_.weights) + at;
-            for (int64_t c = 0; c < n / kTileOut; c += 2) {
-                for (int64_t o = 0; o < kTileOut; o++) {
-                    for (int64_t half = 0; half < 2; half++) {
-                        const uint32_t bits = static_cast<uint32_t>(in[c * kTileOut + 2 * o + half]) << 16;
-                        std::memcpy(&out[(c + half) * kTileOut + o], &bits, 4);
-                    }
-                }
-            }
+            return;
         }
+        convert_floats(p_.weights + at * 2, p_.type, out, GGML_TYPE_F32, n);
     }
 
     const Problem& p_;
-    const bool native_;
     std::vector<float> scratch_;
 };
 
 // Computes output tiles [tile0, tile1) of the groups [group0, group1).
 void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1) {
-    const bool native      = kNativeBf16 && p.type == GGML_TYPE_BF16;
-    const int64_t taps     = p.taps();
-    const int count        = static_cast<int>(group1 - group0);
-    const int64_t channels = padded_in(p.in);
+    const int64_t taps = p.taps();
+    const int count    = static_cast<int>(group1 - group0);
     thread_local std::vector<float> columns;
     const int64_t column_floats = taps * kBlockIn * kLanes;
     columns.resize(static_cast<size_t>(kBlockGroup * column_floats));
@@ -312,12 +258,12 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
         }
     }
 
-    Panel panel(p, native);
-    for (int64_t c0 = 0; c0 < channels; c0 += kBlockIn) {
-        const int64_t c1       = std::min(channels, c0 + kBlockIn);
-        const int64_t products = taps * (c1 - c0) / (native ? 2 : 1);
+    Panel panel(p);
+    for (int64_t c0 = 0; c0 < p.in; c0 += kBlockIn) {
+        const int64_t c1       = std::min(p.in, c0 + kBlockIn);
+        const int64_t products = taps * (c1 - c0);
         for (int i = 0; i < count; i++) {
-            pack_group(p, groups[i], &lanes[static_cast<size_t>(i * taps)], c0, c1, native,
+            pack_group(p, groups[i], &lanes[static_cast<size_t>(i * taps)], c0, c1,
                        &columns[static_cast<size_t>(i * column_floats)]);
         }
         for (int64_t tile = tile0; tile < tile1; tile++) {
@@ -332,8 +278,7 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
                     b[g] = &columns[static_cast<size_t>((i + g) * column_floats)];
                     c[g] = p.y + (groups[i + g].image * p.out + tile * kTileOut) * p.pixels() + groups[i + g].first;
                 }
-                (native ? micro_any<true> : micro_any<false>)(width, a, b, products, start, c, p.pixels(), masks + i,
-                                                              rows);
+                micro_any(width, a, b, products, start, c, p.pixels(), masks + i, rows);
             }
         }
     }
@@ -375,42 +320,35 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 }  // namespace
 
-int64_t conv_packed_columns(int64_t kernel, int64_t in) {
-    return kernel * kernel * padded_in(in);
+int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in) {
+    return is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
 }
 
-int64_t conv_packed_rows(int64_t out) {
-    return round_up(out, kTileOut);
+int64_t conv_packed_rows(ggml_type type, int64_t out) {
+    return is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
 }
 
-// T is the element's storage. BF16 keeps two input channels side by side for each output channel.
-template <typename T, bool PAIRS>
+// T is the element's storage.
+template <typename T>
 static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, T* packed) {
-    const int64_t channels = padded_in(in), tile_size = kTileOut * taps * channels;
-    std::memset(packed, 0, static_cast<size_t>(conv_packed_rows(out) * taps * channels) * sizeof(T));
+    std::memset(packed, 0, static_cast<size_t>(round_up(out, kTileOut) * taps * in) * sizeof(T));
     for (int64_t o = 0; o < out; o++) {
-        T* tile = packed + o / kTileOut * tile_size;
+        T* tile = packed + o / kTileOut * kTileOut * taps * in;
         for (int64_t c = 0; c < in; c++) {
-            const T* from = weights + (o * in + c) * taps;
-            T* to = tile + (PAIRS ? c / 2 * 2 * kTileOut + o % kTileOut * 2 + c % 2 : c * kTileOut + o % kTileOut);
             for (int64_t tap = 0; tap < taps; tap++) {
-                to[tap * channels * kTileOut] = from[tap];
+                tile[(tap * in + c) * kTileOut + o % kTileOut] = weights[(o * in + c) * taps + tap];
             }
         }
     }
 }
 
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
-    const int64_t taps = kernel * kernel;
-    if (type == GGML_TYPE_F32) {
-        pack_typed<uint32_t, false>(static_cast<const uint32_t*>(weights), taps, in, out,
-                                    static_cast<uint32_t*>(packed));
-    } else if (type == GGML_TYPE_BF16) {
-        pack_typed<uint16_t, true>(static_cast<const uint16_t*>(weights), taps, in, out,
-                                   static_cast<uint16_t*>(packed));
+    if (is_bf16(type)) {
+        conv_bf16_pack(static_cast<const uint16_t*>(weights), kernel, in, out, static_cast<uint16_t*>(packed));
+    } else if (type == GGML_TYPE_F32) {
+        pack_typed(static_cast<const uint32_t*>(weights), kernel * kernel, in, out, static_cast<uint32_t*>(packed));
     } else {
-        pack_typed<uint16_t, false>(static_cast<const uint16_t*>(weights), taps, in, out,
-                                    static_cast<uint16_t*>(packed));
+        pack_typed(static_cast<const uint16_t*>(weights), kernel * kernel, in, out, static_cast<uint16_t*>(packed));
     }
 }
 
@@ -420,6 +358,9 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
     const int64_t height = (x->ne[1] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     if (x->nb[0] != sizeof(float)) {
         x = ggml_cont(ctx, x);
+    }
+    if (is_bf16(packed->type)) {
+        return conv_bf16(ctx, x, packed, bias, out, shape);
     }
     ggml_tensor* args[]  = {x, packed, bias};
     const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |

@@ -14,10 +14,11 @@ struct ConvShape {
     int32_t kernel = 3, stride = 1, pad = 1;
 };
 
-// Kernels are stored by tiles of output channels, then taps, then input channels (in pairs for BF16), so that the
-// inner loop reads them forward. Rows of the packed tensor: `conv_packed_columns` x `conv_packed_rows` elements.
-int64_t conv_packed_columns(int64_t kernel, int64_t in);
-int64_t conv_packed_rows(int64_t out);
+// Kernels are stored by tiles of output channels, then taps, then input channels, so that the inner loop reads them
+// forward; BF16 on CPUs that multiply it has an order of its own (conv2d_bf16.h). Shape of the packed tensor:
+// `conv_packed_columns` x `conv_packed_rows` elements.
+int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
+int64_t conv_packed_rows(ggml_type type, int64_t out);
 
 // weights: [out][in][kernel][kernel] of `type` (F32, F16 or BF16); packed: of the same type.
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed);

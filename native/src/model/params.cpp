@@ -117,9 +117,9 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
     layer.out                  = out;
     layer.packed               = policy_.pack_convolutions;
     const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out}, false);
-    layer.weight = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(kernel, in), conv_packed_rows(out),
-                                          name + ".weight")
-                                : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
+    layer.weight        = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(policy_.dense, kernel, in),
+                                                 conv_packed_rows(policy_.dense, out), name + ".weight")
+                                       : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
     params_.back().conv = layer;
     layer.bias          = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
     return layer;

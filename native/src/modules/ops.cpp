@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/conv2d.h"
+#include "kernels/matmul.h"
 
 namespace dg {
 
@@ -46,8 +47,20 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
 }  // namespace
 
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
-    ggml_tensor* y = product(g, layer.weight, x);
-    return layer.bias == nullptr ? y : ggml_add(g.ctx, y, layer.bias);
+    return matmul(g, layer.weight, x, layer.bias);
+}
+
+ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias) {
+    if (g.traits.cpu && !g.traits.exact && x->nb[0] == sizeof(float) &&
+        matmul_offered(weight->type, weight->ne[0], weight->ne[1])) {
+        ggml_tensor*& packed = g.packed[x];
+        if (packed == nullptr) {
+            packed = pack_tokens(g.ctx, x);
+        }
+        return matmul_packed(g.ctx, weight, packed, x, bias);
+    }
+    ggml_tensor* y = product(g, weight, x);
+    return bias == nullptr ? y : ggml_add(g.ctx, y, bias);
 }
 
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride, int pad) {

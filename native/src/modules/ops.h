@@ -11,6 +11,9 @@ namespace dg {
 
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
 
+// weight [in, out] of any type times x [in, T, N], plus bias where it is not NULL, by the fastest way the device has.
+ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias);
+
 // Stride 1 or 2; `pad` on every side.
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride = 1, int pad = 1);
 

@@ -1,0 +1,385 @@
+#include "kernels/conv2d_bf16.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "kernels/tiles.h"
+
+namespace dg {
+
+namespace {
+
+constexpr int64_t kTileElements = int64_t{kTile} * kTileDepth;
+
+int64_t tiles_of(int64_t n, int64_t size) {
+    return (n + size - 1) / size;
+}
+
+}  // namespace
+
+int64_t conv_bf16_columns(int64_t kernel, int64_t in) {
+    return kernel * kernel * tiles_of(in, kTileDepth) * kTileDepth;
+}
+
+int64_t conv_bf16_rows(int64_t out) {
+    return tiles_of(out, kTile) * kTile;
+}
+
+void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t out, uint16_t* packed) {
+    const int64_t taps = kernel * kernel, depth_tiles = tiles_of(in, kTileDepth);
+    std::memset(packed, 0, static_cast<size_t>(conv_bf16_columns(kernel, in) * conv_bf16_rows(out)) * 2);
+    for (int64_t o = 0; o < out; o++) {
+        for (int64_t c = 0; c < in; c++) {
+            const int64_t first = (o / kTile * depth_tiles + c / kTileDepth) * taps;
+            uint16_t* to        = packed + first * kTileElements + o % kTile * kTileDepth + c % kTileDepth;
+            for (int64_t tap = 0; tap < taps; tap++) {
+                to[tap * kTileElements] = weights[(o * in + c) * taps + tap];
+            }
+        }
+    }
+}
+
+namespace {
+
+ConvShape shape_of(void* userdata) {
+    const auto bits = reinterpret_cast<uintptr_t>(userdata);
+    return {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
+            static_cast<int32_t>(bits >> 16 & 0xff)};
+}
+
+void* bits_of(const ConvShape& s) {
+    return reinterpret_cast<void*>(static_cast<uintptr_t>(s.kernel) | static_cast<uintptr_t>(s.stride) << 8 |
+                                   static_cast<uintptr_t>(s.pad) << 16);
+}
+
+#if defined(__AVX512BF16__)
+
+// ---- the picture as pairs of channels: dwords [W + 2 pad, H + 2 pad, pairs, N] --------------------------
+
+void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* x = dst->src[0];
+    const int64_t pad = shape_of(userdata).pad, width = x->ne[0], height = x->ne[1], in = x->ne[2];
+    const int64_t pairs = dst->ne[2], row = dst->ne[0] / 2, plane = row * dst->ne[1];
+    for (int64_t index = ith; index < pairs * x->ne[3]; index += nth) {
+        const int64_t pair = index % pairs, image = index / pairs;
+        auto* out = static_cast<uint32_t*>(dst->data) + (image * pairs + pair) * plane;
+        if (2 * pair >= in) {
+            std::memset(out, 0, static_cast<size_t>(plane) * 4);
+            continue;
+        }
+        const char* even = static_cast<const char*>(x->data) + image * x->nb[3] + 2 * pair * x->nb[2];
+        const char* odd  = 2 * pair + 1 < in ? even + x->nb[2] : nullptr;
+        std::memset(out, 0, static_cast<size_t>(pad * row) * 4);
+        std::memset(out + (height + pad) * row, 0, static_cast<size_t>(pad * row) * 4);
+        for (int64_t y = 0; y < height; y++) {
+            uint32_t* line  = out + (y + pad) * row;
+            const auto* low = reinterpret_cast<const float*>(even + y * x->nb[1]);
+            const auto* up  = odd != nullptr ? reinterpret_cast<const float*>(odd + y * x->nb[1]) : nullptr;
+            std::memset(line, 0, static_cast<size_t>(pad) * 4);
+            std::memset(line + pad + width, 0, static_cast<size_t>(pad) * 4);
+            for (int64_t i = 0; i < width; i += kTile) {
+                const auto mask = static_cast<__mmask16>(width - i >= kTile ? 0xffff : (1u << (width - i)) - 1);
+                const __m512 a  = _mm512_maskz_loadu_ps(mask, low + i);
+                const __m512 b  = up != nullptr ? _mm512_maskz_loadu_ps(mask, up + i) : _mm512_setzero_ps();
+                const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
+                const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b)));
+                _mm512_mask_storeu_epi32(line + pad + i, mask, _mm512_or_si512(l, _mm512_slli_epi32(h, 16)));
+            }
+        }
+    }
+}
+
+// ---- the products -----------------------------------------------------------------------------------------
+
+constexpr int kMaxGroups      = 16;  // of 16 output pixels: one block
+constexpr int64_t kSliceDepth = 2;  // tiles of input channels in a slice: 64 channels x taps fill the cache
+
+struct Problem {
+    const uint32_t* pairs;
+    const uint16_t* weights;
+    const float* bias;
+    float* y;
+    int64_t row, plane, image;            // strides of pairs, in dwords
+    int64_t out_width, out_pixels, out, batch;
+    int64_t taps, depth_tiles;            // tiles of input channels
+    ConvShape shape;
+
+    int64_t groups_per_image() const { return tiles_of(out_pixels, kTile); }
+};
+
+// Sixteen output pixels of one picture.
+struct Group {
+    const uint32_t* pairs;  // of its picture
+    float* y;               // its first pixel in output channel 0
+    uint16_t mask;          // pixels that exist
+    bool contiguous;        // inputs of neighbouring pixels are neighbours
+    int32_t offset[kTile];  // of each pixel's first tap in a plane of pairs
+
+    bool full() const { return mask == 0xffff; }
+};
+
+Group make_group(const Problem& p, int64_t index) {
+    Group g;
+    const int64_t image = index / p.groups_per_image(), first = index % p.groups_per_image() * kTile;
+    const int64_t count = std::min<int64_t>(kTile, p.out_pixels - first);
+    g.pairs             = p.pairs + image * p.image;
+    g.y                 = p.y + image * p.out * p.out_pixels + first;
+    g.mask              = static_cast<uint16_t>((1u << count) - 1);
+    g.contiguous = p.shape.stride == 1 && count == kTile && first / p.out_width == (first + kTile - 1) / p.out_width;
+    for (int64_t i = 0; i < kTile; i++) {
+        const int64_t pixel = first + std::min(i, count - 1);
+        g.offset[i] = static_cast<int32_t>((pixel / p.out_width * p.row + pixel % p.out_width) * p.shape.stride);
+    }
+    return g;
+}
+
+// One group's inputs for tiles [d0, d1) of channels, as tiles [pair][pixel] ordered by channels, then taps.
+void gather(const Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* out) {
+    const __m512i index = _mm512_loadu_si512(g.offset);
+    for (int64_t depth = d0; depth < d1; depth++) {
+        for (int64_t tap = 0; tap < p.taps; tap++) {
+            const int64_t shift  = tap / p.shape.kernel * p.row + tap % p.shape.kernel;
+            const uint32_t* from = g.pairs + depth * kTile * p.plane + shift;
+            for (int pair = 0; pair < kTile; pair++, from += p.plane, out += kTile) {
+                const __m512i v =
+                    g.contiguous ? _mm512_loadu_si512(from + g.offset[0]) : _mm512_i32gather_epi32(index, from, 4);
+                _mm512_storeu_si512(out, v);
+            }
+        }
+    }
+}
+
+constexpr int kSumSize = kTile * kTile;
+
+// Up to two tiles of output channels times up to two groups; sums [tile][group][channel][pixel] are both the
+// start and the result.
+struct Step {
+    const uint16_t* weights[2];
+    const uint32_t* columns[2];
+    int64_t tiles;  // products a sum is made of, / 32
+    int out_tiles, groups;
+};
+
+#if defined(__AMX_BF16__)
+
+template <bool TwoOut, bool TwoGroups>
+void multiply_tiles(const Step& s, float* sums) {
+    _tile_loadd(0, sums, 64);
+    if constexpr (TwoGroups) {
+        _tile_loadd(1, sums + kSumSize, 64);
+    }
+    if constexpr (TwoOut) {
+        _tile_loadd(2, sums + 2 * kSumSize, 64);
+        if constexpr (TwoGroups) {
+            _tile_loadd(3, sums + 3 * kSumSize, 64);
+        }
+    }
+    for (int64_t t = 0; t < s.tiles; t++) {
+        _tile_loadd(4, s.weights[0] + t * kTileElements, 64);
+        _tile_loadd(6, s.columns[0] + t * kSumSize, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (TwoGroups) {
+            _tile_loadd(7, s.columns[1] + t * kSumSize, 64);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (TwoOut) {
+            _tile_loadd(5, s.weights[1] + t * kTileElements, 64);
+            _tile_dpbf16ps(2, 5, 6);
+            if constexpr (TwoGroups) {
+                _tile_dpbf16ps(3, 5, 7);
+            }
+        }
+    }
+    _tile_stored(0, sums, 64);
+    if constexpr (TwoGroups) {
+        _tile_stored(1, sums + kSumSize, 64);
+    }
+    if constexpr (TwoOut) {
+        _tile_stored(2, sums + 2 * kSumSize, 64);
+        if constexpr (TwoGroups) {
+            _tile_stored(3, sums + 3 * kSumSize, 64);
+        }
+    }
+}
+
+#endif
+
+// The same with vector registers, eight channels of one tile at a time.
+template <int Groups>
+void multiply_rows(const Step& s, int tile, int row, float* sums) {
+    constexpr int kRows = 8;
+    __m512 acc[kRows][Groups];
+    for (int i = 0; i < kRows; i++) {
+        for (int g = 0; g < Groups; g++) {
+            acc[i][g] = _mm512_loadu_ps(sums + (tile * 2 + g) * kSumSize + (row + i) * kTile);
+        }
+    }
+    for (int64_t t = 0; t < s.tiles; t++) {
+        const uint16_t* weights = s.weights[tile] + t * kTileElements + row * kTileDepth;
+        for (int pair = 0; pair < kTile; pair++) {
+            __m512bh v[Groups];
+            for (int g = 0; g < Groups; g++) {
+                v[g] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(s.columns[g] + t * kSumSize + pair * kTile));
+            }
+            for (int i = 0; i < kRows; i++) {
+                int32_t w;
+                std::memcpy(&w, weights + i * kTileDepth + 2 * pair, sizeof w);
+                for (int g = 0; g < Groups; g++) {
+                    acc[i][g] = _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(_mm512_set1_epi32(w)), v[g]);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < kRows; i++) {
+        for (int g = 0; g < Groups; g++) {
+            _mm512_storeu_ps(sums + (tile * 2 + g) * kSumSize + (row + i) * kTile, acc[i][g]);
+        }
+    }
+}
+
+void multiply(const Step& s, bool amx, float* sums) {
+#if defined(__AMX_BF16__)
+    if (amx) {
+        const bool two = s.groups == 2;
+        if (s.out_tiles == 2) {
+            two ? multiply_tiles<true, true>(s, sums) : multiply_tiles<true, false>(s, sums);
+        } else {
+            two ? multiply_tiles<false, true>(s, sums) : multiply_tiles<false, false>(s, sums);
+        }
+        return;
+    }
+#else
+    static_cast<void>(amx);
+#endif
+    for (int tile = 0; tile < s.out_tiles; tile++) {
+        for (int row = 0; row < kTile; row += 8) {
+            s.groups == 2 ? multiply_rows<2>(s, tile, row, sums) : multiply_rows<1>(s, tile, row, sums);
+        }
+    }
+}
+
+// Sums of one tile of output channels and one group: from the bias or from y, and back to y.
+void load_sums(const Problem& p, const Group& g, int64_t tile, bool first, float* sums) {
+    for (int64_t i = 0; i < kTile; i++) {
+        const int64_t channel = tile * kTile + i;
+        __m512 v              = _mm512_setzero_ps();
+        if (channel < p.out) {
+            v = first ? _mm512_set1_ps(p.bias[channel]) : _mm512_maskz_loadu_ps(g.mask, g.y + channel * p.out_pixels);
+        }
+        _mm512_storeu_ps(sums + i * kTile, v);
+    }
+}
+
+void store_sums(const Problem& p, const Group& g, int64_t tile, const float* sums) {
+    const int64_t rows = std::min<int64_t>(kTile, p.out - tile * kTile);
+    for (int64_t i = 0; i < rows; i++) {
+        _mm512_mask_storeu_ps(g.y + (tile * kTile + i) * p.out_pixels, g.mask, _mm512_loadu_ps(sums + i * kTile));
+    }
+}
+
+// Output tiles [tile0, tile1) of the groups [group0, group1).
+void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1, bool amx) {
+    thread_local std::vector<uint32_t> columns;
+    const int count          = static_cast<int>(group1 - group0);
+    const int64_t group_size = std::min(kSliceDepth, p.depth_tiles) * p.taps * kSumSize;
+    columns.resize(static_cast<size_t>(count * group_size));
+    Group groups[kMaxGroups];
+    for (int i = 0; i < count; i++) {
+        groups[i] = make_group(p, group0 + i);
+    }
+    alignas(64) float sums[4 * kSumSize];
+    for (int64_t d0 = 0; d0 < p.depth_tiles; d0 += kSliceDepth) {
+        const int64_t d1 = std::min(p.depth_tiles, d0 + kSliceDepth);
+        for (int i = 0; i < count; i++) {
+            gather(p, groups[i], d0, d1, &columns[static_cast<size_t>(i * group_size)]);
+        }
+        Step step{};
+        step.tiles = (d1 - d0) * p.taps;
+        for (int64_t tile = tile0; tile < tile1; tile += 2) {
+            step.out_tiles = static_cast<int>(std::min<int64_t>(2, tile1 - tile));
+            for (int t = 0; t < step.out_tiles; t++) {
+                step.weights[t] = p.weights + ((tile + t) * p.depth_tiles + d0) * p.taps * kTileElements;
+            }
+            for (int i = 0; i < count; i += 2) {
+                step.groups = std::min(2, count - i);
+                for (int t = 0; t < step.out_tiles; t++) {
+                    for (int g = 0; g < step.groups; g++) {
+                        load_sums(p, groups[i + g], tile + t, d0 == 0, sums + (t * 2 + g) * kSumSize);
+                    }
+                }
+                for (int g = 0; g < step.groups; g++) {
+                    step.columns[g] = &columns[static_cast<size_t>((i + g) * group_size)];
+                }
+                multiply(step, amx, sums);
+                for (int t = 0; t < step.out_tiles; t++) {
+                    for (int g = 0; g < step.groups; g++) {
+                        store_sums(p, groups[i + g], tile + t, sums + (t * 2 + g) * kSumSize);
+                    }
+                }
+            }
+        }
+    }
+}
+
+void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* pairs = dst->src[0];
+    Problem p;
+    p.shape        = shape_of(userdata);
+    p.pairs        = static_cast<const uint32_t*>(pairs->data);
+    p.weights      = static_cast<const uint16_t*>(dst->src[1]->data);
+    p.bias         = static_cast<const float*>(dst->src[2]->data);
+    p.y            = static_cast<float*>(dst->data);
+    p.row          = pairs->ne[0] / 2;
+    p.plane        = p.row * pairs->ne[1];
+    p.image        = p.plane * pairs->ne[2];
+    p.out_width    = dst->ne[0];
+    p.out_pixels   = dst->ne[0] * dst->ne[1];
+    p.out          = dst->ne[2];
+    p.batch        = dst->ne[3];
+    p.taps         = int64_t{p.shape.kernel} * p.shape.kernel;
+    p.depth_tiles  = pairs->ne[2] / kTile;
+    const bool amx = amx_usable();
+#if defined(__AMX_BF16__)
+    std::optional<TileScope> scope;
+    if (amx) {
+        scope.emplace();
+    }
+#endif
+    // Threads share out blocks of pixels; where those are few, also the output channels.
+    const int64_t groups = p.groups_per_image() * p.batch;
+    const int64_t tiles  = tiles_of(p.out, kTile);
+    const int64_t blocks = tiles_of(groups, kMaxGroups);
+    const int64_t parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, tiles_of(tiles, 2));
+    for (int64_t work = ith; work < blocks * parts; work += nth) {
+        const int64_t block = work / parts, part = work % parts;
+        compute_block(p, groups * block / blocks, groups * (block + 1) / blocks, tiles * part / parts,
+                      tiles * (part + 1) / parts, amx);
+    }
+}
+
+#else
+
+// Never taken: bf16_products() is false.
+void pack_pairs(ggml_tensor*, int, int, void*) {}
+void convolve(ggml_tensor*, int, int, void*) {}
+
+#endif
+
+}  // namespace
+
+ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
+                       const ConvShape& shape) {
+    const int64_t width  = (x->ne[0] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const int64_t height = (x->ne[1] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const int64_t pairs  = tiles_of(x->ne[2], kTileDepth) * kTile;
+    ggml_tensor* image[] = {x};
+    ggml_tensor* rows    = ggml_custom_4d(ctx, GGML_TYPE_BF16, 2 * (x->ne[0] + 2 * shape.pad), x->ne[1] + 2 * shape.pad,
+                                          pairs, x->ne[3], image, 1, pack_pairs, GGML_N_TASKS_MAX, bits_of(shape));
+    ggml_tensor* args[]  = {rows, packed, bias};
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, convolve, GGML_N_TASKS_MAX,
+                          bits_of(shape));
+}
+
+}  // namespace dg

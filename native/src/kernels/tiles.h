@@ -1,0 +1,71 @@
+// Register-level pieces that the BF16 products share. For kernels/*.cpp only, where AVX512_BF16 is compiled in.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/amx.h"
+#include "kernels/simd.h"
+
+#if defined(__AVX512BF16__)
+
+namespace dg {
+
+#if defined(__AMX_BF16__)
+// The thread's tile registers: all eight of 16 rows of 64 bytes.
+class TileScope {
+public:
+    TileScope() {
+        struct alignas(64) Config {
+            uint8_t palette          = 1;
+            uint8_t start_row        = 0;
+            uint8_t reserved[14]     = {};
+            uint16_t bytes_a_row[16] = {};
+            uint8_t rows[16]         = {};
+        } config;
+        for (int i = 0; i < 8; i++) {
+            config.bytes_a_row[i] = 64;
+            config.rows[i]        = kTile;
+        }
+        _tile_loadconfig(&config);
+    }
+    ~TileScope() { _tile_release(); }
+    TileScope(const TileScope&)            = delete;
+    TileScope& operator=(const TileScope&) = delete;
+};
+#endif
+
+// Transposes 16 x 16 values of 32 bits.
+inline void transpose16(__m512i r[16]) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i]     = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i]     = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i]      = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4]  = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8]  = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        r[i]      = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8]  = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4]  = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+// 32 F32 values to BF16, rounded to nearest even.
+inline __m512i to_bf16(const float* x) {
+    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
+
+}  // namespace dg
+
+#endif

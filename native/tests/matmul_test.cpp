@@ -1,0 +1,116 @@
+// Packed matrix products against a slow reference: tails of tokens and rows, batches, views, quantized weights,
+// with and without tiles.
+
+#include "kernels/matmul.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "check.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+#include "kernels/amx.h"
+
+namespace {
+
+struct Shape {
+    int64_t in, out, tokens, batch;
+    bool bias;
+};
+
+const Shape kShapes[] = {
+    {32, 16, 1, 1, true},   {64, 48, 16, 1, false}, {96, 32, 17, 2, true},   {320, 80, 77, 2, true},
+    {640, 64, 33, 3, true}, {32, 144, 64, 1, true}, {1280, 32, 31, 1, true}, {64, 16, 700, 1, false},
+};
+
+std::vector<float> random_values(size_t n, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(n);
+    for (float& v : values) {
+        v = normal(generator);
+    }
+    return values;
+}
+
+// Relative L2 error of the kernel with weights of a type, rounded the same way on both sides.
+double error_of(const Shape& s, ggml_type type, int threads) {
+    const auto x    = random_values(static_cast<size_t>(s.in * s.tokens * s.batch), 1);
+    auto w          = random_values(static_cast<size_t>(s.in * s.out), 2);
+    const auto bias = random_values(static_cast<size_t>(s.out), 3);
+
+    ggml_init_params params{size_t{64} << 20, nullptr, false};
+    ggml_context* ctx = ggml_init(params);
+    REQUIRE(ctx != nullptr);
+    ggml_tensor* tx = ggml_new_tensor_3d(ctx, GGML_TYPE_F32, s.in, s.tokens, s.batch);
+    ggml_tensor* tw = ggml_new_tensor_2d(ctx, type, s.in, s.out);
+    ggml_tensor* tb = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, s.out);
+    std::memcpy(tx->data, x.data(), ggml_nbytes(tx));
+    std::memcpy(tb->data, bias.data(), ggml_nbytes(tb));
+    ggml_quantize_chunk(type, w.data(), tw->data, 0, s.out, s.in, nullptr);
+    ggml_get_type_traits(type)->to_float(tw->data, w.data(), s.in * s.out);
+
+    REQUIRE(dg::matmul_offered(type, s.in, s.out));
+    ggml_tensor* ty    = dg::matmul_packed(ctx, tw, dg::pack_tokens(ctx, tx), tx, s.bias ? tb : nullptr);
+    ggml_cgraph* graph = ggml_new_graph(ctx);
+    ggml_build_forward_expand(graph, ty);
+    ggml_graph_compute_with_ctx(ctx, graph, threads);
+    CHECK_EQ(ty->ne[0], s.out);
+    CHECK_EQ(ty->ne[1], s.tokens);
+    CHECK_EQ(ty->ne[2], s.batch);
+
+    double difference = 0, norm = 0;
+    const auto* got = static_cast<const float*>(ty->data);
+    for (int64_t t = 0; t < s.tokens * s.batch; t++) {
+        for (int64_t o = 0; o < s.out; o++) {
+            double want = s.bias ? static_cast<double>(bias[static_cast<size_t>(o)]) : 0;
+            for (int64_t k = 0; k < s.in; k++) {
+                want += static_cast<double>(x[static_cast<size_t>(t * s.in + k)]) *
+                        static_cast<double>(w[static_cast<size_t>(o * s.in + k)]);
+            }
+            const double d = static_cast<double>(got[t * s.out + o]) - want;
+            difference += d * d;
+            norm += want * want;
+        }
+    }
+    ggml_free(ctx);
+    return std::sqrt(difference / norm);
+}
+
+void check_all(int threads) {
+    for (const Shape& s : kShapes) {
+        CHECK_NEAR(error_of(s, GGML_TYPE_BF16, threads), 0, 4e-3);  // tokens are rounded to BF16
+        CHECK_NEAR(error_of(s, GGML_TYPE_Q8_0, threads), 0, 6e-3);  // and weights once more
+        if (s.in % 256 == 0) {
+            CHECK_NEAR(error_of(s, GGML_TYPE_Q4_K, threads), 0, 6e-3);
+        }
+    }
+}
+
+}  // namespace
+
+CASE("agrees with the reference") {
+    if (dg::bf16_products()) {
+        for (const int threads : {1, 2, 5}) {
+            check_all(threads);
+        }
+    }
+}
+
+CASE("agrees with the reference without tiles") {
+    dg::amx_disable(true);
+    if (dg::bf16_products()) {
+        check_all(2);
+    }
+    dg::amx_disable(false);
+}
+
+CASE("offers what it can") {
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_F32, 64, 64), false);
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 48, 64), false);
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 64, 40), false);
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 64, 48), dg::bf16_products());
+}
+
+CHECK_MAIN()
