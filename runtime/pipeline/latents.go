@@ -69,6 +69,10 @@ func (j *job) newBatch(number, start, count int) (*batch, error) {
 	if run.NumEvaluations() < 1 {
 		return nil, request.Errors{{Path: "strength", Message: "leaves no step; raise it or num_inference_steps"}}
 	}
+	if n := run.OutputsPerValue(); n != 1 {
+		return nil, request.Errors{{Path: "scheduler_options.variance_type", Message: fmt.Sprintf(
+			"needs a UNet with %d output channels, one half of them the variance; this one has %d: leave it out", n*b.channels, j.p.info.UNet.OutChannels)}}
+	}
 	b.run = run
 	return b, nil
 }

@@ -27,6 +27,8 @@ type algorithm struct {
 	wideTimesteps bool
 	// keepsCosine: with squaredcos_cap_v2, timesteps of replaced noise levels are not rounded.
 	keepsCosine bool
+	// flowFromOne: levels of use_flow_sigmas begin at 1, and may be spaced as Karras' are.
+	flowFromOne bool
 	// untrained: no training schedule, hence no tables and no limit on steps.
 	untrained bool
 	// custom tells which of RunOptions.Timesteps and Sigmas it takes.
@@ -49,6 +51,10 @@ type sched struct {
 func (s *sched) Name() string    { return s.algo.name }
 func (s *sched) Config() Config  { return s.cfg.Clone() }
 func (s *sched) Notes() []string { return slices.Clone(s.notes) }
+
+// idle are options of flow-matching models that files of SDXL models carry at values at which they do nothing, whatever
+// the scheduler.
+var idle = map[string]any{"use_flow_sigmas": false, "flow_shift": 1.0}
 
 // has tells whether the algorithm has an option.
 func (a *algorithm) has(name string) bool {
@@ -73,6 +79,10 @@ func (a *algorithm) build(cfg Config, strict bool) (*sched, error) {
 	s := &sched{algo: a, strict: strict}
 	for _, name := range cfg.set() {
 		if a.has(name) {
+			continue
+		}
+		if idle[name] == cfg.value(name) {
+			cfg.clear(name)
 			continue
 		}
 		if strict {
@@ -130,5 +140,12 @@ func commonValues(more map[string][]string) map[string][]string {
 	for k, v := range more {
 		m[k] = v
 	}
+	return m
+}
+
+// flowValues is commonValues for schedulers that flow-matching models can be used with too.
+func flowValues(more map[string][]string) map[string][]string {
+	m := commonValues(more)
+	m["prediction_type"] = append(m["prediction_type"], "flow_prediction")
 	return m
 }

@@ -51,8 +51,9 @@ type Characteristics struct {
 	Steps []Measurement `json:"steps"` // by step count, ascending
 	// Recommended is what the held-out prompts gave at the recommended number of steps.
 	Recommended Measurement `json:"recommended"`
-	// SeedSteps is the step count of the three figures that follow, which compare two seeds for each sweep prompt: how far
-	// apart the latents lie, |a-b| over the mean of |a| and |b|, and the pictures with the right colour and background.
+	// SeedSteps is the step count of the two figures that follow, which compare several seeds for each sweep prompt: how far
+	// apart the latents of two seeds lie, |a-b| over the mean of |a| and |b|, as the mean over all pairs; and, for each seed,
+	// the pictures with the right colour and background.
 	SeedSteps  int     `json:"seed_steps"`
 	SeedSpread float64 `json:"seed_spread"`
 	SeedRight  []int   `json:"seed_right"`

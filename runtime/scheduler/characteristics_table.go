@@ -11,10 +11,10 @@ func (d Database) Markdown() string {
 	fmt.Fprintf(&b, `Made by `+"`%s`"+` on the %s model (SHA-256 `+"`%.16s...`"+`), precision %s, %d thread, guidance %g. "Right" means colour and
 background by the checker: on %d prompts at each step count, and on %d other held-out prompts at the recommended steps. The error is the
 relative L2 distance of the latents from a converged reference (%s; with half the steps it is off by %.2g), mean over prompts. Recommended: %s.
-The spread is the relative distance of the latents of two seeds of one prompt at %d steps. `+"`Step`"+` is the scheduler's own time on latents %v.
+The spread is the relative distance of the latents of two seeds of one prompt at %d steps, the mean over prompts and all pairs of %d seeds. `+"`Step`"+` is the scheduler's own time on latents %v.
 
 `, d.Command, d.Model, d.ModelSHA256, d.Precision, d.Threads, d.GuidanceScale, d.SweepPrompts, d.CheckPrompts, d.Reference, d.ReferenceError, d.Rule,
-		d.seedSteps(), d.StepLatents)
+		d.seedSteps(), d.seeds(), d.StepLatents)
 	var counts []int
 	if len(d.Entries) > 0 {
 		for _, m := range d.Entries[0].Steps {
@@ -44,6 +44,14 @@ func (d Database) seedSteps() int {
 		return 0
 	}
 	return d.Entries[0].SeedSteps
+}
+
+// seeds is the number of seeds that the spread was taken over.
+func (d Database) seeds() int {
+	if len(d.Entries) == 0 {
+		return 0
+	}
+	return len(d.Entries[0].SeedRight)
 }
 
 func (m Measurement) errorText() string {

@@ -15,7 +15,7 @@ type Config struct {
 	BetaSchedule        string    `json:"beta_schedule,omitempty"`          // "linear", "scaled_linear", "squaredcos_cap_v2"; some: "exp", "sigmoid", "laplace"
 	TrainedBetas        []float64 `json:"trained_betas,omitempty"`          // replaces the four above
 	RescaleBetasZeroSNR *bool     `json:"rescale_betas_zero_snr,omitempty"` // arXiv:2305.08891, algorithm 1
-	PredictionType      string    `json:"prediction_type,omitempty"`        // "epsilon", "v_prediction", "sample"
+	PredictionType      string    `json:"prediction_type,omitempty"`        // "epsilon", "v_prediction", "sample"; some: "flow_prediction"
 
 	// Which timesteps and noise levels are visited.
 
@@ -27,6 +27,9 @@ type Config struct {
 	UseExponentialSigmas *bool    `json:"use_exponential_sigmas,omitempty"`   // evenly spaced logarithms
 	UseBetaSigmas        *bool    `json:"use_beta_sigmas,omitempty"`          // arXiv:2407.12173
 	UseLuLambdas         *bool    `json:"use_lu_lambdas,omitempty"`           // arXiv:2206.00927
+	UseFlowSigmas        *bool    `json:"use_flow_sigmas,omitempty"`          // flow-matching models: see flow.go
+	FlowShift            *float64 `json:"flow_shift,omitempty"`               // of those: towards noise
+	ShiftTerminal        *float64 `json:"shift_terminal,omitempty"`           // of those, UniPC: the last level
 	SigmaMin             *float64 `json:"sigma_min,omitempty"`                // ends of the spacings above; EDM: of the schedule
 	SigmaMax             *float64 `json:"sigma_max,omitempty"`                //
 	FinalSigmasType      string   `json:"final_sigmas_type,omitempty"`        // "zero", "sigma_min"
@@ -43,11 +46,12 @@ type Config struct {
 	SolverOrder      *int     `json:"solver_order,omitempty"`
 	SolverType       string   `json:"solver_type,omitempty"`    // "midpoint", "heun"; DEIS: "logrho"; UniPC: "bh1", "bh2"
 	AlgorithmType    string   `json:"algorithm_type,omitempty"` // "dpmsolver++", "sde-dpmsolver++", ...
-	VarianceType     string   `json:"variance_type,omitempty"`  // DDPM: "fixed_small", ...
+	VarianceType     string   `json:"variance_type,omitempty"`  // DDPM: "fixed_small", ...; some: "learned", "learned_range"
 	LowerOrderFinal  *bool    `json:"lower_order_final,omitempty"`
 	EulerAtFinal     *bool    `json:"euler_at_final,omitempty"`
 	PredictX0        *bool    `json:"predict_x0,omitempty"`
 	DisableCorrector []int    `json:"disable_corrector,omitempty"`  // UniPC: evaluations without the corrector
+	SolverP          string   `json:"solver_p,omitempty"`           // UniPC: class that predicts in its place
 	PredictorOrder   *int     `json:"predictor_order,omitempty"`    // SASolver
 	CorrectorOrder   *int     `json:"corrector_order,omitempty"`    // SASolver
 	Tau              *float64 `json:"tau,omitempty"`                // SASolver: amount of noise within [tau_end, tau_start]

@@ -4,8 +4,7 @@ import "math"
 
 // ddpm is the ancestral sampler of denoising diffusion probabilistic models (arXiv:2006.11239, formulas 6 and 7).
 //
-// variance_type learned and learned_range need a model with twice the output channels, which SDXL's is
-// not; fixed_large_log takes the root of a negative number in diffusers. They are refused.
+// variance_type fixed_large_log takes the root of a negative number in diffusers; it is refused.
 var ddpm = &algorithm{
 	name:    "DDPMScheduler",
 	summary: "the original ancestral sampler; needs many steps",
@@ -19,24 +18,31 @@ var ddpm = &algorithm{
 	optional: []string{"trained_betas"},
 	values: commonValues(map[string][]string{
 		"beta_schedule": {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"},
-		"variance_type": {"fixed_small", "fixed_small_log", "fixed_large"},
+		"variance_type": append([]string{"fixed_small", "fixed_small_log", "fixed_large"}, learnedVariance...),
 	}),
 	customTimesteps: true,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps := s.discreteTimesteps(o)
-		d := &ddpmRun{alphaSpace: s.newAlphaSpace(timesteps, 1, o.BatchSize), large: s.cfg.VarianceType == "fixed_large"}
+		d := &ddpmRun{alphaSpace: s.newAlphaSpace(timesteps, 1, o.BatchSize), variance: s.cfg.VarianceType}
 		d.last = timesteps[len(timesteps)-1] == 0
 		p, err := s.alphaPlan(timesteps, &d.alphaSpace)
-		return p, d, err
+		if err != nil {
+			return nil, nil, err
+		}
+		p.learned = s.cfg.learns()
+		return p, d, nil
 	},
 }
 
 type ddpmRun struct {
 	alphaSpace
-	large bool // fixed_large
-	last  bool // the last timestep is 0, where no noise is added
-	x0    []float32
+	variance string // variance_type
+	last     bool   // the last timestep is 0, where no noise is added
+	x0       []float32
+	learned  []float32 // the model's variance for the coming step
 }
+
+func (d *ddpmRun) takeVariance(v []float32) { d.learned = v }
 
 func (d *ddpmRun) reset(_, n int) { d.x0 = sized(d.x0, n) }
 
@@ -54,8 +60,21 @@ func (d *ddpmRun) step(dst, out, sample, noise []float32, i int) {
 		return
 	}
 	variance := max((1-prev)/(1-a)*beta, 1e-20)
-	if d.large {
+	switch d.variance {
+	case "fixed_large":
 		variance = beta
+	case "learned":
+		for j, z := range noise {
+			noise[j] = z * sqrt32(d.learned[j])
+		}
+		variance = 1
+	case "learned_range": // between the smallest and the largest, in logarithms (arXiv:2102.09672, equation 15)
+		lo, hi := math.Log(variance), math.Log(beta)
+		for j, z := range noise {
+			f := (float64(d.learned[j]) + 1) / 2
+			noise[j] = float32(float64(z) * math.Exp(0.5*(f*hi+(1-f)*lo)))
+		}
+		variance = 1
 	}
 	combine3(dst, cx0, d.x0, cx, sample, math.Sqrt(variance), noise)
 }

@@ -110,11 +110,9 @@ func ConfigFromMap(m map[string]any) (class string, cfg Config, err error) {
 	return class, cfg, nil
 }
 
-// inertOptions are options of diffusers that serve other model families. Files of SDXL models carry them at the
-// values below, at which they do nothing; they are accepted at those values only.
+// inertOptions are options of diffusers for pipelines that compute the shift of a flow from the picture's size (mu), which SDXL's
+// do not. They are accepted at the values below, at which they do nothing.
 var inertOptions = map[string]any{
-	"use_flow_sigmas":      false,
-	"flow_shift":           1.0,
 	"use_dynamic_shifting": false,
 	"time_shift_type":      "exponential",
 }
@@ -129,7 +127,7 @@ func inertOption(key string, v any) error {
 		got = f
 	}
 	if got != want {
-		return &OptionError{Option: key, Found: fmt.Sprint(v), Want: fmt.Sprintf("it belongs to flow-matching models, not to SDXL: leave it out or set it to %v", want)}
+		return &OptionError{Option: key, Found: fmt.Sprint(v), Want: fmt.Sprintf("no mu is given here: leave it out or set it to %v, and flow_shift to exp(mu)", want)}
 	}
 	return nil
 }

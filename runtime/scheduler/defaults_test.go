@@ -12,11 +12,8 @@ import (
 
 // notOffered are options of diffusers that this package leaves out, by scheduler; "" is any. See the package's comment.
 var notOffered = map[string][]string{
-	"":                             {"use_flow_sigmas", "flow_shift", "use_dynamic_shifting", "time_shift_type"},
-	"UniPCMultistepScheduler":      {"solver_p", "shift_terminal"},
-	"SASolverScheduler":            {"tau_func", "variance_type"},
-	"DPMSolverMultistepScheduler":  {"variance_type"},
-	"DPMSolverSinglestepScheduler": {"variance_type"},
+	"":                  {"use_dynamic_shifting", "time_shift_type"},
+	"SASolverScheduler": {"tau_func"},
 }
 
 // ours are options that diffusers takes as arguments of step() (or, for tau, as a function).

@@ -13,11 +13,11 @@ var deisMultistep = &algorithm{
 		SolverOrder: new(2), PredictionType: "epsilon",
 		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
 		AlgorithmType: "deis", SolverType: "logrho", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
 		TimestepSpacing: "linspace", StepsOffset: new(0),
 	},
 	optional: []string{"trained_betas"},
-	values:   commonValues(map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}}),
+	values:   flowValues(map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}}),
 	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 3}},
 	fallback: func(c *Config) []string {
 		var notes []string
@@ -31,7 +31,7 @@ var deisMultistep = &algorithm{
 		}
 		c := &s.cfg
 		order := val(c.SolverOrder)
-		return vpPlan(timesteps, sigmas), &deis{
+		return s.vpPlan(timesteps, sigmas), &deis{
 			vpSpace: newVPSpace(c, sigmas, o.BatchSize), order: order, lowerOrderFinal: val(c.LowerOrderFinal),
 			predictions: newHistory(order), weights: make([]float64, order),
 		}, nil

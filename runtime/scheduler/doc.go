@@ -55,8 +55,11 @@
 //   - noise levels at the middle evaluation of KDPM2 and DPMSolverSDE (Run.Sigmas, AddNoise) are those of the sample there, where
 //     diffusers' tables repeat the level of the step's end;
 //   - prediction_type sample works with EulerAncestral, KDPM2, KDPM2Ancestral and DPMSolverSDE too;
+//   - add_noise of SASolver takes the levels of the flow under use_flow_sigmas (diffusers': those of ordinary training);
+//   - a learned variance comes with any number of channels (diffusers' solvers take the first three for the prediction);
+//   - use_flow_sigmas with another spacing, which diffusers would take for levels of the flow, is refused;
 //   - DPMSolverSDE takes its noise from the NoiseSource (see dpmsolver_sde.go).
 //
-// Options of diffusers that serve flow-matching models (use_flow_sigmas, flow_shift, ...) are accepted only where they do
-// nothing; variances learned by the model (variance_type learned) and UniPC's solver_p are not offered.
+// Options of diffusers by which a pipeline computes the shift of a flow (use_dynamic_shifting, time_shift_type) are accepted only
+// where they do nothing; the same is had by setting flow_shift. UniPC's solver_p is a class name here.
 package scheduler

@@ -16,12 +16,13 @@ var dpmSolverMultistep = &algorithm{
 		SolverOrder: new(2), PredictionType: "epsilon",
 		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
 		AlgorithmType: "dpmsolver++", SolverType: "midpoint", LowerOrderFinal: new(true), EulerAtFinal: new(false),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseLuLambdas: new(false),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0), UseLuLambdas: new(false),
 		FinalSigmasType: "zero", LambdaMinClipped: new(math.Inf(-1)),
 		TimestepSpacing: "linspace", StepsOffset: new(0), RescaleBetasZeroSNR: new(false),
 	},
-	optional: []string{"trained_betas"},
-	values: commonValues(map[string][]string{
+	optional: []string{"trained_betas", "variance_type"},
+	values: flowValues(map[string][]string{
+		"variance_type":  learnedVariance,
 		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver"},
 		"solver_type":    {"midpoint", "heun"},
 	}),
@@ -35,7 +36,7 @@ var dpmSolverMultistep = &algorithm{
 		if err != nil {
 			return nil, nil, err
 		}
-		return vpPlan(timesteps, sigmas), newDPMMultistep(&s.cfg, newVPSpace(&s.cfg, sigmas, o.BatchSize)), nil
+		return s.vpPlan(timesteps, sigmas), newDPMMultistep(&s.cfg, newVPSpace(&s.cfg, sigmas, o.BatchSize)), nil
 	},
 }
 
@@ -44,6 +45,7 @@ var dpmSolverMultistep = &algorithm{
 // and order 3 where diffusers has no formula.
 func dpmFallback(c *Config) []string {
 	var notes []string
+	c.dropFixedVariance()
 	notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "deis", "data_prediction", "noise_prediction")
 	notes = replaceWord(notes, &c.SolverType, "solver_type", "midpoint", "logrho", "bh1", "bh2")
 	kind := dpmKindOf(c.AlgorithmType)

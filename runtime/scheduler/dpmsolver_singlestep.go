@@ -14,11 +14,12 @@ var dpmSolverSinglestep = &algorithm{
 		SolverOrder: new(2), PredictionType: "epsilon",
 		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
 		AlgorithmType: "dpmsolver++", SolverType: "midpoint", LowerOrderFinal: new(false),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
 		FinalSigmasType: "zero", LambdaMinClipped: new(math.Inf(-1)),
 	},
-	optional: []string{"trained_betas"},
-	values: commonValues(map[string][]string{
+	optional: []string{"trained_betas", "variance_type"},
+	values: flowValues(map[string][]string{
+		"variance_type":  learnedVariance,
 		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver"},
 		"solver_type":    {"midpoint", "heun"},
 	}),
@@ -34,7 +35,7 @@ var dpmSolverSinglestep = &algorithm{
 		if err != nil {
 			return nil, nil, err
 		}
-		p := vpPlan(timesteps, sigmas)
+		p := s.vpPlan(timesteps, sigmas)
 		c := &s.cfg
 		d := &dpmSinglestep{
 			vpSpace: newVPSpace(c, sigmas, o.BatchSize), kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",

@@ -129,6 +129,8 @@ var numRanges = map[string]numRange{
 	"sigma_min":                  {lo: 0, hi: inf, openLo: true, openHi: true},
 	"sigma_max":                  {lo: 0, hi: inf, openLo: true, openHi: true},
 	"original_inference_steps":   {lo: 1, hi: 100000},
+	"flow_shift":                 {lo: 0, hi: inf, openLo: true, openHi: true},
+	"shift_terminal":             {lo: 0, hi: 1, openLo: true, openHi: true},
 	"timestep_scaling":           {lo: 0, hi: inf, openLo: true, openHi: true},
 	"lambda_min_clipped":         {lo: -inf, hi: inf, openHi: true},
 	"rho":                        {lo: 0, hi: inf, openLo: true, openHi: true},
@@ -199,9 +201,11 @@ func (a *algorithm) validate(c *Config) error {
 		return a.bad(on[1], "true", "only one of "+strings.Join(on, " and ")+" can be on")
 	}
 	if a.check != nil {
-		return a.check(a, c)
+		if err := a.check(a, c); err != nil {
+			return err
+		}
 	}
-	return nil
+	return a.checkFlow(c)
 }
 
 func (a *algorithm) validateOption(name string, v any) error {

@@ -16,6 +16,7 @@ type plan struct {
 	// inferenceSteps is what Strength is a fraction of.
 	inferenceSteps int
 	initNoiseSigma float64
+	learned        bool     // the model yields a variance too: see learned.go
 	notes          []string // fallbacks taken for this run
 }
 
@@ -51,6 +52,7 @@ type run struct {
 	n          int // values per call, fixed by the first
 	next       int
 	noise      []float32
+	learned    *learnedOutput // nil where the model yields the prediction alone
 	notes      []string
 }
 
@@ -83,6 +85,9 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	r.timesteps = slices.Clone(p.timesteps[begin:end])
 	r.sigmas = slices.Clone(p.sigmas[begin : end+1])
 	r.steps = slices.Clone(p.steps[begin:end])
+	if p.learned {
+		r.learned = &learnedOutput{}
+	}
 	first := r.steps[0]
 	for i := range r.steps {
 		r.steps[i] -= first
@@ -179,6 +184,24 @@ func (r *run) InitNoiseSigma() float64 { return r.init }
 func (r *run) Stochastic() bool        { return r.stochastic }
 func (r *run) Notes() []string         { return r.notes }
 
+func (r *run) OutputsPerValue() int {
+	if r.learned != nil {
+		return 2
+	}
+	return 1
+}
+
+// prediction checks the model's output, for a sample of n values, and returns the part of it that predicts.
+func (r *run) prediction(op string, out []float32, n int) ([]float32, error) {
+	if want := n * r.OutputsPerValue(); len(out) != want {
+		return nil, fmt.Errorf("scheduler: %s.%s: the model's output has %d values where %d are expected", r.name, op, len(out), want)
+	}
+	if r.learned == nil {
+		return out, nil
+	}
+	return r.learned.split(out, r.batch), nil
+}
+
 // check tests the arguments common to all calls; last is the highest i.
 func (r *run) check(op string, i, last int, bufs ...[]float32) error {
 	if i < 0 || i > last {
@@ -208,10 +231,14 @@ func (r *run) ScaleModelInput(dst, sample []float32, i int) error {
 }
 
 func (r *run) PredOriginalSample(dst, modelOutput, sample []float32, i int) error {
-	if err := r.check("PredOriginalSample", i, r.end-r.begin-1, dst, modelOutput, sample); err != nil {
+	if err := r.check("PredOriginalSample", i, r.end-r.begin-1, dst, sample); err != nil {
 		return err
 	}
-	r.solver.original(dst, modelOutput, sample, r.begin+i)
+	out, err := r.prediction("PredOriginalSample", modelOutput, len(dst))
+	if err != nil {
+		return err
+	}
+	r.solver.original(dst, out, sample, r.begin+i)
 	return nil
 }
 
@@ -224,7 +251,11 @@ func (r *run) AddNoise(dst, original, noise []float32, i int) error {
 }
 
 func (r *run) Step(dst, modelOutput, sample []float32, i int, noise NoiseSource) error {
-	if err := r.check("Step", i, r.end-r.begin-1, dst, modelOutput, sample); err != nil {
+	if err := r.check("Step", i, r.end-r.begin-1, dst, sample); err != nil {
+		return err
+	}
+	out, err := r.prediction("Step", modelOutput, len(dst))
+	if err != nil {
 		return err
 	}
 	if i == 0 {
@@ -247,7 +278,10 @@ func (r *run) Step(dst, modelOutput, sample []float32, i int, noise NoiseSource)
 		}
 		z = r.noise
 	}
-	r.solver.step(dst, modelOutput, sample, z, r.begin+i)
+	if t, ok := r.solver.(varianceTaker); ok && r.learned != nil {
+		t.takeVariance(r.learned.variance)
+	}
+	r.solver.step(dst, out, sample, z, r.begin+i)
 	r.next = i + 1
 	return nil
 }

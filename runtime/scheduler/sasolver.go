@@ -17,14 +17,15 @@ var saSolver = &algorithm{
 		Tau: new(1.0), TauStart: new(800.0), TauEnd: new(200.0),
 		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
 		AlgorithmType: "data_prediction", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
 		LambdaMinClipped: new(math.Inf(-1)), TimestepSpacing: "linspace", StepsOffset: new(0),
 	},
-	optional: []string{"trained_betas"},
-	values:   commonValues(map[string][]string{"algorithm_type": {"data_prediction", "noise_prediction"}}),
+	optional: []string{"trained_betas", "variance_type"},
+	values:   flowValues(map[string][]string{"variance_type": learnedVariance, "algorithm_type": {"data_prediction", "noise_prediction"}}),
 	ranges:   map[string]numRange{"corrector_order": {lo: 1, hi: 4}},
 	fallback: func(c *Config) []string {
 		var notes []string
+		c.dropFixedVariance()
 		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")
 		return replaceWord(notes, &c.AlgorithmType, "algorithm_type", "noise_prediction", "dpmsolver", "sde-dpmsolver")
 	},
@@ -47,7 +48,7 @@ var saSolver = &algorithm{
 		}
 		depth := max(d.predictor, d.corrector-1) + 1
 		d.predictions, d.weights = newHistory(depth), make([]float64, depth)
-		return vpPlan(timesteps, sigmas), d, nil
+		return s.vpPlan(timesteps, sigmas), d, nil
 	},
 }
 

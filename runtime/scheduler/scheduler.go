@@ -63,7 +63,7 @@ func (f NoiseFunc) Normal(dst []float32) error { return f(dst) }
 // within the run, after Strength, DenoisingStart and DenoisingEnd have been applied.
 //
 // Buffers belong to the caller and are not kept. dst may be the same slice as sample (or original); it
-// must not overlap modelOutput or noise. All slices of one call have the same length, a multiple of
+// must not overlap modelOutput or noise. All slices of one call have the same length (modelOutput: OutputsPerValue times that), a multiple of
 // the batch size, and that length stays the same over the run. After the first Step no method allocates.
 type Run interface {
 	// NumEvaluations is the number of model evaluations, that is, of rounds of the loop.
@@ -83,6 +83,9 @@ type Run interface {
 	InitNoiseSigma() float64
 	// Stochastic reports whether Step draws noise; if not, Step may be given a nil NoiseSource.
 	Stochastic() bool
+	// OutputsPerValue is the number of values that the model yields for each of the sample: 1, or 2 with variance_type learned and
+	// learned_range, where a picture's output [2C, H, W] is the prediction followed by the variance.
+	OutputsPerValue() int
 	// Notes tells in words which fallbacks were taken for this run because the scheduler cannot
 	// make it as asked; it must not be changed. [NewStrict] refuses such runs.
 	Notes() []string

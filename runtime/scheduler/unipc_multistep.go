@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // uniPCMultistep is the unified predictor-corrector (arXiv:2302.04867): a multistep predictor, and a corrector
@@ -16,11 +17,11 @@ var uniPCMultistep = &algorithm{
 		SolverOrder: new(2), PredictionType: "epsilon",
 		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
 		PredictX0: new(true), SolverType: "bh2", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
+		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
 		TimestepSpacing: "linspace", StepsOffset: new(0), FinalSigmasType: "zero", RescaleBetasZeroSNR: new(false),
 	},
-	optional: []string{"trained_betas", "disable_corrector", "sigma_min", "sigma_max"},
-	values:   commonValues(map[string][]string{"solver_type": {"bh1", "bh2"}}),
+	optional: []string{"trained_betas", "disable_corrector", "sigma_min", "sigma_max", "shift_terminal", "solver_p"},
+	values:   flowValues(map[string][]string{"solver_type": {"bh1", "bh2"}, "solver_p": predictorNames()}),
 	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 4}},
 	fallback: func(c *Config) []string {
 		var notes []string
@@ -36,6 +37,7 @@ var uniPCMultistep = &algorithm{
 		return notes
 	},
 	floorZeroSNR: true,
+	flowFromOne:  true,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps, sigmas, err := s.vpSchedule(o, finalRepeated)
 		if err != nil {
@@ -51,8 +53,41 @@ var uniPCMultistep = &algorithm{
 		for _, i := range c.DisableCorrector {
 			u.skip[i] = true
 		}
-		return vpPlan(timesteps, sigmas), u, nil
+		if c.SolverP != "" {
+			if u.predictor, err = s.predictor(timesteps, o); err != nil {
+				return nil, nil, err
+			}
+		}
+		return s.vpPlan(timesteps, sigmas), u, nil
 	},
+}
+
+// predictors are the schedulers that solver_p can name: those of the same frame and the same timesteps.
+var predictors = []*algorithm{deisMultistep, dpmSolverMultistep, dpmSolverSinglestep}
+
+func predictorNames() []string {
+	names := make([]string, len(predictors))
+	for i, a := range predictors {
+		names[i] = a.name
+	}
+	return names
+}
+
+// predictor starts solver_p with those of UniPC's options that it has, as diffusers' from_config does.
+func (s *sched) predictor(timesteps []float64, o *RunOptions) (solver, error) {
+	i := slices.IndexFunc(predictors, func(a *algorithm) bool { return a.name == s.cfg.SolverP })
+	inner, err := predictors[i].build(s.cfg, false)
+	if err != nil {
+		return nil, fmt.Errorf("solver_p: %w", err)
+	}
+	p, predictor, err := inner.algo.start(inner, o)
+	if err != nil {
+		return nil, fmt.Errorf("solver_p: %w", err)
+	}
+	if !slices.Equal(p.timesteps, timesteps) {
+		return nil, s.algo.bad("solver_p", s.cfg.SolverP, "with this timestep_spacing it visits other timesteps: use linspace, or another solver_p")
+	}
+	return predictor, nil
 }
 
 type uniPC struct {
@@ -64,12 +99,16 @@ type uniPC struct {
 	kept, corrected                 []float32    // the sample that the last step began with; the corrected one
 	weights                         []float64
 	begin, lastOrder                int
+	predictor                       solver // solver_p, or nil
 }
 
 func (u *uniPC) reset(begin, n int) {
 	u.begin = begin
 	u.predictions.reset(n)
 	u.kept, u.corrected = sized(u.kept, n), sized(u.corrected, n)
+	if u.predictor != nil {
+		u.predictor.reset(begin, n)
+	}
 }
 
 func (u *uniPC) noisy(int) bool { return false }
@@ -92,6 +131,10 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 		order = min(order, len(u.lambda)-1-i)
 	}
 	u.lastOrder = u.usable(i, order)
+	if u.predictor != nil {
+		u.predictor.step(dst, out, u.corrected, nil, i)
+		return
+	}
 	u.predict(dst, i)
 }
 

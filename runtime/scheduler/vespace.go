@@ -14,6 +14,7 @@ const (
 	predictEpsilon prediction = iota
 	predictV
 	predictSample
+	predictFlow // noise - x0, in the frame of vpSpace only
 )
 
 func predictionOf(c *Config) prediction {
@@ -22,6 +23,8 @@ func predictionOf(c *Config) prediction {
 		return predictV
 	case "sample", "original_sample":
 		return predictSample
+	case "flow_prediction":
+		return predictFlow
 	}
 	return predictEpsilon
 }

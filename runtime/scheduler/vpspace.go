@@ -2,8 +2,8 @@ package scheduler
 
 import "math"
 
-// vpSpace is what the DPM-Solver family shares: samples are alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1,
-// and a step is written in half log-SNRs lambda = log(alpha/sigma). Indices are those of the schedule: one
+// vpSpace is what the DPM-Solver family shares: samples are alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1, or
+// alpha + sigma = 1 for flow-matching models, and a step is written in half log-SNRs lambda = log(alpha/sigma). Indices are those of the schedule: one
 // per evaluation and one after the last.
 type vpSpace struct {
 	alpha, sigma, lambda []float64
@@ -11,12 +11,17 @@ type vpSpace struct {
 	limit                limiter
 }
 
-// newVPSpace takes noise levels in the variance-exploding sense.
+// newVPSpace takes noise levels in the variance-exploding sense, sigma/alpha, or, with use_flow_sigmas, those of the flow, sigma.
 func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
 	n := len(sigmas)
 	v := vpSpace{alpha: make([]float64, n), sigma: make([]float64, n), lambda: make([]float64, n),
 		prediction: predictionOf(c), limit: newLimiter(c, batch)}
 	for i, s := range sigmas {
+		if val(c.UseFlowSigmas) {
+			v.alpha[i], v.sigma[i] = 1-s, s
+			v.lambda[i] = math.Log1p(-s) - math.Log(s)
+			continue
+		}
 		v.alpha[i] = 1 / math.Sqrt(s*s+1)
 		v.sigma[i] = s * v.alpha[i]
 		v.lambda[i] = -math.Log(s) // +Inf at level 0
@@ -38,6 +43,8 @@ func (v *vpSpace) original(dst, out, sample []float32, i int) {
 		combine2(dst, 1/a, sample, -s/a, out)
 	case predictV:
 		combine2(dst, a, sample, -s, out)
+	case predictFlow:
+		combine2(dst, 1, sample, -s, out)
 	case predictSample:
 		copy(dst, out)
 	}
@@ -48,7 +55,7 @@ func (v *vpSpace) original(dst, out, sample []float32, i int) {
 func (v *vpSpace) epsilon(dst, out, sample []float32, i int) {
 	a, s := v.alpha[i], v.sigma[i]
 	switch {
-	case v.limit.active() || v.prediction == predictSample:
+	case v.limit.active() || v.prediction == predictSample || v.prediction == predictFlow:
 		v.original(dst, out, sample, i)
 		combine2(dst, 1/s, sample, -a/s, dst)
 	case v.prediction == predictV:
@@ -86,7 +93,7 @@ func (s *sched) vpSchedule(o *RunOptions, final vpFinal) (timesteps, sigmas []fl
 	c := &s.cfg
 	n := o.NumInferenceSteps
 	if o.Timesteps != nil {
-		for _, name := range spacings {
+		for _, name := range append([]string{"use_flow_sigmas"}, spacings...) {
 			if on, _ := c.value(name).(bool); on {
 				return nil, nil, s.algo.bad("timesteps", "given together with "+name, "use one of the two")
 			}
@@ -96,8 +103,10 @@ func (s *sched) vpSchedule(o *RunOptions, final vpFinal) (timesteps, sigmas []fl
 	} else {
 		timesteps = s.vpTimesteps(n)
 	}
-	span := []float64{float64(s.sigmas[len(s.sigmas)-1]), float64(s.sigmas[0])}
-	spaced, ok := spacedSigmas(c, span, n)
+	if val(c.UseFlowSigmas) {
+		return s.flowSchedule(n, final)
+	}
+	spaced, ok := spacedSigmas(c, s.trainedSpan(), n)
 	if !ok && val(c.UseLuLambdas) {
 		spaced, ok = luSigmas(s.logSigmas[0], s.logSigmas[len(s.logSigmas)-1], n), true
 	}
@@ -176,6 +185,13 @@ func luSigmas(logLo, logHi float64, n int) []float64 {
 }
 
 // vpPlan makes the plan of a scheduler in this frame.
-func vpPlan(timesteps, sigmas []float64) *plan {
-	return &plan{timesteps: timesteps, sigmas: sigmas, inferenceSteps: len(timesteps), initNoiseSigma: 1}
+func (s *sched) vpPlan(timesteps, sigmas []float64) *plan {
+	p := &plan{timesteps: timesteps, sigmas: sigmas, inferenceSteps: len(timesteps), initNoiseSigma: 1, learned: s.cfg.learns()}
+	if val(s.cfg.UseFlowSigmas) {
+		p.sigmas = make([]float64, len(sigmas))
+		for i, v := range sigmas {
+			p.sigmas[i] = v / (1 - v)
+		}
+	}
+	return p
 }

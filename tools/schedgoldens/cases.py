@@ -7,6 +7,9 @@ LINSPACE = SDXL | {"timestep_spacing": "linspace"}
 KARRAS = {"use_karras_sigmas": True}
 V = {"prediction_type": "v_prediction"}
 SAMPLE = {"prediction_type": "sample"}
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+LEARNED = {"variance_type": "learned"}
+LEARNED_RANGE = {"variance_type": "learned_range"}
 ZERO_SNR = {"rescale_betas_zero_snr": True}
 CUSTOM = [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]
 SIGMAS = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.0]
@@ -22,19 +25,10 @@ HAS_VE_SIGMAS = {"IPNDMScheduler": False}
 _families = {}
 
 
-# With rescaled betas the first noise level is 4096, and the first step subtracts numbers of that size to
-# yield one of about 15. In float32, which diffusers computes in, that alone is an error of 4096 * 2^-24 / 15 =
-# 1.6e-5, and torch's square root is not correctly rounded on top of it. (Those roots also enter the rescaled
-# table, a product of a thousand factors, so that levels differ by up to 2e-6.)
-ZERO_SNR_TOLERANCE = 1e-4
-
-
 def add(cls, name, config, steps=None, **run):
     if steps is not None:
         run["num_inference_steps"] = steps
-    case = {"class": cls, "name": name, "config": config, "run": run}
-    if config.get("rescale_betas_zero_snr") and cls not in ("DDIMScheduler", "DDPMScheduler"):
-        case["tolerance"] = ZERO_SNR_TOLERANCE
+    case = {"class": cls, "name": name, "config": config, "run": run, "float64": name.startswith(IN_FLOAT64.get(cls, ("\0",)))}
     _families.setdefault(cls, []).append(case)
 
 
@@ -45,6 +39,27 @@ def grid(cls, configs, steps=(1, 2, 7, 25, 50)):
         counts = steps if i == 0 else sorted({7, steps[i % len(steps)]})
         for n in counts:
             add(cls, f"{name}-{n}", config, n)
+
+
+# Cases in which diffusers loses digits in float32 that it has in float64, so that a step of it is computed in that:
+# DEIS predicts noise, and from a flow level of 0.999 on subtracts two numbers 1,000 times the size of the result;
+# SASolver's third-order coefficients are small differences of large terms.
+IN_FLOAT64 = {
+    "DEISMultistepScheduler": ("flow",),
+    "SASolverScheduler": ("noise-orders-3",),
+}
+
+
+def flow(cls, config=SDXL, steps=(1, 2, 7, 25, 50)):
+    """Flow-matching models; also one that predicts noise between flow levels, as diffusers allows."""
+    grid(cls, {
+        "flow": config | FLOW,
+        "flow-shift": config | FLOW | {"flow_shift": 3.0},
+        "flow-epsilon": config | {"use_flow_sigmas": True, "flow_shift": 2.0},
+        "flow-threshold": config | FLOW | {"thresholding": True, "sample_max_value": 1.6},
+    }, steps)
+    if cls != "SASolverScheduler":  # whose add_noise takes the levels of ordinary training, whatever use_flow_sigmas says
+        add(cls, "flow-strength", config | FLOW | {"flow_shift": 3.0}, 20, strength=0.35)
 
 
 def windows(cls, config, strength=True):
@@ -118,20 +133,9 @@ def heun():
     windows(cls, LEADING)
 
 
-# KDPM2Ancestral goes down to sqrt(to^2 - up^2) with up nearly to when a step is large, in float32: that level is
-# off by up to 3 % in diffusers, and the timestep in the middle with it. The samples agree all the same, because
-# so little of them is left at that level.
-ANCESTRAL_TIMESTEPS = 0.02
-
-
 def kdpm2(cls):
     grid(cls, {"leading": LEADING, "linspace": LINSPACE, "trailing": TRAILING, "v": LEADING | V} | spaced(LEADING))
     windows(cls, LEADING)
-    if "Ancestral" in cls:
-        for case in _families[cls]:
-            case["timestep_atol"] = ANCESTRAL_TIMESTEPS
-            if case["name"] == "linspace-2":  # one step from the highest level to the lowest
-                case["tolerance"] = 1e-4
 
 
 def lms():
@@ -214,6 +218,14 @@ def dpm_multistep():
     add(cls, "timesteps", LEADING, timesteps=CUSTOM)
     windows(cls, LEADING)
     windows(cls, LEADING | KARRAS | {"algorithm_type": "sde-dpmsolver++"})
+    flow(cls)
+    flow_sde = SDXL | FLOW | {"flow_shift": 3.0}
+    grid(cls, {
+        "flow-order-3": flow_sde | {"solver_order": 3},
+        "flow-sde": flow_sde | {"algorithm_type": "sde-dpmsolver++"},
+        "learned": LEADING | LEARNED,
+        "learned-range-noise": LEADING | LEARNED_RANGE | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+    })
 
 
 def dpm_singlestep():
@@ -239,6 +251,8 @@ def dpm_singlestep():
     add(cls, "groups-of-3", SDXL | {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 9)
     add(cls, "timesteps", SDXL, timesteps=CUSTOM)
     windows(cls, SDXL)
+    flow(cls, steps=(1, 2, 7, 24, 50))
+    grid(cls, {"learned": SDXL | LEARNED, "learned-noise": SDXL | LEARNED | noise}, steps=(1, 2, 7, 24, 50))
 
 
 def unipc():
@@ -264,6 +278,18 @@ def unipc():
         "karras-limits": LEADING | KARRAS | {"sigma_min": 0.03, "sigma_max": 12.0},
     } | spaced(LEADING))
     windows(cls, LEADING)
+    flow(cls)
+    shifted = SDXL | FLOW | {"flow_shift": 3.0}
+    grid(cls, {
+        "flow-karras": shifted | KARRAS,
+        "flow-order-3": shifted | {"solver_order": 3},
+        "flow-sigma-min": shifted | last,
+    })
+    add(cls, "flow-terminal", shifted | {"shift_terminal": 0.1}, 7)
+    for name, inner in {"dpm": "DPMSolverMultistepScheduler", "single": "DPMSolverSinglestepScheduler", "deis": "DEISMultistepScheduler"}.items():
+        for n in (2, 7, 25):
+            add(cls, f"solver-p-{name}-{n}", LINSPACE | {"solver_p": inner}, n)
+    add(cls, "solver-p-order-3-v", LEADING | V | {"solver_p": "DPMSolverMultistepScheduler", "solver_order": 3}, 12)
 
 
 def deis():
@@ -280,6 +306,11 @@ def deis():
         "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
     } | spaced(LEADING))
     windows(cls, LEADING)
+    # Not in 2 steps: the first then goes from level 0.999 to 0.5, and the rounding of the predicted noise to float32 is
+    # by itself 2.5e-5 of the result.
+    steps = (1, 4, 7, 25, 50)
+    flow(cls, steps=steps)
+    grid(cls, {"flow-order-3": SDXL | FLOW | {"flow_shift": 3.0, "solver_order": 3}}, steps)
 
 
 def sa():
@@ -301,8 +332,8 @@ def sa():
         "threshold": LEADING | {"thresholding": True, "sample_max_value": 1.6},
     } | spaced(LEADING))
     windows(cls, LEADING)
-    for case in _families[cls]:
-        case["wide"] = case["name"].startswith("noise-orders-3")
+    flow(cls)
+    grid(cls, {"learned": LEADING | LEARNED, "learned-range-noise": LEADING | LEARNED_RANGE | {"algorithm_type": "noise_prediction"}})
 
 
 def ddim():
@@ -342,6 +373,12 @@ def ddpm():
     })
     add(cls, "timesteps", LEADING | free, timesteps=CUSTOM)
     windows(cls, LEADING | free)
+    grid(cls, {
+        "learned": LEADING | free | LEARNED,
+        "learned-v": TRAILING | free | V | LEARNED,
+        "learned-range": LEADING | free | LEARNED_RANGE,
+        "learned-range-clip": LINSPACE | LEARNED_RANGE | {"clip_sample_range": 1.5},
+    })
 
 
 def pndm():
