@@ -20,9 +20,10 @@ const (
 	checkPrompts     = 40
 	sweepPrompts     = 8
 	referencePrompts = 4 // the first of the sweep's
-	referenceSteps   = 200
+	referenceSteps   = 1000
 	seedSteps        = 20
-	seedOffset       = 100003 // to the second seed of a prompt
+	seedCount        = 8      // seeds of each sweep prompt
+	seedOffset       = 100003 // from one seed of a prompt to the next
 	distilledSteps   = 8      // of LCM and TCD: what their papers use at most
 	goodError        = 0.10
 	stochasticSteps  = 20
@@ -188,23 +189,32 @@ func (b *bench) pictures(ctx context.Context, s subject, sched scheduler.Schedul
 	return m, latents, nil
 }
 
-// seeds makes the sweep's pictures once more with other seeds.
+// seeds makes the sweep's pictures again with other seeds, and compares every two seeds of a prompt.
 func (b *bench) seeds(ctx context.Context, s subject, sched scheduler.Scheduler, c *scheduler.Characteristics, first [][]float32) error {
-	others := slices.Clone(b.sweep)
-	for i := range others {
-		others[i].Seed += seedOffset
+	bySeed := [][][]float32{first}
+	prompts := slices.Clone(b.sweep)
+	for range seedCount - 1 {
+		for i := range prompts {
+			prompts[i].Seed += seedOffset
+		}
+		m, latents, err := b.pictures(ctx, s, sched, prompts, seedSteps)
+		if err != nil {
+			return err
+		}
+		c.SeedRight = append(c.SeedRight, m.Right)
+		bySeed = append(bySeed, latents)
 	}
-	m, second, err := b.pictures(ctx, s, sched, others, seedSteps)
-	if err != nil {
-		return err
-	}
-	c.SeedRight = append(c.SeedRight, m.Right)
 	var sum float64
-	for i := range first {
-		x, y := norm(first[i]), norm(second[i])
-		sum += distance(second[i], first[i]) * x / ((x + y) / 2)
+	pairs := 0
+	for j := range bySeed {
+		for k := range j {
+			for i := range b.sweep {
+				sum += spread(bySeed[j][i], bySeed[k][i])
+				pairs++
+			}
+		}
 	}
-	c.SeedSpread = round(sum / float64(len(first)))
+	c.SeedSpread = round(sum / float64(pairs))
 	return nil
 }
 
@@ -265,6 +275,12 @@ func distance(a, b []float32) float64 {
 		d += x * x
 	}
 	return math.Sqrt(d) / norm(b)
+}
+
+// spread is |a-b| over the mean of |a| and |b|.
+func spread(a, b []float32) float64 {
+	x, y := norm(a), norm(b)
+	return distance(a, b) * y / ((x + y) / 2)
 }
 
 func norm(a []float32) float64 {
