@@ -24,6 +24,7 @@ type setting struct {
 const (
 	catPicture = "Picture"
 	catImg2Img = "Image to image and inpainting"
+	catRefiner = "Refiner and runs in parts"
 	catModel   = "Model"
 	catCompute = "Computing"
 	catOutput  = "Output"
@@ -51,6 +52,18 @@ var settings = []setting{
 	{key: "init_image", flag: "image", aliases: []string{"i"}, category: catImg2Img, field: job(func(r *request.Request) any { return &r.InitImage })},
 	{key: "mask_image", flag: "mask", category: catImg2Img, field: job(func(r *request.Request) any { return &r.MaskImage })},
 	{key: "strength", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Strength })},
+	{key: "latents", category: catRefiner, field: job(func(r *request.Request) any { return &r.Latents })},
+	{key: "denoising_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingStart })},
+	{key: "denoising_end", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingEnd })},
+	{key: "model.refiner", category: catRefiner, field: model(func(m *request.Model) any { return &m.Refiner })},
+	{key: "refiner_mode", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerMode })},
+	{key: "refiner_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStart })},
+	{key: "refiner_strength", positive: true, category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStrength })},
+	{key: "refiner_steps", positive: true, category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerSteps })},
+	{key: "aesthetic_score", category: catRefiner, field: job(func(r *request.Request) any { return &r.AestheticScore })},
+	{key: "negative_aesthetic_score", category: catRefiner, field: job(func(r *request.Request) any { return &r.NegativeAestheticScore })},
+	{key: "model.refiner_type", category: catRefiner, field: model(func(m *request.Model) any { return &m.RefinerType })},
+	{key: "model.refiner_on_demand", category: catRefiner, field: model(func(m *request.Model) any { return &m.RefinerOnDemand })},
 	{key: "model.model", aliases: []string{"m"}, category: catModel, field: model(func(m *request.Model) any { return &m.Model })},
 	{key: "model.unet", category: catModel, field: model(func(m *request.Model) any { return &m.UNet })},
 	{key: "model.text_encoder", category: catModel, field: model(func(m *request.Model) any { return &m.TextEncoder })},

@@ -133,6 +133,8 @@ type ModelConfig struct {
 	VAEType        Type
 	Threads        int    // 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
+	// Components names those to load, as ComponentInfo does; empty: all that the files hold.
+	Components []string
 }
 
 // ComponentInfo reports one component of an open model.

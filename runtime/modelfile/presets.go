@@ -40,6 +40,21 @@ func bigG() *TextDims {
 	return &TextDims{VocabSize: 49408, MaxTokens: 77, Width: 1280, Layers: 32, Intermediate: 5120, ProjectionDim: 1280}
 }
 
+// NanoRefiner returns the dimensions of a very small SDXL refiner for models of Nano's dimensions: four levels with attention
+// at the middle two, the second text encoder only, five size ids.
+func NanoRefiner() Dims {
+	base := Nano()
+	return Dims{
+		UNet: &UNetDims{
+			InChannels: 4, OutChannels: 4, Channels: []int{32, 64, 128, 128}, Resnets: []int{2, 2, 2, 2},
+			DownDepth: [][]int{{0, 0}, {1, 1}, {1, 1}, {0, 0}}, UpDepth: [][]int{{0, 0, 0}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}},
+			MiddleResnets: 2, MiddleDepth: 1, ContextDim: 64, LabelDim: 64 + 5*256, TimeDim: 128,
+		},
+		VAE:          base.VAE,
+		TextEncoder2: base.TextEncoder2,
+	}
+}
+
 // Nano returns the dimensions of a very small SDXL base like the embedded model's: heads of 64, width
 // 64 for both text encoders. It is meant for tests.
 func Nano() Dims {

@@ -22,11 +22,18 @@ func fillSizes(r *request.Request) {
 	r.NegativeTargetSize = cmp.Or(r.NegativeTargetSize, r.TargetSize)
 }
 
-// sizeIDs returns the six numbers of SDXL's micro-conditioning (section 2.2 of arXiv 2307.01952) in
-// the order the UNet takes them: original size, crop, target size, each height or top first.
-func sizeIDs(original request.Size, crop request.Point, target request.Size) []float32 {
-	return []float32{float32(original.Height), float32(original.Width), float32(crop.Top), float32(crop.Left),
-		float32(target.Height), float32(target.Width)}
+// refinerSizeIDs is how many numbers of micro-conditioning SDXL's refiner takes; the base takes six.
+const refinerSizeIDs = 5
+
+// sizeIDs returns the numbers of SDXL's micro-conditioning (section 2.2 of arXiv 2307.01952) in the order a UNet
+// with n of them takes them: original size and crop, each height or top first, then the target size, or for the refiner's
+// five the aesthetic score.
+func sizeIDs(n int, original request.Size, crop request.Point, target request.Size, aestheticScore float64) []float32 {
+	ids := []float32{float32(original.Height), float32(original.Width), float32(crop.Top), float32(crop.Left)}
+	if n == refinerSizeIDs {
+		return append(ids, float32(aestheticScore))
+	}
+	return append(ids, float32(target.Height), float32(target.Width))
 }
 
 // embedding is what the UNet is told besides the sample: one half of guidance, for one picture.
@@ -34,7 +41,7 @@ type embedding struct {
 	context []float32 // [tokens, ContextDim]
 	tokens  int
 	pooled  []float32 // [PooledDim]
-	sizeIDs []float32 // [6]
+	sizeIDs []float32 // [SizeIDs]
 }
 
 // zeroed is the embedding of an absent negative prompt where force_zeros_for_empty_prompt holds.

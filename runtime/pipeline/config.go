@@ -18,6 +18,7 @@ type Config struct {
 	TextEncoder  string
 	TextEncoder2 string
 	VAE          string
+	Refiner      string // SDXL refiner, or another SDXL base checkpoint, that continues or repaints what Model made; "": none
 
 	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0"
 	TextDevice string // "": as Device
@@ -28,6 +29,9 @@ type Config struct {
 	UNetType  backend.Type      // "": as Type
 	TextType  backend.Type      // "": as Type
 	VAEType   backend.Type      // "": backend.TypeAuto, since VAEs suffer from quantization
+
+	RefinerType     backend.Type // of the refiner's UNet; "": as UNetType
+	RefinerOnDemand bool         // open the refiner for the jobs that use it only, instead of keeping it in memory
 
 	Threads        int    // CPU threads; 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
@@ -43,6 +47,7 @@ func ConfigOf(m request.Model) Config {
 		Device: m.Device, TextDevice: m.TextDevice, VAEDevice: m.VAEDevice,
 		Precision: backend.Precision(m.Precision), Type: backend.Type(m.Type), UNetType: backend.Type(m.UNetType),
 		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
+		Refiner: m.Refiner, RefinerType: backend.Type(m.RefinerType), RefinerOnDemand: m.RefinerOnDemand != nil && *m.RefinerOnDemand,
 		Threads: m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
 	}
@@ -55,6 +60,7 @@ func (c Config) model() request.Model {
 		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice,
 		Precision: string(c.Precision), Type: string(c.Type), UNetType: string(c.UNetType),
 		TextType: string(c.TextType), VAEType: string(c.VAEType),
+		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
 	}

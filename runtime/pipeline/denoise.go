@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// denoise is the loop: for every evaluation scale the input, ask the UNet, guide, step, and put back what a mask keeps.
-func (j *job) denoise(ctx context.Context, b *batch) error {
-	j.beginBatch(b)
-	g := j.newGuided(b)
+// denoise is the loop over the batch's run: for every evaluation scale the input, ask the expert's UNet, guide, step, and put
+// back what a mask keeps.
+func (j *job) denoise(ctx context.Context, b *batch, e *expert) error {
+	g := j.newGuided(b, e)
 	scaled, scratch := make([]float32, len(b.latents)), make([]float32, len(b.latents))
 	began := time.Now()
 	for i, t := range b.run.Timesteps() {
@@ -19,13 +19,14 @@ func (j *job) denoise(ctx context.Context, b *batch) error {
 		if err := b.run.ScaleModelInput(scaled, b.latents, i); err != nil {
 			return err
 		}
+		step := b.stepsDone + b.run.StepOf(i) + 1
 		output, err := g.evaluate(ctx, j, b, scaled, t)
 		if err != nil {
-			return fmt.Errorf("step %d of %d: %w", b.run.StepOf(i)+1, b.run.NumSteps(), err)
+			return fmt.Errorf("step %d of %d: %w", step, j.state.Steps, err)
 		}
 		last := i+1 == b.run.NumEvaluations()
 		ends := last || b.run.StepOf(i+1) != b.run.StepOf(i)
-		preview := ends && j.wantsPreview(b.run.StepOf(i)+1, last)
+		preview := ends && j.wantsPreview(step, last && step == j.state.Steps)
 		if preview {
 			if err := b.run.PredOriginalSample(scratch, output, b.latents, i); err != nil {
 				return err
@@ -37,18 +38,19 @@ func (j *job) denoise(ctx context.Context, b *batch) error {
 		if err := b.run.Step(b.latents, output, b.latents, i, b.generators); err != nil {
 			return err
 		}
-		if err := j.keepOutside(b, i, scratch); err != nil {
+		if err := e.keepOutside(b, i, scratch); err != nil {
 			return err
 		}
 		if ends {
 			if at := notFinite(b.latents); at >= 0 {
 				return fmt.Errorf("step %d of %d: %w (value %d is %v); another precision may help: f32, or bf16 instead of f16",
-					b.run.StepOf(i)+1, b.run.NumSteps(), ErrNotFinite, at, b.latents[at])
+					step, j.state.Steps, ErrNotFinite, at, b.latents[at])
 			}
-			j.step(b.run.StepOf(i)+1, time.Since(began))
+			j.step(step, time.Since(began))
 			began = time.Now()
 		}
 	}
+	b.stepsDone += b.run.NumSteps()
 	return nil
 }
 

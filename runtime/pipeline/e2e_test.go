@@ -167,10 +167,10 @@ func TestGoldenText(t *testing.T) {
 		for skip, suffix := range []string{"", "_skip1"} {
 			r, err := p.Prepare(request.Request{Prompt: prompt, ClipSkip: skip})
 			require.NoError(t, err)
-			j := &job{p: p, req: r, res: &Result{}}
+			j := &job{p: p, req: r, res: &Result{}, base: expert{model: p.model, info: p.info}}
 			require.NoError(t, j.encodePrompts(t.Context()))
-			assert.Less(t, relativeL2(t, j.cond.positive.context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
-			assert.Less(t, relativeL2(t, j.cond.positive.pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, j.base.cond.positive.context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, j.base.cond.positive.pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -21,8 +22,10 @@ type job struct {
 	sched scheduler.Scheduler
 	res   *Result
 
-	cond   conditioning
-	source *source // of image-to-image; nil otherwise
+	base    expert  // its UNet runs alone, or up to where the refiner takes over
+	refiner *expert // nil until it is open, or where none is wanted; see refiner.go
+	reader  *prompt.Reader
+	source  *source // of image-to-image; nil otherwise
 
 	// What reports are made from; see progress.go.
 	began    time.Time
@@ -53,9 +56,11 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
 	}
 	j := &job{p: p, req: req, sched: sched, began: time.Now()}
+	j.base = expert{model: p.model, info: p.info, forceZeros: *req.ForceZerosForEmptyPrompt}
 	for _, opt := range opts {
 		opt(&j.opt)
 	}
+	defer func() { j.closeRefiner() }()
 	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
 	err = j.run(ctx)
 	j.res.Timings.Total = time.Since(j.began)
@@ -79,6 +84,9 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.encodePrompts(ctx); err != nil {
 		return err
 	}
+	if err := j.openResidentRefiner(ctx); err != nil {
+		return err
+	}
 	if err := j.encodeSource(ctx); err != nil {
 		return err
 	}
@@ -96,7 +104,7 @@ func (j *job) run(ctx context.Context) error {
 		if err := j.startLatents(b); err != nil {
 			return err
 		}
-		if err := j.denoise(ctx, b); err != nil {
+		if err := j.denoiseAll(ctx, b); err != nil {
 			return err
 		}
 		if err := j.decode(ctx, b); err != nil {

@@ -11,6 +11,7 @@ import (
 // guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its
 // buffers are made once per batch.
 type guided struct {
+	expert   *expert
 	joint    bool
 	inputs   []backend.UNetInput // one of 2N (or of N without guidance), or two of N: negative, positive
 	output   []float32           // of all rows: negative half first
@@ -20,17 +21,17 @@ type guided struct {
 	guidance bool
 }
 
-// newGuided prepares the evaluation of a batch.
-func (j *job) newGuided(b *batch) *guided {
-	g := &guided{guidance: j.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate,
+// newGuided prepares the evaluation of a batch by an expert.
+func (j *job) newGuided(b *batch, e *expert) *guided {
+	g := &guided{expert: e, guidance: e.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate,
 		scale: float32(j.req.GuidanceScale), rescale: float32(j.req.GuidanceRescale)}
-	rows := j.cond.rows(b.count)
+	rows := e.cond.rows(b.count)
 	g.rows = len(rows)
 	if g.joint || !g.guidance {
-		g.inputs = []backend.UNetInput{unetInput(j.p.info.UNet, rows, b.height, b.width)}
+		g.inputs = []backend.UNetInput{unetInput(e.info.UNet, rows, b.height, b.width)}
 	} else {
-		g.inputs = []backend.UNetInput{unetInput(j.p.info.UNet, rows[:b.count], b.height, b.width),
-			unetInput(j.p.info.UNet, rows[b.count:], b.height, b.width)}
+		g.inputs = []backend.UNetInput{unetInput(e.info.UNet, rows[:b.count], b.height, b.width),
+			unetInput(e.info.UNet, rows[b.count:], b.height, b.width)}
 	}
 	g.output = make([]float32, g.rows*b.channels*b.height*b.width)
 	return g
@@ -42,12 +43,12 @@ func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float3
 	done := 0
 	for k := range g.inputs {
 		in := &g.inputs[k]
-		j.fillSample(in, b, scaled)
+		g.expert.fillSample(in, b, scaled)
 		for i := range in.Timesteps {
 			in.Timesteps[i] = float32(timestep)
 		}
 		n := len(in.Timesteps) * b.channels * b.height * b.width
-		if err := j.p.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
+		if err := g.expert.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
 			return nil, err
 		}
 		done += n

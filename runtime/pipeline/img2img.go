@@ -57,13 +57,25 @@ func skipDraw(generators rng.Batch, n int) {
 // the picture's latents, the initial noise, the masked picture's latents.
 func (j *job) prepareInputs(b *batch) error {
 	switch {
+	case !j.req.Latents.IsZero():
+		b.picture = &encodedPicture{latents: make([]float32, b.size())}
+		b.copyGiven(b.picture.latents, j.req.Latents.Data)
+		return j.drawAddedNoise(b)
 	case j.source == nil:
 		return j.drawNoise(b)
 	case j.source.mask == nil:
 		b.picture = &encodedPicture{latents: j.drawLatents(b, j.source.moments)}
-		return j.drawNoise(b)
+		return j.drawAddedNoise(b)
 	}
 	return j.prepareInpaint(b)
+}
+
+// drawAddedNoise draws the noise that a picture's latents start with; none where they have noise already.
+func (j *job) drawAddedNoise(b *batch) error {
+	if j.req.DenoisingStart > 0 {
+		return nil
+	}
+	return j.drawNoise(b)
 }
 
 // source is an input picture after the VAE's encoder; it is the same for every batch.

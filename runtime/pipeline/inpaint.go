@@ -6,21 +6,17 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// native9 reports whether the UNet takes the mask and the masked picture as channels of its input, as inpainting
-// checkpoints do; on ordinary ones the kept part is put back after every step.
-func (j *job) native9() bool { return j.p.info.UNet.InChannels == 9 }
-
 // encodeInpaint encodes the picture, the mask and the masked picture.
 func (j *job) encodeInpaint(ctx context.Context, pixels backend.Tensor) error {
 	mask := maskOf(j.req.MaskImage.Image, j.req.Width, j.req.Height)
 	j.source = &source{mask: shrinkMask(mask, j.req.Width, j.req.Height, j.p.settings.downscale)}
 	var err error
-	if !j.native9() || j.req.Strength < 1 {
+	if !j.base.native9() || j.req.Strength < 1 || j.refines() {
 		if j.source.moments, err = j.encodePicture(ctx, pixels); err != nil {
 			return err
 		}
 	}
-	if j.native9() {
+	if j.base.native9() {
 		j.source.masked, err = j.encodePicture(ctx, maskedPixels(pixels, mask))
 	}
 	return err
@@ -50,10 +46,11 @@ func shrinkMask(mask []float32, width, height, unit int) []float32 {
 
 // prepareInpaint draws what inpainting needs, in the order of StableDiffusionXLInpaintPipeline. That
 // also encodes the masked picture for ordinary checkpoints, which do not use it; the draw is made up for, so that
-// stochastic schedulers see the same noise after it.
+// stochastic schedulers see the same noise after it. What only a refiner behind a 9-channel checkpoint needs is drawn last.
 func (j *job) prepareInpaint(b *batch) error {
 	pic := &encodedPicture{mask: j.source.mask, fromNoise: j.req.Strength == 1}
-	if j.source.moments.Data != nil {
+	forRefiner := j.base.native9() && pic.fromNoise
+	if j.source.moments.Data != nil && !forRefiner {
 		pic.latents = j.drawLatents(b, j.source.moments)
 	}
 	if err := j.drawNoise(b); err != nil {
@@ -64,19 +61,22 @@ func (j *job) prepareInpaint(b *batch) error {
 	} else {
 		skipDraw(b.generators, b.channels*b.height*b.width)
 	}
+	if j.source.moments.Data != nil && forRefiner {
+		pic.latents = j.drawLatents(b, j.source.moments)
+	}
 	b.picture = pic
 	return nil
 }
 
 // keepOutside puts the kept part of the picture back after evaluation i of an ordinary checkpoint: its latents with the
-// initial noise at the level of the next evaluation, and without noise after the last.
-func (j *job) keepOutside(b *batch, i int, scratch []float32) error {
+// initial noise at the level of the next evaluation, and without noise where the schedule is at its end.
+func (e *expert) keepOutside(b *batch, i int, scratch []float32) error {
 	pic := b.picture
-	if pic == nil || pic.mask == nil || j.native9() {
+	if pic == nil || pic.mask == nil || e.native9() {
 		return nil
 	}
 	kept := pic.latents
-	if i+1 < b.run.NumEvaluations() {
+	if b.unfinished || i+1 < b.run.NumEvaluations() {
 		if err := b.run.AddNoise(scratch, pic.latents, b.noise, i+1); err != nil {
 			return err
 		}
@@ -91,13 +91,13 @@ func (j *job) keepOutside(b *batch, i int, scratch []float32) error {
 
 // fillSample writes the UNet's sample for the batch, once for each half of guidance that in holds: the scaled
 // latents, and for a 9-channel UNet the mask and the masked picture's latents after them.
-func (j *job) fillSample(in *backend.UNetInput, b *batch, scaled []float32) {
+func (e *expert) fillSample(in *backend.UNetInput, b *batch, scaled []float32) {
 	per := len(in.Sample.Data) / in.Sample.Shape[0]
 	for row := range in.Sample.Shape[0] {
 		i := row % b.count
 		dst := in.Sample.Data[row*per : (row+1)*per]
 		n := copy(dst, b.image(scaled, i))
-		if j.native9() {
+		if e.native9() {
 			n += copy(dst[n:], b.picture.mask)
 			copy(dst[n:], b.image(b.picture.masked, i))
 		}

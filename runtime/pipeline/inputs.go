@@ -40,19 +40,30 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 			errs.Add(at(in.key), "has no pixels")
 		}
 	}
-	if r.Noise.Data != nil || r.Noise.Path == "" {
-		return
+	for _, in := range []struct {
+		key   string
+		array *request.Array
+	}{{"noise", &r.Noise}, {"latents", &r.Latents}} {
+		if err := loadArray(in.array); err != nil {
+			errs.Add(at(in.key), "%v", err)
+		}
 	}
-	a, err := npy.ReadFile(r.Noise.Path)
+}
+
+// loadArray reads the .npy file of an array that is not in memory yet.
+func loadArray(array *request.Array) error {
+	if array.Data != nil || array.Path == "" {
+		return nil
+	}
+	a, err := npy.ReadFile(array.Path)
 	if err != nil {
-		errs.Add(at("noise"), "%v", err)
-		return
+		return err
 	}
 	if i := slices.IndexFunc(a.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
-		errs.Add(at("noise"), "%s: value %d is %v; all must be finite", r.Noise.Path, i, a.Data[i])
-		return
+		return fmt.Errorf("%s: value %d is %v; all must be finite", array.Path, i, a.Data[i])
 	}
-	r.Noise.Shape, r.Noise.Data = a.Shape, a.Data
+	array.Shape, array.Data = a.Shape, a.Data
+	return nil
 }
 
 // readPicture decodes a picture file, after its header has shown a possible size.

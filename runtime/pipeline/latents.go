@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -19,11 +20,16 @@ type batch struct {
 	channels, height, width int // of the latents
 
 	generators rng.Batch     // one per picture, in the order of their draws in diffusers
-	run        scheduler.Run // this batch's schedule
+	run        scheduler.Run // the loop that is running or comes next: the base's, then the refiner's
+	stepsDone  int           // of the loops before it
+	unfinished bool          // noise is left after this loop: the refiner goes on, or denoising_end says so
 	latents    []float32     // [count, channels, height, width]
 	noise      []float32     // the initial noise, standard normal, same shape
 	picture    *encodedPicture
 }
+
+// size is the number of values of the batch's latents.
+func (b *batch) size() int { return b.count * b.channels * b.height * b.width }
 
 // image returns the part of a batch's values that belongs to picture i.
 func (b *batch) image(values []float32, i int) []float32 {
@@ -57,47 +63,78 @@ func (j *job) newBatch(number, start, count int) (*batch, error) {
 		}
 		b.seeds, b.generators = append(b.seeds, seed), append(b.generators, g)
 	}
+	var err error
+	b.run, err = j.newRun(count, j.baseRun())
+	b.unfinished = j.baseRun().DenoisingEnd > 0
+	return b, err
+}
+
+// newRun prepares a loop over a batch of count: the request's schedule, cut as opts say.
+func (j *job) newRun(count int, opts scheduler.RunOptions) (scheduler.Run, error) {
 	spacing, err := scheduler.ResolveSpacing(j.req.Sigmas)
 	if err != nil {
 		return nil, request.Errors{{Path: "sigmas", Message: err.Error()}}
 	}
-	run, err := j.sched.NewRun(scheduler.RunOptions{NumInferenceSteps: j.req.NumInferenceSteps, BatchSize: count, Strength: j.req.Strength,
-		Schedule: spacing.Schedule})
+	opts.BatchSize, opts.Schedule = count, spacing.Schedule
+	run, err := j.sched.NewRun(opts)
 	if err != nil {
-		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
-	}
-	if run.NumEvaluations() < 1 {
-		return nil, request.Errors{{Path: "strength", Message: "leaves no step; raise it or num_inference_steps"}}
+		path := "scheduler"
+		var option *scheduler.OptionError
+		if errors.As(err, &option) && option.Option == "num_inference_steps" {
+			path = option.Option
+		}
+		return nil, request.Errors{{Path: path, Message: err.Error()}}
 	}
 	if n := run.OutputsPerValue(); n != 1 {
+		c := j.p.info.UNet.OutChannels
 		return nil, request.Errors{{Path: "scheduler_options.variance_type", Message: fmt.Sprintf(
-			"needs a UNet with %d output channels, one half of them the variance; this one has %d: leave it out", n*b.channels, j.p.info.UNet.OutChannels)}}
+			"needs a UNet with %d output channels, one half of them the variance; this one has %d: leave it out", n*c, c)}}
 	}
-	b.run = run
-	return b, nil
+	return run, nil
+}
+
+// baseRun is what the base does of the schedule: all of it, from Strength or DenoisingStart on, up to DenoisingEnd or
+// where the refiner takes over.
+func (j *job) baseRun() scheduler.RunOptions {
+	o := scheduler.RunOptions{NumInferenceSteps: j.req.NumInferenceSteps, Strength: j.req.Strength,
+		DenoisingStart: j.req.DenoisingStart, DenoisingEnd: j.req.DenoisingEnd}
+	if j.handsOver() {
+		o.DenoisingEnd = j.req.RefinerStart
+	}
+	return o
 }
 
 // drawNoise makes the initial noise: the given one, or each picture's from its own generator.
 func (j *job) drawNoise(b *batch) error {
-	b.noise = make([]float32, b.count*b.channels*b.height*b.width)
+	b.noise = make([]float32, b.size())
 	if given := j.req.Noise.Data; given != nil {
-		for i := range b.count {
-			part := b.image(b.noise, i)
-			from := 0
-			if len(given) > len(part) {
-				from = (b.first + i) * len(part)
-			}
-			copy(part, given[from:])
-		}
+		b.copyGiven(b.noise, given)
 		return nil
 	}
 	return b.generators.Normal(b.noise)
 }
 
+// copyGiven copies each picture's part of a given array: the only one, or its own of one for every picture of the job.
+func (b *batch) copyGiven(dst, given []float32) {
+	for i := range b.count {
+		part := b.image(dst, i)
+		from := 0
+		if len(given) > len(part) {
+			from = (b.first + i) * len(part)
+		}
+		copy(part, given[from:])
+	}
+}
+
 // startLatents makes the latents the loop begins with. From noise alone that is noise times the schedule's
-// first sigma; from a picture it is the picture's latents with the noise added that the first step expects.
+// first sigma; from a picture it is the picture's latents with the noise added that the first step expects, or as they
+// are where an earlier run left noise in them.
 func (j *job) startLatents(b *batch) error {
-	b.latents = make([]float32, len(b.noise))
+	b.latents = make([]float32, b.size())
+	if j.req.DenoisingStart > 0 {
+		copy(b.latents, b.picture.latents)
+		return nil
+	}
 	if b.picture != nil && !b.picture.fromNoise {
 		if err := b.run.AddNoise(b.latents, b.picture.latents, b.noise, 0); err != nil {
 			return fmt.Errorf("adding noise to init_image: %w", err)

@@ -34,7 +34,24 @@ type Manifest struct {
 	MaskImage       string        `json:"mask_image,omitempty"`
 	Strength        float64       `json:"strength,omitempty"`
 	Noise           string        `json:"noise,omitempty"`
-	Model           ManifestModel `json:"model"`
+	Latents         string        `json:"latents,omitempty"`
+	DenoisingStart  float64       `json:"denoising_start,omitempty"`
+	DenoisingEnd    float64       `json:"denoising_end,omitempty"`
+
+	Refiner *ManifestRefiner `json:"refiner,omitempty"`
+
+	Model ManifestModel `json:"model"`
+}
+
+// ManifestRefiner says which refiner took part and how; see the fields of request.Request.
+type ManifestRefiner struct {
+	Name                   string  `json:"name"` // of its file or folder
+	Mode                   string  `json:"mode"`
+	Start                  float64 `json:"start,omitempty"`
+	Strength               float64 `json:"strength,omitempty"`
+	Steps                  int     `json:"num_inference_steps"`
+	AestheticScore         float64 `json:"aesthetic_score"`
+	NegativeAestheticScore float64 `json:"negative_aesthetic_score"`
 }
 
 // ManifestModel says which weights made a picture and how they were held.
@@ -63,6 +80,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		NegativeSizes: [3][2]int{sizePair(q.NegativeOriginalSize), pointPair(q.NegativeCropsCoordsTopLeft), sizePair(q.NegativeTargetSize)},
 		InitImage:     inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
+		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	for _, c := range r.Model.Components {
 		if c.Name == "unet" {
@@ -73,6 +91,10 @@ func (r *Result) Manifest(img Image) Manifest {
 		c := r.model.config
 		m.Model.Name = ModelName(c.Model)
 		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder), ModelName(c.TextEncoder2), ModelName(c.VAE)
+		if r.model.refiner != nil && q.RefinerMode != request.RefinerNone {
+			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Mode: q.RefinerMode, Start: q.RefinerStart, Strength: q.RefinerStrength,
+				Steps: q.RefinerSteps, AestheticScore: q.AestheticScore, NegativeAestheticScore: q.NegativeAestheticScore}
+		}
 		r.model.hash.mu.Lock()
 		m.Model.SHA256 = r.model.hash.sum
 		r.model.hash.mu.Unlock()

@@ -15,7 +15,9 @@ import (
 type openPlan struct {
 	model    backend.ModelConfig
 	settings settings
-	paths    []string // the files and folders weights come from, Model first
+	// forceZeros is what the files say of force_zeros_for_empty_prompt, if they do; settings has it with its default.
+	forceZeros *bool
+	paths      []string // the files and folders weights come from, Model first
 }
 
 // fileless reports whether a backend needs no model files, as backend/fake.
@@ -24,8 +26,8 @@ func fileless(b backend.Backend) bool {
 	return ok && f.Fileless()
 }
 
-// planOpen validates cfg, reads the headers of its files and decides how to open them.
-func planOpen(ctx context.Context, cfg Config, fileless bool, log *slog.Logger) (openPlan, error) {
+// planOpen validates cfg, reads the headers of its files and decides how to open them. role is cfg.Model's: "model" or "refiner".
+func planOpen(ctx context.Context, role string, cfg Config, fileless bool, log *slog.Logger) (openPlan, error) {
 	if fileless && cfg.Model == "" {
 		cfg.Model = NanoModel
 	}
@@ -50,20 +52,23 @@ func planOpen(ctx context.Context, cfg Config, fileless bool, log *slog.Logger) 
 		}
 		plan.model.Files.Model = path
 	}
-	err := plan.readFiles(log)
+	err := plan.readFiles(role, log)
 	return plan, err
 }
 
 // readFiles reads each file's header: hyperparameters and settings come from the model and from the files
 // that replace its components.
-func (plan *openPlan) readFiles(log *slog.Logger) error {
+func (plan *openPlan) readFiles(role string, log *slog.Logger) error {
 	files := plan.model.Files
-	for _, f := range []struct{ role, path string }{{"model", files.Model}, {"unet", files.UNet},
+	for _, f := range []struct{ role, path string }{{role, files.Model}, {"unet", files.UNet},
 		{"text_encoder", files.TextEncoder}, {"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}} {
 		if f.path == "" {
 			continue
 		}
 		plan.paths = append(plan.paths, f.path)
+		if err := checkRole(f.role, f.path); err != nil {
+			return err
+		}
 		config, err := modelfile.ReadConfig(f.path)
 		if err != nil {
 			return err
@@ -77,10 +82,11 @@ func (plan *openPlan) readFiles(log *slog.Logger) error {
 
 // adopt takes over what the file of a role states. A component's file speaks for that component only.
 func (plan *openPlan) adopt(role string, c modelfile.Config, log *slog.Logger) error {
-	h, whole := &plan.model.Hyper, role == "model"
+	h, whole := &plan.model.Hyper, role == "model" || role == "refiner"
 	if whole || role == "unet" {
 		set(&h.UNetNormNumGroups, c.UNet.NormNumGroups)
 		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
+		plan.forceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, plan.forceZeros)
 		if err := plan.settings.adoptUNet(c, log); err != nil {
 			return err
 		}

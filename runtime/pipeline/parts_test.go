@@ -171,20 +171,20 @@ func TestOpenChecksItsConfigAndFiles(t *testing.T) {
 	var errs request.Errors
 	require.ErrorAs(t, err, &errs)
 	assert.Len(t, errs, 3)
-	_, err = planOpen(t.Context(), Config{}, false, slog.New(slog.DiscardHandler))
+	_, err = planOpen(t.Context(), "model", Config{}, false, slog.New(slog.DiscardHandler))
 	assert.ErrorContains(t, err, "model.model: is missing")
 	path := filepath.Join(t.TempDir(), "model.safetensors")
-	_, err = planOpen(t.Context(), Config{Model: path}, false, slog.New(slog.DiscardHandler))
+	_, err = planOpen(t.Context(), "model", Config{Model: path}, false, slog.New(slog.DiscardHandler))
 	require.ErrorIs(t, err, modelfile.ErrNotFound)
 	require.NoError(t, os.WriteFile(path, []byte("hello, I am a text"), 0o600))
-	_, err = planOpen(t.Context(), Config{Model: path}, false, slog.New(slog.DiscardHandler))
+	_, err = planOpen(t.Context(), "model", Config{Model: path}, false, slog.New(slog.DiscardHandler))
 	require.Error(t, err)
 	assert.ErrorContains(t, err, path)
 }
 
 func TestConfigRoundTrip(t *testing.T) {
 	m := request.Model{Model: "a", UNet: "b", TextEncoder: "c", TextEncoder2: "d", VAE: "e", Device: "f", TextDevice: "g", VAEDevice: "h",
-		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", Threads: 1, FlashAttention: "n",
+		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), Threads: 1, FlashAttention: "n",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
 	assert.Len(t, request.Precisions, len(backend.Precisions))

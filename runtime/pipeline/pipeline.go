@@ -28,6 +28,7 @@ type Pipeline struct {
 	info     backend.ModelInfo
 	settings settings
 	words    *vocabulary
+	refiner  *refinerModel // nil: none
 	log      *slog.Logger
 	hash     modelHash
 
@@ -57,7 +58,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
 	}
-	plan, err := planOpen(ctx, cfg, fileless(o.backend), o.logger)
+	plan, err := planOpen(ctx, "model", cfg, fileless(o.backend), o.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +69,9 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger}
 	p.hash.paths = plan.paths
 	if err := p.finishOpen(); err != nil {
+		return nil, errors.Join(err, model.Close())
+	}
+	if err := p.planRefiner(ctx, o.backend); err != nil {
 		return nil, errors.Join(err, model.Close())
 	}
 	p.log.Info("model open", "kind", p.info.Kind, "precision", p.info.Precision, "reason", p.info.PrecisionReason, "threads", p.info.Threads)
@@ -117,5 +121,8 @@ func (p *Pipeline) Close() error {
 		return nil
 	}
 	p.closed = true
+	if p.refiner != nil && !p.refiner.onDemand {
+		return errors.Join(p.refiner.release(), p.model.Close())
+	}
 	return p.model.Close()
 }

@@ -78,12 +78,15 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	r.NumInferenceSteps = cmp.Or(r.NumInferenceSteps, p.settings.steps)
 	r.GuidanceScale = cmp.Or(r.GuidanceScale, p.settings.guidance)
 	r.Scheduler = cmp.Or(r.Scheduler, p.settings.schedulerName)
-	if !r.InitImage.IsZero() {
+	if (!r.InitImage.IsZero() || !r.Latents.IsZero()) && r.DenoisingStart == 0 {
 		strength := request.DefaultStrength
 		if !r.MaskImage.IsZero() {
 			strength = request.DefaultInpaintStrength
 		}
 		r.Strength = cmp.Or(r.Strength, strength)
+	}
+	if p.refiner != nil {
+		fillRefiner(r)
 	}
 	if r.ForceZerosForEmptyPrompt == nil {
 		zeros := p.settings.forceZeros
@@ -120,24 +123,26 @@ func (p *Pipeline) checkAgainstModel(r request.Request, errs *request.Errors) {
 	if layers := min(p.info.TextEncoder.Layers, p.info.TextEncoder2.Layers); r.ClipSkip > layers-2 {
 		errs.Add("clip_skip", "is %d; the text encoders have %d layers, so at most %d can be skipped", r.ClipSkip, layers, max(layers-2, 0))
 	}
-	p.checkNoise(r, errs)
+	p.checkLatents("noise", r.Noise, r, errs)
+	p.checkLatents("latents", r.Latents, r, errs)
+	p.checkRefiner(r, errs)
 	if r.Strength > 0 && int(float64(r.NumInferenceSteps)*r.Strength) < 1 {
 		errs.Add("strength", "%v of %d steps is none; raise strength or num_inference_steps", r.Strength, r.NumInferenceSteps)
 	}
 }
 
-// checkNoise checks the shape of given noise: one for all pictures, or one for each.
-func (p *Pipeline) checkNoise(r request.Request, errs *request.Errors) {
-	if r.Noise.IsZero() {
+// checkLatents checks the shape of given noise or latents: one for all pictures, or one for each.
+func (p *Pipeline) checkLatents(key string, a request.Array, r request.Request, errs *request.Errors) {
+	if a.IsZero() {
 		return
 	}
-	shape := r.Noise.Shape
+	shape := a.Shape
 	if len(shape) == 3 {
 		shape = append([]int{1}, shape...)
 	}
 	c, h, w := p.info.VAE.LatentChannels, r.Height/p.settings.downscale, r.Width/p.settings.downscale
 	if len(shape) != 4 || shape[0] != 1 && shape[0] != r.NumImages || shape[1] != c || shape[2] != h || shape[3] != w {
-		errs.Add("noise", "has shape %v; expected [1, %d, %d, %d], or [%d, ...] with one for each picture", r.Noise.Shape, c, h, w, r.NumImages)
+		errs.Add(key, "has shape %v; expected [1, %d, %d, %d], or [%d, ...] with one for each picture", a.Shape, c, h, w, r.NumImages)
 	}
 }
 

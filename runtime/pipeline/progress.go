@@ -63,6 +63,13 @@ func (j *job) planSteps(batches int) error {
 		return err
 	}
 	j.state.Steps = probe.run.NumSteps()
+	if j.refines() {
+		refining, err := j.newRun(1, j.refinerRun())
+		if err != nil {
+			return err
+		}
+		j.state.Steps += refining.NumSteps()
+	}
 	j.state.Total = j.state.Steps * batches
 	return nil
 }
@@ -97,7 +104,7 @@ func (j *job) leave() {
 }
 
 // beginBatch starts the clock of a batch's steps.
-func (j *job) beginBatch(*batch) {
+func (j *job) beginBatch() {
 	j.batchAt, j.evalsAt = time.Now(), j.res.Timings.Evaluations
 }
 

@@ -9,10 +9,16 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 )
 
-// texts is one half of guidance as the two encoders read it.
-type texts [2]prompt.Text
+// encoderText is a text as one encoder reads it: 0 is CLIP-L, 1 OpenCLIP-bigG.
+type encoderText struct {
+	encoder int
+	text    *prompt.Text
+}
 
-// encodePrompts makes the conditioning of the request. Both prompts are read by both encoders
+// texts is one half of guidance, for every encoder of an expert in their order.
+type texts []encoderText
+
+// encodePrompts makes the base's conditioning. Both prompts are read by both encoders
 // (prompt_2 by the second, where it is given); the outputs are joined along the features. All four texts are
 // brought to the same number of chunks, so that both halves of guidance fit into one batch.
 func (j *job) encodePrompts(ctx context.Context) error {
@@ -24,85 +30,101 @@ func (j *job) encodePrompts(ctx context.Context) error {
 	for _, w := range warnings {
 		j.warn(w)
 	}
-	positive, err := j.readTexts(reader, "prompt", r.Prompt, "prompt_2", r.Prompt2)
+	j.reader = reader
+	return j.condition(ctx, &j.base)
+}
+
+// condition makes both halves of what an expert's UNet is told.
+func (j *job) condition(ctx context.Context, e *expert) error {
+	r := &j.req
+	positive, err := j.readTexts(e, "prompt", r.Prompt, "prompt_2", r.Prompt2)
 	if err != nil {
 		return err
 	}
 	// As in diffusers an absent negative prompt is zeros if the model wants that; here one that is empty is absent.
 	guidance := r.GuidanceScale > 1
-	zeros := *r.ForceZerosForEmptyPrompt && r.NegativePrompt == "" && r.NegativePrompt2 == ""
+	zeros := e.forceZeros && r.NegativePrompt == "" && r.NegativePrompt2 == ""
 	var negative texts
 	if guidance && !zeros {
-		if negative, err = j.readTexts(reader, "negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2); err != nil {
+		if negative, err = j.readTexts(e, "negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2); err != nil {
 			return err
 		}
-		prompt.Equalize(&positive[0], &positive[1], &negative[0], &negative[1])
-	} else {
-		prompt.Equalize(&positive[0], &positive[1])
 	}
-	if j.cond.positive, err = j.encodeTexts(ctx, positive); err != nil {
+	var all []*prompt.Text
+	for _, half := range []texts{positive, negative} {
+		for _, t := range half {
+			all = append(all, t.text)
+		}
+	}
+	prompt.Equalize(all...)
+	if e.cond.positive, err = j.encodeTexts(ctx, e, positive); err != nil {
 		return err
 	}
-	j.cond.positive.sizeIDs = sizeIDs(r.OriginalSize, r.CropsCoordsTopLeft, r.TargetSize)
+	ids := e.info.UNet.SizeIDs
+	e.cond.positive.sizeIDs = sizeIDs(ids, r.OriginalSize, r.CropsCoordsTopLeft, r.TargetSize, r.AestheticScore)
 	if !guidance {
 		return nil
 	}
-	half := j.cond.positive.zeroed()
+	half := e.cond.positive.zeroed()
 	if !zeros {
-		if half, err = j.encodeTexts(ctx, negative); err != nil {
+		if half, err = j.encodeTexts(ctx, e, negative); err != nil {
 			return err
 		}
 	}
-	half.sizeIDs = sizeIDs(r.NegativeOriginalSize, r.NegativeCropsCoordsTopLeft, r.NegativeTargetSize)
-	j.cond.negative = &half
+	half.sizeIDs = sizeIDs(ids, r.NegativeOriginalSize, r.NegativeCropsCoordsTopLeft, r.NegativeTargetSize, r.NegativeAestheticScore)
+	e.cond.negative = &half
 	return nil
 }
 
-// readTexts parses one half's texts for the two encoders; the second's is the first's where it is empty.
-func (j *job) readTexts(reader *prompt.Reader, key, one, key2, two string) (out texts, err error) {
-	if two == "" {
+// readTexts parses one half's texts for the expert's encoders. The second's is the first's where it is empty, and for a
+// refiner, whose only encoder it is: diffusers gives that one the prompt, not prompt_2.
+func (j *job) readTexts(e *expert, key, one, key2, two string) (out texts, err error) {
+	encoders := e.encoders()
+	if two == "" || len(encoders) == 1 {
 		key2, two = key, one
 	}
-	for encoder, in := range []struct{ key, text string }{{key, one}, {key2, two}} {
-		if out[encoder], err = reader.Read(in.text, encoder); err != nil {
-			return out, promptError(in.key, err)
+	for _, encoder := range encoders {
+		in := []struct{ key, text string }{{key, one}, {key2, two}}[encoder]
+		text, err := j.reader.Read(in.text, encoder)
+		if err != nil {
+			return nil, promptError(in.key, err)
 		}
-		for _, w := range out[encoder].Warnings {
+		for _, w := range text.Warnings {
 			if w = in.key + ": " + w; !slices.Contains(j.res.Warnings, w) {
 				j.warn(w)
 			}
 		}
+		out = append(out, encoderText{encoder, &text})
 	}
 	return out, nil
 }
 
-// encodeTexts runs both encoders and joins what they yield: hidden states [T, w1] and [T, w2] to
+// encodeTexts runs the expert's encoders and joins what they yield: hidden states [T, w1] and [T, w2] to
 // [T, w1+w2], the pooled output from the second encoder's first chunk. Weights act on the hidden states.
-func (j *job) encodeTexts(ctx context.Context, in texts) (embedding, error) {
-	info := j.p.info
-	widths := [2]int{info.TextEncoder.Width, info.TextEncoder2.Width}
-	total := widths[0] + widths[1]
-	e := embedding{tokens: in[0].Chunks() * prompt.RowTokens}
-	e.context = make([]float32, e.tokens*total)
+func (j *job) encodeTexts(ctx context.Context, e *expert, in texts) (embedding, error) {
+	widths := [2]int{e.info.TextEncoder.Width, e.info.TextEncoder2.Width}
+	total := e.info.UNet.ContextDim
+	out := embedding{tokens: in[0].text.Chunks() * prompt.RowTokens}
+	out.context = make([]float32, out.tokens*total)
 	at := 0
-	for encoder, t := range in {
-		w := widths[encoder]
-		out, err := j.p.model.EncodeText(ctx, backend.TextInput{Encoder: encoder, ClipSkip: j.req.ClipSkip, IDs: t.IDs, Custom: tensorOf(t.Custom, w)})
+	for _, t := range in {
+		w := widths[t.encoder]
+		got, err := e.model.EncodeText(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: j.req.ClipSkip, IDs: t.text.IDs, Custom: tensorOf(t.text.Custom, w)})
 		if err != nil {
-			return e, fmt.Errorf("text encoder %d: %w", encoder+1, err)
+			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}
-		if err := t.Weigh(out.Hidden.Data, w, prompt.EmphasisA1111); err != nil {
-			return e, fmt.Errorf("text encoder %d: %w", encoder+1, err)
+		if err := t.text.Weigh(got.Hidden.Data, w, prompt.EmphasisA1111); err != nil {
+			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}
-		for k := range e.tokens {
-			copy(e.context[k*total+at:], out.Hidden.Data[k*w:(k+1)*w])
+		for k := range out.tokens {
+			copy(out.context[k*total+at:], got.Hidden.Data[k*w:(k+1)*w])
 		}
 		at += w
-		if encoder == 1 {
-			e.pooled = append([]float32(nil), out.Pooled.Data[:info.UNet.PooledDim]...)
+		if t.encoder == 1 {
+			out.pooled = append([]float32(nil), got.Pooled.Data[:e.info.UNet.PooledDim]...)
 		}
 	}
-	return e, nil
+	return out, nil
 }
 
 // tensorOf joins vectors of a width to a tensor, the zero one if there are none.

@@ -18,6 +18,10 @@ const (
 	DefaultStrength          = 0.3    // StableDiffusionXLImg2ImgPipeline's
 	DefaultInpaintStrength   = 0.9999 // StableDiffusionXLInpaintPipeline's
 	DefaultScheduler         = "EulerDiscrete"
+	DefaultRefinerStart      = 0.8
+	DefaultRefinerStrength   = 0.3
+	DefaultAestheticScore    = 6.0 // of the refiner's StableDiffusionXLImg2ImgPipeline, like the next
+	DefaultNegativeAesthetic = 2.5
 	DefaultQuality           = 90
 )
 
@@ -27,6 +31,16 @@ const (
 	GuidanceJoint    = "joint"    // one evaluation of 2N
 	GuidanceSeparate = "separate" // two evaluations of N: slower, with a smaller compute buffer
 )
+
+// What a refiner does, where the model has one.
+const (
+	RefinerEnsemble = "ensemble" // continues the base's latents from RefinerStart on
+	RefinerImg2Img  = "img2img"  // repaints the base's finished latents with RefinerStrength
+	RefinerNone     = "none"
+)
+
+// RefinerModes lists the values of Request.RefinerMode.
+var RefinerModes = []string{RefinerEnsemble, RefinerImg2Img, RefinerNone}
 
 // The ways to read a prompt.
 const (
@@ -111,6 +125,17 @@ type Request struct {
 	MaskImage Picture `key:"mask_image" doc:"inpainting: white is repainted, black is kept; needs init_image"`
 	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999" doc:"how much of init_image to give up, above 0 to 1"`
 
+	Latents        Array   `key:"latents" doc:".npy file of latents to start from instead of init_image, [num_images or 1, 4, height/8, width/8], as save_latents writes them"`
+	DenoisingStart float64 `key:"denoising_start" default:"0" doc:"0 to 1: the part of the schedule that another run has done; the latents, or those of init_image, are taken with the noise they have"`
+	DenoisingEnd   float64 `key:"denoising_end" default:"1" doc:"0 to 1: stop here with noise left, for another run to continue with save_latents and denoising_start"`
+
+	RefinerMode            string  `key:"refiner_mode" default:"ensemble" doc:"ensemble: the refiner takes over at refiner_start; img2img: it repaints what the base has finished; none: leave it out"`
+	RefinerStart           float64 `key:"refiner_start" default:"0.8" doc:"0 to 1: the part of the schedule after which the refiner takes over (diffusers' high_noise_frac)"`
+	RefinerStrength        float64 `key:"refiner_strength" default:"0.3" doc:"of refiner_mode img2img: how much of the base's picture to give up, above 0 to 1"`
+	RefinerSteps           int     `key:"refiner_steps" default:"num_inference_steps" doc:"steps of the refiner's whole schedule, of which it makes the end"`
+	AestheticScore         float64 `key:"aesthetic_score" default:"6.0" doc:"what the refiner is told of the picture's beauty, 0 to 10"`
+	NegativeAestheticScore float64 `key:"negative_aesthetic_score" default:"2.5" doc:"aesthetic_score of the negative half of guidance"`
+
 	Noise Array `key:"noise" doc:".npy file of the initial noise, [num_images or 1, 4, height/8, width/8], standard normal, instead of seed's"`
 
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch; the pictures do not depend on it"`
@@ -132,6 +157,7 @@ type Model struct {
 	TextEncoder  string `key:"text_encoder" default:"model's" doc:"file that replaces the first text encoder (CLIP ViT-L)"`
 	TextEncoder2 string `key:"text_encoder_2" default:"model's" doc:"file that replaces the second text encoder (OpenCLIP ViT-bigG)"`
 	VAE          string `key:"vae" default:"model's" doc:"file that replaces the VAE"`
+	Refiner      string `key:"refiner" doc:"SDXL refiner, or another SDXL base checkpoint, that continues or repaints what model made"`
 
 	Device     string `key:"device" default:"auto" doc:"what to compute on: auto, cpu, vulkan:0, cuda:0, ..."`
 	TextDevice string `key:"text_device" default:"device" doc:"where the text encoders run"`
@@ -142,6 +168,9 @@ type Model struct {
 	UNetType  string `key:"unet_type" default:"type" doc:"type of the UNet's weights"`
 	TextType  string `key:"text_type" default:"type" doc:"type of the text encoders' weights"`
 	VAEType   string `key:"vae_type" default:"auto" doc:"type of the VAE's weights"`
+
+	RefinerType     string `key:"refiner_type" default:"unet_type" doc:"type of the refiner's UNet's weights"`
+	RefinerOnDemand *bool  `key:"refiner_on_demand" default:"false" doc:"open the refiner when its turn comes and close it after the job, instead of keeping it in memory"`
 
 	Threads        int    `key:"threads" default:"0" doc:"CPU threads; 0: all physical cores"`
 	FlashAttention string `key:"flash_attention" default:"auto" doc:"auto, on or off"`

@@ -104,6 +104,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	c.point("negative_crops_coords_top_left", r.NegativeCropsCoordsTopLeft)
 	c.size("negative_target_size", r.NegativeTargetSize)
 	r.validateInputs(c)
+	r.validateRefiner(c)
 	c.between("max_batch", r.MaxBatch, 0, MaxImages)
 	c.oneOf("guidance_batch", r.GuidanceBatch, GuidanceBatches)
 	c.path("output", r.Output)
@@ -115,29 +116,80 @@ func (r Request) validateInputs(c checker) {
 	c.path("init_image", r.InitImage.Path)
 	c.path("mask_image", r.MaskImage.Path)
 	c.path("noise", r.Noise.Path)
+	c.path("latents", r.Latents.Path)
+	r.validateLatents(c)
 	if !r.MaskImage.IsZero() && r.InitImage.IsZero() {
 		c.fail("mask_image", "there is no init_image to mask; give one")
 	}
 	c.real("strength", r.Strength, 0, 1)
-	if r.Strength != 0 && r.InitImage.IsZero() {
+	if r.Strength != 0 && r.InitImage.IsZero() && r.Latents.IsZero() {
 		c.fail("strength", "there is no init_image it could apply to; give one, or leave strength out")
 	}
-	if r.Noise.Data == nil {
+	c.array("noise", r.Noise)
+	c.array("latents", r.Latents)
+}
+
+// validateLatents checks what runs in parts: latents from an earlier one, and where this one begins and ends.
+func (r Request) validateLatents(c checker) {
+	if !r.Latents.IsZero() && !r.InitImage.IsZero() {
+		c.fail("latents", "are given beside init_image; leave one of them out")
+	}
+	c.fraction("denoising_start", r.DenoisingStart)
+	c.fraction("denoising_end", r.DenoisingEnd)
+	if r.DenoisingStart > 0 && r.DenoisingEnd > 0 && r.DenoisingStart >= r.DenoisingEnd {
+		c.fail("denoising_start", "is %v; it must be below denoising_end (%v)", r.DenoisingStart, r.DenoisingEnd)
+	}
+	if r.DenoisingStart > 0 && r.Latents.IsZero() && r.InitImage.IsZero() {
+		c.fail("denoising_start", "there is nothing to continue from; give latents, or an init_image")
+	}
+	if r.DenoisingStart > 0 && r.Strength > 0 {
+		c.fail("denoising_start", "is given beside strength; both say where to begin: leave one of them out")
+	}
+}
+
+func (r Request) validateRefiner(c checker) {
+	c.oneOf("refiner_mode", r.RefinerMode, RefinerModes)
+	c.fraction("refiner_start", r.RefinerStart)
+	c.real("refiner_strength", r.RefinerStrength, 0, 1)
+	c.between("refiner_steps", r.RefinerSteps, 0, MaxSteps)
+	c.real("aesthetic_score", r.AestheticScore, 0, 10)
+	c.real("negative_aesthetic_score", r.NegativeAestheticScore, 0, 10)
+	if r.RefinerMode == RefinerImg2Img || r.RefinerStart == 0 {
+		return
+	}
+	if r.DenoisingStart >= r.RefinerStart {
+		c.fail("refiner_start", "is %v, which denoising_start (%v) has passed already", r.RefinerStart, r.DenoisingStart)
+	}
+	if r.DenoisingEnd > 0 && r.DenoisingEnd <= r.RefinerStart {
+		c.fail("refiner_start", "is %v, which denoising_end (%v) never reaches", r.RefinerStart, r.DenoisingEnd)
+	}
+}
+
+// array checks values that are in memory; a file's are checked when it is read.
+func (c checker) array(key string, a Array) {
+	if a.Data == nil {
 		return
 	}
 	count := 1
-	for _, d := range r.Noise.Shape {
+	for _, d := range a.Shape {
 		if d <= 0 || count > MaxImages*MaxPixels/d {
-			c.fail("noise", "shape %v is impossible", r.Noise.Shape)
+			c.fail(key, "shape %v is impossible", a.Shape)
 			return
 		}
 		count *= d
 	}
-	if count != len(r.Noise.Data) {
-		c.fail("noise", "shape %v has %d values, not the %d given", r.Noise.Shape, count, len(r.Noise.Data))
+	if count != len(a.Data) {
+		c.fail(key, "shape %v has %d values, not the %d given", a.Shape, count, len(a.Data))
 	}
-	if i := slices.IndexFunc(r.Noise.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
-		c.fail("noise", "value %d is %v; all must be finite", i, r.Noise.Data[i])
+	if i := slices.IndexFunc(a.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
+		c.fail(key, "value %d is %v; all must be finite", i, a.Data[i])
+	}
+}
+
+// fraction checks a part of the schedule: 0 (not given) or less than the whole.
+func (c checker) fraction(key string, x float64) {
+	if math.IsNaN(x) || x < 0 || x >= 1 {
+		c.fail(key, "is %v; it must be above 0 and below 1, or left out", x)
 	}
 }
 
@@ -147,7 +199,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 		c.fail("model", "is missing; give a checkpoint, a diffusers folder, or nano for the embedded demo model")
 	}
 	for _, f := range []struct{ key, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},
-		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}} {
+		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}, {"refiner", m.Refiner}} {
 		c.path(f.key, f.path)
 	}
 	for _, f := range []struct{ key, device string }{{"device", m.Device}, {"text_device", m.TextDevice}, {"vae_device", m.VAEDevice}} {
@@ -160,6 +212,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 	c.oneOf("unet_type", m.UNetType, Types)
 	c.oneOf("text_type", m.TextType, Types)
 	c.oneOf("vae_type", m.VAEType, Types)
+	c.oneOf("refiner_type", m.RefinerType, Types)
 	c.between("threads", m.Threads, 0, 1024)
 	c.oneOf("flash_attention", m.FlashAttention, Switches)
 	for i, path := range m.Embeddings {

@@ -1,6 +1,6 @@
 """Write testdata/goldens from the nano model: see README.md.
 
-    python tools/goldens/make.py [--model FILE] [--out FOLDER] [--tokenizers FOLDER]
+    python tools/goldens/make.py [--model FILE] [--out FOLDER] [--tokenizers FOLDER] [--only PART]...
 """
 
 import argparse
@@ -15,9 +15,20 @@ import torch
 import inpaint9
 import networks
 import noise
+import refiner
 import runs
 import text
 import to_diffusers
+
+PARTS = {
+    "noise": lambda out, pipe: noise.make(out),
+    "text": text.make,
+    "unet": lambda out, pipe: networks.unet(out, pipe, text.ENCODED),
+    "vae": networks.vae,
+    "runs": runs.make,
+    "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
+    "refiner": refiner.make,
+}
 
 
 def main():
@@ -25,19 +36,17 @@ def main():
     p.add_argument("--model", type=pathlib.Path, default=store.MODEL)
     p.add_argument("--out", type=pathlib.Path, default=store.ROOT / "testdata" / "goldens")
     p.add_argument("--tokenizers", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "daguerre-tokenizers")
+    p.add_argument("--only", action="append", choices=PARTS, help="write these parts and leave the others' files as they are")
     a = p.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     raw = a.model.read_bytes()
     raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    out = store.Store(a.out)
+    out = store.Store(a.out, keep=bool(a.only))
     pipe = to_diffusers.pipeline(a.model, a.tokenizers)
     with torch.no_grad():
-        noise.make(out)
-        text.make(out, pipe)
-        networks.unet(out, pipe, text.ENCODED)
-        networks.vae(out, pipe)
-        inpaint9.make(out, pipe, *runs.make(out, pipe))
+        for name in a.only or PARTS:
+            PARTS[name](out, pipe)
     out.finish(hashlib.sha256(raw).hexdigest())
     print(f"{len(out.files)} files, {sum(f.stat().st_size for f in a.out.iterdir()) / 1e6:.1f} MB")
 

@@ -14,10 +14,11 @@ sys.path.insert(0, str(ROOT / "tools" / "nano"))
 
 
 class Store:
-    def __init__(self, folder):
+    def __init__(self, folder, keep=False):
+        """With keep, the list begins with the files of an earlier run."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.files = {}
+        self.files = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["files"] if keep else {}
 
     def array(self, name, value, what, dtype=np.float32):
         """Save name.npy in C order. `value` is a tensor or array."""

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -36,10 +37,11 @@ const (
 // Call is one recorded operation.
 type Call struct {
 	Op       Op
-	Nth      int     // how many of this Op came before it on this Backend
-	Batch    int     // images, or chunks of text
-	Encoder  int     // OpEncodeText: 0 or 1
-	Timestep float32 // OpUNet: of the first image
+	Nth      int          // how many of this Op came before it on this Backend
+	Batch    int          // images, or chunks of text
+	Encoder  int          // OpEncodeText: 0 or 1
+	Kind     backend.Kind // of the model; none for OpOpen
+	Timestep float32      // OpUNet: of the first image
 }
 
 // ErrClosed is returned by a model's methods after its Close.
@@ -72,7 +74,8 @@ func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
 	return []backend.Device{{ID: "cpu", Description: "fake", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 8 << 30}}, nil
 }
 
-// Open returns a new model; cfg is only recorded.
+// Open returns a new model: a refiner where the name of the model's file has "refiner" in it, otherwise a base. The rest
+// of cfg is only recorded.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	b.mu.Lock()
 	b.open = append(b.open, cfg)
@@ -141,18 +144,26 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 	if device == "" || device == "auto" {
 		device = "cpu"
 	}
+	encoders, sizeIDs := 2, 6
+	if strings.Contains(cfg.Files.Model, "refiner") {
+		kind, in, encoders, sizeIDs = backend.KindSDXLRefiner, latentChannels, 1, 5
+	}
 	info := backend.ModelInfo{
 		Kind: kind, Layout: "original", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1,
 		TextEncoder:  backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, MaxTokens: maxTokens},
 		TextEncoder2: backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, ProjectionDim: pooledDim, MaxTokens: maxTokens},
-		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: 2 * textWidth,
-			LabelDim: pooledDim + 256*6, PooledDim: pooledDim, SizeIDs: 6, Channels: []int{8, 16}, Resnets: []int{1, 1},
+		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: encoders * textWidth,
+			LabelDim: pooledDim + 256*sizeIDs, PooledDim: pooledDim, SizeIDs: sizeIDs, Channels: []int{8, 16}, Resnets: []int{1, 1},
 			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4},
 		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale, NormNumGroups: 2},
 	}
+	if encoders == 1 {
+		info.TextEncoder = backend.TextInfo{}
+	}
 	for _, name := range []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"} {
-		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: true, Loaded: true,
-			FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
+		present := encoders == 2 || name != "text_encoder"
+		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: present,
+			Loaded: present && (len(cfg.Components) == 0 || slices.Contains(cfg.Components, name)), FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
 	}
 	return info
 }

@@ -150,7 +150,7 @@ func TestHookRecordsAndClose(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, m.UNet(ctx, unetInput(2, 4), out), context.Canceled)
-	assert.Equal(t, []Call{{Op: OpOpen}, {Op: OpUNet, Batch: 2, Timestep: 900}, {Op: OpUNet, Nth: 1, Batch: 2, Timestep: 900}}, b.Calls())
+	assert.Equal(t, []Call{{Op: OpOpen}, {Op: OpUNet, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900}, {Op: OpUNet, Nth: 1, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900}}, b.Calls())
 	small, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 1, Height: 16, Width: 16, ContextTokens: 77})
 	require.NoError(t, err)
 	large, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 16, Width: 16, ContextTokens: 77})

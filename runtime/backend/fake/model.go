@@ -63,6 +63,7 @@ func (m *model) begin(ctx context.Context, call Call) (func(), error) {
 	}
 	err := ctx.Err()
 	if err == nil {
+		call.Kind = m.info.Kind
 		err = m.backend.enter(ctx, call)
 	}
 	if err != nil {

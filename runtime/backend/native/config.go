@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/bindings"
@@ -38,8 +39,24 @@ func modelParams(cfg backend.ModelConfig) (bindings.ModelParams, error) {
 	if p.FlashAttention, err = flashes.toABI(OpOpen, "flash attention", cfg.FlashAttention); err != nil {
 		return p, err
 	}
+	if p.Components, err = componentBits(cfg.Components); err != nil {
+		return p, err
+	}
 	p.Threads, err = small("threads", cfg.Threads)
 	return p, err
+}
+
+// componentBits translates names of components.
+func componentBits(names []string) (bindings.Component, error) {
+	var bits bindings.Component
+	for _, name := range names {
+		i := slices.Index(componentNames[:], name)
+		if i < 0 {
+			return 0, invalid(OpOpen, "components", "%q is unknown; known are %s", name, strings.Join(componentNames[:], ", "))
+		}
+		bits |= 1 << i
+	}
+	return bits, nil
 }
 
 // deviceName leaves "auto" out: an absent name means the best device, or for the text encoders and

@@ -43,10 +43,11 @@ const (
 	KindTextEncoder  Kind = "text_encoder"
 	KindTextEncoder2 Kind = "text_encoder_2"
 	KindNano         Kind = "nano"
+	KindNanoRefiner  Kind = "nano-refiner"
 )
 
 // Kinds lists every Kind.
-var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2, KindNano}
+var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2, KindNano, KindNanoRefiner}
 
 // Format names the file to write.
 type Format string
@@ -214,6 +215,8 @@ func newPlan(opt Options) (*plan, error) {
 		p.dims = modelfile.Dims{TextEncoder2: base.TextEncoder2}
 	case KindNano:
 		p.dims = modelfile.Nano()
+	case KindNanoRefiner:
+		p.dims = modelfile.NanoRefiner()
 	default:
 		return nil, fmt.Errorf("%w: kind %q; known are %q", ErrOptions, opt.Kind, Kinds)
 	}
@@ -230,15 +233,16 @@ func newPlan(opt Options) (*plan, error) {
 // defaultConfig: SDXL's own values need not be stated; the nano model's do.
 func (p *plan) defaultConfig() modelfile.Config {
 	var c modelfile.Config
-	if p.opt.Kind != KindNano {
+	if p.opt.Kind != KindNano && p.opt.Kind != KindNanoRefiner {
 		return c
 	}
-	yes, no, guidance := true, false, 5.0
+	no, guidance := false, 5.0
+	zeros := p.opt.Kind == KindNano // as SDXL's base and refiner say
 	c.UNet.NormNumGroups, c.VAE.NormNumGroups = 4, 2
 	c.VAE.ScalingFactor, c.VAE.ForceUpcast = 0.6, &no
 	c.TextEncoder.HiddenAct, c.TextEncoder2.HiddenAct = "quick_gelu", "gelu"
 	c.Default = modelfile.DefaultConfig{Width: 128, Height: 128, NumInferenceSteps: 20, GuidanceScale: &guidance}
-	c.ForceZerosForEmptyPrompt = &yes
+	c.ForceZerosForEmptyPrompt = &zeros
 	return c
 }
 

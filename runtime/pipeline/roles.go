@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/modelfile"
+)
+
+// notCheckpoints are the kinds of file that hold weights of something else than a checkpoint's components, with where
+// they belong.
+var notCheckpoints = map[modelfile.Kind]string{
+	modelfile.KindLoRA:             "a LoRA, which goes on top of a model",
+	modelfile.KindControlNet:       "a ControlNet, which goes beside a model",
+	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
+}
+
+// checkRole refuses a file that is sound but not what its place asks for, from its header, before a weight is read. role is
+// "model", "refiner" or a component's name.
+func checkRole(role, path string) error {
+	r, err := modelfile.Inspect(path)
+	if err != nil {
+		return err
+	}
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %s: %w: %s", role, path, ErrUnsupportedModel, fmt.Sprintf(format, args...))
+	}
+	if what, ok := notCheckpoints[r.Kind]; ok {
+		return wrong("this is %s; give %s", what, wantedFor(role))
+	}
+	if r.Reason != "" {
+		return wrong("%s", r.Reason)
+	}
+	switch role {
+	case "model":
+		if r.Kind == modelfile.KindSDXLRefiner {
+			return wrong("this is an SDXL refiner, which finishes another model's latents; give %s, and this as refiner", wantedFor(role))
+		}
+	case "refiner":
+		if r.UNetKind != modelfile.KindSDXLRefiner && r.UNetKind != modelfile.KindSDXLBase {
+			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
+		}
+	default:
+		component := role
+		if _, ok := r.Component(component); !ok && strings.HasPrefix(role, "text_encoder") {
+			component = map[string]string{"text_encoder": "text_encoder_2", "text_encoder_2": "text_encoder"}[role] // alone, it may look like the other
+		}
+		if _, ok := r.Component(component); !ok {
+			return wrong("this is a file of kind %s, which holds no %s; give %s", r.Kind, role, wantedFor(role))
+		}
+	}
+	return nil
+}
+
+// wantedFor says what a role takes.
+func wantedFor(role string) string {
+	switch role {
+	case "model":
+		return "an SDXL base or inpainting checkpoint"
+	case "refiner":
+		return "an SDXL refiner, or another SDXL base checkpoint"
+	}
+	return "a file with the weights of the " + role + ", or a checkpoint"
+}
