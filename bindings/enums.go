@@ -2,7 +2,7 @@ package bindings
 
 // Sizes and the version from daguerre.h.
 const (
-	ABIVersion     = 1   // DG_ABI_VERSION: the version these bindings were written for
+	ABIVersion     = 2   // DG_ABI_VERSION: the version these bindings were written for
 	MaxLevels      = 8   // DG_MAX_LEVELS: array length of per-level fields
 	NameLen        = 64  // DG_NAME_LEN: bytes of a [Name]
 	DescLen        = 256 // DG_DESC_LEN: bytes of a [Desc]
@@ -15,21 +15,22 @@ type Type int32
 
 // The weight types. TypeAuto keeps the file's or what the precision asks for.
 const (
-	TypeAuto  Type = 0
-	TypeF32   Type = 1
-	TypeF16   Type = 2
-	TypeBF16  Type = 3
-	TypeQ8_0  Type = 4
-	TypeQ4_0  Type = 5
-	TypeQ4_1  Type = 6
-	TypeQ5_0  Type = 7
-	TypeQ5_1  Type = 8
-	TypeQ2_K  Type = 9
-	TypeQ3_K  Type = 10
-	TypeQ4_K  Type = 11
-	TypeQ5_K  Type = 12
-	TypeQ6_K  Type = 13
-	TypeCount      = 14 // DG_TYPE_COUNT
+	TypeAuto   Type = 0
+	TypeF32    Type = 1
+	TypeF16    Type = 2
+	TypeBF16   Type = 3
+	TypeQ8_0   Type = 4
+	TypeQ4_0   Type = 5
+	TypeQ4_1   Type = 6
+	TypeQ5_0   Type = 7
+	TypeQ5_1   Type = 8
+	TypeQ2_K   Type = 9
+	TypeQ3_K   Type = 10
+	TypeQ4_K   Type = 11
+	TypeQ5_K   Type = 12
+	TypeQ6_K   Type = 13
+	TypeIQ4_NL Type = 14
+	TypeCount       = 15 // DG_TYPE_COUNT
 )
 
 // Precision is a DG_PRECISION: the arithmetic around the weights.

@@ -46,7 +46,7 @@ var constants = map[string]int64{
 	"DG_TYPE_BF16": int64(TypeBF16), "DG_TYPE_Q8_0": int64(TypeQ8_0), "DG_TYPE_Q4_0": int64(TypeQ4_0),
 	"DG_TYPE_Q4_1": int64(TypeQ4_1), "DG_TYPE_Q5_0": int64(TypeQ5_0), "DG_TYPE_Q5_1": int64(TypeQ5_1),
 	"DG_TYPE_Q2_K": int64(TypeQ2_K), "DG_TYPE_Q3_K": int64(TypeQ3_K), "DG_TYPE_Q4_K": int64(TypeQ4_K),
-	"DG_TYPE_Q5_K": int64(TypeQ5_K), "DG_TYPE_Q6_K": int64(TypeQ6_K), "DG_TYPE_COUNT": TypeCount,
+	"DG_TYPE_Q5_K": int64(TypeQ5_K), "DG_TYPE_Q6_K": int64(TypeQ6_K), "DG_TYPE_IQ4_NL": int64(TypeIQ4_NL), "DG_TYPE_COUNT": TypeCount,
 
 	"DG_PRECISION_AUTO": int64(PrecisionAuto), "DG_PRECISION_EXACT": int64(PrecisionExact),
 	"DG_PRECISION_F32": int64(PrecisionF32), "DG_PRECISION_F16": int64(PrecisionF16), "DG_PRECISION_BF16": int64(PrecisionBF16),

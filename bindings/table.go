@@ -14,6 +14,7 @@ type table struct {
 	modelFuncs
 	computeFuncs
 	memoryFuncs
+	quantizeFuncs
 }
 
 // symbol ties a C name to the Go function variable that calls it.
@@ -27,7 +28,7 @@ func (t *table) symbols() []symbol {
 	var all []symbol
 	for _, group := range [][]symbol{
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
-		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.memoryFuncs.symbols(),
+		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.memoryFuncs.symbols(), t.quantizeFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

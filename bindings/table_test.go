@@ -21,6 +21,7 @@ var goTypes = map[string]reflect.Type{
 	"int32_t*": reflect.TypeFor[*int32](), "size_t*": reflect.TypeFor[*uintptr](),
 	"char*": reflect.TypeFor[*byte](), "const char*": reflect.TypeFor[*byte](),
 	"float*": reflect.TypeFor[*float32](), "const float*": reflect.TypeFor[*float32](),
+	"uint8_t*": reflect.TypeFor[*byte](), "const uint8_t*": reflect.TypeFor[*byte](),
 	"dg_model*": reflect.TypeFor[uintptr](), "const dg_model*": reflect.TypeFor[uintptr](),
 	"dg_model**": reflect.TypeFor[*uintptr](), "dg_log_callback": reflect.TypeFor[uintptr](),
 }

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a declaration below changes in a way an older caller would misread. */
-#define DG_ABI_VERSION 1
+#define DG_ABI_VERSION 2
 
 #define DG_MAX_LEVELS 8
 #define DG_NAME_LEN 64
@@ -53,21 +53,22 @@ enum {
 
 /* dg_type: how weights are stored in memory. Values are this ABI's own, not ggml's. */
 enum {
-    DG_TYPE_AUTO  = 0, /* as in the file, or what dg_model_open finds best for the device */
-    DG_TYPE_F32   = 1,
-    DG_TYPE_F16   = 2,
-    DG_TYPE_BF16  = 3,
-    DG_TYPE_Q8_0  = 4,
-    DG_TYPE_Q4_0  = 5,
-    DG_TYPE_Q4_1  = 6,
-    DG_TYPE_Q5_0  = 7,
-    DG_TYPE_Q5_1  = 8,
-    DG_TYPE_Q2_K  = 9,
-    DG_TYPE_Q3_K  = 10,
-    DG_TYPE_Q4_K  = 11,
-    DG_TYPE_Q5_K  = 12,
-    DG_TYPE_Q6_K  = 13,
-    DG_TYPE_COUNT = 14
+    DG_TYPE_AUTO   = 0, /* as in the file, or what dg_model_open finds best for the device */
+    DG_TYPE_F32    = 1,
+    DG_TYPE_F16    = 2,
+    DG_TYPE_BF16   = 3,
+    DG_TYPE_Q8_0   = 4,
+    DG_TYPE_Q4_0   = 5,
+    DG_TYPE_Q4_1   = 6,
+    DG_TYPE_Q5_0   = 7,
+    DG_TYPE_Q5_1   = 8,
+    DG_TYPE_Q2_K   = 9,
+    DG_TYPE_Q3_K   = 10,
+    DG_TYPE_Q4_K   = 11,
+    DG_TYPE_Q5_K   = 12,
+    DG_TYPE_Q6_K   = 13,
+    DG_TYPE_IQ4_NL = 14,
+    DG_TYPE_COUNT  = 15
 };
 
 /* dg_precision: the arithmetic around the weights. */
@@ -356,6 +357,20 @@ DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg
 
 /* Frees the compute buffers held; the next call allocates again. */
 DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap);
+
+/* ---- conversion of weights ------------------------------------------------------------- */
+
+/* The bytes of one row of `columns` elements of a DG_TYPE. Rows of quantized types are made of whole blocks. */
+DG_API dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap);
+
+/* Converts rows x columns values to `type`, into rows * dg_row_bytes bytes. Values must be finite for quantized types.
+ * May be called from several threads at once. */
+DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out,
+                             size_t out_bytes, char* msg, size_t msg_cap);
+
+/* The reverse: exact for what is stored. */
+DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns,
+                               float* values, char* msg, size_t msg_cap);
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,7 @@
 #include "daguerre.h"
 #include "ggml.h"
 #include "model/model.h"
+#include "model/quantize.h"
 #include "text/tokenizer.h"
 
 #ifndef DG_VARIANT
@@ -365,4 +366,23 @@ dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_
 
 dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] { model_of(model).compute_release(); });
+}
+
+dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (bytes == nullptr) {
+            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
+        }
+        *bytes = row_bytes(type, columns);
+    });
+}
+
+dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out, size_t out_bytes,
+                      char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { quantize(type, values, rows, columns, out, out_bytes); });
+}
+
+dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns,
+                        float* values, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { dequantize(type, data, data_bytes, rows, columns, values); });
 }

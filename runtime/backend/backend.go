@@ -51,25 +51,26 @@ type Type string
 
 // The types a model can be opened with. TypeAuto keeps the file's, or takes what the precision asks for.
 const (
-	TypeAuto Type = "auto"
-	TypeF32  Type = "f32"
-	TypeF16  Type = "f16"
-	TypeBF16 Type = "bf16"
-	TypeQ8_0 Type = "q8_0"
-	TypeQ4_0 Type = "q4_0"
-	TypeQ4_1 Type = "q4_1"
-	TypeQ5_0 Type = "q5_0"
-	TypeQ5_1 Type = "q5_1"
-	TypeQ2_K Type = "q2_k"
-	TypeQ3_K Type = "q3_k"
-	TypeQ4_K Type = "q4_k"
-	TypeQ5_K Type = "q5_k"
-	TypeQ6_K Type = "q6_k"
+	TypeAuto   Type = "auto"
+	TypeF32    Type = "f32"
+	TypeF16    Type = "f16"
+	TypeBF16   Type = "bf16"
+	TypeQ8_0   Type = "q8_0"
+	TypeQ4_0   Type = "q4_0"
+	TypeQ4_1   Type = "q4_1"
+	TypeQ5_0   Type = "q5_0"
+	TypeQ5_1   Type = "q5_1"
+	TypeQ2_K   Type = "q2_k"
+	TypeQ3_K   Type = "q3_k"
+	TypeQ4_K   Type = "q4_k"
+	TypeQ5_K   Type = "q5_k"
+	TypeQ6_K   Type = "q6_k"
+	TypeIQ4_NL Type = "iq4_nl"
 )
 
 // Types lists every value of Type, TypeAuto first.
 var Types = []Type{TypeAuto, TypeF32, TypeF16, TypeBF16, TypeQ8_0, TypeQ4_0, TypeQ4_1, TypeQ5_0,
-	TypeQ5_1, TypeQ2_K, TypeQ3_K, TypeQ4_K, TypeQ5_K, TypeQ6_K}
+	TypeQ5_1, TypeQ2_K, TypeQ3_K, TypeQ4_K, TypeQ5_K, TypeQ6_K, TypeIQ4_NL}
 
 // Precision names the arithmetic around the weights.
 type Precision string

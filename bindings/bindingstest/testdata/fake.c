@@ -366,3 +366,24 @@ DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) 
     return DG_OK;
 }
 #endif
+
+/* A "type" of one byte an element: the type's number added to the value. */
+DG_API dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap) {
+    if (type <= DG_TYPE_AUTO || type >= DG_TYPE_COUNT) return fail(DG_ERR_ARGUMENT, "type", msg, msg_cap);
+    *bytes = (size_t)columns;
+    return DG_OK;
+}
+
+DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out,
+                             size_t out_bytes, char* msg, size_t msg_cap) {
+    if (out_bytes != (size_t)(rows * columns)) return fail(DG_ERR_ARGUMENT, "out_bytes", msg, msg_cap);
+    for (int64_t i = 0; i < rows * columns; i++) out[i] = (uint8_t)(values[i] + (float)type);
+    return DG_OK;
+}
+
+DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns,
+                               float* values, char* msg, size_t msg_cap) {
+    if (data_bytes != (size_t)(rows * columns)) return fail(DG_ERR_ARGUMENT, "data_bytes", msg, msg_cap);
+    for (int64_t i = 0; i < rows * columns; i++) values[i] = (float)data[i] - (float)type;
+    return DG_OK;
+}

@@ -29,6 +29,7 @@ var (
 		{backend.TypeQ4_K, bindings.TypeQ4_K},
 		{backend.TypeQ5_K, bindings.TypeQ5_K},
 		{backend.TypeQ6_K, bindings.TypeQ6_K},
+		{backend.TypeIQ4_NL, bindings.TypeIQ4_NL},
 	}
 	precisions = pairs[backend.Precision, bindings.Precision]{
 		{backend.PrecisionAuto, bindings.PrecisionAuto},

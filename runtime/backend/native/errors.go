@@ -40,6 +40,7 @@ const (
 	OpOpen          Op = "opening the model"
 	OpClose         Op = "closing the model"
 	OpTokenize      Op = "tokenizing"
+	OpQuantize      Op = "converting weights"
 	OpEncodeText    Op = "encoding text"
 	OpUNet          Op = "evaluating the UNet"
 	OpEncodeImage   Op = "encoding an image"
