@@ -11,6 +11,7 @@
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "kernels/amx.h"
+#include "kernels/pack_tokens.h"
 
 namespace {
 
@@ -52,7 +53,8 @@ double error_of(const Shape& s, ggml_type type, int threads) {
     ggml_get_type_traits(type)->to_float(tw->data, w.data(), s.in * s.out);
 
     REQUIRE(dg::matmul_offered(type, s.in, s.out));
-    ggml_tensor* ty    = dg::matmul_packed(ctx, tw, dg::pack_tokens(ctx, tx), tx, s.bias ? tb : nullptr);
+    ggml_tensor* ty =
+        dg::matmul_packed(ctx, tw, dg::pack_tokens(ctx, tx), s.tokens, s.batch, s.bias ? tb : nullptr, nullptr);
     ggml_cgraph* graph = ggml_new_graph(ctx);
     ggml_build_forward_expand(graph, ty);
     ggml_graph_compute_with_ctx(ctx, graph, threads);

@@ -8,9 +8,11 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "backend/device.h"
+#include "kernels/pack_picture.h"
 
 namespace dg {
 
@@ -37,7 +39,10 @@ public:
     const Traits traits;
     std::vector<ggml_tensor*> inputs;
     std::vector<ggml_tensor*> outputs;
-    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;  // activations as kernels/matmul.h wants them
+    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, or the picture it was normed
+    // from and how.
+    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
+    std::unordered_map<const ggml_tensor*, std::pair<ggml_tensor*, PictureNorm>> normed;
 };
 
 using BuildFunction = std::function<void(GraphBuilder&)>;

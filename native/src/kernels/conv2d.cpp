@@ -7,6 +7,7 @@
 #include "kernels/amx.h"
 #include "kernels/conv2d_bf16.h"
 #include "kernels/convert.h"
+#include "kernels/pack_picture.h"
 #include "kernels/simd.h"
 
 namespace dg {
@@ -21,10 +22,6 @@ constexpr int kBlockIn    = 64;   // input channels per block; with 9 taps 576 p
 
 int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
-}
-
-bool is_bf16(ggml_type type) {
-    return type == GGML_TYPE_BF16 && bf16_products();
 }
 
 struct Problem {
@@ -320,12 +317,16 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 }  // namespace
 
+bool conv_is_bf16(ggml_type type) {
+    return type == GGML_TYPE_BF16 && bf16_products();
+}
+
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in) {
-    return is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
+    return conv_is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
 }
 
 int64_t conv_packed_rows(ggml_type type, int64_t out) {
-    return is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
+    return conv_is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
 }
 
 // T is the element's storage.
@@ -343,7 +344,7 @@ static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, 
 }
 
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
-    if (is_bf16(type)) {
+    if (conv_is_bf16(type)) {
         conv_bf16_pack(static_cast<const uint16_t*>(weights), kernel, in, out, static_cast<uint16_t*>(packed));
     } else if (type == GGML_TYPE_F32) {
         pack_typed(static_cast<const uint32_t*>(weights), kernel * kernel, in, out, static_cast<uint32_t*>(packed));
@@ -359,8 +360,9 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
     if (x->nb[0] != sizeof(float)) {
         x = ggml_cont(ctx, x);
     }
-    if (is_bf16(packed->type)) {
-        return conv_bf16(ctx, x, packed, bias, out, shape);
+    if (conv_is_bf16(packed->type)) {
+        return conv_bf16(ctx, pack_picture(ctx, x, shape.pad, nullptr), x->ne[0], x->ne[1], packed, bias, out, shape,
+                         {});
     }
     ggml_tensor* args[]  = {x, packed, bias};
     const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |

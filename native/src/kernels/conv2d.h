@@ -15,8 +15,9 @@ struct ConvShape {
 };
 
 // Kernels are stored by tiles of output channels, then taps, then input channels, so that the inner loop reads them
-// forward; BF16 on CPUs that multiply it has an order of its own (conv2d_bf16.h). Shape of the packed tensor:
+// forward; BF16 on CPUs that multiply it has an order of its own (conv2d_bf16.h, where conv_is_bf16). Shape of the packed tensor:
 // `conv_packed_columns` x `conv_packed_rows` elements.
+bool conv_is_bf16(ggml_type type);
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
 int64_t conv_packed_rows(ggml_type type, int64_t out);
 

@@ -43,55 +43,10 @@ void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t
 
 namespace {
 
-ConvShape shape_of(void* userdata) {
-    const auto bits = reinterpret_cast<uintptr_t>(userdata);
-    return {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
-            static_cast<int32_t>(bits >> 16 & 0xff)};
-}
-
-void* bits_of(const ConvShape& s) {
-    return reinterpret_cast<void*>(static_cast<uintptr_t>(s.kernel) | static_cast<uintptr_t>(s.stride) << 8 |
-                                   static_cast<uintptr_t>(s.pad) << 16);
-}
+// A node's userdata: the kernel's shape and which sources follow pairs, weights and bias.
+constexpr uintptr_t kHasPerPicture = 1 << 24, kHasResidual = 1 << 25;
 
 #if defined(__AVX512BF16__)
-
-// ---- the picture as pairs of channels: dwords [W + 2 pad, H + 2 pad, pairs, N] --------------------------
-
-void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* x = dst->src[0];
-    const int64_t pad = shape_of(userdata).pad, width = x->ne[0], height = x->ne[1], in = x->ne[2];
-    const int64_t pairs = dst->ne[2], row = dst->ne[0] / 2, plane = row * dst->ne[1];
-    for (int64_t index = ith; index < pairs * x->ne[3]; index += nth) {
-        const int64_t pair = index % pairs, image = index / pairs;
-        auto* out = static_cast<uint32_t*>(dst->data) + (image * pairs + pair) * plane;
-        if (2 * pair >= in) {
-            std::memset(out, 0, static_cast<size_t>(plane) * 4);
-            continue;
-        }
-        const char* even = static_cast<const char*>(x->data) + image * x->nb[3] + 2 * pair * x->nb[2];
-        const char* odd  = 2 * pair + 1 < in ? even + x->nb[2] : nullptr;
-        std::memset(out, 0, static_cast<size_t>(pad * row) * 4);
-        std::memset(out + (height + pad) * row, 0, static_cast<size_t>(pad * row) * 4);
-        for (int64_t y = 0; y < height; y++) {
-            uint32_t* line  = out + (y + pad) * row;
-            const auto* low = reinterpret_cast<const float*>(even + y * x->nb[1]);
-            const auto* up  = odd != nullptr ? reinterpret_cast<const float*>(odd + y * x->nb[1]) : nullptr;
-            std::memset(line, 0, static_cast<size_t>(pad) * 4);
-            std::memset(line + pad + width, 0, static_cast<size_t>(pad) * 4);
-            for (int64_t i = 0; i < width; i += kTile) {
-                const auto mask = static_cast<__mmask16>(width - i >= kTile ? 0xffff : (1u << (width - i)) - 1);
-                const __m512 a  = _mm512_maskz_loadu_ps(mask, low + i);
-                const __m512 b  = up != nullptr ? _mm512_maskz_loadu_ps(mask, up + i) : _mm512_setzero_ps();
-                const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
-                const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b)));
-                _mm512_mask_storeu_epi32(line + pad + i, mask, _mm512_or_si512(l, _mm512_slli_epi32(h, 16)));
-            }
-        }
-    }
-}
-
-// ---- the products -----------------------------------------------------------------------------------------
 
 constexpr int kMaxGroups      = 16;  // of 16 output pixels: one block
 constexpr int64_t kSliceDepth = 2;  // tiles of input channels in a slice: 64 channels x taps fill the cache
@@ -100,6 +55,8 @@ struct Problem {
     const uint32_t* pairs;
     const uint16_t* weights;
     const float* bias;
+    const float* per_picture;  // [out, N] or NULL
+    const float* residual;     // as y, or NULL
     float* y;
     int64_t row, plane, image;            // strides of pairs, in dwords
     int64_t out_width, out_pixels, out, batch;
@@ -112,7 +69,8 @@ struct Problem {
 // Sixteen output pixels of one picture.
 struct Group {
     const uint32_t* pairs;  // of its picture
-    float* y;               // its first pixel in output channel 0
+    int64_t image;
+    int64_t first;          // its first pixel in output channel 0 of y
     uint16_t mask;          // pixels that exist
     bool contiguous;        // inputs of neighbouring pixels are neighbours
     int32_t offset[kTile];  // of each pixel's first tap in a plane of pairs
@@ -125,7 +83,8 @@ Group make_group(const Problem& p, int64_t index) {
     const int64_t image = index / p.groups_per_image(), first = index % p.groups_per_image() * kTile;
     const int64_t count = std::min<int64_t>(kTile, p.out_pixels - first);
     g.pairs             = p.pairs + image * p.image;
-    g.y                 = p.y + image * p.out * p.out_pixels + first;
+    g.image             = image;
+    g.first             = image * p.out * p.out_pixels + first;
     g.mask              = static_cast<uint16_t>((1u << count) - 1);
     g.contiguous = p.shape.stride == 1 && count == kTile && first / p.out_width == (first + kTile - 1) / p.out_width;
     for (int64_t i = 0; i < kTile; i++) {
@@ -260,13 +219,19 @@ void multiply(const Step& s, bool amx, float* sums) {
     }
 }
 
-// Sums of one tile of output channels and one group: from the bias or from y, and back to y.
+// Sums of one tile of output channels and one group: at first what is added to the products, later what y holds.
 void load_sums(const Problem& p, const Group& g, int64_t tile, bool first, float* sums) {
     for (int64_t i = 0; i < kTile; i++) {
-        const int64_t channel = tile * kTile + i;
-        __m512 v              = _mm512_setzero_ps();
-        if (channel < p.out) {
-            v = first ? _mm512_set1_ps(p.bias[channel]) : _mm512_maskz_loadu_ps(g.mask, g.y + channel * p.out_pixels);
+        const int64_t channel = tile * kTile + i, at = g.first + channel * p.out_pixels;
+        __m512 v = _mm512_setzero_ps();
+        if (channel < p.out && !first) {
+            v = _mm512_maskz_loadu_ps(g.mask, p.y + at);
+        } else if (channel < p.out) {
+            v = _mm512_set1_ps(p.bias[channel] +
+                               (p.per_picture != nullptr ? p.per_picture[g.image * p.out + channel] : 0.0f));
+            if (p.residual != nullptr) {
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(g.mask, p.residual + at));
+            }
         }
         _mm512_storeu_ps(sums + i * kTile, v);
     }
@@ -275,7 +240,8 @@ void load_sums(const Problem& p, const Group& g, int64_t tile, bool first, float
 void store_sums(const Problem& p, const Group& g, int64_t tile, const float* sums) {
     const int64_t rows = std::min<int64_t>(kTile, p.out - tile * kTile);
     for (int64_t i = 0; i < rows; i++) {
-        _mm512_mask_storeu_ps(g.y + (tile * kTile + i) * p.out_pixels, g.mask, _mm512_loadu_ps(sums + i * kTile));
+        _mm512_mask_storeu_ps(p.y + g.first + (tile * kTile + i) * p.out_pixels, g.mask,
+                              _mm512_loadu_ps(sums + i * kTile));
     }
 }
 
@@ -325,8 +291,15 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
 
 void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const ggml_tensor* pairs = dst->src[0];
+    const auto bits          = reinterpret_cast<uintptr_t>(userdata);
     Problem p;
-    p.shape        = shape_of(userdata);
+    p.shape       = {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
+                     static_cast<int32_t>(bits >> 16 & 0xff)};
+    p.per_picture = (bits & kHasPerPicture) != 0 ? static_cast<const float*>(dst->src[3]->data) : nullptr;
+    p.residual    = nullptr;
+    if ((bits & kHasResidual) != 0) {
+        p.residual = static_cast<const float*>(dst->src[p.per_picture != nullptr ? 4 : 3]->data);
+    }
     p.pairs        = static_cast<const uint32_t*>(pairs->data);
     p.weights      = static_cast<const uint16_t*>(dst->src[1]->data);
     p.bias         = static_cast<const float*>(dst->src[2]->data);
@@ -361,25 +334,31 @@ void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 #else
 
-// Never taken: bf16_products() is false.
-void pack_pairs(ggml_tensor*, int, int, void*) {}
+// Never run: bf16_products() is false.
 void convolve(ggml_tensor*, int, int, void*) {}
 
 #endif
 
 }  // namespace
 
-ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
-                       const ConvShape& shape) {
-    const int64_t width  = (x->ne[0] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
-    const int64_t height = (x->ne[1] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
-    const int64_t pairs  = tiles_of(x->ne[2], kTileDepth) * kTile;
-    ggml_tensor* image[] = {x};
-    ggml_tensor* rows    = ggml_custom_4d(ctx, GGML_TYPE_BF16, 2 * (x->ne[0] + 2 * shape.pad), x->ne[1] + 2 * shape.pad,
-                                          pairs, x->ne[3], image, 1, pack_pairs, GGML_N_TASKS_MAX, bits_of(shape));
-    ggml_tensor* args[]  = {rows, packed, bias};
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, convolve, GGML_N_TASKS_MAX,
-                          bits_of(shape));
+ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* pairs, int64_t width, int64_t height, ggml_tensor* packed,
+                       ggml_tensor* bias, int64_t out, const ConvShape& shape, const ConvAddends& addends) {
+    const int64_t out_width  = (width + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const int64_t out_height = (height + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    ggml_tensor* args[5]     = {pairs, packed, bias};
+    int count                = 3;
+    uintptr_t bits           = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
+                     static_cast<uintptr_t>(shape.pad) << 16;
+    if (addends.per_picture != nullptr) {
+        args[count++] = addends.per_picture;
+        bits |= kHasPerPicture;
+    }
+    if (addends.residual != nullptr) {
+        args[count++] = addends.residual;
+        bits |= kHasResidual;
+    }
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, out_width, out_height, out, pairs->ne[3], args, count, convolve,
+                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(bits));
 }
 
 }  // namespace dg

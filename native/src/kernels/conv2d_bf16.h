@@ -1,5 +1,5 @@
-// The direct convolution on CPUs with BF16 products (AMX tiles, AVX512_BF16). Pictures are first written as BF16
-// pairs of channels inside a border of zeros, so that every product reads without conditions.
+// The direct convolution on CPUs with BF16 products (AMX tiles, AVX512_BF16). Pictures come as BF16 pairs of
+// channels inside a border of zeros, so that every product reads without conditions.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,14 @@ int64_t conv_bf16_rows(int64_t out);
 // weights: [out][in][kernel][kernel] BF16.
 void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t out, uint16_t* packed);
 
-// Graph nodes: x [W, H, in, N] F32, packed weights, bias F32 [out] -> [W', H', out, N] F32.
-ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
-                       const ConvShape& shape);
+// Graph node: a picture packed by kernels/pack_picture.h with the border shape.pad, of width x height pixels, times
+// the packed kernel, plus bias F32 [out], plus, where they are not NULL, an addend of each channel and picture F32 [out, N]
+// and a residual F32 of the result's shape -> [W', H', out, N] F32.
+struct ConvAddends {
+    ggml_tensor* per_picture = nullptr;
+    ggml_tensor* residual    = nullptr;
+};
+ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* pairs, int64_t width, int64_t height, ggml_tensor* packed,
+                       ggml_tensor* bias, int64_t out, const ConvShape& shape, const ConvAddends& addends);
 
 }  // namespace dg

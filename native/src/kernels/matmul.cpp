@@ -16,6 +16,9 @@ bool matmul_offered(ggml_type type, int64_t in, int64_t out) {
 
 namespace {
 
+// Which of a node's sources follow the packed tokens and the weight.
+constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
+
 constexpr int64_t kPanel = 2 * kTile;  // rows of the weight, and tokens, of one block of products
 constexpr int64_t kChunk = 1 << 20;    // bytes of packed tokens that a core's second-level cache keeps
 
@@ -24,32 +27,6 @@ int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 #if defined(__AVX512BF16__)
-
-void pack(ggml_tensor* dst, int ith, int nth, void*) {
-    const ggml_tensor* x = dst->src[0];
-    const int64_t in = x->ne[0], tokens = x->ne[1] * x->ne[2] * x->ne[3];
-    auto* packed = static_cast<char*>(dst->data);
-    for (int64_t group = ith; group < dst->ne[1]; group += nth) {
-        const float* rows[kTile];
-        for (int64_t i = 0; i < kTile; i++) {
-            const int64_t token = group * kTile + i;
-            const int64_t t1 = token % x->ne[1], t2 = token / x->ne[1] % x->ne[2], t3 = token / (x->ne[1] * x->ne[2]);
-            const char* row = static_cast<const char*>(x->data) + t1 * x->nb[1] + t2 * x->nb[2] + t3 * x->nb[3];
-            rows[i]         = token < tokens ? reinterpret_cast<const float*>(row) : nullptr;
-        }
-        for (int64_t k = 0; k < in; k += kTileDepth) {
-            __m512i r[kTile];
-            for (int64_t i = 0; i < kTile; i++) {
-                r[i] = rows[i] != nullptr ? to_bf16(rows[i] + k) : _mm512_setzero_si512();
-            }
-            transpose16(r);
-            char* tile = packed + (group * in + k) * kTile * 2;
-            for (int64_t i = 0; i < kTile; i++) {
-                _mm512_storeu_si512(tile + i * 64, r[i]);
-            }
-        }
-    }
-}
 
 // One block of products: up to two tiles of weight rows times up to two groups of tokens, over all of `in`.
 struct Block {
@@ -149,8 +126,8 @@ void multiply(const Block& b, bool amx, float* sums) {
     }
 }
 
-// Writes sums [row][token] as y[token][row], with the bias added.
-void store(const float* sums, const float* bias, int64_t tokens, float* y, int64_t stride) {
+// Writes sums [row][token] as y[token][row], with the bias and the residual added.
+void store(const float* sums, const float* bias, const float* residual, int64_t tokens, float* y, int64_t stride) {
     __m512i r[kTile];
     for (int i = 0; i < kTile; i++) {
         r[i] = _mm512_loadu_si512(sums + i * kTile);
@@ -158,7 +135,11 @@ void store(const float* sums, const float* bias, int64_t tokens, float* y, int64
     transpose16(r);
     const __m512 add = bias != nullptr ? _mm512_loadu_ps(bias) : _mm512_setzero_ps();
     for (int64_t i = 0; i < tokens; i++) {
-        _mm512_storeu_ps(y + i * stride, _mm512_add_ps(_mm512_castsi512_ps(r[i]), add));
+        __m512 v = _mm512_add_ps(_mm512_castsi512_ps(r[i]), add);
+        if (residual != nullptr) {
+            v = _mm512_add_ps(v, _mm512_loadu_ps(residual + i * stride));
+        }
+        _mm512_storeu_ps(y + i * stride, v);
     }
 }
 
@@ -212,10 +193,15 @@ private:
     std::vector<uint16_t> rows_;
 };
 
-void run(ggml_tensor* dst, int ith, int nth, void*) {
+void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const ggml_tensor* packed = dst->src[0];
     const ggml_tensor* weight = dst->src[1];
-    const float* bias         = dst->src[2] != nullptr ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const auto has            = reinterpret_cast<uintptr_t>(userdata);
+    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const float* residual     = nullptr;
+    if ((has & kHasResidual) != 0) {
+        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
+    }
     const int64_t in = weight->ne[0], out = weight->ne[1], tokens = ggml_nelements(dst) / out;
     const int64_t groups = packed->ne[1], group_bytes = in * kTile * 2;
     const int64_t panels = ceil_div(out, kPanel);
@@ -246,6 +232,7 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
                 for (int64_t h = 0; h < block.groups; h++) {
                     const int64_t token = (g + h) * kTile, at = row + r * kTile;
                     store(sums + (r * 2 + h) * kSumSize, bias != nullptr ? bias + at : nullptr,
+                          residual != nullptr ? residual + token * out + at : nullptr,
                           std::min<int64_t>(kTile, tokens - token), y + token * out + at, out);
                 }
             }
@@ -255,25 +242,28 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
 
 #else
 
-void pack(ggml_tensor*, int, int, void*) {}
+// Never run: matmul_offered() is false.
 void run(ggml_tensor*, int, int, void*) {}
 
 #endif
 
 }  // namespace
 
-ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x) {
-    ggml_tensor* args[]  = {x};
-    const int64_t groups = ceil_div(x->ne[1] * x->ne[2] * x->ne[3], kTile);
-    return ggml_custom_4d(ctx, GGML_TYPE_BF16, x->ne[0] * kTile, groups, 1, 1, args, 1, pack, GGML_N_TASKS_MAX,
-                          nullptr);
-}
-
-ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, const ggml_tensor* x,
-                           ggml_tensor* bias) {
-    ggml_tensor* args[] = {packed, weight, bias};
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], x->ne[1], x->ne[2], x->ne[3], args,
-                          bias != nullptr ? 3 : 2, run, GGML_N_TASKS_MAX, nullptr);
+ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
+                           ggml_tensor* bias, ggml_tensor* residual) {
+    ggml_tensor* args[4] = {packed, weight};
+    int count            = 2;
+    uintptr_t has        = 0;
+    if (bias != nullptr) {
+        args[count++] = bias;
+        has |= kHasBias;
+    }
+    if (residual != nullptr) {
+        args[count++] = residual;
+        has |= kHasResidual;
+    }
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
+                          reinterpret_cast<void*>(has));
 }
 
 }  // namespace dg

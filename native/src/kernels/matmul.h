@@ -12,13 +12,9 @@ namespace dg {
 // (widened to BF16 in blocks), in a multiple of 32, out of 16.
 bool matmul_offered(ggml_type type, int64_t in, int64_t out);
 
-// Graph node: x [in, T, N, 1] F32 -> BF16 in groups of 16 tokens, each [in / 2][token][pair], the last one filled
-// up with zeros: a tensor of [16 * in, groups].
-ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x);
-
-// Graph node: the product of a weight [in, out] and tokens packed from x, plus bias F32 [out] where it
-// is not NULL -> [out, T, N, 1] F32. Sums are F32.
-ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, const ggml_tensor* x,
-                           ggml_tensor* bias);
+// Graph node: weight [in, out] times tokens packed by kernels/pack_tokens.h, plus bias F32 [out] and residual F32
+// [out, tokens, batch] where they are not NULL -> [out, tokens, batch] F32. Sums are F32. tokens x batch is what was packed.
+ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
+                           ggml_tensor* bias, ggml_tensor* residual);
 
 }  // namespace dg

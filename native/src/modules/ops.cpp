@@ -3,8 +3,12 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/amx.h"
 #include "kernels/conv2d.h"
+#include "kernels/conv2d_bf16.h"
 #include "kernels/matmul.h"
+#include "kernels/pack_picture.h"
+#include "kernels/pack_tokens.h"
 
 namespace dg {
 
@@ -44,35 +48,13 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
     return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
 }
 
-}  // namespace
-
-ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
-    return matmul(g, layer.weight, x, layer.bias);
-}
-
-ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias) {
-    if (g.traits.cpu && !g.traits.exact && x->nb[0] == sizeof(float) &&
-        matmul_offered(weight->type, weight->ne[0], weight->ne[1])) {
-        ggml_tensor*& packed = g.packed[x];
-        if (packed == nullptr) {
-            packed = pack_tokens(g.ctx, x);
-        }
-        return matmul_packed(g.ctx, weight, packed, x, bias);
-    }
-    ggml_tensor* y = product(g, weight, x);
-    return bias == nullptr ? y : ggml_add(g.ctx, y, bias);
-}
-
-ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride, int pad) {
-    if (layer.packed) {
-        return conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out,
-                           {static_cast<int32_t>(layer.kernel), stride, pad});
-    }
+// As a matrix product over columns that are written to memory: what GPUs are given.
+ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     // Columns first: [K, pixels] x [K, out] puts the result's pixels in the fastest dimension, as pictures want it.
-    const bool half = layer.weight->type == GGML_TYPE_F16;
-    ggml_tensor* columns =
-        ggml_im2col(g.ctx, kernel, x, stride, stride, pad, pad, 1, 1, true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
+    const bool half      = layer.weight->type == GGML_TYPE_F16;
+    ggml_tensor* columns = ggml_im2col(g.ctx, kernel, x, options.stride, options.stride, options.pad, options.pad, 1, 1,
+                                       true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
     const int64_t width  = columns->ne[1];
     const int64_t height = columns->ne[2];
     const int64_t batch  = columns->ne[3];
@@ -92,25 +74,119 @@ ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int st
     return ggml_add(g.ctx, result, per_channel(g, layer.bias));
 }
 
+}  // namespace
+
+// Whether BF16 kernels may stand in for ggml's F32 operations.
+static bool may_pack(const GraphBuilder& g) {
+    return g.traits.cpu && !g.traits.exact && bf16_products();
+}
+
+// Notes that `packed` is y as the BF16 products want it.
+template <typename Pack>
+static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tensor* x, Pack pack) {
+    if (may_pack(g) && y->ne[0] % kTileDepth == 0 && ggml_is_contiguous(x)) {
+        g.packed[y] = pack();
+    }
+    return y;
+}
+
+ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual) {
+    return matmul(g, layer.weight, x, layer.bias, residual);
+}
+
+ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias, ggml_tensor* residual) {
+    if (may_pack(g) && matmul_offered(weight->type, weight->ne[0], weight->ne[1]) && x->nb[0] == sizeof(float) &&
+        x->ne[3] == 1 && (residual == nullptr || ggml_is_contiguous(residual))) {
+        ggml_tensor*& packed = g.packed[x];
+        if (packed == nullptr) {
+            packed = pack_tokens(g.ctx, x);
+        }
+        return matmul_packed(g.ctx, weight, packed, x->ne[1], x->ne[2], bias, residual);
+    }
+    ggml_tensor* y = product(g, weight, x);
+    if (bias != nullptr) {
+        y = ggml_add(g.ctx, y, bias);
+    }
+    return residual == nullptr ? y : ggml_add(g.ctx, residual, y);
+}
+
+// The picture of a BF16 convolution's input, packed with the norm it is waiting for, if any.
+static ggml_tensor* packed_picture(GraphBuilder& g, ggml_tensor* x, int pad) {
+    const auto normed = g.normed.find(x);
+    if (normed != g.normed.end()) {
+        return pack_picture(g.ctx, normed->second.first, pad, &normed->second.second);
+    }
+    return pack_picture(g.ctx, x->nb[0] == sizeof(float) ? x : ggml_cont(g.ctx, x), pad, nullptr);
+}
+
+ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
+    const ConvShape shape{static_cast<int32_t>(layer.kernel), options.stride, options.pad};
+    if (layer.packed && conv_is_bf16(layer.weight->type)) {
+        return conv_bf16(g.ctx, packed_picture(g, x, options.pad), x->ne[0], x->ne[1], layer.weight, layer.bias,
+                         layer.out, shape, {options.per_picture, options.residual});
+    }
+    ggml_tensor* y = layer.packed ? conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out, shape)
+                                  : conv_im2col(g, layer, x, options);
+    if (options.per_picture != nullptr) {
+        ggml_tensor* e = options.per_picture;
+        y              = ggml_add(g.ctx, y, ggml_reshape_4d(g.ctx, e, 1, 1, e->ne[0], e->ne[1]));
+    }
+    return options.residual == nullptr ? y : ggml_add(g.ctx, options.residual, y);
+}
+
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps) {
-    return ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
+    ggml_tensor* y = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
+    return with_packed(g, y, x, [&] { return pack_layer_norm(g.ctx, x, norm.weight, norm.bias, eps); });
 }
 
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps) {
     ggml_tensor* y = ggml_group_norm(g.ctx, x, groups, eps);
-    return ggml_add(g.ctx, ggml_mul(g.ctx, y, per_channel(g, norm.weight)), per_channel(g, norm.bias));
+    y              = ggml_add(g.ctx, ggml_mul(g.ctx, y, per_channel(g, norm.weight)), per_channel(g, norm.bias));
+    if (may_pack(g) && ggml_is_contiguous(x)) {
+        g.normed[y] = {x, {group_stats(g.ctx, x, groups, eps), norm.weight, norm.bias, false}};
+    }
+    return y;
+}
+
+ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x) {
+    ggml_tensor* y    = ggml_silu(g.ctx, x);
+    const auto normed = g.normed.find(x);
+    if (normed != g.normed.end()) {
+        auto with_silu        = normed->second;
+        with_silu.second.silu = true;
+        g.normed[y]           = with_silu;
+    }
+    return y;
 }
 
 ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x) {
-    return ggml_gelu_erf(g.ctx, x);
+    return with_packed(g, ggml_gelu_erf(g.ctx, x), x, [&] { return pack_gelu(g.ctx, x); });
 }
 
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
-    return ggml_mul(g.ctx, x, ggml_sigmoid(g.ctx, ggml_scale(g.ctx, x, 1.702f)));
+    ggml_tensor* y = ggml_mul(g.ctx, x, ggml_sigmoid(g.ctx, ggml_scale(g.ctx, x, 1.702f)));
+    return with_packed(g, y, x, [&] { return pack_quick_gelu(g.ctx, x); });
 }
 
 ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x) {
-    return g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, x) : ggml_geglu_swapped(g.ctx, x);
+    ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, x) : ggml_geglu_swapped(g.ctx, x);
+    return with_packed(g, y, x, [&] { return pack_geglu(g.ctx, x); });
+}
+
+ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x) {
+    const int64_t pixels = x->ne[0] * x->ne[1];
+    ggml_tensor* y       = ggml_reshape_3d(g.ctx, x, pixels, x->ne[2], x->ne[3]);
+    y                    = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    const auto normed    = g.normed.find(x);
+    if (normed != g.normed.end() && pixels % kTile == 0 && x->ne[2] % kTileDepth == 0) {
+        g.packed[y] = pack_pixels(g.ctx, normed->second.first, normed->second.second);
+    }
+    return y;
+}
+
+ggml_tensor* to_picture(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h) {
+    ggml_tensor* y = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 1, 0, 2, 3));
+    return ggml_reshape_4d(g.ctx, y, w, h, x->ne[0], x->ne[2]);
 }
 
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,

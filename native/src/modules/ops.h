@@ -9,18 +9,30 @@
 
 namespace dg {
 
-ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
+// Norms and activations only note what they are where a kernel can do them while it packs its input; they are
+// computed by themselves for whoever else reads them.
 
-// weight [in, out] of any type times x [in, T, N], plus bias where it is not NULL, by the fastest way the device has.
-ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias);
+// Plus the residual where it is not NULL.
+ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual = nullptr);
 
-// Stride 1 or 2; `pad` on every side.
-ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, int stride = 1, int pad = 1);
+// weight [in, out] of any type times x [in, T, N], plus bias and residual where they are not NULL, by the fastest way the
+// device has.
+ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias = nullptr,
+                    ggml_tensor* residual = nullptr);
+
+struct ConvOptions {
+    int stride               = 1;  // 1 or 2
+    int pad                  = 1;  // zeros on every side
+    ggml_tensor* per_picture = nullptr;  // [out, N], added to every pixel
+    ggml_tensor* residual    = nullptr;  // added to the result
+};
+ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options = {});
 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);
 
-ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x);        // erf
+ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x);
+ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x);  // erf
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 x)
 
 // x [2C, T, N] -> first half times gelu(second half).
@@ -30,6 +42,10 @@ ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x);
 // with a mask the plain path is taken.
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                        ggml_tensor* mask = nullptr);
+
+// A picture [W, H, C, N] as tokens [C, W * H, N], and back to w x h.
+ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x);
+ggml_tensor* to_picture(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);
 
 // Nearest-neighbour resize to w x h.
 ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);

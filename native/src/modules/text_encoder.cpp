@@ -58,10 +58,10 @@ TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDi
 ggml_tensor* TextEncoder::layer(GraphBuilder& g, const Layer& l, ggml_tensor* x, ggml_tensor* mask) const {
     ggml_tensor* n = layer_norm(g, l.norm1, x);
     ggml_tensor* a = attention(g, linear(g, l.q, n), linear(g, l.k, n), linear(g, l.v, n), dims.heads, mask);
-    x              = ggml_add(g.ctx, x, linear(g, l.out, a));
+    x              = linear(g, l.out, a, x);
     ggml_tensor* h = linear(g, l.fc1, layer_norm(g, l.norm2, x));
     h              = dims.quick_gelu ? quick_gelu(g, h) : gelu(g, h);
-    return ggml_add(g.ctx, x, linear(g, l.fc2, h));
+    return linear(g, l.fc2, h, x);
 }
 
 TextEncoder::Outputs TextEncoder::build(GraphBuilder& g, const Inputs& in, int64_t last, bool pooled) const {

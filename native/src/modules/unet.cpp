@@ -195,38 +195,30 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
 }
 
 ggml_tensor* Unet::resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const {
-    ggml_tensor* h = ggml_silu(g.ctx, group_norm(g, r.norm1, x, dims.groups, 1e-5f));
-    h              = conv2d(g, r.conv1, h);
-    ggml_tensor* e = linear(g, r.time, embedding);  // [C, N]
-    h              = ggml_add(g.ctx, h, ggml_reshape_4d(g.ctx, e, 1, 1, e->ne[0], e->ne[1]));
-    h              = ggml_silu(g.ctx, group_norm(g, r.norm2, h, dims.groups, 1e-5f));
-    h              = conv2d(g, r.conv2, h);
-    return ggml_add(g.ctx, r.has_shortcut ? conv2d(g, r.shortcut, x, 1, 0) : x, h);
+    ggml_tensor* h    = silu(g, group_norm(g, r.norm1, x, dims.groups, 1e-5f));
+    h                 = conv2d(g, r.conv1, h, {1, 1, linear(g, r.time, embedding)});
+    h                 = silu(g, group_norm(g, r.norm2, h, dims.groups, 1e-5f));
+    ggml_tensor* skip = r.has_shortcut ? conv2d(g, r.shortcut, x, {1, 0}) : x;
+    return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
 ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_tensor* context, int64_t heads) const {
     ggml_tensor* n = layer_norm(g, b.norm1, x);
     ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), heads);
-    x              = ggml_add(g.ctx, x, linear(g, b.out1, a));
+    x              = linear(g, b.out1, a, x);
     n              = layer_norm(g, b.norm2, x);
     a              = attention(g, linear(g, b.q2, n), linear(g, b.k2, context), linear(g, b.v2, context), heads);
-    x              = ggml_add(g.ctx, x, linear(g, b.out2, a));
+    x              = linear(g, b.out2, a, x);
     n              = layer_norm(g, b.norm3, x);
-    return ggml_add(g.ctx, x, linear(g, b.ff_out, geglu(g, linear(g, b.ff_in, n))));
+    return linear(g, b.ff_out, geglu(g, linear(g, b.ff_in, n)), x);
 }
 
 ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const {
-    const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
-    ggml_tensor* y = group_norm(g, t.norm, x, dims.groups, 1e-6f);
-    y              = ggml_reshape_3d(g.ctx, y, w * h, c, n);
-    y              = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));  // [C, tokens, N]
-    y              = linear(g, t.in, y);
+    ggml_tensor* y = linear(g, t.in, to_tokens(g, group_norm(g, t.norm, x, dims.groups, 1e-6f)));
     for (const Block& b : t.blocks) {
-        y = block(g, b, y, context, c / dims.head_dim);
+        y = block(g, b, y, context, x->ne[2] / dims.head_dim);
     }
-    y = linear(g, t.out, y);
-    y = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
-    return ggml_add(g.ctx, x, ggml_reshape_4d(g.ctx, y, w, h, c, n));
+    return ggml_add(g.ctx, x, to_picture(g, linear(g, t.out, y), x->ne[0], x->ne[1]));
 }
 
 ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
@@ -252,7 +244,7 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
             skips.push_back(x);
         }
         if (level.has_resample) {
-            x = conv2d(g, level.resample, x, 2, 1);
+            x = conv2d(g, level.resample, x, {2, 1});
             skips.push_back(x);
         }
     }
@@ -269,8 +261,7 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
             x = conv2d(g, level.resample, resize_nearest(g, x, skips.back()->ne[0], skips.back()->ne[1]));
         }
     }
-    x = ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims.groups, 1e-5f));
-    return conv2d(g, conv_out_, x);
+    return conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims.groups, 1e-5f)));
 }
 
 }  // namespace dg

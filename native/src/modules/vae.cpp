@@ -41,22 +41,18 @@ vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
 }
 
 ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, int groups) {
-    ggml_tensor* h = conv2d(g, r.conv1, ggml_silu(g.ctx, group_norm(g, r.norm1, x, groups, kEps)));
-    h              = conv2d(g, r.conv2, ggml_silu(g.ctx, group_norm(g, r.norm2, h, groups, kEps)));
-    return ggml_add(g.ctx, r.has_shortcut ? conv2d(g, r.shortcut, x, 1, 0) : x, h);
+    ggml_tensor* h    = conv2d(g, r.conv1, silu(g, group_norm(g, r.norm1, x, groups, kEps)));
+    h                 = silu(g, group_norm(g, r.norm2, h, groups, kEps));
+    ggml_tensor* skip = r.has_shortcut ? conv2d(g, r.shortcut, x, {1, 0}) : x;
+    return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
 // One head over all positions.
 ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, int groups) {
-    x               = resnet(g, m.first, x, groups);
-    const int64_t w = x->ne[0], h = x->ne[1], c = x->ne[2], n = x->ne[3];
-    ggml_tensor* y = group_norm(g, m.attention.norm, x, groups, kEps);
-    y              = ggml_reshape_3d(g.ctx, y, w * h, c, n);
-    y              = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
+    x              = resnet(g, m.first, x, groups);
+    ggml_tensor* y = to_tokens(g, group_norm(g, m.attention.norm, x, groups, kEps));
     y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
-    y = linear(g, m.attention.out, y);
-    y = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
-    x = ggml_add(g.ctx, x, ggml_reshape_4d(g.ctx, y, w, h, c, n));
+    x = ggml_add(g.ctx, x, to_picture(g, linear(g, m.attention.out, y), x->ne[0], x->ne[1]));
     return resnet(g, m.second, x, groups);
 }
 
@@ -138,12 +134,12 @@ ggml_tensor* VaeEncoder::build(GraphBuilder& g, ggml_tensor* x) const {
             x = resnet(g, r, x, dims_.groups);
         }
         if (level.has_resample) {  // one row and column of padding, below and to the right only
-            x = conv2d(g, level.resample, ggml_pad(g.ctx, x, 1, 1, 0, 0), 2, 0);
+            x = conv2d(g, level.resample, ggml_pad(g.ctx, x, 1, 1, 0, 0), {2, 0});
         }
     }
     x = middle(g, middle_, x, dims_.groups);
-    x = conv2d(g, conv_out_, ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims_.groups, kEps)));
-    return dims_.quant_conv ? conv2d(g, quant_, x, 1, 0) : x;
+    x = conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+    return dims_.quant_conv ? conv2d(g, quant_, x, {1, 0}) : x;
 }
 
 VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
@@ -175,7 +171,7 @@ VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
 
 ggml_tensor* VaeDecoder::build(GraphBuilder& g, ggml_tensor* x) const {
     if (dims_.post_quant_conv) {
-        x = conv2d(g, post_quant_, x, 1, 0);
+        x = conv2d(g, post_quant_, x, {1, 0});
     }
     x = middle(g, middle_, conv2d(g, conv_in_, x), dims_.groups);
     for (const vae::Level& level : levels_) {
@@ -186,7 +182,7 @@ ggml_tensor* VaeDecoder::build(GraphBuilder& g, ggml_tensor* x) const {
             x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]));
         }
     }
-    return conv2d(g, conv_out_, ggml_silu(g.ctx, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+    return conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims_.groups, kEps)));
 }
 
 }  // namespace dg

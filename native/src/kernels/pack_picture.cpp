@@ -1,0 +1,194 @@
+#include "kernels/pack_picture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/tiles.h"
+#include "kernels/vecmath.h"
+
+namespace dg {
+
+namespace {
+
+// A node's userdata: the border or, of group_stats, eps; and what follows x among its sources.
+constexpr uintptr_t kNorm = 1 << 8, kSilu = 1 << 9;
+
+#if defined(__AVX512BF16__)
+
+// Mean and sum of squared distances of n values, and those of a union (Chan, Golub and LeVeque, "Updating formulae and
+// a pairwise algorithm for computing sample variances", 1979): one pass over memory, without cancellation.
+struct Moments {
+    double count = 0, mean = 0, square = 0;
+
+    void add(const float* x, int64_t n) {
+        __m512 sum = _mm512_setzero_ps(), part = _mm512_setzero_ps();
+        for (int64_t i = 0; i < n; i += kTile) {
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask(n - i), x + i));
+        }
+        const float m       = _mm512_reduce_add_ps(sum) / static_cast<float>(n);
+        const __m512 centre = _mm512_set1_ps(m);
+        for (int64_t i = 0; i < n; i += kTile) {
+            const __m512 d = _mm512_maskz_sub_ps(mask(n - i), _mm512_maskz_loadu_ps(mask(n - i), x + i), centre);
+            part           = _mm512_fmadd_ps(d, d, part);
+        }
+        const double added = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
+        square += static_cast<double>(_mm512_reduce_add_ps(part)) + apart * apart * count * added / total;
+        mean += apart * added / total;
+        count = total;
+    }
+
+    static __mmask16 mask(int64_t left) { return static_cast<__mmask16>(left >= kTile ? 0xffff : (1u << left) - 1); }
+};
+
+void find_stats(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* x = dst->src[0];
+    const auto bits      = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(userdata));
+    float eps;
+    std::memcpy(&eps, &bits, sizeof eps);
+    const int64_t groups = dst->ne[1], channels = x->ne[2] / groups;
+    for (int64_t index = ith; index < groups * dst->ne[2]; index += nth) {
+        const int64_t group = index % groups, image = index / groups;
+        Moments moments;
+        for (int64_t c = group * channels; c < (group + 1) * channels; c++) {
+            for (int64_t y = 0; y < x->ne[1]; y++) {
+                const char* row = static_cast<const char*>(x->data) + image * x->nb[3] + c * x->nb[2] + y * x->nb[1];
+                moments.add(reinterpret_cast<const float*>(row), x->ne[0]);
+            }
+        }
+        float* out = static_cast<float*>(dst->data) + 2 * index;
+        out[0]     = static_cast<float>(moments.mean);
+        out[1]     = static_cast<float>(1 / std::sqrt(moments.square / moments.count + static_cast<double>(eps)));
+    }
+}
+
+// What one channel's values become: scale * x + shift, then SiLU where wanted.
+struct ChannelMap {
+    __m512 scale = _mm512_set1_ps(1), shift = _mm512_setzero_ps();
+    bool normed = false, silu = false;
+
+    ChannelMap(const ggml_tensor* node, uintptr_t flags, int64_t channel, int64_t image) {
+        normed = (flags & kNorm) != 0;
+        silu   = (flags & kSilu) != 0;
+        if (!normed) {
+            return;
+        }
+        const ggml_tensor* stats = node->src[1];
+        const int64_t group      = channel / (node->src[0]->ne[2] / stats->ne[1]);
+        const float* of          = static_cast<const float*>(stats->data) + 2 * (image * stats->ne[1] + group);
+        const float factor       = of[1] * static_cast<const float*>(node->src[2]->data)[channel];
+        scale                    = _mm512_set1_ps(factor);
+        shift = _mm512_set1_ps(static_cast<const float*>(node->src[3]->data)[channel] - of[0] * factor);
+    }
+
+    __m512 operator()(__m512 v) const {
+        if (normed) {
+            v = _mm512_fmadd_ps(v, scale, shift);
+        }
+        return silu ? silu16(v) : v;
+    }
+};
+
+__m512i pair_up(__m512 even, __m512 odd) {
+    const __m512i low  = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(even)));
+    const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(odd)));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const auto flags     = reinterpret_cast<uintptr_t>(userdata);
+    const ggml_tensor* x = dst->src[0];
+    const int64_t pad = flags & 0xff, width = x->ne[0], height = x->ne[1], in = x->ne[2];
+    const int64_t pairs = dst->ne[2], row = dst->ne[0] / 2, plane = row * dst->ne[1];
+    for (int64_t index = ith; index < pairs * x->ne[3]; index += nth) {
+        const int64_t pair = index % pairs, image = index / pairs;
+        auto* out = static_cast<uint32_t*>(dst->data) + (image * pairs + pair) * plane;
+        if (2 * pair >= in) {
+            std::memset(out, 0, static_cast<size_t>(plane) * 4);
+            continue;
+        }
+        const bool both  = 2 * pair + 1 < in;
+        const char* even = static_cast<const char*>(x->data) + image * x->nb[3] + 2 * pair * x->nb[2];
+        const ChannelMap map_even(dst, flags, 2 * pair, image), map_odd(dst, flags, 2 * pair + (both ? 1 : 0), image);
+        std::memset(out, 0, static_cast<size_t>(pad * row) * 4);
+        std::memset(out + (height + pad) * row, 0, static_cast<size_t>(pad * row) * 4);
+        for (int64_t y = 0; y < height; y++) {
+            uint32_t* line = out + (y + pad) * row;
+            const auto* a  = reinterpret_cast<const float*>(even + y * x->nb[1]);
+            const auto* b  = reinterpret_cast<const float*>(even + x->nb[2] + y * x->nb[1]);
+            std::memset(line, 0, static_cast<size_t>(pad) * 4);
+            std::memset(line + pad + width, 0, static_cast<size_t>(pad) * 4);
+            for (int64_t i = 0; i < width; i += kTile) {
+                const __mmask16 mask = Moments::mask(width - i);
+                const __m512 va      = map_even(_mm512_maskz_loadu_ps(mask, a + i));
+                const __m512 vb      = both ? map_odd(_mm512_maskz_loadu_ps(mask, b + i)) : _mm512_setzero_ps();
+                _mm512_mask_storeu_epi32(line + pad + i, mask, pair_up(va, vb));
+            }
+        }
+    }
+}
+
+void pack_as_tokens(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const auto flags     = reinterpret_cast<uintptr_t>(userdata);
+    const ggml_tensor* x = dst->src[0];
+    const int64_t pixels = x->ne[0] * x->ne[1], in = x->ne[2], groups = pixels / kTile, pairs = in / 2;
+    for (int64_t index = ith; index < pairs * x->ne[3]; index += nth) {
+        const int64_t pair = index % pairs, image = index / pairs;
+        const auto* even =
+            reinterpret_cast<const float*>(static_cast<const char*>(x->data) + image * x->nb[3] + 2 * pair * x->nb[2]);
+        const float* odd = even + pixels;
+        auto* out        = static_cast<uint32_t*>(dst->data) + (image * groups * pairs + pair) * kTile;
+        const ChannelMap map_even(dst, flags, 2 * pair, image), map_odd(dst, flags, 2 * pair + 1, image);
+        for (int64_t g = 0; g < groups; g++, out += pairs * kTile) {
+            const __m512 a = map_even(_mm512_loadu_ps(even + g * kTile)), b = map_odd(_mm512_loadu_ps(odd + g * kTile));
+            _mm512_storeu_si512(out, pair_up(a, b));
+        }
+    }
+}
+
+#else
+
+// Never run: bf16_products() is false.
+void find_stats(ggml_tensor*, int, int, void*) {}
+void pack_pairs(ggml_tensor*, int, int, void*) {}
+void pack_as_tokens(ggml_tensor*, int, int, void*) {}
+
+#endif
+
+uintptr_t flags_of(const PictureNorm* norm) {
+    return norm == nullptr ? 0 : kNorm | (norm->silu ? kSilu : 0);
+}
+
+ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, ggml_tensor* x, const PictureNorm* norm, uintptr_t pad,
+                  int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3) {
+    ggml_tensor* args[4] = {x};
+    if (norm != nullptr) {
+        args[1] = norm->stats;
+        args[2] = norm->weight;
+        args[3] = norm->bias;
+    }
+    return ggml_custom_4d(ctx, GGML_TYPE_BF16, ne0, ne1, ne2, ne3, args, norm != nullptr ? 4 : 1, function,
+                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(pad | flags_of(norm)));
+}
+
+}  // namespace
+
+ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float eps) {
+    uint32_t bits;
+    std::memcpy(&bits, &eps, sizeof bits);
+    ggml_tensor* args[] = {x};
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, x->ne[3], 1, args, 1, find_stats, GGML_N_TASKS_MAX,
+                          reinterpret_cast<void*>(static_cast<uintptr_t>(bits)));
+}
+
+ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm) {
+    const int64_t pairs = (x->ne[2] + kTileDepth - 1) / kTileDepth * kTile;
+    return node(ctx, pack_pairs, x, norm, static_cast<uintptr_t>(pad), 2 * (x->ne[0] + 2 * pad), x->ne[1] + 2 * pad,
+                pairs, x->ne[3]);
+}
+
+ggml_tensor* pack_pixels(ggml_context* ctx, ggml_tensor* x, const PictureNorm& norm) {
+    return node(ctx, pack_as_tokens, x, &norm, 0, x->ne[2] * kTile, x->ne[0] * x->ne[1] * x->ne[3] / kTile, 1, 1);
+}
+
+}  // namespace dg
