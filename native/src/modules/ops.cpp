@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/amx.h"
+#include "kernels/attention_bf16.h"
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_bf16.h"
 #include "kernels/matmul.h"
@@ -194,7 +195,12 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
     const int64_t channels = q->ne[0], tokens = q->ne[1], batch = q->ne[2];
     const int64_t size = channels / heads;
     const float scale  = 1.0f / std::sqrt(static_cast<float>(size));
-    const auto split   = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
+    if (may_pack(g) && (mask != nullptr || g.traits.flash_attention) && attention_offered(size) &&
+        ggml_is_contiguous(q) && ggml_is_contiguous(k) && ggml_is_contiguous(v) &&
+        (mask == nullptr || (mask->type == GGML_TYPE_F32 && mask->ne[2] == 1))) {
+        return attention_bf16(g.ctx, q, k, v, heads, mask);
+    }
+    const auto split = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
         ggml_tensor* s = ggml_reshape_4d(g.ctx, t, size, heads, t->ne[1], t->ne[2]);
         return ggml_permute(g.ctx, s, 0, 2, 1, 3);
     };

@@ -1,0 +1,18 @@
+// Multi-head attention on AMX tiles: scores of 32 queries at a time stay in the cache, never in memory as a whole.
+#pragma once
+
+#include <cstdint>
+
+#include "ggml.h"
+
+namespace dg {
+
+// Whether attention_bf16 can run: AMX, and a head of a multiple of 32 values.
+bool attention_offered(int64_t head_size);
+
+// Graph nodes: q [C, Tq, N], k and v [C, Tk, N], F32 and contiguous, C = heads x head size; mask F32 [Tk, Tq] or NULL is
+// added to the scores -> softmax(q k^T * scale + mask) v, [C, Tq, N] F32. Products are BF16, sums and the softmax F32.
+ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
+                            ggml_tensor* mask);
+
+}  // namespace dg
