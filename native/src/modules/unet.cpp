@@ -29,23 +29,20 @@ const SourceTensor& need(const Source& source, const std::string& name) {
 
 }  // namespace
 
-UnetDims infer_unet_dims(const Source& source) {
+UnetDims infer_unet_trunk(const Source& source, const std::string& u) {
     UnetDims d;
-    const std::string u      = "unet.";
+    d.prefix                 = u;
     const SourceTensor& in   = need(source, u + "conv_in.weight");
-    const SourceTensor& out  = need(source, u + "conv_out.weight");
     const SourceTensor& time = need(source, u + "time_embedding.linear_1.weight");
     if (source.find(u + "add_embedding.linear_1.weight") == nullptr) {
         fail(DG_ERR_MODEL,
-             "%s: the UNet has no size and pooled-text embedding (add_embedding / label_emb): it is a Stable Diffusion "
-             "1 "
-             "or 2 model, not SDXL",
-             source.path_of(u + "conv_in.weight").c_str());
+             "%s: %.*s: no size and pooled-text embedding (add_embedding / label_emb): it is of Stable Diffusion 1 or "
+             "2, not SDXL",
+             source.path_of(u + "conv_in.weight").c_str(), static_cast<int>(u.size() - 1), u.c_str());
     }
-    d.in_channels  = in.ne[2];
-    d.out_channels = out.ne[3];
-    d.time_embed   = time.ne[1];
-    d.label        = need(source, u + "add_embedding.linear_1.weight").ne[0];
+    d.in_channels = in.ne[2];
+    d.time_embed  = time.ne[1];
+    d.label       = need(source, u + "add_embedding.linear_1.weight").ne[0];
     for (int64_t level = 0;; level++) {
         const std::string block   = dot(u + "down_blocks", level);
         const SourceTensor* first = source.find(block + ".resnets.0.conv1.weight");
@@ -64,6 +61,26 @@ UnetDims infer_unet_dims(const Source& source) {
         fail(DG_ERR_MODEL, "%s: a UNet with %zu levels; 1 to %d are supported",
              source.path_of(u + "conv_in.weight").c_str(), d.channels.size(), DG_MAX_LEVELS);
     }
+    d.mid_depth = count_blocks(source, u + "mid_block.attentions.0");
+    while (source.find(dot(u + "mid_block.resnets", d.mid_resnets) + ".conv1.weight") != nullptr) {
+        d.mid_resnets++;
+    }
+    for (const auto& entry : source.tensors()) {
+        const std::string& name  = entry.first;
+        const std::string suffix = ".attn2.to_k.weight";
+        if (name.compare(0, u.size(), u) == 0 && name.size() > suffix.size() &&
+            name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
+            d.context = entry.second.ne[0];
+            break;
+        }
+    }
+    return d;
+}
+
+UnetDims infer_unet_dims(const Source& source) {
+    const std::string u = "unet.";
+    UnetDims d          = infer_unet_trunk(source, u);
+    d.out_channels      = need(source, u + "conv_out.weight").ne[3];
     for (size_t level = 0; level < d.channels.size(); level++) {
         const std::string block = dot(u + "up_blocks", static_cast<int64_t>(level));
         std::vector<int64_t> depth, width;
@@ -77,19 +94,6 @@ UnetDims infer_unet_dims(const Source& source) {
         }
         d.up_depth.push_back(depth);
         d.up_in_channels.push_back(width);
-    }
-    d.mid_depth = count_blocks(source, u + "mid_block.attentions.0");
-    while (source.find(dot(u + "mid_block.resnets", d.mid_resnets) + ".conv1.weight") != nullptr) {
-        d.mid_resnets++;
-    }
-    for (const auto& entry : source.tensors()) {
-        const std::string& name  = entry.first;
-        const std::string suffix = ".attn2.to_k.weight";
-        if (name.compare(0, u.size(), u) == 0 && name.size() > suffix.size() &&
-            name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
-            d.context = entry.second.ne[0];
-            break;
-        }
     }
     if (d.context == 0) {
         fail(DG_ERR_MODEL, "%s: the UNet has no cross-attention", source.path_of(u + "conv_in.weight").c_str());
@@ -145,12 +149,12 @@ Unet::Transformer Unet::make_transformer(Params& p, const std::string& name, int
 }
 
 Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
-    const std::string u = "unet.";
-    time1_              = p.linear(u + "time_embedding.linear_1", dims.model_channels(), dims.time_embed, true, true);
-    time2_              = p.linear(u + "time_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
-    label1_             = p.linear(u + "add_embedding.linear_1", dims.label, dims.time_embed, true, true);
-    label2_             = p.linear(u + "add_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
-    conv_in_            = p.conv2d(u + "conv_in", 3, dims.in_channels, dims.channels[0]);
+    const std::string& u = dims.prefix;
+    time1_               = p.linear(u + "time_embedding.linear_1", dims.model_channels(), dims.time_embed, true, true);
+    time2_               = p.linear(u + "time_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
+    label1_              = p.linear(u + "add_embedding.linear_1", dims.label, dims.time_embed, true, true);
+    label2_              = p.linear(u + "add_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
+    conv_in_             = p.conv2d(u + "conv_in", 3, dims.in_channels, dims.channels[0]);
 
     const size_t levels = dims.channels.size();
     int64_t width       = dims.channels[0];
@@ -174,6 +178,9 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         mid_.resnets.push_back(make_resnet(p, dot(u + "mid_block.resnets", i), width, width));
     }
     mid_.transformers.push_back(make_transformer(p, u + "mid_block.attentions.0", width, dims.mid_depth));
+    if (dims.up_depth.empty()) {
+        return;
+    }
     for (size_t l = 0; l < levels; l++) {
         const std::string name = dot(u + "up_blocks", static_cast<int64_t>(l));
         const int64_t out      = dims.channels[levels - 1 - l];
@@ -230,26 +237,49 @@ ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_ten
     return x;
 }
 
-ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
-    ggml_tensor* embedding = linear(g, time2_, ggml_silu(g.ctx, linear(g, time1_, in.time)));
-    ggml_tensor* label     = linear(g, label2_, ggml_silu(g.ctx, linear(g, label1_, in.label)));
-    embedding              = ggml_silu(g.ctx, ggml_add(g.ctx, embedding, label));  // every use begins with SiLU
+ggml_tensor* Unet::embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more) const {
+    ggml_tensor* embedding = linear(g, time2_, ggml_silu(g.ctx, linear(g, time1_, time)));
+    embedding = ggml_add(g.ctx, embedding, linear(g, label2_, ggml_silu(g.ctx, linear(g, label1_, label))));
+    if (more != nullptr) {
+        embedding = ggml_add(g.ctx, embedding, more);
+    }
+    return ggml_silu(g.ctx, embedding);
+}
 
-    std::vector<ggml_tensor*> skips;
-    ggml_tensor* x = conv2d(g, conv_in_, in.sample);
-    skips.push_back(x);
+ggml_tensor* Unet::enter(GraphBuilder& g, ggml_tensor* sample) const {
+    return conv2d(g, conv_in_, sample);
+}
+
+Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, ggml_tensor* context) const {
+    Trunk t;
+    t.skips.push_back(x);
     for (const Level& level : down_) {
         for (size_t i = 0; i < level.resnets.size(); i++) {
-            x = stage(g, level, i, x, embedding, in.context);
-            skips.push_back(x);
+            x = stage(g, level, i, x, embedding, context);
+            t.skips.push_back(x);
         }
         if (level.has_resample) {
             x = conv2d(g, level.resample, x, {2, 1});
-            skips.push_back(x);
+            t.skips.push_back(x);
         }
     }
     for (size_t i = 0; i < mid_.resnets.size(); i++) {
-        x = stage(g, mid_, i, x, embedding, in.context);
+        x = stage(g, mid_, i, x, embedding, context);
+    }
+    t.middle = x;
+    return t;
+}
+
+ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
+    ggml_tensor* embedding           = embed(g, in.time, in.label);
+    Trunk t                          = trunk(g, enter(g, in.sample), embedding, in.context);
+    std::vector<ggml_tensor*>& skips = t.skips;
+    ggml_tensor* x                   = t.middle;
+    if (!in.residuals.empty()) {
+        for (size_t i = 0; i < skips.size(); i++) {
+            skips[i] = ggml_add(g.ctx, skips[i], in.residuals[i]);
+        }
+        x = ggml_add(g.ctx, x, in.residuals.back());
     }
     for (const Level& level : up_) {
         for (size_t i = 0; i < level.resnets.size(); i++) {

@@ -11,11 +11,13 @@
 namespace dg {
 
 struct UnetDims {
+    std::string prefix  = "unet.";  // of the tensors' canonical names
     int64_t in_channels = 0, out_channels = 0, context = 0, label = 0, time_embed = 0;
     std::vector<int64_t> channels;                     // per level
     std::vector<int64_t> down_resnets;                 // per level
     std::vector<std::vector<int64_t>> down_depth;      // per level and resnet: transformer blocks after it
-    std::vector<std::vector<int64_t>> up_depth;        // per level of up_blocks (from the deepest) and resnet
+    std::vector<std::vector<int64_t>> up_depth;        // per level of up_blocks (from the deepest) and resnet;
+                                                       // none in a ControlNet, which ends at the middle
     std::vector<std::vector<int64_t>> up_in_channels;  // input width of each resnet there
     int64_t mid_depth   = 0;
     int64_t mid_resnets = 0;
@@ -24,6 +26,9 @@ struct UnetDims {
 
     int64_t model_channels() const { return channels[0]; }
 };
+
+// Of the way down and the middle only: what a ControlNet has too.
+UnetDims infer_unet_trunk(const Source& source, const std::string& prefix);
 
 UnetDims infer_unet_dims(const Source& source);
 
@@ -36,8 +41,20 @@ public:
         ggml_tensor* time;     // [model_channels, N]: sinusoidal embedding
         ggml_tensor* context;  // [context, T, N]
         ggml_tensor* label;    // [label, N]: pooled text and sinusoidal size ids
+        // What ControlNets add: of the shapes of Trunk::skips, then of Trunk::middle; or empty.
+        std::vector<ggml_tensor*> residuals;
     };
     ggml_tensor* build(GraphBuilder& g, const Inputs& in) const;  // [w, h, out_channels, N]
+
+    // The parts of it that a ControlNet has too. embed: time and label embedding (and one more, already projected) after
+    // SiLU, with which every use begins, [time_embed, N]. enter: the first convolution. trunk: the way down and the middle.
+    ggml_tensor* embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more = nullptr) const;
+    ggml_tensor* enter(GraphBuilder& g, ggml_tensor* sample) const;
+    struct Trunk {
+        std::vector<ggml_tensor*> skips;  // x itself, then after every resnet and downsampling
+        ggml_tensor* middle;
+    };
+    Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, ggml_tensor* context) const;
 
     const UnetDims dims;
 
