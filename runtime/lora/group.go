@@ -33,7 +33,6 @@ type group struct {
 	module backend.Module
 	block  string
 	parts  map[part]modelfile.Tensor
-	names  []string // of the tensors, in the file's order
 	used   map[part]bool
 	scales scaling
 }

@@ -1,0 +1,148 @@
+package lora
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Active is a stack whose adapters are resident, for one run. Weights may be changed from any goroutine at any time, which
+// reads no file and touches no weight of the model.
+type Active struct {
+	members []*Resident // of the enabled adapters, in their order
+
+	mu    sync.RWMutex
+	stack Stack // enabled adapters only
+}
+
+// Activate acquires the enabled adapters of a stack; resolve finds the file of one. If some cannot be used the error
+// joins what is wrong with each, and the others stay in the cache. The caller releases the Active.
+func (c *Cache) Activate(ctx context.Context, stack Stack, resolve func(Adapter) (string, error)) (*Active, error) {
+	if err := stack.Validate(); err != nil {
+		return nil, err
+	}
+	stack.Adapters = stack.Enabled()
+	a := &Active{stack: stack}
+	var errs []error
+	for _, adapter := range stack.Adapters {
+		r, err := c.member(ctx, adapter, stack.Strict, resolve)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("lora %q: %w", adapter.Label(), err))
+			continue
+		}
+		a.members = append(a.members, r)
+	}
+	if len(errs) > 0 {
+		a.Release()
+		return nil, errors.Join(errs...)
+	}
+	return a, nil
+}
+
+func (c *Cache) member(ctx context.Context, adapter Adapter, strict bool, resolve func(Adapter) (string, error)) (*Resident, error) {
+	path, err := resolve(adapter)
+	if err != nil {
+		return nil, err
+	}
+	if err := adapter.checkBlocks(c.model); err != nil {
+		return nil, err
+	}
+	r, err := c.Acquire(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if strict && r.Report.Partial() {
+		r.Release()
+		return nil, &Error{Kind: ErrPartial, Adapter: path, Message: "only " + r.Report.Summary() + "; strict is set"}
+	}
+	return r, nil
+}
+
+// Members returns the adapters, in the order of Stack.
+func (a *Active) Members() []*Resident { return a.members }
+
+// Stack returns a copy of the stack as it stands: enabled adapters with their weights of now.
+func (a *Active) Stack() Stack {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s := a.stack
+	s.Adapters = slices.Clone(s.Adapters)
+	return s
+}
+
+// Update changes one adapter of the stack, which f is given a copy of. Its name and path cannot be changed. An adapter that
+// is not in the stack is ErrNotFound; values that do not validate change nothing.
+func (a *Active) Update(name string, f func(*Adapter)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := slices.IndexFunc(a.stack.Adapters, func(x Adapter) bool { return strings.EqualFold(x.Label(), name) })
+	if i < 0 {
+		return &Error{Kind: ErrNotFound, Adapter: name, Message: "is not in the stack; there are " + a.labels()}
+	}
+	changed := a.stack.Adapters[i]
+	f(&changed)
+	changed.Name, changed.Path = a.stack.Adapters[i].Name, a.stack.Adapters[i].Path
+	var errs FieldErrors
+	changed.validate(&errs, func(key string) string { return changed.Label() + "." + key })
+	if err := errs.err(); err != nil {
+		return err
+	}
+	a.stack.Adapters[i] = changed
+	return nil
+}
+
+func (a *Active) labels() string {
+	names := make([]string, len(a.stack.Adapters))
+	for i, x := range a.stack.Adapters {
+		names[i] = x.Label()
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Uses returns what the model is to apply at a step (from 0) of so many: the adapters that have any weight. It is nil where
+// there are none, so that the model computes exactly what it does without adapters.
+func (a *Active) Uses(step, steps int) []backend.LoRAUse {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var uses []backend.LoRAUse
+	for i, adapter := range a.stack.Adapters {
+		if weights, active := a.stack.Weights(adapter, a.members[i].Targets, step, steps); active {
+			uses = append(uses, backend.LoRAUse{LoRA: a.members[i].LoRA, Weights: weights})
+		}
+	}
+	return uses
+}
+
+// TextKey tells whether two steps apply the same to the text encoders: equal keys mean equal embeddings.
+func (a *Active) TextKey(step, steps int) string {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var key strings.Builder
+	for i, adapter := range a.stack.Adapters {
+		c := a.members[i].Report.Components
+		if c[componentText]+c[componentText2] == 0 {
+			continue
+		}
+		w := 0.0
+		if adapter.ActiveAt(step, steps) {
+			w = a.stack.EffectiveWeight(adapter, componentText)
+		}
+		fmt.Fprintf(&key, "%x %v;", w, adapter.BlockWeights) // maps print in the order of their keys
+	}
+	return key.String()
+}
+
+// Release gives all adapters back; it may be called again.
+func (a *Active) Release() {
+	for _, r := range a.members {
+		r.Release()
+	}
+}

@@ -1,0 +1,143 @@
+package lora
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// plant makes empty files below a folder.
+func plant(t testing.TB, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte{1}, 0o644))
+	}
+}
+
+func TestResolve(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	plant(t, one, "Ink.safetensors", "style/ink-wash.pt", "style/oil.ckpt", "people/oil.safetensors", "both.pt", "both.safetensors", "notes.txt", ".hidden.safetensors",
+		"anna.safetensors", "annabel.safetensors", "lcm/pytorch_lora_weights.safetensors")
+	plant(t, two, "ink.safetensors", "Gouache.bin", "second.pth", "both.safetensors")
+	lib := NewLibrary(one, two)
+	for name, want := range map[string]string{
+		"ink":                                  filepath.Join(two, "ink.safetensors"), // the exact name goes before another case
+		"Ink":                                  filepath.Join(one, "Ink.safetensors"),
+		"INK":                                  filepath.Join(one, "Ink.safetensors"), // the first folder
+		"style/ink-wash":                       filepath.Join(one, "style/ink-wash.pt"),
+		"ink-wash":                             filepath.Join(one, "style/ink-wash.pt"),
+		"style/oil":                            filepath.Join(one, "style/oil.ckpt"),
+		"gouache":                              filepath.Join(two, "Gouache.bin"),
+		"gou":                                  filepath.Join(two, "Gouache.bin"), // the beginning of one only
+		"sec":                                  filepath.Join(two, "second.pth"),
+		"both":                                 filepath.Join(one, "both.safetensors"), // safetensors before pt, the first folder before the second
+		"both.pt":                              filepath.Join(one, "both.pt"),
+		"anna":                                 filepath.Join(one, "anna.safetensors"), // not ambiguous: it is exact
+		"lcm":                                  filepath.Join(one, "lcm/pytorch_lora_weights.safetensors"),
+		filepath.Join(one, "anna"):             filepath.Join(one, "anna.safetensors"),
+		filepath.Join(two, "second.pth"):       filepath.Join(two, "second.pth"),
+		filepath.Join(one, "lcm"):              filepath.Join(one, "lcm/pytorch_lora_weights.safetensors"),
+		" " + filepath.Join(one, "both") + " ": filepath.Join(one, "both.safetensors"),
+	} {
+		path, err := lib.Resolve(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, want, path, name)
+	}
+
+	_, err := lib.Resolve("oil")
+	require.ErrorIs(t, err, ErrAmbiguous)
+	assert.ErrorContains(t, err, filepath.Join(one, "people/oil.safetensors"))
+	assert.ErrorContains(t, err, filepath.Join(one, "style/oil.ckpt"))
+	_, err = lib.Resolve("ann")
+	require.ErrorIs(t, err, ErrAmbiguous)
+	for _, name := range []string{"nothing", "hidden", "notes", "", "Gouache.safetensors"} {
+		_, err := lib.Resolve(name)
+		require.ErrorIs(t, err, ErrNotFound, name)
+	}
+	_, err = lib.Resolve("uache")
+	assert.ErrorContains(t, err, "there is Gouache")
+	_, err = lib.Find(filepath.Join(two, "second.pth"))
+	require.ErrorIs(t, err, ErrNotFound, "names in prompts open no paths")
+	_, err = NewLibrary().Resolve("x")
+	assert.ErrorContains(t, err, "lora_directories")
+	_, err = NewLibrary(filepath.Join(one, "missing")).Resolve("x")
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+func TestSymbolicLinks(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	plant(t, dir, "a/one.safetensors")
+	plant(t, outside, "two.safetensors")
+	for link, target := range map[string]string{"a/up": dir, "a/self": "self", "loop1": "loop2", "loop2": "loop1", "out": outside,
+		"a/again": filepath.Join(dir, "a"), "dangling.safetensors": "nowhere", "three.safetensors": filepath.Join(outside, "two.safetensors")} {
+		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
+	}
+	files, err := NewLibrary(dir).List()
+	require.NoError(t, err)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	assert.ElementsMatch(t, []string{"a/one", "out/two", "three"}, names)
+	_, err = Open(filepath.Join(dir, "loop1"), nano)
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "loop of symbolic links")
+}
+
+// TestTenThousandFiles lists and resolves in time, and remembers.
+func TestTenThousandFiles(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 100 {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, fmt.Sprintf("d%02d", i)), 0o755))
+		for j := range 100 {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("d%02d/a%d.safetensors", i, 100*i+j)), nil, 0o644))
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	for i := range 100 {
+		require.NoError(t, os.Chtimes(filepath.Join(dir, fmt.Sprintf("d%02d", i)), old, old))
+	}
+	require.NoError(t, os.Chtimes(dir, old, old))
+	lib := NewLibrary(dir)
+	began := time.Now()
+	path, err := lib.Resolve("A7654")
+	first := time.Since(began)
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(dir, "d76/a7654.safetensors"), path)
+	walked := lib.trees[dir].walked
+	began = time.Now()
+	_, err = lib.Resolve("a12")
+	require.NoError(t, err)
+	t.Logf("10,000 files: %v, then %v", first.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	assert.Equal(t, walked, lib.trees[dir].walked, "nothing changed, so nothing is read again")
+	assert.Less(t, first, 5*time.Second)
+
+	plant(t, dir, "d40/new.pt")
+	_, err = lib.Resolve("new")
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, "d40/new.pt")))
+	_, err = lib.Resolve("new")
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// TestMissingFolder: one folder that cannot be read takes nothing from the others.
+func TestMissingFolder(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "a.safetensors")
+	lib := NewLibrary(filepath.Join(dir, "missing"), filepath.Join(dir, "a.safetensors"), dir)
+	files, err := lib.List()
+	require.ErrorIs(t, err, ErrNotFound)
+	assert.Len(t, files, 1)
+	var e *Error
+	require.True(t, errors.As(err, &e))
+	_, err = lib.Resolve("a")
+	require.NoError(t, err)
+}
