@@ -125,6 +125,11 @@ const (
 	StageUNet      Stage = 2
 	StageVAEEncode Stage = 3
 	StageVAEDecode Stage = 4
+
+	StageVAEDecodeMiddle Stage = 16
+	StageVAEDecodeLevels Stage = 17
+	StageVAEEncodeLevels Stage = 18
+	StageVAEEncodeMiddle Stage = 19
 )
 
 // Values of [ModelInfo.Layout]. daguerre.h gives them in a comment, not in an enum.

@@ -30,6 +30,8 @@ var mirrors = map[string]reflect.Type{
 	"dg_text_input":     reflect.TypeFor[textInput](),
 	"dg_unet_input":     reflect.TypeFor[unetInput](),
 	"dg_compute_query":  reflect.TypeFor[ComputeQuery](),
+	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
+	"dg_vae_part":       reflect.TypeFor[vaePart](),
 }
 
 // constants pairs every enum value and numeric #define of daguerre.h with its Go constant.
@@ -71,6 +73,9 @@ var constants = map[string]int64{
 
 	"DG_STAGE_TEXT": int64(StageText), "DG_STAGE_TEXT_2": int64(StageText2), "DG_STAGE_UNET": int64(StageUNet),
 	"DG_STAGE_VAE_ENCODE": int64(StageVAEEncode), "DG_STAGE_VAE_DECODE": int64(StageVAEDecode),
+
+	"DG_STAGE_VAE_DECODE_MIDDLE": int64(StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(StageVAEDecodeLevels),
+	"DG_STAGE_VAE_ENCODE_LEVELS": int64(StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(StageVAEEncodeMiddle),
 }
 
 // truth is what the C compiler says of the header.

@@ -15,6 +15,7 @@ type table struct {
 	computeFuncs
 	memoryFuncs
 	quantizeFuncs
+	vaePartFuncs
 }
 
 // symbol ties a C name to the Go function variable that calls it.
@@ -29,6 +30,7 @@ func (t *table) symbols() []symbol {
 	for _, group := range [][]symbol{
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
 		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.memoryFuncs.symbols(), t.quantizeFuncs.symbols(),
+		t.vaePartFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

@@ -335,7 +335,47 @@ DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, i
 DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
                                float* pixels, size_t pixels_count, char* msg, size_t msg_cap);
 
-/* dg_stage: a graph that dg_compute_size measures. */
+/* The parts of the VAE, for pictures too large for one graph. The middle, whose attention sees the whole picture, is small
+ * and runs on all of it; the levels run on tiles. What ties a tile to the rest are the group norms of the levels, in the order
+ * in which they run: a tile reports its own statistics, and takes those of the whole picture. One picture at a time. */
+enum {
+    DG_STAGE_VAE_DECODE_MIDDLE = 16, /* latents [4, h, w] -> features [channels, h, w] */
+    DG_STAGE_VAE_DECODE_LEVELS = 17, /* features [channels, h, w] -> pixels [3, 8h, 8w] */
+    DG_STAGE_VAE_ENCODE_LEVELS = 18, /* pixels [3, 8h, 8w] -> features [channels, h, w] */
+    DG_STAGE_VAE_ENCODE_MIDDLE = 19  /* features [channels, h, w] -> moments [8, h, w] */
+};
+
+typedef struct dg_vae_part_info {
+    size_t struct_size;
+    int64_t in_channels;
+    int64_t out_channels;
+    int64_t norms;            /* group norms of the part that take and report statistics; 0 of the middles */
+    int64_t groups;           /* of each norm */
+} dg_vae_part_info;
+
+/* stage: one of the four above. */
+DG_API dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap);
+
+typedef struct dg_vae_part {
+    size_t struct_size;
+    int32_t stage;
+    int32_t reserved;
+    int64_t height;           /* of the input: cells, or pixels that are multiples of downscale */
+    int64_t width;
+    const float* input;       /* [in_channels, height, width] */
+    const float* statistics;  /* [norms, groups, 2]: mean and variance to norm by; NULL: the input's own */
+    int64_t core_top;         /* the part of the input to report on, in its units, on cells' borders */
+    int64_t core_left;
+    int64_t core_height;
+    int64_t core_width;
+} dg_vae_part;
+
+/* output [out_channels, height, width] in the output's units. measured [norms, groups, 2]: mean and variance over the core of
+ * what each norm was given; NULL where it is not wanted, and the core is then ignored. Counts are in floats. */
+DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
+                                 size_t measured_count, char* msg, size_t msg_cap);
+
+/* dg_stage: a graph that dg_compute_size measures; the VAE's parts are others, reporting statistics where they can. */
 enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4 };
 
 typedef struct dg_compute_query {

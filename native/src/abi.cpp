@@ -346,6 +346,21 @@ dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t 
                  [&] { model_of(model).vae_decode(batch, height, width, latents, pixels, pixels_count); });
 }
 
+dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        dg_vae_part_info info = empty_struct<dg_vae_part_info>();
+        model_of(model).vae_part_info(stage, &info);
+        write_struct(out, info, "dg_vae_part_info");
+    });
+}
+
+dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
+                          size_t measured_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        model_of(model).vae_run_part(read_struct(in, "dg_vae_part"), output, output_count, measured, measured_count);
+    });
+}
+
 dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
         if (bytes == nullptr) {

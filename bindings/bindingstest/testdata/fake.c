@@ -342,6 +342,41 @@ DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, i
     return leave(model, DG_OK);
 }
 
+/* The parts have 2 features and 3 norms of 2 groups. Each output is the first input value of its block plus the channel's number; a norm's
+ * mean is what was given (or 0) plus the core's left edge, its variance the core's area. */
+DG_API dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (out->struct_size != sizeof *out) return leave(model, fail(DG_ERR_ARGUMENT, "dg_vae_part_info", msg, msg_cap));
+    const int64_t ins[4] = {4, 2, 3, 2}, outs[4] = {2, 3, 2, 8};
+    if (stage < DG_STAGE_VAE_DECODE_MIDDLE || stage > DG_STAGE_VAE_ENCODE_MIDDLE)
+        return leave(model, fail(DG_ERR_ARGUMENT, "stage", msg, msg_cap));
+    out->in_channels  = ins[stage - DG_STAGE_VAE_DECODE_MIDDLE];
+    out->out_channels = outs[stage - DG_STAGE_VAE_DECODE_MIDDLE];
+    out->norms        = stage == DG_STAGE_VAE_DECODE_LEVELS || stage == DG_STAGE_VAE_ENCODE_LEVELS ? 3 : 0;
+    out->groups       = 2;
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count,
+                                 float* measured, size_t measured_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (in->struct_size != sizeof *in) return leave(model, fail(DG_ERR_ARGUMENT, "dg_vae_part", msg, msg_cap));
+    const int64_t channels[4] = {2, 3, 2, 8};
+    int64_t up = in->stage == DG_STAGE_VAE_DECODE_LEVELS ? 8 : 1, down = in->stage == DG_STAGE_VAE_ENCODE_LEVELS ? 8 : 1;
+    int64_t h = in->height * up / down, w = in->width * up / down;
+    int64_t c = channels[in->stage - DG_STAGE_VAE_DECODE_MIDDLE];
+    if (output_count != (size_t)(c * h * w)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t i = 0; i < c * h * w; i++)
+        output[i] = in->input[(i / w % h) * down / up * in->width + i % w * down / up] + (float)(i / (h * w));
+    for (size_t i = 0; i < measured_count; i += 2) {
+        measured[i]     = (in->statistics == NULL ? 0 : in->statistics[i]) + (float)in->core_left;
+        measured[i + 1] = (float)(in->core_height * in->core_width);
+    }
+    return leave(model, DG_OK);
+}
+
 DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* q, size_t* bytes, char* msg,
                                  size_t msg_cap) {
     dg_status status = enter(model, msg, msg_cap);

@@ -290,6 +290,10 @@ size_t Model::compute_size(const dg_compute_query& q) const {
             const Worker& worker = *components_[kVaeDecoder].worker;
             return GraphRunner::measure(worker, traits(worker), vae_decode_graph(q.batch, q.height, q.width));
         }
+        case DG_STAGE_VAE_DECODE_MIDDLE:
+        case DG_STAGE_VAE_DECODE_LEVELS:
+        case DG_STAGE_VAE_ENCODE_LEVELS:
+        case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
         default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
     }
 }

@@ -41,6 +41,8 @@ public:
     void unet_eval(const dg_unet_input& in, float* out, size_t out_count);
     void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
+    void vae_part_info(int32_t stage, dg_vae_part_info* out) const;
+    void vae_run_part(const dg_vae_part& in, float* output, size_t output_count, float* measured, size_t measured_count);
     size_t compute_size(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes(); }
     void compute_release() { runner_.release(); }
@@ -68,6 +70,11 @@ private:
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;
+
+    // The VAE in parts; see vae_parts.cpp.
+    const Worker& vae_part_worker(int32_t stage) const;
+    BuildFunction vae_part_graph(int32_t stage, int64_t height, int64_t width, bool given, const VaeCore* core) const;
+    size_t vae_part_size(int32_t stage, int64_t height, int64_t width) const;
 
     Source source_;
     dg_model_config config_;

@@ -8,6 +8,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_bf16.h"
 #include "kernels/matmul.h"
+#include "kernels/moments.h"
 #include "kernels/pack_picture.h"
 #include "kernels/pack_tokens.h"
 
@@ -147,6 +148,33 @@ ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int g
         g.normed[y] = {x, {group_stats(g.ctx, x, groups, eps), norm.weight, norm.bias, false}};
     }
     return y;
+}
+
+ggml_tensor* group_norm_by(GraphBuilder& g, const Norm& norm, ggml_tensor* x, ggml_tensor* statistics) {
+    const int64_t channels = x->ne[2], groups = statistics->ne[1];
+    const auto spread = [&](size_t row) {  // one of the two for each group -> for each channel
+        ggml_tensor* v = ggml_view_2d(g.ctx, statistics, 1, groups, statistics->nb[1], row * statistics->nb[0]);
+        return ggml_reshape_1d(g.ctx, ggml_repeat_4d(g.ctx, ggml_cont(g.ctx, v), channels / groups, groups, 1, 1),
+                               channels);
+    };
+    // (x - mean) * r * weight + bias, as one product and one sum over the picture
+    ggml_tensor* scale = ggml_mul(g.ctx, spread(1), norm.weight);
+    ggml_tensor* shift = ggml_sub(g.ctx, norm.bias, ggml_mul(g.ctx, spread(0), scale));
+    ggml_tensor* y     = ggml_add(g.ctx, ggml_mul(g.ctx, x, per_channel(g, scale)), per_channel(g, shift));
+    if (may_pack(g) && ggml_is_contiguous(x)) {
+        g.normed[y] = {x, {statistics, norm.weight, norm.bias, false}};
+    }
+    return y;
+}
+
+ggml_tensor* group_moments(GraphBuilder& g, ggml_tensor* x, int groups) {
+    if (g.traits.cpu) {
+        return find_moments(g.ctx, x, groups);
+    }
+    x = ggml_reshape_2d(g.ctx, ggml_cont(g.ctx, x), x->ne[0] * x->ne[1] * x->ne[2] / groups, groups);
+    ggml_tensor* mean     = ggml_mean(g.ctx, x);
+    ggml_tensor* variance = ggml_mean(g.ctx, ggml_sqr(g.ctx, ggml_sub(g.ctx, x, mean)));
+    return ggml_concat(g.ctx, mean, variance, 0);
 }
 
 ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x) {

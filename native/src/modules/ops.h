@@ -31,6 +31,12 @@ ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);
 
+// The same by given statistics of x [W, H, C, 1]: [2, groups], each group's mean and reciprocal deviation.
+ggml_tensor* group_norm_by(GraphBuilder& g, const Norm& norm, ggml_tensor* x, ggml_tensor* statistics);
+
+// Mean and variance of each group of channels of x [W, H, C, 1], which may be a view: [2, groups].
+ggml_tensor* group_moments(GraphBuilder& g, ggml_tensor* x, int groups);
+
 ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x);
 ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x);  // erf
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 x)

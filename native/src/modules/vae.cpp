@@ -8,8 +8,6 @@ namespace dg {
 
 namespace {
 
-constexpr float kEps = 1e-6f;
-
 std::string dot(const std::string& a, size_t i) {
     return a + "." + std::to_string(i);
 }
@@ -40,20 +38,28 @@ vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
     return m;
 }
 
-ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, int groups) {
-    ggml_tensor* h    = conv2d(g, r.conv1, silu(g, group_norm(g, r.norm1, x, groups, kEps)));
-    h                 = silu(g, group_norm(g, r.norm2, h, groups, kEps));
+ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, VaeNorms& norms) {
+    ggml_tensor* h    = conv2d(g, r.conv1, silu(g, norms.build(g, r.norm1, x)));
+    h                 = silu(g, norms.build(g, r.norm2, h));
     ggml_tensor* skip = r.has_shortcut ? conv2d(g, r.shortcut, x, {1, 0}) : x;
     return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
 // One head over all positions.
-ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, int groups) {
-    x              = resnet(g, m.first, x, groups);
-    ggml_tensor* y = to_tokens(g, group_norm(g, m.attention.norm, x, groups, kEps));
+ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, VaeNorms& norms) {
+    x              = resnet(g, m.first, x, norms);
+    ggml_tensor* y = to_tokens(g, norms.build(g, m.attention.norm, x));
     y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
     x = ggml_add(g.ctx, x, to_picture(g, linear(g, m.attention.out, y), x->ne[0], x->ne[1]));
-    return resnet(g, m.second, x, groups);
+    return resnet(g, m.second, x, norms);
+}
+
+int64_t count_norms(const std::vector<vae::Level>& levels) {
+    int64_t n = 0;
+    for (const vae::Level& level : levels) {
+        n += 2 * static_cast<int64_t>(level.resnets.size());
+    }
+    return n;
 }
 
 int64_t count_resnets(const Source& source, const std::string& block) {
@@ -127,19 +133,33 @@ VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
     }
 }
 
-ggml_tensor* VaeEncoder::build(GraphBuilder& g, ggml_tensor* x) const {
+ggml_tensor* VaeEncoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms& norms) const {
     x = conv2d(g, conv_in_, x);
     for (const vae::Level& level : levels_) {
         for (const vae::Resnet& r : level.resnets) {
-            x = resnet(g, r, x, dims_.groups);
+            x = resnet(g, r, x, norms);
         }
         if (level.has_resample) {  // one row and column of padding, below and to the right only
             x = conv2d(g, level.resample, ggml_pad(g.ctx, x, 1, 1, 0, 0), {2, 0});
         }
     }
-    x = middle(g, middle_, x, dims_.groups);
-    x = conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+    return x;
+}
+
+ggml_tensor* VaeEncoder::build_middle(GraphBuilder& g, ggml_tensor* x) const {
+    VaeNorms norms(dims_.groups);
+    x = middle(g, middle_, x, norms);
+    x = conv2d(g, conv_out_, silu(g, norms.build(g, norm_out_, x)));
     return dims_.quant_conv ? conv2d(g, quant_, x, {1, 0}) : x;
+}
+
+ggml_tensor* VaeEncoder::build(GraphBuilder& g, ggml_tensor* pixels) const {
+    VaeNorms norms(dims_.groups);
+    return build_middle(g, build_levels(g, pixels, norms));
+}
+
+int64_t VaeEncoder::level_norms() const {
+    return count_norms(levels_);
 }
 
 VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
@@ -169,20 +189,33 @@ VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
     conv_out_ = p.conv2d(d + "conv_out", 3, width, 3);
 }
 
-ggml_tensor* VaeDecoder::build(GraphBuilder& g, ggml_tensor* x) const {
+ggml_tensor* VaeDecoder::build_middle(GraphBuilder& g, ggml_tensor* x) const {
     if (dims_.post_quant_conv) {
         x = conv2d(g, post_quant_, x, {1, 0});
     }
-    x = middle(g, middle_, conv2d(g, conv_in_, x), dims_.groups);
+    VaeNorms norms(dims_.groups);
+    return middle(g, middle_, conv2d(g, conv_in_, x), norms);
+}
+
+ggml_tensor* VaeDecoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms& norms) const {
     for (const vae::Level& level : levels_) {
         for (const vae::Resnet& r : level.resnets) {
-            x = resnet(g, r, x, dims_.groups);
+            x = resnet(g, r, x, norms);
         }
         if (level.has_resample) {
             x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]));
         }
     }
-    return conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims_.groups, kEps)));
+    return conv2d(g, conv_out_, silu(g, norms.build(g, norm_out_, x)));
+}
+
+ggml_tensor* VaeDecoder::build(GraphBuilder& g, ggml_tensor* latents) const {
+    VaeNorms norms(dims_.groups);
+    return build_levels(g, build_middle(g, latents), norms);
+}
+
+int64_t VaeDecoder::level_norms() const {
+    return count_norms(levels_) + 1;
 }
 
 }  // namespace dg

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "modules/ops.h"
+#include "modules/vae_norms.h"
 
 namespace dg {
 
@@ -51,6 +52,12 @@ public:
     VaeEncoder(Params& params, const VaeDims& dims);
     ggml_tensor* build(GraphBuilder& g, ggml_tensor* pixels) const;  // [W, H, 3, N] -> [w, h, 2*latent, N]
 
+    // build's two parts; between them are features [w, h, width(), 1].
+    ggml_tensor* build_levels(GraphBuilder& g, ggml_tensor* pixels, VaeNorms& norms) const;
+    ggml_tensor* build_middle(GraphBuilder& g, ggml_tensor* features) const;
+    int64_t width() const { return dims_.encoder.back(); }
+    int64_t level_norms() const;  // the group norms of build_levels
+
 private:
     const VaeDims dims_;
     Conv2d conv_in_, conv_out_, quant_;
@@ -63,6 +70,12 @@ class VaeDecoder {
 public:
     VaeDecoder(Params& params, const VaeDims& dims);
     ggml_tensor* build(GraphBuilder& g, ggml_tensor* latents) const;  // [w, h, latent, N] -> [W, H, 3, N]
+
+    // build's two parts; between them are features [w, h, width(), 1].
+    ggml_tensor* build_middle(GraphBuilder& g, ggml_tensor* latents) const;
+    ggml_tensor* build_levels(GraphBuilder& g, ggml_tensor* features, VaeNorms& norms) const;
+    int64_t width() const { return dims_.decoder.back(); }
+    int64_t level_norms() const;  // the group norms of build_levels
 
 private:
     const VaeDims dims_;

@@ -195,6 +195,8 @@ func (m *Model) DecodeLatents(ctx context.Context, latents backend.Tensor) (back
 var stageComponents = map[backend.Stage]int{
 	backend.StageText: textEncoder, backend.StageText2: textEncoder2, backend.StageUNet: unet,
 	backend.StageVAEEncode: vaeEncoder, backend.StageVAEDecode: vaeDecoder,
+	backend.StageVAEEncodeLevels: vaeEncoder, backend.StageVAEEncodeMiddle: vaeEncoder,
+	backend.StageVAEDecodeMiddle: vaeDecoder, backend.StageVAEDecodeLevels: vaeDecoder,
 }
 
 // ComputeBytes returns the exact size of the compute buffer a stage would allocate; it allocates none
@@ -202,7 +204,7 @@ var stageComponents = map[backend.Stage]int{
 func (m *Model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	stage, ok := stages[q.Stage]
 	if !ok {
-		return 0, invalid(OpCompute, "stage", "%d is none of the five stages", q.Stage)
+		return 0, invalid(OpCompute, "stage", "%d is none of the stages", q.Stage)
 	}
 	if err := m.require(OpCompute, stageComponents[q.Stage]); err != nil {
 		return 0, err

@@ -74,6 +74,11 @@ var (
 		backend.StageUNet:      bindings.StageUNet,
 		backend.StageVAEEncode: bindings.StageVAEEncode,
 		backend.StageVAEDecode: bindings.StageVAEDecode,
+
+		backend.StageVAEDecodeMiddle: bindings.StageVAEDecodeMiddle,
+		backend.StageVAEDecodeLevels: bindings.StageVAEDecodeLevels,
+		backend.StageVAEEncodeLevels: bindings.StageVAEEncodeLevels,
+		backend.StageVAEEncodeMiddle: bindings.StageVAEEncodeMiddle,
 	}
 	// componentNames are in the order of the ABI's bits.
 	componentNames = [bindings.ComponentCount]string{

@@ -57,7 +57,7 @@ func TestEveryNameOfTheInterfaceIsMapped(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, name, precisions.toGo(value))
 	}
-	require.Equal(t, map[backend.Stage]bindings.Stage{0: 0, 1: 1, 2: 2, 3: 3, 4: 4}, stages)
+	require.Equal(t, map[backend.Stage]bindings.Stage{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 16: 16, 17: 17, 18: 18, 19: 19}, stages)
 	require.Len(t, stageComponents, len(stages))
 	require.EqualValues(t, 1<<textEncoder2, bindings.ComponentTextEncoder2)
 	require.EqualValues(t, 1<<unet, bindings.ComponentUNet)

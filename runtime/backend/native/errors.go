@@ -45,6 +45,7 @@ const (
 	OpUNet          Op = "evaluating the UNet"
 	OpEncodeImage   Op = "encoding an image"
 	OpDecodeLatents Op = "decoding latents"
+	OpVAEPart       Op = "running a part of the VAE"
 	OpCompute       Op = "measuring a compute buffer"
 	OpRelease       Op = "releasing compute buffers"
 )

@@ -1,0 +1,86 @@
+package native
+
+import (
+	"context"
+
+	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+var _ backend.VAEParts = (*Model)(nil)
+
+// VAEPartInfo describes a part of the VAE.
+func (m *Model) VAEPartInfo(stage backend.Stage) (backend.VAEPartInfo, error) {
+	part, err := m.vaePart(OpVAEPart, stage)
+	if err != nil {
+		return backend.VAEPartInfo{}, err
+	}
+	var info bindings.VAEPartInfo
+	err = m.run(context.Background(), OpVAEPart, func() (err error) {
+		info, err = m.handle.VAEPartInfo(part)
+		return err
+	})
+	return backend.VAEPartInfo{InChannels: int(info.InChannels), OutChannels: int(info.OutChannels),
+		Norms: int(info.Norms), Groups: int(info.Groups)}, err
+}
+
+// vaePart translates a stage that is a part of the VAE which this model has.
+func (m *Model) vaePart(op Op, stage backend.Stage) (bindings.Stage, error) {
+	if stage < backend.StageVAEDecodeMiddle || stage > backend.StageVAEEncodeMiddle {
+		return 0, invalid(op, "stage", "%d is none of the VAE's parts", stage)
+	}
+	return stages[stage], m.require(op, stageComponents[stage])
+}
+
+// RunVAEPart runs a part of the VAE on one picture or tile.
+func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (backend.Tensor, backend.NormStatistics, error) {
+	const op = OpVAEPart
+	none := backend.Tensor{}
+	part, err := m.vaePart(op, in.Stage)
+	if err != nil {
+		return none, nil, err
+	}
+	info, err := m.VAEPartInfo(in.Stage)
+	if err != nil {
+		return none, nil, err
+	}
+	if err := checkTensor(op, "input", in.Input, 1, info.InChannels, anySize, anySize); err != nil {
+		return none, nil, err
+	}
+	h, w, scale := in.Input.Shape[2], in.Input.Shape[3], m.info.VAE.Downscale
+	outH, outW := h, w
+	switch in.Stage {
+	case backend.StageVAEDecodeLevels:
+		if _, ok := product(3, h, scale, w, scale); !ok {
+			return none, nil, invalid(op, "input", "of shape %v makes more pixels than can be", in.Input.Shape)
+		}
+		outH, outW = h*scale, w*scale
+	case backend.StageVAEEncodeLevels:
+		if h%scale != 0 || w%scale != 0 {
+			return none, nil, invalid(op, "input", "%d x %d (W x H) are not multiples of %d", w, h, scale)
+		}
+		outH, outW = h/scale, w/scale
+	}
+	statistics := info.Norms * info.Groups * 2
+	if in.Statistics != nil && (len(in.Statistics) != statistics || statistics == 0) {
+		return none, nil, invalid(op, "statistics", "has %d values; this part has %d norms of %d groups", len(in.Statistics), info.Norms, info.Groups)
+	}
+	out, err := newTensor(op, 1, info.OutChannels, outH, outW)
+	if err != nil {
+		return none, nil, err
+	}
+	native := bindings.VAEPart{Stage: part, Height: int64(h), Width: int64(w), Input: in.Input.Data, Statistics: in.Statistics}
+	var measured backend.NormStatistics
+	if !in.Core.Empty() {
+		if statistics == 0 {
+			return none, nil, invalid(op, "core", "is given, but this part has no statistics to report")
+		}
+		measured = make(backend.NormStatistics, statistics)
+		native.CoreTop, native.CoreLeft = int64(in.Core.Min.Y), int64(in.Core.Min.X)
+		native.CoreHeight, native.CoreWidth = int64(in.Core.Dy()), int64(in.Core.Dx())
+	}
+	if err := m.run(ctx, op, func() error { return m.handle.RunVAEPart(native, out.Data, measured) }); err != nil {
+		return none, nil, err
+	}
+	return out, measured, nil
+}

@@ -1,0 +1,180 @@
+package vae
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Fault is what is wrong with a VAE's output.
+type Fault string
+
+// The faults. SDXL's own VAE is known for them in F16: its activations go beyond 65504, become infinite, and the picture black.
+const (
+	NotFinite Fault = "values that are not finite"
+	Black     Fault = "nothing but black"
+)
+
+// Coder runs an open model's VAE and, where the output is faulty, repeats the call on the same VAE opened in F32. After one repeat the F32
+// VAE is used at once. It is safe for concurrent use as far as its model is. The model stays the caller's; Close gives back the F32 one.
+type Coder struct {
+	model  backend.Model
+	cache  *Cache
+	exact  backend.ModelConfig
+	repeat bool
+
+	mu    sync.Mutex
+	lease *Lease // of the F32 VAE, once it was needed
+}
+
+// NewCoder makes a Coder for model. exact opens its VAE alone, in F32, through cache; where cache is nil nothing is repeated.
+// A model that computes in F32 already is not repeated either.
+func NewCoder(model backend.Model, cache *Cache, exact backend.ModelConfig) *Coder {
+	info := model.Info()
+	f32 := info.Precision == backend.PrecisionExact || info.Precision == backend.PrecisionF32
+	for _, c := range info.Components {
+		if (c.Name == "vae_decoder" || c.Name == "vae_encoder") && c.Loaded && c.Type != backend.TypeF32 {
+			f32 = false
+		}
+	}
+	return &Coder{model: model, cache: cache, exact: exact, repeat: cache != nil && !f32}
+}
+
+// ExactConfig turns a model's configuration into that of its VAE alone in F32.
+func ExactConfig(c backend.ModelConfig) backend.ModelConfig {
+	file := c.Files.VAE
+	if file == "" {
+		file = c.Files.Model
+	}
+	device := c.VAEDevice
+	if device == "" {
+		device = c.Device
+	}
+	return backend.ModelConfig{Files: backend.Files{VAE: file}, Hyper: backend.Hyper{VAENormNumGroups: c.Hyper.VAENormNumGroups},
+		Device: device, Precision: backend.PrecisionF32, VAEType: backend.TypeF32, Threads: c.Threads, FlashAttention: c.FlashAttention}
+}
+
+// Result is what a Coder's call yields.
+type Result struct {
+	backend.Tensor
+	Plan     Plan
+	Repeated Fault // what made it repeat in F32, or begin with it; "" where all was well
+	Fault    Fault // what is still wrong
+}
+
+// Warning says in a sentence what happened to what, or is empty. A picture that stays black in F32 is meant to be black.
+func (r Result) Warning(what string) string {
+	switch {
+	case r.Fault == NotFinite && r.Repeated != "":
+		return fmt.Sprintf("%s has %s, in F32 too; the file or the latents are damaged", what, r.Fault)
+	case r.Fault == NotFinite:
+		return fmt.Sprintf("%s has %s; try precision f32 or another VAE", what, r.Fault)
+	case r.Repeated != "" && r.Fault == "":
+		return fmt.Sprintf("%s had %s, which happens to VAEs in half precision; it was repeated in F32. vae_type f32 avoids that, as do VAEs made for F16", what, r.Repeated)
+	}
+	return ""
+}
+
+// Decode is Policy.Decode with the repeat.
+func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (Result, error) {
+	if at := notFinite(latents.Data); at >= 0 {
+		return Result{}, fmt.Errorf("latents: value %d is %v; the VAE was not asked", at, latents.Data[at])
+	}
+	return c.run(ctx, func(m backend.Model) (Result, error) {
+		out, err := p.Decode(ctx, m, latents)
+		if err != nil {
+			return Result{}, err
+		}
+		plan, err := p.PlanDecode(m, latents.Shape[0], latents.Shape[2], latents.Shape[3])
+		return Result{Tensor: out, Plan: plan, Fault: faultOf(out)}, err
+	})
+}
+
+// Encode is Policy.Encode with the repeat.
+func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Result, error) {
+	return c.run(ctx, func(m backend.Model) (Result, error) {
+		out, err := p.Encode(ctx, m, pixels)
+		if err != nil {
+			return Result{}, err
+		}
+		plan, err := p.PlanEncode(m, pixels.Shape[0], pixels.Shape[2], pixels.Shape[3])
+		r := Result{Tensor: out, Plan: plan}
+		if notFinite(out.Data) >= 0 {
+			r.Fault = NotFinite
+		}
+		return r, err
+	})
+}
+
+func (c *Coder) run(ctx context.Context, call func(backend.Model) (Result, error)) (Result, error) {
+	c.mu.Lock()
+	known := c.lease != nil
+	c.mu.Unlock()
+	var first Result
+	if !known {
+		var err error
+		first, err = call(c.model)
+		if err != nil || first.Fault == "" || !c.repeat {
+			return first, err
+		}
+	}
+	exact, err := c.open(ctx)
+	if err != nil {
+		return first, fmt.Errorf("the VAE's output has %s; opening it in F32 to repeat: %w", first.Fault, err)
+	}
+	again, err := call(exact)
+	again.Repeated = first.Fault
+	return again, err
+}
+
+// open returns the VAE in F32.
+func (c *Coder) open(ctx context.Context) (backend.Model, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease == nil {
+		lease, err := c.cache.Acquire(ctx, c.exact)
+		if err != nil {
+			return nil, err
+		}
+		c.lease = lease
+	}
+	return c.lease.Model(), nil
+}
+
+// Close gives the F32 VAE back to its cache.
+func (c *Coder) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease != nil {
+		c.lease.Release()
+		c.lease = nil
+	}
+}
+
+// blackest is the largest value that is shown as black, of 8 bits.
+const blackest = -1 + 1.0/255
+
+// faultOf looks at a decoder's output.
+func faultOf(pixels backend.Tensor) Fault {
+	if notFinite(pixels.Data) >= 0 {
+		return NotFinite
+	}
+	for _, v := range pixels.Data {
+		if v > blackest {
+			return ""
+		}
+	}
+	return Black
+}
+
+// notFinite returns the index of the first NaN or infinity, or -1.
+func notFinite(x []float32) int {
+	for i, v := range x {
+		if v-v != 0 {
+			return i
+		}
+	}
+	return -1
+}
