@@ -82,11 +82,11 @@ func (p Policy) filled() Policy {
 
 // Plan is how one call will be computed.
 type Plan struct {
-	Tiles    int   // per picture; 1: undivided
-	PerCall  int   // pictures in one call of the backend
-	Parts    bool  // the tiles share the statistics of the whole picture
-	Bytes    int64 // of the compute buffer, exactly
-	grid     grid
+	Tiles   int   // per picture; 1: undivided
+	PerCall int   // pictures in one call of the backend
+	Parts   bool  // the tiles share the statistics of the whole picture
+	Bytes   int64 // of the compute buffer, exactly
+	grid    grid
 }
 
 // TileSize returns the height and width of each tile in latent cells; zeros without tiles.
