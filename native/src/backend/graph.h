@@ -39,10 +39,11 @@ public:
     const Traits traits;
     std::vector<ggml_tensor*> inputs;
     std::vector<ggml_tensor*> outputs;
-    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, or the picture it was normed
-    // from and how.
+    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, the picture it was normed from and
+    // how, or the picture it is twice as large as.
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
     std::unordered_map<const ggml_tensor*, std::pair<ggml_tensor*, PictureNorm>> normed;
+    std::unordered_map<const ggml_tensor*, ggml_tensor*> doubled;
 };
 
 using BuildFunction = std::function<void(GraphBuilder&)>;

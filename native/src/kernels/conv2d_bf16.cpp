@@ -48,8 +48,9 @@ constexpr uintptr_t kHasPerPicture = 1 << 24, kHasResidual = 1 << 25;
 
 #if defined(__AVX512BF16__)
 
-constexpr int kMaxGroups      = 16;  // of 16 output pixels: one block
-constexpr int64_t kSliceDepth = 2;  // tiles of input channels in a slice: 64 channels x taps fill the cache
+constexpr int kMaxGroups = 16;  // of 16 output pixels: one block
+constexpr int64_t kSliceTiles =
+    36;  // products of 32 a sum takes up at a time: a block's inputs for them fill the cache
 
 struct Problem {
     const uint32_t* pairs;
@@ -110,29 +111,41 @@ void gather(const Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* 
     }
 }
 
-constexpr int kSumSize = kTile * kTile;
+constexpr int64_t kSumSize = int64_t{kTile} * kTile;
 
-// Up to two tiles of output channels times up to two groups; sums [tile][group][channel][pixel] are both the
-// start and the result.
+// Up to two tiles of output channels times up to two groups, added to sums: tiles [channel][pixel], those of the next
+// tile of channels row_stride values on.
 struct Step {
     const uint16_t* weights[2];
     const uint32_t* columns[2];
+    float* sums;
+    int64_t row_stride;
     int64_t tiles;  // products a sum is made of, / 32
     int out_tiles, groups;
+    bool first;     // sums begin at zero
 };
 
 #if defined(__AMX_BF16__)
 
 template <bool TwoOut, bool TwoGroups>
-void multiply_tiles(const Step& s, float* sums) {
-    _tile_loadd(0, sums, 64);
-    if constexpr (TwoGroups) {
-        _tile_loadd(1, sums + kSumSize, 64);
-    }
-    if constexpr (TwoOut) {
-        _tile_loadd(2, sums + 2 * kSumSize, 64);
+void multiply_tiles(const Step& s) {
+    float* low  = s.sums;
+    float* high = s.sums + s.row_stride;
+    if (s.first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, low, 64);
         if constexpr (TwoGroups) {
-            _tile_loadd(3, sums + 3 * kSumSize, 64);
+            _tile_loadd(1, low + kSumSize, 64);
+        }
+        if constexpr (TwoOut) {
+            _tile_loadd(2, high, 64);
+            if constexpr (TwoGroups) {
+                _tile_loadd(3, high + kSumSize, 64);
+            }
         }
     }
     for (int64_t t = 0; t < s.tiles; t++) {
@@ -151,14 +164,14 @@ void multiply_tiles(const Step& s, float* sums) {
             }
         }
     }
-    _tile_stored(0, sums, 64);
+    _tile_stored(0, low, 64);
     if constexpr (TwoGroups) {
-        _tile_stored(1, sums + kSumSize, 64);
+        _tile_stored(1, low + kSumSize, 64);
     }
     if constexpr (TwoOut) {
-        _tile_stored(2, sums + 2 * kSumSize, 64);
+        _tile_stored(2, high, 64);
         if constexpr (TwoGroups) {
-            _tile_stored(3, sums + 3 * kSumSize, 64);
+            _tile_stored(3, high + kSumSize, 64);
         }
     }
 }
@@ -167,12 +180,13 @@ void multiply_tiles(const Step& s, float* sums) {
 
 // The same with vector registers, eight channels of one tile at a time.
 template <int Groups>
-void multiply_rows(const Step& s, int tile, int row, float* sums) {
+void multiply_rows(const Step& s, int tile, int row) {
     constexpr int kRows = 8;
+    float* sums         = s.sums + tile * s.row_stride + row * kTile;
     __m512 acc[kRows][Groups];
     for (int i = 0; i < kRows; i++) {
         for (int g = 0; g < Groups; g++) {
-            acc[i][g] = _mm512_loadu_ps(sums + (tile * 2 + g) * kSumSize + (row + i) * kTile);
+            acc[i][g] = s.first ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + g * kSumSize + i * kTile);
         }
     }
     for (int64_t t = 0; t < s.tiles; t++) {
@@ -193,19 +207,19 @@ void multiply_rows(const Step& s, int tile, int row, float* sums) {
     }
     for (int i = 0; i < kRows; i++) {
         for (int g = 0; g < Groups; g++) {
-            _mm512_storeu_ps(sums + (tile * 2 + g) * kSumSize + (row + i) * kTile, acc[i][g]);
+            _mm512_storeu_ps(sums + g * kSumSize + i * kTile, acc[i][g]);
         }
     }
 }
 
-void multiply(const Step& s, bool amx, float* sums) {
+void multiply(const Step& s, bool amx) {
 #if defined(__AMX_BF16__)
     if (amx) {
         const bool two = s.groups == 2;
         if (s.out_tiles == 2) {
-            two ? multiply_tiles<true, true>(s, sums) : multiply_tiles<true, false>(s, sums);
+            two ? multiply_tiles<true, true>(s) : multiply_tiles<true, false>(s);
         } else {
-            two ? multiply_tiles<false, true>(s, sums) : multiply_tiles<false, false>(s, sums);
+            two ? multiply_tiles<false, true>(s) : multiply_tiles<false, false>(s);
         }
         return;
     }
@@ -214,55 +228,48 @@ void multiply(const Step& s, bool amx, float* sums) {
 #endif
     for (int tile = 0; tile < s.out_tiles; tile++) {
         for (int row = 0; row < kTile; row += 8) {
-            s.groups == 2 ? multiply_rows<2>(s, tile, row, sums) : multiply_rows<1>(s, tile, row, sums);
+            s.groups == 2 ? multiply_rows<2>(s, tile, row) : multiply_rows<1>(s, tile, row);
         }
     }
 }
 
-// Sums of one tile of output channels and one group: at first what is added to the products, later what y holds.
-void load_sums(const Problem& p, const Group& g, int64_t tile, bool first, float* sums) {
-    for (int64_t i = 0; i < kTile; i++) {
-        const int64_t channel = tile * kTile + i, at = g.first + channel * p.out_pixels;
-        __m512 v = _mm512_setzero_ps();
-        if (channel < p.out && !first) {
-            v = _mm512_maskz_loadu_ps(g.mask, p.y + at);
-        } else if (channel < p.out) {
-            v = _mm512_set1_ps(p.bias[channel] +
-                               (p.per_picture != nullptr ? p.per_picture[g.image * p.out + channel] : 0.0f));
-            if (p.residual != nullptr) {
-                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(g.mask, p.residual + at));
-            }
-        }
-        _mm512_storeu_ps(sums + i * kTile, v);
-    }
-}
-
-void store_sums(const Problem& p, const Group& g, int64_t tile, const float* sums) {
+// Writes the sums of one tile of output channels and one group, with all that is added to them.
+void store(const Problem& p, const Group& g, int64_t tile, const float* sums) {
     const int64_t rows = std::min<int64_t>(kTile, p.out - tile * kTile);
     for (int64_t i = 0; i < rows; i++) {
-        _mm512_mask_storeu_ps(p.y + g.first + (tile * kTile + i) * p.out_pixels, g.mask,
-                              _mm512_loadu_ps(sums + i * kTile));
+        const int64_t channel = tile * kTile + i, at = g.first + channel * p.out_pixels;
+        const float added =
+            p.bias[channel] + (p.per_picture != nullptr ? p.per_picture[g.image * p.out + channel] : 0.0f);
+        __m512 v = _mm512_add_ps(_mm512_loadu_ps(sums + i * kTile), _mm512_set1_ps(added));
+        if (p.residual != nullptr) {
+            v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(g.mask, p.residual + at));
+        }
+        _mm512_mask_storeu_ps(p.y + at, g.mask, v);
     }
 }
 
 // Output tiles [tile0, tile1) of the groups [group0, group1).
 void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1, bool amx) {
     thread_local std::vector<uint32_t> columns;
+    thread_local std::vector<float> sums;  // [tile][group]
+    const int64_t depth      = std::min(p.depth_tiles, std::max<int64_t>(1, kSliceTiles / p.taps));
     const int count          = static_cast<int>(group1 - group0);
-    const int64_t group_size = std::min(kSliceDepth, p.depth_tiles) * p.taps * kSumSize;
+    const int64_t group_size = depth * p.taps * kSumSize;
     columns.resize(static_cast<size_t>(count * group_size));
+    sums.resize(static_cast<size_t>((tile1 - tile0) * count * kSumSize));
     Group groups[kMaxGroups];
     for (int i = 0; i < count; i++) {
         groups[i] = make_group(p, group0 + i);
     }
-    alignas(64) float sums[4 * kSumSize];
-    for (int64_t d0 = 0; d0 < p.depth_tiles; d0 += kSliceDepth) {
-        const int64_t d1 = std::min(p.depth_tiles, d0 + kSliceDepth);
+    for (int64_t d0 = 0; d0 < p.depth_tiles; d0 += depth) {
+        const int64_t d1 = std::min(p.depth_tiles, d0 + depth);
         for (int i = 0; i < count; i++) {
             gather(p, groups[i], d0, d1, &columns[static_cast<size_t>(i * group_size)]);
         }
         Step step{};
-        step.tiles = (d1 - d0) * p.taps;
+        step.tiles      = (d1 - d0) * p.taps;
+        step.first      = d0 == 0;
+        step.row_stride = count * kSumSize;
         for (int64_t tile = tile0; tile < tile1; tile += 2) {
             step.out_tiles = static_cast<int>(std::min<int64_t>(2, tile1 - tile));
             for (int t = 0; t < step.out_tiles; t++) {
@@ -270,18 +277,14 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
             }
             for (int i = 0; i < count; i += 2) {
                 step.groups = std::min(2, count - i);
-                for (int t = 0; t < step.out_tiles; t++) {
-                    for (int g = 0; g < step.groups; g++) {
-                        load_sums(p, groups[i + g], tile + t, d0 == 0, sums + (t * 2 + g) * kSumSize);
-                    }
-                }
+                step.sums   = &sums[static_cast<size_t>(((tile - tile0) * count + i) * kSumSize)];
                 for (int g = 0; g < step.groups; g++) {
                     step.columns[g] = &columns[static_cast<size_t>((i + g) * group_size)];
                 }
-                multiply(step, amx, sums);
-                for (int t = 0; t < step.out_tiles; t++) {
+                multiply(step, amx);
+                for (int t = 0; d1 == p.depth_tiles && t < step.out_tiles; t++) {
                     for (int g = 0; g < step.groups; g++) {
-                        store_sums(p, groups[i + g], tile + t, sums + (t * 2 + g) * kSumSize);
+                        store(p, groups[i + g], tile + t, step.sums + t * step.row_stride + g * kSumSize);
                     }
                 }
             }

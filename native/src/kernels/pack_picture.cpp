@@ -12,7 +12,7 @@ namespace dg {
 namespace {
 
 // A node's userdata: the border or, of group_stats, eps; and what follows x among its sources.
-constexpr uintptr_t kNorm = 1 << 8, kSilu = 1 << 9;
+constexpr uintptr_t kNorm = 1 << 8, kSilu = 1 << 9, kDouble = 1 << 10;
 
 #if defined(__AVX512BF16__)
 
@@ -98,7 +98,9 @@ __m512i pair_up(__m512 even, __m512 odd) {
 void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const auto flags     = reinterpret_cast<uintptr_t>(userdata);
     const ggml_tensor* x = dst->src[0];
-    const int64_t pad = flags & 0xff, width = x->ne[0], height = x->ne[1], in = x->ne[2];
+    const int64_t scale  = (flags & kDouble) != 0 ? 2 : 1;
+    const int64_t pad = flags & 0xff, width = scale * x->ne[0], height = scale * x->ne[1], in = x->ne[2];
+    const __m512i halves = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
     const int64_t pairs = dst->ne[2], row = dst->ne[0] / 2, plane = row * dst->ne[1];
     for (int64_t index = ith; index < pairs * x->ne[3]; index += nth) {
         const int64_t pair = index % pairs, image = index / pairs;
@@ -114,14 +116,21 @@ void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
         std::memset(out + (height + pad) * row, 0, static_cast<size_t>(pad * row) * 4);
         for (int64_t y = 0; y < height; y++) {
             uint32_t* line = out + (y + pad) * row;
-            const auto* a  = reinterpret_cast<const float*>(even + y * x->nb[1]);
-            const auto* b  = reinterpret_cast<const float*>(even + x->nb[2] + y * x->nb[1]);
+            const auto* a  = reinterpret_cast<const float*>(even + y / scale * x->nb[1]);
+            const auto* b  = reinterpret_cast<const float*>(even + x->nb[2] + y / scale * x->nb[1]);
+            const auto at  = [&](const float* from, int64_t i) {
+                if (scale == 1) {
+                    return _mm512_maskz_loadu_ps(Moments::mask(width - i), from + i);
+                }
+                const __m512 half = _mm512_maskz_loadu_ps(Moments::mask((width - i) / 2) & 0xff, from + i / 2);
+                return _mm512_permutexvar_ps(halves, half);
+            };
             std::memset(line, 0, static_cast<size_t>(pad) * 4);
             std::memset(line + pad + width, 0, static_cast<size_t>(pad) * 4);
             for (int64_t i = 0; i < width; i += kTile) {
                 const __mmask16 mask = Moments::mask(width - i);
-                const __m512 va      = map_even(_mm512_maskz_loadu_ps(mask, a + i));
-                const __m512 vb      = both ? map_odd(_mm512_maskz_loadu_ps(mask, b + i)) : _mm512_setzero_ps();
+                const __m512 va      = map_even(at(a, i));
+                const __m512 vb      = both ? map_odd(at(b, i)) : _mm512_setzero_ps();
                 _mm512_mask_storeu_epi32(line + pad + i, mask, pair_up(va, vb));
             }
         }
@@ -185,6 +194,12 @@ ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const Pict
     const int64_t pairs = (x->ne[2] + kTileDepth - 1) / kTileDepth * kTile;
     return node(ctx, pack_pairs, x, norm, static_cast<uintptr_t>(pad), 2 * (x->ne[0] + 2 * pad), x->ne[1] + 2 * pad,
                 pairs, x->ne[3]);
+}
+
+ggml_tensor* pack_doubled(ggml_context* ctx, ggml_tensor* x, int pad) {
+    const int64_t pairs = (x->ne[2] + kTileDepth - 1) / kTileDepth * kTile;
+    return node(ctx, pack_pairs, x, nullptr, static_cast<uintptr_t>(pad) | kDouble, 2 * (2 * x->ne[0] + 2 * pad),
+                2 * x->ne[1] + 2 * pad, pairs, x->ne[3]);
 }
 
 ggml_tensor* pack_pixels(ggml_context* ctx, ggml_tensor* x, const PictureNorm& norm) {

@@ -23,6 +23,9 @@ ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float ep
 // multiple of 32: [2 (W + 2 pad), H + 2 pad, C / 2, N]. norm may be NULL.
 ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm);
 
+// The same of x enlarged to twice its width and height, each pixel becoming four.
+ggml_tensor* pack_doubled(ggml_context* ctx, ggml_tensor* x, int pad);
+
 // Graph node: the pixels of x [W, H, C, N] F32 as tokens of C values, packed as by kernels/pack_tokens.h. C must be a
 // multiple of 32 and W x H of 16.
 ggml_tensor* pack_pixels(ggml_context* ctx, ggml_tensor* x, const PictureNorm& norm);

@@ -118,6 +118,10 @@ static ggml_tensor* packed_picture(GraphBuilder& g, ggml_tensor* x, int pad) {
     if (normed != g.normed.end()) {
         return pack_picture(g.ctx, normed->second.first, pad, &normed->second.second);
     }
+    const auto doubled = g.doubled.find(x);
+    if (doubled != g.doubled.end()) {
+        return pack_doubled(g.ctx, doubled->second, pad);
+    }
     return pack_picture(g.ctx, x->nb[0] == sizeof(float) ? x : ggml_cont(g.ctx, x), pad, nullptr);
 }
 
@@ -246,7 +250,11 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
 }
 
 ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h) {
-    return ggml_interpolate(g.ctx, x, w, h, x->ne[2], x->ne[3], GGML_SCALE_MODE_NEAREST);
+    ggml_tensor* y = ggml_interpolate(g.ctx, x, w, h, x->ne[2], x->ne[3], GGML_SCALE_MODE_NEAREST);
+    if (may_pack(g) && w == 2 * x->ne[0] && h == 2 * x->ne[1] && x->nb[0] == sizeof(float)) {
+        g.doubled[y] = x;
+    }
+    return y;
 }
 
 }  // namespace dg
