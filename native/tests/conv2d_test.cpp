@@ -11,6 +11,8 @@
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "kernels/amx.h"
+#include "kernels/conv2d_bf16.h"
+#include "kernels/pack_picture.h"
 
 namespace {
 
@@ -145,6 +147,69 @@ CASE("threads do not change the result") {
             CHECK_NEAR(error_of(s, GGML_TYPE_F32, threads), 0, 1e-6);
         }
     }
+}
+
+// A picture packed with group norm and SiLU, or at twice its size, with everything that is added to the result, against
+// ggml's own operations.
+CASE("norm, SiLU and enlarging while packing, addends while storing") {
+    if (!dg::bf16_products()) {
+        return;
+    }
+    constexpr int64_t kW = 18, kH = 7, kIn = 40, kOut = 24, kN = 2;
+    constexpr int kGroups = 4;
+    ggml_init_params params{size_t{64} << 20, nullptr, false};
+    ggml_context* ctx = ggml_init(params);
+    REQUIRE(ctx != nullptr);
+    unsigned seed     = 1;
+    const auto tensor = [&](int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3) {
+        ggml_tensor* t    = ggml_new_tensor_4d(ctx, GGML_TYPE_F32, ne0, ne1, ne2, ne3);
+        const auto values = random_values(static_cast<size_t>(ggml_nelements(t)), seed++);
+        std::memcpy(t->data, values.data(), ggml_nbytes(t));
+        return t;
+    };
+    ggml_tensor* x    = tensor(kW, kH, kIn, kN);
+    ggml_tensor* w    = tensor(1, 1, kIn, 1);
+    ggml_tensor* b    = tensor(1, 1, kIn, 1);
+    ggml_tensor* bias = tensor(kOut, 1, 1, 1);
+    ggml_tensor* each = tensor(kOut, kN, 1, 1);
+    std::vector<ggml_bf16_t> kernel(9 * kIn * kOut);
+    const auto values = random_values(kernel.size(), seed++);
+    ggml_fp32_to_bf16_row(values.data(), kernel.data(), static_cast<int64_t>(kernel.size()));
+    ggml_tensor* packed = ggml_new_tensor_2d(ctx, GGML_TYPE_BF16, dg::conv_packed_columns(GGML_TYPE_BF16, 3, kIn),
+                                             dg::conv_packed_rows(GGML_TYPE_BF16, kOut));
+    dg::conv_pack(kernel.data(), GGML_TYPE_BF16, 3, kIn, kOut, packed->data);
+    const dg::ConvShape shape{3, 1, 1};
+
+    ggml_tensor* stats = dg::group_stats(ctx, x, kGroups, 1e-5f);
+    const dg::PictureNorm norm{stats, w, b, true};
+    ggml_tensor* normed   = ggml_add(ctx, ggml_mul(ctx, ggml_group_norm(ctx, x, kGroups, 1e-5f), w), b);
+    ggml_tensor* residual = tensor(kW, kH, kOut, kN);
+    ggml_tensor* fused =
+        dg::conv_bf16(ctx, dg::pack_picture(ctx, x, 1, &norm), kW, kH, packed, bias, kOut, shape, {each, residual});
+    ggml_tensor* plain = dg::conv_direct(ctx, ggml_silu(ctx, normed), packed, bias, kOut, shape);
+    plain              = ggml_add(ctx, ggml_add(ctx, plain, ggml_reshape_4d(ctx, each, 1, 1, kOut, kN)), residual);
+
+    ggml_tensor* doubled =
+        dg::conv_bf16(ctx, dg::pack_doubled(ctx, x, 1), 2 * kW, 2 * kH, packed, bias, kOut, shape, {});
+    ggml_tensor* large    = ggml_interpolate(ctx, x, 2 * kW, 2 * kH, kIn, kN, GGML_SCALE_MODE_NEAREST);
+    ggml_tensor* enlarged = dg::conv_direct(ctx, large, packed, bias, kOut, shape);
+
+    const std::pair<ggml_tensor*, ggml_tensor*> pairs[] = {{fused, plain}, {doubled, enlarged}};
+    for (const auto& [got, want] : pairs) {
+        ggml_cgraph* graph = ggml_new_graph(ctx);
+        ggml_build_forward_expand(graph, got);
+        ggml_build_forward_expand(graph, want);
+        ggml_graph_compute_with_ctx(ctx, graph, 2);
+        double difference = 0, square = 0;
+        for (int64_t i = 0; i < ggml_nelements(want); i++) {
+            const double y = static_cast<const float*>(want->data)[i];
+            const double d = static_cast<const float*>(got->data)[i] - y;
+            difference += d * d;
+            square += y * y;
+        }
+        CHECK_NEAR(std::sqrt(difference / square), 0, 1e-3);
+    }
+    ggml_free(ctx);
 }
 
 CHECK_MAIN()

@@ -108,6 +108,62 @@ CASE("agrees with the reference without tiles") {
     dg::amx_disable(false);
 }
 
+// What is packed on the way: each against the same made by ggml's operations from packed identity weights.
+CASE("norms and activations while packing, residuals while storing") {
+    if (!dg::bf16_products()) {
+        return;
+    }
+    constexpr int64_t kIn = 96, kTokens = 37;
+    const auto x = random_values(kIn * kTokens, 5), w = random_values(kIn, 6), b = random_values(kIn, 7);
+    ggml_init_params params{size_t{16} << 20, nullptr, false};
+    ggml_context* ctx = ggml_init(params);
+    REQUIRE(ctx != nullptr);
+    const auto tensor = [&](const std::vector<float>& values, int64_t ne0, int64_t ne1) {
+        ggml_tensor* t = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, ne0, ne1);
+        std::memcpy(t->data, values.data(), ggml_nbytes(t));
+        return t;
+    };
+    ggml_tensor* tx       = tensor(x, kIn, kTokens);
+    ggml_tensor* tw       = tensor(w, kIn, 1);
+    ggml_tensor* tb       = tensor(b, kIn, 1);
+    ggml_tensor* identity = ggml_new_tensor_2d(ctx, GGML_TYPE_BF16, kIn, kIn);
+    ggml_tensor* gated    = ggml_new_tensor_2d(ctx, GGML_TYPE_BF16, kIn, 2 * kIn);
+    for (int64_t i = 0; i < kIn * kIn; i++) {
+        const ggml_bf16_t v                                   = ggml_fp32_to_bf16(i % kIn == i / kIn ? 1.0f : 0.0f);
+        static_cast<ggml_bf16_t*>(identity->data)[i]          = v;
+        static_cast<ggml_bf16_t*>(gated->data)[i]             = v;
+        static_cast<ggml_bf16_t*>(gated->data)[kIn * kIn + i] = v;
+    }
+    const auto unpack = [&](ggml_tensor* packed, ggml_tensor* residual) {
+        return dg::matmul_packed(ctx, identity, packed, kTokens, 1, nullptr, residual);
+    };
+    ggml_tensor* norm = ggml_add(ctx, ggml_mul(ctx, ggml_norm(ctx, tx, 1e-5f), tw), tb);
+    const std::pair<ggml_tensor*, ggml_tensor*> pairs[] = {
+        {unpack(dg::pack_layer_norm(ctx, tx, tw, tb, 1e-5f), nullptr), norm},
+        {unpack(dg::pack_gelu(ctx, tx), nullptr), ggml_gelu_erf(ctx, tx)},
+        {unpack(dg::pack_quick_gelu(ctx, tx), nullptr),
+         ggml_mul(ctx, tx, ggml_sigmoid(ctx, ggml_scale(ctx, tx, 1.702f)))},
+        {unpack(dg::pack_tokens(ctx, tx), tx), ggml_scale(ctx, tx, 2)},
+        {unpack(dg::matmul_geglu(ctx, gated, dg::pack_tokens(ctx, tx), nullptr), nullptr),
+         ggml_mul(ctx, tx, ggml_gelu_erf(ctx, tx))},
+    };
+    for (const auto& [got, want] : pairs) {
+        ggml_cgraph* graph = ggml_new_graph(ctx);
+        ggml_build_forward_expand(graph, got);
+        ggml_build_forward_expand(graph, want);
+        ggml_graph_compute_with_ctx(ctx, graph, 2);
+        double difference = 0, square = 0;
+        for (int64_t i = 0; i < kIn * kTokens; i++) {
+            const double y = static_cast<const float*>(want->data)[i];
+            const double d = static_cast<const float*>(got->data)[i] - y;
+            difference += d * d;
+            square += y * y;
+        }
+        CHECK_NEAR(std::sqrt(difference / square), 0, 5e-3);
+    }
+    ggml_free(ctx);
+}
+
 CASE("offers what it can") {
     CHECK_EQ(dg::matmul_offered(GGML_TYPE_F32, 64, 64), false);
     CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 48, 64), false);

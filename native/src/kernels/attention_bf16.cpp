@@ -61,10 +61,7 @@ void pack_values(ggml_tensor* dst, int ith, int nth, void*) {
                 const auto load     = [&](int64_t t) {
                     return t < v->ne[1] ? _mm512_loadu_ps(row_of(v, t, image) + c) : _mm512_setzero_ps();
                 };
-                const __m512i even = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(load(token))));
-                const __m512i odd =
-                    _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(load(token + 1))));
-                _mm512_storeu_si512(out, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+                _mm512_storeu_si512(out, pair_up(load(token), load(token + 1)));
             }
         }
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/tiles.h"
+#include "kernels/vecmath.h"
 
 namespace dg {
 
@@ -19,7 +20,6 @@ namespace {
 // Which of a node's sources follow the packed tokens and the weight.
 constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
 
-constexpr int64_t kPanel = 2 * kTile;  // rows of the weight, and tokens, of one block of products
 constexpr int64_t kChunk = 1 << 20;    // bytes of packed tokens that a core's second-level cache keeps
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -30,8 +30,9 @@ int64_t ceil_div(int64_t a, int64_t b) {
 
 // One block of products: up to two tiles of weight rows times up to two groups of tokens, over all of `in`.
 struct Block {
-    const uint16_t* weight;  // [rows][in]
-    const char* tokens;      // packed groups
+    const uint16_t* low;   // [16 rows][in]
+    const uint16_t* high;  // of the second tile of rows
+    const char* tokens;    // packed groups
     int64_t in;
     int row_tiles, groups;
 };
@@ -42,17 +43,15 @@ constexpr int64_t kSumSize = kTile * kTile;  // of one tile of sums, [row][token
 
 template <bool TwoRows, bool TwoGroups>
 void multiply_tiles(const Block& b, float* sums) {
-    const uint16_t* low  = b.weight;
-    const uint16_t* high = b.weight + kTile * b.in;
-    const char* first    = b.tokens;
-    const char* second   = b.tokens + b.in * kTile * 2;
-    const int64_t row    = b.in * 2;
+    const char* first  = b.tokens;
+    const char* second = b.tokens + b.in * kTile * 2;
+    const int64_t row  = b.in * 2;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t k = 0; k < b.in; k += kTileDepth) {
-        _tile_loadd(4, low + k, row);
+        _tile_loadd(4, b.low + k, row);
         _tile_loadd(6, first + k * kTile * 2, 64);
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (TwoGroups) {
@@ -60,7 +59,7 @@ void multiply_tiles(const Block& b, float* sums) {
             _tile_dpbf16ps(1, 4, 7);
         }
         if constexpr (TwoRows) {
-            _tile_loadd(5, high + k, row);
+            _tile_loadd(5, b.high + k, row);
             _tile_dpbf16ps(2, 5, 6);
             if constexpr (TwoGroups) {
                 _tile_dpbf16ps(3, 5, 7);
@@ -85,7 +84,7 @@ void multiply_rows(const Block& b, int row, float* sums) {
             a = _mm512_setzero_ps();
         }
     }
-    const uint16_t* weight = b.weight + row * b.in;
+    const uint16_t* weight = (row < kTile ? b.low : b.high) + row % kTile * b.in;
     for (int64_t pair = 0; pair < b.in / 2; pair++) {
         __m512bh v[Groups];
         for (int g = 0; g < Groups; g++) {
@@ -149,18 +148,20 @@ public:
     explicit Rows(const ggml_tensor* weight) : weight_(weight) {
         if (weight->type != GGML_TYPE_BF16) {
             wide_.resize(static_cast<size_t>(weight->ne[0]));
-            rows_.resize(static_cast<size_t>(weight->ne[0] * kPanel));
+            rows_.resize(static_cast<size_t>(weight->ne[0] * 2 * kTile));
         }
     }
 
-    const uint16_t* get(int64_t first, int64_t count) {
+    // Sixteen rows from `first` on; they stay valid until the next call for the same slot, 0 or 1.
+    const uint16_t* get(int64_t first, int slot) {
         const char* data = static_cast<const char*>(weight_->data) + first * static_cast<int64_t>(weight_->nb[1]);
         if (rows_.empty()) {
             return reinterpret_cast<const uint16_t*>(data);
         }
         const int64_t in = weight_->ne[0];
-        for (int64_t row = 0; row < count; row++, data += weight_->nb[1]) {
-            uint16_t* out = &rows_[static_cast<size_t>(row * in)];
+        uint16_t* begin  = &rows_[static_cast<size_t>(slot * kTile * in)];
+        for (int64_t row = 0; row < kTile; row++, data += weight_->nb[1]) {
+            uint16_t* out = begin + row * in;
             if (weight_->type == GGML_TYPE_Q8_0) {
                 widen_q8_0(data, in, out);
                 continue;
@@ -170,7 +171,7 @@ public:
                 _mm512_storeu_si512(out + k, to_bf16(&wide_[static_cast<size_t>(k)]));
             }
         }
-        return rows_.data();
+        return begin;
     }
 
 private:
@@ -193,18 +194,13 @@ private:
     std::vector<uint16_t> rows_;
 };
 
-void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* packed = dst->src[0];
-    const ggml_tensor* weight = dst->src[1];
-    const auto has            = reinterpret_cast<uintptr_t>(userdata);
-    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
-    const float* residual     = nullptr;
-    if ((has & kHasResidual) != 0) {
-        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
-    }
-    const int64_t in = weight->ne[0], out = weight->ne[1], tokens = ggml_nelements(dst) / out;
-    const int64_t groups = packed->ne[1], group_bytes = in * kTile * 2;
-    const int64_t panels = ceil_div(out, kPanel);
+// The thread's share of all blocks of a product. A panel is two tiles of rows, the second `apart` rows after the first
+// (none where that is past the end); panels begin `step` rows apart. finish(sums, row, block, group) is given each block's
+// sums: tiles [row tile][group], [row][token].
+template <typename Finish>
+void multiply_all(const ggml_tensor* packed, const ggml_tensor* weight, int64_t panels, int64_t step, int64_t apart,
+                  int ith, int nth, Finish finish) {
+    const int64_t in = weight->ne[0], groups = packed->ne[1], group_bytes = in * kTile * 2;
     // Chunks of tokens that stay in the cache, and enough of them that every thread has work.
     const int64_t fitting = std::max<int64_t>(2, kChunk / group_bytes / 2 * 2);
     const int64_t wanted  = std::max(ceil_div(groups, fitting), ceil_div(2 * nth, panels));
@@ -219,31 +215,76 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
 #endif
     Rows rows(weight);
     alignas(64) float sums[4 * kSumSize];
-    auto* y = static_cast<float*>(dst->data);
     for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
         const int64_t first = unit / panels * chunk, last = std::min(groups, first + chunk);
-        const int64_t row = unit % panels * kPanel, count = std::min(kPanel, out - row);
-        Block block{rows.get(row, count), nullptr, in, static_cast<int>(count / kTile), 2};
+        const int64_t row = unit % panels * step;
+        const bool two    = row + apart < weight->ne[1];
+        Block block{rows.get(row, 0), two ? rows.get(row + apart, 1) : nullptr, nullptr, in, two ? 2 : 1, 2};
         for (int64_t g = first; g < last; g += 2) {
             block.tokens = static_cast<const char*>(packed->data) + g * group_bytes;
             block.groups = static_cast<int>(std::min<int64_t>(2, last - g));
             multiply(block, amx, sums);
-            for (int64_t r = 0; r < block.row_tiles; r++) {
-                for (int64_t h = 0; h < block.groups; h++) {
-                    const int64_t token = (g + h) * kTile, at = row + r * kTile;
-                    store(sums + (r * 2 + h) * kSumSize, bias != nullptr ? bias + at : nullptr,
-                          residual != nullptr ? residual + token * out + at : nullptr,
-                          std::min<int64_t>(kTile, tokens - token), y + token * out + at, out);
-                }
-            }
+            finish(sums, row, block, g);
         }
     }
+}
+
+void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* packed = dst->src[0];
+    const ggml_tensor* weight = dst->src[1];
+    const auto has            = reinterpret_cast<uintptr_t>(userdata);
+    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const float* residual     = nullptr;
+    if ((has & kHasResidual) != 0) {
+        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
+    }
+    const int64_t out = weight->ne[1], tokens = ggml_nelements(dst) / out;
+    auto* y = static_cast<float*>(dst->data);
+    multiply_all(packed, weight, ceil_div(out, 2 * kTile), 2 * kTile, kTile, ith, nth,
+                 [&](const float* sums, int64_t row, const Block& block, int64_t group) {
+                     for (int64_t r = 0; r < block.row_tiles; r++) {
+                         for (int64_t h = 0; h < block.groups; h++) {
+                             const int64_t token = (group + h) * kTile, at = row + r * kTile;
+                             store(sums + (r * 2 + h) * kSumSize, bias != nullptr ? bias + at : nullptr,
+                                   residual != nullptr ? residual + token * out + at : nullptr,
+                                   std::min<int64_t>(kTile, tokens - token), y + token * out + at, out);
+                         }
+                     }
+                 });
+}
+
+// Rows of sums are already in the order that packed tokens have: pairs of rows are pairs of the next layer's inputs.
+void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* weight = dst->src[1];
+    const bool has_bias       = (reinterpret_cast<uintptr_t>(userdata) & kHasBias) != 0;
+    const float* bias         = has_bias ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const int64_t half        = weight->ne[1] / 2;
+    const auto value          = [&](const float* sums, int64_t row, int64_t i) {
+        __m512 x = _mm512_load_ps(sums + i * kTile), gate = _mm512_load_ps(sums + 2 * kSumSize + i * kTile);
+        if (has_bias) {
+            x    = _mm512_add_ps(x, _mm512_set1_ps(bias[row + i]));
+            gate = _mm512_add_ps(gate, _mm512_set1_ps(bias[half + row + i]));
+        }
+        return _mm512_mul_ps(x, gelu16(gate));
+    };
+    multiply_all(dst->src[0], weight, half / kTile, kTile, half, ith, nth,
+                 [&](const float* sums, int64_t row, const Block& block, int64_t group) {
+                     for (int64_t h = 0; h < block.groups; h++) {
+                         char* out = static_cast<char*>(dst->data) + (group + h) * static_cast<int64_t>(dst->nb[1]) +
+                                     row * kTile * 2;
+                         for (int64_t i = 0; i < kTile; i += 2, out += 64) {
+                             _mm512_storeu_si512(out, pair_up(value(sums + h * kSumSize, row, i),
+                                                              value(sums + h * kSumSize, row, i + 1)));
+                         }
+                     }
+                 });
 }
 
 #else
 
 // Never run: matmul_offered() is false.
 void run(ggml_tensor*, int, int, void*) {}
+void run_geglu(ggml_tensor*, int, int, void*) {}
 
 #endif
 
@@ -264,6 +305,13 @@ ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* 
     }
     return ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
                           reinterpret_cast<void*>(has));
+}
+
+ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, ggml_tensor* bias) {
+    ggml_tensor* args[] = {packed, weight, bias};
+    return ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
+                          bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
+                          reinterpret_cast<void*>(bias != nullptr ? kHasBias : 0));
 }
 
 }  // namespace dg

@@ -17,4 +17,9 @@ bool matmul_offered(ggml_type type, int64_t in, int64_t out);
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual);
 
+// Graph node: the same for a weight [in, 2 C] whose upper half of rows are gates: first half times gelu(second half),
+// already packed by groups of 16 tokens for a layer of C inputs (a multiple of 32). The F32 result of twice that size is
+// never written.
+ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, ggml_tensor* bias);
+
 }  // namespace dg

@@ -89,12 +89,6 @@ struct ChannelMap {
     }
 };
 
-__m512i pair_up(__m512 even, __m512 odd) {
-    const __m512i low  = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(even)));
-    const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(odd)));
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-}
-
 void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const auto flags     = reinterpret_cast<uintptr_t>(userdata);
     const ggml_tensor* x = dst->src[0];

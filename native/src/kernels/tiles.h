@@ -66,6 +66,13 @@ inline __m512i to_bf16(const float* x) {
     return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
 }
 
+// Two vectors to BF16, value by value side by side: the first in the low halves.
+inline __m512i pair_up(__m512 first, __m512 second) {
+    const __m512i low  = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(first)));
+    const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(second)));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
 }  // namespace dg
 
 #endif

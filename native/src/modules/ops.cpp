@@ -92,18 +92,28 @@ static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tens
     return y;
 }
 
+// Whether the product of a weight and x is one of the BF16 kernels'.
+static bool multiplies_packed(const GraphBuilder& g, const ggml_tensor* weight, const ggml_tensor* x) {
+    return may_pack(g) && matmul_offered(weight->type, weight->ne[0], weight->ne[1]) && x->nb[0] == sizeof(float) &&
+           x->ne[3] == 1;
+}
+
+// x as packed tokens, packed once for all layers that read it.
+static ggml_tensor* packed_tokens(GraphBuilder& g, ggml_tensor* x) {
+    ggml_tensor*& packed = g.packed[x];
+    if (packed == nullptr) {
+        packed = pack_tokens(g.ctx, x);
+    }
+    return packed;
+}
+
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual) {
     return matmul(g, layer.weight, x, layer.bias, residual);
 }
 
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias, ggml_tensor* residual) {
-    if (may_pack(g) && matmul_offered(weight->type, weight->ne[0], weight->ne[1]) && x->nb[0] == sizeof(float) &&
-        x->ne[3] == 1 && (residual == nullptr || ggml_is_contiguous(residual))) {
-        ggml_tensor*& packed = g.packed[x];
-        if (packed == nullptr) {
-            packed = pack_tokens(g.ctx, x);
-        }
-        return matmul_packed(g.ctx, weight, packed, x->ne[1], x->ne[2], bias, residual);
+    if (multiplies_packed(g, weight, x) && (residual == nullptr || ggml_is_contiguous(residual))) {
+        return matmul_packed(g.ctx, weight, packed_tokens(g, x), x->ne[1], x->ne[2], bias, residual);
     }
     ggml_tensor* y = product(g, weight, x);
     if (bias != nullptr) {
@@ -201,9 +211,13 @@ ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
     return with_packed(g, y, x, [&] { return pack_quick_gelu(g.ctx, x); });
 }
 
-ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x) {
-    ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, x) : ggml_geglu_swapped(g.ctx, x);
-    return with_packed(g, y, x, [&] { return pack_geglu(g.ctx, x); });
+ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
+    ggml_tensor* h = linear(g, layer, x);
+    ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, h) : ggml_geglu_swapped(g.ctx, h);
+    if (y->ne[0] % kTileDepth == 0 && multiplies_packed(g, layer.weight, x)) {
+        g.packed[y] = matmul_geglu(g.ctx, layer.weight, packed_tokens(g, x), layer.bias);
+    }
+    return y;
 }
 
 ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x) {

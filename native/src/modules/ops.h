@@ -41,8 +41,8 @@ ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x);
 ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x);  // erf
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 x)
 
-// x [2C, T, N] -> first half times gelu(second half).
-ggml_tensor* geglu(GraphBuilder& g, ggml_tensor* x);
+// The layer's result [2C, T, N]: first half times gelu(second half).
+ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
 
 // Multi-head attention: q [C, Tq, N], k and v [C, Tk, N] -> [C, Tq, N]. mask [Tk, Tq] is added to the scores;
 // with a mask the plain path is taken.

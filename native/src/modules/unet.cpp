@@ -217,7 +217,7 @@ ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_t
     a              = attention(g, linear(g, b.q2, n), linear(g, b.k2, context), linear(g, b.v2, context), heads);
     x              = linear(g, b.out2, a, x);
     n              = layer_norm(g, b.norm3, x);
-    return linear(g, b.ff_out, geglu(g, linear(g, b.ff_in, n)), x);
+    return linear(g, b.ff_out, geglu(g, b.ff_in, n), x);
 }
 
 ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const {
