@@ -164,7 +164,7 @@ type Model struct {
 	VAEDevice  string `key:"vae_device" default:"device" doc:"where the VAE runs"`
 
 	Precision string `key:"precision" default:"auto" doc:"arithmetic: auto, exact, f32, f16, bf16"`
-	Type      string `key:"type" default:"auto" doc:"weights in memory: auto, f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k ... q6_k"`
+	Type      string `key:"type" default:"auto" doc:"weights in memory: auto, f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k ... q6_k, iq4_nl"`
 	UNetType  string `key:"unet_type" default:"type" doc:"type of the UNet's weights"`
 	TextType  string `key:"text_type" default:"type" doc:"type of the text encoders' weights"`
 	VAEType   string `key:"vae_type" default:"auto" doc:"type of the VAE's weights"`

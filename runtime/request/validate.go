@@ -24,7 +24,7 @@ const (
 // Precisions and Types list the names Model's fields accept.
 var (
 	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
-	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"}
+	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"}
 	Switches   = []string{"auto", "on", "off"}
 )
 
