@@ -19,6 +19,7 @@ namespace dg {
 // How modules build their graphs.
 struct Traits {
     bool exact           = false;  // erf GELU, F32 products
+    bool bf16            = false;  // activations may be rounded to BF16 for products
     bool flash_attention = false;
     bool cpu             = false;  // custom CPU kernels may be used
 };

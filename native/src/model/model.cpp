@@ -83,6 +83,7 @@ std::shared_ptr<Worker> Model::worker(const std::string& name) {
 Traits Model::traits(const Worker& worker) const {
     Traits t;
     t.exact           = precision_.precision == DG_PRECISION_EXACT;
+    t.bf16            = precision_.precision == DG_PRECISION_BF16;
     t.cpu             = worker.cpu();
     t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
     return t;

@@ -80,7 +80,7 @@ ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, c
 
 // Whether BF16 kernels may stand in for ggml's F32 operations.
 static bool may_pack(const GraphBuilder& g) {
-    return g.traits.cpu && !g.traits.exact && bf16_products();
+    return g.traits.cpu && g.traits.bf16 && bf16_products();
 }
 
 // Notes that `packed` is y as the BF16 products want it.
