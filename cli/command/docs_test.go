@@ -64,7 +64,9 @@ func keyTable(table string) string {
 
 func TestConfigurationIsDocumented(t *testing.T) {
 	checkGenerated(t, "configuration.md", "keys of a job", keyTable(""))
-	checkGenerated(t, "configuration.md", "keys of model", keyTable("model"))
+	for _, table := range []string{"model", "lora", "lora_stack", "model.lora_cache"} {
+		checkGenerated(t, "configuration.md", "keys of "+table, keyTable(table))
+	}
 	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
 	require.NoError(t, err)
 	for _, f := range output.Fields {

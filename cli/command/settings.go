@@ -24,6 +24,7 @@ type setting struct {
 const (
 	catPicture = "Picture"
 	catImg2Img = "Image to image and inpainting"
+	catLoRA    = "Adapters (LoRA)"
 	catRefiner = "Refiner and runs in parts"
 	catModel   = "Model"
 	catCompute = "Computing"
@@ -52,6 +53,10 @@ var settings = []setting{
 	{key: "init_image", flag: "image", aliases: []string{"i"}, category: catImg2Img, field: job(func(r *request.Request) any { return &r.InitImage })},
 	{key: "mask_image", flag: "mask", category: catImg2Img, field: job(func(r *request.Request) any { return &r.MaskImage })},
 	{key: "strength", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Strength })},
+	{key: "lora", doc: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path", category: catLoRA, field: job(func(r *request.Request) any { return &r.LoRAs })},
+	{key: "model.lora_directories", flag: "lora-dir", category: catLoRA, field: model(func(m *request.Model) any { return &m.LoRADirectories })},
+	{key: "lora_stack.strict", flag: "lora-strict", category: catLoRA, field: job(func(r *request.Request) any { return &r.LoRAStack.Strict })},
+	{key: "model.lora_cache.memory_limit_mb", flag: "lora-memory", positive: true, category: catLoRA, field: model(func(m *request.Model) any { return &m.LoRACache.MemoryLimitMB })},
 	{key: "latents", category: catRefiner, field: job(func(r *request.Request) any { return &r.Latents })},
 	{key: "denoising_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingStart })},
 	{key: "denoising_end", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingEnd })},
@@ -93,6 +98,9 @@ var settings = []setting{
 var fileOnly = []string{
 	"force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left", "target_size",
 	"negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
+	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight", "lora.block_weights",
+	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
+	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",
 }
 
 func job(f func(*request.Request) any) func(*request.Model, *request.Request) any {
@@ -105,15 +113,15 @@ func model(f func(*request.Model) any) func(*request.Model, *request.Request) an
 
 // names returns the flag's name, and its aliases: among them the key's own spelling.
 func (s setting) names() (string, []string) {
-	_, key, found := strings.Cut(s.key, ".")
-	if !found {
-		key = s.key
-	}
+	key := s.key[strings.LastIndexByte(s.key, '.')+1:]
 	dashed := strings.ReplaceAll(key, "_", "-")
 	_, isList := s.field(&request.Model{}, &request.Request{}).(*[]string)
+	inner := strings.Count(strings.TrimPrefix(s.key, "model."), ".") > 0 // the key alone does not say whose it is
 	switch {
 	case s.flag == "" || s.flag == dashed:
 		return dashed, s.aliases
+	case inner:
+		return s.flag, s.aliases
 	case isList: // a repeated flag is in the singular, and the plural would double the help's width
 		return s.flag, s.aliases
 	}
@@ -148,9 +156,9 @@ func (s setting) cliFlag(k request.Key) cli.Flag {
 		return &cli.Int64Flag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
 	case *float64:
 		return &cli.Float64Flag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
-	case **bool:
+	case *bool, **bool:
 		return &cli.BoolFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (--" + n + "=false turns it off)", DefaultText: def, Category: s.category}
-	case *[]string:
+	case *[]string, *[]request.LoRA:
 		return &cli.StringSliceFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (may be repeated)", DefaultText: def, Category: s.category}
 	}
 	return &cli.StringFlag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
@@ -192,9 +200,17 @@ func (s setting) set(c *cli.Context, n string, p any) error {
 		if zero && s.key == "guidance_scale" {
 			*p = request.NoGuidance // a zero field would mean the default
 		}
+	case *bool:
+		*p = c.Bool(n)
 	case **bool:
 		v := c.Bool(n)
 		*p = &v
+	case *[]request.LoRA:
+		list, err := addLoRAs(*p, c.StringSlice(n))
+		if err != nil {
+			return usagef(c.Command.HelpName, "--%s %v", n, err)
+		}
+		*p = list
 	case *[]string:
 		*p = c.StringSlice(n)
 	case *request.Picture:

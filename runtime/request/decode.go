@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -146,15 +147,16 @@ func tables(key string, value any, errs *Errors) []map[string]any {
 // decodeStruct sets dst's fields (a pointer to a struct with key tags) from table and returns the keys it set.
 func decodeStruct(dst any, table map[string]any, prefix string, errs *Errors) map[string]bool {
 	v := reflect.ValueOf(dst).Elem()
-	known := keysOf("", v.Type())
-	names := make([]string, len(known))
+	var names []string
 	fields := map[string]int{}
-	for i, k := range known {
-		names[i] = k.Name
-	}
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Tag.Get("key"); name != "" {
+		tag := v.Type().Field(i).Tag
+		if name := tag.Get("key"); name != "" {
+			names = append(names, name)
 			fields[name] = i
+			if alias := tag.Get("alias"); alias != "" {
+				fields[alias] = i
+			}
 		}
 	}
 	given := map[string]bool{}
@@ -164,11 +166,22 @@ func decodeStruct(dst any, table map[string]any, prefix string, errs *Errors) ma
 			errs.Add(prefix+key, "unknown key%s", hint(key, names))
 			continue
 		}
-		if err := setField(v.Field(i), table[key]); err != "" {
-			errs.Add(prefix+key, "%s", err)
+		name, before := v.Type().Field(i).Tag.Get("key"), len(*errs)
+		if given[name] {
+			errs.Add(prefix+key, "is given twice, also as %s", name)
 			continue
 		}
-		given[key] = true
+		switch f := v.Field(i); {
+		case isTable(f.Type()):
+			decodeTable(f, table[key], prefix+name, errs)
+		case isTables(f.Type()):
+			decodeTables(f, table[key], prefix+name, errs)
+		default:
+			if err := setField(f, table[key]); err != "" {
+				errs.Add(prefix+key, "%s", err)
+			}
+		}
+		given[name] = len(*errs) == before
 	}
 	if r, ok := dst.(*Request); ok && given["guidance_scale"] && r.GuidanceScale == 0 {
 		r.GuidanceScale = NoGuidance // a written 0 is meant, unlike a zero field
@@ -176,10 +189,41 @@ func decodeStruct(dst any, table map[string]any, prefix string, errs *Errors) ma
 	return given
 }
 
+// decodeTable sets a struct from a table within a table.
+func decodeTable(f reflect.Value, value any, path string, errs *Errors) {
+	table, ok := value.(map[string]any)
+	if !ok {
+		errs.Add(path, "is %s; expected a table", kindOf(value))
+		return
+	}
+	decodeStruct(f.Addr().Interface(), table, path+".", errs)
+}
+
+// decodeTables sets a slice of structs from an array of tables, in either form the TOML library yields, or JSON's.
+func decodeTables(f reflect.Value, value any, path string, errs *Errors) {
+	var items []any
+	switch v := value.(type) {
+	case []map[string]any:
+		for _, item := range v {
+			items = append(items, item)
+		}
+	case []any:
+		items = v
+	default:
+		errs.Add(path, "is %s; write [[%s]] above each", kindOf(value), path)
+		return
+	}
+	list := reflect.MakeSlice(f.Type(), len(items), len(items))
+	for i, item := range items {
+		decodeTable(list.Index(i), item, fmt.Sprintf("%s[%d]", path, i), errs)
+	}
+	f.Set(list)
+}
+
 // hint tells what an unknown key may have been meant to be: the nearest of names, or a key of another table.
 func hint(key string, names []string) string {
 	for _, k := range Keys() {
-		if k.Name == key {
+		if k.Name == key && (k.Table == "" || k.Table == "model") {
 			if k.Table == "" {
 				return "; it belongs to the top level or a [[job]]"
 			}
@@ -226,6 +270,21 @@ func setField(f reflect.Value, value any) string {
 			return mismatch
 		}
 		*dst = &b
+	case **float64:
+		x, ok := number(value)
+		if !ok {
+			return mismatch
+		}
+		*dst = &x
+	case *map[string]float64:
+		m, ok := value.(map[string]any)
+		if !ok {
+			return mismatch
+		}
+		*dst = map[string]float64{}
+		if err := numbersInto(*dst, m, ""); err != "" {
+			return err
+		}
 	case *[]string:
 		list, ok := value.([]any)
 		if !ok {
@@ -247,6 +306,24 @@ func setField(f reflect.Value, value any) string {
 		*dst = plainNumbers(m)
 	default:
 		return setScalar(f, value, mismatch)
+	}
+	return ""
+}
+
+// numbersInto collects the numbers of a table. Dots of a key written without quotes make TOML tables, which are joined again.
+func numbersInto(dst map[string]float64, m map[string]any, prefix string) string {
+	for _, key := range sortedKeys(m) {
+		if inner, ok := m[key].(map[string]any); ok {
+			if err := numbersInto(dst, inner, prefix+key+"."); err != "" {
+				return err
+			}
+			continue
+		}
+		x, ok := number(m[key])
+		if !ok {
+			return fmt.Sprintf("%s is %s; expected a number", prefix+key, kindOf(m[key]))
+		}
+		dst[prefix+key] = x
 	}
 	return ""
 }
@@ -281,6 +358,12 @@ func setScalar(f reflect.Value, value any, mismatch string) string {
 			return mismatch
 		}
 		f.SetFloat(x)
+	case reflect.Bool:
+		b, ok := value.(bool)
+		if !ok {
+			return mismatch
+		}
+		f.SetBool(b)
 	default:
 		return mismatch
 	}
@@ -363,11 +446,4 @@ func kindOf(value any) string {
 	return fmt.Sprintf("a %T", value)
 }
 
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

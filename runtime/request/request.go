@@ -138,6 +138,9 @@ type Request struct {
 
 	Noise Array `key:"noise" doc:".npy file of the initial noise, [num_images or 1, 4, height/8, width/8], standard normal, instead of seed's"`
 
+	LoRAs     []LoRA    `key:"lora" alias:"loras" doc:"adapters, one [[lora]] table for each"`
+	LoRAStack LoRAStack `key:"lora_stack" doc:"what the adapters have in common"`
+
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch; the pictures do not depend on it"`
 	GuidanceBatch string `key:"guidance_batch" default:"auto" doc:"joint: both halves of guidance in one evaluation; separate: one after the other, in less memory"`
 
@@ -177,6 +180,9 @@ type Model struct {
 
 	Embeddings           []string `key:"embeddings" doc:"textual-inversion files; the word is the file's name without its extension"`
 	EmbeddingDirectories []string `key:"embedding_directories" doc:"folders whose textual-inversion files are loaded when a prompt names them"`
+
+	LoRADirectories []string  `key:"lora_directories" doc:"folders in which adapters are looked up by name, with all folders below them"`
+	LoRACache       LoRACache `key:"lora_cache" doc:"limits of the adapters that stay in memory"`
 }
 
 // Run is a run file: a model and the jobs to do on it.

@@ -80,6 +80,9 @@ width = 3
 device = 1
 [[lora]]
 name = "x"
+wieght = 1
+[lora_stack]
+strict = "yes"
 [[job]]
 widht = 64
 height = 1.5
@@ -99,7 +102,8 @@ qqqqqqqqqqq = 1
 		`model.device: is 1; expected a string`,
 		`model.precison: unknown key; did you mean "precision"?`,
 		`model.width: unknown key; it belongs to the top level or a [[job]]`,
-		`lora: unknown key; see docs/configuration.md for the known ones`,
+		`lora[0].wieght: unknown key; did you mean "weight"?`,
+		`lora_stack.strict: is the string "yes"; expected a boolean`,
 		`promt: unknown key; did you mean "prompt"?`,
 		`seed: is the string "seven"; expected an integer`,
 		`threads: unknown key; it belongs to [model]`,
@@ -241,7 +245,7 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, strings.ToLower(k.Name), k.Name)
 	}
 	fields := 0
-	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](), reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

@@ -62,7 +62,9 @@ func (r Run) Validate() error {
 // Path tells where job i's value of key was written: "jobs[1].width", or "width" for one that comes from the
 // file's top level or belongs to the only job.
 func (r Run) Path(i int, key string) string {
-	fromTop := i < len(r.given) && !r.given[i][key]
+	root, _, _ := strings.Cut(key, ".")
+	root, _, _ = strings.Cut(root, "[") // lora of lora[1].weight
+	fromTop := i < len(r.given) && !r.given[i][root]
 	if fromTop || len(r.Jobs) == 1 && r.given == nil {
 		return key
 	}
@@ -104,6 +106,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	c.point("negative_crops_coords_top_left", r.NegativeCropsCoordsTopLeft)
 	c.size("negative_target_size", r.NegativeTargetSize)
 	r.validateInputs(c)
+	r.validateLoRAs(c)
 	r.validateRefiner(c)
 	c.between("max_batch", r.MaxBatch, 0, MaxImages)
 	c.oneOf("guidance_batch", r.GuidanceBatch, GuidanceBatches)
@@ -221,6 +224,10 @@ func (m Model) validate(errs *Errors, prefix string) {
 	for i, path := range m.EmbeddingDirectories {
 		c.path(fmt.Sprintf("embedding_directories[%d]", i), path)
 	}
+	for i, path := range m.LoRADirectories {
+		c.path(fmt.Sprintf("lora_directories[%d]", i), path)
+	}
+	m.LoRACache.validate(checker{errs, func(key string) string { return prefix + "lora_cache." + key }})
 }
 
 func (c checker) fail(key, format string, args ...any) { c.errs.Add(c.at(key), format, args...) }

@@ -13,6 +13,7 @@ import store  # first: it puts tools/nano on the path
 import torch
 
 import inpaint9
+import lora
 import networks
 import noise
 import refiner
@@ -28,6 +29,7 @@ PARTS = {
     "runs": runs.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "refiner": refiner.make,
+    "lora": lora.make,
 }
 
 

@@ -32,6 +32,10 @@ class Store:
         (self.folder / f"{name}.json").write_text(text, encoding="utf-8")
         self.files[f"{name}.json"] = dict(what=what)
 
+    def bytes(self, name, data, what):
+        (self.folder / name).write_bytes(data)
+        self.files[name] = dict(what=what)
+
     def picture(self, name, pixels, what):
         """uint8 [H, W, 3] or [H, W]."""
         from PIL import Image
