@@ -49,6 +49,17 @@ func (n *fakeNative) Library() Library { return n.lib }
 
 func (n *fakeNative) Devices(context.Context) ([]backend.Device, error) { return n.devices, n.err }
 
+func (n *fakeNative) Quantizer() (backend.Quantizer, error) { return halves{}, n.err }
+
+// halves stands for every quantized type: no values, only the bytes that they take.
+type halves struct{}
+
+func (halves) Quantize(t backend.Type, values []float32, columns int, out []byte) error { return nil }
+
+func (halves) Dequantize(t backend.Type, data []byte, columns int, values []float32) error {
+	return nil
+}
+
 var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1", Engine: "diffusion-rs-sys 0.1.20",
 	Compiler: "cc 1", Features: []string{"avx2", "llamafile"}, CPUFeatures: []string{"avx2"},
 	Attempts: []Attempt{{Path: "x/libdaguerre-cuda.so", Source: "build folder", Outcome: "not found"},

@@ -87,6 +87,7 @@ var eventDocs = []struct {
 	{progress.Image{}, "a picture is complete on disk"},
 	{progress.Latents{}, "a job's latents are complete on disk"},
 	{progress.File{}, "another file is complete on disk"},
+	{progress.Result{}, "what a command that converts or measures found, as it asks for (`--report`)"},
 	{progress.Warning{}, "something to know, although the work goes on"},
 	{progress.Failed{}, "the command failed; always the last event"},
 	{progress.Done{}, "the command succeeded; always the last event"},
@@ -107,7 +108,7 @@ func TestEventsAreDocumented(t *testing.T) {
 	b.WriteString(`
 Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In
 ` + "`progress`, `stage`" + ` is text, encode, denoise, decode or done, and ` + "`done` and `total`" + ` count denoising steps over the whole job, so that
-their ratio never falls; for ` + "`models synth`" + ` the stage is write and they count bytes.
+their ratio never falls; for ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify and they count bytes.
 `)
 	checkGenerated(t, "cli.md", "events", b.String())
 }

@@ -12,6 +12,8 @@ type Native interface {
 	Library() Library
 	// Devices lists what the library can compute on.
 	Devices(ctx context.Context) ([]backend.Device, error)
+	// Quantizer loads the library, if that was not done yet, for the conversion of weights.
+	Quantizer() (backend.Quantizer, error)
 }
 
 // Library is what is known about libdaguerre.

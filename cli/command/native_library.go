@@ -80,3 +80,6 @@ func (NativeLibrary) Devices(ctx context.Context) ([]backend.Device, error) {
 	}
 	return b.Devices(ctx)
 }
+
+// Quantizer implements Native.
+func (NativeLibrary) Quantizer() (backend.Quantizer, error) { return native.New(native.Options{}) }

@@ -95,6 +95,11 @@ type File struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// Result is what a command that measures or converts found out, as JSON events carry it; text has its own tables.
+type Result struct {
+	Result any `json:"result"`
+}
+
 // Warning is something the user should know although the work goes on.
 type Warning struct {
 	Message string `json:"message"`
@@ -135,6 +140,9 @@ func (Latents) EventName() string { return "latents" }
 
 // EventName implements Event.
 func (File) EventName() string { return "file" }
+
+// EventName implements Event.
+func (Result) EventName() string { return "result" }
 
 // EventName implements Event.
 func (Warning) EventName() string { return "warning" }

@@ -24,6 +24,12 @@ const stageDone = "done"
 // StageWrite is the Stage of writing a large file; Done and Total are bytes then.
 const StageWrite = "write"
 
+// StageVerify is the Stage of reading one back; Done and Total are bytes, too.
+const StageVerify = "verify"
+
+// inBytes tells whether a stage counts bytes.
+func inBytes(stage string) bool { return stage == StageWrite || stage == StageVerify }
+
 // TextOptions configures Text.
 type TextOptions struct {
 	Out, Err io.Writer        // results go to Out, progress and warnings to Err
@@ -138,7 +144,7 @@ func (t *Text) draw(e Step) {
 	if e.Total <= 0 {
 		return
 	}
-	if t.bar == nil || t.job != e.Job {
+	if t.bar == nil || t.job != e.Job || t.bar.IsFinished() && t.stage != e.Stage {
 		t.stopBar()
 		t.job, t.stage = e.Job, ""
 		t.bar = t.newBar(e)
@@ -157,7 +163,7 @@ func (t *Text) newBar(e Step) *progressbar.ProgressBar {
 		progressbar.OptionThrottle(barInterval), progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░"}),
 	}
-	if e.Stage == StageWrite {
+	if inBytes(e.Stage) {
 		options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
 	} else {
 		options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"))
@@ -187,7 +193,7 @@ func (t *Text) line(e Step) {
 	}
 	t.last = now
 	at := fmt.Sprintf("%d/%d", e.Done, e.Total)
-	if e.Stage == StageWrite {
+	if inBytes(e.Stage) {
 		at = Bytes(e.Done) + " of " + Bytes(e.Total)
 	}
 	if e.ETASeconds > 0 && e.Done < e.Total {

@@ -51,6 +51,21 @@ var ggmlTypes = map[uint32]DType{
 	34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
 }
 
+// ggmlIDs is the reverse of ggmlTypes.
+var ggmlIDs = func() map[DType]uint32 {
+	m := map[DType]uint32{}
+	for id, d := range ggmlTypes {
+		m[d] = id
+	}
+	return m
+}()
+
+// GGML returns the number of the type in enum ggml_type, and whether ggml has it.
+func (d DType) GGML() (uint32, bool) {
+	id, ok := ggmlIDs[d]
+	return id, ok
+}
+
 // Known reports whether the type is one this package can size.
 func (d DType) Known() bool { _, ok := dtypes[d]; return ok }
 

@@ -16,28 +16,36 @@ func (f *File) ReadRaw(name string) ([]byte, error) {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.src == nil {
-		return nil, &Error{Kind: ErrRead, Path: f.Path, Field: tensorField(name), Found: "the file was closed", Remedy: "open it again"}
-	}
 	n := t.Size
 	if t.strides != nil {
 		n = t.span
 	}
 	b := make([]byte, n)
-	if n == 0 {
-		return b, nil // an empty tensor may lie at the very end, where ReadAt reports EOF
-	}
-	if _, err := f.src.ReadAt(b, t.Offset); err != nil {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, &Error{Kind: ErrTruncated, Path: f.Path, Field: tensorField(name), Found: "the file became shorter since it was opened",
-				Remedy: "wait for the download to end and open it again", Cause: err}
-		}
-		return nil, withPath(f.Path, err)
+	if err := f.readAt(name, b, t.Offset); err != nil {
+		return nil, err
 	}
 	if t.strides != nil {
 		b = gather(b, t)
 	}
 	return b, nil
+}
+
+// readAt fills b from a place of the file; the caller holds mu.
+func (f *File) readAt(name string, b []byte, at int64) error {
+	if f.src == nil {
+		return &Error{Kind: ErrRead, Path: f.Path, Field: tensorField(name), Found: "the file was closed", Remedy: "open it again"}
+	}
+	if len(b) == 0 {
+		return nil // an empty tensor may lie at the very end, where ReadAt reports EOF
+	}
+	if _, err := f.src.ReadAt(b, at); err != nil {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return &Error{Kind: ErrTruncated, Path: f.Path, Field: tensorField(name), Found: "the file became shorter since it was opened",
+				Remedy: "wait for the download to end and open it again", Cause: err}
+		}
+		return withPath(f.Path, err)
+	}
+	return nil
 }
 
 // gather copies a strided tensor into row-major order. Open has checked that every element lies in b.
@@ -61,6 +69,58 @@ func gather(b []byte, t Tensor) []byte {
 	return out
 }
 
+// ReadAt reads len(b) bytes of a tensor from a byte offset within it, for tensors that are [Tensor.Contiguous].
+func (f *File) ReadAt(name string, b []byte, offset int64) error {
+	t, ok := f.Tensor(name)
+	if !ok {
+		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: "is not in the file"}
+	}
+	if !t.Contiguous() || offset < 0 || int64(len(b)) > t.Size-offset {
+		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: fmt.Sprintf("has no %d bytes in a row from %d on", len(b), offset)}
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.readAt(name, b, t.Offset+offset)
+}
+
+// Decode converts the stored bytes of plain numbers to float32; out has one element for each. F64 and large integers are
+// rounded. It reports whether the type is one of plain numbers and the lengths agree.
+func (d DType) Decode(b []byte, out []float32) bool {
+	conv := convertible[d]
+	if conv == nil || int64(len(b)) != int64(len(out))*dtypes[d].bytes {
+		return false
+	}
+	width := int(dtypes[d].bytes)
+	for i := range out {
+		out[i] = conv(b[i*width:])
+	}
+	return true
+}
+
+// Encode is the reverse for F32, F16 and BF16, rounding to nearest.
+func (d DType) Encode(values []float32, b []byte) bool {
+	if int64(len(b)) != int64(len(values))*dtypes[d].bytes {
+		return false
+	}
+	switch d {
+	case F32:
+		for i, v := range values {
+			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
+		}
+	case F16:
+		for i, v := range values {
+			binary.LittleEndian.PutUint16(b[2*i:], Float32ToHalf(v))
+		}
+	case BF16:
+		for i, v := range values {
+			binary.LittleEndian.PutUint16(b[2*i:], Float32ToBFloat16(v))
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 // ReadFloat32 returns a tensor's elements as float32 in the order of its shape. All floating-point and
 // integer types are read; quantized ones are not (ErrUnsupported). F64 and large integers are rounded.
 func (f *File) ReadFloat32(name string) ([]float32, error) {
@@ -77,11 +137,8 @@ func (f *File) ReadFloat32(name string) ([]float32, error) {
 }
 
 func toFloat32(d DType, b []byte) []float32 {
-	width, conv := int(dtypes[d].bytes), convertible[d]
-	out := make([]float32, len(b)/width)
-	for i := range out {
-		out[i] = conv(b[i*width:])
-	}
+	out := make([]float32, int64(len(b))/dtypes[d].bytes)
+	d.Decode(b, out)
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/modelfile/writer"
 )
 
 // WriteFolder writes a diffusers folder: model_index.json and, for each component, config.json and
@@ -23,7 +24,7 @@ func WriteFolder(ctx context.Context, dir string, opt Options) (err error) {
 		return fmt.Errorf("%w: %s exists; name a new folder", ErrOptions, dir)
 	}
 	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, total: total(p.all())}
-	if err := checkSpace(filepath.Dir(dir), f.total); err != nil {
+	if err := writer.CheckSpace(filepath.Dir(dir), f.total); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*.tmp")
@@ -70,9 +71,9 @@ func (p *plan) writeFolder(dir string, f *filler) error {
 		if p.opt.Variant != "" {
 			stem += "." + p.opt.Variant
 		}
-		err := atomically(filepath.Join(sub, stem+".safetensors"), func(w io.Writer) error {
+		err := writer.Atomically(filepath.Join(sub, stem+".safetensors"), func(w io.Writer) error {
 			return writeSafetensors(w, items, map[string]string{"format": "pt"}, f)
-		})
+		}, nil)
 		if err != nil {
 			return err
 		}

@@ -13,13 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/modelfile/writer"
 )
 
 // Errors for errors.Is.
@@ -27,7 +26,7 @@ var (
 	// ErrOptions: an option has a value that cannot be used.
 	ErrOptions = errors.New("bad synth options")
 	// ErrSpace: the disk has too little room.
-	ErrSpace = errors.New("not enough disk space")
+	ErrSpace = writer.ErrSpace
 )
 
 // Kind names what to write.
@@ -125,10 +124,10 @@ func Write(ctx context.Context, path string, opt Options) error {
 		return err
 	}
 	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, total: total(items)}
-	if err := checkSpace(filepath.Dir(path), f.total); err != nil {
+	if err := writer.CheckSpace(filepath.Dir(path), f.total); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return atomically(path, func(w io.Writer) error { return write(w, items, meta, f) })
+	return writer.Atomically(path, func(w io.Writer) error { return write(w, items, meta, f) }, nil)
 }
 
 func formatOf(path string) Format {
@@ -147,30 +146,6 @@ func total(items []item) int64 {
 		n += i.size
 	}
 	return n
-}
-
-// atomically writes through a temporary file in the same folder.
-func atomically(path string, write func(io.Writer) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			tmp.Close()
-			os.Remove(tmp.Name())
-		}
-	}()
-	if err = write(tmp); err != nil {
-		return err
-	}
-	if err = tmp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
 
 // plan is Options with everything decided.
@@ -374,6 +349,3 @@ func openCLIPKey(s modelfile.Spec) (key string, offset int64, transpose bool) {
 	}
 	return s.Name, 0, false
 }
-
-// sortedKeys makes metadata deterministic.
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

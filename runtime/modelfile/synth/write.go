@@ -4,105 +4,43 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/modelfile/writer"
 )
 
-// writeSafetensors writes the header, padded with spaces to a multiple of eight, and the tensors.
+// writeSafetensors writes the header and the tensors.
 func writeSafetensors(w io.Writer, items []item, meta map[string]string, f *filler) error {
-	type entry struct {
-		DType   modelfile.DType `json:"dtype"`
-		Shape   []int64         `json:"shape"`
-		Offsets [2]int64        `json:"data_offsets"`
-	}
-	var head bytes.Buffer
-	text, err := json.Marshal(meta)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(&head, `{"__metadata__":%s`, text)
-	var at int64
-	for _, it := range items {
-		text, err := json.Marshal(entry{it.dtype, it.Shape, [2]int64{at, at + it.size}})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&head, ",%q:%s", it.full, text)
-		at += it.size
-	}
-	head.WriteByte('}')
-	for head.Len()%8 != 0 {
-		head.WriteByte(' ')
-	}
-	if err := binary.Write(w, binary.LittleEndian, uint64(head.Len())); err != nil {
-		return err
-	}
-	if _, err := w.Write(head.Bytes()); err != nil {
-		return err
-	}
-	return fillAll(w, items, f)
+	return writeFile(w, modelfile.FormatSafetensors, items, meta, f)
 }
 
-func fillAll(w io.Writer, items []item, f *filler) error {
-	for _, it := range items {
-		if err := f.fill(w, it); err != nil {
-			return fmt.Errorf("%s: %w", it.full, err)
-		}
-	}
-	return nil
-}
-
-var ggmlType = map[modelfile.DType]uint32{modelfile.F32: 0, modelfile.F16: 1, modelfile.BF16: 30}
-
-const ggufAlignment = 32
-
-// writeGGUF writes version 3, dimensions reversed, every tensor aligned to 32 bytes.
+// writeGGUF does the same, with every tensor aligned.
 func writeGGUF(w io.Writer, items []item, meta map[string]string, f *filler) error {
-	var head bytes.Buffer
-	num := func(v any) { _ = binary.Write(&head, binary.LittleEndian, v) }
-	str := func(s string) { num(uint64(len(s))); head.WriteString(s) }
-	head.WriteString("GGUF")
-	num(uint32(3))
-	num(uint64(len(items)))
-	num(uint64(len(meta) + 1))
-	str("general.alignment")
-	num(uint32(4)) // uint32
-	num(uint32(ggufAlignment))
-	for _, k := range sortedKeys(meta) {
-		str(k)
-		num(uint32(8)) // string
-		str(meta[k])
+	return writeFile(w, modelfile.FormatGGUF, items, meta, f)
+}
+
+func writeFile(w io.Writer, format modelfile.Format, items []item, meta map[string]string, f *filler) error {
+	tensors := make([]writer.Tensor, len(items))
+	for i, it := range items {
+		tensors[i] = writer.Tensor{Name: it.full, DType: it.dtype, Shape: it.Shape, Size: it.size}
 	}
-	var at int64
-	for _, it := range items {
-		str(it.full)
-		num(uint32(len(it.Shape)))
-		for d := len(it.Shape) - 1; d >= 0; d-- {
-			num(uint64(it.Shape[d]))
-		}
-		num(ggmlType[it.dtype])
-		num(uint64(at))
-		at += align(it.size)
-	}
-	head.Write(make([]byte, align(int64(head.Len()))-int64(head.Len())))
-	if _, err := w.Write(head.Bytes()); err != nil {
+	if err := writer.Header(w, format, tensors, meta); err != nil {
 		return err
 	}
 	for _, it := range items {
 		if err := f.fill(w, it); err != nil {
 			return fmt.Errorf("%s: %w", it.full, err)
 		}
-		if _, err := w.Write(make([]byte, align(it.size)-it.size)); err != nil {
+		if _, err := w.Write(writer.Padding(format, it.size)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-func align(n int64) int64 { return (n + ggufAlignment - 1) / ggufAlignment * ggufAlignment }
 
 var torchStorage = map[modelfile.DType]string{modelfile.F32: "FloatStorage", modelfile.F16: "HalfStorage",
 	modelfile.BF16: "BFloat16Storage", modelfile.I64: "LongStorage"}
@@ -153,7 +91,7 @@ func torchPickle(items []item, meta map[string]string) string {
 		_ = binary.Write(&b, binary.LittleEndian, v)
 	}
 	b.WriteString("\x80\x02}(")
-	for _, k := range sortedKeys(meta) {
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		str(k)
 		str(meta[k])
 	}

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package synth
+package writer
 
 import (
 	"fmt"
@@ -19,7 +19,8 @@ func freeSpace(dir string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-func checkSpace(dir string, need int64) error {
+// CheckSpace returns ErrSpace where dir has no room for need bytes and a margin. Only Linux and macOS can tell.
+func CheckSpace(dir string, need int64) error {
 	free, err := freeSpace(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// picturePSNR compares two pictures, in dB.
+func picturePSNR(t *testing.T, a, b string) float64 {
+	t.Helper()
+	x, _ := readPNG(t, a)
+	y, _ := readPNG(t, b)
+	require.Equal(t, x.Bounds(), y.Bounds())
+	var sum, n float64
+	for i := x.Bounds().Min.Y; i < x.Bounds().Max.Y; i++ {
+		for j := x.Bounds().Min.X; j < x.Bounds().Max.X; j++ {
+			r, g, u, _ := x.At(j, i).RGBA()
+			s, h, v, _ := y.At(j, i).RGBA()
+			for _, d := range []float64{float64(r) - float64(s), float64(g) - float64(h), float64(u) - float64(v)} {
+				sum += d * d / 257 / 257
+				n++
+			}
+		}
+	}
+	return 10 * math.Log10(255*255/(sum/n))
+}
+
+// A converted model makes the picture of the one it was made from; the fewer bits, the less exactly.
+func TestConvertedModelMakesThePicture(t *testing.T) {
+	dir := t.TempDir()
+	picture := func(model, name string) string {
+		out := filepath.Join(dir, name+".png")
+		r := run(t, "generate", "--model", model, "--prompt", "a red circle on a blue background", "--seed", "3", "--steps", "10", "-o", out)
+		require.Equal(t, 0, r.code, r.stderr)
+		return out
+	}
+	want := picture("nano", "f16")
+	for _, c := range []struct {
+		typ   string
+		least float64 // dB
+	}{{"q8_0", 40}, {"q4_k", 30}} {
+		file := filepath.Join(dir, c.typ+".gguf")
+		r := run(t, "models", "convert", "nano", file, "--type", c.typ, "--report")
+		require.Equal(t, 0, r.code, r.stderr)
+		assert.Contains(t, r.stdout, "every tensor was read back")
+		assert.Contains(t, r.stdout, "model.diffusion_model.input_blocks.0.0.weight")
+		require.Equal(t, 0, run(t, "models", "inspect", file, "--check").code)
+		assert.Greater(t, picturePSNR(t, want, picture(file, c.typ)), c.least, c.typ)
+	}
+}
+
+// Ctrl-C leaves neither the file nor a temporary one.
+func TestConvertInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(t.TempDir(), "vae.safetensors")
+	require.Equal(t, 0, run(t, "models", "synth", "--kind", "vae", "-o", in, "--quiet").code)
+	cmd := prepare(t, "models", "convert", in, filepath.Join(dir, "x.gguf"), "--type", "q4_k", "--rule", "vae=q2_k", "--quiet")
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool { entries, _ := os.ReadDir(dir); return len(entries) > 0 }, 20*time.Second, time.Millisecond, "it began to write")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	err := cmd.Wait()
+	require.Error(t, err)
+	assert.Equal(t, 130, cmd.ProcessState.ExitCode())
+	assert.Empty(t, list(t, dir))
+}
