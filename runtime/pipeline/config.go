@@ -5,6 +5,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // NanoModel as Config.Model is the demo model embedded in models/nano.
@@ -33,6 +34,8 @@ type Config struct {
 	RefinerType     backend.Type // of the refiner's UNet; "": as UNetType
 	RefinerOnDemand bool         // open the refiner for the jobs that use it only, instead of keeping it in memory
 
+	VAEPolicy vae.Policy // tiles and slices; its Validate is part of Open's checks
+
 	Threads        int    // CPU threads; 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
 
@@ -48,7 +51,8 @@ func ConfigOf(m request.Model) Config {
 		Precision: backend.Precision(m.Precision), Type: backend.Type(m.Type), UNetType: backend.Type(m.UNetType),
 		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
 		Refiner: m.Refiner, RefinerType: backend.Type(m.RefinerType), RefinerOnDemand: m.RefinerOnDemand != nil && *m.RefinerOnDemand,
-		Threads: m.Threads, FlashAttention: m.FlashAttention,
+		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
+		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
 	}
 }
@@ -61,6 +65,7 @@ func (c Config) model() request.Model {
 		Precision: string(c.Precision), Type: string(c.Type), UNetType: string(c.UNetType),
 		TextType: string(c.TextType), VAEType: string(c.VAEType),
 		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
+		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap, VAESlicing: string(c.VAEPolicy.Slicing),
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
 	}

@@ -122,13 +122,6 @@ func (j *job) warn(text string) {
 	j.p.log.Warn(text)
 }
 
-// countNotFinite warns of values that are NaN or infinite.
-func (j *job) countNotFinite(what string, values []float32) {
-	if at := notFinite(values); at >= 0 {
-		j.warn(fmt.Sprintf("%s is not finite (value %d is %v); try precision f32 or another VAE", what, at, values[at]))
-	}
-}
-
 func describeScheduler(req request.Request, s scheduler.Scheduler) SchedulerInfo {
 	return SchedulerInfo{Name: s.Name(), Asked: req.Scheduler, Notes: s.Notes(), Options: optionMap(s.Config())}
 }

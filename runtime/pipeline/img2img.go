@@ -19,12 +19,12 @@ type encodedPicture struct {
 
 // encodePicture runs the VAE's encoder over an input picture once; drawLatents then samples from the moments for every picture.
 func (j *job) encodePicture(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	moments, err := j.p.model.EncodeImage(ctx, pixels)
+	moments, err := j.p.coder.Encode(ctx, j.p.config.VAEPolicy, pixels)
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("encoding init_image: %w", err)
 	}
-	j.countNotFinite("the VAE's encoding of init_image", moments.Data)
-	return moments, nil
+	j.warnOfVAE(moments, "the VAE's encoding of init_image")
+	return moments.Tensor, nil
 }
 
 // drawLatents samples the encoder's distribution for each generator, as diffusers' retrieve_latents does:

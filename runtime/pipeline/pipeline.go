@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // ErrClosed is returned by the methods of a Pipeline after Close.
@@ -29,6 +30,8 @@ type Pipeline struct {
 	settings settings
 	words    *vocabulary
 	refiner  *refinerModel // nil: none
+	vaes     *vae.Cache    // of the VAE in F32, where that was needed
+	coder    *vae.Coder
 	log      *slog.Logger
 	hash     modelHash
 
@@ -68,6 +71,8 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	}
 	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger}
 	p.hash.paths = plan.paths
+	p.vaes = vae.NewCache(o.backend, vae.Limits{})
+	p.coder = vae.NewCoder(model, p.vaes, vae.ExactConfig(plan.model))
 	if err := p.finishOpen(); err != nil {
 		return nil, errors.Join(err, model.Close())
 	}
@@ -121,8 +126,10 @@ func (p *Pipeline) Close() error {
 		return nil
 	}
 	p.closed = true
+	p.coder.Close()
+	err := p.vaes.Close()
 	if p.refiner != nil && !p.refiner.onDemand {
-		return errors.Join(p.refiner.release(), p.model.Close())
+		err = errors.Join(err, p.refiner.release())
 	}
-	return p.model.Close()
+	return errors.Join(err, p.model.Close())
 }

@@ -49,7 +49,11 @@ func (j *job) preview(ctx context.Context, b *batch, x0 []float32) error {
 			j.previews = append(j.previews, latentPicture(part, b.width, b.height))
 			continue
 		}
-		pixels, err := j.decodeLatents(ctx, backend.Tensor{Shape: []int{1, b.channels, b.height, b.width}, Data: part})
+		if notFinite(part) >= 0 {
+			j.previews = nil // the step itself will tell
+			return nil
+		}
+		pixels, err := j.decodeLatents(ctx, backend.Tensor{Shape: []int{1, b.channels, b.height, b.width}, Data: part}, "a preview")
 		if err != nil {
 			return err
 		}

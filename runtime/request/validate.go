@@ -19,6 +19,9 @@ const (
 	MaxGuidance    = 1000      //
 	MaxClipSkip    = 30        // the second text encoder has 32 layers
 	MaxCoordinate  = 1_000_000 // pixels, of size conditioning
+
+	MinVAETile        = 256 // pixels: less than what the VAE sees around a pixel, and tiles would show
+	MaxVAETileOverlap = 0.5 // of a tile
 )
 
 // Precisions and Types list the names Model's fields accept.
@@ -216,6 +219,12 @@ func (m Model) validate(errs *Errors, prefix string) {
 	c.oneOf("text_type", m.TextType, Types)
 	c.oneOf("vae_type", m.VAEType, Types)
 	c.oneOf("refiner_type", m.RefinerType, Types)
+	c.oneOf("vae_tiling", m.VAETiling, Switches)
+	if m.VAETileSize != 0 {
+		c.between("vae_tile_size", m.VAETileSize, MinVAETile, MaxSide)
+	}
+	c.real("vae_tile_overlap", m.VAETileOverlap, 0, MaxVAETileOverlap)
+	c.oneOf("vae_slicing", m.VAESlicing, Switches)
 	c.between("threads", m.Threads, 0, 1024)
 	c.oneOf("flash_attention", m.FlashAttention, Switches)
 	for i, path := range m.Embeddings {

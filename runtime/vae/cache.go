@@ -130,7 +130,7 @@ func (c *Cache) release(e *entry) {
 	e.users--
 	out := c.trim()
 	c.mu.Unlock()
-	closeAll(out)
+	_ = closeAll(out) // the models are of no further use either way
 }
 
 // trim takes out what is not in use and beyond the limits, or could not be opened; the caller holds mu and closes it.

@@ -82,29 +82,43 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 	if at := notFinite(latents.Data); at >= 0 {
 		return Result{}, fmt.Errorf("latents: value %d is %v; the VAE was not asked", at, latents.Data[at])
 	}
+	n, h, w, err := pictureShape("latents", latents)
+	if err != nil {
+		return Result{}, err
+	}
 	return c.run(ctx, func(m backend.Model) (Result, error) {
-		out, err := p.Decode(ctx, m, latents)
+		plan, err := p.PlanDecode(m, n, h, w)
 		if err != nil {
 			return Result{}, err
 		}
-		plan, err := p.PlanDecode(m, latents.Shape[0], latents.Shape[2], latents.Shape[3])
-		return Result{Tensor: out, Plan: plan, Fault: faultOf(out)}, err
+		out, err := plan.decode(ctx, m, latents)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{Tensor: out, Plan: plan, Fault: faultOf(out)}, nil
 	})
 }
 
 // Encode is Policy.Encode with the repeat.
 func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Result, error) {
+	n, h, w, err := pictureShape("pixels", pixels)
+	if err != nil {
+		return Result{}, err
+	}
 	return c.run(ctx, func(m backend.Model) (Result, error) {
-		out, err := p.Encode(ctx, m, pixels)
+		plan, err := p.PlanEncode(m, n, h, w)
 		if err != nil {
 			return Result{}, err
 		}
-		plan, err := p.PlanEncode(m, pixels.Shape[0], pixels.Shape[2], pixels.Shape[3])
+		out, err := plan.encode(ctx, m, pixels)
+		if err != nil {
+			return Result{}, err
+		}
 		r := Result{Tensor: out, Plan: plan}
 		if notFinite(out.Data) >= 0 {
 			r.Fault = NotFinite
 		}
-		return r, err
+		return r, nil
 	})
 }
 

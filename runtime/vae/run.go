@@ -12,9 +12,12 @@ func (p Policy) PlanDecode(m backend.Model, batch, height, width int) (Plan, err
 	return p.plan(m, true, batch, height, width)
 }
 
-// PlanEncode tells how Encode would go about batch pictures of height x width pixels.
+// PlanEncode tells how Encode would go about batch pictures of height x width pixels, whole latent cells.
 func (p Policy) PlanEncode(m backend.Model, batch, height, width int) (Plan, error) {
 	unit := max(m.Info().VAE.Downscale, 1)
+	if height%unit != 0 || width%unit != 0 {
+		return Plan{}, fmt.Errorf("pixels: %d x %d (W x H) are not multiples of %d", width, height, unit)
+	}
 	return p.plan(m, false, batch, height/unit, width/unit)
 }
 
@@ -29,20 +32,24 @@ func (p Policy) Decode(ctx context.Context, m backend.Model, latents backend.Ten
 	if err != nil {
 		return backend.Tensor{}, err
 	}
-	return plan.each(latents, func(part backend.Tensor) (backend.Tensor, error) {
-		if plan.Tiles == 1 {
+	return plan.decode(ctx, m, latents)
+}
+
+func (p Plan) decode(ctx context.Context, m backend.Model, latents backend.Tensor) (backend.Tensor, error) {
+	return p.each(latents, func(part backend.Tensor) (backend.Tensor, error) {
+		if p.Tiles == 1 {
 			return m.DecodeLatents(ctx, part)
 		}
 		unit := m.Info().VAE.Downscale
 		parts, ok := partsOf(m, true)
 		if !ok {
-			return plain(ctx, part, plan.grid, 1, unit, m.DecodeLatents)
+			return plain(ctx, part, p.grid, 1, unit, m.DecodeLatents)
 		}
 		features, _, err := parts.RunVAEPart(ctx, backend.VAEPartInput{Stage: backend.StageVAEDecodeMiddle, Input: part})
 		if err != nil {
 			return backend.Tensor{}, err
 		}
-		return levels(ctx, parts, backend.StageVAEDecodeLevels, features, plan.grid, 1, unit)
+		return levels(ctx, parts, backend.StageVAEDecodeLevels, features, p.grid, 1, unit)
 	})
 }
 
@@ -52,23 +59,24 @@ func (p Policy) Encode(ctx context.Context, m backend.Model, pixels backend.Tens
 	if err != nil {
 		return backend.Tensor{}, err
 	}
-	unit := max(m.Info().VAE.Downscale, 1)
-	if h%unit != 0 || w%unit != 0 {
-		return backend.Tensor{}, fmt.Errorf("pixels: %d x %d (W x H) are not multiples of %d", w, h, unit)
-	}
 	plan, err := p.PlanEncode(m, n, h, w)
 	if err != nil {
 		return backend.Tensor{}, err
 	}
-	return plan.each(pixels, func(part backend.Tensor) (backend.Tensor, error) {
-		if plan.Tiles == 1 {
+	return plan.encode(ctx, m, pixels)
+}
+
+func (p Plan) encode(ctx context.Context, m backend.Model, pixels backend.Tensor) (backend.Tensor, error) {
+	unit := max(m.Info().VAE.Downscale, 1)
+	return p.each(pixels, func(part backend.Tensor) (backend.Tensor, error) {
+		if p.Tiles == 1 {
 			return m.EncodeImage(ctx, part)
 		}
 		parts, ok := partsOf(m, false)
 		if !ok {
-			return plain(ctx, part, plan.grid, unit, 1, m.EncodeImage)
+			return plain(ctx, part, p.grid, unit, 1, m.EncodeImage)
 		}
-		features, err := levels(ctx, parts, backend.StageVAEEncodeLevels, part, plan.grid, unit, 1)
+		features, err := levels(ctx, parts, backend.StageVAEEncodeLevels, part, p.grid, unit, 1)
 		if err != nil {
 			return backend.Tensor{}, err
 		}
