@@ -26,7 +26,8 @@ type safetensorsEntry struct {
 	Offsets [2]int64        `json:"data_offsets"`
 }
 
-// rewriteSafetensors copies the tensors that change keeps, with what it returns as shape and data, and the metadata.
+// rewriteSafetensors copies the tensors that change keeps, with what it returns as shape and data, and the metadata. A tensor whose
+// data has four bytes an element afterwards is F32.
 func rewriteSafetensors(t *testing.T, from, to string, change func(modelfile.Tensor, []byte) (shape []int64, data []byte, keep bool)) {
 	t.Helper()
 	f, err := modelfile.Open(from)
@@ -40,6 +41,13 @@ func rewriteSafetensors(t *testing.T, from, to string, change func(modelfile.Ten
 		shape, data, keep := change(x, raw)
 		if !keep {
 			continue
+		}
+		elements := int64(1)
+		for _, n := range shape {
+			elements *= n
+		}
+		if int64(len(data)) == 4*elements {
+			x.DType = "F32"
 		}
 		header[x.Name] = safetensorsEntry{x.DType, shape, [2]int64{int64(len(body)), int64(len(body) + len(data))}}
 		body = append(body, data...)

@@ -24,6 +24,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 func TestApplyGuidance(t *testing.T) {
@@ -184,9 +185,10 @@ func TestOpenChecksItsConfigAndFiles(t *testing.T) {
 
 func TestConfigRoundTrip(t *testing.T) {
 	m := request.Model{Model: "a", UNet: "b", TextEncoder: "c", TextEncoder2: "d", VAE: "e", Device: "f", TextDevice: "g", VAEDevice: "h",
-		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), Threads: 1, FlashAttention: "n",
+		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3, VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), Threads: 1, FlashAttention: "n",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
+	assert.Equal(t, []float64{vae.MinTileSize, vae.MaxTileSize, vae.MaxOverlap}, []float64{request.MinVAETile, request.MaxSide, request.MaxVAETileOverlap})
 	assert.Len(t, request.Precisions, len(backend.Precisions))
 	for i, p := range backend.Precisions {
 		assert.Equal(t, request.Precisions[i], string(p))
