@@ -86,7 +86,11 @@ enum {
     DG_ROLE_UNET           = 1,
     DG_ROLE_TEXT_ENCODER   = 2, /* CLIP ViT-L */
     DG_ROLE_TEXT_ENCODER_2 = 3, /* OpenCLIP ViT-bigG */
-    DG_ROLE_VAE            = 4
+    DG_ROLE_VAE            = 4,
+    /* Each of these is a model of its own: the only role in its dg_model. */
+    DG_ROLE_CONTROLNET     = 5,
+    DG_ROLE_TAESD          = 6, /* a tiny autoencoder for SDXL's latents */
+    DG_ROLE_UPSCALER       = 7  /* ESRGAN (RRDBNet) */
 };
 
 /* dg_component: bits for what to load, and indices (bit position) for reports. */
@@ -95,9 +99,11 @@ enum {
     DG_COMPONENT_TEXT_ENCODER_2 = 2,
     DG_COMPONENT_UNET           = 4,
     DG_COMPONENT_VAE_ENCODER    = 8,
-    DG_COMPONENT_VAE_DECODER    = 16
+    DG_COMPONENT_VAE_DECODER    = 16,
+    DG_COMPONENT_CONTROLNET     = 32,
+    DG_COMPONENT_UPSCALER       = 64
 };
-#define DG_COMPONENT_COUNT 5
+#define DG_COMPONENT_COUNT 7
 
 /* dg_kind: what the checkpoint is. */
 enum {
@@ -106,7 +112,10 @@ enum {
     DG_KIND_SDXL_REFINER = 2, /* second text encoder only, 5 size ids with the aesthetic score */
     DG_KIND_SDXL_INPAINT = 3, /* SDXL base with 9 input channels */
     DG_KIND_VAE          = 4, /* only a VAE */
-    DG_KIND_TEXT_ENCODER = 5  /* only text encoders */
+    DG_KIND_TEXT_ENCODER = 5, /* only text encoders */
+    DG_KIND_CONTROLNET   = 6,
+    DG_KIND_TAESD        = 7, /* encodes and decodes like a VAE, without a scaling factor */
+    DG_KIND_UPSCALER     = 8
 };
 
 enum { DG_DEVICE_CPU = 0, DG_DEVICE_GPU = 1, DG_DEVICE_IGPU = 2, DG_DEVICE_ACCEL = 3 };
@@ -257,6 +266,22 @@ typedef struct dg_vae_info {
     int64_t norm_num_groups;
 } dg_vae_info;
 
+/* Of a ControlNet; its UNet-like dimensions are in dg_model_info.unet, with out_channels 0. */
+typedef struct dg_control_info {
+    size_t struct_size;
+    int64_t hint_channels;   /* of the control picture: 3 */
+    int64_t hint_downscale;  /* pixels of it per latent cell and side: 8 */
+    int64_t control_types;   /* kinds of control a Union net tells apart; 0 for an ordinary one */
+} dg_control_info;
+
+typedef struct dg_upscaler_info {
+    size_t struct_size;
+    int64_t scale;           /* 2, 4, ... */
+    int64_t channels;
+    int64_t blocks;
+    int64_t multiple;        /* height and width of the input must be multiples of it */
+} dg_upscaler_info;
+
 typedef struct dg_model_info {
     size_t struct_size;
     int32_t kind;            /* DG_KIND_* */
@@ -275,6 +300,8 @@ typedef struct dg_model_info {
     dg_vae_info vae;
     int64_t unused_tensor_count;         /* in the files, of no loaded or known component */
     char unused_tensor_example[DG_DESC_LEN];
+    dg_control_info control;
+    dg_upscaler_info upscaler;
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
@@ -320,11 +347,52 @@ typedef struct dg_unet_input {
     const float* context;     /* [N, T, context_dim] */
     const float* pooled;      /* [N, pooled_dim] */
     const float* size_ids;    /* [N, size_ids] */
+    const float* residuals;   /* as dg_control_eval leaves them, for these N rows; NULL: none */
+    int64_t residual_count;   /* floats in it */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
 DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                               size_t msg_cap);
+
+/* Floats of the residuals of a UNet or a ControlNet for a batch of rows: after the first convolution and after every resnet
+ * and downsampling on the way down, then after the middle, each [rows, channels, height, width] at its level's size. */
+DG_API dg_status dg_residual_count(const dg_model* model, int64_t rows, int64_t height, int64_t width, size_t* count,
+                                   char* msg, size_t msg_cap);
+
+/* pixels [N,3,H,W] in [0,1], H and W multiples of hint_downscale -> embedding [N, model_channels, H/8, W/8]. It is the same in
+ * every step. */
+DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                                 float* embedding, size_t embedding_count, char* msg, size_t msg_cap);
+
+typedef struct dg_control_input {
+    size_t struct_size;
+    int64_t batch;            /* N >= 1 */
+    int64_t height;           /* of the latents, in cells */
+    int64_t width;
+    int64_t context_tokens;
+    const float* sample;      /* as in dg_unet_input */
+    const float* timesteps;
+    const float* context;
+    const float* pooled;
+    const float* size_ids;
+    const float* hint;        /* [hint_batch, model_channels, height, width]: dg_control_hint's */
+    int64_t hint_batch;       /* 1 or N */
+    const float* scales;      /* a factor for each residual, the middle's last */
+    int64_t scale_count;
+    int64_t residual_rows;    /* rows that the residuals are for; N or more */
+    int64_t first_row;        /* the one that the first of the N is added to */
+    int32_t control_type;     /* Union nets: which of its kinds the hint is of; otherwise 0 */
+    int32_t reserved;
+} dg_control_input;
+
+/* One evaluation. ADDS the scaled residuals to rows first_row .. first_row+N-1 of residuals, so that several nets sum. */
+DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
+                                 char* msg, size_t msg_cap);
+
+/* pixels [N,3,H,W] in [0,1] -> [N,3,scale*H,scale*W], not clamped. */
+DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+                            size_t out_count, char* msg, size_t msg_cap);
 
 /* pixels [N,3,H,W] in [-1,1], H and W multiples of downscale -> moments [N, 2*latent_channels, H/8, W/8]:
  * mean, then log-variance (not clamped); the scaling factor is the caller's. */
@@ -376,16 +444,17 @@ DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* 
                                  size_t measured_count, char* msg, size_t msg_cap);
 
 /* dg_stage: a graph that dg_compute_size measures; the VAE's parts are others, reporting statistics where they can. */
-enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4 };
+enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4,
+       DG_STAGE_CONTROL = 5, DG_STAGE_CONTROL_HINT = 6, DG_STAGE_UPSCALE = 7 };
 
 typedef struct dg_compute_query {
     size_t struct_size;
     int32_t stage;            /* DG_STAGE_* */
     int32_t reserved;
     int64_t batch;            /* chunks for the text stages */
-    int64_t height;           /* latent cells (UNet, decode) or pixels (encode) */
+    int64_t height;           /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
     int64_t width;
-    int64_t context_tokens;   /* UNet only */
+    int64_t context_tokens;   /* UNet and ControlNet */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

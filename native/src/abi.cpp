@@ -180,7 +180,7 @@ OpenParams read_open_params(const dg_model_params* in) {
     for (int64_t i = 0; i < p.file_count; i++) {
         const char* at           = reinterpret_cast<const char*>(p.files) + static_cast<size_t>(i) * stride;
         const dg_model_file file = read_struct(reinterpret_cast<const dg_model_file*>(at), "dg_model_file");
-        if (file.role < DG_ROLE_MODEL || file.role > DG_ROLE_VAE) {
+        if (file.role < DG_ROLE_MODEL || file.role > DG_ROLE_UPSCALER) {
             fail(DG_ERR_ARGUMENT, "files[%lld].role: %d is none of DG_ROLE_*", static_cast<long long>(i), file.role);
         }
         if (file.path == nullptr || file.path[0] == '\0') {
@@ -332,6 +332,33 @@ dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
     return guard(msg, msg_cap, [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+}
+
+dg_status dg_residual_count(const dg_model* model, int64_t rows, int64_t height, int64_t width, size_t* count,
+                            char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (count == nullptr) {
+            fail(DG_ERR_ARGUMENT, "count: is NULL");
+        }
+        *count = model_of(model).residual_count(rows, height, width);
+    });
+}
+
+dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                          float* embedding, size_t embedding_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { model_of(model).control_hint(batch, height, width, pixels, embedding, embedding_count); });
+}
+
+dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
+                          char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { model_of(model).control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
+}
+
+dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+                     size_t out_count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).upscale(batch, height, width, pixels, out, out_count); });
 }
 
 dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,

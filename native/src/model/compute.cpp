@@ -4,68 +4,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/compute_common.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
 namespace dg {
-
-namespace {
-
-constexpr int64_t kMaxBatch  = 1024;
-constexpr int64_t kMaxSide   = 16384;  // pixels or cells
-constexpr int64_t kMaxTokens = 1 << 16;
-
-void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
-    if (value < low || value > high) {
-        fail(DG_ERR_ARGUMENT, "%s: %lld is not in %lld..%lld", field, static_cast<long long>(value),
-             static_cast<long long>(low), static_cast<long long>(high));
-    }
-}
-
-void check_pointer(const char* field, const void* pointer) {
-    if (pointer == nullptr) {
-        fail(DG_ERR_ARGUMENT, "%s: is NULL", field);
-    }
-}
-
-void check_count(const char* field, size_t found, int64_t wanted) {
-    if (found != static_cast<size_t>(wanted)) {
-        fail(DG_ERR_ARGUMENT, "%s: has room for %zu floats where %lld are written", field, found,
-             static_cast<long long>(wanted));
-    }
-}
-
-// Sinusoidal embedding as diffusers' get_timestep_embedding(flip_sin_to_cos=True, downscale_freq_shift=0).
-void sinusoid(float value, int64_t width, float* out) {
-    const int64_t half = width / 2;
-    for (int64_t i = 0; i < half; i++) {
-        const float exponent =
-            static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
-        const float frequency = static_cast<float>(std::exp(static_cast<double>(exponent)));
-        const double angle    = static_cast<double>(value * frequency);
-        out[i]                = static_cast<float>(std::cos(angle));
-        out[half + i]         = static_cast<float>(std::sin(angle));
-    }
-}
-
-template <typename T>
-HostInput input_of(const std::vector<T>& values) {
-    return {values.data(), values.size() * sizeof(T)};
-}
-
-HostInput input_of(const float* values, int64_t count) {
-    return {values, static_cast<size_t>(count) * sizeof(float)};
-}
-
-std::string shape_key(const char* stage, std::initializer_list<int64_t> sizes) {
-    std::string key = stage;
-    for (const int64_t s : sizes) {
-        key += " " + std::to_string(s);
-    }
-    return key;
-}
-
-}  // namespace
 
 BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled,
                                 bool custom) const {
@@ -162,7 +105,7 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
                 outputs);
 }
 
-BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens) const {
+BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals) const {
     const Unet* unet = unet_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = unet->dims;
@@ -171,6 +114,11 @@ BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, in
         in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
         in.context = g.input(GGML_TYPE_F32, d.context, tokens, batch);
         in.label   = g.input(GGML_TYPE_F32, d.label, batch);
+        if (residuals) {
+            for (const ResidualShape& s : residual_shapes(d, height, width)) {
+                in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
+            }
+        }
         g.output(unet->build(g, in));
     };
 }
@@ -190,30 +138,57 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     check_pointer("out", out);
     check_count("out", out_count, in.batch * d.out_channels * in.height * in.width);
 
-    const int64_t n = in.batch, c = d.model_channels(), pooled = d.label - size_ids_ * kSizeEmbedding;
-    std::vector<float> time(static_cast<size_t>(n * c)), label(static_cast<size_t>(n * d.label));
-    for (int64_t i = 0; i < n; i++) {
-        sinusoid(in.timesteps[i], c, &time[static_cast<size_t>(i * c)]);
-        float* row = &label[static_cast<size_t>(i * d.label)];
-        std::copy(in.pooled + i * pooled, in.pooled + (i + 1) * pooled, row);
-        for (int64_t k = 0; k < size_ids_; k++) {
-            sinusoid(in.size_ids[i * size_ids_ + k], kSizeEmbedding, row + pooled + k * kSizeEmbedding);
+    if (in.residual_count != 0) {
+        check_pointer("residuals", in.residuals);
+        check_count("residuals", static_cast<size_t>(in.residual_count),
+                    static_cast<int64_t>(residual_count(in.batch, in.height, in.width)));
+    }
+
+    const int64_t n = in.batch;
+    std::vector<float> time, label;
+    embed_conditioning(d, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
+    std::vector<HostInput> inputs{input_of(in.sample, n * d.in_channels * in.height * in.width), input_of(time),
+                                  input_of(in.context, n * in.context_tokens * d.context), input_of(label)};
+    if (in.residual_count != 0) {
+        const float* at = in.residuals;
+        for (const ResidualShape& s : residual_shapes(d, in.height, in.width)) {
+            inputs.push_back(input_of(at, n * s.channels * s.height * s.width));
+            at += n * s.channels * s.height * s.width;
         }
     }
     const Worker& worker = *components_[kUnet].worker;
-    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens}), worker, traits(worker),
-                unet_graph(n, in.height, in.width, in.context_tokens),
-                {input_of(in.sample, n * d.in_channels * in.height * in.width), input_of(time),
-                 input_of(in.context, n * in.context_tokens * d.context), input_of(label)},
+    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0}), worker,
+                traits(worker), unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0), inputs,
                 {{out, out_count}});
 }
 
+void Model::embed_conditioning(const UnetDims& d, int64_t n, const float* timesteps, const float* pooled,
+                               const float* size_ids, std::vector<float>* time, std::vector<float>* label) const {
+    const int64_t c = d.model_channels(), texts = d.label - size_ids_ * kSizeEmbedding;
+    time->resize(static_cast<size_t>(n * c));
+    label->resize(static_cast<size_t>(n * d.label));
+    for (int64_t i = 0; i < n; i++) {
+        sinusoid(timesteps[i], c, time->data() + i * c);
+        float* row = label->data() + i * d.label;
+        std::copy(pooled + i * texts, pooled + (i + 1) * texts, row);
+        for (int64_t k = 0; k < size_ids_; k++) {
+            sinusoid(size_ids[i * size_ids_ + k], kSizeEmbedding, row + texts + k * kSizeEmbedding);
+        }
+    }
+}
+
 BuildFunction Model::vae_encode_graph(int64_t batch, int64_t height, int64_t width) const {
+    if (taesd_encoder_ != nullptr) {
+        return taesd_encode_graph(batch, height, width);
+    }
     const VaeEncoder* encoder = vae_encoder_.get();
     return [=](GraphBuilder& g) { g.output(encoder->build(g, g.input(GGML_TYPE_F32, width, height, 3, batch))); };
 }
 
 BuildFunction Model::vae_decode_graph(int64_t batch, int64_t height, int64_t width) const {
+    if (taesd_decoder_ != nullptr) {
+        return taesd_decode_graph(batch, height, width);
+    }
     const VaeDecoder* decoder = vae_decoder_.get();
     const int64_t latent      = vae_dims_.latent;
     return [=](GraphBuilder& g) { g.output(decoder->build(g, g.input(GGML_TYPE_F32, width, height, latent, batch))); };
@@ -274,7 +249,7 @@ size_t Model::compute_size(const dg_compute_query& q) const {
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
             const Worker& worker = *components_[kUnet].worker;
             return GraphRunner::measure(worker, traits(worker),
-                                        unet_graph(q.batch, q.height, q.width, q.context_tokens));
+                                        unet_graph(q.batch, q.height, q.width, q.context_tokens, false));
         }
         case DG_STAGE_VAE_ENCODE: {
             require(kVaeEncoder, "compute_size");
@@ -294,6 +269,9 @@ size_t Model::compute_size(const dg_compute_query& q) const {
         case DG_STAGE_VAE_DECODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
+        case DG_STAGE_CONTROL:
+        case DG_STAGE_CONTROL_HINT:
+        case DG_STAGE_UPSCALE: return network_compute_size(q);
         default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
     }
 }

@@ -10,8 +10,8 @@ namespace dg {
 
 namespace {
 
-const char* const kComponentNames[DG_COMPONENT_COUNT] = {"text_encoder", "text_encoder_2", "unet", "vae_encoder",
-                                                         "vae_decoder"};
+const char* const kComponentNames[DG_COMPONENT_COUNT] = {"text_encoder", "text_encoder_2", "unet",    "vae_encoder",
+                                                         "vae_decoder",  "controlnet",     "upscaler"};
 
 int32_t or_default(int32_t value, int32_t fallback) {
     return value == 0 ? fallback : value;
@@ -39,7 +39,17 @@ Model::Model(const OpenParams& params) : config_(params.config), precision_{0, "
         open_unet(params);
     }
     if (wanted & (DG_COMPONENT_VAE_ENCODER | DG_COMPONENT_VAE_DECODER)) {
-        open_vae(params);
+        if (source_.has_prefix("taesd.")) {
+            open_taesd(params);
+        } else {
+            open_vae(params);
+        }
+    }
+    if (components_[kControl].present) {
+        open_control(params);
+    }
+    if (components_[kUpscaler].present) {
+        open_upscaler(params);
     }
     fill_kind();
     for (Component& component : components_) {
@@ -58,6 +68,12 @@ void Model::find_components() {
     components_[kUnet].present       = source_.has_prefix("unet.");
     components_[kVaeEncoder].present = source_.has_prefix("vae.encoder.");
     components_[kVaeDecoder].present = source_.has_prefix("vae.decoder.");
+    components_[kControl].present    = source_.has_prefix("controlnet.");
+    components_[kUpscaler].present   = source_.has_prefix("upscaler.");
+    if (source_.has_prefix("taesd.")) {
+        components_[kVaeEncoder].present = TaesdHalf::present(source_, TaesdHalf::Side::Encoder);
+        components_[kVaeDecoder].present = TaesdHalf::present(source_, TaesdHalf::Side::Decoder);
+    }
     for (const Component& component : components_) {
         if (component.present) {
             return;
@@ -107,16 +123,21 @@ void Model::open_unet(const OpenParams& params) {
     component.worker        = worker(params.device);
     const TypePolicy policy = choose_types(precision_, params.type_unet, component.worker->device());
     UnetDims dims           = infer_unet_dims(source_);
-    dims.groups             = or_default(config_.unet_norm_num_groups, 32);
-    dims.head_dim           = or_default(config_.unet_attention_head_dim, 64);
-    for (const int64_t c : dims.channels) {
-        if (c % dims.groups != 0) {
-            fail(DG_ERR_MODEL, "%s: unet: %lld channels cannot be divided into %d groups (norm_num_groups)",
-                 source_.path_of("unet.conv_in.weight").c_str(), static_cast<long long>(c), dims.groups);
-        }
-    }
+    set_unet_config(&dims);
     component.params = std::make_unique<Params>(source_, policy, kComponentNames[kUnet]);
     unet_            = std::make_unique<Unet>(*component.params, dims);
+}
+
+void Model::set_unet_config(UnetDims* dims) const {
+    dims->groups   = or_default(config_.unet_norm_num_groups, 32);
+    dims->head_dim = or_default(config_.unet_attention_head_dim, 64);
+    for (const int64_t c : dims->channels) {
+        if (c % dims->groups != 0) {
+            fail(DG_ERR_MODEL, "%s: %s%lld channels cannot be divided into %d groups (norm_num_groups)",
+                 source_.path_of(dims->prefix + "conv_in.weight").c_str(), dims->prefix.c_str(),
+                 static_cast<long long>(c), dims->groups);
+        }
+    }
 }
 
 void Model::open_vae(const OpenParams& params) {
@@ -157,7 +178,14 @@ void Model::load(Component& component, const OpenParams& params) {
 }
 
 void Model::fill_kind() {
-    if (unet_ != nullptr) {
+    if (control_ != nullptr) {
+        kind_     = DG_KIND_CONTROLNET;
+        size_ids_ = 6;  // SDXL base's
+    } else if (upscaler_ != nullptr) {
+        kind_ = DG_KIND_UPSCALER;
+    } else if (taesd_encoder_ != nullptr || taesd_decoder_ != nullptr) {
+        kind_ = DG_KIND_TAESD;
+    } else if (unet_ != nullptr) {
         const int64_t label = unet_->dims.label;
         int64_t pooled      = 0;
         if (text_[1] != nullptr) {
@@ -262,8 +290,12 @@ void Model::info(dg_model_info* out) const {
     if (unet_ != nullptr) {
         fill_unet_info(&out->unet, unet_->dims, size_ids_);
         out->flash_attention = traits(*components_[kUnet].worker).flash_attention ? 1 : 0;
+    } else if (control_ != nullptr) {
+        fill_unet_info(&out->unet, control_->dims.unet, size_ids_);
+        out->flash_attention = traits(*components_[kControl].worker).flash_attention ? 1 : 0;
     }
-    if (vae_encoder_ != nullptr || vae_decoder_ != nullptr) {
+    network_info(out);
+    if (vae_dims_.latent > 0) {
         out->vae.latent_channels = vae_dims_.latent;
         out->vae.levels          = static_cast<int64_t>(std::max(vae_dims_.encoder.size(), vae_dims_.decoder.size()));
         std::copy(vae_dims_.encoder.begin(), vae_dims_.encoder.end(), out->vae.encoder_channels);

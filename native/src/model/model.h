@@ -8,6 +8,9 @@
 
 #include "backend/graph.h"
 #include "model/precision.h"
+#include "modules/controlnet.h"
+#include "modules/esrgan.h"
+#include "modules/taesd.h"
 #include "modules/text_encoder.h"
 #include "modules/unet.h"
 #include "modules/vae.h"
@@ -43,6 +46,11 @@ public:
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
     void vae_part_info(int32_t stage, dg_vae_part_info* out) const;
     void vae_run_part(const dg_vae_part& in, float* output, size_t output_count, float* measured, size_t measured_count);
+    size_t residual_count(int64_t rows, int64_t height, int64_t width) const;
+    void control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
+                      size_t count);
+    void control_eval(const dg_control_input& in, float* residuals, size_t count);
+    void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes(); }
     void compute_release() { runner_.release(); }
@@ -53,23 +61,38 @@ private:
         std::unique_ptr<Params> params;
         std::shared_ptr<Worker> worker;
     };
-    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder };
+    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler };
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
     void find_components();
     void open_text(int which, const OpenParams& params);
     void open_unet(const OpenParams& params);
+    void set_unet_config(UnetDims* dims) const;  // what weights do not tell
     void open_vae(const OpenParams& params);
+    void open_control(const OpenParams& params);
+    void open_taesd(const OpenParams& params);
+    void open_upscaler(const OpenParams& params);
+    void network_info(dg_model_info* out) const;
+    size_t network_compute_size(const dg_compute_query& query) const;
+    // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
+    void embed_conditioning(const UnetDims& dims, int64_t n, const float* timesteps, const float* pooled,
+                            const float* size_ids, std::vector<float>* time, std::vector<float>* label) const;
     void load(Component& component, const OpenParams& params);
     void require(int index, const char* what) const;
     void fill_kind();
 
     // Graphs, shared by computing and measuring.
     BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom) const;
-    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens) const;
+    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals) const;
+    BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
+    BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
+                                int32_t type) const;
+    BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;
+    BuildFunction taesd_encode_graph(int64_t batch, int64_t height, int64_t width) const;
+    BuildFunction taesd_decode_graph(int64_t batch, int64_t height, int64_t width) const;
 
     // The VAE in parts; see vae_parts.cpp.
     const Worker& vae_part_worker(int32_t stage) const;
@@ -87,6 +110,9 @@ private:
     std::unique_ptr<Unet> unet_;
     std::unique_ptr<VaeEncoder> vae_encoder_;
     std::unique_ptr<VaeDecoder> vae_decoder_;
+    std::unique_ptr<ControlNet> control_;
+    std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
+    std::unique_ptr<Esrgan> upscaler_;
     VaeDims vae_dims_;
     int32_t kind_     = DG_KIND_UNKNOWN;
     int64_t size_ids_ = 0;

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
+#include <iterator>
 #include <utility>
 
 #include "daguerre.h"
+#include "model/names_networks.h"
 
 namespace dg {
 
@@ -170,6 +173,51 @@ private:
     bool middle_attention_ = false;
 };
 
+// A ControlNet's own parts beside those it has from a UNet.
+class ControlBlocks {
+public:
+    void see(const std::string& name) {
+        std::string rest = name;
+        if (cut_prefix(rest, "input_hint_block.")) {
+            last_hint_ = std::max(last_hint_, cut_index(rest));
+        }
+        unet_.see(name);
+    }
+
+    void finish() { unet_.finish(); }
+
+    static bool is_original(const std::string& name) {
+        return starts_with(name, "input_hint_block.") || starts_with(name, "zero_convs.") ||
+               starts_with(name, "middle_block_out.");
+    }
+
+    std::string map(const std::string& name) const {
+        std::string rest = name;
+        if (cut_prefix(rest, "input_hint_block.")) {  // convolutions at even places, SiLU between them
+            const int index         = cut_index(rest);
+            const std::string embed = "controlnet_cond_embedding.";
+            if (index < 0 || index % 2 != 0) {
+                return "";
+            }
+            return index == 0            ? embed + "conv_in." + rest
+                   : index == last_hint_ ? embed + "conv_out." + rest
+                                         : embed + "blocks." + std::to_string(index / 2 - 1) + "." + rest;
+        }
+        if (cut_prefix(rest, "zero_convs.")) {
+            const int index = cut_index(rest);
+            return cut_prefix(rest, "0.") ? "controlnet_down_blocks." + std::to_string(index) + "." + rest : "";
+        }
+        if (cut_prefix(rest, "middle_block_out.0.")) {
+            return "controlnet_mid_block." + rest;
+        }
+        return unet_.map(name);
+    }
+
+private:
+    UnetBlocks unet_;
+    int last_hint_ = -1;
+};
+
 // The VAE's original names count the decoder's levels from the smallest channel count up.
 class VaeBlocks {
 public:
@@ -231,6 +279,20 @@ private:
     int levels_ = 0;
 };
 
+// q, k and v of a fused matrix or bias.
+std::vector<NameMapping> thirds(const std::string& head, std::initializer_list<const char*> names,
+                                const std::string& kind) {
+    std::vector<NameMapping> out;
+    for (const char* name : names) {
+        NameMapping m;
+        m.canonical = head + name + kind;
+        m.part      = static_cast<int32_t>(out.size());
+        m.parts     = 3;
+        out.push_back(m);
+    }
+    return out;
+}
+
 // OpenCLIP's text tower -> Hugging Face's names.
 std::vector<NameMapping> map_open_clip(const std::string& prefix, std::string rest) {
     const auto one = [&](const std::string& name) {
@@ -259,16 +321,7 @@ std::vector<NameMapping> map_open_clip(const std::string& prefix, std::string re
     const std::string layer = "text_model.encoder.layers." + std::to_string(index) + ".";
     for (const char* kind : {"weight", "bias"}) {
         if (rest == std::string("attn.in_proj_") + kind) {
-            std::vector<NameMapping> thirds;
-            for (int32_t part = 0; part < 3; part++) {
-                static const char* const names[] = {"q_proj.", "k_proj.", "v_proj."};
-                NameMapping m;
-                m.canonical = prefix + layer + "self_attn." + names[part] + kind;
-                m.part      = part;
-                m.parts     = 3;
-                thirds.push_back(m);
-            }
-            return thirds;
+            return thirds(prefix + layer + "self_attn.", {"q_proj.", "k_proj.", "v_proj."}, kind);
         }
     }
     return one(layer + rename_head(rest, {{"ln_1", "layer_norm1"},
@@ -276,6 +329,24 @@ std::vector<NameMapping> map_open_clip(const std::string& prefix, std::string re
                                           {"attn.out_proj", "self_attn.out_proj"},
                                           {"mlp.c_fc", "mlp.fc1"},
                                           {"mlp.c_proj", "mlp.fc2"}}));
+}
+
+// A ControlNet's names in diffusers' layout; a Union net has q, k and v in one matrix.
+std::vector<NameMapping> map_control(const std::string& prefix, const std::string& rest) {
+    static const char* const kHeads[] = {
+        "conv_in.",    "time_embedding.",        "add_embedding.", "down_blocks.",       "mid_block.",
+        "controlnet_", "control_add_embedding.", "task_embedding", "transformer_layes.", "spatial_ch_projs."};
+    if (std::none_of(std::begin(kHeads), std::end(kHeads), [&](const char* h) { return starts_with(rest, h); })) {
+        return {};
+    }
+    const std::string fused = "attn.in_proj_";
+    const size_t at         = rest.find(fused);
+    if (at == std::string::npos) {
+        NameMapping m;
+        m.canonical = prefix + rest;
+        return {m};
+    }
+    return thirds(prefix + rest.substr(0, at) + "attn.", {"to_q.", "to_k.", "to_v."}, rest.substr(at + fused.size()));
 }
 
 struct Prefix {
@@ -286,6 +357,8 @@ struct Prefix {
 
 // Longest first where one is the head of another.
 const Prefix kPrefixes[] = {
+    {"control_model.", DG_ROLE_CONTROLNET, true},
+    {"controlnet.", DG_ROLE_CONTROLNET, false},
     {"model.diffusion_model.", DG_ROLE_UNET, true},
     {"diffusion_model.", DG_ROLE_UNET, true},
     {"unet.", DG_ROLE_UNET, false},
@@ -360,6 +433,9 @@ const char* component_prefix(int32_t role) {
         case DG_ROLE_VAE: return "vae.";
         case DG_ROLE_TEXT_ENCODER: return "text_encoder.";
         case DG_ROLE_TEXT_ENCODER_2: return "text_encoder_2.";
+        case DG_ROLE_CONTROLNET: return "controlnet.";
+        case DG_ROLE_TAESD: return "taesd.";
+        case DG_ROLE_UPSCALER: return "upscaler.";
         default: return "";
     }
 }
@@ -381,7 +457,14 @@ bool is_known_extra(const std::string& name) {
 }
 
 std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& names, int32_t role, Layout* layout) {
+    if (role == DG_ROLE_TAESD) {
+        return map_taesd(names, layout);
+    }
+    if (role == DG_ROLE_UPSCALER) {
+        return map_upscaler(names, layout);
+    }
     UnetBlocks unet;
+    ControlBlocks control;
     VaeBlocks vae;
     std::vector<Located> located;
     located.reserve(names.size());
@@ -391,6 +474,10 @@ std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& 
         const Located& at = located.back();
         if (at.role == DG_ROLE_UNET && is_original_unet(at.rest)) {
             unet.see(at.rest);
+            *layout = Layout::Original;
+        } else if (at.role == DG_ROLE_CONTROLNET &&
+                   (is_original_unet(at.rest) || ControlBlocks::is_original(at.rest))) {
+            control.see(at.rest);
             *layout = Layout::Original;
         } else if (at.role == DG_ROLE_VAE) {
             vae.see(at.rest);
@@ -402,6 +489,7 @@ std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& 
         }
     }
     unet.finish();
+    control.finish();
 
     std::vector<std::vector<NameMapping>> result;
     result.reserve(names.size());
@@ -416,6 +504,12 @@ std::vector<std::vector<NameMapping>> map_names(const std::vector<std::string>& 
             plain = is_original_unet(at.rest) ? unet.map(at.rest) : at.rest;
             if (guess_role(at.rest) != DG_ROLE_UNET) {
                 plain.clear();  // an adapter's, say
+            }
+        } else if (at.role == DG_ROLE_CONTROLNET) {
+            if (is_original_unet(at.rest) || ControlBlocks::is_original(at.rest)) {
+                plain = control.map(at.rest);
+            } else {
+                mapped = map_control(prefix, at.rest);
             }
         } else if (at.role == DG_ROLE_VAE) {
             plain = vae.map(at.rest);

@@ -110,7 +110,7 @@ Linear Params::linear(const std::string& name, int64_t in, int64_t out, bool bia
     return layer;
 }
 
-Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out) {
+Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out, bool bias) {
     Conv2d layer;
     layer.kernel               = kernel;
     layer.in                   = in;
@@ -121,7 +121,12 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
                                                  conv_packed_rows(policy_.dense, out), name + ".weight")
                                        : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
     params_.back().conv = layer;
-    layer.bias          = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
+    if (bias) {
+        layer.bias = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
+    } else {
+        layer.bias = ggml_new_tensor_1d(ctx_.get(), GGML_TYPE_F32, out);
+        zeros_.push_back(layer.bias);
+    }
     return layer;
 }
 
@@ -143,6 +148,9 @@ void Params::allocate(ggml_backend_t backend, const std::string& device_id) {
              static_cast<double>(parameter_bytes()) / (1024.0 * 1024.0), device_id.c_str());
     }
     ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    for (ggml_tensor* zeros : zeros_) {
+        ggml_backend_tensor_memset(zeros, 0, 0, ggml_nbytes(zeros));
+    }
 }
 
 void Params::load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const {

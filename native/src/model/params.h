@@ -44,7 +44,7 @@ public:
     // Declarations. A tensor that is missing or of another shape is an Error naming file, tensor, shapes.
     // `sensitive` layers are small and steer everything (time and label embeddings): never quantized.
     Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true, bool sensitive = false);
-    Conv2d conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out);
+    Conv2d conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out, bool bias = true);
     Norm norm(const std::string& name, int64_t size);
     ggml_tensor* table(const std::string& name, int64_t width, int64_t rows);
 
@@ -79,6 +79,7 @@ private:
     ContextPtr ctx_;
     BufferPtr buffer_;
     std::vector<Param> params_;
+    std::vector<ggml_tensor*> zeros_;  // biases that the files do not have and the convolutions want
 };
 
 }  // namespace dg

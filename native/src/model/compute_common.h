@@ -1,0 +1,69 @@
+// What the computing parts of Model share: checks of arguments and the making of graph inputs.
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "backend/graph.h"
+#include "base/error.h"
+#include "daguerre.h"
+
+namespace dg {
+
+constexpr int64_t kMaxBatch  = 1024;
+constexpr int64_t kMaxSide   = 16384;  // pixels or cells
+constexpr int64_t kMaxTokens = 1 << 16;
+
+inline void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high) {
+        fail(DG_ERR_ARGUMENT, "%s: %lld is not in %lld..%lld", field, static_cast<long long>(value),
+             static_cast<long long>(low), static_cast<long long>(high));
+    }
+}
+
+inline void check_pointer(const char* field, const void* pointer) {
+    if (pointer == nullptr) {
+        fail(DG_ERR_ARGUMENT, "%s: is NULL", field);
+    }
+}
+
+inline void check_count(const char* field, size_t found, int64_t wanted) {
+    if (found != static_cast<size_t>(wanted)) {
+        fail(DG_ERR_ARGUMENT, "%s: has room for %zu floats where %lld are written", field, found,
+             static_cast<long long>(wanted));
+    }
+}
+
+// Sinusoidal embedding as diffusers' get_timestep_embedding(flip_sin_to_cos=True, downscale_freq_shift=0).
+inline void sinusoid(float value, int64_t width, float* out) {
+    const int64_t half = width / 2;
+    for (int64_t i = 0; i < half; i++) {
+        const float exponent =
+            static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
+        const float frequency = static_cast<float>(std::exp(static_cast<double>(exponent)));
+        const double angle    = static_cast<double>(value * frequency);
+        out[i]                = static_cast<float>(std::cos(angle));
+        out[half + i]         = static_cast<float>(std::sin(angle));
+    }
+}
+
+template <typename T>
+HostInput input_of(const std::vector<T>& values) {
+    return {values.data(), values.size() * sizeof(T)};
+}
+
+inline HostInput input_of(const float* values, int64_t count) {
+    return {values, static_cast<size_t>(count) * sizeof(float)};
+}
+
+inline std::string shape_key(const char* stage, std::initializer_list<int64_t> sizes) {
+    std::string key = stage;
+    for (const int64_t s : sizes) {
+        key += " " + std::to_string(s);
+    }
+    return key;
+}
+
+}  // namespace dg

@@ -1,0 +1,259 @@
+// The networks beside SDXL's own, each a Model by itself: ControlNets, TAESD, ESRGAN.
+
+#include <algorithm>
+#include <vector>
+
+#include "model/compute_common.h"
+#include "model/model.h"
+
+namespace dg {
+
+namespace {
+
+// TAESD has no distribution: the log-variance it reports is the least that diffusers' sampling distinguishes.
+constexpr float kNoVariance = -30.0f;
+
+int64_t elements(const ResidualShape& s) {
+    return s.channels * s.height * s.width;
+}
+
+}  // namespace
+
+void Model::open_control(const OpenParams& params) {
+    Component& component = components_[kControl];
+    component.worker     = worker(params.device);
+    ControlDims dims     = infer_control_dims(source_);
+    set_unet_config(&dims.unet);
+    component.params = std::make_unique<Params>(
+        source_, choose_types(precision_, params.type_unet, component.worker->device()), "controlnet");
+    control_ = std::make_unique<ControlNet>(*component.params, dims);
+}
+
+void Model::open_taesd(const OpenParams& params) {
+    for (const int index : {kVaeEncoder, kVaeDecoder}) {
+        Component& component = components_[index];
+        if (!component.present) {
+            continue;
+        }
+        component.worker = worker(params.device_vae.empty() ? params.device : params.device_vae);
+        component.params = std::make_unique<Params>(
+            source_, choose_types(precision_, params.type_vae, component.worker->device()), "taesd");
+        const auto side = index == kVaeEncoder ? TaesdHalf::Side::Encoder : TaesdHalf::Side::Decoder;
+        auto half       = std::make_unique<TaesdHalf>(source_, *component.params, side);
+        const std::vector<int64_t> channels(static_cast<size_t>(half->levels()), half->width());
+        (index == kVaeEncoder ? vae_dims_.encoder : vae_dims_.decoder) = channels;
+        vae_dims_.latent                                               = half->latent_channels();
+        (index == kVaeEncoder ? taesd_encoder_ : taesd_decoder_)       = std::move(half);
+    }
+    if (vae_dims_.encoder.size() > DG_MAX_LEVELS || vae_dims_.decoder.size() > DG_MAX_LEVELS) {
+        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported",
+             source_.files()[0].path.c_str(), DG_MAX_LEVELS);
+    }
+}
+
+void Model::open_upscaler(const OpenParams& params) {
+    Component& component = components_[kUpscaler];
+    component.worker     = worker(params.device);
+    component.params     = std::make_unique<Params>(
+        source_, choose_types(precision_, params.type_unet, component.worker->device()), "upscaler");
+    upscaler_ = std::make_unique<Esrgan>(*component.params, infer_esrgan_dims(source_));
+}
+
+void Model::network_info(dg_model_info* out) const {
+    out->control.struct_size  = sizeof(dg_control_info);
+    out->upscaler.struct_size = sizeof(dg_upscaler_info);
+    if (control_ != nullptr) {
+        out->control.hint_channels  = control_->dims.hint_channels;
+        out->control.hint_downscale = control_->dims.hint_downscale();
+        out->control.control_types  = control_->dims.types;
+    }
+    if (upscaler_ != nullptr) {
+        out->upscaler.scale    = upscaler_->dims.scale();
+        out->upscaler.channels = upscaler_->dims.channels;
+        out->upscaler.blocks   = upscaler_->dims.blocks;
+        out->upscaler.multiple = upscaler_->dims.unshuffle;
+    }
+}
+
+size_t Model::residual_count(int64_t rows, int64_t height, int64_t width) const {
+    if (control_ == nullptr) {
+        require(kUnet, "residual_count");
+    }
+    check_range("rows", rows, 1, kMaxBatch);
+    check_range("height", height, 1, kMaxSide);
+    check_range("width", width, 1, kMaxSide);
+    int64_t count = 0;
+    for (const ResidualShape& s :
+         residual_shapes(control_ != nullptr ? control_->dims.unet : unet_->dims, height, width)) {
+        count += elements(s);
+    }
+    return static_cast<size_t>(rows * count);
+}
+
+BuildFunction Model::control_hint_graph(int64_t batch, int64_t height, int64_t width) const {
+    const ControlNet* net = control_.get();
+    return [=](GraphBuilder& g) {
+        g.output(net->embed_hint(g, g.input(GGML_TYPE_F32, width, height, net->dims.hint_channels, batch)));
+    };
+}
+
+void Model::control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
+                         size_t count) {
+    require(kControl, "control_hint");
+    const ControlDims& d = control_->dims;
+    const int64_t scale  = d.hint_downscale();
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, scale, kMaxSide);
+    check_range("width", width, scale, kMaxSide);
+    if (height % scale != 0 || width % scale != 0) {
+        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
+             static_cast<long long>(height), static_cast<long long>(scale));
+    }
+    check_pointer("pixels", pixels);
+    check_pointer("embedding", embedding);
+    check_count("embedding", count, batch * d.unet.model_channels() * (height / scale) * (width / scale));
+    const Worker& worker = *components_[kControl].worker;
+    runner_.run(shape_key("control_hint", {batch, height, width}), worker, traits(worker),
+                control_hint_graph(batch, height, width), {input_of(pixels, batch * d.hint_channels * height * width)},
+                {{embedding, count}});
+}
+
+BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
+                                   int32_t type) const {
+    const ControlNet* net = control_.get();
+    return [=](GraphBuilder& g) {
+        const UnetDims& d = net->dims.unet;
+        ControlNet::Inputs in;
+        in.sample  = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
+        in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
+        in.context = d.context > 0 ? g.input(GGML_TYPE_F32, d.context, tokens, batch) : nullptr;
+        in.label   = g.input(GGML_TYPE_F32, d.label, batch);
+        in.hint    = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
+        in.types   = net->dims.types > 0 ? g.input(GGML_TYPE_F32, kSizeEmbedding * net->dims.types) : nullptr;
+        in.type    = type;
+        for (ggml_tensor* residual : net->build(g, in)) {
+            g.output(residual);
+        }
+    };
+}
+
+void Model::control_eval(const dg_control_input& in, float* residuals, size_t count) {
+    require(kControl, "control_eval");
+    const ControlDims& d = control_->dims;
+    check_range("batch", in.batch, 1, kMaxBatch);
+    check_range("height", in.height, 1, kMaxSide);
+    check_range("width", in.width, 1, kMaxSide);
+    check_range("context_tokens", in.context_tokens, 1, kMaxTokens);
+    check_range("residual_rows", in.residual_rows, in.batch, kMaxBatch);
+    check_range("first_row", in.first_row, 0, in.residual_rows - in.batch);
+    check_range("control_type", in.control_type, 0, std::max<int64_t>(d.types - 1, 0));
+    if (in.hint_batch != 1 && in.hint_batch != in.batch) {
+        fail(DG_ERR_ARGUMENT, "hint_batch: %lld is neither 1 nor the batch of %lld",
+             static_cast<long long>(in.hint_batch), static_cast<long long>(in.batch));
+    }
+    for (const auto& [field, pointer] : {std::pair<const char*, const float*>{"sample", in.sample},
+                                         {"timesteps", in.timesteps},
+                                         {"context", in.context},
+                                         {"pooled", in.pooled},
+                                         {"size_ids", in.size_ids},
+                                         {"hint", in.hint},
+                                         {"scales", in.scales}}) {
+        check_pointer(field, pointer);
+    }
+    check_pointer("residuals", residuals);
+    const std::vector<ResidualShape> shapes = residual_shapes(d.unet, in.height, in.width);
+    check_count("scales", static_cast<size_t>(in.scale_count), static_cast<int64_t>(shapes.size()));
+    check_count("residuals", count, static_cast<int64_t>(residual_count(in.residual_rows, in.height, in.width)));
+
+    const int64_t n = in.batch;
+    std::vector<float> time, label, types;
+    embed_conditioning(d.unet, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
+    std::vector<HostInput> inputs{input_of(in.sample, n * d.unet.in_channels * in.height * in.width), input_of(time)};
+    if (d.unet.context > 0) {
+        inputs.push_back(input_of(in.context, n * in.context_tokens * d.unet.context));
+    }
+    inputs.push_back(input_of(label));
+    inputs.push_back(input_of(in.hint, in.hint_batch * d.unet.model_channels() * in.height * in.width));
+    if (d.types > 0) {
+        types.resize(static_cast<size_t>(kSizeEmbedding * d.types));
+        for (int64_t k = 0; k < d.types; k++) {
+            sinusoid(k == in.control_type ? 1.0f : 0.0f, kSizeEmbedding, types.data() + k * kSizeEmbedding);
+        }
+        inputs.push_back(input_of(types));
+    }
+    std::vector<std::vector<float>> fresh;
+    std::vector<HostOutput> outputs;
+    for (const ResidualShape& s : shapes) {
+        fresh.emplace_back(static_cast<size_t>(n * elements(s)));
+        outputs.push_back({fresh.back().data(), fresh.back().size()});
+    }
+    const Worker& worker = *components_[kControl].worker;
+    runner_.run(shape_key("controlnet", {n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type}),
+                worker, traits(worker),
+                control_graph(n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type), inputs,
+                outputs);
+    float* level = residuals;
+    for (size_t i = 0; i < shapes.size(); i++) {
+        float* to = level + in.first_row * elements(shapes[i]);
+        for (size_t k = 0; k < fresh[i].size(); k++) {
+            to[k] += in.scales[i] * fresh[i][k];
+        }
+        level += in.residual_rows * elements(shapes[i]);
+    }
+}
+
+BuildFunction Model::taesd_encode_graph(int64_t batch, int64_t height, int64_t width) const {
+    const TaesdHalf* encoder = taesd_encoder_.get();
+    return [=](GraphBuilder& g) {
+        ggml_tensor* mean = encoder->build(g, g.input(GGML_TYPE_F32, width, height, 3, batch));
+        g.output(ggml_concat(g.ctx, mean, ggml_scale_bias(g.ctx, mean, 0.0f, kNoVariance), 2));
+    };
+}
+
+BuildFunction Model::taesd_decode_graph(int64_t batch, int64_t height, int64_t width) const {
+    const TaesdHalf* decoder = taesd_decoder_.get();
+    const int64_t latent     = vae_dims_.latent;
+    return [=](GraphBuilder& g) { g.output(decoder->build(g, g.input(GGML_TYPE_F32, width, height, latent, batch))); };
+}
+
+BuildFunction Model::upscale_graph(int64_t batch, int64_t height, int64_t width) const {
+    const Esrgan* net = upscaler_.get();
+    return [=](GraphBuilder& g) { g.output(net->build(g, g.input(GGML_TYPE_F32, width, height, 3, batch))); };
+}
+
+void Model::upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count) {
+    require(kUpscaler, "upscale");
+    const EsrganDims& d = upscaler_->dims;
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, d.unshuffle, kMaxSide);
+    check_range("width", width, d.unshuffle, kMaxSide);
+    if (height % d.unshuffle != 0 || width % d.unshuffle != 0) {
+        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
+             static_cast<long long>(height), static_cast<long long>(d.unshuffle));
+    }
+    check_pointer("pixels", pixels);
+    check_pointer("out", out);
+    check_count("out", count, batch * 3 * height * width * d.scale() * d.scale());
+    const Worker& worker = *components_[kUpscaler].worker;
+    runner_.run(shape_key("upscale", {batch, height, width}), worker, traits(worker),
+                upscale_graph(batch, height, width), {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
+}
+
+size_t Model::network_compute_size(const dg_compute_query& q) const {
+    const int index = q.stage == DG_STAGE_UPSCALE ? kUpscaler : kControl;
+    require(index, "compute_size");
+    check_range("height", q.height, 1, kMaxSide);
+    check_range("width", q.width, 1, kMaxSide);
+    const Worker& worker = *components_[index].worker;
+    switch (q.stage) {
+        case DG_STAGE_CONTROL:
+            check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
+            return GraphRunner::measure(worker, traits(worker),
+                                        control_graph(q.batch, q.height, q.width, q.context_tokens, 1, 0));
+        case DG_STAGE_CONTROL_HINT:
+            return GraphRunner::measure(worker, traits(worker), control_hint_graph(q.batch, q.height, q.width));
+        default: return GraphRunner::measure(worker, traits(worker), upscale_graph(q.batch, q.height, q.width));
+    }
+}
+
+}  // namespace dg

@@ -1,0 +1,174 @@
+#include "modules/controlnet.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace dg {
+
+namespace {
+
+const std::string kPrefix = "controlnet.";
+
+std::string dot(const std::string& a, size_t i) {
+    return a + "." + std::to_string(i);
+}
+
+// Heads of a Union net's fusing attention: num_trans_head of diffusers' configuration.
+constexpr int64_t kFuseHeads = 8;
+
+}  // namespace
+
+// The hint's convolutions come in pairs after the first, the second of each pair with stride 2.
+int64_t ControlDims::hint_downscale() const {
+    return int64_t{1} << ((hint.size() - 1) / 2);
+}
+
+ControlDims infer_control_dims(const Source& source) {
+    ControlDims d;
+    const std::string embed = kPrefix + "controlnet_cond_embedding.";
+    const SourceTensor* in  = source.find(embed + "conv_in.weight");
+    if (in == nullptr) {
+        fail(DG_ERR_MODEL, "%s: not a ControlNet: it has no network for a control picture (%s)",
+             source.path_of(embed).c_str(), "controlnet_cond_embedding / input_hint_block");
+    }
+    d.unet          = infer_unet_trunk(source, kPrefix);
+    d.hint_channels = in->ne[2];
+    d.hint.push_back(in->ne[3]);
+    for (size_t i = 0;; i++) {
+        const SourceTensor* conv = source.find(dot(embed + "blocks", i) + ".weight");
+        if (conv == nullptr) {
+            break;
+        }
+        d.hint.push_back(conv->ne[3]);
+    }
+    if (const SourceTensor* tasks = source.find(kPrefix + "task_embedding")) {
+        d.fuse_width = tasks->ne[0];
+        d.types      = tasks->ne[1];
+        while (source.find(dot(kPrefix + "transformer_layes", static_cast<size_t>(d.fuse_layers)) + ".ln_1.weight") !=
+               nullptr) {
+            d.fuse_layers++;
+        }
+    }
+    return d;
+}
+
+std::vector<ResidualShape> residual_shapes(const UnetDims& d, int64_t height, int64_t width) {
+    std::vector<ResidualShape> shapes{{d.channels[0], height, width}};
+    for (size_t l = 0; l < d.channels.size(); l++) {
+        for (int64_t i = 0; i < d.down_resnets[l]; i++) {
+            shapes.push_back({d.channels[l], height, width});
+        }
+        if (l + 1 < d.channels.size()) {
+            height = (height + 1) / 2;
+            width  = (width + 1) / 2;
+            shapes.push_back({d.channels[l], height, width});
+        }
+    }
+    shapes.push_back({d.channels.back(), height, width});
+    return shapes;
+}
+
+ControlNet::ControlNet(Params& p, const ControlDims& dims) : dims(dims) {
+    unet_                   = std::make_unique<Unet>(p, dims.unet);
+    const std::string embed = kPrefix + "controlnet_cond_embedding.";
+    int64_t width           = dims.hint_channels;
+    for (size_t i = 0; i < dims.hint.size(); i++) {
+        hint_.push_back(p.conv2d(i == 0 ? embed + "conv_in" : dot(embed + "blocks", i - 1), 3, width, dims.hint[i]));
+        width = dims.hint[i];
+    }
+    hint_.push_back(p.conv2d(embed + "conv_out", 3, width, dims.unet.model_channels()));
+    const auto shapes = residual_shapes(dims.unet, 1, 1);
+    for (size_t i = 0; i + 1 < shapes.size(); i++) {
+        down_.push_back(
+            p.conv2d(dot(kPrefix + "controlnet_down_blocks", i), 1, shapes[i].channels, shapes[i].channels));
+    }
+    mid_ = p.conv2d(kPrefix + "controlnet_mid_block", 1, shapes.back().channels, shapes.back().channels);
+    if (dims.types == 0) {
+        return;
+    }
+    const int64_t w = dims.fuse_width;
+    tasks_          = p.table(kPrefix + "task_embedding", w, dims.types);
+    for (int64_t i = 0; i < dims.fuse_layers; i++) {
+        const std::string name = dot(kPrefix + "transformer_layes", static_cast<size_t>(i));
+        Fuse f;
+        f.norm1 = p.norm(name + ".ln_1", w);
+        f.q     = p.linear(name + ".attn.to_q", w, w, true, true);
+        f.k     = p.linear(name + ".attn.to_k", w, w, true, true);
+        f.v     = p.linear(name + ".attn.to_v", w, w, true, true);
+        f.out   = p.linear(name + ".attn.out_proj", w, w, true, true);
+        f.norm2 = p.norm(name + ".ln_2", w);
+        f.fc    = p.linear(name + ".mlp.c_fc", w, 4 * w, true, true);
+        f.proj  = p.linear(name + ".mlp.c_proj", 4 * w, w, true, true);
+        fuse_.push_back(f);
+    }
+    spatial_ = p.linear(kPrefix + "spatial_ch_projs", w, dims.unet.model_channels(), true, true);
+    type1_   = p.linear(kPrefix + "control_add_embedding.linear_1", 256 * dims.types, dims.unet.time_embed, true, true);
+    type2_ =
+        p.linear(kPrefix + "control_add_embedding.linear_2", dims.unet.time_embed, dims.unet.time_embed, true, true);
+}
+
+ggml_tensor* ControlNet::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
+    for (size_t i = 0; i < hint_.size(); i++) {
+        const bool inner = i > 0 && i + 1 < hint_.size();
+        ConvOptions options;
+        options.stride = inner && i % 2 == 0 ? 2 : 1;
+        x              = conv2d(g, hint_[i], x, options);
+        if (i + 1 < hint_.size()) {
+            x = silu(g, x);
+        }
+    }
+    return x;
+}
+
+// What a Union net adds after the first convolution: the hint, shifted in every channel by what a small transformer makes of the
+// means of hint and sample.
+ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t type) const {
+    const auto mean = [&](ggml_tensor* t) {  // [w, h, C, N] -> [C, 1, N]
+        ggml_tensor* flat = ggml_reshape_3d(g.ctx, t, t->ne[0] * t->ne[1], t->ne[2], t->ne[3]);
+        return ggml_reshape_3d(g.ctx, ggml_mean(g.ctx, flat), t->ne[2], 1, t->ne[3]);
+    };
+    const size_t row = ggml_row_size(tasks_->type, tasks_->ne[0]);
+    ggml_tensor* task =
+        ggml_cast(g.ctx, ggml_view_1d(g.ctx, tasks_, tasks_->ne[0], row * static_cast<size_t>(type)), GGML_TYPE_F32);
+    ggml_tensor* h = ggml_add(g.ctx, mean(hint), task);  // [C, 1, N or 1]
+    ggml_tensor* s = mean(x);
+    if (h->ne[2] != s->ne[2]) {
+        h = ggml_repeat(g.ctx, h, s);
+    }
+    ggml_tensor* seq = ggml_concat(g.ctx, h, s, 1);  // [C, 2, N]
+    for (const Fuse& f : fuse_) {
+        ggml_tensor* n = layer_norm(g, f.norm1, seq);
+        ggml_tensor* a = attention(g, linear(g, f.q, n), linear(g, f.k, n), linear(g, f.v, n), kFuseHeads);
+        seq            = ggml_add(g.ctx, seq, linear(g, f.out, a));
+        n              = layer_norm(g, f.norm2, seq);
+        seq            = ggml_add(g.ctx, seq, linear(g, f.proj, quick_gelu(g, linear(g, f.fc, n))));
+    }
+    ggml_tensor* first =
+        ggml_cont(g.ctx, ggml_view_3d(g.ctx, seq, seq->ne[0], 1, seq->ne[2], seq->nb[1], seq->nb[2], 0));
+    ggml_tensor* alpha = linear(g, spatial_, first);  // [model_channels, 1, N]
+    alpha              = ggml_reshape_4d(g.ctx, alpha, 1, 1, alpha->ne[0], alpha->ne[2]);
+    ggml_tensor* all   = hint->ne[3] == x->ne[3] ? hint : ggml_repeat(g.ctx, hint, x);
+    return ggml_add(g.ctx, all, alpha);
+}
+
+std::vector<ggml_tensor*> ControlNet::build(GraphBuilder& g, const Inputs& in) const {
+    ggml_tensor* more = nullptr;
+    if (dims.types > 0) {
+        more = linear(g, type2_, ggml_silu(g.ctx, linear(g, type1_, in.types)));
+    }
+    ggml_tensor* embedding  = unet_->embed(g, in.time, in.label, more);
+    ggml_tensor* x          = unet_->enter(g, in.sample);
+    x                       = ggml_add(g.ctx, x, dims.types > 0 ? fused_hint(g, x, in.hint, in.type) : in.hint);
+    const Unet::Trunk trunk = unet_->trunk(g, x, embedding, in.context);
+    std::vector<ggml_tensor*> out;
+    ConvOptions plain;
+    plain.pad = 0;
+    for (size_t i = 0; i < trunk.skips.size(); i++) {
+        out.push_back(conv2d(g, down_[i], trunk.skips[i], plain));
+    }
+    out.push_back(conv2d(g, mid_, trunk.middle, plain));
+    return out;
+}
+
+}  // namespace dg
