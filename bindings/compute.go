@@ -122,6 +122,7 @@ type UNetInput struct {
 	Context       []float32 // [N, ContextTokens, context_dim]
 	Pooled        []float32 // [N, pooled_dim]
 	SizeIDs       []float32 // [N, size_ids]
+	Residuals     []float32 // what ControlEval leaves for N rows; empty: none
 }
 
 // UNetEval evaluates the UNet once into out [N, out_channels, Height, Width]. Lengths are checked
@@ -132,6 +133,9 @@ func (m *Model) UNetEval(in UNetInput, out []float32) error {
 		return err
 	}
 	u := &m.info.UNet
+	if err := checkResiduals(op, u, in.Batch, in.Height, in.Width, len(in.Residuals), true); err != nil {
+		return err
+	}
 	err := checkLengths(op, []length{
 		{"sample", len(in.Sample), []int64{in.Batch, u.InChannels, in.Height, in.Width}},
 		{"timesteps", len(in.Timesteps), []int64{in.Batch}},
@@ -149,7 +153,7 @@ func (m *Model) UNetEval(in UNetInput, out []float32) error {
 		Batch: in.Batch, Height: in.Height, Width: in.Width, ContextTokens: in.ContextTokens,
 		Sample: pinned(&pins, in.Sample), Timesteps: pinned(&pins, in.Timesteps),
 		Context: pinned(&pins, in.Context), Pooled: pinned(&pins, in.Pooled),
-		SizeIDs: pinned(&pins, in.SizeIDs),
+		SizeIDs: pinned(&pins, in.SizeIDs), Residuals: pinned(&pins, in.Residuals), ResidualCount: int64(len(in.Residuals)),
 	}
 	c.StructSize = unsafe.Sizeof(*c)
 	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
@@ -213,7 +217,7 @@ func (m *Model) loaded(op string, c Component) error {
 	if m.info.Components[i].Loaded != 0 {
 		return nil
 	}
-	names := [ComponentCount]string{"text encoder", "second text encoder", "UNet", "VAE encoder", "VAE decoder"}
+	names := [ComponentCount]string{"text encoder", "second text encoder", "UNet", "VAE encoder", "VAE decoder", "ControlNet", "upscaler"}
 	return &Error{Code: CodeUnsupported, Op: op, Message: "this model has no " + names[i]}
 }
 

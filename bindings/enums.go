@@ -7,7 +7,7 @@ const (
 	NameLen        = 64  // DG_NAME_LEN: bytes of a [Name]
 	DescLen        = 256 // DG_DESC_LEN: bytes of a [Desc]
 	MaxFiles       = 16  // DG_MAX_FILES: files of one model
-	ComponentCount = 5   // DG_COMPONENT_COUNT: bits of [Component]
+	ComponentCount = 7   // DG_COMPONENT_COUNT: bits of [Component]
 )
 
 // Type is a DG_TYPE: how weights are stored in memory. The values are the ABI's own, not ggml's.
@@ -48,13 +48,17 @@ const (
 // Role is a DG_ROLE: what a file given to [Library.OpenModel] is for.
 type Role int32
 
-// The roles. RoleModel is a checkpoint or a diffusers folder and comes first.
+// The roles. RoleModel is a checkpoint or a diffusers folder and comes first; RoleControlNet, RoleTAESD and
+// RoleUpscaler are each the only one of their model.
 const (
 	RoleModel        Role = 0
 	RoleUNet         Role = 1
 	RoleTextEncoder  Role = 2
 	RoleTextEncoder2 Role = 3
 	RoleVAE          Role = 4
+	RoleControlNet   Role = 5
+	RoleTAESD        Role = 6
+	RoleUpscaler     Role = 7
 )
 
 // Component is a set of DG_COMPONENT bits: what to load. The position of a bit is the component's
@@ -68,6 +72,8 @@ const (
 	ComponentUNet         Component = 4
 	ComponentVAEEncoder   Component = 8
 	ComponentVAEDecoder   Component = 16
+	ComponentControlNet   Component = 32
+	ComponentUpscaler     Component = 64
 )
 
 // Kind is a DG_KIND: what a checkpoint is.
@@ -81,6 +87,9 @@ const (
 	KindSDXLInpaint Kind = 3
 	KindVAE         Kind = 4
 	KindTextEncoder Kind = 5
+	KindControlNet  Kind = 6
+	KindTAESD       Kind = 7
+	KindUpscaler    Kind = 8
 )
 
 // DeviceKind is a DG_DEVICE: what a device is.
@@ -130,6 +139,9 @@ const (
 	StageVAEDecodeLevels Stage = 17
 	StageVAEEncodeLevels Stage = 18
 	StageVAEEncodeMiddle Stage = 19
+	StageControl         Stage = 5
+	StageControlHint     Stage = 6
+	StageUpscale         Stage = 7
 )
 
 // Values of [ModelInfo.Layout]. daguerre.h gives them in a comment, not in an enum.

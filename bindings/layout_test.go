@@ -29,6 +29,9 @@ var mirrors = map[string]reflect.Type{
 	"dg_model_info":     reflect.TypeFor[ModelInfo](),
 	"dg_text_input":     reflect.TypeFor[textInput](),
 	"dg_unet_input":     reflect.TypeFor[unetInput](),
+	"dg_control_input":  reflect.TypeFor[controlInput](),
+	"dg_control_info":   reflect.TypeFor[ControlInfo](),
+	"dg_upscaler_info":  reflect.TypeFor[UpscalerInfo](),
 	"dg_compute_query":  reflect.TypeFor[ComputeQuery](),
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":       reflect.TypeFor[vaePart](),
@@ -55,14 +58,17 @@ var constants = map[string]int64{
 
 	"DG_ROLE_MODEL": int64(RoleModel), "DG_ROLE_UNET": int64(RoleUNet), "DG_ROLE_TEXT_ENCODER": int64(RoleTextEncoder),
 	"DG_ROLE_TEXT_ENCODER_2": int64(RoleTextEncoder2), "DG_ROLE_VAE": int64(RoleVAE),
+	"DG_ROLE_CONTROLNET": int64(RoleControlNet), "DG_ROLE_TAESD": int64(RoleTAESD), "DG_ROLE_UPSCALER": int64(RoleUpscaler),
 
 	"DG_COMPONENT_TEXT_ENCODER": int64(ComponentTextEncoder), "DG_COMPONENT_TEXT_ENCODER_2": int64(ComponentTextEncoder2),
 	"DG_COMPONENT_UNET": int64(ComponentUNet), "DG_COMPONENT_VAE_ENCODER": int64(ComponentVAEEncoder),
-	"DG_COMPONENT_VAE_DECODER": int64(ComponentVAEDecoder),
+	"DG_COMPONENT_VAE_DECODER": int64(ComponentVAEDecoder), "DG_COMPONENT_CONTROLNET": int64(ComponentControlNet),
+	"DG_COMPONENT_UPSCALER": int64(ComponentUpscaler),
 
 	"DG_KIND_UNKNOWN": int64(KindUnknown), "DG_KIND_SDXL_BASE": int64(KindSDXLBase),
 	"DG_KIND_SDXL_REFINER": int64(KindSDXLRefiner), "DG_KIND_SDXL_INPAINT": int64(KindSDXLInpaint),
 	"DG_KIND_VAE": int64(KindVAE), "DG_KIND_TEXT_ENCODER": int64(KindTextEncoder),
+	"DG_KIND_CONTROLNET": int64(KindControlNet), "DG_KIND_TAESD": int64(KindTAESD), "DG_KIND_UPSCALER": int64(KindUpscaler),
 
 	"DG_DEVICE_CPU": int64(DeviceCPU), "DG_DEVICE_GPU": int64(DeviceGPU), "DG_DEVICE_IGPU": int64(DeviceIGPU),
 	"DG_DEVICE_ACCEL": int64(DeviceAccel),
@@ -76,6 +82,7 @@ var constants = map[string]int64{
 
 	"DG_STAGE_VAE_DECODE_MIDDLE": int64(StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(StageVAEDecodeLevels),
 	"DG_STAGE_VAE_ENCODE_LEVELS": int64(StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(StageVAEEncodeMiddle),
+	"DG_STAGE_CONTROL": int64(StageControl), "DG_STAGE_CONTROL_HINT": int64(StageControlHint), "DG_STAGE_UPSCALE": int64(StageUpscale),
 }
 
 // truth is what the C compiler says of the header.

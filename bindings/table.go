@@ -13,6 +13,7 @@ type table struct {
 	deviceFuncs
 	modelFuncs
 	computeFuncs
+	networkFuncs
 	memoryFuncs
 	quantizeFuncs
 	vaePartFuncs
@@ -29,8 +30,8 @@ func (t *table) symbols() []symbol {
 	var all []symbol
 	for _, group := range [][]symbol{
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
-		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.memoryFuncs.symbols(), t.quantizeFuncs.symbols(),
-		t.vaePartFuncs.symbols(),
+		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.networkFuncs.symbols(), t.memoryFuncs.symbols(),
+		t.quantizeFuncs.symbols(), t.vaePartFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

@@ -145,6 +145,23 @@ type VAEInfo struct {
 	NormNumGroups   int64
 }
 
+// ControlInfo mirrors dg_control_info: what a ControlNet has beside the dimensions in UNetInfo.
+type ControlInfo struct {
+	StructSize    uintptr
+	HintChannels  int64 // of the control picture: 3
+	HintDownscale int64 // pixels of it per latent cell and side: 8
+	ControlTypes  int64 // kinds of control a Union net tells apart; 0 for an ordinary one
+}
+
+// UpscalerInfo mirrors dg_upscaler_info: an upscaler's dimensions.
+type UpscalerInfo struct {
+	StructSize uintptr
+	Scale      int64 // 2, 4, ...
+	Channels   int64
+	Blocks     int64
+	Multiple   int64 // height and width of the input must be multiples of it
+}
+
 // ModelInfo mirrors dg_model_info: everything known about an open model.
 type ModelInfo struct {
 	StructSize          uintptr
@@ -164,6 +181,8 @@ type ModelInfo struct {
 	VAE                 VAEInfo
 	UnusedTensorCount   int64 // in the files, of no loaded or known component
 	UnusedTensorExample Desc
+	Control             ControlInfo
+	Upscaler            UpscalerInfo
 }
 
 // NewModelInfo returns an empty value with its size and those of the structs inside it set.
@@ -176,6 +195,8 @@ func NewModelInfo() *ModelInfo {
 	info.TextEncoder2.StructSize = unsafe.Sizeof(TextInfo{})
 	info.UNet.StructSize = unsafe.Sizeof(UNetInfo{})
 	info.VAE.StructSize = unsafe.Sizeof(VAEInfo{})
+	info.Control.StructSize = unsafe.Sizeof(ControlInfo{})
+	info.Upscaler.StructSize = unsafe.Sizeof(UpscalerInfo{})
 	return info
 }
 
@@ -203,6 +224,30 @@ type unetInput struct {
 	Context       *float32
 	Pooled        *float32
 	SizeIDs       *float32
+	Residuals     *float32
+	ResidualCount int64
+}
+
+// controlInput mirrors dg_control_input.
+type controlInput struct {
+	StructSize    uintptr
+	Batch         int64
+	Height        int64
+	Width         int64
+	ContextTokens int64
+	Sample        *float32
+	Timesteps     *float32
+	Context       *float32
+	Pooled        *float32
+	SizeIDs       *float32
+	Hint          *float32
+	HintBatch     int64
+	Scales        *float32
+	ScaleCount    int64
+	ResidualRows  int64
+	FirstRow      int64
+	ControlType   int32
+	Reserved      int32
 }
 
 // ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
@@ -211,9 +256,9 @@ type ComputeQuery struct {
 	Stage         Stage
 	Reserved      int32
 	Batch         int64 // chunks for the text stages
-	Height        int64 // latent cells (UNet, decode) or pixels (encode)
+	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	Width         int64
-	ContextTokens int64 // UNet only
+	ContextTokens int64 // UNet and ControlNet
 }
 
 // NewComputeQuery returns a query of a stage with its size set.

@@ -355,10 +355,8 @@ typedef struct dg_unet_input {
 DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                               size_t msg_cap);
 
-/* Floats of the residuals of a UNet or a ControlNet for a batch of rows: after the first convolution and after every resnet
- * and downsampling on the way down, then after the middle, each [rows, channels, height, width] at its level's size. */
-DG_API dg_status dg_residual_count(const dg_model* model, int64_t rows, int64_t height, int64_t width, size_t* count,
-                                   char* msg, size_t msg_cap);
+/* ControlNets and the UNet speak of residuals: after the first convolution and after every resnet and downsampling on the way
+ * down, then after the middle, each [rows, channels, height, width] at its level's size, one after the other. */
 
 /* pixels [N,3,H,W] in [0,1], H and W multiples of hint_downscale -> embedding [N, model_channels, H/8, W/8]. It is the same in
  * every step. */

@@ -334,16 +334,6 @@ dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, siz
     return guard(msg, msg_cap, [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
 }
 
-dg_status dg_residual_count(const dg_model* model, int64_t rows, int64_t height, int64_t width, size_t* count,
-                            char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        if (count == nullptr) {
-            fail(DG_ERR_ARGUMENT, "count: is NULL");
-        }
-        *count = model_of(model).residual_count(rows, height, width);
-    });
-}
-
 dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                           float* embedding, size_t embedding_count, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap,

@@ -99,6 +99,9 @@ const (
 	KindSDXLInpaint Kind = "sdxl-inpaint"
 	KindVAE         Kind = "vae"
 	KindTextEncoder Kind = "text-encoder"
+	KindControlNet  Kind = "controlnet"
+	KindTAESD       Kind = "taesd"    // encodes and decodes like a VAE, latents in the UNet's own range
+	KindUpscaler    Kind = "upscaler" // ESRGAN
 )
 
 // Files names where each component comes from. Model is a checkpoint or a diffusers folder; the
@@ -109,6 +112,11 @@ type Files struct {
 	TextEncoder  string
 	TextEncoder2 string
 	VAE          string
+
+	// Each of these is a model of its own: the only file that is named.
+	ControlNet string
+	TAESD      string
+	Upscaler   string
 }
 
 // Hyper is what weights do not tell; zero values mean SDXL's own.
@@ -202,6 +210,8 @@ type ModelInfo struct {
 	TextEncoder2    TextInfo        `json:"text_encoder_2"`
 	UNet            UNetInfo        `json:"unet"`
 	VAE             VAEInfo         `json:"vae"`
+	Control         ControlInfo     `json:"control,omitzero"`
+	Upscaler        UpscalerInfo    `json:"upscaler,omitzero"`
 	UnusedTensors   int64           `json:"unused_tensors"`
 	UnusedExample   string          `json:"unused_example,omitempty"`
 }
@@ -227,6 +237,7 @@ type UNetInput struct {
 	Context   Tensor    // [N, T, ContextDim]
 	Pooled    Tensor    // [N, PooledDim]
 	SizeIDs   Tensor    // [N, SizeIDs]
+	Residuals []float32 // what ControlNet leaves for N rows, ResidualCount values; nil: none
 }
 
 // Stage names a graph for Model.ComputeBytes.
@@ -239,14 +250,17 @@ const (
 	StageUNet
 	StageVAEEncode
 	StageVAEDecode
+	StageControl     // a ControlNet
+	StageControlHint // its picture
+	StageUpscale
 )
 
 // ComputeQuery asks for a stage's compute-buffer size.
 type ComputeQuery struct {
 	Stage         Stage
 	Batch         int // chunks for the text stages
-	Height, Width int // latent cells (UNet, decode) or pixels (encode)
-	ContextTokens int // UNet only
+	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
+	ContextTokens int // UNet and ControlNet only
 }
 
 // Backend lists devices and opens models. It is safe for concurrent use.
@@ -275,6 +289,14 @@ type Model interface {
 	// DecodeLatents maps latents [N, 4, h, w], already divided by the scaling factor, to pixels
 	// [N, 3, 8h, 8w], about [-1, 1], not clamped.
 	DecodeLatents(ctx context.Context, latents Tensor) (Tensor, error)
+	// EncodeHint maps a ControlNet's picture, pixels [N, 3, H, W] in [0, 1], to [N, ModelChannels, H/8, W/8]. It is the same in
+	// every step.
+	EncodeHint(ctx context.Context, pixels Tensor) (Tensor, error)
+	// ControlNet evaluates a ControlNet once and adds its scaled residuals to in.Rows rows of residuals, from in.FirstRow on, so
+	// that several nets sum.
+	ControlNet(ctx context.Context, in ControlInput, residuals []float32) error
+	// Upscale enlarges pixels [N, 3, H, W] in [0, 1] to [N, 3, Scale*H, Scale*W], not clamped.
+	Upscale(ctx context.Context, pixels Tensor) (Tensor, error)
 	// ComputeBytes returns the exact size of the compute buffer a stage would allocate.
 	ComputeBytes(q ComputeQuery) (int64, error)
 	// ReleaseCompute frees the compute buffers held between calls.

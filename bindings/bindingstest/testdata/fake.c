@@ -29,6 +29,7 @@ struct dg_model {
     atomic_int cancel;
     atomic_int busy;
     int vae_only;
+    int32_t network; /* the role of a network beside SDXL's own, or 0 */
     size_t held;
 };
 
@@ -147,6 +148,7 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
             status = load_until_cancelled(p->cancel, msg, msg_cap);
         else if (strstr(f->path, "vae"))
             m->vae_only = 1;
+        if (f->role >= DG_ROLE_CONTROLNET) m->network = f->role;
         if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, " %d:%s", f->role, f->path);
     }
     log_line(DG_LOG_INFO, text);
@@ -185,12 +187,38 @@ static void component(dg_component_info* c, int present, int index) {
     snprintf(c->device, sizeof c->device, "cpu");
 }
 
+/* A ControlNet with one level of one resnet: residuals of 2, 2 and 2 channels. An upscaler of scale 2. A TAESD. */
+static dg_status network_info(const dg_model* model, dg_model_info* out) {
+    out->precision = DG_PRECISION_F32;
+    if (model->network == DG_ROLE_CONTROLNET) {
+        dg_unet_info u = {sizeof u, 4, 0, 2, CONTEXT, POOLED + 256 * SIZE_IDS, POOLED, SIZE_IDS, 1, {2}, {1}, {0}, 0, 64, 4};
+        dg_control_info c = {sizeof c, 3, 8, 0};
+        out->kind = DG_KIND_CONTROLNET;
+        out->unet = u;
+        out->control = c;
+        component(&out->components[5], 1, 5);
+    } else if (model->network == DG_ROLE_UPSCALER) {
+        dg_upscaler_info u = {sizeof u, 2, 64, 23, 1};
+        out->kind = DG_KIND_UPSCALER;
+        out->upscaler = u;
+        component(&out->components[6], 1, 6);
+    } else {
+        dg_vae_info v = {sizeof v, 4, 4, {64, 64, 64, 64}, {64, 64, 64, 64}, 0, 0, 8, 0};
+        out->kind = DG_KIND_TAESD;
+        out->vae = v;
+        component(&out->components[3], 1, 3);
+        component(&out->components[4], 1, 4);
+    }
+    return DG_OK;
+}
+
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap) {
     if (out->struct_size != sizeof *out || out->unet.struct_size != sizeof out->unet ||
         out->vae.struct_size != sizeof out->vae || out->text_encoder.struct_size != sizeof out->text_encoder ||
         out->text_encoder_2.struct_size != sizeof out->text_encoder_2 ||
         out->components[DG_COMPONENT_COUNT - 1].struct_size != sizeof out->components[0])
         return fail(DG_ERR_ARGUMENT, "dg_model_info: a struct_size is wrong", msg, msg_cap);
+    if (model->network != 0) return network_info(model, out);
     int full = !model->vae_only;
     out->kind = full ? DG_KIND_SDXL_BASE : DG_KIND_VAE;
     out->layout = 1;
@@ -200,7 +228,7 @@ DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, ch
     out->v_prediction = 0;
     out->zero_terminal_snr = 1;
     snprintf(out->precision_reason, sizeof out->precision_reason, "because it is a fake");
-    for (int i = 0; i < DG_COMPONENT_COUNT; i++) component(&out->components[i], full || i >= 3, i);
+    for (int i = 0; i < 5; i++) component(&out->components[i], full || i >= 3, i);
     if (full) {
         dg_text_info t = {sizeof t, VOCAB, TEXT_WIDTH, 3, 1, 0, TOKENS};
         dg_text_info t2 = {sizeof t2, VOCAB, TEXT2_WIDTH, 4, 1, POOLED, TOKENS};
@@ -306,9 +334,51 @@ DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* o
     for (int64_t n = 0; n < in->batch; n++) {
         float add = in->timesteps[n] + in->context[(n + 1) * in->context_tokens * CONTEXT - 1] +
                     in->pooled[(n + 1) * POOLED - 1] + in->size_ids[(n + 1) * SIZE_IDS - 1];
+        if (in->residuals != NULL) add += in->residuals[in->residual_count - 1];
         for (int64_t i = 0; i < cells; i++) out[n * cells + i] = in->sample[n * cells + i] + add;
     }
     model->held = (size_t)(in->batch * cells) * sizeof(float);
+    return leave(model, DG_OK);
+}
+
+/* embedding: the pixel at each block's corner, in both channels. */
+DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                                 float* embedding, size_t embedding_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t h = height / 8, w = width / 8;
+    if (embedding_count != (size_t)(batch * 2 * h * w)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t n = 0; n < batch; n++)
+        for (int64_t i = 0; i < 2 * h * w; i++)
+            embedding[n * 2 * h * w + i] = pixels[(n * 3 * height + 8 * (i / w % h)) * width + 8 * (i % w)];
+    return leave(model, DG_OK);
+}
+
+/* Every value of residual k of the rows written grows by scales[k] * (the row's timestep + its first hint value). */
+DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
+                                 char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    int64_t each = 2 * in->height * in->width;
+    if (in->struct_size != sizeof *in || in->scale_count != 3 || residual_count != (size_t)(3 * in->residual_rows * each) ||
+        in->first_row + in->batch > in->residual_rows)
+        return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t k = 0; k < 3; k++)
+        for (int64_t n = 0; n < in->batch; n++)
+            for (int64_t i = 0; i < each; i++)
+                residuals[(k * in->residual_rows + in->first_row + n) * each + i] +=
+                    in->scales[k] * (in->timesteps[n] + in->hint[in->hint_batch == 1 ? 0 : n * each]);
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+                            size_t out_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (out_count != (size_t)(batch * 12 * height * width)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t n = 0; n < batch * 3; n++)
+        for (int64_t i = 0; i < 4 * height * width; i++)
+            out[n * 4 * height * width + i] = pixels[(n * height + i / (2 * width) / 2) * width + i % (2 * width) / 2];
     return leave(model, DG_OK);
 }
 

@@ -45,7 +45,8 @@ public:
     void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
     void vae_part_info(int32_t stage, dg_vae_part_info* out) const;
-    void vae_run_part(const dg_vae_part& in, float* output, size_t output_count, float* measured, size_t measured_count);
+    void vae_run_part(const dg_vae_part& in, float* output, size_t output_count, float* measured,
+                      size_t measured_count);
     size_t residual_count(int64_t rows, int64_t height, int64_t width) const;
     void control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
                       size_t count);
@@ -95,6 +96,7 @@ private:
     BuildFunction taesd_decode_graph(int64_t batch, int64_t height, int64_t width) const;
 
     // The VAE in parts; see vae_parts.cpp.
+    void require_parts(int component) const;
     const Worker& vae_part_worker(int32_t stage) const;
     BuildFunction vae_part_graph(int32_t stage, int64_t height, int64_t width, bool given, const VaeCore* core) const;
     size_t vae_part_size(int32_t stage, int64_t height, int64_t width) const;

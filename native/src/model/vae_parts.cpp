@@ -28,9 +28,16 @@ std::vector<float> reciprocals(const float* statistics, int64_t groups) {
 
 }  // namespace
 
+void Model::require_parts(int component) const {
+    require(component, "vae_run_part");
+    if (taesd_encoder_ != nullptr || taesd_decoder_ != nullptr) {
+        fail(DG_ERR_UNSUPPORTED, "vae_run_part: a TAESD has no parts; it is small enough to run whole");
+    }
+}
+
 const Worker& Model::vae_part_worker(int32_t stage) const {
     const int component = decodes(stage) ? kVaeDecoder : kVaeEncoder;
-    require(component, "vae_run_part");
+    require_parts(component);
     return *components_[component].worker;
 }
 
@@ -38,24 +45,24 @@ void Model::vae_part_info(int32_t stage, dg_vae_part_info* out) const {
     out->groups = vae_dims_.groups;
     switch (stage) {
         case DG_STAGE_VAE_DECODE_MIDDLE:
-            require(kVaeDecoder, "vae_run_part");
+            require_parts(kVaeDecoder);
             out->in_channels  = vae_dims_.latent;
             out->out_channels = vae_decoder_->width();
             break;
         case DG_STAGE_VAE_DECODE_LEVELS:
-            require(kVaeDecoder, "vae_run_part");
+            require_parts(kVaeDecoder);
             out->in_channels  = vae_decoder_->width();
             out->out_channels = 3;
             out->norms        = vae_decoder_->level_norms();
             break;
         case DG_STAGE_VAE_ENCODE_LEVELS:
-            require(kVaeEncoder, "vae_run_part");
+            require_parts(kVaeEncoder);
             out->in_channels  = 3;
             out->out_channels = vae_encoder_->width();
             out->norms        = vae_encoder_->level_norms();
             break;
         case DG_STAGE_VAE_ENCODE_MIDDLE:
-            require(kVaeEncoder, "vae_run_part");
+            require_parts(kVaeEncoder);
             out->in_channels  = vae_encoder_->width();
             out->out_channels = 2 * vae_dims_.latent;
             break;
@@ -105,7 +112,8 @@ size_t Model::vae_part_size(int32_t stage, int64_t height, int64_t width) const 
     const VaeCore core{0, 0, width, height, width};
     size_t size = 0;
     for (const bool given : {false, true}) {
-        size = std::max(size, GraphRunner::measure(worker, traits(worker), vae_part_graph(stage, height, width, given, &core)));
+        size = std::max(
+            size, GraphRunner::measure(worker, traits(worker), vae_part_graph(stage, height, width, given, &core)));
     }
     return size;
 }
@@ -114,12 +122,12 @@ void Model::vae_run_part(const dg_vae_part& in, float* output, size_t output_cou
                          size_t measured_count) {
     dg_vae_part_info info{};
     vae_part_info(in.stage, &info);
-    const Worker& worker = vae_part_worker(in.stage);
-    const bool pixels_in = in.stage == DG_STAGE_VAE_ENCODE_LEVELS;
-    const int64_t scale  = vae_dims_.downscale();
-    const int64_t unit   = pixels_in ? scale : 1;
-    const bool given     = in.statistics != nullptr;
-    const bool reports   = measured != nullptr;
+    const Worker& worker     = vae_part_worker(in.stage);
+    const bool pixels_in     = in.stage == DG_STAGE_VAE_ENCODE_LEVELS;
+    const int64_t scale      = vae_dims_.downscale();
+    const int64_t unit       = pixels_in ? scale : 1;
+    const bool given         = in.statistics != nullptr;
+    const bool reports       = measured != nullptr;
     const auto refuse_unless = [](bool right, const char* field, const char* what) {
         if (!right) {
             fail(DG_ERR_ARGUMENT, "%s: %s", field, what);
@@ -164,9 +172,9 @@ void Model::vae_run_part(const dg_vae_part& in, float* output, size_t output_cou
 
     const VaeCore core{in.core_left, in.core_top, in.core_width, in.core_height, in.width};
     std::string key = "vae_part";
-    for (const int64_t v : {int64_t{in.stage}, in.height, in.width, int64_t{given}, int64_t{reports},
-                            reports ? core.left : 0, reports ? core.top : 0, reports ? core.width : 0,
-                            reports ? core.height : 0}) {
+    for (const int64_t v :
+         {int64_t{in.stage}, in.height, in.width, int64_t{given}, int64_t{reports}, reports ? core.left : 0,
+          reports ? core.top : 0, reports ? core.width : 0, reports ? core.height : 0}) {
         key += " " + std::to_string(v);
     }
     runner_.run(key, worker, traits(worker),

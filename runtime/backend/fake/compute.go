@@ -28,13 +28,14 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	cells := h * w
 	for i := range n {
 		target := m.target(in, i)
+		lean := m.lean(in, n, i, h, w)
 		a := alphasCumprod(float64(in.Timesteps[i]))
 		keep, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
 		sample := in.Sample.Data[i*c*cells:][:c*cells]
 		for ch := range latentChannels {
 			for p := range cells {
 				x := sample[ch*cells+p]
-				want := target[ch] + 0.1*target[(ch+1)%latentChannels]*float32((p%w+p/w)%5-2)
+				want := target[ch] + lean + 0.1*target[(ch+1)%latentChannels]*float32((p%w+p/w)%5-2)
 				if c == 9 { // mask, then the masked picture
 					want += 0.2*sample[4*cells+p] + 0.2*sample[(5+ch)*cells+p]
 				}
@@ -62,6 +63,8 @@ func (m *model) checkUNet(in backend.UNetInput, n, c, h, w, outLen int) error {
 		return fmt.Errorf("fake: pooled of shape %v; expected [%d, %d]", in.Pooled.Shape, n, u.PooledDim)
 	case len(in.SizeIDs.Data) != n*u.SizeIDs:
 		return fmt.Errorf("fake: size ids of shape %v; expected [%d, %d]", in.SizeIDs.Shape, n, u.SizeIDs)
+	case in.Residuals != nil && len(in.Residuals) != u.ResidualCount(n, h, w):
+		return fmt.Errorf("fake: %d residuals; expected %d", len(in.Residuals), u.ResidualCount(n, h, w))
 	case outLen != n*latentChannels*h*w:
 		return fmt.Errorf("fake: room for %d values; expected %d", outLen, n*latentChannels*h*w)
 	}

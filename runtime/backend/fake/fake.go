@@ -32,6 +32,9 @@ const (
 	OpEncodeImage    Op = "encode_image"
 	OpDecodeLatents  Op = "decode_latents"
 	OpReleaseCompute Op = "release_compute"
+	OpEncodeHint     Op = "encode_hint"
+	OpControlNet     Op = "controlnet"
+	OpUpscale        Op = "upscale"
 )
 
 // Call is one recorded operation.
@@ -74,8 +77,8 @@ func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
 	return []backend.Device{{ID: "cpu", Description: "fake", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 8 << 30}}, nil
 }
 
-// Open returns a new model: a refiner where the name of the model's file has "refiner" in it, otherwise a base. The rest
-// of cfg is only recorded.
+// Open returns a new model: a refiner where the name of the model's file has "refiner" in it, a ControlNet, TAESD or upscaler
+// where such a file is named, otherwise a base. The rest of cfg is only recorded.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	b.mu.Lock()
 	b.open = append(b.open, cfg)
@@ -147,6 +150,9 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 	encoders, sizeIDs := 2, 6
 	if strings.Contains(cfg.Files.Model, "refiner") {
 		kind, in, encoders, sizeIDs = backend.KindSDXLRefiner, latentChannels, 1, 5
+	}
+	if network, ok := networkInfo(cfg, device); ok {
+		return network
 	}
 	info := backend.ModelInfo{
 		Kind: kind, Layout: "original", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1,

@@ -14,6 +14,8 @@ const (
 	unet
 	vaeEncoder
 	vaeDecoder
+	controlNet
+	upscaler
 )
 
 // EncodeText runs one of the text encoders. IDs are [chunks][MaxTokens], each in [0, VocabSize + rows
@@ -128,8 +130,12 @@ func (m *Model) checkUNet(in backend.UNetInput, out []float32) (bindings.UNetInp
 	if count, ok := product(n, u.OutChannels, h, w); !ok || len(out) != count {
 		return native, invalid(OpUNet, "out", "has %d elements; [%d %d %d %d] needs %d", len(out), n, u.OutChannels, h, w, count)
 	}
+	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
+		return native, invalid(OpUNet, "residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
+	}
 	return bindings.UNetInput{
-		Batch: int64(n), Height: int64(h), Width: int64(w), ContextTokens: int64(in.Context.Shape[1]),
+		Residuals: in.Residuals,
+		Batch:     int64(n), Height: int64(h), Width: int64(w), ContextTokens: int64(in.Context.Shape[1]),
 		Sample: in.Sample.Data, Timesteps: in.Timesteps, Context: in.Context.Data,
 		Pooled: in.Pooled.Data, SizeIDs: in.SizeIDs.Data,
 	}, nil
@@ -195,6 +201,7 @@ func (m *Model) DecodeLatents(ctx context.Context, latents backend.Tensor) (back
 var stageComponents = map[backend.Stage]int{
 	backend.StageText: textEncoder, backend.StageText2: textEncoder2, backend.StageUNet: unet,
 	backend.StageVAEEncode: vaeEncoder, backend.StageVAEDecode: vaeDecoder,
+	backend.StageControl: controlNet, backend.StageControlHint: controlNet, backend.StageUpscale: upscaler,
 	backend.StageVAEEncodeLevels: vaeEncoder, backend.StageVAEEncodeMiddle: vaeEncoder,
 	backend.StageVAEDecodeMiddle: vaeDecoder, backend.StageVAEDecodeLevels: vaeDecoder,
 }
@@ -216,7 +223,7 @@ func (m *Model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 		native.Height, native.Width = int64(q.Height), int64(q.Width)
 		sizes["height"], sizes["width"] = q.Height, q.Width
 	}
-	if q.Stage == backend.StageUNet {
+	if q.Stage == backend.StageUNet || q.Stage == backend.StageControl {
 		native.ContextTokens = int64(q.ContextTokens)
 		sizes["context tokens"] = q.ContextTokens
 	}

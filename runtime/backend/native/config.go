@@ -80,6 +80,9 @@ func modelFiles(f backend.Files) ([]bindings.ModelFile, error) {
 		{"text_encoder", f.TextEncoder, bindings.RoleTextEncoder},
 		{"text_encoder_2", f.TextEncoder2, bindings.RoleTextEncoder2},
 		{"vae", f.VAE, bindings.RoleVAE},
+		{"controlnet", f.ControlNet, bindings.RoleControlNet},
+		{"taesd", f.TAESD, bindings.RoleTAESD},
+		{"upscaler", f.Upscaler, bindings.RoleUpscaler},
 	} {
 		if strings.ContainsRune(file.path, 0) {
 			return nil, invalid(OpOpen, file.field, "the path %q contains a NUL byte", file.path)
@@ -87,6 +90,9 @@ func modelFiles(f backend.Files) ([]bindings.ModelFile, error) {
 		if file.path != "" {
 			files = append(files, bindings.ModelFile{Role: file.role, Path: file.path})
 		}
+	}
+	if last := len(files) - 1; last > 0 && files[last].Role >= bindings.RoleControlNet {
+		return nil, invalid(OpOpen, "files", "a ControlNet, a TAESD and an upscaler are each a model of their own; open them one by one")
 	}
 	if len(files) == 0 {
 		return nil, invalid(OpOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")

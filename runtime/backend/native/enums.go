@@ -45,6 +45,9 @@ var (
 		{backend.KindSDXLInpaint, bindings.KindSDXLInpaint},
 		{backend.KindVAE, bindings.KindVAE},
 		{backend.KindTextEncoder, bindings.KindTextEncoder},
+		{backend.KindControlNet, bindings.KindControlNet},
+		{backend.KindTAESD, bindings.KindTAESD},
+		{backend.KindUpscaler, bindings.KindUpscaler},
 	}
 	deviceKinds = pairs[backend.DeviceKind, bindings.DeviceKind]{
 		{backend.DeviceCPU, bindings.DeviceCPU},
@@ -75,6 +78,10 @@ var (
 		backend.StageVAEEncode: bindings.StageVAEEncode,
 		backend.StageVAEDecode: bindings.StageVAEDecode,
 
+		backend.StageControl:     bindings.StageControl,
+		backend.StageControlHint: bindings.StageControlHint,
+		backend.StageUpscale:     bindings.StageUpscale,
+
 		backend.StageVAEDecodeMiddle: bindings.StageVAEDecodeMiddle,
 		backend.StageVAEDecodeLevels: bindings.StageVAEDecodeLevels,
 		backend.StageVAEEncodeLevels: bindings.StageVAEEncodeLevels,
@@ -82,7 +89,7 @@ var (
 	}
 	// componentNames are in the order of the ABI's bits.
 	componentNames = [bindings.ComponentCount]string{
-		"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder",
+		"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler",
 	}
 )
 

@@ -38,7 +38,7 @@ func bothWays[G ~string, C ~int32](t *testing.T, p pairs[G, C], count int) {
 func TestEveryEnumValueBothWays(t *testing.T) {
 	bothWays(t, types, bindings.TypeCount)
 	bothWays(t, precisions, len(backend.Precisions))
-	bothWays(t, kinds, 6)
+	bothWays(t, kinds, 9)
 	bothWays(t, deviceKinds, 4)
 	bothWays(t, flashes, 3)
 	bothWays(t, activations, 3)
@@ -57,10 +57,12 @@ func TestEveryNameOfTheInterfaceIsMapped(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, name, precisions.toGo(value))
 	}
-	require.Equal(t, map[backend.Stage]bindings.Stage{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 16: 16, 17: 17, 18: 18, 19: 19}, stages)
+	require.Equal(t, map[backend.Stage]bindings.Stage{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 16: 16, 17: 17, 18: 18, 19: 19}, stages)
 	require.Len(t, stageComponents, len(stages))
 	require.EqualValues(t, 1<<textEncoder2, bindings.ComponentTextEncoder2)
 	require.EqualValues(t, 1<<unet, bindings.ComponentUNet)
 	require.EqualValues(t, 1<<vaeEncoder, bindings.ComponentVAEEncoder)
 	require.EqualValues(t, 1<<vaeDecoder, bindings.ComponentVAEDecoder)
+	require.EqualValues(t, 1<<controlNet, bindings.ComponentControlNet)
+	require.EqualValues(t, 1<<upscaler, bindings.ComponentUpscaler)
 }

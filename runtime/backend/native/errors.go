@@ -46,6 +46,9 @@ const (
 	OpEncodeImage   Op = "encoding an image"
 	OpDecodeLatents Op = "decoding latents"
 	OpVAEPart       Op = "running a part of the VAE"
+	OpEncodeHint    Op = "encoding a control picture"
+	OpControlNet    Op = "evaluating the ControlNet"
+	OpUpscale       Op = "upscaling"
 	OpCompute       Op = "measuring a compute buffer"
 	OpRelease       Op = "releasing compute buffers"
 )

@@ -20,9 +20,16 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		Threads: int(in.Threads), VPrediction: in.VPrediction != 0, ZeroTerminalSNR: in.ZeroTerminalSNR != 0,
 		TextEncoder: textInfo(in.TextEncoder), TextEncoder2: textInfo(in.TextEncoder2),
 		UNet: unetInfo(in.UNet), VAE: vaeInfo(in.VAE),
+		Control: backend.ControlInfo{HintChannels: int(in.Control.HintChannels), HintDownscale: int(in.Control.HintDownscale),
+			Types: int(in.Control.ControlTypes)},
+		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
+			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 		UnusedTensors: in.UnusedTensorCount, UnusedExample: in.UnusedTensorExample.String(),
 	}
 	for i, c := range in.Components {
+		if i > vaeDecoder && c.Present == 0 {
+			continue // what is a model of its own is no part that others lack
+		}
 		out.Components = append(out.Components, backend.ComponentInfo{
 			Name: componentNames[i], Present: c.Present != 0, Loaded: c.Loaded != 0,
 			FileType: types.toGo(c.FileType), Type: types.toGo(c.Type), Tensors: c.TensorCount,

@@ -74,8 +74,10 @@ func newTensor(op Op, shape ...int) (backend.Tensor, error) {
 
 // require refuses an operation whose component is not loaded.
 func (m *Model) require(op Op, component int) error {
-	if m.info.Components[component].Loaded {
-		return nil
+	for _, c := range m.info.Components {
+		if c.Name == componentNames[component] && c.Loaded {
+			return nil
+		}
 	}
 	return status(op, bindings.CodeUnsupported, "this model (%s) has no %s; give one with a file for it",
 		m.info.Kind, componentNames[component])
