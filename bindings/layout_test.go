@@ -33,6 +33,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_control_info":   reflect.TypeFor[ControlInfo](),
 	"dg_upscaler_info":  reflect.TypeFor[UpscalerInfo](),
 	"dg_compute_query":  reflect.TypeFor[ComputeQuery](),
+	"dg_profile_entry":  reflect.TypeFor[ProfileEntry](),
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":       reflect.TypeFor[vaePart](),
 }
@@ -95,7 +96,7 @@ type truth struct {
 type cField struct {
 	name               string
 	offset, size, unit int64  // unit: size of an array's element, or of the field
-	kind               string // of the element: "i32", "i64", "usize", "char", "other" (structs and pointers)
+	kind               string // of the element: "i32", "i64", "usize", "char", "f64", "other" (structs and pointers)
 }
 
 // askCompiler writes a C program from what the header declares, runs it and reads its answers.
@@ -104,7 +105,7 @@ func askCompiler(t *testing.T, h header) truth {
 	var c strings.Builder
 	c.WriteString(`#include <stdio.h>
 #include "daguerre.h"
-#define KIND(x) _Generic((x), int32_t: "i32", int64_t: "i64", size_t: "usize", char: "char", default: "other")
+#define KIND(x) _Generic((x), int32_t: "i32", int64_t: "i64", size_t: "usize", char: "char", double: "f64", default: "other")
 #define FIELD(T, f, unit) printf("field " #T " " #f " %zu %zu %zu %s\n", offsetof(T, f), sizeof(((T*)0)->f), \
     sizeof(unit), KIND(unit))
 int main(void) {
@@ -223,7 +224,7 @@ func auditField(got reflect.StructField, want cField) []string {
 		faults = append(faults, fmt.Sprintf("has elements of %d bytes in Go, %d in C", element.Size(), want.unit))
 	}
 	kinds := map[reflect.Kind]string{reflect.Int32: "i32", reflect.Int64: "i64", reflect.Uintptr: "usize",
-		reflect.Uint8: "char", reflect.Pointer: "other", reflect.Struct: "other"}
+		reflect.Uint8: "char", reflect.Float64: "f64", reflect.Pointer: "other", reflect.Struct: "other"}
 	if kinds[element.Kind()] != want.kind {
 		faults = append(faults, fmt.Sprintf("is %s in Go, %s in C", element.Kind(), want.kind))
 	}

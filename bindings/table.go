@@ -16,6 +16,7 @@ type table struct {
 	networkFuncs
 	memoryFuncs
 	quantizeFuncs
+	profileFuncs
 	vaePartFuncs
 }
 
@@ -31,7 +32,7 @@ func (t *table) symbols() []symbol {
 	for _, group := range [][]symbol{
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
 		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.networkFuncs.symbols(), t.memoryFuncs.symbols(),
-		t.quantizeFuncs.symbols(), t.vaePartFuncs.symbols(),
+		t.quantizeFuncs.symbols(), t.profileFuncs.symbols(), t.vaePartFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

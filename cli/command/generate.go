@@ -29,6 +29,7 @@ type generateOptions struct {
 	overwrite bool
 	verbose   bool
 	preview   int // every so many steps; 0: never
+	profile   bool
 	display   display
 	note      string // added to each picture's line
 }
@@ -38,6 +39,7 @@ func generateCommand(env Env) *cli.Command {
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
 		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true, Category: catOutput},
 		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end", DefaultText: "never", Category: catOutput},
+		&cli.BoolFlag{Name: "profile", Usage: "tell where the time goes, by operation and by module; computing is somewhat slower", DisableDefaultText: true, Category: "Display"},
 		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true, Category: "Display"},
 	}, append(settingFlags(), displayFlags()...)...)
 	return &cli.Command{
@@ -78,7 +80,7 @@ OUTPUT NAMES:
 
 // generateOptionsOf reads the flags and the run file.
 func generateOptionsOf(c *cli.Context) (generateOptions, error) {
-	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview")}
+	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview"), profile: c.Bool("profile")}
 	if c.IsSet("preview") && opts.preview < 1 {
 		return opts, usagef(c.Command.HelpName, "--preview is %d; it must be 1 or more steps", opts.preview)
 	}
@@ -205,6 +207,11 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 		return err
 	}
 	defer s.close()
+	if o.profile {
+		if err := s.pipe.SetProfile(true); err != nil {
+			return err
+		}
+	}
 	if needHashes(o.run.Jobs) {
 		s.hashes = hashFiles(ctx, s.model)
 	}
@@ -214,6 +221,11 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 		images += n
 		if err != nil {
 			return o.jobError(i, err)
+		}
+	}
+	if o.profile {
+		if err := s.reportProfile(); err != nil {
+			return err
 		}
 	}
 	if err := s.pipe.Close(); err != nil {

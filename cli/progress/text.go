@@ -90,6 +90,8 @@ func (t *Text) Report(e Event) {
 		t.result("%s  latents %v", e.Path, e.Shape)
 	case File:
 		t.result("%s  %s  %s", e.Path, Bytes(e.Bytes), Seconds(e.Seconds))
+	case Profile:
+		t.note("%s", e.String())
 	case Warning:
 		t.note("warning: %s", e.Message)
 	case Failed:

@@ -88,9 +88,9 @@ enum {
     DG_ROLE_TEXT_ENCODER_2 = 3, /* OpenCLIP ViT-bigG */
     DG_ROLE_VAE            = 4,
     /* Each of these is a model of its own: the only role in its dg_model. */
-    DG_ROLE_CONTROLNET     = 5,
-    DG_ROLE_TAESD          = 6, /* a tiny autoencoder for SDXL's latents */
-    DG_ROLE_UPSCALER       = 7  /* ESRGAN (RRDBNet) */
+    DG_ROLE_CONTROLNET = 5,
+    DG_ROLE_TAESD      = 6, /* a tiny autoencoder for SDXL's latents */
+    DG_ROLE_UPSCALER   = 7  /* ESRGAN (RRDBNet) */
 };
 
 /* dg_component: bits for what to load, and indices (bit position) for reports. */
@@ -365,22 +365,22 @@ DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height,
 
 typedef struct dg_control_input {
     size_t struct_size;
-    int64_t batch;            /* N >= 1 */
-    int64_t height;           /* of the latents, in cells */
+    int64_t batch; /* N >= 1 */
+    int64_t height; /* of the latents, in cells */
     int64_t width;
     int64_t context_tokens;
-    const float* sample;      /* as in dg_unet_input */
+    const float* sample; /* as in dg_unet_input */
     const float* timesteps;
     const float* context;
     const float* pooled;
     const float* size_ids;
-    const float* hint;        /* [hint_batch, model_channels, height, width]: dg_control_hint's */
-    int64_t hint_batch;       /* 1 or N */
-    const float* scales;      /* a factor for each residual, the middle's last */
+    const float* hint; /* [hint_batch, model_channels, height, width]: dg_control_hint's */
+    int64_t hint_batch; /* 1 or N */
+    const float* scales; /* a factor for each residual, the middle's last */
     int64_t scale_count;
-    int64_t residual_rows;    /* rows that the residuals are for; N or more */
-    int64_t first_row;        /* the one that the first of the N is added to */
-    int32_t control_type;     /* Union nets: which of its kinds the hint is of; otherwise 0 */
+    int64_t residual_rows; /* rows that the residuals are for; N or more */
+    int64_t first_row; /* the one that the first of the N is added to */
+    int32_t control_type; /* Union nets: which of its kinds the hint is of; otherwise 0 */
     int32_t reserved;
 } dg_control_input;
 
@@ -389,8 +389,8 @@ DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, fl
                                  char* msg, size_t msg_cap);
 
 /* pixels [N,3,H,W] in [0,1] -> [N,3,scale*H,scale*W], not clamped. */
-DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
-                            size_t out_count, char* msg, size_t msg_cap);
+DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                            float* out, size_t out_count, char* msg, size_t msg_cap);
 
 /* pixels [N,3,H,W] in [-1,1], H and W multiples of downscale -> moments [N, 2*latent_channels, H/8, W/8]:
  * mean, then log-variance (not clamped); the scaling factor is the caller's. */
@@ -408,15 +408,15 @@ enum {
     DG_STAGE_VAE_DECODE_MIDDLE = 16, /* latents [4, h, w] -> features [channels, h, w] */
     DG_STAGE_VAE_DECODE_LEVELS = 17, /* features [channels, h, w] -> pixels [3, 8h, 8w] */
     DG_STAGE_VAE_ENCODE_LEVELS = 18, /* pixels [3, 8h, 8w] -> features [channels, h, w] */
-    DG_STAGE_VAE_ENCODE_MIDDLE = 19  /* features [channels, h, w] -> moments [8, h, w] */
+    DG_STAGE_VAE_ENCODE_MIDDLE = 19 /* features [channels, h, w] -> moments [8, h, w] */
 };
 
 typedef struct dg_vae_part_info {
     size_t struct_size;
     int64_t in_channels;
     int64_t out_channels;
-    int64_t norms;            /* group norms of the part that take and report statistics; 0 of the middles */
-    int64_t groups;           /* of each norm */
+    int64_t norms; /* group norms of the part that take and report statistics; 0 of the middles */
+    int64_t groups; /* of each norm */
 } dg_vae_part_info;
 
 /* stage: one of the four above. */
@@ -426,11 +426,11 @@ typedef struct dg_vae_part {
     size_t struct_size;
     int32_t stage;
     int32_t reserved;
-    int64_t height;           /* of the input: cells, or pixels that are multiples of downscale */
+    int64_t height; /* of the input: cells, or pixels that are multiples of downscale */
     int64_t width;
-    const float* input;       /* [in_channels, height, width] */
-    const float* statistics;  /* [norms, groups, 2]: mean and variance to norm by; NULL: the input's own */
-    int64_t core_top;         /* the part of the input to report on, in its units, on cells' borders */
+    const float* input; /* [in_channels, height, width] */
+    const float* statistics; /* [norms, groups, 2]: mean and variance to norm by; NULL: the input's own */
+    int64_t core_top; /* the part of the input to report on, in its units, on cells' borders */
     int64_t core_left;
     int64_t core_height;
     int64_t core_width;
@@ -438,21 +438,29 @@ typedef struct dg_vae_part {
 
 /* output [out_channels, height, width] in the output's units. measured [norms, groups, 2]: mean and variance over the core of
  * what each norm was given; NULL where it is not wanted, and the core is then ignored. Counts are in floats. */
-DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
-                                 size_t measured_count, char* msg, size_t msg_cap);
+DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count,
+                                 float* measured, size_t measured_count, char* msg, size_t msg_cap);
 
 /* dg_stage: a graph that dg_compute_size measures; the VAE's parts are others, reporting statistics where they can. */
-enum { DG_STAGE_TEXT = 0, DG_STAGE_TEXT_2 = 1, DG_STAGE_UNET = 2, DG_STAGE_VAE_ENCODE = 3, DG_STAGE_VAE_DECODE = 4,
-       DG_STAGE_CONTROL = 5, DG_STAGE_CONTROL_HINT = 6, DG_STAGE_UPSCALE = 7 };
+enum {
+    DG_STAGE_TEXT         = 0,
+    DG_STAGE_TEXT_2       = 1,
+    DG_STAGE_UNET         = 2,
+    DG_STAGE_VAE_ENCODE   = 3,
+    DG_STAGE_VAE_DECODE   = 4,
+    DG_STAGE_CONTROL      = 5,
+    DG_STAGE_CONTROL_HINT = 6,
+    DG_STAGE_UPSCALE      = 7
+};
 
 typedef struct dg_compute_query {
     size_t struct_size;
-    int32_t stage;            /* DG_STAGE_* */
+    int32_t stage; /* DG_STAGE_* */
     int32_t reserved;
-    int64_t batch;            /* chunks for the text stages */
-    int64_t height;           /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
+    int64_t batch; /* chunks for the text stages */
+    int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
     int64_t width;
-    int64_t context_tokens;   /* UNet and ControlNet */
+    int64_t context_tokens; /* UNet and ControlNet */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */
@@ -478,6 +486,27 @@ DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, in
 /* The reverse: exact for what is stored. */
 DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns,
                                float* values, char* msg, size_t msg_cap);
+
+/* ---- profiling ----------------------------------------------------------------------- */
+
+typedef struct dg_profile_entry {
+    size_t struct_size;
+    char stage[DG_NAME_LEN]; /* "text_encoder", "unet", "vae_decode", ... */
+    char op[DG_NAME_LEN]; /* as ggml calls it, or one of our kernels: "conv2d_bf16" */
+    char module[DG_DESC_LEN]; /* the module whose weights were read last: "down_blocks.1.attentions.0.proj_in" */
+    int64_t calls;
+    double seconds;
+    double operations; /* multiplications and additions of products and attention; 0 for the rest */
+} dg_profile_entry;
+
+/* While it is on, graphs are computed node by node, and cannot be cancelled inside; what was measured adds up. Turning it
+ * on or off forgets it. */
+DG_API dg_status dg_model_set_profile(dg_model* model, int32_t enabled, char* msg, size_t msg_cap);
+
+/* Writes at most cap entries, and their full number to *count; entries may be NULL to count. Each entry's struct_size is
+ * set by the caller. */
+DG_API dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count,
+                                      char* msg, size_t msg_cap);
 
 #ifdef __cplusplus
 }

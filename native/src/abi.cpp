@@ -418,3 +418,29 @@ dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, in
                         float* values, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] { dequantize(type, data, data_bytes, rows, columns, values); });
 }
+
+dg_status dg_model_set_profile(dg_model* model, int32_t enabled, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).profile().enable(enabled != 0); });
+}
+
+dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg,
+                               size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (count == nullptr) {
+            fail(DG_ERR_ARGUMENT, "count: is NULL");
+        }
+        const auto& found = model_of(model).profile().entries();
+        *count            = found.size();
+        size_t i          = 0;
+        for (auto it = found.begin(); entries != nullptr && it != found.end() && i < cap; ++it, ++i) {
+            dg_profile_entry entry = empty_struct<dg_profile_entry>();
+            copy_text(entry.stage, sizeof(entry.stage), it->first.stage);
+            copy_text(entry.op, sizeof(entry.op), it->first.op);
+            copy_text(entry.module, sizeof(entry.module), it->first.module);
+            entry.calls      = it->second.calls;
+            entry.seconds    = it->second.seconds;
+            entry.operations = it->second.operations;
+            write_struct(&entries[i], entry, "dg_profile_entry");
+        }
+    });
+}

@@ -15,18 +15,13 @@ constexpr size_t kMaxNodes = 32768;
 
 // Threads meet after every node, for which a node has to be worth it: below this many operations a node, on
 // average, one thread is as fast, and far faster where other programs want the cores too.
-constexpr double kOperationsPerNode = 1e6;
+constexpr double kOperationsPerNode = 1e7;
 
 int32_t useful_threads(ggml_cgraph* graph, int32_t threads) {
     double operations = 0;
     const int nodes   = ggml_graph_n_nodes(graph);
     for (int i = 0; i < nodes; i++) {
-        const ggml_tensor* node = ggml_graph_node(graph, i);
-        if (node->op == GGML_OP_MUL_MAT) {
-            operations += 2.0 * static_cast<double>(node->src[0]->ne[0]) * static_cast<double>(ggml_nelements(node));
-        } else if (node->op == GGML_OP_CUSTOM && node->src[1] != nullptr) {  // a packed convolution
-            operations += 2.0 * static_cast<double>(node->src[1]->ne[0]) * static_cast<double>(ggml_nelements(node));
-        }
+        operations += product_operations(ggml_graph_node(graph, i));
     }
     return operations < kOperationsPerNode * nodes ? 1 : threads;
 }
@@ -149,7 +144,9 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (worker.cpu()) {
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
-    const ggml_status status = compute(worker, built_.graph, *cancel_);
+    const std::string stage  = key.substr(0, key.find(' '));
+    const ggml_status status = profile_.enabled() ? profile_.run(stage, worker.backend(), built_.graph)
+                                                  : compute(worker, built_.graph, *cancel_);
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
     }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/device.h"
+#include "backend/profile.h"
 #include "kernels/pack_picture.h"
 
 namespace dg {
@@ -89,6 +90,9 @@ public:
     size_t held_bytes() const;
     void release();
 
+    Profile& profile() { return profile_; }
+    const Profile& profile() const { return profile_; }
+
 private:
     struct Built {
         ContextPtr ctx;
@@ -103,6 +107,7 @@ private:
     std::string key_;
     GallocrPtr allocator_;
     Built built_;
+    Profile profile_;
 };
 
 }  // namespace dg

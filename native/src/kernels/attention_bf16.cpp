@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/named.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -257,13 +258,16 @@ void attend(ggml_tensor*, int, int, void*) {}
 ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                             ggml_tensor* mask) {
     const int64_t channels = q->ne[0], batch = q->ne[2], tokens = k->ne[1];
-    ggml_tensor* keys = ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTile, ceil_div(tokens, kTile), batch, 1, &k, 1,
-                                       pack_keys, GGML_N_TASKS_MAX, nullptr);
-    ggml_tensor* values = ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTileDepth, ceil_div(tokens, kTileDepth),
-                                         batch, 1, &v, 1, pack_values, GGML_N_TASKS_MAX, nullptr);
+    ggml_tensor* keys   = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTile, ceil_div(tokens, kTile), batch, 1,
+                                               &k, 1, pack_keys, GGML_N_TASKS_MAX, nullptr),
+                                kPackKeys);
+    ggml_tensor* values = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTileDepth, ceil_div(tokens, kTileDepth),
+                                               batch, 1, &v, 1, pack_values, GGML_N_TASKS_MAX, nullptr),
+                                kPackKeys);
     ggml_tensor* args[] = {q, keys, values, k, mask};  // k for its number of tokens
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, channels, q->ne[1], batch, 1, args, mask != nullptr ? 5 : 4, attend,
-                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(heads)));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, channels, q->ne[1], batch, 1, args, mask != nullptr ? 5 : 4, attend,
+                                GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(heads))),
+                 kAttention);
 }
 
 }  // namespace dg

@@ -7,6 +7,7 @@
 #include "kernels/amx.h"
 #include "kernels/conv2d_bf16.h"
 #include "kernels/convert.h"
+#include "kernels/named.h"
 #include "kernels/pack_picture.h"
 #include "kernels/simd.h"
 
@@ -367,8 +368,9 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
     ggml_tensor* args[]  = {x, packed, bias};
     const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
                            static_cast<uintptr_t>(shape.pad) << 16;
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, run, GGML_N_TASKS_MAX,
-                          reinterpret_cast<void*>(bits));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, run, GGML_N_TASKS_MAX,
+                                reinterpret_cast<void*>(bits)),
+                 kConv2d);
 }
 
 }  // namespace dg

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/named.h"
 #include "kernels/tiles.h"
 
 namespace dg {
@@ -360,8 +361,9 @@ ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* pairs, int64_t width, int
         args[count++] = addends.residual;
         bits |= kHasResidual;
     }
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, out_width, out_height, out, pairs->ne[3], args, count, convolve,
-                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(bits));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, out_width, out_height, out, pairs->ne[3], args, count, convolve,
+                                GGML_N_TASKS_MAX, reinterpret_cast<void*>(bits)),
+                 kConv2dBf16);
 }
 
 }  // namespace dg

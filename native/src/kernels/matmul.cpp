@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/named.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -303,15 +304,17 @@ ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* 
         args[count++] = residual;
         has |= kHasResidual;
     }
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
-                          reinterpret_cast<void*>(has));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
+                                reinterpret_cast<void*>(has)),
+                 kMatmulBf16);
 }
 
 ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, ggml_tensor* bias) {
     ggml_tensor* args[] = {packed, weight, bias};
-    return ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
-                          bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
-                          reinterpret_cast<void*>(bias != nullptr ? kHasBias : 0));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
+                                bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
+                                reinterpret_cast<void*>(bias != nullptr ? kHasBias : 0)),
+                 kGegluBf16);
 }
 
 }  // namespace dg

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/named.h"
+
 namespace dg {
 
 namespace {
@@ -29,9 +31,9 @@ void add_row(const float* x, int64_t n, double* sum, double* square) {
 }
 
 void run(ggml_tensor* dst, int ith, int nth, void*) {
-    const ggml_tensor* x  = dst->src[0];
-    const int64_t groups  = dst->ne[1], per = x->ne[2] / groups;
-    const double count    = static_cast<double>(x->ne[0] * x->ne[1] * per);
+    const ggml_tensor* x = dst->src[0];
+    const int64_t groups = dst->ne[1], per = x->ne[2] / groups;
+    const double count = static_cast<double>(x->ne[0] * x->ne[1] * per);
     for (int64_t group = ith; group < groups; group += nth) {
         double sum = 0, square = 0;
         for (int64_t row = 0; row < per * x->ne[1]; row++) {
@@ -50,7 +52,8 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
 
 ggml_tensor* find_moments(ggml_context* ctx, ggml_tensor* x, int groups) {
     ggml_tensor* args[] = {x};
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, 1, 1, args, 1, run, GGML_N_TASKS_MAX, nullptr);
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, 1, 1, args, 1, run, GGML_N_TASKS_MAX, nullptr),
+                 kGroupMoments);
 }
 
 }  // namespace dg

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/named.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -170,8 +171,9 @@ ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, ggml_tensor* x, 
         args[2] = norm->weight;
         args[3] = norm->bias;
     }
-    return ggml_custom_4d(ctx, GGML_TYPE_BF16, ne0, ne1, ne2, ne3, args, norm != nullptr ? 4 : 1, function,
-                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(pad | flags_of(norm)));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, ne0, ne1, ne2, ne3, args, norm != nullptr ? 4 : 1, function,
+                                GGML_N_TASKS_MAX, reinterpret_cast<void*>(pad | flags_of(norm))),
+                 kPackPicture);
 }
 
 }  // namespace
@@ -180,8 +182,9 @@ ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float ep
     uint32_t bits;
     std::memcpy(&bits, &eps, sizeof bits);
     ggml_tensor* args[] = {x};
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, x->ne[3], 1, args, 1, find_stats, GGML_N_TASKS_MAX,
-                          reinterpret_cast<void*>(static_cast<uintptr_t>(bits)));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, x->ne[3], 1, args, 1, find_stats, GGML_N_TASKS_MAX,
+                                reinterpret_cast<void*>(static_cast<uintptr_t>(bits))),
+                 kGroupMoments);
 }
 
 ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm) {

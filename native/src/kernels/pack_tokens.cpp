@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/named.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -114,8 +115,9 @@ ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, int64_t in, ggml
     std::memcpy(&bits, &number, sizeof bits);
     ggml_tensor* args[]  = {x, weight, bias};
     const int64_t groups = (x->ne[1] * x->ne[2] * x->ne[3] + kTile - 1) / kTile;
-    return ggml_custom_4d(ctx, GGML_TYPE_BF16, in * kTile, groups, 1, 1, args, weight != nullptr ? 3 : 1, function,
-                          GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(bits)));
+    return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, in * kTile, groups, 1, 1, args, weight != nullptr ? 3 : 1,
+                                function, GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(bits))),
+                 kPackTokens);
 }
 
 }  // namespace

@@ -55,6 +55,8 @@ public:
     size_t compute_size(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes(); }
     void compute_release() { runner_.release(); }
+    Profile& profile() { return runner_.profile(); }
+    const Profile& profile() const { return runner_.profile(); }
 
 private:
     struct Component {

@@ -185,8 +185,8 @@ ggml_tensor* group_moments(GraphBuilder& g, ggml_tensor* x, int groups) {
     if (g.traits.cpu) {
         return find_moments(g.ctx, x, groups);
     }
-    x = ggml_reshape_2d(g.ctx, ggml_cont(g.ctx, x), x->ne[0] * x->ne[1] * x->ne[2] / groups, groups);
-    ggml_tensor* mean     = ggml_mean(g.ctx, x);
+    x                 = ggml_reshape_2d(g.ctx, ggml_cont(g.ctx, x), x->ne[0] * x->ne[1] * x->ne[2] / groups, groups);
+    ggml_tensor* mean = ggml_mean(g.ctx, x);
     ggml_tensor* variance = ggml_mean(g.ctx, ggml_sqr(g.ctx, ggml_sub(g.ctx, x, mean)));
     return ggml_concat(g.ctx, mean, variance, 0);
 }

@@ -16,8 +16,7 @@ struct VaeCore {
 // Builds the group norms of one graph, in their order. As it is constructed it norms by each input's own statistics.
 class VaeNorms {
 public:
-    explicit VaeNorms(int32_t groups)
-        : groups_(groups) {}
+    explicit VaeNorms(int32_t groups) : groups_(groups) {}
 
     // Norm by given statistics: for each norm [2, groups], means and reciprocal deviations.
     void take(std::vector<ggml_tensor*> statistics) { given_ = std::move(statistics); }

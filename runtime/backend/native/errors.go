@@ -51,6 +51,7 @@ const (
 	OpUpscale       Op = "upscaling"
 	OpCompute       Op = "measuring a compute buffer"
 	OpRelease       Op = "releasing compute buffers"
+	OpProfile       Op = "profiling"
 )
 
 // Error is a failed operation.

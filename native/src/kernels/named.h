@@ -1,0 +1,22 @@
+// Names of custom nodes, by which a profile tells kernels apart.
+#pragma once
+
+#include "ggml.h"
+
+namespace dg {
+
+constexpr const char* kConv2d       = "conv2d";
+constexpr const char* kConv2dBf16   = "conv2d_bf16";
+constexpr const char* kMatmulBf16   = "matmul_bf16";
+constexpr const char* kGegluBf16    = "matmul_geglu_bf16";
+constexpr const char* kAttention    = "attention_bf16";
+constexpr const char* kPackKeys     = "pack_keys_values";
+constexpr const char* kPackTokens   = "pack_tokens";
+constexpr const char* kPackPicture  = "pack_picture";
+constexpr const char* kGroupMoments = "group_moments";
+
+inline ggml_tensor* named(ggml_tensor* node, const char* name) {
+    return ggml_set_name(node, name);
+}
+
+}  // namespace dg
