@@ -64,7 +64,7 @@ func keyTable(table string) string {
 
 func TestConfigurationIsDocumented(t *testing.T) {
 	checkGenerated(t, "configuration.md", "keys of a job", keyTable(""))
-	for _, table := range []string{"model", "lora", "lora_stack", "model.lora_cache"} {
+	for _, table := range []string{"model", "lora", "lora_stack", "model.lora_cache", "controlnet", "model.memory"} {
 		checkGenerated(t, "configuration.md", "keys of "+table, keyTable(table))
 	}
 	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))

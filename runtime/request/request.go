@@ -141,6 +141,8 @@ type Request struct {
 	LoRAs     []LoRA    `key:"lora" alias:"loras" doc:"adapters, one [[lora]] table for each"`
 	LoRAStack LoRAStack `key:"lora_stack" doc:"what the adapters have in common"`
 
+	ControlNets []ControlNet `key:"controlnet" alias:"controlnets" doc:"nets that a picture controls, one [[controlnet]] table for each"`
+
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch; the pictures do not depend on it"`
 	GuidanceBatch string `key:"guidance_batch" default:"auto" doc:"joint: both halves of guidance in one evaluation; separate: one after the other, in less memory"`
 
@@ -185,6 +187,9 @@ type Model struct {
 
 	Embeddings           []string `key:"embeddings" doc:"textual-inversion files; the word is the file's name without its extension"`
 	EmbeddingDirectories []string `key:"embedding_directories" doc:"folders whose textual-inversion files are loaded when a prompt names them"`
+
+	ControlNetDirectories []string `key:"controlnet_directories" doc:"folders in which ControlNets are looked up by name, with all folders below them"`
+	Memory                Memory   `key:"memory" doc:"how much memory may be taken, and how"`
 
 	LoRADirectories []string  `key:"lora_directories" doc:"folders in which adapters are looked up by name, with all folders below them"`
 	LoRACache       LoRACache `key:"lora_cache" doc:"limits of the adapters that stay in memory"`

@@ -110,6 +110,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	c.size("negative_target_size", r.NegativeTargetSize)
 	r.validateInputs(c)
 	r.validateLoRAs(c)
+	r.validateControlNets(c)
 	r.validateRefiner(c)
 	c.between("max_batch", r.MaxBatch, 0, MaxImages)
 	c.oneOf("guidance_batch", r.GuidanceBatch, GuidanceBatches)
@@ -236,6 +237,10 @@ func (m Model) validate(errs *Errors, prefix string) {
 	for i, path := range m.LoRADirectories {
 		c.path(fmt.Sprintf("lora_directories[%d]", i), path)
 	}
+	for i, path := range m.ControlNetDirectories {
+		c.path(fmt.Sprintf("controlnet_directories[%d]", i), path)
+	}
+	m.Memory.validate(checker{errs, func(key string) string { return prefix + "memory." + key }})
 	m.LoRACache.validate(checker{errs, func(key string) string { return prefix + "lora_cache." + key }})
 }
 
