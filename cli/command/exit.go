@@ -8,6 +8,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -73,6 +74,15 @@ var sentinels = []struct {
 	{request.ErrInvalid, ExitUsage},
 	{output.ErrPattern, ExitUsage},
 	{imagefile.ErrFormat, ExitUsage},
+	{lora.ErrConfig, ExitUsage},
+	{lora.ErrLimit, ExitUsage},
+	{lora.ErrAmbiguous, ExitUsage},
+	{lora.ErrNotFound, ExitFile},
+	{lora.ErrFormat, ExitFile},
+	{lora.ErrWrongModel, ExitFile},
+	{lora.ErrShape, ExitFile},
+	{lora.ErrValue, ExitFile},
+	{lora.ErrPartial, ExitFile},
 	{modelfile.ErrNotFound, ExitFile},
 	{modelfile.ErrNotAFile, ExitFile},
 	{modelfile.ErrPermission, ExitFile},

@@ -170,6 +170,9 @@ func (w *pictureWriter) metadata(img pipeline.Image) ([]imagefile.Text, error) {
 		w.session.unhashed = true
 		w.session.report.Report(progress.Warning{Message: "pictures will not name the model by its hash: " + err.Error()})
 	}
+	if err := w.plan.HashLoRAs(w.ctx); err != nil && w.ctx.Err() == nil {
+		w.session.report.Report(progress.Warning{Message: "the picture will not name all adapters by their hashes: " + err.Error()})
+	}
 	m := newManifest(w.session.env.Native.Library(), w.plan, img, hashes)
 	text, err := m.json()
 	if err != nil {

@@ -14,6 +14,11 @@ import (
 func a1111Parameters(m manifest) string {
 	var b strings.Builder
 	b.WriteString(m.Prompt)
+	for _, l := range m.LoRAs { // there adapters are part of the prompt
+		if !strings.Contains(m.Prompt+m.NegativePrompt+m.Prompt2+m.NegativePrompt2, "<lora:"+l.Name) {
+			b.WriteString(" " + loraTag(l))
+		}
+	}
 	if m.NegativePrompt != "" {
 		b.WriteString("\nNegative prompt: " + m.NegativePrompt)
 	}
@@ -42,8 +47,35 @@ func a1111Parameters(m manifest) string {
 	if m.GuidanceRescale > 0 {
 		pairs = append(pairs, "CFG Rescale phi: "+number(m.GuidanceRescale))
 	}
+	if hashes := loraHashes(m.LoRAs); hashes != "" {
+		pairs = append(pairs, "Lora hashes: "+strconv.Quote(hashes))
+	}
 	pairs = append(pairs, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
 	return b.String() + "\n" + strings.Join(pairs, ", ")
+}
+
+// loraTag writes an adapter as a tag of a prompt: one weight, or the text encoders' and the UNet's.
+func loraTag(l pipeline.LoRAInfo) string {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	if l.UNetWeight == l.TextEncoderWeight {
+		return fmt.Sprintf("<lora:%s:%s>", l.Name, number(l.UNetWeight))
+	}
+	return fmt.Sprintf("<lora:%s:%s:%s>", l.Name, number(l.TextEncoderWeight), number(l.UNetWeight))
+}
+
+// loraHashes lists the adapters by name and hash: twelve digits of the sum of a safetensors file's data, or of the whole file.
+func loraHashes(loras []pipeline.LoRAInfo) string {
+	var list []string
+	for _, l := range loras {
+		hash := l.AutoV3
+		if hash == "" && l.SHA256 != "" {
+			hash = l.SHA256[:12]
+		}
+		if hash != "" {
+			list = append(list, l.Name+": "+hash)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // a1111Sampler returns the sampler's and the schedule's names there.

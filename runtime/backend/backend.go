@@ -222,6 +222,7 @@ type TextInput struct {
 	ClipSkip int       // 0: the penultimate layer, as SDXL; k: k layers earlier
 	IDs      [][]int32 // [chunks][MaxTokens], with start, end and padding; VocabSize+k is row k of Custom
 	Custom   Tensor    // [custom, Width] embeddings of textual inversion, or zero
+	LoRAs    []LoRAUse // adapters to apply; targets of other components are passed over
 }
 
 // TextOutput is what a text encoder yields.
@@ -238,6 +239,7 @@ type UNetInput struct {
 	Pooled    Tensor    // [N, PooledDim]
 	SizeIDs   Tensor    // [N, SizeIDs]
 	Residuals []float32 // what ControlNet leaves for N rows, ResidualCount values; nil: none
+	LoRAs     []LoRAUse // adapters to apply; targets of other components are passed over
 }
 
 // Stage names a graph for Model.ComputeBytes.

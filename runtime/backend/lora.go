@@ -1,5 +1,7 @@
 package backend
 
+import "context"
+
 // RawTensor is a tensor as a file stores it: PyTorch's order, little endian. Data may be shared and is
 // not to be changed.
 type RawTensor struct {
@@ -69,4 +71,20 @@ type LoRA interface {
 type LoRAUse struct {
 	LoRA    LoRA
 	Weights []float32
+}
+
+// LoRAModel is a Model that applies adapters.
+type LoRAModel interface {
+	// Modules lists what adapters can change, by canonical name.
+	Modules() []Module
+	// LoadLoRA makes an adapter resident where the model's weights are. Every target's module has to exist and its tensors to
+	// have their form's shapes. The targets' data is copied. The caller closes the LoRA before the model.
+	LoadLoRA(ctx context.Context, targets []LoRATarget) (LoRA, error)
+}
+
+// LoRAMerger adds adapters to weights for good. Its method needs no model and is safe for concurrent use.
+type LoRAMerger interface {
+	// MergeLoRA adds weight times a target's change to w, the elements of a weight (or bias, or norm's weight) of the given
+	// shape in PyTorch's order.
+	MergeLoRA(w []float32, shape []int, t LoRATarget, weight float64) error
 }

@@ -27,7 +27,9 @@ type Stats struct {
 // AdapterStats describes one resident adapter.
 type AdapterStats struct {
 	Name     string        `json:"name"`
-	Path     string        `json:"path"`
+	Path     string        `json:"path"` // of the file that was loaded, with its size and time then
+	Size     int64         `json:"size"`
+	ModTime  time.Time     `json:"modified"`
 	Bytes    int64         `json:"bytes"`
 	Uses     int           `json:"uses"`   // times it was acquired
 	InUse    int           `json:"in_use"` // holders now
@@ -62,7 +64,7 @@ func (c *Cache) Stats() Stats {
 	}
 	slices.SortFunc(resident, func(a, b *cacheEntry) int { return cmp.Compare(b.lastUse, a.lastUse) })
 	for _, e := range resident {
-		s.Adapters = append(s.Adapters, AdapterStats{Name: e.report.Name, Path: e.report.Path, Bytes: e.bytes, Uses: e.uses, InUse: e.refs, LoadTime: e.report.LoadTime})
+		s.Adapters = append(s.Adapters, AdapterStats{Name: e.report.Name, Path: e.key.path, Size: e.key.size, ModTime: time.Unix(0, e.key.mtime), Bytes: e.bytes, Uses: e.uses, InUse: e.refs, LoadTime: e.report.LoadTime})
 	}
 	return s
 }

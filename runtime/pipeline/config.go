@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/vae"
 )
@@ -41,6 +43,9 @@ type Config struct {
 
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
+
+	LoRADirectories []string         // folders in which adapters are looked up by name
+	LoRACache       lora.CacheConfig // of the adapters that stay in memory
 }
 
 // ConfigOf turns the [model] table of a run file into a Config.
@@ -54,6 +59,7 @@ func ConfigOf(m request.Model) Config {
 		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
+		LoRADirectories: m.LoRADirectories, LoRACache: cacheConfigOf(m.LoRACache),
 	}
 }
 
@@ -68,7 +74,14 @@ func (c Config) model() request.Model {
 		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap, VAESlicing: string(c.VAEPolicy.Slicing),
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
+		LoRADirectories: c.LoRADirectories, LoRACache: c.loraCache(),
 	}
+}
+
+// loraCache is the inverse of cacheConfigOf.
+func (c Config) loraCache() request.LoRACache {
+	l := c.LoRACache
+	return request.LoRACache{MemoryLimitMB: int(l.MemoryLimit >> 20), CacheSize: l.Size, CleanupThreshold: l.CleanupThreshold, IdleSeconds: int(l.IdleTime / time.Second)}
 }
 
 // OpenOption is an optional collaborator of a Pipeline.
@@ -94,6 +107,7 @@ type generateOptions struct {
 	image        func(Image) error
 	previewEvery int
 	previewMode  PreviewMode
+	loras        *LoRAHandle
 }
 
 // WithProgress calls f at the start of every stage and after every denoising step of this call, from

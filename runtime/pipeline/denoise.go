@@ -20,6 +20,16 @@ func (j *job) denoise(ctx context.Context, b *batch, e *expert) error {
 			return err
 		}
 		step := b.stepsDone + b.run.StepOf(i) + 1
+		if i == 0 || b.run.StepOf(i) != b.run.StepOf(i-1) {
+			changed, err := j.adaptText(ctx, e, step-1)
+			if err != nil {
+				return err
+			}
+			if changed {
+				g = j.newGuided(b, e)
+			}
+			g.loras = j.loraUses(e, step-1)
+		}
 		output, err := g.evaluate(ctx, j, b, scaled, t)
 		if err != nil {
 			return fmt.Errorf("step %d of %d: %w", step, j.state.Steps, err)

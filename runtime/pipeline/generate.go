@@ -25,6 +25,8 @@ type job struct {
 	base    expert  // its UNet runs alone, or up to where the refiner takes over
 	refiner *expert // nil until it is open, or where none is wanted; see refiner.go
 	reader  *prompt.Reader
+	texts   request.Request // req without the tags of adapters in its prompts
+	lora    loraJob
 	source  *source // of image-to-image; nil otherwise
 
 	// What reports are made from; see progress.go.
@@ -62,6 +64,10 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 	}
 	defer func() { j.closeRefiner() }()
 	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
+	if err := j.resolveLoRAs(); err != nil {
+		return nil, err
+	}
+	defer j.releaseLoRAs()
 	err = j.run(ctx)
 	j.res.Timings.Total = time.Since(j.began)
 	if err != nil {
@@ -79,6 +85,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	j.enter(StageText)
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := j.loadLoRAs(ctx); err != nil {
 		return err
 	}
 	if err := j.encodePrompts(ctx); err != nil {

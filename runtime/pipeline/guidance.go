@@ -19,6 +19,7 @@ type guided struct {
 	scale    float32
 	rescale  float32
 	guidance bool
+	loras    []backend.LoRAUse // of this step
 }
 
 // newGuided prepares the evaluation of a batch by an expert.
@@ -47,6 +48,7 @@ func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float3
 		for i := range in.Timesteps {
 			in.Timesteps[i] = float32(timestep)
 		}
+		in.LoRAs = g.loras
 		n := len(in.Timesteps) * b.channels * b.height * b.width
 		if err := g.expert.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
 			return nil, err

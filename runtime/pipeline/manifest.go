@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -40,6 +41,7 @@ type Manifest struct {
 
 	Refiner *ManifestRefiner `json:"refiner,omitempty"`
 
+	LoRAs []LoRAInfo    `json:"loras,omitempty"`
 	Model ManifestModel `json:"model"`
 }
 
@@ -81,7 +83,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		InitImage:     inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
-		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+		LoRAs: slices.Clone(r.LoRAs), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	for _, c := range r.Model.Components {
 		if c.Name == "unet" {
 			m.Model.UNetType, m.Model.Device = c.Type, c.Device

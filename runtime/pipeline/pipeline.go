@@ -29,6 +29,7 @@ type Pipeline struct {
 	info     backend.ModelInfo
 	settings settings
 	words    *vocabulary
+	adapters *adapters
 	refiner  *refinerModel // nil: none
 	vaes     *vae.Cache    // of the VAE in F32, where that was needed
 	coder    *vae.Coder
@@ -94,6 +95,10 @@ func (p *Pipeline) finishOpen() error {
 		return err
 	}
 	p.words = words
+	p.adapters, err = newAdapters(p.config, p.model)
+	if err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -127,7 +132,7 @@ func (p *Pipeline) Close() error {
 	}
 	p.closed = true
 	p.coder.Close()
-	err := p.vaes.Close()
+	err := errors.Join(p.adapters.close(), p.vaes.Close())
 	if p.refiner != nil && !p.refiner.onDemand {
 		err = errors.Join(err, p.refiner.release())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -17,6 +18,7 @@ func CheckRun(run *request.Run) error {
 	if err := run.Validate(); err != nil && !errors.As(err, &errs) {
 		return err
 	}
+	library := lora.NewLibrary(run.Model.LoRADirectories...)
 	for i := range run.Jobs {
 		at := func(key string) string { return run.Path(i, key) }
 		job := &run.Jobs[i]
@@ -24,6 +26,7 @@ func CheckRun(run *request.Run) error {
 			addSchedulerError(&errs, at, err)
 		}
 		checkPrompts(*job, at, &errs)
+		checkLoRAs(*job, library, at, &errs)
 		if len(errs) == 0 { // inputs can be large: not for nothing
 			loadInputs(job, at, &errs)
 		}
@@ -40,6 +43,7 @@ func (p *Pipeline) Prepare(req request.Request) (request.Request, error) {
 	}
 	here := func(key string) string { return key }
 	checkPrompts(req, here, &errs)
+	checkLoRAs(req, p.adapters.library, here, &errs)
 	if len(errs) == 0 {
 		loadInputs(&req, here, &errs)
 	}

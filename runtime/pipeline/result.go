@@ -30,7 +30,8 @@ type Result struct {
 	Scheduler SchedulerInfo
 	Model     backend.ModelInfo
 	Timings   Timings
-	Warnings  []string // what was done otherwise than one may expect, in words
+	LoRAs     []LoRAInfo // adapters that take part, with their weights at the start
+	Warnings  []string   // what was done otherwise than one may expect, in words
 
 	model *Pipeline // for the model's hash
 }

@@ -22,7 +22,8 @@ type texts []encoderText
 // (prompt_2 by the second, where it is given); the outputs are joined along the features. All four texts are
 // brought to the same number of chunks, so that both halves of guidance fit into one batch.
 func (j *job) encodePrompts(ctx context.Context) error {
-	r := &j.req
+	j.texts = withoutTags(j.req)
+	r := &j.texts
 	reader, warnings, err := j.p.words.reader(j.p.model, r.PromptSyntax, r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2)
 	if err != nil {
 		return err
@@ -31,12 +32,12 @@ func (j *job) encodePrompts(ctx context.Context) error {
 		j.warn(w)
 	}
 	j.reader = reader
-	return j.condition(ctx, &j.base)
+	return j.conditionBase(ctx, 0)
 }
 
 // condition makes both halves of what an expert's UNet is told.
 func (j *job) condition(ctx context.Context, e *expert) error {
-	r := &j.req
+	r := &j.texts
 	positive, err := j.readTexts(e, "prompt", r.Prompt, "prompt_2", r.Prompt2)
 	if err != nil {
 		return err
@@ -109,7 +110,8 @@ func (j *job) encodeTexts(ctx context.Context, e *expert, in texts) (embedding, 
 	at := 0
 	for _, t := range in {
 		w := widths[t.encoder]
-		got, err := e.model.EncodeText(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: j.req.ClipSkip, IDs: t.text.IDs, Custom: tensorOf(t.text.Custom, w)})
+		got, err := e.model.EncodeText(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: j.req.ClipSkip, IDs: t.text.IDs, Custom: tensorOf(t.text.Custom, w),
+			LoRAs: j.loraUses(e, j.lora.textStep)})
 		if err != nil {
 			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}

@@ -128,16 +128,12 @@ func checkPrompts(r request.Request, at func(string) string, errs *request.Error
 	}
 	for _, p := range []struct{ key, text string }{{"prompt", r.Prompt}, {"prompt_2", r.Prompt2},
 		{"negative_prompt", r.NegativePrompt}, {"negative_prompt_2", r.NegativePrompt2}} {
-		_, tags, err := prompt.ExtractLoRA(p.text)
+		rest, _, err := prompt.ExtractLoRA(p.text)
 		if err == nil {
-			_, err = prompt.Parse(p.text)
+			_, err = prompt.Parse(rest)
 		}
 		if err != nil {
 			errs.Add(at(p.key), "%v", err)
-		}
-		for _, tag := range tags {
-			errs.Add(at(p.key), "names the LoRA %q, which this version cannot apply; remove the tag, or set prompt_syntax = %q to mean the text itself",
-				tag.Name, request.SyntaxPlain)
 		}
 	}
 }

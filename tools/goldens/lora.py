@@ -161,7 +161,7 @@ def lokr(draw, rank=2, alpha=1.0, factor=8, first=False, second=False, tucker=Fa
             w2 = (p["lokr_w2_a"] @ p["lokr_w2_b"]).reshape(c, d, *kernel)
         else:
             w2 = p["lokr_w2"]
-        return scale * torch.kron(w1.reshape(a, b, *[1] * len(kernel)), w2)
+        return scale * torch.kron(w1.reshape(a, b, *[1] * len(kernel)), w2.contiguous())
 
     return settle(draw, parts, "lokr_w1_a" if first else "lokr_w1", delta)
 
@@ -218,7 +218,9 @@ CASES = {
     "lokr_tucker": dict(layout="kohya", modules=[(CONV, lambda d: lokr(d, tucker=True))], weight=1.0),
     "ia3": dict(layout="lycoris", modules=[(LINEAR[:8], ia3), (LINEAR[8:], lambda d: ia3(d, on_input=True)), (CONV[:2], ia3), (CONV[2:], lambda d: ia3(d, on_input=True))], weight=1.0),
     "full": dict(layout="kohya", modules=[(LINEAR[:3] + POINT, full), (CONV[:1], full)], norms=True, weight=1.0),
-    "dora": dict(layout="kohya", modules=[(LINEAR + TEXT, dora)], diffusers=True, weight=1.0),
+    # diffusers 0.42 takes no notice of kohya's dora_scale; of its own names it does.
+    "dora": dict(layout="kohya", modules=[(LINEAR + TEXT, dora)], weight=1.0),
+    "dora_diffusers": dict(layout="diffusers", modules=[(LINEAR, lambda d: dora(d, peft=True))], diffusers=True, weight=1.0),
     "dora_part": dict(layout="kohya", modules=[(LINEAR, dora), (CONV[:2], dora)], weight=0.6),
     "dora_inputs": dict(layout="kohya", modules=[(LINEAR, lambda d: dora(d, inputs=True)), (CONV[:2], lambda d: dora(d, inputs=True))], weight=0.8),
     "dora_peft": dict(layout="peft", modules=[(LINEAR, lambda d: dora(d, peft=True))], weight=1.0),

@@ -20,15 +20,22 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err := m.checkUNet(in, n, c, h, w, len(out)); err != nil {
 		return err
 	}
-	end, err := m.begin(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0]})
+	end, err := m.begin(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)})
 	if err != nil {
 		return err
 	}
 	defer end()
+	shift, err := loraShift(in.LoRAs, "unet")
+	if err != nil {
+		return err
+	}
 	cells := h * w
 	for i := range n {
 		target := m.target(in, i)
 		lean := m.lean(in, n, i, h, w)
+		for ch := range target {
+			target[ch] += latentScale * shift[ch]
+		}
 		a := alphasCumprod(float64(in.Timesteps[i]))
 		keep, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
 		sample := in.Sample.Data[i*c*cells:][:c*cells]

@@ -35,6 +35,7 @@ const (
 	OpEncodeHint     Op = "encode_hint"
 	OpControlNet     Op = "controlnet"
 	OpUpscale        Op = "upscale"
+	OpLoadLoRA       Op = "load_lora"
 )
 
 // Call is one recorded operation.
@@ -45,6 +46,7 @@ type Call struct {
 	Encoder  int          // OpEncodeText: 0 or 1
 	Kind     backend.Kind // of the model; none for OpOpen
 	Timestep float32      // OpUNet: of the first image
+	LoRAs    []float32    // OpUNet, OpEncodeText: the first weight of each adapter that is applied
 }
 
 // ErrClosed is returned by a model's methods after its Close.
@@ -64,6 +66,9 @@ type Backend struct {
 	calls []Call
 	open  []backend.ModelConfig
 	live  atomic.Int64
+
+	loras     atomic.Int64 // adapters resident
+	loraBytes atomic.Int64
 }
 
 // Fileless tells the pipeline that no model files are read.

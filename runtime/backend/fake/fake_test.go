@@ -171,3 +171,56 @@ func TestNoiseScheduleIsSDXLs(t *testing.T) {
 		assert.InDelta(t, want, alphasCumprod(timestep), 0.01)
 	}
 }
+
+// TestLoRA: an adapter changes its component only, in proportion to its weight, and not at all with weight 0.
+func TestLoRA(t *testing.T) {
+	b := &Backend{}
+	m := open(t, b)
+	raw := func(n int) backend.RawTensor {
+		return backend.RawTensor{Shape: []int{n}, Type: backend.TypeF32, Data: make([]byte, 4*n)}
+	}
+	loader := m.(backend.LoRAModel)
+	l, err := loader.LoadLoRA(t.Context(), []backend.LoRATarget{
+		{Module: "unet.conv_in", Form: backend.LoRABias, A: raw(8), Scale: 1},
+		{Module: "text_encoder.text_model.encoder.layers.0.mlp.fc1", Form: backend.LoRABias, A: raw(32), Scale: 1}})
+	require.NoError(t, err)
+	count, bytes := b.LiveLoRAs()
+	assert.Equal(t, []int64{1, 160, 160}, []int64{count, bytes, l.Bytes()})
+
+	unet := func(weights ...float32) []float32 {
+		in := unetInput(1, 4)
+		if weights != nil {
+			in.LoRAs = []backend.LoRAUse{{LoRA: l, Weights: weights}}
+		}
+		out := make([]float32, 4*4*6)
+		require.NoError(t, m.UNet(t.Context(), in, out))
+		return out
+	}
+	base, half, one := unet(), unet(0.5, 0), unet(1, 0)
+	assert.Equal(t, base, unet(0, 1), "weight 0, and another component")
+	for i := range base {
+		assert.InDelta(t, 2*(half[i]-base[i]), one[i]-base[i], 1e-5)
+	}
+	assert.NotEqual(t, base, one)
+
+	ids := make([]int32, maxTokens)
+	text := func(encoder int, w float32) []float32 {
+		out, err := m.EncodeText(t.Context(), backend.TextInput{Encoder: encoder, IDs: [][]int32{ids}, LoRAs: []backend.LoRAUse{{LoRA: l, Weights: []float32{1, w}}}})
+		require.NoError(t, err)
+		return out.Hidden.Data
+	}
+	assert.NotEqual(t, text(0, 0), text(0, 1))
+	assert.Equal(t, text(1, 0), text(1, 1))
+
+	_, err = loader.LoadLoRA(t.Context(), []backend.LoRATarget{{Module: "unet.nothing"}})
+	require.Error(t, err)
+	in := unetInput(1, 4)
+	in.LoRAs = []backend.LoRAUse{{LoRA: l, Weights: []float32{1}}}
+	require.Error(t, m.UNet(t.Context(), in, make([]float32, 4*4*6)))
+	require.NoError(t, l.Close())
+	require.NoError(t, l.Close())
+	count, _ = b.LiveLoRAs()
+	assert.Zero(t, count)
+	in.LoRAs[0].Weights = []float32{1, 1}
+	require.ErrorIs(t, m.UNet(t.Context(), in, make([]float32, 4*4*6)), ErrLoRAClosed)
+}

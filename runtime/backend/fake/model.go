@@ -77,11 +77,15 @@ func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.T
 	if in.Encoder != 0 && in.Encoder != 1 {
 		return backend.TextOutput{}, fmt.Errorf("fake: text encoder %d; there are 0 and 1", in.Encoder)
 	}
-	end, err := m.begin(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder})
+	end, err := m.begin(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder, LoRAs: firstWeights(in.LoRAs)})
 	if err != nil {
 		return backend.TextOutput{}, err
 	}
 	defer end()
+	shift, err := loraShift(in.LoRAs, []string{"text_encoder", "text_encoder_2"}[in.Encoder])
+	if err != nil {
+		return backend.TextOutput{}, err
+	}
 	out := backend.TextOutput{Hidden: backend.NewTensor(len(in.IDs), maxTokens, textWidth)}
 	if in.Encoder == 1 {
 		out.Pooled = backend.NewTensor(len(in.IDs), pooledDim)
@@ -97,6 +101,9 @@ func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.T
 		if err := encodeChunk(in, ids, out.Hidden.Data[c*maxTokens*textWidth:][:maxTokens*textWidth], pooled); err != nil {
 			return backend.TextOutput{}, err
 		}
+	}
+	for i := range out.Hidden.Data {
+		out.Hidden.Data[i] += shift[i%len(shift)]
 	}
 	return out, nil
 }

@@ -1,0 +1,146 @@
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// ErrLoRAClosed is returned by a computation that is given a closed adapter.
+var ErrLoRAClosed = errors.New("fake: the adapter is closed")
+
+// Modules lists a few modules of each kind, under SDXL's names.
+func (m *model) Modules() []backend.Module {
+	linear := func(name string, in, out int) backend.Module {
+		return backend.Module{Name: name, Kind: backend.ModuleLinear, In: in, Out: out, Type: backend.TypeF32, Component: component(name)}
+	}
+	out := []backend.Module{
+		{Name: "unet.conv_in", Kind: backend.ModuleConv2D, In: m.info.UNet.InChannels, Out: 8, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
+		{Name: "unet.down_blocks.0.resnets.0.conv1", Kind: backend.ModuleConv2D, In: 8, Out: 8, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
+		{Name: "unet.down_blocks.0.resnets.0.norm1", Kind: backend.ModuleNorm, In: 8, Out: 8, Type: backend.TypeF32, Component: "unet"},
+		{Name: "unet.down_blocks.1.resnets.0.conv1", Kind: backend.ModuleConv2D, In: 8, Out: 16, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
+	}
+	for _, block := range []string{"unet.down_blocks.1.attentions.0", "unet.mid_block.attentions.0"} {
+		for _, attn := range []string{"attn1", "attn2"} {
+			in := 16
+			if attn == "attn2" {
+				in = m.info.UNet.ContextDim
+			}
+			base := block + ".transformer_blocks.0." + attn
+			out = append(out, linear(base+".to_q", 16, 16), linear(base+".to_k", in, 16), linear(base+".to_v", in, 16), linear(base+".to_out.0", 16, 16))
+		}
+	}
+	for _, encoder := range []string{"text_encoder", "text_encoder_2"} {
+		for layer := range 3 {
+			base := fmt.Sprintf("%s.text_model.encoder.layers.%d", encoder, layer)
+			out = append(out, linear(base+".self_attn.q_proj", textWidth, textWidth), linear(base+".mlp.fc1", textWidth, 4*textWidth))
+		}
+	}
+	return out
+}
+
+func component(name string) string {
+	c, _, _ := strings.Cut(name, ".")
+	return c
+}
+
+// loadedLoRA remembers of each target which component it changes, and by how much: a few sums over its tensors' bytes.
+type loadedLoRA struct {
+	backend    *Backend
+	bytes      int64
+	components []string
+	effects    [][latentChannels]float32
+	once       sync.Once
+	closed     atomic.Bool
+}
+
+// LoadLoRA checks that the targets name modules, and keeps what it takes to imitate their effect: one that depends on every
+// tensor, is linear in the weight, and adds up over adapters.
+func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (backend.LoRA, error) {
+	end, err := m.begin(ctx, Call{Op: OpLoadLoRA, Batch: len(targets)})
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	known := map[string]bool{}
+	for _, x := range m.Modules() {
+		known[x.Name] = true
+	}
+	l := &loadedLoRA{backend: m.backend}
+	for _, t := range targets {
+		if !known[t.Module] {
+			return nil, fmt.Errorf("fake: there is no module %q", t.Module)
+		}
+		var effect [latentChannels]float32
+		tensors := []backend.RawTensor{t.A, t.B}
+		if t.Magnitude != nil {
+			tensors = append(tensors, *t.Magnitude)
+		}
+		for k, x := range tensors {
+			l.bytes += int64(len(x.Data))
+			for i, b := range x.Data {
+				effect[(i+k)%latentChannels] += float32(t.Scale) * (float32(b) - 127.5) / 127.5 / float32(len(x.Data))
+			}
+		}
+		l.components = append(l.components, component(t.Module))
+		l.effects = append(l.effects, effect)
+	}
+	m.backend.loras.Add(1)
+	m.backend.loraBytes.Add(l.bytes)
+	return l, nil
+}
+
+func (l *loadedLoRA) Bytes() int64 { return l.bytes }
+func (l *loadedLoRA) Targets() int { return len(l.effects) }
+
+func (l *loadedLoRA) Close() error {
+	l.once.Do(func() {
+		l.closed.Store(true)
+		l.backend.loras.Add(-1)
+		l.backend.loraBytes.Add(-l.bytes)
+	})
+	return nil
+}
+
+// LiveLoRAs returns the number of adapters loaded and not closed, and the bytes they take.
+func (b *Backend) LiveLoRAs() (count, bytes int64) { return b.loras.Load(), b.loraBytes.Load() }
+
+// loraShift is the sum of the adapters' effects on a component; exactly zero without any or with weights of zero.
+func loraShift(uses []backend.LoRAUse, of string) (shift [latentChannels]float32, err error) {
+	for _, u := range uses {
+		l, ok := u.LoRA.(*loadedLoRA)
+		if !ok {
+			return shift, fmt.Errorf("fake: an adapter of type %T is another backend's", u.LoRA)
+		}
+		if l.closed.Load() {
+			return shift, ErrLoRAClosed
+		}
+		if len(u.Weights) != len(l.effects) {
+			return shift, fmt.Errorf("fake: %d weights for an adapter of %d targets", len(u.Weights), len(l.effects))
+		}
+		for i, effect := range l.effects {
+			if l.components[i] == of {
+				for ch := range shift {
+					shift[ch] += u.Weights[i] * effect[ch]
+				}
+			}
+		}
+	}
+	return shift, nil
+}
+
+// firstWeights is what a Call tells of the adapters.
+func firstWeights(uses []backend.LoRAUse) []float32 {
+	var out []float32
+	for _, u := range uses {
+		if len(u.Weights) > 0 {
+			out = append(out, u.Weights[0])
+		}
+	}
+	return out
+}
