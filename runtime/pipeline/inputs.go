@@ -3,15 +3,10 @@ package pipeline
 import (
 	"fmt"
 	"image"
-	_ "image/gif"  // the formats that image.Decode
-	_ "image/jpeg" // knows are those
-	_ "image/png"  // imported here
 	"math"
-	"os"
 	"slices"
 
-	_ "golang.org/x/image/webp" // and this one
-
+	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -25,7 +20,7 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 		if in.pic.Image != nil || in.pic.Path == "" {
 			continue
 		}
-		img, err := readPicture(in.pic.Path)
+		img, err := picture.Read(in.pic.Path, request.MaxPixels)
 		if err != nil {
 			errs.Add(at(in.key), "%v", err)
 			continue
@@ -64,33 +59,4 @@ func loadArray(array *request.Array) error {
 	}
 	array.Shape, array.Data = a.Shape, a.Data
 	return nil
-}
-
-// readPicture decodes a picture file, after its header has shown a possible size.
-func readPicture(path string) (image.Image, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file; name a PNG, JPEG, GIF or WebP file", path)
-	}
-	head, _, err := image.DecodeConfig(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: not a readable PNG, JPEG, GIF or WebP file: %w", path, err)
-	}
-	if head.Width < 1 || head.Height < 1 || head.Width > request.MaxPixels/head.Height {
-		return nil, fmt.Errorf("%s: %d x %d pixels; at most %d million are read: scale it down", path, head.Width, head.Height, request.MaxPixels>>20)
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: damaged: %w", path, err)
-	}
-	return img, nil
 }

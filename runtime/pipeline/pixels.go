@@ -5,48 +5,13 @@ import (
 	"image/color"
 	"math"
 
-	"golang.org/x/image/draw"
-
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/picture"
 )
-
-// lanczos is the resampling kernel that diffusers' VaeImageProcessor uses by default: a sinc windowed
-// by a three times wider one. (Pillow computes it in fixed point; results differ by a unit at most.)
-var lanczos = draw.Kernel{Support: 3, At: func(t float64) float64 {
-	if t == 0 {
-		return 1
-	}
-	x := math.Pi * t
-	return 3 * math.Sin(x) * math.Sin(x/3) / (x * x)
-}}
-
-// opaque copies a picture's colours and drops its alpha, as Pillow's convert("RGB") does.
-func opaque(img image.Image) *image.NRGBA {
-	b := img.Bounds()
-	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
-	for y := range b.Dy() {
-		for x := range b.Dx() {
-			c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-			c.A = 255
-			out.SetNRGBA(x, y, c)
-		}
-	}
-	return out
-}
-
-// resized scales an opaque picture to width x height; one of that size already is returned as it is.
-func resized(img *image.NRGBA, width, height int) *image.NRGBA {
-	if img.Rect.Dx() == width && img.Rect.Dy() == height {
-		return img
-	}
-	out := image.NewNRGBA(image.Rect(0, 0, width, height))
-	lanczos.Scale(out, out.Rect, img, img.Rect, draw.Src, nil)
-	return out
-}
 
 // pixelsOf turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1].
 func pixelsOf(img image.Image, width, height int) backend.Tensor {
-	rgb := resized(opaque(img), width, height)
+	rgb := picture.Resize(picture.Opaque(img), width, height)
 	t := backend.NewTensor(1, 3, height, width)
 	for p := range width * height {
 		for c := range 3 {
@@ -58,7 +23,7 @@ func pixelsOf(img image.Image, width, height int) backend.Tensor {
 
 // maskOf turns a mask into 0 (keep) and 1 (repaint) for every pixel: luma, scaled, cut at one half.
 func maskOf(img image.Image, width, height int) []float32 {
-	rgb := resized(opaque(img), width, height)
+	rgb := picture.Resize(picture.Opaque(img), width, height)
 	mask := make([]float32, width*height)
 	for p := range mask {
 		c := color.NRGBA{rgb.Pix[4*p], rgb.Pix[4*p+1], rgb.Pix[4*p+2], 255}

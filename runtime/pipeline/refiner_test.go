@@ -12,6 +12,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -113,7 +114,7 @@ func TestRefinerWithAPicture(t *testing.T) {
 		assert.Equal(t, append(slices.Repeat([]backend.Kind{kind}, 8), slices.Repeat([]backend.Kind{backend.KindSDXLRefiner}, 2)...), kinds)
 		left := out.Images[0].SubImage(rightHalf(64, 48).Bounds()).Bounds()
 		left.Max.X /= 2
-		assert.Less(t, distance(out.Images[0].NRGBA, opaque(gradient(64, 48)), left), 25.0, "%d channels: the kept part is the picture's", channels)
+		assert.Less(t, distance(out.Images[0].NRGBA, picture.Opaque(gradient(64, 48)), left), 25.0, "%d channels: the kept part is the picture's", channels)
 	}
 }
 

@@ -1,0 +1,179 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/runtime/controlnet"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+func controlCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:  "control",
+		Usage: "make and show what ControlNets are given",
+		Subcommands: []*cli.Command{
+			{
+				Name:      "list",
+				Usage:     "list the preprocessors and their options",
+				UsageText: "daguerre control list [--json]",
+				Description: `EXAMPLES:
+   daguerre control list`,
+				Flags: []cli.Flag{jsonFlag()},
+				Action: func(c *cli.Context) error {
+					if err := noArgs(c, ""); err != nil {
+						return err
+					}
+					return listPreprocessors(env, c.Bool("json"))
+				},
+			},
+			{
+				Name:      "preprocess",
+				Usage:     "turn a picture into a control map, as a [[controlnet]] of a run file would",
+				UsageText: "daguerre control preprocess PICTURE -p NAME -o FILE [--option NAME=NUMBER] [--width W --height H]",
+				Description: `Needs no model. The map has the picture's size unless another is given.
+
+EXAMPLES:
+   daguerre control preprocess photo.jpg -p canny -o edges.png
+   daguerre control preprocess photo.jpg -p canny --option low_threshold=50 --option high_threshold=150 -o edges.png
+   daguerre control preprocess sketch.png -p invert -W 1024 -H 1024 --resize pad -o lines.png
+
+` + exitCodesHelp,
+				Flags: append([]cli.Flag{
+					&cli.StringFlag{Name: "preprocessor", Aliases: []string{"p"}, Usage: "name of the preprocessor (daguerre control list)"},
+					&cli.StringSliceFlag{Name: "option", Usage: "`NAME=NUMBER` of the preprocessor (may be repeated)"},
+					&cli.IntFlag{Name: "width", Aliases: []string{"W"}, Usage: "of the map in pixels", DefaultText: "the picture's"},
+					&cli.IntFlag{Name: "height", Aliases: []string{"H"}, Usage: "of the map in pixels", DefaultText: "the picture's"},
+					&cli.StringFlag{Name: "resize", Usage: strings.Join(controlnet.ResizeModes, ", "), DefaultText: "stretch"},
+					jsonFlag(),
+				}, pictureFileFlags()...),
+				Action: func(c *cli.Context) error {
+					opts, err := preprocessOptionsOf(c)
+					if err != nil {
+						return err
+					}
+					return opts.execute(env)
+				},
+			},
+		},
+	}
+}
+
+func listPreprocessors(env Env, asJSON bool) error {
+	if asJSON {
+		return printJSON(env.Stdout, controlnet.Preprocessors)
+	}
+	rows := [][]string{{"PREPROCESSOR", "OPTION", "DEFAULT", "RANGE", "WHAT IT DOES"}}
+	for _, p := range controlnet.Preprocessors {
+		names := p.Name
+		if len(p.Aliases) > 0 {
+			names += " (" + strings.Join(p.Aliases, ", ") + ")"
+		}
+		rows = append(rows, []string{names, "", "", "", p.Doc})
+		for _, o := range p.Options {
+			value, limits := fmt.Sprint(o.Default), fmt.Sprintf("%v to %v", o.Min, o.Max)
+			if o.Switch {
+				value, limits = strconv.FormatBool(o.Default != 0), "false, true"
+			}
+			rows = append(rows, []string{"", o.Name, value, limits, o.Doc})
+		}
+	}
+	return printTable(env.Stdout, rows)
+}
+
+// preprocessOptions is what control preprocess is asked to do.
+type preprocessOptions struct {
+	file          pictureFile
+	net           controlnet.Net
+	width, height int
+	json          bool
+}
+
+// preprocessOptionsOf reads the flags; it reads no file.
+func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
+	o := preprocessOptions{width: c.Int("width"), height: c.Int("height"), json: c.Bool("json"),
+		net: controlnet.Net{Preprocessor: c.String("preprocessor"), Resize: controlnet.ResizeMode(c.String("resize")), End: 1}}
+	var err error
+	if o.file, err = pictureFileOf(c); err != nil {
+		return o, err
+	}
+	command := c.Command.HelpName
+	if o.net.Preprocessor == "" {
+		return o, usagef(command, "--preprocessor is missing; `daguerre control list` shows the names")
+	}
+	if _, err := controlnet.Find(o.net.Preprocessor); err != nil {
+		var names []string
+		for _, p := range controlnet.Preprocessors {
+			names = append(names, p.Name)
+		}
+		return o, usagef(command, "--preprocessor: %v%s", err, suggest.Phrase(o.net.Preprocessor, names))
+	}
+	for _, side := range []struct {
+		flag string
+		n    int
+	}{{"width", o.width}, {"height", o.height}} {
+		if c.IsSet(side.flag) && (side.n < 1 || side.n > request.MaxSide) {
+			return o, usagef(command, "--%s is %d; it must be 1 to %d", side.flag, side.n, request.MaxSide)
+		}
+	}
+	if o.net.Options, err = numbersOf(command, c.StringSlice("option")); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+// numbersOf reads NAME=NUMBER pairs; false and true are values too.
+func numbersOf(command string, pairs []string) (map[string]any, error) {
+	out := map[string]any{}
+	for _, pair := range pairs {
+		name, text, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usagef(command, "--option %s: write it as NAME=NUMBER", clip(pair))
+		}
+		switch text {
+		case "true", "false":
+			out[name] = text == "true"
+			continue
+		}
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, usagef(command, "--option %s: %q is no number", name, clip(text))
+		}
+		out[name] = x
+	}
+	return out, nil
+}
+
+func (o preprocessOptions) execute(env Env) error {
+	img, err := o.file.read()
+	if err != nil {
+		return err
+	}
+	o.net.Image = img
+	if err := o.net.Validate(); err != nil {
+		return &usageError{message: err.Error()}
+	}
+	size := img.Bounds().Size()
+	if o.width > 0 {
+		size.X = o.width
+	}
+	if o.height > 0 {
+		size.Y = o.height
+	}
+	out, err := o.net.Map(size.X, size.Y)
+	if err != nil {
+		return err
+	}
+	path, bytes, err := o.file.write(out)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(env.Stdout, writtenPicture{Path: path, Width: size.X, Height: size.Y, Bytes: bytes})
+	}
+	return printTo(env.Stdout, "%s  %d x %d\n", path, size.X, size.Y)
+}

@@ -1,0 +1,76 @@
+package command
+
+import (
+	"image"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/imagefile"
+	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// pictureFile is what a command that turns one picture file into another is told about both.
+type pictureFile struct {
+	input, output string
+	quality       int
+	overwrite     bool
+}
+
+func pictureFileFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write: .png, .jpg or .webp"},
+		&cli.IntFlag{Name: "quality", Value: request.DefaultQuality, Usage: "of JPEG files, 1 to 100"},
+		&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists, instead of numbering the new one", DisableDefaultText: true},
+	}
+}
+
+// pictureFileOf reads the flags and the one argument, without touching a file.
+func pictureFileOf(c *cli.Context) (pictureFile, error) {
+	f := pictureFile{input: c.Args().First(), output: c.String("output"), quality: c.Int("quality"), overwrite: c.Bool("overwrite")}
+	switch {
+	case c.NArg() != 1:
+		return f, usagef(c.Command.HelpName, "give one picture file to read")
+	case f.output == "":
+		return f, usagef(c.Command.HelpName, "--output is missing; give the file to write with -o")
+	case f.quality < 1 || f.quality > 100:
+		return f, usagef(c.Command.HelpName, "--quality is %d; it must be 1 to 100", f.quality)
+	}
+	_, err := imagefile.FormatOf(f.output)
+	return f, err
+}
+
+// read decodes the input.
+func (f pictureFile) read() (image.Image, error) {
+	img, err := picture.Read(f.input, request.MaxPixels)
+	if err != nil {
+		return nil, &inputError{err}
+	}
+	return img, nil
+}
+
+// write encodes a picture and returns the name it got and its size.
+func (f pictureFile) write(img image.Image) (path string, size int, err error) {
+	format, err := imagefile.FormatOf(f.output)
+	if err != nil {
+		return "", 0, err
+	}
+	data, err := imagefile.Encode(img, format, imagefile.EncodeOptions{JPEGQuality: f.quality})
+	if err != nil {
+		return "", 0, err
+	}
+	w := output.Writer{Overwrite: f.overwrite}
+	if path, err = w.Write(f.output, data); err != nil {
+		return "", 0, &outputError{err}
+	}
+	return path, len(data), nil
+}
+
+// writtenPicture is what --json prints of a picture that was written.
+type writtenPicture struct {
+	Path   string `json:"path"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	Bytes  int    `json:"bytes"`
+}
