@@ -32,7 +32,7 @@ const (
 
 // Spec is a tensor that an architecture has.
 type Spec struct {
-	Component string // "unet", "vae", "text_encoder", "text_encoder_2"
+	Component string // "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler"
 	Name      string // without the component's prefix
 	Shape     []int64
 	Role      Role
@@ -55,6 +55,10 @@ type Dims struct {
 	VAE          *VAEDims  `json:"vae,omitempty"`
 	TextEncoder  *TextDims `json:"text_encoder,omitempty"`
 	TextEncoder2 *TextDims `json:"text_encoder_2,omitempty"`
+
+	ControlNet *ControlNetDims `json:"controlnet,omitempty"`
+	TAESD      *TAESDDims      `json:"taesd,omitempty"`
+	Upscaler   *UpscalerDims   `json:"upscaler,omitempty"`
 }
 
 // UNetDims describes an SDXL UNet. Levels are counted from the highest resolution.
@@ -104,6 +108,12 @@ func (d Dims) Specs(component string, layout Layout) []Spec {
 		b.unet(d.UNet)
 	case component == "vae" && d.VAE != nil:
 		b.vae(d.VAE)
+	case component == "controlnet" && d.ControlNet != nil:
+		b.controlNet(d.ControlNet)
+	case component == "taesd" && d.TAESD != nil:
+		b.taesd(d.TAESD)
+	case component == "upscaler" && d.Upscaler != nil:
+		b.upscaler(d.Upscaler)
 	case component == "text_encoder" && d.TextEncoder != nil:
 		b.clip(d.TextEncoder, layout)
 	case component == "text_encoder_2" && d.TextEncoder2 != nil && b.diffusers:
@@ -210,34 +220,10 @@ func (b *specs) transformer(name string, u *UNetDims, ch, depth int) {
 }
 
 func (b *specs) unet(u *UNetDims) {
-	base, last := u.Channels[0], len(u.Channels)-1
-	b.linear(b.pick("time_embed.0", "time_embedding.linear_1"), RoleWeight, base, u.TimeDim)
-	b.linear(b.pick("time_embed.2", "time_embedding.linear_2"), RoleWeight, u.TimeDim, u.TimeDim)
-	if u.LabelDim > 0 {
-		b.linear(b.pick("label_emb.0.0", "add_embedding.linear_1"), RoleWeight, u.LabelDim, u.TimeDim)
-		b.linear(b.pick("label_emb.0.2", "add_embedding.linear_2"), RoleWeight, u.TimeDim, u.TimeDim)
-	}
-	b.conv(b.pick("input_blocks.0.0", "conv_in"), RoleWeight, u.InChannels, base, 3)
-	ch, n, skips := base, 1, []int{base}
-	for l, out := range u.Channels {
-		for i := range u.Resnets[l] {
-			res, attn := b.downNames(l, i, n)
-			b.resnet(res, ch, out, u.TimeDim)
-			ch = out
-			if depth := u.DownDepth[l][i]; depth > 0 {
-				b.transformer(attn, u, ch, depth)
-			}
-			skips = append(skips, ch)
-			n++
-		}
-		if l < last {
-			b.conv(b.downsample(l, n), RoleWeight, ch, ch, 3)
-			skips = append(skips, ch)
-			n++
-		}
-	}
+	last := len(u.Channels) - 1
+	ch, skips := b.unetDown(u)
 	b.middle(u, ch)
-	n = 0
+	n := 0
 	for l := last; l >= 0; l-- {
 		for i := range u.Resnets[l] + 1 {
 			res, attn := b.upNames(last-l, i, n)
@@ -258,6 +244,38 @@ func (b *specs) unet(u *UNetDims) {
 	}
 	b.norm(b.pick("out.0", "conv_norm_out"), ch)
 	b.conv(b.pick("out.2", "conv_out"), RoleOut, ch, u.OutChannels, 3)
+}
+
+// unetDown is everything before the middle. It returns the channels at its end and of every skip connection.
+func (b *specs) unetDown(u *UNetDims) (ch int, skips []int) {
+	base, last := u.Channels[0], len(u.Channels)-1
+	b.linear(b.pick("time_embed.0", "time_embedding.linear_1"), RoleWeight, base, u.TimeDim)
+	b.linear(b.pick("time_embed.2", "time_embedding.linear_2"), RoleWeight, u.TimeDim, u.TimeDim)
+	if u.LabelDim > 0 {
+		b.linear(b.pick("label_emb.0.0", "add_embedding.linear_1"), RoleWeight, u.LabelDim, u.TimeDim)
+		b.linear(b.pick("label_emb.0.2", "add_embedding.linear_2"), RoleWeight, u.TimeDim, u.TimeDim)
+	}
+	b.conv(b.pick("input_blocks.0.0", "conv_in"), RoleWeight, u.InChannels, base, 3)
+	n := 1
+	ch, skips = base, []int{base}
+	for l, out := range u.Channels {
+		for i := range u.Resnets[l] {
+			res, attn := b.downNames(l, i, n)
+			b.resnet(res, ch, out, u.TimeDim)
+			ch = out
+			if depth := u.DownDepth[l][i]; depth > 0 {
+				b.transformer(attn, u, ch, depth)
+			}
+			skips = append(skips, ch)
+			n++
+		}
+		if l < last {
+			b.conv(b.downsample(l, n), RoleWeight, ch, ch, 3)
+			skips = append(skips, ch)
+			n++
+		}
+	}
+	return ch, skips
 }
 
 func (b *specs) middle(u *UNetDims, ch int) {

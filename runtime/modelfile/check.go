@@ -9,7 +9,7 @@ import (
 // Want says what Check is to find.
 type Want struct {
 	// Kinds that are acceptable, among KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindUNet, KindVAE and
-	// KindTextEncoder; empty means any of them.
+	// KindTextEncoder; empty means any of them. KindControlNet, KindTAESD and KindUpscaler must be named.
 	Kinds []Kind
 	// Components that must be there ("unet", "vae", "text_encoder", "text_encoder_2"); a file may have more.
 	Components []string
@@ -53,7 +53,10 @@ func (s *source) check(r Report, want Want) error {
 		return &Error{Kind: ErrUnsupported, Path: s.path, Found: r.Reason, Remedy: "use an SDXL model"}
 	}
 	switch r.Kind {
-	case KindLoRA, KindControlNet, KindTextualInversion:
+	case KindLoRA, KindControlNet, KindTAESD, KindUpscaler, KindTextualInversion:
+		if slices.Contains(want.Kinds, r.Kind) {
+			break
+		}
 		return &Error{Kind: ErrUnsupported, Path: s.path, Found: "a " + string(r.Kind) + ", not a checkpoint",
 			Remedy: "name it where such files are taken, beside a checkpoint"}
 	}

@@ -8,9 +8,13 @@ import (
 // classify decides what a source is. reason says why it is not supported.
 func (s *source) classify(d Dims) (kind, unet Kind, reason string) {
 	if !s.folder {
-		if k, why := classifyNames(s.files[0]); k != "" {
+		if k, why := classifyNames(s.files[0]); k != "" && (k != KindControlNet || d.ControlNet == nil) {
 			return k, "", why
 		}
+	}
+	if len(s.parts) == 1 && (d.ControlNet != nil || d.TAESD != nil || d.Upscaler != nil) {
+		kind, reason = s.parts[0].classifyNetwork(d)
+		return kind, "", reason
 	}
 	has := map[string]bool{}
 	for _, p := range s.parts {

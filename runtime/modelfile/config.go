@@ -388,7 +388,7 @@ func (c *Config) fromNeighbour(f *File) error {
 
 func (c *Config) readComponent(name string, o object) error {
 	switch name {
-	case "unet":
+	case "unet", "controlnet":
 		return c.readUNet(o)
 	case "vae":
 		return c.readVAE(o)

@@ -283,6 +283,10 @@ func (o object) component() string {
 	switch {
 	case strings.HasPrefix(class, "UNet2DCondition"):
 		return "unet"
+	case strings.HasPrefix(class, "ControlNet"):
+		return "controlnet"
+	case class == "AutoencoderTiny":
+		return "taesd"
 	case strings.HasPrefix(class, "Autoencoder"):
 		return "vae"
 	case class != "":

@@ -20,6 +20,12 @@ func infer(parts []*part) Dims {
 			d.UNet = inferUNet(p)
 		case "vae":
 			d.VAE = inferVAE(p)
+		case "controlnet":
+			d.ControlNet = inferControlNet(p)
+		case "taesd":
+			d.TAESD = inferTAESD(p)
+		case "upscaler":
+			d.Upscaler = inferUpscaler(p)
 		case "text_encoder":
 			d.TextEncoder = inferClip(p)
 			d.TextEncoder.ProjectionDim = 0 // SDXL does not use the first encoder's, if a file has it
@@ -184,6 +190,12 @@ func (d Dims) usable() (component, what string) {
 		case len(u.Channels) == 0:
 			return "unet", "its blocks on the way down"
 		}
+	}
+	if c := d.ControlNet; c != nil && (c.UNet.InChannels <= 0 || c.UNet.TimeDim <= 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0) {
+		return "controlnet", "its first convolutions, its time embedding or its blocks"
+	}
+	if u := d.Upscaler; u != nil && (u.Channels <= 0 || u.Growth <= 0) {
+		return "upscaler", "its first convolution"
 	}
 	if v := d.VAE; v != nil && (v.LatentChannels <= 0 || len(v.EncoderChannels)+len(v.DecoderChannels) == 0) {
 		return "vae", "its first convolution or its blocks"

@@ -26,6 +26,8 @@ const (
 	KindTextEncoder      Kind = "text-encoder" // one or both
 	KindLoRA             Kind = "lora"
 	KindControlNet       Kind = "controlnet"
+	KindTAESD            Kind = "taesd"    // a tiny autoencoder
+	KindUpscaler         Kind = "upscaler" // ESRGAN
 	KindTextualInversion Kind = "textual-inversion"
 	KindSD1              Kind = "sd1.5"
 	KindSD2              Kind = "sd2"

@@ -87,6 +87,10 @@ func locate(t *table) []*part {
 			parts = append(parts, p)
 		}
 	}
+	if p := locateNetwork(t); p != nil {
+		add(p)
+		return parts
+	}
 	add(probe(t, "unet", unetPrefixes, "input_blocks.0.0.weight", "down_blocks.0.resnets.0.conv1.weight"))
 	add(locateVAE(t))
 	one, two := locateClip(t, clip1Prefixes), locateClip(t, clip2Prefixes)
@@ -111,7 +115,7 @@ func locate(t *table) []*part {
 
 func probe(t *table, component string, prefixes []string, original, diffusers string) *part {
 	for _, p := range prefixes {
-		if t.has(p + original) {
+		if original != "" && t.has(p+original) {
 			return &part{component: component, layout: LayoutOriginal, prefix: p}
 		}
 		if diffusers != "" && t.has(p+diffusers) {

@@ -12,6 +12,7 @@ import tempfile
 import store  # first: it puts tools/nano on the path
 import torch
 
+import control
 import inpaint9
 import lora
 import networks
@@ -29,6 +30,7 @@ PARTS = {
     "runs": runs.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "refiner": refiner.make,
+    "control": control.make,
     "lora": lora.make,
 }
 

@@ -14,9 +14,6 @@ std::string dot(const std::string& a, size_t i) {
     return a + "." + std::to_string(i);
 }
 
-// Heads of a Union net's fusing attention: num_trans_head of diffusers' configuration.
-constexpr int64_t kFuseHeads = 8;
-
 }  // namespace
 
 // The hint's convolutions come in pairs after the first, the second of each pair with stride 2.
@@ -93,8 +90,6 @@ ControlNet::ControlNet(Params& p, const ControlDims& dims) : dims(dims) {
         const std::string name = dot(kPrefix + "transformer_layes", static_cast<size_t>(i));
         Fuse f;
         f.norm1 = p.norm(name + ".ln_1", w);
-        f.q     = p.linear(name + ".attn.to_q", w, w, true, true);
-        f.k     = p.linear(name + ".attn.to_k", w, w, true, true);
         f.v     = p.linear(name + ".attn.to_v", w, w, true, true);
         f.out   = p.linear(name + ".attn.out_proj", w, w, true, true);
         f.norm2 = p.norm(name + ".ln_2", w);
@@ -139,8 +134,7 @@ ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor
     ggml_tensor* seq = ggml_concat(g.ctx, h, s, 1);  // [C, 2, N]
     for (const Fuse& f : fuse_) {
         ggml_tensor* n = layer_norm(g, f.norm1, seq);
-        ggml_tensor* a = attention(g, linear(g, f.q, n), linear(g, f.k, n), linear(g, f.v, n), kFuseHeads);
-        seq            = ggml_add(g.ctx, seq, linear(g, f.out, a));
+        seq            = ggml_add(g.ctx, seq, linear(g, f.out, linear(g, f.v, n)));
         n              = layer_norm(g, f.norm2, seq);
         seq            = ggml_add(g.ctx, seq, linear(g, f.proj, quick_gelu(g, linear(g, f.fc, n))));
     }

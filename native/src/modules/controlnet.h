@@ -49,9 +49,11 @@ public:
     const ControlDims dims;
 
 private:
-    struct Fuse {  // one of a Union net's layers (ResidualAttentionBlock)
+    // One of a Union net's layers (ResidualAttentionBlock). The nets' own code hands its attention the batch in the place of the
+    // sequence, so that with one picture every token sees itself alone and q and k have no say; so it was trained, and so it is here.
+    struct Fuse {
         Norm norm1, norm2;
-        Linear q, k, v, out, fc, proj;
+        Linear v, out, fc, proj;
     };
     ggml_tensor* fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t type) const;
 

@@ -20,6 +20,9 @@ func WriteFolder(ctx context.Context, dir string, opt Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.dims.ControlNet != nil || p.dims.TAESD != nil || p.dims.Upscaler != nil {
+		return fmt.Errorf("%w: kind %s is one file; name it without a slash at its end", ErrOptions, opt.Kind)
+	}
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("%w: %s exists; name a new folder", ErrOptions, dir)
 	}

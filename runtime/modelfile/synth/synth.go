@@ -41,12 +41,19 @@ const (
 	KindUNet         Kind = "unet"
 	KindTextEncoder  Kind = "text_encoder"
 	KindTextEncoder2 Kind = "text_encoder_2"
+	KindControlNet   Kind = "sdxl-controlnet"
+	KindUnion        Kind = "sdxl-controlnet-union"
+	KindTAESD        Kind = "taesd"
+	KindESRGAN       Kind = "esrgan"
 	KindNano         Kind = "nano"
 	KindNanoRefiner  Kind = "nano-refiner"
+	KindNanoControl  Kind = "nano-controlnet"
+	KindNanoUnion    Kind = "nano-controlnet-union"
 )
 
 // Kinds lists every Kind.
-var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2, KindNano, KindNanoRefiner}
+var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
+	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindNano, KindNanoRefiner, KindNanoControl, KindNanoUnion}
 
 // Format names the file to write.
 type Format string
@@ -190,6 +197,18 @@ func newPlan(opt Options) (*plan, error) {
 		p.dims = modelfile.Dims{TextEncoder2: base.TextEncoder2}
 	case KindNano:
 		p.dims = modelfile.Nano()
+	case KindControlNet:
+		p.dims = modelfile.SDXLControlNet()
+	case KindUnion:
+		p.dims = modelfile.SDXLControlNetUnion()
+	case KindTAESD:
+		p.dims = modelfile.SDXLTAESD()
+	case KindESRGAN:
+		p.dims = modelfile.ESRGANx4()
+	case KindNanoControl:
+		p.dims = modelfile.NanoControlNet()
+	case KindNanoUnion:
+		p.dims = modelfile.NanoControlNetUnion()
 	case KindNanoRefiner:
 		p.dims = modelfile.NanoRefiner()
 	default:
@@ -208,7 +227,12 @@ func newPlan(opt Options) (*plan, error) {
 // defaultConfig: SDXL's own values need not be stated; the nano model's do.
 func (p *plan) defaultConfig() modelfile.Config {
 	var c modelfile.Config
-	if p.opt.Kind != KindNano && p.opt.Kind != KindNanoRefiner {
+	switch p.opt.Kind {
+	case KindNanoControl, KindNanoUnion:
+		c.UNet.NormNumGroups = 4
+		return c
+	case KindNano, KindNanoRefiner:
+	default:
 		return c
 	}
 	no, guidance := false, 5.0
@@ -238,7 +262,7 @@ func (p *plan) metadata() (map[string]string, error) {
 	return m, err
 }
 
-var components = []string{"text_encoder", "text_encoder_2", "unet", "vae"}
+var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "controlnet", "taesd", "upscaler"}
 
 // all lists the tensors of a single file.
 func (p *plan) all() []item {
@@ -260,6 +284,8 @@ func (p *plan) prefix(component string) string {
 	text := component == "text_encoder" || component == "text_encoder_2" && p.opt.Layout == modelfile.LayoutDiffusers
 	prefix := ""
 	switch {
+	case component == "controlnet" && p.opt.Layout == modelfile.LayoutOriginal:
+		prefix = "control_model."
 	case n == 1:
 	case p.opt.Layout == modelfile.LayoutDiffusers:
 		prefix = component + "."
