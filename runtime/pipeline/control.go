@@ -4,11 +4,12 @@ import (
 	"image"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/picture"
 )
 
 // hintPixels turns a control picture into a ControlNet's input, [1, 3, height, width] in [0, 1].
 func hintPixels(img image.Image) backend.Tensor {
-	rgb := opaque(img)
+	rgb := picture.Opaque(img)
 	w, h := rgb.Rect.Dx(), rgb.Rect.Dy()
 	t := backend.NewTensor(1, 3, h, w)
 	for p := range w * h {
