@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -86,29 +85,11 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 	return report, nil
 }
 
-// summarised matches what modelfile puts in place of long arrays, which cannot be written again.
-var summarised = regexp.MustCompile(`^\[[\d,]+ x \w+\]$`)
-
 // metadata keeps the input's entries and adds what a reader of the output needs.
 func metadata(in string, c *modelfile.Collection, opt Options, p *plan) (map[string]string, error) {
-	m := map[string]string{}
-	for _, f := range c.Files {
-		for k, v := range f.Metadata {
-			if k != "general.alignment" && !summarised.MatchString(v) {
-				m[k] = v
-			}
-		}
-	}
-	config, err := modelfile.ReadConfig(in)
+	m, err := writer.Metadata(in, c)
 	if err != nil {
 		return nil, err
-	}
-	text, err := config.MarshalMetadata()
-	if err != nil {
-		return nil, err
-	}
-	if text != "{}" {
-		m[modelfile.MetadataKey] = text
 	}
 	how := struct {
 		From    string   `json:"from"`

@@ -25,7 +25,7 @@ func ModulesOf(d modelfile.Dims) []backend.Module {
 
 // moduleOf returns the module whose weight a tensor is.
 func moduleOf(component string, s modelfile.Spec) (backend.Module, bool) {
-	name, ok := strings.CutSuffix(CanonicalTensor(component, s.Name), ".weight")
+	name, ok := strings.CutSuffix(modelfile.CanonicalTensor(component, s.Name), ".weight")
 	if !ok {
 		return backend.Module{}, false
 	}
@@ -41,13 +41,4 @@ func moduleOf(component string, s modelfile.Spec) (backend.Module, bool) {
 		m.Kind, m.In = backend.ModuleLinear, int(s.Shape[1])
 	}
 	return m, true
-}
-
-// CanonicalTensor is the name a tensor of diffusers' layout has here: its component's, and for text encoders
-// "text_model.", before it.
-func CanonicalTensor(component, name string) string {
-	if component != componentUNet && !strings.HasPrefix(name, "text_projection") {
-		name = "text_model." + name
-	}
-	return component + "." + name
 }

@@ -4,6 +4,7 @@ package modelfile
 type Collection struct {
 	Files   []*File
 	Tensors []Used // in the order of the files
+	Dims    Dims
 }
 
 // Used is one tensor of a Collection.
@@ -17,6 +18,8 @@ type Used struct {
 	Role      Role
 	Optional  bool
 	Specified bool
+	// Canonical is what backends and adapters call the tensor, or its parts; nil for one that computing does not need.
+	Canonical []CanonicalPart
 }
 
 // OpenAll opens every file of a model and says what its tensors are for. Errors are *Error.
@@ -26,16 +29,18 @@ func OpenAll(path string) (*Collection, error) {
 		return nil, err
 	}
 	type key struct{ component, name string }
-	specs := map[key]Spec{}
+	specs, canonical := map[key]Spec{}, map[key][]CanonicalPart{}
 	dims := infer(s.parts)
 	for _, p := range s.parts {
+		names := dims.canonicalNames(p.component, p.specLayout())
 		for _, spec := range dims.Specs(p.component, p.specLayout()) {
 			if x, ok := p.find(spec); ok {
 				specs[key{p.component, x.Name}] = spec
+				canonical[key{p.component, x.Name}] = names[spec.Name]
 			}
 		}
 	}
-	c := &Collection{Files: s.files}
+	c := &Collection{Files: s.files, Dims: dims}
 	for i, f := range s.files {
 		for _, t := range f.Tensors {
 			u := Used{Tensor: t, File: f, Unique: t.Name}
@@ -45,6 +50,7 @@ func OpenAll(path string) (*Collection, error) {
 			if s.owner[i] != "" && len(s.parts) > 1 {
 				u.Unique = s.owner[i] + "." + t.Name
 			}
+			u.Canonical = canonical[key{u.Component, t.Name}]
 			if spec, ok := specs[key{u.Component, t.Name}]; ok {
 				u.Role, u.Optional, u.Specified = spec.Role, spec.Optional, true
 			}

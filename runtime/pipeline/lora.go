@@ -62,12 +62,7 @@ type loraStack struct {
 // stackOf collects a request's adapters and looks up their files. A tag in a prompt sets the weights of the table of the same
 // name, or stands for one; its name is looked up in the folders only. All mistakes are added to errs.
 func stackOf(r request.Request, library *lora.Library, at func(string) string, errs *request.Errors) loraStack {
-	s := loraStack{lora.NewStack(), map[string]string{}}
-	s.MaxAdapters, s.Strict = r.LoRAStack.MaxAdapters, r.LoRAStack.Strict
-	s.GlobalWeight, s.GlobalScalingFactor = number(r.LoRAStack.GlobalWeight, 1), number(r.LoRAStack.GlobalScalingFactor, 1)
-	for _, l := range r.LoRAs {
-		s.Adapters = append(s.Adapters, adapterOf(l))
-	}
+	s := loraStack{StackOf(r), map[string]string{}}
 	tagged := s.addTags(r, at, errs)
 	var fields lora.FieldErrors
 	if errors.As(s.Validate(), &fields) {
@@ -98,6 +93,17 @@ func stackOf(r request.Request, library *lora.Library, at func(string) string, e
 			continue
 		}
 		s.paths[strings.ToLower(a.Label())] = path
+	}
+	return s
+}
+
+// StackOf is what a request's [[lora]] and [lora_stack] tables mean, defaults filled in. Tags in prompts are not looked at.
+func StackOf(r request.Request) lora.Stack {
+	s := lora.NewStack()
+	s.MaxAdapters, s.Strict = r.LoRAStack.MaxAdapters, r.LoRAStack.Strict
+	s.GlobalWeight, s.GlobalScalingFactor = number(r.LoRAStack.GlobalWeight, 1), number(r.LoRAStack.GlobalScalingFactor, 1)
+	for _, l := range r.LoRAs {
+		s.Adapters = append(s.Adapters, adapterOf(l))
 	}
 	return s
 }

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// fuseOptions is what lora fuse is asked to do.
+type fuseOptions struct {
+	in, out           string
+	stack             lora.Stack
+	dirs              []string
+	overwrite, strict bool
+	display           display
+}
+
+func loraFuseCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:      "fuse",
+		Usage:     "write a checkpoint with adapters added to its weights",
+		UsageText: "daguerre lora fuse FILE|DIR|nano --lora NAME[:WEIGHT] ... -o OUT [--lora-dir DIR]",
+		Description: `Adds adapters to a checkpoint's weights for good, tensor by tensor. Names, types and metadata stay; the extension of OUT chooses
+.safetensors or .gguf. The file appears complete or not at all.
+
+EXAMPLES:
+   daguerre lora fuse sdxl.safetensors --lora loras/ink-wash.safetensors:0.8 -o sdxl-ink.safetensors
+   daguerre lora fuse sdxl.safetensors --lora-dir loras/ --lora ink:0.8 --lora detail:0.5:0.9 -o mixed.safetensors
+
+` + exitCodesHelp,
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "lora", Aliases: []string{"l"}, Usage: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path (may be repeated)"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write, .safetensors or .gguf"},
+			loraDirFlag(),
+			&cli.BoolFlag{Name: "lora-strict", Usage: "an adapter of which some tensors match nothing is an error", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
+		}, displayFlags()...),
+		Action: func(c *cli.Context) error {
+			opts, err := fuseOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			r := opts.display.reporter(env, "")
+			return finish(r, opts.execute(c.Context, env, r))
+		},
+	}
+}
+
+// fuseOptionsOf reads the flags and finds mistakes without touching a file.
+func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
+	o := fuseOptions{out: c.String("output"), dirs: c.StringSlice("lora-dir"), overwrite: c.Bool("overwrite"), strict: c.Bool("lora-strict")}
+	command := c.Command.HelpName
+	if c.NArg() != 1 {
+		return o, usagef(command, "give one checkpoint to read")
+	}
+	o.in = c.Args().First()
+	list, err := addLoRAs(nil, c.StringSlice("lora"))
+	switch ext := strings.ToLower(filepath.Ext(o.out)); {
+	case err != nil:
+		return o, usagef(command, "--lora %v", err)
+	case len(list) == 0:
+		return o, usagef(command, "--lora is missing; give at least one adapter")
+	case o.out == "":
+		return o, usagef(command, "--output is missing; give the file to write with -o")
+	case ext != ".safetensors" && ext != ".gguf":
+		return o, usagef(command, "the output %q must end in .safetensors or .gguf", clip(o.out))
+	}
+	o.stack = pipeline.StackOf(request.Request{LoRAs: list, LoRAStack: request.LoRAStack{Strict: o.strict}})
+	if err := o.stack.Validate(); err != nil {
+		return o, usagef(command, "%v", err)
+	}
+	o.display, err = displayOf(c)
+	return o, err
+}
+
+func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
+	in, out := o.in, filepath.Clean(o.out)
+	if in == pipeline.NanoModel {
+		path, err := nano.Path(ctx)
+		if err != nil {
+			return err
+		}
+		in = path
+	}
+	if err := o.prepare(in, out); err != nil {
+		return err
+	}
+	library := lora.NewLibrary(o.dirs...)
+	began := env.Now()
+	r.Report(progress.Start{Version: Version(), Jobs: 1})
+	report, err := lora.Fuse(ctx, in, out, lora.FuseOptions{Stack: o.stack, Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
+		Resolve: func(a lora.Adapter) (string, error) {
+			if a.Path != "" {
+				return library.Resolve(a.Path)
+			}
+			return library.Resolve(a.Name)
+		},
+		Progress: func(done, total int64) {
+			seconds := env.Now().Sub(began).Seconds()
+			step := progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: seconds}
+			if done > 0 {
+				step.ETASeconds = seconds / float64(done) * float64(total-done)
+			}
+			r.Report(step)
+		}})
+	if err != nil {
+		return o.failed(ctx, err)
+	}
+	for _, a := range report.Adapters {
+		if a.Partial() {
+			r.Report(progress.Warning{Message: fmt.Sprintf("lora %q: only %s", a.Name, a.Summary())})
+		}
+	}
+	r.Report(progress.File{Path: out, Bytes: fileSize(out), Seconds: env.Now().Sub(began).Seconds()})
+	r.Report(progress.Done{Seconds: env.Now().Sub(began).Seconds()})
+	if o.display.json || o.display.quiet {
+		return nil
+	}
+	return printTo(env.Stdout, "%d of %d tensors changed by %d adapters\n", report.Changed, report.Tensors, len(report.Adapters))
+}
+
+// prepare makes sure that the output can be written and is not the input.
+func (o fuseOptions) prepare(in, out string) error {
+	to, err := os.Stat(out)
+	switch from, inErr := os.Stat(in); {
+	case err == nil && inErr == nil && os.SameFile(from, to):
+		return &usageError{message: out + " is the input itself; give another name with -o"}
+	case err == nil && !o.overwrite:
+		return &usageError{message: out + " exists already; give another name with -o, or --overwrite"}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return &usageError{message: err.Error() + "; choose another name with -o"}
+	}
+	if err := new(output.Writer).Prepare(out); err != nil {
+		return &usageError{message: err.Error()}
+	}
+	return nil
+}
+
+// failed gives an error its exit code: those of reading keep theirs.
+func (o fuseOptions) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if exitCode(err) != ExitFailure {
+		return err
+	}
+	return &outputError{fmt.Errorf("writing %s: %w", o.out, err)}
+}

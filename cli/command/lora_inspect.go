@@ -1,0 +1,144 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+func loraInspectCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "describe an adapter, and how it goes with a model",
+		UsageText: "daguerre lora inspect FILE|NAME [--model FILE|DIR|nano] [--lora-dir DIR] [--json]",
+		Description: `Tells an adapter's algorithm, rank, alpha, the parts it changes, what it was made for, its trigger words and its hashes, and which of
+its tensors have a place in the model: without --model, SDXL base or else the nano model.
+
+EXAMPLES:
+   daguerre lora inspect ink-wash.safetensors
+   daguerre lora inspect ink --lora-dir loras/ --model my-sdxl.safetensors --json
+
+` + exitCodesHelp,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint or diffusers folder to match against", DefaultText: "SDXL base"},
+			loraDirFlag(), jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef(c.Command.HelpName, "give one adapter")
+			}
+			path, err := lora.NewLibrary(c.StringSlice("lora-dir")...).Resolve(c.Args().First())
+			if err != nil {
+				return err
+			}
+			report, err := inspectLoRA(c.Context, path, c.String("model"))
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(env.Stdout, report)
+			}
+			return printLoRA(env, report)
+		},
+	}
+}
+
+// inspectLoRA opens an adapter against a model's dimensions, which its headers tell.
+func inspectLoRA(ctx context.Context, path, model string) (lora.Report, error) {
+	f, err := openLoRA(ctx, path, model)
+	if err != nil {
+		return lora.Report{}, err
+	}
+	defer f.Close()
+	report := f.Report
+	return report, report.Hash(ctx)
+}
+
+func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
+	if model == pipeline.NanoModel {
+		var err error
+		if model, err = nano.Path(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if model != "" {
+		c, err := modelfile.OpenAll(model)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		return lora.Open(path, lora.NewModel(lora.ModulesOf(c.Dims)))
+	}
+	f, err := lora.Open(path, lora.NewModel(lora.ModulesOf(modelfile.SDXLBase(4))))
+	if errors.Is(err, lora.ErrWrongModel) {
+		if f, err := lora.Open(path, lora.NewModel(lora.ModulesOf(modelfile.Nano()))); err == nil {
+			return f, nil
+		}
+	}
+	return f, err
+}
+
+// printLoRA prints a report for people.
+func printLoRA(env Env, r lora.Report) error {
+	clean := func(s string) string { return strings.Map(printable, s) }
+	rows := [][]string{{"name", clean(r.Name)}, {"path", clean(r.Path)},
+		{"file", fmt.Sprintf("%s, %s, %d tensors", r.Format, progress.Bytes(r.Size), r.Tensors)},
+		{"applies", clean(r.Summary())}, {"changes", counts(r.Components)}, {"algorithm", counts(r.Algorithms)}}
+	if r.DoRA > 0 {
+		rows = append(rows, []string{"dora", fmt.Sprintf("%d modules with magnitudes", r.DoRA)})
+	}
+	if len(r.Ranks) > 0 {
+		rows = append(rows, []string{"rank", rangeOf(r.Ranks)}, []string{"alpha", rangeOf(r.Alphas)})
+	}
+	rows = append(rows, []string{"types", counts(r.Types)}, []string{"memory", "about " + progress.Bytes(r.Bytes)})
+	o := r.Origin
+	for _, row := range [][2]string{{"title", o.Title}, {"author", o.Author}, {"made for", o.BaseModel}, {"trained on", o.Checkpoint}, {"trained by", o.Module},
+		{"description", o.Description}, {"license", o.License}, {"trigger words", strings.Join(o.TriggerWords, ", ")}} {
+		if row[1] != "" {
+			rows = append(rows, []string{row[0], clean(row[1])})
+		}
+	}
+	if len(o.Tags) > 0 {
+		var tags []string
+		for _, t := range o.Tags[:min(len(o.Tags), 8)] {
+			tags = append(tags, fmt.Sprintf("%s (%d)", clean(t.Name), t.Count))
+		}
+		rows = append(rows, []string{"frequent tags", strings.Join(tags, ", ")})
+	}
+	rows = append(rows, []string{"sha256", r.SHA256}, []string{"autov2", r.AutoV2})
+	if r.AutoV3 != "" {
+		rows = append(rows, []string{"autov3", r.AutoV3})
+	}
+	for _, w := range r.Warnings {
+		rows = append(rows, []string{"warning", clean(w)})
+	}
+	return printTable(env.Stdout, rows)
+}
+
+// counts writes a table of numbers, the names in order.
+func counts[K ~string](m map[K]int) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rangeOf writes the one value, or the least and the greatest of an ascending list.
+func rangeOf[T any](list []T) string {
+	if len(list) == 1 {
+		return fmt.Sprint(list[0])
+	}
+	return fmt.Sprintf("%v to %v", list[0], list[len(list)-1])
+}
