@@ -44,6 +44,9 @@ type Config struct {
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
 
+	ControlNetDirectories []string // folders in which ControlNets are looked up by name
+	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: DefaultControlNetMemory
+
 	LoRADirectories []string         // folders in which adapters are looked up by name
 	LoRACache       lora.CacheConfig // of the adapters that stay in memory
 }
@@ -59,6 +62,7 @@ func ConfigOf(m request.Model) Config {
 		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
+		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: cacheConfigOf(m.LoRACache),
 	}
 }
@@ -74,6 +78,7 @@ func (c Config) model() request.Model {
 		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap, VAESlicing: string(c.VAEPolicy.Slicing),
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
+		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
 		LoRADirectories: c.LoRADirectories, LoRACache: c.loraCache(),
 	}
 }

@@ -12,7 +12,7 @@ func (j *job) denoise(ctx context.Context, b *batch, e *expert) error {
 	g := j.newGuided(b, e)
 	scaled, scratch := make([]float32, len(b.latents)), make([]float32, len(b.latents))
 	began := time.Now()
-	for i, t := range b.run.Timesteps() {
+	for i := range b.run.NumEvaluations() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -30,7 +30,7 @@ func (j *job) denoise(ctx context.Context, b *batch, e *expert) error {
 			}
 			g.loras = j.loraUses(e, step-1)
 		}
-		output, err := g.evaluate(ctx, j, b, scaled, t)
+		output, err := g.evaluate(ctx, j, b, scaled, i)
 		if err != nil {
 			return fmt.Errorf("step %d of %d: %w", step, j.state.Steps, err)
 		}

@@ -22,12 +22,13 @@ type job struct {
 	sched scheduler.Scheduler
 	res   *Result
 
-	base    expert  // its UNet runs alone, or up to where the refiner takes over
-	refiner *expert // nil until it is open, or where none is wanted; see refiner.go
-	reader  *prompt.Reader
-	texts   request.Request // req without the tags of adapters in its prompts
-	lora    loraJob
-	source  *source // of image-to-image; nil otherwise
+	base     expert  // its UNet runs alone, or up to where the refiner takes over
+	refiner  *expert // nil until it is open, or where none is wanted; see refiner.go
+	reader   *prompt.Reader
+	texts    request.Request // req without the tags of adapters in its prompts
+	lora     loraJob
+	controls []*control
+	source   *source // of image-to-image; nil otherwise
 
 	// What reports are made from; see progress.go.
 	began    time.Time
@@ -62,7 +63,7 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 	for _, opt := range opts {
 		opt(&j.opt)
 	}
-	defer func() { j.closeRefiner() }()
+	defer func() { j.closeRefiner(); j.closeControls() }()
 	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
 	if err := j.resolveLoRAs(); err != nil {
 		return nil, err
@@ -94,6 +95,9 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	if err := j.openResidentRefiner(ctx); err != nil {
+		return err
+	}
+	if err := j.openControls(ctx); err != nil {
 		return err
 	}
 	if err := j.encodeSource(ctx); err != nil {

@@ -11,15 +11,16 @@ import (
 // guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its
 // buffers are made once per batch.
 type guided struct {
-	expert   *expert
-	joint    bool
-	inputs   []backend.UNetInput // one of 2N (or of N without guidance), or two of N: negative, positive
-	output   []float32           // of all rows: negative half first
-	rows     int
-	scale    float32
-	rescale  float32
-	guidance bool
-	loras    []backend.LoRAUse // of this step
+	expert    *expert
+	joint     bool
+	inputs    []backend.UNetInput // one of 2N (or of N without guidance), or two of N: negative, positive
+	output    []float32           // of all rows: negative half first
+	rows      int
+	scale     float32
+	rescale   float32
+	guidance  bool
+	residuals [][]float32       // of ControlNets, for each input; made when first needed
+	loras     []backend.LoRAUse // of this step
 }
 
 // newGuided prepares the evaluation of a batch by an expert.
@@ -38,15 +39,18 @@ func (j *job) newGuided(b *batch, e *expert) *guided {
 	return g
 }
 
-// evaluate returns the guided model output for the scaled latents, [count, channels, height, width]. It
+// evaluate returns the guided model output of the run's evaluation i for the scaled latents, [count, channels, height, width]. It
 // is valid until the next call.
-func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float32, timestep float64) ([]float32, error) {
-	done := 0
+func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float32, i int) ([]float32, error) {
+	done, timestep := 0, b.run.Timesteps()[i]
 	for k := range g.inputs {
 		in := &g.inputs[k]
 		g.expert.fillSample(in, b, scaled)
-		for i := range in.Timesteps {
-			in.Timesteps[i] = float32(timestep)
+		for row := range in.Timesteps {
+			in.Timesteps[row] = float32(timestep)
+		}
+		if err := j.controlResiduals(ctx, g, k, b, scaled, i); err != nil {
+			return nil, err
 		}
 		in.LoRAs = g.loras
 		n := len(in.Timesteps) * b.channels * b.height * b.width

@@ -35,6 +35,19 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 			errs.Add(at(in.key), "has no pixels")
 		}
 	}
+	r.ControlNets = slices.Clone(r.ControlNets)
+	for i := range r.ControlNets {
+		pic := &r.ControlNets[i].Image
+		if pic.Image != nil || pic.Path == "" {
+			continue
+		}
+		img, err := picture.Read(pic.Path, request.MaxPixels)
+		if err != nil {
+			errs.Add(at(fmt.Sprintf("controlnet[%d].image", i)), "%v", err)
+			continue
+		}
+		pic.Image = img
+	}
 	for _, in := range []struct {
 		key   string
 		array *request.Array

@@ -19,13 +19,14 @@ type batch struct {
 
 	channels, height, width int // of the latents
 
-	generators rng.Batch     // one per picture, in the order of their draws in diffusers
-	run        scheduler.Run // the loop that is running or comes next: the base's, then the refiner's
-	stepsDone  int           // of the loops before it
-	unfinished bool          // noise is left after this loop: the refiner goes on, or denoising_end says so
-	latents    []float32     // [count, channels, height, width]
-	noise      []float32     // the initial noise, standard normal, same shape
-	picture    *encodedPicture
+	generators   rng.Batch     // one per picture, in the order of their draws in diffusers
+	run          scheduler.Run // the loop that is running or comes next: the base's, then the refiner's
+	stepsDone    int           // of the loops before it
+	controlSteps int           // evaluations that ControlNets' start and end are fractions of: all of the base's but for a hand-over
+	unfinished   bool          // noise is left after this loop: the refiner goes on, or denoising_end says so
+	latents      []float32     // [count, channels, height, width]
+	noise        []float32     // the initial noise, standard normal, same shape
+	picture      *encodedPicture
 }
 
 // size is the number of values of the batch's latents.
@@ -65,8 +66,18 @@ func (j *job) newBatch(number, start, count int) (*batch, error) {
 	}
 	var err error
 	b.run, err = j.newRun(count, j.baseRun())
+	if err != nil {
+		return nil, err
+	}
 	b.unfinished = j.baseRun().DenoisingEnd > 0
-	return b, err
+	whole := j.baseRun()
+	whole.DenoisingEnd = 0
+	all, err := j.newRun(count, whole)
+	if err != nil {
+		return nil, err
+	}
+	b.controlSteps = all.NumEvaluations()
+	return b, nil
 }
 
 // newRun prepares a loop over a batch of count: the request's schedule, cut as opts say.

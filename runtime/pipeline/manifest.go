@@ -41,6 +41,8 @@ type Manifest struct {
 
 	Refiner *ManifestRefiner `json:"refiner,omitempty"`
 
+	ControlNets []ManifestControl `json:"controlnets,omitempty"`
+
 	LoRAs []LoRAInfo    `json:"loras,omitempty"`
 	Model ManifestModel `json:"model"`
 }
@@ -54,6 +56,32 @@ type ManifestRefiner struct {
 	Steps                  int     `json:"num_inference_steps"`
 	AestheticScore         float64 `json:"aesthetic_score"`
 	NegativeAestheticScore float64 `json:"negative_aesthetic_score"`
+}
+
+// ManifestControl says how one ControlNet took part; see request.ControlNet.
+type ManifestControl struct {
+	Name         string         `json:"name"` // of its file or folder
+	Image        string         `json:"image"`
+	Weight       float64        `json:"weight"`
+	Start        float64        `json:"start"`
+	End          float64        `json:"end"`
+	Mode         string         `json:"control_mode"`
+	Resize       string         `json:"resize_mode"`
+	Preprocessor string         `json:"preprocessor,omitempty"`
+	Options      map[string]any `json:"preprocessor_options,omitempty"`
+	UnionType    string         `json:"union_type,omitempty"`
+}
+
+// manifestControls describes a request's ControlNets with their defaults.
+func manifestControls(nets []request.ControlNet) []ManifestControl {
+	var out []ManifestControl
+	for _, n := range nets {
+		spec := netOf(n)
+		out = append(out, ManifestControl{Name: ModelName(n.Model), Image: inputName(n.Image.Path, !n.Image.IsZero()), Weight: spec.Weight,
+			Start: spec.Start, End: spec.End, Mode: string(spec.Mode), Resize: string(spec.Resize), Preprocessor: n.Preprocessor,
+			Options: n.PreprocessorOptions, UnionType: n.UnionType})
+	}
+	return out
 }
 
 // ManifestModel says which weights made a picture and how they were held.
@@ -82,7 +110,8 @@ func (r *Result) Manifest(img Image) Manifest {
 		NegativeSizes: [3][2]int{sizePair(q.NegativeOriginalSize), pointPair(q.NegativeCropsCoordsTopLeft), sizePair(q.NegativeTargetSize)},
 		InitImage:     inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
-		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
+		ControlNets: manifestControls(q.ControlNets),
+		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	for _, c := range r.Model.Components {
 		if c.Name == "unet" {

@@ -31,7 +31,8 @@ type Pipeline struct {
 	words    *vocabulary
 	adapters *adapters
 	refiner  *refinerModel // nil: none
-	vaes     *vae.Cache    // of the VAE in F32, where that was needed
+	controls *controlNets
+	vaes     *vae.Cache // of the VAE in F32, where that was needed
 	coder    *vae.Coder
 	log      *slog.Logger
 	hash     modelHash
@@ -74,6 +75,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	p.hash.paths = plan.paths
 	p.vaes = vae.NewCache(o.backend, vae.Limits{})
 	p.coder = vae.NewCoder(model, p.vaes, vae.ExactConfig(plan.model))
+	p.controls = newControlNets(o.backend, cfg, p.info.UNet)
 	if err := p.finishOpen(); err != nil {
 		return nil, errors.Join(err, model.Close())
 	}
@@ -132,7 +134,7 @@ func (p *Pipeline) Close() error {
 	}
 	p.closed = true
 	p.coder.Close()
-	err := errors.Join(p.adapters.close(), p.vaes.Close())
+	err := errors.Join(p.adapters.close(), p.vaes.Close(), p.controls.close())
 	if p.refiner != nil && !p.refiner.onDemand {
 		err = errors.Join(err, p.refiner.release())
 	}

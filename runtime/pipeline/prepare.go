@@ -130,6 +130,7 @@ func (p *Pipeline) checkAgainstModel(r request.Request, errs *request.Errors) {
 	p.checkLatents("noise", r.Noise, r, errs)
 	p.checkLatents("latents", r.Latents, r, errs)
 	p.checkRefiner(r, errs)
+	p.checkControls(r, errs)
 	if r.Strength > 0 && int(float64(r.NumInferenceSteps)*r.Strength) < 1 {
 		errs.Add("strength", "%v of %d steps is none; raise strength or num_inference_steps", r.Strength, r.NumInferenceSteps)
 	}

@@ -12,6 +12,8 @@ import (
 var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindLoRA:             "a LoRA, which goes on top of a model",
 	modelfile.KindControlNet:       "a ControlNet, which goes beside a model",
+	modelfile.KindTAESD:            "a TAESD, which takes a VAE's place in previews; name it as taesd",
+	modelfile.KindUpscaler:         "an upscaler",
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
 }
 
@@ -25,7 +27,7 @@ func checkRole(role, path string) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s: %w: %s", role, path, ErrUnsupportedModel, fmt.Sprintf(format, args...))
 	}
-	if what, ok := notCheckpoints[r.Kind]; ok {
+	if what, ok := notCheckpoints[r.Kind]; ok && string(r.Kind) != role {
 		return wrong("this is %s; give %s", what, wantedFor(role))
 	}
 	if r.Reason != "" {
@@ -38,6 +40,10 @@ func checkRole(role, path string) error {
 		}
 	case "refiner":
 		if r.UNetKind != modelfile.KindSDXLRefiner && r.UNetKind != modelfile.KindSDXLBase {
+			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
+		}
+	case "controlnet", "taesd", "upscaler":
+		if string(r.Kind) != role {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
 	default:
@@ -59,6 +65,12 @@ func wantedFor(role string) string {
 		return "an SDXL base or inpainting checkpoint"
 	case "refiner":
 		return "an SDXL refiner, or another SDXL base checkpoint"
+	case "controlnet":
+		return "a ControlNet for SDXL"
+	case "taesd":
+		return "TAESD-XL"
+	case "upscaler":
+		return "an ESRGAN model"
 	}
 	return "a file with the weights of the " + role + ", or a checkpoint"
 }

@@ -237,6 +237,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 	for i, path := range m.LoRADirectories {
 		c.path(fmt.Sprintf("lora_directories[%d]", i), path)
 	}
+	c.between("controlnet_cache_mb", m.ControlNetCacheMB, 0, 1<<24)
 	for i, path := range m.ControlNetDirectories {
 		c.path(fmt.Sprintf("controlnet_directories[%d]", i), path)
 	}
