@@ -26,6 +26,7 @@ var synthTypes = []string{"f16", "f32", "bf16"}
 type synthOptions struct {
 	kind, dtype, layout, output string
 	seed                        uint64
+	rank                        int
 	overwrite                   bool
 	display                     display
 }
@@ -47,6 +48,7 @@ EXAMPLES:
    daguerre models synth --kind sdxl-base -o sdxl.safetensors
    daguerre models synth --kind sdxl-refiner --type bf16 --seed 7 -o refiner.safetensors
    daguerre models synth --kind sdxl-inpaint --layout diffusers -o inpaint.safetensors
+   daguerre models synth --kind sdxl-lora --rank 16 -o lora.safetensors
    daguerre models synth --kind nano -o nano-folder/
 
 ` + exitCodesHelp,
@@ -56,6 +58,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "type", Value: "f16", Usage: "type of the weights: " + strings.Join(synthTypes, ", ")},
 			&cli.StringFlag{Name: "layout", Value: "original", Usage: "names of the tensors in a file: original, diffusers"},
 			&cli.Uint64Flag{Name: "seed", Aliases: []string{"s"}, Usage: "of the random weights"},
+			&cli.IntFlag{Name: "rank", Value: synth.DefaultRank, Usage: "of an adapter (sdxl-lora, nano-lora)"},
 			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
 		}, displayFlags()...),
 		Action: func(c *cli.Context) error {
@@ -63,7 +66,7 @@ EXAMPLES:
 				return err
 			}
 			opts := synthOptions{kind: c.String("kind"), dtype: strings.ToLower(c.String("type")), layout: c.String("layout"), output: c.String("output"),
-				seed: c.Uint64("seed"), overwrite: c.Bool("overwrite")}
+				seed: c.Uint64("seed"), rank: c.Int("rank"), overwrite: c.Bool("overwrite")}
 			var err error
 			if opts.display, err = displayOf(c); err != nil {
 				return err
@@ -120,7 +123,7 @@ func (o synthOptions) write(ctx context.Context, env Env, r progress.Reporter) e
 	began := env.Now()
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	var size int64
-	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout), Seed: o.seed,
+	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout), Seed: o.seed, Rank: o.rank,
 		Progress: func(done, total int64) {
 			size = total
 			seconds := env.Now().Sub(began).Seconds()

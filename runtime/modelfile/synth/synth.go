@@ -45,6 +45,8 @@ const (
 	KindUnion        Kind = "sdxl-controlnet-union"
 	KindTAESD        Kind = "taesd"
 	KindESRGAN       Kind = "esrgan"
+	KindSDXLLoRA     Kind = "sdxl-lora"
+	KindNanoLoRA     Kind = "nano-lora"
 	KindNano         Kind = "nano"
 	KindNanoRefiner  Kind = "nano-refiner"
 	KindNanoControl  Kind = "nano-controlnet"
@@ -53,7 +55,7 @@ const (
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindNano, KindNanoRefiner, KindNanoControl, KindNanoUnion}
+	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion}
 
 // Format names the file to write.
 type Format string
@@ -75,6 +77,7 @@ type Options struct {
 	Layout modelfile.Layout  // LayoutOriginal (the default) or LayoutDiffusers, for single files
 	Format Format
 	Seed   uint64
+	Rank   int // of an adapter; 0: DefaultRank
 	// Variant is put into the file names of WriteFolder, as in "fp16".
 	Variant string
 	// Progress, if not nil, is told the bytes written so far and in all, about every 4 MiB.
@@ -172,6 +175,12 @@ func newPlan(opt Options) (*plan, error) {
 	default:
 		return nil, fmt.Errorf("%w: type %q; known are F16, F32 and BF16", ErrOptions, opt.Type)
 	}
+	if p.opt.Rank == 0 {
+		p.opt.Rank = DefaultRank
+	}
+	if p.opt.Rank < 1 || p.opt.Rank > maxRank {
+		return nil, fmt.Errorf("%w: rank %d; it must be between 1 and %d", ErrOptions, opt.Rank, maxRank)
+	}
 	switch p.opt.Layout {
 	case "":
 		p.opt.Layout = modelfile.LayoutOriginal
@@ -187,6 +196,10 @@ func newPlan(opt Options) (*plan, error) {
 		p.dims = modelfile.SDXLBase(9)
 	case KindSDXLRefiner:
 		p.dims = modelfile.SDXLRefiner()
+	case KindSDXLLoRA:
+		p.dims = modelfile.Dims{UNet: base.UNet}
+	case KindNanoLoRA:
+		p.dims = modelfile.Dims{UNet: modelfile.Nano().UNet}
 	case KindVAE:
 		p.dims = modelfile.Dims{VAE: base.VAE}
 	case KindUNet:
@@ -252,6 +265,9 @@ func (p *plan) metadata() (map[string]string, error) {
 		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base"
 	case KindSDXLInpaint:
 		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/inpainting"
+	case KindSDXLLoRA:
+		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/lora"
+		m["ss_base_model_version"] = "sdxl_base_v1-0"
 	case KindSDXLRefiner:
 		m["modelspec.architecture"] = "stable-diffusion-xl-v1-refiner"
 	}
@@ -266,6 +282,9 @@ var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "cont
 
 // all lists the tensors of a single file.
 func (p *plan) all() []item {
+	if p.opt.Kind.isLoRA() {
+		return p.adapter()
+	}
 	var list []item
 	for _, c := range components {
 		list = append(list, p.component(c, p.opt.Layout, p.prefix(c))...)
