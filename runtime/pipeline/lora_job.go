@@ -59,7 +59,7 @@ func (j *job) resolveLoRAs() error {
 func (j *job) loadLoRAs(ctx context.Context) error {
 	if len(j.res.LoRAs) > 0 {
 		if j.p.adapters.cache == nil {
-			return fmt.Errorf("%w: this backend applies no adapters", ErrUnsupportedModel)
+			return fmt.Errorf("%w: this backend applies no adapters beside the weights; fuse them into the checkpoint instead (lora fuse)", ErrUnsupportedModel)
 		}
 		s := j.lora.stack
 		active, err := j.p.adapters.cache.Activate(ctx, s.Stack, func(a lora.Adapter) (string, error) { return s.path(a), nil })
