@@ -60,6 +60,8 @@ var settings = []setting{
 	{key: "latents", category: catRefiner, field: job(func(r *request.Request) any { return &r.Latents })},
 	{key: "denoising_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingStart })},
 	{key: "denoising_end", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingEnd })},
+	{key: "model.taesd", category: catModel, field: model(func(m *request.Model) any { return &m.TAESD })},
+	{key: "model.fast_decode", category: catModel, field: model(func(m *request.Model) any { return &m.FastDecode })},
 	{key: "model.refiner", category: catRefiner, field: model(func(m *request.Model) any { return &m.Refiner })},
 	{key: "refiner_mode", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerMode })},
 	{key: "refiner_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStart })},

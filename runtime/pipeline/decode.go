@@ -52,8 +52,26 @@ func (j *job) describe(first, count int) string {
 	return fmt.Sprintf("one of pictures %d to %d", first, first+count-1)
 }
 
-// decodeLatents runs the VAE's decoder on latents in the UNet's range, [N, 4, h, w]; what names them in errors and warnings.
+// decodeLatents makes pixels of latents in the UNet's range, [N, 4, h, w], through the VAE or, where Config.FastDecode asks for it, TAESD.
+// what names them in errors and warnings.
 func (j *job) decodeLatents(ctx context.Context, latents backend.Tensor, what string) (backend.Tensor, error) {
+	if j.p.taesd != nil && j.p.config.FastDecode {
+		return j.decodeTAESD(ctx, latents, what)
+	}
+	return j.decodeVAE(ctx, latents, what)
+}
+
+// decodeTAESD decodes with the tiny autoencoder, whose latents are in the UNet's range as they are.
+func (j *job) decodeTAESD(ctx context.Context, latents backend.Tensor, what string) (backend.Tensor, error) {
+	out, err := j.p.taesd.DecodeLatents(ctx, latents)
+	if err != nil {
+		return backend.Tensor{}, fmt.Errorf("decoding %s with TAESD: %w", what, err)
+	}
+	return out, nil
+}
+
+// decodeVAE runs the VAE's decoder.
+func (j *job) decodeVAE(ctx context.Context, latents backend.Tensor, what string) (backend.Tensor, error) {
 	in := backend.Tensor{Shape: latents.Shape, Data: append([]float32(nil), latents.Data...)}
 	per := len(in.Data) / in.Shape[0]
 	for i := range in.Shape[0] {

@@ -178,3 +178,20 @@ func TestGoldenESRGAN(t *testing.T) {
 		assert.Less(t, l2, 5e-5)
 	}
 }
+
+// TestTAESDDecodesPictures runs the whole pipeline with TAESD in the VAE's place.
+func TestTAESDDecodesPictures(t *testing.T) {
+	file := synthNet(t, synth.KindTAESD, goldenSeeds["taesd"], modelfile.LayoutDiffusers)
+	p, err := Open(t.Context(), Config{Model: NanoModel, TAESD: file, FastDecode: true, Precision: backend.PrecisionExact, Threads: 1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	_, r := readRun(t, "red")
+	r.NumInferenceSteps = 2
+	out := generate(t, p, r)
+	want, err := openNet(t, backend.Files{TAESD: file}).DecodeLatents(t.Context(), out.Images[0].Latents)
+	require.NoError(t, err)
+	img, _ := pictureOf(want.Data, 128, 128)
+	assert.Equal(t, img.Pix[:512], out.Images[0].Pix[:512])
+	_, err = Open(t.Context(), Config{Model: NanoModel, TAESD: synthNet(t, synth.KindESRGAN, 1, modelfile.LayoutDiffusers), Threads: 1})
+	require.ErrorContains(t, err, "this is an upscaler; give TAESD-XL")
+}

@@ -185,7 +185,7 @@ func TestOpenChecksItsConfigAndFiles(t *testing.T) {
 
 func TestConfigRoundTrip(t *testing.T) {
 	m := request.Model{Model: "a", UNet: "b", TextEncoder: "c", TextEncoder2: "d", VAE: "e", Device: "f", TextDevice: "g", VAEDevice: "h",
-		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3, VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
+		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3, VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, TAESD: "r", FastDecode: new(true), ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
 	assert.Equal(t, []float64{vae.MinTileSize, vae.MaxTileSize, vae.MaxOverlap}, []float64{request.MinVAETile, request.MaxSide, request.MaxVAETileOverlap})

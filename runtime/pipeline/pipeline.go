@@ -32,7 +32,8 @@ type Pipeline struct {
 	adapters *adapters
 	refiner  *refinerModel // nil: none
 	controls *controlNets
-	vaes     *vae.Cache // of the VAE in F32, where that was needed
+	taesd    backend.Model // nil: none
+	vaes     *vae.Cache    // of the VAE in F32, where that was needed
 	coder    *vae.Coder
 	log      *slog.Logger
 	hash     modelHash
@@ -79,8 +80,11 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if err := p.finishOpen(); err != nil {
 		return nil, errors.Join(err, model.Close())
 	}
-	if err := p.planRefiner(ctx, o.backend); err != nil {
+	if err := p.openTAESD(ctx, o.backend); err != nil {
 		return nil, errors.Join(err, model.Close())
+	}
+	if err := p.planRefiner(ctx, o.backend); err != nil {
+		return nil, errors.Join(err, p.closeTAESD(), model.Close())
 	}
 	p.log.Info("model open", "kind", p.info.Kind, "precision", p.info.Precision, "reason", p.info.PrecisionReason, "threads", p.info.Threads)
 	return p, nil
@@ -134,7 +138,7 @@ func (p *Pipeline) Close() error {
 	}
 	p.closed = true
 	p.coder.Close()
-	err := errors.Join(p.adapters.close(), p.vaes.Close(), p.controls.close())
+	err := errors.Join(p.adapters.close(), p.vaes.Close(), p.controls.close(), p.closeTAESD())
 	if p.refiner != nil && !p.refiner.onDemand {
 		err = errors.Join(err, p.refiner.release())
 	}

@@ -13,9 +13,10 @@ type PreviewMode string
 
 // The modes. A preview shows the picture the model expects to end at, not the noisy latents.
 const (
-	PreviewAuto PreviewMode = "auto" // PreviewRGB for models with SDXL's latent space, else PreviewVAE
-	PreviewRGB  PreviewMode = "rgb"  // one pixel per latent cell by a fixed linear map; costs nothing; SDXL's latent space only
-	PreviewVAE  PreviewMode = "vae"  // full size through the VAE's decoder; costs as much as the final decoding
+	PreviewAuto  PreviewMode = "auto"  // PreviewTAESD where one is open, else PreviewRGB for models with SDXL's latent space, else PreviewVAE
+	PreviewRGB   PreviewMode = "rgb"   // one pixel per latent cell by a fixed linear map; costs nothing; SDXL's latent space only
+	PreviewTAESD PreviewMode = "taesd" // full size through Config.TAESD; costs a small part of what the VAE does
+	PreviewVAE   PreviewMode = "vae"   // full size through the VAE's decoder; costs as much as the final decoding
 )
 
 // latentRGB maps SDXL's four latent channels to red, green and blue in [-1, 1]: a least-squares fit published
@@ -37,11 +38,14 @@ func (j *job) wantsPreview(step int, last bool) bool {
 // preview makes the pictures for the next progress report from predicted original latents.
 func (j *job) preview(ctx context.Context, b *batch, x0 []float32) error {
 	mode := j.opt.previewMode
-	if mode != PreviewRGB && mode != PreviewVAE {
+	switch {
+	case mode == PreviewRGB || mode == PreviewVAE || mode == PreviewTAESD && j.p.taesd != nil:
+	case j.p.taesd != nil:
+		mode = PreviewTAESD
+	case math.Abs(j.p.settings.scalingFactor-sdxlScalingFactor) < 1e-9 && b.channels == len(latentRGB):
+		mode = PreviewRGB
+	default:
 		mode = PreviewVAE
-		if math.Abs(j.p.settings.scalingFactor-sdxlScalingFactor) < 1e-9 && b.channels == len(latentRGB) {
-			mode = PreviewRGB
-		}
 	}
 	for i := range b.count {
 		part := b.image(x0, i)
@@ -53,7 +57,11 @@ func (j *job) preview(ctx context.Context, b *batch, x0 []float32) error {
 			j.previews = nil // the step itself will tell
 			return nil
 		}
-		pixels, err := j.decodeLatents(ctx, backend.Tensor{Shape: []int{1, b.channels, b.height, b.width}, Data: part}, "a preview")
+		decode := j.decodeVAE
+		if mode == PreviewTAESD {
+			decode = j.decodeTAESD
+		}
+		pixels, err := decode(ctx, backend.Tensor{Shape: []int{1, b.channels, b.height, b.width}, Data: part}, "a preview")
 		if err != nil {
 			return err
 		}

@@ -162,6 +162,8 @@ type Model struct {
 	TextEncoder  string `key:"text_encoder" default:"model's" doc:"file that replaces the first text encoder (CLIP ViT-L)"`
 	TextEncoder2 string `key:"text_encoder_2" default:"model's" doc:"file that replaces the second text encoder (OpenCLIP ViT-bigG)"`
 	VAE          string `key:"vae" default:"model's" doc:"file that replaces the VAE"`
+	TAESD        string `key:"taesd" doc:"TAESD-XL, a tiny autoencoder, for previews and fast_decode"`
+	FastDecode   *bool  `key:"fast_decode" default:"false" doc:"decode pictures with taesd instead of the VAE: a small part of the time, less detail"`
 	Refiner      string `key:"refiner" doc:"SDXL refiner, or another SDXL base checkpoint, that continues or repaints what model made"`
 
 	Device     string `key:"device" default:"auto" doc:"what to compute on: auto, cpu, vulkan:0, cuda:0, ..."`

@@ -206,7 +206,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 		c.fail("model", "is missing; give a checkpoint, a diffusers folder, or nano for the embedded demo model")
 	}
 	for _, f := range []struct{ key, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},
-		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}, {"refiner", m.Refiner}} {
+		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}, {"refiner", m.Refiner}, {"taesd", m.TAESD}} {
 		c.path(f.key, f.path)
 	}
 	for _, f := range []struct{ key, device string }{{"device", m.Device}, {"text_device", m.TextDevice}, {"vae_device", m.VAEDevice}} {
@@ -220,6 +220,9 @@ func (m Model) validate(errs *Errors, prefix string) {
 	c.oneOf("text_type", m.TextType, Types)
 	c.oneOf("vae_type", m.VAEType, Types)
 	c.oneOf("refiner_type", m.RefinerType, Types)
+	if m.FastDecode != nil && *m.FastDecode && m.TAESD == "" {
+		c.fail("fast_decode", "is on, and there is no taesd to decode with; name its file")
+	}
 	c.oneOf("vae_tiling", m.VAETiling, Switches)
 	if m.VAETileSize != 0 {
 		c.between("vae_tile_size", m.VAETileSize, MinVAETile, MaxSide)
