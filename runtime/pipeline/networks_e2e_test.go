@@ -16,6 +16,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/runtime/upscale"
 )
 
 // goldenSeeds is SEEDS of tools/goldens/control.py, which computed with the same random weights.
@@ -194,4 +195,17 @@ func TestTAESDDecodesPictures(t *testing.T) {
 	assert.Equal(t, img.Pix[:512], out.Images[0].Pix[:512])
 	_, err = Open(t.Context(), Config{Model: NanoModel, TAESD: synthNet(t, synth.KindESRGAN, 1, modelfile.LayoutDiffusers), Threads: 1})
 	require.ErrorContains(t, err, "this is an upscaler; give TAESD-XL")
+}
+
+// TestTiledUpscaling: tiles with enough surroundings make the picture of one evaluation.
+func TestTiledUpscaling(t *testing.T) {
+	m := openNet(t, backend.Files{Upscaler: synthNet(t, synth.KindESRGAN, goldenSeeds["esrgan"], modelfile.LayoutDiffusers)})
+	img := gradient(72, 40)
+	whole, err := upscale.Picture(t.Context(), m, img, upscale.Options{})
+	require.NoError(t, err)
+	tiled, err := upscale.Picture(t.Context(), m, img, upscale.Options{TileSize: 40, Overlap: 12})
+	require.NoError(t, err)
+	db := psnr(t, tiled, whole)
+	t.Logf("%.1f dB", db)
+	assert.GreaterOrEqual(t, db, 40.0)
 }
