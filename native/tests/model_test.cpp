@@ -130,6 +130,9 @@ CASE("information is inferred from the weights") {
     CHECK_EQ(info.vae.encoder_channels[3], 64);
     CHECK_EQ(info.unused_tensor_count, 0);
     for (const dg_component_info& c : info.components) {
+        if (&c - info.components >= 5) {
+            break;  // what follows is of models of their own
+        }
         CHECK_EQ(c.loaded, 1);
         CHECK(c.parameter_bytes > c.parameter_count);
     }
