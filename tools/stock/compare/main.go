@@ -29,6 +29,9 @@ type options struct {
 	stock, daguerre  string // programs
 	stockVariants    string
 	daguerreVariants string
+	peers            string
+	python           string // program that has tools/peers' requirements
+	peerCache        string
 	pictures         string
 	json             string
 	rounds           int
@@ -72,6 +75,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.daguerre, "daguerre", "bin/daguerre", "Daguerre's `program`")
 	f.StringVar(&o.stockVariants, "stock-variants", "f16", "comma-separated `types` of weights, each with +fa for flash attention in the UNet and +direct for direct convolutions")
 	f.StringVar(&o.daguerreVariants, "daguerre-variants", "auto,f16", "comma-separated `precisions`, or types of weights such as q8_0")
+	f.StringVar(&o.peers, "peers", "", "comma-separated other `runtimes` (../../peers), such as torch:float32,torch:bfloat16,openvino:bfloat16")
+	f.StringVar(&o.python, "python", "python3", "`program` that runs them")
+	f.StringVar(&o.peerCache, "peer-cache", "build/peers", "`folder` for what they keep (5 GB)")
 	f.StringVar(&o.pictures, "pictures", "build/stock/pictures", "`folder` for the pictures")
 	f.StringVar(&o.json, "json", "", "`file` to write all single measurements to")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each variant runs, in turns")

@@ -64,7 +64,7 @@ func (r *report) summaries() ([]summary, error) {
 			Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
 			CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: of(func(s sample) float64 { return float64(s.PeakRSS) }),
 			Share: of(func(s sample) float64 { return s.share(r.options.threads) })}
-		if i > 0 {
+		if i > 0 && all[0].Picture != "" {
 			a, err := comparePictures(r.samples[0][0].Picture, all[0].Picture)
 			if err != nil {
 				return nil, err
@@ -102,7 +102,10 @@ func (r *report) markdown(w io.Writer) error {
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
 	for i, s := range rows {
 		cell := func(value, base float64) string {
-			if i == 0 || value <= 0 {
+			switch {
+			case value <= 0:
+				return "-"
+			case i == 0:
 				return fmt.Sprintf("%.2f", value)
 			}
 			return fmt.Sprintf("%.2f (%.2fx)", value, base/value)
@@ -114,6 +117,9 @@ func (r *report) markdown(w io.Writer) error {
 	fmt.Fprintf(&b, "\nIn brackets: how many times less than %s.\n\n", base.Name)
 	fmt.Fprintf(&b, "| final picture, against %s | PSNR, dB | largest difference of 255 | contrast of the picture (standard deviation) |\n|---|---|---|---|\n", base.Name)
 	for _, s := range rows[1:] {
+		if s.Agreement == nil {
+			continue // a peer makes no picture
+		}
 		psnr := fmt.Sprintf("%.1f", s.Agreement.PSNR)
 		if s.Agreement.PSNR == equalPSNR {
 			psnr = "equal"

@@ -32,7 +32,7 @@ type sample struct {
 	Total   float64   `json:"process_seconds"` // from start to exit of the process
 	CPU     float64   `json:"cpu_seconds"`     // user and system, of all threads
 	PeakRSS int64     `json:"peak_rss_bytes"`
-	Picture string    `json:"picture"`
+	Picture string    `json:"picture,omitempty"` // "" of a peer, which makes none
 	Note    string    `json:"note,omitempty"` // the precision that was chosen
 }
 
@@ -66,6 +66,16 @@ func (o options) variants() ([]variant, error) {
 		out = append(out, variant{"Daguerre " + name, func(ctx context.Context, o options, picture string) (sample, error) {
 			return runDaguerre(ctx, o, name, picture)
 		}})
+	}
+	if o.peers == "" {
+		return out, nil
+	}
+	for _, name := range strings.Split(o.peers, ",") {
+		v, err := peerVariant(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
 	}
 	return out, nil
 }
