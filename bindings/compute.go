@@ -72,6 +72,7 @@ type TextInput struct {
 	IDs         []int32   // [Chunks, Tokens]; vocab_size + k selects row k of Custom
 	Custom      []float32 // [CustomCount, width]; may be nil
 	CustomCount int64
+	LoRAs       []LoRAUse // of this model
 }
 
 // TextEncode runs a text encoder. hidden is [Chunks, Tokens, width]; pooled is [Chunks,
@@ -105,6 +106,10 @@ func (m *Model) TextEncode(in TextInput, hidden, pooled []float32) error {
 		Encoder: in.Encoder, ClipSkip: in.ClipSkip, Chunks: in.Chunks, Tokens: in.Tokens,
 		IDs: pinned(&pins, in.IDs), Custom: pinned(&pins, in.Custom), CustomCount: in.CustomCount,
 	}
+	var err error
+	if c.Loras, c.LoraCount, err = m.nativeUses(op, &pins, in.LoRAs); err != nil {
+		return err
+	}
 	c.StructSize = unsafe.Sizeof(*c)
 	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
 		return m.lib.fn.textEncode(handle, c, pinned(&pins, hidden), uintptr(len(hidden)),
@@ -123,6 +128,7 @@ type UNetInput struct {
 	Pooled        []float32 // [N, pooled_dim]
 	SizeIDs       []float32 // [N, size_ids]
 	Residuals     []float32 // what ControlEval leaves for N rows; empty: none
+	LoRAs         []LoRAUse // of this model
 }
 
 // UNetEval evaluates the UNet once into out [N, out_channels, Height, Width]. Lengths are checked
@@ -154,6 +160,9 @@ func (m *Model) UNetEval(in UNetInput, out []float32) error {
 		Sample: pinned(&pins, in.Sample), Timesteps: pinned(&pins, in.Timesteps),
 		Context: pinned(&pins, in.Context), Pooled: pinned(&pins, in.Pooled),
 		SizeIDs: pinned(&pins, in.SizeIDs), Residuals: pinned(&pins, in.Residuals), ResidualCount: int64(len(in.Residuals)),
+	}
+	if c.Loras, c.LoraCount, err = m.nativeUses(op, &pins, in.LoRAs); err != nil {
+		return err
 	}
 	c.StructSize = unsafe.Sizeof(*c)
 	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {

@@ -157,3 +157,28 @@ const (
 	ActivationQuickGELU = 1
 	ActivationGELU      = 2 // erf
 )
+
+// ModuleKind says what a module computes.
+type ModuleKind int32
+
+// The kinds of module.
+const (
+	ModuleLinear    ModuleKind = 0
+	ModuleConv2D    ModuleKind = 1
+	ModuleNorm      ModuleKind = 2
+	ModuleEmbedding ModuleKind = 3
+)
+
+// LoRAForm says how a target's tensors make a change; see dg_lora_form.
+type LoRAForm int32
+
+// The forms.
+const (
+	LoRALowRank  LoRAForm = 0
+	LoRAKron     LoRAForm = 1
+	LoRADense    LoRAForm = 2
+	LoRAInScale  LoRAForm = 3
+	LoRAOutScale LoRAForm = 4
+	LoRABias     LoRAForm = 5
+	LoRANorm     LoRAForm = 6
+)

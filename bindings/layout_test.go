@@ -34,6 +34,10 @@ var mirrors = map[string]reflect.Type{
 	"dg_upscaler_info":  reflect.TypeFor[UpscalerInfo](),
 	"dg_compute_query":  reflect.TypeFor[ComputeQuery](),
 	"dg_profile_entry":  reflect.TypeFor[ProfileEntry](),
+	"dg_module_info":    reflect.TypeFor[ModuleInfo](),
+	"dg_lora_tensor":    reflect.TypeFor[loraTensor](),
+	"dg_lora_target":    reflect.TypeFor[loraTarget](),
+	"dg_lora_use":       reflect.TypeFor[loraUse](),
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":       reflect.TypeFor[vaePart](),
 }
@@ -73,6 +77,13 @@ var constants = map[string]int64{
 
 	"DG_DEVICE_CPU": int64(DeviceCPU), "DG_DEVICE_GPU": int64(DeviceGPU), "DG_DEVICE_IGPU": int64(DeviceIGPU),
 	"DG_DEVICE_ACCEL": int64(DeviceAccel),
+
+	"DG_MODULE_LINEAR": int64(ModuleLinear), "DG_MODULE_CONV2D": int64(ModuleConv2D), "DG_MODULE_NORM": int64(ModuleNorm),
+	"DG_MODULE_EMBEDDING": int64(ModuleEmbedding),
+
+	"DG_LORA_LOW_RANK": int64(LoRALowRank), "DG_LORA_KRON": int64(LoRAKron), "DG_LORA_DENSE": int64(LoRADense),
+	"DG_LORA_IN_SCALE": int64(LoRAInScale), "DG_LORA_OUT_SCALE": int64(LoRAOutScale), "DG_LORA_BIAS": int64(LoRABias),
+	"DG_LORA_NORM": int64(LoRANorm),
 
 	"DG_LOG_DEBUG": int64(LogDebug), "DG_LOG_INFO": int64(LogInfo), "DG_LOG_WARN": int64(LogWarn), "DG_LOG_ERROR": int64(LogError),
 

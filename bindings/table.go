@@ -17,6 +17,7 @@ type table struct {
 	memoryFuncs
 	quantizeFuncs
 	profileFuncs
+	loraFuncs
 	vaePartFuncs
 }
 
@@ -32,7 +33,7 @@ func (t *table) symbols() []symbol {
 	for _, group := range [][]symbol{
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
 		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.networkFuncs.symbols(), t.memoryFuncs.symbols(),
-		t.quantizeFuncs.symbols(), t.profileFuncs.symbols(), t.vaePartFuncs.symbols(),
+		t.quantizeFuncs.symbols(), t.profileFuncs.symbols(), t.loraFuncs.symbols(), t.vaePartFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

@@ -210,6 +210,8 @@ type textInput struct {
 	IDs         *int32
 	Custom      *float32
 	CustomCount int64
+	Loras       *loraUse
+	LoraCount   int64
 }
 
 // unetInput mirrors dg_unet_input.
@@ -226,6 +228,8 @@ type unetInput struct {
 	SizeIDs       *float32
 	Residuals     *float32
 	ResidualCount int64
+	Loras         *loraUse
+	LoraCount     int64
 }
 
 // controlInput mirrors dg_control_input.

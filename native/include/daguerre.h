@@ -319,15 +319,28 @@ DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* m
 DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
                              size_t msg_cap);
 
+typedef struct dg_lora dg_lora; /* an adapter; see "adapters" below */
+
+/* One adapter in one call. The change of target i is multiplied by weights[i]; an adapter whose weights are all 0 takes
+ * no part. Changing weights builds nothing anew. */
+typedef struct dg_lora_use {
+    size_t struct_size;
+    const dg_lora* lora;
+    const float* weights;
+    int64_t weight_count; /* the adapter's number of targets */
+} dg_lora_use;
+
 typedef struct dg_text_input {
     size_t struct_size;
-    int32_t encoder;         /* 0 first (CLIP-L), 1 second (OpenCLIP-bigG) */
-    int32_t clip_skip;       /* 0: the layer SDXL uses (the penultimate); k: k layers earlier, as in diffusers */
-    int64_t chunks;          /* rows of ids; each is encoded by itself */
-    int64_t tokens;          /* ids per row: max_tokens (77), with start, end and padding */
-    const int32_t* ids;      /* [chunks, tokens]; vocab_size + k selects row k of custom */
-    const float* custom;     /* [custom_count, width] embeddings of textual inversion; may be NULL */
+    int32_t encoder; /* 0 first (CLIP-L), 1 second (OpenCLIP-bigG) */
+    int32_t clip_skip; /* 0: the layer SDXL uses (the penultimate); k: k layers earlier, as in diffusers */
+    int64_t chunks; /* rows of ids; each is encoded by itself */
+    int64_t tokens; /* ids per row: max_tokens (77), with start, end and padding */
+    const int32_t* ids; /* [chunks, tokens]; vocab_size + k selects row k of custom */
+    const float* custom; /* [custom_count, width] embeddings of textual inversion; may be NULL */
     int64_t custom_count;
+    const dg_lora_use* loras; /* adapters to apply; NULL: none. Targets of other components are passed over */
+    int64_t lora_count;
 } dg_text_input;
 
 /* hidden [chunks, tokens, width]: the chosen layer's output without the final norm.
@@ -338,17 +351,19 @@ DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float*
 
 typedef struct dg_unet_input {
     size_t struct_size;
-    int64_t batch;            /* N >= 1 */
-    int64_t height;           /* of the latents, in cells */
+    int64_t batch; /* N >= 1 */
+    int64_t height; /* of the latents, in cells */
     int64_t width;
-    int64_t context_tokens;   /* T: 77 x chunks */
-    const float* sample;      /* [N, in_channels, height, width], already scaled */
-    const float* timesteps;   /* [N] */
-    const float* context;     /* [N, T, context_dim] */
-    const float* pooled;      /* [N, pooled_dim] */
-    const float* size_ids;    /* [N, size_ids] */
-    const float* residuals;   /* as dg_control_eval leaves them, for these N rows; NULL: none */
-    int64_t residual_count;   /* floats in it */
+    int64_t context_tokens; /* T: 77 x chunks */
+    const float* sample; /* [N, in_channels, height, width], already scaled */
+    const float* timesteps; /* [N] */
+    const float* context; /* [N, T, context_dim] */
+    const float* pooled; /* [N, pooled_dim] */
+    const float* size_ids; /* [N, size_ids] */
+    const float* residuals; /* as dg_control_eval leaves them, for these N rows; NULL: none */
+    int64_t residual_count; /* floats in it */
+    const dg_lora_use* loras; /* adapters to apply; NULL: none. Targets of other components are passed over */
+    int64_t lora_count;
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -486,6 +501,76 @@ DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, in
 /* The reverse: exact for what is stored. */
 DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns,
                                float* values, char* msg, size_t msg_cap);
+
+/* ---- adapters ------------------------------------------------------------------------ */
+
+/* dg_module_kind: what a module computes. */
+enum { DG_MODULE_LINEAR = 0, DG_MODULE_CONV2D = 1, DG_MODULE_NORM = 2, DG_MODULE_EMBEDDING = 3 };
+
+typedef struct dg_module_info {
+    size_t struct_size;
+    char name[DG_DESC_LEN]; /* canonical: "unet.mid_block.resnets.0.conv1" */
+    int32_t kind; /* DG_MODULE_* */
+    int32_t type; /* DG_TYPE_* of the weight in memory */
+    int64_t in; /* features or channels; a norm's width; an embedding's words */
+    int64_t out;
+    int64_t kernel; /* side of a convolution's kernel; 0 for others */
+} dg_module_info;
+
+/* Writes at most cap modules of the loaded components, and their full number to *count; modules may be NULL to count. Each
+ * one's struct_size is set by the caller. */
+DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count,
+                                      char* msg, size_t msg_cap);
+
+/* dg_lora_form: how a target's tensors make a change of a weight W, [out, in] or [out, in, k, k] as in PyTorch. */
+enum {
+    DG_LORA_LOW_RANK  = 0, /* scale B A: a [r, in] or [r, in, k, k], b [out, r] or [out, r, 1, 1] */
+    DG_LORA_KRON      = 1, /* scale kron(A, B): a [a, b], b [c, d], out = ac, in = bd; linear and 1 x 1 only */
+    DG_LORA_DENSE     = 2, /* scale A, a of the weight's shape */
+    DG_LORA_IN_SCALE  = 3, /* scale W diag(A), a [in] */
+    DG_LORA_OUT_SCALE = 4, /* scale diag(A) W, a [out] */
+    DG_LORA_BIAS      = 5, /* scale A to the bias, a [out] */
+    DG_LORA_NORM      = 6 /* scale A to a norm's weight, a [out] */
+};
+
+typedef struct dg_lora_tensor {
+    size_t struct_size;
+    const void* data; /* NULL: absent */
+    int32_t type; /* DG_TYPE_F32, F16 or BF16 */
+    int32_t dims; /* 1 to 4 */
+    int64_t shape[4]; /* slowest first */
+} dg_lora_tensor;
+
+typedef struct dg_lora_target {
+    size_t struct_size;
+    const char* module; /* of dg_model_get_modules */
+    int32_t form; /* DG_LORA_* */
+    int32_t magnitude_axis; /* 0: one magnitude per output, 1: per input */
+    double scale;
+    dg_lora_tensor a;
+    dg_lora_tensor b;
+    dg_lora_tensor magnitude; /* of a DoRA: the change is m W'/||W'|| - W with W' = W + dW, fixed when loaded */
+} dg_lora_target;
+
+/* Checks and copies an adapter's targets; the base weights that a DoRA needs are read from the model's files. The adapter
+ * belongs to the model: it is freed before the model is closed. */
+DG_API dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg,
+                              size_t msg_cap);
+
+/* Bytes that the adapter holds. What its use in a stack takes beside it is freed with it. */
+DG_API dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap);
+
+/* Frees the adapter and sets *lora to NULL; freeing NULL is allowed. */
+DG_API dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap);
+
+/* w += weight x the target's change, for a weight (bias, norm's weight) of the given shape in PyTorch's order. Needs no
+ * model; safe for concurrent use. */
+DG_API dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, int32_t dims,
+                               const int64_t* shape, char* msg, size_t msg_cap);
+
+/* How many graphs and adapter stacks the model has built so far: equal calls, and calls that differ in adapters' weights only,
+ * build none. */
+DG_API dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap);
 
 /* ---- profiling ----------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include "ggml.h"
 #include "model/model.h"
 #include "model/quantize.h"
+#include "model/types.h"
 #include "text/tokenizer.h"
 
 #ifndef DG_VARIANT
@@ -42,7 +43,24 @@ struct dg_model {
     explicit dg_model(const dg::OpenParams& params) : model(params) {}
 };
 
+// Keeps its model's part of it alive no longer than the model: it is freed first.
+struct dg_lora {
+    dg_model* model;
+    dg::AdapterPtr adapter;
+};
+
 namespace dg {
+
+const AdapterPtr& adapter_of(const dg_lora* lora, const Model& model) {
+    if (lora == nullptr) {
+        fail(DG_ERR_ARGUMENT, "lora: is NULL");
+    }
+    if (&lora->model->model != &model) {
+        fail(DG_ERR_ARGUMENT, "lora: belongs to another model");
+    }
+    return lora->adapter;
+}
+
 namespace {
 
 std::atomic<int64_t> live_handles{0};
@@ -442,5 +460,86 @@ dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries,
             entry.operations = it->second.operations;
             write_struct(&entries[i], entry, "dg_profile_entry");
         }
+    });
+}
+
+dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count, char* msg,
+                               size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (count == nullptr) {
+            fail(DG_ERR_ARGUMENT, "count: is NULL");
+        }
+        const std::vector<Module> found = model_of(model).modules();
+        *count                          = found.size();
+        for (size_t i = 0; modules != nullptr && i < std::min(cap, found.size()); i++) {
+            dg_module_info info = empty_struct<dg_module_info>();
+            copy_text(info.name, sizeof(info.name), found[i].name);
+            info.kind   = found[i].kind;
+            info.type   = from_ggml_type(found[i].weight->type);
+            info.in     = found[i].in;
+            info.out    = found[i].out;
+            info.kernel = found[i].kernel;
+            write_struct(&modules[i], info, "dg_module_info");
+        }
+    });
+}
+
+dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg,
+                       size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (out == nullptr || targets == nullptr) {
+            fail(DG_ERR_ARGUMENT, "%s: is NULL", out == nullptr ? "out" : "targets");
+        }
+        *out = nullptr;
+        if (count < 1) {
+            fail(DG_ERR_ARGUMENT, "count: %lld; an adapter has at least one target", static_cast<long long>(count));
+        }
+        // the caller's structs may be of another version: each is as long as the first one says
+        std::vector<dg_lora_target> all;
+        const char* at = reinterpret_cast<const char*>(targets);
+        for (int64_t i = 0; i < count; i++, at += targets->struct_size) {
+            all.push_back(read_struct(reinterpret_cast<const dg_lora_target*>(at), "dg_lora_target"));
+        }
+        AdapterPtr adapter = model_of(model).load_adapter(all);
+        *out               = new dg_lora{model, std::move(adapter)};
+        live_handles++;
+    });
+}
+
+dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (lora == nullptr || bytes == nullptr) {
+            fail(DG_ERR_ARGUMENT, "%s: is NULL", lora == nullptr ? "lora" : "bytes");
+        }
+        *bytes = lora->adapter->bytes();
+    });
+}
+
+dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (lora != nullptr && *lora != nullptr) {
+            (*lora)->model->model.forget_adapter((*lora)->adapter);
+            delete *lora;
+            *lora = nullptr;
+            live_handles--;
+#if defined(__GLIBC__)
+            malloc_trim(0);
+#endif
+        }
+    });
+}
+
+dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, int32_t dims, const int64_t* shape,
+                        char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { merge_change(read_struct(target, "dg_lora_target"), weight, w, dims, shape); });
+}
+
+dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (graphs == nullptr || stacks == nullptr) {
+            fail(DG_ERR_ARGUMENT, "%s: is NULL", graphs == nullptr ? "graphs" : "stacks");
+        }
+        *graphs = model_of(model).graphs_built();
+        *stacks = model_of(model).stacks_built();
     });
 }

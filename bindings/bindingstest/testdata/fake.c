@@ -516,3 +516,77 @@ DG_API dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* e
     }
     return DG_OK;
 }
+
+/* Two modules. */
+DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count,
+                                      char* msg, size_t msg_cap) {
+    if (model == NULL) return fail(DG_ERR_ARGUMENT, "model", msg, msg_cap);
+    *count = 2;
+    for (size_t i = 0; modules != NULL && i < cap && i < *count; i++) {
+        if (modules[i].struct_size != sizeof(modules[i])) return fail(DG_ERR_ARGUMENT, "struct_size", msg, msg_cap);
+        snprintf(modules[i].name, sizeof(modules[i].name), "unet.m%zu", i);
+        modules[i].kind   = DG_MODULE_LINEAR;
+        modules[i].type   = DG_TYPE_F32;
+        modules[i].in     = 2;
+        modules[i].out    = 3;
+        modules[i].kernel = 0;
+    }
+    return DG_OK;
+}
+
+struct dg_lora {
+    int64_t bytes;
+};
+
+/* Its bytes are those of all tensors. */
+DG_API dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg,
+                              size_t msg_cap) {
+    *out = NULL;
+    if (model == NULL) return fail(DG_ERR_ARGUMENT, "model", msg, msg_cap);
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (strncmp(targets[i].module, "unet.m", 6) != 0) return fail(DG_ERR_MODEL, targets[i].module, msg, msg_cap);
+        const dg_lora_tensor* tensors[] = {&targets[i].a, &targets[i].b, &targets[i].magnitude};
+        for (int k = 0; k < 3; k++) {
+            int64_t n = tensors[k]->type == DG_TYPE_F32 ? 4 : 2;
+            for (int32_t d = 0; d < tensors[k]->dims; d++) n *= tensors[k]->shape[d];
+            bytes += tensors[k]->data != NULL ? n : 0;
+        }
+    }
+    *out          = calloc(1, sizeof(**out));
+    (*out)->bytes = bytes;
+    atomic_fetch_add(&live, 1);
+    return DG_OK;
+}
+
+DG_API dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap) {
+    if (lora == NULL) return fail(DG_ERR_ARGUMENT, "lora", msg, msg_cap);
+    *bytes = lora->bytes;
+    return DG_OK;
+}
+
+DG_API dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    if (*lora != NULL) atomic_fetch_sub(&live, 1);
+    free(*lora);
+    *lora = NULL;
+    return DG_OK;
+}
+
+/* Adds weight x scale to everything. */
+DG_API dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, int32_t dims,
+                               const int64_t* shape, char* msg, size_t msg_cap) {
+    if (dims < 1) return fail(DG_ERR_ARGUMENT, "shape", msg, msg_cap);
+    int64_t n = 1;
+    for (int32_t i = 0; i < dims; i++) n *= shape[i];
+    for (int64_t i = 0; i < n; i++) w[i] += (float)(weight * target->scale);
+    return DG_OK;
+}
+
+DG_API dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap) {
+    if (model == NULL) return fail(DG_ERR_ARGUMENT, "model", msg, msg_cap);
+    *graphs = 3;
+    *stacks = 2;
+    return DG_OK;
+}

@@ -120,6 +120,7 @@ void GraphRunner::prepare(const std::string& key, const Worker& worker, const Tr
     }
     built_ = std::move(built);
     key_   = key;
+    builds_++;
 }
 
 void GraphRunner::run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,

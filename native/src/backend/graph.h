@@ -25,6 +25,8 @@ struct Traits {
     bool cpu             = false;  // custom CPU kernels may be used
 };
 
+class AdapterStack;
+
 // A graph under construction. Tensors live in ctx and have no data until the graph is allocated.
 class GraphBuilder {
 public:
@@ -41,6 +43,9 @@ public:
     const Traits traits;
     std::vector<ggml_tensor*> inputs;
     std::vector<ggml_tensor*> outputs;
+    const AdapterStack* adapters = nullptr;  // what is applied to the layers (lora/apply.h)
+    ggml_tensor* adapter_scales  = nullptr;  // its scales, an input
+
     // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, the picture it was normed from and
     // how, or the picture it is twice as large as.
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
@@ -89,6 +94,7 @@ public:
 
     size_t held_bytes() const;
     void release();
+    int64_t builds() const { return builds_; }  // graphs built so far
 
     Profile& profile() { return profile_; }
     const Profile& profile() const { return profile_; }
@@ -108,6 +114,7 @@ private:
     GallocrPtr allocator_;
     Built built_;
     Profile profile_;
+    int64_t builds_ = 0;
 };
 
 }  // namespace dg

@@ -57,6 +57,28 @@ struct LayerNorm {
     __m512 mean, scale;
 };
 
+struct Scaled {
+    void begin(const float* row, int64_t, const ggml_tensor* node, float) {
+        x      = row;
+        scales = static_cast<const float*>(node->src[1]->data);
+    }
+    __m512i at(int64_t k) const { return narrow(value(k), value(k + kTile)); }
+    __m512 value(int64_t k) const { return _mm512_mul_ps(_mm512_loadu_ps(x + k), _mm512_loadu_ps(scales + k)); }
+
+    const float *x = nullptr, *scales = nullptr;
+};
+
+struct Geglu {
+    void begin(const float* row, int64_t in, const ggml_tensor*, float) {
+        x    = row;
+        gate = row + in;
+    }
+    __m512i at(int64_t k) const { return narrow(value(k), value(k + kTile)); }
+    __m512 value(int64_t k) const { return _mm512_mul_ps(_mm512_loadu_ps(x + k), gelu16(_mm512_loadu_ps(gate + k))); }
+
+    const float *x = nullptr, *gate = nullptr;
+};
+
 template <__m512 (*F)(__m512)>
 struct Activation {
     void begin(const float* row, int64_t, const ggml_tensor*, float) { x = row; }
@@ -97,6 +119,8 @@ void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 constexpr ggml_custom_op_t kPlain     = pack<Plain>;
 constexpr ggml_custom_op_t kLayerNorm = pack<LayerNorm>;
+constexpr ggml_custom_op_t kScaled    = pack<Scaled>;
+constexpr ggml_custom_op_t kGeglu     = pack<Geglu>;
 constexpr ggml_custom_op_t kGelu      = pack<Activation<gelu16>>;
 constexpr ggml_custom_op_t kQuickGelu = pack<Activation<quick_gelu16>>;
 
@@ -105,7 +129,8 @@ constexpr ggml_custom_op_t kQuickGelu = pack<Activation<quick_gelu16>>;
 // Never run: matmul_offered() is false.
 void nothing(ggml_tensor*, int, int, void*) {}
 
-constexpr ggml_custom_op_t kPlain = nothing, kLayerNorm = nothing, kGelu = nothing, kQuickGelu = nothing;
+constexpr ggml_custom_op_t kPlain = nothing, kLayerNorm = nothing, kScaled = nothing, kGeglu = nothing, kGelu = nothing,
+                           kQuickGelu = nothing;
 
 #endif
 
@@ -128,6 +153,14 @@ ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x) {
 
 ggml_tensor* pack_layer_norm(ggml_context* ctx, ggml_tensor* x, ggml_tensor* weight, ggml_tensor* bias, float eps) {
     return node(ctx, kLayerNorm, x->ne[0], x, weight, bias, eps);
+}
+
+ggml_tensor* pack_scaled(ggml_context* ctx, ggml_tensor* x, ggml_tensor* scales) {
+    return node(ctx, kScaled, x->ne[0], x, scales);
+}
+
+ggml_tensor* pack_geglu(ggml_context* ctx, ggml_tensor* x) {
+    return node(ctx, kGeglu, x->ne[0] / 2, x);
 }
 
 ggml_tensor* pack_gelu(ggml_context* ctx, ggml_tensor* x) {

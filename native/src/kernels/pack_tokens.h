@@ -10,6 +10,8 @@ namespace dg {
 // with zeros: a tensor of [16 * in, groups]. in is a multiple of 32.
 ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x);  // in = C
 ggml_tensor* pack_layer_norm(ggml_context* ctx, ggml_tensor* x, ggml_tensor* weight, ggml_tensor* bias, float eps);
+ggml_tensor* pack_scaled(ggml_context* ctx, ggml_tensor* x, ggml_tensor* scales);  // x times scales F32 [C]
+ggml_tensor* pack_geglu(ggml_context* ctx, ggml_tensor* x);  // first half times gelu(second half); in = C / 2
 ggml_tensor* pack_gelu(ggml_context* ctx, ggml_tensor* x);  // by the error function
 ggml_tensor* pack_quick_gelu(ggml_context* ctx, ggml_tensor* x);  // x * sigmoid(1.702 x)
 

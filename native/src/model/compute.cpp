@@ -10,8 +10,8 @@
 
 namespace dg {
 
-BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled,
-                                bool custom) const {
+BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
+                                const AdapterStack* stack) const {
     const TextEncoder* encoder = text_[which].get();
     return [=](GraphBuilder& g) {
         TextEncoder::Inputs in;
@@ -20,6 +20,7 @@ BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64
         in.keep   = custom ? g.input(GGML_TYPE_F32, 1, tokens * chunks) : nullptr;
         in.custom = custom ? g.input(GGML_TYPE_F32, encoder->dims.width, tokens * chunks) : nullptr;
         in.ends   = pooled ? g.input(GGML_TYPE_I32, chunks) : nullptr;
+        apply_adapters(g, stack);
         const TextEncoder::Outputs out = encoder->build(g, in, last, pooled);
         g.output(out.hidden);
         if (pooled) {
@@ -98,14 +99,20 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
         inputs.push_back(input_of(ends));
         outputs.push_back({pooled, pooled_count});
     }
+    std::vector<float> scales;
+    const AdapterStack* stack = stack_of(in.encoder, in.loras, in.lora_count, &scales);
+    if (stack != nullptr) {
+        inputs.push_back(input_of(scales));
+    }
     const Worker& worker = *components_[in.encoder].worker;
     runner_.run(shape_key(in.encoder == 0 ? "text_encoder" : "text_encoder_2",
-                          {in.chunks, in.tokens, last, want_pool, customs}),
-                worker, traits(worker), text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs), inputs,
-                outputs);
+                          {in.chunks, in.tokens, last, want_pool, customs, stack != nullptr ? stack->id() : 0}),
+                worker, traits(worker), text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs, stack),
+                inputs, outputs);
 }
 
-BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals) const {
+BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals,
+                                const AdapterStack* stack) const {
     const Unet* unet = unet_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = unet->dims;
@@ -119,6 +126,7 @@ BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, in
                 in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
             }
         }
+        apply_adapters(g, stack);
         g.output(unet->build(g, in));
     };
 }
@@ -157,8 +165,15 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
         }
     }
     const Worker& worker = *components_[kUnet].worker;
-    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0}), worker,
-                traits(worker), unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0), inputs,
+    std::vector<float> scales;
+    const AdapterStack* stack = stack_of(kUnet, in.loras, in.lora_count, &scales);
+    if (stack != nullptr) {
+        inputs.push_back(input_of(scales));
+    }
+    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0,
+                                   stack != nullptr ? stack->id() : 0}),
+                worker, traits(worker),
+                unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0, stack), inputs,
                 {{out, out_count}});
 }
 
@@ -239,8 +254,9 @@ size_t Model::compute_size(const dg_compute_query& q) const {
             require(which, "compute_size");
             const TextDims& d    = text_[which]->dims;
             const Worker& worker = *components_[which].worker;
-            return GraphRunner::measure(worker, traits(worker),
-                                        text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false));
+            return GraphRunner::measure(
+                worker, traits(worker),
+                text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr));
         }
         case DG_STAGE_UNET: {
             require(kUnet, "compute_size");
@@ -249,7 +265,7 @@ size_t Model::compute_size(const dg_compute_query& q) const {
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
             const Worker& worker = *components_[kUnet].worker;
             return GraphRunner::measure(worker, traits(worker),
-                                        unet_graph(q.batch, q.height, q.width, q.context_tokens, false));
+                                        unet_graph(q.batch, q.height, q.width, q.context_tokens, false, nullptr));
         }
         case DG_STAGE_VAE_ENCODE: {
             require(kVaeEncoder, "compute_size");

@@ -9,6 +9,7 @@
 #include "backend/graph.h"
 #include "base/error.h"
 #include "daguerre.h"
+#include "lora/adapter.h"
 
 namespace dg {
 
@@ -64,6 +65,14 @@ inline std::string shape_key(const char* stage, std::initializer_list<int64_t> s
         key += " " + std::to_string(s);
     }
     return key;
+}
+
+// Has a graph's layers take part in a stack of adapters; its scales become the graph's last input.
+inline void apply_adapters(GraphBuilder& g, const AdapterStack* stack) {
+    if (stack != nullptr) {
+        g.adapters       = stack;
+        g.adapter_scales = g.input(GGML_TYPE_F32, stack->scale_count());
+    }
 }
 
 }  // namespace dg

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/graph.h"
+#include "lora/adapter.h"
 #include "model/precision.h"
 #include "modules/controlnet.h"
 #include "modules/esrgan.h"
@@ -55,6 +56,13 @@ public:
     size_t compute_size(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes(); }
     void compute_release() { runner_.release(); }
+    int64_t graphs_built() const { return runner_.builds(); }
+    int64_t stacks_built() const { return stacks_built_; }
+
+    std::vector<Module> modules() const;
+    AdapterPtr load_adapter(const std::vector<dg_lora_target>& targets) const;
+    // Drops what was made of an adapter that is about to be freed.
+    void forget_adapter(const AdapterPtr& adapter);
     Profile& profile() { return runner_.profile(); }
     const Profile& profile() const { return runner_.profile(); }
 
@@ -63,6 +71,7 @@ private:
         bool present = false;
         std::unique_ptr<Params> params;
         std::shared_ptr<Worker> worker;
+        std::unique_ptr<AdapterStack> stack;  // the adapters of the last call
     };
     enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler };
 
@@ -85,9 +94,14 @@ private:
     void require(int index, const char* what) const;
     void fill_kind();
 
+    // The adapters of a call on a component, NULL where none takes part, and their scales.
+    const AdapterStack* stack_of(int index, const dg_lora_use* uses, int64_t count, std::vector<float>* scales);
+
     // Graphs, shared by computing and measuring.
-    BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom) const;
-    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals) const;
+    BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
+                             const AdapterStack* stack) const;
+    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals,
+                             const AdapterStack* stack) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
                                 int32_t type) const;
@@ -118,8 +132,9 @@ private:
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
     VaeDims vae_dims_;
-    int32_t kind_     = DG_KIND_UNKNOWN;
-    int64_t size_ids_ = 0;
+    int32_t kind_         = DG_KIND_UNKNOWN;
+    int64_t size_ids_     = 0;
+    int64_t stacks_built_ = 0;
     GraphRunner runner_{&cancel_};
 };
 

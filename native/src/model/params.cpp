@@ -274,4 +274,47 @@ ggml_type Params::main_file_type() const {
     return most(bytes);
 }
 
+std::vector<Module> Params::modules() const {
+    std::vector<Module> out;
+    const std::string suffix = ".weight";
+    for (const Param& p : params_) {
+        const std::string name = p.tensor->name;
+        if (name.size() <= suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) {
+            continue;
+        }
+        Module m{name.substr(0, name.size() - suffix.size()),
+                 DG_MODULE_LINEAR,
+                 p.tensor->ne[0],
+                 p.tensor->ne[1],
+                 0,
+                 p.tensor,
+                 p.conv,
+                 p.source};
+        if (p.conv.kernel > 0) {
+            m.kind   = DG_MODULE_CONV2D;
+            m.in     = p.conv.in;
+            m.out    = p.conv.out;
+            m.kernel = p.conv.kernel;
+        } else if (name.find("embedding.weight") != std::string::npos) {
+            m.kind = DG_MODULE_EMBEDDING;
+            std::swap(m.in, m.out);
+        } else if (ggml_n_dims(p.tensor) == 1) {
+            m.kind = DG_MODULE_NORM;
+            m.out  = m.in;
+        }
+        out.push_back(m);
+    }
+    return out;
+}
+
+std::vector<float> Params::read_weight(const Module& module) const {
+    SourceReader reader(source_);
+    ggml_type type;
+    const void* data = reader.read(*module.source, &type);
+    const int64_t n  = module.source->elements();
+    std::vector<float> values(static_cast<size_t>(n));
+    convert_rows(data, type, values.data(), GGML_TYPE_F32, n / module.source->ne[0], module.source->ne[0]);
+    return values;
+}
+
 }  // namespace dg

@@ -37,6 +37,16 @@ struct Norm {
     ggml_tensor* bias   = nullptr;
 };
 
+// A part of a component that holds a weight, and perhaps a bias.
+struct Module {
+    std::string name;  // canonical
+    int32_t kind;      // DG_MODULE_*
+    int64_t in, out, kernel;
+    ggml_tensor* weight;  // in memory
+    Conv2d conv;          // of a convolution
+    const SourceTensor* source;
+};
+
 class Params {
 public:
     Params(const Source& source, const TypePolicy& policy, std::string component);
@@ -54,6 +64,14 @@ public:
     // Reads and converts everything on several threads, with a log line every second. *cancel, where given and not
     // zero, stops it.
     void load(int32_t threads, const volatile int32_t* cancel);
+
+    // Everything declared that has a weight, in the order of declaration.
+    std::vector<Module> modules() const;
+
+    // A module's weight from the files, as F32 in PyTorch's order.
+    std::vector<float> read_weight(const Module& module) const;
+
+    const TypePolicy& policy() const { return policy_; }
 
     int64_t tensor_count() const { return static_cast<int64_t>(params_.size()); }
     int64_t parameter_count() const;

@@ -11,6 +11,7 @@
 #include "kernels/moments.h"
 #include "kernels/pack_picture.h"
 #include "kernels/pack_tokens.h"
+#include "lora/apply.h"
 
 namespace dg {
 
@@ -78,8 +79,17 @@ ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, c
 
 }  // namespace
 
-// Whether BF16 kernels may stand in for ggml's F32 operations.
-static bool may_pack(const GraphBuilder& g) {
+// What the graph's adapters do to a weight; NULL for nothing.
+static const AppliedChange* change_of(const GraphBuilder& g, const ggml_tensor* weight) {
+    return g.adapters != nullptr ? g.adapters->find(weight) : nullptr;
+}
+
+static Norm adapted(GraphBuilder& g, const Norm& norm) {
+    const AppliedChange* change = change_of(g, norm.weight);
+    return change != nullptr ? norm_with(g, *change, norm) : norm;
+}
+
+bool may_pack(const GraphBuilder& g) {
     return g.traits.cpu && g.traits.bf16 && bf16_products();
 }
 
@@ -108,7 +118,9 @@ static ggml_tensor* packed_tokens(GraphBuilder& g, ggml_tensor* x) {
 }
 
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual) {
-    return matmul(g, layer.weight, x, layer.bias, residual);
+    const AppliedChange* change = change_of(g, layer.weight);
+    return change != nullptr ? linear_with(g, *change, layer, x, residual)
+                             : matmul(g, layer.weight, x, layer.bias, residual);
 }
 
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias, ggml_tensor* residual) {
@@ -136,6 +148,11 @@ static ggml_tensor* packed_picture(GraphBuilder& g, ggml_tensor* x, int pad) {
 }
 
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
+    const AppliedChange* change = change_of(g, layer.weight);
+    return change != nullptr ? conv2d_with(g, *change, layer, x, options) : conv2d_plain(g, layer, x, options);
+}
+
+ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
     const ConvShape shape{static_cast<int32_t>(layer.kernel), options.stride, options.pad};
     if (layer.packed && conv_is_bf16(layer.weight->type)) {
         return conv_bf16(g.ctx, packed_picture(g, x, options.pad), x->ne[0], x->ne[1], layer.weight, layer.bias,
@@ -150,14 +167,16 @@ ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const 
     return options.residual == nullptr ? y : ggml_add(g.ctx, options.residual, y);
 }
 
-ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps) {
-    ggml_tensor* y = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
+ggml_tensor* layer_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, float eps) {
+    const Norm norm = adapted(g, layer);
+    ggml_tensor* y  = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
     return with_packed(g, y, x, [&] { return pack_layer_norm(g.ctx, x, norm.weight, norm.bias, eps); });
 }
 
-ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps) {
-    ggml_tensor* y = ggml_group_norm(g.ctx, x, groups, eps);
-    y              = ggml_add(g.ctx, ggml_mul(g.ctx, y, per_channel(g, norm.weight)), per_channel(g, norm.bias));
+ggml_tensor* group_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, int groups, float eps) {
+    const Norm norm = adapted(g, layer);
+    ggml_tensor* y  = ggml_group_norm(g.ctx, x, groups, eps);
+    y               = ggml_add(g.ctx, ggml_mul(g.ctx, y, per_channel(g, norm.weight)), per_channel(g, norm.bias));
     if (may_pack(g) && ggml_is_contiguous(x)) {
         g.normed[y] = {x, {group_stats(g.ctx, x, groups, eps), norm.weight, norm.bias, false}};
     }
@@ -214,6 +233,9 @@ ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
 ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
     ggml_tensor* h = linear(g, layer, x);
     ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, h) : ggml_geglu_swapped(g.ctx, h);
+    if (change_of(g, layer.weight) != nullptr) {
+        return with_packed(g, y, h, [&] { return pack_geglu(g.ctx, h); });
+    }
     if (y->ne[0] % kTileDepth == 0 && multiplies_packed(g, layer.weight, x)) {
         g.packed[y] = matmul_geglu(g.ctx, layer.weight, packed_tokens(g, x), layer.bias);
     }

@@ -12,7 +12,10 @@ namespace dg {
 // Norms and activations only note what they are where a kernel can do them while it packs its input; they are
 // computed by themselves for whoever else reads them.
 
-// Plus the residual where it is not NULL.
+// Whether BF16 kernels may stand in for ggml's F32 operations.
+bool may_pack(const GraphBuilder& g);
+
+// Layers and norms take part in the graph's adapters, if it has any. Plus the residual where it is not NULL.
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual = nullptr);
 
 // weight [in, out] of any type times x [in, T, N], plus bias and residual where they are not NULL, by the fastest way the
@@ -27,6 +30,9 @@ struct ConvOptions {
     ggml_tensor* residual    = nullptr;  // added to the result
 };
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options = {});
+
+// The same without adapters.
+ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options);
 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);

@@ -43,6 +43,9 @@ func (m *Model) EncodeText(ctx context.Context, in backend.TextInput) (backend.T
 	if len(in.Custom.Data) > 0 {
 		native.CustomCount = int64(in.Custom.Shape[0])
 	}
+	if native.LoRAs, err = m.loraUses(OpEncodeText, in.LoRAs); err != nil {
+		return out, err
+	}
 	err = m.run(ctx, OpEncodeText, func() error {
 		return m.handle.TextEncode(native, out.Hidden.Data, out.Pooled.Data)
 	})
@@ -100,6 +103,9 @@ func (m *Model) checkText(in backend.TextInput) (backend.TextInfo, []int32, erro
 func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) error {
 	native, err := m.checkUNet(in, out)
 	if err != nil {
+		return err
+	}
+	if native.LoRAs, err = m.loraUses(OpUNet, in.LoRAs); err != nil {
 		return err
 	}
 	return m.run(ctx, OpUNet, func() error { return m.handle.UNetEval(native, out) })

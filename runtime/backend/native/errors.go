@@ -52,6 +52,8 @@ const (
 	OpCompute       Op = "measuring a compute buffer"
 	OpRelease       Op = "releasing compute buffers"
 	OpProfile       Op = "profiling"
+	OpLoRA          Op = "loading an adapter"
+	OpMergeLoRA     Op = "merging an adapter"
 )
 
 // Error is a failed operation.

@@ -33,7 +33,7 @@ type sample struct {
 	CPU     float64   `json:"cpu_seconds"`     // user and system, of all threads
 	PeakRSS int64     `json:"peak_rss_bytes"`
 	Picture string    `json:"picture,omitempty"` // "" of a peer, which makes none
-	Note    string    `json:"note,omitempty"` // the precision that was chosen
+	Note    string    `json:"note,omitempty"`    // the precision that was chosen
 }
 
 // share is how much of the CPU time of its threads a process got: well below 1, others were using the
