@@ -148,6 +148,7 @@ func (m *Model) LoadLoRA(targets []LoRATarget) (*LoRA, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.lib.live.Add(1)
 	return lora, nil
 }
 
@@ -197,9 +198,13 @@ func (l *LoRA) Free() error {
 	if l.handle == 0 {
 		return nil
 	}
-	return l.model.call("dg_lora_free", func(_ uintptr, msg *byte, msgCap uintptr) int32 {
+	err := l.model.call("dg_lora_free", func(_ uintptr, msg *byte, msgCap uintptr) int32 {
 		return l.model.lib.fn.loraFree(&l.handle, msg, msgCap)
 	})
+	if err == nil {
+		l.model.lib.live.Add(-1)
+	}
+	return err
 }
 
 // nativeUses pins the adapters of a call.

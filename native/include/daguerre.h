@@ -319,7 +319,8 @@ DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* m
 DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
                              size_t msg_cap);
 
-typedef struct dg_lora dg_lora; /* an adapter; see "adapters" below */
+/* An adapter; see "adapters" below. */
+typedef struct dg_lora dg_lora;
 
 /* One adapter in one call. The change of target i is multiplied by weights[i]; an adapter whose weights are all 0 takes
  * no part. Changing weights builds nothing anew. */

@@ -149,6 +149,9 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
     for (float& v : c.a) {
         v *= scale;
     }
+    if (c.form == DG_LORA_KRON && w.kind == DG_MODULE_CONV2D) {
+        return {DG_LORA_DENSE, 0, {}, kronecker(c), {}};  // a picture's channels are not its fastest dimension
+    }
     return c;
 }
 
