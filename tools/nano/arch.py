@@ -1,13 +1,14 @@
 """The nano architecture: SDXL's modules with small numbers, and their initialisation."""
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 VOCAB = 49408
 TEXT_WIDTH = 64
 UNET_GROUPS = 4  # 32 groups on 32 channels would be instance norm, which cannot carry a flat colour
 VAE_GROUPS = 2
+REFINER_LAYERS = (2, 1, 1, 1)
 
 # The noise schedule is SDXL's.
 SCHEDULER = dict(
@@ -52,6 +53,34 @@ def text_configs(vocab=VOCAB):
 def make_text_encoders(vocab=VOCAB):
     one, two = text_configs(vocab)
     return CLIPTextModel(one), CLIPTextModelWithProjection(two)
+
+
+def make_controlnet(unet):
+    """SDXL's ControlNet at the UNet's size, starting as its way down; nothing at the third level attends (which keeps it under 5 MB)."""
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8, 16, 32))
+    config = dict(net.config) | dict(down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"])
+    small = ControlNetModel.from_config(config)
+    small.load_state_dict(net.state_dict(), strict=False)
+    return small
+
+
+def make_refiner():
+    """SDXL's refiner: four levels, attention at the middle two, the second text encoder only, five size ids. What the base has
+    more of at the lower levels (width, resnets) is left out: low noise asks for detail."""
+    channels = (32, 64, 64, 64)
+    return UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=channels, layers_per_block=REFINER_LAYERS,
+        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        transformer_layers_per_block=1, attention_head_dim=tuple(max(1, c // 64) for c in channels),
+        cross_attention_dim=TEXT_WIDTH, use_linear_projection=True, addition_embed_type="text_time",
+        addition_time_embed_dim=256, projection_class_embeddings_input_dim=TEXT_WIDTH + 5 * 256, norm_num_groups=UNET_GROUPS,
+    )
+
+
+def make_tiny():
+    """TAESD at half its width."""
+    return AutoencoderTiny(encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4)
 
 
 def _fan_in_normal(p, gain=1.0):

@@ -124,20 +124,32 @@ def make_templates():
 TEMPLATES = make_templates()
 
 
-def coverage(shape, cx, cy, radius):
-    """Antialiased masks [B, R, R] of shape indices [B] at pixel centres and radii [B]."""
+def coverage(shape, cx, cy, radius, grow=0.0):
+    """Antialiased masks [B, R, R] of shape indices [B] at pixel centres and radii [B], their outlines moved out by grow pixels."""
     p = torch.arange(RESOLUTION) + 0.5
     yy, xx = torch.meshgrid(p, p, indexing="ij")
     gx = (xx[None] - cx[:, None, None]) / radius[:, None, None] / TEMPLATE_EXTENT
     gy = (yy[None] - cy[:, None, None]) / radius[:, None, None] / TEMPLATE_EXTENT
     d = F.grid_sample(TEMPLATES[shape][:, None], torch.stack([gx, gy], -1),
                       align_corners=True, padding_mode="border")[:, 0]
-    alpha = (0.5 - d * radius[:, None, None]).clamp(0, 1)
+    alpha = (0.5 + grow - d * radius[:, None, None]).clamp(0, 1)
     return alpha * ((gx.abs() <= 1) & (gy.abs() <= 1))
 
 
-def render(scenes, seed):
-    """uint8 [B, 3, R, R] of scenes (dicts from `sample`). Colours vary by about 1 %."""
+OUTLINE = (-4.0, 4.0)  # pixels: where an outline begins inside the edge and ends outside; the VAE keeps less than 6 px badly
+STRIPES = 24.0  # pixels from stripe to stripe; half of it is the stripe
+
+
+def contrast(colour, background):
+    """The colour of outlines and stripes."""
+    return next(c for c in ("black", "white", "red") if c not in (colour, background))
+
+
+def render(scenes, seed, effect=""):
+    """uint8 [B, 3, R, R] of scenes (dicts from `Sampler`). Colours vary by about 1 %.
+
+    effect "outline" draws a line round the shapes, "stripes" lays horizontal stripes over them, the middle one over the
+    shape's centre; both in `contrast`."""
     n = len(scenes)
     g = torch.Generator().manual_seed(seed)
 
@@ -147,8 +159,17 @@ def render(scenes, seed):
 
     field = lambda k: torch.tensor([s[k] for s in scenes], dtype=torch.float32)
     shape = torch.tensor([SHAPES.index(s["shape"]) for s in scenes])
-    mask = coverage(shape, field("cx"), field("cy"), field("radius"))[:, None]
+    cover = lambda grow=0.0: coverage(shape, field("cx"), field("cy"), field("radius"), grow)[:, None]
+    mask = cover()
     img = colour([s["background"] for s in scenes]) * (1 - mask) + colour([s["colour"] for s in scenes]) * mask
+    if effect:
+        if effect == "outline":
+            mark = cover(OUTLINE[1]) - cover(OUTLINE[0])
+        else:
+            off = (torch.arange(RESOLUTION) + 0.5)[None, None, :, None] - field("cy")[:, None, None, None]
+            off = (off + STRIPES / 2) % STRIPES - STRIPES / 2  # from the middle of the nearest stripe
+            mark = mask * (0.5 + STRIPES / 4 - off.abs()).clamp(0, 1)
+        img = img * (1 - mark) + colour([contrast(s["colour"], s["background"]) for s in scenes]) * mark
     return (img * 255).round().to(torch.uint8)
 
 
@@ -229,9 +250,9 @@ class Sampler:
         return dict(colour=colour, shape=shape, background=background, radius=rng.uniform(18, 52),
                     cx=rng.uniform(24, 104), cy=rng.uniform(24, 104))
 
-    def batch(self, n, free=0.0):
+    def batch(self, n, free=0.0, effect=""):
         scenes = [self.free_scene() if self.rng.random() < free else self.scene() for _ in range(n)]
-        return render(scenes, self.rng.randrange(1 << 30)), scenes
+        return render(scenes, self.rng.randrange(1 << 30), effect), scenes
 
 
 if __name__ == "__main__":

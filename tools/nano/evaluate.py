@@ -41,10 +41,14 @@ def prompts():
 
 
 def pictures(a):
+    import lora_file
     import to_diffusers
 
     dtype = {"f16": torch.float16, "f32": torch.float32, "bf16": torch.bfloat16}[a.dtype]
     pipe = to_diffusers.pipeline(a.file, a.tokenizers, dtype)
+    if a.lora:
+        lora_file.apply(a.lora, pipe.unet, a.lora_weight)
+    refiner = to_diffusers.refiner(a.refiner, pipe, dtype) if a.refiner else None
     todo = json.loads(a.prompts.read_text())[: a.count]
     a.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
@@ -52,11 +56,51 @@ def pictures(a):
         part = todo[k:k + a.batch]
         # Each picture's noise comes from its own generator, in F32 whatever the weights are.
         noise = torch.cat([torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(p["seed"])) for p in part])
-        out = pipe([p["prompt"] for p in part], latents=noise.to(dtype), height=128, width=128, num_inference_steps=a.steps,
-                   guidance_scale=a.guidance, output_type="np").images
-        for n, x in enumerate(out):
-            Image.fromarray((x * 255).round().astype(np.uint8)).save(a.out / f"{k + n:03d}.png")
+        texts = [p["prompt"] for p in part]
+        common = dict(num_inference_steps=a.steps, guidance_scale=a.guidance)
+        size = dict(latents=noise.to(dtype), height=128, width=128)
+        if a.refiner:
+            latents = pipe(texts, denoising_end=a.hand_off, output_type="latent", **size, **common).images
+            out = refiner(texts, image=latents, denoising_start=a.hand_off, output_type="np", **common).images
+        else:
+            out = pipe(texts, output_type="np", **size, **common).images
+        save(out, a.out, k)
     print(f"{len(todo)} pictures in {time.time() - start:.0f} s")
+
+
+def save(pictures, folder, first):
+    for n, x in enumerate(pictures):
+        Image.fromarray((x * 255).round().astype(np.uint8)).save(folder / f"{first + n:03d}.png")
+
+
+def controlled(a):
+    """Pictures by the ControlNet: the prompts' shapes in random places and sizes, drawn as edges (NNN-edges.png). Every other
+    prompt has a place word, which the edges contradict four times in five. places.json has the prompts and the places."""
+    import to_diffusers
+    import train_controlnet
+
+    base = to_diffusers.pipeline(a.file, a.tokenizers)
+    pipe = to_diffusers.controlnet(a.controlnet, base)
+    rng, combos = random.Random(815), data.heldout()
+    rng.shuffle(combos)
+    scenes = []
+    for i, (colour, shape, background) in enumerate(combos[: a.count]):
+        s = dict(colour=colour, shape=shape, background=background)
+        train_controlnet.anywhere(s, rng)
+        s["caption"] = data.caption(colour, shape, background, "", rng.choice(list(data.POSITIONS)) if i % 2 else "")
+        scenes.append(s)
+    a.out.mkdir(parents=True, exist_ok=True)
+    hints = train_controlnet.edges(scenes)
+    for i, h in enumerate(hints):
+        Image.fromarray(h[0].numpy()).save(a.out / f"{i:03d}-edges.png")
+    (a.out / "places.json").write_text(json.dumps([dict(prompt=s["caption"], x=s["cx"], y=s["cy"], radius=s["radius"]) for s in scenes]))
+    for k in range(0, len(scenes), a.batch):
+        part = scenes[k:k + a.batch]
+        noise = torch.cat([torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1000 + k + n)) for n in range(len(part))])
+        out = pipe([s["caption"] for s in part], image=hints[k:k + a.batch].expand(-1, 3, -1, -1) / 255.0, latents=noise, height=128,
+                   width=128, num_inference_steps=a.steps, guidance_scale=a.guidance, controlnet_conditioning_scale=a.scale,
+                   output_type="np").images
+        save(out, a.out, k)
 
 
 def sheet(a):
@@ -93,8 +137,22 @@ if __name__ == "__main__":
     q.add_argument("--steps", type=int, default=20)
     q.add_argument("--guidance", type=float, default=5.0)
     q.add_argument("--batch", type=int, default=20)
+    q.add_argument("--lora", type=pathlib.Path, help="LoRA file, added to the UNet's weights")
+    q.add_argument("--lora-weight", type=float, default=1.0)
+    q.add_argument("--refiner", type=pathlib.Path, help="refiner file that takes over at --hand-off")
+    q.add_argument("--hand-off", type=float, default=0.8, help="part of the steps that the base makes")
     q.add_argument("--prompts", type=pathlib.Path, default=heldout)
     q.add_argument("--count", type=int, default=COUNT)
+    q = sub.add_parser("controlled")
+    q.add_argument("file")
+    q.add_argument("controlnet", type=pathlib.Path)
+    q.add_argument("--out", type=pathlib.Path, required=True)
+    q.add_argument("--tokenizers", type=pathlib.Path, required=True)
+    q.add_argument("--steps", type=int, default=20)
+    q.add_argument("--guidance", type=float, default=5.0)
+    q.add_argument("--scale", type=float, default=1.0, help="weight of the ControlNet")
+    q.add_argument("--batch", type=int, default=25)
+    q.add_argument("--count", type=int, default=50)
     q = sub.add_parser("sheet")
     q.add_argument("pictures", type=pathlib.Path)
     q.add_argument("png", type=pathlib.Path)
@@ -104,4 +162,4 @@ if __name__ == "__main__":
     if a.command == "prompts":
         a.json.write_text("[\n" + ",\n".join("  " + json.dumps(x) for x in prompts()) + "\n]\n")
     else:
-        {"pictures": pictures, "sheet": sheet}[a.command](a)
+        {"pictures": pictures, "controlled": controlled, "sheet": sheet}[a.command](a)

@@ -8,8 +8,12 @@ import re
 
 import torch
 
+from arch import REFINER_LAYERS
+
+ATTENDING = (1, 2)  # levels with attention, of base and refiner
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT_1, TEXT_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+REFINER_TEXT = "conditioner.embedders.0.model."
 
 _UNET_RESNET = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj",
                 "out_layers.0": "norm2", "out_layers.3": "conv2", "skip_connection": "conv_shortcut"}
@@ -23,14 +27,15 @@ def _under(original, diffusers, parts=None):
     return {f"{original}.{o}": f"{diffusers}.{d}" for o, d in parts.items()}
 
 
-def unet_prefixes(levels=3, layers=2):
-    """{original module: diffusers module}. Attention is mapped wherever it may be; absent names do no harm."""
+def unet_prefixes(layers=(2, 2, 2)):
+    """{original module: diffusers module} for this many resnets at each level. Attention is mapped wherever it may be; absent
+    names do no harm."""
     m = {"input_blocks.0.0": "conv_in", "time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
          "label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2",
          "out.0": "conv_norm_out", "out.2": "conv_out"}
-    k = 1
+    k, levels = 1, len(layers)
     for i in range(levels):
-        for j in range(layers):
+        for j in range(layers[i]):
             m |= _under(f"input_blocks.{k}.0", f"down_blocks.{i}.resnets.{j}", _UNET_RESNET)
             m |= _under(f"input_blocks.{k}.1", f"down_blocks.{i}.attentions.{j}")
             k += 1
@@ -41,12 +46,13 @@ def unet_prefixes(levels=3, layers=2):
         m |= _under(f"middle_block.{n}", f"mid_block.{name}", None if "att" in name else _UNET_RESNET)
     k = 0
     for i in range(levels):
-        for j in range(layers + 1):
+        last = layers[-1 - i]
+        for j in range(last + 1):
             m |= _under(f"output_blocks.{k}.0", f"up_blocks.{i}.resnets.{j}", _UNET_RESNET)
             m |= _under(f"output_blocks.{k}.1", f"up_blocks.{i}.attentions.{j}")
-            if j == layers and i < levels - 1:
-                # In the slot after the attention, which the level next to the latents has not.
-                m[f"output_blocks.{k}.2.conv"] = f"up_blocks.{i}.upsamplers.0.conv"
+            if j == last and i < levels - 1:
+                slot = 2 if levels - 1 - i in ATTENDING else 1  # after the attention, if there is one
+                m[f"output_blocks.{k}.{slot}.conv"] = f"up_blocks.{i}.upsamplers.0.conv"
             k += 1
     return m
 
@@ -121,10 +127,28 @@ def _from_openclip(oc):
     return out
 
 
+def rename_unet_to_original(tensors):
+    """A UNet's (or its LoRA's) diffusers names -> SDXL's original names, without the checkpoint's prefix."""
+    return _rename(tensors, _invert(unet_prefixes()))
+
+
+def refiner_to_single(unet, text_2):
+    """A refiner's UNet under diffusers' names and a base checkpoint's second text encoder under its original ones -> one checkpoint."""
+    renamed = _rename(unet, _invert(unet_prefixes(REFINER_LAYERS)))
+    return {UNET + k: v for k, v in renamed.items()} | {REFINER_TEXT + k.removeprefix(TEXT_2): v for k, v in text_2.items()}
+
+
+def refiner_to_diffusers(single):
+    """A refiner checkpoint -> dict of state dicts unet, text_encoder_2."""
+    part = lambda prefix: {k[len(prefix):]: v for k, v in single.items() if k.startswith(prefix)}
+    out = dict(unet=_rename(part(UNET), unet_prefixes(REFINER_LAYERS)), text_encoder_2=_from_openclip(part(REFINER_TEXT)))
+    return {c: {k: v.contiguous() for k, v in s.items()} for c, s in out.items()}
+
+
 def to_single(unet, vae, text_1, text_2):
     """State dicts under diffusers' names (text encoders with the text_model. prefix) -> one checkpoint."""
     out = {}
-    out.update({UNET + k: v for k, v in _rename(unet, _invert(unet_prefixes())).items()})
+    out.update({UNET + k: v for k, v in rename_unet_to_original(unet).items()})
     for k, v in _rename(vae, _invert(vae_prefixes())).items():
         out[VAE + k] = v[:, :, None, None] if _VAE_LINEAR.search(k) else v
     out.update({TEXT_1 + k: v for k, v in text_1.items()})

@@ -59,6 +59,37 @@ def pipeline(path, tokenizers, dtype=torch.float32):
     return pipe
 
 
+def refiner(path, base, dtype=torch.float32):
+    """A StableDiffusionXLImg2ImgPipeline of a refiner file that continues the base pipeline's latents."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline
+
+    tensors, meta = read(path)
+    config, states = json.loads(meta["daguerre.config"]), singlefile.refiner_to_diffusers(tensors)
+    unet, text = arch.make_refiner(), arch.make_text_encoders()[1]
+    for module, state in ((unet, states["unet"]), (text, states["text_encoder_2"])):
+        missing, unexpected = module.load_state_dict(state, strict=False)
+        assert not unexpected and all(k.endswith("position_ids") for k in missing), (missing, unexpected)
+        module.to(dtype).eval()
+    pipe = StableDiffusionXLImg2ImgPipeline(
+        vae=base.vae, text_encoder=None, tokenizer=None, text_encoder_2=text, tokenizer_2=base.tokenizer_2, unet=unet,
+        scheduler=EulerDiscreteScheduler(**{k: v for k, v in config["scheduler"].items() if not k.startswith("_")}),
+        requires_aesthetics_score=True, force_zeros_for_empty_prompt=config["force_zeros_for_empty_prompt"], add_watermarker=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def controlnet(path, base, dtype=torch.float32):
+    """A StableDiffusionXLControlNetPipeline of the base pipeline's parts and a ControlNet file."""
+    from diffusers import StableDiffusionXLControlNetPipeline
+
+    net = arch.make_controlnet(base.unet)
+    net.load_state_dict(read(path)[0])
+    pipe = StableDiffusionXLControlNetPipeline(**base.components | dict(controlnet=net.to(dtype).eval()), add_watermarker=False,
+                                               force_zeros_for_empty_prompt=base.config.force_zeros_for_empty_prompt)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 def write(path, folder, dtype=torch.float16):
     folder = pathlib.Path(folder)
     pipe = pipeline(path, folder, dtype)

@@ -70,6 +70,10 @@ type Finding struct {
 	Components    int     // connected parts with more than 15 % of the largest part's area
 	Position      string  // "left", "right", "top", "bottom" or "center"
 	Size          string  // "small", "normal" or "big"
+
+	// EdgeWidth is how wide the edge between object and background is, in pixels at Side: pixels that are neither the
+	// object's colour nor the background's, for every pixel of the object's edge. About 1 for a drawn picture.
+	EdgeWidth float64
 }
 
 // Check looks at a picture. Anything at least 16 pixels wide and high is accepted; a smaller
@@ -90,7 +94,8 @@ func Check(img image.Image) Finding {
 	f.ColourRGB = p.median(inside(object, p.w, p.h))
 	f.Colour = nearest(f.ColourRGB)
 	fitShape(&f, object, p.w, p.h)
-	f.Position = positionWord(f.CenterX-float64(p.w)/2, f.CenterY-float64(p.h)/2)
+	f.EdgeWidth = p.edgeWidth(object, f.ColourRGB, bg)
+	f.Position = PositionWord(f.CenterX-float64(p.w)/2, f.CenterY-float64(p.h)/2)
 	switch {
 	case f.Radius < SmallRadius:
 		f.Size = "small"
@@ -102,7 +107,8 @@ func Check(img image.Image) Finding {
 	return f
 }
 
-func positionWord(dx, dy float64) string {
+// PositionWord names the place of a middle that is dx, dy pixels off the picture's: left, right, top, bottom or center.
+func PositionWord(dx, dy float64) string {
 	switch {
 	case max(math.Abs(dx), math.Abs(dy)) <= PositionOffset:
 		return "center"

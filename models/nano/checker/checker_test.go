@@ -347,7 +347,7 @@ func TestSummary(t *testing.T) {
 		require.NoError(t, err)
 		s.Add(r)
 	}
-	s.SumIoU = 0
+	s.SumIoU, s.SumEdgeWidth = 0, 0
 	assert.Equal(t, Summary{N: 3, Colour: 2, Background: 3, Shape: 2, All: 1, Position: 0, PositionN: 1, Size: 1, SizeN: 2}, s)
 	assert.Contains(t, s.String(), "colour 2/3 (66.7 %)")
 }

@@ -57,15 +57,7 @@ func largestComponent(marked []bool, w, h int) (object []bool, count int) {
 
 // inside removes a rim of two pixels, where colours are mixed, unless too little would be left.
 func inside(object []bool, w, h int) []bool {
-	eroded := object
-	for range 2 {
-		next := make([]bool, len(eroded))
-		for i, m := range eroded {
-			x, y := i%w, i/w
-			next[i] = m && x > 0 && y > 0 && x < w-1 && y < h-1 && eroded[i-1] && eroded[i+1] && eroded[i-w] && eroded[i+w]
-		}
-		eroded = next
-	}
+	eroded := erode(erode(object, w, h, false), w, h, false)
 	n := 0
 	for _, m := range eroded {
 		if m {
@@ -76,6 +68,17 @@ func inside(object []bool, w, h int) []bool {
 		return object
 	}
 	return eroded
+}
+
+// erode keeps the pixels whose four neighbours are marked too, with corners all eight.
+func erode(marked []bool, w, h int, corners bool) []bool {
+	out := make([]bool, len(marked))
+	for i, m := range marked {
+		x, y := i%w, i/w
+		out[i] = m && x > 0 && y > 0 && x < w-1 && y < h-1 && marked[i-1] && marked[i+1] && marked[i-w] && marked[i+w] &&
+			(!corners || marked[i-w-1] && marked[i-w+1] && marked[i+w-1] && marked[i+w+1])
+	}
+	return out
 }
 
 // coversFrame reports whether the object holds more than half of the border. Then the border's

@@ -125,13 +125,14 @@ type Summary struct {
 	N, Colour, Background, Shape, All int
 	Position, PositionN               int
 	Size, SizeN                       int
-	SumIoU                            float64
+	SumIoU, SumEdgeWidth              float64
 }
 
 // Add counts one result.
 func (s *Summary) Add(r Result) {
 	s.N++
 	s.SumIoU += r.Found.IoU
+	s.SumEdgeWidth += r.Found.EdgeWidth
 	count := func(ok bool, n *int) {
 		if ok {
 			*n++
@@ -154,7 +155,7 @@ func (s *Summary) Add(r Result) {
 // String is one line with every rate.
 func (s Summary) String() string {
 	rate := func(k, n int) string { return fmt.Sprintf("%d/%d (%.1f %%)", k, n, 100*float64(k)/float64(max(n, 1))) }
-	return fmt.Sprintf("colour %s, background %s, shape %s, position %s, size %s, all %s, mean IoU %.3f",
+	return fmt.Sprintf("colour %s, background %s, shape %s, position %s, size %s, all %s, mean IoU %.3f, edges %.2f px",
 		rate(s.Colour, s.N), rate(s.Background, s.N), rate(s.Shape, s.N), rate(s.Position, s.PositionN),
-		rate(s.Size, s.SizeN), rate(s.All, s.N), s.SumIoU/float64(max(s.N, 1)))
+		rate(s.Size, s.SizeN), rate(s.All, s.N), s.SumIoU/float64(max(s.N, 1)), s.SumEdgeWidth/float64(max(s.N, 1)))
 }

@@ -2,13 +2,18 @@
 // the held-out prompts: NNN.png for prompt NNN of models/nano/heldout.json.
 //
 //	go run ./tools/nano/score [-min 0.95] [-v] FOLDER
+//	go run ./tools/nano/score -marks FOLDER...
+//	go run ./tools/nano/score -places FOLDER
 //
-// It prints one line a failure and a summary, and exits with 1 if a rate is below -min.
+// It prints one line a failure and a summary, and exits with 1 if a rate is below -min. With -marks it prints one line a
+// folder: how much of the shapes is outlined and striped, which is what the nano LoRAs do. With -places
+// it holds the pictures of `evaluate.py controlled` against places.json beside them.
 package main
 
 import (
 	"flag"
 	"fmt"
+	"image"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -20,7 +25,16 @@ func main() {
 	least := flag.Float64("min", 0, "smallest acceptable rate of colour, background, shape, position and size")
 	count := flag.Int("n", len(checker.HeldOut()), "score only the first n prompts")
 	verbose := flag.Bool("v", false, "print every picture, not only failures")
+	marks := flag.Bool("marks", false, "measure outlines and stripes instead")
+	places := flag.Bool("places", false, "hold pictures of the ControlNet against places.json instead")
 	flag.Parse()
+	if *marks || *places {
+		if err := others(*marks, *places, *count, *verbose); err != nil {
+			fmt.Fprintln(os.Stderr, "score:", err)
+			os.Exit(3)
+		}
+		return
+	}
 	if flag.NArg() != 1 {
 		flag.Usage()
 		os.Exit(2)
@@ -38,17 +52,29 @@ func main() {
 	}
 }
 
+// others measures every folder on the command line in the ways asked for.
+func others(marks, places bool, count int, verbose bool) error {
+	for _, dir := range flag.Args() {
+		if marks {
+			if err := scoreMarks(dir, count); err != nil {
+				return err
+			}
+		}
+		if places {
+			if err := scorePlaces(dir, verbose); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func score(dir string, count int, verbose bool) (checker.Summary, error) {
 	var sum checker.Summary
 	for i, p := range checker.HeldOut()[:count] {
-		f, err := os.Open(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+		img, err := picture(dir, i)
 		if err != nil {
 			return sum, err
-		}
-		img, err := png.Decode(f)
-		_ = f.Close() // only read from
-		if err != nil {
-			return sum, fmt.Errorf("%s: %w", f.Name(), err)
 		}
 		r, err := checker.Score(img, p.Prompt)
 		if err != nil {
@@ -62,4 +88,18 @@ func score(dir string, count int, verbose bool) (checker.Summary, error) {
 		}
 	}
 	return sum, nil
+}
+
+// picture reads the picture of prompt i.
+func picture(dir string, i int) (image.Image, error) {
+	f, err := os.Open(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+	if err != nil {
+		return nil, err
+	}
+	img, err := png.Decode(f)
+	_ = f.Close() // only read from
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return img, nil
 }
