@@ -47,6 +47,7 @@ race: ## pure Go packages under the race detector
 .PHONY: test-native
 test-native: ## C and C++ tests under the address and undefined behaviour sanitizers
 	@./build.sh --asan --library-only
+	@tools/compile-kernels.sh
 	DAGUERRE_TEST_MODEL="$$($(GO) run ./tools/nanopath)" \
 	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(CTEST) build/asan --output-on-failure

@@ -17,10 +17,6 @@ bool attention_offered(int64_t head_size) {
 
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 #if defined(__AMX_BF16__)
 
 constexpr int64_t kTileValues = int64_t{kTile} * kTileDepth;  // BF16 values of a tile

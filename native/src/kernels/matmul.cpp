@@ -23,10 +23,6 @@ constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
 
 constexpr int64_t kChunk = 1 << 20;    // bytes of packed tokens that a core's second-level cache keeps
 
-int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 #if defined(__AVX512BF16__)
 
 // One block of products: up to two tiles of weight rows times up to two groups of tokens, over all of `in`.

@@ -1,10 +1,18 @@
-// Register-level pieces that the BF16 products share. For kernels/*.cpp only, where AVX512_BF16 is compiled in.
+// Pieces that the products in tiles share. For kernels/*.cpp only; most are there only where AVX512_BF16 is compiled in.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/amx.h"
 #include "kernels/simd.h"
+
+namespace dg {
+
+inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+}  // namespace dg
 
 #if defined(__AVX512BF16__)
 
