@@ -57,7 +57,7 @@ engine_key() {
         "${CC:-cc}" --version
         "${CXX:-c++}" --version
         "${CC:-cc}" "${arch[@]}" -dM -E -x c /dev/null
-        cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.cpp cmake/flags.cmake
+        cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake
         case $variant in
             vulkan) glslc --version; cat "$(vulkan_headers)/vulkan/vulkan_core.h" ;;
             cuda) "${CUDACXX:-nvcc}" --version; echo "${DAGUERRE_CUDA_ARCH:-native}" ;;

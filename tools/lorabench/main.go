@@ -1,0 +1,155 @@
+// Command lorabench measures what adapters cost in a denoising step: without any, with a stack of four, and with the same stack
+// whose weights change before every step. The three take turns, so that a machine's drift hits all alike. It needs
+// libdaguerre (make).
+//
+//	bin/daguerre models synth --kind sdxl-base --type f16 -o sdxl.safetensors
+//	go run ./tools/lorabench -model sdxl.safetensors
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+type options struct {
+	model                              string
+	kind                               synth.Kind
+	count, rank, size, rounds, changes int
+}
+
+// variant is one of the things compared.
+type variant struct {
+	label   string
+	loras   bool
+	changes bool
+	steps   []time.Duration
+	read    int64 // bytes read from files while denoising
+}
+
+func main() {
+	var o options
+	kind := flag.String("kind", string(synth.KindSDXLLoRA), "kind of the synthesized adapters: sdxl-lora or nano-lora")
+	flag.StringVar(&o.model, "model", pipeline.NanoModel, "checkpoint")
+	flag.IntVar(&o.count, "count", 4, "adapters in the stack")
+	flag.IntVar(&o.rank, "rank", 16, "rank of the adapters")
+	flag.IntVar(&o.size, "size", 256, "width and height in pixels")
+	flag.IntVar(&o.rounds, "rounds", 3, "turns of the three variants")
+	flag.IntVar(&o.changes, "steps", 6, "steps of a turn; the first, which builds graphs, does not count")
+	flag.Parse()
+	o.kind = synth.Kind(*kind)
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "lorabench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "lorabench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	job := request.Request{Prompt: "a lighthouse in fog", Width: o.size, Height: o.size, NumInferenceSteps: o.changes, Scheduler: "EulerDiscrete",
+		DenoisingEnd: 0.999} // no picture is decoded of what has noise left
+	stack := job
+	for i := range o.count {
+		path := filepath.Join(dir, fmt.Sprintf("adapter%d.safetensors", i))
+		if err := synth.Write(ctx, path, synth.Options{Kind: o.kind, Rank: o.rank, Seed: uint64(i)}); err != nil {
+			return err
+		}
+		stack.LoRAs = append(stack.LoRAs, request.LoRA{Path: path, Weight: new(0.5)})
+	}
+	pipe, err := pipeline.Open(ctx, pipeline.Config{Model: o.model})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pipe.Close()) }()
+	variants := []*variant{{label: "without"}, {label: fmt.Sprintf("%d of rank %d", o.count, o.rank), loras: true}, {label: "weights changed", loras: true, changes: true}}
+	for round := range o.rounds + 1 { // the first warms up
+		for _, v := range variants {
+			r := job
+			if v.loras {
+				r = stack
+			}
+			if err := v.turn(ctx, pipe, r, round > 0); err != nil {
+				return err
+			}
+		}
+	}
+	report(pipe, o, variants)
+	return nil
+}
+
+// turn makes one job and keeps its steps' times.
+func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.Request, keep bool) error {
+	var handle pipeline.LoRAHandle
+	var began int64
+	_, err := pipe.Generate(ctx, r, pipeline.WithLoRAs(&handle), pipeline.WithProgress(func(p pipeline.Progress) {
+		if p.Stage != pipeline.StageDenoise {
+			return
+		}
+		if keep && p.Step > 1 {
+			v.steps = append(v.steps, p.StepTime)
+		}
+		if p.Step == 1 {
+			began = bytesRead()
+		}
+		if keep && p.Step == p.Steps {
+			v.read += bytesRead() - began
+		}
+		if !v.changes || p.Step == p.Steps {
+			return
+		}
+		for i, a := range handle.Stack().Adapters {
+			_ = handle.SetUNetWeight(a.Name, 0.1*float64(1+(p.Step+i)%9))
+		}
+	}))
+	return err
+}
+
+// bytesRead is what this process has read from files and pipes so far.
+func bytesRead() int64 {
+	f, err := os.Open("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if n, ok := strings.CutPrefix(lines.Text(), "rchar: "); ok {
+			count, _ := strconv.ParseInt(n, 10, 64)
+			return count
+		}
+	}
+	return 0
+}
+
+func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
+	info := pipe.Info()
+	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size, o.size, o.rounds, o.changes)
+	fmt.Println("| adapters | step, median s | (lowest) | against without | against unchanged | bytes read while denoising |")
+	fmt.Println("|---|---|---|---|---|---|")
+	median := func(v *variant) float64 {
+		slices.Sort(v.steps)
+		return v.steps[len(v.steps)/2].Seconds()
+	}
+	none, still := median(variants[0]), median(variants[1])
+	for _, v := range variants {
+		m := median(v)
+		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %+.1f %% | %d |\n", v.label, m, v.steps[0].Seconds(), 100*(m/none-1), 100*(m/still-1), v.read)
+	}
+	stats := pipe.LoRAStats()
+	fmt.Printf("\nfiles loaded: %d, hits: %d\n", stats.Loads, stats.Hits)
+}
