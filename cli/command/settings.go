@@ -107,7 +107,7 @@ var fileOnly = []string{
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight", "lora.block_weights",
 	"controlnet", "controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",
 	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
-	"model.controlnet_directories", "model.controlnet_cache_mb", "model.memory", "model.memory.memory_limit", "model.memory.reserve", "model.memory.strategy",
+	"model.text_cache_mb", "model.controlnet_directories", "model.controlnet_cache_mb", "model.memory", "model.memory.memory_limit", "model.memory.reserve", "model.memory.strategy",
 	"model.memory.attention_slicing", "model.memory.max_batch",
 	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
 	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",

@@ -140,6 +140,30 @@ func (a *Active) TextKey(step, steps int) string {
 	return key.String()
 }
 
+// UseKey tells what uses, which Uses returned, do to one component: equal keys of Actives of one model mean that it computes the same. It is
+// empty where they do nothing to it.
+func (a *Active) UseKey(uses []backend.LoRAUse, component string) string {
+	var key strings.Builder
+	for _, u := range uses {
+		i := slices.IndexFunc(a.members, func(r *Resident) bool { return r.LoRA == u.LoRA })
+		if i < 0 {
+			continue
+		}
+		var weights []float32
+		acts := false
+		for t, target := range a.members[i].Targets {
+			if strings.HasPrefix(target.Module, component+".") {
+				weights = append(weights, u.Weights[t])
+				acts = acts || u.Weights[t] != 0
+			}
+		}
+		if acts {
+			fmt.Fprintf(&key, "%q %x;", fmt.Sprint(a.members[i].key), weights)
+		}
+	}
+	return key.String()
+}
+
 // Release gives all adapters back; it may be called again.
 func (a *Active) Release() {
 	for _, r := range a.members {

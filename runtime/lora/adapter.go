@@ -206,6 +206,7 @@ type Resident struct {
 	Targets []TargetInfo // in the order of the weights
 	Report  Report
 
+	key     cacheKey
 	release func()
 }
 

@@ -333,7 +333,7 @@ func (c *Cache) leastRecent() *cacheEntry {
 // resident hands an entry to a caller.
 func (c *Cache) resident(e *cacheEntry) *Resident {
 	var once sync.Once
-	return &Resident{LoRA: e.lora, Targets: e.infos, Report: e.report, release: func() { once.Do(func() { c.release(e) }) }}
+	return &Resident{LoRA: e.lora, Targets: e.infos, Report: e.report, key: e.key, release: func() { once.Do(func() { c.release(e) }) }}
 }
 
 // release gives a reference back. Adapters that are too many now go at once.

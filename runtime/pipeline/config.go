@@ -47,6 +47,8 @@ type Config struct {
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
 
+	TextCache int64 // bytes of encoded texts that are kept between calls; 0: DefaultTextCache, negative: none
+
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
 	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: DefaultControlNetMemory
 
@@ -65,7 +67,7 @@ func ConfigOf(m request.Model) Config {
 		Refiner: m.Refiner, RefinerType: backend.Type(m.RefinerType), RefinerOnDemand: m.RefinerOnDemand != nil && *m.RefinerOnDemand,
 		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
-		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories,
+		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: cacheConfigOf(m.LoRACache),
 	}
@@ -82,7 +84,7 @@ func (c Config) model() request.Model {
 		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
 		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap, VAESlicing: string(c.VAEPolicy.Slicing),
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
-		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories,
+		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories, TextCacheMB: int(c.TextCache >> 20),
 		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
 		LoRADirectories: c.LoRADirectories, LoRACache: c.loraCache(),
 	}

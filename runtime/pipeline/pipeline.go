@@ -38,6 +38,8 @@ type Pipeline struct {
 	log      *slog.Logger
 	hash     modelHash
 
+	textCache *textCache
+
 	// Held for reading by every call that uses the model, for writing by Close.
 	mu     sync.RWMutex
 	closed bool
@@ -72,7 +74,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger}
+	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger, textCache: newTextCache(cfg.TextCache)}
 	p.hash.paths = plan.paths
 	p.vaes = vae.NewCache(o.backend, vae.Limits{})
 	p.coder = vae.NewCoder(model, p.vaes, vae.ExactConfig(plan.model))

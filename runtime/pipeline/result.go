@@ -30,6 +30,7 @@ type Result struct {
 	Scheduler SchedulerInfo
 	Model     backend.ModelInfo
 	Timings   Timings
+	Texts     TextStats
 	LoRAs     []LoRAInfo // adapters that take part, with their weights at the start
 	Warnings  []string   // what was done otherwise than one may expect, in words
 

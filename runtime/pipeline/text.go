@@ -110,16 +110,17 @@ func (j *job) encodeTexts(ctx context.Context, e *expert, in texts) (embedding, 
 	at := 0
 	for _, t := range in {
 		w := widths[t.encoder]
-		got, err := e.model.EncodeText(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: j.req.ClipSkip, IDs: t.text.IDs, Custom: tensorOf(t.text.Custom, w),
+		got, err := j.encodeText(ctx, e, backend.TextInput{Encoder: t.encoder, ClipSkip: j.req.ClipSkip, IDs: t.text.IDs, Custom: tensorOf(t.text.Custom, w),
 			LoRAs: j.loraUses(e, j.lora.textStep)})
 		if err != nil {
-			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
+			return out, err
 		}
-		if err := t.text.Weigh(got.Hidden.Data, w, prompt.EmphasisA1111); err != nil {
+		hidden := slices.Clone(got.Hidden.Data)
+		if err := t.text.Weigh(hidden, w, prompt.EmphasisA1111); err != nil {
 			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}
 		for k := range out.tokens {
-			copy(out.context[k*total+at:], got.Hidden.Data[k*w:(k+1)*w])
+			copy(out.context[k*total+at:], hidden[k*w:(k+1)*w])
 		}
 		at += w
 		if t.encoder == 1 {

@@ -190,6 +190,8 @@ type Model struct {
 	Embeddings           []string `key:"embeddings" doc:"textual-inversion files; the word is the file's name without its extension"`
 	EmbeddingDirectories []string `key:"embedding_directories" doc:"folders whose textual-inversion files are loaded when a prompt names them"`
 
+	TextCacheMB int `key:"text_cache_mb" default:"64" doc:"MiB of encoded prompts kept between jobs, so that a prompt used again needs no text encoder; -1: none"`
+
 	ControlNetCacheMB     int      `key:"controlnet_cache_mb" default:"8192" doc:"MiB of weights that ControlNets may hold between jobs and within one"`
 	ControlNetDirectories []string `key:"controlnet_directories" doc:"folders in which ControlNets are looked up by name, with all folders below them"`
 	Memory                Memory   `key:"memory" doc:"how much memory may be taken, and how"`

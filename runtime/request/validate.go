@@ -240,6 +240,9 @@ func (m Model) validate(errs *Errors, prefix string) {
 	for i, path := range m.LoRADirectories {
 		c.path(fmt.Sprintf("lora_directories[%d]", i), path)
 	}
+	if m.TextCacheMB != -1 {
+		c.between("text_cache_mb", m.TextCacheMB, 0, 1<<20)
+	}
 	c.between("controlnet_cache_mb", m.ControlNetCacheMB, 0, 1<<24)
 	for i, path := range m.ControlNetDirectories {
 		c.path(fmt.Sprintf("controlnet_directories[%d]", i), path)
