@@ -114,6 +114,17 @@ const (
 	LogError LogLevel = 3
 )
 
+// Residency is a DG_RESIDENT: where a component's weights are.
+type Residency int32
+
+// The residencies.
+const (
+	ResidentAlways   Residency = 0 // all in memory, loaded when the model is opened
+	ResidentOnDemand Residency = 1 // from the first use or Load on, until Unload
+	ResidentStream   Residency = 2 // through a window in every computation
+	ResidentMmap     Residency = 3 // in the mapped file where its type is the wanted one
+)
+
 // Flash is a DG_FLASH: whether the UNet uses flash attention.
 type Flash int32
 

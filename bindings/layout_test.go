@@ -40,6 +40,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_lora_use":       reflect.TypeFor[loraUse](),
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":       reflect.TypeFor[vaePart](),
+	"dg_memory_info":    reflect.TypeFor[MemoryInfo](),
 }
 
 // constants pairs every enum value and numeric #define of daguerre.h with its Go constant.
@@ -74,6 +75,9 @@ var constants = map[string]int64{
 	"DG_KIND_SDXL_REFINER": int64(KindSDXLRefiner), "DG_KIND_SDXL_INPAINT": int64(KindSDXLInpaint),
 	"DG_KIND_VAE": int64(KindVAE), "DG_KIND_TEXT_ENCODER": int64(KindTextEncoder),
 	"DG_KIND_CONTROLNET": int64(KindControlNet), "DG_KIND_TAESD": int64(KindTAESD), "DG_KIND_UPSCALER": int64(KindUpscaler),
+
+	"DG_RESIDENT_ALWAYS": int64(ResidentAlways), "DG_RESIDENT_ON_DEMAND": int64(ResidentOnDemand),
+	"DG_RESIDENT_STREAM": int64(ResidentStream), "DG_RESIDENT_MMAP": int64(ResidentMmap),
 
 	"DG_DEVICE_CPU": int64(DeviceCPU), "DG_DEVICE_GPU": int64(DeviceGPU), "DG_DEVICE_IGPU": int64(DeviceIGPU),
 	"DG_DEVICE_ACCEL": int64(DeviceAccel),
@@ -358,7 +362,7 @@ func structOf(fields []reflect.StructField) reflect.Type {
 
 // TestConstructorsSetSizes checks every struct_size inside the values that C is given to fill.
 func TestConstructorsSetSizes(t *testing.T) {
-	for _, v := range []any{NewBuildInfo(), NewDeviceInfo(), NewModelConfig(), NewModelInfo(), NewComputeQuery(StageUNet)} {
+	for _, v := range []any{NewBuildInfo(), NewDeviceInfo(), NewModelConfig(), NewModelInfo(), NewComputeQuery(StageUNet), NewMemoryInfo()} {
 		checkSizes(t, reflect.ValueOf(v).Elem())
 	}
 }

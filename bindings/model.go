@@ -53,6 +53,11 @@ type ModelParams struct {
 	Threads        int32 // 0: all physical cores this process may use
 	FlashAttention Flash
 	Cancel         *int32 // may be nil; non-zero, set with sync/atomic from any goroutine, stops loading
+	ResidencyText  Residency
+	ResidencyUNet  Residency // also of a ControlNet or upscaler
+	ResidencyVAE   Residency
+	StreamBytes    int64 // window of each streamed component; 0: 512 MiB
+	AttentionBytes int64 // scores that attention computes at once, where it keeps them in memory; 0: all
 }
 
 // Model is an open model. Calls run one at a time, in no particular order when several goroutines
@@ -109,6 +114,8 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		FileCount: int64(len(p.Files)), Components: p.Components,
 		TypeUNet: p.TypeUNet, TypeText: p.TypeText, TypeVAE: p.TypeVAE,
 		Precision: p.Precision, Threads: p.Threads, FlashAttention: p.FlashAttention,
+		ResidencyText: p.ResidencyText, ResidencyUNet: p.ResidencyUNet, ResidencyVAE: p.ResidencyVAE,
+		StreamBytes: p.StreamBytes, AttentionBytes: p.AttentionBytes,
 	}
 	c.StructSize = unsafe.Sizeof(*c)
 	files := make([]modelFile, len(p.Files))

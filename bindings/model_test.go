@@ -42,6 +42,7 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 		Config: config, Device: "vulkan:0", DeviceText: "cpu", DeviceVAE: "auto",
 		Components: ComponentUNet | ComponentVAEDecoder, TypeUNet: TypeQ4_K, TypeText: TypeF16, TypeVAE: TypeF32,
 		Precision: PrecisionF16, Threads: 3, FlashAttention: FlashOff,
+		ResidencyText: ResidentOnDemand, ResidencyUNet: ResidentStream, ResidencyVAE: ResidentMmap, StreamBytes: 4, AttentionBytes: 5,
 	})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), lib.LiveHandles())
@@ -52,7 +53,7 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	require.Zero(t, config.StructSize)
 	require.NoError(t, lib.SetLog(LogInfo, nil))
 	require.Equal(t, []string{"1 device=vulkan:0 text=cpu vae=auto components=20 types=11,2,1 precision=3 threads=3 flash=1" +
-		" config=11,12,13,14,1,2 0:a/b 4:ü.gguf"}, got.lines)
+		" config=11,12,13,14,1,2 0:a/b 4:ü.gguf", "1 residency=1,2,3 stream=4 attention=5"}, got.lines)
 }
 
 func TestOpenFailures(t *testing.T) {

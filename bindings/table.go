@@ -19,6 +19,7 @@ type table struct {
 	profileFuncs
 	loraFuncs
 	vaePartFuncs
+	residencyFuncs
 }
 
 // symbol ties a C name to the Go function variable that calls it.
@@ -34,6 +35,7 @@ func (t *table) symbols() []symbol {
 		t.bootFuncs.symbols(), t.logFuncs.symbols(), t.deviceFuncs.symbols(),
 		t.modelFuncs.symbols(), t.computeFuncs.symbols(), t.networkFuncs.symbols(), t.memoryFuncs.symbols(),
 		t.quantizeFuncs.symbols(), t.profileFuncs.symbols(), t.loraFuncs.symbols(), t.vaePartFuncs.symbols(),
+		t.residencyFuncs.symbols(),
 	} {
 		all = append(all, group...)
 	}

@@ -87,18 +87,24 @@ type modelParams struct {
 	Threads        int32
 	FlashAttention Flash
 	Cancel         *int32
+	ResidencyText  Residency
+	ResidencyUNet  Residency
+	ResidencyVAE   Residency
+	Reserved       int32
+	StreamBytes    int64
+	AttentionBytes int64
 }
 
 // ComponentInfo mirrors dg_component_info: one component of an open model.
 type ComponentInfo struct {
 	StructSize     uintptr
 	Present        int32 // in the files
-	Loaded         int32
-	FileType       Type // of most weight bytes in the file
-	Type           Type // of most weight bytes in memory
+	Loaded         int32 // chosen when the model was opened; Memory tells what is in memory
+	FileType       Type  // of most weight bytes in the file
+	Type           Type  // of most weight bytes in memory
 	TensorCount    int64
 	ParameterCount int64
-	ParameterBytes int64 // in memory when loaded
+	ParameterBytes int64 // in memory when all of it is loaded
 	Device         Name
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -71,6 +72,7 @@ var sentinels = []struct {
 }{
 	{context.Canceled, ExitCancelled},
 	{context.DeadlineExceeded, ExitCancelled},
+	{backend.ErrOutOfMemory, ExitOutOfMemory},
 	{request.ErrInvalid, ExitUsage},
 	{output.ErrPattern, ExitUsage},
 	{imagefile.ErrFormat, ExitUsage},

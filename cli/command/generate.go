@@ -268,7 +268,7 @@ func (s *session) open(ctx context.Context) error {
 	event := progress.Model{Model: modelName(s.model), Kind: string(info.Kind), Precision: string(info.Precision),
 		PrecisionReason: info.PrecisionReason, Seconds: s.env.Now().Sub(began).Seconds()}
 	for _, c := range info.Components {
-		if c.Loaded {
+		if c.Opened {
 			event.ParameterBytes += c.ParameterBytes
 		}
 		if c.Name == "unet" {

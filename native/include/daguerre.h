@@ -118,6 +118,15 @@ enum {
     DG_KIND_UPSCALER     = 8
 };
 
+/* dg_residency: where a component's weights are. */
+enum {
+    DG_RESIDENT_ALWAYS    = 0, /* all in memory, loaded by dg_model_open */
+    DG_RESIDENT_ON_DEMAND = 1, /* all in memory from the first use or dg_model_load on, until dg_model_unload */
+    DG_RESIDENT_STREAM    = 2, /* pass through a window of stream_bytes in every computation: on a CPU from the file, on others from
+                                  host memory */
+    DG_RESIDENT_MMAP      = 3  /* on a CPU: those of the wanted type are used where the mapped file has them, the others are loaded */
+};
+
 enum { DG_DEVICE_CPU = 0, DG_DEVICE_GPU = 1, DG_DEVICE_IGPU = 2, DG_DEVICE_ACCEL = 3 };
 
 enum { DG_LOG_DEBUG = 0, DG_LOG_INFO = 1, DG_LOG_WARN = 2, DG_LOG_ERROR = 3 };
@@ -205,6 +214,12 @@ typedef struct dg_model_params {
     int32_t threads;               /* CPU threads; 0: all physical cores this process may use */
     int32_t flash_attention;       /* DG_FLASH_* */
     const volatile int32_t* cancel; /* may be NULL; polled while loading, non-zero stops dg_model_open */
+    int32_t residency_text;        /* DG_RESIDENT_*, of both text encoders */
+    int32_t residency_unet;        /* also of a ControlNet or upscaler */
+    int32_t residency_vae;
+    int32_t reserved;
+    int64_t stream_bytes;          /* window of each streamed component; 0: 512 MiB */
+    int64_t attention_bytes;       /* scores that attention computes at once, where it keeps them in memory; 0: all */
 } dg_model_params;
 
 /* Opens, checks every tensor and loads the chosen components. Progress comes as log lines.
@@ -217,12 +232,12 @@ DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
 typedef struct dg_component_info {
     size_t struct_size;
     int32_t present;          /* in the files */
-    int32_t loaded;
+    int32_t loaded;           /* chosen when the model was opened: can be computed with; dg_model_memory tells what is in memory */
     int32_t file_type;        /* DG_TYPE_* of most weight bytes in the file */
     int32_t type;             /* DG_TYPE_* of most weight bytes in memory */
     int64_t tensor_count;
     int64_t parameter_count;
-    int64_t parameter_bytes;  /* in memory when loaded */
+    int64_t parameter_bytes;  /* in memory when all of it is loaded */
     char device[DG_NAME_LEN];
 } dg_component_info;
 
@@ -305,6 +320,48 @@ typedef struct dg_model_info {
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
+
+/* ---- memory -------------------------------------------------------------------------- */
+
+/* Loads the weights of components (DG_COMPONENT_* bits) that are not in memory; of a streamed one it makes the window. What is
+ * loaded already stays. Components that are not used need not be loaded, and those that are used are loaded then. */
+DG_API dg_status dg_model_load(dg_model* model, int32_t components, char* msg, size_t msg_cap);
+
+/* Frees the weights of components, whatever their residency, and the compute buffers that read them. The next use loads them
+ * again: results are the same, bit for bit. */
+DG_API dg_status dg_model_unload(dg_model* model, int32_t components, char* msg, size_t msg_cap);
+
+/* Bytes held now, and the most of each since the model was opened or dg_model_memory_reset. Arrays are by bit position of
+ * DG_COMPONENT_*. */
+typedef struct dg_memory_info {
+    size_t struct_size;
+    int32_t loaded; /* DG_COMPONENT_* bits: weights are in memory, or their window is */
+    int32_t reserved;
+    int64_t weights[DG_COMPONENT_COUNT]; /* on the component's device: its tensors, or its window */
+    int64_t weights_peak[DG_COMPONENT_COUNT];
+    int64_t host[DG_COMPONENT_COUNT]; /* in host memory: what a device streams from, buffers while loading */
+    int64_t host_peak[DG_COMPONENT_COUNT];
+    int64_t mapped[DG_COMPONENT_COUNT]; /* used in a mapped file: the system may drop and read these again */
+    int64_t compute; /* compute buffer */
+    int64_t compute_peak;
+    int64_t adapters; /* adapters, and stacks of them */
+    int64_t adapters_peak;
+    int64_t total; /* weights, host, compute and adapters together */
+    int64_t total_peak;
+} dg_memory_info;
+
+/* May be called from any thread while the model is open, also during a call. */
+DG_API dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap);
+
+/* Sets every peak to what is held now. May be called from any thread. */
+DG_API dg_status dg_model_memory_reset(dg_model* model, char* msg, size_t msg_cap);
+
+/* For tests, process-wide: lets allocations of weights, compute buffers and adapters fail with DG_ERR_OUT_OF_MEMORY. The
+ * first `after` succeed; of the others each fails with the given probability, by a generator of its own that `seed` starts.
+ * A probability of 0 ends it. The environment variable DAGUERRE_FAIL_ALLOCATIONS="seed,probability,after" does the same from the
+ * start. *allocations, where not NULL, is the number of allocations since the last call. */
+DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* allocations,
+                                          char* msg, size_t msg_cap);
 
 /* Sets or clears the model's cancel flag. While it is set, a running call stops as soon as the
  * current operation allows and returns DG_ERR_CANCELLED, as does every later call until cleared. */

@@ -6,12 +6,10 @@
 #include <new>
 #include <sstream>
 #include <string>
-
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
+#include <system_error>
 
 #include "backend/device.h"
+#include "backend/memory.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "daguerre.h"
@@ -110,6 +108,10 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
     } catch (const std::bad_alloc&) {
         write_message(msg, cap, "out of memory on the host");
         return DG_ERR_OUT_OF_MEMORY;
+    } catch (const std::system_error& e) {  // where memory is short, so are threads
+        const bool memory = e.code() == std::errc::resource_unavailable_try_again || e.code() == std::errc::not_enough_memory;
+        write_message(msg, cap, ((memory ? "out of memory on the host: " : "engine: ") + std::string(e.what())).c_str());
+        return memory ? DG_ERR_OUT_OF_MEMORY : DG_ERR_ENGINE;
     } catch (const std::exception& e) {
         write_message(msg, cap, (std::string("engine: ") + e.what()).c_str());
         return DG_ERR_ENGINE;
@@ -167,6 +169,16 @@ const Model& model_of(const dg_model* model) {
     return model_of(const_cast<dg_model*>(model));
 }
 
+// A call that may allocate. After an allocation failed, the model lets go of what it can make again.
+template <typename Body>
+dg_status compute(dg_model* model, char* msg, size_t cap, Body&& body) {
+    const dg_status status = guard(msg, cap, [&] { body(model_of(model)); });
+    if (status == DG_ERR_OUT_OF_MEMORY && model != nullptr) {
+        model->model.make_room();
+    }
+    return status;
+}
+
 void copy_text(char* out, size_t size, const std::string& text) {
     write_message(out, size, text.c_str());
 }
@@ -220,6 +232,15 @@ OpenParams read_open_params(const dg_model_params* in) {
     if (p.flash_attention < DG_FLASH_AUTO || p.flash_attention > DG_FLASH_ON) {
         fail(DG_ERR_ARGUMENT, "flash_attention: %d is none of DG_FLASH_*", p.flash_attention);
     }
+    for (const int32_t residency : {p.residency_text, p.residency_unet, p.residency_vae}) {
+        if (residency < DG_RESIDENT_ALWAYS || residency > DG_RESIDENT_MMAP) {
+            fail(DG_ERR_ARGUMENT, "residency: %d is none of DG_RESIDENT_*", residency);
+        }
+    }
+    if (p.stream_bytes < 0 || p.attention_bytes < 0) {
+        fail(DG_ERR_ARGUMENT, "%s: %lld is negative", p.stream_bytes < 0 ? "stream_bytes" : "attention_bytes",
+             static_cast<long long>(p.stream_bytes < 0 ? p.stream_bytes : p.attention_bytes));
+    }
     params.device          = text_or_empty(p.device);
     params.device_text     = text_or_empty(p.device_text);
     params.device_vae      = text_or_empty(p.device_vae);
@@ -231,6 +252,11 @@ OpenParams read_open_params(const dg_model_params* in) {
     params.threads         = p.threads;
     params.flash_attention = p.flash_attention;
     params.cancel          = p.cancel;
+    params.residency_text  = p.residency_text;
+    params.residency_unet  = p.residency_unet;
+    params.residency_vae   = p.residency_vae;
+    params.stream_bytes    = p.stream_bytes;
+    params.attention_bytes = p.attention_bytes;
     return params;
 }
 
@@ -307,9 +333,7 @@ dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
             delete *model;
             *model = nullptr;
             live_handles--;
-#if defined(__GLIBC__)
-            malloc_trim(0);  // gigabytes were freed; glibc would keep what lies below its thresholds
-#endif
+            trim_heap();
         }
     });
 }
@@ -324,6 +348,36 @@ dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg
 
 dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] { model_of(model).set_cancel(cancelled != 0); });
+}
+
+dg_status dg_model_load(dg_model* model, int32_t components, char* msg, size_t msg_cap) {
+    return compute(model, msg, msg_cap, [&](Model& m) { m.load(components); });
+}
+
+dg_status dg_model_unload(dg_model* model, int32_t components, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).unload(components); });
+}
+
+dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        dg_memory_info info = empty_struct<dg_memory_info>();
+        model_of(model).memory().report(&info);
+        write_struct(out, info, "dg_memory_info");
+    });
+}
+
+dg_status dg_model_memory_reset(dg_model* model, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).memory().reset_peaks(); });
+}
+
+dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* allocations, char* msg,
+                                   size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        const int64_t past = fail_allocations(seed, probability, after);
+        if (allocations != nullptr) {
+            *allocations = past;
+        }
+    });
 }
 
 dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
@@ -342,43 +396,38 @@ dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t ca
 
 dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled,
                          size_t pooled_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        model_of(model).text_encode(read_struct(in, "dg_text_input"), hidden, hidden_count, pooled, pooled_count);
+    return compute(model, msg, msg_cap, [&](Model& m) { m.text_encode(read_struct(in, "dg_text_input"), hidden, hidden_count, pooled, pooled_count);
     });
 }
 
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
-    return guard(msg, msg_cap, [&] { model_of(model).unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
 }
 
 dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                           float* embedding, size_t embedding_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { model_of(model).control_hint(batch, height, width, pixels, embedding, embedding_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.control_hint(batch, height, width, pixels, embedding, embedding_count); });
 }
 
 dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
                           char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { model_of(model).control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
 }
 
 dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
                      size_t out_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] { model_of(model).upscale(batch, height, width, pixels, out, out_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.upscale(batch, height, width, pixels, out, out_count); });
 }
 
 dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                         float* moments, size_t moments_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { model_of(model).vae_encode(batch, height, width, pixels, moments, moments_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_encode(batch, height, width, pixels, moments, moments_count); });
 }
 
 dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
                         float* pixels, size_t pixels_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { model_of(model).vae_decode(batch, height, width, latents, pixels, pixels_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_decode(batch, height, width, latents, pixels, pixels_count); });
 }
 
 dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap) {
@@ -391,8 +440,7 @@ dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info*
 
 dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
                           size_t measured_count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        model_of(model).vae_run_part(read_struct(in, "dg_vae_part"), output, output_count, measured, measured_count);
+    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_run_part(read_struct(in, "dg_vae_part"), output, output_count, measured, measured_count);
     });
 }
 
@@ -486,7 +534,7 @@ dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, s
 
 dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg,
                        size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
+    return compute(model, msg, msg_cap, [&](Model& m) {
         if (out == nullptr || targets == nullptr) {
             fail(DG_ERR_ARGUMENT, "%s: is NULL", out == nullptr ? "out" : "targets");
         }
@@ -500,7 +548,7 @@ dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t c
         for (int64_t i = 0; i < count; i++, at += targets->struct_size) {
             all.push_back(read_struct(reinterpret_cast<const dg_lora_target*>(at), "dg_lora_target"));
         }
-        AdapterPtr adapter = model_of(model).load_adapter(all);
+        AdapterPtr adapter = m.load_adapter(all);
         *out               = new dg_lora{model, std::move(adapter)};
         live_handles++;
     });
@@ -522,9 +570,7 @@ dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap) {
             delete *lora;
             *lora = nullptr;
             live_handles--;
-#if defined(__GLIBC__)
-            malloc_trim(0);
-#endif
+            trim_heap();
         }
     });
 }

@@ -142,21 +142,37 @@ type ModelConfig struct {
 	VAEType        Type
 	Threads        int    // 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
+
+	// Where weights are; each zero value is ResidencyResident. UNetResidency is also a ControlNet's and an upscaler's.
+	TextResidency Residency
+	UNetResidency Residency
+	VAEResidency  Residency
+	// StreamBytes is the size of the window of each streamed component; 0: the backend's choice. One that the largest layer
+	// does not fit into is an error that says what would.
+	StreamBytes int64
+	// AttentionSlicing computes attention in slices where its scores are kept in memory, which is where flash attention is off or
+	// not offered: less memory, a little slower.
+	AttentionSlicing bool
 	// Components names those to load, as ComponentInfo does; empty: all that the files hold.
 	Components []string
 }
 
 // ComponentInfo reports one component of an open model.
 type ComponentInfo struct {
-	Name           string `json:"name"` // "text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"
-	Present        bool   `json:"present"`
-	Loaded         bool   `json:"loaded"`
+	Name           string `json:"name"`    // "text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"
+	Present        bool   `json:"present"` // in the files
+	Opened         bool   `json:"opened"`  // chosen at Open: it can be used, and is loaded then if need be
+	Loaded         bool   `json:"loaded"`  // its weights, or their window, are in memory now
 	FileType       Type   `json:"file_type"`
 	Type           Type   `json:"type"`
 	Tensors        int64  `json:"tensors"`
 	Parameters     int64  `json:"parameters"`
-	ParameterBytes int64  `json:"parameter_bytes"`
+	ParameterBytes int64  `json:"parameter_bytes"` // when all of it is loaded
+	ResidentBytes  int64  `json:"resident_bytes"`  // memory its weights take now, on its device and on the host
+	MappedBytes    int64  `json:"mapped_bytes"`    // used in a mapped file, which the system may drop and read again; not in ResidentBytes
 	Device         string `json:"device"`
+
+	Residency Residency `json:"residency,omitempty"`
 }
 
 // TextInfo holds a text encoder's dimensions.
@@ -273,7 +289,7 @@ type Backend interface {
 	Open(ctx context.Context, cfg ModelConfig) (Model, error)
 }
 
-// Model is an open model. Its methods may be called from several goroutines and run one at a time,
+// Model is an open model. Info, MemoryStats and ResetMemoryPeaks return at once. Its other methods may be called from several goroutines and run one at a time,
 // except Tokenize, which is concurrent. Cancelling ctx stops a computation inside its graph on the CPU
 // and between graphs elsewhere; the error is then ctx.Err() and the model stays usable.
 type Model interface {
@@ -299,7 +315,17 @@ type Model interface {
 	ControlNet(ctx context.Context, in ControlInput, residuals []float32) error
 	// Upscale enlarges pixels [N, 3, H, W] in [0, 1] to [N, 3, Scale*H, Scale*W], not clamped.
 	Upscale(ctx context.Context, pixels Tensor) (Tensor, error)
-	// ComputeBytes returns the exact size of the compute buffer a stage would allocate.
+	// Load loads the weights of components (named as ComponentInfo does; none: all that were opened) that are not in memory.
+	// Nothing needs it: what is used is loaded then. Cancelling ctx stops it at the next tensor.
+	Load(ctx context.Context, components ...string) error
+	// Unload frees the weights of components (none: of all), whatever their residency, and compute buffers. What is used
+	// later is loaded again, with the same results bit for bit.
+	Unload(components ...string) error
+	// MemoryStats tells what the model holds. It does not wait for a running call.
+	MemoryStats() MemoryStats
+	// ResetMemoryPeaks sets the peaks of MemoryStats to what is held now. It does not wait for a running call.
+	ResetMemoryPeaks()
+	// ComputeBytes returns the exact size of the compute buffer a stage would allocate. Its weights need not be loaded.
 	ComputeBytes(q ComputeQuery) (int64, error)
 	// ReleaseCompute frees the compute buffers held between calls.
 	ReleaseCompute() error

@@ -133,7 +133,7 @@ func checkKind(info backend.ModelInfo) error {
 		return fmt.Errorf("%w: a model of kind %q makes no pictures; give an SDXL base or inpainting checkpoint as the model", ErrUnsupportedModel, info.Kind)
 	}
 	for _, c := range info.Components {
-		if !c.Loaded && c.Name != "vae_encoder" {
+		if !c.Opened && c.Name != "vae_encoder" {
 			return fmt.Errorf("%w: the files hold no %s; give one as %s", ErrUnsupportedModel, c.Name, componentKey(c.Name))
 		}
 	}

@@ -151,8 +151,8 @@ func TestCheckKind(t *testing.T) {
 	for want, change := range map[string]func(*backend.ModelInfo){
 		"refiner":                     func(i *backend.ModelInfo) { i.Kind = backend.KindSDXLRefiner },
 		`kind "vae" makes no picture`: func(i *backend.ModelInfo) { i.Kind = backend.KindVAE },
-		"give one as vae":             func(i *backend.ModelInfo) { i.Components[4].Loaded = false },
-		"give one as text_encoder_2":  func(i *backend.ModelInfo) { i.Components[1].Loaded = false },
+		"give one as vae":             func(i *backend.ModelInfo) { i.Components[4].Opened = false },
+		"give one as text_encoder_2":  func(i *backend.ModelInfo) { i.Components[1].Opened = false },
 		"5 size ids":                  func(i *backend.ModelInfo) { i.UNet.SizeIDs = 5 },
 		"do not belong together":      func(i *backend.ModelInfo) { i.TextEncoder.Width = 9 },
 		"projects to 3":               func(i *backend.ModelInfo) { i.TextEncoder2.ProjectionDim = 3 },

@@ -97,7 +97,7 @@ func checkRefiner(info, base backend.ModelInfo) error {
 	}
 	for _, c := range info.Components {
 		for _, name := range encoders {
-			if c.Name == name && !c.Loaded {
+			if c.Name == name && !c.Opened {
 				return fmt.Errorf("%w: the refiner's files hold no %s; give a complete checkpoint", ErrUnsupportedModel, name)
 			}
 		}

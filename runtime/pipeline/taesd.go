@@ -42,7 +42,7 @@ func (p *Pipeline) closeTAESD() error {
 func checkTAESD(info, base backend.ModelInfo) error {
 	decodes := false
 	for _, c := range info.Components {
-		decodes = decodes || c.Name == "vae_decoder" && c.Loaded
+		decodes = decodes || c.Name == "vae_decoder" && c.Opened
 	}
 	v := info.VAE
 	switch {

@@ -53,7 +53,7 @@ func TestTAESDMistakes(t *testing.T) {
 	require.ErrorIs(t, err, request.ErrInvalid)
 	require.ErrorContains(t, err, "fast_decode: is on, and there is no taesd")
 	require.ErrorContains(t, checkTAESD(backend.ModelInfo{Kind: backend.KindVAE}, backend.ModelInfo{}), "no decoder of a TAESD")
-	tiny := backend.ModelInfo{Kind: backend.KindTAESD, Components: []backend.ComponentInfo{{Name: "vae_decoder", Loaded: true}},
+	tiny := backend.ModelInfo{Kind: backend.KindTAESD, Components: []backend.ComponentInfo{{Name: "vae_decoder", Opened: true}},
 		VAE: backend.VAEInfo{LatentChannels: 16, Downscale: 8}}
 	model := backend.ModelInfo{VAE: backend.VAEInfo{LatentChannels: 4, Downscale: 8}}
 	require.ErrorContains(t, checkTAESD(tiny, model), "it decodes latents of 16 channels")

@@ -111,7 +111,7 @@ func (c *Cache) Acquire(ctx context.Context, cfg backend.ModelConfig) (*Lease, e
 // weightBytes is what a model's weights take.
 func weightBytes(m backend.Model) (n int64) {
 	for _, part := range m.Info().Components {
-		if part.Loaded {
+		if part.Opened {
 			n += part.ParameterBytes
 		}
 	}

@@ -35,7 +35,7 @@ func NewCoder(model backend.Model, cache *Cache, exact backend.ModelConfig) *Cod
 	info := model.Info()
 	f32 := info.Precision == backend.PrecisionExact || info.Precision == backend.PrecisionF32
 	for _, c := range info.Components {
-		if (c.Name == "vae_decoder" || c.Name == "vae_encoder") && c.Loaded && c.Type != backend.TypeF32 {
+		if (c.Name == "vae_decoder" || c.Name == "vae_encoder") && c.Opened && c.Type != backend.TypeF32 {
 			f32 = false
 		}
 	}

@@ -32,9 +32,11 @@ struct dg_model {
     int32_t network; /* the role of a network beside SDXL's own, or 0 */
     int profiled;
     size_t held;
+    atomic_int loaded;
+    atomic_llong peak;
 };
 
-static atomic_llong live;
+static atomic_llong live, allocations, fails_after = -1;
 static dg_log_callback log_callback;
 static int64_t log_user;
 static int32_t log_min;
@@ -158,6 +160,14 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
         return status;
     }
     atomic_fetch_add(&live, 1);
+    for (int i = 0; i < 5; i++) {
+        const int32_t residency = i < 2 ? p->residency_text : i == 2 ? p->residency_unet : p->residency_vae;
+        if (residency == DG_RESIDENT_ALWAYS) atomic_fetch_or(&m->loaded, 1 << i);
+    }
+    snprintf(text, sizeof text, "residency=%d,%d,%d stream=%lld attention=%lld", p->residency_text, p->residency_unet,
+        p->residency_vae, (long long)p->stream_bytes, (long long)p->attention_bytes);
+    if (p->residency_text || p->residency_unet || p->residency_vae || p->stream_bytes || p->attention_bytes)
+        log_line(DG_LOG_INFO, text); /* where something is not the default */
     *out = m;
     return DG_OK;
 }
@@ -269,6 +279,65 @@ static dg_status enter(dg_model* m, char* msg, size_t msg_cap) {
 static dg_status leave(dg_model* m, dg_status status) {
     atomic_store(&m->busy, 0);
     return status;
+}
+
+/* Every load is an allocation, which dg_test_fail_allocations can let fail: always, and from `after` on. A component holds 200
+ * bytes, and 2 more for each before it; the peak is 1000 times what dg_model_load loaded. */
+DG_API dg_status dg_model_load(dg_model* model, int32_t components, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (components <= 0 || components >= 1 << DG_COMPONENT_COUNT)
+        return leave(model, fail(DG_ERR_ARGUMENT, "components", msg, msg_cap));
+    const long long after = atomic_load(&fails_after);
+    if (atomic_fetch_add(&allocations, 1) >= after && after >= 0)
+        return leave(model, fail(DG_ERR_OUT_OF_MEMORY, "0.1 MiB could not be allocated on cpu", msg, msg_cap));
+    atomic_fetch_or(&model->loaded, components);
+    atomic_fetch_add(&model->peak, 1000);
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_model_unload(dg_model* model, int32_t components, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    atomic_fetch_and(&model->loaded, ~components);
+    return leave(model, DG_OK);
+}
+
+/* Neither enters: both are allowed beside another call. */
+DG_API dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap) {
+    if (out->struct_size != sizeof *out) return fail(DG_ERR_ARGUMENT, "dg_memory_info.struct_size", msg, msg_cap);
+    out->loaded = atomic_load(&model->loaded);
+    for (int i = 0; i < 5; i++) {
+        if (out->loaded & (1 << i)) out->weights[i] = 200 + 2 * i;
+        out->mapped[i] = 7 * i;
+        out->weights_peak[i] = 300 + i;
+        out->host[i] = 10 + i;
+        out->host_peak[i] = 20 + i;
+        out->total += out->weights[i] + out->host[i];
+    }
+    out->compute = (int64_t)model->held;
+    out->compute_peak = out->compute + 1;
+    out->adapters = 3;
+    out->adapters_peak = 4;
+    out->total += out->compute + out->adapters;
+    out->total_peak = atomic_load(&model->peak);
+    return DG_OK;
+}
+
+DG_API dg_status dg_model_memory_reset(dg_model* model, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    atomic_store(&model->peak, 0);
+    return DG_OK;
+}
+
+DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* count, char* msg,
+                                          size_t msg_cap) {
+    if (seed < 0 || probability < 0 || probability > 1) return fail(DG_ERR_ARGUMENT, "probability", msg, msg_cap);
+    const long long past = atomic_exchange(&allocations, 0);
+    atomic_store(&fails_after, probability > 0 ? after : -1);
+    if (count != NULL) *count = past;
+    return DG_OK;
 }
 
 /* One token per byte: the byte's value modulo the vocabulary. The byte 0x01 makes five tokens. */

@@ -110,14 +110,15 @@ void GraphRunner::prepare(const std::string& key, const Worker& worker, const Tr
     }
     release();
     Built built = build_graph(worker, traits, build);
-    allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
-    if (!ggml_gallocr_alloc_graph(allocator_.get(), built.graph)) {
-        allocator_.reset();
-        fail(DG_ERR_OUT_OF_MEMORY, "%s: a compute buffer of %.1f MiB for %s could not be allocated on %s",
-             key.substr(0, key.find(' ')).c_str(),
-             static_cast<double>(measure(worker, traits, build)) / (1024.0 * 1024.0), key.c_str(),
-             worker.device().id.c_str());
+    const size_t bytes     = measure(worker, built.graph);
+    const std::string what = "compute buffer of " + key;
+    check_allocation(what, bytes, worker.device().id);
+    GallocrPtr allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
+    if (!ggml_gallocr_alloc_graph(allocator.get(), built.graph)) {
+        out_of_memory(what, bytes, worker.device().id);
     }
+    held_      = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(bytes));
+    allocator_ = std::move(allocator);
     built_ = std::move(built);
     key_   = key;
     builds_++;
@@ -169,10 +170,14 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
 }
 
 size_t GraphRunner::measure(const Worker& worker, const Traits& traits, const BuildFunction& build) {
-    Built built = build_graph(worker, traits, build);
+    const Built built = build_graph(worker, traits, build);
+    return measure(worker, built.graph);
+}
+
+size_t GraphRunner::measure(const Worker& worker, ggml_cgraph* graph) {
     GallocrPtr allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(worker.backend())));
     size_t size = 0;
-    ggml_gallocr_reserve_n_size(allocator.get(), built.graph, nullptr, nullptr, &size);
+    ggml_gallocr_reserve_n_size(allocator.get(), graph, nullptr, nullptr, &size);
     return size;
 }
 
@@ -184,6 +189,7 @@ void GraphRunner::release() {
     key_.clear();
     built_ = Built();
     allocator_.reset();
+    held_ = Held();
 }
 
 }  // namespace dg

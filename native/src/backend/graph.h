@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/device.h"
+#include "backend/memory.h"
 #include "backend/profile.h"
 #include "kernels/pack_picture.h"
 
@@ -82,7 +83,7 @@ private:
 
 class GraphRunner {
 public:
-    explicit GraphRunner(const std::atomic<bool>* cancel) : cancel_(cancel) {}
+    GraphRunner(const std::atomic<bool>* cancel, MemoryAccount* account) : cancel_(cancel), account_(account) {}
 
     // Runs the graph `build` describes. `key` names it: while the key and worker stay the same, the graph and its
     // buffer are reused. Inputs and outputs are in the order of GraphBuilder's calls.
@@ -107,11 +108,14 @@ private:
         std::vector<ggml_tensor*> inputs, outputs;
     };
     static Built build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build);
+    static size_t measure(const Worker& worker, ggml_cgraph* graph);
     void prepare(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build);
 
     const std::atomic<bool>* cancel_;
+    MemoryAccount* account_;
     std::string key_;
     GallocrPtr allocator_;
+    Held held_;
     Built built_;
     Profile profile_;
     int64_t builds_ = 0;

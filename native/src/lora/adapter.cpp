@@ -43,7 +43,9 @@ int64_t Adapter::bytes() const {
     return static_cast<int64_t>(n);
 }
 
-AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets) {
+AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
+                        MemoryAccount* account) {
+    check_allocation("an adapter", 0, "cpu");
     std::unordered_map<std::string, std::pair<const AdapterHost*, Module>> known;
     for (const AdapterHost& host : hosts) {
         for (const Module& m : host.params->modules()) {
@@ -100,6 +102,7 @@ AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector
     for (auto& of_target : items) {
         std::move(of_target.begin(), of_target.end(), std::back_inserter(adapter->items));
     }
+    adapter->held = Held(account, MemoryAccount::kAdapters, adapter->bytes());
     return adapter;
 }
 
@@ -136,10 +139,15 @@ public:
                 conv->bias = ggml_view_1d(ctx(), zeros_, out, 0);
             }
         }
+        size_t bytes = 0;
+        for (ggml_tensor* t = ggml_get_first_tensor(ctx()); t != nullptr; t = ggml_get_next_tensor(ctx(), t)) {
+            bytes += ggml_nbytes(t);
+        }
+        const std::string what = format("a stack of %zu adapters", stack_.adapters_.size());
+        check_allocation(what, bytes, device_id);
         stack_.buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx(), backend));
         if (stack_.buffer_ == nullptr) {
-            fail(DG_ERR_OUT_OF_MEMORY, "a stack of %zu adapters could not be allocated on %s", stack_.adapters_.size(),
-                 device_id.c_str());
+            out_of_memory(what, bytes, device_id);
         }
         for (const auto& [tensor, make] : fill_) {
             const std::vector<uint8_t> data = make();
@@ -264,7 +272,7 @@ private:
 };
 
 AdapterStack::AdapterStack(std::vector<AdapterPtr> adapters, int component, const TypePolicy& policy,
-                           ggml_backend_t backend, const std::string& device_id)
+                           ggml_backend_t backend, const std::string& device_id, MemoryAccount* account)
     : adapters_(std::move(adapters)) {
     static std::atomic<int64_t> last_id{0};
     id_ = ++last_id;
@@ -302,6 +310,7 @@ AdapterStack::AdapterStack(std::vector<AdapterPtr> adapters, int component, cons
         builder.declare(*module, of_module);
     }
     builder.allocate(backend, device_id);
+    held_ = Held(account, MemoryAccount::kAdapters, bytes());
 }
 
 const AppliedChange* AdapterStack::find(const ggml_tensor* weight) const {

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "backend/device.h"
+#include "backend/memory.h"
 #include "lora/change.h"
 #include "model/params.h"
 
@@ -27,6 +27,7 @@ struct Adapter {
     };
     std::vector<Item> items;
     size_t targets = 0;
+    Held held;
 
     int64_t bytes() const;
 };
@@ -39,7 +40,8 @@ struct AdapterHost {
 };
 
 // Reads and checks all targets, on several threads. Errors name the module.
-AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets);
+AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
+                        MemoryAccount* account);
 
 // How adapters change one module, with all their low-rank parts side by side: the products with all A are one product, and
 // so are those with all B. Places in the vector of scales are given by `at`.
@@ -64,7 +66,7 @@ struct AppliedChange {
 class AdapterStack {
 public:
     AdapterStack(std::vector<AdapterPtr> adapters, int component, const TypePolicy& policy, ggml_backend_t backend,
-                 const std::string& device_id);
+                 const std::string& device_id, MemoryAccount* account);
 
     const AppliedChange* find(const ggml_tensor* weight) const;
     const std::vector<AdapterPtr>& adapters() const { return adapters_; }
@@ -87,6 +89,7 @@ private:
     std::unordered_map<const ggml_tensor*, AppliedChange> changes_;
     ContextPtr ctx_;
     BufferPtr buffer_;
+    Held held_;
     int64_t id_;
 };
 

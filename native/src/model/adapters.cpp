@@ -23,14 +23,14 @@ std::vector<Module> Model::modules() const {
     return out;
 }
 
-AdapterPtr Model::load_adapter(const std::vector<dg_lora_target>& targets) const {
+AdapterPtr Model::load_adapter(const std::vector<dg_lora_target>& targets) {
     std::vector<AdapterHost> hosts;
     for (const int index : {kText1, kText2, kUnet}) {
         if (components_[index].params != nullptr) {
             hosts.push_back({components_[index].params.get(), index});
         }
     }
-    return dg::load_adapter(hosts, targets);
+    return dg::load_adapter(hosts, targets, &memory_);
 }
 
 void Model::forget_adapter(const AdapterPtr& adapter) {
@@ -76,7 +76,8 @@ const AdapterStack* Model::stack_of(int index, const dg_lora_use* uses, int64_t 
         runner_.release();  // its graph reads the stack that goes
         component.stack.reset();
         component.stack = std::make_unique<AdapterStack>(adapters, index, component.params->policy(),
-                                                         component.worker->backend(), component.worker->device().id);
+                                                         component.worker->backend(), component.worker->device().id,
+                                                         &memory_);
         stacks_built_++;
     }
     *scales = component.stack->scales(weights);

@@ -32,7 +32,7 @@ BuildFunction Model::text_graph(int which, int64_t chunks, int64_t tokens, int64
 void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled,
                         size_t pooled_count) {
     check_range("encoder", in.encoder, 0, 1);
-    require(in.encoder, "text_encode");
+    use(in.encoder, "text_encode");
     const TextDims& d = text_[in.encoder]->dims;
     check_range("chunks", in.chunks, 1, kMaxBatch);
     check_range("tokens", in.tokens, 2, d.tokens);
@@ -132,7 +132,7 @@ BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, in
 }
 
 void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
-    require(kUnet, "unet_eval");
+    use(kUnet, "unet_eval");
     const UnetDims& d = unet_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
     check_range("height", in.height, 1, kMaxSide);
@@ -211,7 +211,7 @@ BuildFunction Model::vae_decode_graph(int64_t batch, int64_t height, int64_t wid
 
 void Model::vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments,
                        size_t count) {
-    require(kVaeEncoder, "vae_encode");
+    use(kVaeEncoder, "vae_encode");
     const int64_t scale = vae_dims_.downscale();
     check_range("batch", batch, 1, kMaxBatch);
     check_range("height", height, scale, kMaxSide);
@@ -231,7 +231,7 @@ void Model::vae_encode(int64_t batch, int64_t height, int64_t width, const float
 
 void Model::vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels,
                        size_t count) {
-    require(kVaeDecoder, "vae_decode");
+    use(kVaeDecoder, "vae_decode");
     const int64_t scale = vae_dims_.downscale();
     check_range("batch", batch, 1, kMaxBatch);
     check_range("height", height, 1, kMaxSide / scale);

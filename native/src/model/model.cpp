@@ -52,11 +52,7 @@ Model::Model(const OpenParams& params) : config_(params.config), precision_{0, "
         open_upscaler(params);
     }
     fill_kind();
-    for (Component& component : components_) {
-        if (component.params != nullptr) {
-            load(component, params);
-        }
-    }
+    place_components(params);
     log(DG_LOG_INFO, "%s: %s on %s, %d threads: %s", source_.files()[0].path.c_str(),
         precision_.precision == DG_PRECISION_BF16 ? "BF16" : (precision_.precision == DG_PRECISION_F16 ? "F16" : "F32"),
         device.id.c_str(), threads_, precision_.reason.c_str());
@@ -170,11 +166,6 @@ void Model::open_vae(const OpenParams& params) {
             vae_decoder_ = std::make_unique<VaeDecoder>(*component.params, vae_dims_);
         }
     }
-}
-
-void Model::load(Component& component, const OpenParams& params) {
-    component.params->allocate(component.worker->backend(), component.worker->device().id);
-    component.params->load(threads_, params.cancel);
 }
 
 void Model::fill_kind() {

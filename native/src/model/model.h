@@ -32,6 +32,8 @@ struct OpenParams {
     int32_t type_unet = 0, type_text = 0, type_vae = 0;
     int32_t precision = 0, threads = 0, flash_attention = 0;
     const volatile int32_t* cancel = nullptr;
+    int32_t residency_text = 0, residency_unet = 0, residency_vae = 0;
+    int64_t stream_bytes = 0, attention_bytes = 0;
 };
 
 class Model {
@@ -40,6 +42,14 @@ public:
 
     void info(dg_model_info* out) const;
     void set_cancel(bool cancelled) { cancel_ = cancelled; }
+
+    // Residency (residency.cpp). Components are DG_COMPONENT_* bits.
+    void load(int32_t components);
+    void unload(int32_t components);
+    MemoryAccount& memory() { return memory_; }
+    const MemoryAccount& memory() const { return memory_; }
+    // After an allocation failed: frees what the next call can make again.
+    void make_room();
 
     void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
     void unet_eval(const dg_unet_input& in, float* out, size_t out_count);
@@ -60,7 +70,7 @@ public:
     int64_t stacks_built() const { return stacks_built_; }
 
     std::vector<Module> modules() const;
-    AdapterPtr load_adapter(const std::vector<dg_lora_target>& targets) const;
+    AdapterPtr load_adapter(const std::vector<dg_lora_target>& targets);
     // Drops what was made of an adapter that is about to be freed.
     void forget_adapter(const AdapterPtr& adapter);
     Profile& profile() { return runner_.profile(); }
@@ -72,6 +82,7 @@ private:
         std::unique_ptr<Params> params;
         std::shared_ptr<Worker> worker;
         std::unique_ptr<AdapterStack> stack;  // the adapters of the last call
+        int32_t residency = DG_RESIDENT_ALWAYS;
     };
     enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler };
 
@@ -90,8 +101,10 @@ private:
     // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
     void embed_conditioning(const UnetDims& dims, int64_t n, const float* timesteps, const float* pooled,
                             const float* size_ids, std::vector<float>* time, std::vector<float>* label) const;
-    void load(Component& component, const OpenParams& params);
+    void place_components(const OpenParams& params);
+    void load_component(int index, const volatile int32_t* cancel);
     void require(int index, const char* what) const;
+    void use(int index, const char* what);  // requires a component and has it loaded
     void fill_kind();
 
     // The adapters of a call on a component, NULL where none takes part, and their scales.
@@ -117,6 +130,7 @@ private:
     BuildFunction vae_part_graph(int32_t stage, int64_t height, int64_t width, bool given, const VaeCore* core) const;
     size_t vae_part_size(int32_t stage, int64_t height, int64_t width) const;
 
+    MemoryAccount memory_;  // outlives all that it counts
     Source source_;
     dg_model_config config_;
     PrecisionChoice precision_;
@@ -135,7 +149,7 @@ private:
     int32_t kind_         = DG_KIND_UNKNOWN;
     int64_t size_ids_     = 0;
     int64_t stacks_built_ = 0;
-    GraphRunner runner_{&cancel_};
+    GraphRunner runner_{&cancel_, &memory_};
 };
 
 }  // namespace dg

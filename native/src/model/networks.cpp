@@ -99,7 +99,7 @@ BuildFunction Model::control_hint_graph(int64_t batch, int64_t height, int64_t w
 
 void Model::control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
                          size_t count) {
-    require(kControl, "control_hint");
+    use(kControl, "control_hint");
     const ControlDims& d = control_->dims;
     const int64_t scale  = d.hint_downscale();
     check_range("batch", batch, 1, kMaxBatch);
@@ -138,7 +138,7 @@ BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width,
 }
 
 void Model::control_eval(const dg_control_input& in, float* residuals, size_t count) {
-    require(kControl, "control_eval");
+    use(kControl, "control_eval");
     const ControlDims& d = control_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
     check_range("height", in.height, 1, kMaxSide);
@@ -222,7 +222,7 @@ BuildFunction Model::upscale_graph(int64_t batch, int64_t height, int64_t width)
 }
 
 void Model::upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count) {
-    require(kUpscaler, "upscale");
+    use(kUpscaler, "upscale");
     const EsrganDims& d = upscaler_->dims;
     check_range("batch", batch, 1, kMaxBatch);
     check_range("height", height, d.unshuffle, kMaxSide);

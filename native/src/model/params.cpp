@@ -141,12 +141,35 @@ ggml_tensor* Params::table(const std::string& name, int64_t width, int64_t rows)
     return declare(want(name, {width, rows}, false), policy_.dense, width, rows, name);
 }
 
-void Params::allocate(ggml_backend_t backend, const std::string& device_id) {
-    buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx_.get(), backend));
-    if (buffer_ == nullptr) {
-        fail(DG_ERR_OUT_OF_MEMORY, "%s: %.1f MiB of weights could not be allocated on %s", component_.c_str(),
-             static_cast<double>(parameter_bytes()) / (1024.0 * 1024.0), device_id.c_str());
+void Params::place(ggml_backend_t backend, const std::string& device_id, MemoryAccount* account, int component) {
+    backend_   = backend;
+    device_id_ = device_id;
+    account_   = account;
+    index_     = component;
+    put_nowhere();
+}
+
+// ggml's allocator gives memory to what has no data.
+void Params::put_nowhere() {
+    void* const nowhere = reinterpret_cast<void*>(uintptr_t{64});
+    for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {
+        t->data   = nowhere;
+        t->buffer = nullptr;
     }
+}
+
+void Params::allocate() {
+    const auto bytes = static_cast<size_t>(parameter_bytes());
+    check_allocation("weights of the " + component_, bytes, device_id_);
+    for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {
+        t->data = nullptr;
+    }
+    buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx_.get(), backend_));
+    if (buffer_ == nullptr) {
+        out_of_memory("weights of the " + component_, bytes, device_id_);
+    }
+    held_ = Held(account_, MemoryAccount::kWeights + index_,
+                 static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
     ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     for (ggml_tensor* zeros : zeros_) {
         ggml_backend_tensor_memset(zeros, 0, 0, ggml_nbytes(zeros));
@@ -176,7 +199,31 @@ void Params::load_one(const Param& param, SourceReader& reader, std::vector<uint
     ggml_backend_tensor_set(param.tensor, scratch.data(), 0, bytes);
 }
 
-void Params::load(int32_t threads, const volatile int32_t* cancel) {
+void Params::load(int32_t threads, const std::function<bool()>& stop) {
+    if (loaded_) {
+        return;
+    }
+    try {
+        allocate();
+        read_all(threads, stop);
+    } catch (...) {
+        unload();
+        throw;
+    }
+    loaded_ = true;
+    account_->set_loaded(index_, true);
+}
+
+void Params::unload() {
+    loaded_ = false;
+    account_->set_loaded(index_, false);
+    buffer_.reset();
+    held_ = Held();
+    put_nowhere();
+    trim_heap();
+}
+
+void Params::read_all(int32_t threads, const std::function<bool()>& stop_wanted) {
     std::vector<const Param*> order;  // by file and offset, so that a disk reads forward
     for (const Param& p : params_) {
         order.push_back(&p);
@@ -197,7 +244,7 @@ void Params::load(int32_t threads, const volatile int32_t* cancel) {
             SourceReader reader(source_);
             std::vector<uint8_t> scratch;
             for (size_t i = next++; i < order.size() && !stop; i = next++) {
-                if (cancel != nullptr && *cancel != 0) {
+                if (stop_wanted()) {
                     fail(DG_ERR_CANCELLED, "cancelled while loading %s", component_.c_str());
                 }
                 load_one(*order[i], reader, scratch);

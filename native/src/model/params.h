@@ -4,11 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "backend/device.h"
+#include "backend/memory.h"
 #include "model/source.h"
 
 namespace dg {
@@ -58,12 +59,17 @@ public:
     Norm norm(const std::string& name, int64_t size);
     ggml_tensor* table(const std::string& name, int64_t width, int64_t rows);
 
-    // Allocates on the worker's device; `worker` must outlive this.
-    void allocate(ggml_backend_t backend, const std::string& device_id);
+    // Where the weights will be and who counts them; once, after the last declaration. The backend must outlive this.
+    // Until they are loaded, tensors have a place that is nowhere: graphs can be built and measured, not computed.
+    void place(ggml_backend_t backend, const std::string& device_id, MemoryAccount* account, int component);
 
-    // Reads and converts everything on several threads, with a log line every second. *cancel, where given and not
-    // zero, stops it.
-    void load(int32_t threads, const volatile int32_t* cancel);
+    // Allocates, reads and converts everything on several threads, with a log line every second. Where `stop` says so it
+    // ends with DG_ERR_CANCELLED. After any failure nothing is allocated.
+    void load(int32_t threads, const std::function<bool()>& stop);
+
+    // Frees what load made. Graphs that read the weights must be gone.
+    void unload();
+    bool loaded() const { return loaded_; }
 
     // Everything declared that has a weight, in the order of declaration.
     std::vector<Module> modules() const;
@@ -90,12 +96,21 @@ private:
     ggml_tensor* declare(const SourceTensor& source, ggml_type type, int64_t ne0, int64_t ne1, const std::string& name);
     ggml_type matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const;
     void load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const;
+    void allocate();
+    void read_all(int32_t threads, const std::function<bool()>& stop);
+    void put_nowhere();
 
     const Source& source_;
     TypePolicy policy_;
     std::string component_;
     ContextPtr ctx_;
     BufferPtr buffer_;
+    Held held_;
+    ggml_backend_t backend_ = nullptr;
+    std::string device_id_;
+    MemoryAccount* account_ = nullptr;
+    int index_              = 0;  // of the component
+    bool loaded_            = false;
     std::vector<Param> params_;
     std::vector<ggml_tensor*> zeros_;  // biases that the files do not have and the convolutions want
 };

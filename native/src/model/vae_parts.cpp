@@ -123,6 +123,7 @@ void Model::vae_run_part(const dg_vae_part& in, float* output, size_t output_cou
     dg_vae_part_info info{};
     vae_part_info(in.stage, &info);
     const Worker& worker     = vae_part_worker(in.stage);
+    use(decodes(in.stage) ? kVaeDecoder : kVaeEncoder, "vae_run_part");
     const bool pixels_in     = in.stage == DG_STAGE_VAE_ENCODE_LEVELS;
     const int64_t scale      = vae_dims_.downscale();
     const int64_t unit       = pixels_in ? scale : 1;

@@ -25,6 +25,9 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		return err
 	}
 	defer end()
+	if err := m.use("unet", backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]}); err != nil {
+		return err
+	}
 	shift, err := loraShift(in.LoRAs, "unet")
 	if err != nil {
 		return err
@@ -142,6 +145,9 @@ func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend
 		return backend.Tensor{}, err
 	}
 	defer end()
+	if err := m.use("vae_encoder", backend.ComputeQuery{Stage: backend.StageVAEEncode, Batch: n, Height: h, Width: w}); err != nil {
+		return backend.Tensor{}, err
+	}
 	lh, lw := h/downscale, w/downscale
 	out := backend.NewTensor(n, 2*latentChannels, lh, lw)
 	for i := range n {
@@ -177,6 +183,9 @@ func (m *model) DecodeLatents(ctx context.Context, latents backend.Tensor) (back
 		return backend.Tensor{}, err
 	}
 	defer end()
+	if err := m.use("vae_decoder", backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: n, Height: h, Width: w}); err != nil {
+		return backend.Tensor{}, err
+	}
 	ph, pw := h*downscale, w*downscale
 	out := backend.NewTensor(n, 3, ph, pw)
 	for i := range n {

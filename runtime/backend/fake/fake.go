@@ -36,6 +36,8 @@ const (
 	OpControlNet     Op = "controlnet"
 	OpUpscale        Op = "upscale"
 	OpLoadLoRA       Op = "load_lora"
+	OpLoad           Op = "load"
+	OpUnload         Op = "unload"
 )
 
 // Call is one recorded operation.
@@ -47,6 +49,8 @@ type Call struct {
 	Kind     backend.Kind // of the model; none for OpOpen
 	Timestep float32      // OpUNet: of the first image
 	LoRAs    []float32    // OpUNet, OpEncodeText: the first weight of each adapter that is applied
+
+	Components string // OpLoad, OpUnload: the names, with spaces between them
 }
 
 // ErrClosed is returned by a model's methods after its Close.
@@ -61,6 +65,11 @@ type Backend struct {
 	// model is held. An error ends the operation with that error; sleeping or waiting in it delays the operation, and
 	// ctx is the operation's own.
 	Hook func(ctx context.Context, call Call) error
+	// MemoryLimit, where set, is how many bytes each model may hold, by its MemoryStats; an allocation beyond fails with
+	// backend.ErrOutOfMemory. All weights of a base take 27,500.
+	MemoryLimit int64
+
+	failures failures
 
 	mu    sync.Mutex
 	calls []Call
@@ -91,8 +100,12 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 	if err := b.enter(ctx, Call{Op: OpOpen}); err != nil {
 		return nil, err
 	}
+	m := &model{backend: b, cfg: cfg, info: b.info(cfg)}
+	if err := m.placeWeights(); err != nil {
+		return nil, err
+	}
 	b.live.Add(1)
-	return &model{backend: b, cfg: cfg, info: b.info(cfg)}, nil
+	return m, nil
 }
 
 // Calls returns a copy of the calls so far, in order.
@@ -173,8 +186,8 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 	}
 	for _, name := range []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"} {
 		present := encoders == 2 || name != "text_encoder"
-		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: present,
-			Loaded: present && (len(cfg.Components) == 0 || slices.Contains(cfg.Components, name)), FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
+		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: present, ParameterBytes: weightBytes[name],
+			Opened: present && (len(cfg.Components) == 0 || slices.Contains(cfg.Components, name)), FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
 	}
 	return info
 }

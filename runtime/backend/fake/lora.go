@@ -52,6 +52,7 @@ func component(name string) string {
 // loadedLoRA remembers of each target which component it changes, and by how much: a few sums over its tensors' bytes.
 type loadedLoRA struct {
 	backend    *Backend
+	model      *model
 	bytes      int64
 	components []string
 	effects    [][latentChannels]float32
@@ -67,6 +68,9 @@ func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 		return nil, err
 	}
 	defer end()
+	if err := m.allocate("an adapter", 0); err != nil {
+		return nil, err
+	}
 	known := map[string]bool{}
 	for _, x := range m.Modules() {
 		known[x.Name] = true
@@ -92,6 +96,8 @@ func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 	}
 	m.backend.loras.Add(1)
 	m.backend.loraBytes.Add(l.bytes)
+	l.model = m
+	m.holds.change(func(s *backend.MemoryStats) { s.Adapters += l.bytes })
 	return l, nil
 }
 
@@ -103,6 +109,7 @@ func (l *loadedLoRA) Close() error {
 		l.closed.Store(true)
 		l.backend.loras.Add(-1)
 		l.backend.loraBytes.Add(-l.bytes)
+		l.model.holds.change(func(s *backend.MemoryStats) { s.Adapters -= l.bytes })
 	})
 	return nil
 }

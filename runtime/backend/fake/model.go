@@ -29,6 +29,8 @@ type model struct {
 	cfg     backend.ModelConfig
 	info    backend.ModelInfo
 
+	holds holdings
+
 	mu     sync.Mutex // held while computing: one call at a time
 	closed atomic.Bool
 }
@@ -36,6 +38,10 @@ type model struct {
 func (m *model) Info() backend.ModelInfo {
 	info := m.info
 	info.Components = slices.Clone(info.Components)
+	for _, held := range m.MemoryStats().Components {
+		c := &info.Components[slices.IndexFunc(info.Components, func(c backend.ComponentInfo) bool { return c.Name == held.Name })]
+		c.Loaded, c.ResidentBytes, c.MappedBytes, c.Residency = held.Loaded, held.Weights+held.Host, held.Mapped, m.residency(c.Name)
+	}
 	return info
 }
 
@@ -82,7 +88,11 @@ func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.T
 		return backend.TextOutput{}, err
 	}
 	defer end()
-	shift, err := loraShift(in.LoRAs, []string{"text_encoder", "text_encoder_2"}[in.Encoder])
+	name := []string{"text_encoder", "text_encoder_2"}[in.Encoder]
+	if err := m.use(name, backend.ComputeQuery{Stage: backend.StageText + backend.Stage(in.Encoder), Batch: len(in.IDs)}); err != nil {
+		return backend.TextOutput{}, err
+	}
+	shift, err := loraShift(in.LoRAs, name)
 	if err != nil {
 		return backend.TextOutput{}, err
 	}
@@ -162,6 +172,10 @@ func (m *model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	if m.closed.Load() {
 		return 0, ErrClosed
 	}
+	return m.computeBytes(q)
+}
+
+func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
 	cells := int64(max(q.Batch, 1)) * int64(q.Height) * int64(q.Width)
 	switch q.Stage {
 	case backend.StageText, backend.StageText2:
@@ -172,6 +186,8 @@ func (m *model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 		return cells * 3 * 8, nil
 	case backend.StageVAEDecode:
 		return cells * downscale * downscale * 3 * 8, nil
+	case backend.StageControl, backend.StageControlHint, backend.StageUpscale:
+		return cells * latentChannels * 8, nil
 	}
 	return 0, fmt.Errorf("fake: unknown stage %d", q.Stage)
 }
@@ -181,6 +197,7 @@ func (m *model) ReleaseCompute() error {
 	if err != nil {
 		return err
 	}
+	m.releaseCompute()
 	end()
 	return nil
 }
@@ -189,6 +206,12 @@ func (m *model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.closed.Swap(true) {
+		m.releaseCompute()
+		m.holds.change(func(s *backend.MemoryStats) {
+			for i := range s.Components {
+				s.Components[i].Loaded, s.Components[i].Weights, s.Components[i].Mapped = false, 0, 0
+			}
+		})
 		m.backend.live.Add(-1)
 	}
 	return nil

@@ -16,8 +16,8 @@ func networkInfo(cfg backend.ModelConfig, device string) (backend.ModelInfo, boo
 	info := backend.ModelInfo{Layout: "diffusers", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1}
 	component := func(names ...string) {
 		for _, name := range names {
-			info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: true, Loaded: true, Parameters: 1000,
-				ParameterBytes: 4000, FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
+			info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: true, Opened: true, Parameters: 1000,
+				ParameterBytes: weightBytes[name], FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
 		}
 	}
 	switch {
@@ -61,6 +61,9 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 		return backend.Tensor{}, err
 	}
 	defer end()
+	if err := m.use("controlnet", backend.ComputeQuery{Stage: backend.StageControlHint, Batch: n, Height: h, Width: w}); err != nil {
+		return backend.Tensor{}, err
+	}
 	width := m.info.UNet.ModelChannels
 	out := backend.NewTensor(n, width, h/downscale, w/downscale)
 	cells := h / downscale * (w / downscale)
@@ -98,6 +101,9 @@ func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		return err
 	}
 	defer end()
+	if err := m.use("controlnet", backend.ComputeQuery{Stage: backend.StageControl, Batch: n, Height: h, Width: w}); err != nil {
+		return err
+	}
 	level := 0
 	for k, s := range shapes {
 		each := s[0] * s[1] * s[2]
@@ -147,6 +153,9 @@ func (m *model) Upscale(ctx context.Context, pixels backend.Tensor) (backend.Ten
 		return backend.Tensor{}, err
 	}
 	defer end()
+	if err := m.use("upscaler", backend.ComputeQuery{Stage: backend.StageUpscale, Batch: n, Height: h, Width: w}); err != nil {
+		return backend.Tensor{}, err
+	}
 	out := backend.NewTensor(n, c, upscale*h, upscale*w)
 	for i := range out.Data {
 		x, y, plane := i%(upscale*w), i/(upscale*w)%(upscale*h), i/(upscale*upscale*w*h)

@@ -131,7 +131,7 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 	if err != nil {
 		return nil, failed(ctx, OpOpen, err)
 	}
-	m, err := newModel(b, handle)
+	m, err := newModel(b, cfg, handle)
 	if err != nil {
 		return nil, errors.Join(err, handle.Close())
 	}

@@ -123,8 +123,9 @@ func TestOpenCanBeCancelled(t *testing.T) {
 
 // component is how the stand-in describes each of its components.
 func component(name string, tensors, parameters, bytes int64) backend.ComponentInfo {
-	return backend.ComponentInfo{Name: name, Present: true, Loaded: true, FileType: backend.TypeF16, Type: backend.TypeBF16,
-		Tensors: tensors, Parameters: parameters, ParameterBytes: bytes, Device: "cpu"}
+	i := tensors - 10
+	return backend.ComponentInfo{Name: name, Present: true, Opened: true, Loaded: true, FileType: backend.TypeF16, Type: backend.TypeBF16,
+		Tensors: tensors, Parameters: parameters, ParameterBytes: bytes, ResidentBytes: bytes + 10 + i, MappedBytes: 7 * i, Device: "cpu", Residency: backend.ResidencyResident}
 }
 
 func TestModelInfo(t *testing.T) {

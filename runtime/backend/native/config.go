@@ -42,8 +42,38 @@ func modelParams(cfg backend.ModelConfig) (bindings.ModelParams, error) {
 	if p.Components, err = componentBits(cfg.Components); err != nil {
 		return p, err
 	}
-	p.Threads, err = small("threads", cfg.Threads)
-	return p, err
+	if p.Threads, err = small("threads", cfg.Threads); err != nil {
+		return p, err
+	}
+	return p, memoryParams(cfg, &p)
+}
+
+// slicedScores is how many bytes of scores attention in slices keeps: few slices for pictures of 1024 px, some MiB of memory.
+const slicedScores = 64 << 20
+
+// memoryParams translates what a configuration says of memory.
+func memoryParams(cfg backend.ModelConfig, p *bindings.ModelParams) (err error) {
+	for _, r := range []struct {
+		field string
+		value backend.Residency
+		to    *bindings.Residency
+	}{
+		{"text residency", cfg.TextResidency, &p.ResidencyText},
+		{"unet residency", cfg.UNetResidency, &p.ResidencyUNet},
+		{"vae residency", cfg.VAEResidency, &p.ResidencyVAE},
+	} {
+		if *r.to, err = residencies.toABI(OpOpen, r.field, r.value); err != nil {
+			return err
+		}
+	}
+	if cfg.StreamBytes < 0 {
+		return invalid(OpOpen, "stream_bytes", "%d is negative", cfg.StreamBytes)
+	}
+	p.StreamBytes = cfg.StreamBytes
+	if cfg.AttentionSlicing {
+		p.AttentionBytes = slicedScores
+	}
+	return nil
 }
 
 // componentBits translates names of components.

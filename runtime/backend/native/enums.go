@@ -60,6 +60,12 @@ var (
 		{"off", bindings.FlashOff},
 		{"on", bindings.FlashOn},
 	}
+	residencies = pairs[backend.Residency, bindings.Residency]{
+		{backend.ResidencyResident, bindings.ResidentAlways},
+		{backend.ResidencyOnDemand, bindings.ResidentOnDemand},
+		{backend.ResidencyStream, bindings.ResidentStream},
+		{backend.ResidencyMmap, bindings.ResidentMmap},
+	}
 	// The empty name is each encoder's own default.
 	activations = pairs[string, int32]{
 		{"", bindings.ActivationDefault},

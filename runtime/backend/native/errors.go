@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // The statuses of the library, for errors.Is; they are those of package bindings.
@@ -54,6 +55,9 @@ const (
 	OpProfile       Op = "profiling"
 	OpLoRA          Op = "loading an adapter"
 	OpMergeLoRA     Op = "merging an adapter"
+	OpLoadWeights   Op = "loading weights"
+	OpUnload        Op = "freeing weights"
+	OpTest          Op = "letting allocations fail"
 )
 
 // Error is a failed operation.
@@ -72,6 +76,11 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Is tells that the library's out of memory is every backend's.
+func (e *Error) Is(target error) bool {
+	return target == backend.ErrOutOfMemory && errors.Is(e.Err, bindings.ErrOutOfMemory)
+}
 
 // failed returns err as an operation's error, or nil. If the library says that it was cancelled and
 // ctx ended, the cause is the context's error.

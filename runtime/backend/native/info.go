@@ -31,7 +31,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 			continue // what is a model of its own is no part that others lack
 		}
 		out.Components = append(out.Components, backend.ComponentInfo{
-			Name: componentNames[i], Present: c.Present != 0, Loaded: c.Loaded != 0,
+			Name: componentNames[i], Present: c.Present != 0, Opened: c.Loaded != 0,
 			FileType: types.toGo(c.FileType), Type: types.toGo(c.Type), Tensors: c.TensorCount,
 			Parameters: c.ParameterCount, ParameterBytes: c.ParameterBytes, Device: c.Device.String(),
 		})

@@ -21,18 +21,36 @@ type Model struct {
 
 var _ backend.Model = (*Model)(nil)
 
-func newModel(b *Backend, handle *bindings.Model) (*Model, error) {
+func newModel(b *Backend, cfg backend.ModelConfig, handle *bindings.Model) (*Model, error) {
 	info, err := modelInfo(handle.Info())
 	if err != nil {
 		return nil, err
+	}
+	for i := range info.Components {
+		if c := &info.Components[i]; c.Opened {
+			c.Residency = residencyOf(cfg, c.Name)
+		}
 	}
 	m := &Model{backend: b, handle: handle, info: info, turn: make(chan struct{}, 1)}
 	m.cleanup = runtime.AddCleanup(m, func(handle *bindings.Model) { _ = handle.Close() }, handle)
 	return m, nil
 }
 
-// Info describes the model; the value is the caller's. It is valid after Close.
-func (m *Model) Info() backend.ModelInfo { return cloneInfo(m.info) }
+// Info describes the model; the value is the caller's. It does not wait for a running call, and is valid after Close, when nothing
+// is loaded.
+func (m *Model) Info() backend.ModelInfo {
+	info := cloneInfo(m.info)
+	held, _ := m.handle.Memory() // of a closed model nothing is held
+	for i, name := range componentNames {
+		for k := range info.Components {
+			if c := &info.Components[k]; c.Name == name && c.Opened {
+				c.Loaded = held.Loaded&(1<<i) != 0
+				c.ResidentBytes, c.MappedBytes = held.Weights[i]+held.Host[i], held.Mapped[i]
+			}
+		}
+	}
+	return info
+}
 
 // Tokenize returns CLIP's token ids of text, without start, end and padding. It does not wait for
 // other calls. Text that is not UTF-8 is an error.

@@ -72,10 +72,10 @@ func newTensor(op Op, shape ...int) (backend.Tensor, error) {
 	return backend.NewTensor(shape...), nil
 }
 
-// require refuses an operation whose component is not loaded.
+// require refuses an operation whose component was not opened.
 func (m *Model) require(op Op, component int) error {
 	for _, c := range m.info.Components {
-		if c.Name == componentNames[component] && c.Loaded {
+		if c.Name == componentNames[component] && c.Opened {
 			return nil
 		}
 	}

@@ -1,0 +1,70 @@
+// Every large allocation: counted, and failing where a test wants it to.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "backend/device.h"
+#include "daguerre.h"
+
+namespace dg {
+
+// Bytes held and the most of them, by use. Readable from any thread.
+class MemoryAccount {
+public:
+    // kWeights + i and kHost + i are of component i.
+    enum Use { kWeights = 0, kHost = DG_COMPONENT_COUNT, kCompute = 2 * DG_COMPONENT_COUNT, kAdapters, kUses };
+
+    void add(int use, int64_t bytes);
+    void set_mapped(int component, int64_t bytes) { mapped_[component] = bytes; }
+    void set_loaded(int component, bool loaded);
+    void reset_peaks();
+    void report(dg_memory_info* out) const;
+
+private:
+    struct Counter {
+        std::atomic<int64_t> now{0}, peak{0};
+        void add(int64_t bytes);
+    };
+    Counter uses_[kUses], total_;
+    std::atomic<int64_t> mapped_[DG_COMPONENT_COUNT] = {};
+    std::atomic<int32_t> loaded_{0};
+};
+
+// A share of an account, given back at its end.
+class Held {
+public:
+    Held() = default;
+    Held(MemoryAccount* account, int use, int64_t bytes);
+    Held(Held&& other) noexcept { swap(other); }
+    Held& operator=(Held&& other) noexcept;
+    ~Held();
+    int64_t bytes() const { return bytes_; }
+
+private:
+    void swap(Held& other) noexcept;
+
+    MemoryAccount* account_ = nullptr;
+    int use_                = 0;
+    int64_t bytes_          = 0;
+};
+
+// Throws DG_ERR_OUT_OF_MEMORY where dg_test_fail_allocations says so. Called before every allocation that is counted.
+void check_allocation(const std::string& what, size_t bytes, const std::string& device_id);
+
+// The error of an allocation that failed.
+[[noreturn]] void out_of_memory(const std::string& what, size_t bytes, const std::string& device_id);
+
+// A buffer on a device, or DG_ERR_OUT_OF_MEMORY that says what it was for.
+BufferPtr allocate_buffer(ggml_backend_t backend, size_t bytes, const std::string& what, const std::string& device_id);
+
+// Gives what was freed back to the system: glibc keeps what lies below its thresholds.
+void trim_heap();
+
+// dg_test_fail_allocations; returns the number of allocations since the last call.
+int64_t fail_allocations(int64_t seed, double probability, int64_t after);
+
+}  // namespace dg

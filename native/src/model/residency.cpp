@@ -1,0 +1,83 @@
+// Where a model's weights are: loading, freeing, and making room.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/model.h"
+
+namespace dg {
+
+void Model::place_components(const OpenParams& params) {
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
+        Component& component = components_[i];
+        if (component.params == nullptr) {
+            continue;
+        }
+        switch (i) {
+            case kText1:
+            case kText2: component.residency = params.residency_text; break;
+            case kVaeEncoder:
+            case kVaeDecoder: component.residency = params.residency_vae; break;
+            default: component.residency = params.residency_unet; break;
+        }
+        component.params->place(component.worker->backend(), component.worker->device().id, &memory_, i);
+    }
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
+        const Component& component = components_[i];
+        if (component.params != nullptr && component.residency == DG_RESIDENT_ALWAYS) {
+            load_component(i, params.cancel);
+        }
+    }
+}
+
+void Model::load_component(int index, const volatile int32_t* cancel) {
+    Params& params = *components_[index].params;
+    if (!params.loaded()) {
+        params.load(threads_, [&] { return cancel_.load() || (cancel != nullptr && *cancel != 0); });
+    }
+}
+
+void Model::use(int index, const char* what) {
+    require(index, what);
+    load_component(index, nullptr);
+}
+
+static void check_components(int32_t components) {
+    if (components <= 0 || components >= 1 << DG_COMPONENT_COUNT) {
+        fail(DG_ERR_ARGUMENT, "components: %d is no set of DG_COMPONENT_* bits", components);
+    }
+}
+
+void Model::load(int32_t components) {
+    check_components(components);
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
+        if (components & (1 << i)) {
+            require(i, "load");
+        }
+    }
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
+        if (components & (1 << i)) {
+            load_component(i, nullptr);
+        }
+    }
+}
+
+void Model::unload(int32_t components) {
+    check_components(components);
+    for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
+        if ((components & (1 << i)) && components_[i].params != nullptr && components_[i].params->loaded()) {
+            runner_.release();  // its graph may read what goes
+            components_[i].params->unload();
+        }
+    }
+}
+
+void Model::make_room() {
+    runner_.release();
+    for (Component& component : components_) {
+        component.stack.reset();
+    }
+    trim_heap();
+}
+
+}  // namespace dg
