@@ -22,6 +22,7 @@ const name = "daguerre"
 
 // Env is what commands need from outside.
 type Env struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	StderrTerminal bool             // Stderr is a terminal: draw progress bars
 	Now            func() time.Time // the clock
@@ -83,7 +84,7 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), controlCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), controlCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)

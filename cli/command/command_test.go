@@ -29,6 +29,7 @@ type bench struct {
 	native  *fakeNative
 	ctx     context.Context
 	term    bool
+	stdin   string
 
 	stdout, stderr string // of the last run
 }
@@ -70,7 +71,7 @@ func (b *bench) run(args ...string) int {
 	b.t.Helper()
 	var out, errs syncBuffer
 	code := Run(b.ctx, Env{
-		Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
+		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b.backend))...)
 		},

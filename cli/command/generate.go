@@ -109,29 +109,37 @@ func (o generateOptions) check() error {
 		return o.named(err)
 	}
 	var errs request.Errors
-	for i, job := range o.run.Jobs {
+	checkJobs(o.run, &errs)
+	return o.named(errs.Err())
+}
+
+// checkJobs finds what is wrong with the jobs of a run and lies beyond package request: names of files and of schedulers.
+func checkJobs(run request.Run, errs *request.Errors) {
+	for i, job := range run.Jobs {
 		if _, err := jobPattern(job); err != nil {
-			errs.Add(o.run.Path(i, "output"), "%v", err)
+			errs.Add(run.Path(i, "output"), "%v", err)
 		} else if _, err := imagefile.FormatOf(outputOf(job)); err != nil {
-			errs.Add(o.run.Path(i, "output"), "%v", err)
+			errs.Add(run.Path(i, "output"), "%v", err)
 		}
 		if p := job.SaveLatents; p != "" {
 			if _, err := output.ParsePattern(p); err != nil {
-				errs.Add(o.run.Path(i, "save_latents"), "%v", err)
+				errs.Add(run.Path(i, "save_latents"), "%v", err)
 			} else if !strings.EqualFold(filepath.Ext(p), ".npy") {
-				errs.Add(o.run.Path(i, "save_latents"), "%q does not end in .npy", clip(p))
+				errs.Add(run.Path(i, "save_latents"), "%q does not end in .npy", clip(p))
 			}
 		}
 		if job.Scheduler != "" {
 			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
-				errs.Add(o.run.Path(i, "scheduler"), "%v", err)
+				errs.Add(run.Path(i, "scheduler"), "%v", err)
 			}
 		}
+		if _, err := scheduler.ResolveSpacing(job.Sigmas); err != nil {
+			errs.Add(run.Path(i, "sigmas"), "%v", err)
+		}
 		if _, _, err := scheduler.ConfigFromMap(job.SchedulerOptions); err != nil {
-			errs.Add(o.run.Path(i, "scheduler_options"), "%v", err)
+			errs.Add(run.Path(i, "scheduler_options"), "%v", err)
 		}
 	}
-	return o.named(errs.Err())
 }
 
 // readInputs reads the jobs' input files and checks the rest of what can be checked before a model is open. Mistakes

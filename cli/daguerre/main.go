@@ -21,6 +21,7 @@ func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go watchSignals(cancel)
 	code := command.Run(ctx, command.Env{
+		Stdin:          os.Stdin,
 		Stdout:         os.Stdout,
 		Stderr:         os.Stderr,
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),

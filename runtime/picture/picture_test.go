@@ -138,6 +138,11 @@ func TestReadRefuses(t *testing.T) {
 	}
 	img, err := Read(filepath.Join(dir, "good.png"), 6)
 	require.NoError(t, err)
+	same, err := Decode(buf.Bytes(), 6)
+	require.NoError(t, err)
+	assert.Equal(t, img, same)
+	_, err = Decode(buf.Bytes(), 5)
+	assert.EqualError(t, err, "3 x 2 pixels; at most 0 million are read: scale it down")
 	assert.Equal(t, letters().Bounds(), img.Bounds())
 }
 

@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	_ "image/gif"  // the formats that image.Decode
@@ -27,12 +28,25 @@ func Read(path string, maxPixels int) (image.Image, error) {
 	} else if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file; name a %s file", path, Formats)
 	}
+	img, err := decode(f, maxPixels)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return img, nil
+}
+
+// Decode is Read for a file that is in memory.
+func Decode(data []byte, maxPixels int) (image.Image, error) {
+	return decode(bytes.NewReader(data), maxPixels)
+}
+
+func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
 	head, format, err := image.DecodeConfig(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: not a readable %s file: %w", path, Formats, err)
+		return nil, fmt.Errorf("not a readable %s file: %w", Formats, err)
 	}
 	if head.Width < 1 || head.Height < 1 || head.Width > maxPixels/head.Height {
-		return nil, fmt.Errorf("%s: %d x %d pixels; at most %d million are read: scale it down", path, head.Width, head.Height, maxPixels>>20)
+		return nil, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height, maxPixels>>20)
 	}
 	turn := upright
 	if format == "jpeg" {
@@ -46,7 +60,7 @@ func Read(path string, maxPixels int) (image.Image, error) {
 	}
 	img, _, err := image.Decode(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: damaged: %w", path, err)
+		return nil, fmt.Errorf("damaged: %w", err)
 	}
 	return turn.apply(img), nil
 }

@@ -17,15 +17,9 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 		key string
 		pic *request.Picture
 	}{{"init_image", &r.InitImage}, {"mask_image", &r.MaskImage}} {
-		if in.pic.Image != nil || in.pic.Path == "" {
-			continue
-		}
-		img, err := picture.Read(in.pic.Path, request.MaxPixels)
-		if err != nil {
+		if err := loadPicture(in.pic); err != nil {
 			errs.Add(at(in.key), "%v", err)
-			continue
 		}
-		in.pic.Image = img
 	}
 	for _, in := range []struct {
 		key string
@@ -37,16 +31,9 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 	}
 	r.ControlNets = slices.Clone(r.ControlNets)
 	for i := range r.ControlNets {
-		pic := &r.ControlNets[i].Image
-		if pic.Image != nil || pic.Path == "" {
-			continue
-		}
-		img, err := picture.Read(pic.Path, request.MaxPixels)
-		if err != nil {
+		if err := loadPicture(&r.ControlNets[i].Image); err != nil {
 			errs.Add(at(fmt.Sprintf("controlnet[%d].image", i)), "%v", err)
-			continue
 		}
-		pic.Image = img
 	}
 	for _, in := range []struct {
 		key   string
@@ -56,6 +43,18 @@ func loadInputs(r *request.Request, at func(string) string, errs *request.Errors
 			errs.Add(at(in.key), "%v", err)
 		}
 	}
+}
+
+// loadPicture decodes a picture that is not decoded yet.
+func loadPicture(pic *request.Picture) (err error) {
+	switch {
+	case pic.Image != nil:
+	case pic.Data != nil:
+		pic.Image, err = picture.Decode(pic.Data, request.MaxPixels)
+	case pic.Path != "":
+		pic.Image, err = picture.Read(pic.Path, request.MaxPixels)
+	}
+	return err
 }
 
 // loadArray reads the .npy file of an array that is not in memory yet.

@@ -13,8 +13,8 @@ var ErrInvalid = errors.New("invalid request")
 
 // Error is one thing wrong with a request.
 type Error struct {
-	Path    string // the field, as in a run file: "width", "jobs[1].width", "model.threads"
-	Message string // what was found and what would be right
+	Path    string `json:"path"`    // the field, as in a run file: "width", "jobs[1].width", "model.threads"
+	Message string `json:"message"` // what was found and what would be right
 }
 
 // Error returns "path: message".

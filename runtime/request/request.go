@@ -63,15 +63,16 @@ type Size struct{ Height, Width int }
 // Point is a place in a picture in pixels, written [top, left] in files, in diffusers' order.
 type Point struct{ Top, Left int }
 
-// Picture is an input picture: a file (PNG, JPEG, GIF or WebP), or one already in memory, which has
-// precedence. In files it is a path.
+// Picture is an input picture: a file (PNG, JPEG, GIF or WebP), the bytes of one, or one already in memory. The last of
+// these that is given counts. In run files it is a path, or a data URL with the bytes in base64.
 type Picture struct {
 	Path  string
+	Data  []byte
 	Image image.Image
 }
 
 // IsZero reports whether no picture is given.
-func (p Picture) IsZero() bool { return p.Path == "" && p.Image == nil }
+func (p Picture) IsZero() bool { return p.Path == "" && p.Data == nil && p.Image == nil }
 
 // Array is an input tensor: a .npy file, or values already in memory, which have precedence. In
 // files it is a path.
@@ -205,6 +206,10 @@ type Run struct {
 	Model Model
 	Jobs  []Request // in the file's order, each complete with the file's top-level defaults
 
+	Casing Casing   // of the keys that it was decoded from; "" where they do not show one
+	Notes  []string // what was left out although it was written, with the reason
+
 	// given[i] holds the keys written in job i itself; nil where there are no [[job]] tables.
-	given []map[string]bool
+	given   []map[string]bool
+	spelled spelling
 }

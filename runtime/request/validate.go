@@ -3,6 +3,7 @@ package request
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,21 @@ func (m Model) Validate() error {
 func (r Run) Validate() error {
 	var errs Errors
 	r.Model.validate(&errs, "model.")
+	for i := range errs {
+		errs[i].Path = r.spelled.path(errs[i].Path, r.Casing)
+	}
+	return r.validateJobs(errs)
+}
+
+// ValidateJobs is Validate for a run whose model comes from elsewhere: a zero Model is right, too.
+func (r Run) ValidateJobs() error {
+	if reflect.ValueOf(r.Model).IsZero() {
+		return r.validateJobs(nil)
+	}
+	return r.Validate()
+}
+
+func (r Run) validateJobs(errs Errors) error {
 	if len(r.Jobs) == 0 {
 		errs.Add("jobs", "there are none; a run has at least one")
 	}
@@ -63,15 +79,15 @@ func (r Run) Validate() error {
 }
 
 // Path tells where job i's value of key was written: "jobs[1].width", or "width" for one that comes from the
-// file's top level or belongs to the only job.
+// file's top level or belongs to the only job. Keys are spelled as they were: "jobs[1].cfgScale" for a guidance_scale.
 func (r Run) Path(i int, key string) string {
 	root, _, _ := strings.Cut(key, ".")
 	root, _, _ = strings.Cut(root, "[") // lora of lora[1].weight
 	fromTop := i < len(r.given) && !r.given[i][root]
 	if fromTop || len(r.Jobs) == 1 && r.given == nil {
-		return key
+		return r.spelled.path(key, r.Casing)
 	}
-	return fmt.Sprintf("jobs[%d].%s", i, key)
+	return r.spelled.path(fmt.Sprintf("jobs[%d].%s", i, key), r.Casing)
 }
 
 // checker adds errors for one request; at turns a key into its path.
