@@ -60,6 +60,10 @@ test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU
 bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
 
+.PHONY: bench-smoke
+bench-smoke: build ## daguerre bench on the nano model, its JSON against the schema (a part of make test)
+	$(GO) test -count=1 -run 'TestBenchSmoke' ./cli/e2e
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_TIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {n[++k] = $$1} /^ok/ {for (i = 1; i <= k; i++) print $$2, n[i]; k = 0}' | \

@@ -31,6 +31,10 @@ type Env struct {
 	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
 	// Native reports on the native library and its devices.
 	Native Native
+
+	// Executable is this program's file, to be started for each session of bench; empty: bench measures in this process.
+	Executable string
+	Args       []string // the command line, for reports; may be nil
 }
 
 // Run runs the command line args, args[0] being the program's name, and returns the exit code.
@@ -84,7 +88,7 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), controlCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), controlCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)
@@ -98,7 +102,7 @@ func prepare(commands []*cli.Command, path string) {
 		p := path + " " + c.Name
 		c.OnUsageError = onUsageError(p)
 		c.HideHelpCommand = true
-		if len(c.Subcommands) > 0 {
+		if len(c.Subcommands) > 0 && c.Action == nil {
 			c.Action = func(ctx *cli.Context) error { return cli.ShowSubcommandHelp(ctx) }
 		}
 		prepare(c.Subcommands, p)

@@ -135,7 +135,9 @@ func TestCommandsAreDocumented(t *testing.T) {
 			assert.Contains(t, string(data), "`"+c.Name)
 		}
 		for _, s := range c.Subcommands {
-			assert.Contains(t, string(data), "`"+c.Name+" "+s.Name)
+			if !s.Hidden {
+				assert.Contains(t, string(data), "`"+c.Name+" "+s.Name)
+			}
 		}
 	}
 	for line := range strings.Lines(exitCodesHelp) {

@@ -9,6 +9,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -85,6 +86,10 @@ var sentinels = []struct {
 	{lora.ErrShape, ExitFile},
 	{lora.ErrValue, ExitFile},
 	{lora.ErrPartial, ExitFile},
+	{benchmark.ErrPlan, ExitUsage},
+	{benchmark.ErrIncomparable, ExitUsage},
+	{benchmark.ErrReport, ExitFile},
+	{errRegression, ExitFailure},
 	{modelfile.ErrNotFound, ExitFile},
 	{modelfile.ErrNotAFile, ExitFile},
 	{modelfile.ErrPermission, ExitFile},
@@ -111,6 +116,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return ExitUsage
+	}
+	if child, ok := errors.AsType[*childError](err); ok {
+		return child.code
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -28,9 +29,25 @@ func main() {
 		Now:            time.Now,
 		Open:           pipeline.Open,
 		Native:         command.NativeLibrary{},
+		Executable:     executable(),
+		Args:           commandLine(),
 	}, os.Args)
 	cancel()
 	os.Exit(code)
+}
+
+// executable is this program's file, "" where the system does not tell it.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// commandLine is how the program was called, without the folder it lies in.
+func commandLine() []string {
+	return append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 }
 
 // watchSignals cancels the run at the first Ctrl-C or SIGTERM and ends the process at the second.

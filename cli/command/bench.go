@@ -1,0 +1,324 @@
+package command
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/models/nano/checker"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
+	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// The ways to come by weights of another type.
+const (
+	viaConvert = "convert" // as models convert writes them, from a file
+	viaLoad    = "load"    // while the model is opened
+)
+
+// benchSynthetic are the models that can be made up.
+var benchSynthetic = []string{string(synth.KindSDXLBase), string(synth.KindNano)}
+
+// Defaults of bench: the nano model's are chosen so that all is done within a minute, also where it is slow.
+const (
+	benchNanoSteps  = 8
+	benchNanoImages = 2
+	benchNanoRounds = 5
+	benchNanoTime   = 25 * time.Second
+	benchSteps      = 8
+	benchRounds     = 3
+	benchPrompt     = "a lighthouse on a cliff in fog, oil painting"
+	benchSeed       = 42
+)
+
+var (
+	benchNanoTypes = []string{"f32", "f16", "q8_0", "q4_k"}
+	benchTypes     = []string{benchmark.FileType, "q8_0", "q5_k", "q4_k"}
+)
+
+// benchOptions is what bench is asked to do.
+type benchOptions struct {
+	models                         []string
+	synthetic                      string
+	types, devices, schedulers     []string
+	sizes                          []benchmark.Size
+	batches                        []int
+	steps, images, rounds, warmup  int
+	threads                        int
+	guidance                       float64
+	prompt                         string
+	seed                           int64
+	precision, flash, via, workDir string
+	maxTime                        time.Duration
+	check, across                  bool
+	limits                         benchmark.Limits
+	json, csv, markdown, html      string
+	quiet                          bool
+	command                        []string
+}
+
+func benchCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:      "bench",
+		Usage:     "measure types of weights against each other: speed, memory and fidelity",
+		UsageText: "daguerre bench [--model FILE|DIR|nano] [--types f16,q8_0,...] [--html FILE] ...\n   daguerre bench compare OLD.json NEW.json",
+		Description: `Measures every combination of models, types, sizes, batches, devices and schedulers in turns, round after round, each session in a
+process of its own, and holds the pictures against those of the most exact type on the same noise. Without --model it takes the
+embedded model, which is done within a minute; with --synthetic a full-size model with random weights, so that
+nothing needs to be downloaded. Lists are separated by commas.
+
+EXAMPLES:
+   daguerre bench
+   daguerre bench --model sdxl.safetensors --types f16,q8_0,q5_k,q4_k --size 1024 --html report.html
+   daguerre bench --synthetic sdxl-base --size 512 --steps 4 --rounds 2 --json new.json
+   daguerre bench --model sdxl.safetensors --memory-limit 8GiB --min-psnr 30
+   daguerre bench compare old.json new.json --time-threshold 5%
+
+` + exitCodesHelp,
+		Flags:       benchFlags(),
+		Subcommands: []*cli.Command{benchCompareCommand(env), benchSessionCommand(env)},
+		Action: func(c *cli.Context) error {
+			opts, err := benchOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			return opts.execute(c.Context, env)
+		},
+	}
+}
+
+func benchFlags() []cli.Flag {
+	const what, how, rest = "What to measure", "How to measure", "Report"
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint, diffusers folder or nano (may be repeated)", DefaultText: "nano", Category: what},
+		&cli.StringFlag{Name: "synthetic", Usage: "a model with random weights instead, written to the work folder and removed at the end: " + strings.Join(benchSynthetic, ", "), Category: what},
+		&cli.StringFlag{Name: "types", Aliases: []string{"type"}, Usage: "of the weights; file is what the file has", DefaultText: "nano: " + strings.Join(benchNanoTypes, ",") + "; else: " + strings.Join(benchTypes, ","), Category: what},
+		&cli.StringFlag{Name: "size", Usage: "of the pictures in pixels, as 1024 or 1216x832", DefaultText: "the model's", Category: what},
+		&cli.StringFlag{Name: "batch", Value: "1", Usage: "pictures that are computed together", Category: what},
+		&cli.StringFlag{Name: "device", Value: "auto", Usage: "what to compute on (see daguerre devices)", Category: what},
+		&cli.StringFlag{Name: "scheduler", Value: request.DefaultScheduler, Usage: "as of schedulers list", Category: what},
+		&cli.StringFlag{Name: "precision", Usage: "of the arithmetic", DefaultText: "exact for f32, else auto", Category: what},
+		&cli.IntFlag{Name: "steps", DefaultText: strconv.Itoa(benchSteps), Usage: "denoising steps of a picture", Category: how},
+		&cli.Float64Flag{Name: "guidance-scale", DefaultText: "the model's", Usage: "1 turns guidance off", Category: how},
+		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, DefaultText: "nano: prompts that its checker knows", Usage: "what the pictures show", Category: how},
+		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: benchSeed, Usage: "of the first picture; each further one has the next", Category: how},
+		&cli.IntFlag{Name: "images", Aliases: []string{"n"}, DefaultText: "nano: " + strconv.Itoa(benchNanoImages) + "; else 1", Usage: "pictures, or batches of them, in a session", Category: how},
+		&cli.IntFlag{Name: "rounds", DefaultText: fmt.Sprintf("nano: %d; else %d", benchNanoRounds, benchRounds), Usage: "sessions of each case", Category: how},
+		&cli.DurationFlag{Name: "max-time", DefaultText: "nano: " + benchNanoTime.String() + "; else none", Usage: "begin no further round that would end later than this", Category: how},
+		&cli.IntFlag{Name: "warmup", Value: 1, Usage: "steps of a picture before those that count; 0: none", Category: how},
+		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, DefaultText: "nano: 1; else all physical cores", Usage: "on the CPU", Category: how},
+		&cli.StringFlag{Name: "flash-attention", Usage: "auto, on, off", DefaultText: "auto", Category: how},
+		&cli.StringFlag{Name: "quantize", Value: viaConvert, Usage: "convert: measure files as models convert writes them, in the work folder; load: quantize while the model is opened", Category: how},
+		&cli.StringFlag{Name: "work-dir", Usage: "folder for converted and synthetic models, with room for all of them", DefaultText: "the cache folder", Category: how},
+		&cli.BoolFlag{Name: "check", Usage: "have the nano models' checker look at the pictures, also with another --model of their kind", DisableDefaultText: true, Category: how},
+		&cli.BoolFlag{Name: "across-models", Usage: "hold all pictures against the first model's, as for files that were made of one", DisableDefaultText: true, Category: how},
+		&cli.StringFlag{Name: "memory-limit", Usage: "recommend a type that takes at most this, as 8GiB or 75%", Category: rest},
+		&cli.Float64Flag{Name: "min-psnr", Usage: "recommend a type whose pictures are all this near, in dB", Category: rest},
+		&cli.StringFlag{Name: "json", Usage: "write the report as JSON to `FILE`; - is standard output, here and below", Category: rest},
+		&cli.StringFlag{Name: "csv", Usage: "write a table to `FILE`", Category: rest},
+		&cli.StringFlag{Name: "markdown", Usage: "write a table in Markdown to `FILE`", Category: rest},
+		&cli.StringFlag{Name: "html", Usage: "write a page with charts and the pictures to `FILE`", Category: rest},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors and what is asked for", DisableDefaultText: true, Category: rest},
+	}
+}
+
+// benchOptionsOf reads and checks the flags; nothing is opened.
+func benchOptionsOf(c *cli.Context) (benchOptions, error) {
+	help := c.Command.HelpName
+	o := benchOptions{models: c.StringSlice("model"), synthetic: c.String("synthetic"), types: list(c.String("types")), devices: list(c.String("device")),
+		steps: c.Int("steps"), images: c.Int("images"), rounds: c.Int("rounds"), warmup: c.Int("warmup"), threads: c.Int("threads"), guidance: c.Float64("guidance-scale"),
+		prompt: c.String("prompt"), seed: c.Int64("seed"), precision: c.String("precision"), flash: c.String("flash-attention"), via: c.String("quantize"),
+		workDir: c.String("work-dir"), maxTime: c.Duration("max-time"), check: c.Bool("check"), across: c.Bool("across-models"),
+		json: c.String("json"), csv: c.String("csv"), markdown: c.String("markdown"), html: c.String("html"), quiet: c.Bool("quiet")}
+	if err := noArgs(c, ""); err != nil {
+		return o, err
+	}
+	if err := o.readLists(c); err != nil {
+		return o, err
+	}
+	for _, f := range []struct {
+		flag  string
+		value int
+	}{{"steps", o.steps}, {"images", o.images}, {"rounds", o.rounds}} {
+		if f.value < 0 || f.value == 0 && c.IsSet(f.flag) {
+			return o, usagef(help, "--%s is %d; it must be at least 1", f.flag, f.value)
+		}
+	}
+	if o.warmup < 0 || o.threads < 0 || o.maxTime < 0 || o.limits.PSNR < 0 || o.seed < 0 {
+		return o, usagef(help, "--warmup, --threads, --max-time, --min-psnr and --seed must not be negative")
+	}
+	if len(o.models) > 0 && o.synthetic != "" {
+		return o, usagef(help, "--model and --synthetic exclude each other")
+	}
+	if o.synthetic != "" {
+		if err := oneOf(help, "synthetic", o.synthetic, benchSynthetic); err != nil {
+			return o, err
+		}
+	}
+	if err := oneOf(help, "quantize", o.via, []string{viaConvert, viaLoad}); err != nil {
+		return o, err
+	}
+	precisions := []string{""}
+	for _, p := range backend.Precisions {
+		precisions = append(precisions, string(p))
+	}
+	if err := oneOf(help, "precision", o.precision, precisions); err != nil {
+		return o, err
+	}
+	if err := oneOf(help, "flash-attention", o.flash, []string{"", "auto", "on", "off"}); err != nil {
+		return o, err
+	}
+	return o, o.readLimits(c)
+}
+
+// readLists reads the flags that take several values.
+func (o *benchOptions) readLists(c *cli.Context) error {
+	help := c.Command.HelpName
+	known := []string{benchmark.FileType}
+	for _, t := range backend.Types {
+		if t != backend.TypeAuto {
+			known = append(known, string(t))
+		}
+	}
+	for i, t := range o.types {
+		o.types[i] = strings.ToLower(t)
+		if err := oneOf(help, "types", o.types[i], known); err != nil {
+			return err
+		}
+	}
+	for _, text := range list(c.String("size")) {
+		size, err := parseSize(text)
+		if err != nil {
+			return usagef(help, "--size: %v", err)
+		}
+		o.sizes = append(o.sizes, size)
+	}
+	for _, text := range list(c.String("batch")) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > request.MaxImages {
+			return usagef(help, "--batch: %q is no number from 1 to %d", clip(text), request.MaxImages)
+		}
+		o.batches = append(o.batches, n)
+	}
+	for _, text := range list(c.String("scheduler")) {
+		if _, _, err := scheduler.Resolve(text); err != nil {
+			return usagef(help, "--scheduler: %v", err)
+		}
+		o.schedulers = append(o.schedulers, text)
+	}
+	for _, f := range []struct {
+		flag string
+		n    int
+	}{{"types", len(o.types)}, {"size", len(o.sizes)}, {"batch", len(o.batches)}, {"device", len(o.devices)}, {"scheduler", len(o.schedulers)}} {
+		if f.n == 0 && c.IsSet(f.flag) {
+			return usagef(help, "--%s is empty", f.flag)
+		}
+	}
+	return nil
+}
+
+func (o *benchOptions) readLimits(c *cli.Context) error {
+	amount, err := request.ParseAmount(c.String("memory-limit"))
+	if err != nil {
+		return usagef(c.Command.HelpName, "--memory-limit: %v", err)
+	}
+	o.limits = benchmark.Limits{Memory: amount.Of(benchmark.DescribeMachine().MemoryBytes), PSNR: c.Float64("min-psnr")}
+	if o.limits.PSNR < 0 {
+		return usagef(c.Command.HelpName, "--min-psnr must not be negative")
+	}
+	outputs := map[string]bool{}
+	for _, path := range []string{o.json, o.csv, o.markdown, o.html} {
+		if path != "" && outputs[path] {
+			return usagef(c.Command.HelpName, "two reports would be written to %s", path)
+		}
+		outputs[path] = true
+	}
+	return nil
+}
+
+// list splits a flag's value at commas.
+func list(text string) []string {
+	var out []string
+	for _, part := range strings.Split(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// parseSize reads "1024" or "1216x832", width before height.
+func parseSize(text string) (benchmark.Size, error) {
+	w, h, both := strings.Cut(strings.ToLower(text), "x")
+	if !both {
+		h = w
+	}
+	width, err := strconv.Atoi(w)
+	height, err2 := strconv.Atoi(h)
+	if err := errors.Join(err, err2); err != nil || width < 8 || height < 8 || width%8 != 0 || height%8 != 0 {
+		return benchmark.Size{}, fmt.Errorf("%q is no size; give multiples of 8 as 1024 or 1216x832", clip(text))
+	}
+	return benchmark.Size{Width: width, Height: height}, nil
+}
+
+// oneOf refuses a value that is not known, with the nearest that is.
+func oneOf(command, flag, value string, known []string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	shown := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
+	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, clip(value), suggest.Phrase(value, shown), strings.Join(shown, ", "))
+}
+
+// nano reports whether the embedded model alone is measured.
+func (o benchOptions) nano() bool {
+	return o.synthetic == "" && !slices.ContainsFunc(o.models, func(m string) bool { return m != pipeline.NanoModel })
+}
+
+// fill puts defaults in the place of what was not given.
+func (o *benchOptions) fill() {
+	if len(o.models) == 0 && o.synthetic == "" {
+		o.models = []string{pipeline.NanoModel}
+	}
+	types := benchTypes
+	if o.nano() {
+		types = benchNanoTypes
+		o.steps, o.images, o.rounds = cmp.Or(o.steps, benchNanoSteps), cmp.Or(o.images, benchNanoImages), cmp.Or(o.rounds, benchNanoRounds)
+		o.maxTime, o.threads = cmp.Or(o.maxTime, benchNanoTime), cmp.Or(o.threads, 1)
+		o.check = o.check || o.prompt == ""
+	}
+	if len(o.types) == 0 {
+		o.types = types
+	}
+	o.steps, o.images, o.rounds = cmp.Or(o.steps, benchSteps), cmp.Or(o.images, 1), cmp.Or(o.rounds, benchRounds)
+}
+
+// prompts are those of a session. Checked ones come with their own seeds.
+func (o benchOptions) prompts() []benchmark.Prompt {
+	out := make([]benchmark.Prompt, o.images)
+	apart := int64(slices.Max(o.batches)) // a batch takes as many seeds
+	held := checker.HeldOut()
+	for i := range out {
+		switch {
+		case o.prompt != "":
+			out[i] = benchmark.Prompt{Prompt: o.prompt, Seed: o.seed + int64(i)*apart}
+		case o.check:
+			p := held[i%len(held)]
+			out[i] = benchmark.Prompt{Prompt: p.Prompt, Seed: p.Seed + int64(i/len(held))}
+		default:
+			out[i] = benchmark.Prompt{Prompt: benchPrompt, Seed: o.seed + int64(i)*apart}
+		}
+	}
+	return out
+}

@@ -1,0 +1,8 @@
+package bench
+
+import _ "embed" // the schema
+
+// SchemaJSON is the JSON schema of reports.
+//
+//go:embed report.schema.json
+var SchemaJSON []byte

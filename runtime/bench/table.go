@@ -1,0 +1,244 @@
+package bench
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Header and Rows are the report's main table, for people.
+func (r *Report) Header() []string {
+	h := []string{"CASE", "LOAD s", "TEXT s", "STEP s", "±", "VAE s", "IMAGE s", "IMAGES/s", "FILE", "NATIVE", "PEAK RSS"}
+	if r.any(func(x *Result) bool { return x.DeviceBytes > 0 }) {
+		h = append(h, "DEVICE")
+	}
+	if r.any(func(x *Result) bool { return x.Quality != nil }) {
+		h = append(h, "PSNR dB", "WORST", "SSIM", "NMSE", "COSINE")
+	}
+	if r.any(func(x *Result) bool { return x.Checked != nil }) {
+		h = append(h, "RIGHT")
+	}
+	if r.any(func(x *Result) bool { return x.Joules != nil }) {
+		h = append(h, "J/IMAGE")
+	}
+	return h
+}
+
+// Rows has a row for each result, with Header's columns.
+func (r *Report) Rows() [][]string {
+	var rows [][]string
+	has := strings.Join(r.Header(), "|")
+	for i := range r.Results {
+		x := &r.Results[i]
+		row := []string{label(r.Results, x)}
+		if x.Error != "" {
+			rows = append(rows, append(row, "failed: "+x.Error))
+			continue
+		}
+		row = append(row, seconds(x.Load), seconds(x.Text), seconds(x.Step), fmt.Sprintf("%.0f %%", 100*x.Step.Spread()), seconds(x.Decode), seconds(x.Image),
+			fmt.Sprintf("%.3g", x.Rate), size(x.FileBytes), size(x.NativeBytes), size(x.PeakRSS))
+		if strings.Contains(has, "DEVICE") {
+			row = append(row, size(x.DeviceBytes))
+		}
+		if strings.Contains(has, "PSNR") {
+			row = append(row, x.qualityCells()...)
+		}
+		if strings.Contains(has, "RIGHT") {
+			row = append(row, x.checkedCell())
+		}
+		if strings.Contains(has, "J/IMAGE") {
+			cell := "-"
+			if x.Joules != nil {
+				cell = fmt.Sprintf("%.3g", x.Joules.Median)
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (r *Report) any(f func(*Result) bool) bool {
+	for i := range r.Results {
+		if f(&r.Results[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Result) qualityCells() []string {
+	q := r.Quality
+	switch {
+	case q == nil && r.IsReference:
+		return []string{"reference", "", "", "", ""}
+	case q == nil:
+		return []string{"-", "", "", "", ""}
+	}
+	return []string{decibel(q.PSNR), decibel(q.PSNRWorst), fmt.Sprintf("%.4f", q.SSIM), fmt.Sprintf("%.2g", q.NMSE), fmt.Sprintf("%.6f", q.Cosine)}
+}
+
+func (r *Result) checkedCell() string {
+	if r.Checked == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", r.Checked.Right, r.Checked.Pictures)
+}
+
+func decibel(db float64) string {
+	if db >= EqualPSNR {
+		return "equal"
+	}
+	return fmt.Sprintf("%.1f", db)
+}
+
+func seconds(s Summary) string {
+	if s.N == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3g", s.Median)
+}
+
+func size(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return Bytes(n)
+}
+
+// WriteMarkdown writes the report as Markdown: conditions, table, advice and notes.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	if len(r.Command) > 0 {
+		fmt.Fprintf(&b, "```\n%s\n```\n\n", strings.Join(r.Command, " "))
+	}
+	for _, line := range r.Conditions() {
+		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	b.WriteString("\n")
+	header := r.Header()
+	for i, h := range header {
+		header[i] = strings.ToLower(h[:1]) + strings.ToLower(h[1:])
+	}
+	markdownRow(&b, header)
+	b.WriteString(strings.Repeat("|---", len(header)) + "|\n")
+	for _, row := range r.Rows() {
+		for len(row) < len(header) {
+			row = append(row, "")
+		}
+		markdownRow(&b, row)
+	}
+	if r.Advice != nil {
+		b.WriteString("\n")
+		for _, reason := range r.Advice.Lines() {
+			fmt.Fprintf(&b, "- %s\n", reason)
+		}
+	}
+	for i, n := range r.Notes {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "- %s\n", n)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func markdownRow(b *strings.Builder, cells []string) {
+	for _, c := range cells {
+		fmt.Fprintf(b, "| %s ", strings.ReplaceAll(strings.ReplaceAll(c, "\n", " "), "|", "\\|"))
+	}
+	b.WriteString("|\n")
+}
+
+// Lines are the advice, line by line.
+func (a *Advice) Lines() []string {
+	switch {
+	case a.MemoryLimit == 0 && a.MinPSNR == 0:
+		return append([]string{"For a recommendation give a limit: --memory-limit, --min-psnr or both."}, a.Reasons...)
+	case a.Choice == "":
+		return append([]string{"Nothing can be recommended."}, a.Reasons...)
+	}
+	return append([]string{"Recommended: " + a.Reasons[0] + "."}, a.Reasons[1:]...)
+}
+
+// Conditions say under which circumstances the figures came about.
+func (r *Report) Conditions() []string {
+	s, m := r.Settings, r.Machine
+	guidance := "the model's guidance"
+	if s.Guidance > 0 {
+		guidance = fmt.Sprintf("guidance %g", s.Guidance)
+	}
+	process := "in one process"
+	if s.Processes {
+		process = "each session in a process of its own"
+	}
+	lines := []string{
+		fmt.Sprintf("%s with %s; %s in turns, %s a session, %s, %s; medians, ± half the distance of the quartiles",
+			some(s.Steps, "step"), guidance, some(s.Rounds, "round"), some(len(s.Prompts), "run"), some(s.Warmup, "warm-up step"), process),
+	}
+	machine := fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)
+	if m.MemoryBytes > 0 {
+		machine += ", " + Bytes(m.MemoryBytes)
+	}
+	machine += ", " + m.System
+	if len(m.Features) > 0 {
+		machine += "; " + strings.Join(m.Features, " ")
+	}
+	if len(m.Load) == 2 {
+		machine += fmt.Sprintf("; load average %.1f before, %.1f after", m.Load[0], m.Load[1])
+	}
+	build := "daguerre " + r.Build.Version
+	for _, part := range []string{r.Build.Revision, r.Build.Library, r.Build.Engine, r.Build.Compiler, strings.Join(r.Build.Features, " ")} {
+		if part != "" {
+			build += ", " + part
+		}
+	}
+	return append(lines, machine, build)
+}
+
+// some writes a number of things.
+func some(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// WriteCSV writes a row for each result, with every figure in base units: seconds, bytes, decibels.
+func (r *Report) WriteCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	head := []string{"model", "type", "width", "height", "batch", "device", "scheduler", "reference", "error", "precision", "threads", "file_bytes", "native_bytes", "peak_rss_bytes",
+		"device_bytes", "images_per_second"}
+	for _, t := range []string{"load", "text", "step", "decode", "image"} {
+		head = append(head, t+"_s_median", t+"_s_q1", t+"_s_q3", t+"_n")
+	}
+	head = append(head, "latent_nmse", "latent_cosine", "psnr_db", "psnr_db_worst", "ssim", "ssim_worst", "checked", "right", "joules_per_image")
+	rows := [][]string{head}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	for i := range r.Results {
+		x := &r.Results[i]
+		row := []string{x.Model, x.Type, strconv.Itoa(x.Width), strconv.Itoa(x.Height), strconv.Itoa(x.Batch), x.Device, x.Scheduler, strconv.FormatBool(x.IsReference), x.Error,
+			x.Precision, strconv.Itoa(x.Threads), strconv.FormatInt(x.FileBytes, 10), strconv.FormatInt(x.NativeBytes, 10), strconv.FormatInt(x.PeakRSS, 10),
+			strconv.FormatInt(x.DeviceBytes, 10), number(x.Rate)}
+		for _, s := range []Summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
+			row = append(row, number(s.Median), number(s.Q1), number(s.Q3), strconv.Itoa(s.N))
+		}
+		if q := x.Quality; q != nil {
+			row = append(row, number(q.NMSE), number(q.Cosine), number(q.PSNR), number(q.PSNRWorst), number(q.SSIM), number(q.SSIMWorst))
+		} else {
+			row = append(row, "", "", "", "", "", "")
+		}
+		checked, right, joules := "", "", ""
+		if x.Checked != nil {
+			checked, right = strconv.Itoa(x.Checked.Pictures), strconv.Itoa(x.Checked.Right)
+		}
+		if x.Joules != nil {
+			joules = number(x.Joules.Median)
+		}
+		rows = append(rows, append(row, checked, right, joules))
+	}
+	return c.WriteAll(rows)
+}
