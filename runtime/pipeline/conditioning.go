@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -55,14 +54,26 @@ type conditioning struct {
 	negative *embedding
 }
 
-// rows returns the embeddings in the order of the UNet's batch: n negative ones, then n positive
+// rows returns the embeddings of a batch's pictures in the order of the UNet's batch: the negative ones, then the positive
 // ones, as diffusers concatenates them.
-func (c conditioning) rows(n int) []embedding {
-	rows := slices.Repeat([]embedding{c.positive}, n)
-	if c.negative != nil {
-		rows = append(slices.Repeat([]embedding{*c.negative}, n), rows...)
+func (j *job) rows(b *batch, e *expert) []embedding {
+	var negative, positive []embedding
+	for _, slot := range b.slots {
+		cond := &j.expertOf(slot.job, e).cond
+		positive = append(positive, cond.positive)
+		if cond.negative != nil {
+			negative = append(negative, *cond.negative)
+		}
 	}
-	return rows
+	return append(negative, positive...)
+}
+
+// expertOf is what one of the jobs that are computed together has of an expert of j's.
+func (j *job) expertOf(member *job, e *expert) *expert {
+	if e == &j.base {
+		return &member.base
+	}
+	return member.refiner
 }
 
 // unetInput allocates the UNet's input for the given rows; sample and timesteps are still to be filled.

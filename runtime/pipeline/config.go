@@ -120,6 +120,11 @@ type generateOptions struct {
 	previewEvery int
 	previewMode  PreviewMode
 	loras        *LoRAHandle
+
+	// Of a Batcher's batches.
+	slotImage func(i int, img Image) error // given picture i of the batch, instead of image
+	live      func(i int) bool             // whether picture i is still wanted
+	tiling    bool                         // pictures through the VAE by tiles, whatever the policy says
 }
 
 // WithProgress calls f at the start of every stage and after every denoising step of this call, from

@@ -17,8 +17,11 @@ func (j *job) decode(ctx context.Context, b *batch) error {
 		at = b.count
 	}
 	for from := 0; from < b.count; from += at {
+		if at == 1 && j.opt.live != nil && !j.opt.live(from) {
+			continue
+		}
 		latents := backend.Tensor{Shape: []int{at, b.channels, b.height, b.width}, Data: b.latents[from*b.size()/b.count : (from+at)*b.size()/b.count]}
-		pixels, err := j.decodeLatents(ctx, latents, j.describe(b.first+from, at))
+		pixels, err := j.decodeFitting(ctx, latents, describe(b.slots[from:from+at]))
 		if err != nil {
 			return err
 		}
@@ -35,21 +38,53 @@ func (j *job) decode(ctx context.Context, b *batch) error {
 // deliver finishes picture i of a batch, of pixels [3, height, width].
 func (j *job) deliver(b *batch, i int, pixels []float32) error {
 	img, _ := pictureOf(pixels, j.req.Width, j.req.Height)
-	done := Image{NRGBA: img, Index: b.first + i, Seed: b.seeds[i], Latents: b.latentsOf(i)}
-	j.res.Images = append(j.res.Images, done)
+	done := Image{NRGBA: img, Index: b.slots[i].index, Seed: b.seeds[i], Latents: b.latentsOf(i)}
 	j.finishImage()
+	if j.opt.slotImage != nil {
+		return j.opt.slotImage(i, done)
+	}
+	j.res.Images = append(j.res.Images, done)
 	if j.opt.image != nil {
 		return j.opt.image(done)
 	}
 	return nil
 }
 
-// describe names count pictures from first on.
-func (j *job) describe(first, count int) string {
-	if count == 1 {
+// describe names pictures.
+func describe(slots []slot) string {
+	first, last := slots[0].index, slots[len(slots)-1].index
+	if len(slots) == 1 {
 		return fmt.Sprintf("picture %d", first)
 	}
-	return fmt.Sprintf("one of pictures %d to %d", first, first+count-1)
+	return fmt.Sprintf("one of pictures %d to %d", first, last)
+}
+
+// decodeFitting is decodeLatents for batches of a Batcher: where memory runs out with all steps behind it, it is tried again with other
+// buffers freed, and then by tiles.
+func (j *job) decodeFitting(ctx context.Context, latents backend.Tensor, what string) (backend.Tensor, error) {
+	out, err := j.decodeLatents(ctx, latents, what)
+	if err == nil || j.opt.slotImage == nil || !outOfMemory(err) {
+		return out, err
+	}
+	j.warn(fmt.Sprintf("%s did not fit into memory through the VAE; freeing buffers and trying again", what))
+	if err := j.p.trim(); err != nil {
+		return out, err
+	}
+	out, err = j.decodeLatents(ctx, latents, what)
+	if outOfMemory(err) && j.policy().Tiling != vae.Off {
+		j.opt.tiling = true
+		out, err = j.decodeLatents(ctx, latents, what)
+	}
+	return out, err
+}
+
+// policy is how pictures go through the VAE.
+func (j *job) policy() vae.Policy {
+	p := j.p.config.VAEPolicy
+	if j.opt.tiling {
+		p.Tiling = vae.On
+	}
+	return p
 }
 
 // decodeLatents makes pixels of latents in the UNet's range, [N, 4, h, w], through the VAE or, where Config.FastDecode asks for it, TAESD.
@@ -77,7 +112,7 @@ func (j *job) decodeVAE(ctx context.Context, latents backend.Tensor, what string
 	for i := range in.Shape[0] {
 		j.p.settings.unscaleLatents(in.Data[i*per:(i+1)*per], in.Shape[1])
 	}
-	out, err := j.p.coder.Decode(ctx, j.p.config.VAEPolicy, in)
+	out, err := j.p.coder.Decode(ctx, j.policy(), in)
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("decoding %s: %w", what, err)
 	}

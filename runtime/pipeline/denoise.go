@@ -21,9 +21,13 @@ func (j *job) denoise(ctx context.Context, b *batch, e *expert) error {
 		}
 		step := b.stepsDone + b.run.StepOf(i) + 1
 		if i == 0 || b.run.StepOf(i) != b.run.StepOf(i-1) {
-			changed, err := j.adaptText(ctx, e, step-1)
-			if err != nil {
-				return err
+			changed := false
+			for _, member := range j.together() {
+				adapted, err := member.adaptText(ctx, j.expertOf(member, e), step-1)
+				if err != nil {
+					return err
+				}
+				changed = changed || adapted
 			}
 			if changed {
 				g = j.newGuided(b, e)

@@ -28,7 +28,9 @@ type job struct {
 	texts    request.Request // req without the tags of adapters in its prompts
 	lora     loraJob
 	controls []*control
-	source   *source // of image-to-image; nil otherwise
+	source   *source  // of image-to-image; nil otherwise
+	plan     *Planned // of a Batcher; nil otherwise
+	members  []*job   // jobs whose pictures are computed together, itself among them; nil: it is alone
 
 	// What reports are made from; see progress.go.
 	began    time.Time
@@ -58,13 +60,11 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 	if err != nil {
 		return nil, request.Errors{{Path: "scheduler", Message: err.Error()}}
 	}
-	j := &job{p: p, req: req, sched: sched, began: time.Now()}
-	j.base = expert{model: p.model, info: p.info, forceZeros: *req.ForceZerosForEmptyPrompt}
+	j := p.newJob(req, sched)
 	for _, opt := range opts {
 		opt(&j.opt)
 	}
 	defer func() { j.closeRefiner(); j.closeControls() }()
-	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
 	if err := j.resolveLoRAs(); err != nil {
 		return nil, err
 	}
@@ -75,6 +75,22 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 		return j.res, fmt.Errorf("%s: %w", j.state.Stage, err)
 	}
 	return j.res, nil
+}
+
+// newJob makes a job of a prepared request.
+func (p *Pipeline) newJob(req request.Request, sched scheduler.Scheduler) *job {
+	j := &job{p: p, req: req, sched: sched, began: time.Now()}
+	j.base = expert{model: p.model, info: p.info, forceZeros: *req.ForceZerosForEmptyPrompt}
+	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
+	return j
+}
+
+// together lists the jobs whose pictures are computed in j's batches.
+func (j *job) together() []*job {
+	if j.members == nil {
+		return []*job{j}
+	}
+	return j.members
 }
 
 // run is the pipeline itself: text once, then batch by batch from noise to pictures.
@@ -132,7 +148,9 @@ func (j *job) run(ctx context.Context) error {
 // warn adds a sentence to the result and the log.
 func (j *job) warn(text string) {
 	j.res.Warnings = append(j.res.Warnings, text)
-	j.p.log.Warn(text)
+	if j.plan == nil || j.plan.first(text) {
+		j.p.log.Warn(text)
+	}
 }
 
 func describeScheduler(req request.Request, s scheduler.Scheduler) SchedulerInfo {

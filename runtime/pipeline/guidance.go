@@ -16,8 +16,6 @@ type guided struct {
 	inputs    []backend.UNetInput // one of 2N (or of N without guidance), or two of N: negative, positive
 	output    []float32           // of all rows: negative half first
 	rows      int
-	scale     float32
-	rescale   float32
 	guidance  bool
 	residuals [][]float32       // of ControlNets, for each input; made when first needed
 	loras     []backend.LoRAUse // of this step
@@ -25,9 +23,8 @@ type guided struct {
 
 // newGuided prepares the evaluation of a batch by an expert.
 func (j *job) newGuided(b *batch, e *expert) *guided {
-	g := &guided{expert: e, guidance: e.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate,
-		scale: float32(j.req.GuidanceScale), rescale: float32(j.req.GuidanceRescale)}
-	rows := e.cond.rows(b.count)
+	g := &guided{expert: e, guidance: e.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate}
+	rows := j.rows(b, e)
 	g.rows = len(rows)
 	if g.joint || !g.guidance {
 		g.inputs = []backend.UNetInput{unetInput(e.info.UNet, rows, b.height, b.width)}
@@ -65,10 +62,12 @@ func (g *guided) evaluate(ctx context.Context, j *job, b *batch, scaled []float3
 	}
 	half := len(g.output) / 2
 	negative, positive := g.output[:half], g.output[half:]
-	applyGuidance(negative, positive, g.scale)
-	if g.rescale > 0 {
-		for i := range b.count {
-			rescaleGuidance(b.image(negative, i), b.image(positive, i), g.rescale)
+	for i, slot := range b.slots {
+		req := &slot.job.req
+		n, p := b.image(negative, i), b.image(positive, i)
+		applyGuidance(n, p, float32(req.GuidanceScale))
+		if req.GuidanceRescale > 0 {
+			rescaleGuidance(n, p, float32(req.GuidanceRescale))
 		}
 	}
 	return negative, nil

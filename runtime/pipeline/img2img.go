@@ -19,7 +19,7 @@ type encodedPicture struct {
 
 // encodePicture runs the VAE's encoder over an input picture once; drawLatents then samples from the moments for every picture.
 func (j *job) encodePicture(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	moments, err := j.p.coder.Encode(ctx, j.p.config.VAEPolicy, pixels)
+	moments, err := j.p.coder.Encode(ctx, j.policy(), pixels)
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("encoding init_image: %w", err)
 	}
@@ -87,7 +87,7 @@ type source struct {
 
 // encodeSource encodes init_image, and for inpainting what goes with it.
 func (j *job) encodeSource(ctx context.Context) error {
-	if j.req.InitImage.Image == nil {
+	if j.req.InitImage.Image == nil || j.source != nil {
 		return nil
 	}
 	j.enter(StageEncode)

@@ -13,8 +13,8 @@ import (
 // batch is a group of pictures that are denoised together. All state that changes is in it.
 type batch struct {
 	number int // from 0
-	first  int // index of its first picture
 	count  int
+	slots  []slot // whose pictures these are
 	seeds  []int64
 
 	channels, height, width int // of the latents
@@ -27,6 +27,12 @@ type batch struct {
 	latents      []float32     // [count, channels, height, width]
 	noise        []float32     // the initial noise, standard normal, same shape
 	picture      *encodedPicture
+}
+
+// slot is one picture of a batch: of which job, and which of its pictures.
+type slot struct {
+	job   *job
+	index int
 }
 
 // size is the number of values of the batch's latents.
@@ -51,14 +57,23 @@ func batches(n, most int) []int {
 	return sizes
 }
 
-// newBatch seeds a batch's generators and prepares its schedule.
+// newBatch makes a batch of count of the job's own pictures.
 func (j *job) newBatch(number, start, count int) (*batch, error) {
-	s := &j.p.settings
-	b := &batch{number: number, first: start, count: count, channels: j.p.info.VAE.LatentChannels,
+	slots := make([]slot, count)
+	for i := range slots {
+		slots[i] = slot{j, start + i}
+	}
+	return j.newBatchOf(number, slots)
+}
+
+// newBatchOf seeds a batch's generators and prepares its schedule.
+func (j *job) newBatchOf(number int, slots []slot) (*batch, error) {
+	s, count := &j.p.settings, len(slots)
+	b := &batch{number: number, count: count, slots: slots, channels: j.p.info.VAE.LatentChannels,
 		height: j.req.Height / s.downscale, width: j.req.Width / s.downscale}
-	for i := range count {
-		seed := j.req.Seed + int64(start+i)
-		g, err := rng.New(rng.Kind(j.req.RNG), uint64(seed))
+	for _, slot := range slots {
+		seed := slot.job.req.Seed + int64(slot.index)
+		g, err := rng.New(rng.Kind(slot.job.req.RNG), uint64(seed))
 		if err != nil {
 			return nil, err
 		}
@@ -127,11 +142,11 @@ func (j *job) drawNoise(b *batch) error {
 
 // copyGiven copies each picture's part of a given array: the only one, or its own of one for every picture of the job.
 func (b *batch) copyGiven(dst, given []float32) {
-	for i := range b.count {
+	for i, slot := range b.slots {
 		part := b.image(dst, i)
 		from := 0
 		if len(given) > len(part) {
-			from = (b.first + i) * len(part)
+			from = slot.index * len(part)
 		}
 		copy(part, given[from:])
 	}

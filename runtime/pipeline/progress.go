@@ -35,6 +35,7 @@ type Progress struct {
 	Images   int     // pictures of this call
 	Finished int     // pictures of this call that are finished
 	Seeds    []int64 // of the batch's pictures
+	Indices  []int   // of the batch's pictures in their job, for jobs of a Batcher, whose batches need not be First and what follows; otherwise nil
 
 	Elapsed     time.Duration // since Generate began
 	StepTime    time.Duration // of the last step; zero in reports of other stages

@@ -208,13 +208,18 @@ func (j *job) denoiseAll(ctx context.Context, b *batch) error {
 	if !j.refines() {
 		return nil
 	}
-	if j.refiner == nil {
-		if err := j.openRefiner(ctx); err != nil {
-			return err
+	for _, member := range j.together() {
+		if member.refiner == nil {
+			if err := member.openRefiner(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	var err error
 	if b.run, err = j.newRun(b.count, j.refinerRun()); err != nil {
+		return err
+	}
+	if err := checkTokens(j.together(), func(m *job) *expert { return m.refiner }); err != nil {
 		return err
 	}
 	b.unfinished = j.req.DenoisingEnd > 0

@@ -22,6 +22,14 @@ type texts []encoderText
 // (prompt_2 by the second, where it is given); the outputs are joined along the features. All four texts are
 // brought to the same number of chunks, so that both halves of guidance fit into one batch.
 func (j *job) encodePrompts(ctx context.Context) error {
+	if err := j.openReader(); err != nil {
+		return err
+	}
+	return j.conditionBase(ctx, 0)
+}
+
+// openReader makes ready what reads the prompts.
+func (j *job) openReader() error {
 	j.texts = withoutTags(j.req)
 	r := &j.texts
 	reader, warnings, err := j.p.words.reader(j.p.model, r.PromptSyntax, r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2)
@@ -32,23 +40,20 @@ func (j *job) encodePrompts(ctx context.Context) error {
 		j.warn(w)
 	}
 	j.reader = reader
-	return j.conditionBase(ctx, 0)
+	return nil
 }
 
-// condition makes both halves of what an expert's UNet is told.
-func (j *job) condition(ctx context.Context, e *expert) error {
+// readHalves reads the texts of both halves of guidance, brought to the same number of chunks. The negative half is nil without guidance,
+// and where it is to be zeros: as in diffusers an absent negative prompt is zeros if the model wants that; here one that is empty is absent.
+func (j *job) readHalves(e *expert) (positive, negative texts, err error) {
 	r := &j.texts
-	positive, err := j.readTexts(e, "prompt", r.Prompt, "prompt_2", r.Prompt2)
-	if err != nil {
-		return err
+	if positive, err = j.readTexts(e, "prompt", r.Prompt, "prompt_2", r.Prompt2); err != nil {
+		return nil, nil, err
 	}
-	// As in diffusers an absent negative prompt is zeros if the model wants that; here one that is empty is absent.
-	guidance := r.GuidanceScale > 1
 	zeros := e.forceZeros && r.NegativePrompt == "" && r.NegativePrompt2 == ""
-	var negative texts
-	if guidance && !zeros {
+	if r.GuidanceScale > 1 && !zeros {
 		if negative, err = j.readTexts(e, "negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	var all []*prompt.Text
@@ -58,16 +63,27 @@ func (j *job) condition(ctx context.Context, e *expert) error {
 		}
 	}
 	prompt.Equalize(all...)
+	return positive, negative, nil
+}
+
+// condition makes both halves of what an expert's UNet is told.
+func (j *job) condition(ctx context.Context, e *expert) error {
+	r := &j.texts
+	positive, negative, err := j.readHalves(e)
+	if err != nil {
+		return err
+	}
 	if e.cond.positive, err = j.encodeTexts(ctx, e, positive); err != nil {
 		return err
 	}
 	ids := e.info.UNet.SizeIDs
 	e.cond.positive.sizeIDs = sizeIDs(ids, r.OriginalSize, r.CropsCoordsTopLeft, r.TargetSize, r.AestheticScore)
-	if !guidance {
+	if r.GuidanceScale <= 1 {
+		e.cond.negative = nil
 		return nil
 	}
 	half := e.cond.positive.zeroed()
-	if !zeros {
+	if negative != nil {
 		if half, err = j.encodeTexts(ctx, e, negative); err != nil {
 			return err
 		}

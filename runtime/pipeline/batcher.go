@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	queue "github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/vae"
+)
+
+// BatcherOptions configures a Batcher. The zero value works.
+type BatcherOptions struct {
+	QueueLimit int               // most pictures that wait; 0: queue.DefaultQueueLimit
+	MaxBatch   int               // most pictures in a batch; 0: queue.DefaultMaxBatch
+	Retry      queue.Retry       // of single pictures that fail for another reason than memory
+	OnEvent    func(queue.Event) // told what the queue does; it must be quick
+	// Budget says how many pictures of a request fit into a batch on a pipeline; nil: about a megapixel together. A request's
+	// own max_batch goes before it.
+	Budget func(p *Pipeline, plan *Planned) queue.Budget
+	// Memory measures what is in use and how much may be; nil: nothing is measured, and batches are not sized by it.
+	Memory func() queue.Usage
+	Paused bool // nothing is computed until Resume
+}
+
+// Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines: package batch
+// put to work. Pictures do not depend on what they are computed with. Its methods may be called from any goroutine.
+type Batcher struct {
+	*queue.Manager[Picture, Image]
+	pipes []*Pipeline
+}
+
+// BatchJob is a submitted request.
+type BatchJob = queue.Job[Picture, Image]
+
+// NewBatcher makes a Batcher on pipelines that have the same model open, on one device each. The caller closes the Batcher
+// before the pipelines.
+func NewBatcher(opts BatcherOptions, pipes ...*Pipeline) *Batcher {
+	b := &Batcher{pipes: pipes}
+	var runners []queue.Runner[Picture, Image]
+	for i, p := range pipes {
+		runners = append(runners, &runner{p: p, name: runnerName(i, p), opts: opts})
+	}
+	b.Manager = queue.New(queue.Options{QueueLimit: opts.QueueLimit, MaxBatch: opts.MaxBatch, Retry: opts.Retry, OnEvent: opts.OnEvent,
+		Paused: opts.Paused, OutOfMemory: outOfMemory}, runners...)
+	return b
+}
+
+// runnerName is the device a pipeline computes on, numbered after the first.
+func runnerName(i int, p *Pipeline) string {
+	name := "cpu"
+	for _, c := range p.info.Components {
+		if c.Name == "unet" {
+			name = cmp.Or(c.Device, name)
+		}
+	}
+	if i > 0 {
+		name += fmt.Sprintf("#%d", i+1)
+	}
+	return name
+}
+
+// JobOptions say how a request is computed and reported. Callbacks come from goroutines of the Batcher, one at a time for a job.
+type JobOptions struct {
+	Name     string
+	Priority int                        // higher goes first; jobs of one priority share fairly
+	Deadline time.Time                  // zero: none
+	Indices  []int                      // of the pictures to make; nil: all
+	OnImage  func(Image) error          // given each picture as soon as it is finished; its error fails that picture
+	OnError  func(index int, err error) // told of each picture that has failed for good
+
+	// OnProgress is told after every step. Done and Total count steps of pictures: Steps for each. Step is that of the batch which reports,
+	// Count and Indices are the job's pictures in it. Done never falls. It is called while the computation waits.
+	OnProgress func(Progress)
+	// PreviewEvery adds pictures of how those of Indices stand to every so-manieth step's report; 0: never. What the first job of a
+	// batch asks for holds for the batch.
+	PreviewEvery int
+	PreviewMode  PreviewMode
+}
+
+// Plan prepares a request for Submit. Errors are request.Errors.
+func (b *Batcher) Plan(req request.Request) (*Planned, error) { return b.pipes[0].Plan(req) }
+
+// Submit queues the pictures of a request; see queue.Manager.Submit. Tasks of the BatchJob are numbered as in o.Indices.
+func (b *Batcher) Submit(ctx context.Context, plan *Planned, o JobOptions) (*BatchJob, error) {
+	return b.Manager.Submit(ctx, b.spec(plan, o))
+}
+
+// TrySubmit is Submit without waiting for room in the queue.
+func (b *Batcher) TrySubmit(plan *Planned, o JobOptions) (*BatchJob, error) {
+	return b.Manager.TrySubmit(b.spec(plan, o))
+}
+
+func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
+	indices := o.Indices
+	if indices == nil {
+		indices = make([]int, plan.req.NumImages)
+		for i := range indices {
+			indices[i] = i
+		}
+	}
+	t := newTrack(plan, o, len(indices))
+	spec := queue.Spec[Picture, Image]{Name: o.Name, Priority: o.Priority, Deadline: o.Deadline,
+		OnResult: func(_ int, img Image) error {
+			if o.OnImage != nil {
+				if err := o.OnImage(img); err != nil {
+					return err
+				}
+			}
+			t.finished(img.Index)
+			return nil
+		}}
+	if o.OnError != nil {
+		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
+	}
+	for _, index := range indices {
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: plan.key, Label: plan.label, Steps: plan.steps,
+			Cost: float64(plan.steps) * float64(plan.req.Width*plan.req.Height) / (1 << 20), Value: Picture{Plan: plan, Index: index, track: t}})
+	}
+	return spec
+}
+
+// runner computes a Batcher's batches on one pipeline.
+type runner struct {
+	p    *Pipeline
+	name string
+	opts BatcherOptions
+}
+
+// Name implements queue.Runner.
+func (r *runner) Name() string { return r.name }
+
+// Budget implements queue.Runner: the request's own max_batch, else the Batcher's budget, else about a megapixel.
+func (r *runner) Budget(_ context.Context, task queue.Task[Picture]) queue.Budget {
+	plan := task.Value.Plan
+	budget := queue.Budget{Max: min(max(autoBatchPixels/(plan.req.Width*plan.req.Height), 1), maxAutoBatch), Why: "about a megapixel together"}
+	if r.opts.Budget != nil {
+		budget = r.opts.Budget(r.p, plan)
+	}
+	if n := plan.maxBatch; n > 0 && (n < budget.Max || r.opts.Budget == nil) {
+		budget = queue.Budget{Max: n, Why: fmt.Sprintf("max_batch is %d", n)}
+	}
+	return budget
+}
+
+// Run implements queue.Runner.
+func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error {
+	pictures := make([]Picture, b.Len())
+	for i := range pictures {
+		pictures[i] = b.Task(i).Value
+	}
+	report := &batchReport{batch: int(b.Number()), pictures: pictures}
+	o := togetherOptions{tiling: b.Relief() >= queue.ReliefTiling, live: b.Live, deliver: func(i int, img Image) error { b.Deliver(i, img); return nil },
+		progress: func(p Progress) {
+			if p.Stage == StageDenoise {
+				b.Step(p.Step)
+			}
+			report.tell(p)
+		}}
+	if t := pictures[0].track; t != nil {
+		o.previews, o.mode = t.opts.PreviewEvery, t.opts.PreviewMode
+	}
+	return r.p.computeTogether(ctx, pictures, o)
+}
+
+// Trim implements queue.Runner.
+func (r *runner) Trim(context.Context) error { return r.p.trim() }
+
+// Memory implements queue.Runner.
+func (r *runner) Memory() queue.Usage {
+	if r.opts.Memory == nil {
+		return queue.Usage{}
+	}
+	return r.opts.Memory()
+}
+
+// MaxRelief implements queue.Runner.
+func (r *runner) MaxRelief() queue.Relief {
+	if r.p.config.VAEPolicy.Tiling == vae.Off {
+		return queue.ReliefNone
+	}
+	return queue.ReliefTiling
+}
