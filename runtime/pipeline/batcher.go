@@ -152,7 +152,7 @@ func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error 
 		pictures[i] = b.Task(i).Value
 	}
 	report := &batchReport{batch: int(b.Number()), pictures: pictures}
-	o := togetherOptions{tiling: b.Relief() >= queue.ReliefTiling, live: b.Live, deliver: func(i int, img Image) error { b.Deliver(i, img); return nil },
+	o := togetherOptions{tiling: b.Relief() >= queue.ReliefTiling && r.p.config.VAEPolicy.Tiling != vae.Off, staged: b.Relief() >= queue.ReliefStreaming, live: b.Live, deliver: func(i int, img Image) error { b.Deliver(i, img); return nil },
 		progress: func(p Progress) {
 			if p.Stage == StageDenoise {
 				b.Step(p.Step)
@@ -176,10 +176,8 @@ func (r *runner) Memory() queue.Usage {
 	return r.opts.Memory()
 }
 
-// MaxRelief implements queue.Runner.
+// MaxRelief implements queue.Runner. Streaming is here that each stage's weights are in memory only while it runs; weights that pass through
+// a window are a matter of how the model was opened.
 func (r *runner) MaxRelief() queue.Relief {
-	if r.p.config.VAEPolicy.Tiling == vae.Off {
-		return queue.ReliefNone
-	}
-	return queue.ReliefTiling
+	return queue.ReliefStreaming
 }

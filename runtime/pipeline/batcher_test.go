@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	queue "github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -164,7 +165,7 @@ func TestBatcherUnderTrouble(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if n++; n%23 == 0 && c.Op != fake.OpOpen && c.Op != fake.OpReleaseCompute {
-			return fmt.Errorf("planted: %w", queue.ErrOutOfMemory)
+			return fmt.Errorf("planted: %w", backend.ErrOutOfMemory)
 		}
 		return nil
 	}}

@@ -125,6 +125,7 @@ type generateOptions struct {
 	slotImage func(i int, img Image) error // given picture i of the batch, instead of image
 	live      func(i int) bool             // whether picture i is still wanted
 	tiling    bool                         // pictures through the VAE by tiles, whatever the policy says
+	staged    bool                         // weights in memory only while their stage runs
 }
 
 // WithProgress calls f at the start of every stage and after every denoising step of this call, from

@@ -17,6 +17,7 @@ type Picture struct {
 // togetherOptions say how computeTogether reports.
 type togetherOptions struct {
 	tiling   bool
+	staged   bool
 	live     func(i int) bool
 	deliver  func(i int, img Image) error
 	progress func(Progress)
@@ -60,7 +61,7 @@ func (p *Pipeline) assemble(pictures []Picture, o togetherOptions) (lead *job, s
 			if j, err = p.jobOf(pic.Plan); err != nil {
 				return lead, nil, err
 			}
-			j.opt = generateOptions{slotImage: o.deliver, live: o.live, tiling: o.tiling}
+			j.opt = generateOptions{slotImage: o.deliver, live: o.live, tiling: o.tiling, staged: o.staged}
 			jobs[pic.Plan] = j
 			if lead == nil {
 				lead = j
@@ -98,6 +99,9 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := checkTokens(j.members, func(m *job) *expert { return &m.base }); err != nil {
 		return err
 	}
+	if err := j.release("text_encoder", "text_encoder_2", "vae_encoder", "vae_decoder"); err != nil {
+		return err
+	}
 	j.enter(StageDenoise)
 	if err := j.prepareInputs(b); err != nil {
 		return err
@@ -108,11 +112,14 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := j.denoiseAll(ctx, b); err != nil {
 		return err
 	}
+	if err := j.release("unet"); err != nil {
+		return err
+	}
 	if err := j.decode(ctx, b); err != nil {
 		return err
 	}
 	j.enter(StageDone)
-	return nil
+	return j.release("vae_decoder")
 }
 
 // prepareTogether is what each of the jobs does for itself before the steps.
