@@ -88,7 +88,7 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), controlCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)

@@ -44,6 +44,7 @@ type fakeNative struct {
 	lib     Library
 	devices []backend.Device
 	err     error
+	backend fake.Backend // of Open
 }
 
 func (n *fakeNative) Library() Library { return n.lib }
@@ -51,6 +52,12 @@ func (n *fakeNative) Library() Library { return n.lib }
 func (n *fakeNative) Devices(context.Context) ([]backend.Device, error) { return n.devices, n.err }
 
 func (n *fakeNative) Quantizer() (backend.Quantizer, error) { return halves{}, n.err }
+func (n *fakeNative) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
+	if n.err != nil {
+		return nil, n.err
+	}
+	return n.backend.Open(ctx, cfg)
+}
 
 // halves stands for every quantized type: no values, only the bytes that they take.
 type halves struct{}

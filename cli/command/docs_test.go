@@ -107,7 +107,7 @@ func TestEventsAreDocumented(t *testing.T) {
 	}
 	b.WriteString(`
 Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In
-` + "`progress`, `stage`" + ` is text, encode, denoise, decode or done, and ` + "`done` and `total`" + ` count denoising steps over the whole job, so that
+` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done, and ` + "`done` and `total`" + ` count denoising steps over the whole job, so that
 their ratio never falls; for ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify and they count bytes.
 `)
 	checkGenerated(t, "cli.md", "events", b.String())

@@ -14,6 +14,8 @@ type Native interface {
 	Devices(ctx context.Context) ([]backend.Device, error)
 	// Quantizer loads the library, if that was not done yet, for the conversion of weights.
 	Quantizer() (backend.Quantizer, error)
+	// Open loads the library, if that was not done yet, and opens a model that is none of a pipeline's.
+	Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error)
 }
 
 // Library is what is known about libdaguerre.

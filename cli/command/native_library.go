@@ -83,3 +83,12 @@ func (NativeLibrary) Devices(ctx context.Context) ([]backend.Device, error) {
 
 // Quantizer implements Native.
 func (NativeLibrary) Quantizer() (backend.Quantizer, error) { return native.New(native.Options{}) }
+
+// Open implements Native.
+func (NativeLibrary) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
+	b, err := native.New(native.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return b.Open(ctx, cfg)
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
@@ -41,6 +42,7 @@ func a1111Parameters(m manifest) string {
 	if m.Strength > 0 {
 		pairs = append(pairs, "Denoising strength: "+number(m.Strength))
 	}
+	pairs = append(pairs, hiresPairs(m)...)
 	if m.ClipSkip > 0 {
 		pairs = append(pairs, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
 	}
@@ -52,6 +54,22 @@ func a1111Parameters(m manifest) string {
 	}
 	pairs = append(pairs, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
 	return b.String() + "\n" + strings.Join(pairs, ", ")
+}
+
+// hiresPairs tells of a second pass. There its steps are those that are done, here those of its whole schedule.
+func hiresPairs(m manifest) []string {
+	h := m.Hires
+	if h == nil {
+		return nil
+	}
+	upscaler := map[string]string{request.UpscaleLatent: "Latent", request.UpscaleLatentNearest: "Latent (nearest)", request.UpscalePicture: "Lanczos",
+		request.UpscaleModel: h.Model}[h.Upscaler]
+	pairs := []string{"Hires resize: " + quote(fmt.Sprintf("%dx%d", h.Width, h.Height)), fmt.Sprintf("Hires steps: %d", int(float64(h.Steps)*h.Strength)),
+		"Hires upscaler: " + quote(upscaler)}
+	if m.Strength == 0 {
+		pairs = append([]string{"Denoising strength: " + strconv.FormatFloat(h.Strength, 'g', -1, 64)}, pairs...)
+	}
+	return pairs
 }
 
 // loraTag writes an adapter as a tag of a prompt: one weight, or the text encoders' and the UNet's.

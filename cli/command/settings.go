@@ -24,6 +24,7 @@ type setting struct {
 const (
 	catPicture = "Picture"
 	catImg2Img = "Image to image and inpainting"
+	catHires   = "Second pass at a larger size"
 	catLoRA    = "Adapters (LoRA)"
 	catRefiner = "Refiner and runs in parts"
 	catModel   = "Model"
@@ -53,6 +54,17 @@ var settings = []setting{
 	{key: "init_image", flag: "image", aliases: []string{"i"}, category: catImg2Img, field: job(func(r *request.Request) any { return &r.InitImage })},
 	{key: "mask_image", flag: "mask", category: catImg2Img, field: job(func(r *request.Request) any { return &r.MaskImage })},
 	{key: "strength", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Strength })},
+	{key: "outpaint.left", flag: "outpaint-left", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Outpaint.Left })},
+	{key: "outpaint.right", flag: "outpaint-right", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Outpaint.Right })},
+	{key: "outpaint.top", flag: "outpaint-top", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Outpaint.Top })},
+	{key: "outpaint.bottom", flag: "outpaint-bottom", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Outpaint.Bottom })},
+	{key: "outpaint.feather", flag: "outpaint-feather", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Outpaint.Feather })},
+	{key: "hires.scale", flag: "hires-scale", positive: true, category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Scale })},
+	{key: "hires.width", flag: "hires-width", positive: true, category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Width })},
+	{key: "hires.height", flag: "hires-height", positive: true, category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Height })},
+	{key: "hires.upscaler", flag: "hires-upscaler", category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Upscaler })},
+	{key: "hires.strength", flag: "hires-strength", positive: true, category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Strength })},
+	{key: "hires.steps", flag: "hires-steps", positive: true, category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Steps })},
 	{key: "lora", doc: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path", category: catLoRA, field: job(func(r *request.Request) any { return &r.LoRAs })},
 	{key: "model.lora_directories", flag: "lora-dir", category: catLoRA, field: model(func(m *request.Model) any { return &m.LoRADirectories })},
 	{key: "lora_stack.strict", flag: "lora-strict", category: catLoRA, field: job(func(r *request.Request) any { return &r.LoRAStack.Strict })},
@@ -62,6 +74,7 @@ var settings = []setting{
 	{key: "denoising_end", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingEnd })},
 	{key: "model.taesd", category: catModel, field: model(func(m *request.Model) any { return &m.TAESD })},
 	{key: "model.fast_decode", category: catModel, field: model(func(m *request.Model) any { return &m.FastDecode })},
+	{key: "model.upscaler", category: catModel, field: model(func(m *request.Model) any { return &m.Upscaler })},
 	{key: "model.refiner", category: catRefiner, field: model(func(m *request.Model) any { return &m.Refiner })},
 	{key: "refiner_mode", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerMode })},
 	{key: "refiner_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStart })},
@@ -102,7 +115,7 @@ var settings = []setting{
 
 // fileOnly lists the keys that have no flag: tables and pairs.
 var fileOnly = []string{
-	"force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left", "target_size",
+	"outpaint", "hires", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left", "target_size",
 	"negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight", "lora.block_weights",
 	"controlnet", "controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",

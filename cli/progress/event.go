@@ -48,10 +48,10 @@ type JobStart struct {
 // after its last step.
 type Step struct {
 	Job            int     `json:"job"`
-	Stage          string  `json:"stage"` // "text", "encode", "denoise", "decode", "done"; "write" for files
+	Stage          string  `json:"stage"` // "text", "encode", "denoise", "decode", "upscale", "done"; "write", "verify", "tiles" outside of jobs
 	Step           int     `json:"step"`  // denoising steps done in this batch
 	Steps          int     `json:"steps"` // denoising steps of a batch
-	Done           int64   `json:"done"`  // denoising steps done in this job, over all batches; bytes for "write"
+	Done           int64   `json:"done"`  // denoising steps done in this job, over all batches; bytes for "write" and "verify"
 	Total          int64   `json:"total"` // of the same unit
 	Batch          int     `json:"batch"` // from 0
 	Batches        int     `json:"batches"`

@@ -27,6 +27,9 @@ const StageWrite = "write"
 // StageVerify is the Stage of reading one back; Done and Total are bytes, too.
 const StageVerify = "verify"
 
+// StageTiles is the Stage of enlarging a picture; Done and Total are tiles.
+const StageTiles = "tiles"
+
 // inBytes tells whether a stage counts bytes.
 func inBytes(stage string) bool { return stage == StageWrite || stage == StageVerify }
 

@@ -135,7 +135,7 @@ func (r *runner) Name() string { return r.name }
 // Budget implements queue.Runner: the request's own max_batch, else the Batcher's budget, else about a megapixel.
 func (r *runner) Budget(_ context.Context, task queue.Task[Picture]) queue.Budget {
 	plan := task.Value.Plan
-	budget := queue.Budget{Max: min(max(autoBatchPixels/(plan.req.Width*plan.req.Height), 1), maxAutoBatch), Why: "about a megapixel together"}
+	budget := queue.Budget{Max: min(max(autoBatchPixels/largestPass(plan.req), 1), maxAutoBatch), Why: "about a megapixel together"}
 	if r.opts.Budget != nil {
 		budget = r.opts.Budget(r.p, plan)
 	}

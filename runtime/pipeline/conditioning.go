@@ -59,10 +59,18 @@ type conditioning struct {
 func (j *job) rows(b *batch, e *expert) []embedding {
 	var negative, positive []embedding
 	for _, slot := range b.slots {
-		cond := &j.expertOf(slot.job, e).cond
-		positive = append(positive, cond.positive)
-		if cond.negative != nil {
-			negative = append(negative, *cond.negative)
+		own := j.expertOf(slot.job, e)
+		half := own.cond.positive
+		if b.second {
+			half.sizeIDs = slot.job.secondSizeIDs(own, true)
+		}
+		positive = append(positive, half)
+		if own.cond.negative != nil {
+			half = *own.cond.negative
+			if b.second {
+				half.sizeIDs = slot.job.secondSizeIDs(own, false)
+			}
+			negative = append(negative, half)
 		}
 	}
 	return append(negative, positive...)

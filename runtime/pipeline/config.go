@@ -26,6 +26,8 @@ type Config struct {
 	TAESD      string // tiny autoencoder for previews; "": none
 	FastDecode bool   // decode pictures with it too, instead of the VAE
 
+	Upscaler string // ESRGAN model for the second pass of hires; opened when first used; "": none
+
 	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0"
 	TextDevice string // "": as Device
 	VAEDevice  string // "": as Device
@@ -60,7 +62,7 @@ type Config struct {
 func ConfigOf(m request.Model) Config {
 	return Config{
 		Model: m.Model, UNet: m.UNet, TextEncoder: m.TextEncoder, TextEncoder2: m.TextEncoder2, VAE: m.VAE,
-		TAESD: m.TAESD, FastDecode: m.FastDecode != nil && *m.FastDecode,
+		Upscaler: m.Upscaler, TAESD: m.TAESD, FastDecode: m.FastDecode != nil && *m.FastDecode,
 		Device: m.Device, TextDevice: m.TextDevice, VAEDevice: m.VAEDevice,
 		Precision: backend.Precision(m.Precision), Type: backend.Type(m.Type), UNetType: backend.Type(m.UNetType),
 		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
@@ -77,7 +79,7 @@ func ConfigOf(m request.Model) Config {
 func (c Config) model() request.Model {
 	return request.Model{
 		Model: c.Model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE,
-		TAESD: c.TAESD, FastDecode: &c.FastDecode,
+		Upscaler: c.Upscaler, TAESD: c.TAESD, FastDecode: &c.FastDecode,
 		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice,
 		Precision: string(c.Precision), Type: string(c.Type), UNetType: string(c.UNetType),
 		TextType: string(c.TextType), VAEType: string(c.VAEType),

@@ -20,7 +20,9 @@ import (
 // multi; mode control is its guess_mode.
 type control struct {
 	net        *controlNet
+	spec       controlnet.Net
 	hint       backend.Tensor // of the control picture; the same in every step
+	second     backend.Tensor // the same at the size of a second pass
 	scales     []float32      // weight of each residual
 	start, end float64        // fractions of the evaluations between which it acts
 	positive   bool           // it acts in the positive half of guidance only
@@ -94,16 +96,15 @@ func (j *job) openControl(ctx context.Context, n request.ControlNet) (*control, 
 		return nil, err
 	}
 	spec := netOf(n)
-	c := &control{net: net, start: spec.Start, end: spec.End, positive: spec.Mode == controlnet.Control}
+	c := &control{net: net, spec: spec, start: spec.Start, end: spec.End, positive: spec.Mode == controlnet.Control}
 	if c.kind, err = unionKind(n.UnionType, net.info.Control.Types); err != nil {
 		return c, err
 	}
 	c.scales = residualScales(len(net.info.UNet.ResidualShapes(1, 1)), spec.Weight, spec.Mode)
-	shown, err := spec.Map(j.req.Width, j.req.Height)
-	if err != nil {
+	if c.hint, err = j.hintAt(ctx, c, j.req.Width, j.req.Height); err != nil || !j.req.Hires.On() {
 		return c, err
 	}
-	c.hint, err = net.model.EncodeHint(ctx, hintPixels(shown))
+	c.second, err = j.hintAt(ctx, c, j.req.Hires.Width, j.req.Hires.Height)
 	return c, err
 }
 
@@ -192,12 +193,15 @@ func (j *job) controlResiduals(ctx context.Context, g *guided, k int, b *batch, 
 func (c *control) input(in *backend.UNetInput, b *batch, scaled []float32, first int) backend.ControlInput {
 	rows := in.Sample.Shape[0]
 	sample := backend.NewTensor(rows-first, b.channels, b.height, b.width)
-	per := len(scaled) / b.count
+	per, hint := len(scaled)/b.count, c.hint
+	if b.second {
+		hint = c.second
+	}
 	for row := range rows - first {
 		copy(sample.Data[row*per:], b.image(scaled, (first+row)%b.count))
 	}
 	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first), Pooled: rowsFrom(in.Pooled, first),
-		SizeIDs: rowsFrom(in.SizeIDs, first), Hint: c.hint, Scales: c.scales, Type: c.kind, Rows: rows, FirstRow: first}
+		SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint, Scales: c.scales, Type: c.kind, Rows: rows, FirstRow: first}
 }
 
 // rowsFrom is a tensor without its first rows.

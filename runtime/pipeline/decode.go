@@ -37,8 +37,8 @@ func (j *job) decode(ctx context.Context, b *batch) error {
 
 // deliver finishes picture i of a batch, of pixels [3, height, width].
 func (j *job) deliver(b *batch, i int, pixels []float32) error {
-	img, _ := pictureOf(pixels, j.req.Width, j.req.Height)
-	done := Image{NRGBA: img, Index: b.slots[i].index, Seed: b.seeds[i], Latents: b.latentsOf(i)}
+	img, _ := pictureOf(pixels, b.width*j.p.settings.downscale, b.height*j.p.settings.downscale)
+	done := Image{NRGBA: b.slots[i].job.finishPicture(img), Index: b.slots[i].index, Seed: b.seeds[i], Latents: b.latentsOf(i)}
 	j.finishImage()
 	if j.opt.slotImage != nil {
 		return j.opt.slotImage(i, done)

@@ -28,9 +28,10 @@ type job struct {
 	texts    request.Request // req without the tags of adapters in its prompts
 	lora     loraJob
 	controls []*control
-	source   *source  // of image-to-image; nil otherwise
-	plan     *Planned // of a Batcher; nil otherwise
-	members  []*job   // jobs whose pictures are computed together, itself among them; nil: it is alone
+	source   *source      // of image-to-image; nil otherwise
+	outpaint *outpainting // laid out when first needed
+	plan     *Planned     // of a Batcher; nil otherwise
+	members  []*job       // jobs whose pictures are computed together, itself among them; nil: it is alone
 
 	// What reports are made from; see progress.go.
 	began    time.Time
@@ -134,6 +135,9 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 		if err := j.denoiseAll(ctx, b); err != nil {
+			return err
+		}
+		if err := j.secondPass(ctx, b); err != nil {
 			return err
 		}
 		if err := j.decode(ctx, b); err != nil {

@@ -30,19 +30,23 @@ func (j *job) encodePicture(ctx context.Context, pixels backend.Tensor) (backend
 // drawLatents samples the encoder's distribution for each generator, as diffusers' retrieve_latents does:
 // mean + exp(clamp(log-variance, -30, 20)/2) * noise, scaled into the UNet's range.
 func (j *job) drawLatents(b *batch, moments backend.Tensor) []float32 {
-	n := b.channels * b.height * b.width
-	mean, logvar := moments.Data[:n], moments.Data[n:2*n]
-	out := make([]float32, b.count*n)
-	for i, g := range b.generators {
-		part := b.image(out, i)
-		g.Normal(part)
-		for k := range part {
-			std := float32(math.Exp(float64(0.5 * min(max(logvar[k], -30), 20))))
-			part[k] = mean[k] + float32(std*part[k])
-		}
-		j.p.settings.scaleLatents(part, b.channels)
+	out := make([]float32, b.size())
+	for i := range b.count {
+		j.drawImage(b, i, moments, b.image(out, i))
 	}
 	return out
+}
+
+// drawImage does so for picture i of the batch.
+func (j *job) drawImage(b *batch, i int, moments backend.Tensor, part []float32) {
+	n := len(part)
+	mean, logvar := moments.Data[:n], moments.Data[n:2*n]
+	b.generators[i].Normal(part)
+	for k := range part {
+		std := float32(math.Exp(float64(0.5 * min(max(logvar[k], -30), 20))))
+		part[k] = mean[k] + float32(std*part[k])
+	}
+	j.p.settings.scaleLatents(part, b.channels)
 }
 
 // skipDraw advances every generator past the draw of one latent, for which diffusers has no further use.
@@ -91,9 +95,10 @@ func (j *job) encodeSource(ctx context.Context) error {
 		return nil
 	}
 	j.enter(StageEncode)
-	pixels := pixelsOf(j.req.InitImage.Image, j.req.Width, j.req.Height)
-	if j.req.MaskImage.Image != nil {
-		return j.encodeInpaint(ctx, pixels)
+	img, mask := j.inputPictures()
+	pixels := pixelsOf(img, j.req.Width, j.req.Height)
+	if mask != nil {
+		return j.encodeInpaint(ctx, pixels, mask)
 	}
 	moments, err := j.encodePicture(ctx, pixels)
 	j.source = &source{moments: moments}

@@ -2,13 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"image"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // encodeInpaint encodes the picture, the mask and the masked picture.
-func (j *job) encodeInpaint(ctx context.Context, pixels backend.Tensor) error {
-	mask := maskOf(j.req.MaskImage.Image, j.req.Width, j.req.Height)
+func (j *job) encodeInpaint(ctx context.Context, pixels backend.Tensor, marked image.Image) error {
+	mask := maskOf(marked, j.req.Width, j.req.Height)
 	j.source = &source{mask: shrinkMask(mask, j.req.Width, j.req.Height, j.p.settings.downscale)}
 	var err error
 	if !j.base.native9() || j.req.Strength < 1 || j.refines() {

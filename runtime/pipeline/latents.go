@@ -24,6 +24,7 @@ type batch struct {
 	stepsDone    int           // of the loops before it
 	controlSteps int           // evaluations that ControlNets' start and end are fractions of: all of the base's but for a hand-over
 	unfinished   bool          // noise is left after this loop: the refiner goes on, or denoising_end says so
+	second       bool          // this is the second pass of hires: height and width are its own
 	latents      []float32     // [count, channels, height, width]
 	noise        []float32     // the initial noise, standard normal, same shape
 	picture      *encodedPicture

@@ -39,7 +39,9 @@ type Manifest struct {
 	DenoisingStart  float64       `json:"denoising_start,omitempty"`
 	DenoisingEnd    float64       `json:"denoising_end,omitempty"`
 
-	Refiner *ManifestRefiner `json:"refiner,omitempty"`
+	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
+	Hires    *ManifestHires    `json:"hires,omitempty"`
+	Outpaint *request.Outpaint `json:"outpaint,omitempty"`
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
@@ -56,6 +58,16 @@ type ManifestRefiner struct {
 	Steps                  int     `json:"num_inference_steps"`
 	AestheticScore         float64 `json:"aesthetic_score"`
 	NegativeAestheticScore float64 `json:"negative_aesthetic_score"`
+}
+
+// ManifestHires says how the second pass was done; see request.Hires. The manifest's own size is the first pass's.
+type ManifestHires struct {
+	Width    int     `json:"width"`
+	Height   int     `json:"height"`
+	Upscaler string  `json:"upscaler"`
+	Model    string  `json:"model,omitempty"` // the upscaler's name
+	Strength float64 `json:"strength"`
+	Steps    int     `json:"num_inference_steps"`
 }
 
 // ManifestControl says how one ControlNet took part; see request.ControlNet.
@@ -113,6 +125,15 @@ func (r *Result) Manifest(img Image) Manifest {
 		ControlNets: manifestControls(q.ControlNets),
 		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+	if h := q.Hires; h.On() {
+		m.Hires = &ManifestHires{Width: h.Width, Height: h.Height, Upscaler: h.Upscaler, Strength: h.Strength, Steps: h.Steps}
+		if r.model != nil && h.Upscaler == request.UpscaleModel {
+			m.Hires.Model = ModelName(r.model.config.Upscaler)
+		}
+	}
+	if q.Outpaint.On() {
+		m.Outpaint = &q.Outpaint
+	}
 	for _, c := range r.Model.Components {
 		if c.Name == "unet" {
 			m.Model.UNetType, m.Model.Device = c.Type, c.Device

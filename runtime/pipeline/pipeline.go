@@ -70,6 +70,9 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNetworks(cfg, o.backend); err != nil {
+		return nil, err
+	}
 	model, err := o.backend.Open(ctx, plan.model)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,9 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/picture"
 )
 
+// Pixels turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1], as image-to-image does; it is scaled with Lanczos.
+func Pixels(img image.Image, width, height int) backend.Tensor { return pixelsOf(img, width, height) }
+
 // pixelsOf turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1].
 func pixelsOf(img image.Image, width, height int) backend.Tensor {
 	rgb := picture.Resize(picture.Opaque(img), width, height)

@@ -43,7 +43,8 @@ type planKey struct {
 	Paths         []string
 	Stack         request.LoRAStack
 	Tokens        [3]int // of the base, and of a refiner with one encoder
-	Own           int64  // not 0: only with pictures of the same request
+	Hires         request.Hires
+	Own           int64 // not 0: only with pictures of the same request
 }
 
 // Plan prepares a request, as Prepare does, and finds out with what its pictures can share batches. Errors are request.Errors.
@@ -72,7 +73,7 @@ func (p *Pipeline) Plan(req request.Request) (*Planned, error) {
 	r := &plan.req
 	key := planKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: j.res.Scheduler, Sigmas: r.Sigmas,
 		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
-		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: j.res.LoRAs, Stack: r.LoRAStack, Tokens: tokens}
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: j.res.LoRAs, Stack: r.LoRAStack, Tokens: tokens, Hires: r.Hires}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range j.res.LoRAs {
 		key.Paths = append(key.Paths, l.path)

@@ -71,6 +71,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	if img := r.InitImage.Image; img != nil {
 		unit := p.settings.downscale
 		width, height = max(img.Bounds().Dx()/unit*unit, unit), max(img.Bounds().Dy()/unit*unit, unit)
+		width, height = width+r.Outpaint.Left+r.Outpaint.Right, height+r.Outpaint.Top+r.Outpaint.Bottom
 	}
 	r.Width = cmp.Or(r.Width, width)
 	r.Height = cmp.Or(r.Height, height)
@@ -84,7 +85,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	r.Scheduler = cmp.Or(r.Scheduler, p.settings.schedulerName)
 	if (!r.InitImage.IsZero() || !r.Latents.IsZero()) && r.DenoisingStart == 0 {
 		strength := request.DefaultStrength
-		if !r.MaskImage.IsZero() {
+		if r.Paints() {
 			strength = request.DefaultInpaintStrength
 		}
 		r.Strength = cmp.Or(r.Strength, strength)
@@ -92,6 +93,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	if p.refiner != nil {
 		fillRefiner(r)
 	}
+	p.fillHires(r)
 	if r.ForceZerosForEmptyPrompt == nil {
 		zeros := p.settings.forceZeros
 		r.ForceZerosForEmptyPrompt = &zeros
@@ -99,7 +101,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	r.PromptSyntax = cmp.Or(r.PromptSyntax, request.SyntaxA1111)
 	fillSizes(r)
 	if r.MaxBatch == 0 {
-		r.MaxBatch = min(max(autoBatchPixels/(r.Width*r.Height), 1), maxAutoBatch)
+		r.MaxBatch = min(max(autoBatchPixels/largestPass(*r), 1), maxAutoBatch)
 	}
 	r.GuidanceBatch = cmp.Or(r.GuidanceBatch, request.GuidanceAuto)
 	r.Quality = cmp.Or(r.Quality, request.DefaultQuality)
@@ -121,12 +123,14 @@ func (p *Pipeline) checkAgainstModel(r request.Request, errs *request.Errors) {
 	if r.Width*r.Height > request.MaxPixels {
 		errs.Add("width", "%d x %d has more than %d million pixels; give a smaller width and height", r.Width, r.Height, request.MaxPixels>>20)
 	}
-	if p.info.UNet.InChannels == 9 && r.MaskImage.IsZero() {
-		errs.Add("mask_image", "is missing; this is an inpainting checkpoint, which needs init_image and mask_image")
+	if p.info.UNet.InChannels == 9 && !r.Paints() {
+		errs.Add("mask_image", "is missing; this is an inpainting checkpoint, which needs init_image and mask_image, or outpaint")
 	}
 	if layers := min(p.info.TextEncoder.Layers, p.info.TextEncoder2.Layers); r.ClipSkip > layers-2 {
 		errs.Add("clip_skip", "is %d; the text encoders have %d layers, so at most %d can be skipped", r.ClipSkip, layers, max(layers-2, 0))
 	}
+	p.checkOutpaint(r, errs)
+	p.checkHires(r, errs)
 	p.checkLatents("noise", r.Noise, r, errs)
 	p.checkLatents("latents", r.Latents, r, errs)
 	p.checkRefiner(r, errs)

@@ -65,7 +65,7 @@ func (j *job) preview(ctx context.Context, b *batch, x0 []float32) error {
 		if err != nil {
 			return err
 		}
-		img, _ := pictureOf(pixels.Data, j.req.Width, j.req.Height)
+		img, _ := pictureOf(pixels.Data, pixels.Shape[3], pixels.Shape[2])
 		j.previews = append(j.previews, img)
 	}
 	return nil

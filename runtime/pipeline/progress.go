@@ -13,6 +13,7 @@ const (
 	StageText    Stage = "text"    // encoding the prompts
 	StageEncode  Stage = "encode"  // image-to-image: encoding the picture
 	StageDenoise Stage = "denoise" // the UNet's steps
+	StageUpscale Stage = "upscale" // hires: on the way to the second pass's size; denoising follows once more
 	StageDecode  Stage = "decode"  // the VAE's decoder
 	StageDone    Stage = "done"    // everything is finished; reported once
 )
@@ -51,6 +52,7 @@ type Timings struct {
 	Text        time.Duration `json:"text"`
 	Encode      time.Duration `json:"encode"`
 	Denoise     time.Duration `json:"denoise"`
+	Upscale     time.Duration `json:"upscale,omitzero"`
 	Decode      time.Duration `json:"decode"`
 	Total       time.Duration `json:"total"`
 	Steps       int           `json:"steps"`       // denoising steps of all batches
@@ -70,6 +72,13 @@ func (j *job) planSteps(batches int) error {
 			return err
 		}
 		j.state.Steps += refining.NumSteps()
+	}
+	if j.req.Hires.On() {
+		again, err := j.newRun(1, j.hiresRun())
+		if err != nil {
+			return err
+		}
+		j.state.Steps += again.NumSteps()
 	}
 	j.state.Total = j.state.Steps * batches
 	return nil
@@ -97,6 +106,8 @@ func (j *job) leave() {
 			t.Encode += spent
 		case StageDenoise:
 			t.Denoise += spent
+		case StageUpscale:
+			t.Upscale += spent
 		case StageDecode:
 			t.Decode += spent
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
@@ -16,6 +17,10 @@ var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindUpscaler:         "an upscaler",
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
 }
+
+// CheckRole is the check, from a file's header, that Open makes of each of its files: that a file is sound and of the kind its role takes. role is
+// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd" or "upscaler".
+func CheckRole(role, path string) error { return checkRole(role, path) }
 
 // checkRole refuses a file that is sound but not what its place asks for, from its header, before a weight is read. role is
 // "model", "refiner" or a component's name.
@@ -73,4 +78,20 @@ func wantedFor(role string) string {
 		return "an ESRGAN model"
 	}
 	return "a file with the weights of the " + role + ", or a checkpoint"
+}
+
+// checkNetworks looks at the headers of the networks beside the model, so that a wrong one is told of before the model is loaded.
+func checkNetworks(cfg Config, b backend.Backend) error {
+	if fileless(b) {
+		return nil
+	}
+	for _, f := range []struct{ role, path string }{{"taesd", cfg.TAESD}, {"upscaler", cfg.Upscaler}} {
+		if f.path == "" {
+			continue
+		}
+		if err := checkRole(f.role, f.path); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// sdxlScalingFactor is vae/config.json's scaling_factor of SDXL.
-const sdxlScalingFactor = 0.13025
+// DefaultScalingFactor is vae/config.json's scaling_factor of SDXL: that of a VAE whose file states none.
+const DefaultScalingFactor = 0.13025
+
+const sdxlScalingFactor = DefaultScalingFactor
 
 // sdxlSampleSize is unet/config.json's sample_size of SDXL base, in latent cells.
 const sdxlSampleSize = 128

@@ -14,11 +14,6 @@ func (p *Pipeline) openTAESD(ctx context.Context, b backend.Backend) error {
 	if c.TAESD == "" {
 		return nil
 	}
-	if !fileless(b) {
-		if err := checkRole("taesd", c.TAESD); err != nil {
-			return err
-		}
-	}
 	m, err := b.Open(ctx, backend.ModelConfig{Files: backend.Files{TAESD: c.TAESD}, Device: c.Device, VAEDevice: c.VAEDevice,
 		Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention})
 	if err != nil {

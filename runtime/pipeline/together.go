@@ -112,6 +112,9 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := j.denoiseAll(ctx, b); err != nil {
 		return err
 	}
+	if err := j.secondPass(ctx, b); err != nil {
+		return err
+	}
 	if err := j.release("unet"); err != nil {
 		return err
 	}

@@ -99,8 +99,8 @@ type Request struct {
 
 	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)" doc:"an absent negative prompt is all zeros instead of the encoding of an empty text"`
 
-	Width     int `key:"width" default:"init_image's, else the model's" doc:"of the picture in pixels, a multiple of 8"`
-	Height    int `key:"height" default:"init_image's, else the model's" doc:"of the picture in pixels, a multiple of 8"`
+	Width     int `key:"width" default:"init_image's (and what outpaint adds), else the model's" doc:"of the picture in pixels, a multiple of 8; of the first pass where hires has a second"`
+	Height    int `key:"height" default:"init_image's (and what outpaint adds), else the model's" doc:"of the picture in pixels, a multiple of 8; of the first pass where hires has a second"`
 	NumImages int `key:"num_images" default:"1" doc:"pictures to make, with the seeds seed, seed+1, ..."`
 
 	Seed              int64   `key:"seed" default:"-1" doc:"of the first picture's noise; negative: drawn and reported"`
@@ -125,6 +125,9 @@ type Request struct {
 	InitImage Picture `key:"init_image" doc:"picture to start from (image-to-image), or to repaint where mask_image is given; scaled to width x height"`
 	MaskImage Picture `key:"mask_image" doc:"inpainting: white is repainted, black is kept; needs init_image"`
 	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999" doc:"how much of init_image to give up, above 0 to 1"`
+
+	Outpaint Outpaint `key:"outpaint" doc:"make the picture larger than init_image and paint what is new; width and height are the enlarged picture's"`
+	Hires    Hires    `key:"hires" doc:"second pass at a larger size (hires fix)"`
 
 	Latents        Array   `key:"latents" doc:".npy file of latents to start from instead of init_image, [num_images or 1, 4, height/8, width/8], as save_latents writes them"`
 	DenoisingStart float64 `key:"denoising_start" default:"0" doc:"0 to 1: the part of the schedule that another run has done; the latents, or those of init_image, are taken with the noise they have"`
@@ -165,6 +168,7 @@ type Model struct {
 	VAE          string `key:"vae" default:"model's" doc:"file that replaces the VAE"`
 	TAESD        string `key:"taesd" doc:"TAESD-XL, a tiny autoencoder, for previews and fast_decode"`
 	FastDecode   *bool  `key:"fast_decode" default:"false" doc:"decode pictures with taesd instead of the VAE: a small part of the time, less detail"`
+	Upscaler     string `key:"upscaler" doc:"ESRGAN model that hires enlarges with"`
 	Refiner      string `key:"refiner" doc:"SDXL refiner, or another SDXL base checkpoint, that continues or repaints what model made"`
 
 	Device     string `key:"device" default:"auto" doc:"what to compute on: auto, cpu, vulkan:0, cuda:0, ..."`

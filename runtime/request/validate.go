@@ -128,6 +128,8 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	r.validateLoRAs(c)
 	r.validateControlNets(c)
 	r.validateRefiner(c)
+	r.validateOutpaint(c)
+	r.validateHires(c)
 	c.between("max_batch", r.MaxBatch, 0, MaxImages)
 	c.oneOf("guidance_batch", r.GuidanceBatch, GuidanceBatches)
 	c.path("output", r.Output)
@@ -222,7 +224,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 		c.fail("model", "is missing; give a checkpoint, a diffusers folder, or nano for the embedded demo model")
 	}
 	for _, f := range []struct{ key, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},
-		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}, {"refiner", m.Refiner}, {"taesd", m.TAESD}} {
+		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}, {"refiner", m.Refiner}, {"taesd", m.TAESD}, {"upscaler", m.Upscaler}} {
 		c.path(f.key, f.path)
 	}
 	for _, f := range []struct{ key, device string }{{"device", m.Device}, {"text_device", m.TextDevice}, {"vae_device", m.VAEDevice}} {

@@ -1,0 +1,82 @@
+package request
+
+import "math"
+
+// The ways from the first pass's latents to the second's size.
+const (
+	UpscaleLatent        = "latent"         // bilinear
+	UpscaleLatentNearest = "latent_nearest" //
+	UpscalePicture       = "picture"        // decoded, resized with Lanczos, encoded
+	UpscaleModel         = "model"          // decoded, enlarged by [model]'s upscaler, encoded
+)
+
+// HiresUpscalers lists the values of Hires.Upscaler.
+var HiresUpscalers = []string{UpscaleLatent, UpscaleLatentNearest, UpscalePicture, UpscaleModel}
+
+// The values that stand for zero fields of Hires.
+const (
+	DefaultHiresStrength = 0.7 // A1111's denoising strength
+	maxHiresScale        = 8
+)
+
+// Hires is a second pass at a larger size over what the first has painted, known as hires fix: the [hires] table. Its zero value is no
+// second pass.
+type Hires struct {
+	Scale    float64 `key:"scale" doc:"size of the second pass relative to width and height, above 1 to 8; without it, and without a size, there is none"`
+	Width    int     `key:"width" default:"by scale" doc:"of the second pass, in pixels, a multiple of 8"`
+	Height   int     `key:"height" default:"by scale" doc:"of the second pass, in pixels, a multiple of 8"`
+	Upscaler string  `key:"upscaler" default:"model where [model] has an upscaler, else latent" doc:"latent (bilinear), latent_nearest, picture (Lanczos) or model (the upscaler of [model]); the last two decode and encode"`
+	Strength float64 `key:"strength" default:"0.7" doc:"of the second pass: how much of the first to give up, above 0 to 1"`
+	Steps    int     `key:"steps" default:"num_inference_steps" doc:"steps of the second pass's whole schedule, of which it makes the part that strength says"`
+}
+
+// On reports whether there is a second pass.
+func (h Hires) On() bool { return h.Scale != 0 || h.Width != 0 || h.Height != 0 }
+
+// Size returns the second pass's size for a first pass of width x height, in multiples of unit; sides that are given stay as they are, and
+// one that is not follows the other.
+func (h Hires) Size(width, height, unit int) (w, hh int) {
+	scale := h.Scale
+	switch {
+	case h.Width != 0 && h.Height != 0:
+		return h.Width, h.Height
+	case h.Width != 0:
+		scale = float64(h.Width) / float64(width)
+	case h.Height != 0:
+		scale = float64(h.Height) / float64(height)
+	}
+	side := func(given, first int) int {
+		if given != 0 {
+			return given
+		}
+		return max(int(math.Round(float64(first)*scale))/unit*unit, unit)
+	}
+	return side(h.Width, width), side(h.Height, height)
+}
+
+func (r Request) validateHires(c checker) {
+	h := r.Hires
+	if h == (Hires{}) {
+		return
+	}
+	if !h.On() {
+		c.fail("hires", "says neither scale nor width and height; give one, such as scale = 2")
+	}
+	if h.Scale != 0 && !(h.Scale > 1 && h.Scale <= maxHiresScale) {
+		c.fail("hires.scale", "is %v; it must be a number above 1 to %d", h.Scale, maxHiresScale)
+	}
+	c.side("hires.width", h.Width)
+	c.side("hires.height", h.Height)
+	c.oneOf("hires.upscaler", h.Upscaler, HiresUpscalers)
+	c.real("hires.strength", h.Strength, 0, 1)
+	c.between("hires.steps", h.Steps, 0, MaxSteps)
+	for _, other := range []struct {
+		key   string
+		given bool
+	}{{"mask_image", !r.MaskImage.IsZero()}, {"outpaint", r.Outpaint.On()}, {"latents", !r.Latents.IsZero()}, {"denoising_start", r.DenoisingStart != 0},
+		{"denoising_end", r.DenoisingEnd != 0}} {
+		if other.given {
+			c.fail("hires", "cannot be used with %s; leave one of them out, or make two jobs", other.key)
+		}
+	}
+}
