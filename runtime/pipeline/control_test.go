@@ -102,7 +102,7 @@ func TestControlWithEverything(t *testing.T) {
 // fails before it computes.
 func TestControlCache(t *testing.T) {
 	b := &fake.Backend{}
-	p, err := Open(t.Context(), Config{ControlNetMemory: 9000}, WithBackend(b)) // a fake net has 4000 bytes
+	p, err := Open(t.Context(), Config{ControlNetMemory: 22500}, WithBackend(b)) // a fake net has 10000 bytes
 	require.NoError(t, err)
 	run := func(names ...string) error {
 		r := small("x")
