@@ -3,6 +3,8 @@ package request
 // DefaultFeather is the pixels that stand for a zero Outpaint.Feather.
 const DefaultFeather = 32
 
+const maxFeather = 512
+
 // Outpaint makes a picture larger than init_image on some sides and paints what is new: the [outpaint] table. Its zero value is none of it.
 type Outpaint struct {
 	Left    int `json:"left,omitempty" key:"left" default:"0" doc:"pixels to add on the left, a multiple of 8"`
@@ -31,7 +33,7 @@ func (r Request) validateOutpaint(c checker) {
 	c.side("outpaint.top", o.Top)
 	c.side("outpaint.bottom", o.Bottom)
 	if o.Feather != 0 {
-		c.between("outpaint.feather", o.Feather, 1, 512)
+		c.between("outpaint.feather", o.Feather, 1, maxFeather)
 	}
 	if r.InitImage.IsZero() {
 		c.fail("outpaint", "there is no init_image to enlarge; give one")

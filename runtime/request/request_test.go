@@ -245,7 +245,7 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, strings.ToLower(k.Name), k.Name)
 	}
 	fields := 0
-	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](), reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](), reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

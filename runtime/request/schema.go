@@ -16,7 +16,7 @@ var enums = map[string][]string{
 	"controlnet.control_mode": ControlModes, "controlnet.resize_mode": ControlResizeModes, "controlnet.union_type": ControlUnionTypes,
 	"model.precision": Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
 	"model.refiner_type": Types, "model.vae_tiling": Switches, "model.vae_slicing": Switches, "model.flash_attention": Switches,
-	"model.memory.strategy": Strategies,
+	"model.memory.strategy": Strategies, "hires.upscaler": HiresUpscalers,
 }
 
 // limit is the range of a number, and what it must be a multiple of.
@@ -37,6 +37,9 @@ var limits = map[string]limit{
 	"lora_stack.max_adapters": {0, maxAdapters, 0}, "lora_stack.global_weight": loraWeights, "lora_stack.global_scaling_factor": loraWeights,
 	"controlnet.weight": {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": {0, 1, 0}, "controlnet.end": {0, 1, 0},
 	"model.vae_tile_overlap": {0, MaxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},
+	"hires.scale": {0, maxHiresScale, 0}, "hires.width": {0, MaxSide, 8}, "hires.height": {0, MaxSide, 8}, "hires.strength": {0, 1, 0}, "hires.steps": {0, MaxSteps, 0},
+	"outpaint.left": {0, MaxSide, 8}, "outpaint.right": {0, MaxSide, 8}, "outpaint.top": {0, MaxSide, 8}, "outpaint.bottom": {0, MaxSide, 8},
+	"outpaint.feather": {0, maxFeather, 0}, "model.text_cache_mb": {-1, 1 << 20, 0},
 	"model.memory.max_batch":                   {0, MaxImages, 0},
 	"model.lora_cache.cache_size":              {0, maxLoRACacheSize, 0},
 	"model.lora_cache.idle_seconds":            {math.MinInt32, maxLoRAIdleSeconds, 0},
