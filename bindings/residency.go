@@ -38,7 +38,7 @@ type MemoryInfo struct {
 	Reserved     int32
 	Weights      [ComponentCount]int64 // on the component's device: its tensors, or its window
 	WeightsPeak  [ComponentCount]int64
-	Host         [ComponentCount]int64 // in host memory: what a device streams from, buffers while loading
+	Host         [ComponentCount]int64 // in host memory: what a device other than the CPU is streamed to from
 	HostPeak     [ComponentCount]int64
 	Mapped       [ComponentCount]int64 // used in a mapped file
 	Compute      int64                 // compute buffer

@@ -122,9 +122,11 @@ enum {
 enum {
     DG_RESIDENT_ALWAYS    = 0, /* all in memory, loaded by dg_model_open */
     DG_RESIDENT_ON_DEMAND = 1, /* all in memory from the first use or dg_model_load on, until dg_model_unload */
-    DG_RESIDENT_STREAM    = 2, /* pass through a window of stream_bytes in every computation: on a CPU from the file, on others from
+    DG_RESIDENT_STREAM =
+        2, /* pass through a window of stream_bytes in every computation: on a CPU from the file, on others from
                                   host memory */
-    DG_RESIDENT_MMAP      = 3  /* on a CPU: those of the wanted type are used where the mapped file has them, the others are loaded */
+    DG_RESIDENT_MMAP =
+        3  /* on a CPU: those of the wanted type are used where the mapped file has them, the others are loaded */
 };
 
 enum { DG_DEVICE_CPU = 0, DG_DEVICE_GPU = 1, DG_DEVICE_IGPU = 2, DG_DEVICE_ACCEL = 3 };
@@ -232,40 +234,41 @@ DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
 typedef struct dg_component_info {
     size_t struct_size;
     int32_t present;          /* in the files */
-    int32_t loaded;           /* chosen when the model was opened: can be computed with; dg_model_memory tells what is in memory */
-    int32_t file_type;        /* DG_TYPE_* of most weight bytes in the file */
-    int32_t type;             /* DG_TYPE_* of most weight bytes in memory */
+    int32_t
+        loaded; /* chosen when the model was opened: can be computed with; dg_model_memory tells what is in memory */
+    int32_t file_type; /* DG_TYPE_* of most weight bytes in the file */
+    int32_t type; /* DG_TYPE_* of most weight bytes in memory */
     int64_t tensor_count;
     int64_t parameter_count;
-    int64_t parameter_bytes;  /* in memory when all of it is loaded */
+    int64_t parameter_bytes; /* in memory when all of it is loaded */
     char device[DG_NAME_LEN];
 } dg_component_info;
 
 typedef struct dg_text_info {
     size_t struct_size;
     int64_t vocab_size;
-    int64_t width;           /* hidden size */
+    int64_t width; /* hidden size */
     int64_t layers;
     int64_t heads;
-    int64_t projection_dim;  /* of the pooled output; 0 where there is no projection */
-    int64_t max_tokens;      /* 77 */
+    int64_t projection_dim; /* of the pooled output; 0 where there is no projection */
+    int64_t max_tokens; /* 77 */
 } dg_text_info;
 
 typedef struct dg_unet_info {
     size_t struct_size;
-    int64_t in_channels;     /* 4, 9 for inpainting */
-    int64_t out_channels;    /* 4 */
-    int64_t model_channels;  /* 320 for base */
-    int64_t context_dim;     /* 2048 for base */
-    int64_t label_dim;       /* input width of the label embedding: pooled + 256 x size ids */
-    int64_t pooled_dim;      /* label_dim - 256 x size_ids */
-    int64_t size_ids;        /* 6; 5 for the refiner */
+    int64_t in_channels; /* 4, 9 for inpainting */
+    int64_t out_channels; /* 4 */
+    int64_t model_channels; /* 320 for base */
+    int64_t context_dim; /* 2048 for base */
+    int64_t label_dim; /* input width of the label embedding: pooled + 256 x size ids */
+    int64_t pooled_dim; /* label_dim - 256 x size_ids */
+    int64_t size_ids; /* 6; 5 for the refiner */
     int64_t levels;
-    int64_t channels[DG_MAX_LEVELS];          /* per level: 320 640 1280 */
-    int64_t resnets[DG_MAX_LEVELS];           /* per level on the way down: 2 2 2 */
+    int64_t channels[DG_MAX_LEVELS]; /* per level: 320 640 1280 */
+    int64_t resnets[DG_MAX_LEVELS]; /* per level on the way down: 2 2 2 */
     int64_t transformer_depth[DG_MAX_LEVELS]; /* per level: 0 2 10 */
     int64_t middle_depth;
-    int64_t head_dim;        /* 64 */
+    int64_t head_dim; /* 64 */
     int64_t norm_num_groups; /* 32 */
 } dg_unet_info;
 
@@ -277,34 +280,34 @@ typedef struct dg_vae_info {
     int64_t decoder_channels[DG_MAX_LEVELS]; /* in the encoder's order: 128 256 512 512 */
     int64_t encoder_resnets;
     int64_t decoder_resnets;
-    int64_t downscale;       /* 8: pixels per latent cell and side */
+    int64_t downscale; /* 8: pixels per latent cell and side */
     int64_t norm_num_groups;
 } dg_vae_info;
 
 /* Of a ControlNet; its UNet-like dimensions are in dg_model_info.unet, with out_channels 0. */
 typedef struct dg_control_info {
     size_t struct_size;
-    int64_t hint_channels;   /* of the control picture: 3 */
-    int64_t hint_downscale;  /* pixels of it per latent cell and side: 8 */
-    int64_t control_types;   /* kinds of control a Union net tells apart; 0 for an ordinary one */
+    int64_t hint_channels; /* of the control picture: 3 */
+    int64_t hint_downscale; /* pixels of it per latent cell and side: 8 */
+    int64_t control_types; /* kinds of control a Union net tells apart; 0 for an ordinary one */
 } dg_control_info;
 
 typedef struct dg_upscaler_info {
     size_t struct_size;
-    int64_t scale;           /* 2, 4, ... */
+    int64_t scale; /* 2, 4, ... */
     int64_t channels;
     int64_t blocks;
-    int64_t multiple;        /* height and width of the input must be multiples of it */
+    int64_t multiple; /* height and width of the input must be multiples of it */
 } dg_upscaler_info;
 
 typedef struct dg_model_info {
     size_t struct_size;
-    int32_t kind;            /* DG_KIND_* */
-    int32_t layout;          /* 0 original, 1 diffusers, 2 mixed */
-    int32_t precision;       /* DG_PRECISION_* chosen, never AUTO */
+    int32_t kind; /* DG_KIND_* */
+    int32_t layout; /* 0 original, 1 diffusers, 2 mixed */
+    int32_t precision; /* DG_PRECISION_* chosen, never AUTO */
     int32_t flash_attention; /* 1 if used by the UNet */
     int32_t threads;
-    int32_t v_prediction;    /* 1 if the file carries the v_pred marker tensor */
+    int32_t v_prediction; /* 1 if the file carries the v_pred marker tensor */
     int32_t zero_terminal_snr; /* 1 if it carries the ztsnr marker tensor */
     int32_t reserved;
     char precision_reason[DG_DESC_LEN]; /* one clause: why this precision and type */
@@ -313,7 +316,7 @@ typedef struct dg_model_info {
     dg_text_info text_encoder_2;
     dg_unet_info unet;
     dg_vae_info vae;
-    int64_t unused_tensor_count;         /* in the files, of no loaded or known component */
+    int64_t unused_tensor_count; /* in the files, of no loaded or known component */
     char unused_tensor_example[DG_DESC_LEN];
     dg_control_info control;
     dg_upscaler_info upscaler;
@@ -339,7 +342,7 @@ typedef struct dg_memory_info {
     int32_t reserved;
     int64_t weights[DG_COMPONENT_COUNT]; /* on the component's device: its tensors, or its window */
     int64_t weights_peak[DG_COMPONENT_COUNT];
-    int64_t host[DG_COMPONENT_COUNT]; /* in host memory: what a device streams from, buffers while loading */
+    int64_t host[DG_COMPONENT_COUNT]; /* in host memory: what a device other than the CPU is streamed to from */
     int64_t host_peak[DG_COMPONENT_COUNT];
     int64_t mapped[DG_COMPONENT_COUNT]; /* used in a mapped file: the system may drop and read these again */
     int64_t compute; /* compute buffer */

@@ -109,8 +109,10 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
         write_message(msg, cap, "out of memory on the host");
         return DG_ERR_OUT_OF_MEMORY;
     } catch (const std::system_error& e) {  // where memory is short, so are threads
-        const bool memory = e.code() == std::errc::resource_unavailable_try_again || e.code() == std::errc::not_enough_memory;
-        write_message(msg, cap, ((memory ? "out of memory on the host: " : "engine: ") + std::string(e.what())).c_str());
+        const bool memory =
+            e.code() == std::errc::resource_unavailable_try_again || e.code() == std::errc::not_enough_memory;
+        write_message(msg, cap,
+                      ((memory ? "out of memory on the host: " : "engine: ") + std::string(e.what())).c_str());
         return memory ? DG_ERR_OUT_OF_MEMORY : DG_ERR_ENGINE;
     } catch (const std::exception& e) {
         write_message(msg, cap, (std::string("engine: ") + e.what()).c_str());
@@ -396,23 +398,27 @@ dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t ca
 
 dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled,
                          size_t pooled_count, char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.text_encode(read_struct(in, "dg_text_input"), hidden, hidden_count, pooled, pooled_count);
+    return compute(model, msg, msg_cap, [&](Model& m) {
+        m.text_encode(read_struct(in, "dg_text_input"), hidden, hidden_count, pooled, pooled_count);
     });
 }
 
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
 }
 
 dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                           float* embedding, size_t embedding_count, char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.control_hint(batch, height, width, pixels, embedding, embedding_count); });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.control_hint(batch, height, width, pixels, embedding, embedding_count); });
 }
 
 dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
                           char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
 }
 
 dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
@@ -422,12 +428,14 @@ dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t wid
 
 dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                         float* moments, size_t moments_count, char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_encode(batch, height, width, pixels, moments, moments_count); });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.vae_encode(batch, height, width, pixels, moments, moments_count); });
 }
 
 dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents,
                         float* pixels, size_t pixels_count, char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_decode(batch, height, width, latents, pixels, pixels_count); });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.vae_decode(batch, height, width, latents, pixels, pixels_count); });
 }
 
 dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap) {
@@ -440,7 +448,8 @@ dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info*
 
 dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
                           size_t measured_count, char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) { m.vae_run_part(read_struct(in, "dg_vae_part"), output, output_count, measured, measured_count);
+    return compute(model, msg, msg_cap, [&](Model& m) {
+        m.vae_run_part(read_struct(in, "dg_vae_part"), output, output_count, measured, measured_count);
     });
 }
 

@@ -32,7 +32,7 @@ type ComponentMemory struct {
 	Loaded      bool   `json:"loaded"`  // its weights, or their window, are in memory
 	Weights     int64  `json:"weights"` // on its device
 	WeightsPeak int64  `json:"weights_peak"`
-	Host        int64  `json:"host"` // in host memory beside it: what a device streams from, buffers while loading
+	Host        int64  `json:"host"` // in host memory: what a device other than the CPU is streamed to from
 	HostPeak    int64  `json:"host_peak"`
 	Mapped      int64  `json:"mapped"` // used in a mapped file; in no sum
 }

@@ -104,12 +104,12 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
 }
 
 void GraphRunner::prepare(const std::string& key, const Worker& worker, const Traits& traits,
-                          const BuildFunction& build) {
+                          const BuildFunction& build, SegmentedWeights* weights) {
     if (!key_.empty() && key == key_) {
         return;
     }
     release();
-    Built built = build_graph(worker, traits, build);
+    Built built            = build_graph(worker, traits, build);
     const size_t bytes     = measure(worker, built.graph);
     const std::string what = "compute buffer of " + key;
     check_allocation(what, bytes, worker.device().id);
@@ -117,19 +117,46 @@ void GraphRunner::prepare(const std::string& key, const Worker& worker, const Tr
     if (!ggml_gallocr_alloc_graph(allocator.get(), built.graph)) {
         out_of_memory(what, bytes, worker.device().id);
     }
+    if (weights != nullptr) {
+        weights->attach(built.graph);
+    }
     held_      = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(bytes));
     allocator_ = std::move(allocator);
-    built_ = std::move(built);
-    key_   = key;
+    built_     = std::move(built);
+    key_       = key;
     builds_++;
 }
 
+ggml_status GraphRunner::compute_part(const std::string& stage, const Worker& worker, ggml_cgraph* graph) {
+    return profile_.enabled() ? profile_.run(stage, worker.backend(), graph) : compute(worker, graph, *cancel_);
+}
+
+ggml_status GraphRunner::compute_all(const std::string& stage, const Worker& worker, SegmentedWeights* weights) {
+    if (weights == nullptr) {
+        return compute_part(stage, worker, built_.graph);
+    }
+    struct Finish {
+        SegmentedWeights* weights;
+        ~Finish() { weights->finish(); }
+    } const finish{weights};
+    for (size_t i = 0; i < weights->segments(); i++) {
+        const auto [first, last] = weights->acquire(i, *cancel_);
+        ggml_cgraph part         = ggml_graph_view(built_.graph, first, last);
+        const ggml_status status = compute_part(stage, worker, &part);
+        if (status != GGML_STATUS_SUCCESS || cancel_->load()) {
+            return status;
+        }
+    }
+    return GGML_STATUS_SUCCESS;
+}
+
 void GraphRunner::run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
-                      const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs) {
+                      const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs,
+                      SegmentedWeights* weights) {
     if (cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled before %s", key.c_str());
     }
-    prepare(key, worker, traits, build);
+    prepare(key, worker, traits, build, weights);
     if (inputs.size() != built_.inputs.size() || outputs.size() != built_.outputs.size()) {
         fail(DG_ERR_ENGINE, "%s: %zu inputs and %zu outputs for a graph with %zu and %zu", key.c_str(), inputs.size(),
              outputs.size(), built_.inputs.size(), built_.outputs.size());
@@ -146,9 +173,7 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (worker.cpu()) {
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
-    const std::string stage  = key.substr(0, key.find(' '));
-    const ggml_status status = profile_.enabled() ? profile_.run(stage, worker.backend(), built_.graph)
-                                                  : compute(worker, built_.graph, *cancel_);
+    const ggml_status status = compute_all(key.substr(0, key.find(' ')), worker, weights);
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
     }

@@ -20,10 +20,11 @@ namespace dg {
 
 // How modules build their graphs.
 struct Traits {
-    bool exact           = false;  // erf GELU, F32 products
-    bool bf16            = false;  // activations may be rounded to BF16 for products
-    bool flash_attention = false;
-    bool cpu             = false;  // custom CPU kernels may be used
+    bool exact              = false;  // erf GELU, F32 products
+    bool bf16               = false;  // activations may be rounded to BF16 for products
+    bool flash_attention    = false;
+    bool cpu                = false;  // custom CPU kernels may be used
+    int64_t attention_bytes = 0;   // of scores in memory at once; 0: all
 };
 
 class AdapterStack;
@@ -81,14 +82,33 @@ private:
     BackendPtr backend_;
 };
 
+// Weights that are not in memory all at once. A graph runs in segments, each after its weights were brought in.
+class SegmentedWeights {
+public:
+    virtual ~SegmentedWeights() = default;
+
+    // Takes up a graph that is allocated; it stays the same for all runs until the next one.
+    virtual void attach(ggml_cgraph* graph) = 0;
+    virtual size_t segments() const         = 0;
+
+    // Has a segment's weights in place, those of 0 to segments()-1 one after the other; returns its nodes, [first, last). The
+    // segment before it must have been computed.
+    virtual std::pair<int, int> acquire(size_t segment, const std::atomic<bool>& cancelled) = 0;
+
+    // Ends a run, early or not.
+    virtual void finish() noexcept = 0;
+};
+
 class GraphRunner {
 public:
     GraphRunner(const std::atomic<bool>* cancel, MemoryAccount* account) : cancel_(cancel), account_(account) {}
 
     // Runs the graph `build` describes. `key` names it: while the key and worker stay the same, the graph and its
     // buffer are reused. Inputs and outputs are in the order of GraphBuilder's calls.
+    // Weights that come in segments are given as `weights`.
     void run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
-             const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs);
+             const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs,
+             SegmentedWeights* weights = nullptr);
 
     // Bytes of the compute buffer the graph would need; allocates none of it.
     static size_t measure(const Worker& worker, const Traits& traits, const BuildFunction& build);
@@ -109,7 +129,10 @@ private:
     };
     static Built build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build);
     static size_t measure(const Worker& worker, ggml_cgraph* graph);
-    void prepare(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build);
+    void prepare(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
+                 SegmentedWeights* weights);
+    ggml_status compute_all(const std::string& stage, const Worker& worker, SegmentedWeights* weights);
+    ggml_status compute_part(const std::string& stage, const Worker& worker, ggml_cgraph* graph);
 
     const std::atomic<bool>* cancel_;
     MemoryAccount* account_;

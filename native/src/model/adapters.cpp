@@ -75,9 +75,9 @@ const AdapterStack* Model::stack_of(int index, const dg_lora_use* uses, int64_t 
     if (component.stack == nullptr || component.stack->adapters() != adapters) {
         runner_.release();  // its graph reads the stack that goes
         component.stack.reset();
-        component.stack = std::make_unique<AdapterStack>(adapters, index, component.params->policy(),
-                                                         component.worker->backend(), component.worker->device().id,
-                                                         &memory_);
+        component.stack =
+            std::make_unique<AdapterStack>(adapters, index, component.params->policy(), component.worker->backend(),
+                                           component.worker->device().id, &memory_);
         stacks_built_++;
     }
     *scales = component.stack->scales(weights);

@@ -104,11 +104,10 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
     if (stack != nullptr) {
         inputs.push_back(input_of(scales));
     }
-    const Worker& worker = *components_[in.encoder].worker;
-    runner_.run(shape_key(in.encoder == 0 ? "text_encoder" : "text_encoder_2",
-                          {in.chunks, in.tokens, last, want_pool, customs, stack != nullptr ? stack->id() : 0}),
-                worker, traits(worker), text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs, stack),
-                inputs, outputs);
+    run(in.encoder,
+        shape_key(in.encoder == 0 ? "text_encoder" : "text_encoder_2",
+                  {in.chunks, in.tokens, last, want_pool, customs, stack != nullptr ? stack->id() : 0}),
+        text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs, stack), inputs, outputs);
 }
 
 BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals,
@@ -164,17 +163,16 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
             at += n * s.channels * s.height * s.width;
         }
     }
-    const Worker& worker = *components_[kUnet].worker;
     std::vector<float> scales;
     const AdapterStack* stack = stack_of(kUnet, in.loras, in.lora_count, &scales);
     if (stack != nullptr) {
         inputs.push_back(input_of(scales));
     }
-    runner_.run(shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0,
-                                   stack != nullptr ? stack->id() : 0}),
-                worker, traits(worker),
-                unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0, stack), inputs,
-                {{out, out_count}});
+    run(kUnet,
+        shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0,
+                           stack != nullptr ? stack->id() : 0}),
+        unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0, stack), inputs,
+        {{out, out_count}});
 }
 
 void Model::embed_conditioning(const UnetDims& d, int64_t n, const float* timesteps, const float* pooled,
@@ -223,10 +221,8 @@ void Model::vae_encode(int64_t batch, int64_t height, int64_t width, const float
     check_pointer("pixels", pixels);
     check_pointer("moments", moments);
     check_count("moments", count, batch * 2 * vae_dims_.latent * (height / scale) * (width / scale));
-    const Worker& worker = *components_[kVaeEncoder].worker;
-    runner_.run(shape_key("vae_encode", {batch, height, width}), worker, traits(worker),
-                vae_encode_graph(batch, height, width), {input_of(pixels, batch * 3 * height * width)},
-                {{moments, count}});
+    run(kVaeEncoder, shape_key("vae_encode", {batch, height, width}), vae_encode_graph(batch, height, width),
+        {input_of(pixels, batch * 3 * height * width)}, {{moments, count}});
 }
 
 void Model::vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels,
@@ -239,10 +235,8 @@ void Model::vae_decode(int64_t batch, int64_t height, int64_t width, const float
     check_pointer("latents", latents);
     check_pointer("pixels", pixels);
     check_count("pixels", count, batch * 3 * height * width * scale * scale);
-    const Worker& worker = *components_[kVaeDecoder].worker;
-    runner_.run(shape_key("vae_decode", {batch, height, width}), worker, traits(worker),
-                vae_decode_graph(batch, height, width), {input_of(latents, batch * vae_dims_.latent * height * width)},
-                {{pixels, count}});
+    run(kVaeDecoder, shape_key("vae_decode", {batch, height, width}), vae_decode_graph(batch, height, width),
+        {input_of(latents, batch * vae_dims_.latent * height * width)}, {{pixels, count}});
 }
 
 size_t Model::compute_size(const dg_compute_query& q) const {

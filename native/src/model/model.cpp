@@ -27,6 +27,7 @@ Model::Model(const OpenParams& params) : config_(params.config), precision_{0, "
     precision_           = choose_precision(params.precision, device);
     threads_             = params.threads > 0 ? params.threads : default_threads();
     flash_               = params.flash_attention;
+    attention_bytes_     = params.attention_bytes;
     find_components();
     const int32_t wanted = params.components == 0 ? ~0 : params.components;
     if (components_[kText1].present && (wanted & DG_COMPONENT_TEXT_ENCODER)) {
@@ -97,6 +98,7 @@ Traits Model::traits(const Worker& worker) const {
     t.exact           = precision_.precision == DG_PRECISION_EXACT;
     t.bf16            = precision_.precision == DG_PRECISION_BF16;
     t.cpu             = worker.cpu();
+    t.attention_bytes = attention_bytes_;
     t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
     return t;
 }

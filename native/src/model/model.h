@@ -105,6 +105,9 @@ private:
     void load_component(int index, const volatile int32_t* cancel);
     void require(int index, const char* what) const;
     void use(int index, const char* what);  // requires a component and has it loaded
+    // Runs a graph of a component that is in use.
+    void run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
+             const std::vector<HostOutput>& outputs);
     void fill_kind();
 
     // The adapters of a call on a component, NULL where none takes part, and their scales.
@@ -135,6 +138,7 @@ private:
     dg_model_config config_;
     PrecisionChoice precision_;
     int32_t threads_ = 1, flash_ = 0;
+    int64_t attention_bytes_ = 0;
     std::atomic<bool> cancel_{false};
     std::vector<std::shared_ptr<Worker>> workers_;
     Component components_[DG_COMPONENT_COUNT];
@@ -149,6 +153,7 @@ private:
     int32_t kind_         = DG_KIND_UNKNOWN;
     int64_t size_ids_     = 0;
     int64_t stacks_built_ = 0;
+    int running_          = -1;  // whose graph the runner has
     GraphRunner runner_{&cancel_, &memory_};
 };
 

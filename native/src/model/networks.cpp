@@ -112,10 +112,8 @@ void Model::control_hint(int64_t batch, int64_t height, int64_t width, const flo
     check_pointer("pixels", pixels);
     check_pointer("embedding", embedding);
     check_count("embedding", count, batch * d.unet.model_channels() * (height / scale) * (width / scale));
-    const Worker& worker = *components_[kControl].worker;
-    runner_.run(shape_key("control_hint", {batch, height, width}), worker, traits(worker),
-                control_hint_graph(batch, height, width), {input_of(pixels, batch * d.hint_channels * height * width)},
-                {{embedding, count}});
+    run(kControl, shape_key("control_hint", {batch, height, width}), control_hint_graph(batch, height, width),
+        {input_of(pixels, batch * d.hint_channels * height * width)}, {{embedding, count}});
 }
 
 BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
@@ -187,11 +185,8 @@ void Model::control_eval(const dg_control_input& in, float* residuals, size_t co
         fresh.emplace_back(static_cast<size_t>(n * elements(s)));
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
-    const Worker& worker = *components_[kControl].worker;
-    runner_.run(shape_key("controlnet", {n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type}),
-                worker, traits(worker),
-                control_graph(n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type), inputs,
-                outputs);
+    run(kControl, shape_key("controlnet", {n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type}),
+        control_graph(n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type), inputs, outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {
         float* to = level + in.first_row * elements(shapes[i]);
@@ -234,9 +229,8 @@ void Model::upscale(int64_t batch, int64_t height, int64_t width, const float* p
     check_pointer("pixels", pixels);
     check_pointer("out", out);
     check_count("out", count, batch * 3 * height * width * d.scale() * d.scale());
-    const Worker& worker = *components_[kUpscaler].worker;
-    runner_.run(shape_key("upscale", {batch, height, width}), worker, traits(worker),
-                upscale_graph(batch, height, width), {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
+    run(kUpscaler, shape_key("upscale", {batch, height, width}), upscale_graph(batch, height, width),
+        {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
 }
 
 size_t Model::network_compute_size(const dg_compute_query& q) const {

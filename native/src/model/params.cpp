@@ -1,16 +1,11 @@
 #include "model/params.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <exception>
 #include <map>
-#include <mutex>
-#include <thread>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "kernels/conv2d.h"
+#include "model/stream.h"
 #include "model/types.h"
 
 namespace dg {
@@ -79,7 +74,10 @@ ggml_tensor* Params::declare(const SourceTensor& source, ggml_type type, int64_t
     ggml_tensor* tensor =
         ne1 > 0 ? ggml_new_tensor_2d(ctx_.get(), type, ne0, ne1) : ggml_new_tensor_1d(ctx_.get(), type, ne0);
     ggml_set_name(tensor, name.c_str());
-    params_.push_back({tensor, &source, {}});
+    Param param;
+    param.tensor = tensor;
+    param.source = &source;
+    params_.push_back(param);
     return tensor;
 }
 
@@ -138,142 +136,75 @@ Norm Params::norm(const std::string& name, int64_t size) {
 }
 
 ggml_tensor* Params::table(const std::string& name, int64_t width, int64_t rows) {
-    return declare(want(name, {width, rows}, false), policy_.dense, width, rows, name);
+    ggml_tensor* tensor  = declare(want(name, {width, rows}, false), policy_.dense, width, rows, name);
+    params_.back().table = true;
+    return tensor;
 }
 
-void Params::place(ggml_backend_t backend, const std::string& device_id, MemoryAccount* account, int component) {
-    backend_   = backend;
-    device_id_ = device_id;
-    account_   = account;
-    index_     = component;
-    put_nowhere();
-}
+// Bytes that are read and converted at a time: what a thread needs beside the result.
+constexpr size_t kPiece = 4 << 20;
 
-// ggml's allocator gives memory to what has no data.
-void Params::put_nowhere() {
-    void* const nowhere = reinterpret_cast<void*>(uintptr_t{64});
-    for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {
-        t->data   = nowhere;
-        t->buffer = nullptr;
+void Params::read_packed(const Param& param, SourceReader& reader, uint8_t* to) const {
+    const SourceTensor& source = *param.source;
+    const Conv2d& conv         = param.conv;
+    const ggml_type type       = param.tensor->type;
+    const int64_t each         = conv.kernel * conv.kernel * conv.in;  // elements of one output
+    const auto columns         = static_cast<size_t>(conv_packed_columns(type, conv.kernel, conv.in));
+    ggml_type from             = source.storage.type;
+    const void* whole          = nullptr;
+    if (!SourceReader::is_plain(source_, source)) {
+        whole = reader.read(source, &from);
     }
-}
-
-void Params::allocate() {
-    const auto bytes = static_cast<size_t>(parameter_bytes());
-    check_allocation("weights of the " + component_, bytes, device_id_);
-    for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {
-        t->data = nullptr;
-    }
-    buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx_.get(), backend_));
-    if (buffer_ == nullptr) {
-        out_of_memory("weights of the " + component_, bytes, device_id_);
-    }
-    held_ = Held(account_, MemoryAccount::kWeights + index_,
-                 static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
-    ggml_backend_buffer_set_usage(buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    for (ggml_tensor* zeros : zeros_) {
-        ggml_backend_tensor_memset(zeros, 0, 0, ggml_nbytes(zeros));
-    }
-}
-
-void Params::load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const {
-    ggml_type type;
-    const void* data = reader.read(*param.source, &type);
-    if (param.conv.packed) {
-        const int64_t n = param.source->elements();
-        std::vector<uint8_t> plain(static_cast<size_t>(n) * ggml_type_size(param.tensor->type));
-        convert_rows(data, type, plain.data(), param.tensor->type, 1, n);
-        scratch.resize(ggml_nbytes(param.tensor));
-        conv_pack(plain.data(), param.tensor->type, param.conv.kernel, param.conv.in, param.conv.out, scratch.data());
-        ggml_backend_tensor_set(param.tensor, scratch.data(), 0, scratch.size());
-        return;
-    }
-    const size_t bytes = ggml_nbytes(param.tensor);
-    if (type == param.tensor->type) {
-        ggml_backend_tensor_set(param.tensor, data, 0, bytes);
-        return;
-    }
-    const int64_t row = param.tensor->ne[0];
-    scratch.resize(bytes);
-    convert_rows(data, type, scratch.data(), param.tensor->type, ggml_nelements(param.tensor) / row, row);
-    ggml_backend_tensor_set(param.tensor, scratch.data(), 0, bytes);
-}
-
-void Params::load(int32_t threads, const std::function<bool()>& stop) {
-    if (loaded_) {
-        return;
-    }
-    try {
-        allocate();
-        read_all(threads, stop);
-    } catch (...) {
-        unload();
-        throw;
-    }
-    loaded_ = true;
-    account_->set_loaded(index_, true);
-}
-
-void Params::unload() {
-    loaded_ = false;
-    account_->set_loaded(index_, false);
-    buffer_.reset();
-    held_ = Held();
-    put_nowhere();
-    trim_heap();
-}
-
-void Params::read_all(int32_t threads, const std::function<bool()>& stop_wanted) {
-    std::vector<const Param*> order;  // by file and offset, so that a disk reads forward
-    for (const Param& p : params_) {
-        order.push_back(&p);
-    }
-    std::sort(order.begin(), order.end(), [](const Param* a, const Param* b) {
-        return std::make_pair(a->source->file, a->source->storage.offset) <
-               std::make_pair(b->source->file, b->source->storage.offset);
-    });
-    std::atomic<size_t> next{0};
-    std::atomic<bool> stop{false};
-    std::atomic<int64_t> done{0};
-    const double total = static_cast<double>(parameter_bytes());
-    auto last_line     = std::chrono::steady_clock::now();
-    std::exception_ptr failure;
-    std::mutex failure_mutex;
-    const auto work = [&](bool reports) {
-        try {
-            SourceReader reader(source_);
-            std::vector<uint8_t> scratch;
-            for (size_t i = next++; i < order.size() && !stop; i = next++) {
-                if (stop_wanted()) {
-                    fail(DG_ERR_CANCELLED, "cancelled while loading %s", component_.c_str());
-                }
-                load_one(*order[i], reader, scratch);
-                done += static_cast<int64_t>(ggml_nbytes(order[i]->tensor));
-                const auto now = std::chrono::steady_clock::now();
-                if (reports && now - last_line >= std::chrono::seconds(1)) {
-                    last_line = now;
-                    log(DG_LOG_INFO, "loading %s: %.0f %% of %.1f MiB", component_.c_str(),
-                        100.0 * static_cast<double>(done.load()) / total, total / (1024.0 * 1024.0));
-                }
-            }
-        } catch (...) {
-            std::lock_guard<std::mutex> lock(failure_mutex);
-            if (failure == nullptr) {
-                failure = std::current_exception();
-            }
-            stop = true;
+    // Tiles of outputs are packed one after the other; this many at a time are whole tiles of every layout.
+    constexpr int64_t kTiles = 32;
+    const size_t row         = ggml_row_size(from, each);
+    const int64_t step       = std::max<int64_t>(1, static_cast<int64_t>(kPiece / (row * kTiles))) * kTiles;
+    std::vector<uint8_t> raw, plain;
+    for (int64_t o = 0; o < conv.out; o += step) {
+        const int64_t n  = std::min(step, conv.out - o);
+        const void* data = static_cast<const uint8_t*>(whole) + static_cast<size_t>(o) * row;
+        if (whole == nullptr) {
+            raw.resize(row * static_cast<size_t>(n));
+            reader.read_at(source, static_cast<size_t>(o) * row, raw.size(), raw.data());
+            data = raw.data();
         }
-    };
-    std::vector<std::thread> pool;
-    for (int32_t i = 1; i < threads; i++) {
-        pool.emplace_back(work, false);
+        if (from != type) {
+            plain.resize(ggml_row_size(type, each) * static_cast<size_t>(n));
+            convert_rows(data, from, plain.data(), type, n, each);
+            data = plain.data();
+        }
+        conv_pack(data, type, conv.kernel, conv.in, n, to + static_cast<size_t>(o) * columns * ggml_type_size(type));
     }
-    work(true);
-    for (std::thread& t : pool) {
-        t.join();
+}
+
+void Params::read_tensor(size_t index, SourceReader& reader, uint8_t* to) const {
+    const Param& param         = params_[index];
+    const SourceTensor& source = *param.source;
+    if (param.conv.packed) {
+        read_packed(param, reader, to);
+        return;
     }
-    if (failure != nullptr) {
-        std::rethrow_exception(failure);
+    const ggml_type type = param.tensor->type;
+    const int64_t width = param.tensor->ne[0], rows = ggml_nelements(param.tensor) / width;
+    if (!SourceReader::is_plain(source_, source)) {
+        ggml_type from;
+        const void* data = reader.read(source, &from);
+        convert_rows(data, from, to, type, rows, width);
+        return;
+    }
+    const ggml_type from = source.storage.type;
+    if (from == type) {
+        reader.read_at(source, 0, ggml_nbytes(param.tensor), to);
+        return;
+    }
+    const size_t row   = ggml_row_size(from, width);
+    const int64_t step = std::max<int64_t>(1, static_cast<int64_t>(kPiece / row));
+    std::vector<uint8_t> raw;
+    for (int64_t r = 0; r < rows; r += step) {
+        const int64_t n = std::min(step, rows - r);
+        raw.resize(row * static_cast<size_t>(n));
+        reader.read_at(source, static_cast<size_t>(r) * row, raw.size(), raw.data());
+        convert_rows(raw.data(), from, to + static_cast<size_t>(r) * ggml_row_size(type, width), type, n, width);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/memory.h"
+#include "model/mapping.h"
 #include "model/source.h"
 
 namespace dg {
@@ -48,9 +49,12 @@ struct Module {
     const SourceTensor* source;
 };
 
+class WeightStream;
+
 class Params {
 public:
     Params(const Source& source, const TypePolicy& policy, std::string component);
+    ~Params();
 
     // Declarations. A tensor that is missing or of another shape is an Error naming file, tensor, shapes.
     // `sensitive` layers are small and steer everything (time and label embeddings): never quantized.
@@ -59,17 +63,36 @@ public:
     Norm norm(const std::string& name, int64_t size);
     ggml_tensor* table(const std::string& name, int64_t width, int64_t rows);
 
-    // Where the weights will be and who counts them; once, after the last declaration. The backend must outlive this.
+    struct Place {
+        ggml_backend_t backend;  // must outlive the weights
+        std::string device_id;
+        bool cpu;
+        int32_t residency;     // DG_RESIDENT_*
+        int64_t stream_bytes;  // 0: the default
+        MemoryAccount* account;
+        int component;  // its index
+    };
+    // Where the weights will be and who counts them; once, after the last declaration. What cannot be there is an Error.
     // Until they are loaded, tensors have a place that is nowhere: graphs can be built and measured, not computed.
-    void place(ggml_backend_t backend, const std::string& device_id, MemoryAccount* account, int component);
+    void place(const Place& place);
 
-    // Allocates, reads and converts everything on several threads, with a log line every second. Where `stop` says so it
-    // ends with DG_ERR_CANCELLED. After any failure nothing is allocated.
+    // Allocates, reads and converts on several threads, with a log line every second, all that stays in memory. Where `stop`
+    // says so it ends with DG_ERR_CANCELLED. After any failure nothing is allocated.
     void load(int32_t threads, const std::function<bool()>& stop);
 
     // Frees what load made. Graphs that read the weights must be gone.
     void unload();
     bool loaded() const { return loaded_; }
+
+    // What brings streamed weights in while a graph runs, once they are loaded; NULL where nothing is streamed.
+    WeightStream* stream() const { return stream_.get(); }
+
+    // One tensor, converted and packed as it is in memory. Tensors of the same Params may be read by several threads, with a
+    // reader each.
+    void read_tensor(size_t index, SourceReader& reader, uint8_t* to) const;
+    ggml_tensor* tensor(size_t index) const { return params_[index].tensor; }
+    const Source& source() const { return source_; }
+    const std::string& component() const { return component_; }
 
     // Everything declared that has a weight, in the order of declaration.
     std::vector<Module> modules() const;
@@ -82,7 +105,7 @@ public:
     int64_t tensor_count() const { return static_cast<int64_t>(params_.size()); }
     int64_t parameter_count() const;
     int64_t parameter_bytes() const;
-    ggml_type main_type() const;       // of most bytes in memory
+    ggml_type main_type() const;  // of most bytes in memory
     ggml_type main_file_type() const;  // of most bytes in the files
 
 private:
@@ -90,29 +113,43 @@ private:
         ggml_tensor* tensor;
         const SourceTensor* source;
         Conv2d conv;  // kernel > 0 for packed convolutions
+        bool table    = false;
+        bool mapped   = false;  // used in the mapped file
+        bool streamed = false;
     };
 
     const SourceTensor& want(const std::string& name, std::initializer_list<int64_t> shape, bool squeeze);
     ggml_tensor* declare(const SourceTensor& source, ggml_type type, int64_t ne0, int64_t ne1, const std::string& name);
     ggml_type matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const;
-    void load_one(const Param& param, SourceReader& reader, std::vector<uint8_t>& scratch) const;
-    void allocate();
-    void read_all(int32_t threads, const std::function<bool()>& stop);
+    void read_packed(const Param& param, SourceReader& reader, uint8_t* to) const;
+
+    // params_place.cpp
+    void refuse_slow_conversions() const;
     void put_nowhere();
+    void allocate();
+    void map_files();
+    void load_resident(int32_t threads, const std::function<bool()>& stop);
+    void read_many(const std::vector<size_t>& order, int32_t threads, const std::function<bool()>& stop,
+                   const std::function<void(size_t, SourceReader&)>& read) const;
 
     const Source& source_;
     TypePolicy policy_;
     std::string component_;
     ContextPtr ctx_;
-    BufferPtr buffer_;
-    Held held_;
-    ggml_backend_t backend_ = nullptr;
-    std::string device_id_;
-    MemoryAccount* account_ = nullptr;
-    int index_              = 0;  // of the component
-    bool loaded_            = false;
     std::vector<Param> params_;
     std::vector<ggml_tensor*> zeros_;  // biases that the files do not have and the convolutions want
+
+    Place place_{};
+    bool loaded_ = false;
+    BufferPtr buffer_;
+    Held held_;
+    struct Mapped {  // a file, and the buffer that ggml takes it for
+        FileMapping file;
+        BufferPtr buffer;
+        explicit Mapped(const std::string& path);
+    };
+    std::vector<std::unique_ptr<Mapped>> mapped_;
+    std::unique_ptr<WeightStream> stream_;
 };
 
 }  // namespace dg

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/model.h"
+#include "model/stream.h"
 
 namespace dg {
 
@@ -20,7 +21,8 @@ void Model::place_components(const OpenParams& params) {
             case kVaeDecoder: component.residency = params.residency_vae; break;
             default: component.residency = params.residency_unet; break;
         }
-        component.params->place(component.worker->backend(), component.worker->device().id, &memory_, i);
+        component.params->place({component.worker->backend(), component.worker->device().id, component.worker->cpu(),
+                                 component.residency, params.stream_bytes, &memory_, i});
     }
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         const Component& component = components_[i];
@@ -40,6 +42,13 @@ void Model::load_component(int index, const volatile int32_t* cancel) {
 void Model::use(int index, const char* what) {
     require(index, what);
     load_component(index, nullptr);
+}
+
+void Model::run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
+                const std::vector<HostOutput>& outputs) {
+    const Component& component = components_[index];
+    running_                   = index;
+    runner_.run(key, *component.worker, traits(*component.worker), build, inputs, outputs, component.params->stream());
 }
 
 static void check_components(int32_t components) {
@@ -66,7 +75,9 @@ void Model::unload(int32_t components) {
     check_components(components);
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         if ((components & (1 << i)) && components_[i].params != nullptr && components_[i].params->loaded()) {
-            runner_.release();  // its graph may read what goes
+            if (running_ == i) {
+                runner_.release();  // its graph reads what goes
+            }
             components_[i].params->unload();
         }
     }

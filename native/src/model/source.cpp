@@ -8,7 +8,9 @@
 #include <fstream>
 #include <initializer_list>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -271,10 +273,13 @@ const std::string& Source::path_of(const std::string& name) const {
 }
 
 struct SourceReader::Open {
-    std::ifstream file;
+    int file   = -1;
     zip_t* zip = nullptr;
 
     ~Open() {
+        if (file >= 0) {
+            ::close(file);
+        }
         if (zip != nullptr) {
             zip_close(zip);
         }
@@ -293,13 +298,45 @@ SourceReader::Open& SourceReader::open(size_t index) {
         if (file.is_zip) {
             slot->zip = zip_open(file.path.c_str(), 0, 'r');
         } else {
-            slot->file.open(file.path, std::ios::binary);
+            slot->file = ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC);
         }
-        if (file.is_zip ? slot->zip == nullptr : !slot->file.is_open()) {
-            fail(DG_ERR_FILE, "%s: cannot be opened: %s", file.path.c_str(), std::strerror(errno));
+        if (file.is_zip ? slot->zip == nullptr : slot->file < 0) {
+            const int code = errno;
+            slot.reset();
+            fail(DG_ERR_FILE, "%s: cannot be opened: %s", file.path.c_str(), std::strerror(code));
         }
     }
     return *slot;
+}
+
+bool SourceReader::is_plain(const Source& source, const SourceTensor& tensor) {
+    const TensorStorage& s = tensor.storage;
+    const bool transposed  = tensor.mapping.transpose && tensor.ne[1] > 1 && tensor.ne[0] > 1;
+    return !source.files()[tensor.file].is_zip && !s.is_f64 && !s.is_f8_e4m3 && !s.is_f8_e5m2 && !transposed;
+}
+
+size_t SourceReader::data_offset(const SourceTensor& tensor) {
+    const size_t parts = static_cast<size_t>(tensor.mapping.parts), part = static_cast<size_t>(tensor.mapping.part);
+    return static_cast<size_t>(tensor.storage.offset) +
+           static_cast<size_t>(tensor.storage.nbytes_to_read()) / parts * part;
+}
+
+void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to) {
+    const Open& in     = open(tensor.file);
+    const size_t start = data_offset(tensor) + offset;
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t got =
+            ::pread(in.file, static_cast<uint8_t*>(to) + done, bytes - done, static_cast<off_t>(start + done));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            fail(DG_ERR_FILE, "%s: tensor '%s': reading %zu bytes at %zu failed: %s",
+                 source_.files()[tensor.file].path.c_str(), tensor.storage.name.c_str(), bytes, start,
+                 got == 0 ? "the file ends before" : std::strerror(errno));
+        }
+        done += static_cast<size_t>(got);
+    }
 }
 
 const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
@@ -330,13 +367,7 @@ const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
         data = raw_.data() + s.offset + part_start;
     } else {
         raw_.resize(bytes);
-        in.file.clear();
-        in.file.seekg(static_cast<std::streamoff>(s.offset + part_start));
-        in.file.read(reinterpret_cast<char*>(raw_.data()), static_cast<std::streamsize>(bytes));
-        if (!in.file) {
-            fail(DG_ERR_FILE, "%s: tensor '%s': reading %zu bytes at %llu failed", file.path.c_str(), s.name.c_str(),
-                 bytes, static_cast<unsigned long long>(s.offset + part_start));
-        }
+        read_at(tensor, 0, bytes, raw_.data());
         data = raw_.data();
     }
 

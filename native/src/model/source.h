@@ -71,6 +71,14 @@ public:
     // taken and the transposition done. The result stays valid until the next call.
     const void* read(const SourceTensor& tensor, ggml_type* type);
 
+    // Whether the file holds the tensor's elements as storage.type, in order and not compressed, so that read_at can read any
+    // of their bytes, which begin at data_offset.
+    static bool is_plain(const Source& source, const SourceTensor& tensor);
+    static size_t data_offset(const SourceTensor& tensor);
+
+    // Of a plain tensor: `bytes` of it from `offset` on.
+    void read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to);
+
 private:
     struct Open;
     Open& open(size_t file);

@@ -122,8 +122,8 @@ void Model::vae_run_part(const dg_vae_part& in, float* output, size_t output_cou
                          size_t measured_count) {
     dg_vae_part_info info{};
     vae_part_info(in.stage, &info);
-    const Worker& worker     = vae_part_worker(in.stage);
-    use(decodes(in.stage) ? kVaeDecoder : kVaeEncoder, "vae_run_part");
+    const int component = decodes(in.stage) ? kVaeDecoder : kVaeEncoder;
+    use(component, "vae_run_part");
     const bool pixels_in     = in.stage == DG_STAGE_VAE_ENCODE_LEVELS;
     const int64_t scale      = vae_dims_.downscale();
     const int64_t unit       = pixels_in ? scale : 1;
@@ -178,8 +178,8 @@ void Model::vae_run_part(const dg_vae_part& in, float* output, size_t output_cou
           reports ? core.top : 0, reports ? core.width : 0, reports ? core.height : 0}) {
         key += " " + std::to_string(v);
     }
-    runner_.run(key, worker, traits(worker),
-                vae_part_graph(in.stage, in.height, in.width, given, reports ? &core : nullptr), inputs, outputs);
+    run(component, key, vae_part_graph(in.stage, in.height, in.width, given, reports ? &core : nullptr), inputs,
+        outputs);
 }
 
 }  // namespace dg

@@ -1,5 +1,6 @@
 #include "modules/ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -29,14 +30,46 @@ ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vector) {
     return ggml_reshape_4d(g.ctx, vector, 1, 1, vector->ne[0], 1);
 }
 
-// softmax(q k^T / sqrt(d)) v with all scores in memory. q, k, v: [d, T, heads, N].
+// `rows` queries from `first` on, with their scores in memory: [d, rows, heads, N].
+ggml_tensor* attend(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* vt, ggml_tensor* mask, float scale,
+                    int64_t first, int64_t rows) {
+    if (rows < q->ne[1]) {
+        q = ggml_view_4d(g.ctx, q, q->ne[0], rows, q->ne[2], q->ne[3], q->nb[1], q->nb[2], q->nb[3],
+                         static_cast<size_t>(first) * q->nb[1]);
+        if (mask != nullptr) {
+            mask = ggml_view_4d(g.ctx, mask, mask->ne[0], rows, mask->ne[2], mask->ne[3], mask->nb[1], mask->nb[2],
+                                mask->nb[3], static_cast<size_t>(first) * mask->nb[1]);
+        }
+    }
+    ggml_tensor* scores = product(g, k, q);  // [Tk, rows, heads, N]
+    scores              = ggml_soft_max_ext(g.ctx, scores, mask, scale, 0.0f);
+    return product(g, vt, scores);
+}
+
+// Queries first..end-1, at most `step` at a time. Halves are joined, so that each result is copied few times.
+ggml_tensor* attend_in_slices(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* vt, ggml_tensor* mask,
+                              float scale, int64_t first, int64_t end, int64_t step) {
+    if (end - first <= step) {
+        return attend(g, q, k, vt, mask, scale, first, end - first);
+    }
+    const int64_t slices = (end - first + step - 1) / step;
+    const int64_t middle = first + (slices + 1) / 2 * step;
+    ggml_tensor* low     = attend_in_slices(g, q, k, vt, mask, scale, first, middle, step);
+    return ggml_concat(g.ctx, low, attend_in_slices(g, q, k, vt, mask, scale, middle, end, step), 1);
+}
+
+// softmax(q k^T / sqrt(d)) v with scores in memory, all or as many as traits allow. q, k, v: [d, T, heads, N].
 ggml_tensor* plain_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, ggml_tensor* mask,
                              float scale) {
-    ggml_tensor* scores = product(g, k, q);  // [Tk, Tq, heads, N]
-    scores              = ggml_soft_max_ext(g.ctx, scores, mask, scale, 0.0f);
-    ggml_tensor* vt     = ggml_cont(g.ctx, ggml_permute(g.ctx, v, 1, 0, 2, 3));  // [Tk, d, heads, N]
-    ggml_tensor* mixed  = product(g, vt, scores);                                // [d, Tq, heads, N]
-    return ggml_cont(g.ctx, ggml_permute(g.ctx, mixed, 0, 2, 1, 3));             // [d, heads, Tq, N]
+    const int64_t queries = q->ne[1];
+    const int64_t row     = k->ne[1] * q->ne[2] * q->ne[3] * static_cast<int64_t>(sizeof(float));  // scores of a query
+    int64_t step          = queries;
+    if (g.traits.attention_bytes > 0 && row * queries > g.traits.attention_bytes) {
+        step = std::max<int64_t>(1, g.traits.attention_bytes / row);
+    }
+    ggml_tensor* vt    = ggml_cont(g.ctx, ggml_permute(g.ctx, v, 1, 0, 2, 3));  // [Tk, d, heads, N]
+    ggml_tensor* mixed = attend_in_slices(g, q, k, vt, mask, scale, 0, queries, step);  // [d, Tq, heads, N]
+    return ggml_cont(g.ctx, ggml_permute(g.ctx, mixed, 0, 2, 1, 3));  // [d, heads, Tq, N]
 }
 
 // The same without materialised scores; NULL where the device has no kernel for these shapes. The batch
