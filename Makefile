@@ -56,6 +56,10 @@ test-native: ## C and C++ tests under the address and undefined behaviour saniti
 test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU (needs make vulkan)
 	@tools/test-vulkan.sh
 
+.PHONY: memory-limits
+memory-limits: build ## a full-size model (MODEL) with weights in every residency under hard limits of memory
+	$(GO) run ./tools/memorylimits -model "$(MODEL)"
+
 .PHONY: bench
 bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...

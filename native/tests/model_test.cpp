@@ -1,9 +1,11 @@
 // The nano model through the C ABI: batches, precisions, attention paths, sizes, cancelling, errors.
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +20,8 @@ char message[1024];
 struct Options {
     int32_t precision = DG_PRECISION_EXACT, flash = DG_FLASH_AUTO, type = DG_TYPE_AUTO, threads = 2, components = 0;
     const char* device = nullptr;
+    int32_t residency  = DG_RESIDENT_ALWAYS;
+    int64_t window = 0, attention = 0;
 };
 
 dg_status open_model(const std::string& path, const Options& options, dg_model** model) {
@@ -42,6 +46,11 @@ dg_status open_model(const std::string& path, const Options& options, dg_model**
     params.threads         = options.threads;
     params.components      = options.components;
     params.device          = options.device;
+    params.residency_text  = options.residency;
+    params.residency_unet  = options.residency;
+    params.residency_vae   = options.residency;
+    params.stream_bytes    = options.window;
+    params.attention_bytes = options.attention;
     return dg_model_open(&params, model, message, sizeof(message));
 }
 
@@ -207,6 +216,92 @@ CASE("the measured compute buffer is the one allocated") {
     REQUIRE(dg_compute_release(nano.model, message, sizeof(message)) == DG_OK);
     REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
     CHECK_EQ(held, size_t{0});
+}
+
+CASE("streamed, mapped and loaded weights give the same bits, in any precision") {
+    for (const int32_t precision : {DG_PRECISION_EXACT, DG_PRECISION_F16, DG_PRECISION_BF16}) {
+        Options options;
+        options.precision  = precision;
+        options.components = DG_COMPONENT_UNET;
+        std::vector<float> want, want_batch;
+        {
+            Nano nano(options);
+            want       = evaluate(nano.model, 1, 16, 16);
+            want_batch = evaluate(nano.model, 2, 8, 16);
+        }
+        options.residency = DG_RESIDENT_STREAM;
+        options.window    = 1;
+        dg_model* none    = nullptr;
+        CHECK_EQ(open_model(check::model_path(), options, &none), DG_ERR_ARGUMENT);
+        const char* needs = std::strstr(message, "needs, ");
+        REQUIRE(needs != nullptr);
+        const int64_t least = std::atoll(needs + 7);
+        CHECK(least > 100000);
+        for (const int64_t window : {least, least + least / 3, 2 * least, 5 * least, int64_t{0}, int64_t{-1}, int64_t{-2}}) {
+            options.window    = std::max<int64_t>(window, 0);
+            options.residency = window == -1   ? DG_RESIDENT_MMAP
+                                : window == -2 ? DG_RESIDENT_ON_DEMAND
+                                               : DG_RESIDENT_STREAM;
+            Nano nano(options);
+            CHECK(evaluate(nano.model, 1, 16, 16) == want);
+            CHECK(evaluate(nano.model, 1, 16, 16) == want);
+            CHECK(evaluate(nano.model, 2, 8, 16) == want_batch);
+            REQUIRE(dg_model_unload(nano.model, DG_COMPONENT_UNET, message, sizeof(message)) == DG_OK);
+            CHECK(evaluate(nano.model, 1, 16, 16) == want);
+            dg_memory_info memory;
+            std::memset(&memory, 0, sizeof(memory));
+            memory.struct_size = sizeof(memory);
+            REQUIRE(dg_model_memory(nano.model, &memory, message, sizeof(message)) == DG_OK);
+            CHECK_EQ(memory.loaded, static_cast<int32_t>(DG_COMPONENT_UNET));
+            CHECK(memory.weights[2] > 0 && memory.compute > 0);
+            CHECK_EQ(memory.total, memory.weights[2] + memory.compute);
+            CHECK_EQ(memory.mapped[2] > 0, window == -1 && precision == DG_PRECISION_F16);
+            if (window > 0) {
+                CHECK(memory.weights_peak[2] < window + (400 << 10));
+            }
+        }
+    }
+}
+
+CASE("attention in slices of any size is attention, with less memory") {
+    Options options;
+    options.flash = DG_FLASH_OFF;
+    Nano plain(options);
+    const auto want = evaluate(plain.model, 2, 16, 16, 0, 154);
+    size_t before = 0, held = 0;
+    REQUIRE(dg_compute_held(plain.model, &before, message, sizeof(message)) == DG_OK);
+    for (const int64_t bytes : {1, 100000, 300000}) {
+        options.attention = bytes;
+        Nano sliced(options);
+        const auto got = evaluate(sliced.model, 2, 16, 16, 0, 154);
+        CHECK_NEAR(relative(got.data(), want.data(), want.size()), 0, 2e-6);
+        REQUIRE(dg_compute_held(sliced.model, &held, message, sizeof(message)) == DG_OK);
+        CHECK(held <= before);
+    }
+}
+
+CASE("an allocation that fails leaves the model usable") {
+    Options options;
+    options.residency = DG_RESIDENT_STREAM;
+    Nano nano(options);
+    const auto want = evaluate(nano.model, 1, 8, 8);
+    std::vector<float> latents = wave(4 * 4 * 4, 0), pixels(3 * 32 * 32);
+    int failed = 0;
+    for (int64_t after = 0; after < 8; after++) {
+        REQUIRE(dg_test_fail_allocations(1, 1, after, nullptr, message, sizeof(message)) == DG_OK);
+        REQUIRE(dg_model_unload(nano.model, DG_COMPONENT_VAE_DECODER, message, sizeof(message)) == DG_OK);
+        const dg_status status = dg_vae_decode(nano.model, 1, 4, 4, latents.data(), pixels.data(), pixels.size(),
+                                               message, sizeof(message));
+        if (status != DG_OK) {
+            CHECK_EQ(status, DG_ERR_OUT_OF_MEMORY);
+            CHECK(std::strstr(message, "could not be allocated on cpu") != nullptr);
+            failed++;
+        }
+        REQUIRE(dg_test_fail_allocations(0, 0, 0, nullptr, message, sizeof(message)) == DG_OK);
+        CHECK(evaluate(nano.model, 1, 8, 8) == want);
+    }
+    CHECK(failed >= 3 && failed < 8);  // small weights, their window, the compute buffer
+    CHECK_EQ(dg_test_fail_allocations(0, 2, 0, nullptr, message, sizeof(message)), DG_ERR_ARGUMENT);
 }
 
 CASE("cancelling stops calls until it is cleared, and a running one") {

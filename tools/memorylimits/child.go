@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
+)
+
+// group is a control group with a limit of memory.
+type group struct{ dir, procs string }
+
+// makeGroup makes one, of version 2 or 1.
+func makeGroup(limit int64) (group, error) {
+	name := fmt.Sprintf("daguerre-memorylimits-%d", os.Getpid())
+	var firstErr error
+	for _, v := range []struct{ root, limit, swap string }{
+		{"/sys/fs/cgroup", "memory.max", "memory.swap.max"},
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", ""},
+	} {
+		g := group{dir: filepath.Join(v.root, name)}
+		g.procs = filepath.Join(g.dir, "cgroup.procs")
+		err := os.Mkdir(g.dir, 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(g.dir, v.limit), []byte(strconv.FormatInt(limit, 10)), 0o644)
+		}
+		if err == nil {
+			if v.swap != "" {
+				_ = os.WriteFile(filepath.Join(g.dir, v.swap), []byte("0"), 0o644) // there may be no swap to limit
+			}
+			return g, nil
+		}
+		g.remove()
+		if firstErr == nil {
+			firstErr = err
+		}
+	}
+	return group{}, firstErr
+}
+
+func (g group) remove() { _ = os.Remove(g.dir) }
+
+// rlimitData is RLIMIT_DATA: since Linux 4.7 it counts all private memory that can be written.
+const rlimitData = 2
+
+func confine(o options) error {
+	if o.cgroup != "" {
+		return os.WriteFile(o.cgroup, []byte(strconv.Itoa(os.Getpid())), 0o644)
+	}
+	if o.data > 0 {
+		return syscall.Setrlimit(rlimitData, &syscall.Rlimit{Cur: uint64(o.data), Max: uint64(o.data)})
+	}
+	return nil
+}
+
+// statusBytes reads a field of /proc/self/status in bytes.
+func statusBytes(field string) int64 {
+	text, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// watch returns a function that ends sampling and gives the most private memory that was resident.
+func watch() func() int64 {
+	stop, done := make(chan struct{}), sync.WaitGroup{}
+	var peak int64
+	done.Go(func() {
+		for tick := time.NewTicker(10 * time.Millisecond); ; {
+			peak = max(peak, statusBytes("RssAnon"))
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+	})
+	return func() int64 { close(stop); done.Wait(); return peak }
+}
+
+func runChild(ctx context.Context, o options) error {
+	if err := confine(o); err != nil {
+		return err
+	}
+	b, err := native.New(native.Options{})
+	if err != nil {
+		return err
+	}
+	peak := watch()
+	out, err := runStages(ctx, b, o)
+	if err != nil {
+		return err
+	}
+	out.Peak, out.MaxRSS = peak(), statusBytes("VmHWM")
+	if text, err := os.ReadFile("/proc/self/io"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if rest, ok := strings.CutPrefix(line, "read_bytes:"); ok {
+				out.Pages, _ = strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
+			}
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(out)
+}
+
+// since returns the seconds since the time it is given, which becomes now.
+func since(t *time.Time) float64 {
+	now := time.Now()
+	s := now.Sub(*t).Seconds()
+	*t = now
+	return s
+}
+
+// runStages makes one picture's computations, in the order of a run.
+func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, err error) {
+	p, at, hash := o.plan, time.Now(), sha256.New()
+	cfg := backend.ModelConfig{Files: backend.Files{Model: o.model}, Device: "cpu", Precision: backend.Precision(o.precision),
+		TextResidency: backend.Residency(p.Text), UNetResidency: backend.Residency(p.UNet), VAEResidency: backend.Residency(p.VAE),
+		StreamBytes: p.Window, AttentionSlicing: p.Slicing}
+	if p.FlashOff {
+		cfg.FlashAttention = "off"
+	}
+	m, err := b.Open(ctx, cfg)
+	if err != nil {
+		return out, err
+	}
+	defer func() { _ = m.Close() }()
+	out.Open = since(&at)
+	info, latent := m.Info(), o.size/m.Info().VAE.Downscale
+	unload := func(names ...string) error {
+		if !p.Unload {
+			return nil
+		}
+		return m.Unload(names...)
+	}
+
+	ids := make([]int32, info.TextEncoder.MaxTokens)
+	for i := range ids {
+		ids[i] = int32(49407 - i%3)
+	}
+	ids[0] = 49406
+	for encoder, name := range []string{"text_encoder", "text_encoder_2"} {
+		text, err := m.EncodeText(ctx, backend.TextInput{Encoder: encoder, IDs: [][]int32{ids}})
+		if err != nil {
+			return out, err
+		}
+		_ = binary.Write(hash, binary.LittleEndian, text.Hidden.Data)
+		if err := unload(name); err != nil {
+			return out, err
+		}
+	}
+	out.Text = since(&at)
+
+	in := backend.UNetInput{Sample: wave(1, info.UNet.InChannels, latent, latent), Timesteps: []float32{500},
+		Context: wave(1, len(ids), info.UNet.ContextDim), Pooled: wave(1, info.UNet.PooledDim), SizeIDs: wave(1, info.UNet.SizeIDs)}
+	predicted := make([]float32, info.UNet.OutChannels*latent*latent)
+	for step := range o.steps {
+		if err := m.UNet(ctx, in, predicted); err != nil {
+			return out, err
+		}
+		if seconds := since(&at); step == 0 {
+			out.First, out.Step = seconds, math.Inf(1)
+		} else {
+			out.Step = min(out.Step, seconds)
+		}
+	}
+	_ = binary.Write(hash, binary.LittleEndian, predicted)
+	if err := unload("unet"); err != nil {
+		return out, err
+	}
+	at = time.Now()
+	pixels, err := m.DecodeLatents(ctx, backend.Tensor{Shape: []int{1, info.VAE.LatentChannels, latent, latent}, Data: in.Sample.Data})
+	if err != nil {
+		return out, err
+	}
+	out.Decode = since(&at)
+	_ = binary.Write(hash, binary.LittleEndian, pixels.Data)
+
+	stats := m.MemoryStats()
+	out.Counted, out.Compute = stats.TotalPeak, stats.ComputePeak
+	for _, c := range stats.Components {
+		if c.Name == "unet" {
+			out.Weights = c.WeightsPeak
+		}
+	}
+	out.Hash = fmt.Sprintf("%x", hash.Sum(nil))
+	return out, nil
+}
+
+// wave is a tensor of values that differ.
+func wave(shape ...int) backend.Tensor {
+	t := backend.NewTensor(shape...)
+	for i := range t.Data {
+		t.Data[i] = float32(math.Sin(0.7 * float64(i%1013)))
+	}
+	return t
+}

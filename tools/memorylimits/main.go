@@ -1,0 +1,169 @@
+// Command memorylimits runs SDXL's stages (both text encoders, steps of the UNet, the VAE) with weights in each residency, under
+// hard limits of memory that are shares of what it takes with all weights resident. Every run is a process of its own, in a
+// control group with that limit where one can be made (as root), else under RLIMIT_DATA. It compares their results bit for
+// bit and prints a table. It needs libdaguerre (make).
+//
+//	bin/daguerre models synth --kind sdxl-base --type f16 -o sdxl.safetensors
+//	go run ./tools/memorylimits -model sdxl.safetensors
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+type options struct {
+	model     string
+	size      int
+	steps     int
+	precision string
+	only      string
+
+	child  bool
+	cgroup string
+	data   int64
+	plan   plan
+}
+
+// plan is one way to hold the weights.
+type plan struct {
+	Name      string `json:"name"`
+	Share     float64
+	Text      string
+	UNet      string
+	VAE       string
+	Window    int64
+	Unload    bool // each stage's weights once it is done
+	Slicing   bool
+	FlashOff  bool
+	LimitFree bool
+}
+
+// plans begins with what the others' limits are shares of.
+var plans = []plan{
+	{Name: "all resident", Text: "resident", UNet: "resident", VAE: "resident", LimitFree: true},
+	{Name: "each stage's weights while it runs", Share: 0.80, Text: "on_demand", UNet: "on_demand", VAE: "on_demand", Unload: true},
+	{Name: "UNet streamed, window 2 GiB", Share: 0.60, Text: "on_demand", UNet: "stream", VAE: "on_demand", Window: 2 << 30, Unload: true},
+	{Name: "UNet mapped", Share: 0.60, Text: "on_demand", UNet: "mmap", VAE: "on_demand", Unload: true},
+	{Name: "UNet streamed, window 1 GiB", Share: 0.40, Text: "on_demand", UNet: "stream", VAE: "on_demand", Window: 1 << 30, Unload: true},
+	{Name: "UNet and texts streamed, window 512 MiB", Share: 0.25, Text: "stream", UNet: "stream", VAE: "on_demand", Window: 512 << 20, Unload: true},
+	{Name: "all streamed, window 128 MiB", Share: 0.12, Text: "stream", UNet: "stream", VAE: "stream", Window: 128 << 20, Unload: true},
+}
+
+// outcome is what a run reports, in bytes and seconds.
+type outcome struct {
+	Peak    int64   `json:"peak"`    // resident memory that is no file's
+	MaxRSS  int64   `json:"max_rss"` // with file pages
+	Counted int64   `json:"counted"` // the model's own count at its peak
+	Compute int64   `json:"compute"` // of it the compute buffer
+	Weights int64   `json:"weights"` // of it the UNet's
+	Pages   int64   `json:"pages"`   // read from block devices
+	Open    float64 `json:"open"`
+	Text    float64 `json:"text"`   // both encoders, with loading
+	First   float64 `json:"first"`  // the first UNet step, with loading
+	Step    float64 `json:"step"`   // the fastest of the later ones
+	Decode  float64 `json:"decode"` // with loading
+	Hash    string  `json:"hash"`   // of all results
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.model, "model", "", "an SDXL checkpoint")
+	flag.IntVar(&o.size, "size", 256, "height and width of the picture")
+	flag.IntVar(&o.steps, "steps", 3, "evaluations of the UNet, on a batch of 1")
+	flag.StringVar(&o.precision, "precision", "auto", "as daguerre generate's")
+	flag.StringVar(&o.only, "only", "", "run the plans whose name contains this, and the first")
+	flag.BoolVar(&o.child, "child", false, "run one plan and print what it took (used by the program itself)")
+	flag.StringVar(&o.cgroup, "cgroup", "", "control group to join (used by the program itself)")
+	flag.Int64Var(&o.data, "data", 0, "RLIMIT_DATA (used by the program itself)")
+	planText := flag.String("plan", "", "the plan as JSON (used by the program itself)")
+	flag.Parse()
+	var err error
+	switch {
+	case o.model == "":
+		err = fmt.Errorf("-model: name an SDXL checkpoint, such as one of daguerre models synth")
+	case o.child:
+		if err = json.Unmarshal([]byte(*planText), &o.plan); err == nil {
+			err = runChild(context.Background(), o)
+		}
+	default:
+		err = runAll(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "memorylimits:", err)
+		os.Exit(1)
+	}
+}
+
+// runAll runs the plans one after the other and prints them.
+func runAll(o options) error {
+	var first outcome
+	fmt.Println("| weights | limit | peak | of it counted | text s | first step s | step s | decode s | read from disk | result |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	for i, p := range plans {
+		if i > 0 && !strings.Contains(p.Name, o.only) {
+			continue
+		}
+		var limit int64
+		if !p.LimitFree {
+			limit = int64(p.Share * float64(first.Peak))
+		}
+		got, err := runPlan(o, p, limit)
+		if err != nil {
+			fmt.Printf("| %s | %s | | | | | | | | %v |\n", p.Name, gib(limit), err)
+			continue
+		}
+		result := "equal"
+		if i == 0 {
+			first, result = got, "reference"
+		} else if got.Hash != first.Hash {
+			result = "DIFFERENT"
+		}
+		share := "none"
+		if limit > 0 {
+			share = fmt.Sprintf("%s (%.0f %%)", gib(limit), 100*p.Share)
+		}
+		fmt.Printf("| %s | %s | %s (%.0f %%) | %s | %.1f | %.1f | %.1f | %.1f | %s | %s |\n", p.Name, share, gib(got.Peak),
+			100*float64(got.Peak)/float64(first.Peak), gib(got.Counted), got.Text, got.First, got.Step, got.Decode, gib(got.Pages), result)
+	}
+	return nil
+}
+
+func gib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<30), 'f', 2, 64) + " GiB" }
+
+// runPlan runs one plan in a process that may not take more than limit.
+func runPlan(o options, p plan, limit int64) (out outcome, err error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return out, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return out, err
+	}
+	args := []string{"-child", "-model", o.model, "-size", strconv.Itoa(o.size), "-steps", strconv.Itoa(o.steps), "-precision", o.precision,
+		"-plan", string(text)}
+	if limit > 0 {
+		group, groupErr := makeGroup(limit)
+		if groupErr == nil {
+			defer group.remove()
+			args = append(args, "-cgroup", group.procs)
+		} else {
+			fmt.Fprintln(os.Stderr, "memorylimits: RLIMIT_DATA instead of a control group:", groupErr)
+			args = append(args, "-data", strconv.FormatInt(limit, 10))
+		}
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Stderr = os.Stderr
+	result, err := cmd.Output()
+	if err != nil {
+		return out, err
+	}
+	return out, json.Unmarshal(result, &out)
+}
