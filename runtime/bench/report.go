@@ -77,7 +77,7 @@ type Result struct {
 
 	PeakRSS     int64       `json:"peak_rss_bytes,omitempty"`
 	DeviceBytes int64       `json:"device_bytes,omitempty"`
-	NativeBytes int64       `json:"native_bytes"` // peak: weights, and the largest buffer
+	NativeBytes int64       `json:"native_bytes"` // most that the model held at once: weights, buffers, what loading takes
 	Components  []Component `json:"components"`
 
 	Quality *Quality `json:"quality,omitempty"` // none of the reference itself

@@ -156,20 +156,10 @@ func (r *runner) add(i int, s Session, out Outcome) {
 	}
 	res.Precision, res.Threads, res.Components = out.Precision, out.Threads, out.Components
 	res.PeakRSS, res.DeviceBytes = max(res.PeakRSS, out.PeakRSS), max(res.DeviceBytes, out.DeviceBytes)
-	res.NativeBytes = nativePeak(out.Components)
+	res.NativeBytes = max(res.NativeBytes, out.NativePeak)
 	if s.Keep != "" {
 		res.Images = out.Images
 	}
-}
-
-// nativePeak is all weights with the largest buffer: the components compute one after the other.
-func nativePeak(components []Component) int64 {
-	var weights, buffer int64
-	for _, c := range components {
-		weights += c.ParameterBytes
-		buffer = max(buffer, c.ComputeBytes)
-	}
-	return weights + buffer
 }
 
 // finish computes what needs all rounds.

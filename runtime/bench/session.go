@@ -53,6 +53,7 @@ type Outcome struct {
 	PeakRSS         int64       `json:"peak_rss_bytes,omitempty"`   // of the process; 0: the system does not tell
 	DeviceBytes     int64       `json:"device_bytes,omitempty"`     // most that was taken of the device's free memory, for one that is no CPU
 	Components      []Component `json:"components"`                 // native bytes
+	NativePeak      int64       `json:"native_peak_bytes"`          // most that the model held at once
 	Joules          float64     `json:"joules_per_image,omitempty"` // of the whole machine, where it tells
 	Warnings        []string    `json:"warnings,omitempty"`
 	Images          []Kept      `json:"images,omitempty"`
@@ -130,6 +131,9 @@ func Measure(ctx context.Context, open Opener, probe Probe, s Session) (out Outc
 	if err := m.buffers(); err != nil {
 		return out, err
 	}
+	for _, held := range pipe.MemoryStats() {
+		out.NativePeak += held.TotalPeak
+	}
 	if probe.PeakRSS != nil {
 		out.PeakRSS = probe.PeakRSS()
 	}
@@ -166,8 +170,7 @@ func (m *meter) describe() {
 	}
 }
 
-// buffers notes what each component's computing takes at the session's size. The stages run one after the other, so that the peak
-// is the weights and the largest of these.
+// buffers notes what each component's computing takes at the session's size. The stages run one after the other, and share memory.
 func (m *meter) buffers() error {
 	info, c := m.pipe.Info(), m.session.Case
 	rows := c.Batch

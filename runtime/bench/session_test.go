@@ -60,6 +60,7 @@ func TestMeasure(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"}, names)
+	assert.Greater(t, out.NativePeak, int64(27_500), "the fake's weights, and a buffer")
 	require.Len(t, out.Images, 6)
 	for _, k := range out.Images {
 		assert.FileExists(t, k.Picture)

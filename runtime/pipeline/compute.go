@@ -11,3 +11,8 @@ func (p *Pipeline) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	defer release()
 	return p.model.ComputeBytes(q)
 }
+
+// MemoryStats tells what the pipeline's models hold, the model itself first.
+func (p *Pipeline) MemoryStats() []backend.MemoryStats {
+	return []backend.MemoryStats{p.model.MemoryStats()}
+}
