@@ -17,8 +17,7 @@ import (
 )
 
 func main() {
-	// A reader of our output that goes away, such as head, must not end a night's work.
-	signal.Ignore(syscall.SIGPIPE)
+	ignoreSignals()
 	ctx, cancel := context.WithCancel(context.Background())
 	go watchSignals(cancel)
 	code := command.Run(ctx, command.Env{

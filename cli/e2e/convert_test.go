@@ -70,3 +70,21 @@ func TestConvertInterrupted(t *testing.T) {
 	assert.Equal(t, 130, cmd.ProcessState.ExitCode())
 	assert.Empty(t, list(t, dir))
 }
+
+// A disk that fills up in the middle, for which a limit of the file's size stands in, is an error that names the file; nothing is
+// left, and a file that was there stays.
+func TestConvertFullDisk(t *testing.T) {
+	require.Equal(t, 0, run(t, "models", "inspect", "nano").code, "unpacked before the limit holds")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "x.gguf")
+	require.NoError(t, os.WriteFile(out, []byte("before"), 0o600))
+	cmd := prepare(t)
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", `ulimit -f 10000; exec "$0" "$@"`, program, "models", "convert", "nano", out, "--type", "q8_0", "--overwrite", "--quiet"}
+	r := finish(t, cmd)
+	assert.Equal(t, 1, r.code)
+	assert.Regexp(t, `^daguerre: writing .*x\.gguf: write .*: file too large\n$`, r.stderr)
+	assert.Equal(t, []string{"x.gguf"}, list(t, dir))
+	data, err := os.ReadFile(out)
+	require.NoError(t, err)
+	assert.Equal(t, "before", string(data))
+}

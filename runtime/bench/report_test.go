@@ -140,6 +140,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	assert.Contains(t, b.String(), "broken \\| and bent")
+	assert.Contains(t, b.String(), "|  | loading, s | text, s | one step, s | ± | VAE, s | picture, s | pictures/s |")
 	assert.Contains(t, b.String(), "CPU <1>, 2 cores, 8.00 GiB, linux; avx2; load average 3.0 before, 1.0 after")
 
 	b.Reset()

@@ -120,7 +120,9 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	b.WriteString("\n")
 	header := r.Header()
 	for i, h := range header {
-		header[i] = strings.ToLower(h[:1]) + strings.ToLower(h[1:])
+		if text, ok := markdownNames[h]; ok {
+			header[i] = text
+		}
 	}
 	markdownRow(&b, header)
 	b.WriteString(strings.Repeat("|---", len(header)) + "|\n")
@@ -145,6 +147,11 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// markdownNames are the columns' names where there is room for them.
+var markdownNames = map[string]string{"CASE": "", "LOAD s": "loading, s", "TEXT s": "text, s", "STEP s": "one step, s", "VAE s": "VAE, s", "IMAGE s": "picture, s", "IMAGES/s": "pictures/s",
+	"FILE": "file", "NATIVE": "native memory", "PEAK RSS": "peak RSS", "DEVICE": "device memory", "PSNR dB": "PSNR, dB", "WORST": "worst", "NMSE": "latents' NMSE", "COSINE": "their cosine",
+	"RIGHT": "right", "J/IMAGE": "J a picture"}
 
 func markdownRow(b *strings.Builder, cells []string) {
 	for _, c := range cells {

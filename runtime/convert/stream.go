@@ -45,11 +45,15 @@ func (j *job) write(w io.Writer, meta map[string]string) error {
 		return err
 	}
 	for i, it := range j.plan.items {
+		var unwritten error
 		err := j.each(it, func(c *chunk) error { return j.convert(it, c) }, func(c *chunk) error {
 			j.sums[i] = crc32.Update(j.sums[i], table, c.out)
-			_, err := w.Write(c.out)
-			return err
+			_, unwritten = w.Write(c.out)
+			return unwritten
 		}, StageWrite)
+		if unwritten != nil {
+			return unwritten // which is no fault of the tensor
+		}
 		if err != nil {
 			return describe(it, err)
 		}

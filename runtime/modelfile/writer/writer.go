@@ -4,10 +4,12 @@ package writer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
@@ -45,6 +47,9 @@ func Atomically(path string, write func(io.Writer) error, keep func(temporary st
 		}
 	}()
 	if err = write(tmp); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w in %s; free some or name another disk: %w", ErrSpace, filepath.Dir(path), err)
+		}
 		return err
 	}
 	if err = tmp.Chmod(0o644); err != nil {

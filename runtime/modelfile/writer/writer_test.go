@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -96,4 +97,19 @@ func TestAtomically(t *testing.T) {
 			return err
 		}))
 	}
+}
+
+// A disk that fills up while a file is written is told as such, with the folder, and nothing is left.
+func TestAtomicallyFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	err := Atomically(filepath.Join(dir, "x"), func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 1000))
+		return errors.Join(err, &os.PathError{Op: "write", Path: "x.tmp", Err: syscall.ENOSPC})
+	}, nil)
+	assert.ErrorIs(t, err, ErrSpace)
+	assert.ErrorIs(t, err, syscall.ENOSPC)
+	assert.ErrorContains(t, err, "not enough disk space in "+dir)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
 }
