@@ -75,10 +75,15 @@ func (d *ipndmRun) step(dst, out, sample, _ []float32, i int) {
 	w := adamsBashforth[order-1]
 	na, ns := float64(d.alpha[i+1]), float64(d.sigma[i+1])
 	divisor := math.Max(float64(a), 1e-8)
+	var slopes [len(adamsBashforth)][]float32
+	var weights [len(adamsBashforth)]float32
+	for k := range order {
+		slopes[k], weights[k] = h.at(k)[:len(sample)], float32(w[k])
+	}
 	for j, x := range sample {
 		slope := float32(0)
 		for k := range order {
-			slope += float32(float32(w[k]) * h.at(k)[j])
+			slope += float32(weights[k] * slopes[k][j])
 		}
 		pred := float64(x-float32(s*slope)) / divisor
 		dst[j] = float32(na*pred + ns*float64(slope))
