@@ -83,6 +83,10 @@ var eventDocs = []struct {
 	{progress.Model{}, "the model is open"},
 	{progress.JobStart{}, "a job begins; every default is filled in and the seed drawn"},
 	{progress.Step{}, "how far a job, or the writing of a large file, is"},
+	{progress.Overall{}, "how far a run of several pictures is, over all jobs"},
+	{progress.Batch{}, "pictures begin to be computed together; `why` tells how the batch came to its size"},
+	{progress.Retry{}, "pictures go back into the queue, after running out of memory or another failure"},
+	{progress.Resume{}, "the run continues an earlier one that was not finished"},
 	{progress.Preview{}, "with `--preview`: how a picture stands was written; the file goes away when the job ends"},
 	{progress.Image{}, "a picture is complete on disk"},
 	{progress.Latents{}, "a job's latents are complete on disk"},
@@ -107,7 +111,7 @@ func TestEventsAreDocumented(t *testing.T) {
 	}
 	b.WriteString(`
 Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In
-` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done, and ` + "`done` and `total`" + ` count denoising steps over the whole job, so that
+` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done, and ` + "`done` and `total`" + ` count denoising steps of all the job's pictures, so that
 their ratio never falls; for ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify and they count bytes.
 `)
 	checkGenerated(t, "cli.md", "events", b.String())

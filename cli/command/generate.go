@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,6 +31,9 @@ type generateOptions struct {
 	verbose   bool
 	preview   int // every so many steps; 0: never
 	profile   bool
+	fresh     bool   // do not continue an earlier run
+	resumable bool   // keep a journal, so that a later run can continue this one
+	metrics   string // address to serve metrics at; "": none
 	display   display
 	note      string // added to each picture's line
 }
@@ -38,7 +42,9 @@ func generateCommand(env Env) *cli.Command {
 	flags := append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
 		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true, Category: catOutput},
+		&cli.BoolFlag{Name: "fresh", Usage: "begin anew where an earlier run of the same command was not finished, instead of continuing it", DisableDefaultText: true, Category: catOutput},
 		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end", DefaultText: "never", Category: catOutput},
+		&cli.StringFlag{Name: "metrics-addr", Usage: "serve metrics for Prometheus at http://ADDR/metrics while the run lasts, such as 127.0.0.1:9100 (docs/batch.md)", Category: "Display"},
 		&cli.BoolFlag{Name: "profile", Usage: "tell where the time goes, by operation and by module; computing is somewhat slower", DisableDefaultText: true, Category: "Display"},
 		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true, Category: "Display"},
 	}, append(settingFlags(), displayFlags()...)...)
@@ -63,6 +69,10 @@ OUTPUT NAMES:
    at the end, takes ` + defaultOutput + `. Missing folders are made. A file that exists is kept, and the new one is
    numbered (out-2.png), unless --overwrite is given. Files appear complete or not at all.
 
+CONTINUING:
+   A run of several pictures that was killed, or failed, is continued by the same command: what is complete on disk is not
+   made again. It keeps a journal beside the pictures for that, .daguerre-run-*.jsonl, until it is done. --fresh begins anew.
+
 ` + exitCodesHelp,
 		Flags: flags,
 		Action: func(c *cli.Context) error {
@@ -80,7 +90,8 @@ OUTPUT NAMES:
 
 // generateOptionsOf reads the flags and the run file.
 func generateOptionsOf(c *cli.Context) (generateOptions, error) {
-	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview"), profile: c.Bool("profile")}
+	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview"), profile: c.Bool("profile"),
+		fresh: c.Bool("fresh"), resumable: true, metrics: c.String("metrics-addr")}
 	if c.IsSet("preview") && opts.preview < 1 {
 		return opts, usagef(c.Command.HelpName, "--preview is %d; it must be 1 or more steps", opts.preview)
 	}
@@ -201,16 +212,16 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if err := o.readInputs(); err != nil {
 		return err
 	}
-	began := env.Now()
-	total := 0
-	for _, job := range o.run.Jobs {
-		total += max(job.NumImages, 1)
-	}
+	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
 	s := &session{env: env, report: r, model: o.run.Model, verbose: o.verbose, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
 	if err := s.prepareFolders(o.run.Jobs); err != nil {
 		return err
 	}
+	if err := s.openJournal(o, env.Native.Library()); err != nil {
+		return err
+	}
+	defer s.closeJournal()
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -223,24 +234,37 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if needHashes(o.run.Jobs) {
 		s.hashes = hashFiles(ctx, s.model)
 	}
-	images := 0
-	for i, job := range o.run.Jobs {
-		n, err := s.runJob(ctx, i, job)
-		images += n
-		if err != nil {
-			return o.jobError(i, err)
-		}
+	run, err := s.startRun(o)
+	if err != nil {
+		return err
+	}
+	defer run.close()
+	if err := run.all(ctx, o); err != nil {
+		return err
 	}
 	if o.profile {
 		if err := s.reportProfile(); err != nil {
 			return err
 		}
 	}
+	run.close() // so that the last batch has been learned from
+	done := run.done()
 	if err := s.pipe.Close(); err != nil {
 		return err
 	}
-	r.Report(progress.Done{Images: images, Seconds: env.Now().Sub(began).Seconds()})
+	if err := s.endJournal(); err != nil {
+		return err
+	}
+	done.Images, done.Seconds = total, env.Now().Sub(began).Seconds()
+	r.Report(done)
 	return nil
+}
+
+func countImages(jobs []request.Request) (n int) {
+	for _, job := range jobs {
+		n += max(job.NumImages, 1)
+	}
+	return n
 }
 
 // jobError says which of several jobs failed.
@@ -259,9 +283,10 @@ type session struct {
 	verbose  bool
 	preview  int // every so many steps; 0: never
 	files    *output.Writer
+	journal  *output.Journal // nil: none is kept
 	pipe     *pipeline.Pipeline
 	hashes   *fileHashes // nil where no picture needs them
-	unhashed bool        // it was said that they could not be computed
+	unhashed sync.Once   // for saying that they could not be computed
 }
 
 // open opens the model.

@@ -10,6 +10,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -45,56 +46,6 @@ func (s *session) values(i int, job request.Request, index int, seed int64) outp
 		Steps: job.NumInferenceSteps, Scheduler: job.Scheduler, Model: modelName(s.model), Prompt: job.Prompt, Time: s.env.Now()}
 }
 
-// runJob makes one job's pictures and returns how many were saved.
-func (s *session) runJob(ctx context.Context, i int, asked request.Request) (int, error) {
-	req, err := s.pipe.Prepare(asked)
-	if err != nil {
-		return 0, blameInput(err)
-	}
-	s.report.Report(progress.JobStart{Job: i, Prompt: req.Prompt, Seed: req.Seed, Images: req.NumImages, Width: req.Width,
-		Height: req.Height, Steps: req.NumInferenceSteps, GuidanceScale: req.GuidanceScale, Scheduler: req.Scheduler})
-	pattern, err := jobPattern(req)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := s.plan(req)
-	if err != nil {
-		return 0, err
-	}
-	w := &pictureWriter{session: s, ctx: ctx, job: i, req: req, plan: plan, pattern: pattern, began: s.env.Now()}
-	options := []pipeline.GenerateOption{
-		pipeline.WithProgress(func(p pipeline.Progress) { s.report.Report(stepOf(i, p)) }),
-		pipeline.WithImages(w.save),
-	}
-	if s.preview > 0 {
-		previews := &previewWriter{pictures: w, paths: map[int]string{}}
-		defer previews.remove()
-		options = append(options, pipeline.WithPreview(s.preview, pipeline.PreviewAuto), pipeline.WithProgress(previews.write))
-	}
-	result, err := s.pipe.Generate(ctx, req, options...)
-	if err != nil {
-		return w.saved, err
-	}
-	if s.verbose { // otherwise the logger has reported them already
-		for _, text := range result.Warnings {
-			s.report.Report(progress.Warning{Message: text})
-		}
-	}
-	return w.saved, s.saveLatents(i, req, result.Images)
-}
-
-// plan returns a result without pictures, for the manifests of pictures that are saved while the run goes on:
-// a run that is cancelled before it begins still tells with what it would have been made.
-func (s *session) plan(req request.Request) (*pipeline.Result, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	result, err := s.pipe.Generate(ctx, req)
-	if result == nil {
-		return nil, err
-	}
-	return result, nil
-}
-
 // stepOf turns the pipeline's progress into an event.
 func stepOf(job int, p pipeline.Progress) progress.Step {
 	return progress.Step{Job: job, Stage: string(p.Stage), Step: p.Step, Steps: p.Steps, Done: int64(p.Done), Total: int64(p.Total),
@@ -110,7 +61,7 @@ type pictureWriter struct {
 	plan    *pipeline.Result // for the manifests; without pictures
 	pattern output.Pattern
 	began   time.Time
-	saved   int
+	latents map[int]backend.Tensor // of the pictures saved, where the job wants them
 }
 
 // save writes one picture; it is not called again after an error.
@@ -137,11 +88,13 @@ func (w *pictureWriter) save(img pipeline.Image) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	final, err := s.files.Write(path, data)
+	if err := w.keepLatents(img); err != nil {
+		return &outputError{fmt.Errorf("saving the latents: %w", err)}
+	}
+	final, err := s.write(pictureKey(w.job, img.Index), path, data)
 	if err != nil {
 		return &outputError{fmt.Errorf("saving the picture: %w", err)}
 	}
-	w.saved++
 	s.report.Report(progress.Image{Job: w.job, Index: img.Index, Seed: img.Seed, Path: final, Width: img.Bounds().Dx(),
 		Height: img.Bounds().Dy(), Format: string(format), Bytes: len(data), Seconds: s.env.Now().Sub(w.began).Seconds()})
 	return nil
@@ -166,9 +119,10 @@ func (w *pictureWriter) metadata(img pipeline.Image) ([]imagefile.Text, error) {
 	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err != nil && !w.session.unhashed { // a picture without its model's hash is better than none
-		w.session.unhashed = true
-		w.session.report.Report(progress.Warning{Message: "pictures will not name the model by its hash: " + err.Error()})
+	if err != nil { // a picture without its model's hash is better than none
+		w.session.unhashed.Do(func() {
+			w.session.report.Report(progress.Warning{Message: "pictures will not name the model by its hash: " + err.Error()})
+		})
 	}
 	if err := w.plan.HashLoRAs(w.ctx); err != nil && w.ctx.Err() == nil {
 		w.session.report.Report(progress.Warning{Message: "the picture will not name all adapters by their hashes: " + err.Error()})
@@ -181,10 +135,16 @@ func (w *pictureWriter) metadata(img pipeline.Image) ([]imagefile.Text, error) {
 	return []imagefile.Text{{Keyword: "parameters", Value: a1111Parameters(m)}, {Keyword: "daguerre", Value: text}}, nil
 }
 
-// saveLatents writes a job's final latents, [N, 4, height/8, width/8], where it asks for them.
-func (s *session) saveLatents(i int, req request.Request, images []pipeline.Image) error {
-	if req.SaveLatents == "" || len(images) == 0 {
+// saveLatents writes a job's final latents, [N, 4, height/8, width/8], where it asks for them and has them all.
+func (w *pictureWriter) saveLatents() error {
+	s, i, req := w.session, w.job, w.req
+	if req.SaveLatents == "" || len(w.latents) < req.NumImages {
 		return nil
+	}
+	if s.journal != nil {
+		if _, ok := s.journal.Find(latentsKey(i)); ok {
+			return nil
+		}
 	}
 	pattern, err := output.ParsePattern(req.SaveLatents)
 	if err != nil {
@@ -194,19 +154,20 @@ func (s *session) saveLatents(i int, req request.Request, images []pipeline.Imag
 	if err != nil {
 		return err
 	}
-	shape := append([]int{len(images)}, images[0].Latents.Shape[1:]...)
+	shape := append([]int{req.NumImages}, w.latents[0].Shape[1:]...)
 	var data []float32
-	for _, img := range images {
-		data = append(data, img.Latents.Data...)
+	for k := range req.NumImages {
+		data = append(data, w.latents[k].Data...)
 	}
 	var buf bytes.Buffer
 	if err := npy.Write(&buf, npy.Array{Shape: shape, Data: data}); err != nil {
 		return err
 	}
-	final, err := s.files.Write(path, buf.Bytes())
+	final, err := s.write(latentsKey(i), path, buf.Bytes())
 	if err != nil {
 		return &outputError{fmt.Errorf("saving the latents: %w", err)}
 	}
+	w.dropLatents()
 	s.report.Report(progress.Latents{Job: i, Path: final, Shape: shape})
 	return nil
 }

@@ -21,7 +21,8 @@ type previewWriter struct {
 // write writes the previews that a report carries. A preview that cannot be written costs a warning, not the run.
 func (w *previewWriter) write(p pipeline.Progress) {
 	for i, img := range p.Previews {
-		path, err := w.writeOne(p.First+i, p.Seeds[i], img)
+		index := p.Indices[i]
+		path, err := w.writeOne(index, p.Seeds[i], img)
 		if err != nil {
 			if !w.failed {
 				w.failed = true
@@ -29,7 +30,7 @@ func (w *previewWriter) write(p pipeline.Progress) {
 			}
 			continue
 		}
-		w.pictures.session.report.Report(progress.Preview{Job: w.pictures.job, Index: p.First + i, Step: p.Step, Path: path})
+		w.pictures.session.report.Report(progress.Preview{Job: w.pictures.job, Index: index, Step: p.Step, Path: path})
 	}
 }
 

@@ -2,6 +2,8 @@ package output
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +27,12 @@ type Writer struct {
 	written map[string]bool
 }
 
+// Names of files that are being written.
+const (
+	tempPrefix = ".daguerre-"
+	tempSuffix = ".tmp"
+)
+
 // Prepare makes the folder of path and checks that a file can be made in it, so that this fails
 // before any work rather than after.
 func (w *Writer) Prepare(path string) error {
@@ -35,7 +43,7 @@ func (w *Writer) Prepare(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("output %s is a folder; give a file name, for example %s", path, filepath.Join(path, "out.png"))
 	}
-	f, err := createTemp(dir)
+	f, err := createTemp(dir, tempPrefix)
 	if err != nil {
 		return fmt.Errorf("output folder cannot be written: %w; choose another with -o", err)
 	}
@@ -44,7 +52,7 @@ func (w *Writer) Prepare(path string) error {
 
 // Replace writes data under a name that Write returned, in one step, in place of what is there.
 func (w *Writer) Replace(path string, data []byte) error {
-	_, err := writeTemp(path, data, func(temp string) (string, error) { return path, os.Rename(temp, path) })
+	_, err := writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return path, os.Rename(temp, path) })
 	return err
 }
 
@@ -52,16 +60,39 @@ func (w *Writer) Replace(path string, data []byte) error {
 // appears complete, in one step: its bytes go to a temporary file beside it first, which is removed
 // on every error.
 func (w *Writer) Write(path string, data []byte) (final string, err error) {
-	return writeTemp(path, data, func(temp string) (string, error) { return w.place(temp, path) })
+	return writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return w.place(temp, path, nil) })
+}
+
+// WriteNoted is Write with an entry in a journal under a key. Whenever the process is killed, either the journal and the file are both there, or
+// the next OpenJournal brings them there, or neither is.
+func (w *Writer) WriteNoted(j *Journal, key, path string, data []byte) (final string, err error) {
+	sum := sha256.Sum256(data)
+	e := Entry{Key: key, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Replace: w.Overwrite}
+	return writeTemp(path, j.tempPrefix(), data, func(temp string) (string, error) {
+		return w.place(temp, path, func(name string) error {
+			e.Path, e.Temp = name, temp
+			return j.note(e)
+		})
+	})
+}
+
+// Taken tells the Writer of a file that belongs to the run already, so that it is not replaced.
+func (w *Writer) Taken(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.written == nil {
+		w.written = map[string]bool{}
+	}
+	w.written[filepath.Clean(path)] = true
 }
 
 // writeTemp writes data to a temporary file beside path and has place give it its name.
-func writeTemp(path string, data []byte, place func(temp string) (string, error)) (final string, err error) {
+func writeTemp(path, prefix string, data []byte, place func(temp string) (string, error)) (final string, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
-	f, err := createTemp(dir)
+	f, err := createTemp(dir, prefix)
 	if err != nil {
 		return "", err
 	}
@@ -81,12 +112,13 @@ func writeTemp(path string, data []byte, place func(temp string) (string, error)
 }
 
 // createTemp makes a new empty file in dir with the mode an ordinary file would have.
-func createTemp(dir string) (*os.File, error) {
-	return os.OpenFile(filepath.Join(dir, ".daguerre-"+rand.Text()+".tmp"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+func createTemp(dir, prefix string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, prefix+rand.Text()+tempSuffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
-// place gives the finished file temp its name.
-func (w *Writer) place(temp, path string) (string, error) {
+// place gives the finished file temp its name. note, where set, is called before with the name, perhaps with several one after the
+// other; its error ends it.
+func (w *Writer) place(temp, path string, note func(name string) error) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.written == nil {
@@ -104,6 +136,14 @@ func (w *Writer) place(temp, path string) (string, error) {
 			continue
 		}
 		var err error
+		if note != nil {
+			if _, exists := os.Lstat(name); exists == nil && !w.Overwrite {
+				continue
+			}
+			if err := note(name); err != nil {
+				return "", err
+			}
+		}
 		if w.Overwrite {
 			err = os.Rename(temp, name)
 		} else {

@@ -48,16 +48,64 @@ type JobStart struct {
 // after its last step.
 type Step struct {
 	Job            int     `json:"job"`
-	Stage          string  `json:"stage"` // "text", "encode", "denoise", "decode", "upscale", "done"; "write", "verify", "tiles" outside of jobs
-	Step           int     `json:"step"`  // denoising steps done in this batch
-	Steps          int     `json:"steps"` // denoising steps of a batch
-	Done           int64   `json:"done"`  // denoising steps done in this job, over all batches; bytes for "write" and "verify"
-	Total          int64   `json:"total"` // of the same unit
-	Batch          int     `json:"batch"` // from 0
-	Batches        int     `json:"batches"`
+	Stage          string  `json:"stage"`            // "text", "encode", "denoise", "decode", "upscale", "done"; "write", "verify", "tiles" outside of jobs
+	Step           int     `json:"step"`             // denoising steps done in this batch
+	Steps          int     `json:"steps"`            // denoising steps of a batch
+	Done           int64   `json:"done"`             // denoising steps done in this job, each picture's counted; bytes for "write" and "verify"
+	Total          int64   `json:"total"`            // of the same unit
+	Batch          int     `json:"batch"`            // from 0
+	Batches        int     `json:"batches"`          // 0: not known beforehand
 	Seconds        float64 `json:"seconds"`          // since the job began
 	ETASeconds     float64 `json:"eta_seconds"`      // to the end of the job; 0 while it is unknown
 	StepsPerSecond float64 `json:"steps_per_second"` // 0 while it is unknown
+}
+
+// Overall tells how far a run of several pictures is, over all its jobs.
+type Overall struct {
+	Images          int     `json:"images"`   // of all jobs
+	Finished        int     `json:"finished"` // those of an earlier run that is continued among them
+	Failed          int     `json:"failed"`
+	Done            int64   `json:"done"` // denoising steps of all pictures
+	Total           int64   `json:"total"`
+	ImagesPerSecond float64 `json:"images_per_second"` // lately; 0 while it is unknown
+	StepsPerSecond  float64 `json:"steps_per_second"`  // lately, over all pictures
+	Seconds         float64 `json:"seconds"`           // since the first batch began
+	ETASeconds      float64 `json:"eta_seconds"`       // 0 while it is unknown
+	BatchSize       int     `json:"batch_size"`        // of the batch that runs
+	Why             string  `json:"why"`               // it has that size
+	Retries         int64   `json:"retries"`
+	OutOfMemory     int64   `json:"out_of_memory"` // times that a batch was made smaller for that
+}
+
+// Batch tells that pictures begin to be computed together.
+type Batch struct {
+	Batch  int64  `json:"batch"` // from 1
+	Size   int    `json:"size"`
+	Why    string `json:"why"` // it has that size
+	Kind   string `json:"kind"`
+	Relief string `json:"relief,omitempty"` // what is done to need less memory: tiling, streaming
+	Device string `json:"device"`
+}
+
+// Retry tells that pictures are computed once more.
+type Retry struct {
+	Images int    `json:"images"`
+	Reason string `json:"reason"`
+}
+
+// Resume tells that a run continues an earlier one.
+type Resume struct {
+	Finished int    `json:"finished"` // pictures that are there already
+	Images   int    `json:"images"`   // of all jobs
+	Journal  string `json:"journal"`
+}
+
+// Sizes tells how large the batches of one kind of pictures became.
+type Sizes struct {
+	Kind    string             `json:"kind"`
+	Size    int                `json:"size"`
+	Why     string             `json:"why"`
+	Seconds map[string]float64 `json:"seconds_per_image,omitempty"` // least measured, by size
 }
 
 // Preview tells that a picture of how things stand was written; it goes away when the job ends.
@@ -115,6 +163,9 @@ type Failed struct {
 type Done struct {
 	Images  int     `json:"images"`
 	Seconds float64 `json:"seconds"` // since the command began
+
+	ImagesPerSecond float64 `json:"images_per_second,omitempty"` // computed ones, while batches ran
+	Batches         []Sizes `json:"batches,omitempty"`           // the sizes that were settled on
 }
 
 // EventName implements Event.
@@ -128,6 +179,18 @@ func (JobStart) EventName() string { return "job" }
 
 // EventName implements Event.
 func (Step) EventName() string { return "progress" }
+
+// EventName implements Event.
+func (Overall) EventName() string { return "overall" }
+
+// EventName implements Event.
+func (Batch) EventName() string { return "batch" }
+
+// EventName implements Event.
+func (Retry) EventName() string { return "retry" }
+
+// EventName implements Event.
+func (Resume) EventName() string { return "resume" }
 
 // EventName implements Event.
 func (Preview) EventName() string { return "preview" }

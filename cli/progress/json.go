@@ -32,6 +32,10 @@ func (j *JSON) Report(e Event) {
 		s.Seconds, s.ETASeconds, s.StepsPerSecond = finite(s.Seconds), finite(s.ETASeconds), finite(s.StepsPerSecond)
 		e = s
 	}
+	if o, ok := e.(Overall); ok {
+		o.Seconds, o.ETASeconds, o.ImagesPerSecond, o.StepsPerSecond = finite(o.Seconds), finite(o.ETASeconds), finite(o.ImagesPerSecond), finite(o.StepsPerSecond)
+		e = o
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {

@@ -53,6 +53,8 @@ type Text struct {
 	job    int       // of the bar
 	stage  string    // of the bar
 	last   time.Time // of the last plain line
+
+	overall bool // the bar or the lines are those of Overall; jobs have none of their own
 }
 
 // NewText returns a Reporter that writes text.
@@ -79,6 +81,7 @@ func (t *Text) Report(e Event) {
 		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))
 	case Step:
 		switch {
+		case t.overall && !inBytes(e.Stage):
 		case e.Stage == stageDone:
 			t.stopBar()
 		case t.o.Bar:
@@ -95,6 +98,12 @@ func (t *Text) Report(e Event) {
 		t.result("%s  %s  %s", e.Path, Bytes(e.Bytes), Seconds(e.Seconds))
 	case Profile:
 		t.note("%s", e.String())
+	case Overall:
+		t.showOverall(e)
+	case Retry:
+		t.note("%d of the pictures once more: %s", e.Images, e.Reason)
+	case Resume:
+		t.note("continuing an earlier run: %d of %d pictures are there (--fresh begins anew)", e.Finished, e.Images)
 	case Warning:
 		t.note("warning: %s", e.Message)
 	case Failed:
@@ -102,7 +111,14 @@ func (t *Text) Report(e Event) {
 	case Done:
 		t.stopBar()
 		if e.Images > 1 {
-			t.note("%d pictures in %s", e.Images, Seconds(e.Seconds))
+			speed := ""
+			if e.ImagesPerSecond > 0 {
+				speed = ", " + Rate(e.ImagesPerSecond)
+			}
+			t.note("%d pictures in %s%s", e.Images, Seconds(e.Seconds), speed)
+			for _, s := range e.Batches {
+				t.note("  %s: batches of %d (%s)", s.Kind, s.Size, s.Why)
+			}
 		}
 	}
 }
@@ -205,6 +221,56 @@ func (t *Text) line(e Step) {
 		at += ", " + Seconds(e.ETASeconds) + " to go"
 	}
 	t.note("%s%s %s", t.prefix(e.Job), e.Stage, at)
+}
+
+// showOverall draws the bar of the whole run, or writes a plain line at most once in lineInterval.
+func (t *Text) showOverall(e Overall) {
+	if !t.overall {
+		t.stopBar()
+		t.overall = true
+	}
+	if e.Total <= 0 {
+		return
+	}
+	state := fmt.Sprintf("%d/%d pictures", e.Finished, e.Images)
+	if e.ImagesPerSecond > 0 {
+		state += ", " + Rate(e.ImagesPerSecond)
+	}
+	if e.BatchSize > 0 {
+		state += fmt.Sprintf(", batch of %d", e.BatchSize)
+	}
+	if t.o.Bar {
+		if t.bar == nil {
+			t.bar = t.newBar(Step{Total: e.Total})
+		}
+		t.bar.Describe(state)
+		_ = t.bar.Set64(min(e.Done, e.Total))
+		return
+	}
+	now := t.o.Now()
+	if now.Sub(t.last) < lineInterval {
+		return
+	}
+	t.last = now
+	if e.BatchSize > 0 {
+		state += " (" + e.Why + ")"
+	}
+	if e.ETASeconds > 0 && e.Finished < e.Images {
+		state += ", " + Seconds(e.ETASeconds) + " to go"
+	}
+	t.note("%s", state)
+}
+
+// Rate writes a speed for people: "2.5 pictures/s", "3.1 pictures/min", "12 pictures/h".
+func Rate(perSecond float64) string {
+	switch {
+	case perSecond >= 1:
+		return fmt.Sprintf("%.1f pictures/s", perSecond)
+	case perSecond*60 >= 1:
+		return fmt.Sprintf("%.1f pictures/min", perSecond*60)
+	default:
+		return fmt.Sprintf("%.1f pictures/h", perSecond*3600)
+	}
 }
 
 func plural(images int) string {

@@ -13,7 +13,7 @@ const DefaultQueueLimit = 10_000
 // DefaultMaxBatch bounds batches where neither Options nor a budget does.
 const DefaultMaxBatch = 16
 
-// Retry says what happens to a task whose computation failed for another reason than memory.
+// Retry says what happens to a task whose computation failed, and to one that ran out of memory by itself with all the relief there is.
 type Retry struct {
 	Attempts  int              // tries after the first one; 0: none
 	Delay     time.Duration    // before the first of them; doubled for each next

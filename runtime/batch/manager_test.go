@@ -279,15 +279,15 @@ func TestCancelFromACallback(t *testing.T) {
 }
 
 func TestWorkIsSharedBySpeed(t *testing.T) {
-	slow := &tester{name: "slow", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(20 * time.Millisecond); return nil }}
-	fast := &tester{name: "fast", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(4 * time.Millisecond); return nil }}
+	slow := &tester{name: "slow", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(200 * time.Millisecond); return nil }}
+	fast := &tester{name: "fast", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(10 * time.Millisecond); return nil }}
 	m := start(t, Options{Paused: true}, slow, fast)
 	var got results
 	j := submit(t, m, got.spec("a", upTo(48)...))
 	m.Resume()
 	require.NoError(t, j.Wait(t.Context()))
 	assert.Greater(t, len(fast.batches()), 2*len(slow.batches()))
-	assert.GreaterOrEqual(t, len(slow.batches()), 3)
+	assert.GreaterOrEqual(t, len(slow.batches()), 2)
 	s := m.Snapshot()
 	assert.Greater(t, s.Workers[1].Speed, 2*s.Workers[0].Speed)
 }

@@ -92,18 +92,26 @@ func (m *Manager[T, R]) failItem(b *Batch[T, R], it *item[T, R], err error) {
 		m.mu.Unlock()
 		return
 	}
-	it.attempts++
-	retry := m.opts.Retry
-	if it.attempts <= retry.Attempts && (retry.Retryable == nil || retry.Retryable(err)) {
-		it.alone = true
-		it.after = m.opts.now().Add(retry.Delay << min(it.attempts-1, 16))
-		m.mu.Unlock()
+	m.mu.Unlock()
+	if m.again(it, err) {
 		m.requeue([]*item[T, R]{it}, err.Error())
 		return
 	}
-	it.attempts--
-	m.mu.Unlock()
 	m.failForGood(b, it, err)
+}
+
+// again reports whether a task is to be tried once more after an error, and if so books the attempt.
+func (m *Manager[T, R]) again(it *item[T, R], err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	retry := m.opts.Retry
+	if it.attempts >= retry.Attempts || retry.Retryable != nil && !retry.Retryable(err) {
+		return false
+	}
+	it.attempts++
+	it.alone = true
+	it.after = m.opts.now().Add(retry.Delay << min(it.attempts-1, 16))
+	return true
 }
 
 // failForGood ends a task that is running, or whose result could not be handed over, with an error.

@@ -8,11 +8,15 @@ import (
 const (
 	firstSize     = 4    // tasks in the first batch of a kind, where that many wait and fit
 	worthwhile    = 0.98 // a size counts as faster than a smaller one from this ratio of times per picture on
+	trialWorth    = 4    // a smaller size is tried where so many batches of the best one wait: there must be something to gain
 	forgetAfter   = 32   // batches after which sizes other than the one in use are measured again
 	retryLarger   = 8    // batches after which a size that ran out of memory is tried again; doubled each time it does so again
 	memoryMargin  = 0.95 // of the limit that a larger batch may be expected to use
 	reliefBatches = 8    // batches with relief after which one is tried with a level less
 )
+
+// provenWhy is why a size is used while a smaller one waits to be tried.
+const provenWhy = "fastest measured"
 
 // sizing finds the size of the batches of one key on one worker. It is guarded by the manager's mutex.
 type sizing struct {
@@ -21,6 +25,7 @@ type sizing struct {
 
 	size    int             // to use, before bounds
 	why     string          // size was chosen
+	proven  int             // the best size so far, where size is a smaller one on trial; 0: it is not
 	times   map[int]float64 // least seconds per picture, by size
 	batches int             // since sizes were forgotten
 
@@ -61,6 +66,9 @@ func (s *sizing) limit(most int) (int, string) {
 func (s *sizing) next(most, waiting int) (int, string) {
 	limit, bound := s.limit(most)
 	n, why := s.size, s.why
+	if s.proven > 0 && waiting < trialWorth*s.proven {
+		n, why = s.proven, provenWhy
+	}
 	if n >= limit {
 		n, why = limit, bound
 	}
@@ -126,6 +134,7 @@ func (s *sizing) recover() {
 // choose sets the size by the times measured so far: twice the best one as long as that is faster, or half of it where
 // nothing smaller was tried.
 func (s *sizing) choose(limit int) {
+	s.proven = 0
 	best, time := 0, math.Inf(1)
 	for n := range limit {
 		if t, ok := s.times[n+1]; ok && t < time*worthwhile {
@@ -149,6 +158,7 @@ func (s *sizing) choose(limit int) {
 	case larger > best && !triedLarger:
 		s.size, s.why = larger, fmt.Sprintf("trying more than %d", best)
 	case smaller >= 1 && !triedSmaller && !s.measuredBelow(best):
+		s.proven = best
 		s.size, s.why = smaller, fmt.Sprintf("trying less than %d", best)
 	case above > best && triedLarger:
 		s.size, s.why = best, fmt.Sprintf("fastest measured: %.3g s a picture, %.3g with %d", time, s.times[above], above)
@@ -174,7 +184,7 @@ func (s *sizing) outOfMemory(n int) {
 	if s.forgiven {
 		s.patience, s.forgiven = 2*s.patience, false
 	}
-	s.bad, s.sinceBad = n, 0
+	s.bad, s.sinceBad, s.proven = n, 0, 0
 	s.size, s.why = max(n/2, 1), fmt.Sprintf("half of %d, which ran out of memory", n)
 	for k := range s.times {
 		if k >= n {

@@ -149,6 +149,9 @@ func (w *worker[T, R]) snapshot() WorkerSnapshot {
 	for _, key := range w.order {
 		s := w.sizes[key]
 		n, why := s.size, s.why
+		if s.proven > 0 {
+			n, why = s.proven, provenWhy
+		}
 		if limit, bound := s.limit(w.m.opts.MaxBatch); n >= limit {
 			n, why = limit, bound
 		}

@@ -243,7 +243,8 @@ func (w *worker[T, R]) learn(b *Batch[T, R], s *sizing, seconds float64, before 
 	}
 }
 
-// outOfMemory repeats what a batch could not finish: in halves, and a single picture once more as it is, then with more and more relief.
+// outOfMemory repeats what a batch could not finish: in halves, and a single picture once more as it is, then with more and more relief, and
+// in the end as Options.Retry says, since others may give memory back.
 func (w *worker[T, R]) outOfMemory(b *Batch[T, R], rest []*item[T, R], err error) {
 	m := w.m
 	if len(b.items) > 1 {
@@ -261,6 +262,8 @@ func (w *worker[T, R]) outOfMemory(b *Batch[T, R], rest []*item[T, R], err error
 			w.sizing(it.task).needsRelief(it.relief)
 			m.mu.Unlock()
 			m.requeue(rest, "ran out of memory; next with "+it.relief.String())
+		case m.again(it, err):
+			m.requeue(rest, "ran out of memory in spite of all; once more later")
 		default:
 			m.failForGood(b, it, err)
 		}

@@ -15,7 +15,7 @@ import (
 type BatcherOptions struct {
 	QueueLimit int               // most pictures that wait; 0: queue.DefaultQueueLimit
 	MaxBatch   int               // most pictures in a batch; 0: queue.DefaultMaxBatch
-	Retry      queue.Retry       // of single pictures that fail for another reason than memory
+	Retry      queue.Retry       // of single pictures that fail
 	OnEvent    func(queue.Event) // told what the queue does; it must be quick
 	// Budget says how many pictures of a request fit into a batch on a pipeline; nil: about a megapixel together. A request's
 	// own max_batch goes before it.
@@ -44,7 +44,7 @@ func NewBatcher(opts BatcherOptions, pipes ...*Pipeline) *Batcher {
 		runners = append(runners, &runner{p: p, name: runnerName(i, p), opts: opts})
 	}
 	b.Manager = queue.New(queue.Options{QueueLimit: opts.QueueLimit, MaxBatch: opts.MaxBatch, Retry: opts.Retry, OnEvent: opts.OnEvent,
-		Paused: opts.Paused, OutOfMemory: outOfMemory}, runners...)
+		Paused: opts.Paused, OutOfMemory: OutOfMemory}, runners...)
 	return b
 }
 

@@ -63,7 +63,7 @@ func describe(slots []slot) string {
 // buffers freed, and then by tiles.
 func (j *job) decodeFitting(ctx context.Context, latents backend.Tensor, what string) (backend.Tensor, error) {
 	out, err := j.decodeLatents(ctx, latents, what)
-	if err == nil || j.opt.slotImage == nil || !outOfMemory(err) {
+	if err == nil || j.opt.slotImage == nil || !OutOfMemory(err) {
 		return out, err
 	}
 	j.warn(fmt.Sprintf("%s did not fit into memory through the VAE; freeing buffers and trying again", what))
@@ -71,7 +71,7 @@ func (j *job) decodeFitting(ctx context.Context, latents backend.Tensor, what st
 		return out, err
 	}
 	out, err = j.decodeLatents(ctx, latents, what)
-	if outOfMemory(err) && j.policy().Tiling != vae.Off {
+	if OutOfMemory(err) && j.policy().Tiling != vae.Off {
 		j.opt.tiling = true
 		out, err = j.decodeLatents(ctx, latents, what)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// outOfMemory reports whether an error means that memory ran out, so that less at once may go well.
-func outOfMemory(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }
+// OutOfMemory reports whether an error means that memory ran out, so that less at once may go well.
+func OutOfMemory(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }
 
 // trim frees compute buffers, which are made again when they are needed.
 func (p *Pipeline) trim() error {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -104,6 +105,13 @@ func (pl *Planned) Steps() int { return pl.steps }
 
 // MaxBatch is the size of batch that the request asks for at most; 0 where it does not say.
 func (pl *Planned) MaxBatch() int { return pl.maxBatch }
+
+// Warnings returns what was done otherwise than one may expect so far, in words.
+func (pl *Planned) Warnings() []string {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return slices.Clone(pl.result.Warnings)
+}
 
 // Result returns a result without pictures, for the manifests of pictures that are saved as they come.
 func (pl *Planned) Result() *Result { return pl.result }

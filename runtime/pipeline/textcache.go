@@ -31,6 +31,8 @@ type textCache struct {
 	bytes   int64
 	order   *list.List // of *cachedText
 	entries map[textID]*list.Element
+	hits    int64
+	misses  int64
 }
 
 type textID [sha256.Size]byte
@@ -84,8 +86,10 @@ func (c *textCache) get(key textID) (backend.TextOutput, bool) {
 	defer c.mu.Unlock()
 	e, ok := c.entries[key]
 	if !ok {
+		c.misses++
 		return backend.TextOutput{}, false
 	}
+	c.hits++
 	c.order.MoveToFront(e)
 	return e.Value.(*cachedText).out, true
 }

@@ -1,0 +1,11 @@
+//go:build unix
+
+package output
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockFile takes a lock that ends with the process, or with the file's Close.
+func lockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
