@@ -27,6 +27,9 @@ type Env struct {
 	StderrTerminal bool             // Stderr is a terminal: draw progress bars
 	Now            func() time.Time // the clock
 
+	// OwnStdout returns standard output for the caller alone: what else is written to it goes to standard error from then on. nil: Stdout is that already.
+	OwnStdout func() (io.Writer, error)
+
 	// Open opens a model, as pipeline.Open does.
 	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
 	// Native reports on the native library and its devices.
@@ -88,7 +91,7 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env), devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)

@@ -26,6 +26,7 @@ func main() {
 		Stderr:         os.Stderr,
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Now:            time.Now,
+		OwnStdout:      ownStdout,
 		Open:           pipeline.Open,
 		Native:         command.NativeLibrary{},
 		Executable:     executable(),

@@ -28,9 +28,7 @@ func (d *decoder) adopt(table map[string]any, at string, model map[string]any) m
 			}
 		}
 	}
-	if key, ok := keys["denoisingstrength"]; ok && !hasPicture(table, keys) {
-		delete(in, key)
-	}
+	d.secondPass(in, table, keys, at)
 	if key, ok := keys["niter"]; ok {
 		d.countImages(in, table, keys, key, at)
 	} else if key, ok := keys["batchsize"]; ok {
@@ -75,6 +73,27 @@ func foldedKeys(table map[string]any) map[string]string {
 		keys[fold(key)] = key
 	}
 	return keys
+}
+
+// secondPass takes A1111's hires fix, whose strength has the name of image-to-image's.
+func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, at string) {
+	on, told := table[keys["enablehr"]].(bool)
+	if told && !on {
+		for name, key := range keys {
+			if strings.HasPrefix(name, "hr") {
+				delete(in, key)
+			}
+		}
+	}
+	key, ok := keys["denoisingstrength"]
+	if !ok || hasPicture(table, keys) {
+		return
+	}
+	delete(in, key)
+	_, scaled := keys["hrscale"]
+	if table[key] != nil && (on || scaled && !told) {
+		d.put(in, "hires.strength", moved{table[key], join(at, key)})
+	}
 }
 
 // hasPicture reports whether a job has a picture or latents that strength can be about.

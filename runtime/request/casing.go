@@ -195,9 +195,11 @@ func casingOf(key string) (Casing, bool) {
 	return "", false
 }
 
+var separators = strings.NewReplacer("_", "", "-", "")
+
 // fold is what the spellings of a key have in common.
 func fold(key string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
+	return strings.ToLower(separators.Replace(key))
 }
 
 // snake writes a camelCase or PascalCase key in snake_case; others stay as they are.

@@ -57,6 +57,17 @@ var names = []Name{
 	{Name: "s_tmin", From: A1111, Key: "scheduler_options.s_tmin"},
 	{Name: "s_tmax", From: A1111, Key: "scheduler_options.s_tmax", convert: notZero, Doc: "0 is left out: there it is no limit"},
 	{Name: "s_noise", From: A1111, Key: "scheduler_options.s_noise"},
+	{Name: "enable_hr", From: A1111, Doc: "false leaves out all that begins with hr_; denoising_strength is hires.strength where it is on"},
+	{Name: "hr_scale", From: A1111, Key: "hires.scale"},
+	{Name: "hr_resize_x", From: A1111, Key: "hires.width", convert: notZero, Doc: "0 is left out"},
+	{Name: "hr_resize_y", From: A1111, Key: "hires.height", convert: notZero, Doc: "0 is left out"},
+	{Name: "hr_second_pass_steps", From: A1111, Key: "hires.steps", convert: notZero, Doc: "0 is left out"},
+	{Name: "hr_upscaler", From: A1111, Key: "hires.upscaler", convert: hiresUpscaler, Doc: "Latent, Latent (nearest-exact) and Lanczos are latent, latent_nearest and picture; other names are model, the upscaler of [model]"},
+	{Name: "hr_prompt", From: A1111, idle: []any{}},
+	{Name: "hr_negative_prompt", From: A1111, idle: []any{}},
+	{Name: "hr_checkpoint_name", From: A1111, idle: []any{"Use same checkpoint"}},
+	{Name: "hr_sampler_name", From: A1111, idle: []any{"Use same sampler"}},
+	{Name: "hr_scheduler", From: A1111, idle: []any{"Use same scheduler"}},
 	{Name: "override_settings", From: A1111, Doc: "sd_model_checkpoint and sd_vae are model.model and model.vae; others are refused"},
 	{Name: "alwayson_scripts", From: A1111, Doc: "controlnet's units are [[controlnet]]; others are refused"},
 	{Name: "restore_faces", From: A1111, idle: []any{false}},
@@ -188,7 +199,9 @@ func (d *decoder) put(table map[string]any, key string, value moved) {
 			d.errs.Add(value.path, "is given twice, also as %s", join(at.written, inner))
 			return
 		}
-		options[inner] = value.value
+		if options[inner] = value; strings.HasSuffix(fold(outer), "options") {
+			options[inner] = value.value // which is taken as it is
+		}
 		table[outer] = options
 		return
 	}
@@ -245,6 +258,25 @@ func words(prefix string, table map[string]string) func(any) (any, error) {
 		}
 		return value, nil
 	}
+}
+
+// hiresUpscaler takes A1111's names of upscalers.
+func hiresUpscaler(value any) (any, error) {
+	name, ok := value.(string)
+	if !ok || slices.Contains(HiresUpscalers, name) {
+		return value, nil
+	}
+	switch strings.ToLower(name) {
+	case "":
+		return nil, nil
+	case "latent", "latent (antialiased)", "latent (bicubic)", "latent (bicubic antialiased)":
+		return UpscaleLatent, nil
+	case "latent (nearest)", "latent (nearest-exact)":
+		return UpscaleLatentNearest, nil
+	case "lanczos", "none", "nearest":
+		return UpscalePicture, nil
+	}
+	return UpscaleModel, nil
 }
 
 // notZero takes a number whose 0 means that there is none.

@@ -51,7 +51,7 @@ func TestSchemaAcceptsWhatIsValid(t *testing.T) {
 		}
 	}
 	schema := compileSchema(t, SnakeCase)
-	for _, i := range []int{0, 1, 3, 4, 5} {
+	for _, i := range []int{0, 1, 3, 4, 5, 6, 7} {
 		assert.NoError(t, againstSchema(schema, []byte(equalRequests[i][0])))
 	}
 }

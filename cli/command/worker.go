@@ -1,0 +1,181 @@
+package command
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/cli/imagefile"
+	"github.com/daguerre-go/daguerre/cli/worker"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// workerOptions is what the worker command is asked to do.
+type workerOptions struct {
+	supervise bool
+	onEOF     string
+	maxLine   int
+	queue     int
+	models    int
+	verbose   bool
+}
+
+func workerCommand(env Env) *cli.Command {
+	return &cli.Command{
+		Name:      "worker",
+		Usage:     "serve another program: requests and events as JSON lines on standard input and output",
+		UsageText: "daguerre worker [--supervise] [flags]",
+		Description: `Reads one request a line and writes the events of each under its id (docs/worker.md). Standard output carries nothing else;
+what the program and the library log goes to standard error.
+
+At the end of standard input everything that was accepted is finished, unless --on-eof cancel is given. Ctrl-C and SIGTERM give
+up what is unfinished; each request is still answered.
+
+With --supervise the computing is done in a child process. If that dies, the requests that it was computing fail, it is started
+again, and those that were waiting go on.
+
+EXAMPLES:
+   echo '{"id": 1, "type": "generate", "request": {"model": "nano", "prompt": "a red circle", "output": "circle.png"}}' | daguerre worker
+   daguerre worker --supervise
+
+` + exitCodesHelp,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "supervise", Usage: "compute in a child process, and start it again when it dies", DisableDefaultText: true},
+			&cli.StringFlag{Name: "on-eof", Value: "drain", Usage: "at the end of the input: drain (finish) or cancel what is unfinished"},
+			&cli.IntFlag{Name: "max-line", Value: worker.DefaultMaxLine >> 20, Usage: "longest line to read, in MiB"},
+			&cli.IntFlag{Name: "queue", Value: worker.DefaultQueueLimit, Usage: "most requests that may be unfinished at once"},
+			&cli.IntFlag{Name: "models", Value: 1, Usage: "most models open at once; the one that was not used for longest is closed for another"},
+			&cli.BoolFlag{Name: "verbose", Usage: "log all that the pipeline and the library have to say", DisableDefaultText: true},
+		},
+		Action: func(c *cli.Context) error {
+			o, err := workerOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			return o.execute(c.Context, env)
+		},
+	}
+}
+
+func workerOptionsOf(c *cli.Context) (workerOptions, error) {
+	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"), models: c.Int("models"),
+		verbose: c.Bool("verbose")}
+	if err := noArgs(c, "; requests are read from standard input"); err != nil {
+		return o, err
+	}
+	if o.onEOF != "drain" && o.onEOF != "cancel" {
+		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", clip(o.onEOF))
+	}
+	for _, n := range []struct {
+		flag        string
+		value, most int
+	}{{"max-line", o.maxLine, 1 << 12}, {"queue", o.queue, 1 << 20}, {"models", o.models, 64}} {
+		if n.value < 1 || n.value > n.most {
+			return o, usagef(c.Command.HelpName, "--%s is %d; it must be 1 to %d", n.flag, n.value, n.most)
+		}
+	}
+	return o, nil
+}
+
+func (o workerOptions) execute(ctx context.Context, env Env) error {
+	if o.supervise {
+		return o.superviseChild(ctx, env)
+	}
+	out := env.Stdout
+	if env.OwnStdout != nil {
+		var err error
+		if out, err = env.OwnStdout(); err != nil {
+			return err
+		}
+	}
+	level := slog.LevelWarn
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
+	s := worker.New(worker.Options{
+		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+			return env.Open(ctx, cfg, pipeline.WithLogger(log))
+		},
+		Devices: env.Native.Devices,
+		Library: func() worker.Library {
+			l := env.Native.Library()
+			return worker.Library{Version: strings.TrimSpace(l.Variant + " " + l.Version), Engine: l.Engine}
+		},
+		Check: checkJobs, ExitCode: exitCode, Texts: (&pictureTexts{env: env}).of,
+		Version: Version(), Supervised: os.Getenv(worker.SupervisedEnv) != "", Restarts: worker.RestartsOf(os.Getenv(worker.SupervisedEnv)),
+		MaxLine: o.maxLine << 20, QueueLimit: o.queue, MaxModels: o.models, CancelOnEOF: o.onEOF == "cancel", Now: env.Now,
+	})
+	return s.Serve(ctx, env.Stdin, out)
+}
+
+func (o workerOptions) superviseChild(ctx context.Context, env Env) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s := worker.NewSupervisor(worker.SupervisorOptions{
+		Command: append([]string{self}, o.childArgs()...), Stderr: env.Stderr, Version: Version(),
+		MaxLine: o.maxLine << 20, QueueLimit: o.queue, CancelOnEOF: o.onEOF == "cancel", Now: env.Now,
+		Log: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
+	})
+	return s.Serve(ctx, env.Stdin, env.Stdout)
+}
+
+// childArgs is the command line of the process that computes.
+func (o workerOptions) childArgs() []string {
+	args := []string{"worker", "--max-line", strconv.Itoa(o.maxLine), "--queue", strconv.Itoa(2 * o.queue), "--models", strconv.Itoa(o.models)}
+	if o.verbose {
+		args = append(args, "--verbose")
+	}
+	return args
+}
+
+// pictureTexts makes the text chunks of the worker's PNG files; the sums of a model's files are computed once.
+type pictureTexts struct {
+	env Env
+
+	mu   sync.Mutex
+	sums map[[5]string][]fileHash // by the paths of a model's files
+}
+
+func (t *pictureTexts) of(ctx context.Context, m request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
+	sums := t.hashes(ctx, m)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err := plan.HashLoRAs(ctx); err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	man := newManifest(t.env.Native.Library(), plan, img, sums)
+	text, err := man.json()
+	if err != nil {
+		return nil, err
+	}
+	return []imagefile.Text{{Keyword: "parameters", Value: a1111Parameters(man)}, {Keyword: "daguerre", Value: text}}, nil
+}
+
+// hashes returns the sums of a model's files; none where they cannot be computed, since a picture without its model's hash is better than none.
+func (t *pictureTexts) hashes(ctx context.Context, m request.Model) []fileHash {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := [5]string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE}
+	if sums, ok := t.sums[key]; ok {
+		return sums
+	}
+	sums, err := hashModel(ctx, m)
+	if err != nil {
+		return nil
+	}
+	if t.sums == nil {
+		t.sums = map[[5]string][]fileHash{}
+	}
+	t.sums[key] = sums
+	return sums
+}

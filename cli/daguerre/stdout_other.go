@@ -1,0 +1,10 @@
+//go:build !unix
+
+package main
+
+import (
+	"io"
+	"os"
+)
+
+func ownStdout() (io.Writer, error) { return os.Stdout, nil }

@@ -1,0 +1,23 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownStdout gives standard output to the caller alone: it returns a copy of the descriptor and makes descriptor 1 the same as standard
+// error, so that no stray line of a native library can end up among the events of a protocol.
+func ownStdout() (io.Writer, error) {
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Dup2(2, 1); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "stdout"), nil
+}

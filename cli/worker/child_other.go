@@ -1,0 +1,12 @@
+//go:build !unix
+
+package worker
+
+import (
+	"os"
+	"syscall"
+)
+
+func ownGroup() *syscall.SysProcAttr { return nil }
+
+func interrupt(p *os.Process) error { return p.Kill() }

@@ -1,0 +1,232 @@
+package worker
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// The codes of error events.
+const (
+	codeBadJSON      = "bad_json"
+	codeLineTooLong  = "line_too_long"
+	codeBadMessage   = "bad_message"
+	codeWrongVersion = "wrong_version"
+	codeUnknownType  = "unknown_type"
+	codeDuplicateID  = "duplicate_id"
+	codeInvalid      = "invalid_request"
+	codeNotFound     = "not_found"
+	codeNotRunning   = "not_running"
+	codeQueueFull    = "queue_full"
+	codeBusy         = "busy"
+	codeBadFile      = "bad_file"
+	codeOutOfMemory  = "out_of_memory"
+	codeNative       = "native"
+	codeFailed       = "failed"
+	codeCancelled    = "cancelled"
+	codeDeadline     = "deadline"
+	codeShuttingDown = "shutting_down"
+	codeWorkerDied   = "worker_died"
+)
+
+// Codes lists the codes of error events with their meanings.
+var Codes = []struct{ Code, Meaning string }{
+	{codeBadJSON, "the line is no JSON object"},
+	{codeLineTooLong, "the line is longer than --max-line"},
+	{codeBadMessage, "a field around the request is missing, unknown or of the wrong type"},
+	{codeWrongVersion, "protocol names another version"},
+	{codeUnknownType, "the type is unknown"},
+	{codeDuplicateID, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
+	{codeInvalid, "something is wrong with the request itself; fields has each mistake with its path"},
+	{codeNotFound, "there is no such request, model or adapter"},
+	{codeNotRunning, "the request exists and computes nothing now"},
+	{codeQueueFull, "--queue requests are unfinished; wait for some to end"},
+	{codeBusy, "the models that are loaded are all in use; unload one"},
+	{codeBadFile, "a model or input file is missing, damaged or unsuitable"},
+	{codeOutOfMemory, "memory ran out"},
+	{codeNative, "the native library or the device failed"},
+	{codeFailed, "another failure, such as a full disk"},
+	{codeCancelled, "the request was cancelled"},
+	{codeDeadline, "deadline_seconds ran out"},
+	{codeShuttingDown, "the worker ends and takes no more requests"},
+	{codeWorkerDied, "with --supervise: the process that computed the request died"},
+}
+
+// exitOf is the exit code of the command line that a code of this package's own corresponds to.
+func exitOf(code string) int {
+	switch code {
+	case codeCancelled, codeDeadline, codeShuttingDown:
+		return 130
+	case codeWorkerDied, codeNative:
+		return 5
+	case codeOutOfMemory:
+		return 4
+	case codeBadFile:
+		return 3
+	case codeFailed, codeQueueFull, codeBusy:
+		return 1
+	}
+	return 2
+}
+
+// event is what is written to the client; body is a struct with json tags in snake_case.
+type event struct {
+	id     json.RawMessage // nil: of no request
+	name   string
+	body   any
+	casing request.Casing
+}
+
+// Bodies of events. Their JSON is documented in docs/worker.md.
+type (
+	helloEvent struct {
+		Protocol   int      `json:"protocol"`
+		Version    string   `json:"version"` // of daguerre
+		Library    string   `json:"library,omitempty"`
+		Engine     string   `json:"engine,omitempty"`
+		Types      []string `json:"types"`
+		MaxLine    int      `json:"max_line"`
+		Supervised bool     `json:"supervised"`
+		Pid        int      `json:"pid"`
+	}
+	acceptedEvent struct {
+		Position int `json:"position"` // requests before it that are not finished
+	}
+	startedEvent struct {
+		Job int `json:"job"`
+	}
+	progressEvent struct {
+		Job            int     `json:"job"`
+		Stage          string  `json:"stage"`
+		Step           int     `json:"step"`
+		Steps          int     `json:"steps"`
+		Done           int     `json:"done"`
+		Total          int     `json:"total"`
+		Finished       int     `json:"finished"`
+		Images         int     `json:"images"`
+		Batch          int     `json:"batch"` // pictures computed together
+		Seconds        float64 `json:"seconds"`
+		ETASeconds     float64 `json:"eta_seconds"`
+		StepsPerSecond float64 `json:"steps_per_second"`
+	}
+	previewEvent struct {
+		Job    int    `json:"job"`
+		Index  int    `json:"index"`
+		Step   int    `json:"step"`
+		Format string `json:"format"`
+		Width  int    `json:"width"`
+		Height int    `json:"height"`
+		Data   string `json:"data"`
+	}
+	imageEvent struct {
+		Job    int    `json:"job"`
+		Index  int    `json:"index"`
+		Seed   int64  `json:"seed"`
+		Width  int    `json:"width"`
+		Height int    `json:"height"`
+		Format string `json:"format"`
+		Bytes  int    `json:"bytes"`
+		Path   string `json:"path,omitempty"`
+		Data   string `json:"data,omitempty"` // base64
+	}
+	latentsEvent struct {
+		Job   int    `json:"job"`
+		Path  string `json:"path"`
+		Shape []int  `json:"shape"`
+	}
+	failedEvent struct {
+		Job      int             `json:"job"`
+		Index    *int            `json:"index,omitempty"` // of the picture; absent: the whole job
+		Code     string          `json:"code"`
+		Message  string          `json:"message"`
+		ExitCode int             `json:"exit_code"`
+		Fields   []request.Error `json:"fields,omitempty"`
+	}
+	warningEvent struct {
+		Message string `json:"message"`
+	}
+	errorEvent struct {
+		Code     string          `json:"code"`
+		Message  string          `json:"message"`
+		ExitCode int             `json:"exit_code"`
+		Fields   []request.Error `json:"fields,omitempty"`
+		Line     int             `json:"line,omitempty"` // of standard input, where no id tells what it is about
+		Ref      json.RawMessage `json:"ref,omitempty"`
+	}
+	doneEvent struct {
+		Images  int     `json:"images,omitempty"`
+		Failed  int     `json:"failed,omitempty"`
+		Seeds   []int64 `json:"seeds,omitempty"` // first of each job
+		Seconds float64 `json:"seconds"`
+		Result  any     `json:"result,omitempty"`
+	}
+)
+
+// emitter writes events, each as one line with one call of Write. It is safe for concurrent use. After an error of the writer it
+// writes nothing more and closes broken.
+type emitter struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	w      io.Writer
+	failed bool
+	broken chan struct{}
+}
+
+func newEmitter(w io.Writer, now func() time.Time) *emitter {
+	return &emitter{w: w, now: now, broken: make(chan struct{})}
+}
+
+// eventHead begins every event.
+type eventHead struct {
+	ID    json.RawMessage `json:"id"`
+	Event string          `json:"event"`
+	Time  string          `json:"time"`
+}
+
+// line is the event's JSON with its end.
+func (e event) line(now time.Time) ([]byte, error) {
+	id := e.id
+	if id == nil {
+		id = json.RawMessage("null")
+	}
+	head, err := json.Marshal(eventHead{id, e.name, now.UTC().Format(time.RFC3339Nano)})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(e.body)
+	if err != nil {
+		return nil, err
+	}
+	line := head[:len(head)-1]
+	if len(body) > 2 {
+		line = append(append(line, ','), body[1:len(body)-1]...)
+	}
+	return append(e.casing.JSON(append(line, '}'), verbatimKeys...), '\n'), nil
+}
+
+// verbatimKeys are keys of events whose values have keys that are names of things.
+var verbatimKeys = []string{"block_weights", "ref", "id"}
+
+func (w *emitter) emit(e event) {
+	line, err := e.line(w.now())
+	if err != nil { // such as a number that JSON does not have: the client must hear of it
+		line, _ = event{id: e.id, name: "error", casing: e.casing, body: errorEvent{Code: codeFailed, Message: "this answer has no JSON: " + err.Error(), ExitCode: 1}}.line(w.now())
+	}
+	w.write(line)
+}
+
+func (w *emitter) write(line []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed {
+		return
+	}
+	if _, err := w.w.Write(line); err != nil {
+		w.failed = true
+		close(w.broken)
+	}
+}

@@ -1,0 +1,355 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// SupervisedEnv is set in the environment of a supervised process, to the number of times that it was started again.
+const SupervisedEnv = "DAGUERRE_SUPERVISED"
+
+// RestartsOf reads the value of SupervisedEnv.
+func RestartsOf(value string) int {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// child is a process that computes.
+type child struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   io.Reader
+	began time.Time
+	once  sync.Once
+	timer *time.Timer
+}
+
+// startChild starts the process.
+func (s *Supervisor) startChild() (*child, error) {
+	s.mu.Lock()
+	restarts := s.restarts
+	s.mu.Unlock()
+	cmd := exec.Command(s.opts.Command[0], s.opts.Command[1:]...)
+	cmd.Env = append(append(os.Environ(), s.opts.Env...), SupervisedEnv+"="+strconv.Itoa(restarts))
+	cmd.Stderr = s.opts.Stderr
+	cmd.SysProcAttr = ownGroup() // Ctrl-C is for this process, which passes it on
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &child{cmd: cmd, in: in, out: out, began: time.Now()}, nil
+}
+
+// terminate asks the process to give up what it does, and kills it if it has not ended in time.
+func (c *child) terminate(grace time.Duration) {
+	c.once.Do(func() {
+		_ = interrupt(c.cmd.Process)
+		c.timer = time.AfterFunc(grace, func() { _ = c.cmd.Process.Kill() })
+	})
+}
+
+// supervise runs processes until there is nothing left to do.
+func (s *Supervisor) supervise() {
+	failures := 0
+	for {
+		c, err := s.startChild()
+		if err == nil {
+			err = s.runChild(c)
+		}
+		s.mu.Lock()
+		died := s.died(err)
+		over := s.closing && len(s.pending) == 0 || s.stopped
+		if over {
+			s.cancelAllLocked()
+		}
+		if s.answered || c != nil && time.Since(c.began) > maxBackoff {
+			failures = 0
+		}
+		s.answered, s.ready, s.begun = false, false, false
+		s.mu.Unlock()
+		if over {
+			return
+		}
+		if died != "" {
+			s.opts.Log.Error("the computing process died and is started again", "reason", died)
+		}
+		failures++
+		s.pause(failures)
+	}
+}
+
+// pause waits before a start: not at all before the first one after success.
+func (s *Supervisor) pause(failures int) {
+	if failures <= 1 {
+		return
+	}
+	delay := min(s.opts.Backoff<<min(failures-2, 20), maxBackoff)
+	deadline := time.Now().Add(delay)
+	t := time.AfterFunc(delay, func() { s.mu.Lock(); defer s.mu.Unlock(); s.wake.Broadcast() })
+	defer t.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.stopped && time.Now().Before(deadline) && (!s.closing || len(s.pending) > 0) {
+		s.wake.Wait()
+	}
+}
+
+// runChild serves through a process until it ends, and returns how it ended.
+func (s *Supervisor) runChild(c *child) error {
+	s.mu.Lock()
+	s.process = c
+	if s.stopped {
+		c.terminate(s.opts.Grace)
+	}
+	s.requeue()
+	s.mu.Unlock()
+	sender := make(chan struct{})
+	go func() { defer close(sender); s.send(c) }()
+	s.relay(c.out)
+	s.mu.Lock()
+	s.process = nil
+	s.wake.Broadcast()
+	s.mu.Unlock()
+	_ = c.in.Close()
+	<-sender
+	err := c.cmd.Wait()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	return err
+}
+
+// requeue puts what a new process has to hear before everything else at the head. The mutex is held.
+func (s *Supervisor) requeue() {
+	rest := slices.DeleteFunc(s.pending, func(p *pending) bool { return p.model != nil })
+	s.pending = nil
+	if s.greeting != nil {
+		p := s.internal(typeHello, "{}", nil)
+		p.msg.raw = withID(s.greeting, p.msg.id)
+	}
+	for _, m := range s.models {
+		p := s.internal(typeLoad, "{}", m)
+		p.msg.raw = withID(m.line, p.msg.id)
+	}
+	for _, p := range rest {
+		p.sent, p.started = false, false
+	}
+	s.pending = append(s.pending, rest...)
+	s.held = 0
+	for _, p := range s.pending {
+		s.held += len(p.msg.raw)
+	}
+}
+
+// withID returns a message with another id.
+func withID(line []byte, id json.RawMessage) []byte {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	var table map[string]any
+	if d.Decode(&table) != nil {
+		return line
+	}
+	for key := range table {
+		if fold(key) == "id" {
+			table[key] = id
+		}
+	}
+	out, err := json.Marshal(table)
+	if err != nil {
+		return line
+	}
+	return out
+}
+
+// send writes messages to the process in their order, until it ends or nothing will come any more.
+func (s *Supervisor) send(c *child) {
+	for {
+		s.mu.Lock()
+		var next *pending
+		for next == nil && s.process == c {
+			if i := slices.IndexFunc(s.pending, func(p *pending) bool { return !p.sent }); i >= 0 {
+				next = s.pending[i]
+				break
+			}
+			if s.closing && len(s.pending) == 0 {
+				break
+			}
+			s.wake.Wait()
+		}
+		if next != nil {
+			next.sent = true
+		}
+		s.mu.Unlock()
+		if next == nil {
+			_ = c.in.Close()
+			return
+		}
+		if _, err := c.in.Write(append(slices.Clip(next.msg.raw), '\n')); err != nil {
+			return // it is ending, which the relay sees
+		}
+	}
+}
+
+// heard is what the supervisor reads of an event.
+type heard struct {
+	ID     json.RawMessage `json:"id"`
+	Event  string          `json:"event"`
+	Result struct {
+		Name string `json:"name"`
+	} `json:"result"`
+}
+
+// relay passes the process's events on until it closes its output.
+func (s *Supervisor) relay(out io.Reader) {
+	lines := newLineReader(out, 1<<30)
+	for {
+		line, err := lines.next()
+		if err != nil {
+			return
+		}
+		var h heard
+		if err := json.Unmarshal(line, &h); err != nil {
+			s.opts.Log.Error("the computing process wrote something that is no event", "line", clip(string(line)))
+			continue
+		}
+		if s.hear(&h) {
+			s.out.write(append(line, '\n'))
+		}
+	}
+}
+
+// hear books an event and reports whether the client is to have it.
+func (s *Supervisor) hear(h *heard) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.unready = true, 0
+	i := s.find(h.ID)
+	if i < 0 {
+		return false // the process's own greeting, or something that was answered already
+	}
+	p := s.pending[i]
+	switch h.Event {
+	case "accepted":
+		if p.accepted {
+			return false
+		}
+		p.accepted = true
+	case "started":
+		p.started, s.begun = true, true
+	case "done", "error":
+		s.drop(p)
+		s.answered = true
+		s.learn(p, h)
+		s.wake.Broadcast()
+	}
+	return !p.internal()
+}
+
+// learn keeps the list of models that a new process has to load. The mutex is held.
+func (s *Supervisor) learn(p *pending, h *heard) {
+	ok := h.Event == "done"
+	forget := func(name string) {
+		s.models = slices.DeleteFunc(s.models, func(m *reload) bool { return m.name == name })
+	}
+	switch {
+	case p.model != nil && !ok:
+		s.opts.Log.Error("a model could not be loaded again", "name", p.model.name)
+		forget(p.model.name)
+	case p.model != nil:
+		p.model.strikes = 0
+	case ok && p.msg.kind == typeLoad:
+		forget(h.Result.Name)
+		s.models = append(s.models, &reload{name: h.Result.Name, line: p.msg.raw})
+	case ok && p.msg.kind == typeUnload:
+		forget(h.Result.Name)
+	}
+}
+
+// died settles what an ended process leaves behind: what it was computing fails, as does what processes die of again and again before
+// they begin with it. It returns the reason, or "" where the end was in order. The mutex is held.
+func (s *Supervisor) died(err error) string {
+	if s.closing && len(s.pending) == 0 || s.stopped {
+		return ""
+	}
+	reason := "it ended by itself"
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		reason = exit.String()
+	case err != nil:
+		reason = err.Error()
+	}
+	s.restarts++
+	body := restartedEvent{Restarts: s.restarts, Reason: reason, Failed: []json.RawMessage{}}
+	s.blame()
+	for _, p := range slices.Clone(s.pending) {
+		switch {
+		case p.internal() && p.msg.kind != typeCancel:
+			s.drop(p)
+			if p.model != nil && p.started {
+				s.strike(p.model)
+			}
+		case p.started || p.blames >= maxBlames || s.unready >= maxUnready:
+			s.drop(p)
+			body.Failed = append(body.Failed, p.msg.id)
+			s.fail(p, &failure{code: codeWorkerDied, message: "the computing process died: " + reason, exit: 5})
+		}
+	}
+	s.out.emit(event{name: "restarted", casing: s.casing, body: body})
+	return reason
+}
+
+// blame finds the request that the process may have died of where it was computing none: the first that it was given.
+func (s *Supervisor) blame() {
+	if !s.ready {
+		s.unready++
+		return
+	}
+	if s.begun {
+		return
+	}
+	for _, p := range s.pending {
+		if p.sent && !p.internal() {
+			p.blames++
+			return
+		}
+	}
+}
+
+// strike counts a death during the loading of a model, which is given up after several.
+func (s *Supervisor) strike(m *reload) {
+	if m.strikes++; m.strikes >= maxStrikes {
+		s.opts.Log.Error("the computing process died again and again while it loaded a model, which is given up", "name", m.name)
+		s.models = slices.DeleteFunc(s.models, func(x *reload) bool { return x == m })
+	}
+}
+
+// internal reports whether a message is the supervisor's own.
+func (p *pending) internal() bool { return strings.HasPrefix(string(p.msg.id), `"`+internalID) }
+
+// cancelAllLocked answers what is left when everything ends.
+func (s *Supervisor) cancelAllLocked() {
+	for _, p := range slices.Clone(s.pending) {
+		s.drop(p)
+		s.fail(p, &failure{code: codeCancelled, message: "cancelled", exit: 130})
+	}
+}

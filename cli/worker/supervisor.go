@@ -1,0 +1,295 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// SupervisorOptions configure a Supervisor. Command is needed.
+type SupervisorOptions struct {
+	Command []string  // of the process that computes: a Server on its standard input and output
+	Env     []string  // of it, besides this process's own
+	Stderr  io.Writer // where its standard error goes; nil: nowhere
+	Log     *slog.Logger
+
+	Version     string
+	MaxLine     int           // as Options.MaxLine; the process's should be the same
+	QueueLimit  int           // as Options.QueueLimit; the process's should be larger
+	CancelOnEOF bool          //
+	Backoff     time.Duration // before the second start in a row; doubled for each next, up to 30 s. 0: 200 ms
+	Grace       time.Duration // for the process to end when it is told to; 0: 10 s
+	Now         func() time.Time
+}
+
+const (
+	maxBackoff   = 30 * time.Second
+	maxBlames    = 5         // times in a row that a process may die with a request at hand before it has begun with any
+	maxStrikes   = 5         // times in a row that a process may die while it loads a model again
+	maxUnready   = 10        // times in a row that a process may die before it reads requests
+	maxHeldBytes = 512 << 20 // of lines that are not answered
+	internalID   = "~supervisor:"
+)
+
+// Supervisor answers one client as a Server does, through a Server in a child process. When the process dies, exactly the requests it
+// was computing fail; it is started again, opens the models again that were loaded, and is given what it had not begun with.
+type Supervisor struct {
+	opts SupervisorOptions
+	out  *emitter
+
+	mu       sync.Mutex
+	wake     *sync.Cond
+	casing   request.Casing
+	pending  []*pending // not answered, in the order of acceptance
+	held     int        // bytes of their lines
+	models   []*reload  // that a new process has to load, by age
+	greeting []byte     // the client's hello, which a new process must hear, too
+	nth      int        // internal messages so far
+	process  *child     // nil while there is none
+	closing  bool       // takes no more
+	stopped  bool       // everything is given up
+	restarts int
+	answered bool // something, by the process that runs now
+	ready    bool // the process that runs now reads requests
+	begun    bool // the process that runs now began with a request
+	unready  int  // processes in a row that died before they read requests
+}
+
+// pending is a message that is not answered.
+type pending struct {
+	msg      message
+	sent     bool // to the process that runs now
+	accepted bool // the client was told
+	started  bool // by the process that runs now
+	blames   int
+	model    *reload // of an internal load
+}
+
+// reload is a model that a new process has to load.
+type reload struct {
+	name    string
+	line    []byte
+	strikes int
+}
+
+// restartedEvent tells that the process died and is started again.
+type restartedEvent struct {
+	Restarts int               `json:"restarts"` // so far
+	Reason   string            `json:"reason"`
+	Failed   []json.RawMessage `json:"failed"` // ids of the requests that it was computing
+}
+
+// NewSupervisor makes a Supervisor.
+func NewSupervisor(o SupervisorOptions) *Supervisor {
+	if o.MaxLine <= 0 {
+		o.MaxLine = DefaultMaxLine
+	}
+	if o.QueueLimit <= 0 {
+		o.QueueLimit = DefaultQueueLimit
+	}
+	if o.Backoff <= 0 {
+		o.Backoff = 200 * time.Millisecond
+	}
+	if o.Grace <= 0 {
+		o.Grace = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Supervisor{opts: o, casing: request.SnakeCase}
+	s.wake = sync.NewCond(&s.mu)
+	return s
+}
+
+// Serve is as Server.Serve.
+func (s *Supervisor) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
+	s.out = newEmitter(out, s.opts.Now)
+	s.out.emit(event{name: "hello", casing: s.casing, body: helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types, MaxLine: s.opts.MaxLine, Supervised: true}})
+	ended := make(chan error, 1)
+	go func() { ended <- s.read(newLineReader(in, s.opts.MaxLine)) }()
+	finished := make(chan struct{})
+	go func() { defer close(finished); s.supervise() }()
+	var err error
+	input, gone, broken := ended, ctx.Done(), s.out.broken
+	for {
+		select {
+		case err = <-input:
+			input = nil
+			s.close(s.opts.CancelOnEOF || err != nil, errEOF)
+		case <-gone:
+			gone, err = nil, ctx.Err()
+			s.terminate(err)
+		case <-broken:
+			broken, err = nil, io.ErrClosedPipe
+			s.terminate(err)
+		case <-finished:
+			return err
+		}
+	}
+}
+
+// read takes lines until there are no more.
+func (s *Supervisor) read(lines *lineReader) error {
+	for {
+		line, err := lines.next()
+		s.mu.Lock()
+		casing, closing := s.casing, s.closing
+		s.mu.Unlock()
+		switch {
+		case closing || errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errLineTooLong):
+			s.refuse(message{id: idInPrefix(line), casing: casing}, failf(codeLineTooLong, "the line is longer than %d bytes; send files by their paths, or raise --max-line", s.opts.MaxLine), lines.count)
+			continue
+		case err != nil:
+			return err
+		}
+		m, bad := parse(line, casing, s.opts.Now())
+		if bad == nil {
+			bad = s.accept(m)
+		}
+		if bad != nil {
+			s.refuse(m, bad, lines.count)
+		}
+	}
+}
+
+func (s *Supervisor) find(id json.RawMessage) int {
+	return slices.IndexFunc(s.pending, func(p *pending) bool { return string(p.msg.id) == string(id) })
+}
+
+// refuse is as Server.refuse.
+func (s *Supervisor) refuse(m message, bad *failure, number int) {
+	body := errorEvent{Code: bad.code, Message: bad.message, ExitCode: bad.exit, Fields: bad.fields}
+	s.mu.Lock()
+	taken := s.find(m.id) >= 0
+	s.mu.Unlock()
+	if m.id == nil || taken {
+		body.Line, body.Ref, m.id = number, m.id, nil
+	}
+	s.out.emit(event{id: m.id, name: "error", casing: m.casing, body: body})
+}
+
+// accept takes a message to be passed on.
+func (s *Supervisor) accept(m message) *failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case strings.HasPrefix(string(m.id), `"`+internalID):
+		return failf(codeBadMessage, "ids that begin with %s are the supervisor's own", internalID)
+	case s.find(m.id) >= 0:
+		return duplicate(m)
+	case s.closing:
+		return failf(codeShuttingDown, "the worker takes no more requests")
+	case len(s.pending) >= s.opts.QueueLimit || s.held+len(m.raw) > maxHeldBytes && s.held > 0:
+		return failf(codeQueueFull, "%d requests with %d MiB are not answered; wait for some to end", len(s.pending), s.held>>20)
+	}
+	m.raw = slices.Clone(m.raw)
+	switch m.kind {
+	case typeHello:
+		s.greeting = m.raw
+		var casing string
+		if fields(m.body, map[string]any{"casing": &casing}) == nil {
+			for _, c := range request.Casings {
+				if strings.EqualFold(string(c), casing) {
+					s.casing = c
+				}
+			}
+		}
+	case typeShutdown:
+		return s.shutdown(m)
+	}
+	s.pending = append(s.pending, &pending{msg: m})
+	s.held += len(m.raw)
+	s.wake.Broadcast()
+	return nil
+}
+
+// shutdown answers a shutdown itself: the process is ended when nothing is left to do. The mutex is held.
+func (s *Supervisor) shutdown(m message) *failure {
+	mode := "drain"
+	if err := fields(m.body, map[string]any{"mode": &mode}); err != nil || mode != "drain" && mode != "cancel" {
+		return failf(codeInvalid, "a shutdown takes mode, which is drain or cancel")
+	}
+	s.out.emit(event{id: m.id, name: "done", casing: m.casing, body: doneEvent{}})
+	s.closeLocked(mode == "cancel", batch.ErrCancelled)
+	return nil
+}
+
+// close takes no more messages; with cancel it gives up those that are not answered.
+func (s *Supervisor) close(cancel bool, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeLocked(cancel, cause)
+}
+
+func (s *Supervisor) closeLocked(cancel bool, cause error) {
+	s.closing = true
+	if cancel {
+		s.cancelUnsent(cause)
+		if len(s.pending) > 0 {
+			s.internal(typeCancel, `{"all":true}`, nil)
+		}
+	}
+	s.wake.Broadcast()
+}
+
+// cancelUnsent answers what the process has not been given. The mutex is held.
+func (s *Supervisor) cancelUnsent(cause error) {
+	for _, p := range slices.Clone(s.pending) {
+		if !p.sent {
+			s.drop(p)
+			s.fail(p, &failure{code: codeCancelled, message: cause.Error(), exit: 130})
+		}
+	}
+}
+
+// terminate gives everything up, as the end of the context demands.
+func (s *Supervisor) terminate(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing, s.stopped = true, true
+	s.cancelUnsent(cause)
+	if s.process != nil {
+		s.process.terminate(s.opts.Grace)
+	}
+	s.wake.Broadcast()
+}
+
+// fail answers a message with an error; internal ones have nobody to answer to.
+func (s *Supervisor) fail(p *pending, f *failure) {
+	if p.internal() {
+		return
+	}
+	s.out.emit(event{id: p.msg.id, name: "error", casing: p.msg.casing, body: errorEvent{Code: f.code, Message: f.message, ExitCode: f.exit}})
+}
+
+func (s *Supervisor) drop(p *pending) {
+	if i := slices.Index(s.pending, p); i >= 0 {
+		s.pending = slices.Delete(s.pending, i, i+1)
+		s.held -= len(p.msg.raw)
+	}
+}
+
+// internal puts a message of the supervisor's own before or after all others. The mutex is held.
+func (s *Supervisor) internal(kind, body string, model *reload) *pending {
+	s.nth++
+	id := fmt.Sprintf(`"%s%d"`, internalID, s.nth)
+	line := fmt.Sprintf(`{"id":%s,"type":"%s","request":%s}`, id, kind, body)
+	p := &pending{msg: message{id: json.RawMessage(id), kind: kind, raw: []byte(line)}, model: model}
+	s.pending = append(s.pending, p)
+	return p
+}
