@@ -1,0 +1,47 @@
+package memory
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Query asks for the compute buffer of one stage.
+type Query struct {
+	Owner            string        // whose graph it is
+	Stage            backend.Stage // the VAE's are StageVAEEncode and StageVAEDecode, also by tiles
+	Batch            int           // rows of the UNet, chunks of text, pictures
+	Height, Width    int           // latent cells
+	Tokens           int           // UNet and ControlNet
+	Tiled            bool          // the VAE by tiles
+	AttentionSlicing bool
+}
+
+// Compute returns the bytes of a stage's compute buffer: the backend's own measurement, or Fitted.
+type Compute func(Query) (int64, error)
+
+// ErrNotMeasured is matched by the error of a Compute that cannot answer a query.
+var ErrNotMeasured = errors.New("the compute buffer cannot be measured")
+
+// Cached asks compute once for each query. It is safe for concurrent use where compute is.
+func Cached(compute Compute) Compute {
+	var mu sync.Mutex
+	known := map[Query]int64{}
+	return func(q Query) (int64, error) {
+		mu.Lock()
+		n, ok := known[q]
+		mu.Unlock()
+		if ok {
+			return n, nil
+		}
+		n, err := compute(q)
+		if err != nil {
+			return 0, err
+		}
+		mu.Lock()
+		known[q] = n
+		mu.Unlock()
+		return n, nil
+	}
+}

@@ -1,0 +1,118 @@
+package memory
+
+import (
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// The owners of parts beside ControlNets, which are owned by their own names.
+const (
+	OwnerModel   = "" // the model itself
+	OwnerRefiner = "refiner"
+	OwnerTAESD   = "taesd"
+)
+
+// Device is a place with memory, as a plain value.
+type Device struct {
+	ID         string             `json:"id"`
+	Kind       backend.DeviceKind `json:"kind"`
+	TotalBytes int64              `json:"total_bytes"`
+	FreeBytes  int64              `json:"free_bytes"`
+}
+
+// HostID names the host's memory among devices: that of the CPU.
+const HostID = "cpu"
+
+// Part is the weights of one component on its device.
+type Part struct {
+	Owner     string       `json:"owner,omitempty"`
+	Component string       `json:"component"`
+	Device    string       `json:"device"`
+	Type      backend.Type `json:"type"`
+	Bytes     int64        `json:"bytes"`   // all of them, on the device
+	Largest   int64        `json:"largest"` // one of them
+	Mapped    int64        `json:"mapped"`  // of Bytes, what a mapped file serves instead
+	Scratch   int64        `json:"scratch"` // of one thread, while they are loaded
+	FileBytes int64        `json:"file_bytes"`
+	Quantizes bool         `json:"quantizes,omitempty"` // when it is loaded: it cannot be streamed
+	OnDemand  bool         `json:"on_demand,omitempty"` // of a refiner: opened when its turn comes, whatever the strategy
+}
+
+// Model is everything that a plan decides about: what there is to hold, and where.
+type Model struct {
+	Parts   []Part
+	Threads int // that load weights
+	// Process is what the process holds before anything is loaded, on the host.
+	Process int64
+	// Shapes are the sizes that work buffers depend on, by owner.
+	Shapes map[string]Shape
+}
+
+// Shape is what work buffers depend on besides the size of a picture.
+type Shape struct {
+	Channels     []int // of the UNet, by level
+	Depth        []int // of its attention, by level
+	Downscale    int   // pixels per latent cell and side
+	ContextDim   int
+	Latents      int // channels of latents
+	ActivationOf backend.Type
+}
+
+// part returns a component of an owner.
+func (m Model) part(owner, component string) (Part, bool) {
+	for _, p := range m.Parts {
+		if p.Owner == owner && p.Component == component {
+			return p, true
+		}
+	}
+	return Part{}, false
+}
+
+// has reports whether an owner has parts.
+func (m Model) has(owner string) bool {
+	for _, p := range m.Parts {
+		if p.Owner == owner {
+			return true
+		}
+	}
+	return false
+}
+
+// Job is one job's demands, in plain values.
+type Job struct {
+	Width, Height int    // pixels
+	Images        int    // in all
+	Batch         int    // most in one batch; 0: all
+	Guidance      bool   // the UNet sees two rows for each picture
+	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
+	Chunks        int    // of 77 tokens, of each text; 0: 1
+	Encode        bool   // a picture goes in
+	Refine        bool   // the refiner takes part
+	Controls      []string
+	Adapters      int64 // bytes of adapters, resident and applied
+	Previews      bool  // through the TAESD
+	FastDecode    bool  // the TAESD decodes the pictures
+	Together      bool  // a batch goes through the VAE at once, not picture by picture
+}
+
+// The values of Job.GuidanceBatch that force.
+const (
+	GuidanceJoint    = "joint"
+	GuidanceSeparate = "separate"
+)
+
+// batch is the most pictures the job has in one batch.
+func (j Job) batch() int {
+	n := max(j.Images, 1)
+	if j.Batch > 0 {
+		n = min(n, j.Batch)
+	}
+	return n
+}
+
+// rows is how many rows the UNet sees at once for n pictures.
+func (j Job) rows(n int, s Strategy) int {
+	if j.Guidance && !s.separate(j) {
+		return 2 * n
+	}
+	return n
+}

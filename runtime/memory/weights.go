@@ -1,0 +1,190 @@
+package memory
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/modelfile"
+)
+
+// TypePolicy says in which types a component's weights are held: choose_types of native/src/model/precision.cpp.
+type TypePolicy struct {
+	Matrix    backend.Type // of linear layers; backend.TypeAuto: the file's where that is quantized, else Dense
+	Dense     backend.Type // of all other matrices, tables and convolutions
+	Pack      bool         // convolutions are laid out for the CPU's own kernels, with padding
+	BF16Tiles bool         // BF16 kernels are laid out by tiles of 16 x 32: CPUs that multiply BF16 only
+}
+
+// PolicyFor returns the policy of a component that is opened as type asks, in a precision that is decided (not auto), on a device.
+// bf16 says that the CPU multiplies BF16.
+func PolicyFor(precision backend.Precision, asked backend.Type, device backend.DeviceKind, bf16 bool) TypePolicy {
+	p := TypePolicy{Matrix: backend.TypeAuto, Dense: backend.TypeF32, Pack: device == backend.DeviceCPU, BF16Tiles: bf16}
+	switch precision {
+	case backend.PrecisionF16:
+		p.Dense = backend.TypeF16
+	case backend.PrecisionBF16:
+		p.Dense = backend.TypeBF16
+	}
+	if asked != "" && asked != backend.TypeAuto {
+		p.Matrix = asked
+		if !quantized(asked) {
+			p.Dense = asked
+		}
+	}
+	return p
+}
+
+// ResolvePrecision is what backend.PrecisionAuto stands for on a device: choose_precision of native/src/model/precision.cpp.
+func ResolvePrecision(asked backend.Precision, device backend.DeviceKind, bf16 bool) backend.Precision {
+	switch {
+	case asked != "" && asked != backend.PrecisionAuto:
+		return asked
+	case device == backend.DeviceCPU && bf16:
+		return backend.PrecisionBF16
+	}
+	return backend.PrecisionF16
+}
+
+func dtype(t backend.Type) modelfile.DType { return modelfile.DType(strings.ToUpper(string(t))) }
+
+func quantized(t backend.Type) bool { return dtype(t).Quantized() }
+
+// The layout of packed convolutions: native/src/kernels/conv2d.cpp and tiles.h.
+const (
+	convTileOut   = 8  // output channels are filled up to
+	bf16TileOut   = 16 // output channels of a BF16 tile
+	bf16TileDepth = 32 // input channels of one
+)
+
+// tensorAlignment is what a device buffer aligns each tensor to: 32 bytes on a CPU, up to 256 on GPUs, whose share is
+// nothing beside their weights.
+const tensorAlignment = 32
+
+// Type returns the type in which a weight is held.
+func (p TypePolicy) Type(w Weight) backend.Type {
+	switch w.Class {
+	case ClassVector:
+		return backend.TypeF32
+	case ClassLinear, ClassSensitive:
+	default:
+		return p.Dense
+	}
+	t := p.Matrix
+	if t == backend.TypeAuto || t == "" {
+		t = p.Dense
+		if w.File.Quantized() {
+			t = backend.Type(strings.ToLower(string(w.File)))
+		}
+	}
+	switch {
+	case !quantized(t):
+		return t
+	case w.Class == ClassSensitive:
+		return p.Dense
+	case fits(t, w.In):
+		return t
+	case fits(backend.TypeQ8_0, w.In):
+		return backend.TypeQ8_0
+	}
+	return p.Dense
+}
+
+// fits reports whether a row of columns consists of whole blocks.
+func fits(t backend.Type, columns int64) bool {
+	_, ok := dtype(t).Bytes(columns, columns)
+	return ok
+}
+
+// Bytes returns the size of a weight in memory, as backend.ComponentInfo.ParameterBytes counts it.
+func (p TypePolicy) Bytes(w Weight) int64 {
+	t, columns, rows := p.Type(w), w.In, w.Out
+	if w.Class == ClassConv {
+		columns = w.Kernel * w.Kernel * w.In
+		switch {
+		case p.Pack && p.BF16Tiles && t == backend.TypeBF16:
+			columns, rows = w.Kernel*w.Kernel*roundUp(w.In, bf16TileDepth), roundUp(rows, bf16TileOut)
+		case p.Pack:
+			rows = roundUp(rows, convTileOut)
+		}
+	}
+	n, _ := dtype(t).Bytes(columns*rows, columns)
+	return n
+}
+
+func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+
+// WeightBytes is what a component's weights take.
+type WeightBytes struct {
+	Parameters int64        `json:"parameters"` // as backend.ComponentInfo.ParameterBytes counts them
+	Allocated  int64        `json:"allocated"`  // with alignment and biases that the files do not have
+	Largest    int64        `json:"largest"`    // of one weight
+	Scratch    int64        `json:"scratch"`    // while loading, of the one thread that needs most
+	Type       backend.Type `json:"type"`       // of most bytes
+	FileBytes  int64        `json:"file_bytes"` // of the same tensors in the files
+	Mapped     int64        `json:"mapped"`     // of Allocated, what a mapped file can serve as it is
+	Quantizes  bool         `json:"quantizes"`  // the files' weights are quantized when they are loaded
+}
+
+// Weights returns the sizes of a component's weights under a policy.
+func (c Component) Bytes(p TypePolicy) WeightBytes {
+	var out WeightBytes
+	types := map[backend.Type]int64{}
+	for _, w := range c.Weights {
+		n := p.Bytes(w)
+		out.Parameters += n
+		out.Allocated += roundUp(n, tensorAlignment)
+		if w.Class == ClassConv && !w.Bias {
+			out.Allocated += roundUp(4*w.Out, tensorAlignment)
+		}
+		out.Largest = max(out.Largest, n)
+		out.Scratch = max(out.Scratch, p.loadScratch(w, n))
+		types[p.Type(w)] += n
+		asIs := dtype(p.Type(w)) == w.File
+		if asIs && !(w.Class == ClassConv && p.Pack) {
+			out.Mapped += n
+		}
+		out.Quantizes = out.Quantizes || quantized(p.Type(w)) && !asIs
+		file, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
+		out.FileBytes += file
+	}
+	for _, t := range backend.Types { // in a fixed order, so that equals are decided alike
+		if types[t] > types[out.Type] {
+			out.Type = t
+		}
+	}
+	return out
+}
+
+// loadScratch is what one thread holds while it loads a weight: the bytes read, the result before it is copied, and float32 where
+// quantized types are converted.
+func (p TypePolicy) loadScratch(w Weight, bytes int64) int64 {
+	raw, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
+	t := p.Type(w)
+	n := raw
+	if dtype(t) != w.File || w.Class == ClassConv && p.Pack {
+		n += bytes
+	}
+	if quantized(t) && dtype(t) != w.File && w.File != modelfile.F32 {
+		n += 4 * w.Elements()
+	}
+	if w.Class == ClassConv && p.Pack {
+		n += bytes
+	}
+	return n
+}
+
+// Names lists the names of the components.
+func (v Inventory) Names() []string {
+	var out []string
+	for _, c := range v.Components {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// Has reports whether all the components named are there.
+func (v Inventory) Has(names ...string) bool {
+	have := v.Names()
+	return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(have, n) })
+}
