@@ -16,6 +16,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 const name = "daguerre"
@@ -32,6 +33,8 @@ type Env struct {
 
 	// Open opens a model, as pipeline.Open does.
 	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
+	// Plan plans memory, as pipeline.Plan does.
+	Plan func(ctx context.Context, cfg pipeline.Config, jobs []request.Request, opts ...pipeline.OpenOption) (pipeline.MemoryPlan, error)
 	// Native reports on the native library and its devices.
 	Native Native
 
@@ -91,7 +94,7 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), planCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env), devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)

@@ -19,10 +19,13 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // bench runs commands in this process on the fake backend.
 type bench struct {
+	plan func(pipeline.Config, []request.Request) (pipeline.MemoryPlan, error)
+
 	t       *testing.T
 	dir     string // for outputs
 	backend *fake.Backend
@@ -81,6 +84,9 @@ func (b *bench) run(args ...string) int {
 		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b.backend))...)
+		},
+		Plan: func(_ context.Context, cfg pipeline.Config, jobs []request.Request, _ ...pipeline.OpenOption) (pipeline.MemoryPlan, error) {
+			return b.plan(cfg, jobs)
 		},
 	}, append([]string{"daguerre"}, args...))
 	b.stdout, b.stderr = out.String(), errs.String()

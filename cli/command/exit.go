@@ -11,6 +11,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -74,6 +75,8 @@ var sentinels = []struct {
 	{context.Canceled, ExitCancelled},
 	{context.DeadlineExceeded, ExitCancelled},
 	{backend.ErrOutOfMemory, ExitOutOfMemory},
+	{memory.ErrOverBudget, ExitOutOfMemory},
+	{memory.ErrStrategy, ExitUsage},
 	{request.ErrInvalid, ExitUsage},
 	{output.ErrPattern, ExitUsage},
 	{imagefile.ErrFormat, ExitUsage},

@@ -214,7 +214,7 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	}
 	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
-	s := &session{env: env, report: r, model: o.run.Model, verbose: o.verbose, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
+	s := &session{env: env, report: r, model: o.run.Model, jobs: o.run.Jobs, verbose: o.verbose, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
 	if err := s.prepareFolders(o.run.Jobs); err != nil {
 		return err
 	}
@@ -283,7 +283,8 @@ type session struct {
 	verbose  bool
 	preview  int // every so many steps; 0: never
 	files    *output.Writer
-	journal  *output.Journal // nil: none is kept
+	journal  *output.Journal   // nil: none is kept
+	jobs     []request.Request // that the model is opened for
 	pipe     *pipeline.Pipeline
 	hashes   *fileHashes // nil where no picture needs them
 	unhashed sync.Once   // for saying that they could not be computed
@@ -292,7 +293,7 @@ type session struct {
 // open opens the model.
 func (s *session) open(ctx context.Context) error {
 	began := s.env.Now()
-	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, s.verbose)))
+	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, s.verbose)), pipeline.WithJobs(s.jobs...))
 	if err != nil {
 		return explain(err, s.model)
 	}

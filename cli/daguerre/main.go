@@ -28,6 +28,7 @@ func main() {
 		Now:            time.Now,
 		OwnStdout:      ownStdout,
 		Open:           pipeline.Open,
+		Plan:           pipeline.Plan,
 		Native:         command.NativeLibrary{},
 		Executable:     executable(),
 		Args:           commandLine(),

@@ -62,7 +62,7 @@ func (e *OverBudgetError) Error() string {
 	if e.Forced.Tiling == Off {
 		remedies = append(remedies, "leave vae_tiling to auto")
 	}
-	if e.Forced.AttentionSlicing == Off {
+	if e.Forced.AttentionSlicing == Off && !e.Forced.SlicingUseless {
 		remedies = append(remedies, "leave attention_slicing out")
 	}
 	return text + "; " + strings.Join(append(remedies, "or take a smaller type, such as q4_k, or smaller pictures"), ", ")

@@ -38,6 +38,7 @@ const (
 	StageControl = "control"
 	StageDenoise = "denoise"
 	StageRefine  = "refine"
+	StageUpscale = "upscale"
 	StageDecode  = "decode"
 )
 
@@ -112,6 +113,9 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 	if j.Refine {
 		e.refine()
 	}
+	if j.Enlarge {
+		e.vae(StageUpscale, VAEEncoder, backend.StageVAEEncode, OwnerModel)
+	}
 	if j.FastDecode {
 		e.vae(StageDecode, VAEDecoder, backend.StageVAEDecode, OwnerTAESD)
 	} else {
@@ -169,9 +173,9 @@ func (e *estimator) usedIn(p Part, stage string) bool {
 	case UNet:
 		return stage == StageRefine && refiner || stage == StageDenoise && !refiner
 	case VAEEncoder:
-		return stage == StageEncode
+		return stage == StageEncode || stage == StageUpscale
 	case VAEDecoder:
-		return stage == StageDecode
+		return stage == StageDecode || stage == StageUpscale
 	}
 	return stage == StageControl || stage == StageDenoise
 }
@@ -234,38 +238,40 @@ func (e *estimator) cells() (height, width int) {
 // tokens is the length of the UNet's context.
 func (e *estimator) tokens() int { return tokensPerChunk * max(e.job.Chunks, 1) }
 
-// load is the moment in which the last weights arrive.
+// load is the moment of opening in which most is held: parts are loaded one after the other, each with what threads need for it.
 func (e *estimator) load() {
 	e.begin(StageLoad)
-	var scratch int64
+	var loaded, most int64
 	for _, p := range e.model.Parts {
-		if use, n := e.held(p, StageLoad); n > 0 && use == UseWeights {
-			scratch = max(scratch, p.Scratch)
+		use, n := e.held(p, StageLoad)
+		if n == 0 || use != UseWeights {
+			continue
 		}
+		if p.Device == HostID {
+			loaded += n
+		}
+		most = max(most, loaded+e.model.loading(p))
 	}
-	e.add(HostID, "", "", UseScratch, scratch*int64(max(e.model.Threads, 1)))
+	e.add(HostID, "", "", UseScratch, most-loaded)
 }
 
-// scratchOf adds the conversion of components that are loaded within a stage.
+// scratchOf adds the loading of components within a stage. It is over before the graph is computed.
 func (e *estimator) scratchOf(owner string, components ...string) {
 	if e.strategy.Name == Resident {
 		return
 	}
-	var scratch int64
+	var scratch, compute int64
 	for _, c := range components {
 		if p, ok := e.model.part(owner, c); ok {
-			scratch = max(scratch, p.Scratch)
+			scratch = max(scratch, e.model.loading(p))
 		}
 	}
-	// It is gone before the graph is computed.
-	s := &e.out.Stages[len(e.out.Stages)-1]
-	var compute int64
-	for _, i := range s.Items {
+	for _, i := range e.out.Stages[len(e.out.Stages)-1].Items {
 		if i.Device == HostID && (i.Use == UseCompute || i.Use == UseWork) && i.Owner == owner {
 			compute += i.Bytes
 		}
 	}
-	e.add(HostID, owner, "", UseScratch, scratch*int64(max(e.model.Threads, 1))-compute)
+	e.add(HostID, owner, "", UseScratch, scratch-compute)
 }
 
 func (e *estimator) text() {

@@ -31,7 +31,7 @@ type Part struct {
 	Bytes     int64        `json:"bytes"`   // all of them, on the device
 	Largest   int64        `json:"largest"` // one of them
 	Mapped    int64        `json:"mapped"`  // of Bytes, what a mapped file serves instead
-	Scratch   int64        `json:"scratch"` // of one thread, while they are loaded
+	Scratch   []int64      `json:"-"`       // while they are loaded, thread by thread; see WeightBytes
 	FileBytes int64        `json:"file_bytes"`
 	Quantizes bool         `json:"quantizes,omitempty"` // when it is loaded: it cannot be streamed
 	OnDemand  bool         `json:"on_demand,omitempty"` // of a refiner: opened when its turn comes, whatever the strategy
@@ -67,6 +67,16 @@ func (m Model) part(owner, component string) (Part, bool) {
 	return Part{}, false
 }
 
+// loading is what threads hold while they load a part.
+func (m Model) loading(p Part) (n int64) {
+	for i, scratch := range p.Scratch {
+		if i < max(m.Threads, 1) {
+			n += scratch
+		}
+	}
+	return n
+}
+
 // has reports whether an owner has parts.
 func (m Model) has(owner string) bool {
 	for _, p := range m.Parts {
@@ -86,6 +96,7 @@ type Job struct {
 	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
 	Chunks        int    // of 77 tokens, of each text; 0: 1
 	Encode        bool   // a picture goes in
+	Enlarge       bool   // a second pass begins with pictures, not latents; Width and Height are its size
 	Refine        bool   // the refiner takes part
 	Controls      []string
 	Adapters      int64 // bytes of adapters, resident and applied

@@ -89,6 +89,7 @@ type Force struct {
 	Strategy         string // Auto is as ""
 	Tiling           Switch
 	AttentionSlicing Switch
+	SlicingUseless   bool     // AttentionSlicing is Off since attention keeps no scores, not since the user says so
 	StreamText       Switch   // the text encoders streamed, where the strategy is Stream
 	StreamBytes      int64    // window of a streamed component
 	Only             []string // strategies that are possible yet; empty: all

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -119,7 +120,7 @@ type WeightBytes struct {
 	Parameters int64        `json:"parameters"` // as backend.ComponentInfo.ParameterBytes counts them
 	Allocated  int64        `json:"allocated"`  // with alignment and biases that the files do not have
 	Largest    int64        `json:"largest"`    // of one weight
-	Scratch    int64        `json:"scratch"`    // while loading, of the one thread that needs most
+	Scratch    []int64      `json:"scratch"`    // what threads hold while they load, of the weights that need most; descending
 	Type       backend.Type `json:"type"`       // of most bytes
 	FileBytes  int64        `json:"file_bytes"` // of the same tensors in the files
 	Mapped     int64        `json:"mapped"`     // of Allocated, what a mapped file can serve as it is
@@ -138,7 +139,7 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 			out.Allocated += roundUp(4*w.Out, tensorAlignment)
 		}
 		out.Largest = max(out.Largest, n)
-		out.Scratch = max(out.Scratch, p.loadScratch(w, n))
+		out.Scratch = append(out.Scratch, p.loadScratch(w, n))
 		types[p.Type(w)] += n
 		asIs := dtype(p.Type(w)) == w.File
 		if asIs && !(w.Class == ClassConv && p.Pack) {
@@ -148,6 +149,8 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 		file, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
 		out.FileBytes += file
 	}
+	slices.SortFunc(out.Scratch, func(a, b int64) int { return cmp.Compare(b, a) })
+	out.Scratch = out.Scratch[:min(len(out.Scratch), maxLoaders)]
 	for _, t := range backend.Types { // in a fixed order, so that equals are decided alike
 		if types[t] > types[out.Type] {
 			out.Type = t
@@ -155,6 +158,9 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 	}
 	return out
 }
+
+// maxLoaders is for how many threads the scratch memory of loading is known.
+const maxLoaders = 16
 
 // loadScratch is what one thread holds while it loads a weight: the bytes read, the result before it is copied, and float32 where
 // quantized types are converted.

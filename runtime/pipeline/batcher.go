@@ -132,8 +132,9 @@ type runner struct {
 // Name implements queue.Runner.
 func (r *runner) Name() string { return r.name }
 
-// Budget implements queue.Runner: the request's own max_batch, else the Batcher's budget, else about a megapixel.
-func (r *runner) Budget(_ context.Context, task queue.Task[Picture]) queue.Budget {
+// Budget implements queue.Runner: the request's own max_batch, else the Batcher's budget, else about a megapixel, as far as
+// memory is planned to suffice.
+func (r *runner) Budget(ctx context.Context, task queue.Task[Picture]) queue.Budget {
 	plan := task.Value.Plan
 	budget := queue.Budget{Max: min(max(autoBatchPixels/largestPass(plan.req), 1), maxAutoBatch), Why: "about a megapixel together"}
 	if r.opts.Budget != nil {
@@ -141,6 +142,11 @@ func (r *runner) Budget(_ context.Context, task queue.Task[Picture]) queue.Budge
 	}
 	if n := plan.maxBatch; n > 0 && (n < budget.Max || r.opts.Budget == nil) {
 		budget = queue.Budget{Max: n, Why: fmt.Sprintf("max_batch is %d", n)}
+	}
+	if r.opts.Budget == nil { // a run that does not fit at all says so when it is computed
+		if n, why, err := r.p.MemoryBatch(ctx, plan.req, budget.Max); err == nil && n < budget.Max {
+			budget = queue.Budget{Max: n, Why: why}
+		}
 	}
 	return budget
 }

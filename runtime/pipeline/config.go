@@ -43,6 +43,9 @@ type Config struct {
 
 	VAEPolicy vae.Policy // tiles and slices; its Validate is part of Open's checks
 
+	// Memory is how much may be taken, and how; its zero value fits the run into what is free.
+	Memory request.Memory
+
 	Threads        int    // CPU threads; 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
 
@@ -68,6 +71,7 @@ func ConfigOf(m request.Model) Config {
 		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
 		Refiner: m.Refiner, RefinerType: backend.Type(m.RefinerType), RefinerOnDemand: m.RefinerOnDemand != nil && *m.RefinerOnDemand,
 		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
+		Memory:    m.Memory,
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
@@ -85,6 +89,7 @@ func (c Config) model() request.Model {
 		TextType: string(c.TextType), VAEType: string(c.VAEType),
 		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
 		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap, VAESlicing: string(c.VAEPolicy.Slicing),
+		Memory:  c.Memory,
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories, TextCacheMB: int(c.TextCache >> 20),
 		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
@@ -104,11 +109,18 @@ type OpenOption func(*openOptions)
 type openOptions struct {
 	backend backend.Backend
 	logger  *slog.Logger
+	jobs    []request.Request
 }
 
 // WithBackend computes through b, for instance backend/fake in tests, instead of libdaguerre. b
 // stays the caller's and may serve several pipelines.
 func WithBackend(b backend.Backend) OpenOption { return func(o *openOptions) { o.backend = b } }
+
+// WithJobs says what the Pipeline is opened for, so that weights are held in a way that leaves room for these jobs. Without it
+// room is left for one picture of the model's own size; a job that needs more makes it by itself, as far as that is possible.
+func WithJobs(jobs ...request.Request) OpenOption {
+	return func(o *openOptions) { o.jobs = append(o.jobs, jobs...) }
+}
 
 // WithLogger sends what the pipeline has to say to l; without it the pipeline is silent.
 func WithLogger(l *slog.Logger) OpenOption { return func(o *openOptions) { o.logger = l } }

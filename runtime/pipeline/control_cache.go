@@ -28,6 +28,7 @@ type controlNets struct {
 	config  Config
 	base    backend.UNetInfo // that the nets must fit
 	limit   int64            // bytes
+	held    holding          // how their weights are held
 
 	mu    sync.Mutex    // held while nets are opened and closed
 	nets  []*controlNet // the one that was used last comes last
@@ -43,12 +44,12 @@ type controlNet struct {
 	users int
 }
 
-func newControlNets(b backend.Backend, cfg Config, base backend.UNetInfo) *controlNets {
+func newControlNets(b backend.Backend, cfg Config, base backend.UNetInfo, held holding) *controlNets {
 	limit := cfg.ControlNetMemory
 	if limit == 0 {
 		limit = DefaultControlNetMemory
 	}
-	return &controlNets{backend: b, config: cfg, base: base, limit: limit}
+	return &controlNets{backend: b, config: cfg, base: base, limit: limit, held: held}
 }
 
 // acquire returns the net of a file for one user, opened where it was not. Nets that nobody uses make room for it.
@@ -102,6 +103,17 @@ func (c *controlNets) release(net *controlNet) error {
 	return c.evict()
 }
 
+// models lists the nets that are open.
+func (c *controlNets) models() []backend.Model {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []backend.Model
+	for _, net := range c.nets {
+		out = append(out, net.model)
+	}
+	return out
+}
+
 // close closes all nets; nobody may use one any more.
 func (c *controlNets) close() error {
 	c.mu.Lock()
@@ -115,15 +127,14 @@ func (c *controlNets) close() error {
 }
 
 func (c *controlNets) open(ctx context.Context, path string) (*controlNet, error) {
-	cfg := backend.ModelConfig{Files: backend.Files{ControlNet: path}, Device: c.config.Device, Precision: c.config.Precision,
-		Threads: c.config.Threads, FlashAttention: c.config.FlashAttention}
+	cfg := controlModel(c.config, path)
 	if !fileless(c.backend) {
-		stated, err := modelfile.ReadConfig(path)
-		if err != nil {
+		var err error
+		if cfg, err = controlConfig(c.config, path); err != nil {
 			return nil, err
 		}
-		cfg.Hyper.UNetNormNumGroups, cfg.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
 	}
+	c.held.apply(&cfg)
 	model, err := c.backend.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -136,6 +147,19 @@ func (c *controlNets) open(ctx context.Context, path string) (*controlNet, error
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), model.Close())
 	}
 	return net, nil
+}
+
+// controlModel is how a net is opened, but for what its file says.
+func controlModel(c Config, path string) backend.ModelConfig {
+	return backend.ModelConfig{Files: backend.Files{ControlNet: path}, Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention}
+}
+
+// controlConfig is how a net is opened, with what its file's header says.
+func controlConfig(c Config, path string) (backend.ModelConfig, error) {
+	cfg := controlModel(c, path)
+	stated, err := modelfile.ReadConfig(path)
+	cfg.Hyper.UNetNormNumGroups, cfg.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
+	return cfg, err
 }
 
 // fits refuses nets whose residuals the base cannot take or that are told other things than the base.

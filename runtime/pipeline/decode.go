@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
@@ -12,8 +13,9 @@ import (
 // One picture at a time goes through the VAE, whose buffers are the largest of all, unless slicing is off.
 func (j *job) decode(ctx context.Context, b *batch) error {
 	j.enter(StageDecode)
+	j.hold(memory.StageDecode)
 	at := 1
-	if j.p.config.VAEPolicy.Slicing == vae.Off {
+	if j.policy().Slicing == vae.Off {
 		at = b.count
 	}
 	for from := 0; from < b.count; from += at {
@@ -81,7 +83,7 @@ func (j *job) decodeFitting(ctx context.Context, latents backend.Tensor, what st
 // policy is how pictures go through the VAE.
 func (j *job) policy() vae.Policy {
 	p := j.p.config.VAEPolicy
-	if j.opt.tiling {
+	if j.opt.tiling || j.memory.tiling {
 		p.Tiling = vae.On
 	}
 	return p

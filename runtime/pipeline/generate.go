@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -22,6 +23,7 @@ type job struct {
 	sched scheduler.Scheduler
 	res   *Result
 
+	memory   jobMemory
 	base     expert  // its UNet runs alone, or up to where the refiner takes over
 	refiner  *expert // nil until it is open, or where none is wanted; see refiner.go
 	reader   *prompt.Reader
@@ -70,7 +72,11 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 		return nil, err
 	}
 	defer j.releaseLoRAs()
-	err = j.run(ctx)
+	if err = j.planMemory(ctx); err == nil {
+		err = j.run(ctx)
+	} else {
+		j.state.Stage = StagePlan
+	}
 	j.res.Timings.Total = time.Since(j.began)
 	if err != nil {
 		return j.res, fmt.Errorf("%s: %w", j.state.Stage, err)
@@ -82,6 +88,7 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 func (p *Pipeline) newJob(req request.Request, sched scheduler.Scheduler) *job {
 	j := &job{p: p, req: req, sched: sched, began: time.Now()}
 	j.base = expert{model: p.model, info: p.info, forceZeros: *req.ForceZerosForEmptyPrompt}
+	j.memory = jobMemory{strategy: p.held.strategy, separate: req.GuidanceBatch == request.GuidanceSeparate}
 	j.res = &Result{Request: req, Model: p.Info(), Scheduler: describeScheduler(req, sched), model: p}
 	return j
 }
@@ -105,6 +112,7 @@ func (j *job) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	j.hold(memory.StageText)
 	if err := j.loadLoRAs(ctx); err != nil {
 		return err
 	}
@@ -113,6 +121,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if err := j.openResidentRefiner(ctx); err != nil {
 		return err
+	}
+	if len(j.req.ControlNets) > 0 {
+		j.hold(memory.StageControl)
 	}
 	if err := j.openControls(ctx); err != nil {
 		return err
@@ -128,6 +139,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 		j.state.Batch, j.state.First, j.state.Count, j.state.Seeds = number, start, size, b.seeds
 		j.enter(StageDenoise)
+		j.hold(memory.StageDenoise)
 		if err := j.prepareInputs(b); err != nil {
 			return err
 		}
@@ -145,6 +157,7 @@ func (j *job) run(ctx context.Context) error {
 		}
 		start += size
 	}
+	j.hold("") // what is not to stay between calls
 	j.enter(StageDone)
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its
@@ -23,7 +22,7 @@ type guided struct {
 
 // newGuided prepares the evaluation of a batch by an expert.
 func (j *job) newGuided(b *batch, e *expert) *guided {
-	g := &guided{expert: e, guidance: e.cond.negative != nil, joint: j.req.GuidanceBatch != request.GuidanceSeparate}
+	g := &guided{expert: e, guidance: e.cond.negative != nil, joint: !j.memory.separate}
 	rows := j.rows(b, e)
 	g.rows = len(rows)
 	if g.joint || !g.guidance {

@@ -7,6 +7,7 @@ import (
 	"image"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -84,9 +85,11 @@ func (j *job) secondPass(ctx context.Context, b *batch) error {
 		return nil
 	}
 	j.enter(StageUpscale)
+	j.hold(memory.StageUpscale)
 	if err := j.enlarge(ctx, b); err != nil {
 		return err
 	}
+	j.hold(memory.StageDenoise)
 	j.leave()
 	j.state.Stage = StageDenoise // enter would begin to count from 0
 	j.report(0)

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/rng"
 )
 
@@ -95,6 +96,7 @@ func (j *job) encodeSource(ctx context.Context) error {
 		return nil
 	}
 	j.enter(StageEncode)
+	j.hold(memory.StageEncode)
 	img, mask := j.inputPictures()
 	pixels := pixelsOf(img, j.req.Width, j.req.Height)
 	if mask != nil {

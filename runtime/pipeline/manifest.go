@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -45,8 +46,10 @@ type Manifest struct {
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
-	LoRAs []LoRAInfo    `json:"loras,omitempty"`
-	Model ManifestModel `json:"model"`
+	LoRAs []LoRAInfo `json:"loras,omitempty"`
+	// Memory says in words how the run was made to fit, where not all weights were simply resident.
+	Memory string        `json:"memory,omitempty"`
+	Model  ManifestModel `json:"model"`
 }
 
 // ManifestRefiner says which refiner took part and how; see the fields of request.Request.
@@ -138,6 +141,9 @@ func (r *Result) Manifest(img Image) Manifest {
 		if c.Name == "unet" {
 			m.Model.UNetType, m.Model.Device = c.Type, c.Device
 		}
+	}
+	if s := r.Memory.Strategy; s != (memory.Strategy{}) && s != (memory.Strategy{Name: memory.Resident}) {
+		m.Memory = s.String()
 	}
 	if r.model != nil {
 		c := r.model.config

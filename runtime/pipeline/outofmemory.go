@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -17,15 +16,4 @@ func (p *Pipeline) trim() error {
 		errs = append(errs, p.taesd.ReleaseCompute())
 	}
 	return errors.Join(errs...)
-}
-
-// release frees the weights of components that a stage does not need, where the batch is to be made in little memory.
-func (j *job) release(components ...string) error {
-	if !j.opt.staged {
-		return nil
-	}
-	if err := j.p.model.Unload(components...); err != nil {
-		return fmt.Errorf("freeing weights: %w", err)
-	}
-	return nil
 }

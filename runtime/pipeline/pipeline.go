@@ -37,6 +37,10 @@ type Pipeline struct {
 	coder    *vae.Coder
 	log      *slog.Logger
 	hash     modelHash
+	held     holding  // how weights are held
+	planner  *planner // nil where the backend has no files
+
+	planning sync.Mutex // held while a call is planned
 
 	textCache *textCache
 
@@ -73,15 +77,19 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if err := checkNetworks(cfg, o.backend); err != nil {
 		return nil, err
 	}
-	model, err := o.backend.Open(ctx, plan.model)
+	model, planner, held, err := opening{o.backend, cfg, plan, o.jobs, o.logger}.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger, textCache: newTextCache(cfg.TextCache)}
+	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger, textCache: newTextCache(cfg.TextCache),
+		planner: planner, held: held}
+	if planner != nil {
+		planner.stats = p.MemoryStats
+	}
 	p.hash.paths = plan.paths
 	p.vaes = vae.NewCache(o.backend, vae.Limits{})
 	p.coder = vae.NewCoder(model, p.vaes, vae.ExactConfig(plan.model))
-	p.controls = newControlNets(o.backend, cfg, p.info.UNet)
+	p.controls = newControlNets(o.backend, cfg, p.info.UNet, held)
 	if err := p.finishOpen(); err != nil {
 		return nil, errors.Join(err, model.Close())
 	}

@@ -65,6 +65,11 @@ const (
 	autoBatchPixels = 1 << 20
 )
 
+// autoBatch is the batch that nobody chose.
+func autoBatch(pixels int) int {
+	return min(max(autoBatchPixels/max(pixels, 1), 1), maxAutoBatch)
+}
+
 // fillDefaults replaces zero values by what they stand for.
 func (p *Pipeline) fillDefaults(r *request.Request) {
 	width, height := p.settings.width, p.settings.height
@@ -101,7 +106,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 	r.PromptSyntax = cmp.Or(r.PromptSyntax, request.SyntaxA1111)
 	fillSizes(r)
 	if r.MaxBatch == 0 {
-		r.MaxBatch = min(max(autoBatchPixels/largestPass(*r), 1), maxAutoBatch)
+		r.MaxBatch = autoBatch(largestPass(*r))
 	}
 	r.GuidanceBatch = cmp.Or(r.GuidanceBatch, request.GuidanceAuto)
 	r.Quality = cmp.Or(r.Quality, request.DefaultQuality)

@@ -10,6 +10,7 @@ type Stage string
 
 // The stages of a run, in their order. All but the first repeat with every batch.
 const (
+	StagePlan    Stage = "memory"  // deciding how to fit into memory; in errors only
 	StageText    Stage = "text"    // encoding the prompts
 	StageEncode  Stage = "encode"  // image-to-image: encoding the picture
 	StageDenoise Stage = "denoise" // the UNet's steps

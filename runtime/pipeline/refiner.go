@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -29,6 +30,9 @@ func (c Config) refinerConfig() Config {
 		Type: c.Type, UNetType: cmp.Or(c.RefinerType, c.UNetType), TextType: c.TextType, Threads: c.Threads, FlashAttention: c.FlashAttention}
 }
 
+// refinerComponents are those that are opened: the base's VAE decodes.
+var refinerComponents = []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet}
+
 // planRefiner reads the refiner's headers.
 func (p *Pipeline) planRefiner(ctx context.Context, b backend.Backend) error {
 	if p.config.Refiner == "" {
@@ -38,7 +42,8 @@ func (p *Pipeline) planRefiner(ctx context.Context, b backend.Backend) error {
 	if err != nil {
 		return err
 	}
-	plan.model.Components = []string{"text_encoder", "text_encoder_2", "unet"} // the base's VAE decodes
+	plan.model.Components = refinerComponents
+	p.held.apply(&plan.model)
 	p.refiner = &refinerModel{backend: b, plan: plan, onDemand: p.config.RefinerOnDemand}
 	if p.refiner.onDemand {
 		return nil
@@ -83,6 +88,13 @@ func (r *refinerModel) release() error {
 	model := r.model
 	r.model = nil
 	return model.Close()
+}
+
+// current is the model if it is open, else nil.
+func (r *refinerModel) current() backend.Model {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.model
 }
 
 // checkRefiner refuses models that cannot continue the base's latents. An SDXL base checkpoint can: it is then conditioned as
@@ -169,7 +181,7 @@ func (j *job) refinerRun() scheduler.RunOptions {
 
 // openResidentRefiner makes ready a refiner that is open anyway, so that its texts are encoded with the base's.
 func (j *job) openResidentRefiner(ctx context.Context) error {
-	if !j.refines() || j.p.refiner.onDemand {
+	if !j.refines() || j.p.refiner.onDemand || j.memory.staged() {
 		return nil
 	}
 	return j.openRefiner(ctx)
@@ -208,6 +220,7 @@ func (j *job) denoiseAll(ctx context.Context, b *batch) error {
 	if !j.refines() {
 		return nil
 	}
+	j.hold(memory.StageRefine)
 	for _, member := range j.together() {
 		if member.refiner == nil {
 			if err := member.openRefiner(ctx); err != nil {

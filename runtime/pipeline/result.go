@@ -32,7 +32,8 @@ type Result struct {
 	Timings   Timings
 	Texts     TextStats
 	LoRAs     []LoRAInfo // adapters that take part, with their weights at the start
-	Warnings  []string   // what was done otherwise than one may expect, in words
+	Memory    MemoryDecision
+	Warnings  []string // what was done otherwise than one may expect, in words
 
 	model *Pipeline // for the model's hash
 }

@@ -14,8 +14,7 @@ func (p *Pipeline) openTAESD(ctx context.Context, b backend.Backend) error {
 	if c.TAESD == "" {
 		return nil
 	}
-	m, err := b.Open(ctx, backend.ModelConfig{Files: backend.Files{TAESD: c.TAESD}, Device: c.Device, VAEDevice: c.VAEDevice,
-		Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention})
+	m, err := b.Open(ctx, c.taesdModel())
 	if err != nil {
 		return fmt.Errorf("taesd: %w", err)
 	}
@@ -24,6 +23,12 @@ func (p *Pipeline) openTAESD(ctx context.Context, b backend.Backend) error {
 	}
 	p.taesd = m
 	return nil
+}
+
+// taesdModel is how the tiny autoencoder is opened.
+func (c Config) taesdModel() backend.ModelConfig {
+	return backend.ModelConfig{Files: backend.Files{TAESD: c.TAESD}, Device: c.Device, VAEDevice: c.VAEDevice,
+		Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention}
 }
 
 // closeTAESD frees it, if there is one.

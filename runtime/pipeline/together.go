@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/daguerre-go/daguerre/runtime/memory"
 )
 
 // Picture is one picture of a planned request: what a Batcher's tasks are.
@@ -90,7 +92,14 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 		return err
 	}
 	j.state.Seeds = b.seeds
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := j.planTogether(ctx, len(slots), j.opt.staged); err != nil {
+		return err
+	}
 	j.enter(StageText)
+	j.hold(memory.StageText)
 	for _, m := range j.members {
 		if err := m.prepareTogether(ctx); err != nil {
 			return err
@@ -99,10 +108,8 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := checkTokens(j.members, func(m *job) *expert { return &m.base }); err != nil {
 		return err
 	}
-	if err := j.release("text_encoder", "text_encoder_2", "vae_encoder", "vae_decoder"); err != nil {
-		return err
-	}
 	j.enter(StageDenoise)
+	j.hold(memory.StageDenoise)
 	if err := j.prepareInputs(b); err != nil {
 		return err
 	}
@@ -115,14 +122,12 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := j.secondPass(ctx, b); err != nil {
 		return err
 	}
-	if err := j.release("unet"); err != nil {
-		return err
-	}
 	if err := j.decode(ctx, b); err != nil {
 		return err
 	}
+	j.hold("")
 	j.enter(StageDone)
-	return j.release("vae_decoder")
+	return nil
 }
 
 // prepareTogether is what each of the jobs does for itself before the steps.

@@ -42,6 +42,17 @@ type Policy struct {
 	MemoryLimit int64   // bytes of compute buffer for one call; 0: DefaultMemoryLimit
 }
 
+// DefaultDownscale is how many pixels a latent cell of SDXL's VAE has on a side.
+const DefaultDownscale = 8
+
+// Tile returns the size of the largest tile, in latent cells of unit pixels a side, that a picture of height x width cells is cut into.
+func (p Policy) Tile(height, width, unit int) (h, w int) {
+	p = p.filled()
+	size := p.TileSize / max(unit, 1)
+	g := newGrid(height, width, size, overlapOf(size, p.Overlap))
+	return g.rows[0].len(), g.columns[0].len()
+}
+
 // Validate checks the fields; the error names the one that is wrong as a run file's [model.memory] does.
 func (p Policy) Validate() error {
 	for _, s := range []struct {

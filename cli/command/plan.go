@@ -1,0 +1,219 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/daguerre-go/daguerre/runtime/memory"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+func planCommand(env Env) *cli.Command {
+	flags := append([]cli.Flag{
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
+		jsonFlag(),
+	}, settingFlags()...)
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "tell how much memory a run takes, and how it would be made to fit, without loading weights",
+		UsageText: "daguerre plan [-c run.toml] [--model FILE|DIR|nano] [--json] [flags]",
+		Description: `Reads the headers of the model's files and says what each component and each stage of the run would take on each device,
+what generate would decide and why, and what a larger batch would need. The flags are generate's. A run that cannot fit is
+refused as generate would refuse it, with the smallest limit that would work.
+
+EXAMPLES:
+   daguerre plan -c run.toml
+   daguerre plan --model sd_xl_base_1.0.safetensors --type q8_0 --width 1024 --height 1024 -n 8 --batch 8
+   daguerre plan --model sd_xl_base_1.0.safetensors --memory-limit 4GiB --json
+
+` + exitCodesHelp,
+		Flags: flags,
+		Action: func(c *cli.Context) error {
+			opts, err := generateOptionsOf(c)
+			if err != nil {
+				return err
+			}
+			if err := opts.check(); err != nil {
+				return err
+			}
+			return opts.plan(c.Context, env, c.Bool("json"))
+		},
+	}
+}
+
+// plan prints what the run would take. What does not fit is an error, after the table as far as there is one.
+func (o generateOptions) plan(ctx context.Context, env Env, asJSON bool) error {
+	if env.Plan == nil {
+		return errors.New("this build cannot plan")
+	}
+	plan, err := env.Plan(ctx, pipeline.ConfigOf(o.run.Model), o.run.Jobs)
+	if err != nil && !errors.Is(err, memory.ErrOverBudget) {
+		return explain(o.named(blameInput(err)), o.run.Model)
+	}
+	if asJSON {
+		return errors.Join(printJSON(env.Stdout, planReport(plan, err)), err)
+	}
+	return errors.Join(printPlan(env, modelName(o.run.Model), plan, err == nil), err)
+}
+
+// planJSON is a plan with the peaks that programs want, and what is missing.
+type planJSON struct {
+	Fits bool `json:"fits"`
+	pipeline.MemoryPlan
+	Peaks    []planPeak `json:"peaks"`
+	Smallest int64      `json:"smallest_limit,omitempty"` // in bytes, where it does not fit
+	Error    string     `json:"error,omitempty"`
+}
+
+// planPeak is the most that one device holds.
+type planPeak struct {
+	Device string `json:"device"`
+	Bytes  int64  `json:"bytes"`
+	Stage  string `json:"stage"`
+}
+
+func planReport(plan pipeline.MemoryPlan, err error) planJSON {
+	out := planJSON{Fits: err == nil, MemoryPlan: plan, Peaks: []planPeak{}}
+	for _, device := range planDevices(plan) {
+		n, stage := plan.Peak(device)
+		out.Peaks = append(out.Peaks, planPeak{device, n, stage})
+	}
+	var over *memory.OverBudgetError
+	if errors.As(err, &over) {
+		out.Smallest, out.Error = over.Smallest, err.Error()
+	}
+	return out
+}
+
+// planDevices lists the devices that hold anything, the UNet's first.
+func planDevices(plan pipeline.MemoryPlan) []string {
+	out := []string{plan.Device}
+	for _, p := range plan.Parts {
+		if !slices.Contains(out, p.Device) {
+			out = append(out, p.Device)
+		}
+	}
+	if !slices.Contains(out, memory.HostID) {
+		out = append(out, memory.HostID)
+	}
+	return out
+}
+
+// printPlan prints the table.
+func printPlan(env Env, model string, plan pipeline.MemoryPlan, fits bool) error {
+	rows := [][]string{{"COMPONENT", "DEVICE", "TYPE", "WEIGHTS", "HELD"}}
+	var total int64
+	for _, p := range plan.Parts {
+		name := p.Component
+		if p.Owner != memory.OwnerModel && p.Owner != p.Component {
+			name = pipeline.ModelName(p.Owner) + " " + p.Component
+		}
+		rows = append(rows, []string{name, p.Device, string(p.Type), memory.Size(p.Bytes), heldAs(plan, p, fits)})
+		total += p.Bytes
+	}
+	rows = append(rows, []string{"together", "", "", memory.Size(total), ""})
+	if fits {
+		for i, job := range plan.Jobs {
+			rows = append(rows, nil)
+			rows = append(rows, jobRows(plan, i, job)...)
+		}
+	}
+	if err := printTo(env.Stdout, "%s\n", model); err != nil {
+		return err
+	}
+	if err := printTable(env.Stdout, rows); err != nil || !fits {
+		return err
+	}
+	note := "compute buffers are the library's own figures"
+	if !plan.Measured {
+		note = "compute buffers are estimated: the library could not be asked (daguerre doctor)"
+	}
+	return printTo(env.Stdout, "\n%s\n%s\n", plan.Reason, note)
+}
+
+// heldAs says when a component is in memory.
+func heldAs(plan pipeline.MemoryPlan, p memory.Part, fits bool) string {
+	s := plan.Strategy
+	text := p.Component == memory.TextEncoder || p.Component == memory.TextEncoder2
+	network := p.Component == memory.UNet || p.Component == memory.ControlNet
+	switch {
+	case !fits:
+		return ""
+	case p.Owner == memory.OwnerTAESD:
+		return "resident"
+	case s.Name == memory.Stream && (network || s.StreamText && text):
+		return "streamed through " + memory.Size(plan.StreamBytes)
+	case s.Name == memory.Mmap:
+		return "mapped: " + memory.Size(p.Mapped)
+	case s.Name == memory.Resident, s.Name == memory.Release && network:
+		return "resident"
+	case text:
+		return "released after encoding"
+	}
+	return "while it is used"
+}
+
+// jobRows is one job's stages by device.
+func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
+	size := plan.Sizes[i]
+	batch := fmt.Sprintf("batches of %d", job.Batch)
+	if job.NextBatch > 0 {
+		batch += fmt.Sprintf(" (%d would need %s)", job.NextBatch, memory.Size(job.NextBytes))
+	}
+	for _, c := range []struct {
+		on   bool
+		text string
+	}{{job.Tiling, "VAE by tiles"}, {job.Separate && size.Guidance, "halves of guidance one after the other"}} {
+		if c.on {
+			batch += ", " + c.text
+		}
+	}
+	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d image%s, %s", size.Width, size.Height, size.Images, plural(size.Images), batch)},
+		{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
+	for _, device := range planDevices(plan) {
+		peak, at := job.Breakdown.Peak(device)
+		for _, stage := range job.Breakdown.Stages {
+			var weights, compute, other int64
+			for _, item := range stage.Items {
+				switch {
+				case item.Device != device:
+				case item.Use == memory.UseWeights, item.Use == memory.UseWindow:
+					weights += item.Bytes
+				case item.Use == memory.UseCompute:
+					compute += item.Bytes
+				default:
+					other += item.Bytes
+				}
+			}
+			if weights+compute+other > 0 {
+				rows = append(rows, []string{stage.Name, device, memory.Size(weights), memory.Size(compute), memory.Size(other), memory.Size(weights + compute + other)})
+			}
+		}
+		if peak > 0 {
+			rows = append(rows, []string{"peak", device, "", "", "in " + at, memory.Size(peak) + budgetOf(plan, device)})
+		}
+	}
+	return rows
+}
+
+// budgetOf says what a device may hold.
+func budgetOf(plan pipeline.MemoryPlan, device string) string {
+	for _, b := range plan.Budgets {
+		if b.Device == device {
+			return fmt.Sprintf(" of %s (%s)", memory.Size(b.Bytes), strings.TrimSpace(b.Why))
+		}
+	}
+	return ""
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
