@@ -20,9 +20,9 @@ func planned(cfg pipeline.Config, jobs []request.Request) (pipeline.MemoryPlan, 
 		return pipeline.MemoryPlan{}, err
 	}
 	out := pipeline.MemoryPlan{Device: "cpu", Measured: true, Parts: []memory.Part{
-		{Component: memory.TextEncoder, Device: "cpu", Type: backend.TypeF16, Bytes: 256 << 20, Largest: 1 << 20},
-		{Component: memory.UNet, Device: "cpu", Type: backend.TypeQ8_0, Bytes: 640 << 20, Largest: 1 << 20},
-		{Component: memory.VAEDecoder, Device: "cpu", Type: backend.TypeF16, Bytes: 128 << 20, Largest: 1 << 20}}}
+		{Component: memory.TextEncoder, Device: "cpu", Type: backend.TypeF16, Bytes: 256 << 20, Streamed: 100 << 20, Largest: 1 << 20},
+		{Component: memory.UNet, Device: "cpu", Type: backend.TypeQ8_0, Bytes: 640 << 20, Streamed: 100 << 20, Largest: 1 << 20},
+		{Component: memory.VAEDecoder, Device: "cpu", Type: backend.TypeF16, Bytes: 128 << 20, Streamed: 100 << 20, Largest: 1 << 20}}}
 	for _, j := range jobs {
 		out.Sizes = append(out.Sizes, memory.Job{Width: 512, Height: 512, Images: max(j.NumImages, 1), Guidance: true})
 	}

@@ -133,7 +133,7 @@ func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
 	switch {
 	case p.Owner == OwnerTAESD:
 	case e.strategy.Name == Stream && (network || e.strategy.StreamText && isText(p.Component)):
-		return UseWindow, min(max(e.window, p.Largest), p.Bytes)
+		return UseWindow, min(max(e.window, p.Largest), p.Streamed) + p.Bytes - p.Streamed - p.Table
 	case e.strategy.Name == Mmap:
 		return UseWeights, p.Bytes - p.Mapped
 	}

@@ -33,6 +33,8 @@ type Part struct {
 	Mapped    int64        `json:"mapped"`  // of Bytes, what a mapped file serves instead
 	Scratch   []int64      `json:"-"`       // while they are loaded, thread by thread; see WeightBytes
 	FileBytes int64        `json:"file_bytes"`
+	Streamed  int64        `json:"streamed,omitempty"`  // of Bytes, what can pass through a window
+	Table     int64        `json:"table,omitempty"`     // of Bytes, tables that the mapped file serves where the rest is streamed
 	Quantizes bool         `json:"quantizes,omitempty"` // when it is loaded: it cannot be streamed
 	OnDemand  bool         `json:"on_demand,omitempty"` // of a refiner: opened when its turn comes, whatever the strategy
 }

@@ -17,7 +17,7 @@ const mib = int64(1) << 20
 // sdxl is a model of about SDXL's sizes at F16, on one device.
 func sdxl(device string) Model {
 	part := func(component string, size int64) Part {
-		return Part{Component: component, Device: device, Bytes: size * mib, Largest: 26 * mib}
+		return Part{Component: component, Device: device, Bytes: size * mib, Streamed: size * mib, Largest: 26 * mib}
 	}
 	return Model{Threads: 2, Process: 60 * mib, Parts: []Part{part(TextEncoder, 235), part(TextEncoder2, 1325), part(UNet, 4900), part(VAEEncoder, 65), part(VAEDecoder, 95)},
 		Shapes: map[string]Shape{OwnerModel: {Channels: []int{320, 640, 1280}, Depth: []int{0, 2, 10}, Downscale: 8, ContextDim: 2048, Latents: 4}}}
@@ -154,6 +154,7 @@ func TestSmallestWorksAndLessDoesNot(t *testing.T) {
 		m := sdxl("cpu")
 		for i := range m.Parts {
 			m.Parts[i].Bytes = m.Parts[i].Bytes * (1 + r.Int64N(8)) / 4
+			m.Parts[i].Streamed = m.Parts[i].Bytes
 		}
 		jobs := []Job{square(256+64*r.IntN(13), 1+r.IntN(8)), square(512, 1+r.IntN(3))}
 		p := Problem{Model: m, Jobs: jobs, Budgets: []Budget{{"cpu", (300 + r.Int64N(12000)) * mib, WhyLimit}}, Compute: sdxlCompute,

@@ -125,6 +125,8 @@ type WeightBytes struct {
 	FileBytes  int64        `json:"file_bytes"` // of the same tensors in the files
 	Mapped     int64        `json:"mapped"`     // of Allocated, what a mapped file can serve as it is
 	Quantizes  bool         `json:"quantizes"`  // the files' weights are quantized when they are loaded
+	Streamed   int64        `json:"streamed"`   // of Allocated, what would pass through a window; the rest stays in memory
+	Table      int64        `json:"table"`      // of Mapped, tables, which are mapped where the rest is streamed
 }
 
 // Weights returns the sizes of a component's weights under a policy.
@@ -142,10 +144,18 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 		out.Scratch = append(out.Scratch, p.loadScratch(w, n))
 		types[p.Type(w)] += n
 		asIs := dtype(p.Type(w)) == w.File
-		if asIs && !(w.Class == ClassConv && p.Pack) {
+		mappable := asIs && w.Class != ClassVector && !(w.Class == ClassConv && p.Pack)
+		switch {
+		case mappable && w.Class == ClassTable:
+			out.Table += n
+		case w.Class != ClassVector:
+			out.Streamed += roundUp(n, tensorAlignment)
+		}
+		if mappable {
 			out.Mapped += n
 		}
-		out.Quantizes = out.Quantizes || quantized(p.Type(w)) && !asIs
+		fallback := p.Type(w) == backend.TypeQ8_0 && p.Matrix != backend.TypeQ8_0 // quick to make
+		out.Quantizes = out.Quantizes || quantized(p.Type(w)) && !asIs && !fallback
 		file, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
 		out.FileBytes += file
 	}
@@ -162,20 +172,23 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 // maxLoaders is for how many threads the scratch memory of loading is known.
 const maxLoaders = 16
 
-// loadScratch is what one thread holds while it loads a weight: the bytes read, the result before it is copied, and float32 where
-// quantized types are converted.
+// loadPiece is how much of a weight is read and converted at a time (kPiece of native/src/model/params.cpp).
+const loadPiece = 4 << 20
+
+// loadScratch is what one thread holds while it loads a weight of bytes: nothing where the file has it as it is wanted, else a piece as it is
+// read, in between as float32 or in its own order, and packed. Files of PyTorch are unpacked tensor by tensor, which is not counted.
 func (p TypePolicy) loadScratch(w Weight, bytes int64) int64 {
-	raw, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
-	t := p.Type(w)
-	n := raw
-	if dtype(t) != w.File || w.Class == ClassConv && p.Pack {
-		n += bytes
+	same, packed := dtype(p.Type(w)) == w.File, w.Class == ClassConv && p.Pack
+	piece := min(loadPiece, bytes)
+	n := int64(0)
+	if !same || packed {
+		n += piece
 	}
-	if quantized(t) && dtype(t) != w.File && w.File != modelfile.F32 {
-		n += 4 * w.Elements()
+	if !same && packed {
+		n += piece
 	}
-	if w.Class == ClassConv && p.Pack {
-		n += bytes
+	if !same && quantized(p.Type(w)) {
+		n += 4 * piece
 	}
 	return n
 }

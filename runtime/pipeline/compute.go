@@ -11,13 +11,3 @@ func (p *Pipeline) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	defer release()
 	return p.model.ComputeBytes(q)
 }
-
-// MemoryStats tells what the pipeline's models hold, the model itself first. After Close there is nothing.
-func (p *Pipeline) MemoryStats() []backend.MemoryStats {
-	release, err := p.use()
-	if err != nil {
-		return nil
-	}
-	defer release()
-	return []backend.MemoryStats{p.model.MemoryStats()}
-}

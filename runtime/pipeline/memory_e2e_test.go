@@ -52,6 +52,8 @@ func TestStrategiesMakeTheSamePictures(t *testing.T) {
 		{request.StrategyResident, all, all},
 		{request.StrategyRelease, []string{memory.UNet}, []string{memory.UNet}},
 		{request.StrategyStage, nil, nil},
+		{request.StrategyStream, nil, nil},
+		{request.StrategyMmap, nil, nil},
 	} {
 		t.Run(c.strategy, func(t *testing.T) {
 			p := openWith(t, request.Memory{Strategy: c.strategy})

@@ -51,7 +51,7 @@ func (p *planner) addFitted(owner string, cfg backend.ModelConfig) error {
 		}
 		bytes := c.Bytes(memory.PolicyFor(precision, typeOf(cfg, c.Name), backend.DeviceCPU, false))
 		p.model.Parts = append(p.model.Parts, memory.Part{Owner: owner, Component: c.Name, Device: memory.HostID, Type: bytes.Type, Bytes: bytes.Allocated,
-			Largest: bytes.Largest, Mapped: bytes.Mapped, Scratch: bytes.Scratch, FileBytes: bytes.FileBytes, Quantizes: bytes.Quantizes,
+			Largest: bytes.Largest, Mapped: bytes.Mapped, Scratch: bytes.Scratch, FileBytes: bytes.FileBytes, Streamed: bytes.Streamed, Table: bytes.Table, Quantizes: bytes.Quantizes,
 			OnDemand: owner == memory.OwnerRefiner && p.config.RefinerOnDemand})
 		if c.Name == memory.UNet || c.Name == memory.ControlNet {
 			s.ActivationOf = bytes.Type

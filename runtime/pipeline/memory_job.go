@@ -115,8 +115,18 @@ func (p *Pipeline) planJob(ctx context.Context, req request.Request) (memory.Pla
 }
 
 // MemoryStats tells what the pipeline's models hold: of the model itself, then the refiner, ControlNets and TAESD that are open. It does
-// not wait for running calls.
+// not wait for running calls. There are none of a closed pipeline.
 func (p *Pipeline) MemoryStats() []backend.MemoryStats {
+	release, err := p.use()
+	if err != nil {
+		return nil
+	}
+	defer release()
+	return p.memoryStats()
+}
+
+// memoryStats is MemoryStats for those who use the pipeline already.
+func (p *Pipeline) memoryStats() []backend.MemoryStats {
 	var out []backend.MemoryStats
 	for _, m := range p.models() {
 		out = append(out, m.MemoryStats())

@@ -153,7 +153,7 @@ func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kind
 		}
 		bytes := part.Bytes(memory.PolicyFor(info.Precision, typeOf(cfg, c.Name), kinds[c.Device], false))
 		p := memory.Part{Owner: owner, Component: c.Name, Device: c.Device, Type: c.Type, Bytes: bytes.Allocated, Largest: bytes.Largest,
-			Mapped: bytes.Mapped, Scratch: bytes.Scratch, FileBytes: bytes.FileBytes, Quantizes: bytes.Quantizes}
+			Mapped: bytes.Mapped, Scratch: bytes.Scratch, FileBytes: bytes.FileBytes, Streamed: bytes.Streamed, Table: bytes.Table, Quantizes: bytes.Quantizes}
 		if c.ParameterBytes > 0 && c.ParameterBytes != bytes.Parameters { // a layout of this CPU's own
 			p.Bytes += c.ParameterBytes - bytes.Parameters
 		}

@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	p := &Pipeline{config: cfg, model: model, info: model.Info(), settings: plan.settings, log: o.logger, textCache: newTextCache(cfg.TextCache),
 		planner: planner, held: held}
 	if planner != nil {
-		planner.stats = p.MemoryStats
+		planner.stats = p.memoryStats
 	}
 	p.hash.paths = plan.paths
 	p.vaes = vae.NewCache(o.backend, vae.Limits{})
