@@ -33,13 +33,14 @@ func readReport(t *testing.T, path string) *bench.Report {
 	return r
 }
 
-// bench on the nano model: its JSON keeps to the schema, each session has a process of its own, and the figures are in an order
-// that cannot be otherwise. `make bench-smoke` runs it alone.
+// bench as it is called without flags: done in less than a minute of one core; its JSON keeps to the schema, each session has a
+// process of its own, and the figures are in an order that cannot be otherwise. `make bench-smoke` runs it alone.
 func TestBenchSmoke(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "r.json")
-	r := run(t, "bench", "--types", "f32,f16,q8_0,q4_0", "--steps", "3", "--images", "1", "--rounds", "1", "--json", file, "--html", filepath.Join(dir, "r.html"), "--min-psnr", "20")
+	r := run(t, "bench", "--json", file, "--html", filepath.Join(dir, "r.html"), "--min-psnr", "20")
 	require.Equal(t, 0, r.code, r.stderr)
+	assert.Less(t, r.cpuSeconds, 60.0, "of all its processes")
 	report := readReport(t, file)
 	require.Len(t, report.Results, 4)
 	assert.True(t, report.Settings.Processes)
@@ -49,7 +50,7 @@ func TestBenchSmoke(t *testing.T) {
 	assert.True(t, f32.IsReference)
 	assert.Equal(t, "exact", f32.Precision)
 	for _, x := range report.Results {
-		assert.Equal(t, 1, x.Checked.Pictures, x.Type)
+		assert.Equal(t, 2, x.Checked.Pictures, x.Type)
 		assert.Greater(t, x.PeakRSS, x.NativeBytes*3/4, x.Type)
 	}
 	assert.Less(t, f16.FileBytes, f32.FileBytes)
@@ -57,6 +58,9 @@ func TestBenchSmoke(t *testing.T) {
 	assert.Less(t, q4.FileBytes, q8.FileBytes)
 	assert.Less(t, f16.NativeBytes, f32.NativeBytes)
 	assert.Less(t, f16.PeakRSS, f32.PeakRSS, "processes do not inherit each other's memory")
+	assert.GreaterOrEqual(t, f16.Quality.PSNRWorst, 40.0, "F16 stays within 40 dB of F32 on every picture")
+	assert.Less(t, f16.Quality.PSNRWorst, bench.EqualPSNR, "and is another type")
+	assert.GreaterOrEqual(t, q8.Quality.PSNRWorst, 30.0, "so do converted files, within 30 dB")
 	assert.Greater(t, f16.Quality.PSNR, q8.Quality.PSNR)
 	assert.Greater(t, q8.Quality.PSNR, q4.Quality.PSNR)
 	assert.Less(t, f16.Quality.NMSE, q8.Quality.NMSE)
@@ -65,18 +69,17 @@ func TestBenchSmoke(t *testing.T) {
 	assert.Equal(t, 0, compare.code, compare.stderr)
 }
 
-// 16 bits stay within 40 dB of exact F32, on every picture.
-func TestHalfPrecisionIsFaithful(t *testing.T) {
+// BF16, which CPUs with BF16 products take by default, stays within 40 dB of F32 on every picture, too.
+func TestBF16IsFaithful(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
-	r := run(t, "bench", "--types", "f32,f16,bf16", "--steps", "6", "--images", "2", "--rounds", "1", "--warmup", "0", "--json", file, "--quiet")
+	r := run(t, "bench", "--types", "f32,bf16", "--steps", "6", "--images", "2", "--rounds", "1", "--warmup", "0", "--json", file, "--quiet")
 	require.Equal(t, 0, r.code, r.stderr)
 	report := readReport(t, file)
-	require.Len(t, report.Results, 3)
-	for _, x := range report.Results[1:] {
-		assert.GreaterOrEqual(t, x.Quality.PSNRWorst, 40.0, x.Type)
-		assert.Less(t, x.Quality.PSNRWorst, bench.EqualPSNR, "%s is another type", x.Type)
-		assert.Equal(t, x.Type, map[string]string{"f16": "f16", "bf16": "bf16"}[componentType(x, "unet")])
-	}
+	require.Len(t, report.Results, 2)
+	x := report.Results[1]
+	assert.GreaterOrEqual(t, x.Quality.PSNRWorst, 40.0)
+	assert.Less(t, x.Quality.PSNRWorst, bench.EqualPSNR, "it is another type")
+	assert.Equal(t, "bf16", componentType(x, "unet"))
 }
 
 func componentType(r bench.Result, name string) string {

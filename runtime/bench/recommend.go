@@ -23,12 +23,17 @@ type Advice struct {
 	Front []string `json:"pareto_front"`
 }
 
-// speedTolerance is how much slower than the fastest still counts as as fast.
-const speedTolerance = 0.03
+// How much slower than the fastest still counts as as fast: in any case, and where the measurements overlap.
+const (
+	speedTolerance = 0.03
+	speedOverlap   = 0.10
+)
 
-// asFast reports whether r is as fast as the fastest: by the tolerance, or because the quartiles of one reach the median of the other.
+// asFast reports whether r is as fast as the fastest.
 func asFast(r, fastest *Result) bool {
-	return r.Image.Median <= fastest.Image.Median*(1+speedTolerance) || r.Image.Q1 <= fastest.Image.Median || r.Image.Median <= fastest.Image.Q3
+	slower := r.Image.Median/fastest.Image.Median - 1
+	overlap := r.Image.Q1 <= fastest.Image.Median || r.Image.Median <= fastest.Image.Q3
+	return slower <= speedTolerance || slower <= speedOverlap && overlap
 }
 
 // Recommend chooses a result that keeps to the limits: the fastest, and of those that are about as fast the most exact, then the
