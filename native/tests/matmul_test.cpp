@@ -1,5 +1,5 @@
 // Packed matrix products against a slow reference: tails of tokens and rows, batches, views, quantized weights,
-// with and without tiles.
+// with and without tiles, in BF16 and in F32.
 
 #include "kernels/matmul.h"
 
@@ -21,8 +21,9 @@ struct Shape {
 };
 
 const Shape kShapes[] = {
-    {32, 16, 1, 1, true},   {64, 48, 16, 1, false}, {96, 32, 17, 2, true},   {320, 80, 77, 2, true},
-    {640, 64, 33, 3, true}, {32, 144, 64, 1, true}, {1280, 32, 31, 1, true}, {64, 16, 700, 1, false},
+    {32, 16, 1, 1, true},    {64, 48, 16, 1, false}, {96, 32, 17, 2, true},   {320, 80, 77, 2, true},
+    {640, 64, 33, 3, true},  {32, 144, 64, 1, true}, {1280, 32, 31, 1, true}, {64, 16, 700, 1, false},
+    {96, 48, 2100, 1, true}, {544, 16, 5, 1, false},
 };
 
 std::vector<float> random_values(size_t n, unsigned seed) {
@@ -49,8 +50,12 @@ double error_of(const Shape& s, ggml_type type, int threads) {
     ggml_tensor* tb = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, s.out);
     std::memcpy(tx->data, x.data(), ggml_nbytes(tx));
     std::memcpy(tb->data, bias.data(), ggml_nbytes(tb));
-    ggml_quantize_chunk(type, w.data(), tw->data, 0, s.out, s.in, nullptr);
-    ggml_get_type_traits(type)->to_float(tw->data, w.data(), s.in * s.out);
+    if (type == GGML_TYPE_F32) {
+        std::memcpy(tw->data, w.data(), ggml_nbytes(tw));
+    } else {
+        ggml_quantize_chunk(type, w.data(), tw->data, 0, s.out, s.in, nullptr);
+        ggml_get_type_traits(type)->to_float(tw->data, w.data(), s.in * s.out);
+    }
 
     REQUIRE(dg::matmul_offered(type, s.in, s.out));
     ggml_tensor* ty =
@@ -82,6 +87,15 @@ double error_of(const Shape& s, ggml_type type, int threads) {
 
 void check_all(int threads) {
     for (const Shape& s : kShapes) {
+        if (dg::f32_products()) {  // only the sums are rounded
+            for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,
+                                         GGML_TYPE_Q5_1, GGML_TYPE_IQ4_NL, GGML_TYPE_Q6_K, GGML_TYPE_Q2_K}) {
+                if (s.in % ggml_blck_size(type) == 0) {
+                    CHECK_NEAR(error_of(s, type, threads), 0, 1e-6);
+                }
+            }
+            continue;
+        }
         CHECK_NEAR(error_of(s, GGML_TYPE_BF16, threads), 0, 4e-3);  // tokens are rounded to BF16
         CHECK_NEAR(error_of(s, GGML_TYPE_Q8_0, threads), 0, 6e-3);  // and weights once more
         if (s.in % 256 == 0) {
@@ -93,7 +107,7 @@ void check_all(int threads) {
 }  // namespace
 
 CASE("agrees with the reference") {
-    if (dg::bf16_products()) {
+    if (dg::bf16_products() || dg::f32_products()) {
         for (const int threads : {1, 2, 5}) {
             check_all(threads);
         }
@@ -110,9 +124,10 @@ CASE("agrees with the reference without tiles") {
 
 // What is packed on the way: each against the same made by ggml's operations from packed identity weights.
 CASE("norms and activations while packing, residuals while storing") {
-    if (!dg::bf16_products()) {
+    if (!dg::bf16_products() && !dg::f32_products()) {
         return;
     }
+    const double bound    = dg::f32_products() ? 1e-6 : 5e-3;
     constexpr int64_t kIn = 96, kTokens = 37;
     const auto x = random_values(kIn * kTokens, 5), w = random_values(kIn, 6), b = random_values(kIn, 7);
     ggml_init_params params{size_t{16} << 20, nullptr, false};
@@ -144,7 +159,7 @@ CASE("norms and activations while packing, residuals while storing") {
         {unpack(dg::pack_quick_gelu(ctx, tx), nullptr),
          ggml_mul(ctx, tx, ggml_sigmoid(ctx, ggml_scale(ctx, tx, 1.702f)))},
         {unpack(dg::pack_tokens(ctx, tx), tx), ggml_scale(ctx, tx, 2)},
-        {unpack(dg::matmul_geglu(ctx, gated, dg::pack_tokens(ctx, tx), nullptr), nullptr),
+        {unpack(dg::matmul_geglu(ctx, gated, dg::pack_tokens(ctx, tx), kTokens, nullptr), nullptr),
          ggml_mul(ctx, tx, ggml_gelu_erf(ctx, tx))},
     };
     for (const auto& [got, want] : pairs) {
@@ -159,16 +174,16 @@ CASE("norms and activations while packing, residuals while storing") {
             difference += d * d;
             square += y * y;
         }
-        CHECK_NEAR(std::sqrt(difference / square), 0, 5e-3);
+        CHECK_NEAR(std::sqrt(difference / square), 0, bound);
     }
     ggml_free(ctx);
 }
 
 CASE("offers what it can") {
-    CHECK_EQ(dg::matmul_offered(GGML_TYPE_F32, 64, 64), false);
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_F32, 64, 64), dg::f32_products());
     CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 48, 64), false);
     CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 64, 40), false);
-    CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 64, 48), dg::bf16_products());
+    CHECK_EQ(dg::matmul_offered(GGML_TYPE_BF16, 64, 48), dg::bf16_products() || dg::f32_products());
 }
 
 CHECK_MAIN()

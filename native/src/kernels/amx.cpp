@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "kernels/simd.h"
+
 #if defined(__AMX_BF16__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +34,14 @@ bool amx_usable() {
 
 void amx_disable(bool disabled) {
     disabled_for_test = disabled;
+}
+
+bool f32_products() {
+#if defined(DG_F32_PRODUCTS)
+    return true;
+#else
+    return false;
+#endif
 }
 
 bool bf16_products() {

@@ -19,4 +19,7 @@ void amx_disable(bool disabled);
 // Whether BF16 products are worth packing for: by AMX or by AVX512_BF16.
 bool bf16_products();
 
+// Whether this build has the F32 products of AVX2 (kernels/product_f32.h).
+bool f32_products();
+
 }  // namespace dg

@@ -6,6 +6,7 @@
 
 #include "kernels/amx.h"
 #include "kernels/conv2d_bf16.h"
+#include "kernels/conv2d_f32.h"
 #include "kernels/convert.h"
 #include "kernels/named.h"
 #include "kernels/pack_picture.h"
@@ -318,16 +319,20 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 }  // namespace
 
-bool conv_is_bf16(ggml_type type) {
+static bool is_bf16(ggml_type type) {
     return type == GGML_TYPE_BF16 && bf16_products();
 }
 
+bool conv_takes_packed(ggml_type type) {
+    return f32_products() || is_bf16(type);
+}
+
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in) {
-    return conv_is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
+    return is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
 }
 
 int64_t conv_packed_rows(ggml_type type, int64_t out) {
-    return conv_is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
+    return f32_products() ? conv_f32_rows(out) : is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
 }
 
 // T is the element's storage.
@@ -345,13 +350,22 @@ static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, 
 }
 
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
-    if (conv_is_bf16(type)) {
+    if (f32_products()) {
+        conv_f32_pack(weights, type, kernel, in, out, packed);
+    } else if (is_bf16(type)) {
         conv_bf16_pack(static_cast<const uint16_t*>(weights), kernel, in, out, static_cast<uint16_t*>(packed));
     } else if (type == GGML_TYPE_F32) {
         pack_typed(static_cast<const uint32_t*>(weights), kernel * kernel, in, out, static_cast<uint32_t*>(packed));
     } else {
         pack_typed(static_cast<const uint16_t*>(weights), kernel * kernel, in, out, static_cast<uint16_t*>(packed));
     }
+}
+
+ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
+                         ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
+                         const ConvAddends& addends) {
+    return f32_products() ? conv_f32(ctx, picture, width, height, in, packed, bias, out, shape, addends)
+                          : conv_bf16(ctx, picture, width, height, packed, bias, out, shape, addends);
 }
 
 ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
@@ -361,9 +375,9 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
     if (x->nb[0] != sizeof(float)) {
         x = ggml_cont(ctx, x);
     }
-    if (conv_is_bf16(packed->type)) {
-        return conv_bf16(ctx, pack_picture(ctx, x, shape.pad, nullptr), x->ne[0], x->ne[1], packed, bias, out, shape,
-                         {});
+    if (conv_takes_packed(packed->type)) {
+        return conv_packed(ctx, pack_picture(ctx, x, shape.pad, nullptr), x->ne[0], x->ne[1], x->ne[2], packed, bias,
+                           out, shape, {});
     }
     ggml_tensor* args[]  = {x, packed, bias};
     const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |

@@ -15,9 +15,8 @@ struct ConvShape {
 };
 
 // Kernels are stored by tiles of output channels, then taps, then input channels, so that the inner loop reads them
-// forward; BF16 on CPUs that multiply it has an order of its own (conv2d_bf16.h, where conv_is_bf16). Shape of the packed tensor:
-// `conv_packed_columns` x `conv_packed_rows` elements.
-bool conv_is_bf16(ggml_type type);
+// forward; BF16 on CPUs that multiply it (conv2d_bf16.h) and every type on AVX2 (conv2d_f32.h) have orders of their own. Shape of
+// the packed tensor: `conv_packed_columns` x `conv_packed_rows` elements.
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
 int64_t conv_packed_rows(ggml_type type, int64_t out);
 
@@ -27,5 +26,20 @@ void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, 
 // Graph node: x [W, H, in, N] F32, packed weights, bias F32 [out] -> [W', H', out, N] F32.
 ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
                          const ConvShape& shape);
+
+// What is added to a result while it is stored; NULL for nothing.
+struct ConvAddends {
+    ggml_tensor* per_picture = nullptr;  // F32 [out, N], to every pixel of a picture
+    ggml_tensor* residual    = nullptr;  // F32 of the result's shape
+};
+
+// Whether kernels of a type are multiplied with pictures packed by kernels/pack_picture.h.
+bool conv_takes_packed(ggml_type type);
+
+// Graph node, where that is so: a picture packed with the border shape.pad, of width x height pixels and `in` channels, times the
+// packed kernel, plus bias F32 [out] and the addends -> [W', H', out, N] F32.
+ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
+                         ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
+                         const ConvAddends& addends);
 
 }  // namespace dg

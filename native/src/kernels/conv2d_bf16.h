@@ -17,13 +17,7 @@ int64_t conv_bf16_rows(int64_t out);
 // weights: [out][in][kernel][kernel] BF16.
 void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t out, uint16_t* packed);
 
-// Graph node: a picture packed by kernels/pack_picture.h with the border shape.pad, of width x height pixels, times
-// the packed kernel, plus bias F32 [out], plus, where they are not NULL, an addend of each channel and picture F32 [out, N]
-// and a residual F32 of the result's shape -> [W', H', out, N] F32.
-struct ConvAddends {
-    ggml_tensor* per_picture = nullptr;
-    ggml_tensor* residual    = nullptr;
-};
+// Graph node, as conv_packed.
 ggml_tensor* conv_bf16(ggml_context* ctx, ggml_tensor* pairs, int64_t width, int64_t height, ggml_tensor* packed,
                        ggml_tensor* bias, int64_t out, const ConvShape& shape, const ConvAddends& addends);
 

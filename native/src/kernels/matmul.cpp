@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/matmul_f32.h"
 #include "kernels/named.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
@@ -12,8 +13,8 @@
 namespace dg {
 
 bool matmul_offered(ggml_type type, int64_t in, int64_t out) {
-    return bf16_products() && (type == GGML_TYPE_BF16 || ggml_is_quantized(type)) && in % kTileDepth == 0 &&
-           out % kTile == 0;
+    const bool any = f32_products(), narrow = bf16_products() && (type == GGML_TYPE_BF16 || ggml_is_quantized(type));
+    return (any || narrow) && in % kTileDepth == 0 && out % kTile == 0;
 }
 
 namespace {
@@ -289,6 +290,9 @@ void run_geglu(ggml_tensor*, int, int, void*) {}
 
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual) {
+    if (f32_products()) {
+        return matmul_f32(ctx, weight, packed, tokens, batch, bias, residual);
+    }
     ggml_tensor* args[4] = {packed, weight};
     int count            = 2;
     uintptr_t has        = 0;
@@ -305,7 +309,11 @@ ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* 
                  kMatmulBf16);
 }
 
-ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, ggml_tensor* bias) {
+ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
+                          ggml_tensor* bias) {
+    if (f32_products()) {
+        return matmul_geglu_f32(ctx, weight, packed, tokens, bias);
+    }
     ggml_tensor* args[] = {packed, weight, bias};
     return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
                                 bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,

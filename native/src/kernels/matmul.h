@@ -1,5 +1,6 @@
-// Linear layers on CPUs with BF16 products (AMX tiles, AVX512_BF16). Tokens are packed once, in the order the
-// products want them, and shared by all layers that read them; weights stay as ggml stores them.
+// Linear layers on CPUs with BF16 products (AMX tiles, AVX512_BF16) or with AVX2 (F32 products, kernels/matmul_f32.h). Tokens
+// are packed once, in the order the products want them, and shared by all layers that read them; weights stay as ggml
+// stores them.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 
 namespace dg {
 
-// Whether matmul_packed can multiply by a weight [in, out] of this type on this CPU: BF16 or a quantized type
-// (widened to BF16 in blocks), in a multiple of 32, out of 16.
+// Whether matmul_packed can multiply by a weight [in, out] of this type on this CPU: in a multiple of 32, out of 16, and
+// the type BF16 or a quantized one (widened in blocks), with F32 products also F16 or F32.
 bool matmul_offered(ggml_type type, int64_t in, int64_t out);
 
 // Graph node: weight [in, out] times tokens packed by kernels/pack_tokens.h, plus bias F32 [out] and residual F32
@@ -19,7 +20,8 @@ ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* 
 
 // Graph node: the same for a weight [in, 2 C] whose upper half of rows are gates: first half times gelu(second half),
 // already packed by groups of 16 tokens for a layer of C inputs (a multiple of 32). The F32 result of twice that size is
-// never written.
-ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, ggml_tensor* bias);
+// never written. tokens is what was packed.
+ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
+                          ggml_tensor* bias);
 
 }  // namespace dg

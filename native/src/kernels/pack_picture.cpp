@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/named.h"
+#include "kernels/pack_f32.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -12,55 +13,13 @@ namespace dg {
 
 namespace {
 
-// A node's userdata: the border or, of group_stats, eps; and what follows x among its sources.
+// A node's userdata: the border, and what follows x among its sources.
 constexpr uintptr_t kNorm = 1 << 8, kSilu = 1 << 9, kDouble = 1 << 10;
 
 #if defined(__AVX512BF16__)
 
-// Mean and sum of squared distances of n values, and those of a union (Chan, Golub and LeVeque, "Updating formulae and
-// a pairwise algorithm for computing sample variances", 1979): one pass over memory, without cancellation.
-struct Moments {
-    double count = 0, mean = 0, square = 0;
-
-    void add(const float* x, int64_t n) {
-        __m512 sum = _mm512_setzero_ps(), part = _mm512_setzero_ps();
-        for (int64_t i = 0; i < n; i += kTile) {
-            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask(n - i), x + i));
-        }
-        const float m       = _mm512_reduce_add_ps(sum) / static_cast<float>(n);
-        const __m512 centre = _mm512_set1_ps(m);
-        for (int64_t i = 0; i < n; i += kTile) {
-            const __m512 d = _mm512_maskz_sub_ps(mask(n - i), _mm512_maskz_loadu_ps(mask(n - i), x + i), centre);
-            part           = _mm512_fmadd_ps(d, d, part);
-        }
-        const double added = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
-        square += static_cast<double>(_mm512_reduce_add_ps(part)) + apart * apart * count * added / total;
-        mean += apart * added / total;
-        count = total;
-    }
-
-    static __mmask16 mask(int64_t left) { return static_cast<__mmask16>(left >= kTile ? 0xffff : (1u << left) - 1); }
-};
-
-void find_stats(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* x = dst->src[0];
-    const auto bits      = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(userdata));
-    float eps;
-    std::memcpy(&eps, &bits, sizeof eps);
-    const int64_t groups = dst->ne[1], channels = x->ne[2] / groups;
-    for (int64_t index = ith; index < groups * dst->ne[2]; index += nth) {
-        const int64_t group = index % groups, image = index / groups;
-        Moments moments;
-        for (int64_t c = group * channels; c < (group + 1) * channels; c++) {
-            for (int64_t y = 0; y < x->ne[1]; y++) {
-                const char* row = static_cast<const char*>(x->data) + image * x->nb[3] + c * x->nb[2] + y * x->nb[1];
-                moments.add(reinterpret_cast<const float*>(row), x->ne[0]);
-            }
-        }
-        float* out = static_cast<float*>(dst->data) + 2 * index;
-        out[0]     = static_cast<float>(moments.mean);
-        out[1]     = static_cast<float>(1 / std::sqrt(moments.square / moments.count + static_cast<double>(eps)));
-    }
+__mmask16 lanes_of(int64_t left) {
+    return static_cast<__mmask16>(left >= kTile ? 0xffff : (1u << left) - 1);
 }
 
 // What one channel's values become: scale * x + shift, then SiLU where wanted.
@@ -115,15 +74,15 @@ void pack_pairs(ggml_tensor* dst, int ith, int nth, void* userdata) {
             const auto* b  = reinterpret_cast<const float*>(even + x->nb[2] + y / scale * x->nb[1]);
             const auto at  = [&](const float* from, int64_t i) {
                 if (scale == 1) {
-                    return _mm512_maskz_loadu_ps(Moments::mask(width - i), from + i);
+                    return _mm512_maskz_loadu_ps(lanes_of(width - i), from + i);
                 }
-                const __m512 half = _mm512_maskz_loadu_ps(Moments::mask((width - i) / 2) & 0xff, from + i / 2);
+                const __m512 half = _mm512_maskz_loadu_ps(lanes_of((width - i) / 2) & 0xff, from + i / 2);
                 return _mm512_permutexvar_ps(halves, half);
             };
             std::memset(line, 0, static_cast<size_t>(pad) * 4);
             std::memset(line + pad + width, 0, static_cast<size_t>(pad) * 4);
             for (int64_t i = 0; i < width; i += kTile) {
-                const __mmask16 mask = Moments::mask(width - i);
+                const __mmask16 mask = lanes_of(width - i);
                 const __m512 va      = map_even(at(a, i));
                 const __m512 vb      = both ? map_odd(at(b, i)) : _mm512_setzero_ps();
                 _mm512_mask_storeu_epi32(line + pad + i, mask, pair_up(va, vb));
@@ -153,7 +112,6 @@ void pack_as_tokens(ggml_tensor* dst, int ith, int nth, void* userdata) {
 #else
 
 // Never run: bf16_products() is false.
-void find_stats(ggml_tensor*, int, int, void*) {}
 void pack_pairs(ggml_tensor*, int, int, void*) {}
 void pack_as_tokens(ggml_tensor*, int, int, void*) {}
 
@@ -178,28 +136,28 @@ ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, ggml_tensor* x, 
 
 }  // namespace
 
-ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float eps) {
-    uint32_t bits;
-    std::memcpy(&bits, &eps, sizeof bits);
-    ggml_tensor* args[] = {x};
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, x->ne[3], 1, args, 1, find_stats, GGML_N_TASKS_MAX,
-                                reinterpret_cast<void*>(static_cast<uintptr_t>(bits))),
-                 kGroupMoments);
-}
-
 ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm) {
+    if (f32_products()) {
+        return pack_picture_f32(ctx, x, pad, norm, false);
+    }
     const int64_t pairs = (x->ne[2] + kTileDepth - 1) / kTileDepth * kTile;
     return node(ctx, pack_pairs, x, norm, static_cast<uintptr_t>(pad), 2 * (x->ne[0] + 2 * pad), x->ne[1] + 2 * pad,
                 pairs, x->ne[3]);
 }
 
 ggml_tensor* pack_doubled(ggml_context* ctx, ggml_tensor* x, int pad) {
+    if (f32_products()) {
+        return pack_picture_f32(ctx, x, pad, nullptr, true);
+    }
     const int64_t pairs = (x->ne[2] + kTileDepth - 1) / kTileDepth * kTile;
     return node(ctx, pack_pairs, x, nullptr, static_cast<uintptr_t>(pad) | kDouble, 2 * (2 * x->ne[0] + 2 * pad),
                 2 * x->ne[1] + 2 * pad, pairs, x->ne[3]);
 }
 
 ggml_tensor* pack_pixels(ggml_context* ctx, ggml_tensor* x, const PictureNorm& norm) {
+    if (f32_products()) {
+        return pack_pixels_f32(ctx, x, norm);
+    }
     return node(ctx, pack_as_tokens, x, &norm, 0, x->ne[2] * kTile, x->ne[0] * x->ne[1] * x->ne[3] / kTile, 1, 1);
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/named.h"
+#include "kernels/pack_f32.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -148,27 +149,29 @@ ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, int64_t in, ggml
 }  // namespace
 
 ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x) {
-    return node(ctx, kPlain, x->ne[0], x);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kNone) : node(ctx, kPlain, x->ne[0], x);
 }
 
 ggml_tensor* pack_layer_norm(ggml_context* ctx, ggml_tensor* x, ggml_tensor* weight, ggml_tensor* bias, float eps) {
-    return node(ctx, kLayerNorm, x->ne[0], x, weight, bias, eps);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kLayerNorm, weight, bias, eps)
+                          : node(ctx, kLayerNorm, x->ne[0], x, weight, bias, eps);
 }
 
 ggml_tensor* pack_scaled(ggml_context* ctx, ggml_tensor* x, ggml_tensor* scales) {
-    return node(ctx, kScaled, x->ne[0], x, scales);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kScaled, scales)
+                          : node(ctx, kScaled, x->ne[0], x, scales);
 }
 
 ggml_tensor* pack_geglu(ggml_context* ctx, ggml_tensor* x) {
-    return node(ctx, kGeglu, x->ne[0] / 2, x);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kGeglu) : node(ctx, kGeglu, x->ne[0] / 2, x);
 }
 
 ggml_tensor* pack_gelu(ggml_context* ctx, ggml_tensor* x) {
-    return node(ctx, kGelu, x->ne[0], x);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kGelu) : node(ctx, kGelu, x->ne[0], x);
 }
 
 ggml_tensor* pack_quick_gelu(ggml_context* ctx, ggml_tensor* x) {
-    return node(ctx, kQuickGelu, x->ne[0], x);
+    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kQuickGelu) : node(ctx, kQuickGelu, x->ne[0], x);
 }
 
 }  // namespace dg

@@ -1,5 +1,5 @@
-// Activations as the BF16 products of kernels/matmul.h want them, with what comes before a linear layer done on the way:
-// nothing of it is written to memory in F32.
+// Activations as the products of kernels/matmul.h want them, with what comes before a linear layer done on the way. On
+// AVX2 they stay F32 (kernels/pack_f32.h); BF16 products have this order:
 #pragma once
 
 #include "ggml.h"

@@ -12,7 +12,8 @@ namespace dg {
 // Norms and activations only note what they are where a kernel can do them while it packs its input; they are
 // computed by themselves for whoever else reads them.
 
-// Whether BF16 kernels may stand in for ggml's F32 operations.
+// Whether our kernels on packed inputs may stand in for ggml's operations: BF16 ones where activations may be rounded, F32
+// ones always.
 bool may_pack(const GraphBuilder& g);
 
 // Layers and norms take part in the graph's adapters, if it has any. Plus the residual where it is not NULL.

@@ -1,0 +1,208 @@
+#include "kernels/matmul_f32.h"
+
+#include <cstring>
+
+#include "kernels/named.h"
+#include "kernels/product_f32.h"
+#include "kernels/vecmath.h"
+
+namespace dg {
+
+namespace {
+
+// Which of a node's sources follow the packed tokens and the weight.
+constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
+
+#if defined(DG_F32_PRODUCTS)
+
+constexpr int64_t kMatmulSlice = 8;  // blocks of inputs: 256, the blocks of K quantization
+
+// Writes eight rows' next eight values, r[row], as to[value][row].
+void put(__m256 r[8], float* to) {
+    transpose8(r);
+    for (int i = 0; i < 8; i++) {
+        _mm256_storeu_ps(to + i * kPanel, r[i]);
+    }
+}
+
+template <ggml_type Type>
+void widen_floats(const char* rows, size_t stride, int64_t first, int64_t n, float* to) {
+    for (int64_t k = 0; k < n; k += 8) {
+        __m256 r[8];
+        for (size_t i = 0; i < 8; i++) {
+            r[i] = load8<Type>(rows + i * stride, first + k);
+        }
+        put(r, to + k * kPanel);
+    }
+}
+
+// ggml's Q8_0: blocks of an F16 scale and 32 signed bytes.
+void widen_q8_0(const char* rows, size_t stride, int64_t first, int64_t n, float* to) {
+    constexpr int64_t kSize = 34;
+    for (int64_t k = 0; k < n; k += 32) {
+        const char* block = rows + (first + k) / 32 * kSize;
+        __m256 scale[8];
+        for (size_t i = 0; i < 8; i++) {
+            uint16_t half;
+            std::memcpy(&half, block + i * stride, sizeof half);
+            scale[i] = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(half)));
+        }
+        for (int64_t q = 0; q < 32; q += 8) {
+            __m256 r[8];
+            for (size_t i = 0; i < 8; i++) {
+                const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block + i * stride + 2 + q));
+                r[i]                = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), scale[i]);
+            }
+            put(r, to + (k + q) * kPanel);
+        }
+    }
+}
+
+// Any other type, by ggml's own conversion.
+void widen_quantized(ggml_type type, const char* rows, size_t stride, int64_t first, int64_t n, float* to) {
+    float wide[8][kMatmulSlice * kBlock];
+    for (size_t i = 0; i < 8; i++) {
+        ggml_get_type_traits(type)->to_float(rows + i * stride + ggml_row_size(type, first), wide[i], n);
+    }
+    widen_floats<GGML_TYPE_F32>(reinterpret_cast<const char*>(wide), sizeof wide[0], 0, n, to);
+}
+
+// Asks for what the next slice reads: sixteen short pieces, which the hardware does not foresee.
+void prefetch(const ggml_tensor* weight, const char* rows, int64_t first, int64_t n) {
+    if (first >= weight->ne[0]) {
+        return;
+    }
+    const size_t begin = ggml_row_size(weight->type, first);
+    const size_t end   = std::min(weight->nb[1], begin + ggml_row_size(weight->type, n));
+    for (size_t i = 0; i < 8; i++) {
+        for (size_t at = begin; at < end; at += 64) {
+            _mm_prefetch(rows + i * weight->nb[1] + at, _MM_HINT_T1);
+        }
+    }
+}
+
+// Inputs [first, first + n) of the weight's sixteen rows from `row` on, as to[input][row].
+void widen(const ggml_tensor* weight, int64_t row, int64_t first, int64_t n, float* to) {
+    const size_t stride = weight->nb[1];
+    for (int64_t half = 0; half < kPanel; half += 8, to += 8) {
+        const char* rows = static_cast<const char*>(weight->data) + static_cast<size_t>(row + half) * stride;
+        prefetch(weight, rows, first + n, n);
+        switch (weight->type) {
+            case GGML_TYPE_F32: widen_floats<GGML_TYPE_F32>(rows, stride, first, n, to); break;
+            case GGML_TYPE_F16: widen_floats<GGML_TYPE_F16>(rows, stride, first, n, to); break;
+            case GGML_TYPE_BF16: widen_floats<GGML_TYPE_BF16>(rows, stride, first, n, to); break;
+            case GGML_TYPE_Q8_0: widen_q8_0(rows, stride, first, n, to); break;
+            default: widen_quantized(weight->type, rows, stride, first, n, to); break;
+        }
+    }
+}
+
+// finish(first row of the weight, first token, tokens, sums).
+template <typename Finish>
+void multiply(const ggml_tensor* packed, int64_t tokens, const ggml_tensor* weight, int64_t panels, int passes, int ith,
+              int nth, Finish finish) {
+    std::vector<Step> steps;
+    for (int64_t b = 0; b < packed->ne[2]; b++) {
+        steps.push_back({b * packed->ne[1] * kBlock, static_cast<int32_t>(kBlock)});
+    }
+    multiply_all(
+        Units(tokens, panels, nth), ith, nth, static_cast<const float*>(packed->data), steps, kMatmulSlice, passes,
+        panels, [](int64_t row) { return row * kBlock; },
+        [&](int64_t panel, int64_t step, int64_t n, float* to) {
+            widen(weight, panel * kPanel, step * kBlock, n * kBlock, to);
+        },
+        [&](int64_t panel, int64_t first, int64_t count, const float* sums) {
+            finish(panel * kPanel, first, count, sums);
+        });
+}
+
+__m256 load_or_zero(const float* from, int64_t at) {
+    return from != nullptr ? _mm256_loadu_ps(from + at) : _mm256_setzero_ps();
+}
+
+void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* weight = dst->src[1];
+    const auto has            = reinterpret_cast<uintptr_t>(userdata);
+    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const float* residual     = nullptr;
+    if ((has & kHasResidual) != 0) {
+        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
+    }
+    const int64_t out = weight->ne[1];
+    multiply(dst->src[0], ggml_nelements(dst) / out, weight, out / kPanel, 1, ith, nth,
+             [&](int64_t row, int64_t first, int64_t count, const float* sums) {
+                 const __m256 low = load_or_zero(bias, row), high = load_or_zero(bias, row + 8);
+                 for (int64_t i = 0; i < count; i++, sums += kPanel) {
+                     const int64_t at = (first + i) * out + row;
+                     __m256 a         = _mm256_add_ps(_mm256_loadu_ps(sums), low),
+                            b         = _mm256_add_ps(_mm256_loadu_ps(sums + 8), high);
+                     if (residual != nullptr) {
+                         a = _mm256_add_ps(a, _mm256_loadu_ps(residual + at));
+                         b = _mm256_add_ps(b, _mm256_loadu_ps(residual + at + 8));
+                     }
+                     _mm256_storeu_ps(static_cast<float*>(dst->data) + at, a);
+                     _mm256_storeu_ps(static_cast<float*>(dst->data) + at + 8, b);
+                 }
+             });
+}
+
+void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* weight = dst->src[1];
+    const auto bits           = reinterpret_cast<uintptr_t>(userdata);  // tokens above kHasBias
+    const float* bias         = (bits & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const int64_t half        = weight->ne[1] / 2;
+    multiply(dst->src[0], static_cast<int64_t>(bits >> 1), weight, half / kPanel, 2, ith, nth,
+             [&](int64_t row, int64_t first, int64_t count, const float* sums) {
+                 float* out =
+                     static_cast<float*>(dst->data) + (row / kBlock * dst->ne[1] + first) * kBlock + row % kBlock;
+                 const float* gates = sums + count * kPanel;
+                 for (int64_t k = 0; k < kPanel; k += 8) {
+                     const __m256 b0 = load_or_zero(bias, row + k), b1 = load_or_zero(bias, half + row + k);
+                     for (int64_t i = 0; i < count; i++) {
+                         const __m256 x = _mm256_add_ps(_mm256_loadu_ps(sums + i * kPanel + k), b0);
+                         const __m256 g = _mm256_add_ps(_mm256_loadu_ps(gates + i * kPanel + k), b1);
+                         _mm256_storeu_ps(out + i * kBlock + k, _mm256_mul_ps(x, gelu8(g)));
+                     }
+                 }
+             });
+}
+
+#else
+
+// Never run: f32_products() is false.
+void run(ggml_tensor*, int, int, void*) {}
+void run_geglu(ggml_tensor*, int, int, void*) {}
+
+#endif
+
+}  // namespace
+
+ggml_tensor* matmul_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
+                        ggml_tensor* bias, ggml_tensor* residual) {
+    ggml_tensor* args[4] = {packed, weight};
+    int count            = 2;
+    uintptr_t has        = 0;
+    if (bias != nullptr) {
+        args[count++] = bias;
+        has |= kHasBias;
+    }
+    if (residual != nullptr) {
+        args[count++] = residual;
+        has |= kHasResidual;
+    }
+    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
+                                reinterpret_cast<void*>(has)),
+                 kMatmulF32);
+}
+
+ggml_tensor* matmul_geglu_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
+                              ggml_tensor* bias) {
+    ggml_tensor* args[] = {packed, weight, bias};
+    return named(
+        ggml_custom_4d(ctx, GGML_TYPE_F32, kBlock, packed->ne[1], weight->ne[1] / 2 / kBlock, 1, args,
+                       bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
+                       reinterpret_cast<void*>(static_cast<uintptr_t>(tokens) << 1 | (bias != nullptr ? kHasBias : 0))),
+        kGegluF32);
+}
+
+}  // namespace dg

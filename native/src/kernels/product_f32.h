@@ -1,0 +1,210 @@
+// F32 products on AVX2: the inner loops that convolutions, linear layers and attention share. For kernels/*_f32.cpp only.
+//
+// Rows (pixels or tokens) are read in place, out of blocks of 32 channels: [channel block][row][32], a picture's rows
+// inside its border. Weights are widened to F32 panels of 16 outputs, [product][16], a slice that fits the first-level cache at a
+// time, once for all rows of a unit of work. Six rows times a panel are twelve sums in registers.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "ggml.h"
+#include "kernels/simd.h"
+
+namespace dg {
+
+constexpr int64_t kBlock = 32;  // channels that stand side by side in a packed picture or packed tokens
+constexpr int64_t kPanel = 16;  // outputs of a panel
+
+// Rows from one channel block to the next of `rows` rows: six rows of eight blocks fall into different sets of the
+// first-level cache.
+inline int64_t padded_rows(int64_t rows) {
+    return (rows - 6 + 31) / 32 * 32 + 6;
+}
+
+inline int64_t blocks_of(int64_t n, int64_t size) {
+    return (n + size - 1) / size;
+}
+
+}  // namespace dg
+
+#if defined(DG_F32_PRODUCTS)
+
+namespace dg {
+
+constexpr int kMaxRows         = 6;  // of a register tile
+constexpr int64_t kSlice       = 9;  // blocks of products that a panel's slice holds: 18 KiB
+constexpr int64_t kPanels      = 4;  // panels that rows are multiplied with in one go
+constexpr int64_t kUnitRows    = 256;  // rows for which a panel is widened once
+constexpr int64_t kSliceFloats = kSlice * kBlock * kPanel;
+
+// Up to 32 products of each row: where they begin, from the row's offset on.
+struct Step {
+    int64_t shift;
+    int32_t depth;
+};
+
+// f(0) ... f(N - 1) with constants, written out: compilers keep an array in registers only where no index is a variable.
+template <typename F, int... I>
+[[gnu::always_inline]] inline void written_out(F f, std::integer_sequence<int, I...>) {
+    (f(std::integral_constant<int, I>{}), ...);
+}
+template <int N, typename F>
+[[gnu::always_inline]] inline void unrolled(F f) {
+    written_out(f, std::make_integer_sequence<int, N>{});
+}
+
+// sums[row][16] (+)= rows times a slice of a panel.
+template <int M>
+void multiply_rows(const float* base, const int64_t* rows, const Step* steps, int64_t count, const float* panel,
+                   float* sums, bool first) {
+    __m256 low[M], high[M];
+    unrolled<M>([&](auto i) {
+        low[i]  = first ? _mm256_setzero_ps() : _mm256_loadu_ps(sums + i * kPanel);
+        high[i] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(sums + i * kPanel + 8);
+    });
+    for (int64_t s = 0; s < count; s++) {
+        const float* from[M];
+        unrolled<M>([&](auto i) {
+            from[i] = base + rows[i] + steps[s].shift;
+            // the rows after these, which mostly stand behind them
+            _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock + kBlock / 2), _MM_HINT_T0);
+        });
+        const float* end = panel + steps[s].depth * kPanel;
+        for (; panel != end; panel += kPanel) {
+            const __m256 a = _mm256_loadu_ps(panel), b = _mm256_loadu_ps(panel + 8);
+            unrolled<M>([&](auto i) {
+                const __m256 x = _mm256_broadcast_ss(from[i]++);
+                low[i]         = _mm256_fmadd_ps(x, a, low[i]);
+                high[i]        = _mm256_fmadd_ps(x, b, high[i]);
+            });
+        }
+    }
+    unrolled<M>([&](auto i) {
+        _mm256_storeu_ps(sums + i * kPanel, low[i]);
+        _mm256_storeu_ps(sums + i * kPanel + 8, high[i]);
+    });
+}
+
+// The same for several panels, `stride` floats apart, and any number of rows: sums [panel][count][16]. Six rows stay in the
+// first-level cache while the panels pass.
+inline void multiply_panels(const float* base, const int64_t* rows, int64_t count, const Step* steps,
+                            int64_t step_count, const float* panels, int64_t stride, int64_t panel_count, float* sums,
+                            bool first) {
+    for (int64_t i = 0; i < count; i += kMaxRows) {
+        for (int64_t p = 0; p < panel_count; p++) {
+            const float* panel = panels + p * stride;
+            float* to          = sums + (p * count + i) * kPanel;
+            switch (count - i) {
+                case 1: multiply_rows<1>(base, rows + i, steps, step_count, panel, to, first); break;
+                case 2: multiply_rows<2>(base, rows + i, steps, step_count, panel, to, first); break;
+                case 3: multiply_rows<3>(base, rows + i, steps, step_count, panel, to, first); break;
+                case 4: multiply_rows<4>(base, rows + i, steps, step_count, panel, to, first); break;
+                case 5: multiply_rows<5>(base, rows + i, steps, step_count, panel, to, first); break;
+                default: multiply_rows<kMaxRows>(base, rows + i, steps, step_count, panel, to, first); break;
+            }
+        }
+    }
+}
+
+// Transposes 8 x 8 values.
+inline void transpose8(__m256 r[8]) {
+    __m256 t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i]     = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i]     = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i]     = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    for (int i = 0; i < 8; i++) {
+        r[i] = t[i];
+    }
+}
+
+// Eight values of F32, F16 or BF16.
+template <ggml_type Type>
+__m256 load8(const void* from, int64_t i) {
+    if constexpr (Type == GGML_TYPE_F32) {
+        return _mm256_loadu_ps(static_cast<const float*>(from) + i);
+    } else {
+        const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(static_cast<const uint16_t*>(from) + i));
+        if constexpr (Type == GGML_TYPE_F16) {
+            return _mm256_cvtph_ps(half);
+        } else {
+            return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+        }
+    }
+}
+
+// Lanes below `left`, for masked loads and stores.
+inline __m256i lanes_below(int64_t left) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(std::min<int64_t>(left, 8))), lane);
+}
+
+// How threads share a product out: units of rows times ranges of panels, of which a thread takes every nth.
+struct Units {
+    int64_t rows, panels, blocks, parts;
+
+    Units(int64_t rows, int64_t panels, int nth) : rows(rows), panels(panels) {
+        blocks = blocks_of(rows, kUnitRows);
+        parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, panels);
+    }
+    int64_t count() const { return blocks * parts; }
+    int64_t first_row(int64_t unit) const { return rows * (unit / parts) / blocks; }
+    int64_t last_row(int64_t unit) const { return rows * (unit / parts + 1) / blocks; }
+    int64_t first_panel(int64_t unit) const { return panels * (unit % parts) / parts; }
+    int64_t last_panel(int64_t unit) const { return panels * (unit % parts + 1) / parts; }
+};
+
+// The thread's share of a product. `passes` panels, `apart` panels from each other, make one result.
+// row_of(row): where a row begins, from `base` on; widen(panel, step, count, to): the panel's products of steps
+// [step, step + count); finish(panel, first row, rows, sums): sums [pass][row][16].
+template <typename RowOf, typename Widen, typename Finish>
+void multiply_all(const Units& units, int ith, int nth, const float* base, const std::vector<Step>& steps,
+                  int64_t slice, int passes, int64_t apart, RowOf row_of, Widen widen, Finish finish) {
+    thread_local std::vector<float> sums;
+    thread_local std::vector<int64_t> rows;
+    alignas(64) float panels[kPanels * kSliceFloats];
+    const auto step_count = static_cast<int64_t>(steps.size());
+    for (int64_t unit = ith; unit < units.count(); unit += nth) {
+        const int64_t first = units.first_row(unit), count = units.last_row(unit) - first;
+        sums.resize(static_cast<size_t>(kPanels * count * kPanel));
+        rows.resize(static_cast<size_t>(count));
+        for (int64_t i = 0; i < count; i++) {
+            rows[static_cast<size_t>(i)] = row_of(first + i);
+        }
+        const int64_t last = units.last_panel(unit), step = kPanels / passes;
+        for (int64_t p = units.first_panel(unit); p < last; p += step) {
+            const int64_t slots = std::min(step, last - p) * passes;
+            for (int64_t s = 0; s < step_count; s += slice) {
+                const int64_t n = std::min(slice, step_count - s);
+                for (int64_t i = 0; i < slots; i++) {
+                    widen(p + i / passes + i % passes * apart, s, n, panels + i * kSliceFloats);
+                }
+                multiply_panels(base, rows.data(), count, &steps[static_cast<size_t>(s)], n, panels, kSliceFloats,
+                                slots, sums.data(), s == 0);
+            }
+            for (int64_t i = 0; i < slots; i += passes) {
+                finish(p + i / passes, first, count, &sums[static_cast<size_t>(i * count * kPanel)]);
+            }
+        }
+    }
+}
+
+}  // namespace dg
+
+#endif
