@@ -24,6 +24,7 @@ type options struct {
 	steps     int
 	precision string
 	only      string
+	reference string
 
 	child  bool
 	cgroup string
@@ -79,6 +80,7 @@ func main() {
 	flag.IntVar(&o.steps, "steps", 3, "evaluations of the UNet, on a batch of 1")
 	flag.StringVar(&o.precision, "precision", "auto", "as daguerre generate's")
 	flag.StringVar(&o.only, "only", "", "run the plans whose name contains this, and the first")
+	flag.StringVar(&o.reference, "reference", "", "a file that keeps the first plan's outcome: written where it is missing, else that plan is not run")
 	flag.BoolVar(&o.child, "child", false, "run one plan and print what it took (used by the program itself)")
 	flag.StringVar(&o.cgroup, "cgroup", "", "control group to join (used by the program itself)")
 	flag.Int64Var(&o.data, "data", 0, "RLIMIT_DATA (used by the program itself)")
@@ -104,10 +106,17 @@ func main() {
 // runAll runs the plans one after the other and prints them.
 func runAll(o options) error {
 	var first outcome
+	known := false
+	if text, err := os.ReadFile(o.reference); err == nil {
+		if err := json.Unmarshal(text, &first); err != nil {
+			return fmt.Errorf("%s: %w", o.reference, err)
+		}
+		known = true
+	}
 	fmt.Println("| weights | limit | peak | of it counted | text s | first step s | step s | decode s | read from disk | result |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for i, p := range plans {
-		if i > 0 && !strings.Contains(p.Name, o.only) {
+		if i > 0 && !strings.Contains(p.Name, o.only) || i == 0 && known {
 			continue
 		}
 		var limit int64
@@ -122,6 +131,9 @@ func runAll(o options) error {
 		result := "equal"
 		if i == 0 {
 			first, result = got, "reference"
+			if err := keep(o.reference, got); err != nil {
+				return err
+			}
 		} else if got.Hash != first.Hash {
 			result = "DIFFERENT"
 		}
@@ -133,6 +145,18 @@ func runAll(o options) error {
 			100*float64(got.Peak)/float64(first.Peak), gib(got.Counted), got.Text, got.First, got.Step, got.Decode, gib(got.Pages), result)
 	}
 	return nil
+}
+
+// keep writes an outcome to a file, where one is named.
+func keep(path string, out outcome) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 func gib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<30), 'f', 2, 64) + " GiB" }
