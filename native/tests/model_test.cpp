@@ -237,7 +237,8 @@ CASE("streamed, mapped and loaded weights give the same bits, in any precision")
         REQUIRE(needs != nullptr);
         const int64_t least = std::atoll(needs + 7);
         CHECK(least > 100000);
-        for (const int64_t window : {least, least + least / 3, 2 * least, 5 * least, int64_t{0}, int64_t{-1}, int64_t{-2}}) {
+        for (const int64_t window :
+             {least, least + least / 3, 2 * least, 5 * least, int64_t{0}, int64_t{-1}, int64_t{-2}}) {
             options.window    = std::max<int64_t>(window, 0);
             options.residency = window == -1   ? DG_RESIDENT_MMAP
                                 : window == -2 ? DG_RESIDENT_ON_DEMAND
@@ -284,14 +285,14 @@ CASE("an allocation that fails leaves the model usable") {
     Options options;
     options.residency = DG_RESIDENT_STREAM;
     Nano nano(options);
-    const auto want = evaluate(nano.model, 1, 8, 8);
+    const auto want            = evaluate(nano.model, 1, 8, 8);
     std::vector<float> latents = wave(4 * 4 * 4, 0), pixels(3 * 32 * 32);
-    int failed = 0;
+    int failed                 = 0;
     for (int64_t after = 0; after < 8; after++) {
         REQUIRE(dg_test_fail_allocations(1, 1, after, nullptr, message, sizeof(message)) == DG_OK);
         REQUIRE(dg_model_unload(nano.model, DG_COMPONENT_VAE_DECODER, message, sizeof(message)) == DG_OK);
-        const dg_status status = dg_vae_decode(nano.model, 1, 4, 4, latents.data(), pixels.data(), pixels.size(),
-                                               message, sizeof(message));
+        const dg_status status =
+            dg_vae_decode(nano.model, 1, 4, 4, latents.data(), pixels.data(), pixels.size(), message, sizeof(message));
         if (status != DG_OK) {
             CHECK_EQ(status, DG_ERR_OUT_OF_MEMORY);
             CHECK(std::strstr(message, "could not be allocated on cpu") != nullptr);

@@ -35,8 +35,7 @@ struct Net {
         policy.dense  = ggml_is_quantized(type) ? GGML_TYPE_F16 : type;
         params        = std::make_unique<Params>(source, policy, "net");
         for (int l = 0; l < 3; l++) {
-            const std::string base =
-                "text_encoder.text_model.encoder.layers." + std::to_string(l) + ".mlp.";
+            const std::string base  = "text_encoder.text_model.encoder.layers." + std::to_string(l) + ".mlp.";
             const SourceTensor* fc1 = source.find(base + "fc1.weight");
             REQUIRE(fc1 != nullptr);
             width  = fc1->ne[0];
