@@ -88,19 +88,25 @@ void convolutions() {
                          {32, 320, 320, 2, 3, 2},  {32, 960, 320, 2, 1, 1},  {8, 2560, 1280, 2, 1, 1},
                          {256, 128, 3, 1, 3, 1},   {32, 4, 320, 2, 3, 1}};
     for (const Conv& c : list) {
-        for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_F32}) {
+        for (const bool exact : {true, false}) {
+            const ggml_type type = GGML_TYPE_F16;
             const int64_t result = c.size / c.stride, taps = int64_t{c.kernel} * c.kernel;
             char name[100];
-            std::snprintf(name, sizeof name, "conv %d x %d, %d -> %d, %d^2 x %d%s, %s", c.kernel, c.kernel,
+            std::snprintf(name, sizeof name, "conv %d x %d, %d -> %d, %d^2 x %d%s%s", c.kernel, c.kernel,
                           static_cast<int>(c.in), static_cast<int>(c.out), static_cast<int>(c.size),
-                          static_cast<int>(c.batch), c.stride == 2 ? ", stride 2" : "", ggml_type_name(type));
+                          static_cast<int>(c.batch), c.stride == 2 ? ", stride 2" : "", exact ? ", exact" : "");
             measure(name, 2.0 * static_cast<double>(result * result * c.batch * c.in * c.out * taps),
                     [&](ggml_context* ctx) {
                         ggml_tensor* w    = ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, c.kernel, c.in),
                                                                dg::conv_packed_rows(type, c.out));
                         ggml_tensor* bias = filled(ggml_new_tensor_1d(ctx, GGML_TYPE_F32, c.out));
                         ggml_tensor* x = filled(ggml_new_tensor_4d(ctx, GGML_TYPE_F32, c.size, c.size, c.in, c.batch));
-                        return dg::conv_direct(ctx, x, filled(w), bias, c.out, {c.kernel, c.stride, c.kernel / 2});
+                        const dg::ConvShape shape{c.kernel, c.stride, c.kernel / 2};
+                        if (exact || !dg::conv_takes_packed(type)) {
+                            return dg::conv_direct(ctx, x, filled(w), bias, c.out, shape);
+                        }
+                        return dg::conv_packed(ctx, dg::pack_picture(ctx, x, shape.pad, nullptr), c.size, c.size, c.in,
+                                               filled(w), bias, c.out, shape, {}, false);
                     });
         }
     }

@@ -363,8 +363,8 @@ void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, 
 
 ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                          ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
-                         const ConvAddends& addends) {
-    return f32_products() ? conv_f32(ctx, picture, width, height, in, packed, bias, out, shape, addends)
+                         const ConvAddends& addends, bool exact) {
+    return f32_products() ? conv_f32(ctx, picture, width, height, in, packed, bias, out, shape, addends, exact)
                           : conv_bf16(ctx, picture, width, height, packed, bias, out, shape, addends);
 }
 
@@ -377,7 +377,7 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
     }
     if (conv_takes_packed(packed->type)) {
         return conv_packed(ctx, pack_picture(ctx, x, shape.pad, nullptr), x->ne[0], x->ne[1], x->ne[2], packed, bias,
-                           out, shape, {});
+                           out, shape, {}, true);
     }
     ggml_tensor* args[]  = {x, packed, bias};
     const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |

@@ -37,9 +37,10 @@ struct ConvAddends {
 bool conv_takes_packed(ggml_type type);
 
 // Graph node, where that is so: a picture packed with the border shape.pad, of width x height pixels and `in` channels, times the
-// packed kernel, plus bias F32 [out] and the addends -> [W', H', out, N] F32.
+// packed kernel, plus bias F32 [out] and the addends -> [W', H', out, N] F32. Unless it is to be exact, in F32 by Winograd's
+// filters where that pays.
 ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                          ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
-                         const ConvAddends& addends);
+                         const ConvAddends& addends, bool exact);
 
 }  // namespace dg

@@ -2,8 +2,9 @@
 
 #include <cstring>
 
+#include "kernels/conv_problem_f32.h"
 #include "kernels/named.h"
-#include "kernels/product_f32.h"
+#include "kernels/winograd_f32.h"
 
 namespace dg {
 
@@ -37,65 +38,7 @@ void conv_f32_pack(const void* weights, ggml_type type, int64_t kernel, int64_t 
 
 namespace {
 
-// A node's userdata: the kernel's shape, which sources follow the picture, weights and bias, and the length of a line.
-constexpr uintptr_t kHasPerPicture = 1 << 24, kHasResidual = 1 << 25;
-
 #if defined(DG_F32_PRODUCTS)
-
-struct Problem {
-    ggml_tensor* dst;
-    const float* picture;
-    const ggml_tensor* weights;
-    const float* bias;
-    const float* per_picture;  // [out, N] or NULL
-    const float* residual;     // as the result, or NULL
-    ConvShape shape;
-    int64_t in, blocks;         // channels, and blocks of them
-    int64_t line, plane;        // of the picture, in floats
-    int64_t out_width, pixels;  // of one result
-
-    Problem(ggml_tensor* node, void* userdata) {
-        const auto bits = reinterpret_cast<uintptr_t>(userdata);
-        dst             = node;
-        shape           = {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
-                           static_cast<int32_t>(bits >> 16 & 0xff)};
-        picture         = static_cast<const float*>(node->src[0]->data);
-        weights         = node->src[1];
-        bias            = static_cast<const float*>(node->src[2]->data);
-        per_picture     = (bits & kHasPerPicture) != 0 ? static_cast<const float*>(node->src[3]->data) : nullptr;
-        residual        = nullptr;
-        if ((bits & kHasResidual) != 0) {
-            residual = static_cast<const float*>(node->src[per_picture != nullptr ? 4 : 3]->data);
-        }
-        in        = weights->ne[0] / taps();
-        blocks    = blocks_of(in, kBlock);
-        line      = static_cast<int64_t>(bits >> 32) * kBlock;
-        plane     = node->src[0]->ne[1] * kBlock;
-        out_width = node->ne[0];
-        pixels    = node->ne[0] * node->ne[1];
-    }
-
-    int64_t taps() const { return int64_t{shape.kernel} * shape.kernel; }
-    int64_t rows() const { return pixels * dst->ne[3]; }
-    int64_t row_of(int64_t row) const {
-        const int64_t image = row / pixels, pixel = row % pixels;
-        return image * blocks * plane + pixel / out_width * shape.stride * line +
-               pixel % out_width * shape.stride * kBlock;
-    }
-    std::vector<Step> steps() const {
-        std::vector<Step> list;
-        for (int64_t b = 0; b < blocks; b++) {
-            for (int64_t tap = 0; tap < taps(); tap++) {
-                list.push_back({b * plane + tap / shape.kernel * line + tap % shape.kernel * kBlock,
-                                static_cast<int32_t>(std::min(kBlock, in - b * kBlock))});
-            }
-        }
-        return list;
-    }
-    float added_to(int64_t channel, int64_t image) const {
-        return bias[channel] + (per_picture != nullptr ? per_picture[image * dst->ne[2] + channel] : 0.0f);
-    }
-};
 
 template <ggml_type Type>
 void widen_floats(const void* from, int64_t at, int64_t n, float* to) {
@@ -113,7 +56,7 @@ void widen(const ggml_tensor* weights, int64_t at, int64_t n, float* to) {
 }
 
 // Writes the sums of eight rows that are neighbouring pixels of one picture, for the eight channels from `channel` on.
-void store8(const Problem& p, int64_t image, int64_t pixel, int64_t channel, const float* sums) {
+void store8(const ConvProblem& p, int64_t image, int64_t pixel, int64_t channel, const float* sums) {
     __m256 r[8];
     for (int i = 0; i < 8; i++) {
         r[i] = _mm256_loadu_ps(sums + i * kPanel);
@@ -130,7 +73,7 @@ void store8(const Problem& p, int64_t image, int64_t pixel, int64_t channel, con
     }
 }
 
-void store1(const Problem& p, int64_t image, int64_t pixel, int64_t channel, const float* sums) {
+void store1(const ConvProblem& p, int64_t image, int64_t pixel, int64_t channel, const float* sums) {
     const int64_t count = std::min(kPanel, p.dst->ne[2] - channel);
     for (int64_t i = 0; i < count; i++) {
         const int64_t at = (image * p.dst->ne[2] + channel + i) * p.pixels + pixel;
@@ -139,7 +82,7 @@ void store1(const Problem& p, int64_t image, int64_t pixel, int64_t channel, con
     }
 }
 
-void store(const Problem& p, int64_t panel, int64_t first, int64_t count, const float* sums) {
+void store(const ConvProblem& p, int64_t panel, int64_t first, int64_t count, const float* sums) {
     const int64_t channel = panel * kPanel;
     for (int64_t i = 0; i < count;) {
         const int64_t image = (first + i) / p.pixels, pixel = (first + i) % p.pixels;
@@ -157,7 +100,7 @@ void store(const Problem& p, int64_t panel, int64_t first, int64_t count, const 
 }
 
 void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const Problem p(dst, userdata);
+    const ConvProblem p(dst, userdata);
     const std::vector<Step> steps = p.steps();
     std::vector<int64_t> begins;  // of each step in a packed panel, in elements
     int64_t size = 0;
@@ -187,7 +130,7 @@ void convolve(ggml_tensor*, int, int, void*) {}
 
 ggml_tensor* conv_f32(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                       ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
-                      const ConvAddends& addends) {
+                      const ConvAddends& addends, bool exact) {
     const int64_t out_width  = (width + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     const int64_t out_height = (height + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     const int64_t batch      = picture->ne[2] / blocks_of(in, kBlock);
@@ -203,9 +146,11 @@ ggml_tensor* conv_f32(ggml_context* ctx, ggml_tensor* picture, int64_t width, in
         args[count++] = addends.residual;
         bits |= kHasResidual;
     }
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, out_width, out_height, out, batch, args, count, convolve,
-                                GGML_N_TASKS_MAX, reinterpret_cast<void*>(bits)),
-                 kConv2d);
+    const bool winograd = !exact && winograd_offered(width, height, batch, in, out, shape);
+    return named(
+        ggml_custom_4d(ctx, GGML_TYPE_F32, out_width, out_height, out, batch, args, count,
+                       winograd ? winograd_convolve : convolve, GGML_N_TASKS_MAX, reinterpret_cast<void*>(bits)),
+        winograd ? kWinograd : kConv2d);
 }
 
 }  // namespace dg

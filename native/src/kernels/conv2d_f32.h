@@ -16,6 +16,6 @@ void conv_f32_pack(const void* weights, ggml_type type, int64_t kernel, int64_t 
 // Graph node, as conv_bf16.
 ggml_tensor* conv_f32(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                       ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
-                      const ConvAddends& addends);
+                      const ConvAddends& addends, bool exact);
 
 }  // namespace dg

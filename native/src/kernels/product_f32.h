@@ -159,8 +159,8 @@ inline __m256i lanes_below(int64_t left) {
 struct Units {
     int64_t rows, panels, blocks, parts;
 
-    Units(int64_t rows, int64_t panels, int nth) : rows(rows), panels(panels) {
-        blocks = blocks_of(rows, kUnitRows);
+    Units(int64_t rows, int64_t panels, int nth, int64_t unit = kUnitRows) : rows(rows), panels(panels) {
+        blocks = blocks_of(rows, unit);
         parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, panels);
     }
     int64_t count() const { return blocks * parts; }

@@ -194,7 +194,7 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
     const ConvShape shape{static_cast<int32_t>(layer.kernel), options.stride, options.pad};
     if (layer.packed && conv_takes_packed(layer.weight->type)) {
         return conv_packed(g.ctx, packed_picture(g, x, options.pad), x->ne[0], x->ne[1], layer.in, layer.weight,
-                           layer.bias, layer.out, shape, {options.per_picture, options.residual});
+                           layer.bias, layer.out, shape, {options.per_picture, options.residual}, g.traits.exact);
     }
     ggml_tensor* y = layer.packed ? conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out, shape)
                                   : conv_im2col(g, layer, x, options);

@@ -1,0 +1,229 @@
+#include "kernels/winograd_f32.h"
+
+#include "kernels/conv_problem_f32.h"
+
+namespace dg {
+
+// Tiles below which transforming the weights takes more time than is saved: at 8 it took as long as the direct way, at 32 less
+// than half.
+constexpr int64_t kLeastTiles = 16;
+
+bool winograd_offered(int64_t width, int64_t height, int64_t batch, int64_t in, int64_t out, const ConvShape& shape) {
+    return shape.kernel == 3 && shape.stride == 1 && shape.pad == 1 && width % 4 == 0 && height % 4 == 0 &&
+           in >= kBlock && out >= kPanel && width * height * batch >= 16 * kLeastTiles;
+}
+
+#if defined(DG_F32_PRODUCTS)
+
+namespace {
+
+constexpr int64_t kPoints     = 36;  // of a transformed tile
+constexpr int64_t kUnitTiles  = 64;  // tiles of 4 x 4 pixels for which weights are transformed once
+constexpr int64_t kSliceSteps = 2;  // blocks of channels whose transformed weights are kept at a time: 144 KiB
+
+// B^T d of six values.
+inline void input_line(const __m256 d[6], __m256 o[6]) {
+    const __m256 two = _mm256_set1_ps(2), four = _mm256_set1_ps(4), five = _mm256_set1_ps(5);
+    const __m256 a = _mm256_fnmadd_ps(four, d[2], d[4]), b = _mm256_fnmadd_ps(four, d[1], d[3]);
+    const __m256 c = _mm256_sub_ps(d[4], d[2]), e = _mm256_mul_ps(two, _mm256_sub_ps(d[3], d[1]));
+    o[0] = _mm256_fmadd_ps(four, d[0], _mm256_fnmadd_ps(five, d[2], d[4]));
+    o[1] = _mm256_add_ps(a, b);
+    o[2] = _mm256_sub_ps(a, b);
+    o[3] = _mm256_add_ps(c, e);
+    o[4] = _mm256_sub_ps(c, e);
+    o[5] = _mm256_fmadd_ps(four, d[1], _mm256_fnmadd_ps(five, d[3], d[5]));
+}
+
+// G g of three values.
+inline void weight_line(const __m256 g[3], __m256 o[6]) {
+    const __m256 sixth = _mm256_set1_ps(-1.0f / 6), twelfth = _mm256_set1_ps(1.0f / 12);
+    const __m256 ends = _mm256_mul_ps(sixth, _mm256_add_ps(g[0], g[2])), mid = _mm256_mul_ps(sixth, g[1]);
+    const __m256 far = _mm256_fmadd_ps(_mm256_set1_ps(1.0f / 24), g[0], _mm256_mul_ps(_mm256_set1_ps(1.0f / 6), g[2]));
+    o[0]             = _mm256_mul_ps(_mm256_set1_ps(0.25f), g[0]);
+    o[1]             = _mm256_add_ps(ends, mid);
+    o[2]             = _mm256_sub_ps(ends, mid);
+    o[3]             = _mm256_fmadd_ps(twelfth, g[1], far);
+    o[4]             = _mm256_fnmadd_ps(twelfth, g[1], far);
+    o[5]             = g[2];
+}
+
+// A^T m of six values.
+inline void output_line(const __m256 m[6], __m256 o[4]) {
+    const __m256 a = _mm256_add_ps(m[1], m[2]), b = _mm256_sub_ps(m[1], m[2]);
+    const __m256 c = _mm256_add_ps(m[3], m[4]), d = _mm256_sub_ps(m[3], m[4]);
+    o[0] = _mm256_add_ps(m[0], _mm256_add_ps(a, c));
+    o[1] = _mm256_fmadd_ps(_mm256_set1_ps(2), d, b);
+    o[2] = _mm256_fmadd_ps(_mm256_set1_ps(4), c, a);
+    o[3] = _mm256_add_ps(m[5], _mm256_fmadd_ps(_mm256_set1_ps(8), d, b));
+}
+
+struct Tiles {
+    int64_t across, each;  // tiles in a line and in a picture
+
+    explicit Tiles(const ConvProblem& p) : across(p.out_width / 4), each(p.pixels / 16) {}
+    int64_t image(int64_t tile) const { return tile / each; }
+    int64_t x(int64_t tile) const { return tile % each % across * 4; }
+    int64_t y(int64_t tile) const { return tile % each / across * 4; }
+};
+
+// The inputs of `count` tiles from `first` on: to[block][point][tile][32].
+void transform_inputs(const ConvProblem& p, const Tiles& tiles, int64_t first, int64_t count, float* to) {
+    for (int64_t block = 0; block < p.blocks; block++) {
+        for (int64_t t = 0; t < count; t++) {
+            const int64_t tile = first + t;
+            const float* from  = p.picture + (tiles.image(tile) * p.blocks + block) * p.plane + tiles.y(tile) * p.line +
+                                tiles.x(tile) * kBlock;
+            for (int64_t c = 0; c < kBlock; c += 8) {
+                __m256 columns[6][6], line[6];  // [x][transformed y]
+                for (int x = 0; x < 6; x++) {
+                    for (int y = 0; y < 6; y++) {
+                        line[y] = _mm256_loadu_ps(from + y * p.line + x * kBlock + c);
+                    }
+                    input_line(line, columns[x]);
+                }
+                float* out = to + (block * kPoints * count + t) * kBlock + c;
+                for (int y = 0; y < 6; y++) {
+                    __m256 o[6];
+                    for (int x = 0; x < 6; x++) {
+                        line[x] = columns[x][y];
+                    }
+                    input_line(line, o);
+                    for (int x = 0; x < 6; x++) {
+                        _mm256_storeu_ps(out + (y * 6 + x) * count * kBlock, o[x]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// A panel's weights for `depth` channels of one block, packed as [tap][channel][16]: to[point * stride + channel * 16 + output].
+template <ggml_type Type>
+void transform_weights(const void* weights, int64_t at, int64_t depth, int64_t stride, float* to) {
+    for (int64_t i = 0; i < depth * kPanel; i += 8) {
+        __m256 columns[3][6], line[6];
+        for (int x = 0; x < 3; x++) {
+            for (int y = 0; y < 3; y++) {
+                line[y] = load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i);
+            }
+            weight_line(line, columns[x]);
+        }
+        for (int y = 0; y < 6; y++) {
+            __m256 o[6];
+            for (int x = 0; x < 3; x++) {
+                line[x] = columns[x][y];
+            }
+            weight_line(line, o);
+            for (int x = 0; x < 6; x++) {
+                _mm256_storeu_ps(to + (y * 6 + x) * stride + i, o[x]);
+            }
+        }
+    }
+}
+
+void transform_weights(const ggml_tensor* w, int64_t at, int64_t depth, int64_t stride, float* to) {
+    switch (w->type) {
+        case GGML_TYPE_F16: transform_weights<GGML_TYPE_F16>(w->data, at, depth, stride, to); break;
+        case GGML_TYPE_BF16: transform_weights<GGML_TYPE_BF16>(w->data, at, depth, stride, to); break;
+        default: transform_weights<GGML_TYPE_F32>(w->data, at, depth, stride, to); break;
+    }
+}
+
+// Four pixels of a line for the eight channels from `channel` on: v[pixel] holds the channels.
+void store_line(const ConvProblem& p, int64_t image, int64_t pixel, int64_t channel, const __m256 v[4]) {
+    for (int half = 0; half < 2; half++) {
+        __m128 r[4];
+        for (int i = 0; i < 4; i++) {
+            r[i] = half == 0 ? _mm256_castps256_ps128(v[i]) : _mm256_extractf128_ps(v[i], 1);
+        }
+        _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+        const int64_t first = channel + half * 4, count = std::min<int64_t>(4, p.dst->ne[2] - first);
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t at = (image * p.dst->ne[2] + first + i) * p.pixels + pixel;
+            __m128 sum       = _mm_add_ps(r[i], _mm_set1_ps(p.added_to(first + i, image)));
+            if (p.residual != nullptr) {
+                sum = _mm_add_ps(sum, _mm_loadu_ps(p.residual + at));
+            }
+            _mm_storeu_ps(static_cast<float*>(p.dst->data) + at, sum);
+        }
+    }
+}
+
+// sums[point][tile][16] of one panel -> pixels.
+void transform_outputs(const ConvProblem& p, const Tiles& tiles, int64_t panel, int64_t first, int64_t count,
+                       const float* sums) {
+    for (int64_t t = 0; t < count; t++) {
+        const int64_t tile = first + t, image = tiles.image(tile);
+        const int64_t pixel = tiles.y(tile) * p.out_width + tiles.x(tile);
+        for (int64_t c = 0; c < kPanel; c += 8) {
+            __m256 columns[6][4], line[6];  // [transformed x][y]
+            for (int x = 0; x < 6; x++) {
+                for (int y = 0; y < 6; y++) {
+                    line[y] = _mm256_loadu_ps(sums + ((y * 6 + x) * count + t) * kPanel + c);
+                }
+                output_line(line, columns[x]);
+            }
+            for (int y = 0; y < 4; y++) {
+                __m256 o[4];
+                for (int x = 0; x < 6; x++) {
+                    line[x] = columns[x][y];
+                }
+                output_line(line, o);
+                store_line(p, image, pixel + y * p.out_width, panel * kPanel + c, o);
+            }
+        }
+    }
+}
+
+// Products of all points of one panel, over all channels.
+void multiply_points(const ConvProblem& p, int64_t panel, int64_t count, const float* inputs, const int64_t* rows,
+                     float* weights, float* sums) {
+    constexpr int64_t kStride = kSliceSteps * kBlock * kPanel;  // from one point's weights to the next one's
+    for (int64_t b = 0; b < p.blocks; b += kSliceSteps) {
+        Step steps[kSliceSteps];
+        const int64_t n = std::min(kSliceSteps, p.blocks - b);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t depth = std::min(kBlock, p.in - (b + i) * kBlock);
+            const int64_t at    = (panel * p.in + (b + i) * kBlock) * 9 * kPanel;
+            transform_weights(p.weights, at, depth, kStride, weights + i * kBlock * kPanel);
+            steps[i] = {(b + i) * kPoints * count * kBlock, static_cast<int32_t>(depth)};
+        }
+        for (int64_t point = 0; point < kPoints; point++) {
+            multiply_panels(inputs + point * count * kBlock, rows, count, steps, n, weights + point * kStride, 0, 1,
+                            sums + point * count * kPanel, b == 0);
+        }
+    }
+}
+
+}  // namespace
+
+void winograd_convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ConvProblem p(dst, userdata);
+    const Tiles tiles(p);
+    thread_local std::vector<float> inputs, weights, sums;
+    int64_t rows[kUnitTiles + 1];
+    for (int64_t i = 0; i <= kUnitTiles; i++) {
+        rows[i] = i * kBlock;
+    }
+    const Units units(tiles.each * dst->ne[3], blocks_of(dst->ne[2], kPanel), nth, kUnitTiles);
+    weights.resize(static_cast<size_t>(kPoints * kSliceSteps * kBlock * kPanel));
+    for (int64_t unit = ith; unit < units.count(); unit += nth) {
+        const int64_t first = units.first_row(unit), count = units.last_row(unit) - first;
+        inputs.resize(static_cast<size_t>(p.blocks * kPoints * count * kBlock + kMaxRows * kBlock));
+        sums.resize(static_cast<size_t>(kPoints * count * kPanel));
+        transform_inputs(p, tiles, first, count, inputs.data());
+        for (int64_t panel = units.first_panel(unit); panel < units.last_panel(unit); panel++) {
+            multiply_points(p, panel, count, inputs.data(), rows, weights.data(), sums.data());
+            transform_outputs(p, tiles, panel, first, count, sums.data());
+        }
+    }
+}
+
+#else
+
+// Never run: f32_products() is false.
+void winograd_convolve(ggml_tensor*, int, int, void*) {}
+
+#endif
+
+}  // namespace dg
