@@ -60,6 +60,10 @@ test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU
 memory-limits: build ## a full-size model (MODEL) with weights in every residency under hard limits of memory
 	$(GO) run ./tools/memorylimits -model "$(MODEL)"
 
+.PHONY: measure-nano
+measure-nano: build ## the nano models' effects on all held-out prompts, as in their card (20 minutes)
+	DAGUERRE_HELDOUT=all $(GO) test -v -count 1 -timeout 60m -run 'HeldOut|NanoRefinerSharpens|NanoControlNetPlaces|NanoTAESDResembles' ./runtime/pipeline
+
 .PHONY: bench
 bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...

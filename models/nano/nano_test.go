@@ -227,3 +227,22 @@ func TestManyProcesses(t *testing.T) {
 	}
 	assertOnly(t, dir, path)
 }
+
+// TestModelsBesideTheBase: refiner, ControlNet, autoencoder and LoRAs are in the repository within 12 MB, and not in the program.
+func TestModelsBesideTheBase(t *testing.T) {
+	total := int64(0)
+	for _, name := range []string{"nano-refiner.safetensors.gz", "nano-controlnet-canny.safetensors", "nano-taesd.safetensors",
+		"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors"} {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		total += info.Size()
+	}
+	assert.Less(t, total, int64(12_000_000))
+	source, err := os.ReadFile("nano.go")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(source)) {
+		if rest, ok := strings.CutPrefix(line, "//go:embed "); ok {
+			assert.Contains(t, []string{"nano-base.safetensors.gz", "nano-base.sha256", "heldout.json"}, strings.TrimSpace(rest))
+		}
+	}
+}

@@ -119,9 +119,10 @@ def upscaler(store):
     store.array("esrgan_out", esrgan(weights, x), "ESRGAN's output, four times as large")
 
 
-def one(store, pipe, name, nets, images):
+def one(store, pipe, name, run, nets, images, file):
+    """One of RUNS, written as run_{name}; file(net) says where a net comes from."""
     spec = dict(prompt=runs.RED, negative_prompt=None, guidance_scale=5.0, num_inference_steps=20, width=128, height=128, control_mode="balanced")
-    spec.update(RUNS[name])
+    spec.update(run)
     multi = len(spec["nets"]) > 1
     picked = [nets[k] for k in spec["nets"]]
     pick = (lambda v: v) if multi else (lambda v: v[0])
@@ -133,7 +134,7 @@ def one(store, pipe, name, nets, images):
         generator=torch.Generator().manual_seed(spec["seed"]), output_type="latent",
         **{k: spec[k] for k in ("prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "width", "height")}).images
     store.array(f"run_{name}_latents", latents, f"run {name}: latents after the last step")
-    spec["net_files"] = [f"daguerre models synth --kind nano-controlnet --seed {SEEDS[k]}" for k in spec["nets"]]
+    spec["net_files"] = [file(k) for k in spec["nets"]]
     store.json(f"run_{name}", spec, f"run {name}: the request")
 
 
@@ -144,5 +145,5 @@ def make(store, pipe):
     evaluations(store, pipe, nets, images)
     taesd(store)
     upscaler(store)
-    for name in RUNS:
-        one(store, pipe, name, nets, images)
+    for name, run in RUNS.items():
+        one(store, pipe, name, run, nets, images, lambda k: f"daguerre models synth --kind nano-controlnet --seed {SEEDS[k]}")

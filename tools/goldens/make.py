@@ -13,6 +13,7 @@ import store  # first: it puts tools/nano on the path
 import torch
 
 import control
+import family
 import inpaint9
 import lora
 import networks
@@ -31,6 +32,7 @@ PARTS = {
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "refiner": refiner.make,
     "control": control.make,
+    "family": family.make,
     "lora": lora.make,
 }
 

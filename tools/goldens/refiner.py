@@ -63,10 +63,11 @@ def pipeline(base, tensors):
     return pipe
 
 
-def one(store, base, refiner, name):
+def one(store, base, refiner, name, run, file):
+    """One of RUNS, written as run_{name}; file says where the refiner comes from."""
     spec = dict(prompt=runs.RED, negative_prompt=None, guidance_scale=5.0, width=128, height=128, aesthetic_score=6.0,
                 negative_aesthetic_score=2.5, refiner_mode="ensemble")
-    spec.update(RUNS[name])
+    spec.update(run)
     generator = torch.Generator().manual_seed(spec["seed"])
     common = {k: spec[k] for k in ("prompt", "negative_prompt", "guidance_scale", "num_inference_steps")}
     common.update(generator=generator, output_type="latent")
@@ -78,12 +79,12 @@ def one(store, base, refiner, name):
                       callback_on_step_end=record, callback_on_step_end_tensor_inputs=["latents"], **common, **how).images
     store.array(f"run_{name}_handed", handed, f"run {name}: latents that the base hands to the refiner")
     store.array(f"run_{name}_latents", latents, f"run {name}: latents after the refiner's last step")
-    spec.update(refiner_evaluations=len(record.all), refiner=f"daguerre models synth --kind nano-refiner --seed {SEED}",
+    spec.update(refiner_evaluations=len(record.all), refiner=file,
                 rng="one torch CPU generator for both pipelines, the base first")
     store.json(f"run_{name}", spec, f"run {name}: the request")
 
 
 def make(store, base):
     refiner = pipeline(base, synth("nano-refiner", SEED))
-    for name in RUNS:
-        one(store, base, refiner, name)
+    for name, run in RUNS.items():
+        one(store, base, refiner, name, run, f"daguerre models synth --kind nano-refiner --seed {SEED}")

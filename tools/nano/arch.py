@@ -79,8 +79,8 @@ def make_refiner():
 
 
 def make_tiny():
-    """TAESD at half its width."""
-    return AutoencoderTiny(encoder_block_out_channels=(32,) * 4, decoder_block_out_channels=(32,) * 4)
+    """TAESD at a quarter of its width."""
+    return AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)
 
 
 def _fan_in_normal(p, gain=1.0):

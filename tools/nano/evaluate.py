@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import time
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: waiting threads leave the core to others
@@ -73,11 +74,24 @@ def save(pictures, folder, first):
         Image.fromarray((x * 255).round().astype(np.uint8)).save(folder / f"{first + n:03d}.png")
 
 
+def canny(a, scenes):
+    """Edges [N, 1, R, R] that `daguerre control preprocess` finds in the drawn shapes, white on black."""
+    pictures = data.render([s | dict(colour="white", background="black") for s in scenes], 1)
+    out = []
+    for i, x in enumerate(pictures):
+        drawn, found = a.out / f"{i:03d}-drawn.png", a.out / f"{i:03d}-edges.png"
+        Image.fromarray(x.permute(1, 2, 0).numpy()).save(drawn)
+        subprocess.run([a.canny, "control", "preprocess", drawn, "-p", "canny", "--overwrite", "-o", found], check=True, stdout=subprocess.DEVNULL)
+        out.append(torch.from_numpy(np.array(Image.open(found).convert("L"))))
+    return torch.stack(out)[:, None]
+
+
 def controlled(a):
     """Pictures by the ControlNet: the prompts' shapes in random places and sizes, drawn as edges (NNN-edges.png). Every other
     prompt has a place word, which the edges contradict four times in five. places.json has the prompts and the places."""
     import to_diffusers
     import train_controlnet
+    from diffusers import MultiControlNetModel
 
     base = to_diffusers.pipeline(a.file, a.tokenizers)
     pipe = to_diffusers.controlnet(a.controlnet, base)
@@ -90,16 +104,21 @@ def controlled(a):
         s["caption"] = data.caption(colour, shape, background, "", rng.choice(list(data.POSITIONS)) if i % 2 else "")
         scenes.append(s)
     a.out.mkdir(parents=True, exist_ok=True)
-    hints = train_controlnet.edges(scenes)
+    hints = canny(a, scenes) if a.canny else train_controlnet.edges(scenes)
     for i, h in enumerate(hints):
         Image.fromarray(h[0].numpy()).save(a.out / f"{i:03d}-edges.png")
+    how = dict(controlnet_conditioning_scale=a.scale)
+    if a.two:  # the same net and picture twice
+        pipe = type(pipe).from_pipe(pipe, controlnet=MultiControlNetModel([pipe.controlnet] * 2))
+        pipe.set_progress_bar_config(disable=True)
+        how = dict(controlnet_conditioning_scale=[0.7, 0.5], control_guidance_start=[0.0, 0.2], control_guidance_end=[0.6, 1.0])
     (a.out / "places.json").write_text(json.dumps([dict(prompt=s["caption"], x=s["cx"], y=s["cy"], radius=s["radius"]) for s in scenes]))
     for k in range(0, len(scenes), a.batch):
         part = scenes[k:k + a.batch]
         noise = torch.cat([torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1000 + k + n)) for n in range(len(part))])
-        out = pipe([s["caption"] for s in part], image=hints[k:k + a.batch].expand(-1, 3, -1, -1) / 255.0, latents=noise, height=128,
-                   width=128, num_inference_steps=a.steps, guidance_scale=a.guidance, controlnet_conditioning_scale=a.scale,
-                   output_type="np").images
+        image = hints[k:k + a.batch].expand(-1, 3, -1, -1) / 255.0
+        out = pipe([s["caption"] for s in part], image=[image] * 2 if a.two else image, latents=noise, height=128, width=128,
+                   num_inference_steps=a.steps, guidance_scale=a.guidance, output_type="np", **how).images
         save(out, a.out, k)
 
 
@@ -151,6 +170,8 @@ if __name__ == "__main__":
     q.add_argument("--steps", type=int, default=20)
     q.add_argument("--guidance", type=float, default=5.0)
     q.add_argument("--scale", type=float, default=1.0, help="weight of the ControlNet")
+    q.add_argument("--two", action="store_true", help="two nets, of weights 0.7 and 0.5 over 0 to 0.6 and 0.2 to 1 of the steps")
+    q.add_argument("--canny", metavar="DAGUERRE", help="the program that finds the edges; without it they are drawn as in training")
     q.add_argument("--batch", type=int, default=25)
     q.add_argument("--count", type=int, default=50)
     q = sub.add_parser("sheet")

@@ -8,6 +8,7 @@ import attention
 import textmodel
 import to_diffusers
 import tokenizer
+import trainer
 import train_unet
 
 BASE = pathlib.Path(__file__).parent.parent.parent / "models" / "nano" / "nano-base.safetensors.gz"
@@ -32,7 +33,7 @@ class Base:
         """bf16 context [N, 77, 128] and pooled [N, 64]."""
         one, two = tokenizer.encode(self.tokenizers, captions)
         context, pooled = [], []
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             for a, b in zip(one.split(64), two.split(64)):
                 h1 = textmodel.penultimate(self.modules["text_encoder"], a)
                 h2, p = textmodel.penultimate_and_pooled(self.modules["text_encoder_2"], b)
@@ -44,7 +45,7 @@ class Base:
     def latents(self, pictures):
         """Scaled latents [N, 4, 16, 16] of uint8 pictures."""
         out = []
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             for x in pictures.split(32):
                 x = (x.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
                 out.append(self.vae.encode(x).latent_dist.mean.float().contiguous())
@@ -80,16 +81,28 @@ def draw(base, sampler, count, effect="", edit=None):
     return pictures, base.latents(pictures), [s["caption"] for s in scenes]
 
 
-class Noise:
-    """Noisy latents of stratified timesteps in [0, limit), and the loss on the predicted noise."""
+def cached(path, key, make):
+    """make()'s tensors, kept in a file for the next start with the same key."""
+    if path.exists():
+        kept = torch.load(path)
+        if kept["key"] == key:
+            return kept["value"]
+    value = make()
+    trainer.save_atomic(dict(key=key, value=value), path)
+    return value
 
-    def __init__(self, limit=1000, weighted=True):
+
+class Noise:
+    """Noisy latents of stratified timesteps in [first, limit), and the loss on the predicted noise."""
+
+    def __init__(self, limit=1000, weighted=True, first=0):
         self.alphas, weight = train_unet.noise_schedule()
-        self.limit, self.weight = limit, weight if weighted else torch.ones(1000)
+        self.first, self.limit, self.weight = first, limit, weight if weighted else torch.ones(1000)
 
     def add(self, x0, g):
         n = len(x0)
-        t = ((torch.arange(n) + torch.rand(n, generator=g)) / n * self.limit).long().clamp(max=self.limit - 1)
+        t = (torch.arange(n) + torch.rand(n, generator=g)) / n * (self.limit - self.first) + self.first
+        t = t.long().clamp(max=self.limit - 1)
         noise = torch.randn(x0.shape, generator=g)
         at = self.alphas[t][:, None, None, None]
         return (at.sqrt() * x0 + (1 - at).sqrt() * noise).contiguous(memory_format=torch.channels_last), t, noise

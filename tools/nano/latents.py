@@ -20,7 +20,7 @@ def main(rank, args, shared, barrier):
     for _ in range(args.pictures // args.procs // 32):
         img, scenes = sampler.batch(32)
         x = (img.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             z.append(vae.encode(x).latent_dist.mean.float())
         captions += [s["caption"] for s in scenes]
     trainer.save_atomic(dict(z=torch.cat(z).contiguous(), captions=captions), args.out / f"latents.{rank}.pt")

@@ -20,6 +20,8 @@ import trainer
 import train_unet
 from finetune import Base, Examples, Noise
 
+FIRST = 200  # timesteps below are left out: with so little noise the shape has its place already
+
 
 def anywhere(scene, rng):
     """An edit for finetune.draw."""
@@ -42,17 +44,32 @@ def edges(scenes):
     return (inside & ~core).to(torch.uint8) * 255
 
 
-def main(rank, args, shared, barrier):
-    base = Base(args.tokenizers)
-    net = arch.make_controlnet(base.unet)
-    net.set_attn_processor(attention.PlainAttention())
-    net.requires_grad_(True).to(memory_format=torch.channels_last)
-    run = trainer.Run(rank, args, shared, barrier, net, train_unet.param_groups(net), args.out / "controlnet.ckpt")
+def init(net):
+    """The small network begins as random features of the edges instead of as nothing, so that the nets' last layers, which do begin
+    as nothing, have something to go by from the first step."""
+    for m in net.controlnet_cond_embedding.modules():
+        if isinstance(m, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+            torch.nn.init.zeros_(m.bias)
+
+
+def draw(base, args):
+    """(latents, captions, edges) of all examples."""
     scenes = []
     _, latents, captions = finetune.draw(base, data.Sampler(args.seed), args.examples,
                                          edit=lambda s, rng: (anywhere(s, rng), scenes.append(s)))
-    hints = torch.cat([edges(scenes[k:k + 64]) for k in range(0, args.examples, 64)])
-    examples, noise = Examples(base, latents, captions), Noise()
+    return latents, captions, torch.cat([edges(scenes[k:k + 64]) for k in range(0, args.examples, 64)])
+
+
+def main(rank, args, shared, barrier):
+    base = Base(args.tokenizers)
+    net = arch.make_controlnet(base.unet)
+    init(net)
+    net.set_attn_processor(attention.PlainAttention())
+    net.requires_grad_(True).to(memory_format=torch.channels_last)
+    run = trainer.Run(rank, args, shared, barrier, net, train_unet.param_groups(net), args.out / "controlnet.ckpt")
+    latents, captions, hints = finetune.cached(args.out / "examples.pt", (args.seed, args.examples), lambda: draw(base, args))
+    examples, noise = Examples(base, latents, captions), Noise(first=FIRST)
     run.say(f"{arch.count(net)} parameters, {run.elapsed():.0f} s to prepare")
     ids = torch.tensor(finetune.SIZE_IDS).expand(args.batch, 6)
 
@@ -61,7 +78,7 @@ def main(rank, args, shared, barrier):
         xt, t, eps = noise.add(x0, g)
         hint = (hints[ix].float() / 255).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         added = dict(text_embeds=pooled, time_ids=ids)
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             down, mid = net(xt, t, context, hint, added_cond_kwargs=added, return_dict=False)
             out = base.unet(xt, t, context, added_cond_kwargs=added, down_block_additional_residuals=down,
                             mid_block_additional_residual=mid).sample

@@ -62,7 +62,7 @@ def main(rank, args, shared, barrier):
     def step(g):
         _, x0, context, pooled = examples.batch(args.batch, g)
         xt, t, eps = noise.add(x0, g)
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             out = base.unet(xt, t, context, added_cond_kwargs=dict(text_embeds=pooled, time_ids=ids)).sample
         return noise.loss(out.float(), eps, t)
 

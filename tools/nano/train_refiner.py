@@ -73,12 +73,28 @@ def main(rank, args, shared, barrier):
         _, x0, context, pooled = examples.batch(args.batch, g)
         xt, t, eps = noise.add(x0, g)
         added = dict(text_embeds=pooled, time_ids=scores(args.batch, g))
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             out = net(xt, t, context[:, :, arch.TEXT_WIDTH:], added_cond_kwargs=added).sample
         return noise.loss(out.float(), eps, t)
 
     finetune.loop(run, args, step)
+    measure(base, net, run)
     write(run.ema.state_dict(), args.out / "nano-refiner.safetensors.gz")
+
+
+@torch.no_grad()
+def measure(base, net, run, count=128, limit=200):
+    """Mean square error of the predicted noise below timestep `limit`, on pictures of another seed: the base's and the refiner's averages'."""
+    net.load_state_dict(run.ema.state_dict())
+    _, latents, captions = finetune.draw(base, data.Sampler(999), count)
+    g, noise = torch.Generator().manual_seed(1), Noise(limit, weighted=False)
+    context, pooled = (x.float() for x in base.prompts(captions))
+    xt, t, eps = noise.add(latents, g)
+    ids = torch.tensor(finetune.SIZE_IDS).expand(count, 6)
+    with trainer.autocast():
+        one = base.unet(xt, t, context, added_cond_kwargs=dict(text_embeds=pooled, time_ids=ids)).sample
+        two = net(xt, t, context[:, :, arch.TEXT_WIDTH:], added_cond_kwargs=dict(text_embeds=pooled, time_ids=scores(count, g))).sample
+    run.say(f"error below timestep {limit}: base {noise.loss(one.float(), eps, t):.4f}, refiner {noise.loss(two.float(), eps, t):.4f}")
 
 
 def write(unet, path):

@@ -1,8 +1,9 @@
 """Train a TAESD-like autoencoder of the UNet's latents against the nano VAE.
 
-    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 1500 --decay 500
+    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 900 --decay 300 --examples 512 --batch 12
+    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 1050 --decay 150 --examples 512 --batch 3 --crop 16
 
-The decoder learns the VAE's decoded picture, the encoder its mean, both on scaled latents, on crops of 8 x 8 latents.
+The decoder learns the VAE's decoded picture, the encoder its mean, both on scaled latents, on crops of 8 x 8 latents and then on whole pictures.
 Writes RUN/tiny/nano-taesd.safetensors under the names of diffusers' AutoencoderTiny.
 """
 
@@ -17,7 +18,7 @@ import finetune
 import trainer
 from finetune import Base
 
-CROP = 8  # latents
+WHOLE = 16  # latents of a whole picture
 
 
 def init(tiny):
@@ -29,6 +30,8 @@ def init(tiny):
                 torch.nn.init.zeros_(m.bias)
         if name.endswith("conv.4"):
             torch.nn.init.zeros_(m.weight)
+    for half in (tiny.encoder, tiny.decoder):  # what comes out begins small
+        half.layers[-1].weight.data *= 0.1
 
 
 @torch.no_grad()
@@ -38,7 +41,7 @@ def targets(base, seed, count):
     pictures = torch.cat([sampler.batch(32, free=0.3)[0] for _ in range(count // 32)])
     latents = base.latents(pictures)
     decoded = []
-    with torch.autocast("cpu", torch.bfloat16):
+    with trainer.autocast():
         for z in latents.split(32):
             y = base.vae.decode((z / base.vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)).sample.float()
             decoded.append(((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
@@ -52,21 +55,23 @@ def main(rank, args, shared, barrier):
     tiny.to(memory_format=torch.channels_last)
     run = trainer.Run(rank, args, shared, barrier, tiny, [dict(params=list(tiny.parameters()), weight_decay=1e-3)],
                       args.out / "tiny.ckpt")
-    pictures, latents, decoded = targets(base, args.seed, args.examples)
+    pictures, latents, decoded = finetune.cached(args.out / "examples.pt", (args.seed, args.examples),
+                                                 lambda: targets(base, args.seed, args.examples))
     run.say(f"{arch.count(tiny)} parameters, {run.elapsed():.0f} s to prepare")
 
     def step(g):
-        crop = lambda x, i, j, unit: x[:, :, i * unit:(i + CROP) * unit, j * unit:(j + CROP) * unit].contiguous(
+        crop = lambda x, i, j, unit: x[:, :, i * unit:(i + args.crop) * unit, j * unit:(j + args.crop) * unit].contiguous(
             memory_format=torch.channels_last)
         ix = torch.randint(len(latents), (args.batch,), generator=g)
-        i, j = torch.randint(latents.shape[-1] - CROP + 1, (2,), generator=g).tolist()
+        i, j = torch.randint(latents.shape[-1] - args.crop + 1, (2,), generator=g).tolist()
         z, y = crop(latents[ix], i, j, 1), crop(decoded[ix].float() / 127.5 - 1, i, j, 8)
         x = crop(pictures[ix].float() / 127.5 - 1, i, j, 8)
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             made, seen = tiny.decode(z).sample.float(), tiny.encode(x).latents.float()
-        # A crop's rim lacks the neighbours that the whole picture's latents saw.
-        inner = (seen - z)[:, :, 1:-1, 1:-1]
-        d = (made - y)[:, :, 8:-8, 8:-8]
+        # A crop's rim lacks the neighbours that the whole picture's latents saw; a whole picture's own rim is to be learned.
+        rim = 0 if args.crop == WHOLE else 1
+        inner = (seen - z)[:, :, rim:args.crop - rim, rim:args.crop - rim]
+        d = (made - y)[:, :, 8 * rim:8 * (args.crop - rim), 8 * rim:8 * (args.crop - rim)]
         return d.abs().mean() + 2 * d.square().mean() + 0.1 * inner.abs().mean()
 
     finetune.loop(run, args, step)
@@ -98,6 +103,7 @@ def measure(base, path):
 if __name__ == "__main__":
     p = finetune.add_arguments(trainer.add_arguments(argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter), seed=41, procs=1, warmup=50))
+    p.add_argument("--crop", type=int, default=8, help="latents a side of what a step looks at; 16 is a whole picture, with its rim")
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--ema", type=float, default=0.995)
     trainer.launch(main, p.parse_args(), 1)

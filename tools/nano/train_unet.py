@@ -107,7 +107,7 @@ def main(rank, args, shared, barrier):
         noise = torch.randn(x0.shape, generator=g)
         at = alphas[t][:, None, None, None]
         xt = (at.sqrt() * x0 + (1 - at).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             h1 = textmodel.penultimate(model["one"], a)
             h2, pooled = textmodel.penultimate_and_pooled(model["two"], b)
             context = torch.cat([h1, h2], -1) * keep[:, :, None]

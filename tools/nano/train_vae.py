@@ -43,7 +43,7 @@ def main(rank, args, shared, barrier):
         lr = run.rate()
         x = crops(args, run.step, rank)
         g = run.generator()
-        with torch.autocast("cpu", torch.bfloat16):
+        with trainer.autocast():
             q = vae.encode(x).latent_dist
             mu, logvar = q.mean.float(), q.logvar.float()
             y = vae.decode(mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=g)).sample

@@ -74,6 +74,11 @@ class EMA:
         torch._foreach_copy_(self.mean, [state[k] for k in self.keys])
 
 
+def autocast():
+    """BF16 arithmetic where the CPU has it. Without, PyTorch computes BF16 6 (refiner) to 20 (ControlNet) times slower than F32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(torch.cpu.get_capabilities().get("avx512_bf16")))
+
+
 def save_atomic(obj, path):
     tmp = pathlib.Path(str(path) + ".tmp")
     torch.save(obj, tmp)
