@@ -64,6 +64,10 @@ memory-limits: build ## a full-size model (MODEL) with weights in every residenc
 measure-nano: build ## the nano models' effects on all held-out prompts, as in their card (20 minutes)
 	DAGUERRE_HELDOUT=all $(GO) test -v -count 1 -timeout 60m -run 'HeldOut|NanoRefinerSharpens|NanoControlNetPlaces|NanoTAESDResembles' ./runtime/pipeline
 
+.PHONY: memory-table
+memory-table: build ## plans of memory against measured peaks (MODEL, nano by default; ARGS as tools/memorytable's)
+	$(GO) run ./tools/memorytable -daguerre bin/daguerre -model "$(or $(MODEL),nano)" $(ARGS)
+
 .PHONY: bench
 bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...

@@ -183,7 +183,7 @@ func (e *estimator) usedIn(p Part, stage string) bool {
 // begin starts a stage with all that is held in it anyway.
 func (e *estimator) begin(stage string) {
 	e.out.Stages = append(e.out.Stages, StageUse{Name: stage})
-	e.add(HostID, "", "", UseProcess, e.model.Process)
+	e.add(HostID, "", "", UseProcess, e.model.Process+processGrowth)
 	for _, p := range e.model.Parts {
 		use, n := e.held(p, stage)
 		e.add(p.Device, p.Owner, p.Component, use, n)

@@ -35,7 +35,7 @@ func Fitted(fits map[string]Fit, tile func(height, width int) (int, int)) Comput
 }
 
 // FitError is by how much of the true size Fitted may be wrong, for the buffers of UNet and VAE from 256 px up.
-const FitError = 0.02
+const FitError = 0.025
 
 // Floats alive at once; see Fitted.
 const (

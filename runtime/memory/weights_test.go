@@ -38,7 +38,7 @@ func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
 	info, seen := m.Info(), 0
 	for _, want := range info.Components {
 		c, ok := inventory.Component(want.Name)
-		if !want.Loaded {
+		if !want.Opened {
 			require.False(t, ok, "%s is in the inventory", want.Name)
 			continue
 		}

@@ -1,0 +1,241 @@
+// Command memorytable holds plans of memory to what runs take. Of every combination of the types, sizes, batches and tilings it is given, it asks
+// `daguerre plan` for the peak and runs `daguerre generate` in a process of its own, whose largest resident set the system reports
+// (ru_maxrss, VmHWM). With -limits it then runs the same under hard limits (RLIMIT_DATA) that are shares of the peak with all weights
+// resident, and below the smallest limit that the program says would work.
+//
+//	go run ./tools/memorytable -daguerre bin/daguerre -model nano
+//	go run ./tools/memorytable -daguerre bin/daguerre -model sdxl.safetensors -sizes 256 -batches 1 -types f16 -limits 60,40,25
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	program, model        string
+	sizes, batches        []string
+	types, tilings, limit []string
+	strategy              string
+	within                float64
+}
+
+// planned is what is read of `daguerre plan --json`.
+type planned struct {
+	Fits     bool `json:"fits"`
+	Strategy struct {
+		Name     string `json:"name"`
+		Texts    bool   `json:"stream_text"`
+		Tiling   bool   `json:"vae_tiling"`
+		Separate bool   `json:"guidance_separate"`
+	} `json:"strategy"`
+	Window int64 `json:"stream_bytes"`
+	Jobs   []struct {
+		Batch int `json:"batch"`
+	} `json:"jobs"`
+	Peaks []struct {
+		Device string `json:"device"`
+		Bytes  int64  `json:"bytes"`
+		Stage  string `json:"stage"`
+	} `json:"peaks"`
+	Smallest int64 `json:"smallest_limit"`
+}
+
+func (p planned) peak() (int64, string) {
+	for _, x := range p.Peaks {
+		if x.Device == "cpu" {
+			return x.Bytes, x.Stage
+		}
+	}
+	return 0, ""
+}
+
+func (p planned) name() string {
+	s := p.Strategy.Name
+	if p.Window > 0 {
+		s += fmt.Sprintf(", window %d MiB", p.Window>>20)
+	}
+	for _, c := range []struct {
+		on   bool
+		text string
+	}{{p.Strategy.Texts, "texts streamed"}, {p.Strategy.Tiling, "VAE by tiles"}, {p.Strategy.Separate, "guidance separate"}} {
+		if c.on {
+			s += ", " + c.text
+		}
+	}
+	return s
+}
+
+func main() {
+	var o options
+	list := func(to *[]string, name, value, usage string) {
+		*to = strings.Split(value, ",")
+		flag.Func(name, usage+" (default "+value+")", func(s string) error { *to = strings.Split(s, ","); return nil })
+	}
+	flag.StringVar(&o.program, "daguerre", "bin/daguerre", "the program")
+	flag.StringVar(&o.model, "model", "nano", "a checkpoint, or nano")
+	list(&o.sizes, "sizes", "256,512,1024", "sides of square pictures")
+	list(&o.batches, "batches", "1,2,8", "pictures in a batch")
+	list(&o.types, "types", "f16,q8_0,q4_k", "types of the weights")
+	list(&o.tilings, "tilings", "off,on", "tiling of the VAE")
+	list(&o.limit, "limits", "", "hard limits in percent of the resident peak of the first combination")
+	flag.StringVar(&o.strategy, "strategy", "resident", "how weights are held in the table")
+	flag.Float64Var(&o.within, "within", 5, "largest error in percent; more fails the command")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "memorytable:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	dir, err := os.MkdirTemp("", "memorytable")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if o.limit[0] != "" {
+		return limits(o, dir)
+	}
+	fmt.Println("| type | size | batch | VAE | planned MiB | measured MiB | error | in stage |")
+	fmt.Println("|---|---|---|---|---|---|---|---|")
+	worst := 0.0
+	for _, typ := range o.types {
+		for _, size := range o.sizes {
+			for _, batch := range o.batches {
+				for _, tiling := range o.tilings {
+					args := jobArgs(o, dir, typ, size, batch, tiling)
+					plan, err := ask(o, 0, args)
+					if err != nil {
+						return err
+					}
+					got, _, err := generate(o, 0, args)
+					if err != nil {
+						return err
+					}
+					want, stage := plan.peak()
+					off := 100 * (float64(want) - float64(got)) / float64(got)
+					worst = max(worst, math.Abs(off))
+					vae := map[string]string{"off": "whole", "on": "tiles"}[tiling]
+					fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %+.1f %% | %s |\n", typ, size, batch, vae, mib(want), mib(got), off, stage)
+				}
+			}
+		}
+	}
+	fmt.Printf("\nlargest error: %.1f %%\n", worst)
+	if worst > o.within {
+		return fmt.Errorf("the largest error is %.1f %%, and %.1f are allowed", worst, o.within)
+	}
+	return nil
+}
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+func jobArgs(o options, dir, typ, size, batch, tiling string) []string {
+	return []string{"--model", o.model, "--type", typ, "--device", "cpu", "--precision", "f16", "--width", size, "--height", size, "-n", batch, "--batch", batch,
+		"--steps", "1", "--guidance-scale", "1", "--seed", "1", "--vae-tiling", tiling, "--memory-strategy", o.strategy, "--prompt", "a red circle on a blue background",
+		"-o", filepath.Join(dir, "{index}.png")}
+}
+
+// limited wraps a command so that it runs under RLIMIT_DATA.
+func limited(program string, limit int64, args []string) *exec.Cmd {
+	if limit == 0 {
+		return exec.Command(program, args...)
+	}
+	return exec.Command("/bin/sh", append([]string{"-c", `ulimit -d ` + strconv.FormatInt(limit>>10, 10) + ` && exec "$0" "$@"`, program}, args...)...)
+}
+
+// ask plans; a plan that does not fit is no error.
+func ask(o options, limit int64, args []string) (p planned, err error) {
+	cmd := limited(o.program, limit, append([]string{"plan", "--json"}, args...))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 4) {
+		return p, fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+	}
+	return p, json.Unmarshal(out, &p)
+}
+
+// generate runs and returns the largest resident set.
+func generate(o options, limit int64, args []string) (int64, time.Duration, error) {
+	cmd := limited(o.program, limit, append([]string{"generate", "--quiet", "--overwrite"}, args...))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, 0, fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, 0, errors.New("this system does not report resident sets")
+	}
+	return usage.Maxrss << 10, time.Since(began), nil
+}
+
+// limits runs the first combination under hard limits.
+func limits(o options, dir string) error {
+	args := jobArgs(o, dir, o.types[0], o.sizes[0], o.batches[0], "auto")
+	whole, took, err := generate(o, 0, append(args, "--memory-strategy", "resident"))
+	if err != nil {
+		return err
+	}
+	fmt.Println("| limit | strategy of the plan | planned MiB | measured MiB | seconds | |")
+	fmt.Println("|---|---|---|---|---|---|")
+	fmt.Printf("| none | resident | | %.0f | %.0f | |\n", mib(whole), took.Seconds())
+	args = append(args, "--memory-strategy", "auto")
+	failed := 0
+	for _, text := range o.limit {
+		share, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return err
+		}
+		limit := int64(share / 100 * float64(whole))
+		if !under(o, limit, fmt.Sprintf("%s %%: %.0f MiB", text, mib(limit)), args) {
+			failed++
+		}
+	}
+	// Far too little: refused before loading, with a limit that works.
+	little, err := ask(o, whole/100*4, args)
+	if err != nil || little.Fits {
+		return fmt.Errorf("4 %% of the peak are not refused: %w", err)
+	}
+	fmt.Printf("| 4 %%: %.0f MiB | refused, needs %.0f MiB | | | | |\n", mib(whole/100*4), mib(little.Smallest))
+	withFlag := append(args, "--memory-limit", fmt.Sprintf("%dMiB", (little.Smallest+1<<20-1)>>20))
+	if !under(o, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag) {
+		failed++
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d runs failed", failed)
+	}
+	return nil
+}
+
+// under runs under a limit and prints a row; false where it failed or took more.
+func under(o options, limit int64, label string, args []string) bool {
+	plan, err := ask(o, limit, args)
+	if err != nil || !plan.Fits {
+		fmt.Printf("| %s | none fits: %.0f MiB are needed | | | | %v |\n", label, mib(plan.Smallest), err)
+		return false
+	}
+	want, _ := plan.peak()
+	got, took, err := generate(o, limit, args)
+	if err != nil {
+		fmt.Printf("| %s | %s | %.0f | | | %v |\n", label, plan.name(), mib(want), err)
+		return false
+	}
+	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | done |\n", label, plan.name(), mib(want), mib(got), took.Seconds())
+	return limit == 0 || got <= limit
+}
