@@ -1,6 +1,6 @@
 """Train the nano ControlNet: Canny edges say where and how large the shape is, the prompt says the colours.
 
-    python train_controlnet.py --out RUN/controlnet --tokenizers RUN/tok --steps 1500 --decay 500
+    python train_controlnet.py --out RUN/controlnet --tokenizers RUN/tok --steps 600 --decay 200 --stop 549 --examples 1536 --batch 16
 
 Shapes lie anywhere and have any radius. Captions mostly leave out place and size; one in five says them, wrongly as often
 as not, so that the network learns to go by the edges. Writes RUN/controlnet/nano-controlnet-canny.safetensors under diffusers' names.

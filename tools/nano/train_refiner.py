@@ -1,6 +1,6 @@
 """Train the nano refiner on the low-noise timesteps.
 
-    python train_refiner.py --out RUN/refiner --tokenizers RUN/tok --steps 2000 --decay 700
+    python train_refiner.py --out RUN/refiner --tokenizers RUN/tok --steps 600 --decay 200 --examples 2048
 
 It starts from what fits of the base. Writes RUN/refiner/nano-refiner.safetensors.gz in the layout of SDXL's refiner checkpoint
 (the base's second text encoder as conditioner.embedders.0.model).
