@@ -269,12 +269,14 @@ func TestDevices(t *testing.T) {
 	b.native.devices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30},
 		{ID: "vulkan:0", Description: "llvmpipe", Kind: backend.DeviceCPU, Software: true}}
 	require.Equal(t, ExitOK, b.run("devices"))
-	assert.Contains(t, b.stdout, "cpu       cpu             1.0 GiB  8.0 GiB  A CPU")
+	assert.Regexp(t, `(?m)^cpu +cpu +1 +1.0 GiB +8.0 GiB +avx2 +A CPU$`, b.stdout)
+	assert.Contains(t, b.stdout, "auto takes cpu: the CPU: no GPU was found")
 	assert.Contains(t, b.stdout, "cpu (software)")
 	require.Equal(t, ExitOK, b.run("devices", "--json"))
-	var list []backend.Device
+	var list []listedDevice
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &list))
-	assert.Equal(t, b.native.devices, list)
+	assert.Equal(t, []listedDevice{{Device: b.native.devices[0], Auto: 1, Reason: "the CPU: no GPU was found", Features: []string{"avx2"}},
+		{Device: b.native.devices[1], Reason: "emulated on the CPU: only by explicit choice", Features: []string{"avx2"}}}, list)
 }
 
 func TestSchedulers(t *testing.T) {

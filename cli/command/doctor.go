@@ -44,35 +44,45 @@ type diagnosis struct {
 	OK       bool      `json:"ok"` // no check failed
 	Library  Library   `json:"library"`
 	Findings []finding `json:"findings"`
+
+	Devices []deviceTest `json:"devices,omitempty"` // with --deep
 }
 
 func doctorCommand(env Env) *cli.Command {
 	return &cli.Command{
 		Name:      "doctor",
 		Usage:     "check that everything works here, and say what to do if not",
-		UsageText: "daguerre doctor [--deep] [--json]",
+		UsageText: "daguerre doctor [--deep [--device ID]...] [--json]",
 		Description: `Checks the native library (and why others were not taken), the CPU's features, the devices, the cache folder and
-the embedded model. With --deep it also makes pictures and looks whether they show what was asked for.
+the embedded model. With --deep it also makes pictures and looks whether they show what was asked for, and computes the same on
+every device, one step of the model and a whole picture, and compares with what the CPU computes in exact precision. Software devices are
+tested only where --device names them.
 
 EXAMPLES:
    daguerre doctor
    daguerre doctor --deep --json
+   daguerre doctor --deep --device vulkan:0
 
 ` + exitCodesHelp,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "deep", Usage: "make pictures with the embedded model and check them", DisableDefaultText: true},
+			&cli.StringSliceFlag{Name: "device", Usage: "with --deep: compare this device only, a software one too (may be repeated)", DefaultText: "all but software ones"},
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c, ""); err != nil {
 				return err
 			}
-			return runDoctor(c.Context, env, c.Bool("deep"), c.Bool("json"))
+			devices := c.StringSlice("device")
+			if len(devices) > 0 && !c.Bool("deep") {
+				return usagef(c.Command.HelpName, "--device says what --deep compares; give --deep, too")
+			}
+			return runDoctor(c.Context, env, c.Bool("deep"), devices, c.Bool("json"))
 		},
 	}
 }
 
-func runDoctor(ctx context.Context, env Env, deep, asJSON bool) error {
+func runDoctor(ctx context.Context, env Env, deep bool, devices []string, asJSON bool) error {
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))
 	if d.Library.Loaded {
@@ -81,6 +91,13 @@ func runDoctor(ctx context.Context, env Env, deep, asJSON bool) error {
 	d.Findings = append(d.Findings, checkCache())
 	if d.Library.Loaded {
 		d.Findings = append(d.Findings, checkNano(ctx, env, deep)...)
+	}
+	if d.Library.Loaded && deep {
+		var err error
+		if d.Devices, err = deepDevices(ctx, env, devices); err != nil {
+			return err
+		}
+		d.Findings = append(d.Findings, deepFinding(d.Devices))
 	}
 	if err := ctx.Err(); err != nil {
 		return err

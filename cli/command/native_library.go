@@ -31,6 +31,7 @@ var nativeExitCodes = []struct {
 	{pipeline.ErrNotFinite, ExitNative},
 	{pipeline.ErrUnsupportedModel, ExitFile},
 	{errWrongPicture, ExitNative},
+	{errDeviceDiffers, ExitNative},
 }
 
 // nativeExitCode maps an error of the library, and those that its results cause.

@@ -59,6 +59,8 @@ func TestDoctor(t *testing.T) {
 	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
 	assert.Contains(t, r.stdout, "loaded")
 	assert.NotContains(t, r.stdout, "fail ")
+	assert.Regexp(t, `(?m)^ok    compute `, r.stdout)
+	assert.Regexp(t, `(?m)^ +cpu +auto +\w+ +[0-9.e-]+ +[0-9.]+ dB`, r.stdout)
 	var d map[string]any
 	r = run(t, "doctor", "--json")
 	require.Equal(t, 0, r.code)

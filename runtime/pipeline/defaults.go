@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/daguerre-go/daguerre/models/nano"
@@ -16,3 +17,13 @@ func defaultBackend(log *slog.Logger) (backend.Backend, error) {
 
 // nanoPath unpacks the embedded model where that has not been done yet.
 func nanoPath(ctx context.Context) (string, error) { return nano.Path(ctx) }
+
+// deviceFailed reports whether an error of opening a model is the device's fault, so that another one may do better.
+func deviceFailed(err error) bool {
+	for _, fault := range []error{native.ErrDevice, native.ErrOutOfMemory, native.ErrUnsupported, native.ErrEngine} {
+		if errors.Is(err, fault) {
+			return true
+		}
+	}
+	return false
+}

@@ -51,7 +51,8 @@ type Pipeline struct {
 
 // Open checks the files that cfg names, from their headers alone, and then loads the model. Errors of
 // cfg itself are request.Errors, those of files come from the modelfile package. Cancelling ctx stops
-// the loading. The caller closes the Pipeline.
+// the loading. The caller closes the Pipeline. Where no device is named the best one is taken, and where that fails the next best,
+// which is logged as a warning (see backend.Candidates).
 func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error) {
 	var o openOptions
 	for _, opt := range opts {
@@ -70,6 +71,11 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
 	}
+	return openOnBest(ctx, cfg, o)
+}
+
+// open opens a model on the device that cfg names.
+func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	plan, err := planOpen(ctx, "model", cfg, fileless(o.backend), o.logger)
 	if err != nil {
 		return nil, err

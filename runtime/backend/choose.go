@@ -1,0 +1,67 @@
+package backend
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Candidate is a device that may be computed on where nobody names one.
+type Candidate struct {
+	Device
+	Reason string // why it has this place, in words
+}
+
+// Candidates lists the devices that "auto" may mean, the best first: CUDA, then other GPUs by Vulkan, then graphics within the
+// processor, then the CPU; among equals the one with most free memory. Software devices are never among them, nor accelerators, whose work the
+// CPU's device does.
+func Candidates(devices []Device) []Candidate {
+	var list []Candidate
+	for _, d := range devices {
+		if rank(d) < 0 {
+			continue
+		}
+		list = append(list, Candidate{Device: d})
+	}
+	slices.SortStableFunc(list, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(rank(a.Device), rank(b.Device)), cmp.Compare(b.FreeBytes, a.FreeBytes))
+	})
+	for i := range list {
+		list[i].Reason = reason(list, i)
+	}
+	return list
+}
+
+// rank is a device's place in the chain; negative for what is never chosen.
+func rank(d Device) int {
+	switch {
+	case d.Software:
+		return -1
+	case d.Kind == DeviceGPU && strings.HasPrefix(d.ID, "cuda"):
+		return 0
+	case d.Kind == DeviceGPU:
+		return 1
+	case d.Kind == DeviceIGPU:
+		return 2
+	case d.Kind == DeviceCPU:
+		return 3
+	}
+	return -1
+}
+
+func reason(list []Candidate, i int) string {
+	d := list[i].Device
+	what := map[int]string{0: "a GPU with CUDA", 1: "a GPU", 2: "graphics within the processor", 3: "the CPU"}[rank(d)]
+	switch {
+	case len(list) == 1 && d.Kind == DeviceCPU:
+		return "the CPU: no GPU was found"
+	case len(list) == 1:
+		return what + ", the only device"
+	case i == 0 && rank(list[1].Device) == rank(d):
+		return what + ", with most memory free"
+	case i == 0:
+		return what + ", which is faster than " + list[1].ID
+	}
+	return fmt.Sprintf("%s, where %s fails", what, list[i-1].ID)
+}
