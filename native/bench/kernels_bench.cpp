@@ -98,7 +98,7 @@ void convolutions() {
             measure(name, 2.0 * static_cast<double>(result * result * c.batch * c.in * c.out * taps),
                     [&](ggml_context* ctx) {
                         ggml_tensor* w    = ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, c.kernel, c.in),
-                                                               dg::conv_packed_rows(type, c.out));
+                                                               dg::conv_packed_rows(c.out));
                         ggml_tensor* bias = filled(ggml_new_tensor_1d(ctx, GGML_TYPE_F32, c.out));
                         ggml_tensor* x = filled(ggml_new_tensor_4d(ctx, GGML_TYPE_F32, c.size, c.size, c.in, c.batch));
                         const dg::ConvShape shape{c.kernel, c.stride, c.kernel / 2};

@@ -85,7 +85,7 @@ double error_of(const Shape& s, ggml_type type, int threads, bool exact = true) 
     REQUIRE(ctx != nullptr);
     ggml_tensor* tx = ggml_new_tensor_4d(ctx, GGML_TYPE_F32, s.w, s.h, s.in, s.n);
     ggml_tensor* tw =
-        ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, k, s.in), dg::conv_packed_rows(type, s.out));
+        ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, k, s.in), dg::conv_packed_rows(s.out));
     ggml_tensor* tb = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, s.out);
     std::memcpy(tx->data, x.data(), ggml_nbytes(tx));
     std::memcpy(tb->data, bias.data(), ggml_nbytes(tb));
@@ -192,7 +192,7 @@ void check_fused(int64_t kW, int64_t kH) {
     const auto values = random_values(kernel.size(), seed++);
     ggml_fp32_to_bf16_row(values.data(), kernel.data(), static_cast<int64_t>(kernel.size()));
     ggml_tensor* packed = ggml_new_tensor_2d(ctx, GGML_TYPE_BF16, dg::conv_packed_columns(GGML_TYPE_BF16, 3, kIn),
-                                             dg::conv_packed_rows(GGML_TYPE_BF16, kOut));
+                                             dg::conv_packed_rows(kOut));
     dg::conv_pack(kernel.data(), GGML_TYPE_BF16, 3, kIn, kOut, packed->data);
     const dg::ConvShape shape{3, 1, 1};
 

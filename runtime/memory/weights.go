@@ -53,9 +53,8 @@ func quantized(t backend.Type) bool { return dtype(t).Quantized() }
 
 // The layout of packed convolutions: native/src/kernels/conv2d.cpp and tiles.h.
 const (
-	convTileOut   = 8  // output channels are filled up to
-	bf16TileOut   = 16 // output channels of a BF16 tile
-	bf16TileDepth = 32 // input channels of one
+	convTileOut   = 16 // output channels are filled up to
+	bf16TileDepth = 32 // input channels of a BF16 tile
 )
 
 // tensorAlignment is what a device buffer aligns each tensor to: 32 bytes on a CPU, up to 256 on GPUs, whose share is
@@ -102,11 +101,11 @@ func (p TypePolicy) Bytes(w Weight) int64 {
 	t, columns, rows := p.Type(w), w.In, w.Out
 	if w.Class == ClassConv {
 		columns = w.Kernel * w.Kernel * w.In
-		switch {
-		case p.Pack && p.BF16Tiles && t == backend.TypeBF16:
-			columns, rows = w.Kernel*w.Kernel*roundUp(w.In, bf16TileDepth), roundUp(rows, bf16TileOut)
-		case p.Pack:
+		if p.Pack {
 			rows = roundUp(rows, convTileOut)
+		}
+		if p.Pack && p.BF16Tiles && t == backend.TypeBF16 {
+			columns = w.Kernel * w.Kernel * roundUp(w.In, bf16TileDepth)
 		}
 	}
 	n, _ := dtype(t).Bytes(columns*rows, columns)

@@ -161,7 +161,7 @@ func TestProgressIsCheap(t *testing.T) {
 	require.NoError(t, err)
 	step := time.Hour
 	out, err := p.Generate(t.Context(), plan.Request(), WithProgress(func(p Progress) {
-		if p.Step > 0 {
+		if p.Stage == StageDenoise && p.Step > 0 {
 			step = min(step, p.StepTime)
 		}
 	}))

@@ -16,6 +16,7 @@ namespace dg {
 
 namespace {
 
+constexpr int kRowsOfAnyLayout = 16;  // output channels are filled up to, so that a weight is as large on every CPU
 constexpr int kTileOut    = 8;    // output channels per micro tile
 constexpr int kLanes      = 16;   // output pixels per group
 constexpr int kGroups     = 3;    // groups per micro tile
@@ -331,8 +332,8 @@ int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in) {
     return is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
 }
 
-int64_t conv_packed_rows(ggml_type type, int64_t out) {
-    return f32_products() ? conv_f32_rows(out) : is_bf16(type) ? conv_bf16_rows(out) : round_up(out, kTileOut);
+int64_t conv_packed_rows(int64_t out) {
+    return round_up(out, kRowsOfAnyLayout);
 }
 
 // T is the element's storage.

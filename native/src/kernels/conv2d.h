@@ -18,7 +18,7 @@ struct ConvShape {
 // forward; BF16 on CPUs that multiply it (conv2d_bf16.h) and every type on AVX2 (conv2d_f32.h) have orders of their own. Shape of
 // the packed tensor: `conv_packed_columns` x `conv_packed_rows` elements.
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
-int64_t conv_packed_rows(ggml_type type, int64_t out);
+int64_t conv_packed_rows(int64_t out);
 
 // weights: [out][in][kernel][kernel] of `type` (F32, F16 or BF16); packed: of the same type.
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed);

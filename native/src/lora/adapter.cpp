@@ -182,7 +182,7 @@ private:
             conv.weight = matrix(kernel * kernel * in, out, make);
         } else {
             const ggml_type type  = policy_.dense;
-            const int64_t columns = conv_packed_columns(type, kernel, in), rows = conv_packed_rows(type, out);
+            const int64_t columns = conv_packed_columns(type, kernel, in), rows = conv_packed_rows(out);
             conv.weight = matrix(columns, rows, [=] {
                 std::vector<uint8_t> packed(static_cast<size_t>(columns * rows) * ggml_type_size(type));
                 conv_pack(make().data(), type, kernel, in, out, packed.data());

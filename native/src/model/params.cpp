@@ -116,7 +116,7 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
     layer.packed               = policy_.pack_convolutions;
     const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out}, false);
     layer.weight        = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(policy_.dense, kernel, in),
-                                                 conv_packed_rows(policy_.dense, out), name + ".weight")
+                                                 conv_packed_rows(out), name + ".weight")
                                        : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
     params_.back().conv = layer;
     if (bias) {
