@@ -114,7 +114,7 @@ func TestPolicyKeepsWhatMustNotBeQuantized(t *testing.T) {
 		{memory.Weight{Class: memory.ClassSensitive, In: 1024, Out: 2}, backend.TypeF16, 4096},
 		{memory.Weight{Class: memory.ClassTable, In: 256, Out: 2}, backend.TypeF16, 1024},
 		{memory.Weight{Class: memory.ClassVector, In: 7, Out: 1}, backend.TypeF32, 28},
-		{memory.Weight{Class: memory.ClassConv, In: 3, Out: 3, Kernel: 3}, backend.TypeF16, 9 * 3 * 8 * 2},
+		{memory.Weight{Class: memory.ClassConv, In: 3, Out: 3, Kernel: 3}, backend.TypeF16, 9 * 3 * 16 * 2},
 	} {
 		assert.Equal(t, c.typ, p.Type(c.w), "%+v", c.w)
 		assert.Equal(t, c.size, p.Bytes(c.w), "%+v", c.w)
