@@ -121,6 +121,11 @@ static dg_status load_until_cancelled(const volatile int32_t* cancel, char* msg,
 
 /* Magic paths: "*no-such-file*", "*oom*", "*endless*" (until cancelled), "*vae*" (only a VAE). The parameters are
  * echoed as a log line at level info, so that a test can see what arrived. */
+/* A network is a component of its own, behind those of a checkpoint. */
+static int components_of(const dg_model* m) {
+    return m->network ? DG_COMPONENT_COUNT : 5;
+}
+
 DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* msg, size_t msg_cap) {
     *out = NULL;
     if (p->struct_size != sizeof *p) return fail(DG_ERR_ARGUMENT, "dg_model_params.struct_size", msg, msg_cap);
@@ -160,8 +165,8 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
         return status;
     }
     atomic_fetch_add(&live, 1);
-    for (int i = 0; i < 5; i++) {
-        const int32_t residency = i < 2 ? p->residency_text : i == 2 ? p->residency_unet : p->residency_vae;
+    for (int i = 0; i < components_of(m); i++) {
+        const int32_t residency = i < 2 ? p->residency_text : i == 2 ? p->residency_unet : i < 5 ? p->residency_vae : DG_RESIDENT_ALWAYS;
         if (residency == DG_RESIDENT_ALWAYS) atomic_fetch_or(&m->loaded, 1 << i);
     }
     snprintf(text, sizeof text, "residency=%d,%d,%d stream=%lld attention=%lld", p->residency_text, p->residency_unet,
@@ -307,7 +312,7 @@ DG_API dg_status dg_model_unload(dg_model* model, int32_t components, char* msg,
 DG_API dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap) {
     if (out->struct_size != sizeof *out) return fail(DG_ERR_ARGUMENT, "dg_memory_info.struct_size", msg, msg_cap);
     out->loaded = atomic_load(&model->loaded);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < components_of(model); i++) {
         if (out->loaded & (1 << i)) out->weights[i] = 200 + 2 * i;
         out->mapped[i] = 7 * i;
         out->weights_peak[i] = 300 + i;
