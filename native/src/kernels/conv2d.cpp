@@ -17,11 +17,11 @@ namespace dg {
 namespace {
 
 constexpr int kRowsOfAnyLayout = 16;  // output channels are filled up to, so that a weight is as large on every CPU
-constexpr int kTileOut    = 8;    // output channels per micro tile
-constexpr int kLanes      = 16;   // output pixels per group
-constexpr int kGroups     = 3;    // groups per micro tile
-constexpr int kBlockGroup = 15;   // groups per block: 240 pixels
-constexpr int kBlockIn    = 64;   // input channels per block; with 9 taps 576 products
+constexpr int kTileOut         = 8;    // output channels per micro tile
+constexpr int kLanes           = 16;   // output pixels per group
+constexpr int kGroups          = 3;    // groups per micro tile
+constexpr int kBlockGroup      = 15;   // groups per block: 240 pixels
+constexpr int kBlockIn         = 64;   // input channels per block; with 9 taps 576 products
 
 int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
