@@ -171,7 +171,8 @@ func blameInput(err error) error {
 // isInput reports whether a path of a run file, such as jobs[1].init_image, names an input file.
 func isInput(path string) bool {
 	key := path[strings.LastIndexByte(path, '.')+1:]
-	return key == "init_image" || key == "mask_image" || key == "noise"
+	net := strings.Contains(path, "controlnet[") && (key == "model" || key == "image")
+	return net || slices.Contains([]string{"init_image", "mask_image", "noise", "latents"}, key)
 }
 
 // named puts the run file's name before an error.

@@ -29,6 +29,7 @@ var nativeExitCodes = []struct {
 	{native.ErrEngine, ExitNative},
 	{native.ErrClosed, ExitNative},
 	{pipeline.ErrNotFinite, ExitNative},
+	{pipeline.ErrControlMemory, ExitOutOfMemory},
 	{pipeline.ErrUnsupportedModel, ExitFile},
 	{errWrongPicture, ExitNative},
 	{errDeviceDiffers, ExitNative},
