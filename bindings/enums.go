@@ -135,6 +135,16 @@ const (
 	FlashOn   Flash = 2
 )
 
+// Wrap holds DG_WRAP bits: the axes along which convolutions wrap around.
+type Wrap int32
+
+// The axes.
+const (
+	WrapNone Wrap = 0
+	WrapX    Wrap = 1
+	WrapY    Wrap = 2
+)
+
 // Stage is a DG_STAGE: a graph that [Model.ComputeSize] measures.
 type Stage int32
 

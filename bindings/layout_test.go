@@ -91,6 +91,7 @@ var constants = map[string]int64{
 
 	"DG_LOG_DEBUG": int64(LogDebug), "DG_LOG_INFO": int64(LogInfo), "DG_LOG_WARN": int64(LogWarn), "DG_LOG_ERROR": int64(LogError),
 
+	"DG_WRAP_NONE": int64(WrapNone), "DG_WRAP_X": int64(WrapX), "DG_WRAP_Y": int64(WrapY),
 	"DG_FLASH_AUTO": int64(FlashAuto), "DG_FLASH_OFF": int64(FlashOff), "DG_FLASH_ON": int64(FlashOn),
 
 	"DG_STAGE_TEXT": int64(StageText), "DG_STAGE_TEXT_2": int64(StageText2), "DG_STAGE_UNET": int64(StageUNet),

@@ -21,6 +21,9 @@ type modelFuncs struct {
 
 	// DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap);
 	modelSetCancel func(model uintptr, cancelled int32, msg *byte, msgCap uintptr) int32
+
+	// DG_API dg_status dg_model_set_wrap(dg_model* model, int32_t axes, char* msg, size_t msg_cap);
+	modelSetWrap func(model uintptr, axes int32, msg *byte, msgCap uintptr) int32
 }
 
 func (f *modelFuncs) symbols() []symbol {
@@ -29,6 +32,7 @@ func (f *modelFuncs) symbols() []symbol {
 		{"dg_model_close", &f.modelClose},
 		{"dg_get_model_info", &f.getModelInfo},
 		{"dg_model_set_cancel", &f.modelSetCancel},
+		{"dg_model_set_wrap", &f.modelSetWrap},
 	}
 }
 
@@ -188,6 +192,13 @@ func (m *Model) SetCancel(cancelled bool) error {
 	}
 	return check("dg_model_set_cancel", func(msg *byte, msgCap uintptr) int32 {
 		return m.lib.fn.modelSetCancel(m.ptr, flag, msg, msgCap)
+	})
+}
+
+// SetWrap chooses the axes along which convolutions wrap around, from the next call on. Changing them frees the compute buffers.
+func (m *Model) SetWrap(axes Wrap) error {
+	return m.call("dg_model_set_wrap", func(handle uintptr, msg *byte, msgCap uintptr) int32 {
+		return m.lib.fn.modelSetWrap(handle, int32(axes), msg, msgCap)
 	})
 }
 

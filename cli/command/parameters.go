@@ -43,6 +43,9 @@ func a1111Parameters(m manifest) string {
 		pairs = append(pairs, "Denoising strength: "+number(m.Strength))
 	}
 	pairs = append(pairs, hiresPairs(m)...)
+	if m.Seamless != "" {
+		pairs = append(pairs, "Tiling: "+m.Seamless)
+	}
 	if m.ClipSkip > 0 {
 		pairs = append(pairs, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
 	}

@@ -50,6 +50,7 @@ var settings = []setting{
 	{key: "sigmas", category: catPicture, field: job(func(r *request.Request) any { return &r.Sigmas })},
 	{key: "clip_skip", category: catPicture, field: job(func(r *request.Request) any { return &r.ClipSkip })},
 	{key: "rng", category: catPicture, field: job(func(r *request.Request) any { return &r.RNG })},
+	{key: "seamless", category: catPicture, field: job(func(r *request.Request) any { return &r.Seamless })},
 	{key: "noise", category: catPicture, field: job(func(r *request.Request) any { return &r.Noise })},
 	{key: "init_image", flag: "image", aliases: []string{"i"}, category: catImg2Img, field: job(func(r *request.Request) any { return &r.InitImage })},
 	{key: "mask_image", flag: "mask", category: catImg2Img, field: job(func(r *request.Request) any { return &r.MaskImage })},

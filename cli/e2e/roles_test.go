@@ -32,7 +32,7 @@ func TestWrongRoles(t *testing.T) {
 	text := filepath.Join(dir, "text.png")
 	require.NoError(t, os.WriteFile(text, []byte("this is no picture"), 0o600))
 	picture := filepath.Join(dir, "control.png")
-	require.Equal(t, 0, run(t, "demo", "-o", picture, "--steps", "1", "-q").code)
+	require.Equal(t, 0, run(t, "generate", "--model", "nano", "--prompt", "a red circle", "--steps", "1", "-o", picture, "-q").code)
 	file := func(name, model, nets string) string {
 		path := filepath.Join(dir, name+".toml")
 		content := fmt.Sprintf("prompt = \"x\"\nwidth = 64\nheight = 64\nnum_inference_steps = 2\n%s\n[model]\nmodel = %q\n%s\n", nets, base, model)

@@ -370,6 +370,13 @@ DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int6
  * current operation allows and returns DG_ERR_CANCELLED, as does every later call until cleared. */
 DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap);
 
+/* dg_wrap: the axes along which convolutions take what lies beyond a picture's border from its other side, instead of zeros: latents
+ * and pictures then continue across that border, as tiles of a pattern. Holds for all graphs of the model from the next call on. */
+enum { DG_WRAP_NONE = 0, DG_WRAP_X = 1, DG_WRAP_Y = 2 };
+
+/* axes: DG_WRAP_* bits. Changing them frees the compute buffers. */
+DG_API dg_status dg_model_set_wrap(dg_model* model, int32_t axes, char* msg, size_t msg_cap);
+
 /* ---- computing ----------------------------------------------------------------------- */
 
 /* CLIP's byte pair encoding of UTF-8 text, without start, end or padding tokens (start 49406,

@@ -352,6 +352,10 @@ dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, siz
     return guard(msg, msg_cap, [&] { model_of(model).set_cancel(cancelled != 0); });
 }
 
+dg_status dg_model_set_wrap(dg_model* model, int32_t axes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { model_of(model).set_wrap(axes); });
+}
+
 dg_status dg_model_load(dg_model* model, int32_t components, char* msg, size_t msg_cap) {
     return compute(model, msg, msg_cap, [&](Model& m) { m.load(components); });
 }

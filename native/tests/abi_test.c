@@ -241,6 +241,7 @@ static void test_null_handles(void) {
     CHECK(dg_model_close(&none, msg, CAP) == DG_OK);
     REFUSED(dg_get_model_info(NULL, &info, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_model_set_cancel(NULL, 1, msg, CAP), DG_ERR_ARGUMENT, "model");
+    REFUSED(dg_model_set_wrap(NULL, 1, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_text_encode(NULL, &text, &value, 1, NULL, 0, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_unet_eval(NULL, &unet, &value, 1, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_vae_encode(NULL, 1, 8, 8, &value, &value, 1, msg, CAP), DG_ERR_ARGUMENT, "model");

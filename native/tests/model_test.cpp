@@ -305,6 +305,45 @@ CASE("an allocation that fails leaves the model usable") {
     CHECK_EQ(dg_test_fail_allocations(0, 2, 0, nullptr, message, sizeof(message)), DG_ERR_ARGUMENT);
 }
 
+CASE("convolutions wrap around: a picture that is shifted comes out shifted, and the axes are the caller's") {
+    Nano nano;
+    CHECK_EQ(dg_model_set_wrap(nano.model, 4, message, sizeof(message)), static_cast<dg_status>(DG_ERR_ARGUMENT));
+    const int64_t n = 16, scale = 8;
+    const auto decode = [&](const std::vector<float>& latents) {
+        std::vector<float> pixels(static_cast<size_t>(3 * n * scale * n * scale));
+        REQUIRE(dg_vae_decode(nano.model, 1, n, n, latents.data(), pixels.data(), pixels.size(), message,
+                              sizeof(message)) == DG_OK);
+        return pixels;
+    };
+    // moves the content of planes of side x side by so much to the right and down
+    const auto shifted = [](const std::vector<float>& in, int64_t side, int64_t right, int64_t down) {
+        std::vector<float> out(in.size());
+        for (size_t i = 0; i < in.size(); i++) {
+            const int64_t at = static_cast<int64_t>(i), plane = at / (side * side), y = at / side % side, x = at % side;
+            out[static_cast<size_t>((plane * side + (y + down) % side) * side + (x + right) % side)] = in[i];
+        }
+        return out;
+    };
+    const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
+        double difference = 0, norm = 0;
+        for (size_t i = 0; i < a.size(); i++) {
+            difference += (a[i] - b[i]) * (a[i] - b[i]);
+            norm += b[i] * b[i];
+        }
+        return std::sqrt(difference / norm);
+    };
+    const std::vector<float> latents = wave(static_cast<size_t>(4 * n * n), 0);
+    const auto error                 = [&](int32_t axes, int64_t right, int64_t down) {
+        REQUIRE(dg_model_set_wrap(nano.model, axes, message, sizeof(message)) == DG_OK);
+        return distance(decode(shifted(latents, n, right, down)), shifted(decode(latents), n * scale, right * scale, down * scale));
+    };
+    CHECK(error(DG_WRAP_X | DG_WRAP_Y, 5, 3) < 1e-3);
+    CHECK(error(DG_WRAP_X, 5, 0) < 1e-3);
+    CHECK(error(DG_WRAP_Y, 0, 3) < 1e-3);
+    CHECK(error(DG_WRAP_X, 0, 3) > 1e-2);
+    CHECK(error(DG_WRAP_NONE, 5, 0) > 1e-2);
+}
+
 CASE("cancelling stops calls until it is cleared, and a running one") {
     Nano nano;
     const auto before          = evaluate(nano.model, 1, 16, 16);

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -103,6 +104,7 @@ func (j *job) together() []*job {
 
 // run is the pipeline itself: text once, then batch by batch from noise to pictures.
 func (j *job) run(ctx context.Context) error {
+	ctx = j.wrapped(ctx)
 	sizes := batches(j.req.NumImages, j.req.MaxBatch)
 	j.state = Progress{Images: j.req.NumImages, Batches: len(sizes), Count: sizes[0]}
 	if err := j.planSteps(len(sizes)); err != nil {
@@ -160,6 +162,12 @@ func (j *job) run(ctx context.Context) error {
 	j.hold("") // what is not to stay between calls
 	j.enter(StageDone)
 	return nil
+}
+
+// wrapped has everything that is computed under the context wrap around as the request says.
+func (j *job) wrapped(ctx context.Context) context.Context {
+	axes := map[string]backend.Wrap{request.SeamlessX: backend.WrapX, request.SeamlessY: backend.WrapY, request.SeamlessBoth: backend.WrapX | backend.WrapY}
+	return backend.WithWrap(ctx, axes[j.req.Seamless])
 }
 
 // warn adds a sentence to the result and the log.

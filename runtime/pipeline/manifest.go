@@ -41,6 +41,7 @@ type Manifest struct {
 	DenoisingEnd    float64       `json:"denoising_end,omitempty"`
 
 	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
+	Seamless string            `json:"seamless,omitempty"`
 	Hires    *ManifestHires    `json:"hires,omitempty"`
 	Outpaint *request.Outpaint `json:"outpaint,omitempty"`
 
@@ -133,6 +134,9 @@ func (r *Result) Manifest(img Image) Manifest {
 		if r.model != nil && h.Upscaler == request.UpscaleModel {
 			m.Hires.Model = ModelName(r.model.config.Upscaler)
 		}
+	}
+	if q.Seamless != request.SeamlessNone {
+		m.Seamless = q.Seamless
 	}
 	if q.Outpaint.On() {
 		m.Outpaint = &q.Outpaint

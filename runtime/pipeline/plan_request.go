@@ -45,6 +45,7 @@ type planKey struct {
 	Stack         request.LoRAStack
 	Tokens        [3]int // of the base, and of a refiner with one encoder
 	Hires         request.Hires
+	Seamless      string
 	Own           int64 // not 0: only with pictures of the same request
 }
 
@@ -74,7 +75,7 @@ func (p *Pipeline) Plan(req request.Request) (*Planned, error) {
 	r := &plan.req
 	key := planKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: j.res.Scheduler, Sigmas: r.Sigmas,
 		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
-		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: j.res.LoRAs, Stack: r.LoRAStack, Tokens: tokens, Hires: r.Hires}
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: j.res.LoRAs, Stack: r.LoRAStack, Tokens: tokens, Hires: r.Hires, Seamless: r.Seamless}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range j.res.LoRAs {
 		key.Paths = append(key.Paths, l.path)

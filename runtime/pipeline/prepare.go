@@ -109,6 +109,7 @@ func (p *Pipeline) fillDefaults(r *request.Request) {
 		r.MaxBatch = autoBatch(largestPass(*r))
 	}
 	r.GuidanceBatch = cmp.Or(r.GuidanceBatch, request.GuidanceAuto)
+	r.Seamless = cmp.Or(r.Seamless, request.SeamlessNone)
 	r.Quality = cmp.Or(r.Quality, request.DefaultQuality)
 	if r.Metadata == nil {
 		r.Metadata = new(true)

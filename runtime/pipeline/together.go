@@ -81,6 +81,7 @@ func (p *Pipeline) assemble(pictures []Picture, o togetherOptions) (lead *job, s
 
 // runTogether is run for one batch of pictures of several jobs.
 func (j *job) runTogether(ctx context.Context, slots []slot) error {
+	ctx = j.wrapped(ctx)
 	j.state = Progress{Images: len(slots), Batches: 1, Count: len(slots)}
 	for _, m := range j.members {
 		if err := m.planSteps(1); err != nil {

@@ -42,6 +42,17 @@ const (
 // RefinerModes lists the values of Request.RefinerMode.
 var RefinerModes = []string{RefinerEnsemble, RefinerImg2Img, RefinerNone}
 
+// The axes along which a picture may be seamless.
+const (
+	SeamlessNone = "none"
+	SeamlessX    = "x"
+	SeamlessY    = "y"
+	SeamlessBoth = "both"
+)
+
+// Seamlesses lists the values of Request.Seamless.
+var Seamlesses = []string{SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth}
+
 // The ways to read a prompt.
 const (
 	SyntaxA1111 = "a1111"
@@ -128,6 +139,8 @@ type Request struct {
 
 	Outpaint Outpaint `key:"outpaint" doc:"make the picture larger than init_image and paint what is new; width and height are the enlarged picture's"`
 	Hires    Hires    `key:"hires" doc:"second pass at a larger size (hires fix)"`
+
+	Seamless string `key:"seamless" default:"none" doc:"x, y or both: the picture continues across its left and right, upper and lower, or all borders, as a tile of a pattern"`
 
 	Latents        Array   `key:"latents" doc:".npy file of latents to start from instead of init_image, [num_images or 1, 4, height/8, width/8], as save_latents writes them"`
 	DenoisingStart float64 `key:"denoising_start" default:"0" doc:"0 to 1: the part of the schedule that another run has done; the latents, or those of init_image, are taken with the noise they have"`

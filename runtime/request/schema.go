@@ -16,7 +16,7 @@ var enums = map[string][]string{
 	"controlnet.control_mode": ControlModes, "controlnet.resize_mode": ControlResizeModes, "controlnet.union_type": ControlUnionTypes,
 	"model.precision": Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
 	"model.refiner_type": Types, "model.vae_tiling": Switches, "model.vae_slicing": Switches, "model.flash_attention": Switches,
-	"model.memory.strategy": Strategies, "hires.upscaler": HiresUpscalers,
+	"model.memory.strategy": Strategies, "hires.upscaler": HiresUpscalers, "seamless": Seamlesses,
 }
 
 // limit is the range of a number, and what it must be a multiple of.

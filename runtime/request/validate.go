@@ -128,6 +128,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	r.validateLoRAs(c)
 	r.validateControlNets(c)
 	r.validateRefiner(c)
+	c.oneOf("seamless", r.Seamless, Seamlesses)
 	r.validateOutpaint(c)
 	r.validateHires(c)
 	c.between("max_batch", r.MaxBatch, 0, MaxImages)

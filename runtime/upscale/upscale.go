@@ -52,6 +52,7 @@ func Picture(ctx context.Context, m backend.Model, img image.Image, o Options) (
 		return nil, fmt.Errorf("%w: tiles of %d with an overlap of %d; they must be a multiple of %d and more than twice the overlap", ErrOptions,
 			o.TileSize, o.Overlap, unit)
 	}
+	ctx = backend.WithWrap(ctx, 0) // tiles have borders of their own
 	in := picture.Opaque(img)
 	w, h := in.Rect.Dx(), in.Rect.Dy()
 	if w == 0 || h == 0 {

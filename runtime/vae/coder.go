@@ -91,7 +91,7 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 		if err != nil {
 			return Result{}, err
 		}
-		out, err := plan.decode(ctx, m, latents)
+		out, plan, err := p.decodeAs(ctx, m, plan, latents)
 		if err != nil {
 			return Result{}, err
 		}

@@ -32,7 +32,8 @@ func (p Policy) Decode(ctx context.Context, m backend.Model, latents backend.Ten
 	if err != nil {
 		return backend.Tensor{}, err
 	}
-	return plan.decode(ctx, m, latents)
+	out, _, err := p.decodeAs(ctx, m, plan, latents)
+	return out, err
 }
 
 func (p Plan) decode(ctx context.Context, m backend.Model, latents backend.Tensor) (backend.Tensor, error) {
@@ -67,6 +68,9 @@ func (p Policy) Encode(ctx context.Context, m backend.Model, pixels backend.Tens
 }
 
 func (p Plan) encode(ctx context.Context, m backend.Model, pixels backend.Tensor) (backend.Tensor, error) {
+	if p.Tiles > 1 { // tiles have borders of their own
+		ctx = backend.WithWrap(ctx, 0)
+	}
 	unit := max(m.Info().VAE.Downscale, 1)
 	return p.each(pixels, func(part backend.Tensor) (backend.Tensor, error) {
 		if p.Tiles == 1 {

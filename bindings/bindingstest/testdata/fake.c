@@ -261,6 +261,12 @@ DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, ch
     return DG_OK;
 }
 
+DG_API dg_status dg_model_set_wrap(dg_model* model, int32_t axes, char* msg, size_t msg_cap) {
+    if (model == NULL) return fail(DG_ERR_ARGUMENT, "model", msg, msg_cap);
+    if (axes < 0 || axes > 3) return fail(DG_ERR_ARGUMENT, "axes", msg, msg_cap);
+    return DG_OK;
+}
+
 DG_API dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap) {
     (void)msg;
     (void)msg_cap;

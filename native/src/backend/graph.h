@@ -25,6 +25,7 @@ struct Traits {
     bool flash_attention    = false;
     bool cpu                = false;  // custom CPU kernels may be used
     int64_t attention_bytes = 0;   // of scores in memory at once; 0: all
+    int32_t wrap            = 0;      // DG_WRAP_* bits: the axes along which convolutions wrap around
 };
 
 class AdapterStack;

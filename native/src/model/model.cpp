@@ -93,6 +93,16 @@ std::shared_ptr<Worker> Model::worker(const std::string& name) {
     return workers_.back();
 }
 
+void Model::set_wrap(int32_t axes) {
+    if ((axes & ~(DG_WRAP_X | DG_WRAP_Y)) != 0) {
+        fail(DG_ERR_ARGUMENT, "axes: %d are no DG_WRAP_* bits", axes);
+    }
+    if (axes != wrap_) {  // graphs that are kept were built for others
+        runner_.release();
+        wrap_ = axes;
+    }
+}
+
 Traits Model::traits(const Worker& worker) const {
     Traits t;
     t.exact           = precision_.precision == DG_PRECISION_EXACT;
@@ -100,6 +110,7 @@ Traits Model::traits(const Worker& worker) const {
     t.cpu             = worker.cpu();
     t.attention_bytes = attention_bytes_;
     t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
+    t.wrap = wrap_;
     return t;
 }
 

@@ -42,6 +42,7 @@ public:
 
     void info(dg_model_info* out) const;
     void set_cancel(bool cancelled) { cancel_ = cancelled; }
+    void set_wrap(int32_t axes);
 
     // Residency (residency.cpp). Components are DG_COMPONENT_* bits.
     void load(int32_t components);
@@ -150,6 +151,7 @@ private:
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
     VaeDims vae_dims_;
+    int32_t wrap_         = DG_WRAP_NONE;
     int32_t kind_         = DG_KIND_UNKNOWN;
     int64_t size_ids_     = 0;
     int64_t stacks_built_ = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "daguerre.h"
 #include "kernels/amx.h"
 #include "kernels/attention_bf16.h"
 #include "kernels/conv2d.h"
@@ -190,7 +191,28 @@ ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const 
     return change != nullptr ? conv2d_with(g, *change, layer, x, options) : conv2d_plain(g, layer, x, options);
 }
 
+ggml_tensor* pad_picture(GraphBuilder& g, ggml_tensor* x, int left, int right, int top, int bottom) {
+    const bool wrap_x = (g.traits.wrap & DG_WRAP_X) != 0, wrap_y = (g.traits.wrap & DG_WRAP_Y) != 0;
+    if (wrap_x && (left > 0 || right > 0)) {
+        x    = ggml_pad_ext_circular(g.ctx, x, left, right, 0, 0, 0, 0, 0, 0);
+        left = right = 0;
+    }
+    if (wrap_y && (top > 0 || bottom > 0)) {
+        x   = ggml_pad_ext_circular(g.ctx, x, 0, 0, top, bottom, 0, 0, 0, 0);
+        top = bottom = 0;
+    }
+    if (left == 0 && right == 0 && top == 0 && bottom == 0) {
+        return x;
+    }
+    return ggml_pad_ext(g.ctx, x, left, right, top, bottom, 0, 0, 0, 0);
+}
+
 ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
+    if (g.traits.wrap != 0 && options.pad > 0) {
+        ConvOptions inside = options;
+        inside.pad         = 0;
+        return conv2d_plain(g, layer, pad_picture(g, x, options.pad, options.pad, options.pad, options.pad), inside);
+    }
     const ConvShape shape{static_cast<int32_t>(layer.kernel), options.stride, options.pad};
     if (layer.packed && conv_takes_packed(layer.weight->type)) {
         return conv_packed(g.ctx, packed_picture(g, x, options.pad), x->ne[0], x->ne[1], layer.in, layer.weight,

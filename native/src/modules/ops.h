@@ -32,6 +32,9 @@ struct ConvOptions {
 };
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options = {});
 
+// A picture with so many more pixels on each side: from the other side along the axes that wrap, zeros along the others.
+ggml_tensor* pad_picture(GraphBuilder& g, ggml_tensor* x, int left, int right, int top, int bottom);
+
 // The same without adapters.
 ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options);
 

@@ -140,7 +140,7 @@ ggml_tensor* VaeEncoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms&
             x = resnet(g, r, x, norms);
         }
         if (level.has_resample) {  // one row and column of padding, below and to the right only
-            x = conv2d(g, level.resample, ggml_pad(g.ctx, x, 1, 1, 0, 0), {2, 0});
+            x = conv2d(g, level.resample, pad_picture(g, x, 0, 1, 0, 1), {2, 0});
         }
     }
     return x;

@@ -48,6 +48,7 @@ type Call struct {
 	Encoder  int          // OpEncodeText: 0 or 1
 	Kind     backend.Kind // of the model; none for OpOpen
 	Timestep float32      // OpUNet: of the first image
+	Wrap     backend.Wrap // axes along which the context says to wrap; the fake computes without convolutions
 	LoRAs    []float32    // OpUNet, OpEncodeText: the first weight of each adapter that is applied
 
 	Components string // OpLoad, OpUnload: the names, with spaces between them
@@ -145,7 +146,7 @@ func (b *Backend) count(op Op) int {
 // enter records a call and runs the hook.
 func (b *Backend) enter(ctx context.Context, call Call) error {
 	b.mu.Lock()
-	call.Nth = b.count(call.Op)
+	call.Nth, call.Wrap = b.count(call.Op), backend.WrapOf(ctx)
 	b.calls = append(b.calls, call)
 	b.mu.Unlock()
 	if b.Hook != nil {

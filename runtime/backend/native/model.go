@@ -16,6 +16,7 @@ type Model struct {
 	handle  *bindings.Model
 	info    backend.ModelInfo
 	turn    chan struct{} // holds one value while a call runs
+	wrap    backend.Wrap  // what the library was told last; the turn's
 	cleanup runtime.Cleanup
 }
 
@@ -82,6 +83,12 @@ func (m *Model) run(ctx context.Context, op Op, call func() error) error {
 	defer func() { <-m.turn }()
 	if err := ctx.Err(); err != nil {
 		return &Error{Op: op, Err: err}
+	}
+	if axes := backend.WrapOf(ctx); axes != m.wrap && op != OpCompute && op != OpRelease && op != OpEncodeText {
+		if err := m.handle.SetWrap(bindings.Wrap(axes)); err != nil {
+			return failed(ctx, op, err)
+		}
+		m.wrap = axes
 	}
 	flagged := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
