@@ -335,7 +335,8 @@ CASE("convolutions wrap around: a picture that is shifted comes out shifted, and
     const std::vector<float> latents = wave(static_cast<size_t>(4 * n * n), 0);
     const auto error                 = [&](int32_t axes, int64_t right, int64_t down) {
         REQUIRE(dg_model_set_wrap(nano.model, axes, message, sizeof(message)) == DG_OK);
-        return distance(decode(shifted(latents, n, right, down)), shifted(decode(latents), n * scale, right * scale, down * scale));
+        return distance(decode(shifted(latents, n, right, down)),
+                                        shifted(decode(latents), n * scale, right * scale, down * scale));
     };
     CHECK(error(DG_WRAP_X | DG_WRAP_Y, 5, 3) < 1e-3);
     CHECK(error(DG_WRAP_X, 5, 0) < 1e-3);

@@ -110,7 +110,7 @@ Traits Model::traits(const Worker& worker) const {
     t.cpu             = worker.cpu();
     t.attention_bytes = attention_bytes_;
     t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
-    t.wrap = wrap_;
+    t.wrap            = wrap_;
     return t;
 }
 
