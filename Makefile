@@ -76,6 +76,10 @@ bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 bench-smoke: build ## daguerre bench on the nano model, its JSON against the schema (a part of make test)
 	$(GO) test -count=1 -run 'TestBenchSmoke' ./cli/e2e
 
+.PHONY: full-size
+full-size: build ## opt-in: synthesized full-size base, refiner, VAE and ControlNet open and run at 256 px (18 GB of disk, 12 GiB of memory; FULL_SIZE_FLAGS)
+	$(GO) run ./tools/fullsize $(FULL_SIZE_FLAGS)
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_TIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {n[++k] = $$1} /^ok/ {for (i = 1; i <= k; i++) print $$2, n[i]; k = 0}' | \

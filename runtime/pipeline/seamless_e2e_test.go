@@ -26,7 +26,7 @@ func rolled(in []float32, height, width, right, down int) []float32 {
 // picture shifted: by a multiple of four cells, which the UNet's levels keep. With one axis wrapped that holds along it, and without it does not.
 func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 	p := openNano(t, backend.PrecisionF32)
-	base := request.Request{Prompt: "a red circle on a blue background", Seed: 11, NumInferenceSteps: 4}
+	base := request.Request{Prompt: "a red circle on a blue background", Seed: 11, NumInferenceSteps: 2}
 	noise := make([]float32, 4*16*16)
 	seed, err := p.Prepare(base)
 	require.NoError(t, err)
@@ -41,8 +41,12 @@ func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 		r.Noise = request.Array{Shape: []int{1, 4, 16, 16}, Data: rolled(noise, 16, 16, right, down)}
 		return generate(t, p, r).Images[0]
 	}
+	unmoved := map[string]Image{}
+	for _, seamless := range request.Seamlesses {
+		unmoved[seamless] = paint(seamless, 0, 0)
+	}
 	distance := func(seamless string, right, down int) float64 {
-		return relativeL2(t, paint(seamless, right, down).Latents.Data, rolled(paint(seamless, 0, 0).Latents.Data, 16, 16, right, down))
+		return relativeL2(t, paint(seamless, right, down).Latents.Data, rolled(unmoved[seamless].Latents.Data, 16, 16, right, down))
 	}
 	assert.Less(t, distance(request.SeamlessBoth, 4, 8), 1e-3)
 	assert.Less(t, distance(request.SeamlessX, 8, 0), 1e-3)
@@ -50,7 +54,7 @@ func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 	assert.Greater(t, distance(request.SeamlessX, 0, 4), 1e-2)
 	assert.Greater(t, distance(request.SeamlessNone, 8, 0), 1e-2)
 
-	whole, shifted := paint(request.SeamlessBoth, 0, 0), paint(request.SeamlessBoth, 8, 4)
+	whole, shifted := unmoved[request.SeamlessBoth], paint(request.SeamlessBoth, 8, 4)
 	worst := 0
 	for y := range 128 {
 		for x := range 128 {
