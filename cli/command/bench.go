@@ -65,7 +65,6 @@ type benchOptions struct {
 	limits                         benchmark.Limits
 	json, csv, markdown, html      string
 	quiet                          bool
-	command                        []string
 }
 
 func benchCommand(env Env) *cli.Command {

@@ -145,9 +145,6 @@ type (
 		ExitCode int             `json:"exit_code"`
 		Fields   []request.Error `json:"fields,omitempty"`
 	}
-	warningEvent struct {
-		Message string `json:"message"`
-	}
 	errorEvent struct {
 		Code     string          `json:"code"`
 		Message  string          `json:"message"`

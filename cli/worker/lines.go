@@ -33,10 +33,10 @@ func (l *lineReader) next() ([]byte, error) {
 
 func (l *lineReader) line() ([]byte, error) {
 	var line []byte
-	tooLong, any := false, false
+	tooLong, some := false, false
 	for {
 		part, err := l.r.ReadSlice('\n')
-		any = any || len(part) > 0
+		some = some || len(part) > 0
 		if !tooLong {
 			if keep := l.limit + 1 - len(line); len(part) > keep { // one more for the line's end
 				line, tooLong = append(line, part[:keep]...), true
@@ -46,7 +46,7 @@ func (l *lineReader) line() ([]byte, error) {
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-		case err == nil || errors.Is(err, io.EOF) && any:
+		case err == nil || errors.Is(err, io.EOF) && some:
 			l.count++
 			if tooLong {
 				return line[:min(len(line), 4096)], errLineTooLong

@@ -15,7 +15,6 @@ type order struct {
 	s     *Server
 	msg   message
 	run   request.Run
-	nth   int
 	began time.Time
 	ctx   context.Context // ends when the order is given up
 	stop  context.CancelCauseFunc

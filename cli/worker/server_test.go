@@ -447,7 +447,7 @@ func TestModels(t *testing.T) {
 	require.Equal(t, "done", c.last(9)["event"])
 	require.Equal(t, "done", c.last(10)["event"])
 	assert.Equal(t, 0, b.LiveModels())
-	c.send(`{"id":11,"type":"load","request":{"model":{"modle":"nano"}}}`, `{"id":12,"type":"load"}`, `{"id":13,"type":"load","request":{"model":"nano","name":3}}`)
+	c.send(`{"id":11,"type":"load","request":{"model":{"modul":"nano"}}}`, `{"id":12,"type":"load"}`, `{"id":13,"type":"load","request":{"model":"nano","name":3}}`)
 	assert.Equal(t, codeInvalid, c.last(11)["code"])
 	assert.Equal(t, codeInvalid, c.last(12)["code"])
 	assert.Equal(t, codeInvalid, c.last(13)["code"])

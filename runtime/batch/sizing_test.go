@@ -19,9 +19,9 @@ func simulate(s *sizing, most, batches int, per func(n int) float64) []int {
 }
 
 func TestSizeFollowsSpeed(t *testing.T) {
-	fit := func(max int) *sizing {
+	fit := func(most int) *sizing {
 		s := newSizing("x")
-		s.budget = Budget{Max: max, Why: "the budget"}
+		s.budget = Budget{Max: most, Why: "the budget"}
 		return s
 	}
 	grows := func(n int) float64 { return 1 + 4/float64(n) } // the larger, the faster

@@ -25,7 +25,6 @@ type worker[T, R any] struct {
 	began   time.Time // of current
 	lost    bool
 	pleased int64 // pictures finished
-	usage   Usage // last measured
 	peak    int64
 }
 

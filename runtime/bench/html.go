@@ -244,7 +244,7 @@ func fileChart(rs []*Result) pageChart {
 
 func fidelityChart(rs []*Result) (pageChart, bool) {
 	var bars []bar
-	any := false
+	some := false
 	for _, x := range rs {
 		q := x.Quality
 		switch {
@@ -253,25 +253,25 @@ func fidelityChart(rs []*Result) (pageChart, bool) {
 		case q.PSNRWorst >= EqualPSNR:
 			bars = append(bars, bar{label: x.Type, value: "equal pictures", empty: true})
 		default:
-			any = true
+			some = true
 			tip := fmt.Sprintf("median %s dB, worst %s dB, SSIM %.4f, latents NMSE %.2g", decibel(q.PSNR), decibel(q.PSNRWorst), q.SSIM, q.NMSE)
 			bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar good", q.PSNR, tip}}, lo: q.PSNRWorst, hi: q.PSNR, value: decibel(q.PSNR)})
 		}
 	}
-	return chart("Fidelity: PSNR against the reference, dB; the whisker ends at the worst picture", bars), any
+	return chart("Fidelity: PSNR against the reference, dB; the whisker ends at the worst picture", bars), some
 }
 
 func checkedChart(rs []*Result) (pageChart, bool) {
 	var bars []bar
-	any := false
+	some := false
 	for _, x := range rs {
 		if c := x.Checked; c != nil {
-			any = true
+			some = true
 			bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar good", 100 * float64(c.Right) / float64(max(c.Pictures, 1)),
 				fmt.Sprintf("colour %d, background %d, shape %d, all %d of %d", c.Colour, c.Background, c.Shape, c.Right, c.Pictures)}}, value: x.checkedCell()})
 		}
 	}
-	return chart("Pictures that show what was asked for, %", bars), any
+	return chart("Pictures that show what was asked for, %", bars), some
 }
 
 // pictures are the first ones of some runs, of every case.

@@ -23,7 +23,7 @@ func (m Model) latentBytes(j Job, batch int) int64 {
 }
 
 // inputBytes is what the UNet is told: context for every row, samples, and ControlNets' residuals twice, in Go and native.
-func (m Model) inputBytes(j Job, s Strategy, batch int) int64 {
+func (m Model) inputBytes(j Job, _ Strategy, batch int) int64 {
 	shape := m.Shapes[OwnerModel]
 	unit := max(shape.Downscale, 1)
 	rows := int64(2 * batch)

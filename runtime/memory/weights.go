@@ -128,7 +128,7 @@ type WeightBytes struct {
 	Table      int64        `json:"table"`      // of Mapped, tables, which are mapped where the rest is streamed
 }
 
-// Weights returns the sizes of a component's weights under a policy.
+// Bytes returns the sizes of a component's weights under a policy.
 func (c Component) Bytes(p TypePolicy) WeightBytes {
 	var out WeightBytes
 	types := map[backend.Type]int64{}

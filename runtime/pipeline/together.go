@@ -132,25 +132,25 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 }
 
 // prepareTogether is what each of the jobs does for itself before the steps.
-func (m *job) prepareTogether(ctx context.Context) error {
+func (j *job) prepareTogether(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := m.loadLoRAs(ctx); err != nil {
+	if err := j.loadLoRAs(ctx); err != nil {
 		return err
 	}
-	if err := m.encodePrompts(ctx); err != nil {
+	if err := j.encodePrompts(ctx); err != nil {
 		return err
 	}
-	if err := m.openResidentRefiner(ctx); err != nil {
+	if err := j.openResidentRefiner(ctx); err != nil {
 		return err
 	}
-	if err := m.openControls(ctx); err != nil {
+	if err := j.openControls(ctx); err != nil {
 		return err
 	}
-	if err := m.encodeSource(ctx); err != nil {
+	if err := j.encodeSource(ctx); err != nil {
 		return err
 	}
-	m.plan.remember(m.source)
+	j.plan.remember(j.source)
 	return nil
 }

@@ -30,7 +30,7 @@ func (d *decoder) adopt(table map[string]any, at string, model map[string]any) m
 	}
 	d.secondPass(in, table, keys, at)
 	if key, ok := keys["niter"]; ok {
-		d.countImages(in, table, keys, key, at)
+		d.countImages(in, table, keys, key)
 	} else if key, ok := keys["batchsize"]; ok {
 		if _, given := keys["numimages"]; !given && table[key] != nil {
 			in["num_images"] = moved{table[key], join(at, key)}
@@ -105,7 +105,7 @@ func hasPicture(table map[string]any, keys map[string]string) bool {
 }
 
 // countImages makes num_images of n_iter and batch_size.
-func (d *decoder) countImages(in, table map[string]any, keys map[string]string, key, at string) {
+func (d *decoder) countImages(in, table map[string]any, keys map[string]string, key string) {
 	n, ok := integer(table[key])
 	size := int64(1)
 	if sizeKey, has := keys["batchsize"]; has {

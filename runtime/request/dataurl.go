@@ -15,7 +15,7 @@ func parsePicture(s string) (Picture, error) {
 	}
 	head, text, ok := strings.Cut(rest, ",")
 	if !ok || !strings.HasSuffix(head, "base64") {
-		return Picture{}, fmt.Errorf("is a data URL without base64; write data:image/png;base64,...")
+		return Picture{}, fmt.Errorf("is a data URL without base64; write data:image/png;base64, and then the data")
 	}
 	data, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil {
