@@ -66,3 +66,30 @@ func TestLoRAHandleLive(t *testing.T) {
 	assert.NotEqual(t, base, changed)
 	assert.Equal(t, 1, p.LoRAStats().Loads)
 }
+
+// TestLoRAsOnQuantizedModels applies adapters beside quantized weights: the picture comes near diffusers' with the adapter, and at
+// weight 0 it is the quantized model's own, bit for bit.
+func TestLoRAsOnQuantizedModels(t *testing.T) {
+	g, r := readGoldenLoRAs(t)
+	for _, typ := range []backend.Type{backend.TypeQ8_0, backend.TypeQ5_1} {
+		p, err := Open(t.Context(), Config{Model: NanoModel, Type: typ, Threads: 1})
+		require.NoError(t, err)
+		base := latentsOf(t, p, r)
+		for _, name := range []string{"kohya", "stack"} {
+			weights := g.Stack
+			if name != "stack" {
+				weights = map[string]float64{name: g.Cases[name].Weight}
+			}
+			want := golden(t, "lora_"+name+"_latents").Data
+			with := g.with(r, weights)
+			l2, without := relativeL2(t, latentsOf(t, p, with), want), relativeL2(t, base, want)
+			t.Logf("%s, %s: %.2g relative L2, without the adapter %.2g", typ, name, l2, without)
+			assert.Less(t, l2, without/2, "%s on %s", name, typ)
+			for i := range with.LoRAs {
+				with.LoRAs[i].Weight = new(0.0)
+			}
+			assert.Equal(t, base, latentsOf(t, p, with), "%s on %s at weight 0", name, typ)
+		}
+		require.NoError(t, p.Close())
+	}
+}
