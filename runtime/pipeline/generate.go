@@ -140,21 +140,7 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 		j.state.Batch, j.state.First, j.state.Count, j.state.Seeds = number, start, size, b.seeds
-		j.enter(StageDenoise)
-		j.hold(memory.StageDenoise)
-		if err := j.prepareInputs(b); err != nil {
-			return err
-		}
-		if err := j.startLatents(b); err != nil {
-			return err
-		}
-		if err := j.denoiseAll(ctx, b); err != nil {
-			return err
-		}
-		if err := j.secondPass(ctx, b); err != nil {
-			return err
-		}
-		if err := j.decode(ctx, b); err != nil {
+		if err := j.makeBatch(ctx, b); err != nil {
 			return err
 		}
 		start += size
@@ -162,6 +148,25 @@ func (j *job) run(ctx context.Context) error {
 	j.hold("") // what is not to stay between calls
 	j.enter(StageDone)
 	return nil
+}
+
+// makeBatch is a batch's way from noise to pictures.
+func (j *job) makeBatch(ctx context.Context, b *batch) error {
+	j.enter(StageDenoise)
+	j.hold(memory.StageDenoise)
+	if err := j.prepareInputs(b); err != nil {
+		return err
+	}
+	if err := j.startLatents(b); err != nil {
+		return err
+	}
+	if err := j.denoiseAll(ctx, b); err != nil {
+		return err
+	}
+	if err := j.secondPass(ctx, b); err != nil {
+		return err
+	}
+	return j.decode(ctx, b)
 }
 
 // wrapped has everything that is computed under the context wrap around as the request says.

@@ -109,21 +109,7 @@ func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	if err := checkTokens(j.members, func(m *job) *expert { return &m.base }); err != nil {
 		return err
 	}
-	j.enter(StageDenoise)
-	j.hold(memory.StageDenoise)
-	if err := j.prepareInputs(b); err != nil {
-		return err
-	}
-	if err := j.startLatents(b); err != nil {
-		return err
-	}
-	if err := j.denoiseAll(ctx, b); err != nil {
-		return err
-	}
-	if err := j.secondPass(ctx, b); err != nil {
-		return err
-	}
-	if err := j.decode(ctx, b); err != nil {
+	if err := j.makeBatch(ctx, b); err != nil {
 		return err
 	}
 	j.hold("")
