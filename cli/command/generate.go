@@ -296,7 +296,7 @@ func (s *session) open(ctx context.Context) error {
 	began := s.env.Now()
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, s.verbose)), pipeline.WithJobs(s.jobs...))
 	if err != nil {
-		return explain(err, s.model)
+		return explain(blameInput(err), s.model)
 	}
 	s.pipe = pipe
 	info := pipe.Info()

@@ -43,14 +43,19 @@ func (p *Pipeline) checkControls(r request.Request, errs *request.Errors) {
 		if fileless(p.controls.backend) {
 			continue
 		}
-		path, err := controlFile(n.Model, p.config.ControlNetDirectories)
-		if err == nil {
-			err = checkRole("controlnet", path)
-		}
-		if err != nil {
+		if _, err := soundNet(n.Model, p.config.ControlNetDirectories); err != nil {
 			errs.Add(at("model"), "%v", err)
 		}
 	}
+}
+
+// soundNet finds the file of a ControlNet and checks that it holds one.
+func soundNet(name string, directories []string) (string, error) {
+	path, err := controlFile(name, directories)
+	if err == nil {
+		err = checkRole("controlnet", path)
+	}
+	return path, err
 }
 
 // netOf fills in the defaults of a [[controlnet]] table.

@@ -156,10 +156,10 @@ func (p *planner) jobOf(r request.Request, s settings) (memory.Job, error) {
 	if j.Adapters, err = p.adapterBytes(r); err != nil {
 		return j, err
 	}
-	for _, n := range r.ControlNets {
-		path, err := controlFile(n.Model, p.config.ControlNetDirectories)
+	for i, n := range r.ControlNets {
+		path, err := soundNet(n.Model, p.config.ControlNetDirectories)
 		if err != nil {
-			return j, err
+			return j, request.Errors{{Path: fmt.Sprintf("controlnet[%d].model", i), Message: err.Error()}}
 		}
 		j.Controls = append(j.Controls, path)
 	}
