@@ -24,13 +24,9 @@ int64_t conv_bf16_columns(int64_t kernel, int64_t in) {
     return kernel * kernel * tiles_of(in, kTileDepth) * kTileDepth;
 }
 
-int64_t conv_bf16_rows(int64_t out) {
-    return tiles_of(out, kTile) * kTile;
-}
-
 void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t out, uint16_t* packed) {
     const int64_t taps = kernel * kernel, depth_tiles = tiles_of(in, kTileDepth);
-    std::memset(packed, 0, static_cast<size_t>(conv_bf16_columns(kernel, in) * conv_bf16_rows(out)) * 2);
+    std::memset(packed, 0, static_cast<size_t>(conv_bf16_columns(kernel, in) * conv_packed_rows(out)) * 2);
     for (int64_t o = 0; o < out; o++) {
         for (int64_t c = 0; c < in; c++) {
             const int64_t first = (o / kTile * depth_tiles + c / kTileDepth) * taps;

@@ -12,7 +12,6 @@ namespace dg {
 // Sizes of the packed kernel, in elements: tiles of 16 output channels x 32 input channels, ordered
 // by output, input, tap.
 int64_t conv_bf16_columns(int64_t kernel, int64_t in);
-int64_t conv_bf16_rows(int64_t out);
 
 // weights: [out][in][kernel][kernel] BF16.
 void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t out, uint16_t* packed);

@@ -8,14 +8,10 @@
 
 namespace dg {
 
-int64_t conv_f32_rows(int64_t out) {
-    return blocks_of(out, kPanel) * kPanel;
-}
-
 // T is the element's storage.
 template <typename T>
 static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, T* packed) {
-    std::memset(packed, 0, static_cast<size_t>(conv_f32_rows(out) * taps * in) * sizeof(T));
+    std::memset(packed, 0, static_cast<size_t>(conv_packed_rows(out) * taps * in) * sizeof(T));
     for (int64_t o = 0; o < out; o++) {
         T* panel = packed + o / kPanel * kPanel * taps * in + o % kPanel;
         for (int64_t c = 0; c < in; c++) {

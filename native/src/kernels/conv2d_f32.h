@@ -10,7 +10,6 @@ namespace dg {
 
 // The packed kernel: [16 outputs][channel block][tap][channel][output], outputs filled up with zeros; of F32, F16 or BF16. The
 // last channel block is as wide as it needs to be. As many elements as kernel x kernel x in, times the rows.
-int64_t conv_f32_rows(int64_t out);
 void conv_f32_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed);
 
 // Graph node, as conv_bf16.
