@@ -18,6 +18,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/matmul.h"
 #include "kernels/pack_picture.h"
+#include "kernels/pack_q8.h"
 #include "kernels/pack_tokens.h"
 
 namespace {
@@ -118,7 +119,7 @@ void linears() {
                                {2048, 640, 640},   {2, 1280, 1280}};
     for (const auto& s : list) {
         const int64_t tokens = s[0], in = s[1], out = s[2];
-        for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {
+        for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {
             for (const bool ours : {true, false}) {
                 if (in % ggml_blck_size(type) != 0 || (ours && !dg::matmul_offered(type, in, out))) {
                     continue;
@@ -130,8 +131,12 @@ void linears() {
                 measure(name, 2.0 * static_cast<double>(tokens * in * out), [&](ggml_context* ctx) {
                     ggml_tensor* w = filled(ggml_new_tensor_2d(ctx, type, in, out));
                     ggml_tensor* x = filled(ggml_new_tensor_3d(ctx, GGML_TYPE_F32, in, tokens, 1));
-                    return ours ? dg::matmul_packed(ctx, w, dg::pack_tokens(ctx, x), tokens, 1, nullptr, nullptr)
-                                : ggml_mul_mat(ctx, w, x);
+                    if (!ours) {
+                        return ggml_mul_mat(ctx, w, x);
+                    }
+                    ggml_tensor* packed = dg::pack_tokens(ctx, x);
+                    return dg::matmul_packed(ctx, w, dg::wants_q8(type) ? dg::pack_q8(ctx, packed) : packed, tokens, 1,
+                                             nullptr, nullptr);
                 });
             }
         }

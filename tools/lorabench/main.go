@@ -1,6 +1,6 @@
 // Command lorabench measures what adapters cost in a denoising step: without any, with a stack of four, and with the same stack
-// whose weights change before every step. The three take turns, so that a machine's drift hits all alike. It needs
-// libdaguerre (make).
+// whose weights change before every other step. The three take turns, so that a machine's drift hits all alike; what a change costs is
+// told by each step that follows one against its two neighbours, which follow none. It needs libdaguerre (make).
 //
 //	bin/daguerre models synth --kind sdxl-base --type f16 -o sdxl.safetensors
 //	go run ./tools/lorabench -model sdxl.safetensors
@@ -25,9 +25,9 @@ import (
 )
 
 type options struct {
-	model                              string
-	kind                               synth.Kind
-	count, rank, size, rounds, changes int
+	model                            string
+	kind                             synth.Kind
+	count, rank, size, rounds, steps int
 }
 
 // variant is one of the things compared.
@@ -36,7 +36,8 @@ type variant struct {
 	loras   bool
 	changes bool
 	steps   []time.Duration
-	read    int64 // bytes read from files while denoising
+	ratios  []float64 // of each step after a change to the mean of the two beside it
+	read    int64     // bytes read from files while denoising
 }
 
 func main() {
@@ -47,7 +48,7 @@ func main() {
 	flag.IntVar(&o.rank, "rank", 16, "rank of the adapters")
 	flag.IntVar(&o.size, "size", 256, "width and height in pixels")
 	flag.IntVar(&o.rounds, "rounds", 3, "turns of the three variants")
-	flag.IntVar(&o.changes, "steps", 6, "steps of a turn; the first, which builds graphs, does not count")
+	flag.IntVar(&o.steps, "steps", 8, "steps of a turn; the first, which builds graphs, does not count")
 	flag.Parse()
 	o.kind = synth.Kind(*kind)
 	if err := run(context.Background(), o); err != nil {
@@ -62,7 +63,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	job := request.Request{Prompt: "a lighthouse in fog", Width: o.size, Height: o.size, NumInferenceSteps: o.changes, Scheduler: "EulerDiscrete",
+	job := request.Request{Prompt: "a lighthouse in fog", Width: o.size, Height: o.size, NumInferenceSteps: o.steps, Scheduler: "EulerDiscrete",
 		DenoisingEnd: 0.999} // no picture is decoded of what has noise left
 	stack := job
 	for i := range o.count {
@@ -77,7 +78,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pipe.Close()) }()
-	variants := []*variant{{label: "without"}, {label: fmt.Sprintf("%d of rank %d", o.count, o.rank), loras: true}, {label: "weights changed", loras: true, changes: true}}
+	variants := []*variant{{label: "without"}, {label: fmt.Sprintf("%d of rank %d", o.count, o.rank), loras: true}, {label: "weights changed at every other step", loras: true, changes: true}}
 	for round := range o.rounds + 1 { // the first warms up
 		for _, v := range variants {
 			r := job
@@ -97,12 +98,13 @@ func run(ctx context.Context, o options) (err error) {
 func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.Request, keep bool) error {
 	var handle pipeline.LoRAHandle
 	var began int64
+	var steps []time.Duration // from the second on
 	_, err := pipe.Generate(ctx, r, pipeline.WithLoRAs(&handle), pipeline.WithProgress(func(p pipeline.Progress) {
 		if p.Stage != pipeline.StageDenoise {
 			return
 		}
-		if keep && p.Step > 1 {
-			v.steps = append(v.steps, p.StepTime)
+		if p.Step > 1 {
+			steps = append(steps, p.StepTime)
 		}
 		if p.Step == 1 {
 			began = bytesRead()
@@ -110,13 +112,20 @@ func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.R
 		if keep && p.Step == p.Steps {
 			v.read += bytesRead() - began
 		}
-		if !v.changes || p.Step == p.Steps {
+		if !v.changes || p.Step%2 == 1 || p.Step == p.Steps {
 			return
 		}
 		for i, a := range handle.Stack().Adapters {
 			_ = handle.SetUNetWeight(a.Name, 0.1*float64(1+(p.Step+i)%9))
 		}
 	}))
+	if !keep {
+		return err
+	}
+	v.steps = append(v.steps, steps...)
+	for i := 1; v.changes && i+1 < len(steps); i += 2 { // steps[1] is the third, which follows the change at the end of the second
+		v.ratios = append(v.ratios, 2*steps[i].Seconds()/(steps[i-1]+steps[i+1]).Seconds())
+	}
 	return err
 }
 
@@ -138,17 +147,21 @@ func bytesRead() int64 {
 
 func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
 	info := pipe.Info()
-	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size, o.size, o.rounds, o.changes)
-	fmt.Println("| adapters | step, median s | (lowest) | against without | against unchanged | bytes read while denoising |")
-	fmt.Println("|---|---|---|---|---|---|")
-	median := func(v *variant) float64 {
+	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size, o.size, o.rounds, o.steps)
+	fmt.Println("| adapters | step, median s | (lowest) | against without | bytes read while denoising |")
+	fmt.Println("|---|---|---|---|---|")
+	none := 0.0
+	for i, v := range variants {
 		slices.Sort(v.steps)
-		return v.steps[len(v.steps)/2].Seconds()
+		m := v.steps[len(v.steps)/2].Seconds()
+		if i == 0 {
+			none = m
+		}
+		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %d |\n", v.label, m, v.steps[0].Seconds(), 100*(m/none-1), v.read)
 	}
-	none, still := median(variants[0]), median(variants[1])
-	for _, v := range variants {
-		m := median(v)
-		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %+.1f %% | %d |\n", v.label, m, v.steps[0].Seconds(), 100*(m/none-1), 100*(m/still-1), v.read)
+	if ratios := slices.Sorted(slices.Values(variants[2].ratios)); len(ratios) > 0 {
+		at := func(share float64) float64 { return 100 * (ratios[int(share*float64(len(ratios)-1))] - 1) }
+		fmt.Printf("\na step after a change against those beside it: median %+.2f %%, middle half %+.2f to %+.2f %%, of %d\n", at(0.5), at(0.25), at(0.75), len(ratios))
 	}
 	stats := pipe.LoRAStats()
 	fmt.Printf("\nfiles loaded: %d, hits: %d\n", stats.Loads, stats.Hits)

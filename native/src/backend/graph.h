@@ -49,9 +49,10 @@ public:
     const AdapterStack* adapters = nullptr;  // what is applied to the layers (lora/apply.h)
     ggml_tensor* adapter_scales  = nullptr;  // its scales, an input
 
-    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, the picture it was normed from and
-    // how, or the picture it is twice as large as.
+    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, that in bytes by kernels/pack_q8.h, the
+    // picture it was normed from and how, or the picture it is twice as large as.
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
+    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed_q8;
     std::unordered_map<const ggml_tensor*, std::pair<ggml_tensor*, PictureNorm>> normed;
     std::unordered_map<const ggml_tensor*, ggml_tensor*> doubled;
 };

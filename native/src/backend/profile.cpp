@@ -59,10 +59,11 @@ double product_operations(const ggml_tensor* node) {
         return 0;
     }
     const std::string name = node->name;
-    if (name == kMatmulBf16 || name == kMatmulF32 || name == kConv2d || name == kConv2dBf16 || name == kWinograd) {
+    if (name == kMatmulBf16 || name == kMatmulQ8 || name == kMatmulF32 || name == kConv2d || name == kConv2dBf16 ||
+        name == kWinograd) {
         return 2.0 * static_cast<double>(node->src[1]->ne[0]) * elements;
     }
-    if (name == kGegluBf16 || name == kGegluF32) {
+    if (name == kGegluBf16 || name == kGegluQ8 || name == kGegluF32) {
         return 4.0 * static_cast<double>(node->src[1]->ne[0]) * elements;
     }
     return name == kAttention || name == kAttentionF32 ? 4.0 * static_cast<double>(node->src[3]->ne[1]) * elements : 0;

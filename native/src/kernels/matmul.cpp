@@ -7,6 +7,7 @@
 
 #include "kernels/matmul_f32.h"
 #include "kernels/named.h"
+#include "kernels/product_q8.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -192,39 +193,114 @@ private:
     std::vector<uint16_t> rows_;
 };
 
+// The two kinds of products, with one face: rows() puts the tiles of rows from `low` and, where it is not negative, `high` on
+// in place, multiply() writes their sums with one or two groups of tokens, tiles [row tile][group], [row][token].
+
+class Bf16Product {
+public:
+    Bf16Product(const ggml_tensor* packed, const ggml_tensor* weight)
+        : packed_(packed),
+          rows_(weight),
+          amx_(amx_usable()) {
+        block_.in = weight->ne[0];
+#if defined(__AMX_BF16__)
+        if (amx_) {
+            scope_.emplace();
+        }
+#endif
+    }
+
+    void rows(int64_t low, int64_t high) {
+        block_.low       = rows_.get(low, 0);
+        block_.high      = high < 0 ? nullptr : rows_.get(high, 1);
+        block_.row_tiles = high < 0 ? 1 : 2;
+    }
+
+    void multiply(int64_t group, int groups, float* sums) {
+        block_.tokens = static_cast<const char*>(packed_->data) + group * static_cast<int64_t>(packed_->nb[1]);
+        block_.groups = groups;
+        dg::multiply(block_, amx_, sums);
+    }
+
+private:
+    const ggml_tensor* packed_;
+    Rows rows_;
+    Block block_{};
+    bool amx_;
+#if defined(__AMX_BF16__)
+    std::optional<TileScope> scope_;
+#endif
+};
+
+#if defined(__AVX512VNNI__)
+
+class Q8Product {
+public:
+    Q8Product(const ggml_tensor* packed, const ggml_tensor* weight) : packed_(packed), rows_(weight) {}
+
+    void rows(int64_t low, int64_t high) {
+        rows_.load(low, 0);
+        if (high >= 0) {
+            rows_.load(high, 1);
+        }
+        row_tiles_ = high < 0 ? 1 : 2;
+    }
+
+    void multiply(int64_t group, int groups, float* sums) const {
+        const auto group_bytes = static_cast<int64_t>(packed_->nb[1]);
+        const char* tokens     = static_cast<const char*>(packed_->data) + group * group_bytes;
+        for (int row = 0; row < row_tiles_ * kTile; row += 8) {
+            groups == 2 ? rows_.multiply<2>(row, tokens, group_bytes, sums)
+                        : rows_.multiply<1>(row, tokens, group_bytes, sums);
+        }
+    }
+
+private:
+    const ggml_tensor* packed_;
+    Q8Rows rows_;
+    int row_tiles_ = 2;
+};
+
+#endif
+
 // The thread's share of all blocks of a product. A panel is two tiles of rows, the second `apart` rows after the first
-// (none where that is past the end); panels begin `step` rows apart. finish(sums, row, block, group) is given each block's
-// sums: tiles [row tile][group], [row][token].
-template <typename Finish>
-void multiply_all(const ggml_tensor* packed, const ggml_tensor* weight, int64_t panels, int64_t step, int64_t apart,
-                  int ith, int nth, Finish finish) {
-    const int64_t in = weight->ne[0], groups = packed->ne[1], group_bytes = in * kTile * 2;
+// (none where that is past the end); panels begin `step` rows apart. finish(sums, row, row_tiles, group, groups) is given
+// each block's sums.
+template <typename Product, typename Finish>
+void multiply_panels(const ggml_tensor* packed, const ggml_tensor* weight, int64_t panels, int64_t step, int64_t apart,
+                     int ith, int nth, Finish finish) {
+    const int64_t groups = packed->ne[1];
     // Chunks of tokens that stay in the cache, and enough of them that every thread has work.
-    const int64_t fitting = std::max<int64_t>(2, kChunk / group_bytes / 2 * 2);
+    const int64_t fitting = std::max<int64_t>(2, kChunk / static_cast<int64_t>(packed->nb[1]) / 2 * 2);
     const int64_t wanted  = std::max(ceil_div(groups, fitting), ceil_div(2 * nth, panels));
     const int64_t chunk   = std::max<int64_t>(2, ceil_div(groups, wanted * 2) * 2);
     const int64_t units   = ceil_div(groups, chunk) * panels;
-    const bool amx        = amx_usable();
-#if defined(__AMX_BF16__)
-    std::optional<TileScope> scope;
-    if (amx) {
-        scope.emplace();
-    }
-#endif
-    Rows rows(weight);
+    Product product(packed, weight);
     alignas(64) float sums[4 * kSumSize];
     for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
         const int64_t first = unit / panels * chunk, last = std::min(groups, first + chunk);
         const int64_t row = unit % panels * step;
         const bool two    = row + apart < weight->ne[1];
-        Block block{rows.get(row, 0), two ? rows.get(row + apart, 1) : nullptr, nullptr, in, two ? 2 : 1, 2};
+        product.rows(row, two ? row + apart : -1);
         for (int64_t g = first; g < last; g += 2) {
-            block.tokens = static_cast<const char*>(packed->data) + g * group_bytes;
-            block.groups = static_cast<int>(std::min<int64_t>(2, last - g));
-            multiply(block, amx, sums);
-            finish(sums, row, block, g);
+            const int count = static_cast<int>(std::min<int64_t>(2, last - g));
+            product.multiply(g, count, sums);
+            finish(sums, row, two ? 2 : 1, g, count);
         }
     }
+}
+
+// The same by the kind of product that the tokens are packed for.
+template <typename Finish>
+void multiply_all(const ggml_tensor* packed, const ggml_tensor* weight, int64_t panels, int64_t step, int64_t apart,
+                  int ith, int nth, Finish finish) {
+#if defined(__AVX512VNNI__)
+    if (packed->type == GGML_TYPE_I8) {
+        multiply_panels<Q8Product>(packed, weight, panels, step, apart, ith, nth, finish);
+        return;
+    }
+#endif
+    multiply_panels<Bf16Product>(packed, weight, panels, step, apart, ith, nth, finish);
 }
 
 void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
@@ -239,9 +315,9 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const int64_t out = weight->ne[1], tokens = ggml_nelements(dst) / out;
     auto* y = static_cast<float*>(dst->data);
     multiply_all(packed, weight, ceil_div(out, 2 * kTile), 2 * kTile, kTile, ith, nth,
-                 [&](const float* sums, int64_t row, const Block& block, int64_t group) {
-                     for (int64_t r = 0; r < block.row_tiles; r++) {
-                         for (int64_t h = 0; h < block.groups; h++) {
+                 [&](const float* sums, int64_t row, int64_t row_tiles, int64_t group, int64_t groups) {
+                     for (int64_t r = 0; r < row_tiles; r++) {
+                         for (int64_t h = 0; h < groups; h++) {
                              const int64_t token = (group + h) * kTile, at = row + r * kTile;
                              store(sums + (r * 2 + h) * kSumSize, bias != nullptr ? bias + at : nullptr,
                                    residual != nullptr ? residual + token * out + at : nullptr,
@@ -266,8 +342,8 @@ void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
         return _mm512_mul_ps(x, gelu16(gate));
     };
     multiply_all(dst->src[0], weight, half / kTile, kTile, half, ith, nth,
-                 [&](const float* sums, int64_t row, const Block& block, int64_t group) {
-                     for (int64_t h = 0; h < block.groups; h++) {
+                 [&](const float* sums, int64_t row, int64_t, int64_t group, int64_t groups) {
+                     for (int64_t h = 0; h < groups; h++) {
                          char* out = static_cast<char*>(dst->data) + (group + h) * static_cast<int64_t>(dst->nb[1]) +
                                      row * kTile * 2;
                          for (int64_t i = 0; i < kTile; i += 2, out += 64) {
@@ -306,7 +382,7 @@ ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* 
     }
     return named(ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
                                 reinterpret_cast<void*>(has)),
-                 kMatmulBf16);
+                 packed->type == GGML_TYPE_I8 ? kMatmulQ8 : kMatmulBf16);
 }
 
 ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
@@ -318,7 +394,7 @@ ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* p
     return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
                                 bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
                                 reinterpret_cast<void*>(bias != nullptr ? kHasBias : 0)),
-                 kGegluBf16);
+                 packed->type == GGML_TYPE_I8 ? kGegluQ8 : kGegluBf16);
 }
 
 }  // namespace dg

@@ -13,7 +13,8 @@ namespace dg {
 // the type BF16 or a quantized one (widened in blocks), with F32 products also F16 or F32.
 bool matmul_offered(ggml_type type, int64_t in, int64_t out);
 
-// Graph node: weight [in, out] times tokens packed by kernels/pack_tokens.h, plus bias F32 [out] and residual F32
+// Graph node: weight [in, out] times tokens packed by kernels/pack_tokens.h, and where wants_q8 says so by
+// kernels/pack_q8.h after it, plus bias F32 [out] and residual F32
 // [out, tokens, batch] where they are not NULL -> [out, tokens, batch] F32. Sums are F32. tokens x batch is what was packed.
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual);

@@ -11,6 +11,7 @@
 #include "kernels/matmul.h"
 #include "kernels/moments.h"
 #include "kernels/pack_picture.h"
+#include "kernels/pack_q8.h"
 #include "kernels/pack_tokens.h"
 #include "lora/apply.h"
 
@@ -147,13 +148,20 @@ static bool multiplies_packed(const GraphBuilder& g, const ggml_tensor* weight, 
            x->nb[0] == sizeof(float) && x->ne[3] == 1;
 }
 
-// x as packed tokens, packed once for all layers that read it.
-static ggml_tensor* packed_tokens(GraphBuilder& g, ggml_tensor* x) {
+// x as the tokens that a weight is multiplied by, packed once for all layers that read it.
+static ggml_tensor* packed_tokens(GraphBuilder& g, const ggml_tensor* weight, ggml_tensor* x) {
     ggml_tensor*& packed = g.packed[x];
     if (packed == nullptr) {
         packed = pack_tokens(g.ctx, x);
     }
-    return packed;
+    if (!wants_q8(weight->type)) {
+        return packed;
+    }
+    ggml_tensor*& bytes = g.packed_q8[x];
+    if (bytes == nullptr) {
+        bytes = pack_q8(g.ctx, packed);
+    }
+    return bytes;
 }
 
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual) {
@@ -164,7 +172,7 @@ ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_t
 
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias, ggml_tensor* residual) {
     if (multiplies_packed(g, weight, x) && (residual == nullptr || ggml_is_contiguous(residual))) {
-        return matmul_packed(g.ctx, weight, packed_tokens(g, x), x->ne[1], x->ne[2], bias, residual);
+        return matmul_packed(g.ctx, weight, packed_tokens(g, weight, x), x->ne[1], x->ne[2], bias, residual);
     }
     ggml_tensor* y = product(g, weight, x);
     if (bias != nullptr) {
@@ -297,7 +305,8 @@ ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
         return with_packed(g, y, h, [&] { return pack_geglu(g.ctx, h); });
     }
     if (y->ne[0] % kTileDepth == 0 && multiplies_packed(g, layer.weight, x)) {
-        g.packed[y] = matmul_geglu(g.ctx, layer.weight, packed_tokens(g, x), x->ne[1] * x->ne[2], layer.bias);
+        g.packed[y] =
+            matmul_geglu(g.ctx, layer.weight, packed_tokens(g, layer.weight, x), x->ne[1] * x->ne[2], layer.bias);
     }
     return y;
 }

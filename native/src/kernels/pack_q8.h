@@ -1,0 +1,15 @@
+// Packed tokens once more, as bytes: what Q8_0 weights are multiplied by where the CPU has AVX512_VNNI.
+#pragma once
+
+#include "ggml.h"
+
+namespace dg {
+
+// Whether matmul_packed and matmul_geglu want pack_q8's tokens for weights of this type on this CPU.
+bool wants_q8(ggml_type type);
+
+// Graph node: tokens packed in BF16 (kernels/pack_tokens.h) rounded to bytes, each block of 32 inputs of a token by its
+// largest value -> I8 [18 * in, groups].
+ggml_tensor* pack_q8(ggml_context* ctx, ggml_tensor* packed);
+
+}  // namespace dg

@@ -1,0 +1,117 @@
+// Products of Q8_0 weights with tokens in bytes, by AVX512_VNNI: four products a lane and instruction where BF16 has two. Tokens are
+// bytes in blocks of 32 inputs with a scale for each token and block, as Q8_0's own blocks are, so that a block's sum is one of
+// integers and exact. For kernels/*.cpp only.
+#pragma once
+
+#include "kernels/tiles.h"
+
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "ggml.h"
+
+namespace dg {
+
+// Tokens are packed by groups of 16 and blocks of 32 inputs: the scales F32 [token], then [in / 4][token][4] bytes, 128
+// above their value, since the instruction's one factor has no sign.
+constexpr int64_t kQ8Block      = 32;
+constexpr int64_t kQ8TokenBlock = kTile * (static_cast<int64_t>(sizeof(float)) + kQ8Block);
+constexpr int32_t kQ8Zero       = 128;
+
+// Two tiles of weight rows and what the products need to know of each block of theirs.
+class Q8Rows {
+public:
+    explicit Q8Rows(const ggml_tensor* weight)
+        : weight_(weight),
+          blocks_(weight->ne[0] / kQ8Block),
+          scales_(static_cast<size_t>(2 * kTile * blocks_)),
+          offsets_(static_cast<size_t>(2 * kTile * blocks_)) {}
+
+    // Puts the sixteen rows from `first` on into a slot, 0 or 1.
+    void load(int64_t first, int slot) {
+        for (int64_t row = 0; row < kTile; row++) {
+            const char* data =
+                static_cast<const char*>(weight_->data) + (first + row) * static_cast<int64_t>(weight_->nb[1]);
+            rows_[static_cast<size_t>(slot * kTile + row)] = data;
+            for (int64_t b = 0; b < blocks_; b++, data += kBytes) {
+                ggml_fp16_t half;
+                std::memcpy(&half, data, sizeof half);
+                const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data + sizeof half));
+                const __m256i sums  = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), bytes);
+                const size_t at     = index(slot, b, row);
+                scales_[at]         = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+                offsets_[at]        = -kQ8Zero * _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sums));
+            }
+        }
+    }
+
+    // Eight rows of the slots, from `row` on, times one or two groups of tokens: sums [row tile][2 groups][row][token].
+    template <int Groups>
+    void multiply(int row, const char* tokens, int64_t group_bytes, float* sums) const {
+        constexpr int kRows = 8, kAtOnce = 4;
+        __m512 acc[kRows][Groups];
+        for (auto& of_row : acc) {
+            for (__m512& a : of_row) {
+                a = _mm512_setzero_ps();
+            }
+        }
+        for (int64_t b = 0; b < blocks_; b++, tokens += kQ8TokenBlock) {
+            const size_t at = index(row / kTile, b, row % kTile);
+            for (int half = 0; half < kRows; half += kAtOnce) {
+                __m512i sum[kAtOnce][Groups];
+                for (int i = 0; i < kAtOnce; i++) {
+                    for (int g = 0; g < Groups; g++) {
+                        sum[i][g] = _mm512_set1_epi32(offsets_[at + static_cast<size_t>(half + i)]);
+                    }
+                }
+                for (int64_t k = 0; k < kQ8Block; k += 4) {
+                    __m512i v[Groups];
+                    for (int g = 0; g < Groups; g++) {
+                        v[g] = _mm512_loadu_si512(tokens + g * group_bytes + kTile * (4 + k));
+                    }
+                    for (int i = 0; i < kAtOnce; i++) {
+                        int32_t w;
+                        std::memcpy(&w, rows_[static_cast<size_t>(row + half + i)] + b * kBytes + 2 + k, sizeof w);
+                        for (int g = 0; g < Groups; g++) {
+                            sum[i][g] = _mm512_dpbusd_epi32(sum[i][g], v[g], _mm512_set1_epi32(w));
+                        }
+                    }
+                }
+                for (int g = 0; g < Groups; g++) {
+                    const __m512 of_tokens = _mm512_loadu_ps(tokens + g * group_bytes);
+                    for (int i = 0; i < kAtOnce; i++) {
+                        const __m512 scale =
+                            _mm512_mul_ps(of_tokens, _mm512_set1_ps(scales_[at + static_cast<size_t>(half + i)]));
+                        acc[half + i][g] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i][g]), scale, acc[half + i][g]);
+                    }
+                }
+            }
+        }
+        for (int i = 0; i < kRows; i++) {
+            for (int g = 0; g < Groups; g++) {
+                float* tile = sums + ((row / kTile) * 2 + g) * kTile * kTile;
+                _mm512_storeu_ps(tile + (row % kTile + i) * kTile, acc[i][g]);
+            }
+        }
+    }
+
+private:
+    static constexpr int64_t kBytes = 2 + kQ8Block;  // ggml's block_q8_0: an F16 scale and 32 signed bytes
+
+    size_t index(int slot, int64_t block, int64_t row) const {
+        return static_cast<size_t>((slot * blocks_ + block) * kTile + row);
+    }
+
+    const ggml_tensor* weight_;
+    int64_t blocks_;
+    std::array<const char*, 2 * kTile> rows_{};
+    std::vector<float> scales_;  // [slot][block][row]
+    std::vector<int32_t> offsets_;  // the same: what the tokens' zero adds to a block's sum, negated
+};
+
+}  // namespace dg
+
+#endif
