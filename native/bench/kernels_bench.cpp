@@ -15,6 +15,7 @@
 
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "kernels/attention_bf16.h"
 #include "kernels/conv2d.h"
 #include "kernels/matmul.h"
 #include "kernels/pack_picture.h"
@@ -143,6 +144,36 @@ void linears() {
     }
 }
 
+void attentions() {
+    const int64_t list[][4] = {
+        {4096, 4096, 10, 2}, {1024, 1024, 20, 2}, {256, 256, 10, 2}, {64, 64, 20, 2}, {1024, 77, 20, 2}};
+    for (const auto& s : list) {
+        const int64_t queries = s[0], keys = s[1], heads = s[2], batch = s[3], size = 64;
+        for (const bool ours : {true, false}) {
+            if (ours && !dg::attention_offered(size)) {
+                continue;
+            }
+            char name[100];
+            std::snprintf(name, sizeof name, "attention %d x %d, %d heads, batch %d, %s", static_cast<int>(queries),
+                          static_cast<int>(keys), static_cast<int>(heads), static_cast<int>(batch),
+                          ours ? "ours" : "ggml");
+            measure(name, 4.0 * static_cast<double>(queries * keys * heads * size * batch), [&](ggml_context* ctx) {
+                const auto tokens = [&](int64_t n) {
+                    return filled(ggml_new_tensor_3d(ctx, GGML_TYPE_F32, size * heads, n, batch));
+                };
+                ggml_tensor *q = tokens(queries), *k = tokens(keys), *v = tokens(keys);
+                if (ours) {
+                    return dg::attention_bf16(ctx, q, k, v, heads, nullptr);
+                }
+                const auto split = [&](ggml_tensor* x) {
+                    return ggml_permute(ctx, ggml_reshape_4d(ctx, x, size, heads, x->ne[1], batch), 0, 2, 1, 3);
+                };
+                return ggml_flash_attn_ext(ctx, split(q), split(k), split(v), nullptr, 0.125f, 0, 0);
+            });
+        }
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -150,5 +181,6 @@ int main(int argc, char** argv) {
     filter  = argc > 2 ? argv[2] : "";
     convolutions();
     linears();
+    attentions();
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "kernels/amx.h"
 
 namespace {
 
@@ -97,9 +98,7 @@ double error_of(const Shape& s, int threads) {
     return std::sqrt(difference / norm);
 }
 
-}  // namespace
-
-CASE("agrees with the reference") {
+void check_all() {
     for (const Shape& s : kShapes) {
         if (dg::attention_offered(s.size)) {
             for (const int threads : {1, 3}) {
@@ -107,6 +106,18 @@ CASE("agrees with the reference") {
             }
         }
     }
+}
+
+}  // namespace
+
+CASE("agrees with the reference") {
+    check_all();
+}
+
+CASE("agrees with the reference without tiles") {
+    dg::amx_disable(true);
+    check_all();
+    dg::amx_disable(false);
 }
 
 CASE("offers heads of whole tiles") {

@@ -63,6 +63,10 @@ var equalRequests = [][]string{
 		`{"Prompt":"x","HrScale":2,"HrUpscaler":"latent_nearest","DenoisingStrength":0.4,"HrSecondPassSteps":10}`,
 	},
 	{
+		`{"prompt":"x","seamless":"both"}`,
+		`{"prompt":"x","tiling":true}`,
+	},
+	{
 		`{"prompt":"x"}`,
 		`{"prompt":"x","enable_hr":false,"hr_scale":2,"hr_upscaler":"Latent","hr_prompt":"y","denoising_strength":0.4,"hr_second_pass_steps":10}`,
 	},
@@ -109,7 +113,7 @@ func TestEveryName(t *testing.T) {
 		require.True(t, ok, "%s stands for %s, which is no key", n.Name, path)
 		value := map[string]string{"string": `"f32"`, "path": `"f32"`, "integer": "3", "number": "0.5"}[kind]
 		switch n.Name {
-		case "guess_mode":
+		case "guess_mode", "tiling":
 			value = "true"
 		case "hr_upscaler":
 			value = `"latent"`

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "kernels/named.h"
@@ -12,12 +14,12 @@
 namespace dg {
 
 bool attention_offered(int64_t head_size) {
-    return amx_usable() && head_size % kTileDepth == 0;
+    return bf16_products() && head_size % kTileDepth == 0;
 }
 
 namespace {
 
-#if defined(__AMX_BF16__)
+#if defined(__AVX512BF16__)
 
 constexpr int64_t kTileValues = int64_t{kTile} * kTileDepth;  // BF16 values of a tile
 constexpr int64_t kSumSize    = int64_t{kTile} * kTile;
@@ -70,6 +72,7 @@ struct Problem {
     int64_t heads, size, tokens;  // size of a head, number of keys
     int64_t score_stride, weight_stride;
     float scale;
+    bool amx;
 };
 
 // A thread's working memory. Rows are a little longer than needed so that sixteen of them do not fall into one set of
@@ -98,31 +101,110 @@ void load_queries(const Problem& p, int64_t image, int64_t head, int64_t first, 
     }
 }
 
-// Products of A tiles (two rows of tiles, `a_row` values apart, steps `a_step` values apart, lines a_stride bytes long)
-// and two columns of B tiles, summed over `steps`.
+// One or two rows of tiles of a left factor, `down` values apart; steps are `step` values apart, lines `line` bytes.
+struct Left {
+    const uint16_t* data;
+    int64_t down, step, line;
+};
+
+// One or two columns of tiles of a right factor, whose steps are `step` values apart.
+struct Right {
+    const uint16_t *first, *second;
+    int64_t step;
+};
+
+// Where the sums go: lines, rows and columns of tiles so many values apart.
+struct Sums {
+    float* data;
+    int64_t line, down, across;
+};
+
+#if defined(__AMX_BF16__)
+
 template <bool TwoRows, bool TwoColumns>
-void multiply(const uint16_t* a, int64_t a_row, int64_t a_step, int64_t a_stride, const uint16_t* b0,
-              const uint16_t* b1, int64_t b_step, int64_t steps) {
+void multiply_tiles(const Left& a, const Right& b, int64_t steps, const Sums& out) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t i = 0; i < steps; i++) {
-        _tile_loadd(4, a + i * a_step, a_stride);
-        _tile_loadd(6, b0 + i * b_step, 64);
+        _tile_loadd(4, a.data + i * a.step, a.line);
+        _tile_loadd(6, b.first + i * b.step, 64);
         _tile_dpbf16ps(0, 4, 6);
         if constexpr (TwoColumns) {
-            _tile_loadd(7, b1 + i * b_step, 64);
+            _tile_loadd(7, b.second + i * b.step, 64);
             _tile_dpbf16ps(1, 4, 7);
         }
         if constexpr (TwoRows) {
-            _tile_loadd(5, a + a_row + i * a_step, a_stride);
+            _tile_loadd(5, a.data + a.down + i * a.step, a.line);
             _tile_dpbf16ps(2, 5, 6);
             if constexpr (TwoColumns) {
                 _tile_dpbf16ps(3, 5, 7);
             }
         }
     }
+    _tile_stored(0, out.data, out.line * 4);
+    if constexpr (TwoColumns) {
+        _tile_stored(1, out.data + out.across, out.line * 4);
+    }
+    if constexpr (TwoRows) {
+        _tile_stored(2, out.data + out.down, out.line * 4);
+        if constexpr (TwoColumns) {
+            _tile_stored(3, out.data + out.down + out.across, out.line * 4);
+        }
+    }
+}
+
+#endif
+
+// The same with vector registers, eight rows at a time.
+template <bool TwoRows, bool TwoColumns>
+void multiply_rows(const Left& a, const Right& b, int64_t steps, const Sums& out) {
+    constexpr int kRows = 8, kColumns = TwoColumns ? 2 : 1;
+    for (int row = 0; row < (TwoRows ? 2 : 1) * kTile; row += kRows) {
+        __m512 acc[kRows][kColumns];
+        for (auto& of_row : acc) {
+            for (__m512& x : of_row) {
+                x = _mm512_setzero_ps();
+            }
+        }
+        const auto* lines = reinterpret_cast<const char*>(a.data + row / kTile * a.down) + row % kTile * a.line;
+        for (int64_t i = 0; i < steps; i++, lines += 2 * a.step) {
+            for (int64_t pair = 0; pair < kTile; pair++) {
+                __m512bh v[kColumns];
+                for (int c = 0; c < kColumns; c++) {
+                    v[c] = reinterpret_cast<__m512bh>(
+                        _mm512_loadu_si512((c == 0 ? b.first : b.second) + i * b.step + pair * kTileDepth));
+                }
+                for (int r = 0; r < kRows; r++) {
+                    int32_t w;
+                    std::memcpy(&w, lines + r * a.line + pair * 4, sizeof w);
+                    for (int c = 0; c < kColumns; c++) {
+                        acc[r][c] = _mm512_dpbf16_ps(acc[r][c], reinterpret_cast<__m512bh>(_mm512_set1_epi32(w)), v[c]);
+                    }
+                }
+            }
+        }
+        float* to = out.data + row / kTile * out.down + row % kTile * out.line;
+        for (int r = 0; r < kRows; r++) {
+            for (int c = 0; c < kColumns; c++) {
+                _mm512_storeu_ps(to + r * out.line + c * out.across, acc[r][c]);
+            }
+        }
+    }
+}
+
+template <bool TwoRows, bool TwoColumns>
+void multiply(bool amx, const Left& a, const Right& b, int64_t steps, const Sums& out) {
+#if defined(__AMX_BF16__)
+    if (amx) {
+        multiply_tiles<TwoRows, TwoColumns>(a, b, steps, out);
+        return;
+    }
+#else
+    static_cast<void>(amx);
+#endif
+    multiply_rows<TwoRows, TwoColumns>(a, b, steps, out);
 }
 
 template <bool TwoRows>
@@ -130,24 +212,14 @@ void find_scores(const Problem& p, int64_t image, int64_t head, Scratch& s) {
     const int64_t groups = p.keys->ne[1], depth = p.size / kTileDepth;
     const uint16_t* keys =
         static_cast<const uint16_t*>(p.keys->data) + image * groups * p.keys->ne[0] + head * p.size * kTile;
-    const uint16_t* q  = s.queries.data();
-    const int64_t line = p.score_stride * 4;
+    const Left queries{s.queries.data(), depth * kTileValues, kTileValues, 64};
     for (int64_t g = 0; g < groups; g += 2) {
-        const uint16_t* k0 = keys + g * p.keys->ne[0];
-        float* out         = s.scores.data() + g * kTile;
+        const uint16_t* k = keys + g * p.keys->ne[0];
+        const Sums out{s.scores.data() + g * kTile, p.score_stride, kTile * p.score_stride, kTile};
         if (g + 1 < groups) {
-            multiply<TwoRows, true>(q, depth * kTileValues, kTileValues, 64, k0, k0 + p.keys->ne[0], kTileValues,
-                                    depth);
-            _tile_stored(1, out + kTile, line);
-            if constexpr (TwoRows) {
-                _tile_stored(3, out + kTile * p.score_stride + kTile, line);
-            }
+            multiply<TwoRows, true>(p.amx, queries, {k, k + p.keys->ne[0], kTileValues}, depth, out);
         } else {
-            multiply<TwoRows, false>(q, depth * kTileValues, kTileValues, 64, k0, k0, kTileValues, depth);
-        }
-        _tile_stored(0, out, line);
-        if constexpr (TwoRows) {
-            _tile_stored(2, out + kTile * p.score_stride, line);
+            multiply<TwoRows, false>(p.amx, queries, {k, k, kTileValues}, depth, out);
         }
     }
 }
@@ -186,14 +258,9 @@ void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, in
         static_cast<const uint16_t*>(p.values->data) + image * groups * p.values->ne[0] + head * p.size * kTileDepth;
     for (int64_t c = 0; c < columns; c += 2) {  // a head has an even number of 16 values
         const uint16_t* v0 = values + c * kTileValues;
-        multiply<TwoRows, true>(s.weights.data(), kTile * p.weight_stride, kTileDepth, p.weight_stride * 2, v0,
-                                v0 + kTileValues, p.values->ne[0], groups);
-        _tile_stored(0, s.out, 64);
-        _tile_stored(1, s.out + kSumSize, 64);
-        if constexpr (TwoRows) {
-            _tile_stored(2, s.out + 2 * kSumSize, 64);
-            _tile_stored(3, s.out + 3 * kSumSize, 64);
-        }
+        multiply<TwoRows, true>(p.amx, {s.weights.data(), kTile * p.weight_stride, kTileDepth, p.weight_stride * 2},
+                                {v0, v0 + kTileValues, p.values->ne[0]}, groups,
+                                {s.out, kTile, 2 * kSumSize, kSumSize});
         for (int64_t i = 0; i < rows; i++) {
             const __m512 factor = _mm512_set1_ps(1.0f / s.sums[i]);
             const float* tile   = s.out + i / kTile * 2 * kSumSize + i % kTile * kTile;
@@ -217,6 +284,7 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     p.score_stride  = p.keys->ne[1] * kTile + kTile;
     p.weight_stride = p.values->ne[1] * kTileDepth + kTileDepth;
     p.scale         = 1.0f / std::sqrt(static_cast<float>(p.size));
+    p.amx           = amx_usable();
     // 32 queries at a time, 16 where their scores would leave the second-level cache.
     const int64_t block  = p.tokens <= 8192 ? 2 * kTile : kTile;
     const int64_t blocks = ceil_div(dst->ne[1], block);
@@ -224,7 +292,12 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     s.queries.resize(static_cast<size_t>(2 * kTile * p.size));
     s.scores.resize(static_cast<size_t>(block * p.score_stride));
     s.weights.resize(static_cast<size_t>(block * p.weight_stride));
-    const TileScope tiles;
+#if defined(__AMX_BF16__)
+    std::optional<TileScope> tiles;
+    if (p.amx) {
+        tiles.emplace();
+    }
+#endif
     const int64_t units = blocks * p.heads * dst->ne[2];
     for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
         const int64_t first = unit % blocks * block, head = unit / blocks % p.heads, image = unit / (blocks * p.heads);

@@ -1,4 +1,4 @@
-// Multi-head attention on AMX tiles: scores of 32 queries at a time stay in the cache, never in memory as a whole.
+// Multi-head attention by BF16 products (AMX tiles, AVX512_BF16): scores of 32 queries at a time stay in the cache, never in memory as a whole.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace dg {
 
-// Whether attention_bf16 can run: AMX, and a head of a multiple of 32 values.
+// Whether attention_bf16 can run: BF16 products, and a head of a multiple of 32 values.
 bool attention_offered(int64_t head_size);
 
 // Graph nodes: q [C, Tq, N], k and v [C, Tk, N], F32 and contiguous, C = heads x head size; mask F32 [Tk, Tq] or NULL is
