@@ -101,10 +101,13 @@ void check_all(int threads) {
             continue;
         }
         CHECK_NEAR(error_of(s, GGML_TYPE_BF16, threads), 0, 4e-3);  // tokens are rounded to BF16
-        CHECK_NEAR(error_of(s, GGML_TYPE_Q8_0, threads), 0,
-                   dg::wants_q8(GGML_TYPE_Q8_0) ? 1e-2 : 6e-3);  // and once more
-        if (s.in % 256 == 0) {
-            CHECK_NEAR(error_of(s, GGML_TYPE_Q4_K, threads), 0, 6e-3);
+        // Quantized weights are rounded once more, and to bytes with the tokens where that is how they are multiplied.
+        const double bound = dg::wants_q8(GGML_TYPE_Q8_0) ? 1e-2 : 6e-3;
+        for (const ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q5_1, GGML_TYPE_IQ4_NL, GGML_TYPE_Q6_K,
+                                     GGML_TYPE_Q4_K, GGML_TYPE_Q2_K}) {
+            if (s.in % ggml_blck_size(type) == 0) {
+                CHECK_NEAR(error_of(s, type, threads), 0, bound);
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
 }  // namespace
 
 bool wants_q8(ggml_type type) {
-    return type == GGML_TYPE_Q8_0 && q8_products();
+    return ggml_is_quantized(type) && q8_products();
 }
 
 ggml_tensor* pack_q8(ggml_context* ctx, ggml_tensor* packed) {

@@ -1,4 +1,4 @@
-// Packed tokens once more, as bytes: what Q8_0 weights are multiplied by where the CPU has AVX512_VNNI.
+// Packed tokens once more, as bytes: what quantized weights are multiplied by where the CPU has AVX512_VNNI.
 #pragma once
 
 #include "ggml.h"

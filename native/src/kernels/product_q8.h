@@ -1,6 +1,7 @@
 // Products of Q8_0 weights with tokens in bytes, by AVX512_VNNI: four products a lane and instruction where BF16 has two. Tokens are
 // bytes in blocks of 32 inputs with a scale for each token and block, as Q8_0's own blocks are, so that a block's sum is one of
-// integers and exact. For kernels/*.cpp only.
+// integers and exact. Weights of other quantized types become Q8_0 a panel at a time, which adds little to their own error.
+// For kernels/*.cpp only.
 #pragma once
 
 #include "kernels/tiles.h"
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <vector>
 
+#include "ggml-cpu.h"
 #include "ggml.h"
 
 namespace dg {
@@ -28,13 +30,17 @@ public:
         : weight_(weight),
           blocks_(weight->ne[0] / kQ8Block),
           scales_(static_cast<size_t>(2 * kTile * blocks_)),
-          offsets_(static_cast<size_t>(2 * kTile * blocks_)) {}
+          offsets_(static_cast<size_t>(2 * kTile * blocks_)) {
+        if (weight->type != GGML_TYPE_Q8_0) {
+            wide_.resize(static_cast<size_t>(weight->ne[0]));
+            narrowed_.resize(static_cast<size_t>(2 * kTile * blocks_ * kBytes));
+        }
+    }
 
     // Puts the sixteen rows from `first` on into a slot, 0 or 1.
     void load(int64_t first, int slot) {
         for (int64_t row = 0; row < kTile; row++) {
-            const char* data =
-                static_cast<const char*>(weight_->data) + (first + row) * static_cast<int64_t>(weight_->nb[1]);
+            const char* data = narrowed(first + row, slot * kTile + row);
             rows_[static_cast<size_t>(slot * kTile + row)] = data;
             for (int64_t b = 0; b < blocks_; b++, data += kBytes) {
                 ggml_fp16_t half;
@@ -101,6 +107,18 @@ public:
 private:
     static constexpr int64_t kBytes = 2 + kQ8Block;  // ggml's block_q8_0: an F16 scale and 32 signed bytes
 
+    // A row as Q8_0: in place, or made for one of the 32 rows of the slots.
+    const char* narrowed(int64_t row, int64_t of_slots) {
+        const char* data = static_cast<const char*>(weight_->data) + row * static_cast<int64_t>(weight_->nb[1]);
+        if (narrowed_.empty()) {
+            return data;
+        }
+        char* to = &narrowed_[static_cast<size_t>(of_slots * blocks_ * kBytes)];
+        ggml_get_type_traits(weight_->type)->to_float(data, wide_.data(), weight_->ne[0]);
+        ggml_get_type_traits_cpu(GGML_TYPE_Q8_0)->from_float(wide_.data(), to, weight_->ne[0]);
+        return to;
+    }
+
     size_t index(int slot, int64_t block, int64_t row) const {
         return static_cast<size_t>((slot * blocks_ + block) * kTile + row);
     }
@@ -110,6 +128,8 @@ private:
     std::array<const char*, 2 * kTile> rows_{};
     std::vector<float> scales_;  // [slot][block][row]
     std::vector<int32_t> offsets_;  // the same: what the tokens' zero adds to a block's sum, negated
+    std::vector<float> wide_;       // a row of another type
+    std::vector<char> narrowed_;    // [slot][row]: what becomes of it
 };
 
 }  // namespace dg

@@ -35,6 +35,7 @@ type options struct {
 	pictures         string
 	json             string
 	rounds           int
+	stockRounds      int // 0: all of them
 	threads          int
 	task             task
 	verbose          bool
@@ -81,6 +82,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.pictures, "pictures", "build/stock/pictures", "`folder` for the pictures")
 	f.StringVar(&o.json, "json", "", "`file` to write all single measurements to")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each variant runs, in turns")
+	f.IntVar(&o.stockRounds, "stock-rounds", 0, "`rounds` that the stock engine takes part in, which is slow; 0: all")
 	f.IntVar(&o.threads, "threads", 0, "CPU threads for all; 0: what the stock engine takes, the physical cores")
 	f.StringVar(&o.task.Prompt, "prompt", "a lighthouse on a cliff in the evening", "without weights, at most 75 tokens")
 	f.StringVar(&o.task.NegativePrompt, "negative-prompt", "blurry", "not empty: the two zero an empty one differently")
@@ -106,6 +108,8 @@ func (o options) check() error {
 		return errors.New("--model is missing; `daguerre models synth --kind sdxl-base -o sdxl.safetensors` writes one for measurements")
 	case o.rounds < 1:
 		return fmt.Errorf("--rounds %d: at least 1 is needed", o.rounds)
+	case o.stockRounds < 0 || o.stockRounds > o.rounds:
+		return fmt.Errorf("--stock-rounds %d: it is 0 to %d, the value of --rounds", o.stockRounds, o.rounds)
 	case t.Size < 64 || t.Size%64 != 0:
 		return fmt.Errorf("--size %d is not a multiple of 64, to which the stock engine would round it", t.Size)
 	case t.Steps < 2 || 999%(t.Steps-1) != 0:
@@ -159,6 +163,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r := &report{machine: describeMachine(), build: build, options: o, variants: variants, load: []string{loadAverage()}}
 	for round := range o.rounds {
 		for i, v := range variants {
+			if v.stock && o.stockRounds > 0 && round >= o.stockRounds {
+				continue
+			}
 			if err := enoughMemory(o.model); err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ func peerVariant(name string) (variant, error) {
 	if !ok || runtime == "" || dtype == "" {
 		return variant{}, fmt.Errorf("--peers: %q is not of the form torch:bfloat16", name)
 	}
-	return variant{runtime + " " + dtype, func(ctx context.Context, o options, _ string) (sample, error) {
+	return variant{name: runtime + " " + dtype, run: func(ctx context.Context, o options, _ string) (sample, error) {
 		return runPeer(ctx, o, runtime, dtype)
 	}}, nil
 }

@@ -148,6 +148,9 @@ func (r *report) conditions(b *strings.Builder) {
 	if r.options.rounds == 1 {
 		rounds = "1 round"
 	}
+	if n := r.options.stockRounds; n > 0 {
+		rounds += fmt.Sprintf(" (stock: the first %d)", n)
+	}
 	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps, t.Guidance,
 		guidance, rounds, r.options.threads)
 	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, gib(m.Memory), m.System, strings.Join(r.load, " before, ")+" after")

@@ -19,8 +19,9 @@ import (
 
 // variant is one program with its settings.
 type variant struct {
-	name string
-	run  func(ctx context.Context, o options, picture string) (sample, error)
+	name  string
+	stock bool
+	run   func(ctx context.Context, o options, picture string) (sample, error)
 }
 
 // sample is what one picture took. Times are wall-clock seconds.
@@ -63,7 +64,7 @@ func (o options) variants() ([]variant, error) {
 		if name == "" {
 			return nil, errors.New("--daguerre-variants has an empty entry")
 		}
-		out = append(out, variant{"Daguerre " + name, func(ctx context.Context, o options, picture string) (sample, error) {
+		out = append(out, variant{name: "Daguerre " + name, run: func(ctx context.Context, o options, picture string) (sample, error) {
 			return runDaguerre(ctx, o, name, picture)
 		}})
 	}
@@ -97,7 +98,7 @@ func stockVariant(name string) (variant, error) {
 			return variant{}, fmt.Errorf("--stock-variants: %q of %q is unknown; known are +fa and +direct", extra, name)
 		}
 	}
-	return variant{"stock " + name, func(ctx context.Context, o options, picture string) (sample, error) {
+	return variant{name: "stock " + name, stock: true, run: func(ctx context.Context, o options, picture string) (sample, error) {
 		return runStock(ctx, o, args, picture)
 	}}, nil
 }
