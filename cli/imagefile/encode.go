@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"sync"
 
 	"github.com/HugoSmits86/nativewebp"
 )
@@ -21,12 +22,27 @@ type EncodeOptions struct {
 	JPEGQuality int
 }
 
+// pngBuffers keeps an encoder's working memory, over a megabyte, for the next picture of a batch.
+type pngBuffers struct{}
+
+var pngBufferPool sync.Pool
+
+// Get implements png.EncoderBufferPool.
+func (pngBuffers) Get() *png.EncoderBuffer {
+	b, _ := pngBufferPool.Get().(*png.EncoderBuffer)
+	return b
+}
+
+// Put implements png.EncoderBufferPool.
+func (pngBuffers) Put(b *png.EncoderBuffer) { pngBufferPool.Put(b) }
+
 // Encode returns img as a file of the given format.
 func Encode(img image.Image, format Format, opts EncodeOptions) ([]byte, error) {
 	var buf bytes.Buffer
 	switch format {
 	case PNG:
-		if err := png.Encode(&buf, img); err != nil {
+		encoder := png.Encoder{BufferPool: pngBuffers{}}
+		if err := encoder.Encode(&buf, img); err != nil {
 			return nil, fmt.Errorf("encoding PNG: %w", err)
 		}
 		return insertText(buf.Bytes(), opts.Text)

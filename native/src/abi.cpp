@@ -94,6 +94,7 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
     static const bool installed = [] {
         ggml_set_abort_callback(on_ggml_abort);
         route_engine_logs();
+        return_large_blocks();
         return true;
     }();
     (void)installed;

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -156,13 +157,15 @@ func generate(ctx context.Context, what string, cfg pipeline.Config, req request
 		if info.UnusedTensors != 0 && cfg.VAE == "" {
 			return fmt.Errorf("%s: %d tensors of a %s were not used, among them %s", what, info.UnusedTensors, info.Kind, info.UnusedExample)
 		}
-		loaded := int64(0)
+		var names []string
+		tensors := int64(0)
 		for _, c := range info.Components {
-			if c.Loaded {
-				loaded += c.Tensors
+			if c.Tensors > 0 {
+				names = append(names, c.Name)
 			}
+			tensors += c.Tensors
 		}
-		fmt.Printf("  %-14s %s, %d tensors loaded, %d unused\n", info.Kind, info.Precision, loaded, info.UnusedTensors)
+		fmt.Printf("  %-14s %s: %s: %d tensors, %d of the file unused\n", info.Kind, info.Precision, strings.Join(names, ", "), tensors, info.UnusedTensors)
 	}
 	img, t := out.Images[0], out.Timings
 	fmt.Printf("%s: %d x %d, opened in %.1f s, text %.1f s, %d steps in %.1f s, VAE %.1f s; %d colours\n", what, img.Bounds().Dx(), img.Bounds().Dy(),

@@ -40,7 +40,7 @@ public:
     // Puts the sixteen rows from `first` on into a slot, 0 or 1.
     void load(int64_t first, int slot) {
         for (int64_t row = 0; row < kTile; row++) {
-            const char* data = narrowed(first + row, slot * kTile + row);
+            const char* data                               = narrowed(first + row, slot * kTile + row);
             rows_[static_cast<size_t>(slot * kTile + row)] = data;
             for (int64_t b = 0; b < blocks_; b++, data += kBytes) {
                 ggml_fp16_t half;
@@ -128,8 +128,8 @@ private:
     std::array<const char*, 2 * kTile> rows_{};
     std::vector<float> scales_;  // [slot][block][row]
     std::vector<int32_t> offsets_;  // the same: what the tokens' zero adds to a block's sum, negated
-    std::vector<float> wide_;       // a row of another type
-    std::vector<char> narrowed_;    // [slot][row]: what becomes of it
+    std::vector<float> wide_;  // a row of another type
+    std::vector<char> narrowed_;  // [slot][row]: what becomes of it
 };
 
 }  // namespace dg
