@@ -312,7 +312,7 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 	q := Query{Owner: owner, Stage: kind, Batch: n, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+finishedBytes(e.job))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+finishedBytes(e.job, 0))
 	e.scratchOf(owner, component)
 }
 
@@ -361,9 +361,12 @@ func (e *estimator) denoise() {
 		e.buffer(VAEDecoder, Query{Owner: OwnerTAESD, Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w})
 		e.add(HostID, "", "", UseHost, pixelBytes(e.job.Width, e.job.Height))
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job, e.unfinished()))
 	e.scratchOf(OwnerModel, UNet)
 }
+
+// unfinished is how many pictures the last batch has, which finds the most others finished.
+func (e *estimator) unfinished() int { return min(e.batch, max(e.job.Images, 1)) }
 
 func (e *estimator) refine() {
 	e.begin(StageRefine)
@@ -371,6 +374,6 @@ func (e *estimator) refine() {
 	if e.strategy.Name == Resident { // the base keeps its buffer beside the refiner's
 		e.unetBuffer(OwnerModel)
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job, e.unfinished()))
 	e.scratchOf(OwnerRefiner, UNet, TextEncoder, TextEncoder2)
 }

@@ -8,8 +8,8 @@ const (
 	// room for 32,768.
 	graphBytes = 3 << 20
 	// processGrowth is what the program itself grows by while it runs: code that is read in, the vocabulary, Go's heap and stacks. It was
-	// found to be 10 to 13 MiB over sizes and batches.
-	processGrowth = 11 << 20
+	// found to be 9 to 12 MiB over sizes and batches.
+	processGrowth = 10 << 20
 	// goGarbage is how much larger Go's heap is than what it holds: the collector waits until it has doubled (GOGC=100).
 	goGarbage = 2
 )
@@ -19,7 +19,7 @@ func (m Model) latentBytes(j Job, batch int) int64 {
 	s := m.Shapes[OwnerModel]
 	unit := max(s.Downscale, 1)
 	one := int64(j.Width/unit) * int64(j.Height/unit) * int64(max(s.Latents, 4)) * 4
-	return goGarbage * 6 * one * int64(batch)
+	return 6 * one * int64(batch)
 }
 
 // inputBytes is what the UNet is told: context for every row, samples, and ControlNets' residuals twice, in Go and native.
@@ -47,12 +47,12 @@ func (m Model) inputBytes(j Job, _ Strategy, batch int) int64 {
 
 // pixelBytes is one picture on its way through the VAE: float32 pixels as they come and as they are handed on, and 8 bits.
 func pixelBytes(width, height int) int64 {
-	return goGarbage * int64(width) * int64(height) * (2*3*4 + 4)
+	return int64(width) * int64(height) * (2*3*4 + 4)
 }
 
-// finishedBytes is what a job's finished pictures take, which its result holds until the end.
-func finishedBytes(j Job) int64 {
-	return int64(max(j.Images, 1)) * int64(j.Width) * int64(j.Height) * 4
+// finishedBytes is what a job's finished pictures take, which its result holds until the end, when so many are still to come.
+func finishedBytes(j Job, unfinished int) int64 {
+	return int64(max(j.Images, 1)-unfinished) * int64(j.Width) * int64(j.Height) * 4
 }
 
 // workBytes is what a CPU converts the inputs of matrix products into: ggml's work buffer, sized for the largest product of the graph.

@@ -27,6 +27,17 @@ func library(t *testing.T) *native.Backend {
 // nanoHyper is what a nano model's weights do not tell.
 var nanoHyper = backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 64}
 
+// multipliesBF16 reports whether this CPU does, for which the library then chooses BF16 by itself.
+func multipliesBF16(t *testing.T, b *native.Backend) bool {
+	t.Helper()
+	path, err := nano.Path(t.Context())
+	require.NoError(t, err)
+	m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{Model: path}, Hyper: nanoHyper, Device: "cpu", Precision: backend.PrecisionAuto})
+	require.NoError(t, err)
+	defer m.Close()
+	return m.Info().Precision == backend.PrecisionBF16
+}
+
 // requireWeights compares the estimate with what the library says it holds.
 func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
 	t.Helper()
@@ -35,6 +46,7 @@ func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
 	m, err := b.Open(context.Background(), cfg)
 	require.NoError(t, err)
 	defer m.Close()
+	bf16 := multipliesBF16(t, b)
 	info, seen := m.Info(), 0
 	for _, want := range info.Components {
 		c, ok := inventory.Component(want.Name)
@@ -51,7 +63,7 @@ func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
 		case memory.VAEEncoder, memory.VAEDecoder:
 			asked = cfg.VAEType
 		}
-		got := c.Bytes(memory.PolicyFor(info.Precision, asked, backend.DeviceCPU, false))
+		got := c.Bytes(memory.PolicyFor(info.Precision, asked, backend.DeviceCPU, bf16))
 		assert.Equal(t, want.ParameterBytes, got.Parameters, "bytes of %s", want.Name)
 		assert.Equal(t, want.Tensors, int64(len(c.Weights)), "tensors of %s", want.Name)
 		assert.Equal(t, want.Type, got.Type, "type of %s", want.Name)
