@@ -196,7 +196,8 @@ func cpuSeconds() float64 {
 }
 
 // BenchmarkBatch makes pictures one at a time and in batches, in turns. DAGUERRE_BENCH_MODEL chooses another model than nano,
-// DAGUERRE_BENCH_SIZE the pictures' sides, DAGUERRE_BENCH_STEPS the steps.
+// DAGUERRE_BENCH_SIZE the pictures' sides, DAGUERRE_BENCH_STEPS the steps, DAGUERRE_BENCH_HANDLES how many pipelines share the
+// work, each computing batches of its own.
 func BenchmarkBatch(b *testing.B) {
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
@@ -208,26 +209,31 @@ func BenchmarkBatch(b *testing.B) {
 	if model == "" {
 		model = NanoModel
 	}
-	p, err := Open(b.Context(), Config{Model: model, Threads: number("DAGUERRE_BENCH_THREADS", 0)})
-	require.NoError(b, err)
-	defer func() { require.NoError(b, p.Close()) }()
+	pipes := make([]*Pipeline, number("DAGUERRE_BENCH_HANDLES", 1))
+	for i := range pipes {
+		p, err := Open(b.Context(), Config{Model: model, Threads: number("DAGUERRE_BENCH_THREADS", 0)})
+		require.NoError(b, err)
+		defer func() { require.NoError(b, p.Close()) }()
+		pipes[i] = p
+	}
 	for _, n := range []int{1, 2, 4, 8, 16} {
 		if n > number("DAGUERRE_BENCH_MOST", 16) {
 			break
 		}
 		b.Run(fmt.Sprint("batch-", n), func(b *testing.B) {
-			m := NewBatcher(BatcherOptions{MaxBatch: n, Budget: func(*Pipeline, *Planned) queue.Budget { return queue.Budget{Max: n} }}, p)
+			m := NewBatcher(BatcherOptions{MaxBatch: n, Budget: func(*Pipeline, *Planned) queue.Budget { return queue.Budget{Max: n} }}, pipes...)
 			defer m.Close()
+			images := n * len(pipes)
 			spent := cpuSeconds()
 			for b.Loop() {
-				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps, NumImages: n})
+				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps, NumImages: images})
 				require.NoError(b, err)
 				j, err := m.Submit(b.Context(), plan, JobOptions{})
 				require.NoError(b, err)
 				require.NoError(b, j.Wait(b.Context()))
 			}
-			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "images/s")
-			b.ReportMetric(float64(n*b.N)/(cpuSeconds()-spent), "images/cpu-s")
+			b.ReportMetric(float64(images*b.N)/b.Elapsed().Seconds(), "images/s")
+			b.ReportMetric(float64(images*b.N)/(cpuSeconds()-spent), "images/cpu-s")
 		})
 	}
 }
