@@ -137,6 +137,10 @@ type (
 		Path  string `json:"path"`
 		Shape []int  `json:"shape"`
 	}
+	warningEvent struct {
+		Job     int    `json:"job"`
+		Message string `json:"message"`
+	}
 	failedEvent struct {
 		Job      int             `json:"job"`
 		Index    *int            `json:"index,omitempty"` // of the picture; absent: the whole job

@@ -35,7 +35,8 @@ type part struct {
 	loras    *pipeline.LoRAHandle // of the batch that runs; nil: none does
 	changes  []loraChange         // to apply to every later batch
 	reported time.Time
-	finished int // pictures
+	finished int      // pictures
+	warned   []string // of the client
 	latents  map[int]backend.Tensor
 }
 
@@ -270,8 +271,26 @@ func (p *part) compute(ctx context.Context, first, n int, deliver func(int, pipe
 		options = append(options, pipeline.WithPreview(every, pipeline.PreviewAuto))
 	}
 	defer p.attach(nil)
-	_, err := p.pipe.Generate(ctx, req, options...)
+	out, err := p.pipe.Generate(ctx, req, options...)
+	if out != nil {
+		p.warn(out.Warnings)
+	}
 	return err
+}
+
+// warn tells the client of what was done otherwise than it may expect, each thing once for all batches.
+func (p *part) warn(texts []string) {
+	for _, text := range texts {
+		p.mu.Lock()
+		known := slices.Contains(p.warned, text)
+		if !known {
+			p.warned = append(p.warned, text)
+		}
+		p.mu.Unlock()
+		if !known {
+			p.o.emit("warning", warningEvent{Job: p.index, Message: text})
+		}
+	}
 }
 
 // rows cuts the rows of a batch out of an array that has one for each picture.

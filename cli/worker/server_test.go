@@ -74,6 +74,21 @@ func TestPicturesAsFilesAndLatents(t *testing.T) {
 	assert.Equal(t, []any{2.0, 4.0, 8.0, 8.0}, c.event(1, "latents")["shape"])
 }
 
+// What was done otherwise than one may expect is told once for a job, however many batches meet it.
+func TestWarnings(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged.safetensors"), []byte("no file of tensors"), 0o600))
+	c := start(t, fakeOptions(&fake.Backend{}))
+	model := object{"model": "nano", "embedding_directories": []string{dir}}
+	c.send(small("a", object{"model": model, "prompt": "a damaged word", "num_images": 3, "max_batch": 1}), small("b", object{"model": model}))
+	assert.Equal(t, "done", c.last("a")["event"])
+	assert.Equal(t, "done", c.last("b")["event"])
+	warnings := c.all("warning")
+	require.Len(t, warnings, 1)
+	assert.Equal(t, "a", warnings[0]["id"])
+	assert.Contains(t, warnings[0]["message"], `the prompt names "damaged", whose file is not used`)
+}
+
 func TestBadLines(t *testing.T) {
 	o := fakeOptions(&fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
 		if call.Op == fake.OpUNet {
