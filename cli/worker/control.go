@@ -349,9 +349,6 @@ func (s *Server) lora(o *order) (any, error) {
 func (p *part) change(c loraChange) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.loras == nil {
-		return failf(codeNotRunning, "the request computes nothing now")
-	}
 	switch err := p.loras.Update(c.name, c.apply); {
 	case errors.Is(err, pipeline.ErrNotRunning):
 		return failf(codeNotRunning, "the request has no adapters, or computes nothing now")
@@ -377,12 +374,8 @@ type loraInfo struct {
 // stack lists the adapters of the running batch with their weights of now.
 func (p *part) stack() any {
 	list := []loraInfo{}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.loras != nil {
-		for _, a := range p.loras.Stack().Adapters {
-			list = append(list, loraInfo{a.Label(), a.Path, a.Weight, a.UNetWeight, a.TextEncoderWeight, a.Enabled})
-		}
+	for _, a := range p.loras.Stack().Adapters {
+		list = append(list, loraInfo{a.Label(), a.Path, a.Weight, a.UNetWeight, a.TextEncoderWeight, a.Enabled})
 	}
 	return map[string]any{"adapters": list}
 }

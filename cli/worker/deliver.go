@@ -33,7 +33,8 @@ func (p *part) values(index int, seed int64) output.Values {
 }
 
 // deliver saves or sends a finished picture.
-func (p *part) deliver(_ int, img pipeline.Image) error {
+func (p *part) deliver(img pipeline.Image) error {
+	p.warn()
 	d := p.o.msg.deliver
 	e := imageEvent{Job: p.index, Index: img.Index, Seed: img.Seed, Width: img.Bounds().Dx(), Height: img.Bounds().Dy()}
 	if p.name != nil {
@@ -51,7 +52,6 @@ func (p *part) deliver(_ int, img pipeline.Image) error {
 		e.Format, e.Bytes = string(format), len(data)
 	}
 	p.mu.Lock()
-	p.finished++
 	if p.req.SaveLatents != "" {
 		p.latents[img.Index] = img.Latents
 	}
@@ -89,7 +89,7 @@ func (p *part) encode(img pipeline.Image, format imagefile.Format) ([]byte, erro
 	opts := imagefile.EncodeOptions{JPEGQuality: p.req.Quality}
 	if texts := p.o.s.opts.Texts; texts != nil && format == imagefile.PNG && (p.req.Metadata == nil || *p.req.Metadata) {
 		var err error
-		if opts.Text, err = texts(p.o.ctx, p.model, p.plan, img); err != nil {
+		if opts.Text, err = texts(p.o.ctx, p.model, p.plan.Result(), img); err != nil {
 			return nil, err
 		}
 	}

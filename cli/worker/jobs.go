@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -24,18 +22,16 @@ const minProgress = 50 * time.Millisecond
 type part struct {
 	o     *order
 	index int // in the order
-	pipe  *pipeline.Pipeline
 	model request.Model
 	req   request.Request // prepared, with the seed drawn
-	plan  *pipeline.Result
+	plan  *pipeline.Planned
 	name  *output.Pattern // of files; nil where images go as base64 only
-	job   *batch.Job[task, pipeline.Image]
+	job   *pipeline.BatchJob
+	loras pipeline.LoRAHandle // of the batch that runs
 
 	mu       sync.Mutex
-	loras    *pipeline.LoRAHandle // of the batch that runs; nil: none does
-	changes  []loraChange         // to apply to every later batch
+	changes  []loraChange // to apply to every later batch
 	reported time.Time
-	finished int      // pictures
 	warned   []string // of the client
 	latents  map[int]backend.Tensor
 }
@@ -44,12 +40,6 @@ type part struct {
 type loraChange struct {
 	name  string
 	apply func(*lora.Adapter)
-}
-
-// task is what the queue holds: one picture of a part.
-type task struct {
-	part  *part
-	index int
 }
 
 // submit makes an order's jobs ready and queues them.
@@ -100,15 +90,16 @@ func (e *entry) submit(o *order) {
 
 // prepare fills in a job's defaults and reads its inputs.
 func (e *entry) prepare(o *order, i int) (*part, error) {
-	p := &part{o: o, index: i, pipe: e.pipe, model: e.model, latents: map[int]backend.Tensor{}}
+	p := &part{o: o, index: i, model: e.model, latents: map[int]backend.Tensor{}}
 	asked := o.run.Jobs[i]
 	if asked.Seed < 0 {
 		asked.Seed = int64(rand.Uint32())
 	}
 	var err error
-	if p.req, err = e.pipe.Prepare(asked); err != nil {
+	if p.plan, err = e.batcher.Plan(asked); err != nil {
 		return nil, o.placed(i, err)
 	}
+	p.req = p.plan.Request()
 	if o.msg.deliver.images != "base64" && (p.req.Output != "" || o.msg.deliver.images != "") {
 		pattern, err := output.ParsePattern(outputOf(p.req))
 		if err != nil {
@@ -116,12 +107,6 @@ func (e *entry) prepare(o *order, i int) (*part, error) {
 		}
 		pattern = pattern.Distinct(p.req.NumImages)
 		p.name = &pattern
-	}
-	cancelled, cancel := context.WithCancel(context.Background())
-	cancel()
-	p.plan, err = e.pipe.Generate(cancelled, p.req) // which tells how the pictures will be made, without making them
-	if p.plan == nil {
-		return nil, o.placed(i, err)
 	}
 	return p, nil
 }
@@ -141,14 +126,9 @@ func (o *order) placed(i int, err error) error {
 
 // queue gives a part's pictures to the queue.
 func (p *part) queue(e *entry) {
-	spec := batch.Spec[task, pipeline.Image]{Name: string(p.o.msg.id), Priority: p.o.msg.priority, Deadline: p.o.msg.deadline,
-		OnResult: p.deliver, OnError: func(i int, err error) { p.o.failJob(p.index, &i, err) }}
-	for i := range p.req.NumImages {
-		spec.Tasks = append(spec.Tasks, batch.Task[task]{Key: fmt.Sprintf("%p", p), Steps: p.req.NumInferenceSteps,
-			Label: fmt.Sprintf("%dx%d, %d steps", p.req.Width, p.req.Height, p.req.NumInferenceSteps),
-			Cost:  float64(p.req.NumInferenceSteps) * float64(p.req.Width*p.req.Height) / (1 << 20), Value: task{p, i}})
-	}
-	job, err := e.manager.TrySubmit(spec)
+	job, err := e.batcher.TrySubmit(p.plan, pipeline.JobOptions{Name: string(p.o.msg.id), Priority: p.o.msg.priority, Deadline: p.o.msg.deadline,
+		OnImage: p.deliver, OnError: func(i int, err error) { p.o.failJob(p.index, &i, err) }, OnProgress: p.progress,
+		PreviewEvery: p.o.msg.deliver.previews, PreviewMode: pipeline.PreviewAuto, LoRAs: &p.loras})
 	if err != nil {
 		p.o.failJob(p.index, nil, err)
 		p.ended()
@@ -160,6 +140,7 @@ func (p *part) queue(e *entry) {
 	p.o.mu.Unlock()
 	e.s.active.Go(func() {
 		<-job.Done()
+		p.warn()
 		if err := p.saveLatents(); err != nil {
 			p.o.failJob(p.index, nil, err)
 		}
@@ -198,89 +179,9 @@ func (p *part) ended() {
 	}
 }
 
-// computer runs batches of pictures on an entry's model.
-type computer struct{ e *entry }
-
-// Name implements batch.Runner.
-func (c *computer) Name() string { return c.e.name }
-
-// Budget implements batch.Runner: what the request asks for, or about a megapixel.
-func (c *computer) Budget(_ context.Context, task batch.Task[task]) batch.Budget {
-	n := task.Value.part.req.MaxBatch
-	return batch.Budget{Max: n, Why: fmt.Sprintf("max_batch is %d", n)}
-}
-
-// Run implements batch.Runner. All pictures of a batch belong to one part; each run of consecutive ones is one call of Generate.
-func (c *computer) Run(ctx context.Context, b *batch.Batch[task, pipeline.Image]) error {
-	c.e.s.computing.Lock()
-	defer c.e.s.computing.Unlock()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	for at := 0; at < b.Len(); {
-		n := 1
-		for at+n < b.Len() && b.Task(at+n).Value.index == b.Task(at).Value.index+n {
-			n++
-		}
-		first := b.Task(at).Value
-		if err := first.part.compute(ctx, first.index, n, func(i int, img pipeline.Image) { b.Deliver(at+i, img) }, b.Step); err != nil {
-			return err
-		}
-		at += n
-	}
-	return nil
-}
-
-// Trim implements batch.Runner.
-func (c *computer) Trim(context.Context) error { return nil }
-
-// Memory implements batch.Runner.
-func (c *computer) Memory() batch.Usage { return batch.Usage{} }
-
-// MaxRelief implements batch.Runner.
-func (c *computer) MaxRelief() batch.Relief { return batch.ReliefNone }
-
-// compute makes n pictures of the part from index first on.
-func (p *part) compute(ctx context.Context, first, n int, deliver func(int, pipeline.Image), step func(int)) error {
-	p.o.start(p.index)
-	req := p.req
-	req.Seed += int64(first)
-	req.Noise, req.Latents = rows(req.Noise, first, n, req.NumImages), rows(req.Latents, first, n, req.NumImages)
-	req.NumImages, req.MaxBatch = n, n
-	handle := &pipeline.LoRAHandle{}
-	options := []pipeline.GenerateOption{
-		pipeline.WithLoRAs(handle),
-		pipeline.WithImages(func(img pipeline.Image) error {
-			i := img.Index
-			img.Index += first
-			deliver(i, img)
-			return ctx.Err()
-		}),
-		pipeline.WithProgress(func(g pipeline.Progress) {
-			if g.Stage == pipeline.StageDenoise {
-				if g.Step == 0 {
-					p.attach(handle)
-				}
-				step(g.Step)
-			}
-			p.progress(g, n)
-			p.previews(g, first)
-		}),
-	}
-	if every := p.o.msg.deliver.previews; every > 0 {
-		options = append(options, pipeline.WithPreview(every, pipeline.PreviewAuto))
-	}
-	defer p.attach(nil)
-	out, err := p.pipe.Generate(ctx, req, options...)
-	if out != nil {
-		p.warn(out.Warnings)
-	}
-	return err
-}
-
 // warn tells the client of what was done otherwise than it may expect, each thing once for all batches.
-func (p *part) warn(texts []string) {
-	for _, text := range texts {
+func (p *part) warn() {
+	for _, text := range p.plan.Warnings() {
 		p.mu.Lock()
 		known := slices.Contains(p.warned, text)
 		if !known {
@@ -293,56 +194,50 @@ func (p *part) warn(texts []string) {
 	}
 }
 
-// rows cuts the rows of a batch out of an array that has one for each picture.
-func rows(a request.Array, first, n, of int) request.Array {
-	if a.Data == nil || len(a.Shape) != 4 || a.Shape[0] != of || of == 1 {
-		return a
+// progress reports how a batch with pictures of the part goes on.
+func (p *part) progress(g pipeline.Progress) {
+	p.o.start(p.index)
+	if g.Stage == pipeline.StageDenoise && g.Step == 0 {
+		p.repeatChanges()
 	}
-	row := len(a.Data) / of
-	shape := slices.Clone(a.Shape)
-	shape[0] = n
-	return request.Array{Path: a.Path, Shape: shape, Data: a.Data[first*row:][:n*row]}
+	p.report(g)
+	p.previews(g)
 }
 
-// attach makes a running batch's adapters changeable, and applies to them what was asked for before.
-func (p *part) attach(h *pipeline.LoRAHandle) {
+// repeatChanges applies to a batch that begins what was asked of the part's adapters before.
+func (p *part) repeatChanges() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.loras = h
-	if h == nil {
-		return
-	}
 	for _, c := range p.changes {
-		_ = h.Update(c.name, c.apply) // it was applied without an error before
+		_ = p.loras.Update(c.name, c.apply) // it was applied without an error before
 	}
 }
 
-// progress reports a step, unless the last report was a moment ago.
-func (p *part) progress(g pipeline.Progress, batch int) {
+// report sends a step, unless the last report was a moment ago.
+func (p *part) report(g pipeline.Progress) {
 	p.mu.Lock()
 	now, last := p.o.s.opts.Now(), g.Stage == pipeline.StageDenoise && g.Step == g.Steps
 	quiet := !p.o.msg.deliver.progress || !last && now.Sub(p.reported) < minProgress
 	if !quiet {
 		p.reported = now
 	}
-	finished := p.finished
 	p.mu.Unlock()
 	if quiet || g.Stage == pipeline.StageDone {
 		return
 	}
-	p.o.emit("progress", progressEvent{Job: p.index, Stage: string(g.Stage), Step: g.Step, Steps: g.Steps,
-		Done: finished*g.Steps + g.Step*batch, Total: p.req.NumImages * g.Steps, Finished: finished, Images: p.req.NumImages, Batch: batch,
-		Seconds: now.Sub(p.o.began).Seconds(), ETASeconds: g.ETA.Seconds(), StepsPerSecond: g.StepsPerSec})
+	p.o.emit("progress", progressEvent{Job: p.index, Stage: string(g.Stage), Step: g.Step, Steps: g.Steps, Done: g.Done, Total: g.Total,
+		Finished: g.Finished, Images: g.Images, Batch: g.Together, Seconds: now.Sub(p.o.began).Seconds(), ETASeconds: g.ETA.Seconds(),
+		StepsPerSecond: g.StepsPerSec})
 }
 
 // previews sends pictures of how things stand.
-func (p *part) previews(g pipeline.Progress, first int) {
+func (p *part) previews(g pipeline.Progress) {
 	for i, img := range g.Previews {
 		data, err := encodeBase64(img, "jpeg", 80)
 		if err != nil {
 			continue // the picture itself will tell
 		}
 		size := img.Bounds().Size()
-		p.o.emit("preview", previewEvent{Job: p.index, Index: first + g.First + i, Step: g.Step, Format: "jpeg", Width: size.X, Height: size.Y, Data: data})
+		p.o.emit("preview", previewEvent{Job: p.index, Index: g.Indices[i], Step: g.Step, Format: "jpeg", Width: size.X, Height: size.Y, Data: data})
 	}
 }

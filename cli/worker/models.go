@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -25,7 +24,7 @@ type entry struct {
 
 	// Of the entry's goroutine until opened is closed.
 	pipe    *pipeline.Pipeline
-	manager *batch.Manager[task, pipeline.Image]
+	batcher *pipeline.Batcher
 	opened  chan struct{}
 
 	mu    sync.Mutex
@@ -158,11 +157,13 @@ func (s *Server) entryFor(o *order, name string, m request.Model) (*entry, error
 		}
 		e = s.newEntry(name, m, after)
 	}
-	o.entry = e
 	e.mu.Lock()
 	e.users[o] = true
 	e.used = s.opts.Now()
 	e.mu.Unlock()
+	if !o.uses(e) {
+		e.release(o)
+	}
 	s.current = e
 	return e, nil
 }
@@ -285,7 +286,7 @@ func (e *entry) work() {
 	}
 	e.mu.Unlock()
 	if e.pipe != nil {
-		e.manager.Close()
+		e.batcher.Close()
 		_ = e.pipe.Close() // there is nobody who could do anything about it
 	}
 }
@@ -316,7 +317,7 @@ func (e *entry) openModel(ctx context.Context) error {
 		return err
 	}
 	e.pipe = pipe
-	e.manager = batch.New(batch.Options{QueueLimit: 1 << 30, OutOfMemory: func(err error) bool { return e.s.opts.ExitCode(err) == 4 }}, batch.Runner[task, pipeline.Image](&computer{e}))
+	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: &e.s.computing}, pipe)
 	return nil
 }
 

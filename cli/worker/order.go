@@ -78,6 +78,14 @@ func (o *order) start(job int) {
 	}
 }
 
+// uses notes the model that the order runs on, which its end releases; false: it has ended already.
+func (o *order) uses(e *entry) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.entry = e
+	return !o.ended
+}
+
 // end emits the last event, once.
 func (o *order) end(err error, result any) {
 	o.mu.Lock()
@@ -90,12 +98,13 @@ func (o *order) end(err error, result any) {
 	for _, p := range o.parts {
 		body.Seeds = append(body.Seeds, p.req.Seed)
 	}
+	used := o.entry
 	o.mu.Unlock()
 	o.stop(nil)
 	// The id is free before the client hears of the end, so that it can use it again.
 	o.s.ended(o, err != nil)
-	if o.entry != nil {
-		o.entry.release(o)
+	if used != nil {
+		used.release(o)
 	}
 	if err == nil {
 		o.emitLast("done", body)

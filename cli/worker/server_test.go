@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -72,6 +74,60 @@ func TestPicturesAsFilesAndLatents(t *testing.T) {
 	assert.NotEmpty(t, image["data"])
 	assert.NotContains(t, names(c.of(2)), "progress")
 	assert.Equal(t, []any{2.0, 4.0, 8.0, 8.0}, c.event(1, "latents")["shape"])
+}
+
+// Requests that can be computed together are, and their pictures are what each would have had alone.
+func TestRequestsShareABatch(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	c := start(t, fakeOptions(&fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
+		if call.Op == fake.OpUNet {
+			once.Do(func() { close(entered); <-proceed })
+		}
+		return nil
+	}}))
+	c.send(small("first", nil))
+	<-entered
+	c.send(small("a", object{"prompt": "a fox", "seed": 3}), small("b", object{"prompt": "a hen", "seed": 9}))
+	c.event("a", "accepted")
+	c.event("b", "accepted")
+	c.until("both are queued", func() bool { return len(c.all("accepted")) == 3 })
+	close(proceed)
+	for _, id := range []string{"first", "a", "b"} {
+		assert.Equal(t, "done", c.last(id)["event"])
+	}
+	for _, id := range []string{"a", "b"} {
+		var most float64
+		for _, e := range c.of(id) {
+			if e["event"] == "progress" {
+				most = max(most, e["batch"].(float64))
+				assert.Equal(t, 1.0, e["images"])
+			}
+		}
+		assert.Equal(t, 2.0, most, id)
+	}
+	c.send(small("c", object{"prompt": "a fox", "seed": 3}))
+	c.last("c")
+	c.send(small("d", object{"prompt": "a hen", "seed": 9}))
+	c.last("d")
+	assert.NotEmpty(t, c.event("a", "image")["data"])
+	assert.Equal(t, c.event("c", "image")["data"], c.event("a", "image")["data"])
+	assert.Equal(t, c.event("d", "image")["data"], c.event("b", "image")["data"])
+}
+
+// Where a batch does not fit into memory its pictures are made in smaller ones.
+func TestMemoryRunsOut(t *testing.T) {
+	c := start(t, fakeOptions(&fake.Backend{Hook: func(_ context.Context, call fake.Call) error {
+		if call.Op == fake.OpUNet && call.Batch > 2 { // a picture with guidance
+			return fmt.Errorf("planted: %w", backend.ErrOutOfMemory)
+		}
+		return nil
+	}}))
+	c.send(small("a", object{"num_images": 4, "max_batch": 4, "guidance_batch": "joint"}))
+	done := c.last("a")
+	assert.Equal(t, "done", done["event"])
+	assert.Equal(t, 4.0, done["images"])
+	assert.Nil(t, done["failed"])
 }
 
 // What was done otherwise than one may expect is told once for a job, however many batches meet it.
@@ -288,10 +344,20 @@ func TestCancel(t *testing.T) {
 	status := c.last("s")["result"].(object)
 	assert.Len(t, status["requests"], 3)
 	assert.Len(t, status["models"], 1)
-	for range 2 * 4 {
-		gate <- struct{}{}
-	}
+	stop, fed := make(chan struct{}), make(chan struct{})
+	go func() { // how many evaluations a takes depends on what it shares batches with
+		defer close(fed)
+		for {
+			select {
+			case gate <- struct{}{}:
+			case <-stop:
+				return
+			}
+		}
+	}()
 	done := c.last("a")
+	close(stop)
+	<-fed
 	assert.Equal(t, "done", done["event"])
 	assert.Equal(t, 2.0, done["images"])
 	assert.Equal(t, 1.0, done["failed"])

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	queue "github.com/daguerre-go/daguerre/runtime/batch"
@@ -23,6 +24,8 @@ type BatcherOptions struct {
 	// Memory measures what is in use and how much may be; nil: nothing is measured, and batches are not sized by it.
 	Memory func() queue.Usage
 	Paused bool // nothing is computed until Resume
+	// Exclusive, where set, is held while a batch is computed, so that several Batchers, of several models, take turns.
+	Exclusive sync.Locker
 }
 
 // Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines: package batch
@@ -78,6 +81,11 @@ type JobOptions struct {
 	// batch asks for holds for the batch.
 	PreviewEvery int
 	PreviewMode  PreviewMode
+
+	// LoRAs changes the job's adapters while one of its batches runs, as WithLoRAs does; a later batch begins with the request's own weights
+	// again. A job with adapters and a handle shares batches with no other job, whose pictures a change would reach. For Batchers on one
+	// pipeline.
+	LoRAs *LoRAHandle
 }
 
 // Plan prepares a request for Submit. Errors are request.Errors.
@@ -112,11 +120,15 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 			t.finished(img.Index)
 			return nil
 		}}
+	key := plan.key
+	if o.LoRAs != nil && len(plan.req.LoRAs) > 0 {
+		key = fmt.Sprintf("%p %s", t, key)
+	}
 	if o.OnError != nil {
 		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
 	}
 	for _, index := range indices {
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: plan.key, Label: plan.label, Steps: plan.steps,
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.steps,
 			Cost: float64(plan.steps) * float64(plan.req.Width*plan.req.Height) / (1 << 20), Value: Picture{Plan: plan, Index: index, track: t}})
 	}
 	return spec
@@ -153,6 +165,13 @@ func (r *runner) Budget(ctx context.Context, task queue.Task[Picture]) queue.Bud
 
 // Run implements queue.Runner.
 func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error {
+	if l := r.opts.Exclusive; l != nil {
+		l.Lock()
+		defer l.Unlock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 	pictures := make([]Picture, b.Len())
 	for i := range pictures {
 		pictures[i] = b.Task(i).Value

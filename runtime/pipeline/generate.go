@@ -106,7 +106,7 @@ func (j *job) together() []*job {
 func (j *job) run(ctx context.Context) error {
 	ctx = j.wrapped(ctx)
 	sizes := batches(j.req.NumImages, j.req.MaxBatch)
-	j.state = Progress{Images: j.req.NumImages, Batches: len(sizes), Count: sizes[0]}
+	j.state = Progress{Images: j.req.NumImages, Batches: len(sizes), Count: sizes[0], Together: sizes[0]}
 	if err := j.planSteps(len(sizes)); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (j *job) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		j.state.Batch, j.state.First, j.state.Count, j.state.Seeds = number, start, size, b.seeds
+		j.state.Batch, j.state.First, j.state.Count, j.state.Together, j.state.Seeds = number, start, size, size, b.seeds
 		if err := j.makeBatch(ctx, b); err != nil {
 			return err
 		}

@@ -33,7 +33,8 @@ type Progress struct {
 	Batch    int     // from 0
 	Batches  int     //
 	First    int     // index of the batch's first picture
-	Count    int     // pictures in this batch
+	Count    int     // pictures in this batch, of a Batcher's those of the job
+	Together int     // pictures computed together in this batch, other jobs' of a Batcher among them
 	Images   int     // pictures of this call
 	Finished int     // pictures of this call that are finished
 	Seeds    []int64 // of the batch's pictures

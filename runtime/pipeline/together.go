@@ -64,6 +64,9 @@ func (p *Pipeline) assemble(pictures []Picture, o togetherOptions) (lead *job, s
 				return lead, nil, err
 			}
 			j.opt = generateOptions{slotImage: o.deliver, live: o.live, tiling: o.tiling, staged: o.staged}
+			if t := pic.track; t != nil {
+				j.opt.loras = t.opts.LoRAs
+			}
 			jobs[pic.Plan] = j
 			if lead == nil {
 				lead = j
@@ -82,7 +85,7 @@ func (p *Pipeline) assemble(pictures []Picture, o togetherOptions) (lead *job, s
 // runTogether is run for one batch of pictures of several jobs.
 func (j *job) runTogether(ctx context.Context, slots []slot) error {
 	ctx = j.wrapped(ctx)
-	j.state = Progress{Images: len(slots), Batches: 1, Count: len(slots)}
+	j.state = Progress{Images: len(slots), Batches: 1, Count: len(slots), Together: len(slots)}
 	for _, m := range j.members {
 		if err := m.planSteps(1); err != nil {
 			return err
