@@ -71,7 +71,7 @@ var names = []Name{
 	{Name: "override_settings", From: A1111, Doc: "sd_model_checkpoint and sd_vae are model.model and model.vae; others are refused"},
 	{Name: "alwayson_scripts", From: A1111, Doc: "controlnet's units are [[controlnet]]; others are refused"},
 	{Name: "restore_faces", From: A1111, idle: []any{false}},
-	{Name: "tiling", From: A1111, Key: "seamless", convert: tiling, Doc: "true is both, false none"},
+	{Name: "tiling", From: A1111, Key: "seamless", convert: tiling, Doc: "true is both, false is left out"},
 	{Name: "styles", From: A1111, idle: []any{}},
 	{Name: "subseed", From: A1111, Doc: "left out; subseed_strength decides"},
 	{Name: "subseed_strength", From: A1111, idle: []any{0.0}},
@@ -287,15 +287,16 @@ func notZero(value any) (any, error) {
 	return value, nil
 }
 
-// tiling takes A1111's switch for pictures that continue across all borders.
+// tiling takes A1111's switch for pictures that continue across all borders, which says nothing where it is off.
 func tiling(value any) (any, error) {
-	if b, ok := value.(bool); ok {
-		if b {
-			return SeamlessBoth, nil
-		}
-		return SeamlessNone, nil
+	b, ok := value.(bool)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
+	case b:
+		return SeamlessBoth, nil
 	}
-	return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
+	return nil, nil
 }
 
 func guessMode(value any) (any, error) {
