@@ -88,10 +88,12 @@ func TestRequestsShareABatch(t *testing.T) {
 	}}))
 	c.send(small("first", nil))
 	<-entered
-	c.send(small("a", object{"prompt": "a fox", "seed": 3}), small("b", object{"prompt": "a hen", "seed": 9}))
+	seeing := small("e", nil)
+	seeing["deliver"] = object{"previews": 1}
+	c.send(small("a", object{"prompt": "a fox", "seed": 3}), small("b", object{"prompt": "a hen", "seed": 9}), seeing)
 	c.event("a", "accepted")
 	c.event("b", "accepted")
-	c.until("both are queued", func() bool { return len(c.all("accepted")) == 3 })
+	c.until("both are queued", func() bool { return len(c.all("accepted")) == 4 })
 	close(proceed)
 	for _, id := range []string{"first", "a", "b"} {
 		assert.Equal(t, "done", c.last(id)["event"])
@@ -110,6 +112,11 @@ func TestRequestsShareABatch(t *testing.T) {
 	c.last("c")
 	c.send(small("d", object{"prompt": "a hen", "seed": 9}))
 	c.last("d")
+	c.last("e")
+	for _, e := range c.all("preview") {
+		assert.Equal(t, "e", e["id"], "only who asks for previews gets them")
+	}
+	assert.NotEmpty(t, c.all("preview"))
 	assert.NotEmpty(t, c.event("a", "image")["data"])
 	assert.Equal(t, c.event("c", "image")["data"], c.event("a", "image")["data"])
 	assert.Equal(t, c.event("d", "image")["data"], c.event("b", "image")["data"])
@@ -411,7 +418,7 @@ func TestDeadlineAndPriority(t *testing.T) {
 	high := small("high", nil)
 	high["priority"] = 5
 	c.send(small("first", nil))
-	c.event("first", "started")
+	c.event("first", "progress") // its batch has begun, and takes no others
 	c.send(small("low", nil), late, high)
 	assert.Equal(t, codeDeadline, c.last("late")["code"])
 	c.send(`{"id":"s","type":"status"}`)

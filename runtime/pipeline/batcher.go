@@ -77,8 +77,8 @@ type JobOptions struct {
 	// OnProgress is told after every step. Done and Total count steps of pictures: Steps for each. Step is that of the batch which reports,
 	// Count and Indices are the job's pictures in it. Done never falls. It is called while the computation waits.
 	OnProgress func(Progress)
-	// PreviewEvery adds pictures of how those of Indices stand to every so-manieth step's report; 0: never. What the first job of a
-	// batch asks for holds for the batch.
+	// PreviewEvery adds pictures of how those of Indices stand to every so-manieth step's report; 0: never. Jobs
+	// share batches with those that ask for as many.
 	PreviewEvery int
 	PreviewMode  PreviewMode
 
@@ -121,7 +121,10 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 			return nil
 		}}
 	key := plan.key
-	if o.LoRAs != nil && len(plan.req.LoRAs) > 0 {
+	if o.PreviewEvery > 0 {
+		key = fmt.Sprintf("previews %d %s", o.PreviewEvery, key)
+	}
+	if o.LoRAs != nil && len(plan.result.LoRAs) > 0 {
 		key = fmt.Sprintf("%p %s", t, key)
 	}
 	if o.OnError != nil {
