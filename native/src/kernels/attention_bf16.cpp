@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <optional>
 #include <vector>
 
 #include "kernels/named.h"
-#include "kernels/tiles.h"
+#include "kernels/product_bf16.h"
 #include "kernels/vecmath.h"
 
 namespace dg {
@@ -20,9 +18,6 @@ bool attention_offered(int64_t head_size) {
 namespace {
 
 #if defined(__AVX512BF16__)
-
-constexpr int64_t kTileValues = int64_t{kTile} * kTileDepth;  // BF16 values of a tile
-constexpr int64_t kSumSize    = int64_t{kTile} * kTile;
 
 const float* row_of(const ggml_tensor* x, int64_t token, int64_t image) {
     return reinterpret_cast<const float*>(static_cast<const char*>(x->data) + token * x->nb[1] + image * x->nb[2]);
@@ -101,126 +96,17 @@ void load_queries(const Problem& p, int64_t image, int64_t head, int64_t first, 
     }
 }
 
-// One or two rows of tiles of a left factor, `down` values apart; steps are `step` values apart, lines `line` bytes.
-struct Left {
-    const uint16_t* data;
-    int64_t down, step, line;
-};
-
-// One or two columns of tiles of a right factor, whose steps are `step` values apart.
-struct Right {
-    const uint16_t *first, *second;
-    int64_t step;
-};
-
-// Where the sums go: lines, rows and columns of tiles so many values apart.
-struct Sums {
-    float* data;
-    int64_t line, down, across;
-};
-
-#if defined(__AMX_BF16__)
-
-template <bool TwoRows, bool TwoColumns>
-void multiply_tiles(const Left& a, const Right& b, int64_t steps, const Sums& out) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t i = 0; i < steps; i++) {
-        _tile_loadd(4, a.data + i * a.step, a.line);
-        _tile_loadd(6, b.first + i * b.step, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if constexpr (TwoColumns) {
-            _tile_loadd(7, b.second + i * b.step, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if constexpr (TwoRows) {
-            _tile_loadd(5, a.data + a.down + i * a.step, a.line);
-            _tile_dpbf16ps(2, 5, 6);
-            if constexpr (TwoColumns) {
-                _tile_dpbf16ps(3, 5, 7);
-            }
-        }
-    }
-    _tile_stored(0, out.data, out.line * 4);
-    if constexpr (TwoColumns) {
-        _tile_stored(1, out.data + out.across, out.line * 4);
-    }
-    if constexpr (TwoRows) {
-        _tile_stored(2, out.data + out.down, out.line * 4);
-        if constexpr (TwoColumns) {
-            _tile_stored(3, out.data + out.down + out.across, out.line * 4);
-        }
-    }
-}
-
-#endif
-
-// The same with vector registers, eight rows at a time.
-template <bool TwoRows, bool TwoColumns>
-void multiply_rows(const Left& a, const Right& b, int64_t steps, const Sums& out) {
-    constexpr int kRows = 8, kColumns = TwoColumns ? 2 : 1;
-    for (int row = 0; row < (TwoRows ? 2 : 1) * kTile; row += kRows) {
-        __m512 acc[kRows][kColumns];
-        for (auto& of_row : acc) {
-            for (__m512& x : of_row) {
-                x = _mm512_setzero_ps();
-            }
-        }
-        const auto* lines = reinterpret_cast<const char*>(a.data + row / kTile * a.down) + row % kTile * a.line;
-        for (int64_t i = 0; i < steps; i++, lines += 2 * a.step) {
-            for (int64_t pair = 0; pair < kTile; pair++) {
-                __m512bh v[kColumns];
-                for (int c = 0; c < kColumns; c++) {
-                    v[c] = reinterpret_cast<__m512bh>(
-                        _mm512_loadu_si512((c == 0 ? b.first : b.second) + i * b.step + pair * kTileDepth));
-                }
-                for (int r = 0; r < kRows; r++) {
-                    int32_t w;
-                    std::memcpy(&w, lines + r * a.line + pair * 4, sizeof w);
-                    for (int c = 0; c < kColumns; c++) {
-                        acc[r][c] = _mm512_dpbf16_ps(acc[r][c], reinterpret_cast<__m512bh>(_mm512_set1_epi32(w)), v[c]);
-                    }
-                }
-            }
-        }
-        float* to = out.data + row / kTile * out.down + row % kTile * out.line;
-        for (int r = 0; r < kRows; r++) {
-            for (int c = 0; c < kColumns; c++) {
-                _mm512_storeu_ps(to + r * out.line + c * out.across, acc[r][c]);
-            }
-        }
-    }
-}
-
-template <bool TwoRows, bool TwoColumns>
-void multiply(bool amx, const Left& a, const Right& b, int64_t steps, const Sums& out) {
-#if defined(__AMX_BF16__)
-    if (amx) {
-        multiply_tiles<TwoRows, TwoColumns>(a, b, steps, out);
-        return;
-    }
-#else
-    static_cast<void>(amx);
-#endif
-    multiply_rows<TwoRows, TwoColumns>(a, b, steps, out);
-}
-
-template <bool TwoRows>
-void find_scores(const Problem& p, int64_t image, int64_t head, Scratch& s) {
+// Scores of one or two tiles of queries.
+void find_scores(const Problem& p, int64_t image, int64_t head, int64_t rows, Scratch& s) {
     const int64_t groups = p.keys->ne[1], depth = p.size / kTileDepth;
     const uint16_t* keys =
         static_cast<const uint16_t*>(p.keys->data) + image * groups * p.keys->ne[0] + head * p.size * kTile;
-    const Left queries{s.queries.data(), depth * kTileValues, kTileValues, 64};
+    const uint16_t* queries = s.queries.data();
+    const LeftTiles left{{queries, rows > kTile ? queries + depth * kTileValues : nullptr}, kTileValues, 64};
     for (int64_t g = 0; g < groups; g += 2) {
         const uint16_t* k = keys + g * p.keys->ne[0];
-        const Sums out{s.scores.data() + g * kTile, p.score_stride, kTile * p.score_stride, kTile};
-        if (g + 1 < groups) {
-            multiply<TwoRows, true>(p.amx, queries, {k, k + p.keys->ne[0], kTileValues}, depth, out);
-        } else {
-            multiply<TwoRows, false>(p.amx, queries, {k, k, kTileValues}, depth, out);
-        }
+        multiply(p.amx, left, {{k, g + 1 < groups ? k + p.keys->ne[0] : nullptr}, kTileValues}, depth,
+                 {s.scores.data() + g * kTile, p.score_stride, kTile * p.score_stride, kTile, false});
     }
 }
 
@@ -251,16 +137,17 @@ void softmax_row(const Problem& p, int64_t query, float* x, uint16_t* out, float
     *sum = _mm512_reduce_add_ps(total);
 }
 
-template <bool TwoRows>
 void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, int64_t rows, Scratch& s) {
     const int64_t groups = p.values->ne[1], columns = p.size / kTile;
     const uint16_t* values =
         static_cast<const uint16_t*>(p.values->data) + image * groups * p.values->ne[0] + head * p.size * kTileDepth;
+    const uint16_t* weights = s.weights.data();
+    const LeftTiles left{
+        {weights, rows > kTile ? weights + kTile * p.weight_stride : nullptr}, kTileDepth, p.weight_stride * 2};
     for (int64_t c = 0; c < columns; c += 2) {  // a head has an even number of 16 values
         const uint16_t* v0 = values + c * kTileValues;
-        multiply<TwoRows, true>(p.amx, {s.weights.data(), kTile * p.weight_stride, kTileDepth, p.weight_stride * 2},
-                                {v0, v0 + kTileValues, p.values->ne[0]}, groups,
-                                {s.out, kTile, 2 * kSumSize, kSumSize});
+        multiply(p.amx, left, {{v0, v0 + kTileValues}, p.values->ne[0]}, groups,
+                 {s.out, kTile, 2 * kSumSize, kSumSize, false});
         for (int64_t i = 0; i < rows; i++) {
             const __m512 factor = _mm512_set1_ps(1.0f / s.sums[i]);
             const float* tile   = s.out + i / kTile * 2 * kSumSize + i % kTile * kTile;
@@ -272,6 +159,7 @@ void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, in
 }
 
 void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const TileScope tiles(amx_usable());
     Problem p;
     p.dst           = dst;
     p.q             = dst->src[0];
@@ -284,7 +172,7 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     p.score_stride  = p.keys->ne[1] * kTile + kTile;
     p.weight_stride = p.values->ne[1] * kTileDepth + kTileDepth;
     p.scale         = 1.0f / std::sqrt(static_cast<float>(p.size));
-    p.amx           = amx_usable();
+    p.amx           = tiles.amx();
     // 32 queries at a time, 16 where their scores would leave the second-level cache.
     const int64_t block  = p.tokens <= 8192 ? 2 * kTile : kTile;
     const int64_t blocks = ceil_div(dst->ne[1], block);
@@ -292,24 +180,17 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     s.queries.resize(static_cast<size_t>(2 * kTile * p.size));
     s.scores.resize(static_cast<size_t>(block * p.score_stride));
     s.weights.resize(static_cast<size_t>(block * p.weight_stride));
-#if defined(__AMX_BF16__)
-    std::optional<TileScope> tiles;
-    if (p.amx) {
-        tiles.emplace();
-    }
-#endif
     const int64_t units = blocks * p.heads * dst->ne[2];
     for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
         const int64_t first = unit % blocks * block, head = unit / blocks % p.heads, image = unit / (blocks * p.heads);
         const int64_t rows = std::min(block, dst->ne[1] - first);
         load_queries(p, image, head, first, rows, s);
-        rows > kTile ? find_scores<true>(p, image, head, s) : find_scores<false>(p, image, head, s);
+        find_scores(p, image, head, rows, s);
         for (int64_t i = 0; i < rows; i++) {
             softmax_row(p, first + i, &s.scores[static_cast<size_t>(i * p.score_stride)],
                         &s.weights[static_cast<size_t>(i * p.weight_stride)], s.sums + i);
         }
-        rows > kTile ? mix_values<true>(p, image, head, first, rows, s)
-                     : mix_values<false>(p, image, head, first, rows, s);
+        mix_values(p, image, head, first, rows, s);
     }
 }
 

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <vector>
 
 #include "kernels/named.h"
-#include "kernels/tiles.h"
+#include "kernels/product_bf16.h"
 
 namespace dg {
 
 namespace {
-
-constexpr int64_t kTileElements = int64_t{kTile} * kTileDepth;
 
 int64_t tiles_of(int64_t n, int64_t size) {
     return (n + size - 1) / size;
@@ -30,9 +27,9 @@ void conv_bf16_pack(const uint16_t* weights, int64_t kernel, int64_t in, int64_t
     for (int64_t o = 0; o < out; o++) {
         for (int64_t c = 0; c < in; c++) {
             const int64_t first = (o / kTile * depth_tiles + c / kTileDepth) * taps;
-            uint16_t* to        = packed + first * kTileElements + o % kTile * kTileDepth + c % kTileDepth;
+            uint16_t* to        = packed + first * kTileValues + o % kTile * kTileDepth + c % kTileDepth;
             for (int64_t tap = 0; tap < taps; tap++) {
-                to[tap * kTileElements] = weights[(o * in + c) * taps + tap];
+                to[tap * kTileValues] = weights[(o * in + c) * taps + tap];
             }
         }
     }
@@ -108,128 +105,6 @@ void gather(const Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* 
     }
 }
 
-constexpr int64_t kSumSize = int64_t{kTile} * kTile;
-
-// Up to two tiles of output channels times up to two groups, added to sums: tiles [channel][pixel], those of the next
-// tile of channels row_stride values on.
-struct Step {
-    const uint16_t* weights[2];
-    const uint32_t* columns[2];
-    float* sums;
-    int64_t row_stride;
-    int64_t tiles;  // products a sum is made of, / 32
-    int out_tiles, groups;
-    bool first;     // sums begin at zero
-};
-
-#if defined(__AMX_BF16__)
-
-template <bool TwoOut, bool TwoGroups>
-void multiply_tiles(const Step& s) {
-    float* low  = s.sums;
-    float* high = s.sums + s.row_stride;
-    if (s.first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(0, low, 64);
-        if constexpr (TwoGroups) {
-            _tile_loadd(1, low + kSumSize, 64);
-        }
-        if constexpr (TwoOut) {
-            _tile_loadd(2, high, 64);
-            if constexpr (TwoGroups) {
-                _tile_loadd(3, high + kSumSize, 64);
-            }
-        }
-    }
-    for (int64_t t = 0; t < s.tiles; t++) {
-        _tile_loadd(4, s.weights[0] + t * kTileElements, 64);
-        _tile_loadd(6, s.columns[0] + t * kSumSize, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if constexpr (TwoGroups) {
-            _tile_loadd(7, s.columns[1] + t * kSumSize, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if constexpr (TwoOut) {
-            _tile_loadd(5, s.weights[1] + t * kTileElements, 64);
-            _tile_dpbf16ps(2, 5, 6);
-            if constexpr (TwoGroups) {
-                _tile_dpbf16ps(3, 5, 7);
-            }
-        }
-    }
-    _tile_stored(0, low, 64);
-    if constexpr (TwoGroups) {
-        _tile_stored(1, low + kSumSize, 64);
-    }
-    if constexpr (TwoOut) {
-        _tile_stored(2, high, 64);
-        if constexpr (TwoGroups) {
-            _tile_stored(3, high + kSumSize, 64);
-        }
-    }
-}
-
-#endif
-
-// The same with vector registers, eight channels of one tile at a time.
-template <int Groups>
-void multiply_rows(const Step& s, int tile, int row) {
-    constexpr int kRows = 8;
-    float* sums         = s.sums + tile * s.row_stride + row * kTile;
-    __m512 acc[kRows][Groups];
-    for (int i = 0; i < kRows; i++) {
-        for (int g = 0; g < Groups; g++) {
-            acc[i][g] = s.first ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + g * kSumSize + i * kTile);
-        }
-    }
-    for (int64_t t = 0; t < s.tiles; t++) {
-        const uint16_t* weights = s.weights[tile] + t * kTileElements + row * kTileDepth;
-        for (int pair = 0; pair < kTile; pair++) {
-            __m512bh v[Groups];
-            for (int g = 0; g < Groups; g++) {
-                v[g] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(s.columns[g] + t * kSumSize + pair * kTile));
-            }
-            for (int i = 0; i < kRows; i++) {
-                int32_t w;
-                std::memcpy(&w, weights + i * kTileDepth + 2 * pair, sizeof w);
-                for (int g = 0; g < Groups; g++) {
-                    acc[i][g] = _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(_mm512_set1_epi32(w)), v[g]);
-                }
-            }
-        }
-    }
-    for (int i = 0; i < kRows; i++) {
-        for (int g = 0; g < Groups; g++) {
-            _mm512_storeu_ps(sums + g * kSumSize + i * kTile, acc[i][g]);
-        }
-    }
-}
-
-void multiply(const Step& s, bool amx) {
-#if defined(__AMX_BF16__)
-    if (amx) {
-        const bool two = s.groups == 2;
-        if (s.out_tiles == 2) {
-            two ? multiply_tiles<true, true>(s) : multiply_tiles<true, false>(s);
-        } else {
-            two ? multiply_tiles<false, true>(s) : multiply_tiles<false, false>(s);
-        }
-        return;
-    }
-#else
-    static_cast<void>(amx);
-#endif
-    for (int tile = 0; tile < s.out_tiles; tile++) {
-        for (int row = 0; row < kTile; row += 8) {
-            s.groups == 2 ? multiply_rows<2>(s, tile, row) : multiply_rows<1>(s, tile, row);
-        }
-    }
-}
-
 // Writes the sums of one tile of output channels and one group, with all that is added to them.
 void store(const Problem& p, const Group& g, int64_t tile, const float* sums) {
     const int64_t rows = std::min<int64_t>(kTile, p.out - tile * kTile);
@@ -263,25 +138,19 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
         for (int i = 0; i < count; i++) {
             gather(p, groups[i], d0, d1, &columns[static_cast<size_t>(i * group_size)]);
         }
-        Step step{};
-        step.tiles      = (d1 - d0) * p.taps;
-        step.first      = d0 == 0;
-        step.row_stride = count * kSumSize;
         for (int64_t tile = tile0; tile < tile1; tile += 2) {
-            step.out_tiles = static_cast<int>(std::min<int64_t>(2, tile1 - tile));
-            for (int t = 0; t < step.out_tiles; t++) {
-                step.weights[t] = p.weights + ((tile + t) * p.depth_tiles + d0) * p.taps * kTileElements;
-            }
+            const int64_t tile_size = p.depth_tiles * p.taps * kTileValues;
+            const uint16_t* weights = p.weights + tile * tile_size + d0 * p.taps * kTileValues;
+            const LeftTiles left{{weights, tile + 1 < tile1 ? weights + tile_size : nullptr}, kTileValues, 64};
             for (int i = 0; i < count; i += 2) {
-                step.groups = std::min(2, count - i);
-                step.sums   = &sums[static_cast<size_t>(((tile - tile0) * count + i) * kSumSize)];
-                for (int g = 0; g < step.groups; g++) {
-                    step.columns[g] = &columns[static_cast<size_t>((i + g) * group_size)];
-                }
-                multiply(step, amx);
-                for (int t = 0; d1 == p.depth_tiles && t < step.out_tiles; t++) {
-                    for (int g = 0; g < step.groups; g++) {
-                        store(p, groups[i + g], tile + t, step.sums + t * step.row_stride + g * kSumSize);
+                const auto* pixels = reinterpret_cast<const uint16_t*>(&columns[static_cast<size_t>(i * group_size)]);
+                const RightTiles right{{pixels, i + 1 < count ? pixels + 2 * group_size : nullptr}, kTileValues};
+                const SumTiles to{&sums[static_cast<size_t>(((tile - tile0) * count + i) * kSumSize)], kTile,
+                                  count * kSumSize, kSumSize, d0 > 0};
+                multiply(amx, left, right, (d1 - d0) * p.taps, to);
+                for (int64_t t = tile; d1 == p.depth_tiles && t < std::min(tile + 2, tile1); t++) {
+                    for (int g = i; g < std::min(i + 2, count); g++) {
+                        store(p, groups[g], t, to.data + (t - tile) * to.down + (g - i) * to.across);
                     }
                 }
             }
@@ -300,26 +169,20 @@ void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
     if ((bits & kHasResidual) != 0) {
         p.residual = static_cast<const float*>(dst->src[p.per_picture != nullptr ? 4 : 3]->data);
     }
-    p.pairs        = static_cast<const uint32_t*>(pairs->data);
-    p.weights      = static_cast<const uint16_t*>(dst->src[1]->data);
-    p.bias         = static_cast<const float*>(dst->src[2]->data);
-    p.y            = static_cast<float*>(dst->data);
-    p.row          = pairs->ne[0] / 2;
-    p.plane        = p.row * pairs->ne[1];
-    p.image        = p.plane * pairs->ne[2];
-    p.out_width    = dst->ne[0];
-    p.out_pixels   = dst->ne[0] * dst->ne[1];
-    p.out          = dst->ne[2];
-    p.batch        = dst->ne[3];
-    p.taps         = int64_t{p.shape.kernel} * p.shape.kernel;
-    p.depth_tiles  = pairs->ne[2] / kTile;
-    const bool amx = amx_usable();
-#if defined(__AMX_BF16__)
-    std::optional<TileScope> scope;
-    if (amx) {
-        scope.emplace();
-    }
-#endif
+    p.pairs       = static_cast<const uint32_t*>(pairs->data);
+    p.weights     = static_cast<const uint16_t*>(dst->src[1]->data);
+    p.bias        = static_cast<const float*>(dst->src[2]->data);
+    p.y           = static_cast<float*>(dst->data);
+    p.row         = pairs->ne[0] / 2;
+    p.plane       = p.row * pairs->ne[1];
+    p.image       = p.plane * pairs->ne[2];
+    p.out_width   = dst->ne[0];
+    p.out_pixels  = dst->ne[0] * dst->ne[1];
+    p.out         = dst->ne[2];
+    p.batch       = dst->ne[3];
+    p.taps        = int64_t{p.shape.kernel} * p.shape.kernel;
+    p.depth_tiles = pairs->ne[2] / kTile;
+    const TileScope scope(amx_usable());
     // Threads share out blocks of pixels; where those are few, also the output channels.
     const int64_t groups = p.groups_per_image() * p.batch;
     const int64_t tiles  = tiles_of(p.out, kTile);
@@ -328,7 +191,7 @@ void convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
     for (int64_t work = ith; work < blocks * parts; work += nth) {
         const int64_t block = work / parts, part = work % parts;
         compute_block(p, groups * block / blocks, groups * (block + 1) / blocks, tiles * part / parts,
-                      tiles * (part + 1) / parts, amx);
+                      tiles * (part + 1) / parts, scope.amx());
     }
 }
 

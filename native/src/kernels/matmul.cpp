@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <vector>
 
 #include "kernels/matmul_f32.h"
 #include "kernels/named.h"
+#include "kernels/product_bf16.h"
 #include "kernels/product_q8.h"
-#include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
 namespace dg {
@@ -26,103 +25,6 @@ constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
 constexpr int64_t kChunk = 1 << 20;    // bytes of packed tokens that a core's second-level cache keeps
 
 #if defined(__AVX512BF16__)
-
-// One block of products: up to two tiles of weight rows times up to two groups of tokens, over all of `in`.
-struct Block {
-    const uint16_t* low;   // [16 rows][in]
-    const uint16_t* high;  // of the second tile of rows
-    const char* tokens;    // packed groups
-    int64_t in;
-    int row_tiles, groups;
-};
-
-constexpr int64_t kSumSize = kTile * kTile;  // of one tile of sums, [row][token]
-
-#if defined(__AMX_BF16__)
-
-template <bool TwoRows, bool TwoGroups>
-void multiply_tiles(const Block& b, float* sums) {
-    const char* first  = b.tokens;
-    const char* second = b.tokens + b.in * kTile * 2;
-    const int64_t row  = b.in * 2;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t k = 0; k < b.in; k += kTileDepth) {
-        _tile_loadd(4, b.low + k, row);
-        _tile_loadd(6, first + k * kTile * 2, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if constexpr (TwoGroups) {
-            _tile_loadd(7, second + k * kTile * 2, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if constexpr (TwoRows) {
-            _tile_loadd(5, b.high + k, row);
-            _tile_dpbf16ps(2, 5, 6);
-            if constexpr (TwoGroups) {
-                _tile_dpbf16ps(3, 5, 7);
-            }
-        }
-    }
-    _tile_stored(0, sums, 64);
-    _tile_stored(1, sums + kSumSize, 64);
-    _tile_stored(2, sums + 2 * kSumSize, 64);
-    _tile_stored(3, sums + 3 * kSumSize, 64);
-}
-
-#endif
-
-// The same with vector registers: eight rows at a time against one or two groups.
-template <int Groups>
-void multiply_rows(const Block& b, int row, float* sums) {
-    constexpr int kRows = 8;
-    __m512 acc[kRows][Groups];
-    for (auto& of_row : acc) {
-        for (__m512& a : of_row) {
-            a = _mm512_setzero_ps();
-        }
-    }
-    const uint16_t* weight = (row < kTile ? b.low : b.high) + row % kTile * b.in;
-    for (int64_t pair = 0; pair < b.in / 2; pair++) {
-        __m512bh v[Groups];
-        for (int g = 0; g < Groups; g++) {
-            v[g] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b.tokens + g * b.in * kTile * 2 + pair * 64));
-        }
-        for (int i = 0; i < kRows; i++) {
-            int32_t w;
-            std::memcpy(&w, weight + i * b.in + 2 * pair, sizeof w);
-            for (int g = 0; g < Groups; g++) {
-                acc[i][g] = _mm512_dpbf16_ps(acc[i][g], reinterpret_cast<__m512bh>(_mm512_set1_epi32(w)), v[g]);
-            }
-        }
-    }
-    for (int i = 0; i < kRows; i++) {
-        for (int g = 0; g < Groups; g++) {
-            float* tile = sums + ((row / kTile) * 2 + g) * kSumSize;
-            _mm512_storeu_ps(tile + (row % kTile + i) * kTile, acc[i][g]);
-        }
-    }
-}
-
-void multiply(const Block& b, bool amx, float* sums) {
-#if defined(__AMX_BF16__)
-    if (amx) {
-        const bool two = b.groups == 2;
-        if (b.row_tiles == 2) {
-            two ? multiply_tiles<true, true>(b, sums) : multiply_tiles<true, false>(b, sums);
-        } else {
-            two ? multiply_tiles<false, true>(b, sums) : multiply_tiles<false, false>(b, sums);
-        }
-        return;
-    }
-#else
-    static_cast<void>(amx);
-#endif
-    for (int row = 0; row < b.row_tiles * kTile; row += 8) {
-        b.groups == 2 ? multiply_rows<2>(b, row, sums) : multiply_rows<1>(b, row, sums);
-    }
-}
 
 // Writes sums [row][token] as y[token][row], with the bias and the residual added.
 void store(const float* sums, const float* bias, const float* residual, int64_t tokens, float* y, int64_t stride) {
@@ -201,35 +103,25 @@ public:
     Bf16Product(const ggml_tensor* packed, const ggml_tensor* weight)
         : packed_(packed),
           rows_(weight),
-          amx_(amx_usable()) {
-        block_.in = weight->ne[0];
-#if defined(__AMX_BF16__)
-        if (amx_) {
-            scope_.emplace();
-        }
-#endif
-    }
+          scope_(amx_usable()),
+          left_{{}, kTileDepth, 2 * weight->ne[0]} {}
 
     void rows(int64_t low, int64_t high) {
-        block_.low       = rows_.get(low, 0);
-        block_.high      = high < 0 ? nullptr : rows_.get(high, 1);
-        block_.row_tiles = high < 0 ? 1 : 2;
+        left_.rows[0] = rows_.get(low, 0);
+        left_.rows[1] = high < 0 ? nullptr : rows_.get(high, 1);
     }
 
     void multiply(int64_t group, int groups, float* sums) {
-        block_.tokens = static_cast<const char*>(packed_->data) + group * static_cast<int64_t>(packed_->nb[1]);
-        block_.groups = groups;
-        dg::multiply(block_, amx_, sums);
+        const auto* tokens = static_cast<const uint16_t*>(packed_->data) + group * packed_->ne[0];
+        dg::multiply(scope_.amx(), left_, {{tokens, groups == 2 ? tokens + packed_->ne[0] : nullptr}, kTileValues},
+                     packed_->ne[0] / kTileValues, {sums, kTile, 2 * kSumSize, kSumSize, false});
     }
 
 private:
     const ggml_tensor* packed_;
     Rows rows_;
-    Block block_{};
-    bool amx_;
-#if defined(__AMX_BF16__)
-    std::optional<TileScope> scope_;
-#endif
+    TileScope scope_;
+    LeftTiles left_;
 };
 
 #if defined(__AVX512VNNI__)

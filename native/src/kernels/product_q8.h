@@ -4,7 +4,7 @@
 // For kernels/*.cpp only.
 #pragma once
 
-#include "kernels/tiles.h"
+#include "kernels/product_bf16.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 
@@ -98,7 +98,7 @@ public:
         }
         for (int i = 0; i < kRows; i++) {
             for (int g = 0; g < Groups; g++) {
-                float* tile = sums + ((row / kTile) * 2 + g) * kTile * kTile;
+                float* tile = sums + ((row / kTile) * 2 + g) * kSumSize;
                 _mm512_storeu_ps(tile + (row % kTile + i) * kTile, acc[i][g]);
             }
         }

@@ -18,29 +18,42 @@ inline int64_t ceil_div(int64_t a, int64_t b) {
 
 namespace dg {
 
-#if defined(__AMX_BF16__)
-// The thread's tile registers: all eight of 16 rows of 64 bytes.
+// The thread's tile registers, all eight of 16 rows of 64 bytes, where AMX is used.
 class TileScope {
 public:
-    TileScope() {
-        struct alignas(64) Config {
-            uint8_t palette          = 1;
-            uint8_t start_row        = 0;
-            uint8_t reserved[14]     = {};
-            uint16_t bytes_a_row[16] = {};
-            uint8_t rows[16]         = {};
-        } config;
-        for (int i = 0; i < 8; i++) {
-            config.bytes_a_row[i] = 64;
-            config.rows[i]        = kTile;
+    explicit TileScope(bool amx) : amx_(amx) {
+#if defined(__AMX_BF16__)
+        if (amx_) {
+            struct alignas(64) Config {
+                uint8_t palette          = 1;
+                uint8_t start_row        = 0;
+                uint8_t reserved[14]     = {};
+                uint16_t bytes_a_row[16] = {};
+                uint8_t rows[16]         = {};
+            } config;
+            for (int i = 0; i < 8; i++) {
+                config.bytes_a_row[i] = 64;
+                config.rows[i]        = kTile;
+            }
+            _tile_loadconfig(&config);
         }
-        _tile_loadconfig(&config);
+#endif
     }
-    ~TileScope() { _tile_release(); }
+    ~TileScope() {
+#if defined(__AMX_BF16__)
+        if (amx_) {
+            _tile_release();
+        }
+#endif
+    }
     TileScope(const TileScope&)            = delete;
     TileScope& operator=(const TileScope&) = delete;
+
+    bool amx() const { return amx_; }
+
+private:
+    bool amx_;
 };
-#endif
 
 // Transposes 16 x 16 values of 32 bits.
 inline void transpose16(__m512i r[16]) {
