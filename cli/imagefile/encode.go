@@ -22,7 +22,7 @@ type EncodeOptions struct {
 	JPEGQuality int
 }
 
-// pngBuffers keeps an encoder's working memory, over a megabyte, for the next picture of a batch.
+// pngBuffers keeps an encoder's working memory, 850 KB, for the next picture: without it that is made anew for each.
 type pngBuffers struct{}
 
 var pngBufferPool sync.Pool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -28,15 +29,22 @@ func library(t *testing.T) *native.Backend {
 var nanoHyper = backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 64}
 
 // multipliesBF16 reports whether this CPU does, for which the library then chooses BF16 by itself.
-func multipliesBF16(t *testing.T, b *native.Backend) bool {
-	t.Helper()
-	path, err := nano.Path(t.Context())
-	require.NoError(t, err)
-	m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{Model: path}, Hyper: nanoHyper, Device: "cpu", Precision: backend.PrecisionAuto})
-	require.NoError(t, err)
+var multipliesBF16 = sync.OnceValues(func() (bool, error) {
+	b, err := native.New(native.Options{})
+	if err != nil {
+		return false, err
+	}
+	path, err := nano.Path(context.Background())
+	if err != nil {
+		return false, err
+	}
+	m, err := b.Open(context.Background(), backend.ModelConfig{Files: backend.Files{Model: path}, Hyper: nanoHyper, Device: "cpu", Precision: backend.PrecisionAuto})
+	if err != nil {
+		return false, err
+	}
 	defer m.Close()
-	return m.Info().Precision == backend.PrecisionBF16
-}
+	return m.Info().Precision == backend.PrecisionBF16, nil
+})
 
 // requireWeights compares the estimate with what the library says it holds.
 func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
@@ -46,7 +54,8 @@ func requireWeights(t *testing.T, b *native.Backend, cfg backend.ModelConfig) {
 	m, err := b.Open(context.Background(), cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	bf16 := multipliesBF16(t, b)
+	bf16, err := multipliesBF16()
+	require.NoError(t, err)
 	info, seen := m.Info(), 0
 	for _, want := range info.Components {
 		c, ok := inventory.Component(want.Name)

@@ -78,7 +78,7 @@ type JobOptions struct {
 	// Count and Indices are the job's pictures in it. Done never falls. It is called while the computation waits.
 	OnProgress func(Progress)
 	// PreviewEvery adds pictures of how those of Indices stand to every so-manieth step's report; 0: never. Jobs
-	// share batches with those that ask for as many.
+	// share batches with those that ask for the same.
 	PreviewEvery int
 	PreviewMode  PreviewMode
 
@@ -122,7 +122,7 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 		}}
 	key := plan.key
 	if o.PreviewEvery > 0 {
-		key = fmt.Sprintf("previews %d %s", o.PreviewEvery, key)
+		key = fmt.Sprintf("previews %d %s %s", o.PreviewEvery, o.PreviewMode, key)
 	}
 	if o.LoRAs != nil && len(plan.result.LoRAs) > 0 {
 		key = fmt.Sprintf("%p %s", t, key)

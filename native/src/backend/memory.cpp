@@ -141,11 +141,8 @@ BufferPtr allocate_buffer(ggml_backend_t backend, size_t bytes, const std::strin
 
 void return_large_blocks() {
 #if defined(__GLIBC__)
-    static std::once_flag once;
-    std::call_once(once, [] {
-        mallopt(M_MMAP_THRESHOLD, 1 << 20);
-        mallopt(M_ARENA_MAX, 2);
-    });
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, 2);
 #endif
 }
 

@@ -167,6 +167,13 @@ func TestVariants(t *testing.T) {
 		names = append(names, x.name)
 	}
 	assert.Equal(t, []string{"stock f16", "stock q8_0+fa+direct", "Daguerre auto", "Daguerre q8_0"}, names)
+	for i, x := range v {
+		assert.True(t, o.takesPart(x, 5), x.name)
+		few := o
+		few.stockRounds = 1
+		assert.True(t, few.takesPart(x, 0), x.name)
+		assert.Equal(t, i >= 2, few.takesPart(x, 1), x.name) // Daguerre's
+	}
 	for _, bad := range []string{"", "f16+speed", "+fa", "f16,"} {
 		o.stockVariants = bad
 		_, err := o.variants()
@@ -191,6 +198,8 @@ func TestCheck(t *testing.T) {
 		"tools/stock/build":   func(o *options) { o.stock = filepath.Join(dir, "absent") },
 		"make":                func(o *options) { o.daguerre = filepath.Join(dir, "absent") },
 		"--rounds":            func(o *options) { o.rounds = 0 },
+		"--stock-rounds 2":    func(o *options) { o.stockRounds = 2 },
+		"--stock-rounds -1":   func(o *options) { o.stockRounds = -1 },
 		"--size":              func(o *options) { o.task.Size = 200 },
 		"--steps":             func(o *options) { o.task.Steps = 6 },
 		"--negative-prompt":   func(o *options) { o.task.NegativePrompt = "" },

@@ -163,7 +163,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r := &report{machine: describeMachine(), build: build, options: o, variants: variants, load: []string{loadAverage()}}
 	for round := range o.rounds {
 		for i, v := range variants {
-			if v.stock && o.stockRounds > 0 && round >= o.stockRounds {
+			if !o.takesPart(v, round) {
 				continue
 			}
 			if err := enoughMemory(o.model); err != nil {
@@ -186,6 +186,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	return r.markdown(stdout)
+}
+
+// takesPart reports whether a variant runs in a round, counted from 0.
+func (o options) takesPart(v variant, round int) bool {
+	return !v.stock || o.stockRounds == 0 || round < o.stockRounds
 }
 
 // fileName makes a variant's name fit for a file.
