@@ -264,7 +264,7 @@ type controlInput struct {
 type ComputeQuery struct {
 	StructSize    uintptr
 	Stage         Stage
-	Reserved      int32
+	Texts         int32 // UNet and ControlNet: how many of the batch's texts differ; 0: all
 	Batch         int64 // chunks for the text stages
 	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	Width         int64

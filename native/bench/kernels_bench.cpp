@@ -163,7 +163,7 @@ void attentions() {
                 };
                 ggml_tensor *q = tokens(queries), *k = tokens(keys), *v = tokens(keys);
                 if (ours) {
-                    return dg::attention_bf16(ctx, q, k, v, heads, nullptr);
+                    return dg::attention_bf16(ctx, q, k, v, heads, nullptr, nullptr);
                 }
                 const auto split = [&](ggml_tensor* x) {
                     return ggml_permute(ctx, ggml_reshape_4d(ctx, x, size, heads, x->ne[1], batch), 0, 2, 1, 3);

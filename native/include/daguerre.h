@@ -539,7 +539,7 @@ enum {
 typedef struct dg_compute_query {
     size_t struct_size;
     int32_t stage; /* DG_STAGE_* */
-    int32_t reserved;
+    int32_t texts; /* UNet and ControlNet: how many of the batch's texts differ; 0: all */
     int64_t batch; /* chunks for the text stages */
     int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
     int64_t width;

@@ -73,8 +73,9 @@ std::vector<float> wave(size_t n, float phase) {
     return v;
 }
 
-// Inputs of n images of 4 x h x w latents; image i is the same whatever n.
-std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, int64_t first = 0, int64_t tokens = 77) {
+// Inputs of n images of 4 x h x w latents; image i is the same whatever n. Image i has text i % texts.
+std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, int64_t first = 0, int64_t tokens = 77,
+                            int64_t texts = 1000) {
     std::vector<float> sample, time, context, pooled, ids, out(static_cast<size_t>(n * 4 * h * w));
     for (int64_t i = first; i < first + n; i++) {
         const auto add = [&](std::vector<float>& to, size_t count, float phase) {
@@ -82,7 +83,8 @@ std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, in
             to.insert(to.end(), v.begin(), v.end());
         };
         add(sample, static_cast<size_t>(4 * h * w), 0.1f);
-        add(context, static_cast<size_t>(tokens * 128), 0.2f);
+        const auto text = wave(static_cast<size_t>(tokens * 128), 0.2f + static_cast<float>(i % texts));
+        context.insert(context.end(), text.begin(), text.end());
         add(pooled, 64, 0.3f);
         time.push_back(500.0f + static_cast<float>(i));
         for (const float id : {128.0f, 128.0f, 0.0f, 0.0f, 128.0f, 128.0f}) {
@@ -194,6 +196,50 @@ CASE("lower precisions and quantized types stay near exact") {
         const double error = relative(got.data(), want.data(), want.size());
         CHECK_NEAR(error, 0, e.tolerance);
         CHECK(error > 0);
+    }
+}
+
+CASE("guided images that share texts, on threads of their own, are what each pair of rows is alone") {
+    for (const int32_t precision : {DG_PRECISION_EXACT, DG_PRECISION_AUTO}) {
+        for (const int32_t flash : {DG_FLASH_ON, DG_FLASH_OFF}) {
+            Options options;
+            options.precision = precision;
+            options.flash     = flash;
+            options.threads   = 3;
+            Nano nano(options);
+            for (const int64_t n : {4, 6, 8}) {
+                const auto batch   = evaluate(nano.model, n, 16, 16, 0, 77, 2);
+                const size_t image = batch.size() / static_cast<size_t>(n);
+                for (int64_t i = 0; i < n; i += 2) {
+                    const auto alone = evaluate(nano.model, 2, 16, 16, i, 77, 2);
+                    CHECK(std::equal(alone.begin(), alone.end(), batch.begin() + static_cast<long>(i * image)));
+                }
+            }
+        }
+    }
+}
+
+CASE("the measured compute buffer of shares and shared texts is the one allocated") {
+    Options options;
+    options.threads = 2;
+    Nano nano(options);
+    for (const int64_t texts : {1, 8}) {
+        evaluate(nano.model, 8, 16, 16, 0, 77, texts);
+        dg_compute_query query;
+        std::memset(&query, 0, sizeof(query));
+        query.struct_size    = sizeof(query);
+        query.stage          = DG_STAGE_UNET;
+        query.texts          = static_cast<int32_t>(texts);
+        query.batch          = 8;
+        query.height         = 16;
+        query.width          = 16;
+        query.context_tokens = 77;
+        size_t measured = 0, held = 0;
+        REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
+        REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(measured, held);
+        query.texts = 9;
+        CHECK(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_ERR_ARGUMENT);
     }
 }
 

@@ -279,6 +279,7 @@ type ComputeQuery struct {
 	Batch         int // chunks for the text stages
 	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	ContextTokens int // UNet and ControlNet only
+	Texts         int // UNet and ControlNet: how many of the rows' contexts differ, whose keys and values are computed once; 0: all
 }
 
 // Backend lists devices and opens models. It is safe for concurrent use.

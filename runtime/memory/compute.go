@@ -14,6 +14,7 @@ type Query struct {
 	Batch            int           // rows of the UNet, chunks of text, pictures
 	Height, Width    int           // latent cells
 	Tokens           int           // UNet and ControlNet
+	Texts            int           // UNet and ControlNet: as backend.ComputeQuery's
 	Tiled            bool          // the VAE by tiles
 	AttentionSlicing bool
 }

@@ -331,13 +331,13 @@ func (e *estimator) heldBuffers(stage string) {
 
 func (e *estimator) unetBuffer(owner string) {
 	h, w := e.cells()
-	e.buffer(UNet, Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(),
+	e.buffer(UNet, Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy),
 		AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
 func (e *estimator) controlBuffer(name string) {
 	h, w := e.cells()
-	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(),
+	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy),
 		AttentionSlicing: e.strategy.AttentionSlicing})
 }
 

@@ -82,7 +82,8 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 	cells := int64(q.Height) * int64(q.Width)
 	c := int64(u.Channels[0])
-	inputs := int64(q.Tokens)*int64(u.ContextDim) + int64(u.LabelDim) + c
+	inputs := int64(u.LabelDim) + c
+	texts := int64(cmp.Or(q.Texts, max(q.Batch, 1))) * int64(q.Tokens) * int64(u.ContextDim)
 	most := int64(fitUNet*float64(c))*cells + int64(u.InChannels)*cells
 	h, w := int64(q.Height), int64(q.Width)
 	for l, depths := range u.DownDepth {
@@ -96,7 +97,7 @@ func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 		}
 		h, w = (h+1)/2, (w+1)/2
 	}
-	return int64(max(q.Batch, 1)) * (most + inputs)
+	return int64(max(q.Batch, 1))*(most+inputs) + texts
 }
 
 // vae is the larger of the last level and the middle, whose attention sees the whole picture.

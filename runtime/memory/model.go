@@ -97,6 +97,7 @@ type Job struct {
 	Guidance      bool   // the UNet sees two rows for each picture
 	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
 	Chunks        int    // of 77 tokens, of each text; 0: 1
+	Prompts       int    // how many of the pictures' prompts (with their negative ones) differ; 0: all
 	Encode        bool   // a picture goes in
 	Enlarge       bool   // a second pass begins with pictures, not latents; Width and Height are its size
 	Refine        bool   // the refiner takes part
@@ -120,6 +121,14 @@ func (j Job) batch() int {
 		n = min(n, j.Batch)
 	}
 	return n
+}
+
+// texts is how many different texts those rows have at most.
+func (j Job) texts(n int, s Strategy) int {
+	if j.Prompts > 0 {
+		n = min(n, j.Prompts)
+	}
+	return j.rows(n, s)
 }
 
 // rows is how many rows the UNet sees at once for n pictures.

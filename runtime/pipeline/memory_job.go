@@ -98,6 +98,7 @@ func (p *Pipeline) planJob(ctx context.Context, req request.Request) (memory.Pla
 	if err != nil {
 		return memory.Plan{}, errors.Join(err, end())
 	}
+	job.Prompts = 0 // others' pictures may join
 	force := p.planner.force()
 	force.Only, force.StreamBytes = p.held.reaches(), p.held.streamBytes
 	force.AttentionSlicing = memory.Off // as it was opened

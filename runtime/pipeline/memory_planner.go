@@ -140,7 +140,7 @@ func (p *planner) jobOf(r request.Request, s settings) (memory.Job, error) {
 	if guidance == 0 {
 		guidance = s.guidance
 	}
-	j := memory.Job{Width: width, Height: height, Images: max(r.NumImages, 1), Batch: r.MaxBatch, Guidance: guidance > 1,
+	j := memory.Job{Width: width, Height: height, Images: max(r.NumImages, 1), Batch: r.MaxBatch, Prompts: 1, Guidance: guidance > 1,
 		GuidanceBatch: r.GuidanceBatch, Enlarge: enlarge, Encode: !r.InitImage.IsZero(), Refine: p.config.Refiner != "" && r.RefinerMode != request.RefinerNone,
 		Previews: p.config.TAESD != "", FastDecode: p.config.TAESD != "" && p.config.FastDecode, Together: p.config.VAEPolicy.Slicing == vae.Off}
 	if j.Batch == 0 {

@@ -17,13 +17,13 @@ constexpr size_t kMaxNodes = 32768;
 // average, one thread is as fast, and far faster where other programs want the cores too.
 constexpr double kOperationsPerNode = 1e7;
 
-int32_t useful_threads(ggml_cgraph* graph, int32_t threads) {
+bool has_small_nodes(ggml_cgraph* graph) {
     double operations = 0;
     const int nodes   = ggml_graph_n_nodes(graph);
     for (int i = 0; i < nodes; i++) {
         operations += product_operations(ggml_graph_node(graph, i));
     }
-    return operations < kOperationsPerNode * nodes ? 1 : threads;
+    return operations < kOperationsPerNode * nodes;
 }
 
 // On a GPU a graph is run in slices, with a look at the cancel flag between them. On a software device every node is
@@ -99,7 +99,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     }
     built.inputs  = builder.inputs;
     built.outputs = builder.outputs;
-    built.threads = useful_threads(built.graph, worker.threads());
+    built.threads = has_small_nodes(built.graph) ? 1 : worker.threads();
     return built;
 }
 
@@ -192,6 +192,11 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
         }
         ggml_backend_tensor_get(built_.outputs[i], outputs[i].data, 0, ggml_nbytes(built_.outputs[i]));
     }
+}
+
+bool GraphRunner::small_nodes(const Worker& worker, const Traits& traits, const BuildFunction& build) {
+    const Built built = build_graph(worker, traits, build);
+    return has_small_nodes(built.graph);
 }
 
 size_t GraphRunner::measure(const Worker& worker, const Traits& traits, const BuildFunction& build) {

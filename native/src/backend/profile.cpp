@@ -66,7 +66,7 @@ double product_operations(const ggml_tensor* node) {
     if (name == kGegluBf16 || name == kGegluQ8 || name == kGegluF32) {
         return 4.0 * static_cast<double>(node->src[1]->ne[0]) * elements;
     }
-    return name == kAttention || name == kAttentionF32 ? 4.0 * static_cast<double>(node->src[3]->ne[1]) * elements : 0;
+    return name == kAttention ? 4.0 * static_cast<double>(node->src[3]->ne[1]) * elements : 0;
 }
 
 void Profile::enable(bool enabled) {

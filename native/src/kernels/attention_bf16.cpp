@@ -62,12 +62,17 @@ void pack_values(ggml_tensor* dst, int ith, int nth, void*) {
 }
 
 struct Problem {
-    const ggml_tensor *q, *keys, *values, *mask;
+    const ggml_tensor *q, *keys, *values, *mask, *of_row;
     ggml_tensor* dst;
     int64_t heads, size, tokens;  // size of a head, number of keys
     int64_t score_stride, weight_stride;
     float scale;
     bool amx;
+
+    // Whose keys and values an image has.
+    int64_t source(int64_t image) const {
+        return of_row != nullptr ? static_cast<const int32_t*>(of_row->data)[image] : image;
+    }
 };
 
 // A thread's working memory. Rows are a little longer than needed so that sixteen of them do not fall into one set of
@@ -100,7 +105,7 @@ void load_queries(const Problem& p, int64_t image, int64_t head, int64_t first, 
 void find_scores(const Problem& p, int64_t image, int64_t head, int64_t rows, Scratch& s) {
     const int64_t groups = p.keys->ne[1], depth = p.size / kTileDepth;
     const uint16_t* keys =
-        static_cast<const uint16_t*>(p.keys->data) + image * groups * p.keys->ne[0] + head * p.size * kTile;
+        static_cast<const uint16_t*>(p.keys->data) + p.source(image) * groups * p.keys->ne[0] + head * p.size * kTile;
     const uint16_t* queries = s.queries.data();
     const LeftTiles left{{queries, rows > kTile ? queries + depth * kTileValues : nullptr}, kTileValues, 64};
     for (int64_t g = 0; g < groups; g += 2) {
@@ -139,8 +144,8 @@ void softmax_row(const Problem& p, int64_t query, float* x, uint16_t* out, float
 
 void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, int64_t rows, Scratch& s) {
     const int64_t groups = p.values->ne[1], columns = p.size / kTile;
-    const uint16_t* values =
-        static_cast<const uint16_t*>(p.values->data) + image * groups * p.values->ne[0] + head * p.size * kTileDepth;
+    const uint16_t* values = static_cast<const uint16_t*>(p.values->data) + p.source(image) * groups * p.values->ne[0] +
+                             head * p.size * kTileDepth;
     const uint16_t* weights = s.weights.data();
     const LeftTiles left{
         {weights, rows > kTile ? weights + kTile * p.weight_stride : nullptr}, kTileDepth, p.weight_stride * 2};
@@ -160,12 +165,16 @@ void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, in
 
 void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const TileScope tiles(amx_usable());
-    Problem p;
-    p.dst           = dst;
-    p.q             = dst->src[0];
-    p.keys          = dst->src[1];
-    p.values        = dst->src[2];
-    p.mask          = dst->src[4];
+    Problem p{};
+    p.dst    = dst;
+    p.q      = dst->src[0];
+    p.keys   = dst->src[1];
+    p.values = dst->src[2];
+    for (const ggml_tensor* more : {dst->src[4], dst->src[5]}) {
+        if (more != nullptr) {
+            (more->type == GGML_TYPE_I32 ? p.of_row : p.mask) = more;
+        }
+    }
     p.heads         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata));
     p.size          = dst->ne[0] / p.heads;
     p.tokens        = dst->src[3]->ne[1];
@@ -206,18 +215,24 @@ void attend(ggml_tensor*, int, int, void*) {}
 }  // namespace
 
 ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
-                            ggml_tensor* mask) {
-    const int64_t channels = q->ne[0], batch = q->ne[2], tokens = k->ne[1];
-    ggml_tensor* keys   = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTile, ceil_div(tokens, kTile), batch, 1,
-                                               &k, 1, pack_keys, GGML_N_TASKS_MAX, nullptr),
-                                kPackKeys);
+                            ggml_tensor* mask, ggml_tensor* of_row) {
+    const int64_t channels = q->ne[0], sources = k->ne[2], tokens = k->ne[1];
+    ggml_tensor* keys = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTile, ceil_div(tokens, kTile), sources, 1,
+                                             &k, 1, pack_keys, GGML_N_TASKS_MAX, nullptr),
+                              kPackKeys);
     ggml_tensor* values = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTileDepth, ceil_div(tokens, kTileDepth),
-                                               batch, 1, &v, 1, pack_values, GGML_N_TASKS_MAX, nullptr),
+                                               sources, 1, &v, 1, pack_values, GGML_N_TASKS_MAX, nullptr),
                                 kPackKeys);
-    ggml_tensor* args[] = {q, keys, values, k, mask};  // k for its number of tokens
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, channels, q->ne[1], batch, 1, args, mask != nullptr ? 5 : 4, attend,
-                                GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(heads))),
-                 kAttention);
+    std::vector<ggml_tensor*> args{q, keys, values, k};  // k for its number of tokens
+    for (ggml_tensor* more : {mask, of_row}) {
+        if (more != nullptr) {
+            args.push_back(more);
+        }
+    }
+    return named(
+        ggml_custom_4d(ctx, GGML_TYPE_F32, channels, q->ne[1], q->ne[2], 1, args.data(), static_cast<int>(args.size()),
+                       attend, GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(heads))),
+        kAttention);
 }
 
 }  // namespace dg

@@ -10,7 +10,6 @@ constexpr const char* kConv2dBf16   = "conv2d_bf16";
 constexpr const char* kMatmulBf16   = "matmul_bf16";
 constexpr const char* kMatmulF32    = "matmul_f32";
 constexpr const char* kGegluF32     = "matmul_geglu_f32";
-constexpr const char* kAttentionF32 = "attention_f32";
 constexpr const char* kWinograd     = "conv2d_winograd";
 constexpr const char* kGegluBf16    = "matmul_geglu_bf16";
 constexpr const char* kMatmulQ8     = "matmul_q8";

@@ -38,7 +38,7 @@ void Model::forget_adapter(const AdapterPtr& adapter) {
         if (c.stack != nullptr) {
             const auto& used = c.stack->adapters();
             if (std::find(used.begin(), used.end(), adapter) != used.end()) {
-                runner_.release();
+                compute_release();
                 c.stack.reset();
             }
         }
@@ -73,7 +73,7 @@ const AdapterStack* Model::stack_of(int index, const dg_lora_use* uses, int64_t 
         return nullptr;  // the last stack is kept: adapters often pause for some steps
     }
     if (component.stack == nullptr || component.stack->adapters() != adapters) {
-        runner_.release();  // its graph reads the stack that goes
+        compute_release();  // its graph reads the stack that goes
         component.stack.reset();
         component.stack =
             std::make_unique<AdapterStack>(adapters, index, component.params->policy(), component.worker->backend(),

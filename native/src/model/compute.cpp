@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "model/compute_common.h"
+#include "model/contexts.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -110,15 +111,15 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
         text_graph(in.encoder, in.chunks, in.tokens, last, want_pool, customs, stack), inputs, outputs);
 }
 
-BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals,
-                                const AdapterStack* stack) const {
+BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                                bool residuals, const AdapterStack* stack) const {
     const Unet* unet = unet_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = unet->dims;
         Unet::Inputs in;
         in.sample  = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
         in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
-        in.context = g.input(GGML_TYPE_F32, d.context, tokens, batch);
+        in.context = Contexts::declare(g, d.context, tokens, texts, batch);
         in.label   = g.input(GGML_TYPE_F32, d.label, batch);
         if (residuals) {
             for (const ResidualShape& s : residual_shapes(d, height, width)) {
@@ -154,25 +155,62 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     const int64_t n = in.batch;
     std::vector<float> time, label;
     embed_conditioning(d, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
-    std::vector<HostInput> inputs{input_of(in.sample, n * d.in_channels * in.height * in.width), input_of(time),
-                                  input_of(in.context, n * in.context_tokens * d.context), input_of(label)};
-    if (in.residual_count != 0) {
-        const float* at = in.residuals;
-        for (const ResidualShape& s : residual_shapes(d, in.height, in.width)) {
-            inputs.push_back(input_of(at, n * s.channels * s.height * s.width));
-            at += n * s.channels * s.height * s.width;
-        }
-    }
     std::vector<float> scales;
-    const AdapterStack* stack = stack_of(kUnet, in.loras, in.lora_count, &scales);
-    if (stack != nullptr) {
-        inputs.push_back(input_of(scales));
+    const AdapterStack* stack       = stack_of(kUnet, in.loras, in.lora_count, &scales);
+    const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens, stack);
+    std::vector<Contexts> contexts;
+    std::vector<LaneCall> calls;
+    contexts.reserve(rows.size());  // inputs point into them
+    int64_t first = 0;
+    for (const int64_t count : rows) {
+        contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context);
+        const int64_t texts = contexts.back().distinct();
+        LaneCall call;
+        call.key   = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
+                                      stack != nullptr ? stack->id() : 0});
+        call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack);
+        call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
+        call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
+        contexts.back().inputs(&call.inputs);
+        call.inputs.push_back(rows_of(label.data(), first, count, d.label));
+        if (in.residual_count != 0) {
+            const float* level = in.residuals;
+            for (const ResidualShape& s : residual_shapes(d, in.height, in.width)) {
+                call.inputs.push_back(rows_of(level, first, count, s.channels * s.height * s.width));
+                level += n * s.channels * s.height * s.width;
+            }
+        }
+        if (stack != nullptr) {
+            call.inputs.push_back(input_of(scales));
+        }
+        const int64_t values = d.out_channels * in.height * in.width;
+        call.outputs.push_back({out + first * values, static_cast<size_t>(count * values)});
+        calls.push_back(std::move(call));
+        first += count;
     }
-    run(kUnet,
-        shape_key("unet", {n, in.height, in.width, in.context_tokens, in.residual_count != 0,
-                           stack != nullptr ? stack->id() : 0}),
-        unet_graph(n, in.height, in.width, in.context_tokens, in.residual_count != 0, stack), inputs,
-        {{out, out_count}});
+    run(kUnet, calls);
+}
+
+std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens,
+                                        const AdapterStack* stack) const {
+    return shares(kUnet, rows, shape_key("unet", {height, width, tokens, stack != nullptr ? stack->id() : 0}),
+                  unet_graph(1, height, width, tokens, 1, false, stack));
+}
+
+// Rows of equal texts stand together.
+size_t Model::unet_compute_size(const dg_compute_query& q) const {
+    const Worker& worker = *components_[kUnet].worker;
+    const int64_t texts  = texts_of(q);
+    size_t bytes         = 0;
+    int64_t first        = 0;
+    for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens, nullptr)) {
+        const int64_t last = first + count - 1;
+        const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
+        bytes += GraphRunner::measure(worker, traits(worker),
+                                      unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
+        first += count;
+    }
+    return bytes;
 }
 
 void Model::embed_conditioning(const UnetDims& d, int64_t n, const float* timesteps, const float* pooled,
@@ -257,9 +295,7 @@ size_t Model::compute_size(const dg_compute_query& q) const {
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
-            const Worker& worker = *components_[kUnet].worker;
-            return GraphRunner::measure(worker, traits(worker),
-                                        unet_graph(q.batch, q.height, q.width, q.context_tokens, false, nullptr));
+            return unet_compute_size(q);
         }
         case DG_STAGE_VAE_ENCODE: {
             require(kVaeEncoder, "compute_size");

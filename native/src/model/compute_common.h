@@ -55,8 +55,19 @@ HostInput input_of(const std::vector<T>& values) {
     return {values.data(), values.size() * sizeof(T)};
 }
 
+// Rows of `size` floats each.
+inline HostInput rows_of(const float* values, int64_t first, int64_t count, int64_t size) {
+    return {values + first * size, static_cast<size_t>(count * size) * sizeof(float)};
+}
+
 inline HostInput input_of(const float* values, int64_t count) {
     return {values, static_cast<size_t>(count) * sizeof(float)};
+}
+
+// How many texts a query's rows have.
+inline int64_t texts_of(const dg_compute_query& q) {
+    check_range("texts", q.texts, 0, q.batch);
+    return q.texts == 0 ? q.batch : q.texts;
 }
 
 inline std::string shape_key(const char* stage, std::initializer_list<int64_t> sizes) {

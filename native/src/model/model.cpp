@@ -98,7 +98,7 @@ void Model::set_wrap(int32_t axes) {
         fail(DG_ERR_ARGUMENT, "axes: %d are no DG_WRAP_* bits", axes);
     }
     if (axes != wrap_) {  // graphs that are kept were built for others
-        runner_.release();
+        compute_release();
         wrap_ = axes;
     }
 }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/graph.h"
+#include "backend/lanes.h"
 #include "lora/adapter.h"
 #include "model/precision.h"
 #include "modules/controlnet.h"
@@ -65,9 +67,12 @@ public:
     void control_eval(const dg_control_input& in, float* residuals, size_t count);
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
-    size_t compute_held() const { return runner_.held_bytes(); }
-    void compute_release() { runner_.release(); }
-    int64_t graphs_built() const { return runner_.builds(); }
+    size_t compute_held() const { return runner_.held_bytes() + lanes_.held_bytes(); }
+    void compute_release() {  // of what runs and of what ran
+        runner_.release();
+        lanes_.release();
+    }
+    int64_t graphs_built() const { return runner_.builds() + lanes_.builds(); }
     int64_t stacks_built() const { return stacks_built_; }
 
     std::vector<Module> modules() const;
@@ -109,6 +114,10 @@ private:
     // Runs a graph of a component that is in use.
     void run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
              const std::vector<HostOutput>& outputs);
+    // The same with the rows in shares, side by side where there is more than one.
+    void run(int index, const std::vector<LaneCall>& calls);
+    // How many rows each share of a batch has. `row` builds the graph of one row; key names what it depends on.
+    std::vector<int64_t> shares(int index, int64_t rows, const std::string& key, const BuildFunction& row) const;
     void fill_kind();
 
     // The adapters of a call on a component, NULL where none takes part, and their scales.
@@ -117,11 +126,15 @@ private:
     // Graphs, shared by computing and measuring.
     BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
                              const AdapterStack* stack) const;
-    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, bool residuals,
-                             const AdapterStack* stack) const;
+    BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                             bool residuals, const AdapterStack* stack) const;
+    // How many rows each share of an evaluation has.
+    std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens,
+                                     const AdapterStack* stack) const;
+    size_t unet_compute_size(const dg_compute_query& query) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
-    BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
-                                int32_t type) const;
+    BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                                int64_t hints, int32_t type) const;
     BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;
@@ -157,6 +170,8 @@ private:
     int64_t stacks_built_ = 0;
     int running_          = -1;  // whose graph the runner has
     GraphRunner runner_{&cancel_, &memory_};
+    Lanes lanes_{&cancel_, &memory_};
+    mutable std::map<std::string, bool> small_;  // graphs of one row, by what they depend on
 };
 
 }  // namespace dg

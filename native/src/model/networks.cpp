@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/compute_common.h"
+#include "model/contexts.h"
 #include "model/model.h"
 
 namespace dg {
@@ -116,19 +117,21 @@ void Model::control_hint(int64_t batch, int64_t height, int64_t width, const flo
         {input_of(pixels, batch * d.hint_channels * height * width)}, {{embedding, count}});
 }
 
-BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t hints,
-                                   int32_t type) const {
+BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                                   int64_t hints, int32_t type) const {
     const ControlNet* net = control_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = net->dims.unet;
         ControlNet::Inputs in;
-        in.sample  = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
-        in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
-        in.context = d.context > 0 ? g.input(GGML_TYPE_F32, d.context, tokens, batch) : nullptr;
-        in.label   = g.input(GGML_TYPE_F32, d.label, batch);
-        in.hint    = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
-        in.types   = net->dims.types > 0 ? g.input(GGML_TYPE_F32, kSizeEmbedding * net->dims.types) : nullptr;
-        in.type    = type;
+        in.sample = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
+        in.time   = g.input(GGML_TYPE_F32, d.model_channels(), batch);
+        if (d.context > 0) {
+            in.context = Contexts::declare(g, d.context, tokens, texts, batch);
+        }
+        in.label = g.input(GGML_TYPE_F32, d.label, batch);
+        in.hint  = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
+        in.types = net->dims.types > 0 ? g.input(GGML_TYPE_F32, kSizeEmbedding * net->dims.types) : nullptr;
+        in.type  = type;
         for (ggml_tensor* residual : net->build(g, in)) {
             g.output(residual);
         }
@@ -167,8 +170,9 @@ void Model::control_eval(const dg_control_input& in, float* residuals, size_t co
     std::vector<float> time, label, types;
     embed_conditioning(d.unet, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
     std::vector<HostInput> inputs{input_of(in.sample, n * d.unet.in_channels * in.height * in.width), input_of(time)};
+    const Contexts contexts(in.context, n, in.context_tokens * d.unet.context);
     if (d.unet.context > 0) {
-        inputs.push_back(input_of(in.context, n * in.context_tokens * d.unet.context));
+        contexts.inputs(&inputs);
     }
     inputs.push_back(input_of(label));
     inputs.push_back(input_of(in.hint, in.hint_batch * d.unet.model_channels() * in.height * in.width));
@@ -185,8 +189,11 @@ void Model::control_eval(const dg_control_input& in, float* residuals, size_t co
         fresh.emplace_back(static_cast<size_t>(n * elements(s)));
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
-    run(kControl, shape_key("controlnet", {n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type}),
-        control_graph(n, in.height, in.width, in.context_tokens, in.hint_batch, in.control_type), inputs, outputs);
+    const int64_t texts = contexts.distinct();
+    run(kControl,
+        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type}),
+        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type), inputs,
+        outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {
         float* to = level + in.first_row * elements(shapes[i]);
@@ -243,7 +250,7 @@ size_t Model::network_compute_size(const dg_compute_query& q) const {
         case DG_STAGE_CONTROL:
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
             return GraphRunner::measure(worker, traits(worker),
-                                        control_graph(q.batch, q.height, q.width, q.context_tokens, 1, 0));
+                                        control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0));
         case DG_STAGE_CONTROL_HINT:
             return GraphRunner::measure(worker, traits(worker), control_hint_graph(q.batch, q.height, q.width));
         default: return GraphRunner::measure(worker, traits(worker), upscale_graph(q.batch, q.height, q.width));

@@ -48,7 +48,33 @@ void Model::run(int index, const std::string& key, const BuildFunction& build, c
                 const std::vector<HostOutput>& outputs) {
     const Component& component = components_[index];
     running_                   = index;
+    lanes_.release();
     runner_.run(key, *component.worker, traits(*component.worker), build, inputs, outputs, component.params->stream());
+}
+
+void Model::run(int index, const std::vector<LaneCall>& calls) {
+    if (calls.size() == 1) {
+        run(index, calls[0].key, calls[0].build, calls[0].inputs, calls[0].outputs);
+        return;
+    }
+    const Worker& worker = *components_[index].worker;
+    running_             = index;
+    runner_.release();
+    lanes_.run(worker.device(), traits(worker), calls);
+}
+
+std::vector<int64_t> Model::shares(int index, int64_t rows, const std::string& key, const BuildFunction& row) const {
+    const Component& component       = components_[index];
+    const Worker& worker             = *component.worker;
+    const std::vector<int64_t> lanes = lane_rows(rows, worker.threads());
+    if (lanes.size() == 1 || !worker.cpu() || component.params->stream() != nullptr || profile().enabled()) {
+        return {rows};
+    }
+    const auto [found, fresh] = small_.try_emplace(key, false);
+    if (fresh) {
+        found->second = GraphRunner::small_nodes(worker, traits(worker), row);
+    }
+    return found->second ? lanes : std::vector<int64_t>{rows};
 }
 
 static void check_components(int32_t components) {
@@ -76,7 +102,7 @@ void Model::unload(int32_t components) {
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         if ((components & (1 << i)) && components_[i].params != nullptr && components_[i].params->loaded()) {
             if (running_ == i) {
-                runner_.release();  // its graph reads what goes
+                compute_release();  // its graph reads what goes
             }
             components_[i].params->unload();
         }
@@ -84,7 +110,7 @@ void Model::unload(int32_t components) {
 }
 
 void Model::make_room() {
-    runner_.release();
+    compute_release();
     for (Component& component : components_) {
         component.stack.reset();
     }

@@ -37,7 +37,7 @@ public:
     struct Inputs {
         ggml_tensor* sample;  // as in Unet::Inputs
         ggml_tensor* time;
-        ggml_tensor* context;  // NULL where the net has no cross-attention
+        Unet::Context context;  // none where the net has no cross-attention
         ggml_tensor* label;
         ggml_tensor* hint;  // [w, h, model_channels, N or 1]
         ggml_tensor* types;  // Union: sinusoids of the one-hot kinds [256 * types]; otherwise NULL

@@ -327,15 +327,25 @@ ggml_tensor* to_picture(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h) {
     return ggml_reshape_4d(g.ctx, y, w, h, x->ne[0], x->ne[2]);
 }
 
+// x [C, T, U] -> [C, T, N].
+static ggml_tensor* pick_rows(GraphBuilder& g, ggml_tensor* x, ggml_tensor* of_row) {
+    ggml_tensor* flat = ggml_get_rows(g.ctx, ggml_reshape_2d(g.ctx, x, x->ne[0] * x->ne[1], x->ne[2]), of_row);
+    return ggml_reshape_3d(g.ctx, flat, x->ne[0], x->ne[1], of_row->ne[0]);
+}
+
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
-                       ggml_tensor* mask) {
+                       ggml_tensor* mask, ggml_tensor* of_row) {
     const int64_t channels = q->ne[0], tokens = q->ne[1], batch = q->ne[2];
     const int64_t size = channels / heads;
     const float scale  = 1.0f / std::sqrt(static_cast<float>(size));
     if (may_pack(g) && (mask != nullptr || g.traits.flash_attention) && attention_offered(size) &&
         ggml_is_contiguous(q) && ggml_is_contiguous(k) && ggml_is_contiguous(v) &&
         (mask == nullptr || (mask->type == GGML_TYPE_F32 && mask->ne[2] == 1))) {
-        return attention_bf16(g.ctx, q, k, v, heads, mask);
+        return attention_bf16(g.ctx, q, k, v, heads, mask, of_row);
+    }
+    if (of_row != nullptr) {
+        k = pick_rows(g, k, of_row);
+        v = pick_rows(g, v, of_row);
     }
     const auto split = [&](ggml_tensor* t) {  // [C, T, N] -> [d, T, heads, N]
         ggml_tensor* s = ggml_reshape_4d(g.ctx, t, size, heads, t->ne[1], t->ne[2]);

@@ -54,10 +54,10 @@ ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 
 // The layer's result [2C, T, N]: first half times gelu(second half).
 ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
 
-// Multi-head attention: q [C, Tq, N], k and v [C, Tk, N] -> [C, Tq, N]. mask [Tk, Tq] is added to the scores;
-// with a mask the plain path is taken.
+// Multi-head attention: q [C, Tq, N], k and v [C, Tk, U] -> [C, Tq, N]. mask [Tk, Tq] is added to the scores;
+// with a mask the plain path is taken. of_row, I32 [N], tells whose keys and values a row has; NULL: its own, U is N.
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
-                       ggml_tensor* mask = nullptr);
+                       ggml_tensor* mask = nullptr, ggml_tensor* of_row = nullptr);
 
 // A picture [W, H, C, N] as tokens [C, W * H, N], and back to w x h.
 ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x);

@@ -209,18 +209,19 @@ ggml_tensor* Unet::resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml
     return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
-ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_tensor* context, int64_t heads) const {
+ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const {
     ggml_tensor* n = layer_norm(g, b.norm1, x);
     ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), heads);
     x              = linear(g, b.out1, a, x);
     n              = layer_norm(g, b.norm2, x);
-    a              = attention(g, linear(g, b.q2, n), linear(g, b.k2, context), linear(g, b.v2, context), heads);
-    x              = linear(g, b.out2, a, x);
-    n              = layer_norm(g, b.norm3, x);
+    a = attention(g, linear(g, b.q2, n), linear(g, b.k2, context.texts), linear(g, b.v2, context.texts), heads, nullptr,
+                  context.of_row);
+    x = linear(g, b.out2, a, x);
+    n = layer_norm(g, b.norm3, x);
     return linear(g, b.ff_out, geglu(g, b.ff_in, n), x);
 }
 
-ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const {
+ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const {
     ggml_tensor* y = linear(g, t.in, to_tokens(g, group_norm(g, t.norm, x, dims.groups, 1e-6f)));
     for (const Block& b : t.blocks) {
         y = block(g, b, y, context, x->ne[2] / dims.head_dim);
@@ -229,7 +230,7 @@ ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tenso
 }
 
 ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
-                         ggml_tensor* context) const {
+                         const Context& context) const {
     x = resnet(g, level.resnets[i], x, embedding);
     if (i < level.transformers.size() && !level.transformers[i].blocks.empty()) {
         x = transformer(g, level.transformers[i], x, context);
@@ -250,7 +251,7 @@ ggml_tensor* Unet::enter(GraphBuilder& g, ggml_tensor* sample) const {
     return conv2d(g, conv_in_, sample);
 }
 
-Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, ggml_tensor* context) const {
+Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context) const {
     Trunk t;
     t.skips.push_back(x);
     for (const Level& level : down_) {

@@ -36,11 +36,16 @@ class Unet {
 public:
     Unet(Params& params, const UnetDims& dims);
 
+    // The texts of a batch.
+    struct Context {
+        ggml_tensor* texts  = nullptr;  // [context, T, U]
+        ggml_tensor* of_row = nullptr;  // I32 [N], which of them each row has; NULL: its own, U is N
+    };
     struct Inputs {
-        ggml_tensor* sample;   // [w, h, in_channels, N]
-        ggml_tensor* time;     // [model_channels, N]: sinusoidal embedding
-        ggml_tensor* context;  // [context, T, N]
-        ggml_tensor* label;    // [label, N]: pooled text and sinusoidal size ids
+        ggml_tensor* sample;  // [w, h, in_channels, N]
+        ggml_tensor* time;    // [model_channels, N]: sinusoidal embedding
+        Context context;
+        ggml_tensor* label;   // [label, N]: pooled text and sinusoidal size ids
         // What ControlNets add: of the shapes of Trunk::skips, then of Trunk::middle; or empty.
         std::vector<ggml_tensor*> residuals;
     };
@@ -54,7 +59,7 @@ public:
         std::vector<ggml_tensor*> skips;  // x itself, then after every resnet and downsampling
         ggml_tensor* middle;
     };
-    Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, ggml_tensor* context) const;
+    Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context) const;
 
     const UnetDims dims;
 
@@ -85,10 +90,10 @@ private:
     Transformer make_transformer(Params& p, const std::string& name, int64_t channels, int64_t depth) const;
 
     ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const;
-    ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, ggml_tensor* context) const;
-    ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, ggml_tensor* context, int64_t heads) const;
+    ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const;
+    ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
-                       ggml_tensor* context) const;
+                       const Context& context) const;
 
     Linear time1_, time2_, label1_, label2_;
     Conv2d conv_in_, conv_out_;
