@@ -309,7 +309,7 @@ func TestLayoutAuditFindsPlantedDefects(t *testing.T) {
 		{"two fields of different width swapped", "dg_device_info", swap("dg_device_info", 3, 5), "dg_device_info.kind"},
 		{"int64 for int32", "dg_build_info", retype("dg_build_info", "CPUSupported", reflect.TypeFor[int64]()), "dg_build_info.cpu_supported: has 8 bytes"},
 		{"int32 for int64", "dg_text_info", retype("dg_text_info", "MaxTokens", reflect.TypeFor[int32]()), "dg_text_info.max_tokens: has 4 bytes"},
-		{"unsigned for signed", "dg_compute_query", retype("dg_compute_query", "Reserved", reflect.TypeFor[uint32]()), "is uint32 in Go, i32 in C"},
+		{"unsigned for signed", "dg_compute_query", retype("dg_compute_query", "Texts", reflect.TypeFor[uint32]()), "is uint32 in Go, i32 in C"},
 		{"float for integer", "dg_vae_info", retype("dg_vae_info", "Downscale", reflect.TypeFor[float64]()), "is float64 in Go, i64 in C"},
 		{"a shorter array", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[7]int64]()), "dg_unet_info.channels: has 56 bytes"},
 		{"an array of another width", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[16]int32]()), "has elements of 4 bytes"},
