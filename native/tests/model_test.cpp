@@ -109,6 +109,19 @@ std::vector<float> evaluate(dg_model* model, int64_t n, int64_t h, int64_t w, in
     return out;
 }
 
+// The UNet's compute buffer for such a batch whose texts all differ.
+dg_compute_query unet_query(int64_t batch, int64_t height, int64_t width) {
+    dg_compute_query query;
+    std::memset(&query, 0, sizeof(query));
+    query.struct_size    = sizeof(query);
+    query.stage          = DG_STAGE_UNET;
+    query.batch          = batch;
+    query.height         = height;
+    query.width          = width;
+    query.context_tokens = 77;
+    return query;
+}
+
 double relative(const float* a, const float* b, size_t n) {
     double difference = 0, norm = 0;
     for (size_t i = 0; i < n; i++) {
@@ -225,15 +238,8 @@ CASE("the measured compute buffer of shares and shared texts is the one allocate
     Nano nano(options);
     for (const int64_t texts : {1, 8}) {
         evaluate(nano.model, 8, 16, 16, 0, 77, texts);
-        dg_compute_query query;
-        std::memset(&query, 0, sizeof(query));
-        query.struct_size    = sizeof(query);
-        query.stage          = DG_STAGE_UNET;
-        query.texts          = static_cast<int32_t>(texts);
-        query.batch          = 8;
-        query.height         = 16;
-        query.width          = 16;
-        query.context_tokens = 77;
+        dg_compute_query query = unet_query(8, 16, 16);
+        query.texts            = static_cast<int32_t>(texts);
         size_t measured = 0, held = 0;
         REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
         REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
@@ -246,14 +252,7 @@ CASE("the measured compute buffer of shares and shared texts is the one allocate
 CASE("the measured compute buffer is the one allocated") {
     Nano nano;
     evaluate(nano.model, 2, 16, 24);
-    dg_compute_query query;
-    std::memset(&query, 0, sizeof(query));
-    query.struct_size    = sizeof(query);
-    query.stage          = DG_STAGE_UNET;
-    query.batch          = 2;
-    query.height         = 16;
-    query.width          = 24;
-    query.context_tokens = 77;
+    const dg_compute_query query = unet_query(2, 16, 24);
     size_t measured = 0, held = 0;
     REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
     REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);

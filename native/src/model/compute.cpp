@@ -157,7 +157,7 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     embed_conditioning(d, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
     std::vector<float> scales;
     const AdapterStack* stack       = stack_of(kUnet, in.loras, in.lora_count, &scales);
-    const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens, stack);
+    const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens);
     std::vector<Contexts> contexts;
     std::vector<LaneCall> calls;
     contexts.reserve(rows.size());  // inputs point into them
@@ -191,10 +191,9 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     run(kUnet, calls);
 }
 
-std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens,
-                                        const AdapterStack* stack) const {
-    return shares(kUnet, rows, shape_key("unet", {height, width, tokens, stack != nullptr ? stack->id() : 0}),
-                  unet_graph(1, height, width, tokens, 1, false, stack));
+std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {
+    return shares(kUnet, rows, shape_key("unet", {height, width, tokens}),
+                  unet_graph(1, height, width, tokens, 1, false, nullptr));
 }
 
 // Rows of equal texts stand together.
@@ -203,7 +202,7 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const int64_t texts  = texts_of(q);
     size_t bytes         = 0;
     int64_t first        = 0;
-    for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens, nullptr)) {
+    for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens)) {
         const int64_t last = first + count - 1;
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
         bytes += GraphRunner::measure(worker, traits(worker),

@@ -55,13 +55,13 @@ HostInput input_of(const std::vector<T>& values) {
     return {values.data(), values.size() * sizeof(T)};
 }
 
-// Rows of `size` floats each.
-inline HostInput rows_of(const float* values, int64_t first, int64_t count, int64_t size) {
-    return {values + first * size, static_cast<size_t>(count * size) * sizeof(float)};
-}
-
 inline HostInput input_of(const float* values, int64_t count) {
     return {values, static_cast<size_t>(count) * sizeof(float)};
+}
+
+// Rows of `size` floats each.
+inline HostInput rows_of(const float* values, int64_t first, int64_t count, int64_t size) {
+    return input_of(values + first * size, count * size);
 }
 
 // How many texts a query's rows have.

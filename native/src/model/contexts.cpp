@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "model/compute_common.h"
+
 namespace dg {
 
 Contexts::Contexts(const float* context, int64_t rows, int64_t floats)
@@ -38,11 +40,11 @@ Unet::Context Contexts::declare(GraphBuilder& g, int64_t width, int64_t tokens, 
 
 void Contexts::inputs(std::vector<HostInput>* to) const {
     if (distinct_ == rows_) {
-        to->push_back({context_, static_cast<size_t>(rows_ * floats_) * sizeof(float)});
+        to->push_back(input_of(context_, rows_ * floats_));
         return;
     }
-    to->push_back({values_.data(), values_.size() * sizeof(float)});
-    to->push_back({of_row_.data(), of_row_.size() * sizeof(int32_t)});
+    to->push_back(input_of(values_));
+    to->push_back(input_of(of_row_));
 }
 
 }  // namespace dg

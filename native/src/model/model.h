@@ -128,9 +128,8 @@ private:
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                              bool residuals, const AdapterStack* stack) const;
-    // How many rows each share of an evaluation has.
-    std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens,
-                                     const AdapterStack* stack) const;
+    // How many rows each share of an evaluation has; adapters have no say in it.
+    std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     size_t unet_compute_size(const dg_compute_query& query) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,

@@ -230,7 +230,7 @@ func (m *Model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 		sizes["height"], sizes["width"] = q.Height, q.Width
 	}
 	if q.Stage == backend.StageUNet || q.Stage == backend.StageControl {
-		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(min(max(q.Texts, 0), q.Batch))
+		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
 		sizes["context tokens"] = q.ContextTokens
 	}
 	for field, size := range sizes {
