@@ -40,8 +40,13 @@ type sizing struct {
 	sinceRelief int
 }
 
-func newSizing(label string) *sizing {
-	return &sizing{label: label, size: firstSize, why: "first batch of its kind", times: map[int]float64{}, patience: retryLarger}
+// newSizing begins with batches of the size that was asked for; 0: firstSize.
+func newSizing(label string, asked int) *sizing {
+	s := &sizing{label: label, size: firstSize, why: "first batch of its kind", times: map[int]float64{}, patience: retryLarger}
+	if asked > 0 {
+		s.size, s.why = asked, "as asked"
+	}
+	return s
 }
 
 // limit is the largest size to consider, and what sets it.

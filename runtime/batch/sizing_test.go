@@ -20,7 +20,7 @@ func simulate(s *sizing, most, batches int, per func(n int) float64) []int {
 
 func TestSizeFollowsSpeed(t *testing.T) {
 	fit := func(most int) *sizing {
-		s := newSizing("x")
+		s := newSizing("x", 0)
 		s.budget = Budget{Max: most, Why: "the budget"}
 		return s
 	}
@@ -44,8 +44,20 @@ func TestSizeFollowsSpeed(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 1}, simulate(fit(0), 16, 3, grows), "no budget is one")
 }
 
+func TestSizeAskedFor(t *testing.T) {
+	s := newSizing("x", 8)
+	s.budget = Budget{Max: 100}
+	n, why := s.next(16, 1000)
+	assert.Equal(t, 8, n)
+	assert.Equal(t, "as asked", why)
+	s.budget = Budget{Max: 6, Why: "the budget"}
+	n, why = s.next(16, 1000)
+	assert.Equal(t, 6, n, "no more than fit")
+	assert.Equal(t, "the budget", why)
+}
+
 func TestSizeOfWhatWaits(t *testing.T) {
-	s := newSizing("x")
+	s := newSizing("x", 0)
 	s.budget = Budget{Max: 4}
 	for waiting, want := range map[int]int{1: 1, 3: 3, 4: 4, 5: 3, 7: 4, 8: 4, 100: 4} {
 		n, _ := s.next(16, waiting)
@@ -54,7 +66,7 @@ func TestSizeOfWhatWaits(t *testing.T) {
 }
 
 func TestSizeAfterRunningOutOfMemory(t *testing.T) {
-	s := newSizing("x")
+	s := newSizing("x", 0)
 	s.budget = Budget{Max: 8}
 	faster := func(n int) float64 { return 1 / float64(n) }
 	run := func(batches, fits int) (sizes []int) {
@@ -83,7 +95,7 @@ func TestSizeAfterRunningOutOfMemory(t *testing.T) {
 }
 
 func TestSizeFollowsMeasuredMemory(t *testing.T) {
-	s := newSizing("x")
+	s := newSizing("x", 0)
 	s.budget = Budget{Max: 16}
 	const base, per, limit = 100, 50, 500
 	var sizes []int

@@ -42,7 +42,7 @@ func (w *worker[T, R]) sizing(t Task[T]) *sizing {
 		if label == "" {
 			label = t.Key
 		}
-		s = newSizing(label)
+		s = newSizing(label, t.Batch)
 		w.sizes[t.Key], w.order = s, append(w.order, t.Key)
 	}
 	return s

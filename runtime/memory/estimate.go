@@ -312,7 +312,7 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 	q := Query{Owner: owner, Stage: kind, Batch: n, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+finishedBytes(e.job, 0))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+handedOnBytes(e.job, e.batch)+finishedBytes(e.job, 0))
 	e.scratchOf(owner, component)
 }
 

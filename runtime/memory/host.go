@@ -12,6 +12,8 @@ const (
 	processGrowth = 10 << 20
 	// goGarbage is how much larger Go's heap is than what it holds: the collector waits until it has doubled (GOGC=100).
 	goGarbage = 2
+	// goHeapFloor is what Go's collector lets a small heap grow to before it runs.
+	goHeapFloor = 4 << 20
 )
 
 // latentBytes is what a batch's latents, noise and scratch take.
@@ -48,6 +50,11 @@ func (m Model) inputBytes(j Job, _ Strategy, batch int) int64 {
 // pixelBytes is one picture on its way through the VAE: float32 pixels as they come and as they are handed on, and 8 bits.
 func pixelBytes(width, height int) int64 {
 	return int64(width) * int64(height) * (2*3*4 + 4)
+}
+
+// handedOnBytes is what pixels of a batch's earlier pictures take which nobody needs any more.
+func handedOnBytes(j Job, batch int) int64 {
+	return min(int64(batch-1)*pixelBytes(j.Width, j.Height), goHeapFloor)
 }
 
 // finishedBytes is what a job's finished pictures take, which its result holds until the end, when so many are still to come.

@@ -131,7 +131,7 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
 	}
 	for _, index := range indices {
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.steps,
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.steps, Batch: plan.maxBatch,
 			Cost: float64(plan.steps) * float64(plan.req.Width*plan.req.Height) / (1 << 20), Value: Picture{Plan: plan, Index: index, track: t}})
 	}
 	return spec

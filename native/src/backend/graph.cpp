@@ -17,6 +17,19 @@ constexpr size_t kMaxNodes = 32768;
 // average, one thread is as fast, and far faster where other programs want the cores too.
 constexpr double kOperationsPerNode = 1e7;
 
+// The most that a graph made of the context's tensors can have of nodes or of leafs, which may be another context's. A graph takes
+// memory by its capacity, all of which its hash table comes to touch.
+size_t graph_capacity(ggml_context* ctx) {
+    size_t n = 0;
+    for (ggml_tensor* t = ggml_get_first_tensor(ctx); t != nullptr; t = ggml_get_next_tensor(ctx, t)) {
+        n++;
+        for (const ggml_tensor* src : t->src) {
+            n += src != nullptr && src->op == GGML_OP_NONE ? 1 : 0;
+        }
+    }
+    return std::min(n, kMaxNodes);
+}
+
 bool has_small_nodes(ggml_cgraph* graph) {
     double operations = 0;
     const int nodes   = ggml_graph_n_nodes(graph);
@@ -93,7 +106,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     }
     GraphBuilder builder(built.ctx.get(), worker.backend(), traits);
     build(builder);
-    built.graph = ggml_new_graph_custom(built.ctx.get(), kMaxNodes, false);
+    built.graph = ggml_new_graph_custom(built.ctx.get(), graph_capacity(built.ctx.get()), false);
     for (ggml_tensor* output : builder.outputs) {
         ggml_build_forward_expand(built.graph, output);
     }
