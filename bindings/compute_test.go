@@ -168,6 +168,11 @@ func TestComputeBuffers(t *testing.T) {
 	require.EqualValues(t, 4000000+30000+400+5+77, size)
 	_, err = m.ComputeSize(nil)
 	require.ErrorIs(t, err, ErrArgument)
+	lanes, err := m.ComputeLanes(q)
+	require.NoError(t, err)
+	require.Equal(t, 2, lanes)
+	_, err = m.ComputeLanes(nil)
+	require.ErrorIs(t, err, ErrArgument)
 
 	in, out := unetInputs(1, 2, 2, 1)
 	require.NoError(t, m.UNetEval(in, out))

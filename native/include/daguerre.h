@@ -550,6 +550,11 @@ typedef struct dg_compute_query {
 DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg,
                                  size_t msg_cap);
 
+/* How many shares of a batch the stage computes side by side, each in a buffer of its own; 1 where it is one graph. The VAE's pictures
+ * are worth asking for that many together. */
+DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg,
+                                  size_t msg_cap);
+
 /* Bytes of compute buffer held now; they are kept between calls of equal shape. */
 DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
 

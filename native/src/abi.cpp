@@ -467,6 +467,15 @@ dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t
     });
 }
 
+dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (lanes == nullptr) {
+            fail(DG_ERR_ARGUMENT, "lanes: is NULL");
+        }
+        *lanes = model_of(model).compute_lanes(read_struct(query, "dg_compute_query"));
+    });
+}
+
 dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
         if (bytes == nullptr) {

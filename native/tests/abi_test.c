@@ -237,6 +237,7 @@ static void test_null_handles(void) {
     dg_compute_query query = {.struct_size = sizeof query};
     float value            = 0;
     size_t bytes           = 0;
+    int32_t lanes          = 0;
     CHECK(dg_model_close(NULL, msg, CAP) == DG_OK);
     CHECK(dg_model_close(&none, msg, CAP) == DG_OK);
     REFUSED(dg_get_model_info(NULL, &info, msg, CAP), DG_ERR_ARGUMENT, "model");
@@ -247,6 +248,7 @@ static void test_null_handles(void) {
     REFUSED(dg_vae_encode(NULL, 1, 8, 8, &value, &value, 1, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_vae_decode(NULL, 1, 1, 1, &value, &value, 1, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_compute_size(NULL, &query, &bytes, msg, CAP), DG_ERR_ARGUMENT, "model");
+    REFUSED(dg_compute_lanes(NULL, &query, &lanes, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_compute_held(NULL, &bytes, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_compute_release(NULL, msg, CAP), DG_ERR_ARGUMENT, "model");
     CHECK(dg_live_handles() == 0);

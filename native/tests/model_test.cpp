@@ -249,6 +249,43 @@ CASE("the measured compute buffer of shares and shared texts is the one allocate
     }
 }
 
+CASE("small pictures go through the VAE side by side, with the bits of each alone") {
+    Options options;
+    options.threads = 2;
+    for (const int32_t precision : {DG_PRECISION_EXACT, DG_PRECISION_BF16}) {
+        options.precision = precision;
+        Nano nano(options);
+        const int64_t side = 16, latent = 4 * side * side, pixel = 3 * 64 * side * side, pictures = 5;
+        const std::vector<float> latents = wave(static_cast<size_t>(pictures * latent), 7);
+        std::vector<float> together(static_cast<size_t>(pictures * pixel)), alone(static_cast<size_t>(pixel));
+        REQUIRE(dg_vae_decode(nano.model, pictures, side, side, latents.data(), together.data(), together.size(), message,
+                              sizeof(message)) == DG_OK);
+        dg_compute_query query = unet_query(pictures, side, side);
+        query.stage            = DG_STAGE_VAE_DECODE;
+        int32_t lanes          = 0;
+        REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(lanes, 2);
+        size_t measured = 0, held = 0;
+        REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
+        REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(measured, held);
+        for (int64_t i = 0; i < pictures; i++) {
+            REQUIRE(dg_vae_decode(nano.model, 1, side, side, latents.data() + i * latent, alone.data(), alone.size(),
+                                  message, sizeof(message)) == DG_OK);
+            CHECK(std::equal(alone.begin(), alone.end(), together.begin() + i * pixel));
+        }
+        query.batch = 1;
+        REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(lanes, 1);
+        query = unet_query(8, side, side);
+        REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(lanes, 2);
+        query = unet_query(8, 8 * side, 8 * side);  // nodes of this size are worth two threads
+        REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
+        CHECK_EQ(lanes, 1);
+    }
+}
+
 CASE("the measured compute buffer is the one allocated") {
     Nano nano;
     evaluate(nano.model, 2, 16, 24);

@@ -282,6 +282,13 @@ type ComputeQuery struct {
 	Texts         int // UNet and ControlNet: how many of the rows' contexts differ, whose keys and values are computed once; 0: all
 }
 
+// Laned is what a Model offers besides if it computes the rows of a batch in shares side by side.
+type Laned interface {
+	// ComputeLanes returns how many shares the batch of a query is computed in; 1 where it is one graph. ComputeBytes counts the
+	// buffers of all of them.
+	ComputeLanes(q ComputeQuery) (int, error)
+}
+
 // Backend lists devices and opens models. It is safe for concurrent use.
 type Backend interface {
 	// Devices lists what can be computed on, with free memory as of now.

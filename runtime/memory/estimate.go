@@ -305,11 +305,14 @@ func (e *estimator) text() {
 func (e *estimator) vae(stage, component string, kind backend.Stage, owner string) {
 	e.begin(stage)
 	h, w := e.cells()
-	n := 1
-	if e.job.Together && stage == StageDecode {
-		n = e.batch
+	waiting, n := 1, 1
+	if stage == StageDecode && (e.job.Together || owner == OwnerModel) {
+		waiting = e.batch
 	}
-	q := Query{Owner: owner, Stage: kind, Batch: n, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
+	if e.job.Together {
+		n = waiting
+	}
+	q := Query{Owner: owner, Stage: kind, Batch: waiting, Together: e.job.Together, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
 	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+handedOnBytes(e.job, e.batch)+finishedBytes(e.job, 0))

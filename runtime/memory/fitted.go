@@ -102,7 +102,10 @@ func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 
 // vae is the larger of the last level and the middle, whose attention sees the whole picture.
 func (f Fit) vae(channels []int, q Query, tile func(int, int) (int, int), decode bool) int64 {
-	n, cells := int64(max(q.Batch, 1)), int64(q.Height)*int64(q.Width)
+	n, cells := int64(1), int64(q.Height)*int64(q.Width)
+	if q.Together {
+		n = int64(max(q.Batch, 1))
+	}
 	first, last := float64(channels[0]), int64(channels[len(channels)-1])
 	unit := int64(1) << (len(channels) - 1)
 	middle := fitMiddle*last + 8

@@ -58,7 +58,7 @@ func compareBuffers(t *testing.T, name string, m backend.Model, fitted memory.Co
 				if err != nil {
 					continue // the model has no such stage
 				}
-				got, err := fitted(memory.Query{Stage: stage, Batch: n, Height: cells[0], Width: cells[1], Tokens: 77})
+				got, err := fitted(memory.Query{Stage: stage, Batch: n, Together: true, Height: cells[0], Width: cells[1], Tokens: 77})
 				require.NoError(t, err, "%s: stage %d", name, stage)
 				assert.InEpsilon(t, want, got, memory.FitError, "%s: stage %d, %d of %v", name, stage, n, cells)
 				compared++

@@ -195,7 +195,14 @@ func TestBatcherUnderTrouble(t *testing.T) {
 }
 
 func TestCancelOneOfABatch(t *testing.T) {
-	f := &fake.Backend{}
+	for lanes, decodes := range map[int]int{1: 3, 2: 2} {
+		t.Run(fmt.Sprint("lanes-", lanes), func(t *testing.T) { cancelOneOfABatch(t, lanes, decodes) })
+	}
+}
+
+// cancelOneOfABatch makes four pictures of which the second is cancelled; the others are decoded in so many calls.
+func cancelOneOfABatch(t *testing.T, lanes, decodes int) {
+	f := &fake.Backend{VAELanes: lanes}
 	p := openFake(t, f)
 	b := newTestBatcher(t, BatcherOptions{Paused: true}, p)
 	r := small("a red circle")
@@ -215,10 +222,31 @@ func TestCancelOneOfABatch(t *testing.T) {
 	b.Resume()
 	require.ErrorIs(t, j.Wait(t.Context()), queue.ErrCancelled)
 	require.ErrorIs(t, bad[1], queue.ErrCancelled)
-	assert.Equal(t, 3, f.Count(fake.OpDecodeLatents), "what nobody wants is not decoded")
+	assert.Equal(t, decodes, f.Count(fake.OpDecodeLatents), "what nobody wants is not decoded")
 	single := generate(t, p, r)
 	for _, i := range []int{0, 2, 3} {
 		assert.Equal(t, single.Images[i].Pix, got[i].Pix, i)
+	}
+}
+
+// TestDecodeOneByOneWhereTwoDoNotFit lets the VAE run out of memory when it has two pictures.
+func TestDecodeOneByOneWhereTwoDoNotFit(t *testing.T) {
+	f := &fake.Backend{VAELanes: 2, Hook: func(_ context.Context, c fake.Call) error {
+		if c.Op == fake.OpDecodeLatents && c.Batch > 1 {
+			return backend.ErrOutOfMemory
+		}
+		return nil
+	}}
+	p := openFake(t, f)
+	r := small("x")
+	r.NumImages = 3
+	out := generate(t, p, r)
+	require.Len(t, out.Images, 3)
+	assert.Equal(t, 4, f.Count(fake.OpDecodeLatents), "two together, each of them, and the last")
+	assert.Empty(t, out.Warnings, "nothing needed relief")
+	want := generate(t, openFake(t, &fake.Backend{}), r)
+	for i := range want.Images {
+		assert.Equal(t, want.Images[i].Pix, out.Images[i].Pix, i)
 	}
 }
 

@@ -14,24 +14,67 @@ import (
 func (j *job) decode(ctx context.Context, b *batch) error {
 	j.enter(StageDecode)
 	j.hold(memory.StageDecode)
-	at := 1
-	if j.policy().Slicing == vae.Off {
-		at = b.count
+	at, err := j.decodedTogether(b)
+	if err != nil {
+		return err
 	}
 	for from := 0; from < b.count; from += at {
-		if at == 1 && j.opt.live != nil && !j.opt.live(from) {
-			continue
+		var some []int
+		for i := from; i < min(from+at, b.count); i++ {
+			if j.policy().Slicing == vae.Off || j.opt.live == nil || j.opt.live(i) {
+				some = append(some, i)
+			}
 		}
-		latents := backend.Tensor{Shape: []int{at, b.channels, b.height, b.width}, Data: b.latents[from*b.size()/b.count : (from+at)*b.size()/b.count]}
-		pixels, err := j.decodeFitting(ctx, latents, describe(b.slots[from:from+at]))
-		if err != nil {
+		if err := j.decodeSome(ctx, b, some); err != nil {
 			return err
 		}
-		for i := range at {
-			per := len(pixels.Data) / at
-			if err := j.deliver(b, from+i, pixels.Data[i*per:(i+1)*per]); err != nil {
+	}
+	return nil
+}
+
+// decodedTogether is how many pictures of a batch go through the VAE at a time.
+func (j *job) decodedTogether(b *batch) (int, error) {
+	switch policy := j.policy(); {
+	case policy.Slicing == vae.Off:
+		return b.count, nil
+	case b.count == 1 || j.p.taesd != nil && j.p.config.FastDecode:
+		return 1, nil
+	default:
+		return j.p.coder.Together(policy, b.count, b.height, b.width)
+	}
+}
+
+// decodeSome finishes pictures of a batch, together. If memory does not suffice for that, one after the other.
+func (j *job) decodeSome(ctx context.Context, b *batch, pictures []int) error {
+	if len(pictures) == 0 {
+		return nil
+	}
+	latents := backend.Tensor{Shape: []int{len(pictures), b.channels, b.height, b.width}}
+	var slots []slot
+	for _, i := range pictures {
+		latents.Data = append(latents.Data, b.latentsOf(i).Data...)
+		slots = append(slots, b.slots[i])
+	}
+	decode, several := j.decodeFitting, len(pictures) > 1 && j.policy().Slicing != vae.Off
+	if several {
+		decode = j.decodeLatents
+	}
+	pixels, err := decode(ctx, latents, describe(slots))
+	if several && OutOfMemory(err) {
+		for _, i := range pictures {
+			if err := j.decodeSome(ctx, b, []int{i}); err != nil {
 				return err
 			}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	per := len(pixels.Data) / len(pictures)
+	for k, i := range pictures {
+		if err := j.deliver(b, i, pixels.Data[k*per:(k+1)*per]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -121,8 +121,7 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		if q.Tiled {
 			policy.Tiling = vae.On
 		}
-		policy.Slicing = vae.On
-		if q.Batch > 1 {
+		if q.Together {
 			policy.Slicing = vae.Off
 		}
 		var plan vae.Plan

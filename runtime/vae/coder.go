@@ -99,6 +99,12 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 	})
 }
 
+// Together is how many of n pictures of height x width latent cells are worth a call of Decode together.
+func (c *Coder) Together(p Policy, n, height, width int) (int, error) {
+	plan, err := p.PlanDecode(c.model, n, height, width)
+	return max(plan.PerCall, 1), err
+}
+
 // Encode is Policy.Encode with the repeat.
 func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Result, error) {
 	n, h, w, err := pictureShape("pixels", pixels)

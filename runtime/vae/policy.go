@@ -38,7 +38,7 @@ type Policy struct {
 	Tiling      Switch  // Auto: where the undivided picture takes more than MemoryLimit
 	TileSize    int     // largest, in pixels a side, rounded down to whole latent cells; 0: DefaultTileSize
 	Overlap     float64 // share of a tile that it has in common with each neighbour, at least; 0: DefaultOverlap
-	Slicing     Switch  // one picture of a batch at a time; Auto: where all at once take more than MemoryLimit
+	Slicing     Switch  // On: one picture of a batch at a time; Off: all at once; Auto: as many as the model computes side by side
 	MemoryLimit int64   // bytes of compute buffer for one call; 0: DefaultMemoryLimit
 }
 
@@ -127,16 +127,30 @@ func (p Policy) plan(m backend.Model, decode bool, batch, height, width int) (Pl
 			return out, err
 		}
 	}
-	if p.Slicing != On && batch > 1 {
-		all, err := whole(batch)
-		if err != nil {
-			return Plan{}, err
-		}
-		if p.Slicing == Off || all <= p.MemoryLimit {
-			return Plan{Tiles: 1, PerCall: batch, Bytes: all}, nil
-		}
+	n, err := p.together(m, decode, batch, height, width)
+	if err != nil || n == 1 {
+		return Plan{Tiles: 1, PerCall: 1, Bytes: one}, err
 	}
-	return Plan{Tiles: 1, PerCall: 1, Bytes: one}, nil
+	some, err := whole(n)
+	if err != nil {
+		return Plan{}, err
+	}
+	if p.Slicing != Off && some > p.MemoryLimit {
+		n, some = 1, one
+	}
+	return Plan{Tiles: 1, PerCall: n, Bytes: some}, nil
+}
+
+// together is how many of a batch's pictures go into one call, where none is divided.
+func (p Policy) together(m backend.Model, decode bool, batch, height, width int) (int, error) {
+	if p.Slicing == Off || p.Slicing == On || !decode || batch == 1 {
+		return map[bool]int{true: batch, false: 1}[p.Slicing == Off], nil
+	}
+	laned, ok := m.(backend.Laned)
+	if !ok {
+		return 1, nil
+	}
+	return laned.ComputeLanes(backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: batch, Height: height, Width: width})
 }
 
 // undivided measures a call on n pictures of height x width cells.

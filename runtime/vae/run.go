@@ -97,16 +97,17 @@ func (p Plan) each(in backend.Tensor, run func(backend.Tensor) (backend.Tensor, 
 	}
 	var out backend.Tensor
 	per := len(in.Data) / n
-	for i := range n {
-		shape := append([]int{1}, in.Shape[1:]...)
-		one, err := run(backend.Tensor{Shape: shape, Data: in.Data[i*per : (i+1)*per]})
+	for i := 0; i < n; i += p.PerCall {
+		next := min(i+p.PerCall, n)
+		shape := append([]int{next - i}, in.Shape[1:]...)
+		some, err := run(backend.Tensor{Shape: shape, Data: in.Data[i*per : next*per]})
 		if err != nil {
 			return backend.Tensor{}, fmt.Errorf("picture %d of %d: %w", i+1, n, err)
 		}
 		if out.Data == nil {
-			out = backend.NewTensor(append([]int{n}, one.Shape[1:]...)...)
+			out = backend.NewTensor(append([]int{n}, some.Shape[1:]...)...)
 		}
-		copy(out.Data[i*len(one.Data):], one.Data)
+		copy(out.Data[i*len(some.Data)/(next-i):], some.Data)
 	}
 	return out, nil
 }

@@ -203,7 +203,7 @@ func TestTilesShareTheStatisticsOfTheWholePicture(t *testing.T) {
 }
 
 func TestPolicyChoosesByMemory(t *testing.T) {
-	m := open(t, &fake.Backend{}, backend.ModelConfig{})
+	m := open(t, &fake.Backend{VAELanes: 2}, backend.ModelConfig{})
 	one, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: 1, Height: 128, Width: 128})
 	require.NoError(t, err)
 	for _, c := range []struct {
@@ -212,15 +212,15 @@ func TestPolicyChoosesByMemory(t *testing.T) {
 		batch          int
 		tiles, perCall int
 	}{
-		{"the default has room", Policy{}, 4, 1, 4},
+		{"the default", Policy{}, 4, 1, 2},
 		{"slicing by hand", Policy{Slicing: On}, 4, 1, 1},
-		{"not for all at once", Policy{MemoryLimit: 2 * one}, 4, 1, 1},
+		{"not for two at once", Policy{MemoryLimit: 2*one - 1}, 4, 1, 1},
 		{"for all at once by force", Policy{MemoryLimit: 2 * one, Slicing: Off}, 4, 1, 4},
 		{"not for one", Policy{MemoryLimit: one - 1}, 4, 9, 1},
 		{"not for one, tiling off", Policy{MemoryLimit: one - 1, Tiling: Off}, 1, 1, 1},
 		{"tiling by hand", Policy{Tiling: On}, 1, 9, 1},
 		{"small tiles", Policy{Tiling: On, TileSize: 256, Overlap: 0.5}, 1, 49, 1},
-		{"a tile larger than the picture", Policy{Tiling: On, TileSize: 2048}, 3, 1, 3},
+		{"a tile larger than the picture", Policy{Tiling: On, TileSize: 2048}, 3, 1, 2},
 	} {
 		plan, err := c.policy.PlanDecode(m, c.batch, 128, 128)
 		require.NoError(t, err)
@@ -237,6 +237,21 @@ func TestPolicyChoosesByMemory(t *testing.T) {
 		assert.ErrorContains(t, p.Validate(), says)
 	}
 	assert.NoError(t, Policy{}.Validate())
+}
+
+func TestDecodeInLanes(t *testing.T) {
+	f := &fake.Backend{VAELanes: 2}
+	m := open(t, f, backend.ModelConfig{})
+	latents := backend.NewTensor(5, 4, 3, 2)
+	for i := range latents.Data {
+		latents.Data[i] = float32(i%17)/8 - 1
+	}
+	pairs, err := Policy{}.Decode(t.Context(), m, latents)
+	require.NoError(t, err)
+	assert.Equal(t, 3, f.Count(fake.OpDecodeLatents), "two, two and one")
+	singles, err := Policy{Slicing: On}.Decode(t.Context(), m, latents)
+	require.NoError(t, err)
+	assert.Equal(t, singles, pairs)
 }
 
 func TestPolicyRefusesOddShapes(t *testing.T) {

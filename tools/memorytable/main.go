@@ -143,7 +143,7 @@ func run(o options) error {
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func jobArgs(o options, dir, typ, size, batch, tiling string) []string {
-	return []string{"--model", o.model, "--type", typ, "--device", "cpu", "--precision", "f16", "--width", size, "--height", size, "-n", batch, "--batch", batch,
+	return []string{"--model", o.model, "--type", typ, "--device", "cpu", "--width", size, "--height", size, "-n", batch, "--batch", batch,
 		"--steps", "1", "--guidance-scale", "1", "--seed", "1", "--vae-tiling", tiling, "--memory-strategy", o.strategy, "--prompt", "a red circle on a blue background",
 		"-o", filepath.Join(dir, "{index}.png")}
 }

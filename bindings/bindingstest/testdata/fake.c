@@ -537,6 +537,13 @@ DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* q, siz
     return leave(model, DG_OK);
 }
 
+DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* q, int32_t* lanes, char* msg,
+                                  size_t msg_cap) {
+    enter(model, msg, msg_cap);
+    *lanes = q->stage == DG_STAGE_VAE_DECODE && q->batch > 1 ? 2 : 1;
+    return leave(model, DG_OK);
+}
+
 DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
     (void)msg;
     (void)msg_cap;

@@ -17,6 +17,10 @@ constexpr size_t kMaxNodes = 32768;
 // average, one thread is as fast, and far faster where other programs want the cores too.
 constexpr double kOperationsPerNode = 1e7;
 
+// Below this a batch is better shared out by rows: threads that never meet lose nothing to each other, and weights are small
+// enough to be read by each.
+constexpr double kLaneOperationsPerNode = 5e7;
+
 // The most that a graph made of the context's tensors can have of nodes or of leafs, which may be another context's. A graph takes
 // memory by its capacity, all of which its hash table comes to touch.
 size_t graph_capacity(ggml_context* ctx) {
@@ -30,13 +34,14 @@ size_t graph_capacity(ggml_context* ctx) {
     return std::min(n, kMaxNodes);
 }
 
-bool has_small_nodes(ggml_cgraph* graph) {
+// Fewer operations a node, on average, than so many.
+bool has_small_nodes(ggml_cgraph* graph, double limit) {
     double operations = 0;
     const int nodes   = ggml_graph_n_nodes(graph);
     for (int i = 0; i < nodes; i++) {
         operations += product_operations(ggml_graph_node(graph, i));
     }
-    return operations < kOperationsPerNode * nodes;
+    return operations < limit * nodes;
 }
 
 // On a GPU a graph is run in slices, with a look at the cancel flag between them. On a software device every node is
@@ -112,7 +117,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     }
     built.inputs  = builder.inputs;
     built.outputs = builder.outputs;
-    built.threads = has_small_nodes(built.graph) ? 1 : worker.threads();
+    built.threads = has_small_nodes(built.graph, kOperationsPerNode) ? 1 : worker.threads();
     return built;
 }
 
@@ -209,7 +214,7 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
 
 bool GraphRunner::small_nodes(const Worker& worker, const Traits& traits, const BuildFunction& build) {
     const Built built = build_graph(worker, traits, build);
-    return has_small_nodes(built.graph);
+    return has_small_nodes(built.graph, kLaneOperationsPerNode);
 }
 
 size_t GraphRunner::measure(const Worker& worker, const Traits& traits, const BuildFunction& build) {

@@ -112,7 +112,7 @@ public:
              const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs,
              SegmentedWeights* weights = nullptr);
 
-    // Whether a graph's nodes are so small that more than one thread of a CPU would be no gain; allocates no buffer.
+    // Whether a graph's nodes are so small that a batch is better computed in lanes; allocates no buffer.
     static bool small_nodes(const Worker& worker, const Traits& traits, const BuildFunction& build);
 
     // Bytes of the compute buffer the graph would need; allocates none of it.

@@ -2,18 +2,91 @@
 
 #include <algorithm>
 #include <exception>
-#include <future>
 
 namespace dg {
 
 namespace {
 
-constexpr int64_t kRowsPerLane = 2;
+constexpr int kSpins = 20000;  // looks before sleeping, some 0.3 ms: what the caller does between two evaluations
+constexpr int kYield = 64;     // looks between offers of the core to others
+
+void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// Waits a little for a condition; true once it holds.
+template <typename Condition>
+bool spin(const Condition& holds) {
+    for (int i = 0; i < kSpins; i++) {
+        if (holds()) {
+            return true;
+        }
+        if (i % kYield == kYield - 1) {
+            std::this_thread::yield();
+        } else {
+            pause();
+        }
+    }
+    return false;
+}
 
 }  // namespace
 
-std::vector<int64_t> lane_rows(int64_t rows, int64_t threads) {
-    const int64_t lanes = std::max<int64_t>(1, std::min(threads, rows / kRowsPerLane));
+LaneThread::LaneThread() { thread_ = std::thread([this] { serve(); }); }
+
+LaneThread::~LaneThread() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        stop_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+}
+
+void LaneThread::start(std::function<void()> call) {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        call_ = std::move(call);
+        busy_ = true;
+    }
+    changed_.notify_all();
+}
+
+void LaneThread::wait() {
+    if (!spin([this] { return !busy_; })) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [this] { return !busy_; });
+    }
+}
+
+void LaneThread::serve() {
+    const auto called = [this] { return busy_ || stop_; };
+    for (;;) {
+        if (!spin(called)) {
+            std::unique_lock<std::mutex> lock(mutex_);
+            changed_.wait(lock, called);
+        }
+        if (stop_) {
+            return;
+        }
+        std::function<void()> call;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            call = std::move(call_);
+        }
+        call();
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            busy_ = false;
+        }
+        changed_.notify_all();
+    }
+}
+
+std::vector<int64_t> lane_rows(int64_t rows, int64_t least, int64_t threads) {
+    const int64_t lanes = std::max<int64_t>(1, std::min(threads, rows / least));
     std::vector<int64_t> shares;
     for (int64_t i = 0; i < lanes; i++) {
         shares.push_back(rows * (i + 1) / lanes - rows * i / lanes);
@@ -23,30 +96,30 @@ std::vector<int64_t> lane_rows(int64_t rows, int64_t threads) {
 
 void Lanes::run(const Device& device, const Traits& traits, const std::vector<LaneCall>& calls) {
     while (lanes_.size() < calls.size()) {
-        lanes_.push_back(std::unique_ptr<Lane>(new Lane{Worker(device, 1, cancel_), GraphRunner(cancel_, account_)}));
+        std::unique_ptr<LaneThread> thread(lanes_.empty() ? nullptr : new LaneThread);
+        lanes_.push_back(std::unique_ptr<Lane>(
+            new Lane{Worker(device, 1, cancel_), GraphRunner(cancel_, account_), std::move(thread)}));
     }
+    std::vector<std::exception_ptr> failures(calls.size());
     const auto compute = [&](size_t i) {
-        Lane& lane = *lanes_[i];
-        lane.runner.run(calls[i].key, lane.worker, traits, calls[i].build, calls[i].inputs, calls[i].outputs);
-    };
-    std::vector<std::future<void>> others;
-    for (size_t i = 1; i < calls.size(); i++) {
-        others.push_back(std::async(std::launch::async, compute, i));
-    }
-    std::exception_ptr failure;
-    const auto attempt = [&](const auto& call) {
         try {
-            call();
+            Lane& lane = *lanes_[i];
+            lane.runner.run(calls[i].key, lane.worker, traits, calls[i].build, calls[i].inputs, calls[i].outputs);
         } catch (...) {
-            failure = failure ? failure : std::current_exception();
+            failures[i] = std::current_exception();
         }
     };
-    attempt([&] { compute(0); });
-    for (std::future<void>& other : others) {
-        attempt([&] { other.get(); });
+    for (size_t i = 1; i < calls.size(); i++) {
+        lanes_[i]->thread->start([&compute, i] { compute(i); });
     }
-    if (failure) {
-        std::rethrow_exception(failure);
+    compute(0);
+    for (size_t i = 1; i < calls.size(); i++) {
+        lanes_[i]->thread->wait();
+    }
+    for (const std::exception_ptr& failure : failures) {
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
     }
 }
 

@@ -2,8 +2,13 @@
 // node wait for each other longer than they compute; lanes do not meet before the end.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "backend/graph.h"
@@ -16,6 +21,26 @@ struct LaneCall {
     BuildFunction build;
     std::vector<HostInput> inputs;
     std::vector<HostOutput> outputs;
+};
+
+// A thread that waits for calls. Between calls that follow each other closely it does not sleep: waking takes longer than what a
+// small graph's node does.
+class LaneThread {
+public:
+    LaneThread();
+    ~LaneThread();
+
+    void start(std::function<void()> call);  // which must not throw; the one before has been waited for
+    void wait();                             // until it has ended
+
+private:
+    void serve();
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::function<void()> call_;
+    std::atomic<bool> busy_{false}, stop_{false};
+    std::thread thread_;
 };
 
 class Lanes {
@@ -34,14 +59,14 @@ private:
     struct Lane {
         Worker worker;
         GraphRunner runner;
+        std::unique_ptr<LaneThread> thread;  // none for the caller's lane
     };
     const std::atomic<bool>* cancel_;
     MemoryAccount* account_;
     std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-// Shares of rows for at most `threads` lanes, in order, as equal as they can be. A lane has two rows or more: a guided picture's,
-// which stay together.
-std::vector<int64_t> lane_rows(int64_t rows, int64_t threads);
+// Shares of rows for at most `threads` lanes, in order, as equal as they can be, each of `least` rows or more.
+std::vector<int64_t> lane_rows(int64_t rows, int64_t least, int64_t threads);
 
 }  // namespace dg

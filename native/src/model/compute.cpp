@@ -192,24 +192,8 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
 }
 
 std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {
-    return shares(kUnet, rows, shape_key("unet", {height, width, tokens}),
+    return shares(kUnet, rows, kRowsOfPicture, shape_key("unet", {height, width, tokens}),
                   unet_graph(1, height, width, tokens, 1, false, nullptr));
-}
-
-// Rows of equal texts stand together.
-size_t Model::unet_compute_size(const dg_compute_query& q) const {
-    const Worker& worker = *components_[kUnet].worker;
-    const int64_t texts  = texts_of(q);
-    size_t bytes         = 0;
-    int64_t first        = 0;
-    for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens)) {
-        const int64_t last = first + count - 1;
-        const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
-        bytes += GraphRunner::measure(worker, traits(worker),
-                                      unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
-        first += count;
-    }
-    return bytes;
 }
 
 void Model::embed_conditioning(const UnetDims& d, int64_t n, const float* timesteps, const float* pooled,
@@ -272,53 +256,22 @@ void Model::vae_decode(int64_t batch, int64_t height, int64_t width, const float
     check_pointer("latents", latents);
     check_pointer("pixels", pixels);
     check_count("pixels", count, batch * 3 * height * width * scale * scale);
-    run(kVaeDecoder, shape_key("vae_decode", {batch, height, width}), vae_decode_graph(batch, height, width),
-        {input_of(latents, batch * vae_dims_.latent * height * width)}, {{pixels, count}});
+    const int64_t values = 3 * height * width * scale * scale;
+    std::vector<LaneCall> calls;
+    int64_t first = 0;
+    for (const int64_t n : vae_decode_shares(batch, height, width)) {
+        calls.push_back({shape_key("vae_decode", {n, height, width}),
+                         vae_decode_graph(n, height, width),
+                         {rows_of(latents, first, n, vae_dims_.latent * height * width)},
+                         {{pixels + first * values, static_cast<size_t>(n * values)}}});
+        first += n;
+    }
+    run(kVaeDecoder, calls);
 }
 
-size_t Model::compute_size(const dg_compute_query& q) const {
-    check_range("batch", q.batch, 1, kMaxBatch);
-    switch (q.stage) {
-        case DG_STAGE_TEXT:
-        case DG_STAGE_TEXT_2: {
-            const int which = q.stage == DG_STAGE_TEXT ? 0 : 1;
-            require(which, "compute_size");
-            const TextDims& d    = text_[which]->dims;
-            const Worker& worker = *components_[which].worker;
-            return GraphRunner::measure(
-                worker, traits(worker),
-                text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr));
-        }
-        case DG_STAGE_UNET: {
-            require(kUnet, "compute_size");
-            check_range("height", q.height, 1, kMaxSide);
-            check_range("width", q.width, 1, kMaxSide);
-            check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
-            return unet_compute_size(q);
-        }
-        case DG_STAGE_VAE_ENCODE: {
-            require(kVaeEncoder, "compute_size");
-            check_range("height", q.height, vae_dims_.downscale(), kMaxSide);
-            check_range("width", q.width, vae_dims_.downscale(), kMaxSide);
-            const Worker& worker = *components_[kVaeEncoder].worker;
-            return GraphRunner::measure(worker, traits(worker), vae_encode_graph(q.batch, q.height, q.width));
-        }
-        case DG_STAGE_VAE_DECODE: {
-            require(kVaeDecoder, "compute_size");
-            check_range("height", q.height, 1, kMaxSide / vae_dims_.downscale());
-            check_range("width", q.width, 1, kMaxSide / vae_dims_.downscale());
-            const Worker& worker = *components_[kVaeDecoder].worker;
-            return GraphRunner::measure(worker, traits(worker), vae_decode_graph(q.batch, q.height, q.width));
-        }
-        case DG_STAGE_VAE_DECODE_MIDDLE:
-        case DG_STAGE_VAE_DECODE_LEVELS:
-        case DG_STAGE_VAE_ENCODE_LEVELS:
-        case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
-        case DG_STAGE_CONTROL:
-        case DG_STAGE_CONTROL_HINT:
-        case DG_STAGE_UPSCALE: return network_compute_size(q);
-        default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
-    }
+std::vector<int64_t> Model::vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const {
+    return shares(kVaeDecoder, pictures, 1, shape_key("vae_decode", {height, width}),
+                  vae_decode_graph(1, height, width));
 }
 
 }  // namespace dg

@@ -17,6 +17,9 @@ constexpr int64_t kMaxBatch  = 1024;
 constexpr int64_t kMaxSide   = 16384;  // pixels or cells
 constexpr int64_t kMaxTokens = 1 << 16;
 
+// Rows of a guided picture in an evaluation; they stay in one lane.
+constexpr int64_t kRowsOfPicture = 2;
+
 inline void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
     if (value < low || value > high) {
         fail(DG_ERR_ARGUMENT, "%s: %lld is not in %lld..%lld", field, static_cast<long long>(value),

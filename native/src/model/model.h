@@ -67,6 +67,7 @@ public:
     void control_eval(const dg_control_input& in, float* residuals, size_t count);
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
+    int32_t compute_lanes(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes() + lanes_.held_bytes(); }
     void compute_release() {  // of what runs and of what ran
         runner_.release();
@@ -116,8 +117,9 @@ private:
              const std::vector<HostOutput>& outputs);
     // The same with the rows in shares, side by side where there is more than one.
     void run(int index, const std::vector<LaneCall>& calls);
-    // How many rows each share of a batch has. `row` builds the graph of one row; key names what it depends on.
-    std::vector<int64_t> shares(int index, int64_t rows, const std::string& key, const BuildFunction& row) const;
+    // How many rows each share of a batch has, `least` or more. `row` builds the graph of one row; key names what it depends on.
+    std::vector<int64_t> shares(int index, int64_t rows, int64_t least, const std::string& key,
+                                const BuildFunction& row) const;
     void fill_kind();
 
     // The adapters of a call on a component, NULL where none takes part, and their scales.
@@ -131,6 +133,9 @@ private:
     // How many rows each share of an evaluation has; adapters have no say in it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     size_t unet_compute_size(const dg_compute_query& query) const;
+    std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
+    size_t vae_decode_size(const dg_compute_query& query) const;
+    void check_compute_query(const dg_compute_query& query) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                                 int64_t hints, int32_t type) const;

@@ -63,10 +63,11 @@ void Model::run(int index, const std::vector<LaneCall>& calls) {
     lanes_.run(worker.device(), traits(worker), calls);
 }
 
-std::vector<int64_t> Model::shares(int index, int64_t rows, const std::string& key, const BuildFunction& row) const {
+std::vector<int64_t> Model::shares(int index, int64_t rows, int64_t least, const std::string& key,
+                                   const BuildFunction& row) const {
     const Component& component       = components_[index];
     const Worker& worker             = *component.worker;
-    const std::vector<int64_t> lanes = lane_rows(rows, worker.threads());
+    const std::vector<int64_t> lanes = lane_rows(rows, least, worker.threads());
     if (lanes.size() == 1 || !worker.cpu() || component.params->stream() != nullptr || profile().enabled()) {
         return {rows};
     }

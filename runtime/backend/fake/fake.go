@@ -69,6 +69,8 @@ type Backend struct {
 	// MemoryLimit, where set, is how many bytes each model may hold, by its MemoryStats; an allocation beyond fails with
 	// backend.ErrOutOfMemory. All weights of a base take 27,500.
 	MemoryLimit int64
+	// VAELanes is how many pictures of a batch the VAE decodes side by side; 0 counts as 1.
+	VAELanes int
 
 	failures failures
 

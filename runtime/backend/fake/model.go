@@ -175,6 +175,17 @@ func (m *model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	return m.computeBytes(q)
 }
 
+// ComputeLanes implements backend.Laned.
+func (m *model) ComputeLanes(q backend.ComputeQuery) (int, error) {
+	if m.closed.Load() {
+		return 0, ErrClosed
+	}
+	if q.Stage != backend.StageVAEDecode {
+		return 1, nil
+	}
+	return max(min(m.backend.VAELanes, q.Batch), 1), nil
+}
+
 func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
 	cells := int64(max(q.Batch, 1)) * int64(q.Height) * int64(q.Width)
 	switch q.Stage {

@@ -214,13 +214,31 @@ var stageComponents = map[backend.Stage]int{
 
 // ComputeBytes returns the exact size of the compute buffer a stage would allocate; it allocates none
 // of it. Sizes a stage does not have (Height of a text stage, ContextTokens of the VAE) are ignored.
-func (m *Model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
+func (m *Model) ComputeBytes(q backend.ComputeQuery) (bytes int64, err error) {
+	err = m.ask(q, func(native *bindings.ComputeQuery) error {
+		bytes, err = m.handle.ComputeSize(native)
+		return err
+	})
+	return bytes, err
+}
+
+// ComputeLanes implements backend.Laned.
+func (m *Model) ComputeLanes(q backend.ComputeQuery) (lanes int, err error) {
+	err = m.ask(q, func(native *bindings.ComputeQuery) error {
+		lanes, err = m.handle.ComputeLanes(native)
+		return err
+	})
+	return lanes, err
+}
+
+// ask makes a call about a query in the library's terms, once it is known to be sound.
+func (m *Model) ask(q backend.ComputeQuery, call func(*bindings.ComputeQuery) error) error {
 	stage, ok := stages[q.Stage]
 	if !ok {
-		return 0, invalid(OpCompute, "stage", "%d is none of the stages", q.Stage)
+		return invalid(OpCompute, "stage", "%d is none of the stages", q.Stage)
 	}
 	if err := m.require(OpCompute, stageComponents[q.Stage]); err != nil {
-		return 0, err
+		return err
 	}
 	native := bindings.NewComputeQuery(stage)
 	native.Batch = int64(q.Batch)
@@ -235,15 +253,10 @@ func (m *Model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
 	}
 	for field, size := range sizes {
 		if size < 1 {
-			return 0, invalid(OpCompute, field, "is %d; at least 1 is wanted", size)
+			return invalid(OpCompute, field, "is %d; at least 1 is wanted", size)
 		}
 	}
-	var bytes int64
-	err := m.run(context.Background(), OpCompute, func() (err error) {
-		bytes, err = m.handle.ComputeSize(native)
-		return err
-	})
-	return bytes, err
+	return m.run(context.Background(), OpCompute, func() error { return call(native) })
 }
 
 // ComputeHeld returns the bytes of compute buffer held between calls.

@@ -20,7 +20,10 @@ type Model struct {
 	cleanup runtime.Cleanup
 }
 
-var _ backend.Model = (*Model)(nil)
+var (
+	_ backend.Model = (*Model)(nil)
+	_ backend.Laned = (*Model)(nil)
+)
 
 func newModel(b *Backend, cfg backend.ModelConfig, handle *bindings.Model) (*Model, error) {
 	info, err := modelInfo(handle.Info())
