@@ -117,7 +117,8 @@ void convolutions() {
 void linears() {
     const int64_t list[][3] = {{512, 640, 640},    {512, 640, 5120},  {512, 2560, 640},  {128, 1280, 1280},
                                {128, 1280, 10240}, {128, 5120, 1280}, {154, 2048, 1280}, {154, 1280, 5120},
-                               {2048, 640, 640},   {2, 1280, 1280}};
+                               {2048, 640, 640},   {2, 1280, 1280},
+                               {1024, 1280, 1280}, {1024, 5120, 1280}, {1024, 1280, 10240}};
     for (const auto& s : list) {
         const int64_t tokens = s[0], in = s[1], out = s[2];
         for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_K}) {

@@ -280,7 +280,7 @@ CASE("small pictures go through the VAE side by side, with the bits of each alon
         query = unet_query(8, side, side);
         REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
         CHECK_EQ(lanes, 2);
-        query = unet_query(8, 8 * side, 8 * side);  // nodes of this size are worth two threads
+        query = unet_query(8, 16 * side, 16 * side);  // nodes of this size are worth two threads
         REQUIRE(dg_compute_lanes(nano.model, &query, &lanes, message, sizeof(message)) == DG_OK);
         CHECK_EQ(lanes, 1);
     }

@@ -226,7 +226,7 @@ func BenchmarkBatch(b *testing.B) {
 			images := n * len(pipes)
 			spent := cpuSeconds()
 			for b.Loop() {
-				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps, NumImages: images})
+				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps, NumImages: images, MaxBatch: n})
 				require.NoError(b, err)
 				j, err := m.Submit(b.Context(), plan, JobOptions{})
 				require.NoError(b, err)

@@ -22,7 +22,7 @@ namespace {
 // Which of a node's sources follow the packed tokens and the weight.
 constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
 
-constexpr int64_t kChunk = 1 << 20;    // bytes of packed tokens that a core's second-level cache keeps
+constexpr int64_t kChunk = 1 << 20;  // bytes of packed tokens that a core's second-level cache keeps
 
 #if defined(__AVX512BF16__)
 
