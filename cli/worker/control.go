@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -259,9 +260,10 @@ func (s *Server) memory(o *order) (any, error) {
 		info.Devices = append(info.Devices, devices...)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.models {
-		info.Models = append(info.Models, e.info())
+	models := slices.Clone(s.models)
+	s.mu.Unlock()
+	for _, e := range models {
+		info.Models = append(info.Models, e.memory())
 	}
 	return info, nil
 }
