@@ -79,8 +79,8 @@ func (c *conversation) done(id string) (result map[string]any, pictures []any) {
 	return result, pictures
 }
 
-// TestWorkerLiveAdapters changes the adapter of a request that waits, and of one that is half done, and compares every picture with that of a
-// request of its own. Adapters of requests beside it, accepted before and after, are as they asked. The library's counters tell of the adapter.
+// TestWorkerLiveAdapters changes the adapter of a request that waits, and of one that is half done, and compares pictures with those of requests
+// with that weight. Requests beside it, accepted before and after, have theirs. The library's counters tell of the adapter.
 func TestWorkerLiveAdapters(t *testing.T) {
 	adapter, err := filepath.Abs("../../models/nano/nano-lora-outline.safetensors")
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestWorkerLiveAdapters(t *testing.T) {
 		id     string
 		seed   int
 		weight any
-	}{{"plain", 3, nil}, {"half", 3, 0.5}, {"full", 3, 1}, {"full next", 4, 1}} {
+	}{{"plain", 3, nil}, {"half", 3, 0.5}, {"full", 3, 1}, {"full last", 9, 1}} {
 		ask(r.id, r.seed, r.weight)
 		_, pictures := c.done(r.id)
 		want[r.id] = pictures[0]
@@ -126,14 +126,14 @@ func TestWorkerLiveAdapters(t *testing.T) {
 		_, pictures := c.done(id)
 		assert.Equal(t, []any{want[as]}, pictures, "%s is as %s", id, as)
 	}
-	// One picture a batch: when the first is there the second may have begun, and the third has not.
-	ask("running", 2, 0.5, "num_images", 3, "max_batch", 1)
+	// One picture a batch: when the first is there some may have begun, and the last has not.
+	ask("running", 4, 0.5, "num_images", 6, "max_batch", 1)
 	c.event("running", "image")
 	change("y", "running", 1)
 	_, pictures := c.done("running")
 	c.done("y")
-	assert.Len(t, pictures, 3)
-	assert.Equal(t, want["full next"], pictures[2], "seed 4")
+	require.Len(t, pictures, 6)
+	assert.Equal(t, want["full last"], pictures[5], "seed 9")
 
 	c.send("memory", "memory", nil)
 	result, _ := c.done("memory")
