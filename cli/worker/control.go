@@ -2,12 +2,14 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +24,12 @@ import (
 
 // control answers what needs no model's turn. What may take a moment is done beside the reading of lines.
 func (s *Server) control(o *order) {
+	if o.msg.kind == typeLoRA {
+		s.lora(o)
+		return
+	}
 	answer := map[string]func(*order) (any, error){
-		typeHello: s.greet, typeCancel: s.cancel, typeStatus: s.status, typeMemory: s.memory, typeDevices: s.devices, typeLoRA: s.lora,
+		typeHello: s.greet, typeCancel: s.cancel, typeStatus: s.status, typeMemory: s.memory, typeDevices: s.devices,
 		typeControlNet: s.controlNet, typeShutdown: s.shutdown,
 	}[o.msg.kind]
 	run := func() {
@@ -31,7 +37,7 @@ func (s *Server) control(o *order) {
 		o.end(err, result)
 	}
 	switch o.msg.kind {
-	case typeDevices, typeMemory, typeLoRA, typeControlNet:
+	case typeDevices, typeMemory, typeControlNet:
 		s.active.Go(run)
 	default:
 		run()
@@ -141,10 +147,7 @@ func (s *Server) cancel(o *order) (any, error) {
 
 // cancelPicture gives up one picture; nil is the first job.
 func (o *order) cancelPicture(job *int, index int) error {
-	n := 0
-	if job != nil {
-		n = *job
-	}
+	n := indexOf(job)
 	if n < 0 || n >= len(o.run.Jobs) || index < 0 || index >= max(o.run.Jobs[n].NumImages, 1) {
 		return failf(codeNotFound, "this request has no picture %d of a job %d", index, n)
 	}
@@ -167,13 +170,15 @@ func (o *order) cancelPicture(job *int, index int) error {
 
 // part finds a job of an order that is queued or running; nil is the first.
 func (o *order) part(job *int) (*part, error) {
-	n := 0
-	if job != nil {
-		n = *job
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, p := range o.parts {
+	return partOf(o.parts, job)
+}
+
+// partOf finds a job; nil is the first.
+func partOf(parts []*part, job *int) (*part, error) {
+	n := indexOf(job)
+	for _, p := range parts {
 		if p.index == n {
 			return p, nil
 		}
@@ -259,9 +264,10 @@ func (s *Server) memory(o *order) (any, error) {
 		info.Devices = append(info.Devices, devices...)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.models {
-		info.Models = append(info.Models, e.info())
+	models := slices.Clone(s.models)
+	s.mu.Unlock()
+	for _, e := range models {
+		info.Models = append(info.Models, e.memory())
 	}
 	return info, nil
 }
@@ -297,67 +303,126 @@ func (s *Server) devices(o *order) (any, error) {
 	return map[string]any{"devices": append([]backend.Device{}, devices...)}, nil
 }
 
-// lora changes an adapter of a running request, or lists adapters.
-func (s *Server) lora(o *order) (any, error) {
-	var target json.RawMessage
-	var name string
-	var job *int
-	var weight, unet, text *float64
-	var enabled *bool
-	if err := fields(o.msg.body, map[string]any{"target": &target, "name": &name, "job": &job, "weight": &weight, "unetweight": &unet,
-		"textencoderweight": &text, "enabled": &enabled}); err != nil {
-		return nil, err
+// loraRequest is the request of a lora.
+type loraRequest struct {
+	Target  json.RawMessage `json:"-"`
+	Name    string          `json:"name"`
+	Job     *int            `json:"job"`
+	Weight  *float64        `json:"weight"`
+	UNet    *float64        `json:"unet_weight"`
+	Text    *float64        `json:"text_encoder_weight"`
+	Enabled *bool           `json:"enabled"`
+}
+
+func readLoRA(body map[string]any) (r loraRequest, err error) {
+	err = fields(body, map[string]any{"target": &r.Target, "name": &r.Name, "job": &r.Job, "weight": &r.Weight, "unetweight": &r.UNet,
+		"textencoderweight": &r.Text, "enabled": &r.Enabled})
+	return r, err
+}
+
+// same reports whether two requests change the same adapter.
+func (r loraRequest) same(other loraRequest) bool {
+	return strings.EqualFold(r.Name, other.Name) && indexOf(r.Job) == indexOf(other.Job)
+}
+
+// indexOf is a job's place in its request; nil is the first.
+func indexOf(job *int) int {
+	if job == nil {
+		return 0
 	}
-	if target == nil {
-		if name != "" || weight != nil {
-			return nil, request.Errors{{Path: "target", Message: "is missing; give the id of the request whose adapter is to change"}}
+	return *job
+}
+
+// then is what r and a later change of the same adapter do together.
+func (r loraRequest) then(next loraRequest) loraRequest {
+	if next.Weight != nil {
+		r.Weight, r.UNet, r.Text = next.Weight, nil, nil
+	}
+	r.UNet, r.Text, r.Enabled = cmp.Or(next.UNet, r.UNet), cmp.Or(next.Text, r.Text), cmp.Or(next.Enabled, r.Enabled)
+	return r
+}
+
+// lora changes an adapter of an unfinished request, or lists adapters. Changes are made in the order of their lines.
+func (s *Server) lora(o *order) {
+	r, err := readLoRA(o.msg.body)
+	if err != nil {
+		o.end(err, nil)
+		return
+	}
+	if r.Target == nil {
+		if r.Name != "" || r.Weight != nil {
+			o.end(request.Errors{{Path: "target", Message: "is missing; give the id of the request whose adapter is to change"}}, nil)
+			return
 		}
-		return s.listLoRAs()
+		s.active.Go(func() { result, err := s.listLoRAs(); o.end(err, result) })
+		return
 	}
-	other, ok := s.order(target)
-	if !ok {
-		return nil, failf(codeNotFound, "no request with the id %s is unfinished", target)
+	other, ok := s.order(r.Target)
+	if !ok || other.msg.kind != typeGenerate && other.msg.kind != typeBatch {
+		o.end(failf(codeNotFound, "no request for pictures with the id %s is unfinished", r.Target), nil)
+		return
 	}
-	p, err := other.part(job)
+	other.whenPrepared(func() {
+		if o.ctx.Err() != nil { // given up meanwhile
+			return
+		}
+		adapters, err := other.adapt(r)
+		o.end(err, adapters)
+	})
+}
+
+// adapt changes an adapter of the order, where one is named, and lists them.
+func (o *order) adapt(r loraRequest) (any, error) {
+	o.mu.Lock()
+	p, err := partOf(o.prepared, r.Job)
+	o.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
-		return p.stack(), nil
-	}
-	apply := func(a *lora.Adapter) {
-		if weight != nil {
-			a.Weight, a.UNetWeight, a.TextEncoderWeight = *weight, nil, nil
+	if r.Name != "" {
+		if err := p.change(r.Name, r.apply); err != nil {
+			return nil, err
 		}
-		if unet != nil {
-			a.UNetWeight = unet
-		}
-		if text != nil {
-			a.TextEncoderWeight = text
-		}
-		if enabled != nil {
-			a.Enabled = *enabled
-		}
-	}
-	if err := p.change(loraChange{name, apply}); err != nil {
-		return nil, err
 	}
 	return p.stack(), nil
 }
 
-// change applies a change to the running batch, and to all later ones of the part.
-func (p *part) change(c loraChange) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch err := p.loras.Update(c.name, c.apply); {
+// repeat makes changes that were made in a process that died before it began with the order.
+func (o *order) repeat(changes []any) {
+	for _, c := range changes {
+		body, _ := c.(map[string]any)
+		if r, err := readLoRA(body); err == nil {
+			o.whenPrepared(func() { _, _ = o.adapt(r) }) // it was answered then
+		}
+	}
+}
+
+// apply makes the change to an adapter.
+func (r loraRequest) apply(a *lora.Adapter) {
+	if r.Weight != nil {
+		a.Weight, a.UNetWeight, a.TextEncoderWeight = *r.Weight, nil, nil
+	}
+	if r.UNet != nil {
+		a.UNetWeight = r.UNet
+	}
+	if r.Text != nil {
+		a.TextEncoderWeight = r.Text
+	}
+	if r.Enabled != nil {
+		a.Enabled = *r.Enabled
+	}
+}
+
+// change changes an adapter of the part: in the batch that runs from its next step on, and in all later ones.
+func (p *part) change(name string, apply func(*lora.Adapter)) error {
+	switch err := p.loras.Update(name, apply); {
 	case errors.Is(err, pipeline.ErrNotRunning):
-		return failf(codeNotRunning, "the request has no adapters, or computes nothing now")
+		return failf(codeNotRunning, "the request has no adapters that could be changed")
 	case errors.Is(err, lora.ErrNotFound):
 		return failf(codeNotFound, "%v", err)
 	case err != nil:
 		return err
 	}
-	p.changes = append(p.changes, c)
 	return nil
 }
 
@@ -371,7 +436,7 @@ type loraInfo struct {
 	Enabled           bool     `json:"enabled"`
 }
 
-// stack lists the adapters of the running batch with their weights of now.
+// stack lists the adapters of the part with their weights of now.
 func (p *part) stack() any {
 	list := []loraInfo{}
 	for _, a := range p.loras.Stack().Adapters {

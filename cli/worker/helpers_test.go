@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image/png"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -311,4 +313,31 @@ func (c *client) pictureOf(id string) string {
 	c.send(small(id, nil))
 	require.Equal(c.t, "done", get(c.last(id), "event"))
 	return get(c.event(id, "image"), "data").(string)
+}
+
+// adapterFolder has an adapter, "ink", for a module of the fake.
+func adapterFolder(t *testing.T) string {
+	t.Helper()
+	const key, width = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q", 16
+	header, err := json.Marshal(object{
+		key + ".lora_down.weight": object{"dtype": "F32", "shape": []int{2, width}, "data_offsets": []int{0, 8 * width}},
+		key + ".lora_up.weight":   object{"dtype": "F32", "shape": []int{width, 2}, "data_offsets": []int{8 * width, 16 * width}},
+	})
+	require.NoError(t, err)
+	file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
+	for i := range 4 * width {
+		file = binary.LittleEndian.AppendUint32(file, 0x3c000000|uint32(i*2654435761)>>16)
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ink.safetensors"), file, 0o600))
+	return dir
+}
+
+// inked is a request with the adapter.
+func inked(id any, weight float64, extra object) object {
+	r := object{"model": nil, "num_inference_steps": 4, "lora": []object{{"name": "ink", "weight": weight}}}
+	for k, v := range extra {
+		r[k] = v
+	}
+	return small(id, r)
 }

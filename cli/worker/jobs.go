@@ -10,7 +10,6 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -27,19 +26,12 @@ type part struct {
 	plan  *pipeline.Planned
 	name  *output.Pattern // of files; nil where images go as base64 only
 	job   *pipeline.BatchJob
-	loras pipeline.LoRAHandle // of the batch that runs
+	loras pipeline.LoRAHandle
 
 	mu       sync.Mutex
-	changes  []loraChange // to apply to every later batch
 	reported time.Time
 	warned   []string // of the client
 	latents  map[int]backend.Tensor
-}
-
-// loraChange is what a client wants of an adapter of a running job.
-type loraChange struct {
-	name  string
-	apply func(*lora.Adapter)
 }
 
 // submit makes an order's jobs ready and queues them.
@@ -62,8 +54,9 @@ func (e *entry) submit(o *order) {
 		parts = append(parts, p)
 	}
 	o.mu.Lock()
-	o.open = len(parts)
+	o.open, o.prepared = len(parts), parts
 	o.mu.Unlock()
+	o.settle() // what was changed before holds from the first step on
 	for _, p := range parts {
 		p.queue(e)
 	}
@@ -100,6 +93,9 @@ func (e *entry) prepare(o *order, i int) (*part, error) {
 		return nil, o.placed(i, err)
 	}
 	p.req = p.plan.Request()
+	if err := p.loras.Hold(p.plan); err != nil {
+		return nil, err
+	}
 	if o.msg.deliver.images != "base64" && (p.req.Output != "" || o.msg.deliver.images != "") {
 		pattern, err := output.ParsePattern(outputOf(p.req))
 		if err != nil {
@@ -197,20 +193,8 @@ func (p *part) warn() {
 // progress reports how a batch with pictures of the part goes on.
 func (p *part) progress(g pipeline.Progress) {
 	p.o.start(p.index)
-	if g.Stage == pipeline.StageDenoise && g.Step == 0 {
-		p.repeatChanges()
-	}
 	p.report(g)
 	p.previews(g)
-}
-
-// repeatChanges applies to a batch that begins what was asked of the part's adapters before.
-func (p *part) repeatChanges() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.changes {
-		_ = p.loras.Update(c.name, c.apply) // it was applied without an error before
-	}
 }
 
 // report sends a step, unless the last report was a moment ago.

@@ -36,6 +36,9 @@ var Types = []string{typeHello, typeLoad, typeUnload, typeGenerate, typeBatch, t
 // maxID is the longest id, in bytes of its JSON.
 const maxID = 256
 
+// changesKey is where a Supervisor writes message.changes.
+const changesKey = "~changes"
+
 // message is one line from the client.
 type message struct {
 	id       json.RawMessage // a string or a number, as it was written
@@ -46,6 +49,7 @@ type message struct {
 	deliver  delivery
 	casing   request.Casing // of the answers
 	raw      []byte         // the whole line
+	changes  []any          // of adapters, made before a supervised process died; each as the request of a lora
 }
 
 // delivery says what the client wants to be told of a job, and how.
@@ -82,6 +86,8 @@ func parse(line []byte, fallback request.Casing, now time.Time) (message, *failu
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, failf(codeBadJSON, "something follows the JSON object; write one to a line")
 	}
+	m.changes, _ = table[changesKey].([]any)
+	delete(table, changesKey)
 	if c, ok := request.DetectCasing(table); ok {
 		m.casing = c
 	}

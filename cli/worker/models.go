@@ -51,6 +51,10 @@ type modelInfo struct {
 	Bytes      int64                   `json:"parameter_bytes"`
 	Components []backend.ComponentInfo `json:"components,omitempty"`
 	Requests   int                     `json:"requests"` // unfinished
+
+	// Memory is what the native library holds for the model itself, then for TAESD, the refiner and ControlNets as far as they are open; memory
+	// alone tells it.
+	Memory []backend.MemoryStats `json:"memory,omitempty"`
 }
 
 // loadBody is a load's request in the shape of a run file: {"model": ...}, or a model's table by itself.
@@ -342,6 +346,15 @@ func (e *entry) info() modelInfo {
 		if c.Name == "unet" {
 			info.Device = c.Device
 		}
+	}
+	return info
+}
+
+// memory is info with what the model holds; it does not wait for running calls.
+func (e *entry) memory() modelInfo {
+	info := e.info()
+	if info.Loaded {
+		info.Memory = e.pipe.MemoryStats()
 	}
 	return info
 }

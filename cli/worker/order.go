@@ -20,11 +20,16 @@ type order struct {
 	stop  context.CancelCauseFunc
 	entry *entry // the model it runs on; nil: none
 
+	changing sync.Mutex // held while adapters are changed
+	settled  bool       // prepared is complete, or the order has ended
+	changes  []func()   // that wait for it
+
 	telling sync.Mutex // held while an event is written
 	told    bool       // the last one was
 
 	mu        sync.Mutex
-	parts     []*part
+	prepared  []*part
+	parts     []*part  // of those, what is queued
 	open      int      // parts that are not finished
 	submitted bool     // parts is complete
 	unwanted  [][2]int // job and index of pictures that were given up before
@@ -48,6 +53,28 @@ func (o *order) isWork() bool {
 		return true
 	}
 	return false
+}
+
+// whenPrepared calls f once the order's jobs are ready to be queued, or it has ended; in the order of the calls.
+func (o *order) whenPrepared(f func()) {
+	o.changing.Lock()
+	defer o.changing.Unlock()
+	if o.settled {
+		f()
+		return
+	}
+	o.changes = append(o.changes, f)
+}
+
+// settle makes the calls that waited for whenPrepared.
+func (o *order) settle() {
+	o.changing.Lock()
+	defer o.changing.Unlock()
+	o.settled = true
+	for _, f := range o.changes {
+		f()
+	}
+	o.changes = nil
 }
 
 // emit tells of the order; after its last event nothing is told.
@@ -101,6 +128,7 @@ func (o *order) end(err error, result any) {
 	used := o.entry
 	o.mu.Unlock()
 	o.stop(nil)
+	o.settle()
 	// The id is free before the client hears of the end, so that it can use it again.
 	o.s.ended(o, err != nil)
 	if used != nil {

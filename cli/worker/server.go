@@ -264,6 +264,7 @@ func (s *Server) accept(m message) *failure {
 	if o.isWork() {
 		o.emit("accepted", acceptedEvent{Position: position})
 	}
+	o.repeat(m.changes)
 	s.begin(o)
 	return nil
 }

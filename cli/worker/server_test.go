@@ -617,6 +617,61 @@ func TestInformation(t *testing.T) {
 	assert.Equal(t, codeInvalid, get(c.last(9), "code"))
 }
 
+// TestMemory asks what a model holds while it computes, and after.
+func TestMemory(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c := start(t, fakeOptions(&fake.Backend{Hook: func(_ context.Context, call fake.Call) error {
+		if call.Op == fake.OpUNet && call.Nth == 1 { // the buffer of the one before is there
+			close(entered)
+			<-proceed
+		}
+		return nil
+	}}))
+	c.send(object{"id": "load", "type": "load", "request": object{"name": "n", "model": object{"model": "nano", "lora_directories": []string{adapterFolder(t)}}}})
+	loaded := c.last("load")["result"].(object)
+	assert.NotContains(t, loaded, "memory", "load tells no figures of the moment")
+	held := func(id string) object {
+		c.send(object{"id": id, "type": "memory", "request": object{}})
+		models := c.last(id)["result"].(object)["models"].([]any)
+		require.Len(t, models, 1)
+		list := models[0].(object)["memory"].([]any)
+		require.Len(t, list, 1, "nothing but the model itself is open")
+		return list[0].(object)
+	}
+	weights := func(m object) (sum float64, names []any) {
+		for _, e := range m["components"].([]any) {
+			part := e.(object)
+			assert.Equal(t, true, part["loaded"], part)
+			assert.Positive(t, part["weights"])
+			assert.Equal(t, part["weights"], part["weights_peak"])
+			sum, names = sum+part["weights"].(float64), append(names, part["name"])
+		}
+		return sum, names
+	}
+	before := held("before")
+	sum, parts := weights(before)
+	assert.Equal(t, []any{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"}, parts)
+	assert.Equal(t, object{"components": before["components"], "compute": 0.0, "compute_peak": 0.0, "adapters": 0.0, "adapters_peak": 0.0, "total": sum, "total_peak": sum}, before)
+	c.send(inked("a", 1, nil))
+	<-entered
+	during := held("during")
+	assert.Positive(t, during["compute"])
+	assert.Positive(t, during["adapters"])
+	assert.InDelta(t, sum+during["compute"].(float64)+during["adapters"].(float64), during["total"], 0)
+	close(proceed)
+	require.Equal(t, "done", c.last("a")["event"])
+	after := held("after")
+	assert.GreaterOrEqual(t, after["compute_peak"], during["compute"])
+	assert.GreaterOrEqual(t, after["total_peak"], during["total"])
+
+	c.send(`{"Id":"pascal","Type":"memory"}`)
+	pascal := c.last("pascal")["Result"].(object)["Models"].([]any)[0].(object)["Memory"].([]any)[0].(object)
+	assert.Equal(t, after["total_peak"], pascal["TotalPeak"])
+	assert.Equal(t, "text_encoder", pascal["Components"].([]any)[0].(object)["Name"])
+	c.send(`{"id":"status","type":"status"}`)
+	assert.NotContains(t, c.last("status")["result"].(object)["models"].([]any)[0], "memory")
+}
+
 // TestNothingLeaks runs a thousand jobs and looks for goroutines and models that stay.
 func TestNothingLeaks(t *testing.T) {
 	before := runtime.NumGoroutine()

@@ -152,6 +152,9 @@ func (s *Supervisor) requeue() {
 	}
 	for _, p := range rest {
 		p.sent, p.started = false, false
+		if len(p.changes) > 0 {
+			p.msg.raw = with(p.msg.raw, changesKey, p.changes)
+		}
 	}
 	s.pending = append(s.pending, rest...)
 	s.held = 0
@@ -161,18 +164,23 @@ func (s *Supervisor) requeue() {
 }
 
 // withID returns a message with another id.
-func withID(line []byte, id json.RawMessage) []byte {
+func withID(line []byte, id json.RawMessage) []byte { return with(line, "id", id) }
+
+// with returns a message with another value of a field around the request.
+func with(line []byte, field string, value any) []byte {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	var table map[string]any
 	if d.Decode(&table) != nil {
 		return line
 	}
+	at := field
 	for key := range table {
-		if fold(key) == "id" {
-			table[key] = id
+		if fold(key) == field {
+			at = key
 		}
 	}
+	table[at] = value
 	out, err := json.Marshal(table)
 	if err != nil {
 		return line
@@ -255,6 +263,7 @@ func (s *Supervisor) hear(h *heard) bool {
 		p.accepted = true
 	case "started":
 		p.started, s.begun = true, true
+		p.changes = nil // it is given to no other process
 	case "done", "error":
 		s.drop(p)
 		s.answered = true
@@ -281,7 +290,24 @@ func (s *Supervisor) learn(p *pending, h *heard) {
 		s.models = append(s.models, &reload{name: h.Result.Name, line: p.msg.raw})
 	case ok && p.msg.kind == typeUnload:
 		forget(h.Result.Name)
+	case ok && p.msg.kind == typeLoRA && !p.internal():
+		s.keepChange(p)
 	}
+}
+
+// keepChange notes that an adapter of a request was changed, which another process that is given the request has to know, too. The mutex is held.
+func (s *Supervisor) keepChange(change *pending) {
+	r, err := readLoRA(change.msg.body)
+	i := s.find(r.Target)
+	if err != nil || r.Name == "" || i < 0 || s.pending[i].started {
+		return
+	}
+	p := s.pending[i]
+	if k := slices.IndexFunc(p.changes, r.same); k >= 0 {
+		p.changes[k] = p.changes[k].then(r)
+		return
+	}
+	p.changes = append(p.changes, r)
 }
 
 // died settles what an ended process leaves behind: what it was computing fails, as does what processes die of again and again before

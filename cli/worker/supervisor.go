@@ -72,7 +72,8 @@ type pending struct {
 	accepted bool // the client was told
 	started  bool // by the process that runs now
 	blames   int
-	model    *reload // of an internal load
+	model    *reload       // of an internal load
+	changes  []loraRequest // of its adapters, which were answered; one for each adapter
 }
 
 // reload is a model that a new process has to load.

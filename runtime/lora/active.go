@@ -75,36 +75,11 @@ func (a *Active) Stack() Stack {
 	return s
 }
 
-// Update changes one adapter of the stack, which f is given a copy of. Its name and path cannot be changed. An adapter that
-// is not in the stack is ErrNotFound; values that do not validate change nothing.
+// Update changes one adapter of the stack, as Stack.Update does.
 func (a *Active) Update(name string, f func(*Adapter)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	i := slices.IndexFunc(a.stack.Adapters, func(x Adapter) bool { return strings.EqualFold(x.Label(), name) })
-	if i < 0 {
-		return &Error{Kind: ErrNotFound, Adapter: name, Message: "is not in the stack; there are " + a.labels()}
-	}
-	changed := a.stack.Adapters[i]
-	f(&changed)
-	changed.Name, changed.Path = a.stack.Adapters[i].Name, a.stack.Adapters[i].Path
-	var errs FieldErrors
-	changed.validate(&errs, func(key string) string { return changed.Label() + "." + key })
-	if err := errs.err(); err != nil {
-		return err
-	}
-	a.stack.Adapters[i] = changed
-	return nil
-}
-
-func (a *Active) labels() string {
-	names := make([]string, len(a.stack.Adapters))
-	for i, x := range a.stack.Adapters {
-		names[i] = x.Label()
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return a.stack.Update(name, f)
 }
 
 // Uses returns what the model is to apply at a step (from 0) of so many: the adapters that have any weight. It is nil where

@@ -64,6 +64,37 @@ func (s Stack) Enabled() []Adapter {
 	return slices.DeleteFunc(slices.Clone(s.Adapters), func(a Adapter) bool { return !a.Enabled })
 }
 
+// Update changes one adapter, which f is given a copy of; copies of the stack made before keep theirs. Its name and path cannot be
+// changed. An adapter that is not in the stack is ErrNotFound; values that do not validate change nothing.
+func (s *Stack) Update(name string, f func(*Adapter)) error {
+	i := slices.IndexFunc(s.Adapters, func(x Adapter) bool { return strings.EqualFold(x.Label(), name) })
+	if i < 0 {
+		return &Error{Kind: ErrNotFound, Adapter: name, Message: "is not in the stack; there are " + s.labels()}
+	}
+	changed := s.Adapters[i]
+	f(&changed)
+	changed.Name, changed.Path = s.Adapters[i].Name, s.Adapters[i].Path
+	var errs FieldErrors
+	changed.validate(&errs, func(key string) string { return changed.Label() + "." + key })
+	if err := errs.err(); err != nil {
+		return err
+	}
+	s.Adapters = slices.Clone(s.Adapters)
+	s.Adapters[i] = changed
+	return nil
+}
+
+func (s Stack) labels() string {
+	names := make([]string, len(s.Adapters))
+	for i, x := range s.Adapters {
+		names[i] = x.Label()
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
 // Validate checks every field of the stack and returns all that is wrong as FieldErrors, or nil. Disabled entries are
 // checked too, but do not count towards the limit.
 func (s Stack) Validate() error {

@@ -82,9 +82,9 @@ type JobOptions struct {
 	PreviewEvery int
 	PreviewMode  PreviewMode
 
-	// LoRAs changes the job's adapters while one of its batches runs, as WithLoRAs does; a later batch begins with the request's own weights
-	// again. A job with adapters and a handle shares batches with no other job, whose pictures a change would reach. For Batchers on one
-	// pipeline.
+	// LoRAs changes the job's adapters, from Hold or Submit until the job ends: a batch that runs from its next step on, and every later one from its first, also
+	// where a picture is made again. A job with adapters and a handle shares batches with no other job, whose pictures a change would reach. For
+	// Batchers on one pipeline.
 	LoRAs *LoRAHandle
 }
 
@@ -93,15 +93,28 @@ func (b *Batcher) Plan(req request.Request) (*Planned, error) { return b.pipes[0
 
 // Submit queues the pictures of a request; see queue.Manager.Submit. Tasks of the BatchJob are numbered as in o.Indices.
 func (b *Batcher) Submit(ctx context.Context, plan *Planned, o JobOptions) (*BatchJob, error) {
-	return b.Manager.Submit(ctx, b.spec(plan, o))
+	return b.submit(plan, o, func(s queue.Spec[Picture, Image]) (*BatchJob, error) { return b.Manager.Submit(ctx, s) })
 }
 
 // TrySubmit is Submit without waiting for room in the queue.
 func (b *Batcher) TrySubmit(plan *Planned, o JobOptions) (*BatchJob, error) {
-	return b.Manager.TrySubmit(b.spec(plan, o))
+	return b.submit(plan, o, b.Manager.TrySubmit)
 }
 
-func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
+func (b *Batcher) submit(plan *Planned, o JobOptions, to func(queue.Spec[Picture, Image]) (*BatchJob, error)) (*BatchJob, error) {
+	if o.LoRAs == nil || len(plan.loras.Adapters) == 0 {
+		return to(b.spec(plan, o, nil))
+	}
+	held, err := o.LoRAs.submit(plan)
+	if err != nil {
+		return nil, err
+	}
+	job, err := to(b.spec(plan, o, held))
+	o.LoRAs.submitted(held, job, err)
+	return job, err
+}
+
+func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[Picture, Image] {
 	indices := o.Indices
 	if indices == nil {
 		indices = make([]int, plan.req.NumImages)
@@ -110,6 +123,7 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 		}
 	}
 	t := newTrack(plan, o, len(indices))
+	t.held = held
 	spec := queue.Spec[Picture, Image]{Name: o.Name, Priority: o.Priority, Deadline: o.Deadline,
 		OnResult: func(_ int, img Image) error {
 			if o.OnImage != nil {
@@ -124,7 +138,7 @@ func (b *Batcher) spec(plan *Planned, o JobOptions) queue.Spec[Picture, Image] {
 	if o.PreviewEvery > 0 {
 		key = fmt.Sprintf("previews %d %s %s", o.PreviewEvery, o.PreviewMode, key)
 	}
-	if o.LoRAs != nil && len(plan.result.LoRAs) > 0 {
+	if held != nil {
 		key = fmt.Sprintf("%p %s", t, key)
 	}
 	if o.OnError != nil {

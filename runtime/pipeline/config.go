@@ -134,6 +134,7 @@ type generateOptions struct {
 	previewEvery int
 	previewMode  PreviewMode
 	loras        *LoRAHandle
+	held         *heldLoRAs // of the Batcher's job
 
 	// Of a Batcher's batches.
 	slotImage func(i int, img Image) error // given picture i of the batch, instead of image

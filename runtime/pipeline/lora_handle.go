@@ -2,20 +2,33 @@ package pipeline
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// ErrNotRunning is returned by a LoRAHandle whose job has not begun to compute, or has ended.
+// ErrNotRunning is returned by a LoRAHandle whose job was not begun with, or has ended, or has no adapters.
 var ErrNotRunning = errors.New("no job with adapters is running under this handle")
 
-// LoRAHandle changes the adapters of a running job, given to it with WithLoRAs. A change acts from the next denoising step on; it
-// reads no file and touches no weight of the model. Its methods may be called from any goroutine, also from
+var errHandleInUse = errors.New("the LoRAHandle serves another job; give each its own")
+
+// LoRAHandle changes the adapters of a job: of a call of Generate, given to it with WithLoRAs, while that runs; of a Batcher's job, given to it
+// with JobOptions, from Hold or Submit until the job ends. A change acts from the next denoising step on, and of a Batcher's job on all that its later
+// batches compute; it reads no file and touches no weight of the model. Its methods may be called from any goroutine, also from
 // WithProgress's function. The zero value is ready; a handle serves one job at a time.
 type LoRAHandle struct {
 	mu     sync.Mutex
-	active *lora.Active
+	active *lora.Active // of what runs
+	held   *heldLoRAs   // of a Batcher's job
+}
+
+// heldLoRAs are the adapters of a Batcher's job as they were changed so far. The handle's mutex guards them.
+type heldLoRAs struct {
+	plan      *Planned
+	stack     lora.Stack      // enabled ones, and those that were switched off since
+	submitted bool            // or being submitted
+	ended     <-chan struct{} // nil before it is submitted
 }
 
 // WithLoRAs lets h change the adapters of this call while it runs.
@@ -43,29 +56,103 @@ func (h *LoRAHandle) SetEnabled(name string, enabled bool) error {
 // has no such adapter) and lora.ErrConfig (a value that cannot be used; nothing is changed).
 func (h *LoRAHandle) Update(name string, f func(*lora.Adapter)) error {
 	h.mu.Lock()
-	active := h.active
-	h.mu.Unlock()
-	if active == nil {
+	defer h.mu.Unlock()
+	held := h.job()
+	if held == nil && h.active == nil {
 		return ErrNotRunning
 	}
-	return active.Update(name, f)
+	if held != nil {
+		var changed lora.Adapter
+		if err := held.stack.Update(name, func(a *lora.Adapter) { f(a); changed = *a }); err != nil || h.active == nil {
+			return err
+		}
+		f = func(a *lora.Adapter) { *a = changed }
+	}
+	return h.active.Update(name, f)
 }
 
-// Stack returns the running job's adapters with their weights of now; an empty one where none runs.
+// Stack returns the job's adapters with their weights of now; an empty one where there is none.
 func (h *LoRAHandle) Stack() lora.Stack {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if held := h.job(); held != nil {
+		s := held.stack
+		s.Adapters = slices.Clone(s.Adapters)
+		return s
+	}
 	if h.active == nil {
 		return lora.Stack{}
 	}
 	return h.active.Stack()
 }
 
-func (h *LoRAHandle) attach(active *lora.Active) error {
+// job is the Batcher's job that the handle serves; nil where there is none, or it has ended. The mutex is held.
+func (h *LoRAHandle) job() *heldLoRAs {
+	if h.held != nil {
+		select {
+		case <-h.held.ended:
+			h.held = nil
+		default:
+		}
+	}
+	return h.held
+}
+
+// Hold has h serve the job that a plan will be submitted as, with h in its JobOptions, so that changes made before Submit count, too. It does
+// nothing where the plan has no adapters.
+func (h *LoRAHandle) Hold(plan *Planned) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.active != nil {
-		return errors.New("the LoRAHandle serves another job; give each its own")
+	if len(plan.loras.Adapters) == 0 {
+		return nil
+	}
+	if h.active != nil || h.job() != nil {
+		return errHandleInUse
+	}
+	h.held = &heldLoRAs{plan: plan, stack: plan.loras}
+	return nil
+}
+
+// submit returns what the handle holds for a plan that is about to be submitted.
+func (h *LoRAHandle) submit(plan *Planned) (*heldLoRAs, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held := h.job()
+	switch {
+	case h.active != nil || held != nil && (held.submitted || held.plan != plan):
+		return nil, errHandleInUse
+	case held == nil:
+		held = &heldLoRAs{plan: plan, stack: plan.loras}
+	}
+	held.submitted, h.held = true, held
+	return held, nil
+}
+
+// submitted tells how the job's submission ended.
+func (h *LoRAHandle) submitted(held *heldLoRAs, job *BatchJob, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		held.ended = job.Done()
+	case h.held == held:
+		h.held = nil
+	}
+}
+
+// attach gives the handle what runs; held is that of the Batcher's job it runs for, whose changes so far it takes over.
+func (h *LoRAHandle) attach(active *lora.Active, held *heldLoRAs) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if job := h.job(); h.active != nil || job != nil && job != held {
+		return errHandleInUse
+	}
+	if held != nil {
+		for _, a := range held.stack.Adapters {
+			if err := active.Update(a.Label(), func(x *lora.Adapter) { *x = a }); err != nil {
+				return err
+			}
+		}
 	}
 	h.active = active
 	return nil

@@ -72,7 +72,7 @@ func (j *job) loadLoRAs(ctx context.Context) error {
 		}
 	}
 	if h := j.opt.loras; h != nil {
-		return h.attach(j.lora.active)
+		return h.attach(j.lora.active, j.opt.held)
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func (p *Pipeline) planJob(ctx context.Context, req request.Request) (memory.Pla
 	return plan, errors.Join(err, end())
 }
 
-// MemoryStats tells what the pipeline's models hold: of the model itself, then the refiner, ControlNets and TAESD that are open. It does
+// MemoryStats tells what the pipeline's models hold: of the model itself, then TAESD, the refiner and ControlNets that are open. It does
 // not wait for running calls. There are none of a closed pipeline.
 func (p *Pipeline) MemoryStats() []backend.MemoryStats {
 	release, err := p.use()

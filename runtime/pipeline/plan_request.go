@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -19,6 +20,7 @@ type Planned struct {
 	label    string
 	steps    int
 	result   *Result
+	loras    lora.Stack // the enabled adapters
 
 	mu     sync.Mutex
 	source *source         // of image-to-image, once it was encoded
@@ -71,7 +73,8 @@ func (p *Pipeline) Plan(req request.Request) (*Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan.result, plan.steps = j.res, j.state.Steps
+	plan.result, plan.steps, plan.loras = j.res, j.state.Steps, j.lora.stack.Stack
+	plan.loras.Adapters = plan.loras.Enabled()
 	r := &plan.req
 	key := planKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: j.res.Scheduler, Sigmas: r.Sigmas,
 		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,

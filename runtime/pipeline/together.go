@@ -65,7 +65,7 @@ func (p *Pipeline) assemble(pictures []Picture, o togetherOptions) (lead *job, s
 			}
 			j.opt = generateOptions{slotImage: o.deliver, live: o.live, tiling: o.tiling, staged: o.staged}
 			if t := pic.track; t != nil {
-				j.opt.loras = t.opts.LoRAs
+				j.opt.loras, j.opt.held = t.opts.LoRAs, t.held
 			}
 			jobs[pic.Plan] = j
 			if lead == nil {

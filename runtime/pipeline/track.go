@@ -11,6 +11,7 @@ type track struct {
 	plan  *Planned
 	opts  JobOptions
 	began time.Time
+	held  *heldLoRAs // of opts.LoRAs; nil: the job has no adapters, or no handle
 
 	mu       sync.Mutex  // held while OnProgress runs
 	steps    map[int]int // done, by picture
