@@ -203,7 +203,7 @@ type Model struct {
 	VAETiling      string  `key:"vae_tiling" default:"auto" doc:"pictures through the VAE by tiles: on, off, or auto: where one takes more than 4 GiB undivided (docs/vae.md)"`
 	VAETileSize    int     `key:"vae_tile_size" default:"448" doc:"largest tile, in pixels a side"`
 	VAETileOverlap float64 `key:"vae_tile_overlap" default:"0.25" doc:"share of a tile that it has in common with its neighbour, above 0 to 0.5"`
-	VAESlicing     string  `key:"vae_slicing" default:"auto" doc:"one picture of a batch at a time through the VAE: auto and on; off: all at once"`
+	VAESlicing     string  `key:"vae_slicing" default:"auto" doc:"one picture of a batch at a time through the VAE (on), all at once (off), or as many as are computed side by side (auto): one, but for models as small as nano"`
 
 	Embeddings           []string `key:"embeddings" doc:"textual-inversion files; the word is the file's name without its extension"`
 	EmbeddingDirectories []string `key:"embedding_directories" doc:"folders whose textual-inversion files are loaded when a prompt names them"`
