@@ -258,8 +258,8 @@ CASE("small pictures go through the VAE side by side, with the bits of each alon
         const int64_t side = 16, latent = 4 * side * side, pixel = 3 * 64 * side * side, pictures = 5;
         const std::vector<float> latents = wave(static_cast<size_t>(pictures * latent), 7);
         std::vector<float> together(static_cast<size_t>(pictures * pixel)), alone(static_cast<size_t>(pixel));
-        REQUIRE(dg_vae_decode(nano.model, pictures, side, side, latents.data(), together.data(), together.size(), message,
-                              sizeof(message)) == DG_OK);
+        REQUIRE(dg_vae_decode(nano.model, pictures, side, side, latents.data(), together.data(), together.size(),
+                              message, sizeof(message)) == DG_OK);
         dg_compute_query query = unet_query(pictures, side, side);
         query.stage            = DG_STAGE_VAE_DECODE;
         int32_t lanes          = 0;

@@ -34,7 +34,9 @@ bool spin(const Condition& holds) {
 
 }  // namespace
 
-LaneThread::LaneThread() { thread_ = std::thread([this] { serve(); }); }
+LaneThread::LaneThread() {
+    thread_ = std::thread([this] { serve(); });
+}
 
 LaneThread::~LaneThread() {
     {

@@ -31,7 +31,7 @@ public:
     ~LaneThread();
 
     void start(std::function<void()> call);  // which must not throw; the one before has been waited for
-    void wait();                             // until it has ended
+    void wait();  // until it has ended
 
 private:
     void serve();
