@@ -2,6 +2,7 @@ package request
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -85,15 +86,39 @@ func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, a
 			}
 		}
 	}
-	key, ok := keys["denoisingstrength"]
-	if !ok || hasPicture(table, keys) {
-		return
-	}
-	delete(in, key)
 	_, scaled := keys["hrscale"]
-	if table[key] != nil && (on || scaled && !told) {
-		d.put(in, "hires.strength", moved{table[key], join(at, key)})
+	use := on || scaled && !told
+	strength := DefaultHiresStrength
+	given := func(value any) {
+		if s, ok := number(value); ok {
+			strength = s
+		}
 	}
+	if inner, isTable := table[keys["hires"]].(map[string]any); isTable {
+		given(snakeKeys(inner)["strength"])
+	}
+	if key, ok := keys["denoisingstrength"]; ok && !hasPicture(table, keys) {
+		delete(in, key)
+		if table[key] != nil && use {
+			d.put(in, "hires.strength", moved{table[key], join(at, key)})
+			given(table[key])
+		}
+	}
+	if key, ok := keys["hrsecondpasssteps"]; ok && use {
+		steps, isInt := integer(table[key])
+		if isInt && steps > 0 && steps <= MaxSteps && strength > 0 && strength <= 1 { // what is wrong is found where it is set
+			in[key] = scheduleOf(steps, strength)
+		}
+	}
+}
+
+// scheduleOf is the length of the schedule of which strength makes so many steps: A1111 counts those that are made.
+func scheduleOf(steps int64, strength float64) int64 {
+	n := int64(math.Ceil(float64(steps) / strength))
+	for int64(float64(n)*strength) < steps { // rounding
+		n++
+	}
+	return n
 }
 
 // hasPicture reports whether a job has a picture or latents that strength can be about.

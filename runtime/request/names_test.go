@@ -57,7 +57,7 @@ var equalRequests = [][]string{
 		`{"LoRA":[{"AdapterName":"a","UnetWeight":0.5,"TextEncoderWeight":0.25,"BlockWeights":{"IN00":1}}],"LoraStack":{"GlobalWeight":0.5},"SchedulerOptions":{"UseKarrasSigmas":true,"Eta":0.5},"SChurn":2}`,
 	},
 	{
-		`{"prompt":"x","hires":{"scale":2,"upscaler":"latent_nearest","strength":0.4,"steps":10}}`,
+		`{"prompt":"x","hires":{"scale":2,"upscaler":"latent_nearest","strength":0.4,"steps":25}}`,
 		`{"prompt":"x","hires":{"strength":0.4},"hr_scale":2,"hr_upscaler":"Latent (nearest-exact)","hr_second_pass_steps":10}`,
 		`{"prompt":"x","enable_hr":true,"hr_scale":2,"hr_upscaler":"Latent (nearest)","denoising_strength":0.4,"hr_second_pass_steps":10,"hr_resize_x":0,"hr_resize_y":0,"hr_prompt":"","hr_sampler_name":null}`,
 		`{"Prompt":"x","HrScale":2,"HrUpscaler":"latent_nearest","DenoisingStrength":0.4,"HrSecondPassSteps":10}`,
@@ -210,4 +210,14 @@ func TestA1111Payload(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []Request{{Seed: -1, Scheduler: "Euler a", Sigmas: "Automatic", MaxBatch: 1, NumImages: 1, NumInferenceSteps: 50, GuidanceScale: 7, Width: 512, Height: 512,
 		SchedulerOptions: map[string]any{"eta": int64(0), "s_churn": int64(0), "s_tmin": int64(0), "s_noise": int64(0)}}}, run.Jobs)
+}
+
+// TestScheduleOf: A1111's second pass makes exactly the steps it is told, ours a part of the schedule.
+func TestScheduleOf(t *testing.T) {
+	for strength := 0.01; strength <= 1; strength += 0.01 {
+		for steps := range int64(60) {
+			n := scheduleOf(steps+1, strength)
+			assert.Equal(t, steps+1, int64(float64(n)*strength), "%d at %v", n, strength)
+		}
+	}
 }
