@@ -11,6 +11,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ggml-cpu.h"
@@ -88,15 +89,17 @@ void convolutions() {
                          {16, 1920, 640, 2, 3, 1}, {8, 1280, 1280, 2, 3, 1}, {8, 2560, 1280, 2, 3, 1},
                          {64, 512, 512, 1, 3, 1},  {128, 256, 256, 1, 3, 1}, {256, 128, 128, 1, 3, 1},
                          {32, 320, 320, 2, 3, 2},  {32, 960, 320, 2, 1, 1},  {8, 2560, 1280, 2, 1, 1},
-                         {256, 128, 3, 1, 3, 1},   {32, 4, 320, 2, 3, 1}};
+                         {256, 128, 3, 1, 3, 1},   {32, 4, 320, 2, 3, 1},    {32, 320, 320, 16, 3, 1},
+                         {16, 640, 640, 16, 3, 1}, {8, 1280, 1280, 16, 3, 1}};
     for (const Conv& c : list) {
-        for (const bool exact : {true, false}) {
-            const ggml_type type = GGML_TYPE_F16;
+        for (const auto& [type, exact] :
+             {std::pair{GGML_TYPE_F16, true}, std::pair{GGML_TYPE_F16, false}, std::pair{GGML_TYPE_BF16, false}}) {
             const int64_t result = c.size / c.stride, taps = int64_t{c.kernel} * c.kernel;
             char name[100];
-            std::snprintf(name, sizeof name, "conv %d x %d, %d -> %d, %d^2 x %d%s%s", c.kernel, c.kernel,
+            std::snprintf(name, sizeof name, "conv %d x %d, %d -> %d, %d^2 x %d%s, %s%s", c.kernel, c.kernel,
                           static_cast<int>(c.in), static_cast<int>(c.out), static_cast<int>(c.size),
-                          static_cast<int>(c.batch), c.stride == 2 ? ", stride 2" : "", exact ? ", exact" : "");
+                          static_cast<int>(c.batch), c.stride == 2 ? ", stride 2" : "", ggml_type_name(type),
+                          exact ? ", exact" : "");
             measure(name, 2.0 * static_cast<double>(result * result * c.batch * c.in * c.out * taps),
                     [&](ggml_context* ctx) {
                         ggml_tensor* w    = ggml_new_tensor_2d(ctx, type, dg::conv_packed_columns(type, c.kernel, c.in),
