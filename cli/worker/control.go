@@ -417,7 +417,7 @@ func (r loraRequest) apply(a *lora.Adapter) {
 func (p *part) change(name string, apply func(*lora.Adapter)) error {
 	switch err := p.loras.Update(name, apply); {
 	case errors.Is(err, pipeline.ErrNotRunning):
-		return failf(codeNotRunning, "the request has no adapters that could be changed")
+		return failf(codeNotRunning, "the job has no adapters that could be changed, or has ended")
 	case errors.Is(err, lora.ErrNotFound):
 		return failf(codeNotFound, "%v", err)
 	case err != nil:

@@ -42,7 +42,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{codeDuplicateID, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
 	{codeInvalid, "something is wrong with the request itself; fields has each mistake with its path"},
 	{codeNotFound, "there is no such request, model or adapter"},
-	{codeNotRunning, "the request has no such job in the queue, or no adapters that could be changed"},
+	{codeNotRunning, "the request has no such job in the queue, or the job has no adapters that could be changed, or has ended"},
 	{codeQueueFull, "--queue requests are unfinished; wait for some to end"},
 	{codeBusy, "the models that are loaded are all in use; unload one"},
 	{codeBadFile, "a model or input file is missing, damaged or unsuitable"},

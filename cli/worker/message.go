@@ -74,8 +74,17 @@ func failf(code, format string, args ...any) *failure {
 	return &failure{code: code, message: fmt.Sprintf(format, args...), exit: exitOf(code)}
 }
 
-// parse reads a line. With a failure the message still has what could be read: perhaps its id, and its casing.
-func parse(line []byte, fallback request.Casing, now time.Time) (message, *failure) {
+// takeChanges takes out of a client's line what only a Supervisor writes. Elsewhere it is a key like any that is unknown.
+func (m *message) takeChanges(table map[string]any, supervised bool) {
+	changes, ok := table[changesKey].([]any)
+	if supervised && ok {
+		m.changes = changes
+		delete(table, changesKey)
+	}
+}
+
+// parse reads a line; supervised says that a Supervisor may have written to it. With a failure the message still has what could be read: perhaps its id, and its casing.
+func parse(line []byte, fallback request.Casing, supervised bool, now time.Time) (message, *failure) {
 	m := message{casing: fallback, raw: line, deliver: delivery{progress: true}}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
@@ -86,8 +95,7 @@ func parse(line []byte, fallback request.Casing, now time.Time) (message, *failu
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, failf(codeBadJSON, "something follows the JSON object; write one to a line")
 	}
-	m.changes, _ = table[changesKey].([]any)
-	delete(table, changesKey)
+	m.takeChanges(table, supervised)
 	if c, ok := request.DetectCasing(table); ok {
 		m.casing = c
 	}

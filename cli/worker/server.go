@@ -203,7 +203,7 @@ func (s *Server) read(lines *lineReader) error {
 
 // receive answers one line.
 func (s *Server) receive(line []byte, number int) {
-	m, bad := parse(line, s.fallback(), s.opts.Now())
+	m, bad := parse(line, s.fallback(), s.opts.Supervised, s.opts.Now())
 	if bad == nil {
 		bad = s.accept(m)
 	}

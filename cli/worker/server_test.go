@@ -697,7 +697,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"id":1,"type":"generate","request":{"prompt":"x"},"deliver":{"images":"path"},"deadline_seconds":3}`))
 	f.Add([]byte(`{"ID":"a","tyPe":[]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		m, bad := parse(line, request.SnakeCase, time.Now())
+		m, bad := parse(line, request.SnakeCase, false, time.Now())
 		if bad == nil && (m.id == nil || m.kind == "") {
 			t.Fatalf("%q is taken without an id or a type", line)
 		}

@@ -158,7 +158,7 @@ func (s *Supervisor) read(lines *lineReader) error {
 		case err != nil:
 			return err
 		}
-		m, bad := parse(line, casing, s.opts.Now())
+		m, bad := parse(line, casing, false, s.opts.Now())
 		if bad == nil {
 			bad = s.accept(m)
 		}

@@ -63,9 +63,6 @@ namespace {
 
 std::atomic<int64_t> live_handles{0};
 
-// Depth of ABI calls on this thread: an assertion inside one becomes an exception, any other aborts.
-thread_local int guarded = 0;
-
 void write_message(char* msg, size_t cap, const char* text) {
     if (msg == nullptr || cap == 0) {
         return;
@@ -79,15 +76,10 @@ void write_message(char* msg, size_t cap, const char* text) {
 }
 
 void on_ggml_abort(const char* message) {
-    if (guarded > 0) {
+    if (AssertionGuard::active()) {
         throw Error(DG_ERR_ENGINE, std::string("engine: ") + message);
     }
 }
-
-struct Guard {
-    Guard() { guarded++; }
-    ~Guard() { guarded--; }
-};
 
 template <typename Body>
 dg_status guard(char* msg, size_t cap, Body&& body) {
@@ -98,7 +90,7 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
         return true;
     }();
     (void)installed;
-    const Guard depth;
+    const AssertionGuard assertions;
     try {
         body();
         write_message(msg, cap, "");

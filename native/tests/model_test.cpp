@@ -286,6 +286,41 @@ CASE("small pictures go through the VAE side by side, with the bits of each alon
     }
 }
 
+CASE("lanes that a call has no use for hold nothing, and what they held is not used again") {
+    Options options;
+    options.threads = 4;
+    Nano nano(options);
+    const int64_t side = 16, latent = 4 * side * side, pixel = 3 * 64 * side * side, pictures = 4;
+    const std::vector<float> latents = wave(static_cast<size_t>(pictures * latent), 7);
+    const auto decode                = [&] {
+        std::vector<float> pixels(static_cast<size_t>(pictures * pixel));
+        REQUIRE(dg_vae_decode(nano.model, pictures, side, side, latents.data(), pixels.data(), pixels.size(), message,
+                                             sizeof(message)) == DG_OK);
+        return pixels;
+    };
+    const auto want        = decode();
+    const auto noise       = evaluate(nano.model, 4, side, side);
+    dg_compute_query query = unet_query(4, side, side);
+    size_t measured = 0, held = 0;
+    REQUIRE(dg_compute_size(nano.model, &query, &measured, message, sizeof(message)) == DG_OK);
+    REQUIRE(dg_compute_held(nano.model, &held, message, sizeof(message)) == DG_OK);
+    CHECK_EQ(measured, held);  // two lanes now, of four before
+    REQUIRE(dg_model_unload(nano.model, DG_COMPONENT_VAE_DECODER, message, sizeof(message)) == DG_OK);
+    CHECK(decode() == want);
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));  // the lanes' threads sleep by now
+    CHECK(evaluate(nano.model, 4, side, side) == noise);
+    for (int64_t after = 0; after < 4; after++) {  // the buffer of each lane in turn
+        REQUIRE(dg_compute_release(nano.model, message, sizeof(message)) == DG_OK);
+        REQUIRE(dg_test_fail_allocations(1, 1, after, nullptr, message, sizeof(message)) == DG_OK);
+        std::vector<float> pixels(static_cast<size_t>(pictures * pixel));
+        CHECK_EQ(dg_vae_decode(nano.model, pictures, side, side, latents.data(), pixels.data(), pixels.size(), message,
+                               sizeof(message)),
+                 static_cast<dg_status>(DG_ERR_OUT_OF_MEMORY));
+        REQUIRE(dg_test_fail_allocations(0, 0, 0, nullptr, message, sizeof(message)) == DG_OK);
+        CHECK(decode() == want);
+    }
+}
+
 CASE("the measured compute buffer is the one allocated") {
     Nano nano;
     evaluate(nano.model, 2, 16, 24);

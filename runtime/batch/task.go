@@ -8,7 +8,7 @@ type Task[T any] struct {
 	Label string  // Key for people, such as "512x512, 30 steps"; may be empty
 	Cost  float64 // work, in any unit that is the same for all tasks; 0 counts as 1. Fairness and ETA go by it
 	Steps int     // of the picture, for steps a second; may be 0
-	Batch int     // tasks with this key to begin with in a batch, where they fit; 0: a few, and more if that is faster
+	Batch int     // tasks to begin with in a batch, where they fit; 0: a few, and more if that is faster. The first task of a Key decides
 	Value T
 }
 

@@ -12,7 +12,7 @@ type Query struct {
 	Owner            string        // whose graph it is
 	Stage            backend.Stage // the VAE's are StageVAEEncode and StageVAEDecode, also by tiles
 	Batch            int           // rows of the UNet, chunks of text, pictures that wait for the VAE
-	Together         bool          // all pictures in one call of the VAE, else as many as are computed side by side
+	Together         bool          // all pictures in one call of the VAE, else as many as are computed side by side, which Fitted takes for one
 	Height, Width    int           // latent cells
 	Tokens           int           // UNet and ControlNet
 	Texts            int           // UNet and ControlNet: as backend.ComputeQuery's

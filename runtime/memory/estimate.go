@@ -309,13 +309,14 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 	if stage == StageDecode && (e.job.Together || owner == OwnerModel) {
 		waiting = e.batch
 	}
+	garbage := handedOnBytes(e.job, e.batch)
 	if e.job.Together {
-		n = waiting
+		n, garbage = waiting, 0
 	}
 	q := Query{Owner: owner, Stage: kind, Batch: waiting, Together: e.job.Together, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+handedOnBytes(e.job, e.batch)+finishedBytes(e.job, 0))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+garbage+finishedBytes(e.job, 0))
 	e.scratchOf(owner, component)
 }
 

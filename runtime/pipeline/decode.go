@@ -3,14 +3,15 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
-// decode turns a batch's latents into pictures, appends them to the result and hands them to the caller one by one.
-// One picture at a time goes through the VAE, whose buffers are the largest of all, unless slicing is off.
+// decode turns a batch's latents into pictures, appends them to the result and hands them to the caller as they are done. As many
+// go through the VAE, whose buffers are the largest of all, as decodedTogether says.
 func (j *job) decode(ctx context.Context, b *batch) error {
 	j.enter(StageDecode)
 	j.hold(memory.StageDecode)
@@ -21,7 +22,7 @@ func (j *job) decode(ctx context.Context, b *batch) error {
 	for from := 0; from < b.count; from += at {
 		var some []int
 		for i := from; i < min(from+at, b.count); i++ {
-			if j.policy().Slicing == vae.Off || j.opt.live == nil || j.opt.live(i) {
+			if j.opt.live == nil || j.opt.live(i) {
 				some = append(some, i)
 			}
 		}
@@ -52,7 +53,7 @@ func (j *job) decodeSome(ctx context.Context, b *batch, pictures []int) error {
 	latents := backend.Tensor{Shape: []int{len(pictures), b.channels, b.height, b.width}}
 	var slots []slot
 	for _, i := range pictures {
-		latents.Data = append(latents.Data, b.latentsOf(i).Data...)
+		latents.Data = append(latents.Data, b.image(b.latents, i)...)
 		slots = append(slots, b.slots[i])
 	}
 	decode, several := j.decodeFitting, len(pictures) > 1 && j.policy().Slicing != vae.Off
@@ -97,11 +98,14 @@ func (j *job) deliver(b *batch, i int, pixels []float32) error {
 
 // describe names pictures.
 func describe(slots []slot) string {
-	first, last := slots[0].index, slots[len(slots)-1].index
-	if len(slots) == 1 {
-		return fmt.Sprintf("picture %d", first)
+	names := make([]string, len(slots))
+	for i, s := range slots {
+		names[i] = fmt.Sprint(s.index)
 	}
-	return fmt.Sprintf("one of pictures %d to %d", first, last)
+	if len(slots) == 1 {
+		return "picture " + names[0]
+	}
+	return "one of the pictures " + strings.Join(names, ", ")
 }
 
 // decodeFitting is decodeLatents for batches of a Batcher: where memory runs out with all steps behind it, it is tried again with other

@@ -99,14 +99,14 @@ func (h *LoRAHandle) job() *heldLoRAs {
 }
 
 // Hold has h serve the job that a plan will be submitted as, with h in its JobOptions, so that changes made before Submit count, too. It does
-// nothing where the plan has no adapters.
+// nothing where the plan has no adapters, and takes the place of a Hold that was not submitted.
 func (h *LoRAHandle) Hold(plan *Planned) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(plan.loras.Adapters) == 0 {
 		return nil
 	}
-	if h.active != nil || h.job() != nil {
+	if held := h.job(); h.active != nil || held != nil && held.submitted {
 		return errHandleInUse
 	}
 	h.held = &heldLoRAs{plan: plan, stack: plan.loras}

@@ -71,7 +71,7 @@ func (j *job) loadLoRAs(ctx context.Context) error {
 			j.reportLoRA(j.res.LoRAs[i].Name, r.Report)
 		}
 	}
-	if h := j.opt.loras; h != nil {
+	if h := j.opt.loras; h != nil && j.lora.active != nil {
 		return h.attach(j.lora.active, j.opt.held)
 	}
 	return nil

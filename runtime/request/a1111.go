@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -104,12 +105,33 @@ func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, a
 			given(table[key])
 		}
 	}
-	if key, ok := keys["hrsecondpasssteps"]; ok && use {
-		steps, isInt := integer(table[key])
-		if isInt && steps > 0 && steps <= MaxSteps && strength > 0 && strength <= 1 { // what is wrong is found where it is set
-			in[key] = scheduleOf(steps, strength)
-		}
+	if !told || on {
+		d.secondPassSteps(in, table, keys, at, strength, on)
 	}
+}
+
+// secondPassSteps makes A1111's steps, which are those that the second pass makes, a schedule of which strength makes so many. Where none
+// are given, and the hires fix is on in A1111's way, they are as many as the first pass's.
+func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]string, at string, strength float64, on bool) {
+	key, given := keys["hrsecondpasssteps"]
+	steps, isInt := integer(table[key])
+	if on && (!given || table[key] == nil || isInt && steps == 0) {
+		delete(in, key)
+		key = cmp.Or(keys["steps"], keys["numinferencesteps"])
+		steps, isInt = integer(table[key])
+	}
+	if !isInt || steps < 1 || steps > MaxSteps || strength <= 0 || strength > 1 {
+		return // what is wrong is found where it is set
+	}
+	n := scheduleOf(steps, strength)
+	if n > MaxSteps {
+		d.errs.Add(join(at, key), "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; raise the strength or make fewer", steps, strength, n, MaxSteps)
+		return
+	}
+	if key == keys["hrsecondpasssteps"] && given {
+		delete(in, key)
+	}
+	d.put(in, "hires.steps", moved{n, join(at, key)})
 }
 
 // scheduleOf is the length of the schedule of which strength makes so many steps: A1111 counts those that are made.

@@ -61,7 +61,7 @@ var names = []Name{
 	{Name: "hr_scale", From: A1111, Key: "hires.scale"},
 	{Name: "hr_resize_x", From: A1111, Key: "hires.width", convert: notZero, Doc: "0 is left out"},
 	{Name: "hr_resize_y", From: A1111, Key: "hires.height", convert: notZero, Doc: "0 is left out"},
-	{Name: "hr_second_pass_steps", From: A1111, Key: "hires.steps", convert: notZero, Doc: "divided by hires.strength, since it counts the steps that are made; 0 is left out"},
+	{Name: "hr_second_pass_steps", From: A1111, Key: "hires.steps", convert: notZero, Doc: "the steps that the second pass makes, so that hires.steps is this divided by hires.strength; 0 with enable_hr: as many as steps"},
 	{Name: "hr_upscaler", From: A1111, Key: "hires.upscaler", convert: hiresUpscaler, Doc: "Latent, Latent (nearest-exact) and Lanczos are latent, latent_nearest and picture; other names are model, the upscaler of [model]"},
 	{Name: "hr_prompt", From: A1111, idle: []any{}},
 	{Name: "hr_negative_prompt", From: A1111, idle: []any{}},

@@ -63,6 +63,15 @@ var equalRequests = [][]string{
 		`{"Prompt":"x","HrScale":2,"HrUpscaler":"latent_nearest","DenoisingStrength":0.4,"HrSecondPassSteps":10}`,
 	},
 	{
+		`{"prompt":"x","hires":{"scale":2,"strength":0.4,"steps":25}}`,
+		`{"prompt":"x","hires":{"scale":2,"strength":0.4},"hr_second_pass_steps":10}`,
+	},
+	{
+		`{"prompt":"x","num_inference_steps":30,"hires":{"scale":2,"strength":0.5,"steps":60}}`,
+		`{"prompt":"x","steps":30,"enable_hr":true,"hr_scale":2,"denoising_strength":0.5}`,
+		`{"prompt":"x","steps":30,"enable_hr":true,"hr_scale":2,"denoising_strength":0.5,"hr_second_pass_steps":0}`,
+	},
+	{
 		`{"prompt":"x","seamless":"both"}`,
 		`{"prompt":"x","tiling":true}`,
 	},

@@ -160,7 +160,7 @@ type Request struct {
 
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets" doc:"nets that a picture controls, one [[controlnet]] table for each"`
 
-	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch; the pictures do not depend on it"`
+	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16" doc:"most pictures in one batch, and what the first has where they fit; the pictures do not depend on it"`
 	GuidanceBatch string `key:"guidance_batch" default:"auto" doc:"joint: both halves of guidance in one evaluation; separate: one after the other, in less memory"`
 
 	Output      string `key:"output" default:"the command's" doc:"file to write, .png, .jpg or .webp; may contain patterns"`

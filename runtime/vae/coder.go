@@ -3,6 +3,7 @@ package vae
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -101,8 +102,18 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 
 // Together is how many of n pictures of height x width latent cells are worth a call of Decode together.
 func (c *Coder) Together(p Policy, n, height, width int) (int, error) {
-	plan, err := p.PlanDecode(c.model, n, height, width)
+	plan, err := p.PlanDecode(c.used(), n, height, width)
 	return max(plan.PerCall, 1), err
+}
+
+// used is the model that the next call begins with.
+func (c *Coder) used() backend.Model {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease != nil {
+		return c.lease.Model()
+	}
+	return c.model
 }
 
 // Encode is Policy.Encode with the repeat.
@@ -176,17 +187,17 @@ func (c *Coder) Close() {
 // blackest is the largest value that is shown as black, of 8 bits.
 const blackest = -1 + 1.0/255
 
-// faultOf looks at a decoder's output.
+// faultOf looks at a decoder's output, each picture by itself.
 func faultOf(pixels backend.Tensor) Fault {
 	if notFinite(pixels.Data) >= 0 {
 		return NotFinite
 	}
-	for _, v := range pixels.Data {
-		if v > blackest {
-			return ""
+	for picture := range slices.Chunk(pixels.Data, len(pixels.Data)/pixels.Shape[0]) {
+		if !slices.ContainsFunc(picture, func(v float32) bool { return v > blackest }) {
+			return Black
 		}
 	}
-	return Black
+	return ""
 }
 
 // notFinite returns the index of the first NaN or infinity, or -1.

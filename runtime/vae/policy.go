@@ -143,11 +143,11 @@ func (p Policy) plan(m backend.Model, decode bool, batch, height, width int) (Pl
 
 // together is how many of a batch's pictures go into one call, where none is divided.
 func (p Policy) together(m backend.Model, decode bool, batch, height, width int) (int, error) {
-	if p.Slicing == Off || p.Slicing == On || !decode || batch == 1 {
-		return map[bool]int{true: batch, false: 1}[p.Slicing == Off], nil
+	if p.Slicing == Off {
+		return batch, nil
 	}
 	laned, ok := m.(backend.Laned)
-	if !ok {
+	if !ok || p.Slicing == On || !decode || batch == 1 {
 		return 1, nil
 	}
 	return laned.ComputeLanes(backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: batch, Height: height, Width: width})

@@ -254,6 +254,21 @@ func TestDecodeInLanes(t *testing.T) {
 	assert.Equal(t, singles, pairs)
 }
 
+// TestFaultOfOnePicture: each picture of a call is looked at by itself.
+func TestFaultOfOnePicture(t *testing.T) {
+	pixels := backend.NewTensor(3, 3, 2, 2)
+	for i := range pixels.Data {
+		pixels.Data[i] = 0.5
+	}
+	assert.Empty(t, faultOf(pixels))
+	for i := range 12 {
+		pixels.Data[12+i] = -1
+	}
+	assert.Equal(t, Black, faultOf(pixels))
+	pixels.Data[35] = float32(math.NaN())
+	assert.Equal(t, NotFinite, faultOf(pixels))
+}
+
 func TestPolicyRefusesOddShapes(t *testing.T) {
 	m := open(t, &fake.Backend{}, backend.ModelConfig{})
 	_, err := Policy{}.Decode(t.Context(), m, backend.Tensor{Shape: []int{1, 4, 2}, Data: make([]float32, 8)})

@@ -1,34 +1,39 @@
 #include "backend/lanes.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+
+#include "base/error.h"
 
 namespace dg {
 
 namespace {
 
-constexpr int kSpins = 20000;  // looks before sleeping, some 0.3 ms: what the caller does between two evaluations
-constexpr int kYield = 64;     // looks between offers of the core to others
+constexpr std::chrono::microseconds kSpin{300};  // before sleeping: what the caller does between two evaluations
+constexpr int kYield = 64;                        // looks between offers of the core to others
 
 void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 
 // Waits a little for a condition; true once it holds.
 template <typename Condition>
 bool spin(const Condition& holds) {
-    for (int i = 0; i < kSpins; i++) {
-        if (holds()) {
-            return true;
-        }
-        if (i % kYield == kYield - 1) {
-            std::this_thread::yield();
-        } else {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+        for (int i = 0; i < kYield; i++) {
+            if (holds()) {
+                return true;
+            }
             pause();
         }
-    }
+        std::this_thread::yield();
+    } while (std::chrono::steady_clock::now() < end);
     return false;
 }
 
@@ -78,7 +83,10 @@ void LaneThread::serve() {
             const std::lock_guard<std::mutex> lock(mutex_);
             call = std::move(call_);
         }
-        call();
+        {
+            const AssertionGuard assertions;
+            call();
+        }
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             busy_ = false;
@@ -101,6 +109,9 @@ void Lanes::run(const Device& device, const Traits& traits, const std::vector<La
         std::unique_ptr<LaneThread> thread(lanes_.empty() ? nullptr : new LaneThread);
         lanes_.push_back(std::unique_ptr<Lane>(
             new Lane{Worker(device, 1, cancel_), GraphRunner(cancel_, account_), std::move(thread)}));
+    }
+    for (size_t i = calls.size(); i < lanes_.size(); i++) {
+        lanes_[i]->runner.release();  // of an earlier call
     }
     std::vector<std::exception_ptr> failures(calls.size());
     const auto compute = [&](size_t i) {

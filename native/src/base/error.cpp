@@ -6,6 +6,8 @@
 
 namespace dg {
 
+thread_local int AssertionGuard::depth_ = 0;
+
 static std::string vformat(const char* fmt, va_list args) {
     va_list copy;
     va_copy(copy, args);

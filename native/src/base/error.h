@@ -18,6 +18,20 @@ private:
     dg_status status_;
 };
 
+// While a thread has one, an assertion of the engine on it becomes an Error; elsewhere the process ends.
+class AssertionGuard {
+public:
+    AssertionGuard() { depth_++; }
+    ~AssertionGuard() { depth_--; }
+    AssertionGuard(const AssertionGuard&)            = delete;
+    AssertionGuard& operator=(const AssertionGuard&) = delete;
+
+    static bool active() { return depth_ > 0; }
+
+private:
+    static thread_local int depth_;
+};
+
 // printf-style construction of messages.
 std::string format(const char* fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,4 +1,7 @@
 // What Model says of a stage without computing it: its compute buffer's size and how many lanes it has.
+#include <map>
+#include <utility>
+
 #include "backend/graph.h"
 #include "model/compute_common.h"
 #include "model/model.h"
@@ -9,13 +12,18 @@ namespace dg {
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const Worker& worker = *components_[kUnet].worker;
     const int64_t texts  = texts_of(q);
-    size_t bytes         = 0;
-    int64_t first        = 0;
+    std::map<std::pair<int64_t, int64_t>, size_t> known;  // most lanes are alike
+    size_t bytes  = 0;
+    int64_t first = 0;
     for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens)) {
         const int64_t last = first + count - 1;
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
-        bytes += GraphRunner::measure(worker, traits(worker),
-                                      unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
+        size_t& size       = known[{count, here}];
+        if (size == 0) {
+            size = GraphRunner::measure(worker, traits(worker),
+                                        unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
+        }
+        bytes += size;
         first += count;
     }
     return bytes;
@@ -23,40 +31,52 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
 
 size_t Model::vae_decode_size(const dg_compute_query& q) const {
     const Worker& worker = *components_[kVaeDecoder].worker;
-    size_t bytes         = 0;
+    std::map<int64_t, size_t> known;
+    size_t bytes = 0;
     for (const int64_t n : vae_decode_shares(q.batch, q.height, q.width)) {
-        bytes += GraphRunner::measure(worker, traits(worker), vae_decode_graph(n, q.height, q.width));
+        size_t& size = known[n];
+        if (size == 0) {
+            size = GraphRunner::measure(worker, traits(worker), vae_decode_graph(n, q.height, q.width));
+        }
+        bytes += size;
     }
     return bytes;
 }
 
-void Model::check_compute_query(const dg_compute_query& q) const {
+void Model::check_compute_query(const dg_compute_query& q, const char* what) const {
     check_range("batch", q.batch, 1, kMaxBatch);
     switch (q.stage) {
-        case DG_STAGE_TEXT: require(kText1, "compute_size"); break;
-        case DG_STAGE_TEXT_2: require(kText2, "compute_size"); break;
+        case DG_STAGE_TEXT: require(kText1, what); break;
+        case DG_STAGE_TEXT_2: require(kText2, what); break;
         case DG_STAGE_UNET:
-            require(kUnet, "compute_size");
+            require(kUnet, what);
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
             break;
         case DG_STAGE_VAE_ENCODE:
-            require(kVaeEncoder, "compute_size");
+            require(kVaeEncoder, what);
             check_range("height", q.height, vae_dims_.downscale(), kMaxSide);
             check_range("width", q.width, vae_dims_.downscale(), kMaxSide);
             break;
         case DG_STAGE_VAE_DECODE:
-            require(kVaeDecoder, "compute_size");
+            require(kVaeDecoder, what);
             check_range("height", q.height, 1, kMaxSide / vae_dims_.downscale());
             check_range("width", q.width, 1, kMaxSide / vae_dims_.downscale());
             break;
-        default: break;  // where it is measured
+        case DG_STAGE_VAE_DECODE_MIDDLE:
+        case DG_STAGE_VAE_DECODE_LEVELS: require(kVaeDecoder, what); break;
+        case DG_STAGE_VAE_ENCODE_LEVELS:
+        case DG_STAGE_VAE_ENCODE_MIDDLE: require(kVaeEncoder, what); break;
+        case DG_STAGE_CONTROL:
+        case DG_STAGE_CONTROL_HINT: require(kControl, what); break;
+        case DG_STAGE_UPSCALE: require(kUpscaler, what); break;
+        default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
     }
 }
 
 size_t Model::compute_size(const dg_compute_query& q) const {
-    check_compute_query(q);
+    check_compute_query(q, "compute_size");
     switch (q.stage) {
         case DG_STAGE_TEXT:
         case DG_STAGE_TEXT_2: {
@@ -77,15 +97,12 @@ size_t Model::compute_size(const dg_compute_query& q) const {
         case DG_STAGE_VAE_DECODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
-        case DG_STAGE_CONTROL:
-        case DG_STAGE_CONTROL_HINT:
-        case DG_STAGE_UPSCALE: return network_compute_size(q);
-        default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
+        default: return network_compute_size(q);
     }
 }
 
 int32_t Model::compute_lanes(const dg_compute_query& q) const {
-    check_compute_query(q);
+    check_compute_query(q, "compute_lanes");
     switch (q.stage) {
         case DG_STAGE_UNET:
             return static_cast<int32_t>(unet_shares(q.batch, q.height, q.width, q.context_tokens).size());

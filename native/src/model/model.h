@@ -135,7 +135,7 @@ private:
     size_t unet_compute_size(const dg_compute_query& query) const;
     std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
     size_t vae_decode_size(const dg_compute_query& query) const;
-    void check_compute_query(const dg_compute_query& query) const;
+    void check_compute_query(const dg_compute_query& query, const char* what) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                                 int64_t hints, int32_t type) const;
