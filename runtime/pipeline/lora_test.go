@@ -346,6 +346,7 @@ func TestLoRAHandleOfABatcher(t *testing.T) {
 		submit("b", at(0.25), JobOptions{LoRAs: &other}),
 		submit("c", at(0.75), JobOptions{}),
 		submit("plain", small("a circle"), JobOptions{LoRAs: &none}),
+		submit("busy", small("a circle"), JobOptions{LoRAs: &other}), // has no use for the handle, which serves b
 	}
 	require.NoError(t, h.SetWeight("both", 0.5), "before anything runs")
 	require.ErrorIs(t, h.SetWeight("unet", 1), lora.ErrNotFound)
@@ -381,7 +382,8 @@ func TestLoRAHandleOfABatcher(t *testing.T) {
 	changed, err := b.Plan(at(0.25))
 	require.NoError(t, err)
 	require.NoError(t, h.Hold(changed))
-	require.ErrorIs(t, h.Hold(changed), errHandleInUse)
+	require.NoError(t, h.Hold(plan))
+	require.NoError(t, h.Hold(changed), "what was not submitted gives way")
 	_, err = b.Submit(t.Context(), plan, JobOptions{LoRAs: &h})
 	require.ErrorIs(t, err, errHandleInUse, "it is held for another plan")
 	require.NoError(t, h.SetWeight("both", 1))
