@@ -211,7 +211,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	pipes := make([]*Pipeline, number("DAGUERRE_BENCH_HANDLES", 1))
 	for i := range pipes {
-		p, err := Open(b.Context(), Config{Model: model, Threads: number("DAGUERRE_BENCH_THREADS", 0)})
+		p, err := Open(b.Context(), Config{Model: model, Type: backend.Type(os.Getenv("DAGUERRE_BENCH_TYPE")), Threads: number("DAGUERRE_BENCH_THREADS", 0)})
 		require.NoError(b, err)
 		defer func() { require.NoError(b, p.Close()) }()
 		pipes[i] = p
