@@ -16,7 +16,7 @@ var ErrStrategy = errors.New("this strategy is not possible here")
 type OverBudgetError struct {
 	Device   string   // that is short
 	Budget   Budget   // of it
-	Smallest int64    // that would work, with Strategy and batches of 1
+	Smallest int64    // that works, with Strategy and batches of 1, also for a process that begins a little larger than this one
 	Strategy Strategy // that needs least
 	Forced   Force    // what the user has decided, and is not changed
 	found    bool

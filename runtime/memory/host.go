@@ -10,6 +10,8 @@ const (
 	// processGrowth is what the program itself grows by while it runs: code that is read in, the vocabulary, Go's heap and stacks. It was
 	// found to be 9 to 12 MiB over sizes and batches.
 	processGrowth = 10 << 20
+	// processVaries is by how much the next process may begin larger than this one, for which a limit is named that must be enough.
+	processVaries = 4 << 20
 	// goGarbage is how much larger Go's heap is than what it holds: the collector waits until it has doubled (GOGC=100).
 	goGarbage = 2
 	// goHeapFloor is what Go's collector lets a small heap grow to before it runs.

@@ -248,7 +248,11 @@ func (c *chooser) overBudget(strategies []Strategy) error {
 			}
 			for _, budget := range c.Budgets {
 				peak, _ := b.Peak(budget.Device)
-				needs[budget.Device] = max(needs[budget.Device], WithMargin(peak))
+				need := WithMargin(peak)
+				if budget.Device == HostID {
+					need += processVaries
+				}
+				needs[budget.Device] = max(needs[budget.Device], need)
 			}
 		}
 		e.consider(s, c.Budgets, needs)
