@@ -23,5 +23,12 @@ rm -f "$out"/*.png
 DAGUERRE_LIBRARY=$library bin/daguerre devices
 DAGUERRE_LIBRARY=$library bin/daguerre demo --quiet --device vulkan:0 -o "$out/vulkan.png"
 DAGUERRE_LIBRARY=$library bin/daguerre demo --quiet --device cpu -o "$out/cpu.png"
+# A batch of one prompt, whose texts are shared.
+for device in vulkan:0 cpu; do
+    DAGUERRE_LIBRARY=$library bin/daguerre generate --quiet --fresh --overwrite --model nano --device "$device" --steps 6 --seed 3 -n 2 --batch 2 \
+        --prompt 'a red circle on a blue background' -o "$out/${device%%:*}-{index}.png"
+done
 echo "PSNR between vulkan:0 (lavapipe) and cpu, at least 40 dB wanted:"
-go run ./tools/psnr "$out/vulkan.png" "$out/cpu.png" 40
+for picture in '' -0 -1; do
+    go run ./tools/psnr "$out/vulkan$picture.png" "$out/cpu$picture.png" 40
+done
