@@ -78,3 +78,26 @@ func TestFullSizeWeightsAreTheLibrarysBytes(t *testing.T) {
 			TextResidency: backend.ResidencyOnDemand, UNetResidency: backend.ResidencyOnDemand, VAEResidency: backend.ResidencyOnDemand})
 	}
 }
+
+// TestOnlySmallGraphsRunInLanes: each lane reads all weights and has a buffer of its own, which SDXL's are too large for at any size that people use.
+func TestOnlySmallGraphsRunInLanes(t *testing.T) {
+	b := library(t)
+	for _, kind := range []synth.Kind{synth.KindSDXLBase, synth.KindSDXLRefiner} {
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		require.NoError(t, synth.WriteHollow(path, synth.Options{Kind: kind}))
+		for _, precision := range []backend.Precision{backend.PrecisionF16, backend.PrecisionExact} {
+			m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{Model: path}, Device: "cpu", Precision: precision, Threads: 2,
+				TextResidency: backend.ResidencyOnDemand, UNetResidency: backend.ResidencyOnDemand, VAEResidency: backend.ResidencyOnDemand})
+			require.NoError(t, err)
+			for _, q := range []backend.ComputeQuery{
+				{Stage: backend.StageUNet, Batch: 16, Height: 32, Width: 32, ContextTokens: 77},
+				{Stage: backend.StageVAEDecode, Batch: 16, Height: 32, Width: 32},
+			} {
+				lanes, err := m.(backend.Laned).ComputeLanes(q)
+				require.NoError(t, err)
+				assert.Equal(t, 1, lanes, "%s, %s: %+v", kind, precision, q)
+			}
+			require.NoError(t, m.Close())
+		}
+	}
+}
