@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -247,4 +248,44 @@ func Example() {
 	}
 	fmt.Println(model.Info().Kind, pixels.Shape)
 	// Output: sdxl-base [1 3 32 32]
+}
+
+// TestControlNetOfSharedTexts: pictures of one prompt, whose texts' keys and values are computed once, have the residuals of each guided pair by itself, bit for bit.
+func TestControlNetOfSharedTexts(t *testing.T) {
+	b, _ := nanoBackend(t)
+	path := filepath.Join("..", "..", "..", "models", "nano", "nano-controlnet-canny.safetensors")
+	for _, precision := range []backend.Precision{backend.PrecisionExact, backend.PrecisionAuto} {
+		m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{ControlNet: path}, Device: "cpu", Precision: precision})
+		require.NoError(t, err)
+		const rows, h, w = 6, 16, 16
+		u := m.Info().UNet
+		hint, err := m.EncodeHint(t.Context(), noise(1, 3, 8*h, 8*w))
+		require.NoError(t, err)
+		whole, _ := unetInput(m.Info(), rows, h, w)
+		texts := len(whole.Context.Data) / rows
+		for row := 2; row < rows; row++ { // negative and positive in turns
+			copy(whole.Context.Data[row*texts:(row+1)*texts], whole.Context.Data[row%2*texts:])
+		}
+		part := func(x backend.Tensor, first, n int) backend.Tensor {
+			size := len(x.Data) / rows
+			return backend.Tensor{Shape: append([]int{n}, x.Shape[1:]...), Data: x.Data[first*size : (first+n)*size]}
+		}
+		scales := make([]float32, len(u.ResidualShapes(h, w)))
+		for i := range scales {
+			scales[i] = 1
+		}
+		evaluate := func(residuals []float32, first, n int) {
+			require.NoError(t, m.ControlNet(t.Context(), backend.ControlInput{Sample: part(whole.Sample, first, n), Timesteps: whole.Timesteps[first : first+n],
+				Context: part(whole.Context, first, n), Pooled: part(whole.Pooled, first, n), SizeIDs: part(whole.SizeIDs, first, n), Hint: hint, Scales: scales,
+				Rows: rows, FirstRow: first}, residuals))
+		}
+		together, alone := make([]float32, u.ResidualCount(rows, h, w)), make([]float32, u.ResidualCount(rows, h, w))
+		evaluate(together, 0, rows)
+		requireFinite(t, together)
+		for first := 0; first < rows; first += 2 {
+			evaluate(alone, first, 2)
+		}
+		require.Equal(t, alone, together, precision)
+		require.NoError(t, m.Close())
+	}
 }
