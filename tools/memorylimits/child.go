@@ -17,6 +17,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
+	"github.com/daguerre-go/daguerre/runtime/memory"
 )
 
 // group is a control group with a limit of memory.
@@ -126,6 +127,19 @@ func since(t *time.Time) float64 {
 	return s
 }
 
+// uselessMap says why mapping the file is no use: weights are taken from it only as they are.
+func uselessMap(o options, info backend.ModelInfo) (string, error) {
+	inventory, err := memory.Read(backend.Files{Model: o.model})
+	if err != nil {
+		return "", err
+	}
+	unet, ok := inventory.Component(memory.UNet)
+	if !ok || unet.Bytes(memory.PolicyFor(info.Precision, backend.TypeAuto, backend.DeviceCPU, false)).Mapped > 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("no weight is in the file as %s wants it; choose another -precision", info.Precision), nil
+}
+
 // runStages makes one picture's computations, in the order of a run.
 func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, err error) {
 	p, at, hash := o.plan, time.Now(), sha256.New()
@@ -141,6 +155,11 @@ func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, 
 	}
 	defer func() { _ = m.Close() }()
 	out.Open = since(&at)
+	if p.UNet == string(backend.ResidencyMmap) {
+		if out.Useless, err = uselessMap(o, m.Info()); err != nil || out.Useless != "" {
+			return out, err
+		}
+	}
 	info, latent := m.Info(), o.size/m.Info().VAE.Downscale
 	unload := func(names ...string) error {
 		if !p.Unload {

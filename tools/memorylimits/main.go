@@ -66,11 +66,12 @@ type outcome struct {
 	Weights int64   `json:"weights"` // of it the UNet's
 	Pages   int64   `json:"pages"`   // read from block devices
 	Open    float64 `json:"open"`
-	Text    float64 `json:"text"`   // both encoders, with loading
-	First   float64 `json:"first"`  // the first UNet step, with loading
-	Step    float64 `json:"step"`   // the fastest of the later ones
-	Decode  float64 `json:"decode"` // with loading
-	Hash    string  `json:"hash"`   // of all results
+	Text    float64 `json:"text"`              // both encoders, with loading
+	First   float64 `json:"first"`             // the first UNet step, with loading
+	Step    float64 `json:"step"`              // the fastest of the later ones
+	Decode  float64 `json:"decode"`            // with loading
+	Hash    string  `json:"hash"`              // of all results
+	Useless string  `json:"useless,omitempty"` // why the plan cannot be shown here; nothing was run
 }
 
 func main() {
@@ -115,6 +116,7 @@ func runAll(o options) error {
 	}
 	fmt.Println("| weights | limit | peak | of it counted | text s | first step s | step s | decode s | read from disk | result |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	failed := 0
 	for i, p := range plans {
 		if i > 0 && !strings.Contains(p.Name, o.only) || i == 0 && known {
 			continue
@@ -124,8 +126,16 @@ func runAll(o options) error {
 			limit = int64(p.Share * float64(first.Peak))
 		}
 		got, err := runPlan(o, p, limit)
+		if err != nil && p.LimitFree { // the others' limits are shares of what it takes
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
 		if err != nil {
 			fmt.Printf("| %s | %s | | | | | | | | %v |\n", p.Name, gib(limit), err)
+			failed++
+			continue
+		}
+		if got.Useless != "" {
+			fmt.Printf("| %s | | | | | | | | | left out: %s |\n", p.Name, got.Useless)
 			continue
 		}
 		result := "equal"
@@ -136,6 +146,7 @@ func runAll(o options) error {
 			}
 		} else if got.Hash != first.Hash {
 			result = "DIFFERENT"
+			failed++
 		}
 		share := "none"
 		if limit > 0 {
@@ -143,6 +154,9 @@ func runAll(o options) error {
 		}
 		fmt.Printf("| %s | %s | %s (%.0f %%) | %s | %.1f | %.1f | %.1f | %.1f | %s | %s |\n", p.Name, share, gib(got.Peak),
 			100*float64(got.Peak)/float64(first.Peak), gib(got.Counted), got.Text, got.First, got.Step, got.Decode, gib(got.Pages), result)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d plans failed, or had other results than the first", failed)
 	}
 	return nil
 }
