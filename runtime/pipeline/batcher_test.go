@@ -229,6 +229,27 @@ func cancelOneOfABatch(t *testing.T, lanes, decodes int) {
 	}
 }
 
+// TestFirstBatchIsAsAsked: a request's max_batch is what its first batch has, where nothing speaks against it.
+func TestFirstBatchIsAsAsked(t *testing.T) {
+	for asked, sizes := range map[int][]int{0: {3, 3}, 6: {6}, 5: {3, 3}, 2: {2, 2, 2}} {
+		var got []int
+		b := newTestBatcher(t, BatcherOptions{OnEvent: func(e queue.Event) {
+			if e.Kind == queue.BatchStarted {
+				got = append(got, e.Size)
+			}
+		}}, openFake(t, &fake.Backend{}))
+		r := small("x")
+		r.NumImages, r.MaxBatch = 6, asked
+		plan, err := b.Plan(r)
+		require.NoError(t, err)
+		j, err := b.Submit(t.Context(), plan, JobOptions{})
+		require.NoError(t, err)
+		require.NoError(t, j.Wait(t.Context()))
+		b.Close()
+		assert.Equal(t, sizes, got, asked)
+	}
+}
+
 // TestDecodeOneByOneWhereTwoDoNotFit lets the VAE run out of memory when it has two pictures.
 func TestDecodeOneByOneWhereTwoDoNotFit(t *testing.T) {
 	f := &fake.Backend{VAELanes: 2, Hook: func(_ context.Context, c fake.Call) error {

@@ -113,10 +113,11 @@ func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, a
 // secondPassSteps makes A1111's steps, which are those that the second pass makes, a schedule of which strength makes so many. Where none
 // are given, and the hires fix is on in A1111's way, they are as many as the first pass's.
 func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]string, at string, strength float64, on bool) {
-	key, given := keys["hrsecondpasssteps"]
-	steps, isInt := integer(table[key])
-	if on && (!given || table[key] == nil || isInt && steps == 0) {
-		delete(in, key)
+	own := keys["hrsecondpasssteps"]
+	key := own
+	steps, isInt := integer(table[own])
+	if on && (table[own] == nil || isInt && steps == 0) {
+		delete(in, own)
 		key = cmp.Or(keys["steps"], keys["numinferencesteps"])
 		steps, isInt = integer(table[key])
 	}
@@ -128,9 +129,7 @@ func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]stri
 		d.errs.Add(join(at, key), "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; raise the strength or make fewer", steps, strength, n, MaxSteps)
 		return
 	}
-	if key == keys["hrsecondpasssteps"] && given {
-		delete(in, key)
-	}
+	delete(in, own)
 	d.put(in, "hires.steps", moved{n, join(at, key)})
 }
 

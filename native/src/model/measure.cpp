@@ -8,10 +8,14 @@
 
 namespace dg {
 
+size_t Model::measure(int index, const BuildFunction& build) const {
+    const Worker& worker = *components_[index].worker;
+    return GraphRunner::measure(worker, traits(worker), build);
+}
+
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
-    const Worker& worker = *components_[kUnet].worker;
-    const int64_t texts  = texts_of(q);
+    const int64_t texts = texts_of(q);
     std::map<std::pair<int64_t, int64_t>, size_t> known;  // most lanes are alike
     size_t bytes  = 0;
     int64_t first = 0;
@@ -20,8 +24,7 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
         size_t& size       = known[{count, here}];
         if (size == 0) {
-            size = GraphRunner::measure(worker, traits(worker),
-                                        unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
+            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
         }
         bytes += size;
         first += count;
@@ -30,13 +33,12 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
 }
 
 size_t Model::vae_decode_size(const dg_compute_query& q) const {
-    const Worker& worker = *components_[kVaeDecoder].worker;
     std::map<int64_t, size_t> known;
     size_t bytes = 0;
     for (const int64_t n : vae_decode_shares(q.batch, q.height, q.width)) {
         size_t& size = known[n];
         if (size == 0) {
-            size = GraphRunner::measure(worker, traits(worker), vae_decode_graph(n, q.height, q.width));
+            size = measure(kVaeDecoder, vae_decode_graph(n, q.height, q.width));
         }
         bytes += size;
     }
@@ -69,8 +71,15 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: require(kVaeEncoder, what); break;
         case DG_STAGE_CONTROL:
-        case DG_STAGE_CONTROL_HINT: require(kControl, what); break;
-        case DG_STAGE_UPSCALE: require(kUpscaler, what); break;
+        case DG_STAGE_CONTROL_HINT:
+        case DG_STAGE_UPSCALE:
+            require(q.stage == DG_STAGE_UPSCALE ? kUpscaler : kControl, what);
+            check_range("height", q.height, 1, kMaxSide);
+            check_range("width", q.width, 1, kMaxSide);
+            if (q.stage == DG_STAGE_CONTROL) {
+                check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
+            }
+            break;
         default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
     }
 }
@@ -80,24 +89,21 @@ size_t Model::compute_size(const dg_compute_query& q) const {
     switch (q.stage) {
         case DG_STAGE_TEXT:
         case DG_STAGE_TEXT_2: {
-            const int which      = q.stage == DG_STAGE_TEXT ? kText1 : kText2;
-            const TextDims& d    = text_[which]->dims;
-            const Worker& worker = *components_[which].worker;
-            return GraphRunner::measure(
-                worker, traits(worker),
-                text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr));
+            const int which   = q.stage == DG_STAGE_TEXT ? kText1 : kText2;
+            const TextDims& d = text_[which]->dims;
+            return measure(which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr));
         }
         case DG_STAGE_UNET: return unet_compute_size(q);
-        case DG_STAGE_VAE_ENCODE: {
-            const Worker& worker = *components_[kVaeEncoder].worker;
-            return GraphRunner::measure(worker, traits(worker), vae_encode_graph(q.batch, q.height, q.width));
-        }
+        case DG_STAGE_VAE_ENCODE: return measure(kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width));
         case DG_STAGE_VAE_DECODE: return vae_decode_size(q);
         case DG_STAGE_VAE_DECODE_MIDDLE:
         case DG_STAGE_VAE_DECODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
-        default: return network_compute_size(q);
+        case DG_STAGE_CONTROL:
+            return measure(kControl, control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0));
+        case DG_STAGE_CONTROL_HINT: return measure(kControl, control_hint_graph(q.batch, q.height, q.width));
+        default: return measure(kUpscaler, upscale_graph(q.batch, q.height, q.width));
     }
 }
 

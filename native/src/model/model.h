@@ -104,7 +104,6 @@ private:
     void open_taesd(const OpenParams& params);
     void open_upscaler(const OpenParams& params);
     void network_info(dg_model_info* out) const;
-    size_t network_compute_size(const dg_compute_query& query) const;
     // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
     void embed_conditioning(const UnetDims& dims, int64_t n, const float* timesteps, const float* pooled,
                             const float* size_ids, std::vector<float>* time, std::vector<float>* label) const;
@@ -132,6 +131,8 @@ private:
                              bool residuals, const AdapterStack* stack) const;
     // How many rows each share of an evaluation has; adapters have no say in it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
+    // Bytes of the compute buffer that a graph of a component would need.
+    size_t measure(int index, const BuildFunction& build) const;
     size_t unet_compute_size(const dg_compute_query& query) const;
     std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
     size_t vae_decode_size(const dg_compute_query& query) const;

@@ -240,21 +240,4 @@ void Model::upscale(int64_t batch, int64_t height, int64_t width, const float* p
         {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
 }
 
-size_t Model::network_compute_size(const dg_compute_query& q) const {
-    const int index = q.stage == DG_STAGE_UPSCALE ? kUpscaler : kControl;
-    require(index, "compute_size");
-    check_range("height", q.height, 1, kMaxSide);
-    check_range("width", q.width, 1, kMaxSide);
-    const Worker& worker = *components_[index].worker;
-    switch (q.stage) {
-        case DG_STAGE_CONTROL:
-            check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
-            return GraphRunner::measure(worker, traits(worker),
-                                        control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0));
-        case DG_STAGE_CONTROL_HINT:
-            return GraphRunner::measure(worker, traits(worker), control_hint_graph(q.batch, q.height, q.width));
-        default: return GraphRunner::measure(worker, traits(worker), upscale_graph(q.batch, q.height, q.width));
-    }
-}
-
 }  // namespace dg
