@@ -176,7 +176,8 @@ func (s *Supervisor) find(id json.RawMessage) int {
 func (s *Supervisor) refuse(m message, bad *failure, number int) {
 	body := errorEvent{Code: bad.code, Message: bad.message, ExitCode: bad.exit, Fields: bad.fields}
 	s.mu.Lock()
-	taken := s.find(m.id) >= 0
+	i := s.find(m.id)
+	taken := i >= 0 && !s.pending[i].internal() // the client knows nothing of those
 	s.mu.Unlock()
 	if m.id == nil || taken {
 		body.Line, body.Ref, m.id = number, m.id, nil
