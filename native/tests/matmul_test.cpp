@@ -22,9 +22,9 @@ struct Shape {
 };
 
 const Shape kShapes[] = {
-    {32, 16, 1, 1, true},    {64, 48, 16, 1, false}, {96, 32, 17, 2, true},   {320, 80, 77, 2, true},
-    {640, 64, 33, 3, true},  {32, 144, 64, 1, true}, {1280, 32, 31, 1, true}, {64, 16, 700, 1, false},
-    {96, 48, 2100, 1, true}, {544, 16, 5, 1, false},
+    {32, 16, 1, 1, true},    {64, 48, 16, 1, false}, {96, 32, 17, 2, true},    {320, 80, 77, 2, true},
+    {640, 64, 33, 3, true},  {32, 144, 64, 1, true}, {1280, 32, 31, 1, true},  {64, 16, 700, 1, false},
+    {96, 48, 2100, 1, true}, {544, 16, 5, 1, false}, {2560, 80, 430, 1, true},  // the last in chunks that differ
 };
 
 std::vector<float> random_values(size_t n, unsigned seed) {

@@ -155,6 +155,39 @@ private:
 
 #endif
 
+// How threads share a product out: units are a panel of rows times a chunk of tokens that stays in the cache, ordered by chunks.
+class Shares {
+public:
+    Shares(int64_t groups, int64_t group_bytes, int64_t panels, int nth)
+        : pairs_(ceil_div(groups, 2)),
+          panels_(panels) {
+        const int64_t fitting = std::max<int64_t>(1, kChunk / group_bytes / 2);
+        // enough of them that every thread has work
+        chunks_ = std::min(pairs_, std::max(ceil_div(pairs_, fitting), ceil_div(2 * nth, panels)));
+    }
+
+    // The first unit of the thread ith, as near as units allow to that fraction of the work: chunks differ by a pair of groups.
+    int64_t begin(int ith, int nth) const {
+        int64_t work = pairs_ * panels_ * ith / nth;
+        for (int64_t chunk = 0; chunk < chunks_; chunk++) {
+            const int64_t size = first_pair(chunk + 1) - first_pair(chunk);
+            if (work < size * panels_) {
+                return chunk * panels_ + (work + size / 2) / size;
+            }
+            work -= size * panels_;
+        }
+        return chunks_ * panels_;
+    }
+    int64_t panel(int64_t unit) const { return unit % panels_; }
+    int64_t first_group(int64_t unit) const { return 2 * first_pair(unit / panels_); }
+    int64_t end_group(int64_t unit) const { return 2 * first_pair(unit / panels_ + 1); }
+
+private:
+    int64_t first_pair(int64_t chunk) const { return pairs_ * chunk / chunks_; }
+
+    int64_t pairs_, panels_, chunks_;
+};
+
 // The thread's share of all blocks of a product. A panel is two tiles of rows, the second `apart` rows after the first
 // (none where that is past the end); panels begin `step` rows apart. finish(sums, row, row_tiles, group, groups) is given
 // each block's sums.
@@ -162,19 +195,15 @@ template <typename Product, typename Finish>
 void multiply_panels(const ggml_tensor* packed, const ggml_tensor* weight, int64_t panels, int64_t step, int64_t apart,
                      int ith, int nth, Finish finish) {
     const int64_t groups = packed->ne[1];
-    // Chunks of tokens that stay in the cache, and enough of them that every thread has work.
-    const int64_t fitting = std::max<int64_t>(2, kChunk / static_cast<int64_t>(packed->nb[1]) / 2 * 2);
-    const int64_t wanted  = std::max(ceil_div(groups, fitting), ceil_div(2 * nth, panels));
-    const int64_t chunk   = std::max<int64_t>(2, ceil_div(groups, wanted * 2) * 2);
-    const int64_t units   = ceil_div(groups, chunk) * panels;
+    const Shares shares(groups, static_cast<int64_t>(packed->nb[1]), panels, nth);
     Product product(packed, weight);
     alignas(64) float sums[4 * kSumSize];
-    for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
-        const int64_t first = unit / panels * chunk, last = std::min(groups, first + chunk);
-        const int64_t row = unit % panels * step;
-        const bool two    = row + apart < weight->ne[1];
+    const int64_t end = shares.begin(ith + 1, nth);
+    for (int64_t unit = shares.begin(ith, nth); unit < end; unit++) {
+        const int64_t last = std::min(groups, shares.end_group(unit)), row = shares.panel(unit) * step;
+        const bool two = row + apart < weight->ne[1];
         product.rows(row, two ? row + apart : -1);
-        for (int64_t g = first; g < last; g += 2) {
+        for (int64_t g = shares.first_group(unit); g < last; g += 2) {
             const int count = static_cast<int>(std::min<int64_t>(2, last - g));
             product.multiply(g, count, sums);
             finish(sums, row, two ? 2 : 1, g, count);
