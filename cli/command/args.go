@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // arrange puts the flags of a command line before its other arguments, because the flag package stops
@@ -61,7 +61,7 @@ func unknownCommand(path, name string, commands []*cli.Command) error {
 			names = append(names, c.Name)
 		}
 	}
-	hint := suggest.Phrase(name, names)
+	hint := words.Phrase(name, names)
 	if hint == "" {
 		hint = "; known are " + strings.Join(names, ", ")
 	}
@@ -119,7 +119,7 @@ func flagWidth(path string, flags []cli.Flag, args []string) (int, error) {
 			}
 		}
 		hint := ""
-		if near, ok := suggest.Nearest(name, append(names, "help")); ok {
+		if near, ok := words.Nearest(name, append(names, "help")); ok {
 			hint = "; did you mean --" + near + "?"
 		}
 		return 0, usagef(path, "unknown flag %s%s", clip(args[0]), hint)

@@ -11,11 +11,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -277,7 +277,7 @@ func oneOf(command, flag, value string, known []string) error {
 		return nil
 	}
 	shown := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, clip(value), suggest.Phrase(value, shown), strings.Join(shown, ", "))
+	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, clip(value), words.Phrase(value, shown), strings.Join(shown, ", "))
 }
 
 // nano reports whether the embedded model alone is measured.

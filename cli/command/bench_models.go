@@ -11,13 +11,13 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/convert"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
-	"github.com/daguerre-go/daguerre/runtime/convert"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/writer"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 

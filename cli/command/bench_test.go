@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
 )
 
 // quick are the flags of a small benchmark.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -110,7 +110,7 @@ func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
 		for _, p := range controlnet.Preprocessors {
 			names = append(names, p.Name)
 		}
-		return o, usagef(command, "--preprocessor: %v%s", err, suggest.Phrase(o.net.Preprocessor, names))
+		return o, usagef(command, "--preprocessor: %v%s", err, words.Phrase(o.net.Preprocessor, names))
 	}
 	for _, side := range []struct {
 		flag string

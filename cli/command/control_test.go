@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
-	"github.com/daguerre-go/daguerre/runtime/picture"
 )
 
 // square writes a picture of n x n pixels, dark with a light middle.

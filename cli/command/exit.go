@@ -8,11 +8,11 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )

@@ -11,9 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 

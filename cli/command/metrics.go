@@ -12,19 +12,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daguerre-go/daguerre/runtime/batch"
-	"github.com/daguerre-go/daguerre/runtime/monitor"
+	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // processMemory measures this process for the batch manager. There is no limit in it: budgets are a plan's business.
-func processMemory() batch.Usage { return batch.Usage{Used: monitor.RSS()} }
+func processMemory() queue.Usage { return queue.Usage{Used: machine.RSS()} }
 
 // metricsServer serves a run's state in Prometheus' text format.
 type metricsServer struct {
 	s       *session
 	batcher *pipeline.Batcher
-	memory  *monitor.Sampler
+	memory  *machine.Sampler
 	server  *http.Server
 	listen  net.Listener
 	ended   chan struct{}
@@ -36,7 +36,7 @@ func serveMetrics(address string, s *session, b *pipeline.Batcher) (*metricsServ
 	if err != nil {
 		return nil, usagef("daguerre generate", "--metrics-addr: %v", err)
 	}
-	m := &metricsServer{s: s, batcher: b, memory: monitor.NewSampler(nil, 0), listen: l, ended: make(chan struct{})}
+	m := &metricsServer{s: s, batcher: b, memory: machine.NewSampler(nil, 0), listen: l, ended: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -118,7 +118,7 @@ func (m *metricsServer) write(ctx context.Context, w io.Writer) {
 }
 
 // workers tells of each device.
-func (m *metricsServer) workers(s batch.Snapshot) []metric {
+func (m *metricsServer) workers(s queue.Snapshot) []metric {
 	size := metric{"batch_size", "gauge", "Pictures in the running batch.", nil}
 	chosen := metric{"batch_size_chosen", "gauge", "Size of the next full batch of each kind of pictures, and why it is that.", nil}
 	seconds := metric{"batch_seconds_per_image", "gauge", "Least time measured a picture, by kind and size of batch.", nil}
@@ -147,7 +147,7 @@ func distinct(samples []sample) []sample {
 // memories tells of the process, the machine, the devices and the model.
 func (m *metricsServer) memories(ctx context.Context) []metric {
 	now, peak, stages := m.memory.Peaks()
-	total, available := monitor.RAM()
+	total, available := machine.RAM()
 	out := []metric{
 		{"process_resident_bytes", "gauge", "Memory of this process.", one(float64(now))},
 		{"process_resident_peak_bytes", "gauge", "Highest memory of this process since the run began.", one(float64(peak))},

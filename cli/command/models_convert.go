@@ -15,10 +15,10 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/convert"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/convert"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 

@@ -14,9 +14,9 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/cli/suggest"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // synthTypes are the types a synthetic model can be written in.
@@ -90,7 +90,7 @@ func (o synthOptions) check(command string, kinds []string) error {
 		case f.value == "":
 			return usagef(command, "--%s is missing; known are %s", f.flag, strings.Join(f.known, ", "))
 		case !slices.Contains(f.known, f.value):
-			hint := suggest.Phrase(f.value, f.known)
+			hint := words.Phrase(f.value, f.known)
 			return usagef(command, "--%s %q is unknown%s; known are %s", f.flag, clip(f.value), hint, strings.Join(f.known, ", "))
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 func TestInspectNano(t *testing.T) {

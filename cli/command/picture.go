@@ -7,7 +7,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
-	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -30,7 +30,7 @@ type batchRun struct {
 
 	mu      sync.Mutex
 	last    time.Time // of the last overall report
-	running batch.Event
+	running queue.Event
 	failed  error // that ends the run: the disk is full, say
 }
 
@@ -49,7 +49,7 @@ type runJob struct {
 func (s *session) startRun(o generateOptions) (*batchRun, error) {
 	r := &batchRun{s: s, images: countImages(o.run.Jobs), began: s.env.Now()}
 	r.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: max(r.images, 1), MaxBatch: s.model.Memory.MaxBatch,
-		Retry:   batch.Retry{Attempts: 2, Delay: time.Second, Retryable: pipeline.OutOfMemory}, // others may give memory back
+		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: pipeline.OutOfMemory}, // others may give memory back
 		OnEvent: r.event, Memory: processMemory, Paused: true}, s.pipe)
 	if o.metrics != "" {
 		var err error
@@ -212,20 +212,20 @@ func (r *batchRun) finish(ctx context.Context, j *runJob) error {
 }
 
 // event reports what the batch manager does.
-func (r *batchRun) event(e batch.Event) {
+func (r *batchRun) event(e queue.Event) {
 	switch e.Kind {
-	case batch.BatchStarted:
+	case queue.BatchStarted:
 		r.mu.Lock()
 		r.running = e
 		r.mu.Unlock()
 		if r.images > 1 {
 			b := progress.Batch{Batch: e.Batch, Size: e.Size, Why: e.Why, Kind: e.Label, Device: e.Worker}
-			if e.Relief > batch.ReliefNone {
+			if e.Relief > queue.ReliefNone {
 				b.Relief = e.Relief.String()
 			}
 			r.s.report.Report(b)
 		}
-	case batch.Requeued:
+	case queue.Requeued:
 		r.s.report.Report(progress.Retry{Images: e.Size, Reason: e.Why})
 	}
 }

@@ -25,12 +25,12 @@ EXAMPLES:
    daguerre schedulers recommend fast
    daguerre schedulers recommend quality --max-steps 25
    daguerre schedulers recommend --distilled lightning
-   daguerre schedulers recommend balanced --time 1m --evaluation 2.5s`, words(scheduler.UseCases)),
+   daguerre schedulers recommend balanced --time 1m --evaluation 2.5s`, joined(scheduler.UseCases)),
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "max-steps", Usage: "at most `N` steps", DefaultText: "no limit"},
 			&cli.DurationFlag{Name: "time", Usage: "denoising may take `T`, such as 90s", DefaultText: "no limit"},
 			&cli.DurationFlag{Name: "evaluation", Usage: "one evaluation of the UNet takes `T`; needed with --time"},
-			&cli.StringFlag{Name: "distilled", Usage: "the model was distilled by `METHOD`: " + words(scheduler.Distillations)},
+			&cli.StringFlag{Name: "distilled", Usage: "the model was distilled by `METHOD`: " + joined(scheduler.Distillations)},
 			&cli.StringFlag{Name: "prediction-type", Usage: "of the model: epsilon, v_prediction or sample (`TYPE`)"},
 			&cli.BoolFlag{Name: "zero-snr", Usage: "the model was trained with zero terminal SNR", DisableDefaultText: true},
 			jsonFlag(),
@@ -93,8 +93,8 @@ func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Du
 	return printTo(env.Stdout, "%s", b.String())
 }
 
-// words joins the values of a set of words.
-func words[T ~string](values []T) string {
+// joined joins the values of a set of words.
+func joined[T ~string](values []T) string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = string(v)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
-	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // network writes a small synthetic network.

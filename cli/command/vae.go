@@ -11,13 +11,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // vaeOptions is what vae check is asked to do.

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 )
 
 func TestDemo(t *testing.T) {

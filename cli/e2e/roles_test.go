@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 )
 
 // TestWrongRoles gives the program sound files in the wrong places, and ControlNets that cannot be: each ends with a clear error before any

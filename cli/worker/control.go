@@ -13,11 +13,11 @@ import (
 	"strconv"
 	"strings"
 
+	pictures "github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	pictures "github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -124,7 +124,7 @@ func (s *Server) cancel(o *order) (any, error) {
 		}
 		s.mu.Unlock()
 		for _, other := range others {
-			other.cancelWith(batch.ErrCancelled)
+			other.cancelWith(queue.ErrCancelled)
 		}
 		return map[string]int{"cancelled": len(others)}, nil
 	}
@@ -136,7 +136,7 @@ func (s *Server) cancel(o *order) (any, error) {
 		return nil, failf(codeNotFound, "no request with the id %s is unfinished", target)
 	}
 	if index == nil {
-		other.cancelWith(batch.ErrCancelled)
+		other.cancelWith(queue.ErrCancelled)
 		return map[string]int{"cancelled": 1}, nil
 	}
 	if err := other.cancelPicture(job, *index); err != nil {
@@ -569,7 +569,7 @@ func (s *Server) shutdown(o *order) (any, error) {
 	s.mu.Unlock()
 	if mode == "cancel" {
 		for _, other := range others {
-			other.cancelWith(batch.ErrCancelled)
+			other.cancelWith(queue.ErrCancelled)
 		}
 	}
 	return nil, nil

@@ -10,8 +10,8 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daguerre-go/daguerre/cli/suggest"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -115,7 +115,7 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	case len(bad) > 0:
 		return m, &failure{code: codeBadMessage, message: bad.Error(), exit: exitOf(codeBadMessage), fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, failf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), suggest.Phrase(m.kind, Types), strings.Join(Types, ", "))
+		return m, failf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types), strings.Join(Types, ", "))
 	}
 	return m, nil
 }
@@ -168,7 +168,7 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 				bad = append(bad, e.deliver.read(key, inner)...)
 			}
 		default:
-			bad.Add(key, "unknown field%s", suggest.Phrase(key, envelopeKeys))
+			bad.Add(key, "unknown field%s", words.Phrase(key, envelopeKeys))
 		}
 		if !ok {
 			bad.Add(key, "is no %s", strings.TrimPrefix(strings.TrimPrefix(want, "a "), "an "))
@@ -213,7 +213,7 @@ func (d *delivery) read(path string, table map[string]any) (bad request.Errors) 
 				bad.Add(at, "is no boolean")
 			}
 		default:
-			bad.Add(at, "unknown field%s", suggest.Phrase(key, []string{"images", "format", "previews", "progress"}))
+			bad.Add(at, "unknown field%s", words.Phrase(key, []string{"images", "format", "previews", "progress"}))
 		}
 	}
 	return bad

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -171,7 +171,7 @@ func (s *Server) failureOf(err error) *failure {
 		f.code, f.exit, f.message = codeDeadline, 130, "deadline_seconds ran out"
 	case errors.Is(err, errEOF):
 		f.code, f.exit = codeCancelled, 130
-	case errors.Is(err, batch.ErrCancelled), errors.Is(err, batch.ErrClosed), errors.Is(err, context.Canceled):
+	case errors.Is(err, queue.ErrCancelled), errors.Is(err, queue.ErrClosed), errors.Is(err, context.Canceled):
 		f.code, f.exit, f.message = codeCancelled, 130, "cancelled"
 	case f.exit == 2:
 		f.code = codeInvalid

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -227,7 +227,7 @@ func (s *Supervisor) shutdown(m message) *failure {
 		return failf(codeInvalid, "a shutdown takes mode, which is drain or cancel")
 	}
 	s.out.emit(event{id: m.id, name: "done", casing: m.casing, body: doneEvent{}})
-	s.closeLocked(mode == "cancel", batch.ErrCancelled)
+	s.closeLocked(mode == "cancel", queue.ErrCancelled)
 	return nil
 }
 

@@ -8,10 +8,10 @@ import (
 	"math"
 	"os"
 
+	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // EqualPSNR stands for the infinite PSNR of equal pictures, which JSON cannot say. Nothing else is as high: one value of a

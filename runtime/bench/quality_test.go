@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/internal/npy"
 )
 
 // kept writes a picture whose pixel (x, y) is what paint says, with latents.

@@ -12,9 +12,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

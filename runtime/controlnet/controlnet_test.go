@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // disc is a dark disc of radius r around the middle of a light w x h picture.

@@ -7,7 +7,7 @@ import (
 
 	xdraw "golang.org/x/image/draw"
 
-	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // softEdge is the length of the gradient of the blurred luma, the 99th percentile being nearly white.

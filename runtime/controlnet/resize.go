@@ -9,7 +9,7 @@ import (
 
 	xdraw "golang.org/x/image/draw"
 
-	"github.com/daguerre-go/daguerre/runtime/picture"
+	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // ResizeMode says how a control picture of another shape is brought to the size of the picture to be made.

@@ -1,8 +1,8 @@
 package lora
 
 import (
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // planLoHa reads dW = alpha/r (w1_a w1_b) * (w2_a w2_b), a product element by element (LyCORIS, after arXiv 2108.06098). It

@@ -1,8 +1,8 @@
 package lora
 
 import (
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // planLoKr reads dW = scale kron(w1, w2) (LyCORIS). Each factor is whole, or a product w_a w_b; the second may have a Tucker

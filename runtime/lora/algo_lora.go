@@ -1,8 +1,8 @@
 package lora
 
 import (
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // planLoRA reads dW = alpha/r up down (arXiv 2106.09685). For a convolution down is the kernel and up is 1x1; with a

@@ -3,8 +3,8 @@ package lora
 import (
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // planIA3 reads (IA)^3 (arXiv 2205.05638): a factor for each output, or each input. LyCORIS stores the factor's change

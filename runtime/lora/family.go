@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // foreignMarks are parts of tensor names, dots as underscores, that no SDXL adapter has.

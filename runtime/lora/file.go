@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // File is an adapter's file whose keys were mapped to a model's modules and whose shapes fit; its data is read by

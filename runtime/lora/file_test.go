@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // pair is a LoRA of a linear module 64 -> 64.

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/writer"
 )
 
 // FusedKey is the metadata entry that names the adapters in a fused checkpoint, as a JSON array.

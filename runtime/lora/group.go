@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // maxScale is the largest alpha/rank that is believed; adapters in use stay below about 100.

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // Hashes identify an adapter's file as the web UI and model sites do.

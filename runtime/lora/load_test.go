@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 )
 
 // loadCases are the sizes that loading is timed at, and the most it may take (median, from the file cache).

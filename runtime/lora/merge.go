@@ -7,8 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // Merger adds adapters to weights in pure Go; it implements [backend.LoRAMerger]. Sums are in float32, norms in float64.

@@ -3,8 +3,8 @@ package lora
 import (
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // ModulesOf lists the modules of a model from its dimensions alone, as an open model's Modules does.

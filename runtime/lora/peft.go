@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // peftMetadataKey is where diffusers (since 0.34) keeps the configurations of the adapters in a file, as one flat JSON

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // Unmatched is a tensor that was not applied.

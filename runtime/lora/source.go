@@ -5,8 +5,8 @@ import (
 	"errors"
 	"math"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // source reads an adapter's tensors and refuses values that are not finite.

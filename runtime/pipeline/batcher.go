@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	queue "github.com/daguerre-go/daguerre/runtime/batch"
+	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // BatcherOptions configures a Batcher. The zero value works.

@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
-	queue "github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
-	queue "github.com/daguerre-go/daguerre/runtime/batch"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

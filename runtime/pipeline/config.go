@@ -4,10 +4,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // NanoModel as Config.Model is the demo model embedded in models/nano.

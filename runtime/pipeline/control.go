@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
-	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // DefaultControlNetMemory is what ControlNets may hold where Config.ControlNetMemory is 0: three of SDXL's at F16.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // decode turns a batch's latents into pictures, appends them to the result and hands them to the caller as they are done. As many

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/rng"
 )
 

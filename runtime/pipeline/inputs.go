@@ -6,8 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/daguerre-go/daguerre/runtime/picture"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
+	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

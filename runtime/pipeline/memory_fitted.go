@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // newFittedPlanner plans without a backend: for the CPU, from headers and formulas.

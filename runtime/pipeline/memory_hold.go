@@ -3,8 +3,8 @@ package pipeline
 import (
 	"fmt"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
 )
 
 // holding is how the weights of the models of a pipeline are held: what a strategy of package memory means to a backend.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // planner decides how the jobs of a pipeline are made to fit into memory. Its model is what the pipeline holds or would hold, without

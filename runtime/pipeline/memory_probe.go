@@ -7,9 +7,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/memory"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // probeKey names a model that is open in order to be measured.

@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/upscale"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
-	"github.com/daguerre-go/daguerre/runtime/upscale"
 )
 
 // goldenSeeds is SEEDS of tools/goldens/control.py, which computed with the same random weights.

@@ -19,12 +19,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/pipeline/npy"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 func TestApplyGuidance(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 // ErrClosed is returned by the methods of a Pipeline after Close.

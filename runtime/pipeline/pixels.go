@@ -5,8 +5,8 @@ import (
 	"image/color"
 	"math"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/picture"
 )
 
 // Pixels turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1], as image-to-image does; it is scaled with Lanczos.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
-	"github.com/daguerre-go/daguerre/runtime/picture"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 )
 
 // notCheckpoints are the kinds of file that hold weights of something else than a checkpoint's components, with where

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/daguerre-go/daguerre/runtime/memory"
+	"github.com/daguerre-go/daguerre/internal/memory"
 )
 
 // Picture is one picture of a planned request: what a Batcher's tasks are.

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
-	"github.com/daguerre-go/daguerre/runtime/vae"
 )
 
 func TestTilesAndSlicesMakeTheSamePictures(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )

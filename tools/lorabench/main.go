@@ -19,7 +19,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile/synth"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )

@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
-	"github.com/daguerre-go/daguerre/runtime/memory"
 )
 
 // group is a control group with a limit of memory.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/daguerre-go/daguerre/runtime/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // originalProjection is OpenCLIP's projection of the pooled text embedding in the original layout, [width,

@@ -1,0 +1,396 @@
+// Package synth writes checkpoints with random weights: SDXL at full size for benchmarks and tests
+// without a download, and very small models for unit tests. The tensors, names and shapes are those of
+// the real models; the weights are drawn so that activations stay finite in F16. Pictures made with them
+// mean nothing.
+//
+// Files are streamed (memory use does not depend on the model's size) and appear under their name only
+// when complete. The same kind, dimensions, type and seed give the same bytes on every machine; every
+// layout and file format of them holds the same weights.
+package synth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
+)
+
+// Errors for errors.Is.
+var (
+	// ErrOptions: an option has a value that cannot be used.
+	ErrOptions = errors.New("bad synth options")
+	// ErrSpace: the disk has too little room.
+	ErrSpace = writer.ErrSpace
+)
+
+// Kind names what to write.
+type Kind string
+
+// The kinds. KindUNet, KindTextEncoder and KindTextEncoder2 are SDXL base's components by themselves.
+const (
+	KindSDXLBase     Kind = "sdxl-base"
+	KindSDXLRefiner  Kind = "sdxl-refiner"
+	KindSDXLInpaint  Kind = "sdxl-inpaint"
+	KindVAE          Kind = "vae"
+	KindUNet         Kind = "unet"
+	KindTextEncoder  Kind = "text_encoder"
+	KindTextEncoder2 Kind = "text_encoder_2"
+	KindControlNet   Kind = "sdxl-controlnet"
+	KindUnion        Kind = "sdxl-controlnet-union"
+	KindTAESD        Kind = "taesd"
+	KindESRGAN       Kind = "esrgan"
+	KindSDXLLoRA     Kind = "sdxl-lora"
+	KindNanoLoRA     Kind = "nano-lora"
+	KindNano         Kind = "nano"
+	KindNanoRefiner  Kind = "nano-refiner"
+	KindNanoControl  Kind = "nano-controlnet"
+	KindNanoUnion    Kind = "nano-controlnet-union"
+)
+
+// Kinds lists every Kind.
+var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
+	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion}
+
+// Format names the file to write.
+type Format string
+
+// The formats; FormatAuto goes by the extension: .gguf, .ckpt or .pt, else safetensors.
+const (
+	FormatAuto        Format = ""
+	FormatSafetensors Format = "safetensors"
+	FormatGGUF        Format = "gguf"
+	FormatTorch       Format = "torch" // torch.save's zip
+)
+
+// Options say what to write. Only Kind is needed.
+type Options struct {
+	Kind   Kind
+	Type   modelfile.DType   // F16 (the default), F32 or BF16
+	Dims   *modelfile.Dims   // instead of the kind's own, for small models; absent components are not written
+	Config *modelfile.Config // for metadata and config files; nil: the kind's own
+	Layout modelfile.Layout  // LayoutOriginal (the default) or LayoutDiffusers, for single files
+	Format Format
+	Seed   uint64
+	Rank   int // of an adapter; 0: DefaultRank
+	// Variant is put into the file names of WriteFolder, as in "fp16".
+	Variant string
+	// Progress, if not nil, is told the bytes written so far and in all, about every 4 MiB.
+	Progress func(done, total int64)
+}
+
+// item is one tensor to write.
+type item struct {
+	modelfile.Spec
+	full   string // name in the file
+	dtype  modelfile.DType
+	size   int64
+	key    uint64 // of its stream of random numbers
+	offset int64  // of its first element in that stream
+	// transpose: the stream holds the matrix the other way round
+	transpose bool
+}
+
+// Size returns the bytes of tensor data that Write would write for opt.
+func Size(opt Options) (int64, error) {
+	p, err := newPlan(opt)
+	if err != nil {
+		return 0, err
+	}
+	return total(p.all()), nil
+}
+
+// Write writes one file. Cancelling ctx stops it within a few megabytes and leaves nothing behind; the
+// error is then ctx.Err().
+func Write(ctx context.Context, path string, opt Options) error {
+	p, err := newPlan(opt)
+	if err != nil {
+		return err
+	}
+	items := p.all()
+	format := opt.Format
+	if format == FormatAuto {
+		format = formatOf(path)
+	}
+	var write func(io.Writer, []item, map[string]string, *filler) error
+	switch format {
+	case FormatSafetensors:
+		write = writeSafetensors
+	case FormatGGUF:
+		items = slices.DeleteFunc(items, func(i item) bool { return i.Optional })
+		write = writeGGUF
+	case FormatTorch:
+		write = writeTorch
+	default:
+		return fmt.Errorf("%w: format %q; known are %q, %q and %q", ErrOptions, format, FormatSafetensors, FormatGGUF, FormatTorch)
+	}
+	meta, err := p.metadata()
+	if err != nil {
+		return err
+	}
+	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, total: total(items)}
+	if err := writer.CheckSpace(filepath.Dir(path), f.total); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return writer.Atomically(path, func(w io.Writer) error { return write(w, items, meta, f) }, nil)
+}
+
+func formatOf(path string) Format {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".gguf":
+		return FormatGGUF
+	case ".ckpt", ".pt", ".pth", ".bin":
+		return FormatTorch
+	}
+	return FormatSafetensors
+}
+
+func total(items []item) int64 {
+	var n int64
+	for _, i := range items {
+		n += i.size
+	}
+	return n
+}
+
+// plan is Options with everything decided.
+type plan struct {
+	opt    Options
+	dims   modelfile.Dims
+	config modelfile.Config
+}
+
+func newPlan(opt Options) (*plan, error) {
+	p := &plan{opt: opt}
+	if p.opt.Type == "" {
+		p.opt.Type = modelfile.F16
+	}
+	switch p.opt.Type {
+	case modelfile.F16, modelfile.F32, modelfile.BF16:
+	default:
+		return nil, fmt.Errorf("%w: type %q; known are F16, F32 and BF16", ErrOptions, opt.Type)
+	}
+	if p.opt.Rank == 0 {
+		p.opt.Rank = DefaultRank
+	}
+	if p.opt.Rank < 1 || p.opt.Rank > maxRank {
+		return nil, fmt.Errorf("%w: rank %d; it must be between 1 and %d", ErrOptions, opt.Rank, maxRank)
+	}
+	switch p.opt.Layout {
+	case "":
+		p.opt.Layout = modelfile.LayoutOriginal
+	case modelfile.LayoutOriginal, modelfile.LayoutDiffusers:
+	default:
+		return nil, fmt.Errorf("%w: layout %q; known are original and diffusers", ErrOptions, opt.Layout)
+	}
+	base := modelfile.SDXLBase(4)
+	switch opt.Kind {
+	case KindSDXLBase:
+		p.dims = base
+	case KindSDXLInpaint:
+		p.dims = modelfile.SDXLBase(9)
+	case KindSDXLRefiner:
+		p.dims = modelfile.SDXLRefiner()
+	case KindSDXLLoRA:
+		p.dims = modelfile.Dims{UNet: base.UNet}
+	case KindNanoLoRA:
+		p.dims = modelfile.Dims{UNet: modelfile.Nano().UNet}
+	case KindVAE:
+		p.dims = modelfile.Dims{VAE: base.VAE}
+	case KindUNet:
+		p.dims = modelfile.Dims{UNet: base.UNet}
+	case KindTextEncoder:
+		p.dims = modelfile.Dims{TextEncoder: base.TextEncoder}
+	case KindTextEncoder2:
+		p.dims = modelfile.Dims{TextEncoder2: base.TextEncoder2}
+	case KindNano:
+		p.dims = modelfile.Nano()
+	case KindControlNet:
+		p.dims = modelfile.SDXLControlNet()
+	case KindUnion:
+		p.dims = modelfile.SDXLControlNetUnion()
+	case KindTAESD:
+		p.dims = modelfile.SDXLTAESD()
+	case KindESRGAN:
+		p.dims = modelfile.ESRGANx4()
+	case KindNanoControl:
+		p.dims = modelfile.NanoControlNet()
+	case KindNanoUnion:
+		p.dims = modelfile.NanoControlNetUnion()
+	case KindNanoRefiner:
+		p.dims = modelfile.NanoRefiner()
+	default:
+		return nil, fmt.Errorf("%w: kind %q; known are %q", ErrOptions, opt.Kind, Kinds)
+	}
+	if opt.Dims != nil {
+		p.dims = *opt.Dims
+	}
+	p.config = p.defaultConfig()
+	if opt.Config != nil {
+		p.config = *opt.Config
+	}
+	return p, nil
+}
+
+// defaultConfig: SDXL's own values need not be stated; the nano model's do.
+func (p *plan) defaultConfig() modelfile.Config {
+	var c modelfile.Config
+	switch p.opt.Kind {
+	case KindNanoControl, KindNanoUnion:
+		c.UNet.NormNumGroups = 4
+		return c
+	case KindNano, KindNanoRefiner:
+	default:
+		return c
+	}
+	no, guidance := false, 5.0
+	zeros := p.opt.Kind == KindNano // as SDXL's base and refiner say
+	c.UNet.NormNumGroups, c.VAE.NormNumGroups = 4, 2
+	c.VAE.ScalingFactor, c.VAE.ForceUpcast = 0.6, &no
+	c.TextEncoder.HiddenAct, c.TextEncoder2.HiddenAct = "quick_gelu", "gelu"
+	c.Default = modelfile.DefaultConfig{Width: 128, Height: 128, NumInferenceSteps: 20, GuidanceScale: &guidance}
+	c.ForceZerosForEmptyPrompt = &zeros
+	return c
+}
+
+func (p *plan) metadata() (map[string]string, error) {
+	m := map[string]string{"format": "pt", "daguerre.synthetic": fmt.Sprintf("random weights, seed %d", p.opt.Seed)}
+	switch p.opt.Kind {
+	case KindSDXLBase:
+		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base"
+	case KindSDXLInpaint:
+		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/inpainting"
+	case KindSDXLLoRA:
+		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/lora"
+		m["ss_base_model_version"] = "sdxl_base_v1-0"
+	case KindSDXLRefiner:
+		m["modelspec.architecture"] = "stable-diffusion-xl-v1-refiner"
+	}
+	text, err := p.config.MarshalMetadata()
+	if err == nil && text != "{}" {
+		m[modelfile.MetadataKey] = text
+	}
+	return m, err
+}
+
+var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "controlnet", "taesd", "upscaler"}
+
+// all lists the tensors of a single file.
+func (p *plan) all() []item {
+	if p.opt.Kind.isLoRA() {
+		return p.adapter()
+	}
+	var list []item
+	for _, c := range components {
+		list = append(list, p.component(c, p.opt.Layout, p.prefix(c))...)
+	}
+	return list
+}
+
+// prefix is that of a component in a single file; a file of one component has none.
+func (p *plan) prefix(component string) string {
+	n := 0
+	for _, c := range components {
+		if p.dims.Specs(c, modelfile.LayoutOriginal) != nil {
+			n++
+		}
+	}
+	text := component == "text_encoder" || component == "text_encoder_2" && p.opt.Layout == modelfile.LayoutDiffusers
+	prefix := ""
+	switch {
+	case component == "controlnet" && p.opt.Layout == modelfile.LayoutOriginal:
+		prefix = "control_model."
+	case n == 1:
+	case p.opt.Layout == modelfile.LayoutDiffusers:
+		prefix = component + "."
+	case component == "unet":
+		prefix = "model.diffusion_model."
+	case component == "vae":
+		prefix = "first_stage_model."
+	case component == "text_encoder":
+		prefix = "conditioner.embedders.0.transformer."
+	case p.dims.TextEncoder == nil: // the refiner's only encoder
+		prefix = "conditioner.embedders.0.model."
+	default:
+		prefix = "conditioner.embedders.1.model."
+	}
+	if text {
+		prefix += "text_model."
+	}
+	return prefix
+}
+
+// component lists one component's tensors under the given prefix. Streams of random numbers are named
+// after the original layout, so that both layouts hold equal weights.
+func (p *plan) component(name string, layout modelfile.Layout, prefix string) []item {
+	required := func(l modelfile.Layout) []modelfile.Spec {
+		return slices.DeleteFunc(p.dims.Specs(name, l), func(s modelfile.Spec) bool { return s.Optional })
+	}
+	original := required(modelfile.LayoutOriginal)
+	var list []item
+	next := 0
+	for _, s := range p.dims.Specs(name, layout) {
+		it := item{Spec: s, full: prefix + s.Name, dtype: p.opt.Type}
+		if s.Name == "text_projection.weight" {
+			it.full = strings.TrimSuffix(prefix, "text_model.") + s.Name
+		}
+		key := s.Name
+		switch {
+		case s.Role == modelfile.RolePositionIDs:
+			it.dtype = modelfile.I64
+		case s.Optional:
+		case name == "text_encoder_2" && layout == modelfile.LayoutDiffusers:
+			key, it.offset, it.transpose = openCLIPKey(s)
+		default:
+			key = original[next].Name
+			next++
+		}
+		it.key = hash(name + ":" + key)
+		it.size, _ = it.dtype.Bytes(elements(s.Shape), 1)
+		list = append(list, it)
+	}
+	return list
+}
+
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// openCLIPKey maps a tensor with transformers' name to its place in OpenCLIP's.
+func openCLIPKey(s modelfile.Spec) (key string, offset int64, transpose bool) {
+	switch s.Name {
+	case "text_projection.weight":
+		return "text_projection", 0, true
+	case "embeddings.token_embedding.weight":
+		return "token_embedding.weight", 0, false
+	case "embeddings.position_embedding.weight":
+		return "positional_embedding", 0, false
+	}
+	if rest, ok := strings.CutPrefix(s.Name, "final_layer_norm."); ok {
+		return "ln_final." + rest, 0, false
+	}
+	rest := strings.TrimPrefix(s.Name, "encoder.layers.")
+	layer, rest, _ := strings.Cut(rest, ".")
+	base := "transformer.resblocks." + layer + "."
+	for part, proj := range []string{"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."} {
+		if kind, ok := strings.CutPrefix(rest, proj); ok {
+			return base + "attn.in_proj_" + kind, int64(part) * elements(s.Shape), false
+		}
+	}
+	for old, now := range map[string]string{"layer_norm1.": "ln_1.", "layer_norm2.": "ln_2.", "self_attn.out_proj.": "attn.out_proj.",
+		"mlp.fc1.": "mlp.c_fc.", "mlp.fc2.": "mlp.c_proj."} {
+		if kind, ok := strings.CutPrefix(rest, old); ok {
+			return base + now + kind, 0, false
+		}
+	}
+	return s.Name, 0, false
+}

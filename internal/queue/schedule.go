@@ -1,0 +1,148 @@
+package queue
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// tail is the factor by which a batch may end later on a slow worker than on the fastest one before it is left to that one.
+const tail = 1.0
+
+// choose returns the task that a worker should begin with next, and all jobs in their order. Without one it may return the time at which
+// a task that waits for its retry comes free.
+func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job[T, R], next time.Time) {
+	if m.paused || m.waiting == 0 || w.lost {
+		return nil, nil, next
+	}
+	order = m.order()
+	now := m.opts.now()
+	for _, j := range order {
+		for _, it := range j.waiting {
+			if now.Before(it.after) {
+				if next.IsZero() || it.after.Before(next) {
+					next = it.after
+				}
+				continue
+			}
+			if m.leaveToFaster(w) {
+				return nil, nil, next
+			}
+			return it, order, next
+		}
+	}
+	return nil, nil, next
+}
+
+// order sorts the jobs with waiting tasks: by priority, then who had least so far, then by age.
+func (m *Manager[T, R]) order() []*Job[T, R] {
+	var order []*Job[T, R]
+	for _, j := range m.jobs {
+		if len(j.waiting) > 0 {
+			order = append(order, j)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *Job[T, R]) int {
+		return cmp.Or(cmp.Compare(b.spec.Priority, a.spec.Priority), cmp.Compare(a.served, b.served))
+	})
+	return order
+}
+
+// take makes a batch of first and of what may go with it: more of its own job, then of the others in their order.
+func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T, R]) *Batch[T, R] {
+	s := w.sizing(first.task)
+	together := []*item[T, R]{first}
+	if !first.alone && first.relief == ReliefNone && s.relief == ReliefNone {
+		together = m.compatible(first, order, m.opts.now())
+	}
+	n, why := s.next(m.opts.MaxBatch, m.share(w, len(together)))
+	if len(together) == 1 {
+		why = "one picture of its kind is waiting"
+	}
+	if first.alone {
+		why = "by itself, since a batch with it failed"
+	}
+	relief := max(first.relief, s.relief)
+	if relief > ReliefNone {
+		why = "one at a time with " + relief.String() + ", since memory ran out"
+	}
+	m.batches++
+	b := &Batch[T, R]{m: m, w: w, items: together[:n], relief: relief, number: m.batches, why: why}
+	for _, it := range b.items {
+		it.state, it.batch = running, b
+		it.job.waiting = remove(it.job.waiting, it)
+		it.job.counts.Queued--
+		it.job.counts.Running++
+		it.job.served += it.task.cost()
+		m.waiting--
+		m.stats.queuedCost -= it.task.cost()
+	}
+	m.freed()
+	return b
+}
+
+// compatible lists what may go into a batch with first, first itself at the head.
+func (m *Manager[T, R]) compatible(first *item[T, R], order []*Job[T, R], now time.Time) []*item[T, R] {
+	out := []*item[T, R]{first}
+	add := func(j *Job[T, R]) {
+		for _, it := range j.waiting {
+			if it != first && it.task.Key == first.task.Key && !it.alone && it.relief == ReliefNone && !now.Before(it.after) {
+				out = append(out, it)
+			}
+		}
+	}
+	add(first.job)
+	for _, j := range order {
+		if j != first.job && j.spec.Priority == first.job.spec.Priority || j.spec.Priority < first.job.spec.Priority {
+			add(j)
+		}
+	}
+	return out
+}
+
+// share is how many of n waiting tasks a worker should count on, so that all workers end at about the same time.
+func (m *Manager[T, R]) share(w *worker[T, R], n int) int {
+	total, mine := 0.0, w.speed
+	for _, other := range m.workers {
+		if !other.lost {
+			if other.speed == 0 || mine == 0 {
+				return n // not measured yet
+			}
+			total += other.speed
+		}
+	}
+	if total <= mine {
+		return n
+	}
+	return max(int(float64(n)*mine/total+0.999), 1)
+}
+
+// leaveToFaster reports whether all that waits would be finished sooner if this worker left it to the fastest one.
+func (m *Manager[T, R]) leaveToFaster(w *worker[T, R]) bool {
+	if w.speed == 0 {
+		return false
+	}
+	for _, other := range m.workers {
+		if other == w || other.lost || other.speed <= w.speed {
+			continue
+		}
+		average := m.stats.queuedCost / float64(m.waiting)
+		if other.remaining(m.opts.now())+m.stats.queuedCost/other.speed < tail*average/w.speed {
+			return true
+		}
+	}
+	return false
+}
+
+// freed tells those who wait for room in the queue.
+func (m *Manager[T, R]) freed() {
+	close(m.room)
+	m.room = make(chan struct{})
+}
+
+func remove[E comparable](list []E, x E) []E {
+	if i := slices.Index(list, x); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}

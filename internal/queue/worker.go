@@ -1,0 +1,270 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// sampleEvery is how often memory is measured while a batch runs.
+const sampleEvery = 50 * time.Millisecond
+
+// worker is one Runner and what was learned about it. All but runner is guarded by the manager's mutex.
+type worker[T, R any] struct {
+	m      *Manager[T, R]
+	runner Runner[T, R]
+	sizes  map[string]*sizing
+	order  []string // keys of sizes, by first use
+	fresh  string   // the key that the budget was just asked for
+	asked  bool
+
+	speed   float64 // cost a second, measured; 0: not yet
+	current *Batch[T, R]
+	began   time.Time // of current
+	lost    bool
+	pleased int64 // pictures finished
+	peak    int64
+}
+
+// maxSizings bounds how many keys a worker remembers.
+const maxSizings = 256
+
+func (w *worker[T, R]) sizing(t Task[T]) *sizing {
+	s, ok := w.sizes[t.Key]
+	if !ok {
+		if len(w.order) >= maxSizings {
+			delete(w.sizes, w.order[0])
+			w.order = w.order[1:]
+		}
+		label := t.Label
+		if label == "" {
+			label = t.Key
+		}
+		s = newSizing(label, t.Batch)
+		w.sizes[t.Key], w.order = s, append(w.order, t.Key)
+	}
+	return s
+}
+
+// remaining estimates the seconds until the running batch ends.
+func (w *worker[T, R]) remaining(now time.Time) float64 {
+	if w.current == nil || w.speed == 0 {
+		return 0
+	}
+	cost := 0.0
+	for _, it := range w.current.items {
+		cost += it.task.cost()
+	}
+	return max(cost/w.speed-now.Sub(w.began).Seconds(), 0)
+}
+
+// loop computes batches until the manager is closed or the runner is lost.
+func (w *worker[T, R]) loop() {
+	m := w.m
+	for {
+		b, ctx := w.nextBatch()
+		if b == nil {
+			return
+		}
+		m.event(Event{Kind: BatchStarted, Worker: w.runner.Name(), Batch: b.number, Size: len(b.items), Why: b.why, Relief: b.relief, Label: b.items[0].task.Label})
+		before := w.runner.Memory()
+		peak, stop := w.watchMemory(before)
+		err := w.run(ctx, b)
+		stop()
+		b.cancel()
+		w.finish(b, err, before, peak.Load())
+		if w.lost {
+			return
+		}
+	}
+}
+
+// run calls the Runner; its panic is an error of the batch, so that one picture cannot end the others' process.
+func (w *worker[T, R]) run(ctx context.Context, b *Batch[T, R]) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the runner panicked: %v", r)
+		}
+	}()
+	return w.runner.Run(ctx, b)
+}
+
+// nextBatch waits for work; it returns nil when there will be no more.
+func (w *worker[T, R]) nextBatch() (*Batch[T, R], context.Context) {
+	m := w.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w.asked = false
+	for m.ctx.Err() == nil && !w.lost {
+		first, order, next := m.choose(w)
+		if first == nil {
+			w.asked = false
+			m.sleep(next)
+			continue
+		}
+		if !w.asked || w.fresh != first.task.Key {
+			w.fresh, w.asked = first.task.Key, true
+			m.mu.Unlock()
+			budget := w.runner.Budget(m.ctx, first.task)
+			m.mu.Lock()
+			w.sizing(first.task).budget = budget
+			continue
+		}
+		b := m.take(w, first, order)
+		var ctx context.Context
+		ctx, b.cancel = context.WithCancel(m.ctx)
+		w.current, w.began = b, m.opts.now()
+		return b, ctx
+	}
+	return nil, nil
+}
+
+// sleep waits for a change, at most until a time that is not zero.
+func (m *Manager[T, R]) sleep(until time.Time) {
+	if !until.IsZero() {
+		t := time.AfterFunc(until.Sub(m.opts.now()), func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.wake.Broadcast()
+		})
+		defer t.Stop()
+	}
+	m.wake.Wait()
+}
+
+// watchMemory samples the Runner's memory until stop is called, and keeps the highest value.
+func (w *worker[T, R]) watchMemory(before Usage) (peak *atomic.Int64, stop func()) {
+	peak = &atomic.Int64{}
+	if before == (Usage{}) {
+		return peak, func() {}
+	}
+	quit, ended := make(chan struct{}), make(chan struct{})
+	peak.Store(before.Used)
+	sample := func() {
+		if u := w.runner.Memory(); u.Used > peak.Load() {
+			peak.Store(u.Used)
+		}
+	}
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(sampleEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-t.C:
+				sample()
+			}
+		}
+	}()
+	return peak, func() { close(quit); <-ended; sample() }
+}
+
+// finish learns from a batch and settles the tasks for which the Runner called neither Deliver nor Fail.
+func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int64) {
+	m := w.m
+	m.mu.Lock()
+	var rest []*item[T, R]
+	for _, it := range b.items {
+		if it.state == running && it.batch == b {
+			rest = append(rest, it)
+		}
+	}
+	seconds := m.opts.now().Sub(w.began).Seconds()
+	s := w.sizing(b.items[0].task)
+	w.current = nil
+	w.peak = max(w.peak, peak)
+	m.stats.batches++
+	oom := err != nil && m.opts.OutOfMemory(err)
+	switch {
+	case errors.Is(err, ErrRunnerLost):
+		w.lost = true
+	case oom:
+		m.stats.outOfMemory++
+		s.outOfMemory(len(b.items))
+	case err == nil && len(rest) == 0:
+		w.learn(b, s, seconds, before, peak)
+	}
+	m.wake.Broadcast() // who left work to this worker may think again
+	m.mu.Unlock()
+
+	trim := oom || before.Limit > 0 && peak > before.Limit
+	if trim && m.ctx.Err() == nil {
+		_ = w.runner.Trim(m.ctx) // what could not be freed shows in the next batch
+	}
+	m.event(Event{Kind: BatchEnded, Worker: w.runner.Name(), Batch: b.number, Size: len(b.items), Why: b.why, Relief: b.relief, Seconds: seconds, Peak: peak, Err: err,
+		Label: b.items[0].task.Label})
+	switch {
+	case w.lost:
+		m.event(Event{Kind: WorkerLost, Worker: w.runner.Name(), Err: err})
+		m.requeue(rest, "the runner is lost")
+		m.ifAllLost(err)
+	case oom:
+		w.outOfMemory(b, rest, err)
+	case len(rest) > 0 && len(b.items) > 1 && err != nil:
+		for _, it := range rest {
+			it.alone = true
+		}
+		m.requeue(rest, err.Error())
+	default:
+		if err == nil {
+			err = errors.New("the runner delivered nothing")
+		}
+		for _, it := range rest {
+			m.failItem(b, it, err)
+		}
+	}
+}
+
+// learn books a batch that went well.
+func (w *worker[T, R]) learn(b *Batch[T, R], s *sizing, seconds float64, before Usage, peak int64) {
+	cost := 0.0
+	for _, it := range b.items {
+		cost += it.task.cost()
+		if it.state != done { // cancelled halfway: the time says nothing
+			return
+		}
+	}
+	if seconds > 0 {
+		if now := cost / seconds; w.speed == 0 {
+			w.speed = now
+		} else {
+			w.speed = 0.7*w.speed + 0.3*now
+		}
+	}
+	if b.relief == ReliefNone {
+		s.finished(len(b.items), w.m.opts.MaxBatch, seconds, before.Used, peak, before.Limit)
+	} else {
+		s.recover()
+	}
+}
+
+// outOfMemory repeats what a batch could not finish: in halves, and a single picture once more as it is, then with more and more relief, and
+// in the end as Options.Retry says, since others may give memory back.
+func (w *worker[T, R]) outOfMemory(b *Batch[T, R], rest []*item[T, R], err error) {
+	m := w.m
+	if len(b.items) > 1 {
+		m.requeue(rest, fmt.Sprintf("%d ran out of memory together", len(b.items)))
+		return
+	}
+	for _, it := range rest {
+		switch {
+		case !it.trimmed:
+			it.trimmed = true
+			m.requeue(rest, "ran out of memory; once more after freeing caches")
+		case b.relief < w.runner.MaxRelief():
+			it.relief = b.relief + 1
+			m.mu.Lock()
+			w.sizing(it.task).needsRelief(it.relief)
+			m.mu.Unlock()
+			m.requeue(rest, "ran out of memory; next with "+it.relief.String())
+		case m.again(it, err):
+			m.requeue(rest, "ran out of memory in spite of all; once more later")
+		default:
+			m.failForGood(b, it, err)
+		}
+	}
+}

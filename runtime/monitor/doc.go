@@ -1,3 +1,0 @@
-// Package monitor measures what a process and its machine use while it works: memory now and at its highest, by stage. Sampling costs a
-// few microseconds each time (docs/batch.md has the measurement).
-package monitor
