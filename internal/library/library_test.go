@@ -1,7 +1,6 @@
-package lora
+package library
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// adapters is a Library as that of adapters is.
+func adapters(dirs ...string) *Library {
+	return New(Options{Directories: dirs, Setting: "lora_directories", What: "adapters",
+		Extensions: []string{".safetensors", ".pt", ".pth", ".ckpt", ".bin"},
+		Inside:     []string{"pytorch_lora_weights.safetensors", "adapter_model.safetensors", "adapter_model.bin"}})
+}
 
 // plant makes empty files below a folder.
 func plant(t testing.TB, dir string, names ...string) {
@@ -24,10 +30,12 @@ func plant(t testing.TB, dir string, names ...string) {
 
 func TestResolve(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
-	plant(t, one, "Ink.safetensors", "style/ink-wash.pt", "style/oil.ckpt", "people/oil.safetensors", "both.pt", "both.safetensors", "notes.txt", ".hidden.safetensors",
+	plant(t, one, "Ink.safetensors", "style/ink-wash.pt", "style/oil.ckpt", "people/oil.safetensors",
+		"both.pt", "both.safetensors", "notes.txt",
+		".hidden.safetensors",
 		"anna.safetensors", "annabel.safetensors", "lcm/pytorch_lora_weights.safetensors")
 	plant(t, two, "ink.safetensors", "Gouache.bin", "second.pth", "both.safetensors")
-	lib := NewLibrary(one, two)
+	lib := adapters(one, two)
 	for name, want := range map[string]string{
 		"ink":                                  filepath.Join(two, "ink.safetensors"), // the exact name goes before another case
 		"Ink":                                  filepath.Join(one, "Ink.safetensors"),
@@ -38,7 +46,7 @@ func TestResolve(t *testing.T) {
 		"gouache":                              filepath.Join(two, "Gouache.bin"),
 		"gou":                                  filepath.Join(two, "Gouache.bin"), // the beginning of one only
 		"sec":                                  filepath.Join(two, "second.pth"),
-		"both":                                 filepath.Join(one, "both.safetensors"), // safetensors before pt, the first folder before the second
+		"both":                                 filepath.Join(one, "both.safetensors"), // by extension, then by folder
 		"both.pt":                              filepath.Join(one, "both.pt"),
 		"anna":                                 filepath.Join(one, "anna.safetensors"), // not ambiguous: it is exact
 		"lcm":                                  filepath.Join(one, "lcm/pytorch_lora_weights.safetensors"),
@@ -57,7 +65,10 @@ func TestResolve(t *testing.T) {
 	assert.ErrorContains(t, err, filepath.Join(one, "people/oil.safetensors"))
 	assert.ErrorContains(t, err, filepath.Join(one, "style/oil.ckpt"))
 	_, err = lib.Resolve("ann")
-	require.ErrorIs(t, err, ErrAmbiguous)
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, Error{Kind: ErrAmbiguous, Name: "ann", Message: e.Message, Candidates: []string{filepath.Join(one, "anna.safetensors"),
+		filepath.Join(one, "annabel.safetensors")}}, *e)
 	for _, name := range []string{"nothing", "hidden", "notes", "", "Gouache.safetensors"} {
 		_, err := lib.Resolve(name)
 		require.ErrorIs(t, err, ErrNotFound, name)
@@ -66,9 +77,9 @@ func TestResolve(t *testing.T) {
 	assert.ErrorContains(t, err, "there is Gouache")
 	_, err = lib.Find(filepath.Join(two, "second.pth"))
 	require.ErrorIs(t, err, ErrNotFound, "names in prompts open no paths")
-	_, err = NewLibrary().Resolve("x")
+	_, err = adapters().Resolve("x")
 	assert.ErrorContains(t, err, "lora_directories")
-	_, err = NewLibrary(filepath.Join(one, "missing")).Resolve("x")
+	_, err = adapters(filepath.Join(one, "missing")).Resolve("x")
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
@@ -80,16 +91,13 @@ func TestSymbolicLinks(t *testing.T) {
 		"a/again": filepath.Join(dir, "a"), "dangling.safetensors": "nowhere", "three.safetensors": filepath.Join(outside, "two.safetensors")} {
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
-	files, err := NewLibrary(dir).List()
+	files, err := adapters(dir).List()
 	require.NoError(t, err)
 	var names []string
 	for _, f := range files {
 		names = append(names, f.Name)
 	}
 	assert.ElementsMatch(t, []string{"a/one", "out/two", "three"}, names)
-	_, err = Open(filepath.Join(dir, "loop1"), nano)
-	require.Error(t, err)
-	assert.ErrorContains(t, err, "loop of symbolic links")
 }
 
 // TestTenThousandFiles lists and resolves in time, and remembers.
@@ -106,7 +114,7 @@ func TestTenThousandFiles(t *testing.T) {
 		require.NoError(t, os.Chtimes(filepath.Join(dir, fmt.Sprintf("d%02d", i)), old, old))
 	}
 	require.NoError(t, os.Chtimes(dir, old, old))
-	lib := NewLibrary(dir)
+	lib := adapters(dir)
 	began := time.Now()
 	path, err := lib.Resolve("A7654")
 	first := time.Since(began)
@@ -132,12 +140,52 @@ func TestTenThousandFiles(t *testing.T) {
 func TestMissingFolder(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "a.safetensors")
-	lib := NewLibrary(filepath.Join(dir, "missing"), filepath.Join(dir, "a.safetensors"), dir)
+	lib := adapters(filepath.Join(dir, "missing"), filepath.Join(dir, "a.safetensors"), dir)
 	files, err := lib.List()
 	require.ErrorIs(t, err, ErrNotFound)
 	assert.Len(t, files, 1)
 	var e *Error
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
+	assert.ErrorContains(t, err, "is no folder; name the folder that the adapters are in")
 	_, err = lib.Resolve("a")
 	require.NoError(t, err)
+}
+
+// TestFoldersAndFirst: folders that stand for a file, any extension, and the first of several, as ControlNets are found.
+func TestFoldersAndFirst(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "b/canny/config.json", "b/canny/model.safetensors", "c/canny.gguf", "depth.pth", "old/depth.pth", "plain/x.safetensors",
+		"tile.v2.safetensors", "scribble-a.pth", "scribble-b.pth")
+	lib := New(Options{Directories: []string{dir}, Setting: "controlnet_directories", What: "ControlNets", First: true,
+		Folder: func(path string) bool {
+			_, err := os.Stat(filepath.Join(path, "config.json"))
+			return err == nil
+		}})
+	for name, want := range map[string]string{
+		"canny":                       "b/canny",
+		"CANNY.gguf":                  "c/canny.gguf",
+		"Depth":                       "depth.pth",
+		"tile.v2":                     "tile.v2.safetensors",
+		"tile":                        "tile.v2.safetensors",
+		"x":                           "plain/x.safetensors",
+		filepath.Join(dir, "b/canny"): "b/canny",
+	} {
+		path, err := lib.Resolve(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, filepath.Join(dir, want), path, name)
+	}
+	_, err := lib.Resolve("scribble")
+	require.ErrorIs(t, err, ErrAmbiguous, "the first of several is no answer to half a name")
+	_, err = lib.Resolve(filepath.Join(dir, "plain"))
+	require.ErrorIs(t, err, ErrNotFound)
+	assert.ErrorContains(t, err, "ControlNets in "+dir)
+}
+
+func TestFlat(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "ink.pt", "below/oil.pt", "notes.txt")
+	files, err := New(Options{Directories: []string{dir}, Extensions: []string{".pt"}, Flat: true}).List()
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	assert.Equal(t, filepath.Join(dir, "ink.pt"), files[0].Path)
 }
