@@ -10,6 +10,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -49,7 +50,7 @@ type runJob struct {
 func (s *session) startRun(o generateOptions) (*batchRun, error) {
 	r := &batchRun{s: s, images: countImages(o.run.Jobs), began: s.env.Now()}
 	r.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: max(r.images, 1), MaxBatch: s.model.Memory.MaxBatch,
-		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: pipeline.OutOfMemory}, // others may give memory back
+		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }}, // others may give memory back
 		OnEvent: r.event, Memory: processMemory, Paused: true}, s.pipe)
 	if o.metrics != "" {
 		var err error

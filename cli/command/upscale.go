@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/upscale"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -100,7 +101,7 @@ func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporte
 	if err != nil {
 		return err
 	}
-	if err := pipeline.CheckRole("upscaler", o.config.Files.Upscaler); err != nil {
+	if err := models.CheckRole("upscaler", o.config.Files.Upscaler); err != nil {
 		return err
 	}
 	began := env.Now()

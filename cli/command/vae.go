@@ -12,6 +12,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/models/nano"
@@ -143,7 +144,7 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 			return err
 		}
 	}
-	if err := pipeline.CheckRole("vae", path); err != nil {
+	if err := models.CheckRole("vae", path); err != nil {
 		return err
 	}
 	config, err := modelfile.ReadConfig(path)
@@ -152,7 +153,7 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 	}
 	cfg := backend.ModelConfig{Files: backend.Files{VAE: path}, Hyper: backend.Hyper{VAENormNumGroups: config.VAE.NormNumGroups}, Device: o.device,
 		Precision: backend.Precision(o.precision), VAEType: backend.Type(o.dtype), Threads: o.threads}
-	scaling := cmp.Or(config.VAE.ScalingFactor, pipeline.DefaultScalingFactor)
+	scaling := cmp.Or(config.VAE.ScalingFactor, models.DefaultScalingFactor)
 	report := vaeReport{File: o.file}
 	if report.Check, err = o.check(ctx, env, r, cfg, samples, scaling, &report); err != nil {
 		return err

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -19,6 +20,7 @@ const (
 	UseAdapters Use = "adapters" // LoRA and its kin
 	UseHost     Use = "host"     // latents, pixels and copies in Go's memory
 	UseScratch  Use = "scratch"  // conversion of weights while they are loaded
+	UseIdle     Use = "idle"     // models that stay open between jobs, and that this one does not use
 )
 
 // Item is what one thing holds on one device during a stage.
@@ -29,18 +31,6 @@ type Item struct {
 	Use       Use    `json:"use"`
 	Bytes     int64  `json:"bytes"`
 }
-
-// The stages of a run, by name.
-const (
-	StageLoad    = "load"
-	StageText    = "text"
-	StageEncode  = "encode"
-	StageControl = "control"
-	StageDenoise = "denoise"
-	StageRefine  = "refine"
-	StageUpscale = "upscale"
-	StageDecode  = "decode"
-)
 
 // StageUse is all that is held during one stage.
 type StageUse struct {
@@ -73,6 +63,16 @@ func (b Breakdown) Peak(device string) (bytes int64, stage string) {
 	return bytes, stage
 }
 
+// With returns the breakdown with an item in every stage.
+func (b Breakdown) With(i Item) Breakdown {
+	out := Breakdown{Stages: slices.Clone(b.Stages)}
+	for k := range out.Stages {
+		s := &out.Stages[k]
+		s.Items = append(slices.Clip(s.Items), i)
+	}
+	return out
+}
+
 // Of returns the bytes of one use of a component in a stage; 0 where there is none.
 func (b Breakdown) Of(stage, owner, component string, use Use) (n int64) {
 	for _, s := range b.Stages {
@@ -103,11 +103,11 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 	e := &estimator{model: m, job: j, strategy: s, window: window, batch: batch, compute: compute}
 	e.load()
 	e.text()
-	if j.Encode {
-		e.vae(StageEncode, VAEEncoder, backend.StageVAEEncode, OwnerModel)
-	}
 	if len(j.Controls) > 0 {
 		e.controlHints()
+	}
+	if j.Encode {
+		e.vae(StageEncode, VAEEncoder, backend.StageVAEEncode, OwnerModel)
 	}
 	e.denoise()
 	if j.Refine {
@@ -126,7 +126,7 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 
 // held says how a part's weights are there during a stage.
 func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
-	if !e.present(p, stage) {
+	if !e.strategy.present(p, stage, e.job.Images > e.batch) {
 		return UseWeights, 0
 	}
 	network := p.Component == UNet || p.Component == ControlNet
@@ -140,45 +140,7 @@ func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
 	return UseWeights, p.Bytes
 }
 
-// present reports whether a part is in memory during a stage.
-func (e *estimator) present(p Part, stage string) bool {
-	own := e.usedIn(p, stage)
-	switch {
-	case p.Owner == OwnerTAESD: // small, and open all the time
-		return true
-	case p.Component == ControlNet && e.keeps(): // a ControlNet stays open to the end of its job
-		return stage == StageControl || stage == StageDenoise || stage == StageRefine || stage == StageDecode
-	case p.OnDemand && e.keeps():
-		return own || stage == StageDecode
-	case e.strategy.Name == Resident, e.strategy.Name == Release && p.Component == UNet:
-		return true
-	}
-	return own
-}
-
-// keeps reports whether networks stay in memory when they have been used.
-func (e *estimator) keeps() bool { return e.strategy.Name == Resident || e.strategy.Name == Release }
-
 func isText(component string) bool { return component == TextEncoder || component == TextEncoder2 }
-
-// usedIn reports whether a stage computes with a part. A refiner that stays open reads the texts together with the base.
-func (e *estimator) usedIn(p Part, stage string) bool {
-	refiner := p.Owner == OwnerRefiner
-	switch p.Component {
-	case TextEncoder, TextEncoder2:
-		if refiner && (p.OnDemand || !e.keeps()) {
-			return stage == StageRefine
-		}
-		return stage == StageText
-	case UNet:
-		return stage == StageRefine && refiner || stage == StageDenoise && !refiner
-	case VAEEncoder:
-		return stage == StageEncode || stage == StageUpscale
-	case VAEDecoder:
-		return stage == StageDecode || stage == StageUpscale
-	}
-	return stage == StageControl || stage == StageDenoise
-}
 
 // begin starts a stage with all that is held in it anyway.
 func (e *estimator) begin(stage string) {

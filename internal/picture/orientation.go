@@ -12,7 +12,10 @@ import (
 // 1 is upright; 2, 3, 4 mirror and turn by half; 5 to 8 swap the sides.
 type orientation int
 
-const upright orientation = 1
+const (
+	upright       orientation = 1
+	firstSideways orientation = 5
+)
 
 const orientationTag = 0x0112
 
@@ -79,7 +82,7 @@ func (o orientation) apply(img image.Image) image.Image {
 	from := Opaque(img)
 	w, h := from.Rect.Dx(), from.Rect.Dy()
 	size := image.Rect(0, 0, w, h)
-	if o >= 5 {
+	if o >= firstSideways {
 		size = image.Rect(0, 0, h, w)
 	}
 	out := image.NewNRGBA(size)
@@ -92,7 +95,7 @@ func (o orientation) apply(img image.Image) image.Image {
 			if o == 3 || o == 4 || o == 6 || o == 7 {
 				ty = h - 1 - y
 			}
-			if o >= 5 {
+			if o >= firstSideways {
 				tx, ty = ty, tx
 			}
 			copy(out.Pix[out.PixOffset(tx, ty):][:4], from.Pix[from.PixOffset(x, y):][:4])

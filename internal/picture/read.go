@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/gif"  // the formats that image.Decode
 	_ "image/jpeg" // knows are those
 	_ "image/png"  // imported here
@@ -18,16 +19,11 @@ const Formats = "PNG, JPEG, GIF or WebP"
 
 // Read decodes a picture file, after its header has shown at most maxPixels, and turns a JPEG upright as its EXIF orientation says.
 func Read(path string, maxPixels int) (image.Image, error) {
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file; name a %s file", path, Formats)
-	}
 	img, err := decode(f, maxPixels)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -35,25 +31,67 @@ func Read(path string, maxPixels int) (image.Image, error) {
 	return img, nil
 }
 
+// ReadSize is Read without decoding: what it returns has the size that the picture is shown at, and no pixels.
+func ReadSize(path string, maxPixels int) (image.Image, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, _, err := header(f, maxPixels)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return extent{size}, nil
+}
+
 // Decode is Read for a file that is in memory.
 func Decode(data []byte, maxPixels int) (image.Image, error) {
 	return decode(bytes.NewReader(data), maxPixels)
 }
 
-func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
+func open(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file; name a %s file", path, Formats)
+	}
+	if err != nil {
+		_ = f.Close() // nothing was read
+		return nil, err
+	}
+	return f, nil
+}
+
+// header reads the size that a picture is shown at, and how it is turned for that.
+func header(f io.ReadSeeker, maxPixels int) (image.Rectangle, orientation, error) {
 	head, format, err := image.DecodeConfig(f)
 	if err != nil {
-		return nil, fmt.Errorf("not a readable %s file: %w", Formats, err)
+		return image.Rectangle{}, upright, fmt.Errorf("not a readable %s file: %w", Formats, err)
 	}
 	if head.Width < 1 || head.Height < 1 || head.Width > maxPixels/head.Height {
-		return nil, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height, maxPixels>>20)
+		return image.Rectangle{}, upright, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height, maxPixels>>20)
 	}
 	turn := upright
 	if format == "jpeg" {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return nil, err
+			return image.Rectangle{}, upright, err
 		}
 		turn = readOrientation(f)
+	}
+	if turn >= firstSideways {
+		head.Width, head.Height = head.Height, head.Width
+	}
+	return image.Rect(0, 0, head.Width, head.Height), turn, nil
+}
+
+func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
+	_, turn, err := header(f, maxPixels)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -64,3 +102,15 @@ func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
 	}
 	return turn.apply(img), nil
 }
+
+// extent is a picture of which only the size is known.
+type extent struct{ image.Rectangle }
+
+// Bounds implements image.Image.
+func (e extent) Bounds() image.Rectangle { return e.Rectangle }
+
+// ColorModel implements image.Image.
+func (extent) ColorModel() color.Model { return color.NRGBAModel }
+
+// At implements image.Image.
+func (extent) At(int, int) color.Color { return color.NRGBA{} }

@@ -1,21 +1,24 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/queue"
-	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/internal/steps"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // BatcherOptions configures a Batcher. The zero value works.
 type BatcherOptions struct {
-	QueueLimit int               // most pictures that wait; 0: queue.DefaultQueueLimit
-	MaxBatch   int               // most pictures in a batch; 0: queue.DefaultMaxBatch
+	QueueLimit int               // the largest number of pictures that wait; 0: 10,000
+	MaxBatch   int               // the largest batch; 0: 16
 	Retry      queue.Retry       // of single pictures that fail
 	OnEvent    func(queue.Event) // told what the queue does; it must be quick
 	// Budget says how many pictures of a request fit into a batch on a pipeline; nil: about a megapixel together. A request's
@@ -35,6 +38,14 @@ type Batcher struct {
 	pipes []*Pipeline
 }
 
+// Picture is one picture of a planned request: what a Batcher's tasks are.
+type Picture struct {
+	Plan  *Planned
+	Index int // 0 .. NumImages-1
+
+	track *track // of the Batcher's job
+}
+
 // BatchJob is a submitted request.
 type BatchJob = queue.Job[Picture, Image]
 
@@ -47,18 +58,13 @@ func NewBatcher(opts BatcherOptions, pipes ...*Pipeline) *Batcher {
 		runners = append(runners, &runner{p: p, name: runnerName(i, p), opts: opts})
 	}
 	b.Manager = queue.New(queue.Options{QueueLimit: opts.QueueLimit, MaxBatch: opts.MaxBatch, Retry: opts.Retry, OnEvent: opts.OnEvent,
-		Paused: opts.Paused, OutOfMemory: OutOfMemory}, runners...)
+		Paused: opts.Paused, OutOfMemory: func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }}, runners...)
 	return b
 }
 
 // runnerName is the device a pipeline computes on, numbered after the first.
 func runnerName(i int, p *Pipeline) string {
-	name := "cpu"
-	for _, c := range p.info.Components {
-		if c.Name == "unet" {
-			name = cmp.Or(c.Device, name)
-		}
-	}
+	name := models.DeviceOf(p.models.Base.Info)
 	if i > 0 {
 		name += fmt.Sprintf("#%d", i+1)
 	}
@@ -102,7 +108,7 @@ func (b *Batcher) TrySubmit(plan *Planned, o JobOptions) (*BatchJob, error) {
 }
 
 func (b *Batcher) submit(plan *Planned, o JobOptions, to func(queue.Spec[Picture, Image]) (*BatchJob, error)) (*BatchJob, error) {
-	if o.LoRAs == nil || len(plan.loras.Adapters) == 0 {
+	if o.LoRAs == nil || len(plan.prep.Adapters.Enabled()) == 0 {
 		return to(b.spec(plan, o, nil))
 	}
 	held, err := o.LoRAs.submit(plan)
@@ -117,7 +123,7 @@ func (b *Batcher) submit(plan *Planned, o JobOptions, to func(queue.Spec[Picture
 func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[Picture, Image] {
 	indices := o.Indices
 	if indices == nil {
-		indices = make([]int, plan.req.NumImages)
+		indices = make([]int, plan.prep.Request.NumImages)
 		for i := range indices {
 			indices[i] = i
 		}
@@ -144,9 +150,11 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 	if o.OnError != nil {
 		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
 	}
+	r := &plan.prep.Request
+	cost := float64(plan.prep.Steps) * float64(r.Width*r.Height) / (1 << 20)
 	for _, index := range indices {
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.steps, Batch: plan.maxBatch,
-			Cost: float64(plan.steps) * float64(plan.req.Width*plan.req.Height) / (1 << 20), Value: Picture{Plan: plan, Index: index, track: t}})
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.prep.Steps, Batch: plan.prep.AskedBatch, Cost: cost,
+			Value: Picture{Plan: plan, Index: index, track: t}})
 	}
 	return spec
 }
@@ -165,16 +173,17 @@ func (r *runner) Name() string { return r.name }
 // memory is planned to suffice.
 func (r *runner) Budget(ctx context.Context, task queue.Task[Picture]) queue.Budget {
 	plan := task.Value.Plan
-	budget := queue.Budget{Max: min(max(autoBatchPixels/largestPass(plan.req), 1), maxAutoBatch), Why: "about a megapixel together"}
+	budget := queue.Budget{Max: plan.prep.AutoBatch(), Why: "about a megapixel together"}
 	if r.opts.Budget != nil {
 		budget = r.opts.Budget(r.p, plan)
 	}
-	if n := plan.maxBatch; n > 0 && (n < budget.Max || r.opts.Budget == nil) {
+	if n := plan.prep.AskedBatch; n > 0 && (n < budget.Max || r.opts.Budget == nil) {
 		budget = queue.Budget{Max: n, Why: fmt.Sprintf("max_batch is %d", n)}
 	}
 	if r.opts.Budget == nil { // a run that does not fit at all says so when it is computed
-		if n, why, err := r.p.MemoryBatch(ctx, plan.req, budget.Max); err == nil && n < budget.Max {
-			budget = queue.Budget{Max: n, Why: why}
+		d, err := r.p.decide(ctx, plan.prep, demand{images: budget.Max, batch: budget.Max, prompts: budget.Max})
+		if err == nil && d.Batch < budget.Max {
+			budget = queue.Budget{Max: d.Batch, Why: d.Reason}
 		}
 	}
 	return budget
@@ -189,12 +198,20 @@ func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error 
 			return context.Cause(ctx)
 		}
 	}
+	release, err := r.p.use()
+	if err != nil {
+		return err
+	}
+	defer release()
 	pictures := make([]Picture, b.Len())
 	for i := range pictures {
 		pictures[i] = b.Task(i).Value
+		if pictures[i].Plan.key != pictures[0].Plan.key {
+			return errors.New("pictures with different keys cannot be computed together")
+		}
 	}
 	report := &batchReport{batch: int(b.Number()), pictures: pictures}
-	o := togetherOptions{tiling: b.Relief() >= queue.ReliefTiling && r.p.config.VAEPolicy.Tiling != vae.Off, staged: b.Relief() >= queue.ReliefStreaming, live: b.Live, deliver: func(i int, img Image) error { b.Deliver(i, img); return nil },
+	o := sittingOptions{live: b.Live, deliver: func(i int, img Image) error { b.Deliver(i, img); return nil },
 		progress: func(p Progress) {
 			if p.Stage == StageDenoise {
 				b.Step(p.Step)
@@ -202,13 +219,60 @@ func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error 
 			report.tell(p)
 		}}
 	if t := pictures[0].track; t != nil {
-		o.previews, o.mode = t.opts.PreviewEvery, t.opts.PreviewMode
+		o.previewEvery, o.previewMode = t.opts.PreviewEvery, t.opts.PreviewMode
 	}
-	return r.p.computeTogether(ctx, pictures, o)
+	s := r.p.newSitting(o)
+	defer s.close()
+	if err := s.together(ctx, pictures, b.Relief()); err != nil {
+		return fmt.Errorf("%s: %w", s.report.state.Stage, err)
+	}
+	return nil
+}
+
+// together makes one batch of pictures of several requests.
+func (s *sitting) together(ctx context.Context, pictures []Picture, relief queue.Relief) error {
+	members := map[*Planned]*member{}
+	slots, seeds := make([]steps.Slot, len(pictures)), make([]int64, len(pictures))
+	for i, pic := range pictures {
+		m := members[pic.Plan]
+		if m == nil {
+			var handle *LoRAHandle
+			var held *heldLoRAs
+			if t := pic.track; t != nil {
+				handle, held = t.opts.LoRAs, t.held
+			}
+			m = s.join(pic.Plan, handle, held)
+			members[pic.Plan] = m
+		}
+		slots[i], seeds[i] = steps.Slot{Member: &m.Member, Index: pic.Index}, pic.Plan.prep.Request.Seed+int64(pic.Index)
+	}
+	lead, n := pictures[0].Plan.prep, len(pictures)
+	s.report.begin(n, 1, n, lead.Steps)
+	s.report.pictures(seeds)
+	decided, err := s.p.decide(ctx, lead, demand{images: n, batch: n, prompts: len(members)})
+	if err != nil {
+		return err
+	}
+	if relief >= queue.ReliefStreaming && !decided.strategy.Staged() {
+		decided.strategy.Name = memory.Stage
+	}
+	decided.tiling = decided.tiling || relief >= queue.ReliefTiling
+	s.adopt(decided)
+	for plan := range members {
+		plan.decided(decided.MemoryDecision)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.batch(ctx, slots); err != nil {
+		return err
+	}
+	s.finish()
+	return nil
 }
 
 // Trim implements queue.Runner.
-func (r *runner) Trim(context.Context) error { return r.p.trim() }
+func (r *runner) Trim(context.Context) error { return r.p.models.ReleaseCompute() }
 
 // Memory implements queue.Runner.
 func (r *runner) Memory() queue.Usage {
@@ -220,6 +284,4 @@ func (r *runner) Memory() queue.Usage {
 
 // MaxRelief implements queue.Runner. Streaming is here that each stage's weights are in memory only while it runs; weights that pass through
 // a window are a matter of how the model was opened.
-func (r *runner) MaxRelief() queue.Relief {
-	return queue.ReliefStreaming
-}
+func (r *runner) MaxRelief() queue.Relief { return queue.ReliefStreaming }

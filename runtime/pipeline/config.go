@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -12,6 +15,9 @@ import (
 
 // NanoModel as Config.Model is the demo model embedded in models/nano.
 const NanoModel = "nano"
+
+// VAEPolicy says how pictures go through the VAE: by tiles, how many at a time.
+type VAEPolicy = vae.Policy
 
 // Config says which weights to open and how. Only Model is needed; the zero value of every other
 // field is the best default. It is plain data: a backend or a logger is given to Open as an option.
@@ -41,7 +47,7 @@ type Config struct {
 	RefinerType     backend.Type // of the refiner's UNet; "": as UNetType
 	RefinerOnDemand bool         // open the refiner for the jobs that use it only, instead of keeping it in memory
 
-	VAEPolicy vae.Policy // tiles and slices; its Validate is part of Open's checks
+	VAEPolicy VAEPolicy // tiles and slices; its Validate is part of Open's checks
 
 	// Memory is how much may be taken, and how; its zero value fits the run into what is free.
 	Memory request.Memory
@@ -52,10 +58,10 @@ type Config struct {
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
 
-	TextCache int64 // bytes of encoded texts that are kept between calls; 0: DefaultTextCache, negative: none
+	TextCache int64 // bytes of encoded texts that are kept between calls; 0: 64 MiB, some hundred prompts; negative: none
 
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
-	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: DefaultControlNetMemory
+	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: 8 GiB, three of SDXL's at F16
 
 	LoRADirectories []string         // folders in which adapters are looked up by name
 	LoRACache       lora.CacheConfig // of the adapters that stay in memory
@@ -70,7 +76,7 @@ func ConfigOf(m request.Model) Config {
 		Precision: backend.Precision(m.Precision), Type: backend.Type(m.Type), UNetType: backend.Type(m.UNetType),
 		TextType: backend.Type(m.TextType), VAEType: backend.Type(m.VAEType),
 		Refiner: m.Refiner, RefinerType: backend.Type(m.RefinerType), RefinerOnDemand: m.RefinerOnDemand != nil && *m.RefinerOnDemand,
-		VAEPolicy: vae.Policy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
+		VAEPolicy: VAEPolicy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap, Slicing: vae.Switch(m.VAESlicing)},
 		Memory:    m.Memory,
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
@@ -97,10 +103,41 @@ func (c Config) model() request.Model {
 	}
 }
 
+// cacheConfigOf turns the [model.lora_cache] table into a lora.CacheConfig.
+func cacheConfigOf(c request.LoRACache) lora.CacheConfig {
+	return lora.CacheConfig{MemoryLimit: int64(c.MemoryLimitMB) << 20, Size: c.CacheSize, CleanupThreshold: c.CleanupThreshold,
+		IdleTime: time.Duration(c.IdleSeconds) * time.Second}
+}
+
 // loraCache is the inverse of cacheConfigOf.
 func (c Config) loraCache() request.LoRACache {
 	l := c.LoRACache
 	return request.LoRACache{MemoryLimitMB: int(l.MemoryLimit >> 20), CacheSize: l.Size, CleanupThreshold: l.CleanupThreshold, IdleSeconds: int(l.IdleTime / time.Second)}
+}
+
+// check validates the values. Errors are request.Errors, with the paths of a run file.
+func (c Config) check() error {
+	return request.Run{Model: c.model(), Jobs: []request.Request{{}}}.Validate()
+}
+
+// sources says which models are opened, and how. The base's file is model.
+func (c Config) sources(model string) models.Sources {
+	unet, text := cmp.Or(c.UNetType, c.Type, backend.TypeAuto), cmp.Or(c.TextType, c.Type, backend.TypeAuto)
+	base := backend.ModelConfig{
+		Files:  backend.Files{Model: model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE},
+		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice, Precision: cmp.Or(c.Precision, backend.PrecisionAuto),
+		UNetType: unet, TextType: text, VAEType: cmp.Or(c.VAEType, backend.TypeAuto), Threads: c.Threads, FlashAttention: c.FlashAttention,
+	}
+	refiner := base
+	refiner.Files, refiner.VAEType = backend.Files{Model: c.Refiner}, backend.TypeAuto
+	refiner.UNetType = cmp.Or(c.RefinerType, unet)
+	refiner.Components = []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet} // the base's VAE decodes
+	small := backend.ModelConfig{Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention}
+	taesd, upscaler := small, small
+	taesd.Files.TAESD, taesd.VAEDevice = c.TAESD, c.VAEDevice
+	upscaler.Files.Upscaler, upscaler.Device, upscaler.FlashAttention = c.Upscaler, cmp.Or(c.VAEDevice, c.Device), ""
+	return models.Sources{Base: base, Refiner: refiner, RefinerOnDemand: c.RefinerOnDemand, TAESD: taesd, Upscaler: upscaler, Control: small,
+		ControlBytes: c.ControlNetMemory}
 }
 
 // OpenOption is an optional collaborator of a Pipeline.
@@ -116,8 +153,8 @@ type openOptions struct {
 // stays the caller's and may serve several pipelines.
 func WithBackend(b backend.Backend) OpenOption { return func(o *openOptions) { o.backend = b } }
 
-// WithJobs says what the Pipeline is opened for, so that weights are held in a way that leaves room for these jobs. Without it
-// room is left for one picture of the model's own size; a job that needs more makes it by itself, as far as that is possible.
+// WithJobs says what the Pipeline is opened for, so that weights are held in a way that leaves room for these jobs. Without it, room is
+// left for one picture of the model's own size. A job that needs more makes room by itself, as far as that is possible.
 func WithJobs(jobs ...request.Request) OpenOption {
 	return func(o *openOptions) { o.jobs = append(o.jobs, jobs...) }
 }
@@ -134,13 +171,6 @@ type generateOptions struct {
 	previewEvery int
 	previewMode  PreviewMode
 	loras        *LoRAHandle
-	held         *heldLoRAs // of the Batcher's job
-
-	// Of a Batcher's batches.
-	slotImage func(i int, img Image) error // given picture i of the batch, instead of image
-	live      func(i int) bool             // whether picture i is still wanted
-	tiling    bool                         // pictures through the VAE by tiles, whatever the policy says
-	staged    bool                         // weights in memory only while their stage runs
 }
 
 // WithProgress calls f at the start of every stage and after every denoising step of this call, from

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/pictures"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -100,9 +101,9 @@ func readRun(t *testing.T, name string) (goldenRun, request.Request) {
 
 // goldenPicture is the picture diffusers made, rounded as ours are.
 func goldenPicture(t *testing.T, name string, r request.Request) *image.NRGBA {
-	img, bad := pictureOf(golden(t, "run_"+name+"_pixels").Data, r.Width, r.Height)
-	require.Zero(t, bad)
-	return img
+	pixels := golden(t, "run_"+name+"_pixels").Data
+	require.Negative(t, pictures.NotFinite(pixels))
+	return pictures.Of(pixels, r.Width, r.Height)
 }
 
 // lastOf returns the last of several stacked arrays.
@@ -165,12 +166,14 @@ func TestGoldenText(t *testing.T) {
 	require.NotEmpty(t, data)
 	for i, prompt := range []string{"a red circle on a blue background", "a small yellow star on the left on a purple background", "an unknown astronaut rides a pink heart"} {
 		for skip, suffix := range []string{"", "_skip1"} {
-			r, err := p.Prepare(request.Request{Prompt: prompt, ClipSkip: skip})
+			plan, err := p.Plan(request.Request{Prompt: prompt, ClipSkip: skip})
 			require.NoError(t, err)
-			j := &job{p: p, req: r, res: &Result{}, base: expert{model: p.model, info: p.info}}
-			require.NoError(t, j.encodePrompts(t.Context()))
-			assert.Less(t, relativeL2(t, j.base.cond.positive.context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
-			assert.Less(t, relativeL2(t, j.base.cond.positive.pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
+			s := p.newSitting(sittingOptions{})
+			m := s.join(plan, nil, nil)
+			require.NoError(t, s.readTexts(t.Context(), m))
+			made := m.Base.Now().Positive
+			assert.Less(t, relativeL2(t, made.Context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, made.Pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/steps"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/rng"
@@ -22,7 +23,7 @@ func TestSecondPassIsImageToImage(t *testing.T) {
 	p := openFake(t, &fake.Backend{})
 	first := generate(t, p, small("a red circle")).Images[0].Latents
 	for way, resize := range map[string]func([]float32, int, int, int, int) []float32{
-		request.UpscaleLatent: resizeBilinear, request.UpscaleLatentNearest: resizeNearest} {
+		request.UpscaleLatent: steps.ResizeBilinear, request.UpscaleLatentNearest: steps.ResizeNearest} {
 		got := generate(t, p, withHires(request.Hires{Scale: 2, Upscaler: way, Strength: 0.5, Steps: 6})).Images[0]
 		assert.Equal(t, []int{128, 96}, []int{got.Bounds().Dx(), got.Bounds().Dy()})
 
@@ -119,12 +120,4 @@ func TestSecondPassIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, request.ErrInvalid, says)
 		assert.ErrorContains(t, err, says)
 	}
-}
-
-// TestResizingIsTorchs: torch.nn.functional.interpolate's values for the squares of 0 to 5 as 2 x 3.
-func TestResizingIsTorchs(t *testing.T) {
-	src := []float32{0, 1, 4, 9, 16, 25}
-	assert.InDeltaSlice(t, []float32{0, 0.625, 2.125, 4, 0.9, 1.9, 3.85, 6.1, 4.5, 7, 10.75, 14.5, 8.1, 12.1, 17.65, 22.9, 9, 13.375, 19.375, 25},
-		resizeBilinear(src, 2, 3, 5, 4), 1e-5)
-	assert.Equal(t, []float32{0, 0, 1, 4, 0, 0, 1, 4, 0, 0, 1, 4, 9, 9, 16, 25, 9, 9, 16, 25}, resizeNearest(src, 2, 3, 5, 4))
 }

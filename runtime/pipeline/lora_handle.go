@@ -103,14 +103,21 @@ func (h *LoRAHandle) job() *heldLoRAs {
 func (h *LoRAHandle) Hold(plan *Planned) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(plan.loras.Adapters) == 0 {
+	if len(plan.prep.Adapters.Enabled()) == 0 {
 		return nil
 	}
 	if held := h.job(); h.active != nil || held != nil && held.submitted {
 		return errHandleInUse
 	}
-	h.held = &heldLoRAs{plan: plan, stack: plan.loras}
+	h.held = &heldLoRAs{plan: plan, stack: enabledOf(plan)}
 	return nil
+}
+
+// enabledOf is a plan's stack of enabled adapters.
+func enabledOf(plan *Planned) lora.Stack {
+	s := plan.prep.Adapters.Stack
+	s.Adapters = s.Enabled()
+	return s
 }
 
 // submit returns what the handle holds for a plan that is about to be submitted.
@@ -122,7 +129,7 @@ func (h *LoRAHandle) submit(plan *Planned) (*heldLoRAs, error) {
 	case h.active != nil || held != nil && (held.submitted || held.plan != plan):
 		return nil, errHandleInUse
 	case held == nil:
-		held = &heldLoRAs{plan: plan, stack: plan.loras}
+		held = &heldLoRAs{plan: plan, stack: enabledOf(plan)}
 	}
 	held.submitted, h.held = true, held
 	return held, nil

@@ -4,9 +4,10 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -92,7 +93,7 @@ type ManifestControl struct {
 func manifestControls(nets []request.ControlNet) []ManifestControl {
 	var out []ManifestControl
 	for _, n := range nets {
-		spec := netOf(n)
+		spec := prepare.NetOf(n)
 		out = append(out, ManifestControl{Name: ModelName(n.Model), Image: inputName(n.Image.Path, !n.Image.IsZero()), Weight: spec.Weight,
 			Start: spec.Start, End: spec.End, Mode: string(spec.Mode), Resize: string(spec.Resize), Preprocessor: n.Preprocessor,
 			Options: n.PreprocessorOptions, UnionType: n.UnionType})
@@ -153,7 +154,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		c := r.model.config
 		m.Model.Name = ModelName(c.Model)
 		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder), ModelName(c.TextEncoder2), ModelName(c.VAE)
-		if r.model.refiner != nil && q.RefinerMode != request.RefinerNone {
+		if c.Refiner != "" && q.RefinerMode != request.RefinerNone {
 			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Mode: q.RefinerMode, Start: q.RefinerStart, Strength: q.RefinerStrength,
 				Steps: q.RefinerSteps, AestheticScore: q.AestheticScore, NegativeAestheticScore: q.NegativeAestheticScore}
 		}
@@ -173,17 +174,7 @@ func (r *Result) ModelHash(ctx context.Context) (string, error) {
 }
 
 // ModelName is what a model is called in manifests: its file's or folder's name without path and extension.
-func ModelName(path string) string {
-	if path == "" {
-		return ""
-	}
-	base := filepath.Base(path)
-	switch ext := filepath.Ext(base); strings.ToLower(ext) {
-	case ".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin":
-		return strings.TrimSuffix(base, ext)
-	}
-	return base
-}
+func ModelName(path string) string { return models.Name(path) }
 
 func sizePair(s request.Size) [2]int   { return [2]int{s.Height, s.Width} }
 func pointPair(p request.Point) [2]int { return [2]int{p.Top, p.Left} }

@@ -166,9 +166,12 @@ func TestPlanOfAFullSizeModelReadsHeadersOnly(t *testing.T) {
 	}
 	assert.Positive(t, exact[memory.StageDenoise])
 
-	fitted, err := newFittedPlanner(cfg, mustPlanOpen(t, cfg), p0log)
+	log := slog.New(slog.DiscardHandler)
+	opening, err := readConfig(t.Context(), cfg, false, log)
 	require.NoError(t, err)
-	got, err := fitted.report(t.Context(), mustPlanOpen(t, cfg), []request.Request{job})
+	fitted, err := opening.planner(t.Context(), nil, log)
+	require.NoError(t, err)
+	got, err := opening.report(t.Context(), fitted, []request.Request{job})
 	require.NoError(t, err)
 	assert.False(t, got.Measured)
 	assert.Equal(t, plan.Strategy, got.Strategy, "formulas come to the same decision")
@@ -192,13 +195,4 @@ func TestNanoPathOfPlans(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, plan.Jobs, 1, "without jobs one picture of the model's own size is planned")
 	assert.Equal(t, 128, plan.Sizes[0].Width)
-}
-
-var p0log = slog.New(slog.DiscardHandler)
-
-func mustPlanOpen(t *testing.T, cfg Config) openPlan {
-	t.Helper()
-	plan, err := planOpen(t.Context(), "model", cfg, false, p0log)
-	require.NoError(t, err)
-	return plan
 }

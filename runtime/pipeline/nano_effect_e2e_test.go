@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/pictures"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -187,9 +188,9 @@ func TestNanoTAESDResemblesTheVAE(t *testing.T) {
 			continue
 		}
 		made := generate(t, p, request.Request{Prompt: h.Prompt, Seed: h.Seed, NumInferenceSteps: 20}).Images[0]
-		pixels, err := p.taesd.DecodeLatents(t.Context(), made.Latents)
+		pixels, err := p.models.TAESD.DecodeLatents(t.Context(), made.Latents)
 		require.NoError(t, err)
-		fast, _ := pictureOf(pixels.Data, checker.Side, checker.Side)
+		fast := pictures.Of(pixels.Data, checker.Side, checker.Side)
 		for k, img := range []*image.NRGBA{made.NRGBA, fast} {
 			result, err := checker.Score(img, h.Prompt)
 			require.NoError(t, err)

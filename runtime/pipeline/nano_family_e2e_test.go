@@ -49,7 +49,10 @@ func openWithRefiner(t *testing.T, precision backend.Precision) *Pipeline {
 // TestGoldenNanoRefiner compares base and trained refiner with diffusers: the hand-off at 0.8 of 30 steps, and image-to-image.
 func TestGoldenNanoRefiner(t *testing.T) {
 	p := openWithRefiner(t, backend.PrecisionExact)
-	assert.Zero(t, p.refiner.model.Info().UnusedTensors, p.refiner.model.Info().UnusedExample)
+	lease, err := p.models.Refiner(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, lease.Value.Info.UnusedTensors, lease.Value.Info.UnusedExample)
+	require.NoError(t, lease.Release())
 	for _, run := range []string{"nano_refiner", "nano_refiner_img2img"} {
 		evaluations, r := readRefinerRun(t, run)
 		out := generate(t, p, r)

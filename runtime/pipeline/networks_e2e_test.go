@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/pictures"
 	"github.com/daguerre-go/daguerre/internal/upscale"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
@@ -68,7 +69,7 @@ func controlPixels(t *testing.T, name string) backend.Tensor {
 	defer f.Close()
 	img, err := png.Decode(f)
 	require.NoError(t, err)
-	return hintPixels(img)
+	return pictures.HintPixels(img)
 }
 
 // TestGoldenControlNet compares a hint's embedding, a ControlNet's and a Union ControlNet's residuals and a UNet with residuals with
@@ -94,7 +95,7 @@ func TestGoldenControlNet(t *testing.T) {
 		in.Residuals = residuals
 		p := openNano(t, backend.PrecisionExact)
 		out := make([]float32, len(in.Sample.Data))
-		require.NoError(t, p.model.UNet(t.Context(), in, out))
+		require.NoError(t, p.models.Base.UNet(t.Context(), in, out))
 		l2 = relativeL2(t, out, golden(t, "control_unet_out").Data)
 		t.Logf("%-9s UNet with residuals %.2g relative L2", layout, l2)
 		assert.Less(t, l2, 5e-5)
@@ -191,7 +192,7 @@ func TestTAESDDecodesPictures(t *testing.T) {
 	out := generate(t, p, r)
 	want, err := openNet(t, backend.Files{TAESD: file}).DecodeLatents(t.Context(), out.Images[0].Latents)
 	require.NoError(t, err)
-	img, _ := pictureOf(want.Data, 128, 128)
+	img := pictures.Of(want.Data, 128, 128)
 	assert.Equal(t, img.Pix[:512], out.Images[0].Pix[:512])
 	_, err = Open(t.Context(), Config{Model: NanoModel, TAESD: synthNet(t, synth.KindESRGAN, 1, modelfile.LayoutDiffusers), Threads: 1})
 	require.ErrorContains(t, err, "this is an upscaler; give TAESD-XL")

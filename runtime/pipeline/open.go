@@ -1,162 +1,243 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
-	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/conditioning"
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/plan"
+	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// openPlan is everything that is known before the backend reads a weight.
-type openPlan struct {
-	model    backend.ModelConfig
-	settings settings
-	// forceZeros is what the files say of force_zeros_for_empty_prompt, if they do; settings has it with its default.
-	forceZeros *bool
-	paths      []string // the files and folders weights come from, Model first
+// Open checks the files that cfg names, from their headers alone, and then loads the model. Errors of cfg itself are request.Errors, those
+// of files name the file. Cancelling ctx stops the loading. The caller closes the Pipeline. Where no device is named, the best one is taken. If that
+// fails, the next best is taken with a warning in the log (see backend.Candidates).
+func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error) {
+	o := openOptions{logger: slog.New(slog.DiscardHandler)}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if o.backend == nil {
+		b, err := defaultBackend(o.logger)
+		if err != nil {
+			return nil, err
+		}
+		o.backend = b
+	}
+	return openOnBest(ctx, cfg, o)
 }
 
-// fileless reports whether a backend needs no model files, as backend/fake.
-func fileless(b backend.Backend) bool {
-	f, ok := b.(interface{ Fileless() bool })
-	return ok && f.Fileless()
+// openOnBest opens a model on the device that cfg names. Where it names none and there are several, they are tried from the best
+// to the CPU: what a device cannot do steps down to the next with a warning, anything else is the error.
+func openOnBest(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
+	if cfg.Device != "" && cfg.Device != "auto" {
+		return open(ctx, cfg, o)
+	}
+	devices, err := o.backend.Devices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	candidates := backend.Candidates(devices)
+	if len(candidates) < 2 {
+		return open(ctx, cfg, o)
+	}
+	var failures []error
+	for i, c := range candidates {
+		cfg.Device = c.ID
+		p, err := open(ctx, cfg, o)
+		if err == nil {
+			o.logger.Info("device chosen", "device", c.ID, "reason", c.Reason)
+			return p, nil
+		}
+		if ctx.Err() != nil || !deviceFailed(err) {
+			return nil, err
+		}
+		failures = append(failures, err)
+		if i+1 < len(candidates) {
+			o.logger.Warn("device "+c.ID+" cannot be used; trying "+candidates[i+1].ID, "error", err)
+		}
+	}
+	return nil, errors.Join(failures...)
 }
 
-// planOpen validates cfg, reads the headers of its files and decides how to open them. role is cfg.Model's: "model" or "refiner".
-func planOpen(ctx context.Context, role string, cfg Config, fileless bool, log *slog.Logger) (openPlan, error) {
+// opening is what Open knows before a weight is read.
+type opening struct {
+	config   Config
+	sources  models.Sources
+	base     models.Opening
+	refiner  models.Opening
+	fileless bool
+}
+
+// readConfig validates cfg and reads the headers of its files.
+func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger) (opening, error) {
 	if fileless && cfg.Model == "" {
 		cfg.Model = NanoModel
 	}
-	if err := checkConfig(cfg); err != nil {
-		return openPlan{}, err
+	if err := cfg.check(); err != nil {
+		return opening{}, err
 	}
-	unetType, textType := cmp.Or(cfg.UNetType, cfg.Type), cmp.Or(cfg.TextType, cfg.Type)
-	plan := openPlan{settings: sdxlSettings(), model: backend.ModelConfig{
-		Files:  backend.Files{Model: cfg.Model, UNet: cfg.UNet, TextEncoder: cfg.TextEncoder, TextEncoder2: cfg.TextEncoder2, VAE: cfg.VAE},
-		Device: cfg.Device, TextDevice: cfg.TextDevice, VAEDevice: cfg.VAEDevice,
-		Precision: cmp.Or(cfg.Precision, backend.PrecisionAuto),
-		UNetType:  cmp.Or(unetType, backend.TypeAuto), TextType: cmp.Or(textType, backend.TypeAuto), VAEType: cmp.Or(cfg.VAEType, backend.TypeAuto),
-		Threads: cfg.Threads, FlashAttention: cfg.FlashAttention,
-	}}
+	o := opening{config: cfg, sources: cfg.sources(cfg.Model), fileless: fileless}
 	if fileless {
-		return plan, nil
+		o.base, o.refiner = models.Unread(o.sources.Base), models.Unread(o.sources.Refiner)
+		return o, nil
 	}
 	if cfg.Model == NanoModel {
 		path, err := nanoPath(ctx)
 		if err != nil {
-			return openPlan{}, fmt.Errorf("unpacking the embedded nano model: %w", err)
+			return o, fmt.Errorf("unpacking the embedded nano model: %w", err)
 		}
-		plan.model.Files.Model = path
+		o.sources = cfg.sources(path)
 	}
-	err := plan.readFiles(role, log)
-	return plan, err
+	var err error
+	if o.base, err = models.Read("model", o.sources.Base, log); err != nil {
+		return o, err
+	}
+	if o.sources.HasRefiner() {
+		if o.refiner, err = models.Read("refiner", o.sources.Refiner, log); err != nil {
+			return o, err
+		}
+	}
+	return o, o.sources.CheckFiles()
 }
 
-// readFiles reads each file's header: hyperparameters and settings come from the model and from the files
-// that replace its components.
-func (plan *openPlan) readFiles(role string, log *slog.Logger) error {
-	files := plan.model.Files
-	for _, f := range []struct{ role, path string }{{role, files.Model}, {"unet", files.UNet},
-		{"text_encoder", files.TextEncoder}, {"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}} {
-		if f.path == "" {
-			continue
-		}
-		plan.paths = append(plan.paths, f.path)
-		if err := checkRole(f.role, f.path); err != nil {
-			return err
-		}
-		config, err := modelfile.ReadConfig(f.path)
+// planner makes the planner of memory.
+func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logger) (*plan.Planner, error) {
+	return plan.New(ctx, b, plan.Options{Sources: o.sources, Base: o.base, Refiner: o.refiner, Policy: o.config.VAEPolicy,
+		Fast: o.config.FastDecode, Memory: o.config.Memory, Log: log})
+}
+
+// target is what requests are prepared for. model tokenizes; nil: nothing does.
+func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
+	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(), Upscaler: o.sources.HasUpscaler(),
+		Adapters: lora.NewLibrary(o.config.LoRADirectories...), Nets: o.config.ControlNetDirectories, Fileless: o.fileless}
+	t.Settings.Adopt(info)
+	var err error
+	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)
+	return t, err
+}
+
+// plannedJobs puts the jobs that a pipeline is to do into the terms of package memory.
+func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]memory.Job, error) {
+	model, err := p.Probe()
+	if err != nil {
+		return nil, err
+	}
+	target, err := o.target(p.Info, model)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []memory.Job
+	add := func(prep *prepare.Prepared, err error) error {
 		if err != nil {
 			return err
 		}
-		if err := plan.adopt(f.role, config, log); err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
+		job, err := p.Job(prep)
+		jobs = append(jobs, job)
+		return err
+	}
+	if len(requests) == 0 {
+		return jobs, add(target.Plain())
+	}
+	for _, r := range requests {
+		if err := add(target.PrepareSize(r)); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return jobs, nil
 }
 
-// adopt takes over what the file of a role states. A component's file speaks for that component only.
-func (plan *openPlan) adopt(role string, c modelfile.Config, log *slog.Logger) error {
-	h, whole := &plan.model.Hyper, role == "model" || role == "refiner"
-	if whole || role == "unet" {
-		set(&h.UNetNormNumGroups, c.UNet.NormNumGroups)
-		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
-		plan.forceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, plan.forceZeros)
-		if err := plan.settings.adoptUNet(c, log); err != nil {
+// open opens a model on the device that cfg names.
+func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
+	opening, err := readConfig(ctx, cfg, models.Fileless(o.backend), o.logger)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{config: cfg, log: o.logger, texts: conditioning.NewCache(cfg.TextCache)}
+	base, err := p.openBase(ctx, opening, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := models.CheckBase(base.Info()); err != nil {
+		return nil, errors.Join(err, base.Close())
+	}
+	if p.models, err = models.Open(ctx, o.backend, opening.sources, base, opening.base, opening.refiner, p.holding); err != nil {
+		return nil, err
+	}
+	if p.planner != nil {
+		p.planner.Opened(p.models, p.holding)
+	}
+	if err := p.finishOpen(opening); err != nil {
+		return nil, errors.Join(err, p.models.Close())
+	}
+	info := p.Info()
+	p.log.Info("model open", "kind", info.Kind, "precision", info.Precision, "reason", info.PrecisionReason, "threads", info.Threads)
+	return p, nil
+}
+
+// openBase decides how the weights are held, and opens the base so. Without files there is nothing to decide.
+func (p *Pipeline) openBase(ctx context.Context, opening opening, o openOptions) (m backend.Model, err error) {
+	if opening.fileless {
+		p.holding.Strategy.Name = memory.Resident
+		if s := p.config.Memory.Strategy; s != "" && s != request.StrategyAuto {
+			p.holding.Strategy.Name = s
+		}
+		return o.backend.Open(ctx, p.holding.Apply(opening.base.Config))
+	}
+	planner, err := opening.planner(ctx, o.backend, o.logger)
+	defer func() {
+		if err = errors.Join(err, planner.Close()); err != nil && m != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := opening.plannedJobs(planner, o.jobs)
+	if err != nil {
+		return nil, err
+	}
+	decided, err := planner.Choose(ctx, jobs)
+	if err != nil {
+		return nil, err
+	}
+	o.logger.Info("memory", "decision", decided.Reason)
+	p.planner, p.holding = planner, models.Holding{Strategy: decided.Strategy, StreamBytes: decided.StreamBytes}
+	m = planner.Take(decided.Strategy)
+	switch {
+	case m != nil && decided.Strategy.Name == memory.Resident:
+		return m, m.Load(ctx) // it is open without weights so far
+	case m != nil && decided.Strategy.Name == memory.Stage:
+		return m, nil
+	case m != nil:
+		if err := m.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return o.backend.Open(ctx, p.holding.Apply(opening.base.Config))
+}
+
+// finishOpen makes ready what needs the open model.
+func (p *Pipeline) finishOpen(o opening) error {
+	var err error
+	if p.target, err = o.target(p.models.Base.Info, p.models.Base.Model); err != nil {
+		return err
+	}
+	if loader, ok := p.models.Base.Model.(backend.LoRAModel); ok {
+		if p.adapters, err = lora.NewCache(loader, lora.NewModel(loader.Modules()), o.config.LoRACache); err != nil {
 			return err
 		}
 	}
-	if whole || role == "text_encoder" {
-		set(&h.TextHeadDim, c.TextEncoder.HeadDim)
-		set(&h.TextEncoderAct, c.TextEncoder.HiddenAct)
-	}
-	if whole || role == "text_encoder_2" {
-		second := c.TextEncoder2
-		if !whole && second == (modelfile.TextEncoderConfig{}) {
-			second = c.TextEncoder // a lone encoder's file does not know that it will be the second
-		}
-		set(&h.TextHeadDim, second.HeadDim)
-		set(&h.TextEncoder2Act, second.HiddenAct)
-	}
-	if whole || role == "vae" {
-		set(&h.VAENormNumGroups, c.VAE.NormNumGroups)
-		plan.settings.adoptVAE(c.VAE)
-	}
+	p.hash.paths = o.base.Paths
 	return nil
-}
-
-// set overwrites dst where value states something.
-func set[T comparable](dst *T, value T) {
-	var zero T
-	if value != zero {
-		*dst = value
-	}
-}
-
-// checkConfig validates cfg; the errors' paths are those of a run file.
-func checkConfig(cfg Config) error {
-	return request.Run{Model: cfg.model(), Jobs: []request.Request{{}}}.Validate()
-}
-
-// checkKind refuses models that cannot make a picture from a text by themselves.
-func checkKind(info backend.ModelInfo) error {
-	switch {
-	case info.Kind == backend.KindSDXLBase || info.Kind == backend.KindSDXLInpaint:
-	case info.Kind == backend.KindSDXLRefiner:
-		return fmt.Errorf("%w: this is an SDXL refiner, which finishes another model's latents; give an SDXL base checkpoint as the model", ErrUnsupportedModel)
-	default:
-		return fmt.Errorf("%w: a model of kind %q makes no pictures; give an SDXL base or inpainting checkpoint as the model", ErrUnsupportedModel, info.Kind)
-	}
-	for _, c := range info.Components {
-		if !c.Opened && c.Name != "vae_encoder" {
-			return fmt.Errorf("%w: the files hold no %s; give one as %s", ErrUnsupportedModel, c.Name, componentKey(c.Name))
-		}
-	}
-	u := info.UNet
-	if u.SizeIDs != 6 || u.InChannels != 4 && u.InChannels != 9 || u.OutChannels != 4 {
-		return fmt.Errorf("%w: its UNet has %d input channels, %d output channels and %d size ids; expected 4 or 9, 4 and 6",
-			ErrUnsupportedModel, u.InChannels, u.OutChannels, u.SizeIDs)
-	}
-	if t := info.TextEncoder.Width + info.TextEncoder2.Width; t != u.ContextDim {
-		return fmt.Errorf("%w: its text encoders are %d + %d wide, its UNet takes %d; they do not belong together",
-			ErrUnsupportedModel, info.TextEncoder.Width, info.TextEncoder2.Width, u.ContextDim)
-	}
-	if info.TextEncoder2.ProjectionDim != u.PooledDim {
-		return fmt.Errorf("%w: its second text encoder projects to %d, its UNet takes %d; they do not belong together",
-			ErrUnsupportedModel, info.TextEncoder2.ProjectionDim, u.PooledDim)
-	}
-	return nil
-}
-
-// componentKey is the Config field, in a run file's spelling, that supplies a component.
-func componentKey(name string) string {
-	if name == "vae_decoder" {
-		return "vae"
-	}
-	return name
 }

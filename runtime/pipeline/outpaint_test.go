@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/pictures"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -27,7 +28,7 @@ func TestOutpaintingKeepsThePictureAndPaintsTheRest(t *testing.T) {
 		img := out.Images[0]
 		require.Equal(t, image.Rect(0, 0, 96, 64), img.Bounds())
 		src := gradient(64, 48).(*image.NRGBA)
-		canvas := newOutpainting(out.Request).canvas
+		canvas := pictures.NewOutpainting(&out.Request).Canvas
 		changed := 0
 		for y := range 64 {
 			for x := range 96 {
@@ -47,33 +48,12 @@ func TestOutpaintingKeepsThePictureAndPaintsTheRest(t *testing.T) {
 	}
 }
 
-func TestOutpaintingLaysOut(t *testing.T) {
-	r := outpaintRequest()
-	r.Width, r.Height = 96, 64
-	o := newOutpainting(r)
-	src := gradient(64, 48).(*image.NRGBA)
-	assert.Equal(t, src.NRGBAAt(0, 5), o.canvas.NRGBAAt(3, 5), "what is new begins as the border")
-	assert.Equal(t, src.NRGBAAt(9, 47), o.canvas.NRGBAAt(41, 63))
-	assert.Equal(t, []uint8{255, 255, 0, 0}, []uint8{o.mask.GrayAt(31, 0).Y, o.mask.GrayAt(39, 0).Y, o.mask.GrayAt(40, 0).Y, o.mask.GrayAt(95, 0).Y},
-		"the side that does not grow has no feather")
-	assert.Equal(t, 1.0, o.painted(31, 0))
-	assert.Zero(t, o.painted(40, 0))
-	last := 1.0
-	for x := 32; x < 40; x++ {
-		a := o.painted(x, 0)
-		assert.Less(t, a, last, "the ramp falls")
-		last = a
-	}
-	r.MaskImage.Image = rightHalf(64, 48)
-	assert.Equal(t, uint8(255), newOutpainting(r).mask.GrayAt(90, 3).Y, "a mask of the picture goes with it")
-}
-
 func TestOutpaintingScalesThePictureToTheRest(t *testing.T) {
 	p := openFake(t, &fake.Backend{})
 	r := outpaintRequest()
 	r.Width, r.Height = 160, 112 // 128 x 96 for the picture
 	img := generate(t, p, r).Images[0]
-	src := newOutpainting(func() request.Request { q, _ := p.Prepare(r); return q }()).canvas
+	src := pictures.NewOutpainting(func() *request.Request { q, _ := p.Prepare(r); return &q }()).Canvas
 	assert.Equal(t, src.NRGBAAt(100, 50), img.NRGBAAt(100, 50))
 }
 

@@ -6,14 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"image"
-	"image/color"
 	"image/png"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,158 +24,20 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func TestApplyGuidance(t *testing.T) {
-	negative, positive := []float32{1, 2, -1}, []float32{2, 2, 0.5}
-	applyGuidance(negative, positive, 5)
-	assert.Equal(t, []float32{6, 2, 6.5}, negative)
-}
-
-func TestRescaleGuidance(t *testing.T) {
-	// By hand: std([1 2 3 4]) = 1.290994, std([2 4 6 8]) = 2.581989, so the factor is 1/2.
-	positive := []float32{1, 2, 3, 4}
-	guided := []float32{2, 4, 6, 8}
-	rescaleGuidance(guided, positive, 1)
-	assert.InDeltaSlice(t, []float32{1, 2, 3, 4}, guided, 1e-6)
-	guided = []float32{2, 4, 6, 8}
-	rescaleGuidance(guided, positive, 0.5)
-	assert.InDeltaSlice(t, []float32{1.5, 3, 4.5, 6}, guided, 1e-6)
-	flat := []float32{3, 3, 3, 3}
-	rescaleGuidance(flat, positive, 1)
-	assert.Equal(t, []float32{3, 3, 3, 3}, flat, "nothing to rescale is left alone")
-	assert.InDelta(t, 1.2909944, deviation([]float32{1, 2, 3, 4}), 1e-6)
-	assert.Zero(t, deviation([]float32{5}))
-}
-
-func TestPictureOfRoundsAsNumPy(t *testing.T) {
-	// 0.5/255 and 1.5/255 lie between two values: half to even gives 0 and 2.
-	at := func(v float64) float32 { return float32(v/255*2 - 1) }
-	img, bad := pictureOf([]float32{at(0.5), at(1.5), at(2.5), -9, 9, float32(math.NaN()), at(127), at(200), at(255), at(0), at(1), float32(math.Inf(1))}, 4, 1)
-	assert.Equal(t, 2, bad)
-	var got []uint8
-	for c := range 3 {
-		for x := range 4 {
-			got = append(got, img.Pix[4*x+c])
-		}
-	}
-	assert.Equal(t, []uint8{0, 255, 0}, []uint8{got[3], got[4], got[5]})
-	assert.Equal(t, []uint8{127, 200, 255, 0, 1, 0}, got[6:])
-	assert.Contains(t, []uint8{0, 1}, got[0])
-}
-
-// TestPixelsSurvive sends every value of a channel to [-1, 1] and back.
-func TestPixelsSurvive(t *testing.T) {
-	img := image.NewNRGBA(image.Rect(10, 10, 266, 11))
-	for x := range 256 {
-		img.SetNRGBA(10+x, 10, color.NRGBA{uint8(x), uint8(255 - x), 7, uint8(x)})
-	}
-	pixels := pixelsOf(img, 256, 1)
-	back, bad := pictureOf(pixels.Data, 256, 1)
-	assert.Zero(t, bad)
-	for x := range 256 {
-		want := color.NRGBA{uint8(x), uint8(255 - x), 7, 255}
-		if x == 0 {
-			want = back.NRGBAAt(0, 0) // a wholly transparent pixel has no colour
-		}
-		assert.Equal(t, want, back.NRGBAAt(x, 0))
-	}
-}
-
-func TestResizingAndMasks(t *testing.T) {
-	flat := image.NewNRGBA(image.Rect(0, 0, 37, 53))
-	for i := range flat.Pix {
-		flat.Pix[i] = 200
-	}
-	for i, v := range pixelsOf(flat, 64, 48).Data {
-		require.InDelta(t, 200.0/255*2-1, v, 1e-6, i)
-	}
-	mask := maskOf(rightHalf(32, 24), 64, 48)
-	assert.Zero(t, mask[0])
-	assert.Equal(t, float32(1), mask[63])
-	small := shrinkMask(mask, 64, 48, 8)
-	assert.Equal(t, []float32{0, 0, 0, 0, 1, 1, 1, 1}, small[:8])
-	assert.Len(t, small, 48)
-	grey := image.NewGray(image.Rect(0, 0, 8, 8))
-	for i := range grey.Pix {
-		grey.Pix[i] = uint8(127 + i%2)
-	}
-	cut := maskOf(grey, 8, 8)
-	assert.Equal(t, []float32{0, 1}, cut[:2], "cut at one half: 127 below, 128 above")
-}
-
-func TestScaleLatents(t *testing.T) {
-	s := sdxlSettings()
-	x := []float32{1, -2, 4, 8}
-	s.scaleLatents(x, 2)
-	assert.InDeltaSlice(t, []float32{0.13025, -0.2605, 0.521, 1.042}, x, 1e-6)
-	s.unscaleLatents(x, 2)
-	assert.InDeltaSlice(t, []float32{1, -2, 4, 8}, x, 1e-6)
-	s.latentsMean, s.latentsStd = []float64{1, 2}, []float64{2, 4}
-	s.scaleLatents(x, 2)
-	assert.InDeltaSlice(t, []float32{0, -3 * 0.13025 / 2, 2 * 0.13025 / 4, 6 * 0.13025 / 4}, x, 1e-6)
-	s.unscaleLatents(x, 2)
-	assert.InDeltaSlice(t, []float32{1, -2, 4, 8}, x, 1e-6)
-}
-
-func TestSettingsFromTheModelsFiles(t *testing.T) {
-	plan := openPlan{settings: sdxlSettings()}
-	log := slog.New(slog.DiscardHandler)
-	guidance := 4.0
-	require.NoError(t, plan.adopt("model", modelfile.Config{
-		UNet: modelfile.UNetConfig{NormNumGroups: 4, HeadDim: 32, SampleSize: 16}, VAE: modelfile.VAEConfig{NormNumGroups: 2, ScalingFactor: 0.6},
-		Scheduler: modelfile.SchedulerConfig{PredictionType: "v_prediction", TimestepSpacing: "trailing",
-			Raw: map[string]any{"_class_name": "EulerDiscreteScheduler", "prediction_type": "v_prediction", "timestep_spacing": "trailing", "steps_offset": json.Number("0")}},
-		TextEncoder:              modelfile.TextEncoderConfig{HiddenAct: "gelu", HeadDim: 16},
-		Default:                  modelfile.DefaultConfig{NumInferenceSteps: 12, GuidanceScale: &guidance},
-		ForceZerosForEmptyPrompt: new(false),
-	}, log))
-	require.NoError(t, plan.adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7}, UNet: modelfile.UNetConfig{SampleSize: 99}}, log))
-	require.NoError(t, plan.adopt("text_encoder_2", modelfile.Config{TextEncoder: modelfile.TextEncoderConfig{HiddenAct: "quick_gelu"}}, log))
-	assert.Equal(t, backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 32, TextHeadDim: 16,
-		TextEncoderAct: "gelu", TextEncoder2Act: "quick_gelu"}, plan.model.Hyper)
-	s := plan.settings
-	s.adopt(backend.ModelInfo{VAE: backend.VAEInfo{Downscale: 8}, ZeroTerminalSNR: true})
-	assert.Equal(t, []any{0.7, 128, 128, 12, 4.0, false}, []any{s.scalingFactor, s.width, s.height, s.steps, s.guidance, s.forceZeros})
-	assert.Equal(t, []any{"v_prediction", "trailing", 0, true},
-		[]any{s.scheduler.PredictionType, s.scheduler.TimestepSpacing, *s.scheduler.StepsOffset, *s.scheduler.RescaleBetasZeroSNR})
-	assert.Equal(t, 0.012, *s.scheduler.BetaEnd, "what is not stated is SDXL's")
-
-	require.ErrorIs(t, plan.adopt("model", modelfile.Config{Scheduler: modelfile.SchedulerConfig{EDM: true}}, log), ErrUnsupportedModel)
-}
-
-func TestCheckKind(t *testing.T) {
-	good := openFake(t, &fake.Backend{}).Info()
-	require.NoError(t, checkKind(good))
-	for want, change := range map[string]func(*backend.ModelInfo){
-		"refiner":                     func(i *backend.ModelInfo) { i.Kind = backend.KindSDXLRefiner },
-		`kind "vae" makes no picture`: func(i *backend.ModelInfo) { i.Kind = backend.KindVAE },
-		"give one as vae":             func(i *backend.ModelInfo) { i.Components[4].Opened = false },
-		"give one as text_encoder_2":  func(i *backend.ModelInfo) { i.Components[1].Opened = false },
-		"5 size ids":                  func(i *backend.ModelInfo) { i.UNet.SizeIDs = 5 },
-		"do not belong together":      func(i *backend.ModelInfo) { i.TextEncoder.Width = 9 },
-		"projects to 3":               func(i *backend.ModelInfo) { i.TextEncoder2.ProjectionDim = 3 },
-	} {
-		info := good
-		info.Components = slices.Clone(good.Components)
-		change(&info)
-		err := checkKind(info)
-		require.ErrorIs(t, err, ErrUnsupportedModel, want)
-		assert.ErrorContains(t, err, want)
-	}
-}
-
 func TestOpenChecksItsConfigAndFiles(t *testing.T) {
 	_, err := Open(t.Context(), Config{Model: "x", Precision: "f64", Threads: -1, Type: "q9"}, WithBackend(&fake.Backend{}))
 	require.ErrorIs(t, err, request.ErrInvalid)
 	var errs request.Errors
 	require.ErrorAs(t, err, &errs)
 	assert.Len(t, errs, 3)
-	_, err = planOpen(t.Context(), "model", Config{}, false, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	_, err = readConfig(t.Context(), Config{}, false, log)
 	assert.ErrorContains(t, err, "model.model: is missing")
 	path := filepath.Join(t.TempDir(), "model.safetensors")
-	_, err = planOpen(t.Context(), "model", Config{Model: path}, false, slog.New(slog.DiscardHandler))
+	_, err = readConfig(t.Context(), Config{Model: path}, false, log)
 	require.ErrorIs(t, err, modelfile.ErrNotFound)
 	require.NoError(t, os.WriteFile(path, []byte("hello, I am a text"), 0o600))
-	_, err = planOpen(t.Context(), "model", Config{Model: path}, false, slog.New(slog.DiscardHandler))
+	_, err = readConfig(t.Context(), Config{Model: path}, false, log)
 	require.Error(t, err)
 	assert.ErrorContains(t, err, path)
 }

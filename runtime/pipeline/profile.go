@@ -34,7 +34,7 @@ func (p *Pipeline) profiler() (backend.Profiler, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	profiler, ok := p.model.(backend.Profiler)
+	profiler, ok := p.models.Base.Model.(backend.Profiler)
 	if !ok {
 		release()
 		return nil, nil, fmt.Errorf("profiling: %w by this backend", errors.ErrUnsupported)

@@ -61,102 +61,104 @@ type Timings struct {
 	Evaluations int           `json:"evaluations"` // calls of the UNet times the pictures in each
 }
 
-// planSteps tells the reports how many steps there will be.
-func (j *job) planSteps(batches int) error {
-	probe, err := j.newBatch(0, 0, 1)
-	if err != nil {
-		return err
-	}
-	j.state.Steps = probe.run.NumSteps()
-	if j.refines() {
-		refining, err := j.newRun(1, j.refinerRun())
-		if err != nil {
-			return err
-		}
-		j.state.Steps += refining.NumSteps()
-	}
-	if j.req.Hires.On() {
-		again, err := j.newRun(1, j.hiresRun())
-		if err != nil {
-			return err
-		}
-		j.state.Steps += again.NumSteps()
-	}
-	j.state.Total = j.state.Steps * batches
-	return nil
+// reporter makes a sitting's reports. It belongs to the sitting's goroutine.
+type reporter struct {
+	tell    func(Progress) // nil: nobody is told
+	state   Progress
+	timings Timings
+
+	began    time.Time
+	stageAt  time.Time
+	batchAt  time.Time // when the batch's steps began
+	evalsAt  int       // and how many evaluations there were by then
+	decoded  time.Duration
+	previews []image.Image
+}
+
+func newReporter(tell func(Progress)) *reporter {
+	return &reporter{tell: tell, began: time.Now(), state: Progress{Stage: StagePlan}}
+}
+
+// begin says what there will be to do: pictures in batches, the first of them of first pictures, with steps each.
+func (r *reporter) begin(images, batches, first, steps int) {
+	r.state = Progress{Stage: r.state.Stage, Images: images, Batches: batches, Count: first, Together: first, Steps: steps, Total: steps * batches}
+}
+
+// batch begins a batch, whose first picture is first.
+func (r *reporter) batch(number, first int) { r.state.Batch, r.state.First = number, first }
+
+// pictures says which pictures are in the batch.
+func (r *reporter) pictures(seeds []int64) {
+	r.state.Count, r.state.Together, r.state.Seeds = len(seeds), len(seeds), seeds
 }
 
 // enter begins a stage: it books the time of the last one and reports.
-func (j *job) enter(stage Stage) {
-	j.leave()
-	j.state.Stage = stage
+func (r *reporter) enter(stage Stage) {
 	if stage == StageDenoise {
-		j.state.Step = 0
+		r.state.Step = 0
 	}
-	j.report(0)
+	r.resume(stage)
+}
+
+// resume is enter without counting steps from 0.
+func (r *reporter) resume(stage Stage) {
+	r.leave()
+	r.state.Stage = stage
+	r.report(0)
 }
 
 // leave books the time since the stage began.
-func (j *job) leave() {
+func (r *reporter) leave() {
 	now := time.Now()
-	if !j.stageAt.IsZero() {
-		spent, t := now.Sub(j.stageAt), &j.res.Timings
-		switch j.state.Stage {
-		case StageText:
-			t.Text += spent
-		case StageEncode:
-			t.Encode += spent
-		case StageDenoise:
-			t.Denoise += spent
-		case StageUpscale:
-			t.Upscale += spent
-		case StageDecode:
-			t.Decode += spent
-		}
+	t := &r.timings
+	if booked, ok := map[Stage]*time.Duration{StageText: &t.Text, StageEncode: &t.Encode, StageDenoise: &t.Denoise, StageUpscale: &t.Upscale,
+		StageDecode: &t.Decode}[r.state.Stage]; ok {
+		*booked += now.Sub(r.stageAt)
 	}
-	j.stageAt = now
+	r.stageAt = now
 }
 
-// beginBatch starts the clock of a batch's steps.
-func (j *job) beginBatch() {
-	j.batchAt, j.evalsAt = time.Now(), j.res.Timings.Evaluations
-}
+// beginSteps starts the clock of a batch's steps.
+func (r *reporter) beginSteps() { r.batchAt, r.evalsAt = time.Now(), r.timings.Evaluations }
 
 // step reports the end of a denoising step, which took so long.
-func (j *job) step(step int, took time.Duration) {
-	s := &j.state
-	s.Step = step
-	s.Done = s.Batch*s.Steps + step
-	j.res.Timings.Steps = s.Done
-	if spent := time.Since(j.batchAt).Seconds(); spent > 0 {
+func (r *reporter) step(step int, took time.Duration) {
+	s := &r.state
+	s.Step, s.Done = step, s.Batch*s.Steps+step
+	r.timings.Steps = s.Done
+	if spent := time.Since(r.batchAt).Seconds(); spent > 0 {
 		s.StepsPerSec = float64(step) / spent
-		s.EvalsPerSec = float64(j.res.Timings.Evaluations-j.evalsAt) / spent
+		s.EvalsPerSec = float64(r.timings.Evaluations-r.evalsAt) / spent
 	}
-	j.report(took)
+	r.report(took)
 }
 
-// finishImage books a decoded picture, for the estimate of what the next ones take.
-func (j *job) finishImage() {
-	s := &j.state
-	s.Finished++
-	j.decoded = (j.res.Timings.Decode + time.Since(j.stageAt)) / time.Duration(s.Finished)
+// finished books a decoded picture, for the estimate of what the next ones take.
+func (r *reporter) finished() {
+	r.state.Finished++
+	r.decoded = (r.timings.Decode + time.Since(r.stageAt)) / time.Duration(r.state.Finished)
 }
 
 // report calls the progress function, if there is one, with a copy of the state.
-func (j *job) report(took time.Duration) {
-	previews := j.previews
-	j.previews = nil
-	if j.opt.progress == nil {
+func (r *reporter) report(took time.Duration) {
+	p := r.state
+	p.Previews, r.previews = r.previews, nil
+	if r.tell == nil {
 		return
 	}
-	p := j.state
-	p.Elapsed, p.StepTime, p.Previews = time.Since(j.began), took, previews
+	p.Elapsed, p.StepTime = time.Since(r.began), took
 	if p.Done > 0 && p.Stage != StageDone {
-		steps := j.res.Timings.Denoise
+		steps := r.timings.Denoise
 		if p.Stage == StageDenoise {
-			steps += time.Since(j.stageAt)
+			steps += time.Since(r.stageAt)
 		}
-		p.ETA = steps/time.Duration(p.Done)*time.Duration(p.Total-p.Done) + j.decoded*time.Duration(p.Images-p.Finished)
+		p.ETA = steps/time.Duration(p.Done)*time.Duration(p.Total-p.Done) + r.decoded*time.Duration(p.Images-p.Finished)
 	}
-	j.opt.progress(p)
+	r.tell(p)
+}
+
+// done returns what was booked, up to now.
+func (r *reporter) done() Timings {
+	r.timings.Total = time.Since(r.began)
+	return r.timings
 }

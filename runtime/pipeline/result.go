@@ -3,6 +3,7 @@ package pipeline
 import (
 	"image"
 
+	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -23,6 +24,9 @@ type SchedulerInfo struct {
 	Notes   []string       `json:"notes,omitempty"`
 }
 
+// TextStats counts what became of a call's texts.
+type TextStats = conditioning.Stats
+
 // Result is what Generate made. After an error it holds the pictures that were finished before it.
 type Result struct {
 	Images    []Image         // by index; all of them where there was no error
@@ -30,7 +34,7 @@ type Result struct {
 	Scheduler SchedulerInfo
 	Model     backend.ModelInfo
 	Timings   Timings
-	Texts     TextStats
+	Texts     TextStats  // what became of its texts
 	LoRAs     []LoRAInfo // adapters that take part, with their weights at the start
 	Memory    MemoryDecision
 	Warnings  []string // what was done otherwise than one may expect, in words

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/rng"
 )
 
 // rolled moves planes of height x width cells to the right and down; what leaves on one side comes in on the other.
@@ -28,13 +29,9 @@ func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 	p := openNano(t, backend.PrecisionF32)
 	base := request.Request{Prompt: "a red circle on a blue background", Seed: 11, NumInferenceSteps: 2}
 	noise := make([]float32, 4*16*16)
-	seed, err := p.Prepare(base)
+	g, err := rng.New(rng.CPU, 11)
 	require.NoError(t, err)
-	job, err := p.jobOf(&Planned{req: seed})
-	require.NoError(t, err)
-	b, err := job.newBatch(0, 0, 1)
-	require.NoError(t, err)
-	require.NoError(t, b.generators.Normal(noise))
+	g.Normal(noise)
 	paint := func(seamless string, right, down int) Image {
 		r := base
 		r.Seamless = seamless

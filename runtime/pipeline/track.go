@@ -24,7 +24,7 @@ type track struct {
 
 func newTrack(plan *Planned, o JobOptions, pictures int) *track {
 	t := &track{plan: plan, opts: o, began: time.Now(), steps: map[int]int{}}
-	t.state = Progress{Images: pictures, Steps: plan.steps, Total: plan.steps * pictures}
+	t.state = Progress{Images: pictures, Steps: plan.prep.Steps, Total: plan.prep.Steps * pictures}
 	return t
 }
 
@@ -33,7 +33,7 @@ func (t *track) finished(index int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.finishes++
-	t.advance(index, t.plan.steps)
+	t.advance(index, t.plan.prep.Steps)
 	t.state.Finished, t.state.Done = t.finishes, t.sum
 	if t.finishes == t.state.Images && t.opts.OnProgress != nil {
 		t.state.Stage, t.state.Elapsed, t.state.ETA, t.state.Previews, t.state.StepTime = StageDone, time.Since(t.began), 0, nil, 0

@@ -123,9 +123,9 @@ func wide(n int) backend.Tensor {
 func TestTiledVAEAgreesWithTheUndivided(t *testing.T) {
 	p := openNano(t, backend.PrecisionF32)
 	pixels, policy := wide(1024), vae.Policy{Tiling: vae.On}
-	moments, err := p.model.EncodeImage(t.Context(), pixels)
+	moments, err := p.models.Base.Model.EncodeImage(t.Context(), pixels)
 	require.NoError(t, err)
-	tiledMoments, err := policy.Encode(t.Context(), p.model, pixels)
+	tiledMoments, err := policy.Encode(t.Context(), p.models.Base.Model, pixels)
 	require.NoError(t, err)
 	n := len(moments.Data) / 2
 	encoding := relativeL2(t, tiledMoments.Data[:n], moments.Data[:n])
@@ -133,13 +133,13 @@ func TestTiledVAEAgreesWithTheUndivided(t *testing.T) {
 	assert.Less(t, encoding, 0.02)
 
 	latents := backend.Tensor{Shape: []int{1, 4, 128, 128}, Data: moments.Data[:n]}
-	whole, err := p.model.DecodeLatents(t.Context(), latents)
+	whole, err := p.models.Base.Model.DecodeLatents(t.Context(), latents)
 	require.NoError(t, err)
-	tiled, err := policy.Decode(t.Context(), p.model, latents)
+	tiled, err := policy.Decode(t.Context(), p.models.Base.Model, latents)
 	require.NoError(t, err)
-	plan, err := policy.PlanDecode(p.model, 1, 128, 128)
+	plan, err := policy.PlanDecode(p.models.Base.Model, 1, 128, 128)
 	require.NoError(t, err)
-	undivided, err := vae.Policy{Tiling: vae.Off}.PlanDecode(p.model, 1, 128, 128)
+	undivided, err := vae.Policy{Tiling: vae.Off}.PlanDecode(p.models.Base.Model, 1, 128, 128)
 	require.NoError(t, err)
 	rows, columns := plan.Seams(8)
 	ratio, seam := vae.PSNR(tiled, whole), vae.SeamExcess(tiled, whole, rows, columns)

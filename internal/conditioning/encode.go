@@ -1,0 +1,153 @@
+package conditioning
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/prompt"
+)
+
+// Adapters are what acts on a model's text encoders.
+type Adapters interface {
+	// Uses returns what is applied at a step, from 0, of so many.
+	Uses(step, steps int) []backend.LoRAUse
+	// TextKey is equal for steps in which the text encoders yield the same.
+	TextKey(step, steps int) string
+	// UseKey tells what uses do to a component; equal keys yield the same.
+	UseKey(uses []backend.LoRAUse, component string) string
+}
+
+// Encoder encodes one request's prompts for one model, again where adapters change. It belongs to one goroutine.
+type Encoder struct {
+	Model    models.Model
+	Texts    Texts
+	Adapters Adapters // nil: none
+	Cache    *Cache
+	Stats    *Stats
+
+	key  string
+	now  *Conditioning
+	made map[string]*Conditioning // those of earlier keys: every batch goes through them again
+}
+
+// maxMade is how many encodings of the prompts are remembered.
+const maxMade = 8
+
+// At returns the conditioning for a step, from 0, of so many, and whether it is another than at the call before.
+func (e *Encoder) At(ctx context.Context, step, steps int) (*Conditioning, bool, error) {
+	key := ""
+	if e.Adapters != nil {
+		key = e.Adapters.TextKey(step, steps)
+	}
+	if e.now != nil && key == e.key {
+		return e.now, false, nil
+	}
+	made, ok := e.made[key]
+	if !ok {
+		var uses []backend.LoRAUse
+		if e.Adapters != nil {
+			uses = e.Adapters.Uses(step, steps)
+		}
+		var err error
+		if made, err = e.encode(ctx, uses); err != nil {
+			return nil, false, err
+		}
+		if e.made == nil || len(e.made) >= maxMade {
+			e.made = map[string]*Conditioning{}
+		}
+		e.made[key] = made
+	}
+	e.now, e.key = made, key
+	return made, true, nil
+}
+
+// Now is what At returned last.
+func (e *Encoder) Now() *Conditioning { return e.now }
+
+// encode makes both halves.
+func (e *Encoder) encode(ctx context.Context, uses []backend.LoRAUse) (*Conditioning, error) {
+	positive, negative, err := e.Texts.halves(encodersOf(e.Model.Info), e.Model.Zeros)
+	if err != nil {
+		return nil, err
+	}
+	var out Conditioning
+	if out.Positive, err = e.half(ctx, positive, uses); err != nil {
+		return nil, err
+	}
+	ids, r := e.Model.Info.UNet.SizeIDs, e.Texts.Request
+	out.Positive.SizeIDs = SizeIDs(ids, r, true, false)
+	if r.GuidanceScale <= 1 {
+		return &out, nil
+	}
+	half := out.Positive.zeroed()
+	if negative != nil {
+		if half, err = e.half(ctx, negative, uses); err != nil {
+			return nil, err
+		}
+	}
+	half.SizeIDs = SizeIDs(ids, r, false, false)
+	out.Negative = &half
+	return &out, nil
+}
+
+// half runs the model's encoders and joins what they yield: hidden states [T, w1] and [T, w2] to [T, w1+w2], the pooled output from
+// the second encoder's first chunk. Weights of words act on the hidden states.
+func (e *Encoder) half(ctx context.Context, in texts, uses []backend.LoRAUse) (Embedding, error) {
+	info := &e.Model.Info
+	widths := [2]int{info.TextEncoder.Width, info.TextEncoder2.Width}
+	total := info.UNet.ContextDim
+	out := Embedding{Tokens: in[0].text.Chunks() * prompt.RowTokens}
+	out.Context = make([]float32, out.Tokens*total)
+	at := 0
+	for _, t := range in {
+		w := widths[t.encoder]
+		got, err := e.run(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: e.Texts.Request.ClipSkip, IDs: t.text.IDs,
+			Custom: tensorOf(t.text.Custom, w), LoRAs: uses})
+		if err != nil {
+			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
+		}
+		hidden := slices.Clone(got.Hidden.Data)
+		if err := t.text.Weigh(hidden, w, prompt.EmphasisA1111); err != nil {
+			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
+		}
+		for k := range out.Tokens {
+			copy(out.Context[k*total+at:], hidden[k*w:(k+1)*w])
+		}
+		at += w
+		if t.encoder == 1 {
+			out.Pooled = slices.Clone(got.Pooled.Data[:info.UNet.PooledDim])
+		}
+	}
+	return out, nil
+}
+
+// run asks one text encoder, or the cache. The output is shared.
+func (e *Encoder) run(ctx context.Context, in backend.TextInput) (backend.TextOutput, error) {
+	adapters := ""
+	if e.Adapters != nil {
+		adapters = e.Adapters.UseKey(in.LoRAs, []string{"text_encoder", "text_encoder_2"}[in.Encoder])
+	}
+	key := keyOfText(e.Model.Owner, in, adapters)
+	if out, ok := e.Cache.get(key); ok {
+		e.Stats.Cached++
+		return out, nil
+	}
+	out, err := e.Model.EncodeText(ctx, in)
+	if err != nil {
+		return out, err
+	}
+	e.Stats.Encoded++
+	e.Cache.put(key, out)
+	return out, nil
+}
+
+// tensorOf joins vectors of a width to a tensor, the zero one if there are none.
+func tensorOf(vectors [][]float32, width int) backend.Tensor {
+	if len(vectors) == 0 {
+		return backend.Tensor{}
+	}
+	return backend.Tensor{Shape: []int{len(vectors), width}, Data: slices.Concat(vectors...)}
+}

@@ -1,0 +1,89 @@
+package memory
+
+import "slices"
+
+// The stages of a run, in their order.
+const (
+	StageLoad    = "load"
+	StageText    = "text"
+	StageControl = "control"
+	StageEncode  = "encode"
+	StageDenoise = "denoise"
+	StageRefine  = "refine"
+	StageUpscale = "upscale"
+	StageDecode  = "decode"
+)
+
+var stages = []string{StageLoad, StageText, StageControl, StageEncode, StageDenoise, StageRefine, StageUpscale, StageDecode}
+
+// use is one line of the table of residency: the stages that compute with a component of an owner.
+type use struct {
+	refiner   bool
+	component string
+	stages    []string
+}
+
+// uses is the table of residency. The estimate adds up by it, and what holds the weights frees by it. Whatever is not in it belongs to the TAESD,
+// which is small and always in memory.
+var uses = []use{
+	{false, TextEncoder, []string{StageText}},
+	{false, TextEncoder2, []string{StageText}},
+	{false, ControlNet, []string{StageControl, StageDenoise}},
+	{false, VAEEncoder, []string{StageEncode, StageUpscale}},
+	{false, UNet, []string{StageDenoise}},
+	{false, VAEDecoder, []string{StageUpscale, StageDecode}},
+	{true, TextEncoder, []string{StageText, StageRefine}}, // StageRefine where the refiner was not open before
+	{true, TextEncoder2, []string{StageText, StageRefine}},
+	{true, UNet, []string{StageRefine}},
+}
+
+// usedIn lists the stages that compute with a component.
+func usedIn(owner, component string) []string {
+	for _, u := range uses {
+		if u.component == component && u.refiner == (owner == OwnerRefiner) {
+			return u.stages
+		}
+	}
+	return nil
+}
+
+// Staged reports whether one component at a time is in memory.
+func (s Strategy) Staged() bool { return s.Name == Stage || s.Name == Stream || s.Name == Mmap }
+
+// Keeps reports whether a component of an owner stays in memory during a stage, once it was loaded. Where it does not, it is freed when the
+// stage begins.
+func (s Strategy) Keeps(owner, component, stage string) bool {
+	switch {
+	case owner == OwnerTAESD, s.Name == Resident, s.Name == "":
+		return true
+	case s.Name == Release && (component == UNet || component == ControlNet):
+		return true
+	}
+	return slices.Contains(usedIn(owner, component), stage)
+}
+
+// present reports whether a part is in memory during a stage. later says that the job has more than one batch: from StageDenoise on, the
+// stages come again, and find what the batch before has loaded.
+func (s Strategy) present(p Part, stage string, later bool) bool {
+	if p.Owner == OwnerTAESD {
+		return true
+	}
+	at := usedIn(p.Owner, p.Component)
+	refiner := p.Owner == OwnerRefiner
+	if refiner && p.Component != UNet { // its texts are read with the base's where it is open by then, else in its own stage
+		if p.OnDemand || s.Staged() {
+			at = at[1:]
+		} else {
+			at = at[:1]
+		}
+	}
+	if slices.Contains(at, stage) {
+		return true
+	}
+	if !s.Keeps(p.Owner, p.Component, stage) {
+		return false
+	}
+	opened := p.Component != ControlNet && !p.OnDemand // with the model, not by the job
+	now, first := slices.Index(stages, stage), slices.Index(stages, at[0])
+	return opened || now > first || later && now >= slices.Index(stages, StageDenoise)
+}

@@ -1,0 +1,89 @@
+package models
+
+import (
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+)
+
+func TestScaleLatents(t *testing.T) {
+	s := SDXLSettings()
+	x := []float32{1, -2, 4, 8}
+	s.ScaleLatents(x, 2)
+	assert.InDeltaSlice(t, []float32{0.13025, -0.2605, 0.521, 1.042}, x, 1e-6)
+	s.UnscaleLatents(x, 2)
+	assert.InDeltaSlice(t, []float32{1, -2, 4, 8}, x, 1e-6)
+	s.LatentsMean, s.LatentsStd = []float64{1, 2}, []float64{2, 4}
+	s.ScaleLatents(x, 2)
+	assert.InDeltaSlice(t, []float32{0, -3 * 0.13025 / 2, 2 * 0.13025 / 4, 6 * 0.13025 / 4}, x, 1e-6)
+	s.UnscaleLatents(x, 2)
+	assert.InDeltaSlice(t, []float32{1, -2, 4, 8}, x, 1e-6)
+}
+
+func TestSettingsFromTheModelsFiles(t *testing.T) {
+	plan := Opening{Settings: SDXLSettings()}
+	log := slog.New(slog.DiscardHandler)
+	guidance := 4.0
+	require.NoError(t, plan.adopt("model", modelfile.Config{
+		UNet: modelfile.UNetConfig{NormNumGroups: 4, HeadDim: 32, SampleSize: 16}, VAE: modelfile.VAEConfig{NormNumGroups: 2, ScalingFactor: 0.6},
+		Scheduler: modelfile.SchedulerConfig{PredictionType: "v_prediction", TimestepSpacing: "trailing",
+			Raw: map[string]any{"_class_name": "EulerDiscreteScheduler", "prediction_type": "v_prediction", "timestep_spacing": "trailing", "steps_offset": json.Number("0")}},
+		TextEncoder:              modelfile.TextEncoderConfig{HiddenAct: "gelu", HeadDim: 16},
+		Default:                  modelfile.DefaultConfig{NumInferenceSteps: 12, GuidanceScale: &guidance},
+		ForceZerosForEmptyPrompt: new(false),
+	}, log))
+	require.NoError(t, plan.adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7}, UNet: modelfile.UNetConfig{SampleSize: 99}}, log))
+	require.NoError(t, plan.adopt("text_encoder_2", modelfile.Config{TextEncoder: modelfile.TextEncoderConfig{HiddenAct: "quick_gelu"}}, log))
+	assert.Equal(t, backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 32, TextHeadDim: 16,
+		TextEncoderAct: "gelu", TextEncoder2Act: "quick_gelu"}, plan.Config.Hyper)
+	s := plan.Settings
+	s.Adopt(backend.ModelInfo{VAE: backend.VAEInfo{Downscale: 8}, ZeroTerminalSNR: true})
+	assert.Equal(t, []any{0.7, 128, 128, 12, 4.0, false}, []any{s.ScalingFactor, s.Width, s.Height, s.Steps, s.Guidance, s.ForceZeros})
+	assert.Equal(t, []any{"v_prediction", "trailing", 0, true},
+		[]any{s.Scheduler.PredictionType, s.Scheduler.TimestepSpacing, *s.Scheduler.StepsOffset, *s.Scheduler.RescaleBetasZeroSNR})
+	assert.Equal(t, 0.012, *s.Scheduler.BetaEnd, "what is not stated is SDXL's")
+
+	require.ErrorIs(t, plan.adopt("model", modelfile.Config{Scheduler: modelfile.SchedulerConfig{EDM: true}}, log), ErrUnsupported)
+}
+
+func TestCheckKind(t *testing.T) {
+	m, err := (&fake.Backend{}).Open(t.Context(), backend.ModelConfig{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	good := m.Info()
+	require.NoError(t, CheckBase(good))
+	for want, change := range map[string]func(*backend.ModelInfo){
+		"refiner":                     func(i *backend.ModelInfo) { i.Kind = backend.KindSDXLRefiner },
+		`kind "vae" makes no picture`: func(i *backend.ModelInfo) { i.Kind = backend.KindVAE },
+		"give one as vae":             func(i *backend.ModelInfo) { i.Components[4].Opened = false },
+		"give one as text_encoder_2":  func(i *backend.ModelInfo) { i.Components[1].Opened = false },
+		"5 size ids":                  func(i *backend.ModelInfo) { i.UNet.SizeIDs = 5 },
+		"do not belong together":      func(i *backend.ModelInfo) { i.TextEncoder.Width = 9 },
+		"projects to 3":               func(i *backend.ModelInfo) { i.TextEncoder2.ProjectionDim = 3 },
+	} {
+		info := good
+		info.Components = slices.Clone(good.Components)
+		change(&info)
+		err := CheckBase(info)
+		require.ErrorIs(t, err, ErrUnsupported, want)
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestCheckTAESD(t *testing.T) {
+	require.ErrorContains(t, checkTAESD(backend.ModelInfo{Kind: backend.KindVAE}, backend.ModelInfo{}), "no decoder of a TAESD")
+	tiny := backend.ModelInfo{Kind: backend.KindTAESD, Components: []backend.ComponentInfo{{Name: "vae_decoder", Opened: true}},
+		VAE: backend.VAEInfo{LatentChannels: 16, Downscale: 8}}
+	model := backend.ModelInfo{VAE: backend.VAEInfo{LatentChannels: 4, Downscale: 8}}
+	require.ErrorContains(t, checkTAESD(tiny, model), "it decodes latents of 16 channels")
+	tiny.VAE.LatentChannels = 4
+	require.NoError(t, checkTAESD(tiny, model))
+}

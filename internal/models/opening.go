@@ -1,0 +1,85 @@
+package models
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Opening is everything that is known of a model before a weight is read.
+type Opening struct {
+	Config   backend.ModelConfig
+	Settings Settings
+	// ForceZeros is what the files say of force_zeros_for_empty_prompt; nil: nothing. Settings has it with its default.
+	ForceZeros *bool
+	Paths      []string // the files and folders that weights come from; the model's own is the first
+}
+
+// Read reads the headers of a model's files: hyperparameters and settings come from the model, and from the files
+// that replace its components. role is "model" or "refiner".
+func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, error) {
+	o := Opening{Settings: SDXLSettings(), Config: cfg}
+	files := cfg.Files
+	for _, f := range []struct{ role, path string }{{role, files.Model}, {"unet", files.UNet},
+		{"text_encoder", files.TextEncoder}, {"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}} {
+		if f.path == "" {
+			continue
+		}
+		o.Paths = append(o.Paths, f.path)
+		if err := CheckRole(f.role, f.path); err != nil {
+			return o, err
+		}
+		config, err := modelfile.ReadConfig(f.path)
+		if err != nil {
+			return o, err
+		}
+		if err := o.adopt(f.role, config, log); err != nil {
+			return o, fmt.Errorf("%s: %w", f.path, err)
+		}
+	}
+	return o, nil
+}
+
+// Unread is the Opening of a model that a backend without files makes up.
+func Unread(cfg backend.ModelConfig) Opening { return Opening{Config: cfg, Settings: SDXLSettings()} }
+
+// adopt takes over what the file of a role states. A component's file speaks for that component only.
+func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error {
+	h, whole := &o.Config.Hyper, role == "model" || role == "refiner"
+	if whole || role == "unet" {
+		set(&h.UNetNormNumGroups, c.UNet.NormNumGroups)
+		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
+		o.ForceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, o.ForceZeros)
+		if err := o.Settings.adoptUNet(c, log); err != nil {
+			return err
+		}
+	}
+	if whole || role == "text_encoder" {
+		set(&h.TextHeadDim, c.TextEncoder.HeadDim)
+		set(&h.TextEncoderAct, c.TextEncoder.HiddenAct)
+	}
+	if whole || role == "text_encoder_2" {
+		second := c.TextEncoder2
+		if !whole && second == (modelfile.TextEncoderConfig{}) {
+			second = c.TextEncoder // the file of one encoder does not know that it will be the second
+		}
+		set(&h.TextHeadDim, second.HeadDim)
+		set(&h.TextEncoder2Act, second.HiddenAct)
+	}
+	if whole || role == "vae" {
+		set(&h.VAENormNumGroups, c.VAE.NormNumGroups)
+		o.Settings.adoptVAE(c.VAE)
+	}
+	return nil
+}
+
+// set overwrites dst where value states something.
+func set[T comparable](dst *T, value T) {
+	var zero T
+	if value != zero {
+		*dst = value
+	}
+}

@@ -1,0 +1,75 @@
+package models
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+)
+
+// notCheckpoints are the kinds of file that are no checkpoint, with where they belong.
+var notCheckpoints = map[modelfile.Kind]string{
+	modelfile.KindLoRA:             "a LoRA, which goes on top of a model",
+	modelfile.KindControlNet:       "a ControlNet, which goes beside a model",
+	modelfile.KindTAESD:            "a TAESD, which takes a VAE's place in previews; name it as taesd",
+	modelfile.KindUpscaler:         "an upscaler",
+	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
+}
+
+// CheckRole reads a file's header. It refuses a file that is damaged, and one that does not hold what its role takes. role is
+// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd" or "upscaler".
+func CheckRole(role, path string) error {
+	r, err := modelfile.Inspect(path)
+	if err != nil {
+		return err
+	}
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %s: %w: %s", role, path, ErrUnsupported, fmt.Sprintf(format, args...))
+	}
+	if what, ok := notCheckpoints[r.Kind]; ok && string(r.Kind) != role {
+		return wrong("this is %s; give %s", what, wantedFor(role))
+	}
+	if r.Reason != "" {
+		return wrong("%s", r.Reason)
+	}
+	switch role {
+	case "model":
+		if r.Kind == modelfile.KindSDXLRefiner {
+			return wrong("this is an SDXL refiner, which finishes another model's latents; give %s, and this as refiner", wantedFor(role))
+		}
+	case "refiner":
+		if r.UNetKind != modelfile.KindSDXLRefiner && r.UNetKind != modelfile.KindSDXLBase {
+			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
+		}
+	case "controlnet", "taesd", "upscaler":
+		if string(r.Kind) != role {
+			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
+		}
+	default:
+		component := role
+		if _, ok := r.Component(component); !ok && strings.HasPrefix(role, "text_encoder") {
+			component = map[string]string{"text_encoder": "text_encoder_2", "text_encoder_2": "text_encoder"}[role] // alone, it may look like the other
+		}
+		if _, ok := r.Component(component); !ok {
+			return wrong("this is a file of kind %s, which holds no %s; give %s", r.Kind, role, wantedFor(role))
+		}
+	}
+	return nil
+}
+
+// wantedFor says what a role takes.
+func wantedFor(role string) string {
+	switch role {
+	case "model":
+		return "an SDXL base or inpainting checkpoint"
+	case "refiner":
+		return "an SDXL refiner, or another SDXL base checkpoint"
+	case "controlnet":
+		return "a ControlNet for SDXL"
+	case "taesd":
+		return "TAESD-XL"
+	case "upscaler":
+		return "an ESRGAN model"
+	}
+	return "a file with the weights of the " + role + ", or a checkpoint"
+}

@@ -1,0 +1,215 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/daguerre-go/daguerre/internal/lease"
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Set is the models of a pipeline: the base, and what is opened beside it. It is safe for concurrent use.
+type Set struct {
+	Base  Model
+	TAESD backend.Model // nil: none
+	Coder *vae.Coder    // the base's VAE, repeated in F32 where that is needed
+
+	backend backend.Backend
+	sources Sources
+	refiner Opening
+	holding Holding
+	nets    *lease.Cache[string, Model]
+	refined *lease.Cache[string, Model]
+	vaes    *vae.Cache // of the VAE in F32, and of the upscaler
+	stays   *Lease     // of a refiner that is not opened on demand
+}
+
+// Model is an open model with what it says of itself.
+type Model struct {
+	backend.Model
+	Info  backend.ModelInfo
+	Owner string // in package memory
+	Zeros bool   // an absent negative prompt is zeros, if the request does not say otherwise
+}
+
+// Lease is the use of a Model until Release.
+type Lease = lease.Lease[Model]
+
+// Open opens what stays open beside the base: the TAESD, and the refiner if it is not opened on demand. m is the base; the Set closes it, also
+// after an error. base and refiner are what their headers say.
+func Open(ctx context.Context, b backend.Backend, s Sources, m backend.Model, base, refiner Opening, h Holding) (*Set, error) {
+	set := &Set{Base: Model{Model: m, Info: m.Info(), Owner: memory.OwnerModel, Zeros: base.Settings.ForceZeros}, backend: b, sources: s,
+		refiner: refiner, holding: h}
+	limit := s.ControlBytes
+	if limit == 0 {
+		limit = DefaultControlBytes
+	}
+	closeModel := func(m Model) error { return m.Close() }
+	set.nets = lease.New[string](lease.Options[Model]{Close: closeModel, Bytes: limit, Strict: true})
+	set.refined = lease.New[string](lease.Options[Model]{Close: closeModel, Count: -1})
+	set.vaes = vae.NewCache(b, vae.Limits{})
+	set.Coder = vae.NewCoder(m, set.vaes, vae.ExactConfig(base.Config))
+	err := set.openRest(ctx)
+	if err != nil {
+		return nil, errors.Join(err, set.Close())
+	}
+	return set, nil
+}
+
+func (s *Set) openRest(ctx context.Context) error {
+	if s.sources.HasTAESD() {
+		m, err := s.backend.Open(ctx, s.sources.TAESD)
+		if err != nil {
+			return fmt.Errorf("taesd: %w", err)
+		}
+		s.TAESD = m
+		if err := checkTAESD(m.Info(), s.Base.Info); err != nil {
+			return fmt.Errorf("taesd: %s: %w", s.sources.TAESD.Files.TAESD, err)
+		}
+	}
+	if !s.sources.HasRefiner() || s.sources.RefinerOnDemand {
+		return nil
+	}
+	var err error
+	if s.stays, err = s.Refiner(ctx); err != nil {
+		return fmt.Errorf("refiner: %w", err)
+	}
+	return nil
+}
+
+// Refiner opens the refiner where it is not open.
+func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
+	return s.refined.Acquire(ctx, "", func(ctx context.Context) (Model, int64, error) {
+		m, err := s.backend.Open(ctx, s.holding.Apply(s.refiner.Config))
+		if err != nil {
+			return Model{}, 0, err
+		}
+		info := m.Info()
+		if err := checkRefiner(info, s.Base.Info); err != nil {
+			return Model{}, 0, errors.Join(err, m.Close())
+		}
+		zeros := info.Kind != backend.KindSDXLRefiner // stabilityai/stable-diffusion-xl-refiner-1.0's model_index.json says false
+		if stated := s.refiner.ForceZeros; stated != nil {
+			zeros = *stated
+		}
+		return Model{Model: m, Info: info, Owner: memory.OwnerRefiner, Zeros: zeros}, weightBytes(info), nil
+	})
+}
+
+// ControlNet opens the net of a file where it is not open. Nets that nobody uses make room for it.
+func (s *Set) ControlNet(ctx context.Context, path string) (*Lease, error) {
+	l, err := s.nets.Acquire(ctx, path, func(ctx context.Context) (Model, int64, error) {
+		cfg := s.sources.Control
+		if !Fileless(s.backend) {
+			var err error
+			if cfg, err = NetConfig(cfg, path); err != nil {
+				return Model{}, 0, err
+			}
+		}
+		cfg.Files.ControlNet = path
+		m, err := s.backend.Open(ctx, s.holding.Apply(cfg))
+		if err != nil {
+			return Model{}, 0, err
+		}
+		info := m.Info()
+		if err := checkNet(info, s.Base.Info); err != nil {
+			return Model{}, 0, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
+		}
+		return Model{Model: m, Info: info, Owner: path}, weightBytes(info), nil
+	})
+	var over *lease.LimitError
+	if errors.As(err, &over) {
+		return nil, fmt.Errorf("%w: %d MiB with %s, and controlnet_cache_mb allows %d; use fewer at once, or raise it", ErrControlMemory,
+			(over.Needed+over.InUse)>>20, filepath.Base(path), over.Limit>>20)
+	}
+	return l, err
+}
+
+// NetConfig is how the ControlNet of a file is opened, with what its header says. of is how every one is.
+func NetConfig(of backend.ModelConfig, path string) (backend.ModelConfig, error) {
+	of.Files.ControlNet = path
+	stated, err := modelfile.ReadConfig(path)
+	of.Hyper.UNetNormNumGroups, of.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
+	return of, err
+}
+
+// Upscaler opens the upscaler where it is not open.
+func (s *Set) Upscaler(ctx context.Context) (*vae.Lease, error) {
+	return s.vaes.Acquire(ctx, s.sources.Upscaler)
+}
+
+// weightBytes is what a model's weights take.
+func weightBytes(info backend.ModelInfo) (n int64) {
+	for _, c := range info.Components {
+		n += c.ParameterBytes
+	}
+	return n
+}
+
+// Models lists the models that are open, the base first.
+func (s *Set) Models() []backend.Model {
+	out := []backend.Model{s.Base.Model}
+	if s.TAESD != nil {
+		out = append(out, s.TAESD)
+	}
+	for _, c := range []*lease.Cache[string, Model]{s.refined, s.nets} {
+		for _, i := range c.List() {
+			out = append(out, i.Value.Model)
+		}
+	}
+	return out
+}
+
+// Idle lists the ControlNets that are open and not in use, with their bytes.
+func (s *Set) Idle() map[string]int64 {
+	out := map[string]int64{}
+	for _, i := range s.nets.List() {
+		if i.InUse == 0 {
+			out[i.Key] = i.Bytes
+		}
+	}
+	return out
+}
+
+// Trim closes ControlNets that nobody uses, until so many bytes are free.
+func (s *Set) Trim(bytes int64) error {
+	_, err := s.nets.Trim(bytes)
+	return err
+}
+
+// Stats tells what the open models hold. It does not wait for running calls.
+func (s *Set) Stats() []backend.MemoryStats {
+	var out []backend.MemoryStats
+	for _, m := range s.Models() {
+		out = append(out, m.MemoryStats())
+	}
+	return out
+}
+
+// Close closes all models. Nobody may use one any more.
+func (s *Set) Close() error {
+	s.Coder.Close()
+	var errs []error
+	if s.stays != nil {
+		errs = append(errs, s.stays.Release())
+	}
+	errs = append(errs, s.vaes.Close(), s.nets.Close(), s.refined.Close())
+	if s.TAESD != nil {
+		errs = append(errs, s.TAESD.Close())
+	}
+	return errors.Join(append(errs, s.Base.Close())...)
+}
+
+// ReleaseCompute frees the compute buffers of the base and the TAESD. They are made again when they are needed.
+func (s *Set) ReleaseCompute() error {
+	errs := []error{s.Base.ReleaseCompute()}
+	if s.TAESD != nil {
+		errs = append(errs, s.TAESD.ReleaseCompute())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,138 @@
+package models
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// DefaultScalingFactor is scaling_factor of SDXL's vae/config.json. A VAE whose file states none gets it.
+const DefaultScalingFactor = 0.13025
+
+// sdxlSampleSize is unet/config.json's sample_size of SDXL base, in latent cells.
+const sdxlSampleSize = 128
+
+// Settings is how a model wants to be run, as its files say. What they do not say is SDXL's.
+type Settings struct {
+	ScalingFactor float64   // of latents
+	LatentsMean   []float64 // for each latent channel; nil: none
+	LatentsStd    []float64
+	SchedulerName string
+	Scheduler     scheduler.Config
+	ForceZeros    bool // an absent negative prompt is zeros
+	SampleSize    int  // latent cells
+	Width, Height int  // pixels; 0 before Adopt: those of SampleSize
+	Steps         int
+	Guidance      float64
+	Downscale     int // pixels of a latent cell on each side
+}
+
+// SDXLSettings are those of SDXL base.
+func SDXLSettings() Settings {
+	return Settings{ScalingFactor: DefaultScalingFactor, SchedulerName: request.DefaultScheduler, Scheduler: scheduler.SDXLDefaults(),
+		ForceZeros: true, SampleSize: sdxlSampleSize, Steps: request.DefaultNumInferenceSteps, Guidance: request.DefaultGuidanceScale, Downscale: 8}
+}
+
+// adoptUNet takes over what belongs to the UNet: its schedule, its size and its defaults.
+func (s *Settings) adoptUNet(c modelfile.Config, log *slog.Logger) error {
+	set(&s.SampleSize, c.UNet.SampleSize)
+	set(&s.Width, c.Default.Width)
+	set(&s.Height, c.Default.Height)
+	set(&s.Steps, c.Default.NumInferenceSteps)
+	if g := c.Default.GuidanceScale; g != nil {
+		s.Guidance = max(*g, request.NoGuidance)
+	}
+	if c.ForceZerosForEmptyPrompt != nil {
+		s.ForceZeros = *c.ForceZerosForEmptyPrompt
+	}
+	return s.adoptScheduler(c.Scheduler, log)
+}
+
+// adoptScheduler takes over the file's scheduler. A class or options that are not known are left out with a warning. Options that
+// change the meaning of the UNet's output are always taken.
+func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger) error {
+	if c.EDM {
+		return fmt.Errorf("%w: the model carries the marker edm_vpred (CosXL), whose preconditioning is not offered", ErrUnsupported)
+	}
+	if class, options, err := scheduler.ConfigFromMap(c.Raw); err == nil {
+		s.Scheduler = s.Scheduler.With(options)
+		if _, _, err := scheduler.Resolve(class); class != "" && err == nil {
+			s.SchedulerName = class
+		} else if class != "" {
+			log.Warn("the model's scheduler is not known; its options are used with another", "class", class, "instead", s.SchedulerName)
+		}
+	} else {
+		log.Warn("the model's scheduler options are not all understood; only the essential ones are used", "error", err)
+	}
+	over := scheduler.Config{PredictionType: c.PredictionType, RescaleBetasZeroSNR: c.RescaleBetasZeroSNR, BetaSchedule: c.BetaSchedule,
+		TimestepSpacing: c.TimestepSpacing, StepsOffset: c.StepsOffset, UseKarrasSigmas: c.UseKarrasSigmas}
+	if c.NumTrainTimesteps != 0 {
+		over.NumTrainTimesteps = &c.NumTrainTimesteps
+	}
+	if c.BetaStart != 0 {
+		over.BetaStart = &c.BetaStart
+	}
+	if c.BetaEnd != 0 {
+		over.BetaEnd = &c.BetaEnd
+	}
+	s.Scheduler = s.Scheduler.With(over)
+	return nil
+}
+
+// adoptVAE takes over the scaling of latents. A VAE whose file states none keeps that of the VAE it replaces.
+func (s *Settings) adoptVAE(c modelfile.VAEConfig) {
+	set(&s.ScalingFactor, c.ScalingFactor)
+	if len(c.LatentsMean) > 0 && len(c.LatentsMean) == len(c.LatentsStd) {
+		s.LatentsMean, s.LatentsStd = c.LatentsMean, c.LatentsStd
+	}
+}
+
+// Adopt takes over what only the open model tells: marker tensors and dimensions.
+func (s *Settings) Adopt(info backend.ModelInfo) {
+	if info.VPrediction && (s.Scheduler.PredictionType == "" || s.Scheduler.PredictionType == "epsilon") {
+		s.Scheduler.PredictionType = "v_prediction"
+	}
+	if info.ZeroTerminalSNR && s.Scheduler.RescaleBetasZeroSNR == nil {
+		s.Scheduler.RescaleBetasZeroSNR = new(true)
+	}
+	if len(s.LatentsMean) != info.VAE.LatentChannels {
+		s.LatentsMean, s.LatentsStd = nil, nil
+	}
+	set(&s.Downscale, info.VAE.Downscale)
+	set(&s.Width, cmp.Or(s.Width, s.SampleSize*s.Downscale))
+	set(&s.Height, cmp.Or(s.Height, s.SampleSize*s.Downscale))
+}
+
+// ScaleLatents turns one image's latents, [C, cells], from the VAE's range into the UNet's, in place:
+// (x - mean) * scaling_factor / std, as diffusers' img2img pipeline does.
+func (s *Settings) ScaleLatents(latents []float32, channels int) {
+	cells := len(latents) / channels
+	for i, v := range latents {
+		if s.LatentsMean != nil {
+			c := i / cells
+			v = float32(v-float32(s.LatentsMean[c])) * float32(s.ScalingFactor) / float32(s.LatentsStd[c])
+		} else {
+			v *= float32(s.ScalingFactor)
+		}
+		latents[i] = v
+	}
+}
+
+// UnscaleLatents is the inverse of ScaleLatents.
+func (s *Settings) UnscaleLatents(latents []float32, channels int) {
+	cells := len(latents) / channels
+	for i, v := range latents {
+		if s.LatentsMean != nil {
+			c := i / cells
+			v = float32(v*float32(s.LatentsStd[c])/float32(s.ScalingFactor)) + float32(s.LatentsMean[c])
+		} else {
+			v /= float32(s.ScalingFactor)
+		}
+		latents[i] = v
+	}
+}

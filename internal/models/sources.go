@@ -1,0 +1,80 @@
+package models
+
+import (
+	"cmp"
+	"path/filepath"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Sources says which models a pipeline computes with, and how each is opened. A model without a file is not used.
+type Sources struct {
+	Base            backend.ModelConfig
+	Refiner         backend.ModelConfig
+	RefinerOnDemand bool // the refiner is open only while a job uses it
+	TAESD           backend.ModelConfig
+	Upscaler        backend.ModelConfig
+	Control         backend.ModelConfig // of every ControlNet, but for its file
+	ControlBytes    int64               // that ControlNets may hold; 0: DefaultControlBytes
+}
+
+// DefaultControlBytes is what ControlNets may hold where nothing is said: three of SDXL's at F16.
+const DefaultControlBytes int64 = 8 << 30
+
+// HasRefiner reports whether there is a refiner.
+func (s Sources) HasRefiner() bool { return s.Refiner.Files.Model != "" }
+
+// HasTAESD reports whether there is a tiny autoencoder.
+func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
+
+// HasUpscaler reports whether there is an upscaler.
+func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
+
+// CheckFiles reads the headers of the small networks, so that a wrong file is told of before the base is loaded.
+func (s Sources) CheckFiles() error {
+	for _, f := range []struct{ role, path string }{{"taesd", s.TAESD.Files.TAESD}, {"upscaler", s.Upscaler.Files.Upscaler}} {
+		if f.path == "" {
+			continue
+		}
+		if err := CheckRole(f.role, f.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fileless reports whether a backend needs no model files, as backend/fake.
+func Fileless(b backend.Backend) bool {
+	f, ok := b.(interface{ Fileless() bool })
+	return ok && f.Fileless()
+}
+
+// Component is what a model says of one of its components.
+func Component(info backend.ModelInfo, name string) (backend.ComponentInfo, bool) {
+	for _, c := range info.Components {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return backend.ComponentInfo{}, false
+}
+
+// DeviceOf is the device that the UNet is on.
+func DeviceOf(info backend.ModelInfo) string {
+	unet, _ := Component(info, "unet")
+	return cmp.Or(unet.Device, "cpu")
+}
+
+// Name is what a model is called: its file's or folder's name without path and extension.
+func Name(path string) string {
+	if path == "" {
+		return ""
+	}
+	base := filepath.Base(path)
+	switch ext := filepath.Ext(base); strings.ToLower(ext) {
+	case ".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin":
+		return strings.TrimSuffix(base, ext)
+	}
+	return base
+}

@@ -1,0 +1,66 @@
+package pictures
+
+import (
+	"image"
+	"image/color"
+	"math"
+
+	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Pixels turns a picture into the VAE encoder's input, [1, 3, height, width] in [-1, 1]. It is scaled with Lanczos.
+func Pixels(img image.Image, width, height int) backend.Tensor {
+	rgb := picture.Resize(picture.Opaque(img), width, height)
+	t := backend.NewTensor(1, 3, height, width)
+	for p := range width * height {
+		for c := range 3 {
+			t.Data[c*width*height+p] = 2*(float32(rgb.Pix[4*p+c])/255) - 1
+		}
+	}
+	return t
+}
+
+// HintPixels turns a control picture into a ControlNet's input, [1, 3, height, width] in [0, 1].
+func HintPixels(img image.Image) backend.Tensor {
+	rgb := picture.Opaque(img)
+	w, h := rgb.Rect.Dx(), rgb.Rect.Dy()
+	t := backend.NewTensor(1, 3, h, w)
+	for p := range w * h {
+		for c := range 3 {
+			t.Data[c*w*h+p] = float32(rgb.Pix[4*p+c]) / 255
+		}
+	}
+	return t
+}
+
+// MaskOf turns a mask into 0 (keep) and 1 (repaint) for every pixel: luma, scaled, cut at one half.
+func MaskOf(img image.Image, width, height int) []float32 {
+	rgb := picture.Resize(picture.Opaque(img), width, height)
+	mask := make([]float32, width*height)
+	for p := range mask {
+		c := color.NRGBA{rgb.Pix[4*p], rgb.Pix[4*p+1], rgb.Pix[4*p+2], 255}
+		if float32(color.GrayModel.Convert(c).(color.Gray).Y)/255 >= 0.5 {
+			mask[p] = 1
+		}
+	}
+	return mask
+}
+
+// Of turns the VAE decoder's output for one picture, [3, height, width], into 8 bits a channel:
+// x/2 + 1/2, clamped, times 255, rounded half to even as NumPy does. Values that are not finite become 0.
+func Of(pixels []float32, width, height int) *image.NRGBA {
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for p := range width * height {
+		for c := range 3 {
+			v := pixels[c*width*height+p]
+			if v != v || v-v != 0 {
+				v = -1
+			}
+			x := min(max(float32(v/2)+0.5, 0), 1)
+			img.Pix[4*p+c] = uint8(math.RoundToEven(float64(float32(x * 255))))
+		}
+		img.Pix[4*p+3] = 255
+	}
+	return img
+}

@@ -1,0 +1,58 @@
+package plan
+
+import (
+	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/prepare"
+	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Job puts a prepared request into the terms of package memory.
+func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
+	r := &prep.Request
+	j := memory.Job{Images: r.NumImages, Batch: r.MaxBatch, Prompts: 1, Guidance: r.GuidanceScale > 1, GuidanceBatch: r.GuidanceBatch,
+		Chunks: max(prep.Tokens[0], prep.Tokens[1], prep.Tokens[2]), Encode: !r.InitImage.IsZero(), Refine: prep.Refines,
+		Previews: p.Sources.HasTAESD(), FastDecode: p.Sources.HasTAESD() && p.Fast, Together: p.Policy.Slicing == vae.Off}
+	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
+	if h := r.Hires; h.On() {
+		j.Enlarge = h.Upscaler != request.UpscaleLatent && h.Upscaler != request.UpscaleLatentNearest
+	}
+	if most := p.Memory.MaxBatch; most > 0 {
+		j.Batch = min(j.Batch, most)
+	}
+	for _, c := range prep.Controls {
+		j.Controls = append(j.Controls, c.Path)
+	}
+	for _, a := range prep.Adapters.Enabled() {
+		n, err := p.adapterBytes(prep.Adapters.Path(a))
+		if err != nil {
+			return j, err
+		}
+		j.Adapters += n
+	}
+	return j, nil
+}
+
+// adapterElementBytes is the size of an adapter's element in memory. Adapters are kept in the UNet's dense type: F16 or BF16. In exact
+// precision they are twice as large as planned.
+const adapterElementBytes = 2
+
+// adapterBytes is what the adapter of a file takes: as it is kept, and once more where it is applied.
+func (p *Planner) adapterBytes(path string) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n, ok := p.adapters[path]; ok {
+		return n, nil
+	}
+	f, err := modelfile.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, t := range f.Tensors {
+		n += 2 * adapterElementBytes * t.Elements()
+	}
+	p.adapters[path] = n
+	return n, f.Close()
+}

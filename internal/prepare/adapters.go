@@ -1,0 +1,154 @@
+package prepare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/runtime/prompt"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Adapters are a request's adapters: its [[lora]] tables, and the tags of its prompts.
+type Adapters struct {
+	lora.Stack
+	paths map[string]string // by lower-case label, of the enabled ones
+}
+
+// Path is the file of an enabled adapter.
+func (s Adapters) Path(a lora.Adapter) string { return s.paths[strings.ToLower(a.Label())] }
+
+// adaptersOf collects a request's adapters and looks up their files. A tag in a prompt sets the weights of the table of the same
+// name, or stands for one; its name is looked up in the folders only. All mistakes are added to errs.
+func adaptersOf(r request.Request, library *lora.Library, at func(string) string, errs *request.Errors) Adapters {
+	s := Adapters{StackOf(r), map[string]string{}}
+	tagged := s.addTags(r, at, errs)
+	var fields lora.FieldErrors
+	if errors.As(s.Validate(), &fields) {
+		for _, f := range fields {
+			errs.Add(at(f.Field), "%s", f.Message)
+		}
+		return s
+	}
+	for i, a := range s.Adapters {
+		if !a.Enabled {
+			continue
+		}
+		var path string
+		var err error
+		key := fmt.Sprintf("lora[%d].name", i)
+		switch {
+		case tagged[i] != "":
+			key = tagged[i]
+			path, err = library.Find(a.Name)
+		case a.Path != "":
+			key = fmt.Sprintf("lora[%d].path", i)
+			path, err = library.Resolve(a.Path)
+		default:
+			path, err = library.Resolve(a.Name)
+		}
+		if err != nil {
+			errs.Add(at(key), "%v", err)
+			continue
+		}
+		s.paths[strings.ToLower(a.Label())] = path
+	}
+	return s
+}
+
+// StackOf is what a request's [[lora]] and [lora_stack] tables mean, defaults filled in. Tags in prompts are not looked at.
+func StackOf(r request.Request) lora.Stack {
+	s := lora.NewStack()
+	s.MaxAdapters, s.Strict = r.LoRAStack.MaxAdapters, r.LoRAStack.Strict
+	s.GlobalWeight, s.GlobalScalingFactor = number(r.LoRAStack.GlobalWeight, 1), number(r.LoRAStack.GlobalScalingFactor, 1)
+	for _, l := range r.LoRAs {
+		s.Adapters = append(s.Adapters, adapterOf(l))
+	}
+	return s
+}
+
+// adapterOf fills in the defaults of a [[lora]] table.
+func adapterOf(l request.LoRA) lora.Adapter {
+	a := lora.NewAdapter(l.Name)
+	a.Path, a.BlockWeights, a.UNetWeight, a.TextEncoderWeight = l.Path, l.BlockWeights, l.UNetWeight, l.TextEncoderWeight
+	a.Weight, a.ScalingFactor, a.Start = number(l.Weight, 1), number(l.ScalingFactor, 1), l.Start
+	if l.Enabled != nil {
+		a.Enabled = *l.Enabled
+	}
+	if l.End != 0 {
+		a.End = l.End
+	}
+	return a
+}
+
+func number(x *float64, otherwise float64) float64 {
+	if x == nil {
+		return otherwise
+	}
+	return *x
+}
+
+// keyedText is one of a request's texts.
+type keyedText struct {
+	key  string
+	text *string
+}
+
+// prompts lists a request's texts by their keys.
+func prompts(r *request.Request) []keyedText {
+	return []keyedText{{"prompt", &r.Prompt}, {"prompt_2", &r.Prompt2}, {"negative_prompt", &r.NegativePrompt}, {"negative_prompt_2", &r.NegativePrompt2}}
+}
+
+// addTags adds the adapters that prompts name; it returns the key of the prompt for each of those that have no table.
+func (s *Adapters) addTags(r request.Request, at func(string) string, errs *request.Errors) map[int]string {
+	tagged := map[int]string{}
+	if r.PromptSyntax == request.SyntaxPlain {
+		return tagged
+	}
+	seen := map[string]prompt.LoRATag{}
+	for _, p := range prompts(&r) {
+		_, tags, err := prompt.ExtractLoRA(*p.text)
+		if err != nil {
+			continue // checkPrompts reports it
+		}
+		for _, tag := range tags {
+			name := strings.ToLower(tag.Name)
+			if first, twice := seen[name]; twice {
+				if first.Weight != tag.Weight || first.TextWeight != tag.TextWeight {
+					errs.Add(at(p.key), "names the LoRA %q again with another weight; give it once", tag.Name)
+				}
+				continue
+			}
+			seen[name] = tag
+			i := slices.IndexFunc(s.Adapters, func(a lora.Adapter) bool { return strings.EqualFold(a.Label(), tag.Name) })
+			if i < 0 {
+				i = len(s.Adapters)
+				s.Adapters = append(s.Adapters, lora.NewAdapter(tag.Name))
+				tagged[i] = p.key
+			}
+			a := &s.Adapters[i]
+			a.Weight, a.UNetWeight, a.TextEncoderWeight = tag.Weight, nil, nil
+			if tag.TextWeight != tag.Weight {
+				a.TextEncoderWeight = new(tag.TextWeight)
+			}
+		}
+	}
+	return tagged
+}
+
+// check finds adapters that stand for one file.
+func (s Adapters) check(at func(string) string, errs *request.Errors) {
+	if len(s.paths) < len(s.Enabled()) {
+		return // reported
+	}
+	seen := map[string]string{}
+	for _, a := range s.Enabled() {
+		path := s.Path(a)
+		if first, twice := seen[path]; twice {
+			errs.Add(at("lora"), "%q and %q are the same file, %s; give one entry with the sum of the weights", first, a.Label(), path)
+		}
+		seen[path] = a.Label()
+	}
+}

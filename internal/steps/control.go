@@ -1,0 +1,159 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/pictures"
+	"github.com/daguerre-go/daguerre/internal/prepare"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/controlnet"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Control is one of a request's ControlNets, ready to be asked. It acts as in StableDiffusionXLControlNetPipeline, single and multi; mode
+// control is its guess_mode.
+type Control struct {
+	net    models.Model
+	spec   prepare.Control
+	hint   backend.Tensor // of the control picture; the same in every step
+	second backend.Tensor // the same at the size of a second pass
+	scales []float32      // weight of each residual
+	kind   int            // of a Union net
+}
+
+// NewControl makes a net ready: its picture is embedded for every size of the request.
+func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *request.Request) (*Control, error) {
+	c := &Control{net: net, spec: spec}
+	var err error
+	if c.kind, err = unionKind(spec.UnionType, net.Info.Control.Types); err != nil {
+		return nil, err
+	}
+	c.scales = residualScales(len(net.Info.UNet.ResidualShapes(1, 1)), spec.Weight, spec.Mode)
+	if c.hint, err = c.hintAt(ctx, r.Width, r.Height); err != nil || !r.Hires.On() {
+		return c, err
+	}
+	c.second, err = c.hintAt(ctx, r.Hires.Width, r.Hires.Height)
+	return c, err
+}
+
+// hintAt embeds the control picture at a size in pixels.
+func (c *Control) hintAt(ctx context.Context, width, height int) (backend.Tensor, error) {
+	shown, err := c.spec.Map(width, height)
+	if err != nil {
+		return backend.Tensor{}, err
+	}
+	return c.net.EncodeHint(ctx, pictures.HintPixels(shown))
+}
+
+// unionKind is the number of a kind of control among those that a Union net tells apart. Ordinary nets have none.
+func unionKind(name string, kinds int) (int, error) {
+	bad := func(format string, args ...any) error {
+		return request.Errors{{Path: "union_type", Message: fmt.Sprintf(format, args...)}}
+	}
+	k := slices.Index(request.ControlUnionTypes, name)
+	switch {
+	case kinds == 0 && name == "":
+		return 0, nil
+	case kinds == 0:
+		return 0, bad("is given, and the net is no Union net; leave it out")
+	case name == "":
+		return 0, bad("is missing; this is a Union net: say what the picture shows, one of %s",
+			strings.Join(request.ControlUnionTypes[:min(kinds, len(request.ControlUnionTypes))], ", "))
+	case k >= kinds:
+		return 0, bad("%s is not among the %d kinds of this net", name, kinds)
+	}
+	return k, nil
+}
+
+// residualScales weighs a net's residuals: evenly, or where the net is not to be balanced with the prompt from a tenth at the
+// first to all at the middle, as diffusers' guess_mode does (torch.logspace(-1, 0)).
+func residualScales(n int, weight float64, mode controlnet.Mode) []float32 {
+	scales := make([]float32, n)
+	for i := range scales {
+		scales[i] = float32(weight)
+		if mode != controlnet.Balanced {
+			scales[i] *= float32(math.Pow(10, -1+float64(i)/float64(n-1)))
+		}
+	}
+	return scales
+}
+
+// acts reports whether the net acts in evaluation i of n, as diffusers' controlnet_keep decides.
+func (c *Control) acts(i, n int) bool {
+	return float64(i)/float64(n) >= c.spec.Start && float64(i+1)/float64(n) <= c.spec.End
+}
+
+// control sums up what the nets that act in evaluation i add to input k, or leaves nil there. Nets belong to the base: a refiner has
+// another UNet.
+func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32, i int) error {
+	in := &g.inputs[k]
+	in.Residuals = nil
+	if g.refiner {
+		return nil
+	}
+	rows := in.Sample.Shape[0]
+	positive := 0 // the first row of the positive half
+	switch {
+	case g.guidance && len(g.inputs) == 1:
+		positive = rows / 2
+	case g.guidance && k == 0:
+		positive = rows
+	}
+	for _, c := range b.lead().Controls {
+		first := 0
+		if c.spec.Mode == controlnet.Control {
+			first = positive
+		}
+		if first == rows || !c.acts(i, b.controlSteps) {
+			continue
+		}
+		if in.Residuals == nil {
+			in.Residuals = g.residualsOf(k, b)
+		}
+		if err := c.net.ControlNet(ctx, c.input(in, b, scaled, first), in.Residuals); err != nil {
+			return fmt.Errorf("ControlNet %s: %w", models.Name(c.spec.Path), err)
+		}
+	}
+	return nil
+}
+
+// input is what the net is asked for rows first ... of the UNet's input. It sees the plain latents where the UNet has more channels.
+func (c *Control) input(in *backend.UNetInput, b *Batch, scaled []float32, first int) backend.ControlInput {
+	rows := in.Sample.Shape[0]
+	sample := backend.NewTensor(rows-first, b.Channels, b.Height, b.Width)
+	per, hint := len(scaled)/b.Len(), c.hint
+	if b.second {
+		hint = c.second
+	}
+	for row := range rows - first {
+		copy(sample.Data[row*per:], b.image(scaled, (first+row)%b.Len()))
+	}
+	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first), Pooled: rowsFrom(in.Pooled, first),
+		SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint, Scales: c.scales, Type: c.kind, Rows: rows, FirstRow: first}
+}
+
+// rowsFrom is a tensor without its first rows.
+func rowsFrom(t backend.Tensor, first int) backend.Tensor {
+	shape := slices.Clone(t.Shape)
+	per := len(t.Data) / shape[0]
+	shape[0] -= first
+	return backend.Tensor{Shape: shape, Data: t.Data[first*per:]}
+}
+
+// residualsOf returns the zeroed buffer for the residuals of input k.
+func (g *guided) residualsOf(k int, b *Batch) []float32 {
+	if g.residuals == nil {
+		g.residuals = make([][]float32, len(g.inputs))
+	}
+	if g.residuals[k] == nil {
+		g.residuals[k] = make([]float32, g.model.Info.UNet.ResidualCount(g.inputs[k].Sample.Shape[0], b.Height, b.Width))
+	} else {
+		clear(g.residuals[k])
+	}
+	return g.residuals[k]
+}

@@ -1,0 +1,137 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/pictures"
+)
+
+// ErrNotFinite is matched by the error of latents that became NaN or infinite.
+var ErrNotFinite = errors.New("the latents are not finite")
+
+// Watcher is told of what a loop does, from the loop's goroutine.
+type Watcher interface {
+	// Step ends a step, counted from 1 over all loops of the batch, which took so long.
+	Step(step int, took time.Duration)
+	// Evaluated counts rows that the UNet was asked for.
+	Evaluated(rows int)
+	// WantsPreview reports whether the step that is about to end gets a preview. last says that it is the batch's last.
+	WantsPreview(step int, last bool) bool
+	// Preview is given the original latents that the model expects, in the shape of Batch.Latents.
+	Preview(ctx context.Context, b *Batch, x0 []float32) error
+}
+
+// Loop denoises batches.
+type Loop struct {
+	Separate bool // the halves of guidance are evaluated one after the other
+	Watch    Watcher
+}
+
+// Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back what a
+// mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
+func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
+	g := l.newGuided(b, m, refiner)
+	steps := b.lead().Steps
+	scaled, scratch := make([]float32, len(b.Latents)), make([]float32, len(b.Latents))
+	began := time.Now()
+	for i := range b.run.NumEvaluations() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.run.ScaleModelInput(scaled, b.Latents, i); err != nil {
+			return err
+		}
+		step := b.stepsDone + b.run.StepOf(i) + 1
+		if i == 0 || b.run.StepOf(i) != b.run.StepOf(i-1) {
+			changed, err := b.condition(ctx, refiner, step-1)
+			if err != nil {
+				return err
+			}
+			if changed {
+				g = l.newGuided(b, m, refiner)
+			}
+			if a := b.lead().Adapters; a != nil && !refiner { // a refiner has other modules
+				g.loras = a.Uses(step-1, steps)
+			}
+		}
+		output, err := g.evaluate(ctx, b, scaled, i)
+		if err != nil {
+			return fmt.Errorf("step %d of %d: %w", step, steps, err)
+		}
+		last := i+1 == b.run.NumEvaluations()
+		ends := last || b.run.StepOf(i+1) != b.run.StepOf(i)
+		if ends && l.Watch.WantsPreview(step, last && step == steps) {
+			if err := b.run.PredOriginalSample(scratch, output, b.Latents, i); err != nil {
+				return err
+			}
+			if err := l.Watch.Preview(ctx, b, scratch); err != nil {
+				return err
+			}
+		}
+		if err := b.run.Step(b.Latents, output, b.Latents, i, b.generators); err != nil {
+			return err
+		}
+		if err := b.keepOutside(i, scratch, m); err != nil {
+			return err
+		}
+		if !ends {
+			continue
+		}
+		if at := pictures.NotFinite(b.Latents); at >= 0 {
+			return fmt.Errorf("step %d of %d: %w (value %d is %v); another precision may help: f32, or bf16 instead of f16",
+				step, steps, ErrNotFinite, at, b.Latents[at])
+		}
+		l.Watch.Step(step, time.Since(began))
+		began = time.Now()
+	}
+	b.stepsDone += b.run.NumSteps()
+	return nil
+}
+
+// condition brings the members' conditioning to a step, from 0, and reports whether any changed.
+func (b *Batch) condition(ctx context.Context, refiner bool, step int) (changed bool, err error) {
+	for _, m := range b.Members {
+		_, own, err := m.encoder(refiner).At(ctx, step, m.Steps)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || own
+	}
+	return changed, nil
+}
+
+// CheckTokens refuses to compute texts of different lengths together.
+func (b *Batch) CheckTokens(refiner bool) error {
+	first := b.lead().encoder(refiner).Now().Positive.Tokens
+	for _, m := range b.Members[1:] {
+		if n := m.encoder(refiner).Now().Positive.Tokens; n != first {
+			return fmt.Errorf("prompts of %d and %d tokens in one batch", first, n)
+		}
+	}
+	return nil
+}
+
+// keepOutside puts the kept part of the picture back after evaluation i of an ordinary checkpoint: its latents with the initial noise at
+// the level of the next evaluation, and without noise where the schedule is at its end.
+func (b *Batch) keepOutside(i int, scratch []float32, m models.Model) error {
+	pic := b.given
+	if pic == nil || pic.mask == nil || Native9(m.Info) {
+		return nil
+	}
+	kept := pic.latents
+	if b.unfinished || i+1 < b.run.NumEvaluations() {
+		if err := b.run.AddNoise(scratch, pic.latents, b.noise, i+1); err != nil {
+			return err
+		}
+		kept = scratch
+	}
+	for k, v := range b.Latents {
+		m := pic.mask[k%len(pic.mask)]
+		b.Latents[k] = float32((1-m)*kept[k]) + float32(m*v)
+	}
+	return nil
+}

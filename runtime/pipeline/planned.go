@@ -1,0 +1,183 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daguerre-go/daguerre/internal/pictures"
+	"github.com/daguerre-go/daguerre/internal/prepare"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// Planned is a request made ready to be computed picture by picture, in batches with others. It is immutable to its users and safe
+// for concurrent use.
+type Planned struct {
+	prep   *prepare.Prepared
+	key    string
+	label  string
+	result *Result
+
+	mu     sync.Mutex
+	source *pictures.Source // of image-to-image, once it was encoded
+	said   map[string]bool  // warnings
+}
+
+// ownKeys counts the requests that are computed with nobody else's.
+var ownKeys atomic.Int64
+
+// batchKey holds what must be equal for pictures of two requests to be computed together. What differs from picture to picture, such as
+// prompts, seeds, guidance and size conditioning, is not in it.
+type batchKey struct {
+	Width, Height int
+	Guidance      bool
+	Halves        string
+	Scheduler     SchedulerInfo
+	Sigmas        string
+	Steps         int
+	Strength      float64
+	Start, End    float64
+	Refiner       [4]any
+	LoRAs         []LoRAInfo
+	Paths         []string
+	Stack         any
+	Tokens        [3]int
+	Hires         request.Hires
+	Seamless      string
+	Own           int64 // not 0: only with pictures of the same request
+}
+
+// Plan prepares a request, as Prepare does, and finds out with what its pictures can share batches. Errors are request.Errors.
+func (p *Pipeline) Plan(req request.Request) (*Planned, error) {
+	release, err := p.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return p.planned(req)
+}
+
+// planned is Plan for those who use the pipeline already.
+func (p *Pipeline) planned(req request.Request) (*Planned, error) {
+	prep, err := p.target.Prepare(req)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Planned{prep: prep, said: map[string]bool{}}
+	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), model: p}
+	for _, a := range prep.Adapters.Enabled() {
+		path := prep.Adapters.Path(a)
+		res.LoRAs = append(res.LoRAs, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: a.Weight,
+			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
+			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
+	}
+	plan.result = res
+	r := &prep.Request
+	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: res.Scheduler, Sigmas: r.Sigmas,
+		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: res.LoRAs, Stack: r.LoRAStack, Tokens: prep.Tokens,
+		Hires: r.Hires, Seamless: r.Seamless}
+	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
+	for _, l := range res.LoRAs {
+		key.Paths = append(key.Paths, l.path)
+	}
+	if r.InitImage.Image != nil || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
+		key.Own = ownKeys.Add(1)
+	}
+	data, err := json.Marshal(key)
+	if err != nil {
+		return nil, err
+	}
+	plan.key = string(data)
+	plan.label = fmt.Sprintf("%dx%d, %d steps, %s", r.Width, r.Height, prep.Steps, res.Scheduler.Name)
+	if n := len(res.LoRAs); n > 0 {
+		plan.label += fmt.Sprintf(", %d adapters", n)
+	}
+	return plan, nil
+}
+
+// Request returns the request as it runs: every default filled in, the seed chosen.
+func (pl *Planned) Request() request.Request { return pl.prep.Request }
+
+// Key is equal for requests whose pictures can be computed in one batch.
+func (pl *Planned) Key() string { return pl.key }
+
+// Steps is the number of denoising steps of each picture, a refiner's among them.
+func (pl *Planned) Steps() int { return pl.prep.Steps }
+
+// MaxBatch is the largest batch that the request asks for; 0 where it does not say.
+func (pl *Planned) MaxBatch() int { return pl.prep.AskedBatch }
+
+// Warnings returns what was done otherwise than one may expect so far, in words.
+func (pl *Planned) Warnings() []string {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return slices.Clone(pl.result.Warnings)
+}
+
+// Result returns a result without pictures, for the manifests of pictures that are saved as they come.
+func (pl *Planned) Result() *Result { return pl.result }
+
+// encoded is the picture that was encoded for an earlier batch; nil: none was.
+func (pl *Planned) encoded() *pictures.Source {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.source
+}
+
+// remember keeps an encoded picture for the request's other batches.
+func (pl *Planned) remember(s *pictures.Source) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.source = s
+}
+
+// decided keeps the first decision about memory, for manifests.
+func (pl *Planned) decided(d MemoryDecision) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.result.Memory.Batch == 0 {
+		pl.result.Memory = d
+	}
+}
+
+// warn adds a sentence to the result and the log, once.
+func (pl *Planned) warn(log *slog.Logger, text string) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if !pl.said[text] {
+		pl.said[text] = true
+		pl.result.Warnings = append(pl.result.Warnings, text)
+		log.Warn(text)
+	}
+}
+
+func describeScheduler(p *prepare.Prepared) SchedulerInfo {
+	return SchedulerInfo{Name: p.Scheduler.Name(), Asked: p.Request.Scheduler, Notes: p.Scheduler.Notes(), Options: optionMap(p.Scheduler.Config())}
+}
+
+// optionMap lists the options that are set by their names in JSON. Infinities, which JSON cannot say and which mean "no limit", are left out.
+func optionMap(c scheduler.Config) map[string]any {
+	out := map[string]any{}
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		f := reflect.Indirect(v.Field(i))
+		if !f.IsValid() || f.Kind() != reflect.Bool && !f.CanInt() && !f.CanFloat() && f.IsZero() {
+			continue
+		}
+		if f.CanFloat() && (math.IsInf(f.Float(), 0) || math.IsNaN(f.Float())) {
+			continue
+		}
+		out[name] = f.Interface()
+	}
+	return out
+}
