@@ -68,6 +68,15 @@ measure-nano: build ## the nano models' effects on all held-out prompts, as in t
 memory-table: build ## plans of memory against measured peaks (MODEL, nano by default; ARGS as tools/memorytable's)
 	$(GO) run ./tools/memorytable -daguerre bin/daguerre -model "$(or $(MODEL),nano)" $(ARGS)
 
+.PHONY: record
+record: OUT = build/record.json
+record: build ## what small runs over all features make, as hashes, into OUT (build/record.json; ARGS as tools/recorder's; 2 minutes)
+	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" $(GO) run ./tools/recorder -daguerre bin/daguerre -out "$(OUT)" $(ARGS)
+
+.PHONY: record-compare
+record-compare: ## two recordings (A and B), entry by entry; differences fail
+	$(GO) run ./tools/recorder -compare "$(A)" "$(B)"
+
 .PHONY: bench
 bench: ## Go benchmarks (BENCH chooses, as go test -bench)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...

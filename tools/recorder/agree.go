@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"text/tabwriter"
+)
+
+// printOutcome prints failures, faces whose pictures or manifests do not agree, plans that generate did not keep to and, where
+// asked, peaks. It returns how many runs failed and how many pictures differ between faces.
+func printOutcome(runs []*run, peaks bool) (failed int) {
+	var failures, differences, manifests []string
+	for _, r := range runs {
+		for _, face := range faces {
+			if o := r.outcomes[face]; o != nil && o.err != nil {
+				failures = append(failures, fmt.Sprintf("%s/%s: %v", r.name, face, o.err))
+			}
+		}
+		differences = append(differences, r.differences()...)
+		manifests = append(manifests, r.manifestDifferences()...)
+	}
+	printList("failures", failures)
+	printList("faces that do not agree", differences)
+	printList("manifests that do not agree", manifests)
+	printPlans(runs)
+	if peaks {
+		printPeaks(runs)
+	}
+	return len(failures) + len(differences)
+}
+
+func printList(title string, lines []string) {
+	fmt.Printf("%s: %d\n", title, len(lines))
+	for _, l := range lines {
+		fmt.Println("  " + l)
+	}
+}
+
+// differences lists what two faces made differently.
+func (r *run) differences() (out []string) {
+	type key struct {
+		job   string
+		index int
+	}
+	first, from := map[key]picture{}, map[key]string{}
+	for _, face := range faces {
+		o := r.outcomes[face]
+		if o == nil || o.err != nil {
+			continue
+		}
+		for _, p := range o.pictures {
+			if p.indeterminate {
+				continue
+			}
+			k := key{p.job, p.index}
+			if before, ok := first[k]; !ok {
+				first[k], from[k] = p, face
+			} else if before != p {
+				out = append(out, fmt.Sprintf("%s/%s/picture-%d: %s %+v, %s %+v", r.name, p.job, p.index, from[k], before, face, p))
+			}
+		}
+		if n, want := len(o.pictures), r.images(); n != want {
+			out = append(out, fmt.Sprintf("%s/%s: %d pictures instead of %d", r.name, face, n, want))
+		}
+	}
+	return out
+}
+
+// manifestDifferences lists the fields of manifests in which two faces differ that should not.
+func (r *run) manifestDifferences() (out []string) {
+	for _, pair := range [][2]string{{"cli", "worker"}, {"generate", "batcher"}} {
+		a, b := r.outcomes[pair[0]], r.outcomes[pair[1]]
+		if a == nil || b == nil || a.err != nil || b.err != nil {
+			continue
+		}
+		for _, j := range r.jobs {
+			var x, y entries
+			if json.Unmarshal(a.manifests[j.label], &x) != nil || json.Unmarshal(b.manifests[j.label], &y) != nil {
+				out = append(out, fmt.Sprintf("%s/%s: no manifest", r.name, j.label))
+			}
+			for _, field := range slices.Sorted(maps.Keys(union(x, y))) {
+				if !bytes.Equal(x[field], y[field]) {
+					out = append(out, fmt.Sprintf("%s/%s: %s: %s %s, %s %s", r.name, j.label, field, pair[0], x[field], pair[1], y[field]))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// images is how many pictures the run's jobs ask for.
+func (r *run) images() (n int) {
+	for _, j := range r.jobs {
+		images, _ := j.table["num_images"].(int)
+		n += max(images, 1)
+	}
+	return n
+}
+
+// printPlans prints a table of what plan says otherwise than generate did: sizes, numbers of pictures and largest batches.
+func printPlans(runs []*run) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Println("plans that differ from what was made:")
+	fmt.Fprintln(w, "  RUN\tPLANNED SIZE\tMADE\tIMAGES\tMADE\tBATCH\tMADE")
+	for _, r := range runs {
+		planned := r.plan.jobs(len(r.jobs))
+		if len(planned) < len(r.jobs) {
+			fmt.Fprintf(w, "  %s\tno plan: %s\n", r.name, r.plan.Error)
+			continue
+		}
+		for i, j := range r.jobs {
+			made := r.made(j.label)
+			if p := planned[i]; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch {
+				fmt.Fprintf(w, "  %s/%s\t%dx%d\t%dx%d\t%d\t%d\t%d\t%d\n", r.name, j.label, p.Width, p.Height, made.Width, made.Height,
+					p.Images, made.Images, p.Batch, made.Batch)
+			}
+		}
+	}
+	_ = w.Flush()
+}
+
+// made is what was made of a job: by the command line, or by another face where it was not asked.
+func (r *run) made(label string) (m plannedJob) {
+	for _, face := range faces {
+		o := r.outcomes[face]
+		if o == nil || o.err != nil {
+			continue
+		}
+		for _, p := range o.pictures {
+			if p.job == label && m.Images < r.images() {
+				m.Width, m.Height, m.Images = p.Width, p.Height, m.Images+1
+			}
+		}
+		break
+	}
+	sizes := []string{"cli", "generate", "batcher"}
+	if len(r.jobs) > 1 { // the command line's batches are of all jobs
+		sizes = []string{"generate"}
+	}
+	for _, face := range sizes {
+		if o := r.outcomes[face]; o != nil && len(o.batches[""])+len(o.batches[label]) > 0 {
+			m.Batch = slices.Max(append(slices.Clone(o.batches[""]), o.batches[label]...))
+			break
+		}
+	}
+	return m
+}
+
+// peakMargin is how far a measured peak may be from its plan without a mark.
+const peakMargin = 0.05
+
+// printPeaks prints each run's peak of resident memory beside that of its plan.
+func printPeaks(runs []*run) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Println("peaks of the command line's runs:")
+	fmt.Fprintf(w, "  RUN\tPLANNED MiB\tMEASURED MiB\tMORE THAN PLANNED\tOVER %g %%\n", 100*peakMargin)
+	for _, r := range runs {
+		o := r.outcomes["cli"]
+		planned := r.plan.hostPeak()
+		if o == nil || o.peak == 0 || planned == 0 {
+			continue
+		}
+		off := float64(o.peak)/float64(planned) - 1
+		mark := ""
+		if math.Abs(off) > peakMargin {
+			mark = "*"
+		}
+		fmt.Fprintf(w, "  %s\t%.1f\t%.1f\t%+.1f %%\t%s\n", r.name, float64(planned)/(1<<20), float64(o.peak)/(1<<20), 100*off, mark)
+	}
+	_ = w.Flush()
+}
