@@ -63,7 +63,7 @@ func (r *run) through(faces ...string) *run {
 func allRuns(in inputs) []*run {
 	var all []*run
 	for _, runs := range [][]*run{plainRuns(), textRuns(in), pictureRuns(in), largerRuns(in), refinerRuns(in), controlRuns(in),
-		loraRuns(in), scheduleRuns(in), modelRuns(in), vaeRuns(in), memoryRuns(in)} {
+		loraRuns(), scheduleRuns(in), modelRuns(in), vaeRuns(in), memoryRuns(in)} {
 		all = append(all, runs...)
 	}
 	return all

@@ -64,7 +64,7 @@ func (r *run) labelled(labels ...string) *run {
 }
 
 // loraRuns are runs with adapters.
-func loraRuns(in inputs) []*run {
+func loraRuns() []*run {
 	adapter := func(file string, more ...table) table {
 		out := table{"path": repo(file)}
 		for _, t := range more {
