@@ -50,16 +50,14 @@ func usedIn(owner, component string) []string {
 // Staged reports whether one component at a time is in memory.
 func (s Strategy) Staged() bool { return s.Name == Stage || s.Name == Stream || s.Name == Mmap }
 
-// Keeps reports whether a component of an owner stays in memory during a stage, once it was loaded. Where it does not, it is freed when the
-// stage begins.
+// stays reports whether a component stays in memory once it was loaded.
+func (s Strategy) stays(owner, component string) bool {
+	return owner == OwnerTAESD || s.Name == Resident || s.Name == "" || s.Name == Release && (component == UNet || component == ControlNet)
+}
+
+// Keeps reports whether a component of an owner may be in memory during a stage. Where it may not, it is freed when the stage begins.
 func (s Strategy) Keeps(owner, component, stage string) bool {
-	switch {
-	case owner == OwnerTAESD, s.Name == Resident, s.Name == "":
-		return true
-	case s.Name == Release && (component == UNet || component == ControlNet):
-		return true
-	}
-	return slices.Contains(usedIn(owner, component), stage)
+	return s.stays(owner, component) || slices.Contains(usedIn(owner, component), stage)
 }
 
 // present reports whether a part is in memory during a stage. later says that the job has more than one batch: from StageDenoise on, the
@@ -80,7 +78,7 @@ func (s Strategy) present(p Part, stage string, later bool) bool {
 	if slices.Contains(at, stage) {
 		return true
 	}
-	if !s.Keeps(p.Owner, p.Component, stage) {
+	if !s.stays(p.Owner, p.Component) {
 		return false
 	}
 	opened := p.Component != ControlNet && !p.OnDemand // with the model, not by the job

@@ -120,8 +120,8 @@ func (c Config) check() error {
 	return request.Run{Model: c.model(), Jobs: []request.Request{{}}}.Validate()
 }
 
-// sources says which models are opened, and how. The base's file is model.
-func (c Config) sources(model string) models.Sources {
+// sources says which models are opened, and how. model and refiner are the files of the two.
+func (c Config) sources(model, refinerFile string) models.Sources {
 	unet, text := cmp.Or(c.UNetType, c.Type, backend.TypeAuto), cmp.Or(c.TextType, c.Type, backend.TypeAuto)
 	base := backend.ModelConfig{
 		Files:  backend.Files{Model: model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE},
@@ -129,7 +129,7 @@ func (c Config) sources(model string) models.Sources {
 		UNetType: unet, TextType: text, VAEType: cmp.Or(c.VAEType, backend.TypeAuto), Threads: c.Threads, FlashAttention: c.FlashAttention,
 	}
 	refiner := base
-	refiner.Files, refiner.VAEType = backend.Files{Model: c.Refiner}, backend.TypeAuto
+	refiner.Files, refiner.VAEType = backend.Files{Model: refinerFile}, backend.TypeAuto
 	refiner.UNetType = cmp.Or(c.RefinerType, unet)
 	refiner.Components = []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet} // the base's VAE decodes
 	small := backend.ModelConfig{Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention}

@@ -87,19 +87,22 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 	if err := cfg.check(); err != nil {
 		return opening{}, err
 	}
-	o := opening{config: cfg, sources: cfg.sources(cfg.Model), fileless: fileless}
+	o := opening{config: cfg, sources: cfg.sources(cfg.Model, cfg.Refiner), fileless: fileless}
 	if fileless {
 		o.base, o.refiner = models.Unread(o.sources.Base), models.Unread(o.sources.Refiner)
 		return o, nil
 	}
-	if cfg.Model == NanoModel {
-		path, err := nanoPath(ctx)
-		if err != nil {
+	var err error
+	paths := []string{cfg.Model, cfg.Refiner}
+	for i, path := range paths {
+		if path != NanoModel {
+			continue
+		}
+		if paths[i], err = nanoPath(ctx); err != nil {
 			return o, fmt.Errorf("unpacking the embedded nano model: %w", err)
 		}
-		o.sources = cfg.sources(path)
 	}
-	var err error
+	o.sources = cfg.sources(paths[0], paths[1])
 	if o.base, err = models.Read("model", o.sources.Base, log); err != nil {
 		return o, err
 	}
