@@ -126,12 +126,13 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 
 // held says how a part's weights are there during a stage.
 func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
-	if !e.strategy.present(p, stage, e.job.Images > e.batch) {
+	unwanted := p.OnDemand && !e.job.Refine || p.Owner == OwnerUpscaler && e.job.Upscale == [2]int{}
+	if unwanted || !e.strategy.present(p, stage, e.job.Images > e.batch) {
 		return UseWeights, 0
 	}
 	network := p.Component == UNet || p.Component == ControlNet
 	switch {
-	case p.Owner == OwnerTAESD:
+	case p.Owner == OwnerTAESD, p.Owner == OwnerUpscaler:
 	case e.strategy.Name == Stream && (network || e.strategy.StreamText && isText(p.Component)):
 		return UseWindow, min(max(e.window, p.Largest), p.Streamed) + p.Bytes - p.Streamed - p.Table
 	case e.strategy.Name == Mmap:
@@ -284,6 +285,10 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 
 // heldBuffers adds the buffers that models besides the base keep after they have computed.
 func (e *estimator) heldBuffers(stage string) {
+	if e.job.Upscale != [2]int{} && (stage == StageUpscale || stage == StageDecode) {
+		e.add(HostID, "", "", UseHost, e.model.enlargedBytes(e.job))
+		e.buffer(Upscaler, Query{Owner: OwnerUpscaler, Stage: backend.StageUpscale, Batch: 1, Height: e.job.Upscale[0], Width: e.job.Upscale[1]})
+	}
 	if stage != StageDecode || e.strategy.Name != Resident {
 		return
 	}

@@ -48,6 +48,8 @@ const (
 	fitMiddle        = 5 // times the channels of the last level, per cell
 	fitTAESDDecode   = 3.25
 	fitText          = 11 // times the width, per token
+	fitUpscale       = 3  // times the channels, per pixel of the enlarged tile
+	fitUpscaleTile   = 256
 	fitSlicedScores  = 64 << 20
 	fitTextConstants = 77*77 + 1024
 )
@@ -66,6 +68,8 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return f.unet(d.ControlNet.UNet, q), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:
 		return n * 64 * h * w * int64(3+2*d.ControlNet.HintChannels[0]), true
+	case q.Stage == backend.StageUpscale && d.Upscaler != nil:
+		return n * min(h, fitUpscaleTile) * min(w, fitUpscaleTile) * int64(d.Upscaler.Channels) << (2 * d.Upscaler.Upsamplings) * fitUpscale, true
 	case q.Stage == backend.StageVAEDecode && d.TAESD != nil:
 		return int64(fitTAESDDecode * float64(d.TAESD.Channels) * float64(64*n*h*w)), true
 	case q.Stage == backend.StageVAEEncode && d.TAESD != nil:

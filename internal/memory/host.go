@@ -54,6 +54,12 @@ func pixelBytes(width, height int) int64 {
 	return int64(width) * int64(height) * (2*3*4 + 4)
 }
 
+// enlargedBytes is a picture behind the upscaler, before it is scaled to the second pass.
+func (m Model) enlargedBytes(j Job) int64 {
+	scale := int64(m.Shapes[OwnerUpscaler].Scale)
+	return int64(j.Upscale[0]) * int64(j.Upscale[1]) * scale * scale * 4
+}
+
 // handedOnBytes is what pixels of a batch's earlier pictures take which nobody needs any more.
 func handedOnBytes(j Job, batch int) int64 {
 	return min(int64(batch-1)*pixelBytes(j.Width, j.Height), goHeapFloor)

@@ -16,6 +16,7 @@ const (
 	VAEEncoder   = "vae_encoder"
 	VAEDecoder   = "vae_decoder"
 	ControlNet   = "controlnet"
+	Upscaler     = "upscaler"
 )
 
 // Class tells what becomes of a weight in memory.

@@ -6,9 +6,10 @@ import (
 
 // The owners of parts beside ControlNets, which are owned by their own names.
 const (
-	OwnerModel   = "" // the model itself
-	OwnerRefiner = "refiner"
-	OwnerTAESD   = "taesd"
+	OwnerModel    = "" // the model itself
+	OwnerRefiner  = "refiner"
+	OwnerTAESD    = "taesd"
+	OwnerUpscaler = "upscaler" // open from the first job that uses it
 )
 
 // Device is a place with memory, as a plain value.
@@ -56,6 +57,7 @@ type Shape struct {
 	Downscale    int   // pixels per latent cell and side
 	ContextDim   int
 	Latents      int // channels of latents
+	Scale        int // of an upscaler
 	ActivationOf backend.Type
 }
 
@@ -100,6 +102,7 @@ type Job struct {
 	Prompts       int    // how many of the pictures' prompts (with their negative ones) differ; 0: all
 	Encode        bool   // a picture goes in
 	Enlarge       bool   // a second pass begins with pictures, not latents; Width and Height are its size
+	Upscale       [2]int // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool   // the refiner takes part
 	Controls      []string
 	Adapters      int64 // bytes of adapters, resident and applied

@@ -16,9 +16,9 @@ const (
 
 var stages = []string{StageLoad, StageText, StageControl, StageEncode, StageDenoise, StageRefine, StageUpscale, StageDecode}
 
-// use is one line of the table of residency: the stages that compute with a component of an owner.
+// use is one line of the table of residency: the stages that compute with a component of an owner. ControlNets go with the model.
 type use struct {
-	refiner   bool
+	owner     string
 	component string
 	stages    []string
 }
@@ -26,21 +26,25 @@ type use struct {
 // uses is the table of residency. The estimate adds up by it, and what holds the weights frees by it. Whatever is not in it belongs to the TAESD,
 // which is small and always in memory.
 var uses = []use{
-	{false, TextEncoder, []string{StageText}},
-	{false, TextEncoder2, []string{StageText}},
-	{false, ControlNet, []string{StageControl, StageDenoise}},
-	{false, VAEEncoder, []string{StageEncode, StageUpscale}},
-	{false, UNet, []string{StageDenoise}},
-	{false, VAEDecoder, []string{StageUpscale, StageDecode}},
-	{true, TextEncoder, []string{StageText, StageRefine}}, // StageRefine where the refiner was not open before
-	{true, TextEncoder2, []string{StageText, StageRefine}},
-	{true, UNet, []string{StageRefine}},
+	{OwnerModel, TextEncoder, []string{StageText}},
+	{OwnerModel, TextEncoder2, []string{StageText}},
+	{OwnerModel, ControlNet, []string{StageControl, StageDenoise}},
+	{OwnerModel, VAEEncoder, []string{StageEncode, StageUpscale}},
+	{OwnerModel, UNet, []string{StageDenoise}},
+	{OwnerModel, VAEDecoder, []string{StageUpscale, StageDecode}},
+	{OwnerRefiner, TextEncoder, []string{StageText, StageRefine}}, // StageRefine where the refiner was not open before
+	{OwnerRefiner, TextEncoder2, []string{StageText, StageRefine}},
+	{OwnerRefiner, UNet, []string{StageRefine}},
+	{OwnerUpscaler, Upscaler, []string{StageUpscale}},
 }
 
 // usedIn lists the stages that compute with a component.
 func usedIn(owner, component string) []string {
+	if owner != OwnerRefiner && owner != OwnerUpscaler {
+		owner = OwnerModel
+	}
 	for _, u := range uses {
-		if u.component == component && u.refiner == (owner == OwnerRefiner) {
+		if u.component == component && u.owner == owner {
 			return u.stages
 		}
 	}
@@ -52,7 +56,7 @@ func (s Strategy) Staged() bool { return s.Name == Stage || s.Name == Stream || 
 
 // stays reports whether a component stays in memory once it was loaded.
 func (s Strategy) stays(owner, component string) bool {
-	return owner == OwnerTAESD || s.Name == Resident || s.Name == "" || s.Name == Release && (component == UNet || component == ControlNet)
+	return owner == OwnerTAESD || owner == OwnerUpscaler || s.Name == Resident || s.Name == "" || s.Name == Release && (component == UNet || component == ControlNet)
 }
 
 // Keeps reports whether a component of an owner may be in memory during a stage. Where it may not, it is freed when the stage begins.
@@ -81,7 +85,7 @@ func (s Strategy) present(p Part, stage string, later bool) bool {
 	if !s.stays(p.Owner, p.Component) {
 		return false
 	}
-	opened := p.Component != ControlNet && !p.OnDemand // with the model, not by the job
+	opened := p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // with the model, not by the job
 	now, first := slices.Index(stages, stage), slices.Index(stages, at[0])
 	return opened || now > first || later && now >= slices.Index(stages, StageDenoise)
 }

@@ -37,6 +37,9 @@ func (p *Planner) addFitted(owner string, cfg backend.ModelConfig) (backend.Mode
 			s.Depth = append(s.Depth, slices.Max(append([]int{0}, depths...)))
 		}
 	}
+	if u := inventory.Dims.Upscaler; u != nil {
+		s.Scale = 1 << u.Upsamplings
+	}
 	if v := inventory.Dims.VAE; v != nil {
 		s.Latents = v.LatentChannels
 	}

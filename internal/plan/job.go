@@ -17,6 +17,9 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if h := r.Hires; h.On() {
 		j.Enlarge = h.Upscaler != request.UpscaleLatent && h.Upscaler != request.UpscaleLatentNearest
+		if h.Upscaler == request.UpscaleModel {
+			j.Upscale = [2]int{r.Height, r.Width}
+		}
 	}
 	if most := p.Memory.MaxBatch; most > 0 {
 		j.Batch = min(j.Batch, most)

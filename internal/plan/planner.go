@@ -101,6 +101,11 @@ func (p *Planner) addAll() error {
 			return fmt.Errorf("taesd: %w", err)
 		}
 	}
+	if p.Sources.HasUpscaler() {
+		if _, err := p.add(memory.OwnerUpscaler, p.Sources.Upscaler); err != nil {
+			return fmt.Errorf("upscaler: %w", err)
+		}
+	}
 	return nil
 }
 

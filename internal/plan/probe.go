@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/upscale"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -130,6 +131,8 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 			plan, err = policy.PlanEncode(m, q.Batch, q.Height*unit, q.Width*unit)
 		}
 		return plan.Bytes, err
+	case backend.StageUpscale:
+		q.Height, q.Width = upscale.Tile(q.Height, m.Info()), upscale.Tile(q.Width, m.Info())
 	case backend.StageControlHint:
 		unit = max(m.Info().Control.HintDownscale, 1)
 		q.Height, q.Width = q.Height*unit, q.Width*unit
@@ -180,6 +183,6 @@ func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 // shapeOf is what work buffers depend on.
 func shapeOf(info backend.ModelInfo, unetType backend.Type) memory.Shape {
 	s := memory.Shape{Channels: info.UNet.Channels, Depth: slices.Clone(info.UNet.TransformerDepth), Downscale: info.VAE.Downscale,
-		ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType}
+		ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType, Scale: info.Upscaler.Scale}
 	return s
 }

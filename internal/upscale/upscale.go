@@ -75,6 +75,12 @@ func Picture(ctx context.Context, m backend.Model, img image.Image, o Options) (
 	return out, nil
 }
 
+// Tile is the side of the tiles that n pixels are cut into by default.
+func Tile(n int, info backend.ModelInfo) int {
+	unit := max(info.Upscaler.Multiple, 1)
+	return min(DefaultTileSize, (n+unit-1)/unit*unit)
+}
+
 // tiles covers n pixels with tiles of one size, so that a backend builds its graph once. One that is larger than the picture is
 // filled up with the pixels at its border.
 func tiles(n, size, overlap, unit int) []tile {
