@@ -8,6 +8,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -82,7 +83,9 @@ var sentinels = []struct {
 	{imagefile.ErrFormat, ExitUsage},
 	{lora.ErrConfig, ExitUsage},
 	{lora.ErrLimit, ExitUsage},
-	{lora.ErrAmbiguous, ExitUsage},
+	{library.ErrAmbiguous, ExitUsage},
+	{library.ErrNotFound, ExitFile},
+	{library.ErrUnreadable, ExitFile},
 	{lora.ErrNotFound, ExitFile},
 	{lora.ErrFormat, ExitFile},
 	{lora.ErrWrongModel, ExitFile},

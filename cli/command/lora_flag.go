@@ -7,20 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // addLoRAs puts the adapters of --lora flags behind those of a run file. One that the file has already keeps its other
 // fields and gets the flag's weight. The list given is not changed.
-func addLoRAs(list []request.LoRA, flags []string) ([]request.LoRA, error) {
+func addLoRAs(list []lora.Adapter, flags []string) ([]lora.Adapter, error) {
 	list = slices.Clone(list)
 	for _, text := range flags {
 		l, err := parseLoRA(text)
 		if err != nil {
 			return nil, err
 		}
-		i := slices.IndexFunc(list, func(have request.LoRA) bool { return strings.EqualFold(labelOf(have), labelOf(l)) })
+		i := slices.IndexFunc(list, func(have lora.Adapter) bool { return strings.EqualFold(have.Label(), l.Label()) })
 		if i < 0 {
 			list = append(list, l)
 			continue
@@ -31,11 +31,9 @@ func addLoRAs(list []request.LoRA, flags []string) ([]request.LoRA, error) {
 	return list, nil
 }
 
-func labelOf(l request.LoRA) string { return lora.Adapter{Name: l.Name, Path: l.Path}.Label() }
-
 // parseLoRA reads NAME, NAME:WEIGHT or NAME:TEXT:UNET, the order of <lora:...> tags. What looks like a file is a path. Colons
 // that no number follows belong to the name.
-func parseLoRA(text string) (request.LoRA, error) {
+func parseLoRA(text string) (lora.Adapter, error) {
 	name, weights := text, []float64{}
 	for len(weights) < 2 {
 		i := strings.LastIndexByte(name, ':')
@@ -49,11 +47,11 @@ func parseLoRA(text string) (request.LoRA, error) {
 		name, weights = name[:i], append(weights, w)
 	}
 	if name = strings.TrimSpace(name); name == "" {
-		return request.LoRA{}, fmt.Errorf("%q names no adapter; write NAME or NAME:0.8", clip(text))
+		return lora.Adapter{}, fmt.Errorf("%q names no adapter; write NAME or NAME:0.8", clip(text))
 	}
-	l := request.LoRA{Name: name}
-	if strings.ContainsRune(name, filepath.Separator) || slices.Contains(lora.Extensions, strings.ToLower(filepath.Ext(name))) {
-		l = request.LoRA{Path: name}
+	l := lora.Adapter{Name: name}
+	if strings.ContainsRune(name, filepath.Separator) || slices.Contains(adapters.Extensions, strings.ToLower(filepath.Ext(name))) {
+		l = lora.Adapter{Path: name}
 	}
 	switch len(weights) {
 	case 1:

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // adapterOfFake is a LoRA of rank 1 for the fake's UNet and first text encoder.
@@ -33,7 +33,7 @@ func adapterOfFake(t *testing.T) string {
 }
 
 func TestLoRAFlags(t *testing.T) {
-	for text, want := range map[string]request.LoRA{
+	for text, want := range map[string]lora.Adapter{
 		"ink":             {Name: "ink"},
 		"ink:0.8":         {Name: "ink", Weight: new(0.8)},
 		"ink:-1":          {Name: "ink", Weight: new(-1.0)},
@@ -50,10 +50,10 @@ func TestLoRAFlags(t *testing.T) {
 	_, err := parseLoRA(":0.5")
 	require.ErrorContains(t, err, "names no adapter")
 
-	file := []request.LoRA{{Name: "ink", Weight: new(0.2), ScalingFactor: new(2.0), Enabled: new(false)}}
+	file := []lora.Adapter{{Name: "ink", Weight: new(0.2), ScalingFactor: new(2.0), Enabled: new(false)}}
 	list, err := addLoRAs(file, []string{"INK:0.8", "other"})
 	require.NoError(t, err)
-	assert.Equal(t, []request.LoRA{{Name: "ink", Weight: new(0.8), ScalingFactor: new(2.0)}, {Name: "other"}}, list)
+	assert.Equal(t, []lora.Adapter{{Name: "ink", Weight: new(0.8), ScalingFactor: new(2.0)}, {Name: "other"}}, list)
 	assert.Equal(t, 0.2, *file[0].Weight, "the list given is as it was")
 }
 

@@ -14,10 +14,10 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // fuseOptions is what lora fuse is asked to do.
@@ -79,7 +79,7 @@ func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
 	case ext != ".safetensors" && ext != ".gguf":
 		return o, usagef(command, "the output %q must end in .safetensors or .gguf", clip(o.out))
 	}
-	o.stack = pipeline.StackOf(request.Request{LoRAs: list, LoRAStack: request.LoRAStack{Strict: o.strict}})
+	o.stack = lora.Stack{Adapters: list, Options: lora.Options{Strict: o.strict}}
 	if err := o.stack.Validate(); err != nil {
 		return o, usagef(command, "%v", err)
 	}
@@ -99,10 +99,10 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 	if err := o.prepare(in, out); err != nil {
 		return err
 	}
-	library := lora.NewLibrary(o.dirs...)
+	library := adapters.NewLibrary(o.dirs...)
 	began := env.Now()
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
-	report, err := lora.Fuse(ctx, in, out, lora.FuseOptions{Stack: o.stack, Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
+	report, err := adapters.Fuse(ctx, in, out, adapters.FuseOptions{Stack: o.stack, Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
 		Resolve: func(a lora.Adapter) (string, error) {
 			if a.Path != "" {
 				return library.Resolve(a.Path)

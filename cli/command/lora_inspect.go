@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -38,7 +39,7 @@ EXAMPLES:
 			if c.NArg() != 1 {
 				return usagef(c.Command.HelpName, "give one adapter")
 			}
-			path, err := lora.NewLibrary(c.StringSlice("lora-dir")...).Resolve(c.Args().First())
+			path, err := adapters.NewLibrary(c.StringSlice("lora-dir")...).Resolve(c.Args().First())
 			if err != nil {
 				return err
 			}
@@ -55,17 +56,17 @@ EXAMPLES:
 }
 
 // inspectLoRA opens an adapter against a model's dimensions, which its headers tell.
-func inspectLoRA(ctx context.Context, path, model string) (lora.Report, error) {
+func inspectLoRA(ctx context.Context, path, model string) (adapters.Report, error) {
 	f, err := openLoRA(ctx, path, model)
 	if err != nil {
-		return lora.Report{}, err
+		return adapters.Report{}, err
 	}
 	defer f.Close()
 	report := f.Report
 	return report, report.Hash(ctx)
 }
 
-func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
+func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 	if model == pipeline.NanoModel {
 		var err error
 		if model, err = nano.Path(ctx); err != nil {
@@ -78,11 +79,11 @@ func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
 			return nil, err
 		}
 		defer c.Close()
-		return lora.Open(path, lora.NewModel(lora.ModulesOf(c.Dims)))
+		return adapters.Open(path, adapters.NewModel(adapters.ModulesOf(c.Dims)))
 	}
-	f, err := lora.Open(path, lora.NewModel(lora.ModulesOf(modelfile.SDXLBase(4))))
+	f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.SDXLBase(4))))
 	if errors.Is(err, lora.ErrWrongModel) {
-		if f, err := lora.Open(path, lora.NewModel(lora.ModulesOf(modelfile.Nano()))); err == nil {
+		if f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Nano()))); err == nil {
 			return f, nil
 		}
 	}
@@ -90,7 +91,7 @@ func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
 }
 
 // printLoRA prints a report for people.
-func printLoRA(env Env, r lora.Report) error {
+func printLoRA(env Env, r adapters.Report) error {
 	clean := func(s string) string { return strings.Map(printable, s) }
 	rows := [][]string{{"name", clean(r.Name)}, {"path", clean(r.Path)},
 		{"file", fmt.Sprintf("%s, %s, %d tensors", r.Format, progress.Bytes(r.Size), r.Tensors)},

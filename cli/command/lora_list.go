@@ -6,7 +6,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/library"
 )
 
 func loraListCommand(env Env) *cli.Command {
@@ -28,12 +29,12 @@ EXAMPLES:
 			if len(dirs) == 0 {
 				return usagef(c.Command.HelpName, "give the folders to look in")
 			}
-			files, err := lora.NewLibrary(dirs...).List()
+			files, err := adapters.NewLibrary(dirs...).List()
 			if err != nil {
 				return err
 			}
 			if c.Bool("json") {
-				return printJSON(env.Stdout, append([]lora.Found{}, files...)) // [] where there are none
+				return printJSON(env.Stdout, append([]library.Found{}, files...)) // [] where there are none
 			}
 			rows := [][]string{{"NAME", "SIZE", "MODIFIED", "FILE"}}
 			for _, f := range files {

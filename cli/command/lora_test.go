@@ -8,9 +8,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // adapterGolden is an adapter for the nano model in kohya's names, with text encoders.
@@ -25,7 +26,7 @@ func TestLoRAList(t *testing.T) {
 	require.Equal(t, ExitOK, b.run("lora", "list", b.path("loras")), b.stderr)
 	assert.Regexp(t, `NAME +SIZE +MODIFIED +FILE\nb +3 B .*\nstyle/ink +1 B `, b.stdout)
 	require.Equal(t, ExitOK, b.run("lora", "list", "-d", b.path("loras"), "--json"), b.stderr)
-	var found []lora.Found
+	var found []library.Found
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &found))
 	assert.Len(t, found, 2)
 	require.Equal(t, ExitOK, b.run("lora", "list", b.path("loras/style/.."), "--json"), b.stderr)
@@ -40,7 +41,7 @@ func TestLoRAInspect(t *testing.T) {
 		assert.Contains(t, b.stdout, s)
 	}
 	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../testdata/goldens", "--model", "nano", "--json"), b.stderr)
-	var r lora.Report
+	var r adapters.Report
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &r))
 	assert.Equal(t, 20, r.DoRA)
 	assert.Len(t, r.SHA256, 64)
@@ -63,7 +64,7 @@ func TestLoRAFuse(t *testing.T) {
 	assert.NotContains(t, b.stderr, "warning")
 	f, err := modelfile.Open(out)
 	require.NoError(t, err)
-	assert.Contains(t, f.Metadata[lora.FusedKey], `{"name":"lora_kohya","unet_weight":0.5,"text_encoder_weight":0.5}`)
+	assert.Contains(t, f.Metadata[adapters.FusedKey], `{"name":"lora_kohya","unet_weight":0.5,"text_encoder_weight":0.5}`)
 	require.NoError(t, f.Close())
 	require.Equal(t, ExitOK, b.run("models", "inspect", out, "--check"), b.stderr)
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -99,7 +99,7 @@ func runFingerprint(run request.Run, lib Library) (string, error) {
 	m := run.Model
 	paths := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner}
 	paths = append(paths, m.Embeddings...)
-	library := lora.NewLibrary(m.LoRADirectories...)
+	library := adapters.NewLibrary(m.LoRADirectories...)
 	jobs := append([]request.Request(nil), run.Jobs...)
 	for i := range jobs {
 		r := &jobs[i]

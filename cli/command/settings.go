@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -185,7 +186,7 @@ func (s setting) cliFlag(k request.Key) cli.Flag {
 		return &cli.Float64Flag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
 	case *bool, **bool:
 		return &cli.BoolFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (--" + n + "=false turns it off)", DefaultText: def, Category: s.category}
-	case *[]string, *[]request.LoRA:
+	case *[]string, *[]lora.Adapter:
 		return &cli.StringSliceFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (may be repeated)", DefaultText: def, Category: s.category}
 	}
 	return &cli.StringFlag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
@@ -232,7 +233,7 @@ func (s setting) set(c *cli.Context, n string, p any) error {
 	case **bool:
 		v := c.Bool(n)
 		*p = &v
-	case *[]request.LoRA:
+	case *[]lora.Adapter:
 		list, err := addLoRAs(*p, c.StringSlice(n))
 		if err != nil {
 			return usagef(c.Command.HelpName, "--%s %v", n, err)

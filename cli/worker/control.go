@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	pictures "github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -400,7 +401,7 @@ func (o *order) repeat(changes []any) {
 // apply makes the change to an adapter.
 func (r loraRequest) apply(a *lora.Adapter) {
 	if r.Weight != nil {
-		a.Weight, a.UNetWeight, a.TextEncoderWeight = *r.Weight, nil, nil
+		a.Weight, a.UNetWeight, a.TextEncoderWeight = r.Weight, nil, nil
 	}
 	if r.UNet != nil {
 		a.UNetWeight = r.UNet
@@ -409,7 +410,7 @@ func (r loraRequest) apply(a *lora.Adapter) {
 		a.TextEncoderWeight = r.Text
 	}
 	if r.Enabled != nil {
-		a.Enabled = *r.Enabled
+		a.Enabled = r.Enabled
 	}
 }
 
@@ -440,7 +441,8 @@ type loraInfo struct {
 func (p *part) stack() any {
 	list := []loraInfo{}
 	for _, a := range p.loras.Stack().Adapters {
-		list = append(list, loraInfo{a.Label(), a.Path, a.Weight, a.UNetWeight, a.TextEncoderWeight, a.Enabled})
+		full := a.Filled()
+		list = append(list, loraInfo{a.Label(), a.Path, *full.Weight, a.UNetWeight, a.TextEncoderWeight, *full.Enabled})
 	}
 	return map[string]any{"adapters": list}
 }
@@ -452,7 +454,7 @@ func (s *Server) listLoRAs() (any, error) {
 		return nil, err
 	}
 	list := []loraInfo{}
-	found, err := lora.NewLibrary(m.LoRADirectories...).List()
+	found, err := adapters.NewLibrary(m.LoRADirectories...).List()
 	if err != nil {
 		return nil, err
 	}

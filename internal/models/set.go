@@ -52,7 +52,7 @@ func Open(ctx context.Context, b backend.Backend, s Sources, m backend.Model, ba
 	closeModel := func(m Model) error { return m.Close() }
 	set.nets = lease.New[string](lease.Options[Model]{Close: closeModel, Bytes: limit, Strict: true})
 	set.refined = lease.New[string](lease.Options[Model]{Close: closeModel, Count: -1})
-	set.vaes = vae.NewCache(b, vae.Limits{})
+	set.vaes = vae.NewCache(b)
 	set.Coder = vae.NewCoder(m, set.vaes, vae.ExactConfig(base.Config))
 	err := set.openRest(ctx)
 	if err != nil {
@@ -139,7 +139,7 @@ func NetConfig(of backend.ModelConfig, path string) (backend.ModelConfig, error)
 }
 
 // Upscaler opens the upscaler where it is not open.
-func (s *Set) Upscaler(ctx context.Context) (*vae.Lease, error) {
+func (s *Set) Upscaler(ctx context.Context) (*lease.Lease[backend.Model], error) {
 	return s.vaes.Acquire(ctx, s.sources.Upscaler)
 }
 

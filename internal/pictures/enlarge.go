@@ -24,8 +24,8 @@ func Enlarge(ctx context.Context, c *Coder, latents backend.Tensor, h request.Hi
 		if err != nil {
 			return pixels, fmt.Errorf("upscaler: %w", err)
 		}
-		defer lease.Release()
-		if img, err = upscale.Picture(ctx, lease.Model(), img, upscale.Options{}); err != nil {
+		defer func() { _ = lease.Release() }() // an error of closing a model changes no picture
+		if img, err = upscale.Picture(ctx, lease.Value, img, upscale.Options{}); err != nil {
 			return pixels, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -22,8 +23,8 @@ func (s Adapters) Path(a lora.Adapter) string { return s.paths[strings.ToLower(a
 
 // adaptersOf collects a request's adapters and looks up their files. A tag in a prompt sets the weights of the table of the same
 // name, or stands for one; its name is looked up in the folders only. All mistakes are added to errs.
-func adaptersOf(r request.Request, library *lora.Library, at func(string) string, errs *request.Errors) Adapters {
-	s := Adapters{StackOf(r), map[string]string{}}
+func adaptersOf(r request.Request, library *library.Library, at func(string) string, errs *request.Errors) Adapters {
+	s := Adapters{r.Stack(), map[string]string{}}
 	tagged := s.addTags(r, at, errs)
 	var fields lora.FieldErrors
 	if errors.As(s.Validate(), &fields) {
@@ -33,7 +34,7 @@ func adaptersOf(r request.Request, library *lora.Library, at func(string) string
 		return s
 	}
 	for i, a := range s.Adapters {
-		if !a.Enabled {
+		if !*a.Filled().Enabled {
 			continue
 		}
 		var path string
@@ -56,31 +57,6 @@ func adaptersOf(r request.Request, library *lora.Library, at func(string) string
 		s.paths[strings.ToLower(a.Label())] = path
 	}
 	return s
-}
-
-// StackOf is what a request's [[lora]] and [lora_stack] tables mean, defaults filled in. Tags in prompts are not looked at.
-func StackOf(r request.Request) lora.Stack {
-	s := lora.NewStack()
-	s.MaxAdapters, s.Strict = r.LoRAStack.MaxAdapters, r.LoRAStack.Strict
-	s.GlobalWeight, s.GlobalScalingFactor = number(r.LoRAStack.GlobalWeight, 1), number(r.LoRAStack.GlobalScalingFactor, 1)
-	for _, l := range r.LoRAs {
-		s.Adapters = append(s.Adapters, adapterOf(l))
-	}
-	return s
-}
-
-// adapterOf fills in the defaults of a [[lora]] table.
-func adapterOf(l request.LoRA) lora.Adapter {
-	a := lora.NewAdapter(l.Name)
-	a.Path, a.BlockWeights, a.UNetWeight, a.TextEncoderWeight = l.Path, l.BlockWeights, l.UNetWeight, l.TextEncoderWeight
-	a.Weight, a.ScalingFactor, a.Start = number(l.Weight, 1), number(l.ScalingFactor, 1), l.Start
-	if l.Enabled != nil {
-		a.Enabled = *l.Enabled
-	}
-	if l.End != 0 {
-		a.End = l.End
-	}
-	return a
 }
 
 func number(x *float64, otherwise float64) float64 {
@@ -125,11 +101,11 @@ func (s *Adapters) addTags(r request.Request, at func(string) string, errs *requ
 			i := slices.IndexFunc(s.Adapters, func(a lora.Adapter) bool { return strings.EqualFold(a.Label(), tag.Name) })
 			if i < 0 {
 				i = len(s.Adapters)
-				s.Adapters = append(s.Adapters, lora.NewAdapter(tag.Name))
+				s.Adapters = append(s.Adapters, lora.Adapter{Name: tag.Name})
 				tagged[i] = p.key
 			}
 			a := &s.Adapters[i]
-			a.Weight, a.UNetWeight, a.TextEncoderWeight = tag.Weight, nil, nil
+			a.Weight, a.UNetWeight, a.TextEncoderWeight = new(tag.Weight), nil, nil
 			if tag.TextWeight != tag.Weight {
 				a.TextEncoderWeight = new(tag.TextWeight)
 			}

@@ -3,10 +3,11 @@ package prepare
 import (
 	"errors"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -21,7 +22,7 @@ type Target struct {
 	Words    *conditioning.Vocabulary
 	Refiner  bool
 	Upscaler bool
-	Adapters *lora.Library
+	Adapters *library.Library
 	Nets     []string // folders in which ControlNets are looked up
 	Fileless bool     // the backend has no files
 }
@@ -93,7 +94,7 @@ func CheckRun(run *request.Run, keep bool) error {
 	if err := run.Validate(); err != nil && !errors.As(err, &errs) {
 		return err
 	}
-	library := lora.NewLibrary(run.Model.LoRADirectories...)
+	library := adapters.NewLibrary(run.Model.LoRADirectories...)
 	for i := range run.Jobs {
 		at := func(key string) string { return run.Path(i, key) }
 		job := run.Jobs[i]

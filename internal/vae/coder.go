@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/lease"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -27,7 +28,7 @@ type Coder struct {
 	repeat bool
 
 	mu    sync.Mutex
-	lease *Lease // of the F32 VAE, once it was needed
+	lease *lease.Lease[backend.Model] // of the F32 VAE, once it was needed
 }
 
 // NewCoder makes a Coder for model. exact opens its VAE alone, in F32, through cache; where cache is nil nothing is repeated.
@@ -108,12 +109,20 @@ func (c *Coder) Together(p Policy, n, height, width int) (int, error) {
 
 // used is the model that the next call begins with.
 func (c *Coder) used() backend.Model {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lease != nil {
-		return c.lease.Model()
+	if exact := c.opened(); exact != nil {
+		return exact
 	}
 	return c.model
+}
+
+// opened is the F32 VAE; nil before it was needed.
+func (c *Coder) opened() backend.Model {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease == nil {
+		return nil
+	}
+	return c.lease.Value
 }
 
 // Encode is Policy.Encode with the repeat.
@@ -140,20 +149,17 @@ func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Re
 }
 
 func (c *Coder) run(ctx context.Context, call func(backend.Model) (Result, error)) (Result, error) {
-	c.mu.Lock()
-	known := c.lease != nil
-	c.mu.Unlock()
 	var first Result
-	if !known {
+	exact := c.opened()
+	if exact == nil {
 		var err error
 		first, err = call(c.model)
 		if err != nil || first.Fault == "" || !c.repeat {
 			return first, err
 		}
-	}
-	exact, err := c.open(ctx)
-	if err != nil {
-		return first, fmt.Errorf("the VAE's output has %s; opening it in F32 to repeat: %w", first.Fault, err)
+		if exact, err = c.open(ctx); err != nil {
+			return first, fmt.Errorf("the VAE's output has %s; opening it in F32 to repeat: %w", first.Fault, err)
+		}
 	}
 	again, err := call(exact)
 	again.Repeated = first.Fault
@@ -162,16 +168,17 @@ func (c *Coder) run(ctx context.Context, call func(backend.Model) (Result, error
 
 // open returns the VAE in F32.
 func (c *Coder) open(ctx context.Context) (backend.Model, error) {
+	l, err := c.cache.Acquire(ctx, c.exact)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lease == nil {
-		lease, err := c.cache.Acquire(ctx, c.exact)
-		if err != nil {
-			return nil, err
-		}
-		c.lease = lease
+	if c.lease != nil { // another call was faster
+		return c.lease.Value, l.Release()
 	}
-	return c.lease.Model(), nil
+	c.lease = l
+	return l.Value, nil
 }
 
 // Close gives the F32 VAE back to its cache.
@@ -179,7 +186,7 @@ func (c *Coder) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lease != nil {
-		c.lease.Release()
+		_ = c.lease.Release() // an error of closing has nobody who could act on it
 		c.lease = nil
 	}
 }

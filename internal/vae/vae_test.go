@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/lease"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 )
@@ -317,7 +319,7 @@ func TestCoderRepeatsInF32(t *testing.T) {
 	}{{float32(math.NaN()), NotFinite}, {float32(math.Inf(-1)), NotFinite}, {-1.2, Black}} {
 		b := &fake.Backend{}
 		half := half{open(t, b, backend.ModelConfig{})}
-		cache := NewCache(b, Limits{})
+		cache := NewCache(b)
 		coder := NewCoder(faulty{half, c.with}, cache, ExactConfig(backend.ModelConfig{Files: backend.Files{Model: "x"}}))
 		want, err := half.DecodeLatents(t.Context(), latents)
 		require.NoError(t, err)
@@ -326,7 +328,7 @@ func TestCoderRepeatsInF32(t *testing.T) {
 		assert.Equal(t, want.Data, got.Data)
 		assert.Equal(t, []Fault{c.fault, ""}, []Fault{got.Repeated, got.Fault})
 		assert.Contains(t, got.Warning("picture 1"), "picture 1 had "+string(c.fault))
-		assert.Equal(t, 1, cache.Len())
+		assert.Equal(t, 1, len(cache.List()))
 		again, err := coder.Decode(t.Context(), Policy{}, latents)
 		require.NoError(t, err)
 		assert.Equal(t, want.Data, again.Data)
@@ -340,7 +342,7 @@ func TestCoderDoesNotRepeatInVain(t *testing.T) {
 	b := &fake.Backend{}
 	latents := random(1, 4, 4, 4)
 	exact := open(t, b, backend.ModelConfig{Precision: backend.PrecisionExact})
-	coder := NewCoder(faulty{exact, float32(math.NaN())}, NewCache(b, Limits{}), backend.ModelConfig{})
+	coder := NewCoder(faulty{exact, float32(math.NaN())}, NewCache(b), backend.ModelConfig{})
 	got, err := coder.Decode(t.Context(), Policy{}, latents)
 	require.NoError(t, err)
 	assert.Equal(t, NotFinite, got.Fault)
@@ -351,7 +353,7 @@ func TestCoderDoesNotRepeatInVain(t *testing.T) {
 	for i := range black.Data {
 		black.Data[i] = -3
 	}
-	cache := NewCache(b, Limits{})
+	cache := NewCache(b)
 	t.Cleanup(func() { require.NoError(t, cache.Close()) })
 	coder = NewCoder(half, cache, backend.ModelConfig{})
 	got, err = coder.Decode(t.Context(), Policy{}, black)
@@ -368,7 +370,7 @@ func TestCoderDoesNotRepeatInVain(t *testing.T) {
 func TestCoderRepeatsEncoding(t *testing.T) {
 	b := &fake.Backend{}
 	half := half{open(t, b, backend.ModelConfig{})}
-	cache := NewCache(b, Limits{})
+	cache := NewCache(b)
 	coder := NewCoder(faulty{half, float32(math.NaN())}, cache, backend.ModelConfig{})
 	pixels := random(1, 3, 16, 16)
 	want, err := half.EncodeImage(t.Context(), pixels)
@@ -380,7 +382,7 @@ func TestCoderRepeatsEncoding(t *testing.T) {
 	coder.Close()
 	require.NoError(t, cache.Close())
 	_, err = coder.Encode(t.Context(), Policy{}, pixels)
-	require.ErrorIs(t, err, ErrCacheClosed)
+	require.ErrorIs(t, err, lease.ErrClosed)
 }
 
 func TestExactConfigIsTheVAEAlone(t *testing.T) {
@@ -394,59 +396,59 @@ func TestExactConfigIsTheVAEAlone(t *testing.T) {
 
 func TestCacheKeepsTheLastUsedWithinItsLimits(t *testing.T) {
 	b := &fake.Backend{}
-	cache := NewCache(b, Limits{Models: 2})
+	cache := newCache(b, 2, cacheBytes)
 	config := func(name string) backend.ModelConfig { return backend.ModelConfig{Files: backend.Files{VAE: name}} }
 	use := func(name string) backend.Model {
 		lease, err := cache.Acquire(t.Context(), config(name))
 		require.NoError(t, err)
-		defer lease.Release()
-		return lease.Model()
+		defer func() { assert.NoError(t, lease.Release()) }()
+		return lease.Value
 	}
 	a := use("a")
 	use("b")
 	assert.Same(t, a, use("a"), "opened once")
 	use("c")
-	assert.Equal(t, 2, cache.Len())
+	assert.Equal(t, 2, len(cache.List()))
 	assert.Same(t, a, use("a"), "b was the least recently used")
 	held, err := cache.Acquire(t.Context(), config("d"))
 	require.NoError(t, err)
 	use("e")
 	use("f")
-	assert.Equal(t, 2, cache.Len())
+	assert.Equal(t, 2, len(cache.List()))
 	require.NoError(t, cache.Close())
-	assert.Equal(t, 1, cache.Len(), "what is in use is not closed")
-	_, err = held.Model().DecodeLatents(t.Context(), random(1, 4, 1, 1))
+	assert.Equal(t, 1, len(cache.List()), "what is in use is not closed")
+	_, err = held.Value.DecodeLatents(t.Context(), random(1, 4, 1, 1))
 	require.NoError(t, err)
-	held.Release()
-	held.Release()
-	assert.Zero(t, cache.Len())
+	assert.NoError(t, held.Release())
+	assert.NoError(t, held.Release())
+	assert.Zero(t, len(cache.List()))
 	assert.Zero(t, b.LiveModels())
 
-	small := NewCache(heavy{b}, Limits{Bytes: 6999})
+	small := newCache(heavy{b}, cacheModels, 6999)
 	for i, name := range []string{"a", "b"} {
 		lease, err := small.Acquire(t.Context(), config(name))
 		require.NoError(t, err)
-		assert.Equal(t, 1+i, small.Len())
+		assert.Equal(t, 1+i, len(small.List()))
 		if i == 0 {
-			defer lease.Release()
+			defer func() { assert.NoError(t, lease.Release()) }()
 		} else {
-			lease.Release()
+			assert.NoError(t, lease.Release())
 		}
 	}
-	assert.Equal(t, 1, small.Len(), "together they are too large, and the first is in use")
+	assert.Equal(t, 1, len(small.List()), "together they are too large, and the first is in use")
 }
 
 func TestCacheOpensOnceForManyAndForgetsFailures(t *testing.T) {
 	b := &fake.Backend{}
-	cache := NewCache(b, Limits{})
+	cache := NewCache(b)
 	var wg sync.WaitGroup
 	models := make([]backend.Model, 8)
 	for i := range models {
 		wg.Go(func() {
 			lease, err := cache.Acquire(context.Background(), backend.ModelConfig{})
 			if assert.NoError(t, err) {
-				models[i] = lease.Model()
-				lease.Release()
+				models[i] = lease.Value
+				assert.NoError(t, lease.Release())
 			}
 		})
 	}
@@ -456,10 +458,59 @@ func TestCacheOpensOnceForManyAndForgetsFailures(t *testing.T) {
 	}
 	require.NoError(t, cache.Close())
 
-	cache = NewCache(failing{errors.New("no such file")}, Limits{})
+	cache = NewCache(failing{errors.New("no such file")})
 	_, err := cache.Acquire(t.Context(), backend.ModelConfig{})
 	require.ErrorContains(t, err, "no such file")
-	assert.Zero(t, cache.Len())
+	assert.Zero(t, len(cache.List()))
+}
+
+// slow is a backend that opens when it is told to.
+type slow struct {
+	*fake.Backend
+	begun, proceed chan struct{}
+}
+
+func (s slow) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
+	s.begun <- struct{}{}
+	select {
+	case <-s.proceed:
+		return s.Backend.Open(ctx, cfg)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestWaitingForTheF32VAELooksAtItsContext: one call opens the VAE in F32; others that wait for it, in the same Coder and in another one,
+// leave when they are cancelled.
+func TestWaitingForTheF32VAELooksAtItsContext(t *testing.T) {
+	b := slow{&fake.Backend{}, make(chan struct{}, 1), make(chan struct{})}
+	half := faulty{half{open(t, b.Backend, backend.ModelConfig{})}, float32(math.NaN())}
+	cache := NewCache(b)
+	same, other := NewCoder(half, cache, backend.ModelConfig{}), NewCoder(half, cache, backend.ModelConfig{})
+	latents := random(1, 4, 4, 4)
+	var opening sync.WaitGroup
+	opening.Go(func() {
+		_, err := same.Decode(t.Context(), Policy{}, latents)
+		assert.NoError(t, err)
+	})
+	<-b.begun
+	for name, coder := range map[string]*Coder{"the same": same, "another": other} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		left := make(chan error, 1)
+		go func() { _, err := coder.Decode(ctx, Policy{}, latents); left <- err }()
+		select {
+		case err := <-left:
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		case <-time.After(10 * time.Second):
+			t.Errorf("a call of %s Coder waits on although it was cancelled", name)
+		}
+	}
+	close(b.proceed)
+	opening.Wait()
+	same.Close()
+	other.Close()
+	require.NoError(t, cache.Close())
 }
 
 // heavy opens models of 5,000 bytes.

@@ -1,10 +1,6 @@
-// Package lora finds, reads, caches and weighs adapters: LoRA in all its file layouts, LyCORIS, DoRA, (IA)^3.
+// Package lora is what one says of adapters: which of them change a picture, how strongly, in which blocks and steps. LoRA, LyCORIS, DoRA
+// and (IA)^3 are all adapters here.
 //
-// A Library finds files in folders and resolves names. Open reads a file, maps its keys to a model's modules and turns
-// every algorithm into backend.LoRATargets, with a Report of what was applied and what was not. A Cache keeps adapters
-// resident in a model under a memory limit. A Stack says which adapters take part in a picture and how strongly;
-// its weights may change at any time without reading a file.
-//
-// Files are untrusted: they are read through modelfile, every shape is checked against the model, and nothing in them
-// is run.
+// An Adapter is one of them, a Stack is all of a picture. The zero value of each field is its default, so that Adapter{Name: "ink"} acts
+// with weight 1 in all steps. A request's [[lora]] and [lora_stack] tables are these types. The files themselves are read elsewhere.
 package lora

@@ -3,7 +3,6 @@ package lora
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -15,8 +14,6 @@ var (
 	ErrLimit = errors.New("adapter limit exceeded")
 	// ErrNotFound: no file answers to the name, or the stack has no such adapter.
 	ErrNotFound = errors.New("adapter not found")
-	// ErrAmbiguous: several files answer to the name.
-	ErrAmbiguous = errors.New("ambiguous adapter name")
 	// ErrFormat: the file cannot be read, or is no adapter.
 	ErrFormat = errors.New("bad adapter file")
 	// ErrWrongModel: the adapter was made for another kind of model.
@@ -27,8 +24,6 @@ var (
 	ErrValue = errors.New("bad value in an adapter")
 	// ErrPartial: part of the file matches nothing, and the stack is strict.
 	ErrPartial = errors.New("adapter applies in part only")
-	// ErrClosed: the cache was closed.
-	ErrClosed = errors.New("the adapter cache is closed")
 )
 
 // Error says which adapter failed, where, and what would be right.
@@ -57,19 +52,6 @@ func (e *Error) Unwrap() []error {
 		return []error{e.Kind}
 	}
 	return []error{e.Kind, e.Cause}
-}
-
-func fail(kind error, field, format string, args ...any) *Error {
-	return &Error{Kind: kind, Field: field, Message: fmt.Sprintf(format, args...)}
-}
-
-// of names the adapter in an *Error that does not say it yet.
-func of(adapter string, err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Adapter == "" {
-		e.Adapter = adapter
-	}
-	return err
 }
 
 // FieldError is one thing wrong with a configuration.
@@ -117,14 +99,3 @@ func (e FieldErrors) err() error {
 	}
 	return e
 }
-
-// quoteName makes a name from a file fit for one line: escaped, and cut when long.
-func quoteName(s string) string {
-	const most = 120
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return strconv.QuoteToGraphic(s)
-}
-
-func tensorField(name string) string { return "tensor " + quoteName(name) }

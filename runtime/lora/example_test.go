@@ -8,12 +8,13 @@ import (
 
 // The effective weight of an adapter in a component is the product of everything that has a say in it.
 func ExampleStack_EffectiveWeight() {
-	ink := lora.NewAdapter("ink-wash")
-	ink.Weight, ink.TextEncoderWeight = 0.8, new(0.2)
-	off := lora.NewAdapter("detail")
-	off.Enabled = false
-	stack := lora.NewStack(ink, off)
-	stack.GlobalWeight = 0.5
+	stack := lora.Stack{
+		Adapters: []lora.Adapter{
+			{Name: "ink-wash", Weight: new(0.8), TextEncoderWeight: new(0.2)},
+			{Name: "detail", Enabled: new(false)},
+		},
+		Options: lora.Options{GlobalWeight: new(0.5)},
+	}
 	for _, a := range stack.Adapters {
 		fmt.Println(a.Label(), stack.EffectiveWeight(a, "unet"), stack.EffectiveWeight(a, "text_encoder"))
 	}
@@ -24,9 +25,7 @@ func ExampleStack_EffectiveWeight() {
 
 // Mistakes are found all at once, each with the field it is in.
 func ExampleStack_Validate() {
-	a := lora.NewAdapter("ink-wash")
-	a.Weight, a.Start = 1000, 2
-	fmt.Println(lora.NewStack(a).Validate())
+	fmt.Println(lora.Stack{Adapters: []lora.Adapter{{Name: "ink-wash", Weight: new(1000.0), Start: 2}}}.Validate())
 	// Output:
 	// lora[0].weight: is 1000; it must be a number between -100 and 100
 	// lora[0].start: is 2; it must be a number between 0 and 1

@@ -21,6 +21,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -38,7 +39,7 @@ func hundred(t *testing.T) (out []request.Request) {
 		r := request.Request{Prompt: shapes[i%3], Width: sizes[i%3][0], Height: sizes[i%3][1], Scheduler: schedulers[i/3%4], NumInferenceSteps: 2,
 			Seed: int64(1000 * i), NumImages: min(1+i%4, left)}
 		if a := adapters[i/5%3]; a != "" {
-			r.LoRAs = []request.LoRA{{Path: filepath.Join(dir, "nano-lora-"+a+".safetensors"), Weight: new(0.5 + 0.25*float64(i%2))}}
+			r.LoRAs = []lora.Adapter{{Path: filepath.Join(dir, "nano-lora-"+a+".safetensors"), Weight: new(0.5 + 0.25*float64(i%2))}}
 		}
 		left -= r.NumImages
 		out = append(out, r)

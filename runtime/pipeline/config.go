@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"log/slog"
-	"time"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -81,7 +80,7 @@ func ConfigOf(m request.Model) Config {
 		Threads:   m.Threads, FlashAttention: m.FlashAttention,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
-		LoRADirectories: m.LoRADirectories, LoRACache: cacheConfigOf(m.LoRACache),
+		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache,
 	}
 }
 
@@ -99,20 +98,8 @@ func (c Config) model() request.Model {
 		Threads: c.Threads, FlashAttention: c.FlashAttention,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories, TextCacheMB: int(c.TextCache >> 20),
 		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
-		LoRADirectories: c.LoRADirectories, LoRACache: c.loraCache(),
+		LoRADirectories: c.LoRADirectories, LoRACache: c.LoRACache,
 	}
-}
-
-// cacheConfigOf turns the [model.lora_cache] table into a lora.CacheConfig.
-func cacheConfigOf(c request.LoRACache) lora.CacheConfig {
-	return lora.CacheConfig{MemoryLimit: int64(c.MemoryLimitMB) << 20, Size: c.CacheSize, CleanupThreshold: c.CleanupThreshold,
-		IdleTime: time.Duration(c.IdleSeconds) * time.Second}
-}
-
-// loraCache is the inverse of cacheConfigOf.
-func (c Config) loraCache() request.LoRACache {
-	l := c.LoRACache
-	return request.LoRACache{MemoryLimitMB: int(l.MemoryLimit >> 20), CacheSize: l.Size, CleanupThreshold: l.CleanupThreshold, IdleSeconds: int(l.IdleTime / time.Second)}
 }
 
 // check validates the values. Errors are request.Errors, with the paths of a run file.

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/daguerre-go/daguerre/internal/prepare"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // LoRAInfo is an adapter of a Result.
@@ -25,9 +24,6 @@ type LoRAInfo struct {
 
 	path string
 }
-
-// StackOf is what a request's [[lora]] and [lora_stack] tables mean, defaults filled in. Tags in prompts are not looked at.
-func StackOf(r request.Request) lora.Stack { return prepare.StackOf(r) }
 
 // loadLoRAs makes a request's adapters resident.
 func (s *sitting) loadLoRAs(ctx context.Context, m *member) error {
@@ -53,7 +49,7 @@ func (s *sitting) loadLoRAs(ctx context.Context, m *member) error {
 }
 
 // reportLoRA says how much of an adapter applies, and warns of what does not.
-func (s *sitting) reportLoRA(m *member, name string, r lora.Report) {
+func (s *sitting) reportLoRA(m *member, name string, r adapters.Report) {
 	s.p.log.Info("adapter", "name", name, "applied", r.Summary(), "load_time", r.LoadTime, "mebibytes", r.Memory>>20)
 	if r.Partial() {
 		m.plan.warn(s.p.log, fmt.Sprintf("lora %q: only %s", name, r.Summary()))
@@ -76,7 +72,7 @@ func (s *sitting) releaseLoRAs(m *member) {
 // loraHashes remembers the sums of adapters' files.
 type loraHashes struct {
 	mu   sync.Mutex
-	sums map[string]lora.Hashes // by path
+	sums map[string]adapters.Hashes // by path
 }
 
 // HashLoRAs fills in the sums of the adapters' files, which it reads for that the first time. Manifests then name them.
@@ -92,11 +88,11 @@ func (r *Result) HashLoRAs(ctx context.Context) error {
 		sums, ok := h.sums[l.path]
 		if !ok {
 			var err error
-			if sums, err = lora.Hash(ctx, l.path); err != nil {
+			if sums, err = adapters.Hash(ctx, l.path); err != nil {
 				return fmt.Errorf("hashing the adapter %q: %w", l.Name, err)
 			}
 			if h.sums == nil {
-				h.sums = map[string]lora.Hashes{}
+				h.sums = map[string]adapters.Hashes{}
 			}
 			h.sums[l.path] = sums
 		}

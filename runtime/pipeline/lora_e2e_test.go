@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
@@ -49,9 +50,7 @@ func readGoldenLoRAs(t *testing.T) (goldenLoRAs, request.Request) {
 
 // adapter is a golden's adapter at a weight.
 func (g goldenLoRAs) adapter(name string, weight float64) lora.Adapter {
-	a := lora.NewAdapter(name)
-	a.Path, a.Weight = filepath.Join(goldens, g.Cases[name].File), weight
-	return a
+	return lora.Adapter{Name: name, Path: filepath.Join(goldens, g.Cases[name].File), Weight: &weight}
 }
 
 // TestGoldenLoRAsFused adds each layout's and algorithm's adapter, and a stack of eight, to the nano model's weights and compares
@@ -66,21 +65,21 @@ func TestGoldenLoRAsFused(t *testing.T) {
 	require.NoError(t, err)
 	none := golden(t, "lora_none_latents").Data
 
-	stacks := map[string]lora.Stack{"stack": lora.NewStack()}
+	stacks := map[string]lora.Stack{}
 	for name, c := range g.Cases {
-		stacks[name] = lora.NewStack(g.adapter(name, c.Weight))
+		stacks[name] = lora.Stack{Adapters: []lora.Adapter{g.adapter(name, c.Weight)}}
 	}
-	eight := stacks["stack"]
+	var eight lora.Stack
 	for _, name := range sortedNames(g.Stack) {
 		eight.Adapters = append(eight.Adapters, g.adapter(name, g.Stack[name]))
 	}
 	disabled := g.adapter("lcm", 1)
-	disabled.Enabled = false
+	disabled.Enabled = new(false)
 	eight.Adapters = append(eight.Adapters, disabled)
 	stacks["stack"] = eight
 	for _, name := range sortedNames(stacks) {
 		out := filepath.Join(dir, name+".safetensors")
-		report, err := lora.Fuse(t.Context(), wide, out, lora.FuseOptions{Stack: stacks[name]})
+		report, err := adapters.Fuse(t.Context(), wide, out, adapters.FuseOptions{Stack: stacks[name]})
 		require.NoError(t, err, name)
 		for _, a := range report.Adapters {
 			assert.False(t, a.Partial(), a.Summary())

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
@@ -19,8 +20,8 @@ var errHandleInUse = errors.New("the LoRAHandle serves another job; give each it
 // WithProgress's function. The zero value is ready; a handle serves one job at a time.
 type LoRAHandle struct {
 	mu     sync.Mutex
-	active *lora.Active // of what runs
-	held   *heldLoRAs   // of a Batcher's job
+	active *adapters.Active // of what runs
+	held   *heldLoRAs       // of a Batcher's job
 }
 
 // heldLoRAs are the adapters of a Batcher's job as they were changed so far. The handle's mutex guards them.
@@ -39,7 +40,7 @@ func WithLoRAs(h *LoRAHandle) GenerateOption {
 // SetWeight sets an adapter's weight for the UNet and the text encoders. Where the adapter changes the text encoders, the prompts
 // are encoded again before the next step.
 func (h *LoRAHandle) SetWeight(name string, weight float64) error {
-	return h.Update(name, func(a *lora.Adapter) { a.Weight, a.UNetWeight, a.TextEncoderWeight = weight, nil, nil })
+	return h.Update(name, func(a *lora.Adapter) { a.Weight, a.UNetWeight, a.TextEncoderWeight = &weight, nil, nil })
 }
 
 // SetUNetWeight sets an adapter's weight for the UNet alone.
@@ -49,7 +50,7 @@ func (h *LoRAHandle) SetUNetWeight(name string, weight float64) error {
 
 // SetEnabled switches an adapter that is in the running stack on or off.
 func (h *LoRAHandle) SetEnabled(name string, enabled bool) error {
-	return h.Update(name, func(a *lora.Adapter) { a.Enabled = enabled })
+	return h.Update(name, func(a *lora.Adapter) { a.Enabled = &enabled })
 }
 
 // Update changes any of an adapter's settings but its name and path. Errors match ErrNotRunning, lora.ErrNotFound (the stack
@@ -148,7 +149,7 @@ func (h *LoRAHandle) submitted(held *heldLoRAs, job *BatchJob, err error) {
 }
 
 // attach gives the handle what runs; held is that of the Batcher's job it runs for, whose changes so far it takes over.
-func (h *LoRAHandle) attach(active *lora.Active, held *heldLoRAs) error {
+func (h *LoRAHandle) attach(active *adapters.Active, held *heldLoRAs) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if job := h.job(); h.active != nil || job != nil && job != held {
@@ -165,7 +166,7 @@ func (h *LoRAHandle) attach(active *lora.Active, held *heldLoRAs) error {
 	return nil
 }
 
-func (h *LoRAHandle) detach(active *lora.Active) {
+func (h *LoRAHandle) detach(active *adapters.Active) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.active == active {

@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // with returns r with golden adapters at weights.
 func (g goldenLoRAs) with(r request.Request, weights map[string]float64) request.Request {
 	for _, name := range sortedNames(weights) {
-		r.LoRAs = append(r.LoRAs, request.LoRA{Path: g.adapter(name, 1).Path, Weight: new(weights[name])})
+		r.LoRAs = append(r.LoRAs, lora.Adapter{Path: g.adapter(name, 1).Path, Weight: new(weights[name])})
 	}
 	return r
 }
@@ -32,7 +33,7 @@ func TestGoldenLoRAsLive(t *testing.T) {
 			weights = map[string]float64{name: g.Cases[name].Weight}
 		}
 		with := g.with(r, weights)
-		with.LoRAs = append(with.LoRAs, request.LoRA{Path: g.adapter("lcm", 1).Path, Name: "off", Enabled: new(false)})
+		with.LoRAs = append(with.LoRAs, lora.Adapter{Path: g.adapter("lcm", 1).Path, Name: "off", Enabled: new(false)})
 		l2 := relativeL2(t, latentsOf(t, p, with), golden(t, "lora_"+name+"_latents").Data)
 		t.Logf("%-15s %.2g relative L2", name, l2)
 		assert.Less(t, l2, 1e-3, name)
@@ -54,7 +55,7 @@ func TestLoRAHandleLive(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, data, 0o644))
 	p := openNano(t, backend.PrecisionExact)
 	r.NumInferenceSteps = 101
-	r.LoRAs = []request.LoRA{{Path: path, Weight: new(0.0)}}
+	r.LoRAs = []lora.Adapter{{Path: path, Weight: new(0.0)}}
 	base := latentsOf(t, p, r)
 	var h LoRAHandle
 	changed := latentsOf(t, p, r, WithLoRAs(&h), WithProgress(func(at Progress) {

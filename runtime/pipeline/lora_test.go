@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -67,7 +68,7 @@ func loraBench(t *testing.T) (*Pipeline, *fake.Backend, string) {
 	return p, b, dir
 }
 
-func withLoRA(r request.Request, loras ...request.LoRA) request.Request {
+func withLoRA(r request.Request, loras ...lora.Adapter) request.Request {
 	r.LoRAs = loras
 	return r
 }
@@ -81,11 +82,11 @@ func TestLoRAChangesThePicture(t *testing.T) {
 	p, b, dir := loraBench(t)
 	base := latentsOf(t, p, small("a circle"))
 	for _, name := range []string{"unet", "text", "both"} {
-		with := latentsOf(t, p, withLoRA(small("a circle"), request.LoRA{Name: name}))
+		with := latentsOf(t, p, withLoRA(small("a circle"), lora.Adapter{Name: name}))
 		assert.NotEqual(t, base, with, name)
 		assert.Equal(t, with, latentsOf(t, p, small(fmt.Sprintf("a circle <lora:%s>", name))), "a tag is the same")
-		assert.Equal(t, with, latentsOf(t, p, withLoRA(small("a circle"), request.LoRA{Path: filepath.Join(dir, name)})), "a path is the same")
-		for what, l := range map[string]request.LoRA{"weight 0": {Name: name, Weight: new(0.0)}, "disabled": {Name: name, Enabled: new(false)},
+		assert.Equal(t, with, latentsOf(t, p, withLoRA(small("a circle"), lora.Adapter{Path: filepath.Join(dir, name)})), "a path is the same")
+		for what, l := range map[string]lora.Adapter{"weight 0": {Name: name, Weight: new(0.0)}, "disabled": {Name: name, Enabled: new(false)},
 			"scaled to nothing": {Name: name, ScalingFactor: new(0.0)}} {
 			assert.Equal(t, base, latentsOf(t, p, withLoRA(small("a circle"), l)), "%s of %s", what, name)
 		}
@@ -93,11 +94,11 @@ func TestLoRAChangesThePicture(t *testing.T) {
 	assert.Equal(t, base, latentsOf(t, p, small("a circle")), "and gone without a trace")
 	assert.Equal(t, 3, b.Count(fake.OpLoadLoRA), "each file is loaded once")
 	assert.Equal(t, 3, p.LoRAStats().Loads)
-	half := latentsOf(t, p, withLoRA(small("a circle"), request.LoRA{Name: "unet", Weight: new(0.5)}))
+	half := latentsOf(t, p, withLoRA(small("a circle"), lora.Adapter{Name: "unet", Weight: new(0.5)}))
 	for what, r := range map[string]request.Request{
-		"globals":  {LoRAs: []request.LoRA{{Name: "unet"}}, LoRAStack: request.LoRAStack{GlobalWeight: new(0.25), GlobalScalingFactor: new(2.0)}},
-		"a tag":    {LoRAs: []request.LoRA{{Name: "unet", Weight: new(7.0)}}, Prompt: "a circle <lora:unet:0.5>"},
-		"a block":  {LoRAs: []request.LoRA{{Name: "unet", BlockWeights: map[string]float64{"M00": 0.5}}}},
+		"globals":  {LoRAs: []lora.Adapter{{Name: "unet"}}, LoRAStack: lora.Options{GlobalWeight: new(0.25), GlobalScalingFactor: new(2.0)}},
+		"a tag":    {LoRAs: []lora.Adapter{{Name: "unet", Weight: new(7.0)}}, Prompt: "a circle <lora:unet:0.5>"},
+		"a block":  {LoRAs: []lora.Adapter{{Name: "unet", BlockWeights: map[string]float64{"M00": 0.5}}}},
 		"negative": {LoRAs: nil, NegativePrompt: "<lora:unet:0.5>"},
 	} {
 		one := small("a circle")
@@ -112,7 +113,7 @@ func TestLoRAChangesThePicture(t *testing.T) {
 // TestLoRARange: an adapter takes part in its steps only, and the text encoders follow.
 func TestLoRARange(t *testing.T) {
 	p, b, _ := loraBench(t)
-	r := withLoRA(small("a circle"), request.LoRA{Name: "both", Start: 0.25, End: 0.75})
+	r := withLoRA(small("a circle"), lora.Adapter{Name: "both", Start: 0.25, End: 0.75})
 	r.NumInferenceSteps, r.NumImages, r.MaxBatch = 8, 2, 1
 	latentsOf2 := generate(t, p, r)
 	var unet []int
@@ -135,7 +136,7 @@ func TestLoRARange(t *testing.T) {
 // TestLoRAHandle changes weights between steps: as often as there are steps, and no file is read for it.
 func TestLoRAHandle(t *testing.T) {
 	p, b, dir := loraBench(t)
-	r := withLoRA(small("a circle"), request.LoRA{Name: "unet", Weight: new(0.0)}, request.LoRA{Name: "text", Weight: new(0.0)})
+	r := withLoRA(small("a circle"), lora.Adapter{Name: "unet", Weight: new(0.0)}, lora.Adapter{Name: "text", Weight: new(0.0)})
 	r.NumInferenceSteps = 100
 	base := latentsOf(t, p, r)
 	require.NoError(t, os.RemoveAll(dir)) // whoever reads a file from now on fails
@@ -197,16 +198,16 @@ func TestLoRAMistakes(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.safetensors"), []byte("<html>"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "unet2.pt"), nil, 0o644))
 	for says, r := range map[string]request.Request{
-		"lora[0].name: nothing: no such file":     withLoRA(small("x"), request.LoRA{Name: "nothing"}),
-		"lora[1].path: " + dir:                    withLoRA(small("x"), request.LoRA{Name: "unet"}, request.LoRA{Path: dir + "/missing.pt"}),
-		"lora[0].weight: is 1000":                 withLoRA(small("x"), request.LoRA{Name: "unet", Weight: new(1000.0)}),
+		"lora[0].name: nothing: no such file":     withLoRA(small("x"), lora.Adapter{Name: "nothing"}),
+		"lora[1].path: " + dir:                    withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Path: dir + "/missing.pt"}),
+		"lora[0].weight: is 1000":                 withLoRA(small("x"), lora.Adapter{Name: "unet", Weight: new(1000.0)}),
 		`prompt_2: names the LoRA "unet" again`:   {Prompt: "<lora:unet:1>", Prompt2: "<lora:unet:2>"},
-		"lora[1].name: \"UNET\" is in the stack":  withLoRA(small("x"), request.LoRA{Name: "unet"}, request.LoRA{Name: "UNET"}),
-		`lora: "unet" and "un" are the same file`: withLoRA(small("x"), request.LoRA{Name: "unet"}, request.LoRA{Name: "un", Path: dir + "/unet.safetensors"}),
+		"lora[1].name: \"UNET\" is in the stack":  withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Name: "UNET"}),
+		`lora: "unet" and "un" are the same file`: withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Name: "un", Path: dir + "/unet.safetensors"}),
 		"prompt: " + dir + "/unet.safetensors: ":  small("<lora:" + dir + "/unet.safetensors:1>"),
-		"lora_stack.max_adapters: 2 adapters":     {LoRAs: []request.LoRA{{Name: "unet"}, {Name: "text"}}, LoRAStack: request.LoRAStack{MaxAdapters: 1}},
-		"lora[0].name: une: 2 files answer":       withLoRA(small("x"), request.LoRA{Name: "une"}),
-		"lora[0].block_weights.IN4: is no block":  withLoRA(small("x"), request.LoRA{Name: "unet", BlockWeights: map[string]float64{"IN4": 1}}),
+		"lora_stack.max_adapters: 2 adapters":     {LoRAs: []lora.Adapter{{Name: "unet"}, {Name: "text"}}, LoRAStack: lora.Options{MaxAdapters: 1}},
+		"lora[0].name: une: 2 files answer":       withLoRA(small("x"), lora.Adapter{Name: "une"}),
+		"lora[0].block_weights.IN4: is no block":  withLoRA(small("x"), lora.Adapter{Name: "unet", BlockWeights: map[string]float64{"IN4": 1}}),
 	} {
 		_, err := p.Generate(t.Context(), r)
 		require.ErrorIs(t, err, request.ErrInvalid, says)
@@ -215,12 +216,12 @@ func TestLoRAMistakes(t *testing.T) {
 		assert.ErrorContains(t, CheckRun(&run), says, "also before a model is open")
 	}
 	assert.Zero(t, b.Count(fake.OpLoadLoRA))
-	for kind, l := range map[error]request.LoRA{lora.ErrFormat: {Name: "bad"}, lora.ErrConfig: {Name: "unet", BlockWeights: map[string]float64{"IN11": 1}}} {
-		_, err := p.Generate(t.Context(), withLoRA(small("x"), request.LoRA{Name: "text"}, l))
+	for kind, l := range map[error]lora.Adapter{lora.ErrFormat: {Name: "bad"}, lora.ErrConfig: {Name: "unet", BlockWeights: map[string]float64{"IN11": 1}}} {
+		_, err := p.Generate(t.Context(), withLoRA(small("x"), lora.Adapter{Name: "text"}, l))
 		require.ErrorIs(t, err, kind)
 	}
 	assert.Equal(t, 1, b.Count(fake.OpLoadLoRA), "the good one stays resident")
-	generate(t, p, withLoRA(small("x"), request.LoRA{Name: "text"}))
+	generate(t, p, withLoRA(small("x"), lora.Adapter{Name: "text"}))
 	assert.Equal(t, 1, b.Count(fake.OpLoadLoRA))
 }
 
@@ -243,10 +244,10 @@ func TestLoRALoadFails(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := p.Generate(t.Context(), withLoRA(small("x"), request.LoRA{Name: "unet"}))
+	_, err := p.Generate(t.Context(), withLoRA(small("x"), lora.Adapter{Name: "unet"}))
 	require.ErrorIs(t, err, broken)
 	assert.ErrorContains(t, err, `lora "unet"`)
-	generate(t, p, withLoRA(small("x"), request.LoRA{Name: "unet"}))
+	generate(t, p, withLoRA(small("x"), lora.Adapter{Name: "unet"}))
 }
 
 // TestLoRAConcurrently has several jobs share adapters; each gets what it would get alone.
@@ -255,13 +256,13 @@ func TestLoRAConcurrently(t *testing.T) {
 	names := []string{"unet", "text", "both"}
 	var want [3][]float32
 	for i, name := range names {
-		want[i] = latentsOf(t, p, withLoRA(small("a circle"), request.LoRA{Name: name}))
+		want[i] = latentsOf(t, p, withLoRA(small("a circle"), lora.Adapter{Name: name}))
 	}
 	var jobs sync.WaitGroup
 	for i := range 12 {
 		jobs.Go(func() {
 			var h LoRAHandle
-			out, err := p.Generate(t.Context(), withLoRA(small("a circle"), request.LoRA{Name: names[i%3]}), WithLoRAs(&h))
+			out, err := p.Generate(t.Context(), withLoRA(small("a circle"), lora.Adapter{Name: names[i%3]}), WithLoRAs(&h))
 			if assert.NoError(t, err) {
 				assert.Equal(t, want[i%3], out.Images[0].Latents.Data)
 			}
@@ -275,14 +276,14 @@ func TestLoRAConcurrently(t *testing.T) {
 
 func TestLoRAInResultAndManifest(t *testing.T) {
 	p, _, dir := loraBench(t)
-	r := withLoRA(small("a circle <lora:text:0.5:0.25>"), request.LoRA{Name: "unet", Weight: new(0.5), ScalingFactor: new(2.0), End: 0.5, BlockWeights: map[string]float64{"M00": 2}})
+	r := withLoRA(small("a circle <lora:text:0.5:0.25>"), lora.Adapter{Name: "unet", Weight: new(0.5), ScalingFactor: new(2.0), End: 0.5, BlockWeights: map[string]float64{"M00": 2}})
 	out := generate(t, p, r)
 	require.Len(t, out.LoRAs, 2)
 	require.NoError(t, out.HashLoRAs(t.Context()))
 	m := out.Manifest(out.Images[0])
 	data, err := os.ReadFile(filepath.Join(dir, "unet.safetensors"))
 	require.NoError(t, err)
-	sums, err := lora.Hash(t.Context(), filepath.Join(dir, "unet.safetensors"))
+	sums, err := adapters.Hash(t.Context(), filepath.Join(dir, "unet.safetensors"))
 	require.NoError(t, err)
 	require.NotEmpty(t, data)
 	assert.Equal(t, "a circle <lora:text:0.5:0.25>", m.Prompt, "as it was written")
@@ -300,7 +301,7 @@ func TestLoRAInResultAndManifest(t *testing.T) {
 func TestLoRAHandleOfABatcher(t *testing.T) {
 	p, f, _ := loraBench(t)
 	at := func(weight float64) request.Request {
-		r := withLoRA(small("a circle"), request.LoRA{Name: "both", Weight: new(weight)})
+		r := withLoRA(small("a circle"), lora.Adapter{Name: "both", Weight: new(weight)})
 		r.MaxBatch = 1
 		return r
 	}
@@ -338,7 +339,7 @@ func TestLoRAHandleOfABatcher(t *testing.T) {
 	}
 	jobs := []*BatchJob{
 		submit("a", several, JobOptions{LoRAs: &h, OnProgress: func(at Progress) {
-			if at.Stage == StageDenoise && at.Step == 2 && at.Indices[0] == 1 && h.Stack().Adapters[0].Weight == 0.5 {
+			if at.Stage == StageDenoise && at.Step == 2 && at.Indices[0] == 1 && *h.Stack().Adapters[0].Weight == 0.5 {
 				assert.NoError(t, h.SetWeight("both", 1))
 				fails = true // and the picture is made again
 			}
@@ -351,8 +352,8 @@ func TestLoRAHandleOfABatcher(t *testing.T) {
 	require.NoError(t, h.SetWeight("both", 0.5), "before anything runs")
 	require.ErrorIs(t, h.SetWeight("unet", 1), lora.ErrNotFound)
 	require.ErrorIs(t, h.SetWeight("both", 1e6), lora.ErrConfig)
-	assert.Equal(t, 0.5, h.Stack().Adapters[0].Weight)
-	assert.Equal(t, 0.25, other.Stack().Adapters[0].Weight)
+	assert.Equal(t, 0.5, *h.Stack().Adapters[0].Weight)
+	assert.Equal(t, 0.25, *other.Stack().Adapters[0].Weight)
 	require.ErrorIs(t, none.SetWeight("both", 1), ErrNotRunning, "it has no adapters")
 	plan, err := b.Plan(at(1))
 	require.NoError(t, err)
@@ -406,7 +407,7 @@ func TestLoRAHandleOfABatcher(t *testing.T) {
 func TestLoRAHandleEncodesOnce(t *testing.T) {
 	p, f, _ := loraBench(t)
 	b := newTestBatcher(t, BatcherOptions{Paused: true}, p)
-	plan, err := b.Plan(withLoRA(small("a circle"), request.LoRA{Name: "text", Weight: new(0.25)}))
+	plan, err := b.Plan(withLoRA(small("a circle"), lora.Adapter{Name: "text", Weight: new(0.25)}))
 	require.NoError(t, err)
 	var h LoRAHandle
 	j, err := b.Submit(t.Context(), plan, JobOptions{LoRAs: &h})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -32,7 +33,7 @@ func TestNanoLoRAsGrowWithTheirWeight(t *testing.T) {
 			for i, text := range prompts {
 				_, rest, _ := strings.Cut(text, " ")
 				r := request.Request{Prompt: "a " + effect.trigger + " " + rest, NumInferenceSteps: 15, Seed: int64(i),
-					LoRAs: []request.LoRA{{Path: "../../models/nano/" + file, Weight: new(weight)}}}
+					LoRAs: []lora.Adapter{{Path: "../../models/nano/" + file, Weight: new(weight)}}}
 				out, err := p.Generate(t.Context(), r)
 				require.NoError(t, err)
 				want, err := checker.Parse(text)

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/plan"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -123,7 +123,7 @@ func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logge
 // target is what requests are prepared for. model tokenizes; nil: nothing does.
 func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
 	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(), Upscaler: o.sources.HasUpscaler(),
-		Adapters: lora.NewLibrary(o.config.LoRADirectories...), Nets: o.config.ControlNetDirectories, Fileless: o.fileless}
+		Adapters: adapters.NewLibrary(o.config.LoRADirectories...), Nets: o.config.ControlNetDirectories, Fileless: o.fileless}
 	t.Settings.Adopt(info)
 	var err error
 	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)
@@ -237,7 +237,7 @@ func (p *Pipeline) finishOpen(o opening) error {
 		return err
 	}
 	if loader, ok := p.models.Base.Model.(backend.LoRAModel); ok {
-		if p.adapters, err = lora.NewCache(loader, lora.NewModel(loader.Modules()), o.config.LoRACache); err != nil {
+		if p.adapters, err = adapters.NewCache(loader, adapters.NewModel(loader.Modules()), o.config.LoRACache); err != nil {
 			return err
 		}
 	}

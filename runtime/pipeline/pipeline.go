@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -41,7 +42,7 @@ type Pipeline struct {
 	target   *prepare.Target
 	planner  *plan.Planner // nil where the backend has no files
 	texts    *conditioning.Cache
-	adapters *lora.Cache // nil where the backend applies none
+	adapters *adapters.Cache // nil where the backend applies none
 	sums     loraHashes
 	hash     modelHash
 	log      *slog.Logger

@@ -75,7 +75,8 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), model: p}
 	for _, a := range prep.Adapters.Enabled() {
 		path := prep.Adapters.Path(a)
-		res.LoRAs = append(res.LoRAs, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: a.Weight,
+		a = a.Filled()
+		res.LoRAs = append(res.LoRAs, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: *a.Weight,
 			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
 			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
 	}

@@ -7,6 +7,7 @@ import (
 	"image"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -14,7 +15,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/steps"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -45,7 +45,7 @@ type member struct {
 	plan    *Planned
 	loras   *LoRAHandle
 	held    *heldLoRAs // of the Batcher's job
-	active  *lora.Active
+	active  *adapters.Active
 	refiner *models.Lease
 	nets    []*models.Lease
 	canvas  *pictures.Outpainting

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // exampleRuns decodes the example run files.
@@ -149,7 +151,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"jobs[0].init_image: is a picture in memory": {InitImage: Picture{Image: image.NewGray(image.Rect(0, 0, 1, 1))}},
 		"jobs[0].noise: is an array in memory":       {Noise: Array{Data: []float32{1}}},
 		"jobs[0].strength: is NaN":                   {Strength: math.NaN()},
-		"jobs[0].lora[0].weight: is +Inf":            {LoRAs: []LoRA{{Weight: new(math.Inf(1))}}},
+		"jobs[0].lora[0].weight: is +Inf":            {LoRAs: []lora.Adapter{{Weight: new(math.Inf(1))}}},
 	} {
 		_, err := Run{Jobs: []Request{r}}.EncodeTOML()
 		assert.ErrorContains(t, err, want)

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // The programs whose names for things are understood.
@@ -132,10 +134,10 @@ var dtypes = map[string]string{"float32": "f32", "float16": "f16", "bfloat16": "
 
 // tableNames holds the names of a struct's keys, by their folded spelling.
 var tableNames = map[reflect.Type]map[string]Name{
-	reflect.TypeFor[Request]():    namesOf(""),
-	reflect.TypeFor[Model]():      namesOf("model"),
-	reflect.TypeFor[LoRA]():       namesOf("lora"),
-	reflect.TypeFor[ControlNet](): namesOf("controlnet"),
+	reflect.TypeFor[Request]():      namesOf(""),
+	reflect.TypeFor[Model]():        namesOf("model"),
+	reflect.TypeFor[lora.Adapter](): namesOf("lora"),
+	reflect.TypeFor[ControlNet]():   namesOf("controlnet"),
 }
 
 func namesOf(table string) map[string]Name {

@@ -3,7 +3,11 @@
 // before any weight is read; nothing here computes.
 package request
 
-import "image"
+import (
+	"image"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
+)
 
 // RandomSeed as a Request's Seed, or any other negative number, has a seed drawn; it is reported with the result.
 const RandomSeed = -1
@@ -155,8 +159,8 @@ type Request struct {
 
 	Noise Array `key:"noise" doc:".npy file of the initial noise, [num_images or 1, 4, height/8, width/8], standard normal, instead of seed's"`
 
-	LoRAs     []LoRA    `key:"lora" alias:"loras" doc:"adapters, one [[lora]] table for each"`
-	LoRAStack LoRAStack `key:"lora_stack" doc:"what the adapters have in common"`
+	LoRAs     []lora.Adapter `key:"lora" alias:"loras" doc:"adapters, one [[lora]] table for each"`
+	LoRAStack lora.Options   `key:"lora_stack" doc:"what the adapters have in common"`
 
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets" doc:"nets that a picture controls, one [[controlnet]] table for each"`
 
@@ -214,8 +218,8 @@ type Model struct {
 	ControlNetDirectories []string `key:"controlnet_directories" doc:"folders in which ControlNets are looked up by name, with all folders below them"`
 	Memory                Memory   `key:"memory" doc:"how much memory may be taken, and how"`
 
-	LoRADirectories []string  `key:"lora_directories" doc:"folders in which adapters are looked up by name, with all folders below them"`
-	LoRACache       LoRACache `key:"lora_cache" doc:"limits of the adapters that stay in memory"`
+	LoRADirectories []string         `key:"lora_directories" doc:"folders in which adapters are looked up by name, with all folders below them"`
+	LoRACache       lora.CacheConfig `key:"lora_cache" doc:"limits of the adapters that stay in memory"`
 }
 
 // Run is a run file: a model and the jobs to do on it.

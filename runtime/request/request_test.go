@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 const runTOML = `
@@ -245,7 +247,8 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, strings.ToLower(k.Name), k.Name)
 	}
 	fields := 0
-	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](), reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](),
+		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

@@ -33,7 +33,7 @@ var limits = map[string]limit{
 	"refiner_steps": {0, MaxSteps, 0}, "aesthetic_score": {0, 10, 0}, "negative_aesthetic_score": {0, 10, 0},
 	"max_batch": {0, MaxImages, 0}, "quality": {0, 100, 0},
 	"lora.weight": loraWeights, "lora.scaling_factor": loraWeights, "lora.unet_weight": loraWeights, "lora.text_encoder_weight": loraWeights,
-	"lora.start": {0, 1, 0}, "lora.end": {0, 1, 0},
+	"lora.start": {0, below1, 0}, "lora.end": {0, 1, 0},
 	"lora_stack.max_adapters": {0, maxAdapters, 0}, "lora_stack.global_weight": loraWeights, "lora_stack.global_scaling_factor": loraWeights,
 	"controlnet.weight": {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": {0, 1, 0}, "controlnet.end": {0, 1, 0},
 	"model.vae_tile_overlap": {0, MaxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},

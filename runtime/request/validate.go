@@ -125,7 +125,7 @@ func (r Request) validate(errs *Errors, at func(string) string) {
 	c.point("negative_crops_coords_top_left", r.NegativeCropsCoordsTopLeft)
 	c.size("negative_target_size", r.NegativeTargetSize)
 	r.validateInputs(c)
-	r.validateLoRAs(c)
+	c.loras(r.Stack().Validate())
 	r.validateControlNets(c)
 	r.validateRefiner(c)
 	c.oneOf("seamless", r.Seamless, Seamlesses)
@@ -267,7 +267,7 @@ func (m Model) validate(errs *Errors, prefix string) {
 		c.path(fmt.Sprintf("controlnet_directories[%d]", i), path)
 	}
 	m.Memory.validate(checker{errs, func(key string) string { return prefix + "memory." + key }})
-	m.LoRACache.validate(checker{errs, func(key string) string { return prefix + "lora_cache." + key }})
+	c.loras(m.LoRACache.Validate())
 }
 
 func (c checker) fail(key, format string, args ...any) { c.errs.Add(c.at(key), format, args...) }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -71,7 +72,7 @@ func run(ctx context.Context, o options) (err error) {
 		if err := synth.Write(ctx, path, synth.Options{Kind: o.kind, Rank: o.rank, Seed: uint64(i)}); err != nil {
 			return err
 		}
-		stack.LoRAs = append(stack.LoRAs, request.LoRA{Path: path, Weight: new(0.5)})
+		stack.LoRAs = append(stack.LoRAs, lora.Adapter{Path: path, Weight: new(0.5)})
 	}
 	pipe, err := pipeline.Open(ctx, pipeline.Config{Model: o.model})
 	if err != nil {

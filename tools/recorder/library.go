@@ -175,7 +175,8 @@ func (r libraryRun) changer(handle *pipeline.LoRAHandle) func(pipeline.Progress)
 				case "text_encoder_weight":
 					a.TextEncoderWeight = &w
 				case "enabled":
-					a.Enabled, _ = value.(bool)
+					on, _ := value.(bool)
+			a.Enabled = &on
 				}
 			}
 		})

@@ -1,0 +1,215 @@
+package adapters
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/lora"
+)
+
+// maxScale is the largest alpha/rank that is believed; adapters in use stay below about 100.
+const maxScale = 10_000
+
+// Algorithm names how an adapter parametrises its change.
+type Algorithm string
+
+// The algorithms, by LyCORIS' names.
+const (
+	AlgorithmLoRA  Algorithm = "lora"
+	AlgorithmLoCon Algorithm = "locon" // LoRA of a convolution larger than 1x1
+	AlgorithmLoHa  Algorithm = "loha"
+	AlgorithmLoKr  Algorithm = "lokr"
+	AlgorithmIA3   Algorithm = "ia3"
+	AlgorithmFull  Algorithm = "full" // the difference itself, also of biases
+	AlgorithmNorm  Algorithm = "norm"
+)
+
+// group is all that a file has for one module.
+type group struct {
+	base   string // the module's name in the file
+	module backend.Module
+	block  string
+	parts  map[part]modelfile.Tensor
+	used   map[part]bool
+	scales scaling
+}
+
+// planned is one target whose shapes are checked and whose data is not read yet.
+type planned struct {
+	target    backend.LoRATarget // without tensors
+	algorithm Algorithm
+	rank      int     // 0: none
+	alpha     float64 // as in force
+	block     string
+	dora      bool
+	bytes     int64 // of its tensors
+	load      func(*source, *backend.LoRATarget) error
+}
+
+// take returns a part and marks it as used.
+func (g *group) take(p part) (modelfile.Tensor, bool) {
+	t, ok := g.parts[p]
+	if ok {
+		g.used[p] = true
+	}
+	return t, ok
+}
+
+func (g *group) has(parts ...part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { _, ok := g.parts[p]; return ok })
+}
+
+// plan turns the group into targets. Tensors that it leaves unused match nothing; an error is about values or shapes.
+func (g *group) plan(src *source) ([]planned, error) {
+	var out []planned
+	for _, a := range []struct {
+		parts []part
+		plan  func(*source) (*planned, error)
+	}{
+		{[]part{partDown, partUp}, g.planLoRA},
+		{[]part{partHadaW1A, partHadaW1B, partHadaW2A, partHadaW2B}, g.planLoHa},
+		{[]part{partLokrW1, partLokrW1A, partLokrW2, partLokrW2A}, g.planLoKr},
+		{[]part{partPEFTIA3, partOnInput}, g.planIA3},
+		{[]part{partDiff}, g.planDiff},
+		{[]part{partNormWeight}, g.planNorm},
+		{[]part{partDiffBias}, func(*source) (*planned, error) { return g.planBias(partDiffBias, AlgorithmFull, 1) }},
+		{[]part{partNormBias}, func(*source) (*planned, error) { return g.planBias(partNormBias, AlgorithmNorm, 1) }},
+	} {
+		if !g.has(a.parts...) {
+			continue
+		}
+		p, err := a.plan(src)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			out = append(out, *p)
+		}
+	}
+	if bias, ok := g.parts[partBias]; ok && len(out) > 0 && out[0].algorithm == AlgorithmLoRA {
+		p, err := g.planBias(partBias, AlgorithmLoRA, out[0].target.Scale)
+		if err != nil {
+			return nil, err
+		}
+		if p == nil {
+			return nil, g.misfit(bias, "the module's bias")
+		}
+		out = append(out, *p)
+	}
+	return out, nil
+}
+
+// scale returns alpha/rank (or alpha/sqrt(rank) for rank-stabilised adapters); a missing alpha is the rank.
+func (g *group) scale(src *source, rank int) (scale, alpha float64, err error) {
+	alpha, root := g.scales.alpha(g.module.Name, rank)
+	if t, ok := g.take(partAlpha); ok {
+		if t.Elements() != 1 {
+			return 0, 0, fail(lora.ErrShape, tensorField(t.Name), "has shape %v; an alpha is one number", t.Shape)
+		}
+		x, err := src.floats(t)
+		if err != nil {
+			return 0, 0, err
+		}
+		alpha = float64(x[0])
+	}
+	scale = alpha / float64(rank)
+	if root {
+		scale = alpha / math.Sqrt(float64(rank))
+	}
+	if math.Abs(scale) > maxScale {
+		return 0, 0, fail(lora.ErrValue, quoteName(g.base)+".alpha", "is %g for rank %d; more than %d times the rank is no trained adapter", alpha, rank, maxScale)
+	}
+	return scale, alpha, nil
+}
+
+// checkRank refuses matrices without content.
+func (g *group) checkRank(rank int64, t modelfile.Tensor) error {
+	if rank < 1 {
+		return fail(lora.ErrValue, tensorField(t.Name), "has rank 0 (shape %v): there is nothing to apply; the file is damaged or was extracted from equal models", t.Shape)
+	}
+	return nil
+}
+
+// misfit reports a tensor whose shape does not go with its module.
+func (g *group) misfit(t modelfile.Tensor, want string) error {
+	return fail(lora.ErrShape, tensorField(t.Name), "has shape %v, which does not fit %s: expected %s", t.Shape, describe(g.module), want)
+}
+
+// describe tells a module's name and dimensions.
+func describe(m backend.Module) string {
+	switch m.Kind {
+	case backend.ModuleConv2D:
+		return fmt.Sprintf("%s (convolution %d -> %d, kernel %d)", m.Name, m.In, m.Out, m.Kernel)
+	case backend.ModuleLinear:
+		return fmt.Sprintf("%s (linear %d -> %d)", m.Name, m.In, m.Out)
+	}
+	return fmt.Sprintf("%s (%s of width %d)", m.Name, m.Kind, m.Out)
+}
+
+// kernel is the side of the module's kernel; 1 for a linear one.
+func (g *group) kernel() int { return max(g.module.Kernel, 1) }
+
+// weighs reports whether the module multiplies by a matrix.
+func (g *group) weighs() bool {
+	return g.module.Kind == backend.ModuleLinear || g.module.Kind == backend.ModuleConv2D
+}
+
+// weightShape is the shape of the module's weight.
+func (g *group) weightShape() []int {
+	switch g.module.Kind {
+	case backend.ModuleConv2D:
+		return []int{g.module.Out, g.module.In, g.kernel(), g.kernel()}
+	case backend.ModuleNorm:
+		return []int{g.module.Out}
+	}
+	return []int{g.module.Out, g.module.In}
+}
+
+// squeezed drops the dimensions of one behind the second, by which kohya's files make matrices of 1x1 kernels.
+func squeezed(shape []int64) []int64 {
+	for len(shape) > 2 && shape[len(shape)-1] == 1 {
+		shape = shape[:len(shape)-1]
+	}
+	return shape
+}
+
+// is reports whether a tensor is a matrix of the given size, perhaps written as a 1x1 kernel.
+func is(t modelfile.Tensor, dims ...int64) bool { return slices.Equal(squeezed(t.Shape), dims) }
+
+// unused lists the group's tensors that no target took.
+func (g *group) unused() []Unmatched {
+	var out []Unmatched
+	for p, t := range g.parts {
+		if !g.used[p] {
+			out = append(out, Unmatched{t.Name, g.reason(p)})
+		}
+	}
+	return out
+}
+
+// reason says why a part was not taken.
+func (g *group) reason(p part) string {
+	switch {
+	case p == partIA3:
+		return "a plain weight, no part of an adapter"
+	case !g.weighs() && p != partDiff && p != partNormWeight && p != partNormBias && p != partDiffBias:
+		return fmt.Sprintf("%s is a %s, which this algorithm does not change", g.module.Name, g.module.Kind)
+	}
+	var missing []string
+	for _, pair := range [][2]part{{partDown, partUp}, {partHadaW1A, partHadaW1B}, {partHadaW2A, partHadaW2B}, {partHadaW1A, partHadaW2A},
+		{partLokrW1A, partLokrW1B}, {partLokrW2A, partLokrW2B}, {partHadaT1, partHadaT2}} {
+		if g.has(pair[0]) && !g.has(pair[1]) {
+			missing = append(missing, string(pair[1]))
+		} else if g.has(pair[1]) && !g.has(pair[0]) {
+			missing = append(missing, string(pair[0]))
+		}
+	}
+	if len(missing) > 0 {
+		return "its counterpart is missing: " + strings.Join(missing, ", ")
+	}
+	return "nothing in the file goes with it"
+}
