@@ -153,7 +153,7 @@ func TestLoRAHandle(t *testing.T) {
 		}
 		if at.Stage == StageDenoise && at.Step == 50 {
 			require.NoError(t, h.SetWeight("text", 1))
-			assert.Equal(t, 1.0, h.Stack().Adapters[1].Weight)
+			assert.Equal(t, 1.0, *h.Stack().Adapters[1].Weight)
 			require.ErrorIs(t, h.SetWeight("other", 1), lora.ErrNotFound)
 		}
 	}))
