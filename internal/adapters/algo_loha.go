@@ -5,6 +5,24 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
+// AlgorithmLoHa is the product of two LoRAs, element by element.
+const AlgorithmLoHa Algorithm = "loha"
+
+const (
+	partHadaW1A part = "hada_w1_a"
+	partHadaW1B part = "hada_w1_b"
+	partHadaW2A part = "hada_w2_a"
+	partHadaW2B part = "hada_w2_b"
+	partHadaT1  part = "hada_t1"
+	partHadaT2  part = "hada_t2"
+)
+
+var lohaAlgorithm = algorithm{
+	parts: []part{partHadaW1A, partHadaW1B, partHadaW2A, partHadaW2B, partHadaT1, partHadaT2},
+	pairs: [][2]part{{partHadaW1A, partHadaW1B}, {partHadaW2A, partHadaW2B}, {partHadaW1A, partHadaW2A}, {partHadaT1, partHadaT2}},
+	plan:  (*group).planLoHa,
+}
+
 // planLoHa reads dW = alpha/r (w1_a w1_b) * (w2_a w2_b), a product element by element (LyCORIS, after arXiv 2108.06098). It
 // is itself of low rank r1 r2: the rows of A and columns of B are all products of two. Where that would be larger than the
 // weight, the difference itself is made.

@@ -6,6 +6,25 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
+// AlgorithmLoKr is a Kronecker product.
+const AlgorithmLoKr Algorithm = "lokr"
+
+const (
+	partLokrW1  part = "lokr_w1"
+	partLokrW1A part = "lokr_w1_a"
+	partLokrW1B part = "lokr_w1_b"
+	partLokrW2  part = "lokr_w2"
+	partLokrW2A part = "lokr_w2_a"
+	partLokrW2B part = "lokr_w2_b"
+	partLokrT2  part = "lokr_t2"
+)
+
+var lokrAlgorithm = algorithm{
+	parts: []part{partLokrW1, partLokrW1A, partLokrW1B, partLokrW2, partLokrW2A, partLokrW2B, partLokrT2},
+	pairs: [][2]part{{partLokrW1A, partLokrW1B}, {partLokrW2A, partLokrW2B}},
+	plan:  (*group).planLoKr,
+}
+
 // planLoKr reads dW = scale kron(w1, w2) (LyCORIS). Each factor is whole, or a product w_a w_b; the second may have a Tucker
 // core. The scale is alpha/r where a factor is a product, and 1 otherwise.
 func (g *group) planLoKr(src *source) (*planned, error) {

@@ -5,6 +5,43 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
+// LoRA, and LoRA of a convolution larger than 1x1.
+const (
+	AlgorithmLoRA  Algorithm = "lora"
+	AlgorithmLoCon Algorithm = "locon"
+)
+
+const (
+	partDown part = "lora_down.weight"
+	partUp   part = "lora_up.weight"
+	partMid  part = "lora_mid.weight" // Tucker core of a convolution, [r, r, k, k]
+	// partBias is the bias PEFT trains along with lora_B (lora_bias); it is scaled as B is.
+	partBias part = "lora_B.bias"
+)
+
+// loraAlgorithm is called so by kohya, LyCORIS, OneTrainer and ai-toolkit.
+var loraAlgorithm = algorithm{
+	parts: []part{partDown, partUp, partMid, partBias},
+	also: map[string]part{
+		".lora_A.weight":         partDown, // PEFT, diffusers >= 0.25
+		".lora_B.weight":         partUp,
+		".lora_A.default.weight": partDown, // PEFT's state dict with the adapter's name
+		".lora_B.default.weight": partUp,
+		".lora_B.default.bias":   partBias,
+
+		".lora_linear_layer.down.weight": partDown, // diffusers 0.17 to 0.24
+		".lora_linear_layer.up.weight":   partUp,
+		".lora_conv2d_layer.down.weight": partDown,
+		".lora_conv2d_layer.up.weight":   partUp,
+		".lora.down.weight":              partDown,
+		".lora.up.weight":                partUp,
+		"_lora.down.weight":              partDown, // attention processors of diffusers before 0.17
+		"_lora.up.weight":                partUp,
+	},
+	pairs: [][2]part{{partDown, partUp}},
+	plan:  (*group).planLoRA,
+}
+
 // planLoRA reads dW = alpha/r up down (arXiv 2106.09685). For a convolution down is the kernel and up is 1x1; with a
 // Tucker core (LyCORIS' LoCon), down and up are 1x1 and the core has the kernel: the core is folded into down.
 func (g *group) planLoRA(src *source) (*planned, error) {

@@ -8,10 +8,39 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
+// The algorithms that need no matrices of their own.
+const (
+	AlgorithmIA3  Algorithm = "ia3"
+	AlgorithmFull Algorithm = "full" // the difference itself, also of biases
+	AlgorithmNorm Algorithm = "norm"
+)
+
+const (
+	partIA3        part = "weight" // (IA)^3 of LyCORIS: the change of a factor
+	partOnInput    part = "on_input"
+	partPEFTIA3    part = "ia3_l" // (IA)^3 of PEFT: the factor itself
+	partDiff       part = "diff"
+	partDiffBias   part = "diff_b"
+	partNormWeight part = "w_norm"
+	partNormBias   part = "b_norm"
+)
+
+var (
+	ia3Algorithm      = algorithm{parts: []part{partIA3, partOnInput, partPEFTIA3}, plan: (*group).planIA3}
+	fullAlgorithm     = algorithm{parts: []part{partDiff}, plan: (*group).planDiff}
+	normAlgorithm     = algorithm{parts: []part{partNormWeight}, plan: (*group).planNorm}
+	fullBiasAlgorithm = algorithm{parts: []part{partDiffBias}, plan: func(g *group, _ *source) (*planned, error) {
+		return g.planBias(partDiffBias, AlgorithmFull, 1)
+	}}
+	normBiasAlgorithm = algorithm{parts: []part{partNormBias}, plan: func(g *group, _ *source) (*planned, error) {
+		return g.planBias(partNormBias, AlgorithmNorm, 1)
+	}}
+)
+
 // planIA3 reads (IA)^3 (arXiv 2205.05638): a factor for each output, or each input. LyCORIS stores the factor's change
 // and a flag; PEFT stores the factor, whose shape [1, in] or [out, 1] tells the side.
 func (g *group) planIA3(src *source) (*planned, error) {
-	if !g.weighs() {
+	if !g.weighs() || !g.has(partOnInput, partPEFTIA3) {
 		return nil, nil
 	}
 	t, peft := g.take(partPEFTIA3)

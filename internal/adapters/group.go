@@ -14,20 +14,6 @@ import (
 // maxScale is the largest alpha/rank that is believed; adapters in use stay below about 100.
 const maxScale = 10_000
 
-// Algorithm names how an adapter parametrises its change.
-type Algorithm string
-
-// The algorithms, by LyCORIS' names.
-const (
-	AlgorithmLoRA  Algorithm = "lora"
-	AlgorithmLoCon Algorithm = "locon" // LoRA of a convolution larger than 1x1
-	AlgorithmLoHa  Algorithm = "loha"
-	AlgorithmLoKr  Algorithm = "lokr"
-	AlgorithmIA3   Algorithm = "ia3"
-	AlgorithmFull  Algorithm = "full" // the difference itself, also of biases
-	AlgorithmNorm  Algorithm = "norm"
-)
-
 // group is all that a file has for one module.
 type group struct {
 	base   string // the module's name in the file
@@ -66,23 +52,11 @@ func (g *group) has(parts ...part) bool {
 // plan turns the group into targets. Tensors that it leaves unused match nothing; an error is about values or shapes.
 func (g *group) plan(src *source) ([]planned, error) {
 	var out []planned
-	for _, a := range []struct {
-		parts []part
-		plan  func(*source) (*planned, error)
-	}{
-		{[]part{partDown, partUp}, g.planLoRA},
-		{[]part{partHadaW1A, partHadaW1B, partHadaW2A, partHadaW2B}, g.planLoHa},
-		{[]part{partLokrW1, partLokrW1A, partLokrW2, partLokrW2A}, g.planLoKr},
-		{[]part{partPEFTIA3, partOnInput}, g.planIA3},
-		{[]part{partDiff}, g.planDiff},
-		{[]part{partNormWeight}, g.planNorm},
-		{[]part{partDiffBias}, func(*source) (*planned, error) { return g.planBias(partDiffBias, AlgorithmFull, 1) }},
-		{[]part{partNormBias}, func(*source) (*planned, error) { return g.planBias(partNormBias, AlgorithmNorm, 1) }},
-	} {
+	for _, a := range algorithms {
 		if !g.has(a.parts...) {
 			continue
 		}
-		p, err := a.plan(src)
+		p, err := a.plan(g, src)
 		if err != nil {
 			return nil, err
 		}
@@ -200,12 +174,13 @@ func (g *group) reason(p part) string {
 		return fmt.Sprintf("%s is a %s, which this algorithm does not change", g.module.Name, g.module.Kind)
 	}
 	var missing []string
-	for _, pair := range [][2]part{{partDown, partUp}, {partHadaW1A, partHadaW1B}, {partHadaW2A, partHadaW2B}, {partHadaW1A, partHadaW2A},
-		{partLokrW1A, partLokrW1B}, {partLokrW2A, partLokrW2B}, {partHadaT1, partHadaT2}} {
-		if g.has(pair[0]) && !g.has(pair[1]) {
-			missing = append(missing, string(pair[1]))
-		} else if g.has(pair[1]) && !g.has(pair[0]) {
-			missing = append(missing, string(pair[0]))
+	for _, a := range algorithms {
+		for _, pair := range a.pairs {
+			for i, p := range pair {
+				if other := pair[1-i]; g.has(p) && !g.has(other) {
+					missing = append(missing, strings.TrimSuffix(string(other), ".weight"))
+				}
+			}
 		}
 	}
 	if len(missing) > 0 {
