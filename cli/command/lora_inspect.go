@@ -63,7 +63,8 @@ func inspectLoRA(ctx context.Context, path, model string) (adapters.Report, erro
 	}
 	defer f.Close()
 	report := f.Report
-	return report, report.Hash(ctx)
+	report.Hashes, err = adapters.Hash(ctx, report.Path)
+	return report, err
 }
 
 func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {

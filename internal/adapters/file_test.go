@@ -146,7 +146,8 @@ func TestReport(t *testing.T) {
 	assert.Equal(t, []string{"ink wash"}, readOrigin(map[string]string{"ss_tag_frequency": meta["ss_tag_frequency"]}).TriggerWords)
 	assert.Empty(t, readOrigin(map[string]string{"ss_tag_frequency": "[1"}).Tags)
 
-	require.NoError(t, r.Hash(t.Context()))
+	r.Hashes, err = Hash(t.Context(), r.Path)
+	require.NoError(t, err)
 	sum := sha256.Sum256(data)
 	assert.Equal(t, hex.EncodeToString(sum[:]), r.SHA256)
 	assert.Equal(t, r.SHA256[:10], r.AutoV2)

@@ -14,48 +14,39 @@ import (
 
 // Hashes identify an adapter's file as the web UI and model sites do.
 type Hashes struct {
-	SHA256 string `json:"sha256"`           // of the whole file, lower-case hexadecimal
-	AutoV2 string `json:"autov2"`           // its first ten digits
+	SHA256 string `json:"sha256,omitempty"` // of the whole file, lower-case hexadecimal
+	AutoV2 string `json:"autov2,omitempty"` // its first ten digits
 	AutoV3 string `json:"autov3,omitempty"` // first twelve digits of the sum of what follows a safetensors header; renaming or retitling keeps it
 }
 
-// Hash reads a file once and computes its Hashes. Cancelling ctx stops it within a mebibyte.
-func Hash(ctx context.Context, path string) (Hashes, error) {
+// Hash reads a file once and computes its Hashes. Cancelling ctx stops it within a mebibyte of the data.
+func Hash(ctx context.Context, path string) (h Hashes, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Hashes{}, err
+		return h, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return Hashes{}, err
+		return h, err
 	}
 	if !st.Mode().IsRegular() {
-		return Hashes{}, fmt.Errorf("%s is no regular file", path)
+		return h, fmt.Errorf("%s is no regular file", path)
 	}
 	whole, data := sha256.New(), sha256.New()
-	skip := headerBytes(f, st.Size())
-	buf := make([]byte, 1<<20)
-	for at := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return Hashes{}, err
-		}
-		n, err := f.ReadAt(buf, at)
-		whole.Write(buf[:n])
-		if from := skip - at; skip > 0 && from < int64(n) {
-			data.Write(buf[max(from, 0):n])
-		}
-		at += int64(n)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return Hashes{}, err
+	head := headerBytes(f, st.Size())
+	_, err = io.CopyN(whole, f, head)
+	for both := io.MultiWriter(whole, data); err == nil; {
+		if err = ctx.Err(); err == nil {
+			_, err = io.CopyN(both, f, 1<<20)
 		}
 	}
-	h := Hashes{SHA256: hex.EncodeToString(whole.Sum(nil))}
+	if err != io.EOF {
+		return h, err
+	}
+	h.SHA256 = hex.EncodeToString(whole.Sum(nil))
 	h.AutoV2 = h.SHA256[:10]
-	if skip > 0 {
+	if head > 0 {
 		h.AutoV3 = hex.EncodeToString(data.Sum(nil))[:12]
 	}
 	return h, nil
@@ -72,13 +63,4 @@ func headerBytes(r io.ReaderAt, size int64) int64 {
 		return 0
 	}
 	return int64(n) + 8
-}
-
-// Hash fills in the report's sums.
-func (r *Report) Hash(ctx context.Context) error {
-	h, err := Hash(ctx, r.Path)
-	if err == nil {
-		r.SHA256, r.AutoV2, r.AutoV3 = h.SHA256, h.AutoV2, h.AutoV3
-	}
-	return err
 }

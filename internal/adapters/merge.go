@@ -1,10 +1,10 @@
 package adapters
 
 import (
-	"encoding/binary"
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -55,7 +55,7 @@ func expand(w []float32, rows int, shape []int, t backend.LoRATarget) ([]float32
 		return multiplyRows(b, a, rows, rank, cols), nil
 	case backend.LoRAKron:
 		b := decode(t.B)
-		if len(t.A.Shape) != 2 || len(t.B.Shape) != 2 || t.A.Shape[0]*t.B.Shape[0] != rows || t.A.Shape[1]*t.B.Shape[1] != cols {
+		if a == nil || b == nil || len(t.A.Shape) != 2 || len(t.B.Shape) != 2 || t.A.Shape[0]*t.B.Shape[0] != rows || t.A.Shape[1]*t.B.Shape[1] != cols {
 			return nil, misfit
 		}
 		for i := range b {
@@ -121,25 +121,11 @@ func decompose(w, change []float32, rows int, shape []int, t backend.LoRATarget)
 	return nil
 }
 
-// decode returns a tensor's elements.
+// decode returns a tensor's elements; nil where its data is not what it says.
 func decode(t backend.RawTensor) []float32 {
-	switch t.Type {
-	case backend.TypeF16:
-		out := make([]float32, len(t.Data)/2)
-		for i := range out {
-			out[i] = modelfile.HalfToFloat32(binary.LittleEndian.Uint16(t.Data[2*i:]))
-		}
-		return out
-	case backend.TypeBF16:
-		out := make([]float32, len(t.Data)/2)
-		for i := range out {
-			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
-		}
-		return out
-	}
-	out := make([]float32, len(t.Data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+	out := make([]float32, backend.Count(t.Shape...))
+	if !modelfile.DType(strings.ToUpper(string(t.Type))).Decode(t.Data, out) {
+		return nil
 	}
 	return out
 }

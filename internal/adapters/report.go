@@ -37,9 +37,7 @@ type Report struct {
 	Bytes    int64         `json:"bytes"`                  // of the tensors that will be given to the model
 	Memory   int64         `json:"memory,omitempty"`       // taken in the model, once loaded
 	LoadTime time.Duration `json:"load_time_ns,omitempty"` // of the file and into the model
-	SHA256   string        `json:"sha256,omitempty"`       // of the file, once Hash was called
-	AutoV2   string        `json:"autov2,omitempty"`       // the first ten digits of it, as the web UI and model sites show it
-	AutoV3   string        `json:"autov3,omitempty"`       // the first twelve of the sum of what follows a safetensors header, as in "Lora hashes"
+	Hashes                 // once asked for
 }
 
 // Partial reports whether some of the file's tensors were not applied.

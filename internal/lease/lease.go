@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -224,13 +225,6 @@ func (c *Cache[K, V]) shed() error {
 	return c.makeRoom(0)
 }
 
-// List describes what is open, the most recently used first.
-func (c *Cache[K, V]) List() []Item[K, V] {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.items()
-}
-
 // Trim closes idle values, the least recently used first, until so many bytes are free or nothing is idle. It returns what it freed.
 func (c *Cache[K, V]) Trim(bytes int64) (freed int64, err error) {
 	c.room.Lock()
@@ -247,9 +241,8 @@ func (c *Cache[K, V]) Trim(bytes int64) (freed int64, err error) {
 
 // Clear closes every idle value.
 func (c *Cache[K, V]) Clear() error {
-	c.room.Lock()
-	defer c.room.Unlock()
-	return c.evict(func(*entry[K, V]) bool { return true })
+	_, err := c.Trim(math.MaxInt64)
+	return err
 }
 
 // Close closes every idle value, and those in use when they are released. Openings are cancelled and waited for. Acquire then fails with

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -42,25 +43,22 @@ func (c *Cache[K, V]) Stats() Stats {
 	return stats
 }
 
+// List describes what is open, the most recently used first.
+func (c *Cache[K, V]) List() []Item[K, V] {
+	_, items := c.Report()
+	return items
+}
+
 // Report returns Stats and List of one moment.
 func (c *Cache[K, V]) Report() (Stats, []Item[K, V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stats, c.items()
-}
-
-// items is List with mu held.
-func (c *Cache[K, V]) items() []Item[K, V] {
-	var open []*entry[K, V]
-	for _, e := range c.entries {
-		if e.open {
-			open = append(open, e)
-		}
-	}
+	open := slices.Collect(maps.Values(c.entries))
+	open = slices.DeleteFunc(open, func(e *entry[K, V]) bool { return !e.open })
 	slices.SortFunc(open, func(a, b *entry[K, V]) int { return cmp.Compare(b.lastUse, a.lastUse) })
-	var out []Item[K, V]
+	var items []Item[K, V]
 	for _, e := range open {
-		out = append(out, Item[K, V]{Key: e.key, Value: e.value, Bytes: e.bytes, Uses: e.uses, InUse: e.users, Took: e.took})
+		items = append(items, Item[K, V]{Key: e.key, Value: e.value, Bytes: e.bytes, Uses: e.uses, InUse: e.users, Took: e.took})
 	}
-	return out
+	return c.stats, items
 }

@@ -103,17 +103,6 @@ func ColourShift(a, b backend.Tensor) [3]float64 {
 // seamReach is how far from a seam, in pixels, its surroundings go.
 const seamReach = 8
 
-// SeamEnergy is the mean absolute difference between the pixels on both sides of the seams, over the same a few pixels
-// beside them: 1 where nothing is to be seen. rows and columns are the first pixels after each seam. A picture's own edges
-// may lie on a seam, so that a tiled picture is best compared with the undivided one: see SeamExcess.
-func SeamEnergy(t backend.Tensor, rows, columns []int) float64 {
-	at, beside := seamEnergies(t, rows, columns)
-	if beside == 0 {
-		return 1
-	}
-	return at / beside
-}
-
 // SeamExcess is how much more difference there is across the seams of a tiled picture than at the same places of the undivided one,
 // as a share of what their surroundings have: 0 where tiling shows nowhere.
 func SeamExcess(tiled, whole backend.Tensor, rows, columns []int) float64 {
@@ -125,6 +114,8 @@ func SeamExcess(tiled, whole backend.Tensor, rows, columns []int) float64 {
 	return (a - b) / beside
 }
 
+// seamEnergies are the mean absolute differences between the pixels on both sides of the seams, and of a few pixels beside them. rows and
+// columns are the first pixels after each seam.
 func seamEnergies(t backend.Tensor, rows, columns []int) (at, beside float64) {
 	h, w := t.Shape[2], t.Shape[3]
 	y := luma(t)
