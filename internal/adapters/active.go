@@ -46,7 +46,9 @@ func (c *Cache) Activate(ctx context.Context, stack lora.Stack, resolve func(lor
 	return a, nil
 }
 
-func (c *Cache) member(ctx context.Context, adapter lora.Adapter, strict bool, resolve func(lora.Adapter) (string, error)) (*lease.Lease[*Resident], error) {
+// member acquires one adapter of a stack.
+func (c *Cache) member(ctx context.Context, adapter lora.Adapter, strict bool, resolve func(lora.Adapter) (string, error)) (
+	*lease.Lease[*Resident], error) {
 	path, err := resolve(adapter)
 	if err != nil {
 		return nil, err
@@ -123,8 +125,8 @@ func (a *Active) TextKey(step, steps int) string {
 	return key.String()
 }
 
-// UseKey tells what uses, which Uses returned, do to one component: equal keys of Actives of one model mean that it computes the same. It is
-// empty where they do nothing to it.
+// UseKey tells what uses, which Uses returned, do to one component. Equal keys mean that it computes the same, also of two Actives of one
+// model. The key is empty where they do nothing to it.
 func (a *Active) UseKey(uses []backend.LoRAUse, component string) string {
 	var key strings.Builder
 	for _, u := range uses {

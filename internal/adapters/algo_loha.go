@@ -27,7 +27,7 @@ var lohaAlgorithm = algorithm{
 // is itself of low rank r1 r2: the rows of A and columns of B are all products of two. Where that would be larger than the
 // weight, the difference itself is made.
 func (g *group) planLoHa(src *source) (*planned, error) {
-	if !g.weighs() || !g.has(partHadaW1A) || !g.has(partHadaW1B) || !g.has(partHadaW2A) || !g.has(partHadaW2B) || g.has(partHadaT1) != g.has(partHadaT2) {
+	if !g.weighs() || !g.hasAll(partHadaW1A, partHadaW1B, partHadaW2A, partHadaW2B) || g.has(partHadaT1) != g.has(partHadaT2) {
 		return nil, nil
 	}
 	var halves [2]hadamardHalf

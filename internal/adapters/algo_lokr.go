@@ -28,7 +28,8 @@ var lokrAlgorithm = algorithm{
 // planLoKr reads dW = scale kron(w1, w2) (LyCORIS). Each factor is whole, or a product w_a w_b; the second may have a Tucker
 // core. The scale is alpha/r where a factor is a product, and 1 otherwise.
 func (g *group) planLoKr(src *source) (*planned, error) {
-	if !g.weighs() || !g.has(partLokrW1) && !(g.has(partLokrW1A) && g.has(partLokrW1B)) || !g.has(partLokrW2) && !(g.has(partLokrW2A) && g.has(partLokrW2B)) {
+	if !g.weighs() || !g.has(partLokrW1) && !g.hasAll(partLokrW1A, partLokrW1B) ||
+		!g.has(partLokrW2) && !g.hasAll(partLokrW2A, partLokrW2B) {
 		return nil, nil
 	}
 	first, err := g.kronFactor(partLokrW1, partLokrW1A, partLokrW1B, "", 1)
@@ -92,7 +93,9 @@ func (g *group) kronFactor(whole, a, b, core part, k int) (*kronFactor, error) {
 	kk := int64(k) * int64(k)
 	if t, ok := g.take(whole); ok {
 		f.whole = t
-		if !(len(t.Shape) >= 2 && is(t, t.Shape[0], t.Shape[1]) && k == 1 || len(t.Shape) == 4 && is(t, t.Shape[0], t.Shape[1], int64(k), int64(k))) || t.Elements() == 0 {
+		matrix := len(t.Shape) >= 2 && is(t, t.Shape[0], t.Shape[1]) && k == 1
+		kernel := len(t.Shape) == 4 && is(t, t.Shape[0], t.Shape[1], int64(k), int64(k))
+		if !matrix && !kernel || t.Elements() == 0 {
 			return nil, g.misfit(t, "a factor [rows, cols] or [rows, cols, kernel, kernel]")
 		}
 		f.rows, f.cols = int(t.Shape[0]), int(t.Shape[1])

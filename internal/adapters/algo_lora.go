@@ -45,7 +45,7 @@ var loraAlgorithm = algorithm{
 // planLoRA reads dW = alpha/r up down (arXiv 2106.09685). For a convolution down is the kernel and up is 1x1; with a
 // Tucker core (LyCORIS' LoCon), down and up are 1x1 and the core has the kernel: the core is folded into down.
 func (g *group) planLoRA(src *source) (*planned, error) {
-	if !g.weighs() || !g.has(partDown) || !g.has(partUp) {
+	if !g.weighs() || !g.hasAll(partDown, partUp) {
 		return nil, nil
 	}
 	down, _ := g.take(partDown)

@@ -26,7 +26,8 @@ var foreignMarks = []struct{ mark, family string }{
 }
 
 // contextFamilies tells models by the width of the text context that their cross-attention reads.
-var contextFamilies = map[int64]string{768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 1280: "the SDXL refiner", 2048: "SDXL base"}
+var contextFamilies = map[int64]string{768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 1280: "the SDXL refiner",
+	2048: "SDXL base"}
 
 // foreign returns the family of models that a file's names say it is for, where that is none of SDXL's; "" otherwise. Earlier
 // marks are more telling.

@@ -63,7 +63,8 @@ func open(f *modelfile.File, model *Model) (*File, error) {
 		return nil, err
 	}
 	if len(a.planned) == 0 {
-		return nil, fail(lora.ErrWrongModel, "", "none of its %s tensors has a place in this model; the first is %s", group3(len(f.Tensors)), quoteName(f.Tensors[0].Name))
+		return nil, fail(lora.ErrWrongModel, "", "none of its %s tensors has a place in this model; the first is %s",
+			group3(len(f.Tensors)), quoteName(f.Tensors[0].Name))
 	}
 	a.summarise()
 	return a, nil

@@ -195,7 +195,8 @@ func (f *fusion) metadata(in string) (map[string]string, error) {
 	}
 	var list []entry
 	for _, a := range f.fused {
-		list = append(list, entry{Name: a.Label(), UNet: f.opt.Stack.EffectiveWeight(a, lora.UNet), Text: f.opt.Stack.EffectiveWeight(a, lora.TextEncoder)})
+		list = append(list, entry{Name: a.Label(), UNet: f.opt.Stack.EffectiveWeight(a, lora.UNet),
+			Text: f.opt.Stack.EffectiveWeight(a, lora.TextEncoder)})
 	}
 	if earlier := meta[FusedKey]; earlier != "" {
 		list = append(list, entry{Before: earlier})

@@ -49,6 +49,10 @@ func (g *group) has(parts ...part) bool {
 	return slices.ContainsFunc(parts, func(p part) bool { _, ok := g.parts[p]; return ok })
 }
 
+func (g *group) hasAll(parts ...part) bool {
+	return !slices.ContainsFunc(parts, func(p part) bool { return !g.has(p) })
+}
+
 // plan turns the group into targets. Tensors that it leaves unused match nothing; an error is about values or shapes.
 func (g *group) plan(src *source) ([]planned, error) {
 	var out []planned
@@ -95,7 +99,8 @@ func (g *group) scale(src *source, rank int) (scale, alpha float64, err error) {
 		scale = alpha / math.Sqrt(float64(rank))
 	}
 	if math.Abs(scale) > maxScale {
-		return 0, 0, fail(lora.ErrValue, quoteName(g.base)+".alpha", "is %g for rank %d; more than %d times the rank is no trained adapter", alpha, rank, maxScale)
+		return 0, 0, fail(lora.ErrValue, quoteName(g.base)+".alpha",
+			"is %g for rank %d; more than %d times the rank is no trained adapter", alpha, rank, maxScale)
 	}
 	return scale, alpha, nil
 }
@@ -103,7 +108,8 @@ func (g *group) scale(src *source, rank int) (scale, alpha float64, err error) {
 // checkRank refuses matrices without content.
 func (g *group) checkRank(rank int64, t modelfile.Tensor) error {
 	if rank < 1 {
-		return fail(lora.ErrValue, tensorField(t.Name), "has rank 0 (shape %v): there is nothing to apply; the file is damaged or was extracted from equal models", t.Shape)
+		return fail(lora.ErrValue, tensorField(t.Name),
+			"has rank 0 (shape %v): there is nothing to apply; the file is damaged or was extracted from equal models", t.Shape)
 	}
 	return nil
 }

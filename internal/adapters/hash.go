@@ -16,7 +16,8 @@ import (
 type Hashes struct {
 	SHA256 string `json:"sha256,omitempty"` // of the whole file, lower-case hexadecimal
 	AutoV2 string `json:"autov2,omitempty"` // its first ten digits
-	AutoV3 string `json:"autov3,omitempty"` // first twelve digits of the sum of what follows a safetensors header; renaming or retitling keeps it
+	// AutoV3 is the first twelve digits of the sum of what follows a safetensors header. Renaming or retitling keeps it.
+	AutoV3 string `json:"autov3,omitempty"`
 }
 
 // Hash reads a file once and computes its Hashes. Cancelling ctx stops it within a mebibyte of the data.

@@ -40,7 +40,8 @@ func (Merger) MergeLoRA(w []float32, shape []int, t backend.LoRATarget, weight f
 // expand returns a target's change of w, scaled, without its magnitudes.
 func expand(w []float32, rows int, shape []int, t backend.LoRATarget) ([]float32, error) {
 	a, cols := decode(t.A), len(w)/rows
-	misfit := fail(lora.ErrShape, t.Module, "tensors of shapes %v and %v do not make up a %s change of %v", t.A.Shape, t.B.Shape, t.Form, shape)
+	misfit := fail(lora.ErrShape, t.Module,
+		"tensors of shapes %v and %v do not make up a %s change of %v", t.A.Shape, t.B.Shape, t.Form, shape)
 	scale := float32(t.Scale)
 	switch t.Form {
 	case backend.LoRALowRank:
@@ -55,7 +56,8 @@ func expand(w []float32, rows int, shape []int, t backend.LoRATarget) ([]float32
 		return multiplyRows(b, a, rows, rank, cols), nil
 	case backend.LoRAKron:
 		b := decode(t.B)
-		if a == nil || b == nil || len(t.A.Shape) != 2 || len(t.B.Shape) != 2 || t.A.Shape[0]*t.B.Shape[0] != rows || t.A.Shape[1]*t.B.Shape[1] != cols {
+		if a == nil || b == nil || len(t.A.Shape) != 2 || len(t.B.Shape) != 2 ||
+			t.A.Shape[0]*t.B.Shape[0] != rows || t.A.Shape[1]*t.B.Shape[1] != cols {
 			return nil, misfit
 		}
 		for i := range b {

@@ -15,7 +15,8 @@ type source struct {
 }
 
 // rawTypes are the element types that reach the backend as they are.
-var rawTypes = map[modelfile.DType]backend.Type{modelfile.F32: backend.TypeF32, modelfile.F16: backend.TypeF16, modelfile.BF16: backend.TypeBF16}
+var rawTypes = map[modelfile.DType]backend.Type{modelfile.F32: backend.TypeF32, modelfile.F16: backend.TypeF16,
+	modelfile.BF16: backend.TypeBF16}
 
 // rawBytes is the size of a tensor as raw returns it.
 func rawBytes(t modelfile.Tensor) int64 {

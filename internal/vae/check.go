@@ -141,7 +141,8 @@ func roundTrip(ctx context.Context, m backend.Model, s Sample) (p PictureReport,
 	if err != nil {
 		return p, latents, out, fmt.Errorf("encoding: %w", err)
 	}
-	latents = backend.Tensor{Shape: []int{1, moments.Shape[1] / 2, moments.Shape[2], moments.Shape[3]}, Data: moments.Data[:len(moments.Data)/2]}
+	shape := []int{1, moments.Shape[1] / 2, moments.Shape[2], moments.Shape[3]}
+	latents = backend.Tensor{Shape: shape, Data: moments.Data[:len(moments.Data)/2]}
 	if notFinite(moments.Data) >= 0 {
 		p.Fault, p.NotFinite = NotFinite, len(s.Pixels.Data)
 		return p, latents, s.Pixels, nil
@@ -215,7 +216,8 @@ func (r *CheckReport) judge() {
 		grade(math.Abs(t.SeamExcess) <= goodSeam, true, "%s: tiles show (seam energy %+.1f %% of the surroundings')", t.Name, 100*t.SeamExcess)
 	}
 	if s := r.LatentStd * r.ScalingFactor; s > 0 && r.Verdict != Bad {
-		grade(s >= lowestScaled && s <= highestScale, true, "its latents have a deviation of %.2f where the UNet expects about 1: scaling factor %v is probably another VAE's",
+		grade(s >= lowestScaled && s <= highestScale, true,
+			"its latents have a deviation of %.2f where the UNet expects about 1: scaling factor %v is probably another VAE's",
 			s, r.ScalingFactor)
 	}
 }

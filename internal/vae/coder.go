@@ -74,7 +74,8 @@ func (r Result) Warning(what string) string {
 	case r.Fault == NotFinite:
 		return fmt.Sprintf("%s has %s; try precision f32 or another VAE", what, r.Fault)
 	case r.Repeated != "" && r.Fault == "":
-		return fmt.Sprintf("%s had %s, which happens to VAEs in half precision; it was repeated in F32. vae_type f32 avoids that, as do VAEs made for F16", what, r.Repeated)
+		return fmt.Sprintf("%s had %s, which happens to VAEs in half precision; it was repeated in F32. "+
+			"vae_type f32 avoids that, as do VAEs made for F16", what, r.Repeated)
 	}
 	return ""
 }

@@ -86,7 +86,8 @@ func plain(ctx context.Context, in backend.Tensor, g grid, inUnit, outUnit int,
 
 // levels runs a part of the VAE by tiles with the group norms' statistics of the whole picture: once to gather them, and
 // once to compute. Units are as in plain.
-func levels(ctx context.Context, parts backend.VAEParts, stage backend.Stage, in backend.Tensor, g grid, inUnit, outUnit int) (backend.Tensor, error) {
+func levels(ctx context.Context, parts backend.VAEParts, stage backend.Stage, in backend.Tensor, g grid, inUnit, outUnit int) (
+	backend.Tensor, error) {
 	var whole pool
 	rows, columns := cores(g.rows), cores(g.columns)
 	for r := range rows {

@@ -9,8 +9,8 @@ import (
 // wrapMargin is how many latent cells of the other side tiles are shown beyond a border that wraps: more than the levels see.
 const wrapMargin = 16
 
-// decodeWrapped decodes by tiles where the context says that borders wrap. Tiles have borders of their own, which must not: so the latents get a
-// margin from their other side, and the picture loses it again.
+// decodeWrapped decodes by tiles where the context says that borders wrap. Tiles have borders of their own, which must not. So the latents
+// get a margin from their other side, and the picture loses it again.
 func (p Policy) decodeWrapped(ctx context.Context, m backend.Model, latents backend.Tensor) (backend.Tensor, Plan, error) {
 	axes := backend.WrapOf(ctx)
 	n, h, w := latents.Shape[0], latents.Shape[2], latents.Shape[3]

@@ -96,7 +96,8 @@ func (s Stack) Validate() error {
 		switch {
 		case a.Name == "" && a.Path == "":
 		case twice:
-			errs.add(ErrConfig, field("name"), "%q is in the stack already, as lora[%d]; give one entry with the sum of the weights", a.Label(), first)
+			errs.add(ErrConfig, field("name"), "%q is in the stack already, as lora[%d]; give one entry with the sum of the weights",
+				a.Label(), first)
 		default:
 			seen[label] = i
 		}
