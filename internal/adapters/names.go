@@ -48,7 +48,7 @@ type index struct {
 func newIndex(modules []backend.Module) *index {
 	x := &index{modules: make(map[string]backend.Module, len(modules)), blocks: map[string]string{},
 		flat: map[string]map[string]string{lora.UNet: {}, lora.TextEncoder: {}, lora.TextEncoder2: {}}}
-	numbers := numberBlocks(modules)
+	original := originals(modules)
 	type alias struct{ component, name, canonical string }
 	var aliases []alias
 	for _, m := range modules {
@@ -59,9 +59,8 @@ func newIndex(modules []backend.Module) *index {
 		x.modules[m.Name] = m
 		x.flat[component][flatten(rest)] = m.Name
 		if component == lora.UNet {
-			original := numbers.original(rest)
-			x.blocks[m.Name] = blockName(original)
-			aliases = append(aliases, alias{component, original, m.Name}, alias{component, strings.Replace(rest, ".to_out.0", ".to_out", 1), m.Name})
+			x.blocks[m.Name] = blockName(original[m.Name])
+			aliases = append(aliases, alias{component, original[m.Name], m.Name}, alias{component, strings.Replace(rest, ".to_out.0", ".to_out", 1), m.Name})
 			continue
 		}
 		x.blocks[m.Name] = blockBase
@@ -70,7 +69,7 @@ func newIndex(modules []backend.Module) *index {
 		}
 	}
 	for _, a := range aliases { // canonical names have precedence
-		if name := flatten(a.name); x.flat[a.component][name] == "" {
+		if name := flatten(a.name); name != "" && x.flat[a.component][name] == "" {
 			x.flat[a.component][name] = a.canonical
 		}
 	}

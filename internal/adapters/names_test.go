@@ -79,7 +79,7 @@ func TestKeys(t *testing.T) {
 // TestEveryModuleOfSDXL maps every module under kohya's two namings; sd-scripts reports 722 modules in attentions.
 func TestEveryModuleOfSDXL(t *testing.T) {
 	modules := ModulesOf(modelfile.SDXLBase(4))
-	numbers := numberBlocks(modules)
+	originals := originals(modules)
 	attention := 0
 	seen := map[string]string{}
 	for _, m := range modules {
@@ -87,7 +87,7 @@ func TestEveryModuleOfSDXL(t *testing.T) {
 		prefix := map[string]string{"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}[component]
 		names := []string{prefix + flatten(rest)}
 		if component == "unet" {
-			original := numbers.original(rest)
+			original := originals[m.Name]
 			require.NotEmpty(t, original, m.Name)
 			names = append(names, prefix+flatten(original))
 			if strings.Contains(rest, ".attentions.") && m.Kind == "linear" {
