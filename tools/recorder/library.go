@@ -169,14 +169,14 @@ func (r libraryRun) changer(handle *pipeline.LoRAHandle) func(pipeline.Progress)
 			for key, value := range r.live.values {
 				switch w, _ := value.(float64); key {
 				case "weight":
-					a.Weight, a.UNetWeight, a.TextEncoderWeight = w, nil, nil
+					a.Weight, a.UNetWeight, a.TextEncoderWeight = &w, nil, nil
 				case "unet_weight":
 					a.UNetWeight = &w
 				case "text_encoder_weight":
 					a.TextEncoderWeight = &w
 				case "enabled":
 					on, _ := value.(bool)
-			a.Enabled = &on
+					a.Enabled = &on
 				}
 			}
 		})
