@@ -17,17 +17,16 @@ var nativeExitCodes = []struct {
 	err  error
 	code int
 }{
-	{native.ErrOutOfMemory, ExitOutOfMemory},
 	{native.ErrFile, ExitFile},
 	{native.ErrFormat, ExitFile},
-	{native.ErrModel, ExitFile},
-	{native.ErrArgument, ExitUsage},
+	{backend.ErrModel, ExitFile},
+	{backend.ErrArgument, ExitUsage},
 	{native.ErrCancelled, ExitCancelled},
 	{native.ErrNoLibrary, ExitNative},
 	{native.ErrDevice, ExitNative},
-	{native.ErrUnsupported, ExitNative},
+	{backend.ErrUnsupported, ExitNative},
 	{native.ErrEngine, ExitNative},
-	{native.ErrClosed, ExitNative},
+	{backend.ErrClosed, ExitNative},
 	{pipeline.ErrNotFinite, ExitNative},
 	{pipeline.ErrControlMemory, ExitOutOfMemory},
 	{pipeline.ErrUnsupportedModel, ExitFile},

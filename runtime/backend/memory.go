@@ -1,12 +1,5 @@
 package backend
 
-import "errors"
-
-// ErrOutOfMemory is the error, for errors.Is, of every allocation that failed: of weights, compute buffers or adapters, on any
-// device. Its message names what was to be allocated, how large it is and where. The model stays usable: its compute buffers are
-// released, and a smaller call may succeed.
-var ErrOutOfMemory = errors.New("out of memory")
-
 // Residency says where a component's weights are.
 type Residency string
 

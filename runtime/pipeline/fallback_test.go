@@ -44,11 +44,11 @@ func TestFallback(t *testing.T) {
 	}{
 		{"", nil, "cuda:0", nil},
 		{"auto", map[string]error{"cuda:0": lost}, "vulkan:0", []string{"device cuda:0 cannot be used; trying vulkan:0"}},
-		{"", map[string]error{"cuda:0": lost, "vulkan:0": native.ErrOutOfMemory}, "cpu",
+		{"", map[string]error{"cuda:0": lost, "vulkan:0": backend.ErrOutOfMemory}, "cpu",
 			[]string{"device cuda:0 cannot be used; trying vulkan:0", "device vulkan:0 cannot be used; trying cpu"}},
 		{"cuda:0", map[string]error{"cuda:0": lost}, "the driver is gone", nil},
 		{"", map[string]error{"cuda:0": errors.New("the file is damaged")}, "the file is damaged", nil},
-		{"", map[string]error{"cuda:0": lost, "vulkan:0": lost, "cpu": native.ErrUnsupported}, native.ErrUnsupported.Error(), []string{"trying vulkan:0", "trying cpu"}},
+		{"", map[string]error{"cuda:0": lost, "vulkan:0": lost, "cpu": backend.ErrUnsupported}, backend.ErrUnsupported.Error(), []string{"trying vulkan:0", "trying cpu"}},
 	} {
 		var log bytes.Buffer
 		p, err := Open(t.Context(), Config{Device: c.device}, WithBackend(manyDevices{&fake.Backend{}, c.fails}),

@@ -2,9 +2,9 @@ package fake
 
 import (
 	"context"
-	"fmt"
 	"math"
 
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -13,25 +13,20 @@ import (
 // (sample - sqrt(a) x0) / sqrt(1-a); the fake mixes nine parts of that with one part of the sample
 // itself, so that what the seed brought does not vanish.
 func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) error {
-	n, c, h, w, err := dims4("sample", in.Sample)
+	if err := m.check("unet", contract.UNet(m.info.UNet, in, len(out))); err != nil {
+		return err
+	}
+	n, c, h, w := in.Sample.Shape[0], in.Sample.Shape[1], in.Sample.Shape[2], in.Sample.Shape[3]
+	shift, err := m.loraShift(in.LoRAs, "unet")
 	if err != nil {
 		return err
 	}
-	if err := m.checkUNet(in, n, c, h, w, len(out)); err != nil {
-		return err
-	}
-	end, err := m.begin(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)})
+	end, err := m.compute(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)}, "unet",
+		backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := m.use("unet", backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]}); err != nil {
-		return err
-	}
-	shift, err := loraShift(in.LoRAs, "unet")
-	if err != nil {
-		return err
-	}
 	cells := h * w
 	for i := range n {
 		target := m.target(in, i)
@@ -52,31 +47,6 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 				out[(i*latentChannels+ch)*cells+p] = 0.9*(x-keep*want)/noise + 0.1*x
 			}
 		}
-	}
-	return nil
-}
-
-func (m *model) checkUNet(in backend.UNetInput, n, c, h, w, outLen int) error {
-	u := m.info.UNet
-	tokens := 0
-	if len(in.Context.Shape) == 3 {
-		tokens = in.Context.Shape[1]
-	}
-	switch {
-	case c != u.InChannels:
-		return fmt.Errorf("fake: sample has %d channels; the UNet takes %d", c, u.InChannels)
-	case len(in.Timesteps) != n:
-		return fmt.Errorf("fake: %d timesteps for a batch of %d", len(in.Timesteps), n)
-	case tokens == 0 || tokens%maxTokens != 0 || len(in.Context.Data) != n*tokens*u.ContextDim:
-		return fmt.Errorf("fake: context of shape %v with %d values; expected [%d, 77k, %d]", in.Context.Shape, len(in.Context.Data), n, u.ContextDim)
-	case len(in.Pooled.Data) != n*u.PooledDim:
-		return fmt.Errorf("fake: pooled of shape %v; expected [%d, %d]", in.Pooled.Shape, n, u.PooledDim)
-	case len(in.SizeIDs.Data) != n*u.SizeIDs:
-		return fmt.Errorf("fake: size ids of shape %v; expected [%d, %d]", in.SizeIDs.Shape, n, u.SizeIDs)
-	case in.Residuals != nil && len(in.Residuals) != u.ResidualCount(n, h, w):
-		return fmt.Errorf("fake: %d residuals; expected %d", len(in.Residuals), u.ResidualCount(n, h, w))
-	case outLen != n*latentChannels*h*w:
-		return fmt.Errorf("fake: room for %d values; expected %d", outLen, n*latentChannels*h*w)
 	}
 	return nil
 }
@@ -133,23 +103,15 @@ const encodedLogVariance = -8
 
 // EncodeImage averages blocks of 8 x 8 pixels and mixes three channels into four.
 func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	n, c, h, w, err := dims4("pixels", pixels)
+	out, end, err := m.transform(ctx, OpEncodeImage, "vae_encoder", backend.StageVAEEncode, pixels, func() (backend.Tensor, error) {
+		return contract.Smaller(pixels, 3, downscale, 2*latentChannels)
+	})
 	if err != nil {
-		return backend.Tensor{}, err
-	}
-	if c != 3 || h%downscale != 0 || w%downscale != 0 {
-		return backend.Tensor{}, fmt.Errorf("fake: pixels of shape %v; expected [N, 3, 8h, 8w]", pixels.Shape)
-	}
-	end, err := m.begin(ctx, Call{Op: OpEncodeImage, Batch: n})
-	if err != nil {
-		return backend.Tensor{}, err
+		return out, err
 	}
 	defer end()
-	if err := m.use("vae_encoder", backend.ComputeQuery{Stage: backend.StageVAEEncode, Batch: n, Height: h, Width: w}); err != nil {
-		return backend.Tensor{}, err
-	}
+	n, h, w := pixels.Shape[0], pixels.Shape[2], pixels.Shape[3]
 	lh, lw := h/downscale, w/downscale
-	out := backend.NewTensor(n, 2*latentChannels, lh, lw)
 	for i := range n {
 		for y := range lh {
 			for x := range lw {
@@ -171,23 +133,15 @@ func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend
 
 // DecodeLatents mixes four channels into three and repeats every cell 8 x 8 times.
 func (m *model) DecodeLatents(ctx context.Context, latents backend.Tensor) (backend.Tensor, error) {
-	n, c, h, w, err := dims4("latents", latents)
+	out, end, err := m.transform(ctx, OpDecodeLatents, "vae_decoder", backend.StageVAEDecode, latents, func() (backend.Tensor, error) {
+		return contract.Larger("latents", latents, latentChannels, 1, downscale)
+	})
 	if err != nil {
-		return backend.Tensor{}, err
-	}
-	if c != latentChannels {
-		return backend.Tensor{}, fmt.Errorf("fake: latents of shape %v; expected [N, 4, h, w]", latents.Shape)
-	}
-	end, err := m.begin(ctx, Call{Op: OpDecodeLatents, Batch: n})
-	if err != nil {
-		return backend.Tensor{}, err
+		return out, err
 	}
 	defer end()
-	if err := m.use("vae_decoder", backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: n, Height: h, Width: w}); err != nil {
-		return backend.Tensor{}, err
-	}
+	n, h, w := latents.Shape[0], latents.Shape[2], latents.Shape[3]
 	ph, pw := h*downscale, w*downscale
-	out := backend.NewTensor(n, 3, ph, pw)
 	for i := range n {
 		for ch, row := range decodeMatrix {
 			for p := range ph * pw {
@@ -201,11 +155,4 @@ func (m *model) DecodeLatents(ctx context.Context, latents backend.Tensor) (back
 		}
 	}
 	return out, nil
-}
-
-func dims4(name string, t backend.Tensor) (n, c, h, w int, err error) {
-	if len(t.Shape) != 4 || backend.Count(t.Shape...) != len(t.Data) || len(t.Data) == 0 {
-		return 0, 0, 0, 0, fmt.Errorf("fake: %s of shape %v with %d values; four dimensions are expected", name, t.Shape, len(t.Data))
-	}
-	return t.Shape[0], t.Shape[1], t.Shape[2], t.Shape[3], nil
 }

@@ -12,7 +12,6 @@ package fake
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -53,9 +52,6 @@ type Call struct {
 
 	Components string // OpLoad, OpUnload: the names, with spaces between them
 }
-
-// ErrClosed is returned by a model's methods after its Close.
-var ErrClosed = errors.New("fake: the model is closed")
 
 // Backend is the fake. The zero value is an SDXL base model; set the fields before first use and do
 // not change them afterwards. It is safe for concurrent use.

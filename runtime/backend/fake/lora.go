@@ -2,20 +2,20 @@ package fake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// ErrLoRAClosed is returned by a computation that is given a closed adapter.
-var ErrLoRAClosed = errors.New("fake: the adapter is closed")
-
 // Modules lists a few modules of each kind, under SDXL's names.
 func (m *model) Modules() []backend.Module {
+	if m.closed.Load() {
+		return nil
+	}
 	linear := func(name string, in, out int) backend.Module {
 		return backend.Module{Name: name, Kind: backend.ModuleLinear, In: in, Out: out, Type: backend.TypeF32, Component: component(name)}
 	}
@@ -71,14 +71,11 @@ func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 	if err := m.allocate("an adapter", 0); err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, x := range m.Modules() {
-		known[x.Name] = true
-	}
-	l := &loadedLoRA{backend: m.backend}
+	modules := m.Modules()
+	l := &loadedLoRA{backend: m.backend, model: m}
 	for _, t := range targets {
-		if !known[t.Module] {
-			return nil, fmt.Errorf("fake: there is no module %q", t.Module)
+		if err := m.check("", contract.Target(modules, t)); err != nil {
+			return nil, err
 		}
 		var effect [latentChannels]float32
 		tensors := []backend.RawTensor{t.A, t.B}
@@ -96,7 +93,6 @@ func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 	}
 	m.backend.loras.Add(1)
 	m.backend.loraBytes.Add(l.bytes)
-	l.model = m
 	m.holds.change(func(s *backend.MemoryStats) { s.Adapters += l.bytes })
 	return l, nil
 }
@@ -118,17 +114,17 @@ func (l *loadedLoRA) Close() error {
 func (b *Backend) LiveLoRAs() (count, bytes int64) { return b.loras.Load(), b.loraBytes.Load() }
 
 // loraShift is the sum of the adapters' effects on a component; exactly zero without any or with weights of zero.
-func loraShift(uses []backend.LoRAUse, of string) (shift [latentChannels]float32, err error) {
-	for _, u := range uses {
+func (m *model) loraShift(uses []backend.LoRAUse, of string) (shift [latentChannels]float32, err error) {
+	for k, u := range uses {
+		field := fmt.Sprintf("loras[%d]", k)
 		l, ok := u.LoRA.(*loadedLoRA)
-		if !ok {
-			return shift, fmt.Errorf("fake: an adapter of type %T is another backend's", u.LoRA)
-		}
-		if l.closed.Load() {
-			return shift, ErrLoRAClosed
-		}
-		if len(u.Weights) != len(l.effects) {
-			return shift, fmt.Errorf("fake: %d weights for an adapter of %d targets", len(u.Weights), len(l.effects))
+		switch {
+		case !ok || l.model != m:
+			return shift, m.check("", contract.Invalid(field, "was not loaded on this model"))
+		case l.closed.Load():
+			return shift, m.check("", contract.Invalid(field, "is closed"))
+		case len(u.Weights) != len(l.effects):
+			return shift, m.check("", contract.Invalid(field, "has %d weights for %d targets", len(u.Weights), len(l.effects)))
 		}
 		for i, effect := range l.effects {
 			if l.components[i] == of {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -34,7 +35,7 @@ type failures struct {
 // FailAllocations implements [backend.AllocationFailer].
 func (b *Backend) FailAllocations(seed int64, probability float64, after int64) (int64, error) {
 	if !(probability >= 0 && probability <= 1) {
-		return 0, fmt.Errorf("fake: probability: %v is not in 0..1", probability)
+		return 0, fmt.Errorf("fake: %w", contract.Invalid("probability", "%v is not in 0..1", probability))
 	}
 	f := &b.failures
 	f.mu.Lock()
@@ -99,40 +100,59 @@ func (m *model) ResetMemoryPeaks() {
 	})
 }
 
-// residency is that of a component, by the model's configuration.
-func (m *model) residency(component string) backend.Residency {
-	r := m.cfg.UNetResidency
-	switch {
-	case strings.HasPrefix(component, "text_encoder"):
-		r = m.cfg.TextResidency
-	case strings.HasPrefix(component, "vae_"):
-		r = m.cfg.VAEResidency
+// checkConfig refuses names and numbers that no backend takes.
+func (m *model) checkConfig() error {
+	cfg := m.cfg
+	for field, r := range map[string]backend.Residency{
+		"text residency": cfg.TextResidency, "unet residency": cfg.UNetResidency, "vae residency": cfg.VAEResidency,
+	} {
+		if r != "" && !slices.Contains(backend.Residencies, r) {
+			return contract.Invalid(field, "%q is unknown; known are %v", r, backend.Residencies)
+		}
 	}
-	if r == "" {
-		r = backend.ResidencyResident
+	if p := cfg.Precision; p != "" && !slices.Contains(backend.Precisions, p) {
+		return contract.Invalid("precision", "%q is unknown; known are %v", p, backend.Precisions)
 	}
-	return r
+	for field, t := range map[string]backend.Type{"unet type": cfg.UNetType, "text type": cfg.TextType, "vae type": cfg.VAEType} {
+		if t != "" && !slices.Contains(backend.Types, t) {
+			return contract.Invalid(field, "%q is unknown; known are %v", t, backend.Types)
+		}
+	}
+	if cfg.StreamBytes < 0 {
+		return contract.Invalid("stream_bytes", "%d is negative", cfg.StreamBytes)
+	}
+	return checkNames(cfg.Components)
 }
 
-// placeWeights checks the residencies, and loads what is resident.
-func (m *model) placeWeights() error {
-	for _, c := range m.info.Components {
-		r := m.residency(c.Name)
-		if !slices.Contains(backend.Residencies, r) {
-			return fmt.Errorf("fake: residency %q is unknown; known are %v", r, backend.Residencies)
+// checkNames refuses names that no component has.
+func checkNames(components []string) error {
+	for _, name := range components {
+		if _, ok := weightBytes[name]; !ok {
+			return contract.Invalid("components", "%q is unknown", name)
 		}
+	}
+	return nil
+}
+
+// placeWeights checks the configuration, and loads what is resident.
+func (m *model) placeWeights() error {
+	if err := m.check("", m.checkConfig()); err != nil {
+		return err
+	}
+	for _, c := range m.info.Components {
+		r := contract.ResidencyOf(m.cfg, c.Name)
 		if !c.Opened {
 			continue
 		}
 		if least := c.ParameterBytes / leastWindow; r == backend.ResidencyStream && m.cfg.StreamBytes != 0 && m.cfg.StreamBytes < least {
-			return fmt.Errorf("fake: stream_bytes: %d is less than the largest layer of the %s, %d", m.cfg.StreamBytes, c.Name, least)
+			return m.check("", contract.Invalid("stream_bytes", "%d is less than the largest layer of the %s, %d", m.cfg.StreamBytes, c.Name, least))
 		}
 		m.holds.change(func(s *backend.MemoryStats) {
 			s.Components = append(s.Components, backend.ComponentMemory{Name: c.Name})
 		})
 	}
 	for _, c := range m.info.Components {
-		if c.Opened && m.residency(c.Name) == backend.ResidencyResident {
+		if c.Opened && contract.ResidencyOf(m.cfg, c.Name) == backend.ResidencyResident {
 			if err := m.loadWeights(c.Name); err != nil {
 				return err
 			}
@@ -149,10 +169,10 @@ func (m *model) loadWeights(name string) error {
 			continue
 		}
 		if !c.Opened {
-			return fmt.Errorf("fake: the model was opened without its %s", name)
+			return m.check(name, nil)
 		}
 		resident = c.ParameterBytes
-		switch m.residency(name) {
+		switch contract.ResidencyOf(m.cfg, name) {
 		case backend.ResidencyStream:
 			if m.cfg.StreamBytes > 0 {
 				resident = min(resident, m.cfg.StreamBytes)
@@ -240,19 +260,22 @@ func (m *model) Unload(components ...string) error {
 
 // named checks names of components; none means all that were opened.
 func (m *model) named(components []string) ([]string, error) {
+	if err := m.check("", checkNames(components)); err != nil {
+		return nil, err
+	}
+	for _, name := range components {
+		if err := m.check(name, nil); err != nil {
+			return nil, err
+		}
+	}
+	if len(components) > 0 {
+		return components, nil
+	}
 	var opened []string
 	for _, c := range m.info.Components {
 		if c.Opened {
 			opened = append(opened, c.Name)
 		}
 	}
-	for _, name := range components {
-		if !slices.Contains(opened, name) {
-			return nil, fmt.Errorf("fake: the model was opened without its %s", name)
-		}
-	}
-	if len(components) == 0 {
-		return opened, nil
-	}
-	return components, nil
+	return opened, nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -36,11 +37,11 @@ type model struct {
 }
 
 func (m *model) Info() backend.ModelInfo {
-	info := m.info
-	info.Components = slices.Clone(info.Components)
+	info := contract.CloneInfo(m.info)
 	for _, held := range m.MemoryStats().Components {
 		c := &info.Components[slices.IndexFunc(info.Components, func(c backend.ComponentInfo) bool { return c.Name == held.Name })]
-		c.Loaded, c.ResidentBytes, c.MappedBytes, c.Residency = held.Loaded, held.Weights+held.Host, held.Mapped, m.residency(c.Name)
+		c.Loaded, c.ResidentBytes, c.MappedBytes = held.Loaded, held.Weights+held.Host, held.Mapped
+		c.Residency = contract.ResidencyOf(m.cfg, c.Name)
 	}
 	return info
 }
@@ -48,7 +49,7 @@ func (m *model) Info() backend.ModelInfo {
 // Tokenize gives every word one id that depends on its letters only; , and . are words.
 func (m *model) Tokenize(text string) ([]int32, error) {
 	if m.closed.Load() {
-		return nil, ErrClosed
+		return nil, backend.ErrClosed
 	}
 	text = strings.NewReplacer(",", " , ", ".", " . ").Replace(strings.ToLower(text))
 	ids := []int32{}
@@ -65,7 +66,7 @@ func (m *model) begin(ctx context.Context, call Call) (func(), error) {
 	m.mu.Lock()
 	if m.closed.Load() {
 		m.mu.Unlock()
-		return nil, ErrClosed
+		return nil, backend.ErrClosed
 	}
 	err := ctx.Err()
 	if err == nil {
@@ -79,38 +80,71 @@ func (m *model) begin(ctx context.Context, call Call) (func(), error) {
 	return m.mu.Unlock, nil
 }
 
-func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.TextOutput, error) {
-	if in.Encoder != 0 && in.Encoder != 1 {
-		return backend.TextOutput{}, fmt.Errorf("fake: text encoder %d; there are 0 and 1", in.Encoder)
+// check is the error of a call on a component that was not opened ("" for none), or of wrong arguments; nil where all is well.
+func (m *model) check(component string, err error) error {
+	switch {
+	case component != "" && !contract.Opened(m.info, component):
+		return fmt.Errorf("fake: the model was opened without its %s: %w", component, backend.ErrUnsupported)
+	case err != nil:
+		return fmt.Errorf("fake: %w", err)
 	}
-	end, err := m.begin(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder, LoRAs: firstWeights(in.LoRAs)})
+	return nil
+}
+
+// compute takes the model for one call on a component, as begin does, with its weights and a compute buffer.
+func (m *model) compute(ctx context.Context, call Call, component string, q backend.ComputeQuery) (func(), error) {
+	end, err := m.begin(ctx, call)
 	if err != nil {
-		return backend.TextOutput{}, err
+		return nil, err
+	}
+	if err := m.use(component, q); err != nil {
+		end()
+		return nil, err
+	}
+	return end, nil
+}
+
+// transform begins a call that makes one picture-like tensor of another; check allocates the result.
+func (m *model) transform(ctx context.Context, op Op, component string, stage backend.Stage, in backend.Tensor,
+	check func() (backend.Tensor, error)) (backend.Tensor, func(), error) {
+	out, err := check()
+	if err := m.check(component, err); err != nil {
+		return backend.Tensor{}, nil, err
+	}
+	n, h, w := in.Shape[0], in.Shape[2], in.Shape[3]
+	end, err := m.compute(ctx, Call{Op: op, Batch: n}, component, backend.ComputeQuery{Stage: stage, Batch: n, Height: h, Width: w})
+	if err != nil {
+		return backend.Tensor{}, nil, err
+	}
+	return out, end, nil
+}
+
+func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.TextOutput, error) {
+	none := backend.TextOutput{}
+	info, name, err := contract.Encoder(m.info, in.Encoder)
+	if err != nil {
+		return none, m.check("", err)
+	}
+	out, err := contract.Text(info, in)
+	if err := m.check(name, err); err != nil {
+		return none, err
+	}
+	shift, err := m.loraShift(in.LoRAs, name)
+	if err != nil {
+		return none, err
+	}
+	end, err := m.compute(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder, LoRAs: firstWeights(in.LoRAs)}, name,
+		backend.ComputeQuery{Stage: backend.StageText + backend.Stage(in.Encoder), Batch: len(in.IDs)})
+	if err != nil {
+		return none, err
 	}
 	defer end()
-	name := []string{"text_encoder", "text_encoder_2"}[in.Encoder]
-	if err := m.use(name, backend.ComputeQuery{Stage: backend.StageText + backend.Stage(in.Encoder), Batch: len(in.IDs)}); err != nil {
-		return backend.TextOutput{}, err
-	}
-	shift, err := loraShift(in.LoRAs, name)
-	if err != nil {
-		return backend.TextOutput{}, err
-	}
-	out := backend.TextOutput{Hidden: backend.NewTensor(len(in.IDs), maxTokens, textWidth)}
-	if in.Encoder == 1 {
-		out.Pooled = backend.NewTensor(len(in.IDs), pooledDim)
-	}
 	for c, ids := range in.IDs {
-		if len(ids) != maxTokens {
-			return backend.TextOutput{}, fmt.Errorf("fake: chunk %d has %d ids; expected %d", c, len(ids), maxTokens)
-		}
 		var pooled []float32
 		if in.Encoder == 1 {
 			pooled = out.Pooled.Data[c*pooledDim:][:pooledDim]
 		}
-		if err := encodeChunk(in, ids, out.Hidden.Data[c*maxTokens*textWidth:][:maxTokens*textWidth], pooled); err != nil {
-			return backend.TextOutput{}, err
-		}
+		encodeChunk(in, ids, out.Hidden.Data[c*maxTokens*textWidth:][:maxTokens*textWidth], pooled)
 	}
 	for i := range out.Hidden.Data {
 		out.Hidden.Data[i] += shift[i%len(shift)]
@@ -120,14 +154,11 @@ func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.T
 
 // encodeChunk gives each token the running mean of the embeddings up to it, as causal attention
 // would, plus a little of its own; pooled is that mean at the first end token.
-func encodeChunk(in backend.TextInput, ids []int32, hidden, pooled []float32) error {
+func encodeChunk(in backend.TextInput, ids []int32, hidden, pooled []float32) {
 	var sum [textWidth]float32
 	ended := false
 	for t, id := range ids {
-		row, err := embedding(in, id)
-		if err != nil {
-			return err
-		}
+		row := embedding(in, id)
 		for w := range textWidth {
 			sum[w] += row[w]
 			mean := sum[w] / float32(t+1)
@@ -138,24 +169,17 @@ func encodeChunk(in backend.TextInput, ids []int32, hidden, pooled []float32) er
 		}
 		ended = ended || id == endToken
 	}
-	return nil
 }
 
-func embedding(in backend.TextInput, id int32) (row [textWidth]float32, err error) {
+func embedding(in backend.TextInput, id int32) (row [textWidth]float32) {
 	if custom := int(id) - vocabSize; custom >= 0 {
-		if (custom+1)*textWidth > len(in.Custom.Data) {
-			return row, fmt.Errorf("fake: id %d has no row in the custom embeddings of shape %v", id, in.Custom.Shape)
-		}
 		copy(row[:], in.Custom.Data[custom*textWidth:])
-		return row, nil
-	}
-	if id < 0 {
-		return row, fmt.Errorf("fake: id %d is negative", id)
+		return row
 	}
 	for w := range row {
 		row[w] = scatter(uint32(id)*textWidth + uint32(w) + uint32(in.Encoder)*7919)
 	}
-	return row, nil
+	return row
 }
 
 // scatter maps n to [-1, 1) without pattern (a multiplicative hash).
@@ -169,21 +193,38 @@ func scatter(n uint32) float32 {
 
 // ComputeBytes returns the bytes of the stage's input and output, which grow as a real buffer's would.
 func (m *model) ComputeBytes(q backend.ComputeQuery) (int64, error) {
-	if m.closed.Load() {
-		return 0, ErrClosed
+	if err := m.ask(q); err != nil {
+		return 0, err
 	}
 	return m.computeBytes(q)
 }
 
 // ComputeLanes implements backend.Laned.
 func (m *model) ComputeLanes(q backend.ComputeQuery) (int, error) {
-	if m.closed.Load() {
-		return 0, ErrClosed
-	}
-	if q.Stage != backend.StageVAEDecode {
-		return 1, nil
+	if err := m.ask(q); err != nil || q.Stage != backend.StageVAEDecode {
+		return 1, err
 	}
 	return max(min(m.backend.VAELanes, q.Batch), 1), nil
+}
+
+// ask checks a query.
+func (m *model) ask(q backend.ComputeQuery) error {
+	if m.closed.Load() {
+		return backend.ErrClosed
+	}
+	err := contract.Query(q)
+	component, known := stageComponents[q.Stage]
+	if !known {
+		err = contract.Invalid("stage", "%d is none of the stages", q.Stage)
+	}
+	return m.check(component, err)
+}
+
+// stageComponents says which component a stage belongs to.
+var stageComponents = map[backend.Stage]string{
+	backend.StageText: "text_encoder", backend.StageText2: "text_encoder_2", backend.StageUNet: "unet",
+	backend.StageVAEEncode: "vae_encoder", backend.StageVAEDecode: "vae_decoder",
+	backend.StageControl: "controlnet", backend.StageControlHint: "controlnet", backend.StageUpscale: "upscaler",
 }
 
 func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {

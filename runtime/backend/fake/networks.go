@@ -2,9 +2,9 @@ package fake
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -49,23 +49,15 @@ func networkInfo(cfg backend.ModelConfig, device string) (backend.ModelInfo, boo
 
 // EncodeHint takes the mean of each cell's pixels, the same for every channel.
 func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	n, c, h, w, err := dims4("control picture", pixels)
+	out, end, err := m.transform(ctx, OpEncodeHint, "controlnet", backend.StageControlHint, pixels, func() (backend.Tensor, error) {
+		return contract.Smaller(pixels, 3, downscale, m.info.UNet.ModelChannels)
+	})
 	if err != nil {
-		return backend.Tensor{}, err
-	}
-	if m.info.Kind != backend.KindControlNet || c != 3 || h%downscale != 0 || w%downscale != 0 {
-		return backend.Tensor{}, fmt.Errorf("fake: a control picture of shape %v for a model of kind %s; expected [N, 3, 8h, 8w] and a controlnet", pixels.Shape, m.info.Kind)
-	}
-	end, err := m.begin(ctx, Call{Op: OpEncodeHint, Batch: n})
-	if err != nil {
-		return backend.Tensor{}, err
+		return out, err
 	}
 	defer end()
-	if err := m.use("controlnet", backend.ComputeQuery{Stage: backend.StageControlHint, Batch: n, Height: h, Width: w}); err != nil {
-		return backend.Tensor{}, err
-	}
+	c, h, w := pixels.Shape[1], pixels.Shape[2], pixels.Shape[3]
 	width := m.info.UNet.ModelChannels
-	out := backend.NewTensor(n, width, h/downscale, w/downscale)
 	cells := h / downscale * (w / downscale)
 	for i, v := range pixels.Data {
 		x, y, at := i%w, i/w%h, i/(c*h*w)
@@ -78,34 +70,20 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 
 // ControlNet adds to every residual of a row its scale times the mean of the row's hint.
 func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residuals []float32) error {
-	n, _, h, w, err := dims4("sample", in.Sample)
-	if err != nil {
+	rows, err := contract.ControlNet(m.info, in, len(residuals))
+	if err := m.check("controlnet", err); err != nil {
 		return err
 	}
-	hints, _, hh, hw, err := dims4("hint", in.Hint)
-	if err != nil {
-		return err
-	}
-	rows := max(in.Rows, n)
-	shapes := m.info.UNet.ResidualShapes(h, w)
-	switch u := m.info.UNet; {
-	case m.info.Kind != backend.KindControlNet:
-		return fmt.Errorf("fake: a model of kind %s is no controlnet", m.info.Kind)
-	case hints != 1 && hints != n || hh != h || hw != w:
-		return fmt.Errorf("fake: a hint of shape %v for a sample of %v", in.Hint.Shape, in.Sample.Shape)
-	case len(in.Scales) != len(shapes) || len(residuals) != u.ResidualCount(rows, h, w) || in.FirstRow+n > rows:
-		return fmt.Errorf("fake: %d scales and %d residuals for %d rows from %d on", len(in.Scales), len(residuals), n, in.FirstRow)
-	}
-	end, err := m.begin(ctx, Call{Op: OpControlNet, Batch: n, Timestep: in.Timesteps[0]})
+	n, h, w := in.Sample.Shape[0], in.Sample.Shape[2], in.Sample.Shape[3]
+	end, err := m.compute(ctx, Call{Op: OpControlNet, Batch: n, Timestep: in.Timesteps[0]}, "controlnet",
+		backend.ComputeQuery{Stage: backend.StageControl, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := m.use("controlnet", backend.ComputeQuery{Stage: backend.StageControl, Batch: n, Height: h, Width: w}); err != nil {
-		return err
-	}
+	hints := in.Hint.Shape[0]
 	level := 0
-	for k, s := range shapes {
+	for k, s := range m.info.UNet.ResidualShapes(h, w) {
 		each := s[0] * s[1] * s[2]
 		for i := range n {
 			mean := meanOf(in.Hint.Data, hints, i%hints)
@@ -141,22 +119,14 @@ func (m *model) lean(in backend.UNetInput, n, i, h, w int) float32 {
 
 // Upscale repeats every pixel.
 func (m *model) Upscale(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	n, c, h, w, err := dims4("pixels", pixels)
+	out, end, err := m.transform(ctx, OpUpscale, "upscaler", backend.StageUpscale, pixels, func() (backend.Tensor, error) {
+		return contract.Larger("pixels", pixels, 3, 1, upscale)
+	})
 	if err != nil {
-		return backend.Tensor{}, err
-	}
-	if m.info.Kind != backend.KindUpscaler || c != 3 {
-		return backend.Tensor{}, fmt.Errorf("fake: pixels of shape %v for a model of kind %s; expected [N, 3, h, w] and an upscaler", pixels.Shape, m.info.Kind)
-	}
-	end, err := m.begin(ctx, Call{Op: OpUpscale, Batch: n})
-	if err != nil {
-		return backend.Tensor{}, err
+		return out, err
 	}
 	defer end()
-	if err := m.use("upscaler", backend.ComputeQuery{Stage: backend.StageUpscale, Batch: n, Height: h, Width: w}); err != nil {
-		return backend.Tensor{}, err
-	}
-	out := backend.NewTensor(n, c, upscale*h, upscale*w)
+	h, w := pixels.Shape[2], pixels.Shape[3]
 	for i := range out.Data {
 		x, y, plane := i%(upscale*w), i/(upscale*w)%(upscale*h), i/(upscale*upscale*w*h)
 		out.Data[i] = pixels.Data[(plane*h+y/upscale)*w+x/upscale]

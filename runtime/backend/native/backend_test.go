@@ -79,23 +79,23 @@ func TestOpenRefusals(t *testing.T) {
 		is   error
 		says string
 	}{
-		"no files":        {backend.ModelConfig{}, ErrArgument, "files: no file is given"},
-		"NUL":             {backend.ModelConfig{Files: backend.Files{Model: "m", VAE: "a\x00"}}, ErrArgument, "vae: the path"},
-		"precision":       {backend.ModelConfig{Files: model, Precision: "f8"}, ErrArgument, `precision: "f8" is unknown; known are auto, exact, f32, f16, bf16`},
-		"unet type":       {backend.ModelConfig{Files: model, UNetType: "q9"}, ErrArgument, `unet type: "q9"`},
-		"text type":       {backend.ModelConfig{Files: model, TextType: "q9"}, ErrArgument, `text type: "q9"`},
-		"vae type":        {backend.ModelConfig{Files: model, VAEType: "q9"}, ErrArgument, `vae type: "q9"`},
-		"flash":           {backend.ModelConfig{Files: model, FlashAttention: "maybe"}, ErrArgument, `known are auto, off, on`},
-		"activation":      {backend.ModelConfig{Files: model, Hyper: backend.Hyper{TextEncoderAct: "relu"}}, ErrArgument, `text_encoder hidden_act: "relu" is unknown; known are quick_gelu, gelu`},
-		"activation 2":    {backend.ModelConfig{Files: model, Hyper: backend.Hyper{TextEncoder2Act: "relu"}}, ErrArgument, "text_encoder_2 hidden_act"},
-		"groups":          {backend.ModelConfig{Files: model, Hyper: backend.Hyper{UNetNormNumGroups: -1}}, ErrArgument, "unet norm_num_groups: -1"},
-		"threads":         {backend.ModelConfig{Files: model, Threads: -1}, ErrArgument, "threads: -1 is not in 0.."},
-		"too many":        {backend.ModelConfig{Files: model, Threads: 1 << 40}, ErrArgument, "threads: 1099511627776"},
+		"no files":        {backend.ModelConfig{}, backend.ErrArgument, "files: no file is given"},
+		"NUL":             {backend.ModelConfig{Files: backend.Files{Model: "m", VAE: "a\x00"}}, backend.ErrArgument, "vae: the path"},
+		"precision":       {backend.ModelConfig{Files: model, Precision: "f8"}, backend.ErrArgument, `precision: "f8" is unknown; known are auto, exact, f32, f16, bf16`},
+		"unet type":       {backend.ModelConfig{Files: model, UNetType: "q9"}, backend.ErrArgument, `unet type: "q9"`},
+		"text type":       {backend.ModelConfig{Files: model, TextType: "q9"}, backend.ErrArgument, `text type: "q9"`},
+		"vae type":        {backend.ModelConfig{Files: model, VAEType: "q9"}, backend.ErrArgument, `vae type: "q9"`},
+		"flash":           {backend.ModelConfig{Files: model, FlashAttention: "maybe"}, backend.ErrArgument, `known are auto, off, on`},
+		"activation":      {backend.ModelConfig{Files: model, Hyper: backend.Hyper{TextEncoderAct: "relu"}}, backend.ErrArgument, `text_encoder hidden_act: "relu" is unknown; known are quick_gelu, gelu`},
+		"activation 2":    {backend.ModelConfig{Files: model, Hyper: backend.Hyper{TextEncoder2Act: "relu"}}, backend.ErrArgument, "text_encoder_2 hidden_act"},
+		"groups":          {backend.ModelConfig{Files: model, Hyper: backend.Hyper{UNetNormNumGroups: -1}}, backend.ErrArgument, "unet norm_num_groups: -1"},
+		"threads":         {backend.ModelConfig{Files: model, Threads: -1}, backend.ErrArgument, "threads: -1 is not in 0.."},
+		"too many":        {backend.ModelConfig{Files: model, Threads: 1 << 40}, backend.ErrArgument, "threads: 1099511627776"},
 		"device":          {backend.ModelConfig{Files: model, Device: "cuda:0"}, ErrDevice, `device: "cuda:0" is not here; the vulkan library lists cpu, vulkan:0, and auto takes the best`},
 		"text device":     {backend.ModelConfig{Files: model, TextDevice: "gpu"}, ErrDevice, `text device: "gpu"`},
 		"vae device":      {backend.ModelConfig{Files: model, VAEDevice: "CPU"}, ErrDevice, `vae device: "CPU"`},
 		"native: no file": {backend.ModelConfig{Files: backend.Files{Model: "no-such-file"}}, ErrFile, "opening the model: cannot open no-such-file"},
-		"native: memory":  {backend.ModelConfig{Files: backend.Files{Model: "oom"}}, ErrOutOfMemory, "1.0 GiB for the UNet on cpu (out of memory)"},
+		"native: memory":  {backend.ModelConfig{Files: backend.Files{Model: "oom"}}, backend.ErrOutOfMemory, "1.0 GiB for the UNet on cpu (out of memory)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := b.Open(t.Context(), c.cfg)
@@ -192,7 +192,7 @@ func TestNormalize(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	_, err := normalize("ab\xff")
-	require.ErrorIs(t, err, ErrArgument)
+	require.ErrorIs(t, err, backend.ErrArgument)
 	require.ErrorContains(t, err, "tokenizing: text: byte 0xff at offset 2 is not UTF-8")
 }
 
@@ -203,6 +203,6 @@ func TestTokenize(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int32{'a' % 20, 'b' % 20}, ids)
 	_, err = m.Tokenize("!")
-	require.ErrorIs(t, err, ErrArgument)
+	require.ErrorIs(t, err, backend.ErrArgument)
 	require.True(t, strings.HasPrefix(err.Error(), "tokenizing: "))
 }

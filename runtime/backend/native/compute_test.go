@@ -47,7 +47,7 @@ func TestEncodeTextRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := m.EncodeText(t.Context(), c.in)
-			require.ErrorIs(t, err, ErrArgument)
+			require.ErrorIs(t, err, backend.ErrArgument)
 			require.ErrorContains(t, err, "encoding text: "+c.says)
 		})
 	}
@@ -76,7 +76,7 @@ func TestUNetRefusals(t *testing.T) {
 			in, out := fakeUNet(7)
 			c.edit(&in, &out)
 			err := m.UNet(t.Context(), in, out)
-			require.ErrorIs(t, err, ErrArgument)
+			require.ErrorIs(t, err, backend.ErrArgument)
 			require.ErrorContains(t, err, "evaluating the UNet: "+c.says)
 		})
 	}
@@ -104,7 +104,7 @@ func TestVAE(t *testing.T) {
 		"pixels: has 0 elements for shape [1 3 8 8], which ne": {Shape: []int{1, 3, 8, 8}},
 	} {
 		_, err := m.EncodeImage(t.Context(), pixels)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "encoding an image: "+says)
 	}
 	for says, latents := range map[string]backend.Tensor{
@@ -112,7 +112,7 @@ func TestVAE(t *testing.T) {
 		"latents: has 3 elements":                           {Shape: []int{1, 4, 1, 1}, Data: make([]float32, 3)},
 	} {
 		_, err := m.DecodeLatents(t.Context(), latents)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "decoding latents: "+says)
 	}
 }
@@ -121,12 +121,12 @@ func TestMissingComponents(t *testing.T) {
 	m := fakeModel(t, fakeBackend(t, nil), "vae")
 	in, out := fakeUNet(7)
 	err := m.UNet(t.Context(), in, out)
-	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 	require.ErrorContains(t, err, "evaluating the UNet: this model (vae) has no unet; give one with a file for it")
 	_, err = m.EncodeText(t.Context(), backend.TextInput{Encoder: 1, IDs: [][]int32{make([]int32, 77)}})
-	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 	_, err = m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 1, Height: 1, Width: 1, ContextTokens: 77})
-	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 	_, err = m.DecodeLatents(t.Context(), backend.NewTensor(1, 4, 1, 1))
 	require.NoError(t, err)
 }
@@ -154,7 +154,7 @@ func TestComputeBuffers(t *testing.T) {
 		"context tokens: is 0; at least 1 is wanted": {Stage: backend.StageUNet, Batch: 1, Height: 1, Width: 1},
 	} {
 		_, err := m.ComputeBytes(q)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "measuring a compute buffer: "+says)
 	}
 	requireUsable(t, m)

@@ -16,6 +16,6 @@
 // # Errors
 //
 // Errors are an [*Error] with the operation's name. errors.Is finds the library's status in them
-// ([ErrOutOfMemory], [ErrDevice], ...), and context.Canceled or context.DeadlineExceeded where the
+// (backend.ErrOutOfMemory, [ErrDevice], ...), and context.Canceled or context.DeadlineExceeded where the
 // context ended the call.
 package native

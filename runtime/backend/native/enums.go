@@ -99,6 +99,9 @@ var (
 	}
 )
 
+// sdxlComponents of the components are SDXL's own; the others are models by themselves.
+const sdxlComponents = 5
+
 // toABI returns the number of a name. The empty name is the first of the pairs: the zero value of a
 // configuration means auto.
 func (p pairs[G, C]) toABI(op Op, field string, name G) (C, error) {

@@ -9,19 +9,14 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// The statuses of the library, for errors.Is; they are those of package bindings.
+// What can go wrong beside the errors of package backend, for errors.Is.
 var (
-	ErrArgument    = bindings.ErrArgument    // a wrong shape, size or name
-	ErrFile        = bindings.ErrFile        // a file cannot be opened or read
-	ErrFormat      = bindings.ErrFormat      // a file is damaged or of an unknown format
-	ErrModel       = bindings.ErrModel       // tensors are missing, have wrong shapes, or make no known model
-	ErrOutOfMemory = bindings.ErrOutOfMemory // a buffer could not be allocated on the device
-	ErrDevice      = bindings.ErrDevice      // no such device, or it failed
-	ErrCancelled   = bindings.ErrCancelled   // cancelled by the library itself; contexts yield their own error
-	ErrUnsupported = bindings.ErrUnsupported // valid, but not offered by this model or device
-	ErrEngine      = bindings.ErrEngine      // an assertion or exception inside the engine
-	ErrClosed      = bindings.ErrClosed      // the model was closed
-	ErrNoLibrary   = bindings.ErrNoLibrary   // no libdaguerre works here; see LoadError
+	ErrFile      = bindings.ErrFile      // a file cannot be opened or read
+	ErrFormat    = bindings.ErrFormat    // a file is damaged or of an unknown format
+	ErrDevice    = bindings.ErrDevice    // no such device, or it failed
+	ErrCancelled = bindings.ErrCancelled // cancelled by the library itself; contexts yield their own error
+	ErrEngine    = bindings.ErrEngine    // an assertion or exception inside the engine
+	ErrNoLibrary = bindings.ErrNoLibrary // no libdaguerre works here; see LoadError
 )
 
 // LoadError is why no library works here, with every attempt.
@@ -63,7 +58,7 @@ const (
 // Error is a failed operation.
 type Error struct {
 	Op  Op
-	Err error // a *bindings.Error, a *LoadError, ErrClosed or the context's error
+	Err error // a *bindings.Error, a *LoadError, bindings.ErrClosed or the context's error
 }
 
 // Error returns "evaluating the UNet: 2.0 GiB compute buffer on cpu (out of memory)".
@@ -77,9 +72,21 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is tells that the library's out of memory is every backend's.
+// Is makes the library's statuses match the errors of package backend.
 func (e *Error) Is(target error) bool {
-	return target == backend.ErrOutOfMemory && errors.Is(e.Err, bindings.ErrOutOfMemory)
+	switch target {
+	case backend.ErrArgument:
+		return errors.Is(e.Err, bindings.ErrArgument)
+	case backend.ErrModel:
+		return errors.Is(e.Err, bindings.ErrModel)
+	case backend.ErrUnsupported:
+		return errors.Is(e.Err, bindings.ErrUnsupported)
+	case backend.ErrOutOfMemory:
+		return errors.Is(e.Err, bindings.ErrOutOfMemory)
+	case backend.ErrClosed:
+		return errors.Is(e.Err, bindings.ErrClosed)
+	}
+	return false
 }
 
 // failed returns err as an operation's error, or nil. If the library says that it was cancelled and
@@ -99,6 +106,9 @@ func failed(ctx context.Context, op Op, err error) error {
 func invalid(op Op, field, format string, args ...any) error {
 	return status(op, bindings.CodeArgument, field+": "+format, args...)
 }
+
+// argument returns what package contract says of an operation's arguments.
+func argument(op Op, err error) error { return status(op, bindings.CodeArgument, "%s", err) }
 
 func status(op Op, code bindings.Code, format string, args ...any) error {
 	return &Error{Op: op, Err: &bindings.Error{Code: code, Op: string(op), Message: fmt.Sprintf(format, args...)}}

@@ -27,7 +27,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		UnusedTensors: in.UnusedTensorCount, UnusedExample: in.UnusedTensorExample.String(),
 	}
 	for i, c := range in.Components {
-		if i > vaeDecoder && c.Present == 0 {
+		if i >= sdxlComponents && c.Present == 0 {
 			continue // what is a model of its own is no part that others lack
 		}
 		out.Components = append(out.Components, backend.ComponentInfo{
@@ -71,14 +71,4 @@ func levels(values [bindings.MaxLevels]int64, n int64) []int {
 		out = append(out, int(v))
 	}
 	return out
-}
-
-// cloneInfo returns a value that shares no memory with info.
-func cloneInfo(info backend.ModelInfo) backend.ModelInfo {
-	info.Components = append([]backend.ComponentInfo(nil), info.Components...)
-	for _, list := range []*[]int{&info.UNet.Channels, &info.UNet.Resnets, &info.UNet.TransformerDepth,
-		&info.VAE.EncoderChannels, &info.VAE.DecoderChannels} {
-		*list = append([]int(nil), *list...)
-	}
-	return info
 }

@@ -11,21 +11,6 @@ import (
 
 var _ backend.AllocationFailer = (*Backend)(nil)
 
-// residencyOf is a component's residency by its model's configuration.
-func residencyOf(cfg backend.ModelConfig, component string) backend.Residency {
-	r := cfg.UNetResidency
-	switch {
-	case strings.HasPrefix(component, "text_encoder"):
-		r = cfg.TextResidency
-	case strings.HasPrefix(component, "vae_"):
-		r = cfg.VAEResidency
-	}
-	if r == "" {
-		r = backend.ResidencyResident
-	}
-	return r
-}
-
 // openedBits translates names of components that were opened; none means all of these.
 func (m *Model) openedBits(op Op, names []string) (bindings.Component, error) {
 	for _, name := range names {
@@ -33,7 +18,7 @@ func (m *Model) openedBits(op Op, names []string) (bindings.Component, error) {
 		if i < 0 {
 			return 0, invalid(op, "components", "%q is unknown; known are %s", name, strings.Join(componentNames[:], ", "))
 		}
-		if err := m.require(op, i); err != nil {
+		if err := m.require(op, name); err != nil {
 			return 0, err
 		}
 	}

@@ -36,10 +36,9 @@ func TestMemoryOfAModel(t *testing.T) {
 	require.NoError(t, err)
 	err = m.Load(t.Context())
 	require.ErrorIs(t, err, backend.ErrOutOfMemory)
-	require.ErrorIs(t, err, ErrOutOfMemory)
 	require.NotErrorIs(t, m.Unload("lens"), backend.ErrOutOfMemory)
 	_, err = b.FailAllocations(0, -1, 0)
-	require.ErrorIs(t, err, ErrArgument)
+	require.ErrorIs(t, err, backend.ErrArgument)
 	require.NoError(t, m.Close())
 	require.Zero(t, m.MemoryStats().Total)
 	require.False(t, m.Info().Components[0].Loaded)
@@ -55,7 +54,7 @@ func TestMemoryConfigurationIsChecked(t *testing.T) {
 		"stream_bytes: -1 is negative": {Files: files, StreamBytes: -1},
 	} {
 		_, err := b.Open(t.Context(), cfg)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, says)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -32,7 +33,7 @@ func newModel(b *Backend, cfg backend.ModelConfig, handle *bindings.Model) (*Mod
 	}
 	for i := range info.Components {
 		if c := &info.Components[i]; c.Opened {
-			c.Residency = residencyOf(cfg, c.Name)
+			c.Residency = contract.ResidencyOf(cfg, c.Name)
 		}
 	}
 	m := &Model{backend: b, handle: handle, info: info, turn: make(chan struct{}, 1)}
@@ -43,7 +44,7 @@ func newModel(b *Backend, cfg backend.ModelConfig, handle *bindings.Model) (*Mod
 // Info describes the model; the value is the caller's. It does not wait for a running call, and is valid after Close, when nothing
 // is loaded.
 func (m *Model) Info() backend.ModelInfo {
-	info := cloneInfo(m.info)
+	info := contract.CloneInfo(m.info)
 	held, _ := m.handle.Memory() // of a closed model nothing is held
 	for i, name := range componentNames {
 		for k := range info.Components {
@@ -58,7 +59,12 @@ func (m *Model) Info() backend.ModelInfo {
 
 // Tokenize returns CLIP's token ids of text, without start, end and padding. It does not wait for
 // other calls. Text that is not UTF-8 is an error.
-func (m *Model) Tokenize(text string) ([]int32, error) { return m.backend.Tokenize(text) }
+func (m *Model) Tokenize(text string) ([]int32, error) {
+	if _, err := m.handle.Memory(); err != nil { // only a closed model refuses
+		return nil, &Error{Op: OpTokenize, Err: err}
+	}
+	return m.backend.Tokenize(text)
+}
 
 // Close frees the model. It waits for a running call; closing again does nothing.
 func (m *Model) Close() error {

@@ -57,12 +57,12 @@ func TestControlNet(t *testing.T) {
 		bad := in
 		edit(&bad)
 		err := m.ControlNet(t.Context(), bad, residuals)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "evaluating the ControlNet: "+says)
 	}
 	_, err = m.EncodeHint(t.Context(), backend.NewTensor(1, 3, 8, 12))
 	require.ErrorContains(t, err, "encoding a control picture: pixels: 12 x 8 (W x H) are not multiples of 8")
-	require.ErrorIs(t, m.UNet(t.Context(), backend.UNetInput{}, nil), ErrUnsupported)
+	require.ErrorIs(t, m.UNet(t.Context(), backend.UNetInput{}, nil), backend.ErrUnsupported)
 	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageControl, Batch: 2, Height: 1, Width: 1, ContextTokens: 77})
 	require.NoError(t, err)
 	require.EqualValues(t, 5020000+101+77, bytes)
@@ -80,7 +80,7 @@ func TestUNetResiduals(t *testing.T) {
 	in.Residuals = in.Residuals[1:]
 	require.ErrorContains(t, m.UNet(t.Context(), in, out), "evaluating the UNet: residuals: there are")
 	_, err := m.Upscale(t.Context(), backend.NewTensor(1, 3, 1, 1))
-	require.ErrorIs(t, err, ErrUnsupported)
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 }
 
 func TestUpscalerAndTAESD(t *testing.T) {

@@ -108,7 +108,7 @@ func leastWindow(t *testing.T, b *native.Backend, cfg backend.ModelConfig) int64
 			require.NoError(t, m.Close())
 			return window
 		}
-		require.ErrorIs(t, err, native.ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		found := neededBytes.FindStringSubmatch(err.Error())
 		require.Len(t, found, 2, err.Error())
 		more, err := strconv.ParseInt(found[1], 10, 64)
@@ -225,7 +225,7 @@ func TestStreamingRefusesToQuantizeInEveryPass(t *testing.T) {
 	b, cfg := nanoBackend(t)
 	cfg.UNetType, cfg.UNetResidency = backend.TypeQ4_0, backend.ResidencyStream
 	_, err := b.Open(t.Context(), cfg)
-	require.ErrorIs(t, err, native.ErrUnsupported)
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 	require.ErrorContains(t, err, "daguerre models convert IN OUT --type q4_0")
 	cfg.UNetType = backend.TypeBF16
 	m := openModel(t, b, cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -44,16 +45,13 @@ func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (backen
 	if err != nil {
 		return none, nil, err
 	}
-	if err := checkTensor(op, "input", in.Input, 1, info.InChannels, anySize, anySize); err != nil {
-		return none, nil, err
+	if err := contract.Tensor("input", in.Input, 1, info.InChannels, contract.Any, contract.Any); err != nil {
+		return none, nil, argument(op, err)
 	}
 	h, w, scale := in.Input.Shape[2], in.Input.Shape[3], m.info.VAE.Downscale
 	outH, outW := h, w
 	switch in.Stage {
 	case backend.StageVAEDecodeLevels:
-		if _, ok := product(3, h, scale, w, scale); !ok {
-			return none, nil, invalid(op, "input", "of shape %v makes more pixels than can be", in.Input.Shape)
-		}
 		outH, outW = h*scale, w*scale
 	case backend.StageVAEEncodeLevels:
 		if h%scale != 0 || w%scale != 0 {
@@ -65,9 +63,9 @@ func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (backen
 	if in.Statistics != nil && (len(in.Statistics) != statistics || statistics == 0) {
 		return none, nil, invalid(op, "statistics", "has %d values; this part has %d norms of %d groups", len(in.Statistics), info.Norms, info.Groups)
 	}
-	out, err := newTensor(op, 1, info.OutChannels, outH, outW)
+	out, err := contract.Result(1, info.OutChannels, outH, outW)
 	if err != nil {
-		return none, nil, err
+		return none, nil, argument(op, err)
 	}
 	native := bindings.VAEPart{Stage: part, Height: int64(h), Width: int64(w), Input: in.Input.Data, Statistics: in.Statistics}
 	var measured backend.NormStatistics

@@ -40,7 +40,7 @@ func TestVAEPartsRefuseWhatDoesNotFit(t *testing.T) {
 		"core: is given": {Stage: backend.StageVAEDecodeMiddle, Input: backend.NewTensor(1, 4, 1, 1), Core: image.Rect(0, 0, 1, 1)},
 	} {
 		_, _, err := m.RunVAEPart(t.Context(), in)
-		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "running a part of the VAE: "+says)
 	}
 }
