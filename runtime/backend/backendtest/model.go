@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/stretchr/testify/require"
@@ -110,13 +111,14 @@ func components(t tester, m Models) {
 // infoIsTheCallers: what a caller changes in it does not show in the next one.
 func infoIsTheCallers(t tester, m Models) {
 	model := open(t, m.Backend, m.Base)
-	info, want := model.Info(), model.Info()
+	info := model.Info()
+	want := fmt.Sprintf("%+v", info)
 	for _, list := range [][]int{info.UNet.Channels, info.UNet.Resnets, info.UNet.TransformerDepth, info.VAE.EncoderChannels, info.VAE.DecoderChannels} {
 		require.NotEmpty(t, list)
 		list[0] = -1
 	}
 	info.Components[0].Name = "edited"
-	require.Equal(t, want, model.Info())
+	require.Equal(t, want, fmt.Sprintf("%+v", model.Info()))
 }
 
 // closing: it may be done twice, and nothing computes afterwards.
