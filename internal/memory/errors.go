@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-// ErrOverBudget is matched by the error of a run that cannot fit into what it may have.
+// ErrOverBudget is the error of a run that is planned and does not fit into the memory it may have. It is not
+// backend.ErrOutOfMemory, which is an allocation that failed: nothing was allocated here, and the plan has already tried the
+// smallest batch. So nobody takes less at once, or tries again, for it. To a user both mean too little memory: the program ends
+// with the same exit code.
 var ErrOverBudget = errors.New("not enough memory")
 
 // ErrStrategy is matched by the error of a strategy that the user asks for and that is not possible with the model.

@@ -7,8 +7,6 @@ import (
 )
 
 var (
-	// ErrOutOfMemory is what Options.OutOfMemory looks for where it is not set.
-	ErrOutOfMemory = errors.New("out of memory")
 	// ErrCancelled is the error of a task that was cancelled.
 	ErrCancelled = errors.New("cancelled")
 	// ErrQueueFull is returned by TrySubmit where the queue has no room.

@@ -20,15 +20,14 @@ type Retry struct {
 	Retryable func(error) bool // which errors are worth another try; nil: all
 }
 
-// Options configures a Manager. The zero value works.
+// Options configures a Manager. The zero value works. Errors that match backend.ErrOutOfMemory make batches smaller.
 type Options struct {
-	QueueLimit  int              // most tasks that wait; 0: DefaultQueueLimit. A larger job is taken when nothing else waits
-	MaxBatch    int              // most tasks in a batch; 0: DefaultMaxBatch
-	Retry       Retry            // of single tasks
-	OutOfMemory func(error) bool // recognises running out of memory; nil: errors.Is(err, ErrOutOfMemory)
-	OnEvent     func(Event)      // told what happens, in order; it must be quick and must not call the Manager
-	Paused      bool             // nothing is computed until Resume
-	now         func() time.Time // in tests
+	QueueLimit int              // most tasks that wait; 0: DefaultQueueLimit. A larger job is taken when nothing else waits
+	MaxBatch   int              // most tasks in a batch; 0: DefaultMaxBatch
+	Retry      Retry            // of single tasks
+	OnEvent    func(Event)      // told what happens, in order; it must be quick and must not call the Manager
+	Paused     bool             // nothing is computed until Resume
+	now        func() time.Time // in tests
 }
 
 // Manager is a queue of jobs and the Runners that work on it. Its methods may be called from any goroutine.
@@ -59,9 +58,6 @@ func New[T, R any](opts Options, runners ...Runner[T, R]) *Manager[T, R] {
 	}
 	if opts.MaxBatch <= 0 {
 		opts.MaxBatch = DefaultMaxBatch
-	}
-	if opts.OutOfMemory == nil {
-		opts.OutOfMemory = func(err error) bool { return errors.Is(err, ErrOutOfMemory) }
 	}
 	if opts.now == nil {
 		opts.now = time.Now

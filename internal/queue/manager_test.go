@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 func TestBatchesAcrossJobs(t *testing.T) {
@@ -36,7 +38,7 @@ func TestOutOfMemoryHalvesAndLosesNothing(t *testing.T) {
 	r := &tester{}
 	r.after = func(b *Batch[int, string], i int) error {
 		if b.Len() > 1 && i == 1 { // one of the pictures is finished before memory runs out
-			return fmt.Errorf("decoding: %w", ErrOutOfMemory)
+			return fmt.Errorf("decoding: %w", backend.ErrOutOfMemory)
 		}
 		return nil
 	}
@@ -64,22 +66,22 @@ func TestASinglePictureGetsRelief(t *testing.T) {
 		ReliefTiling:    {ReliefNone, ReliefNone, ReliefTiling},
 		ReliefStreaming: {ReliefNone, ReliefNone, ReliefTiling, ReliefStreaming},
 	} {
-		r := &tester{most: most, hook: func(context.Context, *Batch[int, string]) error { return ErrOutOfMemory }}
+		r := &tester{most: most, hook: func(context.Context, *Batch[int, string]) error { return backend.ErrOutOfMemory }}
 		m := start(t, Options{}, r)
 		var got results
 		j := submit(t, m, got.spec("a", 1))
 		err := j.Wait(t.Context())
-		require.ErrorIs(t, err, ErrOutOfMemory)
+		require.ErrorIs(t, err, backend.ErrOutOfMemory)
 		var all *JobError
 		require.ErrorAs(t, err, &all)
 		assert.Equal(t, 1, all.Total)
 		assert.Equal(t, want, r.reliefs, most.String())
-		require.ErrorIs(t, got.bad[0], ErrOutOfMemory)
+		require.ErrorIs(t, got.bad[0], backend.ErrOutOfMemory)
 	}
 	// What helped once is where the next of the kind begins.
 	r := &tester{most: ReliefStreaming, hook: func(_ context.Context, b *Batch[int, string]) error {
 		if b.Relief() < ReliefTiling {
-			return ErrOutOfMemory
+			return backend.ErrOutOfMemory
 		}
 		return nil
 	}}
@@ -316,13 +318,13 @@ func TestAThousandJobs(t *testing.T) {
 	trouble := func(ctx context.Context, b *Batch[int, string]) error {
 		switch rand.IntN(8) {
 		case 0:
-			return ErrOutOfMemory
+			return backend.ErrOutOfMemory
 		case 1:
 			return errors.New("flaky")
 		case 2:
 			b.Fail(rand.IntN(b.Len()), errors.New("flaky"))
 		case 3:
-			b.Fail(rand.IntN(b.Len()), ErrOutOfMemory)
+			b.Fail(rand.IntN(b.Len()), backend.ErrOutOfMemory)
 		}
 		b.Step(1)
 		return nil
@@ -366,7 +368,7 @@ func TestAThousandJobs(t *testing.T) {
 					switch {
 					case errors.Is(e, ErrCancelled):
 						cancelled.Add(1)
-					case errors.Is(e, ErrOutOfMemory):
+					case errors.Is(e, backend.ErrOutOfMemory):
 						memory.Add(1)
 					default:
 						other.Add(1)

@@ -1,9 +1,12 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // requeue puts tasks that were running back to where they were in their jobs' queues.
@@ -77,7 +80,7 @@ func (j *Job[T, R]) call(f func() error) (err error) {
 
 // failItem books a failed attempt of one task, and tries it again where the policy says so.
 func (m *Manager[T, R]) failItem(b *Batch[T, R], it *item[T, R], err error) {
-	if m.opts.OutOfMemory(err) {
+	if errors.Is(err, backend.ErrOutOfMemory) {
 		m.mu.Lock()
 		m.stats.outOfMemory++
 		mine := it.state == running && it.batch == b

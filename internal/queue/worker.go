@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // sampleEvery is how often memory is measured while a batch runs.
@@ -178,7 +180,7 @@ func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int6
 	w.current = nil
 	w.peak = max(w.peak, peak)
 	m.stats.batches++
-	oom := err != nil && m.opts.OutOfMemory(err)
+	oom := errors.Is(err, backend.ErrOutOfMemory)
 	switch {
 	case errors.Is(err, ErrRunnerLost):
 		w.lost = true

@@ -58,7 +58,7 @@ func NewBatcher(opts BatcherOptions, pipes ...*Pipeline) *Batcher {
 		runners = append(runners, &runner{p: p, name: runnerName(i, p), opts: opts})
 	}
 	b.Manager = queue.New(queue.Options{QueueLimit: opts.QueueLimit, MaxBatch: opts.MaxBatch, Retry: opts.Retry, OnEvent: opts.OnEvent,
-		Paused: opts.Paused, OutOfMemory: func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }}, runners...)
+		Paused: opts.Paused}, runners...)
 	return b
 }
 

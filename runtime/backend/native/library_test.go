@@ -97,44 +97,18 @@ func padded(ids []int32) [][]int32 {
 	return [][]int32{row}
 }
 
-// TestNanoModelComputes runs every operation of the interface once.
-func TestNanoModelComputes(t *testing.T) {
-	m, ctx := openNano(t), t.Context()
+// TestNanoModelIsRead: the nano model's dimensions, by its weights and configuration, and CLIP's own tokens.
+func TestNanoModelIsRead(t *testing.T) {
+	m := openNano(t)
 	info := m.Info()
 	require.Equal(t, backend.KindSDXLBase, info.Kind)
 	require.Equal(t, backend.PrecisionExact, info.Precision)
 	require.Equal(t, 4, info.UNet.NormNumGroups)
 	require.Equal(t, 2, info.VAE.NormNumGroups)
 	require.Len(t, info.UNet.Channels, 3)
-
 	ids, err := m.Tokenize("A photo of a CAT")
 	require.NoError(t, err)
 	require.Equal(t, []int32{320, 1125, 539, 320, 2368}, ids)
-	first, err := m.EncodeText(ctx, backend.TextInput{Encoder: 0, IDs: padded(ids)})
-	require.NoError(t, err)
-	second, err := m.EncodeText(ctx, backend.TextInput{Encoder: 1, IDs: padded(ids)})
-	require.NoError(t, err)
-	require.Equal(t, info.UNet.ContextDim, first.Hidden.Shape[2]+second.Hidden.Shape[2])
-	require.Equal(t, []int{1, info.UNet.PooledDim}, second.Pooled.Shape)
-	for _, values := range [][]float32{first.Hidden.Data, second.Hidden.Data, second.Pooled.Data} {
-		requireFinite(t, values)
-	}
-
-	in, out := unetInput(info, 2, 4, 4)
-	require.NoError(t, m.UNet(ctx, in, out))
-	requireFinite(t, out)
-	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 4, Width: 4, ContextTokens: 77})
-	require.NoError(t, err)
-	require.Positive(t, bytes)
-	require.NoError(t, m.ReleaseCompute())
-
-	pixels, err := m.DecodeLatents(ctx, noise(1, info.VAE.LatentChannels, 4, 4))
-	require.NoError(t, err)
-	require.Equal(t, []int{1, 3, 32, 32}, pixels.Shape)
-	moments, err := m.EncodeImage(ctx, pixels)
-	require.NoError(t, err)
-	require.Equal(t, []int{1, 2 * info.VAE.LatentChannels, 4, 4}, moments.Shape)
-	requireFinite(t, moments.Data)
 }
 
 // TestNanoModelCancel stops a long evaluation, and uses the model again.

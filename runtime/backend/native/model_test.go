@@ -31,21 +31,6 @@ func TestCancelDuringACall(t *testing.T) {
 	requireUsable(t, m)
 }
 
-func TestCancelBeforeACall(t *testing.T) {
-	m := fakeModel(t, fakeBackend(t, nil), "m")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	in, out := fakeUNet(7)
-	require.ErrorIs(t, m.UNet(ctx, in, out), context.Canceled)
-	_, err := m.DecodeLatents(ctx, backend.NewTensor(1, 4, 1, 1))
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = m.EncodeImage(ctx, backend.NewTensor(1, 3, 8, 8))
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = m.EncodeText(ctx, backend.TextInput{IDs: [][]int32{make([]int32, 77)}})
-	require.ErrorIs(t, err, context.Canceled)
-	requireUsable(t, m)
-}
-
 // A context that ends at the very moment a call does must neither stop the next call nor leave the
 // flag set. The stand-in returns at once, so that the two meet often.
 func TestCancelRacesWithTheEndOfACall(t *testing.T) {

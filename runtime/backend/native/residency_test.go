@@ -198,29 +198,6 @@ func TestMappedTensorsAreNotCopied(t *testing.T) {
 	require.Less(t, c.ResidentBytes, c.ParameterBytes/10)
 }
 
-// TestMeasuringLoadsNothing: sizes are those that computing then takes, and opening reads headers only.
-func TestMeasuringLoadsNothing(t *testing.T) {
-	b, cfg := nanoBackend(t)
-	m := openModel(t, b, everyResidency(cfg, backend.ResidencyOnDemand, 0))
-	bytes, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 8, Width: 6, ContextTokens: 77})
-	require.NoError(t, err)
-	require.Zero(t, m.MemoryStats().TotalPeak)
-	in, out := unetInput(m.Info(), 2, 8, 6)
-	require.NoError(t, m.UNet(t.Context(), in, out))
-	stats := m.MemoryStats()
-	require.Equal(t, bytes, stats.Compute)
-	var loaded []string
-	for _, c := range stats.Components {
-		if c.Loaded {
-			loaded = append(loaded, c.Name)
-		}
-	}
-	require.Equal(t, []string{"unet"}, loaded)
-	measured, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 8, Width: 6, ContextTokens: 77})
-	require.NoError(t, err)
-	require.Equal(t, bytes, measured)
-}
-
 func TestStreamingRefusesToQuantizeInEveryPass(t *testing.T) {
 	b, cfg := nanoBackend(t)
 	cfg.UNetType, cfg.UNetResidency = backend.TypeQ4_0, backend.ResidencyStream
