@@ -4,7 +4,8 @@ import "errors"
 
 // The errors that every backend has. errors.Is finds them.
 var (
-	// ErrArgument is a wrong shape, size or name in a call, or an adapter that cannot be used there. The message begins with the operation and names the field.
+	// ErrArgument is a wrong shape, size or name in a call, or an adapter that cannot be used there. The message begins with the
+	// operation and names the field.
 	ErrArgument = errors.New("invalid argument")
 	// ErrModel is a model or an adapter whose tensors are missing, have wrong shapes, or fit no model that is known.
 	ErrModel = errors.New("not a usable model")

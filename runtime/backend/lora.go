@@ -2,8 +2,7 @@ package backend
 
 import "context"
 
-// RawTensor is a tensor as a file stores it: PyTorch's order, little endian. Data may be shared and is
-// not to be changed.
+// RawTensor is a tensor as a file has it: in PyTorch's order, little endian. Nobody may change Data, which can be shared.
 type RawTensor struct {
 	Shape []int
 	Type  Type // TypeF32, TypeF16 or TypeBF16
@@ -21,7 +20,7 @@ const (
 	ModuleEmbedding ModuleKind = "embedding"
 )
 
-// Module is a part of a model that holds a weight, and perhaps a bias.
+// Module is a part of a model with a weight, and perhaps a bias.
 type Module struct {
 	Name      string // diffusers' name with the component before it: "unet.mid_block.resnets.0.conv1"
 	Kind      ModuleKind
@@ -31,10 +30,10 @@ type Module struct {
 	Component string
 }
 
-// LoRAForm says how a LoRATarget's tensors make a change of a weight.
+// LoRAForm says how the tensors of a LoRATarget change a weight.
 type LoRAForm string
 
-// The forms. W is the weight as PyTorch has it, [out, in] or [out, in, k, k].
+// The forms. W is the weight in PyTorch's order, [out, in] or [out, in, k, k].
 const (
 	LoRALowRank  LoRAForm = "low_rank"  // dW = scale B A: A [r, in] or [r, in, k, k], B [out, r] or [out, r, 1, 1]
 	LoRAKron     LoRAForm = "kron"      // dW = scale kron(A, B): A [a, b], B [c, d], out = ac, in = bd; linear and 1x1 only
@@ -45,8 +44,8 @@ const (
 	LoRANorm     LoRAForm = "norm"      // dW = scale A for a norm's weight, A [out]
 )
 
-// LoRATarget is one change of one module. With a Magnitude it is a DoRA: with W' = W + dW, the change is
-// m W'/||W'|| - W, norms taken along MagnitudeAxis; it is fixed when loaded and linear in its weight.
+// LoRATarget is one change of one module. With a Magnitude m it is a DoRA: the change is then m W'/||W'|| - W, with W' = W + dW
+// and the norms along MagnitudeAxis. It is computed once, when the adapter is loaded, and then scaled by its weight.
 type LoRATarget struct {
 	Module        string
 	Form          LoRAForm
@@ -56,8 +55,8 @@ type LoRATarget struct {
 	MagnitudeAxis int        // 0: one magnitude per output; 1: one per input
 }
 
-// LoRA is an adapter's targets, resident where the model is. Close frees it, and waits until no computation uses it; a
-// closed LoRA in a LoRAUse is an error.
+// LoRA is an adapter in memory, on the model's device. Close frees it when no computation uses it. A call with a closed LoRA is
+// an error.
 type LoRA interface {
 	// Bytes is the memory it takes.
 	Bytes() int64
@@ -66,25 +65,25 @@ type LoRA interface {
 	Close() error
 }
 
-// LoRAUse applies an adapter in one call. Weights has one effective weight per target, in the order they were loaded;
-// they may differ in every call. Targets of weight 0 take no part, exactly.
+// LoRAUse applies an adapter in one call. Weights has one weight for each target, in the order in which they were loaded. They
+// may differ in every call. A target with a weight of 0 changes nothing at all.
 type LoRAUse struct {
 	LoRA    LoRA
 	Weights []float32
 }
 
-// LoRAModel is a Model that applies adapters.
+// LoRAModel is a Model that can apply adapters.
 type LoRAModel interface {
-	// Modules lists what adapters can change, by canonical name.
+	// Modules lists what adapters can change.
 	Modules() []Module
-	// LoadLoRA makes an adapter resident where the model's weights are. Every target's module has to exist and its tensors to
-	// have their form's shapes. The targets' data is copied. The caller closes the LoRA before the model.
+	// LoadLoRA copies an adapter to the model's device. The module of each target must exist and its tensors must have the
+	// shapes of its form, else the error is ErrModel. The caller closes the LoRA before the model.
 	LoadLoRA(ctx context.Context, targets []LoRATarget) (LoRA, error)
 }
 
-// LoRAMerger adds adapters to weights for good. Its method needs no model and is safe for concurrent use.
+// LoRAMerger is a Backend that can add adapters to weights for good. Its method is safe for concurrent use.
 type LoRAMerger interface {
-	// MergeLoRA adds weight times a target's change to w, the elements of a weight (or bias, or norm's weight) of the given
-	// shape in PyTorch's order.
+	// MergeLoRA adds weight times the change of a target to w, which has the elements of a weight, or a bias, in PyTorch's
+	// order.
 	MergeLoRA(w []float32, shape []int, t LoRATarget, weight float64) error
 }

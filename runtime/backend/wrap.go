@@ -2,11 +2,11 @@ package backend
 
 import "context"
 
-// Wrap holds the axes along which a model's convolutions take what lies beyond the border of a picture, or of latents, from its other side
-// instead of zeros. What they yield then continues across that border.
+// Wrap says along which axes a picture has no border. Convolutions there take the values beyond the border from the other side of
+// the picture, instead of zeros. The result then continues across the border.
 type Wrap int
 
-// The axes; they may be combined.
+// The axes. They can be combined.
 const (
 	WrapX Wrap = 1
 	WrapY Wrap = 2
@@ -14,8 +14,8 @@ const (
 
 type wrapKey struct{}
 
-// WithWrap has all that models compute under the context wrap along axes. A run is asked for in several calls of several models, all of
-// which have to agree: hence a value of the context and no argument.
+// WithWrap returns a context under which all models wrap along axes. It is a value of the context, not an argument, because all
+// calls of a run must agree, on whichever model.
 func WithWrap(ctx context.Context, axes Wrap) context.Context {
 	if WrapOf(ctx) == axes {
 		return ctx

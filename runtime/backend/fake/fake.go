@@ -1,10 +1,9 @@
-// Package fake is a backend without weights and without native code: a tiny, deterministic stand-in
-// for an SDXL model, for tests of everything above the backend and of programs that embed it.
+// Package fake is a small backend for tests, of the pipeline and of programs that embed it. It has no weights and no native code,
+// and its results are always the same.
 //
-// It responds as a model would: the prompt decides what the latents are drawn to, the seed shows in
-// the result, every step changes it, and an image comes through the VAE and back nearly unharmed. Each image of a
-// batch is computed by itself, so that results never depend on batching. Failures, delays and
-// waits are planted with a Hook, and every call is recorded.
+// It behaves as a model would. The prompt decides which colours the picture gets, the seed shows in the result, and every step
+// changes it. A picture comes through the VAE and back almost unchanged. Each picture of a batch is computed by itself. A Hook can
+// let calls fail, or wait, and every call is recorded.
 //
 //	b := &fake.Backend{}
 //	pipe, err := pipeline.Open(ctx, pipeline.Config{}, pipeline.WithBackend(b))
@@ -23,7 +22,7 @@ import (
 // Op names an operation of the backend in a Call.
 type Op string
 
-// The operations that are recorded and that a Hook sees.
+// The operations that are recorded. A Hook sees them.
 const (
 	OpOpen           Op = "open"
 	OpEncodeText     Op = "encode_text"
@@ -47,7 +46,7 @@ type Call struct {
 	Encoder  int          // OpEncodeText: 0 or 1
 	Kind     backend.Kind // of the model; none for OpOpen
 	Timestep float32      // OpUNet: of the first image
-	Wrap     backend.Wrap // axes along which the context says to wrap; the fake computes without convolutions
+	Wrap     backend.Wrap // what the context asks for; the fake has no convolutions
 	LoRAs    []float32    // OpUNet, OpEncodeText: the first weight of each adapter that is applied
 
 	Components string // OpLoad, OpUnload: the names, with spaces between them
@@ -58,12 +57,11 @@ type Call struct {
 type Backend struct {
 	// InChannels of the UNet: 0 or 4 for an ordinary model, 9 for an inpainting one.
 	InChannels int
-	// Hook, where set, is called before each operation, from the goroutine that asked for it and while the
-	// model is held. An error ends the operation with that error; sleeping or waiting in it delays the operation, and
-	// ctx is the operation's own.
+	// Hook is called before each operation, if it is set. It runs in the goroutine of the call, with the context of the call, and
+	// the model waits for it. If it returns an error, the call returns that error.
 	Hook func(ctx context.Context, call Call) error
-	// MemoryLimit, where set, is how many bytes each model may hold, by its MemoryStats; an allocation beyond fails with
-	// backend.ErrOutOfMemory. All weights of a base take 27,500.
+	// MemoryLimit, if it is set, is how many bytes each model may hold, by its MemoryStats. An allocation beyond it fails with
+	// backend.ErrOutOfMemory. All weights of a base model take 27,500.
 	MemoryLimit int64
 	// VAELanes is how many pictures of a batch the VAE decodes side by side; 0 counts as 1.
 	VAELanes int
@@ -90,8 +88,8 @@ func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
 	return []backend.Device{{ID: "cpu", Description: "fake", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 8 << 30}}, nil
 }
 
-// Open returns a new model: a refiner where the name of the model's file has "refiner" in it, a ControlNet, TAESD or upscaler
-// where such a file is named, otherwise a base. The rest of cfg is only recorded.
+// Open returns a new model. It is a ControlNet, a TAESD or an upscaler if such a file is named, a refiner if the name of the model's
+// file has "refiner" in it, else a base model. Files are never read.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	b.mu.Lock()
 	b.open = append(b.open, cfg)

@@ -7,15 +7,36 @@ import (
 	"strings"
 )
 
-// Candidate is a device that may be computed on where nobody names one.
+// DeviceKind says what a device is.
+type DeviceKind string
+
+// The kinds of device, as ggml names them.
+const (
+	DeviceCPU   DeviceKind = "cpu"
+	DeviceGPU   DeviceKind = "gpu"
+	DeviceIGPU  DeviceKind = "igpu"
+	DeviceAccel DeviceKind = "accel"
+)
+
+// Device can compute.
+type Device struct {
+	ID          string     `json:"id"` // "cpu", "vulkan:0", "cuda:1": what options take
+	Description string     `json:"description"`
+	Kind        DeviceKind `json:"kind"`
+	Software    bool       `json:"software"` // the CPU plays a GPU; it is never chosen by itself
+	TotalBytes  int64      `json:"total_bytes"`
+	FreeBytes   int64      `json:"free_bytes"` // when the device was listed
+}
+
+// Candidate is a device that is good to compute on if nobody names one.
 type Candidate struct {
 	Device
 	Reason string // why it has this place, in words
 }
 
-// Candidates lists the devices that "auto" may mean, the best first: CUDA, then other GPUs by Vulkan, then graphics within the
-// processor, then the CPU; among equals the one with most free memory. Software devices are never among them, nor accelerators, whose work the
-// CPU's device does.
+// Candidates lists the devices that "auto" may mean, the best first: CUDA, then other GPUs, then graphics within the processor,
+// then the CPU. Among equals the one with the most free memory is first. Software devices are left out, and so are accelerators,
+// which the CPU's device uses.
 func Candidates(devices []Device) []Candidate {
 	var list []Candidate
 	for _, d := range devices {
@@ -33,7 +54,7 @@ func Candidates(devices []Device) []Candidate {
 	return list
 }
 
-// rank is a device's place in the chain; negative for what is never chosen.
+// rank is a device's place in the order; negative for what is never chosen.
 func rank(d Device) int {
 	switch {
 	case d.Software:

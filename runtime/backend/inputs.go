@@ -1,0 +1,41 @@
+package backend
+
+// TextInput is one call of a text encoder.
+type TextInput struct {
+	Encoder  int       // 0: CLIP-L, 1: OpenCLIP-bigG
+	ClipSkip int       // 0: the penultimate layer, as SDXL; k: k layers earlier
+	IDs      [][]int32 // [chunks][MaxTokens], with start, end and padding; the id VocabSize+k is row k of Custom
+	Custom   Tensor    // [rows, Width], embeddings of textual inversion; zero: none
+	LoRAs    []LoRAUse // adapters; only their targets in this component count
+}
+
+// TextOutput is the result of a text encoder.
+type TextOutput struct {
+	Hidden Tensor // [chunks, MaxTokens, Width], before the final norm
+	Pooled Tensor // [chunks, ProjectionDim]; zero if the encoder has no projection
+}
+
+// UNetInput is one evaluation of the UNet; N is the batch, T the number of context tokens.
+type UNetInput struct {
+	Sample    Tensor    // [N, InChannels, h, w], already scaled by the scheduler
+	Timesteps []float32 // [N]
+	Context   Tensor    // [N, T, ContextDim]
+	Pooled    Tensor    // [N, PooledDim]
+	SizeIDs   Tensor    // [N, SizeIDs]
+	Residuals []float32 // of ControlNets, ResidualCount values for N rows; nil: none
+	LoRAs     []LoRAUse // adapters; only their targets in this component count
+}
+
+// ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.
+type ControlInput struct {
+	Sample    Tensor    // [N, InChannels, h, w], already scaled by the scheduler
+	Timesteps []float32 // [N]
+	Context   Tensor    // [N, T, ContextDim]; ignored by nets without cross-attention
+	Pooled    Tensor    // [N, PooledDim]
+	SizeIDs   Tensor    // [N, SizeIDs]
+	Hint      Tensor    // [N or 1, ModelChannels, h, w]: EncodeHint's
+	Scales    []float32 // one factor for each of ResidualShapes
+	Type      int       // of a Union net: the kind of the hint
+	Rows      int       // how many rows the residuals have; 0: N
+	FirstRow  int       // the row of the residuals that the first of the N is added to
+}

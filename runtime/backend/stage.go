@@ -1,0 +1,32 @@
+package backend
+
+// Stage names a part of a run that has a compute buffer.
+type Stage int
+
+// The stages of a run.
+const (
+	StageText Stage = iota
+	StageText2
+	StageUNet
+	StageVAEEncode
+	StageVAEDecode
+	StageControl     // a ControlNet
+	StageControlHint // its picture
+	StageUpscale
+)
+
+// ComputeQuery asks how large the compute buffer of a stage is.
+type ComputeQuery struct {
+	Stage         Stage
+	Batch         int // chunks for the text stages
+	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
+	ContextTokens int // UNet and ControlNet only
+	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
+}
+
+// Laned is a Model that can compute parts of a batch side by side.
+type Laned interface {
+	// ComputeLanes returns in how many parts the batch of a query is computed; 1 if it is one graph. ComputeBytes counts the
+	// buffers of all parts.
+	ComputeLanes(q ComputeQuery) (int, error)
+}
