@@ -130,8 +130,8 @@ func wrap(t tester, m Models) {
 	for axes, move := range map[backend.Wrap][2]int{backend.WrapX: {0, 1}, backend.WrapY: {1, 0}, backend.WrapX | backend.WrapY: {2, 3}} {
 		ctx := backend.WithWrap(t.Context(), axes)
 		require.Equal(t, axes, backend.WrapOf(ctx))
-		pixels, moments := roundTrip(t, ctx, model, latents)
-		movedPixels, movedMoments := roundTrip(t, ctx, model, roll(latents, move[0], move[1]))
+		pixels, moments := roundTrip(ctx, t, model, latents)
+		movedPixels, movedMoments := roundTrip(ctx, t, model, roll(latents, move[0], move[1]))
 		requireNear(t, roll(pixels, 8*move[0], 8*move[1]).Data, movedPixels.Data, "decoding")
 		requireNear(t, roll(moments, move[0], move[1]).Data, movedMoments.Data, "encoding")
 	}
@@ -140,7 +140,7 @@ func wrap(t tester, m Models) {
 	require.Equal(t, plain, again, "a later call without wrapping")
 }
 
-func roundTrip(t tester, ctx context.Context, m backend.Model, latents backend.Tensor) (pixels, moments backend.Tensor) {
+func roundTrip(ctx context.Context, t tester, m backend.Model, latents backend.Tensor) (pixels, moments backend.Tensor) {
 	t.Helper()
 	pixels, err := m.DecodeLatents(ctx, latents)
 	require.NoError(t, err)
