@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -11,10 +12,10 @@ type Spec[T, R any] struct {
 	Tasks    []Task[T]
 	Priority int       // higher goes first; jobs of one priority share fairly
 	Deadline time.Time // zero: none. What is not finished by then fails with context.DeadlineExceeded
-	// OnResult, where set, is given each result as soon as it exists; i is the task's index. Its error fails that task alone, for good.
-	// Calls for one job do not overlap, and come from a goroutine of the Manager: a slow OnResult slows the work.
+	// OnResult, if it is set, gets each result as soon as it exists; i is the task's index. If it returns an error, that task has
+	// failed for good. The calls of one job come one after the other. The Manager waits for them: a slow OnResult slows the work.
 	OnResult func(i int, result R) error
-	// OnError, where set, is told of each task that has failed for good, in the same way.
+	// OnError, if it is set, is told in the same way of each task that has failed for good.
 	OnError func(i int, err error)
 }
 
@@ -35,11 +36,11 @@ type item[T, R any] struct {
 	index int
 
 	state    state
-	attempts int       // that failed, running out of memory not counted
-	alone    bool      // to be tried by itself, since a batch with it failed
-	trimmed  bool      // ran out of memory by itself, and was tried again after Trim
-	relief   Relief    // at least
-	after    time.Time // not before
+	attempts int       // that failed, but not for memory
+	alone    bool      // it gets a batch of its own, because a batch with it failed
+	trimmed  bool      // it ran out of memory alone, and was tried again after Trim
+	relief   Relief    // that it needs at least
+	after    time.Time // it is not tried before then
 	batch    *Batch[T, R]
 }
 
@@ -86,8 +87,8 @@ func (j *Job[T, R]) Status() Status {
 	return j.counts
 }
 
-// Wait waits for the end of the job. It returns nil where every task was finished, and a *JobError otherwise. When ctx ends
-// first, its error is returned and the job goes on.
+// Wait waits for the end of the job. It returns nil if every task was finished, else a *JobError. If ctx ends first, it returns
+// the error of ctx, and the job goes on.
 func (j *Job[T, R]) Wait(ctx context.Context) error {
 	select {
 	case <-j.ended:
@@ -104,14 +105,13 @@ func (j *Job[T, R]) Err() error {
 	if len(j.errs) == 0 {
 		return nil
 	}
-	return &JobError{Total: len(j.items), Tasks: append([]*TaskError(nil), j.errs...)}
+	return &JobError{Total: len(j.items), Tasks: slices.Clone(j.errs)}
 }
 
-// Cancel gives up all tasks that are not finished; their error is ErrCancelled. Computing that only they need is stopped.
+// Cancel gives up all unfinished tasks with ErrCancelled. Batches that only they need are stopped.
 func (j *Job[T, R]) Cancel() { j.m.abort(j, ErrCancelled, j.items...) }
 
-// CancelTask gives up one task. Others of its batch are computed as if nothing had happened. It reports whether the task was
-// still unfinished.
+// CancelTask gives up one task. The others of its batch go on as before. It reports whether the task was unfinished.
 func (j *Job[T, R]) CancelTask(i int) bool {
 	if i < 0 || i >= len(j.items) {
 		return false

@@ -3,26 +3,27 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
 
-// DefaultQueueLimit is how many tasks may wait where Options does not say.
+// DefaultQueueLimit is how many tasks may wait if Options does not say.
 const DefaultQueueLimit = 10_000
 
-// DefaultMaxBatch bounds batches where neither Options nor a budget does.
+// DefaultMaxBatch is the largest batch if Options does not say.
 const DefaultMaxBatch = 16
 
-// Retry says what happens to a task whose computation failed, and to one that ran out of memory by itself with all the relief there is.
+// Retry says how often a task is tried again that failed, or that ran out of memory alone and with the highest relief.
 type Retry struct {
 	Attempts  int              // tries after the first one; 0: none
-	Delay     time.Duration    // before the first of them; doubled for each next
+	Delay     time.Duration    // before the first of these; doubled for each next
 	Retryable func(error) bool // which errors are worth another try; nil: all
 }
 
 // Options configures a Manager. The zero value works. Errors that match backend.ErrOutOfMemory make batches smaller.
 type Options struct {
-	QueueLimit int              // most tasks that wait; 0: DefaultQueueLimit. A larger job is taken when nothing else waits
+	QueueLimit int              // most tasks that wait; 0: DefaultQueueLimit. A larger job is taken if nothing else waits
 	MaxBatch   int              // most tasks in a batch; 0: DefaultMaxBatch
 	Retry      Retry            // of single tasks
 	OnEvent    func(Event)      // told what happens, in order; it must be quick and must not call the Manager
@@ -76,7 +77,7 @@ func New[T, R any](opts Options, runners ...Runner[T, R]) *Manager[T, R] {
 	return m
 }
 
-// Submit queues a job. Where the queue is full it waits until there is room or ctx ends. Cancelling ctx later has no effect on the job.
+// Submit queues a job. If the queue is full, it waits until there is room or ctx ends. The job does not depend on ctx.
 func (m *Manager[T, R]) Submit(ctx context.Context, spec Spec[T, R]) (*Job[T, R], error) {
 	for {
 		job, room, err := m.submit(spec)
@@ -91,7 +92,7 @@ func (m *Manager[T, R]) Submit(ctx context.Context, spec Spec[T, R]) (*Job[T, R]
 	}
 }
 
-// TrySubmit is Submit without waiting: ErrQueueFull where there is no room.
+// TrySubmit is Submit without waiting: if there is no room, it returns ErrQueueFull.
 func (m *Manager[T, R]) TrySubmit(spec Spec[T, R]) (*Job[T, R], error) {
 	job, _, err := m.submit(spec)
 	return job, err
@@ -131,7 +132,7 @@ func (m *Manager[T, R]) submit(spec Spec[T, R]) (*Job[T, R], <-chan struct{}, er
 	return j, nil, nil
 }
 
-// leastServed is what a new job is taken to have had, so that it does not catch up with those that are there already.
+// leastServed is what a new job begins with, so that it does not go before all others until it has caught up.
 func (m *Manager[T, R]) leastServed(priority int) float64 {
 	least, found := 0.0, false
 	for _, j := range m.jobs {
@@ -142,7 +143,7 @@ func (m *Manager[T, R]) leastServed(priority int) float64 {
 	return least
 }
 
-// Pause lets running batches end and begins no other until Resume.
+// Pause lets running batches end. No other one begins until Resume.
 func (m *Manager[T, R]) Pause() { m.setPaused(true) }
 
 // Resume ends a Pause.
@@ -173,11 +174,11 @@ func (m *Manager[T, R]) Drain(ctx context.Context) error {
 	}
 }
 
-// Close gives up all unfinished tasks, stops what is running and waits for its end. It may be called again, but not from a callback.
+// Close gives up all unfinished tasks, stops the running batches and waits for them. It may be called again, but not from a callback.
 func (m *Manager[T, R]) Close() {
 	m.mu.Lock()
 	m.closed = true
-	jobs := append([]*Job[T, R](nil), m.jobs...)
+	jobs := slices.Clone(m.jobs)
 	m.mu.Unlock()
 	for _, j := range jobs {
 		m.abort(j, ErrClosed, j.items...)

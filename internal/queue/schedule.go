@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// tail is the factor by which a batch may end later on a slow worker than on the fastest one before it is left to that one.
+// tail is how many times later than on the fastest worker a batch may end on a slow one. Beyond that it is left to the fastest.
 const tail = 1.0
 
-// choose returns the task that a worker should begin with next, and all jobs in their order. Without one it may return the time at which
-// a task that waits for its retry comes free.
+// choose returns the task that a worker begins its next batch with, and all jobs in their order. If there is none, but a task waits
+// for its next try, it returns the time of that.
 func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job[T, R], next time.Time) {
 	if m.paused || m.waiting == 0 || w.lost {
 		return nil, nil, next
@@ -34,7 +34,7 @@ func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job
 	return nil, nil, next
 }
 
-// order sorts the jobs with waiting tasks: by priority, then who had least so far, then by age.
+// order sorts the jobs with waiting tasks: by priority, then by what they got so far, then by age.
 func (m *Manager[T, R]) order() []*Job[T, R] {
 	var order []*Job[T, R]
 	for _, j := range m.jobs {
@@ -48,7 +48,7 @@ func (m *Manager[T, R]) order() []*Job[T, R] {
 	return order
 }
 
-// take makes a batch of first and of what may go with it: more of its own job, then of the others in their order.
+// take makes a batch of first and of tasks that may go with it: more of its own job, then of the other jobs in their order.
 func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T, R]) *Batch[T, R] {
 	s := w.sizing(first.task)
 	together := []*item[T, R]{first}
@@ -81,7 +81,7 @@ func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T,
 	return b
 }
 
-// compatible lists what may go into a batch with first, first itself at the head.
+// compatible lists the tasks that may be in one batch with first. first itself comes first.
 func (m *Manager[T, R]) compatible(first *item[T, R], order []*Job[T, R], now time.Time) []*item[T, R] {
 	out := []*item[T, R]{first}
 	add := func(j *Job[T, R]) {
@@ -100,7 +100,7 @@ func (m *Manager[T, R]) compatible(first *item[T, R], order []*Job[T, R], now ti
 	return out
 }
 
-// share is how many of n waiting tasks a worker should count on, so that all workers end at about the same time.
+// share is how many of n waiting tasks a worker should take, so that all workers end at about the same time.
 func (m *Manager[T, R]) share(w *worker[T, R], n int) int {
 	total, mine := 0.0, w.speed
 	for _, other := range m.workers {
@@ -117,7 +117,7 @@ func (m *Manager[T, R]) share(w *worker[T, R], n int) int {
 	return max(int(float64(n)*mine/total+0.999), 1)
 }
 
-// leaveToFaster reports whether all that waits would be finished sooner if this worker left it to the fastest one.
+// leaveToFaster reports whether all waiting tasks end sooner if this worker leaves them to a faster one.
 func (m *Manager[T, R]) leaveToFaster(w *worker[T, R]) bool {
 	if w.speed == 0 {
 		return false

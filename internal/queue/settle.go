@@ -9,7 +9,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// requeue puts tasks that were running back to where they were in their jobs' queues.
+// requeue puts running tasks back to their places in the queues of their jobs.
 func (m *Manager[T, R]) requeue(items []*item[T, R], why string) {
 	m.mu.Lock()
 	back := 0
@@ -78,32 +78,27 @@ func (j *Job[T, R]) call(f func() error) (err error) {
 	return f()
 }
 
-// failItem books a failed attempt of one task, and tries it again where the policy says so.
+// failItem counts a failed attempt of one task. The task is tried again if Options.Retry allows it.
 func (m *Manager[T, R]) failItem(b *Batch[T, R], it *item[T, R], err error) {
-	if errors.Is(err, backend.ErrOutOfMemory) {
-		m.mu.Lock()
-		m.stats.outOfMemory++
-		mine := it.state == running && it.batch == b
-		m.mu.Unlock()
-		if mine {
-			b.w.outOfMemory(&Batch[T, R]{m: m, w: b.w, items: []*item[T, R]{it}, relief: b.relief}, []*item[T, R]{it}, err)
-		}
-		return
-	}
+	outOfMemory := errors.Is(err, backend.ErrOutOfMemory)
 	m.mu.Lock()
-	if it.state != running || it.batch != b {
-		m.mu.Unlock()
-		return
+	mine := it.state == running && it.batch == b
+	if outOfMemory {
+		m.stats.outOfMemory++
 	}
 	m.mu.Unlock()
-	if m.again(it, err) {
+	switch {
+	case !mine:
+	case outOfMemory:
+		b.w.outOfMemory(&Batch[T, R]{m: m, w: b.w, items: []*item[T, R]{it}, relief: b.relief}, []*item[T, R]{it}, err)
+	case m.again(it, err):
 		m.requeue([]*item[T, R]{it}, err.Error())
-		return
+	default:
+		m.failForGood(b, it, err)
 	}
-	m.failForGood(b, it, err)
 }
 
-// again reports whether a task is to be tried once more after an error, and if so books the attempt.
+// again reports whether a task is tried once more after an error. If so it counts the attempt.
 func (m *Manager[T, R]) again(it *item[T, R], err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,7 +112,7 @@ func (m *Manager[T, R]) again(it *item[T, R], err error) bool {
 	return true
 }
 
-// failForGood ends a task that is running, or whose result could not be handed over, with an error.
+// failForGood ends a task with an error. The task is running, or its result could not be handed over.
 func (m *Manager[T, R]) failForGood(b *Batch[T, R], it *item[T, R], err error) {
 	m.mu.Lock()
 	if it.batch != b && it.state != running || it.state == done || it.state == failed || it.state == queued {
@@ -133,7 +128,7 @@ func (m *Manager[T, R]) failForGood(b *Batch[T, R], it *item[T, R], err error) {
 	m.mu.Unlock()
 }
 
-// markFailed books the end of an unfinished task; settle must follow.
+// markFailed ends an unfinished task. The caller calls settle next.
 func (m *Manager[T, R]) markFailed(it *item[T, R], err error) {
 	j := it.job
 	if it.state == queued {
@@ -158,7 +153,7 @@ func (m *Manager[T, R]) tellFailed(it *item[T, R], err error) {
 	}
 }
 
-// settle counts one task as ended, and ends the job with the last.
+// settle counts a task as ended. The last one ends the job.
 func (m *Manager[T, R]) settle(j *Job[T, R]) {
 	if j.open--; j.open > 0 {
 		return
@@ -171,8 +166,8 @@ func (m *Manager[T, R]) settle(j *Job[T, R]) {
 	close(j.ended)
 }
 
-// abort gives up those of a job's tasks that are queued or running, and returns how many that were. Batches that nobody waits for any more
-// are stopped. The job's OnError is called from another goroutine, so that a callback may call Cancel.
+// abort gives up those of a job's tasks that are queued or running, and returns how many there were. It stops batches that nobody
+// waits for. Another goroutine calls the job's OnError, so that a callback may call Cancel.
 func (m *Manager[T, R]) abort(j *Job[T, R], err error, items ...*item[T, R]) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -211,7 +206,7 @@ func (m *Manager[T, R]) allLost() bool {
 	return !slices.ContainsFunc(m.workers, func(w *worker[T, R]) bool { return !w.lost })
 }
 
-// ifAllLost gives up everything once no Runner is left.
+// ifAllLost gives up all jobs if no Runner is left.
 func (m *Manager[T, R]) ifAllLost(err error) {
 	m.mu.Lock()
 	var jobs []*Job[T, R]

@@ -7,15 +7,15 @@ import (
 
 const (
 	firstSize     = 4    // tasks in the first batch of a kind, where that many wait and fit
-	worthwhile    = 0.98 // a size counts as faster than a smaller one from this ratio of times per picture on
-	trialWorth    = 4    // a smaller size is tried where so many batches of the best one wait: there must be something to gain
-	forgetAfter   = 32   // batches after which sizes other than the one in use are measured again
-	retryLarger   = 8    // batches after which a size that ran out of memory is tried again; doubled each time it does so again
-	memoryMargin  = 0.95 // of the limit that a larger batch may be expected to use
-	reliefBatches = 8    // batches with relief after which one is tried with a level less
+	worthwhile    = 0.98 // a size is faster than a smaller one if its time a picture is less than this part of the other's
+	trialWorth    = 4    // a smaller size is tried only if so many batches of the best one wait
+	forgetAfter   = 32   // after so many batches, other sizes are measured again
+	retryLarger   = 8    // after so many batches, a size that ran out of memory is tried again; doubled each time
+	memoryMargin  = 0.95 // a larger batch may use this part of the limit
+	reliefBatches = 8    // after so many batches with relief, one is tried with less
 )
 
-// provenWhy is why a size is used while a smaller one waits to be tried.
+// provenWhy is the reason for a size while a smaller one waits to be tried.
 const provenWhy = "fastest measured"
 
 // sizing finds the size of the batches of one key on one worker. It is guarded by the manager's mutex.
@@ -40,7 +40,7 @@ type sizing struct {
 	sinceRelief int
 }
 
-// newSizing begins with batches of the size that was asked for; 0: firstSize.
+// newSizing begins with batches of the size that is asked for; 0: firstSize.
 func newSizing(label string, asked int) *sizing {
 	s := &sizing{label: label, size: firstSize, why: "first batch of its kind", times: map[int]float64{}, patience: retryLarger}
 	if asked > 0 {
@@ -67,7 +67,7 @@ func (s *sizing) limit(most int) (int, string) {
 	return n, why
 }
 
-// next returns the size of a batch where so many compatible tasks wait, and why.
+// next returns the size of a batch if so many tasks wait that can go together, and why.
 func (s *sizing) next(most, waiting int) (int, string) {
 	limit, bound := s.limit(most)
 	n, why := s.size, s.why
@@ -107,7 +107,7 @@ func (s *sizing) finished(n, most int, seconds float64, before, peak, memoryLimi
 	s.choose(limit)
 }
 
-// learnMemory bounds the size by what n pictures were measured to take.
+// learnMemory limits the size by the memory that n pictures took.
 func (s *sizing) learnMemory(n int, before, peak, limit int64) {
 	if limit <= 0 || peak <= 0 {
 		return
@@ -121,7 +121,7 @@ func (s *sizing) learnMemory(n int, before, peak, limit int64) {
 	}
 }
 
-// recover forgives earlier trouble with memory after a while.
+// recover forgets, after a while, that memory ran out.
 func (s *sizing) recover() {
 	if s.bad > 0 {
 		if s.sinceBad++; s.sinceBad >= s.patience {
@@ -136,7 +136,7 @@ func (s *sizing) recover() {
 	}
 }
 
-// choose sets the size by the times measured so far: twice the best one as long as that is faster, or half of it where
+// choose sets the size by the times measured so far. It tries twice the best size as long as that is faster, and half of it if
 // nothing smaller was tried.
 func (s *sizing) choose(limit int) {
 	s.proven = 0

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"maps"
 	"math"
 	"time"
 )
@@ -8,7 +9,7 @@ import (
 // rateWindow is the time constant over which rates are averaged.
 const rateWindow = 30 * time.Second
 
-// rate is an exponentially weighted average of events a second. While it is young it averages over its age.
+// rate is the number of events a second, averaged with weights that fall exponentially with age.
 type rate struct {
 	value float64
 	began time.Time
@@ -155,11 +156,7 @@ func (w *worker[T, R]) snapshot() WorkerSnapshot {
 		if limit, bound := s.limit(w.m.opts.MaxBatch); n >= limit {
 			n, why = limit, bound
 		}
-		seconds := make(map[int]float64, len(s.times))
-		for k, v := range s.times {
-			seconds[k] = v
-		}
-		out.Sizes = append(out.Sizes, SizeSnapshot{Label: s.label, Size: n, Why: why, Seconds: seconds, Relief: s.relief})
+		out.Sizes = append(out.Sizes, SizeSnapshot{Label: s.label, Size: n, Why: why, Seconds: maps.Clone(s.times), Relief: s.relief})
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // sampleEvery is how often memory is measured while a batch runs.
 const sampleEvery = 50 * time.Millisecond
 
-// worker is one Runner and what was learned about it. All but runner is guarded by the manager's mutex.
+// worker is a Runner and what was learned about it. The manager's mutex guards all but runner.
 type worker[T, R any] struct {
 	m      *Manager[T, R]
 	runner Runner[T, R]
@@ -165,7 +165,7 @@ func (w *worker[T, R]) watchMemory(before Usage) (peak *atomic.Int64, stop func(
 	return peak, func() { close(quit); <-ended; sample() }
 }
 
-// finish learns from a batch and settles the tasks for which the Runner called neither Deliver nor Fail.
+// finish learns from a batch, and settles the tasks that the Runner neither delivered nor failed.
 func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int64) {
 	m := w.m
 	m.mu.Lock()
@@ -221,7 +221,7 @@ func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int6
 	}
 }
 
-// learn books a batch that went well.
+// learn takes note of a batch that went well.
 func (w *worker[T, R]) learn(b *Batch[T, R], s *sizing, seconds float64, before Usage, peak int64) {
 	cost := 0.0
 	for _, it := range b.items {
@@ -244,8 +244,8 @@ func (w *worker[T, R]) learn(b *Batch[T, R], s *sizing, seconds float64, before 
 	}
 }
 
-// outOfMemory repeats what a batch could not finish: in halves, and a single picture once more as it is, then with more and more relief, and
-// in the end as Options.Retry says, since others may give memory back.
+// outOfMemory repeats what a batch could not finish. Several tasks are tried in halves. A single one is tried once more as it is, then
+// with more and more relief. At last Options.Retry decides, because other programs may give memory back.
 func (w *worker[T, R]) outOfMemory(b *Batch[T, R], rest []*item[T, R], err error) {
 	m := w.m
 	if len(b.items) > 1 {

@@ -11,7 +11,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/internal/steps"
-	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
