@@ -61,7 +61,8 @@ func UNet(u backend.UNetInfo, in backend.UNetInput, out int) error {
 }
 
 // conditions checks what the UNet and ControlNets have in common, and returns the batch and the size of the sample.
-func conditions(u backend.UNetInfo, sample backend.Tensor, timesteps []float32, context, pooled, sizeIDs backend.Tensor) (n, h, w int, err error) {
+func conditions(u backend.UNetInfo, sample backend.Tensor, timesteps []float32, context, pooled, sizeIDs backend.Tensor) (
+	n, h, w int, err error) {
 	if err := Tensor("sample", sample, Any, u.InChannels, Any, Any); err != nil {
 		return 0, 0, 0, err
 	}

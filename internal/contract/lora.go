@@ -14,8 +14,9 @@ func Target(modules []backend.Module, t backend.LoRATarget) error {
 		return unfit("there is no module %q", t.Module)
 	}
 	m := modules[at]
+	sizes := map[backend.Type]int{backend.TypeF32: 4, backend.TypeF16: 2, backend.TypeBF16: 2}
 	for _, x := range []backend.RawTensor{t.A, t.B} {
-		if size := map[backend.Type]int{backend.TypeF32: 4, backend.TypeF16: 2, backend.TypeBF16: 2}[x.Type]; len(x.Data) != size*backend.Count(x.Shape...) {
+		if len(x.Data) != sizes[x.Type]*backend.Count(x.Shape...) {
 			return Invalid(t.Module, "%d bytes of %s for shape %v", len(x.Data), x.Type, x.Shape)
 		}
 	}

@@ -13,7 +13,10 @@ import (
 func Example() {
 	ctx := context.Background()
 	var b backend.Backend = &fake.Backend{} // or native.New
-	m, err := b.Open(ctx, backend.ModelConfig{Files: backend.Files{Model: "sd_xl_base_1.0.safetensors"}, UNetResidency: backend.ResidencyOnDemand})
+	m, err := b.Open(ctx, backend.ModelConfig{
+		Files:         backend.Files{Model: "sd_xl_base_1.0.safetensors"},
+		UNetResidency: backend.ResidencyOnDemand,
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -39,7 +42,9 @@ func Example() {
 
 func ExampleCandidates() {
 	for _, c := range backend.Candidates([]backend.Device{
-		{ID: "cpu", Kind: backend.DeviceCPU}, {ID: "vulkan:0", Kind: backend.DeviceGPU}, {ID: "vulkan:1", Kind: backend.DeviceGPU, Software: true},
+		{ID: "cpu", Kind: backend.DeviceCPU},
+		{ID: "vulkan:0", Kind: backend.DeviceGPU},
+		{ID: "vulkan:1", Kind: backend.DeviceGPU, Software: true},
 	}) {
 		fmt.Println(c.ID, "-", c.Reason)
 	}

@@ -48,7 +48,8 @@ func TestFallback(t *testing.T) {
 			[]string{"device cuda:0 cannot be used; trying vulkan:0", "device vulkan:0 cannot be used; trying cpu"}},
 		{"cuda:0", map[string]error{"cuda:0": lost}, "the driver is gone", nil},
 		{"", map[string]error{"cuda:0": errors.New("the file is damaged")}, "the file is damaged", nil},
-		{"", map[string]error{"cuda:0": lost, "vulkan:0": lost, "cpu": backend.ErrUnsupported}, backend.ErrUnsupported.Error(), []string{"trying vulkan:0", "trying cpu"}},
+		{"", map[string]error{"cuda:0": lost, "vulkan:0": lost, "cpu": backend.ErrUnsupported},
+			backend.ErrUnsupported.Error(), []string{"trying vulkan:0", "trying cpu"}},
 	} {
 		var log bytes.Buffer
 		p, err := Open(t.Context(), Config{Device: c.device}, WithBackend(manyDevices{&fake.Backend{}, c.fails}),

@@ -37,8 +37,10 @@ func TestRulesAndDrawingAreThoseOfTheTable(t *testing.T) {
 func TestTableDecides(t *testing.T) {
 	rooms, err := parse("# a comment\nlow:\nmiddle: low\nhigh: low middle | example.org/lib\n")
 	require.NoError(t, err)
-	assert.Contains(t, rules(rooms), "files: [\"**/high/*.go\", \"!$test\"]\n          allow:\n            - $gostd\n"+
-		"            - github.com/daguerre-go/daguerre/low$\n            - github.com/daguerre-go/daguerre/middle$\n            - example.org/lib$\n")
+	assert.Contains(t, rules(rooms), "files: [\"**/high/*.go\", \"!$test\"]\n"+
+		"          allow:\n            - $gostd\n"+
+		"            - github.com/daguerre-go/daguerre/low$\n            - github.com/daguerre-go/daguerre/middle$\n"+
+		"            - example.org/lib$\n")
 	assert.Contains(t, drawing(rooms), "    high --> middle\n", "high to low is implied")
 	assert.True(t, strings.HasSuffix(table(rooms), "# floor 2\nhigh: low middle | example.org/lib\n"))
 	_, err = parse("low: high\nhigh:\n")

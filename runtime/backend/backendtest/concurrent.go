@@ -23,7 +23,8 @@ func cancelling(t tester, m Models) {
 	_, encoding := model.EncodeImage(cancelled, values(1, 1, 3, 16, 16))
 	_, decoding := model.DecodeLatents(cancelled, values(1, 1, info.VAE.LatentChannels, 2, 2))
 	for name, err := range map[string]error{
-		"EncodeText": text, "EncodeImage": encoding, "DecodeLatents": decoding, "UNet": model.UNet(cancelled, in, out), "Load": model.Load(cancelled),
+		"EncodeText": text, "EncodeImage": encoding, "DecodeLatents": decoding,
+		"UNet": model.UNet(cancelled, in, out), "Load": model.Load(cancelled),
 	} {
 		require.ErrorIs(t, err, context.Canceled, name)
 		require.Equal(t, want, evaluate(t, model), name)

@@ -23,7 +23,8 @@ func raw(seed int, shape ...int) backend.RawTensor {
 func linears(m backend.LoRAModel, component string, seed int) (targets []backend.LoRATarget) {
 	for _, x := range m.Modules() {
 		if x.Component == component && x.Kind == backend.ModuleLinear {
-			targets = append(targets, backend.LoRATarget{Module: x.Name, Form: backend.LoRALowRank, A: raw(seed, 2, x.In), B: raw(seed+1, x.Out, 2), Scale: 1})
+			targets = append(targets, backend.LoRATarget{Module: x.Name, Form: backend.LoRALowRank,
+				A: raw(seed, 2, x.In), B: raw(seed+1, x.Out, 2), Scale: 1})
 		}
 	}
 	return targets

@@ -113,7 +113,8 @@ func infoIsTheCallers(t tester, m Models) {
 	model := open(t, m.Backend, m.Base)
 	info := model.Info()
 	want := fmt.Sprintf("%+v", info)
-	for _, list := range [][]int{info.UNet.Channels, info.UNet.Resnets, info.UNet.TransformerDepth, info.VAE.EncoderChannels, info.VAE.DecoderChannels} {
+	u, v := info.UNet, info.VAE
+	for _, list := range [][]int{u.Channels, u.Resnets, u.TransformerDepth, v.EncoderChannels, v.DecoderChannels} {
 		require.NotEmpty(t, list)
 		list[0] = -1
 	}

@@ -24,8 +24,9 @@ func Example() {
 		return
 	}
 	u := m.Info().UNet
-	in := backend.UNetInput{Sample: backend.NewTensor(1, u.InChannels, 8, 8), Timesteps: []float32{999}, Context: backend.NewTensor(1, 77, u.ContextDim),
-		Pooled: backend.NewTensor(1, u.PooledDim), SizeIDs: backend.NewTensor(1, u.SizeIDs)}
+	in := backend.UNetInput{Sample: backend.NewTensor(1, u.InChannels, 8, 8), Timesteps: []float32{999},
+		Context: backend.NewTensor(1, 77, u.ContextDim),
+		Pooled:  backend.NewTensor(1, u.PooledDim), SizeIDs: backend.NewTensor(1, u.SizeIDs)}
 	out := make([]float32, u.OutChannels*8*8)
 	fmt.Println(m.UNet(ctx, in, out))
 	fmt.Println(m.UNet(ctx, in, out))

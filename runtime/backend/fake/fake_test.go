@@ -87,7 +87,8 @@ func TestLiveLoRAs(t *testing.T) {
 	b := &Backend{}
 	m := open(t, b)
 	bias := backend.RawTensor{Shape: []int{8}, Type: backend.TypeF32, Data: make([]byte, 32)}
-	l, err := m.(backend.LoRAModel).LoadLoRA(t.Context(), []backend.LoRATarget{{Module: "unet.conv_in", Form: backend.LoRABias, A: bias, Scale: 1}})
+	target := backend.LoRATarget{Module: "unet.conv_in", Form: backend.LoRABias, A: bias, Scale: 1}
+	l, err := m.(backend.LoRAModel).LoadLoRA(t.Context(), []backend.LoRATarget{target})
 	require.NoError(t, err)
 	count, bytes := b.LiveLoRAs()
 	assert.Equal(t, []int64{1, 32, 32}, []int64{count, bytes, l.Bytes()})
