@@ -13,7 +13,7 @@ import (
 // Two types of one model, in two rounds, on the fake backend. Leave WithBackend out to measure libdaguerre.
 func Example() {
 	cases, err := bench.Axes{Models: []bench.Model{{Label: "base", Types: []string{"f16", "q8_0"}}},
-		Sizes: []bench.Size{{Width: 64, Height: 64}},
+		Sizes:   []bench.Size{{Width: 64, Height: 64}},
 		Batches: []int{2}, Devices: []string{"cpu"}, Schedulers: []string{"EulerDiscrete"}}.Cases()
 	if err != nil {
 		fmt.Println(err)
