@@ -98,12 +98,8 @@ fuzz: ## each fuzz target for FUZZ_TIME
 	done
 
 .PHONY: lint
-lint: lint-native lint-new ## golangci-lint, clang-format, shell syntax, what is new
+lint: lint-native ## golangci-lint, clang-format, shell syntax
 	$(LINT) run --allow-parallel-runners ./...
-
-.PHONY: lint-new
-lint-new: ## subjects of commits and columns of lines, since issue 16
-	tools/lint-new.sh
 
 CLANG_FORMAT_VERSION := 19.1.7
 CLANG_FORMAT := build/tools/clang-format-$(CLANG_FORMAT_VERSION)/bin/clang-format

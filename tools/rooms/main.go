@@ -1,9 +1,9 @@
-// Command rooms keeps the table of who imports whom. imports.txt lists every package of the module with the imports it may have.
-// From it the command writes depguard's rules in .golangci.yml and the drawing in docs/architecture.md. A test compares all three
-// with the packages that there are.
+// Command rooms keeps the table of who may import whom. imports.txt lists every package of the module with all that it may import.
+// From it the command writes depguard's rules in .golangci.yml, a strict list for each package. A test compares the table with the
+// imports that there are, and the rules with the table.
 //
-//	go run ./tools/rooms           write the rules and the drawing
-//	go run ./tools/rooms -imports  write imports.txt too, from the imports that there are
+//	go run ./tools/rooms           write the rules
+//	go run ./tools/rooms -imports  write imports.txt from the imports that there are, then the rules
 package main
 
 import (
@@ -24,9 +24,8 @@ const module = "github.com/daguerre-go/daguerre/"
 
 // Places, from the root of the repository.
 const (
-	tablePath   = "tools/rooms/imports.txt"
-	lintPath    = ".golangci.yml"
-	drawingPath = "docs/architecture.md"
+	tablePath = "tools/rooms/imports.txt"
+	lintPath  = ".golangci.yml"
 )
 
 // room is a package and what it imports: packages of this module, and of others.
@@ -55,39 +54,28 @@ func run(root string, fromCode bool) error {
 			return err
 		}
 	}
-	files, err := written(root)
+	text, err := lint(root)
 	if err != nil {
 		return err
 	}
-	for path, text := range files {
-		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return os.WriteFile(filepath.Join(root, lintPath), []byte(text), 0o644)
 }
 
-// written returns the files that the table decides on, as they must be.
-func written(root string) (map[string]string, error) {
+// lint returns the linter's configuration with the rules of the table.
+func lint(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, tablePath))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	rooms, err := parse(string(text))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	out := map[string]string{}
-	for path, block := range map[string]string{lintPath: rules(rooms), drawingPath: drawing(rooms)} {
-		old, err := os.ReadFile(filepath.Join(root, path))
-		if err != nil {
-			return nil, err
-		}
-		if out[path], err = between(string(old), block); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	old, err := os.ReadFile(filepath.Join(root, lintPath))
+	if err != nil {
+		return "", err
 	}
-	return out, nil
+	return between(string(old), rules(rooms))
 }
 
 // between puts a block between the lines with the marks.
@@ -215,35 +203,5 @@ func rules(rooms []room) string {
 			fmt.Fprintf(&b, "            - %s$\n", l)
 		}
 	}
-	return b.String()
-}
-
-// drawing shows the packages that make the program and the library. An arrow that other arrows imply is left out.
-func drawing(rooms []room) string {
-	id := strings.NewReplacer("/", "_")
-	reach := map[string]map[string]bool{}
-	var b strings.Builder
-	b.WriteString("```mermaid\nflowchart TD\n")
-	for _, r := range rooms {
-		reach[r.name] = map[string]bool{}
-		for _, i := range r.imports {
-			for through := range reach[i] {
-				reach[r.name][through] = true
-			}
-		}
-		direct := slices.DeleteFunc(slices.Clone(r.imports), func(i string) bool { return reach[r.name][i] })
-		for _, i := range r.imports {
-			reach[r.name][i] = true
-		}
-		top, _, _ := strings.Cut(r.name, "/")
-		if top == "tools" || top == "examples" || r.name == "bindings/bindingstest" || r.name == "cli/e2e" {
-			continue
-		}
-		fmt.Fprintf(&b, "    %s[%s]\n", id.Replace(r.name), r.name)
-		if len(direct) > 0 {
-			fmt.Fprintf(&b, "    %s --> %s\n", id.Replace(r.name), id.Replace(strings.Join(direct, " & ")))
-		}
-	}
-	b.WriteString("```\n")
 	return b.String()
 }
