@@ -26,6 +26,5 @@ func TestTooLittleMemory(t *testing.T) {
 		err := fmt.Errorf("job 3: %w", c.err)
 		assert.Equal(t, ExitOutOfMemory, exitCode(err), name)
 		assert.Equal(t, c.less, errors.Is(err, backend.ErrOutOfMemory), name)
-		assert.Equal(t, c.less, pipeline.OutOfMemory(err), name)
 	}
 }
