@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -125,7 +126,7 @@ func onUsageError(path string) cli.OnUsageErrorFunc {
 // noArgs refuses arguments that are no flags.
 func noArgs(c *cli.Context, hint string) error {
 	if c.Args().Present() {
-		return usagef(c.Command.HelpName, "unexpected argument %q%s", clip(c.Args().First()), hint)
+		return usagef(c.Command.HelpName, "unexpected argument %q%s", words.Clip(c.Args().First()), hint)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func unknownCommand(path, name string, commands []*cli.Command) error {
 			names = append(names, c.Name)
 		}
 	}
-	hint := words.Phrase(name, names)
+	hint := words.DidYouMean(name, names)
 	if hint == "" {
 		hint = "; known are " + strings.Join(names, ", ")
 	}
@@ -119,10 +119,10 @@ func flagWidth(path string, flags []cli.Flag, args []string) (int, error) {
 			}
 		}
 		hint := ""
-		if near, ok := words.Nearest(name, append(names, "help")); ok {
+		if near := words.Nearest(name, append(names, "help")); near != "" {
 			hint = "; did you mean --" + near + "?"
 		}
-		return 0, usagef(path, "unknown flag %s%s", clip(args[0]), hint)
+		return 0, usagef(path, "unknown flag %s%s", words.Clip(args[0]), hint)
 	}
 	if _, isBool := flags[i].(*cli.BoolFlag); isBool || hasValue {
 		return 1, nil
@@ -131,12 +131,4 @@ func flagWidth(path string, flags []cli.Flag, args []string) (int, error) {
 		return 0, usagef(path, "flag %s needs a value", args[0])
 	}
 	return 2, nil
-}
-
-// clip shortens what a user typed for a message.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "..."
-	}
-	return s
 }

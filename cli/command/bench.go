@@ -206,7 +206,7 @@ func (o *benchOptions) readLists(c *cli.Context) error {
 	for _, text := range list(c.String("batch")) {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > request.MaxImages {
-			return usagef(help, "--batch: %q is no number from 1 to %d", clip(text), request.MaxImages)
+			return usagef(help, "--batch: %q is no number from 1 to %d", words.Clip(text), request.MaxImages)
 		}
 		o.batches = append(o.batches, n)
 	}
@@ -266,7 +266,7 @@ func parseSize(text string) (benchmark.Size, error) {
 	width, err := strconv.Atoi(w)
 	height, err2 := strconv.Atoi(h)
 	if err := errors.Join(err, err2); err != nil || width < 8 || height < 8 || width%8 != 0 || height%8 != 0 {
-		return benchmark.Size{}, fmt.Errorf("%q is no size; give multiples of 8 as 1024 or 1216x832", clip(text))
+		return benchmark.Size{}, fmt.Errorf("%q is no size; give multiples of 8 as 1024 or 1216x832", words.Clip(text))
 	}
 	return benchmark.Size{Width: width, Height: height}, nil
 }
@@ -277,7 +277,7 @@ func oneOf(command, flag, value string, known []string) error {
 		return nil
 	}
 	shown := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, clip(value), words.Phrase(value, shown), strings.Join(shown, ", "))
+	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, words.Clip(value), words.DidYouMean(value, shown), strings.Join(shown, ", "))
 }
 
 // nano reports whether the embedded model alone is measured.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/internal/words"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 )
 
@@ -76,7 +77,7 @@ func benchCompareOptionsOf(c *cli.Context) (benchCompareOptions, error) {
 			v /= 100
 		}
 		if err != nil || v < 0 || math.IsInf(v, 0) || v != v {
-			return o, usagef(help, "--%s: %q is no share; give 10%% or 0.1", f.flag, clip(text))
+			return o, usagef(help, "--%s: %q is no share; give 10%% or 0.1", f.flag, words.Clip(text))
 		}
 		*f.to = v
 	}
@@ -149,7 +150,7 @@ func (o benchCompareOptions) print(env Env, c *benchmark.Comparison) error {
 func figure(v float64, unit string) string {
 	switch unit {
 	case "B":
-		return benchmark.Bytes(int64(v))
+		return words.Measured(int64(v))
 	case "s":
 		return fmt.Sprintf("%.4g s", v)
 	case "dB":

@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
@@ -131,7 +132,7 @@ func (f *benchFiles) synthetic(ctx context.Context) (benchModel, error) {
 	if err != nil {
 		return m, err
 	}
-	f.note("writing a model with random weights, %s, into %s, which is removed at the end", benchmark.Bytes(size), dir)
+	f.note("writing a model with random weights, %s, into %s, which is removed at the end", words.Measured(size), dir)
 	began := f.env.Now()
 	opt.Progress = func(done, total int64) {
 		f.r.Report(progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: f.env.Now().Sub(began).Seconds()})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 )
@@ -176,7 +177,7 @@ func (o benchOptions) write(env Env, report *benchmark.Report) error {
 			return &outputError{fmt.Errorf("writing the report: %w", err)}
 		}
 		if !o.quiet {
-			_, _ = fmt.Fprintf(env.Stderr, "%s  %s\n", f.path, progress.Bytes(int64(b.Len())))
+			_, _ = fmt.Fprintf(env.Stderr, "%s  %s\n", f.path, words.Bytes(int64(b.Len())))
 		}
 	}
 	if o.quiet || toStdout {

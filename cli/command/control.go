@@ -110,7 +110,7 @@ func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
 		for _, p := range controlnet.Preprocessors {
 			names = append(names, p.Name)
 		}
-		return o, usagef(command, "--preprocessor: %v%s", err, words.Phrase(o.net.Preprocessor, names))
+		return o, usagef(command, "--preprocessor: %v%s", err, words.DidYouMean(o.net.Preprocessor, names))
 	}
 	for _, side := range []struct {
 		flag string
@@ -132,7 +132,7 @@ func numbersOf(command string, pairs []string) (map[string]any, error) {
 	for _, pair := range pairs {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return nil, usagef(command, "--option %s: write it as NAME=NUMBER", clip(pair))
+			return nil, usagef(command, "--option %s: write it as NAME=NUMBER", words.Clip(pair))
 		}
 		switch text {
 		case "true", "false":
@@ -141,7 +141,7 @@ func numbersOf(command string, pairs []string) (map[string]any, error) {
 		}
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, usagef(command, "--option %s: %q is no number", name, clip(text))
+			return nil, usagef(command, "--option %s: %q is no number", name, words.Clip(text))
 		}
 		out[name] = x
 	}

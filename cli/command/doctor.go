@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -207,7 +208,7 @@ func checkDevices(ctx context.Context, env Env) finding {
 	var ids []string
 	for _, d := range devices {
 		ids = append(ids, d.ID)
-		line := fmt.Sprintf("%s: %s, %s of %s free", d.ID, d.Description, progress.Bytes(d.FreeBytes), progress.Bytes(d.TotalBytes))
+		line := fmt.Sprintf("%s: %s, %s of %s free", d.ID, d.Description, words.Bytes(d.FreeBytes), words.Bytes(d.TotalBytes))
 		if d.Software {
 			line += " (software: only by explicit choice)"
 		}

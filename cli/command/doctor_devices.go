@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
@@ -62,7 +63,7 @@ func deepDevices(ctx context.Context, env Env, named []string) ([]deviceTest, er
 			for _, d := range devices {
 				known = append(known, d.ID)
 			}
-			return nil, &usageError{message: fmt.Sprintf("--device %q is not here; there are %v", clip(id), known), command: "daguerre doctor"}
+			return nil, &usageError{message: fmt.Sprintf("--device %q is not here; there are %v", words.Clip(id), known), command: "daguerre doctor"}
 		}
 	}
 	reference, err := computeDeep(ctx, env, "cpu", backend.PrecisionExact)

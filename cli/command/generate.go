@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -136,7 +137,7 @@ func checkJobs(run request.Run, errs *request.Errors) {
 			if _, err := output.ParsePattern(p); err != nil {
 				errs.Add(run.Path(i, "save_latents"), "%v", err)
 			} else if !strings.EqualFold(filepath.Ext(p), ".npy") {
-				errs.Add(run.Path(i, "save_latents"), "%q does not end in .npy", clip(p))
+				errs.Add(run.Path(i, "save_latents"), "%q does not end in .npy", words.Clip(p))
 			}
 		}
 		if job.Scheduler != "" {

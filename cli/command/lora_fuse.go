@@ -77,7 +77,7 @@ func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
 	case o.out == "":
 		return o, usagef(command, "--output is missing; give the file to write with -o")
 	case ext != ".safetensors" && ext != ".gguf":
-		return o, usagef(command, "the output %q must end in .safetensors or .gguf", clip(o.out))
+		return o, usagef(command, "the output %q must end in .safetensors or .gguf", words.Clip(o.out))
 	}
 	o.stack = lora.Stack{Adapters: list, Options: lora.Options{Strict: o.strict}}
 	if err := o.stack.Validate(); err != nil {

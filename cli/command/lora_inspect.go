@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -95,7 +96,7 @@ func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 func printLoRA(env Env, r adapters.Report) error {
 	clean := func(s string) string { return strings.Map(printable, s) }
 	rows := [][]string{{"name", clean(r.Name)}, {"path", clean(r.Path)},
-		{"file", fmt.Sprintf("%s, %s, %d tensors", r.Format, progress.Bytes(r.Size), r.Tensors)},
+		{"file", fmt.Sprintf("%s, %s, %d tensors", r.Format, words.Bytes(r.Size), r.Tensors)},
 		{"applies", clean(r.Summary())}, {"changes", counts(r.Components)}, {"algorithm", counts(r.Algorithms)}}
 	if r.DoRA > 0 {
 		rows = append(rows, []string{"dora", fmt.Sprintf("%d modules with magnitudes", r.DoRA)})
@@ -103,7 +104,7 @@ func printLoRA(env Env, r adapters.Report) error {
 	if len(r.Ranks) > 0 {
 		rows = append(rows, []string{"rank", rangeOf(r.Ranks)}, []string{"alpha", rangeOf(r.Alphas)})
 	}
-	rows = append(rows, []string{"types", counts(r.Types)}, []string{"memory", "about " + progress.Bytes(r.Bytes)})
+	rows = append(rows, []string{"types", counts(r.Types)}, []string{"memory", "about " + words.Bytes(r.Bytes)})
 	o := r.Origin
 	for _, row := range [][2]string{{"title", o.Title}, {"author", o.Author}, {"made for", o.BaseModel}, {"trained on", o.Checkpoint}, {"trained by", o.Module},
 		{"description", o.Description}, {"license", o.License}, {"trigger words", strings.Join(o.TriggerWords, ", ")}} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
@@ -108,9 +109,9 @@ func printReport(env Env, r modelfile.Report) error {
 	if r.Layout != "" {
 		rows = append(rows, []string{"layout", string(r.Layout)})
 	}
-	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", progress.Bytes(r.Size), r.Tensors, count(r.Parameters))})
+	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", words.Bytes(r.Size), r.Tensors, count(r.Parameters))})
 	for _, f := range r.Files {
-		line := fmt.Sprintf("%s, %s, %d tensors", f.Format, progress.Bytes(f.Size), f.Tensors)
+		line := fmt.Sprintf("%s, %s, %d tensors", f.Format, words.Bytes(f.Size), f.Tensors)
 		if f.SHA256 != "" {
 			line += ", sha256 " + f.SHA256
 		}
@@ -130,7 +131,7 @@ func printReport(env Env, r modelfile.Report) error {
 		if prefix == "" {
 			prefix = "-"
 		}
-		table = append(table, []string{c.Name, fmt.Sprint(c.Tensors), count(c.Parameters), progress.Bytes(c.Bytes), types(c.DTypes), prefix})
+		table = append(table, []string{c.Name, fmt.Sprint(c.Tensors), count(c.Parameters), words.Bytes(c.Bytes), types(c.DTypes), prefix})
 	}
 	if err := printTable(env.Stdout, table); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -113,10 +114,10 @@ func printPlan(env Env, model string, plan pipeline.MemoryPlan, fits bool) error
 		if p.Owner != memory.OwnerModel && p.Owner != p.Component {
 			name = pipeline.ModelName(p.Owner) + " " + p.Component
 		}
-		rows = append(rows, []string{name, p.Device, string(p.Type), memory.Size(p.Bytes), heldAs(plan, p, fits)})
+		rows = append(rows, []string{name, p.Device, string(p.Type), words.Budget(p.Bytes), heldAs(plan, p, fits)})
 		total += p.Bytes
 	}
-	rows = append(rows, []string{"together", "", "", memory.Size(total), ""})
+	rows = append(rows, []string{"together", "", "", words.Budget(total), ""})
 	if fits {
 		for i, job := range plan.Jobs {
 			rows = append(rows, nil)
@@ -147,9 +148,9 @@ func heldAs(plan pipeline.MemoryPlan, p memory.Part, fits bool) string {
 	case p.Owner == memory.OwnerTAESD:
 		return "resident"
 	case s.Name == memory.Stream && (network || s.StreamText && text):
-		return "streamed through " + memory.Size(plan.StreamBytes)
+		return "streamed through " + words.Budget(plan.StreamBytes)
 	case s.Name == memory.Mmap:
-		return "mapped: " + memory.Size(p.Mapped)
+		return "mapped: " + words.Budget(p.Mapped)
 	case s.Name == memory.Resident, s.Name == memory.Release && network:
 		return "resident"
 	case text:
@@ -163,7 +164,7 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 	size := plan.Sizes[i]
 	batch := fmt.Sprintf("batches of %d", job.Batch)
 	if job.NextBatch > 0 {
-		batch += fmt.Sprintf(" (%d would need %s)", job.NextBatch, memory.Size(job.NextBytes))
+		batch += fmt.Sprintf(" (%d would need %s)", job.NextBatch, words.Budget(job.NextBytes))
 	}
 	for _, c := range []struct {
 		on   bool
@@ -173,7 +174,7 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 			batch += ", " + c.text
 		}
 	}
-	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d image%s, %s", size.Width, size.Height, size.Images, plural(size.Images), batch)},
+	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images, words.Plural(size.Images, "image"), batch)},
 		{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
 	for _, device := range planDevices(plan) {
 		peak, at := job.Breakdown.Peak(device)
@@ -191,11 +192,11 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 				}
 			}
 			if weights+compute+other > 0 {
-				rows = append(rows, []string{stage.Name, device, memory.Size(weights), memory.Size(compute), memory.Size(other), memory.Size(weights + compute + other)})
+				rows = append(rows, []string{stage.Name, device, words.Budget(weights), words.Budget(compute), words.Budget(other), words.Budget(weights + compute + other)})
 			}
 		}
 		if peak > 0 {
-			rows = append(rows, []string{"peak", device, "", "", "in " + at, memory.Size(peak) + budgetOf(plan, device)})
+			rows = append(rows, []string{"peak", device, "", "", "in " + at, words.Budget(peak) + budgetOf(plan, device)})
 		}
 	}
 	return rows
@@ -205,15 +206,8 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 func budgetOf(plan pipeline.MemoryPlan, device string) string {
 	for _, b := range plan.Budgets {
 		if b.Device == device {
-			return fmt.Sprintf(" of %s (%s)", memory.Size(b.Bytes), strings.TrimSpace(b.Why))
+			return fmt.Sprintf(" of %s (%s)", words.Budget(b.Bytes), strings.TrimSpace(b.Why))
 		}
 	}
 	return ""
-}
-
-func plural(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return "s"
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -76,7 +77,7 @@ func casingOf(c *cli.Context, def request.Casing) (request.Casing, error) {
 		}
 	}
 	if c.IsSet("casing") {
-		return "", usagef(c.Command.HelpName, "--casing %q is unknown; it is one of snake_case, camelCase, PascalCase", clip(name))
+		return "", usagef(c.Command.HelpName, "--casing %q is unknown; it is one of snake_case, camelCase, PascalCase", words.Clip(name))
 	}
 	return def, nil
 }
@@ -222,7 +223,7 @@ EXAMPLES:
 			}
 			to := strings.ToLower(c.String("to"))
 			if to != "" && to != "json" && to != "toml" {
-				return usagef(c.Command.HelpName, "--to %q is unknown; it is json or toml", clip(to))
+				return usagef(c.Command.HelpName, "--to %q is unknown; it is json or toml", words.Clip(to))
 			}
 			if to == "toml" && casing != "" && casing != request.SnakeCase {
 				return usagef(c.Command.HelpName, "TOML run files are written in snake_case; give --casing with --to json")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
@@ -37,7 +38,7 @@ EXAMPLES:
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
-				return usagef(c.Command.HelpName, "%q is one argument too many; give one use case", clip(c.Args().Get(1)))
+				return usagef(c.Command.HelpName, "%q is one argument too many; give one use case", words.Clip(c.Args().Get(1)))
 			}
 			if c.IsSet("max-steps") && c.Int("max-steps") == 0 {
 				return usagef(c.Command.HelpName, "--max-steps is 0; it must be between 1 and 1000")

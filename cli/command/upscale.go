@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/upscale"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
@@ -82,7 +83,7 @@ func upscaleOptionsOf(c *cli.Context) (upscaleOptions, error) {
 	case c.IsSet("scale") && !(o.scale > 0 && o.scale <= 16):
 		return o, usagef(command, "--scale is %v; it must be above 0 to 16", o.scale)
 	case !slices.Contains(backend.Precisions, o.config.Precision):
-		return o, usagef(command, "--precision %q is unknown; known are %v", clip(string(o.config.Precision)), backend.Precisions)
+		return o, usagef(command, "--precision %q is unknown; known are %v", words.Clip(string(o.config.Precision)), backend.Precisions)
 	case o.config.Threads < 0 || o.config.Threads > 1024:
 		return o, usagef(command, "--threads is %d; it must be 1 to 1024", o.config.Threads)
 	case o.tiles.TileSize < 16 || o.tiles.TileSize > 4096:

@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -98,9 +99,9 @@ func vaeOptionsOf(c *cli.Context) (vaeOptions, error) {
 	case o.size < 64 || o.size > 4096 || o.size%8 != 0:
 		return o, usagef(command, "--size is %d; it must be a multiple of 8 from 64 to 4096", o.size)
 	case !slices.Contains(request.Precisions, o.precision):
-		return o, usagef(command, "--precision %q is unknown; known are %s", clip(o.precision), strings.Join(request.Precisions, ", "))
+		return o, usagef(command, "--precision %q is unknown; known are %s", words.Clip(o.precision), strings.Join(request.Precisions, ", "))
 	case !slices.Contains(request.Types, o.dtype):
-		return o, usagef(command, "--type %q is unknown; known are %s", clip(o.dtype), strings.Join(request.Types, ", "))
+		return o, usagef(command, "--type %q is unknown; known are %s", words.Clip(o.dtype), strings.Join(request.Types, ", "))
 	case o.threads < 0 || o.threads > 1024:
 		return o, usagef(command, "--threads is %d; it must be 1 to 1024", o.threads)
 	}
@@ -232,7 +233,7 @@ func printVAE(env Env, report vaeReport) error {
 		}
 		if t := c.Tiled; t != nil {
 			if err := printTo(env.Stdout, "tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s\n", t.Tiles, t.TileSize, t.PSNR,
-				100*t.SeamExcess, progress.Bytes(t.Bytes), progress.Bytes(t.WholeBytes)); err != nil {
+				100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes)); err != nil {
 				return err
 			}
 		}

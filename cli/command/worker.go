@@ -12,6 +12,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/cli/worker"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -70,7 +71,7 @@ func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 		return o, err
 	}
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
-		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", clip(o.onEOF))
+		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
 	}
 	for _, n := range []struct {
 		flag        string

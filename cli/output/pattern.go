@@ -97,7 +97,7 @@ func ParsePattern(s string) (Pattern, error) {
 func parseField(s string) (part, error) {
 	name, width, padded := strings.Cut(s, ":")
 	if !slices.Contains(Fields, name) {
-		return part{}, fmt.Errorf("unknown placeholder {%s}%s; known: {%s}", name, words.Phrase(name, Fields), strings.Join(Fields, "}, {"))
+		return part{}, fmt.Errorf("unknown placeholder {%s}%s; known: {%s}", name, words.DidYouMean(name, Fields), strings.Join(Fields, "}, {"))
 	}
 	f := part{field: name}
 	if padded {

@@ -153,12 +153,6 @@ func TestSeconds(t *testing.T) {
 	}
 }
 
-func TestBytes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5452595: "5.2 MiB", math.MaxInt64: "8.0 EiB"} {
-		assert.Equal(t, want, Bytes(n))
-	}
-}
-
 func TestWriteProgress(t *testing.T) {
 	for _, bar := range []bool{true, false} {
 		var errs bytes.Buffer

@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 const (
@@ -75,7 +77,7 @@ func (t *Text) Report(e Event) {
 		if e.PrecisionReason != "" {
 			reason = " (" + e.PrecisionReason + ")"
 		}
-		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, Bytes(e.ParameterBytes), Seconds(e.Seconds))
+		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, words.Bytes(e.ParameterBytes), Seconds(e.Seconds))
 	case JobStart:
 		t.last = t.o.Now()
 		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))
@@ -95,7 +97,7 @@ func (t *Text) Report(e Event) {
 	case Latents:
 		t.result("%s  latents %v", e.Path, e.Shape)
 	case File:
-		t.result("%s  %s  %s", e.Path, Bytes(e.Bytes), Seconds(e.Seconds))
+		t.result("%s  %s  %s", e.Path, words.Bytes(e.Bytes), Seconds(e.Seconds))
 	case Profile:
 		t.note("%s", e.String())
 	case Overall:
@@ -215,7 +217,7 @@ func (t *Text) line(e Step) {
 	t.last = now
 	at := fmt.Sprintf("%d/%d", e.Done, e.Total)
 	if inBytes(e.Stage) {
-		at = Bytes(e.Done) + " of " + Bytes(e.Total)
+		at = words.Bytes(e.Done) + " of " + words.Bytes(e.Total)
 	}
 	if e.ETASeconds > 0 && e.Done < e.Total {
 		at += ", " + Seconds(e.ETASeconds) + " to go"
@@ -301,18 +303,4 @@ func Seconds(s float64) string {
 	default:
 		return fmt.Sprintf("%d h %d min", n/3600, n%3600/60)
 	}
-}
-
-// Bytes writes a size for people, in binary units: "813 B", "5.2 MiB".
-func Bytes(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	x, units := float64(n), "KMGTPE"
-	for i := range len(units) {
-		if x /= 1024; x < 1024 || i == len(units)-1 {
-			return fmt.Sprintf("%.1f %ciB", x, units[i])
-		}
-	}
-	return ""
 }

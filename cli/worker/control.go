@@ -16,6 +16,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	pictures "github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -49,7 +50,7 @@ func (s *Server) control(o *order) {
 func fields(body map[string]any, into map[string]any) error {
 	var errs request.Errors
 	for key, value := range body {
-		dst, known := into[fold(key)]
+		dst, known := into[words.FoldKey(key, "_")]
 		if !known {
 			errs.Add(key, "unknown key")
 			continue

@@ -115,7 +115,7 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	case len(bad) > 0:
 		return m, &failure{code: codeBadMessage, message: bad.Error(), exit: exitOf(codeBadMessage), fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, failf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types), strings.Join(Types, ", "))
+		return m, failf(codeUnknownType, "type %q is unknown%s; known are %s", words.Clip(m.kind), words.DidYouMean(m.kind, Types), strings.Join(Types, ", "))
 	}
 	return m, nil
 }
@@ -140,7 +140,7 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 			continue
 		}
 		ok, want := true, ""
-		switch fold(key) {
+		switch words.FoldKey(key, "_") {
 		case "id":
 			e.id, ok = idOf(value)
 			want = "a string or a number of at most 256 bytes"
@@ -168,7 +168,7 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 				bad = append(bad, e.deliver.read(key, inner)...)
 			}
 		default:
-			bad.Add(key, "unknown field%s", words.Phrase(key, envelopeKeys))
+			bad.Add(key, "unknown field%s", words.DidYouMean(key, envelopeKeys))
 		}
 		if !ok {
 			bad.Add(key, "is no %s", strings.TrimPrefix(strings.TrimPrefix(want, "a "), "an "))
@@ -191,7 +191,7 @@ func (d *delivery) read(path string, table map[string]any) (bad request.Errors) 
 		if value == nil {
 			continue
 		}
-		switch fold(key) {
+		switch words.FoldKey(key, "_") {
 		case "images":
 			d.images, _ = value.(string)
 			if !slices.Contains([]string{"path", "base64", "both"}, d.images) {
@@ -213,7 +213,7 @@ func (d *delivery) read(path string, table map[string]any) (bad request.Errors) 
 				bad.Add(at, "is no boolean")
 			}
 		default:
-			bad.Add(at, "unknown field%s", words.Phrase(key, []string{"images", "format", "previews", "progress"}))
+			bad.Add(at, "unknown field%s", words.DidYouMean(key, []string{"images", "format", "previews", "progress"}))
 		}
 	}
 	return bad
@@ -246,7 +246,7 @@ func idInPrefix(prefix []byte) json.RawMessage {
 		if err != nil {
 			return nil
 		}
-		if name, _ := key.(string); fold(name) == "id" {
+		if name, _ := key.(string); words.FoldKey(name, "_") == "id" {
 			id, ok := idOf(value)
 			if !ok {
 				return nil
@@ -258,8 +258,6 @@ func idInPrefix(prefix []byte) json.RawMessage {
 		}
 	}
 }
-
-func fold(key string) string { return strings.ToLower(strings.ReplaceAll(key, "_", "")) }
 
 func integer(value any) (int64, bool) {
 	n, ok := value.(json.Number)
@@ -277,11 +275,4 @@ func float(value any) (float64, bool) {
 	}
 	x, err := n.Float64()
 	return x, err == nil
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "..."
-	}
-	return s
 }

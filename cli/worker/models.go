@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -62,7 +63,7 @@ func loadBody(body map[string]any) map[string]any {
 	out := map[string]any{}
 	whole := false
 	for key, value := range body {
-		switch fold(key) {
+		switch words.FoldKey(key, "_") {
 		case "name":
 			continue
 		case "model":
@@ -80,7 +81,7 @@ func loadBody(body map[string]any) map[string]any {
 // nameOf reads the name of a load or unload.
 func nameOf(body map[string]any) (string, *failure) {
 	for key, value := range body {
-		if fold(key) != "name" || value == nil {
+		if words.FoldKey(key, "_") != "name" || value == nil {
 			continue
 		}
 		name, ok := value.(string)
@@ -136,7 +137,7 @@ func (s *Server) entryFor(o *order, name string, m request.Model) (*entry, error
 	case load:
 		e = s.named(name)
 		if e != nil && !reflect.DeepEqual(e.model, m) {
-			return nil, failf(codeInvalid, "another model is loaded as %q; unload it first, or give this one another name", clip(name))
+			return nil, failf(codeInvalid, "another model is loaded as %q; unload it first, or give this one another name", words.Clip(name))
 		}
 	default:
 		if reflect.DeepEqual(m, request.Model{Model: m.Model}) {
@@ -376,7 +377,7 @@ func (s *Server) unload(o *order) {
 	}
 	s.mu.Unlock()
 	if e == nil {
-		o.end(failf(codeNotFound, "no model is loaded as %q", clip(name)), nil)
+		o.end(failf(codeNotFound, "no model is loaded as %q", words.Clip(name)), nil)
 		return
 	}
 	e.push(item{})

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // SupervisedEnv is set in the environment of a supervised process, to the number of times that it was started again.
@@ -176,7 +178,7 @@ func with(line []byte, field string, value any) []byte {
 	}
 	at := field
 	for key := range table {
-		if fold(key) == field {
+		if words.FoldKey(key, "_") == field {
 			at = key
 		}
 	}
@@ -236,7 +238,7 @@ func (s *Supervisor) relay(out io.Reader) {
 		}
 		var h heard
 		if err := json.Unmarshal(line, &h); err != nil {
-			s.opts.Log.Error("the computing process wrote something that is no event", "line", clip(string(line)))
+			s.opts.Log.Error("the computing process wrote something that is no event", "line", words.Clip(string(line)))
 			continue
 		}
 		if s.hear(&h) {

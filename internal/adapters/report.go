@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Unmatched is a tensor that was not applied.
@@ -65,9 +66,5 @@ func (r *Report) Summary() string {
 
 // group3 writes a count with commas between thousands.
 func group3(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return words.Thousands(n)
 }

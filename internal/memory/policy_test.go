@@ -197,9 +197,3 @@ func TestCachedAsksOnce(t *testing.T) {
 	_, err = Choose(Problem{Model: sdxl("cpu"), Jobs: []Job{square(64, 1)}, Budgets: []Budget{{"cpu", mib, ""}}, Compute: failing})
 	require.ErrorIs(t, err, ErrNotMeasured)
 }
-
-func TestSize(t *testing.T) {
-	for want, n := range map[string]int64{"0 bytes": 0, "12 KiB": 12 << 10, "1.5 MiB": 3 << 19, "310 MiB": 310 * mib, "6.40 GiB": 6554 * mib, "12.0 GiB": 12 << 30, "-1.0 MiB": -mib} {
-		assert.Equal(t, want, Size(n))
-	}
-}

@@ -1,25 +1,10 @@
 package memory
 
-import "fmt"
+import (
+	"fmt"
 
-// Size writes bytes for people: "6.4 GiB", "310 MiB", "12 KiB".
-func Size(n int64) string {
-	switch {
-	case n < 0:
-		return "-" + Size(-n)
-	case n >= 10<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<30:
-		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-	case n >= 10<<20:
-		return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
+	"github.com/daguerre-go/daguerre/internal/words"
+)
 
 // reason says in a sentence what was decided and why.
 func (p Plan) reason() string {
@@ -27,17 +12,17 @@ func (p Plan) reason() string {
 	if device.Device == "" {
 		return p.Strategy.String() + ": nothing bounds the memory"
 	}
-	text := fmt.Sprintf("%s: the peak of %s fits the %s of %s (%s)", p.Strategy, Size(used), Size(device.Bytes), device.Device, device.Why)
+	text := fmt.Sprintf("%s: the peak of %s fits the %s of %s (%s)", p.Strategy, words.Budget(used), words.Budget(device.Bytes), device.Device, device.Why)
 	if len(p.Passed) > 0 {
 		first := p.Passed[0]
-		text += fmt.Sprintf("; with %s it would take %s", first.Strategy, Size(first.Bytes))
+		text += fmt.Sprintf("; with %s it would take %s", first.Strategy, words.Budget(first.Bytes))
 		if first.Device != device.Device {
 			text += " of " + first.Device
 		}
 	}
 	for _, j := range p.Jobs {
 		if j.NextBatch > 0 {
-			return text + fmt.Sprintf("; batch %d (batch %d needs %s)", j.Batch, j.NextBatch, Size(j.NextBytes))
+			return text + fmt.Sprintf("; batch %d (batch %d needs %s)", j.Batch, j.NextBatch, words.Budget(j.NextBytes))
 		}
 	}
 	return text

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/exp/constraints"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The classes of failure, for errors.Is. Every error of this package that is about a file is an
@@ -92,17 +96,7 @@ func countBytes(n int64) string {
 }
 
 // group writes an integer with commas between thousands.
-func group[T ~int | ~int64 | ~uint64 | ~uint32](n T) string {
-	s := fmt.Sprint(n)
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "-", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
+func group[T constraints.Integer](n T) string { return words.Thousands(n) }
 
 // quoteName makes a name from a file fit for one line of an error: escaped, and cut when long.
 func quoteName(s string) string {

@@ -1,44 +1,57 @@
-// Package words finds the known name nearest to one that was mistyped.
 package words
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/xrash/smetrics"
 )
 
-// Nearest returns the known name closest to name, and false when none is close enough to be meant:
-// within a third of the longer one's letters, rounded up, and at most four, with case and the
-// difference between "-", "_" and " " ignored. A known name that begins with name counts as close.
-func Nearest(name string, known []string) (string, bool) {
-	key := fold(name)
-	if key == "" {
-		return "", false
+// Near returns at most n of the known names that name may have been meant to be, the most alike first. Case and separators do not
+// count. A third of the letters may differ, and always two. A known name that begins with three or more given letters is near, too.
+func Near(name string, known []string, n int) []string {
+	type hit struct {
+		name     string
+		distance int
 	}
-	best, bestDistance := "", int(^uint(0)>>1)
+	var hits []hit
+	word := Fold(name)
 	for _, k := range known {
-		f := fold(k)
-		d := levenshtein.ComputeDistance(key, f)
-		limit := min(4, (max(len(key), len(f))+2)/3)
-		if len(key) >= 3 && strings.HasPrefix(f, key) {
-			d, limit = min(d, 1), 1
-		}
-		if d <= limit && d < bestDistance {
-			best, bestDistance = k, d
+		f := Fold(k)
+		longer := max(len(word), len(f))
+		limit := min(max(2, (longer+2)/3), longer-1) // one letter at least is the same
+		switch {
+		case word == "" || longer-min(len(word), len(f)) > limit && !strings.HasPrefix(f, word):
+		case len(word) >= 3 && strings.HasPrefix(f, word):
+			hits = append(hits, hit{k, min(1, len(f)-len(word))})
+		default:
+			if d := smetrics.WagnerFischer(word, f, 1, 1, 1); d <= limit {
+				hits = append(hits, hit{k, d})
+			}
 		}
 	}
-	return best, best != ""
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.distance, b.distance) })
+	var out []string
+	for _, h := range hits[:min(n, len(hits))] {
+		out = append(out, h.name)
+	}
+	return out
 }
 
-// Phrase returns `; did you mean "x"?` for the nearest known name, or nothing.
-func Phrase(name string, known []string) string {
-	if k, ok := Nearest(name, known); ok {
-		return fmt.Sprintf("; did you mean %q?", k)
+// Nearest returns the known name most like name, or "" where none is near.
+func Nearest(name string, known []string) string {
+	if near := Near(name, known, 1); len(near) > 0 {
+		return near[0]
 	}
 	return ""
 }
 
-func fold(s string) string {
-	return strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(s))
+// DidYouMean returns `; did you mean "x"?` for the nearest known name, or nothing.
+func DidYouMean(name string, known []string) string {
+	if near := Nearest(name, known); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
 }

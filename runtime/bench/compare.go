@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // ErrIncomparable is matched by the error of Compare for reports that were measured in different ways.
@@ -99,8 +101,8 @@ func Compare(before, after *Report, t Thresholds) (*Comparison, error) {
 func (c *Comparison) notes(before, after *Report) {
 	m, n := before.Machine, after.Machine
 	if m.CPU != n.CPU || m.Cores != n.Cores || m.MemoryBytes != n.MemoryBytes {
-		c.Notes = append(c.Notes, fmt.Sprintf("the machines differ: %s with %d cores and %s, and %s with %d and %s", m.CPU, m.Cores, Bytes(m.MemoryBytes),
-			n.CPU, n.Cores, Bytes(n.MemoryBytes)))
+		c.Notes = append(c.Notes, fmt.Sprintf("the machines differ: %s with %d cores and %s, and %s with %d and %s", m.CPU, m.Cores, words.Measured(m.MemoryBytes),
+			n.CPU, n.Cores, words.Measured(n.MemoryBytes)))
 	}
 	if before.Settings.Processes != after.Settings.Processes {
 		c.Notes = append(c.Notes, "only one report has a process for each session: their resident memory cannot be compared")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/image/draw"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 //go:embed report.html.tmpl
@@ -113,7 +115,7 @@ func (r *Report) facts() [][2]string {
 	m, b, s := r.Machine, r.Build, r.Settings
 	out := [][2]string{{"CPU", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)}, {"CPU features", strings.Join(m.Features, " ")}, {"Memory", size(m.MemoryBytes)}, {"System", m.System}}
 	for _, d := range m.Devices {
-		out = append(out, [2]string{"Device " + d.ID, d.Description + ", " + Bytes(d.TotalBytes)})
+		out = append(out, [2]string{"Device " + d.ID, d.Description + ", " + words.Measured(d.TotalBytes)})
 	}
 	if len(m.Load) == 2 {
 		out = append(out, [2]string{"Load average", fmt.Sprintf("%.1f before, %.1f after", m.Load[0], m.Load[1])})
@@ -121,7 +123,7 @@ func (r *Report) facts() [][2]string {
 	out = append(out, [2]string{"Daguerre", strings.TrimSpace(b.Version + " " + b.Revision)}, [2]string{"Library", b.Library}, [2]string{"Engine", b.Engine},
 		[2]string{"Compiler", b.Compiler}, [2]string{"Compiled in", strings.Join(b.Features, " ")}, [2]string{"Go", b.Go})
 	for _, x := range r.Models {
-		out = append(out, [2]string{"Model " + x.Label, fmt.Sprintf("%s, %s, %s, %d parameters, %s", x.File, x.Kind, x.FileType, x.Parameters, Bytes(x.FileBytes))})
+		out = append(out, [2]string{"Model " + x.Label, fmt.Sprintf("%s, %s, %s, %d parameters, %s", x.File, x.Kind, x.FileType, x.Parameters, words.Measured(x.FileBytes))})
 	}
 	quantized := "while the model is opened"
 	if s.Convert {
@@ -169,7 +171,7 @@ func (r *Report) pareto(rs []*Result) string {
 			}
 		}
 		p := point{x: x.Image.Median, size: float64(x.memory()), label: x.Type, class: class,
-			tip: fmt.Sprintf("%s: %.3g s a picture, %s, %s", x.Type, x.Image.Median, Bytes(x.memory()), fidelityText(x))}
+			tip: fmt.Sprintf("%s: %.3g s a picture, %s, %s", x.Type, x.Image.Median, words.Measured(x.memory()), fidelityText(x))}
 		if x.Quality != nil && x.Quality.PSNRWorst < EqualPSNR {
 			p.y = x.Quality.PSNRWorst
 			points = append(points, p)
@@ -202,7 +204,7 @@ func memoryChart(rs []*Result) pageChart {
 	const title = "Memory, MiB: native by component; behind it the peak of the process"
 	var bars []bar
 	for _, x := range rs {
-		b := bar{label: x.Type, value: Bytes(x.memory())}
+		b := bar{label: x.Type, value: words.Measured(x.memory())}
 		var buffer int64
 		for _, part := range memoryParts {
 			var bytes int64
@@ -216,11 +218,11 @@ func memoryChart(rs []*Result) pageChart {
 				bytes = buffer
 			}
 			if bytes > 0 {
-				b.parts = append(b.parts, barPart{part.class, mebi(bytes), part.name + " " + Bytes(bytes)})
+				b.parts = append(b.parts, barPart{part.class, mebi(bytes), part.name + " " + words.Measured(bytes)})
 			}
 		}
 		if rest := x.memory() - x.NativeBytes; rest > 0 {
-			b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + Bytes(x.memory())})
+			b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + words.Measured(x.memory())})
 		}
 		bars = append(bars, b)
 	}
@@ -237,7 +239,7 @@ func mebi(n int64) float64 { return float64(n) / (1 << 20) }
 func fileChart(rs []*Result) pageChart {
 	var bars []bar
 	for _, x := range rs {
-		bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar", mebi(x.FileBytes), Bytes(x.FileBytes)}}, value: Bytes(x.FileBytes)})
+		bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar", mebi(x.FileBytes), words.Measured(x.FileBytes)}}, value: words.Measured(x.FileBytes)})
 	}
 	return chart("File, MiB", bars)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Limits say what a recommendation has to keep to. Zero fields are no limits.
@@ -84,7 +86,7 @@ func Recommend(results []Result, limits Limits) *Advice {
 func misses(r *Result, l Limits) string {
 	var parts []string
 	if m := r.memory(); l.Memory > 0 && m > l.Memory {
-		parts = append(parts, fmt.Sprintf("takes %s, more than the %s that are allowed", Bytes(m), Bytes(l.Memory)))
+		parts = append(parts, fmt.Sprintf("takes %s, more than the %s that are allowed", words.Measured(m), words.Measured(l.Memory)))
 	}
 	if l.PSNR > 0 && r.fidelity() < l.PSNR {
 		if r.Quality == nil {
@@ -120,7 +122,7 @@ func dominates(a, b *Result) bool {
 func choiceReason(all []Result, best, fastest *Result, l Limits, fit int) string {
 	var limits []string
 	if l.Memory > 0 {
-		limits = append(limits, fmt.Sprintf("take at most %s", Bytes(l.Memory)))
+		limits = append(limits, fmt.Sprintf("take at most %s", words.Measured(l.Memory)))
 	}
 	if l.PSNR > 0 {
 		limits = append(limits, fmt.Sprintf("stay above %.0f dB", l.PSNR))
@@ -153,7 +155,7 @@ func nothingFits(measured []*Result, l Limits) string {
 	_, small, good := leaders(measured)
 	switch {
 	case l.Memory > 0 && small.memory() > l.Memory:
-		return fmt.Sprintf("nothing fits: the smallest is %s with %s; measure a smaller type, size or batch", small.Key, Bytes(small.memory()))
+		return fmt.Sprintf("nothing fits: the smallest is %s with %s; measure a smaller type, size or batch", small.Key, words.Measured(small.memory()))
 	case l.PSNR > 0 && good.fidelity() < l.PSNR:
 		return fmt.Sprintf("nothing is near enough to its reference: the nearest is %s with %.1f dB", good.Key, good.fidelity())
 	}
@@ -187,7 +189,7 @@ func leaders(rs []*Result) (fastest, small, exact *Result) {
 }
 
 func describe(all []Result, r *Result) string {
-	return fmt.Sprintf("%s: %.3g s a picture, %s, %s", label(all, r), r.Image.Median, Bytes(r.memory()), fidelityText(r))
+	return fmt.Sprintf("%s: %.3g s a picture, %s, %s", label(all, r), r.Image.Median, words.Measured(r.memory()), fidelityText(r))
 }
 
 // label is as much of a result's key as tells it from the others.
@@ -208,15 +210,4 @@ func label(all []Result, r *Result) string {
 	differs(func(r *Result) string { return r.Device })
 	differs(func(r *Result) string { return r.Scheduler })
 	return strings.Join(parts, " ")
-}
-
-// Bytes writes an amount of memory for people, in binary units.
-func Bytes(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 func TestRecommend(t *testing.T) {
@@ -71,7 +73,7 @@ func TestLabel(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	assert.Equal(t, "2.50 GiB", Bytes(5<<29))
-	assert.Equal(t, "1.5 MiB", Bytes(3<<19))
-	assert.Equal(t, "0.5 KiB", Bytes(512))
+	assert.Equal(t, "2.50 GiB", words.Measured(5<<29))
+	assert.Equal(t, "1.5 MiB", words.Measured(3<<19))
+	assert.Equal(t, "0.5 KiB", words.Measured(512))
 }

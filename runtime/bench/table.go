@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Header and Rows are the report's main table, for people.
@@ -105,7 +107,7 @@ func size(n int64) string {
 	if n == 0 {
 		return "-"
 	}
-	return Bytes(n)
+	return words.Measured(n)
 }
 
 // WriteMarkdown writes the report as Markdown: conditions, table, advice and notes.
@@ -188,7 +190,7 @@ func (r *Report) Conditions() []string {
 	}
 	machine := fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)
 	if m.MemoryBytes > 0 {
-		machine += ", " + Bytes(m.MemoryBytes)
+		machine += ", " + words.Measured(m.MemoryBytes)
 	}
 	machine += ", " + m.System
 	if len(m.Features) > 0 {
@@ -208,10 +210,7 @@ func (r *Report) Conditions() []string {
 
 // some writes a number of things.
 func some(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
+	return fmt.Sprintf("%d %s", n, words.Plural(n, what))
 }
 
 // WriteCSV writes a row for each result, with every figure in base units: seconds, bytes, decibels.

@@ -3,6 +3,8 @@ package request
 import (
 	"bytes"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Casing is how the words of a key are written together.
@@ -195,11 +197,9 @@ func casingOf(key string) (Casing, bool) {
 	return "", false
 }
 
-var separators = strings.NewReplacer("_", "", "-", "")
-
 // fold is what the spellings of a key have in common.
 func fold(key string) string {
-	return strings.ToLower(separators.Replace(key))
+	return words.FoldKey(key, "_-")
 }
 
 // snake writes a camelCase or PascalCase key in snake_case; others stay as they are.

@@ -3,9 +3,10 @@ package request
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The ways to hold weights, from the fastest to the smallest.
@@ -32,11 +33,6 @@ type Memory struct {
 
 // ErrAmount is matched by ParseAmount's errors.
 var ErrAmount = errors.New("no amount of memory")
-
-var amountUnits = []struct {
-	suffix string
-	bytes  float64
-}{{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}, {"TIB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1}}
 
 // Amount is an amount of memory: bytes, or a share of what there is.
 type Amount struct {
@@ -66,16 +62,8 @@ func ParseAmount(s string) (Amount, error) {
 		}
 		return Amount{Fraction: x / 100}, nil
 	}
-	for _, unit := range amountUnits {
-		number, ok := strings.CutSuffix(text, unit.suffix)
-		if !ok {
-			continue
-		}
-		x, err := strconv.ParseFloat(number, 64)
-		if err != nil || math.IsNaN(x) || x < 0 || x*unit.bytes >= math.MaxInt64 {
-			return Amount{}, bad
-		}
-		return Amount{Bytes: int64(x * unit.bytes)}, nil
+	if n, ok := words.ParseBytes(text); ok {
+		return Amount{Bytes: n}, nil
 	}
 	return Amount{}, bad
 }

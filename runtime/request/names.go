@@ -38,7 +38,7 @@ var names = []Name{
 	{Name: "image", From: Diffusers, Key: "init_image", convert: pictureValue},
 	{Name: "high_noise_frac", From: Diffusers, Key: "refiner_start"},
 	{Name: "pretrained_model_name_or_path", From: Diffusers, Key: "model.model"},
-	{Name: "torch_dtype", From: Diffusers, Key: "model.precision", convert: words("torch.", dtypes),
+	{Name: "torch_dtype", From: Diffusers, Key: "model.precision", convert: table("torch.", dtypes),
 		Doc: "float32, float16 and bfloat16 are f32, f16 and bf16"},
 	{Name: "eta", From: Diffusers, Key: "scheduler_options.eta", Doc: "null is left out"},
 	{Name: "output_type", From: Diffusers, Doc: "left out"},
@@ -95,7 +95,7 @@ var names = []Name{
 	{Name: "comments", From: A1111, Doc: "left out"},
 
 	{Table: "model", Name: "pretrained_model_name_or_path", From: Diffusers, Key: "model"},
-	{Table: "model", Name: "torch_dtype", From: Diffusers, Key: "precision", convert: words("torch.", dtypes), Doc: "float32, float16 and bfloat16 are f32, f16 and bf16"},
+	{Table: "model", Name: "torch_dtype", From: Diffusers, Key: "precision", convert: table("torch.", dtypes), Doc: "float32, float16 and bfloat16 are f32, f16 and bf16"},
 	{Table: "model", Name: "sd_model_checkpoint", From: A1111, Key: "model"},
 	{Table: "model", Name: "sd_vae", From: A1111, Key: "vae"},
 
@@ -250,11 +250,11 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// words converts names, after a prefix that they may have; others stay as they are.
-func words(prefix string, table map[string]string) func(any) (any, error) {
+// table converts the names in it, after a prefix that they may have; others stay as they are.
+func table(prefix string, names map[string]string) func(any) (any, error) {
 	return func(value any) (any, error) {
 		if s, ok := value.(string); ok {
-			if w, known := table[strings.ToLower(strings.TrimPrefix(s, prefix))]; known {
+			if w, known := names[strings.ToLower(strings.TrimPrefix(s, prefix))]; known {
 				return w, nil
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // decoder fills structs from decoded tables. It collects everything that is wrong, and how keys were spelled.
@@ -243,7 +245,7 @@ func (d *decoder) hint(key string, names []string) string {
 			return fmt.Sprintf("; it belongs to [%s]", k.Table)
 		}
 	}
-	if near := Nearest(snake(key), names); near != "" {
+	if near := words.Nearest(snake(key), names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))
 	}
 	return "; see docs/configuration.md for the known ones"

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The limits of a request. They are far above what any SDXL model can use and keep sums of sizes within range.
@@ -352,6 +354,6 @@ func (c checker) point(key string, p Point) {
 
 func (c checker) oneOf(key, s string, names []string) {
 	if s != "" && !slices.Contains(names, s) {
-		c.fail(key, "%s is unknown%s; expected one of %s", clip(s), didYouMean(s, names), strings.Join(names, ", "))
+		c.fail(key, "%s is unknown%s; expected one of %s", clip(s), words.DidYouMean(s, names), strings.Join(names, ", "))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // ParseConfig reads a scheduler_config.json of a diffusers model. class is its "_class_name", or empty.
@@ -134,10 +136,10 @@ func inertOption(key string, v any) error {
 
 func unknownOption(key string) error {
 	want := "it is no option of any scheduler"
-	if near := nearest(key, OptionNames(), 1); len(near) > 0 {
-		want += "; did you mean " + near[0] + "?"
+	if near := words.Nearest(key, OptionNames()); near != "" {
+		want += "; did you mean " + near + "?"
 	}
-	return &OptionError{Option: shorten(key), Found: "unknown", Want: want}
+	return &OptionError{Option: words.Clip(key), Found: "unknown", Want: want}
 }
 
 // assign stores a decoded value in a field of Config.
@@ -244,24 +246,14 @@ func toFloat(v any) (float64, bool) {
 func describe(v any) string {
 	switch x := v.(type) {
 	case string:
-		return fmt.Sprintf("the text %q", shorten(x))
+		return fmt.Sprintf("the text %q", words.Clip(x))
 	case json.Number:
-		return shorten(x.String())
+		return words.Clip(x.String())
 	case map[string]any:
 		return "a table"
 	}
 	if reflect.ValueOf(v).Kind() == reflect.Slice {
 		return "a list"
 	}
-	return shorten(fmt.Sprint(v))
-}
-
-// shorten keeps a message readable whatever was in the file.
-func shorten(s string) string {
-	const limit = 60
-	r := []rune(s)
-	if len(r) <= limit {
-		return s
-	}
-	return string(r[:limit]) + "..."
+	return words.Clip(fmt.Sprint(v))
 }

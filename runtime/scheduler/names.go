@@ -1,5 +1,7 @@
 package scheduler
 
+import "github.com/daguerre-go/daguerre/internal/words"
+
 // alias maps names used elsewhere to a diffusers class and the options that make them equal.
 type alias struct {
 	names  []string
@@ -52,7 +54,7 @@ var unavailable = map[string]string{
 var unavailableKeys = func() map[string]string {
 	m := map[string]string{}
 	for name, class := range unavailable {
-		m[normalize(name)] = class
+		m[words.Fold(name)] = class
 	}
 	return m
 }()
@@ -105,20 +107,20 @@ func SpacingNames() []string {
 // ResolveSpacing returns what a word for the spacing of noise levels stands for ("karras", "sgm_uniform", "ays",
 // ...); "" and "default" leave the scheduler's own.
 func ResolveSpacing(word string) (Spacing, error) {
-	key := normalize(word)
+	key := words.Fold(word)
 	if key == "" {
 		return Spacing{}, nil
 	}
 	for _, s := range spacingNames {
-		if normalize(s.word) == key {
+		if words.Fold(s.word) == key {
 			return Spacing{s.spacing.Options.Clone(), s.spacing.Schedule}, nil
 		}
 	}
 	want := "it is no spacing of noise levels"
-	if near := nearest(word, SpacingNames(), 2); len(near) > 0 {
-		want += "; did you mean " + near[0] + "?"
+	if near := words.Nearest(word, SpacingNames()); near != "" {
+		want += "; did you mean " + near + "?"
 	} else {
 		want += "; known are " + quoteList(SpacingNames())
 	}
-	return Spacing{}, &OptionError{Option: "sigmas", Found: `"` + shorten(word) + `"`, Want: want}
+	return Spacing{}, &OptionError{Option: "sigmas", Found: `"` + words.Clip(word) + `"`, Want: want}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // UseCase is what pictures are made for.
@@ -111,13 +113,13 @@ func recommend(q Query, d Database) (Recommendation, error) {
 func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
 	if !slices.Contains(UseCases, q.UseCase) {
-		return 0, bad("use_case", `"`+shorten(string(q.UseCase))+`"`, "known are "+join(UseCases))
+		return 0, bad("use_case", `"`+words.Clip(string(q.UseCase))+`"`, "known are "+join(UseCases))
 	}
 	if q.Distilled != "" && !slices.Contains(Distillations, q.Distilled) {
-		return 0, bad("distilled", `"`+shorten(string(q.Distilled))+`"`, "known are "+join(Distillations))
+		return 0, bad("distilled", `"`+words.Clip(string(q.Distilled))+`"`, "known are "+join(Distillations))
 	}
-	if words := []string{"", "epsilon", "v_prediction", "sample"}; !slices.Contains(words, q.PredictionType) {
-		return 0, bad("prediction_type", `"`+shorten(q.PredictionType)+`"`, "known are "+strings.Join(words[1:], ", "))
+	if known := []string{"", "epsilon", "v_prediction", "sample"}; !slices.Contains(known, q.PredictionType) {
+		return 0, bad("prediction_type", `"`+words.Clip(q.PredictionType)+`"`, "known are "+strings.Join(known[1:], ", "))
 	}
 	if q.ZeroSNR && q.PredictionType == "epsilon" {
 		return 0, bad("prediction_type", "epsilon with zero SNR", "noise alone tells nothing of the picture (arXiv:2305.08891): such models predict v_prediction or sample")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // algorithms lists every scheduler, in the order of listings.
@@ -65,7 +67,7 @@ func build(name string, cfg Config, strict bool) (Scheduler, error) {
 		// A model's file states defaults; only what says something else than the default is worth a word.
 		was, is := cfg.value(o), preset.value(o)
 		if was != nil && was != is && was != a.defaults.value(o) {
-			s.notes = append(s.notes, fmt.Sprintf("the name %q sets %s to %v: %v is not used", shorten(name), o, is, was))
+			s.notes = append(s.notes, fmt.Sprintf("the name %q sets %s to %v: %v is not used", words.Clip(name), o, is, was))
 		}
 	}
 	return s, nil
@@ -129,12 +131,12 @@ type NameError struct {
 // Error names the candidates.
 func (e *NameError) Error() string {
 	if e.Closest != "" {
-		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ", shorten(e.Name), e.Closest)
+		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ", words.Clip(e.Name), e.Closest)
 	}
 	if len(e.Nearest) == 0 {
-		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", shorten(e.Name), strings.Join(Names(), ", "))
+		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", words.Clip(e.Name), strings.Join(Names(), ", "))
 	}
-	return fmt.Sprintf("scheduler: unknown scheduler %q; did you mean %s?", shorten(e.Name), strings.Join(e.Nearest, " or "))
+	return fmt.Sprintf("scheduler: unknown scheduler %q; did you mean %s?", words.Clip(e.Name), strings.Join(e.Nearest, " or "))
 }
 
 // Resolve returns the class name that a name stands for and the options it sets. It takes, without regard
@@ -150,12 +152,12 @@ func Resolve(name string) (class string, options Config, err error) {
 }
 
 func resolve(name string) (*algorithm, Config, error) {
-	key := normalize(name)
+	key := words.Fold(name)
 	if t, ok := nameTable[key]; ok {
 		return t.algo, t.preset, nil
 	}
 	for _, sp := range spacingNames {
-		base, ok := strings.CutSuffix(key, normalize(sp.word))
+		base, ok := strings.CutSuffix(key, words.Fold(sp.word))
 		if !ok || sp.spacing.Schedule != "" {
 			continue
 		}
@@ -165,7 +167,7 @@ func resolve(name string) (*algorithm, Config, error) {
 	}
 	err := &NameError{Name: name, Closest: unavailableKeys[key]}
 	if err.Closest == "" {
-		err.Nearest = nearest(name, allNames, 3)
+		err.Nearest = words.Near(name, allNames, 3)
 	}
 	return nil, Config{}, err
 }
@@ -173,19 +175,6 @@ func resolve(name string) (*algorithm, Config, error) {
 // takes tells whether the algorithm has every option that a preset sets.
 func (a *algorithm) takes(preset Config) bool {
 	return !slices.ContainsFunc(preset.set(), func(o string) bool { return !a.has(o) })
-}
-
-// normalize makes the spellings of a name equal.
-func normalize(name string) string {
-	var b strings.Builder
-	for _, r := range strings.ToLower(name) {
-		switch r {
-		case ' ', '_', '-', '.', '\t':
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }
 
 type nameTarget struct {
@@ -197,7 +186,7 @@ type nameTarget struct {
 var nameTable, allNames = func() (map[string]nameTarget, []string) {
 	table, names := map[string]nameTarget{}, []string{}
 	add := func(name string, t nameTarget) {
-		key := normalize(name)
+		key := words.Fold(name)
 		if old, ok := table[key]; ok && old.algo != t.algo {
 			panic("scheduler: the name " + name + " stands for two schedulers")
 		}
@@ -206,7 +195,7 @@ var nameTable, allNames = func() (map[string]nameTarget, []string) {
 	}
 	for _, a := range algorithms {
 		add(a.name, nameTarget{algo: a})
-		table[normalize(strings.TrimSuffix(a.name, "Scheduler"))] = nameTarget{algo: a}
+		table[words.Fold(strings.TrimSuffix(a.name, "Scheduler"))] = nameTarget{algo: a}
 	}
 	for _, al := range aliases {
 		i := slices.IndexFunc(algorithms, func(a *algorithm) bool { return a.name == al.class })

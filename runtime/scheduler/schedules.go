@@ -1,6 +1,10 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+
+	"github.com/daguerre-go/daguerre/internal/words"
+)
 
 // Schedule names a table of optimised noise levels for RunOptions.
 type Schedule string
@@ -66,7 +70,7 @@ func ScheduleSigmas(s Schedule, n int) ([]float64, error) {
 			table = gits[n-2]
 		}
 	default:
-		return nil, &OptionError{Option: "schedule", Found: `"` + shorten(string(s)) + `"`, Want: `it must be "ays" or "gits"`}
+		return nil, &OptionError{Option: "schedule", Found: `"` + words.Clip(string(s)) + `"`, Want: `it must be "ays" or "gits"`}
 	}
 	out := make([]float64, n+1)
 	for i := range n {
@@ -88,10 +92,10 @@ func (s *sched) applySchedule(o *RunOptions) error {
 		return nil
 	}
 	if o.Timesteps != nil || o.Sigmas != nil || o.NumInferenceSteps == 0 {
-		return s.algo.bad("schedule", `"`+shorten(string(o.Schedule))+`"`, "it needs num_inference_steps, and no timesteps or sigmas beside it")
+		return s.algo.bad("schedule", `"`+words.Clip(string(o.Schedule))+`"`, "it needs num_inference_steps, and no timesteps or sigmas beside it")
 	}
 	if s.algo.untrained || !s.algo.customSigmas && !s.algo.customTimesteps {
-		return s.algo.bad("schedule", `"`+shorten(string(o.Schedule))+`"`, "this scheduler takes neither custom sigmas nor custom timesteps: leave it out")
+		return s.algo.bad("schedule", `"`+words.Clip(string(o.Schedule))+`"`, "this scheduler takes neither custom sigmas nor custom timesteps: leave it out")
 	}
 	sigmas, err := ScheduleSigmas(o.Schedule, o.NumInferenceSteps)
 	if err != nil {
