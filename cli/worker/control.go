@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
@@ -257,7 +255,7 @@ func (s *Server) memory(o *order) (any, error) {
 	var heap runtime.MemStats
 	runtime.ReadMemStats(&heap)
 	info := memoryInfo{GoHeap: int64(heap.HeapAlloc), Devices: []backend.Device{}, Models: []modelInfo{}}
-	info.RSS, info.PeakRSS = procStatus("VmRSS"), procStatus("VmHWM")
+	info.RSS, info.PeakRSS = machine.RSS(), machine.PeakRSS()
 	if s.opts.Devices != nil {
 		devices, err := s.opts.Devices(o.ctx)
 		if err != nil {
@@ -272,23 +270,6 @@ func (s *Server) memory(o *order) (any, error) {
 		info.Models = append(info.Models, e.memory())
 	}
 	return info, nil
-}
-
-// procStatus reads a line of /proc/self/status in bytes; 0 where there is none.
-func procStatus(key string) int64 {
-	data, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range bytes.Lines(data) {
-		if rest, ok := strings.CutPrefix(string(line), key+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err == nil {
-				return kib << 10
-			}
-		}
-	}
-	return 0
 }
 
 func (s *Server) devices(o *order) (any, error) {

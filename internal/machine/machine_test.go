@@ -28,6 +28,23 @@ func TestRSSSeesMemory(t *testing.T) {
 	assert.Positive(t, available)
 }
 
+// The peak of resident memory follows what is touched, and stays.
+func TestPeakRSS(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		assert.Zero(t, PeakRSS())
+		return
+	}
+	before := PeakRSS()
+	require.Positive(t, before)
+	block := make([]byte, before+64<<20)
+	for i := 0; i < len(block); i += 1024 {
+		block[i] = 1
+	}
+	after := PeakRSS()
+	runtime.KeepAlive(block)
+	assert.Greater(t, after, before+32<<20)
+}
+
 func TestSamplerKeepsPeaksOfStages(t *testing.T) {
 	var value atomic.Int64
 	s := NewSampler(value.Load, time.Millisecond)

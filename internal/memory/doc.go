@@ -5,5 +5,5 @@
 // from a fitted formula where there is no backend. Estimate puts both together to a Breakdown: what each device holds in each stage
 // of a run. Choose walks the strategies from the fastest to the smallest and takes the first whose peak fits the Budget.
 //
-// Everything is pure but Read, which opens headers, and SystemMemory, which asks the operating system.
+// Everything is pure but Read, which opens headers.
 package memory

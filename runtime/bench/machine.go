@@ -1,12 +1,7 @@
 package bench
 
 import (
-	"os"
-	"regexp"
-	"runtime"
-	"strconv"
-	"strings"
-
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -35,52 +30,10 @@ type Build struct {
 
 // DescribeMachine asks the operating system; what it does not tell is left out. Features and Devices are the caller's to fill in.
 func DescribeMachine() Machine {
-	m := Machine{CPU: "unknown CPU", Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Features: []string{}, Devices: []backend.Device{}}
-	if found := cpuName.FindStringSubmatch(readText("/proc/cpuinfo")); found != nil {
-		m.CPU = strings.TrimSpace(found[1])
+	d := machine.Describe()
+	m := Machine{CPU: d.CPU, Cores: d.Cores, Features: []string{}, MemoryBytes: d.Memory, System: d.System, Devices: []backend.Device{}}
+	if load, ok := machine.LoadAverage(); ok {
+		m.Load = []float64{load}
 	}
-	if kernel := strings.TrimSpace(readText("/proc/sys/kernel/osrelease")); kernel != "" {
-		m.System += ", kernel " + kernel
-	}
-	m.MemoryBytes = kibibytes(readText("/proc/meminfo"), "MemTotal")
-	m.Load = append(m.Load, loadAverage()...)
 	return m
 }
-
-var cpuName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
-
-// readText returns a file's text, "" where there is none: on other systems than Linux.
-func readText(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(data)
-}
-
-// kibibytes finds a line such as "MemTotal:  123 kB" and returns its bytes; 0 if it is not there.
-func kibibytes(text, key string) int64 {
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, key+":"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			if err == nil {
-				return n * 1024
-			}
-		}
-	}
-	return 0
-}
-
-// loadAverage is how many threads wanted to run in the last minute; none where that is not known.
-func loadAverage() []float64 {
-	first, _, _ := strings.Cut(readText("/proc/loadavg"), " ")
-	v, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return nil
-	}
-	return []float64{v}
-}
-
-// PeakRSS is the most memory that this process has had resident since it began, in bytes; 0 where the system does not tell. It is
-// Linux's VmHWM: getrusage's ru_maxrss would begin with the parent's.
-func PeakRSS() int64 { return kibibytes(readText("/proc/self/status"), "VmHWM") }

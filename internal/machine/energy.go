@@ -1,47 +1,47 @@
-package bench
+package machine
 
 import (
-	"os"
-	"path/filepath"
-	"strconv"
+	"io/fs"
+	"path"
 	"strings"
 )
 
 // powercap is where Linux has the counters of RAPL.
-const powercap = "/sys/class/powercap"
+const powercap = "sys/class/powercap"
 
 // Energy is a counter of the energy that the machine's CPU packages take, from RAPL.
 type Energy struct {
+	root     fs.FS
 	packages []energyPackage
 }
 
 type energyPackage struct {
 	file   string
-	limit  float64 // microjoules at which it begins again
-	last   float64
+	limit  int64 // microjoules at which it begins again
+	last   int64
 	begun  bool
 	joules float64
 }
 
 // NewEnergy looks for counters that can be read: mostly by root only. Without any, Read says so.
-func NewEnergy() *Energy { return newEnergy(powercap) }
+func NewEnergy() *Energy { return newEnergy(host) }
 
-func newEnergy(root string) *Energy {
-	e := &Energy{}
-	zones, err := filepath.Glob(filepath.Join(root, "intel-rapl:*"))
+func newEnergy(root fs.FS) *Energy {
+	e := &Energy{root: root}
+	zones, err := fs.Glob(root, powercap+"/intel-rapl:*")
 	if err != nil {
 		return e
 	}
 	for _, zone := range zones {
 		// intel-rapl:0:1 is a part of intel-rapl:0; psys is the whole platform, packages among it.
-		if strings.Count(filepath.Base(zone), ":") != 1 || !strings.HasPrefix(strings.TrimSpace(readText(filepath.Join(zone, "name"))), "package") {
+		if strings.Count(path.Base(zone), ":") != 1 || !strings.HasPrefix(readText(root, zone+"/name"), "package") {
 			continue
 		}
-		p := energyPackage{file: filepath.Join(zone, "energy_uj")}
-		if limit, ok := readNumber(filepath.Join(zone, "max_energy_range_uj")); ok {
+		p := energyPackage{file: zone + "/energy_uj"}
+		if limit, ok := readNumber(root, zone+"/max_energy_range_uj"); ok {
 			p.limit = limit
 		}
-		if _, ok := readNumber(p.file); ok {
+		if _, ok := readNumber(root, p.file); ok {
 			e.packages = append(e.packages, p)
 		}
 	}
@@ -54,7 +54,7 @@ func (e *Energy) Read() (float64, bool) {
 	sum := 0.0
 	for i := range e.packages {
 		p := &e.packages[i]
-		now, ok := readNumber(p.file)
+		now, ok := readNumber(e.root, p.file)
 		if !ok {
 			return 0, false
 		}
@@ -63,19 +63,10 @@ func (e *Energy) Read() (float64, bool) {
 			if spent < 0 {
 				spent += p.limit
 			}
-			p.joules += max(spent, 0) / 1e6
+			p.joules += float64(max(spent, 0)) / 1e6
 		}
 		p.last, p.begun = now, true
 		sum += p.joules
 	}
 	return sum, len(e.packages) > 0
-}
-
-func readNumber(path string) (float64, bool) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(string(data)), 64)
-	return v, err == nil
 }

@@ -1,4 +1,4 @@
-package memory
+package machine
 
 import (
 	"runtime"
@@ -45,6 +45,22 @@ func TestSystemTakesTheSmallestLimit(t *testing.T) {
 			"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"), none, 3072, 2048, "cgroup limit", false},
 		{"version 1 without a limit", files("proc/self/cgroup", "4:memory:/j\n", "sys/fs/cgroup/memory/j/memory.limit_in_bytes", "9223372036854771712\n"), none,
 			16384, 8192, limitOfMachine, false},
+		{"version 2 without a limit", files("proc/self/cgroup", "0::/a\n", "sys/fs/cgroup/a/memory.max", "max\n", "sys/fs/cgroup/a/memory.current", "1048576\n"), none,
+			16384, 8192, limitOfMachine, false},
+		{"nested groups, the innermost the smallest", files("proc/self/cgroup", "0::/a/b/c\n", "sys/fs/cgroup/a/memory.max", "8388608\n",
+			"sys/fs/cgroup/a/memory.current", "1048576\n", "sys/fs/cgroup/a/b/memory.max", "max\n", "sys/fs/cgroup/a/b/c/memory.max", "3145728\n",
+			"sys/fs/cgroup/a/b/c/memory.current", "1048576\n"), none, 3072, 2048, "cgroup limit", false},
+		{"nested groups, an outer one is nearly full", files("proc/self/cgroup", "0::/a/b\n", "sys/fs/cgroup/a/memory.max", "8388608\n",
+			"sys/fs/cgroup/a/memory.current", "8126464\n", "sys/fs/cgroup/a/b/memory.max", "3145728\n", "sys/fs/cgroup/a/b/memory.current", "1048576\n"),
+			none, 3072, 256, "cgroup limit", false},
+		{"version 1, nested, the outer one counts", files("proc/self/cgroup", "4:memory,hugetlb:/j/k\n", "sys/fs/cgroup/memory/j/memory.limit_in_bytes", "2097152\n",
+			"sys/fs/cgroup/memory/j/memory.usage_in_bytes", "1048576\n", "sys/fs/cgroup/memory/j/k/memory.limit_in_bytes", "9223372036854771712\n"), none,
+			2048, 1024, "cgroup limit", false},
+		{"hybrid: version 2 beside version 1", files("proc/self/cgroup", "4:memory:/j\n0::/s\n", "sys/fs/cgroup/memory/j/memory.limit_in_bytes", "3145728\n",
+			"sys/fs/cgroup/memory/j/memory.usage_in_bytes", "1048576\n", "sys/fs/cgroup/unified/s/memory.max", "2097152\n",
+			"sys/fs/cgroup/unified/s/memory.current", "0\n"), none, 2048, 2048, "cgroup limit", false},
+		{"over its limit", files("proc/self/cgroup", "0::/a\n", "sys/fs/cgroup/a/memory.max", "1048576\n", "sys/fs/cgroup/a/memory.current", "2097152\n"), none,
+			1024, 0, "cgroup limit", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := systemFrom(c.fs, c.limits)

@@ -1,0 +1,41 @@
+package machine
+
+import (
+	"io/fs"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Description is what figures of speed depend on.
+type Description struct {
+	CPU    string // its model's name
+	Cores  int    // logical
+	Memory int64  // bytes; 0: unknown
+	System string // and its kernel
+}
+
+var cpuName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
+
+// Describe asks the operating system.
+func Describe() Description { return describe(host) }
+
+func describe(root fs.FS) Description {
+	d := Description{CPU: "unknown CPU", Cores: runtime.NumCPU(), Memory: readTable(root, "proc/meminfo")["MemTotal"],
+		System: runtime.GOOS + "/" + runtime.GOARCH}
+	if found := cpuName.FindStringSubmatch(readText(root, "proc/cpuinfo")); found != nil {
+		d.CPU = strings.TrimSpace(found[1])
+	}
+	if kernel := readText(root, "proc/sys/kernel/osrelease"); kernel != "" {
+		d.System += ", kernel " + kernel
+	}
+	return d
+}
+
+// LoadAverage returns how many threads wanted to run in the last minute; false where it is not known.
+func LoadAverage() (float64, bool) {
+	first, _, _ := strings.Cut(readText(host, "proc/loadavg"), " ")
+	v, err := strconv.ParseFloat(first, 64)
+	return v, err == nil
+}
