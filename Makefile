@@ -98,8 +98,24 @@ fuzz: ## each fuzz target for FUZZ_TIME
 	done
 
 .PHONY: lint
-lint: lint-native ## golangci-lint, clang-format, shell syntax
+lint: lint-native lint-commits house ## golangci-lint, clang-format, shell syntax, subjects of new commits, the house
 	$(LINT) run --allow-parallel-runners ./...
+
+# The most names that packages outside internal/ may export, and the files that were over 400 lines when that became the limit.
+EXPORTED    := 700
+LARGE_FILES := native/include/daguerre.h native/src/abi.cpp native/src/model/names.cpp native/src/model/source.cpp \
+	internal/modelfile/config.go internal/modelfile/pickle.go internal/modelfile/torch.go
+
+.PHONY: house
+house: ## exported names, the drawing of packages in docs/architecture.md, long files and lines
+	$(GO) run ./tools/house -max $(EXPORTED) -check docs/architecture.md -long 400 $(LARGE_FILES)
+
+# Commits up to this one are old: their subjects may be longer than 72 characters.
+LINT_COMMITS_BASE := 4f8c89a50c882942d13d5182c855d9060458d1dc
+
+.PHONY: lint-commits
+lint-commits: ## subjects of new commits have at most 72 characters
+	@tools/lint-commits.sh $(LINT_COMMITS_BASE)
 
 CLANG_FORMAT_VERSION := 19.1.7
 CLANG_FORMAT := build/tools/clang-format-$(CLANG_FORMAT_VERSION)/bin/clang-format

@@ -21,6 +21,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 const (
@@ -75,16 +76,13 @@ func main() {
 	merge := flag.Bool("merge", false, "merge the results into "+databaseFile)
 	docs := flag.Bool("docs", false, "write the table of "+docsFile)
 	flag.Parse()
-	if err := run(*out, *part, *merge, *docs); err != nil {
-		fmt.Fprintln(os.Stderr, "schedbench:", err)
-		os.Exit(1)
-	}
+	tool.Exit("schedbench", run(*out, *part, *merge, *docs))
 }
 
 func run(out, part string, merge, docs bool) error {
 	switch {
 	case docs:
-		return writeDocs(docsFile)
+		return tool.WritePart(docsFile, "measured", scheduler.Measured().Markdown())
 	case out == "":
 		return errors.New("-out is missing; give a folder")
 	case merge:

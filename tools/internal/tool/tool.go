@@ -1,0 +1,75 @@
+// Package tool is what several of the programs in tools share.
+package tool
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// Exit ends a program: with 0, or with its name, the error and 1.
+func Exit(name string, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Output runs a program and returns what it prints. The error has what it wrote to standard error.
+func Output(cmd *exec.Cmd) ([]byte, error) {
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", cmd.Args[0], err, strings.TrimSpace(said.String()))
+	}
+	return out, err
+}
+
+// Median returns the middle value, or the mean of the two in the middle; 0 of none.
+func Median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// Header prints the head of a Markdown table.
+func Header(columns ...string) {
+	fmt.Printf("| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+}
+
+// Part is what stands in a file between the marker comments of a name: <!-- NAME: begin --> and <!-- NAME: end -->.
+type Part struct {
+	Text         string
+	before, from string
+}
+
+// ReadPart finds a part of a file.
+func ReadPart(path, name string) (Part, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Part{}, err
+	}
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
+	before, rest, begins := strings.Cut(string(data), begin)
+	text, after, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		return Part{}, fmt.Errorf("%s lacks %q or %q", path, strings.TrimSpace(begin), end)
+	}
+	return Part{Text: text, before: before + begin, from: end + after}, nil
+}
+
+// WritePart puts text in the place of a part of a file.
+func WritePart(path, name, text string) error {
+	p, err := ReadPart(path, name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(p.before+text+p.from), 0o644)
+}

@@ -1,0 +1,125 @@
+// Command touch tells how many files a change touches, and whether that is as few as promised for its kind. A change is a range of git
+// commits or a patch file.
+//
+//	go run ./tools/touch scheduler=main..a-scheduler preprocessor=b.patch algorithm=c.patch component=HEAD~1..HEAD
+//
+// Tests, what they read and documentation are listed, but do not count.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
+)
+
+// kinds are the changes that are counted, and the most files that each may touch.
+var kinds = map[string]struct {
+	what string
+	most int
+}{
+	"scheduler":    {"a scheduler", 3},
+	"preprocessor": {"a preprocessor of control pictures", 2},
+	"algorithm":    {"an adapter algorithm", 3},
+	"component":    {"a model component with its own file key", 12},
+}
+
+func main() {
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: touch KIND=RANGE|PATCH...; kinds are",
+			strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+	}
+	flag.Parse()
+	if flag.NArg() == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	var errs []error
+	for _, arg := range flag.Args() {
+		errs = append(errs, report(arg))
+	}
+	tool.Exit("touch", errors.Join(errs...))
+}
+
+// report prints the files of one KIND=CHANGE; it fails where they are more than the kind may have.
+func report(arg string) error {
+	name, change, _ := strings.Cut(arg, "=")
+	kind, ok := kinds[name]
+	if !ok || change == "" {
+		return fmt.Errorf("%q is not of the form KIND=RANGE|PATCH", arg)
+	}
+	files, err := touched(change)
+	if err != nil {
+		return err
+	}
+	var code, others []string
+	for _, f := range files {
+		if counts(f) {
+			code = append(code, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	fmt.Printf("%s: %d of at most %d files\n", kind.what, len(code), kind.most)
+	for _, f := range code {
+		fmt.Println("  " + f)
+	}
+	for _, f := range others {
+		fmt.Printf("  (%s)\n", f)
+	}
+	switch {
+	case len(code) == 0:
+		return fmt.Errorf("%s: %s touches no code", kind.what, change)
+	case len(code) > kind.most:
+		return fmt.Errorf("%s touches %d files, and %d are allowed", kind.what, len(code), kind.most)
+	}
+	return nil
+}
+
+// touched returns the files of a patch or a range of commits, sorted. Of a file that moved it has both names.
+func touched(change string) ([]string, error) {
+	patch, err := os.ReadFile(change)
+	if errors.Is(err, os.ErrNotExist) {
+		patch, err = tool.Output(exec.Command("git", "diff", "--no-renames", change, "--"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return filesOf(patch), nil
+}
+
+// filesOf reads the names in the "diff --git a/X b/X" lines of a patch: binary files and changes of mode have no other.
+func filesOf(patch []byte) []string {
+	files := map[string]bool{}
+	lines := bufio.NewScanner(bytes.NewReader(patch))
+	lines.Buffer(nil, 1<<26)
+	for lines.Scan() {
+		names, ok := strings.CutPrefix(lines.Text(), "diff --git a/")
+		if !ok {
+			continue
+		}
+		from, to, _ := strings.Cut(names, " b/")
+		files[from], files[to] = true, true
+	}
+	return slices.Sorted(maps.Keys(files))
+}
+
+// counts tells whether a file is code: no test, nothing that tests read, no documentation.
+func counts(path string) bool {
+	parts := strings.Split(path, "/")
+	for _, folder := range []string{"testdata", "tests", "docs", "goldens"} {
+		if slices.Contains(parts, folder) {
+			return false
+		}
+	}
+	return !strings.HasSuffix(path, "_test.go") && filepath.Ext(path) != ".md"
+}
