@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -157,4 +158,27 @@ func TestOpaqueKeepsColours(t *testing.T) {
 	assert.Equal(t, []uint8{77, 77, 77, 255}, Opaque(grey).Pix)
 	assert.Same(t, out, Resize(out, 2, 1))
 	assert.Equal(t, image.Rect(0, 0, 8, 4), Resize(out, 8, 4).Rect)
+}
+
+func TestDifference(t *testing.T) {
+	grey := func(v uint8) *image.NRGBA {
+		img := image.NewNRGBA(image.Rect(0, 0, 4, 2))
+		for i := range img.Pix {
+			img.Pix[i] = v
+		}
+		return img
+	}
+	a, b := grey(100), grey(102)
+	b.Pix[3] = 0 // alpha is not compared
+	psnr, largest, err := Difference(a, b)
+	require.NoError(t, err)
+	assert.InDelta(t, 20*math.Log10(255.0/2), psnr, 1e-9)
+	assert.Equal(t, 2, largest)
+	b = grey(100)
+	psnr, largest, err = Difference(a, b.SubImage(b.Rect).(*image.NRGBA))
+	require.NoError(t, err)
+	assert.True(t, math.IsInf(psnr, 1))
+	assert.Zero(t, largest)
+	_, _, err = Difference(a, image.NewNRGBA(image.Rect(0, 0, 2, 4)))
+	assert.ErrorContains(t, err, "(4,2)")
 }

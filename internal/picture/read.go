@@ -9,6 +9,7 @@ import (
 	_ "image/jpeg" // knows are those
 	_ "image/png"  // imported here
 	"io"
+	"math"
 	"os"
 
 	_ "golang.org/x/image/webp" // and this one

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/image/draw"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
@@ -293,14 +294,14 @@ func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
 			if i >= len(x.Images) {
 				continue
 			}
-			img, err := readPicture(x.Images[i].Picture)
+			img, err := picture.Load(x.Images[i].Picture)
 			if err != nil {
 				return nil, err
 			}
 			p := pagePicture{Label: x.Type, Caption: "reference", Image: dataURL(img)}
 			p.Width = max(min(max(img.Rect.Dx(), img.Rect.Dy()), maxShownSide/2), minShownSide)
 			if ref != nil && x != ref && i < len(ref.Images) {
-				want, err := readPicture(ref.Images[i].Picture)
+				want, err := picture.Load(ref.Images[i].Picture)
 				if err != nil {
 					return nil, err
 				}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // withPictures gives results a picture each.
@@ -138,9 +140,9 @@ func ticksOf(a axis) (out []string) {
 }
 
 func TestDifference8(t *testing.T) {
-	a, err := readPicture(kept(t, "x", 16, []float32{1}, func(int, int) color.NRGBA { return color.NRGBA{100, 10, 200, 255} }).Picture)
+	a, err := picture.Load(kept(t, "x", 16, []float32{1}, func(int, int) color.NRGBA { return color.NRGBA{100, 10, 200, 255} }).Picture)
 	require.NoError(t, err)
-	b, err := readPicture(kept(t, "xx", 16, []float32{1}, func(int, int) color.NRGBA { return color.NRGBA{103, 9, 100, 255} }).Picture)
+	b, err := picture.Load(kept(t, "xx", 16, []float32{1}, func(int, int) color.NRGBA { return color.NRGBA{103, 9, 100, 255} }).Picture)
 	require.NoError(t, err)
 	assert.Equal(t, color.NRGBA{24, 8, 255, 255}, difference8(a, b).NRGBAAt(3, 3))
 }

@@ -3,12 +3,10 @@ package bench
 import (
 	"fmt"
 	"image"
-	"image/draw"
-	"image/png"
 	"math"
-	"os"
 
 	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -67,11 +65,11 @@ func compareImages(have, want []Kept) (*Quality, error) {
 			return nil, fmt.Errorf("latents of shape %v, and %v of the reference", a.Shape, b.Shape)
 		}
 		e, c := latentDistance(a.Data, b.Data)
-		x, err := readPicture(have[i].Picture)
+		x, err := picture.Load(have[i].Picture)
 		if err != nil {
 			return nil, err
 		}
-		y, err := readPicture(want[i].Picture)
+		y, err := picture.Load(want[i].Picture)
 		if err != nil {
 			return nil, err
 		}
@@ -109,24 +107,6 @@ func latentDistance(a, b []float32) (nmse, cosine float64) {
 	return d / bb, ab / math.Sqrt(aa*bb)
 }
 
-func readPicture(path string) (*image.NRGBA, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	img, err := png.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if n, ok := img.(*image.NRGBA); ok {
-		return n, nil
-	}
-	n := image.NewNRGBA(img.Bounds())
-	draw.Draw(n, n.Rect, img, n.Rect.Min, draw.Src)
-	return n, nil
-}
-
 // pixelsOf is a picture as [1, 3, H, W] in [-1, 1].
 func pixelsOf(img *image.NRGBA) backend.Tensor {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
@@ -145,7 +125,7 @@ func pixelsOf(img *image.NRGBA) backend.Tensor {
 func checkImages(images []Kept) (*Checked, error) {
 	var s checker.Summary
 	for _, k := range images {
-		img, err := readPicture(k.Picture)
+		img, err := picture.Load(k.Picture)
 		if err != nil {
 			return nil, err
 		}

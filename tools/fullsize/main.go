@@ -24,6 +24,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 var (
@@ -41,10 +42,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fullsize:", err)
-		os.Exit(1)
-	}
+	tool.Exit("fullsize", err)
 }
 
 func run(ctx context.Context) error {

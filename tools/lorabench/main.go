@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -15,14 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 type options struct {
@@ -52,10 +51,7 @@ func main() {
 	flag.IntVar(&o.steps, "steps", 8, "steps of a turn; the first, which builds graphs, does not count")
 	flag.Parse()
 	o.kind = synth.Kind(*kind)
-	if err := run(context.Background(), o); err != nil {
-		fmt.Fprintln(os.Stderr, "lorabench:", err)
-		os.Exit(1)
-	}
+	tool.Exit("lorabench", run(context.Background(), o))
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -108,10 +104,11 @@ func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.R
 			steps = append(steps, p.StepTime)
 		}
 		if p.Step == 1 {
-			began = bytesRead()
+			began, _ = machine.BytesRead()
 		}
 		if keep && p.Step == p.Steps {
-			v.read += bytesRead() - began
+			now, _ := machine.BytesRead()
+			v.read += now - began
 		}
 		if !v.changes || p.Step%2 == 1 || p.Step == p.Steps {
 			return
@@ -130,27 +127,10 @@ func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.R
 	return err
 }
 
-// bytesRead is what this process has read from files and pipes so far.
-func bytesRead() int64 {
-	f, err := os.Open("/proc/self/io")
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if n, ok := strings.CutPrefix(lines.Text(), "rchar: "); ok {
-			count, _ := strconv.ParseInt(n, 10, 64)
-			return count
-		}
-	}
-	return 0
-}
-
 func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
 	info := pipe.Info()
 	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size, o.size, o.rounds, o.steps)
-	fmt.Println("| adapters | step, median s | (lowest) | against without | bytes read while denoising |")
-	fmt.Println("|---|---|---|---|---|")
+	tool.Header("adapters", "step, median s", "(lowest)", "against without", "bytes read while denoising")
 	none := 0.0
 	for i, v := range variants {
 		slices.Sort(v.steps)

@@ -10,11 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
@@ -53,46 +52,15 @@ func makeGroup(limit int64) (group, error) {
 
 func (g group) remove() { _ = os.Remove(g.dir) }
 
-// rlimitData is RLIMIT_DATA: since Linux 4.7 it counts all private memory that can be written.
-const rlimitData = 2
-
 func confine(o options) error {
 	if o.cgroup != "" {
 		return os.WriteFile(o.cgroup, []byte(strconv.Itoa(os.Getpid())), 0o644)
 	}
 	if o.data > 0 {
-		return syscall.Setrlimit(rlimitData, &syscall.Rlimit{Cur: uint64(o.data), Max: uint64(o.data)})
+		// Since Linux 4.7 it counts all private memory that can be written.
+		return syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: uint64(o.data), Max: uint64(o.data)})
 	}
 	return nil
-}
-
-// statusBytes reads a field of /proc/self/status in bytes.
-func statusBytes(field string) int64 {
-	text, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field+":"); ok {
-			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return n << 10
-		}
-	}
-	return 0
-}
-
-// watch returns a function that ends sampling and gives the most private memory that was resident.
-func watch() func() int64 {
-	stop, done := make(chan struct{}), sync.WaitGroup{}
-	var peak int64
-	done.Go(func() {
-		for tick := time.NewTicker(10 * time.Millisecond); ; {
-			peak = max(peak, statusBytes("RssAnon"))
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
-			}
-		}
-	})
-	return func() int64 { close(stop); done.Wait(); return peak }
 }
 
 func runChild(ctx context.Context, o options) error {
@@ -103,19 +71,15 @@ func runChild(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	peak := watch()
+	private := machine.NewSampler(machine.PrivateRSS, 10*time.Millisecond)
 	out, err := runStages(ctx, b, o)
 	if err != nil {
 		return err
 	}
-	out.Peak, out.MaxRSS = peak(), statusBytes("VmHWM")
-	if text, err := os.ReadFile("/proc/self/io"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if rest, ok := strings.CutPrefix(line, "read_bytes:"); ok {
-				out.Pages, _ = strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
-			}
-		}
-	}
+	private.Close()
+	_, out.Peak, _ = private.Peaks()
+	out.MaxRSS = machine.PeakRSS()
+	_, out.Pages = machine.BytesRead()
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 

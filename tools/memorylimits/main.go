@@ -16,6 +16,9 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 type options struct {
@@ -98,10 +101,7 @@ func main() {
 	default:
 		err = runAll(o)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "memorylimits:", err)
-		os.Exit(1)
-	}
+	tool.Exit("memorylimits", err)
 }
 
 // runAll runs the plans one after the other and prints them.
@@ -114,8 +114,7 @@ func runAll(o options) error {
 		}
 		known = true
 	}
-	fmt.Println("| weights | limit | peak | of it counted | text s | first step s | step s | decode s | read from disk | result |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	tool.Header("weights", "limit", "peak", "of it counted", "text s", "first step s", "step s", "decode s", "read from disk", "result")
 	failed := 0
 	for i, p := range plans {
 		if i > 0 && !strings.Contains(p.Name, o.only) || i == 0 && known {
@@ -130,7 +129,7 @@ func runAll(o options) error {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		if err != nil {
-			fmt.Printf("| %s | %s | | | | | | | | %v |\n", p.Name, gib(limit), err)
+			fmt.Printf("| %s | %s | | | | | | | | %v |\n", p.Name, words.Measured(limit), err)
 			failed++
 			continue
 		}
@@ -150,10 +149,10 @@ func runAll(o options) error {
 		}
 		share := "none"
 		if limit > 0 {
-			share = fmt.Sprintf("%s (%.0f %%)", gib(limit), 100*p.Share)
+			share = fmt.Sprintf("%s (%.0f %%)", words.Measured(limit), 100*p.Share)
 		}
-		fmt.Printf("| %s | %s | %s (%.0f %%) | %s | %.1f | %.1f | %.1f | %.1f | %s | %s |\n", p.Name, share, gib(got.Peak),
-			100*float64(got.Peak)/float64(first.Peak), gib(got.Counted), got.Text, got.First, got.Step, got.Decode, gib(got.Pages), result)
+		fmt.Printf("| %s | %s | %s (%.0f %%) | %s | %.1f | %.1f | %.1f | %.1f | %s | %s |\n", p.Name, share, words.Measured(got.Peak),
+			100*float64(got.Peak)/float64(first.Peak), words.Measured(got.Counted), got.Text, got.First, got.Step, got.Decode, words.Measured(got.Pages), result)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d plans failed, or had other results than the first", failed)
@@ -172,8 +171,6 @@ func keep(path string, out outcome) error {
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
-
-func gib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<30), 'f', 2, 64) + " GiB" }
 
 // runPlan runs one plan in a process that may not take more than limit.
 func runPlan(o options, p plan, limit int64) (out outcome, err error) {

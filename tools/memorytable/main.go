@@ -8,7 +8,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,8 +18,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 type options struct {
@@ -93,10 +94,7 @@ func main() {
 	flag.StringVar(&o.strategy, "strategy", "resident", "how weights are held in the table")
 	flag.Float64Var(&o.within, "within", 5, "largest error in percent; more fails the command")
 	flag.Parse()
-	if err := run(o); err != nil {
-		fmt.Fprintln(os.Stderr, "memorytable:", err)
-		os.Exit(1)
-	}
+	tool.Exit("memorytable", run(o))
 }
 
 func run(o options) error {
@@ -108,8 +106,7 @@ func run(o options) error {
 	if o.limit[0] != "" {
 		return limits(o, dir)
 	}
-	fmt.Println("| type | size | batch | VAE | planned MiB | measured MiB | error | in stage |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
+	tool.Header("type", "size", "batch", "VAE", "planned MiB", "measured MiB", "error", "in stage")
 	worst := 0.0
 	for _, typ := range o.types {
 		for _, size := range o.sizes {
@@ -159,12 +156,10 @@ func limited(program string, limit int64, args []string) *exec.Cmd {
 // ask plans; a plan that does not fit is no error.
 func ask(o options, limit int64, args []string) (p planned, err error) {
 	cmd := limited(o.program, limit, append([]string{"plan", "--json"}, args...))
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	out, err := tool.Output(cmd)
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 4) {
-		return p, fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+		return p, err
 	}
 	return p, json.Unmarshal(out, &p)
 }
@@ -172,17 +167,15 @@ func ask(o options, limit int64, args []string) (p planned, err error) {
 // generate runs and returns the largest resident set.
 func generate(o options, limit int64, args []string) (int64, time.Duration, error) {
 	cmd := limited(o.program, limit, append([]string{"generate", "--quiet", "--overwrite"}, args...))
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
 	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		return 0, 0, fmt.Errorf("%w: %s", err, strings.TrimSpace(errs.String()))
+	if _, err := tool.Output(cmd); err != nil {
+		return 0, 0, err
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
+	peak := machine.PeakRSSOf(cmd.ProcessState)
+	if peak == 0 {
 		return 0, 0, errors.New("this system does not report resident sets")
 	}
-	return usage.Maxrss << 10, time.Since(began), nil
+	return peak, time.Since(began), nil
 }
 
 // limits runs the first combination under hard limits.
@@ -192,8 +185,7 @@ func limits(o options, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("| limit | strategy of the plan | planned MiB | measured MiB | seconds | |")
-	fmt.Println("|---|---|---|---|---|---|")
+	tool.Header("limit", "strategy of the plan", "planned MiB", "measured MiB", "seconds", "")
 	fmt.Printf("| none | resident | | %.0f | %.0f | |\n", mib(whole), took.Seconds())
 	args = append(args, "--memory-strategy", "auto")
 	failed := 0

@@ -5,16 +5,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 func main() {
 	path, err := nano.Path(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nanopath:", err)
-		os.Exit(1)
+	if err == nil {
+		fmt.Println(path)
 	}
-	fmt.Println(path)
+	tool.Exit("nanopath", err)
 }

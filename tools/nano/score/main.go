@@ -14,10 +14,10 @@ import (
 	"flag"
 	"fmt"
 	"image"
-	"image/png"
 	"os"
 	"path/filepath"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/models/nano/checker"
 )
 
@@ -72,7 +72,7 @@ func others(marks, places bool, count int, verbose bool) error {
 func score(dir string, count int, verbose bool) (checker.Summary, error) {
 	var sum checker.Summary
 	for i, p := range checker.HeldOut()[:count] {
-		img, err := picture(dir, i)
+		img, err := load(dir, i)
 		if err != nil {
 			return sum, err
 		}
@@ -90,16 +90,7 @@ func score(dir string, count int, verbose bool) (checker.Summary, error) {
 	return sum, nil
 }
 
-// picture reads the picture of prompt i.
-func picture(dir string, i int) (image.Image, error) {
-	f, err := os.Open(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
-	if err != nil {
-		return nil, err
-	}
-	img, err := png.Decode(f)
-	_ = f.Close() // only read from
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return img, nil
+// load reads the picture of prompt i.
+func load(dir string, i int) (image.Image, error) {
+	return picture.Load(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
 }

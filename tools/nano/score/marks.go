@@ -11,7 +11,7 @@ func scoreMarks(dir string, count int) error {
 	var outline, stripes float64
 	shapes := 0
 	for i, p := range checker.HeldOut()[:count] {
-		img, err := picture(dir, i)
+		img, err := load(dir, i)
 		if err != nil {
 			return err
 		}

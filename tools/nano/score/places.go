@@ -34,7 +34,7 @@ func scorePlaces(dir string, verbose bool) error {
 	var there, sized, colours, shapes, against, thereAgainst int
 	var off float64
 	for i, p := range places {
-		img, err := picture(dir, i)
+		img, err := load(dir, i)
 		if err != nil {
 			return err
 		}

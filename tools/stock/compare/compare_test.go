@@ -21,12 +21,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-func TestMedian(t *testing.T) {
-	assert.Equal(t, 2.0, median([]float64{3, 1, 2}))
-	assert.Equal(t, 2.5, median([]float64{4, 1, 2, 3}))
-	assert.Zero(t, median(nil))
-}
-
 func TestStockParser(t *testing.T) {
 	var p stockParser
 	for _, line := range strings.Split(`{"event":"build","threads":2}
@@ -65,8 +59,8 @@ func TestDaguerreParser(t *testing.T) {
 	assert.Error(t, p.finish(&s, 4))
 }
 
-// picture is a grey ramp with the same number added to every value.
-func picture(add uint8) *image.NRGBA {
+// ramp is a grey ramp with the same number added to every value.
+func ramp(add uint8) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, 16, 8))
 	for y := range 8 {
 		for x := range 16 {
@@ -86,8 +80,11 @@ func writePicture(t *testing.T, path string, img image.Image) {
 }
 
 func TestAgreement(t *testing.T) {
-	assert.EqualValues(t, equalPSNR, agreementOf(picture(0), picture(0)).PSNR)
-	a := agreementOf(picture(0), picture(2))
+	a, err := agreementOf(ramp(0), ramp(0))
+	require.NoError(t, err)
+	assert.EqualValues(t, equalPSNR, a.PSNR)
+	a, err = agreementOf(ramp(0), ramp(2))
+	require.NoError(t, err)
 	assert.InDelta(t, 20*math.Log10(255.0/2), a.PSNR, 1e-9)
 	assert.Equal(t, 2, a.MaxDiff)
 	assert.InDelta(t, 10*math.Sqrt((16*16-1)/12.0), a.Contrast, 1e-9, "of the numbers 0 to 15, times 10")
@@ -96,8 +93,8 @@ func TestAgreement(t *testing.T) {
 func TestComparePictures(t *testing.T) {
 	dir := t.TempDir()
 	a, b, c := filepath.Join(dir, "a.png"), filepath.Join(dir, "b.png"), filepath.Join(dir, "c.png")
-	writePicture(t, a, picture(0))
-	writePicture(t, b, picture(2))
+	writePicture(t, a, ramp(0))
+	writePicture(t, b, ramp(2))
 	writePicture(t, c, image.NewNRGBA(image.Rect(0, 0, 8, 8)))
 	got, err := comparePictures(a, b)
 	require.NoError(t, err)
@@ -256,7 +253,7 @@ func TestReport(t *testing.T) {
 		build: stockBuildInfo{Engine: "engine 1"}, variants: []variant{{name: "stock f16"}, {name: "Daguerre auto"}}, load: []string{"0.1", "2.0"}}
 	for i, add := range []uint8{0, 1} {
 		path := filepath.Join(dir, []string{"a.png", "b.png"}[i])
-		writePicture(t, path, picture(add))
+		writePicture(t, path, ramp(add))
 		f := float64(2 - i) // the second is twice as fast
 		for _, step := range []float64{8, 10, 30} {
 			r.add(i, sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30, Picture: path,

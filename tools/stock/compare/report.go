@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // report is all that was measured.
@@ -53,13 +55,13 @@ func (r *report) summaries() ([]summary, error) {
 			for k, s := range all {
 				values[k] = f(s)
 			}
-			return median(values)
+			return tool.Median(values)
 		}
 		var steps []float64
 		for _, s := range all {
 			steps = append(steps, s.Steps...)
 		}
-		row := summary{Name: v.name, Note: all[0].Note, Step: median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
+		row := summary{Name: v.name, Note: all[0].Note, Step: tool.Median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
 			Text: of(func(s sample) float64 { return s.Text }), Decode: of(func(s sample) float64 { return s.Decode }),
 			Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
 			CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: of(func(s sample) float64 { return float64(s.PeakRSS) }),
@@ -74,19 +76,6 @@ func (r *report) summaries() ([]summary, error) {
 		out = append(out, row)
 	}
 	return out, nil
-}
-
-// median returns the middle value, or the mean of the two in the middle.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	v := slices.Sorted(slices.Values(values))
-	k := len(v) / 2
-	if len(v)%2 == 1 {
-		return v[k]
-	}
-	return (v[k-1] + v[k]) / 2
 }
 
 // markdown writes the tables. Behind a figure stands how many times less it is than the first row's.
@@ -153,7 +142,7 @@ func (r *report) conditions(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps, t.Guidance,
 		guidance, rounds, r.options.threads)
-	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, gib(m.Memory), m.System, strings.Join(r.load, " before, ")+" after")
+	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System, strings.Join(r.load, " before, ")+" after")
 	projection := ""
 	if r.options.projection != "" {
 		projection = "; given text_projection transposed, as its multiplication needs it"

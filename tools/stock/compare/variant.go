@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	hardware "github.com/daguerre-go/daguerre/internal/machine"
 )
 
 // variant is one program with its settings.
@@ -189,7 +191,7 @@ func measure(ctx context.Context, o options, cmd *exec.Cmd, line func([]byte)) (
 		return sample{}, fmt.Errorf("%w; the end of what it said:\n%s%s", err, said.bytes, tail.bytes)
 	}
 	s := sample{Total: time.Since(began).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
-	s.PeakRSS = peakRSS(cmd.ProcessState)
+	s.PeakRSS = hardware.PeakRSSOf(cmd.ProcessState)
 	return s, nil
 }
 
