@@ -1,6 +1,10 @@
 package npy
 
-import "strconv"
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
 
 // description is what a header says.
 type description struct {
@@ -9,134 +13,66 @@ type description struct {
 	shape   []int
 }
 
+// item is one key of a header and its value: a string without escapes, a word or a tuple.
+var item = regexp.MustCompile(`^\s*(?:'(\w*)'|"(\w*)")\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)"|(\w+)|(\([^()]*\)))\s*(?:,\s*|$)`)
+
 // parseHeader reads the Python dict literal of a header: exactly the keys descr, fortran_order and shape.
-func parseHeader(s string) (description, error) {
-	p := &parser{s: s}
-	var d description
+func parseHeader(s string) (d description, err error) {
+	body, after, closed := strings.Cut(s, "}")
+	body, opened := strings.CutPrefix(strings.TrimSpace(body), "{")
+	switch {
+	case !opened || !closed:
+		return d, fail("its header is damaged: the dict does not begin, or does not end")
+	case strings.TrimSpace(after) != "":
+		return d, fail("its header goes on after the dict")
+	}
 	seen := map[string]bool{}
-	p.expect('{')
-	for p.err == nil && !p.accept('}') {
-		key := p.str()
-		p.expect(':')
-		if p.err == nil && seen[key] {
-			p.fail("has the key %q twice", key)
+	for rest := body; rest != ""; {
+		m := item.FindStringSubmatch(rest)
+		if m == nil {
+			return d, fail("its header is damaged at byte %d of the dict", len(body)-len(rest))
+		}
+		rest = rest[len(m[0]):]
+		key, text, word, tuple := m[1]+m[2], m[3]+m[4], m[5], m[6]
+		ok := true
+		switch {
+		case seen[key]:
+			return d, fail("its header has the key %q twice", key)
+		case key == "descr":
+			d.descr, ok = text, text != ""
+		case key == "fortran_order":
+			d.fortran, ok = word == "True", word == "True" || word == "False"
+		case key == "shape":
+			d.shape, ok = parseShape(tuple)
+		default:
+			return d, fail("its header has the unknown key %q", key)
+		}
+		if !ok {
+			return d, fail("its header has no usable %s", key)
 		}
 		seen[key] = true
-		switch key {
-		case "descr":
-			d.descr = p.str()
-		case "fortran_order":
-			d.fortran = p.boolean()
-		case "shape":
-			d.shape = p.tuple()
-		default:
-			p.fail("has the unknown key %q", key)
-		}
-		if !p.accept(',') {
-			p.expect('}')
-			break
-		}
-	}
-	p.space()
-	if p.err == nil && p.i != len(p.s) {
-		p.fail("goes on after the dict at byte %d", p.i)
 	}
 	for _, key := range []string{"descr", "fortran_order", "shape"} {
-		if p.err == nil && !seen[key] {
-			p.fail("lacks the key %q", key)
+		if !seen[key] {
+			return d, fail("its header lacks the key %q", key)
 		}
 	}
-	return d, p.err
+	return d, nil
 }
 
-// parser walks over a header; after the first error it does nothing more.
-type parser struct {
-	s   string
-	i   int
-	err error
-}
-
-func (p *parser) fail(format string, args ...any) {
-	if p.err == nil {
-		p.err = fail("its header "+format, args...)
-	}
-}
-
-func (p *parser) space() {
-	for p.i < len(p.s) && (p.s[p.i] == ' ' || p.s[p.i] == '\n' || p.s[p.i] == '\t' || p.s[p.i] == '\r') {
-		p.i++
-	}
-}
-
-func (p *parser) accept(c byte) bool {
-	p.space()
-	if p.err == nil && p.i < len(p.s) && p.s[p.i] == c {
-		p.i++
-		return true
-	}
-	return false
-}
-
-func (p *parser) expect(c byte) {
-	if !p.accept(c) {
-		p.fail("is damaged at byte %d: %q is missing", p.i, c)
-	}
-}
-
-// str reads a quoted string without escapes; the ones in question have none.
-func (p *parser) str() string {
-	quote := byte('\'')
-	if p.accept('"') {
-		quote = '"'
-	} else {
-		p.expect('\'')
-	}
-	start := p.i
-	for p.err == nil {
-		if p.i >= len(p.s) || p.s[p.i] == '\\' {
-			p.fail("is damaged at byte %d: a string does not end", start)
-			break
-		}
-		if p.s[p.i] == quote {
-			p.i++
-			return p.s[start : p.i-1]
-		}
-		p.i++
-	}
-	return ""
-}
-
-func (p *parser) boolean() bool {
-	p.space()
-	for word, value := range map[string]bool{"True": true, "False": false} {
-		if p.err == nil && len(p.s)-p.i >= len(word) && p.s[p.i:p.i+len(word)] == word {
-			p.i += len(word)
-			return value
-		}
-	}
-	p.fail("is damaged at byte %d: True or False is missing", p.i)
-	return false
-}
-
-func (p *parser) tuple() []int {
+// parseShape reads a tuple of dimensions: "()", "(2,)", "(2, 3)".
+func parseShape(tuple string) ([]int, bool) {
 	shape := []int{}
-	p.expect('(')
-	for p.err == nil && !p.accept(')') {
-		p.space()
-		start := p.i
-		for p.i < len(p.s) && p.s[p.i] >= '0' && p.s[p.i] <= '9' {
-			p.i++
-		}
-		n, err := strconv.ParseInt(p.s[start:p.i], 10, 48)
+	inner := strings.TrimSuffix(strings.TrimSpace(strings.Trim(tuple, "()")), ",")
+	if tuple == "" || inner == "" {
+		return shape, tuple != ""
+	}
+	for word := range strings.SplitSeq(inner, ",") {
+		n, err := strconv.ParseUint(strings.TrimSpace(word), 10, 47)
 		if err != nil || len(shape) == maxDims {
-			p.fail("is damaged at byte %d: no usable shape", start)
-			break
+			return nil, false
 		}
 		shape = append(shape, int(n))
-		if !p.accept(',') {
-			p.expect(')')
-			break
-		}
 	}
-	return shape
+	return shape, true
 }
