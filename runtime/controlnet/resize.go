@@ -6,36 +6,33 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"slices"
+	"strings"
 
 	xdraw "golang.org/x/image/draw"
 
 	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
-// ResizeMode says how a control picture of another shape is brought to the size of the picture to be made.
-type ResizeMode string
-
-// The resize modes; "" is Stretch.
 const (
-	Stretch ResizeMode = "stretch" // to the size, whatever becomes of the proportions
-	Crop    ResizeMode = "crop"    // to cover the size; what juts out is cut off evenly
-	Pad     ResizeMode = "pad"     // to fit into the size; black, which maps mean nothing by, fills the rest evenly
+	stretch = "stretch" // to the size; the proportions change
+	crop    = "crop"    // to cover the size; what is too much is cut off evenly
+	pad     = "pad"     // to fit into the size; the rest is black, which means nothing in a map
 )
 
-// ResizeModes lists every ResizeMode.
-var ResizeModes = []string{string(Stretch), string(Crop), string(Pad)}
+// ResizeModes are the ways in which a control picture comes to the size of the picture that is made.
+var ResizeModes = []string{stretch, crop, pad}
 
-func (m ResizeMode) validate() error {
-	switch m {
-	case "", Stretch, Crop, Pad:
-		return nil
+func validResize(mode string) error {
+	if mode != "" && !slices.Contains(ResizeModes, mode) {
+		return fmt.Errorf("resize_mode: %q is none of %s", mode, strings.Join(ResizeModes, ", "))
 	}
-	return fmt.Errorf("resize_mode: %q is none of stretch, crop, pad", m)
+	return nil
 }
 
 // scale returns the picture scaled, and where in width x height it belongs.
-func (m ResizeMode) scale(img image.Image, width, height int) (*image.NRGBA, image.Point, error) {
-	if err := m.validate(); err != nil {
+func scale(img image.Image, mode string, width, height int) (*image.NRGBA, image.Point, error) {
+	if err := validResize(mode); err != nil {
 		return nil, image.Point{}, err
 	}
 	if img == nil || img.Bounds().Empty() || width < 1 || height < 1 {
@@ -44,8 +41,8 @@ func (m ResizeMode) scale(img image.Image, width, height int) (*image.NRGBA, ima
 	from := picture.Opaque(img)
 	w, h := from.Rect.Dx(), from.Rect.Dy()
 	sx, sy := float64(width)/float64(w), float64(height)/float64(h)
-	switch m {
-	case Crop:
+	switch mode {
+	case crop:
 		s := max(sx, sy)
 		cw, ch := float64(width)/s, float64(height)/s // the part that is seen
 		x, y := int(math.Round((float64(w)-cw)/2)), int(math.Round((float64(h)-ch)/2))
@@ -53,7 +50,7 @@ func (m ResizeMode) scale(img image.Image, width, height int) (*image.NRGBA, ima
 		out := image.NewNRGBA(image.Rect(0, 0, width, height))
 		picture.Lanczos.Scale(out, out.Rect, from, seen, xdraw.Src, nil)
 		return out, image.Point{}, nil
-	case Pad:
+	case pad:
 		s := min(sx, sy)
 		fw, fh := min(max(int(math.Round(float64(w)*s)), 1), width), min(max(int(math.Round(float64(h)*s)), 1), height)
 		return picture.Resize(from, fw, fh), image.Pt((width-fw)/2, (height-fh)/2), nil
