@@ -13,9 +13,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/checker"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
-	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -288,7 +288,7 @@ func onOff(b bool) string {
 // errWrongPicture is what a picture that does not show its prompt ends the doctor with: the library computes wrongly.
 var errWrongPicture = errors.New("a picture does not show what was asked for")
 
-// checkPicture makes one picture and has models/nano/checker look at it.
+// checkPicture makes one picture and has internal/checker look at it.
 func checkPicture(ctx context.Context, env Env, pipe *pipeline.Pipeline, req request.Request) finding {
 	f := finding{Check: "picture", Status: checkFail, Remedy: "the library computes wrongly on this machine: try --precision exact, rebuild with `make`, and report it with the output of doctor --json"}
 	req.NumInferenceSteps = demoSteps

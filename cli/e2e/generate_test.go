@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/checker"
 	"github.com/daguerre-go/daguerre/internal/npy"
-	"github.com/daguerre-go/daguerre/models/nano/checker"
 )
 
 func TestDemo(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/daguerre-go/daguerre/internal/checker"
 	"github.com/daguerre-go/daguerre/internal/picture"
-	"github.com/daguerre-go/daguerre/models/nano/checker"
 )
 
 func main() {

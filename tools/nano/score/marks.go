@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/daguerre-go/daguerre/models/nano/checker"
+	"github.com/daguerre-go/daguerre/internal/checker"
 )
 
 // scoreMarks prints the means over the first count prompts.

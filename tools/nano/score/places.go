@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/daguerre-go/daguerre/models/nano/checker"
+	"github.com/daguerre-go/daguerre/internal/checker"
 )
 
 // near is how far off its place the middle of a shape may lie, in pixels at checker.Side; their radii are 20 to 44.

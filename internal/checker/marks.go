@@ -26,9 +26,9 @@ func (m Marks) Stripes() float64 {
 	return m.Core
 }
 
-// Contrast names the colour that outlines and stripes have: the first of black, white and red that is neither the shape's
+// contrastOf names the colour that outlines and stripes have: the first of black, white and red that is neither the shape's
 // colour nor the background's.
-func Contrast(colour, background string) string {
+func contrastOf(colour, background string) string {
 	for _, c := range []string{"black", "white"} {
 		if c != colour && c != background {
 			return c
@@ -44,7 +44,7 @@ func CheckMarks(img image.Image, e Expectation) Marks {
 	p := newPixels(img)
 	colour, okColour := paletteRGB(e.Colour)
 	background, okBackground := paletteRGB(e.Background)
-	contrast, _ := paletteRGB(Contrast(e.Colour, e.Background))
+	contrast, _ := paletteRGB(contrastOf(e.Colour, e.Background))
 	if !okColour || !okBackground || p.w < 16 || p.h < 16 {
 		return Marks{}
 	}
@@ -85,7 +85,7 @@ func share(marked, object []bool, which func(i int) bool) float64 {
 }
 
 func paletteRGB(name string) (rgb [3]uint8, ok bool) {
-	for _, c := range Palette {
+	for _, c := range palette {
 		if c.Name == name {
 			return c.RGB, true
 		}

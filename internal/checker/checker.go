@@ -23,23 +23,23 @@ const Side = 128
 // radii are 22 to 24 (small), 31 to 33 and 43 to 46 (big); shapes with a position word are
 // 19 px or more off the middle, all others at most 2.
 const (
-	SmallRadius    = 27.0 // below: small
-	BigRadius      = 38.0 // above: big
-	PositionOffset = 9.0  // farther off the middle than this: left, right, top or bottom
+	smallRadius    = 27.0 // below: small
+	bigRadius      = 38.0 // above: big
+	positionOffset = 9.0  // farther off the middle than this: left, right, top or bottom
 )
 
 // MinIoU is the overlap (intersection over union) with the best template that an object needs
 // to count as having that shape.
 const MinIoU = 0.5
 
-// NamedColour is one entry of the palette.
-type NamedColour struct {
+// namedColour is one entry of the palette.
+type namedColour struct {
 	Name string
 	RGB  [3]uint8
 }
 
-// Palette holds the ten colours of the nano data set, for objects and backgrounds alike.
-var Palette = []NamedColour{
+// palette holds the ten colours of the nano data set, for objects and backgrounds alike.
+var palette = []namedColour{
 	{"red", [3]uint8{220, 30, 30}},
 	{"green", [3]uint8{30, 160, 50}},
 	{"blue", [3]uint8{30, 60, 210}},
@@ -97,9 +97,9 @@ func Check(img image.Image) Finding {
 	f.EdgeWidth = p.edgeWidth(object, f.ColourRGB, bg)
 	f.Position = PositionWord(f.CenterX-float64(p.w)/2, f.CenterY-float64(p.h)/2)
 	switch {
-	case f.Radius < SmallRadius:
+	case f.Radius < smallRadius:
 		f.Size = "small"
-	case f.Radius > BigRadius:
+	case f.Radius > bigRadius:
 		f.Size = "big"
 	default:
 		f.Size = "normal"
@@ -110,7 +110,7 @@ func Check(img image.Image) Finding {
 // PositionWord names the place of a middle that is dx, dy pixels off the picture's: left, right, top, bottom or center.
 func PositionWord(dx, dy float64) string {
 	switch {
-	case max(math.Abs(dx), math.Abs(dy)) <= PositionOffset:
+	case max(math.Abs(dx), math.Abs(dy)) <= positionOffset:
 		return "center"
 	case math.Abs(dx) >= math.Abs(dy) && dx < 0:
 		return "left"
@@ -125,7 +125,7 @@ func PositionWord(dx, dy float64) string {
 // nearest is the palette name with the smallest Euclidean distance in RGB.
 func nearest(c [3]uint8) string {
 	best, name := math.Inf(1), ""
-	for _, p := range Palette {
+	for _, p := range palette {
 		if d := distance2(c, p.RGB); d < best {
 			best, name = d, p.Name
 		}

@@ -15,7 +15,7 @@ import (
 // their height above its middle and whether they lie near its edge.
 func (s scene) mark(where func(dy float64, nearEdge bool) bool) *image.NRGBA {
 	img := s.draw()
-	c, _ := paletteRGB(Contrast(s.colour, s.background))
+	c, _ := paletteRGB(contrastOf(s.colour, s.background))
 	at := func(x, y float64) bool { return contains(s.shape, (x-s.cx)/s.radius, (y-s.cy)/s.radius) }
 	for y := range Side {
 		for x := range Side {
@@ -72,7 +72,7 @@ func TestContrast(t *testing.T) {
 	for _, c := range []struct{ colour, background, want string }{
 		{"red", "blue", "black"}, {"black", "blue", "white"}, {"pink", "black", "white"}, {"black", "white", "red"}, {"white", "black", "red"},
 	} {
-		assert.Equal(t, c.want, Contrast(c.colour, c.background), "%s on %s", c.colour, c.background)
+		assert.Equal(t, c.want, contrastOf(c.colour, c.background), "%s on %s", c.colour, c.background)
 	}
 }
 

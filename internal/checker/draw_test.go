@@ -9,7 +9,7 @@ import (
 
 // TestDrawIsFoundAgain: the checker finds every shape where it was drawn, with hard edges.
 func TestDrawIsFoundAgain(t *testing.T) {
-	for _, shape := range Shapes {
+	for _, shape := range shapes {
 		s := Scene{Colour: "white", Shape: shape, Background: "black", CenterX: 50, CenterY: 71, Radius: 34}
 		img, err := s.Draw()
 		require.NoError(t, err)

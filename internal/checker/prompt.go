@@ -39,7 +39,7 @@ func Parse(prompt string) (Expectation, error) {
 			field = &e.Background
 		case isColour(w):
 			field = &e.Colour
-		case slices.Contains(Shapes, w):
+		case slices.Contains(shapes, w):
 			field = &e.Shape
 		case slices.Contains(positions, w):
 			field = &e.Position
@@ -54,13 +54,13 @@ func Parse(prompt string) (Expectation, error) {
 		*field = w
 	}
 	if e.Shape == "" {
-		return Expectation{}, fmt.Errorf("checker: prompt %q names no shape; known shapes: %s", prompt, strings.Join(Shapes, ", "))
+		return Expectation{}, fmt.Errorf("checker: prompt %q names no shape; known shapes: %s", prompt, strings.Join(shapes, ", "))
 	}
 	return e, nil
 }
 
 func isColour(word string) bool {
-	return slices.ContainsFunc(Palette, func(c NamedColour) bool { return c.Name == word })
+	return slices.ContainsFunc(palette, func(c namedColour) bool { return c.Name == word })
 }
 
 // Result compares a picture with a prompt. A field that the prompt leaves open is true.

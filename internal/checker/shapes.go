@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Shapes of the nano data set, in the order of tools/nano/data.py.
-var Shapes = []string{"circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond"}
+// shapes of the nano data set, in the order of tools/nano/data.py.
+var shapes = []string{"circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond"}
 
 // templateExtent is how far a template reaches from its middle, in units of the shape's radius.
 const templateExtent = 1.6
@@ -26,8 +26,8 @@ type template struct {
 
 // templates are computed once, in about 50 ms.
 var templates = sync.OnceValue(func() []template {
-	out := make([]template, len(Shapes))
-	for i, name := range Shapes {
+	out := make([]template, len(shapes))
+	for i, name := range shapes {
 		out[i] = newTemplate(name)
 	}
 	return out

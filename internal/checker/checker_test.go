@@ -22,7 +22,7 @@ type scene struct {
 }
 
 func rgb(name string) [3]uint8 {
-	for _, c := range Palette {
+	for _, c := range palette {
 		if c.Name == name {
 			return c.RGB
 		}
@@ -32,7 +32,7 @@ func rgb(name string) [3]uint8 {
 
 var outlines = func() map[string][]point {
 	out := map[string][]point{}
-	for _, shape := range Shapes {
+	for _, shape := range shapes {
 		if shape != "circle" && shape != "ring" {
 			out[shape] = polygon(shape)
 		}
@@ -125,16 +125,16 @@ func TestEveryPicture(t *testing.T) {
 	}{{"small", [2]float64{22, 24}, 30, false}, {"normal", [2]float64{31, 33}, 21, false}, {"big", [2]float64{43, 46}, 0, true}}
 	rng := rand.New(rand.NewPCG(3, 4))
 	n := 0
-	for _, shape := range Shapes {
+	for _, shape := range shapes {
 		for _, size := range sizes {
 			for place, d := range places {
 				if size.onlyCentred && place != "center" {
 					continue
 				}
 				for variant := range 2 {
-					fg := rng.IntN(len(Palette))
-					bg := (fg + 1 + rng.IntN(len(Palette)-1)) % len(Palette)
-					s := scene{shape: shape, colour: Palette[fg].Name, background: Palette[bg].Name,
+					fg := rng.IntN(len(palette))
+					bg := (fg + 1 + rng.IntN(len(palette)-1)) % len(palette)
+					s := scene{shape: shape, colour: palette[fg].Name, background: palette[bg].Name,
 						cx: 64 + d[0]*size.offset + 4*rng.Float64() - 2, cy: 64 + d[1]*size.offset + 4*rng.Float64() - 2,
 						radius: size.radii[0] + rng.Float64()*(size.radii[1]-size.radii[0])}
 					s.blur, s.noise = 2*variant, 6*float64(variant)
@@ -156,13 +156,13 @@ func TestEveryPicture(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, len(Shapes)*(2*5+1)*2, n)
+	assert.Equal(t, len(shapes)*(2*5+1)*2, n)
 }
 
 // TestEveryColourPair includes the closest ones, such as red on orange.
 func TestEveryColourPair(t *testing.T) {
-	for _, fg := range Palette {
-		for _, bg := range Palette {
+	for _, fg := range palette {
+		for _, bg := range palette {
 			if fg == bg {
 				continue
 			}
@@ -197,9 +197,9 @@ func TestScoreRejects(t *testing.T) {
 
 // TestShapesAreToldApart scores every shape against every other shape's prompt.
 func TestShapesAreToldApart(t *testing.T) {
-	for _, drawn := range Shapes {
+	for _, drawn := range shapes {
 		img := scene{shape: drawn, colour: "yellow", background: "black", cx: 64, cy: 64, radius: 23, blur: 2}.draw()
-		for _, said := range Shapes {
+		for _, said := range shapes {
 			r, err := Score(img, "a yellow "+said+" on a black background")
 			require.NoError(t, err)
 			assert.Equal(t, drawn == said, r.Shape, "%s drawn, %s said", drawn, said)
@@ -232,7 +232,7 @@ func TestNoiseIsNoShape(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(rng.IntN(256))
 	}
-	for _, shape := range Shapes {
+	for _, shape := range shapes {
 		r, err := Score(img, "a "+shape)
 		require.NoError(t, err)
 		assert.False(t, r.Shape, "%s: IoU %.2f", shape, r.Found.IoU)

@@ -10,7 +10,7 @@ import (
 // Scene is a picture as the data set of the nano models has it: a flat shape on a flat background. It is for control pictures, whose
 // shape's place must be known.
 type Scene struct {
-	Colour, Shape, Background string  // words of Palette and Shapes
+	Colour, Shape, Background string  // words of palette and shapes
 	CenterX, CenterY, Radius  float64 // in pixels at Side
 }
 
@@ -20,13 +20,10 @@ func (s Scene) Draw() (*image.NRGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	fore, err := paletteColour(s.Colour)
-	if err != nil {
-		return nil, err
-	}
-	back, err := paletteColour(s.Background)
-	if err != nil {
-		return nil, err
+	fore, okFore := paletteRGB(s.Colour)
+	back, okBack := paletteRGB(s.Background)
+	if !okFore || !okBack {
+		return nil, fmt.Errorf("checker: %q on %q: no colours of the palette", s.Colour, s.Background)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, Side, Side))
 	for y := range Side {
@@ -46,14 +43,5 @@ func templateOf(shape string) (*template, error) {
 			return &all[i], nil
 		}
 	}
-	return nil, fmt.Errorf("checker: %q is no shape; known shapes are %v", shape, Shapes)
-}
-
-func paletteColour(name string) ([3]uint8, error) {
-	for _, c := range Palette {
-		if c.Name == name {
-			return c.RGB, nil
-		}
-	}
-	return [3]uint8{}, fmt.Errorf("checker: %q is no colour of the palette", name)
+	return nil, fmt.Errorf("checker: %q is no shape; known shapes are %v", shape, shapes)
 }
