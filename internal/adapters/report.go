@@ -65,6 +65,4 @@ func (r *Report) Summary() string {
 }
 
 // group3 writes a count with commas between thousands.
-func group3(n int) string {
-	return words.Thousands(n)
-}
+var group3 = words.Thousands[int]

@@ -3,7 +3,6 @@ package modelfile
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/exp/constraints"
@@ -98,14 +97,8 @@ func countBytes(n int64) string {
 // group writes an integer with commas between thousands.
 func group[T constraints.Integer](n T) string { return words.Thousands(n) }
 
-// quoteName makes a name from a file fit for one line of an error: escaped, and cut when long.
-func quoteName(s string) string {
-	const most = 120
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return strconv.QuoteToGraphic(s)
-}
+// quoteName makes a name from a file fit for one line of an error.
+var quoteName = words.Quote
 
 func tensorField(name string) string { return "tensor " + quoteName(name) }
 

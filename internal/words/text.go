@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -46,4 +47,13 @@ func Thousands[T constraints.Integer](n T) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// Quote makes a name from a stranger's file fit for one line of a message: escaped, and cut when long.
+func Quote(s string) string {
+	const most = 120
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strconv.QuoteToGraphic(s)
 }

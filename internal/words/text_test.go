@@ -57,3 +57,8 @@ func TestParseBytes(t *testing.T) {
 		assert.False(t, ok, text)
 	}
 }
+
+func TestQuote(t *testing.T) {
+	assert.Equal(t, `"a\x1b[31mb"`, Quote("a\x1b[31mb"))
+	assert.Equal(t, `"`+strings.Repeat("x", 120)+`..."`, Quote(strings.Repeat("x", 121)))
+}

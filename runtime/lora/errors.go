@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The classes of failure, for errors.Is.

@@ -20,44 +20,66 @@ import (
 // columns is the longest line; a tab counts as one.
 const columns = 140
 
+// width is the number of characters in a line.
+func width(line []byte) int { return utf8.RuneCount(bytes.TrimRight(line, "\n")) }
+
 // isCode tells whether a path is Go, C or C++ outside tests.
 func isCode(path string) bool {
-	parts := strings.Split(path, "/")
 	for _, folder := range []string{"testdata", "tests", "third_party"} {
-		if slices.Contains(parts, folder) {
+		if slices.Contains(strings.Split(path, "/"), folder) {
 			return false
 		}
 	}
 	return slices.Contains([]string{".go", ".c", ".cpp", ".h"}, filepath.Ext(path)) && !strings.HasSuffix(path, "_test.go")
 }
 
-// tracked returns the files of the working tree that git knows or would add.
-func tracked() ([]string, error) {
-	out, err := tool.Output(exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
-	if err != nil {
-		return nil, err
+// eachFile calls f for the Go files, tests among them, and the other code of a revision; "" is the working tree, with what git would add.
+func eachFile(revision string, f func(path string, text []byte)) error {
+	args := []string{"archive", "--format=tar", revision}
+	if revision == "" {
+		args = []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
 	}
-	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil
-}
-
-// width is the number of characters in a line.
-func width(line []byte) int { return utf8.RuneCount(bytes.TrimRight(line, "\n")) }
-
-// longFiles prints what is too long, and fails for it where most says how many lines a file of code may have that is not in except.
-func longFiles(most int, except []string) error {
-	paths, err := tracked()
+	out, err := tool.Output(exec.Command("git", args...))
 	if err != nil {
 		return err
 	}
-	found := 0
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if !strings.HasSuffix(path, ".go") && !isCode(path) || errors.Is(err, os.ErrNotExist) {
-			continue
+	take := func(path string, read func() ([]byte, error)) error {
+		if !isCode(path) && filepath.Ext(path) != ".go" {
+			return nil
+		}
+		text, err := read()
+		if err == nil {
+			f(path, text)
+		}
+		return err
+	}
+	if revision == "" {
+		for path := range strings.SplitSeq(string(out), "\x00") {
+			err := take(path, func() ([]byte, error) { return os.ReadFile(path) })
+			if err != nil && !errors.Is(err, os.ErrNotExist) { // deleted, and not committed
+				return err
+			}
+		}
+		return nil
+	}
+	for files := tar.NewReader(bytes.NewReader(out)); ; {
+		h, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = take(h.Name, func() ([]byte, error) { return io.ReadAll(files) })
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// longFiles prints what is too long, and fails for it where most says how many lines a file of code may have that is not in except.
+func longFiles(most int, except []string) error {
+	found := 0
+	err := eachFile("", func(path string, text []byte) {
 		n := 0
 		for line := range bytes.Lines(text) {
 			n++
@@ -70,11 +92,11 @@ func longFiles(most int, except []string) error {
 			fmt.Printf("%s: %d lines\n", path, n)
 			found++
 		}
-	}
+	})
 	if most > 0 && found > 0 {
-		return fmt.Errorf("%d files of code or lines are too long", found)
+		err = errors.Join(err, fmt.Errorf("%d files of code or lines are too long", found))
 	}
-	return nil
+	return err
 }
 
 // measure is how much code there is.
@@ -91,74 +113,37 @@ func (m *measure) add(text []byte) {
 	}
 }
 
-// size prints the lines of code now, and where a revision is given, then and the difference.
+// size prints how much code there is outside tests, and where a revision is given, how much there was.
 func size(since string) error {
-	paths, err := tracked()
-	if err != nil {
-		return err
-	}
-	now := map[string]*measure{".go": {}, "c++": {}}
-	of := func(m map[string]*measure, path string) *measure {
-		if strings.HasSuffix(path, ".go") {
-			return m[".go"]
-		}
-		return m["c++"]
-	}
-	for _, path := range paths {
-		if !isCode(path) {
-			continue
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			if errors.Is(err, os.ErrNotExist) { // deleted and not committed
-				continue
+	of := func(revision string) (goes, others measure, err error) {
+		err = eachFile(revision, func(path string, text []byte) {
+			switch {
+			case !isCode(path):
+			case filepath.Ext(path) == ".go":
+				goes.add(text)
+			default:
+				others.add(text)
 			}
-			return err
-		}
-		of(now, path).add(text)
+		})
+		return goes, others, err
 	}
-	then := map[string]*measure{".go": {}, "c++": {}}
-	if since != "" {
-		if err := eachFileAt(since, func(path string, text []byte) { of(then, path).add(text) }); err != nil {
-			return err
-		}
+	say := func(when string, g, o measure) {
+		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests\n", when, g.lines, g.files, g.rows,
+			o.lines, o.files, o.rows)
 	}
-	var sum int
-	for _, language := range []string{".go", "c++"} {
-		n, t := now[language], then[language]
-		fmt.Printf("%s outside tests: %d files, %d lines (%d of 140 columns)", strings.TrimPrefix(language, "."), n.files, n.lines, n.rows)
-		if since != "" {
-			fmt.Printf("; at %s %d files, %d lines (%d): %+d lines (%+d)", since, t.files, t.lines, t.rows, n.lines-t.lines, n.rows-t.rows)
-			sum += n.lines - t.lines
-		}
-		fmt.Println()
-	}
-	if since != "" {
-		fmt.Printf("together %+d lines\n", sum)
-	}
-	return nil
-}
-
-// eachFileAt calls f for every file of code in a revision.
-func eachFileAt(revision string, f func(path string, text []byte)) error {
-	out, err := tool.Output(exec.Command("git", "archive", "--format=tar", revision))
+	g, o, err := of("")
 	if err != nil {
 		return err
 	}
-	for files := tar.NewReader(bytes.NewReader(out)); ; {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if h.Typeflag != tar.TypeReg || !isCode(h.Name) {
-			continue
-		}
-		text, err := io.ReadAll(files)
-		if err != nil {
-			return err
-		}
-		f(h.Name, text)
+	say("now", g, o)
+	if since == "" {
+		return nil
 	}
+	was, others, err := of(since)
+	if err != nil {
+		return err
+	}
+	say("at "+since, was, others)
+	fmt.Printf("difference: %+d lines (%+d rows)\n", g.lines+o.lines-was.lines-others.lines, g.rows+o.rows-was.rows-others.rows)
+	return nil
 }
