@@ -34,7 +34,7 @@ func parseHeader(s string) (d description, err error) {
 		}
 		rest = rest[len(m[0]):]
 		key, text, word, tuple := m[1]+m[2], m[3]+m[4], m[5], m[6]
-		ok := true
+		var ok bool
 		switch {
 		case seen[key]:
 			return d, fail("its header has the key %q twice", key)

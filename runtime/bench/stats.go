@@ -3,6 +3,7 @@ package bench
 import (
 	"slices"
 
+	"golang.org/x/exp/stats"
 	"golang.org/x/perf/benchmath"
 )
 
@@ -21,18 +22,8 @@ func Summarize(values []float64) Summary {
 	if len(values) == 0 {
 		return Summary{}
 	}
-	v := slices.Sorted(slices.Values(values))
-	return Summary{N: len(v), Median: quantile(v, 0.5), Q1: quantile(v, 0.25), Q3: quantile(v, 0.75), Min: v[0], Max: v[len(v)-1]}
-}
-
-// quantile of sorted values, linear between neighbours (R's type 7).
-func quantile(v []float64, q float64) float64 {
-	at := q * float64(len(v)-1)
-	i := int(at)
-	if i+1 >= len(v) {
-		return v[len(v)-1]
-	}
-	return v[i] + (at-float64(i))*(v[i+1]-v[i])
+	q := stats.Quantiles(values, 0, 0.25, 0.5, 0.75, 1)
+	return Summary{N: len(values), Min: q[0], Q1: q[1], Median: q[2], Q3: q[3], Max: q[4]}
 }
 
 // Spread is half the distance of the quartiles over the median: 0.05 reads "about 5 % up or down".

@@ -14,7 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+
+	"golang.org/x/exp/stats"
 
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
@@ -35,7 +36,7 @@ type variant struct {
 	label   string
 	loras   bool
 	changes bool
-	steps   []time.Duration
+	steps   []float64 // seconds
 	ratios  []float64 // of each step after a change to the mean of the two beside it
 	read    int64     // bytes read from files while denoising
 }
@@ -95,13 +96,13 @@ func run(ctx context.Context, o options) (err error) {
 func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.Request, keep bool) error {
 	var handle pipeline.LoRAHandle
 	var began int64
-	var steps []time.Duration // from the second on
+	var steps []float64 // seconds, from the second on
 	_, err := pipe.Generate(ctx, r, pipeline.WithLoRAs(&handle), pipeline.WithProgress(func(p pipeline.Progress) {
 		if p.Stage != pipeline.StageDenoise {
 			return
 		}
 		if p.Step > 1 {
-			steps = append(steps, p.StepTime)
+			steps = append(steps, p.StepTime.Seconds())
 		}
 		if p.Step == 1 {
 			began, _ = machine.BytesRead()
@@ -122,7 +123,7 @@ func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.R
 	}
 	v.steps = append(v.steps, steps...)
 	for i := 1; v.changes && i+1 < len(steps); i += 2 { // steps[1] is the third, which follows the change at the end of the second
-		v.ratios = append(v.ratios, 2*steps[i].Seconds()/(steps[i-1]+steps[i+1]).Seconds())
+		v.ratios = append(v.ratios, 2*steps[i]/(steps[i-1]+steps[i+1]))
 	}
 	return err
 }
@@ -133,16 +134,16 @@ func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
 	tool.Header("adapters", "step, median s", "(lowest)", "against without", "bytes read while denoising")
 	none := 0.0
 	for i, v := range variants {
-		slices.Sort(v.steps)
-		m := v.steps[len(v.steps)/2].Seconds()
+		m := stats.Median(v.steps)
 		if i == 0 {
 			none = m
 		}
-		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %d |\n", v.label, m, v.steps[0].Seconds(), 100*(m/none-1), v.read)
+		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %d |\n", v.label, m, slices.Min(v.steps), 100*(m/none-1), v.read)
 	}
-	if ratios := slices.Sorted(slices.Values(variants[2].ratios)); len(ratios) > 0 {
-		at := func(share float64) float64 { return 100 * (ratios[int(share*float64(len(ratios)-1))] - 1) }
-		fmt.Printf("\na step after a change against those beside it: median %+.2f %%, middle half %+.2f to %+.2f %%, of %d\n", at(0.5), at(0.25), at(0.75), len(ratios))
+	if ratios := variants[2].ratios; len(ratios) > 0 {
+		q := stats.Quantiles(ratios, 0.25, 0.5, 0.75)
+		fmt.Printf("\na step after a change against those beside it: median %+.2f %%, middle half %+.2f to %+.2f %%, of %d\n",
+			100*(q[1]-1), 100*(q[0]-1), 100*(q[2]-1), len(ratios))
 	}
 	stats := pipe.LoRAStats()
 	fmt.Printf("\nfiles loaded: %d, hits: %d\n", stats.Loads, stats.Hits)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/checker"
+	"golang.org/x/exp/stats"
+
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -263,8 +265,7 @@ func stepTime(sched scheduler.Scheduler) (float64, error) {
 			times = append(times, float64(time.Since(began).Nanoseconds())/1000)
 		}
 	}
-	slices.Sort(times)
-	return math.Round(times[len(times)/2]), nil
+	return math.Round(stats.Median(times)), nil
 }
 
 // distance is |a-b| / |b|.

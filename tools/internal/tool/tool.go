@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 )
 
@@ -28,15 +27,6 @@ func Output(cmd *exec.Cmd) ([]byte, error) {
 		err = fmt.Errorf("%s: %w: %s", cmd.Args[0], err, strings.TrimSpace(said.String()))
 	}
 	return out, err
-}
-
-// Median returns the middle value, or the mean of the two in the middle; 0 of none.
-func Median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	v := slices.Sorted(slices.Values(values))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // Header prints the head of a Markdown table.

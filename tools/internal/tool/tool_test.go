@@ -10,12 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMedian(t *testing.T) {
-	assert.Equal(t, 2.0, Median([]float64{3, 1, 2}))
-	assert.Equal(t, 2.5, Median([]float64{4, 1, 2, 3}))
-	assert.Zero(t, Median(nil))
-}
-
 func TestOutput(t *testing.T) {
 	out, err := Output(exec.Command("/bin/sh", "-c", "echo a"))
 	require.NoError(t, err)

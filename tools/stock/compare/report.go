@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/tools/internal/tool"
+	"golang.org/x/exp/stats"
 )
 
 // report is all that was measured.
@@ -55,13 +55,13 @@ func (r *report) summaries() ([]summary, error) {
 			for k, s := range all {
 				values[k] = f(s)
 			}
-			return tool.Median(values)
+			return stats.Median(values)
 		}
 		var steps []float64
 		for _, s := range all {
 			steps = append(steps, s.Steps...)
 		}
-		row := summary{Name: v.name, Note: all[0].Note, Step: tool.Median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
+		row := summary{Name: v.name, Note: all[0].Note, Step: stats.Median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
 			Text: of(func(s sample) float64 { return s.Text }), Decode: of(func(s sample) float64 { return s.Decode }),
 			Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
 			CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: of(func(s sample) float64 { return float64(s.PeakRSS) }),
