@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// tan22 is tan(22.5 degrees), which parts directions along the axes from diagonal ones, in OpenCV's fixed point of 15 bits;
+// tan22 is tan(22.5 degrees) in OpenCV's fixed point of 15 bits. It is the border between directions along an axis and diagonal ones.
 // tan(67.5 degrees) is 2 more.
 const tan22 = 13573
 
-// canny finds edges as OpenCV's Canny with aperture 3 does (J. Canny, "A computational approach to edge detection", 1986): Sobel
-// derivatives, of each pixel the channel with the largest gradient; where the gradient is the largest along its own direction, in
-// one of four, it is an edge if it is above the high threshold, or above the low one and connected to such.
+// canny finds edges as OpenCV's Canny with aperture 3 does (J. Canny, "A computational approach to edge detection", 1986). The gradient is
+// Sobel's, of the channel where it is largest. A pixel is an edge where its gradient is larger than those of the two neighbours in its
+// direction (one of four) and above the high threshold, or above the low threshold and connected to such a pixel.
 func canny(img *image.NRGBA, o values) *image.NRGBA {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
 	low, high := float32(math.Floor(o["low_threshold"])), float32(math.Floor(o["high_threshold"]))
@@ -49,19 +49,11 @@ func canny(img *image.NRGBA, o values) *image.NRGBA {
 			}
 		}
 	}
-	out := image.NewNRGBA(img.Rect)
-	for i, k := range kind {
-		if k == strong {
-			set(out, i, 255)
-		} else {
-			set(out, i, 0)
-		}
-	}
-	return out
+	return mask(img.Rect, func(i int) bool { return kind[i] == strong })
 }
 
-// strongest returns each pixel's derivatives in the channel where the gradient is largest, the first of equals, and its size: the sum of
-// the absolute derivatives, or for squares the sum of their squares.
+// strongest returns each pixel's derivatives in the channel where the gradient is largest, or in the first of equal ones, and the
+// gradient's size: the sum of the absolute derivatives, or with squares the sum of their squares.
 func strongest(img *image.NRGBA, squares bool) (dx, dy, size plane) {
 	for c := range 3 {
 		cx, cy := channel(img, c).sobel()
@@ -86,8 +78,8 @@ func strongest(img *image.NRGBA, squares bool) (dx, dy, size plane) {
 	return dx, dy, size
 }
 
-// peaks reports whether the gradient at x, y is the largest of the three along its direction. Of two equal ones the first in reading
-// order, or on diagonals neither, counts; beyond the border there is none.
+// peaks reports whether the gradient at x, y is the largest of the three along its direction. Of two equal ones the first in reading order
+// counts, and on diagonals neither. Beyond the border the gradient is 0.
 func (p plane) peaks(x, y int, dx, dy float32) bool {
 	at := func(x, y int) float32 {
 		if x < 0 || y < 0 || x >= p.w || y >= p.h {

@@ -10,7 +10,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
-// softEdge is the length of the gradient of the blurred luma, the 99th percentile being nearly white.
+// softEdge shows the length of the gradient of the blurred luma, scaled so that the 99th percentile is white.
 func softEdge(img *image.NRGBA, o values) *image.NRGBA {
 	dx, dy := luma(img).blur(o["sigma"]).sobel()
 	size := newPlane(dx.w, dx.h)
@@ -19,7 +19,7 @@ func softEdge(img *image.NRGBA, o values) *image.NRGBA {
 	}
 	sorted := slices.Clone(size.v)
 	slices.Sort(sorted)
-	const floor = 8 // a step of 2 of 255: below it, it is noise that would be stretched to white
+	const floor = 8 // the gradient of a step of 2 of 255: what is less is noise, and must not become white
 	white := max(sorted[len(sorted)*99/100], floor)
 	for i, v := range size.v {
 		size.v[i] = 255 * min(v/white, 1)
@@ -27,23 +27,9 @@ func softEdge(img *image.NRGBA, o values) *image.NRGBA {
 	return size.grey()
 }
 
-// lineart is what the darkest-against-surroundings channel lacks to its surroundings, scaled so that the median line is half white.
+// lineart shows how much darker a pixel is than its surroundings, in the channel where that is least. The median line becomes half white.
 func lineart(img *image.NRGBA, o values) *image.NRGBA {
-	var dark plane
-	for c := range 3 {
-		p := channel(img, c)
-		around := p.blur(o["sigma"])
-		for i := range around.v {
-			around.v[i] -= p.v[i]
-		}
-		if c == 0 {
-			dark = around
-			continue
-		}
-		for i, v := range around.v {
-			dark.v[i] = min(dark.v[i], v)
-		}
-	}
+	dark := least(img, func(p plane) plane { return p.blur(o["sigma"]).minus(p) })
 	var lines []float32
 	for i, v := range dark.v {
 		dark.v[i] = min(max(v, 0), 255)
@@ -65,25 +51,8 @@ func lineart(img *image.NRGBA, o values) *image.NRGBA {
 
 // scribble marks where a narrow blur is darker than a wide one by more than half the threshold, in every channel.
 func scribble(img *image.NRGBA, o values) *image.NRGBA {
-	out := image.NewNRGBA(img.Rect)
-	least := newPlane(img.Rect.Dx(), img.Rect.Dy())
-	for c := range 3 {
-		p := channel(img, c)
-		narrow, wide := p.blur(0.5), p.blur(5)
-		for i := range least.v {
-			if d := wide.v[i] - narrow.v[i]; c == 0 || d < least.v[i] {
-				least.v[i] = d
-			}
-		}
-	}
-	for i, v := range least.v {
-		if 2*v > float32(o["threshold"]) {
-			set(out, i, 255)
-		} else {
-			set(out, i, 0)
-		}
-	}
-	return out
+	darker := least(img, func(p plane) plane { return p.blur(5).minus(p.blur(0.5)) })
+	return mask(img.Rect, func(i int) bool { return 2*darker.v[i] > float32(o["threshold"]) })
 }
 
 func invert(img *image.NRGBA, _ values) *image.NRGBA {
@@ -117,13 +86,7 @@ func blurred(img *image.NRGBA, o values) *image.NRGBA {
 
 func threshold(img *image.NRGBA, o values) *image.NRGBA {
 	p := luma(img)
-	for i, v := range p.v {
-		p.v[i] = 0
-		if v > float32(o["threshold"]) {
-			p.v[i] = 255
-		}
-	}
-	return p.grey()
+	return mask(img.Rect, func(i int) bool { return p.v[i] > float32(o["threshold"]) })
 }
 
 func recolor(img *image.NRGBA, o values) *image.NRGBA {

@@ -31,7 +31,7 @@ func luma(img *image.NRGBA) plane {
 	return p
 }
 
-// grey shows a plane as shades of grey, rounded and cut to 0..255.
+// grey shows a plane as shades of grey, rounded, from 0 to 255.
 func (p plane) grey() *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, p.w, p.h))
 	for i, v := range p.v {
@@ -42,12 +42,45 @@ func (p plane) grey() *image.NRGBA {
 
 func byteOf(v float32) uint8 { return uint8(min(max(v, 0), 255) + 0.5) }
 
+// mask shows the chosen pixels white, and all others black.
+func mask(size image.Rectangle, chosen func(i int) bool) *image.NRGBA {
+	img := image.NewNRGBA(size)
+	for i := range size.Dx() * size.Dy() {
+		if chosen(i) {
+			set(img, i, 255)
+		} else {
+			set(img, i, 0)
+		}
+	}
+	return img
+}
+
+// least returns for each pixel the smallest value that f has in its three channels.
+func least(img *image.NRGBA, f func(channel plane) plane) plane {
+	out := f(channel(img, 0))
+	for c := 1; c < 3; c++ {
+		for i, v := range f(channel(img, c)).v {
+			out.v[i] = min(out.v[i], v)
+		}
+	}
+	return out
+}
+
+// minus returns p - q.
+func (p plane) minus(q plane) plane {
+	out := newPlane(p.w, p.h)
+	for i := range out.v {
+		out.v[i] = p.v[i] - q.v[i]
+	}
+	return out
+}
+
 // set makes pixel i a shade of grey.
 func set(img *image.NRGBA, i int, v uint8) {
 	img.Pix[4*i], img.Pix[4*i+1], img.Pix[4*i+2], img.Pix[4*i+3] = v, v, v, 255
 }
 
-// blur convolves with a Gaussian cut off at three deviations; beyond its borders a plane goes on as its border.
+// blur convolves with a Gaussian that ends at three deviations. Beyond its borders a plane has the values of its border.
 func (p plane) blur(sigma float64) plane {
 	radius := max(int(math.Ceil(3*sigma)), 1)
 	kernel := make([]float32, 2*radius+1)
@@ -88,7 +121,7 @@ func (p plane) blur(sigma float64) plane {
 	return out
 }
 
-// sobel returns the derivatives to the right and downwards by Sobel's 3 x 3 operator, with borders as in blur.
+// sobel returns the derivatives to the right and downwards, by Sobel's 3 x 3 operator; borders are as in blur.
 func (p plane) sobel() (dx, dy plane) {
 	dx, dy = newPlane(p.w, p.h), newPlane(p.w, p.h)
 	for y := range p.h {
