@@ -1,7 +1,6 @@
-// Package npy reads and writes NumPy's .npy files: dense arrays of floating point numbers, for initial
-// noise, latents and golden values. It reads format versions 1 to 3 with float16, float32 or float64 in
-// either byte order, and writes version 1 with little-endian float32. The format is
-// that of NEP 1 and numpy/lib/format.py.
+// Package npy reads and writes NumPy's .npy files: dense arrays of floating point numbers, for initial noise, latents and golden values. It
+// reads versions 1 to 3 of the format, with float16, float32 or float64 in either byte order, and writes version 1 with little-endian
+// float32. NEP 1 and numpy/lib/format.py define the format.
 package npy
 
 import (
@@ -12,8 +11,9 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
 // MaxValues is the largest number of values that is read: 1 GiB of float32.
@@ -55,8 +55,8 @@ func ReadFile(path string) (Array, error) {
 	return a, nil
 }
 
-// Read reads one array. Memory is taken as the data arrives, never on the header's word alone.
-// float64 values are rounded to float32. Whatever follows the array is left unread.
+// Read reads one array. Memory grows with the data that arrives: the header alone takes none. float64 values are rounded to float32.
+// What follows the array is not read.
 func Read(r io.Reader) (Array, error) {
 	header, err := readHeader(r)
 	if err != nil {
@@ -211,21 +211,5 @@ func Write(w io.Writer, a Array) error {
 
 // WriteFile writes a file; it appears complete or not at all.
 func WriteFile(path string, a Array) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".npy-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if err := Write(f, a); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return writer.Atomically(path, func(w io.Writer) error { return Write(w, a) }, nil)
 }

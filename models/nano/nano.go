@@ -1,6 +1,5 @@
-// Package nano carries the nano models inside the program: SDXL with very small numbers, trained
-// on pictures of coloured shapes, so that a fresh machine can make a picture in seconds and tests
-// have a real model. README.md beside this file is the model card.
+// Package nano has the nano model in the program: SDXL with very small numbers, trained on pictures of coloured shapes. With it a new
+// machine makes a picture in seconds, and tests have a real model. README.md beside this file is the model card.
 package nano
 
 import (
@@ -16,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
 // CacheEnv names the environment variable that overrides the folder models are unpacked into.
@@ -39,11 +40,9 @@ func BaseSHA256() string {
 	return strings.TrimSpace(baseSHA256)
 }
 
-// Path returns the file name of the base model, one safetensors file in SDXL's original layout.
-// At first use the file is unpacked into CacheDir under a name that carries its hash. It is
-// written beside its place and renamed there, so any number of processes may call Path at once
-// and none sees half a file. A file that is already there is hashed again, and replaced if it is
-// not what it should be. ctx is checked between blocks of 1 MiB.
+// Path returns the file name of the base model, one safetensors file in SDXL's original layout. At first use the file is unpacked into
+// CacheDir, under a name with its hash. It gets that name when it is complete, so that any number of processes may call Path at once.
+// A file that is there is hashed again, and replaced if it is damaged. ctx is checked between blocks of 1 MiB.
 func Path(ctx context.Context) (string, error) {
 	dir, err := CacheDir()
 	if err != nil {
@@ -77,35 +76,26 @@ func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("nano: making the cache folder (%s overrides it): %w", CacheEnv, err)
 	}
-	tmp, err := os.CreateTemp(dir, name+"-*.tmp")
-	if err != nil {
-		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
-	}
-	defer func() { // after a rename there is nothing left to close or to remove
-		_ = tmp.Close()
-		_ = os.Remove(tmp.Name())
-	}()
 	zr, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return "", fmt.Errorf("nano: embedded model: %w", err)
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(tmp, sum), contextReader{ctx, zr}); err != nil {
-		return "", fmt.Errorf("nano: unpacking the model to %s: %w", tmp.Name(), err)
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != hash {
-		return "", fmt.Errorf("nano: embedded %s unpacks to SHA-256 %s, want %s", name, got, hash)
-	}
-	// CreateTemp makes files that only the user can read; the cache may be shared.
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
-		return "", fmt.Errorf("nano: unpacking the model: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	err = writer.Atomically(path, func(w io.Writer) error {
+		sum := sha256.New()
+		if _, err := io.Copy(io.MultiWriter(w, sum), contextReader{ctx, zr}); err != nil {
+			return err
+		}
+		if got := hex.EncodeToString(sum.Sum(nil)); got != hash {
+			return fmt.Errorf("embedded %s unpacks to SHA-256 %s, want %s", name, got, hash)
+		}
+		return nil
+	}, nil)
+	if err != nil {
 		// Windows refuses to replace a file that another process has open: it won the race.
 		if got, hashErr := hashFile(ctx, path); hashErr == nil && got == hash {
 			return path, nil
 		}
-		return "", fmt.Errorf("nano: unpacking the model: %w", err)
+		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
 	}
 	return path, nil
 }
