@@ -1,9 +1,9 @@
-// Package upscale enlarges pictures with an upscaling network, tile by tile, so that memory does not grow with the picture.
+// Package upscale enlarges pictures with an upscaling network. It works tile by tile, so that the network's memory does not grow with the
+// picture.
 package upscale
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -18,21 +18,18 @@ const (
 	DefaultOverlap  = 32
 )
 
-// ErrOptions is matched by the error of Options that cannot be used.
-var ErrOptions = errors.New("bad upscaling options")
-
 // Options say how a picture is cut up. The zero value is a good choice.
 type Options struct {
 	TileSize int                   // side of a tile with its surroundings
-	Overlap  int                   // surroundings on each side, which the network sees and which are cut off its output; -1: none
+	Overlap  int                   // surroundings on each side: the network sees them, and its output loses them; -1: none
 	Progress func(done, total int) // called after each tile; may be nil
 }
 
-// tile is a part of an axis: what the network is shown, and the part of it that is kept.
+// tile is a part of an axis: what the network sees, and the part of it that is kept.
 type tile struct{ from, to, keepFrom, keepTo int }
 
-// Picture enlarges img with m, a model of kind upscaler. Networks of convolutions see no further than their surroundings, so that tiles
-// with enough of them fit together without blending. Cancelling ctx stops it inside a tile on the CPU.
+// Picture enlarges img with m, a model of kind upscaler. A pixel that such a network makes depends on what is near it only, so that tiles
+// that overlap enough fit together without blending. Cancelling ctx stops it inside a tile on the CPU.
 func Picture(ctx context.Context, m backend.Model, img image.Image, o Options) (*image.NRGBA, error) {
 	info := m.Info()
 	if info.Kind != backend.KindUpscaler {
@@ -49,8 +46,8 @@ func Picture(ctx context.Context, m backend.Model, img image.Image, o Options) (
 	}
 	unit, scale := max(info.Upscaler.Multiple, 1), info.Upscaler.Scale
 	if o.Overlap < 0 || o.TileSize < unit || o.TileSize%unit != 0 || o.TileSize <= 2*o.Overlap {
-		return nil, fmt.Errorf("%w: tiles of %d with an overlap of %d; they must be a multiple of %d and more than twice the overlap", ErrOptions,
-			o.TileSize, o.Overlap, unit)
+		return nil, fmt.Errorf("bad upscaling options: tiles of %d with an overlap of %d; they must be a multiple of %d and more than "+
+			"twice the overlap", o.TileSize, o.Overlap, unit)
 	}
 	ctx = backend.WithWrap(ctx, 0) // tiles have borders of their own
 	in := picture.Opaque(img)

@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 	m := open(t, &fake.Backend{}, backend.Files{Upscaler: "u"})
 	for _, o := range []Options{{TileSize: 8, Overlap: 4}, {TileSize: -1}, {TileSize: 16, Overlap: -2}} {
 		_, err := Picture(t.Context(), m, sample(4, 4), o)
-		require.ErrorIs(t, err, ErrOptions)
+		require.ErrorContains(t, err, "bad upscaling options")
 	}
 	_, err := Picture(t.Context(), m, image.NewNRGBA(image.Rectangle{}), Options{})
 	require.ErrorContains(t, err, "no pixels")

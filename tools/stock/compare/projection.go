@@ -1,14 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
 // originalProjection is OpenCLIP's projection of the pooled text embedding in the original layout, [width,
@@ -39,8 +40,12 @@ func writeProjection(model, folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	data, err := safetensors(stockProjection, transposed(values, int(t.Shape[0])))
+	if err != nil {
+		return "", err
+	}
 	path := filepath.Join(folder, "text_projection.safetensors")
-	return path, os.WriteFile(path, safetensors(stockProjection, transposed(values, int(t.Shape[0]))), 0o644)
+	return path, os.WriteFile(path, data, 0o644)
 }
 
 // matrix is a dense matrix, last index fastest.
@@ -60,19 +65,9 @@ func transposed(values []float32, rows int) matrix {
 }
 
 // safetensors returns a file of one F32 tensor.
-func safetensors(name string, m matrix) []byte {
-	header, err := json.Marshal(map[string]any{name: map[string]any{
-		"dtype": "F32", "shape": []int{m.rows, m.columns}, "data_offsets": []int{0, 4 * len(m.values)}}})
-	if err != nil {
-		panic(err) // strings and integers only
-	}
-	for len(header)%8 != 0 {
-		header = append(header, ' ')
-	}
-	out := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
-	out = append(out, header...)
-	for _, v := range m.values {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
-	}
-	return out
+func safetensors(name string, m matrix) ([]byte, error) {
+	var out bytes.Buffer
+	t := writer.Tensor{Name: name, DType: "F32", Shape: []int64{int64(m.rows), int64(m.columns)}, Size: int64(4 * len(m.values))}
+	err := errors.Join(writer.SafetensorsHeader(&out, []writer.Tensor{t}, nil), binary.Write(&out, binary.LittleEndian, m.values))
+	return out.Bytes(), err
 }

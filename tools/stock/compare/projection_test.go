@@ -14,7 +14,9 @@ import (
 func TestWriteProjection(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model.safetensors")
-	require.NoError(t, os.WriteFile(model, safetensors(originalProjection, matrix{2, 3, []float32{1, 2, 3, 4, 5, 6}}), 0o600))
+	data, err := safetensors(originalProjection, matrix{2, 3, []float32{1, 2, 3, 4, 5, 6}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(model, data, 0o600))
 	path, err := writeProjection(model, dir)
 	require.NoError(t, err)
 
@@ -32,7 +34,9 @@ func TestWriteProjection(t *testing.T) {
 func TestWriteProjectionNotNeeded(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model.safetensors")
-	require.NoError(t, os.WriteFile(model, safetensors("text_encoder_2.text_projection.weight", matrix{1, 2, []float32{1, 2}}), 0o600))
+	data, err := safetensors("text_encoder_2.text_projection.weight", matrix{1, 2, []float32{1, 2}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(model, data, 0o600))
 	path, err := writeProjection(model, dir)
 	require.NoError(t, err)
 	assert.Empty(t, path)
