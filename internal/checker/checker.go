@@ -19,9 +19,8 @@ import (
 // pictures are scaled down to it; all lengths in a Finding are in these pixels.
 const Side = 128
 
-// Limits of the words, in pixels at Side. The training data leaves wide gaps around them:
-// radii are 22 to 24 (small), 31 to 33 and 43 to 46 (big); shapes with a position word are
-// 19 px or more off the middle, all others at most 2.
+// Where a word begins to hold, in pixels at Side. The training data has nothing near these limits: radii are 22 to 24 (small), 31 to 33
+// and 43 to 46 (big); shapes with a position word are 19 px or more off the middle, all others at most 2.
 const (
 	smallRadius    = 27.0 // below: small
 	bigRadius      = 38.0 // above: big
@@ -204,8 +203,8 @@ func (p pixels) borderMedian() [3]uint8 {
 	return p.median(marked)
 }
 
-// foreground marks what is farther from the background than half of the object's own
-// distance (its 97th percentile over the picture), and farther than 40 in any case.
+// foreground marks the pixels that differ from the background by more than 40, and by more than half as much as the object does. The
+// object's difference is the 97th percentile over the picture.
 func (p pixels) foreground(bg [3]uint8) []bool {
 	const floor = 40
 	d := make([]float64, len(p.rgb))

@@ -48,8 +48,8 @@ func newEnergy(root fs.FS) *Energy {
 	return e
 }
 
-// Read returns the joules since the first Read, of all packages; false where there is no counter. It has to be called more often than
-// the counters overflow, which takes them a quarter of an hour or more.
+// Read returns the joules since the first Read, of all packages; false where there is no counter. A counter begins again after a quarter of
+// an hour or more; Read must be called more often.
 func (e *Energy) Read() (float64, bool) {
 	sum := 0.0
 	for i := range e.packages {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// DefaultInterval is the time between two samples where a Sampler does not say.
+// DefaultInterval is the time between two samples of a Sampler that is given none.
 const DefaultInterval = 100 * time.Millisecond
 
 // Sampler measures memory at intervals and keeps the highest value of every stage. Its methods may be called from any goroutine.

@@ -9,7 +9,6 @@ import (
 	_ "image/jpeg" // knows are those
 	_ "image/png"  // imported here
 	"io"
-	"math"
 	"os"
 
 	_ "golang.org/x/image/webp" // and this one

@@ -1,6 +1,6 @@
-// Command fullsize opens synthesized checkpoints of SDXL's full size in their original layouts (base, refiner, VAE, ControlNet), makes sure that
-// every tensor of them is accounted for, and makes pictures with them at 256 px: make full-size. The pictures mean nothing, since the
-// weights are random; that they are made, and of what, is the point.
+// Command fullsize opens synthesized checkpoints of SDXL's full size in their original layouts (base, refiner, VAE, ControlNet), checks that
+// every tensor of them has its place, and makes pictures with them at 256 px: make full-size. The weights are random, and so are the
+// pictures: the test is that they are made, and with which tensors.
 package main
 
 import (

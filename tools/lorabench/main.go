@@ -1,6 +1,6 @@
-// Command lorabench measures what adapters cost in a denoising step: without any, with a stack of four, and with the same stack
-// whose weights change before every other step. The three take turns, so that a machine's drift hits all alike; what a change costs is
-// told by each step that follows one against its two neighbours, which follow none. It needs libdaguerre (make).
+// Command lorabench measures what adapters cost in a denoising step. It compares no adapter, a stack of four, and the same stack with
+// weights that change before every second step. The three take turns, so that a slow minute of the machine slows all of them. The cost of a
+// change is the time of the step after it against the two steps beside that. It needs libdaguerre (make).
 //
 //	bin/daguerre models synth --kind sdxl-base --type f16 -o sdxl.safetensors
 //	go run ./tools/lorabench -model sdxl.safetensors
@@ -37,7 +37,7 @@ type variant struct {
 	loras   bool
 	changes bool
 	steps   []float64 // seconds
-	ratios  []float64 // of each step after a change to the mean of the two beside it
+	ratios  []float64 // each step after a change, to the mean of the two beside it
 	read    int64     // bytes read from files while denoising
 }
 

@@ -1,7 +1,6 @@
-// Command memorylimits runs SDXL's stages (both text encoders, steps of the UNet, the VAE) with weights in each residency, under
-// hard limits of memory that are shares of what it takes with all weights resident. Every run is a process of its own, in a
-// control group with that limit where one can be made (as root), else under RLIMIT_DATA. It compares their results bit for
-// bit and prints a table. It needs libdaguerre (make).
+// Command memorylimits runs SDXL's stages (both text encoders, steps of the UNet, the VAE) with each way to hold weights, under hard limits
+// of memory. A limit is a share of what a run with all weights resident takes. Every run is a process of its own, in a control group with
+// that limit where one can be made (as root), else under RLIMIT_DATA. The results are compared bit for bit. It needs libdaguerre (make).
 //
 //	bin/daguerre models synth --kind sdxl-base --type f16 -o sdxl.safetensors
 //	go run ./tools/memorylimits -model sdxl.safetensors
@@ -49,7 +48,7 @@ type plan struct {
 	LimitFree bool
 }
 
-// plans begins with what the others' limits are shares of.
+// plans: the others' limits are shares of what the first takes.
 var plans = []plan{
 	{Name: "all resident", Text: "resident", UNet: "resident", VAE: "resident", LimitFree: true},
 	{Name: "each stage's weights while it runs", Share: 0.80, Text: "on_demand", UNet: "on_demand", VAE: "on_demand", Unload: true},

@@ -1,6 +1,6 @@
-// Command memorytable holds plans of memory to what runs take. Of every combination of the types, sizes, batches and tilings it is given, it asks
-// `daguerre plan` for the peak and runs `daguerre generate` in a process of its own, whose largest resident set the system reports
-// (ru_maxrss, VmHWM). With -limits it then runs the same under hard limits (RLIMIT_DATA) that are shares of the peak with all weights
+// Command memorytable compares planned memory with what runs take. For every combination of the given types, sizes, batches and tilings it
+// asks `daguerre plan` for the peak, and runs `daguerre generate` in a process of its own, of which the system tells the largest resident
+// set (ru_maxrss, VmHWM). With -limits it runs the same under hard limits (RLIMIT_DATA), which are shares of the peak with all weights
 // resident, and below the smallest limit that the program says would work.
 //
 //	go run ./tools/memorytable -daguerre bin/daguerre -model nano

@@ -6,6 +6,15 @@ import (
 	"math"
 )
 
+// Load reads a picture that this program or one of its tools made, of any size, as opaque pixels.
+func Load(path string) (*image.NRGBA, error) {
+	img, err := Read(path, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	return Opaque(img), nil
+}
+
 // Difference compares the red, green and blue values of two opaque pictures of one size: the peak signal-to-noise ratio in dB, +Inf for
 // equal ones, and the largest difference of a value.
 func Difference(a, b *image.NRGBA) (psnr float64, largest int, err error) {
