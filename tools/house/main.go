@@ -5,7 +5,7 @@
 //	go run ./tools/house -max 700                      # fails where more names are exported outside internal/
 //	go run ./tools/house -check docs/architecture.md   # fails where drawing and imports differ, and lists how
 //	go run ./tools/house -write docs/architecture.md   # draws anew between the marker comments
-//	go run ./tools/house -long 400 [FILE...]           # fails where a file of code has more lines but for these, or C++ has a line over 140 columns
+//	go run ./tools/house -long 400 [FILE...]           # fails where a file of code has more lines, but for these
 //	go run ./tools/house -since REV                    # lines of code now and at REV
 package main
 
