@@ -295,17 +295,20 @@ func TestDeterministic(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for prompt, want := range map[string]Expectation{
-		"a red circle on a blue background":                                     {Colour: "red", Shape: "circle", Background: "blue"},
-		"an orange ring at the bottom on a white background":                    {Colour: "orange", Shape: "ring", Background: "white", Position: "bottom"},
-		"A picture of a Small pink HEART in the center on an orange background": {Colour: "pink", Shape: "heart", Background: "orange", Position: "center", Size: "small"},
-		"a big black star, yellow background, masterpiece":                      {Colour: "black", Shape: "star", Background: "yellow", Size: "big"},
+		"a red circle on a blue background": {Colour: "red", Shape: "circle", Background: "blue"},
+		"an orange ring at the bottom on a white background": {Colour: "orange", Shape: "ring", Background: "white",
+			Position: "bottom"},
+		"A picture of a Small pink HEART in the center on an orange background": {Colour: "pink", Shape: "heart", Background: "orange",
+			Position: "center", Size: "small"},
+		"a big black star, yellow background, masterpiece": {Colour: "black", Shape: "star", Background: "yellow", Size: "big"},
 		"a cross": {Shape: "cross"},
 	} {
 		got, err := Parse(prompt)
 		require.NoError(t, err, prompt)
 		assert.Equal(t, want, got, prompt)
 	}
-	for _, prompt := range []string{"", "a photo of an astronaut", "a red circle and a blue square", "a red and green star", "a star on a red background, blue background"} {
+	for _, prompt := range []string{"", "a photo of an astronaut", "a red circle and a blue square", "a red and green star",
+		"a star on a red background, blue background"} {
 		_, err := Parse(prompt)
 		require.Error(t, err, prompt)
 	}
@@ -342,7 +345,8 @@ func TestHeldOut(t *testing.T) {
 func TestSummary(t *testing.T) {
 	img := scene{shape: "ring", colour: "red", background: "cyan", cx: 64, cy: 64, radius: 45}.draw()
 	var s Summary
-	for _, prompt := range []string{"a big red ring on a cyan background", "a small green ring at the top on a cyan background", "a red star"} {
+	for _, prompt := range []string{"a big red ring on a cyan background", "a small green ring at the top on a cyan background",
+		"a red star"} {
 		r, err := Score(img, prompt)
 		require.NoError(t, err)
 		s.Add(r)

@@ -38,8 +38,8 @@ func contrastOf(colour, background string) string {
 }
 
 // CheckMarks looks for marks on the object of a picture of which the colours are known: every pixel counts as the
-// nearest of the shape's colour, the background's and the contrast colour, and as marked if it is clearly the last. An expectation without one of the colours, or a
-// picture without an object, gives the zero Marks.
+// nearest of the shape's colour, the background's and the contrast colour, and as marked if it is clearly the last. An expectation without
+// one of the colours, or a picture without an object, gives the zero Marks.
 func CheckMarks(img image.Image, e Expectation) Marks {
 	p := newPixels(img)
 	colour, okColour := paletteRGB(e.Colour)

@@ -154,7 +154,8 @@ func (t *template) lay(object []bool, w, h int, b box, area int) fit {
 // as the overlap grows.
 func (t *template) climb(g fit, object []bool, w, h, area int) fit {
 	for _, step := range []struct{ shift, scale float64 }{{2, 1.06}, {1, 1.03}} {
-		moves := [][3]float64{{step.shift, 0, 1}, {-step.shift, 0, 1}, {0, step.shift, 1}, {0, -step.shift, 1}, {0, 0, step.scale}, {0, 0, 1 / step.scale}}
+		moves := [][3]float64{{step.shift, 0, 1}, {-step.shift, 0, 1}, {0, step.shift, 1}, {0, -step.shift, 1}, {0, 0, step.scale},
+			{0, 0, 1 / step.scale}}
 		for range 6 {
 			better := false
 			for _, m := range moves {

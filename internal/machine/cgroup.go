@@ -24,7 +24,8 @@ func cgroups(root fs.FS) []cgroup {
 				out = append(out, upwards(root, mount, parts[2], "memory.max", "memory.current", "inactive_file")...)
 			}
 		case slices.Contains(strings.Split(parts[1], ","), "memory"):
-			out = append(out, upwards(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")...)
+			out = append(out, upwards(root, "sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes", "memory.usage_in_bytes",
+				"total_inactive_file")...)
 		}
 	}
 	return out

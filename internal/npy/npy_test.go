@@ -62,7 +62,8 @@ func TestReadTypesAndVersions(t *testing.T) {
 }
 
 func TestHalf(t *testing.T) {
-	for bits, want := range map[uint16]float32{0: 0, 0x3c00: 1, 0xbc00: -1, 0x7bff: 65504, 0x0001: 0x1p-24, 0x0400: 0x1p-14, 0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1))} {
+	for bits, want := range map[uint16]float32{0: 0, 0x3c00: 1, 0xbc00: -1, 0x7bff: 65504, 0x0001: 0x1p-24, 0x0400: 0x1p-14,
+		0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1))} {
 		assert.Equal(t, want, half(bits))
 	}
 	assert.True(t, math.IsNaN(float64(half(0x7e00))))
@@ -74,18 +75,19 @@ func TestReadRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"empty":            {nil, "fewer than 8 bytes"},
-		"text":             {[]byte("hello, I am a text file"), "magic"},
-		"version 9":        {file(9, ok, nil), "version 9.0"},
-		"no length":        {[]byte("\x93NUMPY\x01\x00\x10"), "header's length"},
-		"huge header":      {append([]byte("\x93NUMPY\x02\x00"), 0xff, 0xff, 0xff, 0xff), "claims 4294967295"},
-		"cut header":       {file(1, ok, nil)[:30], "inside the header"},
-		"cut data":         {file(1, ok, make([]byte, 7)), "after 7 of 8"},
-		"integers":         {file(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }", make([]byte, 8)), "'<i4'"},
-		"objects":          {file(1, "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", make([]byte, 8)), "type is"},
-		"fortran":          {file(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }", make([]byte, 8)), "Fortran"},
-		"2^62 values":      {file(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2147483648, 2147483648), }", nil), "more than"},
-		"2^100":            {file(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1267650600228229401496703205376,), }", nil), "no usable shape"},
+		"empty":       {nil, "fewer than 8 bytes"},
+		"text":        {[]byte("hello, I am a text file"), "magic"},
+		"version 9":   {file(9, ok, nil), "version 9.0"},
+		"no length":   {[]byte("\x93NUMPY\x01\x00\x10"), "header's length"},
+		"huge header": {append([]byte("\x93NUMPY\x02\x00"), 0xff, 0xff, 0xff, 0xff), "claims 4294967295"},
+		"cut header":  {file(1, ok, nil)[:30], "inside the header"},
+		"cut data":    {file(1, ok, make([]byte, 7)), "after 7 of 8"},
+		"integers":    {file(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }", make([]byte, 8)), "'<i4'"},
+		"objects":     {file(1, "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", make([]byte, 8)), "type is"},
+		"fortran":     {file(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }", make([]byte, 8)), "Fortran"},
+		"2^62 values": {file(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2147483648, 2147483648), }", nil), "more than"},
+		"2^100": {file(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1267650600228229401496703205376,), }", nil),
+			"no usable shape"},
 		"negative":         {file(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", nil), "no usable shape"},
 		"duplicate":        {file(1, "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", nil), "twice"},
 		"unknown":          {file(1, "{'descr': '<f4', 'evil': __import__}", nil), "unknown key"},

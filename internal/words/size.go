@@ -58,7 +58,8 @@ func size(n int64, units string, steps []rounding) string {
 var units = []struct {
 	suffix string
 	bytes  float64
-}{{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}, {"TIB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1}}
+}{{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}, {"TIB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+	{"", 1}}
 
 // ParseBytes reads "6GiB", "800 MB" or "1.5e9"; false for what is no size.
 func ParseBytes(s string) (int64, bool) {

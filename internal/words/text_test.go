@@ -24,7 +24,8 @@ func TestClip(t *testing.T) {
 func TestPluralAndThousands(t *testing.T) {
 	assert.Equal(t, "byte", Plural(1, "byte"))
 	assert.Equal(t, "bytes", Plural(uint32(0), "byte"))
-	for n, want := range map[int64]string{0: "0", 999: "999", -999: "-999", 1000: "1,000", -123456: "-123,456", math.MaxInt64: "9,223,372,036,854,775,807"} {
+	for n, want := range map[int64]string{0: "0", 999: "999", -999: "-999", 1000: "1,000", -123456: "-123,456",
+		math.MaxInt64: "9,223,372,036,854,775,807"} {
 		assert.Equal(t, want, Thousands(n))
 	}
 }

@@ -251,11 +251,21 @@ func TestNetIsValidatedFieldByField(t *testing.T) {
 		"preprocessor_options.sigma: canny has no such option; there are low_threshold": func(n *Net) {
 			n.Preprocessor, n.Options = "canny", map[string]any{"sigma": 1}
 		},
-		"preprocessor_options.x: invert has no such option; it has none": func(n *Net) { n.Preprocessor, n.Options = "invert", map[string]any{"x": 1} },
-		"preprocessor_options.sigma: is 0; expected a number from 0.3":   func(n *Net) { n.Preprocessor, n.Options = "blur", map[string]any{"sigma": 0} },
-		"preprocessor_options.sigma: is big; expected a number":          func(n *Net) { n.Preprocessor, n.Options = "blur", map[string]any{"sigma": "big"} },
-		"preprocessor_options.l2_gradient: is 0.5; expected true or fal": func(n *Net) { n.Preprocessor, n.Options = "canny", map[string]any{"l2_gradient": 0.5} },
-		"preprocessor_options.low_threshold: is 300, more than high_thr": func(n *Net) { n.Preprocessor, n.Options = "canny", map[string]any{"low_threshold": int64(300)} },
+		"preprocessor_options.x: invert has no such option; it has none": func(n *Net) {
+			n.Preprocessor, n.Options = "invert", map[string]any{"x": 1}
+		},
+		"preprocessor_options.sigma: is 0; expected a number from 0.3": func(n *Net) {
+			n.Preprocessor, n.Options = "blur", map[string]any{"sigma": 0}
+		},
+		"preprocessor_options.sigma: is big; expected a number": func(n *Net) {
+			n.Preprocessor, n.Options = "blur", map[string]any{"sigma": "big"}
+		},
+		"preprocessor_options.l2_gradient: is 0.5; expected true or fal": func(n *Net) {
+			n.Preprocessor, n.Options = "canny", map[string]any{"l2_gradient": 0.5}
+		},
+		"preprocessor_options.low_threshold: is 300, more than high_thr": func(n *Net) {
+			n.Preprocessor, n.Options = "canny", map[string]any{"low_threshold": int64(300)}
+		},
 	} {
 		net := good
 		change(&net)

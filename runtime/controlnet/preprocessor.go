@@ -33,7 +33,8 @@ type values map[string]float64
 
 // Preprocessors lists every preprocessor, in the order of the documentation.
 var Preprocessors = []Preprocessor{
-	{Name: "none", Aliases: []string{"passthrough"}, Doc: "the picture is a map already: depth, pose, segments, normals, or edges made elsewhere",
+	{Name: "none", Aliases: []string{"passthrough"}, Doc: "the picture is a map already: depth, pose, segments, normals, or edges made " +
+		"elsewhere",
 		run: func(img *image.NRGBA, _ values) *image.NRGBA { return img }},
 	{Name: "canny", Doc: "edges one pixel wide, white on black, as OpenCV's Canny finds them",
 		Options: []Option{
@@ -41,14 +42,17 @@ var Preprocessors = []Preprocessor{
 			{Name: "high_threshold", Doc: "of the gradient, where an edge begins", Default: 200, Min: 0, Max: 4096},
 			{Name: "l2_gradient", Doc: "length of the gradient instead of the sum of its parts", Max: 1, Switch: true},
 		}, run: canny},
-	{Name: "softedge", Doc: "strength of edges as shades of grey: the gradient of the blurred picture. A plain stand-in for the networks HED and PiDiNet",
+	{Name: "softedge", Doc: "strength of edges as shades of grey: the gradient of the blurred picture. A plain stand-in for the networks " +
+		"HED and PiDiNet",
 		Options: []Option{{Name: "sigma", Doc: "of the blur, in pixels", Default: 2, Min: 0.3, Max: 50}}, run: softEdge},
-	{Name: "lineart", Aliases: []string{"lineart_standard"}, Doc: "lines darker than their surroundings, white on black, as A1111's lineart_standard; no network",
+	{Name: "lineart", Aliases: []string{"lineart_standard"}, Doc: "lines darker than their surroundings, white on black, as A1111's " +
+		"lineart_standard; no network",
 		Options: []Option{
 			{Name: "sigma", Doc: "of the surroundings, in pixels", Default: 6, Min: 0.3, Max: 50},
 			{Name: "threshold", Doc: "darkness from which on pixels count for the overall contrast", Default: 8, Min: 0, Max: 255},
 		}, run: lineart},
-	{Name: "scribble", Aliases: []string{"scribble_xdog"}, Doc: "bold strokes, white on black: the difference of two blurs, cut (as A1111's scribble_xdog)",
+	{Name: "scribble", Aliases: []string{"scribble_xdog"}, Doc: "bold strokes, white on black: the difference of two blurs, cut (as " +
+		"A1111's scribble_xdog)",
 		Options: []Option{{Name: "threshold", Doc: "how strong a line must be", Default: 32, Min: 1, Max: 255}}, run: scribble},
 	{Name: "invert", Doc: "negative: for dark lines on white paper, since nets want white on black", run: invert},
 	{Name: "tile", Aliases: []string{"tile_resample"}, Doc: "the picture without its detail: scaled down and up again",
@@ -76,7 +80,8 @@ func Find(name string) (Preprocessor, error) {
 	return Preprocessor{}, fmt.Errorf("%q is unknown; known are %s", name, strings.Join(names, ", "))
 }
 
-// Preprocess turns a picture into a map of its own size. Absent options are the defaults; unknown ones, and values out of range, are errors.
+// Preprocess turns a picture into a map of its own size. Absent options are the defaults; unknown ones, and values out of range, are
+// errors.
 func (p Preprocessor) Preprocess(img image.Image, options map[string]any) (*image.NRGBA, error) {
 	return Net{Image: img, Preprocessor: p.Name, Options: options}.Map(img.Bounds().Dx(), img.Bounds().Dy())
 }

@@ -1,5 +1,5 @@
-// Command fullsize opens synthesized checkpoints of SDXL's full size in their original layouts (base, refiner, VAE, ControlNet), checks that
-// every tensor of them has its place, and makes pictures with them at 256 px: make full-size. The weights are random, and so are the
+// Command fullsize opens synthesized checkpoints of SDXL's full size in their original layouts (base, refiner, VAE, ControlNet), checks
+// that every tensor of them has its place, and makes pictures with them at 256 px: make full-size. The weights are random, and so are the
 // pictures: the test is that they are made, and with which tensors.
 package main
 
@@ -28,7 +28,8 @@ import (
 )
 
 var (
-	dir       = flag.String("dir", filepath.Join(os.TempDir(), "daguerre-fullsize"), "folder of the checkpoints; those that are there are used")
+	dir = flag.String("dir", filepath.Join(os.TempDir(), "daguerre-fullsize"),
+		"folder of the checkpoints; those that are there are used")
 	precision = flag.String("precision", "auto", "arithmetic")
 	weights   = flag.String("type", "auto", "type of the UNets' and text encoders' weights in memory")
 	size      = flag.Int("size", 256, "of the pictures, in pixels")
@@ -163,11 +164,12 @@ func generate(ctx context.Context, what string, cfg pipeline.Config, req request
 			}
 			tensors += c.Tensors
 		}
-		fmt.Printf("  %-14s %s: %s: %d tensors, %d of the file unused\n", info.Kind, info.Precision, strings.Join(names, ", "), tensors, info.UnusedTensors)
+		fmt.Printf("  %-14s %s: %s: %d tensors, %d of the file unused\n", info.Kind, info.Precision, strings.Join(names, ", "), tensors,
+			info.UnusedTensors)
 	}
 	img, t := out.Images[0], out.Timings
-	fmt.Printf("%s: %d x %d, opened in %.1f s, text %.1f s, %d steps in %.1f s, VAE %.1f s; %d colours\n", what, img.Bounds().Dx(), img.Bounds().Dy(),
-		opened.Seconds(), t.Text.Seconds(), t.Steps, t.Denoise.Seconds(), t.Decode.Seconds(), colours(img))
+	fmt.Printf("%s: %d x %d, opened in %.1f s, text %.1f s, %d steps in %.1f s, VAE %.1f s; %d colours\n", what, img.Bounds().Dx(),
+		img.Bounds().Dy(), opened.Seconds(), t.Text.Seconds(), t.Steps, t.Denoise.Seconds(), t.Decode.Seconds(), colours(img))
 	if len(out.Warnings) > 0 {
 		fmt.Printf("  warnings: %q\n", out.Warnings)
 	}

@@ -76,7 +76,8 @@ func TestCheckDrawing(t *testing.T) {
 	assert.ErrorContains(t, checkDrawing(path, house), "cli/top -> runtime/middle is imported and not drawn")
 }
 
-// TestDrawingOfThisHouse holds docs/architecture.md against the imports; after a change that is meant: go run ./tools/house -write docs/architecture.md
+// TestDrawingOfThisHouse holds docs/architecture.md against the imports; after a change that is meant: go run ./tools/house -write
+// docs/architecture.md
 func TestDrawingOfThisHouse(t *testing.T) {
 	packages, err := list()
 	require.NoError(t, err)

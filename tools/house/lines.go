@@ -129,8 +129,8 @@ func size(since string) error {
 		return goes, others, err
 	}
 	say := func(when string, g, o measure) {
-		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests\n", when, g.lines, g.files, g.rows,
-			o.lines, o.files, o.rows)
+		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests\n", when, g.lines, g.files,
+			g.rows, o.lines, o.files, o.rows)
 	}
 	g, o, err := of("")
 	if err != nil {

@@ -61,7 +61,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	job := request.Request{Prompt: "a lighthouse in fog", Width: o.size, Height: o.size, NumInferenceSteps: o.steps, Scheduler: "EulerDiscrete",
+	job := request.Request{Prompt: "a lighthouse in fog", Width: o.size, Height: o.size, NumInferenceSteps: o.steps,
+		Scheduler:    "EulerDiscrete",
 		DenoisingEnd: 0.999} // no picture is decoded of what has noise left
 	stack := job
 	for i := range o.count {
@@ -76,7 +77,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pipe.Close()) }()
-	variants := []*variant{{label: "without"}, {label: fmt.Sprintf("%d of rank %d", o.count, o.rank), loras: true}, {label: "weights changed at every other step", loras: true, changes: true}}
+	variants := []*variant{{label: "without"}, {label: fmt.Sprintf("%d of rank %d", o.count, o.rank), loras: true},
+		{label: "weights changed at every other step", loras: true, changes: true}}
 	for round := range o.rounds + 1 { // the first warms up
 		for _, v := range variants {
 			r := job
@@ -130,7 +132,8 @@ func (v *variant) turn(ctx context.Context, pipe *pipeline.Pipeline, r request.R
 
 func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
 	info := pipe.Info()
-	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size, o.size, o.rounds, o.steps)
+	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size,
+		o.size, o.rounds, o.steps)
 	tool.Header("adapters", "step, median s", "(lowest)", "against without", "bytes read while denoising")
 	none := 0.0
 	for i, v := range variants {

@@ -55,7 +55,8 @@ var plans = []plan{
 	{Name: "UNet streamed, window 2 GiB", Share: 0.60, Text: "on_demand", UNet: "stream", VAE: "on_demand", Window: 2 << 30, Unload: true},
 	{Name: "UNet mapped", Share: 0.60, Text: "on_demand", UNet: "mmap", VAE: "on_demand", Unload: true},
 	{Name: "UNet streamed, window 1 GiB", Share: 0.40, Text: "on_demand", UNet: "stream", VAE: "on_demand", Window: 1 << 30, Unload: true},
-	{Name: "UNet and texts streamed, window 512 MiB", Share: 0.25, Text: "stream", UNet: "stream", VAE: "on_demand", Window: 512 << 20, Unload: true},
+	{Name: "UNet and texts streamed, window 512 MiB", Share: 0.25, Text: "stream", UNet: "stream", VAE: "on_demand", Window: 512 << 20,
+		Unload: true},
 	{Name: "all streamed, window 128 MiB", Share: 0.12, Text: "stream", UNet: "stream", VAE: "stream", Window: 128 << 20, Unload: true},
 }
 
@@ -83,7 +84,8 @@ func main() {
 	flag.IntVar(&o.steps, "steps", 3, "evaluations of the UNet, on a batch of 1")
 	flag.StringVar(&o.precision, "precision", "auto", "as daguerre generate's")
 	flag.StringVar(&o.only, "only", "", "run the plans whose name contains this, and the first")
-	flag.StringVar(&o.reference, "reference", "", "a file that keeps the first plan's outcome: written where it is missing, else that plan is not run")
+	flag.StringVar(&o.reference, "reference", "", "a file that keeps the first plan's outcome: written where it is missing, else that plan "+
+		"is not run")
 	flag.BoolVar(&o.child, "child", false, "run one plan and print what it took (used by the program itself)")
 	flag.StringVar(&o.cgroup, "cgroup", "", "control group to join (used by the program itself)")
 	flag.Int64Var(&o.data, "data", 0, "RLIMIT_DATA (used by the program itself)")
@@ -151,7 +153,8 @@ func runAll(o options) error {
 			share = fmt.Sprintf("%s (%.0f %%)", words.Measured(limit), 100*p.Share)
 		}
 		fmt.Printf("| %s | %s | %s (%.0f %%) | %s | %.1f | %.1f | %.1f | %.1f | %s | %s |\n", p.Name, share, words.Measured(got.Peak),
-			100*float64(got.Peak)/float64(first.Peak), words.Measured(got.Counted), got.Text, got.First, got.Step, got.Decode, words.Measured(got.Pages), result)
+			100*float64(got.Peak)/float64(first.Peak), words.Measured(got.Counted), got.Text, got.First, got.Step, got.Decode,
+			words.Measured(got.Pages), result)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d plans failed, or had other results than the first", failed)

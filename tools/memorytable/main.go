@@ -141,8 +141,8 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func jobArgs(o options, dir, typ, size, batch, tiling string) []string {
 	return []string{"--model", o.model, "--type", typ, "--device", "cpu", "--width", size, "--height", size, "-n", batch, "--batch", batch,
-		"--steps", "1", "--guidance-scale", "1", "--seed", "1", "--vae-tiling", tiling, "--memory-strategy", o.strategy, "--prompt", "a red circle on a blue background",
-		"-o", filepath.Join(dir, "{index}.png")}
+		"--steps", "1", "--guidance-scale", "1", "--seed", "1", "--vae-tiling", tiling, "--memory-strategy", o.strategy, "--prompt",
+		"a red circle on a blue background", "-o", filepath.Join(dir, "{index}.png")}
 }
 
 // limited wraps a command so that it runs under RLIMIT_DATA.
@@ -150,7 +150,8 @@ func limited(program string, limit int64, args []string) *exec.Cmd {
 	if limit == 0 {
 		return exec.Command(program, args...)
 	}
-	return exec.Command("/bin/sh", append([]string{"-c", `ulimit -d ` + strconv.FormatInt(limit>>10, 10) + ` && exec "$0" "$@"`, program}, args...)...)
+	return exec.Command("/bin/sh", append([]string{"-c", `ulimit -d ` + strconv.FormatInt(limit>>10, 10) + ` && exec "$0" "$@"`, program},
+		args...)...)
 }
 
 // ask plans; a plan that does not fit is no error.

@@ -33,8 +33,10 @@ const (
 
 var stepCounts = []int{5, 10, 20, 40}
 
-var rule = fmt.Sprintf("fewest steps of %v with every sweep picture of the right colour and background and, deterministic, a latent error of at most %g; "+
-	"stochastic, %d steps or more; else the most right, and of those the fewest; %d for consistency samplers", stepCounts, goodError, stochasticSteps, distilledSteps)
+var rule = fmt.Sprintf("fewest steps of %v with every sweep picture of the right colour and background and, deterministic, a latent "+
+	"error of at most %g; "+
+	"stochastic, %d steps or more; else the most right, and of those the fewest; %d for consistency samplers", stepCounts, goodError,
+	stochasticSteps, distilledSteps)
 
 var stepLatents = []int{1, 4, 128, 128}
 
@@ -93,9 +95,9 @@ func (b *bench) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.head = scheduler.Database{Command: "go run ./tools/schedbench -out FOLDER, then -merge", Model: "nano-base", ModelSHA256: nano.BaseSHA256(),
-		Precision: string(b.pipe.Info().Precision), Threads: 1, GuidanceScale: prepared.GuidanceScale, SweepPrompts: sweepPrompts, CheckPrompts: checkPrompts,
-		StepLatents: stepLatents, Rule: rule,
+	b.head = scheduler.Database{Command: "go run ./tools/schedbench -out FOLDER, then -merge", Model: "nano-base",
+		ModelSHA256: nano.BaseSHA256(), Precision: string(b.pipe.Info().Precision), Threads: 1, GuidanceScale: prepared.GuidanceScale,
+		SweepPrompts: sweepPrompts, CheckPrompts: checkPrompts, StepLatents: stepLatents, Rule: rule,
 		Reference: fmt.Sprintf("HeunDiscrete, %d steps, from the same noise, %d prompts", referenceSteps, referencePrompts)}
 	heun := subject{name: "HeunDiscreteScheduler"}
 	var sum float64
@@ -116,7 +118,8 @@ func (b *bench) begin(ctx context.Context) error {
 }
 
 func (b *bench) picture(ctx context.Context, s subject, p checker.Prompt, steps int) (pipeline.Image, error) {
-	out, err := b.pipe.Generate(ctx, request.Request{Prompt: p.Prompt, Seed: p.Seed, NumInferenceSteps: steps, Scheduler: s.name, SchedulerOptions: s.options.Map()})
+	out, err := b.pipe.Generate(ctx, request.Request{Prompt: p.Prompt, Seed: p.Seed, NumInferenceSteps: steps, Scheduler: s.name,
+		SchedulerOptions: s.options.Map()})
 	if err != nil {
 		return pipeline.Image{}, err
 	}
@@ -164,7 +167,8 @@ func (b *bench) measure(ctx context.Context, s subject) (scheduler.Characteristi
 }
 
 // pictures makes one picture of each prompt and looks at it.
-func (b *bench) pictures(ctx context.Context, s subject, sched scheduler.Scheduler, prompts []checker.Prompt, steps int) (scheduler.Measurement, [][]float32, error) {
+func (b *bench) pictures(ctx context.Context, s subject, sched scheduler.Scheduler, prompts []checker.Prompt,
+	steps int) (scheduler.Measurement, [][]float32, error) {
 	m := scheduler.Measurement{Steps: steps}
 	run, err := sched.NewRun(scheduler.RunOptions{NumInferenceSteps: steps})
 	if err != nil {

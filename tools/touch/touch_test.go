@@ -14,7 +14,8 @@ func patch(t *testing.T, files ...string) string {
 	t.Helper()
 	text := ""
 	for _, f := range files {
-		text += "diff --git a/" + f + " b/" + f + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + f + "\n@@ -0,0 +1 @@\n+diff --git is text here\n"
+		text += "diff --git a/" + f + " b/" + f + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + f +
+			"\n@@ -0,0 +1 @@\n+diff --git is text here\n"
 	}
 	path := filepath.Join(t.TempDir(), "x.patch")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
@@ -33,6 +34,7 @@ func TestReport(t *testing.T) {
 }
 
 func TestFilesOf(t *testing.T) {
-	assert.Equal(t, []string{"a.go", "b.go"}, filesOf([]byte("diff --git a/a.go b/b.go\nsimilarity index 90%\nrename from a.go\nrename to b.go\n")))
+	assert.Equal(t, []string{"a.go", "b.go"}, filesOf([]byte("diff --git a/a.go b/b.go\nsimilarity index 90%\nrename from a.go\nrename to "+
+		"b.go\n")))
 	assert.Equal(t, []string{"x.png"}, filesOf([]byte("diff --git a/x.png b/x.png\nBinary files a/x.png and b/x.png differ\n")))
 }

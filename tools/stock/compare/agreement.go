@@ -15,7 +15,8 @@ type agreement struct {
 	Contrast float64 `json:"contrast_std"` // standard deviation of the first picture: near 0 a PSNR means nothing
 }
 
-// equalPSNR stands for the infinite PSNR of equal pictures, which JSON cannot hold. No other two 8-bit pictures below 100 megapixels reach it.
+// equalPSNR stands for the infinite PSNR of equal pictures, which JSON cannot hold. No other two 8-bit pictures below 100 megapixels reach
+// it.
 const equalPSNR = 99
 
 func comparePictures(a, b string) (agreement, error) {

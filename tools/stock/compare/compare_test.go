@@ -250,14 +250,15 @@ func TestMeasure(t *testing.T) {
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	r := &report{machine: machine{CPU: "a CPU", Processors: 2, Memory: 8 << 30, System: "linux", Commit: "abc"}, options: testOptions(),
-		build: stockBuildInfo{Engine: "engine 1"}, variants: []variant{{name: "stock f16"}, {name: "Daguerre auto"}}, load: []string{"0.1", "2.0"}}
+		build: stockBuildInfo{Engine: "engine 1"}, variants: []variant{{name: "stock f16"}, {name: "Daguerre auto"}},
+		load: []string{"0.1", "2.0"}}
 	for i, add := range []uint8{0, 1} {
 		path := filepath.Join(dir, []string{"a.png", "b.png"}[i])
 		writePicture(t, path, ramp(add))
 		f := float64(2 - i) // the second is twice as fast
 		for _, step := range []float64{8, 10, 30} {
-			r.add(i, sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30, Picture: path,
-				Note: []string{"", "bf16"}[i]})
+			r.add(i, sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30,
+				Picture: path, Note: []string{"", "bf16"}[i]})
 		}
 	}
 	var out strings.Builder

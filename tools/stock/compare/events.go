@@ -124,7 +124,8 @@ func (p *daguerreParser) progress(e daguerreEvent) {
 
 func (p *daguerreParser) finish(s *sample, steps int) error {
 	if !p.done || len(p.sample.Steps) != steps || p.stage != "done" {
-		return fmt.Errorf("daguerre reported %d of %d steps and ended in stage %q; its --json events are not the known ones", len(p.sample.Steps), steps, p.stage)
+		return fmt.Errorf("daguerre reported %d of %d steps and ended in stage %q; its --json events are not the known ones", len(p.sample.Steps),
+			steps, p.stage)
 	}
 	s.Load, s.Text, s.Steps, s.Decode, s.Note = p.sample.Load, p.sample.Text, p.sample.Steps, p.sample.Decode, p.sample.Note
 	return nil

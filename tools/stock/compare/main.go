@@ -74,9 +74,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.model, "model", "", "checkpoint of SDXL base in one `file` (needed)")
 	f.StringVar(&o.stock, "stock", "build/stock/stock", "the stock engine's `program`")
 	f.StringVar(&o.daguerre, "daguerre", "bin/daguerre", "Daguerre's `program`")
-	f.StringVar(&o.stockVariants, "stock-variants", "f16", "comma-separated `types` of weights, each with +fa for flash attention in the UNet and +direct for direct convolutions")
+	f.StringVar(&o.stockVariants, "stock-variants", "f16", "comma-separated `types` of weights, each with +fa for flash attention in the "+
+		"UNet and +direct for direct convolutions")
 	f.StringVar(&o.daguerreVariants, "daguerre-variants", "auto,f16", "comma-separated `precisions`, or types of weights such as q8_0")
-	f.StringVar(&o.peers, "peers", "", "comma-separated other `runtimes` (../../peers), such as torch:float32,torch:bfloat16,openvino:bfloat16")
+	f.StringVar(&o.peers, "peers", "", "comma-separated other `runtimes` (../../peers), such as "+
+		"torch:float32,torch:bfloat16,openvino:bfloat16")
 	f.StringVar(&o.python, "python", "python3", "`program` that runs them")
 	f.StringVar(&o.peerCache, "peer-cache", "build/peers", "`folder` for what they keep (5 GB)")
 	f.StringVar(&o.pictures, "pictures", "build/stock/pictures", "`folder` for the pictures")
@@ -90,7 +92,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.task.Steps, "steps", 4, "denoising steps, one less than a divisor of 999 plus 2: 4, 10, 28, 38")
 	f.Float64Var(&o.task.Guidance, "guidance", 5, "guidance scale; above 1 a step is two UNet evaluations")
 	f.Int64Var(&o.task.Seed, "seed", 42, "of the noise")
-	f.BoolVar(&o.keepProjection, "keep-projection", false, "leave the stock engine to multiply by the transpose of OpenCLIP's text_projection (../README.md)")
+	f.BoolVar(&o.keepProjection, "keep-projection", false, "leave the stock engine to multiply by the transpose of OpenCLIP's "+
+		"text_projection (../README.md)")
 	f.BoolVar(&o.verbose, "verbose", false, "pass on what the programs write to standard error")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -28,8 +28,8 @@ func runPeer(ctx context.Context, o options, runtime, dtype string) (sample, err
 		Steps  []float64 `json:"step_seconds"`
 		Decode *float64  `json:"decode_seconds"`
 	}
-	cmd := exec.CommandContext(ctx, o.python, "tools/peers/peer.py", "--runtime", runtime, "--dtype", dtype, "--size", strconv.Itoa(o.task.Size),
-		"--steps", strconv.Itoa(o.task.Steps), "--threads", strconv.Itoa(o.threads), "--cache", o.peerCache)
+	cmd := exec.CommandContext(ctx, o.python, "tools/peers/peer.py", "--runtime", runtime, "--dtype", dtype, "--size",
+		strconv.Itoa(o.task.Size), "--steps", strconv.Itoa(o.task.Steps), "--threads", strconv.Itoa(o.threads), "--cache", o.peerCache)
 	s, err := measure(ctx, o, cmd, func(line []byte) { _ = json.Unmarshal(line, &p) }) // libraries print lines of their own
 	if err != nil {
 		return s, err

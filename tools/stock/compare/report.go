@@ -87,7 +87,8 @@ func (r *report) markdown(w io.Writer) error {
 	base := rows[0]
 	var b strings.Builder
 	r.conditions(&b)
-	b.WriteString("| | one step, s | (lowest to highest) | text encoding, s | VAE decoding, s | loading, s | whole process, s | CPU time, s | CPU share | peak memory, GiB |\n")
+	b.WriteString("| | one step, s | (lowest to highest) | text encoding, s | VAE decoding, s | loading, s | whole process, s | CPU time, " +
+		"s | CPU share | peak memory, GiB |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
 	for i, s := range rows {
 		cell := func(value, base float64) string {
@@ -99,12 +100,13 @@ func (r *report) markdown(w io.Writer) error {
 			}
 			return fmt.Sprintf("%.2f (%.2fx)", value, base/value)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step), s.StepMin, s.StepMax,
-			cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Load, base.Load), cell(s.Total, base.Total), cell(s.CPU, base.CPU),
-			100*s.Share, cell(s.PeakRSS/(1<<30), base.PeakRSS/(1<<30)))
+		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step), s.StepMin,
+			s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Load, base.Load), cell(s.Total, base.Total),
+			cell(s.CPU, base.CPU), 100*s.Share, cell(s.PeakRSS/(1<<30), base.PeakRSS/(1<<30)))
 	}
 	fmt.Fprintf(&b, "\nIn brackets: how many times less than %s.\n\n", base.Name)
-	fmt.Fprintf(&b, "| final picture, against %s | PSNR, dB | largest difference of 255 | contrast of the picture (standard deviation) |\n|---|---|---|---|\n", base.Name)
+	fmt.Fprintf(&b, "| final picture, against %s | PSNR, dB | largest difference of 255 | contrast of the picture (standard deviation) "+
+		"|\n|---|---|---|---|\n", base.Name)
 	for _, s := range rows[1:] {
 		if s.Agreement == nil {
 			continue // a peer makes no picture
@@ -140,9 +142,10 @@ func (r *report) conditions(b *strings.Builder) {
 	if n := r.options.stockRounds; n > 0 {
 		rounds += fmt.Sprintf(" (stock: the first %d)", n)
 	}
-	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps, t.Guidance,
-		guidance, rounds, r.options.threads)
-	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System, strings.Join(r.load, " before, ")+" after")
+	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps,
+		t.Guidance, guidance, rounds, r.options.threads)
+	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
+		strings.Join(r.load, " before, ")+" after")
 	projection := ""
 	if r.options.projection != "" {
 		projection = "; given text_projection transposed, as its multiplication needs it"

@@ -36,8 +36,8 @@ func loadAverage() string {
 	return ""
 }
 
-// enoughMemory refuses to begin a run that would make the machine swap, or have a process killed: the weights are held once, and buffers are
-// smaller than 3 GiB at 256 pixels.
+// enoughMemory refuses to begin a run that would make the machine swap, or have a process killed: the weights are held once, and buffers
+// are smaller than 3 GiB at 256 pixels.
 func enoughMemory(model string) error {
 	st, err := os.Stat(model)
 	if err != nil {
@@ -45,7 +45,8 @@ func enoughMemory(model string) error {
 	}
 	_, have := hardware.RAM()
 	if need := st.Size() + 3<<30; have > 0 && have < need {
-		return fmt.Errorf("only %s of memory are free, and a run needs about %s; wait for what else is running", words.Bytes(have), words.Bytes(need))
+		return fmt.Errorf("only %s of memory are free, and a run needs about %s; wait for what else is running", words.Bytes(have),
+			words.Bytes(need))
 	}
 	return nil
 }
