@@ -96,7 +96,7 @@ type preprocessOptions struct {
 // preprocessOptionsOf reads the flags; it reads no file.
 func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
 	o := preprocessOptions{width: c.Int("width"), height: c.Int("height"), json: c.Bool("json"),
-		net: controlnet.Net{Preprocessor: c.String("preprocessor"), Resize: c.String("resize")}}
+		net: controlnet.Net{Preprocessor: c.String("preprocessor"), Resize: controlnet.ResizeMode(c.String("resize")), End: 1}}
 	var err error
 	if o.file, err = pictureFileOf(c); err != nil {
 		return o, err

@@ -472,7 +472,7 @@ func (s *Server) controlNet(o *order) (any, error) {
 		return nil, err
 	}
 	unit := run.Jobs[0].ControlNets[0]
-	net := controlnet.Net{Preprocessor: name, Resize: resize, Options: unit.PreprocessorOptions}
+	net := controlnet.Net{Preprocessor: name, Resize: controlnet.ResizeMode(resize), Options: unit.PreprocessorOptions, End: 1}
 	if unit.Image.Data != nil {
 		net.Image, err = pictures.Decode(unit.Image.Data, request.MaxPixels)
 	} else {

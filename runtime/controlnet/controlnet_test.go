@@ -215,37 +215,43 @@ func TestResizeModes(t *testing.T) {
 			img.SetNRGBA(x, y, c)
 		}
 	}
-	at := func(m string, x, y int) color.NRGBA {
+	at := func(m ResizeMode, x, y int) color.NRGBA {
 		out, err := Net{Image: img, Resize: m}.Map(64, 64)
 		require.NoError(t, err)
 		require.Equal(t, image.Rect(0, 0, 64, 64), out.Rect)
 		return out.NRGBAAt(x, y)
 	}
 	red, black, whiteOf := color.NRGBA{255, 0, 0, 255}, color.NRGBA{0, 0, 0, 255}, color.NRGBA{255, 255, 255, 255}
-	assert.Equal(t, red, at(stretch, 2, 2))
+	assert.Equal(t, red, at(Stretch, 2, 2))
 	assert.Equal(t, red, at("", 2, 60))
-	assert.Equal(t, whiteOf, at(crop, 20, 32), "the left quarter, which is red, is cut off up to the half")
-	assert.Equal(t, black, at(pad, 2, 2))
-	assert.Equal(t, red, at(pad, 2, 32))
-	assert.Equal(t, black, at(pad, 32, 62))
-	edges, err := Net{Image: disc(100, 50, 15), Resize: pad, Preprocessor: "canny"}.Map(128, 128)
+	assert.Equal(t, whiteOf, at(Crop, 20, 32), "the left quarter, which is red, is cut off up to the half")
+	assert.Equal(t, black, at(Pad, 2, 2))
+	assert.Equal(t, red, at(Pad, 2, 32))
+	assert.Equal(t, black, at(Pad, 32, 62))
+	edges, err := Net{Image: disc(100, 50, 15), Resize: Pad, Preprocessor: "canny"}.Map(128, 128)
 	require.NoError(t, err)
 	for x := range 128 {
 		require.Zero(t, edges.Pix[4*(31*128+x)]+edges.Pix[4*(32*128+x)], "padding is no edge")
 	}
 	for _, m := range ResizeModes {
-		out, err := Net{Image: disc(3, 700, 1), Resize: m}.Map(16, 512)
+		out, err := Net{Image: disc(3, 700, 1), Resize: ResizeMode(m)}.Map(16, 512)
 		require.NoError(t, err)
 		require.Equal(t, image.Rect(0, 0, 16, 512), out.Rect, "extreme proportions")
 	}
 }
 
 func TestNetIsValidatedFieldByField(t *testing.T) {
-	good := Net{Image: disc(8, 8, 2)}
+	good := Net{Image: disc(8, 8, 2), Weight: 1, End: 1}
 	require.NoError(t, good.Validate())
 	for says, change := range map[string]func(*Net){
 		"image: is missing":                                     func(n *Net) { n.Image = nil },
 		"image: has no pixels":                                  func(n *Net) { n.Image = image.NewNRGBA(image.Rect(0, 0, 0, 5)) },
+		"weight: is 11; expected -10 to 10":                     func(n *Net) { n.Weight = 11 },
+		"weight: is NaN":                                        func(n *Net) { n.Weight = math.NaN() },
+		"start: is -0.1; it is a share of the steps, 0 to 1":    func(n *Net) { n.Start = -0.1 },
+		"end: is 1.5":                                           func(n *Net) { n.End = 1.5 },
+		"start: is 0.7, not before end, which is 0.3":           func(n *Net) { n.Start, n.End = 0.7, 0.3 },
+		`control_mode: "x" is none of balanced`:                 func(n *Net) { n.Mode = "x" },
 		`resize_mode: "x" is none of stretch`:                   func(n *Net) { n.Resize = "x" },
 		`preprocessor: "canni" is unknown; known are none, can`: func(n *Net) { n.Preprocessor = "canni" },
 		"preprocessor_options.sigma: canny has no such option; there are low_threshold": func(n *Net) {
@@ -271,10 +277,10 @@ func TestNetIsValidatedFieldByField(t *testing.T) {
 		change(&net)
 		assert.ErrorContains(t, net.Validate(), says)
 	}
-	bad := Net{Preprocessor: "x"}
+	bad := Net{Weight: 99, Mode: "x"}
 	assert.ErrorContains(t, bad.Validate(), "image: is missing")
-	assert.ErrorContains(t, bad.Validate(), "preprocessor: ", "all at once")
-	_, err := Net{}.Map(8, 8)
+	assert.ErrorContains(t, bad.Validate(), "control_mode", "all at once")
+	_, err := bad.Map(8, 8)
 	require.ErrorContains(t, err, "without pixels")
 }
 

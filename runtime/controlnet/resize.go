@@ -14,25 +14,29 @@ import (
 	"github.com/daguerre-go/daguerre/internal/picture"
 )
 
+// ResizeMode says how a control picture of another shape is brought to the size of the picture to be made.
+type ResizeMode string
+
+// The resize modes; "" is Stretch.
 const (
-	stretch = "stretch" // to the size; the proportions change
-	crop    = "crop"    // to cover the size; what is too much is cut off evenly
-	pad     = "pad"     // to fit into the size; the rest is black, which means nothing in a map
+	Stretch ResizeMode = "stretch" // to the size; the proportions change
+	Crop    ResizeMode = "crop"    // to cover the size; what is too much is cut off evenly
+	Pad     ResizeMode = "pad"     // to fit into the size; the rest is black, which means nothing in a map
 )
 
-// ResizeModes are the ways in which a control picture comes to the size of the picture that is made.
-var ResizeModes = []string{stretch, crop, pad}
+// ResizeModes lists every ResizeMode.
+var ResizeModes = []string{string(Stretch), string(Crop), string(Pad)}
 
-func validResize(mode string) error {
-	if mode != "" && !slices.Contains(ResizeModes, mode) {
-		return fmt.Errorf("resize_mode: %q is none of %s", mode, strings.Join(ResizeModes, ", "))
+func (m ResizeMode) validate() error {
+	if m == "" || slices.Contains(ResizeModes, string(m)) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("resize_mode: %q is none of %s", m, strings.Join(ResizeModes, ", "))
 }
 
 // scale returns the picture scaled, and where in width x height it belongs.
-func scale(img image.Image, mode string, width, height int) (*image.NRGBA, image.Point, error) {
-	if err := validResize(mode); err != nil {
+func (m ResizeMode) scale(img image.Image, width, height int) (*image.NRGBA, image.Point, error) {
+	if err := m.validate(); err != nil {
 		return nil, image.Point{}, err
 	}
 	if img == nil || img.Bounds().Empty() || width < 1 || height < 1 {
@@ -41,8 +45,8 @@ func scale(img image.Image, mode string, width, height int) (*image.NRGBA, image
 	from := picture.Opaque(img)
 	w, h := from.Rect.Dx(), from.Rect.Dy()
 	sx, sy := float64(width)/float64(w), float64(height)/float64(h)
-	switch mode {
-	case crop:
+	switch m {
+	case Crop:
 		s := max(sx, sy)
 		cw, ch := float64(width)/s, float64(height)/s // the part that is seen
 		x, y := int(math.Round((float64(w)-cw)/2)), int(math.Round((float64(h)-ch)/2))
@@ -50,7 +54,7 @@ func scale(img image.Image, mode string, width, height int) (*image.NRGBA, image
 		out := image.NewNRGBA(image.Rect(0, 0, width, height))
 		picture.Lanczos.Scale(out, out.Rect, from, seen, xdraw.Src, nil)
 		return out, image.Point{}, nil
-	case pad:
+	case Pad:
 		s := min(sx, sy)
 		fw, fh := min(max(int(math.Round(float64(w)*s)), 1), width), min(max(int(math.Round(float64(h)*s)), 1), height)
 		return picture.Resize(from, fw, fh), image.Pt((width-fw)/2, (height-fh)/2), nil
