@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/output"
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"

@@ -5,9 +5,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/library"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 func loraListCommand(env Env) *cli.Command {

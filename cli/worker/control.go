@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	pictures "github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"

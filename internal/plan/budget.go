@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -28,7 +29,7 @@ func (p *Planner) budgets(ctx context.Context) ([]memory.Budget, error) {
 		}
 	}
 	host := memory.Budget{Device: memory.HostID}
-	if system, err := memory.SystemMemory(); err == nil {
+	if system, err := machine.SystemMemory(); err == nil {
 		host.Bytes, host.Why = system.AvailableBytes+system.ProcessBytes, system.Limit
 	}
 	var out []memory.Budget

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/vae"
@@ -53,7 +54,7 @@ func New(ctx context.Context, b backend.Backend, o Options) (*Planner, error) {
 	p := &Planner{Options: o, backend: b, kinds: map[string]backend.DeviceKind{memory.HostID: backend.DeviceCPU}, main: memory.HostID,
 		fits: map[string]memory.Fit{}, adapters: map[string]int64{}, nets: map[string][]memory.Part{}}
 	p.model.Shapes = map[string]memory.Shape{}
-	if system, err := memory.SystemMemory(); err == nil {
+	if system, err := machine.SystemMemory(); err == nil {
 		p.model.Process = system.ProcessBytes
 	}
 	if b == nil {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The classes of failure, for errors.Is.

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
-	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/checker"
 	"github.com/daguerre-go/daguerre/internal/pictures"
-	"github.com/daguerre-go/daguerre/models/nano/checker"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
