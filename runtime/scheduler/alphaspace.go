@@ -8,6 +8,7 @@ import (
 // alphaSpace is what the schedulers over training's discrete levels share (DDIM, DDPM, PNDM, LCM, TCD): a sample
 // is sqrt(a)*x0 + sqrt(1-a)*noise with a = alphas_cumprod of a whole timestep.
 type alphaSpace struct {
+	quiet
 	a          []float64 // one per evaluation and one after the last
 	prediction prediction
 	limit      limiter
@@ -46,8 +47,8 @@ func (s *sched) alphaPlan(timesteps []float64, v *alphaSpace) (*plan, error) {
 	p := &plan{timesteps: timesteps, inferenceSteps: len(timesteps), initNoiseSigma: 1}
 	for i, a := range v.a {
 		if a == 0 && v.prediction == predictEpsilon && i < len(timesteps) {
-			return nil, s.algo.bad("prediction_type", `"epsilon" with rescale_betas_zero_snr`,
-				fmt.Sprintf("timestep %g has no picture left to be predicted from noise: use v_prediction or sample", timesteps[i]))
+			return nil, s.algo.bad("prediction_type", `"epsilon" with rescale_betas_zero_snr`, fmt.Sprintf(
+				"timestep %g has no picture left to be predicted from noise: use v_prediction or sample", timesteps[i]))
 		}
 		p.sigmas = append(p.sigmas, math.Sqrt((1-a)/a))
 	}
@@ -62,30 +63,16 @@ func (v *alphaSpace) addNoise(dst, original, noise []float32, i int) {
 
 // original predicts x0, within the limiter's bounds.
 func (v *alphaSpace) original(dst, out, sample []float32, i int) {
-	a, s := math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i])
-	switch v.prediction {
-	case predictEpsilon:
-		combine2(dst, 1/a, sample, -s/a, out)
-	case predictV:
-		combine2(dst, a, sample, -s, out)
-	case predictSample:
-		copy(dst, out)
-	}
+	v.prediction.original(dst, out, sample, math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i]))
 	v.limit.apply(dst)
 }
 
 // epsilon predicts the noise, not regarding the limiter.
 func (v *alphaSpace) epsilon(dst, out, sample []float32, i int) {
 	a, s := math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i])
-	switch v.prediction {
-	case predictEpsilon:
-		copy(dst, out)
-	case predictV:
-		combine2(dst, a, out, s, sample)
-	case predictSample:
+	if v.prediction == predictSample {
 		combine2(dst, 1/s, sample, -a/s, out)
+		return
 	}
+	v.prediction.epsilon(dst, out, sample, a, s)
 }
-
-// discreteValues are the allowed words of these schedulers.
-var discreteValues = commonValues(nil)

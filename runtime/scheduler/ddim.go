@@ -6,16 +6,10 @@ import "math"
 var ddim = &algorithm{
 	name:    "DDIMScheduler",
 	summary: "denoising diffusion implicit models; deterministic at eta 0",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		ClipSample: new(true), SetAlphaToOne: new(true), StepsOffset: new(0), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), ClipSampleRange: new(1.0), SampleMaxValue: new(1.0),
-		TimestepSpacing: "leading", RescaleBetasZeroSNR: new(false),
-		Eta: new(0.0), UseClippedModelOutput: new(false),
-	},
-	optional: []string{"trained_betas"},
-	values:   discreteValues,
+	presets: []preset{{[]string{"ddim_trailing"}, Config{TimestepSpacing: "trailing"}}},
+	cousins: []string{"DDIM CFG++"},
+	defaults: defaults(trained, leading, thresholded, clipped, Config{ClipSample: new(true), SetAlphaToOne: new(true),
+		RescaleBetasZeroSNR: new(false), Eta: new(0.0), UseClippedModelOutput: new(false)}),
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps := s.discreteTimesteps(o)
 		c := &s.cfg

@@ -8,18 +8,12 @@ import "math"
 var ddpm = &algorithm{
 	name:    "DDPMScheduler",
 	summary: "the original ancestral sampler; needs many steps",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		VarianceType: "fixed_small", ClipSample: new(true), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), ClipSampleRange: new(1.0), SampleMaxValue: new(1.0),
-		TimestepSpacing: "leading", StepsOffset: new(0), RescaleBetasZeroSNR: new(false),
-	},
-	optional: []string{"trained_betas"},
-	values: commonValues(map[string][]string{
+	defaults: defaults(trained, leading, thresholded, clipped, Config{VarianceType: "fixed_small", ClipSample: new(true),
+		RescaleBetasZeroSNR: new(false)}),
+	values: map[string][]string{
 		"beta_schedule": {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"},
 		"variance_type": append([]string{"fixed_small", "fixed_small_log", "fixed_large"}, learnedVariance...),
-	}),
+	},
 	customTimesteps: true,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps := s.discreteTimesteps(o)

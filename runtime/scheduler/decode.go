@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,36 +31,21 @@ func ParseConfig(data []byte) (class string, cfg Config, err error) {
 	return ConfigFromMap(m)
 }
 
+// infinities finds them, and texts in quotes, which are passed over.
+var infinities = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?Infinity`)
+
 // quoteInfinities puts quotes round Infinity and -Infinity, which Python writes into JSON (lambda_min_clipped of
 // DPM-Solvers is -Infinity by default) and Go refuses. Text in quotes is left alone.
 func quoteInfinities(data []byte) []byte {
-	const word = "Infinity"
-	if !bytes.Contains(data, []byte(word)) {
-		return data
-	}
-	out := make([]byte, 0, len(data)+8)
-	inString := false
-	for i := 0; i < len(data); i++ {
-		b := data[i]
-		switch {
-		case inString && b == '\\' && i+1 < len(data):
-			out = append(out, b, data[i+1])
-			i++
-			continue
-		case b == '"':
-			inString = !inString
-		case !inString && bytes.HasPrefix(data[i:], []byte("-"+word)):
-			out = append(out, `"-inf"`...)
-			i += len(word)
-			continue
-		case !inString && bytes.HasPrefix(data[i:], []byte(word)):
-			out = append(out, `"inf"`...)
-			i += len(word) - 1
-			continue
+	return infinities.ReplaceAllFunc(data, func(found []byte) []byte {
+		switch string(found) {
+		case "-Infinity":
+			return []byte(`"-inf"`)
+		case "Infinity":
+			return []byte(`"inf"`)
 		}
-		out = append(out, b)
-	}
-	return out
+		return found
+	})
 }
 
 // MarshalJSON writes the options that are set, infinite ones as "inf" and "-inf", which ParseConfig and ConfigFromMap
@@ -84,13 +71,7 @@ func (c Config) Map() map[string]any {
 // ConfigFromMap makes a Config of decoded JSON or TOML: keys are diffusers' option names, values are
 // bool, string, any integer or float type, json.Number, slices of those, or nil. See ParseConfig.
 func ConfigFromMap(m map[string]any) (class string, cfg Config, err error) {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys) // so that the same mistake is always reported the same way
-	v := reflect.ValueOf(&cfg).Elem()
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(m)) { // so that the same mistake is always reported the same way
 		if key == "_class_name" {
 			class, _ = m[key].(string)
 			continue
@@ -98,22 +79,20 @@ func ConfigFromMap(m map[string]any) (class string, cfg Config, err error) {
 		if strings.HasPrefix(key, "_") || m[key] == nil {
 			continue
 		}
-		i, ok := optionIndex[key]
-		if !ok {
-			if err := inertOption(key, m[key]); err != nil {
-				return "", Config{}, err
-			}
-			continue
+		if _, known := optionIndex[key]; known {
+			err = assign(cfg.field(key), key, m[key])
+		} else {
+			err = inertOption(key, m[key])
 		}
-		if err := assign(v.Field(optionList[i].index), key, m[key]); err != nil {
+		if err != nil {
 			return "", Config{}, err
 		}
 	}
 	return class, cfg, nil
 }
 
-// inertOptions are options of diffusers for pipelines that compute the shift of a flow from the picture's size (mu), which SDXL's
-// do not. They are accepted at the values below, at which they do nothing.
+// inertOptions are options of diffusers for pipelines that compute the shift of a flow from the picture's size
+// (mu), which SDXL's do not. They are accepted at the values below, at which they do nothing.
 var inertOptions = map[string]any{
 	"use_dynamic_shifting": false,
 	"time_shift_type":      "exponential",
@@ -129,7 +108,8 @@ func inertOption(key string, v any) error {
 		got = f
 	}
 	if got != want {
-		return &OptionError{Option: key, Found: fmt.Sprint(v), Want: fmt.Sprintf("no mu is given here: leave it out or set it to %v, and flow_shift to exp(mu)", want)}
+		return &OptionError{Option: key, Found: fmt.Sprint(v),
+			Want: fmt.Sprintf("no mu is given here: leave it out or set it to %v, and flow_shift to exp(mu)", want)}
 	}
 	return nil
 }
@@ -148,21 +128,17 @@ func assign(f reflect.Value, key string, v any) error {
 		return assignSlice(f, key, v)
 	}
 	t := f.Type()
-	pointer := t.Kind() == reflect.Pointer
-	if pointer {
+	if f.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	x, err := scalar(t.Kind(), key, v)
 	if err != nil {
 		return err
 	}
-	if pointer {
-		p := reflect.New(t)
-		p.Elem().Set(x)
-		f.Set(p)
-	} else {
-		f.Set(x)
+	if f.Kind() == reflect.Pointer {
+		f.Set(reflect.New(t))
 	}
+	reflect.Indirect(f).Set(x)
 	return nil
 }
 
@@ -172,7 +148,8 @@ func assignSlice(f reflect.Value, key string, v any) error {
 		return &OptionError{Option: key, Found: describe(v), Want: "give a list of numbers"}
 	}
 	if in.Len() > maxInferenceSteps {
-		return &OptionError{Option: key, Found: fmt.Sprintf("a list of %d", in.Len()), Want: fmt.Sprintf("give %d values at most", maxInferenceSteps)}
+		return &OptionError{Option: key, Found: fmt.Sprintf("a list of %d", in.Len()),
+			Want: fmt.Sprintf("give %d values at most", maxInferenceSteps)}
 	}
 	out := reflect.MakeSlice(f.Type(), 0, in.Len())
 	for i := range in.Len() {

@@ -7,43 +7,21 @@ import "math"
 var deisMultistep = &algorithm{
 	name:    "DEISMultistepScheduler",
 	summary: "exponential integrator with multistep polynomials in log-rho",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		SolverOrder: new(2), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		AlgorithmType: "deis", SolverType: "logrho", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
-		TimestepSpacing: "linspace", StepsOffset: new(0),
-	},
-	optional: []string{"trained_betas"},
-	values:   flowValues(map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}}),
-	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 3}},
+	also:    []string{"DEIS"},
+	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{SolverOrder: new(2), AlgorithmType: "deis", SolverType: "logrho",
+		LowerOrderFinal: new(true)}),
+	values: map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}},
+	ranges: map[string]numRange{"solver_order": {lo: 1, hi: 3}},
 	fallback: func(c *Config) []string {
-		var notes []string
-		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "data_prediction", "noise_prediction")
+		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "deis",
+			"dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "data_prediction", "noise_prediction")
 		return replaceWord(notes, &c.SolverType, "solver_type", "logrho", "midpoint", "heun", "bh1", "bh2")
 	},
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.vpScheduleMin(o)
-		if err != nil {
-			return nil, nil, err
-		}
-		c := &s.cfg
-		order := val(c.SolverOrder)
-		return s.vpPlan(timesteps, sigmas), &deis{
-			vpSpace: newVPSpace(c, sigmas, o.BatchSize), order: order, lowerOrderFinal: val(c.LowerOrderFinal),
-			predictions: newHistory(order), weights: make([]float64, order),
-		}, nil
-	},
-}
-
-// vpScheduleMin is vpSchedule for solvers that never reach noise level 0: the last level is that of timestep 0, or
-// the spacing's own last again.
-func (s *sched) vpScheduleMin(o *RunOptions) (timesteps, sigmas []float64, err error) {
-	t := *s
-	t.cfg.FinalSigmasType = "sigma_min"
-	return t.vpSchedule(o, finalRepeated)
+	start: vpStart(finalNonzero, func(s *sched, _ *RunOptions, _ []float64, v vpSpace) (solver, error) {
+		order := val(s.cfg.SolverOrder)
+		return &deis{vpSpace: v, order: order, lowerOrderFinal: val(s.cfg.LowerOrderFinal),
+			predictions: newHistory(order), weights: make([]float64, order)}, nil
+	}),
 }
 
 type deis struct {
@@ -55,8 +33,6 @@ type deis struct {
 }
 
 func (d *deis) reset(_, n int) { d.predictions.reset(n) }
-
-func (d *deis) noisy(int) bool { return false }
 
 func (d *deis) step(dst, out, sample, _ []float32, i int) {
 	d.epsilon(d.predictions.push(), out, sample, i)

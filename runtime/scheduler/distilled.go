@@ -2,6 +2,29 @@ package scheduler
 
 import "math"
 
+// distilled are the defaults of schedulers for models that were distilled for few steps.
+var distilled = defaults(sdTrained, leading, thresholded, clipped, Config{BetaSchedule: "scaled_linear",
+	OriginalInferSteps: new(50), SetAlphaToOne: new(true), TimestepScaling: new(10.0), RescaleBetasZeroSNR: new(false)})
+
+// distilledStart begins runs of such schedulers. last is the level after the last step; 0 means that of
+// timestep 0.
+func distilledStart(last float64, solve func(s *sched, timesteps []float64, v alphaSpace) solver) starter {
+	return func(s *sched, o *RunOptions) (*plan, solver, error) {
+		last := last
+		if last == 0 {
+			last = s.alphaAt(0)
+		}
+		timesteps, notes := s.distilledTimesteps(o)
+		v := s.newAlphaSpace(timesteps, last, o.BatchSize)
+		p, err := s.alphaPlan(timesteps, &v)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.notes = notes
+		return p, solve(s, timesteps, v), nil
+	}
+}
+
 // distilledTimesteps picks n timesteps of those that a consistency model was distilled on: every
 // (train/original)-th one, counted from the noisy end (arXiv:2310.04378). More steps than
 // original_inference_steps cannot be picked; as many are used as are asked for, and a note says so.
@@ -11,7 +34,8 @@ func (s *sched) distilledTimesteps(o *RunOptions) (timesteps []float64, notes []
 	}
 	n, original := o.NumInferenceSteps, val(s.cfg.OriginalInferSteps)
 	if n > original {
-		notes = append(notes, "original_inference_steps "+numText(original)+" holds fewer than the "+numText(n)+" steps asked for: "+numText(n)+" is used")
+		notes = append(notes, "original_inference_steps "+numText(original)+" holds fewer than the "+numText(n)+
+			" steps asked for: "+numText(n)+" is used")
 		original = n
 	}
 	ratio := val(s.cfg.NumTrainTimesteps) / original

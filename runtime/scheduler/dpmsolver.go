@@ -27,6 +27,9 @@ func dpmKindOf(algorithm string) dpmKind {
 
 func (k dpmKind) stochastic() bool { return k == dpmSDEPlusPlus || k == dpmSDENoise }
 
+// ofNoise tells whether the noise is interpolated, not x0.
+func (k dpmKind) ofNoise() bool { return k == dpmNoise || k == dpmSDENoise }
+
 // dpmStep holds the coefficients of one step of length h in half log-SNR, from level s to level t:
 //
 //	x_t = x*sample + d0*D0 + d1*D1 + d2*D2 + z*noise

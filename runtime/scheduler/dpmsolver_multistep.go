@@ -2,7 +2,7 @@ package scheduler
 
 import (
 	"fmt"
-	"math"
+	"slices"
 )
 
 // dpmSolverMultistep is DPM-Solver and DPM-Solver++ in their multistep form, ordinary and stochastic
@@ -10,48 +10,54 @@ import (
 var dpmSolverMultistep = &algorithm{
 	name:    "DPMSolverMultistepScheduler",
 	summary: "DPM-Solver++ multistep (DPM++ 2M, 3M and their SDE variants)",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		SolverOrder: new(2), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		AlgorithmType: "dpmsolver++", SolverType: "midpoint", LowerOrderFinal: new(true), EulerAtFinal: new(false),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0), UseLuLambdas: new(false),
-		FinalSigmasType: "zero", LambdaMinClipped: new(math.Inf(-1)),
-		TimestepSpacing: "linspace", StepsOffset: new(0), RescaleBetasZeroSNR: new(false),
+	cousins: []string{"dpm++2mv2", "DPM adaptive", "res_multistep"},
+	presets: []preset{
+		{[]string{"DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m"}, dpm2M("dpmsolver++", "midpoint")},
+		{[]string{"DPM++ 2M SDE", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "k_dpmpp_2m_sde"}, dpm2M("sde-dpmsolver++", "midpoint")},
+		{[]string{"DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "k_dpmpp_2m_sde_heun"}, dpm2M("sde-dpmsolver++", "heun")},
+		{[]string{"DPM++ 3M SDE", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "k_dpmpp_3m_sde"},
+			Config{AlgorithmType: "sde-dpmsolver++", SolverOrder: new(3)}},
 	},
-	optional: []string{"trained_betas", "variance_type"},
-	values: flowValues(map[string][]string{
+	defaults: defaults(dpmDefaults, flowSpaced, linspaced, Config{EulerAtFinal: new(false), UseLuLambdas: new(false),
+		LambdaMinClipped: new(-inf), RescaleBetasZeroSNR: new(false)}),
+	optional: []string{"variance_type"},
+	values: map[string][]string{
 		"variance_type":  learnedVariance,
 		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver"},
-		"solver_type":    {"midpoint", "heun"},
-	}),
+		"solver_type":    dpmSolverTypes,
+	},
 	ranges:          map[string]numRange{"solver_order": {lo: 1, hi: 3}},
 	fallback:        dpmFallback,
 	floorZeroSNR:    true,
 	keepsCosine:     true,
 	customTimesteps: true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.vpSchedule(o, finalTrained)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s.vpPlan(timesteps, sigmas), newDPMMultistep(&s.cfg, newVPSpace(&s.cfg, sigmas, o.BatchSize)), nil
-	},
+	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, _ []float64, v vpSpace) (solver, error) {
+		return newDPMMultistep(&s.cfg, v), nil
+	}),
+}
+
+// dpmDefaults are what the forms of DPM-Solver have in common.
+var dpmDefaults = defaults(trained, thresholded, Config{SolverOrder: new(2), AlgorithmType: "dpmsolver++", SolverType: "midpoint",
+	LowerOrderFinal: new(true), FinalSigmasType: "zero"})
+
+var dpmSolverTypes = []string{"midpoint", "heun"}
+
+// dpm2M are the options that a DPM++ name of second order stands for.
+func dpm2M(algorithm, solver string) Config {
+	return Config{AlgorithmType: algorithm, SolverType: solver, SolverOrder: new(2)}
 }
 
 // dpmFallback replaces what the DPM-Solvers cannot run: words that belong to other solvers (from a config
 // that was written for one), a final level 0 where the noise is interpolated (its weight would be infinite),
 // and order 3 where diffusers has no formula.
 func dpmFallback(c *Config) []string {
-	var notes []string
 	c.dropFixedVariance()
-	notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "deis", "data_prediction", "noise_prediction")
+	notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "deis", "data_prediction", "noise_prediction")
 	notes = replaceWord(notes, &c.SolverType, "solver_type", "midpoint", "logrho", "bh1", "bh2")
 	kind := dpmKindOf(c.AlgorithmType)
-	if (kind == dpmNoise || kind == dpmSDENoise) && c.FinalSigmasType == "zero" {
+	if kind.ofNoise() && c.FinalSigmasType == "zero" {
 		c.FinalSigmasType = "sigma_min"
-		notes = append(notes, fmt.Sprintf("algorithm_type %s cannot end at noise level 0: final_sigmas_type sigma_min is used", c.AlgorithmType))
+		notes = append(notes, "algorithm_type "+c.AlgorithmType+" cannot end at noise level 0: final_sigmas_type sigma_min is used")
 	}
 	if kind == dpmSDENoise && val(c.SolverOrder) == 3 {
 		c.SolverOrder = new(2)
@@ -62,11 +68,9 @@ func dpmFallback(c *Config) []string {
 
 // replaceWord sets *word to use when it is one of the foreign words, and says so.
 func replaceWord(notes []string, word *string, option, use string, foreign ...string) []string {
-	for _, f := range foreign {
-		if *word == f {
-			*word = use
-			return append(notes, fmt.Sprintf("%s %s belongs to another scheduler: %s is used", option, f, use))
-		}
+	if was := *word; slices.Contains(foreign, was) {
+		*word = use
+		notes = append(notes, fmt.Sprintf("%s %s belongs to another scheduler: %s is used", option, was, use))
 	}
 	return notes
 }
@@ -111,11 +115,7 @@ func (d *dpmMultistep) orderAt(i int) int {
 
 func (d *dpmMultistep) step(dst, out, sample, noise []float32, i int) {
 	m := d.predictions.push()
-	if d.kind == dpmPlusPlus || d.kind == dpmSDEPlusPlus {
-		d.original(m, out, sample, i)
-	} else {
-		d.epsilon(m, out, sample, i)
-	}
+	d.interpolated(m, out, sample, i, !d.kind.ofNoise())
 	d.advance(dst, sample, noise, i)
 }
 

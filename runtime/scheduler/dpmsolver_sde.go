@@ -12,30 +12,24 @@ import "math"
 // drawn here in order, one for each evaluation, from the NoiseSource, and the second is added to the first.
 // The distribution is the same, the numbers for a seed are not, and noise_sampler_seed has no effect.
 var dpmSolverSDE = &algorithm{
-	name:    "DPMSolverSDEScheduler",
-	summary: "stochastic DPM-Solver++ (DPM++ SDE); two evaluations a step",
-	order:   2,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.00085), BetaEnd: new(0.012), BetaSchedule: "linear",
-		PredictionType: "epsilon", UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
-		TimestepSpacing: "linspace", StepsOffset: new(0), SNoise: new(1.0),
-	},
-	optional:      []string{"trained_betas", "noise_sampler_seed"},
-	values:        commonValues(nil),
+	name:          "DPMSolverSDEScheduler",
+	summary:       "stochastic DPM-Solver++ (DPM++ SDE); two evaluations a step",
+	also:          []string{"DPM++ SDE", "dpmpp_sde", "dpmpp_sde_gpu", "k_dpmpp_sde"},
+	cousins:       []string{"er_sde"},
+	order:         2,
+	defaults:      defaults(sdTrained, linspaced, respaced, Config{SNoise: new(1.0)}),
+	optional:      []string{"noise_sampler_seed"},
 	wideTimesteps: true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.veSchedule(o)
-		if err != nil {
-			return nil, nil, err
-		}
-		mids := make([]float64, len(timesteps)-1)
-		for k := range mids {
-			mids[k] = math.Exp((math.Log(sigmas[k]) + math.Log(sigmas[k+1])) / 2)
-		}
-		p := secondOrderPlan(timesteps, sigmasToTs(mids, s.logSigmas), sigmas, mids)
-		p.initNoiseSigma = veInitNoiseSigma(&s.cfg, narrow(sigmas))
-		return p, &dpmSDE{veSpace: veSpace{narrow(p.sigmas), predictionOf(&s.cfg)}, levels: p.sigmas, noise: val(s.cfg.SNoise)}, nil
-	},
+	start: secondOrderStart(
+		func(s *sched, _, sigmas []float64) (mids, midSigmas []float64) {
+			for k, sigma := range sigmas[:len(sigmas)-2] {
+				midSigmas = append(midSigmas, math.Exp((math.Log(sigma)+math.Log(sigmas[k+1]))/2))
+			}
+			return sigmasToTs(midSigmas, s.logSigmas), midSigmas
+		},
+		func(s *sched, _ *RunOptions, v veSpace, p *plan) solver {
+			return &dpmSDE{veSpace: v, levels: p.sigmas, noise: val(s.cfg.SNoise)}
+		}),
 }
 
 type dpmSDE struct {

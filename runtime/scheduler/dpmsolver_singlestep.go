@@ -1,48 +1,31 @@
 package scheduler
 
-import "math"
-
 // dpmSolverSinglestep is DPM-Solver and DPM-Solver++ in their singlestep form: steps come in groups of two or
 // three, each later one of a group starting again from the group's first sample with one prediction more
 // (arXiv:2206.00927, algorithms 1 and 2).
 var dpmSolverSinglestep = &algorithm{
-	name:    "DPMSolverSinglestepScheduler",
-	summary: "DPM-Solver++ singlestep, close to DPM++ 2S",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		SolverOrder: new(2), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		AlgorithmType: "dpmsolver++", SolverType: "midpoint", LowerOrderFinal: new(false),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
-		FinalSigmasType: "zero", LambdaMinClipped: new(math.Inf(-1)),
-	},
-	optional: []string{"trained_betas", "variance_type"},
-	values: flowValues(map[string][]string{
+	name:     "DPMSolverSinglestepScheduler",
+	summary:  "DPM-Solver++ singlestep, close to DPM++ 2S",
+	presets:  []preset{{[]string{"DPM++ 2S", "dpmpp_2s"}, dpm2M("dpmsolver++", "midpoint")}},
+	cousins:  []string{"DPM++ 2S a", "dpmpp_2s_ancestral", "dpm++2s_a", "DPM fast", "res_2s"},
+	defaults: defaults(dpmDefaults, flowSpaced, Config{LowerOrderFinal: new(false), LambdaMinClipped: new(-inf)}),
+	optional: []string{"variance_type"},
+	values: map[string][]string{
 		"variance_type":  learnedVariance,
 		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver"},
-		"solver_type":    {"midpoint", "heun"},
-	}),
+		"solver_type":    dpmSolverTypes,
+	},
 	ranges: map[string]numRange{"solver_order": {lo: 1, hi: 3}},
 	fallback: func(c *Config) []string {
-		var notes []string
-		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "sde-dpmsolver")
+		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "sde-dpmsolver")
 		return append(notes, dpmFallback(c)...)
 	},
 	customTimesteps: true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.vpSchedule(o, finalTrained)
-		if err != nil {
-			return nil, nil, err
-		}
-		p := s.vpPlan(timesteps, sigmas)
+	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		d := &dpmSinglestep{
-			vpSpace: newVPSpace(c, sigmas, o.BatchSize), kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",
-			orders: singlestepOrders(c, len(timesteps)), predictions: newHistory(val(c.SolverOrder)), weights: make([]float64, 3),
-		}
-		return p, d, nil
-	},
+		return &dpmSinglestep{vpSpace: v, kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",
+			orders: singlestepOrders(c, len(timesteps)), predictions: newHistory(val(c.SolverOrder)), weights: make([]float64, 3)}, nil
+	}),
 }
 
 // singlestepOrders returns the order of each step: groups 1, 2 or 1, 2, 3. What is left at the end is made
@@ -80,11 +63,7 @@ func (d *dpmSinglestep) noisy(int) bool { return d.kind.stochastic() }
 
 func (d *dpmSinglestep) step(dst, out, sample, noise []float32, i int) {
 	m := d.predictions.push()
-	if d.kind == dpmNoise {
-		d.epsilon(m, out, sample, i)
-	} else {
-		d.original(m, out, sample, i)
-	}
+	d.interpolated(m, out, sample, i, !d.kind.ofNoise())
 	order := d.usable(i, min(d.orders[i], d.predictions.n))
 	if order == 1 {
 		copy(d.kept, sample)

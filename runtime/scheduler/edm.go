@@ -10,10 +10,12 @@ type edmSpace struct {
 	data   float64 // sigma_data
 	v      bool    // v_prediction: the output's sign is the other
 	limit  limiter
+	quiet
 }
 
 func newEDMSpace(c *Config, sigmas []float64, batch int) edmSpace {
-	return edmSpace{sigmas: narrow(sigmas), data: val(c.SigmaData), v: c.PredictionType == "v_prediction", limit: newLimiter(c, batch)}
+	return edmSpace{sigmas: narrow(sigmas), data: val(c.SigmaData), v: c.PredictionType == "v_prediction",
+		limit: newLimiter(c, batch)}
 }
 
 func (e *edmSpace) scale(dst, sample []float32, i int) {
@@ -82,29 +84,26 @@ func (s *sched) edmPlan(n int, single bool) *plan {
 }
 
 var edmValues = map[string][]string{
-	"sigma_schedule":    {"karras", "exponential"},
-	"prediction_type":   {"epsilon", "v_prediction"},
-	"final_sigmas_type": {"zero", "sigma_min"},
-	"algorithm_type":    {"dpmsolver++", "sde-dpmsolver++"},
-	"solver_type":       {"midpoint", "heun"},
+	"sigma_schedule":  {"karras", "exponential"},
+	"prediction_type": {"epsilon", "v_prediction"},
+	"algorithm_type":  {"dpmsolver++", "sde-dpmsolver++"},
+	"solver_type":     dpmSolverTypes,
 }
 
-// edmContinuous: timesteps are 0.25*log(sigma).
-func edmContinuous(*Config) bool { return true }
+// edmDefaults are what schedulers for preconditioned models have in common.
+var edmDefaults = Config{SigmaMin: new(0.002), SigmaMax: new(80.0), SigmaData: new(0.5), SigmaSchedule: "karras",
+	NumTrainTimesteps: new(1000), PredictionType: "epsilon", Rho: new(7.0), FinalSigmasType: "zero"}
 
 // edmEuler is Euler's method for preconditioned models (arXiv:2206.00364, algorithm 2).
 var edmEuler = &algorithm{
-	name:    "EDMEulerScheduler",
-	summary: "Euler's method for EDM-preconditioned models",
-	order:   1,
-	defaults: Config{
-		SigmaMin: new(0.002), SigmaMax: new(80.0), SigmaData: new(0.5), SigmaSchedule: "karras", NumTrainTimesteps: new(1000),
-		PredictionType: "epsilon", Rho: new(7.0), FinalSigmasType: "zero",
-		SChurn: new(0.0), STmin: new(0.0), STmax: new(math.Inf(1)), SNoise: new(1.0),
-	},
+	name:       "EDMEulerScheduler",
+	summary:    "Euler's method for EDM-preconditioned models",
+	also:       []string{"EDM Euler"},
+	needs:      NeedsEDM,
+	defaults:   edmDefaults.With(churned),
 	values:     edmValues,
 	untrained:  true,
-	continuous: edmContinuous,
+	continuous: always, // timesteps are 0.25*log(sigma)
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		p := s.edmPlan(o.NumInferenceSteps, false)
 		e := &edmEulerRun{edmSpace: newEDMSpace(&s.cfg, p.sigmas, o.BatchSize), churn: newChurn(&s.cfg, len(p.sigmas)-1)}

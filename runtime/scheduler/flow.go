@@ -41,7 +41,7 @@ func uniPCFlowLevels(c *Config, n int) []float64 {
 func shiftFlow(s, shift float64) float64 { return float64(shift*s) / (1 + float64((shift-1)*s)) }
 
 // flowSchedule computes the timesteps and levels (one more) of a run under use_flow_sigmas.
-func (s *sched) flowSchedule(n int, final vpFinal) (timesteps, sigmas []float64, err error) {
+func (s *sched) flowSchedule(n int, final finalLevel) (timesteps, sigmas []float64, err error) {
 	c := &s.cfg
 	switch {
 	case val(c.UseKarrasSigmas): // of UniPC only, see checkFlow
@@ -51,7 +51,8 @@ func (s *sched) flowSchedule(n int, final vpFinal) (timesteps, sigmas []float64,
 		}
 	case s.algo.flowFromOne:
 		if c.ShiftTerminal != nil && n == 1 {
-			return nil, nil, s.algo.bad("shift_terminal", "set for one step", "it stretches the levels between the first and the last: take two steps or more, or leave it out")
+			return nil, nil, s.algo.bad("shift_terminal", "set for one step",
+				"it stretches the levels between the first and the last: take two steps or more, or leave it out")
 		}
 		sigmas = uniPCFlowLevels(c, n)
 	default:
@@ -61,36 +62,30 @@ func (s *sched) flowSchedule(n int, final vpFinal) (timesteps, sigmas []float64,
 	for _, v := range sigmas {
 		timesteps = append(timesteps, v*train)
 	}
-	last := s.finalSigma()
-	if final == finalRepeated && last != 0 {
-		last = sigmas[n-1]
-	}
-	return truncate(timesteps), round32(append(sigmas, last)), nil
+	return truncate(timesteps), s.withFinal(sigmas, final), nil
 }
 
 // checkFlow refuses what has no meaning: the prediction of a flow without its noise levels, the prediction of noise
-// from it by those solvers that have no formula, and spacings of variance-exploding levels, which diffusers would take for flow levels.
+// from it by those solvers that have no formula, and spacings of variance-exploding levels, which diffusers would
+// take for flow levels.
 func (a *algorithm) checkFlow(c *Config) error {
-	if c.PredictionType == "flow_prediction" {
-		switch {
-		case !val(c.UseFlowSigmas):
-			return a.bad("prediction_type", `"flow_prediction"`, "it needs use_flow_sigmas")
-		case dpmKindOf(c.AlgorithmType) == dpmNoise, dpmKindOf(c.AlgorithmType) == dpmSDENoise, c.AlgorithmType == "noise_prediction":
-			return a.bad("algorithm_type", `"`+c.AlgorithmType+`"`, "with prediction_type flow_prediction it must be one that predicts the picture: dpmsolver++, sde-dpmsolver++ or data_prediction")
-		case c.PredictX0 != nil && !*c.PredictX0:
-			return a.bad("predict_x0", "false", "prediction_type flow_prediction needs true")
-		}
-	}
-	if c.ShiftTerminal != nil && !val(c.UseFlowSigmas) {
+	on, predicts := val(c.UseFlowSigmas), c.PredictionType == "flow_prediction"
+	kind := dpmKindOf(c.AlgorithmType)
+	switch {
+	case predicts && !on:
+		return a.bad("prediction_type", `"flow_prediction"`, "it needs use_flow_sigmas")
+	case predicts && (kind.ofNoise() || c.AlgorithmType == "noise_prediction"):
+		return a.bad("algorithm_type", `"`+c.AlgorithmType+`"`, "with prediction_type flow_prediction it must be one "+
+			"that predicts the picture: dpmsolver++, sde-dpmsolver++ or data_prediction")
+	case predicts && c.PredictX0 != nil && !*c.PredictX0:
+		return a.bad("predict_x0", "false", "prediction_type flow_prediction needs true")
+	case c.ShiftTerminal != nil && !on:
 		return a.bad("shift_terminal", "set", "it needs use_flow_sigmas")
-	}
-	if !val(c.UseFlowSigmas) {
+	case !on:
 		return nil
 	}
-	for _, name := range spacings {
-		if on, _ := c.value(name).(bool); on && !(a.flowFromOne && name == "use_karras_sigmas") {
-			return a.bad(name, "true", "use_flow_sigmas has its own spacing: use one of the two")
-		}
+	if name := c.firstOn(spacings...); name != "" && !(a.flowFromOne && name == "use_karras_sigmas") {
+		return a.bad(name, "true", "use_flow_sigmas has its own spacing: use one of the two")
 	}
 	return nil
 }

@@ -8,15 +8,13 @@ import "math"
 // Its timesteps run from 1 to 0 and its model predicts v whatever prediction_type a config carries: it
 // serves models trained that way, and an ordinary SDXL UNet is not one of them.
 var ipndm = &algorithm{
-	name:      "IPNDMScheduler",
-	summary:   "fourth-order multistep for v-diffusion models with timesteps in [0, 1]",
-	order:     1,
-	defaults:  Config{NumTrainTimesteps: new(1000)},
-	optional:  []string{"trained_betas"},
-	untrained: true,
-	continuous: func(*Config) bool {
-		return true
-	},
+	name:       "IPNDMScheduler",
+	summary:    "fourth-order multistep for v-diffusion models with timesteps in [0, 1]",
+	needs:      NeedsVDiffusion,
+	defaults:   Config{NumTrainTimesteps: new(1000)},
+	optional:   []string{"trained_betas"},
+	untrained:  true,
+	continuous: always,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		n := o.NumInferenceSteps
 		d := &ipndmRun{slopes: newHistory(4)}
@@ -46,13 +44,12 @@ var ipndm = &algorithm{
 }
 
 type ipndmRun struct {
+	quiet
 	alpha, sigma []float32
 	slopes       history
 }
 
 func (d *ipndmRun) reset(_, n int) { d.slopes.reset(n) }
-
-func (d *ipndmRun) noisy(int) bool { return false }
 
 func (d *ipndmRun) scale(dst, sample []float32, _ int) { copy(dst, sample) }
 

@@ -5,38 +5,50 @@ package scheduler
 var kdpm2Discrete = &algorithm{
 	name:     "KDPM2DiscreteScheduler",
 	summary:  "DPM-Solver-2 in Karras' form; two evaluations a step",
+	also:     []string{"DPM2", "k_dpm_2", "KDPM2"},
 	order:    2,
-	defaults: kdpm2Defaults,
-	optional: []string{"trained_betas"},
-	values:   commonValues(nil),
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.kdpm2Schedule(o)
-		if err != nil {
-			return nil, nil, err
-		}
-		mids := make([]float64, len(timesteps)-1)
-		for k := range mids {
-			mids[k] = geometricMean(sigmas[k], sigmas[k+1])
-		}
-		p := secondOrderPlan(timesteps, sigmasToTs(mids, s.logSigmas), sigmas, mids)
-		p.initNoiseSigma = veInitNoiseSigma(&s.cfg, narrow(sigmas))
-		return p, &kdpm2{veSpace: veSpace{narrow(p.sigmas), predictionOf(&s.cfg)}}, nil
-	},
+	defaults: defaults(sdTrained, linspaced, respaced),
+	start:    kdpm2Start(false),
 }
 
-var kdpm2Defaults = Config{
-	NumTrainTimesteps: new(1000), BetaStart: new(0.00085), BetaEnd: new(0.012), BetaSchedule: "linear",
-	UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
-	PredictionType: "epsilon", TimestepSpacing: "linspace", StepsOffset: new(0),
+// kdpm2AncestralDiscrete is KDPM2Discrete with ancestral sampling: the step goes down further than the next
+// level, by way of the geometric middle, and adds fresh noise (k-diffusion's sample_dpm_2_ancestral).
+var kdpm2AncestralDiscrete = &algorithm{
+	name:     "KDPM2AncestralDiscreteScheduler",
+	summary:  "DPM-Solver-2 in Karras' form with fresh noise in every step; two evaluations a step",
+	also:     []string{"DPM2 a", "DPM 2 ancestral", "k_dpm_2_a", "k_dpm_2_ancestral", "KDPM2 ancestral"},
+	order:    2,
+	defaults: kdpm2Discrete.defaults,
+	start:    kdpm2Start(true),
 }
 
-// kdpm2Schedule is veSchedule, with whole timesteps for Karras' spacing.
-func (s *sched) kdpm2Schedule(o *RunOptions) (timesteps, sigmas []float64, err error) {
-	timesteps, sigmas, err = s.veSchedule(o)
-	if err == nil && val(s.cfg.UseKarrasSigmas) {
-		roundEven(timesteps)
+func kdpm2Start(fresh bool) starter {
+	// split returns, of a step, the noise that it adds and the level that it goes down to before.
+	split := func(from, to float64) (up, down float32) {
+		if fresh {
+			return ancestral(float32(from), float32(to))
+		}
+		return 0, float32(to)
 	}
-	return timesteps, sigmas, err
+	return secondOrderStart(
+		func(s *sched, timesteps, sigmas []float64) (mids, midSigmas []float64) {
+			if val(s.cfg.UseKarrasSigmas) {
+				roundEven(timesteps)
+			}
+			for k := range timesteps[1:] {
+				_, down := split(sigmas[k], sigmas[k+1])
+				midSigmas = append(midSigmas, geometricMean(sigmas[k], float64(down)))
+			}
+			return sigmasToTs(midSigmas, s.logSigmas), midSigmas
+		},
+		func(_ *sched, _ *RunOptions, v veSpace, p *plan) solver {
+			k := &kdpm2{veSpace: v, fresh: fresh}
+			for i := 0; i+1 < len(p.sigmas); i += 2 {
+				up, down := split(p.sigmas[i], p.sigmas[min(i+2, len(p.sigmas)-1)])
+				k.up, k.down = append(k.up, up), append(k.down, down)
+			}
+			return k
+		})
 }
 
 // geometricMean is exp((log a + log b) / 2), rounded to float32 where diffusers does.
@@ -47,38 +59,39 @@ func geometricMean(a, b float64) float64 {
 
 type kdpm2 struct {
 	veSpace
-	kept []float32
+	fresh    bool
+	up, down []float32 // by step
+	kept     []float32
 }
 
 func (k *kdpm2) reset(_, n int) { k.kept = sized(k.kept, n) }
 
-func (k *kdpm2) noisy(int) bool { return false }
+func (k *kdpm2) noisy(i int) bool { return k.fresh && i%2 == 1 }
 
-func (k *kdpm2) step(dst, out, sample, _ []float32, i int) {
+func (k *kdpm2) step(dst, out, sample, noise []float32, i int) {
 	sigma := k.sigmas[i]
 	if i%2 == 0 {
 		copy(k.kept, sample)
 		k.euler(dst, out, sample, sigma, k.sigmas[i+1]-sigma)
 		return
 	}
-	k.fromKept(dst, out, sample, i, k.sigmas[i+1]-k.sigmas[i-1])
-}
-
-// fromKept makes a step of length dt from the sample that the step began with, with the slope at the middle.
-func (k *kdpm2) fromKept(dst, out, sample []float32, i int, dt float32) {
-	mid := k.sigmas[i]
-	s2 := float32(mid*mid) + 1
-	a := -mid / sqrt32(s2)
+	// The whole step from the sample kept, with the slope at the middle.
+	dt := k.down[i/2] - k.sigmas[i-1]
+	s2 := float32(sigma*sigma) + 1
+	a := -sigma / sqrt32(s2)
 	for j, x := range sample {
 		var x0 float32
 		switch k.prediction {
 		case predictEpsilon:
-			x0 = x - float32(mid*out[j])
+			x0 = x - float32(sigma*out[j])
 		case predictV:
 			x0 = float32(out[j]*a) + float32(x/s2)
 		case predictSample:
 			x0 = out[j]
 		}
-		dst[j] = k.kept[j] + float32((x-x0)/mid*dt)
+		dst[j] = k.kept[j] + float32((x-x0)/sigma*dt)
+	}
+	if noise != nil {
+		addNoise32(dst, noise, k.up[i/2])
 	}
 }

@@ -5,23 +5,14 @@ import "math"
 // lcm is the multistep consistency sampler of latent consistency models (arXiv:2310.04378, algorithm 3).
 // It needs a model distilled for it (LCM, or an LCM LoRA).
 var lcm = &algorithm{
-	name:    "LCMScheduler",
-	summary: "latent consistency models: 1 to 8 steps with a distilled model",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.00085), BetaEnd: new(0.012), BetaSchedule: "scaled_linear",
-		OriginalInferSteps: new(50), ClipSample: new(false), ClipSampleRange: new(1.0), SetAlphaToOne: new(true),
-		StepsOffset: new(0), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		TimestepSpacing: "leading", TimestepScaling: new(10.0), RescaleBetasZeroSNR: new(false),
-	},
-	optional:        []string{"trained_betas"},
-	values:          discreteValues,
+	name:            "LCMScheduler",
+	summary:         "latent consistency models: 1 to 8 steps with a distilled model",
+	needs:           NeedsDistilled,
+	defaults:        distilled,
 	check:           checkOriginalSteps,
 	customTimesteps: true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, notes := s.distilledTimesteps(o)
-		d := &lcmRun{alphaSpace: s.newAlphaSpace(timesteps, 1, o.BatchSize)}
+	start: distilledStart(1, func(s *sched, timesteps []float64, v alphaSpace) solver {
+		d := &lcmRun{alphaSpace: v}
 		for _, t := range timesteps {
 			const sigmaData = 0.5
 			scaled := t * val(s.cfg.TimestepScaling)
@@ -29,13 +20,8 @@ var lcm = &algorithm{
 			d.skip = append(d.skip, sigmaData*sigmaData/norm)
 			d.out = append(d.out, scaled/math.Sqrt(norm))
 		}
-		p, err := s.alphaPlan(timesteps, &d.alphaSpace)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.notes = notes
-		return p, d, nil
-	},
+		return d
+	}),
 }
 
 type lcmRun struct {

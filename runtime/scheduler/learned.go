@@ -12,14 +12,16 @@ func (c *Config) learns() bool {
 	return c.VarianceType == "learned" || c.VarianceType == "learned_range"
 }
 
-// dropFixedVariance unsets DDPM's words for variances that are not learned: they mean nothing to other schedulers, as in diffusers.
+// dropFixedVariance unsets DDPM's words for variances that are not learned. They mean nothing to other schedulers,
+// as in diffusers.
 func (c *Config) dropFixedVariance() {
 	if strings.HasPrefix(c.VarianceType, "fixed_") {
 		c.VarianceType = ""
 	}
 }
 
-// varianceTaker is a solver that uses the learned variance: takeVariance gives it that of the coming step, in the sample's order.
+// varianceTaker is a solver that uses the learned variance. takeVariance gives it that of the coming step, in the
+// sample's order.
 type varianceTaker interface{ takeVariance(v []float32) }
 
 // learnedOutput splits outputs of such models.

@@ -1,5 +1,7 @@
 package scheduler
 
+import "slices"
+
 // limiter keeps a predicted original sample within bounds: clipping to a fixed range, or dynamic
 // thresholding (arXiv:2205.11487, section 2.3), which looks at one image at a time.
 type limiter struct {
@@ -53,61 +55,14 @@ func (l *limiter) thresholdImage(x []float32) {
 	}
 }
 
-// quantile is torch.quantile with linear interpolation; it reorders a.
+// quantile is torch.quantile with linear interpolation; it sorts a.
 func quantile(a []float32, q float64) float32 {
+	slices.Sort(a)
 	rank := q * float64(len(a)-1)
 	k := int(rank)
-	lo := selectKth(a, k)
 	if k+1 >= len(a) {
-		return lo
-	}
-	hi := a[k+1]
-	for _, v := range a[k+1:] {
-		hi = min(hi, v)
+		return a[k]
 	}
 	w := float32(rank - float64(k))
-	return lo + float32(w*(hi-lo))
-}
-
-// selectKth puts the k-th smallest value (from 0) at index k, smaller ones before it and larger ones after
-// it, and returns it.
-func selectKth(a []float32, k int) float32 {
-	lo, hi := 0, len(a)-1
-	for lo < hi {
-		// the median of three keeps sorted input from being the worst case
-		mid := lo + (hi-lo)/2
-		if a[mid] < a[lo] {
-			a[mid], a[lo] = a[lo], a[mid]
-		}
-		if a[hi] < a[lo] {
-			a[hi], a[lo] = a[lo], a[hi]
-		}
-		if a[hi] < a[mid] {
-			a[hi], a[mid] = a[mid], a[hi]
-		}
-		pivot := a[mid]
-		i, j := lo, hi
-		for i <= j {
-			for a[i] < pivot {
-				i++
-			}
-			for a[j] > pivot {
-				j--
-			}
-			if i <= j {
-				a[i], a[j] = a[j], a[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case k <= j:
-			hi = j
-		case k >= i:
-			lo = i
-		default:
-			return a[k]
-		}
-	}
-	return a[k]
+	return a[k] + float32(w*(a[k+1]-a[k]))
 }

@@ -6,25 +6,15 @@ package scheduler
 // When a run starts in the middle (image-to-image), diffusers uses coefficients of full order from the
 // first step on although the earlier slopes do not exist; here the order grows with the slopes.
 var lmsDiscrete = &algorithm{
-	name:    "LMSDiscreteScheduler",
-	summary: "linear multistep method; up to four slopes remembered",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false),
-		PredictionType: "epsilon", TimestepSpacing: "linspace", StepsOffset: new(0), LMSOrder: new(4),
-	},
-	optional: []string{"trained_betas"},
-	values:   commonValues(nil),
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.veSchedule(o)
-		if err != nil {
-			return nil, nil, err
-		}
-		order := val(s.cfg.LMSOrder)
-		l := &lms{veSpace: veSpace{narrow(sigmas), predictionOf(&s.cfg)}, slopes: newHistory(order), weights: make([]float64, order)}
-		return s.vePlan(timesteps, sigmas), l, nil
-	},
+	name:     "LMSDiscreteScheduler",
+	summary:  "linear multistep method; up to four slopes remembered",
+	also:     []string{"LMS", "k_lms"},
+	cousins:  []string{"ipndm_v"},
+	defaults: defaults(trained, linspaced, respaced, Config{LMSOrder: new(4)}),
+	start: veStart(func(c *Config, v veSpace) solver {
+		order := val(c.LMSOrder)
+		return &lms{veSpace: v, slopes: newHistory(order), weights: make([]float64, order)}
+	}),
 }
 
 type lms struct {
@@ -35,12 +25,10 @@ type lms struct {
 
 func (l *lms) reset(_, n int) { l.slopes.reset(n) }
 
-func (l *lms) noisy(int) bool { return false }
-
 func (l *lms) step(dst, out, sample, _ []float32, i int) {
 	sigma := l.sigmas[i]
 	d := l.slopes.push()
-	l.predict(d, out, sample, sigma, sigma)
+	l.original(d, out, sample, i)
 	for j, x := range sample {
 		d[j] = (x - d[j]) / sigma
 	}

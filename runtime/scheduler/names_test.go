@@ -74,21 +74,21 @@ func trajectory(t *testing.T, name string, cfg Config) [][]float32 {
 
 // Every alias in the table is covered above, or is a spelling of one that is.
 func TestEveryAliasResolves(t *testing.T) {
-	for _, al := range aliases {
-		for _, n := range al.names {
-			class, preset, err := Resolve(n)
-			require.NoError(t, err)
-			assert.Equal(t, al.class, class)
-			assert.Equal(t, al.preset, preset)
+	for _, a := range algorithms {
+		for _, p := range append([]preset{{names: a.also}}, a.presets...) {
+			for _, n := range p.names {
+				class, options, err := Resolve(n)
+				require.NoError(t, err)
+				assert.Equal(t, a.name, class)
+				assert.Equal(t, p.options, options)
+			}
 		}
-	}
-	for name, class := range unavailable {
-		_, _, err := Resolve(name)
-		var ne *NameError
-		require.True(t, errors.As(err, &ne), name)
-		assert.Equal(t, class, ne.Closest)
-		_, _, err = Resolve(class)
-		require.NoError(t, err)
+		for _, name := range a.cousins {
+			_, _, err := Resolve(name)
+			var ne *NameError
+			require.True(t, errors.As(err, &ne), name)
+			assert.Equal(t, a.name, ne.Closest)
+		}
 	}
 }
 

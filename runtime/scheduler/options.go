@@ -8,32 +8,18 @@ import (
 	"strings"
 )
 
-// option is one field of Config by its diffusers name.
-type option struct {
-	name  string
-	index int
-}
-
-// optionList holds every option in the order of Config; optionIndex finds one by name.
-var optionList, optionIndex = func() ([]option, map[string]int) {
-	t := reflect.TypeFor[Config]()
-	list, index := make([]option, 0, t.NumField()), map[string]int{}
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		index[name] = len(list)
-		list = append(list, option{name, i})
+// optionNames holds every option in the order of Config; optionIndex is the field of each.
+var optionNames, optionIndex = func() (names []string, index map[string]int) {
+	index = map[string]int{}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names, index[name] = append(names, name), f.Index[0]
 	}
-	return list, index
+	return names, index
 }()
 
 // OptionNames returns the names of every option that any scheduler has, as in diffusers.
-func OptionNames() []string {
-	names := make([]string, len(optionList))
-	for i, o := range optionList {
-		names[i] = o.name
-	}
-	return names
-}
+func OptionNames() []string { return slices.Clone(optionNames) }
 
 // Clone returns a deep copy.
 func (c Config) Clone() Config {
@@ -68,32 +54,31 @@ func (c Config) With(over Config) Config {
 
 // set returns the names of the options that c sets.
 func (c *Config) set() []string {
-	v := reflect.ValueOf(c).Elem()
-	var names []string
-	for _, o := range optionList {
-		if !v.Field(o.index).IsZero() {
-			names = append(names, o.name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(OptionNames(), func(name string) bool { return c.field(name).IsZero() })
 }
 
-// clear unsets an option.
-func (c *Config) clear(name string) {
-	f := reflect.ValueOf(c).Elem().Field(optionList[optionIndex[name]].index)
-	f.SetZero()
+// field is the field of an option.
+func (c *Config) field(name string) reflect.Value {
+	return reflect.ValueOf(c).Elem().Field(optionIndex[name])
 }
 
 // value returns what an option is set to, without its pointer; nil when it is not set.
 func (c *Config) value(name string) any {
-	f := reflect.ValueOf(c).Elem().Field(optionList[optionIndex[name]].index)
+	f := c.field(name)
 	if f.IsZero() {
 		return nil
 	}
-	if f.Kind() == reflect.Pointer {
-		f = f.Elem()
+	return reflect.Indirect(f).Interface()
+}
+
+// firstOn returns the first of some options that is true, "" where none is.
+func (c *Config) firstOn(names ...string) string {
+	for _, name := range names {
+		if c.value(name) == true {
+			return name
+		}
 	}
-	return f.Interface()
+	return ""
 }
 
 // OptionError is a bad option: which, what was found, and what would be right.
@@ -113,7 +98,7 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("scheduler: %s%s is %s; %s", who, e.Option, e.Found, e.Want)
 }
 
-// numeric ranges by option name; lo and hi are inclusive unless open.
+// numRange is a range of numbers; its ends are in it unless open.
 type numRange struct {
 	lo, hi         float64
 	openLo, openHi bool
@@ -121,35 +106,25 @@ type numRange struct {
 
 var inf = math.Inf(1)
 
+// Ranges that several options have.
+var (
+	aboveZero  = numRange{0, inf, true, true}
+	zeroOrMore = numRange{0, inf, false, true}
+	insideUnit = numRange{0, 1, true, true}
+	counts     = numRange{lo: 0, hi: 100000}
+	orders     = numRange{lo: 1, hi: 4}
+	fractions  = numRange{lo: 0, hi: 1}
+)
+
+// numRanges are the ranges of numeric options.
 var numRanges = map[string]numRange{
-	"num_train_timesteps":        {lo: 2, hi: 100000},
-	"beta_start":                 {lo: 0, hi: 1, openLo: true, openHi: true},
-	"beta_end":                   {lo: 0, hi: 1, openLo: true, openHi: true},
-	"steps_offset":               {lo: 0, hi: 100000},
-	"sigma_min":                  {lo: 0, hi: inf, openLo: true, openHi: true},
-	"sigma_max":                  {lo: 0, hi: inf, openLo: true, openHi: true},
-	"original_inference_steps":   {lo: 1, hi: 100000},
-	"flow_shift":                 {lo: 0, hi: inf, openLo: true, openHi: true},
-	"shift_terminal":             {lo: 0, hi: 1, openLo: true, openHi: true},
-	"timestep_scaling":           {lo: 0, hi: inf, openLo: true, openHi: true},
-	"lambda_min_clipped":         {lo: -inf, hi: inf, openHi: true},
-	"rho":                        {lo: 0, hi: inf, openLo: true, openHi: true},
-	"sigma_data":                 {lo: 0, hi: inf, openLo: true, openHi: true},
-	"solver_order":               {lo: 1, hi: 4},
-	"predictor_order":            {lo: 1, hi: 4},
-	"corrector_order":            {lo: 0, hi: 4},
-	"tau":                        {lo: 0, hi: 10},
-	"tau_start":                  {lo: 0, hi: 100000},
-	"tau_end":                    {lo: 0, hi: 100000},
-	"lms_order":                  {lo: 1, hi: 4},
-	"clip_sample_range":          {lo: 0, hi: inf, openLo: true, openHi: true},
-	"dynamic_thresholding_ratio": {lo: 0, hi: 1},
-	"sample_max_value":           {lo: 1, hi: inf, openHi: true},
-	"s_churn":                    {lo: 0, hi: inf, openHi: true},
-	"s_tmin":                     {lo: 0, hi: inf, openHi: true},
-	"s_tmax":                     {lo: 0, hi: inf},
-	"s_noise":                    {lo: 0, hi: inf, openHi: true},
-	"eta":                        {lo: 0, hi: 1},
+	"num_train_timesteps": {lo: 2, hi: 100000}, "steps_offset": counts, "original_inference_steps": {lo: 1, hi: 100000},
+	"beta_start": insideUnit, "beta_end": insideUnit, "shift_terminal": insideUnit,
+	"sigma_min": aboveZero, "sigma_max": aboveZero, "sigma_data": aboveZero, "rho": aboveZero, "flow_shift": aboveZero,
+	"timestep_scaling": aboveZero, "clip_sample_range": aboveZero, "lambda_min_clipped": {-inf, inf, false, true},
+	"solver_order": orders, "predictor_order": orders, "corrector_order": {lo: 0, hi: 4}, "lms_order": orders,
+	"tau": {lo: 0, hi: 10}, "tau_start": counts, "tau_end": counts, "eta": fractions, "dynamic_thresholding_ratio": fractions,
+	"sample_max_value": {1, inf, false, true}, "s_churn": zeroOrMore, "s_tmin": zeroOrMore, "s_noise": zeroOrMore, "s_tmax": {lo: 0, hi: inf},
 }
 
 // has tells whether x is in the range; NaN never is.
@@ -176,12 +151,8 @@ var spacings = []string{"use_karras_sigmas", "use_exponential_sigmas", "use_beta
 
 // validate checks what can be checked for a resolved config: ranges, allowed words, combinations.
 func (a *algorithm) validate(c *Config) error {
-	for _, o := range optionList {
-		v := c.value(o.name)
-		if v == nil {
-			continue
-		}
-		if err := a.validateOption(o.name, v); err != nil {
+	for _, name := range optionNames {
+		if err := a.validateOption(name, c.value(name)); err != nil {
 			return err
 		}
 	}
@@ -211,7 +182,7 @@ func (a *algorithm) validate(c *Config) error {
 func (a *algorithm) validateOption(name string, v any) error {
 	switch x := v.(type) {
 	case string:
-		if allowed := a.values[name]; !slices.Contains(allowed, x) {
+		if allowed := a.words(name); !slices.Contains(allowed, x) {
 			return a.bad(name, fmt.Sprintf("%q", x), "it must be one of "+quoteList(allowed))
 		}
 	case int:
@@ -238,14 +209,14 @@ func (a *algorithm) validateOption(name string, v any) error {
 }
 
 func (a *algorithm) validateNumber(name string, x float64) error {
-	r, ok := numRanges[name]
-	if own, has := a.ranges[name]; has {
-		r, ok = own, true
+	r, ok := a.ranges[name]
+	if !ok {
+		r, ok = numRanges[name]
 	}
-	if ok && !r.has(x) {
+	switch {
+	case ok && !r.has(x):
 		return a.bad(name, fmt.Sprint(x), "it must be in "+r.String())
-	}
-	if !ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
+	case !ok && (math.IsNaN(x) || math.IsInf(x, 0)):
 		return a.bad(name, fmt.Sprint(x), "it must be a finite number")
 	}
 	return nil

@@ -9,16 +9,11 @@ import "math"
 // The Runge-Kutta beginning needs four steps and a run from the start; shorter runs and runs that start in
 // the middle begin as with skip_prk_steps, and say so in their notes.
 var pndm = &algorithm{
-	name:    "PNDMScheduler",
-	summary: "pseudo linear multistep (PLMS with skip_prk_steps)",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		SkipPRKSteps: new(false), SetAlphaToOne: new(false), PredictionType: "epsilon",
-		TimestepSpacing: "leading", StepsOffset: new(0),
-	},
-	optional: []string{"trained_betas"},
-	values:   commonValues(map[string][]string{"prediction_type": {"epsilon", "v_prediction"}}),
+	name:     "PNDMScheduler",
+	summary:  "pseudo linear multistep (PLMS with skip_prk_steps)",
+	presets:  []preset{{[]string{"PLMS"}, Config{SkipPRKSteps: new(true)}}},
+	defaults: defaults(trained, leading, Config{SkipPRKSteps: new(false), SetAlphaToOne: new(false)}),
+	values:   map[string][]string{"prediction_type": {"epsilon", "v_prediction"}},
 	start:    startPNDM,
 }
 
@@ -93,8 +88,6 @@ func (d *pndmRun) reset(begin, n int) {
 	d.slopes.reset(n)
 	d.kept, d.sum, d.mean = sized(d.kept, n), sized(d.sum, n), sized(d.mean, n)
 }
-
-func (d *pndmRun) noisy(int) bool { return false }
 
 func (d *pndmRun) step(dst, out, sample, _ []float32, i int) {
 	if i < d.prk {

@@ -8,7 +8,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// algorithms lists every scheduler, in the order of listings.
+// algorithms lists every scheduler, in the order of listings. A new one has a file of its own and an entry here.
 var algorithms = []*algorithm{
 	eulerDiscrete,
 	eulerAncestralDiscrete,
@@ -44,6 +44,7 @@ type Info struct {
 	Timesteps  bool                `json:"timesteps"`   // takes custom timesteps
 	Sigmas     bool                `json:"sigmas"`      // takes custom sigmas
 	WordValues map[string][]string `json:"word_values"` // allowed words by option
+	Needs      Needs               `json:"-"`           // kind of model without which it makes no right pictures
 }
 
 // New makes a scheduler from any of its names (see [Resolve]) and options. Options set by the name ("... Karras")
@@ -81,7 +82,8 @@ func FromJSON(data []byte) (Scheduler, error) {
 		return nil, err
 	}
 	if class == "" {
-		return nil, &OptionError{Option: "_class_name", Found: "missing", Want: `it must name the scheduler, for example "EulerDiscreteScheduler"`}
+		return nil, &OptionError{Option: "_class_name", Found: "missing",
+			Want: `it must name the scheduler, for example "EulerDiscreteScheduler"`}
 	}
 	return New(class, cfg)
 }
@@ -101,22 +103,16 @@ func Describe(name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Name: a.name, Summary: a.summary, Options: a.options(), Defaults: a.defaults.Clone(), Order: a.order,
-		Timesteps: a.customTimesteps, Sigmas: a.customSigmas, WordValues: map[string][]string{}}
+	info := Info{Name: a.name, Summary: a.summary, Aliases: slices.Clone(a.also), Needs: a.needs, Options: a.options(),
+		Defaults: a.defaults.Clone(), Order: max(a.order, 1), Timesteps: a.customTimesteps, Sigmas: a.customSigmas,
+		WordValues: map[string][]string{}}
 	for _, o := range info.Options {
-		if words, ok := a.values[o]; ok {
+		if words := a.words(o); words != nil {
 			info.WordValues[o] = slices.Clone(words)
 		}
 	}
-	for _, al := range aliases {
-		if al.class != a.name {
-			continue
-		}
-		if len(al.preset.set()) == 0 {
-			info.Aliases = append(info.Aliases, al.names...)
-		} else {
-			info.Presets = append(info.Presets, al.names...)
-		}
+	for _, p := range a.presets {
+		info.Presets = append(info.Presets, p.names...)
 	}
 	return info, nil
 }
@@ -131,7 +127,8 @@ type NameError struct {
 // Error names the candidates.
 func (e *NameError) Error() string {
 	if e.Closest != "" {
-		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ", words.Clip(e.Name), e.Closest)
+		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ",
+			shorten(e.Name), e.Closest)
 	}
 	if len(e.Nearest) == 0 {
 		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", words.Clip(e.Name), strings.Join(Names(), ", "))
@@ -157,25 +154,33 @@ func resolve(name string) (*algorithm, Config, error) {
 		return t.algo, t.preset, nil
 	}
 	for _, sp := range spacingNames {
-		base, ok := strings.CutSuffix(key, words.Fold(sp.word))
-		if !ok || sp.spacing.Schedule != "" {
-			continue
-		}
-		if t, ok := nameTable[base]; ok && t.algo.takes(sp.spacing.Options) {
-			return t.algo, t.preset.With(sp.spacing.Options), nil
+		for _, word := range sp.words {
+			base, ok := strings.CutSuffix(key, normalize(word))
+			if !ok || sp.spacing.Schedule != "" {
+				continue
+			}
+			if t, ok := nameTable[base]; ok && t.algo.takes(sp.spacing.Options) {
+				return t.algo, t.preset.With(sp.spacing.Options), nil
+			}
 		}
 	}
-	err := &NameError{Name: name, Closest: unavailableKeys[key]}
-	if err.Closest == "" {
-		err.Nearest = words.Near(name, allNames, 3)
+	for _, a := range algorithms {
+		if slices.ContainsFunc(a.cousins, func(c string) bool { return normalize(c) == key }) {
+			return nil, Config{}, &NameError{Name: name, Closest: a.name}
+		}
 	}
-	return nil, Config{}, err
+	return nil, Config{}, &NameError{Name: name, Nearest: nearest(name, allNames, 3)}
 }
 
 // takes tells whether the algorithm has every option that a preset sets.
 func (a *algorithm) takes(preset Config) bool {
 	return !slices.ContainsFunc(preset.set(), func(o string) bool { return !a.has(o) })
 }
+
+var separators = strings.NewReplacer(" ", "", "_", "", "-", "", ".", "", "\t", "")
+
+// normalize makes the spellings of a name equal.
+func normalize(name string) string { return separators.Replace(strings.ToLower(name)) }
 
 type nameTarget struct {
 	algo   *algorithm
@@ -197,10 +202,11 @@ var nameTable, allNames = func() (map[string]nameTarget, []string) {
 		add(a.name, nameTarget{algo: a})
 		table[words.Fold(strings.TrimSuffix(a.name, "Scheduler"))] = nameTarget{algo: a}
 	}
-	for _, al := range aliases {
-		i := slices.IndexFunc(algorithms, func(a *algorithm) bool { return a.name == al.class })
-		for _, n := range al.names {
-			add(n, nameTarget{algorithms[i], al.preset})
+	for _, a := range algorithms {
+		for _, p := range append([]preset{{names: a.also}}, a.presets...) {
+			for _, n := range p.names {
+				add(n, nameTarget{a, p.options})
+			}
 		}
 	}
 	return table, names

@@ -38,6 +38,17 @@ type solver interface {
 	addNoise(dst, original, noise []float32, i int)
 }
 
+// add appends an evaluation that is part of a step.
+func (p *plan) add(timestep, sigma float64, step int) {
+	p.timesteps, p.sigmas, p.steps = append(p.timesteps, timestep), append(p.sigmas, sigma), append(p.steps, step)
+}
+
+// quiet is the part of a solver that keeps no state and draws no noise.
+type quiet struct{}
+
+func (quiet) reset(_, _ int) {}
+func (quiet) noisy(int) bool { return false }
+
 // run is every Run: a window of a plan over a solver.
 type run struct {
 	name       string

@@ -10,35 +10,22 @@ import "math"
 var saSolver = &algorithm{
 	name:    "SASolverScheduler",
 	summary: "stochastic Adams predictor-corrector",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		PredictorOrder: new(2), CorrectorOrder: new(2), PredictionType: "epsilon",
-		Tau: new(1.0), TauStart: new(800.0), TauEnd: new(200.0),
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		AlgorithmType: "data_prediction", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
-		LambdaMinClipped: new(math.Inf(-1)), TimestepSpacing: "linspace", StepsOffset: new(0),
-	},
-	optional: []string{"trained_betas", "variance_type"},
-	values:   flowValues(map[string][]string{"variance_type": learnedVariance, "algorithm_type": {"data_prediction", "noise_prediction"}}),
+	cousins: []string{"sa_solver_pece"},
+	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{PredictorOrder: new(2), CorrectorOrder: new(2),
+		Tau: new(1.0), TauStart: new(800.0), TauEnd: new(200.0), AlgorithmType: "data_prediction", LowerOrderFinal: new(true),
+		LambdaMinClipped: new(-inf)}),
+	optional: []string{"variance_type"},
+	values:   map[string][]string{"variance_type": learnedVariance, "algorithm_type": {"data_prediction", "noise_prediction"}},
 	ranges:   map[string]numRange{"corrector_order": {lo: 1, hi: 4}},
 	fallback: func(c *Config) []string {
-		var notes []string
 		c.dropFixedVariance()
-		notes = replaceWord(notes, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")
+		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")
 		return replaceWord(notes, &c.AlgorithmType, "algorithm_type", "noise_prediction", "dpmsolver", "sde-dpmsolver")
 	},
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.vpScheduleMin(o)
-		if err != nil {
-			return nil, nil, err
-		}
+	start: vpStart(finalNonzero, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		d := &saRun{
-			vpSpace: newVPSpace(c, sigmas, o.BatchSize), data: c.AlgorithmType == "data_prediction",
-			predictor: val(c.PredictorOrder), corrector: val(c.CorrectorOrder), lowerOrderFinal: val(c.LowerOrderFinal),
-		}
+		d := &saRun{vpSpace: v, data: c.AlgorithmType == "data_prediction",
+			predictor: val(c.PredictorOrder), corrector: val(c.CorrectorOrder), lowerOrderFinal: val(c.LowerOrderFinal)}
 		for _, t := range timesteps {
 			tau := 0.0
 			if t >= val(c.TauEnd) && t <= val(c.TauStart) {
@@ -48,8 +35,8 @@ var saSolver = &algorithm{
 		}
 		depth := max(d.predictor, d.corrector-1) + 1
 		d.predictions, d.weights = newHistory(depth), make([]float64, depth)
-		return s.vpPlan(timesteps, sigmas), d, nil
-	},
+		return d, nil
+	}),
 }
 
 type saRun struct {
@@ -75,11 +62,7 @@ func (d *saRun) noisy(int) bool { return true }
 
 func (d *saRun) step(dst, out, sample, noise []float32, i int) {
 	m := d.predictions.push()
-	if d.data {
-		d.original(m, out, sample, i)
-	} else {
-		d.epsilon(m, out, sample, i)
-	}
+	d.interpolated(m, out, sample, i, d.data)
 	copy(d.corrected, sample)
 	if i > d.begin && d.stepLength(i-1) != 0 {
 		// the corrector's points are the levels i, i-1, ...
@@ -103,8 +86,8 @@ func (d *saRun) step(dst, out, sample, noise []float32, i int) {
 	d.update(dst, noise, i, i, d.usable(i, d.predictorOrder), false)
 }
 
-// update makes the step from level `from` to the next out of the sample kept, with the newest `order` predictions, the
-// newest being at level newest.
+// update makes the step from level `from` to the next out of the sample kept, with the newest `order` predictions.
+// The newest of them is at level newest.
 func (d *saRun) update(dst, noise []float32, from, newest, order int, correcting bool) {
 	h := d.stepLength(from)
 	tau := d.tau[from]

@@ -5,23 +5,15 @@ import "math"
 // tcd is trajectory consistency distillation's strategic stochastic sampling (arXiv:2402.19159, algorithm
 // 4). It needs a model distilled for it. eta is the paper's gamma: 0 deterministic, 1 as LCM.
 var tcd = &algorithm{
-	name:    "TCDScheduler",
-	summary: "trajectory consistency distillation: few steps with a distilled model",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.00085), BetaEnd: new(0.012), BetaSchedule: "scaled_linear",
-		OriginalInferSteps: new(50), ClipSample: new(false), ClipSampleRange: new(1.0), SetAlphaToOne: new(true),
-		StepsOffset: new(0), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		TimestepSpacing: "leading", TimestepScaling: new(10.0), RescaleBetasZeroSNR: new(false), Eta: new(0.3),
-	},
-	optional:        []string{"trained_betas"},
-	values:          discreteValues,
+	name:            "TCDScheduler",
+	summary:         "trajectory consistency distillation: few steps with a distilled model",
+	needs:           NeedsDistilled,
+	defaults:        distilled.With(Config{Eta: new(0.3)}),
 	check:           checkOriginalSteps,
 	customTimesteps: true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, notes := s.distilledTimesteps(o)
-		d := &tcdRun{eta: val(s.cfg.Eta)}
+	start: distilledStart(0, func(s *sched, timesteps []float64, v alphaSpace) solver {
+		d := &tcdRun{alphaSpace: v, eta: val(s.cfg.Eta)}
+		d.limit = limiter{} // diffusers has the options, but does not apply them
 		for i := range timesteps {
 			prev := 0.0
 			if i+1 < len(timesteps) {
@@ -31,15 +23,8 @@ var tcd = &algorithm{
 			at := math.Floor(float64(float32(1-d.eta) * float32(prev)))
 			d.s = append(d.s, s.alphaAt(int(at)))
 		}
-		d.alphaSpace = s.newAlphaSpace(timesteps, s.alphaAt(0), o.BatchSize)
-		d.limit = limiter{} // diffusers has the options, but does not apply them
-		p, err := s.alphaPlan(timesteps, &d.alphaSpace)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.notes = notes
-		return p, d, nil
-	},
+		return d
+	}),
 }
 
 type tcdRun struct {

@@ -11,21 +11,15 @@ import (
 var uniPCMultistep = &algorithm{
 	name:    "UniPCMultistepScheduler",
 	summary: "unified predictor-corrector; good with few steps",
-	order:   1,
-	defaults: Config{
-		NumTrainTimesteps: new(1000), BetaStart: new(0.0001), BetaEnd: new(0.02), BetaSchedule: "linear",
-		SolverOrder: new(2), PredictionType: "epsilon",
-		Thresholding: new(false), DynamicThresholdingRatio: new(0.995), SampleMaxValue: new(1.0),
-		PredictX0: new(true), SolverType: "bh2", LowerOrderFinal: new(true),
-		UseKarrasSigmas: new(false), UseExponentialSigmas: new(false), UseBetaSigmas: new(false), UseFlowSigmas: new(false), FlowShift: new(1.0),
-		TimestepSpacing: "linspace", StepsOffset: new(0), FinalSigmasType: "zero", RescaleBetasZeroSNR: new(false),
-	},
-	optional: []string{"trained_betas", "disable_corrector", "sigma_min", "sigma_max", "shift_terminal", "solver_p"},
-	values:   flowValues(map[string][]string{"solver_type": {"bh1", "bh2"}, "solver_p": predictorNames()}),
+	also:    []string{"UniPC"},
+	presets: []preset{{[]string{"uni_pc_bh2"}, Config{SolverType: "bh2"}}},
+	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{SolverOrder: new(2), PredictX0: new(true), SolverType: "bh2",
+		LowerOrderFinal: new(true), FinalSigmasType: "zero", RescaleBetasZeroSNR: new(false)}),
+	optional: []string{"disable_corrector", "sigma_min", "sigma_max", "shift_terminal", "solver_p"},
+	values:   map[string][]string{"solver_type": {"bh1", "bh2"}, "solver_p": predictorNames()},
 	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 4}},
 	fallback: func(c *Config) []string {
-		var notes []string
-		notes = replaceWord(notes, &c.SolverType, "solver_type", "bh2", "midpoint", "heun", "logrho")
+		notes := replaceWord(nil, &c.SolverType, "solver_type", "bh2", "midpoint", "heun", "logrho")
 		if !val(c.PredictX0) && c.FinalSigmasType == "zero" {
 			c.FinalSigmasType = "sigma_min"
 			notes = append(notes, "predict_x0 false cannot end at noise level 0: final_sigmas_type sigma_min is used")
@@ -38,28 +32,19 @@ var uniPCMultistep = &algorithm{
 	},
 	floorZeroSNR: true,
 	flowFromOne:  true,
-	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
-		timesteps, sigmas, err := s.vpSchedule(o, finalRepeated)
-		if err != nil {
-			return nil, nil, err
-		}
+	start: vpStart(finalRepeated, func(s *sched, o *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
 		order := val(c.SolverOrder)
-		u := &uniPC{
-			vpSpace: newVPSpace(c, sigmas, o.BatchSize), order: order, predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
-			lowerOrderFinal: val(c.LowerOrderFinal), skip: map[int]bool{},
-			predictions: newHistory(order + 1), weights: make([]float64, order+1),
+		u := &uniPC{vpSpace: v, order: order, predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
+			lowerOrderFinal: val(c.LowerOrderFinal), skip: c.DisableCorrector,
+			predictions: newHistory(order + 1), weights: make([]float64, order+1)}
+		if c.SolverP == "" {
+			return u, nil
 		}
-		for _, i := range c.DisableCorrector {
-			u.skip[i] = true
-		}
-		if c.SolverP != "" {
-			if u.predictor, err = s.predictor(timesteps, o); err != nil {
-				return nil, nil, err
-			}
-		}
-		return s.vpPlan(timesteps, sigmas), u, nil
-	},
+		var err error
+		u.predictor, err = s.predictor(timesteps, o)
+		return u, err
+	}),
 }
 
 // predictors are the schedulers that solver_p can name: those of the same frame and the same timesteps.
@@ -94,9 +79,9 @@ type uniPC struct {
 	vpSpace
 	order                           int
 	predictX0, bh1, lowerOrderFinal bool
-	skip                            map[int]bool // evaluations whose step is not corrected
-	predictions                     history      // one more than the order: the corrector's newest
-	kept, corrected                 []float32    // the sample that the last step began with; the corrected one
+	skip                            []int     // evaluations whose step is not corrected
+	predictions                     history   // one more than the order: the corrector's newest
+	kept, corrected                 []float32 // the sample that the last step began with; the corrected one
 	weights                         []float64
 	begin, lastOrder                int
 	predictor                       solver // solver_p, or nil
@@ -111,17 +96,11 @@ func (u *uniPC) reset(begin, n int) {
 	}
 }
 
-func (u *uniPC) noisy(int) bool { return false }
-
 func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 	m := u.predictions.push()
-	if u.predictX0 {
-		u.original(m, out, sample, i)
-	} else {
-		u.epsilon(m, out, sample, i)
-	}
+	u.interpolated(m, out, sample, i, u.predictX0)
 	copy(u.corrected, sample)
-	if i > u.begin && !u.skip[i-1] {
+	if i > u.begin && !slices.Contains(u.skip, i-1) {
 		u.correct(u.corrected, i)
 	}
 	copy(u.kept, u.corrected)

@@ -3,30 +3,13 @@ package scheduler
 // veSpace is what schedulers in the variance-exploding frame share: samples are x0 + sigma*noise, and the
 // model's input is divided by sqrt(sigma^2+1).
 type veSpace struct {
+	quiet
 	sigmas     []float32 // one per evaluation and one after the last
 	prediction prediction
 }
 
-// prediction is what the model predicts.
-type prediction int
-
-const (
-	predictEpsilon prediction = iota
-	predictV
-	predictSample
-	predictFlow // noise - x0, in the frame of vpSpace only
-)
-
-func predictionOf(c *Config) prediction {
-	switch c.PredictionType {
-	case "v_prediction":
-		return predictV
-	case "sample", "original_sample":
-		return predictSample
-	case "flow_prediction":
-		return predictFlow
-	}
-	return predictEpsilon
+func newVESpace(c *Config, sigmas []float64) veSpace {
+	return veSpace{sigmas: narrow(sigmas), prediction: predictionOf(c)}
 }
 
 func (v *veSpace) scale(dst, sample []float32, i int) {
@@ -37,17 +20,13 @@ func (v *veSpace) scale(dst, sample []float32, i int) {
 	}
 }
 
+// original writes x0 for a model output at level i.
 func (v *veSpace) original(dst, out, sample []float32, i int) {
-	v.predict(dst, out, sample, v.sigmas[i], v.sigmas[i])
-}
-
-// predict writes x0 for a model output at sigma; for epsilon the noise is removed at hat, which differs
-// where noise was added before the step.
-func (v *veSpace) predict(dst, out, sample []float32, sigma, hat float32) {
+	sigma := v.sigmas[i]
 	switch v.prediction {
 	case predictEpsilon:
 		for j, x := range sample {
-			dst[j] = x - float32(hat*out[j])
+			dst[j] = x - float32(sigma*out[j])
 		}
 	case predictV:
 		s2 := float32(sigma*sigma) + 1
@@ -69,16 +48,21 @@ func (v *veSpace) euler(dst, out, sample []float32, sigma, dt float32) {
 			dst[j] = x + float32(d*dt)
 		}
 	case predictV:
-		s2 := float32(sigma*sigma) + 1
-		a := -sigma / sqrt32(s2)
-		for j, x := range sample {
-			d := (x - (float32(out[j]*a) + float32(x/s2))) / sigma
-			dst[j] = x + float32(d*dt)
-		}
+		v.eulerV(dst, out, sample, sigma, sigma, dt)
 	case predictSample:
 		for j, x := range sample {
 			dst[j] = x + float32((x-out[j])/sigma*dt)
 		}
+	}
+}
+
+// eulerV is euler for a v that is converted at sigma while the sample is at hat.
+func (v *veSpace) eulerV(dst, out, sample []float32, sigma, hat, dt float32) {
+	s2 := float32(sigma*sigma) + 1
+	a := -sigma / sqrt32(s2)
+	for j, x := range sample {
+		d := (x - (float32(out[j]*a) + float32(x/s2))) / hat
+		dst[j] = x + float32(d*dt)
 	}
 }
 
@@ -91,10 +75,10 @@ func (v *veSpace) addNoise(dst, original, noise []float32, i int) {
 
 // veInitNoiseSigma is the standard deviation of the first sample: the highest noise level, or for the "leading"
 // spacing, whose first level is lower than training's last, the root of its square plus 1.
-func veInitNoiseSigma(c *Config, sigmas []float32) float64 {
-	top := sigmas[0]
+func veInitNoiseSigma(c *Config, sigmas []float64) float64 {
+	top := float32(sigmas[0])
 	for _, s := range sigmas {
-		top = max(top, s)
+		top = max(top, float32(s))
 	}
 	if c.TimestepSpacing == "linspace" || c.TimestepSpacing == "trailing" {
 		return float64(top)
@@ -102,11 +86,46 @@ func veInitNoiseSigma(c *Config, sigmas []float32) float64 {
 	return float64(sqrt32(float32(top*top) + 1))
 }
 
+// veStart begins runs of schedulers with one evaluation a step.
+func veStart(solve func(c *Config, v veSpace) solver) starter {
+	return func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.veSchedule(o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s.vePlan(timesteps, sigmas), solve(&s.cfg, newVESpace(&s.cfg, sigmas)), nil
+	}
+}
+
 // vePlan makes the plan of a scheduler with one evaluation a step.
 func (s *sched) vePlan(timesteps, sigmas []float64) *plan {
-	n := len(timesteps)
-	return &plan{timesteps: round32(timesteps), sigmas: sigmas[:n+1], inferenceSteps: n,
-		initNoiseSigma: veInitNoiseSigma(&s.cfg, narrow(sigmas))}
+	return &plan{timesteps: round32(timesteps), sigmas: sigmas, inferenceSteps: len(timesteps),
+		initNoiseSigma: veInitNoiseSigma(&s.cfg, sigmas)}
+}
+
+// secondOrderStart begins runs of schedulers that evaluate the model a second time in every step but the
+// last. middle returns the timesteps and the levels of these evaluations; solve gets the space of
+// all evaluations.
+func secondOrderStart(middle func(s *sched, timesteps, sigmas []float64) (mids, midSigmas []float64),
+	solve func(s *sched, o *RunOptions, v veSpace, p *plan) solver) starter {
+	return func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.veSchedule(o)
+		if err != nil {
+			return nil, nil, err
+		}
+		mids, midSigmas := middle(s, timesteps, sigmas)
+		n := len(timesteps)
+		p := &plan{inferenceSteps: n, initNoiseSigma: veInitNoiseSigma(&s.cfg, sigmas)}
+		for k := range n {
+			p.add(timesteps[k], sigmas[k], k)
+			if k < n-1 {
+				p.add(mids[k], midSigmas[k], k)
+			}
+		}
+		p.sigmas = append(p.sigmas, sigmas[n])
+		round32(p.timesteps)
+		return p, solve(s, o, newVESpace(&s.cfg, p.sigmas), p), nil
+	}
 }
 
 // veSchedule computes the timesteps and noise levels (one more) of a run over training's levels: what
@@ -119,10 +138,8 @@ func (s *sched) veSchedule(o *RunOptions) (timesteps, sigmas []float64, err erro
 	}
 	n := o.NumInferenceSteps
 	if o.Timesteps != nil {
-		for _, name := range spacings {
-			if on, _ := c.value(name).(bool); on {
-				return nil, nil, s.algo.bad("timesteps", "given together with "+name, "use one of the two")
-			}
+		if err := s.refuseBesideTimesteps(spacings...); err != nil {
+			return nil, nil, err
 		}
 		n = len(o.Timesteps)
 		timesteps = append([]float64(nil), o.Timesteps...)
@@ -138,13 +155,28 @@ func (s *sched) veSchedule(o *RunOptions) (timesteps, sigmas []float64, err erro
 			sigmas = append(sigmas, float64(exp32(l)))
 		}
 	} else {
-		for _, t := range timesteps {
-			sigmas = append(sigmas, interpAt(t, s.sigmas))
-		}
+		sigmas = s.levelsAt(timesteps)
 	}
 	if spaced, ok := spacedSigmas(c, sigmas, n); ok {
 		sigmas = spaced
 		timesteps = sigmasToTs(sigmas, s.logSigmas)
 	}
-	return timesteps, round32(append(sigmas, s.finalSigma())), nil
+	return timesteps, round32(append(sigmas, s.finalSigma(finalTrained))), nil
+}
+
+// refuseBesideTimesteps refuses custom timesteps where an option that replaces them is on.
+func (s *sched) refuseBesideTimesteps(options ...string) error {
+	if on := s.cfg.firstOn(options...); on != "" {
+		return s.algo.bad("timesteps", "given together with "+on, "use one of the two")
+	}
+	return nil
+}
+
+// levelsAt interpolates training's noise levels at timesteps.
+func (s *sched) levelsAt(timesteps []float64) []float64 {
+	sigmas := make([]float64, len(timesteps), len(timesteps)+1)
+	for i, t := range timesteps {
+		sigmas[i] = interpAt(t, s.sigmas)
+	}
+	return sigmas
 }

@@ -3,15 +3,17 @@ package scheduler
 import "math"
 
 // vpSpace is what the DPM-Solver family shares: samples are alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1, or
-// alpha + sigma = 1 for flow-matching models, and a step is written in half log-SNRs lambda = log(alpha/sigma). Indices are those of the schedule: one
-// per evaluation and one after the last.
+// alpha + sigma = 1 for flow-matching models, and a step is written in half log-SNRs lambda = log(alpha/sigma).
+// Indices are those of the schedule: one per evaluation and one after the last.
 type vpSpace struct {
+	quiet
 	alpha, sigma, lambda []float64
 	prediction           prediction
 	limit                limiter
 }
 
-// newVPSpace takes noise levels in the variance-exploding sense, sigma/alpha, or, with use_flow_sigmas, those of the flow, sigma.
+// newVPSpace takes noise levels in the variance-exploding sense, sigma/alpha, or, with use_flow_sigmas, those of
+// the flow, sigma.
 func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
 	n := len(sigmas)
 	v := vpSpace{alpha: make([]float64, n), sigma: make([]float64, n), lambda: make([]float64, n),
@@ -37,35 +39,31 @@ func (v *vpSpace) addNoise(dst, original, noise []float32, i int) {
 
 // original predicts x0, within the limiter's bounds.
 func (v *vpSpace) original(dst, out, sample []float32, i int) {
-	a, s := v.alpha[i], v.sigma[i]
-	switch v.prediction {
-	case predictEpsilon:
-		combine2(dst, 1/a, sample, -s/a, out)
-	case predictV:
-		combine2(dst, a, sample, -s, out)
-	case predictFlow:
-		combine2(dst, 1, sample, -s, out)
-	case predictSample:
-		copy(dst, out)
-	}
+	v.prediction.original(dst, out, sample, v.alpha[i], v.sigma[i])
 	v.limit.apply(dst)
 }
 
 // epsilon predicts the noise; with a limiter, that which leads to the bounded x0.
 func (v *vpSpace) epsilon(dst, out, sample []float32, i int) {
 	a, s := v.alpha[i], v.sigma[i]
-	switch {
-	case v.limit.active() || v.prediction == predictSample || v.prediction == predictFlow:
+	if v.limit.active() || v.prediction == predictSample || v.prediction == predictFlow {
 		v.original(dst, out, sample, i)
 		combine2(dst, 1/s, sample, -a/s, dst)
-	case v.prediction == predictV:
-		combine2(dst, a, out, s, sample)
-	default:
-		copy(dst, out)
+		return
 	}
+	v.prediction.epsilon(dst, out, sample, a, s)
 }
 
-// step1 is the length of the step from level i, in half log-SNR.
+// interpolated writes what a solver interpolates: x0 or the noise.
+func (v *vpSpace) interpolated(dst, out, sample []float32, i int, x0 bool) {
+	if x0 {
+		v.original(dst, out, sample, i)
+		return
+	}
+	v.epsilon(dst, out, sample, i)
+}
+
+// stepLength is the length of the step from level i, in half log-SNR.
 func (v *vpSpace) stepLength(i int) float64 { return v.lambda[i+1] - v.lambda[i] }
 
 // usable returns how many of the order-1 earlier levels before i a multistep formula can use: levels that
@@ -78,25 +76,53 @@ func (v *vpSpace) usable(i, order int) int {
 	return n
 }
 
-// vpFinal says what the level after the last step is when a spacing other than the default is used.
-type vpFinal int
+// finalLevel says what the level after the last step is.
+type finalLevel int
 
 const (
-	finalTrained  vpFinal = iota // that of training timestep 0, or 0: as final_sigmas_type says
-	finalRepeated                // the spacing's own last level again, or 0 where final_sigmas_type is zero
+	finalTrained  finalLevel = iota // that of training timestep 0, or 0: as final_sigmas_type says
+	finalRepeated                   // as finalTrained, but the last level of a spacing of its own again instead of timestep 0's
+	finalNonzero                    // as finalRepeated for solvers that never reach 0
 )
+
+// finalSigma returns the level after the last step: 0, or that of training timestep 0.
+func (s *sched) finalSigma(final finalLevel) float64 {
+	if s.cfg.FinalSigmasType == "sigma_min" || final == finalNonzero {
+		return float64(s.sigmas[0])
+	}
+	return 0
+}
+
+// withFinal appends the level after the last step to levels of a spacing of its own.
+func (s *sched) withFinal(sigmas []float64, final finalLevel) []float64 {
+	last := s.finalSigma(final)
+	if final != finalTrained && last != 0 {
+		last = sigmas[len(sigmas)-1]
+	}
+	return round32(append(sigmas, last))
+}
+
+// vpStart begins runs of solvers in this frame.
+func vpStart(final finalLevel, solve func(s *sched, o *RunOptions, timesteps []float64, v vpSpace) (solver, error)) starter {
+	return func(s *sched, o *RunOptions) (*plan, solver, error) {
+		timesteps, sigmas, err := s.vpSchedule(o, final)
+		if err != nil {
+			return nil, nil, err
+		}
+		solver, err := solve(s, o, timesteps, newVPSpace(&s.cfg, sigmas, o.BatchSize))
+		return s.vpPlan(timesteps, sigmas), solver, err
+	}
+}
 
 // vpSchedule computes timesteps and noise levels as the DPM-Solver family does. They differ from veSchedule:
 // the default spacings make one timestep more and leave out the last, timesteps are whole, and the other
 // spacings span all of training's levels.
-func (s *sched) vpSchedule(o *RunOptions, final vpFinal) (timesteps, sigmas []float64, err error) {
+func (s *sched) vpSchedule(o *RunOptions, final finalLevel) (timesteps, sigmas []float64, err error) {
 	c := &s.cfg
 	n := o.NumInferenceSteps
 	if o.Timesteps != nil {
-		for _, name := range append([]string{"use_flow_sigmas"}, spacings...) {
-			if on, _ := c.value(name).(bool); on {
-				return nil, nil, s.algo.bad("timesteps", "given together with "+name, "use one of the two")
-			}
+		if err := s.refuseBesideTimesteps(append([]string{"use_flow_sigmas"}, spacings...)...); err != nil {
+			return nil, nil, err
 		}
 		n = len(o.Timesteps)
 		timesteps = truncate(append([]float64(nil), o.Timesteps...))
@@ -111,20 +137,13 @@ func (s *sched) vpSchedule(o *RunOptions, final vpFinal) (timesteps, sigmas []fl
 		spaced, ok = luSigmas(s.logSigmas[0], s.logSigmas[len(s.logSigmas)-1], n), true
 	}
 	if !ok {
-		for _, t := range timesteps {
-			sigmas = append(sigmas, interpAt(t, s.sigmas))
-		}
-		return timesteps, round32(append(sigmas, s.finalSigma())), nil
+		return timesteps, round32(append(s.levelsAt(timesteps), s.finalSigma(final))), nil
 	}
 	timesteps = sigmasToTs(spaced, s.logSigmas)
 	if s.algo.roundsSpaced(c) {
 		roundEven(timesteps)
 	}
-	last := s.finalSigma()
-	if final == finalRepeated && last != 0 {
-		last = spaced[n-1]
-	}
-	return truncate(timesteps), round32(append(spaced, last)), nil
+	return truncate(timesteps), s.withFinal(spaced, final), nil
 }
 
 // roundsSpaced tells whether timesteps of replaced noise levels are rounded before their fractions are dropped:

@@ -21,7 +21,7 @@ func (s *sched) window(p *plan, o *RunOptions) (begin, end int, err error) {
 		keep := min(int(float64(p.inferenceSteps)*o.Strength), p.inferenceSteps)
 		begin = end
 		if keep > 0 {
-			begin = min((p.inferenceSteps-keep)*s.algo.order, end)
+			begin = min((p.inferenceSteps-keep)*max(s.algo.order, 1), end)
 		}
 	}
 	if o.DenoisingEnd > 0 {
