@@ -1,19 +1,18 @@
 package scheduler
 
 import (
-	"container/list"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// Cache keeps schedulers with their tables, so that equal requests share one. Schedulers are immutable, which makes that
-// safe. It is safe for concurrent use.
+// Cache keeps schedulers with their tables, so that equal requests share one. That is safe because schedulers never
+// change. It is safe for concurrent use.
 type Cache struct {
 	mu      sync.Mutex
 	limit   int
-	entries map[string]*list.Element
-	order   *list.List // of *cacheEntry, the last used first
+	entries []cacheEntry // the last used first
 	stats   CacheStats
 }
 
@@ -33,7 +32,7 @@ type CacheStats struct {
 
 // NewCache returns a cache of at most limit schedulers, at least one; the one unused for longest gives way.
 func NewCache(limit int) *Cache {
-	return &Cache{limit: max(limit, 1), entries: map[string]*list.Element{}, order: list.New()}
+	return &Cache{limit: max(limit, 1)}
 }
 
 // Get returns New(name, cfg), or an equal scheduler made before. Names that resolve to the same class and options
@@ -52,21 +51,20 @@ func (c *Cache) get(name string, cfg Config, strict bool) (Scheduler, error) {
 	key := cacheKey(a.name, &cfg, strict)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.entries[key]; ok {
+	if i := slices.IndexFunc(c.entries, func(e cacheEntry) bool { return e.key == key }); i >= 0 {
 		c.stats.Hits++
-		c.order.MoveToFront(e)
-		return e.Value.(*cacheEntry).s, nil
+		e := c.entries[i]
+		c.entries = slices.Insert(slices.Delete(c.entries, i, i+1), 0, e)
+		return e.s, nil
 	}
 	c.stats.Misses++
 	s, err := a.build(cfg, strict)
 	if err != nil {
 		return nil, err
 	}
-	c.entries[key] = c.order.PushFront(&cacheEntry{key, s})
-	for c.order.Len() > c.limit {
-		last := c.order.Back()
-		c.order.Remove(last)
-		delete(c.entries, last.Value.(*cacheEntry).key)
+	c.entries = slices.Insert(c.entries, 0, cacheEntry{key, s})
+	if n := len(c.entries); n > c.limit {
+		c.entries = slices.Delete(c.entries, n-1, n)
 		c.stats.Evictions++
 	}
 	return s, nil
@@ -77,7 +75,7 @@ func (c *Cache) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Size, s.Limit = c.order.Len(), c.limit
+	s.Size, s.Limit = len(c.entries), c.limit
 	return s
 }
 
@@ -85,8 +83,7 @@ func (c *Cache) Stats() CacheStats {
 func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.entries)
-	c.order.Init()
+	c.entries = nil
 }
 
 // cacheKey writes every option that is set, in the order of Config.

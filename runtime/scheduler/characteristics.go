@@ -3,8 +3,11 @@ package scheduler
 import (
 	_ "embed" // the measured figures are embedded
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"text/template"
 )
 
 // characteristicsJSON is written by tools/schedbench; never by hand.
@@ -51,9 +54,9 @@ type Characteristics struct {
 	Steps []Measurement `json:"steps"` // by step count, ascending
 	// Recommended is what the held-out prompts gave at the recommended number of steps.
 	Recommended Measurement `json:"recommended"`
-	// SeedSteps is the step count of the two figures that follow, which compare several seeds for each sweep prompt: how far
-	// apart the latents of two seeds lie, |a-b| over the mean of |a| and |b|, as the mean over all pairs; and, for each seed,
-	// the pictures with the right colour and background.
+	// SeedSteps is the step count of the two figures that follow, which compare several seeds for each sweep prompt.
+	// SeedSpread is how far apart the latents of two seeds lie, |a-b| over the mean of |a| and |b|, as the mean over all
+	// pairs. SeedRight counts, for each seed, the pictures with the right colour and background.
 	SeedSteps  int     `json:"seed_steps"`
 	SeedSpread float64 `json:"seed_spread"`
 	SeedRight  []int   `json:"seed_right"`
@@ -68,7 +71,7 @@ type Measurement struct {
 	// Error is the mean over prompts of |x-r| / |r|, x the final latents and r the converged reference from the same
 	// noise. Nil for stochastic schedulers, which do not converge to one picture, and where it was not measured.
 	Error *float64 `json:"error,omitempty"`
-	// Of Pictures, those that the checker finds to have the right colour, background, colour and background, and all that was asked.
+	// Of Pictures, those that the checker finds to have the right colour, background, both, and all that was asked.
 	Pictures   int `json:"pictures"`
 	Colour     int `json:"colour"`
 	Background int `json:"background"`
@@ -89,6 +92,35 @@ func (c Characteristics) At(steps int) (Measurement, bool) {
 	}
 	return c.Steps[i], true
 }
+
+//go:embed characteristics.md.tmpl
+var tableText string
+
+var table = template.Must(template.New("table").Funcs(template.FuncMap{"relative": func(e *float64) string {
+	if e == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", *e)
+}}).Parse(tableText))
+
+// Markdown writes the database as a table with a paragraph on how it was made; docs/schedulers.md holds it.
+func (d Database) Markdown() string {
+	var b strings.Builder
+	if err := table.Execute(&b, d); err != nil {
+		panic("scheduler: embedded characteristics.md.tmpl: " + err.Error())
+	}
+	return b.String()
+}
+
+// needsText tells in words which model is needed, and where that is written.
+var needsText = map[Needs]string{
+	NeedsDistilled:  "needs a consistency-distilled model (LCM: arXiv:2310.04378, TCD: arXiv:2402.19159)",
+	NeedsEDM:        "needs a model with EDM preconditioning (arXiv:2206.00364), such as Playground v2.5",
+	NeedsVDiffusion: "needs a v-diffusion model with timesteps from 1 to 0, as diffusers' IPNDM assumes",
+}
+
+// Text tells in words which model is needed.
+func (n Needs) Text() string { return needsText[n] }
 
 var measured = sync.OnceValue(func() Database {
 	var d Database

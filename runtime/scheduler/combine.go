@@ -24,7 +24,8 @@ func combine4(dst []float32, a float64, x []float32, b float64, y []float32, c f
 	}
 }
 
-func combine5(dst []float32, a float64, x []float32, b float64, y []float32, c float64, z []float32, d float64, w []float32, e float64, v []float32) {
+func combine5(dst []float32, a float64, x []float32, b float64, y []float32, c float64, z []float32, d float64, w []float32,
+	e float64, v []float32) {
 	x, y, z, w, v = x[:len(dst)], y[:len(dst)], z[:len(dst)], w[:len(dst)], v[:len(dst)]
 	for i := range dst {
 		dst[i] = float32(a*float64(x[i]) + b*float64(y[i]) + c*float64(z[i]) + d*float64(w[i]) + e*float64(v[i]))

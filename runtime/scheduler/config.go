@@ -12,7 +12,7 @@ type Config struct {
 	NumTrainTimesteps   *int      `json:"num_train_timesteps,omitempty"`    // 1000
 	BetaStart           *float64  `json:"beta_start,omitempty"`             // SDXL: 0.00085
 	BetaEnd             *float64  `json:"beta_end,omitempty"`               // SDXL: 0.012
-	BetaSchedule        string    `json:"beta_schedule,omitempty"`          // "linear", "scaled_linear", "squaredcos_cap_v2"; some: "exp", "sigmoid", "laplace"
+	BetaSchedule        string    `json:"beta_schedule,omitempty"`          // "linear", "scaled_linear", "squaredcos_cap_v2", ...
 	TrainedBetas        []float64 `json:"trained_betas,omitempty"`          // replaces the four above
 	RescaleBetasZeroSNR *bool     `json:"rescale_betas_zero_snr,omitempty"` // arXiv:2305.08891, algorithm 1
 	PredictionType      string    `json:"prediction_type,omitempty"`        // "epsilon", "v_prediction", "sample"; some: "flow_prediction"

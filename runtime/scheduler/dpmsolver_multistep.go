@@ -14,7 +14,8 @@ var dpmSolverMultistep = &algorithm{
 	presets: []preset{
 		{[]string{"DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m"}, dpm2M("dpmsolver++", "midpoint")},
 		{[]string{"DPM++ 2M SDE", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "k_dpmpp_2m_sde"}, dpm2M("sde-dpmsolver++", "midpoint")},
-		{[]string{"DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "k_dpmpp_2m_sde_heun"}, dpm2M("sde-dpmsolver++", "heun")},
+		{[]string{"DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "k_dpmpp_2m_sde_heun"},
+			dpm2M("sde-dpmsolver++", "heun")},
 		{[]string{"DPM++ 3M SDE", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "k_dpmpp_3m_sde"},
 			Config{AlgorithmType: "sde-dpmsolver++", SolverOrder: new(3)}},
 	},

@@ -124,7 +124,8 @@ var numRanges = map[string]numRange{
 	"timestep_scaling": aboveZero, "clip_sample_range": aboveZero, "lambda_min_clipped": {-inf, inf, false, true},
 	"solver_order": orders, "predictor_order": orders, "corrector_order": {lo: 0, hi: 4}, "lms_order": orders,
 	"tau": {lo: 0, hi: 10}, "tau_start": counts, "tau_end": counts, "eta": fractions, "dynamic_thresholding_ratio": fractions,
-	"sample_max_value": {1, inf, false, true}, "s_churn": zeroOrMore, "s_tmin": zeroOrMore, "s_noise": zeroOrMore, "s_tmax": {lo: 0, hi: inf},
+	"sample_max_value": {1, inf, false, true}, "s_churn": zeroOrMore, "s_tmin": zeroOrMore, "s_noise": zeroOrMore,
+	"s_tmax": {lo: 0, hi: inf},
 }
 
 // has tells whether x is in the range; NaN never is.

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	_ "embed" // the recommendations are embedded
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -10,56 +12,57 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// UseCase is what pictures are made for.
+// UseCase is what pictures are made for; UseCases lists them.
 type UseCase string
 
-// The use cases of [Recommend].
-const (
-	UseFast           UseCase = "fast"
-	UseBalanced       UseCase = "balanced"
-	UseQuality        UseCase = "quality"
-	UseFewStep        UseCase = "few-step"
-	UseImg2Img        UseCase = "img2img"
-	UseInpaint        UseCase = "inpaint"
-	UseReproducible   UseCase = "reproducible"
-	UsePhotorealistic UseCase = "photorealistic"
-	UseIllustration   UseCase = "illustration"
-)
-
-// UseCases lists every UseCase.
-var UseCases = []UseCase{UseFast, UseBalanced, UseQuality, UseFewStep, UseImg2Img, UseInpaint, UseReproducible, UsePhotorealistic, UseIllustration}
-
-// Distillation is the method by which a model was made to need few steps. Empty: none.
+// Distillation is the method by which a model was made to need few steps; Distillations lists them. Empty: none.
 type Distillation string
 
-// The methods that [Recommend] knows.
-const (
-	DistilledTurbo     Distillation = "turbo"     // arXiv:2311.17042
-	DistilledLightning Distillation = "lightning" // arXiv:2402.13929
-	DistilledLCM       Distillation = "lcm"       // arXiv:2310.04378
-	DistilledTCD       Distillation = "tcd"       // arXiv:2402.19159
-	DistilledHyper     Distillation = "hyper"     // arXiv:2404.13686
+// recommendationsJSON holds how to choose for each use case, and how the authors of distilled models run them.
+//
+//go:embed recommendations.json
+var recommendationsJSON []byte
+
+var policies, recipes = func() ([]policy, []recipe) {
+	var all struct {
+		UseCases  []policy `json:"use_cases"`
+		Distilled []recipe `json:"distilled"`
+	}
+	if err := json.Unmarshal(recommendationsJSON, &all); err != nil {
+		panic("scheduler: embedded recommendations.json: " + err.Error())
+	}
+	return all.UseCases, all.Distilled
+}()
+
+// UseCases lists every UseCase, Distillations every method that [Recommend] knows.
+var (
+	UseCases      = column(policies, func(p policy) UseCase { return p.UseCase })
+	Distillations = column(recipes, func(r recipe) Distillation { return r.Method })
 )
 
-// Distillations lists every Distillation.
-var Distillations = []Distillation{DistilledTurbo, DistilledLightning, DistilledLCM, DistilledTCD, DistilledHyper}
+func column[T, V any](rows []T, of func(T) V) (out []V) {
+	for _, r := range rows {
+		out = append(out, of(r))
+	}
+	return out
+}
 
 // Query asks for a recommendation. The zero value asks for a balanced one for an ordinary SDXL model.
 type Query struct {
-	UseCase        UseCase      // "": UseBalanced
+	UseCase        UseCase      // "": balanced
 	PredictionType string       // of the model: "", "epsilon", "v_prediction" or "sample"
 	ZeroSNR        bool         // the model was trained with zero terminal SNR (arXiv:2305.08891), by default with v_prediction
 	Distilled      Distillation // "": not distilled
 	MaxSteps       int          // at most so many steps; 0: no limit
-	// Time is how long denoising may take, and Evaluation how long one evaluation of the UNet takes, both halves of guidance
-	// included. Both are set, or neither.
+	// Time is how long denoising may take, and Evaluation how long one evaluation of the UNet takes, both halves of
+	// guidance included. Both are set, or neither.
 	Time, Evaluation time.Duration
 }
 
 // Reason is why something is recommended.
 type Reason struct {
 	Text   string `json:"text"`
-	Source string `json:"source"` // "measured" for figures of the database, "budget" for the query's own limits, else a paper
+	Source string `json:"source"` // "measured": the database; "budget": the query's own limits; else a paper
 }
 
 // Recommendation is how to run a model.
@@ -84,13 +87,13 @@ const (
 	sourceBudget   = "budget"
 )
 
-// Recommend answers a query from the measured database ([Measured]) and, for what a small undistilled model cannot show, from the
-// papers it names. Errors are [OptionError] with the field of the query.
+// Recommend answers a query from the measured database ([Measured]) and, for what a small undistilled model cannot
+// show, from the papers it names. Errors are [OptionError] with the field of the query.
 func Recommend(q Query) (Recommendation, error) { return recommend(q, measured()) }
 
 func recommend(q Query, d Database) (Recommendation, error) {
 	if q.UseCase == "" {
-		q.UseCase = UseBalanced
+		q.UseCase = "balanced"
 	}
 	if q.ZeroSNR && q.PredictionType == "" {
 		q.PredictionType = "v_prediction"
@@ -112,25 +115,23 @@ func recommend(q Query, d Database) (Recommendation, error) {
 // check validates a query and returns the most evaluations that its time allows.
 func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
-	if !slices.Contains(UseCases, q.UseCase) {
-		return 0, bad("use_case", `"`+words.Clip(string(q.UseCase))+`"`, "known are "+join(UseCases))
-	}
-	if q.Distilled != "" && !slices.Contains(Distillations, q.Distilled) {
-		return 0, bad("distilled", `"`+words.Clip(string(q.Distilled))+`"`, "known are "+join(Distillations))
-	}
-	if known := []string{"", "epsilon", "v_prediction", "sample"}; !slices.Contains(known, q.PredictionType) {
-		return 0, bad("prediction_type", `"`+words.Clip(q.PredictionType)+`"`, "known are "+strings.Join(known[1:], ", "))
-	}
-	if q.ZeroSNR && q.PredictionType == "epsilon" {
-		return 0, bad("prediction_type", "epsilon with zero SNR", "noise alone tells nothing of the picture (arXiv:2305.08891): such models predict v_prediction or sample")
-	}
-	if q.MaxSteps < 0 || q.MaxSteps > 1000 {
+	quoted := func(word string) string { return `"` + shorten(word) + `"` }
+	predictions := commonWords["prediction_type"]
+	switch {
+	case !slices.Contains(UseCases, q.UseCase):
+		return 0, bad("use_case", quoted(string(q.UseCase)), "known are "+joined(UseCases))
+	case q.Distilled != "" && !slices.Contains(Distillations, q.Distilled):
+		return 0, bad("distilled", quoted(string(q.Distilled)), "known are "+joined(Distillations))
+	case q.PredictionType != "" && !slices.Contains(predictions, q.PredictionType):
+		return 0, bad("prediction_type", quoted(q.PredictionType), "known are "+joined(predictions))
+	case q.ZeroSNR && q.PredictionType == "epsilon":
+		return 0, bad("prediction_type", "epsilon with zero SNR",
+			"noise alone tells nothing of the picture (arXiv:2305.08891): such models predict v_prediction or sample")
+	case q.MaxSteps < 0 || q.MaxSteps > 1000:
 		return 0, bad("max_steps", numText(q.MaxSteps), "it must be between 1 and 1000")
-	}
-	if q.Time < 0 || q.Evaluation < 0 || (q.Time == 0) != (q.Evaluation == 0) {
+	case q.Time < 0 || q.Evaluation < 0 || (q.Time == 0) != (q.Evaluation == 0):
 		return 0, bad("time", q.Time.String()+" at "+q.Evaluation.String()+" an evaluation", "both must be positive, or left out")
-	}
-	if q.Time == 0 {
+	case q.Time == 0:
 		return math.MaxInt, nil
 	}
 	if n := int(q.Time / q.Evaluation); n > 0 {
@@ -141,34 +142,22 @@ func (q Query) check() (evaluations int, err error) {
 
 // recipe is how the authors of a distilled model run it.
 type recipe struct {
-	scheduler string
-	options   Config
-	steps     int
-	guidance  [2]float64
-	paper     string
-	text      string
-}
-
-var recipes = map[Distillation]recipe{
-	DistilledTurbo: {"EulerAncestralDiscreteScheduler", Config{TimestepSpacing: "trailing"}, 1, [2]float64{0, 1}, "arXiv:2311.17042",
-		"SDXL Turbo was distilled adversarially for 1 to 4 steps from the noisiest level, which trailing spacing begins at, without guidance"},
-	DistilledLightning: {"EulerDiscreteScheduler", Config{TimestepSpacing: "trailing"}, 4, [2]float64{0, 1}, "arXiv:2402.13929",
-		"SDXL Lightning was distilled for 2, 4 or 8 deterministic steps whose spacing is trailing, without guidance; make as many steps as the file's name says"},
-	DistilledLCM: {"LCMScheduler", Config{}, 4, [2]float64{1, 2}, "arXiv:2310.04378",
-		"a latent consistency model predicts the picture at every step and noises it again, which only LCM does; guidance was distilled into it"},
-	DistilledTCD: {"TCDScheduler", Config{Eta: new(0.3)}, 4, [2]float64{0, 1}, "arXiv:2402.19159",
-		"trajectory consistency distillation needs TCD's semilinear step, with eta (the paper's gamma) 0.3"},
-	DistilledHyper: {"TCDScheduler", Config{Eta: new(1.0)}, 4, [2]float64{0, 1}, "arXiv:2404.13686",
-		"Hyper-SD distils consistency along segments of the trajectory; its one-step and unified files run with TCD"},
+	Method     Distillation
+	Scheduler  string
+	Options    Config
+	Steps      int
+	Guidance   [2]float64
+	Paper, Why string
 }
 
 // fromRecipe follows the authors of a distilled model, whatever the use case.
 func (r *Recommendation) fromRecipe(q Query) {
-	p := recipes[q.Distilled]
-	r.Scheduler, r.Options, r.Steps, r.Guidance = p.scheduler, p.options.Clone(), p.steps, p.guidance
-	r.because(p.paper, "%s", p.text)
-	if q.UseCase == UseImg2Img || q.UseCase == UseInpaint {
-		r.because("arXiv:2108.01073", "only the last steps*strength steps are made from a picture (SDEdit): keep steps*strength at 1 or more")
+	p := recipes[slices.Index(Distillations, q.Distilled)]
+	r.Scheduler, r.Options, r.Steps, r.Guidance = p.Scheduler, p.Options.Clone(), p.Steps, p.Guidance
+	r.because(p.Paper, "%s", p.Why)
+	if q.UseCase == "img2img" || q.UseCase == "inpaint" {
+		r.because("arXiv:2108.01073",
+			"only the last steps*strength steps are made from a picture (SDEdit): keep steps*strength at 1 or more")
 	}
 }
 
@@ -181,7 +170,8 @@ func (r *Recommendation) adapt(q Query) {
 	if q.ZeroSNR {
 		r.Options.RescaleBetasZeroSNR, r.Options.TimestepSpacing = new(true), "trailing"
 		r.GuidanceRescale = 0.7
-		r.because("arXiv:2305.08891", "with zero terminal SNR the schedule is rescaled, sampling begins at the last timestep (trailing), and guidance is rescaled by 0.7 against over-exposure")
+		r.because("arXiv:2305.08891", "with zero terminal SNR the schedule is rescaled, sampling begins at the last "+
+			"timestep (trailing), and guidance is rescaled by 0.7 against over-exposure")
 	}
 }
 
@@ -213,13 +203,6 @@ func (r *Recommendation) limit(q Query, evaluations int) error {
 	return nil
 }
 
-func join[T ~string](words []T) string {
-	var b strings.Builder
-	for i, w := range words {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(w))
-	}
-	return b.String()
+func joined[T ~string](words []T) string {
+	return strings.Join(column(words, func(w T) string { return string(w) }), ", ")
 }

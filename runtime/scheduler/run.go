@@ -92,10 +92,9 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{name: s.algo.name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, notes: p.notes, batch: max(opts.BatchSize, 1)}
-	r.timesteps = slices.Clone(p.timesteps[begin:end])
-	r.sigmas = slices.Clone(p.sigmas[begin : end+1])
-	r.steps = slices.Clone(p.steps[begin:end])
+	r := &run{name: s.algo.name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, notes: p.notes,
+		batch: max(opts.BatchSize, 1), timesteps: slices.Clone(p.timesteps[begin:end]),
+		sigmas: slices.Clone(p.sigmas[begin : end+1]), steps: slices.Clone(p.steps[begin:end])}
 	if p.learned {
 		r.learned = &learnedOutput{}
 	}
@@ -164,7 +163,8 @@ func (s *sched) checkTimesteps(ts []float64) error {
 			return s.algo.bad(fmt.Sprintf("timesteps[%d]", i), fmt.Sprint(t), fmt.Sprintf("it must be in [0, %g]", top))
 		}
 		if i > 0 && t >= ts[i-1] {
-			return s.algo.bad(fmt.Sprintf("timesteps[%d]", i), fmt.Sprint(t), fmt.Sprintf("timesteps must descend, and the one before is %g", ts[i-1]))
+			return s.algo.bad(fmt.Sprintf("timesteps[%d]", i), fmt.Sprint(t),
+				fmt.Sprintf("timesteps must descend, and the one before is %g", ts[i-1]))
 		}
 	}
 	return nil
@@ -180,7 +180,8 @@ func (s *sched) checkSigmas(sigmas []float64) error {
 			return s.algo.bad(fmt.Sprintf("sigmas[%d]", i), fmt.Sprint(v), "it must be a positive number; only the last may be 0")
 		}
 		if i > 0 && v >= sigmas[i-1] {
-			return s.algo.bad(fmt.Sprintf("sigmas[%d]", i), fmt.Sprint(v), fmt.Sprintf("sigmas must descend, and the one before is %g", sigmas[i-1]))
+			return s.algo.bad(fmt.Sprintf("sigmas[%d]", i), fmt.Sprint(v),
+				fmt.Sprintf("sigmas must descend, and the one before is %g", sigmas[i-1]))
 		}
 	}
 	return nil

@@ -63,8 +63,9 @@ func (f NoiseFunc) Normal(dst []float32) error { return f(dst) }
 // within the run, after Strength, DenoisingStart and DenoisingEnd have been applied.
 //
 // Buffers belong to the caller and are not kept. dst may be the same slice as sample (or original); it
-// must not overlap modelOutput or noise. All slices of one call have the same length (modelOutput: OutputsPerValue times that), a multiple of
-// the batch size, and that length stays the same over the run. After the first Step no method allocates.
+// must not overlap modelOutput or noise. All slices of one call have the same length, a multiple of the batch size;
+// modelOutput has OutputsPerValue times that. The length stays the same over the run. After the first Step no
+// method allocates.
 type Run interface {
 	// NumEvaluations is the number of model evaluations, that is, of rounds of the loop.
 	NumEvaluations() int

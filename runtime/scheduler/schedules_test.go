@@ -12,12 +12,12 @@ import (
 func TestScheduleSigmas(t *testing.T) {
 	ays, err := ScheduleSigmas(ScheduleAYS, 10)
 	require.NoError(t, err)
-	assert.Equal(t, append(append([]float64(nil), aysSDXL[:10]...), 0), ays)
+	assert.Equal(t, append(append([]float64(nil), schedules()[ScheduleAYS][0][:10]...), 0), ays)
 	// diffusers' AysSchedules["StableDiffusionXLSigmas"]
 	for i, want := range []float64{14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0} {
 		assert.InDelta(t, want, ays[i], 0.005)
 	}
-	for _, s := range Schedules {
+	for _, s := range []Schedule{ScheduleAYS, ScheduleGITS} {
 		for _, n := range []int{1, 2, 3, 9, 10, 11, 20, 21, 50, 1000} {
 			sigmas, err := ScheduleSigmas(s, n)
 			require.NoError(t, err)
@@ -29,7 +29,7 @@ func TestScheduleSigmas(t *testing.T) {
 			}
 		}
 	}
-	for i, row := range gits {
+	for i, row := range schedules()[ScheduleGITS] {
 		assert.Len(t, row, i+3)
 	}
 	for _, n := range []int{0, -1, 1 << 30} {
@@ -44,7 +44,7 @@ func TestAYSTimesteps(t *testing.T) {
 	require.NoError(t, err)
 	run, err := s.NewRun(RunOptions{NumInferenceSteps: 10, Schedule: ScheduleAYS})
 	require.NoError(t, err)
-	for i, want := range AYSTimestepsSDXL() {
+	for i, want := range []float64{999, 845, 730, 587, 443, 310, 193, 116, 53, 13} { // StableDiffusionXLTimesteps
 		assert.InDelta(t, want, run.Timesteps()[i], 1, "%d", i)
 	}
 }
@@ -53,7 +53,7 @@ func TestScheduleInRuns(t *testing.T) {
 	everyScheduler(t, func(t *testing.T, name string, s Scheduler) {
 		info, err := Describe(name)
 		require.NoError(t, err)
-		for _, sch := range Schedules {
+		for _, sch := range []Schedule{ScheduleAYS, ScheduleGITS} {
 			for _, n := range []int{1, 7, 10, 120} {
 				run, err := s.NewRun(RunOptions{NumInferenceSteps: n, Schedule: sch})
 				if !info.Timesteps && !info.Sigmas {

@@ -70,7 +70,8 @@ func (s *sched) predictor(timesteps []float64, o *RunOptions) (solver, error) {
 		return nil, fmt.Errorf("solver_p: %w", err)
 	}
 	if !slices.Equal(p.timesteps, timesteps) {
-		return nil, s.algo.bad("solver_p", s.cfg.SolverP, "with this timestep_spacing it visits other timesteps: use linspace, or another solver_p")
+		return nil, s.algo.bad("solver_p", s.cfg.SolverP,
+			"with this timestep_spacing it visits other timesteps: use linspace, or another solver_p")
 	}
 	return predictor, nil
 }

@@ -37,15 +37,6 @@ type subject struct {
 	needs   scheduler.Needs
 }
 
-// needs tells which schedulers were made for other models than an ordinary SDXL UNet.
-var needs = map[string]scheduler.Needs{
-	"LCMScheduler":                   scheduler.NeedsDistilled,
-	"TCDScheduler":                   scheduler.NeedsDistilled,
-	"EDMEulerScheduler":              scheduler.NeedsEDM,
-	"EDMDPMSolverMultistepScheduler": scheduler.NeedsEDM,
-	"IPNDMScheduler":                 scheduler.NeedsVDiffusion,
-}
-
 // variants are options that people use so often that they are measured too.
 var variants = []subject{
 	{name: "EulerDiscreteScheduler", label: "trailing", options: scheduler.Config{TimestepSpacing: "trailing"}},
@@ -59,7 +50,8 @@ func subjects() []subject {
 	var out []subject
 	for _, name := range scheduler.Names() {
 		short := strings.TrimSuffix(name, "Scheduler")
-		out = append(out, subject{name: name, label: short, needs: needs[name]})
+		info, _ := scheduler.Describe(name) // of Names: no error
+		out = append(out, subject{name: name, label: short, needs: info.Needs})
 		for _, v := range variants {
 			if v.name == name {
 				v.label = short + " " + v.label
