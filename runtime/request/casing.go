@@ -2,6 +2,7 @@ package request
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -50,99 +51,47 @@ func (c Casing) JSON(text []byte, verbatim ...string) []byte {
 	if c != CamelCase && c != PascalCase {
 		return text
 	}
-	r := recaser{casing: c, in: text, verbatim: verbatim}
-	r.out.Grow(len(text))
-	r.value(true)
-	return r.out.Bytes()
-}
-
-// recaser copies JSON and rewrites keys on the way.
-type recaser struct {
-	casing   Casing
-	in       []byte
-	at       int
-	out      bytes.Buffer
-	verbatim []string
-}
-
-// value copies one value; its keys are rewritten where rename is set.
-func (r *recaser) value(rename bool) {
-	r.space()
-	if r.at >= len(r.in) {
-		return
-	}
-	switch r.in[r.at] {
-	case '{', '[':
-		object := r.in[r.at] == '{'
-		r.copy(1)
-		for r.space(); r.at < len(r.in) && r.in[r.at] != '}' && r.in[r.at] != ']'; r.space() {
-			if r.in[r.at] == ',' {
-				r.copy(1)
-				continue
-			}
-			inner := rename
-			if object {
-				inner = r.key(rename)
-			}
-			r.value(inner)
+	var out bytes.Buffer
+	out.Grow(len(text))
+	depth, kept := 0, len(text) // deeper than kept, keys stay
+	for i := 0; i < len(text); {
+		switch text[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
 		}
-		r.copy(1)
-	case '"':
-		r.copy(r.stringLength())
-	default:
-		n := bytes.IndexAny(r.in[r.at:], ",]} \t\r\n")
-		if n < 0 {
-			n = len(r.in) - r.at
+		if text[i] != '"' {
+			out.WriteByte(text[i])
+			i++
+			continue
 		}
-		r.copy(max(n, 1))
-	}
-}
-
-// key copies a key and its colon, and reports whether the keys of its value are to be rewritten.
-func (r *recaser) key(rename bool) bool {
-	n := r.stringLength()
-	name := string(r.in[min(r.at+1, len(r.in)):max(min(r.at+n, len(r.in))-1, min(r.at+1, len(r.in)))])
-	if rename {
-		r.out.WriteString(`"` + r.casing.Key(name) + `"`)
-		r.at += n
-	} else {
-		r.copy(n)
-	}
-	r.space()
-	r.copy(1) // the colon
-	for _, v := range r.verbatim {
-		if name == v {
-			return false
+		word := text[i : i+stringLength(text[i:])]
+		i += len(word)
+		if !bytes.HasPrefix(bytes.TrimLeft(text[i:], " \t\r\n"), []byte(":")) || depth > kept { // a value, or the user's own key
+			out.Write(word)
+			continue
+		}
+		name := string(word[1 : len(word)-1])
+		out.WriteString(`"` + c.Key(name) + `"`)
+		if kept = len(text); slices.Contains(verbatim, name) {
+			kept = depth
 		}
 	}
-	return rename
+	return out.Bytes()
 }
 
-// stringLength is the length of the string that begins here, with its quotes.
-func (r *recaser) stringLength() int {
-	for i := r.at + 1; i < len(r.in); i++ {
-		switch r.in[i] {
+// stringLength is the length of the JSON string that text begins with, with its quotes.
+func stringLength(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
 		case '\\':
 			i++
 		case '"':
-			return i + 1 - r.at
+			return i + 1
 		}
 	}
-	return len(r.in) - r.at
-}
-
-func (r *recaser) space() {
-	n := 0
-	for r.at+n < len(r.in) && bytes.IndexByte([]byte(" \t\r\n"), r.in[r.at+n]) >= 0 {
-		n++
-	}
-	r.copy(n)
-}
-
-func (r *recaser) copy(n int) {
-	n = min(n, len(r.in)-r.at)
-	r.out.Write(r.in[r.at : r.at+n])
-	r.at += n
+	return len(text)
 }
 
 // DetectCasing tells which casing most keys of a decoded JSON or TOML table have, its inner tables included. Keys of one

@@ -83,7 +83,7 @@ func TestParseAmount(t *testing.T) {
 	}
 	for _, text := range []string{"x", "-1", "0%", "101%", "NaN", "%", "GiB", "1e30", "6 apples", "inf"} {
 		_, err := ParseAmount(text)
-		require.ErrorIs(t, err, ErrAmount, text)
+		require.ErrorIs(t, err, errAmount, text)
 	}
 	assert.Equal(t, int64(75), Amount{Fraction: 0.75}.Of(100))
 	assert.Equal(t, int64(8), Amount{Bytes: 8}.Of(100))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,14 +14,14 @@ import (
 // document is a table in order.
 type document []entry
 
-// entry is a key with its value: a string, bool, int64, float64, []any of these, document or []document.
+// entry is a key with its value: a string, bool, int64, float64, []any or []string of these, document or []document.
 type entry struct {
 	key   string
 	value any
 }
 
-// EncodeJSON writes a run as JSON that DecodeJSON reads back as the same: this package's keys in the given casing, without the
-// values that are defaults. Pictures and arrays that are in memory only cannot be written and are an error.
+// EncodeJSON writes a run as JSON that DecodeJSON reads back as the same: this package's keys in the given casing,
+// without the values that are defaults. Pictures and arrays that are in memory only cannot be written and are an error.
 func (r Run) EncodeJSON(c Casing) ([]byte, error) {
 	doc, err := r.document("jobs")
 	if err != nil {
@@ -81,18 +80,17 @@ func (r Run) document(jobs string) (document, error) {
 // documentOf lists the fields of a struct with key tags that differ from those of defaults, or from zero where there are none.
 func documentOf(v, defaults reflect.Value, prefix string) (document, error) {
 	doc := document{}
-	for i := range v.NumField() {
-		key := v.Type().Field(i).Tag.Get("key")
-		f := v.Field(i)
-		if key == "" || (!defaults.IsValid() || f.Kind() == reflect.Map || f.Kind() == reflect.Slice) && f.IsZero() ||
-			defaults.IsValid() && reflect.DeepEqual(f.Interface(), defaults.Field(i).Interface()) {
+	for _, field := range fieldsOf(v.Type()) {
+		f := v.Field(field.index)
+		if (!defaults.IsValid() || f.Kind() == reflect.Map || f.Kind() == reflect.Slice) && f.IsZero() ||
+			defaults.IsValid() && reflect.DeepEqual(f.Interface(), defaults.Field(field.index).Interface()) {
 			continue
 		}
-		value, err := valueOf(f, prefix+key)
+		value, err := valueOf(f, prefix+field.name)
 		if err != nil {
 			return nil, err
 		}
-		doc = append(doc, entry{key, value})
+		doc = append(doc, entry{field.name, value})
 	}
 	return doc, nil
 }
@@ -111,61 +109,18 @@ func valueOf(f reflect.Value, path string) (any, error) {
 		}
 		return list, nil
 	}
-	switch v := f.Interface().(type) {
-	case Size:
-		return []any{int64(v.Height), int64(v.Width)}, nil
-	case Point:
-		return []any{int64(v.Top), int64(v.Left)}, nil
-	case Picture:
-		if v.String() == "" {
-			return nil, Errors{{Path: path, Message: "is a picture in memory, which has no text; give its path or its file's bytes"}}
-		}
-		return v.String(), nil
-	case Array:
-		if v.Path == "" {
-			return nil, Errors{{Path: path, Message: "is an array in memory, which has no text; give its path"}}
-		}
-		return v.Path, nil
-	case []string:
-		list := make([]any, len(v))
-		for i, s := range v {
-			list[i] = s
-		}
-		return list, nil
-	case map[string]any:
-		return tableOf(v), nil
-	case map[string]float64:
-		doc := document{}
-		for _, key := range sortedKeys(v) {
-			doc = append(doc, entry{key, v[key]})
-		}
-		return doc, nil
+	value, problem := kindFor(f.Type()).encode(reflect.Indirect(f).Interface())
+	if problem != "" {
+		return nil, Errors{{Path: path, Message: problem}}
 	}
-	return scalarOf(reflect.Indirect(f), path)
-}
-
-func scalarOf(f reflect.Value, path string) (any, error) {
-	switch f.Kind() {
-	case reflect.String:
-		return f.String(), nil
-	case reflect.Bool:
-		return f.Bool(), nil
-	case reflect.Int, reflect.Int64:
-		return f.Int(), nil
-	case reflect.Float64:
-		if x := f.Float(); math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, Errors{{Path: path, Message: fmt.Sprintf("is %v; it must be a number", x)}}
-		}
-		return f.Float(), nil
-	}
-	return nil, fmt.Errorf("%s: a %s has no text", path, f.Type())
+	return value, nil
 }
 
 // tableOf orders a table of options.
-func tableOf(m map[string]any) document {
+func tableOf[T any](m map[string]T) document {
 	doc := document{}
 	for _, key := range sortedKeys(m) {
-		value := m[key]
+		value := any(m[key])
 		if inner, ok := value.(map[string]any); ok {
 			value = tableOf(inner)
 		}

@@ -22,12 +22,12 @@ const (
 // Hires is a second pass at a larger size over what the first has painted, known as hires fix: the [hires] table. Its zero value is no
 // second pass.
 type Hires struct {
-	Scale    float64 `key:"scale" doc:"size of the second pass relative to width and height, above 1 to 8; without it, and without a size, there is none"`
-	Width    int     `key:"width" default:"by scale" doc:"of the second pass, in pixels, a multiple of 8"`
-	Height   int     `key:"height" default:"by scale" doc:"of the second pass, in pixels, a multiple of 8"`
-	Upscaler string  `key:"upscaler" default:"model where [model] has an upscaler, else latent" doc:"latent (bilinear), latent_nearest, picture (Lanczos) or model (the upscaler of [model]); the last two decode and encode"`
-	Strength float64 `key:"strength" default:"0.7" doc:"of the second pass: how much of the first to give up, above 0 to 1"`
-	Steps    int     `key:"steps" default:"num_inference_steps" doc:"steps of the second pass's whole schedule, of which it makes the part that strength says"`
+	Scale    float64 `key:"scale"`
+	Width    int     `key:"width" default:"by scale"`
+	Height   int     `key:"height" default:"by scale"`
+	Upscaler string  `key:"upscaler" default:"model where [model] has an upscaler, else latent"`
+	Strength float64 `key:"strength" default:"0.7"`
+	Steps    int     `key:"steps" default:"num_inference_steps"`
 }
 
 // On reports whether there is a second pass.
@@ -65,16 +65,11 @@ func (r Request) validateHires(c checker) {
 	if h.Scale != 0 && !(h.Scale > 1 && h.Scale <= maxHiresScale) {
 		c.fail("hires.scale", "is %v; it must be a number above 1 to %d", h.Scale, maxHiresScale)
 	}
-	c.side("hires.width", h.Width)
-	c.side("hires.height", h.Height)
-	c.oneOf("hires.upscaler", h.Upscaler, HiresUpscalers)
-	c.real("hires.strength", h.Strength, 0, 1)
-	c.between("hires.steps", h.Steps, 0, MaxSteps)
 	for _, other := range []struct {
 		key   string
 		given bool
-	}{{"mask_image", !r.MaskImage.IsZero()}, {"outpaint", r.Outpaint.On()}, {"latents", !r.Latents.IsZero()}, {"denoising_start", r.DenoisingStart != 0},
-		{"denoising_end", r.DenoisingEnd != 0}} {
+	}{{"mask_image", !r.MaskImage.IsZero()}, {"outpaint", r.Outpaint.On()}, {"latents", !r.Latents.IsZero()},
+		{"denoising_start", r.DenoisingStart != 0}, {"denoising_end", r.DenoisingEnd != 0}} {
 		if other.given {
 			c.fail("hires", "cannot be used with %s; leave one of them out, or make two jobs", other.key)
 		}

@@ -1,6 +1,7 @@
 package request
 
 import (
+	_ "embed" // what the keys mean
 	"reflect"
 	"strings"
 )
@@ -9,8 +10,8 @@ import (
 type Key struct {
 	Table   string // "" for top level and [[job]], "model" for [model], "lora" for [[lora]], "model.lora_cache" for [model.lora_cache]
 	Name    string // "guidance_scale"
-	Type    string // "string", "integer", "number", "boolean", "list of strings", "path", "[height, width]", "[top, left]", "table", "list of tables"
-	Default string // in words; "" where there is none
+	Type    string // as in messages: "string", "integer", "number", "boolean", "list of strings", "path", "[height, width]", "table", ...
+	Default string // in words: what a key that is not written means; "" where there is none
 	Doc     string // one clause
 }
 
@@ -22,66 +23,61 @@ func Keys() []Key {
 
 func keysOf(table string, t reflect.Type) []Key {
 	var keys, inner []Key
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name := f.Tag.Get("key")
-		if name == "" {
-			continue
-		}
-		keys = append(keys, Key{table, name, typeName(f.Type), f.Tag.Get("default"), f.Tag.Get("doc")})
-		if isTable(f.Type) {
-			inner = append(inner, keysOf(strings.TrimPrefix(table+"."+name, "."), f.Type)...)
-		} else if isTables(f.Type) {
-			inner = append(inner, keysOf(strings.TrimPrefix(table+"."+name, "."), f.Type.Elem())...)
+	for _, f := range fieldsOf(t) {
+		path := join(table, f.name)
+		keys = append(keys, Key{table, f.name, typeName(f.typ), f.def, f.about(path)})
+		if isTable(f.typ) {
+			inner = append(inner, keysOf(path, f.typ)...)
+		} else if isTables(f.typ) {
+			inner = append(inner, keysOf(path, f.typ.Elem())...)
 		}
 	}
 	return append(keys, inner...)
 }
 
-// isTable reports whether a field is a table with keys of its own.
-func isTable(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct {
-		return false
+// docsText has a line for each key: its path and what it means.
+//
+//go:embed docs.txt
+var docsText string
+
+var docs = func() map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(docsText) {
+		path, doc, _ := strings.Cut(line, ": ")
+		m[path] = strings.TrimSpace(doc)
 	}
+	return m
+}()
+
+// field is a field of a struct with key tags.
+type field struct {
+	index            int
+	typ              reflect.Type
+	name, alias, def string
+	doc              string // where it is not in docsText
+}
+
+// about tells what a field at a path means.
+func (f field) about(path string) string {
+	if f.doc != "" {
+		return f.doc
+	}
+	return docs[path]
+}
+
+// fieldsOf lists the fields of a struct with key tags, in order.
+func fieldsOf(t reflect.Type) (fields []field) {
 	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("key") != "" {
-			return true
+		f := t.Field(i)
+		if name := f.Tag.Get("key"); name != "" {
+			fields = append(fields, field{i, f.Type, name, f.Tag.Get("alias"), f.Tag.Get("default"), f.Tag.Get("doc")})
 		}
 	}
-	return false
+	return fields
 }
+
+// isTable reports whether a field is a table with keys of its own.
+func isTable(t reflect.Type) bool { return t.Kind() == reflect.Struct && len(fieldsOf(t)) > 0 }
 
 // isTables reports whether a field is an array of such tables.
 func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }
-
-func typeName(t reflect.Type) string {
-	switch {
-	case isTable(t):
-		return "table"
-	case isTables(t):
-		return "list of tables"
-	}
-	switch t {
-	case reflect.TypeFor[Size]():
-		return "[height, width]"
-	case reflect.TypeFor[Point]():
-		return "[top, left]"
-	case reflect.TypeFor[Picture](), reflect.TypeFor[Array]():
-		return "path"
-	case reflect.TypeFor[[]string]():
-		return "list of strings"
-	case reflect.TypeFor[map[string]any](), reflect.TypeFor[map[string]float64]():
-		return "table"
-	case reflect.TypeFor[*float64]():
-		return "number"
-	case reflect.TypeFor[*bool](), reflect.TypeFor[bool]():
-		return "boolean"
-	}
-	switch t.Kind() {
-	case reflect.Int, reflect.Int64:
-		return "integer"
-	case reflect.Float64:
-		return "number"
-	}
-	return "string"
-}

@@ -19,20 +19,16 @@ const (
 	StrategyMmap     = "mmap"     // straight from the file, as pages of it
 )
 
-// Strategies lists the values of Memory.Strategy.
-var Strategies = []string{StrategyAuto, StrategyResident, StrategyRelease, StrategyStage, StrategyStream, StrategyMmap}
-
 // Memory says how much memory may be taken and how: the [model.memory] table.
 type Memory struct {
-	MemoryLimit      string `key:"memory_limit" default:"what is free" doc:"most memory to use on the device, such as 6GiB, 800MB, or 75% of what is free"`
-	Reserve          string `key:"reserve" default:"0" doc:"memory to leave to others, in the same spelling"`
-	Strategy         string `key:"strategy" default:"auto" doc:"how weights are held: auto, resident, release, stage, stream or mmap, from the fastest to the smallest"`
-	AttentionSlicing *bool  `key:"attention_slicing" default:"where memory is short" doc:"attention in slices: slower, with a smaller compute buffer"`
-	MaxBatch         int    `key:"max_batch" default:"what memory allows" doc:"most pictures in one batch, of any job"`
+	MemoryLimit      string `key:"memory_limit" default:"what is free"`
+	Reserve          string `key:"reserve" default:"0"`
+	Strategy         string `key:"strategy" default:"auto"`
+	AttentionSlicing *bool  `key:"attention_slicing" default:"where memory is short"`
+	MaxBatch         int    `key:"max_batch" default:"what memory allows"`
 }
 
-// ErrAmount is matched by ParseAmount's errors.
-var ErrAmount = errors.New("no amount of memory")
+var errAmount = errors.New("no amount of memory")
 
 // Amount is an amount of memory: bytes, or a share of what there is.
 type Amount struct {
@@ -54,7 +50,7 @@ func ParseAmount(s string) (Amount, error) {
 	if text == "" {
 		return Amount{}, nil
 	}
-	bad := fmt.Errorf("%w: %s; write it as 6GiB, 800MB or 75%%", ErrAmount, clip(s))
+	bad := fmt.Errorf("%w: %s; write it as 6GiB, 800MB or 75%%", errAmount, clip(s))
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		x, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(x > 0 && x <= 100) {
@@ -66,14 +62,4 @@ func ParseAmount(s string) (Amount, error) {
 		return Amount{Bytes: n}, nil
 	}
 	return Amount{}, bad
-}
-
-func (m Memory) validate(c checker) {
-	for _, a := range []struct{ key, text string }{{"memory_limit", m.MemoryLimit}, {"reserve", m.Reserve}} {
-		if _, err := ParseAmount(a.text); err != nil {
-			c.fail(a.key, "is %v", err)
-		}
-	}
-	c.oneOf("strategy", m.Strategy, Strategies)
-	c.between("max_batch", m.MaxBatch, 0, MaxImages)
 }

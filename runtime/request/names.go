@@ -1,6 +1,7 @@
 package request
 
 import (
+	_ "embed" // the names
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -11,126 +12,30 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// The programs whose names for things are understood.
-const (
-	Diffusers = "diffusers"
-	A1111     = "A1111" // AUTOMATIC1111's web API: /sdapi/v1/txt2img and img2img
-	ComfyUI   = "ComfyUI"
-)
-
 // Name is what another program calls a key.
 type Name struct {
 	Table string // as Key.Table: "" for a job, "model", "lora", "controlnet"
 	Name  string // its name there, in snake_case
-	From  string // Diffusers, A1111 or ComfyUI
+	From  string // "diffusers", "A1111" (AUTOMATIC1111's web API: /sdapi/v1/txt2img and img2img) or "ComfyUI"
 	Key   string // the key of the same table; "model.x" for one of [model]; "x.y" for one within a table; "" where it is left out
 	Doc   string // what is done besides renaming; "" if nothing
 
-	convert func(value any) (any, error) // nil: the value stays as it is
-	idle    []any                        // Key is "": the values that change nothing; others are refused. nil: all are passed over
+	Convert string `json:"convert"` // a key of conversions; "": the value stays as it is
+	Idle    []any  `json:"idle"`    // Key is "": the values that change nothing; others are refused. nil: all are passed over
 }
+
+//go:embed names.json
+var namesJSON []byte
+
+var names = func() (list []Name) {
+	if err := json.Unmarshal(namesJSON, &list); err != nil {
+		panic("request: embedded names.json: " + err.Error())
+	}
+	return list
+}()
 
 // Names lists the names that are understood besides the keys themselves.
 func Names() []Name { return slices.Clone(names) }
-
-var names = []Name{
-	{Name: "num_images_per_prompt", From: Diffusers, Key: "num_images"},
-	{Name: "image", From: Diffusers, Key: "init_image", convert: pictureValue},
-	{Name: "high_noise_frac", From: Diffusers, Key: "refiner_start"},
-	{Name: "pretrained_model_name_or_path", From: Diffusers, Key: "model.model"},
-	{Name: "torch_dtype", From: Diffusers, Key: "model.precision", convert: table("torch.", dtypes),
-		Doc: "float32, float16 and bfloat16 are f32, f16 and bf16"},
-	{Name: "eta", From: Diffusers, Key: "scheduler_options.eta", Doc: "null is left out"},
-	{Name: "output_type", From: Diffusers, Doc: "left out"},
-	{Name: "return_dict", From: Diffusers, Doc: "left out"},
-
-	{Name: "steps", From: A1111, Key: "num_inference_steps"},
-	{Name: "cfg_scale", From: A1111, Key: "guidance_scale"},
-	{Name: "sampler_name", From: A1111, Key: "scheduler", Doc: "a key scheduler beside it is then sigmas"},
-	{Name: "sampler_index", From: A1111, Key: "scheduler", Doc: "left out beside sampler_name"},
-	{Name: "denoising_strength", From: A1111, Key: "strength", Doc: "left out where there is no picture to start from"},
-	{Name: "init_images", From: A1111, Key: "init_image", convert: pictureValue, Doc: "a list of one; base64 is a picture"},
-	{Name: "mask", From: A1111, Key: "mask_image", convert: pictureValue, Doc: "base64 is a picture"},
-	{Name: "n_iter", From: A1111, Key: "num_images", Doc: "num_images is n_iter x batch_size"},
-	{Name: "batch_size", From: A1111, Key: "max_batch"},
-	{Name: "refiner_checkpoint", From: A1111, Key: "model.refiner"},
-	{Name: "refiner_switch_at", From: A1111, Key: "refiner_start"},
-	{Name: "s_churn", From: A1111, Key: "scheduler_options.s_churn"},
-	{Name: "s_tmin", From: A1111, Key: "scheduler_options.s_tmin"},
-	{Name: "s_tmax", From: A1111, Key: "scheduler_options.s_tmax", convert: notZero, Doc: "0 is left out: there it is no limit"},
-	{Name: "s_noise", From: A1111, Key: "scheduler_options.s_noise"},
-	{Name: "enable_hr", From: A1111, Doc: "false leaves out all that begins with hr_; denoising_strength is hires.strength where it is on"},
-	{Name: "hr_scale", From: A1111, Key: "hires.scale"},
-	{Name: "hr_resize_x", From: A1111, Key: "hires.width", convert: notZero, Doc: "0 is left out"},
-	{Name: "hr_resize_y", From: A1111, Key: "hires.height", convert: notZero, Doc: "0 is left out"},
-	{Name: "hr_second_pass_steps", From: A1111, Key: "hires.steps", convert: notZero, Doc: "the steps that the second pass makes, so that hires.steps is this divided by hires.strength; 0 with enable_hr: as many as steps"},
-	{Name: "hr_upscaler", From: A1111, Key: "hires.upscaler", convert: hiresUpscaler, Doc: "Latent, Latent (nearest-exact) and Lanczos are latent, latent_nearest and picture; other names are model, the upscaler of [model]"},
-	{Name: "hr_prompt", From: A1111, idle: []any{}},
-	{Name: "hr_negative_prompt", From: A1111, idle: []any{}},
-	{Name: "hr_checkpoint_name", From: A1111, idle: []any{"Use same checkpoint"}},
-	{Name: "hr_sampler_name", From: A1111, idle: []any{"Use same sampler"}},
-	{Name: "hr_scheduler", From: A1111, idle: []any{"Use same scheduler"}},
-	{Name: "override_settings", From: A1111, Doc: "sd_model_checkpoint and sd_vae are model.model and model.vae; others are refused"},
-	{Name: "alwayson_scripts", From: A1111, Doc: "controlnet's units are [[controlnet]]; others are refused"},
-	{Name: "restore_faces", From: A1111, idle: []any{false}},
-	{Name: "tiling", From: A1111, Key: "seamless", convert: tiling, Doc: "true is both, false is left out"},
-	{Name: "styles", From: A1111, idle: []any{}},
-	{Name: "subseed", From: A1111, Doc: "left out; subseed_strength decides"},
-	{Name: "subseed_strength", From: A1111, idle: []any{0.0}},
-	{Name: "seed_resize_from_h", From: A1111, idle: []any{0.0, -1.0}},
-	{Name: "seed_resize_from_w", From: A1111, idle: []any{0.0, -1.0}},
-	{Name: "script_name", From: A1111, idle: []any{""}},
-	{Name: "script_args", From: A1111, Doc: "left out; script_name decides"},
-	{Name: "s_min_uncond", From: A1111, idle: []any{0.0}},
-	{Name: "disable_extra_networks", From: A1111, idle: []any{false}},
-	{Name: "firstphase_width", From: A1111, idle: []any{0.0}},
-	{Name: "firstphase_height", From: A1111, idle: []any{0.0}},
-	{Name: "override_settings_restore_afterwards", From: A1111, Doc: "left out"},
-	{Name: "do_not_save_samples", From: A1111, Doc: "left out"},
-	{Name: "do_not_save_grid", From: A1111, Doc: "left out"},
-	{Name: "send_images", From: A1111, Doc: "left out"},
-	{Name: "save_images", From: A1111, Doc: "left out"},
-	{Name: "include_init_images", From: A1111, Doc: "left out"},
-	{Name: "force_task_id", From: A1111, Doc: "left out"},
-	{Name: "comments", From: A1111, Doc: "left out"},
-
-	{Table: "model", Name: "pretrained_model_name_or_path", From: Diffusers, Key: "model"},
-	{Table: "model", Name: "torch_dtype", From: Diffusers, Key: "precision", convert: table("torch.", dtypes), Doc: "float32, float16 and bfloat16 are f32, f16 and bf16"},
-	{Table: "model", Name: "sd_model_checkpoint", From: A1111, Key: "model"},
-	{Table: "model", Name: "sd_vae", From: A1111, Key: "vae"},
-
-	{Table: "lora", Name: "adapter_name", From: Diffusers, Key: "name"},
-	{Table: "lora", Name: "adapter_weight", From: Diffusers, Key: "weight"},
-	{Table: "lora", Name: "multiplier", From: A1111, Key: "weight"},
-	{Table: "lora", Name: "lora_name", From: ComfyUI, Key: "name"},
-	{Table: "lora", Name: "strength_model", From: ComfyUI, Key: "unet_weight"},
-	{Table: "lora", Name: "strength_clip", From: ComfyUI, Key: "text_encoder_weight"},
-
-	{Table: "controlnet", Name: "controlnet_conditioning_scale", From: Diffusers, Key: "weight"},
-	{Table: "controlnet", Name: "control_image", From: Diffusers, Key: "image", convert: pictureValue},
-	{Table: "controlnet", Name: "control_guidance_start", From: Diffusers, Key: "start"},
-	{Table: "controlnet", Name: "control_guidance_end", From: Diffusers, Key: "end"},
-	{Table: "controlnet", Name: "guess_mode", From: Diffusers, Key: "control_mode", convert: guessMode, Doc: "true is control, false balanced"},
-	{Table: "controlnet", Name: "module", From: A1111, Key: "preprocessor"},
-	{Table: "controlnet", Name: "input_image", From: A1111, Key: "image", convert: pictureValue, Doc: "base64 is a picture"},
-	{Table: "controlnet", Name: "guidance_start", From: A1111, Key: "start"},
-	{Table: "controlnet", Name: "guidance_end", From: A1111, Key: "end"},
-	{Table: "controlnet", Name: "strength", From: ComfyUI, Key: "weight"},
-	{Table: "controlnet", Name: "start_percent", From: ComfyUI, Key: "start"},
-	{Table: "controlnet", Name: "end_percent", From: ComfyUI, Key: "end"},
-	{Table: "controlnet", Name: "enabled", From: A1111, idle: []any{true}, Doc: "units of alwayson_scripts that are not enabled are left out"},
-	{Table: "controlnet", Name: "threshold_a", From: A1111, Doc: "preprocessor_options.low_threshold where the module is canny; otherwise left out"},
-	{Table: "controlnet", Name: "threshold_b", From: A1111, Doc: "preprocessor_options.high_threshold where the module is canny; otherwise left out"},
-	{Table: "controlnet", Name: "pixel_perfect", From: A1111, Doc: "left out: a map always has the picture's size"},
-	{Table: "controlnet", Name: "processor_res", From: A1111, Doc: "left out: a map always has the picture's size"},
-	{Table: "controlnet", Name: "lowvram", From: A1111, Doc: "left out"},
-	{Table: "controlnet", Name: "low_vram", From: A1111, Doc: "left out"},
-	{Table: "controlnet", Name: "save_detected_map", From: A1111, Doc: "left out"},
-	{Table: "controlnet", Name: "mask", From: A1111, idle: []any{}},
-}
-
-// dtypes are torch's names for the values of precision.
-var dtypes = map[string]string{"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 // tableNames holds the names of a struct's keys, by their folded spelling.
 var tableNames = map[reflect.Type]map[string]Name{
@@ -171,8 +76,8 @@ func (d *decoder) rename(known map[string]Name, table map[string]any, at string)
 		if value == nil {
 			continue // other programs write null for what is not given
 		}
-		if n.convert != nil {
-			converted, err := n.convert(value)
+		if n.Convert != "" {
+			converted, err := conversions[n.Convert](value)
 			if err != nil {
 				d.errs.Add(here.written, "%v", err)
 				continue
@@ -227,10 +132,10 @@ func spellingIn(table map[string]any, key string) string {
 
 // leaveOut refuses values of what is not offered, unless they ask for nothing.
 func (d *decoder) leaveOut(n Name, value any, path string) {
-	if n.idle == nil || value == nil || isEmpty(value) {
+	if n.Idle == nil || value == nil || isEmpty(value) {
 		return
 	}
-	for _, idle := range n.idle {
+	for _, idle := range n.Idle {
 		if x, ok := number(value); ok && idle == x || idle == value {
 			return
 		}
@@ -250,16 +155,41 @@ func isEmpty(value any) bool {
 	return false
 }
 
-// table converts the names in it, after a prefix that they may have; others stay as they are.
-func table(prefix string, names map[string]string) func(any) (any, error) {
+// conversions turn values of other programs into this package's. A nil is left out.
+var conversions = map[string]func(value any) (any, error){
+	"picture":    pictureValue,
+	"dtype":      dtype,
+	"upscaler":   hiresUpscaler,
+	"not zero":   notZero,
+	"tiling":     ofSwitch(SeamlessBoth, nil), // for pictures that continue across all borders
+	"guess mode": ofSwitch(ControlControl, ControlBalanced),
+}
+
+// ofSwitch converts a boolean.
+func ofSwitch(on, off any) func(any) (any, error) {
 	return func(value any) (any, error) {
-		if s, ok := value.(string); ok {
-			if w, known := names[strings.ToLower(strings.TrimPrefix(s, prefix))]; known {
-				return w, nil
-			}
+		switch value {
+		case true:
+			return on, nil
+		case false:
+			return off, nil
 		}
-		return value, nil
+		return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
 	}
+}
+
+// dtype takes torch's names for the values of precision; others stay as they are.
+func dtype(value any) (any, error) {
+	s, _ := value.(string)
+	switch strings.ToLower(strings.TrimPrefix(s, "torch.")) {
+	case "float32":
+		return "f32", nil
+	case "float16":
+		return "f16", nil
+	case "bfloat16":
+		return "bf16", nil
+	}
+	return value, nil
 }
 
 // hiresUpscaler takes A1111's names of upscalers.
@@ -287,28 +217,6 @@ func notZero(value any) (any, error) {
 		return nil, nil
 	}
 	return value, nil
-}
-
-// tiling takes A1111's switch for pictures that continue across all borders, which says nothing where it is off.
-func tiling(value any) (any, error) {
-	b, ok := value.(bool)
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
-	case b:
-		return SeamlessBoth, nil
-	}
-	return nil, nil
-}
-
-func guessMode(value any) (any, error) {
-	if b, ok := value.(bool); ok {
-		if b {
-			return ControlControl, nil
-		}
-		return ControlBalanced, nil
-	}
-	return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
 }
 
 // pictureValue takes a picture as other programs write it: a path, a data URL, bare base64, or a list of one of these.

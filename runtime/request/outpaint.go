@@ -7,11 +7,11 @@ const maxFeather = 512
 
 // Outpaint makes a picture larger than init_image on some sides and paints what is new: the [outpaint] table. Its zero value is none of it.
 type Outpaint struct {
-	Left    int `json:"left,omitempty" key:"left" default:"0" doc:"pixels to add on the left, a multiple of 8"`
-	Right   int `json:"right,omitempty" key:"right" default:"0" doc:"pixels to add on the right, a multiple of 8"`
-	Top     int `json:"top,omitempty" key:"top" default:"0" doc:"pixels to add at the top, a multiple of 8"`
-	Bottom  int `json:"bottom,omitempty" key:"bottom" default:"0" doc:"pixels to add at the bottom, a multiple of 8"`
-	Feather int `json:"feather,omitempty" key:"feather" default:"32" doc:"pixels of init_image beside what is new that are painted again and blended with it, 1 to 512"`
+	Left    int `json:"left,omitempty" key:"left" default:"0"`
+	Right   int `json:"right,omitempty" key:"right" default:"0"`
+	Top     int `json:"top,omitempty" key:"top" default:"0"`
+	Bottom  int `json:"bottom,omitempty" key:"bottom" default:"0"`
+	Feather int `json:"feather,omitempty" key:"feather" default:"32"`
 }
 
 // On reports whether a side grows.
@@ -27,13 +27,6 @@ func (r Request) validateOutpaint(c checker) {
 	}
 	if !o.On() {
 		c.fail("outpaint", "adds no pixels on any side; give left, right, top or bottom")
-	}
-	c.side("outpaint.left", o.Left)
-	c.side("outpaint.right", o.Right)
-	c.side("outpaint.top", o.Top)
-	c.side("outpaint.bottom", o.Bottom)
-	if o.Feather != 0 {
-		c.between("outpaint.feather", o.Feather, 1, maxFeather)
 	}
 	if r.InitImage.IsZero() {
 		c.fail("outpaint", "there is no init_image to enlarge; give one")

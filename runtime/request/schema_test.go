@@ -21,8 +21,8 @@ func compileSchema(t *testing.T, c Casing) *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	require.NoError(t, err)
 	compiler := jsonschema.NewCompiler()
-	require.NoError(t, compiler.AddResource(SchemaID, doc))
-	schema, err := compiler.Compile(SchemaID) // checks it against the draft's own schema
+	require.NoError(t, compiler.AddResource(schemaID, doc))
+	schema, err := compiler.Compile(schemaID) // checks it against the draft's own schema
 	require.NoError(t, err)
 	return schema
 }

@@ -62,8 +62,8 @@ func (d *decoder) learn(at place) {
 	d.spelled[at.canonical] = at.written
 }
 
-// spelling holds the paths of values as they were written by the paths that this package gives them, where they differ by more
-// than the casing, or than the path of the table that the value is in.
+// spelling holds the paths of values as they were written, by the paths that this package gives them. It has those that
+// differ by more than the casing, or than the path of the table that the value is in.
 type spelling map[string]string
 
 // path turns a canonical path into the one that was written; keys that were not written at all get the casing.
@@ -119,36 +119,16 @@ func (d *decoder) tables(key string, value any) []map[string]any {
 	return nil
 }
 
-// field is a field of a struct with key tags.
-type field struct {
-	index   int
-	name    string
-	options bool // a table whose keys are names of options, in snake_case
-}
-
-// fieldsOf lists the fields of a struct with key tags by their folded names and aliases, and their names in order.
-func fieldsOf(t reflect.Type) (fields map[string]field, names []string) {
-	fields = map[string]field{}
-	for i := range t.NumField() {
-		tag := t.Field(i).Tag
-		name := tag.Get("key")
-		if name == "" {
-			continue
-		}
-		names = append(names, name)
-		f := field{i, name, t.Field(i).Type == reflect.TypeFor[map[string]any]()}
-		fields[fold(name)] = f
-		if alias := tag.Get("alias"); alias != "" {
-			fields[fold(alias)] = f
-		}
-	}
-	return fields, names
-}
-
 // structure sets dst's fields (a pointer to a struct with key tags) from a table and returns the keys it set.
 func (d *decoder) structure(dst any, table map[string]any, at place) map[string]bool {
 	v := reflect.ValueOf(dst).Elem()
-	fields, names := fieldsOf(v.Type())
+	fields, names := map[string]field{}, []string{}
+	for _, f := range fieldsOf(v.Type()) {
+		names, fields[fold(f.name)] = append(names, f.name), f
+		if f.alias != "" {
+			fields[fold(f.alias)] = f
+		}
+	}
 	given, where := map[string]bool{}, map[string]string{}
 	for _, key := range sortedKeys(table) {
 		f, ok := fields[fold(key)]
@@ -184,7 +164,7 @@ func (d *decoder) set(v reflect.Value, f field, value any, at place) {
 	case isTables(v.Type()):
 		d.list(v, value, at)
 	default:
-		if options, ok := value.(map[string]any); ok && f.options {
+		if options, ok := value.(map[string]any); ok && f.typ == reflect.TypeFor[map[string]any]() {
 			value = snakeKeys(options)
 		}
 		if err := setField(v, value); err != "" {
