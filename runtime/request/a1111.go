@@ -110,8 +110,8 @@ func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, a
 	}
 }
 
-// secondPassSteps makes A1111's steps, which are those that the second pass makes, a schedule of which strength makes so many. Where none
-// are given, and the hires fix is on in A1111's way, they are as many as the first pass's.
+// secondPassSteps turns A1111's steps, which are those that the second pass makes, into the schedule of which strength
+// makes so many. Where none are given, and the hires fix is on in A1111's way, they are as many as the first pass's.
 func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]string, at string, strength float64, on bool) {
 	own := keys["hrsecondpasssteps"]
 	key := own
@@ -126,7 +126,8 @@ func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]stri
 	}
 	n := scheduleOf(steps, strength)
 	if n > MaxSteps {
-		d.errs.Add(join(at, key), "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; raise the strength or make fewer", steps, strength, n, MaxSteps)
+		d.errs.Add(join(at, key), "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; "+
+			"raise the strength or make fewer", steps, strength, n, MaxSteps)
 		return
 	}
 	delete(in, own)
@@ -245,9 +246,10 @@ func (d *decoder) unitValues(net, unit map[string]any, keys map[string]string, p
 		words []string // by A1111's number
 		texts map[string]string
 	}{
-		{"controlmode", controlModes, map[string]string{"balanced": ControlBalanced, "my prompt is more important": ControlPrompt, "controlnet is more important": ControlControl}},
-		{"resizemode", enums["controlnet.resize_mode"], map[string]string{"just resize": "stretch", "crop and resize": "crop", "resize and fill": "pad",
-			"scale to fit (inner fit)": "crop", "envelope (outer fit)": "pad"}},
+		{"controlmode", controlModes, map[string]string{"balanced": ControlBalanced, "my prompt is more important": ControlPrompt,
+			"controlnet is more important": ControlControl}},
+		{"resizemode", enums["controlnet.resize_mode"], map[string]string{"just resize": "stretch", "crop and resize": "crop",
+			"resize and fill": "pad", "scale to fit (inner fit)": "crop", "envelope (outer fit)": "pad"}},
 	} {
 		key, ok := keys[w.name]
 		if !ok {

@@ -33,9 +33,9 @@ func (p Picture) String() string {
 		return p.Path
 	}
 	kind := "application/octet-stream"
-	for _, f := range []struct{ magic, kind string }{{"\x89PNG", "image/png"}, {"\xff\xd8", "image/jpeg"}, {"GIF8", "image/gif"}, {"RIFF", "image/webp"}} {
-		if bytes.HasPrefix(p.Data, []byte(f.magic)) {
-			kind = f.kind
+	for magic, of := range map[string]string{"\x89PNG": "image/png", "\xff\xd8": "image/jpeg", "GIF8": "image/gif", "RIFF": "image/webp"} {
+		if bytes.HasPrefix(p.Data, []byte(magic)) {
+			kind = of
 		}
 	}
 	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(p.Data)

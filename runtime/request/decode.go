@@ -71,7 +71,8 @@ func DecodeJSON(data []byte) (Run, error) {
 		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()), Message: "not a JSON object: " + err.Error()}}
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()), Message: "something follows the JSON object; a run file is one object"}}
+		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()),
+			Message: "something follows the JSON object; a run file is one object"}}
 	}
 	return Decode(table)
 }
@@ -83,8 +84,8 @@ func checkSize(data []byte) error {
 	return nil
 }
 
-// Decode makes a Run of a table that a TOML or JSON library has decoded, the latter with json.Number for numbers. Keys may be in
-// any of Casings and be called as diffusers or AUTOMATIC1111 call them (see Names). Errors are Errors, and their paths are
+// Decode makes a Run of a table that a TOML or JSON library has decoded, the latter with json.Number for numbers. Keys
+// may be in any of Casings and be called as diffusers or AUTOMATIC1111 call them (see Names). Errors are Errors, and their paths are
 // spelled as in the table.
 func Decode(table map[string]any) (Run, error) {
 	d := &decoder{casing: SnakeCase, modelAt: place{"model", "model"}}

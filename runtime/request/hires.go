@@ -19,8 +19,8 @@ const (
 	maxHiresScale        = 8
 )
 
-// Hires is a second pass at a larger size over what the first has painted, known as hires fix: the [hires] table. Its zero value is no
-// second pass.
+// Hires is a second pass at a larger size over what the first has painted, known as hires fix: the [hires] table. Its
+// zero value is no second pass; a zero field of another means what its default tag says.
 type Hires struct {
 	Scale    float64 `key:"scale"`
 	Width    int     `key:"width" default:"by scale"`
@@ -33,8 +33,8 @@ type Hires struct {
 // On reports whether there is a second pass.
 func (h Hires) On() bool { return h.Scale != 0 || h.Width != 0 || h.Height != 0 }
 
-// Size returns the second pass's size for a first pass of width x height, in multiples of unit; sides that are given stay as they are, and
-// one that is not follows the other.
+// Size returns the second pass's size for a first pass of width x height, in multiples of unit. Sides that are given stay
+// as they are, and one that is not follows the other.
 func (h Hires) Size(width, height, unit int) (w, hh int) {
 	scale := h.Scale
 	switch {

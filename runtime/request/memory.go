@@ -30,6 +30,12 @@ type Memory struct {
 
 var errAmount = errors.New("no amount of memory")
 
+var amountUnits = []struct {
+	suffix string
+	bytes  float64
+}{{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}, {"TIB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{"B", 1}, {"", 1}}
+
 // Amount is an amount of memory: bytes, or a share of what there is.
 type Amount struct {
 	Bytes    int64   // 0 where Fraction is given

@@ -5,7 +5,8 @@ const DefaultFeather = 32
 
 const maxFeather = 512
 
-// Outpaint makes a picture larger than init_image on some sides and paints what is new: the [outpaint] table. Its zero value is none of it.
+// Outpaint makes a picture larger than init_image on some sides and paints what is new: the [outpaint] table. Its zero
+// value is none of it; a zero field of another means what its default tag says.
 type Outpaint struct {
 	Left    int `json:"left,omitempty" key:"left" default:"0"`
 	Right   int `json:"right,omitempty" key:"right" default:"0"`

@@ -9,10 +9,11 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// RandomSeed as a Request's Seed, or any other negative number, has a seed drawn; it is reported with the result.
+// RandomSeed as a Request's Seed, or any other negative number, has a seed drawn, which the result reports. It is what a
+// run file without a seed means, and what Default sets; the zero value of Seed is the seed 0.
 const RandomSeed = -1
 
-// NoGuidance as a GuidanceScale turns classifier-free guidance off. (Zero means the default.)
+// NoGuidance as a GuidanceScale turns classifier-free guidance off; 0 means the default.
 const NoGuidance = 1
 
 // The values that stand for a zero field.
@@ -63,8 +64,9 @@ const (
 // Precisions and Types list the values that Model's fields accept.
 var (
 	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
-	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"}
-	switches   = []string{"auto", "on", "off"}
+	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1",
+		"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"}
+	switches = []string{"auto", "on", "off"}
 )
 
 // RNGs lists the values of Request.RNG.
@@ -101,100 +103,104 @@ type Array struct {
 // IsZero reports whether no array is given.
 func (a Array) IsZero() bool { return a.Path == "" && a.Data == nil }
 
-// Request is one job: a prompt and how to paint it. The zero value of every field but Prompt means
-// the default told in its doc tag; Seed's zero is the seed 0. Start from Default to have what an empty run file
-// means (a random seed). A Request is plain data: copy it freely, and share it between goroutines
-// as long as nobody writes to it.
+// Request is one job: a prompt and how to paint it. A zero field means what its default tag says, and so does a key
+// that a run file leaves out, with one exception: Seed's zero is the seed 0, where a run file without a seed has one
+// drawn. Default begins a Request as an empty run file does. Another zero differs when it is written: in a run
+// file, guidance_scale = 0 is NoGuidance, and a GuidanceScale of 0 is the default.
+//
+// docs.txt tells more of each key, and Keys returns it. A Request is plain data: copy it freely, and share it
+// between goroutines as long as nobody writes to it.
 type Request struct {
-	Prompt          string `key:"prompt"`
-	Prompt2         string `key:"prompt_2" default:"prompt"`
-	NegativePrompt  string `key:"negative_prompt"`
-	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt"`
+	Prompt          string `key:"prompt"`                                      // what the picture shows
+	Prompt2         string `key:"prompt_2" default:"prompt"`                   // for the second text encoder
+	NegativePrompt  string `key:"negative_prompt"`                             // what the picture must not show
+	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt"` // for the second text encoder
 
-	PromptSyntax string `key:"prompt_syntax" default:"a1111"`
+	PromptSyntax string `key:"prompt_syntax" default:"a1111"` // SyntaxA1111 or SyntaxPlain
 
-	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)"`
+	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)"` // instead of an empty text
 
-	Width     int `key:"width" default:"init_image's (and what outpaint adds), else the model's"`
-	Height    int `key:"height" default:"init_image's (and what outpaint adds), else the model's"`
-	NumImages int `key:"num_images" default:"1"`
+	Width     int `key:"width" default:"init_image's (and what outpaint adds), else the model's"`  // in pixels, a multiple of 8
+	Height    int `key:"height" default:"init_image's (and what outpaint adds), else the model's"` // in pixels, a multiple of 8
+	NumImages int `key:"num_images" default:"1"`                                                   // with the seeds Seed, Seed+1, ...
 
-	Seed              int64   `key:"seed" default:"-1"`
-	RNG               string  `key:"rng" default:"cpu"`
-	NumInferenceSteps int     `key:"num_inference_steps" default:"the model's, else 30"`
-	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`
-	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`
+	Seed              int64   `key:"seed" default:"-1"`                                  // 0 is the seed 0; RandomSeed: drawn
+	RNG               string  `key:"rng" default:"cpu"`                                  // of RNGs
+	NumInferenceSteps int     `key:"num_inference_steps" default:"the model's, else 30"` // 1 to MaxSteps
+	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`     // NoGuidance: none
+	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
 
-	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete"`
-	Sigmas           string         `key:"sigmas" default:"the scheduler's"`
-	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's"`
+	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete"` // by name or alias
+	Sigmas           string         `key:"sigmas" default:"the scheduler's"`                    // spacing of the noise levels, in a word
+	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's"`             // the scheduler's own options
 
-	ClipSkip int `key:"clip_skip" default:"0"`
+	ClipSkip int `key:"clip_skip" default:"0"` // layers beyond the penultimate one
 
-	OriginalSize               Size  `key:"original_size" default:"[height, width]"`
-	CropsCoordsTopLeft         Point `key:"crops_coords_top_left" default:"[0, 0]"`
-	TargetSize                 Size  `key:"target_size" default:"[height, width]"`
+	OriginalSize               Size  `key:"original_size" default:"[height, width]"` // size conditioning
+	CropsCoordsTopLeft         Point `key:"crops_coords_top_left" default:"[0, 0]"`  // size conditioning
+	TargetSize                 Size  `key:"target_size" default:"[height, width]"`   // size conditioning
 	NegativeOriginalSize       Size  `key:"negative_original_size" default:"original_size"`
 	NegativeCropsCoordsTopLeft Point `key:"negative_crops_coords_top_left" default:"crops_coords_top_left, unless a negative size is given"`
 	NegativeTargetSize         Size  `key:"negative_target_size" default:"target_size"`
 
-	InitImage Picture `key:"init_image"`
-	MaskImage Picture `key:"mask_image"`
-	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999"`
+	InitImage Picture `key:"init_image"`                                 // to start from, or to repaint
+	MaskImage Picture `key:"mask_image"`                                 // white is repainted
+	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage to give up
 
-	Outpaint Outpaint `key:"outpaint"`
-	Hires    Hires    `key:"hires"`
+	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
+	Hires    Hires    `key:"hires"`    // second pass at a larger size
 
-	Seamless string `key:"seamless" default:"none"`
+	Seamless string `key:"seamless" default:"none"` // of Seamlesses
 
-	Latents        Array   `key:"latents"`
-	DenoisingStart float64 `key:"denoising_start" default:"0"`
-	DenoisingEnd   float64 `key:"denoising_end" default:"1"`
+	Latents        Array   `key:"latents"`                     // to start from instead of InitImage
+	DenoisingStart float64 `key:"denoising_start" default:"0"` // part of the schedule that is done
+	DenoisingEnd   float64 `key:"denoising_end" default:"1"`   // part of the schedule to stop at
 
-	RefinerMode            string  `key:"refiner_mode" default:"ensemble"`
-	RefinerStart           float64 `key:"refiner_start" default:"0.8"`
-	RefinerStrength        float64 `key:"refiner_strength" default:"0.3"`
-	RefinerSteps           int     `key:"refiner_steps" default:"num_inference_steps"`
-	AestheticScore         float64 `key:"aesthetic_score" default:"6.0"`
-	NegativeAestheticScore float64 `key:"negative_aesthetic_score" default:"2.5"`
+	RefinerMode            string  `key:"refiner_mode" default:"ensemble"`             // RefinerEnsemble, RefinerImg2Img, RefinerNone
+	RefinerStart           float64 `key:"refiner_start" default:"0.8"`                 // part of the schedule
+	RefinerStrength        float64 `key:"refiner_strength" default:"0.3"`              // of RefinerImg2Img
+	RefinerSteps           int     `key:"refiner_steps" default:"num_inference_steps"` // of the refiner's whole schedule
+	AestheticScore         float64 `key:"aesthetic_score" default:"6.0"`               // 0 to 10
+	NegativeAestheticScore float64 `key:"negative_aesthetic_score" default:"2.5"`      // 0 to 10
 
-	Noise Array `key:"noise"`
+	Noise Array `key:"noise"` // instead of Seed's
 
-	LoRAs     []LoRA    `key:"lora" alias:"loras"`
-	LoRAStack LoRAStack `key:"lora_stack"`
+	LoRAs     []LoRA    `key:"lora" alias:"loras"` // adapters
+	LoRAStack LoRAStack `key:"lora_stack"`         // what the adapters have in common
 
-	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"`
+	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"` // nets that a picture controls
 
-	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"`
-	GuidanceBatch string `key:"guidance_batch" default:"auto"`
+	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"` // the largest batch
+	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // of GuidanceBatches
 
-	Output      string `key:"output" default:"the command's"`
-	SaveLatents string `key:"save_latents"`
-	Quality     int    `key:"quality" default:"90"`
-	Metadata    *bool  `key:"metadata" default:"true"`
+	Output      string `key:"output" default:"the command's"` // file to write
+	SaveLatents string `key:"save_latents"`                   // .npy file to write
+	Quality     int    `key:"quality" default:"90"`           // of JPEG, 1 to 100
+	Metadata    *bool  `key:"metadata" default:"true"`        // write parameters and manifest into PNG files
 }
 
-// Default is the Request of an empty run file: the zero value with a random seed.
+// Default is the Request of an empty run file: the zero value, but with RandomSeed.
 func Default() Request { return Request{Seed: RandomSeed} }
 
-// Model says which weights to run on and where. Its zero value is no model: a path is needed.
+// Model says which weights to run on and where. Its zero value is no model: a path is needed. A zero field of another
+// means what its default tag says, as a key that is left out does.
 type Model struct {
-	Model        string `key:"model"`
-	UNet         string `key:"unet" default:"model's"`
-	TextEncoder  string `key:"text_encoder" default:"model's"`
-	TextEncoder2 string `key:"text_encoder_2" default:"model's"`
-	VAE          string `key:"vae" default:"model's"`
-	TAESD        string `key:"taesd"`
-	FastDecode   *bool  `key:"fast_decode" default:"false"`
-	Upscaler     string `key:"upscaler"`
-	Refiner      string `key:"refiner"`
+	Model        string `key:"model"`                            // checkpoint file, diffusers folder or "nano"
+	UNet         string `key:"unet" default:"model's"`           // file
+	TextEncoder  string `key:"text_encoder" default:"model's"`   // file
+	TextEncoder2 string `key:"text_encoder_2" default:"model's"` // file
+	VAE          string `key:"vae" default:"model's"`            // file
+	TAESD        string `key:"taesd"`                            // file, for previews and FastDecode
+	FastDecode   *bool  `key:"fast_decode" default:"false"`      // with TAESD instead of the VAE
+	Upscaler     string `key:"upscaler"`                         // file, that hires enlarges with
+	Refiner      string `key:"refiner"`                          // file
 
-	Device     string `key:"device" default:"auto"`
+	Device     string `key:"device" default:"auto"` // to compute on
 	TextDevice string `key:"text_device" default:"device"`
 	VAEDevice  string `key:"vae_device" default:"device"`
 
-	Precision string `key:"precision" default:"auto"`
-	Type      string `key:"type" default:"auto"`
+	Precision string `key:"precision" default:"auto"` // of Precisions
+	Type      string `key:"type" default:"auto"`      // of Types: weights in memory
 	UNetType  string `key:"unet_type" default:"type"`
 	TextType  string `key:"text_type" default:"type"`
 	VAEType   string `key:"vae_type" default:"auto"`
@@ -202,25 +208,25 @@ type Model struct {
 	RefinerType     string `key:"refiner_type" default:"unet_type"`
 	RefinerOnDemand *bool  `key:"refiner_on_demand" default:"false"`
 
-	Threads        int    `key:"threads" default:"0"`
-	FlashAttention string `key:"flash_attention" default:"auto"`
+	Threads        int    `key:"threads" default:"0"`            // 0: all physical cores
+	FlashAttention string `key:"flash_attention" default:"auto"` // auto, on or off
 
-	VAETiling      string  `key:"vae_tiling" default:"auto"`
-	VAETileSize    int     `key:"vae_tile_size" default:"448"`
-	VAETileOverlap float64 `key:"vae_tile_overlap" default:"0.25"`
-	VAESlicing     string  `key:"vae_slicing" default:"auto"`
+	VAETiling      string  `key:"vae_tiling" default:"auto"`       // auto, on or off
+	VAETileSize    int     `key:"vae_tile_size" default:"448"`     // pixels a side
+	VAETileOverlap float64 `key:"vae_tile_overlap" default:"0.25"` // share of a tile
+	VAESlicing     string  `key:"vae_slicing" default:"auto"`      // auto, on or off
 
-	Embeddings           []string `key:"embeddings"`
-	EmbeddingDirectories []string `key:"embedding_directories"`
+	Embeddings           []string `key:"embeddings"`            // textual-inversion files
+	EmbeddingDirectories []string `key:"embedding_directories"` // searched when a prompt names one
 
-	TextCacheMB int `key:"text_cache_mb" default:"64"`
+	TextCacheMB int `key:"text_cache_mb" default:"64"` // -1: none
 
-	ControlNetCacheMB     int      `key:"controlnet_cache_mb" default:"8192"`
-	ControlNetDirectories []string `key:"controlnet_directories"`
-	Memory                Memory   `key:"memory"`
+	ControlNetCacheMB     int      `key:"controlnet_cache_mb" default:"8192"` // MiB
+	ControlNetDirectories []string `key:"controlnet_directories"`             // searched by name
+	Memory                Memory   `key:"memory"`                             // how much may be taken
 
-	LoRADirectories []string  `key:"lora_directories"`
-	LoRACache       LoRACache `key:"lora_cache"`
+	LoRADirectories []string  `key:"lora_directories"` // searched by name
+	LoRACache       LoRACache `key:"lora_cache"`       // limits
 }
 
 // Run is a run file: a model and the jobs to do on it.

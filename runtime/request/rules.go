@@ -29,8 +29,9 @@ const (
 var enums = map[string][]string{
 	"prompt_syntax": {SyntaxA1111, SyntaxPlain}, "rng": RNGs, "guidance_batch": GuidanceBatches, "seamless": Seamlesses,
 	"refiner_mode": {RefinerEnsemble, RefinerImg2Img, RefinerNone}, "hires.upscaler": HiresUpscalers,
-	"controlnet.control_mode": controlModes, "controlnet.resize_mode": {"stretch", "crop", "pad"}, "controlnet.union_type": ControlUnionTypes,
-	"model.precision": Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
+	"controlnet.control_mode": controlModes, "controlnet.resize_mode": {"stretch", "crop", "pad"},
+	"controlnet.union_type": ControlUnionTypes,
+	"model.precision":       Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
 	"model.refiner_type": Types, "model.vae_tiling": switches, "model.vae_slicing": switches, "model.flash_attention": switches,
 	"model.memory.strategy": {StrategyAuto, StrategyResident, StrategyRelease, StrategyStage, StrategyStream, StrategyMmap},
 }

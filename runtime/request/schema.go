@@ -10,13 +10,14 @@ import (
 // schemaID names the JSON Schema of run files.
 const schemaID = "https://github.com/daguerre-go/daguerre/request.schema.json"
 
-// Schema returns the JSON Schema (draft 2020-12) of run files in JSON, with this package's keys in the given casing. It knows
-// types, words and ranges; what one key demands of another is Validate's.
+// Schema returns the JSON Schema (draft 2020-12) of run files in JSON, with this package's keys in the given casing. It
+// knows types, words and ranges; what one key demands of another is Validate's.
 func Schema(c Casing) ([]byte, error) {
 	s := schemas{c}
 	top := s.object("", reflect.TypeFor[Request]())
 	properties := top["properties"].(map[string]any)
-	properties[c.Key("model")] = map[string]any{"description": "the model's table, or its path", "anyOf": []any{typed("string"), ref("model")}}
+	properties[c.Key("model")] = map[string]any{"description": "the model's table, or its path",
+		"anyOf": []any{typed("string"), ref("model")}}
 	jobs := map[string]any{"description": "jobs; what stands beside them is their default", "type": "array", "items": ref("job")}
 	properties[c.Key("jobs")], properties[c.Key("job")] = jobs, jobs
 	top["$schema"], top["$id"], top["title"] = "https://json-schema.org/draft/2020-12/schema", schemaID, "daguerre run file"

@@ -86,11 +86,13 @@ func (r Request) validateInputs(c checker) {
 		{!noLatents && !noPicture, "latents", "are given beside init_image; leave one of them out"},
 		{r.DenoisingStart > 0 && r.DenoisingEnd > 0 && r.DenoisingStart >= r.DenoisingEnd, "denoising_start",
 			fmt.Sprintf("is %v; it must be below denoising_end (%v)", r.DenoisingStart, r.DenoisingEnd)},
-		{r.DenoisingStart > 0 && noLatents && noPicture, "denoising_start", "there is nothing to continue from; give latents, or an init_image"},
+		{r.DenoisingStart > 0 && noLatents && noPicture, "denoising_start",
+			"there is nothing to continue from; give latents, or an init_image"},
 		{r.DenoisingStart > 0 && r.Strength > 0, "denoising_start",
 			"is given beside strength; both say where to begin: leave one of them out"},
 		{!r.MaskImage.IsZero() && noPicture, "mask_image", "there is no init_image to mask; give one"},
-		{r.Strength != 0 && noPicture && noLatents, "strength", "there is no init_image it could apply to; give one, or leave strength out"},
+		{r.Strength != 0 && noPicture && noLatents, "strength",
+			"there is no init_image it could apply to; give one, or leave strength out"},
 	} {
 		if x.wrong {
 			c.fail(x.key, "%s", x.message)
