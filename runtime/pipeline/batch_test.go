@@ -47,7 +47,7 @@ func TestPicturesDoNotDependOnBatching(t *testing.T) {
 			}
 			assert.NotEqual(t, single[0].Latents.Data, single[1].Latents.Data)
 			for _, most := range []int{0, 1, 2, 3, 5} {
-				for _, guidance := range request.GuidanceBatches {
+				for _, guidance := range []string{request.GuidanceAuto, request.GuidanceJoint, request.GuidanceSeparate} {
 					all := r
 					all.NumImages, all.MaxBatch, all.GuidanceBatch = 5, most, guidance
 					out := generate(t, p, all)

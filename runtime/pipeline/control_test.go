@@ -40,8 +40,8 @@ func TestControlRanges(t *testing.T) {
 		"always":  {func(*request.ControlNet) {}, 10, 4},
 		"half":    {func(n *request.ControlNet) { n.End = 0.5 }, 5, 4},
 		"later":   {func(n *request.ControlNet) { n.Start, n.End = 0.2, 0.6 }, 4, 4},
-		"control": {func(n *request.ControlNet) { n.ControlMode = request.ControlControl }, 10, 2},
-		"prompt":  {func(n *request.ControlNet) { n.ControlMode = request.ControlPrompt }, 10, 4},
+		"control": {func(n *request.ControlNet) { n.ControlMode = "control" }, 10, 2},
+		"prompt":  {func(n *request.ControlNet) { n.ControlMode = "prompt" }, 10, 4},
 	} {
 		for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
 			b := &fake.Backend{}

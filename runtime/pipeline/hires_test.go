@@ -44,7 +44,7 @@ func TestSecondPassIsImageToImage(t *testing.T) {
 }
 
 func TestSecondPassDoesNotDependOnTheBatch(t *testing.T) {
-	for _, way := range request.HiresUpscalers {
+	for _, way := range []string{request.UpscaleLatent, request.UpscaleLatentNearest, request.UpscalePicture, request.UpscaleModel} {
 		b := &fake.Backend{}
 		p, err := Open(t.Context(), Config{Upscaler: "esrgan"}, WithBackend(b))
 		require.NoError(t, err)

@@ -49,11 +49,11 @@ func TestStrategiesMakeTheSamePictures(t *testing.T) {
 		strategy    string
 		open, after []string // components in memory after Open and after Generate
 	}{
-		{request.StrategyResident, all, all},
-		{request.StrategyRelease, []string{memory.UNet}, []string{memory.UNet}},
-		{request.StrategyStage, nil, nil},
-		{request.StrategyStream, nil, nil},
-		{request.StrategyMmap, nil, nil},
+		{memory.Resident, all, all},
+		{memory.Release, []string{memory.UNet}, []string{memory.UNet}},
+		{memory.Stage, nil, nil},
+		{memory.Stream, nil, nil},
+		{memory.Mmap, nil, nil},
 	} {
 		t.Run(c.strategy, func(t *testing.T) {
 			p := openWith(t, request.Memory{Strategy: c.strategy})
@@ -71,7 +71,7 @@ func TestStrategiesMakeTheSamePictures(t *testing.T) {
 				assert.Equal(t, want.Images[i].Pix, got.Images[i].Pix, "picture %d", i)
 			}
 			said := got.Manifest(got.Images[0]).Memory
-			assert.Equal(t, c.strategy == request.StrategyResident, said == "", "the manifest says %q", said)
+			assert.Equal(t, c.strategy == memory.Resident, said == "", "the manifest says %q", said)
 		})
 	}
 }

@@ -47,7 +47,12 @@ func TestConfigRoundTrip(t *testing.T) {
 		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3, VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, TAESD: "r", FastDecode: new(true), ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
-	assert.Equal(t, []float64{vae.MinTileSize, vae.MaxTileSize, vae.MaxOverlap}, []float64{request.MinVAETile, request.MaxSide, request.MaxVAETileOverlap})
+	for size, overlap := range map[int]float64{vae.MinTileSize: vae.MaxOverlap, vae.MaxTileSize: 0} {
+		assert.NoError(t, request.Model{Model: "x", VAETileSize: size, VAETileOverlap: overlap}.Validate())
+	}
+	for size, overlap := range map[int]float64{vae.MinTileSize - 1: 0, vae.MaxTileSize + 1: 0, vae.MinTileSize: vae.MaxOverlap + 0.01} {
+		assert.Error(t, request.Model{Model: "x", VAETileSize: size, VAETileOverlap: overlap}.Validate())
+	}
 	assert.Len(t, request.Precisions, len(backend.Precisions))
 	for i, p := range backend.Precisions {
 		assert.Equal(t, request.Precisions[i], string(p))

@@ -39,7 +39,7 @@ func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 		return generate(t, p, r).Images[0]
 	}
 	unmoved := map[string]Image{}
-	for _, seamless := range request.Seamlesses {
+	for _, seamless := range []string{request.SeamlessNone, request.SeamlessX, request.SeamlessY, request.SeamlessBoth} {
 		unmoved[seamless] = paint(seamless, 0, 0)
 	}
 	distance := func(seamless string, right, down int) float64 {

@@ -246,8 +246,8 @@ func (d *decoder) unitValues(net, unit map[string]any, keys map[string]string, p
 		words []string // by A1111's number
 		texts map[string]string
 	}{
-		{"controlmode", controlModes, map[string]string{"balanced": ControlBalanced, "my prompt is more important": ControlPrompt,
-			"controlnet is more important": ControlControl}},
+		{"controlmode", controlModes, map[string]string{"balanced": controlBalanced, "my prompt is more important": controlPrompt,
+			"controlnet is more important": controlControl}},
 		{"resizemode", enums["controlnet.resize_mode"], map[string]string{"just resize": "stretch", "crop and resize": "crop",
 			"resize and fill": "pad", "scale to fit (inner fit)": "crop", "envelope (outer fit)": "pad"}},
 	} {

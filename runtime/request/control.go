@@ -7,12 +7,12 @@ import (
 
 // The ways in which a ControlNet and the prompt share the work, as A1111 names them.
 const (
-	ControlBalanced = "balanced"
-	ControlPrompt   = "prompt"  // the net weighs less in both halves of guidance
-	ControlControl  = "control" // the net acts in the positive half only: diffusers' guess_mode
+	controlBalanced = "balanced"
+	controlPrompt   = "prompt"  // the net weighs less in both halves of guidance
+	controlControl  = "control" // the net acts in the positive half only: diffusers' guess_mode
 )
 
-var controlModes = []string{ControlBalanced, ControlPrompt, ControlControl}
+var controlModes = []string{controlBalanced, controlPrompt, controlControl}
 
 // ControlUnionTypes lists the values of ControlNet.UnionType. The index of one is the net's own number for it, as in
 // xinsir's controlnet-union-sdxl-1.0.

@@ -35,7 +35,7 @@ func TestControlNets(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, run.Validate())
 	assert.Equal(t, []ControlNet{
-		{Model: "canny.safetensors", Image: Picture{Path: "house.png"}, Weight: new(0.0), End: 0.5, ControlMode: ControlPrompt, Preprocessor: "canny",
+		{Model: "canny.safetensors", Image: Picture{Path: "house.png"}, Weight: new(0.0), End: 0.5, ControlMode: controlPrompt, Preprocessor: "canny",
 			PreprocessorOptions: map[string]any{"low": int64(50), "high": 0.5}},
 		{Model: "union.safetensors", Image: Picture{Path: "depth.png"}, UnionType: "depth"}}, run.Jobs[0].ControlNets)
 	same, err := DecodeJSON([]byte(controlJSON))

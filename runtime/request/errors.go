@@ -60,6 +60,26 @@ func (e *Errors) Add(path, format string, args ...any) {
 	*e = append(*e, err)
 }
 
+// nearest returns the name closest to word by Levenshtein distance, or "" if none is close: more
+// than a third of the letters, and more than two, would have to change.
+func nearest(word string, names []string) string {
+	best, distance := "", max(2, len(word)/3)+1
+	for _, name := range names {
+		if d := smetrics.WagnerFischer(strings.ToLower(word), strings.ToLower(name), 1, 1, 1); d < distance {
+			best, distance = name, d
+		}
+	}
+	return best
+}
+
+// didYouMean returns `; did you mean "x"?` or nothing.
+func didYouMean(word string, names []string) string {
+	if near := nearest(word, names); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
 // clip shortens text from outside for a message and makes it printable.
 func clip(s string) string {
 	const most = 60

@@ -10,8 +10,8 @@ const (
 	UpscaleModel         = "model"          // decoded, enlarged by [model]'s upscaler, encoded
 )
 
-// HiresUpscalers lists the values of Hires.Upscaler.
-var HiresUpscalers = []string{UpscaleLatent, UpscaleLatentNearest, UpscalePicture, UpscaleModel}
+// hiresUpscalers lists the values of Hires.Upscaler.
+var hiresUpscalers = []string{UpscaleLatent, UpscaleLatentNearest, UpscalePicture, UpscaleModel}
 
 // The values that stand for zero fields of Hires.
 const (

@@ -2,13 +2,14 @@ package request
 
 import "math"
 
-// The limits of the tables about LoRA, for the schema.
+// The limits of the tables about LoRA.
 const (
-	maxAdapters          = lora.MaxAdapters
-	maxLoRAWeight        = lora.MaxWeight
-	maxLoRAMemoryLimitMB = lora.MaxMemoryLimitMB
-	maxLoRACacheSize     = lora.MaxCacheSize
-	maxLoRAIdleSeconds   = lora.MaxIdleSeconds
+	maxAdapters          = 64
+	maxLoRAWeight        = 100
+	maxLoRABlocks        = 256
+	maxLoRAMemoryLimitMB = 1 << 24
+	maxLoRACacheSize     = 10_000
+	maxLoRAIdleSeconds   = 365 * 24 * 3600
 )
 
 // Stack is what the [[lora]] and [lora_stack] tables say. Tags in prompts are not looked at.

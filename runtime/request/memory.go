@@ -11,12 +11,12 @@ import (
 
 // The ways to hold weights, from the fastest to the smallest.
 const (
-	StrategyAuto     = "auto"
-	StrategyResident = "resident" // everything in memory all the time
-	StrategyRelease  = "release"  // the text encoders and the VAE only while they are used
-	StrategyStage    = "stage"    // one component at a time
-	StrategyStream   = "stream"   // the UNet's layers as they are needed
-	StrategyMmap     = "mmap"     // straight from the file, as pages of it
+	strategyAuto     = "auto"
+	strategyResident = "resident" // everything in memory all the time
+	strategyRelease  = "release"  // the text encoders and the VAE only while they are used
+	strategyStage    = "stage"    // one component at a time
+	strategyStream   = "stream"   // the UNet's layers as they are needed
+	strategyMmap     = "mmap"     // straight from the file, as pages of it
 )
 
 // Memory says how much memory may be taken and how: the [model.memory] table.

@@ -162,7 +162,7 @@ var conversions = map[string]func(value any) (any, error){
 	"upscaler":   hiresUpscaler,
 	"not zero":   notZero,
 	"tiling":     ofSwitch(SeamlessBoth, nil), // for pictures that continue across all borders
-	"guess mode": ofSwitch(ControlControl, ControlBalanced),
+	"guess mode": ofSwitch(controlControl, controlBalanced),
 }
 
 // ofSwitch converts a boolean.
@@ -195,7 +195,7 @@ func dtype(value any) (any, error) {
 // hiresUpscaler takes A1111's names of upscalers.
 func hiresUpscaler(value any) (any, error) {
 	name, ok := value.(string)
-	if !ok || slices.Contains(HiresUpscalers, name) {
+	if !ok || slices.Contains(hiresUpscalers, name) {
 		return value, nil
 	}
 	switch strings.ToLower(name) {

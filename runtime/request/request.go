@@ -52,8 +52,8 @@ const (
 	SeamlessBoth = "both"
 )
 
-// Seamlesses lists the values of Request.Seamless.
-var Seamlesses = []string{SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth}
+// seamlesses lists the values of Request.Seamless.
+var seamlesses = []string{SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth}
 
 // The ways to read a prompt.
 const (
@@ -69,11 +69,11 @@ var (
 	switches = []string{"auto", "on", "off"}
 )
 
-// RNGs lists the values of Request.RNG.
-var RNGs = []string{"cpu", "gpu"}
+// rngs lists the values of Request.RNG.
+var rngs = []string{"cpu", "gpu"}
 
-// GuidanceBatches lists the values of Request.GuidanceBatch.
-var GuidanceBatches = []string{GuidanceAuto, GuidanceJoint, GuidanceSeparate}
+// guidanceBatches lists the values of Request.GuidanceBatch.
+var guidanceBatches = []string{GuidanceAuto, GuidanceJoint, GuidanceSeparate}
 
 // Size is a picture's size in pixels, written [height, width] in files, in diffusers' order.
 type Size struct{ Height, Width int }
@@ -125,7 +125,7 @@ type Request struct {
 	NumImages int `key:"num_images" default:"1"`                                                   // with the seeds Seed, Seed+1, ...
 
 	Seed              int64   `key:"seed" default:"-1"`                                  // 0 is the seed 0; RandomSeed: drawn
-	RNG               string  `key:"rng" default:"cpu"`                                  // of RNGs
+	RNG               string  `key:"rng" default:"cpu"`                                  // of rngs
 	NumInferenceSteps int     `key:"num_inference_steps" default:"the model's, else 30"` // 1 to MaxSteps
 	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`     // NoGuidance: none
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
@@ -150,7 +150,7 @@ type Request struct {
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size
 
-	Seamless string `key:"seamless" default:"none"` // of Seamlesses
+	Seamless string `key:"seamless" default:"none"` // of seamlesses
 
 	Latents        Array   `key:"latents"`                     // to start from instead of InitImage
 	DenoisingStart float64 `key:"denoising_start" default:"0"` // part of the schedule that is done
@@ -171,7 +171,7 @@ type Request struct {
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"` // nets that a picture controls
 
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"` // the largest batch
-	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // of GuidanceBatches
+	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // of guidanceBatches
 
 	Output      string `key:"output" default:"the command's"` // file to write
 	SaveLatents string `key:"save_latents"`                   // .npy file to write

@@ -254,6 +254,13 @@ func TestKeys(t *testing.T) {
 	assert.Len(t, keys, fields, "every field has a key")
 }
 
+func TestNearest(t *testing.T) {
+	names := []string{"width", "height", "guidance_scale"}
+	assert.Equal(t, "width", nearest("widht", names))
+	assert.Equal(t, "guidance_scale", nearest("GuidanceScale", names))
+	assert.Equal(t, "", nearest("zebra", names))
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(runTOML), true)
 	f.Add([]byte(`{"job": [{"prompt": "x", "width": 64}], "model": "nano"}`), false)

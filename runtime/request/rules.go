@@ -21,19 +21,19 @@ const (
 	maxClipSkip    = 30        // the second text encoder has 32 layers
 	maxCoordinate  = 1_000_000 // pixels, of size conditioning
 
-	MinVAETile        = 256 // pixels: less than what the VAE sees around a pixel, and tiles would show
-	MaxVAETileOverlap = 0.5 // of a tile
+	minVAETile        = 256 // pixels: less than what the VAE sees around a pixel, and tiles would show
+	maxVAETileOverlap = 0.5 // of a tile
 )
 
 // enums holds the values of keys that take one of a few words, by table and name.
 var enums = map[string][]string{
-	"prompt_syntax": {SyntaxA1111, SyntaxPlain}, "rng": RNGs, "guidance_batch": GuidanceBatches, "seamless": Seamlesses,
-	"refiner_mode": {RefinerEnsemble, RefinerImg2Img, RefinerNone}, "hires.upscaler": HiresUpscalers,
+	"prompt_syntax": {SyntaxA1111, SyntaxPlain}, "rng": rngs, "guidance_batch": guidanceBatches, "seamless": seamlesses,
+	"refiner_mode": {RefinerEnsemble, RefinerImg2Img, RefinerNone}, "hires.upscaler": hiresUpscalers,
 	"controlnet.control_mode": controlModes, "controlnet.resize_mode": {"stretch", "crop", "pad"},
 	"controlnet.union_type": ControlUnionTypes,
 	"model.precision":       Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
 	"model.refiner_type": Types, "model.vae_tiling": switches, "model.vae_slicing": switches, "model.flash_attention": switches,
-	"model.memory.strategy": {StrategyAuto, StrategyResident, StrategyRelease, StrategyStage, StrategyStream, StrategyMmap},
+	"model.memory.strategy": {strategyAuto, strategyResident, strategyRelease, strategyStage, strategyStream, strategyMmap},
 }
 
 // limit is the range of a number, and what it must be a multiple of. An integer of 0 is not given.
@@ -66,7 +66,7 @@ var limits = map[string]limit{
 	"controlnet.weight":                {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": share, "controlnet.end": share,
 	"hires.scale": {0, maxHiresScale, 0}, "hires.width": side, "hires.height": side, "hires.strength": share, "hires.steps": stepCount,
 	"outpaint.left": side, "outpaint.right": side, "outpaint.top": side, "outpaint.bottom": side, "outpaint.feather": {0, maxFeather, 0},
-	"model.vae_tile_overlap": {0, MaxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},
+	"model.vae_tile_overlap": {0, maxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},
 	"model.text_cache_mb": {-1, 1 << 20, 0}, "model.memory.max_batch": imageCount,
 	"model.lora_cache.cache_size":              {0, maxLoRACacheSize, 0},
 	"model.lora_cache.idle_seconds":            {math.MinInt32, maxLoRAIdleSeconds, 0},

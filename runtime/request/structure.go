@@ -225,7 +225,7 @@ func (d *decoder) hint(key string, names []string) string {
 			return fmt.Sprintf("; it belongs to [%s]", k.Table)
 		}
 	}
-	if near := words.Nearest(snake(key), names); near != "" {
+	if near := nearest(snake(key), names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))
 	}
 	return "; see docs/configuration.md for the known ones"

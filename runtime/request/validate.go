@@ -120,6 +120,6 @@ func (m Model) validate(c checker) {
 		c.fail("fast_decode", "is on, and there is no taesd to decode with; name its file")
 	}
 	if m.VAETileSize != 0 {
-		c.between("vae_tile_size", m.VAETileSize, MinVAETile, MaxSide)
+		c.between("vae_tile_size", m.VAETileSize, minVAETile, MaxSide)
 	}
 }

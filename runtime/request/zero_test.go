@@ -78,12 +78,12 @@ func TestDefaultTags(t *testing.T) {
 	for key, want := range map[string]any{
 		"seed": RandomSeed, "quality": DefaultQuality, "refiner_start": DefaultRefinerStart, "refiner_strength": DefaultRefinerStrength,
 		"negative_aesthetic_score": DefaultNegativeAesthetic, "hires.strength": DefaultHiresStrength, "outpaint.feather": DefaultFeather,
-		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": RNGs[0],
+		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": rngs[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),
 		"scheduler":           "the model's, else " + DefaultScheduler, "aesthetic_score": fmt.Sprintf("%.1f", DefaultAestheticScore),
 		"guidance_scale": fmt.Sprintf("the model's, else %.1f", DefaultGuidanceScale), "refiner_mode": RefinerEnsemble,
-		"seamless": SeamlessNone, "guidance_batch": GuidanceAuto, "prompt_syntax": SyntaxA1111, "controlnet.control_mode": ControlBalanced,
-		"model.memory.strategy": StrategyAuto,
+		"seamless": SeamlessNone, "guidance_batch": GuidanceAuto, "prompt_syntax": SyntaxA1111, "controlnet.control_mode": controlBalanced,
+		"model.memory.strategy": strategyAuto,
 	} {
 		assert.Equal(t, fmt.Sprint(want), tags[key], key)
 	}
