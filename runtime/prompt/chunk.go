@@ -1,6 +1,9 @@
 package prompt
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // chunker fills rows of 75 tokens, as A1111 does.
 type chunker struct {
@@ -29,16 +32,16 @@ func (c *chunker) next() {
 // add appends the tokens of one span; an embedding's name becomes its vectors.
 func (c *chunker) add(tokens []Token) error {
 	for i := 0; i < len(tokens); {
-		if len(c.out.IDs) >= MaxChunks {
-			return tooManyChunks(MaxChunks + 1)
+		if len(c.out.IDs) >= maxChunks {
+			return tooManyChunks(maxChunks + 1)
 		}
 		t := tokens[i]
 		if t.ID == c.r.comma {
 			c.comma = len(c.tokens)
-		} else if len(c.tokens) == ChunkTokens {
+		} else if len(c.tokens) == chunkTokens {
 			c.backOff()
 		}
-		if len(c.tokens) == ChunkTokens {
+		if len(c.tokens) == chunkTokens {
 			c.next()
 		}
 		emb, used := c.r.match(tokens[i:])
@@ -58,7 +61,7 @@ func (c *chunker) backOff() {
 	if c.r.opt.CommaBackoff < 0 || c.comma < 0 || len(c.tokens)-c.comma > c.r.opt.CommaBackoff {
 		return
 	}
-	rest := append([]Token(nil), c.tokens[c.comma+1:]...)
+	rest := slices.Clone(c.tokens[c.comma+1:])
 	c.tokens = c.tokens[:c.comma+1]
 	c.next()
 	c.tokens = rest
@@ -67,18 +70,9 @@ func (c *chunker) backOff() {
 // match finds the embedding with the longest name that begins here.
 func (r *Reader) match(tokens []Token) (emb, used int) {
 	for _, t := range r.byFirst[tokens[0].ID] {
-		if len(t.ids) > len(tokens) {
-			continue
-		}
-		same := true
-		for k, id := range t.ids {
-			if tokens[k].ID != id {
-				same = false
-				break
-			}
-		}
-		if same {
-			return t.emb, len(t.ids)
+		n := len(t.ids)
+		if n <= len(tokens) && slices.EqualFunc(t.ids, tokens[:n], func(id int32, t Token) bool { return t.ID == id }) {
+			return t.emb, n
 		}
 	}
 	return 0, 0
@@ -89,7 +83,7 @@ func (r *Reader) match(tokens []Token) (emb, used int) {
 func (c *chunker) embed(emb int, name []Token) {
 	e := c.r.opt.Embeddings[emb]
 	n := e.count()
-	if len(c.tokens)+n > ChunkTokens {
+	if len(c.tokens)+n > chunkTokens {
 		c.next()
 	}
 	first, known := c.rows[emb]
@@ -102,7 +96,8 @@ func (c *chunker) embed(emb int, name []Token) {
 			for range n {
 				vectors = append(vectors, make([]float32, width))
 			}
-			c.out.Warnings = append(c.out.Warnings, fmt.Sprintf("embedding %q has no vectors for text encoder %d; zeros take their places", e.Name, c.encoder+1))
+			c.out.Warnings = append(c.out.Warnings,
+				fmt.Sprintf("embedding %q has no vectors for text encoder %d; zeros take their places", e.Name, c.encoder+1))
 		}
 		c.out.Custom = append(c.out.Custom, vectors...)
 	}

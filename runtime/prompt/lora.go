@@ -63,7 +63,7 @@ func loraTag(args string, offset int) (LoRATag, error) {
 	parts := strings.Split(args, ":")
 	t := LoRATag{Name: strings.TrimSpace(parts[0]), Weight: 1, TextWeight: 1}
 	bad := func(format string, a ...any) error {
-		return &Error{Kind: ErrSyntax, Offset: offset, Message: fmt.Sprintf("<lora:%s>: ", args) + fmt.Sprintf(format, a...)}
+		return failure(ErrSyntax, offset, "<lora:%s>: %s", args, fmt.Sprintf(format, a...))
 	}
 	if t.Name == "" {
 		return t, bad("the name is missing")

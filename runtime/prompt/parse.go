@@ -1,8 +1,8 @@
 package prompt
 
 import (
-	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -109,17 +109,16 @@ func (p *parser) step() error {
 		}
 		*stack = append(*stack, len(p.pieces))
 		if len(p.round)+len(p.square) > maxOpenBrackets {
-			return &Error{Kind: ErrSyntax, Offset: start, Message: fmt.Sprintf("more than %d brackets are open", maxOpenBrackets)}
+			return failure(ErrSyntax, start, "more than %d brackets are open", maxOpenBrackets)
 		}
-	case ')':
+	case ')', ']':
 		p.at++
-		if !p.closeBracket(&p.round, roundFactor) {
-			p.add(")", start, p.at)
+		stack, factor := &p.round, roundFactor
+		if c == ']' {
+			stack, factor = &p.square, squareFactor
 		}
-	case ']':
-		p.at++
-		if !p.closeBracket(&p.square, squareFactor) {
-			p.add("]", start, p.at)
+		if !p.closeBracket(stack, factor) {
+			p.add(string(c), start, p.at)
 		}
 	case ':':
 		if w, n, ok := weight(p.text[p.at:]); ok && len(p.round) > 0 {
@@ -218,19 +217,14 @@ func (p *parser) join() ([]Span, error) {
 	var active []int // ranges over the current piece, innermost closed first
 	out := []Span{}
 	for i, s := range p.pieces {
-		keep := active[:0]
-		for _, r := range active {
-			if p.ranges[r].last > i {
-				keep = append(keep, r)
-			}
-		}
-		active = append(keep, begin[i]...)
+		active = slices.DeleteFunc(active, func(r int) bool { return p.ranges[r].last <= i })
+		active = append(active, begin[i]...)
 		s.Weight = 1
 		for _, r := range active {
 			s.Weight *= p.ranges[r].factor
 		}
 		if !(math.Abs(s.Weight) <= maxWeight) {
-			return nil, &Error{Kind: ErrSyntax, Offset: s.Start, Message: fmt.Sprintf("a weight of %g; at most %d either way is allowed", s.Weight, maxWeight)}
+			return nil, failure(ErrSyntax, s.Start, "a weight of %g; at most %d either way is allowed", s.Weight, maxWeight)
 		}
 		if s.Break {
 			s.Weight = 1

@@ -7,28 +7,28 @@ package prompt
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sort"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
 // CLIP's special tokens and sizes.
 const (
-	BOS         = 49406
-	EOS         = 49407
-	VocabSize   = 49408
-	RowTokens   = 77 // ids per row: start, ChunkTokens, end
-	ChunkTokens = 75
+	bos         = 49406
+	eos         = 49407
+	vocabSize   = 49408
+	RowTokens   = 77 // ids per row: start, chunkTokens, end
+	chunkTokens = 75
 )
 
 // Limits on a prompt.
 const (
-	MaxBytes  = 1 << 16 // checked before anything else
-	MaxChunks = 64
-	// DefaultCommaBackoff is how far back a full chunk looks for a comma to end at: A1111's default.
-	DefaultCommaBackoff = 20
+	maxBytes  = 1 << 16 // checked before anything else
+	maxChunks = 64
+	// defaultCommaBackoff is how far back a full chunk looks for a comma to end at: A1111's default.
+	defaultCommaBackoff = 20
 )
 
 // The classes of failure, for errors.Is.
@@ -54,6 +54,11 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Kind }
+
+// failure makes an Error.
+func failure(kind error, offset int, format string, args ...any) error {
+	return &Error{kind, offset, fmt.Sprintf(format, args...)}
+}
 
 // Tokenizer returns CLIP's token ids of a text, without start, end and padding.
 type Tokenizer func(text string) ([]int32, error)
@@ -83,7 +88,7 @@ type Options struct {
 	Widths     [2]int
 	Embeddings []Embedding
 	// CommaBackoff: when a chunk is full, it ends at the last comma if that lies at most so many tokens
-	// back, so that a phrase is not cut in two. 0 means DefaultCommaBackoff, negative turns it off.
+	// back, so that a phrase is not cut in two. 0 means defaultCommaBackoff, negative turns it off.
 	CommaBackoff int
 	// Plain switches the syntax off: brackets and BREAK are text.
 	Plain bool
@@ -102,11 +107,11 @@ type trigger struct {
 	emb int
 }
 
-// PadID is the token that fills a row behind the end token: the end token again for the first encoder
+// padID is the token that fills a row behind the end token: the end token again for the first encoder
 // (CLIP-L), 0 for the second (OpenCLIP-bigG), as in the tokenizers' configuration of SDXL.
-func PadID(encoder int) int32 {
+func padID(encoder int) int32 {
 	if encoder == 0 {
-		return EOS
+		return eos
 	}
 	return 0
 }
@@ -114,13 +119,13 @@ func PadID(encoder int) int32 {
 // NewReader checks the options and tokenizes the embeddings' names.
 func NewReader(opt Options) (*Reader, error) {
 	if opt.Tokenize == nil {
-		return nil, &Error{Kind: ErrSyntax, Offset: -1, Message: "no tokenizer was given"}
+		return nil, failure(ErrSyntax, -1, "no tokenizer was given")
 	}
 	if opt.VocabSize == 0 {
-		opt.VocabSize = VocabSize
+		opt.VocabSize = vocabSize
 	}
 	if opt.CommaBackoff == 0 {
-		opt.CommaBackoff = DefaultCommaBackoff
+		opt.CommaBackoff = defaultCommaBackoff
 	}
 	r := &Reader{opt: opt, comma: -1, byFirst: map[int32][]trigger{}}
 	if ids, err := opt.Tokenize(","); err != nil {
@@ -141,11 +146,11 @@ func NewReader(opt Options) (*Reader, error) {
 
 func (r *Reader) addEmbedding(i int, e Embedding) error {
 	bad := func(format string, args ...any) error {
-		return &Error{Kind: ErrEmbedding, Offset: -1, Message: fmt.Sprintf("embedding %q: ", e.Name) + fmt.Sprintf(format, args...)}
+		return failure(ErrEmbedding, -1, "embedding %q: %s", e.Name, fmt.Sprintf(format, args...))
 	}
 	n := e.count()
-	if n == 0 || n > ChunkTokens {
-		return bad("%d vectors; 1 to %d are possible", n, ChunkTokens)
+	if n == 0 || n > chunkTokens {
+		return bad("%d vectors; 1 to %d are possible", n, chunkTokens)
 	}
 	for encoder := range 2 {
 		v := e.vectors(encoder)
@@ -201,12 +206,7 @@ func (t Text) Chunks() int { return len(t.IDs) }
 
 // Weighted reports whether any weight differs from 1.
 func (t Text) Weighted() bool {
-	for _, row := range t.Weights {
-		if weighted(row) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Weights, weighted)
 }
 
 func weighted(row []float32) bool {
@@ -238,9 +238,9 @@ func Equalize(texts ...*Text) {
 // row makes [start, ids..., end, padding...] and its weights.
 func row(ids []int32, weights []float32, pad int32) ([]int32, []float32) {
 	out, w := make([]int32, RowTokens), make([]float32, RowTokens)
-	out[0] = BOS
+	out[0] = bos
 	copy(out[1:], ids)
-	out[len(ids)+1] = EOS
+	out[len(ids)+1] = eos
 	for i := len(ids) + 2; i < RowTokens; i++ {
 		out[i] = pad
 	}
@@ -253,18 +253,16 @@ func row(ids []int32, weights []float32, pad int32) ([]int32, []float32) {
 
 // validate checks length before anything else, then the encoding.
 func validate(text string) error {
-	if len(text) > MaxBytes {
-		return &Error{Kind: ErrTooLong, Offset: -1, Message: fmt.Sprintf("%d bytes; at most %d are read", len(text), MaxBytes)}
+	if len(text) > maxBytes {
+		return failure(ErrTooLong, -1, "%d bytes; at most %d are read", len(text), maxBytes)
 	}
-	if utf8.ValidString(text) {
-		return nil
-	}
-	for i := 0; i < len(text); {
-		c, n := utf8.DecodeRuneInString(text[i:])
-		if c == utf8.RuneError && n == 1 {
-			return &Error{Kind: ErrEncoding, Offset: i, Message: fmt.Sprintf("not valid UTF-8 (0x%02x); save the prompt as UTF-8", text[i])}
+	for i, c := range text {
+		if c != utf8.RuneError {
+			continue
 		}
-		i += n
+		if _, n := utf8.DecodeRuneInString(text[i:]); n == 1 {
+			return failure(ErrEncoding, i, "not valid UTF-8 (0x%02x); save the prompt as UTF-8", text[i])
+		}
 	}
 	return nil
 }
@@ -272,7 +270,7 @@ func validate(text string) error {
 // Read reads a prompt for one encoder (0 or 1).
 func (r *Reader) Read(text string, encoder int) (Text, error) {
 	if encoder != 0 && encoder != 1 {
-		return Text{}, &Error{Kind: ErrSyntax, Offset: -1, Message: fmt.Sprintf("text encoder %d; there are 0 and 1", encoder)}
+		return Text{}, failure(ErrSyntax, -1, "text encoder %d; there are 0 and 1", encoder)
 	}
 	if err := validate(text); err != nil {
 		return Text{}, err
@@ -284,7 +282,7 @@ func (r *Reader) Read(text string, encoder int) (Text, error) {
 			return Text{}, err
 		}
 	}
-	c := &chunker{r: r, encoder: encoder, out: Text{pad: PadID(encoder)}, comma: -1, rows: map[int]int{}}
+	c := &chunker{r: r, encoder: encoder, out: Text{pad: padID(encoder)}, comma: -1, rows: map[int]int{}}
 	for _, s := range spans {
 		if s.Break {
 			c.next()
@@ -301,14 +299,14 @@ func (r *Reader) Read(text string, encoder int) (Text, error) {
 	if len(c.tokens) > 0 || len(c.out.IDs) == 0 {
 		c.next()
 	}
-	if n := c.out.Chunks(); n > MaxChunks {
+	if n := c.out.Chunks(); n > maxChunks {
 		return Text{}, tooManyChunks(n)
 	}
 	return c.out, nil
 }
 
 func tooManyChunks(n int) error {
-	return &Error{Kind: ErrTooLong, Offset: -1, Message: fmt.Sprintf("%d chunks of %d tokens; at most %d are possible", n, ChunkTokens, MaxChunks)}
+	return failure(ErrTooLong, -1, "%d chunks of %d tokens; at most %d are possible", n, chunkTokens, maxChunks)
 }
 
 func plainSpan(text string) Span {
@@ -326,28 +324,18 @@ func (r *Reader) tokenize(s Span) ([]Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) > MaxChunks*ChunkTokens {
-		return nil, &Error{Kind: ErrTooLong, Offset: s.Start, Message: fmt.Sprintf("%d tokens; at most %d are possible", len(ids), MaxChunks*ChunkTokens)}
+	if len(ids) > maxChunks*chunkTokens {
+		return nil, failure(ErrTooLong, s.Start, "%d tokens; at most %d are possible", len(ids), maxChunks*chunkTokens)
 	}
 	tokens := make([]Token, 0, len(ids))
-	for at := 0; at < len(s.Text); {
-		rest := s.Text[at:]
-		start := strings.IndexFunc(rest, func(c rune) bool { return !unicode.IsSpace(c) })
-		if start < 0 {
-			break
-		}
-		end := strings.IndexFunc(rest[start:], unicode.IsSpace)
-		if end < 0 {
-			end = len(rest) - start
-		}
-		word, err := r.opt.Tokenize(rest[start : start+end])
+	for at, word := range wordsOf(s.Text) {
+		ids, err := r.opt.Tokenize(word)
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range word {
-			tokens = append(tokens, Token{ID: id, Weight: float32(s.Weight), Start: s.origin[at+start], End: s.origin[at+start+end-1] + 1})
+		for _, id := range ids {
+			tokens = append(tokens, Token{ID: id, Weight: float32(s.Weight), Start: s.origin[at], End: s.origin[at+len(word)-1] + 1})
 		}
-		at += start + end
 	}
 	same := slices.EqualFunc(tokens, ids, func(t Token, id int32) bool { return t.ID == id })
 	if !same {
@@ -357,4 +345,18 @@ func (r *Reader) tokenize(s Span) ([]Token, error) {
 		}
 	}
 	return tokens, nil
+}
+
+// wordsOf yields the words of a text with their places.
+func wordsOf(text string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		at := 0
+		for word := range strings.FieldsSeq(text) {
+			at += strings.Index(text[at:], word)
+			if !yield(at, word) {
+				return
+			}
+			at += len(word)
+		}
+	}
 }

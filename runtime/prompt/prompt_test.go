@@ -45,16 +45,16 @@ func checkText(t *testing.T, prompt string, x Text) {
 		if tok.Start < 0 || tok.Start > tok.End || tok.End > len(prompt) {
 			t.Fatalf("token %d lies at [%d, %d) of %d bytes", i, tok.Start, tok.End, len(prompt))
 		}
-		if k := int(tok.ID) - VocabSize; k >= len(x.Custom) {
+		if k := int(tok.ID) - vocabSize; k >= len(x.Custom) {
 			t.Fatalf("token %d names custom row %d of %d", i, k, len(x.Custom))
 		}
 	}
 	for c, ids := range x.IDs {
 		n := used[c]
-		if len(ids) != RowTokens || len(x.Weights[c]) != RowTokens || n > ChunkTokens {
+		if len(ids) != RowTokens || len(x.Weights[c]) != RowTokens || n > chunkTokens {
 			t.Fatalf("row %d: %d ids, %d tokens", c, len(ids), n)
 		}
-		if ids[0] != BOS || ids[n+1] != EOS {
+		if ids[0] != bos || ids[n+1] != eos {
 			t.Fatalf("row %d: no start or end", c)
 		}
 		for i := n + 2; i < RowTokens; i++ {
@@ -78,11 +78,11 @@ func words(n int, prefix string) string {
 func TestReadRows(t *testing.T) {
 	r := reader(t, Options{})
 	one, two := read(t, r, "a cat", 0), read(t, r, "a cat", 1)
-	assert.Equal(t, []int32{BOS, fakeID("a"), fakeID("cat"), EOS, EOS}, one.IDs[0][:5])
-	assert.Equal(t, []int32{BOS, fakeID("a"), fakeID("cat"), EOS, 0}, two.IDs[0][:5])
+	assert.Equal(t, []int32{bos, fakeID("a"), fakeID("cat"), eos, eos}, one.IDs[0][:5])
+	assert.Equal(t, []int32{bos, fakeID("a"), fakeID("cat"), eos, 0}, two.IDs[0][:5])
 	empty := read(t, r, "", 1)
 	assert.Equal(t, 1, empty.Chunks())
-	assert.Equal(t, []int32{BOS, EOS, 0}, empty.IDs[0][:3])
+	assert.Equal(t, []int32{bos, eos, 0}, empty.IDs[0][:3])
 	assert.False(t, empty.Weighted())
 }
 
@@ -161,7 +161,7 @@ func TestEmbeddings(t *testing.T) {
 		{Name: "onlyl", L: vec(1, 2, 50)},
 	}})
 	x := read(t, r, "a (hat:1.4) and Hat-Style hat", 1)
-	assert.Equal(t, []int32{BOS, fakeID("a"), VocabSize, VocabSize + 1, fakeID("and"), VocabSize + 2, VocabSize + 3, VocabSize + 4, VocabSize, VocabSize + 1, EOS}, x.IDs[0][:11])
+	assert.Equal(t, []int32{bos, fakeID("a"), vocabSize, vocabSize + 1, fakeID("and"), vocabSize + 2, vocabSize + 3, vocabSize + 4, vocabSize, vocabSize + 1, eos}, x.IDs[0][:11])
 	assert.Equal(t, []float32{1, 1, 1.4, 1.4, 1}, x.Weights[0][:5])
 	require.Len(t, x.Custom, 5)
 	assert.Equal(t, []float32{41, 41, 41}, x.Custom[3])

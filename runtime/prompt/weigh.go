@@ -15,8 +15,8 @@ const (
 	EmphasisNone  Emphasis = "none"
 )
 
-// Emphases lists every Emphasis.
-var Emphases = []Emphasis{EmphasisA1111, EmphasisNone}
+// emphases lists every Emphasis.
+var emphases = []Emphasis{EmphasisA1111, EmphasisNone}
 
 // minMeanRatio guards the restored mean: where weighting all but cancels the mean, dividing by it would
 // blow the chunk up, so it is left as it is.
@@ -29,7 +29,7 @@ func (t Text) Weigh(hidden []float32, width int, how Emphasis) error {
 		return nil
 	}
 	if how != EmphasisA1111 && how != "" {
-		return fmt.Errorf("emphasis %q is unknown; known are %q", how, Emphases)
+		return fmt.Errorf("emphasis %q is unknown; known are %q", how, emphases)
 	}
 	if width <= 0 || len(hidden) != t.Chunks()*RowTokens*width {
 		return fmt.Errorf("hidden states have %d numbers, expected [%d, %d, %d]", len(hidden), t.Chunks(), RowTokens, width)
