@@ -10,7 +10,6 @@ import (
 	"image/png"
 	"io"
 	"strings"
-	"time"
 
 	"golang.org/x/image/draw"
 
@@ -21,7 +20,8 @@ import (
 //go:embed report.html.tmpl
 var pageText string
 
-var page = template.Must(template.New("report").Parse(pageText))
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"size": size, "bytes": Bytes,
+	"join": func(words []string) string { return strings.Join(words, " ") }}).Parse(pageText))
 
 // The pictures of a page, which carries them inside itself.
 const (
@@ -33,14 +33,8 @@ const (
 
 // pageData is what the page's template reads.
 type pageData struct {
-	Title, Subtitle, Created, Command string
-	Advice                            []string
-	Chosen                            bool
-	Groups                            []pageGroup
-	Header                            []string
-	Rows                              [][]string
-	Facts                             [][2]string
-	Notes                             []string
+	*Report
+	Groups []pageGroup
 }
 
 // pageGroup are cases that differ in their type only.
@@ -71,11 +65,7 @@ type pagePicture struct {
 // WriteHTML writes a page that needs no network: charts, the pictures side by side, the table and the conditions. The pictures are
 // read from where the first round kept them; without them, as in a report read from JSON, they are left out.
 func (r *Report) WriteHTML(w io.Writer) error {
-	d := pageData{Title: "Daguerre: " + r.title(), Subtitle: r.Conditions()[0], Created: r.Created.Format(time.RFC1123), Command: strings.Join(r.Command, " "),
-		Header: r.Header(), Rows: r.Rows(), Facts: r.facts(), Notes: r.Notes}
-	if r.Advice != nil {
-		d.Advice, d.Chosen = r.Advice.Lines(), r.Advice.Choice != ""
-	}
+	d := pageData{Report: r}
 	groups, order := map[string][]*Result{}, []string{}
 	for i := range r.Results {
 		x := &r.Results[i]
@@ -101,36 +91,6 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-func (r *Report) title() string {
-	var names []string
-	for _, m := range r.Models {
-		names = append(names, m.Label)
-	}
-	return strings.Join(names, ", ")
-}
-
-// facts are the machine, the build and the settings.
-func (r *Report) facts() [][2]string {
-	m, b, s := r.Machine, r.Build, r.Settings
-	out := [][2]string{{"CPU", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)}, {"CPU features", strings.Join(m.Features, " ")}, {"Memory", size(m.MemoryBytes)}, {"System", m.System}}
-	for _, d := range m.Devices {
-		out = append(out, [2]string{"Device " + d.ID, d.Description + ", " + words.Measured(d.TotalBytes)})
-	}
-	if len(m.Load) == 2 {
-		out = append(out, [2]string{"Load average", fmt.Sprintf("%.1f before, %.1f after", m.Load[0], m.Load[1])})
-	}
-	out = append(out, [2]string{"Daguerre", strings.TrimSpace(b.Version + " " + b.Revision)}, [2]string{"Library", b.Library}, [2]string{"Engine", b.Engine},
-		[2]string{"Compiler", b.Compiler}, [2]string{"Compiled in", strings.Join(b.Features, " ")}, [2]string{"Go", b.Go})
-	for _, x := range r.Models {
-		out = append(out, [2]string{"Model " + x.Label, fmt.Sprintf("%s, %s, %s, %d parameters, %s", x.File, x.Kind, x.FileType, x.Parameters, words.Measured(x.FileBytes))})
-	}
-	quantized := "while the model is opened"
-	if s.Convert {
-		quantized = "beforehand, by models convert"
-	}
-	return append(out, [2]string{"Quantized", quantized}, [2]string{"Measured in", fmt.Sprintf("%.0f s", r.Seconds)})
 }
 
 // group draws cases that differ in type.

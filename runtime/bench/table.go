@@ -1,13 +1,14 @@
 package bench
 
 import (
+	_ "embed" // the Markdown
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/daguerre-go/daguerre/internal/words"
+	"text/template"
 )
 
 // Header and Rows are the report's main table, for people.
@@ -39,8 +40,8 @@ func (r *Report) Rows() [][]string {
 			rows = append(rows, append(row, "failed: "+x.Error))
 			continue
 		}
-		row = append(row, seconds(x.Load), seconds(x.Text), seconds(x.Step), fmt.Sprintf("%.0f %%", 100*x.Step.Spread()), seconds(x.Decode), seconds(x.Image),
-			fmt.Sprintf("%.3g", x.Rate), size(x.FileBytes), size(x.NativeBytes), size(x.PeakRSS))
+		row = append(row, seconds(x.Load), seconds(x.Text), seconds(x.Step), fmt.Sprintf("%.0f %%", 100*x.Step.Spread()),
+			seconds(x.Decode), seconds(x.Image), fmt.Sprintf("%.3g", x.Rate), size(x.FileBytes), size(x.NativeBytes), size(x.PeakRSS))
 		if strings.Contains(has, "DEVICE") {
 			row = append(row, size(x.DeviceBytes))
 		}
@@ -79,7 +80,8 @@ func (r *Result) qualityCells() []string {
 	case q == nil:
 		return []string{"-", "", "", "", ""}
 	}
-	return []string{decibel(q.PSNR), decibel(q.PSNRWorst), fmt.Sprintf("%.4f", q.SSIM), fmt.Sprintf("%.2g", q.NMSE), fmt.Sprintf("%.6f", q.Cosine)}
+	return []string{decibel(q.PSNR), decibel(q.PSNRWorst), fmt.Sprintf("%.4f", q.SSIM), fmt.Sprintf("%.2g", q.NMSE),
+		fmt.Sprintf("%.6f", q.Cosine)}
 }
 
 func (r *Result) checkedCell() string {
@@ -110,56 +112,34 @@ func size(n int64) string {
 	return words.Measured(n)
 }
 
+//go:embed report.md.tmpl
+var markdownText string
+
+var markdown = template.Must(template.New("report").Funcs(template.FuncMap{
+	"join": strings.Join, "cell": strings.NewReplacer("\n", " ", "|", "\\|").Replace}).Parse(markdownText))
+
+// markdownNames are the columns' names where there is room for them.
+var markdownNames = map[string]string{"CASE": "", "LOAD s": "loading, s", "TEXT s": "text, s", "STEP s": "one step, s", "VAE s": "VAE, s",
+	"IMAGE s": "picture, s", "IMAGES/s": "pictures/s", "FILE": "file", "NATIVE": "native memory", "PEAK RSS": "peak RSS",
+	"DEVICE": "device memory", "PSNR dB": "PSNR, dB", "WORST": "worst", "NMSE": "latents' NMSE", "COSINE": "their cosine",
+	"RIGHT": "right", "J/IMAGE": "J a picture"}
+
 // WriteMarkdown writes the report as Markdown: conditions, table, advice and notes.
 func (r *Report) WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	if len(r.Command) > 0 {
-		fmt.Fprintf(&b, "```\n%s\n```\n\n", strings.Join(r.Command, " "))
-	}
-	for _, line := range r.Conditions() {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
-	b.WriteString("\n")
 	header := r.Header()
 	for i, h := range header {
 		if text, ok := markdownNames[h]; ok {
 			header[i] = text
 		}
 	}
-	markdownRow(&b, header)
-	b.WriteString(strings.Repeat("|---", len(header)) + "|\n")
-	for _, row := range r.Rows() {
-		for len(row) < len(header) {
-			row = append(row, "")
-		}
-		markdownRow(&b, row)
+	table := append([][]string{header}, r.Rows()...)
+	for i, row := range table {
+		table[i] = append(row, make([]string, len(header)-len(row))...)
 	}
-	if r.Advice != nil {
-		b.WriteString("\n")
-		for _, reason := range r.Advice.Lines() {
-			fmt.Fprintf(&b, "- %s\n", reason)
-		}
-	}
-	for i, n := range r.Notes {
-		if i == 0 {
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(&b, "- %s\n", n)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// markdownNames are the columns' names where there is room for them.
-var markdownNames = map[string]string{"CASE": "", "LOAD s": "loading, s", "TEXT s": "text, s", "STEP s": "one step, s", "VAE s": "VAE, s", "IMAGE s": "picture, s", "IMAGES/s": "pictures/s",
-	"FILE": "file", "NATIVE": "native memory", "PEAK RSS": "peak RSS", "DEVICE": "device memory", "PSNR dB": "PSNR, dB", "WORST": "worst", "NMSE": "latents' NMSE", "COSINE": "their cosine",
-	"RIGHT": "right", "J/IMAGE": "J a picture"}
-
-func markdownRow(b *strings.Builder, cells []string) {
-	for _, c := range cells {
-		fmt.Fprintf(b, "| %s ", strings.ReplaceAll(strings.ReplaceAll(c, "\n", " "), "|", "\\|"))
-	}
-	b.WriteString("|\n")
+	return markdown.Execute(w, struct {
+		*Report
+		Table [][]string
+	}{r, table})
 }
 
 // Lines are the advice, line by line.
@@ -184,10 +164,8 @@ func (r *Report) Conditions() []string {
 	if s.Processes {
 		process = "each session in a process of its own"
 	}
-	lines := []string{
-		fmt.Sprintf("%s with %s; %s in turns, %s a session, %s, %s; medians, ± half the distance of the quartiles",
-			some(s.Steps, "step"), guidance, some(s.Rounds, "round"), some(len(s.Prompts), "run"), some(s.Warmup, "warm-up step"), process),
-	}
+	turns := fmt.Sprintf("%s with %s; %s in turns, %s a session, %s, %s; medians, ± half the distance of the quartiles",
+		some(s.Steps, "step"), guidance, some(s.Rounds, "round"), some(len(s.Prompts), "run"), some(s.Warmup, "warm-up step"), process)
 	machine := fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)
 	if m.MemoryBytes > 0 {
 		machine += ", " + words.Measured(m.MemoryBytes)
@@ -205,7 +183,7 @@ func (r *Report) Conditions() []string {
 			build += ", " + part
 		}
 	}
-	return append(lines, machine, build)
+	return []string{turns, machine, build}
 }
 
 // some writes a number of things.
@@ -216,35 +194,38 @@ func some(n int, what string) string {
 // WriteCSV writes a row for each result, with every figure in base units: seconds, bytes, decibels.
 func (r *Report) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	head := []string{"model", "type", "width", "height", "batch", "device", "scheduler", "reference", "error", "precision", "threads", "file_bytes", "native_bytes", "peak_rss_bytes",
-		"device_bytes", "images_per_second"}
+	head := strings.Fields("model type width height batch device scheduler reference error precision threads file_bytes native_bytes " +
+		"peak_rss_bytes device_bytes images_per_second")
 	for _, t := range []string{"load", "text", "step", "decode", "image"} {
 		head = append(head, t+"_s_median", t+"_s_q1", t+"_s_q3", t+"_n")
 	}
-	head = append(head, "latent_nmse", "latent_cosine", "psnr_db", "psnr_db_worst", "ssim", "ssim_worst", "checked", "right", "joules_per_image")
+	head = append(head, strings.Fields("latent_nmse latent_cosine psnr_db psnr_db_worst ssim ssim_worst checked right joules_per_image")...)
 	rows := [][]string{head}
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	for i := range r.Results {
 		x := &r.Results[i]
-		row := []string{x.Model, x.Type, strconv.Itoa(x.Width), strconv.Itoa(x.Height), strconv.Itoa(x.Batch), x.Device, x.Scheduler, strconv.FormatBool(x.IsReference), x.Error,
-			x.Precision, strconv.Itoa(x.Threads), strconv.FormatInt(x.FileBytes, 10), strconv.FormatInt(x.NativeBytes, 10), strconv.FormatInt(x.PeakRSS, 10),
-			strconv.FormatInt(x.DeviceBytes, 10), number(x.Rate)}
+		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.IsReference, x.Error, x.Precision, x.Threads,
+			x.FileBytes, x.NativeBytes, x.PeakRSS, x.DeviceBytes, x.Rate}
 		for _, s := range []Summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
-			row = append(row, number(s.Median), number(s.Q1), number(s.Q3), strconv.Itoa(s.N))
+			figures = append(figures, s.Median, s.Q1, s.Q3, s.N)
 		}
+		quality, checked, joules := []any{"", "", "", "", "", ""}, []any{"", ""}, any("")
 		if q := x.Quality; q != nil {
-			row = append(row, number(q.NMSE), number(q.Cosine), number(q.PSNR), number(q.PSNRWorst), number(q.SSIM), number(q.SSIMWorst))
-		} else {
-			row = append(row, "", "", "", "", "", "")
+			quality = []any{q.NMSE, q.Cosine, q.PSNR, q.PSNRWorst, q.SSIM, q.SSIMWorst}
 		}
-		checked, right, joules := "", "", ""
 		if x.Checked != nil {
-			checked, right = strconv.Itoa(x.Checked.Pictures), strconv.Itoa(x.Checked.Right)
+			checked = []any{x.Checked.Pictures, x.Checked.Right}
 		}
 		if x.Joules != nil {
-			joules = number(x.Joules.Median)
+			joules = x.Joules.Median
 		}
-		rows = append(rows, append(row, checked, right, joules))
+		var row []string
+		for _, f := range append(slices.Concat(figures, quality, checked), joules) {
+			if v, ok := f.(float64); ok {
+				f = strconv.FormatFloat(v, 'g', -1, 64)
+			}
+			row = append(row, fmt.Sprint(f))
+		}
+		rows = append(rows, row)
 	}
 	return c.WriteAll(rows)
 }
