@@ -66,7 +66,8 @@ func (a Axes) Cases() ([]Case, error) {
 				for _, device := range a.Devices {
 					for _, scheduler := range a.Schedulers {
 						for _, t := range m.Types {
-							c := Case{Model: m.Label, Type: t, Width: size.Width, Height: size.Height, Batch: batch, Device: device, Scheduler: scheduler}
+							c := Case{Model: m.Label, Type: t, Width: size.Width, Height: size.Height, Batch: batch,
+								Device: device, Scheduler: scheduler}
 							if seen[c.Key()] {
 								return nil, fmt.Errorf("%w: %s is there twice", ErrPlan, c.Key())
 							}
@@ -82,14 +83,16 @@ func (a Axes) Cases() ([]Case, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: there is nothing to measure: give a model, a type, a size, a batch, a device and a scheduler at least", ErrPlan)
+		return nil, fmt.Errorf("%w: there is nothing to measure: give a model, a type, a size, a batch, a device and "+
+			"a scheduler at least", ErrPlan)
 	}
 	return out, nil
 }
 
 // precisionOrder is how exactly types hold weights, the best first: by the bits of their numbers, then by the error that
 // docs/quantization.md has for them. FileType is taken for F16, as files are.
-var precisionOrder = []string{"f32", "f16", FileType, "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "iq4_nl", "q4_k", "q4_1", "q4_0", "q3_k", "q2_k"}
+var precisionOrder = []string{"f32", "f16", FileType, "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "iq4_nl",
+	"q4_k", "q4_1", "q4_0", "q3_k", "q2_k"}
 
 // ComparePrecision orders types, those that hold weights more exactly first. Unknown ones come last.
 func ComparePrecision(a, b string) int {

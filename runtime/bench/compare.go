@@ -70,7 +70,8 @@ func Compare(before, after *Report, t Thresholds) (*Comparison, error) {
 	a, b := before.Settings, after.Settings
 	switch {
 	case a.Steps != b.Steps || a.Guidance != b.Guidance:
-		return nil, fmt.Errorf("%w: %d steps with guidance %g, and %d with %g; measure both the same way", ErrIncomparable, a.Steps, a.Guidance, b.Steps, b.Guidance)
+		return nil, fmt.Errorf("%w: %d steps with guidance %g, and %d with %g; measure both the same way",
+			ErrIncomparable, a.Steps, a.Guidance, b.Steps, b.Guidance)
 	case !slices.Equal(a.Prompts, b.Prompts):
 		return nil, fmt.Errorf("%w: their prompts or seeds differ; measure both the same way", ErrIncomparable)
 	}
@@ -101,8 +102,8 @@ func Compare(before, after *Report, t Thresholds) (*Comparison, error) {
 func (c *Comparison) notes(before, after *Report) {
 	m, n := before.Machine, after.Machine
 	if m.CPU != n.CPU || m.Cores != n.Cores || m.MemoryBytes != n.MemoryBytes {
-		c.Notes = append(c.Notes, fmt.Sprintf("the machines differ: %s with %d cores and %s, and %s with %d and %s", m.CPU, m.Cores, words.Measured(m.MemoryBytes),
-			n.CPU, n.Cores, words.Measured(n.MemoryBytes)))
+		c.Notes = append(c.Notes, fmt.Sprintf("the machines differ: %s with %d cores and %s, and %s with %d and %s",
+			m.CPU, m.Cores, Bytes(m.MemoryBytes), n.CPU, n.Cores, Bytes(n.MemoryBytes)))
 	}
 	if before.Settings.Processes != after.Settings.Processes {
 		c.Notes = append(c.Notes, "only one report has a process for each session: their resident memory cannot be compared")
@@ -140,23 +141,28 @@ func (c *Comparison) compare(o, n *Result, t Thresholds) {
 	for _, m := range []struct {
 		name     string
 		old, new int64
-	}{{"peak rss", o.PeakRSS, n.PeakRSS}, {"device memory", o.DeviceBytes, n.DeviceBytes}, {"native memory", o.NativeBytes, n.NativeBytes}, {"file", o.FileBytes, n.FileBytes}} {
+	}{
+		{"peak rss", o.PeakRSS, n.PeakRSS}, {"device memory", o.DeviceBytes, n.DeviceBytes},
+		{"native memory", o.NativeBytes, n.NativeBytes}, {"file", o.FileBytes, n.FileBytes},
+	} {
 		if m.old > 0 && m.new > 0 {
-			c.Changes = append(c.Changes, compareSizes(o.Key, m.name, m.old, m.new, t))
+			x := Change{Key: o.Key, Metric: m.name, Unit: "B", Old: float64(m.old), New: float64(m.new), N: [2]int{1, 1}}
+			x.Delta = share(x.Old, x.New)
+			x.Verdict = judge(x.Delta, t.Memory)
+			c.Changes = append(c.Changes, x)
 		}
 	}
-	if o.Quality != nil && n.Quality != nil && o.Quality.Reference == n.Quality.Reference {
-		x := Change{Key: o.Key, Metric: "worst PSNR", Unit: "dB", Old: o.Quality.PSNRWorst, New: n.Quality.PSNRWorst, N: [2]int{o.Quality.Pictures, n.Quality.Pictures}}
-		x.Delta = x.New - x.Old
-		x.Verdict = judge(-x.Delta, t.PSNR)
+	// worth compares what is better the higher it is, in units of scale.
+	worth := func(metric, unit string, before, after float64, pictures [2]int, scale, threshold float64) {
+		x := Change{Key: o.Key, Metric: metric, Unit: unit, Old: before, New: after, N: pictures, Delta: after - before}
+		x.Verdict = judge(-x.Delta/scale, threshold)
 		c.Changes = append(c.Changes, x)
 	}
-	if o.Checked != nil && n.Checked != nil && o.Checked.Pictures == n.Checked.Pictures {
-		x := Change{Key: o.Key, Metric: "right", Unit: "pictures", Old: float64(o.Checked.Right), New: float64(n.Checked.Right),
-			N: [2]int{o.Checked.Pictures, n.Checked.Pictures}}
-		x.Delta = x.New - x.Old
-		x.Verdict = judge(-x.Delta/float64(o.Checked.Pictures), t.Right)
-		c.Changes = append(c.Changes, x)
+	if a, b := o.Quality, n.Quality; a != nil && b != nil && a.Reference == b.Reference {
+		worth("worst PSNR", "dB", a.PSNRWorst, b.PSNRWorst, [2]int{a.Pictures, b.Pictures}, 1, t.PSNR)
+	}
+	if a, b := o.Checked, n.Checked; a != nil && b != nil && a.Pictures == b.Pictures {
+		worth("right", "pictures", float64(a.Right), float64(b.Right), [2]int{a.Pictures, b.Pictures}, float64(a.Pictures), t.Right)
 	}
 }
 
@@ -172,7 +178,8 @@ func judge(worse, threshold float64) Verdict {
 }
 
 func compareTimes(key, metric string, before, after []float64, t Thresholds) Change {
-	x := Change{Key: key, Metric: metric, Unit: "s", Old: Summarize(before).Median, New: Summarize(after).Median, N: [2]int{len(before), len(after)}}
+	x := Change{Key: key, Metric: metric, Unit: "s", Old: Summarize(before).Median, New: Summarize(after).Median,
+		N: [2]int{len(before), len(after)}}
 	x.Delta = share(x.Old, x.New)
 	p, enough := difference(before, after, t.Alpha)
 	x.P = &p
@@ -187,16 +194,12 @@ func compareTimes(key, metric string, before, after []float64, t Thresholds) Cha
 	return x
 }
 
-func compareSizes(key, metric string, before, after int64, t Thresholds) Change {
-	x := Change{Key: key, Metric: metric, Unit: "B", Old: float64(before), New: float64(after), N: [2]int{1, 1}}
-	x.Delta = share(x.Old, x.New)
-	x.Verdict = judge(x.Delta, t.Memory)
-	return x
-}
-
 func share(before, after float64) float64 {
-	if before == 0 {
-		return math.Copysign(float64(map[bool]int{true: 0, false: 1}[after == 0]), after)
+	switch {
+	case before != 0:
+		return after/before - 1
+	case after == 0:
+		return 0
 	}
-	return after/before - 1
+	return math.Copysign(1, after)
 }

@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/image/draw"
@@ -66,20 +67,20 @@ type pagePicture struct {
 // read from where the first round kept them; without them, as in a report read from JSON, they are left out.
 func (r *Report) WriteHTML(w io.Writer) error {
 	d := pageData{Report: r}
-	groups, order := map[string][]*Result{}, []string{}
+	var groups [][]*Result // that differ in type only
 	for i := range r.Results {
 		x := &r.Results[i]
 		if x.Error != "" {
 			continue
 		}
-		key := x.peer()
-		if groups[key] == nil {
-			order = append(order, key)
+		k := slices.IndexFunc(groups, func(g []*Result) bool { return g[0].peer() == x.peer() })
+		if k < 0 {
+			k, groups = len(groups), append(groups, nil)
 		}
-		groups[key] = append(groups[key], x)
+		groups[k] = append(groups[k], x)
 	}
-	for _, key := range order {
-		g, err := r.group(groups[key], len(order) > 1)
+	for _, rs := range groups {
+		g, err := r.group(rs, len(groups) > 1)
 		if err != nil {
 			return err
 		}
@@ -104,12 +105,15 @@ func (r *Report) group(rs []*Result, titled bool) (pageGroup, error) {
 	g.Charts = []pageChart{
 		timeChart("One denoising step, s", rs, func(x *Result) Summary { return x.Step }),
 		timeChart("One picture, from prompt to pixels, s", rs, func(x *Result) Summary { return x.Image }),
-		memoryChart(rs), fileChart(rs)}
-	if c, ok := fidelityChart(rs); ok {
-		g.Charts = append(g.Charts, c)
+		memoryChart(rs),
+		chart("File, MiB", rs, func(x *Result) bar { return plainBar("bar", mebi(x.FileBytes), Bytes(x.FileBytes), Bytes(x.FileBytes)) }),
 	}
-	if c, ok := checkedChart(rs); ok {
-		g.Charts = append(g.Charts, c)
+	if slices.ContainsFunc(rs, func(x *Result) bool { return x.Quality != nil && x.Quality.PSNRWorst < EqualPSNR }) {
+		const title = "Fidelity: PSNR against the reference, dB; the whisker ends at the worst picture"
+		g.Charts = append(g.Charts, chart(title, rs, fidelityBar))
+	}
+	if checked := slices.DeleteFunc(slices.Clone(rs), func(x *Result) bool { return x.Checked == nil }); len(checked) > 0 {
+		g.Charts = append(g.Charts, chart("Pictures that show what was asked for, %", checked, checkedBar))
 	}
 	var err error
 	g.Runs, err = r.pictures(rs)
@@ -121,15 +125,12 @@ func (r *Report) pareto(rs []*Result) string {
 	var points, atTop []point
 	for _, x := range rs {
 		class := "bubble"
-		if r.Advice != nil {
-			for _, key := range r.Advice.Front {
-				if key == x.Key {
-					class = "bubble front"
-				}
-			}
-			if r.Advice.Choice == x.Key {
-				class = "bubble front choice"
-			}
+		switch a := r.Advice; {
+		case a == nil:
+		case a.Choice == x.Key:
+			class = "bubble front choice"
+		case slices.Contains(a.Front, x.Key):
+			class = "bubble front"
 		}
 		p := point{x: x.Image.Median, size: float64(x.memory()), label: x.Type, class: class,
 			tip: fmt.Sprintf("%s: %.3g s a picture, %s, %s", x.Type, x.Image.Median, words.Measured(x.memory()), fidelityText(x))}
@@ -140,54 +141,43 @@ func (r *Report) pareto(rs []*Result) string {
 			atTop = append(atTop, p)
 		}
 	}
-	return scatterChart("speed, fidelity and memory of each type", "seconds a picture →", "PSNR of the worst picture, dB ↑", points, atTop)
+	return scatterChart("speed, fidelity and memory of each type", "seconds a picture →", "PSNR of the worst picture, dB ↑",
+		points, atTop)
 }
 
 func timeChart(title string, rs []*Result, of func(*Result) Summary) pageChart {
-	var bars []bar
-	for _, x := range rs {
+	return chart(title, rs, func(x *Result) bar {
 		s := of(x)
-		bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar", s.Median, fmt.Sprintf("median %.4g, quartiles %.4g and %.4g, of %d", s.Median, s.Q1, s.Q3, s.N)}},
-			lo: s.Q1, hi: s.Q3, value: fmt.Sprintf("%.3g", s.Median)})
-	}
-	return chart(title, bars)
+		b := plainBar("bar", s.Median, fmt.Sprintf("median %.4g, quartiles %.4g and %.4g, of %d", s.Median, s.Q1, s.Q3, s.N),
+			fmt.Sprintf("%.3g", s.Median))
+		b.lo, b.hi = s.Q1, s.Q3
+		return b
+	})
 }
 
-func chart(title string, bars []bar) pageChart {
+// chart has a bar for each result, with its type as label.
+func chart(title string, rs []*Result, of func(*Result) bar) pageChart {
+	var bars []bar
+	for _, x := range rs {
+		b := of(x)
+		b.label = x.Type
+		bars = append(bars, b)
+	}
 	return pageChart{Title: title, SVG: template.HTML(barChart(title, bars))} //nolint:gosec // canvas escapes all texts
 }
 
+// plainBar is a bar of one piece.
+func plainBar(class string, length float64, tip, value string) bar {
+	return bar{parts: []barPart{{class, length, tip}}, value: value}
+}
+
 // memoryParts are the pieces of the memory chart, with their classes.
-var memoryParts = []struct{ class, name string }{{"m0", "unet"}, {"m1", "text_encoder"}, {"m2", "text_encoder_2"}, {"m3", "vae_encoder"}, {"m4", "vae_decoder"}, {"m5", "buffer"}}
+var memoryParts = []struct{ class, name string }{{"m0", "unet"}, {"m1", "text_encoder"}, {"m2", "text_encoder_2"}, {"m3", "vae_encoder"},
+	{"m4", "vae_decoder"}, {"m5", "buffer"}}
 
 // memoryChart stacks native memory by component, and names the resident peak behind it.
 func memoryChart(rs []*Result) pageChart {
-	const title = "Memory, MiB: native by component; behind it the peak of the process"
-	var bars []bar
-	for _, x := range rs {
-		b := bar{label: x.Type, value: words.Measured(x.memory())}
-		var buffer int64
-		for _, part := range memoryParts {
-			var bytes int64
-			for _, c := range x.Components {
-				buffer = max(buffer, c.ComputeBytes)
-				if c.Name == part.name {
-					bytes = c.ParameterBytes
-				}
-			}
-			if part.name == "buffer" {
-				bytes = buffer
-			}
-			if bytes > 0 {
-				b.parts = append(b.parts, barPart{part.class, mebi(bytes), part.name + " " + words.Measured(bytes)})
-			}
-		}
-		if rest := x.memory() - x.NativeBytes; rest > 0 {
-			b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + words.Measured(x.memory())})
-		}
-		bars = append(bars, b)
-	}
-	c := chart(title, bars)
+	c := chart("Memory, MiB: native by component; behind it the peak of the process", rs, memoryBar)
 	for _, p := range memoryParts {
 		c.Legend = append(c.Legend, [2]string{p.class, strings.ReplaceAll(p.name, "_", " ")})
 	}
@@ -195,62 +185,55 @@ func memoryChart(rs []*Result) pageChart {
 	return c
 }
 
+func memoryBar(x *Result) bar {
+	b := bar{value: Bytes(x.memory())}
+	held := map[string]int64{}
+	for _, c := range x.Components {
+		held["buffer"] = max(held["buffer"], c.ComputeBytes)
+		held[c.Name] = c.ParameterBytes
+	}
+	for _, part := range memoryParts {
+		if n := held[part.name]; n > 0 {
+			b.parts = append(b.parts, barPart{part.class, mebi(n), part.name + " " + Bytes(n)})
+		}
+	}
+	if rest := x.memory() - x.NativeBytes; rest > 0 {
+		b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + Bytes(x.memory())})
+	}
+	return b
+}
+
 func mebi(n int64) float64 { return float64(n) / (1 << 20) }
 
-func fileChart(rs []*Result) pageChart {
-	var bars []bar
-	for _, x := range rs {
-		bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar", mebi(x.FileBytes), words.Measured(x.FileBytes)}}, value: words.Measured(x.FileBytes)})
+func fidelityBar(x *Result) bar {
+	q := x.Quality
+	switch {
+	case q == nil:
+		return bar{value: fidelityText(x), empty: true}
+	case q.PSNRWorst >= EqualPSNR:
+		return bar{value: "equal pictures", empty: true}
 	}
-	return chart("File, MiB", bars)
+	b := plainBar("bar good", q.PSNR, fmt.Sprintf("median %s dB, worst %s dB, SSIM %.4f, latents NMSE %.2g",
+		decibel(q.PSNR), decibel(q.PSNRWorst), q.SSIM, q.NMSE), decibel(q.PSNR))
+	b.lo, b.hi = q.PSNRWorst, q.PSNR
+	return b
 }
 
-func fidelityChart(rs []*Result) (pageChart, bool) {
-	var bars []bar
-	some := false
-	for _, x := range rs {
-		q := x.Quality
-		switch {
-		case q == nil:
-			bars = append(bars, bar{label: x.Type, value: fidelityText(x), empty: true})
-		case q.PSNRWorst >= EqualPSNR:
-			bars = append(bars, bar{label: x.Type, value: "equal pictures", empty: true})
-		default:
-			some = true
-			tip := fmt.Sprintf("median %s dB, worst %s dB, SSIM %.4f, latents NMSE %.2g", decibel(q.PSNR), decibel(q.PSNRWorst), q.SSIM, q.NMSE)
-			bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar good", q.PSNR, tip}}, lo: q.PSNRWorst, hi: q.PSNR, value: decibel(q.PSNR)})
-		}
-	}
-	return chart("Fidelity: PSNR against the reference, dB; the whisker ends at the worst picture", bars), some
-}
-
-func checkedChart(rs []*Result) (pageChart, bool) {
-	var bars []bar
-	some := false
-	for _, x := range rs {
-		if c := x.Checked; c != nil {
-			some = true
-			bars = append(bars, bar{label: x.Type, parts: []barPart{{"bar good", 100 * float64(c.Right) / float64(max(c.Pictures, 1)),
-				fmt.Sprintf("colour %d, background %d, shape %d, all %d of %d", c.Colour, c.Background, c.Shape, c.Right, c.Pictures)}}, value: x.checkedCell()})
-		}
-	}
-	return chart("Pictures that show what was asked for, %", bars), some
+func checkedBar(x *Result) bar {
+	c := x.Checked
+	return plainBar("bar good", 100*float64(c.Right)/float64(max(c.Pictures, 1)), fmt.Sprintf(
+		"colour %d, background %d, shape %d, all %d of %d", c.Colour, c.Background, c.Shape, c.Right, c.Pictures), x.checkedCell())
 }
 
 // pictures are the first ones of some runs, of every case.
 func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
-	var ref *Result
-	for _, x := range rs {
-		if x.IsReference {
-			ref = x
-		}
-	}
 	var out []pageRun
+	reference := slices.IndexFunc(rs, func(x *Result) bool { return x.IsReference })
 	batch := rs[0].Batch
 	for run := range min(maxShownRuns, len(rs[0].Images)/batch) {
 		i := run * batch
 		shown := pageRun{Prompt: fmt.Sprintf("%s (seed %d)", rs[0].Images[i].Prompt, rs[0].Images[i].Seed)}
-		for _, x := range rs {
+		for k, x := range rs {
 			if i >= len(x.Images) {
 				continue
 			}
@@ -258,14 +241,17 @@ func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
 			if err != nil {
 				return nil, err
 			}
-			p := pagePicture{Label: x.Type, Caption: "reference", Image: dataURL(img)}
+			p := pagePicture{Label: x.Type, Image: dataURL(img)}
 			p.Width = max(min(max(img.Rect.Dx(), img.Rect.Dy()), maxShownSide/2), minShownSide)
-			if ref != nil && x != ref && i < len(ref.Images) {
-				want, err := picture.Load(ref.Images[i].Picture)
+			if reference == k {
+				p.Caption = "reference"
+			} else if reference >= 0 && i < len(rs[reference].Images) {
+				ref := rs[reference].Images[i : i+1]
+				want, err := readPicture(ref[0].Picture)
 				if err != nil {
 					return nil, err
 				}
-				q, err := compareImages(x.Images[i:i+1], ref.Images[i:i+1])
+				q, err := compareImages(x.Images[i:i+1], ref)
 				if err != nil {
 					return nil, err
 				}
@@ -273,8 +259,6 @@ func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
 				if q.PSNR < EqualPSNR {
 					p.Caption += " dB"
 				}
-			} else if x != ref {
-				p.Caption = ""
 			}
 			shown.Pictures = append(shown.Pictures, p)
 		}

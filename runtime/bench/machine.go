@@ -12,7 +12,7 @@ type Machine struct {
 	Features    []string         `json:"features"`
 	MemoryBytes int64            `json:"memory_bytes,omitempty"`
 	System      string           `json:"system"`                 // and its kernel
-	Load        []float64        `json:"load_average,omitempty"` // of the minute before the first session and of that before the last one's end
+	Load        []float64        `json:"load_average,omitempty"` // in the minute before the first session and at the last one's end
 	Devices     []backend.Device `json:"devices"`
 }
 
@@ -30,10 +30,10 @@ type Build struct {
 
 // DescribeMachine asks the operating system; what it does not tell is left out. Features and Devices are the caller's to fill in.
 func DescribeMachine() Machine {
-	d := machine.Describe()
-	m := Machine{CPU: d.CPU, Cores: d.Cores, Features: []string{}, MemoryBytes: d.Memory, System: d.System, Devices: []backend.Device{}}
-	if load, ok := machine.LoadAverage(); ok {
-		m.Load = []float64{load}
+	m := Machine{CPU: "unknown CPU", Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		Features: []string{}, Devices: []backend.Device{}}
+	if found := cpuName.FindStringSubmatch(readText("/proc/cpuinfo")); found != nil {
+		m.CPU = strings.TrimSpace(found[1])
 	}
 	return m
 }

@@ -138,5 +138,6 @@ func checkImages(images []Kept) (*Checked, error) {
 	if s.N == 0 {
 		return nil, nil
 	}
-	return &Checked{Pictures: s.N, Colour: s.Colour, Background: s.Background, Shape: s.Shape, Right: s.All, IoU: s.SumIoU / float64(s.N)}, nil
+	return &Checked{Pictures: s.N, Colour: s.Colour, Background: s.Background, Shape: s.Shape, Right: s.All,
+		IoU: s.SumIoU / float64(s.N)}, nil
 }

@@ -92,7 +92,8 @@ func misses(r *Result, l Limits) string {
 		if r.Quality == nil {
 			parts = append(parts, "has nothing that its pictures could be held against")
 		} else {
-			parts = append(parts, fmt.Sprintf("has a picture of %.1f dB, less than the %.1f dB that are wanted", r.Quality.PSNRWorst, l.PSNR))
+			parts = append(parts, fmt.Sprintf("has a picture of %.1f dB, less than the %.1f dB that are wanted",
+				r.Quality.PSNRWorst, l.PSNR))
 		}
 	}
 	return strings.Join(parts, ", and ")
@@ -155,7 +156,8 @@ func nothingFits(measured []*Result, l Limits) string {
 	_, small, good := leaders(measured)
 	switch {
 	case l.Memory > 0 && small.memory() > l.Memory:
-		return fmt.Sprintf("nothing fits: the smallest is %s with %s; measure a smaller type, size or batch", small.Key, words.Measured(small.memory()))
+		return fmt.Sprintf("nothing fits: the smallest is %s with %s; measure a smaller type, size or batch",
+			small.Key, Bytes(small.memory()))
 	case l.PSNR > 0 && good.fidelity() < l.PSNR:
 		return fmt.Sprintf("nothing is near enough to its reference: the nearest is %s with %.1f dB", good.Key, good.fidelity())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -139,16 +140,16 @@ func ReadReport(path string) (*Report, error) {
 
 // AddNotes appends what a reader of the figures has to know.
 func (r *Report) AddNotes() {
-	for _, m := range r.Models {
-		if m.Synthetic {
-			r.Notes = append(r.Notes, "the weights are random: times and memory are those of a real model, pictures are noise, and how far they differ tells about rounding only")
-			break
-		}
+	if slices.ContainsFunc(r.Models, func(m ModelReport) bool { return m.Synthetic }) {
+		r.Notes = append(r.Notes, "the weights are random: times and memory are those of a real model, pictures are noise, "+
+			"and how far they differ tells about rounding only")
 	}
 	if r.any(func(x *Result) bool { return x.PeakRSS > 0 }) && !r.Settings.Processes {
-		r.Notes = append(r.Notes, "all sessions ran in one process: the peak of its resident memory only grows, and says little about the later ones")
+		r.Notes = append(r.Notes, "all sessions ran in one process: the peak of its resident memory only grows, "+
+			"and says little about the later ones")
 	}
 	if len(r.Machine.Load) == 2 && r.Machine.Load[0] > float64(r.Machine.Cores)/2 {
-		r.Notes = append(r.Notes, fmt.Sprintf("others were using the machine (load average %.1f before the first session): compare within the report, not with other reports", r.Machine.Load[0]))
+		r.Notes = append(r.Notes, fmt.Sprintf("others were using the machine (load average %.1f before the first session): "+
+			"compare within the report, not with other reports", r.Machine.Load[0]))
 	}
 }

@@ -42,7 +42,8 @@ type Progress struct {
 // of the machine's speed hits all alike. A case that fails is not tried again; the others go on, and the first such error is
 // returned beside the results. Cancelling ctx ends all, with the results so far.
 func Run(ctx context.Context, plan Plan, measure Measurer) ([]Result, int, error) {
-	r := &runner{plan: plan, measure: measure, began: plan.Now(), results: make([]Result, len(plan.Cases)), steps: make([][]float64, len(plan.Cases))}
+	r := &runner{plan: plan, measure: measure, began: plan.Now(), joules: map[int][]float64{},
+		results: make([]Result, len(plan.Cases)), steps: make([][]float64, len(plan.Cases))}
 	refs := reference(plan.Cases, plan.Across)
 	for i, c := range plan.Cases {
 		r.results[i] = Result{Case: c, Key: c.Key(), IsReference: slices.Contains(refs, i), Components: []Component{},
@@ -78,8 +79,8 @@ func (r *runner) rounds(ctx context.Context) (int, error) {
 			}
 			if r.plan.Progress != nil {
 				n := len(r.plan.Cases)
-				r.plan.Progress(Progress{Round: round, Rounds: r.plan.Rounds, Index: k, Case: r.plan.Cases[i], Done: round*n + k, Total: r.plan.Rounds * n,
-					Elapsed: r.plan.Now().Sub(r.began)})
+				r.plan.Progress(Progress{Round: round, Rounds: r.plan.Rounds, Index: k, Case: r.plan.Cases[i],
+					Done: round*n + k, Total: r.plan.Rounds * n, Elapsed: r.plan.Now().Sub(r.began)})
 			}
 			if err := r.session(ctx, round, i); err != nil {
 				return round, err
@@ -107,12 +108,11 @@ func (r *runner) session(ctx context.Context, round, i int) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err == nil && len(out.Runs) != len(s.Prompts) {
+		err = fmt.Errorf("%d of %d runs were measured", len(out.Runs), len(s.Prompts))
+	}
 	if err != nil {
 		r.fail(i, err)
-		return nil
-	}
-	if len(out.Runs) != len(s.Prompts) {
-		r.fail(i, fmt.Errorf("%d of %d runs were measured", len(out.Runs), len(s.Prompts)))
 		return nil
 	}
 	r.add(i, s, out)
@@ -149,9 +149,6 @@ func (r *runner) add(i int, s Session, out Outcome) {
 		x.Image = append(x.Image, run.Total/batch)
 	}
 	if out.Joules > 0 {
-		if r.joules == nil {
-			r.joules = map[int][]float64{}
-		}
 		r.joules[i] = append(r.joules[i], out.Joules)
 	}
 	res.Precision, res.Threads, res.Components = out.Precision, out.Threads, out.Components
@@ -171,7 +168,8 @@ func (r *runner) finish(refs []int) error {
 			continue
 		}
 		x := res.Samples
-		res.Load, res.Text, res.Step, res.Decode, res.Image = Summarize(x.Load), Summarize(x.Text), Summarize(r.steps[i]), Summarize(x.Decode), Summarize(x.Image)
+		res.Load, res.Text, res.Step = Summarize(x.Load), Summarize(x.Text), Summarize(r.steps[i])
+		res.Decode, res.Image = Summarize(x.Decode), Summarize(x.Image)
 		if res.Image.Median > 0 {
 			res.Rate = 1 / res.Image.Median
 		}

@@ -51,7 +51,7 @@ type Outcome struct {
 	Flash           bool        `json:"flash_attention"`
 	Kind            string      `json:"kind"`
 	PeakRSS         int64       `json:"peak_rss_bytes,omitempty"`   // of the process; 0: the system does not tell
-	DeviceBytes     int64       `json:"device_bytes,omitempty"`     // most that was taken of the device's free memory, for one that is no CPU
+	DeviceBytes     int64       `json:"device_bytes,omitempty"`     // most that was taken of a GPU's free memory
 	Components      []Component `json:"components"`                 // native bytes
 	NativePeak      int64       `json:"native_peak_bytes"`          // most that the model held at once
 	Joules          float64     `json:"joules_per_image,omitempty"` // of the whole machine, where it tells
@@ -100,8 +100,8 @@ type Probe struct {
 func Measure(ctx context.Context, open Opener, probe Probe, s Session) (out Outcome, err error) {
 	free := probe.free(ctx, s.Case.Device)
 	began := time.Now()
-	pipe, err := open(ctx, pipeline.Config{Model: s.Path, Device: s.Case.Device, Precision: s.Precision, Type: s.Type, VAEType: vaeType(s.Type),
-		Threads: s.Threads, FlashAttention: s.Flash})
+	pipe, err := open(ctx, pipeline.Config{Model: s.Path, Device: s.Case.Device, Precision: s.Precision, Type: s.Type,
+		VAEType: vaeType(s.Type), Threads: s.Threads, FlashAttention: s.Flash})
 	if err != nil {
 		return out, err
 	}
@@ -165,7 +165,8 @@ func (m *meter) describe() {
 	m.out.Threads, m.out.Flash, m.out.Kind = info.Threads, info.FlashAttention, string(info.Kind)
 	for _, c := range info.Components {
 		if c.Loaded {
-			m.out.Components = append(m.out.Components, Component{Name: c.Name, Type: string(c.Type), Device: c.Device, ParameterBytes: c.ParameterBytes})
+			m.out.Components = append(m.out.Components,
+				Component{Name: c.Name, Type: string(c.Type), Device: c.Device, ParameterBytes: c.ParameterBytes})
 		}
 	}
 }
@@ -178,14 +179,16 @@ func (m *meter) buffers() error {
 		rows *= 2
 	}
 	cell := max(info.VAE.Downscale, 1)
+	h, w := c.Height/cell, c.Width/cell
 	for _, q := range []struct {
 		component string
 		query     backend.ComputeQuery
 	}{
 		{"text_encoder", backend.ComputeQuery{Stage: backend.StageText, Batch: 1}},
 		{"text_encoder_2", backend.ComputeQuery{Stage: backend.StageText2, Batch: 1}},
-		{"unet", backend.ComputeQuery{Stage: backend.StageUNet, Batch: rows, Height: c.Height / cell, Width: c.Width / cell, ContextTokens: info.TextEncoder.MaxTokens}},
-		{"vae_decoder", backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: 1, Height: c.Height / cell, Width: c.Width / cell}},
+		{"unet", backend.ComputeQuery{Stage: backend.StageUNet, Batch: rows, Height: h, Width: w,
+			ContextTokens: info.TextEncoder.MaxTokens}},
+		{"vae_decoder", backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w}},
 	} {
 		i := slices.IndexFunc(m.out.Components, func(x Component) bool { return x.Name == q.component })
 		if i < 0 {
@@ -203,8 +206,9 @@ func (m *meter) buffers() error {
 // request is what is asked of the pipeline for a prompt.
 func (m *meter) request(p Prompt) request.Request {
 	c := m.session.Case
-	return request.Request{Prompt: p.Prompt, NegativePrompt: p.NegativePrompt, Seed: p.Seed, Width: c.Width, Height: c.Height, NumImages: c.Batch, MaxBatch: c.Batch,
-		Scheduler: c.Scheduler, NumInferenceSteps: m.session.Steps, GuidanceScale: m.session.Guidance}
+	return request.Request{Prompt: p.Prompt, NegativePrompt: p.NegativePrompt, Seed: p.Seed, Width: c.Width, Height: c.Height,
+		NumImages: c.Batch, MaxBatch: c.Batch, Scheduler: c.Scheduler, NumInferenceSteps: m.session.Steps,
+		GuidanceScale: m.session.Guidance}
 }
 
 // run makes and measures the pictures of one prompt.
@@ -219,8 +223,9 @@ func (m *meter) run(i int, p Prompt) error {
 	if err != nil {
 		return err
 	}
-	repeated := slices.ContainsFunc(m.session.Prompts[:i], func(q Prompt) bool { return q.Prompt == p.Prompt && q.NegativePrompt == p.NegativePrompt })
-	if !repeated {
+	if !slices.ContainsFunc(m.session.Prompts[:i], func(q Prompt) bool {
+		return q.Prompt == p.Prompt && q.NegativePrompt == p.NegativePrompt
+	}) {
 		t.Text = result.Timings.Text.Seconds()
 	}
 	t.Decode, t.Total = result.Timings.Decode.Seconds(), result.Timings.Total.Seconds()

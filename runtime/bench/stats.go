@@ -34,12 +34,13 @@ func (s Summary) Spread() float64 {
 	return (s.Q3 - s.Q1) / 2 / s.Median
 }
 
-// difference is benchstat's comparison of two samples: the two-sided Mann-Whitney U test, which assumes no distribution. enough
-// tells whether samples of these sizes can be told apart at alpha at all.
+// difference is benchstat's comparison of two samples: the two-sided Mann-Whitney U test, which assumes no distribution.
+// enough tells whether samples of these sizes can be told apart at alpha at all.
 func difference(a, b []float64, alpha float64) (p float64, enough bool) {
 	thresholds := benchmath.DefaultThresholds
 	thresholds.CompareAlpha = alpha
-	c := benchmath.AssumeNothing.Compare(benchmath.NewSample(slices.Clone(a), &thresholds), benchmath.NewSample(slices.Clone(b), &thresholds))
+	sample := func(v []float64) *benchmath.Sample { return benchmath.NewSample(slices.Clone(v), &thresholds) }
+	c := benchmath.AssumeNothing.Compare(sample(a), sample(b))
 	return c.P, smallestP(len(a), len(b)) <= alpha
 }
 

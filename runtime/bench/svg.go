@@ -24,7 +24,8 @@ func (c *canvas) line(class string, x1, y1, x2, y2 float64) {
 
 // rect draws a rectangle with a tooltip.
 func (c *canvas) rect(class string, x, y, w, h float64, tip string) {
-	fmt.Fprintf(&c.b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s</title></rect>`, class, x, y, max(w, 0), h, html.EscapeString(tip))
+	fmt.Fprintf(&c.b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s</title></rect>`,
+		class, x, y, max(w, 0), h, html.EscapeString(tip))
 }
 
 func (c *canvas) circle(class string, x, y, r float64, tip string) {
@@ -38,7 +39,8 @@ func (c *canvas) text(class, anchor string, x, y float64, s string) {
 
 // String is the whole drawing, with its title for those who cannot see it.
 func (c *canvas) String() string {
-	return fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`, c.w, c.h, html.EscapeString(c.title), c.b.String())
+	return fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`,
+		c.w, c.h, html.EscapeString(c.title), c.b.String())
 }
 
 // axis maps values to a stretch of the drawing and has round ticks.
@@ -109,7 +111,8 @@ func barChart(title string, bars []bar) string {
 	const rowHeight, thick, top, width = 26.0, 15.0, 6.0, 460.0
 	left, right, most := 0.0, 0.0, 0.0
 	for _, b := range bars {
-		left, right, most = max(left, float64(len(b.label))*charWidth+10), max(right, float64(len([]rune(b.value)))*charWidth+10), max(most, b.sum())
+		left, right = max(left, float64(len(b.label))*charWidth+10), max(right, float64(len([]rune(b.value)))*charWidth+10)
+		most = max(most, b.sum())
 	}
 	c := &canvas{w: width, h: top + rowHeight*float64(len(bars)) + 22, title: title}
 	x := newAxis(0, most, 4, left, width-right)
@@ -160,7 +163,8 @@ func scatterChart(title, xName, yName string, points, atTop []point) string {
 	c := &canvas{w: width, h: height, title: title}
 	top := 24.0
 	all := append(append([]point{}, points...), atTop...)
-	xs, ys, sizes := []float64{}, []float64{}, 0.0
+	var xs, ys []float64
+	sizes := 0.0
 	for _, p := range all {
 		xs, sizes = append(xs, p.x), max(sizes, p.size)
 	}
@@ -231,7 +235,8 @@ func (l *labels) draw() {
 		type place struct{ x, y float64 }
 		var best place
 		found := false
-		for _, p := range []place{{m.x + m.r + 5, m.y - 7}, {m.x - m.r - 5 - w, m.y - 7}, {m.x - w/2, m.y - m.r - 18}, {m.x - w/2, m.y + m.r + 4},
+		for _, p := range []place{{m.x + m.r + 5, m.y - 7}, {m.x - m.r - 5 - w, m.y - 7},
+			{m.x - w/2, m.y - m.r - 18}, {m.x - w/2, m.y + m.r + 4},
 			{m.x + m.r + 2, m.y - 24}, {m.x + m.r + 2, m.y + 10}, {m.x - m.r - 2 - w, m.y - 24}, {m.x - m.r - 2 - w, m.y + 10}} {
 			if p.x < 0 || p.x+w > l.width || p.y < 0 || p.y+14 > l.c.h {
 				continue

@@ -177,8 +177,9 @@ func (r *Report) Conditions() []string {
 	if len(m.Load) == 2 {
 		machine += fmt.Sprintf("; load average %.1f before, %.1f after", m.Load[0], m.Load[1])
 	}
-	build := "daguerre " + r.Build.Version
-	for _, part := range []string{r.Build.Revision, r.Build.Library, r.Build.Engine, r.Build.Compiler, strings.Join(r.Build.Features, " ")} {
+	b := r.Build
+	build := "daguerre " + b.Version
+	for _, part := range []string{b.Revision, b.Library, b.Engine, b.Compiler, strings.Join(b.Features, " ")} {
 		if part != "" {
 			build += ", " + part
 		}
