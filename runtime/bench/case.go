@@ -94,8 +94,8 @@ func (a Axes) Cases() ([]Case, error) {
 var precisionOrder = []string{"f32", "f16", FileType, "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "iq4_nl",
 	"q4_k", "q4_1", "q4_0", "q3_k", "q2_k"}
 
-// ComparePrecision orders types, those that hold weights more exactly first. Unknown ones come last.
-func ComparePrecision(a, b string) int {
+// comparePrecision orders types, those that hold weights more exactly first. Unknown ones come last.
+func comparePrecision(a, b string) int {
 	rank := func(t string) int {
 		if i := slices.Index(precisionOrder, t); i >= 0 {
 			return i
@@ -118,7 +118,7 @@ func reference(cases []Case, across bool) []int {
 	}
 	for i, c := range cases {
 		best, ok := first[id(c)]
-		if !ok || c.Model == cases[best].Model && c.Device == cases[best].Device && ComparePrecision(c.Type, cases[best].Type) < 0 {
+		if !ok || c.Model == cases[best].Model && c.Device == cases[best].Device && comparePrecision(c.Type, cases[best].Type) < 0 {
 			first[id(c)] = i
 		}
 	}

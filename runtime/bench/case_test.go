@@ -45,9 +45,9 @@ func TestPrecisionOrder(t *testing.T) {
 			assert.Contains(t, precisionOrder, string(typ))
 		}
 	}
-	assert.Negative(t, ComparePrecision("f32", "f16"))
-	assert.Negative(t, ComparePrecision("q8_0", "q4_k"))
-	assert.Positive(t, ComparePrecision("unheard of", "q2_k"))
+	assert.Negative(t, comparePrecision("f32", "f16"))
+	assert.Negative(t, comparePrecision("q8_0", "q4_k"))
+	assert.Positive(t, comparePrecision("unheard of", "q2_k"))
 	assert.Equal(t, backend.PrecisionExact, PrecisionOf("f32"))
 	assert.Equal(t, backend.PrecisionAuto, PrecisionOf("q8_0"))
 }

@@ -24,15 +24,15 @@ type Thresholds struct {
 // DefaultThresholds are what bench compare takes.
 var DefaultThresholds = Thresholds{Time: 0.10, Memory: 0.05, PSNR: 1, Right: 0.02, Alpha: 0.05}
 
-// Verdict says what became of a figure.
-type Verdict string
+// verdict says what became of a figure.
+type verdict string
 
 // The verdicts.
 const (
-	Same    Verdict = "~"
-	Better  Verdict = "better"
-	Worse   Verdict = "worse"
-	Unknown Verdict = "?" // too few measurements to tell
+	Same    verdict = "~"
+	better  verdict = "better"
+	worse   verdict = "worse"
+	Unknown verdict = "?" // too few measurements to tell
 )
 
 // Change is one figure of one case in two reports.
@@ -45,7 +45,7 @@ type Change struct {
 	Delta   float64  `json:"delta"`       // share of the old value; in Unit for dB and pictures
 	P       *float64 `json:"p,omitempty"` // of times
 	N       [2]int   `json:"n"`           // measurements
-	Verdict Verdict  `json:"verdict"`
+	Verdict verdict  `json:"verdict"`
 }
 
 // Comparison is what Compare found.
@@ -58,7 +58,7 @@ type Comparison struct {
 func (c *Comparison) Regressions() int {
 	n := 0
 	for _, x := range c.Changes {
-		if x.Verdict == Worse {
+		if x.Verdict == worse {
 			n++
 		}
 	}
@@ -120,9 +120,9 @@ func (c *Comparison) compare(o, n *Result, t Thresholds) {
 	case o.Error != "" && n.Error != "":
 		return
 	case o.Error != "" || n.Error != "":
-		x := Change{Key: o.Key, Metric: "measured", Unit: "cases", Old: 1, Delta: -1, Verdict: Worse}
+		x := Change{Key: o.Key, Metric: "measured", Unit: "cases", Old: 1, Delta: -1, Verdict: worse}
 		if o.Error != "" {
-			x.Old, x.New, x.Delta, x.Verdict = 0, 1, 1, Better
+			x.Old, x.New, x.Delta, x.Verdict = 0, 1, 1, better
 		}
 		c.Changes = append(c.Changes, x)
 		return
@@ -167,18 +167,18 @@ func (c *Comparison) compare(o, n *Result, t Thresholds) {
 }
 
 // judge is the verdict for a figure that is worse by so much.
-func judge(worse, threshold float64) Verdict {
+func judge(loss, threshold float64) verdict {
 	switch {
-	case worse > threshold:
-		return Worse
-	case worse < -threshold:
-		return Better
+	case loss > threshold:
+		return worse
+	case loss < -threshold:
+		return better
 	}
 	return Same
 }
 
 func compareTimes(key, metric string, before, after []float64, t Thresholds) Change {
-	x := Change{Key: key, Metric: metric, Unit: "s", Old: Summarize(before).Median, New: Summarize(after).Median,
+	x := Change{Key: key, Metric: metric, Unit: "s", Old: summarize(before).Median, New: summarize(after).Median,
 		N: [2]int{len(before), len(after)}}
 	x.Delta = share(x.Old, x.New)
 	p, enough := difference(before, after, t.Alpha)

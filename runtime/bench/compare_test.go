@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func verdicts(c *Comparison) map[string]Verdict {
-	out := map[string]Verdict{}
+func verdicts(c *Comparison) map[string]verdict {
+	out := map[string]verdict{}
 	for _, x := range c.Changes {
 		out[x.Metric] = x.Verdict
 	}
@@ -37,7 +37,7 @@ func TestCompareChanges(t *testing.T) {
 		return out
 	}
 	base := threeResults()[1:2]
-	base[0].Checked = &Checked{Pictures: 100, Right: 50}
+	base[0].Checked = &checked{Pictures: 100, Right: 50}
 	for metric, change := range map[string]func(r *Result, k float64){
 		"load":          func(r *Result, k float64) { r.Samples.Load = scale(r.Samples.Load, k) },
 		"text":          func(r *Result, k float64) { r.Samples.Text = scale(r.Samples.Text, k) },
@@ -48,9 +48,9 @@ func TestCompareChanges(t *testing.T) {
 		"native memory": func(r *Result, k float64) { r.NativeBytes = int64(float64(r.NativeBytes) * k) },
 		"file":          func(r *Result, k float64) { r.FileBytes = int64(float64(r.FileBytes) * k) },
 		"worst PSNR":    func(r *Result, k float64) { q := *r.Quality; q.PSNRWorst /= k; r.Quality = &q },
-		"right":         func(r *Result, k float64) { r.Checked = &Checked{Pictures: 100, Right: int(50 / k)} },
+		"right":         func(r *Result, k float64) { r.Checked = &checked{Pictures: 100, Right: int(50 / k)} },
 	} {
-		for k, want := range map[float64]Verdict{1.3: Worse, 1 / 1.3: Better} {
+		for k, want := range map[float64]verdict{1.3: worse, 1 / 1.3: better} {
 			changed := base[0]
 			change(&changed, k)
 			c, err := Compare(testReport(base...), testReport(changed), DefaultThresholds)
@@ -62,7 +62,7 @@ func TestCompareChanges(t *testing.T) {
 					assert.Equal(t, Same, v, "%s, where %s changed", m, metric)
 				}
 			}
-			assert.Equal(t, want == Worse, c.Regressions() == 1, metric)
+			assert.Equal(t, want == worse, c.Regressions() == 1, metric)
 		}
 	}
 }
@@ -71,14 +71,14 @@ func TestCompareChanges(t *testing.T) {
 func TestCompareTimes(t *testing.T) {
 	th := DefaultThresholds
 	slow := []float64{1.3, 1.31, 1.32, 1.33}
-	assert.Equal(t, Worse, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, slow, th).Verdict)
+	assert.Equal(t, worse, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, slow, th).Verdict)
 	x := compareTimes("k", "step", []float64{1, 1.01, 1.02}, slow[:3], th)
 	assert.Equal(t, Unknown, x.Verdict, "three of each say nothing")
 	assert.InDelta(t, 0.1, *x.P, 1e-9)
 	assert.Equal(t, Same, compareTimes("k", "step", []float64{1, 1.01, 1.02, 2}, []float64{1, 1.5, 1.6, 1.7}, th).Verdict, "they overlap")
 	assert.Equal(t, Same, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict, "significant but small")
 	th.Time = 0.02
-	assert.Equal(t, Worse, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict)
+	assert.Equal(t, worse, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict)
 }
 
 func TestCompareReports(t *testing.T) {

@@ -103,8 +103,8 @@ func (r *Report) group(rs []*Result, titled bool) (pageGroup, error) {
 	}
 	g.Pareto = template.HTML(r.pareto(rs)) //nolint:gosec // canvas escapes all texts
 	g.Charts = []pageChart{
-		timeChart("One denoising step, s", rs, func(x *Result) Summary { return x.Step }),
-		timeChart("One picture, from prompt to pixels, s", rs, func(x *Result) Summary { return x.Image }),
+		timeChart("One denoising step, s", rs, func(x *Result) summary { return x.Step }),
+		timeChart("One picture, from prompt to pixels, s", rs, func(x *Result) summary { return x.Image }),
 		memoryChart(rs),
 		chart("File, MiB", rs, func(x *Result) bar { return plainBar("bar", mebi(x.FileBytes), Bytes(x.FileBytes), Bytes(x.FileBytes)) }),
 	}
@@ -145,7 +145,7 @@ func (r *Report) pareto(rs []*Result) string {
 		points, atTop)
 }
 
-func timeChart(title string, rs []*Result, of func(*Result) Summary) pageChart {
+func timeChart(title string, rs []*Result, of func(*Result) summary) pageChart {
 	return chart(title, rs, func(x *Result) bar {
 		s := of(x)
 		b := plainBar("bar", s.Median, fmt.Sprintf("median %.4g, quartiles %.4g and %.4g, of %d", s.Median, s.Q1, s.Q3, s.N),

@@ -20,7 +20,7 @@ import (
 // withPictures gives results a picture each.
 func withPictures(t *testing.T, results []Result) []Result {
 	for i := range results {
-		results[i].Images = []Kept{kept(t, "a <prompt> & more", 400, []float32{float32(i + 1), 2}, grey(uint8(100+i)))}
+		results[i].Images = []keptFiles{kept(t, "a <prompt> & more", 400, []float32{float32(i + 1), 2}, grey(uint8(100+i)))}
 	}
 	return results
 }

@@ -16,9 +16,9 @@ import (
 // picture of 2048 x 2048 pixels that is off by one makes 119 dB.
 const EqualPSNR = 120.0
 
-// Quality is how far a case's pictures are from those of its reference, on the same noise. What is not said to be a median is the
+// quality is how far a case's pictures are from those of its reference, on the same noise. What is not said to be a median is the
 // worst of all pictures.
-type Quality struct {
+type quality struct {
 	Reference    string  `json:"reference"` // its key
 	Pictures     int     `json:"pictures"`
 	NMSE         float64 `json:"latent_nmse"`       // median of |a-b|^2 / |b|^2 of the final latents
@@ -32,8 +32,8 @@ type Quality struct {
 	EqualPicture int     `json:"equal_pictures"` // bit for bit
 }
 
-// Checked counts what the checker of the nano models saw in a case's pictures.
-type Checked struct {
+// checked counts what the checker of the nano models saw in a case's pictures.
+type checked struct {
 	Pictures   int     `json:"pictures"`
 	Colour     int     `json:"colour"`
 	Background int     `json:"background"`
@@ -43,14 +43,14 @@ type Checked struct {
 }
 
 // compareImages holds a case's pictures against the reference's, in the same order.
-func compareImages(have, want []Kept) (*Quality, error) {
+func compareImages(have, want []keptFiles) (*quality, error) {
 	if len(have) != len(want) {
 		return nil, fmt.Errorf("%d pictures, and %d of the reference", len(have), len(want))
 	}
 	if len(have) == 0 {
 		return nil, nil
 	}
-	q := &Quality{Pictures: len(have)}
+	q := &quality{Pictures: len(have)}
 	var nmse, cosine, psnr, ssim []float64
 	for i := range have {
 		a, err := npy.ReadFile(have[i].Latents)
@@ -83,7 +83,7 @@ func compareImages(have, want []Kept) (*Quality, error) {
 		}
 		nmse, cosine, psnr, ssim = append(nmse, e), append(cosine, c), append(psnr, db), append(ssim, vae.SSIM(s, t))
 	}
-	n, c, p, s := Summarize(nmse), Summarize(cosine), Summarize(psnr), Summarize(ssim)
+	n, c, p, s := summarize(nmse), summarize(cosine), summarize(psnr), summarize(ssim)
 	q.NMSE, q.NMSEWorst, q.Cosine, q.CosineWorst = n.Median, n.Max, c.Median, c.Min
 	q.PSNR, q.PSNRWorst, q.SSIM, q.SSIMWorst = p.Median, p.Min, s.Median, s.Min
 	return q, nil
@@ -122,7 +122,7 @@ func pixelsOf(img *image.NRGBA) backend.Tensor {
 }
 
 // checkImages has the checker look at pictures of the nano models' prompts.
-func checkImages(images []Kept) (*Checked, error) {
+func checkImages(images []keptFiles) (*checked, error) {
 	var s checker.Summary
 	for _, k := range images {
 		img, err := picture.Load(k.Picture)
@@ -138,6 +138,6 @@ func checkImages(images []Kept) (*Checked, error) {
 	if s.N == 0 {
 		return nil, nil
 	}
-	return &Checked{Pictures: s.N, Colour: s.Colour, Background: s.Background, Shape: s.Shape, Right: s.All,
+	return &checked{Pictures: s.N, Colour: s.Colour, Background: s.Background, Shape: s.Shape, Right: s.All,
 		IoU: s.SumIoU / float64(s.N)}, nil
 }

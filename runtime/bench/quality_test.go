@@ -17,7 +17,7 @@ import (
 )
 
 // kept writes a picture whose pixel (x, y) is what paint says, with latents.
-func kept(t *testing.T, prompt string, side int, latents []float32, paint func(x, y int) color.NRGBA) Kept {
+func kept(t *testing.T, prompt string, side int, latents []float32, paint func(x, y int) color.NRGBA) keptFiles {
 	t.Helper()
 	base := filepath.Join(t.TempDir(), strconv.Itoa(len(prompt)))
 	img := image.NewNRGBA(image.Rect(0, 0, side, side))
@@ -31,7 +31,7 @@ func kept(t *testing.T, prompt string, side int, latents []float32, paint func(x
 	require.NoError(t, png.Encode(f, img))
 	require.NoError(t, f.Close())
 	require.NoError(t, npy.WriteFile(base+".npy", npy.Array{Shape: []int{len(latents)}, Data: latents}))
-	return Kept{Prompt: prompt, Picture: base + ".png", Latents: base + ".npy"}
+	return keptFiles{Prompt: prompt, Picture: base + ".png", Latents: base + ".npy"}
 }
 
 func grey(v uint8) func(x, y int) color.NRGBA {
@@ -51,14 +51,14 @@ func TestLatentDistance(t *testing.T) {
 }
 
 func TestCompareImages(t *testing.T) {
-	want := []Kept{kept(t, "a", 32, []float32{3, 4}, grey(100)), kept(t, "b", 32, []float32{3, 4}, grey(100))}
+	want := []keptFiles{kept(t, "a", 32, []float32{3, 4}, grey(100)), kept(t, "b", 32, []float32{3, 4}, grey(100))}
 	q, err := compareImages(want, want)
 	require.NoError(t, err)
-	assert.Equal(t, &Quality{Pictures: 2, Cosine: 1, CosineWorst: 1, PSNR: EqualPSNR, PSNRWorst: EqualPSNR, SSIM: q.SSIM, SSIMWorst: q.SSIMWorst, EqualPicture: 2}, q)
+	assert.Equal(t, &quality{Pictures: 2, Cosine: 1, CosineWorst: 1, PSNR: EqualPSNR, PSNRWorst: EqualPSNR, SSIM: q.SSIM, SSIMWorst: q.SSIMWorst, EqualPicture: 2}, q)
 	assert.InDelta(t, 1, q.SSIM, 1e-9)
 
 	// one of the two pictures is off by 3 in red: a third of the values
-	have := []Kept{want[0], kept(t, "bb", 32, []float32{4, 3}, grey(103))}
+	have := []keptFiles{want[0], kept(t, "bb", 32, []float32{4, 3}, grey(103))}
 	q, err = compareImages(have, want)
 	require.NoError(t, err)
 	db := 10 * math.Log10(255*255/3.0)
@@ -71,9 +71,9 @@ func TestCompareImages(t *testing.T) {
 
 	_, err = compareImages(have[:1], want)
 	assert.ErrorContains(t, err, "1 pictures, and 2 of the reference")
-	_, err = compareImages([]Kept{kept(t, "small", 16, []float32{3, 4}, grey(1))}, want[:1])
+	_, err = compareImages([]keptFiles{kept(t, "small", 16, []float32{3, 4}, grey(1))}, want[:1])
 	assert.ErrorContains(t, err, "of the reference")
-	_, err = compareImages([]Kept{kept(t, "long", 32, []float32{3, 4, 5}, grey(1))}, want[:1])
+	_, err = compareImages([]keptFiles{kept(t, "long", 32, []float32{3, 4, 5}, grey(1))}, want[:1])
 	assert.ErrorContains(t, err, "latents of shape [3]")
 	q, err = compareImages(nil, nil)
 	assert.NoError(t, err)
@@ -87,9 +87,9 @@ func TestCheckImages(t *testing.T) {
 		}
 		return color.NRGBA{30, 60, 210, 255}
 	}
-	c, err := checkImages([]Kept{kept(t, "a red square on a blue background", 128, []float32{1}, square), kept(t, "a red circle on a pink background", 128, []float32{1}, square)})
+	c, err := checkImages([]keptFiles{kept(t, "a red square on a blue background", 128, []float32{1}, square), kept(t, "a red circle on a pink background", 128, []float32{1}, square)})
 	require.NoError(t, err)
-	assert.Equal(t, &Checked{Pictures: 2, Colour: 2, Background: 1, Shape: 1, Right: 1, IoU: c.IoU}, c)
-	_, err = checkImages([]Kept{kept(t, "no prompt of its kind", 128, []float32{1}, square)})
+	assert.Equal(t, &checked{Pictures: 2, Colour: 2, Background: 1, Shape: 1, Right: 1, IoU: c.IoU}, c)
+	_, err = checkImages([]keptFiles{kept(t, "no prompt of its kind", 128, []float32{1}, square)})
 	assert.Error(t, err)
 }

@@ -74,7 +74,7 @@ func Recommend(results []Result, limits Limits) *Advice {
 	fastest := slices.MinFunc(fit, func(x, y *Result) int { return cmp.Compare(x.Image.Median, y.Image.Median) })
 	near := slices.DeleteFunc(slices.Clone(fit), func(r *Result) bool { return !asFast(r, fastest) })
 	best := slices.MinFunc(near, func(x, y *Result) int {
-		return cmp.Or(cmp.Compare(y.fidelity(), x.fidelity()), ComparePrecision(x.Type, y.Type), cmp.Compare(x.memory(), y.memory()))
+		return cmp.Or(cmp.Compare(y.fidelity(), x.fidelity()), comparePrecision(x.Type, y.Type), cmp.Compare(x.memory(), y.memory()))
 	})
 	a.Choice = best.Key
 	a.Reasons = append([]string{choiceReason(results, best, fastest, limits, len(fit))}, a.Reasons...)

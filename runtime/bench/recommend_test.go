@@ -44,12 +44,12 @@ func TestRecommendPrefersExactAmongEquals(t *testing.T) {
 	a := Recommend(results, Limits{PSNR: 10})
 	assert.Equal(t, results[0].Key, a.Choice)
 	assert.Contains(t, a.Reasons[0], "about as fast as q8_0")
-	results[0].Image = Summarize([]float64{2.2, 2.21})
+	results[0].Image = summarize([]float64{2.2, 2.21})
 	assert.Equal(t, results[1].Key, Recommend(results, Limits{PSNR: 10}).Choice)
-	results[0].Image = Summarize([]float64{1.7, 2.19, 2.5})
-	results[1].Image = Summarize([]float64{1.8, 2, 2.3})
+	results[0].Image = summarize([]float64{1.7, 2.19, 2.5})
+	results[1].Image = summarize([]float64{1.8, 2, 2.3})
 	assert.Equal(t, results[0].Key, Recommend(results, Limits{PSNR: 10}).Choice, "its measurements overlap the other's")
-	results[0].Image = Summarize([]float64{1.7, 2.4, 3})
+	results[0].Image = summarize([]float64{1.7, 2.4, 3})
 	assert.Equal(t, results[1].Key, Recommend(results, Limits{PSNR: 10}).Choice, "they overlap because they scatter, but the median is a fifth away")
 }
 

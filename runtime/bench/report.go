@@ -67,24 +67,24 @@ type Result struct {
 	Threads     int    `json:"threads,omitempty"`
 	FileBytes   int64  `json:"file_bytes,omitempty"`
 
-	Load    Summary  `json:"load"`   // opening the model, of the rounds
-	Text    Summary  `json:"text"`   // encoding a prompt
-	Step    Summary  `json:"step"`   // one denoising step of the batch, of all steps
-	Decode  Summary  `json:"decode"` // the VAE, per picture
-	Image   Summary  `json:"image"`  // from prompt to picture, per picture
+	Load    summary  `json:"load"`   // opening the model, of the rounds
+	Text    summary  `json:"text"`   // encoding a prompt
+	Step    summary  `json:"step"`   // one denoising step of the batch, of all steps
+	Decode  summary  `json:"decode"` // the VAE, per picture
+	Image   summary  `json:"image"`  // from prompt to picture, per picture
 	Rate    float64  `json:"images_per_second"`
-	Joules  *Summary `json:"joules_per_image,omitempty"`
+	Joules  *summary `json:"joules_per_image,omitempty"`
 	Samples Samples  `json:"samples"`
 
 	PeakRSS     int64       `json:"peak_rss_bytes,omitempty"`
 	DeviceBytes int64       `json:"device_bytes,omitempty"`
 	NativeBytes int64       `json:"native_bytes"` // most that the model held at once: weights, buffers, what loading takes
-	Components  []Component `json:"components"`
+	Components  []component `json:"components"`
 
-	Quality *Quality `json:"quality,omitempty"` // none of the reference itself
-	Checked *Checked `json:"checked,omitempty"`
+	Quality *quality `json:"quality,omitempty"` // none of the reference itself
+	Checked *checked `json:"checked,omitempty"`
 
-	Images []Kept `json:"-"` // of the first round
+	Images []keptFiles `json:"-"` // of the first round
 }
 
 // Samples are the single measurements. One of Step is the mean of a run's steps: the steps of a run are no independent

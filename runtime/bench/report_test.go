@@ -20,13 +20,13 @@ import (
 // result is a result of a type whose pictures take so many seconds and so much memory, with a worst PSNR; 0: the reference.
 func result(typ string, seconds float64, memory int64, psnr float64) Result {
 	c := Case{Model: "m", Type: typ, Width: 64, Height: 64, Batch: 1, Device: "cpu", Scheduler: "EulerDiscrete"}
-	one := Summarize([]float64{seconds, seconds, seconds, seconds})
+	one := summarize([]float64{seconds, seconds, seconds, seconds})
 	samples := func(v float64) []float64 { return []float64{v, v * 1.01, v * 0.99, v * 1.02} }
 	r := Result{Case: c, Key: c.Key(), IsReference: psnr == 0, Precision: "f16", Threads: 2, FileBytes: memory / 2, Load: one, Text: one, Step: one, Decode: one, Image: one, Rate: 1 / seconds,
-		PeakRSS: memory, NativeBytes: memory * 3 / 4, Components: []Component{{Name: "unet", Type: typ, Device: "cpu", ParameterBytes: memory / 2, ComputeBytes: memory / 4}},
+		PeakRSS: memory, NativeBytes: memory * 3 / 4, Components: []component{{Name: "unet", Type: typ, Device: "cpu", ParameterBytes: memory / 2, ComputeBytes: memory / 4}},
 		Samples: Samples{Load: samples(seconds), Text: samples(seconds), Step: samples(seconds), Decode: samples(seconds), Image: samples(seconds)}}
 	if psnr > 0 {
-		r.Quality = &Quality{Reference: "m f32 64x64 batch 1 cpu EulerDiscrete", Pictures: 2, NMSE: 1e-3, NMSEWorst: 2e-3, Cosine: 0.99, CosineWorst: 0.98, PSNR: psnr + 1, PSNRWorst: psnr, SSIM: 0.9, SSIMWorst: 0.8}
+		r.Quality = &quality{Reference: "m f32 64x64 batch 1 cpu EulerDiscrete", Pictures: 2, NMSE: 1e-3, NMSEWorst: 2e-3, Cosine: 0.99, CosineWorst: 0.98, PSNR: psnr + 1, PSNRWorst: psnr, SSIM: 0.9, SSIMWorst: 0.8}
 		if psnr == EqualPSNR {
 			r.Quality.EqualPicture, r.Quality.PSNR = 2, EqualPSNR
 		}
@@ -46,9 +46,9 @@ func testReport(results ...Result) *Report {
 
 func threeResults() []Result {
 	a := result("f32", 4, 4<<30, 0)
-	joules := Summarize([]float64{5})
+	joules := summarize([]float64{5})
 	a.Joules = &joules
-	a.Checked = &Checked{Pictures: 4, Colour: 4, Background: 4, Shape: 4, Right: 3, IoU: 0.9}
+	a.Checked = &checked{Pictures: 4, Colour: 4, Background: 4, Shape: 4, Right: 3, IoU: 0.9}
 	return []Result{a, result("q8_0", 3, 2<<30, 40), result("q4_k", 2, 1<<30, 20)}
 }
 

@@ -46,7 +46,7 @@ func Run(ctx context.Context, plan Plan, measure Measurer) ([]Result, int, error
 		results: make([]Result, len(plan.Cases)), steps: make([][]float64, len(plan.Cases))}
 	refs := reference(plan.Cases, plan.Across)
 	for i, c := range plan.Cases {
-		r.results[i] = Result{Case: c, Key: c.Key(), IsReference: slices.Contains(refs, i), Components: []Component{},
+		r.results[i] = Result{Case: c, Key: c.Key(), IsReference: slices.Contains(refs, i), Components: []component{},
 			Samples: Samples{Load: []float64{}, Text: []float64{}, Step: []float64{}, Decode: []float64{}, Image: []float64{}}}
 	}
 	rounds, err := r.rounds(ctx)
@@ -168,13 +168,13 @@ func (r *runner) finish(refs []int) error {
 			continue
 		}
 		x := res.Samples
-		res.Load, res.Text, res.Step = Summarize(x.Load), Summarize(x.Text), Summarize(r.steps[i])
-		res.Decode, res.Image = Summarize(x.Decode), Summarize(x.Image)
+		res.Load, res.Text, res.Step = summarize(x.Load), summarize(x.Text), summarize(r.steps[i])
+		res.Decode, res.Image = summarize(x.Decode), summarize(x.Image)
 		if res.Image.Median > 0 {
 			res.Rate = 1 / res.Image.Median
 		}
 		if j := r.joules[i]; len(j) > 0 {
-			s := Summarize(j)
+			s := summarize(j)
 			res.Joules = &s
 		}
 		ref := &r.results[refs[i]]

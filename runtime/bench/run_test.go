@@ -27,8 +27,8 @@ func testPlan(c *clock, types ...string) Plan {
 
 // outcome is a session whose picture takes so many seconds.
 func outcome(seconds float64) Outcome {
-	return Outcome{Load: 1, Precision: "f16", Threads: 2, PeakRSS: 500, NativePeak: 170 + int64(seconds), Runs: []RunTimes{{Text: 0.5, Steps: []float64{seconds, 3 * seconds}, Decode: 1, Total: 10 * seconds}},
-		Components: []Component{{Name: "unet", ParameterBytes: 100, ComputeBytes: 30}, {Name: "vae_decoder", ParameterBytes: 20, ComputeBytes: 50}}}
+	return Outcome{Load: 1, Precision: "f16", Threads: 2, PeakRSS: 500, NativePeak: 170 + int64(seconds), Runs: []runTimes{{Text: 0.5, Steps: []float64{seconds, 3 * seconds}, Decode: 1, Total: 10 * seconds}},
+		Components: []component{{Name: "unet", ParameterBytes: 100, ComputeBytes: 30}, {Name: "vae_decoder", ParameterBytes: 20, ComputeBytes: 50}}}
 }
 
 // Cases take turns: forwards, backwards, forwards.
@@ -126,7 +126,7 @@ func TestRunCompares(t *testing.T) {
 			return out, nil
 		}
 		red := map[string]uint8{"f32": 220, "q8_0": 221, "q4_0": 228}[s.Case.Type]
-		out.Images = []Kept{kept(t, prompt, 128, []float32{float32(red)}, func(x, y int) color.NRGBA {
+		out.Images = []keptFiles{kept(t, prompt, 128, []float32{float32(red)}, func(x, y int) color.NRGBA {
 			if x >= 36 && x < 92 && y >= 36 && y < 92 {
 				return color.NRGBA{red, 30, 30, 255}
 			}

@@ -44,7 +44,7 @@ type Session struct {
 // Outcome is what a session measured. Times are in seconds.
 type Outcome struct {
 	Load            float64     `json:"load"`
-	Runs            []RunTimes  `json:"runs"` // in the order of Session.Prompts
+	Runs            []runTimes  `json:"runs"` // in the order of Session.Prompts
 	Precision       string      `json:"precision"`
 	PrecisionReason string      `json:"precision_reason,omitempty"`
 	Threads         int         `json:"threads"`
@@ -52,23 +52,23 @@ type Outcome struct {
 	Kind            string      `json:"kind"`
 	PeakRSS         int64       `json:"peak_rss_bytes,omitempty"`   // of the process; 0: the system does not tell
 	DeviceBytes     int64       `json:"device_bytes,omitempty"`     // most that was taken of a GPU's free memory
-	Components      []Component `json:"components"`                 // native bytes
+	Components      []component `json:"components"`                 // native bytes
 	NativePeak      int64       `json:"native_peak_bytes"`          // most that the model held at once
 	Joules          float64     `json:"joules_per_image,omitempty"` // of the whole machine, where it tells
 	Warnings        []string    `json:"warnings,omitempty"`
-	Images          []Kept      `json:"images,omitempty"`
+	Images          []keptFiles `json:"images,omitempty"`
 }
 
-// RunTimes are the times of one run of a batch.
-type RunTimes struct {
+// runTimes are the times of one run of a batch.
+type runTimes struct {
 	Text   float64   `json:"text,omitempty"` // 0 where the session had encoded the prompt before
 	Steps  []float64 `json:"steps"`
 	Decode float64   `json:"decode"` // of all pictures of the batch
 	Total  float64   `json:"total"`
 }
 
-// Component is the native memory of a part of a model.
-type Component struct {
+// component is the native memory of a part of a model.
+type component struct {
 	Name           string `json:"name"`
 	Type           string `json:"type,omitempty"`
 	Device         string `json:"device,omitempty"`
@@ -76,8 +76,8 @@ type Component struct {
 	ComputeBytes   int64  `json:"compute_bytes,omitempty"` // of its buffers at the session's size
 }
 
-// Kept names what was kept of one picture.
-type Kept struct {
+// keptFiles names what was kept of one picture.
+type keptFiles struct {
 	Prompt   string `json:"prompt"`
 	Seed     int64  `json:"seed"`
 	Picture  string `json:"picture"` // a PNG file
@@ -166,7 +166,7 @@ func (m *meter) describe() {
 	for _, c := range info.Components {
 		if c.Loaded {
 			m.out.Components = append(m.out.Components,
-				Component{Name: c.Name, Type: string(c.Type), Device: c.Device, ParameterBytes: c.ParameterBytes})
+				component{Name: c.Name, Type: string(c.Type), Device: c.Device, ParameterBytes: c.ParameterBytes})
 		}
 	}
 }
@@ -190,7 +190,7 @@ func (m *meter) buffers() error {
 			ContextTokens: info.TextEncoder.MaxTokens}},
 		{"vae_decoder", backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w}},
 	} {
-		i := slices.IndexFunc(m.out.Components, func(x Component) bool { return x.Name == q.component })
+		i := slices.IndexFunc(m.out.Components, func(x component) bool { return x.Name == q.component })
 		if i < 0 {
 			continue
 		}
@@ -213,7 +213,7 @@ func (m *meter) request(p Prompt) request.Request {
 
 // run makes and measures the pictures of one prompt.
 func (m *meter) run(i int, p Prompt) error {
-	var t RunTimes
+	var t runTimes
 	result, err := m.pipe.Generate(m.ctx, m.request(p), pipeline.WithProgress(func(at pipeline.Progress) {
 		if at.StepTime > 0 {
 			t.Steps = append(t.Steps, at.StepTime.Seconds())
@@ -249,7 +249,7 @@ func (m *meter) run(i int, p Prompt) error {
 // keep writes a picture and its latents.
 func (m *meter) keep(run int, p Prompt, img pipeline.Image) error {
 	base := filepath.Join(m.session.Keep, fmt.Sprintf("%d-%d", run, img.Index))
-	k := Kept{Prompt: p.Prompt, Seed: img.Seed, Picture: base + ".png", Latents: base + ".npy", Checksum: crc32.ChecksumIEEE(img.Pix)}
+	k := keptFiles{Prompt: p.Prompt, Seed: img.Seed, Picture: base + ".png", Latents: base + ".npy", Checksum: crc32.ChecksumIEEE(img.Pix)}
 	f, err := os.Create(k.Picture)
 	if err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Summary describes repeated measurements of one thing.
-type Summary struct {
+// summary describes repeated measurements of one thing.
+type summary struct {
 	N      int     `json:"n"`
 	Median float64 `json:"median"`
 	Q1     float64 `json:"q1"` // lower and upper quartile
@@ -17,17 +17,27 @@ type Summary struct {
 	Max    float64 `json:"max"`
 }
 
-// Summarize returns the Summary of values, in any order; the zero one of none.
-func Summarize(values []float64) Summary {
+// summarize returns the summary of values, in any order; the zero one of none.
+func summarize(values []float64) summary {
 	if len(values) == 0 {
-		return Summary{}
+		return summary{}
 	}
-	q := stats.Quantiles(values, 0, 0.25, 0.5, 0.75, 1)
-	return Summary{N: len(values), Min: q[0], Q1: q[1], Median: q[2], Q3: q[3], Max: q[4]}
+	v := slices.Sorted(slices.Values(values))
+	return summary{N: len(v), Median: quantile(v, 0.5), Q1: quantile(v, 0.25), Q3: quantile(v, 0.75), Min: v[0], Max: v[len(v)-1]}
+}
+
+// quantile of sorted values, linear between neighbours (R's type 7).
+func quantile(v []float64, q float64) float64 {
+	at := q * float64(len(v)-1)
+	i := int(at)
+	if i+1 >= len(v) {
+		return v[len(v)-1]
+	}
+	return v[i] + (at-float64(i))*(v[i+1]-v[i])
 }
 
 // Spread is half the distance of the quartiles over the median: 0.05 reads "about 5 % up or down".
-func (s Summary) Spread() float64 {
+func (s summary) Spread() float64 {
 	if s.Median == 0 {
 		return 0
 	}

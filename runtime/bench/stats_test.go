@@ -8,14 +8,14 @@ import (
 
 func TestSummarize(t *testing.T) {
 	values := []float64{4, 1, 3, 2, 10}
-	s := Summarize(values)
-	assert.Equal(t, Summary{N: 5, Median: 3, Q1: 2, Q3: 4, Min: 1, Max: 10}, s)
+	s := summarize(values)
+	assert.Equal(t, summary{N: 5, Median: 3, Q1: 2, Q3: 4, Min: 1, Max: 10}, s)
 	assert.Equal(t, []float64{4, 1, 3, 2, 10}, values, "left as they were")
 	assert.InDelta(t, 1.0/3, s.Spread(), 1e-12)
-	assert.Equal(t, Summary{N: 2, Median: 1.5, Q1: 1.25, Q3: 1.75, Min: 1, Max: 2}, Summarize([]float64{2, 1}))
-	assert.Equal(t, Summary{N: 1, Median: 7, Q1: 7, Q3: 7, Min: 7, Max: 7}, Summarize([]float64{7}))
-	assert.Zero(t, Summarize(nil))
-	assert.Zero(t, Summary{}.Spread())
+	assert.Equal(t, summary{N: 2, Median: 1.5, Q1: 1.25, Q3: 1.75, Min: 1, Max: 2}, summarize([]float64{2, 1}))
+	assert.Equal(t, summary{N: 1, Median: 7, Q1: 7, Q3: 7, Min: 7, Max: 7}, summarize([]float64{7}))
+	assert.Zero(t, summarize(nil))
+	assert.Zero(t, summary{}.Spread())
 }
 
 // Values of the exact test, from tables: 2/(8 over 4) and 2/(6 over 3) where samples do not overlap.

@@ -171,7 +171,7 @@ func scatterChart(title, xName, yName string, points, atTop []point) string {
 	for _, p := range points {
 		ys = append(ys, p.y)
 	}
-	xr, yr := Summarize(xs), Summarize(ys)
+	xr, yr := summarize(xs), summarize(ys)
 	pad := max((xr.Max-xr.Min)*0.12, xr.Max*0.02)
 	x := newAxis(max(0, xr.Min-pad), xr.Max+pad, 7, left, width-right)
 	topLine := top + 14

@@ -98,7 +98,7 @@ func decibel(db float64) string {
 	return fmt.Sprintf("%.1f", db)
 }
 
-func seconds(s Summary) string {
+func seconds(s summary) string {
 	if s.N == 0 {
 		return "-"
 	}
@@ -206,7 +206,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 		x := &r.Results[i]
 		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.IsReference, x.Error, x.Precision, x.Threads,
 			x.FileBytes, x.NativeBytes, x.PeakRSS, x.DeviceBytes, x.Rate}
-		for _, s := range []Summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
+		for _, s := range []summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
 			figures = append(figures, s.Median, s.Q1, s.Q3, s.N)
 		}
 		quality, checked, joules := []any{"", "", "", "", "", ""}, []any{"", ""}, any("")
