@@ -3,6 +3,7 @@ package request
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -13,10 +14,7 @@ import (
 // [model] goes there.
 func (d *decoder) adopt(table map[string]any, at string, model map[string]any) map[string]any {
 	keys := foldedKeys(table)
-	in := make(map[string]any, len(table))
-	for key, value := range table {
-		in[key] = value
-	}
+	in := maps.Clone(table)
 	drop := func(name string) { delete(in, keys[name]) }
 	_, named := keys["samplername"]
 	if _, indexed := keys["samplerindex"]; named || indexed {

@@ -2,6 +2,7 @@ package request
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -119,12 +120,9 @@ func countCasings(value any, count map[Casing]int) {
 				countCasings(inner, count)
 			}
 		}
-	case []map[string]any:
-		for _, inner := range v {
-			countCasings(inner, count)
-		}
-	case []any:
-		for _, inner := range v {
+	default:
+		items, _ := itemsOf(value)
+		for _, inner := range items {
 			countCasings(inner, count)
 		}
 	}
@@ -151,38 +149,19 @@ func fold(key string) string {
 	return words.FoldKey(key, "_-")
 }
 
+// Where the words of a camelCase or PascalCase key meet: before a capital, and before the last of several that begin a word.
+var wordBegins, abbreviationEnds = regexp.MustCompile(`([^A-Z])([A-Z])`), regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
+
 // snake writes a camelCase or PascalCase key in snake_case; others stay as they are.
 func snake(key string) string {
 	if c, _ := casingOf(key); c != CamelCase && c != PascalCase {
 		return key
 	}
-	var b strings.Builder
-	for i := range len(key) {
-		ch := key[i]
-		isUpper := ch >= 'A' && ch <= 'Z'
-		if isUpper && i > 0 && (!upperAt(key, i-1) || i+1 < len(key) && lowerAt(key, i+1)) {
-			b.WriteByte('_')
-		}
-		if isUpper {
-			ch += 'a' - 'A'
-		}
-		b.WriteByte(ch)
-	}
-	return b.String()
+	key = wordBegins.ReplaceAllString(key, "${1}_${2}")
+	return strings.ToLower(abbreviationEnds.ReplaceAllString(key, "${1}_${2}"))
 }
 
-func upperAt(s string, i int) bool { return s[i] >= 'A' && s[i] <= 'Z' }
-func lowerAt(s string, i int) bool { return s[i] >= 'a' && s[i] <= 'z' }
+var snakeCased = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // isSnake reports whether a key is made of lower-case words, digits and underscores.
-func isSnake(key string) bool {
-	if key == "" || !lowerAt(key, 0) {
-		return false
-	}
-	for i := range len(key) {
-		if ch := key[i]; ch != '_' && !lowerAt(key, i) && (ch < '0' || ch > '9') {
-			return false
-		}
-	}
-	return true
-}
+func isSnake(key string) bool { return snakeCased.MatchString(key) }

@@ -2,6 +2,7 @@ package request
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -87,36 +88,40 @@ func (d *decoder) modelTable(key string, value any) map[string]any {
 	case string:
 		table["model"] = v
 	case map[string]any:
-		for k, item := range v {
-			table[k] = item
-		}
+		maps.Copy(table, v)
 	default:
 		d.errs.Add(key, "is %s; write a [model] table or a path", kindOf(v))
 	}
 	return table
 }
 
-// tables takes value as an array of tables, in either form the TOML library yields, or JSON's.
-func (d *decoder) tables(key string, value any) []map[string]any {
-	switch v := value.(type) {
-	case nil:
-		return nil
-	case []map[string]any:
-		return v
-	case []any:
-		out := make([]map[string]any, 0, len(v))
-		for i, item := range v {
-			m, ok := item.(map[string]any)
-			if !ok {
-				d.errs.Add(fmt.Sprintf("jobs[%d]", i), "is %s; a job is a table", kindOf(item))
-				continue
-			}
-			out = append(out, m)
+// itemsOf returns the items of an array of tables, in either form the TOML library yields, or JSON's.
+func itemsOf(value any) (items []any, ok bool) {
+	if tables, ok := value.([]map[string]any); ok {
+		for _, t := range tables {
+			items = append(items, t)
 		}
-		return out
+		return items, true
 	}
-	d.errs.Add(key, "is %s; write [[job]] above each job", kindOf(value))
-	return nil
+	items, ok = value.([]any)
+	return items, ok
+}
+
+// tables takes value as the jobs of a run.
+func (d *decoder) tables(key string, value any) (out []map[string]any) {
+	items, ok := itemsOf(value)
+	if !ok && value != nil {
+		d.errs.Add(key, "is %s; write [[job]] above each job", kindOf(value))
+	}
+	for i, item := range items {
+		m, ok := item.(map[string]any)
+		if !ok {
+			d.errs.Add(fmt.Sprintf("jobs[%d]", i), "is %s; a job is a table", kindOf(item))
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // structure sets dst's fields (a pointer to a struct with key tags) from a table and returns the keys it set.
@@ -183,17 +188,10 @@ func (d *decoder) table(v reflect.Value, value any, at place) {
 	d.structure(v.Addr().Interface(), d.rename(tableNames[v.Type()], table, at.written), at)
 }
 
-// list sets a slice of structs from an array of tables, in either form the TOML library yields, or JSON's.
+// list sets a slice of structs from an array of tables.
 func (d *decoder) list(v reflect.Value, value any, at place) {
-	var items []any
-	switch list := value.(type) {
-	case []map[string]any:
-		for _, item := range list {
-			items = append(items, item)
-		}
-	case []any:
-		items = list
-	default:
+	items, ok := itemsOf(value)
+	if !ok {
 		d.errs.Add(at.written, "is %s; write [[%s]] above each", kindOf(value), at.written)
 		return
 	}

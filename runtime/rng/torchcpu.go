@@ -59,42 +59,27 @@ const blockSize = 16
 
 // Normal is torch.randn in float32. From 16 values on, torch fills the tensor with uniforms and transforms
 // it in blocks of 16; when the size is no multiple of 16, the last 16 values are drawn anew.
-func (g *TorchCPU) Normal(dst []float32) {
-	if len(dst) < blockSize {
-		for i := range dst {
-			dst[i] = float32(g.normal())
-		}
-		return
-	}
-	g.Uniform(dst)
-	whole := len(dst) / blockSize * blockSize
-	for i := 0; i < whole; i += blockSize {
-		boxMuller32(dst[i : i+blockSize])
-	}
-	if whole < len(dst) {
-		tail := dst[len(dst)-blockSize:]
-		g.Uniform(tail)
-		boxMuller32(tail)
-	}
-}
+func (g *TorchCPU) Normal(dst []float32) { normals(g, dst, g.Uniform, boxMuller32) }
 
 // Normal64 is torch.randn in float64.
-func (g *TorchCPU) Normal64(dst []float64) {
+func (g *TorchCPU) Normal64(dst []float64) { normals(g, dst, g.Uniform64, boxMuller64) }
+
+func normals[T float32 | float64](g *TorchCPU, dst []T, uniform, boxMuller func([]T)) {
 	if len(dst) < blockSize {
 		for i := range dst {
-			dst[i] = g.normal()
+			dst[i] = T(g.normal())
 		}
 		return
 	}
-	g.Uniform64(dst)
+	uniform(dst)
 	whole := len(dst) / blockSize * blockSize
 	for i := 0; i < whole; i += blockSize {
-		boxMuller64(dst[i : i+blockSize])
+		boxMuller(dst[i : i+blockSize])
 	}
 	if whole < len(dst) {
 		tail := dst[len(dst)-blockSize:]
-		g.Uniform64(tail)
-		boxMuller64(tail)
+		uniform(tail)
+		boxMuller(tail)
 	}
 }
 
