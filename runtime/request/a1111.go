@@ -1,7 +1,6 @@
 package request
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -10,53 +9,35 @@ import (
 	"strings"
 )
 
+// foreign is a job's table in which another program's names may stand.
+type foreign struct {
+	*decoder
+	table map[string]any    // as it was written
+	keys  map[string]string // how its keys are spelled, by their folded names
+	in    map[string]any    // the table as far as it has this package's names
+	at    string
+}
+
 // adopt gives the keys of a job's table this package's names, and takes apart what has no one key here. What belongs to
 // [model] goes there.
 func (d *decoder) adopt(table map[string]any, at string, model map[string]any) map[string]any {
-	keys := foldedKeys(table)
-	in := maps.Clone(table)
-	drop := func(name string) { delete(in, keys[name]) }
-	_, named := keys["samplername"]
-	if _, indexed := keys["samplerindex"]; named || indexed {
-		if named {
-			drop("samplerindex")
-		}
-		if key, ok := keys["scheduler"]; ok { // A1111's schedule type
-			drop("scheduler")
-			if table[key] != nil {
-				d.put(in, "sigmas", moved{table[key], join(at, key)})
-			}
-		}
-	}
-	d.secondPass(in, table, keys, at)
-	if key, ok := keys["niter"]; ok {
-		d.countImages(in, table, keys, key)
-	} else if key, ok := keys["batchsize"]; ok {
-		if _, given := keys["numimages"]; !given && table[key] != nil {
-			in["num_images"] = moved{table[key], join(at, key)}
+	f := foreign{d, table, foldedKeys(table), maps.Clone(table), at}
+	f.sampler()
+	f.secondPass()
+	f.countImages()
+	for _, t := range []struct {
+		name  string
+		adopt func(table map[string]any, at string)
+	}{{"crossattentionkwargs", f.attentionKwargs}, {"overridesettings", f.overrideSettings}, {"alwaysonscripts", f.scripts}} {
+		v, ok := f.take(t.name)
+		inner, isTable := v.value.(map[string]any)
+		if isTable {
+			t.adopt(inner, v.path)
+		} else if ok {
+			d.errs.Add(v.path, "is %s; expected a table", kindOf(v.value))
 		}
 	}
-	for _, name := range []string{"crossattentionkwargs", "overridesettings", "alwaysonscripts"} {
-		key, ok := keys[name]
-		if !ok || table[key] == nil {
-			continue
-		}
-		drop(name)
-		inner, isTable := table[key].(map[string]any)
-		if !isTable {
-			d.errs.Add(join(at, key), "is %s; expected a table", kindOf(table[key]))
-			continue
-		}
-		switch name {
-		case "overridesettings":
-			d.overrideSettings(inner, join(at, key), in)
-		case "alwaysonscripts":
-			d.scripts(inner, join(at, key), in)
-		default:
-			d.attentionKwargs(inner, join(at, key), in)
-		}
-	}
-	out := d.rename(tableNames[reflect.TypeFor[Request]()], in, at)
+	out := d.rename(tableNames[reflect.TypeFor[Request]()], f.in, at)
 	for _, key := range sortedKeys(out) {
 		value, ok := out[key]
 		if inner, ofModel := strings.CutPrefix(key, "model."); ok && ofModel {
@@ -75,61 +56,93 @@ func foldedKeys(table map[string]any) map[string]string {
 	return keys
 }
 
+func (f foreign) has(name string) bool {
+	_, ok := f.keys[name]
+	return ok
+}
+
+// get returns what a name is given as; nil where it is not.
+func (f foreign) get(name string) any { return f.table[f.keys[name]] }
+
+// moved is get, with the place.
+func (f foreign) moved(name string) moved { return moved{f.get(name), join(f.at, f.keys[name])} }
+
+// take takes what a name is given as out of the table, if it is.
+func (f foreign) take(name string) (v moved, given bool) {
+	if f.get(name) == nil {
+		return moved{}, false
+	}
+	delete(f.in, f.keys[name])
+	return f.moved(name), true
+}
+
+// sampler takes A1111's schedule type, which is called scheduler beside a sampler's name.
+func (f foreign) sampler() {
+	named := f.has("samplername")
+	if named {
+		delete(f.in, f.keys["samplerindex"])
+	}
+	if named || f.has("samplerindex") {
+		if v, given := f.take("scheduler"); given {
+			f.put(f.in, "sigmas", v)
+		}
+	}
+}
+
 // secondPass takes A1111's hires fix, whose strength has the name of image-to-image's.
-func (d *decoder) secondPass(in, table map[string]any, keys map[string]string, at string) {
-	on, told := table[keys["enablehr"]].(bool)
+func (f foreign) secondPass() {
+	on, told := f.get("enablehr").(bool)
 	if told && !on {
-		for name, key := range keys {
+		for name, key := range f.keys {
 			if strings.HasPrefix(name, "hr") {
-				delete(in, key)
+				delete(f.in, key)
 			}
 		}
 	}
-	_, scaled := keys["hrscale"]
-	use := on || scaled && !told
 	strength := DefaultHiresStrength
-	given := func(value any) {
-		if s, ok := number(value); ok {
-			strength = s
-		}
+	inner, _ := f.get("hires").(map[string]any)
+	if s, ok := number(snakeKeys(inner)["strength"]); ok {
+		strength = s
 	}
-	if inner, isTable := table[keys["hires"]].(map[string]any); isTable {
-		given(snakeKeys(inner)["strength"])
-	}
-	if key, ok := keys["denoisingstrength"]; ok && !hasPicture(table, keys) {
-		delete(in, key)
-		if table[key] != nil && use {
-			d.put(in, "hires.strength", moved{table[key], join(at, key)})
-			given(table[key])
+	if !f.hasPicture() {
+		v, given := f.take("denoisingstrength")
+		if given && (on || f.has("hrscale") && !told) {
+			f.put(f.in, "hires.strength", v)
+			if s, ok := number(v.value); ok {
+				strength = s
+			}
 		}
 	}
 	if !told || on {
-		d.secondPassSteps(in, table, keys, at, strength, on)
+		f.secondPassSteps(strength, on)
 	}
 }
 
 // secondPassSteps turns A1111's steps, which are those that the second pass makes, into the schedule of which strength
 // makes so many. Where none are given, and the hires fix is on in A1111's way, they are as many as the first pass's.
-func (d *decoder) secondPassSteps(in, table map[string]any, keys map[string]string, at string, strength float64, on bool) {
-	own := keys["hrsecondpasssteps"]
-	key := own
-	steps, isInt := integer(table[own])
-	if on && (table[own] == nil || isInt && steps == 0) {
-		delete(in, own)
-		key = cmp.Or(keys["steps"], keys["numinferencesteps"])
-		steps, isInt = integer(table[key])
+func (f foreign) secondPassSteps(strength float64, on bool) {
+	const own = "hrsecondpasssteps"
+	name := own
+	steps, isInt := integer(f.get(own))
+	if on && (f.get(own) == nil || isInt && steps == 0) {
+		delete(f.in, f.keys[own])
+		if name = "numinferencesteps"; f.has("steps") {
+			name = "steps"
+		}
+		steps, isInt = integer(f.get(name))
 	}
 	if !isInt || steps < 1 || steps > MaxSteps || strength <= 0 || strength > 1 {
 		return // what is wrong is found where it is set
 	}
+	path := f.moved(name).path
 	n := scheduleOf(steps, strength)
 	if n > MaxSteps {
-		d.errs.Add(join(at, key), "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; "+
+		f.errs.Add(path, "%d steps at a strength of %v are part of a schedule of %d, and %d is the longest; "+
 			"raise the strength or make fewer", steps, strength, n, MaxSteps)
 		return
 	}
-	delete(in, own)
-	d.put(in, "hires.steps", moved{n, join(at, key)})
+	delete(f.in, f.keys[own])
+	f.put(f.in, "hires.steps", moved{n, path})
 }
 
 // scheduleOf is the length of the schedule of which strength makes so many steps: A1111 counts those that are made.
@@ -142,61 +155,63 @@ func scheduleOf(steps int64, strength float64) int64 {
 }
 
 // hasPicture reports whether a job has a picture or latents that strength can be about.
-func hasPicture(table map[string]any, keys map[string]string) bool {
+func (f foreign) hasPicture() bool {
 	return slices.ContainsFunc([]string{"initimage", "initimages", "image", "latents"}, func(name string) bool {
-		value := table[keys[name]]
+		value := f.get(name)
 		return value != nil && !isEmpty(value)
 	})
 }
 
-// countImages makes num_images of n_iter and batch_size.
-func (d *decoder) countImages(in, table map[string]any, keys map[string]string, key string) {
-	n, ok := integer(table[key])
-	size := int64(1)
-	if sizeKey, has := keys["batchsize"]; has {
-		if b, isInt := integer(table[sizeKey]); isInt {
-			size = b
+// countImages makes num_images of n_iter and batch_size. What is wrong with either is found where it is set.
+func (f foreign) countImages() {
+	n, counted := integer(f.get("niter"))
+	size, ok := integer(f.get("batchsize"))
+	if !ok {
+		size = 1
+	}
+	switch {
+	case f.has("niter"):
+		if counted && n >= 1 && size >= 1 && n <= MaxImages && size <= MaxImages {
+			f.in[f.keys["niter"]] = n * size
 		}
+	case f.get("batchsize") != nil && !f.has("numimages"):
+		f.in["num_images"] = f.moved("batchsize")
 	}
-	if !ok || n < 1 || size < 1 || n > MaxImages || size > MaxImages {
-		return // what is wrong with either is found where it is set
-	}
-	in[key] = n * size
 }
 
 // overrideSettings takes A1111's settings of one request.
-func (d *decoder) overrideSettings(settings map[string]any, at string, in map[string]any) {
+func (f foreign) overrideSettings(settings map[string]any, at string) {
 	for _, key := range sortedKeys(settings) {
 		value := moved{settings[key], join(at, key)}
 		switch name := fold(key); {
 		case settings[key] == nil || isEmpty(settings[key]):
 		case name == "sdmodelcheckpoint":
-			in["model.model"] = value
+			f.in["model.model"] = value
 		case name == "sdvae":
 			if s, ok := settings[key].(string); !ok || s != "Automatic" && s != "None" {
-				in["model.vae"] = value
+				f.in["model.vae"] = value
 			}
 		case name == "clipstopatlastlayers":
-			d.notes = append(d.notes, value.path+" is left out: AUTOMATIC1111 does not apply it to SDXL either; clip_skip does")
+			f.notes = append(f.notes, value.path+" is left out: AUTOMATIC1111 does not apply it to SDXL either; clip_skip does")
 		default:
-			d.errs.Add(value.path, "is not offered here; leave it out")
+			f.errs.Add(value.path, "is not offered here; leave it out")
 		}
 	}
 }
 
 // attentionKwargs takes diffusers' cross_attention_kwargs.
-func (d *decoder) attentionKwargs(table map[string]any, at string, in map[string]any) {
+func (f foreign) attentionKwargs(table map[string]any, at string) {
 	for _, key := range sortedKeys(table) {
 		if key != "scale" {
-			d.errs.Add(join(at, key), "is not offered here; leave it out")
+			f.errs.Add(join(at, key), "is not offered here; leave it out")
 			continue
 		}
-		d.put(in, "lora_stack.global_weight", moved{table[key], join(at, key)})
+		f.put(f.in, "lora_stack.global_weight", moved{table[key], join(at, key)})
 	}
 }
 
 // scripts takes A1111's alwayson_scripts, of which ControlNet's is known.
-func (d *decoder) scripts(scripts map[string]any, at string, in map[string]any) {
+func (f foreign) scripts(scripts map[string]any, at string) {
 	for _, key := range sortedKeys(scripts) {
 		path := join(at, key)
 		script, _ := scripts[key].(map[string]any)
@@ -204,11 +219,11 @@ func (d *decoder) scripts(scripts map[string]any, at string, in map[string]any) 
 		switch {
 		case isEmpty(scripts[key]) || isList && len(args) == 0:
 		case fold(key) != "controlnet":
-			d.errs.Add(path, "is not offered here; leave it out")
+			f.errs.Add(path, "is not offered here; leave it out")
 		case !isList:
-			d.errs.Add(path, "has no args; expected a list of units")
+			f.errs.Add(path, "has no args; expected a list of units")
 		default:
-			d.put(in, "controlnet", moved{d.units(args, path+".args"), path + ".args"})
+			f.put(f.in, "controlnet", moved{f.units(args, path+".args"), path + ".args"})
 		}
 	}
 }
@@ -223,22 +238,22 @@ func (d *decoder) units(args []any, at string) []any {
 			d.errs.Add(path, "is %s; expected a unit, which is a table", kindOf(arg))
 			continue
 		}
-		keys := foldedKeys(unit)
-		if enabled, given := unit[keys["enabled"]].(bool); given && !enabled {
+		f := foreign{d, unit, foldedKeys(unit), map[string]any{}, path}
+		if f.get("enabled") == false {
 			continue
 		}
-		net := map[string]any{}
 		for key, value := range unit {
-			net[key] = moved{value, join(path, key)}
+			f.in[key] = moved{value, join(path, key)}
 		}
-		d.unitValues(net, unit, keys, path)
-		nets = append(nets, moved{net, path})
+		f.unitValues()
+		nets = append(nets, moved{f.in, path})
 	}
 	return nets
 }
 
 // unitValues turns A1111's words and numbers for the values of a unit into this package's.
-func (d *decoder) unitValues(net, unit map[string]any, keys map[string]string, path string) {
+func (f foreign) unitValues() {
+	set := func(name string, value any) { f.in[f.keys[name]] = moved{value, f.moved(name).path} }
 	for _, w := range []struct {
 		name  string
 		words []string // by A1111's number
@@ -249,35 +264,26 @@ func (d *decoder) unitValues(net, unit map[string]any, keys map[string]string, p
 		{"resizemode", enums["controlnet.resize_mode"], map[string]string{"just resize": "stretch", "crop and resize": "crop",
 			"resize and fill": "pad", "scale to fit (inner fit)": "crop", "envelope (outer fit)": "pad"}},
 	} {
-		key, ok := keys[w.name]
-		if !ok {
-			continue
-		}
-		value := unit[key]
+		value := f.get(w.name)
 		if s, known := w.texts[strings.ToLower(textOf(value))]; known {
-			value = s
+			set(w.name, s)
 		} else if n, isInt := integer(value); isInt && n >= 0 && n < int64(len(w.words)) {
-			value = w.words[n]
-		}
-		net[key] = moved{value, join(path, key)}
-	}
-	if key, ok := keys["model"]; ok {
-		if s, isText := unit[key].(string); isText { // "name [hash]"
-			net[key] = moved{strings.TrimSpace(strings.SplitN(s, " [", 2)[0]), join(path, key)}
+			set(w.name, w.words[n])
 		}
 	}
-	if key, ok := keys["image"]; ok {
-		value, err := pictureValue(unit[key])
+	if s, isText := f.get("model").(string); isText { // "name [hash]"
+		set("model", strings.TrimSpace(strings.SplitN(s, " [", 2)[0]))
+	}
+	if f.has("image") {
+		value, err := pictureValue(f.get("image"))
 		if err != nil {
-			d.errs.Add(join(path, key), "%v", err)
+			f.errs.Add(f.moved("image").path, "%v", err)
 		}
-		net[key] = moved{value, join(path, key)}
+		set("image", value)
 	}
-	module, _ := unit[keys["module"]].(string)
 	for _, t := range []struct{ name, option string }{{"thresholda", "low_threshold"}, {"thresholdb", "high_threshold"}} {
-		key, ok := keys[t.name]
-		if x, isNumber := number(unit[key]); ok && isNumber && x >= 0 && module == "canny" { // -1: the module's own
-			d.put(net, "preprocessor_options."+t.option, moved{unit[key], join(path, key)})
+		if x, isNumber := number(f.get(t.name)); isNumber && x >= 0 && f.get("module") == "canny" { // -1: the module's own
+			f.put(f.in, "preprocessor_options."+t.option, f.moved(t.name))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -48,7 +47,7 @@ func (c *Cache) get(name string, cfg Config, strict bool) (Scheduler, error) {
 		return nil, err
 	}
 	cfg = cfg.With(preset)
-	key := cacheKey(a.name, &cfg, strict)
+	key := fmt.Sprint(a.name, strict, cfg.Map()) // maps are printed in the order of their keys
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := slices.IndexFunc(c.entries, func(e cacheEntry) bool { return e.key == key }); i >= 0 {
@@ -84,14 +83,4 @@ func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries = nil
-}
-
-// cacheKey writes every option that is set, in the order of Config.
-func cacheKey(class string, c *Config, strict bool) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %t", class, strict)
-	for _, name := range c.set() {
-		fmt.Fprintf(&b, " %s=%v", name, c.value(name))
-	}
-	return b.String()
 }

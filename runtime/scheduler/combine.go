@@ -71,9 +71,7 @@ func newHistory(depth int) history { return history{bufs: make([][]float32, dept
 func (h *history) reset(size int) {
 	h.n = 0
 	for i, b := range h.bufs {
-		if len(b) != size {
-			h.bufs[i] = make([]float32, size)
-		}
+		h.bufs[i] = sized(b, size)
 	}
 }
 

@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // edmSpace is the frame of Karras et al.'s preconditioned models (arXiv:2206.00364, table 1): the model sees
 // c_in*x and 0.25*log(sigma), and x0 = c_skip*x + c_out*output. SDXL-shaped models such as Playground v2.5 are
@@ -57,7 +60,7 @@ func (s *sched) edmPlan(n int, single bool) *plan {
 		for _, l := range linspace32(float32(math.Log(lo)), float32(math.Log(hi)), n) {
 			sigmas = append(sigmas, float64(exp32(l)))
 		}
-		reverse(sigmas)
+		slices.Reverse(sigmas)
 	case single:
 		a, b := math.Pow(hi, 1/rho), math.Pow(lo, 1/rho)
 		for _, r := range linspace32(0, 1, n) {

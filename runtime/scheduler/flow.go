@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The noise schedule of flow matching (rectified flow, arXiv:2209.03003): a sample is (1-s)*x0 + s*noise with the noise
 // level s in (0, 1), and the model sees the timestep s*num_train_timesteps, its fraction dropped as in diffusers.
@@ -12,10 +15,8 @@ const flowEpsilon = 1e-6
 // towards noise by flow_shift (arXiv:2403.03206, section 5.3.2).
 func flowLevels(c *Config, n int) []float64 {
 	out := linspace(1, 1/float64(val(c.NumTrainTimesteps)), n+1)
-	for i, a := range out {
-		out[i] = shiftFlow(1-a, val(c.FlowShift))
-	}
-	reverse(out)
+	each(out, func(a float64) float64 { return shiftFlow(1-a, val(c.FlowShift)) })
+	slices.Reverse(out)
 	return out[:n]
 }
 
@@ -23,14 +24,10 @@ func flowLevels(c *Config, n int) []float64 {
 // stretched so that the last is that.
 func uniPCFlowLevels(c *Config, n int) []float64 {
 	out := linspace(1, 1/float64(val(c.NumTrainTimesteps)), n+1)[:n]
-	for i, s := range out {
-		out[i] = shiftFlow(s, val(c.FlowShift))
-	}
+	each(out, func(s float64) float64 { return shiftFlow(s, val(c.FlowShift)) })
 	if c.ShiftTerminal != nil {
 		scale := (1 - out[n-1]) / (1 - *c.ShiftTerminal)
-		for i, s := range out {
-			out[i] = 1 - (1-s)/scale
-		}
+		each(out, func(s float64) float64 { return 1 - (1-s)/scale })
 	}
 	if math.Abs(out[0]-1) < flowEpsilon {
 		out[0] -= flowEpsilon
@@ -46,9 +43,7 @@ func (s *sched) flowSchedule(n int, final finalLevel) (timesteps, sigmas []float
 	switch {
 	case val(c.UseKarrasSigmas): // of UniPC only, see checkFlow
 		sigmas, _ = spacedSigmas(c, s.trainedSpan(), n)
-		for i, v := range sigmas {
-			sigmas[i] = v / (v + 1)
-		}
+		each(sigmas, func(v float64) float64 { return v / (v + 1) })
 	case s.algo.flowFromOne:
 		if c.ShiftTerminal != nil && n == 1 {
 			return nil, nil, s.algo.bad("shift_terminal", "set for one step",
@@ -59,10 +54,8 @@ func (s *sched) flowSchedule(n int, final finalLevel) (timesteps, sigmas []float
 		sigmas = flowLevels(c, n)
 	}
 	train := float64(val(c.NumTrainTimesteps))
-	for _, v := range sigmas {
-		timesteps = append(timesteps, v*train)
-	}
-	return truncate(timesteps), s.withFinal(sigmas, final), nil
+	timesteps = each(slices.Clone(sigmas), func(v float64) float64 { return math.Trunc(v * train) })
+	return timesteps, s.withFinal(sigmas, final), nil
 }
 
 // checkFlow refuses what has no meaning: the prediction of a flow without its noise levels, the prediction of noise

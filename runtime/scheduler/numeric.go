@@ -58,18 +58,17 @@ func interpAt(x float64, y []float32) float64 {
 	return float64(slope*(x-float64(i))) + float64(y[i])
 }
 
-func reverse[T any](s []T) {
-	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
-		s[i], s[j] = s[j], s[i]
+// each replaces every value by f of it, in place, and returns s.
+func each(s []float64, f func(float64) float64) []float64 {
+	for i, v := range s {
+		s[i] = f(v)
 	}
+	return s
 }
 
 // round32 rounds every value to float32 in place and returns s.
 func round32(s []float64) []float64 {
-	for i, v := range s {
-		s[i] = float64(float32(v))
-	}
-	return s
+	return each(s, func(v float64) float64 { return float64(float32(v)) })
 }
 
 // val returns what p points to, or the zero value.

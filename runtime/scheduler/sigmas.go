@@ -1,37 +1,29 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+	"sort"
+)
 
 // karrasRho is the exponent of the spacing in arXiv:2206.00364, equation 5.
 const karrasRho = 7.0
 
 // karrasSigmas spaces n noise levels from hi down to lo evenly in sigma^(1/rho).
 func karrasSigmas(lo, hi, rho float64, n int) []float64 {
-	out := linspace(0, 1, n)
 	a, b := math.Pow(hi, 1/rho), math.Pow(lo, 1/rho)
-	for i, r := range out {
-		out[i] = math.Pow(a+float64(r*(b-a)), rho)
-	}
-	return out
+	return each(linspace(0, 1, n), func(r float64) float64 { return math.Pow(a+float64(r*(b-a)), rho) })
 }
 
-// exponentialSigmas spaces n noise levels from hi down to lo evenly in log(sigma).
-func exponentialSigmas(lo, hi float64, n int) []float64 {
-	out := linspace(math.Log(hi), math.Log(lo), n)
-	for i, l := range out {
-		out[i] = math.Exp(l)
-	}
-	return out
+// exponentialSigmas spaces n noise levels evenly between two logarithms of levels.
+func exponentialSigmas(from, to float64, n int) []float64 {
+	return each(linspace(from, to, n), math.Exp)
 }
 
 // betaSigmas spaces n noise levels from hi down to lo by the quantiles of the Beta(0.6, 0.6)
 // distribution (arXiv:2407.12173).
 func betaSigmas(lo, hi float64, n int) []float64 {
-	out := linspace(0, 1, n)
-	for i, r := range out {
-		out[i] = lo + float64(betaQuantile(1-r, 0.6, 0.6)*(hi-lo))
-	}
-	return out
+	return each(linspace(0, 1, n), func(r float64) float64 { return lo + float64(betaQuantile(1-r, 0.6, 0.6)*(hi-lo)) })
 }
 
 // spacedSigmas replaces in (descending) by the spacing that the config asks for, and reports
@@ -48,7 +40,7 @@ func spacedSigmas(c *Config, in []float64, n int) ([]float64, bool) {
 	case val(c.UseKarrasSigmas):
 		return karrasSigmas(lo, hi, karrasRho, n), true
 	case val(c.UseExponentialSigmas):
-		return exponentialSigmas(lo, hi, n), true
+		return exponentialSigmas(math.Log(hi), math.Log(lo), n), true
 	case val(c.UseBetaSigmas):
 		return betaSigmas(lo, hi, n), true
 	}
@@ -59,16 +51,8 @@ func spacedSigmas(c *Config, in []float64, n int) ([]float64, bool) {
 // by linear interpolation between the neighbours. logSigmas ascend.
 func sigmaToT(sigma float64, logSigmas []float64) float64 {
 	l := math.Log(math.Max(sigma, 1e-10))
-	lo, hi := 0, len(logSigmas)
-	for lo < hi { // the first index above l
-		m := (lo + hi) / 2
-		if logSigmas[m] <= l {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	i := min(max(lo-1, 0), len(logSigmas)-2)
+	above := sort.Search(len(logSigmas), func(i int) bool { return !(logSigmas[i] <= l) })
+	i := min(max(above-1, 0), len(logSigmas)-2)
 	low, high := logSigmas[i], logSigmas[i+1]
 	w := (low - l) / float64(float32(low-high))
 	w = math.Min(math.Max(w, 0), 1)
@@ -77,9 +61,5 @@ func sigmaToT(sigma float64, logSigmas []float64) float64 {
 
 // sigmasToTs applies sigmaToT to each value.
 func sigmasToTs(sigmas, logSigmas []float64) []float64 {
-	out := make([]float64, len(sigmas))
-	for i, s := range sigmas {
-		out[i] = sigmaToT(s, logSigmas)
-	}
-	return out
+	return each(slices.Clone(sigmas), func(s float64) float64 { return sigmaToT(s, logSigmas) })
 }

@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // spacedTimesteps returns n descending timesteps of the given spacing (arXiv:2305.08891, table 2), not yet
 // rounded for "linspace".
@@ -9,7 +12,7 @@ func spacedTimesteps(c *Config, n int) []float64 {
 	switch c.TimestepSpacing {
 	case "linspace":
 		out := linspace(0, float64(train-1), n)
-		reverse(out)
+		slices.Reverse(out)
 		return out
 	case "leading":
 		return leadingTimesteps(train/n, n, val(c.StepsOffset), train)
@@ -46,17 +49,7 @@ func trailingTimesteps(last, train, n int) []float64 {
 }
 
 // roundEven rounds every value to the nearest whole number, half to even, in place and returns s.
-func roundEven(s []float64) []float64 {
-	for i, v := range s {
-		s[i] = math.RoundToEven(v)
-	}
-	return s
-}
+func roundEven(s []float64) []float64 { return each(s, math.RoundToEven) }
 
 // truncate drops the fractions in place and returns s.
-func truncate(s []float64) []float64 {
-	for i, v := range s {
-		s[i] = math.Trunc(v)
-	}
-	return s
-}
+func truncate(s []float64) []float64 { return each(s, math.Trunc) }

@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // vpSpace is what the DPM-Solver family shares: samples are alpha*x0 + sigma*noise with alpha^2 + sigma^2 = 1, or
 // alpha + sigma = 1 for flow-matching models, and a step is written in half log-SNRs lambda = log(alpha/sigma).
@@ -134,7 +137,8 @@ func (s *sched) vpSchedule(o *RunOptions, final finalLevel) (timesteps, sigmas [
 	}
 	spaced, ok := spacedSigmas(c, s.trainedSpan(), n)
 	if !ok && val(c.UseLuLambdas) {
-		spaced, ok = luSigmas(s.logSigmas[0], s.logSigmas[len(s.logSigmas)-1], n), true
+		// Half log-SNRs are evenly spaced (arXiv:2206.00927, section 3.4), from high to low noise.
+		spaced, ok = exponentialSigmas(s.logSigmas[len(s.logSigmas)-1], s.logSigmas[0], n), true
 	}
 	if !ok {
 		return timesteps, round32(append(s.levelsAt(timesteps), s.finalSigma(final))), nil
@@ -172,7 +176,7 @@ func (s *sched) vpTimesteps(n int) []float64 {
 		return trailingTimesteps(last, train, n)
 	default:
 		out := linspace(0, float64(last-1), n+1)
-		reverse(out)
+		slices.Reverse(out)
 		return roundEven(out)[:n]
 	}
 }
@@ -194,23 +198,11 @@ func (s *sched) clippedLambdas() int {
 	return n
 }
 
-// luSigmas spaces the half log-SNRs evenly (arXiv:2206.00927, section 3.4), from high to low noise.
-func luSigmas(logLo, logHi float64, n int) []float64 {
-	out := linspace(logHi, logLo, n)
-	for i, l := range out {
-		out[i] = math.Exp(l)
-	}
-	return out
-}
-
 // vpPlan makes the plan of a scheduler in this frame.
 func (s *sched) vpPlan(timesteps, sigmas []float64) *plan {
 	p := &plan{timesteps: timesteps, sigmas: sigmas, inferenceSteps: len(timesteps), initNoiseSigma: 1, learned: s.cfg.learns()}
 	if val(s.cfg.UseFlowSigmas) {
-		p.sigmas = make([]float64, len(sigmas))
-		for i, v := range sigmas {
-			p.sigmas[i] = v / (1 - v)
-		}
+		p.sigmas = each(slices.Clone(sigmas), func(v float64) float64 { return v / (1 - v) })
 	}
 	return p
 }
