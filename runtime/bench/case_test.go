@@ -11,8 +11,13 @@ import (
 )
 
 func TestCases(t *testing.T) {
-	a := Axes{Models: []Model{{"m", []string{"f16", "q8_0"}}, {"n", []string{"file"}}}, Sizes: []Size{{64, 64}, {128, 64}}, Batches: []int{1, 4},
-		Devices: []string{"cpu", "vulkan:0"}, Schedulers: []string{"EulerDiscrete", "DDIM"}}
+	a := Axes{
+		Models:     []Model{{"m", []string{"f16", "q8_0"}}, {"n", []string{"file"}}},
+		Sizes:      []Size{{64, 64}, {128, 64}},
+		Batches:    []int{1, 4},
+		Devices:    []string{"cpu", "vulkan:0"},
+		Schedulers: []string{"EulerDiscrete", "DDIM"},
+	}
 	cases, err := a.Cases()
 	require.NoError(t, err)
 	assert.Len(t, cases, (2+1)*2*2*2*2)
@@ -56,7 +61,14 @@ func TestReference(t *testing.T) {
 	c := func(model, typ, device string, width int) Case {
 		return Case{Model: model, Type: typ, Width: width, Height: 64, Batch: 1, Device: device, Scheduler: "x"}
 	}
-	cases := []Case{c("a", "q8_0", "cpu", 64), c("a", "f16", "cpu", 64), c("a", "f32", "gpu", 64), c("a", "q8_0", "cpu", 128), c("b", "q4_0", "cpu", 64), c("b", "q8_0", "cpu", 64)}
+	cases := []Case{
+		c("a", "q8_0", "cpu", 64),
+		c("a", "f16", "cpu", 64),
+		c("a", "f32", "gpu", 64),
+		c("a", "q8_0", "cpu", 128),
+		c("b", "q4_0", "cpu", 64),
+		c("b", "q8_0", "cpu", 64),
+	}
 	assert.Equal(t, []int{1, 1, 1, 3, 5, 5}, reference(cases, false), "of the same size, on the first device")
 	assert.Equal(t, []int{1, 1, 1, 3, 1, 1}, reference(cases, true), "the first model's")
 }

@@ -76,7 +76,12 @@ func TestCompareTimes(t *testing.T) {
 	assert.Equal(t, Unknown, x.Verdict, "three of each say nothing")
 	assert.InDelta(t, 0.1, *x.P, 1e-9)
 	assert.Equal(t, Same, compareTimes("k", "step", []float64{1, 1.01, 1.02, 2}, []float64{1, 1.5, 1.6, 1.7}, th).Verdict, "they overlap")
-	assert.Equal(t, Same, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict, "significant but small")
+	assert.Equal(
+		t,
+		Same,
+		compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict,
+		"significant but small",
+	)
 	th.Time = 0.02
 	assert.Equal(t, worse, compareTimes("k", "step", []float64{1, 1.01, 1.02, 1.03}, []float64{1.05, 1.06, 1.07, 1.08}, th).Verdict)
 }

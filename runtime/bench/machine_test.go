@@ -25,7 +25,8 @@ func TestEnergy(t *testing.T) {
 	}
 	_, ok := newEnergy(root).read()
 	assert.False(t, ok, "no counter")
-	for zone, name := range map[string]string{"intel-rapl:0": "package-0", "intel-rapl:1": "package-1", "intel-rapl:0:0": "core", "intel-rapl:2": "psys"} {
+	for zone, name := range map[string]string{"intel-rapl:0": "package-0", "intel-rapl:1": "package-1", "intel-rapl:0:0": "core",
+		"intel-rapl:2": "psys"} {
 		write(zone, "name", name)
 		write(zone, "energy_uj", "1000000")
 		write(zone, "max_energy_range_uj", "5000000")

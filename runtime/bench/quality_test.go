@@ -54,7 +54,20 @@ func TestCompareImages(t *testing.T) {
 	want := []keptFiles{kept(t, "a", 32, []float32{3, 4}, grey(100)), kept(t, "b", 32, []float32{3, 4}, grey(100))}
 	q, err := compareImages(want, want)
 	require.NoError(t, err)
-	assert.Equal(t, &quality{Pictures: 2, Cosine: 1, CosineWorst: 1, PSNR: EqualPSNR, PSNRWorst: EqualPSNR, SSIM: q.SSIM, SSIMWorst: q.SSIMWorst, EqualPicture: 2}, q)
+	assert.Equal(
+		t,
+		&quality{
+			Pictures:     2,
+			Cosine:       1,
+			CosineWorst:  1,
+			PSNR:         EqualPSNR,
+			PSNRWorst:    EqualPSNR,
+			SSIM:         q.SSIM,
+			SSIMWorst:    q.SSIMWorst,
+			EqualPicture: 2,
+		},
+		q,
+	)
 	assert.InDelta(t, 1, q.SSIM, 1e-9)
 
 	// one of the two pictures is off by 3 in red: a third of the values
@@ -87,7 +100,12 @@ func TestCheckImages(t *testing.T) {
 		}
 		return color.NRGBA{30, 60, 210, 255}
 	}
-	c, err := checkImages([]keptFiles{kept(t, "a red square on a blue background", 128, []float32{1}, square), kept(t, "a red circle on a pink background", 128, []float32{1}, square)})
+	c, err := checkImages(
+		[]keptFiles{
+			kept(t, "a red square on a blue background", 128, []float32{1}, square),
+			kept(t, "a red circle on a pink background", 128, []float32{1}, square),
+		},
+	)
 	require.NoError(t, err)
 	assert.Equal(t, &checked{Pictures: 2, Colour: 2, Background: 1, Shape: 1, Right: 1, IoU: c.IoU}, c)
 	_, err = checkImages([]keptFiles{kept(t, "no prompt of its kind", 128, []float32{1}, square)})

@@ -17,10 +17,14 @@ func TestRecommend(t *testing.T) {
 		choice  string
 		reasons []string
 	}{
-		"no limits":     {Limits{}, "", []string{"fastest: q4_k", "smallest: q4_k", "most exact: f32"}},
-		"memory":        {Limits{Memory: 3 << 30}, "q4_k", []string{"q4_k: 2 s a picture, 1.00 GiB", "the fastest of the 2 that take at most 3.00 GiB", "f32 takes 4.00 GiB, more than the 3.00 GiB", "q8_0: 3 s", "the most exact"}},
-		"fidelity":      {Limits{PSNR: 30}, "q8_0", []string{"the fastest of the 2 that stay above 30 dB", "q4_k has a picture of 20.0 dB, less than the 30.0 dB"}},
-		"both":          {Limits{Memory: 3 << 30, PSNR: 30}, "q8_0", []string{"the fastest of the 1 that take at most 3.00 GiB and stay above 30 dB"}},
+		"no limits": {Limits{}, "", []string{"fastest: q4_k", "smallest: q4_k", "most exact: f32"}},
+		"memory": {Limits{Memory: 3 << 30}, "q4_k", []string{"q4_k: 2 s a picture, 1.00 GiB",
+			"the fastest of the 2 that take at most 3.00 GiB", "f32 takes 4.00 GiB, more than the 3.00 GiB", "q8_0: 3 s",
+			"the most exact"}},
+		"fidelity": {Limits{PSNR: 30}, "q8_0", []string{"the fastest of the 2 that stay above 30 dB",
+			"q4_k has a picture of 20.0 dB, less than the 30.0 dB"}},
+		"both": {Limits{Memory: 3 << 30, PSNR: 30}, "q8_0",
+			[]string{"the fastest of the 1 that take at most 3.00 GiB and stay above 30 dB"}},
 		"exact alone":   {Limits{PSNR: 60}, "f32", []string{"the reference of the others"}},
 		"too small":     {Limits{Memory: 1 << 20}, "", []string{"nothing fits: the smallest is m q4_k"}},
 		"contradiction": {Limits{Memory: 1 << 30, PSNR: 30}, "", []string{"nothing keeps to both limits"}},
@@ -50,7 +54,12 @@ func TestRecommendPrefersExactAmongEquals(t *testing.T) {
 	results[1].Image = summarize([]float64{1.8, 2, 2.3})
 	assert.Equal(t, results[0].Key, Recommend(results, Limits{PSNR: 10}).Choice, "its measurements overlap the other's")
 	results[0].Image = summarize([]float64{1.7, 2.4, 3})
-	assert.Equal(t, results[1].Key, Recommend(results, Limits{PSNR: 10}).Choice, "they overlap because they scatter, but the median is a fifth away")
+	assert.Equal(
+		t,
+		results[1].Key,
+		Recommend(results, Limits{PSNR: 10}).Choice,
+		"they overlap because they scatter, but the median is a fifth away",
+	)
 }
 
 func TestParetoFront(t *testing.T) {

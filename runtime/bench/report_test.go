@@ -22,11 +22,43 @@ func result(typ string, seconds float64, memory int64, psnr float64) Result {
 	c := Case{Model: "m", Type: typ, Width: 64, Height: 64, Batch: 1, Device: "cpu", Scheduler: "EulerDiscrete"}
 	one := summarize([]float64{seconds, seconds, seconds, seconds})
 	samples := func(v float64) []float64 { return []float64{v, v * 1.01, v * 0.99, v * 1.02} }
-	r := Result{Case: c, Key: c.Key(), IsReference: psnr == 0, Precision: "f16", Threads: 2, FileBytes: memory / 2, Load: one, Text: one, Step: one, Decode: one, Image: one, Rate: 1 / seconds,
-		PeakRSS: memory, NativeBytes: memory * 3 / 4, Components: []component{{Name: "unet", Type: typ, Device: "cpu", ParameterBytes: memory / 2, ComputeBytes: memory / 4}},
-		Samples: Samples{Load: samples(seconds), Text: samples(seconds), Step: samples(seconds), Decode: samples(seconds), Image: samples(seconds)}}
+	r := Result{
+		Case:        c,
+		Key:         c.Key(),
+		IsReference: psnr == 0,
+		Precision:   "f16",
+		Threads:     2,
+		FileBytes:   memory / 2,
+		Load:        one,
+		Text:        one,
+		Step:        one,
+		Decode:      one,
+		Image:       one,
+		Rate:        1 / seconds,
+		PeakRSS:     memory,
+		NativeBytes: memory * 3 / 4,
+		Components:  []component{{Name: "unet", Type: typ, Device: "cpu", ParameterBytes: memory / 2, ComputeBytes: memory / 4}},
+		Samples: Samples{
+			Load:   samples(seconds),
+			Text:   samples(seconds),
+			Step:   samples(seconds),
+			Decode: samples(seconds),
+			Image:  samples(seconds),
+		},
+	}
 	if psnr > 0 {
-		r.Quality = &quality{Reference: "m f32 64x64 batch 1 cpu EulerDiscrete", Pictures: 2, NMSE: 1e-3, NMSEWorst: 2e-3, Cosine: 0.99, CosineWorst: 0.98, PSNR: psnr + 1, PSNRWorst: psnr, SSIM: 0.9, SSIMWorst: 0.8}
+		r.Quality = &quality{
+			Reference:   "m f32 64x64 batch 1 cpu EulerDiscrete",
+			Pictures:    2,
+			NMSE:        1e-3,
+			NMSEWorst:   2e-3,
+			Cosine:      0.99,
+			CosineWorst: 0.98,
+			PSNR:        psnr + 1,
+			PSNRWorst:   psnr,
+			SSIM:        0.9,
+			SSIMWorst:   0.8,
+		}
 		if psnr == EqualPSNR {
 			r.Quality.EqualPicture, r.Quality.PSNR = 2, EqualPSNR
 		}
@@ -35,11 +67,36 @@ func result(typ string, seconds float64, memory int64, psnr float64) Result {
 }
 
 func testReport(results ...Result) *Report {
-	r := &Report{Schema: Schema, Created: time.Date(2026, 11, 26, 1, 2, 3, 0, time.UTC), Command: []string{"daguerre", "bench"}, Seconds: 12,
-		Machine:  Machine{CPU: "CPU <1>", Cores: 2, Features: []string{"avx2"}, MemoryBytes: 8 << 30, System: "linux", Load: []float64{3, 1}, Devices: []backend.Device{{ID: "cpu", Kind: "cpu"}}},
-		Build:    Build{Version: "1.0", Revision: "abc", Engine: "engine 1", Library: "libdaguerre-cpu 1", Compiler: "cc 1", Features: []string{"llamafile"}, Go: "go1.26"},
+	r := &Report{
+		Schema:  Schema,
+		Created: time.Date(2026, 11, 26, 1, 2, 3, 0, time.UTC),
+		Command: []string{"daguerre", "bench"},
+		Seconds: 12,
+		Machine: Machine{
+			CPU:         "CPU <1>",
+			Cores:       2,
+			Features:    []string{"avx2"},
+			MemoryBytes: 8 << 30,
+			System:      "linux",
+			Load:        []float64{3, 1},
+			Devices:     []backend.Device{{ID: "cpu", Kind: "cpu"}},
+		},
+		Build: Build{
+			Version:  "1.0",
+			Revision: "abc",
+			Engine:   "engine 1",
+			Library:  "libdaguerre-cpu 1",
+			Compiler: "cc 1",
+			Features: []string{"llamafile"},
+			Go:       "go1.26",
+		},
 		Settings: Settings{Steps: 4, Warmup: 1, Rounds: 1, Prompts: []Prompt{{Prompt: "p", Seed: 1}}, Processes: true},
-		Models:   []ModelReport{{Label: "m", File: "m.gguf", FileType: "f16", FileBytes: 1, Parameters: 2, Kind: "sdxl-base"}}, Results: results, Notes: []string{}}
+		Models: []ModelReport{
+			{Label: "m", File: "m.gguf", FileType: "f16", FileBytes: 1, Parameters: 2, Kind: "sdxl-base"},
+		},
+		Results: results,
+		Notes:   []string{},
+	}
 	r.Advice = Recommend(results, Limits{})
 	return r
 }
@@ -107,7 +164,8 @@ func TestReadReport(t *testing.T) {
 	back, err := ReadReport(path)
 	require.NoError(t, err)
 	assert.Equal(t, r, back)
-	for text, says := range map[string]string{"{": "unexpected end", "{}": "no schema", `{"schema":9,"results":[]}`: "schema is 9", "[]": "cannot unmarshal"} {
+	for text, says := range map[string]string{"{": "unexpected end", "{}": "no schema", `{"schema":9,"results":[]}`: "schema is 9",
+		"[]": "cannot unmarshal"} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := ReadReport(path)
 		assert.ErrorIs(t, err, ErrReport)
@@ -127,7 +185,30 @@ func TestTables(t *testing.T) {
 	for _, row := range rows[:3] {
 		assert.Len(t, row, len(r.Header()))
 	}
-	assert.Equal(t, []string{"f32", "4", "4", "4", "0 %", "4", "4", "0.25", "2.00 GiB", "3.00 GiB", "4.00 GiB", "reference", "", "", "", "", "3/4", "5"}, rows[0])
+	assert.Equal(
+		t,
+		[]string{
+			"f32",
+			"4",
+			"4",
+			"4",
+			"0 %",
+			"4",
+			"4",
+			"0.25",
+			"2.00 GiB",
+			"3.00 GiB",
+			"4.00 GiB",
+			"reference",
+			"",
+			"",
+			"",
+			"",
+			"3/4",
+			"5",
+		},
+		rows[0],
+	)
 	assert.Equal(t, []string{"41.0", "40.0", "0.9000", "0.001", "0.990000", "-", "-"}, rows[1][11:])
 	var b bytes.Buffer
 	require.NoError(t, r.WriteMarkdown(&b))

@@ -18,17 +18,38 @@ type clock struct{ now time.Time }
 func (c *clock) Now() time.Time { return c.now }
 
 func testPlan(c *clock, types ...string) Plan {
-	cases, err := Axes{Models: []Model{{"m", types}}, Sizes: []Size{{64, 64}}, Batches: []int{2}, Devices: []string{"cpu"}, Schedulers: []string{"EulerDiscrete"}}.Cases()
+	cases, err := Axes{
+		Models:     []Model{{"m", types}},
+		Sizes:      []Size{{64, 64}},
+		Batches:    []int{2},
+		Devices:    []string{"cpu"},
+		Schedulers: []string{"EulerDiscrete"},
+	}.Cases()
 	if err != nil {
 		panic(err)
 	}
-	return Plan{Cases: cases, Rounds: 4, Now: c.Now, Session: func(c Case) Session { return Session{Case: c, Steps: 2, Prompts: []Prompt{{Prompt: "p", Seed: 1}}} }}
+	return Plan{
+		Cases:   cases,
+		Rounds:  4,
+		Now:     c.Now,
+		Session: func(c Case) Session { return Session{Case: c, Steps: 2, Prompts: []Prompt{{Prompt: "p", Seed: 1}}} },
+	}
 }
 
 // outcome is a session whose picture takes so many seconds.
 func outcome(seconds float64) Outcome {
-	return Outcome{Load: 1, Precision: "f16", Threads: 2, PeakRSS: 500, NativePeak: 170 + int64(seconds), Runs: []runTimes{{Text: 0.5, Steps: []float64{seconds, 3 * seconds}, Decode: 1, Total: 10 * seconds}},
-		Components: []component{{Name: "unet", ParameterBytes: 100, ComputeBytes: 30}, {Name: "vae_decoder", ParameterBytes: 20, ComputeBytes: 50}}}
+	return Outcome{
+		Load:       1,
+		Precision:  "f16",
+		Threads:    2,
+		PeakRSS:    500,
+		NativePeak: 170 + int64(seconds),
+		Runs:       []runTimes{{Text: 0.5, Steps: []float64{seconds, 3 * seconds}, Decode: 1, Total: 10 * seconds}},
+		Components: []component{
+			{Name: "unet", ParameterBytes: 100, ComputeBytes: 30},
+			{Name: "vae_decoder", ParameterBytes: 20, ComputeBytes: 50},
+		},
+	}
 }
 
 // Cases take turns: forwards, backwards, forwards.
@@ -63,7 +84,8 @@ func TestRunInterleaves(t *testing.T) {
 
 // A round that would end too late is not begun; the first one always is.
 func TestRunBudget(t *testing.T) {
-	for budget, want := range map[time.Duration]int{time.Second: 1, 6 * time.Second: 3, 7 * time.Second: 3, 8 * time.Second: 4, time.Hour: 4, 0: 4} {
+	for budget, want := range map[time.Duration]int{time.Second: 1, 6 * time.Second: 3, 7 * time.Second: 3, 8 * time.Second: 4,
+		time.Hour: 4, 0: 4} {
 		c := &clock{time.Unix(0, 0)}
 		plan := testPlan(c, "f32", "f16")
 		plan.Budget = budget

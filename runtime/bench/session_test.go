@@ -22,8 +22,15 @@ func openFake(b *fake.Backend) Opener {
 }
 
 func testSession() Session {
-	return Session{Case: Case{Model: "m", Type: "q8_0", Width: 64, Height: 64, Batch: 2, Device: "cpu", Scheduler: "EulerDiscrete"}, Path: "nano", Type: backend.TypeAuto,
-		Precision: backend.PrecisionAuto, Steps: 3, Warmup: 1, Prompts: []Prompt{{Prompt: "one", Seed: 1}, {Prompt: "two", Seed: 3}, {Prompt: "one", Seed: 5}}}
+	return Session{
+		Case:      Case{Model: "m", Type: "q8_0", Width: 64, Height: 64, Batch: 2, Device: "cpu", Scheduler: "EulerDiscrete"},
+		Path:      "nano",
+		Type:      backend.TypeAuto,
+		Precision: backend.PrecisionAuto,
+		Steps:     3,
+		Warmup:    1,
+		Prompts:   []Prompt{{Prompt: "one", Seed: 1}, {Prompt: "two", Seed: 3}, {Prompt: "one", Seed: 5}},
+	}
 }
 
 // Times are those of the operations: each of them sleeps for a time of its own.
@@ -34,7 +41,12 @@ func TestMeasure(t *testing.T) {
 	s := testSession()
 	s.Keep = t.TempDir()
 	joules := 0.0
-	out, err := Measure(t.Context(), openFake(b), Probe{PeakRSS: func() int64 { return 77 }, Energy: func() (float64, bool) { joules += 12; return joules, true }}, s)
+	out, err := Measure(
+		t.Context(),
+		openFake(b),
+		Probe{PeakRSS: func() int64 { return 77 }, Energy: func() (float64, bool) { joules += 12; return joules, true }},
+		s,
+	)
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, out.Load, open.Seconds())
 	require.Len(t, out.Runs, 3)
@@ -90,7 +102,10 @@ func TestMeasureDeviceMemory(t *testing.T) {
 	devices := func(context.Context) ([]backend.Device, error) {
 		v := free[min(calls, len(free)-1)]
 		calls++
-		return []backend.Device{{ID: "cpu", Kind: backend.DeviceCPU, FreeBytes: 1}, {ID: "vulkan:0", Kind: backend.DeviceGPU, FreeBytes: v}}, nil
+		return []backend.Device{
+			{ID: "cpu", Kind: backend.DeviceCPU, FreeBytes: 1},
+			{ID: "vulkan:0", Kind: backend.DeviceGPU, FreeBytes: v},
+		}, nil
 	}
 	s := testSession()
 	s.Case.Device = "vulkan:0"

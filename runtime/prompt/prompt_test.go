@@ -161,7 +161,23 @@ func TestEmbeddings(t *testing.T) {
 		{Name: "onlyl", L: vec(1, 2, 50)},
 	}})
 	x := read(t, r, "a (hat:1.4) and Hat-Style hat", 1)
-	assert.Equal(t, []int32{bos, fakeID("a"), vocabSize, vocabSize + 1, fakeID("and"), vocabSize + 2, vocabSize + 3, vocabSize + 4, vocabSize, vocabSize + 1, eos}, x.IDs[0][:11])
+	assert.Equal(
+		t,
+		[]int32{
+			bos,
+			fakeID("a"),
+			vocabSize,
+			vocabSize + 1,
+			fakeID("and"),
+			vocabSize + 2,
+			vocabSize + 3,
+			vocabSize + 4,
+			vocabSize,
+			vocabSize + 1,
+			eos,
+		},
+		x.IDs[0][:11],
+	)
 	assert.Equal(t, []float32{1, 1, 1.4, 1.4, 1}, x.Weights[0][:5])
 	require.Len(t, x.Custom, 5)
 	assert.Equal(t, []float32{41, 41, 41}, x.Custom[3])

@@ -41,7 +41,8 @@ func TestNoTwoKeysFoldAlike(t *testing.T) {
 
 func TestDetectCasing(t *testing.T) {
 	for text, want := range map[string]Casing{
-		`{"prompt":"a"}`: "", `{"guidance_scale":1}`: SnakeCase, `{"guidanceScale":1,"prompt":"x"}`: CamelCase, `{"Prompt":"a"}`: PascalCase,
+		`{"prompt":"a"}`: "", `{"guidance_scale":1}`: SnakeCase, `{"guidanceScale":1,
+		  "prompt":"x"}`: CamelCase, `{"Prompt":"a"}`: PascalCase,
 		`{"cfgScale":1,"clip_skip":1,"maxBatch":2}`: CamelCase, `{"lora":[{"blockWeights":{"IN00":1,"IN01":1,"M00":1}}]}`: CamelCase,
 		`{"Jobs":[{"NumImages":1},{"prompt":"x"}]}`: PascalCase, `{"a_b":1,"aB":1}`: SnakeCase, `{"":1}`: "",
 	} {
@@ -56,8 +57,10 @@ func TestDetectCasing(t *testing.T) {
 }
 
 func TestRecaseJSON(t *testing.T) {
-	in := `{ "num_images" : 1, "a_b":[{"c_d":"e_f \" \\","g":{}},[],[1,-2.5e3,true,null]], "block_weights":{"in_00":{"a_b":1}},"x\"y_z":"\\","last_one":"}"}`
-	want := `{ "NumImages" : 1, "AB":[{"CD":"e_f \" \\","G":{}},[],[1,-2.5e3,true,null]], "BlockWeights":{"in_00":{"a_b":1}},"x\"y_z":"\\","LastOne":"}"}`
+	in := `{ "num_images" : 1, "a_b":[{"c_d":"e_f \" \\","g":{}},[],[1,-2.5e3,true,null]], "block_weights":{"in_00":{"a_b":1}},
+		  "x\"y_z":"\\","last_one":"}"}`
+	want := `{ "NumImages" : 1, "AB":[{"CD":"e_f \" \\","G":{}},[],[1,-2.5e3,true,null]], "BlockWeights":{"in_00":{"a_b":1}},
+		  "x\"y_z":"\\","LastOne":"}"}`
 	assert.Equal(t, want, string(PascalCase.JSON([]byte(in), "block_weights")))
 	assert.Equal(t, in, string(SnakeCase.JSON([]byte(in))))
 	assert.Equal(t, "3", string(CamelCase.JSON([]byte("3"))))

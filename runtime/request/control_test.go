@@ -35,8 +35,15 @@ func TestControlNets(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, run.Validate())
 	assert.Equal(t, []ControlNet{
-		{Model: "canny.safetensors", Image: Picture{Path: "house.png"}, Weight: new(0.0), End: 0.5, ControlMode: controlPrompt, Preprocessor: "canny",
-			PreprocessorOptions: map[string]any{"low": int64(50), "high": 0.5}},
+		{
+			Model:               "canny.safetensors",
+			Image:               Picture{Path: "house.png"},
+			Weight:              new(0.0),
+			End:                 0.5,
+			ControlMode:         controlPrompt,
+			Preprocessor:        "canny",
+			PreprocessorOptions: map[string]any{"low": int64(50), "high": 0.5},
+		},
 		{Model: "union.safetensors", Image: Picture{Path: "depth.png"}, UnionType: "depth"}}, run.Jobs[0].ControlNets)
 	same, err := DecodeJSON([]byte(controlJSON))
 	require.NoError(t, err)
@@ -61,12 +68,18 @@ func TestControlNetMistakes(t *testing.T) {
 		`controlnet[1].control_mode: "ballanced" is unknown; did you mean "balanced"?; expected one of balanced, prompt, control`,
 		`controlnet[1].resize_mode: "fill" is unknown; expected one of stretch, crop, pad`,
 		`controlnet[1].preprocessor_options.low: is the string "much"; expected a number or a boolean`,
-		`controlnet[1].union_type: "dept" is unknown; did you mean "depth"?; expected one of openpose, depth, scribble, canny, normal, segment, tile, repaint`,
+		`controlnet[1].union_type: "dept" is unknown; did you mean "depth"?; expected one of ` +
+			`openpose, depth, scribble, canny, normal, segment, tile, repaint`,
 	}, lines)
 }
 
 func TestMemory(t *testing.T) {
-	run, err := DecodeTOML([]byte("prompt = 'x'\n[model]\nmodel = 'nano'\n[model.memory]\nmemory_limit = '75%'\nstrategy = 'strem'\nreserve = 'lots'\nmax_batch = -1\n"))
+	run, err := DecodeTOML(
+		[]byte(
+			"prompt = 'x'\n[model]\nmodel = 'nano'\n[model.memory]\nmemory_limit = '75%'\n" +
+				"strategy = 'strem'\nreserve = 'lots'\nmax_batch = -1\n",
+		),
+	)
 	require.NoError(t, err)
 	assert.EqualError(t, run.Validate(), `model.memory.reserve: is no amount of memory: "lots"; write it as 6GiB, 800MB or 75%
 model.memory.strategy: "strem" is unknown; did you mean "stream"?; expected one of auto, resident, release, stage, stream, mmap
@@ -75,7 +88,8 @@ model.memory.max_batch: is -1; it must be between 1 and 10000`)
 
 func TestParseAmount(t *testing.T) {
 	for text, want := range map[string]Amount{
-		"": {}, "0": {}, "6GiB": {Bytes: 6 << 30}, "800 mb": {Bytes: 800e6}, "1.5 KiB": {Bytes: 1536}, "42": {Bytes: 42}, "7b": {Bytes: 7}, "75%": {Fraction: 0.75}, "100 %": {Fraction: 1},
+		"": {}, "0": {}, "6GiB": {Bytes: 6 << 30}, "800 mb": {Bytes: 800e6}, "1.5 KiB": {Bytes: 1536}, "42": {Bytes: 42},
+		"7b": {Bytes: 7}, "75%": {Fraction: 0.75}, "100 %": {Fraction: 1},
 	} {
 		got, err := ParseAmount(text)
 		require.NoError(t, err, text)

@@ -128,10 +128,17 @@ func TestRoundTrips(t *testing.T) {
 }
 
 func TestEncodeIsShort(t *testing.T) {
-	run := Run{Model: Model{Model: "nano"}, Jobs: []Request{{Prompt: "a fox", Seed: 7, GuidanceScale: 5, SchedulerOptions: map[string]any{"use_karras_sigmas": true}}}}
+	run := Run{
+		Model: Model{Model: "nano"},
+		Jobs:  []Request{{Prompt: "a fox", Seed: 7, GuidanceScale: 5, SchedulerOptions: map[string]any{"use_karras_sigmas": true}}},
+	}
 	text, err := run.EncodeTOML()
 	require.NoError(t, err)
-	assert.Equal(t, "model = \"nano\"\nprompt = \"a fox\"\nseed = 7\nguidance_scale = 5.0\n\n[scheduler_options]\nuse_karras_sigmas = true\n", string(text))
+	assert.Equal(
+		t,
+		"model = \"nano\"\nprompt = \"a fox\"\nseed = 7\nguidance_scale = 5.0\n\n[scheduler_options]\nuse_karras_sigmas = true\n",
+		string(text),
+	)
 	text, err = run.EncodeJSON(CamelCase)
 	require.NoError(t, err)
 	assert.Equal(t, `{

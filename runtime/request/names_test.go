@@ -20,15 +20,24 @@ var pngBase64 = base64.StdEncoding.EncodeToString(pngBytes)
 // equalRequests holds spellings of one request; all are to become the same.
 var equalRequests = [][]string{
 	{
-		`{"prompt":"x","num_inference_steps":20,"guidance_scale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","num_images":6,"max_batch":3,"seed":5,"width":64,"height":128}`,
-		`{"prompt":"x","numInferenceSteps":20,"guidanceScale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","numImages":6,"maxBatch":3,"seed":5,"width":64,"height":128}`,
-		`{"Prompt":"x","NumInferenceSteps":20,"GuidanceScale":7.5,"Scheduler":"DPM++ 2M","Sigmas":"karras","NumImages":6,"MaxBatch":3,"Seed":5,"Width":64,"Height":128}`,
-		`{"prompt":"x","num_inference_steps":20,"guidance_scale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","num_images_per_prompt":6,"max_batch":3,"seed":5,"width":64,"height":128}`,
-		`{"prompt":"x","steps":20,"cfg_scale":7.5,"sampler_name":"DPM++ 2M","scheduler":"karras","n_iter":2,"batch_size":3,"seed":5,"width":64,"height":128}`,
-		`{"prompt":"x","steps":20,"cfgScale":7.5,"samplerName":"DPM++ 2M","scheduler":"karras","nIter":2,"batchSize":3,"seed":5,"width":64,"height":128}`,
-		`{"prompt":"x","steps":20,"cfg_scale":7.5,"sampler_index":"Euler","sampler_name":"DPM++ 2M","scheduler":"karras","n_iter":2,"batch_size":3,"seed":5,"width":64,"height":128,
-		  "denoising_strength":0.7,"restore_faces":false,"tiling":false,"styles":[],"subseed":-1,"subseed_strength":0,"seed_resize_from_h":-1,"s_churn":null,"eta":null,
-		  "script_name":"","script_args":[],"override_settings":{},"alwayson_scripts":{},"send_images":true,"save_images":false,"negative_prompt":null}`,
+		`{"prompt":"x","num_inference_steps":20,"guidance_scale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","num_images":6,
+		  "max_batch":3,"seed":5,"width":64,"height":128}`,
+		`{"prompt":"x","numInferenceSteps":20,"guidanceScale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","numImages":6,"maxBatch":3,
+		  "seed":5,"width":64,"height":128}`,
+		`{"Prompt":"x","NumInferenceSteps":20,"GuidanceScale":7.5,"Scheduler":"DPM++ 2M","Sigmas":"karras","NumImages":6,"MaxBatch":3,
+		  "Seed":5,"Width":64,"Height":128}`,
+		`{"prompt":"x","num_inference_steps":20,"guidance_scale":7.5,"scheduler":"DPM++ 2M","sigmas":"karras","num_images_per_prompt":6,
+		  "max_batch":3,"seed":5,"width":64,"height":128}`,
+		`{"prompt":"x","steps":20,"cfg_scale":7.5,"sampler_name":"DPM++ 2M","scheduler":"karras","n_iter":2,"batch_size":3,"seed":5,
+		  "width":64,"height":128}`,
+		`{"prompt":"x","steps":20,"cfgScale":7.5,"samplerName":"DPM++ 2M","scheduler":"karras","nIter":2,"batchSize":3,"seed":5,
+		  "width":64,"height":128}`,
+		`{"prompt":"x","steps":20,"cfg_scale":7.5,"sampler_index":"Euler","sampler_name":"DPM++ 2M","scheduler":"karras","n_iter":2,
+		  "batch_size":3,"seed":5,"width":64,"height":128,
+		  "denoising_strength":0.7,"restore_faces":false,"tiling":false,"styles":[],"subseed":-1,"subseed_strength":0,
+		  "seed_resize_from_h":-1,"s_churn":null,"eta":null,
+		  "script_name":"","script_args":[],"override_settings":{},"alwayson_scripts":{},"send_images":true,"save_images":false,
+		  "negative_prompt":null}`,
 	},
 	{
 		`{"init_image":"data:image/png;base64,` + pngBase64 + `","mask_image":"m.png","strength":0.75}`,
@@ -38,28 +47,39 @@ var equalRequests = [][]string{
 	},
 	{
 		`{"model":{"model":"base.safetensors","refiner":"r.safetensors","vae":"v.safetensors"},"refiner_start":0.7}`,
-		`{"override_settings":{"sd_model_checkpoint":"base.safetensors","sd_vae":"v.safetensors"},"refiner_checkpoint":"r.safetensors","refiner_switch_at":0.7}`,
-		`{"pretrained_model_name_or_path":"base.safetensors","model":{"refiner":"r.safetensors","vae":"v.safetensors"},"high_noise_frac":0.7}`,
+		`{"override_settings":{"sd_model_checkpoint":"base.safetensors","sd_vae":"v.safetensors"},"refiner_checkpoint":"r.safetensors",
+		  "refiner_switch_at":0.7}`,
+		`{"pretrained_model_name_or_path":"base.safetensors","model":{"refiner":"r.safetensors","vae":"v.safetensors"},
+		  "high_noise_frac":0.7}`,
 		`{"Model":{"Model":"base.safetensors","Refiner":"r.safetensors","Vae":"v.safetensors"},"RefinerStart":0.7}`,
 	},
 	{
-		`{"controlnet":[{"model":"canny","image":"data:;base64,` + pngBase64 + `","weight":0.5,"end":0.8,"control_mode":"prompt","resize_mode":"pad","preprocessor":"canny",
+		`{"controlnet":[{"model":"canny","image":"data:;base64,` + pngBase64 + `","weight":0.5,"end":0.8,"control_mode":"prompt",
+		  "resize_mode":"pad","preprocessor":"canny",
 		  "preprocessor_options":{"low_threshold":100,"high_threshold":200}}]}`,
-		`{"controlnets":[{"model":"canny","controlImage":"` + pngBase64 + `","controlnetConditioningScale":0.5,"controlGuidanceEnd":0.8,"controlMode":"prompt","resizeMode":"pad",
+		`{"controlnets":[{"model":"canny","controlImage":"` + pngBase64 + `","controlnetConditioningScale":0.5,"controlGuidanceEnd":0.8,
+		  "controlMode":"prompt","resizeMode":"pad",
 		  "preprocessor":"canny","preprocessorOptions":{"lowThreshold":100,"highThreshold":200}}]}`,
-		`{"alwayson_scripts":{"ControlNet":{"args":[{"enabled":false,"model":"other"},{"enabled":true,"module":"canny","model":"canny [d14c016b]","weight":0.5,"image":{"image":"` + pngBase64 + `","mask":null},
-		  "resize_mode":"Resize and Fill","control_mode":"My prompt is more important","guidance_end":0.8,"threshold_a":100,"threshold_b":200,"pixel_perfect":true,"processor_res":512,"lowvram":false}]}}}`,
-		`{"alwayson_scripts":{"controlnet":{"args":[{"module":"canny","model":"canny","weight":0.5,"input_image":"` + pngBase64 + `","resize_mode":2,"control_mode":1,"guidance_end":0.8,"threshold_a":100,"threshold_b":200}]}}}`,
+		`{"alwayson_scripts":{"ControlNet":{"args":[{"enabled":false,"model":"other"},{"enabled":true,"module":"canny",
+		  "model":"canny [d14c016b]","weight":0.5,"image":{"image":"` + pngBase64 + `","mask":null},
+		  "resize_mode":"Resize and Fill","control_mode":"My prompt is more important","guidance_end":0.8,"threshold_a":100,
+		  "threshold_b":200,"pixel_perfect":true,"processor_res":512,"lowvram":false}]}}}`,
+		`{"alwayson_scripts":{"controlnet":{"args":[{"module":"canny","model":"canny","weight":0.5,"input_image":"` + pngBase64 + `",
+		  "resize_mode":2,"control_mode":1,"guidance_end":0.8,"threshold_a":100,"threshold_b":200}]}}}`,
 	},
 	{
-		`{"lora":[{"name":"a","unet_weight":0.5,"text_encoder_weight":0.25,"block_weights":{"IN00":1}}],"lora_stack":{"global_weight":0.5},"scheduler_options":{"use_karras_sigmas":true,"eta":0.5,"s_churn":2}}`,
-		`{"loras":[{"lora_name":"a","strength_model":0.5,"strength_clip":0.25,"block_weights":{"IN00":1}}],"cross_attention_kwargs":{"scale":0.5},"scheduler_options":{"use_karras_sigmas":true},"eta":0.5,"s_churn":2}`,
-		`{"LoRA":[{"AdapterName":"a","UnetWeight":0.5,"TextEncoderWeight":0.25,"BlockWeights":{"IN00":1}}],"LoraStack":{"GlobalWeight":0.5},"SchedulerOptions":{"UseKarrasSigmas":true,"Eta":0.5},"SChurn":2}`,
+		`{"lora":[{"name":"a","unet_weight":0.5,"text_encoder_weight":0.25,"block_weights":{"IN00":1}}],
+		  "lora_stack":{"global_weight":0.5},"scheduler_options":{"use_karras_sigmas":true,"eta":0.5,"s_churn":2}}`,
+		`{"loras":[{"lora_name":"a","strength_model":0.5,"strength_clip":0.25,"block_weights":{"IN00":1}}],
+		  "cross_attention_kwargs":{"scale":0.5},"scheduler_options":{"use_karras_sigmas":true},"eta":0.5,"s_churn":2}`,
+		`{"LoRA":[{"AdapterName":"a","UnetWeight":0.5,"TextEncoderWeight":0.25,"BlockWeights":{"IN00":1}}],
+		  "LoraStack":{"GlobalWeight":0.5},"SchedulerOptions":{"UseKarrasSigmas":true,"Eta":0.5},"SChurn":2}`,
 	},
 	{
 		`{"prompt":"x","hires":{"scale":2,"upscaler":"latent_nearest","strength":0.4,"steps":25}}`,
 		`{"prompt":"x","hires":{"strength":0.4},"hr_scale":2,"hr_upscaler":"Latent (nearest-exact)","hr_second_pass_steps":10}`,
-		`{"prompt":"x","enable_hr":true,"hr_scale":2,"hr_upscaler":"Latent (nearest)","denoising_strength":0.4,"hr_second_pass_steps":10,"hr_resize_x":0,"hr_resize_y":0,"hr_prompt":"","hr_sampler_name":null}`,
+		`{"prompt":"x","enable_hr":true,"hr_scale":2,"hr_upscaler":"Latent (nearest)","denoising_strength":0.4,"hr_second_pass_steps":10,
+		  "hr_resize_x":0,"hr_resize_y":0,"hr_prompt":"","hr_sampler_name":null}`,
 		`{"Prompt":"x","HrScale":2,"HrUpscaler":"latent_nearest","DenoisingStrength":0.4,"HrSecondPassSteps":10}`,
 	},
 	{
@@ -77,11 +97,13 @@ var equalRequests = [][]string{
 	},
 	{
 		`{"prompt":"x"}`,
-		`{"prompt":"x","enable_hr":false,"hr_scale":2,"hr_upscaler":"Latent","hr_prompt":"y","denoising_strength":0.4,"hr_second_pass_steps":10}`,
+		`{"prompt":"x","enable_hr":false,"hr_scale":2,"hr_upscaler":"Latent","hr_prompt":"y","denoising_strength":0.4,
+		  "hr_second_pass_steps":10}`,
 	},
 	{
 		`{"model":{"model":"nano","precision":"bf16"},"jobs":[{"prompt":"a","guidance_scale":3},{"prompt":"b"}],"num_inference_steps":4}`,
-		`{"model":{"pretrained_model_name_or_path":"nano","torch_dtype":"torch.bfloat16"},"job":[{"prompt":"a","cfg_scale":3},{"prompt":"b"}],"steps":4}`,
+		`{"model":{"pretrained_model_name_or_path":"nano","torch_dtype":"torch.bfloat16"},"job":[{"prompt":"a",
+		  "cfg_scale":3},{"prompt":"b"}],"steps":4}`,
 		`{"Model":{"Model":"nano","TorchDtype":"bfloat16"},"Jobs":[{"Prompt":"a","CfgScale":3},{"Prompt":"b"}],"Steps":4}`,
 	},
 }
@@ -158,25 +180,33 @@ func foldLast(path string) string {
 func TestErrorsAreSpelledAsWritten(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"cfgScale":-1,"controlNets":[{"model":"a","image":"b"},{"weight":99}],"Steps":1.5}`: {"Steps: is 1.5; expected an integer"},
-		`{"cfgScale":-1,"model":"nano","controlNets":[{"model":"a","image":"b"},{"weight":99,"image":"x","model":"m"}],"samplerName":"x","scheduler":"y"}`: {
-			"cfgScale: is -1; it must be a number between 0 and 1000", "controlNets[1].weight: is 99; it must be a number between -10 and 10"},
-		`{"Model":{"Threads":-1},"Jobs":[{"Width":9},{"LoRA":[{"Start":2}]}]}`: {"Model.Model: is missing", "Model.Threads: is -1", "Jobs[0].Width: is 9",
+		`{"cfgScale":-1,"model":"nano","controlNets":[{"model":"a","image":"b"},{"weight":99,"image":"x","model":"m"}],"samplerName":"x",
+		  "scheduler":"y"}`: {
+			"cfgScale: is -1; it must be a number between 0 and 1000",
+			"controlNets[1].weight: is 99; it must be a number between -10 and 10"},
+		`{"Model":{"Threads":-1},
+		  "Jobs":[{"Width":9},{"LoRA":[{"Start":2}]}]}`: {"Model.Model: is missing", "Model.Threads: is -1", "Jobs[0].Width: is 9",
 			"Jobs[1].LoRA[0].Name: is missing", "Jobs[1].LoRA[0].Start: is 2"},
 		`{"model":"nano","alwayson_scripts":{"controlnet":{"args":[{"enabled":false},{"model":"m","image":"i","weight":99}]}}}`: {
 			"alwayson_scripts.controlnet.args[1].weight: is 99"},
-		`{"guidanceScael":1}`:                                                                   {`guidanceScael: unknown key; did you mean "guidanceScale"?`},
-		`{"cfg_scale":1,"guidance_scale":2}`:                                                    {"is given twice, also as"},
-		`{"eta":1,"scheduler_options":{"eta":2}}`:                                               {"eta: is given twice, also as scheduler_options.eta"},
-		`{"restore_faces":true}`:                                                                {"restore_faces: is true; this is not offered"},
-		`{"subseed_strength":0.5,"script_name":"x/y plot"}`:                                     {"script_name: is the string", "subseed_strength: is 0.5"},
-		`{"alwayson_scripts":{"ADetailer":{"args":[1]},"controlnet":{"args":3}}}`:               {"alwayson_scripts.ADetailer: is not offered", "alwayson_scripts.controlnet: has no args"},
-		`{"alwayson_scripts":{"controlnet":{"args":[3]}}}`:                                      {"alwayson_scripts.controlnet.args[0]: is 3"},
-		`{"override_settings":{"eta_noise_seed_delta":31337},"cross_attention_kwargs":{"x":1}}`: {"cross_attention_kwargs.x: is not offered", "override_settings.eta_noise_seed_delta: is not offered"},
-		`{"override_settings":3}`:                                                               {"override_settings: is 3; expected a table"},
-		`{"init_images":["a.png","b.png"]}`:                                                     {"init_images: has 2 pictures"},
-		`{"init_image":"data:image/png,abc"}`:                                                   {"init_image: is a data URL without base64"},
-		`{"init_image":"data:;base64,@@@"}`:                                                     {"init_image: is no base64"},
-		`{"init_image":"data:;base64,"}`:                                                        {"init_image: is a data URL of nothing"},
+		`{"guidanceScael":1}`:                     {`guidanceScael: unknown key; did you mean "guidanceScale"?`},
+		`{"cfg_scale":1,"guidance_scale":2}`:      {"is given twice, also as"},
+		`{"eta":1,"scheduler_options":{"eta":2}}`: {"eta: is given twice, also as scheduler_options.eta"},
+		`{"restore_faces":true}`:                  {"restore_faces: is true; this is not offered"},
+		`{"subseed_strength":0.5,
+		  "script_name":"x/y plot"}`: {"script_name: is the string", "subseed_strength: is 0.5"},
+		`{"alwayson_scripts":{"ADetailer":{"args":[1]},
+		  "controlnet":{"args":3}}}`: {"alwayson_scripts.ADetailer: is not offered",
+			"alwayson_scripts.controlnet: has no args"},
+		`{"alwayson_scripts":{"controlnet":{"args":[3]}}}`: {"alwayson_scripts.controlnet.args[0]: is 3"},
+		`{"override_settings":{"eta_noise_seed_delta":31337},
+		  "cross_attention_kwargs":{"x":1}}`: {"cross_attention_kwargs.x: is not offered",
+			"override_settings.eta_noise_seed_delta: is not offered"},
+		`{"override_settings":3}`:             {"override_settings: is 3; expected a table"},
+		`{"init_images":["a.png","b.png"]}`:   {"init_images: has 2 pictures"},
+		`{"init_image":"data:image/png,abc"}`: {"init_image: is a data URL without base64"},
+		`{"init_image":"data:;base64,@@@"}`:   {"init_image: is no base64"},
+		`{"init_image":"data:;base64,"}`:      {"init_image: is a data URL of nothing"},
 	} {
 		run, err := DecodeJSON([]byte(text))
 		if err == nil {
@@ -193,7 +223,9 @@ func TestErrorsAreSpelledAsWritten(t *testing.T) {
 }
 
 func TestNotesAndNulls(t *testing.T) {
-	run, err := DecodeJSON([]byte(`{"model":null,"jobs":null,"prompt":"x","width":null,"lora":null,"override_settings":{"CLIP_stop_at_last_layers":2}}`))
+	run, err := DecodeJSON(
+		[]byte(`{"model":null,"jobs":null,"prompt":"x","width":null,"lora":null,"override_settings":{"CLIP_stop_at_last_layers":2}}`),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []Request{{Prompt: "x", Seed: RandomSeed}}, run.Jobs)
 	require.Len(t, run.Notes, 1)
@@ -205,11 +237,18 @@ func TestNotesAndNulls(t *testing.T) {
 // TestA1111Payload takes what the web UI's own API documents as a whole request.
 func TestA1111Payload(t *testing.T) {
 	var table map[string]any
-	d := json.NewDecoder(strings.NewReader(`{"prompt":"","negative_prompt":"","styles":["string"],"seed":-1,"subseed":-1,"subseed_strength":0,"seed_resize_from_h":-1,
-	"seed_resize_from_w":-1,"sampler_name":"Euler a","scheduler":"Automatic","batch_size":1,"n_iter":1,"steps":50,"cfg_scale":7,"width":512,"height":512,"restore_faces":false,"tiling":false,
-	"do_not_save_samples":false,"do_not_save_grid":false,"eta":0,"denoising_strength":0,"s_min_uncond":0,"s_churn":0,"s_tmax":0,"s_tmin":0,"s_noise":0,"override_settings":{},
-	"override_settings_restore_afterwards":true,"disable_extra_networks":false,"firstphase_width":0,"firstphase_height":0,"sampler_index":"Euler","script_args":[],"send_images":true,
-	"save_images":false,"alwayson_scripts":{},"comments":{},"force_task_id":null}`))
+	d := json.NewDecoder(
+		strings.NewReader(
+			`{"prompt":"","negative_prompt":"","styles":["string"],"seed":-1,"subseed":-1,"subseed_strength":0,"seed_resize_from_h":-1,
+	"seed_resize_from_w":-1,"sampler_name":"Euler a","scheduler":"Automatic","batch_size":1,"n_iter":1,"steps":50,"cfg_scale":7,
+		  "width":512,"height":512,"restore_faces":false,"tiling":false,
+	"do_not_save_samples":false,"do_not_save_grid":false,"eta":0,"denoising_strength":0,"s_min_uncond":0,"s_churn":0,"s_tmax":0,
+		  "s_tmin":0,"s_noise":0,"override_settings":{},
+	"override_settings_restore_afterwards":true,"disable_extra_networks":false,"firstphase_width":0,"firstphase_height":0,
+		  "sampler_index":"Euler","script_args":[],"send_images":true,
+	"save_images":false,"alwayson_scripts":{},"comments":{},"force_task_id":null}`,
+		),
+	)
 	d.UseNumber()
 	require.NoError(t, d.Decode(&table))
 	_, err := Decode(table)
@@ -217,8 +256,24 @@ func TestA1111Payload(t *testing.T) {
 	table["styles"] = []any{}
 	run, err := Decode(table)
 	require.NoError(t, err)
-	assert.Equal(t, []Request{{Seed: -1, Scheduler: "Euler a", Sigmas: "Automatic", MaxBatch: 1, NumImages: 1, NumInferenceSteps: 50, GuidanceScale: 7, Width: 512, Height: 512,
-		SchedulerOptions: map[string]any{"eta": int64(0), "s_churn": int64(0), "s_tmin": int64(0), "s_noise": int64(0)}}}, run.Jobs)
+	assert.Equal(
+		t,
+		[]Request{
+			{
+				Seed:              -1,
+				Scheduler:         "Euler a",
+				Sigmas:            "Automatic",
+				MaxBatch:          1,
+				NumImages:         1,
+				NumInferenceSteps: 50,
+				GuidanceScale:     7,
+				Width:             512,
+				Height:            512,
+				SchedulerOptions:  map[string]any{"eta": int64(0), "s_churn": int64(0), "s_tmin": int64(0), "s_noise": int64(0)},
+			},
+		},
+		run.Jobs,
+	)
 }
 
 // TestScheduleOf: A1111's second pass makes exactly the steps it is told, ours a part of the schedule.

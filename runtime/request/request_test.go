@@ -52,7 +52,9 @@ func TestDecodeTOML(t *testing.T) {
 	options := map[string]any{"use_karras_sigmas": true, "s_churn": 0.5}
 	assert.Equal(t, Request{Prompt: "a red circle", NegativePrompt: "blurry", Width: 128, GuidanceScale: 7, Seed: 7,
 		SchedulerOptions: options, OriginalSize: Size{Height: 768, Width: 1024}, CropsCoordsTopLeft: Point{Top: 1, Left: -2},
-		InitImage: Picture{Path: "in.png"}, MaskImage: Picture{Path: "mask.png"}, Noise: Array{Path: "n.npy"}, Metadata: new(false)}, run.Jobs[0])
+		InitImage: Picture{
+			Path: "in.png",
+		}, MaskImage: Picture{Path: "mask.png"}, Noise: Array{Path: "n.npy"}, Metadata: new(false)}, run.Jobs[0])
 	assert.Equal(t, Request{Prompt: "a blue square", NegativePrompt: "blurry", Width: 256, GuidanceScale: NoGuidance, Seed: RandomSeed,
 		SchedulerOptions: options, Strength: 0.5}, run.Jobs[1], "an explicit 0 turns guidance off")
 }
@@ -66,9 +68,15 @@ func TestDecodeWithoutJobsOrAsJSON(t *testing.T) {
 	same, err := DecodeJSON([]byte(`{"prompt": "x", "model": {"model": "m.safetensors", "threads": 3, "embeddings": ["a.pt"]}}`))
 	require.NoError(t, err)
 	assert.Equal(t, run, same)
-	jobs, err := DecodeJSON([]byte(`{"seed": 9007199254740993, "jobs": [{"guidance_scale": 3, "scheduler_options": {"eta": 0.5, "solver_order": 3}}]}`))
+	jobs, err := DecodeJSON(
+		[]byte(`{"seed": 9007199254740993, "jobs": [{"guidance_scale": 3, "scheduler_options": {"eta": 0.5, "solver_order": 3}}]}`),
+	)
 	require.NoError(t, err)
-	assert.Equal(t, []Request{{Seed: 9007199254740993, GuidanceScale: 3, SchedulerOptions: map[string]any{"eta": 0.5, "solver_order": int64(3)}}}, jobs.Jobs)
+	assert.Equal(
+		t,
+		[]Request{{Seed: 9007199254740993, GuidanceScale: 3, SchedulerOptions: map[string]any{"eta": 0.5, "solver_order": int64(3)}}},
+		jobs.Jobs,
+	)
 }
 
 func TestDecodeReportsEverythingAtOnce(t *testing.T) {
@@ -166,23 +174,26 @@ func TestValidate(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	picture := Picture{Image: image.NewGray(image.Rect(0, 0, 8, 8))}
 	for want, r := range map[string]Request{
-		"width: is 100, which is no multiple of 8; the nearest are 96 and 104":                             {Width: 100},
-		"height: is -8; it must be between 8 and 16384":                                                    {Height: -8},
-		"width: is 1048576; it must be between 8 and 16384":                                                {Width: 1 << 20},
-		"width: 16384 x 16384 is 256 million pixels; at most 64 are possible":                              {Width: 16384, Height: 16384},
-		"guidance_scale: is NaN; it must be a number between 0 and 1000":                                   {GuidanceScale: nan},
-		"guidance_scale: is +Inf; it must be a number between 0 and 1000":                                  {GuidanceScale: inf},
-		"guidance_rescale: is 1.5; it must be a number between 0 and 1":                                    {GuidanceRescale: 1.5},
-		"num_inference_steps: is 1000000000; it must be between 1 and 1000":                                {NumInferenceSteps: 1e9},
-		"prompt: has 62914560 bytes; at most 65536 are possible":                                           {Prompt: strings.Repeat("x", 60<<20)},
-		"negative_prompt: byte 2 is not valid UTF-8 (0xff); save the text as UTF-8":                        {NegativePrompt: "ab\xffc"},
-		"prompt_2: byte 0 is NUL; remove it":                                                               {Prompt2: "\x00"},
-		"num_images: is -1; it must be between 1 and 10000":                                                {NumImages: -1},
-		"seed: 9223372036854775807 leaves no room for seed+1; use a smaller one":                           {Seed: math.MaxInt64, NumImages: 2},
-		"clip_skip: is 99; it must be between 1 and 30":                                                    {ClipSkip: 99},
-		"original_size: is [-1, 5]; [height, width] must be between 1 and 1000000":                         {OriginalSize: Size{-1, 5}},
-		"mask_image: there is no init_image to mask; give one":                                             {MaskImage: picture},
-		"strength: is 1.01; it must be a number between 0 and 1":                                           {InitImage: picture, Strength: 1.01},
+		"width: is 100, which is no multiple of 8; the nearest are 96 and 104": {Width: 100},
+		"height: is -8; it must be between 8 and 16384":                        {Height: -8},
+		"width: is 1048576; it must be between 8 and 16384":                    {Width: 1 << 20},
+		"width: 16384 x 16384 is 256 million pixels; at most 64 are possible":  {Width: 16384, Height: 16384},
+		"guidance_scale: is NaN; it must be a number between 0 and 1000":       {GuidanceScale: nan},
+		"guidance_scale: is +Inf; it must be a number between 0 and 1000":      {GuidanceScale: inf},
+		"guidance_rescale: is 1.5; it must be a number between 0 and 1":        {GuidanceRescale: 1.5},
+		"num_inference_steps: is 1000000000; it must be between 1 and 1000":    {NumInferenceSteps: 1e9},
+		"prompt: has 62914560 bytes; at most 65536 are possible": {Prompt: strings.Repeat("x",
+			60<<20)},
+		"negative_prompt: byte 2 is not valid UTF-8 (0xff); save the text as UTF-8": {NegativePrompt: "ab\xffc"},
+		"prompt_2: byte 0 is NUL; remove it":                                        {Prompt2: "\x00"},
+		"num_images: is -1; it must be between 1 and 10000":                         {NumImages: -1},
+		"seed: 9223372036854775807 leaves no room for seed+1; use a smaller one": {Seed: math.MaxInt64,
+			NumImages: 2},
+		"clip_skip: is 99; it must be between 1 and 30":                            {ClipSkip: 99},
+		"original_size: is [-1, 5]; [height, width] must be between 1 and 1000000": {OriginalSize: Size{-1, 5}},
+		"mask_image: there is no init_image to mask; give one":                     {MaskImage: picture},
+		"strength: is 1.01; it must be a number between 0 and 1": {InitImage: picture,
+			Strength: 1.01},
 		"strength: there is no init_image it could apply to; give one, or leave strength out":              {Strength: 0.5},
 		"noise: shape [2 3] has 6 values, not the 5 given":                                                 {Noise: Array{Shape: []int{2, 3}, Data: make([]float32, 5)}},
 		"noise: shape [-2 -3] is impossible":                                                               {Noise: Array{Shape: []int{-2, -3}, Data: make([]float32, 6)}},
@@ -198,7 +209,18 @@ func TestValidate(t *testing.T) {
 	}
 	require.NoError(t, Request{}.Validate())
 	require.NoError(t, Default().Validate())
-	require.NoError(t, Request{Prompt: "日本 \ufffd", Width: 8, Height: 16384, InitImage: picture, MaskImage: picture, Strength: 1, Seed: math.MaxInt64 - 1}.Validate())
+	require.NoError(
+		t,
+		Request{
+			Prompt:    "日本 \ufffd",
+			Width:     8,
+			Height:    16384,
+			InitImage: picture,
+			MaskImage: picture,
+			Strength:  1,
+			Seed:      math.MaxInt64 - 1,
+		}.Validate(),
+	)
 	err := Request{Width: 7, Height: 9, GuidanceScale: nan}.Validate()
 	assert.Len(t, err, 3, "all at once")
 }
@@ -247,8 +269,9 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, strings.ToLower(k.Name), k.Name)
 	}
 	fields := 0
-	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](),
-		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](),
+		reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](),
+		reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

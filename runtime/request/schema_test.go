@@ -58,9 +58,12 @@ func TestSchemaAcceptsWhatIsValid(t *testing.T) {
 
 func TestSchemaRefusesWhatIsNot(t *testing.T) {
 	schema := compileSchema(t, SnakeCase)
-	for _, text := range []string{`[]`, `{"promt":"x"}`, `{"width":100}`, `{"width":"64"}`, `{"seed":1.5}`, `{"num_inference_steps":1001}`, `{"rng":"cuda"}`,
-		`{"model":3}`, `{"model":{"threds":1}}`, `{"jobs":{}}`, `{"jobs":[{"width":9}]}`, `{"lora":[{"weight":101}]}`, `{"lora":{}}`, `{"original_size":[1]}`,
-		`{"lora":[{"block_weights":{"IN00":"x"}}]}`, `{"model":{"memory":{"strategy":"none"}}}`, `{"metadata":1}`, `{"model":{"embeddings":[1]}}`} {
+	for _, text := range []string{`[]`, `{"promt":"x"}`, `{"width":100}`, `{"width":"64"}`, `{"seed":1.5}`,
+		`{"num_inference_steps":1001}`, `{"rng":"cuda"}`,
+		`{"model":3}`, `{"model":{"threds":1}}`, `{"jobs":{}}`, `{"jobs":[{"width":9}]}`, `{"lora":[{"weight":101}]}`, `{"lora":{}}`,
+		`{"original_size":[1]}`,
+		`{"lora":[{"block_weights":{"IN00":"x"}}]}`, `{"model":{"memory":{"strategy":"none"}}}`, `{"metadata":1}`,
+		`{"model":{"embeddings":[1]}}`} {
 		assert.Error(t, againstSchema(schema, []byte(text)), text)
 		run, err := DecodeJSON([]byte(text))
 		if err == nil {
@@ -96,7 +99,8 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 			step = 1e-3
 		}
 		low, high := literal(l.min), literal(l.max)
-		for value, want := range map[string]bool{low: true, high: true, literal(l.min - step): false, literal(math.Ceil(l.max) + step): false} {
+		for value, want := range map[string]bool{low: true, high: true, literal(l.min - step): false,
+			literal(math.Ceil(l.max) + step): false} {
 			assert.Equal(t, want, complain(t, path, value) == nil, "Validate: %s = %s", path, value)
 			assert.Equal(t, want, againstSchema(schema, []byte(nested(path, value))) == nil, "schema: %s = %s", path, value)
 		}
@@ -130,8 +134,10 @@ func complain(t *testing.T, path, value string) error {
 	}
 	for _, e := range errs {
 		last := path[strings.LastIndexByte(path, '.')+1:]
-		about := strings.HasSuffix(e.Path, last) && !strings.Contains(e.Message, "there is no") && !strings.Contains(e.Message, "there is nothing") &&
-			!strings.Contains(e.Message, "never act") && !strings.Contains(e.Message, "is missing")
+		about := strings.HasSuffix(e.Path, last) && !strings.Contains(e.Message, "there is no") && !strings.Contains(e.Message,
+			"there is nothing") &&
+			!strings.Contains(e.Message, "never act") &&
+			!strings.Contains(e.Message, "is missing")
 		if about {
 			return e
 		}

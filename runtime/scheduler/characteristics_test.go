@@ -40,7 +40,17 @@ func TestEverySchedulerIsMeasured(t *testing.T) {
 func TestRecommendedStepsMakeRightPictures(t *testing.T) {
 	for _, c := range Measured().Entries {
 		r := c.Recommended
-		t.Logf("%-34s %2d steps: colour %d, background %d, both %d, all %d of %d %s", c.Label, r.Steps, r.Colour, r.Background, r.Right, r.All, r.Pictures, c.Needs)
+		t.Logf(
+			"%-34s %2d steps: colour %d, background %d, both %d, all %d of %d %s",
+			c.Label,
+			r.Steps,
+			r.Colour,
+			r.Background,
+			r.Right,
+			r.All,
+			r.Pictures,
+			c.Needs,
+		)
 		assert.GreaterOrEqual(t, r.Pictures, 40, c.Label)
 		if c.Needs == "" {
 			assert.GreaterOrEqual(t, 10*r.Right, 9*r.Pictures, c.Label)
@@ -57,5 +67,9 @@ func TestCharacteristicsOfAnUnknownName(t *testing.T) {
 func TestDocumentationShowsTheDatabase(t *testing.T) {
 	data, err := os.ReadFile("../../docs/schedulers.md")
 	require.NoError(t, err)
-	assert.True(t, strings.Contains(string(data), Measured().Markdown()), "docs/schedulers.md is out of date; run go run ./tools/schedbench -docs")
+	assert.True(
+		t,
+		strings.Contains(string(data), Measured().Markdown()),
+		"docs/schedulers.md is out of date; run go run ./tools/schedbench -docs",
+	)
 }

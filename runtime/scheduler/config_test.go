@@ -48,7 +48,8 @@ func TestConfigFromTOMLTypes(t *testing.T) {
 // Every bad option is an error that names it.
 func TestBadOptions(t *testing.T) {
 	for _, c := range []struct{ scheduler, config, want string }{
-		{"Euler", `{"use_karas_sigmas": true}`, "use_karas_sigmas is unknown; it is no option of any scheduler; did you mean use_karras_sigmas?"},
+		{"Euler", `{"use_karas_sigmas": true}`,
+			"use_karas_sigmas is unknown; it is no option of any scheduler; did you mean use_karras_sigmas?"},
 		{"Euler", `{"beta_start": -1}`, "beta_start is -1"},
 		{"Euler", `{"beta_start": "0.1"}`, `beta_start is the text "0.1"; give a number`},
 		{"Euler", `{"beta_start": 0.5, "beta_end": 0.1}`, "beta_end"},
@@ -70,10 +71,13 @@ func TestBadOptions(t *testing.T) {
 		{"DPMSolverMultistep", `{"use_dynamic_shifting": true}`, "flow_shift to exp(mu)"},
 		{"DPMSolverMultistep", `{"prediction_type": "flow_prediction"}`, "it needs use_flow_sigmas"},
 		{"DPMSolverMultistep", `{"use_flow_sigmas": true, "flow_shift": 0}`, "flow_shift is 0"},
-		{"DPMSolverMultistep", `{"use_flow_sigmas": true, "use_karras_sigmas": true}`, "use_karras_sigmas is true; use_flow_sigmas has its own spacing"},
+		{"DPMSolverMultistep", `{"use_flow_sigmas": true, "use_karras_sigmas": true}`,
+			"use_karras_sigmas is true; use_flow_sigmas has its own spacing"},
 		{"UniPC", `{"use_flow_sigmas": true, "use_beta_sigmas": true}`, "use_beta_sigmas"},
-		{"DPMSolverMultistep", `{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}`, "algorithm_type"},
-		{"SASolver", `{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "algorithm_type": "noise_prediction"}`, "algorithm_type"},
+		{"DPMSolverMultistep",
+			`{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}`, "algorithm_type"},
+		{"SASolver", `{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "algorithm_type": "noise_prediction"}`,
+			"algorithm_type"},
 		{"UniPC", `{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "predict_x0": false, "final_sigmas_type": "sigma_min"}`, "predict_x0"},
 		{"UniPC", `{"shift_terminal": 0.1}`, "shift_terminal is set; it needs use_flow_sigmas"},
 		{"UniPC", `{"solver_p": "EulerDiscreteScheduler"}`, "solver_p"},
@@ -100,7 +104,8 @@ func TestBadOptions(t *testing.T) {
 		require.True(t, errors.As(err, &oe), "%s %s: %v", c.scheduler, c.config, err)
 		assert.ErrorContains(t, err, c.want)
 	}
-	for _, nan := range []Config{{BetaStart: new(math.NaN())}, {BetaEnd: new(math.Inf(1))}, {SNoise: new(math.NaN())}, {SigmaMin: new(math.NaN())}} {
+	for _, nan := range []Config{{BetaStart: new(math.NaN())}, {BetaEnd: new(math.Inf(1))}, {SNoise: new(math.NaN())},
+		{SigmaMin: new(math.NaN())}} {
 		_, err := New("Euler", nan)
 		assert.ErrorContains(t, err, nan.set()[0])
 	}
@@ -162,17 +167,24 @@ func TestFallbacks(t *testing.T) {
 		note      string
 		check     func(c Config) bool
 	}{
-		{"DPMSolverMultistep", Config{AlgorithmType: "dpmsolver"}, "final_sigmas_type sigma_min is used", func(c Config) bool { return c.FinalSigmasType == "sigma_min" }},
-		{"DPMSolverMultistep", Config{AlgorithmType: "sde-dpmsolver", FinalSigmasType: "sigma_min", SolverOrder: new(3)}, "solver_order 2", func(c Config) bool { return *c.SolverOrder == 2 }},
+		{"DPMSolverMultistep", Config{AlgorithmType: "dpmsolver"}, "final_sigmas_type sigma_min is used",
+			func(c Config) bool { return c.FinalSigmasType == "sigma_min" }},
+		{"DPMSolverMultistep", Config{AlgorithmType: "sde-dpmsolver", FinalSigmasType: "sigma_min", SolverOrder: new(3)},
+			"solver_order 2", func(c Config) bool { return *c.SolverOrder == 2 }},
 		{"DPMSolverMultistep", Config{SolverType: "bh2"}, "midpoint is used", func(c Config) bool { return c.SolverType == "midpoint" }},
-		{"DPMSolverSinglestep", Config{AlgorithmType: "deis"}, "dpmsolver++ is used", func(c Config) bool { return c.AlgorithmType == "dpmsolver++" }},
+		{"DPMSolverSinglestep", Config{AlgorithmType: "deis"}, "dpmsolver++ is used",
+			func(c Config) bool { return c.AlgorithmType == "dpmsolver++" }},
 		{"UniPC", Config{SolverType: "midpoint"}, "bh2 is used", func(c Config) bool { return c.SolverType == "bh2" }},
 		{"UniPC", Config{PredictX0: new(false)}, "sigma_min is used", func(c Config) bool { return c.FinalSigmasType == "sigma_min" }},
 		{"UniPC", Config{LowerOrderFinal: new(false)}, "lower_order_final is used", func(c Config) bool { return *c.LowerOrderFinal }},
 		{"DEIS", Config{AlgorithmType: "dpmsolver++"}, "deis is used", func(c Config) bool { return c.AlgorithmType == "deis" }},
-		{"EDMDPMSolverMultistep", Config{AlgorithmType: "sde-dpmsolver++", SolverOrder: new(3)}, "solver_order 2", func(c Config) bool { return *c.SolverOrder == 2 }},
-		{"DPM++ 2M", Config{AlgorithmType: "dpmsolver"}, `the name "DPM++ 2M" sets algorithm_type to dpmsolver++: dpmsolver is not used`, func(c Config) bool { return c.AlgorithmType == "dpmsolver++" }},
-		{"Euler", Config{SolverOrder: new(2)}, "EulerDiscreteScheduler has no option solver_order: 2 is ignored", func(c Config) bool { return c.SolverOrder == nil }},
+		{"EDMDPMSolverMultistep", Config{AlgorithmType: "sde-dpmsolver++", SolverOrder: new(3)}, "solver_order 2",
+			func(c Config) bool { return *c.SolverOrder == 2 }},
+		{"DPM++ 2M", Config{AlgorithmType: "dpmsolver"},
+			`the name "DPM++ 2M" sets algorithm_type to dpmsolver++: dpmsolver is not used`,
+			func(c Config) bool { return c.AlgorithmType == "dpmsolver++" }},
+		{"Euler", Config{SolverOrder: new(2)}, "EulerDiscreteScheduler has no option solver_order: 2 is ignored",
+			func(c Config) bool { return c.SolverOrder == nil }},
 	} {
 		s, err := New(c.scheduler, c.config)
 		require.NoError(t, err)

@@ -56,7 +56,9 @@ func TestFlowOptions(t *testing.T) {
 	for i := 1; i < len(plain); i++ {
 		assert.Greater(t, shifted[i], plain[i])
 	}
-	_, cfg, err := ParseConfig([]byte(`{"use_flow_sigmas": false, "flow_shift": 1.0, "use_dynamic_shifting": false, "time_shift_type": "exponential"}`))
+	_, cfg, err := ParseConfig(
+		[]byte(`{"use_flow_sigmas": false, "flow_shift": 1.0, "use_dynamic_shifting": false, "time_shift_type": "exponential"}`),
+	)
 	require.NoError(t, err)
 	s, err := NewStrict("EulerDiscrete", cfg)
 	require.NoError(t, err)
@@ -95,7 +97,11 @@ func TestLearnedOutput(t *testing.T) {
 	prediction := []float32{0.1, 0.2, 0.3, 0.4}
 	both := []float32{0.1, 0.2, -1, -1, 0.3, 0.4, -1, -1} // -1: the smallest variance, that of fixed_small
 	dst, want := make([]float32, 4), make([]float32, 4)
-	assert.ErrorContains(t, run.Step(dst, prediction, sample, 0, NoiseFunc(func([]float32) error { return nil })), "4 values where 8 are expected")
+	assert.ErrorContains(
+		t,
+		run.Step(dst, prediction, sample, 0, NoiseFunc(func([]float32) error { return nil })),
+		"4 values where 8 are expected",
+	)
 	require.NoError(t, run.PredOriginalSample(dst, both, sample, 0))
 	require.NoError(t, plainRun.PredOriginalSample(want, prediction, sample, 0))
 	assert.Equal(t, want, dst)

@@ -44,17 +44,18 @@ func TestRecommendChooses(t *testing.T) {
 		scheduler string
 		steps     int
 	}{
-		"default is balanced":             {Query{}, "LMSDiscreteScheduler", 20},
-		"fast":                            {Query{UseCase: "fast"}, "LMSDiscreteScheduler", 10},
-		"few steps, not distilled":        {Query{UseCase: "few-step"}, "LMSDiscreteScheduler", 5},
-		"img2img starts at once":          {Query{UseCase: "img2img"}, "DPMSolverMultistepScheduler", 20},
-		"inpainting has no history":       {Query{UseCase: "inpaint"}, "HeunDiscreteScheduler", 10},
-		"reproducible":                    {Query{UseCase: "reproducible"}, "EulerDiscreteScheduler", 40},
-		"photorealistic is stochastic":    {Query{UseCase: "photorealistic"}, "EulerAncestralDiscreteScheduler", 20},
-		"illustration by pictures":        {Query{UseCase: "illustration"}, "HeunDiscreteScheduler", 20},
-		"steps are a limit":               {Query{UseCase: "quality", MaxSteps: 12}, "LMSDiscreteScheduler", 10},
-		"fewer than were measured":        {Query{UseCase: "quality", MaxSteps: 3}, "LMSDiscreteScheduler", 3},
-		"time is a limit":                 {Query{UseCase: "inpaint", Time: 19 * time.Second, Evaluation: time.Second}, "HeunDiscreteScheduler", 10},
+		"default is balanced":          {Query{}, "LMSDiscreteScheduler", 20},
+		"fast":                         {Query{UseCase: "fast"}, "LMSDiscreteScheduler", 10},
+		"few steps, not distilled":     {Query{UseCase: "few-step"}, "LMSDiscreteScheduler", 5},
+		"img2img starts at once":       {Query{UseCase: "img2img"}, "DPMSolverMultistepScheduler", 20},
+		"inpainting has no history":    {Query{UseCase: "inpaint"}, "HeunDiscreteScheduler", 10},
+		"reproducible":                 {Query{UseCase: "reproducible"}, "EulerDiscreteScheduler", 40},
+		"photorealistic is stochastic": {Query{UseCase: "photorealistic"}, "EulerAncestralDiscreteScheduler", 20},
+		"illustration by pictures":     {Query{UseCase: "illustration"}, "HeunDiscreteScheduler", 20},
+		"steps are a limit":            {Query{UseCase: "quality", MaxSteps: 12}, "LMSDiscreteScheduler", 10},
+		"fewer than were measured":     {Query{UseCase: "quality", MaxSteps: 3}, "LMSDiscreteScheduler", 3},
+		"time is a limit": {Query{UseCase: "inpaint", Time: 19 * time.Second, Evaluation: time.Second},
+			"HeunDiscreteScheduler", 10},
 		"zero SNR needs the option":       {Query{UseCase: "img2img", ZeroSNR: true}, "EulerDiscreteScheduler", 20},
 		"LCM":                             {Query{UseCase: "quality", Distilled: "lcm"}, "LCMScheduler", 4},
 		"Turbo":                           {Query{Distilled: "turbo"}, "EulerAncestralDiscreteScheduler", 1},
@@ -68,7 +69,14 @@ func TestRecommendChooses(t *testing.T) {
 		assert.Equal(t, c.steps, r.Steps, name)
 		assert.NotEmpty(t, r.Reasons, name)
 		for _, reason := range r.Reasons {
-			assert.True(t, reason.Source == sourceMeasured || reason.Source == sourceBudget || strings.HasPrefix(reason.Source, "arXiv:"), "%s: %q has source %q", name, reason.Text, reason.Source)
+			assert.True(
+				t,
+				reason.Source == sourceMeasured || reason.Source == sourceBudget || strings.HasPrefix(reason.Source, "arXiv:"),
+				"%s: %q has source %q",
+				name,
+				reason.Text,
+				reason.Source,
+			)
 		}
 	}
 }
