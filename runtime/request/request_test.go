@@ -194,10 +194,13 @@ func TestValidate(t *testing.T) {
 		"mask_image: there is no init_image to mask; give one":                     {MaskImage: picture},
 		"strength: is 1.01; it must be a number between 0 and 1": {InitImage: picture,
 			Strength: 1.01},
-		"strength: there is no init_image it could apply to; give one, or leave strength out":              {Strength: 0.5},
-		"noise: shape [2 3] has 6 values, not the 5 given":                                                 {Noise: Array{Shape: []int{2, 3}, Data: make([]float32, 5)}},
-		"noise: shape [-2 -3] is impossible":                                                               {Noise: Array{Shape: []int{-2, -3}, Data: make([]float32, 6)}},
-		"noise: value 1 is NaN; all must be finite":                                                        {Noise: Array{Shape: []int{2}, Data: []float32{0, float32(nan)}}},
+		"strength: there is no init_image it could apply to; give one, or leave strength out": {Strength: 0.5},
+		"noise: shape [2 3] has 6 values, not the 5 given": {
+			Noise: Array{Shape: []int{2, 3}, Data: make([]float32, 5)}},
+		"noise: shape [-2 -3] is impossible": {
+			Noise: Array{Shape: []int{-2, -3}, Data: make([]float32, 6)}},
+		"noise: value 1 is NaN; all must be finite": {
+			Noise: Array{Shape: []int{2}, Data: []float32{0, float32(nan)}}},
 		`guidance_batch: "jiont" is unknown; did you mean "joint"?; expected one of auto, joint, separate`: {GuidanceBatch: "jiont"},
 		`rng: "cuda" is unknown; expected one of cpu, gpu`:                                                 {RNG: "cuda"},
 	} {
