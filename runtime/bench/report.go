@@ -1,6 +1,7 @@
 package bench
 
 import (
+	_ "embed" // the schema
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,11 @@ import (
 	"slices"
 	"time"
 )
+
+// SchemaJSON is the JSON schema of reports.
+//
+//go:embed report.schema.json
+var SchemaJSON []byte
 
 // Schema is the version of the report's JSON, which report.schema.json describes. It is raised when a field changes its meaning or
 // goes away.

@@ -24,10 +24,10 @@
 // # Names and options
 //
 // [New] takes diffusers' class names, snake_case, and the sampler names of AUTOMATIC1111, ComfyUI and
-// stable-diffusion.cpp; [ResolveSpacing] their words for the spacing of noise levels. Samplers that diffusers does not have
-// are refused, with the closest scheduler named. [Config] has every option of every scheduler; it can be read from a
-// diffusers scheduler_config.json ([ParseConfig], [FromJSON]) or a decoded table ([ConfigFromMap]), and carried from one
-// scheduler to another. [Describe] lists a scheduler's options, defaults and names.
+// stable-diffusion.cpp; [ResolveSpacing] takes their words for the spacing of noise levels. Samplers that diffusers does
+// not have are refused, and the error names the closest scheduler. [Config] has every option of every scheduler. It can
+// be read from a diffusers scheduler_config.json ([ParseConfig], [FromJSON]) or a decoded table ([ConfigFromMap]), and
+// carried from one scheduler to another. [Describe] lists a scheduler's options, defaults and names.
 //
 // # Fallbacks
 //
@@ -60,6 +60,13 @@
 //   - use_flow_sigmas with another spacing, which diffusers would take for levels of the flow, is refused;
 //   - DPMSolverSDE takes its noise from the NoiseSource (see dpmsolver_sde.go).
 //
-// Options of diffusers by which a pipeline computes the shift of a flow (use_dynamic_shifting, time_shift_type) are accepted only
-// where they do nothing; the same is had by setting flow_shift. UniPC's solver_p is a class name here.
+// Options of diffusers by which a pipeline computes the shift of a flow (use_dynamic_shifting, time_shift_type) are
+// accepted only where they do nothing; flow_shift says the same. UniPC's solver_p is a class name here.
+//
+// # Adding a scheduler
+//
+// Three files are written by hand: the scheduler's own, with its names, options, defaults and needs; registry.go, which
+// lists it; and tools/schedgoldens/cases.py, with the cases that it is compared in. Goldens and defaults.json in testdata
+// are then made by tools/schedgoldens, characteristics.json and the table in docs/schedulers.md by tools/schedbench. The
+// tests of this package run on every scheduler that is listed. An option that no scheduler has yet is a field of Config too.
 package scheduler
