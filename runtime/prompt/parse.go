@@ -84,11 +84,16 @@ func (p *parser) scale(first int, factor float64) {
 
 // add appends the text [start, end) of the prompt, which ends in text.
 func (p *parser) add(text string, start, end int) {
-	origin := make([]int, len(text))
-	for i := range origin {
-		origin[i] = end - len(text) + i
+	p.pieces = append(p.pieces, Span{Text: text, Start: start, End: end, origin: bytesFrom(end-len(text), len(text))})
+}
+
+// bytesFrom lists n bytes of a prompt from one on.
+func bytesFrom(first, n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = first + i
 	}
-	p.pieces = append(p.pieces, Span{Text: text, Start: start, End: end, origin: origin})
+	return list
 }
 
 // step reads one lexical element.

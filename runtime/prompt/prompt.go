@@ -310,11 +310,7 @@ func tooManyChunks(n int) error {
 }
 
 func plainSpan(text string) Span {
-	s := Span{Text: text, Weight: 1, End: len(text), origin: make([]int, len(text))}
-	for i := range s.origin {
-		s.origin[i] = i
-	}
-	return s
+	return Span{Text: text, Weight: 1, End: len(text), origin: bytesFrom(0, len(text))}
 }
 
 // tokenize gives a span's tokens their places in the prompt: word by word where that yields the same ids

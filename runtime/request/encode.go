@@ -82,11 +82,10 @@ func documentOf(v, defaults reflect.Value, prefix string) (document, error) {
 	doc := document{}
 	for _, field := range fieldsOf(v.Type()) {
 		f := v.Field(field.index)
-		if (!defaults.IsValid() || f.Kind() == reflect.Map || f.Kind() == reflect.Slice) && f.IsZero() ||
-			defaults.IsValid() && reflect.DeepEqual(f.Interface(), defaults.Field(field.index).Interface()) {
+		if !defaults.IsValid() && f.IsZero() || defaults.IsValid() && sameAsDefault(f, defaults.Field(field.index)) {
 			continue
 		}
-		value, err := valueOf(f, prefix+field.name)
+		value, err := field.valueOf(f, prefix+field.name)
 		if err != nil {
 			return nil, err
 		}
@@ -95,11 +94,11 @@ func documentOf(v, defaults reflect.Value, prefix string) (document, error) {
 	return doc, nil
 }
 
-func valueOf(f reflect.Value, path string) (any, error) {
+func (field field) valueOf(f reflect.Value, path string) (any, error) {
 	switch {
-	case isTable(f.Type()):
+	case field.table:
 		return documentOf(f, reflect.Value{}, path+".")
-	case isTables(f.Type()):
+	case field.tables:
 		list := make([]document, f.Len())
 		for i := range list {
 			var err error
@@ -114,6 +113,11 @@ func valueOf(f reflect.Value, path string) (any, error) {
 		return nil, Errors{{Path: path, Message: problem}}
 	}
 	return value, nil
+}
+
+// sameAsDefault reports whether a field is at its default. Most defaults are zero.
+func sameAsDefault(f, def reflect.Value) bool {
+	return f.IsZero() && def.IsZero() || reflect.DeepEqual(f.Interface(), def.Interface())
 }
 
 // tableOf orders a table of options.

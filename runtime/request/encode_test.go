@@ -62,9 +62,9 @@ func fill(v reflect.Value, seed int) {
 			*p = new(float64(n) / 4)
 		default:
 			switch {
-			case isTable(f.Type()):
+			case hasKeys(f.Type()):
 				fill(f, n)
-			case isTables(f.Type()):
+			case f.Kind() == reflect.Slice:
 				f.Set(reflect.MakeSlice(f.Type(), 2, 2))
 				fill(f.Index(0), n)
 				fill(f.Index(1), n+1)

@@ -4,6 +4,7 @@ import (
 	_ "embed" // what the keys mean
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // Key describes one key of a run file.
@@ -25,10 +26,10 @@ func keysOf(table string, t reflect.Type) []Key {
 	var keys, inner []Key
 	for _, f := range fieldsOf(t) {
 		path := join(table, f.name)
-		keys = append(keys, Key{table, f.name, typeName(f.typ), f.def, f.about(path)})
-		if isTable(f.typ) {
+		keys = append(keys, Key{table, f.name, f.kindName(), f.def, f.about(path)})
+		if f.table {
 			inner = append(inner, keysOf(path, f.typ)...)
-		} else if isTables(f.typ) {
+		} else if f.tables {
 			inner = append(inner, keysOf(path, f.typ.Elem())...)
 		}
 	}
@@ -54,7 +55,9 @@ type field struct {
 	index            int
 	typ              reflect.Type
 	name, alias, def string
-	doc              string // where it is not in docsText
+	doc              string   // where it is not in docsText
+	folded           []string // name and alias
+	table, tables    bool     // a table with keys of its own, an array of such
 }
 
 // about tells what a field at a path means.
@@ -66,18 +69,24 @@ func (f field) about(path string) string {
 }
 
 // fieldsOf lists the fields of a struct with key tags, in order.
-func fieldsOf(t reflect.Type) (fields []field) {
+func fieldsOf(t reflect.Type) []field {
+	if known, ok := knownFields.Load(t); ok {
+		return known.([]field)
+	}
+	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if name := f.Tag.Get("key"); name != "" {
-			fields = append(fields, field{i, f.Type, name, f.Tag.Get("alias"), f.Tag.Get("default"), f.Tag.Get("doc")})
+			alias := f.Tag.Get("alias")
+			fields = append(fields, field{i, f.Type, name, alias, f.Tag.Get("default"), f.Tag.Get("doc"), []string{fold(name), fold(alias)},
+				hasKeys(f.Type), f.Type.Kind() == reflect.Slice && hasKeys(f.Type.Elem())})
 		}
 	}
+	knownFields.Store(t, fields)
 	return fields
 }
 
-// isTable reports whether a field is a table with keys of its own.
-func isTable(t reflect.Type) bool { return t.Kind() == reflect.Struct && len(fieldsOf(t)) > 0 }
+// knownFields holds what fieldsOf found, by type: every job that is decoded or checked asks for the same few.
+var knownFields sync.Map
 
-// isTables reports whether a field is an array of such tables.
-func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }
+func hasKeys(t reflect.Type) bool { return t.Kind() == reflect.Struct && len(fieldsOf(t)) > 0 }

@@ -63,14 +63,14 @@ func kindFor(t reflect.Type) kind {
 	return kinds[t]
 }
 
-func typeName(t reflect.Type) string {
+func (f field) kindName() string {
 	switch {
-	case isTable(t):
+	case f.table:
 		return "table"
-	case isTables(t):
+	case f.tables:
 		return "list of tables"
 	}
-	return kindFor(t).name
+	return kindFor(f.typ).name
 }
 
 // setField converts a decoded TOML or JSON value; it returns what is wrong, or "".

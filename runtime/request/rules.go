@@ -101,7 +101,7 @@ func (c checker) within(key string) checker {
 // struct's name as Key.Table has it. Errors come in the order of the fields.
 func (c checker) table(v reflect.Value, path string) {
 	var own Errors
-	if t, ok := v.Interface().(interface{ validate(c checker) }); ok {
+	if t, ok := v.Interface().(interface{ validate(c checker) }); ok { // a copy of the struct
 		t.validate(checker{&own, asWritten})
 	}
 	for _, f := range fieldsOf(v.Type()) {
@@ -110,12 +110,15 @@ func (c checker) table(v reflect.Value, path string) {
 				c.fail(e.Path, "%s", e.Message)
 			}
 		}
-		path, x := join(path, f.name), reflect.Indirect(v.Field(f.index))
+		x := reflect.Indirect(v.Field(f.index))
+		if !x.IsValid() || x.IsZero() {
+			continue // which is not given, and every rule lets it be
+		}
+		path := join(path, f.name)
 		switch {
-		case !x.IsValid():
-		case isTable(f.typ):
+		case f.table:
 			c.within(f.name).table(x, path)
-		case isTables(f.typ):
+		case f.tables:
 			for i := range x.Len() {
 				c.within(fmt.Sprintf("%s[%d]", f.name, i)).table(x.Index(i), path)
 			}

@@ -35,7 +35,7 @@ func (s schemas) object(table string, t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	for _, f := range fieldsOf(t) {
 		path := join(table, f.name)
-		p := s.property(path, f.typ)
+		p := s.property(path, f)
 		p["description"] = describe(f.about(path), f.def, p)
 		properties[s.casing.Key(f.name)] = p
 		if f.alias != "" {
@@ -64,14 +64,14 @@ func describe(doc, def string, p map[string]any) string {
 }
 
 // property is the schema of a field.
-func (s schemas) property(path string, t reflect.Type) map[string]any {
+func (s schemas) property(path string, f field) map[string]any {
 	switch {
-	case isTable(t):
-		return s.object(path, t)
-	case isTables(t):
-		return map[string]any{"type": "array", "items": s.object(path, t.Elem())}
+	case f.table:
+		return s.object(path, f.typ)
+	case f.tables:
+		return map[string]any{"type": "array", "items": s.object(path, f.typ.Elem())}
 	}
-	p := maps.Clone(kindFor(t).schema)
+	p := maps.Clone(kindFor(f.typ).schema)
 	if words, ok := enums[path]; ok {
 		p["enum"] = words
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -127,21 +128,18 @@ func (d *decoder) tables(key string, value any) (out []map[string]any) {
 // structure sets dst's fields (a pointer to a struct with key tags) from a table and returns the keys it set.
 func (d *decoder) structure(dst any, table map[string]any, at place) map[string]bool {
 	v := reflect.ValueOf(dst).Elem()
-	fields, names := map[string]field{}, []string{}
-	for _, f := range fieldsOf(v.Type()) {
-		names, fields[fold(f.name)] = append(names, f.name), f
-		if f.alias != "" {
-			fields[fold(f.alias)] = f
-		}
-	}
+	fields := fieldsOf(v.Type())
 	given, where := map[string]bool{}, map[string]string{}
 	for _, key := range sortedKeys(table) {
-		f, ok := fields[fold(key)]
-		value, here := unwrap(table[key], at.key(f.name, key))
-		if !ok {
-			d.errs.Add(here.written, "unknown key%s", d.hint(key, names))
+		folded := fold(key)
+		k := slices.IndexFunc(fields, func(f field) bool { return folded != "" && slices.Contains(f.folded, folded) })
+		if k < 0 {
+			_, here := unwrap(table[key], at.key("", key))
+			d.errs.Add(here.written, "unknown key%s", d.hint(key, fields))
 			continue
 		}
+		f := fields[k]
+		value, here := unwrap(table[key], at.key(f.name, key))
 		if other, twice := where[f.name]; twice {
 			d.errs.Add(here.written, "is given twice, also as %s", other)
 			continue
@@ -164,9 +162,9 @@ func (d *decoder) structure(dst any, table map[string]any, at place) map[string]
 // set sets one field.
 func (d *decoder) set(v reflect.Value, f field, value any, at place) {
 	switch {
-	case isTable(v.Type()):
+	case f.table:
 		d.table(v, value, at)
-	case isTables(v.Type()):
+	case f.tables:
 		d.list(v, value, at)
 	default:
 		if options, ok := value.(map[string]any); ok && f.typ == reflect.TypeFor[map[string]any]() {
@@ -214,7 +212,7 @@ func snakeKeys(m map[string]any) map[string]any {
 }
 
 // hint tells what an unknown key may have been meant to be: the nearest of names, or a key of another table.
-func (d *decoder) hint(key string, names []string) string {
+func (d *decoder) hint(key string, fields []field) string {
 	for _, k := range Keys() {
 		if fold(k.Name) == fold(key) && (k.Table == "" || k.Table == "model") {
 			if k.Table == "" {
@@ -222,6 +220,10 @@ func (d *decoder) hint(key string, names []string) string {
 			}
 			return fmt.Sprintf("; it belongs to [%s]", k.Table)
 		}
+	}
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
 	}
 	if near := nearest(snake(key), names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))

@@ -44,7 +44,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 			assert.Equal(t, want, table.of(empty).Field(f.index).Interface(), "a run file without "+table.in, f.name, "...")
 			assert.Equal(t, want, def.Field(f.index).Interface(), "the constructor's %s", f.name)
 
-			text := map[string]string{"integer": "0", "number": "0", "string": "''", "boolean": "false"}[typeName(f.typ)]
+			text := map[string]string{"integer": "0", "number": "0", "string": "''", "boolean": "false"}[f.kindName()]
 			if text == "" {
 				continue
 			}

@@ -4,7 +4,6 @@ import (
 	_ "embed" // the measured figures are embedded
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"text/template"
@@ -82,15 +81,6 @@ type Measurement struct {
 // EvaluationsPerStep is Evaluations over Steps.
 func (m Measurement) EvaluationsPerStep() float64 {
 	return float64(m.Evaluations) / float64(max(m.Steps, 1))
-}
-
-// At returns the measurement of a step count.
-func (c Characteristics) At(steps int) (Measurement, bool) {
-	i := slices.IndexFunc(c.Steps, func(m Measurement) bool { return m.Steps == steps })
-	if i < 0 {
-		return Measurement{}, false
-	}
-	return c.Steps[i], true
 }
 
 //go:embed characteristics.md.tmpl

@@ -102,7 +102,7 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 	u.interpolated(m, out, sample, i, u.predictX0)
 	copy(u.corrected, sample)
 	if i > u.begin && !slices.Contains(u.skip, i-1) {
-		u.correct(u.corrected, i)
+		u.update(u.corrected, i-1, true)
 	}
 	copy(u.kept, u.corrected)
 
@@ -115,61 +115,41 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 		u.predictor.step(dst, out, u.corrected, nil, i)
 		return
 	}
-	u.predict(dst, i)
+	copy(dst, u.kept)
+	u.update(dst, i, false)
 }
 
-// predict steps from level i with the predictions at i, i-1, ...
-func (u *uniPC) predict(dst []float32, i int) {
-	h := u.stepLength(i)
-	if zeroStep(h) {
-		copy(dst, u.kept)
-		return
-	}
-	order := u.lastOrder
-	s := u.newStep(h, i, i+1)
-	w := u.weights[:order]
-	clear(w)
-	w[0] = s.m0
-	if order > 1 {
-		var rho [maxUniOrder]float64
-		if order == 2 {
-			rho[0] = 0.5
-		} else {
-			u.solve(&rho, i, order-1, order, h, s.hh, s.bh)
-		}
-		for k := 1; k < order; k++ {
-			u.addDifference(w, 0, k, i, s.d*rho[k-1], h)
-		}
-	}
-	combineHistory(dst, s.x, u.kept, w, &u.predictions, 0, nil)
-}
-
-// correct makes the step to level i again, with the prediction at i (the newest) as one point more. x becomes
-// the corrected sample at level i.
-func (u *uniPC) correct(x []float32, i int) {
-	from := i - 1
+// update makes the step from a level to the next with the predictions at that level and before. The corrector has the
+// prediction at the step's end, the newest, as one point more.
+func (u *uniPC) update(dst []float32, from int, corrects bool) {
 	h := u.stepLength(from)
 	if zeroStep(h) {
 		return
 	}
 	order := u.lastOrder
-	s := u.newStep(h, from, i)
-	w := u.weights[:order+1]
+	base, size := 0, order-1 // of the history: the prediction at level from; of the system: its unknowns
+	if corrects {
+		base, size = 1, order
+	}
+	s := u.newStep(h, from, from+1)
+	w := u.weights[:order+base]
 	clear(w)
-	w[1] = s.m0
+	w[base] = s.m0
 	var rho [maxUniOrder]float64
-	if order == 1 {
+	if size == 1 {
 		rho[0] = 0.5
 	} else {
-		u.solve(&rho, from, order, order, h, s.hh, s.bh)
+		u.solve(&rho, from, size, order, h, s.hh, s.bh)
 	}
 	for k := 1; k < order; k++ {
-		u.addDifference(w, 1, k, from, s.d*rho[k-1], h)
+		u.addDifference(w, base, k, from, s.d*rho[k-1], h)
 	}
-	last := s.d * rho[order-1]
-	w[0] += last
-	w[1] -= last
-	combineHistory(x, s.x, u.kept, w, &u.predictions, 0, nil)
+	if corrects {
+		last := s.d * rho[order-1]
+		w[0] += last
+		w[1] -= last
+	}
+	combineHistory(dst, s.x, u.kept, w, &u.predictions, 0, nil)
 }
 
 // addDifference adds weight c times (m_k - m_0)/r_k to w, where m_0 is entry base of the history, at level i, m_k
