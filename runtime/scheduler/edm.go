@@ -13,7 +13,6 @@ type edmSpace struct {
 	data   float64 // sigma_data
 	v      bool    // v_prediction: the output's sign is the other
 	limit  limiter
-	quiet
 }
 
 func newEDMSpace(c *Config, sigmas []float64, batch int) edmSpace {

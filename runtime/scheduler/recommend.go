@@ -112,7 +112,7 @@ func recommend(q Query, d Database) (Recommendation, error) {
 	return r, r.limit(q, limit)
 }
 
-// check validates a query and returns the most evaluations that its time allows.
+// check validates a query and returns how many evaluations its time allows.
 func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
 	quoted := func(word string) string { return `"` + shorten(word) + `"` }

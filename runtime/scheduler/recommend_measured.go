@@ -8,7 +8,7 @@ import (
 // policy is how a use case chooses among the measured schedulers.
 type policy struct {
 	UseCase       UseCase  `json:"use_case"`
-	Evaluations   int      // most of them, where the query has no smaller budget
+	Evaluations   int      // the largest number of them, where the query has no smaller budget
 	Noise         string   // in the steps: "none", "fresh" or "any"
 	OneEvaluation bool     `json:"one_evaluation"` // schedulers with one evaluation a step only
 	Among         []string // class names; empty: all
