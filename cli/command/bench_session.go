@@ -54,7 +54,7 @@ func runBenchSession(ctx context.Context, env Env, in io.Reader) error {
 
 // probe watches this machine.
 func (env Env) probe() benchmark.Probe {
-	return benchmark.Probe{Devices: env.Native.Devices, Energy: benchmark.NewEnergy(), PeakRSS: benchmark.PeakRSS}
+	return benchmark.Probe{Devices: env.Native.Devices, Energy: machine.NewEnergy().Read, PeakRSS: machine.PeakRSS}
 }
 
 // measurer starts a process for each session, where the environment names the program, and otherwise measures in this one.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/rng"
 )
 
 // fillDefaults replaces zero values by what they stand for.
@@ -21,7 +22,7 @@ func (t *Target) fillDefaults(r *request.Request) {
 	if r.Seed < 0 {
 		r.Seed = int64(rand.Uint32()) // torch's CPU generator uses 32 bits of a seed
 	}
-	r.RNG = cmp.Or(r.RNG, request.RNGs[0])
+	r.RNG = cmp.Or(r.RNG, string(rng.CPU))
 	r.NumInferenceSteps = cmp.Or(r.NumInferenceSteps, s.Steps)
 	r.GuidanceScale = cmp.Or(r.GuidanceScale, s.Guidance)
 	r.Scheduler = cmp.Or(r.Scheduler, s.SchedulerName)

@@ -103,7 +103,7 @@ func (c *Comparison) notes(before, after *Report) {
 	m, n := before.Machine, after.Machine
 	if m.CPU != n.CPU || m.Cores != n.Cores || m.MemoryBytes != n.MemoryBytes {
 		c.Notes = append(c.Notes, fmt.Sprintf("the machines differ: %s with %d cores and %s, and %s with %d and %s",
-			m.CPU, m.Cores, Bytes(m.MemoryBytes), n.CPU, n.Cores, Bytes(n.MemoryBytes)))
+			m.CPU, m.Cores, words.Measured(m.MemoryBytes), n.CPU, n.Cores, words.Measured(n.MemoryBytes)))
 	}
 	if before.Settings.Processes != after.Settings.Processes {
 		c.Notes = append(c.Notes, "only one report has a process for each session: their resident memory cannot be compared")

@@ -21,7 +21,7 @@ import (
 //go:embed report.html.tmpl
 var pageText string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{"size": size, "bytes": Bytes,
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"size": size, "bytes": words.Measured,
 	"join": func(words []string) string { return strings.Join(words, " ") }}).Parse(pageText))
 
 // The pictures of a page, which carries them inside itself.
@@ -106,7 +106,9 @@ func (r *Report) group(rs []*Result, titled bool) (pageGroup, error) {
 		timeChart("One denoising step, s", rs, func(x *Result) summary { return x.Step }),
 		timeChart("One picture, from prompt to pixels, s", rs, func(x *Result) summary { return x.Image }),
 		memoryChart(rs),
-		chart("File, MiB", rs, func(x *Result) bar { return plainBar("bar", mebi(x.FileBytes), Bytes(x.FileBytes), Bytes(x.FileBytes)) }),
+		chart("File, MiB", rs, func(x *Result) bar {
+			return plainBar("bar", mebi(x.FileBytes), words.Measured(x.FileBytes), words.Measured(x.FileBytes))
+		}),
 	}
 	if slices.ContainsFunc(rs, func(x *Result) bool { return x.Quality != nil && x.Quality.PSNRWorst < EqualPSNR }) {
 		const title = "Fidelity: PSNR against the reference, dB; the whisker ends at the worst picture"
@@ -186,7 +188,7 @@ func memoryChart(rs []*Result) pageChart {
 }
 
 func memoryBar(x *Result) bar {
-	b := bar{value: Bytes(x.memory())}
+	b := bar{value: words.Measured(x.memory())}
 	held := map[string]int64{}
 	for _, c := range x.Components {
 		held["buffer"] = max(held["buffer"], c.ComputeBytes)
@@ -194,11 +196,11 @@ func memoryBar(x *Result) bar {
 	}
 	for _, part := range memoryParts {
 		if n := held[part.name]; n > 0 {
-			b.parts = append(b.parts, barPart{part.class, mebi(n), part.name + " " + Bytes(n)})
+			b.parts = append(b.parts, barPart{part.class, mebi(n), part.name + " " + words.Measured(n)})
 		}
 	}
 	if rest := x.memory() - x.NativeBytes; rest > 0 {
-		b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + Bytes(x.memory())})
+		b.parts = append(b.parts, barPart{"m6", mebi(rest), "the rest of the process's " + words.Measured(x.memory())})
 	}
 	return b
 }
@@ -247,7 +249,7 @@ func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
 				p.Caption = "reference"
 			} else if reference >= 0 && i < len(rs[reference].Images) {
 				ref := rs[reference].Images[i : i+1]
-				want, err := readPicture(ref[0].Picture)
+				want, err := picture.Load(ref[0].Picture)
 				if err != nil {
 					return nil, err
 				}

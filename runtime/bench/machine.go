@@ -12,7 +12,7 @@ type Machine struct {
 	Features    []string         `json:"features"`
 	MemoryBytes int64            `json:"memory_bytes,omitempty"`
 	System      string           `json:"system"`                 // and its kernel
-	Load        []float64        `json:"load_average,omitempty"` // in the minute before the first session and at the last one's end
+	Load        []float64        `json:"load_average,omitempty"` // of the minute before the first session and of that before the last one's end
 	Devices     []backend.Device `json:"devices"`
 }
 
@@ -30,48 +30,10 @@ type Build struct {
 
 // DescribeMachine asks the operating system; what it does not tell is left out. Features and Devices are the caller's to fill in.
 func DescribeMachine() Machine {
-	m := Machine{CPU: "unknown CPU", Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Features: []string{}, Devices: []backend.Device{}}
-	if found := cpuName.FindStringSubmatch(readText("/proc/cpuinfo")); found != nil {
-		m.CPU = strings.TrimSpace(found[1])
+	d := machine.Describe()
+	m := Machine{CPU: d.CPU, Cores: d.Cores, Features: []string{}, MemoryBytes: d.Memory, System: d.System, Devices: []backend.Device{}}
+	if load, ok := machine.LoadAverage(); ok {
+		m.Load = []float64{load}
 	}
 	return m
 }
-
-var cpuName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
-
-// readText returns a file's text, "" where there is none: on other systems than Linux.
-func readText(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(data)
-}
-
-// kibibytes finds a line such as "MemTotal:  123 kB" and returns its bytes; 0 if it is not there.
-func kibibytes(text, key string) int64 {
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, key+":"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			if err == nil {
-				return n * 1024
-			}
-		}
-	}
-	return 0
-}
-
-// loadAverage is how many threads wanted to run in the last minute; none where that is not known.
-func loadAverage() []float64 {
-	first, _, _ := strings.Cut(readText("/proc/loadavg"), " ")
-	v, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return nil
-	}
-	return []float64{v}
-}
-
-// PeakRSS is the peak of this process's resident memory since it began, in bytes; 0 where the system does not tell. It is
-// Linux's VmHWM: getrusage's ru_maxrss would begin with the parent's.
-func PeakRSS() int64 { return kibibytes(readText("/proc/self/status"), "VmHWM") }

@@ -157,7 +157,7 @@ func nothingFits(measured []*Result, l Limits) string {
 	switch {
 	case l.Memory > 0 && small.memory() > l.Memory:
 		return fmt.Sprintf("nothing fits: the smallest is %s with %s; measure a smaller type, size or batch",
-			small.Key, Bytes(small.memory()))
+			small.Key, words.Measured(small.memory()))
 	case l.PSNR > 0 && good.fidelity() < l.PSNR:
 		return fmt.Sprintf("nothing is near enough to its reference: the nearest is %s with %.1f dB", good.Key, good.fidelity())
 	}

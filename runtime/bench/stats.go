@@ -22,18 +22,8 @@ func summarize(values []float64) summary {
 	if len(values) == 0 {
 		return summary{}
 	}
-	v := slices.Sorted(slices.Values(values))
-	return summary{N: len(v), Median: quantile(v, 0.5), Q1: quantile(v, 0.25), Q3: quantile(v, 0.75), Min: v[0], Max: v[len(v)-1]}
-}
-
-// quantile of sorted values, linear between neighbours (R's type 7).
-func quantile(v []float64, q float64) float64 {
-	at := q * float64(len(v)-1)
-	i := int(at)
-	if i+1 >= len(v) {
-		return v[len(v)-1]
-	}
-	return v[i] + (at-float64(i))*(v[i+1]-v[i])
+	q := stats.Quantiles(values, 0, 0.25, 0.5, 0.75, 1)
+	return summary{N: len(values), Min: q[0], Q1: q[1], Median: q[2], Q3: q[3], Max: q[4]}
 }
 
 // Spread is half the distance of the quartiles over the median: 0.05 reads "about 5 % up or down".
@@ -44,13 +34,12 @@ func (s summary) Spread() float64 {
 	return (s.Q3 - s.Q1) / 2 / s.Median
 }
 
-// difference is benchstat's comparison of two samples: the two-sided Mann-Whitney U test, which assumes no distribution.
-// enough tells whether samples of these sizes can be told apart at alpha at all.
+// difference is benchstat's comparison of two samples: the two-sided Mann-Whitney U test, which assumes no distribution. enough
+// tells whether samples of these sizes can be told apart at alpha at all.
 func difference(a, b []float64, alpha float64) (p float64, enough bool) {
 	thresholds := benchmath.DefaultThresholds
 	thresholds.CompareAlpha = alpha
-	sample := func(v []float64) *benchmath.Sample { return benchmath.NewSample(slices.Clone(v), &thresholds) }
-	c := benchmath.AssumeNothing.Compare(sample(a), sample(b))
+	c := benchmath.AssumeNothing.Compare(benchmath.NewSample(slices.Clone(a), &thresholds), benchmath.NewSample(slices.Clone(b), &thresholds))
 	return c.P, smallestP(len(a), len(b)) <= alpha
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Header and Rows are the report's main table, for people.

@@ -192,7 +192,7 @@ func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 func (p *Pipeline) openBase(ctx context.Context, opening opening, o openOptions) (m backend.Model, err error) {
 	if opening.fileless {
 		p.holding.Strategy.Name = memory.Resident
-		if s := p.config.Memory.Strategy; s != "" && s != request.StrategyAuto {
+		if s := p.config.Memory.Strategy; s != "" && s != memory.Auto {
 			p.holding.Strategy.Name = s
 		}
 		return o.backend.Open(ctx, p.holding.Apply(opening.base.Config))

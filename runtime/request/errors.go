@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/xrash/smetrics"
 )
 
 // ErrInvalid is matched by every error of this package that is the request's own fault.
@@ -70,14 +72,6 @@ func nearest(word string, names []string) string {
 		}
 	}
 	return best
-}
-
-// didYouMean returns `; did you mean "x"?` or nothing.
-func didYouMean(word string, names []string) string {
-	if near := nearest(word, names); near != "" {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
-	return ""
 }
 
 // clip shortens text from outside for a message and makes it printable.

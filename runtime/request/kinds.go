@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // kind is how the values of a Go type are written in run files.
@@ -51,7 +53,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[map[string]any](): {"table", typed("object"), converted(plainNumbers),
 		func(x any) (any, string) { return tableOf(x.(map[string]any)), "" }},
 	reflect.TypeFor[map[string]float64](): {"table", map[string]any{"type": "object", "additionalProperties": map[string]any{
-		"type": "number", "minimum": -maxLoRAWeight, "maximum": maxLoRAWeight}}, decodeNumbers,
+		"type": "number", "minimum": -lora.MaxWeight, "maximum": lora.MaxWeight}}, decodeNumbers,
 		func(x any) (any, string) { return tableOf(x.(map[string]float64)), "" }},
 }
 

@@ -165,8 +165,8 @@ type Request struct {
 
 	Noise Array `key:"noise"` // instead of Seed's
 
-	LoRAs     []LoRA    `key:"lora" alias:"loras"` // adapters
-	LoRAStack LoRAStack `key:"lora_stack"`         // what the adapters have in common
+	LoRAs     []lora.Adapter `key:"lora" alias:"loras"` // adapters
+	LoRAStack lora.Options   `key:"lora_stack"`         // what the adapters have in common
 
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"` // nets that a picture controls
 
@@ -225,8 +225,8 @@ type Model struct {
 	ControlNetDirectories []string `key:"controlnet_directories"`             // searched by name
 	Memory                Memory   `key:"memory"`                             // how much may be taken
 
-	LoRADirectories []string  `key:"lora_directories"` // searched by name
-	LoRACache       LoRACache `key:"lora_cache"`       // limits
+	LoRADirectories []string         `key:"lora_directories"` // searched by name
+	LoRACache       lora.CacheConfig `key:"lora_cache"`       // limits
 }
 
 // Run is a run file: a model and the jobs to do on it.

@@ -272,19 +272,11 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, strings.ToLower(k.Name), k.Name)
 	}
 	fields := 0
-	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](), reflect.TypeFor[LoRA](),
-		reflect.TypeFor[LoRAStack](), reflect.TypeFor[LoRACache](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](),
-		reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](),
+		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](), reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")
-}
-
-func TestNearest(t *testing.T) {
-	names := []string{"width", "height", "guidance_scale"}
-	assert.Equal(t, "width", nearest("widht", names))
-	assert.Equal(t, "guidance_scale", nearest("GuidanceScale", names))
-	assert.Equal(t, "", nearest("zebra", names))
 }
 
 func FuzzDecode(f *testing.F) {

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // The limits of a request. They are far above what any SDXL model can use and keep sums of sizes within range.
@@ -48,7 +51,7 @@ var (
 	side       = limit{0, MaxSide, 8}
 	stepCount  = limit{0, MaxSteps, 0}
 	imageCount = limit{0, MaxImages, 0}
-	loraWeight = limit{-maxLoRAWeight, maxLoRAWeight, 0}
+	loraWeight = limit{-lora.MaxWeight, lora.MaxWeight, 0}
 )
 
 // below1 is the largest number below 1.
@@ -60,18 +63,31 @@ var limits = map[string]limit{
 	"guidance_rescale": share, "clip_skip": {0, maxClipSkip, 0}, "strength": share, "denoising_start": part, "denoising_end": part,
 	"refiner_start": part, "refiner_strength": share, "refiner_steps": stepCount, "aesthetic_score": {0, 10, 0},
 	"negative_aesthetic_score": {0, 10, 0}, "max_batch": imageCount, "quality": {0, 100, 0},
-	"lora.weight": loraWeight, "lora.scaling_factor": loraWeight, "lora.unet_weight": loraWeight, "lora.text_encoder_weight": loraWeight,
-	"lora.start": share, "lora.end": share, "lora_stack.max_adapters": {0, maxAdapters, 0}, "lora_stack.global_weight": loraWeight,
-	"lora_stack.global_scaling_factor": loraWeight,
-	"controlnet.weight":                {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": share, "controlnet.end": share,
+	"controlnet.weight": {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": share, "controlnet.end": share,
 	"hires.scale": {0, maxHiresScale, 0}, "hires.width": side, "hires.height": side, "hires.strength": share, "hires.steps": stepCount,
 	"outpaint.left": side, "outpaint.right": side, "outpaint.top": side, "outpaint.bottom": side, "outpaint.feather": {0, maxFeather, 0},
 	"model.vae_tile_overlap": {0, maxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},
 	"model.text_cache_mb": {-1, 1 << 20, 0}, "model.memory.max_batch": imageCount,
-	"model.lora_cache.cache_size":              {0, maxLoRACacheSize, 0},
-	"model.lora_cache.idle_seconds":            {math.MinInt32, maxLoRAIdleSeconds, 0},
-	"model.lora_cache.memory_limit_mb":         {0, maxLoRAMemoryLimitMB, 0},
+}
+
+// loraLimits holds the ranges that package lora checks itself, for the schema.
+var loraLimits = map[string]limit{
+	"lora.weight": loraWeight, "lora.scaling_factor": loraWeight, "lora.unet_weight": loraWeight, "lora.text_encoder_weight": loraWeight,
+	"lora.start": part, "lora.end": share, "lora_stack.max_adapters": {0, lora.MaxAdapters, 0}, "lora_stack.global_weight": loraWeight,
+	"lora_stack.global_scaling_factor": loraWeight,
+
+	"model.lora_cache.cache_size":              {0, lora.MaxCacheSize, 0},
+	"model.lora_cache.idle_seconds":            {math.MinInt32, lora.MaxIdleSeconds, 0},
+	"model.lora_cache.memory_limit_mb":         {0, lora.MaxMemoryLimitMB, 0},
 	"model.lora_cache.cache_cleanup_threshold": share,
+}
+
+// limitOf is the range of a number by its path.
+func limitOf(path string) (l limit, limited bool) {
+	if l, limited = limits[path]; !limited {
+		l, limited = loraLimits[path]
+	}
+	return l, limited
 }
 
 // forms holds what else texts have to be, by table and name.
@@ -277,6 +293,6 @@ func (c checker) real(key string, x, low, high float64) {
 
 func (c checker) oneOf(key, s string, names []string) {
 	if s != "" && !slices.Contains(names, s) {
-		c.fail(key, "%s is unknown%s; expected one of %s", clip(s), didYouMean(s, names), strings.Join(names, ", "))
+		c.fail(key, "%s is unknown%s; expected one of %s", clip(s), words.DidYouMean(s, names), strings.Join(names, ", "))
 	}
 }

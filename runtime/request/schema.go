@@ -75,7 +75,7 @@ func (s schemas) property(path string, f field) map[string]any {
 	if words, ok := enums[path]; ok {
 		p["enum"] = words
 	}
-	if l, ok := limits[path]; ok {
+	if l, ok := limitOf(path); ok {
 		p["minimum"], p["maximum"] = l.min, l.max
 		if l.multiple > 0 {
 			p["multipleOf"] = l.multiple

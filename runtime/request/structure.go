@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // decoder fills structs from decoded tables. It collects everything that is wrong, and how keys were spelled.

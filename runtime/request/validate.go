@@ -61,6 +61,7 @@ func (r Run) Path(i int, key string) string {
 
 // validate checks what fields demand of each other.
 func (r Request) validate(c checker) {
+	c.loras(r.Stack().Validate())
 	if r.Width > 0 && r.Width <= MaxSide && r.Height > 0 && r.Height <= MaxSide && r.Width*r.Height > MaxPixels {
 		c.fail("width", "%d x %d is %d million pixels; at most %d are possible", r.Width, r.Height, r.Width*r.Height>>20, MaxPixels>>20)
 	}
@@ -113,6 +114,7 @@ func (r Request) validateRefiner(c checker) {
 }
 
 func (m Model) validate(c checker) {
+	c.loras(m.LoRACache.Validate())
 	if strings.TrimSpace(m.Model) == "" && m.UNet == "" {
 		c.fail("model", "is missing; give a checkpoint, a diffusers folder, or nano for the embedded demo model")
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,11 +27,11 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
 		{"outpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Outpaint) }, Default().Outpaint},
 		{"lora_stack.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].LoRAStack) }, Default().LoRAStack},
-		{"lora = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].LoRAs) }, LoRA{}},
+		{"lora = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].LoRAs) }, lora.Adapter{}},
 		{"controlnet = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].ControlNets) }, ControlNet{}},
 		{"model.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model) }, Model{}},
 		{"model.memory.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.Memory) }, Memory{}},
-		{"model.lora_cache.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.LoRACache) }, LoRACache{}},
+		{"model.lora_cache.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.LoRACache) }, lora.CacheConfig{}},
 	} {
 		empty, err := DecodeTOML(nil)
 		require.NoError(t, err)

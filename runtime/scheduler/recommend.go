@@ -115,7 +115,7 @@ func recommend(q Query, d Database) (Recommendation, error) {
 // check validates a query and returns how many evaluations its time allows.
 func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
-	quoted := func(word string) string { return `"` + shorten(word) + `"` }
+	quoted := func(word string) string { return `"` + words.Clip(word) + `"` }
 	predictions := commonWords["prediction_type"]
 	switch {
 	case !slices.Contains(UseCases, q.UseCase):

@@ -128,7 +128,7 @@ type NameError struct {
 func (e *NameError) Error() string {
 	if e.Closest != "" {
 		return fmt.Sprintf("scheduler: the sampler %q has no counterpart in diffusers; the closest is %s, but its pictures differ",
-			shorten(e.Name), e.Closest)
+			words.Clip(e.Name), e.Closest)
 	}
 	if len(e.Nearest) == 0 {
 		return fmt.Sprintf("scheduler: unknown scheduler %q; known are %s", words.Clip(e.Name), strings.Join(Names(), ", "))
@@ -155,7 +155,7 @@ func resolve(name string) (*algorithm, Config, error) {
 	}
 	for _, sp := range spacingNames {
 		for _, word := range sp.words {
-			base, ok := strings.CutSuffix(key, normalize(word))
+			base, ok := strings.CutSuffix(key, words.Fold(word))
 			if !ok || sp.spacing.Schedule != "" {
 				continue
 			}
@@ -165,11 +165,11 @@ func resolve(name string) (*algorithm, Config, error) {
 		}
 	}
 	for _, a := range algorithms {
-		if slices.ContainsFunc(a.cousins, func(c string) bool { return normalize(c) == key }) {
+		if slices.ContainsFunc(a.cousins, func(c string) bool { return words.Fold(c) == key }) {
 			return nil, Config{}, &NameError{Name: name, Closest: a.name}
 		}
 	}
-	return nil, Config{}, &NameError{Name: name, Nearest: nearest(name, allNames, 3)}
+	return nil, Config{}, &NameError{Name: name, Nearest: words.Near(name, allNames, 3)}
 }
 
 // takes tells whether the algorithm has every option that a preset sets.
@@ -178,9 +178,6 @@ func (a *algorithm) takes(preset Config) bool {
 }
 
 var separators = strings.NewReplacer(" ", "", "_", "", "-", "", ".", "", "\t", "")
-
-// normalize makes the spellings of a name equal.
-func normalize(name string) string { return separators.Replace(strings.ToLower(name)) }
 
 type nameTarget struct {
 	algo   *algorithm

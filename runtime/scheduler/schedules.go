@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"math"
 	"sync"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Schedule names a table of optimised noise levels for RunOptions.
@@ -41,7 +43,7 @@ func ScheduleSigmas(s Schedule, n int) ([]float64, error) {
 	}
 	tables := schedules()[s]
 	if tables == nil {
-		return nil, &OptionError{Option: "schedule", Found: `"` + shorten(string(s)) + `"`, Want: `it must be "ays" or "gits"`}
+		return nil, &OptionError{Option: "schedule", Found: `"` + words.Clip(string(s)) + `"`, Want: `it must be "ays" or "gits"`}
 	}
 	table := tables[len(tables)-1]
 	for _, t := range tables {
@@ -68,7 +70,7 @@ func (s *sched) applySchedule(o *RunOptions) error {
 	if o.Schedule == "" {
 		return nil
 	}
-	bad := func(want string) error { return s.algo.bad("schedule", `"`+shorten(string(o.Schedule))+`"`, want) }
+	bad := func(want string) error { return s.algo.bad("schedule", `"`+words.Clip(string(o.Schedule))+`"`, want) }
 	if o.Timesteps != nil || o.Sigmas != nil || o.NumInferenceSteps == 0 {
 		return bad("it needs num_inference_steps, and no timesteps or sigmas beside it")
 	}

@@ -1,6 +1,10 @@
 package scheduler
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/words"
+)
 
 // Spacing is what a word for the spacing of noise levels stands for.
 type Spacing struct {
@@ -39,20 +43,20 @@ func SpacingNames() (names []string) {
 // ResolveSpacing returns what a word for the spacing of noise levels stands for ("karras", "sgm_uniform", "ays",
 // ...); "" and "default" leave the scheduler's own.
 func ResolveSpacing(word string) (Spacing, error) {
-	key := normalize(word)
+	key := words.Fold(word)
 	if key == "" {
 		return Spacing{}, nil
 	}
 	for _, s := range spacingNames {
-		if slices.ContainsFunc(s.words, func(w string) bool { return normalize(w) == key }) {
+		if slices.ContainsFunc(s.words, func(w string) bool { return words.Fold(w) == key }) {
 			return Spacing{s.spacing.Options.Clone(), s.spacing.Schedule}, nil
 		}
 	}
 	want := "it is no spacing of noise levels"
-	if near := nearest(word, SpacingNames(), 2); len(near) > 0 {
+	if near := words.Near(word, SpacingNames(), 2); len(near) > 0 {
 		want += "; did you mean " + near[0] + "?"
 	} else {
 		want += "; known are " + quoteList(SpacingNames())
 	}
-	return Spacing{}, &OptionError{Option: "sigmas", Found: `"` + shorten(word) + `"`, Want: want}
+	return Spacing{}, &OptionError{Option: "sigmas", Found: `"` + words.Clip(word) + `"`, Want: want}
 }
