@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/daguerre-go/daguerre/cli/imagefile"
-	"github.com/daguerre-go/daguerre/cli/output"
-	"github.com/daguerre-go/daguerre/internal/library"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/lora"

@@ -8,9 +8,9 @@ import (
 	"image"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/cli/imagefile"
-	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/daguerre-go/daguerre/cli/output"
+	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
