@@ -6,67 +6,58 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// The codes of error events.
+// The codes of error events; those of the service are its own.
 const (
 	codeBadJSON      = "bad_json"
 	codeLineTooLong  = "line_too_long"
 	codeBadMessage   = "bad_message"
 	codeWrongVersion = "wrong_version"
 	codeUnknownType  = "unknown_type"
-	codeDuplicateID  = "duplicate_id"
-	codeInvalid      = "invalid_request"
-	codeNotFound     = "not_found"
-	codeNotRunning   = "not_running"
-	codeQueueFull    = "queue_full"
-	codeBusy         = "busy"
-	codeBadFile      = "bad_file"
-	codeOutOfMemory  = "out_of_memory"
-	codeNative       = "native"
-	codeFailed       = "failed"
-	codeCancelled    = "cancelled"
-	codeDeadline     = "deadline"
-	codeShuttingDown = "shutting_down"
 	codeWorkerDied   = "worker_died"
 )
 
 // Codes lists the codes of error events with their meanings.
-var Codes = []struct{ Code, Meaning string }{
+var Codes = []struct {
+	Code    service.Code
+	Meaning string
+}{
 	{codeBadJSON, "the line is no JSON object"},
 	{codeLineTooLong, "the line is longer than --max-line"},
 	{codeBadMessage, "a field around the request is missing, unknown or of the wrong type"},
 	{codeWrongVersion, "protocol names another version"},
 	{codeUnknownType, "the type is unknown"},
-	{codeDuplicateID, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
-	{codeInvalid, "something is wrong with the request itself; fields has each mistake with its path"},
-	{codeNotFound, "there is no such request, model or adapter"},
-	{codeNotRunning, "the request has no such job in the queue, or the job has no adapters that could be changed, or has ended"},
-	{codeQueueFull, "--queue requests are unfinished; wait for some to end"},
-	{codeBusy, "the models that are loaded are all in use; unload one"},
-	{codeBadFile, "a model or input file is missing, damaged or unsuitable"},
-	{codeOutOfMemory, "memory ran out"},
-	{codeNative, "the native library or the device failed"},
-	{codeFailed, "another failure, such as a full disk"},
-	{codeCancelled, "the request was cancelled"},
-	{codeDeadline, "deadline_seconds ran out"},
-	{codeShuttingDown, "the worker ends and takes no more requests"},
+	{service.CodeDuplicateID, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
+	{service.CodeInvalid, "something is wrong with the request itself; fields has each mistake with its path"},
+	{service.CodeNotFound, "there is no such request, model or adapter"},
+	{service.CodeNotRunning, "the request has no such job in the queue, or the job has no adapters that could be changed, or has ended"},
+	{service.CodeQueueFull, "--queue requests are unfinished; wait for some to end"},
+	{service.CodeBusy, "the models that are loaded are all in use; unload one"},
+	{service.CodeBadFile, "a model or input file is missing, damaged or unsuitable"},
+	{service.CodeOutOfMemory, "memory ran out"},
+	{service.CodeNative, "the native library or the device failed"},
+	{service.CodeFailed, "another failure, such as a full disk"},
+	{service.CodeCancelled, "the request was cancelled"},
+	{service.CodeDeadline, "deadline_seconds ran out"},
+	{service.CodeShuttingDown, "the worker ends and takes no more requests"},
 	{codeWorkerDied, "with --supervise: the process that computed the request died"},
 }
 
-// exitOf is the exit code of the command line that a code of this package's own corresponds to.
-func exitOf(code string) int {
+// exitOf is the exit code of the command line that a code corresponds to.
+func exitOf(code service.Code) int {
 	switch code {
-	case codeCancelled, codeDeadline, codeShuttingDown:
+	case service.CodeCancelled, service.CodeDeadline, service.CodeShuttingDown:
 		return 130
-	case codeWorkerDied, codeNative:
+	case codeWorkerDied, service.CodeNative:
 		return 5
-	case codeOutOfMemory:
+	case service.CodeOutOfMemory:
 		return 4
-	case codeBadFile:
+	case service.CodeBadFile:
 		return 3
-	case codeFailed, codeQueueFull, codeBusy:
+	case service.CodeFailed, service.CodeQueueFull, service.CodeBusy:
 		return 1
 	}
 	return 2
@@ -92,12 +83,6 @@ type (
 		Supervised bool     `json:"supervised"`
 		Pid        int      `json:"pid"`
 	}
-	acceptedEvent struct {
-		Position int `json:"position"` // requests before it that are not finished
-	}
-	startedEvent struct {
-		Job int `json:"job"`
-	}
 	progressEvent struct {
 		Job            int     `json:"job"`
 		Stage          string  `json:"stage"`
@@ -119,38 +104,15 @@ type (
 		Format string `json:"format"`
 		Width  int    `json:"width"`
 		Height int    `json:"height"`
-		Data   string `json:"data"`
-	}
-	imageEvent struct {
-		Job    int    `json:"job"`
-		Index  int    `json:"index"`
-		Seed   int64  `json:"seed"`
-		Width  int    `json:"width"`
-		Height int    `json:"height"`
-		Format string `json:"format"`
-		Bytes  int    `json:"bytes"`
-		Path   string `json:"path,omitempty"`
-		Data   string `json:"data,omitempty"` // base64
-	}
-	latentsEvent struct {
-		Job   int    `json:"job"`
-		Path  string `json:"path"`
-		Shape []int  `json:"shape"`
-	}
-	warningEvent struct {
-		Job     int    `json:"job"`
-		Message string `json:"message"`
+		Data   []byte `json:"data"`
 	}
 	failedEvent struct {
-		Job      int             `json:"job"`
-		Index    *int            `json:"index,omitempty"` // of the picture; absent: the whole job
-		Code     string          `json:"code"`
-		Message  string          `json:"message"`
-		ExitCode int             `json:"exit_code"`
-		Fields   []request.Error `json:"fields,omitempty"`
+		Job   int  `json:"job"`
+		Index *int `json:"index,omitempty"` // of the picture; absent: the whole job
+		errorEvent
 	}
 	errorEvent struct {
-		Code     string          `json:"code"`
+		Code     service.Code    `json:"code"`
 		Message  string          `json:"message"`
 		ExitCode int             `json:"exit_code"`
 		Fields   []request.Error `json:"fields,omitempty"`
@@ -215,7 +177,8 @@ var verbatimKeys = []string{"block_weights", "ref", "id"}
 func (w *emitter) emit(e event) {
 	line, err := e.line(w.now())
 	if err != nil { // such as a number that JSON does not have: the client must hear of it
-		line, _ = event{id: e.id, name: "error", casing: e.casing, body: errorEvent{Code: codeFailed, Message: "this answer has no JSON: " + err.Error(), ExitCode: 1}}.line(w.now())
+		line, _ = event{id: e.id, name: "error", casing: e.casing,
+			body: errorOf(service.Errorf(service.CodeFailed, "this answer has no JSON: %v", err))}.line(w.now())
 	}
 	w.write(line)
 }
@@ -230,4 +193,22 @@ func (w *emitter) write(line []byte) {
 		w.failed = true
 		close(w.broken)
 	}
+}
+
+// errorOf is the body that tells an error.
+func errorOf(e *service.Error) errorEvent {
+	body := errorEvent{Code: e.Code, Message: e.Message, ExitCode: exitOf(e.Code), Fields: e.Fields}
+	if e.Code == service.CodeDeadline {
+		body.Message = "deadline_seconds ran out"
+	}
+	return body
+}
+
+// refuse answers a line that is no request, or none that can be served; taken says that its id is another request's.
+func (w *emitter) refuse(m message, e *service.Error, line int, taken bool) {
+	body := errorOf(e)
+	if m.id == nil || taken {
+		body.Line, body.Ref, m.id = line, m.id, nil
+	}
+	w.emit(event{id: m.id, name: "error", casing: m.casing, body: body})
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -49,7 +51,7 @@ func serveAsChild(mode string) int {
 	}}
 	o := fakeOptions(b)
 	o.Restarts = RestartsOf(os.Getenv(SupervisedEnv))
-	o.QueueLimit, o.Supervised = 5000, true
+	o.Limit, o.Supervised = 5000, true
 	if err := New(o).Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -60,25 +62,28 @@ func serveAsChild(mode string) int {
 // fakeOptions are those of a Server on the fake backend. Its pictures carry their prompt as text.
 func fakeOptions(b *fake.Backend) Options {
 	return Options{
-		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
-			return pipeline.Open(ctx, cfg, pipeline.WithBackend(b))
+		Options: service.Options{
+			Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+				return pipeline.Open(ctx, cfg, pipeline.WithBackend(b))
+			},
+			Devices: b.Devices,
+			Classify: func(err error) service.Code {
+				switch {
+				case errors.Is(err, request.ErrInvalid):
+					return service.CodeInvalid
+				case errors.Is(err, os.ErrNotExist):
+					return service.CodeBadFile
+				case errors.Is(err, errFakeMemory):
+					return service.CodeOutOfMemory
+				}
+				return service.CodeFailed
+			},
+			Texts: func(_ context.Context, _ request.Model, plan *pipeline.Result, _ pipeline.Image) ([]imagefile.Text, error) {
+				return []imagefile.Text{{Keyword: "prompt", Value: plan.Request.Prompt}}, nil
+			},
 		},
-		Devices: b.Devices,
+		Store:   service.Files{Writer: &output.Writer{}},
 		Library: func() Library { return Library{"fake 1", "none"} },
-		ExitCode: func(err error) int {
-			switch {
-			case errors.Is(err, request.ErrInvalid):
-				return 2
-			case errors.Is(err, os.ErrNotExist):
-				return 3
-			case errors.Is(err, errFakeMemory):
-				return 4
-			}
-			return 1
-		},
-		Texts: func(_ context.Context, _ request.Model, plan *pipeline.Result, _ pipeline.Image) ([]imagefile.Text, error) {
-			return []imagefile.Text{{Keyword: "prompt", Value: plan.Request.Prompt}}, nil
-		},
 		Version: "test",
 	}
 }
@@ -89,6 +94,20 @@ var errFakeMemory = errors.New("the fake's memory is full")
 type server interface {
 	Serve(ctx context.Context, in io.Reader, out io.Writer) error
 }
+
+// The codes as the client reads them.
+const (
+	codeDuplicateID = string(service.CodeDuplicateID)
+	codeInvalid     = string(service.CodeInvalid)
+	codeNotFound    = string(service.CodeNotFound)
+	codeNotRunning  = string(service.CodeNotRunning)
+	codeQueueFull   = string(service.CodeQueueFull)
+	codeBusy        = string(service.CodeBusy)
+	codeBadFile     = string(service.CodeBadFile)
+	codeOutOfMemory = string(service.CodeOutOfMemory)
+	codeCancelled   = string(service.CodeCancelled)
+	codeDeadline    = string(service.CodeDeadline)
+)
 
 // client talks to a Server as another program would.
 type client struct {

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"github.com/daguerre-go/daguerre/internal/service"
 )
 
 // errLineTooLong is returned for a line above the limit, whose beginning is returned with it.
@@ -56,4 +58,9 @@ func (l *lineReader) line() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// tooLong answers a line above the limit.
+func tooLong(limit int) *service.Error {
+	return service.Errorf(codeLineTooLong, "the line is longer than %d bytes; send files by their paths, or raise --max-line", limit)
 }

@@ -157,12 +157,3 @@ func TestLiveAdaptersOutliveTheProcess(t *testing.T) {
 	require.NoError(t, c.err)
 	assert.Len(t, c.ofEnd("x1"), 1)
 }
-
-func TestChangesTogether(t *testing.T) {
-	a := loraRequest{Name: "ink", Weight: new(1.0), Text: new(0.5)}
-	assert.Equal(t, loraRequest{Name: "ink", Weight: new(1.0), UNet: new(2.0), Text: new(0.5), Enabled: new(false)}, a.then(loraRequest{Name: "ink", UNet: new(2.0), Enabled: new(false)}))
-	assert.Equal(t, loraRequest{Name: "ink", Weight: new(0.0)}, a.then(loraRequest{Name: "ink", Weight: new(0.0)}))
-	assert.True(t, a.same(loraRequest{Name: "Ink", Job: new(0)}))
-	assert.False(t, a.same(loraRequest{Name: "ink", Job: new(1)}))
-	assert.False(t, a.same(loraRequest{Name: "pen"}))
-}

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -46,32 +47,10 @@ type message struct {
 	body     map[string]any // "request"; nil where there is none
 	priority int
 	deadline time.Time
-	deliver  delivery
+	deliver  service.Delivery
 	casing   request.Casing // of the answers
 	raw      []byte         // the whole line
 	changes  []any          // of adapters, made before a supervised process died; each as the request of a lora
-}
-
-// delivery says what the client wants to be told of a job, and how.
-type delivery struct {
-	images   string // "path", "base64", "both" or "": a path where the request has an output, else base64
-	format   string // of base64: "png", "jpeg", "webp"
-	previews int    // every so many steps; 0: none
-	progress bool
-}
-
-// failure is a message that cannot be served, or work that failed, as an error event tells it.
-type failure struct {
-	code    string
-	message string
-	exit    int
-	fields  []request.Error
-}
-
-func (f *failure) Error() string { return f.message }
-
-func failf(code, format string, args ...any) *failure {
-	return &failure{code: code, message: fmt.Sprintf(format, args...), exit: exitOf(code)}
 }
 
 // takeChanges takes out of a client's line what only a Supervisor writes. Elsewhere it is a key like any that is unknown.
@@ -84,16 +63,16 @@ func (m *message) takeChanges(table map[string]any, supervised bool) {
 }
 
 // parse reads a line; supervised says that a Supervisor may have written to it. With a failure the message still has what could be read: perhaps its id, and its casing.
-func parse(line []byte, fallback request.Casing, supervised bool, now time.Time) (message, *failure) {
-	m := message{casing: fallback, raw: line, deliver: delivery{progress: true}}
+func parse(line []byte, fallback request.Casing, supervised bool, now time.Time) (message, error) {
+	m := message{casing: fallback, raw: line}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	var table map[string]any
 	if err := d.Decode(&table); err != nil {
-		return m, failf(codeBadJSON, "not a JSON object: %v", err)
+		return m, service.Errorf(codeBadJSON, "not a JSON object: %v", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return m, failf(codeBadJSON, "something follows the JSON object; write one to a line")
+		return m, service.Errorf(codeBadJSON, "something follows the JSON object; write one to a line")
 	}
 	m.takeChanges(table, supervised)
 	if c, ok := request.DetectCasing(table); ok {
@@ -111,11 +90,11 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	}
 	switch {
 	case fields.protocol != 0 && fields.protocol != Protocol:
-		return m, failf(codeWrongVersion, "protocol %d is not spoken here; this is version %d", fields.protocol, Protocol)
+		return m, service.Errorf(codeWrongVersion, "protocol %d is not spoken here; this is version %d", fields.protocol, Protocol)
 	case len(bad) > 0:
-		return m, &failure{code: codeBadMessage, message: bad.Error(), exit: exitOf(codeBadMessage), fields: bad}
+		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, failf(codeUnknownType, "type %q is unknown%s; known are %s", words.Clip(m.kind), words.DidYouMean(m.kind, Types), strings.Join(Types, ", "))
+		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types), strings.Join(Types, ", "))
 	}
 	return m, nil
 }
@@ -128,13 +107,12 @@ type envelope struct {
 	protocol int64
 	priority int
 	seconds  float64
-	deliver  delivery
+	deliver  service.Delivery
 }
 
 var envelopeKeys = []string{"id", "type", "request", "protocol", "priority", "deadline_seconds", "deliver"}
 
 func (e *envelope) read(table map[string]any) (bad request.Errors) {
-	e.deliver.progress = true
 	for key, value := range table {
 		if value == nil {
 			continue
@@ -165,7 +143,7 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 		case "deliver":
 			inner, isTable := value.(map[string]any)
 			if ok, want = isTable, "an object"; ok {
-				bad = append(bad, e.deliver.read(key, inner)...)
+				bad = append(bad, readDelivery(&e.deliver, key, inner)...)
 			}
 		default:
 			bad.Add(key, "unknown field%s", words.DidYouMean(key, envelopeKeys))
@@ -184,8 +162,8 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 	return bad
 }
 
-// read reads the table of a delivery.
-func (d *delivery) read(path string, table map[string]any) (bad request.Errors) {
+// readDelivery reads the table of a delivery.
+func readDelivery(d *service.Delivery, path string, table map[string]any) (bad request.Errors) {
 	for key, value := range table {
 		at := path + "." + key
 		if value == nil {
@@ -193,23 +171,23 @@ func (d *delivery) read(path string, table map[string]any) (bad request.Errors) 
 		}
 		switch words.FoldKey(key, "_") {
 		case "images":
-			d.images, _ = value.(string)
-			if !slices.Contains([]string{"path", "base64", "both"}, d.images) {
+			d.Images, _ = value.(string)
+			if !slices.Contains([]string{service.ImagesPath, service.ImagesBase64, service.ImagesBoth}, d.Images) {
 				bad.Add(at, "is unknown; expected path, base64 or both")
 			}
 		case "format":
-			d.format, _ = value.(string)
-			if !slices.Contains([]string{"png", "jpeg", "webp"}, d.format) {
+			format, _ := value.(string)
+			if d.Format = imagefile.Format(format); !slices.Contains([]imagefile.Format{imagefile.PNG, imagefile.JPEG, imagefile.WebP}, d.Format) {
 				bad.Add(at, "is unknown; expected png, jpeg or webp")
 			}
 		case "previews":
 			n, ok := integer(value)
-			if d.previews = int(n); !ok || n < 0 || n > request.MaxSteps {
+			if d.Previews = int(n); !ok || n < 0 || n > request.MaxSteps {
 				bad.Add(at, "is no number of steps; expected 0 to %d", request.MaxSteps)
 			}
 		case "progress":
-			var ok bool
-			if d.progress, ok = value.(bool); !ok {
+			on, ok := value.(bool)
+			if d.Quiet = !on; !ok {
 				bad.Add(at, "is no boolean")
 			}
 		default:
@@ -259,20 +237,9 @@ func idInPrefix(prefix []byte) json.RawMessage {
 	}
 }
 
-func integer(value any) (int64, bool) {
-	n, ok := value.(json.Number)
-	if !ok {
-		return 0, false
+func clip(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "..."
 	}
-	i, err := n.Int64()
-	return i, err == nil
-}
-
-func float(value any) (float64, bool) {
-	n, ok := value.(json.Number)
-	if !ok {
-		return 0, false
-	}
-	x, err := n.Float64()
-	return x, err == nil
+	return s
 }

@@ -246,7 +246,7 @@ func TestHundredMegabyteLine(t *testing.T) {
 func TestThousandRequests(t *testing.T) {
 	const n = 1000
 	o := fakeOptions(&fake.Backend{})
-	o.QueueLimit = n
+	o.Limit = n
 	c := start(t, o)
 	r := rand.New(rand.NewPCG(1, 2))
 	type sent struct {
@@ -549,7 +549,7 @@ func TestModelsInUseAndFullQueue(t *testing.T) {
 		return nil
 	}}
 	o := fakeOptions(b)
-	o.QueueLimit = 2
+	o.Limit = 2
 	c := start(t, o)
 	c.send(small(1, nil))
 	c.event(1, "started")

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/internal/service"
 )
 
 // SupervisedEnv is set in the environment of a supervised process, to the number of times that it was started again.
@@ -299,14 +299,14 @@ func (s *Supervisor) learn(p *pending, h *heard) {
 
 // keepChange notes that an adapter of a request was changed, which another process that is given the request has to know, too. The mutex is held.
 func (s *Supervisor) keepChange(change *pending) {
-	r, err := readLoRA(change.msg.body)
-	i := s.find(r.Target)
+	target, r, err := readChange(change.msg.body)
+	i := s.find(target)
 	if err != nil || r.Name == "" || i < 0 || s.pending[i].started {
 		return
 	}
 	p := s.pending[i]
-	if k := slices.IndexFunc(p.changes, r.same); k >= 0 {
-		p.changes[k] = p.changes[k].then(r)
+	if k := slices.IndexFunc(p.changes, r.Same); k >= 0 {
+		p.changes[k] = p.changes[k].Then(r)
 		return
 	}
 	p.changes = append(p.changes, r)
@@ -339,7 +339,7 @@ func (s *Supervisor) died(err error) string {
 		case p.started || p.blames >= maxBlames || s.unready >= maxUnready:
 			s.drop(p)
 			body.Failed = append(body.Failed, p.msg.id)
-			s.fail(p, &failure{code: codeWorkerDied, message: "the computing process died: " + reason, exit: 5})
+			s.fail(p, service.Errorf(codeWorkerDied, "the computing process died: %s", reason))
 		}
 	}
 	s.out.emit(event{name: "restarted", casing: s.casing, body: body})
@@ -378,6 +378,6 @@ func (p *pending) internal() bool { return strings.HasPrefix(string(p.msg.id), `
 func (s *Supervisor) cancelAllLocked() {
 	for _, p := range slices.Clone(s.pending) {
 		s.drop(p)
-		s.fail(p, &failure{code: codeCancelled, message: "cancelled", exit: 130})
+		s.fail(p, service.Errorf(service.CodeCancelled, "cancelled"))
 	}
 }

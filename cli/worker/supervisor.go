@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -72,8 +74,8 @@ type pending struct {
 	accepted bool // the client was told
 	started  bool // by the process that runs now
 	blames   int
-	model    *reload       // of an internal load
-	changes  []loraRequest // of its adapters, which were answered; one for each adapter
+	model    *reload          // of an internal load
+	changes  []service.Change // of its adapters, which were answered; one for each adapter
 }
 
 // reload is a model that a new process has to load.
@@ -96,7 +98,7 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 		o.MaxLine = DefaultMaxLine
 	}
 	if o.QueueLimit <= 0 {
-		o.QueueLimit = DefaultQueueLimit
+		o.QueueLimit = service.DefaultLimit
 	}
 	if o.Backoff <= 0 {
 		o.Backoff = 200 * time.Millisecond
@@ -153,17 +155,17 @@ func (s *Supervisor) read(lines *lineReader) error {
 		case closing || errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, errLineTooLong):
-			s.refuse(message{id: idInPrefix(line), casing: casing}, failf(codeLineTooLong, "the line is longer than %d bytes; send files by their paths, or raise --max-line", s.opts.MaxLine), lines.count)
+			s.refuse(message{id: idInPrefix(line), casing: casing}, tooLong(s.opts.MaxLine), lines.count)
 			continue
 		case err != nil:
 			return err
 		}
-		m, bad := parse(line, casing, false, s.opts.Now())
-		if bad == nil {
-			bad = s.accept(m)
+		m, err := parse(line, casing, false, s.opts.Now())
+		if err == nil {
+			err = s.accept(m)
 		}
-		if bad != nil {
-			s.refuse(m, bad, lines.count)
+		if err != nil {
+			s.refuse(m, err, lines.count)
 		}
 	}
 }
@@ -173,43 +175,36 @@ func (s *Supervisor) find(id json.RawMessage) int {
 }
 
 // refuse is as Server.refuse.
-func (s *Supervisor) refuse(m message, bad *failure, number int) {
-	body := errorEvent{Code: bad.code, Message: bad.message, ExitCode: bad.exit, Fields: bad.fields}
+func (s *Supervisor) refuse(m message, err error, number int) {
 	s.mu.Lock()
 	i := s.find(m.id)
 	taken := i >= 0 && !s.pending[i].internal() // the client knows nothing of those
 	s.mu.Unlock()
-	if m.id == nil || taken {
-		body.Line, body.Ref, m.id = number, m.id, nil
+	if bad, ok := errors.AsType[*service.Error](err); ok {
+		s.out.refuse(m, bad, number, taken)
 	}
-	s.out.emit(event{id: m.id, name: "error", casing: m.casing, body: body})
 }
 
 // accept takes a message to be passed on.
-func (s *Supervisor) accept(m message) *failure {
+func (s *Supervisor) accept(m message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case strings.HasPrefix(string(m.id), `"`+internalID):
-		return failf(codeBadMessage, "ids that begin with %s are the supervisor's own", internalID)
+		return service.Errorf(codeBadMessage, "ids that begin with %s are the supervisor's own", internalID)
 	case s.find(m.id) >= 0:
-		return duplicate(m)
+		return service.Duplicate(string(m.id))
 	case s.closing:
-		return failf(codeShuttingDown, "the worker takes no more requests")
+		return service.Errorf(service.CodeShuttingDown, "the worker takes no more requests")
 	case len(s.pending) >= s.opts.QueueLimit || s.held+len(m.raw) > maxHeldBytes && s.held > 0:
-		return failf(codeQueueFull, "%d requests with %d MiB are not answered; wait for some to end", len(s.pending), s.held>>20)
+		return service.Errorf(service.CodeQueueFull, "%d requests with %d MiB are not answered; wait for some to end", len(s.pending), s.held>>20)
 	}
 	m.raw = slices.Clone(m.raw)
 	switch m.kind {
 	case typeHello:
 		s.greeting = m.raw
-		var casing string
-		if fields(m.body, map[string]any{"casing": &casing}) == nil {
-			for _, c := range request.Casings {
-				if strings.EqualFold(string(c), casing) {
-					s.casing = c
-				}
-			}
+		if c, err := casingOf(m.body); err == nil {
+			s.casing = cmp.Or(c, s.casing)
 		}
 	case typeShutdown:
 		return s.shutdown(m)
@@ -221,13 +216,13 @@ func (s *Supervisor) accept(m message) *failure {
 }
 
 // shutdown answers a shutdown itself: the process is ended when nothing is left to do. The mutex is held.
-func (s *Supervisor) shutdown(m message) *failure {
-	mode := "drain"
-	if err := fields(m.body, map[string]any{"mode": &mode}); err != nil || mode != "drain" && mode != "cancel" {
-		return failf(codeInvalid, "a shutdown takes mode, which is drain or cancel")
+func (s *Supervisor) shutdown(m message) error {
+	cancel, err := modeOf(m.body)
+	if err != nil {
+		return service.Errorf(service.CodeInvalid, "a shutdown takes mode, which is drain or cancel")
 	}
 	s.out.emit(event{id: m.id, name: "done", casing: m.casing, body: doneEvent{}})
-	s.closeLocked(mode == "cancel", queue.ErrCancelled)
+	s.closeLocked(cancel, queue.ErrCancelled)
 	return nil
 }
 
@@ -254,7 +249,7 @@ func (s *Supervisor) cancelUnsent(cause error) {
 	for _, p := range slices.Clone(s.pending) {
 		if !p.sent {
 			s.drop(p)
-			s.fail(p, &failure{code: codeCancelled, message: cause.Error(), exit: 130})
+			s.fail(p, service.Errorf(service.CodeCancelled, "%v", cause))
 		}
 	}
 }
@@ -272,11 +267,11 @@ func (s *Supervisor) terminate(cause error) {
 }
 
 // fail answers a message with an error; internal ones have nobody to answer to.
-func (s *Supervisor) fail(p *pending, f *failure) {
+func (s *Supervisor) fail(p *pending, f *service.Error) {
 	if p.internal() {
 		return
 	}
-	s.out.emit(event{id: p.msg.id, name: "error", casing: p.msg.casing, body: errorEvent{Code: f.code, Message: f.message, ExitCode: f.exit}})
+	s.out.emit(event{id: p.msg.id, name: "error", casing: p.msg.casing, body: errorOf(f)})
 }
 
 func (s *Supervisor) drop(p *pending) {

@@ -162,6 +162,19 @@ func (j *Journal) Find(key string) (Entry, bool) {
 	return e, ok
 }
 
+// Paths lists the files of the entries.
+func (j *Journal) Paths() (paths []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.entries {
+		paths = append(paths, e.Path)
+	}
+	return paths
+}
+
+// PartPath names a file that Remove removes with the journal.
+func (j *Journal) PartPath(key string) string { return j.path + "." + strings.ReplaceAll(key, "/", "-") }
+
 // Len is the number of entries.
 func (j *Journal) Len() int {
 	j.mu.Lock()

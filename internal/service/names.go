@@ -1,0 +1,99 @@
+package service
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// DefaultOutput names pictures where a request does not.
+const DefaultOutput = "daguerre-{seed}.png"
+
+// ModelName is what a model is called in messages and file names: nano, or its file's name.
+func ModelName(m request.Model) string {
+	if m.Model == "" {
+		return pipeline.ModelName(m.UNet)
+	}
+	return pipeline.ModelName(filepath.Clean(m.Model))
+}
+
+// OutputOf returns the pattern of a job's pictures as it was written.
+func OutputOf(r request.Request) string {
+	if r.Output == "" || strings.HasSuffix(r.Output, "/") || strings.HasSuffix(r.Output, string(filepath.Separator)) {
+		return r.Output + DefaultOutput
+	}
+	return r.Output
+}
+
+// patternOf is OutputOf with a name of its own for each of the job's pictures.
+func patternOf(r request.Request) (output.Pattern, error) {
+	p, err := output.ParsePattern(OutputOf(r))
+	if err != nil {
+		return p, err
+	}
+	return p.Distinct(max(r.NumImages, 1)), nil
+}
+
+// CheckNames finds what is wrong with the names of a job's files; at spells the path of a key.
+func CheckNames(r request.Request, at func(key string) string, errs *request.Errors) {
+	if _, err := patternOf(r); err != nil {
+		errs.Add(at("output"), "%v", err)
+	} else if _, err := imagefile.FormatOf(OutputOf(r)); err != nil {
+		errs.Add(at("output"), "%v", err)
+	}
+	if r.SaveLatents == "" {
+		return
+	}
+	if _, err := output.ParsePattern(r.SaveLatents); err != nil {
+		errs.Add(at("save_latents"), "%v", err)
+	} else if !strings.EqualFold(filepath.Ext(r.SaveLatents), ".npy") {
+		errs.Add(at("save_latents"), "%q does not end in .npy", clip(r.SaveLatents))
+	}
+}
+
+// HasText reports whether pictures of a job in a format carry texts that tell how they were made.
+func HasText(r request.Request, format imagefile.Format) bool {
+	return format == imagefile.PNG && (r.Metadata == nil || *r.Metadata)
+}
+
+// Names turns patterns into the names of a run's files.
+type Names struct {
+	Model request.Model
+	Now   func() time.Time
+}
+
+// values are what the placeholders of a job's names stand for.
+func (n Names) values(job int, r request.Request, index int, seed int64) output.Values {
+	return output.Values{Job: job, Index: index, Seed: seed, Width: r.Width, Height: r.Height, Steps: r.NumInferenceSteps,
+		Scheduler: r.Scheduler, Model: ModelName(n.Model), Prompt: r.Prompt, Time: n.Now()}
+}
+
+// Picture names a picture of a job.
+func (n Names) Picture(job int, r request.Request, index int, seed int64) (string, error) {
+	p, err := patternOf(r)
+	if err != nil {
+		return "", err
+	}
+	return p.Name(n.values(job, r, index, seed))
+}
+
+// Latents names the file of a job's final latents.
+func (n Names) Latents(job int, r request.Request) (string, error) {
+	p, err := output.ParsePattern(r.SaveLatents)
+	if err != nil {
+		return "", err
+	}
+	return p.Name(n.values(job, r, 0, max(r.Seed, 0)))
+}
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "..."
+	}
+	return s
+}

@@ -1,0 +1,103 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/daguerre-go/daguerre/internal/output"
+)
+
+// Store keeps what is made. It is safe for concurrent use.
+type Store interface {
+	// Put keeps a whole file under a name, or another one like it where that is taken, and returns where it is. key tells the file from the
+	// run's others; see PictureKey.
+	Put(ctx context.Context, key, name string, data []byte) (place string, err error)
+}
+
+// Resumer is a Store that knows what an earlier part of the same run has kept, so that it is not made again.
+type Resumer interface {
+	Store
+	// Have reports whether a file is there.
+	Have(key string) bool
+	// Keep keeps data that only the run itself needs, until Drop or the end of the run.
+	Keep(key string, data []byte) error
+	// Kept returns it.
+	Kept(key string) ([]byte, error)
+	// Drop removes it.
+	Drop(key string)
+}
+
+// The keys of a run's files: of a picture, of a job's final latents, and of a picture's part in these.
+func pictureKey(job, index int) string { return fmt.Sprintf("%d/%d", job, index) }
+func latentsKey(job int) string        { return fmt.Sprintf("%d/latents", job) }
+func partKey(job, index int) string    { return fmt.Sprintf("%d/%d/latents", job, index) }
+
+// Files is a Store of files.
+type Files struct{ *output.Writer }
+
+// Put implements Store.
+func (f Files) Put(_ context.Context, _, name string, data []byte) (string, error) {
+	return f.Write(name, data)
+}
+
+// Journaled is a Store of files that are noted in a journal, for a later run to continue.
+type Journaled struct {
+	*output.Writer
+	Journal *output.Journal
+}
+
+// Resume takes over what the journal says an earlier run has made: it is not replaced. What that run left half-written in the folders goes away.
+func (f Journaled) Resume(folders map[string]bool) {
+	for _, path := range f.Journal.Paths() {
+		f.Taken(path)
+	}
+	for dir := range folders {
+		f.Journal.Sweep(dir)
+	}
+}
+
+// Put implements Store.
+func (f Journaled) Put(_ context.Context, key, name string, data []byte) (string, error) {
+	return f.WriteNoted(f.Journal, key, name, data)
+}
+
+// Have implements Resumer.
+func (f Journaled) Have(key string) bool {
+	_, ok := f.Journal.Find(key)
+	return ok
+}
+
+// Keep implements Resumer.
+func (f Journaled) Keep(key string, data []byte) error {
+	_, err := f.WriteNoted(f.Journal, key, f.Journal.PartPath(key), data)
+	return err
+}
+
+// Kept implements Resumer.
+func (f Journaled) Kept(key string) ([]byte, error) {
+	e, ok := f.Journal.Find(key)
+	if !ok {
+		return nil, os.ErrNotExist
+	}
+	return os.ReadFile(e.Path)
+}
+
+// Drop implements Resumer.
+func (f Journaled) Drop(key string) {
+	if e, ok := f.Journal.Find(key); ok {
+		_ = os.Remove(e.Path)
+	}
+}
+
+// put keeps a file and says what it was where that fails.
+func put(ctx context.Context, s Store, what, key, name string, data []byte) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	place, err := s.Put(ctx, key, name, data)
+	if err != nil {
+		err = &StoreError{fmt.Errorf("saving the %s: %w", what, err)}
+	}
+	return place, err
+}
