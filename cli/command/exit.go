@@ -10,6 +10,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -114,6 +115,9 @@ func exitCode(err error) int {
 		return ExitOK
 	}
 	if _, ok := errors.AsType[*outputError](err); ok {
+		return ExitFailure
+	}
+	if _, ok := errors.AsType[*service.StoreError](err); ok {
 		return ExitFailure
 	}
 	if _, ok := errors.AsType[*inputError](err); ok {

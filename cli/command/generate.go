@@ -4,24 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/internal/imagefile"
-	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
-
-// defaultOutput names pictures where neither the run file nor -o does.
-const defaultOutput = "daguerre-{seed}.png"
 
 // generateOptions is what the generate command is asked to do.
 type generateOptions struct {
@@ -34,6 +28,7 @@ type generateOptions struct {
 	fresh     bool   // do not continue an earlier run
 	resumable bool   // keep a journal, so that a later run can continue this one
 	metrics   string // address to serve metrics at; "": none
+	window    int    // pictures in the queue at most; 0: as the service says
 	display   display
 	note      string // added to each picture's line
 }
@@ -66,7 +61,7 @@ OUTPUT NAMES:
    The extension chooses the format: .png, .jpg or .webp (lossless). Placeholders:
    {` + strings.Join(output.Fields, "} {") + `}
    {job} and {index} count from 0; {index:3} is 000, 001, ...; {{ and }} are braces. A folder, with a slash
-   at the end, takes ` + defaultOutput + `. Missing folders are made. A file that exists is kept, and the new one is
+   at the end, takes ` + service.DefaultOutput + `. Missing folders are made. A file that exists is kept, and the new one is
    numbered (out-2.png), unless --overwrite is given. Files appear complete or not at all.
 
 CONTINUING:
@@ -127,35 +122,25 @@ func (o generateOptions) check() error {
 // checkJobs finds what is wrong with the jobs of a run and lies beyond package request: names of files and of schedulers.
 func checkJobs(run request.Run, errs *request.Errors) {
 	for i, job := range run.Jobs {
-		if _, err := jobPattern(job); err != nil {
-			errs.Add(run.Path(i, "output"), "%v", err)
-		} else if _, err := imagefile.FormatOf(outputOf(job)); err != nil {
-			errs.Add(run.Path(i, "output"), "%v", err)
-		}
-		if p := job.SaveLatents; p != "" {
-			if _, err := output.ParsePattern(p); err != nil {
-				errs.Add(run.Path(i, "save_latents"), "%v", err)
-			} else if !strings.EqualFold(filepath.Ext(p), ".npy") {
-				errs.Add(run.Path(i, "save_latents"), "%q does not end in .npy", words.Clip(p))
-			}
-		}
+		at := func(key string) string { return run.Path(i, key) }
+		service.CheckNames(job, at, errs)
 		if job.Scheduler != "" {
 			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
-				errs.Add(run.Path(i, "scheduler"), "%v", err)
+				errs.Add(at("scheduler"), "%v", err)
 			}
 		}
 		if _, err := scheduler.ResolveSpacing(job.Sigmas); err != nil {
-			errs.Add(run.Path(i, "sigmas"), "%v", err)
+			errs.Add(at("sigmas"), "%v", err)
 		}
 		if _, _, err := scheduler.ConfigFromMap(job.SchedulerOptions); err != nil {
-			errs.Add(run.Path(i, "scheduler_options"), "%v", err)
+			errs.Add(at("scheduler_options"), "%v", err)
 		}
 	}
 }
 
-// readInputs reads the jobs' input files and checks the rest of what can be checked before a model is open. Mistakes
+// checkInputs reads the jobs' input files and checks the rest of what can be checked before a model is open; it keeps nothing of them. Mistakes
 // of the configuration itself were found by check, so what is wrong with an input now is its file's fault.
-func (o generateOptions) readInputs() error {
+func (o generateOptions) checkInputs() error {
 	return o.named(blameInput(pipeline.CheckRun(&o.run)))
 }
 
@@ -183,26 +168,6 @@ func (o generateOptions) named(err error) error {
 	return fmt.Errorf("run file %s: %w", o.config, err)
 }
 
-// outputOf returns the pattern of a job's pictures as it was written.
-func outputOf(job request.Request) string {
-	switch out := job.Output; {
-	case out == "":
-		return defaultOutput
-	case strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator)):
-		return out + defaultOutput
-	default:
-		return out
-	}
-}
-
-func jobPattern(job request.Request) (output.Pattern, error) {
-	p, err := output.ParsePattern(outputOf(job))
-	if err != nil {
-		return p, err
-	}
-	return p.Distinct(max(job.NumImages, 1)), nil
-}
-
 // execute opens the model and does the jobs.
 func (o generateOptions) execute(ctx context.Context, env Env) error {
 	r := o.display.reporter(env, o.note)
@@ -210,16 +175,18 @@ func (o generateOptions) execute(ctx context.Context, env Env) error {
 }
 
 func (o generateOptions) generate(ctx context.Context, env Env, r progress.Reporter) error {
-	if err := o.readInputs(); err != nil {
+	if err := o.checkInputs(); err != nil {
 		return err
 	}
 	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
-	s := &session{env: env, report: r, model: o.run.Model, jobs: o.run.Jobs, verbose: o.verbose, preview: o.preview, files: &output.Writer{Overwrite: o.overwrite}}
-	if err := s.prepareFolders(o.run.Jobs); err != nil {
+	s := &session{generateOptions: o, env: env, report: r, store: service.Files{Writer: &output.Writer{Overwrite: o.overwrite}}}
+	s.texts = &pictureTexts{env: env, warn: func(text string) { r.Report(progress.Warning{Message: text}) }}
+	defer s.texts.stop()
+	if err := s.prepareFolders(); err != nil {
 		return err
 	}
-	if err := s.openJournal(o, env.Native.Library()); err != nil {
+	if err := s.openJournal(env.Native.Library()); err != nil {
 		return err
 	}
 	defer s.closeJournal()
@@ -227,20 +194,15 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 		return err
 	}
 	defer s.close()
-	if o.profile {
-		if err := s.pipe.SetProfile(true); err != nil {
-			return err
-		}
+	if err := s.checkJobs(ctx); err != nil {
+		return err
 	}
-	if needHashes(o.run.Jobs) {
-		s.hashes = hashFiles(ctx, s.model)
-	}
-	run, err := s.startRun(o)
+	g, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer run.close()
-	if err := run.all(ctx, o); err != nil {
+	defer g.close()
+	if err := g.all(ctx); err != nil {
 		return err
 	}
 	if o.profile {
@@ -248,8 +210,8 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 			return err
 		}
 	}
-	run.close() // so that the last batch has been learned from
-	done := run.done()
+	g.close() // so that the last batch has been learned from
+	done := g.done()
 	if err := s.pipe.Close(); err != nil {
 		return err
 	}
@@ -274,75 +236,4 @@ func (o generateOptions) jobError(i int, err error) error {
 		return err
 	}
 	return fmt.Errorf("job %d of %d: %w", i+1, len(o.run.Jobs), err)
-}
-
-// session is one run of generate or demo on an open model.
-type session struct {
-	env      Env
-	report   progress.Reporter
-	model    request.Model
-	verbose  bool
-	preview  int // every so many steps; 0: never
-	files    *output.Writer
-	journal  *output.Journal   // nil: none is kept
-	jobs     []request.Request // that the model is opened for
-	pipe     *pipeline.Pipeline
-	hashes   *fileHashes // nil where no picture needs them
-	unhashed sync.Once   // for saying that they could not be computed
-}
-
-// open opens the model.
-func (s *session) open(ctx context.Context) error {
-	began := s.env.Now()
-	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(s.model), pipeline.WithLogger(newLogger(s.report, s.env.Stderr, s.verbose)), pipeline.WithJobs(s.jobs...))
-	if err != nil {
-		return explain(blameInput(err), s.model)
-	}
-	s.pipe = pipe
-	info := pipe.Info()
-	event := progress.Model{Model: modelName(s.model), Kind: string(info.Kind), Precision: string(info.Precision),
-		PrecisionReason: info.PrecisionReason, Seconds: s.env.Now().Sub(began).Seconds()}
-	for _, c := range info.Components {
-		if c.Opened {
-			event.ParameterBytes += c.ParameterBytes
-		}
-		if c.Name == "unet" {
-			event.Device = c.Device
-		}
-	}
-	s.report.Report(event)
-	return nil
-}
-
-// explain looks for the reason why a model does not open. The library says which tensor of all its files is wrong;
-// what the headers show names the file, the tensor as it is called there, and what to do.
-func explain(err error, m request.Model) error {
-	if exitCode(err) != ExitFile || errors.Is(err, pipeline.ErrUnsupportedModel) {
-		return err
-	}
-	for _, path := range []string{m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.Model} {
-		if path == "" || path == pipeline.NanoModel {
-			continue
-		}
-		if _, found := modelfile.Check(path, modelfile.Want{}); found != nil {
-			return found
-		}
-	}
-	return err
-}
-
-// close closes the pipeline, whose own Close may be called twice, and stops hashing.
-func (s *session) close() {
-	if s.hashes != nil {
-		s.hashes.stop()
-	}
-	_ = s.pipe.Close()
-}
-
-// modelName returns what to call the model in messages and file names: nano, or its file's name.
-func modelName(m request.Model) string {
-	if m.Model == "" {
-		return pipeline.ModelName(m.UNet)
-	}
-	return pipeline.ModelName(filepath.Clean(m.Model))
 }

@@ -20,41 +20,6 @@ type fileHash struct {
 	SHA256 string `json:"sha256"`
 }
 
-// fileHashes are being computed, beside the first picture.
-type fileHashes struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-	files  []fileHash
-	err    error
-}
-
-// hashFiles begins to hash a model's files.
-func hashFiles(ctx context.Context, m request.Model) *fileHashes {
-	ctx, cancel := context.WithCancel(ctx)
-	h := &fileHashes{done: make(chan struct{}), cancel: cancel}
-	go func() {
-		defer close(h.done)
-		h.files, h.err = hashModel(ctx, m)
-	}()
-	return h
-}
-
-// wait returns the hashes when they are there.
-func (h *fileHashes) wait(ctx context.Context) ([]fileHash, error) {
-	select {
-	case <-h.done:
-		return h.files, h.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// stop ends the work and waits for its end.
-func (h *fileHashes) stop() {
-	h.cancel()
-	<-h.done
-}
-
 func hashModel(ctx context.Context, m request.Model) ([]fileHash, error) {
 	var out []fileHash
 	for _, f := range []struct{ role, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},

@@ -14,7 +14,6 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/queue"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // processMemory measures this process for the batch manager. There is no limit in it: budgets are a plan's business.
@@ -22,21 +21,20 @@ func processMemory() queue.Usage { return queue.Usage{Used: machine.RSS()} }
 
 // metricsServer serves a run's state in Prometheus' text format.
 type metricsServer struct {
-	s       *session
-	batcher *pipeline.Batcher
-	memory  *machine.Sampler
-	server  *http.Server
-	listen  net.Listener
-	ended   chan struct{}
+	g      *generation
+	memory *machine.Sampler
+	server *http.Server
+	listen net.Listener
+	ended  chan struct{}
 }
 
-// serveMetrics begins to serve at an address; the caller closes it.
-func serveMetrics(address string, s *session, b *pipeline.Batcher) (*metricsServer, error) {
-	l, err := net.Listen("tcp", address)
+// serveMetrics begins to serve at the address that the session names; the caller closes it.
+func serveMetrics(g *generation) (*metricsServer, error) {
+	l, err := net.Listen("tcp", g.session.metrics)
 	if err != nil {
 		return nil, usagef("daguerre generate", "--metrics-addr: %v", err)
 	}
-	m := &metricsServer{s: s, batcher: b, memory: machine.NewSampler(nil, 0), listen: l, ended: make(chan struct{})}
+	m := &metricsServer{g: g, memory: machine.NewSampler(nil, 0), listen: l, ended: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -93,7 +91,7 @@ func one(value float64, labels ...string) []sample { return []sample{{labels, va
 
 // write writes all metrics as they are now.
 func (m *metricsServer) write(ctx context.Context, w io.Writer) {
-	s := m.batcher.Snapshot()
+	s := m.g.snapshot()
 	families := []metric{
 		{"images_total", "counter", "Pictures that have ended, by outcome.", []sample{{[]string{"outcome", "finished"}, float64(s.Finished)},
 			{[]string{"outcome", "failed"}, float64(s.Failed - s.Cancelled)}, {[]string{"outcome", "cancelled"}, float64(s.Cancelled)}}},
@@ -109,7 +107,7 @@ func (m *metricsServer) write(ctx context.Context, w io.Writer) {
 	}
 	families = append(families, m.workers(s)...)
 	families = append(families, m.memories(ctx)...)
-	hits, misses := m.s.pipe.TextCacheStats()
+	hits, misses := m.g.pipe.TextCacheStats()
 	families = append(families, metric{"text_cache_requests_total", "counter", "Encoded prompts asked for, by whether they were remembered.",
 		[]sample{{[]string{"result", "hit"}, float64(hits)}, {[]string{"result", "miss"}, float64(misses)}}})
 	for _, f := range families {
@@ -158,7 +156,7 @@ func (m *metricsServer) memories(ctx context.Context) []metric {
 		stage.samples = append(stage.samples, sample{[]string{"stage", name}, float64(stages[name])})
 	}
 	device := metric{"device_memory_bytes", "gauge", "Memory of each device.", nil}
-	if devices, err := m.s.env.Native.Devices(ctx); err == nil {
+	if devices, err := m.g.env.Native.Devices(ctx); err == nil {
 		for _, d := range devices {
 			device.samples = append(device.samples, sample{[]string{"device", d.ID, "state", "total"}, float64(d.TotalBytes)},
 				sample{[]string{"device", d.ID, "state", "free"}, float64(d.FreeBytes)})
@@ -166,7 +164,7 @@ func (m *metricsServer) memories(ctx context.Context) []metric {
 	}
 	live := metric{"native_bytes", "gauge", "Memory that the model holds, by component; compute buffers and adapters are components of their own.", nil}
 	top := metric{"native_peak_bytes", "gauge", "Highest of native_bytes since the model was opened.", nil}
-	for i, stats := range m.s.pipe.MemoryStats() { // the base, then the refiner and what else is open
+	for i, stats := range m.g.pipe.MemoryStats() { // the base, then the refiner and what else is open
 		add := func(component string, now, peak int64) {
 			labels := []string{"model", strconv.Itoa(i), "component", component}
 			live.samples = append(live.samples, sample{labels, float64(now)})

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
-	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -59,7 +59,7 @@ func (o generateOptions) plan(ctx context.Context, env Env, asJSON bool) error {
 	if asJSON {
 		return errors.Join(printJSON(env.Stdout, planReport(plan, err)), err)
 	}
-	return errors.Join(printPlan(env, modelName(o.run.Model), plan, err == nil), err)
+	return errors.Join(printPlan(env, service.ModelName(o.run.Model), plan, err == nil), err)
 }
 
 // planJSON is a plan with the peaks that programs want, and what is missing.

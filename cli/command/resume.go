@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,10 +8,9 @@ import (
 	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/internal/adapters"
-	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/internal/output"
-	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -37,30 +35,31 @@ func stampOf(path string) fileStamp {
 	return s
 }
 
-// openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not finished its
-// seeds are taken over. Runs of a single picture have nothing to continue, and keep none. Another process that has the journal does not
+// openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not finished
+// its seeds are taken over. Runs of a single picture have nothing to continue, and keep none. Another process that has the journal does not
 // hinder this one; it only cannot be continued then.
-func (s *session) openJournal(o generateOptions, lib Library) error {
-	if !o.resumable || countImages(o.run.Jobs) < 2 {
+func (s *session) openJournal(lib Library) error {
+	jobs := s.run.Jobs
+	if !s.resumable || countImages(jobs) < 2 {
 		return nil
 	}
-	fingerprint, err := runFingerprint(o.run, lib)
+	fingerprint, err := runFingerprint(s.run, lib)
 	if err != nil {
 		return err
 	}
 	state := runState{}
-	for _, job := range o.run.Jobs {
+	for _, job := range jobs {
 		if job.Seed < 0 {
 			job.Seed = int64(rand.Uint32()) // as Prepare draws it
 		}
 		state.Seeds = append(state.Seeds, job.Seed)
 	}
-	dir, err := s.journalFolder(o.run.Jobs[0])
+	dir, err := s.folder(0) // that of the first job's pictures
 	if err != nil {
 		return err
 	}
 	j, resumed, err := output.OpenJournal(dir, fingerprint, state)
-	if err == nil && resumed && o.fresh {
+	if err == nil && resumed && s.fresh {
 		if err = j.Remove(); err == nil {
 			j, resumed, err = output.OpenJournal(dir, fingerprint, state)
 		}
@@ -74,23 +73,36 @@ func (s *session) openJournal(o generateOptions, lib Library) error {
 	}
 	s.journal = j
 	if resumed {
-		if err := j.State(&state); err != nil || len(state.Seeds) != len(o.run.Jobs) {
+		if err := j.State(&state); err != nil || len(state.Seeds) != len(jobs) {
 			return &outputError{fmt.Errorf("the run's journal %s says nothing of its seeds; remove it to begin anew", j.Path())}
 		}
 	}
-	for i := range o.run.Jobs {
-		o.run.Jobs[i].Seed = state.Seeds[i]
+	for i := range jobs {
+		jobs[i].Seed = state.Seeds[i]
 	}
+	return s.resume()
+}
+
+// resume takes over what an earlier run has made.
+func (s *session) resume() error {
+	folders := map[string]bool{}
+	for i := range s.run.Jobs {
+		dir, err := s.folder(i)
+		if err != nil {
+			return err
+		}
+		folders[dir] = true
+	}
+	store := service.Journaled{Writer: &output.Writer{Overwrite: s.overwrite}, Journal: s.journal}
+	store.Resume(folders)
+	s.store, s.resumed = store, service.Made(store, s.run.Jobs)
 	return nil
 }
 
-// journalFolder is the folder of the first job's pictures.
-func (s *session) journalFolder(job request.Request) (string, error) {
-	pattern, err := output.ParsePattern(outputOf(job))
-	if err != nil {
-		return "", err
-	}
-	path, err := pattern.Name(s.values(0, job, 0, max(job.Seed, 0)))
+// folder is the folder of a job's first picture.
+func (s *session) folder(i int) (string, error) {
+	job := s.run.Jobs[i]
+	path, err := service.Names{Model: s.run.Model, Now: s.env.Now}.Picture(i, job, 0, max(job.Seed, 0))
 	return filepath.Dir(path), err
 }
 
@@ -99,32 +111,28 @@ func runFingerprint(run request.Run, lib Library) (string, error) {
 	m := run.Model
 	paths := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner}
 	paths = append(paths, m.Embeddings...)
-	library := adapters.NewLibrary(m.LoRADirectories...)
-	jobs := append([]request.Request(nil), run.Jobs...)
-	for i := range jobs {
-		r := &jobs[i]
+	library := lora.NewLibrary(m.LoRADirectories...)
+	var f output.Fingerprint
+	f.Add(Version(), lib.Variant, lib.Version, m)
+	for _, r := range run.Jobs {
 		paths = append(paths, r.InitImage.Path, r.MaskImage.Path, r.Noise.Path, r.Latents.Path)
-		r.InitImage.Image, r.MaskImage.Image, r.Noise.Data, r.Latents.Data = nil, nil, nil, nil
 		for _, l := range r.LoRAs {
 			if path, err := library.Find(l.Name); l.Path == "" && err == nil {
 				paths = append(paths, path)
 			}
 			paths = append(paths, l.Path)
 		}
-		nets := append([]request.ControlNet(nil), r.ControlNets...)
-		for k := range nets {
-			paths = append(paths, nets[k].Model, nets[k].Image.Path)
-			nets[k].Image.Image = nil
+		for _, net := range r.ControlNets {
+			paths = append(paths, net.Model, net.Image.Path)
 		}
-		r.ControlNets = nets
+		f.Add(r)
 	}
-	var stamps []fileStamp
 	for _, p := range paths {
 		if p != "" && p != pipeline.NanoModel {
-			stamps = append(stamps, stampOf(p))
+			f.Add(stampOf(p))
 		}
 	}
-	return output.Fingerprint(Version(), lib.Variant, lib.Version, m, jobs, stamps)
+	return f.Sum()
 }
 
 // closeJournal lets go of the journal of a run that did not end well; it can be continued.
@@ -148,96 +156,4 @@ func (s *session) endJournal() error {
 	err := s.journal.Remove()
 	s.journal = nil
 	return err
-}
-
-// Keys of a journal's entries.
-func pictureKey(job, index int) string { return fmt.Sprintf("%d/%d", job, index) }
-func latentsKey(job int) string        { return fmt.Sprintf("%d/latents", job) }
-func partKey(job, index int) string    { return fmt.Sprintf("%d/%d/latents", job, index) }
-
-// write writes a file of the run, and notes it in the journal where there is one.
-func (s *session) write(key, path string, data []byte) (string, error) {
-	if s.journal == nil {
-		return s.files.Write(path, data)
-	}
-	return s.files.WriteNoted(s.journal, key, path, data)
-}
-
-// missing lists the pictures of the job that are not there yet; what an earlier run made is taken as it is.
-func (w *pictureWriter) missing() ([]int, error) {
-	s := w.session
-	todo := []int{}
-	if path, err := w.pattern.Name(s.values(w.job, w.req, 0, w.req.Seed)); err == nil && s.journal != nil {
-		s.journal.Sweep(filepath.Dir(path))
-	}
-	for i := range w.req.NumImages {
-		if s.journal == nil {
-			todo = append(todo, i)
-			continue
-		}
-		have, ok := s.journal.Find(pictureKey(w.job, i))
-		if ok && w.req.SaveLatents != "" {
-			ok = w.readLatents(i) == nil
-		}
-		if !ok {
-			todo = append(todo, i)
-			continue
-		}
-		s.files.Taken(have.Path)
-	}
-	return todo, nil
-}
-
-// keepLatents remembers a picture's latents for the job's file of them, where it wants one; for a run that can be continued on disk.
-func (w *pictureWriter) keepLatents(img pipeline.Image) error {
-	if w.req.SaveLatents == "" {
-		return nil
-	}
-	if w.latents == nil {
-		w.latents = map[int]backend.Tensor{}
-	}
-	w.latents[img.Index] = img.Latents
-	if w.session.journal == nil || w.req.NumImages < 2 {
-		return nil
-	}
-	var buf bytes.Buffer
-	if err := npy.Write(&buf, npy.Array{Shape: img.Latents.Shape, Data: img.Latents.Data}); err != nil {
-		return err
-	}
-	j := w.session.journal
-	path := fmt.Sprintf("%s.%d-%d.npy", j.Path(), w.job, img.Index)
-	_, err := w.session.files.WriteNoted(j, partKey(w.job, img.Index), path, buf.Bytes())
-	return err
-}
-
-// readLatents reads back what keepLatents wrote in an earlier run.
-func (w *pictureWriter) readLatents(index int) error {
-	have, ok := w.session.journal.Find(partKey(w.job, index))
-	if !ok {
-		if _, done := w.session.journal.Find(latentsKey(w.job)); done {
-			return nil
-		}
-		return os.ErrNotExist
-	}
-	a, err := npy.ReadFile(have.Path)
-	if err != nil {
-		return err
-	}
-	if w.latents == nil {
-		w.latents = map[int]backend.Tensor{}
-	}
-	w.latents[index] = backend.Tensor{Shape: a.Shape, Data: a.Data}
-	return nil
-}
-
-// dropLatents removes the files of keepLatents once the job's own is there.
-func (w *pictureWriter) dropLatents() {
-	if w.session.journal == nil {
-		return
-	}
-	for i := range w.req.NumImages {
-		if have, ok := w.session.journal.Find(partKey(w.job, i)); ok {
-			_ = os.Remove(have.Path)
-		}
-	}
 }

@@ -10,254 +10,236 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // overallInterval is the least time between two reports of how far the whole run is.
 const overallInterval = 250 * time.Millisecond
 
-// batchRun is the jobs of a run in the batch manager.
-type batchRun struct {
-	s       *session
-	batcher *pipeline.Batcher
-	metrics *metricsServer // nil: none
-	images  int            // of all jobs
-	resumed int            // of them were there already
-	began   time.Time
-	jobs    []*runJob
-	closed  sync.Once
+// generation makes the pictures of a session's jobs, and reports of it.
+type generation struct {
+	*session
+	batcher  *pipeline.Batcher
+	made     *service.Run // nil before all
+	stop     context.CancelFunc
+	metrics  *metricsServer // nil: none
+	images   int            // of all jobs
+	began    time.Time
+	previews previewWriter
+	closed   sync.Once
 
-	mu      sync.Mutex
-	last    time.Time // of the last overall report
-	running queue.Event
-	failed  error // that ends the run: the disk is full, say
+	mu       sync.Mutex
+	jobs     map[int]*jobProgress // that were begun with and have not ended
+	steps    jobProgress          // of all jobs that were begun with
+	last     time.Time            // of the last overall report
+	running  queue.Event
+	failed   error // that ends the run: the disk is full, say
+	first    error // of the first job that failed, in their order
+	firstJob int
 }
 
-// runJob is one of the run's jobs.
-type runJob struct {
-	index    int
-	plan     *pipeline.Planned
-	pictures *pictureWriter
-	previews *previewWriter
-	batch    *pipeline.BatchJob // nil: every picture was there already
-	started  bool
-	done     int64 // steps, for the overall report; guarded by the run's mutex
+// jobProgress is how far a job is.
+type jobProgress struct {
+	began       time.Time
+	images      int
+	done, total int64 // steps
 }
 
-// startRun makes the batch manager on the open pipeline.
-func (s *session) startRun(o generateOptions) (*batchRun, error) {
-	r := &batchRun{s: s, images: countImages(o.run.Jobs), began: s.env.Now()}
-	r.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: max(r.images, 1), MaxBatch: s.model.Memory.MaxBatch,
-		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) }}, // others may give memory back
-		OnEvent: r.event, Memory: processMemory, Paused: true}, s.pipe)
-	if o.metrics != "" {
+// begin makes the batch manager on the open pipeline.
+func (s *session) begin(ctx context.Context) (*generation, error) {
+	g := &generation{session: s, images: countImages(s.run.Jobs), began: s.env.Now(), jobs: map[int]*jobProgress{}}
+	g.previews.report, g.previews.files.Overwrite, g.previews.paths = s.report, s.overwrite, map[[2]int]string{}
+	retry := func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) } // others may give memory back
+	g.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: math.MaxInt32, MaxBatch: s.run.Model.Memory.MaxBatch,
+		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: retry},
+		OnEvent: g.event, Memory: processMemory, Paused: true}, s.pipe)
+	if s.generateOptions.metrics != "" {
 		var err error
-		if r.metrics, err = serveMetrics(o.metrics, s, r.batcher); err != nil {
-			r.close()
+		if g.metrics, err = serveMetrics(g); err != nil {
+			g.close()
 			return nil, err
 		}
-		s.report.Report(progress.Warning{Message: "metrics at http://" + r.metrics.address() + "/metrics"})
+		s.report.Report(progress.Warning{Message: "metrics at http://" + g.metrics.address() + "/metrics"})
 	}
-	return r, nil
+	return g, nil
 }
 
 // close ends the batch manager and what hangs on it.
-func (r *batchRun) close() {
-	r.closed.Do(func() {
-		r.batcher.Close()
-		for _, j := range r.jobs {
-			if j.previews != nil {
-				j.previews.remove()
-			}
+func (g *generation) close() {
+	g.closed.Do(func() {
+		if g.stop != nil {
+			g.stop()
 		}
-		if r.metrics != nil {
-			r.metrics.close()
+		g.batcher.Close()
+		if g.made != nil {
+			<-g.made.Done()
+		}
+		if g.metrics != nil {
+			g.metrics.close()
 		}
 	})
 }
 
 // all makes the pictures of all jobs. The first failure is returned once the other pictures are done.
-func (r *batchRun) all(ctx context.Context, o generateOptions) error {
-	for i, job := range o.run.Jobs {
-		if err := r.submit(ctx, i, job, o); err != nil {
-			return o.jobError(i, err)
-		}
+func (g *generation) all(ctx context.Context) error {
+	if g.resumed > 0 {
+		g.report.Report(progress.Resume{Finished: g.resumed, Images: g.images, Journal: g.journal.Path()})
 	}
-	if r.resumed > 0 {
-		r.s.report.Report(progress.Resume{Finished: r.resumed, Images: r.images, Journal: r.s.journal.Path()})
+	ctx, g.stop = context.WithCancel(ctx)
+	g.made = service.NewRun(ctx, service.Work{Run: g.run, Delivery: service.Delivery{Store: g.store, Images: service.ImagesPath, Previews: g.preview},
+		Texts: g.texts.of, Now: g.env.Now, Window: g.window}, g.hear)
+	if err := g.made.Start(g.batcher); err != nil {
+		return err
 	}
-	r.batcher.Resume()
-	var first error
-	for _, j := range r.jobs {
-		if err := r.finish(ctx, j); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if first == nil {
-				first = o.jobError(j.index, err)
-			}
-		}
+	g.batcher.Resume()
+	select {
+	case <-g.made.Done():
+	case <-ctx.Done():
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failed != nil {
-		return r.failed
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed != nil {
+		return g.failed
 	}
-	r.overallLocked(true)
-	return first
-}
-
-// submit queues what is to be made of one job.
-func (r *batchRun) submit(ctx context.Context, i int, asked request.Request, o generateOptions) error {
-	s := r.s
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	plan, err := r.batcher.Plan(asked)
-	if err != nil {
-		return blameInput(err)
+	g.overallLocked(true)
+	if g.first != nil {
+		return g.jobError(g.firstJob, g.first)
 	}
-	req := plan.Request()
-	pattern, err := jobPattern(req)
-	if err != nil {
-		return err
-	}
-	j := &runJob{index: i, plan: plan}
-	j.pictures = &pictureWriter{session: s, ctx: ctx, job: i, req: req, plan: plan.Result(), pattern: pattern, began: s.env.Now()}
-	r.jobs = append(r.jobs, j)
-	todo, err := j.pictures.missing()
-	if err != nil {
-		return err
-	}
-	r.resumed += req.NumImages - len(todo)
-	if len(todo) == 0 {
-		return nil
-	}
-	options := pipeline.JobOptions{Indices: todo, OnImage: func(img pipeline.Image) error { return r.save(j, img) },
-		OnProgress: func(p pipeline.Progress) { r.progress(j, p) }}
-	if s.preview > 0 {
-		j.previews = &previewWriter{pictures: j.pictures, paths: map[int]string{}}
-		options.PreviewEvery, options.PreviewMode = s.preview, pipeline.PreviewAuto
-	}
-	j.batch, err = r.batcher.Submit(ctx, plan, options)
-	if err == nil && len(o.run.Jobs) == 1 {
-		r.startJob(j)
-	}
-	return err
+	return nil
 }
 
-// startJob reports that a job begins.
-func (r *batchRun) startJob(j *runJob) {
-	if j.started {
+// hear reports what happens to the jobs. Calls for one job do not overlap.
+func (g *generation) hear(e service.Event) {
+	switch e := e.(type) {
+	case service.Started:
+		j := &jobProgress{began: g.env.Now()}
+		g.mu.Lock()
+		g.jobs[e.Job] = j
+		g.mu.Unlock()
+		r := e.Request
+		g.report.Report(progress.JobStart{Job: e.Job, Prompt: r.Prompt, Seed: r.Seed, Images: r.NumImages, Width: r.Width,
+			Height: r.Height, Steps: r.NumInferenceSteps, GuidanceScale: r.GuidanceScale, Scheduler: r.Scheduler})
+	case service.Progress:
+		g.progress(e)
+	case service.Preview:
+		g.previews.write(e)
+	case service.Picture:
+		g.mu.Lock()
+		began := g.jobs[e.Job].began
+		g.mu.Unlock()
+		g.report.Report(progress.Image{Job: e.Job, Index: e.Index, Seed: e.Seed, Path: e.Path, Width: e.Width, Height: e.Height, Format: e.Format,
+			Bytes: e.Bytes, Seconds: g.env.Now().Sub(began).Seconds()})
+	case service.Latents:
+		g.report.Report(progress.Latents(e))
+	case service.Warning:
+		if g.verbose { // otherwise the logger has reported it already
+			g.report.Report(progress.Warning{Message: e.Message})
+		}
+	case service.JobFailed:
+		g.jobFailed(e)
+	case service.JobEnded:
+		g.previews.remove(e.Job)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.jobs, e.Job)
+		if e.Err != nil && (g.first == nil || e.Job < g.firstJob) {
+			g.first, g.firstJob = blameInput(e.Err), e.Job
+		}
+	}
+}
+
+// jobFailed ends the run where a picture cannot be written: the next ones could not be either.
+func (g *generation) jobFailed(e service.JobFailed) {
+	if _, ok := errors.AsType[*service.StoreError](e.Err); !ok {
 		return
 	}
-	j.started = true
-	req := j.plan.Request()
-	j.pictures.began = r.s.env.Now()
-	r.s.report.Report(progress.JobStart{Job: j.index, Prompt: req.Prompt, Seed: req.Seed, Images: req.NumImages, Width: req.Width,
-		Height: req.Height, Steps: req.NumInferenceSteps, GuidanceScale: req.GuidanceScale, Scheduler: req.Scheduler})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed == nil {
+		g.failed = e.Err
+	}
+	g.stop()
 }
 
-// progress reports how far a job is. Calls for one job do not overlap.
-func (r *batchRun) progress(j *runJob, p pipeline.Progress) {
-	r.startJob(j)
-	r.s.report.Report(stepOf(j.index, p))
-	if j.previews != nil && len(p.Previews) > 0 {
-		j.previews.write(p)
+// progress reports how far a job is.
+func (g *generation) progress(p service.Progress) {
+	g.report.Report(progress.Step{Job: p.Job, Stage: string(p.Stage), Step: p.Step, Steps: p.Steps, Done: int64(p.Done), Total: int64(p.Total),
+		Batch: p.Batch, Batches: p.Batches, Seconds: p.Elapsed.Seconds(), ETASeconds: p.ETA.Seconds(), StepsPerSecond: p.StepsPerSec})
+	if g.metrics != nil {
+		g.metrics.memory.Enter(string(p.Stage))
 	}
-	if r.metrics != nil {
-		r.metrics.memory.Enter(string(p.Stage))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	j := g.jobs[p.Job]
+	if j.images == 0 {
+		j.images, j.total = p.Images, int64(p.Total)
+		g.steps.images += j.images
+		g.steps.total += j.total
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	g.steps.done += int64(p.Done) - j.done
 	j.done = int64(p.Done)
-	r.overallLocked(false)
-}
-
-// save writes a finished picture. A picture that cannot be written ends the run: the next ones could not be either.
-func (r *batchRun) save(j *runJob, img pipeline.Image) error {
-	err := j.pictures.save(img)
-	if _, ok := errors.AsType[*outputError](err); ok {
-		r.mu.Lock()
-		if r.failed == nil {
-			r.failed = err
-		}
-		r.mu.Unlock()
-		for _, other := range r.jobs {
-			if other.batch != nil {
-				other.batch.Cancel()
-			}
-		}
-	}
-	return err
-}
-
-// finish waits for one job and writes what is written at its end.
-func (r *batchRun) finish(ctx context.Context, j *runJob) error {
-	if j.batch != nil {
-		if err := j.batch.Wait(ctx); err != nil {
-			return err
-		}
-	}
-	if j.previews != nil {
-		j.previews.remove()
-	}
-	if r.s.verbose { // otherwise the logger has reported them already
-		for _, text := range j.plan.Warnings() {
-			r.s.report.Report(progress.Warning{Message: text})
-		}
-	}
-	return j.pictures.saveLatents()
+	g.overallLocked(false)
 }
 
 // event reports what the batch manager does.
-func (r *batchRun) event(e queue.Event) {
+func (g *generation) event(e queue.Event) {
 	switch e.Kind {
 	case queue.BatchStarted:
-		r.mu.Lock()
-		r.running = e
-		r.mu.Unlock()
-		if r.images > 1 {
+		g.mu.Lock()
+		g.running = e
+		g.mu.Unlock()
+		if g.images > 1 {
 			b := progress.Batch{Batch: e.Batch, Size: e.Size, Why: e.Why, Kind: e.Label, Device: e.Worker}
 			if e.Relief > queue.ReliefNone {
 				b.Relief = e.Relief.String()
 			}
-			r.s.report.Report(b)
+			g.report.Report(b)
 		}
 	case queue.Requeued:
-		r.s.report.Report(progress.Retry{Images: e.Size, Reason: e.Why})
+		g.report.Report(progress.Retry{Images: e.Size, Reason: e.Why})
 	}
 }
 
-// overallLocked reports how far the whole run is, unless it did so just now.
-func (r *batchRun) overallLocked(last bool) {
-	now := r.s.env.Now()
-	if r.images < 2 || !last && now.Sub(r.last) < overallInterval {
+// snapshot is the queue's, with the pictures whose turn to be queued has not come.
+func (g *generation) snapshot() queue.Snapshot {
+	s := g.batcher.Snapshot()
+	waiting := g.images - g.resumed - int(s.Submitted)
+	if s.Queued += waiting; s.ImagesPerSec > 0 {
+		s.ETA += time.Duration(float64(waiting) / s.ImagesPerSec * float64(time.Second))
+	}
+	return s
+}
+
+// overallLocked reports how far the whole run is, unless it did so just now. Jobs that were not begun with are taken to have as many steps as the
+// others.
+func (g *generation) overallLocked(last bool) {
+	now := g.env.Now()
+	if g.images < 2 || !last && now.Sub(g.last) < overallInterval {
 		return
 	}
-	r.last = now
-	s := r.batcher.Snapshot()
-	o := progress.Overall{Images: r.images, Finished: r.resumed + int(s.Finished), Failed: int(s.Failed), ImagesPerSecond: s.ImagesPerSec, StepsPerSecond: s.StepsPerSec,
-		Seconds: s.Elapsed.Seconds(), ETASeconds: s.ETA.Seconds(), BatchSize: r.running.Size, Why: r.running.Why, Retries: s.Retried, OutOfMemory: s.OutOfMemory}
-	for _, j := range r.jobs {
-		o.Done += j.done
-		if j.batch != nil {
-			o.Total += int64(j.plan.Steps() * j.batch.Status().Total)
-		}
+	g.last = now
+	s, steps := g.snapshot(), g.steps
+	if rest := g.images - g.resumed - steps.images; rest > 0 && steps.images > 0 && !last {
+		steps.total += steps.total * int64(rest) / int64(steps.images)
 	}
-	r.s.report.Report(o)
+	g.report.Report(progress.Overall{Images: g.images, Finished: g.resumed + int(s.Finished), Failed: int(s.Failed), Done: steps.done, Total: steps.total,
+		ImagesPerSecond: s.ImagesPerSec, StepsPerSecond: s.StepsPerSec, Seconds: s.Elapsed.Seconds(), ETASeconds: s.ETA.Seconds(),
+		BatchSize: g.running.Size, Why: g.running.Why, Retries: s.Retried, OutOfMemory: s.OutOfMemory})
 }
 
 // done describes the finished run: the speed, and the sizes of batches that were settled on.
-func (r *batchRun) done() progress.Done {
-	s := r.batcher.Snapshot()
+func (g *generation) done() progress.Done {
+	s := g.batcher.Snapshot()
 	var d progress.Done
-	if spent := r.s.env.Now().Sub(r.began).Seconds(); spent > 0 && s.Finished > 1 {
+	if spent := g.env.Now().Sub(g.began).Seconds(); spent > 0 && s.Finished > 1 {
 		d.ImagesPerSecond = float64(s.Finished) / spent
 	}
-	if r.images < 2 {
+	if g.images < 2 {
 		return d
 	}
 	for _, w := range s.Workers {

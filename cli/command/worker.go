@@ -6,14 +6,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/worker"
-	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // workerOptions is what the worker command is asked to do.
@@ -49,7 +48,7 @@ EXAMPLES:
 			&cli.BoolFlag{Name: "supervise", Usage: "compute in a child process, and start it again when it dies", DisableDefaultText: true},
 			&cli.StringFlag{Name: "on-eof", Value: "drain", Usage: "at the end of the input: drain (finish) or cancel what is unfinished"},
 			&cli.IntFlag{Name: "max-line", Value: worker.DefaultMaxLine >> 20, Usage: "longest line to read, in MiB"},
-			&cli.IntFlag{Name: "queue", Value: worker.DefaultQueueLimit, Usage: "most requests that may be unfinished at once"},
+			&cli.IntFlag{Name: "queue", Value: service.DefaultLimit, Usage: "most requests that may be unfinished at once"},
 			&cli.IntFlag{Name: "models", Value: 1, Usage: "most models open at once; the one that was not used for longest is closed for another"},
 			&cli.BoolFlag{Name: "verbose", Usage: "log all that the pipeline and the library have to say", DisableDefaultText: true},
 		},
@@ -99,20 +98,39 @@ func (o workerOptions) execute(ctx context.Context, env Env) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
+	texts := &pictureTexts{env: env}
+	defer texts.stop()
 	s := worker.New(worker.Options{
-		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
-			return env.Open(ctx, cfg, pipeline.WithLogger(log))
+		Options: service.Options{
+			Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+				return env.Open(ctx, cfg, pipeline.WithLogger(log))
+			},
+			Devices: env.Native.Devices, Check: checkJobs, Classify: classify, Texts: texts.of, Limit: o.queue, MaxModels: o.models, Now: env.Now,
 		},
-		Devices: env.Native.Devices,
+		Store: service.Files{Writer: &output.Writer{}},
 		Library: func() worker.Library {
 			l := env.Native.Library()
 			return worker.Library{Version: strings.TrimSpace(l.Variant + " " + l.Version), Engine: l.Engine}
 		},
-		Check: checkJobs, ExitCode: exitCode, Texts: (&pictureTexts{env: env}).of,
 		Version: Version(), Supervised: os.Getenv(worker.SupervisedEnv) != "", Restarts: worker.RestartsOf(os.Getenv(worker.SupervisedEnv)),
-		MaxLine: o.maxLine << 20, QueueLimit: o.queue, MaxModels: o.models, CancelOnEOF: o.onEOF == "cancel", Now: env.Now,
+		MaxLine: o.maxLine << 20, CancelOnEOF: o.onEOF == "cancel",
 	})
 	return s.Serve(ctx, env.Stdin, out)
+}
+
+// classify sorts an error for the service as the exit code of the command line does.
+func classify(err error) service.Code {
+	switch exitCode(err) {
+	case ExitUsage:
+		return service.CodeInvalid
+	case ExitFile:
+		return service.CodeBadFile
+	case ExitOutOfMemory:
+		return service.CodeOutOfMemory
+	case ExitNative:
+		return service.CodeNative
+	}
+	return service.CodeFailed
 }
 
 func (o workerOptions) superviseChild(ctx context.Context, env Env) error {
@@ -135,47 +153,4 @@ func (o workerOptions) childArgs() []string {
 		args = append(args, "--verbose")
 	}
 	return args
-}
-
-// pictureTexts makes the text chunks of the worker's PNG files; the sums of a model's files are computed once.
-type pictureTexts struct {
-	env Env
-
-	mu   sync.Mutex
-	sums map[[5]string][]fileHash // by the paths of a model's files
-}
-
-func (t *pictureTexts) of(ctx context.Context, m request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
-	sums := t.hashes(ctx, m)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err := plan.HashLoRAs(ctx); err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	man := newManifest(t.env.Native.Library(), plan, img, sums)
-	text, err := man.json()
-	if err != nil {
-		return nil, err
-	}
-	return []imagefile.Text{{Keyword: "parameters", Value: a1111Parameters(man)}, {Keyword: "daguerre", Value: text}}, nil
-}
-
-// hashes returns the sums of a model's files; none where they cannot be computed, since a picture without its model's hash is better than none.
-func (t *pictureTexts) hashes(ctx context.Context, m request.Model) []fileHash {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := [5]string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE}
-	if sums, ok := t.sums[key]; ok {
-		return sums
-	}
-	sums, err := hashModel(ctx, m)
-	if err != nil {
-		return nil
-	}
-	if t.sums == nil {
-		t.sums = map[[5]string][]fileHash{}
-	}
-	t.sums[key] = sums
-	return sums
 }

@@ -59,7 +59,7 @@ func TestWorkerIsDocumented(t *testing.T) {
 	var codes strings.Builder
 	codes.WriteString("| code | means |\n|---|---|\n")
 	for _, c := range worker.Codes {
-		codes.WriteString("| `" + c.Code + "` | " + c.Meaning + " |\n")
+		codes.WriteString("| `" + string(c.Code) + "` | " + c.Meaning + " |\n")
 	}
 	checkGenerated(t, "worker.md", "codes", codes.String())
 }

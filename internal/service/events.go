@@ -29,7 +29,7 @@ type (
 	// Preview shows how a picture stands.
 	Preview struct {
 		Job, Index, Step int
-		Seed             int64
+		Name             string // of the picture's file, where it is to be one
 		Image            image.Image
 	}
 	// Picture tells that a picture is finished.

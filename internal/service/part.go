@@ -107,6 +107,10 @@ func (p *part) progress(g pipeline.Progress) {
 		p.r.emit(Progress{p.index, g})
 	}
 	for i, img := range g.Previews {
-		p.r.emit(Preview{Job: p.index, Index: g.Indices[i], Step: g.Step, Seed: g.Seeds[i], Image: img})
+		e := Preview{Job: p.index, Index: g.Indices[i], Step: g.Step, Image: img}
+		if p.stored() {
+			e.Name, _ = p.names().Picture(p.index, p.req, e.Index, g.Seeds[i]) // the picture itself will tell
+		}
+		p.r.emit(e)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // Store keeps what is made. It is safe for concurrent use.
@@ -32,6 +33,18 @@ type Resumer interface {
 func pictureKey(job, index int) string { return fmt.Sprintf("%d/%d", job, index) }
 func latentsKey(job int) string        { return fmt.Sprintf("%d/latents", job) }
 func partKey(job, index int) string    { return fmt.Sprintf("%d/%d/latents", job, index) }
+
+// Made counts the pictures of jobs that are there already.
+func Made(s Resumer, jobs []request.Request) (n int) {
+	for i, job := range jobs {
+		for k := range max(job.NumImages, 1) {
+			if s.Have(pictureKey(i, k)) && (job.SaveLatents == "" || s.Have(latentsKey(i)) || s.Have(partKey(i, k))) {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // Files is a Store of files.
 type Files struct{ *output.Writer }

@@ -1,0 +1,150 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"image"
+
+	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// session is one run of generate or demo on an open model.
+type session struct {
+	generateOptions
+	env     Env
+	report  progress.Reporter
+	store   service.Store
+	journal *output.Journal // nil: none is kept
+	resumed int             // pictures that an earlier run has made
+	pipe    *pipeline.Pipeline
+	texts   *pictureTexts
+}
+
+// prepareFolders makes the folders of all outputs and checks that they can be written, so that this
+// does not fail after the work. Seeds are not drawn yet; a pattern's folder seldom depends on one.
+func (s *session) prepareFolders() error {
+	names, w := service.Names{Model: s.run.Model, Now: s.env.Now}, output.Writer{}
+	for i, job := range s.run.Jobs {
+		path, err := names.Picture(i, job, 0, max(job.Seed, 0))
+		paths := []string{path}
+		if err == nil && job.SaveLatents != "" {
+			path, err = names.Latents(i, job)
+			paths = append(paths, path)
+		}
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if err := w.Prepare(path); err != nil {
+				return &usageError{message: err.Error()}
+			}
+		}
+	}
+	return nil
+}
+
+// open opens the model.
+func (s *session) open(ctx context.Context) error {
+	began, m := s.env.Now(), s.run.Model
+	log := newLogger(s.report, s.env.Stderr, s.verbose)
+	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(sized(s.run.Jobs)...))
+	if err != nil {
+		return explain(blameInput(err), m)
+	}
+	s.pipe = pipe
+	info := pipe.Info()
+	event := progress.Model{Model: service.ModelName(m), Kind: string(info.Kind), Precision: string(info.Precision),
+		PrecisionReason: info.PrecisionReason, Seconds: s.env.Now().Sub(began).Seconds()}
+	for _, c := range info.Components {
+		if c.Opened {
+			event.ParameterBytes += c.ParameterBytes
+		}
+		if c.Name == "unet" {
+			event.Device = c.Device
+		}
+	}
+	s.report.Report(event)
+	if needHashes(s.run.Jobs) {
+		s.texts.begin(m)
+	}
+	if s.profile {
+		return pipe.SetProfile(true)
+	}
+	return nil
+}
+
+// sized gives jobs that take their size from a picture something of that size in its place: memory is planned by it.
+func sized(jobs []request.Request) []request.Request {
+	var out []request.Request
+	for _, job := range jobs {
+		if in := &job.InitImage; !in.IsZero() && (job.Width == 0 || job.Height == 0) {
+			var img image.Image
+			if in.Data != nil {
+				img, _ = picture.Decode(in.Data, request.MaxPixels) // checkInputs has read it
+			} else {
+				img, _ = picture.Read(in.Path, request.MaxPixels)
+			}
+			if img != nil {
+				in.Image = img.Bounds()
+			}
+		}
+		out = append(out, job)
+	}
+	return out
+}
+
+// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it. One job alone is prepared at once anyway.
+func (s *session) checkJobs(ctx context.Context) error {
+	if len(s.run.Jobs) < 2 {
+		return nil
+	}
+	for i, job := range s.run.Jobs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := s.pipe.Prepare(job); err != nil {
+			return s.jobError(i, blameInput(err))
+		}
+	}
+	return nil
+}
+
+// explain looks for the reason why a model does not open. The library says which tensor of all its files is wrong;
+// what the headers show names the file, the tensor as it is called there, and what to do.
+func explain(err error, m request.Model) error {
+	if exitCode(err) != ExitFile || errors.Is(err, pipeline.ErrUnsupportedModel) {
+		return err
+	}
+	for _, path := range []string{m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.Model} {
+		if path == "" || path == pipeline.NanoModel {
+			continue
+		}
+		if _, found := modelfile.Check(path, modelfile.Want{}); found != nil {
+			return found
+		}
+	}
+	return err
+}
+
+// reportProfile tells where the time of all jobs went.
+func (s *session) reportProfile() error {
+	entries, err := s.pipe.Profile()
+	if err != nil {
+		return err
+	}
+	var p progress.Profile
+	for _, e := range entries {
+		p.Operations = append(p.Operations, progress.Operation(e))
+	}
+	s.report.Report(p)
+	return nil
+}
+
+// close closes the pipeline, whose own Close may be called twice.
+func (s *session) close() { _ = s.pipe.Close() }
