@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"runtime/debug"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -52,6 +53,12 @@ func (s *session) prepareFolders() error {
 // open opens the model.
 func (s *session) open(ctx context.Context) error {
 	began, m := s.env.Now(), s.run.Model
+	if len(s.run.Jobs) > manyJobs {
+		debug.FreeOSMemory() // what reading the run file took is a multiple of what it says
+	}
+	if m.TextCacheMB == 0 && !repeats(s.run.Jobs) {
+		m.TextCacheMB = onceCacheMB
+	}
 	log := newLogger(s.report, s.env.Stderr, s.verbose)
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(sized(s.run.Jobs)...))
 	if err != nil {
@@ -77,6 +84,25 @@ func (s *session) open(ctx context.Context) error {
 		return pipe.SetProfile(true)
 	}
 	return nil
+}
+
+// onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, so that only negative prompts are used again, in MiB.
+const onceCacheMB = 8
+
+// manyJobs make a run file that is worth freeing memory for.
+const manyJobs = 100
+
+// repeats reports whether a prompt is used by two jobs.
+func repeats(jobs []request.Request) bool {
+	seen := map[[2]string]bool{}
+	for _, job := range jobs {
+		key := [2]string{job.Prompt, job.Prompt2}
+		if seen[key] {
+			return true
+		}
+		seen[key] = true
+	}
+	return false
 }
 
 // sized gives jobs that take their size from a picture something of that size in its place: memory is planned by it.
