@@ -140,7 +140,7 @@ func (s *session) closeJournal() {
 	if s.journal == nil {
 		return
 	}
-	if s.journal.Len() == 0 { // nothing is lost
+	if s.journal.Empty() { // nothing is lost
 		_ = s.journal.Remove()
 	} else {
 		_ = s.journal.Close()

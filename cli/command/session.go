@@ -3,8 +3,10 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"runtime/debug"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -60,7 +62,7 @@ func (s *session) open(ctx context.Context) error {
 		m.TextCacheMB = onceCacheMB
 	}
 	log := newLogger(s.report, s.env.Stderr, s.verbose)
-	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(sized(s.run.Jobs)...))
+	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
 	if err != nil {
 		return explain(blameInput(err), m)
 	}
@@ -105,9 +107,13 @@ func repeats(jobs []request.Request) bool {
 	return false
 }
 
-// sized gives jobs that take their size from a picture something of that size in its place: memory is planned by it.
-func sized(jobs []request.Request) []request.Request {
-	var out []request.Request
+// kinds returns one job of each kind that memory is planned for: those that differ in their prompts are one kind, for which the longest stands. A
+// picture that a job takes its size from is replaced by something of that size.
+func kinds(jobs []request.Request) (out []request.Request) {
+	at := map[string]int{}
+	text := func(r request.Request) int {
+		return len(r.Prompt) + len(r.Prompt2) + len(r.NegativePrompt) + len(r.NegativePrompt2)
+	}
 	for _, job := range jobs {
 		if in := &job.InitImage; !in.IsZero() && (job.Width == 0 || job.Height == 0) {
 			var img image.Image
@@ -120,7 +126,18 @@ func sized(jobs []request.Request) []request.Request {
 				in.Image = img.Bounds()
 			}
 		}
-		out = append(out, job)
+		kind := job
+		kind.Prompt, kind.Prompt2, kind.NegativePrompt, kind.NegativePrompt2, kind.Seed, kind.Output = "", "", "", "", 0, ""
+		key := fmt.Sprint(kind)
+		if strings.Contains(job.Prompt, "<") { // a tag may name an adapter
+			key += job.Prompt
+		}
+		if k, ok := at[key]; !ok {
+			at[key] = len(out)
+			out = append(out, job)
+		} else if text(job) > text(out[k]) {
+			out[k] = job
+		}
 	}
 	return out
 }

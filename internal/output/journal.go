@@ -34,7 +34,8 @@ type Journal struct {
 	mu      sync.Mutex
 	f       *os.File
 	state   json.RawMessage
-	entries map[string]Entry
+	entries map[string]Entry // of an earlier holder, and this one's with a PartPath
+	noted   int              // by this one
 }
 
 // Entry is a file that is complete.
@@ -156,7 +157,7 @@ func (j *Journal) State(v any) error { return json.Unmarshal(j.state, v) }
 // Path is the journal's file.
 func (j *Journal) Path() string { return j.path }
 
-// Find returns the entry of a key.
+// Find returns the entry of a key that an earlier holder noted, or this one with a PartPath.
 func (j *Journal) Find(key string) (Entry, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -175,13 +176,15 @@ func (j *Journal) Paths() (paths []string) {
 }
 
 // PartPath names a file that Remove removes with the journal.
-func (j *Journal) PartPath(key string) string { return j.path + "." + strings.ReplaceAll(key, "/", "-") }
+func (j *Journal) PartPath(key string) string {
+	return j.path + "." + strings.ReplaceAll(key, "/", "-") + ".part"
+}
 
-// Len is the number of entries.
-func (j *Journal) Len() int {
+// Empty reports whether there is nothing that could be continued.
+func (j *Journal) Empty() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.entries)
+	return len(j.entries)+j.noted == 0
 }
 
 // note writes an entry.
@@ -191,7 +194,10 @@ func (j *Journal) note(e Entry) error {
 	if err := j.append(e); err != nil {
 		return err
 	}
-	j.entries[e.Key] = e
+	j.noted++
+	if strings.HasPrefix(e.Path, j.path+".") { // of PartPath: it is dropped before the end
+		j.entries[e.Key] = e
+	}
 	return nil
 }
 
