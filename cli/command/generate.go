@@ -28,7 +28,6 @@ type generateOptions struct {
 	fresh     bool   // do not continue an earlier run
 	resumable bool   // keep a journal, so that a later run can continue this one
 	metrics   string // address to serve metrics at; "": none
-	window    int    // pictures in the queue at most; 0: as the service says
 	display   display
 	note      string // added to each picture's line
 }

@@ -89,7 +89,7 @@ func (g *generation) all(ctx context.Context) error {
 	}
 	ctx, g.stop = context.WithCancel(ctx)
 	g.made = service.NewRun(ctx, service.Work{Run: g.run, Delivery: service.Delivery{Store: g.store, Images: service.ImagesPath, Previews: g.preview},
-		Texts: g.texts.of, Now: g.env.Now, Window: g.window}, g.hear)
+		Texts: g.texts.of, Now: g.env.Now}, g.hear)
 	if err := g.made.Start(g.batcher); err != nil {
 		return err
 	}
