@@ -131,6 +131,38 @@ func noArgs(c *cli.Context, hint string) error {
 	return nil
 }
 
+// act makes an Action of reading a command's arguments, which touches no file, and of what is done with them.
+func act[O any](read func(*cli.Context) (O, error), do func(*cli.Context, O) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		o, err := read(c)
+		if err != nil {
+			return err
+		}
+		return do(c, o)
+	}
+}
+
+// shown is act for what reports as it goes on.
+func shown[O interface {
+	reporter(env Env, note string) progress.Reporter
+	execute(ctx context.Context, env Env, r progress.Reporter) error
+}](env Env, read func(*cli.Context) (O, error)) cli.ActionFunc {
+	return act(read, func(c *cli.Context, o O) error {
+		r := o.reporter(env, "")
+		return finish(r, o.execute(c.Context, env, r))
+	})
+}
+
+// bare is an Action that takes no arguments; hint says what was meant by one.
+func bare(hint string, do func(*cli.Context) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := noArgs(c, hint); err != nil {
+			return err
+		}
+		return do(c)
+	}
+}
+
 // display are the flags that say how a command shows what it does.
 type display struct {
 	quiet, json bool

@@ -87,13 +87,7 @@ EXAMPLES:
 ` + exitCodesHelp,
 		Flags:       benchFlags(),
 		Subcommands: []*cli.Command{benchCompareCommand(env), benchSessionCommand(env)},
-		Action: func(c *cli.Context) error {
-			opts, err := benchOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			return opts.execute(c.Context, env)
-		},
+		Action:      act(benchOptionsOf, func(c *cli.Context, o benchOptions) error { return o.execute(c.Context, env) }),
 	}
 }
 

@@ -49,13 +49,7 @@ EXAMPLES:
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "print what did not change, too", DisableDefaultText: true},
 			jsonFlag(),
 		},
-		Action: func(c *cli.Context) error {
-			opts, err := benchCompareOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			return opts.execute(env)
-		},
+		Action: act(benchCompareOptionsOf, func(c *cli.Context, o benchCompareOptions) error { return o.execute(env) }),
 	}
 }
 

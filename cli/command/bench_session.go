@@ -27,12 +27,7 @@ func benchSessionCommand(env Env) *cli.Command {
 
 EXAMPLES:
    daguerre bench session <session.json`,
-		Action: func(c *cli.Context) error {
-			if err := noArgs(c, ""); err != nil {
-				return err
-			}
-			return runBenchSession(c.Context, env, os.Stdin)
-		},
+		Action: bare("", func(c *cli.Context) error { return runBenchSession(c.Context, env, os.Stdin) }),
 	}
 }
 

@@ -23,13 +23,8 @@ func controlCommand(env Env) *cli.Command {
 				UsageText: "daguerre control list [--json]",
 				Description: `EXAMPLES:
    daguerre control list`,
-				Flags: []cli.Flag{jsonFlag()},
-				Action: func(c *cli.Context) error {
-					if err := noArgs(c, ""); err != nil {
-						return err
-					}
-					return listPreprocessors(env, c.Bool("json"))
-				},
+				Flags:  []cli.Flag{jsonFlag()},
+				Action: bare("", func(c *cli.Context) error { return listPreprocessors(env, c.Bool("json")) }),
 			},
 			{
 				Name:      "preprocess",
@@ -51,13 +46,7 @@ EXAMPLES:
 					&cli.StringFlag{Name: "resize", Usage: strings.Join(controlnet.ResizeModes, ", "), DefaultText: "stretch"},
 					jsonFlag(),
 				}, pictureFileFlags()...),
-				Action: func(c *cli.Context) error {
-					opts, err := preprocessOptionsOf(c)
-					if err != nil {
-						return err
-					}
-					return opts.execute(env)
-				},
+				Action: act(preprocessOptionsOf, func(c *cli.Context, o preprocessOptions) error { return o.execute(env) }),
 			},
 		},
 	}

@@ -38,16 +38,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "device", Value: "auto", Usage: "what to compute on (see daguerre devices)"},
 			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
 		}, displayFlags()...),
-		Action: func(c *cli.Context) error {
-			opts, err := demoOptions(c)
-			if err != nil {
-				return err
-			}
-			if err := opts.check(); err != nil {
-				return err
-			}
-			return opts.execute(c.Context, env)
-		},
+		Action: act(demoOptions, func(c *cli.Context, o generateOptions) error { return o.execute(c.Context, env) }),
 	}
 }
 
@@ -71,5 +62,5 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 	}
 	// One thread: the model is too small to gain from more, which on a busy machine only wait for each other.
 	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1, LoRADirectories: c.StringSlice("lora-dir")}, Jobs: []request.Request{job}}
-	return opts, nil
+	return opts, opts.check()
 }

@@ -24,13 +24,8 @@ A software device emulates a GPU on the CPU; it is used only when named.
 EXAMPLES:
    daguerre devices
    daguerre generate --device vulkan:0 ...`,
-		Flags: []cli.Flag{jsonFlag()},
-		Action: func(c *cli.Context) error {
-			if err := noArgs(c, ""); err != nil {
-				return err
-			}
-			return runDevices(c.Context, env, c.Bool("json"))
-		},
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: bare("", func(c *cli.Context) error { return runDevices(c.Context, env, c.Bool("json")) }),
 	}
 }
 

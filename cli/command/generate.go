@@ -28,8 +28,8 @@ type generateOptions struct {
 	fresh     bool   // do not continue an earlier run
 	resumable bool   // keep a journal, so that a later run can continue this one
 	metrics   string // address to serve metrics at; "": none
-	display   display
-	note      string // added to each picture's line
+	display
+	note string // added to each picture's line
 }
 
 func generateCommand(env Env) *cli.Command {
@@ -68,17 +68,8 @@ CONTINUING:
    made again. It keeps a journal beside the pictures for that, .daguerre-run-*.jsonl, until it is done. --fresh begins anew.
 
 ` + exitCodesHelp,
-		Flags: flags,
-		Action: func(c *cli.Context) error {
-			opts, err := generateOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			if err := opts.check(); err != nil {
-				return err
-			}
-			return opts.execute(c.Context, env)
-		},
+		Flags:  flags,
+		Action: act(generateOptionsOf, func(c *cli.Context, o generateOptions) error { return o.execute(c.Context, env) }),
 	}
 }
 
@@ -105,7 +96,10 @@ func generateOptionsOf(c *cli.Context) (generateOptions, error) {
 			return opts, usagef(c.Command.HelpName, "%v; check the path given with -c", err)
 		}
 	}
-	return opts, override(c, &opts.run)
+	if err := override(c, &opts.run); err != nil {
+		return opts, err
+	}
+	return opts, opts.check()
 }
 
 // check finds mistakes without reading a file.

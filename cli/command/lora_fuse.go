@@ -2,10 +2,7 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -25,7 +21,7 @@ type fuseOptions struct {
 	stack             lora.Stack
 	dirs              []string
 	overwrite, strict bool
-	display           display
+	display
 }
 
 func loraFuseCommand(env Env) *cli.Command {
@@ -48,14 +44,7 @@ EXAMPLES:
 			&cli.BoolFlag{Name: "lora-strict", Usage: "an adapter of which some tensors match nothing is an error", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
 		}, displayFlags()...),
-		Action: func(c *cli.Context) error {
-			opts, err := fuseOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			r := opts.display.reporter(env, "")
-			return finish(r, opts.execute(c.Context, env, r))
-		},
+		Action: shown(env, fuseOptionsOf),
 	}
 }
 
@@ -95,7 +84,7 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 		}
 		in = path
 	}
-	if err := o.prepare(in, out); err != nil {
+	if err := newFile(in, out, o.overwrite, " with -o"); err != nil {
 		return err
 	}
 	library := adapters.NewLibrary(o.dirs...)
@@ -130,23 +119,6 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 		return nil
 	}
 	return printTo(env.Stdout, "%d of %d tensors changed by %d adapters\n", report.Changed, report.Tensors, len(report.Adapters))
-}
-
-// prepare makes sure that the output can be written and is not the input.
-func (o fuseOptions) prepare(in, out string) error {
-	to, err := os.Stat(out)
-	switch from, inErr := os.Stat(in); {
-	case err == nil && inErr == nil && os.SameFile(from, to):
-		return &usageError{message: out + " is the input itself; give another name with -o"}
-	case err == nil && !o.overwrite:
-		return &usageError{message: out + " exists already; give another name with -o, or --overwrite"}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return &usageError{message: err.Error() + "; choose another name with -o"}
-	}
-	if err := new(output.Writer).Prepare(out); err != nil {
-		return &usageError{message: err.Error()}
-	}
-	return nil
 }
 
 // failed gives an error its exit code: those of reading keep theirs.

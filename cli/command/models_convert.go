@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/daguerre-go/daguerre/cli/progress"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
-	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -28,7 +26,7 @@ type convertOptions struct {
 	dtype             string
 	rules             []string
 	report, overwrite bool
-	display           display
+	display
 }
 
 func modelsConvertCommand(env Env) *cli.Command {
@@ -118,7 +116,7 @@ func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporte
 		}
 		in = path
 	}
-	if err := o.prepare(in, out); err != nil {
+	if err := newFile(in, out, o.overwrite, ""); err != nil {
 		return err
 	}
 	// Plain types are converted in Go; the library is needed only where a quantized one is read or written.
@@ -150,27 +148,6 @@ func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporte
 		return nil
 	}
 	return o.print(env, report)
-}
-
-// prepare makes sure that the output can be written and is not the input.
-func (o convertOptions) prepare(in, out string) error {
-	from, err := os.Stat(in)
-	if err != nil {
-		return nil // opening it says more
-	}
-	to, err := os.Stat(out)
-	switch {
-	case err == nil && os.SameFile(from, to):
-		return &usageError{message: out + " is the input itself; give another name"}
-	case err == nil && !o.overwrite:
-		return &usageError{message: out + " exists already; give another name, or --overwrite"}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return &usageError{message: err.Error() + "; choose another name"}
-	}
-	if err := new(output.Writer).Prepare(out); err != nil {
-		return &usageError{message: err.Error()}
-	}
-	return nil
 }
 
 // failed gives an error its exit code: those of reading keep theirs.

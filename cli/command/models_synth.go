@@ -28,7 +28,7 @@ type synthOptions struct {
 	seed                        uint64
 	rank                        int
 	overwrite                   bool
-	display                     display
+	display
 }
 
 func modelsSynthCommand(env Env) *cli.Command {

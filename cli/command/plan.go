@@ -33,17 +33,8 @@ EXAMPLES:
    daguerre plan --model sd_xl_base_1.0.safetensors --memory-limit 4GiB --json
 
 ` + exitCodesHelp,
-		Flags: flags,
-		Action: func(c *cli.Context) error {
-			opts, err := generateOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			if err := opts.check(); err != nil {
-				return err
-			}
-			return opts.plan(c.Context, env, c.Bool("json"))
-		},
+		Flags:  flags,
+		Action: act(generateOptionsOf, func(c *cli.Context, o generateOptions) error { return o.plan(c.Context, env, c.Bool("json")) }),
 	}
 }
 

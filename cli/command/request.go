@@ -52,13 +52,8 @@ EXAMPLES:
 
 EXAMPLES:
    daguerre request names`,
-				Flags: []cli.Flag{jsonFlag()},
-				Action: func(c *cli.Context) error {
-					if err := noArgs(c, ""); err != nil {
-						return err
-					}
-					return listNames(env, c.Bool("json"))
-				},
+				Flags:  []cli.Flag{jsonFlag()},
+				Action: bare("", func(c *cli.Context) error { return listNames(env, c.Bool("json")) }),
 			},
 		},
 	}

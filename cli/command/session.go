@@ -27,6 +27,8 @@ type session struct {
 	resumed int             // pictures that an earlier run has made
 	pipe    *pipeline.Pipeline
 	texts   *pictureTexts
+
+	gcPercent int // of before, to be restored; 0: it was not changed
 }
 
 // prepareFolders makes the folders of all outputs and checks that they can be written, so that this
@@ -57,6 +59,7 @@ func (s *session) open(ctx context.Context) error {
 	began, m := s.env.Now(), s.run.Model
 	if len(s.run.Jobs) > manyJobs {
 		debug.FreeOSMemory() // what reading the run file took is a multiple of what it says
+		s.gcPercent = debug.SetGCPercent(100 * workBytes / (workBytes + len(s.run.Jobs)*jobBytes))
 	}
 	if m.TextCacheMB == 0 && !repeats(s.run.Jobs) {
 		m.TextCacheMB = onceCacheMB
@@ -91,8 +94,13 @@ func (s *session) open(ctx context.Context) error {
 // onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, so that only negative prompts are used again, in MiB.
 const onceCacheMB = 8
 
-// manyJobs make a run file that is worth freeing memory for.
-const manyJobs = 100
+// manyJobs make a run file that is worth freeing memory for. A job that is planned takes jobBytes, those in work workBytes together: the collector is
+// to leave as much garbage as for these alone.
+const (
+	manyJobs  = 100
+	jobBytes  = 1300
+	workBytes = 32 << 20
+)
 
 // repeats reports whether a prompt is used by two jobs.
 func repeats(jobs []request.Request) bool {
@@ -190,4 +198,9 @@ func (s *session) reportProfile() error {
 }
 
 // close closes the pipeline, whose own Close may be called twice.
-func (s *session) close() { _ = s.pipe.Close() }
+func (s *session) close() {
+	_ = s.pipe.Close()
+	if s.gcPercent != 0 {
+		debug.SetGCPercent(s.gcPercent)
+	}
+}

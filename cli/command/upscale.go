@@ -23,11 +23,11 @@ const maxUpscaledPixels = 256 << 20
 
 // upscaleOptions is what upscale is asked to do.
 type upscaleOptions struct {
-	file    pictureFile
-	config  backend.ModelConfig
-	scale   float64 // 0: the model's
-	tiles   upscale.Options
-	display display
+	file   pictureFile
+	config backend.ModelConfig
+	scale  float64 // 0: the model's
+	tiles  upscale.Options
+	display
 }
 
 func upscaleCommand(env Env) *cli.Command {
@@ -53,14 +53,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "precision", Usage: "arithmetic: auto, exact, f32, f16, bf16", DefaultText: "auto"},
 			&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "CPU threads", DefaultText: "all physical cores"},
 		}, pictureFileFlags()...), displayFlags()...),
-		Action: func(c *cli.Context) error {
-			opts, err := upscaleOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			r := opts.display.reporter(env, "")
-			return finish(r, opts.execute(c.Context, env, r))
-		},
+		Action: shown(env, upscaleOptionsOf),
 	}
 }
 

@@ -33,7 +33,7 @@ type vaeOptions struct {
 	dtype     string
 	device    string
 	threads   int
-	display   display
+	display
 }
 
 // vaeReport is what vae check prints with --json.
@@ -72,14 +72,7 @@ EXAMPLES:
 				&cli.StringFlag{Name: "device", Usage: "what to compute on: auto, cpu, vulkan:0, cuda:0, ...", DefaultText: "auto"},
 				&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "CPU threads", DefaultText: "all physical cores"},
 			}, displayFlags()...),
-			Action: func(c *cli.Context) error {
-				opts, err := vaeOptionsOf(c)
-				if err != nil {
-					return err
-				}
-				r := opts.display.reporter(env, "")
-				return finish(r, opts.execute(c.Context, env, r))
-			},
+			Action: shown(env, vaeOptionsOf),
 		}},
 	}
 }

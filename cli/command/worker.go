@@ -52,13 +52,7 @@ EXAMPLES:
 			&cli.IntFlag{Name: "models", Value: 1, Usage: "most models open at once; the one that was not used for longest is closed for another"},
 			&cli.BoolFlag{Name: "verbose", Usage: "log all that the pipeline and the library have to say", DisableDefaultText: true},
 		},
-		Action: func(c *cli.Context) error {
-			o, err := workerOptionsOf(c)
-			if err != nil {
-				return err
-			}
-			return o.execute(c.Context, env)
-		},
+		Action: act(workerOptionsOf, func(c *cli.Context, o workerOptions) error { return o.execute(c.Context, env) }),
 	}
 }
 

@@ -80,10 +80,17 @@ func (w *Writer) WriteNoted(j *Journal, key, path string, data []byte) (final st
 func (w *Writer) Taken(path string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.written == nil {
-		w.written = map[string]bool{}
+	w.take(filepath.Clean(path))
+}
+
+// take remembers a file, where that is needed for it not to be replaced. The mutex is held.
+func (w *Writer) take(name string) {
+	if w.Overwrite {
+		if w.written == nil {
+			w.written = map[string]bool{}
+		}
+		w.written[name] = true
 	}
-	w.written[filepath.Clean(path)] = true
 }
 
 // writeTemp writes data to a temporary file beside path and has place give it its name.
@@ -121,9 +128,6 @@ func createTemp(dir, prefix string) (*os.File, error) {
 func (w *Writer) place(temp, path string, note func(name string) error) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.written == nil {
-		w.written = map[string]bool{}
-	}
 	ext := filepath.Ext(path)
 	stem := strings.TrimSuffix(path, ext)
 	for n := 1; n <= maxNumber; n++ {
@@ -151,7 +155,7 @@ func (w *Writer) place(temp, path string, note func(name string) error) (string,
 		}
 		switch {
 		case err == nil:
-			w.written[key] = true
+			w.take(key)
 			return name, nil
 		case !w.Overwrite && errors.Is(err, fs.ErrExist):
 			continue
