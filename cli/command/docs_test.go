@@ -107,7 +107,7 @@ func TestEventsAreDocumented(t *testing.T) {
 			name, _, _ := strings.Cut(e.Field(i).Tag.Get("json"), ",")
 			fields = append(fields, fmt.Sprintf("`%s` %s", name, jsonType(e.Field(i).Type)))
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.event.EventName(), d.meaning, strings.Join(fields, ", "))
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", progress.EventName(d.event), d.meaning, strings.Join(fields, ", "))
 	}
 	b.WriteString(`
 Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In

@@ -6,11 +6,48 @@ package progress
 // away; new fields and new events do not raise it.
 const Schema = 1
 
-// Event is something that happened. The types of this file implement it; their JSON is documented
-// in docs/cli.md.
-type Event interface {
-	// EventName is the "event" field of the JSON line.
-	EventName() string
+// Event is something that happened: a value of one of the types that EventName knows. Their JSON is documented in docs/cli.md.
+type Event any
+
+// EventName is the "event" field of an event's JSON line.
+func EventName(e Event) string {
+	switch e.(type) {
+	case Start:
+		return "start"
+	case Model:
+		return "model"
+	case JobStart:
+		return "job"
+	case Step:
+		return "progress"
+	case Overall:
+		return "overall"
+	case Batch:
+		return "batch"
+	case Retry:
+		return "retry"
+	case Resume:
+		return "resume"
+	case Preview:
+		return "preview"
+	case Image:
+		return "image"
+	case Latents:
+		return "latents"
+	case File:
+		return "file"
+	case Result:
+		return "result"
+	case Warning:
+		return "warning"
+	case Failed:
+		return "error"
+	case Done:
+		return "done"
+	case Profile:
+		return "profile"
+	}
+	return "unknown"
 }
 
 // Start is the first event of a command.
@@ -167,54 +204,6 @@ type Done struct {
 	ImagesPerSecond float64 `json:"images_per_second,omitempty"` // computed ones, while batches ran
 	Batches         []Sizes `json:"batches,omitempty"`           // the sizes that were settled on
 }
-
-// EventName implements Event.
-func (Start) EventName() string { return "start" }
-
-// EventName implements Event.
-func (Model) EventName() string { return "model" }
-
-// EventName implements Event.
-func (JobStart) EventName() string { return "job" }
-
-// EventName implements Event.
-func (Step) EventName() string { return "progress" }
-
-// EventName implements Event.
-func (Overall) EventName() string { return "overall" }
-
-// EventName implements Event.
-func (Batch) EventName() string { return "batch" }
-
-// EventName implements Event.
-func (Retry) EventName() string { return "retry" }
-
-// EventName implements Event.
-func (Resume) EventName() string { return "resume" }
-
-// EventName implements Event.
-func (Preview) EventName() string { return "preview" }
-
-// EventName implements Event.
-func (Image) EventName() string { return "image" }
-
-// EventName implements Event.
-func (Latents) EventName() string { return "latents" }
-
-// EventName implements Event.
-func (File) EventName() string { return "file" }
-
-// EventName implements Event.
-func (Result) EventName() string { return "result" }
-
-// EventName implements Event.
-func (Warning) EventName() string { return "warning" }
-
-// EventName implements Event.
-func (Failed) EventName() string { return "error" }
-
-// EventName implements Event.
-func (Done) EventName() string { return "done" }
 
 // Reporter receives events. It is safe for concurrent use. It never fails: a broken pipe must not
 // lose a picture.

@@ -41,7 +41,7 @@ func (j *JSON) Report(e Event) {
 	if j.closed {
 		return
 	}
-	head, err := json.Marshal(header{Schema, e.EventName(), j.now().UTC().Format(time.RFC3339Nano)})
+	head, err := json.Marshal(header{Schema, EventName(e), j.now().UTC().Format(time.RFC3339Nano)})
 	if err != nil {
 		return
 	}

@@ -24,9 +24,6 @@ type Operation struct {
 	Operations float64 `json:"operations"` // multiplications and additions; 0 where they are not counted
 }
 
-// EventName implements Event.
-func (Profile) EventName() string { return "profile" }
-
 // moduleDepth is how much of a module's name the table by modules keeps: "down_blocks.1.attentions.0".
 const moduleDepth = 4
 

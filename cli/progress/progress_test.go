@@ -59,7 +59,7 @@ func TestJSONLines(t *testing.T) {
 		var m map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &m), line)
 		assert.EqualValues(t, Schema, m["schema"])
-		assert.Equal(t, all[i].EventName(), m["event"])
+		assert.Equal(t, EventName(all[i]), m["event"])
 		_, err := time.Parse(time.RFC3339Nano, m["time"].(string))
 		require.NoError(t, err)
 		assert.True(t, strings.HasSuffix(m["time"].(string), "Z"), "UTC")

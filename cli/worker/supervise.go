@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
@@ -19,61 +17,20 @@ import (
 // SupervisedEnv is set in the environment of a supervised process, to the number of times that it was started again.
 const SupervisedEnv = "DAGUERRE_SUPERVISED"
 
-// RestartsOf reads the value of SupervisedEnv.
+// RestartsOf reads the value of SupervisedEnv; 0 where it is none.
 func RestartsOf(value string) int {
-	n, err := strconv.Atoi(value)
-	if err != nil {
-		return 0
-	}
+	n, _ := strconv.Atoi(value)
 	return n
-}
-
-// child is a process that computes.
-type child struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   io.Reader
-	began time.Time
-	once  sync.Once
-	timer *time.Timer
-}
-
-// startChild starts the process.
-func (s *Supervisor) startChild() (*child, error) {
-	s.mu.Lock()
-	restarts := s.restarts
-	s.mu.Unlock()
-	cmd := exec.Command(s.opts.Command[0], s.opts.Command[1:]...)
-	cmd.Env = append(append(os.Environ(), s.opts.Env...), SupervisedEnv+"="+strconv.Itoa(restarts))
-	cmd.Stderr = s.opts.Stderr
-	cmd.SysProcAttr = ownGroup() // Ctrl-C is for this process, which passes it on
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return &child{cmd: cmd, in: in, out: out, began: time.Now()}, nil
-}
-
-// terminate asks the process to give up what it does, and kills it if it has not ended in time.
-func (c *child) terminate(grace time.Duration) {
-	c.once.Do(func() {
-		_ = interrupt(c.cmd.Process)
-		c.timer = time.AfterFunc(grace, func() { _ = c.cmd.Process.Kill() })
-	})
 }
 
 // supervise runs processes until there is nothing left to do.
 func (s *Supervisor) supervise() {
 	failures := 0
 	for {
-		c, err := s.startChild()
+		s.mu.Lock()
+		env := slices.Concat(s.opts.Env, []string{SupervisedEnv + "=" + strconv.Itoa(s.restarts)})
+		s.mu.Unlock()
+		c, err := service.StartProcess(s.opts.Command, env, s.opts.Stderr)
 		if err == nil {
 			err = s.runChild(c)
 		}
@@ -83,7 +40,7 @@ func (s *Supervisor) supervise() {
 		if over {
 			s.cancelAllLocked()
 		}
-		if s.answered || c != nil && time.Since(c.began) > maxBackoff {
+		if s.answered || c != nil && time.Since(c.Began) > maxBackoff {
 			failures = 0
 		}
 		s.answered, s.ready, s.begun = false, false, false
@@ -116,28 +73,24 @@ func (s *Supervisor) pause(failures int) {
 }
 
 // runChild serves through a process until it ends, and returns how it ended.
-func (s *Supervisor) runChild(c *child) error {
+func (s *Supervisor) runChild(c *service.Process) error {
 	s.mu.Lock()
 	s.process = c
 	if s.stopped {
-		c.terminate(s.opts.Grace)
+		c.Terminate(s.opts.Grace)
 	}
 	s.requeue()
 	s.mu.Unlock()
 	sender := make(chan struct{})
 	go func() { defer close(sender); s.send(c) }()
-	s.relay(c.out)
+	s.relay(c.Out)
 	s.mu.Lock()
 	s.process = nil
 	s.wake.Broadcast()
 	s.mu.Unlock()
-	_ = c.in.Close()
+	_ = c.In.Close()
 	<-sender
-	err := c.cmd.Wait()
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	return err
+	return c.Wait()
 }
 
 // requeue puts what a new process has to hear before everything else at the head. The mutex is held.
@@ -191,7 +144,7 @@ func with(line []byte, field string, value any) []byte {
 }
 
 // send writes messages to the process in their order, until it ends or nothing will come any more.
-func (s *Supervisor) send(c *child) {
+func (s *Supervisor) send(c *service.Process) {
 	for {
 		s.mu.Lock()
 		var next *pending
@@ -210,10 +163,10 @@ func (s *Supervisor) send(c *child) {
 		}
 		s.mu.Unlock()
 		if next == nil {
-			_ = c.in.Close()
+			_ = c.In.Close()
 			return
 		}
-		if _, err := c.in.Write(append(slices.Clip(next.msg.raw), '\n')); err != nil {
+		if _, err := c.In.Write(append(slices.Clip(next.msg.raw), '\n')); err != nil {
 			return // it is ending, which the relay sees
 		}
 	}

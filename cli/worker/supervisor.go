@@ -52,14 +52,14 @@ type Supervisor struct {
 	mu       sync.Mutex
 	wake     *sync.Cond
 	casing   request.Casing
-	pending  []*pending // not answered, in the order of acceptance
-	held     int        // bytes of their lines
-	models   []*reload  // that a new process has to load, by age
-	greeting []byte     // the client's hello, which a new process must hear, too
-	nth      int        // internal messages so far
-	process  *child     // nil while there is none
-	closing  bool       // takes no more
-	stopped  bool       // everything is given up
+	pending  []*pending       // not answered, in the order of acceptance
+	held     int              // bytes of their lines
+	models   []*reload        // that a new process has to load, by age
+	greeting []byte           // the client's hello, which a new process must hear, too
+	nth      int              // internal messages so far
+	process  *service.Process // nil while there is none
+	closing  bool             // takes no more
+	stopped  bool             // everything is given up
 	restarts int
 	answered bool // something, by the process that runs now
 	ready    bool // the process that runs now reads requests
@@ -261,7 +261,7 @@ func (s *Supervisor) terminate(cause error) {
 	s.closing, s.stopped = true, true
 	s.cancelUnsent(cause)
 	if s.process != nil {
-		s.process.terminate(s.opts.Grace)
+		s.process.Terminate(s.opts.Grace)
 	}
 	s.wake.Broadcast()
 }

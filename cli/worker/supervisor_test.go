@@ -34,7 +34,7 @@ func (s *Supervisor) pid() int {
 	if s.process == nil {
 		return 0
 	}
-	return s.process.cmd.Process.Pid
+	return s.process.Pid()
 }
 
 func (s *Supervisor) isReady() bool {
