@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/daguerre-go/daguerre/cli/command"
+	"github.com/daguerre-go/daguerre/cli/internal/command"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"

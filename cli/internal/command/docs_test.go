@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-const docs = "../../docs"
+const docs = "../../../docs"
 
 // updateEnv set to any value makes these tests rewrite the generated parts of the documentation.
 const updateEnv = "DAGUERRE_UPDATE_DOCS"
@@ -36,7 +36,7 @@ func checkGenerated(t *testing.T, file, marker, want string) {
 		require.NoError(t, os.WriteFile(path, []byte(head+begin+want+end+tail), 0o644))
 		return
 	}
-	assert.Equal(t, want, have, "docs/%s is out of date; run %s=1 go test ./cli/command", file, updateEnv)
+	assert.Equal(t, want, have, "docs/%s is out of date; run %s=1 go test ./cli/internal/command", file, updateEnv)
 }
 
 // keyTable is the documentation of the keys of a table of run files.
@@ -153,7 +153,7 @@ func TestCommandsAreDocumented(t *testing.T) {
 
 // TestExampleRunFiles makes sure that the examples, and those within the documentation, are valid.
 func TestExampleRunFiles(t *testing.T) {
-	paths, err := filepath.Glob("../../examples/toml/*.toml")
+	paths, err := filepath.Glob("../../../examples/toml/*.toml")
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
 	for _, path := range paths {

@@ -5,9 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/internal/adapters"
-	"github.com/daguerre-go/daguerre/internal/library"
-	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 func loraListCommand(env Env) *cli.Command {

@@ -15,7 +15,7 @@ import (
 )
 
 // adapterGolden is an adapter for the nano model in kohya's names, with text encoders.
-const adapterGolden = "../../testdata/goldens/lora_kohya.safetensors"
+const adapterGolden = "../../../testdata/goldens/lora_kohya.safetensors"
 
 func TestLoRAList(t *testing.T) {
 	b := newBench(t)
@@ -40,8 +40,8 @@ func TestLoRAInspect(t *testing.T) {
 	for _, s := range []string{"66 of 66 tensors applied to 22 modules", "text_encoder 2, text_encoder_2 2, unet 18", "lora 22", "rank       4\n", "alpha      2\n", "sdxl_base_v1-0", "sha256", "autov3"} {
 		assert.Contains(t, b.stdout, s)
 	}
-	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../testdata/goldens", "--model", "nano", "--json"), b.stderr)
-	var r adapters.Report
+	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../../testdata/goldens", "--model", "nano", "--json"), b.stderr)
+	var r lora.Report
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &r))
 	assert.Equal(t, 20, r.DoRA)
 	assert.Len(t, r.SHA256, 64)
@@ -49,7 +49,7 @@ func TestLoRAInspect(t *testing.T) {
 
 	assert.Equal(t, ExitUsage, b.run("lora", "inspect"))
 	assert.Equal(t, ExitFile, b.run("lora", "inspect", "nothing"))
-	assert.Equal(t, ExitUsage, b.run("lora", "inspect", "lora_lo", "--lora-dir", "../../testdata/goldens"), "ambiguous")
+	assert.Equal(t, ExitUsage, b.run("lora", "inspect", "lora_lo", "--lora-dir", "../../../testdata/goldens"), "ambiguous")
 	assert.Contains(t, b.stderr, "lora_loha.safetensors")
 	assert.Equal(t, ExitFile, b.run("lora", "inspect", b.write("x.pt", "\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.")))
 	assert.Contains(t, b.stderr, "nothing was run")
@@ -59,7 +59,7 @@ func TestLoRAFuse(t *testing.T) {
 	b := newBench(t)
 	in, out := b.path("in.safetensors"), b.path("out.safetensors")
 	require.NoError(t, synth.Write(t.Context(), in, synth.Options{Kind: synth.KindNano}))
-	require.Equal(t, ExitOK, b.run("lora", "fuse", in, "--lora", adapterGolden+":0.5", "--lora-dir", "../../testdata/goldens", "--lora", "lora_full", "-o", out), b.stderr)
+	require.Equal(t, ExitOK, b.run("lora", "fuse", in, "--lora", adapterGolden+":0.5", "--lora-dir", "../../../testdata/goldens", "--lora", "lora_full", "-o", out), b.stderr)
 	assert.Contains(t, b.stdout, " tensors changed by 2 adapters")
 	assert.NotContains(t, b.stderr, "warning")
 	f, err := modelfile.Open(out)

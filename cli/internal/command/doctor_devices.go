@@ -9,8 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/daguerre-go/daguerre/cli/progress"
-	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )

@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker: -ldflags "-X github.com/daguerre-go/daguerre/cli/command.version=v1.2.3".
+// version is set by the linker: -ldflags "-X github.com/daguerre-go/daguerre/cli/internal/command.version=v1.2.3".
 var version string
 
 // Version returns daguerre's version: the linker's, the module's, or "devel".

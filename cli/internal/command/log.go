@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/cli/progress"
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 )
 
 // newLogger returns the logger that the pipeline writes to: warnings become events, and with verbose all

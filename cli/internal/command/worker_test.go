@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/cli/worker"
+	"github.com/daguerre-go/daguerre/cli/internal/worker"
 )
 
 func TestWorker(t *testing.T) {
