@@ -41,13 +41,19 @@ func TestBadModels(t *testing.T) {
 		{"header cut off", "head.safetensors", whole[:100], []string{"download it again"}},
 		{"header length 2^63", "length.safetensors", rawHeader(1<<63, `{}`), []string{"header length", "download it again"}},
 		{"overlapping offsets", "overlap.safetensors",
-			append(rawHeader(124, `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`+strings.Repeat(" ", 16)), make([]byte, 12)...),
+			append(rawHeader(124,
+				`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`+strings.Repeat(" ",
+					16)), make([]byte, 12)...),
 			[]string{`tensor "b"`, "overlap", "download it again"}},
 		{"unknown dtype", "dtype.safetensors", altered(func(x *tensors) { x.dtype[conv] = "F99" }), []string{conv, "F99"}},
 		{"wrong dtype", "integer.safetensors", altered(func(x *tensors) { x.dtype[conv] = "I16" }), []string{conv, "I16", "convert the file"}},
-		{"missing tensor", "missing.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.out.0.bias") }), []string{`tensor "model.diffusion_model.out.0.bias": missing`, "download"}},
-		{"missing tensor that tells a size", "size.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.time_embed.0.weight") }), []string{"unet: its time embedding: missing", "download"}},
-		{"missing late tensor", "late.safetensors", altered(func(x *tensors) { x.remove("first_stage_model.decoder.conv_out.bias") }), []string{`tensor "first_stage_model.decoder.conv_out.bias": missing`, "download"}},
+		{"missing tensor", "missing.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.out.0.bias") }),
+			[]string{`tensor "model.diffusion_model.out.0.bias": missing`, "download"}},
+		{"missing tensor that tells a size", "size.safetensors",
+			altered(func(x *tensors) { x.remove("model.diffusion_model.time_embed.0.weight") }), []string{"unet: its time embedding: missing",
+				"download"}},
+		{"missing late tensor", "late.safetensors", altered(func(x *tensors) { x.remove("first_stage_model.decoder.conv_out.bias") }),
+			[]string{`tensor "first_stage_model.decoder.conv_out.bias": missing`, "download"}},
 		{"wrong shape", "shape.safetensors", altered(func(x *tensors) {
 			s := x.shape["model.diffusion_model.time_embed.0.weight"]
 			s[0], s[1] = s[1], s[0]
@@ -144,8 +150,10 @@ func TestBadRequests(t *testing.T) {
 		want []string
 	}{
 		{"size", []string{"--model", "nano", "--prompt", "x", "--width", "130"}, []string{"width", "130", "128 and 136"}},
-		{"NaN guidance", []string{"--model", "nano", "--prompt", "x", "--guidance-scale", "NaN"}, []string{"guidance_scale", "NaN", "between 0 and 1000"}},
-		{"10^9 steps", []string{"--model", "nano", "--prompt", "x", "--steps", "1000000000"}, []string{"num_inference_steps", "1000000000", "between 1 and 1000"}},
+		{"NaN guidance", []string{"--model", "nano", "--prompt", "x", "--guidance-scale", "NaN"}, []string{"guidance_scale", "NaN",
+			"between 0 and 1000"}},
+		{"10^9 steps", []string{"--model", "nano", "--prompt", "x", "--steps", "1000000000"}, []string{"num_inference_steps", "1000000000",
+			"between 1 and 1000"}},
 		{"60 MB prompt", []string{"-c", huge}, []string{"huge.toml", "at most 8 MiB"}},
 		{"5 MB prompt", []string{"-c", long}, []string{"long.toml", "prompt", "5242880 bytes", "at most 65536"}},
 		{"invalid UTF-8 in a file", []string{"-c", invalid}, []string{"invalid.toml", "UTF-8"}},

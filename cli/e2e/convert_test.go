@@ -67,7 +67,8 @@ func TestConvertInterrupted(t *testing.T) {
 	require.Equal(t, 0, run(t, "models", "synth", "--kind", "vae", "-o", in, "--quiet").code)
 	cmd := prepare(t, "models", "convert", in, filepath.Join(dir, "x.gguf"), "--type", "q4_k", "--rule", "vae=q2_k", "--quiet")
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { entries, _ := os.ReadDir(dir); return len(entries) > 0 }, 20*time.Second, time.Millisecond, "it began to write")
+	require.Eventually(t, func() bool { entries, _ := os.ReadDir(dir); return len(entries) > 0 }, 20*time.Second, time.Millisecond,
+		"it began to write")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	err := cmd.Wait()
 	require.Error(t, err)
@@ -83,7 +84,8 @@ func TestConvertFullDisk(t *testing.T) {
 	out := filepath.Join(dir, "x.gguf")
 	require.NoError(t, os.WriteFile(out, []byte("before"), 0o600))
 	cmd := prepare(t)
-	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", `ulimit -f 10000; exec "$0" "$@"`, program, "models", "convert", "nano", out, "--type", "q8_0", "--overwrite", "--quiet"}
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", `ulimit -f 10000; exec "$0" "$@"`, program, "models", "convert", "nano", out,
+		"--type", "q8_0", "--overwrite", "--quiet"}
 	r := finish(t, cmd)
 	assert.Equal(t, 1, r.code)
 	assert.Regexp(t, `^daguerre: writing .*x\.gguf: write .*: file too large\n$`, r.stderr)

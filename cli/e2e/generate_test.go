@@ -136,7 +136,8 @@ func TestNoiseInLatentsOut(t *testing.T) {
 	dir := t.TempDir()
 	latents := func(name string, args ...string) npy.Array {
 		file := filepath.Join(dir, name+".npy")
-		r := run(t, append([]string{"generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps", "4", "--precision", "exact",
+		r := run(t, append([]string{"generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps",
+			"4", "--precision", "exact",
 			"--quiet", "--save-latents", file, "-o", filepath.Join(dir, name+".png")}, args...)...)
 		require.Equal(t, 0, r.code, r.stderr)
 		assert.Empty(t, r.stdout+r.stderr)
@@ -164,7 +165,8 @@ func TestImageToImageAndFormats(t *testing.T) {
 	dir := t.TempDir()
 	start := filepath.Join(dir, "start.webp")
 	require.Equal(t, 0, run(t, "demo", "-o", start).code)
-	r := run(t, "generate", "--model", "nano", "--threads", "1", "--image", start, "--strength", "0.5", "--steps", "6", "--prompt", "a green circle on a blue background",
+	r := run(t, "generate", "--model", "nano", "--threads", "1", "--image", start, "--strength", "0.5", "--steps", "6", "--prompt",
+		"a green circle on a blue background",
 		"-o", filepath.Join(dir, "end.jpg"))
 	require.Equal(t, 0, r.code, r.stderr)
 	data, err := os.ReadFile(filepath.Join(dir, "end.jpg"))
@@ -177,7 +179,8 @@ func TestInterrupt(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := prepare(t, "generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps", "1000", "-n", "8",
+			cmd := prepare(t, "generate", "--model", "nano", "--threads", "1", "--prompt", "a red circle on a blue background", "--steps", "1000",
+				"-n", "8",
 				"--batch", "8", "--json", "-o", filepath.Join(dir, "x.png"), "--save-latents", filepath.Join(dir, "x.npy"))
 			stdout, err := cmd.StdoutPipe()
 			require.NoError(t, err)

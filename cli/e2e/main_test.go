@@ -81,7 +81,8 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
+	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String(), (cmd.ProcessState.UserTime() +
+		cmd.ProcessState.SystemTime()).Seconds()}
 	assert.NotContains(t, r.stderr, "goroutine ", "the program must not crash")
 	assert.NotContains(t, r.stderr, "panic:")
 	assert.NotContains(t, r.stderr, "SIG")

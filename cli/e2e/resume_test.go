@@ -50,7 +50,8 @@ func TestKilledRunIsContinued(t *testing.T) {
 	write := func(dir, seed string) string {
 		config := filepath.Join(dir, "run.toml")
 		out := filepath.Join(dir, "out")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, resumeRun, seed, out+"/a-{index:2}.png", out+"/b-{index:2}.png", out+"/c-{index:2}.png"), 0o600))
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, resumeRun, seed, out+"/a-{index:2}.png", out+"/b-{index:2}.png",
+			out+"/c-{index:2}.png"), 0o600))
 		return config
 	}
 	dir := t.TempDir()

@@ -35,7 +35,8 @@ func TestWrongRoles(t *testing.T) {
 	require.Equal(t, 0, run(t, "generate", "--model", "nano", "--prompt", "a red circle", "--steps", "1", "-o", picture, "-q").code)
 	file := func(name, model, nets string) string {
 		path := filepath.Join(dir, name+".toml")
-		content := fmt.Sprintf("prompt = \"x\"\nwidth = 64\nheight = 64\nnum_inference_steps = 2\n%s\n[model]\nmodel = %q\n%s\n", nets, base, model)
+		content := fmt.Sprintf("prompt = \"x\"\nwidth = 64\nheight = 64\nnum_inference_steps = 2\n%s\n[model]\nmodel = %q\n%s\n", nets, base,
+			model)
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		return path
 	}
@@ -50,20 +51,28 @@ func TestWrongRoles(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"a LoRA as VAE", 3, []string{"--model", base, "--vae", adapter}, []string{"vae", "some-lora", "this is a LoRA", "give a file with the weights of the vae"}},
+		{"a LoRA as VAE", 3, []string{"--model", base, "--vae", adapter}, []string{"vae", "some-lora", "this is a LoRA",
+			"give a file with the weights of the vae"}},
 		{"a LoRA as model", 3, []string{"--model", adapter}, []string{"some-lora", "this is a LoRA", "give an SDXL base"}},
 		{"a refiner as base", 3, []string{"--model", refiner}, []string{"some-refiner", "this is an SDXL refiner", "and this as refiner"}},
 		{"a ControlNet as base", 3, []string{"--model", net}, []string{"some-net", "this is a ControlNet"}},
 		{"a ControlNet as refiner", 3, []string{"--model", base, "--refiner", net}, []string{"refiner", "some-net", "this is a ControlNet"}},
 		{"an upscaler as TAESD", 3, []string{"--model", base, "--taesd", upscaler}, []string{"taesd", "some-esrgan", "this is an upscaler"}},
 		{"a base as upscaler", 3, []string{"--model", base, "--upscaler", base}, []string{"upscaler", "base", "give an ESRGAN model"}},
-		{"hires without its model", 2, []string{"--model", base, "--hires-scale", "2", "--hires-upscaler", "model"}, []string{"hires.upscaler", "name an ESRGAN file"}},
-		{"an SD 1.5 ControlNet", 3, []string{"-c", file("sd15", "", control(sd1, picture, ""))}, []string{"controlnet[0].model", "sd15-net", "Stable Diffusion 1.x"}},
-		{"a base as ControlNet", 3, []string{"-c", file("asnet", "", control(base, picture, ""))}, []string{"controlnet[0].model", "give a ControlNet for SDXL"}},
-		{"no such ControlNet", 3, []string{"-c", file("nonet", "", control("no-net", picture, ""))}, []string{"controlnet[0].model", "no-net is no file"}},
-		{"an unreadable control picture", 3, []string{"-c", file("nopic", "", control(net, text, ""))}, []string{"controlnet[0].image", "text.png"}},
-		{"no control picture", 3, []string{"-c", file("gone", "", control(net, picture+"x", ""))}, []string{"controlnet[0].image", "control.pngx"}},
-		{"start after end", 2, []string{"-c", file("order", "", control(net, picture, "start = 0.8\nend = 0.3"))}, []string{"controlnet[0].start", "0.8", "0.3", "never act"}},
+		{"hires without its model", 2, []string{"--model", base, "--hires-scale", "2", "--hires-upscaler", "model"}, []string{"hires.upscaler",
+			"name an ESRGAN file"}},
+		{"an SD 1.5 ControlNet", 3, []string{"-c", file("sd15", "", control(sd1, picture, ""))}, []string{"controlnet[0].model", "sd15-net",
+			"Stable Diffusion 1.x"}},
+		{"a base as ControlNet", 3, []string{"-c", file("asnet", "", control(base, picture, ""))}, []string{"controlnet[0].model",
+			"give a ControlNet for SDXL"}},
+		{"no such ControlNet", 3, []string{"-c", file("nonet", "", control("no-net", picture, ""))}, []string{"controlnet[0].model",
+			"no-net is no file"}},
+		{"an unreadable control picture", 3, []string{"-c", file("nopic", "", control(net, text, ""))}, []string{"controlnet[0].image",
+			"text.png"}},
+		{"no control picture", 3, []string{"-c", file("gone", "", control(net, picture+"x", ""))}, []string{"controlnet[0].image",
+			"control.pngx"}},
+		{"start after end", 2, []string{"-c", file("order", "", control(net, picture, "start = 0.8\nend = 0.3"))},
+			[]string{"controlnet[0].start", "0.8", "0.3", "never act"}},
 		{"more nets than memory", 4, []string{"-c", file("memory", "controlnet_cache_mb = 1", control(net, picture, ""))},
 			[]string{"controlnet[0]", "more memory", "controlnet_cache_mb allows 1"}},
 	} {

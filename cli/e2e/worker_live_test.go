@@ -79,8 +79,8 @@ func (c *conversation) done(id string) (result map[string]any, pictures []any) {
 	return result, pictures
 }
 
-// TestWorkerLiveAdapters changes the adapter of a request that waits, and of one that is half done, and compares pictures with those of requests
-// with that weight. Requests beside it, accepted before and after, have theirs. The library's counters tell of the adapter.
+// TestWorkerLiveAdapters changes the adapter of a request that waits, and of one that is half done, and compares pictures with those of
+// requests with that weight. Requests beside it, accepted before and after, have theirs. The library's counters tell of the adapter.
 func TestWorkerLiveAdapters(t *testing.T) {
 	adapter, err := filepath.Abs("../../models/nano/nano-lora-outline.safetensors")
 	require.NoError(t, err)

@@ -63,8 +63,8 @@ func (w *Writer) Write(path string, data []byte) (final string, err error) {
 	return writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return w.place(temp, path, nil) })
 }
 
-// WriteNoted is Write with an entry in a journal under a key. Whenever the process is killed, either the journal and the file are both there, or
-// the next OpenJournal brings them there, or neither is.
+// WriteNoted is Write with an entry in a journal under a key. Whenever the process is killed, either the journal and the file are both
+// there, or the next OpenJournal brings them there, or neither is.
 func (w *Writer) WriteNoted(j *Journal, key, path string, data []byte) (final string, err error) {
 	sum := sha256.Sum256(data)
 	e := Entry{Key: key, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Replace: w.Overwrite}

@@ -23,10 +23,10 @@ var ErrBusy = errors.New("another process writes this journal")
 // journalVersion is that of the file's format.
 const journalVersion = 1
 
-// Journal remembers what of a run is complete on disk, so that a run which was killed can be continued. It is a file of JSON lines
-// beside the outputs: who wants to place a file first notes where it is and what is in it, so that nothing is lost between the
-// note and the file: an entry counts if its file, or the temporary file that was to become it, is there with the contents noted. A last line that
-// was cut off is passed over. Only one process at a time holds a journal. It is safe for concurrent use.
+// Journal remembers what of a run is complete on disk, so that a run which was killed can be continued. It is a file of JSON lines beside
+// the outputs: who wants to place a file first notes where it is and what is in it, so that nothing is lost between the note and the file:
+// an entry counts if its file, or the temporary file that was to become it, is there with the contents noted. A last line that was cut off
+// is passed over. Only one process at a time holds a journal. It is safe for concurrent use.
 type Journal struct {
 	path string
 	id   string
@@ -55,8 +55,8 @@ type journalHeader struct {
 	State       json.RawMessage `json:"state"`
 }
 
-// OpenJournal opens or makes the journal of the run with a fingerprint in a folder. Of an earlier one it returns the state, and keeps the entries
-// whose files are still what they were; what it left half-written is removed. A new journal gets the given state.
+// OpenJournal opens or makes the journal of the run with a fingerprint in a folder. Of an earlier one it returns the state, and keeps the
+// entries whose files are still what they were; what it left half-written is removed. A new journal gets the given state.
 func OpenJournal(dir, fingerprint string, state any) (j *Journal, resumed bool, err error) {
 	id := fingerprint[:min(12, len(fingerprint))]
 	path := filepath.Join(dir, ".daguerre-run-"+id+".jsonl")

@@ -119,7 +119,8 @@ func TestJournalOfSomethingElse(t *testing.T) {
 	j, _ := openJournal(t, dir, "abcdefghijklmnop")
 	path := j.Path()
 	require.NoError(t, j.Close())
-	for _, text := range []string{"", "\n\n", "not JSON", `{"journal":99,"fingerprint":"abcdefghijklmnop"}` + "\n", `{"journal":1,"fingerprint":"abcdefghijklXXXX"}` + "\n"} {
+	for _, text := range []string{"", "\n\n", "not JSON", `{"journal":99,"fingerprint":"abcdefghijklmnop"}` + "\n",
+		`{"journal":1,"fingerprint":"abcdefghijklXXXX"}` + "\n"} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		j, resumed := openJournal(t, dir, "abcdefghijklmnop")
 		assert.False(t, resumed, text)

@@ -60,7 +60,8 @@ func (s *Service) ListControls() (Controls, error) {
 
 // ControlMap makes the map that a net is given of a picture, as a PNG file. A size that is nil is the picture's.
 func ControlMap(unit request.ControlNet, width, height *int) (Picture, error) {
-	net := controlnet.Net{Preprocessor: unit.Preprocessor, Resize: controlnet.ResizeMode(unit.ResizeMode), Options: unit.PreprocessorOptions, End: 1}
+	net := controlnet.Net{Preprocessor: unit.Preprocessor, Resize: controlnet.ResizeMode(unit.ResizeMode), Options: unit.PreprocessorOptions,
+		End: 1}
 	var err error
 	if unit.Image.Data != nil {
 		net.Image, err = picture.Decode(unit.Image.Data, request.MaxPixels)

@@ -68,9 +68,9 @@ type Adapters struct {
 	Adapters []Adapter `json:"adapters"`
 }
 
-// Adapt changes an adapter of a job, where c names one, and hands over the list of the job's adapters. A change acts on all that is computed
-// later. It waits until the run's first jobs are ready to be queued, or the run has ended; changes are made in the order of the calls. One whose ctx
-// has ended by then is not made.
+// Adapt changes an adapter of a job, where c names one, and hands over the list of the job's adapters. A change acts on all that is
+// computed later. It waits until the run's first jobs are ready to be queued, or the run has ended; changes are made in the order of the
+// calls. One whose ctx has ended by then is not made.
 func (r *Run) Adapt(ctx context.Context, c Change, answer func(Adapters, error)) {
 	r.changing.Lock()
 	defer r.changing.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// entry is a model that is loaded, or will be, with a goroutine of its own that does things in their order: it opens the model, queues orders'
-// first jobs, and closes the model.
+// entry is a model that is loaded, or will be, with a goroutine of its own that does things in their order: it opens the model, queues
+// orders' first jobs, and closes the model.
 type entry struct {
 	s     *Service
 	name  string

@@ -36,7 +36,8 @@ func (s *shelf) Put(_ context.Context, _, name string, _ []byte) (string, error)
 func jobs(n int) request.Run {
 	run := request.Run{Model: request.Model{Model: "nano"}}
 	for i := range n {
-		run.Jobs = append(run.Jobs, request.Request{Prompt: fmt.Sprintf("number %d", i), Width: 64, Height: 64, NumInferenceSteps: 1, Seed: int64(i),
+		run.Jobs = append(run.Jobs, request.Request{Prompt: fmt.Sprintf("number %d", i), Width: 64, Height: 64, NumInferenceSteps: 1,
+			Seed:   int64(i),
 			Output: "{job}.png"})
 	}
 	return run
@@ -172,7 +173,8 @@ func TestCancelPicture(t *testing.T) {
 // TestStates holds the table of an order's states against each move.
 func TestStates(t *testing.T) {
 	all := []State{Queued, Running, Done, Failed, Cancelled}
-	for from, to := range map[State][]State{Queued: {Running, Done, Failed, Cancelled}, Running: {Done, Failed, Cancelled}, Done: nil, Failed: nil, Cancelled: nil} {
+	for from, to := range map[State][]State{Queued: {Running, Done, Failed, Cancelled}, Running: {Done, Failed, Cancelled}, Done: nil,
+		Failed: nil, Cancelled: nil} {
 		assert.Equal(t, to == nil, from.Ended(), from)
 		for _, s := range all {
 			state, allowed := from, false

@@ -22,7 +22,8 @@ type Options struct {
 	Devices func(ctx context.Context) ([]backend.Device, error)
 	// Check finds what is wrong with a run beyond its own Validate; nil: nothing.
 	Check func(run request.Run, errs *request.Errors)
-	// Classify sorts an error that is not the Service's own: CodeInvalid, CodeBadFile, CodeOutOfMemory, CodeNative or CodeFailed; nil: CodeFailed.
+	// Classify sorts an error that is not the Service's own: CodeInvalid, CodeBadFile, CodeOutOfMemory, CodeNative or CodeFailed; nil:
+	// CodeFailed.
 	Classify func(err error) Code
 	Texts    Texts // of PNG files; nil: none
 
@@ -132,8 +133,8 @@ func Duplicate(id string) *Error {
 	return Errorf(CodeDuplicateID, "a request with the id %s is not finished yet; give each its own", id)
 }
 
-// Make makes the pictures of a run on the model that it names, which is opened where it is not. A model that is only a name or path may be that
-// of an open one; none at all is the one used last.
+// Make makes the pictures of a run on the model that it names, which is opened where it is not. A model that is only a name or path may be
+// that of an open one; none at all is the one used last.
 func (s *Service) Make(a Ask, w Work) error {
 	if err := s.check(w); err != nil {
 		if s.Has(a.ID) {

@@ -27,8 +27,8 @@ type ModelInfo struct {
 	Components []backend.ComponentInfo `json:"components,omitempty"`
 	Requests   int                     `json:"requests"` // unfinished
 
-	// Memory is what the native library holds for the model itself, then for TAESD, the refiner and ControlNets as far as they are open; Memory
-	// alone tells it.
+	// Memory is what the native library holds for the model itself, then for TAESD, the refiner and ControlNets as far as they are open;
+	// Memory alone tells it.
 	Memory []backend.MemoryStats `json:"memory,omitempty"`
 }
 

@@ -60,7 +60,8 @@ type Journaled struct {
 	Journal *output.Journal
 }
 
-// Resume takes over what the journal says an earlier run has made: it is not replaced. What that run left half-written in the folders goes away.
+// Resume takes over what the journal says an earlier run has made: it is not replaced. What that run left half-written in the folders goes
+// away.
 func (f Journaled) Resume(folders map[string]bool) {
 	for _, path := range f.Journal.Paths() {
 		f.Taken(path)

@@ -28,7 +28,8 @@ type Env struct {
 	StderrTerminal bool             // Stderr is a terminal: draw progress bars
 	Now            func() time.Time // the clock
 
-	// OwnStdout returns standard output for the caller alone: what else is written to it goes to standard error from then on. nil: Stdout is that already.
+	// OwnStdout returns standard output for the caller alone: what else is written to it goes to standard error from then on. nil: Stdout
+	// is that already.
 	OwnStdout func() (io.Writer, error)
 
 	// Open opens a model, as pipeline.Open does.
@@ -94,7 +95,9 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), planCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env), schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env), devicesCommand(env), doctorCommand(env),
+			demoCommand(env), generateCommand(env), planCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env),
+			schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env),
+			devicesCommand(env), doctorCommand(env),
 		},
 	}
 	prepare(app.Commands, app.Name)
@@ -170,7 +173,8 @@ type display struct {
 func displayFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors", DisableDefaultText: true, Category: "Display"},
-		&cli.BoolFlag{Name: "json", Usage: "print events as JSON lines on standard output (docs/cli.md)", DisableDefaultText: true, Category: "Display"},
+		&cli.BoolFlag{Name: "json", Usage: "print events as JSON lines on standard output (docs/cli.md)", DisableDefaultText: true,
+			Category: "Display"},
 	}
 }
 

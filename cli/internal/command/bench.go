@@ -94,9 +94,12 @@ EXAMPLES:
 func benchFlags() []cli.Flag {
 	const what, how, rest = "What to measure", "How to measure", "Report"
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint, diffusers folder or nano (may be repeated)", DefaultText: "nano", Category: what},
-		&cli.StringFlag{Name: "synthetic", Usage: "a model with random weights instead, written to the work folder and removed at the end: " + strings.Join(benchSynthetic, ", "), Category: what},
-		&cli.StringFlag{Name: "types", Aliases: []string{"type"}, Usage: "of the weights; file is what the file has", DefaultText: "nano: " + strings.Join(benchNanoTypes, ",") + "; else: " + strings.Join(benchTypes, ","), Category: what},
+		&cli.StringSliceFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint, diffusers folder or nano (may be repeated)",
+			DefaultText: "nano", Category: what},
+		&cli.StringFlag{Name: "synthetic", Usage: "a model with random weights instead, written to the work folder and removed at the end: " +
+			strings.Join(benchSynthetic, ", "), Category: what},
+		&cli.StringFlag{Name: "types", Aliases: []string{"type"}, Usage: "of the weights; file is what the file has", DefaultText: "nano: " +
+			strings.Join(benchNanoTypes, ",") + "; else: " + strings.Join(benchTypes, ","), Category: what},
 		&cli.StringFlag{Name: "size", Usage: "of the pictures in pixels, as 1024 or 1216x832", DefaultText: "the model's", Category: what},
 		&cli.StringFlag{Name: "batch", Value: "1", Usage: "pictures that are computed together", Category: what},
 		&cli.StringFlag{Name: "device", Value: "auto", Usage: "what to compute on (see daguerre devices)", Category: what},
@@ -104,34 +107,49 @@ func benchFlags() []cli.Flag {
 		&cli.StringFlag{Name: "precision", Usage: "of the arithmetic", DefaultText: "exact for f32, else auto", Category: what},
 		&cli.IntFlag{Name: "steps", DefaultText: strconv.Itoa(benchSteps), Usage: "denoising steps of a picture", Category: how},
 		&cli.Float64Flag{Name: "guidance-scale", DefaultText: "the model's", Usage: "1 turns guidance off", Category: how},
-		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, DefaultText: "nano: prompts that its checker knows", Usage: "what the pictures show", Category: how},
-		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: benchSeed, Usage: "of the first picture; each further one has the next", Category: how},
-		&cli.IntFlag{Name: "images", Aliases: []string{"n"}, DefaultText: "nano: " + strconv.Itoa(benchNanoImages) + "; else 1", Usage: "pictures, or batches of them, in a session", Category: how},
-		&cli.IntFlag{Name: "rounds", DefaultText: fmt.Sprintf("nano: %d; else %d", benchNanoRounds, benchRounds), Usage: "sessions of each case", Category: how},
-		&cli.DurationFlag{Name: "max-time", DefaultText: "nano: " + benchNanoTime.String() + "; else none", Usage: "begin no further round that would end later than this", Category: how},
+		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, DefaultText: "nano: prompts that its checker knows",
+			Usage: "what the pictures show", Category: how},
+		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: benchSeed, Usage: "of the first picture; each further one has the next",
+			Category: how},
+		&cli.IntFlag{Name: "images", Aliases: []string{"n"}, DefaultText: "nano: " + strconv.Itoa(benchNanoImages) + "; else 1",
+			Usage: "pictures, or batches of them, in a session", Category: how},
+		&cli.IntFlag{Name: "rounds", DefaultText: fmt.Sprintf("nano: %d; else %d", benchNanoRounds, benchRounds),
+			Usage: "sessions of each case", Category: how},
+		&cli.DurationFlag{Name: "max-time", DefaultText: "nano: " + benchNanoTime.String() + "; else none",
+			Usage: "begin no further round that would end later than this", Category: how},
 		&cli.IntFlag{Name: "warmup", Value: 1, Usage: "steps of a picture before those that count; 0: none", Category: how},
-		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, DefaultText: "nano: 1; else all physical cores", Usage: "on the CPU", Category: how},
+		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, DefaultText: "nano: 1; else all physical cores", Usage: "on the CPU",
+			Category: how},
 		&cli.StringFlag{Name: "flash-attention", Usage: "auto, on, off", DefaultText: "auto", Category: how},
-		&cli.StringFlag{Name: "quantize", Value: viaConvert, Usage: "convert: measure files as models convert writes them, in the work folder; load: quantize while the model is opened", Category: how},
-		&cli.StringFlag{Name: "work-dir", Usage: "folder for converted and synthetic models, with room for all of them", DefaultText: "the cache folder", Category: how},
-		&cli.BoolFlag{Name: "check", Usage: "have the nano models' checker look at the pictures, also with another --model of their kind", DisableDefaultText: true, Category: how},
-		&cli.BoolFlag{Name: "across-models", Usage: "hold all pictures against the first model's, as for files that were made of one", DisableDefaultText: true, Category: how},
+		&cli.StringFlag{Name: "quantize", Value: viaConvert,
+			Usage:    "convert: measure files as models convert writes them, in the work folder; load: quantize while the model is opened",
+			Category: how},
+		&cli.StringFlag{Name: "work-dir", Usage: "folder for converted and synthetic models, with room for all of them",
+			DefaultText: "the cache folder", Category: how},
+		&cli.BoolFlag{Name: "check", Usage: "have the nano models' checker look at the pictures, also with another --model of their kind",
+			DisableDefaultText: true, Category: how},
+		&cli.BoolFlag{Name: "across-models", Usage: "hold all pictures against the first model's, as for files that were made of one",
+			DisableDefaultText: true, Category: how},
 		&cli.StringFlag{Name: "memory-limit", Usage: "recommend a type that takes at most this, as 8GiB or 75%", Category: rest},
 		&cli.Float64Flag{Name: "min-psnr", Usage: "recommend a type whose pictures are all this near, in dB", Category: rest},
 		&cli.StringFlag{Name: "json", Usage: "write the report as JSON to `FILE`; - is standard output, here and below", Category: rest},
 		&cli.StringFlag{Name: "csv", Usage: "write a table to `FILE`", Category: rest},
 		&cli.StringFlag{Name: "markdown", Usage: "write a table in Markdown to `FILE`", Category: rest},
 		&cli.StringFlag{Name: "html", Usage: "write a page with charts and the pictures to `FILE`", Category: rest},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors and what is asked for", DisableDefaultText: true, Category: rest},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors and what is asked for", DisableDefaultText: true,
+			Category: rest},
 	}
 }
 
 // benchOptionsOf reads and checks the flags; nothing is opened.
 func benchOptionsOf(c *cli.Context) (benchOptions, error) {
 	help := c.Command.HelpName
-	o := benchOptions{models: c.StringSlice("model"), synthetic: c.String("synthetic"), types: list(c.String("types")), devices: list(c.String("device")),
-		steps: c.Int("steps"), images: c.Int("images"), rounds: c.Int("rounds"), warmup: c.Int("warmup"), threads: c.Int("threads"), guidance: c.Float64("guidance-scale"),
-		prompt: c.String("prompt"), seed: c.Int64("seed"), precision: c.String("precision"), flash: c.String("flash-attention"), via: c.String("quantize"),
+	o := benchOptions{models: c.StringSlice("model"), synthetic: c.String("synthetic"), types: list(c.String("types")),
+		devices: list(c.String("device")),
+		steps:   c.Int("steps"), images: c.Int("images"), rounds: c.Int("rounds"), warmup: c.Int("warmup"), threads: c.Int("threads"),
+		guidance: c.Float64("guidance-scale"),
+		prompt:   c.String("prompt"), seed: c.Int64("seed"), precision: c.String("precision"), flash: c.String("flash-attention"),
+		via:     c.String("quantize"),
 		workDir: c.String("work-dir"), maxTime: c.Duration("max-time"), check: c.Bool("check"), across: c.Bool("across-models"),
 		json: c.String("json"), csv: c.String("csv"), markdown: c.String("markdown"), html: c.String("html"), quiet: c.Bool("quiet")}
 	if err := noArgs(c, ""); err != nil {
@@ -213,7 +231,8 @@ func (o *benchOptions) readLists(c *cli.Context) error {
 	for _, f := range []struct {
 		flag string
 		n    int
-	}{{"types", len(o.types)}, {"size", len(o.sizes)}, {"batch", len(o.batches)}, {"device", len(o.devices)}, {"scheduler", len(o.schedulers)}} {
+	}{{"types", len(o.types)}, {"size", len(o.sizes)}, {"batch", len(o.batches)}, {"device", len(o.devices)}, {"scheduler",
+		len(o.schedulers)}} {
 		if f.n == 0 && c.IsSet(f.flag) {
 			return usagef(help, "--%s is empty", f.flag)
 		}

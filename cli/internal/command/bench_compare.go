@@ -115,7 +115,8 @@ func (o benchCompareOptions) print(env Env, c *benchmark.Comparison) error {
 		if x.P != nil {
 			p = fmt.Sprintf("%.3f", *x.P)
 		}
-		rows = append(rows, []string{x.Key, x.Metric, figure(x.Old, x.Unit), figure(x.New, x.Unit), change(x), p, fmt.Sprintf("%d+%d", x.N[0], x.N[1]), string(x.Verdict)})
+		rows = append(rows, []string{x.Key, x.Metric, figure(x.Old, x.Unit), figure(x.New, x.Unit), change(x), p, fmt.Sprintf("%d+%d", x.N[0],
+			x.N[1]), string(x.Verdict)})
 	}
 	if len(rows) > 1 {
 		if err := printTable(env.Stdout, rows); err != nil {
@@ -134,7 +135,8 @@ func (o benchCompareOptions) print(env Env, c *benchmark.Comparison) error {
 		}
 	}
 	if unknown > 0 {
-		if err := printTo(env.Stdout, "%d figures moved, and too few runs were measured to tell whether by chance: measure more --rounds or --images\n", unknown); err != nil {
+		if err := printTo(env.Stdout,
+			"%d figures moved, and too few runs were measured to tell whether by chance: measure more --rounds or --images\n", unknown); err != nil {
 			return err
 		}
 	}

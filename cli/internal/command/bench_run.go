@@ -63,9 +63,11 @@ func (o benchOptions) prepareOutputs() error {
 }
 
 // measure runs the plan. The report is nil where nothing was measured.
-func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter, models []benchModel, pictures string) (*benchmark.Report, error) {
+func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter, models []benchModel, pictures string) (*benchmark.Report,
+	error) {
 	byLabel := map[string]benchModel{}
-	report := &benchmark.Report{Schema: benchmark.Schema, Created: env.Now().UTC().Truncate(time.Second), Command: env.Args, Machine: o.machine(ctx, env), Build: o.build(env), Notes: []string{}}
+	report := &benchmark.Report{Schema: benchmark.Schema, Created: env.Now().UTC().Truncate(time.Second), Command: env.Args,
+		Machine: o.machine(ctx, env), Build: o.build(env), Notes: []string{}}
 	var cases []benchmark.Case
 	for _, m := range models {
 		byLabel[m.Label] = m
@@ -74,14 +76,16 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 		if len(sizes) == 0 {
 			sizes = []benchmark.Size{m.size}
 		}
-		some, err := benchmark.Axes{Models: []benchmark.Model{{Label: m.Label, Types: m.types}}, Sizes: sizes, Batches: o.batches, Devices: o.devices, Schedulers: o.schedulers}.Cases()
+		some, err := benchmark.Axes{Models: []benchmark.Model{{Label: m.Label, Types: m.types}}, Sizes: sizes, Batches: o.batches,
+			Devices: o.devices, Schedulers: o.schedulers}.Cases()
 		if err != nil {
 			return nil, &usageError{message: err.Error()}
 		}
 		cases = append(cases, some...)
 	}
-	report.Settings = benchmark.Settings{Steps: o.steps, Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts(), Threads: o.threads, Precision: o.precision,
-		Flash: o.flash, Processes: env.Executable != "", Convert: o.via == viaConvert}
+	report.Settings = benchmark.Settings{Steps: o.steps, Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts(), Threads: o.threads,
+		Precision: o.precision,
+		Flash:     o.flash, Processes: env.Executable != "", Convert: o.via == viaConvert}
 	plan := benchmark.Plan{Cases: cases, Rounds: o.rounds, Budget: o.maxTime, Across: o.across, Check: o.check, Now: env.Now,
 		Session: func(c benchmark.Case) benchmark.Session { return o.session(c, byLabel[c.Model].files[c.Type]) },
 		Folder: func(i int) (string, error) {
@@ -115,7 +119,8 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 
 // session is what a case's sessions are asked for.
 func (o benchOptions) session(c benchmark.Case, file benchFile) benchmark.Session {
-	s := benchmark.Session{Case: c, Path: file.path, Type: file.load, Precision: backend.Precision(o.precision), Threads: o.threads, Flash: o.flash, Steps: o.steps,
+	s := benchmark.Session{Case: c, Path: file.path, Type: file.load, Precision: backend.Precision(o.precision), Threads: o.threads,
+		Flash: o.flash, Steps: o.steps,
 		Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts()}
 	if s.Precision == "" {
 		s.Precision = benchmark.PrecisionOf(c.Type)
@@ -134,7 +139,8 @@ func (o benchOptions) machine(ctx context.Context, env Env) benchmark.Machine {
 
 func (o benchOptions) build(env Env) benchmark.Build {
 	lib := env.Native.Library()
-	b := benchmark.Build{Version: Version(), Engine: lib.Engine, Compiler: lib.Compiler, Features: append([]string{}, lib.Features...), Go: runtime.Version()}
+	b := benchmark.Build{Version: Version(), Engine: lib.Engine, Compiler: lib.Compiler, Features: append([]string{}, lib.Features...),
+		Go: runtime.Version()}
 	if lib.Loaded {
 		b.Library = "libdaguerre-" + lib.Variant + " " + lib.Version
 	}

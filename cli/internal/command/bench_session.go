@@ -106,7 +106,8 @@ func describeChild(err error, said string) error {
 	said = strings.TrimPrefix(strings.TrimSpace(said), name+": ")
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		if status.Signal() == syscall.SIGKILL {
-			return &childError{"the session's process was killed, most likely because memory ran out; measure a smaller type or size", ExitOutOfMemory}
+			return &childError{"the session's process was killed, most likely because memory ran out; measure a smaller type or size",
+				ExitOutOfMemory}
 		}
 		return &childError{fmt.Sprintf("the session's process ended by %v: %s", status.Signal(), lastLine(said)), ExitNative}
 	}

@@ -24,7 +24,8 @@ var quick = []string{"bench", "--types", "f32,q8_0", "--steps", "2", "--rounds",
 
 func TestBenchCommand(t *testing.T) {
 	b := newBench(t)
-	args := append(quick, "--json", b.path("r.json"), "--csv", b.path("r.csv"), "--markdown", b.path("r.md"), "--html", b.path("r.html"), "--min-psnr", "30", "--work-dir", b.path("work"))
+	args := append(quick, "--json", b.path("r.json"), "--csv", b.path("r.csv"), "--markdown", b.path("r.md"), "--html", b.path("r.html"),
+		"--min-psnr", "30", "--work-dir", b.path("work"))
 	require.Equal(t, ExitOK, b.run(args...), b.stderr)
 	assert.Contains(t, b.stderr, "converting nano to q8_0")
 	assert.Contains(t, b.stdout, "Recommended: ")
@@ -78,7 +79,8 @@ func TestBenchLoads(t *testing.T) {
 
 func TestBenchSynthetic(t *testing.T) {
 	b := newBench(t)
-	require.Equal(t, ExitOK, b.run("bench", "--synthetic", "nano", "--types", "file", "--steps", "1", "--rounds", "1", "--size", "64", "--json", b.path("r.json"), "--work-dir", b.path("w")), b.stderr)
+	require.Equal(t, ExitOK, b.run("bench", "--synthetic", "nano", "--types", "file", "--steps", "1", "--rounds", "1", "--size", "64",
+		"--json", b.path("r.json"), "--work-dir", b.path("w")), b.stderr)
 	assert.Contains(t, b.stderr, "writing a model with random weights")
 	assert.Contains(t, b.stderr, "removed at the end")
 	r, err := benchmark.ReadReport(b.path("r.json"))
@@ -170,7 +172,8 @@ func TestBenchCompareCommand(t *testing.T) {
 	b := newBench(t)
 	write := func(name string, k float64, steps int) string {
 		s := benchmark.Samples{Step: []float64{k, 1.01 * k, 1.02 * k, 1.03 * k}}
-		r := benchmark.Report{Schema: 1, Settings: benchmark.Settings{Steps: steps}, Results: []benchmark.Result{{Key: "m q8_0", Samples: s, PeakRSS: 1 << 30}}}
+		r := benchmark.Report{Schema: 1, Settings: benchmark.Settings{Steps: steps}, Results: []benchmark.Result{{Key: "m q8_0", Samples: s,
+			PeakRSS: 1 << 30}}}
 		var buf bytes.Buffer
 		require.NoError(t, r.Write(&buf))
 		return b.write(name, buf.String())

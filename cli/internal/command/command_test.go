@@ -147,7 +147,8 @@ func (b *bench) events() []map[string]any {
 
 // small are flags of a quick run on the fake.
 func small(extra ...string) []string {
-	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64", "--steps", "3", "--seed", "7"}, extra...)
+	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64", "--steps", "3",
+		"--seed", "7"}, extra...)
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -208,7 +209,8 @@ func TestUsageErrors(t *testing.T) {
 func TestHelp(t *testing.T) {
 	b := newBench(t)
 	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"generate", "-h"}, {"help", "generate"}, {"demo", "--help"},
-		{"models"}, {"help", "models", "synth"}, {"models", "inspect", "--help"}, {"schedulers", "list", "--help"}, {"devices", "--help"}, {"doctor", "--help"}} {
+		{"models"}, {"help", "models", "synth"}, {"models", "inspect", "--help"}, {"schedulers", "list", "--help"}, {"devices", "--help"},
+		{"doctor", "--help"}} {
 		require.Equal(t, ExitOK, b.run(args...), "%v: %s", args, b.stderr)
 		assert.Contains(t, b.stdout, "USAGE:", "%v", args)
 		assert.Empty(t, b.stderr)
@@ -234,7 +236,8 @@ func TestEveryCommandIsExplained(t *testing.T) {
 			assert.Contains(t, l.Description, "EXAMPLES:", l.Name)
 			assert.True(t, strings.HasPrefix(l.UsageText, "daguerre "), l.Name)
 			for _, f := range l.Flags {
-				assert.True(t, strings.Contains(f.String(), "\t") && len(strings.SplitN(f.String(), "\t", 2)[1]) > 3, "%s %s has a usage", l.Name, f.Names()[0])
+				assert.True(t, strings.Contains(f.String(), "\t") && len(strings.SplitN(f.String(), "\t", 2)[1]) > 3, "%s %s has a usage", l.Name,
+					f.Names()[0])
 			}
 		}
 	}

@@ -34,7 +34,8 @@ func (b *bench) square(t *testing.T, name string, n int) string {
 func TestControlPreprocess(t *testing.T) {
 	b := newBench(t)
 	in := b.square(t, "in.png", 64)
-	require.Equal(t, ExitOK, b.run("control", "preprocess", in, "-p", "canny", "--option", "l2_gradient=true", "-o", b.path("edges.png")), b.stderr)
+	require.Equal(t, ExitOK, b.run("control", "preprocess", in, "-p", "canny", "--option", "l2_gradient=true", "-o", b.path("edges.png")),
+		b.stderr)
 	img, err := picture.Read(b.path("edges.png"), 1<<20)
 	require.NoError(t, err)
 	white := 0
@@ -44,7 +45,8 @@ func TestControlPreprocess(t *testing.T) {
 		}
 	}
 	assert.InDelta(t, 64*64+3*4*31, white, 40, "alpha, and four sides of 32 pixels")
-	require.Equal(t, ExitOK, b.run("control", "preprocess", in, "-p", "invert", "-W", "128", "--resize", "pad", "-o", b.path("edges.png"), "--json"), b.stderr)
+	require.Equal(t, ExitOK, b.run("control", "preprocess", in, "-p", "invert", "-W", "128", "--resize", "pad", "-o", b.path("edges.png"),
+		"--json"), b.stderr)
 	var written writtenPicture
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &written))
 	assert.Equal(t, []any{b.path("edges-2.png"), 128, 64}, []any{written.Path, written.Width, written.Height})

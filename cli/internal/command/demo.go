@@ -30,8 +30,10 @@ EXAMPLES:
 
 ` + exitCodesHelp,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: demoOutput, Usage: "file to write, .png, .jpg or .webp; numbered where it exists"},
-			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Value: demoPrompt, Usage: "a colour, a shape and a background; may also stand alone"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: demoOutput,
+				Usage: "file to write, .png, .jpg or .webp; numbered where it exists"},
+			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Value: demoPrompt,
+				Usage: "a colour, a shape and a background; may also stand alone"},
 			&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: demoSeed, Usage: "of the picture's noise; negative: drawn"},
 			&cli.StringSliceFlag{Name: "lora", Usage: "adapter for the nano model, as FILE or FILE:WEIGHT (may be repeated)"},
 			loraDirFlag(),
@@ -61,6 +63,7 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 		return opts, usagef(c.Command.HelpName, "--lora %v", err)
 	}
 	// One thread: the model is too small to gain from more, which on a busy machine only wait for each other.
-	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1, LoRADirectories: c.StringSlice("lora-dir")}, Jobs: []request.Request{job}}
+	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1,
+		LoRADirectories: c.StringSlice("lora-dir")}, Jobs: []request.Request{job}}
 	return opts, opts.check()
 }

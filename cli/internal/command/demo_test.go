@@ -14,7 +14,8 @@ func TestDemo(t *testing.T) {
 	t.Chdir(b.dir)
 	require.Equal(t, ExitOK, b.run("demo"), b.stderr)
 	assert.Equal(t, []string{"demo.png"}, b.files())
-	assert.Regexp(t, `^demo\.png  \d+x\d+  seed 42  [0-9.]+ s  \(embedded nano model; for real pictures see README, "Your own checkpoint"\)\n$`, b.stdout)
+	assert.Regexp(t,
+		`^demo\.png  \d+x\d+  seed 42  [0-9.]+ s  \(embedded nano model; for real pictures see README, "Your own checkpoint"\)\n$`, b.stdout)
 	_, text := readPNG(t, "demo.png")
 	assert.Contains(t, text["parameters"], demoPrompt+"\nSteps: 20, ")
 	require.Equal(t, ExitOK, b.run("demo", "a green square", "-o", "other.webp", "--seed", "-1"), b.stderr)
@@ -26,7 +27,8 @@ func TestDemo(t *testing.T) {
 
 func TestDemoMistakes(t *testing.T) {
 	b := newBench(t)
-	for _, args := range [][]string{{"demo", "a", "red", "circle"}, {"demo", "a", "--prompt", "b"}, {"demo", "-o", "x"}, {"demo", "-o", "x.gif"}} {
+	for _, args := range [][]string{{"demo", "a", "red", "circle"}, {"demo", "a", "--prompt", "b"}, {"demo", "-o", "x"}, {"demo", "-o",
+		"x.gif"}} {
 		assert.Equal(t, ExitUsage, b.run(args...), "%v: %s", args, b.stderr)
 	}
 	assert.Zero(t, b.backend.Count(fake.OpOpen))

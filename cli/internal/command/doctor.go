@@ -65,7 +65,8 @@ EXAMPLES:
 ` + exitCodesHelp,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "deep", Usage: "make pictures with the embedded model and check them", DisableDefaultText: true},
-			&cli.StringSliceFlag{Name: "device", Usage: "with --deep: compare this device only, a software one too (may be repeated)", DefaultText: "all but software ones"},
+			&cli.StringSliceFlag{Name: "device", Usage: "with --deep: compare this device only, a software one too (may be repeated)",
+				DefaultText: "all but software ones"},
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -288,7 +289,8 @@ var errWrongPicture = errors.New("a picture does not show what was asked for")
 
 // checkPicture makes one picture and has internal/checker look at it.
 func checkPicture(ctx context.Context, env Env, pipe *pipeline.Pipeline, req request.Request) finding {
-	f := finding{Check: "picture", Status: checkFail, Remedy: "the library computes wrongly on this machine: try --precision exact, rebuild with `make`, and report it with the output of doctor --json"}
+	f := finding{Check: "picture", Status: checkFail,
+		Remedy: "the library computes wrongly on this machine: try --precision exact, rebuild with `make`, and report it with the output of doctor --json"}
 	req.NumInferenceSteps = demoSteps
 	began := env.Now()
 	result, err := pipe.Generate(ctx, req)
@@ -303,7 +305,8 @@ func checkPicture(ctx context.Context, env Env, pipe *pipeline.Pipeline, req req
 		return f
 	}
 	found := score.Found
-	f.Message = fmt.Sprintf("%q: a %s %s on a %s background, in %s", req.Prompt, found.Colour, found.Shape, found.Background, progress.Seconds(seconds))
+	f.Message = fmt.Sprintf("%q: a %s %s on a %s background, in %s", req.Prompt, found.Colour, found.Shape, found.Background,
+		progress.Seconds(seconds))
 	if !score.OK() {
 		f.err = errWrongPicture
 		return f

@@ -79,8 +79,9 @@ func deepDevices(ctx context.Context, env Env, named []string) ([]deviceTest, er
 				return tests, ctx.Err()
 			}
 			if d.ID == "cpu" && p == backend.PrecisionExact {
-				tests = append(tests, deviceTest{Device: d.ID, Precision: reference.precision, Asked: string(p), Status: checkOK, Message: "the reference",
-					PSNR: mostPSNR, Seconds: reference.seconds})
+				tests = append(tests, deviceTest{Device: d.ID, Precision: reference.precision, Asked: string(p), Status: checkOK,
+					Message: "the reference",
+					PSNR:    mostPSNR, Seconds: reference.seconds})
 				continue
 			}
 			tests = append(tests, testDevice(ctx, env, d.ID, p, reference))

@@ -94,7 +94,8 @@ func TestDoctorDeepJSON(t *testing.T) {
 	var d diagnosis
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &d))
 	require.Len(t, d.Devices, 2)
-	assert.Equal(t, deviceTest{Device: "cpu", Precision: "exact", Asked: "auto", Status: checkOK, Message: "agrees with the CPU's exact result", PSNR: mostPSNR, Seconds: d.Devices[1].Seconds}, d.Devices[1])
+	assert.Equal(t, deviceTest{Device: "cpu", Precision: "exact", Asked: "auto", Status: checkOK,
+		Message: "agrees with the CPU's exact result", PSNR: mostPSNR, Seconds: d.Devices[1].Seconds}, d.Devices[1])
 	require.Equal(t, ExitUsage, b.run("doctor", "--device", "cpu"))
 	assert.Contains(t, b.stderr, "give --deep")
 }

@@ -19,7 +19,8 @@ func TestDoctor(t *testing.T) {
 	b := newBench(t)
 	b.native.devices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30}}
 	require.Equal(t, ExitOK, b.run("doctor"), b.stderr)
-	for _, want := range []string{"ok    library     libdaguerre-cpu 0.0.1, engine diffusion-rs-sys 0.1.20", "- x/libdaguerre-cuda.so (build folder): not found",
+	for _, want := range []string{"ok    library     libdaguerre-cpu 0.0.1, engine diffusion-rs-sys 0.1.20",
+		"- x/libdaguerre-cuda.so (build folder): not found",
 		"+ x/libdaguerre-cpu.so (build folder): loaded", "ok    cpu         has avx2", "cpu: A CPU, 1.0 GiB of 8.0 GiB free",
 		"ok    cache       writable: ", "ok    precision   exact: the fake computes in F32"} {
 		assert.Contains(t, b.stdout, want)
@@ -43,7 +44,8 @@ func TestDoctorJSON(t *testing.T) {
 			assert.NotEmpty(t, f.Remedy, f.Check)
 		}
 	}
-	assert.Equal(t, map[string]string{"library": checkOK, "cpu": checkWarn, "devices": checkFail, "cache": checkOK, "precision": checkOK}, status)
+	assert.Equal(t, map[string]string{"library": checkOK, "cpu": checkWarn, "devices": checkFail, "cache": checkOK, "precision": checkOK},
+		status)
 	assert.Empty(t, b.stderr, "the message is in the JSON")
 }
 

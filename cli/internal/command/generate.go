@@ -34,13 +34,21 @@ type generateOptions struct {
 
 func generateCommand(env Env) *cli.Command {
 	flags := append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
-		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true, Category: catOutput},
-		&cli.BoolFlag{Name: "fresh", Usage: "begin anew where an earlier run of the same command was not finished, instead of continuing it", DisableDefaultText: true, Category: catOutput},
-		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end", DefaultText: "never", Category: catOutput},
-		&cli.StringFlag{Name: "metrics-addr", Usage: "serve metrics for Prometheus at http://ADDR/metrics while the run lasts, such as 127.0.0.1:9100 (docs/batch.md)", Category: "Display"},
-		&cli.BoolFlag{Name: "profile", Usage: "tell where the time goes, by operation and by module; computing is somewhat slower", DisableDefaultText: true, Category: "Display"},
-		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true, Category: "Display"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it",
+			Category: "Run"},
+		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true,
+			Category: catOutput},
+		&cli.BoolFlag{Name: "fresh", Usage: "begin anew where an earlier run of the same command was not finished, instead of continuing it",
+			DisableDefaultText: true, Category: catOutput},
+		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end",
+			DefaultText: "never", Category: catOutput},
+		&cli.StringFlag{Name: "metrics-addr",
+			Usage:    "serve metrics for Prometheus at http://ADDR/metrics while the run lasts, such as 127.0.0.1:9100 (docs/batch.md)",
+			Category: "Display"},
+		&cli.BoolFlag{Name: "profile", Usage: "tell where the time goes, by operation and by module; computing is somewhat slower",
+			DisableDefaultText: true, Category: "Display"},
+		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true,
+			Category: "Display"},
 	}, append(settingFlags(), displayFlags()...)...)
 	return &cli.Command{
 		Name:      "generate",
@@ -131,8 +139,8 @@ func checkJobs(run request.Run, errs *request.Errors) {
 	}
 }
 
-// checkInputs reads the jobs' input files and checks the rest of what can be checked before a model is open; it keeps nothing of them. Mistakes
-// of the configuration itself were found by check, so what is wrong with an input now is its file's fault.
+// checkInputs reads the jobs' input files and checks the rest of what can be checked before a model is open; it keeps nothing of them.
+// Mistakes of the configuration itself were found by check, so what is wrong with an input now is its file's fault.
 func (o generateOptions) checkInputs() error {
 	return o.named(blameInput(pipeline.CheckRun(&o.run)))
 }

@@ -64,12 +64,14 @@ func TestGeneratePNG(t *testing.T) {
 
 	img, text := readPNG(t, b.path("a.png"))
 	assert.Equal(t, image.Rect(0, 0, 64, 64), img.Bounds())
-	assert.Equal(t, "a red circle\nNegative prompt: blur, ünsharp\nSteps: 3, Sampler: Euler, CFG scale: 4.5, Seed: 7, Size: 64x64, Model hash: "+
-		nano.BaseSHA256()[:10]+", Model: nano, RNG: CPU, Version: daguerre "+Version(), text["parameters"])
+	assert.Equal(t,
+		"a red circle\nNegative prompt: blur, ünsharp\nSteps: 3, Sampler: Euler, CFG scale: 4.5, Seed: 7, Size: 64x64, Model hash: "+
+			nano.BaseSHA256()[:10]+", Model: nano, RNG: CPU, Version: daguerre "+Version(), text["parameters"])
 	var m map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
-	for key, want := range map[string]any{"software": "daguerre", "version": Version(), "engine": "diffusion-rs-sys 0.1.20", "library": "cpu 0.0.1",
-		"seed": 7.0, "index": 0.0, "prompt": "a red circle", "negative_prompt": "blur, ünsharp", "num_inference_steps": 3.0,
+	for key, want := range map[string]any{"software": "daguerre", "version": Version(), "engine": "diffusion-rs-sys 0.1.20",
+		"library": "cpu 0.0.1",
+		"seed":    7.0, "index": 0.0, "prompt": "a red circle", "negative_prompt": "blur, ünsharp", "num_inference_steps": 3.0,
 		"guidance_scale": 4.5, "width": 64.0, "height": 64.0, "rng": "cpu"} {
 		assert.Equal(t, want, m[key], key)
 	}
@@ -185,7 +187,8 @@ func TestGenerateRunFile(t *testing.T) {
 	assert.Equal(t, 1, b.backend.Count(fake.OpOpen), "one model for all jobs")
 	assert.Zero(t, b.backend.LiveModels())
 
-	require.Equal(t, ExitOK, b.run("generate", "-c", config, "--seed", "9", "--steps", "2", "-o", b.path("all.png"), "--threads", "1"), b.stderr)
+	require.Equal(t, ExitOK, b.run("generate", "-c", config, "--seed", "9", "--steps", "2", "-o", b.path("all.png"), "--threads", "1"),
+		b.stderr)
 	_, text := readPNG(t, b.path("all.png"))
 	assert.Contains(t, text["parameters"], "Steps: 2, ")
 	assert.Contains(t, text["parameters"], "Seed: 9, ")
@@ -198,16 +201,17 @@ func TestGenerateRunFile(t *testing.T) {
 func TestGenerateRunFileMistakes(t *testing.T) {
 	b := newBench(t)
 	for name, c := range map[string]struct{ text, want string }{
-		"unknown key":       {"promt = \"x\"\n[model]\nmodel = \"nano\"", `promt: unknown key; did you mean "prompt"?`},
-		"unknown model key": {"prompt = \"x\"\n[model]\nmodel = \"nano\"\nprecison = \"f16\"", `model.precison: unknown key; did you mean "precision"?`},
-		"no TOML":           {"prompt = ", "not TOML"},
-		"wrong type":        {"prompt = 3\nmodel = \"nano\"", "prompt: is 3"},
-		"job's value":       {"model = \"nano\"\n[[job]]\nprompt = \"x\"\n[[job]]\nwidth = 12", "jobs[1].width"},
-		"two mistakes":      {"model = \"nano\"\nwidth = 3\nheight = 5", "height: is 5"},
-		"option":            {"model = \"nano\"\n[scheduler_options]\nuse_karas_sigmas = true", "use_karras_sigmas"},
-		"huge":              {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 12<<20) + "\"", "8 MiB"},
-		"long prompt":       {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 20<<10) + "\"", "prompt: has 102400 bytes"},
-		"output":            {"model = \"nano\"\n[[job]]\noutput = \"{nope}.png\"", "jobs[0].output"},
+		"unknown key": {"promt = \"x\"\n[model]\nmodel = \"nano\"", `promt: unknown key; did you mean "prompt"?`},
+		"unknown model key": {"prompt = \"x\"\n[model]\nmodel = \"nano\"\nprecison = \"f16\"",
+			`model.precison: unknown key; did you mean "precision"?`},
+		"no TOML":      {"prompt = ", "not TOML"},
+		"wrong type":   {"prompt = 3\nmodel = \"nano\"", "prompt: is 3"},
+		"job's value":  {"model = \"nano\"\n[[job]]\nprompt = \"x\"\n[[job]]\nwidth = 12", "jobs[1].width"},
+		"two mistakes": {"model = \"nano\"\nwidth = 3\nheight = 5", "height: is 5"},
+		"option":       {"model = \"nano\"\n[scheduler_options]\nuse_karas_sigmas = true", "use_karras_sigmas"},
+		"huge":         {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 12<<20) + "\"", "8 MiB"},
+		"long prompt":  {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 20<<10) + "\"", "prompt: has 102400 bytes"},
+		"output":       {"model = \"nano\"\n[[job]]\noutput = \"{nope}.png\"", "jobs[0].output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := b.write("run.toml", c.text)
@@ -444,7 +448,8 @@ func TestFlagsOverrideEveryField(t *testing.T) {
 	b := newBench(t)
 	in := t.TempDir()
 	require.Equal(t, ExitOK, b.run(small("-o", filepath.Join(in, "i.png"))...), b.stderr)
-	require.Equal(t, ExitOK, b.run("generate", "--model", "nano", "-p", "x", "--prompt-2", "y", "--negative-prompt", "z", "--negative-prompt-2", "w",
+	require.Equal(t, ExitOK, b.run("generate", "--model", "nano", "-p", "x", "--prompt-2", "y", "--negative-prompt", "z",
+		"--negative-prompt-2", "w",
 		"-s", "3", "-n", "1", "-W", "64", "-H", "72", "--num-inference-steps", "4", "--guidance-scale", "0", "--guidance-rescale", "0.5",
 		"--scheduler", "euler", "--clip-skip", "1", "--image", filepath.Join(in, "i.png"), "--strength", "0.9",
 		"--precision", "exact", "--type", "q8_0", "--vae-type", "f32", "--device", "cpu", "-t", "2", "--flash-attention", "off",

@@ -14,5 +14,6 @@ func loraCommand(env Env) *cli.Command {
 
 // loraDirFlag names the folders that adapters are looked up in.
 func loraDirFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "lora-dir", Aliases: []string{"d"}, Usage: "folder in which adapters are looked up by name, with all folders below it (may be repeated)"}
+	return &cli.StringSliceFlag{Name: "lora-dir", Aliases: []string{"d"},
+		Usage: "folder in which adapters are looked up by name, with all folders below it (may be repeated)"}
 }

@@ -17,8 +17,10 @@ import (
 // adapterOfFake is a LoRA of rank 1 for the fake's UNet and first text encoder.
 func adapterOfFake(t *testing.T) string {
 	t.Helper()
-	header, data := map[string]any{"__metadata__": map[string]string{"modelspec.trigger_phrase": "ink wash", "ss_base_model_version": "sdxl_base_v1-0"}}, []byte{}
-	for key, width := range map[string]int{"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q": 16, "lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 8} {
+	header, data := map[string]any{"__metadata__": map[string]string{"modelspec.trigger_phrase": "ink wash",
+		"ss_base_model_version": "sdxl_base_v1-0"}}, []byte{}
+	for key, width := range map[string]int{"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q": 16,
+		"lora_te1_text_model_encoder_layers_0_self_attn_q_proj": 8} {
 		for name, shape := range map[string][2]int{key + ".lora_down.weight": {1, width}, key + ".lora_up.weight": {width, 1}} {
 			begin := len(data)
 			for i := range width {

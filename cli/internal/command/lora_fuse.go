@@ -38,7 +38,8 @@ EXAMPLES:
 
 ` + exitCodesHelp,
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "lora", Aliases: []string{"l"}, Usage: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path (may be repeated)"},
+			&cli.StringSliceFlag{Name: "lora", Aliases: []string{"l"},
+				Usage: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path (may be repeated)"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write, .safetensors or .gguf"},
 			loraDirFlag(),
 			&cli.BoolFlag{Name: "lora-strict", Usage: "an adapter of which some tensors match nothing is an error", DisableDefaultText: true},

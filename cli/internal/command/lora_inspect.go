@@ -32,7 +32,8 @@ EXAMPLES:
 
 ` + exitCodesHelp,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint or diffusers folder to match against", DefaultText: "SDXL base"},
+			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint or diffusers folder to match against",
+				DefaultText: "SDXL base"},
 			loraDirFlag(), jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -105,7 +106,8 @@ func printLoRA(env Env, r adapters.Report) error {
 	}
 	rows = append(rows, []string{"types", counts(r.Types)}, []string{"memory", "about " + words.Bytes(r.Bytes)})
 	o := r.Origin
-	for _, row := range [][2]string{{"title", o.Title}, {"author", o.Author}, {"made for", o.BaseModel}, {"trained on", o.Checkpoint}, {"trained by", o.Module},
+	for _, row := range [][2]string{{"title", o.Title}, {"author", o.Author}, {"made for", o.BaseModel}, {"trained on", o.Checkpoint},
+		{"trained by", o.Module},
 		{"description", o.Description}, {"license", o.License}, {"trigger words", strings.Join(o.TriggerWords, ", ")}} {
 		if row[1] != "" {
 			rows = append(rows, []string{row[0], clean(row[1])})

@@ -37,7 +37,8 @@ EXAMPLES:
 			}
 			rows := [][]string{{"NAME", "SIZE", "MODIFIED", "FILE"}}
 			for _, f := range files {
-				rows = append(rows, []string{strings.Map(printable, f.Name), words.Bytes(f.Size), f.ModTime.Format("2006-01-02 15:04"), strings.Map(printable, f.Path)})
+				rows = append(rows, []string{strings.Map(printable, f.Name), progress.Bytes(f.Size), f.ModTime.Format("2006-01-02 15:04"),
+					strings.Map(printable, f.Path)})
 			}
 			return printTable(env.Stdout, rows)
 		},

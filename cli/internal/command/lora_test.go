@@ -37,10 +37,12 @@ func TestLoRAList(t *testing.T) {
 func TestLoRAInspect(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, ExitOK, b.run("lora", "inspect", adapterGolden), b.stderr)
-	for _, s := range []string{"66 of 66 tensors applied to 22 modules", "text_encoder 2, text_encoder_2 2, unet 18", "lora 22", "rank       4\n", "alpha      2\n", "sdxl_base_v1-0", "sha256", "autov3"} {
+	for _, s := range []string{"66 of 66 tensors applied to 22 modules", "text_encoder 2, text_encoder_2 2, unet 18", "lora 22",
+		"rank       4\n", "alpha      2\n", "sdxl_base_v1-0", "sha256", "autov3"} {
 		assert.Contains(t, b.stdout, s)
 	}
-	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../../testdata/goldens", "--model", "nano", "--json"), b.stderr)
+	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../../testdata/goldens", "--model", "nano",
+		"--json"), b.stderr)
 	var r lora.Report
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &r))
 	assert.Equal(t, 20, r.DoRA)
@@ -59,7 +61,8 @@ func TestLoRAFuse(t *testing.T) {
 	b := newBench(t)
 	in, out := b.path("in.safetensors"), b.path("out.safetensors")
 	require.NoError(t, synth.Write(t.Context(), in, synth.Options{Kind: synth.KindNano}))
-	require.Equal(t, ExitOK, b.run("lora", "fuse", in, "--lora", adapterGolden+":0.5", "--lora-dir", "../../../testdata/goldens", "--lora", "lora_full", "-o", out), b.stderr)
+	require.Equal(t, ExitOK, b.run("lora", "fuse", in, "--lora", adapterGolden+":0.5", "--lora-dir", "../../../testdata/goldens", "--lora",
+		"lora_full", "-o", out), b.stderr)
 	assert.Contains(t, b.stdout, " tensors changed by 2 adapters")
 	assert.NotContains(t, b.stderr, "warning")
 	f, err := modelfile.Open(out)

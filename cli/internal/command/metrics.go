@@ -149,7 +149,8 @@ func (m *metricsServer) memories(ctx context.Context) []metric {
 	out := []metric{
 		{"process_resident_bytes", "gauge", "Memory of this process.", one(float64(now))},
 		{"process_resident_peak_bytes", "gauge", "Highest memory of this process since the run began.", one(float64(peak))},
-		{"ram_bytes", "gauge", "The machine's memory.", []sample{{[]string{"state", "total"}, float64(total)}, {[]string{"state", "available"}, float64(available)}}},
+		{"ram_bytes", "gauge", "The machine's memory.", []sample{{[]string{"state", "total"}, float64(total)}, {[]string{"state", "available"},
+			float64(available)}}},
 	}
 	stage := metric{"stage_resident_peak_bytes", "gauge", "Highest memory of this process while a stage ran.", nil}
 	for _, name := range slices.Sorted(maps.Keys(stages)) {
@@ -162,7 +163,8 @@ func (m *metricsServer) memories(ctx context.Context) []metric {
 				sample{[]string{"device", d.ID, "state", "free"}, float64(d.FreeBytes)})
 		}
 	}
-	live := metric{"native_bytes", "gauge", "Memory that the model holds, by component; compute buffers and adapters are components of their own.", nil}
+	live := metric{"native_bytes", "gauge",
+		"Memory that the model holds, by component; compute buffers and adapters are components of their own.", nil}
 	top := metric{"native_peak_bytes", "gauge", "Highest of native_bytes since the model was opened.", nil}
 	for i, stats := range m.g.pipe.MemoryStats() { // the base, then the refiner and what else is open
 		add := func(component string, now, peak int64) {

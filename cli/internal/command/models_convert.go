@@ -54,7 +54,8 @@ EXAMPLES:
 ` + exitCodesHelp,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Usage: strings.Join(names, ", ")},
-			&cli.StringSliceFlag{Name: "rule", Aliases: []string{"r"}, Usage: "`PATTERN=TYPE` for tensors whose name matches; may be given several times"},
+			&cli.StringSliceFlag{Name: "rule", Aliases: []string{"r"},
+				Usage: "`PATTERN=TYPE` for tensors whose name matches; may be given several times"},
 			&cli.BoolFlag{Name: "report", Usage: "print the type and the error of every tensor", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
 		}, displayFlags()...),
@@ -172,19 +173,22 @@ func (o convertOptions) failed(ctx context.Context, err error) error {
 func (o convertOptions) print(env Env, r *convert.Report) error {
 	rows := [][]string{{"TYPE", "TENSORS", "PARAMETERS", "BYTES", "ERROR", "WORST"}}
 	for _, t := range r.Types {
-		rows = append(rows, []string{t.Type, fmt.Sprint(t.Tensors), count(t.Elements), words.Bytes(t.Bytes), fmt.Sprintf("%.2g", t.Error), fmt.Sprintf("%.2g", t.Worst)})
+		rows = append(rows, []string{t.Type, fmt.Sprint(t.Tensors), count(t.Elements), progress.Bytes(t.Bytes), fmt.Sprintf("%.2g", t.Error),
+			fmt.Sprintf("%.2g", t.Worst)})
 	}
 	if o.report {
 		rows = append(rows, []string{""}, []string{"TENSOR", "SHAPE", "FROM", "TO", "ERROR", "LARGEST", "WHY"})
 		for _, t := range r.Tensors {
-			rows = append(rows, []string{strings.Map(printable, t.Name), strings.Trim(fmt.Sprint(t.Shape), "[]"), t.From, t.To, fmt.Sprintf("%.2g", t.Error),
+			rows = append(rows, []string{strings.Map(printable, t.Name), strings.Trim(fmt.Sprint(t.Shape), "[]"), t.From, t.To, fmt.Sprintf("%.2g",
+				t.Error),
 				fmt.Sprintf("%.2g", t.MaxError), t.Why})
 		}
 	}
 	if err := printTable(env.Stdout, rows); err != nil {
 		return err
 	}
-	return printTo(env.Stdout, "%s of weights became %s (%.0f %%); every tensor was read back\n", words.Bytes(r.Before), words.Bytes(r.After),
+	return printTo(env.Stdout, "%s of weights became %s (%.0f %%); every tensor was read back\n", progress.Bytes(r.Before),
+		progress.Bytes(r.After),
 		100*float64(r.After)/float64(max(r.Before, 1)))
 }
 

@@ -65,8 +65,9 @@ EXAMPLES:
 			if err := noArgs(c, "; give the file with -o"); err != nil {
 				return err
 			}
-			opts := synthOptions{kind: c.String("kind"), dtype: strings.ToLower(c.String("type")), layout: c.String("layout"), output: c.String("output"),
-				seed: c.Uint64("seed"), rank: c.Int("rank"), overwrite: c.Bool("overwrite")}
+			opts := synthOptions{kind: c.String("kind"), dtype: strings.ToLower(c.String("type")), layout: c.String("layout"),
+				output: c.String("output"),
+				seed:   c.Uint64("seed"), rank: c.Int("rank"), overwrite: c.Bool("overwrite")}
 			var err error
 			if opts.display, err = displayOf(c); err != nil {
 				return err
@@ -113,7 +114,8 @@ func (o synthOptions) execute(ctx context.Context, env Env) error {
 func (o synthOptions) write(ctx context.Context, env Env, r progress.Reporter) error {
 	path := filepath.Clean(o.output)
 	if _, err := os.Lstat(path); err == nil && (o.folder() || !o.overwrite) {
-		return &usageError{message: path + " exists already; give another name with -o" + map[bool]string{true: "", false: ", or --overwrite"}[o.folder()]}
+		return &usageError{message: path + " exists already; give another name with -o" + map[bool]string{true: "",
+			false: ", or --overwrite"}[o.folder()]}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &usageError{message: err.Error() + "; choose another name with -o"}
 	}
@@ -123,7 +125,8 @@ func (o synthOptions) write(ctx context.Context, env Env, r progress.Reporter) e
 	began := env.Now()
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	var size int64
-	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout), Seed: o.seed, Rank: o.rank,
+	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout),
+		Seed: o.seed, Rank: o.rank,
 		Progress: func(done, total int64) {
 			size = total
 			seconds := env.Now().Sub(began).Seconds()

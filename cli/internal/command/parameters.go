@@ -29,7 +29,8 @@ func a1111Parameters(m manifest) string {
 	if schedule != "" {
 		pairs = append(pairs, "Schedule type: "+schedule)
 	}
-	pairs = append(pairs, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width, m.Height))
+	pairs = append(pairs, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width,
+		m.Height))
 	if m.Model.SHA256 != "" {
 		pairs = append(pairs, "Model hash: "+short(m.Model.SHA256))
 	}
@@ -65,9 +66,11 @@ func hiresPairs(m manifest) []string {
 	if h == nil {
 		return nil
 	}
-	upscaler := map[string]string{request.UpscaleLatent: "Latent", request.UpscaleLatentNearest: "Latent (nearest)", request.UpscalePicture: "Lanczos",
-		request.UpscaleModel: h.Model}[h.Upscaler]
-	pairs := []string{"Hires resize: " + quote(fmt.Sprintf("%dx%d", h.Width, h.Height)), fmt.Sprintf("Hires steps: %d", int(float64(h.Steps)*h.Strength)),
+	upscaler := map[string]string{request.UpscaleLatent: "Latent", request.UpscaleLatentNearest: "Latent (nearest)",
+		request.UpscalePicture: "Lanczos",
+		request.UpscaleModel:   h.Model}[h.Upscaler]
+	pairs := []string{"Hires resize: " + quote(fmt.Sprintf("%dx%d", h.Width, h.Height)), fmt.Sprintf("Hires steps: %d",
+		int(float64(h.Steps)*h.Strength)),
 		"Hires upscaler: " + quote(upscaler)}
 	if m.Strength == 0 {
 		pairs = append([]string{"Denoising strength: " + strconv.FormatFloat(h.Strength, 'g', -1, 64)}, pairs...)
@@ -105,7 +108,8 @@ func a1111Sampler(s pipeline.SchedulerInfo) (sampler, schedule string) {
 	if info, err := scheduler.Describe(s.Name); err == nil && len(info.Aliases) > 0 {
 		sampler = info.Aliases[0]
 	}
-	for _, o := range []struct{ option, name string }{{"use_karras_sigmas", "Karras"}, {"use_exponential_sigmas", "Exponential"}, {"use_beta_sigmas", "Beta"}} {
+	for _, o := range []struct{ option, name string }{{"use_karras_sigmas", "Karras"}, {"use_exponential_sigmas", "Exponential"},
+		{"use_beta_sigmas", "Beta"}} {
 		if on, _ := s.Options[o.option].(bool); on {
 			schedule = o.name
 		}

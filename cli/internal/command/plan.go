@@ -16,7 +16,8 @@ import (
 
 func planCommand(env Env) *cli.Command {
 	flags := append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it", Category: "Run"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it",
+			Category: "Run"},
 		jsonFlag(),
 	}, settingFlags()...)
 	return &cli.Command{
@@ -165,7 +166,8 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 			batch += ", " + c.text
 		}
 	}
-	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images, words.Plural(size.Images, "image"), batch)},
+	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d image%s, %s", size.Width, size.Height, size.Images,
+		plural(size.Images), batch)},
 		{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
 	for _, device := range planDevices(plan) {
 		peak, at := job.Breakdown.Peak(device)
@@ -183,7 +185,8 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 				}
 			}
 			if weights+compute+other > 0 {
-				rows = append(rows, []string{stage.Name, device, words.Budget(weights), words.Budget(compute), words.Budget(other), words.Budget(weights + compute + other)})
+				rows = append(rows, []string{stage.Name, device, memory.Size(weights), memory.Size(compute), memory.Size(other), memory.Size(weights +
+					compute + other)})
 			}
 		}
 		if peak > 0 {

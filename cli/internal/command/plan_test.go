@@ -27,8 +27,12 @@ func planned(cfg pipeline.Config, jobs []request.Request) (pipeline.MemoryPlan, 
 		out.Sizes = append(out.Sizes, memory.Job{Width: 512, Height: 512, Images: max(j.NumImages, 1), Guidance: true})
 	}
 	model := memory.Model{Parts: out.Parts, Shapes: map[string]memory.Shape{"": {Downscale: 8}}}
-	out.Plan, err = memory.Choose(memory.Problem{Model: model, Jobs: out.Sizes, Budgets: []memory.Budget{{Device: "cpu", Bytes: limit.Of(1 << 30), Why: memory.WhyLimit}},
-		Force: memory.Force{Strategy: cfg.Memory.Strategy}, Compute: func(q memory.Query) (int64, error) { return int64(q.Batch) * 50 << 20, nil }})
+	out.Plan, err = memory.Choose(memory.Problem{Model: model, Jobs: out.Sizes, Budgets: []memory.Budget{{Device: "cpu",
+		Bytes: limit.Of(1 << 30), Why: memory.WhyLimit}},
+		Force: memory.Force{Strategy: cfg.Memory.Strategy}, Compute: func(q memory.Query) (int64, error) {
+			return int64(q.Batch) * 50 << 20,
+				nil
+		}})
 	return out, err
 }
 
@@ -36,12 +40,15 @@ func TestPlanPrintsWhatIsTakenAndDecided(t *testing.T) {
 	b := newBench(t)
 	b.plan = planned
 	require.Equal(t, ExitOK, b.run("plan", "--model", "m.safetensors", "--prompt", "x", "--memory-limit", "3GiB"), b.stderr)
-	for _, part := range []string{"m\n", "text_encoder", "unet", "q8_0", "640 MiB", "resident", "together", "1.00 GiB", "JOB 1", "512x512, 1 image, batches of 1",
+	for _, part := range []string{"m\n", "text_encoder", "unet", "q8_0", "640 MiB", "resident", "together", "1.00 GiB", "JOB 1",
+		"512x512, 1 image, batches of 1",
 		"denoise", "decode", "peak", "of 3.00 GiB (memory_limit)", "all weights resident: the peak of"} {
 		assert.Contains(t, b.stdout, part)
 	}
-	require.Equal(t, ExitOK, b.run("plan", "--model", "m.safetensors", "--prompt", "x", "-n", "8", "--memory-limit", "1150MiB", "--memory-strategy", "stage"), b.stderr)
-	for _, part := range []string{"released after encoding", "while it is used", "8 images, batches of 4 (5 would need", "one component in memory at a time"} {
+	require.Equal(t, ExitOK, b.run("plan", "--model", "m.safetensors", "--prompt", "x", "-n", "8", "--memory-limit", "1150MiB",
+		"--memory-strategy", "stage"), b.stderr)
+	for _, part := range []string{"released after encoding", "while it is used", "8 images, batches of 4 (5 would need",
+		"one component in memory at a time"} {
 		assert.Contains(t, b.stdout, part)
 	}
 }

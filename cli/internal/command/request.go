@@ -148,7 +148,8 @@ func runRequestValidate(env Env, path string, files, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		v := validity{Valid: err == nil, Jobs: len(run.Jobs), Casing: run.Casing, Errors: append([]request.Error{}, errs...), Notes: append([]string{}, run.Notes...)}
+		v := validity{Valid: err == nil, Jobs: len(run.Jobs), Casing: run.Casing, Errors: append([]request.Error{}, errs...),
+			Notes: append([]string{}, run.Notes...)}
 		if printed := printJSON(env.Stdout, v); printed != nil {
 			return printed
 		}

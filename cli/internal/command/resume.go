@@ -35,9 +35,9 @@ func stampOf(path string) fileStamp {
 	return s
 }
 
-// openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not finished
-// its seeds are taken over. Runs of a single picture have nothing to continue, and keep none. Another process that has the journal does not
-// hinder this one; it only cannot be continued then.
+// openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not
+// finished its seeds are taken over. Runs of a single picture have nothing to continue, and keep none. Another process that has the
+// journal does not hinder this one; it only cannot be continued then.
 func (s *session) openJournal(lib Library) error {
 	jobs := s.run.Jobs
 	if !s.resumable || countImages(jobs) < 2 {

@@ -174,9 +174,12 @@ func TestGenerateMetrics(t *testing.T) {
 		assert.False(t, seen[name], "%s twice", name)
 		seen[name] = true
 	}
-	for _, want := range []string{`daguerre_images_total{outcome="finished"} 2`, "daguerre_images_running 2", "daguerre_batches_total 1", "daguerre_steps_total 8",
-		`daguerre_batch_size{device="cpu"} 2`, `daguerre_native_bytes{model="0",component="unet"}`, "daguerre_process_resident_bytes ", "daguerre_eta_seconds ",
-		`daguerre_text_cache_requests_total{result="hit"}`, `daguerre_stage_resident_peak_bytes{stage="denoise"}`, `state="available"`, `why="max_batch is 2"`} {
+	for _, want := range []string{`daguerre_images_total{outcome="finished"} 2`, "daguerre_images_running 2", "daguerre_batches_total 1",
+		"daguerre_steps_total 8",
+		`daguerre_batch_size{device="cpu"} 2`, `daguerre_native_bytes{model="0",component="unet"}`, "daguerre_process_resident_bytes ",
+		"daguerre_eta_seconds ",
+		`daguerre_text_cache_requests_total{result="hit"}`, `daguerre_stage_resident_peak_bytes{stage="denoise"}`, `state="available"`,
+		`why="max_batch is 2"`} {
 		assert.True(t, strings.Contains(text, want), want)
 	}
 	_, err := http.Get("http://" + address + "/metrics")

@@ -88,7 +88,8 @@ func (g *generation) all(ctx context.Context) error {
 		g.report.Report(progress.Resume{Finished: g.resumed, Images: g.images, Journal: g.journal.Path()})
 	}
 	ctx, g.stop = context.WithCancel(ctx)
-	g.made = service.NewRun(ctx, service.Work{Run: g.run, Delivery: service.Delivery{Store: g.store, Images: service.ImagesPath, Previews: g.preview},
+	g.made = service.NewRun(ctx, service.Work{Run: g.run, Delivery: service.Delivery{Store: g.store, Images: service.ImagesPath,
+		Previews: g.preview},
 		Texts: g.texts.of, Now: g.env.Now}, g.hear)
 	if err := g.made.Start(g.batcher); err != nil {
 		return err
@@ -215,8 +216,8 @@ func (g *generation) snapshot() queue.Snapshot {
 	return s
 }
 
-// overallLocked reports how far the whole run is, unless it did so just now. Jobs that were not begun with are taken to have as many steps as the
-// others.
+// overallLocked reports how far the whole run is, unless it did so just now. Jobs that were not begun with are taken to have as many steps
+// as the others.
 func (g *generation) overallLocked(last bool) {
 	now := g.env.Now()
 	if g.images < 2 || !last && now.Sub(g.last) < overallInterval {
@@ -227,7 +228,8 @@ func (g *generation) overallLocked(last bool) {
 	if rest := g.images - g.resumed - steps.images; rest > 0 && steps.images > 0 && !last {
 		steps.total += steps.total * int64(rest) / int64(steps.images)
 	}
-	g.report.Report(progress.Overall{Images: g.images, Finished: g.resumed + int(s.Finished), Failed: int(s.Failed), Done: steps.done, Total: steps.total,
+	g.report.Report(progress.Overall{Images: g.images, Finished: g.resumed + int(s.Finished), Failed: int(s.Failed), Done: steps.done,
+		Total:           steps.total,
 		ImagesPerSecond: s.ImagesPerSec, StepsPerSecond: s.StepsPerSec, Seconds: s.Elapsed.Seconds(), ETASeconds: s.ETA.Seconds(),
 		BatchSize: g.running.Size, Why: g.running.Why, Retries: s.Retried, OutOfMemory: s.OutOfMemory})
 }

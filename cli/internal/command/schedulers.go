@@ -23,8 +23,11 @@ func schedulersCommand(env Env) *cli.Command {
 				UsageText: "daguerre schedulers list [--json]",
 				Description: `EXAMPLES:
    daguerre schedulers list`,
-				Flags:  []cli.Flag{jsonFlag()},
-				Action: bare("; daguerre schedulers show NAME describes one", func(c *cli.Context) error { return listSchedulers(env, c.Bool("json")) }),
+				Flags: []cli.Flag{jsonFlag()},
+				Action: bare("; daguerre schedulers show NAME describes one", func(c *cli.Context) error {
+					return listSchedulers(env,
+						c.Bool("json"))
+				}),
 			},
 			{
 				Name:      "show",

@@ -27,7 +27,8 @@ func printCharacteristics(env Env, measured []scheduler.Characteristics) error {
 		if err := printTable(env.Stdout, rows); err != nil {
 			return err
 		}
-		if err := printTo(env.Stdout, "seed spread %.2f at %d steps; %.0f µs a step beside the UNet\n", c.SeedSpread, c.SeedSteps, c.StepMicroseconds); err != nil {
+		if err := printTo(env.Stdout, "seed spread %.2f at %d steps; %.0f µs a step beside the UNet\n", c.SeedSpread, c.SeedSteps,
+			c.StepMicroseconds); err != nil {
 			return err
 		}
 	}

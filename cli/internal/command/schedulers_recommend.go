@@ -64,7 +64,8 @@ EXAMPLES:
 // printRecommendation prints a run file's keys, then the reasons as its comments.
 func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "scheduler = %q\nnum_inference_steps = %d  # %d evaluations of the UNet", strings.TrimSuffix(r.Scheduler, "Scheduler"), r.Steps, r.Evaluations)
+	fmt.Fprintf(&b, "scheduler = %q\nnum_inference_steps = %d  # %d evaluations of the UNet", strings.TrimSuffix(r.Scheduler, "Scheduler"),
+		r.Steps, r.Evaluations)
 	if evaluation > 0 {
 		fmt.Fprintf(&b, ", %s", (time.Duration(r.Evaluations) * evaluation).Round(time.Millisecond))
 	}

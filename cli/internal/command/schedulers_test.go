@@ -67,7 +67,8 @@ func TestSchedulersRecommend(t *testing.T) {
 	assert.NotEmpty(t, r.Reasons)
 	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "--distilled", "lcm"))
 	assert.Contains(t, b.stdout, `scheduler = "LCM"`)
-	for _, bad := range [][]string{{"best"}, {"fast", "slow"}, {"--max-steps", "0"}, {"--max-steps", "-3"}, {"--time", "3s"}, {"--distilled", "x"}, {"--prediction-type", "y"}} {
+	for _, bad := range [][]string{{"best"}, {"fast", "slow"}, {"--max-steps", "0"}, {"--max-steps", "-3"}, {"--time", "3s"}, {"--distilled",
+		"x"}, {"--prediction-type", "y"}} {
 		assert.Equal(t, ExitUsage, b.run(append([]string{"schedulers", "recommend"}, bad...)...), "%v", bad)
 	}
 }

@@ -91,11 +91,12 @@ func (s *session) open(ctx context.Context) error {
 	return nil
 }
 
-// onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, so that only negative prompts are used again, in MiB.
+// onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, so that only negative prompts are used again, in
+// MiB.
 const onceCacheMB = 8
 
-// manyJobs make a run file that is worth freeing memory for. A job that is planned takes jobBytes, those in work workBytes together: the collector is
-// to leave as much garbage as for these alone.
+// manyJobs make a run file that is worth freeing memory for. A job that is planned takes jobBytes, those in work workBytes together: the
+// collector is to leave as much garbage as for these alone.
 const (
 	manyJobs  = 100
 	jobBytes  = 1300
@@ -115,8 +116,8 @@ func repeats(jobs []request.Request) bool {
 	return false
 }
 
-// kinds returns one job of each kind that memory is planned for: those that differ in their prompts are one kind, for which the longest stands. A
-// picture that a job takes its size from is replaced by something of that size.
+// kinds returns one job of each kind that memory is planned for: those that differ in their prompts are one kind, for which the longest
+// stands. A picture that a job takes its size from is replaced by something of that size.
 func kinds(jobs []request.Request) (out []request.Request) {
 	at := map[string]int{}
 	text := func(r request.Request) int {
@@ -150,7 +151,8 @@ func kinds(jobs []request.Request) (out []request.Request) {
 	return out
 }
 
-// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it. One job alone is prepared at once anyway.
+// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it. One job alone is prepared at once
+// anyway.
 func (s *session) checkJobs(ctx context.Context) error {
 	if len(s.run.Jobs) < 2 {
 		return nil

@@ -46,7 +46,9 @@ EXAMPLES:
 		Flags: append(append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "ESRGAN or Real-ESRGAN file (RRDBNet; .safetensors, .pth, .gguf)"},
 			&cli.Float64Flag{Name: "scale", Usage: "of the result relative to the picture, above 0 to 16", DefaultText: "the model's"},
-			&cli.IntFlag{Name: "tile-size", Usage: "side of a tile in pixels of the picture, with its surroundings; smaller tiles take less memory", Value: upscale.DefaultTileSize},
+			&cli.IntFlag{Name: "tile-size",
+				Usage: "side of a tile in pixels of the picture, with its surroundings; smaller tiles take less memory",
+				Value: upscale.DefaultTileSize},
 			&cli.IntFlag{Name: "overlap", Usage: "surroundings of a tile on each side, in pixels", Value: upscale.DefaultOverlap},
 			&cli.StringFlag{Name: "device", Usage: "what to compute on: auto, cpu, vulkan:0, cuda:0, ...", DefaultText: "auto"},
 			&cli.StringFlag{Name: "precision", Usage: "arithmetic: auto, exact, f32, f16, bf16", DefaultText: "auto"},
@@ -81,7 +83,8 @@ func upscaleOptionsOf(c *cli.Context) (upscaleOptions, error) {
 	case o.tiles.TileSize < 16 || o.tiles.TileSize > 4096:
 		return o, usagef(command, "--tile-size is %d; it must be 16 to 4096", o.tiles.TileSize)
 	case o.tiles.Overlap < 0 || 2*o.tiles.Overlap >= o.tiles.TileSize:
-		return o, usagef(command, "--overlap is %d; it must be at least 0 and less than half of --tile-size, which is %d", o.tiles.Overlap, o.tiles.TileSize)
+		return o, usagef(command, "--overlap is %d; it must be at least 0 and less than half of --tile-size, which is %d", o.tiles.Overlap,
+			o.tiles.TileSize)
 	}
 	if o.tiles.Overlap == 0 {
 		o.tiles.Overlap = -1 // as upscale.Options spells none
@@ -120,9 +123,11 @@ func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporte
 }
 
 // enlarge runs the model over the picture and brings the result to the scale that was asked for.
-func (o upscaleOptions) enlarge(ctx context.Context, env Env, r progress.Reporter, model backend.Model, img image.Image) (*image.NRGBA, error) {
+func (o upscaleOptions) enlarge(ctx context.Context, env Env, r progress.Reporter, model backend.Model, img image.Image) (*image.NRGBA,
+	error) {
 	info := model.Info()
-	event := progress.Model{Model: pipeline.ModelName(o.config.Files.Upscaler), Kind: string(info.Kind), Precision: string(info.Precision), PrecisionReason: info.PrecisionReason}
+	event := progress.Model{Model: pipeline.ModelName(o.config.Files.Upscaler), Kind: string(info.Kind), Precision: string(info.Precision),
+		PrecisionReason: info.PrecisionReason}
 	for _, c := range info.Components {
 		if c.Loaded {
 			event.Device, event.ParameterBytes = c.Device, event.ParameterBytes+c.ParameterBytes
@@ -134,7 +139,8 @@ func (o upscaleOptions) enlarge(ctx context.Context, env Env, r progress.Reporte
 	side := func(n int) int { return max(int(math.Round(float64(n)*scale)), 1) }
 	for _, s := range []float64{own, scale} {
 		if n := float64(w) * float64(h) * s * s; n > maxUpscaledPixels {
-			return nil, usagef("daguerre upscale", "%d x %d enlarged %v times has %.0f million pixels; at most %d million are possible", w, h, s, n/1e6, maxUpscaledPixels/1000000)
+			return nil, usagef("daguerre upscale", "%d x %d enlarged %v times has %.0f million pixels; at most %d million are possible", w, h, s,
+				n/1e6, maxUpscaledPixels/1000000)
 		}
 	}
 	began := env.Now()

@@ -24,7 +24,8 @@ func (b *bench) network(t *testing.T, kind synth.Kind) string {
 func TestUpscale(t *testing.T) {
 	b := newBench(t)
 	in, model := b.square(t, "in.png", 80), b.network(t, synth.KindESRGAN)
-	require.Equal(t, ExitOK, b.run("upscale", in, "--model", model, "-o", b.path("out.png"), "--tile-size", "48", "--overlap", "8", "--json"), b.stderr)
+	require.Equal(t, ExitOK, b.run("upscale", in, "--model", model, "-o", b.path("out.png"), "--tile-size", "48", "--overlap", "8",
+		"--json"), b.stderr)
 	img, err := picture.Read(b.path("out.png"), 1<<20)
 	require.NoError(t, err)
 	assert.Equal(t, 160, img.Bounds().Dx(), "the fake doubles")
@@ -78,7 +79,8 @@ func TestVAECheck(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(b.stdout), "\n")
 	var event struct{ Result vaeReport }
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &event))
-	assert.Equal(t, "good", string(event.Result.Check.Verdict), "a square on the borders of latent cells is nothing to the fake: %v", event.Result.Check.Reasons)
+	assert.Equal(t, "good", string(event.Result.Check.Verdict), "a square on the borders of latent cells is nothing to the fake: %v",
+		event.Result.Check.Reasons)
 	assert.Equal(t, "in.png", event.Result.Check.Pictures[0].Name)
 	assert.Equal(t, 128, event.Result.Check.Pictures[0].Width)
 

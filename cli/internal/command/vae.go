@@ -79,8 +79,10 @@ EXAMPLES:
 
 // vaeOptionsOf reads the flags; it reads no file.
 func vaeOptionsOf(c *cli.Context) (vaeOptions, error) {
-	o := vaeOptions{file: c.Args().First(), pictures: c.Args().Tail(), size: c.Int("size"), tileSize: c.Int("tile-size"), overlap: c.Float64("tile-overlap"),
-		precision: cmp.Or(c.String("precision"), "auto"), dtype: cmp.Or(c.String("type"), "auto"), device: c.String("device"), threads: c.Int("threads")}
+	o := vaeOptions{file: c.Args().First(), pictures: c.Args().Tail(), size: c.Int("size"), tileSize: c.Int("tile-size"),
+		overlap:   c.Float64("tile-overlap"),
+		precision: cmp.Or(c.String("precision"), "auto"), dtype: cmp.Or(c.String("type"), "auto"), device: c.String("device"),
+		threads: c.Int("threads")}
 	command := c.Command.HelpName
 	var err error
 	if o.display, err = displayOf(c); err != nil {
@@ -145,14 +147,16 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 	if err != nil {
 		return err
 	}
-	cfg := backend.ModelConfig{Files: backend.Files{VAE: path}, Hyper: backend.Hyper{VAENormNumGroups: config.VAE.NormNumGroups}, Device: o.device,
+	cfg := backend.ModelConfig{Files: backend.Files{VAE: path}, Hyper: backend.Hyper{VAENormNumGroups: config.VAE.NormNumGroups},
+		Device:    o.device,
 		Precision: backend.Precision(o.precision), VAEType: backend.Type(o.dtype), Threads: o.threads}
 	scaling := cmp.Or(config.VAE.ScalingFactor, models.DefaultScalingFactor)
 	report := vaeReport{File: o.file}
 	if report.Check, err = o.check(ctx, env, r, cfg, samples, scaling, &report); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(report.Check.Pictures, func(p vae.PictureReport) bool { return p.Fault != "" }) && report.Check.Precision != backend.PrecisionF32 &&
+	if slices.ContainsFunc(report.Check.Pictures, func(p vae.PictureReport) bool { return p.Fault != "" }) &&
+		report.Check.Precision != backend.PrecisionF32 &&
 		report.Check.Precision != backend.PrecisionExact {
 		cfg.Precision, cfg.VAEType = backend.PrecisionF32, backend.TypeF32
 		again, err := o.check(ctx, env, r, cfg, samples, scaling, &report)
@@ -175,7 +179,8 @@ func (o vaeOptions) check(ctx context.Context, env Env, r progress.Reporter, cfg
 	report.Layout, report.Info = info.Layout, info.VAE
 	began := env.Now()
 	out, err := vae.Check(ctx, m, samples, vae.CheckOptions{Policy: o.policy(), ScalingFactor: scaling, Progress: func(done, total int) {
-		r.Report(progress.Step{Stage: "check", Step: done, Steps: total, Done: int64(done), Total: int64(total), Seconds: env.Now().Sub(began).Seconds()})
+		r.Report(progress.Step{Stage: "check", Step: done, Steps: total, Done: int64(done), Total: int64(total),
+			Seconds: env.Now().Sub(began).Seconds()})
 	}})
 	if closeErr := m.Close(); err == nil {
 		err = closeErr
@@ -215,22 +220,26 @@ func printVAE(env Env, report vaeReport) error {
 		}
 		rows := [][]string{{strings.ToUpper(string(c.Precision)), "SIZE", "PSNR", "SSIM", "COLOUR SHIFT", "NOT FINITE", "TIME"}}
 		for _, p := range c.Pictures {
-			psnr, ssim, shift := fmt.Sprintf("%.1f dB", p.PSNR), fmt.Sprintf("%.3f", p.SSIM), fmt.Sprintf("%+.1f %+.1f %+.1f", p.ColourShift[0], p.ColourShift[1], p.ColourShift[2])
+			psnr, ssim, shift := fmt.Sprintf("%.1f dB", p.PSNR), fmt.Sprintf("%.3f", p.SSIM), fmt.Sprintf("%+.1f %+.1f %+.1f", p.ColourShift[0],
+				p.ColourShift[1], p.ColourShift[2])
 			if p.Fault != "" {
 				psnr, ssim, shift = "-", "-", "-"
 			}
-			rows = append(rows, []string{p.Name, fmt.Sprintf("%d x %d", p.Width, p.Height), psnr, ssim, shift, fmt.Sprint(p.NotFinite), progress.Seconds(p.Seconds)})
+			rows = append(rows, []string{p.Name, fmt.Sprintf("%d x %d", p.Width, p.Height), psnr, ssim, shift, fmt.Sprint(p.NotFinite),
+				progress.Seconds(p.Seconds)})
 		}
 		if err := printTable(env.Stdout, rows); err != nil {
 			return err
 		}
 		if t := c.Tiled; t != nil {
-			if err := printTo(env.Stdout, "tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s\n", t.Tiles, t.TileSize, t.PSNR,
-				100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes)); err != nil {
+			if err := printTo(env.Stdout, "tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s\n", t.Tiles, t.TileSize,
+				t.PSNR,
+				100*t.SeamExcess, progress.Bytes(t.Bytes), progress.Bytes(t.WholeBytes)); err != nil {
 				return err
 			}
 		}
-		if err := printTo(env.Stdout, "latents   deviation %.3g, scaled by %v: %.2f\n", c.LatentStd, c.ScalingFactor, c.LatentStd*c.ScalingFactor); err != nil {
+		if err := printTo(env.Stdout, "latents   deviation %.3g, scaled by %v: %.2f\n", c.LatentStd, c.ScalingFactor,
+			c.LatentStd*c.ScalingFactor); err != nil {
 			return err
 		}
 		verdict := "verdict   " + string(c.Verdict)

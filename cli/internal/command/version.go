@@ -29,7 +29,8 @@ func printVersion(_ context.Context, env Env) error {
 	if lib.Loaded {
 		engine = fmt.Sprintf("%s (libdaguerre-%s %s)", lib.Engine, lib.Variant, lib.Version)
 	}
-	return printTo(env.Stdout, "daguerre %s\nengine   %s\ngo       %s %s/%s\n", Version(), engine, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return printTo(env.Stdout, "daguerre %s\nengine   %s\ngo       %s %s/%s\n", Version(), engine, runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
 }
 
 // printTo prints a command's result; what cannot be delivered is a failure.

@@ -57,7 +57,8 @@ EXAMPLES:
 }
 
 func workerOptionsOf(c *cli.Context) (workerOptions, error) {
-	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"), models: c.Int("models"),
+	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"),
+		models:  c.Int("models"),
 		verbose: c.Bool("verbose")}
 	if err := noArgs(c, "; requests are read from standard input"); err != nil {
 		return o, err

@@ -41,7 +41,8 @@ nonsense
 	assert.Contains(t, texts["parameters"], "Seed: 5")
 	assert.Contains(t, texts["daguerre"], `"sha256"`)
 
-	for _, args := range [][]string{{"worker", "x"}, {"worker", "--on-eof", "wait"}, {"worker", "--queue", "0"}, {"worker", "--max-line", "100000"}, {"worker", "--model", "x"}} {
+	for _, args := range [][]string{{"worker", "x"}, {"worker", "--on-eof", "wait"}, {"worker", "--queue", "0"}, {"worker", "--max-line",
+		"100000"}, {"worker", "--model", "x"}} {
 		assert.Equal(t, ExitUsage, b.run(args...), args)
 	}
 }

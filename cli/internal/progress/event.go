@@ -85,10 +85,10 @@ type JobStart struct {
 // after its last step.
 type Step struct {
 	Job            int     `json:"job"`
-	Stage          string  `json:"stage"`            // "text", "encode", "denoise", "decode", "upscale", "done"; "write", "verify", "tiles" outside of jobs
+	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "write", "verify" or "tiles"
 	Step           int     `json:"step"`             // denoising steps done in this batch
 	Steps          int     `json:"steps"`            // denoising steps of a batch
-	Done           int64   `json:"done"`             // denoising steps done in this job, each picture's counted; bytes for "write" and "verify"
+	Done           int64   `json:"done"`             // steps of all pictures of this job; bytes for "write" and "verify"
 	Total          int64   `json:"total"`            // of the same unit
 	Batch          int     `json:"batch"`            // from 0
 	Batches        int     `json:"batches"`          // 0: not known beforehand

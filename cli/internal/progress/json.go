@@ -33,7 +33,8 @@ func (j *JSON) Report(e Event) {
 		e = s
 	}
 	if o, ok := e.(Overall); ok {
-		o.Seconds, o.ETASeconds, o.ImagesPerSecond, o.StepsPerSecond = finite(o.Seconds), finite(o.ETASeconds), finite(o.ImagesPerSecond), finite(o.StepsPerSecond)
+		o.Seconds, o.ETASeconds, o.ImagesPerSecond, o.StepsPerSecond = finite(o.Seconds), finite(o.ETASeconds), finite(o.ImagesPerSecond),
+			finite(o.StepsPerSecond)
 		e = o
 	}
 	j.mu.Lock()

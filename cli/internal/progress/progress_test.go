@@ -34,8 +34,10 @@ func newClock(step time.Duration) *clock {
 
 var all = []Event{
 	Start{Version: "1.0", Jobs: 2, Images: 3},
-	Model{Model: "nano", Kind: "sdxl-base", Device: "cpu", Precision: "f16", PrecisionReason: "the CPU has no AVX512_BF16", ParameterBytes: 12 << 20, Seconds: 0.25},
-	JobStart{Job: 0, Prompt: "a red\ncircle", Seed: 42, Images: 2, Width: 128, Height: 128, Steps: 20, GuidanceScale: 5, Scheduler: "EulerDiscrete"},
+	Model{Model: "nano", Kind: "sdxl-base", Device: "cpu", Precision: "f16", PrecisionReason: "the CPU has no AVX512_BF16",
+		ParameterBytes: 12 << 20, Seconds: 0.25},
+	JobStart{Job: 0, Prompt: "a red\ncircle", Seed: 42, Images: 2, Width: 128, Height: 128, Steps: 20, GuidanceScale: 5,
+		Scheduler: "EulerDiscrete"},
 	Step{Job: 0, Stage: "denoise", Step: 10, Steps: 20, Done: 10, Total: 20, Seconds: 1, ETASeconds: math.NaN()},
 	Warning{Message: "careful"},
 	Image{Job: 0, Index: 1, Seed: 43, Path: "a.png", Width: 128, Height: 128, Format: "png", Bytes: 10, Seconds: 1.25},

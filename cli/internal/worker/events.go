@@ -8,7 +8,8 @@ import (
 )
 
 // Events lists the names of events.
-var Events = []string{"hello", "accepted", "started", "progress", "preview", "image", "latents", "warning", "failed", "restarted", "error", "done"}
+var Events = []string{"hello", "accepted", "started", "progress", "preview", "image", "latents", "warning", "failed", "restarted",
+	"error", "done"}
 
 // minProgress is the least time between two progress events of a job.
 const minProgress = 50 * time.Millisecond

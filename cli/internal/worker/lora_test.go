@@ -31,8 +31,8 @@ func (c *client) pictures(id string) []any {
 	return out
 }
 
-// TestLiveAdapters changes an adapter of one of several requests that wait, and of one that runs. A change reaches all of its request that is
-// computed later, and nothing else, whether it was accepted before or after.
+// TestLiveAdapters changes an adapter of one of several requests that wait, and of one that runs. A change reaches all of its request that
+// is computed later, and nothing else, whether it was accepted before or after.
 func TestLiveAdapters(t *testing.T) {
 	stops, goes := make(chan struct{}), make(chan struct{})
 	var mu sync.Mutex
@@ -52,9 +52,11 @@ func TestLiveAdapters(t *testing.T) {
 		}
 		return nil
 	}}))
-	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano", "lora_directories": []string{adapterFolder(t)}}}})
+	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano",
+		"lora_directories": []string{adapterFolder(t)}}}})
 	require.Equal(t, "done", c.last("load")["event"])
-	c.send(inked("quarter", 0.25, nil), inked("full", 1, nil), small("plain", object{"model": nil, "num_inference_steps": 4}), inked("next", 1, object{"seed": 8}))
+	c.send(inked("quarter", 0.25, nil), inked("full", 1, nil), small("plain", object{"model": nil, "num_inference_steps": 4}), inked("next",
+		1, object{"seed": 8}))
 	quarter, full, plain, next := c.pictures("quarter")[0], c.pictures("full")[0], c.pictures("plain")[0], c.pictures("next")[0]
 	assert.NotEqual(t, quarter, full)
 	assert.NotEqual(t, plain, quarter)
@@ -63,7 +65,8 @@ func TestLiveAdapters(t *testing.T) {
 	c.send(small("first", object{"model": nil}))
 	<-stops
 	c.send(inked("before", 0.25, nil), inked("changed", 0.25, nil), small("without 1", object{"model": nil, "num_inference_steps": 4}))
-	c.send(setWeight("x1", "changed", 0.5), setWeight("x2", "changed", 1), setWeight("x3", "without 1", 1), setWeight("x4", "nobody", 1), setWeight("x5", "x1", 1),
+	c.send(setWeight("x1", "changed", 0.5), setWeight("x2", "changed", 1), setWeight("x3", "without 1", 1), setWeight("x4", "nobody", 1),
+		setWeight("x5", "x1", 1),
 		object{"id": "x6", "type": "lora", "request": object{"target": "before", "name": "pen", "weight": 1}},
 		object{"id": "x7", "type": "lora", "request": object{"target": "before"}})
 	for id, code := range map[string]string{"x3": codeNotRunning, "x4": codeNotFound, "x5": codeNotFound, "x6": codeNotFound} {
@@ -76,7 +79,8 @@ func TestLiveAdapters(t *testing.T) {
 	assert.Equal(t, 1.0, weightOf("x2"))
 	assert.Equal(t, 0.25, weightOf("x7"))
 	c.send(inked("after", 0.25, nil), small("without 2", object{"model": nil, "num_inference_steps": 4}))
-	c.send(object{"id": "x8", "type": "lora", "request": object{"target": "after"}}, object{"id": "x9", "type": "lora", "request": object{"target": "without 2"}})
+	c.send(object{"id": "x8", "type": "lora", "request": object{"target": "after"}}, object{"id": "x9", "type": "lora",
+		"request": object{"target": "without 2"}})
 	assert.Equal(t, 0.25, weightOf("x8"))
 	assert.Empty(t, c.last("x9")["result"].(object)["adapters"])
 	goes <- struct{}{}
@@ -140,12 +144,14 @@ func TestLiveAdaptersWhileTheModelLoads(t *testing.T) {
 func TestLiveAdaptersOutliveTheProcess(t *testing.T) {
 	s := supervised(t, "plain")
 	c := talk(t.Context(), t, s)
-	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano", "lora_directories": []string{adapterFolder(t)}}, "name": "n"}})
+	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano",
+		"lora_directories": []string{adapterFolder(t)}}, "name": "n"}})
 	require.Equal(t, "done", c.last("load")["event"])
 	c.send(small("long", object{"model": nil, "num_inference_steps": 1000}))
 	c.event("long", "started")
 	c.send(inked("changed", 0.25, nil), inked("left", 0.25, nil), setWeight("x1", "changed", 1), setWeight("x2", "changed", 0.5),
-		object{"id": "x3", "type": "lora", "request": object{"target": "changed", "name": "INK", "unet_weight": 1}}, setWeight("x4", "left", 3), setWeight("x5", "left", 0.25))
+		object{"id": "x3", "type": "lora", "request": object{"target": "changed", "name": "INK", "unet_weight": 1}}, setWeight("x4", "left", 3),
+		setWeight("x5", "left", 0.25))
 	require.Equal(t, "done", c.last("x5")["event"])
 	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL))
 	assert.Equal(t, codeWorkerDied, c.last("long")["code"])

@@ -32,7 +32,8 @@ const (
 )
 
 // Types lists the types of messages.
-var Types = []string{typeHello, typeLoad, typeUnload, typeGenerate, typeBatch, typeCancel, typeStatus, typeMemory, typeDevices, typeLoRA, typeControlNet, typeShutdown}
+var Types = []string{typeHello, typeLoad, typeUnload, typeGenerate, typeBatch, typeCancel, typeStatus, typeMemory, typeDevices, typeLoRA,
+	typeControlNet, typeShutdown}
 
 // maxID is the longest id, in bytes of its JSON.
 const maxID = 256
@@ -62,7 +63,8 @@ func (m *message) takeChanges(table map[string]any, supervised bool) {
 	}
 }
 
-// parse reads a line; supervised says that a Supervisor may have written to it. With a failure the message still has what could be read: perhaps its id, and its casing.
+// parse reads a line; supervised says that a Supervisor may have written to it. With a failure the message still has what could be read:
+// perhaps its id, and its casing.
 func parse(line []byte, fallback request.Casing, supervised bool, now time.Time) (message, error) {
 	m := message{casing: fallback, raw: line}
 	d := json.NewDecoder(bytes.NewReader(line))
@@ -94,7 +96,8 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	case len(bad) > 0:
 		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types), strings.Join(Types, ", "))
+		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types),
+			strings.Join(Types, ", "))
 	}
 	return m, nil
 }

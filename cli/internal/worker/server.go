@@ -179,12 +179,14 @@ func (s *Server) decode(m *message, ask service.Ask) error {
 	}
 	d := m.deliver
 	d.Store, d.Every = s.opts.Store, minProgress
-	return s.Make(ask, service.Work{Run: run, Priority: m.priority, Deadline: m.deadline, Single: m.kind == typeGenerate, Delivery: d, Changes: changesOf(m)})
+	return s.Make(ask, service.Work{Run: run, Priority: m.priority, Deadline: m.deadline, Single: m.kind == typeGenerate, Delivery: d,
+		Changes: changesOf(m)})
 }
 
 // hello tells who is here.
 func (s *Server) hello(id json.RawMessage, c request.Casing) {
-	body := helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types, MaxLine: s.opts.MaxLine, Supervised: s.opts.Supervised, Pid: os.Getpid()}
+	body := helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types, MaxLine: s.opts.MaxLine, Supervised: s.opts.Supervised,
+		Pid: os.Getpid()}
 	if s.opts.Library != nil {
 		l := s.opts.Library()
 		body.Library, body.Engine = l.Version, l.Engine

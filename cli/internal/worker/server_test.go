@@ -26,8 +26,9 @@ import (
 func TestGenerate(t *testing.T) {
 	c := start(t, fakeOptions(&fake.Backend{}))
 	hello := c.wait("hello", func(e object) bool { return e["event"] == "hello" })
-	assert.Equal(t, object{"id": nil, "event": "hello", "time": hello["time"], "protocol": 1.0, "version": "test", "library": "fake 1", "engine": "none",
-		"types": hello["types"], "max_line": float64(DefaultMaxLine), "supervised": false, "pid": float64(os.Getpid())}, hello)
+	assert.Equal(t, object{"id": nil, "event": "hello", "time": hello["time"], "protocol": 1.0, "version": "test", "library": "fake 1",
+		"engine": "none",
+		"types":  hello["types"], "max_line": float64(DefaultMaxLine), "supervised": false, "pid": float64(os.Getpid())}, hello)
 	m := small("a", object{"prompt": "a red circle", "num_images": 3, "max_batch": 2})
 	m["deliver"] = object{"previews": 1}
 	c.send(m)
@@ -204,7 +205,8 @@ func TestBadLines(t *testing.T) {
 	bad(`{"id":1,"type":"unload","request":{"name":"x"}}`, codeNotFound, "no model is loaded", true)
 	bad(`{"id":1,"type":"hello","request":{"casing":"kebab"}}`, codeInvalid, "casing", true)
 	bad(`{"id":1,"type":"shutdown","request":{"mode":"now"}}`, codeInvalid, "mode", true)
-	bad(`{"id":"long","type":"generate","request":{"prompt":"`+strings.Repeat("x", 2<<20)+`"}}`, codeLineTooLong, "longer than 1048576 bytes", true)
+	bad(`{"id":"long","type":"generate","request":{"prompt":"`+strings.Repeat("x", 2<<20)+`"}}`, codeLineTooLong,
+		"longer than 1048576 bytes", true)
 
 	c.send(small("busy", nil))
 	line++
@@ -260,12 +262,14 @@ func TestThousandRequests(t *testing.T) {
 		for i := range n {
 			w := sent{casing: request.Casings[r.IntN(3)], valid: r.IntN(3) > 0, images: 1 + r.IntN(2), prompt: fmt.Sprint("prompt ", i)}
 			key := w.casing.Key
-			body := object{key("model"): "nano", key("prompt"): w.prompt, key("num_images"): w.images, key("width"): 64, key("height"): 64, key("num_inference_steps"): 1, key("seed"): 1000 * i}
+			body := object{key("model"): "nano", key("prompt"): w.prompt, key("num_images"): w.images, key("width"): 64, key("height"): 64,
+				key("num_inference_steps"): 1, key("seed"): 1000 * i}
 			if !w.valid {
 				wrong := []struct {
 					k string
 					v any
-				}{{"width", 65}, {"guidance_scale", -1}, {"guidance_scael", 1}, {"num_images", "many"}, {"scheduler_options", 3}, {"model", 7}}[r.IntN(6)]
+				}{{"width", 65}, {"guidance_scale", -1}, {"guidance_scael", 1}, {"num_images", "many"}, {"scheduler_options", 3}, {"model",
+					7}}[r.IntN(6)]
 				body[key(wrong.k)] = wrong.v
 			}
 			wants[i] = w
@@ -513,7 +517,8 @@ func TestModels(t *testing.T) {
 	require.Equal(t, "done", loaded["event"], loaded)
 	assert.Equal(t, "one", loaded["result"].(object)["name"])
 	assert.Equal(t, true, loaded["result"].(object)["loaded"])
-	c.send(`{"id":2,"type":"load","request":{"model":{"model":"nano","threads":2},"name":"two"}}`, `{"id":3,"type":"load","request":{"model":"nano","threads":3,"name":"two"}}`)
+	c.send(`{"id":2,"type":"load","request":{"model":{"model":"nano","threads":2},"name":"two"}}`,
+		`{"id":3,"type":"load","request":{"model":"nano","threads":3,"name":"two"}}`)
 	require.Equal(t, "done", c.last(2)["event"])
 	assert.Equal(t, codeInvalid, c.last(3)["code"], "another model of that name is open")
 	c.send(small(4, object{"model": "one"}), small(5, object{"model": nil}), small(6, object{"model": object{"model": "nano", "threads": 2}}))
@@ -534,7 +539,8 @@ func TestModels(t *testing.T) {
 	require.Equal(t, "done", c.last(9)["event"])
 	require.Equal(t, "done", c.last(10)["event"])
 	assert.Equal(t, 0, b.LiveModels())
-	c.send(`{"id":11,"type":"load","request":{"model":{"modul":"nano"}}}`, `{"id":12,"type":"load"}`, `{"id":13,"type":"load","request":{"model":"nano","name":3}}`)
+	c.send(`{"id":11,"type":"load","request":{"model":{"modul":"nano"}}}`, `{"id":12,"type":"load"}`,
+		`{"id":13,"type":"load","request":{"model":"nano","name":3}}`)
 	assert.Equal(t, codeInvalid, c.last(11)["code"])
 	assert.Equal(t, codeInvalid, c.last(12)["code"])
 	assert.Equal(t, codeInvalid, c.last(13)["code"])
@@ -595,7 +601,8 @@ func TestInformation(t *testing.T) {
 	c := start(t, fakeOptions(&fake.Backend{}))
 	c.send(object{"id": 0, "type": "load", "request": object{"model": object{"model": "nano", "controlnet_directories": []string{dir}}}})
 	require.Equal(t, "done", c.last(0)["event"])
-	c.send(`{"id":1,"type":"devices"}`, `{"id":2,"type":"memory"}`, `{"id":3,"type":"controlnet"}`, `{"id":4,"type":"lora"}`, `{"id":5,"type":"hello","request":{"casing":"pascalCase"}}`)
+	c.send(`{"id":1,"type":"devices"}`, `{"id":2,"type":"memory"}`, `{"id":3,"type":"controlnet"}`, `{"id":4,"type":"lora"}`,
+		`{"id":5,"type":"hello","request":{"casing":"pascalCase"}}`)
 	assert.Equal(t, "cpu", c.last(1)["result"].(object)["devices"].([]any)[0].(object)["id"])
 	memory := c.last(2)["result"].(object)
 	assert.Greater(t, memory["go_heap"], 0.0)
@@ -607,7 +614,8 @@ func TestInformation(t *testing.T) {
 	c.send(`{"id":6,"type":"status"}`)
 	assert.NotNil(t, c.last(6)["Result"], "the casing of the hello holds where a question shows none")
 	png := c.pictureOf("canny input")
-	c.send(object{"id": 7, "type": "controlnet", "request": object{"image": "data:image/png;base64," + png, "preprocessor": "canny", "width": 32, "height": 32}})
+	c.send(object{"id": 7, "type": "controlnet", "request": object{"image": "data:image/png;base64," + png, "preprocessor": "canny",
+		"width": 32, "height": 32}})
 	made := c.last(7)
 	require.Equal(t, "done", get(made, "event"), made)
 	assert.Equal(t, 32.0, get(made["Result"].(object), "width"))
@@ -627,7 +635,8 @@ func TestMemory(t *testing.T) {
 		}
 		return nil
 	}}))
-	c.send(object{"id": "load", "type": "load", "request": object{"name": "n", "model": object{"model": "nano", "lora_directories": []string{adapterFolder(t)}}}})
+	c.send(object{"id": "load", "type": "load", "request": object{"name": "n", "model": object{"model": "nano",
+		"lora_directories": []string{adapterFolder(t)}}}})
 	loaded := c.last("load")["result"].(object)
 	assert.NotContains(t, loaded, "memory", "load tells no figures of the moment")
 	held := func(id string) object {
@@ -651,7 +660,8 @@ func TestMemory(t *testing.T) {
 	before := held("before")
 	sum, parts := weights(before)
 	assert.Equal(t, []any{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"}, parts)
-	assert.Equal(t, object{"components": before["components"], "compute": 0.0, "compute_peak": 0.0, "adapters": 0.0, "adapters_peak": 0.0, "total": sum, "total_peak": sum}, before)
+	assert.Equal(t, object{"components": before["components"], "compute": 0.0, "compute_peak": 0.0, "adapters": 0.0, "adapters_peak": 0.0,
+		"total": sum, "total_peak": sum}, before)
 	c.send(inked("a", 1, nil))
 	<-entered
 	during := held("during")

@@ -250,7 +250,8 @@ func (s *Supervisor) learn(p *pending, h *heard) {
 	}
 }
 
-// keepChange notes that an adapter of a request was changed, which another process that is given the request has to know, too. The mutex is held.
+// keepChange notes that an adapter of a request was changed, which another process that is given the request has to know, too. The mutex
+// is held.
 func (s *Supervisor) keepChange(change *pending) {
 	target, r, err := readChange(change.msg.body)
 	i := s.find(target)

@@ -120,7 +120,8 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 // Serve is as Server.Serve.
 func (s *Supervisor) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = newEmitter(out, s.opts.Now)
-	s.out.emit(event{name: "hello", casing: s.casing, body: helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types, MaxLine: s.opts.MaxLine, Supervised: true}})
+	s.out.emit(event{name: "hello", casing: s.casing, body: helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types,
+		MaxLine: s.opts.MaxLine, Supervised: true}})
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(newLineReader(in, s.opts.MaxLine)) }()
 	finished := make(chan struct{})

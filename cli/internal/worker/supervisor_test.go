@@ -46,8 +46,10 @@ func (s *Supervisor) isReady() bool {
 func TestSupervisorPassesOn(t *testing.T) {
 	s := supervised(t, "plain")
 	c := talk(t.Context(), t, s)
-	c.send(`{"id":1,"type":"hello","request":{"casing":"camelCase"}}`, `{"id":2,"type":"load","request":{"model":"nano","name":"n"}}`, small(3, object{"model": nil, "prompt": "p"}), `nope`, small(4, object{"width": 9}),
-		`{"id":5,"type":"status"}`, `{"id":6,"type":"unload"}`, `{"id":7,"type":"generate","protocol":9}`, `{"id":"~supervisor:1","type":"status"}`)
+	c.send(`{"id":1,"type":"hello","request":{"casing":"camelCase"}}`, `{"id":2,"type":"load","request":{"model":"nano","name":"n"}}`,
+		small(3, object{"model": nil, "prompt": "p"}), `nope`, small(4, object{"width": 9}),
+		`{"id":5,"type":"status"}`, `{"id":6,"type":"unload"}`, `{"id":7,"type":"generate","protocol":9}`,
+		`{"id":"~supervisor:1","type":"status"}`)
 	assert.Equal(t, true, c.event(1, "hello")["supervised"])
 	require.Equal(t, "done", c.last(2)["event"])
 	require.Equal(t, "done", c.last(3)["event"])
@@ -233,7 +235,8 @@ func TestSupervisorEnds(t *testing.T) {
 
 func TestWithID(t *testing.T) {
 	var m map[string]any
-	require.NoError(t, json.Unmarshal(withID([]byte(`{"Id":"a","Type":"load","Request":{"x":12345678901234567}}`), json.RawMessage(`"b"`)), &m))
+	require.NoError(t, json.Unmarshal(withID([]byte(`{"Id":"a","Type":"load","Request":{"x":12345678901234567}}`), json.RawMessage(`"b"`)),
+		&m))
 	assert.Equal(t, "b", m["Id"])
 	assert.True(t, slices.Contains(Types, m["Type"].(string)))
 }
