@@ -36,9 +36,12 @@ type entry struct {
 // Load opens a model under a name, or answers at once where it is open already. It ends with a ModelInfo.
 func (s *Service) Load(a Ask, name string, m request.Model) error {
 	if err := (request.Run{Model: m, Jobs: []request.Request{{}}}).Validate(); err != nil {
+		if s.Has(a.ID) {
+			return Duplicate(a.ID)
+		}
 		return err
 	}
-	o, err := s.accept(a, true)
+	o, err := s.accept(a, true, nil)
 	if err != nil {
 		return err
 	}
@@ -263,7 +266,7 @@ func (e *entry) openModel(ctx context.Context) error {
 
 // Unload closes a model once the orders before have been done: that with a name, or the one used last.
 func (s *Service) Unload(a Ask, name string) error {
-	o, err := s.accept(a, true)
+	o, err := s.accept(a, true, nil)
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,12 @@ func (s *Service) order(id string) (*order, bool) {
 	return o, ok
 }
 
-// accept takes an order. work may take long: it is counted, and its acceptance is told.
-func (s *Service) accept(a Ask, work bool) (*order, error) {
+// accept takes an order. work may take long: it is counted, and its acceptance is told. pictures, where set, is what it makes.
+func (s *Service) accept(a Ask, work bool, pictures *Work) (*order, error) {
 	o := newOrder(s, a, work)
+	if pictures != nil {
+		o.run = NewRun(o.ctx, *pictures, o.hear)
+	}
 	s.mu.Lock()
 	_, taken := s.orders[a.ID]
 	position := len(s.orders)
@@ -142,12 +145,11 @@ func (s *Service) Make(a Ask, w Work) error {
 		}
 		return err
 	}
-	o, err := s.accept(a, true)
+	w.Name, w.Live, w.Texts, w.Now, w.Window = a.ID, true, s.opts.Texts, s.opts.Now, s.opts.Window
+	o, err := s.accept(a, true, &w)
 	if err != nil {
 		return err
 	}
-	w.Name, w.Live, w.Texts, w.Now, w.Window = a.ID, true, s.opts.Texts, s.opts.Now, s.opts.Window
-	o.run = NewRun(o.ctx, w, o.hear)
 	s.enqueue(o, "", w.Model)
 	return nil
 }
@@ -169,7 +171,7 @@ func (s *Service) check(w Work) error {
 
 // Do answers an order that computes no pictures: with wait at once, else beside other work.
 func (s *Service) Do(a Ask, wait bool, f func(ctx context.Context) (any, error)) error {
-	o, err := s.accept(a, false)
+	o, err := s.accept(a, false, nil)
 	if err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func (s *Service) Do(a Ask, wait bool, f func(ctx context.Context) (any, error))
 
 // Adapt changes an adapter of an order for pictures, where c names one, and ends with the list of the job's adapters.
 func (s *Service) Adapt(a Ask, target string, c Change) error {
-	o, err := s.accept(a, false)
+	o, err := s.accept(a, false, nil)
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,7 @@ func (s *Server) decode(m *message, ask service.Ask) error {
 		}
 		return s.Load(ask, name, run.Model)
 	}
+	m.raw, m.body = nil, nil // there may be inputs in them, and m stays until the end
 	d := m.deliver
 	d.Store, d.Every = s.opts.Store, minProgress
 	return s.Make(ask, service.Work{Run: run, Priority: m.priority, Deadline: m.deadline, Single: m.kind == typeGenerate, Delivery: d,
