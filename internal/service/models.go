@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -76,7 +77,7 @@ func (s *Service) entryFor(o *order, name string, m request.Model) (*entry, erro
 	case o.run == nil:
 		e = s.named(name)
 		if e != nil && !reflect.DeepEqual(e.model, m) {
-			return nil, Errorf(CodeInvalid, "another model is loaded as %q; unload it first, or give this one another name", clip(name))
+			return nil, Errorf(CodeInvalid, "another model is loaded as %q; unload it first, or give this one another name", words.Clip(name))
 		}
 	default:
 		if reflect.DeepEqual(m, request.Model{Model: m.Model}) {
@@ -280,7 +281,7 @@ func (s *Service) Unload(a Ask, name string) error {
 	}
 	s.mu.Unlock()
 	if e == nil {
-		o.end(Errorf(CodeNotFound, "no model is loaded as %q", clip(name)), nil)
+		o.end(Errorf(CodeNotFound, "no model is loaded as %q", words.Clip(name)), nil)
 		return nil
 	}
 	e.push(nil)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -52,7 +53,7 @@ func CheckNames(r request.Request, at func(key string) string, errs *request.Err
 	if _, err := output.ParsePattern(r.SaveLatents); err != nil {
 		errs.Add(at("save_latents"), "%v", err)
 	} else if !strings.EqualFold(filepath.Ext(r.SaveLatents), ".npy") {
-		errs.Add(at("save_latents"), "%q does not end in .npy", clip(r.SaveLatents))
+		errs.Add(at("save_latents"), "%q does not end in .npy", words.Clip(r.SaveLatents))
 	}
 }
 
@@ -89,11 +90,4 @@ func (n Names) Latents(job int, r request.Request) (string, error) {
 		return "", err
 	}
 	return p.Name(n.values(job, r, 0, max(r.Seed, 0)))
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "..."
-	}
-	return s
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/words"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // errRegression is what bench compare ends with where something became worse.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
-	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
@@ -77,14 +77,11 @@ func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
 }
 
 func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
-	in, out := o.in, filepath.Clean(o.out)
-	if in == pipeline.NanoModel {
-		path, err := nano.Path(ctx)
-		if err != nil {
-			return err
-		}
-		in = path
+	in, err := modelPath(ctx, o.in)
+	if err != nil {
+		return err
 	}
+	out := filepath.Clean(o.out)
 	if err := newFile(in, out, o.overwrite, " with -o"); err != nil {
 		return err
 	}

@@ -12,10 +12,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
-	"github.com/daguerre-go/daguerre/internal/words"
-	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 func loraInspectCommand(env Env) *cli.Command {
@@ -68,12 +65,10 @@ func inspectLoRA(ctx context.Context, path, model string) (adapters.Report, erro
 	return report, err
 }
 
-func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
-	if model == pipeline.NanoModel {
-		var err error
-		if model, err = nano.Path(ctx); err != nil {
-			return nil, err
-		}
+func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
+	model, err := modelPath(ctx, model)
+	if err != nil {
+		return nil, err
 	}
 	if model != "" {
 		c, err := modelfile.OpenAll(model)

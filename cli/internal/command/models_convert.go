@@ -15,9 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
-	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // convertOptions is what models convert is asked to do.
@@ -109,14 +107,11 @@ func (o convertOptions) check(command string) (convert.Options, error) {
 }
 
 func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporter, opt convert.Options) error {
-	in, out := o.in, filepath.Clean(o.out)
-	if in == pipeline.NanoModel {
-		path, err := nano.Path(ctx)
-		if err != nil {
-			return err
-		}
-		in = path
+	in, err := modelPath(ctx, o.in)
+	if err != nil {
+		return err
 	}
+	out := filepath.Clean(o.out)
 	if err := newFile(in, out, o.overwrite, ""); err != nil {
 		return err
 	}

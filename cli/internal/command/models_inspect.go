@@ -11,9 +11,6 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
-	"github.com/daguerre-go/daguerre/internal/words"
-	"github.com/daguerre-go/daguerre/models/nano"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // inspectOptions is what models inspect is asked to do.
@@ -53,12 +50,9 @@ EXAMPLES:
 }
 
 func (o inspectOptions) execute(ctx context.Context, env Env) error {
-	if o.path == pipeline.NanoModel {
-		path, err := nano.Path(ctx)
-		if err != nil {
-			return err
-		}
-		o.path = path
+	var err error
+	if o.path, err = modelPath(ctx, o.path); err != nil {
+		return err
 	}
 	report, err := modelfile.Inspect(o.path)
 	if err != nil {

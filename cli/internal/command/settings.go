@@ -1,6 +1,8 @@
 package command
 
 import (
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +20,6 @@ type setting struct {
 	doc      string // instead of the key's
 	positive bool   // a given 0 is a mistake, though a zero field means the default
 	category string
-	field    func(*request.Model, *request.Request) any // pointer to the field
 }
 
 // Categories of flags in the help.
@@ -33,115 +34,53 @@ const (
 	catOutput  = "Output"
 )
 
-// settings lists every flag that overrides a run file, in the order of the help.
-var settings = []setting{
-	{key: "prompt", aliases: []string{"p"}, category: catPicture, field: job(func(r *request.Request) any { return &r.Prompt })},
-	{key: "negative_prompt", category: catPicture, field: job(func(r *request.Request) any { return &r.NegativePrompt })},
-	{key: "prompt_2", category: catPicture, field: job(func(r *request.Request) any { return &r.Prompt2 })},
-	{key: "negative_prompt_2", category: catPicture, field: job(func(r *request.Request) any { return &r.NegativePrompt2 })},
-	{key: "prompt_syntax", category: catPicture, field: job(func(r *request.Request) any { return &r.PromptSyntax })},
-	{key: "seed", aliases: []string{"s"}, category: catPicture, field: job(func(r *request.Request) any { return &r.Seed })},
-	{key: "num_images", aliases: []string{"n"}, positive: true, category: catPicture,
-		field: job(func(r *request.Request) any { return &r.NumImages })},
-	{key: "width", aliases: []string{"W"}, positive: true, category: catPicture, field: job(func(r *request.Request) any { return &r.Width })},
-	{key: "height", aliases: []string{"H"}, positive: true, category: catPicture,
-		field: job(func(r *request.Request) any { return &r.Height })},
-	{key: "num_inference_steps", flag: "steps", positive: true, category: catPicture,
-		field: job(func(r *request.Request) any { return &r.NumInferenceSteps })},
-	{key: "guidance_scale", category: catPicture, field: job(func(r *request.Request) any { return &r.GuidanceScale })},
-	{key: "guidance_rescale", category: catPicture, field: job(func(r *request.Request) any { return &r.GuidanceRescale })},
-	{key: "scheduler", category: catPicture, field: job(func(r *request.Request) any { return &r.Scheduler })},
-	{key: "sigmas", category: catPicture, field: job(func(r *request.Request) any { return &r.Sigmas })},
-	{key: "clip_skip", category: catPicture, field: job(func(r *request.Request) any { return &r.ClipSkip })},
-	{key: "rng", category: catPicture, field: job(func(r *request.Request) any { return &r.RNG })},
-	{key: "seamless", category: catPicture, field: job(func(r *request.Request) any { return &r.Seamless })},
-	{key: "noise", category: catPicture, field: job(func(r *request.Request) any { return &r.Noise })},
-	{key: "init_image", flag: "image", aliases: []string{"i"}, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.InitImage })},
-	{key: "mask_image", flag: "mask", category: catImg2Img, field: job(func(r *request.Request) any { return &r.MaskImage })},
-	{key: "strength", positive: true, category: catImg2Img, field: job(func(r *request.Request) any { return &r.Strength })},
-	{key: "outpaint.left", flag: "outpaint-left", positive: true, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.Outpaint.Left })},
-	{key: "outpaint.right", flag: "outpaint-right", positive: true, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.Outpaint.Right })},
-	{key: "outpaint.top", flag: "outpaint-top", positive: true, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.Outpaint.Top })},
-	{key: "outpaint.bottom", flag: "outpaint-bottom", positive: true, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.Outpaint.Bottom })},
-	{key: "outpaint.feather", flag: "outpaint-feather", positive: true, category: catImg2Img,
-		field: job(func(r *request.Request) any { return &r.Outpaint.Feather })},
-	{key: "hires.scale", flag: "hires-scale", positive: true, category: catHires,
-		field: job(func(r *request.Request) any { return &r.Hires.Scale })},
-	{key: "hires.width", flag: "hires-width", positive: true, category: catHires,
-		field: job(func(r *request.Request) any { return &r.Hires.Width })},
-	{key: "hires.height", flag: "hires-height", positive: true, category: catHires,
-		field: job(func(r *request.Request) any { return &r.Hires.Height })},
-	{key: "hires.upscaler", flag: "hires-upscaler", category: catHires, field: job(func(r *request.Request) any { return &r.Hires.Upscaler })},
-	{key: "hires.strength", flag: "hires-strength", positive: true, category: catHires,
-		field: job(func(r *request.Request) any { return &r.Hires.Strength })},
-	{key: "hires.steps", flag: "hires-steps", positive: true, category: catHires,
-		field: job(func(r *request.Request) any { return &r.Hires.Steps })},
-	{key: "lora", doc: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path", category: catLoRA,
-		field: job(func(r *request.Request) any { return &r.LoRAs })},
-	{key: "model.lora_directories", flag: "lora-dir", category: catLoRA,
-		field: model(func(m *request.Model) any { return &m.LoRADirectories })},
-	{key: "lora_stack.strict", flag: "lora-strict", category: catLoRA,
-		field: job(func(r *request.Request) any { return &r.LoRAStack.Strict })},
-	{key: "model.lora_cache.memory_limit_mb", flag: "lora-memory", positive: true, category: catLoRA,
-		field: model(func(m *request.Model) any { return &m.LoRACache.MemoryLimitMB })},
-	{key: "latents", category: catRefiner, field: job(func(r *request.Request) any { return &r.Latents })},
-	{key: "denoising_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingStart })},
-	{key: "denoising_end", category: catRefiner, field: job(func(r *request.Request) any { return &r.DenoisingEnd })},
-	{key: "model.taesd", category: catModel, field: model(func(m *request.Model) any { return &m.TAESD })},
-	{key: "model.fast_decode", category: catModel, field: model(func(m *request.Model) any { return &m.FastDecode })},
-	{key: "model.upscaler", category: catModel, field: model(func(m *request.Model) any { return &m.Upscaler })},
-	{key: "model.refiner", category: catRefiner, field: model(func(m *request.Model) any { return &m.Refiner })},
-	{key: "refiner_mode", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerMode })},
-	{key: "refiner_start", category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStart })},
-	{key: "refiner_strength", positive: true, category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerStrength })},
-	{key: "refiner_steps", positive: true, category: catRefiner, field: job(func(r *request.Request) any { return &r.RefinerSteps })},
-	{key: "aesthetic_score", category: catRefiner, field: job(func(r *request.Request) any { return &r.AestheticScore })},
-	{key: "negative_aesthetic_score", category: catRefiner, field: job(func(r *request.Request) any { return &r.NegativeAestheticScore })},
-	{key: "model.refiner_type", category: catRefiner, field: model(func(m *request.Model) any { return &m.RefinerType })},
-	{key: "model.refiner_on_demand", category: catRefiner, field: model(func(m *request.Model) any { return &m.RefinerOnDemand })},
-	{key: "model.model", aliases: []string{"m"}, category: catModel, field: model(func(m *request.Model) any { return &m.Model })},
-	{key: "model.unet", category: catModel, field: model(func(m *request.Model) any { return &m.UNet })},
-	{key: "model.text_encoder", category: catModel, field: model(func(m *request.Model) any { return &m.TextEncoder })},
-	{key: "model.text_encoder_2", category: catModel, field: model(func(m *request.Model) any { return &m.TextEncoder2 })},
-	{key: "model.vae", category: catModel, field: model(func(m *request.Model) any { return &m.VAE })},
-	{key: "model.embeddings", flag: "embedding", category: catModel, field: model(func(m *request.Model) any { return &m.Embeddings })},
-	{key: "model.embedding_directories", flag: "embedding-directory", category: catModel,
-		field: model(func(m *request.Model) any { return &m.EmbeddingDirectories })},
-	{key: "model.precision", category: catCompute, field: model(func(m *request.Model) any { return &m.Precision })},
-	{key: "model.type", category: catCompute, field: model(func(m *request.Model) any { return &m.Type })},
-	{key: "model.unet_type", category: catCompute, field: model(func(m *request.Model) any { return &m.UNetType })},
-	{key: "model.text_type", category: catCompute, field: model(func(m *request.Model) any { return &m.TextType })},
-	{key: "model.vae_type", category: catCompute, field: model(func(m *request.Model) any { return &m.VAEType })},
-	{key: "model.vae_tiling", category: catCompute, field: model(func(m *request.Model) any { return &m.VAETiling })},
-	{key: "model.vae_tile_size", category: catCompute, positive: true, field: model(func(m *request.Model) any { return &m.VAETileSize })},
-	{key: "model.vae_tile_overlap", category: catCompute, positive: true,
-		field: model(func(m *request.Model) any { return &m.VAETileOverlap })},
-	{key: "model.vae_slicing", category: catCompute, field: model(func(m *request.Model) any { return &m.VAESlicing })},
-	{key: "model.device", category: catCompute, field: model(func(m *request.Model) any { return &m.Device })},
-	{key: "model.text_device", category: catCompute, field: model(func(m *request.Model) any { return &m.TextDevice })},
-	{key: "model.vae_device", category: catCompute, field: model(func(m *request.Model) any { return &m.VAEDevice })},
-	{key: "model.threads", aliases: []string{"t"}, category: catCompute, field: model(func(m *request.Model) any { return &m.Threads })},
-	{key: "model.flash_attention", category: catCompute, field: model(func(m *request.Model) any { return &m.FlashAttention })},
-	{key: "model.memory.memory_limit", flag: "memory-limit", category: catCompute,
-		field: model(func(m *request.Model) any { return &m.Memory.MemoryLimit })},
-	{key: "model.memory.reserve", flag: "memory-reserve", category: catCompute,
-		field: model(func(m *request.Model) any { return &m.Memory.Reserve })},
-	{key: "model.memory.strategy", flag: "memory-strategy", category: catCompute,
-		field: model(func(m *request.Model) any { return &m.Memory.Strategy })},
-	{key: "model.memory.attention_slicing", flag: "attention-slicing", category: catCompute,
-		field: model(func(m *request.Model) any { return &m.Memory.AttentionSlicing })},
-	{key: "max_batch", flag: "batch", positive: true, category: catCompute, field: job(func(r *request.Request) any { return &r.MaxBatch })},
-	{key: "guidance_batch", category: catCompute, field: job(func(r *request.Request) any { return &r.GuidanceBatch })},
-	{key: "output", aliases: []string{"o"}, category: catOutput, field: job(func(r *request.Request) any { return &r.Output })},
-	{key: "save_latents", category: catOutput, field: job(func(r *request.Request) any { return &r.SaveLatents })},
-	{key: "quality", doc: "of JPEG files, 1 to 100; PNG and WebP are lossless", positive: true, category: catOutput,
-		field: job(func(r *request.Request) any { return &r.Quality })},
-	{key: "metadata", category: catOutput, field: job(func(r *request.Request) any { return &r.Metadata })},
+// settings lists every flag that overrides a run file, in the order of the help: a key, with the prefix "model." where it is one of
+// [model]; the flag's name behind "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a
+// mistake, though a zero field means the default.
+var settings = slices.Concat(
+	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
+		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
+		"seamless", "noise"),
+	group(catImg2Img, "init_image=image/i", "mask_image=mask", "strength!", "outpaint.left=outpaint-left!", "outpaint.right=outpaint-right!",
+		"outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
+	group(catHires, "hires.scale=hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!", "hires.upscaler=hires-upscaler",
+		"hires.strength=hires-strength!", "hires.steps=hires-steps!"),
+	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
+		"model.lora_cache.memory_limit_mb=lora-memory!"),
+	group(catRefiner, "latents", "denoising_start", "denoising_end"),
+	group(catModel, "model.taesd", "model.fast_decode", "model.upscaler"),
+	group(catRefiner, "model.refiner", "refiner_mode", "refiner_start", "refiner_strength!", "refiner_steps!", "aesthetic_score",
+		"negative_aesthetic_score", "model.refiner_type", "model.refiner_on_demand"),
+	group(catModel, "model.model/m", "model.unet", "model.text_encoder", "model.text_encoder_2", "model.vae", "model.embeddings=embedding",
+		"model.embedding_directories=embedding-directory"),
+	group(catCompute, "model.precision", "model.type", "model.unet_type", "model.text_type", "model.vae_type", "model.vae_tiling",
+		"model.vae_tile_size!", "model.vae_tile_overlap!", "model.vae_slicing", "model.device", "model.text_device", "model.vae_device",
+		"model.threads/t", "model.flash_attention", "model.memory.memory_limit=memory-limit", "model.memory.reserve=memory-reserve",
+		"model.memory.strategy=memory-strategy", "model.memory.attention_slicing=attention-slicing", "max_batch=batch!",
+		"guidance_batch"),
+	group(catOutput, "output/o", "save_latents", "quality!", "metadata"),
+)
+
+// ownDocs are the help texts of flags that say something else than their keys.
+var ownDocs = map[string]string{
+	"lora":    "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
+	"quality": "of JPEG files, 1 to 100; PNG and WebP are lossless",
+}
+
+// group reads the settings of a category.
+func group(category string, specs ...string) (list []setting) {
+	for _, spec := range specs {
+		s := setting{category: category}
+		spec, s.positive = strings.CutSuffix(spec, "!")
+		spec, alias, ok := strings.Cut(spec, "/")
+		if ok {
+			s.aliases = []string{alias}
+		}
+		s.key, s.flag, _ = strings.Cut(spec, "=")
+		s.doc = ownDocs[s.key]
+		list = append(list, s)
+	}
+	return list
 }
 
 // fileOnly lists the keys that have no flag: tables and pairs.
@@ -157,12 +96,18 @@ var fileOnly = []string{
 	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",
 }
 
-func job(f func(*request.Request) any) func(*request.Model, *request.Request) any {
-	return func(_ *request.Model, r *request.Request) any { return f(r) }
-}
-
-func model(f func(*request.Model) any) func(*request.Model, *request.Request) any {
-	return func(m *request.Model, _ *request.Request) any { return f(m) }
+// field returns a pointer to what the setting sets: the field with its key.
+func (s setting) field(m *request.Model, r *request.Request) any {
+	at := reflect.ValueOf(r).Elem()
+	key, ofModel := strings.CutPrefix(s.key, "model.")
+	if ofModel {
+		at = reflect.ValueOf(m).Elem()
+	}
+	for part := range strings.SplitSeq(key, ".") {
+		i := slices.IndexFunc(reflect.VisibleFields(at.Type()), func(f reflect.StructField) bool { return f.Tag.Get("key") == part })
+		at = at.Field(i)
+	}
+	return at.Addr().Interface()
 }
 
 // names returns the flag's name, and its aliases: among them the key's own spelling.

@@ -16,7 +16,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/internal/words"
-	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -134,11 +133,9 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 	if err != nil {
 		return err
 	}
-	path := o.file
-	if path == pipeline.NanoModel {
-		if path, err = nano.Path(ctx); err != nil {
-			return err
-		}
+	path, err := modelPath(ctx, o.file)
+	if err != nil {
+		return err
 	}
 	if err := models.CheckRole("vae", path); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/worker"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 

@@ -96,7 +96,7 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	case len(bad) > 0:
 		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", clip(m.kind), words.Phrase(m.kind, Types),
+		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", words.Clip(m.kind), words.Phrase(m.kind, Types),
 			strings.Join(Types, ", "))
 	}
 	return m, nil
@@ -238,11 +238,4 @@ func idInPrefix(prefix []byte) json.RawMessage {
 			return nil // what is inside cannot be skipped without an end
 		}
 	}
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "..."
-	}
-	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // SupervisedEnv is set in the environment of a supervised process, to the number of times that it was started again.
