@@ -28,8 +28,8 @@ func (s *Service) ListAdapters() (Adapters, error) {
 
 // Controls lists preprocessors and ControlNets.
 type Controls struct {
-	Preprocessors []Preprocessor `json:"preprocessors"`
 	Nets          []string       `json:"nets"` // files in the folders of the current model
+	Preprocessors []Preprocessor `json:"preprocessors"`
 }
 
 // Preprocessor tells of a preprocessor.

@@ -53,6 +53,15 @@ func (s *Service) Load(a Ask, name string, m request.Model) error {
 	return nil
 }
 
+// Fail takes an order to load or unload a model that is known to fail.
+func (s *Service) Fail(a Ask, why error) error {
+	o, err := s.accept(a, true, nil)
+	if err == nil {
+		o.end(why, nil)
+	}
+	return err
+}
+
 // enqueue gives an order to the model that it names; name is that of a model to load.
 func (s *Service) enqueue(o *order, name string, m request.Model) {
 	e, err := s.entryFor(o, name, m)

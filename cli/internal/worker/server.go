@@ -148,7 +148,7 @@ func (s *Server) begin(m *message) error {
 	case typeUnload:
 		name, err := nameOf(m.body)
 		if err != nil {
-			return s.Do(ask, true, failing(err))
+			return s.Fail(ask, err)
 		}
 		return s.Unload(ask, name)
 	case typeLoRA:
@@ -173,7 +173,7 @@ func (s *Server) decode(m *message, ask service.Ask) error {
 	case m.kind == typeLoad:
 		name, err := nameOf(m.body)
 		if err != nil {
-			return s.Do(ask, true, failing(err))
+			return s.Fail(ask, err)
 		}
 		return s.Load(ask, name, run.Model)
 	}

@@ -1,0 +1,56 @@
+package service
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// TestAnOrderWithoutAModel is made on the one used last, whose name its pictures tell.
+func TestAnOrderWithoutAModel(t *testing.T) {
+	var of request.Model
+	s := New(Options{
+		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+			return pipeline.Open(ctx, cfg, pipeline.WithBackend(&fake.Backend{}))
+		},
+		Texts: func(_ context.Context, m request.Model, _ *pipeline.Result, _ pipeline.Image) ([]imagefile.Text, error) {
+			of = m
+			return nil, nil
+		},
+	})
+	defer s.Close()
+	ends := make(chan Ended, 10)
+	var names []string
+	ask := func(id string) Ask {
+		return Ask{ID: id, Tell: func(e Event) {
+			switch e := e.(type) {
+			case Picture:
+				names = append(names, e.Path)
+			case Ended:
+				ends <- e
+			}
+		}}
+	}
+	run := jobs(2)
+	run.Model = request.Model{}
+	assert.Equal(t, CodeNotFound, s.Explain(endOf(t, s.Make(ask("early"), Work{Run: run}), ends)).Code)
+	require.NoError(t, endOf(t, s.Load(ask("load"), "n", request.Model{Model: "nano"}), ends))
+	run.Jobs[0].Output = "{model}.png"
+	require.NoError(t, endOf(t, s.Make(ask("made"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
+	assert.Contains(t, names, "nano.png")
+	assert.Equal(t, "nano", of.Model)
+}
+
+// endOf waits for the end of an order and returns its error.
+func endOf(t *testing.T, err error, ends chan Ended) error {
+	t.Helper()
+	require.NoError(t, err)
+	return (<-ends).Err
+}
