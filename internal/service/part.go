@@ -94,12 +94,17 @@ func (p *part) warn() {
 	}
 }
 
-// progress tells how a batch with pictures of the part goes on. Calls do not overlap.
-func (p *part) progress(g pipeline.Progress) {
+// start tells, once, that the part is begun with.
+func (p *part) start() {
 	if !p.started {
 		p.started = true
 		p.r.emit(Started{p.index, &p.req})
 	}
+}
+
+// progress tells how a batch with pictures of the part goes on. Calls do not overlap.
+func (p *part) progress(g pipeline.Progress) {
+	p.start()
 	d, now := p.r.Delivery, p.r.Now()
 	last := g.Stage == pipeline.StageDone || g.Stage == pipeline.StageDenoise && g.Step == g.Steps
 	if !d.Quiet && (last || now.Sub(p.reported) >= d.Every) {

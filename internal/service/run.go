@@ -127,6 +127,13 @@ func (r *Run) Result() Ended {
 	return out
 }
 
+// Announce tells that the only job of a run is begun with, before its first batch is. The batcher must be paused.
+func (r *Run) Announce() {
+	if queued := r.inQueue(); len(r.Jobs) == 1 && len(queued) == 1 {
+		queued[0].start()
+	}
+}
+
 // CancelPicture gives up one picture of a job.
 func (r *Run) CancelPicture(job, index int) error {
 	r.mu.Lock()

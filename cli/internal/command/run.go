@@ -94,6 +94,7 @@ func (g *generation) all(ctx context.Context) error {
 	if err := g.made.Start(g.batcher); err != nil {
 		return err
 	}
+	g.made.Announce()
 	g.batcher.Resume()
 	select {
 	case <-g.made.Done():
