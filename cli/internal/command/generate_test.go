@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +20,6 @@ import (
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // readPNG returns a file's picture and text.
@@ -351,123 +348,4 @@ func TestGenerateOnATerminal(t *testing.T) {
 	require.Equal(t, ExitOK, b.run(small("-o", b.path("a.png"))...))
 	assert.Contains(t, b.stderr, "█")
 	assert.NotContains(t, b.stdout, "█")
-}
-
-func TestGenerateCancelled(t *testing.T) {
-	for _, op := range []fake.Op{fake.OpOpen, fake.OpEncodeText, fake.OpUNet, fake.OpDecodeLatents} {
-		t.Run(string(op), func(t *testing.T) {
-			b := newBench(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			b.ctx = ctx
-			b.backend.Hook = func(ctx context.Context, c fake.Call) error {
-				if c.Op == op {
-					cancel()
-					<-ctx.Done()
-					return ctx.Err()
-				}
-				return nil
-			}
-			began := time.Now()
-			assert.Equal(t, ExitCancelled, b.run(small("-o", b.path("a.png"), "--save-latents", b.path("l.npy"))...), b.stderr)
-			assert.Less(t, time.Since(began), time.Second)
-			assert.Contains(t, b.stderr, "daguerre: cancelled\n")
-			assert.Empty(t, b.files(), "nothing partial")
-			assert.Zero(t, b.backend.LiveModels())
-		})
-	}
-}
-
-func TestGenerateCancelledKeepsFinishedPictures(t *testing.T) {
-	b := newBench(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	b.ctx = ctx
-	b.backend.Hook = func(ctx context.Context, c fake.Call) error {
-		if c.Op == fake.OpDecodeLatents && c.Nth == 2 {
-			cancel()
-			return ctx.Err()
-		}
-		return nil
-	}
-	assert.Equal(t, ExitCancelled, b.run(small("-n", "4", "--batch", "1", "--json", "-o", b.path("a.png"))...))
-	files := b.files()
-	require.Len(t, files, 3)
-	assert.Equal(t, []string{"a-0.png", "a-1.png"}, files[1:])
-	assert.Contains(t, files[0], ".daguerre-run-", "the journal, to continue with")
-	for _, f := range files[1:] {
-		readPNG(t, b.path(f))
-	}
-	events := b.events()
-	assert.EqualValues(t, ExitCancelled, events[len(events)-1]["exit_code"])
-}
-
-func TestGenerateFailureNamesTheJob(t *testing.T) {
-	b := newBench(t)
-	config := b.write("run.toml", strings.ReplaceAll(twoJobs, "OUT", b.path("out")))
-	b.backend.Hook = func(_ context.Context, c fake.Call) error {
-		if c.Op == fake.OpDecodeLatents && c.Nth >= 1 {
-			return fmt.Errorf("planted")
-		}
-		return nil
-	}
-	assert.Equal(t, ExitFailure, b.run("generate", "-c", config))
-	assert.Contains(t, b.stderr, "job 2 of 2: ")
-	assert.FileExists(t, b.path("out/0-5.png"), "the first job's picture stays")
-}
-
-func TestGenerateUnwritableFolder(t *testing.T) {
-	b := newBench(t)
-	b.write("plain", "x")
-	assert.Equal(t, ExitUsage, b.run(small("-o", b.path("plain/a.png"))...))
-	assert.Contains(t, b.stderr, "choose another with -o")
-	assert.Zero(t, b.backend.Count(fake.OpOpen))
-}
-
-// TestEveryKeyHasAFlag makes sure that no key of a run file is forgotten on the command line.
-func TestEveryKeyHasAFlag(t *testing.T) {
-	known := map[string]bool{}
-	for _, k := range fileOnly {
-		known[k] = true
-	}
-	for _, s := range settings {
-		assert.False(t, known[s.key], "%s occurs twice", s.key)
-		known[s.key] = true
-	}
-	for _, k := range request.Keys() {
-		id := k.Name
-		if k.Table != "" {
-			id = k.Table + "." + id
-		}
-		assert.True(t, known[id], "%s has no flag and is not in fileOnly", id)
-		delete(known, id)
-	}
-	assert.Empty(t, known, "flags of keys that do not exist")
-}
-
-// TestFlagsOverrideEveryField sets every flag and looks at the field it is meant for.
-func TestFlagsOverrideEveryField(t *testing.T) {
-	b := newBench(t)
-	in := t.TempDir()
-	require.Equal(t, ExitOK, b.run(small("-o", filepath.Join(in, "i.png"))...), b.stderr)
-	require.Equal(t, ExitOK, b.run("generate", "--model", "nano", "-p", "x", "--prompt-2", "y", "--negative-prompt", "z",
-		"--negative-prompt-2", "w",
-		"-s", "3", "-n", "1", "-W", "64", "-H", "72", "--num-inference-steps", "4", "--guidance-scale", "0", "--guidance-rescale", "0.5",
-		"--scheduler", "euler", "--clip-skip", "1", "--image", filepath.Join(in, "i.png"), "--strength", "0.9",
-		"--precision", "exact", "--type", "q8_0", "--vae-type", "f32", "--device", "cpu", "-t", "2", "--flash-attention", "off",
-		"--batch", "2", "--guidance-batch", "separate", "-o", b.path("x.png")), b.stderr)
-	opened := b.backend.Opened()
-	cfg := opened[len(opened)-1]
-	assert.Equal(t, backend.PrecisionExact, cfg.Precision)
-	assert.Equal(t, backend.TypeQ8_0, cfg.UNetType)
-	assert.Equal(t, backend.TypeF32, cfg.VAEType)
-	assert.Equal(t, "cpu", cfg.Device)
-	assert.Equal(t, 2, cfg.Threads)
-	assert.Equal(t, "off", cfg.FlashAttention)
-	_, text := readPNG(t, b.path("x.png"))
-	var m map[string]any
-	require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
-	for key, want := range map[string]any{"prompt": "x", "prompt_2": "y", "negative_prompt": "z", "negative_prompt_2": "w", "seed": 3.0,
-		"width": 64.0, "height": 72.0, "num_inference_steps": 4.0, "guidance_scale": 1.0, "guidance_rescale": 0.5, "clip_skip": 1.0,
-		"init_image": "i.png", "strength": 0.9} {
-		assert.Equal(t, want, m[key], key)
-	}
 }

@@ -1,0 +1,63 @@
+package command
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// TestEveryKeyHasAFlag makes sure that no key of a run file is forgotten on the command line.
+func TestEveryKeyHasAFlag(t *testing.T) {
+	known := map[string]bool{}
+	for _, k := range fileOnly {
+		known[k] = true
+	}
+	for _, s := range settings {
+		assert.False(t, known[s.key], "%s occurs twice", s.key)
+		known[s.key] = true
+	}
+	for _, k := range request.Keys() {
+		id := k.Name
+		if k.Table != "" {
+			id = k.Table + "." + id
+		}
+		assert.True(t, known[id], "%s has no flag and is not in fileOnly", id)
+		delete(known, id)
+	}
+	assert.Empty(t, known, "flags of keys that do not exist")
+}
+
+// TestFlagsOverrideEveryField sets every flag and looks at the field it is meant for.
+func TestFlagsOverrideEveryField(t *testing.T) {
+	b := newBench(t)
+	in := t.TempDir()
+	require.Equal(t, ExitOK, b.run(small("-o", filepath.Join(in, "i.png"))...), b.stderr)
+	require.Equal(t, ExitOK, b.run("generate", "--model", "nano", "-p", "x", "--prompt-2", "y", "--negative-prompt", "z",
+		"--negative-prompt-2", "w",
+		"-s", "3", "-n", "1", "-W", "64", "-H", "72", "--num-inference-steps", "4", "--guidance-scale", "0", "--guidance-rescale", "0.5",
+		"--scheduler", "euler", "--clip-skip", "1", "--image", filepath.Join(in, "i.png"), "--strength", "0.9",
+		"--precision", "exact", "--type", "q8_0", "--vae-type", "f32", "--device", "cpu", "-t", "2", "--flash-attention", "off",
+		"--batch", "2", "--guidance-batch", "separate", "-o", b.path("x.png")), b.stderr)
+	opened := b.backend.Opened()
+	cfg := opened[len(opened)-1]
+	assert.Equal(t, backend.PrecisionExact, cfg.Precision)
+	assert.Equal(t, backend.TypeQ8_0, cfg.UNetType)
+	assert.Equal(t, backend.TypeF32, cfg.VAEType)
+	assert.Equal(t, "cpu", cfg.Device)
+	assert.Equal(t, 2, cfg.Threads)
+	assert.Equal(t, "off", cfg.FlashAttention)
+	_, text := readPNG(t, b.path("x.png"))
+	var m map[string]any
+	require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
+	for key, want := range map[string]any{"prompt": "x", "prompt_2": "y", "negative_prompt": "z", "negative_prompt_2": "w", "seed": 3.0,
+		"width": 64.0, "height": 72.0, "num_inference_steps": 4.0, "guidance_scale": 1.0, "guidance_rescale": 0.5, "clip_skip": 1.0,
+		"init_image": "i.png", "strength": 0.9} {
+		assert.Equal(t, want, m[key], key)
+	}
+}
