@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 )
 

@@ -18,7 +18,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/models/nano"
-	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 )
 
