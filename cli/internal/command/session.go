@@ -137,6 +137,7 @@ func kinds(jobs []request.Request) (out []request.Request) {
 		}
 		kind := job
 		kind.Prompt, kind.Prompt2, kind.NegativePrompt, kind.NegativePrompt2, kind.Seed, kind.Output = "", "", "", "", 0, ""
+		kind.InitImage.Data, kind.MaskImage.Data = nil, nil
 		key := fmt.Sprint(kind)
 		if strings.Contains(job.Prompt, "<") { // a tag may name an adapter
 			key += job.Prompt
