@@ -60,9 +60,9 @@ func (s *session) open(ctx context.Context) error {
 	if len(s.run.Jobs) > manyJobs {
 		debug.FreeOSMemory() // what reading the run file took is a multiple of what it says
 		s.gcPercent = debug.SetGCPercent(100 * workBytes / (workBytes + len(s.run.Jobs)*jobBytes))
-	}
-	if m.TextCacheMB == 0 && !repeats(s.run.Jobs) {
-		m.TextCacheMB = onceCacheMB
+		if m.TextCacheMB == 0 && !repeats(s.run.Jobs) {
+			m.TextCacheMB = onceCacheMB
+		}
 	}
 	log := newLogger(s.report, s.env.Stderr, s.verbose)
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
@@ -91,8 +91,7 @@ func (s *session) open(ctx context.Context) error {
 	return nil
 }
 
-// onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, so that only negative prompts are used again, in
-// MiB.
+// onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, in MiB: only negative prompts are used again.
 const onceCacheMB = 8
 
 // manyJobs make a run file that is worth freeing memory for. A job that is planned takes jobBytes, those in work workBytes together: the
