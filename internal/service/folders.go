@@ -5,10 +5,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -19,7 +19,7 @@ func (s *Service) ListAdapters() (Adapters, error) {
 	if err != nil {
 		return list, err
 	}
-	found, err := lora.NewLibrary(m.LoRADirectories...).List()
+	found, err := adapters.NewLibrary(m.LoRADirectories...).List()
 	for _, a := range found {
 		list.Adapters = append(list.Adapters, Adapter{Name: a.Name, Path: a.Path, Weight: 1, Enabled: true})
 	}

@@ -45,12 +45,10 @@ func (c Change) Then(next Change) Change {
 // apply makes the change.
 func (c Change) apply(a *lora.Adapter) {
 	if c.Weight != nil {
-		a.Weight, a.UNetWeight, a.TextEncoderWeight = *c.Weight, nil, nil
+		a.Weight, a.UNetWeight, a.TextEncoderWeight = c.Weight, nil, nil
 	}
 	a.UNetWeight, a.TextEncoderWeight = cmp.Or(c.UNet, a.UNetWeight), cmp.Or(c.Text, a.TextEncoderWeight)
-	if c.Enabled != nil {
-		a.Enabled = *c.Enabled
-	}
+	a.Enabled = cmp.Or(c.Enabled, a.Enabled)
 }
 
 // Adapter tells of an adapter.
@@ -114,7 +112,8 @@ func (r *Run) adapt(c Change) (list Adapters, err error) {
 	}
 	list.Adapters = []Adapter{}
 	for _, a := range handle.Stack().Adapters {
-		list.Adapters = append(list.Adapters, Adapter{a.Label(), a.Path, a.Weight, a.UNetWeight, a.TextEncoderWeight, a.Enabled})
+		full := a.Filled()
+		list.Adapters = append(list.Adapters, Adapter{a.Label(), a.Path, *full.Weight, a.UNetWeight, a.TextEncoderWeight, *full.Enabled})
 	}
 	return list, nil
 }

@@ -1,14 +1,11 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -116,7 +113,7 @@ func (s *Service) Memory(ctx context.Context) (MemoryInfo, error) {
 	var heap runtime.MemStats
 	runtime.ReadMemStats(&heap)
 	info := MemoryInfo{GoHeap: int64(heap.HeapAlloc), Devices: []backend.Device{}, Models: []ModelInfo{}}
-	info.RSS, info.PeakRSS = procStatus("VmRSS"), procStatus("VmHWM")
+	info.RSS, info.PeakRSS = machine.RSS(), machine.PeakRSS()
 	if s.opts.Devices != nil {
 		devices, err := s.opts.Devices(ctx)
 		if err != nil {
@@ -135,23 +132,6 @@ func (s *Service) Memory(ctx context.Context) (MemoryInfo, error) {
 		info.Models = append(info.Models, m)
 	}
 	return info, nil
-}
-
-// procStatus reads a line of /proc/self/status in bytes; 0 where there is none.
-func procStatus(key string) int64 {
-	data, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range bytes.Lines(data) {
-		if rest, ok := strings.CutPrefix(string(line), key+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err == nil {
-				return kib << 10
-			}
-		}
-	}
-	return 0
 }
 
 // Devices lists what can be computed on.

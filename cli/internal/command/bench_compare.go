@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/internal/words"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 
 	"github.com/daguerre-go/daguerre/internal/words"

@@ -8,7 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -86,7 +86,7 @@ func runDevices(ctx context.Context, env Env, asJSON bool) error {
 		if d.Auto == 1 {
 			chosen = fmt.Sprintf("auto takes %s: %s", d.ID, d.Reason)
 		}
-		rows = append(rows, []string{d.ID, kind, auto, progress.Bytes(d.FreeBytes), progress.Bytes(d.TotalBytes), strings.Join(d.Features, " "),
+		rows = append(rows, []string{d.ID, kind, auto, words.Bytes(d.FreeBytes), words.Bytes(d.TotalBytes), strings.Join(d.Features, " "),
 			d.Description})
 	}
 	if err := printTable(env.Stdout, rows); err != nil || chosen == "" {

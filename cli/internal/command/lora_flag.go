@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
@@ -47,7 +48,7 @@ func parseLoRA(text string) (lora.Adapter, error) {
 		name, weights = name[:i], append(weights, w)
 	}
 	if name = strings.TrimSpace(name); name == "" {
-		return request.LoRA{}, fmt.Errorf("%q names no adapter; write NAME or NAME:0.8", words.Clip(text))
+		return lora.Adapter{}, fmt.Errorf("%q names no adapter; write NAME or NAME:0.8", words.Clip(text))
 	}
 	l := lora.Adapter{Name: name}
 	if strings.ContainsRune(name, filepath.Separator) || slices.Contains(adapters.Extensions, strings.ToLower(filepath.Ext(name))) {

@@ -10,8 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
@@ -65,7 +66,7 @@ func inspectLoRA(ctx context.Context, path, model string) (adapters.Report, erro
 	return report, err
 }
 
-func openLoRA(ctx context.Context, path, model string) (*lora.File, error) {
+func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 	model, err := modelPath(ctx, model)
 	if err != nil {
 		return nil, err

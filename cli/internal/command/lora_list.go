@@ -5,8 +5,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/cli/internal/progress"
-	"github.com/daguerre-go/daguerre/runtime/lora"
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/library"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 func loraListCommand(env Env) *cli.Command {
@@ -37,7 +38,7 @@ EXAMPLES:
 			}
 			rows := [][]string{{"NAME", "SIZE", "MODIFIED", "FILE"}}
 			for _, f := range files {
-				rows = append(rows, []string{strings.Map(printable, f.Name), progress.Bytes(f.Size), f.ModTime.Format("2006-01-02 15:04"),
+				rows = append(rows, []string{strings.Map(printable, f.Name), words.Bytes(f.Size), f.ModTime.Format("2006-01-02 15:04"),
 					strings.Map(printable, f.Path)})
 			}
 			return printTable(env.Stdout, rows)

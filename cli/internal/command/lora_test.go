@@ -43,7 +43,7 @@ func TestLoRAInspect(t *testing.T) {
 	}
 	require.Equal(t, ExitOK, b.run("lora", "inspect", "lora_dora_part", "--lora-dir", "../../../testdata/goldens", "--model", "nano",
 		"--json"), b.stderr)
-	var r lora.Report
+	var r adapters.Report
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &r))
 	assert.Equal(t, 20, r.DoRA)
 	assert.Len(t, r.SHA256, 64)

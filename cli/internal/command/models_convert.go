@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -168,7 +169,7 @@ func (o convertOptions) failed(ctx context.Context, err error) error {
 func (o convertOptions) print(env Env, r *convert.Report) error {
 	rows := [][]string{{"TYPE", "TENSORS", "PARAMETERS", "BYTES", "ERROR", "WORST"}}
 	for _, t := range r.Types {
-		rows = append(rows, []string{t.Type, fmt.Sprint(t.Tensors), count(t.Elements), progress.Bytes(t.Bytes), fmt.Sprintf("%.2g", t.Error),
+		rows = append(rows, []string{t.Type, fmt.Sprint(t.Tensors), count(t.Elements), words.Bytes(t.Bytes), fmt.Sprintf("%.2g", t.Error),
 			fmt.Sprintf("%.2g", t.Worst)})
 	}
 	if o.report {
@@ -182,8 +183,8 @@ func (o convertOptions) print(env Env, r *convert.Report) error {
 	if err := printTable(env.Stdout, rows); err != nil {
 		return err
 	}
-	return printTo(env.Stdout, "%s of weights became %s (%.0f %%); every tensor was read back\n", progress.Bytes(r.Before),
-		progress.Bytes(r.After),
+	return printTo(env.Stdout, "%s of weights became %s (%.0f %%); every tensor was read back\n", words.Bytes(r.Before),
+		words.Bytes(r.After),
 		100*float64(r.After)/float64(max(r.Before, 1)))
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // inspectOptions is what models inspect is asked to do.
@@ -103,7 +104,7 @@ func printReport(env Env, r modelfile.Report) error {
 	if r.Layout != "" {
 		rows = append(rows, []string{"layout", string(r.Layout)})
 	}
-	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", progress.Bytes(r.Size), r.Tensors,
+	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", words.Bytes(r.Size), r.Tensors,
 		count(r.Parameters))})
 	for _, f := range r.Files {
 		line := fmt.Sprintf("%s, %s, %d tensors", f.Format, words.Bytes(f.Size), f.Tensors)

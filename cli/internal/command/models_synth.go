@@ -91,7 +91,7 @@ func (o synthOptions) check(command string, kinds []string) error {
 		case f.value == "":
 			return usagef(command, "--%s is missing; known are %s", f.flag, strings.Join(f.known, ", "))
 		case !slices.Contains(f.known, f.value):
-			hint := words.Phrase(f.value, f.known)
+			hint := words.DidYouMean(f.value, f.known)
 			return usagef(command, "--%s %q is unknown%s; known are %s", f.flag, words.Clip(f.value), hint, strings.Join(f.known, ", "))
 		}
 	}

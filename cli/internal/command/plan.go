@@ -11,6 +11,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -166,8 +167,8 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 			batch += ", " + c.text
 		}
 	}
-	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d image%s, %s", size.Width, size.Height, size.Images,
-		plural(size.Images), batch)},
+	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images,
+		words.Plural(size.Images, "image"), batch)},
 		{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
 	for _, device := range planDevices(plan) {
 		peak, at := job.Breakdown.Peak(device)
@@ -185,7 +186,7 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 				}
 			}
 			if weights+compute+other > 0 {
-				rows = append(rows, []string{stage.Name, device, memory.Size(weights), memory.Size(compute), memory.Size(other), memory.Size(weights +
+				rows = append(rows, []string{stage.Name, device, words.Budget(weights), words.Budget(compute), words.Budget(other), words.Budget(weights +
 					compute + other)})
 			}
 		}

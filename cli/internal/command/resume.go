@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -111,7 +111,7 @@ func runFingerprint(run request.Run, lib Library) (string, error) {
 	m := run.Model
 	paths := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner}
 	paths = append(paths, m.Embeddings...)
-	library := lora.NewLibrary(m.LoRADirectories...)
+	library := adapters.NewLibrary(m.LoRADirectories...)
 	var f output.Fingerprint
 	f.Add(Version(), lib.Variant, lib.Version, m)
 	for _, r := range run.Jobs {

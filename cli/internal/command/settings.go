@@ -158,7 +158,7 @@ func (s setting) cliFlag(k request.Key) cli.Flag {
 	case *bool, **bool:
 		return &cli.BoolFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (--" + n + "=false turns it off)", DefaultText: def,
 			Category: s.category}
-	case *[]string, *[]request.LoRA:
+	case *[]string, *[]lora.Adapter:
 		return &cli.StringSliceFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (may be repeated)", DefaultText: def, Category: s.category}
 	}
 	return &cli.StringFlag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}

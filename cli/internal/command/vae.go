@@ -231,7 +231,7 @@ func printVAE(env Env, report vaeReport) error {
 		if t := c.Tiled; t != nil {
 			if err := printTo(env.Stdout, "tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s\n", t.Tiles, t.TileSize,
 				t.PSNR,
-				100*t.SeamExcess, progress.Bytes(t.Bytes), progress.Bytes(t.WholeBytes)); err != nil {
+				100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes)); err != nil {
 				return err
 			}
 		}

@@ -77,7 +77,7 @@ func (t *Text) Report(e Event) {
 		if e.PrecisionReason != "" {
 			reason = " (" + e.PrecisionReason + ")"
 		}
-		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, Bytes(e.ParameterBytes),
+		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, words.Bytes(e.ParameterBytes),
 			Seconds(e.Seconds))
 	case JobStart:
 		t.last = t.o.Now()

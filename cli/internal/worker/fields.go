@@ -2,9 +2,9 @@ package worker
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -12,7 +12,7 @@ import (
 func fields(body map[string]any, into map[string]any) error {
 	var errs request.Errors
 	for key, value := range body {
-		dst, known := into[fold(key)]
+		dst, known := into[words.FoldKey(key, "_")]
 		if !known {
 			errs.Add(key, "unknown key")
 			continue
@@ -54,7 +54,7 @@ func loadBody(body map[string]any) map[string]any {
 	out := map[string]any{}
 	whole := false
 	for key, value := range body {
-		switch fold(key) {
+		switch words.FoldKey(key, "_") {
 		case "name":
 			continue
 		case "model":
@@ -72,7 +72,7 @@ func loadBody(body map[string]any) map[string]any {
 // nameOf reads the name of a load or unload.
 func nameOf(body map[string]any) (string, error) {
 	for key, value := range body {
-		if fold(key) != "name" || value == nil {
+		if words.FoldKey(key, "_") != "name" || value == nil {
 			continue
 		}
 		name, ok := value.(string)
@@ -102,8 +102,6 @@ func changesOf(m *message) (changes []service.Change) {
 	}
 	return changes
 }
-
-func fold(key string) string { return strings.ToLower(strings.ReplaceAll(key, "_", "")) }
 
 func integer(value any) (int64, bool) {
 	n, ok := value.(json.Number)

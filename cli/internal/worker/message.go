@@ -96,7 +96,7 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	case len(bad) > 0:
 		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
 	case !slices.Contains(Types, m.kind):
-		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", words.Clip(m.kind), words.Phrase(m.kind, Types),
+		return m, service.Errorf(codeUnknownType, "type %q is unknown%s; known are %s", words.Clip(m.kind), words.DidYouMean(m.kind, Types),
 			strings.Join(Types, ", "))
 	}
 	return m, nil
