@@ -128,7 +128,7 @@ func TestVAE(t *testing.T) {
 }
 
 func TestMissingComponents(t *testing.T) {
-	m := openFake(t, fake(t), ModelFile{RoleVAE, "vae.safetensors"})
+	m := openFake(t, fake(t), "vae.safetensors")
 	in, out := unetInputs(1, 2, 2, 1)
 	for _, err := range []error{
 		m.UNetEval(in, out),

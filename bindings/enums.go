@@ -2,12 +2,12 @@ package bindings
 
 // Sizes and the version from daguerre.h.
 const (
-	ABIVersion     = 2   // DG_ABI_VERSION: the version these bindings were written for
-	MaxLevels      = 8   // DG_MAX_LEVELS: array length of per-level fields
-	NameLen        = 64  // DG_NAME_LEN: bytes of a [Name]
-	DescLen        = 256 // DG_DESC_LEN: bytes of a [Desc]
-	MaxFiles       = 16  // DG_MAX_FILES: files of one model
-	ComponentCount = 7   // DG_COMPONENT_COUNT: bits of [Component]
+	ABIVersion     = 3    // DG_ABI_VERSION: the version these bindings were written for
+	MaxLevels      = 8    // DG_MAX_LEVELS: array length of per-level fields
+	NameLen        = 64   // DG_NAME_LEN: bytes of a [Name]
+	DescLen        = 256  // DG_DESC_LEN: bytes of a [Desc]
+	MaxFiles       = 4096 // DG_MAX_FILES: files of one model
+	ComponentCount = 7    // DG_COMPONENT_COUNT: bits of [Component]
 )
 
 // Type is a DG_TYPE: how weights are stored in memory. The values are the ABI's own, not ggml's.
@@ -45,20 +45,13 @@ const (
 	PrecisionBF16  Precision = 4
 )
 
-// Role is a DG_ROLE: what a file given to [Library.OpenModel] is for.
-type Role int32
+// StoredType is the type of a weight in a file: a number of GGUF's, or one of these.
+type StoredType int32
 
-// The roles. RoleModel is a checkpoint or a diffusers folder and comes first; RoleControlNet, RoleTAESD and
-// RoleUpscaler are each the only one of their model.
+// What files store and GGUF has no number for.
 const (
-	RoleModel        Role = 0
-	RoleUNet         Role = 1
-	RoleTextEncoder  Role = 2
-	RoleTextEncoder2 Role = 3
-	RoleVAE          Role = 4
-	RoleControlNet   Role = 5
-	RoleTAESD        Role = 6
-	RoleUpscaler     Role = 7
+	StoredF8E4M3 StoredType = 1000
+	StoredF8E5M2 StoredType = 1001
 )
 
 // Component is a set of DG_COMPONENT bits: what to load. The position of a bit is the component's
@@ -163,13 +156,6 @@ const (
 	StageControl         Stage = 5
 	StageControlHint     Stage = 6
 	StageUpscale         Stage = 7
-)
-
-// Values of [ModelInfo.Layout]. daguerre.h gives them in a comment, not in an enum.
-const (
-	LayoutOriginal  = 0
-	LayoutDiffusers = 1
-	LayoutMixed     = 2
 )
 
 // Values of the quick_gelu fields of [ModelConfig]; zero is the encoder's own default.

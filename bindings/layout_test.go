@@ -21,6 +21,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_device_info":    reflect.TypeFor[DeviceInfo](),
 	"dg_model_config":   reflect.TypeFor[ModelConfig](),
 	"dg_model_file":     reflect.TypeFor[modelFile](),
+	"dg_weight":         reflect.TypeFor[weight](),
 	"dg_model_params":   reflect.TypeFor[modelParams](),
 	"dg_component_info": reflect.TypeFor[ComponentInfo](),
 	"dg_text_info":      reflect.TypeFor[TextInfo](),
@@ -62,9 +63,7 @@ var constants = map[string]int64{
 	"DG_PRECISION_AUTO": int64(PrecisionAuto), "DG_PRECISION_EXACT": int64(PrecisionExact),
 	"DG_PRECISION_F32": int64(PrecisionF32), "DG_PRECISION_F16": int64(PrecisionF16), "DG_PRECISION_BF16": int64(PrecisionBF16),
 
-	"DG_ROLE_MODEL": int64(RoleModel), "DG_ROLE_UNET": int64(RoleUNet), "DG_ROLE_TEXT_ENCODER": int64(RoleTextEncoder),
-	"DG_ROLE_TEXT_ENCODER_2": int64(RoleTextEncoder2), "DG_ROLE_VAE": int64(RoleVAE),
-	"DG_ROLE_CONTROLNET": int64(RoleControlNet), "DG_ROLE_TAESD": int64(RoleTAESD), "DG_ROLE_UPSCALER": int64(RoleUpscaler),
+	"DG_STORED_F8_E4M3": int64(StoredF8E4M3), "DG_STORED_F8_E5M2": int64(StoredF8E5M2),
 
 	"DG_COMPONENT_TEXT_ENCODER": int64(ComponentTextEncoder), "DG_COMPONENT_TEXT_ENCODER_2": int64(ComponentTextEncoder2),
 	"DG_COMPONENT_UNET": int64(ComponentUNet), "DG_COMPONENT_VAE_ENCODER": int64(ComponentVAEEncoder),

@@ -3,6 +3,7 @@ package bindings_test
 import (
 	"context"
 	"math"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // These tests run the real library, which `make` builds first; without it they fail, with the list of
@@ -29,8 +32,18 @@ func nanoParams(t *testing.T) bindings.ModelParams {
 	require.NoError(t, err)
 	config := bindings.NewModelConfig()
 	config.UNetNormNumGroups, config.VAENormNumGroups, config.UNetAttentionHeadDim = 4, 2, 64
+	model, err := modelfile.ReadModel(backend.Files{Model: path})
+	require.NoError(t, err)
+	table, err := model.Table()
+	require.NoError(t, err)
+	var weights []bindings.Weight
+	for _, w := range table.Weights {
+		number, _ := modelfile.DType(strings.ToUpper(string(w.Type))).GGML()
+		weights = append(weights, bindings.Weight{Name: w.Name, Stored: w.Stored, Type: bindings.StoredType(number), Offset: w.Offset, Bytes: w.Bytes,
+			Shape: w.Shape, Strides: w.Strides})
+	}
 	return bindings.ModelParams{
-		Files:  []bindings.ModelFile{{Role: bindings.RoleModel, Path: path}},
+		Files: []string{path}, Weights: weights,
 		Config: config, Device: "cpu", Precision: bindings.PrecisionExact,
 	}
 }
@@ -119,7 +132,7 @@ func TestLibraryTokenize(t *testing.T) {
 func TestLibraryOpenErrors(t *testing.T) {
 	lib := library(t)
 	params := nanoParams(t)
-	params.Files = []bindings.ModelFile{{Role: bindings.RoleModel, Path: t.TempDir() + "/nowhere.safetensors"}}
+	params.Files = []string{t.TempDir() + "/nowhere.safetensors"}
 	_, err := lib.OpenModel(params)
 	require.ErrorIs(t, err, bindings.ErrFile)
 	require.ErrorContains(t, err, "nowhere.safetensors")

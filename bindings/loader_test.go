@@ -118,7 +118,7 @@ func TestOutcomesInWords(t *testing.T) {
 		"foreign library":   {bindingstest.Shared(t, dir, "foreign.so", "int other(void);\nint other(void) { return 1; }\n"), "", "has no symbol dg_abi_version: it is not libdaguerre, or of another version; rebuild it with `make`"},
 		"only the version":  {bindingstest.Shared(t, dir, "abionly.so", abiOnly), "", "has no symbol dg_get_build_info"},
 		"missing symbol":    {bindingstest.Fake(t, dir, "incomplete.so", "FAKE_INCOMPLETE"), "", "incomplete.so has no symbol dg_compute_release"},
-		"other ABI version": {bindingstest.Fake(t, dir, "abi3.so", "FAKE_ABI=3"), "", "ABI version 3 where 2 is wanted"},
+		"other ABI version": {bindingstest.Fake(t, dir, "abi4.so", "FAKE_ABI=4"), "", "ABI version 4 where 3 is wanted"},
 		"other CPU":         {bindingstest.Fake(t, dir, "oldcpu.so", "FAKE_CPU_SUPPORTED=0"), "", "this CPU lacks avx512_bf16; rebuild it here with `make`"},
 		"other variant":     {bindingstest.Fake(t, dir, "cpu.so"), "cuda", "is the cpu variant where cuda is wanted"},
 	} {
@@ -156,10 +156,10 @@ func variants(t *testing.T, cudaDefines, vulkanDefines []string) []Candidate {
 
 func TestBestVariantThatWorks(t *testing.T) {
 	t.Run("a GPU library with a GPU", func(t *testing.T) {
-		lib, attempts := try(variants(t, []string{"FAKE_ABI=3"}, []string{"FAKE_DEVICES=2"}), "")
+		lib, attempts := try(variants(t, []string{"FAKE_ABI=4"}, []string{"FAKE_DEVICES=2"}), "")
 		require.Equal(t, "vulkan", lib.Variant())
 		require.Len(t, attempts, 2)
-		require.Contains(t, attempts[0].Outcome, "ABI version 3")
+		require.Contains(t, attempts[0].Outcome, "ABI version 4")
 		require.True(t, attempts[1].OK)
 		require.Equal(t, attempts, lib.Attempts())
 	})

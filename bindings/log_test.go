@@ -23,7 +23,7 @@ func (l *logLines) add(level LogLevel, text string) {
 
 func openLogged(t *testing.T, lib *Library, path string) {
 	t.Helper()
-	m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, path}}})
+	m, err := lib.OpenModel(ModelParams{Files: []string{path}})
 	require.NoError(t, err)
 	require.NoError(t, m.Close())
 }
@@ -42,9 +42,9 @@ func TestLogLinesArriveFromForeignThreads(t *testing.T) {
 	openLogged(t, lib, "fourth")
 	require.Len(t, got.lines, 1)
 	require.True(t, strings.HasPrefix(got.lines[0], "1 device=NULL"), got.lines[0])
-	require.True(t, strings.HasSuffix(got.lines[0], "0:first"))
+	require.True(t, strings.HasSuffix(got.lines[0], " first"))
 	require.Len(t, other.lines, 1)
-	require.True(t, strings.HasSuffix(other.lines[0], "0:second"))
+	require.True(t, strings.HasSuffix(other.lines[0], " second"))
 	require.Empty(t, logRoutes.handlers)
 }
 

@@ -36,15 +36,22 @@ func (f *modelFuncs) symbols() []symbol {
 	}
 }
 
-// ModelFile is a file of a model and what it is for.
-type ModelFile struct {
-	Role Role
-	Path string // a file, or for RoleModel a diffusers folder
+// Weight is one weight of a model and where a file holds it; see dg_weight. Shapes have up to four dimensions, slowest first.
+type Weight struct {
+	Name    string // canonical
+	Stored  string // its name in the file; "": Name
+	File    int    // index into ModelParams.Files
+	Type    StoredType
+	Offset  int64
+	Bytes   int64
+	Shape   []int64
+	Strides []int64 // in elements; nil: in the order of Shape
 }
 
 // ModelParams says what to open and how; see dg_model_params.
 type ModelParams struct {
-	Files          []ModelFile  // at least one; later files replace the component they are for
+	Files          []string     // at least one
+	Weights        []Weight     // of every component that there is
 	Config         *ModelConfig // nil: SDXL's own values
 	Device         string       // "" or "auto": the best
 	DeviceText     string       // "": as Device
@@ -124,15 +131,20 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 	c.StructSize = unsafe.Sizeof(*c)
 	files := make([]modelFile, len(p.Files))
 	for i, f := range p.Files {
-		if f.Path == "" {
+		if f == "" {
 			return nil, argumentf(op, "the path of file %d is empty", i)
 		}
-		files[i] = modelFile{StructSize: unsafe.Sizeof(modelFile{}), Role: f.Role}
-		if err := cString(op, "path", f.Path, &files[i].Path, pins); err != nil {
+		files[i].StructSize = unsafe.Sizeof(modelFile{})
+		if err := cString(op, "path", f, &files[i].Path, pins); err != nil {
 			return nil, err
 		}
 	}
 	c.Files = pinned(pins, files)
+	weights, err := mirrorWeights(op, p.Weights, pins)
+	if err != nil {
+		return nil, err
+	}
+	c.Weights, c.WeightCount = pinned(pins, weights), int64(len(weights))
 	if p.Config != nil {
 		config := *p.Config
 		config.StructSize = unsafe.Sizeof(config)
@@ -152,6 +164,40 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		pins.Pin(c.Cancel)
 	}
 	return c, nil
+}
+
+// mirrorWeights builds the C structs of weights. All their texts lie in one piece of memory, which is pinned once.
+func mirrorWeights(op string, list []Weight, pins *runtime.Pinner) ([]weight, error) {
+	var texts []byte
+	for _, w := range list {
+		if strings.IndexByte(w.Name+w.Stored, 0) >= 0 {
+			return nil, argumentf(op, "the name %q of a weight contains a NUL byte", w.Name+w.Stored)
+		}
+		texts = append(append(append(append(texts, w.Name...), 0), w.Stored...), 0)
+	}
+	pinned(pins, texts)
+	out, at := make([]weight, len(list)), 0
+	text := func(s string) (p *byte) {
+		if s != "" {
+			p = &texts[at]
+		}
+		at += len(s) + 1
+		return p
+	}
+	for i, w := range list {
+		c := &out[i]
+		*c = weight{StructSize: unsafe.Sizeof(*c), Name: text(w.Name), Stored: text(w.Stored), File: int32(w.File), Type: w.Type,
+			Dims: int32(len(w.Shape)), Offset: w.Offset, Bytes: w.Bytes}
+		if len(w.Shape) > len(c.Shape) || w.Strides != nil && len(w.Strides) != len(w.Shape) {
+			return nil, argumentf(op, "the weight %q has a shape of %v and strides of %v", w.Name, w.Shape, w.Strides)
+		}
+		copy(c.Shape[:], w.Shape)
+		if w.Strides != nil {
+			c.Strided = 1
+			copy(c.Strides[:], w.Strides)
+		}
+	}
+	return out, nil
 }
 
 // Info describes the model as it was opened. The value is the caller's; it is valid after Close.

@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func openFake(t *testing.T, lib *Library, files ...ModelFile) *Model {
+func openFake(t *testing.T, lib *Library, files ...string) *Model {
 	t.Helper()
 	if len(files) == 0 {
-		files = []ModelFile{{RoleModel, "model.safetensors"}}
+		files = []string{"model.safetensors"}
 	}
 	m, err := lib.OpenModel(ModelParams{Files: files})
 	require.NoError(t, err)
@@ -38,7 +38,9 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	config.TextHeadDim, config.TextEncoderQuickGELU, config.TextEncoder2QuickGELU = 14, 1, 2
 	config.StructSize = 0 // OpenModel sets it
 	m, err := lib.OpenModel(ModelParams{
-		Files:  []ModelFile{{RoleModel, "a/b"}, {RoleVAE, "ü.gguf"}},
+		Files: []string{"a/b", "ü.gguf"},
+		Weights: []Weight{{Name: "unet.w", Stored: "w", File: 1, Type: StoredF8E4M3, Offset: 7, Bytes: 6, Shape: []int64{3, 2}, Strides: []int64{1, 3}},
+			{Name: "unet.b", Type: 8, Offset: 9, Bytes: 34, Shape: []int64{32}}},
 		Config: config, Device: "vulkan:0", DeviceText: "cpu", DeviceVAE: "auto",
 		Components: ComponentUNet | ComponentVAEDecoder, TypeUNet: TypeQ4_K, TypeText: TypeF16, TypeVAE: TypeF32,
 		Precision: PrecisionF16, Threads: 3, FlashAttention: FlashOff,
@@ -53,23 +55,23 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	require.Zero(t, config.StructSize)
 	require.NoError(t, lib.SetLog(LogInfo, nil))
 	require.Equal(t, []string{"1 device=vulkan:0 text=cpu vae=auto components=20 types=11,2,1 precision=3 threads=3 flash=1" +
-		" config=11,12,13,14,1,2 0:a/b 4:ü.gguf", "1 residency=1,2,3 stream=4 attention=5"}, got.lines)
+		" config=11,12,13,14,1,2 a/b ü.gguf unet.w=w:1:1000:7+6:2[3,2]1[1,3] unet.b=(null):0:8:9+34:1[32,0]0[0,0]", "1 residency=1,2,3 stream=4 attention=5"}, got.lines)
 }
 
 func TestOpenFailures(t *testing.T) {
 	lib := fake(t)
-	many := make([]ModelFile, MaxFiles+1)
+	many := make([]string, MaxFiles+1)
 	for name, c := range map[string]struct {
-		files []ModelFile
+		files []string
 		is    error
 		says  string
 	}{
-		"no files":       {nil, ErrArgument, "0 files were given; a model has 1 to 16"},
-		"too many files": {many, ErrArgument, "17 files"},
-		"empty path":     {[]ModelFile{{RoleModel, "a"}, {RoleVAE, ""}}, ErrArgument, "the path of file 1 is empty"},
-		"NUL in a path":  {[]ModelFile{{RoleModel, "a\x00b"}}, ErrArgument, "NUL"},
-		"missing file":   {[]ModelFile{{RoleModel, "no-such-file"}}, ErrFile, "cannot open no-such-file"},
-		"out of memory":  {[]ModelFile{{RoleModel, "oom"}}, ErrOutOfMemory, "1.0 GiB for the UNet on cpu"},
+		"no files":       {nil, ErrArgument, "0 files were given; a model has 1 to 4096"},
+		"too many files": {many, ErrArgument, "4097 files"},
+		"empty path":     {[]string{"a", ""}, ErrArgument, "the path of file 1 is empty"},
+		"NUL in a path":  {[]string{"a\x00b"}, ErrArgument, "NUL"},
+		"missing file":   {[]string{"no-such-file"}, ErrFile, "cannot open no-such-file"},
+		"out of memory":  {[]string{"oom"}, ErrOutOfMemory, "1.0 GiB for the UNet on cpu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := lib.OpenModel(ModelParams{Files: c.files})
@@ -81,11 +83,24 @@ func TestOpenFailures(t *testing.T) {
 	requireNoHandles(t, lib)
 }
 
+func TestOpenRefusesWeights(t *testing.T) {
+	lib := fake(t)
+	for says, w := range map[string]Weight{
+		"contains a NUL byte":                 {Name: "a\x00b"},
+		"a shape of [1 2 3 4 5]":              {Name: "a", Shape: []int64{1, 2, 3, 4, 5}},
+		"a shape of [2 2] and strides of [1]": {Name: "a", Shape: []int64{2, 2}, Strides: []int64{1}},
+	} {
+		_, err := lib.OpenModel(ModelParams{Files: []string{"m"}, Weights: []Weight{w}})
+		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorContains(t, err, says)
+	}
+}
+
 func TestOpenCanBeCancelled(t *testing.T) {
 	lib := fake(t)
 	cancel := new(int32)
 	time.AfterFunc(20*time.Millisecond, func() { atomic.StoreInt32(cancel, 1) })
-	_, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "endless"}}, Cancel: cancel})
+	_, err := lib.OpenModel(ModelParams{Files: []string{"endless"}, Cancel: cancel})
 	require.ErrorIs(t, err, ErrCancelled)
 	requireNoHandles(t, lib)
 }
@@ -93,7 +108,6 @@ func TestOpenCanBeCancelled(t *testing.T) {
 func TestModelInfo(t *testing.T) {
 	info := openFake(t, fake(t)).Info()
 	require.Equal(t, KindSDXLBase, info.Kind)
-	require.EqualValues(t, LayoutDiffusers, info.Layout)
 	require.Equal(t, PrecisionBF16, info.Precision)
 	require.Equal(t, "because it is a fake", info.PrecisionReason.String())
 	require.Equal(t, TypeBF16, info.Components[4].Type)
@@ -104,7 +118,6 @@ func TestModelInfo(t *testing.T) {
 	require.Equal(t, [MaxLevels]int64{0, 2, 10}, info.UNet.TransformerDepth)
 	require.Equal(t, [MaxLevels]int64{16, 32, 64, 65}, info.VAE.DecoderChannels)
 	require.EqualValues(t, 2, info.VAE.NormNumGroups)
-	require.Equal(t, "model_ema.decay", info.UnusedTensorExample.String())
 }
 
 func TestDevices(t *testing.T) {
@@ -150,7 +163,7 @@ func TestSetCancelReachesARunningCall(t *testing.T) {
 // The stand-in ends the process if two calls are inside at once, or if it is closed in use.
 func TestCallsRunOneAtATimeAndCloseWaits(t *testing.T) {
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "m"}}})
+	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -200,7 +213,7 @@ func TestPinsHoldUnderGarbageCollection(t *testing.T) {
 func TestOpenCloseRounds(t *testing.T) {
 	lib := fake(t)
 	for i := range 500 {
-		m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, fmt.Sprint("m", i, strings.Repeat("x", i))}}})
+		m, err := lib.OpenModel(ModelParams{Files: []string{fmt.Sprint("m", i, strings.Repeat("x", i))}})
 		require.NoError(t, err)
 		require.NoError(t, m.Close())
 	}

@@ -6,9 +6,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func openNetwork(t *testing.T, role Role) *Model {
+// openNetwork opens what has weights of this component.
+func openNetwork(t *testing.T, component string) *Model {
 	t.Helper()
-	return openFake(t, fake(t), ModelFile{role, "net"})
+	m, err := fake(t).OpenModel(ModelParams{Files: []string{"net"}, Weights: []Weight{{Name: component + ".w"}}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
 }
 
 func controlInputs(n, h, w int64) ControlInput {
@@ -18,7 +22,7 @@ func controlInputs(n, h, w int64) ControlInput {
 }
 
 func TestControlNet(t *testing.T) {
-	m := openNetwork(t, RoleControlNet)
+	m := openNetwork(t, "controlnet")
 	require.Equal(t, KindControlNet, m.Info().Kind)
 	pixels := make([]float32, 3*16*8)
 	pixels[8*8] = 7 // the corner of the lower block
@@ -80,7 +84,7 @@ func TestUNetTakesResiduals(t *testing.T) {
 }
 
 func TestUpscale(t *testing.T) {
-	m := openNetwork(t, RoleUpscaler)
+	m := openNetwork(t, "upscaler")
 	out := make([]float32, 12)
 	require.NoError(t, m.Upscale(1, 1, 1, []float32{1, 2, 3}, out))
 	require.Equal(t, []float32{1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}, out)

@@ -8,7 +8,7 @@ import (
 
 func TestLoadUnloadAndMemory(t *testing.T) {
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "m"}}, ResidencyUNet: ResidentOnDemand, ResidencyVAE: ResidentMmap})
+	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}, ResidencyUNet: ResidentOnDemand, ResidencyVAE: ResidentMmap})
 	require.NoError(t, err)
 	held, err := m.Memory()
 	require.NoError(t, err)
@@ -40,7 +40,7 @@ func TestLoadUnloadAndMemory(t *testing.T) {
 
 func TestFailAllocations(t *testing.T) {
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []ModelFile{{RoleModel, "m"}}})
+	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	_, err = lib.FailAllocations(1, 1, 2)

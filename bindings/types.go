@@ -65,9 +65,22 @@ func NewModelConfig() *ModelConfig { return &ModelConfig{StructSize: unsafe.Size
 // modelFile mirrors dg_model_file.
 type modelFile struct {
 	StructSize uintptr
-	Role       Role
-	Reserved   int32
 	Path       *byte
+}
+
+// weight mirrors dg_weight.
+type weight struct {
+	StructSize uintptr
+	Name       *byte
+	Stored     *byte
+	File       int32
+	Type       StoredType
+	Dims       int32
+	Strided    int32
+	Offset     int64
+	Bytes      int64
+	Shape      [4]int64
+	Strides    [4]int64
 }
 
 // modelParams mirrors dg_model_params.
@@ -75,6 +88,8 @@ type modelParams struct {
 	StructSize     uintptr
 	Files          *modelFile
 	FileCount      int64
+	Weights        *weight
+	WeightCount    int64
 	Config         *ModelConfig
 	Device         *byte
 	DeviceText     *byte
@@ -170,25 +185,19 @@ type UpscalerInfo struct {
 
 // ModelInfo mirrors dg_model_info: everything known about an open model.
 type ModelInfo struct {
-	StructSize          uintptr
-	Kind                Kind
-	Layout              int32     // one of the Layout values
-	Precision           Precision // chosen, never PrecisionAuto
-	FlashAttention      int32     // 1 if used by the UNet
-	Threads             int32
-	VPrediction         int32 // 1 if the file carries the v_pred marker tensor
-	ZeroTerminalSNR     int32 // 1 if it carries the ztsnr marker tensor
-	Reserved            int32
-	PrecisionReason     Desc                          // why this precision and type
-	Components          [ComponentCount]ComponentInfo // by bit position of Component
-	TextEncoder         TextInfo
-	TextEncoder2        TextInfo
-	UNet                UNetInfo
-	VAE                 VAEInfo
-	UnusedTensorCount   int64 // in the files, of no loaded or known component
-	UnusedTensorExample Desc
-	Control             ControlInfo
-	Upscaler            UpscalerInfo
+	StructSize      uintptr
+	Kind            Kind
+	Precision       Precision // chosen, never PrecisionAuto
+	FlashAttention  int32     // 1 if used by the UNet
+	Threads         int32
+	PrecisionReason Desc                          // why this precision and type
+	Components      [ComponentCount]ComponentInfo // by bit position of Component
+	TextEncoder     TextInfo
+	TextEncoder2    TextInfo
+	UNet            UNetInfo
+	VAE             VAEInfo
+	Control         ControlInfo
+	Upscaler        UpscalerInfo
 }
 
 // NewModelInfo returns an empty value with its size and those of the structs inside it set.

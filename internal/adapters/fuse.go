@@ -183,7 +183,7 @@ func (f *fusion) outputs() []writer.Tensor {
 }
 
 func (f *fusion) metadata(in string) (map[string]string, error) {
-	meta, err := writer.Metadata(in, f.collection)
+	meta, err := writer.Metadata(f.collection)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 
 // metadata keeps the input's entries and adds what a reader of the output needs.
 func metadata(in string, c *modelfile.Collection, opt Options, p *plan) (map[string]string, error) {
-	m, err := writer.Metadata(in, c)
+	m, err := writer.Metadata(c)
 	if err != nil {
 		return nil, err
 	}

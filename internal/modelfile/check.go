@@ -36,15 +36,15 @@ func WantFor(kind Kind) Want {
 // goes with its use. The error (ErrTensor) names the first tensor at fault, what was found and what was
 // expected. Tensors that belong to nothing are tolerated; Inspect counts them.
 func Check(path string, want Want) (Report, error) {
-	r, err := Inspect(path)
-	if err != nil {
-		return Report{}, err
-	}
 	s, err := openSource(path)
 	if err != nil {
 		return Report{}, err
 	}
 	defer s.close()
+	r, err := s.report()
+	if err != nil {
+		return Report{}, err
+	}
 	return r, s.check(r, want)
 }
 
@@ -70,13 +70,8 @@ func (s *source) check(r Report, want Want) error {
 				Remedy: "name a file for it as well, or use a complete checkpoint"}
 		}
 	}
-	if component, what := r.Dims.usable(); component != "" {
-		return &Error{Kind: ErrTensor, Path: s.path, Field: component, Found: what + ": missing or misshapen", Remedy: remedyDownload}
-	}
-	for _, p := range s.parts {
-		if err := p.check(r.Dims, s.path); err != nil {
-			return err
-		}
+	if err := checkParts(s.parts, r.Dims, s.path); err != nil {
+		return err
 	}
 	return crossCheck(r.Dims, s.path)
 }
@@ -89,29 +84,53 @@ func joinKinds(kinds []Kind) string {
 	return strings.Join(names, " or ")
 }
 
-// check compares one component with the specification for its dimensions.
-func (p *part) check(d Dims, path string) error {
-	for _, spec := range d.Specs(p.component, p.specLayout()) {
-		x, ok := p.find(spec)
-		if !ok {
-			if spec.Optional {
-				continue
-			}
-			return &Error{Kind: ErrTensor, Path: path, Field: tensorField(p.fullNames(spec.Name)[0]),
+// checkParts makes sure that every tensor of the parts is there, in the shape and a type that it must have.
+func checkParts(parts []*part, d Dims, path string) error {
+	for _, p := range parts {
+		if what := d.of(p.component).lacks(); what != "" {
+			return &Error{Kind: ErrTensor, Path: path, Field: p.component, Found: what + ": missing or misshapen", Remedy: remedyDownload}
+		}
+	}
+	for _, p := range parts {
+		if len(p.missing) > 0 {
+			spec := p.missing[0]
+			return &Error{Kind: ErrTensor, Path: p.fileOf(path), Field: tensorField(p.fullNames(spec.Name)[0]),
 				Found: "missing, expected shape " + shapeString(spec.Shape), Remedy: "the file is incomplete: download or convert it again"}
 		}
-		if spec.Optional {
-			continue
+		for _, c := range p.claims {
+			if err := c.check(); err != nil {
+				return err
+			}
 		}
-		if !sameShape(x.Shape, spec.Shape) {
-			return &Error{Kind: ErrTensor, Path: x.path, Field: tensorField(x.Name),
-				Found:  fmt.Sprintf("shape %s, expected %s", shapeString(x.Shape), shapeString(spec.Shape)),
-				Remedy: "the file is damaged or of another architecture"}
+	}
+	return nil
+}
+
+// fileOf is the file of a part whose tensors are all in one, or the path it was asked for by.
+func (p *part) fileOf(path string) string {
+	for _, c := range p.claims {
+		if c.path != p.claims[0].path {
+			return path
 		}
-		if !x.DType.Float() && !(x.DType.Quantized() && len(spec.Shape) > 1) {
-			return &Error{Kind: ErrTensor, Path: x.path, Field: tensorField(x.Name),
-				Found: fmt.Sprintf("type %s, expected a floating-point type", x.DType), Remedy: "convert the file again"}
-		}
+	}
+	if len(p.claims) == 0 {
+		return path
+	}
+	return p.claims[0].path
+}
+
+func (c claim) check() error {
+	if c.Optional {
+		return nil
+	}
+	if !sameShape(c.entry.Shape, c.Spec.Shape) {
+		return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name),
+			Found:  fmt.Sprintf("shape %s, expected %s", shapeString(c.entry.Shape), shapeString(c.Spec.Shape)),
+			Remedy: "the file is damaged or of another architecture"}
+	}
+	if !c.DType.Float() && !(c.DType.Quantized() && len(c.Spec.Shape) > 1) {
+		return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name),
+			Found: fmt.Sprintf("type %s, expected a floating-point type", c.DType), Remedy: "convert the file again"}
 	}
 	return nil
 }

@@ -7,14 +7,16 @@ import (
 
 // classify decides what a source is. reason says why it is not supported.
 func (s *source) classify(d Dims) (kind, unet Kind, reason string) {
-	if !s.folder {
+	if s.folder == nil {
 		if k, why := classifyNames(s.files[0]); k != "" && (k != KindControlNet || d.ControlNet == nil) {
 			return k, "", why
 		}
 	}
-	if len(s.parts) == 1 && (d.ControlNet != nil || d.TAESD != nil || d.Upscaler != nil) {
-		kind, reason = s.parts[0].classifyNetwork(d)
-		return kind, "", reason
+	if len(s.parts) == 1 {
+		if a, _ := anatomyOf(s.parts[0].component); a.kind != nil {
+			kind, reason = a.kind(s.parts[0], d)
+			return kind, "", reason
+		}
 	}
 	has := map[string]bool{}
 	for _, p := range s.parts {

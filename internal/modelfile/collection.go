@@ -5,6 +5,8 @@ type Collection struct {
 	Files   []*File
 	Tensors []Used // in the order of the files
 	Dims    Dims
+
+	source *source
 }
 
 // Used is one tensor of a Collection.
@@ -28,21 +30,10 @@ func OpenAll(path string) (*Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	type key struct{ component, name string }
-	specs, canonical := map[key]Spec{}, map[key][]CanonicalPart{}
-	dims := infer(s.parts)
-	for _, p := range s.parts {
-		names := dims.canonicalNames(p.component, p.specLayout())
-		for _, spec := range dims.Specs(p.component, p.specLayout()) {
-			if x, ok := p.find(spec); ok {
-				specs[key{p.component, x.Name}] = spec
-				canonical[key{p.component, x.Name}] = names[spec.Name]
-			}
-		}
-	}
-	c := &Collection{Files: s.files, Dims: dims}
+	claimed := s.claimed()
+	c := &Collection{Files: s.files, Dims: s.dims, source: s}
 	for i, f := range s.files {
-		for _, t := range f.Tensors {
+		for k, t := range f.Tensors {
 			u := Used{Tensor: t, File: f, Unique: t.Name}
 			if at := s.belongs(s.owner[i], t.Name); at < len(s.parts) {
 				u.Component = s.parts[at].component
@@ -50,9 +41,8 @@ func OpenAll(path string) (*Collection, error) {
 			if s.owner[i] != "" && len(s.parts) > 1 {
 				u.Unique = s.owner[i] + "." + t.Name
 			}
-			u.Canonical = canonical[key{u.Component, t.Name}]
-			if spec, ok := specs[key{u.Component, t.Name}]; ok {
-				u.Role, u.Optional, u.Specified = spec.Role, spec.Optional, true
+			if spec := claimed[i][k]; spec != nil {
+				u.Role, u.Optional, u.Specified, u.Canonical = spec.Role, spec.Optional, true, spec.Canonical
 			}
 			c.Tensors = append(c.Tensors, u)
 		}
@@ -60,9 +50,8 @@ func OpenAll(path string) (*Collection, error) {
 	return c, nil
 }
 
+// Config is what the files state beside their weights; see ReadConfig.
+func (c *Collection) Config() (Config, error) { return c.source.config() }
+
 // Close closes the files; it may be called again.
-func (c *Collection) Close() {
-	for _, f := range c.Files {
-		_ = f.Close() // opened for reading
-	}
-}
+func (c *Collection) Close() { c.source.close() }

@@ -92,18 +92,22 @@ type DefaultConfig struct {
 // other programs'; a value of the wrong type or range is an ErrConfig that names the key.
 func ReadConfig(path string) (Config, error) {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return readFolderConfig(path)
+		folder, err := FolderFiles(path)
+		if err != nil {
+			return Config{}, err
+		}
+		return folder.config()
 	}
-	f, err := Open(path)
+	s, err := openSource(path)
 	if err != nil {
 		return Config{}, err
 	}
-	defer f.Close()
-	return f.Config()
+	defer s.close()
+	return s.config()
 }
 
-// Config is ReadConfig for a file that is open.
-func (f *File) Config() (Config, error) {
+// config is what an open file of these parts states.
+func (f *File) config(parts []*part) (Config, error) {
 	var c Config
 	if text, ok := f.Metadata[MetadataKey]; ok {
 		o, err := parseObject([]byte(text), f.Path, "metadata "+MetadataKey)
@@ -114,7 +118,7 @@ func (f *File) Config() (Config, error) {
 			return Config{}, err
 		}
 		c.Sources = append(c.Sources, "metadata "+MetadataKey)
-	} else if err := c.fromNeighbour(f); err != nil {
+	} else if err := c.fromNeighbour(f, parts); err != nil {
 		return Config{}, err
 	}
 	if err := c.fromMarkers(f); err != nil {
@@ -362,24 +366,24 @@ func (c *Config) fromModelSpec(f *File) error {
 }
 
 // fromNeighbour reads the config.json beside a lone component, if it is of that component.
-func (c *Config) fromNeighbour(f *File) error {
+func (c *Config) fromNeighbour(f *File, parts []*part) error {
 	path := filepath.Join(filepath.Dir(f.Path), "config.json")
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
 		return nil
 	}
-	names := f.components()
-	if len(names) != 1 {
+	if len(parts) != 1 {
 		return nil
 	}
+	found := parts[0].component
 	o, err := readObject(path)
 	if err != nil {
 		return err
 	}
 	component := o.component()
-	if component == "" || component != names[0] && !(strings.HasPrefix(component, "text_encoder") && strings.HasPrefix(names[0], "text_encoder")) {
+	if component == "" || component != found && !(isTextEncoder(component) && isTextEncoder(found)) {
 		return nil
 	}
-	if err := c.readComponent(names[0], o); err != nil {
+	if err := c.readComponent(found, o); err != nil {
 		return err
 	}
 	c.Sources = append(c.Sources, path)

@@ -21,7 +21,7 @@ func configOf(t *testing.T, meta map[string]string) (Config, error) {
 	t.Helper()
 	f, err := open("m.safetensors", withMetadata(meta))
 	require.NoError(t, err)
-	return f.Config()
+	return f.config(locate(newTable(0, f)))
 }
 
 const wholeConfig = `{"unet":{"norm_num_groups":4,"block_out_channels":[32,64,128],"attention_head_dim":[1,1,2],
@@ -96,7 +96,7 @@ func TestConfigMarkers(t *testing.T) {
 	f, err := open("m.safetensors", stFile(`{"v_pred":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"ztsnr":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},`+
 		`"edm_vpred.sigma_max":{"dtype":"U8","shape":[],"data_offsets":[1,2]},"edm_vpred.sigma_min":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 3))
 	require.NoError(t, err)
-	c, err := f.Config()
+	c, err := f.config(locate(newTable(0, f)))
 	require.NoError(t, err)
 	assert.Equal(t, "v_prediction", c.Scheduler.PredictionType)
 	assert.True(t, *c.Scheduler.RescaleBetasZeroSNR)
@@ -106,7 +106,7 @@ func TestConfigMarkers(t *testing.T) {
 
 	f, err = open("m.safetensors", stFile(`{"edm_vpred.sigma_max":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 2))
 	require.NoError(t, err)
-	_, err = f.Config()
+	_, err = f.config(locate(newTable(0, f)))
 	requireError(t, err, ErrConfig, "sigma_max", "[2]")
 }
 

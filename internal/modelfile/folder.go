@@ -248,15 +248,11 @@ func shards(index, dir string) ([]string, error) {
 	return names, nil
 }
 
-// readFolderConfig collects the configs of a diffusers folder.
-func readFolderConfig(dir string) (Config, error) {
+// config collects the configs of a diffusers folder.
+func (folder Folder) config() (Config, error) {
 	var c Config
-	folder, err := FolderFiles(dir)
-	if err != nil {
-		return c, err
-	}
 	if folder.ClassName != "" {
-		o, err := readObject(filepath.Join(dir, "model_index.json"))
+		o, err := readObject(filepath.Join(folder.Dir, "model_index.json"))
 		if err != nil {
 			return c, err
 		}
@@ -273,7 +269,7 @@ func readFolderConfig(dir string) (Config, error) {
 			return c, err
 		}
 	}
-	err = c.readFile("scheduler", filepath.Join(dir, "scheduler", "scheduler_config.json"))
+	err := c.readFile("scheduler", filepath.Join(folder.Dir, "scheduler", "scheduler_config.json"))
 	if errors.Is(err, ErrNotFound) {
 		err = nil
 	}

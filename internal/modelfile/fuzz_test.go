@@ -33,19 +33,29 @@ func fuzzRead(t *testing.T, name string, b []byte) {
 			t.Fatalf("tensor %q: %d numbers of %d", x.Name, len(v), x.Elements())
 		}
 	}
-	if _, err := f.Config(); err != nil {
+	if _, err := f.config(locate(newTable(0, f))); err != nil {
 		var e *Error
 		if !errors.As(err, &e) {
 			t.Fatalf("not an *Error: %v", err)
 		}
 	}
-	s := &source{path: name, files: []*File{f}, owner: []string{""}, parts: locate(newTable(f))}
-	d := infer(s.parts)
-	r := Report{DTypes: map[DType]int64{}, Dims: d}
-	s.count(&r)
-	r.Kind, r.UNetKind, r.Reason = s.classify(d)
-	_ = s.layout(r.Kind)
-	_ = s.check(r, Want{})
+	s := &source{path: name, files: []*File{f}, owner: []string{""}, parts: locate(newTable(0, f))}
+	s.understand()
+	m := &Model{}
+	if err := m.add("model", s); err != nil {
+		t.Fatalf("it was understood before: %v", err)
+	}
+	m.Dims = infer(m.parts)
+	_ = s.check(m.Inputs[0].Report, Want{})
+	table, err := m.Table()
+	if err != nil {
+		return
+	}
+	for _, w := range table.Weights {
+		if w.Offset < 0 || w.Bytes < 0 || w.Offset > int64(len(b))-w.Bytes {
+			t.Fatalf("weight %q at %d, %d bytes, in a file of %d", w.Name, w.Offset, w.Bytes, len(b))
+		}
+	}
 }
 
 func FuzzSafetensors(f *testing.F) {

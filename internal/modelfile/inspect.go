@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -90,73 +91,6 @@ func (r Report) Component(name string) (ComponentReport, bool) {
 	return ComponentReport{}, false
 }
 
-// source is an open file or folder; model is what Inspect and Check work on.
-type source struct {
-	path   string
-	files  []*File
-	owner  []string // component of each file in a folder, "" in a single file
-	parts  []*part
-	folder bool
-}
-
-func openSource(path string) (*source, error) {
-	s := &source{path: path}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		return s, s.openFolder()
-	}
-	f, err := Open(path)
-	if err != nil {
-		return nil, err
-	}
-	s.files, s.owner = []*File{f}, []string{""}
-	s.parts = locate(newTable(f))
-	return s, nil
-}
-
-func (s *source) openFolder() error {
-	folder, err := FolderFiles(s.path)
-	if err != nil {
-		return err
-	}
-	s.folder = true
-	for _, c := range folder.Components {
-		var files []*File
-		for _, path := range c.Files {
-			f, err := Open(path)
-			if err != nil {
-				s.close()
-				return err
-			}
-			files = append(files, f)
-			s.files, s.owner = append(s.files, f), append(s.owner, c.Name)
-		}
-		p, err := componentPart(c, files)
-		if err != nil {
-			s.close()
-			return err
-		}
-		s.parts = append(s.parts, p)
-	}
-	return nil
-}
-
-// componentPart finds the component that its folder's name promises.
-func componentPart(c FolderComponent, files []*File) (*part, error) {
-	for _, p := range locate(newTable(files...)) {
-		if p.component == c.Name || strings.HasPrefix(p.component, "text_encoder") && strings.HasPrefix(c.Name, "text_encoder") {
-			p.component = c.Name
-			return p, nil
-		}
-	}
-	return nil, &Error{Kind: ErrFormat, Path: c.Files[0], Found: "holds no tensors of a " + c.Name, Remedy: "put the right file in the folder"}
-}
-
-func (s *source) close() {
-	for _, f := range s.files {
-		f.Close()
-	}
-}
-
 // Inspect describes a model file or diffusers folder from its headers; no tensor data is read except
 // marker scalars. Use Report.Hash for checksums.
 func Inspect(path string) (Report, error) {
@@ -165,7 +99,11 @@ func Inspect(path string) (Report, error) {
 		return Report{}, err
 	}
 	defer s.close()
-	r := Report{Path: path, DTypes: map[DType]int64{}, Metadata: map[string]string{}, Dims: infer(s.parts)}
+	return s.report()
+}
+
+func (s *source) report() (Report, error) {
+	r := Report{Path: s.path, DTypes: map[DType]int64{}, Metadata: map[string]string{}, Dims: s.dims}
 	for i, f := range s.files {
 		r.Files = append(r.Files, FileReport{Path: f.Path, Component: s.owner[i], Format: f.Format, Size: f.Size, Tensors: len(f.Tensors)})
 		r.Size += f.Size
@@ -173,24 +111,31 @@ func Inspect(path string) (Report, error) {
 			r.Warnings = append(r.Warnings, filepath.Base(f.Path)+": "+w)
 		}
 		for k, v := range f.Metadata {
-			if s.folder {
+			if s.folder != nil {
 				k = s.owner[i] + ": " + k
 			}
 			r.Metadata[k] = v
 		}
 	}
-	if s.folder {
-		r.Config, err = readFolderConfig(path)
-	} else {
-		r.Config, err = s.files[0].Config()
-	}
-	if err != nil {
+	var err error
+	if r.Config, err = s.config(); err != nil {
 		return Report{}, err
 	}
 	s.count(&r)
 	r.Kind, r.UNetKind, r.Reason = s.classify(r.Dims)
 	r.Layout = s.layout(r.Kind)
+	if unused := s.unused(); len(unused) > 0 && r.Reason == "" {
+		r.Warnings = append(r.Warnings, unusedText(unused))
+	}
 	return r, nil
+}
+
+// unusedText names tensors that nothing uses.
+func unusedText(names []string) string {
+	if len(names) == 1 {
+		return "nothing uses the tensor " + quoteName(names[0])
+	}
+	return fmt.Sprintf("nothing uses %s of the tensors, among them %s", group(len(names)), quoteName(names[0]))
 }
 
 // count fills in the totals and the components.
@@ -224,31 +169,6 @@ func (s *source) count(r *Report) {
 	}
 }
 
-// belongs returns the index of the part a tensor belongs to, len(parts) for none: by the folder, or by the
-// longest matching prefix.
-func (s *source) belongs(owner, name string) int {
-	best := len(s.parts)
-	for i, p := range s.parts {
-		if owner != "" {
-			if p.component == owner {
-				return i
-			}
-			continue
-		}
-		prefix := strings.TrimSuffix(p.prefix, "text_model.")
-		if !strings.HasPrefix(name, prefix) {
-			continue
-		}
-		if prefix == "" && (name == "v_pred" || name == "ztsnr" || strings.HasPrefix(name, "edm_vpred.")) {
-			continue
-		}
-		if best == len(s.parts) || len(prefix) > len(strings.TrimSuffix(s.parts[best].prefix, "text_model.")) {
-			best = i
-		}
-	}
-	return best
-}
-
 func (s *source) layout(kind Kind) Layout {
 	if kind == KindLoRA {
 		for _, t := range s.files[0].Tensors {
@@ -258,15 +178,7 @@ func (s *source) layout(kind Kind) Layout {
 		}
 		return LayoutDiffusers
 	}
-	layout := Layout("")
-	for _, p := range s.parts {
-		l := p.specLayout()
-		if layout != "" && l != layout {
-			return LayoutMixed
-		}
-		layout = l
-	}
-	return layout
+	return layoutOf(s.parts)
 }
 
 // Hash fills in the SHA-256 of every file, reading each once. Cancelling ctx stops it within a few

@@ -1,25 +1,45 @@
 package modelfile
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+// Caps on counts that are read off names.
+const (
+	maxLevels = 8
+	maxBlocks = 64
+)
 
 // table holds the tensors of one or several files by name.
 type table struct {
 	tensors map[string]entry
 }
 
+// entry is a tensor and the file that has it.
 type entry struct {
 	Tensor
-	path string
+	file, index int // of the source's files, and of the file's tensors
+	path        string
 }
 
-func newTable(files ...*File) *table {
+func newTable(first int, files ...*File) *table {
 	t := &table{tensors: map[string]entry{}}
-	for _, f := range files {
-		for _, x := range f.Tensors {
-			t.tensors[x.Name] = entry{x, f.Path}
+	for i, f := range files {
+		for k, x := range f.Tensors {
+			t.tensors[x.Name] = entry{x, first + i, k, f.Path}
 		}
 	}
 	return t
+}
+
+// rename looks tensors up by other names than the file's.
+func (t *table) rename(to func(string) string) {
+	tensors := make(map[string]entry, len(t.tensors))
+	for name, x := range t.tensors {
+		tensors[to(name)] = x
+	}
+	t.tensors = tensors
 }
 
 func (t *table) has(name string) bool { _, ok := t.tensors[name]; return ok }
@@ -37,49 +57,95 @@ func (t *table) dim(name string, i int) int {
 type part struct {
 	component string
 	layout    Layout
+	openCLIP  bool   // a text encoder with OpenCLIP's names
 	prefix    string // of its tensors' names; for CLIP it includes "text_model." where that is there
 	table     *table
+
+	claims  []claim // the tensors it uses or knows
+	missing []Spec
 }
 
 func (p *part) dim(name string, i int) int { return p.table.dim(p.prefix+name, i) }
 func (p *part) has(name string) bool       { return p.table.has(p.prefix + name) }
 
-// find returns the tensor of a Spec under any of its names.
-func (p *part) find(s Spec) (entry, bool) {
-	for _, name := range append([]string{s.Name}, s.Aliases...) {
-		for _, full := range p.fullNames(name) {
-			if x, ok := p.table.tensors[full]; ok {
-				return x, true
-			}
+// count returns how many numbers from 0 on make the format a name of the part, max at most.
+func (p *part) count(most int, format string) int {
+	n := 0
+	for n < most && p.has(fmt.Sprintf(format, n)) {
+		n++
+	}
+	return n
+}
+
+// names is what names a part's tensors.
+func (p *part) names() *specs {
+	return &specs{component: p.component, diffusers: p.layout == LayoutDiffusers, openCLIP: p.openCLIP}
+}
+
+// claim is a tensor that a Spec describes.
+type claim struct {
+	Spec
+	entry
+}
+
+// claim finds the tensor of every Spec.
+func (p *part) claim(d Dims) {
+	for _, s := range p.names().of(d) {
+		if c, ok := p.find(s); ok {
+			p.claims = append(p.claims, c)
+		} else if !s.Optional {
+			p.missing = append(p.missing, s)
 		}
 	}
-	return entry{}, false
 }
 
-func (p *part) fullNames(name string) []string {
-	if name == projection {
-		outer := strings.TrimSuffix(p.prefix, "text_model.")
-		return []string{outer + "text_projection.weight", outer + "text_projection", p.prefix + "text_projection.weight"}
+// find returns the tensor of a Spec under any of its names.
+func (p *part) find(s Spec) (claim, bool) {
+	if x, ok := p.table.tensors[p.prefix+s.Name]; ok {
+		return claim{s, x}, true
 	}
-	return []string{p.prefix + name}
+	for _, name := range s.aliases {
+		if x, ok := p.table.tensors[p.prefix+name]; ok {
+			return claim{s, x}, true
+		}
+	}
+	if !isTextEncoder(p.component) || !strings.HasPrefix(s.Name, "text_projection") {
+		return claim{}, false
+	}
+	for _, name := range p.fullNames(s.Name) {
+		x, ok := p.table.tensors[name]
+		if !ok {
+			continue
+		}
+		if isTransposed(name) != s.Canonical[0].Transpose {
+			s.Canonical[0].Transpose = isTransposed(name)
+			s.Shape[0], s.Shape[1] = s.Shape[1], s.Shape[0]
+		}
+		return claim{s, x}, true
+	}
+	return claim{}, false
 }
 
-// Prefixes under which the components occur in single files, by the programs that write them. The empty
-// prefix is that of a component's own file and is tried last.
-var (
-	unetPrefixes = []string{"model.diffusion_model.", "unet.", "diffusion_model.", "model.", ""}
-	vaePrefixes  = []string{"first_stage_model.", "vae.", ""}
-	// CLIP with transformers' names; a prefix ends before "text_model.", which newer files leave out.
-	clip1Prefixes = []string{"conditioner.embedders.0.transformer.", "cond_stage_model.transformer.", "text_encoder.",
-		"text_encoders.clip_l.transformer.", "te.", "te1."}
-	clip2Prefixes = []string{"text_encoder_2.", "conditioner.embedders.1.transformer.", "cond_stage_model.1.transformer.",
-		"text_encoders.clip_g.transformer.", "text_encoder.2.", "te2."}
-	openCLIPPrefixes = []string{"conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "cond_stage_model.1.model.",
-		"cond_stage_model.model.", ""}
-)
+// fullNames lists the names in the file under which a tensor may occur. A projection lies beside text_model or, in GGUF files, inside.
+func (p *part) fullNames(name string) []string {
+	if !strings.HasPrefix(name, "text_projection") {
+		return []string{p.prefix + name}
+	}
+	outer := strings.TrimSuffix(p.prefix, "text_model.")
+	return []string{outer + "text_projection.weight", outer + "text_projection", p.prefix + "text_projection.weight", p.prefix + "text_projection"}
+}
 
 // locate finds the components in a table.
 func locate(t *table) []*part {
+	for _, a := range anatomies {
+		if !a.alone {
+			continue
+		}
+		if p := a.locate(t); p != nil {
+			p.table = t
+			return []*part{p}
+		}
+	}
 	var parts []*part
 	add := func(p *part) {
 		if p != nil {
@@ -87,32 +153,19 @@ func locate(t *table) []*part {
 			parts = append(parts, p)
 		}
 	}
-	if p := locateNetwork(t); p != nil {
-		add(p)
-		return parts
-	}
-	add(probe(t, "unet", unetPrefixes, "input_blocks.0.0.weight", "down_blocks.0.resnets.0.conv1.weight"))
-	add(locateVAE(t))
-	one, two := locateClip(t, clip1Prefixes), locateClip(t, clip2Prefixes)
-	if two == nil {
-		two = probe(t, "", openCLIPPrefixes, "transformer.resblocks.0.ln_1.weight", "")
-	}
-	if one == nil && two == nil {
-		if one = locateClip(t, []string{""}); one != nil && looksSecond(t, one) {
-			one, two = nil, one
+	for _, a := range anatomies {
+		if a.locate != nil && !a.alone {
+			add(a.locate(t))
 		}
 	}
-	if one != nil {
-		one.component = "text_encoder"
-	}
-	if two != nil {
-		two.component = "text_encoder_2"
-	}
+	one, two := locateTexts(t)
 	add(one)
 	add(two)
 	return parts
 }
 
+// probe finds a component by the name of one of its tensors in either layout, under one of the prefixes that programs write. The empty
+// prefix is that of a component's own file and is tried last.
 func probe(t *table, component string, prefixes []string, original, diffusers string) *part {
 	for _, p := range prefixes {
 		if original != "" && t.has(p+original) {
@@ -123,55 +176,4 @@ func probe(t *table, component string, prefixes []string, original, diffusers st
 		}
 	}
 	return nil
-}
-
-func locateVAE(t *table) *part {
-	p := probe(t, "vae", vaePrefixes, "decoder.mid.block_1.conv1.weight", "decoder.mid_block.resnets.0.conv1.weight")
-	if p == nil {
-		p = probe(t, "vae", vaePrefixes, "encoder.mid.block_1.conv1.weight", "encoder.mid_block.resnets.0.conv1.weight")
-	}
-	return p
-}
-
-func locateClip(t *table, prefixes []string) *part {
-	const token = "embeddings.token_embedding.weight"
-	for _, p := range prefixes {
-		for _, inner := range []string{"text_model.", ""} {
-			if !t.has(p + inner + token) {
-				continue
-			}
-			layout := LayoutDiffusers
-			if strings.HasPrefix(p, "cond") {
-				layout = LayoutOriginal
-			}
-			return &part{layout: layout, prefix: p + inner}
-		}
-	}
-	return nil
-}
-
-// looksSecond tells OpenCLIP-bigG from CLIP-L in a file of one text encoder with transformers' names: by
-// the published widths, else by the projection, which only the second has.
-func looksSecond(t *table, p *part) bool {
-	switch t.dim(p.prefix+"embeddings.token_embedding.weight", 1) {
-	case 768:
-		return false
-	case 1280:
-		return true
-	}
-	for _, name := range p.fullNames(projection) {
-		if t.has(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// components names the components in the file.
-func (f *File) components() []string {
-	var names []string
-	for _, p := range locate(newTable(f)) {
-		names = append(names, p.component)
-	}
-	return names
 }

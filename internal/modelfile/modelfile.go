@@ -7,6 +7,13 @@
 // tensor data is read on demand. ReadConfig collects what weights do not tell, Inspect describes a file
 // or a diffusers folder, Check compares every tensor of an SDXL model with the shape it must have, and
 // ReadEmbedding reads textual-inversion files.
+//
+// This is the only place that knows how files name an SDXL model's tensors (see anatomies). ReadModel reads the
+// files of one model and makes the table of weights that a backend loads from: native code parses no header.
+//
+// Headers are read with pread, not through a mapping (golang.org/x/exp/mmap): a file that a download or another
+// program cuts while it is mapped ends the process with SIGBUS, where a read returns an error. A header is one
+// read of a few hundred kilobytes, so that a mapping would not be faster either.
 package modelfile
 
 import (
@@ -18,6 +25,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Limits on what a header may claim. Each is far above any real model.
@@ -88,6 +96,8 @@ type File struct {
 	src   io.ReaderAt // nil when closed
 	close func() error
 	index map[string]int
+
+	modified time.Time // when it was opened
 }
 
 // Open reads and checks the header of a model file. A symbolic link is followed; directories, pipes and
@@ -103,6 +113,9 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	f.close = osf.Close
+	if st, err := osf.Stat(); err == nil {
+		f.modified = st.ModTime()
+	}
 	return f, nil
 }
 

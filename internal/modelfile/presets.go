@@ -74,3 +74,42 @@ func Nano() Dims {
 		TextEncoder2: &text2,
 	}
 }
+
+// SDXLControlNet returns the dimensions of the published ControlNets for SDXL base.
+func SDXLControlNet() Dims {
+	u := *SDXLBase(4).UNet
+	u.OutChannels, u.UpDepth = 0, nil
+	return Dims{ControlNet: &ControlNetDims{UNet: u, HintChannels: []int{16, 16, 32, 32, 96, 96, 256}}}
+}
+
+// SDXLControlNetUnion returns the dimensions of the published Union ControlNet with six kinds of control.
+func SDXLControlNetUnion() Dims {
+	d := SDXLControlNet()
+	d.ControlNet.HintChannels = []int{48, 48, 96, 96, 192, 192, 384}
+	d.ControlNet.Types, d.ControlNet.FuseWidth, d.ControlNet.FuseLayers = 6, 320, 1
+	return d
+}
+
+// SDXLTAESD returns the dimensions of TAESD-XL.
+func SDXLTAESD() Dims {
+	return Dims{TAESD: &TAESDDims{LatentChannels: 4, Channels: 64, EncoderBlocks: []int{1, 3, 3, 3}, DecoderBlocks: []int{3, 3, 3, 1}}}
+}
+
+// ESRGANx4 returns the dimensions of the published four-times ESRGAN and Real-ESRGAN models.
+func ESRGANx4() Dims {
+	return Dims{Upscaler: &UpscalerDims{InChannels: 3, Channels: 64, Growth: 32, Blocks: 23, Upsamplings: 2}}
+}
+
+// NanoControlNet returns the dimensions of a ControlNet for a UNet of Nano's.
+func NanoControlNet() Dims {
+	u := *Nano().UNet
+	u.OutChannels, u.UpDepth = 0, nil
+	return Dims{ControlNet: &ControlNetDims{UNet: u, HintChannels: []int{8, 8, 16, 16, 24, 24, 32}}}
+}
+
+// NanoControlNetUnion is NanoControlNet with six kinds of control.
+func NanoControlNetUnion() Dims {
+	d := NanoControlNet()
+	d.ControlNet.Types, d.ControlNet.FuseWidth, d.ControlNet.FuseLayers = 6, 32, 1
+	return d
+}

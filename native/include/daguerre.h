@@ -30,12 +30,12 @@ extern "C" {
 #endif
 
 /* Raised whenever a declaration below changes in a way an older caller would misread. */
-#define DG_ABI_VERSION 2
+#define DG_ABI_VERSION 3
 
 #define DG_MAX_LEVELS 8
 #define DG_NAME_LEN 64
 #define DG_DESC_LEN 256
-#define DG_MAX_FILES 16
+#define DG_MAX_FILES 4096
 
 typedef int32_t dg_status;
 enum {
@@ -78,19 +78,6 @@ enum {
     DG_PRECISION_F32   = 2, /* F32 weights and convolutions, fast attention */
     DG_PRECISION_F16   = 3,
     DG_PRECISION_BF16  = 4
-};
-
-/* dg_role: what a file given to dg_model_open is for. */
-enum {
-    DG_ROLE_MODEL          = 0, /* a checkpoint or diffusers folder; must come first if given */
-    DG_ROLE_UNET           = 1,
-    DG_ROLE_TEXT_ENCODER   = 2, /* CLIP ViT-L */
-    DG_ROLE_TEXT_ENCODER_2 = 3, /* OpenCLIP ViT-bigG */
-    DG_ROLE_VAE            = 4,
-    /* Each of these is a model of its own: the only role in its dg_model. */
-    DG_ROLE_CONTROLNET = 5,
-    DG_ROLE_TAESD      = 6, /* a tiny autoencoder for SDXL's latents */
-    DG_ROLE_UPSCALER   = 7  /* ESRGAN (RRDBNet) */
 };
 
 /* dg_component: bits for what to load, and indices (bit position) for reports. */
@@ -195,15 +182,33 @@ typedef struct dg_model_config {
 
 typedef struct dg_model_file {
     size_t struct_size;
-    int32_t role;     /* DG_ROLE_* */
-    int32_t reserved;
-    const char* path; /* a file, or for DG_ROLE_MODEL a diffusers folder */
+    const char* path;
 } dg_model_file;
+
+/* Types that files store and GGUF has no number for; values of dg_weight.type. */
+enum { DG_STORED_F8_E4M3 = 1000, DG_STORED_F8_E5M2 = 1001 };
+
+/* One weight, and where a file holds it. The caller has checked the file's header; nothing else of it is read but these bytes. */
+typedef struct dg_weight {
+    size_t struct_size;
+    const char* name; /* canonical: "unet.conv_in.weight" */
+    const char* stored; /* its name in the file, for messages; NULL: name */
+    int32_t file; /* index into files */
+    int32_t type; /* as GGUF numbers types (0 F32, 1 F16, 8 Q8_0, 28 F64, 30 BF16, ...), or DG_STORED_* */
+    int32_t dims; /* 0 to 4 */
+    int32_t strided; /* 1: the elements lie as strides says; 0: in the order of shape */
+    int64_t offset; /* of the first byte in the file */
+    int64_t bytes; /* from there to the last element */
+    int64_t shape[4]; /* as the component takes it, slowest first */
+    int64_t strides[4]; /* of each dimension, in elements */
+} dg_weight;
 
 typedef struct dg_model_params {
     size_t struct_size;
-    const dg_model_file* files; /* later files replace the component they are for */
+    const dg_model_file* files;
     int64_t file_count;
+    const dg_weight* weights; /* every weight of the components that there are; what is missing is an error that names it */
+    int64_t weight_count;
     const dg_model_config* config; /* may be NULL */
     const char* device;            /* id of dg_device_info, NULL or "auto" for the best */
     const char* device_text;       /* NULL: as device */
@@ -224,7 +229,7 @@ typedef struct dg_model_params {
     int64_t attention_bytes;       /* scores that attention computes at once, where it keeps them in memory; 0: all */
 } dg_model_params;
 
-/* Opens, checks every tensor and loads the chosen components. Progress comes as log lines.
+/* Makes and loads the chosen components of those that the weights make. Progress comes as log lines.
  * On failure *out is NULL. Errors name the file and the tensor. */
 DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap);
 
@@ -303,21 +308,15 @@ typedef struct dg_upscaler_info {
 typedef struct dg_model_info {
     size_t struct_size;
     int32_t kind; /* DG_KIND_* */
-    int32_t layout; /* 0 original, 1 diffusers, 2 mixed */
     int32_t precision; /* DG_PRECISION_* chosen, never AUTO */
     int32_t flash_attention; /* 1 if used by the UNet */
     int32_t threads;
-    int32_t v_prediction; /* 1 if the file carries the v_pred marker tensor */
-    int32_t zero_terminal_snr; /* 1 if it carries the ztsnr marker tensor */
-    int32_t reserved;
     char precision_reason[DG_DESC_LEN]; /* one clause: why this precision and type */
     dg_component_info components[DG_COMPONENT_COUNT]; /* by bit position of DG_COMPONENT_* */
     dg_text_info text_encoder;
     dg_text_info text_encoder_2;
     dg_unet_info unet;
     dg_vae_info vae;
-    int64_t unused_tensor_count; /* in the files, of no loaded or known component */
-    char unused_tensor_example[DG_DESC_LEN];
     dg_control_info control;
     dg_upscaler_info upscaler;
 } dg_model_info;

@@ -132,6 +132,17 @@ T read_struct(const T* in, const char* name) {
     return copy;
 }
 
+// An array of structs of the caller's size.
+template <typename T>
+std::vector<T> read_structs(const T* in, int64_t count, const char* name) {
+    std::vector<T> out;
+    for (int64_t i = 0; i < count; i++) {
+        const char* at = reinterpret_cast<const char*>(in) + static_cast<size_t>(i) * in->struct_size;
+        out.push_back(read_struct(reinterpret_cast<const T*>(at), name));
+    }
+    return out;
+}
+
 template <typename T>
 void write_struct(T* out, const T& value, const char* name) {
     if (out == nullptr) {
@@ -201,17 +212,20 @@ OpenParams read_open_params(const dg_model_params* in) {
              DG_MAX_FILES);
     }
     OpenParams params;
-    const size_t stride = p.files->struct_size;
-    for (int64_t i = 0; i < p.file_count; i++) {
-        const char* at           = reinterpret_cast<const char*>(p.files) + static_cast<size_t>(i) * stride;
-        const dg_model_file file = read_struct(reinterpret_cast<const dg_model_file*>(at), "dg_model_file");
-        if (file.role < DG_ROLE_MODEL || file.role > DG_ROLE_UPSCALER) {
-            fail(DG_ERR_ARGUMENT, "files[%lld].role: %d is none of DG_ROLE_*", static_cast<long long>(i), file.role);
-        }
+    for (const dg_model_file& file : read_structs(p.files, p.file_count, "dg_model_file")) {
         if (file.path == nullptr || file.path[0] == '\0') {
-            fail(DG_ERR_ARGUMENT, "files[%lld].path: is empty", static_cast<long long>(i));
+            fail(DG_ERR_ARGUMENT, "files[%zu].path: is empty", params.files.size());
         }
-        params.files.push_back({file.role, file.path});
+        params.files.push_back(file.path);
+    }
+    if (p.weight_count < 0 || (p.weight_count > 0 && p.weights == nullptr)) {
+        fail(DG_ERR_ARGUMENT, "weights: %lld weights given", static_cast<long long>(p.weight_count));
+    }
+    params.weights = read_structs(p.weights, p.weight_count, "dg_weight");
+    for (const dg_weight& weight : params.weights) {
+        if (weight.name == nullptr) {
+            fail(DG_ERR_ARGUMENT, "weights: a name is NULL");
+        }
     }
     params.config = p.config == nullptr ? empty_struct<dg_model_config>() : read_struct(p.config, "dg_model_config");
     for (const int32_t value : {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups,

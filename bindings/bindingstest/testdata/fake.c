@@ -29,7 +29,7 @@ struct dg_model {
     atomic_int cancel;
     atomic_int busy;
     int vae_only;
-    int32_t network; /* the role of a network beside SDXL's own, or 0 */
+    int32_t network; /* DG_KIND_* of a network beside SDXL's own, or 0 */
     int profiled;
     size_t held;
     atomic_int loaded;
@@ -126,6 +126,9 @@ static int components_of(const dg_model* m) {
     return m->network ? DG_COMPONENT_COUNT : 5;
 }
 
+static const char* const network_prefixes[3] = {"controlnet.", "taesd.", "upscaler."};
+static const int32_t network_kinds[3] = {DG_KIND_CONTROLNET, DG_KIND_TAESD, DG_KIND_UPSCALER};
+
 DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* msg, size_t msg_cap) {
     *out = NULL;
     if (p->struct_size != sizeof *p) return fail(DG_ERR_ARGUMENT, "dg_model_params.struct_size", msg, msg_cap);
@@ -156,8 +159,17 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
             status = load_until_cancelled(p->cancel, msg, msg_cap);
         else if (strstr(f->path, "vae"))
             m->vae_only = 1;
-        if (f->role >= DG_ROLE_CONTROLNET) m->network = f->role;
-        if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, " %d:%s", f->role, f->path);
+        if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, " %s", f->path);
+    }
+    for (int64_t i = 0; i < p->weight_count && status == DG_OK; i++) {
+        const dg_weight* w = &p->weights[i];
+        if (w->struct_size != sizeof *w) status = fail(DG_ERR_ARGUMENT, "dg_weight.struct_size", msg, msg_cap);
+        for (int k = 0; k < 3; k++)
+            if (strncmp(w->name, network_prefixes[k], strlen(network_prefixes[k])) == 0) m->network = network_kinds[k];
+        if (n < sizeof text)
+            n += (size_t)snprintf(text + n, sizeof text - n, " %s=%s:%d:%d:%lld+%lld:%d[%lld,%lld]%d[%lld,%lld]", w->name,
+                w->stored ? w->stored : "(null)", w->file, w->type, (long long)w->offset, (long long)w->bytes, w->dims,
+                (long long)w->shape[0], (long long)w->shape[1], w->strided, (long long)w->strides[0], (long long)w->strides[1]);
     }
     log_line(DG_LOG_INFO, text);
     if (status != DG_OK) {
@@ -206,14 +218,14 @@ static void component(dg_component_info* c, int present, int index) {
 /* A ControlNet with one level of one resnet: residuals of 2, 2 and 2 channels. An upscaler of scale 2. A TAESD. */
 static dg_status network_info(const dg_model* model, dg_model_info* out) {
     out->precision = DG_PRECISION_F32;
-    if (model->network == DG_ROLE_CONTROLNET) {
+    if (model->network == DG_KIND_CONTROLNET) {
         dg_unet_info u = {sizeof u, 4, 0, 2, CONTEXT, POOLED + 256 * SIZE_IDS, POOLED, SIZE_IDS, 1, {2}, {1}, {0}, 0, 64, 4};
         dg_control_info c = {sizeof c, 3, 8, 0};
         out->kind = DG_KIND_CONTROLNET;
         out->unet = u;
         out->control = c;
         component(&out->components[5], 1, 5);
-    } else if (model->network == DG_ROLE_UPSCALER) {
+    } else if (model->network == DG_KIND_UPSCALER) {
         dg_upscaler_info u = {sizeof u, 2, 64, 23, 1};
         out->kind = DG_KIND_UPSCALER;
         out->upscaler = u;
@@ -237,12 +249,9 @@ DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, ch
     if (model->network != 0) return network_info(model, out);
     int full = !model->vae_only;
     out->kind = full ? DG_KIND_SDXL_BASE : DG_KIND_VAE;
-    out->layout = 1;
     out->precision = DG_PRECISION_BF16;
     out->flash_attention = 1;
     out->threads = 2;
-    out->v_prediction = 0;
-    out->zero_terminal_snr = 1;
     snprintf(out->precision_reason, sizeof out->precision_reason, "because it is a fake");
     for (int i = 0; i < 5; i++) component(&out->components[i], full || i >= 3, i);
     if (full) {
@@ -256,8 +265,6 @@ DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, ch
     }
     dg_vae_info v = {sizeof v, 4, 4, {16, 32, 64, 64}, {16, 32, 64, 65}, 2, 3, 8, 2};
     out->vae = v;
-    out->unused_tensor_count = 1;
-    snprintf(out->unused_tensor_example, sizeof out->unused_tensor_example, "model_ema.decay");
     return DG_OK;
 }
 

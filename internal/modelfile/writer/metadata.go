@@ -9,9 +9,9 @@ import (
 // summarised matches what modelfile puts in place of long arrays, which cannot be written again.
 var summarised = regexp.MustCompile(`^\[[\d,]+ x \w+\]$`)
 
-// Metadata is what a file made of the model `in` takes over: the entries of its files, and the settings that a folder keeps
+// Metadata is what a file made of a model takes over: the entries of its files, and the settings that a folder keeps
 // beside them.
-func Metadata(in string, c *modelfile.Collection) (map[string]string, error) {
+func Metadata(c *modelfile.Collection) (map[string]string, error) {
 	m := map[string]string{}
 	for _, f := range c.Files {
 		for k, v := range f.Metadata {
@@ -20,7 +20,7 @@ func Metadata(in string, c *modelfile.Collection) (map[string]string, error) {
 			}
 		}
 	}
-	config, err := modelfile.ReadConfig(in)
+	config, err := c.Config()
 	if err != nil {
 		return nil, err
 	}

@@ -37,13 +37,13 @@ FileMapping::~FileMapping() {
     munmap(data_, size_);
 }
 
-bool mappable(const Source& source, const SourceTensor& tensor, ggml_type type) {
-    if (tensor.storage.type != type || !SourceReader::is_plain(source, tensor)) {
+bool mappable(const SourceTensor& tensor, ggml_type type) {
+    if (tensor.type != type || !tensor.plain()) {
         return false;
     }
     // blocks of quantized types begin with halves
     const size_t alignment = type == GGML_TYPE_F32 ? 4 : 2;
-    return SourceReader::data_offset(tensor) % alignment == 0;
+    return tensor.offset % alignment == 0;
 }
 
 }  // namespace dg

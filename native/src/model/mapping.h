@@ -27,6 +27,6 @@ private:
 };
 
 // Whether a tensor of `type` can be used in the file: stored in that type, in order, at an address the type can have.
-bool mappable(const Source& source, const SourceTensor& tensor, ggml_type type);
+bool mappable(const SourceTensor& tensor, ggml_type type);
 
 }  // namespace dg

@@ -10,76 +10,59 @@ namespace dg {
 
 namespace {
 
-const char* const kComponentNames[DG_COMPONENT_COUNT] = {"text_encoder", "text_encoder_2", "unet",    "vae_encoder",
-                                                         "vae_decoder",  "controlnet",     "upscaler"};
-
 int32_t or_default(int32_t value, int32_t fallback) {
     return value == 0 ? fallback : value;
 }
 
 }  // namespace
 
-Model::Model(const OpenParams& params) : config_(params.config), precision_{0, ""} {
-    for (const OpenParams::File& file : params.files) {
-        source_.add(file.path, file.role);
-    }
+const Model::Known Model::kKnown[DG_COMPONENT_COUNT] = {
+    {"text_encoder", "text_encoder.", &Model::open_text},
+    {"text_encoder_2", "text_encoder_2.", &Model::open_text},
+    {"unet", "unet.", &Model::open_unet},
+    {"vae_encoder", "vae.encoder.", &Model::open_vae},
+    {"vae_decoder", "vae.decoder.", &Model::open_vae},
+    {"controlnet", "controlnet.", &Model::open_control},
+    {"upscaler", "upscaler.", &Model::open_upscaler},
+};
+
+Model::Model(const OpenParams& params)
+    : source_(params.files, params.weights),
+      config_(params.config),
+      precision_{0, ""} {
     const Device& device = find_device(params.device);
     precision_           = choose_precision(params.precision, device);
     threads_             = params.threads > 0 ? params.threads : default_threads();
     flash_               = params.flash_attention;
     attention_bytes_     = params.attention_bytes;
-    find_components();
     const int32_t wanted = params.components == 0 ? ~0 : params.components;
-    if (components_[kText1].present && (wanted & DG_COMPONENT_TEXT_ENCODER)) {
-        open_text(0, params);
-    }
-    if (components_[kText2].present && (wanted & DG_COMPONENT_TEXT_ENCODER_2)) {
-        open_text(1, params);
-    }
-    if (components_[kUnet].present && (wanted & DG_COMPONENT_UNET)) {
-        open_unet(params);
-    }
-    if (wanted & (DG_COMPONENT_VAE_ENCODER | DG_COMPONENT_VAE_DECODER)) {
-        if (source_.has_prefix("taesd.")) {
-            open_taesd(params);
-        } else {
-            open_vae(params);
+    bool any             = false;
+    for (int index = 0; index < DG_COMPONENT_COUNT; index++) {
+        const Known& known = kKnown[index];
+        const bool taesd   = (index == kVaeEncoder && source_.has_prefix("taesd.encoder.")) ||
+                           (index == kVaeDecoder && source_.has_prefix("taesd.decoder."));
+        components_[index].present = taesd || source_.has_prefix(known.prefix);
+        any                        = any || components_[index].present;
+        if (components_[index].present && (index > kVaeDecoder || (wanted & (1 << index)))) {
+            (this->*(taesd ? &Model::open_taesd : known.open))(index, params);
         }
     }
-    if (components_[kControl].present) {
-        open_control(params);
-    }
-    if (components_[kUpscaler].present) {
-        open_upscaler(params);
+    if (!any) {
+        fail(DG_ERR_MODEL, "%s: holds no UNet, text encoder or VAE of SDXL", source_.files()[0].c_str());
     }
     fill_kind();
     place_components(params);
-    log(DG_LOG_INFO, "%s: %s on %s, %d threads: %s", source_.files()[0].path.c_str(),
+    log(DG_LOG_INFO, "%s: %s on %s, %d threads: %s", source_.files()[0].c_str(),
         precision_.precision == DG_PRECISION_BF16 ? "BF16" : (precision_.precision == DG_PRECISION_F16 ? "F16" : "F32"),
         device.id.c_str(), threads_, precision_.reason.c_str());
 }
 
-void Model::find_components() {
-    components_[kText1].present      = source_.has_prefix("text_encoder.");
-    components_[kText2].present      = source_.has_prefix("text_encoder_2.");
-    components_[kUnet].present       = source_.has_prefix("unet.");
-    components_[kVaeEncoder].present = source_.has_prefix("vae.encoder.");
-    components_[kVaeDecoder].present = source_.has_prefix("vae.decoder.");
-    components_[kControl].present    = source_.has_prefix("controlnet.");
-    components_[kUpscaler].present   = source_.has_prefix("upscaler.");
-    if (source_.has_prefix("taesd.")) {
-        components_[kVaeEncoder].present = TaesdHalf::present(source_, TaesdHalf::Side::Encoder);
-        components_[kVaeDecoder].present = TaesdHalf::present(source_, TaesdHalf::Side::Decoder);
-    }
-    for (const Component& component : components_) {
-        if (component.present) {
-            return;
-        }
-    }
-    const std::string path = source_.files().empty() ? "" : source_.files()[0].path;
-    const std::string name = source_.unmapped().empty() ? "" : source_.unmapped()[0];
-    fail(DG_ERR_MODEL, "%s: holds no UNet, text encoder or VAE of SDXL; its tensors are named like '%s'", path.c_str(),
-         name.c_str());
+Params& Model::prepare(int index, const std::string& device, int32_t type) {
+    Component& component = components_[index];
+    component.worker     = worker(device);
+    component.params     = std::make_unique<Params>(
+        source_, choose_types(precision_, type, component.worker->device()), kKnown[index].name);
+    return *component.params;
 }
 
 std::shared_ptr<Worker> Model::worker(const std::string& name) {
@@ -115,26 +98,19 @@ Traits Model::traits(const Worker& worker) const {
 }
 
 void Model::open_text(int which, const OpenParams& params) {
-    const std::string prefix = which == 0 ? "text_encoder." : "text_encoder_2.";
-    Component& component     = components_[which];
-    component.worker         = worker(params.device_text.empty() ? params.device : params.device_text);
-    const TypePolicy policy  = choose_types(precision_, params.type_text, component.worker->device());
+    const std::string prefix = kKnown[which].prefix;
     TextDims dims            = infer_text_dims(source_, prefix, or_default(config_.text_head_dim, 64));
     const int32_t act = or_default(which == 0 ? config_.text_encoder_quick_gelu : config_.text_encoder_2_quick_gelu,
                                    which == 0 ? 1 : 2);
-    dims.quick_gelu  = act == 1;
-    component.params = std::make_unique<Params>(source_, policy, kComponentNames[which]);
-    text_[which]     = std::make_unique<TextEncoder>(*component.params, prefix, dims);
+    dims.quick_gelu = act == 1;
+    Params& weights = prepare(which, params.device_text.empty() ? params.device : params.device_text, params.type_text);
+    text_[which]    = std::make_unique<TextEncoder>(weights, prefix, dims);
 }
 
-void Model::open_unet(const OpenParams& params) {
-    Component& component    = components_[kUnet];
-    component.worker        = worker(params.device);
-    const TypePolicy policy = choose_types(precision_, params.type_unet, component.worker->device());
-    UnetDims dims           = infer_unet_dims(source_);
+void Model::open_unet(int index, const OpenParams& params) {
+    UnetDims dims = infer_unet_dims(source_);
     set_unet_config(&dims);
-    component.params = std::make_unique<Params>(source_, policy, kComponentNames[kUnet]);
-    unet_            = std::make_unique<Unet>(*component.params, dims);
+    unet_ = std::make_unique<Unet>(prepare(index, params.device, params.type_unet), dims);
 }
 
 void Model::set_unet_config(UnetDims* dims) const {
@@ -149,10 +125,7 @@ void Model::set_unet_config(UnetDims* dims) const {
     }
 }
 
-void Model::open_vae(const OpenParams& params) {
-    if (!components_[kVaeEncoder].present && !components_[kVaeDecoder].present) {
-        return;
-    }
+void Model::open_vae(int index, const OpenParams& params) {
     vae_dims_        = infer_vae_dims(source_);
     vae_dims_.groups = or_default(config_.vae_norm_num_groups, 32);
     for (const auto* channels : {&vae_dims_.encoder, &vae_dims_.decoder}) {
@@ -164,20 +137,11 @@ void Model::open_vae(const OpenParams& params) {
             }
         }
     }
-    const int32_t wanted = params.components == 0 ? ~0 : params.components;
-    for (const int index : {kVaeEncoder, kVaeDecoder}) {
-        Component& component = components_[index];
-        if (!component.present || !(wanted & (1 << index))) {
-            continue;
-        }
-        component.worker        = worker(params.device_vae.empty() ? params.device : params.device_vae);
-        const TypePolicy policy = choose_types(precision_, params.type_vae, component.worker->device());
-        component.params        = std::make_unique<Params>(source_, policy, kComponentNames[index]);
-        if (index == kVaeEncoder) {
-            vae_encoder_ = std::make_unique<VaeEncoder>(*component.params, vae_dims_);
-        } else {
-            vae_decoder_ = std::make_unique<VaeDecoder>(*component.params, vae_dims_);
-        }
+    Params& weights = prepare(index, params.device_vae.empty() ? params.device : params.device_vae, params.type_vae);
+    if (index == kVaeEncoder) {
+        vae_encoder_ = std::make_unique<VaeEncoder>(weights, vae_dims_);
+    } else {
+        vae_decoder_ = std::make_unique<VaeDecoder>(weights, vae_dims_);
     }
 }
 
@@ -219,7 +183,7 @@ void Model::fill_kind() {
 
 void Model::require(int index, const char* what) const {
     if (components_[index].params == nullptr) {
-        fail(DG_ERR_UNSUPPORTED, "%s: the model was opened without its %s%s", what, kComponentNames[index],
+        fail(DG_ERR_UNSUPPORTED, "%s: the model was opened without its %s%s", what, kKnown[index].name,
              components_[index].present ? "" : ", which its files do not hold");
     }
 }
@@ -259,12 +223,9 @@ static void fill_unet_info(dg_unet_info* out, const UnetDims& d, int64_t size_id
 }
 
 void Model::info(dg_model_info* out) const {
-    out->kind              = kind_;
-    out->layout            = source_.layout();
-    out->precision         = precision_.precision;
-    out->threads           = threads_;
-    out->v_prediction      = source_.has_marker("v_pred") ? 1 : 0;
-    out->zero_terminal_snr = source_.has_marker("ztsnr") ? 1 : 0;
+    out->kind      = kind_;
+    out->precision = precision_.precision;
+    out->threads   = threads_;
     copy_text(out->precision_reason, sizeof(out->precision_reason), precision_.reason);
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         const Component& c    = components_[i];
@@ -308,10 +269,6 @@ void Model::info(dg_model_info* out) const {
         out->vae.decoder_resnets = vae_dims_.decoder_resnets;
         out->vae.downscale       = vae_dims_.downscale();
         out->vae.norm_num_groups = vae_dims_.groups;
-    }
-    out->unused_tensor_count = static_cast<int64_t>(source_.unmapped().size());
-    if (!source_.unmapped().empty()) {
-        copy_text(out->unused_tensor_example, sizeof(out->unused_tensor_example), source_.unmapped()[0]);
     }
 }
 

@@ -23,11 +23,8 @@ namespace dg {
 constexpr int64_t kSizeEmbedding = 256;  // width of one size id's sinusoidal embedding
 
 struct OpenParams {
-    struct File {
-        int32_t role;
-        std::string path;
-    };
-    std::vector<File> files;
+    std::vector<std::string> files;
+    std::vector<dg_weight> weights;  // their texts are the caller's
     dg_model_config config;
     std::string device, device_text, device_vae;
     int32_t components = 0;
@@ -91,18 +88,26 @@ private:
         std::unique_ptr<AdapterStack> stack;  // the adapters of the last call
         int32_t residency = DG_RESIDENT_ALWAYS;
     };
+    // What each component is called, what its weights' names begin with, and what makes its module. A new component is one more.
+    struct Known {
+        const char* name;
+        const char* prefix;
+        void (Model::*open)(int index, const OpenParams& params);
+    };
+    static const Known kKnown[DG_COMPONENT_COUNT];
     enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler };
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
-    void find_components();
-    void open_text(int which, const OpenParams& params);
-    void open_unet(const OpenParams& params);
+    // Gives a component its device and its weights, none declared yet.
+    Params& prepare(int index, const std::string& device, int32_t type);
+    void open_text(int index, const OpenParams& params);
+    void open_unet(int index, const OpenParams& params);
     void set_unet_config(UnetDims* dims) const;  // what weights do not tell
-    void open_vae(const OpenParams& params);
-    void open_control(const OpenParams& params);
-    void open_taesd(const OpenParams& params);
-    void open_upscaler(const OpenParams& params);
+    void open_vae(int index, const OpenParams& params);
+    void open_control(int index, const OpenParams& params);
+    void open_taesd(int index, const OpenParams& params);  // in the place of a half of the VAE
+    void open_upscaler(int index, const OpenParams& params);
     void network_info(dg_model_info* out) const;
     // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
     void embed_conditioning(const UnetDims& dims, int64_t n, const float* timesteps, const float* pooled,

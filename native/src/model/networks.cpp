@@ -20,44 +20,28 @@ int64_t elements(const ResidualShape& s) {
 
 }  // namespace
 
-void Model::open_control(const OpenParams& params) {
-    Component& component = components_[kControl];
-    component.worker     = worker(params.device);
-    ControlDims dims     = infer_control_dims(source_);
+void Model::open_control(int index, const OpenParams& params) {
+    ControlDims dims = infer_control_dims(source_);
     set_unet_config(&dims.unet);
-    component.params = std::make_unique<Params>(
-        source_, choose_types(precision_, params.type_unet, component.worker->device()), "controlnet");
-    control_ = std::make_unique<ControlNet>(*component.params, dims);
+    control_ = std::make_unique<ControlNet>(prepare(index, params.device, params.type_unet), dims);
 }
 
-void Model::open_taesd(const OpenParams& params) {
-    for (const int index : {kVaeEncoder, kVaeDecoder}) {
-        Component& component = components_[index];
-        if (!component.present) {
-            continue;
-        }
-        component.worker = worker(params.device_vae.empty() ? params.device : params.device_vae);
-        component.params = std::make_unique<Params>(
-            source_, choose_types(precision_, params.type_vae, component.worker->device()), "taesd");
-        const auto side = index == kVaeEncoder ? TaesdHalf::Side::Encoder : TaesdHalf::Side::Decoder;
-        auto half       = std::make_unique<TaesdHalf>(source_, *component.params, side);
-        const std::vector<int64_t> channels(static_cast<size_t>(half->levels()), half->width());
-        (index == kVaeEncoder ? vae_dims_.encoder : vae_dims_.decoder) = channels;
-        vae_dims_.latent                                               = half->latent_channels();
-        (index == kVaeEncoder ? taesd_encoder_ : taesd_decoder_)       = std::move(half);
+void Model::open_taesd(int index, const OpenParams& params) {
+    const bool encoder = index == kVaeEncoder;
+    Params& weights    = prepare(index, params.device_vae.empty() ? params.device : params.device_vae, params.type_vae);
+    auto half =
+        std::make_unique<TaesdHalf>(source_, weights, encoder ? TaesdHalf::Side::Encoder : TaesdHalf::Side::Decoder);
+    if (half->levels() > DG_MAX_LEVELS) {
+        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported", source_.files()[0].c_str(),
+             DG_MAX_LEVELS);
     }
-    if (vae_dims_.encoder.size() > DG_MAX_LEVELS || vae_dims_.decoder.size() > DG_MAX_LEVELS) {
-        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported",
-             source_.files()[0].path.c_str(), DG_MAX_LEVELS);
-    }
+    (encoder ? vae_dims_.encoder : vae_dims_.decoder).assign(static_cast<size_t>(half->levels()), half->width());
+    vae_dims_.latent                              = half->latent_channels();
+    (encoder ? taesd_encoder_ : taesd_decoder_) = std::move(half);
 }
 
-void Model::open_upscaler(const OpenParams& params) {
-    Component& component = components_[kUpscaler];
-    component.worker     = worker(params.device);
-    component.params     = std::make_unique<Params>(
-        source_, choose_types(precision_, params.type_unet, component.worker->device()), "upscaler");
-    upscaler_ = std::make_unique<Esrgan>(*component.params, infer_esrgan_dims(source_));
+void Model::open_upscaler(int index, const OpenParams& params) {
+    upscaler_ = std::make_unique<Esrgan>(prepare(index, params.device, params.type_unet), infer_esrgan_dims(source_));
 }
 
 void Model::network_info(dg_model_info* out) const {

@@ -42,8 +42,8 @@ Params::Params(const Source& source, const TypePolicy& policy, std::string compo
     }
 }
 
-// Finds a tensor and checks its shape. With squeeze, a 1x1 convolution counts as a matrix.
-const SourceTensor& Params::want(const std::string& name, std::initializer_list<int64_t> shape, bool squeeze) {
+// Finds a tensor and checks its shape.
+const SourceTensor& Params::want(const std::string& name, std::initializer_list<int64_t> shape) {
     const SourceTensor* tensor = source_.find(name);
     int64_t expected[4]        = {1, 1, 1, 1};
     std::copy(shape.begin(), shape.end(), expected);
@@ -51,16 +51,9 @@ const SourceTensor& Params::want(const std::string& name, std::initializer_list<
         fail(DG_ERR_MODEL, "%s: tensor '%s' of shape %s is missing; the file is incomplete or of another architecture",
              source_.path_of(name).c_str(), name.c_str(), shape_text(expected).c_str());
     }
-    int64_t found[4];
-    std::copy(tensor->ne, tensor->ne + 4, found);
-    if (squeeze && found[0] == 1 && found[1] == 1) {
-        found[0] = found[2];
-        found[1] = found[3];
-        found[2] = found[3] = 1;
-    }
-    if (!std::equal(found, found + 4, expected)) {
+    if (!std::equal(tensor->ne, tensor->ne + 4, expected)) {
         fail(DG_ERR_MODEL, "%s: tensor '%s' (in the file '%s') has shape %s where %s is wanted",
-             source_.path_of(name).c_str(), name.c_str(), tensor->storage.name.c_str(), shape_text(tensor->ne).c_str(),
+             source_.path_of(name).c_str(), name.c_str(), tensor->stored.c_str(), shape_text(tensor->ne).c_str(),
              shape_text(expected).c_str());
     }
     return *tensor;
@@ -84,7 +77,7 @@ ggml_tensor* Params::declare(const SourceTensor& source, ggml_type type, int64_t
 ggml_type Params::matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const {
     ggml_type type = policy_.matrix;
     if (type == GGML_TYPE_COUNT) {
-        type = ggml_is_quantized(source.storage.type) ? source.storage.type : policy_.dense;
+        type = ggml_is_quantized(source.type) ? source.type : policy_.dense;
     }
     if (!ggml_is_quantized(type)) {
         return type;
@@ -100,10 +93,10 @@ ggml_type Params::matrix_type(const SourceTensor& source, int64_t in, bool sensi
 
 Linear Params::linear(const std::string& name, int64_t in, int64_t out, bool bias, bool sensitive) {
     Linear layer;
-    const SourceTensor& weight = want(name + ".weight", {in, out}, true);
+    const SourceTensor& weight = want(name + ".weight", {in, out});
     layer.weight               = declare(weight, matrix_type(weight, in, sensitive), in, out, name + ".weight");
     if (bias) {
-        layer.bias = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
+        layer.bias = declare(want(name + ".bias", {out}), GGML_TYPE_F32, out, 0, name + ".bias");
     }
     return layer;
 }
@@ -114,13 +107,13 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
     layer.in                   = in;
     layer.out                  = out;
     layer.packed               = policy_.pack_convolutions;
-    const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out}, false);
+    const SourceTensor& weight = want(name + ".weight", {kernel, kernel, in, out});
     layer.weight        = layer.packed ? declare(weight, policy_.dense, conv_packed_columns(policy_.dense, kernel, in),
                                                  conv_packed_rows(out), name + ".weight")
                                        : declare(weight, policy_.dense, kernel * kernel * in, out, name + ".weight");
     params_.back().conv = layer;
     if (bias) {
-        layer.bias = declare(want(name + ".bias", {out}, false), GGML_TYPE_F32, out, 0, name + ".bias");
+        layer.bias = declare(want(name + ".bias", {out}), GGML_TYPE_F32, out, 0, name + ".bias");
     } else {
         layer.bias = ggml_new_tensor_1d(ctx_.get(), GGML_TYPE_F32, out);
         zeros_.push_back(layer.bias);
@@ -130,13 +123,13 @@ Conv2d Params::conv2d(const std::string& name, int64_t kernel, int64_t in, int64
 
 Norm Params::norm(const std::string& name, int64_t size) {
     Norm layer;
-    layer.weight = declare(want(name + ".weight", {size}, false), GGML_TYPE_F32, size, 0, name + ".weight");
-    layer.bias   = declare(want(name + ".bias", {size}, false), GGML_TYPE_F32, size, 0, name + ".bias");
+    layer.weight = declare(want(name + ".weight", {size}), GGML_TYPE_F32, size, 0, name + ".weight");
+    layer.bias   = declare(want(name + ".bias", {size}), GGML_TYPE_F32, size, 0, name + ".bias");
     return layer;
 }
 
 ggml_tensor* Params::table(const std::string& name, int64_t width, int64_t rows) {
-    ggml_tensor* tensor  = declare(want(name, {width, rows}, false), policy_.dense, width, rows, name);
+    ggml_tensor* tensor  = declare(want(name, {width, rows}), policy_.dense, width, rows, name);
     params_.back().table = true;
     return tensor;
 }
@@ -150,9 +143,9 @@ void Params::read_packed(const Param& param, SourceReader& reader, uint8_t* to) 
     const ggml_type type       = param.tensor->type;
     const int64_t each         = conv.kernel * conv.kernel * conv.in;  // elements of one output
     const auto columns         = static_cast<size_t>(conv_packed_columns(type, conv.kernel, conv.in));
-    ggml_type from             = source.storage.type;
+    ggml_type from             = source.type;
     const void* whole          = nullptr;
-    if (!SourceReader::is_plain(source_, source)) {
+    if (!source.plain()) {
         whole = reader.read(source, &from);
     }
     // Tiles of outputs are packed one after the other; this many at a time are whole tiles of every layout.
@@ -186,13 +179,13 @@ void Params::read_tensor(size_t index, SourceReader& reader, uint8_t* to) const 
     }
     const ggml_type type = param.tensor->type;
     const int64_t width = param.tensor->ne[0], rows = ggml_nelements(param.tensor) / width;
-    if (!SourceReader::is_plain(source_, source)) {
+    if (!source.plain()) {
         ggml_type from;
         const void* data = reader.read(source, &from);
         convert_rows(data, from, to, type, rows, width);
         return;
     }
-    const ggml_type from = source.storage.type;
+    const ggml_type from = source.type;
     if (from == type) {
         reader.read_at(source, 0, ggml_nbytes(param.tensor), to);
         return;
@@ -247,7 +240,7 @@ ggml_type Params::main_type() const {
 ggml_type Params::main_file_type() const {
     std::map<ggml_type, int64_t> bytes;
     for (const Param& p : params_) {
-        bytes[p.source->storage.type] += p.source->storage.nbytes() / p.source->mapping.parts;
+        bytes[p.source->type] += static_cast<int64_t>(ggml_row_size(p.source->type, p.source->elements()));
     }
     return most(bytes);
 }

@@ -118,7 +118,7 @@ private:
         bool streamed = false;
     };
 
-    const SourceTensor& want(const std::string& name, std::initializer_list<int64_t> shape, bool squeeze);
+    const SourceTensor& want(const std::string& name, std::initializer_list<int64_t> shape);
     ggml_tensor* declare(const SourceTensor& source, ggml_type type, int64_t ne0, int64_t ne1, const std::string& name);
     ggml_type matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const;
     void read_packed(const Param& param, SourceReader& reader, uint8_t* to) const;

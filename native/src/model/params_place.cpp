@@ -36,7 +36,7 @@ std::string what_of(const std::string& component) {
 void Params::place(const Place& place) {
     place_ = place;
     for (Param& p : params_) {
-        const bool fits = place.cpu && !p.conv.packed && mappable(source_, *p.source, p.tensor->type);
+        const bool fits = place.cpu && !p.conv.packed && mappable(*p.source, p.tensor->type);
         const bool big  = ggml_n_dims(p.tensor) > 1;
         if (place.residency == DG_RESIDENT_MMAP) {
             p.mapped = fits && big;
@@ -64,7 +64,7 @@ void Params::place(const Place& place) {
 // In every pass, that is. Q8_0 is quick to make, and what layers get whose rows are no blocks of the type asked for.
 void Params::refuse_slow_conversions() const {
     for (const Param& p : params_) {
-        const ggml_type to = p.tensor->type, from = p.source->storage.type;
+        const ggml_type to = p.tensor->type, from = p.source->type;
         const bool fallback = to == GGML_TYPE_Q8_0 && policy_.matrix != GGML_TYPE_Q8_0;
         if (p.streamed && ggml_is_quantized(to) && from != to && !fallback) {
             fail(DG_ERR_UNSUPPORTED,
@@ -128,15 +128,15 @@ void Params::map_files() {
         if (!p.mapped) {
             continue;
         }
-        const std::string& path     = source_.files()[p.source->file].path;
+        const std::string& path     = source_.files()[p.source->file];
         std::unique_ptr<Mapped>& of = mapped_[p.source->file];
         if (of == nullptr) {
             of = std::make_unique<Mapped>(path);
         }
-        const size_t at = SourceReader::data_offset(*p.source), size = ggml_nbytes(p.tensor);
+        const size_t at = static_cast<size_t>(p.source->offset), size = ggml_nbytes(p.tensor);
         if (at > of->file.size() || size > of->file.size() - at) {
             fail(DG_ERR_FILE, "%s: has changed since it was opened: tensor '%s' is no longer in it", path.c_str(),
-                 p.source->storage.name.c_str());
+                 p.source->stored.c_str());
         }
         p.tensor->data   = nullptr;
         p.tensor->buffer = nullptr;
@@ -198,7 +198,7 @@ void Params::read_many(const std::vector<size_t>& wanted, int32_t threads, const
     std::vector<size_t> order = wanted;
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {  // so that a disk reads forward
         const SourceTensor &x = *params_[a].source, &y = *params_[b].source;
-        return std::make_pair(x.file, x.storage.offset) < std::make_pair(y.file, y.storage.offset);
+        return std::make_pair(x.file, x.offset) < std::make_pair(y.file, y.offset);
     });
     double total = 0;
     for (const size_t i : order) {

@@ -18,22 +18,15 @@ bool has_layer(const Source& source, TaesdHalf::Side side, size_t i) {
     return source.find(name + ".weight") != nullptr || source.find(name + ".conv.0.weight") != nullptr;
 }
 
-ggml_tensor* block(GraphBuilder& g, const Conv2d* conv, const Conv2d* skip, ggml_tensor* x) {
+ggml_tensor* block(GraphBuilder& g, const Conv2d* conv, ggml_tensor* x) {
     ggml_tensor* h = ggml_relu(g.ctx, conv2d(g, conv[0], x));
     h              = ggml_relu(g.ctx, conv2d(g, conv[1], h));
-    h              = conv2d(g, conv[2], h);
-    ConvOptions plain;
-    plain.pad = 0;
-    return ggml_relu(g.ctx, ggml_add(g.ctx, h, skip == nullptr ? x : conv2d(g, *skip, x, plain)));
+    return ggml_relu(g.ctx, ggml_add(g.ctx, conv2d(g, conv[2], h), x));
 }
 
 constexpr float kRange = 3.0f;  // the decoder's first step, tanh(x / 3) * 3
 
 }  // namespace
-
-bool TaesdHalf::present(const Source& source, Side side) {
-    return has_layer(source, side, 0);
-}
 
 // Layers with weights are convolutions and blocks. In the encoder a convolution without bias halves the picture. In the decoder a
 // place without weights is the ReLU after the first convolution, and every later one doubles the picture.
@@ -61,10 +54,6 @@ TaesdHalf::TaesdHalf(const Source& source, Params& p, Side side) : side_(side) {
                 const std::string conv = name + ".conv." + std::to_string(2 * c);
                 const SourceTensor* w  = shape(conv);
                 layer.conv[c]          = p.conv2d(conv, 3, w->ne[2], w->ne[3]);
-            }
-            if (const SourceTensor* w = source.find(name + ".skip.weight")) {
-                layer.has_skip = true;
-                layer.skip     = p.conv2d(name + ".skip", 1, w->ne[2], w->ne[3], false);
             }
         }
         if (layer.kind == Layer::Kind::Downsample || layer.kind == Layer::Kind::Upsample) {
@@ -97,7 +86,7 @@ ggml_tensor* TaesdHalf::build(GraphBuilder& g, ggml_tensor* x) const {
             case Layer::Kind::Downsample: x = conv2d(g, layer.conv[0], x, halving); break;
             case Layer::Kind::Relu: x = ggml_relu(g.ctx, x); break;
             case Layer::Kind::Upsample: x = resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]); break;
-            case Layer::Kind::Block: x = block(g, layer.conv, layer.has_skip ? &layer.skip : nullptr, x); break;
+            case Layer::Kind::Block: x = block(g, layer.conv, x); break;
         }
     }
     return side_ == Side::Encoder ? x : ggml_scale_bias(g.ctx, x, 2.0f, -1.0f);  // to [-1, 1]

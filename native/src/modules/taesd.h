@@ -12,9 +12,6 @@ class TaesdHalf {
 public:
     enum class Side { Encoder, Decoder };
 
-    // Whether the source has this half.
-    static bool present(const Source& source, Side side);
-
     TaesdHalf(const Source& source, Params& params, Side side);
 
     // Encoder: pixels [W, H, 3, N] in [-1, 1] -> latents in the UNet's range [w, h, latent, N].
@@ -28,8 +25,7 @@ public:
 private:
     struct Layer {
         enum class Kind { Conv, Downsample, Relu, Block, Upsample } kind;
-        Conv2d conv[3], skip;
-        bool has_skip = false;
+        Conv2d conv[3];
     };
     Side side_;
     std::vector<Layer> layers_;

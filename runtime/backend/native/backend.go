@@ -26,7 +26,8 @@ type Options struct {
 
 // Backend computes on libdaguerre. Make one with [New]; it holds nothing that must be closed.
 type Backend struct {
-	lib *bindings.Library
+	lib  *bindings.Library
+	read func(backend.Files) (*backend.Table, error)
 }
 
 var _ backend.Backend = (*Backend)(nil)
@@ -42,7 +43,7 @@ func New(o Options) (*Backend, error) {
 }
 
 func newBackend(lib *bindings.Library, logger *slog.Logger) (*Backend, error) {
-	b := &Backend{lib: lib}
+	b := &Backend{lib: lib, read: readTable}
 	if logger != nil {
 		if err := logTo(lib, logger); err != nil {
 			return nil, &Error{Op: OpLog, Err: err}
@@ -111,7 +112,8 @@ func (b *Backend) Tokenize(text string) ([]int32, error) {
 	return ids, nil
 }
 
-// Open reads, checks and loads all components of a model. Names and numbers in cfg are checked first.
+// Open reads, checks and loads all components of a model. Names and numbers in cfg are checked first. What is wrong with a file is a
+// *modelfile.Error within an [Error].
 // Cancelling ctx stops loading at the next tensor; the error is then ctx's and nothing stays loaded.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	if err := ctx.Err(); err != nil {
@@ -124,6 +126,13 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 	if err := b.checkDevices(ctx, cfg); err != nil {
 		return nil, err
 	}
+	table, err := b.tableOf(cfg)
+	if err == nil {
+		err = addTable(table, &params)
+	}
+	if err != nil {
+		return nil, failed(ctx, OpOpen, err)
+	}
 	params.Cancel = new(int32)
 	stop := context.AfterFunc(ctx, func() { atomic.StoreInt32(params.Cancel, 1) })
 	defer stop()
@@ -131,7 +140,7 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 	if err != nil {
 		return nil, failed(ctx, OpOpen, err)
 	}
-	m, err := newModel(b, cfg, handle)
+	m, err := newModel(b, cfg, table, handle)
 	if err != nil {
 		return nil, errors.Join(err, handle.Close())
 	}

@@ -52,14 +52,14 @@ func TestOpenPassesTheConfiguration(t *testing.T) {
 	require.NoError(t, m.Close())
 	require.Contains(t, text.String(), "level=INFO")
 	require.Contains(t, text.String(), "device=vulkan:0 text=cpu vae=NULL components=0 types=11,4,1 precision=4 threads=3 flash=2"+
-		" config=4,2,32,16,2,1 0:m 1:u 2:t1 3:t2 4:v")
+		" config=4,2,32,16,2,1 m v unet.w=w:0:8:9+34:1[32,0]0[0,0] vae.decoder.w=w:1:8:9+34:1[32,0]0[0,0]")
 }
 
 func TestOpenZeroConfigurationIsAuto(t *testing.T) {
 	var text bytes.Buffer
 	b := fakeBackend(t, slog.New(slog.NewTextHandler(&text, nil)))
 	fakeModel(t, b, "m")
-	require.Contains(t, text.String(), "device=NULL text=NULL vae=NULL components=0 types=0,0,0 precision=0 threads=0 flash=0 config=0,0,0,0,0,0 0:m")
+	require.Contains(t, text.String(), "device=NULL text=NULL vae=NULL components=0 types=0,0,0 precision=0 threads=0 flash=0 config=0,0,0,0,0,0 m unet.w=")
 }
 
 func TestLoggerThatWantsNothingIsNotCalled(t *testing.T) {

@@ -12,8 +12,7 @@ import (
 
 // modelParams translates a configuration. Whether its devices exist is checked elsewhere.
 func modelParams(cfg backend.ModelConfig) (bindings.ModelParams, error) {
-	files, err := modelFiles(cfg.Files)
-	if err != nil {
+	if err := checkFiles(cfg.Files); err != nil {
 		return bindings.ModelParams{}, err
 	}
 	config, err := modelConfig(cfg.Hyper)
@@ -21,7 +20,7 @@ func modelParams(cfg backend.ModelConfig) (bindings.ModelParams, error) {
 		return bindings.ModelParams{}, err
 	}
 	p := bindings.ModelParams{
-		Files: files, Config: config,
+		Config: config,
 		Device: deviceName(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
 	}
 	if p.Precision, err = precisions.toABI(OpOpen, "precision", cfg.Precision); err != nil {
@@ -98,36 +97,30 @@ func deviceName(name string) string {
 	return name
 }
 
-// modelFiles lists the files with their roles, the model first.
-func modelFiles(f backend.Files) ([]bindings.ModelFile, error) {
-	var files []bindings.ModelFile
+// checkFiles refuses files that no model consists of.
+func checkFiles(f backend.Files) error {
+	given, alone := 0, 0
 	for _, file := range []struct {
 		field, path string
-		role        bindings.Role
+		alone       int
 	}{
-		{"model", f.Model, bindings.RoleModel},
-		{"unet", f.UNet, bindings.RoleUNet},
-		{"text_encoder", f.TextEncoder, bindings.RoleTextEncoder},
-		{"text_encoder_2", f.TextEncoder2, bindings.RoleTextEncoder2},
-		{"vae", f.VAE, bindings.RoleVAE},
-		{"controlnet", f.ControlNet, bindings.RoleControlNet},
-		{"taesd", f.TAESD, bindings.RoleTAESD},
-		{"upscaler", f.Upscaler, bindings.RoleUpscaler},
+		{"model", f.Model, 0}, {"unet", f.UNet, 0}, {"text_encoder", f.TextEncoder, 0}, {"text_encoder_2", f.TextEncoder2, 0}, {"vae", f.VAE, 0},
+		{"controlnet", f.ControlNet, 1}, {"taesd", f.TAESD, 1}, {"upscaler", f.Upscaler, 1},
 	} {
 		if strings.ContainsRune(file.path, 0) {
-			return nil, invalid(OpOpen, file.field, "the path %q contains a NUL byte", file.path)
+			return invalid(OpOpen, file.field, "the path %q contains a NUL byte", file.path)
 		}
 		if file.path != "" {
-			files = append(files, bindings.ModelFile{Role: file.role, Path: file.path})
+			given, alone = given+1, alone+file.alone
 		}
 	}
-	if last := len(files) - 1; last > 0 && files[last].Role >= bindings.RoleControlNet {
-		return nil, invalid(OpOpen, "files", "a ControlNet, a TAESD and an upscaler are each a model of their own; open them one by one")
+	if given > 1 && alone > 0 {
+		return invalid(OpOpen, "files", "a ControlNet, a TAESD and an upscaler are each a model of their own; open them one by one")
 	}
-	if len(files) == 0 {
-		return nil, invalid(OpOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")
+	if given == 0 {
+		return invalid(OpOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")
 	}
-	return files, nil
+	return nil
 }
 
 func modelConfig(h backend.Hyper) (*bindings.ModelConfig, error) {

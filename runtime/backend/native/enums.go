@@ -72,11 +72,6 @@ var (
 		{"quick_gelu", bindings.ActivationQuickGELU},
 		{"gelu", bindings.ActivationGELU},
 	}
-	layouts = pairs[string, int32]{
-		{"original", bindings.LayoutOriginal},
-		{"diffusers", bindings.LayoutDiffusers},
-		{"mixed", bindings.LayoutMixed},
-	}
 	stages = map[backend.Stage]bindings.Stage{
 		backend.StageText:      bindings.StageText,
 		backend.StageText2:     bindings.StageText2,

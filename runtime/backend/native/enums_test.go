@@ -42,7 +42,6 @@ func TestEveryEnumValueBothWays(t *testing.T) {
 	bothWays(t, deviceKinds, 4)
 	bothWays(t, flashes, 3)
 	bothWays(t, activations, 3)
-	bothWays(t, layouts, 3)
 }
 
 func TestEveryNameOfTheInterfaceIsMapped(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -58,7 +59,7 @@ const (
 // Error is a failed operation.
 type Error struct {
 	Op  Op
-	Err error // a *bindings.Error, a *LoadError, bindings.ErrClosed or the context's error
+	Err error // a *bindings.Error, a *modelfile.Error, a *LoadError, ErrClosed or the context's error
 }
 
 // Error returns "evaluating the UNet: 2.0 GiB compute buffer on cpu (out of memory)".
@@ -72,21 +73,22 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes the library's statuses match the errors of package backend.
+// Is tells that the library's out of memory is every backend's, and which status a file's fault is.
 func (e *Error) Is(target error) bool {
-	switch target {
-	case backend.ErrArgument:
-		return errors.Is(e.Err, bindings.ErrArgument)
-	case backend.ErrModel:
-		return errors.Is(e.Err, bindings.ErrModel)
-	case backend.ErrUnsupported:
-		return errors.Is(e.Err, bindings.ErrUnsupported)
-	case backend.ErrOutOfMemory:
+	if target == backend.ErrOutOfMemory {
 		return errors.Is(e.Err, bindings.ErrOutOfMemory)
-	case backend.ErrClosed:
-		return errors.Is(e.Err, bindings.ErrClosed)
 	}
-	return false
+	fault, ok := errors.AsType[*modelfile.Error](e.Err)
+	if !ok {
+		return false
+	}
+	switch fault.Kind {
+	case modelfile.ErrNotFound, modelfile.ErrNotAFile, modelfile.ErrPermission, modelfile.ErrRead:
+		return target == ErrFile
+	case modelfile.ErrTensor, modelfile.ErrUnsupported:
+		return target == ErrModel
+	}
+	return target == ErrFormat
 }
 
 // failed returns err as an operation's error, or nil. If the library says that it was cancelled and

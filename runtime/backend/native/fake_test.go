@@ -20,12 +20,27 @@ func fakeBackend(t *testing.T, logger *slog.Logger, defines ...string) *Backend 
 	require.NoError(t, err)
 	b, err := newBackend(lib, logger)
 	require.NoError(t, err)
+	b.read = fakeTable
 	t.Cleanup(func() {
 		require.Zero(t, b.LiveModels())
 		require.Zero(t, lib.NativeLiveHandles())
 		require.NoError(t, lib.SetLog(bindings.LogError, nil))
 	})
 	return b
+}
+
+// fakeTable makes a table of files that need not exist.
+func fakeTable(files backend.Files) (*backend.Table, error) {
+	t := &backend.Table{Layout: "diffusers", ZeroTerminalSNR: true, Unused: []string{"model_ema.decay"}}
+	for _, f := range []struct{ component, path string }{{"unet", files.Model}, {"vae.decoder", files.VAE}, {"controlnet", files.ControlNet},
+		{"taesd", files.TAESD}, {"upscaler", files.Upscaler}} {
+		if f.path != "" {
+			t.Files = append(t.Files, backend.TableFile{Path: f.path})
+			t.Weights = append(t.Weights, backend.Weight{Name: f.component + ".w", Stored: "w", File: len(t.Files) - 1, Type: backend.TypeQ8_0,
+				Offset: 9, Bytes: 34, Shape: []int64{32}})
+		}
+	}
+	return t, nil
 }
 
 func fakeModel(t *testing.T, b *Backend, path string) *Model {

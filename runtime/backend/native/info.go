@@ -15,16 +15,15 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		}
 	}
 	out := backend.ModelInfo{
-		Kind: kinds.toGo(in.Kind), Layout: layouts.toGo(in.Layout), Precision: precisions.toGo(in.Precision),
+		Kind: kinds.toGo(in.Kind), Precision: precisions.toGo(in.Precision),
 		PrecisionReason: in.PrecisionReason.String(), FlashAttention: in.FlashAttention != 0,
-		Threads: int(in.Threads), VPrediction: in.VPrediction != 0, ZeroTerminalSNR: in.ZeroTerminalSNR != 0,
+		Threads:     int(in.Threads),
 		TextEncoder: textInfo(in.TextEncoder), TextEncoder2: textInfo(in.TextEncoder2),
 		UNet: unetInfo(in.UNet), VAE: vaeInfo(in.VAE),
 		Control: backend.ControlInfo{HintChannels: int(in.Control.HintChannels), HintDownscale: int(in.Control.HintDownscale),
 			Types: int(in.Control.ControlTypes)},
 		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
-		UnusedTensors: in.UnusedTensorCount, UnusedExample: in.UnusedTensorExample.String(),
 	}
 	for i, c := range in.Components {
 		if i >= sdxlComponents && c.Present == 0 {

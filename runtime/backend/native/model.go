@@ -26,10 +26,14 @@ var (
 	_ backend.Laned = (*Model)(nil)
 )
 
-func newModel(b *Backend, cfg backend.ModelConfig, handle *bindings.Model) (*Model, error) {
+func newModel(b *Backend, cfg backend.ModelConfig, table *backend.Table, handle *bindings.Model) (*Model, error) {
 	info, err := modelInfo(handle.Info())
 	if err != nil {
 		return nil, err
+	}
+	info.Layout, info.VPrediction, info.ZeroTerminalSNR = table.Layout, table.VPrediction, table.ZeroTerminalSNR
+	if info.UnusedTensors = int64(len(table.Unused)); info.UnusedTensors > 0 {
+		info.UnusedExample = table.Unused[0]
 	}
 	for i := range info.Components {
 		if c := &info.Components[i]; c.Opened {

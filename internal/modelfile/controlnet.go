@@ -1,0 +1,116 @@
+package modelfile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// ControlNetDims describes an SDXL ControlNet: the way down and the middle of a UNet (UpDepth and OutChannels are absent) and a
+// network for the control picture.
+type ControlNetDims struct {
+	UNet         UNetDims `json:"unet"`
+	HintChannels []int    `json:"hint_channels"` // of its convolutions before the last: 16 16 32 32 96 96 256
+	// Of a Union net only.
+	Types      int `json:"control_types,omitempty"` // 6, or 8 for ProMax
+	FuseWidth  int `json:"fuse_width,omitempty"`    // 320
+	FuseLayers int `json:"fuse_layers,omitempty"`   // 1
+}
+
+func locateControlNet(t *table) *part {
+	return probe(t, "controlnet", []string{"control_model.", "controlnet.", ""}, "input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
+}
+
+func (c *ControlNetDims) lacks() string {
+	if c.UNet.InChannels <= 0 || c.UNet.TimeDim <= 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0 {
+		return "its first convolutions, its time embedding or its blocks"
+	}
+	return ""
+}
+
+func (c *ControlNetDims) specs(b *specs) {
+	u := &c.UNet
+	ch, skips := b.unetDown(u)
+	b.middle(u, ch)
+	in := 3
+	for i, out := range c.HintChannels {
+		b.conv(b.hint(i), RoleWeight, in, out, 3)
+		in = out
+	}
+	last := b.pick(b.hint(len(c.HintChannels)).file, "controlnet_cond_embedding.conv_out")
+	b.conv(last, RoleWeight, in, u.Channels[0], 3)
+	for i, s := range skips {
+		b.conv(b.pick(fmt.Sprintf("zero_convs.%d.0", i), fmt.Sprintf("controlnet_down_blocks.%d", i)), RoleWeight, s, s, 1)
+	}
+	b.conv(b.pick("middle_block_out.0", "controlnet_mid_block"), RoleWeight, ch, ch, 1)
+	if c.Types > 0 {
+		c.union(b)
+	}
+}
+
+// hint names the i-th convolution of the network for the control picture, but for the last.
+func (b *specs) hint(i int) pair {
+	if i == 0 {
+		return b.pick("input_hint_block.0", "controlnet_cond_embedding.conv_in")
+	}
+	return b.pick(fmt.Sprintf("input_hint_block.%d", 2*i), fmt.Sprintf("controlnet_cond_embedding.blocks.%d", i-1))
+}
+
+// union is what ControlNetUnionModel adds; its names are the same in both layouts ("transformer_layes" is theirs).
+func (c *ControlNetDims) union(b *specs) {
+	w, u := c.FuseWidth, &c.UNet
+	b.add(both("task_embedding"), RoleWeight, backend.UseTable, c.Types, w)
+	for i := range c.FuseLayers {
+		l := both(fmt.Sprintf("transformer_layes.%d", i))
+		// Of q, k and v in one matrix the computation needs v only, the last third.
+		third := CanonicalPart{Name: CanonicalTensor(b.component, l.canonical+".attn.to_v.weight"), Part: 2, Parts: 3}
+		b.add(l.and(".attn.in_proj_weight"), RoleWeight, backend.UseSensitive, 3*w, w).Canonical[0] = third
+		third.Name = CanonicalTensor(b.component, l.canonical+".attn.to_v.bias")
+		b.add(l.and(".attn.in_proj_bias"), RoleBias, backend.UseVector, 3*w).Canonical[0] = third
+		b.matrix(l.and(".attn.out_proj"), RoleResidual, backend.UseSensitive, w, w)
+		b.norm(l.and(".ln_1"), w)
+		b.sensitive(l.and(".mlp.c_fc"), w, 4*w)
+		b.matrix(l.and(".mlp.c_proj"), RoleResidual, backend.UseSensitive, 4*w, w)
+		b.norm(l.and(".ln_2"), w)
+	}
+	b.sensitive(both("spatial_ch_projs"), w, u.Channels[0])
+	b.sensitive(both("control_add_embedding.linear_1"), 256*c.Types, u.TimeDim)
+	b.sensitive(both("control_add_embedding.linear_2"), u.TimeDim, u.TimeDim)
+}
+
+func inferControlNet(p *part) *ControlNetDims {
+	c := &ControlNetDims{UNet: *inferUNet(p)}
+	c.UNet.OutChannels, c.UNet.UpDepth = 0, nil
+	b := p.names()
+	for i := range maxBlocks {
+		width := p.dim(b.hint(i).file+".weight", 0)
+		// In the original layout nothing but the missing successor tells the last convolution.
+		if width == 0 || !b.diffusers && (i+1 == maxBlocks || !p.has(b.hint(i+1).file+".weight")) {
+			break
+		}
+		c.HintChannels = append(c.HintChannels, width)
+	}
+	c.Types, c.FuseWidth = p.dim("task_embedding", 0), p.dim("task_embedding", 1)
+	c.FuseLayers = p.count(maxBlocks, "transformer_layes.%d.ln_1.weight")
+	return c
+}
+
+// controlKind says whether a ControlNet is one for SDXL.
+func controlKind(p *part, d Dims) (Kind, string) {
+	for name := range p.table.tensors {
+		if name == "lora_controlnet" || strings.HasSuffix(name, ".up") && p.table.has(strings.TrimSuffix(name, ".up")+".down") {
+			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; use a full ControlNet"
+		}
+	}
+	u := d.ControlNet.UNet
+	switch {
+	case u.LabelDim > 0 || u.TimeDim == 0:
+		return KindControlNet, ""
+	case u.ContextDim == 768:
+		return KindControlNet, "not supported: a ControlNet for Stable Diffusion 1.x (context of 768 channels, no size conditioning); use one for SDXL"
+	case u.ContextDim == 1024:
+		return KindControlNet, "not supported: a ControlNet for Stable Diffusion 2.x (context of 1,024 channels, no size conditioning); use one for SDXL"
+	}
+	return KindControlNet, "not supported: a ControlNet without size conditioning; use one for SDXL"
+}

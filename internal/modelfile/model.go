@@ -1,0 +1,174 @@
+package modelfile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Model is the files of one model, whose headers were read once: what they are, what they state, and where each weight lies. The files
+// are closed again.
+type Model struct {
+	Inputs []Input
+	Dims   Dims // of the components that are used
+
+	sources []*source
+	parts   []*part // that are used
+}
+
+// Input is a file or folder of a Model and what it was given for: "model", or a component that takes the place of the model's.
+type Input struct {
+	Role   string
+	Report Report
+}
+
+// ReadModel reads the headers of a model's files. Whether they are of the right kinds, and whole, is told by Inputs and Table. Errors
+// are *Error.
+func ReadModel(files backend.Files) (*Model, error) {
+	m := &Model{}
+	for _, f := range []struct{ role, path string }{{"model", files.Model}, {"unet", files.UNet}, {"text_encoder", files.TextEncoder},
+		{"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}, {"controlnet", files.ControlNet}, {"taesd", files.TAESD}, {"upscaler", files.Upscaler}} {
+		if f.path == "" {
+			continue
+		}
+		if err := m.read(f.role, f.path); err != nil {
+			return nil, err
+		}
+	}
+	m.Dims = infer(m.parts)
+	return m, nil
+}
+
+func (m *Model) read(role, path string) error {
+	s, err := openSource(path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return m.add(role, s)
+}
+
+// add takes what a source has for a role.
+func (m *Model) add(role string, s *source) error {
+	r, err := s.report()
+	if err != nil {
+		return err
+	}
+	m.Inputs, m.sources = append(m.Inputs, Input{role, r}), append(m.sources, s)
+	fresh := s.parts
+	if role != "model" {
+		p := partFor(s.parts, role)
+		if p == nil {
+			return nil // Table says so
+		}
+		s.understand() // a text encoder now knows which it is
+		fresh = []*part{p}
+	}
+	for _, p := range fresh {
+		m.replace(p)
+	}
+	return nil
+}
+
+// replace puts a part in the place of an earlier one of the same component.
+func (m *Model) replace(p *part) {
+	for i, old := range m.parts {
+		if old.component == p.component {
+			m.parts[i] = p
+			return
+		}
+	}
+	m.parts = append(m.parts, p)
+}
+
+// Table says where every weight of the model's components is. A weight that is missing, misshapen or of a type that is no number is an
+// error (ErrTensor) that names it; so is a file of an unsupported kind (ErrUnsupported), or without what it was given for.
+func (m *Model) Table() (*backend.Table, error) {
+	t := &backend.Table{Layout: string(layoutOf(m.parts))}
+	for i, in := range m.Inputs {
+		s := m.sources[i]
+		if in.Report.Reason != "" {
+			return nil, &Error{Kind: ErrUnsupported, Path: s.path, Found: in.Report.Reason, Remedy: "use an SDXL model"}
+		}
+		if len(s.parts) == 0 || in.Role != "model" && partFor(s.parts, in.Role) == nil {
+			return nil, &Error{Kind: ErrTensor, Path: s.path, Field: in.Role, Found: "the file is of kind " + string(in.Report.Kind) + " and has no tensors of it",
+				Remedy: "name the right file"}
+		}
+		t.Unused = append(t.Unused, s.unused()...)
+		first := len(t.Files)
+		for _, f := range s.files {
+			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Size: f.Size, Modified: f.modified})
+			t.VPrediction = t.VPrediction || f.has("v_pred")
+			t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has("ztsnr")
+		}
+		for _, p := range s.parts {
+			if !m.uses(p) {
+				continue
+			}
+			if err := checkParts([]*part{p}, m.Dims, s.path); err != nil {
+				return nil, err
+			}
+			for _, c := range p.claims {
+				t.Weights = c.weights(t.Weights, first)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (m *Model) uses(p *part) bool {
+	for _, used := range m.parts {
+		if used == p {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *File) has(name string) bool { _, ok := f.Tensor(name); return ok }
+
+// weights adds what a tensor becomes: mostly one weight; three where q, k and v are one. first is the table's index of the source's
+// first file.
+func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
+	for _, part := range c.Canonical {
+		w := backend.Weight{Component: backendComponent(c.Component, part.Name), Name: part.Name, Use: c.Use, Stored: c.entry.Name,
+			File: first + c.file, Offset: c.Offset, Bytes: c.Size, Type: backend.Type(strings.ToLower(string(c.DType))),
+			Shape: c.Spec.Shape, Strides: c.strides}
+		if part.Parts > 1 || part.Transpose || c.strides != nil {
+			c.view(&w, part)
+		}
+		if c.Use != backend.UseConv && c.Use != backend.UseVector { // a convolution of one pixel is a matrix
+			w.Shape = w.Shape[:2]
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// view makes a weight of a part of the tensor, of its transpose, or of what does not lie in order.
+func (c claim) view(w *backend.Weight, part CanonicalPart) {
+	w.Shape = slices.Clone(w.Shape)
+	w.Shape[0] /= int64(part.Parts)
+	if c.strides == nil && !part.Transpose {
+		w.Bytes /= int64(part.Parts)
+		w.Offset += w.Bytes * int64(part.Part)
+		return
+	}
+	if c.strides == nil {
+		w.Strides = []int64{w.Shape[1], 1}
+	} else {
+		w.Strides = slices.Grow(slices.Clone(c.strides), len(w.Shape))[:len(w.Shape)] // the others' dimensions are one
+		width := dtypes[c.DType].bytes
+		w.Offset += int64(part.Part) * w.Shape[0] * w.Strides[0] * width
+		last := int64(0)
+		for i, s := range w.Strides {
+			last += (w.Shape[i] - 1) * s
+		}
+		w.Bytes = (last + 1) * width
+	}
+	if part.Transpose {
+		slices.Reverse(w.Shape)
+		slices.Reverse(w.Strides)
+	}
+}

@@ -1,0 +1,195 @@
+package modelfile
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// source is a file or folder whose headers were read, and what is known of its tensors.
+type source struct {
+	path   string
+	files  []*File
+	owner  []string // component of each file in a folder, "" in a single file
+	parts  []*part
+	dims   Dims
+	folder *Folder // nil for a file
+}
+
+func openSource(path string) (*source, error) {
+	s := &source{path: path}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		if err := s.openFolder(); err != nil {
+			s.close()
+			return nil, err
+		}
+	} else {
+		f, err := Open(path)
+		if err != nil {
+			return nil, err
+		}
+		s.files, s.owner = []*File{f}, []string{""}
+		s.parts = locate(newTable(0, f))
+	}
+	s.understand()
+	return s, nil
+}
+
+// understand reads the dimensions off the parts and claims their tensors.
+func (s *source) understand() {
+	s.dims = infer(s.parts)
+	for _, p := range s.parts {
+		p.claims, p.missing = nil, nil
+		p.claim(s.dims)
+	}
+}
+
+func (s *source) openFolder() error {
+	folder, err := FolderFiles(s.path)
+	if err != nil {
+		return err
+	}
+	s.folder = &folder
+	for _, c := range folder.Components {
+		first := len(s.files)
+		for _, path := range c.Files {
+			f, err := Open(path)
+			if err != nil {
+				return err
+			}
+			s.files, s.owner = append(s.files, f), append(s.owner, c.Name)
+		}
+		p := partFor(locate(newTable(first, s.files[first:]...)), c.Name)
+		if p == nil {
+			return &Error{Kind: ErrFormat, Path: c.Files[0], Found: "holds no tensors of a " + c.Name, Remedy: "put the right file in the folder"}
+		}
+		s.parts = append(s.parts, p)
+	}
+	return nil
+}
+
+// partFor returns the part of a component's name; nil if there is none. A text encoder by itself does not know which of the two it is.
+func partFor(parts []*part, component string) *part {
+	var texts []*part
+	for _, p := range parts {
+		if p.component == component {
+			return p
+		}
+		if isTextEncoder(p.component) {
+			texts = append(texts, p)
+		}
+	}
+	if len(texts) != 1 || !isTextEncoder(component) {
+		return nil
+	}
+	texts[0].component = component
+	return texts[0]
+}
+
+func (s *source) close() {
+	for _, f := range s.files {
+		_ = f.Close() // opened for reading
+	}
+}
+
+// config is what the source states beside its weights.
+func (s *source) config() (Config, error) {
+	if s.folder != nil {
+		return s.folder.config()
+	}
+	return s.files[0].config(s.parts)
+}
+
+// belongs returns the index of the part a tensor belongs to, len(parts) for none: by the folder, or by the
+// longest matching prefix.
+func (s *source) belongs(owner, name string) int {
+	best := len(s.parts)
+	for i, p := range s.parts {
+		if owner != "" {
+			if p.component == owner {
+				return i
+			}
+			continue
+		}
+		prefix := strings.TrimSuffix(p.prefix, "text_model.")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if prefix == "" && (name == "v_pred" || name == "ztsnr" || strings.HasPrefix(name, "edm_vpred.")) {
+			continue
+		}
+		if best == len(s.parts) || len(prefix) > len(strings.TrimSuffix(s.parts[best].prefix, "text_model.")) {
+			best = i
+		}
+	}
+	return best
+}
+
+// unused names the tensors that no component claims and that are no known extras. Every tensor of a component that is known is used,
+// a known extra, or here: nothing is left out in silence.
+func (s *source) unused() []string {
+	if len(s.parts) == 0 {
+		return nil // something else than a model
+	}
+	used := s.claimed()
+	var out []string
+	for i, f := range s.files {
+		for k, t := range f.Tensors {
+			if used[i][k] == nil && !s.isExtra(s.owner[i], t.Name) {
+				out = append(out, t.Name)
+			}
+		}
+	}
+	return out
+}
+
+// claimed returns the claim on each tensor of each file; nil where there is none.
+func (s *source) claimed() [][]*claim {
+	out := make([][]*claim, len(s.files))
+	for i, f := range s.files {
+		out[i] = make([]*claim, len(f.Tensors))
+	}
+	for _, p := range s.parts {
+		for i := range p.claims {
+			c := &p.claims[i]
+			out[c.file][c.index] = c
+		}
+	}
+	return out
+}
+
+// Names that checkpoints carry and no component needs: schedules, averages, position ids, marker tensors, CLIP's vision side.
+var (
+	extraHeads = []string{"alphas_cumprod", "betas", "sqrt_", "log_one_minus_alphas_cumprod", "posterior_", "model_ema.", "denoiser.",
+		"ztsnr", "v_pred", "edm_vpred.", "embedding_manager", "loss."}
+	extraPieces = []string{"position_ids", "logit_scale", "attn_mask", "cond_proj", "vision_model.", "visual"}
+)
+
+func (s *source) isExtra(owner, name string) bool {
+	if slices.ContainsFunc(extraHeads, func(h string) bool { return strings.HasPrefix(name, h) }) ||
+		slices.ContainsFunc(extraPieces, func(p string) bool { return strings.Contains(name, p) }) {
+		return true
+	}
+	// SDXL does not use the first text encoder's projection.
+	at := s.belongs(owner, name)
+	return at < len(s.parts) && s.parts[at].component == "text_encoder" && (strings.HasSuffix(name, projection) || isTransposed(name))
+}
+
+// layoutOf is that of the parts' names. Text encoders with transformers' names, which both layouts have, count where nothing else does.
+func layoutOf(parts []*part) Layout {
+	layout, text := Layout(""), Layout("")
+	for _, p := range parts {
+		switch {
+		case isTextEncoder(p.component) && !p.openCLIP:
+			text = p.layout
+		case layout != "" && p.layout != layout:
+			return LayoutMixed
+		default:
+			layout = p.layout
+		}
+	}
+	if layout == "" {
+		return text
+	}
+	return layout
+}

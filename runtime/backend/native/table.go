@@ -1,0 +1,63 @@
+package native
+
+import (
+	"os"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// readTable reads the headers of a model's files.
+func readTable(files backend.Files) (*backend.Table, error) {
+	m, err := modelfile.ReadModel(files)
+	if err != nil {
+		return nil, err
+	}
+	return m.Table()
+}
+
+// tableOf is the configuration's table, if its files are still what it was made from, or one that is read now.
+func (b *Backend) tableOf(cfg backend.ModelConfig) (*backend.Table, error) {
+	if cfg.Table == nil {
+		return b.read(cfg.Files)
+	}
+	for _, f := range cfg.Table.Files {
+		if st, err := os.Stat(f.Path); err != nil || st.Size() != f.Size || !st.ModTime().Equal(f.Modified) {
+			return b.read(cfg.Files)
+		}
+	}
+	return cfg.Table, nil
+}
+
+// addTable translates a table.
+func addTable(t *backend.Table, p *bindings.ModelParams) error {
+	for _, f := range t.Files {
+		p.Files = append(p.Files, f.Path)
+	}
+	p.Weights = make([]bindings.Weight, len(t.Weights))
+	for i, w := range t.Weights {
+		stored, err := storedType(w.Type)
+		if err != nil {
+			return err
+		}
+		p.Weights[i] = bindings.Weight{Name: w.Name, Stored: w.Stored, File: w.File, Type: stored, Offset: w.Offset, Bytes: w.Bytes,
+			Shape: w.Shape, Strides: w.Strides}
+	}
+	return nil
+}
+
+func storedType(t backend.Type) (bindings.StoredType, error) {
+	switch t {
+	case "f8_e4m3":
+		return bindings.StoredF8E4M3, nil
+	case "f8_e5m2":
+		return bindings.StoredF8E5M2, nil
+	}
+	number, ok := modelfile.DType(strings.ToUpper(string(t))).GGML()
+	if !ok {
+		return 0, status(OpOpen, bindings.CodeUnsupported, "weights of type %s cannot be converted", t)
+	}
+	return bindings.StoredType(number), nil
+}
