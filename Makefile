@@ -48,7 +48,8 @@ race: ## pure Go packages under the race detector
 test-native: ## C and C++ tests under the address and undefined behaviour sanitizers
 	@./build.sh --asan --library-only
 	@tools/compile-kernels.sh
-	DAGUERRE_TEST_MODEL="$$($(GO) run ./tools/nanopath)" \
+	@$(GO) run ./tools/nanopath -table build/asan/nano.table
+	DAGUERRE_TEST_TABLE="$(CURDIR)/build/asan/nano.table" \
 	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(CTEST) build/asan --output-on-failure
 

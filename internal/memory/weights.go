@@ -63,10 +63,10 @@ const tensorAlignment = 32
 
 // Type returns the type in which a weight is held.
 func (p TypePolicy) Type(w Weight) backend.Type {
-	switch w.Class {
-	case ClassVector:
+	switch w.Use {
+	case backend.UseVector:
 		return backend.TypeF32
-	case ClassLinear, ClassSensitive:
+	case backend.UseMatrix, backend.UseSensitive:
 	default:
 		return p.Dense
 	}
@@ -80,7 +80,7 @@ func (p TypePolicy) Type(w Weight) backend.Type {
 	switch {
 	case !quantized(t):
 		return t
-	case w.Class == ClassSensitive:
+	case w.Use == backend.UseSensitive:
 		return p.Dense
 	case fits(t, w.In):
 		return t
@@ -99,7 +99,7 @@ func fits(t backend.Type, columns int64) bool {
 // Bytes returns the size of a weight in memory, as backend.ComponentInfo.ParameterBytes counts it.
 func (p TypePolicy) Bytes(w Weight) int64 {
 	t, columns, rows := p.Type(w), w.In, w.Out
-	if w.Class == ClassConv {
+	if w.Use == backend.UseConv {
 		columns = w.Kernel * w.Kernel * w.In
 		if p.Pack {
 			rows = roundUp(rows, convTileOut)
@@ -136,18 +136,18 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 		n := p.Bytes(w)
 		out.Parameters += n
 		out.Allocated += roundUp(n, tensorAlignment)
-		if w.Class == ClassConv && !w.Bias {
+		if w.Use == backend.UseConv && !w.Bias {
 			out.Allocated += roundUp(4*w.Out, tensorAlignment)
 		}
 		out.Largest = max(out.Largest, n)
 		out.Scratch = append(out.Scratch, p.loadScratch(w, n))
 		types[p.Type(w)] += n
 		asIs := dtype(p.Type(w)) == w.File
-		mappable := asIs && w.Class != ClassVector && !(w.Class == ClassConv && p.Pack)
+		mappable := asIs && w.Use != backend.UseVector && !(w.Use == backend.UseConv && p.Pack)
 		switch {
-		case mappable && w.Class == ClassTable:
+		case mappable && w.Use == backend.UseTable:
 			out.Table += n
-		case w.Class != ClassVector:
+		case w.Use != backend.UseVector:
 			out.Streamed += roundUp(n, tensorAlignment)
 		}
 		if mappable {
@@ -175,9 +175,9 @@ const maxLoaders = 16
 const loadPiece = 4 << 20
 
 // loadScratch is what one thread holds while it loads a weight of bytes: nothing where the file has it as it is wanted, else a piece as it is
-// read, in between as float32 or in its own order, and packed. Files of PyTorch are unpacked tensor by tensor, which is not counted.
+// read, in between as float32 or in its own order, and packed.
 func (p TypePolicy) loadScratch(w Weight, bytes int64) int64 {
-	same, packed := dtype(p.Type(w)) == w.File, w.Class == ClassConv && p.Pack
+	same, packed := dtype(p.Type(w)) == w.File, w.Use == backend.UseConv && p.Pack
 	piece := min(loadPiece, bytes)
 	n := int64(0)
 	if !same || packed {

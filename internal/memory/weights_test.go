@@ -129,19 +129,19 @@ func TestPolicyKeepsWhatMustNotBeQuantized(t *testing.T) {
 		typ  backend.Type
 		size int64
 	}{
-		{memory.Weight{Class: memory.ClassLinear, In: 1024, Out: 3}, backend.TypeQ4_K, 3 * 4 * 144},
-		{memory.Weight{Class: memory.ClassLinear, In: 320, Out: 2}, backend.TypeQ8_0, 2 * 10 * 34}, // 320 is no multiple of 256
-		{memory.Weight{Class: memory.ClassLinear, In: 20, Out: 2}, backend.TypeF16, 80},
-		{memory.Weight{Class: memory.ClassSensitive, In: 1024, Out: 2}, backend.TypeF16, 4096},
-		{memory.Weight{Class: memory.ClassTable, In: 256, Out: 2}, backend.TypeF16, 1024},
-		{memory.Weight{Class: memory.ClassVector, In: 7, Out: 1}, backend.TypeF32, 28},
-		{memory.Weight{Class: memory.ClassConv, In: 3, Out: 3, Kernel: 3}, backend.TypeF16, 9 * 3 * 16 * 2},
+		{memory.Weight{Use: backend.UseMatrix, In: 1024, Out: 3}, backend.TypeQ4_K, 3 * 4 * 144},
+		{memory.Weight{Use: backend.UseMatrix, In: 320, Out: 2}, backend.TypeQ8_0, 2 * 10 * 34}, // 320 is no multiple of 256
+		{memory.Weight{Use: backend.UseMatrix, In: 20, Out: 2}, backend.TypeF16, 80},
+		{memory.Weight{Use: backend.UseSensitive, In: 1024, Out: 2}, backend.TypeF16, 4096},
+		{memory.Weight{Use: backend.UseTable, In: 256, Out: 2}, backend.TypeF16, 1024},
+		{memory.Weight{Use: backend.UseVector, In: 7, Out: 1}, backend.TypeF32, 28},
+		{memory.Weight{Use: backend.UseConv, In: 3, Out: 3, Kernel: 3}, backend.TypeF16, 9 * 3 * 16 * 2},
 	} {
 		assert.Equal(t, c.typ, p.Type(c.w), "%+v", c.w)
 		assert.Equal(t, c.size, p.Bytes(c.w), "%+v", c.w)
 	}
 	gpu := memory.PolicyFor(backend.PrecisionF16, backend.TypeQ4_K, backend.DeviceGPU, false)
-	assert.Equal(t, int64(9*3*3*2), gpu.Bytes(memory.Weight{Class: memory.ClassConv, In: 3, Out: 3, Kernel: 3}), "GPUs pad nothing")
+	assert.Equal(t, int64(9*3*3*2), gpu.Bytes(memory.Weight{Use: backend.UseConv, In: 3, Out: 3, Kernel: 3}), "GPUs pad nothing")
 	tiles := memory.PolicyFor(backend.PrecisionBF16, backend.TypeAuto, backend.DeviceCPU, true)
-	assert.Equal(t, int64(9*32*16*2), tiles.Bytes(memory.Weight{Class: memory.ClassConv, In: 3, Out: 3, Kernel: 3}), "BF16 tiles are 16 x 32")
+	assert.Equal(t, int64(9*32*16*2), tiles.Bytes(memory.Weight{Use: backend.UseConv, In: 3, Out: 3, Kernel: 3}), "BF16 tiles are 16 x 32")
 }

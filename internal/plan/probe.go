@@ -142,10 +142,11 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.
 func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kinds map[string]backend.DeviceKind) ([]memory.Part, error) {
-	inventory, err := memory.Read(cfg.Files)
+	components, err := memory.ComponentsOf(cfg)
 	if err != nil {
 		return nil, err
 	}
+	inventory := memory.Inventory{Components: components}
 	var out []memory.Part
 	for _, c := range info.Components {
 		part, ok := inventory.Component(c.Name)
@@ -161,12 +162,6 @@ func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kind
 		out = append(out, p)
 	}
 	return out, nil
-}
-
-// partOf is a component's weights on a device.
-func partOf(owner, component, device string, b memory.WeightBytes) memory.Part {
-	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Bytes: b.Allocated, Largest: b.Largest, Mapped: b.Mapped,
-		Scratch: b.Scratch, FileBytes: b.FileBytes, Streamed: b.Streamed, Table: b.Table, Quantizes: b.Quantizes}
 }
 
 // typeOf is the type that a component is asked to be held in.

@@ -147,8 +147,8 @@ static void test_tokenize(void) {
     REFUSED(dg_tokenize(text, 3, ids, 8, NULL, msg, CAP), DG_ERR_ARGUMENT, "NULL");
 }
 
-static dg_model_file file_at(int32_t role, const char* path) {
-    dg_model_file file = {.struct_size = sizeof file, .role = role, .path = path};
+static dg_model_file file_at(const char* path) {
+    dg_model_file file = {.struct_size = sizeof file, .path = path};
     return file;
 }
 
@@ -168,20 +168,18 @@ static void refuse_open(const dg_model_params* params, dg_status status, const c
     check(dg_live_handles() == 0, line, "no handle is left", msg);
 }
 
-static void write_file(const char* path, const void* bytes, size_t size) {
-    FILE* f = fopen(path, "wb");
-    if (f == NULL || fwrite(bytes, 1, size, f) != size || fclose(f) != 0) {
-        perror(path);
-        exit(1);
-    }
+static dg_weight weight(const char* name, int32_t dims, int64_t out, int64_t in, int64_t side) {
+    dg_weight w = {.struct_size = sizeof w, .name = name, .dims = dims, .shape = {out, in, side, side}};
+    w.bytes     = 4 * out * (dims == 1 ? 1 : in * side * side);
+    return w;
 }
 
 static void test_open_refusals(void) {
-    dg_model_file file     = file_at(DG_ROLE_MODEL, "no-such-folder/no-such-file.safetensors");
+    dg_model_file file     = file_at("no-such-folder/no-such-file.safetensors");
     dg_model_params params = params_for(&file);
     refuse_open(NULL, DG_ERR_ARGUMENT, "NULL", __LINE__);
     REFUSED(dg_model_open(&params, NULL, msg, CAP), DG_ERR_ARGUMENT, "NULL");
-    refuse_open(&params, DG_ERR_FILE, "no-such-file.safetensors", __LINE__);
+    refuse_open(&params, DG_ERR_MODEL, "no-such-file.safetensors", __LINE__); /* no weights */
 
     dg_model_params p = params;
     p.struct_size     = 0;
@@ -196,37 +194,57 @@ static void test_open_refusals(void) {
     p.files = NULL;
     refuse_open(&p, DG_ERR_ARGUMENT, "files", __LINE__);
 
-    file = file_at(99, "x");
-    refuse_open(&params, DG_ERR_ARGUMENT, "role", __LINE__);
-    file = file_at(DG_ROLE_MODEL, NULL);
+    file = file_at(NULL);
     refuse_open(&params, DG_ERR_ARGUMENT, "path", __LINE__);
-    file             = file_at(DG_ROLE_MODEL, "x");
+    file             = file_at("x");
     file.struct_size = 0;
     refuse_open(&params, DG_ERR_ARGUMENT, "struct_size", __LINE__);
 
-    write_file("empty.safetensors", "", 0);
-    file = file_at(DG_ROLE_MODEL, "empty.safetensors");
-    refuse_open(&params, DG_ERR_FORMAT, "empty.safetensors", __LINE__);
-    write_file("text.safetensors", "this is no model\n", 17);
-    file = file_at(DG_ROLE_MODEL, "text.safetensors");
-    refuse_open(&params, DG_ERR_FORMAT, "text.safetensors", __LINE__);
-    write_file("huge.safetensors", "\377\377\377\377\377\377\377\177{}", 10);
-    file = file_at(DG_ROLE_MODEL, "huge.safetensors");
-    refuse_open(&params, DG_ERR_FORMAT, "huge.safetensors", __LINE__);
-    write_file("other.safetensors",
-               "\100\0\0\0\0\0\0\0"
-               "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}          \0\0\0\0",
-               8 + 64 + 4);
-    file = file_at(DG_ROLE_MODEL, "other.safetensors");
-    refuse_open(&params, DG_ERR_MODEL, "other.safetensors", __LINE__);
-
     p        = params;
+    file     = file_at("x");
     p.device = "abacus:0";
     refuse_open(&p, DG_ERR_DEVICE, "abacus:0", __LINE__);
-    remove("empty.safetensors");
-    remove("text.safetensors");
-    remove("huge.safetensors");
-    remove("other.safetensors");
+}
+
+/* The smallest thing that is a model: a TAESD's encoder of two convolutions. */
+static void test_weight_refusals(void) {
+    dg_weight weights[4] = {weight("taesd.encoder.layers.0.weight", 4, 4, 3, 3), weight("taesd.encoder.layers.0.bias", 1, 4, 0, 0),
+                            weight("taesd.encoder.layers.1.weight", 4, 4, 4, 3), weight("taesd.encoder.layers.1.bias", 1, 4, 0, 0)};
+    dg_model_file file     = file_at("no-such-file.safetensors");
+    dg_model_params params = params_for(&file);
+    params.weights         = weights;
+    params.weight_count    = 4;
+    refuse_open(&params, DG_ERR_FILE, "no-such-file.safetensors", __LINE__);
+
+    dg_weight* w  = &weights[2];
+    dg_weight was = *w;
+#define REFUSED_WEIGHT(field, value, status, word)         \
+    do {                                                   \
+        w->field = (value);                                \
+        refuse_open(&params, (status), (word), __LINE__);  \
+        *w = was;                                          \
+    } while (0)
+    REFUSED_WEIGHT(struct_size, 3, DG_ERR_ARGUMENT, "struct_size");
+    REFUSED_WEIGHT(name, NULL, DG_ERR_ARGUMENT, "name");
+    REFUSED_WEIGHT(file, 1, DG_ERR_ARGUMENT, "file of 1");
+    REFUSED_WEIGHT(file, -1, DG_ERR_ARGUMENT, "file");
+    REFUSED_WEIGHT(type, 4, DG_ERR_UNSUPPORTED, "type 4"); /* a number that GGUF no longer uses */
+    REFUSED_WEIGHT(type, -1, DG_ERR_UNSUPPORTED, "type");
+    REFUSED_WEIGHT(dims, 5, DG_ERR_ARGUMENT, "dims of 5");
+    REFUSED_WEIGHT(dims, 3, DG_ERR_ARGUMENT, "bytes");
+    REFUSED_WEIGHT(shape[0], 0, DG_ERR_ARGUMENT, "shape of 0");
+    REFUSED_WEIGHT(shape[0], INT64_MAX, DG_ERR_ARGUMENT, "shape");
+    REFUSED_WEIGHT(shape[0], 5, DG_ERR_ARGUMENT, "bytes");
+    REFUSED_WEIGHT(bytes, was.bytes - 4, DG_ERR_ARGUMENT, "bytes");
+    REFUSED_WEIGHT(bytes, -4, DG_ERR_ARGUMENT, "bytes");
+    REFUSED_WEIGHT(offset, -1, DG_ERR_ARGUMENT, "bytes");
+    REFUSED_WEIGHT(type, 8, DG_ERR_ARGUMENT, "bytes"); /* Q8_0: rows of 3 are no blocks */
+    w->strided = 1;
+    REFUSED_WEIGHT(strides[0], INT64_MAX, DG_ERR_ARGUMENT, "strides");
+    w->strided = 1;
+    REFUSED_WEIGHT(strides[0], 1000, DG_ERR_ARGUMENT, "bytes");
+    w->name = "taesd.encoder.layers.2.weight"; /* so that layer 1 has no kernel */
+    refuse_open(&params, DG_ERR_MODEL, "taesd.encoder.layers.1", __LINE__);
 }
 
 static void test_null_handles(void) {
@@ -265,9 +283,9 @@ static void test_log(void) {
     CHECK(dg_set_log(count_line, (int64_t)(intptr_t)&lines, DG_LOG_DEBUG, msg, CAP) == DG_OK);
     CHECK(dg_set_log(NULL, 0, DG_LOG_INFO, msg, CAP) == DG_OK);
     int before             = lines;
-    dg_model_file file     = file_at(DG_ROLE_MODEL, "no-such-file.safetensors");
+    dg_model_file file     = file_at("no-such-file.safetensors");
     dg_model_params params = params_for(&file);
-    refuse_open(&params, DG_ERR_FILE, "no-such-file.safetensors", __LINE__);
+    refuse_open(&params, DG_ERR_MODEL, "no-such-file.safetensors", __LINE__);
     CHECK(lines == before);
 }
 
@@ -280,6 +298,7 @@ int main(void) {
     test_devices();
     test_tokenize();
     test_open_refusals();
+    test_weight_refusals();
     test_null_handles();
     test_log();
     printf("%d checks, %d failures\n", checks, failures);

@@ -13,7 +13,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <sstream>
@@ -74,18 +73,6 @@ inline bool near(double a, double b, double tolerance, const char* expr, const c
     if (!ok)
         what << expr << ": found " << a << ", want " << b << " within " << tolerance;
     return report(ok, file, line, what.str());
-}
-
-// Path of the nano model; without it the case fails and says how to get it.
-inline std::string model_path() {
-    const char* path = std::getenv("DAGUERRE_TEST_MODEL");
-    if (path == nullptr || *path == '\0') {
-        report(false, __FILE__, __LINE__,
-               "DAGUERRE_TEST_MODEL is not set: run `make test-native`, or "
-               "DAGUERRE_TEST_MODEL=$(go run ./tools/nanopath) ctest");
-        throw Stop{};
-    }
-    return path;
 }
 
 inline int run(int argc, char** argv) {

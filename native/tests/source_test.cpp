@@ -1,9 +1,9 @@
-// Which files a diffusers folder is read from, and what is said of files that do not fit.
+// How weights are read from where the table says they are.
 
 #include "model/source.h"
 
 #include <cstdint>
-#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -12,123 +12,138 @@
 #include "base/error.h"
 #include "check.h"
 #include "daguerre.h"
+#include "model/types.h"
 
 namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
+// A file of these bytes, and a table of weights in it.
+struct File {
     fs::path path;
+    std::vector<dg_weight> weights;
 
-    Folder() {
+    explicit File(const std::vector<uint8_t>& data) {
         std::string pattern = (fs::temp_directory_path() / "daguerre-source-XXXXXX").string();
-        path                = mkdtemp(pattern.data());
+        path                = fs::path(mkdtemp(pattern.data())) / "weights";
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
     }
-    ~Folder() { fs::remove_all(path); }
+    ~File() { fs::remove_all(path.parent_path()); }
 
-    // A safetensors file of one-element F32 tensors with these names, all of one value.
-    std::string write(const std::string& name, const std::vector<std::string>& tensors, float value = 1) const {
-        std::string header = "{";
-        for (size_t i = 0; i < tensors.size(); i++) {
-            header += (i > 0 ? "," : "") + std::string("\"") + tensors[i] +
-                      "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[" + std::to_string(4 * i) + "," +
-                      std::to_string(4 * i + 4) + "]}";
-        }
-        header += "}";
-        fs::create_directories((path / name).parent_path());
-        std::ofstream file(path / name, std::ios::binary);
-        const uint64_t size = header.size();
-        file.write(reinterpret_cast<const char*>(&size), 8);
-        file << header;
-        for (size_t i = 0; i < tensors.size(); i++) {
-            file.write(reinterpret_cast<const char*>(&value), 4);
-        }
-        return (path / name).string();
+    dg_weight& add(const char* name, int32_t type, int64_t offset, int64_t bytes, const std::vector<int64_t>& shape) {
+        dg_weight w;
+        std::memset(&w, 0, sizeof(w));
+        w.struct_size = sizeof(w);
+        w.name        = name;
+        w.type        = type;
+        w.offset      = offset;
+        w.bytes       = bytes;
+        w.dims        = static_cast<int32_t>(shape.size());
+        std::copy(shape.begin(), shape.end(), w.shape);
+        weights.push_back(w);
+        return weights.back();
     }
+    dg::Source source() const { return dg::Source({path.string()}, weights); }
 };
 
-std::string failure(const fs::path& path, int32_t role, dg_status want) {
-    dg::Source source;
-    try {
-        source.add(path.string(), role);
-    } catch (const dg::Error& e) {
-        CHECK_EQ(e.status(), want);
-        return e.what();
-    }
-    CHECK(!"no error");
-    return "";
+template <typename T>
+std::vector<uint8_t> bytes_of(const std::vector<T>& values) {
+    std::vector<uint8_t> out(values.size() * sizeof(T));
+    std::memcpy(out.data(), values.data(), out.size());
+    return out;
 }
 
-float value_of(const dg::Source& source, const std::string& name) {
+// A weight's values as F32.
+std::vector<float> values_of(const dg::Source& source, const std::string& name) {
     const dg::SourceTensor* tensor = source.find(name);
     REQUIRE(tensor != nullptr);
     dg::SourceReader reader(source);
     ggml_type type;
     const void* data = reader.read(*tensor, &type);
-    REQUIRE(type == GGML_TYPE_F32);
-    return *static_cast<const float*>(data);
+    std::vector<float> out(static_cast<size_t>(tensor->elements()));
+    dg::convert_rows(data, type, out.data(), GGML_TYPE_F32, tensor->elements() / tensor->ne[0], tensor->ne[0]);
+    return out;
 }
+
+using Floats = std::vector<float>;
 
 }  // namespace
 
-CASE("shards of one variant, the plain one first") {
-    Folder f;
-    f.write("unet/diffusion_pytorch_model-00001-of-00002.safetensors", {"conv_in.weight"}, 1);
-    f.write("unet/diffusion_pytorch_model-00002-of-00002.safetensors", {"conv_out.weight"}, 1);
-    f.write("unet/diffusion_pytorch_model.fp16-00001-of-00001.safetensors", {"conv_in.weight", "conv_out.weight"}, 2);
-    dg::Source source;
-    source.add(f.path.string(), DG_ROLE_MODEL);
-    CHECK_EQ(source.files().size(), size_t{2});
-    CHECK_EQ(value_of(source, "unet.conv_in.weight"), 1.0f);
-    CHECK_EQ(value_of(source, "unet.conv_out.weight"), 1.0f);
-    CHECK_EQ(source.layout(), 1);
+CASE("a weight is a part of a file") {
+    File f(bytes_of(Floats{1, 2, 3, 4, 5, 6, 7, 8}));
+    f.add("unet.a", GGML_TYPE_F32, 4, 16, {2, 2});
+    f.add("unet.b", GGML_TYPE_F32, 28, 4, {});
+    const dg::Source source = f.source();
+    CHECK(values_of(source, "unet.a") == (Floats{2, 3, 4, 5}));
+    CHECK(values_of(source, "unet.b") == Floats{8});
+    CHECK(source.find("unet.a")->plain());
+    CHECK_EQ(source.find("unet.a")->ne[0], int64_t{2});
+    CHECK(source.find("unet.c") == nullptr);
+    CHECK(source.has_prefix("unet.") && !source.has_prefix("vae."));
+    CHECK_EQ(source.path_of("unet.c"), f.path.string());  // missing: where it would belong
 }
 
-CASE("a plain file goes before shards and variants, a lone variant is taken") {
-    Folder f;
-    f.write("unet/diffusion_pytorch_model.safetensors", {"conv_in.weight"}, 3);
-    f.write("unet/diffusion_pytorch_model.bf16.safetensors", {"conv_in.weight"}, 4);
-    f.write("vae/diffusion_pytorch_model.non_ema.safetensors", {"quant_conv.weight"}, 5);
-    dg::Source source;
-    source.add(f.path.string(), DG_ROLE_MODEL);
-    CHECK_EQ(value_of(source, "unet.conv_in.weight"), 3.0f);
-    CHECK_EQ(value_of(source, "vae.quant_conv.weight"), 5.0f);
+CASE("a transpose and other orders are gathered") {
+    File f(bytes_of(Floats{1, 2, 3, 4, 5, 6, 7, 8}));
+    dg_weight& t = f.add("t", GGML_TYPE_F32, 0, 24, {3, 2});  // the file has [2, 3]
+    t.strided = 1, t.strides[0] = 1, t.strides[1] = 3;
+    dg_weight& row = f.add("row", GGML_TYPE_F32, 0, 4, {3});  // one value three times
+    row.strided = 1;
+    dg_weight& cube = f.add("cube", GGML_TYPE_F32, 0, 32, {1, 2, 2, 2});
+    cube.strided = 1, cube.strides[0] = 8, cube.strides[1] = 1, cube.strides[2] = 2, cube.strides[3] = 4;
+    const dg::Source source = f.source();
+    CHECK(values_of(source, "t") == (Floats{1, 4, 2, 5, 3, 6}));
+    CHECK(values_of(source, "row") == (Floats{1, 1, 1}));
+    CHECK(values_of(source, "cube") == (Floats{1, 5, 3, 7, 2, 6, 4, 8}));
+    CHECK(!source.find("t")->plain());
 }
 
-CASE("two variants without a plain file are not chosen between") {
-    Folder f;
-    f.write("unet/diffusion_pytorch_model.bf16.safetensors", {"conv_in.weight"});
-    f.write("unet/diffusion_pytorch_model.int8.safetensors", {"conv_in.weight"});
-    CHECK(failure(f.path, DG_ROLE_MODEL, DG_ERR_FILE).find("2 variants") != std::string::npos);
+CASE("types that ggml has not") {
+    std::vector<uint8_t> data = bytes_of(std::vector<double>{0.5, -3});
+    data.insert(data.end(), {0x38, 0xc0, 0x01, 0x3c, 0xc0, 0x01});  // 1, -2, 2^-9; 1, -2, 2^-16
+    File f(data);
+    f.add("f64", GGML_TYPE_F64, 0, 16, {2});
+    f.add("e4m3", DG_STORED_F8_E4M3, 16, 3, {3});
+    f.add("e5m2", DG_STORED_F8_E5M2, 19, 3, {3});
+    const dg::Source source = f.source();
+    CHECK(values_of(source, "f64") == (Floats{0.5f, -3}));
+    CHECK(values_of(source, "e4m3") == (Floats{1, -2, 0.001953125f}));
+    CHECK(values_of(source, "e5m2") == (Floats{1, -2, 0.0000152587890625f}));
+    CHECK(!source.find("f64")->plain() && !source.find("e4m3")->plain());
 }
 
-CASE("a later file replaces its component and nothing else") {
-    Folder f;
-    const std::string whole = f.write(
-        "model.safetensors", {"model.diffusion_model.time_embed.0.weight", "first_stage_model.quant_conv.weight",
-                              "first_stage_model.post_quant_conv.weight"});
-    const std::string vae = f.write("vae.safetensors", {"quant_conv.weight"}, 7);
-    dg::Source source;
-    source.add(whole, DG_ROLE_MODEL);
-    source.add(vae, DG_ROLE_VAE);
-    CHECK_EQ(value_of(source, "vae.quant_conv.weight"), 7.0f);
-    CHECK(source.find("vae.post_quant_conv.weight") == nullptr);
-    CHECK(source.find("unet.time_embedding.linear_1.weight") != nullptr);
-    CHECK_EQ(source.path_of("vae.decoder.conv_in.weight"), vae);  // missing: where it would belong
+CASE("the transpose of quantized rows") {
+    Floats plain(64);
+    for (size_t i = 0; i < plain.size(); i++) {
+        plain[i] = static_cast<float>(i < 32 ? i : 2 * i);
+    }
+    std::vector<uint8_t> data(ggml_row_size(GGML_TYPE_Q8_0, 64));
+    dg::convert_rows(plain.data(), GGML_TYPE_F32, data.data(), GGML_TYPE_Q8_0, 2, 32);
+    Floats stored(64);
+    dg::convert_rows(data.data(), GGML_TYPE_Q8_0, stored.data(), GGML_TYPE_F32, 2, 32);
+    File f(data);
+    dg_weight& t = f.add("t", GGML_TYPE_Q8_0, 0, static_cast<int64_t>(data.size()), {32, 2});
+    t.strided = 1, t.strides[0] = 1, t.strides[1] = 32;
+    const Floats got = values_of(f.source(), "t");
+    for (size_t i = 0; i < 32; i++) {
+        CHECK_EQ(got[2 * i], stored[i]);
+        CHECK_EQ(got[2 * i + 1], stored[32 + i]);
+    }
 }
 
-CASE("files that are something else") {
-    Folder f;
-    const std::string lora = f.write("lora.safetensors", {"lora_unet_mid_block.lora_up.weight"});
-    CHECK(failure(lora, DG_ROLE_UNET, DG_ERR_MODEL).find("unet") != std::string::npos);
-    CHECK(failure(f.path / "absent.safetensors", DG_ROLE_MODEL, DG_ERR_FILE).find("absent") != std::string::npos);
-    CHECK(failure(f.path, DG_ROLE_MODEL, DG_ERR_FILE).find("diffusers folder") != std::string::npos);
-    CHECK(failure(f.path, DG_ROLE_VAE, DG_ERR_FILE).find("folder") != std::string::npos);
-    std::ofstream(f.path / "text.safetensors") << "<html>not found</html>";
-    failure(f.path / "text.safetensors", DG_ROLE_MODEL, DG_ERR_FORMAT);
-    const std::string cut = f.write("cut.safetensors", {"model.diffusion_model.time_embed.0.weight"});
-    fs::resize_file(cut, fs::file_size(cut) - 2);
-    CHECK(failure(cut, DG_ROLE_MODEL, DG_ERR_FORMAT).find("truncated") != std::string::npos);
+CASE("a file that has become shorter is an error that names it") {
+    File f(bytes_of(Floats{1, 2}));
+    f.add("unet.a", GGML_TYPE_F32, 4, 8, {2});
+    const dg::Source source = f.source();
+    try {
+        values_of(source, "unet.a");
+        CHECK(!"no error");
+    } catch (const dg::Error& e) {
+        CHECK_EQ(e.status(), DG_ERR_FILE);
+        CHECK(std::string(e.what()).find(f.path.string()) == 0);
+        CHECK(std::string(e.what()).find("unet.a") != std::string::npos);
+    }
 }
 
 CHECK_MAIN()

@@ -15,6 +15,7 @@
 #include "model/source.h"
 #include "model/stream.h"
 #include "modules/ops.h"
+#include "nano.h"
 
 using namespace dg;
 
@@ -22,14 +23,13 @@ namespace {
 
 // Three layers of a text encoder's MLP, and two convolutions of the UNet, one of which reads the other's result.
 struct Net {
-    Source source;
+    Source source{{check::nano().path}, check::nano().weights};
     std::unique_ptr<Params> params;
     std::vector<std::pair<Linear, Linear>> mlp;
     Conv2d first, second;
     int64_t width = 0, hidden = 0;
 
     explicit Net(ggml_type type) {
-        source.add(check::model_path(), DG_ROLE_MODEL);
         TypePolicy policy;
         policy.matrix = type;
         policy.dense  = ggml_is_quantized(type) ? GGML_TYPE_F16 : type;

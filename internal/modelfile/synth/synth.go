@@ -332,6 +332,7 @@ func (p *plan) component(name string, layout modelfile.Layout, prefix string) []
 		return slices.DeleteFunc(p.dims.Specs(name, l), func(s modelfile.Spec) bool { return s.Optional })
 	}
 	original := required(modelfile.LayoutOriginal)
+	openCLIP := openCLIPKeys(p.dims)
 	var list []item
 	next := 0
 	for _, s := range p.dims.Specs(name, layout) {
@@ -345,7 +346,8 @@ func (p *plan) component(name string, layout modelfile.Layout, prefix string) []
 			it.dtype = modelfile.I64
 		case s.Optional:
 		case name == "text_encoder_2" && layout == modelfile.LayoutDiffusers:
-			key, it.offset, it.transpose = openCLIPKey(s)
+			from := openCLIP[s.Canonical[0].Name]
+			key, it.offset, it.transpose = from.Name, from.offset, from.transpose
 		default:
 			key = original[next].Name
 			next++
@@ -365,32 +367,13 @@ func elements(shape []int64) int64 {
 	return n
 }
 
-// openCLIPKey maps a tensor with transformers' name to its place in OpenCLIP's.
-func openCLIPKey(s modelfile.Spec) (key string, offset int64, transpose bool) {
-	switch s.Name {
-	case "text_projection.weight":
-		return "text_projection", 0, true
-	case "embeddings.token_embedding.weight":
-		return "token_embedding.weight", 0, false
-	case "embeddings.position_embedding.weight":
-		return "positional_embedding", 0, false
-	}
-	if rest, ok := strings.CutPrefix(s.Name, "final_layer_norm."); ok {
-		return "ln_final." + rest, 0, false
-	}
-	rest := strings.TrimPrefix(s.Name, "encoder.layers.")
-	layer, rest, _ := strings.Cut(rest, ".")
-	base := "transformer.resblocks." + layer + "."
-	for part, proj := range []string{"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."} {
-		if kind, ok := strings.CutPrefix(rest, proj); ok {
-			return base + "attn.in_proj_" + kind, int64(part) * elements(s.Shape), false
+// openCLIPKeys maps canonical names to the tensors of OpenCLIP's layout that hold them.
+func openCLIPKeys(d modelfile.Dims) map[string]item {
+	keys := map[string]item{}
+	for _, s := range d.Specs("text_encoder_2", modelfile.LayoutOriginal) {
+		for _, part := range s.Canonical {
+			keys[part.Name] = item{Spec: s, offset: int64(part.Part) * elements(s.Shape) / int64(part.Parts), transpose: part.Transpose}
 		}
 	}
-	for old, now := range map[string]string{"layer_norm1.": "ln_1.", "layer_norm2.": "ln_2.", "self_attn.out_proj.": "attn.out_proj.",
-		"mlp.fc1.": "mlp.c_fc.", "mlp.fc2.": "mlp.c_proj."} {
-		if kind, ok := strings.CutPrefix(rest, old); ok {
-			return base + now + kind, 0, false
-		}
-	}
-	return s.Name, 0, false
+	return keys
 }
