@@ -130,6 +130,19 @@ bool Source::has_prefix(const std::string& prefix) const {
     return it != tensors_.end() && it->first.compare(0, prefix.size(), prefix) == 0;
 }
 
+int64_t Source::dim(const std::string& name, int i) const {
+    const SourceTensor* tensor = find(name);
+    return tensor == nullptr ? 0 : tensor->ne[i];
+}
+
+int64_t Source::count(const std::string& list, const std::string& rest) const {
+    int64_t n = 0;
+    while (find(dot(list, n) + rest) != nullptr) {
+        n++;
+    }
+    return n;
+}
+
 const std::string& Source::path_of(const std::string& name) const {
     if (const SourceTensor* tensor = find(name)) {
         return files_[tensor->file];

@@ -31,6 +31,12 @@ struct SourceTensor {
     bool plain() const { return coding == Coding::Plain && in_order; }
 };
 
+// "blocks", 3 -> "blocks.3"
+template <typename Number>
+std::string dot(const std::string& list, Number i) {
+    return list + "." + std::to_string(i);
+}
+
 class Source {
 public:
     // Checks what of the table could lead astray; a fault is a DG_ERR_ARGUMENT.
@@ -38,7 +44,10 @@ public:
 
     const SourceTensor* find(const std::string& name) const;
     bool has_prefix(const std::string& prefix) const;
-    const std::map<std::string, SourceTensor>& tensors() const { return tensors_; }
+    // A weight's i-th dimension in ggml's order; 0 where there is none.
+    int64_t dim(const std::string& name, int i) const;
+    // How many numbers from 0 on make list.<number><rest> the name of a weight.
+    int64_t count(const std::string& list, const std::string& rest) const;
     const std::vector<std::string>& files() const { return files_; }
 
     // Path of the file a tensor comes from; of a missing one the file that holds the rest of its component, or the first.

@@ -10,10 +10,6 @@ namespace {
 
 const std::string kPrefix = "controlnet.";
 
-std::string dot(const std::string& a, size_t i) {
-    return a + "." + std::to_string(i);
-}
-
 }  // namespace
 
 // The hint's convolutions come in pairs after the first, the second of each pair with stride 2.
@@ -24,29 +20,15 @@ int64_t ControlDims::hint_downscale() const {
 ControlDims infer_control_dims(const Source& source) {
     ControlDims d;
     const std::string embed = kPrefix + "controlnet_cond_embedding.";
-    const SourceTensor* in  = source.find(embed + "conv_in.weight");
-    if (in == nullptr) {
-        fail(DG_ERR_MODEL, "%s: not a ControlNet: it has no network for a control picture (%s)",
-             source.path_of(embed).c_str(), "controlnet_cond_embedding / input_hint_block");
+    d.unet                  = infer_unet_dims(source, kPrefix);
+    d.hint_channels         = source.dim(embed + "conv_in.weight", 2);
+    d.hint.push_back(source.dim(embed + "conv_in.weight", 3));
+    for (int64_t i = 0; i < source.count(embed + "blocks", ".weight"); i++) {
+        d.hint.push_back(source.dim(dot(embed + "blocks", i) + ".weight", 3));
     }
-    d.unet          = infer_unet_trunk(source, kPrefix);
-    d.hint_channels = in->ne[2];
-    d.hint.push_back(in->ne[3]);
-    for (size_t i = 0;; i++) {
-        const SourceTensor* conv = source.find(dot(embed + "blocks", i) + ".weight");
-        if (conv == nullptr) {
-            break;
-        }
-        d.hint.push_back(conv->ne[3]);
-    }
-    if (const SourceTensor* tasks = source.find(kPrefix + "task_embedding")) {
-        d.fuse_width = tasks->ne[0];
-        d.types      = tasks->ne[1];
-        while (source.find(dot(kPrefix + "transformer_layes", static_cast<size_t>(d.fuse_layers)) + ".ln_1.weight") !=
-               nullptr) {
-            d.fuse_layers++;
-        }
-    }
+    d.fuse_width  = source.dim(kPrefix + "task_embedding", 0);
+    d.types       = source.dim(kPrefix + "task_embedding", 1);
+    d.fuse_layers = source.count(kPrefix + "transformer_layes", ".ln_1.weight");
     return d;
 }
 
@@ -87,7 +69,7 @@ ControlNet::ControlNet(Params& p, const ControlDims& dims) : dims(dims) {
     const int64_t w = dims.fuse_width;
     tasks_          = p.table(kPrefix + "task_embedding", w, dims.types);
     for (int64_t i = 0; i < dims.fuse_layers; i++) {
-        const std::string name = dot(kPrefix + "transformer_layes", static_cast<size_t>(i));
+        const std::string name = dot(kPrefix + "transformer_layes", i);
         Fuse f;
         f.norm1 = p.norm(name + ".ln_1", w);
         f.v     = p.linear(name + ".attn.to_v", w, w, true, true);

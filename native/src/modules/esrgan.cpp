@@ -40,27 +40,19 @@ ggml_tensor* pixel_unshuffle(GraphBuilder& g, ggml_tensor* x, int64_t r) {
 
 EsrganDims infer_esrgan_dims(const Source& source) {
     EsrganDims d;
-    const SourceTensor* first = source.find(kPrefix + "conv_first.weight");
-    const SourceTensor* inner = source.find(conv_name(0, 0, 0) + ".weight");
-    if (first == nullptr || inner == nullptr) {
-        fail(DG_ERR_MODEL,
-             "%s: not an ESRGAN model with residual-in-residual dense blocks (RRDBNet); other upscalers are not known",
-             source.path_of(kPrefix).c_str());
-    }
-    d.channels = first->ne[3];
-    d.growth   = inner->ne[3];
-    while (d.unshuffle * d.unshuffle * 3 < first->ne[2]) {
+    const int64_t inputs = source.dim(kPrefix + "conv_first.weight", 2);
+    d.channels           = source.dim(kPrefix + "conv_first.weight", 3);
+    d.growth             = source.dim(conv_name(0, 0, 0) + ".weight", 3);
+    while (d.unshuffle * d.unshuffle * 3 < inputs) {
         d.unshuffle *= 2;
     }
-    while (source.find(conv_name(d.blocks, 0, 0) + ".weight") != nullptr) {
-        d.blocks++;
-    }
+    d.blocks = source.count(kPrefix + "body", ".rdb1.conv1.weight");
     while (source.find(kPrefix + "conv_up" + std::to_string(d.upsamplings + 1) + ".weight") != nullptr) {
         d.upsamplings++;
     }
-    if (d.unshuffle * d.unshuffle * 3 != first->ne[2] || d.upsamplings > 4 || d.scale() < 1) {
-        fail(DG_ERR_MODEL, "%s: an ESRGAN of %lld input channels and %lld upsamplings is not known",
-             source.path_of(kPrefix).c_str(), static_cast<long long>(first->ne[2]),
+    if (d.blocks == 0 || d.unshuffle * d.unshuffle * 3 != inputs || d.upsamplings > 4 || d.scale() < 1) {
+        fail(DG_ERR_MODEL, "%s: an ESRGAN of %lld blocks, %lld input channels and %lld upsamplings is not known",
+             source.path_of(kPrefix).c_str(), static_cast<long long>(d.blocks), static_cast<long long>(inputs),
              static_cast<long long>(d.upsamplings));
     }
     return d;

@@ -6,23 +6,14 @@ namespace dg {
 
 TextDims infer_text_dims(const Source& source, const std::string& prefix, int64_t head_dim) {
     TextDims d;
-    const std::string model   = prefix + "text_model.";
-    const SourceTensor* token = source.find(model + "embeddings.token_embedding.weight");
-    const SourceTensor* place = source.find(model + "embeddings.position_embedding.weight");
-    if (token == nullptr || place == nullptr) {
-        fail(DG_ERR_MODEL, "%s: '%sembeddings.%s_embedding.weight' is missing: the text encoder is incomplete",
-             source.path_of(model).c_str(), model.c_str(), token == nullptr ? "token" : "position");
-    }
-    d.width  = token->ne[0];
-    d.vocab  = token->ne[1];
-    d.tokens = place->ne[1];
-    while (source.find(model + "encoder.layers." + std::to_string(d.layers) + ".layer_norm1.weight") != nullptr) {
-        d.layers++;
-    }
-    if (const SourceTensor* projection = source.find(prefix + "text_projection.weight")) {
-        d.projection = projection->ne[1];
-    }
-    if (d.layers < 2 || d.width % head_dim != 0) {
+    const std::string model = prefix + "text_model.";
+    const std::string token = model + "embeddings.token_embedding.weight";
+    d.width                 = source.dim(token, 0);
+    d.vocab                 = source.dim(token, 1);
+    d.tokens                = source.dim(model + "embeddings.position_embedding.weight", 1);
+    d.layers                = source.count(model + "encoder.layers", ".layer_norm1.weight");
+    d.projection            = source.dim(prefix + "text_projection.weight", 1);
+    if (d.layers < 2 || d.width == 0 || d.tokens == 0 || d.width % head_dim != 0) {
         fail(DG_ERR_MODEL, "%s: a text encoder of %lld layers and width %lld (heads of %lld) is not one of SDXL's",
              source.path_of(model).c_str(), static_cast<long long>(d.layers), static_cast<long long>(d.width),
              static_cast<long long>(head_dim));

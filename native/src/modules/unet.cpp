@@ -1,103 +1,48 @@
 #include "modules/unet.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace dg {
 
-namespace {
-
-std::string dot(const std::string& a, int64_t i) {
-    return a + "." + std::to_string(i);
-}
-
-int64_t count_blocks(const Source& source, const std::string& attention) {
-    int64_t n = 0;
-    while (source.find(dot(attention + ".transformer_blocks", n) + ".norm1.weight") != nullptr) {
-        n++;
-    }
-    return n;
-}
-
-const SourceTensor& need(const Source& source, const std::string& name) {
-    const SourceTensor* tensor = source.find(name);
-    if (tensor == nullptr) {
-        fail(DG_ERR_MODEL, "%s: tensor '%s' is missing; the file is incomplete or not an SDXL UNet",
-             source.path_of(name).c_str(), name.c_str());
-    }
-    return *tensor;
-}
-
-}  // namespace
-
-UnetDims infer_unet_trunk(const Source& source, const std::string& u) {
+UnetDims infer_unet_dims(const Source& source, const std::string& u) {
     UnetDims d;
-    d.prefix                 = u;
-    const SourceTensor& in   = need(source, u + "conv_in.weight");
-    const SourceTensor& time = need(source, u + "time_embedding.linear_1.weight");
-    if (source.find(u + "add_embedding.linear_1.weight") == nullptr) {
-        fail(DG_ERR_MODEL,
-             "%s: %.*s: no size and pooled-text embedding (add_embedding / label_emb): it is of Stable Diffusion 1 or "
-             "2, not SDXL",
-             source.path_of(u + "conv_in.weight").c_str(), static_cast<int>(u.size() - 1), u.c_str());
-    }
-    d.in_channels = in.ne[2];
-    d.time_embed  = time.ne[1];
-    d.label       = need(source, u + "add_embedding.linear_1.weight").ne[0];
-    for (int64_t level = 0;; level++) {
-        const std::string block   = dot(u + "down_blocks", level);
-        const SourceTensor* first = source.find(block + ".resnets.0.conv1.weight");
-        if (first == nullptr) {
-            break;
-        }
-        d.channels.push_back(first->ne[3]);
-        std::vector<int64_t> depth;
-        for (int64_t i = 0; source.find(dot(block + ".resnets", i) + ".conv1.weight") != nullptr; i++) {
-            depth.push_back(count_blocks(source, dot(block + ".attentions", i)));
-        }
-        d.down_resnets.push_back(static_cast<int64_t>(depth.size()));
-        d.down_depth.push_back(depth);
-    }
-    if (d.channels.empty() || d.channels.size() > DG_MAX_LEVELS) {
-        fail(DG_ERR_MODEL, "%s: a UNet with %zu levels; 1 to %d are supported",
-             source.path_of(u + "conv_in.weight").c_str(), d.channels.size(), DG_MAX_LEVELS);
-    }
-    d.mid_depth = count_blocks(source, u + "mid_block.attentions.0");
-    while (source.find(dot(u + "mid_block.resnets", d.mid_resnets) + ".conv1.weight") != nullptr) {
-        d.mid_resnets++;
-    }
-    for (const auto& entry : source.tensors()) {
-        const std::string& name  = entry.first;
-        const std::string suffix = ".attn2.to_k.weight";
-        if (name.compare(0, u.size(), u) == 0 && name.size() > suffix.size() &&
-            name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
-            d.context = entry.second.ne[0];
-            break;
+    d.prefix           = u;
+    d.in_channels      = source.dim(u + "conv_in.weight", 2);
+    d.time_embed       = source.dim(u + "time_embedding.linear_1.weight", 1);
+    d.label            = source.dim(u + "add_embedding.linear_1.weight", 0);
+    const auto blocks  = [&](const std::string& attention) {
+        const std::string list = attention + ".transformer_blocks";
+        d.context              = std::max(d.context, source.dim(list + ".0.attn2.to_k.weight", 0));
+        return source.count(list, ".norm1.weight");
+    };
+    const int64_t levels = source.count(u + "down_blocks", ".resnets.0.conv1.weight");
+    for (int64_t level = 0; level < levels; level++) {
+        const std::string block = dot(u + "down_blocks", level);
+        d.channels.push_back(source.dim(block + ".resnets.0.conv1.weight", 3));
+        d.down_resnets.push_back(source.count(block + ".resnets", ".conv1.weight"));
+        d.down_depth.emplace_back();
+        for (int64_t i = 0; i < d.down_resnets.back(); i++) {
+            d.down_depth.back().push_back(blocks(dot(block + ".attentions", i)));
         }
     }
-    return d;
-}
-
-UnetDims infer_unet_dims(const Source& source) {
-    const std::string u = "unet.";
-    UnetDims d          = infer_unet_trunk(source, u);
-    d.out_channels      = need(source, u + "conv_out.weight").ne[3];
-    for (size_t level = 0; level < d.channels.size(); level++) {
-        const std::string block = dot(u + "up_blocks", static_cast<int64_t>(level));
-        std::vector<int64_t> depth, width;
-        for (int64_t i = 0;; i++) {
-            const SourceTensor* conv = source.find(dot(block + ".resnets", i) + ".conv1.weight");
-            if (conv == nullptr) {
-                break;
-            }
-            depth.push_back(count_blocks(source, dot(block + ".attentions", i)));
-            width.push_back(conv->ne[2]);
+    if (levels < 1 || levels > DG_MAX_LEVELS) {
+        fail(DG_ERR_MODEL, "%s: a UNet with %lld levels; 1 to %d are supported",
+             source.path_of(u + "conv_in.weight").c_str(), static_cast<long long>(levels), DG_MAX_LEVELS);
+    }
+    d.mid_depth   = blocks(u + "mid_block.attentions.0");
+    d.mid_resnets = source.count(u + "mid_block.resnets", ".conv1.weight");
+    for (int64_t level = 0; level < source.count(u + "up_blocks", ".resnets.0.conv1.weight"); level++) {
+        const std::string block = dot(u + "up_blocks", level);
+        d.up_depth.emplace_back();
+        d.up_in_channels.emplace_back();
+        for (int64_t i = 0; i < source.count(block + ".resnets", ".conv1.weight"); i++) {
+            d.up_depth.back().push_back(blocks(dot(block + ".attentions", i)));
+            d.up_in_channels.back().push_back(source.dim(dot(block + ".resnets", i) + ".conv1.weight", 2));
         }
-        d.up_depth.push_back(depth);
-        d.up_in_channels.push_back(width);
     }
-    if (d.context == 0) {
-        fail(DG_ERR_MODEL, "%s: the UNet has no cross-attention", source.path_of(u + "conv_in.weight").c_str());
-    }
+    d.out_channels = source.dim(u + "conv_out.weight", 3);
     return d;
 }
 
@@ -159,12 +104,12 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
     const size_t levels = dims.channels.size();
     int64_t width       = dims.channels[0];
     for (size_t l = 0; l < levels; l++) {
-        const std::string name = dot(u + "down_blocks", static_cast<int64_t>(l));
+        const std::string name = dot(u + "down_blocks", l);
         Level level;
         for (size_t i = 0; i < dims.down_depth[l].size(); i++) {
             level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), width, dims.channels[l]));
-            level.transformers.push_back(make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)),
+                make_resnet(p, dot(name + ".resnets", i), width, dims.channels[l]));
+            level.transformers.push_back(make_transformer(p, dot(name + ".attentions", i),
                                                           dims.channels[l], dims.down_depth[l][i]));
             width = dims.channels[l];
         }
@@ -182,14 +127,14 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         return;
     }
     for (size_t l = 0; l < levels; l++) {
-        const std::string name = dot(u + "up_blocks", static_cast<int64_t>(l));
+        const std::string name = dot(u + "up_blocks", l);
         const int64_t out      = dims.channels[levels - 1 - l];
         Level level;
         for (size_t i = 0; i < dims.up_depth[l].size(); i++) {
             level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", static_cast<int64_t>(i)), dims.up_in_channels[l][i], out));
+                make_resnet(p, dot(name + ".resnets", i), dims.up_in_channels[l][i], out));
             level.transformers.push_back(
-                make_transformer(p, dot(name + ".attentions", static_cast<int64_t>(i)), out, dims.up_depth[l][i]));
+                make_transformer(p, dot(name + ".attentions", i), out, dims.up_depth[l][i]));
         }
         level.has_resample = l + 1 < levels;
         if (level.has_resample) {

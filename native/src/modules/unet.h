@@ -27,10 +27,8 @@ struct UnetDims {
     int64_t model_channels() const { return channels[0]; }
 };
 
-// Of the way down and the middle only: what a ControlNet has too.
-UnetDims infer_unet_trunk(const Source& source, const std::string& prefix);
-
-UnetDims infer_unet_dims(const Source& source);
+// Of what there is: a ControlNet has the way down and the middle only.
+UnetDims infer_unet_dims(const Source& source, const std::string& prefix);
 
 class Unet {
 public:

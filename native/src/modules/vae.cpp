@@ -8,10 +8,6 @@ namespace dg {
 
 namespace {
 
-std::string dot(const std::string& a, size_t i) {
-    return a + "." + std::to_string(i);
-}
-
 vae::Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) {
     vae::Resnet r;
     r.norm1        = p.norm(name + ".norm1", in);
@@ -62,12 +58,13 @@ int64_t count_norms(const std::vector<vae::Level>& levels) {
     return n;
 }
 
-int64_t count_resnets(const Source& source, const std::string& block) {
-    int64_t n = 0;
-    while (source.find(dot(block + ".resnets", static_cast<size_t>(n)) + ".conv1.weight") != nullptr) {
-        n++;
+// Channels of the first convolutions of a list of blocks.
+std::vector<int64_t> widths(const Source& source, const std::string& blocks) {
+    std::vector<int64_t> out;
+    for (int64_t l = 0; l < source.count(blocks, ".resnets.0.conv1.weight"); l++) {
+        out.push_back(source.dim(dot(blocks, l) + ".resnets.0.conv1.weight", 3));
     }
-    return n;
+    return out;
 }
 
 }  // namespace
@@ -75,32 +72,17 @@ int64_t count_resnets(const Source& source, const std::string& block) {
 VaeDims infer_vae_dims(const Source& source) {
     VaeDims d;
     const std::string down = "vae.encoder.down_blocks", up = "vae.decoder.up_blocks";
-    for (size_t l = 0;; l++) {
-        const SourceTensor* conv = source.find(dot(down, l) + ".resnets.0.conv1.weight");
-        if (conv == nullptr) {
-            break;
-        }
-        d.encoder.push_back(conv->ne[3]);
-    }
-    for (size_t l = 0;; l++) {
-        const SourceTensor* conv = source.find(dot(up, l) + ".resnets.0.conv1.weight");
-        if (conv == nullptr) {
-            break;
-        }
-        d.decoder.push_back(conv->ne[3]);
-    }
+    d.encoder = widths(source, down);
+    d.decoder = widths(source, up);
     std::reverse(d.decoder.begin(), d.decoder.end());
-    d.encoder_resnets = count_resnets(source, down + ".0");
-    d.decoder_resnets = count_resnets(source, up + ".0");
-    if (const SourceTensor* in = source.find("vae.decoder.conv_in.weight")) {
-        d.latent = in->ne[2];
-    } else if (const SourceTensor* out = source.find("vae.encoder.conv_out.weight")) {
-        d.latent = out->ne[3] / 2;
-    }
-    d.quant_conv        = source.find("vae.quant_conv.weight") != nullptr;
-    d.post_quant_conv   = source.find("vae.post_quant_conv.weight") != nullptr;
-    const size_t levels = std::max(d.encoder.size(), d.decoder.size());
-    if (levels == 0 || levels > DG_MAX_LEVELS || d.latent == 0) {
+    d.encoder_resnets = source.count(down + ".0.resnets", ".conv1.weight");
+    d.decoder_resnets = source.count(up + ".0.resnets", ".conv1.weight");
+    d.latent          = std::max(source.dim("vae.decoder.conv_in.weight", 2), source.dim("vae.encoder.conv_out.weight", 3) / 2);
+    d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
+    d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
+    if (d.encoder.size() > DG_MAX_LEVELS || d.decoder.size() > DG_MAX_LEVELS || d.latent == 0 ||
+        d.encoder.empty() != !source.has_prefix("vae.encoder.") ||
+        d.decoder.empty() != !source.has_prefix("vae.decoder.")) {
         fail(DG_ERR_MODEL, "%s: the VAE is incomplete: %zu encoder and %zu decoder levels",
              source.path_of("vae.decoder.conv_in.weight").c_str(), d.encoder.size(), d.decoder.size());
     }
@@ -116,7 +98,7 @@ VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
         vae::Level level;
         for (int64_t i = 0; i < dims.encoder_resnets; i++) {
             level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", static_cast<size_t>(i)), width, dims.encoder[l]));
+                make_resnet(p, dot(name + ".resnets", i), width, dims.encoder[l]));
             width = dims.encoder[l];
         }
         level.has_resample = l + 1 < dims.encoder.size();
@@ -176,7 +158,7 @@ VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
         const int64_t out      = dims.decoder[levels - 1 - l];
         vae::Level level;
         for (int64_t i = 0; i < dims.decoder_resnets; i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", static_cast<size_t>(i)), width, out));
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, out));
             width = out;
         }
         level.has_resample = l + 1 < levels;
