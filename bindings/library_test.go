@@ -39,8 +39,8 @@ func nanoParams(t *testing.T) bindings.ModelParams {
 	var weights []bindings.Weight
 	for _, w := range table.Weights {
 		number, _ := modelfile.DType(strings.ToUpper(string(w.Type))).GGML()
-		weights = append(weights, bindings.Weight{Name: w.Name, Stored: w.Stored, Type: bindings.StoredType(number), Offset: w.Offset, Bytes: w.Bytes,
-			Shape: w.Shape, Strides: w.Strides})
+		weights = append(weights, bindings.Weight{Name: w.Name, Stored: w.Stored, Type: bindings.StoredType(number),
+			Offset: w.Offset, Bytes: w.Bytes, Shape: w.Shape, Strides: w.Strides})
 	}
 	return bindings.ModelParams{
 		Files: []string{path}, Weights: weights,

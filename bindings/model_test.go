@@ -39,7 +39,8 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	config.StructSize = 0 // OpenModel sets it
 	m, err := lib.OpenModel(ModelParams{
 		Files: []string{"a/b", "ü.gguf"},
-		Weights: []Weight{{Name: "unet.w", Stored: "w", File: 1, Type: StoredF8E4M3, Offset: 7, Bytes: 6, Shape: []int64{3, 2}, Strides: []int64{1, 3}},
+		Weights: []Weight{
+			{Name: "unet.w", Stored: "w", File: 1, Type: StoredF8E4M3, Offset: 7, Bytes: 6, Shape: []int64{3, 2}, Strides: []int64{1, 3}},
 			{Name: "unet.b", Type: 8, Offset: 9, Bytes: 34, Shape: []int64{32}}},
 		Config: config, Device: "vulkan:0", DeviceText: "cpu", DeviceVAE: "auto",
 		Components: ComponentUNet | ComponentVAEDecoder, TypeUNet: TypeQ4_K, TypeText: TypeF16, TypeVAE: TypeF32,
@@ -55,7 +56,8 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	require.Zero(t, config.StructSize)
 	require.NoError(t, lib.SetLog(LogInfo, nil))
 	require.Equal(t, []string{"1 device=vulkan:0 text=cpu vae=auto components=20 types=11,2,1 precision=3 threads=3 flash=1" +
-		" config=11,12,13,14,1,2 a/b ü.gguf unet.w=w:1:1000:7+6:2[3,2]1[1,3] unet.b=(null):0:8:9+34:1[32,0]0[0,0]", "1 residency=1,2,3 stream=4 attention=5"}, got.lines)
+		" config=11,12,13,14,1,2 a/b ü.gguf unet.w=w:1:1000:7+6:2[3,2]1[1,3] unet.b=(null):0:8:9+34:1[32,0]0[0,0]",
+		"1 residency=1,2,3 stream=4 attention=5"}, got.lines)
 }
 
 func TestOpenFailures(t *testing.T) {

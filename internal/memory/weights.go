@@ -174,8 +174,8 @@ const maxLoaders = 16
 // loadPiece is how much of a weight is read and converted at a time (kPiece of native/src/model/params.cpp).
 const loadPiece = 4 << 20
 
-// loadScratch is what one thread holds while it loads a weight of bytes: nothing where the file has it as it is wanted, else a piece as it is
-// read, in between as float32 or in its own order, and packed.
+// loadScratch is what one thread holds while it loads a weight of bytes: nothing where the file has it as it is wanted, else a piece as
+// it is read, in between as float32 or in its own order, and packed.
 func (p TypePolicy) loadScratch(w Weight, bytes int64) int64 {
 	same, packed := dtype(p.Type(w)) == w.File, w.Use == backend.UseConv && p.Pack
 	piece := min(loadPiece, bytes)

@@ -41,37 +41,41 @@ type dims interface {
 // anatomy is what is known of one kind of component. A new component is one more of these.
 type anatomy struct {
 	component string
-	of        func(d *Dims) dims                   // nil if the model has no such component
-	infer     func(p *part, d *Dims)               // reads the dimensions off the shapes
-	halves    bool                                 // an autoencoder, whose encoder and decoder are components of a backend
-	locate    func(t *table) *part                 // finds the component among the tensors of a file
-	alone     bool                                 // it is a file of its own; nothing else is looked for beside it
-	kind      func(p *part, d Dims) (Kind, string) // of such a file, and why it is not supported
+	of        func(d *Dims) dims               // nil if the model has no such component
+	infer     func(p *part, d *Dims)           // reads the dimensions off the shapes
+	locate    func(t *table) *part             // finds it among the tensors of a file; nil for text encoders, see locateTexts
+	halves    bool                             // an autoencoder, whose encoder and decoder are components of a backend
+	alone     func(*part, Dims) (Kind, string) // of what is a file of its own: its kind, and why it is not supported
 }
 
-// anatomies lists the components in the order of Model's weights. Files that stand alone are looked for first.
+// anatomies lists the components.
 var anatomies = []anatomy{
-	{component: "text_encoder", of: func(d *Dims) dims { return orNil(d.TextEncoder) }, infer: func(p *part, d *Dims) { d.TextEncoder = inferText(p) }},
-	{component: "text_encoder_2", of: func(d *Dims) dims { return orNil(d.TextEncoder2) }, infer: func(p *part, d *Dims) { d.TextEncoder2 = inferText(p) }},
-	{component: "unet", of: func(d *Dims) dims { return orNil(d.UNet) }, infer: func(p *part, d *Dims) { d.UNet = inferUNet(p) }, locate: locateUNet},
-	{component: "vae", of: func(d *Dims) dims { return orNil(d.VAE) }, infer: func(p *part, d *Dims) { d.VAE = inferVAE(p) }, locate: locateVAE, halves: true},
-	{component: "controlnet", of: func(d *Dims) dims { return orNil(d.ControlNet) }, infer: func(p *part, d *Dims) { d.ControlNet = inferControlNet(p) },
-		locate: locateControlNet, alone: true, kind: controlKind},
-	{component: "taesd", of: func(d *Dims) dims { return orNil(d.TAESD) }, infer: func(p *part, d *Dims) { d.TAESD = inferTAESD(p) },
-		locate: locateTAESD, alone: true, kind: kindOf(KindTAESD), halves: true},
-	{component: "upscaler", of: func(d *Dims) dims { return orNil(d.Upscaler) }, infer: func(p *part, d *Dims) { d.Upscaler = inferUpscaler(p) },
-		locate: locateUpscaler, alone: true, kind: kindOf(KindUpscaler)},
+	known("unet", func(d *Dims) **UNetDims { return &d.UNet }, inferUNet, anatomy{locate: locateUNet}),
+	known("vae", func(d *Dims) **VAEDims { return &d.VAE }, inferVAE, anatomy{locate: locateVAE, halves: true}),
+	known("text_encoder", func(d *Dims) **TextDims { return &d.TextEncoder }, inferText, anatomy{}),
+	known("text_encoder_2", func(d *Dims) **TextDims { return &d.TextEncoder2 }, inferText, anatomy{}),
+	known("controlnet", func(d *Dims) **ControlNetDims { return &d.ControlNet }, inferControlNet,
+		anatomy{locate: locateControlNet, alone: controlKind}),
+	known("taesd", func(d *Dims) **TAESDDims { return &d.TAESD }, inferTAESD,
+		anatomy{locate: locateTAESD, alone: kindOf(KindTAESD), halves: true}),
+	known("upscaler", func(d *Dims) **UpscalerDims { return &d.Upscaler }, inferUpscaler,
+		anatomy{locate: locateUpscaler, alone: kindOf(KindUpscaler)}),
 }
 
-// orNil is d as an interface, or no value for a nil pointer.
-func orNil[T any, P interface {
+// known completes an anatomy by where Dims keeps the dimensions.
+func known[T any, P interface {
 	*T
 	dims
-}](d P) dims {
-	if d == nil {
+}](component string, field func(d *Dims) *P, infer func(p *part) P, a anatomy) anatomy {
+	a.component = component
+	a.of = func(d *Dims) dims {
+		if p := *field(d); p != nil {
+			return p
+		}
 		return nil
 	}
-	return d
+	a.infer = func(p *part, d *Dims) { *field(d) = infer(p) }
+	return a
 }
 
 func kindOf(k Kind) func(*part, Dims) (Kind, string) {
@@ -99,7 +103,8 @@ func (d *Dims) of(component string) dims {
 // Specs lists every tensor of one component in the given layout, in the order of the computation, or
 // nil if the model has no such component or its dimensions are incomplete.
 func (d Dims) Specs(component string, layout Layout) []Spec {
-	b := &specs{component: component, diffusers: layout == LayoutDiffusers, openCLIP: component == "text_encoder_2" && layout == LayoutOriginal}
+	b := &specs{component: component, diffusers: layout == LayoutDiffusers}
+	b.openCLIP = component == "text_encoder_2" && !b.diffusers
 	return b.of(d)
 }
 

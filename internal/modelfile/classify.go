@@ -13,8 +13,8 @@ func (s *source) classify(d Dims) (kind, unet Kind, reason string) {
 		}
 	}
 	if len(s.parts) == 1 {
-		if a, _ := anatomyOf(s.parts[0].component); a.kind != nil {
-			kind, reason = a.kind(s.parts[0], d)
+		if a, _ := anatomyOf(s.parts[0].component); a.alone != nil {
+			kind, reason = a.alone(s.parts[0], d)
 			return kind, "", reason
 		}
 	}

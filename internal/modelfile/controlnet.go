@@ -19,7 +19,8 @@ type ControlNetDims struct {
 }
 
 func locateControlNet(t *table) *part {
-	return probe(t, "controlnet", []string{"control_model.", "controlnet.", ""}, "input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
+	return probe(t, "controlnet", []string{"control_model.", "controlnet.", ""},
+		"input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
 }
 
 func (c *ControlNetDims) lacks() string {
@@ -103,14 +104,14 @@ func controlKind(p *part, d Dims) (Kind, string) {
 			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; use a full ControlNet"
 		}
 	}
-	u := d.ControlNet.UNet
+	u, what := d.ControlNet.UNet, "without size conditioning"
 	switch {
 	case u.LabelDim > 0 || u.TimeDim == 0:
 		return KindControlNet, ""
 	case u.ContextDim == 768:
-		return KindControlNet, "not supported: a ControlNet for Stable Diffusion 1.x (context of 768 channels, no size conditioning); use one for SDXL"
+		what = "for Stable Diffusion 1.x (context of 768 channels, no size conditioning)"
 	case u.ContextDim == 1024:
-		return KindControlNet, "not supported: a ControlNet for Stable Diffusion 2.x (context of 1,024 channels, no size conditioning); use one for SDXL"
+		what = "for Stable Diffusion 2.x (context of 1,024 channels, no size conditioning)"
 	}
-	return KindControlNet, "not supported: a ControlNet without size conditioning; use one for SDXL"
+	return KindControlNet, "not supported: a ControlNet " + what + "; use one for SDXL"
 }

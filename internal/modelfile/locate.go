@@ -135,17 +135,8 @@ func (p *part) fullNames(name string) []string {
 	return []string{outer + "text_projection.weight", outer + "text_projection", p.prefix + "text_projection.weight", p.prefix + "text_projection"}
 }
 
-// locate finds the components in a table.
+// locate finds the components in a table. What is a file of its own has nothing beside it.
 func locate(t *table) []*part {
-	for _, a := range anatomies {
-		if !a.alone {
-			continue
-		}
-		if p := a.locate(t); p != nil {
-			p.table = t
-			return []*part{p}
-		}
-	}
 	var parts []*part
 	add := func(p *part) {
 		if p != nil {
@@ -154,7 +145,15 @@ func locate(t *table) []*part {
 		}
 	}
 	for _, a := range anatomies {
-		if a.locate != nil && !a.alone {
+		if a.alone != nil && len(parts) == 0 {
+			add(a.locate(t))
+		}
+	}
+	if len(parts) > 0 {
+		return parts
+	}
+	for _, a := range anatomies {
+		if a.alone == nil && a.locate != nil {
 			add(a.locate(t))
 		}
 	}

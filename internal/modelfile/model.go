@@ -28,7 +28,8 @@ type Input struct {
 func ReadModel(files backend.Files) (*Model, error) {
 	m := &Model{}
 	for _, f := range []struct{ role, path string }{{"model", files.Model}, {"unet", files.UNet}, {"text_encoder", files.TextEncoder},
-		{"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}, {"controlnet", files.ControlNet}, {"taesd", files.TAESD}, {"upscaler", files.Upscaler}} {
+		{"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}, {"controlnet", files.ControlNet}, {"taesd", files.TAESD},
+		{"upscaler", files.Upscaler}} {
 		if f.path == "" {
 			continue
 		}
@@ -92,8 +93,8 @@ func (m *Model) Table() (*backend.Table, error) {
 			return nil, &Error{Kind: ErrUnsupported, Path: s.path, Found: in.Report.Reason, Remedy: "use an SDXL model"}
 		}
 		if len(s.parts) == 0 || in.Role != "model" && partFor(s.parts, in.Role) == nil {
-			return nil, &Error{Kind: ErrTensor, Path: s.path, Field: in.Role, Found: "the file is of kind " + string(in.Report.Kind) + " and has no tensors of it",
-				Remedy: "name the right file"}
+			return nil, &Error{Kind: ErrTensor, Path: s.path, Field: in.Role, Remedy: "name the right file",
+				Found: "the file is of kind " + string(in.Report.Kind) + " and has no tensors of it"}
 		}
 		t.Unused = append(t.Unused, s.unused()...)
 		first := len(t.Files)

@@ -99,7 +99,8 @@ func TestTablesOfBothLayoutsAgree(t *testing.T) {
 		"control": {synth.Options{Kind: synth.KindNanoControl}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
 		"union":   {synth.Options{Kind: synth.KindNanoUnion}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
 		"taesd":   {synth.Options{Kind: synth.KindTAESD}, func(p string) backend.Files { return backend.Files{TAESD: p} }},
-		"esrgan":  {synth.Options{Kind: synth.KindESRGAN, Dims: tinyUpscaler()}, func(p string) backend.Files { return backend.Files{Upscaler: p} }},
+		"esrgan": {synth.Options{Kind: synth.KindESRGAN, Dims: tinyUpscaler()},
+			func(p string) backend.Files { return backend.Files{Upscaler: p} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.opt.Type, c.opt.Seed, c.opt.Layout = modelfile.F16, 7, modelfile.LayoutDiffusers
@@ -122,23 +123,25 @@ func TestCanonicalNames(t *testing.T) {
 	for _, w := range table.Weights {
 		stored[w.Name] = w.Stored
 	}
+	const unet, first, second = "model.diffusion_model.", "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
+	const te2 = "text_encoder_2.text_model."
 	for name, want := range map[string]string{
-		"unet.conv_in.weight":                                                    "model.diffusion_model.input_blocks.0.0.weight",
-		"unet.down_blocks.0.downsamplers.0.conv.bias":                            "model.diffusion_model.input_blocks.3.0.op.bias",
-		"unet.down_blocks.1.resnets.0.conv_shortcut.weight":                      "model.diffusion_model.input_blocks.4.0.skip_connection.weight",
-		"unet.mid_block.resnets.1.conv2.weight":                                  "model.diffusion_model.middle_block.2.out_layers.3.weight",
-		"unet.up_blocks.0.upsamplers.0.conv.bias":                                "model.diffusion_model.output_blocks.2.2.conv.bias",
-		"unet.up_blocks.1.resnets.1.time_emb_proj.weight":                        "model.diffusion_model.output_blocks.4.0.emb_layers.1.weight",
-		"unet.add_embedding.linear_2.weight":                                     "model.diffusion_model.label_emb.0.2.weight",
+		"unet.conv_in.weight":                                                    unet + "input_blocks.0.0.weight",
+		"unet.down_blocks.0.downsamplers.0.conv.bias":                            unet + "input_blocks.3.0.op.bias",
+		"unet.down_blocks.1.resnets.0.conv_shortcut.weight":                      unet + "input_blocks.4.0.skip_connection.weight",
+		"unet.mid_block.resnets.1.conv2.weight":                                  unet + "middle_block.2.out_layers.3.weight",
+		"unet.up_blocks.0.upsamplers.0.conv.bias":                                unet + "output_blocks.2.2.conv.bias",
+		"unet.up_blocks.1.resnets.1.time_emb_proj.weight":                        unet + "output_blocks.4.0.emb_layers.1.weight",
+		"unet.add_embedding.linear_2.weight":                                     unet + "label_emb.0.2.weight",
 		"vae.decoder.up_blocks.0.resnets.0.conv1.weight":                         "first_stage_model.decoder.up.3.block.0.conv1.weight",
 		"vae.encoder.down_blocks.1.downsamplers.0.conv.weight":                   "first_stage_model.encoder.down.1.downsample.conv.weight",
 		"vae.encoder.mid_block.attentions.0.to_q.weight":                         "first_stage_model.encoder.mid.attn_1.q.weight",
-		"text_encoder_2.text_model.encoder.layers.1.self_attn.v_proj.weight":     "conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_weight",
-		"text_encoder_2.text_projection.weight":                                  "conditioner.embedders.1.model.text_projection",
-		"text_encoder.text_model.embeddings.token_embedding.weight":              "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
-		"text_encoder_2.text_model.encoder.layers.0.self_attn.out_proj.bias":     "conditioner.embedders.1.model.transformer.resblocks.0.attn.out_proj.bias",
-		"text_encoder_2.text_model.final_layer_norm.weight":                      "conditioner.embedders.1.model.ln_final.weight",
-		"unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
+		te2 + "encoder.layers.1.self_attn.v_proj.weight":                         second + "transformer.resblocks.1.attn.in_proj_weight",
+		"text_encoder_2.text_projection.weight":                                  second + "text_projection",
+		"text_encoder.text_model.embeddings.token_embedding.weight":              first + "embeddings.token_embedding.weight",
+		te2 + "encoder.layers.0.self_attn.out_proj.bias":                         second + "transformer.resblocks.0.attn.out_proj.bias",
+		te2 + "final_layer_norm.weight":                                          second + "ln_final.weight",
+		"unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": unet + "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
 	} {
 		assert.Equal(t, want, stored[name], name)
 	}
@@ -151,15 +154,16 @@ func renamed(t *testing.T, from string, to func(string) string) string {
 	require.NoError(t, err)
 	defer f.Close()
 	path := filepath.Join(t.TempDir(), "renamed.safetensors")
-	require.NoError(t, os.WriteFile(path, subset(t, f, f.Tensors, func(x *modelfile.Tensor) bool { x.Name = to(x.Name); return x.Name != "" }), 0o644))
+	edit := func(x *modelfile.Tensor) bool { x.Name = to(x.Name); return x.Name != "" }
+	require.NoError(t, os.WriteFile(path, subset(t, f, f.Tensors, edit), 0o644))
 	return path
 }
 
 // Names that only some programs write.
 func TestTablesOfOtherNames(t *testing.T) {
-	esrgan := written(t, "e.safetensors", synth.Options{Kind: synth.KindESRGAN, Dims: tinyUpscaler(), Type: modelfile.F16, Layout: modelfile.LayoutDiffusers})
-	first := strings.NewReplacer("body.", "RRDB_trunk.", ".rdb", ".RDB", "conv_body.", "trunk_conv.", "conv_up1.", "upconv1.", "conv_up2.", "upconv2.",
-		"conv_hr.", "HRconv.")
+	esrgan := written(t, "e.safetensors", synth.Options{Kind: synth.KindESRGAN, Dims: tinyUpscaler(), Layout: modelfile.LayoutDiffusers})
+	first := strings.NewReplacer("body.", "RRDB_trunk.", ".rdb", ".RDB", "conv_body.", "trunk_conv.", "conv_up1.", "upconv1.",
+		"conv_up2.", "upconv2.", "conv_hr.", "HRconv.")
 	got := tableOf(t, backend.Files{Upscaler: renamed(t, esrgan, func(n string) string { return "params." + first.Replace(n) })})
 	requireSameWeights(t, tableOf(t, backend.Files{Upscaler: esrgan}), got)
 

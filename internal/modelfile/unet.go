@@ -116,7 +116,8 @@ func (u *UNetDims) specs(b *specs) {
 				up = 2
 			}
 			if i == u.Resnets[l] && l > 0 {
-				b.conv(b.pick(fmt.Sprintf("output_blocks.%d.%d.conv", n, up), fmt.Sprintf("up_blocks.%d.upsamplers.0.conv", last-l)), RoleWeight, ch, ch, 3)
+				b.conv(b.pick(fmt.Sprintf("output_blocks.%d.%d.conv", n, up), fmt.Sprintf("up_blocks.%d.upsamplers.0.conv", last-l)),
+					RoleWeight, ch, ch, 3)
 			}
 			n++
 		}

@@ -20,7 +20,8 @@ type VAEDims struct {
 
 func locateVAE(t *table) *part {
 	for _, half := range []string{"decoder", "encoder"} {
-		p := probe(t, "vae", []string{"first_stage_model.", "vae.", ""}, half+".mid.block_1.conv1.weight", half+".mid_block.resnets.0.conv1.weight")
+		p := probe(t, "vae", []string{"first_stage_model.", "vae.", ""},
+			half+".mid.block_1.conv1.weight", half+".mid_block.resnets.0.conv1.weight")
 		if p != nil {
 			return p
 		}
@@ -111,7 +112,8 @@ func (b *specs) vaeMiddle(half string, ch int) {
 	b.vaeResnet(b.or(both(half), ".mid.block_1", ".mid_block.resnets.0"), ch, ch)
 	name := b.or(both(half), ".mid.attn_1", ".mid_block.attentions.0")
 	b.norm(b.or(name, ".norm", ".group_norm"), ch)
-	for _, m := range [][3]string{{".q", ".to_q", ".query"}, {".k", ".to_k", ".key"}, {".v", ".to_v", ".value"}, {".proj_out", ".to_out.0", ".proj_attn"}} {
+	for _, m := range [][3]string{{".q", ".to_q", ".query"}, {".k", ".to_k", ".key"}, {".v", ".to_v", ".value"},
+		{".proj_out", ".to_out.0", ".proj_attn"}} {
 		role := RoleWeight
 		if m[0] == ".proj_out" {
 			role = RoleResidual

@@ -13,6 +13,8 @@ func TestViewsOfTensors(t *testing.T) {
 	plain := Tensor{Name: "x", DType: F16, Shape: []int64{6, 2}, Offset: 100, Size: 24}
 	strided := plain
 	strided.strides, strided.span = []int64{1, 6}, 24
+	pixel := strided // a kernel of one pixel
+	pixel.Shape, pixel.strides = []int64{6, 2, 1, 1}, []int64{1, 6, 9, 9}
 	third := CanonicalPart{Name: "unet.x", Part: 2, Parts: 3}
 	turned := CanonicalPart{Name: "unet.x", Parts: 1, Transpose: true}
 	for name, c := range map[string]struct {
@@ -29,9 +31,10 @@ func TestViewsOfTensors(t *testing.T) {
 		"a view":               {strided, CanonicalPart{Name: "unet.x", Parts: 1}, 100, 24, []int64{6, 2}, []int64{1, 6}},
 		"the third of a view":  {strided, third, 108, 16, []int64{2, 2}, []int64{1, 6}},
 		"the turn of a view":   {strided, turned, 100, 24, []int64{2, 6}, []int64{6, 1}},
-		"a convolution's view": {Tensor{Name: "x", DType: F16, Shape: []int64{6, 2, 1, 1}, Offset: 100, Size: 24, strides: []int64{1, 6, 9, 9}, span: 24}, turned, 100, 24, []int64{2, 6}, []int64{6, 1}},
+		"a convolution's view": {pixel, turned, 100, 24, []int64{2, 6}, []int64{6, 1}},
 	} {
-		claim := claim{Spec{Component: "unet", Shape: []int64{6, 2}, Use: backend.UseMatrix, Canonical: []CanonicalPart{c.part}}, entry{Tensor: c.tensor, file: 1}}
+		spec := Spec{Component: "unet", Shape: []int64{6, 2}, Use: backend.UseMatrix, Canonical: []CanonicalPart{c.part}}
+		claim := claim{spec, entry{Tensor: c.tensor, file: 1}}
 		got := claim.weights(nil, 3)
 		assert.Equal(t, []backend.Weight{{Component: "unet", Name: "unet.x", Use: backend.UseMatrix, Shape: c.shape, Stored: "x", File: 4,
 			Offset: c.offset, Bytes: c.bytes, Type: backend.TypeF16, Strides: c.strides}}, got, name)
