@@ -29,8 +29,6 @@ list(TRANSFORM archives REPLACE "(.+)" "${DAGUERRE_ENGINE_LIB_DIR}/lib\\1.a")
 add_library(daguerre_engine INTERFACE)
 target_include_directories(daguerre_engine SYSTEM INTERFACE
     "${DAGUERRE_ENGINE_DIR}/src"
-    "${DAGUERRE_ENGINE_DIR}/include"
-    "${DAGUERRE_ENGINE_DIR}/thirdparty"
     "${DAGUERRE_ENGINE_DIR}/ggml/include"
     "${DAGUERRE_ENGINE_DIR}/ggml/src")
 target_link_libraries(daguerre_engine INTERFACE

@@ -207,26 +207,27 @@ typedef struct dg_model_params {
     size_t struct_size;
     const dg_model_file* files;
     int64_t file_count;
-    const dg_weight* weights; /* every weight of the components that there are; what is missing is an error that names it */
+    const dg_weight*
+        weights; /* every weight of the components that there are; what is missing is an error that names it */
     int64_t weight_count;
     const dg_model_config* config; /* may be NULL */
-    const char* device;            /* id of dg_device_info, NULL or "auto" for the best */
-    const char* device_text;       /* NULL: as device */
-    const char* device_vae;        /* NULL: as device */
-    int32_t components;            /* DG_COMPONENT_* bits to load; 0: all that are there */
-    int32_t type_unet;             /* DG_TYPE_*; AUTO keeps the file's or what precision asks for */
+    const char* device; /* id of dg_device_info, NULL or "auto" for the best */
+    const char* device_text; /* NULL: as device */
+    const char* device_vae; /* NULL: as device */
+    int32_t components; /* DG_COMPONENT_* bits to load; 0: all that are there */
+    int32_t type_unet; /* DG_TYPE_*; AUTO keeps the file's or what precision asks for */
     int32_t type_text;
     int32_t type_vae;
-    int32_t precision;             /* DG_PRECISION_* */
-    int32_t threads;               /* CPU threads; 0: all physical cores this process may use */
-    int32_t flash_attention;       /* DG_FLASH_* */
+    int32_t precision; /* DG_PRECISION_* */
+    int32_t threads; /* CPU threads; 0: all physical cores this process may use */
+    int32_t flash_attention; /* DG_FLASH_* */
     const volatile int32_t* cancel; /* may be NULL; polled while loading, non-zero stops dg_model_open */
-    int32_t residency_text;        /* DG_RESIDENT_*, of both text encoders */
-    int32_t residency_unet;        /* also of a ControlNet or upscaler */
+    int32_t residency_text; /* DG_RESIDENT_*, of both text encoders */
+    int32_t residency_unet; /* also of a ControlNet or upscaler */
     int32_t residency_vae;
     int32_t reserved;
-    int64_t stream_bytes;          /* window of each streamed component; 0: 512 MiB */
-    int64_t attention_bytes;       /* scores that attention computes at once, where it keeps them in memory; 0: all */
+    int64_t stream_bytes; /* window of each streamed component; 0: 512 MiB */
+    int64_t attention_bytes; /* scores that attention computes at once, where it keeps them in memory; 0: all */
 } dg_model_params;
 
 /* Makes and loads the chosen components of those that the weights make. Progress comes as log lines.
@@ -238,7 +239,7 @@ DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
 
 typedef struct dg_component_info {
     size_t struct_size;
-    int32_t present;          /* in the files */
+    int32_t present; /* in the files */
     int32_t
         loaded; /* chosen when the model was opened: can be computed with; dg_model_memory tells what is in memory */
     int32_t file_type; /* DG_TYPE_* of most weight bytes in the file */

@@ -208,8 +208,9 @@ static void test_open_refusals(void) {
 
 /* The smallest thing that is a model: a TAESD's encoder of two convolutions. */
 static void test_weight_refusals(void) {
-    dg_weight weights[4] = {weight("taesd.encoder.layers.0.weight", 4, 4, 3, 3), weight("taesd.encoder.layers.0.bias", 1, 4, 0, 0),
-                            weight("taesd.encoder.layers.1.weight", 4, 4, 4, 3), weight("taesd.encoder.layers.1.bias", 1, 4, 0, 0)};
+    dg_weight weights[4] = {
+        weight("taesd.encoder.layers.0.weight", 4, 4, 3, 3), weight("taesd.encoder.layers.0.bias", 1, 4, 0, 0),
+        weight("taesd.encoder.layers.1.weight", 4, 4, 4, 3), weight("taesd.encoder.layers.1.bias", 1, 4, 0, 0)};
     dg_model_file file     = file_at("no-such-file.safetensors");
     dg_model_params params = params_for(&file);
     params.weights         = weights;
@@ -218,11 +219,11 @@ static void test_weight_refusals(void) {
 
     dg_weight* w  = &weights[2];
     dg_weight was = *w;
-#define REFUSED_WEIGHT(field, value, status, word)         \
-    do {                                                   \
-        w->field = (value);                                \
-        refuse_open(&params, (status), (word), __LINE__);  \
-        *w = was;                                          \
+#define REFUSED_WEIGHT(field, value, status, word)        \
+    do {                                                  \
+        w->field = (value);                               \
+        refuse_open(&params, (status), (word), __LINE__); \
+        *w = was;                                         \
     } while (0)
     REFUSED_WEIGHT(struct_size, 3, DG_ERR_ARGUMENT, "struct_size");
     REFUSED_WEIGHT(name, NULL, DG_ERR_ARGUMENT, "name");
@@ -243,8 +244,8 @@ static void test_weight_refusals(void) {
     REFUSED_WEIGHT(strides[0], INT64_MAX, DG_ERR_ARGUMENT, "strides");
     w->strided = 1;
     REFUSED_WEIGHT(strides[0], 1000, DG_ERR_ARGUMENT, "bytes");
-    w->name = "taesd.encoder.layers.2.weight"; /* so that layer 1 has no kernel */
-    refuse_open(&params, DG_ERR_MODEL, "taesd.encoder.layers.1", __LINE__);
+    w->name = "taesd.encoder.layers.2.weight"; /* layer 1 has no kernel, layer 2 no bias */
+    refuse_open(&params, DG_ERR_MODEL, "not a TAESD", __LINE__);
 }
 
 static void test_null_handles(void) {

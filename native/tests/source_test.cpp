@@ -88,8 +88,8 @@ CASE("a transpose and other orders are gathered") {
     File f(bytes_of(Floats{1, 2, 3, 4, 5, 6, 7, 8}));
     dg_weight& t = f.add("t", GGML_TYPE_F32, 0, 24, {3, 2});  // the file has [2, 3]
     t.strided = 1, t.strides[0] = 1, t.strides[1] = 3;
-    dg_weight& row = f.add("row", GGML_TYPE_F32, 0, 4, {3});  // one value three times
-    row.strided = 1;
+    dg_weight& row  = f.add("row", GGML_TYPE_F32, 0, 4, {3});  // one value three times
+    row.strided     = 1;
     dg_weight& cube = f.add("cube", GGML_TYPE_F32, 0, 32, {1, 2, 2, 2});
     cube.strided = 1, cube.strides[0] = 8, cube.strides[1] = 1, cube.strides[2] = 2, cube.strides[3] = 4;
     const dg::Source source = f.source();

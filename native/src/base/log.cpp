@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "ggml.h"
-#include "stable-diffusion.h"
 
 namespace dg {
 
@@ -31,16 +30,6 @@ void emit_trimmed(int32_t level, const std::string& text) {
     if (end != std::string::npos) {
         emit(level, text.substr(0, end + 1).c_str());
     }
-}
-
-void on_engine_log(sd_log_level_t level, const char* text, void*) {
-    int32_t mapped = DG_LOG_DEBUG;
-    switch (level) {
-        case SD_LOG_WARN: mapped = DG_LOG_WARN; break;
-        case SD_LOG_ERROR: mapped = DG_LOG_ERROR; break;
-        default: break;  // the engine's info is our debug
-    }
-    emit_trimmed(mapped, text);
 }
 
 void on_ggml_log(ggml_log_level level, const char* text, void*) {
@@ -68,10 +57,7 @@ void on_ggml_log(ggml_log_level level, const char* text, void*) {
 
 void route_engine_logs() {
     static std::once_flag once;
-    std::call_once(once, [] {
-        sd_set_log_callback(on_engine_log, nullptr);
-        ggml_log_set(on_ggml_log, nullptr);
-    });
+    std::call_once(once, [] { ggml_log_set(on_ggml_log, nullptr); });
 }
 
 void set_log(dg_log_callback new_callback, int64_t user, int32_t min_level) {

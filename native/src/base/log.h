@@ -1,4 +1,4 @@
-// Process-wide log: our lines, the engine's and ggml's, one line at a time to one callback.
+// Process-wide log: our lines and ggml's, one line at a time to one callback.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace dg {
 
-// Takes over the engine's and ggml's own output, which would go to standard error. Done by the first call of the ABI.
+// Takes over ggml's own output, which would go to standard error. Done by the first call of the ABI.
 void route_engine_logs();
 
 void set_log(dg_log_callback callback, int64_t user, int32_t min_level);

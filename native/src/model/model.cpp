@@ -60,8 +60,8 @@ Model::Model(const OpenParams& params)
 Params& Model::prepare(int index, const std::string& device, int32_t type) {
     Component& component = components_[index];
     component.worker     = worker(device);
-    component.params     = std::make_unique<Params>(
-        source_, choose_types(precision_, type, component.worker->device()), kKnown[index].name);
+    component.params     = std::make_unique<Params>(source_, choose_types(precision_, type, component.worker->device()),
+                                                    kKnown[index].name);
     return *component.params;
 }
 

@@ -36,7 +36,7 @@ void Model::open_taesd(int index, const OpenParams& params) {
              DG_MAX_LEVELS);
     }
     (encoder ? vae_dims_.encoder : vae_dims_.decoder).assign(static_cast<size_t>(half->levels()), half->width());
-    vae_dims_.latent                              = half->latent_channels();
+    vae_dims_.latent                            = half->latent_channels();
     (encoder ? taesd_encoder_ : taesd_decoder_) = std::move(half);
 }
 

@@ -88,11 +88,11 @@ SourceTensor read_weight(const dg_weight& w, size_t files) {
 }
 
 float f8(uint8_t v, int mantissa, int bias) {
-    const int exponent    = (v & 0x7f) >> mantissa;
-    const int fraction    = v & ((1 << mantissa) - 1);
-    const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - mantissa)
-                                          : std::ldexp(static_cast<float>((1 << mantissa) + fraction),
-                                                       exponent - bias - mantissa);
+    const int exponent = (v & 0x7f) >> mantissa;
+    const int fraction = v & ((1 << mantissa) - 1);
+    const float magnitude =
+        exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - mantissa)
+                      : std::ldexp(static_cast<float>((1 << mantissa) + fraction), exponent - bias - mantissa);
     return (v & 0x80) != 0 ? -magnitude : magnitude;
 }
 

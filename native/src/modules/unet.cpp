@@ -8,11 +8,11 @@ namespace dg {
 
 UnetDims infer_unet_dims(const Source& source, const std::string& u) {
     UnetDims d;
-    d.prefix           = u;
-    d.in_channels      = source.dim(u + "conv_in.weight", 2);
-    d.time_embed       = source.dim(u + "time_embedding.linear_1.weight", 1);
-    d.label            = source.dim(u + "add_embedding.linear_1.weight", 0);
-    const auto blocks  = [&](const std::string& attention) {
+    d.prefix          = u;
+    d.in_channels     = source.dim(u + "conv_in.weight", 2);
+    d.time_embed      = source.dim(u + "time_embedding.linear_1.weight", 1);
+    d.label           = source.dim(u + "add_embedding.linear_1.weight", 0);
+    const auto blocks = [&](const std::string& attention) {
         const std::string list = attention + ".transformer_blocks";
         d.context              = std::max(d.context, source.dim(list + ".0.attn2.to_k.weight", 0));
         return source.count(list, ".norm1.weight");
@@ -107,10 +107,9 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         const std::string name = dot(u + "down_blocks", l);
         Level level;
         for (size_t i = 0; i < dims.down_depth[l].size(); i++) {
-            level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", i), width, dims.channels[l]));
-            level.transformers.push_back(make_transformer(p, dot(name + ".attentions", i),
-                                                          dims.channels[l], dims.down_depth[l][i]));
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, dims.channels[l]));
+            level.transformers.push_back(
+                make_transformer(p, dot(name + ".attentions", i), dims.channels[l], dims.down_depth[l][i]));
             width = dims.channels[l];
         }
         level.has_resample = l + 1 < levels;
@@ -131,10 +130,8 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         const int64_t out      = dims.channels[levels - 1 - l];
         Level level;
         for (size_t i = 0; i < dims.up_depth[l].size(); i++) {
-            level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", i), dims.up_in_channels[l][i], out));
-            level.transformers.push_back(
-                make_transformer(p, dot(name + ".attentions", i), out, dims.up_depth[l][i]));
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), dims.up_in_channels[l][i], out));
+            level.transformers.push_back(make_transformer(p, dot(name + ".attentions", i), out, dims.up_depth[l][i]));
         }
         level.has_resample = l + 1 < levels;
         if (level.has_resample) {

@@ -77,7 +77,7 @@ VaeDims infer_vae_dims(const Source& source) {
     std::reverse(d.decoder.begin(), d.decoder.end());
     d.encoder_resnets = source.count(down + ".0.resnets", ".conv1.weight");
     d.decoder_resnets = source.count(up + ".0.resnets", ".conv1.weight");
-    d.latent          = std::max(source.dim("vae.decoder.conv_in.weight", 2), source.dim("vae.encoder.conv_out.weight", 3) / 2);
+    d.latent = std::max(source.dim("vae.decoder.conv_in.weight", 2), source.dim("vae.encoder.conv_out.weight", 3) / 2);
     d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
     d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
     if (d.encoder.size() > DG_MAX_LEVELS || d.decoder.size() > DG_MAX_LEVELS || d.latent == 0 ||
@@ -97,8 +97,7 @@ VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
         const std::string name = dot(e + "down_blocks", l);
         vae::Level level;
         for (int64_t i = 0; i < dims.encoder_resnets; i++) {
-            level.resnets.push_back(
-                make_resnet(p, dot(name + ".resnets", i), width, dims.encoder[l]));
+            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, dims.encoder[l]));
             width = dims.encoder[l];
         }
         level.has_resample = l + 1 < dims.encoder.size();
