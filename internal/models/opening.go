@@ -18,27 +18,32 @@ type Opening struct {
 	Paths      []string // the files and folders that weights come from; the model's own is the first
 }
 
-// Read reads the headers of a model's files: hyperparameters and settings come from the model, and from the files
+// Read reads each header of a model's files once: the table of weights, hyperparameters and settings come from the model, and from the files
 // that replace its components. role is "model" or "refiner".
 func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, error) {
 	o := Opening{Settings: SDXLSettings(), Config: cfg}
-	files := cfg.Files
-	for _, f := range []struct{ role, path string }{{role, files.Model}, {"unet", files.UNet},
-		{"text_encoder", files.TextEncoder}, {"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}} {
-		if f.path == "" {
-			continue
+	m, err := modelfile.ReadModel(cfg.Files)
+	if err != nil {
+		return o, err
+	}
+	for _, in := range m.Inputs {
+		if in.Role == "model" {
+			in.Role = role
 		}
-		o.Paths = append(o.Paths, f.path)
-		if err := CheckRole(f.role, f.path); err != nil {
+		o.Paths = append(o.Paths, in.Report.Path)
+		if err := checkReport(in.Role, in.Report); err != nil {
 			return o, err
 		}
-		config, err := modelfile.ReadConfig(f.path)
-		if err != nil {
-			return o, err
+		if err := o.adopt(in.Role, in.Report.Config, log); err != nil {
+			return o, fmt.Errorf("%s: %w", in.Report.Path, err)
 		}
-		if err := o.adopt(f.role, config, log); err != nil {
-			return o, fmt.Errorf("%s: %w", f.path, err)
-		}
+	}
+	table, err := m.Table()
+	if err != nil {
+		return o, err
+	}
+	if o.Config.Table = table; len(table.Unused) > 0 {
+		log.Warn("nothing uses some of the tensors", "count", len(table.Unused), "first", table.Unused[0])
 	}
 	return o, nil
 }

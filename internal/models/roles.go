@@ -29,7 +29,7 @@ func CheckRole(role, path string) error {
 // checkReport is checkRole for a file whose header was read.
 func checkReport(role string, r modelfile.Report) error {
 	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%s: %s: %w: %s", role, r.Path, ErrUnsupportedModel, fmt.Sprintf(format, args...))
+		return fmt.Errorf("%s: %s: %w: %s", role, r.Path, ErrUnsupported, fmt.Sprintf(format, args...))
 	}
 	if what, ok := notCheckpoints[r.Kind]; ok && string(r.Kind) != role {
 		return wrong("this is %s; give %s", what, wantedFor(role))

@@ -133,8 +133,13 @@ func (s *Set) ControlNet(ctx context.Context, path string) (*Lease, error) {
 // NetConfig is how the ControlNet of a file is opened, with what its header says. of is how every one is.
 func NetConfig(of backend.ModelConfig, path string) (backend.ModelConfig, error) {
 	of.Files.ControlNet = path
-	stated, err := modelfile.ReadConfig(path)
+	m, err := modelfile.ReadModel(of.Files)
+	if err != nil {
+		return of, err
+	}
+	stated := m.Inputs[0].Report.Config
 	of.Hyper.UNetNormNumGroups, of.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
+	of.Table, err = m.Table()
 	return of, err
 }
 

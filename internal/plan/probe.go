@@ -164,6 +164,12 @@ func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kind
 	return out, nil
 }
 
+// partOf is a component's weights on a device.
+func partOf(owner, component, device string, b memory.WeightBytes) memory.Part {
+	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Bytes: b.Allocated, Largest: b.Largest, Mapped: b.Mapped,
+		Scratch: b.Scratch, FileBytes: b.FileBytes, Streamed: b.Streamed, Table: b.Table, Quantizes: b.Quantizes}
+}
+
 // typeOf is the type that a component is asked to be held in.
 func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 	switch component {

@@ -85,6 +85,7 @@ type Hyper struct {
 // ModelConfig says what to open and how.
 type ModelConfig struct {
 	Files          Files
+	Table          *Table // of the weights in Files, whose headers were read; nil: the backend reads them
 	Hyper          Hyper
 	Device         string // "" or "auto": the best one
 	TextDevice     string // "": as Device

@@ -92,44 +92,72 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 		o.base, o.refiner = models.Unread(o.sources.Base), models.Unread(o.sources.Refiner)
 		return o, nil
 	}
-	if cfg.Model == NanoModel {
-		path, err := nanoPath(ctx)
-		if err != nil {
-			return openPlan{}, fmt.Errorf("unpacking the embedded nano model: %w", err)
+	var err error
+	paths := []string{cfg.Model, cfg.Refiner}
+	for i, path := range paths {
+		if path != NanoModel {
+			continue
 		}
-		plan.model.Files.Model = path
+		if paths[i], err = nanoPath(ctx); err != nil {
+			return o, fmt.Errorf("unpacking the embedded nano model: %w", err)
+		}
 	}
-	err := plan.readFiles(role, log)
-	return plan, err
+	o.sources = cfg.sources(paths[0], paths[1])
+	if o.base, err = models.Read("model", o.sources.Base, log); err != nil {
+		return o, err
+	}
+	if o.sources.HasRefiner() {
+		if o.refiner, err = models.Read("refiner", o.sources.Refiner, log); err != nil {
+			return o, err
+		}
+	}
+	return o, o.sources.CheckFiles()
 }
 
-// readFiles reads each file's header once: the table of weights, and hyperparameters and settings come from the model and from the files
-// that replace its components.
-func (plan *openPlan) readFiles(role string, log *slog.Logger) error {
-	m, err := modelfile.ReadModel(plan.model.Files)
+// planner makes the planner of memory.
+func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logger) (*plan.Planner, error) {
+	return plan.New(ctx, b, plan.Options{Sources: o.sources, Base: o.base, Refiner: o.refiner, Policy: o.config.VAEPolicy,
+		Fast: o.config.FastDecode, Memory: o.config.Memory, Log: log})
+}
+
+// target is what requests are prepared for. model tokenizes; nil: nothing does.
+func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
+	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(), Upscaler: o.sources.HasUpscaler(),
+		Adapters: adapters.NewLibrary(o.config.LoRADirectories...), Nets: o.config.ControlNetDirectories, Fileless: o.fileless}
+	t.Settings.Adopt(info)
+	var err error
+	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)
+	return t, err
+}
+
+// plannedJobs puts the jobs that a pipeline is to do into the terms of package memory.
+func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]memory.Job, error) {
+	model, err := p.Probe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, in := range m.Inputs {
-		if in.Role == "model" {
-			in.Role = role
-		}
-		plan.paths = append(plan.paths, in.Report.Path)
-		if err := checkReport(in.Role, in.Report); err != nil {
+	target, err := o.target(p.Info, model)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []memory.Job
+	add := func(prep *prepare.Prepared, err error) error {
+		if err != nil {
 			return err
 		}
-		if err := plan.adopt(in.Role, in.Report.Config, log); err != nil {
-			return fmt.Errorf("%s: %w", in.Report.Path, err)
-		}
-	}
-	table, err := m.Table()
-	if err != nil {
+		job, err := p.Job(prep)
+		jobs = append(jobs, job)
 		return err
 	}
-	if plan.model.Table = table; len(table.Unused) > 0 {
-		log.Warn("nothing uses some of the tensors", "count", len(table.Unused), "first", table.Unused[0])
+	if len(requests) == 0 {
+		return jobs, add(target.Plain())
 	}
-	return nil
+	for _, r := range requests {
+		if err := add(target.PrepareSize(r)); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
 }
 
 // open opens a model on the device that cfg names.

@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 func main() {
@@ -23,9 +24,8 @@ func main() {
 	if err == nil && *table != "" {
 		err = writeTable(path, *table)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nanopath:", err)
-		os.Exit(1)
+	if err == nil {
+		fmt.Println(path)
 	}
 	tool.Exit("nanopath", err)
 }

@@ -73,10 +73,21 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is tells that the library's out of memory is every backend's, and which status a file's fault is.
+// Is makes the library's statuses and a file's faults match the errors of package backend, and a fault's status its sentinel.
 func (e *Error) Is(target error) bool {
-	if target == backend.ErrOutOfMemory {
+	switch target {
+	case backend.ErrArgument:
+		return errors.Is(e.Err, bindings.ErrArgument)
+	case backend.ErrModel:
+		if errors.Is(e.Err, bindings.ErrModel) {
+			return true
+		}
+	case backend.ErrUnsupported:
+		return errors.Is(e.Err, bindings.ErrUnsupported)
+	case backend.ErrOutOfMemory:
 		return errors.Is(e.Err, bindings.ErrOutOfMemory)
+	case backend.ErrClosed:
+		return errors.Is(e.Err, bindings.ErrClosed)
 	}
 	fault, ok := errors.AsType[*modelfile.Error](e.Err)
 	if !ok {
@@ -86,7 +97,7 @@ func (e *Error) Is(target error) bool {
 	case modelfile.ErrNotFound, modelfile.ErrNotAFile, modelfile.ErrPermission, modelfile.ErrRead:
 		return target == ErrFile
 	case modelfile.ErrTensor, modelfile.ErrUnsupported:
-		return target == ErrModel
+		return target == backend.ErrModel
 	}
 	return target == ErrFormat
 }
