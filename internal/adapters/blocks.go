@@ -20,10 +20,11 @@ func originals(modules []backend.Module) map[string]string {
 		return nil
 	}
 	out := map[string]string{}
-	canonical := d.Specs(lora.UNet, modelfile.LayoutDiffusers)
-	for i, s := range d.Specs(lora.UNet, modelfile.LayoutOriginal) { // in the same order
-		if name, ok := strings.CutSuffix(modelfile.CanonicalTensor(lora.UNet, canonical[i].Name), ".weight"); ok {
-			out[name] = strings.TrimSuffix(s.Name, ".weight")
+	for _, s := range d.Specs(lora.UNet, modelfile.LayoutOriginal) {
+		for _, c := range s.Canonical {
+			if name, ok := strings.CutSuffix(c.Name, ".weight"); ok {
+				out[name] = strings.TrimSuffix(s.Name, ".weight")
+			}
 		}
 	}
 	return out
@@ -50,7 +51,8 @@ func unetDims(modules []backend.Module) *modelfile.UNetDims {
 		}
 		return out
 	}
-	u := &modelfile.UNetDims{MiddleResnets: count("mid_block.resnets.%d.conv1"), LabelDim: known["unet.add_embedding.linear_1"].In,
+	in, out := known["unet.conv_in"], known["unet.conv_out"]
+	u := &modelfile.UNetDims{InChannels: in.In, OutChannels: out.Out, TimeDim: known["unet.time_embedding.linear_1"].Out, MiddleResnets: count("mid_block.resnets.%d.conv1"), LabelDim: known["unet.add_embedding.linear_1"].In,
 		MiddleDepth: count("mid_block.attentions.0.transformer_blocks.%d.attn1.to_q")}
 	levels := count("down_blocks.%d.resnets.0.conv1")
 	for l := range levels {
