@@ -51,8 +51,8 @@ func unetDims(modules []backend.Module) *modelfile.UNetDims {
 		}
 		return out
 	}
-	in, out := known["unet.conv_in"], known["unet.conv_out"]
-	u := &modelfile.UNetDims{InChannels: in.In, OutChannels: out.Out, TimeDim: known["unet.time_embedding.linear_1"].Out, MiddleResnets: count("mid_block.resnets.%d.conv1"), LabelDim: known["unet.add_embedding.linear_1"].In,
+	// Names do not depend on the first three, but names are made of whole dimensions only.
+	u := &modelfile.UNetDims{InChannels: 4, OutChannels: 4, TimeDim: 1280, MiddleResnets: count("mid_block.resnets.%d.conv1"), LabelDim: known["unet.add_embedding.linear_1"].In,
 		MiddleDepth: count("mid_block.attentions.0.transformer_blocks.%d.attn1.to_q")}
 	levels := count("down_blocks.%d.resnets.0.conv1")
 	for l := range levels {

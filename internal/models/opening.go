@@ -80,11 +80,3 @@ func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error
 	}
 	return nil
 }
-
-// set overwrites dst where value states something.
-func set[T comparable](dst *T, value T) {
-	var zero T
-	if value != zero {
-		*dst = value
-	}
-}

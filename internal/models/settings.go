@@ -136,3 +136,11 @@ func (s *Settings) UnscaleLatents(latents []float32, channels int) {
 		latents[i] = v
 	}
 }
+
+// set overwrites dst where value states something.
+func set[T comparable](dst *T, value T) {
+	var zero T
+	if value != zero {
+		*dst = value
+	}
+}

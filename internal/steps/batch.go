@@ -122,3 +122,22 @@ func (b *Batch) Names(pictures []int) string {
 	}
 	return "one of the pictures " + strings.Join(names, ", ")
 }
+
+// given is what a batch begins with besides noise.
+type given struct {
+	latents   []float32 // [pictures, Channels, Height, Width], in the UNet's range; nil where nothing needs them
+	fromNoise bool      // start from pure noise all the same: inpainting at strength 1
+	mask      []float32 // [Height, Width]: 1 repaint, 0 keep; nil without a mask
+	masked    []float32 // latents of the picture with the repainted part greyed; 9-channel UNets only
+}
+
+// Control is one of a request's ControlNets, ready to be asked. It acts as in StableDiffusionXLControlNetPipeline, single and multi; mode
+// control is its guess_mode.
+type Control struct {
+	net    models.Model
+	spec   prepare.Control
+	hint   backend.Tensor // of the control picture; the same in every step
+	second backend.Tensor // the same at the size of a second pass
+	scales []float32      // weight of each residual
+	kind   int            // of a Union net
+}

@@ -15,17 +15,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// Control is one of a request's ControlNets, ready to be asked. It acts as in StableDiffusionXLControlNetPipeline, single and multi; mode
-// control is its guess_mode.
-type Control struct {
-	net    models.Model
-	spec   prepare.Control
-	hint   backend.Tensor // of the control picture; the same in every step
-	second backend.Tensor // the same at the size of a second pass
-	scales []float32      // weight of each residual
-	kind   int            // of a Union net
-}
-
 // NewControl makes a net ready: its picture is embedded for every size of the request.
 func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *request.Request) (*Control, error) {
 	c := &Control{net: net, spec: spec}

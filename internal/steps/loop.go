@@ -13,18 +13,6 @@ import (
 // ErrNotFinite is matched by the error of latents that became NaN or infinite.
 var ErrNotFinite = errors.New("the latents are not finite")
 
-// Watcher is told of what a loop does, from the loop's goroutine.
-type Watcher interface {
-	// Step ends a step, counted from 1 over all loops of the batch, which took so long.
-	Step(step int, took time.Duration)
-	// Evaluated counts rows that the UNet was asked for.
-	Evaluated(rows int)
-	// WantsPreview reports whether the step that is about to end gets a preview. last says that it is the batch's last.
-	WantsPreview(step int, last bool) bool
-	// Preview is given the original latents that the model expects, in the shape of Batch.Latents.
-	Preview(ctx context.Context, b *Batch, x0 []float32) error
-}
-
 // Loop denoises batches.
 type Loop struct {
 	Separate bool // the halves of guidance are evaluated one after the other
@@ -34,7 +22,7 @@ type Loop struct {
 // Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back what a
 // mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
-	g := l.newGuided(b, m, refiner)
+	g := newGuided(b, m, refiner, l.Separate, l.Watch)
 	steps := b.lead().Steps
 	scaled, scratch := make([]float32, len(b.Latents)), make([]float32, len(b.Latents))
 	began := time.Now()
@@ -52,7 +40,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 				return err
 			}
 			if changed {
-				g = l.newGuided(b, m, refiner)
+				g = newGuided(b, m, refiner, l.Separate, l.Watch)
 			}
 			if a := b.lead().Adapters; a != nil && !refiner { // a refiner has other modules
 				g.loras = a.Uses(step-1, steps)

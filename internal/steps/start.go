@@ -8,14 +8,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/rng"
 )
 
-// given is what a batch begins with besides noise.
-type given struct {
-	latents   []float32 // [pictures, Channels, Height, Width], in the UNet's range; nil where nothing needs them
-	fromNoise bool      // start from pure noise all the same: inpainting at strength 1
-	mask      []float32 // [Height, Width]: 1 repaint, 0 keep; nil without a mask
-	masked    []float32 // latents of the picture with the repainted part greyed; 9-channel UNets only
-}
-
 // Start draws what the batch begins with and makes the first latents. It draws in the order of diffusers: the picture's latents,
 // the initial noise, the masked picture's latents. native9 says that the UNet takes the mask as channels of its input.
 func (b *Batch) Start(native9 bool) error {

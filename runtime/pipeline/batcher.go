@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -37,14 +36,6 @@ type Batcher struct {
 	pipes []*Pipeline
 }
 
-// Picture is one picture of a planned request: what a Batcher's tasks are.
-type Picture struct {
-	Plan  *Planned
-	Index int // 0 .. NumImages-1
-
-	track *track // of the Batcher's job
-}
-
 // BatchJob is a submitted request.
 type BatchJob = queue.Job[Picture, Image]
 
@@ -70,29 +61,6 @@ func runnerName(i int, p *Pipeline) string {
 	return name
 }
 
-// JobOptions say how a request is computed and reported. Callbacks come from goroutines of the Batcher, one at a time for a job.
-type JobOptions struct {
-	Name     string
-	Priority int                        // higher goes first; jobs of one priority share fairly
-	Deadline time.Time                  // zero: none
-	Indices  []int                      // of the pictures to make; nil: all
-	OnImage  func(Image) error          // given each picture as soon as it is finished; its error fails that picture
-	OnError  func(index int, err error) // told of each picture that has failed for good
-
-	// OnProgress is told after every step. Done and Total count steps of pictures: Steps for each. Step is that of the batch which reports,
-	// Count and Indices are the job's pictures in it. Done never falls. It is called while the computation waits.
-	OnProgress func(Progress)
-	// PreviewEvery adds pictures of how those of Indices stand to every so-manieth step's report; 0: never. Jobs
-	// share batches with those that ask for the same.
-	PreviewEvery int
-	PreviewMode  PreviewMode
-
-	// LoRAs changes the job's adapters, from Hold or Submit until the job ends: a batch that runs from its next step on, and every later one from its first, also
-	// where a picture is made again. A job with adapters and a handle shares batches with no other job, whose pictures a change would reach. For
-	// Batchers on one pipeline.
-	LoRAs *LoRAHandle
-}
-
 // Plan prepares a request for Submit. Errors are request.Errors.
 func (b *Batcher) Plan(req request.Request) (*Planned, error) { return b.pipes[0].Plan(req) }
 
@@ -115,8 +83,12 @@ func (b *Batcher) submit(plan *Planned, o JobOptions, to func(queue.Spec[Picture
 		return nil, err
 	}
 	job, err := to(b.spec(plan, o, held))
-	o.LoRAs.submitted(held, job, err)
-	return job, err
+	if err != nil {
+		o.LoRAs.submitted(held, nil)
+		return nil, err
+	}
+	o.LoRAs.submitted(held, job.Done())
+	return job, nil
 }
 
 func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[Picture, Image] {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/daguerre-go/daguerre/internal/adapters"
 )
 
 // ErrNoHash is returned by ModelHash for models that are no single file.
@@ -21,25 +23,6 @@ type modelHash struct {
 	paths []string
 	mu    sync.Mutex
 	sum   string
-}
-
-// ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the
-// first time, which takes seconds for several gigabytes, and remembers the sum in the user's cache folder under
-// the file's path, size and modification time. A folder or a backend without files has none: ErrNoHash.
-func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
-	p.hash.mu.Lock()
-	defer p.hash.mu.Unlock()
-	if p.hash.sum != "" {
-		return p.hash.sum, nil
-	}
-	if len(p.hash.paths) == 0 {
-		return "", ErrNoHash
-	}
-	sum, err := HashFile(ctx, p.hash.paths[0])
-	if err == nil {
-		p.hash.sum = sum
-	}
-	return sum, err
 }
 
 // hashEntry is one file of the cache of sums.
@@ -127,4 +110,10 @@ func storeHash(cache string, e hashEntry) {
 	if cerr := f.Close(); werr != nil || cerr != nil || os.Rename(f.Name(), cache) != nil {
 		_ = os.Remove(f.Name())
 	}
+}
+
+// loraHashes remembers the sums of adapters' files.
+type loraHashes struct {
+	mu   sync.Mutex
+	sums map[string]adapters.Hashes // by path
 }

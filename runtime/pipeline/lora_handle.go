@@ -32,11 +32,6 @@ type heldLoRAs struct {
 	ended     <-chan struct{} // nil before it is submitted
 }
 
-// WithLoRAs lets h change the adapters of this call while it runs.
-func WithLoRAs(h *LoRAHandle) GenerateOption {
-	return func(o *generateOptions) { o.loras = h }
-}
-
 // SetWeight sets an adapter's weight for the UNet and the text encoders. Where the adapter changes the text encoders, the prompts
 // are encoded again before the next step.
 func (h *LoRAHandle) SetWeight(name string, weight float64) error {
@@ -136,13 +131,13 @@ func (h *LoRAHandle) submit(plan *Planned) (*heldLoRAs, error) {
 	return held, nil
 }
 
-// submitted tells how the job's submission ended.
-func (h *LoRAHandle) submitted(held *heldLoRAs, job *BatchJob, err error) {
+// submitted tells when the job ends; nil: it was not taken.
+func (h *LoRAHandle) submitted(held *heldLoRAs, ended <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case err == nil:
-		held.ended = job.Done()
+	case ended != nil:
+		held.ended = ended
 	case h.held == held:
 		h.held = nil
 	}

@@ -8,18 +8,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// MemoryStrategy is a way to fit into memory: how weights are held, and what is done to make buffers smaller.
-type MemoryStrategy = memory.Strategy
-
-// MemoryDecision is how a call was made to fit into memory.
-type MemoryDecision struct {
-	Strategy MemoryStrategy `json:"strategy"`
-	Batch    int            `json:"batch"`
-	// Peaks is the most that the call was to take on each device.
-	Peaks  map[string]int64 `json:"peaks,omitempty"`
-	Reason string           `json:"reason"` // in a sentence, with what was free
-}
-
 // decision is a MemoryDecision with what the stages go by.
 type decision struct {
 	MemoryDecision

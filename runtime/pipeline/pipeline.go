@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -128,4 +129,23 @@ func (p *Pipeline) LoRAStats() lora.Stats {
 		return lora.Stats{}
 	}
 	return p.adapters.Stats()
+}
+
+// ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the
+// first time, which takes seconds for several gigabytes, and remembers the sum in the user's cache folder under
+// the file's path, size and modification time. A folder or a backend without files has none: ErrNoHash.
+func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
+	p.hash.mu.Lock()
+	defer p.hash.mu.Unlock()
+	if p.hash.sum != "" {
+		return p.hash.sum, nil
+	}
+	if len(p.hash.paths) == 0 {
+		return "", ErrNoHash
+	}
+	sum, err := HashFile(ctx, p.hash.paths[0])
+	if err == nil {
+		p.hash.sum = sum
+	}
+	return sum, err
 }

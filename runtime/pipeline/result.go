@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"context"
+	"fmt"
 	"image"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -40,4 +44,58 @@ type Result struct {
 	Warnings  []string // what was done otherwise than one may expect, in words
 
 	model *Pipeline // for the model's hash
+}
+
+// LoRAInfo is an adapter of a Result.
+type LoRAInfo struct {
+	Name              string             `json:"name"`
+	File              string             `json:"file"` // without its folder
+	Weight            float64            `json:"weight"`
+	UNetWeight        float64            `json:"unet_weight"` // effective, with all factors but those of blocks
+	TextEncoderWeight float64            `json:"text_encoder_weight"`
+	BlockWeights      map[string]float64 `json:"block_weights,omitempty"`
+	Start             float64            `json:"start,omitempty"`
+	End               float64            `json:"end"`
+	SHA256            string             `json:"sha256,omitempty"` // once HashLoRAs was called
+	AutoV3            string             `json:"autov3,omitempty"`
+
+	path string
+}
+
+// HashLoRAs fills in the sums of the adapters' files, which it reads for that the first time. Manifests then name them.
+func (r *Result) HashLoRAs(ctx context.Context) error {
+	if r.model == nil {
+		return nil
+	}
+	h := &r.model.sums
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range r.LoRAs {
+		l := &r.LoRAs[i]
+		sums, ok := h.sums[l.path]
+		if !ok {
+			var err error
+			if sums, err = adapters.Hash(ctx, l.path); err != nil {
+				return fmt.Errorf("hashing the adapter %q: %w", l.Name, err)
+			}
+			if h.sums == nil {
+				h.sums = map[string]adapters.Hashes{}
+			}
+			h.sums[l.path] = sums
+		}
+		l.SHA256, l.AutoV3 = sums.SHA256, sums.AutoV3
+	}
+	return nil
+}
+
+// MemoryStrategy is a way to fit into memory: how weights are held, and what is done to make buffers smaller.
+type MemoryStrategy = memory.Strategy
+
+// MemoryDecision is how a call was made to fit into memory.
+type MemoryDecision struct {
+	Strategy MemoryStrategy `json:"strategy"`
+	Batch    int            `json:"batch"`
+	// Peaks is the most that the call was to take on each device.
+	Peaks  map[string]int64 `json:"peaks,omitempty"`
+	Reason string           `json:"reason"` // in a sentence, with what was free
 }

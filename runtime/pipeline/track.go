@@ -2,25 +2,8 @@ package pipeline
 
 import (
 	"image"
-	"sync"
 	"time"
 )
-
-// track follows a Batcher's job through the batches that its pictures are computed in.
-type track struct {
-	plan  *Planned
-	opts  JobOptions
-	began time.Time
-	held  *heldLoRAs // of opts.LoRAs; nil: the job has no adapters, or no handle
-
-	mu       sync.Mutex  // held while OnProgress runs
-	steps    map[int]int // done, by picture
-	sum      int         // of steps
-	state    Progress    // as it was reported last
-	first    time.Time   // of the first step, for the speed
-	atFirst  int
-	finishes int
-}
 
 func newTrack(plan *Planned, o JobOptions, pictures int) *track {
 	t := &track{plan: plan, opts: o, began: time.Now(), steps: map[int]int{}}

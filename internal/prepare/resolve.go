@@ -1,0 +1,144 @@
+package prepare
+
+import (
+	"errors"
+
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/conditioning"
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// Prepare resolves a request. Errors are request.Errors. Preparing Prepared.Request again changes nothing.
+func (t *Target) Prepare(req request.Request) (*Prepared, error) { return t.prepare(req, false) }
+
+// PrepareSize is Prepare without decoding input pictures, for plans: what it returns makes no picture.
+func (t *Target) PrepareSize(req request.Request) (*Prepared, error) { return t.prepare(req, true) }
+
+func (t *Target) prepare(req request.Request, sizes bool) (*Prepared, error) {
+	var errs request.Errors
+	if err := req.Validate(); err != nil && !errors.As(err, &errs) {
+		return nil, err
+	}
+	here := func(key string) string { return key }
+	p := &Prepared{AskedBatch: req.MaxBatch}
+	checkPrompts(req, here, &errs)
+	p.Adapters = adaptersOf(req, t.Adapters, here, &errs)
+	p.Adapters.check(here, &errs)
+	if len(errs) == 0 {
+		readInputs(&req, sizes, here, &errs)
+	}
+	var err error
+	if p.Scheduler, err = newScheduler(req, t.Settings); err != nil {
+		addSchedulerError(&errs, here, err)
+	}
+	if err := errs.Err(); err != nil {
+		return nil, err
+	}
+	t.fillDefaults(&req)
+	t.check(req, &errs)
+	p.Controls = t.controls(req, &errs)
+	if err := errs.Err(); err != nil {
+		return nil, err
+	}
+	return t.finish(p, req)
+}
+
+// Plain is a picture of the model's own size from noise, for plans.
+func (t *Target) Plain() (*Prepared, error) {
+	var req request.Request
+	t.fillDefaults(&req)
+	return t.finish(&Prepared{}, req)
+}
+
+// finish resolves what the filled-in request says.
+func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
+	p.Request, p.Texts = req, withoutTags(req)
+	p.Refines = t.Refiner && req.RefinerMode != request.RefinerNone
+	p.channels = t.Info.UNet.OutChannels
+	if p.Scheduler == nil {
+		var err error
+		if p.Scheduler, err = newScheduler(req, t.Settings); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.schedule(); err != nil {
+		return nil, err
+	}
+	return p, t.measureTexts(p)
+}
+
+// CheckRun checks a run file's contents as far as that is possible without a model, before any weight is read: every field, every
+// scheduler with its options, and every input file. keep says that what was read of inputs is kept in run's requests. It reports all mistakes at
+// once, as request.Errors.
+func CheckRun(run *request.Run, keep bool) error {
+	var errs request.Errors
+	if err := run.Validate(); err != nil && !errors.As(err, &errs) {
+		return err
+	}
+	library := adapters.NewLibrary(run.Model.LoRADirectories...)
+	for i := range run.Jobs {
+		at := func(key string) string { return run.Path(i, key) }
+		job := run.Jobs[i]
+		if _, err := newScheduler(job, models.SDXLSettings()); err != nil {
+			addSchedulerError(&errs, at, err)
+		}
+		checkPrompts(job, at, &errs)
+		adaptersOf(job, library, at, &errs).check(at, &errs)
+		if len(errs) == 0 { // inputs can be large: not for nothing
+			readInputs(&job, false, at, &errs)
+			if keep {
+				run.Jobs[i] = job
+			}
+		}
+	}
+	return errs.Err()
+}
+
+// measureTexts counts the chunks of the request's texts.
+func (t *Target) measureTexts(p *Prepared) error {
+	if t.Model == nil {
+		p.Tokens[0] = estimateChunks(p.Texts)
+		return nil
+	}
+	reader, warnings, err := t.Words.Reader(t.Model, p.Texts)
+	if err != nil {
+		return err
+	}
+	p.Warnings, p.Reader = warnings, reader
+	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Warn: func(string) {}} // they are told when the texts are encoded
+	p.Tokens, err = texts.Chunks(t.Info, *p.Request.ForceZerosForEmptyPrompt, p.Refines)
+	return err
+}
+
+// newScheduler makes the request's scheduler. Its options go before the model's.
+func newScheduler(r request.Request, s models.Settings) (scheduler.Scheduler, error) {
+	_, options, err := scheduler.ConfigFromMap(r.SchedulerOptions)
+	if err != nil {
+		return nil, err
+	}
+	spacing, err := scheduler.ResolveSpacing(r.Sigmas)
+	if err != nil {
+		return nil, err
+	}
+	name := r.Scheduler
+	if name == "" {
+		name = s.SchedulerName
+	}
+	return scheduler.New(name, s.Scheduler.With(spacing.Options).With(options))
+}
+
+// addSchedulerError files a scheduler's error under the key it is about.
+func addSchedulerError(errs *request.Errors, at func(string) string, err error) {
+	key := "scheduler_options"
+	var name *scheduler.NameError
+	if errors.As(err, &name) {
+		key = "scheduler"
+	}
+	var option *scheduler.OptionError
+	if errors.As(err, &option) && option.Option == "sigmas" {
+		key = "sigmas"
+	}
+	errs.Add(at(key), "%v", err)
+}

@@ -1,0 +1,113 @@
+package steps
+
+import (
+	"context"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/conditioning"
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
+
+// Watcher is told of what a loop does, from the loop's goroutine.
+type Watcher interface {
+	// Step ends a step, counted from 1 over all loops of the batch, which took so long.
+	Step(step int, took time.Duration)
+	// Evaluated counts rows that the UNet was asked for.
+	Evaluated(rows int)
+	// WantsPreview reports whether the step that is about to end gets a preview. last says that it is the batch's last.
+	WantsPreview(step int, last bool) bool
+	// Preview is given the original latents that the model expects, in the shape of Batch.Latents.
+	Preview(ctx context.Context, b *Batch, x0 []float32) error
+}
+
+// guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its buffers are made once for a batch.
+type guided struct {
+	model     models.Model
+	refiner   bool
+	watch     Watcher
+	inputs    []backend.UNetInput // one of 2N rows (or of N without guidance), or two of N: negative, positive
+	output    []float32           // of all rows: negative half first
+	guidance  bool
+	residuals [][]float32       // of ControlNets, for each input; made when first needed
+	loras     []backend.LoRAUse // of this step
+}
+
+// newGuided prepares the evaluation of a batch by a model.
+func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher) *guided {
+	g := &guided{model: m, refiner: refiner, watch: watch, guidance: b.lead().encoder(refiner).Now().Negative != nil}
+	rows := b.rows(m.Info, refiner)
+	if !separate || !g.guidance {
+		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}
+	} else {
+		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows[:b.Len()], b.Height, b.Width),
+			unetInput(m.Info.UNet, rows[b.Len():], b.Height, b.Width)}
+	}
+	g.output = make([]float32, len(rows)*b.Channels*b.Height*b.Width)
+	return g
+}
+
+// encoder is what encodes the member's texts for the base or the refiner.
+func (m *Member) encoder(refiner bool) *conditioning.Encoder {
+	if refiner {
+		return m.Refiner
+	}
+	return m.Base
+}
+
+// rows returns the embeddings of a batch's pictures in the order of the UNet's batch: the negative ones, then the positive
+// ones, as diffusers concatenates them.
+func (b *Batch) rows(info backend.ModelInfo, refiner bool) []conditioning.Embedding {
+	var negative, positive []conditioning.Embedding
+	for _, slot := range b.Slots {
+		cond := slot.Member.encoder(refiner).Now()
+		sized := func(e conditioning.Embedding, positive bool) conditioning.Embedding {
+			if b.second {
+				e.SizeIDs = conditioning.SizeIDs(info.UNet.SizeIDs, slot.Member.Texts, positive, true)
+			}
+			return e
+		}
+		positive = append(positive, sized(cond.Positive, true))
+		if cond.Negative != nil {
+			negative = append(negative, sized(*cond.Negative, false))
+		}
+	}
+	return append(negative, positive...)
+}
+
+// unetInput allocates the UNet's input for the given rows. Sample and timesteps are still to be filled in.
+func unetInput(info backend.UNetInfo, rows []conditioning.Embedding, height, width int) backend.UNetInput {
+	n, tokens := len(rows), rows[0].Tokens
+	in := backend.UNetInput{
+		Sample:    backend.NewTensor(n, info.InChannels, height, width),
+		Timesteps: make([]float32, n),
+		Context:   backend.NewTensor(n, tokens, info.ContextDim),
+		Pooled:    backend.NewTensor(n, info.PooledDim),
+		SizeIDs:   backend.NewTensor(n, info.SizeIDs),
+	}
+	for i, row := range rows {
+		copy(in.Context.Data[i*tokens*info.ContextDim:], row.Context)
+		copy(in.Pooled.Data[i*info.PooledDim:], row.Pooled)
+		copy(in.SizeIDs.Data[i*info.SizeIDs:], row.SizeIDs)
+	}
+	return in
+}
+
+// Native9 reports whether a UNet takes the mask and the masked picture as channels of its input, as inpainting checkpoints do. With
+// others the kept part is put back after every step.
+func Native9(info backend.ModelInfo) bool { return info.UNet.InChannels == 9 }
+
+// fillSample writes the UNet's sample, once for each half of guidance that in holds: the scaled latents, and for a 9-channel UNet the
+// mask and the masked picture's latents after them.
+func (g *guided) fillSample(in *backend.UNetInput, b *Batch, scaled []float32) {
+	per := len(in.Sample.Data) / in.Sample.Shape[0]
+	for row := range in.Sample.Shape[0] {
+		i := row % b.Len()
+		dst := in.Sample.Data[row*per : (row+1)*per]
+		n := copy(dst, b.image(scaled, i))
+		if Native9(g.model.Info) {
+			n += copy(dst[n:], b.given.mask)
+			copy(dst[n:], b.image(b.given.masked, i))
+		}
+	}
+}
