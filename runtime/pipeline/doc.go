@@ -8,6 +8,6 @@
 //	defer pipe.Close()
 //	out, err := pipe.Generate(ctx, request.Request{Prompt: "a lighthouse in fog", Seed: 7})
 //
-// Each file is one stage: conditioning.go and text.go make what the UNet is told, latents.go and img2img.go and
-// inpaint.go where it starts, denoise.go and guidance.go the loop, decode.go the pictures.
+// Generate makes the pictures of one request. A Batcher makes those of many, in batches across requests. Both go one way, in
+// sitting.go and stages.go, whose stages are the packages below internal/.
 package pipeline
