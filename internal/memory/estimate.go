@@ -126,8 +126,7 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 
 // held says how a part's weights are there during a stage.
 func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
-	unwanted := p.OnDemand && !e.job.Refine || p.Owner == OwnerUpscaler && e.job.Upscale == [2]int{}
-	if unwanted || !e.strategy.present(p, stage, e.job.Images > e.batch) {
+	if !e.strategy.present(p, stage, e.job, e.batch) {
 		return UseWeights, 0
 	}
 	network := p.Component == UNet || p.Component == ControlNet

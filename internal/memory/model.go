@@ -102,6 +102,7 @@ type Job struct {
 	Prompts       int    // how many of the pictures' prompts (with their negative ones) differ; 0: all
 	Encode        bool   // a picture goes in
 	Enlarge       bool   // a second pass begins with pictures, not latents; Width and Height are its size
+	Second        bool   // the base denoises once more after the refiner and the enlarging
 	Upscale       [2]int // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool   // the refiner takes part
 	Controls      []string

@@ -64,28 +64,42 @@ func (s Strategy) Keeps(owner, component, stage string) bool {
 	return s.stays(owner, component) || slices.Contains(usedIn(owner, component), stage)
 }
 
-// present reports whether a part is in memory during a stage. later says that the job has more than one batch: from StageDenoise on, the
-// stages come again, and find what the batch before has loaded.
-func (s Strategy) present(p Part, stage string, later bool) bool {
+// uses reports whether a job computes with a part.
+func (j Job) uses(p Part) bool {
+	switch {
+	case p.Owner == OwnerRefiner:
+		return j.Refine
+	case p.Owner == OwnerUpscaler:
+		return j.Upscale != [2]int{}
+	case p.Owner == OwnerModel && p.Component == VAEDecoder:
+		return !j.FastDecode || j.Enlarge
+	}
+	return true
+}
+
+// comesAgain reports whether a stage of a job comes after stages that are behind it in their order: with every batch, or for a second pass.
+func (j Job) comesAgain(stage string, batch int) bool {
+	return j.Second && stage == StageDenoise || j.Images > batch && slices.Index(stages, stage) >= slices.Index(stages, StageDenoise)
+}
+
+// present reports whether a part is in memory during a stage of a job, whose pictures are made batch by batch.
+func (s Strategy) present(p Part, stage string, j Job, batch int) bool {
 	if p.Owner == OwnerTAESD {
 		return true
 	}
+	stays := s.stays(p.Owner, p.Component)
+	opened := p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // with the model, not by the job
+	if !j.uses(p) || stays && opened {
+		return stays && opened
+	}
 	at := usedIn(p.Owner, p.Component)
-	refiner := p.Owner == OwnerRefiner
-	if refiner && p.Component != UNet { // its texts are read with the base's where it is open by then, else in its own stage
+	if p.Owner == OwnerRefiner && p.Component != UNet { // its texts are read with the base's where it is open by then, else in its own stage
 		if p.OnDemand || s.Staged() {
 			at = at[1:]
 		} else {
 			at = at[:1]
 		}
 	}
-	if slices.Contains(at, stage) {
-		return true
-	}
-	if !s.stays(p.Owner, p.Component) {
-		return false
-	}
-	opened := p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // with the model, not by the job
-	now, first := slices.Index(stages, stage), slices.Index(stages, at[0])
-	return opened || now > first || later && now >= slices.Index(stages, StageDenoise)
+	loaded := slices.Index(stages, stage) > slices.Index(stages, at[0]) || j.comesAgain(stage, batch)
+	return slices.Contains(at, stage) || stays && loaded
 }

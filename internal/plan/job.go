@@ -16,6 +16,7 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 		Previews: p.Sources.HasTAESD(), FastDecode: p.Sources.HasTAESD() && p.Fast, Together: p.Policy.Slicing == vae.Off}
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if h := r.Hires; h.On() {
+		j.Second = true
 		j.Enlarge = h.Upscaler != request.UpscaleLatent && h.Upscaler != request.UpscaleLatentNearest
 		if h.Upscaler == request.UpscaleModel {
 			j.Upscale = [2]int{r.Height, r.Width}
