@@ -18,7 +18,13 @@ import (
 // openFake opens a pipeline on b and closes it with the test, which must leave no model behind.
 func openFake(t *testing.T, b *fake.Backend) *Pipeline {
 	t.Helper()
-	p, err := Open(t.Context(), Config{}, WithBackend(b))
+	return openFakeAs(t, b, Config{})
+}
+
+// openFakeAs is openFake with a configuration.
+func openFakeAs(t *testing.T, b *fake.Backend, cfg Config) *Pipeline {
+	t.Helper()
+	p, err := Open(t.Context(), cfg, WithBackend(b))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, p.Close())

@@ -147,7 +147,7 @@ func (r *Result) Manifest(img Image) Manifest {
 			m.Model.UNetType, m.Model.Device = c.Type, c.Device
 		}
 	}
-	if s := r.Memory.Strategy; s != (memory.Strategy{}) && s != (memory.Strategy{Name: memory.Resident}) {
+	if s := img.strategy; s != (memory.Strategy{}) && s != (memory.Strategy{Name: memory.Resident}) {
 		m.Memory = s.String()
 	}
 	if r.model != nil {

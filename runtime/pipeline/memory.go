@@ -27,7 +27,7 @@ type demand struct {
 // the configuration forces.
 func (p *Pipeline) decide(ctx context.Context, prep *prepare.Prepared, d demand) (decision, error) {
 	out := decision{strategy: p.holding.Strategy, separate: prep.Request.GuidanceBatch == request.GuidanceSeparate}
-	out.Batch = d.batch
+	out.Batch, out.Strategy = d.batch, p.holding.Strategy
 	if most := p.config.Memory.MaxBatch; most > 0 {
 		out.Batch = min(out.Batch, most)
 	}

@@ -18,6 +18,8 @@ type Image struct {
 	Index   int            // 0 .. NumImages-1 of its request
 	Seed    int64          // that makes it alone, with NumImages 1
 	Latents backend.Tensor // [1, 4, height/8, width/8], as the scheduler left them
+
+	strategy MemoryStrategy // that it was made with
 }
 
 // SchedulerInfo tells which scheduler ran.
