@@ -118,11 +118,24 @@ const (
 	GuidanceSeparate = "separate"
 )
 
-// batch is the most pictures the job has in one batch.
+// Batches splits n pictures into groups of at most most, as even as they can be. The first is the largest.
+func Batches(n, most int) []int {
+	groups := (n + most - 1) / most
+	sizes := make([]int, groups)
+	for i := range sizes {
+		sizes[i] = n / groups
+		if i < n%groups {
+			sizes[i]++
+		}
+	}
+	return sizes
+}
+
+// batch is the size of the job's largest batch.
 func (j Job) batch() int {
 	n := max(j.Images, 1)
 	if j.Batch > 0 {
-		n = min(n, j.Batch)
+		n = Batches(n, j.Batch)[0]
 	}
 	return n
 }

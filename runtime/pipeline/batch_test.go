@@ -11,13 +11,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func TestBatches(t *testing.T) {
-	assert.Equal(t, []int{4}, batches(4, 16))
-	assert.Equal(t, []int{1, 1, 1}, batches(3, 1))
-	assert.Equal(t, []int{3, 2, 2}, batches(7, 3))
-	assert.Equal(t, []int{2, 2}, batches(4, 3))
-}
-
 // TestPicturesDoNotDependOnBatching compares single runs with seed, seed+1, ... against every way of
 // batching them, for every mode, bit for bit.
 func TestPicturesDoNotDependOnBatching(t *testing.T) {

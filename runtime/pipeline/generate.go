@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/steps"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -58,10 +59,11 @@ func (s *sitting) generate(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
+	sizes := memory.Batches(r.NumImages, decided.Batch)
+	decided.Batch = sizes[0]
 	s.adopt(decided)
 	m.plan.decided(decided.MemoryDecision)
 	m.plan.result.Request.MaxBatch = decided.Batch
-	sizes := batches(r.NumImages, decided.Batch)
 	s.report.begin(r.NumImages, len(sizes), sizes[0], m.plan.prep.Steps)
 	if err := s.prepare(ctx); err != nil {
 		return err
@@ -80,17 +82,4 @@ func (s *sitting) generate(ctx context.Context, m *member) error {
 	}
 	s.finish()
 	return nil
-}
-
-// batches splits n pictures into groups of at most most, as even as they can be.
-func batches(n, most int) []int {
-	groups := (n + most - 1) / most
-	sizes := make([]int, groups)
-	for i := range sizes {
-		sizes[i] = n / groups
-		if i < n%groups {
-			sizes[i]++
-		}
-	}
-	return sizes
 }

@@ -66,5 +66,9 @@ func (o opening) report(ctx context.Context, p *plan.Planner, requests []request
 		return out, err
 	}
 	out.Plan, err = p.Choose(ctx, out.Sizes)
+	for i := range out.Jobs {
+		j := &out.Jobs[i]
+		j.Batch = memory.Batches(out.Sizes[i].Images, j.Batch)[0]
+	}
 	return out, err
 }
