@@ -150,8 +150,5 @@ func (c *Cache) Stats() lora.Stats {
 	return out
 }
 
-// Trim frees bytes of adapters that are not in use, the least recently used first; it returns what it freed.
-func (c *Cache) Trim(bytes int64) (freed int64, err error) { return c.leases.Trim(bytes) }
-
 // Close frees every adapter that is not in use, and those in use when they are released. It may be called again.
 func (c *Cache) Close() error { return c.leases.Close() }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 )
@@ -225,24 +224,24 @@ func (c *Cache[K, V]) shed() error {
 	return c.makeRoom(0)
 }
 
-// Trim closes idle values, the least recently used first, until so many bytes are free or nothing is idle. It returns what it freed.
-func (c *Cache[K, V]) Trim(bytes int64) (freed int64, err error) {
+// Drop closes the value of a key where it is open and idle.
+func (c *Cache[K, V]) Drop(key K) error {
 	c.room.Lock()
 	defer c.room.Unlock()
-	err = c.evict(func(next *entry[K, V]) bool {
-		more := freed < bytes
-		if more {
-			freed += next.bytes
-		}
-		return more
-	})
-	return freed, err
+	c.mu.Lock()
+	e := c.entries[key]
+	if e == nil || !e.open || e.users > 0 {
+		c.mu.Unlock()
+		return nil
+	}
+	return c.remove(e)
 }
 
 // Clear closes every idle value.
 func (c *Cache[K, V]) Clear() error {
-	_, err := c.Trim(math.MaxInt64)
-	return err
+	c.room.Lock()
+	defer c.room.Unlock()
+	return c.evict(func(*entry[K, V]) bool { return true })
 }
 
 // Close closes every idle value, and those in use when they are released. Openings are cancelled and waited for. Acquire then fails with

@@ -260,20 +260,20 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-func TestTrim(t *testing.T) {
+func TestDrop(t *testing.T) {
 	c := newCache(t, Options[*thing]{})
 	for _, name := range []string{"a", "b", "c", "d"} {
 		use(t, c, name, 3)
 	}
 	held := acquire(t, c, "d", 3)
-	freed, err := c.Trim(4)
-	require.NoError(t, err)
-	assert.Equal(t, int64(6), freed)
-	assert.Equal(t, []string{"d", "c"}, names(c))
-	freed, err = c.Trim(100)
-	require.NoError(t, err)
-	assert.Equal(t, int64(3), freed)
-	assert.Equal(t, []Item[string, *thing]{{Key: "d", Value: held.Value, Bytes: 3, Uses: 2, InUse: 1, Took: c.List()[0].Took}}, c.List())
+	for _, name := range []string{"b", "d", "none"} { // d is in use
+		require.NoError(t, c.Drop(name))
+	}
+	assert.Equal(t, []string{"d", "c", "a"}, names(c))
+	assert.Equal(t, int64(9), c.Stats().Bytes)
+	assert.Equal(t, Item[string, *thing]{Key: "d", Value: held.Value, Bytes: 3, Uses: 2, InUse: 1, Took: c.List()[0].Took}, c.List()[0])
+	require.NoError(t, c.Clear())
+	assert.Equal(t, []string{"d"}, names(c))
 	require.NoError(t, held.Release())
 	require.NoError(t, c.Clear())
 	assert.Empty(t, c.List())
@@ -349,8 +349,7 @@ func TestConcurrentUse(t *testing.T) {
 				assert.Equal(t, name, l.Value.name)
 				assert.False(t, l.Value.closed.Load())
 				if r.IntN(8) == 0 {
-					_, err := c.Trim(2)
-					assert.NoError(t, err)
+					assert.NoError(t, c.Drop(string(rune('a'+r.IntN(12)))))
 				}
 				assert.NoError(t, l.Release())
 			}

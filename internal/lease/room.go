@@ -76,14 +76,20 @@ func (c *Cache[K, V]) evict(more func(next *entry[K, V]) bool) error {
 			c.mu.Unlock()
 			return errors.Join(errs...)
 		}
-		delete(c.entries, e.key)
-		c.mu.Unlock()
-		errs = append(errs, c.close(e.value)) // may wait for a computation
-		c.mu.Lock()
-		c.stats.Bytes -= e.bytes
-		c.stats.Evictions++
-		c.mu.Unlock()
+		errs = append(errs, c.remove(e))
 	}
+}
+
+// remove closes an idle value. room and mu are held; mu is given back.
+func (c *Cache[K, V]) remove(e *entry[K, V]) error {
+	delete(c.entries, e.key)
+	c.mu.Unlock()
+	err := c.close(e.value) // may wait for a computation
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Bytes -= e.bytes
+	c.stats.Evictions++
+	return err
 }
 
 func (c *Cache[K, V]) close(value V) error {

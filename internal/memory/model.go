@@ -37,6 +37,7 @@ type Part struct {
 	Streamed  int64        `json:"streamed,omitempty"`  // of Bytes, what can pass through a window
 	Table     int64        `json:"table,omitempty"`     // of Bytes, tables that the mapped file serves where the rest is streamed
 	Quantizes bool         `json:"quantizes,omitempty"` // when it is loaded: it cannot be streamed
+	Open      bool         `json:"open,omitempty"`      // already: a ControlNet or an upscaler that an earlier job has used
 	OnDemand  bool         `json:"on_demand,omitempty"` // of a refiner: opened when its turn comes, whatever the strategy
 }
 

@@ -88,7 +88,7 @@ func (s Strategy) present(p Part, stage string, j Job, batch int) bool {
 		return true
 	}
 	stays := s.stays(p.Owner, p.Component)
-	opened := p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // with the model, not by the job
+	opened := p.Open || p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // before the job
 	if !j.uses(p) || stays && opened {
 		return stays && opened
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/lease"
 	"github.com/daguerre-go/daguerre/internal/memory"
@@ -170,22 +171,49 @@ func (s *Set) Models() []backend.Model {
 	return out
 }
 
-// Idle lists the ControlNets that are open and not in use, with their bytes.
-func (s *Set) Idle() map[string]int64 {
-	out := map[string]int64{}
+// Idle is a model that stays open between jobs.
+type Idle struct {
+	Owner     string // a ControlNet's file; memory.OwnerUpscaler; memory.OwnerModel for its VAE in F32
+	Component string
+	Device    string
+	Bytes     int64 // that it holds
+	drop      func() error
+}
+
+// Idle lists the models that are open and that no job computes with now, the least recently used first: ControlNets, the upscaler, the VAE
+// in F32.
+func (s *Set) Idle() []Idle {
+	var out []Idle
 	for _, i := range s.nets.List() {
 		if i.InUse == 0 {
-			out[i.Key] = i.Bytes
+			out = append(out, idle(i.Value.Model, i.Key, func() error { return s.nets.Drop(i.Key) }))
+		}
+	}
+	for _, i := range s.vaes.List() {
+		owner := memory.OwnerModel
+		if i.Value.Info().Kind == backend.KindUpscaler {
+			owner = memory.OwnerUpscaler
+		}
+		if owner == memory.OwnerModel || i.InUse == 0 {
+			out = append(out, idle(i.Value, owner, func() error { return s.vaes.Drop(i.Key) }))
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+func idle(m backend.Model, owner string, drop func() error) Idle {
+	out := Idle{Owner: owner, Bytes: m.MemoryStats().Total, drop: drop}
+	for _, c := range m.Info().Components {
+		if c.Opened {
+			out.Component, out.Device = c.Name, c.Device
 		}
 	}
 	return out
 }
 
-// Trim closes ControlNets that nobody uses, until so many bytes are free.
-func (s *Set) Trim(bytes int64) error {
-	_, err := s.nets.Trim(bytes)
-	return err
-}
+// Close closes the model, unless it is in use, as the VAE in F32 always is.
+func (i Idle) Close() error { return i.drop() }
 
 // Stats tells what the open models hold. It does not wait for running calls.
 func (s *Set) Stats() []backend.MemoryStats {

@@ -48,33 +48,58 @@ func (p *Planner) Now(ctx context.Context, job memory.Job) (plan memory.Plan, er
 	return p.withIdle(plan, job)
 }
 
-// withIdle closes idle ControlNets that do not fit beside a plan, and adds the others to it.
+// withIdle makes models that are open and idle give way to a job, and adds those to its plan that stay.
 func (p *Planner) withIdle(plan memory.Plan, job memory.Job) (memory.Plan, error) {
-	bytes := p.idle(job)
-	for _, b := range plan.Budgets {
-		peak, _ := plan.Peak(b.Device)
-		if over := bytes - max(b.Bytes-memory.WithMargin(peak), 0); b.Device == p.main && over > 0 {
-			if err := p.set.Trim(over); err != nil {
+	for _, i := range p.set.Idle() { // a net that the job uses, too, where one component at a time may be in memory
+		if plan.Strategy.Staged() && i.Bytes > 0 && slices.Contains(job.Controls, i.Owner) {
+			if err := i.Close(); err != nil {
 				return plan, err
 			}
-			bytes = p.idle(job)
 		}
 	}
-	if bytes > 0 {
-		j := &plan.Jobs[0]
-		j.Breakdown = j.Breakdown.With(memory.Item{Device: p.main, Component: memory.ControlNet, Use: memory.UseIdle, Bytes: bytes})
+	for _, b := range plan.Budgets {
+		peak, _ := plan.Peak(b.Device)
+		room := b.Bytes - memory.WithMargin(peak)
+		for _, i := range p.idle(job) {
+			if i.Device == b.Device {
+				room -= i.Bytes
+			}
+		}
+		for _, i := range p.idle(job) {
+			if i.Device != b.Device || i.Owner == memory.OwnerModel || room >= 0 { // the VAE in F32 is needed again
+				continue
+			}
+			if err := i.Close(); err != nil {
+				return plan, err
+			}
+			room += i.Bytes
+		}
+	}
+	j := &plan.Jobs[0]
+	for _, i := range p.idle(job) {
+		j.Breakdown = j.Breakdown.With(memory.Item{Device: i.Device, Owner: i.Owner, Component: i.Component, Use: memory.UseIdle, Bytes: i.Bytes})
 	}
 	return plan, nil
 }
 
-// idle is what the ControlNets take that are open and that a job does not use.
-func (p *Planner) idle(job memory.Job) (bytes int64) {
-	for path, n := range p.set.Idle() {
-		if !slices.Contains(job.Controls, path) {
-			bytes += n
+// idle lists the open models that hold something and that a job does not use. Those that it uses are among the parts of its plan.
+func (p *Planner) idle(job memory.Job) []models.Idle {
+	return slices.DeleteFunc(p.set.Idle(), func(i models.Idle) bool {
+		return i.Bytes == 0 || slices.Contains(job.Controls, i.Owner) || i.Owner == memory.OwnerUpscaler && job.Upscale != [2]int{}
+	})
+}
+
+// markOpen tells which of a model's parts the job before has left open.
+func (p *Planner) markOpen(m *memory.Model) {
+	if p.set == nil {
+		return
+	}
+	for _, i := range p.set.Idle() {
+		for k := range m.Parts {
+			part := &m.Parts[k]
+			part.Open = part.Open || i.Owner != memory.OwnerModel && part.Owner == i.Owner
 		}
 	}
-	return bytes
 }
 
 // choose decides for jobs.
@@ -83,6 +108,7 @@ func (p *Planner) choose(ctx context.Context, jobs []memory.Job, force memory.Fo
 	if err != nil {
 		return memory.Plan{}, err
 	}
+	p.markOpen(&model)
 	budgets, err := p.budgets(ctx)
 	if err != nil {
 		return memory.Plan{}, err
