@@ -238,7 +238,7 @@ func (s *sitting) together(ctx context.Context, pictures []Picture, relief queue
 	if err := s.batch(ctx, slots); err != nil {
 		return err
 	}
-	s.finish()
+	s.report.enter(StageDone)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,7 @@ type residents struct {
 	models  []*residentModel
 	stage   Stage // as it was reported last
 	refines bool  // the refiner computed last
+	fails   bool  // the first step, with its weights loaded
 	held    map[string]map[string]bool
 }
 
@@ -91,7 +93,11 @@ func (m *residentModel) EncodeText(ctx context.Context, in backend.TextInput) (b
 }
 
 func (m *residentModel) UNet(ctx context.Context, in backend.UNetInput, out []float32) error {
-	return m.computed(m.Model.UNet(ctx, in, out))
+	err := m.computed(m.Model.UNet(ctx, in, out))
+	if m.all.fails {
+		return errors.New("planted")
+	}
+	return err
 }
 
 func (m *residentModel) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
@@ -171,8 +177,8 @@ func residencyCases() map[string]residencyCase {
 	}
 }
 
-// TestResidencyIsWhatTheEstimateCounts runs jobs under every strategy, by Generate and by a Batcher. In every stage exactly those weights are
-// in memory that the estimate adds up.
+// TestResidencyIsWhatTheEstimateCounts runs jobs under every strategy, by Generate and by a Batcher: as the first, after another one, and after
+// one that failed. In every stage exactly those weights are in memory that the estimate adds up.
 func TestResidencyIsWhatTheEstimateCounts(t *testing.T) {
 	for name, c := range residencyCases() {
 		for _, strategy := range []string{memory.Resident, memory.Release, memory.Stage, memory.Stream, memory.Mmap} {
@@ -188,33 +194,66 @@ func TestResidencyIsWhatTheEstimateCounts(t *testing.T) {
 func (c residencyCase) check(t *testing.T, strategy string, images int, way string) {
 	r := newResidents()
 	cfg := c.cfg
-	cfg.Memory.Strategy = strategy
+	cfg.Memory.Strategy, cfg.TextCache = strategy, -1
 	p, err := Open(t.Context(), cfg, WithBackend(r))
 	require.NoError(t, err)
-	r.note(memory.StageLoad)
-	req := c.request
+	defer func() { require.NoError(t, p.Close()) }()
+	req, job := c.request, c.job
 	req.NumImages, req.MaxBatch = images, 1
-	job := c.job
 	job.Width, job.Height, job.Images, job.Batch = 64, 48, images, 1
+	if way == "Batcher" { // where every batch is by itself
+		req.NumImages, job.Images = 1, 1
+	}
+	run := func() error { return r.run(t, p, req, way) }
+	r.note(memory.StageLoad)
+	require.NoError(t, run())
+	r.compare(t, strategy, cfg.RefinerOnDemand, false, job)
+
+	r.begin()
+	require.NoError(t, run())
+	r.compare(t, strategy, cfg.RefinerOnDemand, true, job)
+
+	r.fails = true
+	require.Error(t, run())
+	r.fails = false
+	r.begin()
+	require.NoError(t, run())
+	r.compare(t, strategy, cfg.RefinerOnDemand, true, job)
+}
+
+// begin forgets what was noted and notes what there is before a job.
+func (r *residents) begin() {
+	r.held = map[string]map[string]bool{}
+	r.note(memory.StageLoad)
+}
+
+// run makes a request's pictures.
+func (r *residents) run(t *testing.T, p *Pipeline, req request.Request, way string) error {
 	tell := func(at Progress) { r.stage = at.Stage }
 	if way == "Generate" {
-		generate(t, p, req, WithProgress(tell), WithPreview(1, PreviewTAESD))
-	} else {
-		job.Images = 1 // every batch is by itself
-		req.NumImages = 1
-		b := NewBatcher(BatcherOptions{}, p)
-		plan, err := b.Plan(req)
-		require.NoError(t, err)
-		done, err := b.Submit(t.Context(), plan, JobOptions{OnProgress: tell, PreviewEvery: 1, PreviewMode: PreviewTAESD})
-		require.NoError(t, err)
-		require.NoError(t, done.Wait(t.Context()))
-		b.Close()
+		_, err := p.Generate(t.Context(), req, WithProgress(tell), WithPreview(1, PreviewTAESD))
+		return err
+	}
+	b := NewBatcher(BatcherOptions{}, p)
+	defer b.Close()
+	plan, err := b.Plan(req)
+	require.NoError(t, err)
+	job, err := b.Submit(t.Context(), plan, JobOptions{OnProgress: tell, PreviewEvery: 1, PreviewMode: PreviewTAESD})
+	require.NoError(t, err)
+	return job.Wait(t.Context())
+}
+
+// compare holds the estimate of a job against what was noted. later says that an earlier job has left ControlNets and the upscaler open.
+func (r *residents) compare(t *testing.T, strategy string, onDemand, later bool, job memory.Job) {
+	t.Helper()
+	model := memory.Model{Parts: r.parts(onDemand)}
+	for i := range model.Parts {
+		part := &model.Parts[i]
+		part.Open = later && (part.Component == memory.ControlNet || part.Owner == memory.OwnerUpscaler)
 	}
 	compute := func(memory.Query) (int64, error) { return 1, nil }
-	model := memory.Model{Parts: r.parts(cfg.RefinerOnDemand)}
 	estimate, err := memory.Estimate(model, job, memory.Strategy{Name: strategy}, 0, 1, compute)
 	require.NoError(t, err)
-	require.NoError(t, p.Close())
 	for _, stage := range estimate.Stages {
 		counted := map[string]bool{}
 		for _, i := range stage.Items {
@@ -222,8 +261,6 @@ func (c residencyCase) check(t *testing.T, strategy string, images int, way stri
 				counted[i.Owner+":"+i.Component] = true
 			}
 		}
-		assert.Equal(t, sortedKeys(counted), sortedKeys(r.held[stage.Name]), "stage %s: what is counted, what is held", stage.Name)
+		assert.Equal(t, slices.Sorted(maps.Keys(counted)), slices.Sorted(maps.Keys(r.held[stage.Name])), "stage %s: counted, held", stage.Name)
 	}
 }
-
-func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
