@@ -2,9 +2,12 @@ package picture
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"math"
@@ -89,6 +92,40 @@ func TestReadTurnsAPhotographUpright(t *testing.T) {
 		right, _, _, _ := img.At(14, 16).RGBA()
 		assert.Less(t, left, uint32(0x2000), "row 0 is to be shown on the right")
 		assert.Greater(t, right, uint32(0xe000))
+	}
+}
+
+// tinyWebP is a lossless WebP of one pixel.
+const tinyWebP = "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA=="
+
+// TestReadSizeIsThatOfRead: for every orientation and format, a frame that does not fill its GIF among them.
+func TestReadSizeIsThatOfRead(t *testing.T) {
+	var plain, still, small bytes.Buffer
+	require.NoError(t, jpeg.Encode(&plain, image.NewGray(image.Rect(0, 0, 32, 16)), nil))
+	require.NoError(t, png.Encode(&still, letters()))
+	frame := image.NewPaletted(image.Rect(2, 1, 5, 3), color.Palette{color.White, color.Black})
+	require.NoError(t, gif.EncodeAll(&small, &gif.GIF{Image: []*image.Paletted{frame}, Delay: []int{0}, Config: image.Config{Width: 8, Height: 4}}))
+	tiny, err := base64.StdEncoding.DecodeString(tinyWebP)
+	require.NoError(t, err)
+	files := map[string][]byte{"png": still.Bytes(), "gif": small.Bytes(), "webp": tiny, "jpg": plain.Bytes()}
+	sizes := map[string]image.Point{"png": {3, 2}, "gif": {8, 4}, "webp": {1, 1}, "jpg": {32, 16}}
+	for o := range uint16(9) {
+		name := fmt.Sprintf("%d.jpg", o)
+		files[name] = append(append([]byte{0xff, 0xd8}, exif(binary.BigEndian, o)...), plain.Bytes()[2:]...)
+		sizes[name] = image.Pt(32, 16)
+		if o >= 5 {
+			sizes[name] = image.Pt(16, 32)
+		}
+	}
+	for name, data := range files {
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		size, err := ReadSize(path, 1<<20)
+		require.NoError(t, err, name)
+		img, err := Read(path, 1<<20)
+		require.NoError(t, err, name)
+		want := image.Rectangle{Max: sizes[name]}
+		assert.Equal(t, []image.Rectangle{want, want}, []image.Rectangle{size.Bounds(), img.Bounds()}, name)
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image"
-	"image/color"
+	"image/draw"
 	_ "image/gif"  // the formats that image.Decode
 	_ "image/jpeg" // knows are those
 	_ "image/png"  // imported here
@@ -42,7 +42,7 @@ func ReadSize(path string, maxPixels int) (image.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return extent{size}, nil
+	return size, nil
 }
 
 // Decode is Read for a file that is in memory.
@@ -89,7 +89,7 @@ func header(f io.ReadSeeker, maxPixels int) (image.Rectangle, orientation, error
 }
 
 func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
-	_, turn, err := header(f, maxPixels)
+	size, turn, err := header(f, maxPixels)
 	if err != nil {
 		return nil, err
 	}
@@ -100,17 +100,11 @@ func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
-	return turn.apply(img), nil
+	img = turn.apply(img)
+	if img.Bounds() != size { // the first frame of a GIF need not fill it
+		canvas := image.NewNRGBA(size)
+		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Src)
+		img = canvas
+	}
+	return img, nil
 }
-
-// extent is a picture of which only the size is known.
-type extent struct{ image.Rectangle }
-
-// Bounds implements image.Image.
-func (e extent) Bounds() image.Rectangle { return e.Rectangle }
-
-// ColorModel implements image.Image.
-func (extent) ColorModel() color.Model { return color.NRGBAModel }
-
-// At implements image.Image.
-func (extent) At(int, int) color.Color { return color.NRGBA{} }
