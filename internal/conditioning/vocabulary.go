@@ -2,13 +2,11 @@ package conditioning
 
 import (
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
@@ -20,13 +18,11 @@ import (
 type Vocabulary struct {
 	widths [2]int
 	always []prompt.Embedding
-	files  []embeddingFile // of the folders, by name
+	files  []library.Found // of the folders; names differ
 
 	mu     sync.Mutex
 	loaded map[string]loadedEmbedding // by path
 }
-
-type embeddingFile struct{ name, path string }
 
 type loadedEmbedding struct {
 	embedding prompt.Embedding
@@ -46,28 +42,14 @@ func NewVocabulary(files, directories []string, info backend.ModelInfo) (*Vocabu
 		}
 		v.always = append(v.always, e)
 	}
-	for _, dir := range directories {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("embedding_directories: %w", err)
-		}
-		for _, e := range entries {
-			v.addFile(dir, e)
+	found, err := library.New(library.Options{Directories: directories, Setting: "embedding_directories", What: "embeddings",
+		Extensions: embeddingExtensions, Flat: true}).List()
+	for _, f := range found { // of several with a name the first counts
+		if !slices.ContainsFunc(v.files, func(other library.Found) bool { return strings.EqualFold(other.Name, f.Name) }) {
+			v.files = append(v.files, f)
 		}
 	}
-	return v, nil
-}
-
-// addFile lists one entry of a folder if it may be an embedding; of two files with one name the first counts.
-func (v *Vocabulary) addFile(dir string, e fs.DirEntry) {
-	ext := filepath.Ext(e.Name())
-	name := strings.TrimSuffix(e.Name(), ext)
-	if e.IsDir() || name == "" || !slices.Contains(embeddingExtensions, strings.ToLower(ext)) {
-		return
-	}
-	if !slices.ContainsFunc(v.files, func(f embeddingFile) bool { return strings.EqualFold(f.name, name) }) {
-		v.files = append(v.files, embeddingFile{name, filepath.Join(dir, e.Name())})
-	}
+	return v, err
 }
 
 // load reads a file once; what is wrong with it is remembered too.
@@ -104,13 +86,13 @@ func (v *Vocabulary) Reader(m backend.Model, r *request.Request) (*prompt.Reader
 	embeddings := slices.Clone(v.always)
 	all := strings.ToLower(strings.Join([]string{r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2}, "\n"))
 	for _, f := range v.files {
-		taken := slices.ContainsFunc(v.always, func(e prompt.Embedding) bool { return strings.EqualFold(e.Name, f.name) })
-		if taken || !strings.Contains(all, strings.ToLower(f.name)) {
+		taken := slices.ContainsFunc(v.always, func(e prompt.Embedding) bool { return strings.EqualFold(e.Name, f.Name) })
+		if taken || !strings.Contains(all, strings.ToLower(f.Name)) {
 			continue
 		}
-		e, err := v.load(f.path)
+		e, err := v.load(f.Path)
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("the prompt names %q, whose file is not used: %v", f.name, err))
+			warnings = append(warnings, fmt.Sprintf("the prompt names %q, whose file is not used: %v", f.Name, err))
 			continue
 		}
 		embeddings = append(embeddings, e)

@@ -72,6 +72,9 @@ func New(o Options) *Library {
 	return &Library{options: o, trees: map[string]*tree{}}
 }
 
+// Directories returns the folders that are searched.
+func (l *Library) Directories() []string { return slices.Clone(l.options.Directories) }
+
 // List returns all files, folder by folder in their order, each sorted by path. Folders that cannot be read are in the error, which
 // matches ErrNotFound where one is missing; the rest is listed all the same.
 func (l *Library) List() ([]Found, error) {

@@ -1,27 +1,41 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
-// FindNet finds the weights of a ControlNet and checks that they are one's. name is a file, a diffusers folder, or a name in one of the
-// folders, with or without extension.
-func FindNet(name string, directories []string) (string, error) {
+// NewNets makes a library of the ControlNets in folders and below them: files of weights, and diffusers folders.
+func NewNets(directories ...string) *library.Library {
+	return library.New(library.Options{Directories: directories, Setting: "controlnet_directories", What: "ControlNets", First: true,
+		Extensions: extensions, Folder: modelfile.IsFolder})
+}
+
+// FindNet finds the weights of a ControlNet and checks that they are one's. name is a file, a diffusers folder, or a name in nets, with or
+// without extension.
+func FindNet(name string, nets *library.Library) (string, error) {
 	path := name
-	if _, err := os.Stat(path); err != nil {
-		l := library.New(library.Options{Directories: directories, Setting: "controlnet_directories", What: "ControlNets", First: true,
-			Folder: modelfile.IsFolder})
-		if path, err = l.Find(name); err != nil {
-			return "", fmt.Errorf("%s is no file, and no ControlNet of that name is in controlnet_directories %v", name, directories)
-		}
-	}
 	st, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		var failed *library.Error
+		if path, err = nets.Find(name); errors.Is(err, library.ErrNotFound) && errors.As(err, &failed) {
+			text := fmt.Sprintf("%s is no file, and no ControlNet of that name is in controlnet_directories %v", name, nets.Directories())
+			if len(failed.Candidates) > 0 {
+				text += "; there is " + strings.Join(failed.Candidates, ", ")
+			}
+			return "", errors.New(text)
+		}
+		if err != nil {
+			return "", err
+		}
+		if st, err = os.Stat(path); err != nil {
+			return "", err
+		}
 	}
 	if st.IsDir() {
 		folder, err := modelfile.FolderFiles(path)

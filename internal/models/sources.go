@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -72,9 +73,11 @@ func Name(path string) string {
 		return ""
 	}
 	base := filepath.Base(path)
-	switch ext := filepath.Ext(base); strings.ToLower(ext) {
-	case ".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin":
+	if ext := filepath.Ext(base); slices.Contains(extensions, strings.ToLower(ext)) {
 		return strings.TrimSuffix(base, ext)
 	}
 	return base
 }
+
+// extensions are the endings of the names of files of weights, in the order of preference.
+var extensions = []string{".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"}

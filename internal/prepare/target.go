@@ -18,6 +18,6 @@ type Target struct {
 	Refiner  bool
 	Upscaler bool
 	Adapters *library.Library
-	Nets     []string // folders in which ControlNets are looked up
-	Fileless bool     // the backend has no files
+	Nets     *library.Library // of ControlNets
+	Fileless bool             // the backend has no files
 }

@@ -123,7 +123,7 @@ func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logge
 // target is what requests are prepared for. model tokenizes; nil: nothing does.
 func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
 	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(), Upscaler: o.sources.HasUpscaler(),
-		Adapters: adapters.NewLibrary(o.config.LoRADirectories...), Nets: o.config.ControlNetDirectories, Fileless: o.fileless}
+		Adapters: adapters.NewLibrary(o.config.LoRADirectories...), Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless}
 	t.Settings.Adopt(info)
 	var err error
 	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)
