@@ -15,22 +15,23 @@ import (
 
 // BatcherOptions configures a Batcher. The zero value works.
 type BatcherOptions struct {
-	QueueLimit int               // the largest number of pictures that wait; 0: 10,000
-	MaxBatch   int               // the largest batch; 0: 16
-	Retry      queue.Retry       // of single pictures that fail
-	OnEvent    func(queue.Event) // told what the queue does; it must be quick
+	QueueLimit int              // the largest number of pictures that wait; 0: 10,000
+	MaxBatch   int              // the largest batch; 0: 16
+	Retry      Retry            // of single pictures that fail
+	OnEvent    func(BatchEvent) // told what the queue does; it must be quick
 	// Budget says how many pictures of a request fit into a batch on a pipeline; nil: about a megapixel together. A request's
 	// own max_batch goes before it.
-	Budget func(p *Pipeline, plan *Planned) queue.Budget
+	Budget func(p *Pipeline, plan *Planned) BatchBudget
 	// Memory measures what is in use and how much may be; nil: nothing is measured, and batches are not sized by it.
-	Memory func() queue.Usage
+	Memory func() MemoryUsage
 	Paused bool // nothing is computed until Resume
 	// Exclusive, where set, is held while a batch is computed, so that several Batchers, of several models, take turns.
 	Exclusive sync.Locker
 }
 
-// Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines: package batch
-// put to work. Pictures do not depend on what they are computed with. Its methods may be called from any goroutine.
+// Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines. Pictures do not depend
+// on what they are computed with. Its methods may be called from any goroutine. Besides its own it has those of a queue: Pause and Resume, Drain,
+// Snapshot and Close.
 type Batcher struct {
 	*queue.Manager[Picture, Image]
 	pipes []*Pipeline
@@ -64,12 +65,13 @@ func runnerName(i int, p *Pipeline) string {
 // Plan prepares a request for Submit. Errors are request.Errors.
 func (b *Batcher) Plan(req request.Request) (*Planned, error) { return b.pipes[0].Plan(req) }
 
-// Submit queues the pictures of a request; see queue.Manager.Submit. Tasks of the BatchJob are numbered as in o.Indices.
+// Submit queues the pictures of a request. If the queue is full, it waits until there is room or ctx ends. Cancelling ctx later does not touch the
+// job. Tasks of the BatchJob are numbered as in o.Indices.
 func (b *Batcher) Submit(ctx context.Context, plan *Planned, o JobOptions) (*BatchJob, error) {
 	return b.submit(plan, o, func(s queue.Spec[Picture, Image]) (*BatchJob, error) { return b.Manager.Submit(ctx, s) })
 }
 
-// TrySubmit is Submit without waiting for room in the queue.
+// TrySubmit is Submit without waiting: if there is no room in the queue, it returns ErrQueueFull.
 func (b *Batcher) TrySubmit(plan *Planned, o JobOptions) (*BatchJob, error) {
 	return b.submit(plan, o, b.Manager.TrySubmit)
 }
