@@ -16,7 +16,8 @@ import (
 func TestVocabularyLists(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	for _, path := range []string{filepath.Join(first, "B.PT"), filepath.Join(first, "a.bin"), filepath.Join(first, "a.safetensors"),
-		filepath.Join(first, "notes.txt"), filepath.Join(first, "below", "c.pt"), filepath.Join(second, "b.bin"), filepath.Join(second, "d.bin")} {
+		filepath.Join(first, "notes.txt"), filepath.Join(first, "below", "c.pt"), filepath.Join(second, "b.bin"),
+		filepath.Join(second, "d.bin")} {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
 	}

@@ -11,5 +11,7 @@ func TestBatches(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 1}, Batches(3, 1))
 	assert.Equal(t, []int{3, 2, 2}, Batches(7, 3))
 	assert.Equal(t, []int{2, 2}, Batches(4, 3))
-	assert.Equal(t, []int{9, 9, 4, 1}, []int{Job{Images: 17, Batch: 16}.batch(), Job{Images: 9}.batch(), Job{Images: 16, Batch: 5}.batch(), Job{}.batch()})
+	for want, j := range map[int]Job{9: {Images: 17, Batch: 16}, 8: {Images: 8}, 4: {Images: 16, Batch: 5}, 1: {}} {
+		assert.Equal(t, want, j.batch())
+	}
 }

@@ -31,8 +31,9 @@ func TestFindNet(t *testing.T) {
 	require.NoError(t, os.Mkdir(in("empty"), 0o700))
 	nets := NewNets(dir)
 	for name, want := range map[string]string{
-		in("canny.safetensors"): "canny.safetensors", "canny": "canny.safetensors", "Canny.SafeTensors": "canny.safetensors", "depth-s": "depth-small.safetensors",
-		"pose": "pose/diffusion_pytorch_model.safetensors", in("pose"): "pose/diffusion_pytorch_model.safetensors",
+		in("canny.safetensors"): "canny.safetensors", "canny": "canny.safetensors", "Canny.SafeTensors": "canny.safetensors",
+		"depth-s": "depth-small.safetensors",
+		"pose":    "pose/diffusion_pytorch_model.safetensors", in("pose"): "pose/diffusion_pytorch_model.safetensors",
 	} {
 		got, err := FindNet(name, nets)
 		require.NoError(t, err, name)

@@ -104,7 +104,8 @@ func TestReadSizeIsThatOfRead(t *testing.T) {
 	require.NoError(t, jpeg.Encode(&plain, image.NewGray(image.Rect(0, 0, 32, 16)), nil))
 	require.NoError(t, png.Encode(&still, letters()))
 	frame := image.NewPaletted(image.Rect(2, 1, 5, 3), color.Palette{color.White, color.Black})
-	require.NoError(t, gif.EncodeAll(&small, &gif.GIF{Image: []*image.Paletted{frame}, Delay: []int{0}, Config: image.Config{Width: 8, Height: 4}}))
+	animation := &gif.GIF{Image: []*image.Paletted{frame}, Delay: []int{0}, Config: image.Config{Width: 8, Height: 4}}
+	require.NoError(t, gif.EncodeAll(&small, animation))
 	tiny, err := base64.StdEncoding.DecodeString(tinyWebP)
 	require.NoError(t, err)
 	files := map[string][]byte{"png": still.Bytes(), "gif": small.Bytes(), "webp": tiny, "jpg": plain.Bytes()}

@@ -179,8 +179,8 @@ func TestNetsInUseStay(t *testing.T) {
 	require.NoError(t, l.Value.Load(t.Context()), "it is open")
 }
 
-// TestIdleNetsOfStages: where one component at a time may be in memory, an idle net holds nothing and stays; one that was left with its weights
-// is closed before the job that uses it begins.
+// TestIdleNetsOfStages: where one component at a time may be in memory, an idle net holds nothing and stays. One that was left with its
+// weights is closed before the job that uses it begins.
 func TestIdleNetsOfStages(t *testing.T) {
 	b := newBench(t, memory.Stage)
 	job := picture

@@ -28,7 +28,8 @@ func newTarget(t *testing.T, b *fake.Backend) *Target {
 	m, err := b.Open(t.Context(), backend.ModelConfig{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	out := &Target{Settings: models.SDXLSettings(), Info: m.Info(), Model: m, Refiner: true, Upscaler: true, Adapters: adapters.NewLibrary(), Fileless: true}
+	out := &Target{Settings: models.SDXLSettings(), Info: m.Info(), Model: m, Refiner: true, Upscaler: true,
+		Adapters: adapters.NewLibrary(), Fileless: true}
 	out.Settings.Adopt(out.Info)
 	out.Words, err = conditioning.NewVocabulary(nil, nil, out.Info)
 	require.NoError(t, err)
@@ -40,7 +41,8 @@ func photograph(t *testing.T, orientation uint16) string {
 	t.Helper()
 	var plain bytes.Buffer
 	require.NoError(t, jpeg.Encode(&plain, image.NewGray(image.Rect(0, 0, 120, 90)), nil))
-	tiff := append([]byte("Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01"), byte(orientation>>8), byte(orientation), 0, 0)
+	tiff := append([]byte("Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01"),
+		byte(orientation>>8), byte(orientation), 0, 0)
 	segment := append(binary.BigEndian.AppendUint16([]byte{0xff, 0xd8, 0xff, 0xe1}, uint16(len(tiff)+2)), tiff...)
 	path := filepath.Join(t.TempDir(), "photograph.jpg")
 	require.NoError(t, os.WriteFile(path, append(segment, plain.Bytes()[2:]...), 0o600))
@@ -163,7 +165,7 @@ func TestSeeds(t *testing.T) {
 	assert.Greater(t, len(seen), 6)
 }
 
-// TestPlain is what room is left for where nothing is known: a picture of the model's own size. An inpainting checkpoint needs one to paint on.
+// TestPlain: where nothing is known, room is left for a picture of the model's own size. An inpainting checkpoint needs one to paint on.
 func TestPlain(t *testing.T) {
 	for _, channels := range []int{4, 9} {
 		target := newTarget(t, &fake.Backend{InChannels: channels})

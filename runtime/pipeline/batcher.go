@@ -30,8 +30,8 @@ type BatcherOptions struct {
 }
 
 // Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines. Pictures do not depend
-// on what they are computed with. Its methods may be called from any goroutine. Besides its own it has those of a queue: Pause and Resume, Drain,
-// Snapshot and Close.
+// on what they are computed with. Its methods may be called from any goroutine. Besides its own it has those of a queue: Pause and Resume,
+// Drain, Snapshot and Close.
 type Batcher struct {
 	*queue.Manager[Picture, Image]
 	pipes []*Pipeline
@@ -65,8 +65,8 @@ func runnerName(i int, p *Pipeline) string {
 // Plan prepares a request for Submit. Errors are request.Errors.
 func (b *Batcher) Plan(req request.Request) (*Planned, error) { return b.pipes[0].Plan(req) }
 
-// Submit queues the pictures of a request. If the queue is full, it waits until there is room or ctx ends. Cancelling ctx later does not touch the
-// job. Tasks of the BatchJob are numbered as in o.Indices.
+// Submit queues the pictures of a request. If the queue is full, it waits until there is room or ctx ends. Cancelling ctx later does
+// not touch the job. Tasks of the BatchJob are numbered as in o.Indices.
 func (b *Batcher) Submit(ctx context.Context, plan *Planned, o JobOptions) (*BatchJob, error) {
 	return b.submit(plan, o, func(s queue.Spec[Picture, Image]) (*BatchJob, error) { return b.Manager.Submit(ctx, s) })
 }

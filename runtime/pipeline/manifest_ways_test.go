@@ -62,8 +62,9 @@ func TestManifestsOfBothWaysAgree(t *testing.T) {
 
 // TestManifestsSayHowMemoryWasUsed: both ways say the same of a strategy, and nothing where all weights are resident.
 func TestManifestsSayHowMemoryWasUsed(t *testing.T) {
-	for strategy, want := range map[string]string{request.StrategyResident: "", request.StrategyRelease: "text encoders and VAE released after use",
-		request.StrategyStage: "one component in memory at a time"} {
+	for strategy, want := range map[string]string{request.StrategyResident: "",
+		request.StrategyRelease: "text encoders and VAE released after use",
+		request.StrategyStage:   "one component in memory at a time"} {
 		cfg := Config{Memory: request.Memory{Strategy: strategy}}
 		for name, p := range map[string]*Pipeline{"files": openFiled(t, &fake.Backend{}, cfg), "no files": openFakeAs(t, &fake.Backend{}, cfg)} {
 			generated, batched := manifestsOf(t, p, small("a red circle"))

@@ -49,6 +49,8 @@ func planCases(t *testing.T) map[string]planCase {
 	}
 	held := func(strategy string) func(*Config) { return func(c *Config) { c.Memory.Strategy = strategy } }
 	nothing := func(*Config) {}
+	two := func(r *request.Request) { r.NumImages = 2 }
+	alone := func(r *request.Request) { r.RefinerMode = request.RefinerNone }
 	one := []int{1}
 	cases := map[string]planCase{
 		"plain":           {nothing, func(*request.Request) {}, 64, 64, one},
@@ -68,12 +70,12 @@ func planCases(t *testing.T) map[string]planCase {
 		"separate":       {nothing, func(r *request.Request) { r.NumImages, r.GuidanceBatch = 2, request.GuidanceSeparate }, 64, 64, []int{2}},
 		"no guidance":    {nothing, func(r *request.Request) { r.GuidanceScale = request.NoGuidance }, 64, 64, one},
 		"long prompt":    {nothing, func(r *request.Request) { r.Prompt = strings.Repeat("red circle ", 60) }, 64, 64, one},
-		"VAE together":   {func(c *Config) { c.VAEPolicy.Slicing = "off" }, func(r *request.Request) { r.NumImages = 2 }, 64, 64, []int{2}},
-		"VAE by tiles":   {func(c *Config) { c.VAEPolicy.Tiling = "on" }, func(r *request.Request) { r.NumImages = 2 }, 64, 64, []int{2}},
-		"fast decode":    {func(c *Config) { c.TAESD, c.FastDecode = nanoTAESD, true }, func(r *request.Request) { r.NumImages = 2 }, 64, 64, []int{2}},
+		"VAE together":   {func(c *Config) { c.VAEPolicy.Slicing = "off" }, two, 64, 64, []int{2}},
+		"VAE by tiles":   {func(c *Config) { c.VAEPolicy.Tiling = "on" }, two, 64, 64, []int{2}},
+		"fast decode":    {func(c *Config) { c.TAESD, c.FastDecode = nanoTAESD, true }, two, 64, 64, []int{2}},
 		"previews":       {func(c *Config) { c.TAESD = nanoTAESD }, func(*request.Request) {}, 64, 64, one},
 		"refiner":        {func(c *Config) { c.Refiner = refiner }, func(*request.Request) {}, 64, 64, one},
-		"no refiner":     {func(c *Config) { c.Refiner = refiner }, func(r *request.Request) { r.RefinerMode = request.RefinerNone }, 64, 64, one},
+		"no refiner":     {func(c *Config) { c.Refiner = refiner }, alone, 64, 64, one},
 		"refiner, hires": {func(c *Config) { c.Refiner, c.RefinerOnDemand = refiner, true }, second(request.UpscaleLatent), 96, 96, one},
 		"refiner on demand": {func(c *Config) { c.Refiner, c.RefinerOnDemand = refiner, true },
 			func(r *request.Request) { r.NumImages, r.MaxBatch = 2, 1 }, 64, 64, []int{1, 1}},

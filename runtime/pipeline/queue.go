@@ -6,7 +6,8 @@ import "github.com/daguerre-go/daguerre/internal/queue"
 type (
 	// Retry says how often a picture is tried again that failed.
 	Retry = queue.Retry
-	// BatchEvent is something that a Batcher did. Its Kind is "batch_started", "batch_ended", "task_done", "task_failed", "requeued" or "worker_lost".
+	// BatchEvent is something that a Batcher did. Its Kind is "batch_started", "batch_ended", "task_done", "task_failed", "requeued" or
+	// "worker_lost".
 	BatchEvent = queue.Event
 	// BatchBudget is how many pictures fit into a batch, and why.
 	BatchBudget = queue.Budget

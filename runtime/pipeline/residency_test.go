@@ -138,7 +138,8 @@ func (r *residents) parts(onDemand bool) (out []memory.Part) {
 			if name := m.owner + ":" + c.Name; c.Opened && !seen[name] {
 				seen[name] = true
 				out = append(out, memory.Part{Owner: m.owner, Component: c.Name, Device: memory.HostID, Bytes: c.ParameterBytes,
-					Largest: c.ParameterBytes, Streamed: c.ParameterBytes, Mapped: c.ParameterBytes / 2, OnDemand: m.owner == memory.OwnerRefiner && onDemand})
+					Largest: c.ParameterBytes, Streamed: c.ParameterBytes, Mapped: c.ParameterBytes / 2,
+					OnDemand: m.owner == memory.OwnerRefiner && onDemand})
 			}
 		}
 	}
@@ -157,7 +158,8 @@ func residencyCases() map[string]residencyCase {
 	everything.InitImage.Image, everything.Strength = gradient(64, 48), 1
 	everything.ControlNets = []request.ControlNet{controlOf("one"), controlOf("two")}
 	everything.Hires = request.Hires{Scale: 2, Upscaler: request.UpscaleModel}
-	all := memory.Job{Encode: true, Enlarge: true, Second: true, Upscale: [2]int{48, 64}, Refine: true, Controls: []string{"one", "two"}, Previews: true}
+	all := memory.Job{Encode: true, Enlarge: true, Second: true, Upscale: [2]int{48, 64}, Refine: true,
+		Controls: []string{"one", "two"}, Previews: true}
 	models := Config{Model: "base", Refiner: "refiner", TAESD: "taesd", Upscaler: "esrgan"}
 	demand := models
 	demand.RefinerOnDemand = true
@@ -177,8 +179,8 @@ func residencyCases() map[string]residencyCase {
 	}
 }
 
-// TestResidencyIsWhatTheEstimateCounts runs jobs under every strategy, by Generate and by a Batcher: as the first, after another one, and after
-// one that failed. In every stage exactly those weights are in memory that the estimate adds up.
+// TestResidencyIsWhatTheEstimateCounts runs jobs under every strategy, by Generate and by a Batcher: as the first, after another one, and
+// after one that failed. In every stage exactly those weights are in memory that the estimate adds up.
 func TestResidencyIsWhatTheEstimateCounts(t *testing.T) {
 	for name, c := range residencyCases() {
 		for _, strategy := range []string{memory.Resident, memory.Release, memory.Stage, memory.Stream, memory.Mmap} {
