@@ -64,6 +64,16 @@ func (e *Encoder) At(ctx context.Context, step, steps int) (*Conditioning, bool,
 	return made, true, nil
 }
 
+// Ahead encodes for all of so many steps, so that the text encoders are not needed again while the UNet runs, unless adapters change meanwhile.
+func (e *Encoder) Ahead(ctx context.Context, steps int) error {
+	for step := max(steps, 1) - 1; step >= 0; step-- { // the first last: it is what Now returns then
+		if _, _, err := e.At(ctx, step, steps); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Now is what At returned last.
 func (e *Encoder) Now() *Conditioning { return e.now }
 

@@ -31,16 +31,6 @@ func openWith(t *testing.T, m request.Memory) *Pipeline {
 	return p
 }
 
-// loaded names the components in memory.
-func loaded(p *Pipeline) (out []string) {
-	for _, c := range p.MemoryStats()[0].Components {
-		if c.Loaded {
-			out = append(out, c.Name)
-		}
-	}
-	return out
-}
-
 // TestStrategiesMakeTheSamePictures runs every strategy on the nano model: pixels are equal, and what the strategy does not hold is gone.
 func TestStrategiesMakeTheSamePictures(t *testing.T) {
 	all := []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet, memory.VAEEncoder, memory.VAEDecoder}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -265,4 +267,48 @@ func (r *residents) compare(t *testing.T, strategy string, onDemand, later bool,
 		}
 		assert.Equal(t, slices.Sorted(maps.Keys(counted)), slices.Sorted(maps.Keys(r.held[stage.Name])), "stage %s: counted, held", stage.Name)
 	}
+}
+
+// TestTextsAreEncodedBeforeTheSteps: adapters that change the text encoders for a part of the steps do not bring them back into memory beside
+// the UNet. A live change does, and they go before the next step.
+func TestTextsAreEncodedBeforeTheSteps(t *testing.T) {
+	dir := t.TempDir()
+	writeAdapter(t, filepath.Join(dir, "text.safetensors"), 1, map[string]int{textKey: 8})
+	for _, strategy := range []string{memory.Release, memory.Stage} {
+		b := &fake.Backend{}
+		p := openFakeAs(t, b, Config{LoRADirectories: []string{dir}, Memory: request.Memory{Strategy: strategy}})
+		beside := 0 // steps that found a text encoder in memory
+		b.Hook = func(_ context.Context, c fake.Call) error {
+			if c.Op == fake.OpUNet && slices.ContainsFunc(loaded(p), isTextEncoder) {
+				beside++
+			}
+			return nil
+		}
+		r := withLoRA(small("a circle"), lora.Adapter{Name: "text", Start: 0.5, End: 1})
+		var h LoRAHandle
+		generate(t, p, r, WithLoRAs(&h))
+		assert.Zero(t, beside, strategy)
+		encoded := b.Count(fake.OpEncodeText)
+		generate(t, p, r, WithLoRAs(&h), WithProgress(func(at Progress) {
+			if at.Stage == StageDenoise && at.Step == 2 {
+				require.NoError(t, h.SetWeight("text", 0.25))
+			}
+		}))
+		assert.Greater(t, b.Count(fake.OpEncodeText), encoded, "the change has an effect")
+		assert.Zero(t, beside, strategy)
+	}
+}
+
+// loaded names the base's components in memory.
+func loaded(p *Pipeline) (out []string) {
+	for _, c := range p.MemoryStats()[0].Components {
+		if c.Loaded {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+func isTextEncoder(name string) bool {
+	return name == memory.TextEncoder || name == memory.TextEncoder2
 }
