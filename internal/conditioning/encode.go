@@ -64,7 +64,8 @@ func (e *Encoder) At(ctx context.Context, step, steps int) (*Conditioning, bool,
 	return made, true, nil
 }
 
-// Ahead encodes for all of so many steps, so that the text encoders are not needed again while the UNet runs, unless adapters change meanwhile.
+// Ahead encodes for all of so many steps. The text encoders are then not needed again while the UNet runs, unless adapters are changed
+// meanwhile.
 func (e *Encoder) Ahead(ctx context.Context, steps int) error {
 	for step := max(steps, 1) - 1; step >= 0; step-- { // the first last: it is what Now returns then
 		if _, _, err := e.At(ctx, step, steps); err != nil {

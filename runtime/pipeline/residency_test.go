@@ -269,8 +269,8 @@ func (r *residents) compare(t *testing.T, strategy string, onDemand, later bool,
 	}
 }
 
-// TestTextsAreEncodedBeforeTheSteps: adapters that change the text encoders for a part of the steps do not bring them back into memory beside
-// the UNet. A live change does, and they go before the next step.
+// TestTextsAreEncodedBeforeTheSteps: adapters that change the text encoders for a part of the steps do not bring them back into memory
+// beside the UNet. A live change does, and they go before the next step.
 func TestTextsAreEncodedBeforeTheSteps(t *testing.T) {
 	dir := t.TempDir()
 	writeAdapter(t, filepath.Join(dir, "text.safetensors"), 1, map[string]int{textKey: 8})
