@@ -2,6 +2,7 @@ package prepare
 
 import (
 	"errors"
+	"image"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -45,9 +46,13 @@ func (t *Target) prepare(req request.Request, sizes bool) (*Prepared, error) {
 	return t.finish(p, req)
 }
 
-// Plain is a picture of the model's own size from noise, for plans.
+// Plain is a picture of the model's own size, for plans: from noise or, for an inpainting checkpoint, in all of another picture.
 func (t *Target) Plain() (*Prepared, error) {
 	var req request.Request
+	if t.Info.UNet.InChannels == 9 {
+		blank := image.Rect(0, 0, t.Settings.Width, t.Settings.Height)
+		req.InitImage.Image, req.MaskImage.Image = blank, blank
+	}
 	t.fillDefaults(&req)
 	return t.finish(&Prepared{}, req)
 }

@@ -11,6 +11,8 @@ import (
 
 // Watcher is told of what a loop does, from the loop's goroutine.
 type Watcher interface {
+	// Conditioned tells that from the next step on other texts count.
+	Conditioned()
 	// Step ends a step, counted from 1 over all loops of the batch, which took so long.
 	Step(step int, took time.Duration)
 	// Evaluated counts rows that the UNet was asked for.

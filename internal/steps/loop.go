@@ -40,6 +40,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 				return err
 			}
 			if changed {
+				l.Watch.Conditioned()
 				g = newGuided(b, m, refiner, l.Separate, l.Watch)
 			}
 			if a := b.lead().Adapters; a != nil && !refiner { // a refiner has other modules

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/queue"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
@@ -62,9 +63,9 @@ func TestManifestsOfBothWaysAgree(t *testing.T) {
 
 // TestManifestsSayHowMemoryWasUsed: both ways say the same of a strategy, and nothing where all weights are resident.
 func TestManifestsSayHowMemoryWasUsed(t *testing.T) {
-	for strategy, want := range map[string]string{request.StrategyResident: "",
-		request.StrategyRelease: "text encoders and VAE released after use",
-		request.StrategyStage:   "one component in memory at a time"} {
+	for strategy, want := range map[string]string{memory.Resident: "",
+		memory.Release: "text encoders and VAE released after use",
+		memory.Stage:   "one component in memory at a time"} {
 		cfg := Config{Memory: request.Memory{Strategy: strategy}}
 		for name, p := range map[string]*Pipeline{"files": openFiled(t, &fake.Backend{}, cfg), "no files": openFakeAs(t, &fake.Backend{}, cfg)} {
 			generated, batched := manifestsOf(t, p, small("a red circle"))

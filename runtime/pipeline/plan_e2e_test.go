@@ -90,7 +90,7 @@ func planCases(t *testing.T) map[string]planCase {
 		}, 64, 64, one},
 		"adapters": {nothing, func(r *request.Request) { r.LoRAs = []lora.Adapter{{Path: stripes}} }, 64, 64, one},
 	}
-	for _, strategy := range []string{request.StrategyRelease, request.StrategyStage, request.StrategyStream, request.StrategyMmap} {
+	for _, strategy := range []string{memory.Release, memory.Stage, memory.Stream, memory.Mmap} {
 		cases[strategy] = planCase{held(strategy), func(r *request.Request) { r.NumImages, r.MaxBatch = 2, 1 }, 64, 64, []int{1, 1}}
 	}
 	return cases

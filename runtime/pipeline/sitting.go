@@ -77,6 +77,13 @@ func (s *sitting) adopt(d decision) {
 	}
 }
 
+// strategy is how memory is used in fact: tiles also where they were no part of the plan.
+func (s *sitting) strategy() memory.Strategy {
+	out := s.memory.strategy
+	out.Tiling = out.Tiling || s.coder.Policy.Tiling == vae.On
+	return out
+}
+
 // hold frees, at the beginning of a stage, the weights that the strategy does not keep during it.
 func (s *sitting) hold(stage string) {
 	strategy := s.memory.strategy

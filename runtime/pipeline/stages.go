@@ -57,7 +57,7 @@ func (s *sitting) readTexts(ctx context.Context, m *member) error {
 	base.Zeros = *m.Request.ForceZerosForEmptyPrompt
 	m.Base = s.encoder(m, base)
 	m.Base.Adapters = m.Adapters
-	if _, _, err := m.Base.At(ctx, 0, m.Steps); err != nil {
+	if err := m.Base.Ahead(ctx, m.Steps); err != nil {
 		return err
 	}
 	if m.Refines && !s.p.config.RefinerOnDemand && !s.memory.strategy.Staged() {
@@ -78,7 +78,7 @@ func (s *sitting) openRefiner(ctx context.Context, m *member) (err error) {
 		return fmt.Errorf("opening the refiner: %w", err)
 	}
 	m.Refiner = s.encoder(m, m.refiner.Value)
-	if _, _, err = m.Refiner.At(ctx, 0, m.Steps); err != nil {
+	if err = m.Refiner.Ahead(ctx, m.Steps); err != nil {
 		return fmt.Errorf("refiner: %w", err)
 	}
 	return nil
@@ -206,18 +206,14 @@ func (s *sitting) decode(ctx context.Context, b *steps.Batch) error {
 	return s.coder.Finish(ctx, b.Tensor(b.Latents), pictures.Finished{Names: b.Names, Live: s.live, Deliver: func(i int, img *image.NRGBA) error {
 		slot := b.Slots[i]
 		s.report.finished()
-		return s.deliver(i, Image{NRGBA: s.canvasOf(slot.Member).Finish(img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i)})
+		return s.deliver(i, Image{NRGBA: s.canvasOf(slot.Member).Finish(img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
+			strategy: s.strategy()})
 	}})
 }
 
-// finish frees what is not to stay between sittings.
-func (s *sitting) finish() {
-	s.hold("")
-	s.report.enter(StageDone)
-}
-
-// close gives everything back.
+// close frees what is not to stay between sittings, also after an error, and gives everything back.
 func (s *sitting) close() {
+	s.hold("")
 	for _, m := range s.members {
 		for _, l := range append(m.nets, m.refiner) {
 			if l == nil {
@@ -250,3 +246,6 @@ func (w watcher) Preview(ctx context.Context, b *steps.Batch, x0 []float32) (err
 	w.s.report.previews, err = pictures.Preview(ctx, w.s.coder, w.s.previewMode, b.Tensor(x0))
 	return err
 }
+
+// Conditioned implements steps.Watcher. Texts that were encoded again have left a text encoder in memory.
+func (w watcher) Conditioned() { w.s.hold(memory.StageDenoise) }
