@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"slices"
@@ -43,25 +41,21 @@ func printList(title string, lines []string) {
 
 // differences lists what two faces made differently.
 func (r *run) differences() (out []string) {
-	type key struct {
-		job   string
-		index int
-	}
-	first, from := map[key]picture{}, map[key]string{}
+	first, from := map[string]picture{}, map[string]string{}
 	for _, face := range faces {
 		o := r.outcomes[face]
 		if o == nil || o.err != nil {
 			continue
 		}
 		for _, p := range o.pictures {
-			if p.indeterminate {
-				continue
-			}
-			k := key{p.job, p.index}
-			if before, ok := first[k]; !ok {
-				first[k], from[k] = p, face
-			} else if before != p {
-				out = append(out, fmt.Sprintf("%s/%s/picture-%d: %s %+v, %s %+v", r.name, p.job, p.index, from[k], before, face, p))
+			key := fmt.Sprintf("%s/%s/picture-%d", r.name, p.job, p.index)
+			before, ok := first[key]
+			switch {
+			case p.indeterminate:
+			case !ok:
+				first[key], from[key] = p, face
+			case before != p:
+				out = append(out, fmt.Sprintf("%s: %s %+v, %s %+v", key, from[key], before, face, p))
 			}
 		}
 		if n, want := len(o.pictures), r.images(); n != want {
@@ -83,10 +77,8 @@ func (r *run) manifestDifferences() (out []string) {
 			if json.Unmarshal(a.manifests[j.label], &x) != nil || json.Unmarshal(b.manifests[j.label], &y) != nil {
 				out = append(out, fmt.Sprintf("%s/%s: no manifest", r.name, j.label))
 			}
-			for _, field := range slices.Sorted(maps.Keys(union(x, y))) {
-				if !bytes.Equal(x[field], y[field]) {
-					out = append(out, fmt.Sprintf("%s/%s: %s: %s %s, %s %s", r.name, j.label, field, pair[0], x[field], pair[1], y[field]))
-				}
+			for _, field := range differing(x, y) {
+				out = append(out, fmt.Sprintf("%s/%s: %s: %s %s, %s %s", r.name, j.label, field, pair[0], x[field], pair[1], y[field]))
 			}
 		}
 	}
@@ -96,8 +88,8 @@ func (r *run) manifestDifferences() (out []string) {
 // images is how many pictures the run's jobs ask for.
 func (r *run) images() (n int) {
 	for _, j := range r.jobs {
-		images, _ := j.table["num_images"].(int)
-		n += max(images, 1)
+		images, _ := j.table["num_images"].(int64)
+		n += int(max(images, 1))
 	}
 	return n
 }

@@ -5,12 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // plan is what is read of `daguerre plan --json`.
@@ -21,7 +20,10 @@ type plan struct {
 		Breakdown struct {
 			Stages []struct {
 				Name  string
-				Items []planItem
+				Items []struct {
+					Device, Use string
+					Bytes       int64
+				}
 			}
 		} `json:"breakdown"`
 	} `json:"jobs"`
@@ -31,11 +33,6 @@ type plan struct {
 		Bytes  int64
 	} `json:"peaks"`
 	Error string `json:"error"`
-}
-
-type planItem struct {
-	Device, Use string
-	Bytes       int64
 }
 
 // plannedJob is what is recorded of a job's plan.
@@ -49,8 +46,7 @@ type plannedJob struct {
 }
 
 // jobs returns what is planned for the first n jobs.
-func (p plan) jobs(n int) []plannedJob {
-	var out []plannedJob
+func (p plan) jobs(n int) (out []plannedJob) {
 	for i := range min(n, len(p.Jobs), len(p.Sizes)) {
 		size := p.Sizes[i]
 		j := plannedJob{Width: size.Width, Height: size.Height, Images: size.Images, Batch: p.Jobs[i].Batch, Strategy: p.Strategy}
@@ -81,17 +77,13 @@ func (p plan) hostPeak() int64 {
 // plans asks for the plan of each run.
 func (s session) plans(ctx context.Context, runs []*run) error {
 	for _, r := range runs {
-		r.outcomes = map[string]*outcome{}
 		path, err := r.writeFile("plan")
 		if err != nil {
 			return err
 		}
-		var said bytes.Buffer
-		cmd := exec.CommandContext(ctx, s.program, "plan", "-c", path, "--json")
-		cmd.Stderr = &said
-		text, err := cmd.Output()
+		text, err := tool.Output(exec.CommandContext(ctx, s.program, "plan", "-c", path, "--json"))
 		if json.Unmarshal(text, &r.plan) != nil {
-			r.plan.Error = fmt.Sprintf("%v: %s", err, bytes.TrimSpace(said.Bytes()))
+			r.plan.Error = err.Error()
 		}
 	}
 	return nil
@@ -100,34 +92,12 @@ func (s session) plans(ctx context.Context, runs []*run) error {
 // commandLine makes the runs with `daguerre generate`.
 func (s session) commandLine(ctx context.Context, runs []*run) error {
 	for _, r := range runs {
-		if !r.wants("cli") {
-			continue
-		}
-		o := newOutcome()
-		r.outcomes["cli"] = o
-		if o.err = s.generate(ctx, r, o); ctx.Err() != nil {
-			return ctx.Err()
+		if r.wants("cli") {
+			o := r.outcome("cli")
+			o.err = s.generate(ctx, r, o)
 		}
 	}
-	return nil
-}
-
-// event is what is read of an event of the command line, or of the worker.
-type event struct {
-	ID      string `json:"id"`
-	Event   string `json:"event"`
-	Job     int    `json:"job"`
-	Index   int    `json:"index"`
-	Seed    int64  `json:"seed"`
-	Path    string `json:"path"`
-	Data    []byte `json:"data"` // base64
-	Size    int    `json:"size"`
-	Message string `json:"message"`
-	Stage   string `json:"stage"`
-	Step    int    `json:"step"`
-	Steps   int    `json:"steps"`
-	Batch   int    `json:"batch"`
-	Failed  int    `json:"failed"`
+	return ctx.Err()
 }
 
 func (s session) generate(ctx context.Context, r *run, o *outcome) error {
@@ -136,8 +106,8 @@ func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 		return err
 	}
 	args := []string{"generate", "-c", path, "--json"}
-	if r.previews > 0 {
-		args = append(args, "--preview", strconv.Itoa(r.previews))
+	if r.Previews > 0 {
+		args = append(args, "--preview", strconv.Itoa(r.Previews))
 	}
 	program, peak := s.program, filepath.Join(r.dir, "peak")
 	if s.peak {
@@ -145,57 +115,26 @@ func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, program, args...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	text, err := cmd.Output()
+	text, err := tool.Output(exec.CommandContext(ctx, program, args...))
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+		return err
 	}
 	if s.peak {
 		if o.peak, err = readPeak(peak); err != nil {
 			return err
 		}
 	}
-	previews := 0
+	if r.Previews > 0 { // only their number is recorded
+		o.others["previews"] = strconv.Itoa(bytes.Count(text, []byte(`"event":"preview"`)))
+	}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return err
 		}
-		switch e.Event {
-		case "batch":
-			o.batches[""] = append(o.batches[""], e.Size)
-		case "warning":
-			o.warnings = append(o.warnings, e.Message)
-		case "preview":
-			previews++
-		case "image":
-			data, err := os.ReadFile(e.Path)
-			if err != nil {
-				return err
-			}
-			if err := o.addPNG(r.jobs[e.Job].label, e, data); err != nil {
-				return err
-			}
+		if err := o.take(r, "cli", e); err != nil {
+			return err
 		}
 	}
-	if r.previews > 0 {
-		o.previews["previews"] = strconv.Itoa(previews)
-	}
-	return r.addLatents("cli", o)
-}
-
-// addPNG adds a picture from a PNG file.
-func (o *outcome) addPNG(label string, e event, data []byte) error {
-	hash, size, err := hashEncoded(data)
-	if err != nil {
-		return err
-	}
-	o.pictures = append(o.pictures, picture{job: label, index: e.Index, Width: size.X, Height: size.Y, Seed: e.Seed, Pixels: hash})
-	if e.Index > 0 {
-		return nil
-	}
-	o.manifests[label], err = manifestOf(data)
-	return err
+	return nil
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,23 +19,17 @@ type entries map[string]json.RawMessage
 // add adds one entry. The parts of its key that are empty are left out.
 func (e entries) add(value any, key ...string) error {
 	data, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	key = slices.DeleteFunc(key, func(s string) bool { return s == "" })
-	e[strings.Join(key, "/")] = data
-	return nil
+	e[path.Join(key...)] = data
+	return err
 }
 
 // write writes the entries as one JSON object, sorted, one entry a line.
 func (e entries) write(path string) error {
 	var b bytes.Buffer
-	for i, key := range slices.Sorted(maps.Keys(e)) {
-		name, err := json.Marshal(key)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%s\n%s: %s", map[bool]string{true: "{", false: ","}[i == 0], name, e[key])
+	sign := "{"
+	for _, key := range slices.Sorted(maps.Keys(e)) {
+		fmt.Fprintf(&b, "%s\n%q: %s", sign, key, e[key])
+		sign = ","
 	}
 	b.WriteString("\n}\n")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -58,40 +52,27 @@ func readEntries(path string) (entries, error) {
 
 // compareFiles prints all differences of two recordings, those of pictures first. Any difference is an error.
 func compareFiles(before, after string) error {
-	a, err := readEntries(before)
-	if err != nil {
-		return err
-	}
-	b, err := readEntries(after)
-	if err != nil {
+	a, errA := readEntries(before)
+	b, errB := readEntries(after)
+	if err := errors.Join(errA, errB); err != nil {
 		return err
 	}
 	var pictures, others []string
-	for _, key := range slices.Sorted(maps.Keys(union(a, b))) {
-		if bytes.Equal(a[key], b[key]) {
-			continue
-		}
+	for _, key := range differing(a, b) {
 		if strings.Contains(key, "/picture-") || strings.Contains(key, "/preview-") {
 			pictures = append(pictures, key)
 		} else {
 			others = append(others, key)
 		}
 	}
-	out := bufio.NewWriter(os.Stdout)
-	for _, part := range []struct {
-		name string
-		keys []string
-	}{{"pictures", pictures}, {"other entries", others}} {
-		fmt.Fprintf(out, "%s: %d differ\n", part.name, len(part.keys))
-		for _, key := range part.keys {
-			fmt.Fprintf(out, "  %s\n", key)
-			printLine(out, "-", a[key])
-			printLine(out, "+", b[key])
+	show := func(title string, keys []string) {
+		fmt.Printf("%s: %d differ\n", title, len(keys))
+		for _, key := range keys {
+			fmt.Printf("  %s\n    - %s\n    + %s\n", key, a[key], b[key])
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
+	show("pictures", pictures)
+	show("other entries", others)
 	if n := len(pictures) + len(others); n > 0 {
 		return fmt.Errorf("%d of %d entries differ", n, len(union(a, b)))
 	}
@@ -102,14 +83,16 @@ func compareFiles(before, after string) error {
 	return nil
 }
 
-func union(a, b entries) entries {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return all
+// differing lists the keys of which two recordings have different values, or one has none.
+func differing(a, b entries) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(union(a, b))), func(key string) bool { return bytes.Equal(a[key], b[key]) })
 }
 
-func printLine(out *bufio.Writer, sign string, value json.RawMessage) {
-	if value != nil {
-		fmt.Fprintf(out, "    %s %s\n", sign, value)
+func union(a, b entries) entries {
+	all := maps.Clone(a)
+	if all == nil {
+		all = entries{}
 	}
+	maps.Copy(all, b)
+	return all
 }

@@ -1,42 +1,29 @@
 package main
 
-// All that the recorder uses of the Go API is in this file.
+// All that the recorder uses of the public Go API is in this file.
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 
-	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// nanoFile is the name of the embedded model's file.
-func nanoFile(ctx context.Context) (string, error) { return nano.Path(ctx) }
-
 // library makes the runs by calls of the library.
 func (s session) library(ctx context.Context, runs []*run) error {
-	ways := []struct {
-		face string
-		call func(context.Context, libraryRun) error
-	}{{"generate", callGenerate}, {"batcher", callBatcher}}
 	for _, r := range runs {
-		for _, way := range ways {
-			if !r.wants(way.face) {
-				continue
-			}
-			o := newOutcome()
-			r.outcomes[way.face] = o
-			if o.err = r.call(ctx, way.face, o, way.call); ctx.Err() != nil {
-				return ctx.Err()
+		for face, call := range map[string]func(context.Context, libraryRun) error{"generate": callGenerate, "batcher": callBatcher} {
+			if r.wants(face) {
+				o := r.outcome(face)
+				o.err = r.call(ctx, face, o, call)
 			}
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // libraryRun is a run on an open pipeline.
@@ -74,23 +61,12 @@ func callGenerate(ctx context.Context, r libraryRun) error {
 	for i, req := range r.file.Jobs {
 		label := r.jobs[i].label
 		var handle pipeline.LoRAHandle
-		changer := r.changer(&handle)
-		last := -1
-		opts := []pipeline.GenerateOption{pipeline.WithProgress(func(p pipeline.Progress) {
-			if p.Stage == pipeline.StageDenoise && p.Batch != last {
-				last = p.Batch
-				r.batches[label] = append(r.batches[label], p.Count)
-			}
-			for k, img := range p.Previews {
-				r.outcome.previews[previewKey(label, p.First+k, p.Step)] = hashPixels(img)
-			}
-			changer(p)
-		})}
-		if r.live != nil {
+		opts := []pipeline.GenerateOption{pipeline.WithProgress(r.watch(label, &handle))}
+		if r.Live != nil {
 			opts = append(opts, pipeline.WithLoRAs(&handle))
 		}
-		if r.run.previews > 0 {
-			opts = append(opts, pipeline.WithPreview(r.run.previews, pipeline.PreviewAuto))
+		if r.Previews > 0 {
+			opts = append(opts, pipeline.WithPreview(r.Previews, pipeline.PreviewAuto))
 		}
 		res, err := r.pipe.Generate(ctx, req, opts...)
 		if err != nil {
@@ -102,7 +78,7 @@ func callGenerate(ctx context.Context, r libraryRun) error {
 			}
 		}
 		r.warnings = append(r.warnings, res.Warnings...)
-		r.memory = res.Memory.Strategy.String()
+		r.others["memory"] = res.Memory.Strategy.String()
 	}
 	return nil
 }
@@ -120,23 +96,9 @@ func callBatcher(ctx context.Context, r libraryRun) error {
 			return err
 		}
 		var handle pipeline.LoRAHandle
-		changer := r.changer(&handle)
-		var last []int
-		options := pipeline.JobOptions{PreviewEvery: r.run.previews, PreviewMode: pipeline.PreviewAuto,
-			OnImage: func(img pipeline.Image) error { return r.addImage(label, img, plan.Result()) },
-			OnProgress: func(p pipeline.Progress) {
-				r.mu.Lock()
-				if p.Stage == pipeline.StageDenoise && !slices.Equal(last, p.Indices) {
-					last = slices.Clone(p.Indices)
-					r.batches[label] = append(r.batches[label], p.Together)
-				}
-				for k, img := range p.Previews {
-					r.outcome.previews[previewKey(label, p.Indices[k], p.Step)] = hashPixels(img)
-				}
-				r.mu.Unlock()
-				changer(p)
-			}}
-		if r.live != nil {
+		options := pipeline.JobOptions{PreviewEvery: r.Previews, PreviewMode: pipeline.PreviewAuto, OnProgress: r.watch(label, &handle),
+			OnImage: func(img pipeline.Image) error { return r.addImage(label, img, plan.Result()) }}
+		if r.Live != nil {
 			options.LoRAs = &handle
 		}
 		job, err := b.Submit(ctx, plan, options)
@@ -150,55 +112,66 @@ func callBatcher(ctx context.Context, r libraryRun) error {
 		if err := job.Wait(ctx); err != nil {
 			return fmt.Errorf("job %s: %w", r.jobs[i].label, err)
 		}
-	}
-	for _, plan := range plans {
-		r.warnings = append(r.warnings, plan.Warnings()...)
+		r.warnings = append(r.warnings, plans[i].Warnings()...)
 	}
 	return nil
 }
 
-// changer returns a function that makes the run's change of an adapter, once, at its step.
-func (r libraryRun) changer(handle *pipeline.LoRAHandle) func(pipeline.Progress) {
-	done := r.live == nil
+// watch returns a function that records batches and previews, and makes the run's change of an adapter at its step.
+func (r libraryRun) watch(label string, handle *pipeline.LoRAHandle) func(pipeline.Progress) {
+	last, changed := "", r.Live == nil
 	return func(p pipeline.Progress) {
-		if done || p.Stage != pipeline.StageDenoise || p.Step != r.live.step {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		batch, index := fmt.Sprint(p.Batch), func(k int) int { return p.First + k }
+		if p.Indices != nil { // of a Batcher
+			batch, index = fmt.Sprint(p.Indices), func(k int) int { return p.Indices[k] }
+		}
+		for k, img := range p.Previews {
+			r.others[previewKey(label, index(k), p.Step)] = hashPixels(img)
+		}
+		if p.Stage != pipeline.StageDenoise {
 			return
 		}
-		done = true
-		err := handle.Update(r.live.adapter, func(a *lora.Adapter) {
-			for key, value := range r.live.values {
-				switch w, _ := value.(float64); key {
-				case "weight":
-					a.Weight, a.UNetWeight, a.TextEncoderWeight = &w, nil, nil
-				case "unet_weight":
-					a.UNetWeight = &w
-				case "text_encoder_weight":
-					a.TextEncoderWeight = &w
-				case "enabled":
-					on, _ := value.(bool)
-					a.Enabled = &on
-				}
+		if batch != last {
+			last = batch
+			r.batches[label] = append(r.batches[label], p.Together)
+		}
+		if !changed && p.Step == r.Live.Step {
+			changed = true
+			if err := handle.Update(r.Live.Adapter, r.Live.make); err != nil {
+				r.warnings = append(r.warnings, "changing the adapter: "+err.Error())
 			}
-		})
-		if err != nil {
-			r.mu.Lock()
-			r.warnings = append(r.warnings, "changing the adapter: "+err.Error())
-			r.mu.Unlock()
+		}
+	}
+}
+
+// make makes the change.
+func (c *change) make(a *lora.Adapter) {
+	for key, value := range c.Values {
+		switch w, _ := value.(float64); key {
+		case "weight":
+			a.Weight, a.UNetWeight, a.TextEncoderWeight = &w, nil, nil
+		case "unet_weight":
+			a.UNetWeight = &w
+		case "text_encoder_weight":
+			a.TextEncoderWeight = &w
+		case "enabled":
+			on, _ := value.(bool)
+			a.Enabled = &on
 		}
 	}
 }
 
 // addImage records a picture.
-func (r libraryRun) addImage(label string, img pipeline.Image, res *pipeline.Result) error {
+func (r libraryRun) addImage(label string, img pipeline.Image, res *pipeline.Result) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	size := img.Bounds().Size()
-	r.pictures = append(r.pictures, picture{job: label, index: img.Index, Width: size.X, Height: size.Y, Seed: img.Seed,
-		Pixels: hashPixels(img.NRGBA), Latents: hashFloats(img.Latents.Data)})
-	if img.Index > 0 {
-		return nil
+	p := pictureOf(img.NRGBA, img.Latents.Data)
+	p.job, p.index, p.Seed = label, img.Index, img.Seed
+	r.pictures = append(r.pictures, p)
+	if img.Index == 0 {
+		r.manifests[label], err = json.Marshal(res.Manifest(img))
 	}
-	data, err := json.Marshal(res.Manifest(img))
-	r.manifests[label] = data
 	return err
 }

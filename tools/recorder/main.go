@@ -5,10 +5,12 @@
 //	go run ./tools/recorder -daguerre bin/daguerre -out build/record.json
 //	go run ./tools/recorder -compare old.json new.json
 //
-// It runs in the root of the checkout. All inputs are made anew, always the same, in a folder that is removed at the end.
+// It runs in the root of the checkout. The runs are the run files of tools/recorder/runs; a table [recorder] says what a run file cannot.
+// All inputs are made anew, always the same, in a folder that is removed at the end. In the run files it is called INPUTS.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -18,10 +20,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
-// options are the flags.
-type options struct {
+// session is one recording, with its flags.
+type session struct {
 	program string
 	out     string
 	only    *regexp.Regexp
@@ -35,89 +39,78 @@ func main() {
 	if len(os.Args) > 3 && os.Args[1] == measureCommand {
 		os.Exit(measure(os.Args[2:]))
 	}
-	var o options
-	var only string
-	var compare bool
-	flag.StringVar(&o.program, "daguerre", "bin/daguerre", "the program")
-	flag.StringVar(&o.out, "out", "build/record.json", "file to write")
-	flag.StringVar(&only, "only", "", "regular expression: the names of the runs to make")
-	flag.BoolVar(&o.peak, "peak", false, "print each run's peak of memory beside its plan's")
-	flag.BoolVar(&compare, "compare", false, "compare the two recordings that are named as arguments")
+	var s session
+	flag.StringVar(&s.program, "daguerre", "bin/daguerre", "the program")
+	flag.StringVar(&s.out, "out", "build/record.json", "file to write")
+	only := flag.String("only", "", "regular expression: the names of the runs to make")
+	flag.BoolVar(&s.peak, "peak", false, "print each run's peak of memory beside its plan's")
+	compare := flag.Bool("compare", false, "compare the two recordings that are named as arguments")
 	flag.Parse()
-	if err := start(o, only, compare); err != nil {
-		fmt.Fprintln(os.Stderr, "recorder:", err)
-		os.Exit(1)
-	}
+	tool.Exit("recorder", s.start(*only, *compare))
 }
 
-func start(o options, only string, compare bool) error {
+func (s session) start(only string, compare bool) (err error) {
 	if compare {
 		if flag.NArg() != 2 {
 			return errors.New("-compare needs two recordings")
 		}
 		return compareFiles(flag.Arg(0), flag.Arg(1))
 	}
-	var err error
-	if o.only, err = regexp.Compile(only); err != nil {
+	if s.only, err = regexp.Compile(only); err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	if o.program, err = filepath.Abs(o.program); err != nil {
+	if s.program, err = filepath.Abs(s.program); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	return record(ctx, o)
-}
-
-// record makes all runs and writes the recording.
-func record(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "recorder")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return s.record(ctx, dir)
+}
+
+// record makes all runs and writes the recording.
+func (s session) record(ctx context.Context, dir string) error {
 	began := time.Now()
-	in, err := makeInputs(ctx, o.program, dir)
+	all, err := makeInputs(ctx, s.program, filepath.Join(dir, "inputs"))
 	if err != nil {
 		return fmt.Errorf("making the inputs: %w", err)
 	}
-	var runs []*run
-	for _, r := range allRuns(in) {
-		if o.only.MatchString(r.name) {
-			r.dir = filepath.Join(dir, "runs", r.name)
-			runs = append(runs, r)
-		}
+	schedulers, err := listSchedulers(ctx, s.program)
+	if err != nil {
+		return err
 	}
-	s := session{options: o, dir: dir}
-	steps := []struct {
+	runs, err := readRuns("tools/recorder/runs/*.toml", s.only, dir, schedulers)
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
 		name string
 		make func(context.Context, []*run) error
-	}{{"plan", s.plans}, {"command line", s.commandLine}, {"worker", s.worker}, {"library", s.library}}
-	for _, step := range steps {
+	}{{"plan", s.plans}, {"command line", s.commandLine}, {"worker", s.worker}, {"library", s.library}} {
 		fmt.Printf("%4.0f s: %s\n", time.Since(began).Seconds(), step.name)
 		if err := step.make(ctx, runs); err != nil {
 			return err
 		}
 	}
-	entries := in.entries
 	for _, r := range runs {
-		if err := r.addEntries(entries, dir); err != nil {
+		if err := r.addEntries(all); err != nil {
 			return err
 		}
 	}
-	if err := entries.write(o.out); err != nil {
+	for key, value := range all { // of errors and warnings
+		all[key] = bytes.ReplaceAll(value, []byte(dir), []byte("DIR"))
+	}
+	if err := all.write(s.out); err != nil {
 		return err
 	}
-	failed := printOutcome(runs, o.peak)
-	fmt.Printf("\n%d runs, %d entries, %.0f s: %s\n", len(runs), len(entries), time.Since(began).Seconds(), o.out)
+	failed := printOutcome(runs, s.peak)
+	fmt.Printf("\n%d runs, %d entries, %.0f s: %s\n", len(runs), len(all), time.Since(began).Seconds(), s.out)
 	if failed > 0 {
 		return fmt.Errorf("%d failures", failed)
 	}
 	return nil
-}
-
-// session is one recording.
-type session struct {
-	options
-	dir string // of all temporary files
 }

@@ -6,7 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"syscall"
+
+	"github.com/daguerre-go/daguerre/internal/machine"
 )
 
 // measureCommand, as the first argument, has this program run another and write its peak of resident memory to a file. A process
@@ -28,9 +29,7 @@ func measure(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		err = os.WriteFile(args[0], []byte(strconv.FormatInt(usage.Maxrss<<10, 10)), 0o600)
-	}
+	err = os.WriteFile(args[0], []byte(strconv.FormatInt(machine.PeakRSSOf(cmd.ProcessState), 10)), 0o600)
 	if code := cmd.ProcessState.ExitCode(); code != 0 || err == nil {
 		return code
 	}

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"image"
 	"image/color"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 func TestRecordingsAreCompared(t *testing.T) {
@@ -35,17 +39,17 @@ func TestRecordingsAreCompared(t *testing.T) {
 }
 
 func TestFacesAreCompared(t *testing.T) {
-	made := func(pixels string) *outcome {
-		o := newOutcome()
+	r := &run{name: "t2i", jobs: []job{{"job", table{}}}, outcomes: map[string]*outcome{}}
+	made := func(face, pixels string) {
+		o := r.outcome(face)
 		o.pictures = []picture{{job: "job", Pixels: pixels}}
 		o.manifests["job"] = []byte(`{"seed":` + pixels + `}`)
-		return o
 	}
-	r := one("t2i")
-	r.outcomes = map[string]*outcome{"cli": made("1"), "worker": made("1")}
+	made("cli", "1")
+	made("worker", "1")
 	assert.Empty(t, r.differences())
 	assert.Empty(t, r.manifestDifferences())
-	r.outcomes["worker"] = made("2")
+	made("worker", "2")
 	assert.Len(t, r.differences(), 1)
 	assert.Equal(t, []string{"t2i/job: seed: cli 1, worker 2"}, r.manifestDifferences())
 	r.outcomes["worker"].pictures[0].indeterminate = true
@@ -55,13 +59,6 @@ func TestFacesAreCompared(t *testing.T) {
 }
 
 func TestHashes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.npy")
-	data := normals(512, 7)
-	require.NoError(t, writeNPY(path, []int{2, 4, 8, 8}, data))
-	parts, err := latentHashes(path)
-	require.NoError(t, err)
-	assert.Equal(t, []string{hashFloats(data[:256]), hashFloats(data[256:])}, parts)
-
 	img := image.NewNRGBA(image.Rect(0, 0, 2, 1))
 	for x := range 2 {
 		img.SetNRGBA(x, 0, color.NRGBA{byte(x), 2, 3, 255})
@@ -75,8 +72,34 @@ func TestHashes(t *testing.T) {
 	assert.NotEqual(t, hashPixels(img), hashPixels(other))
 }
 
-func TestHalves(t *testing.T) {
-	for x, want := range map[float32]uint16{0: 0, 1: 0x3c00, -2: 0xc000, 0.05: 0x2a66, 0x1p-24: 1, 0x1.ffcp15: 0x7bff, 0x1.ffffp0: 0x4000} {
-		assert.Equal(t, want, halfOf(x), x)
+// TestRunsAreRunFiles: what a face is given is a valid run file, and the faces that a run names exist.
+func TestRunsAreRunFiles(t *testing.T) {
+	runs, err := readRuns("runs/*.toml", regexp.MustCompile(""), t.TempDir(), []string{"EulerDiscrete", "DDIM"})
+	require.NoError(t, err)
+	require.Greater(t, len(runs), 100)
+	for _, r := range runs {
+		data, err := json.Marshal(r.file("cli"))
+		require.NoError(t, err)
+		file, err := request.DecodeJSON(data)
+		require.NoError(t, err, r.name)
+		require.NoError(t, file.Validate(), r.name)
+		assert.Subset(t, faces, r.Faces, r.name)
+		if r.name == "schedulers" {
+			assert.Equal(t, "DDIM", r.jobs[1].label)
+			assert.Equal(t, "DDIM", file.Jobs[1].Scheduler)
+		}
 	}
+}
+
+func TestRunFileIsRead(t *testing.T) {
+	r, err := readRun("seed = 1\n[model]\nmodel = \"nano\"\n[[job]]\n[[job]]\nseed = 2\n[recorder]\njobs = [\"a\", \"b\"]\n"+
+		"live = { adapter = \"x\", step = 3, values = { weight = 1.0 } }\n", nil)
+	require.NoError(t, err)
+	assert.Equal(t, table{"model": "nano"}, r.model)
+	assert.Equal(t, []job{{"a", table{"seed": int64(1)}}, {"b", table{"seed": int64(2)}}}, r.jobs)
+	assert.Equal(t, &change{Adapter: "x", Step: 3, Values: table{"weight": 1.0}}, r.Live)
+	_, err = readRun("[recorder]\nface = [\"cli\"]\n", nil)
+	require.ErrorContains(t, err, "recorder.face")
+	_, err = readRun("[[job]]\n[[job]]\n", nil)
+	require.ErrorContains(t, err, "2 jobs have 1 names")
 }

@@ -3,14 +3,34 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 )
 
 // table is a table of a run file.
 type table = map[string]any
+
+// settings are the table [recorder] of a run's file: what a run file cannot say.
+type settings struct {
+	Jobs       []string // what the jobs are called in the recording; one job alone is called job
+	Faces      []string // the ways to take; none: all
+	Previews   int      // every so many steps; 0: none
+	Live       *change
+	Schedulers bool // the job is made once with each scheduler
+}
+
+// change is a change of an adapter while a run goes on.
+type change struct {
+	Adapter string
+	Step    int   // after which it is made; 0: before the first
+	Values  table // as a worker's message of type lora has them
+}
 
 // job is one job of a run.
 type job struct {
@@ -18,66 +38,97 @@ type job struct {
 	table table
 }
 
-// change is a change of an adapter while a run goes on.
-type change struct {
-	adapter string
-	step    int   // after which it is made; 0: before the first
-	values  table // as a worker's message of type lora has them
-}
-
 // run is one run: a model and jobs, given to each of its faces.
 type run struct {
-	name     string
-	model    table
-	jobs     []job
-	faces    []string // nil: all
-	previews int      // every so many steps; 0: none
-	live     *change
+	settings
+	name  string
+	model table
+	jobs  []job
 
 	dir      string // its own folder
 	plan     plan
 	outcomes map[string]*outcome // by face
 }
 
-// picture is what one picture is recorded as.
-type picture struct {
-	job           string // label
-	index         int
-	Width         int    `json:"width"`
-	Height        int    `json:"height"`
-	Seed          int64  `json:"seed"`
-	Pixels        string `json:"pixels"`
-	Latents       string `json:"latents,omitempty"`
-	indeterminate bool   // it depends on time: a change came in the middle of it
+// readRuns reads the run files whose names match. Files of a run go to a folder of its own in dir.
+func readRuns(files string, only *regexp.Regexp, dir string, schedulers []string) (runs []*run, err error) {
+	paths, err := filepath.Glob(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".toml")
+		if !only.MatchString(name) {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		r, err := readRun(strings.ReplaceAll(string(text), "INPUTS", filepath.Join(dir, "inputs")), schedulers)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		r.name, r.dir = name, filepath.Join(dir, "runs", name)
+		runs = append(runs, r)
+	}
+	return runs, nil
 }
 
-// outcome is what came out of one face.
-type outcome struct {
-	pictures  []picture
-	batches   map[string][]int // sizes by label, or by "" for all jobs together
-	manifests map[string]json.RawMessage
-	warnings  []string
-	previews  map[string]string // hashes by job, picture and step
-	memory    string            // the decision, where it is told
-	peak      int64             // most resident bytes; 0: not known
-	err       error
-}
-
-func newOutcome() *outcome {
-	return &outcome{batches: map[string][]int{}, manifests: map[string]json.RawMessage{}, previews: map[string]string{}}
+// readRun reads a run file. What stands above its tables is for all jobs.
+func readRun(text string, schedulers []string) (*run, error) {
+	var file struct {
+		Model    table
+		Job      []table
+		Recorder settings
+	}
+	var top table
+	if _, err := toml.Decode(text, &top); err != nil {
+		return nil, err
+	}
+	meta, err := toml.Decode(text, &file)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range meta.Undecoded() {
+		if key[0] == "recorder" {
+			return nil, fmt.Errorf("%s is unknown", key)
+		}
+	}
+	maps.DeleteFunc(top, func(key string, _ any) bool { return key == "model" || key == "job" || key == "recorder" })
+	jobs, labels := file.Job, file.Recorder.Jobs
+	if len(labels) == 0 {
+		labels = []string{"job"}
+	}
+	if len(jobs) == 0 {
+		jobs = []table{{}}
+	}
+	if file.Recorder.Schedulers {
+		labels, jobs = schedulers, nil
+		for _, name := range schedulers {
+			jobs = append(jobs, table{"scheduler": name})
+		}
+	}
+	if len(jobs) != len(labels) {
+		return nil, fmt.Errorf("%d jobs have %d names", len(jobs), len(labels))
+	}
+	r := &run{settings: file.Recorder, model: file.Model, outcomes: map[string]*outcome{}}
+	for i, given := range jobs {
+		t := maps.Clone(top)
+		maps.Copy(t, given)
+		r.jobs = append(r.jobs, job{labels[i], t})
+	}
+	return r, nil
 }
 
 // wants reports whether the run goes through a face.
-func (r *run) wants(face string) bool { return r.faces == nil || slices.Contains(r.faces, face) }
+func (r *run) wants(face string) bool { return r.Faces == nil || slices.Contains(r.Faces, face) }
 
 // file is the run as a run file for a face. Pictures and latents go to a folder of that face.
 func (r *run) file(face string) table {
 	var jobs []any
 	for i, j := range r.jobs {
-		t := table{}
-		for k, v := range j.table {
-			t[k] = v
-		}
+		t := maps.Clone(j.table)
 		t["output"] = filepath.Join(r.dir, face, fmt.Sprintf("%d-{index}.png", i))
 		t["save_latents"] = r.latentsFile(face, i)
 		jobs = append(jobs, t)
@@ -102,82 +153,20 @@ func (r *run) writeFile(face string) (string, error) {
 	return path, os.WriteFile(path, data, 0o600)
 }
 
-// addLatents adds the hashes of the latents that a face has saved.
-func (r *run) addLatents(face string, o *outcome) error {
-	for i, j := range r.jobs {
-		parts, err := latentHashes(r.latentsFile(face, i))
-		if err != nil {
-			return err
-		}
-		for k := range o.pictures {
-			if p := &o.pictures[k]; p.job == j.label && p.index < len(parts) {
-				p.Latents = parts[p.index]
-			}
-		}
-	}
-	return nil
-}
-
 // addEntries adds all that is recorded of a run.
-func (r *run) addEntries(to entries, dir string) error {
+func (r *run) addEntries(to entries) (err error) {
 	if r.plan.Error != "" {
-		if err := to.add(strings.ReplaceAll(r.plan.Error, dir, "DIR"), r.name, "plan", "error"); err != nil {
-			return err
-		}
+		err = to.add(r.plan.Error, r.name, "plan", "error")
 	}
 	for i, j := range r.plan.jobs(len(r.jobs)) {
-		if err := to.add(j, r.name, "plan", r.jobs[i].label); err != nil {
-			return err
+		if err == nil {
+			err = to.add(j, r.name, "plan", r.jobs[i].label)
 		}
 	}
 	for face, o := range r.outcomes {
-		if o.err != nil {
-			if err := to.add(strings.ReplaceAll(o.err.Error(), dir, "DIR"), r.name, face, "error"); err != nil {
-				return err
-			}
-		}
-		if err := o.addEntries(to, r.name, face, dir); err != nil {
-			return err
+		if err == nil {
+			err = o.addEntries(to, r.name, face)
 		}
 	}
-	return nil
-}
-
-func (o *outcome) addEntries(to entries, name, face, dir string) error {
-	type item struct {
-		value any
-		keys  []string
-	}
-	var items []item
-	for _, p := range o.pictures {
-		if !p.indeterminate {
-			items = append(items, item{p, []string{p.job, fmt.Sprintf("picture-%d", p.index)}})
-		}
-	}
-	for label, sizes := range o.batches {
-		items = append(items, item{sizes, []string{label, "batches"}})
-	}
-	for label, m := range o.manifests {
-		items = append(items, item{m, []string{label, "manifest"}})
-	}
-	for key, hash := range o.previews {
-		items = append(items, item{hash, []string{key}})
-	}
-	if len(o.warnings) > 0 {
-		var lines []string
-		for _, w := range o.warnings {
-			lines = append(lines, strings.ReplaceAll(w, dir, "DIR"))
-		}
-		slices.Sort(lines)
-		items = append(items, item{lines, []string{"warnings"}})
-	}
-	if o.memory != "" {
-		items = append(items, item{o.memory, []string{"memory"}})
-	}
-	for _, it := range items {
-		if err := to.add(it.value, append([]string{name, face}, it.keys...)...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
