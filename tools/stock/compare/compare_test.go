@@ -21,21 +21,15 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-func TestStockParser(t *testing.T) {
-	var p stockParser
-	for _, line := range strings.Split(`{"event":"build","threads":2}
-  |=====>   | 1/4 a progress bar that is no event
-{"event":"load","seconds":3.5}
-{"event":"text","seconds":2}
-{"event":"step","step":1,"seconds":9}
-{"event":"step","step":2,"seconds":8}
-{"event":"decode","seconds":7}
-{"event":"done","seconds":30}`, "\n") {
+func TestTimesParser(t *testing.T) {
+	var p timesParser
+	for _, line := range strings.Split(`  |=====>   | 1/4 a progress bar that is no JSON
+{"load_seconds":3.5,"text_seconds":null,"step_seconds":[9,8],"decode_seconds":7}`, "\n") {
 		p.line([]byte(line))
 	}
 	var s sample
 	require.NoError(t, p.finish(&s, 2))
-	assert.Equal(t, sample{Load: 3.5, Text: 2, Steps: []float64{9, 8}, Decode: 7}, s)
+	assert.Equal(t, sample{Load: 3.5, Steps: []float64{9, 8}, Decode: 7}, s)
 	assert.ErrorContains(t, p.finish(&s, 3), "2 of 3 steps")
 }
 
@@ -225,25 +219,24 @@ func TestMain(m *testing.M) {
 func TestMeasure(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	var lines []string
-	collect := func(b []byte) { lines = append(lines, string(b)) }
-	t.Setenv("COMPARE_TEST_PRINT", "one\ntwo\n")
-	ctx := context.Background()
-	s, err := measure(ctx, options{}, exec.CommandContext(ctx, self), collect)
+	t.Setenv("COMPARE_TEST_PRINT", "a line of a library\n{\"step_seconds\": [1, 2]}\n")
+	ctx, o := context.Background(), options{task: task{Steps: 2}}
+	s, err := measure(ctx, o, exec.CommandContext(ctx, self), "x.png", &timesParser{})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"one", "two"}, lines)
+	assert.Equal(t, []float64{1, 2}, s.Steps)
+	assert.Equal(t, "x.png", s.Picture)
 	assert.Positive(t, s.Total)
 	assert.Positive(t, s.PeakRSS)
 
 	t.Setenv("COMPARE_TEST_FAIL", "yes")
-	_, err = measure(ctx, options{}, exec.CommandContext(ctx, self), collect)
+	_, err = measure(ctx, o, exec.CommandContext(ctx, self), "", &timesParser{})
 	assert.ErrorContains(t, err, "exit status 3")
-	assert.ErrorContains(t, err, "two")
+	assert.ErrorContains(t, err, "a line of a library")
 	assert.ErrorContains(t, err, "a complaint")
 
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = measure(ctx, options{}, exec.CommandContext(ctx, self), collect)
+	_, err = measure(ctx, o, exec.CommandContext(ctx, self), "", &timesParser{})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -251,13 +244,13 @@ func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	r := &report{machine: machine{CPU: "a CPU", Processors: 2, Memory: 8 << 30, System: "linux", Commit: "abc"}, options: testOptions(),
 		build: stockBuildInfo{Engine: "engine 1"}, variants: []variant{{name: "stock f16"}, {name: "Daguerre auto"}},
-		load: []string{"0.1", "2.0"}}
+		load: []string{"0.1", "2.0"}, samples: map[int][]sample{}}
 	for i, add := range []uint8{0, 1} {
 		path := filepath.Join(dir, []string{"a.png", "b.png"}[i])
 		writePicture(t, path, ramp(add))
 		f := float64(2 - i) // the second is twice as fast
 		for _, step := range []float64{8, 10, 30} {
-			r.add(i, sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30,
+			r.samples[i] = append(r.samples[i], sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30,
 				Picture: path, Note: []string{"", "bf16"}[i]})
 		}
 	}

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"strings"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // stockBuildInfo is how the stock engine was built, in its own words.
@@ -19,114 +20,73 @@ type stockBuildInfo struct {
 	Threads   int    `json:"threads"` // that it takes by default
 }
 
-func stockBuild(ctx context.Context, program string) (stockBuildInfo, error) {
-	var b stockBuildInfo
-	out, err := exec.CommandContext(ctx, program, "--build-info").Output()
+func stockBuild(ctx context.Context, program string) (b stockBuildInfo, err error) {
+	out, err := tool.Output(exec.CommandContext(ctx, program))
 	if err != nil {
-		return b, fmt.Errorf("%s --build-info: %w", program, err)
+		return b, err
 	}
 	if err := json.Unmarshal(out, &b); err != nil || b.Threads < 1 {
-		return b, fmt.Errorf("%s --build-info printed %q, which is not a build event; build it anew", program, strings.TrimSpace(string(out)))
+		return b, fmt.Errorf("%s printed %q, which does not tell how it was built; build it anew", program, out)
 	}
 	return b, nil
 }
 
-// stockEvent is a line of the stock engine's driver.
-type stockEvent struct {
-	Event   string  `json:"event"`
-	Seconds float64 `json:"seconds"`
-	Step    int     `json:"step"`
-}
+// timesParser reads the one line of times that the stock engine's driver and tools/peers/peer.py print. The libraries in them print other
+// lines, which are passed over.
+type timesParser struct{ sample }
 
-// stockParser collects the times that the driver of the stock engine prints.
-type stockParser struct {
-	sample sample
-	done   bool
-}
+func (p *timesParser) line(text []byte) { _ = json.Unmarshal(text, &p.sample) }
 
-// line takes one line. The engine prints to standard output too: what is no event is passed over.
-func (p *stockParser) line(text []byte) {
-	var e stockEvent
-	if json.Unmarshal(text, &e) != nil {
-		return
+func (p *timesParser) finish(s *sample, steps int) error {
+	if len(p.Steps) != steps {
+		return fmt.Errorf("the program reported %d of %d steps", len(p.Steps), steps)
 	}
-	switch e.Event {
-	case "load":
-		p.sample.Load = e.Seconds
-	case "text":
-		p.sample.Text = e.Seconds
-	case "step":
-		p.sample.Steps = append(p.sample.Steps, e.Seconds)
-	case "decode":
-		p.sample.Decode = e.Seconds
-	case "done":
-		p.done = true
-	}
-}
-
-func (p *stockParser) finish(s *sample, steps int) error {
-	if !p.done || len(p.sample.Steps) != steps {
-		return fmt.Errorf("the stock engine reported %d of %d steps", len(p.sample.Steps), steps)
-	}
-	s.Load, s.Text, s.Steps, s.Decode = p.sample.Load, p.sample.Text, p.sample.Steps, p.sample.Decode
+	s.Load, s.Text, s.Steps, s.Decode = p.Load, p.Text, p.Steps, p.Decode
 	return nil
 }
 
-// daguerreEvent is what is of interest in the lines of `daguerre generate --json`.
-type daguerreEvent struct {
-	Event     string  `json:"event"`
-	Seconds   float64 `json:"seconds"` // model: taken; progress: since the job began
-	Precision string  `json:"precision"`
-	Stage     string  `json:"stage"`
-	Step      int     `json:"step"`
-}
-
-// daguerreParser turns moments into times. A stage begins with an event of step 0; a step ends with an event.
+// daguerreParser reads the lines of `daguerre generate --json` and turns moments into times. A stage begins with an event of step 0; a step
+// ends with an event.
 type daguerreParser struct {
-	sample sample
-	at     float64 // seconds, of the last progress event
-	stage  string
-	done   bool
+	timesParser
+	at    float64 // seconds, of the last progress event
+	stage string
+	done  bool
 }
 
 func (p *daguerreParser) line(text []byte) {
-	var e daguerreEvent
+	var e struct {
+		Event, Precision, Stage string
+		Seconds                 float64 // model: taken; progress: since the job began
+		Step                    int
+	}
 	if json.Unmarshal(text, &e) != nil {
 		return
 	}
 	switch e.Event {
 	case "model":
-		p.sample.Load, p.sample.Note = e.Seconds, e.Precision
-	case "progress":
-		p.progress(e)
+		p.Load, p.Note = e.Seconds, e.Precision
 	case "done":
 		p.done = true
-	}
-}
-
-// progress takes the event of a stage that began, or of a step that ended.
-func (p *daguerreParser) progress(e daguerreEvent) {
-	spent := e.Seconds - p.at
-	p.at = e.Seconds
-	if e.Stage == "denoise" && p.stage == "denoise" && e.Step > 0 {
-		p.sample.Steps = append(p.sample.Steps, spent)
-	}
-	if e.Stage != p.stage {
-		switch p.stage {
-		case "text":
-			p.sample.Text = spent
-		case "decode":
-			p.sample.Decode = spent
+	case "progress": // a stage began, or a step ended
+		spent := e.Seconds - p.at
+		p.at = e.Seconds
+		switch {
+		case e.Stage == p.stage && e.Stage == "denoise" && e.Step > 0:
+			p.Steps = append(p.Steps, spent)
+		case e.Stage != p.stage && p.stage == "text":
+			p.Text = spent
+		case e.Stage != p.stage && p.stage == "decode":
+			p.Decode = spent
 		}
 		p.stage = e.Stage
 	}
 }
 
 func (p *daguerreParser) finish(s *sample, steps int) error {
-	if !p.done || len(p.sample.Steps) != steps || p.stage != "done" {
-		return fmt.Errorf("daguerre reported %d of %d steps and ended in stage %q; its --json events are not the known ones", len(p.sample.Steps),
-			steps, p.stage)
+	if !p.done || p.stage != "done" {
+		return fmt.Errorf("daguerre ended in stage %q; its --json events are not the known ones", p.stage)
 	}
-	s.Load, s.Text, s.Steps, s.Decode, s.Note = p.sample.Load, p.sample.Text, p.sample.Steps, p.sample.Decode, p.sample.Note
-	return nil
+	s.Note = p.Note
+	return p.timesParser.finish(s, steps)
 }

@@ -163,7 +163,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := &report{machine: describeMachine(), build: build, options: o, variants: variants, load: []string{loadAverage()}}
+	r := &report{machine: describeMachine(), build: build, options: o, variants: variants,
+		samples: map[int][]sample{}, load: []string{loadAverage()}}
 	for round := range o.rounds {
 		for i, v := range variants {
 			if !o.takesPart(v, round) {
@@ -177,9 +178,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", v.name, err)
 			}
-			r.add(i, s)
-			fmt.Fprintf(stderr, "  steps %s s, text %.2f s, decode %.2f s, load %.2f s, %.0f %% of the CPU time it asked for\n",
-				joinSeconds(s.Steps), s.Text, s.Decode, s.Load, 100*s.share(o.threads))
+			r.samples[i] = append(r.samples[i], s)
+			fmt.Fprintf(stderr, "  steps %.2f s, text %.2f s, decode %.2f s, load %.2f s, %.0f %% of the CPU time it asked for\n",
+				s.Steps, s.Text, s.Decode, s.Load, 100*s.share(o.threads))
 		}
 	}
 	r.load = append(r.load, loadAverage())

@@ -16,7 +16,7 @@ import (
 // projection], which is multiplied from the right: pooled x projection.
 const originalProjection = "conditioner.embedders.1.model.text_projection"
 
-// stockProjection is the stock engine's name for it behind the prefix that it gives to --clip-g. The engine
+// stockProjection is the stock engine's name for it behind the prefix that it gives to clip_g. The engine
 // multiplies it as a linear layer's weight, [projection, width], whichever layout it comes from.
 const stockProjection = "text_model.text_projection"
 
@@ -40,34 +40,19 @@ func writeProjection(model, folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data, err := safetensors(stockProjection, transposed(values, int(t.Shape[0])))
-	if err != nil {
-		return "", err
+	rows, columns := int(t.Shape[0]), int(t.Shape[1])
+	transposed := make([]float32, len(values))
+	for i, v := range values {
+		transposed[i%columns*rows+i/columns] = v
 	}
 	path := filepath.Join(folder, "text_projection.safetensors")
-	return path, os.WriteFile(path, data, 0o644)
+	return path, writeMatrix(path, stockProjection, columns, transposed)
 }
 
-// matrix is a dense matrix, last index fastest.
-type matrix struct {
-	rows, columns int
-	values        []float32
-}
-
-// transposed returns the transpose of a matrix of so many rows.
-func transposed(values []float32, rows int) matrix {
-	m := matrix{rows: len(values) / rows, columns: rows, values: make([]float32, len(values))}
-	for i, v := range values {
-		row, column := i/m.rows, i%m.rows
-		m.values[column*rows+row] = v
-	}
-	return m
-}
-
-// safetensors returns a file of one F32 tensor.
-func safetensors(name string, m matrix) ([]byte, error) {
+// writeMatrix writes a file of one F32 tensor with so many rows.
+func writeMatrix(path, name string, rows int, values []float32) error {
 	var out bytes.Buffer
-	t := writer.Tensor{Name: name, DType: "F32", Shape: []int64{int64(m.rows), int64(m.columns)}, Size: int64(4 * len(m.values))}
-	err := errors.Join(writer.SafetensorsHeader(&out, []writer.Tensor{t}, nil), binary.Write(&out, binary.LittleEndian, m.values))
-	return out.Bytes(), err
+	t := writer.Tensor{Name: name, DType: modelfile.F32, Shape: []int64{int64(rows), int64(len(values) / rows)}, Size: int64(4 * len(values))}
+	return errors.Join(writer.SafetensorsHeader(&out, []writer.Tensor{t}, nil), binary.Write(&out, binary.LittleEndian, values),
+		os.WriteFile(path, out.Bytes(), 0o644))
 }

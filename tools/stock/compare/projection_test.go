@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -14,9 +13,7 @@ import (
 func TestWriteProjection(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model.safetensors")
-	data, err := safetensors(originalProjection, matrix{2, 3, []float32{1, 2, 3, 4, 5, 6}})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(model, data, 0o600))
+	require.NoError(t, writeMatrix(model, originalProjection, 2, []float32{1, 2, 3, 4, 5, 6}))
 	path, err := writeProjection(model, dir)
 	require.NoError(t, err)
 
@@ -34,9 +31,7 @@ func TestWriteProjection(t *testing.T) {
 func TestWriteProjectionNotNeeded(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model.safetensors")
-	data, err := safetensors("text_encoder_2.text_projection.weight", matrix{1, 2, []float32{1, 2}})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(model, data, 0o600))
+	require.NoError(t, writeMatrix(model, "text_encoder_2.text_projection.weight", 1, []float32{1, 2}))
 	path, err := writeProjection(model, dir)
 	require.NoError(t, err)
 	assert.Empty(t, path)

@@ -1,14 +1,18 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"image"
 	"io"
-	"os"
+	"math"
 	"slices"
 	"strings"
 
 	"golang.org/x/exp/stats"
+
+	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // report is all that was measured.
@@ -17,15 +21,8 @@ type report struct {
 	build    stockBuildInfo
 	options  options
 	variants []variant
-	samples  [][]sample // per variant, in the order of the rounds
-	load     []string   // load average before and after
-}
-
-func (r *report) add(variant int, s sample) {
-	for len(r.samples) < len(r.variants) {
-		r.samples = append(r.samples, nil)
-	}
-	r.samples[variant] = append(r.samples[variant], s)
+	samples  map[int][]sample // per variant, in the order of the rounds
+	load     []string         // load average before and after
 }
 
 // summary is one row of the table: medians over the rounds.
@@ -51,9 +48,9 @@ func (r *report) summaries() ([]summary, error) {
 	for i, v := range r.variants {
 		all := r.samples[i]
 		of := func(f func(sample) float64) float64 {
-			values := make([]float64, len(all))
-			for k, s := range all {
-				values[k] = f(s)
+			var values []float64
+			for _, s := range all {
+				values = append(values, f(s))
 			}
 			return stats.Median(values)
 		}
@@ -78,6 +75,43 @@ func (r *report) summaries() ([]summary, error) {
 	return out, nil
 }
 
+// agreement says how alike two pictures are, over all red, green and blue values of 0 to 255.
+type agreement struct {
+	PSNR     float64 `json:"psnr_db"`      // at most equalPSNR
+	MaxDiff  int     `json:"max_diff"`     // largest difference of a value
+	Contrast float64 `json:"contrast_std"` // standard deviation of the first picture: near 0 a PSNR means nothing
+}
+
+// equalPSNR stands for the infinite PSNR of equal pictures, which JSON cannot hold. No other two 8-bit pictures below 100 megapixels reach
+// it.
+const equalPSNR = 99
+
+func comparePictures(a, b string) (out agreement, err error) {
+	x, err := picture.Load(a)
+	if err != nil {
+		return out, err
+	}
+	y, err := picture.Load(b)
+	if err != nil {
+		return out, err
+	}
+	if out, err = agreementOf(x, y); err != nil {
+		err = fmt.Errorf("%s and %s: %w", a, b, err)
+	}
+	return out, err
+}
+
+func agreementOf(x, y *image.NRGBA) (agreement, error) {
+	psnr, largest, err := picture.Difference(x, y)
+	var sum, squares, n float64
+	for i, v := range x.Pix {
+		if i%4 < 3 { // no alpha
+			sum, squares, n = sum+float64(v), squares+float64(v)*float64(v), n+1
+		}
+	}
+	return agreement{PSNR: min(equalPSNR, psnr), MaxDiff: largest, Contrast: math.Sqrt(max(0, squares/n-(sum/n)*(sum/n)))}, err
+}
+
 // markdown writes the tables. Behind a figure stands how many times less it is than the first row's.
 func (r *report) markdown(w io.Writer) error {
 	rows, err := r.summaries()
@@ -86,7 +120,7 @@ func (r *report) markdown(w io.Writer) error {
 	}
 	base := rows[0]
 	var b strings.Builder
-	r.conditions(&b)
+	b.WriteString(r.conditions())
 	b.WriteString("| | one step, s | (lowest to highest) | text encoding, s | VAE decoding, s | loading, s | whole process, s | CPU time, " +
 		"s | CPU share | peak memory, GiB |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
@@ -129,29 +163,26 @@ func (s summary) label() string {
 }
 
 // conditions says under which circumstances the figures came about.
-func (r *report) conditions(b *strings.Builder) {
+func (r *report) conditions() string {
 	t, m := r.options.task, r.machine
 	guidance := "two UNet evaluations a step"
 	if t.Guidance <= 1 {
 		guidance = "one UNet evaluation a step"
 	}
-	rounds := fmt.Sprintf("%d rounds", r.options.rounds)
-	if r.options.rounds == 1 {
-		rounds = "1 round"
-	}
+	rounds := fmt.Sprintf("%d %s", r.options.rounds, words.Plural(r.options.rounds, "round"))
 	if n := r.options.stockRounds; n > 0 {
 		rounds += fmt.Sprintf(" (stock: the first %d)", n)
 	}
-	fmt.Fprintf(b, "%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps,
-		t.Guidance, guidance, rounds, r.options.threads)
-	fmt.Fprintf(b, "- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
-		strings.Join(r.load, " before, ")+" after")
 	projection := ""
 	if r.options.projection != "" {
 		projection = "; given text_projection transposed, as its multiplication needs it"
 	}
-	fmt.Fprintf(b, "- Stock engine: %s, %s, %s, %s%s.\n", r.build.Engine, r.build.Compiler, r.build.BuildType, r.build.Options, projection)
-	fmt.Fprintf(b, "- Daguerre: commit %s.\n\n", m.Commit)
+	return fmt.Sprintf("%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps,
+		t.Guidance, guidance, rounds, r.options.threads) +
+		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
+			strings.Join(r.load, " before, ")+" after") +
+		fmt.Sprintf("- Stock engine: %s, %s, %s, %s%s.\n- Daguerre: commit %s.\n\n", r.build.Engine, r.build.Compiler, r.build.BuildType,
+			r.build.Options, projection, m.Commit)
 }
 
 // writeJSON writes every single measurement.
@@ -164,29 +195,10 @@ func (r *report) writeJSON(path string) error {
 		summary
 		Samples []sample `json:"samples"`
 	}
-	out := struct {
-		Machine  machine        `json:"machine"`
-		Stock    stockBuildInfo `json:"stock"`
-		Task     task           `json:"task"`
-		Threads  int            `json:"threads"`
-		Load     []string       `json:"load_average"`
-		Variants []measured     `json:"variants"`
-	}{Machine: r.machine, Stock: r.build, Task: r.options.task, Threads: r.options.threads, Load: r.load}
+	var variants []measured
 	for i, row := range rows {
-		out.Variants = append(out.Variants, measured{row, r.samples[i]})
+		variants = append(variants, measured{row, r.samples[i]})
 	}
-	data, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-// joinSeconds lists durations in seconds.
-func joinSeconds(values []float64) string {
-	parts := make([]string, len(values))
-	for i, v := range values {
-		parts[i] = fmt.Sprintf("%.2f", v)
-	}
-	return strings.Join(parts, " ")
+	return tool.WriteJSON(path, map[string]any{"machine": r.machine, "stock": r.build, "task": r.options.task, "threads": r.options.threads,
+		"load_average": r.load, "variants": variants})
 }

@@ -14,18 +14,17 @@ import (
 type machine struct {
 	CPU        string `json:"cpu"`
 	Processors int    `json:"processors"` // logical
-	System     string `json:"system"`
 	Memory     int64  `json:"memory_bytes"`
+	System     string `json:"system"`
 	Commit     string `json:"commit"` // of this repository
 }
 
 func describeMachine() machine {
-	d := hardware.Describe()
-	m := machine{CPU: d.CPU, Processors: d.Cores, System: d.System, Memory: d.Memory, Commit: "unknown"}
+	d, commit := hardware.Describe(), "unknown"
 	if out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output(); err == nil {
-		m.Commit = strings.TrimSpace(string(out))
+		commit = strings.TrimSpace(string(out))
 	}
-	return m
+	return machine{d.CPU, d.Cores, d.Memory, d.System, commit}
 }
 
 // loadAverage returns how many threads wanted to run in the last minute, "" where that is not known.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	hardware "github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // variant is one program with its settings.
@@ -52,76 +54,68 @@ func (s sample) share(threads int) float64 {
 var precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
 
 // variants returns what is to be compared, the one that the others are held against first.
-func (o options) variants() ([]variant, error) {
-	var out []variant
-	for _, name := range strings.Split(o.stockVariants, ",") {
-		v, err := stockVariant(strings.TrimSpace(name))
-		if err != nil {
-			return nil, err
+func (o options) variants() (out []variant, err error) {
+	for _, list := range []struct {
+		flag, names string
+		make        func(name string) (variant, error)
+	}{{"stock-variants", o.stockVariants, stockVariant}, {"daguerre-variants", o.daguerreVariants, daguerreVariant}, {"peers", o.peers, peerVariant}} {
+		if list.flag == "peers" && list.names == "" {
+			continue
 		}
-		out = append(out, v)
-	}
-	for _, name := range strings.Split(o.daguerreVariants, ",") {
-		name = strings.TrimSpace(name)
-		if name == "" {
-			return nil, errors.New("--daguerre-variants has an empty entry")
+		for name := range strings.SplitSeq(list.names, ",") {
+			v, err := list.make(strings.TrimSpace(name))
+			if err != nil {
+				return nil, fmt.Errorf("--%s: %w", list.flag, err)
+			}
+			out = append(out, v)
 		}
-		out = append(out, variant{name: "Daguerre " + name, run: func(ctx context.Context, o options, picture string) (sample, error) {
-			return runDaguerre(ctx, o, name, picture)
-		}})
-	}
-	if o.peers == "" {
-		return out, nil
-	}
-	for _, name := range strings.Split(o.peers, ",") {
-		v, err := peerVariant(strings.TrimSpace(name))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
 	}
 	return out, nil
 }
 
+// stockVariant makes the picture with the stock engine.
 func stockVariant(name string) (variant, error) {
 	weights, extras, _ := strings.Cut(name, "+")
-	args := []string{"--type", weights}
 	if weights == "" {
-		return variant{}, fmt.Errorf("--stock-variants: %q names no type", name)
+		return variant{}, fmt.Errorf("%q names no type", name)
 	}
-	for _, extra := range strings.Split(extras, "+") {
+	given := map[string]any{"type": weights}
+	for extra := range strings.SplitSeq(extras, "+") {
 		switch extra {
 		case "":
 		case "fa":
-			args = append(args, "--diffusion-fa")
+			given["diffusion_fa"] = true
 		case "direct":
-			args = append(args, "--diffusion-conv-direct", "--vae-conv-direct")
+			given["conv_direct"] = true
 		default:
-			return variant{}, fmt.Errorf("--stock-variants: %q of %q is unknown; known are +fa and +direct", extra, name)
+			return variant{}, fmt.Errorf("%q of %q is unknown; known are +fa and +direct", extra, name)
 		}
 	}
 	return variant{name: "stock " + name, stock: true, run: func(ctx context.Context, o options, picture string) (sample, error) {
-		return runStock(ctx, o, args, picture)
+		t := o.task
+		argument := map[string]any{"model": o.model, "prompt": t.Prompt, "negative_prompt": t.NegativePrompt, "width": t.Size, "height": t.Size,
+			"steps": t.Steps, "cfg_scale": t.Guidance, "seed": t.Seed, "threads": o.threads, "output": picture, "clip_g": o.projection}
+		maps.Copy(argument, given)
+		text, err := json.Marshal(argument)
+		if err != nil {
+			return sample{}, err
+		}
+		return measure(ctx, o, exec.CommandContext(ctx, o.stock, string(text)), picture, &timesParser{})
 	}}, nil
 }
 
-// runStock makes the picture with the stock engine.
-func runStock(ctx context.Context, o options, extra []string, picture string) (sample, error) {
-	t := o.task
-	args := append([]string{"--model", o.model, "--prompt", t.Prompt, "--negative-prompt", t.NegativePrompt,
-		"--width", strconv.Itoa(t.Size), "--height", strconv.Itoa(t.Size), "--steps", strconv.Itoa(t.Steps),
-		"--cfg-scale", strconv.FormatFloat(t.Guidance, 'g', -1, 64), "--seed", strconv.FormatInt(t.Seed, 10),
-		"--threads", strconv.Itoa(o.threads), "--output", picture}, extra...)
-	if o.projection != "" {
-		args = append(args, "--clip-g", o.projection)
+// peerVariant is SDXL in another runtime: "torch" or "openvino", a colon, and torch's name of a type. It has random weights
+// of its own and makes no picture.
+func peerVariant(name string) (variant, error) {
+	runtime, dtype, ok := strings.Cut(name, ":")
+	if !ok || runtime == "" || dtype == "" {
+		return variant{}, fmt.Errorf("%q is not of the form torch:bfloat16", name)
 	}
-	var p stockParser
-	s, err := measure(ctx, o, exec.CommandContext(ctx, o.stock, args...), p.line)
-	if err != nil {
-		return s, err
-	}
-	s.Picture = picture
-	return s, p.finish(&s, t.Steps)
+	return variant{name: runtime + " " + dtype, run: func(ctx context.Context, o options, _ string) (sample, error) {
+		cmd := exec.CommandContext(ctx, o.python, "tools/peers/peer.py", "--runtime", runtime, "--dtype", dtype, "--size",
+			strconv.Itoa(o.task.Size), "--steps", strconv.Itoa(o.task.Steps), "--threads", strconv.Itoa(o.threads), "--cache", o.peerCache)
+		return measure(ctx, o, cmd, "", &timesParser{})
+	}}, nil
 }
 
 // runFile is Daguerre's run file for the stock engine's sampler; see ../README.md for each line.
@@ -141,28 +135,30 @@ func runFile(o options, name, picture string) map[string]any {
 	}
 }
 
-// runDaguerre makes the picture with Daguerre.
-func runDaguerre(ctx context.Context, o options, name, picture string) (sample, error) {
-	data, err := json.MarshalIndent(runFile(o, name, picture), "", "  ")
-	if err != nil {
-		return sample{}, err
+// daguerreVariant makes the picture with Daguerre.
+func daguerreVariant(name string) (variant, error) {
+	if name == "" {
+		return variant{}, errors.New("an entry is empty")
 	}
-	file := strings.TrimSuffix(picture, filepath.Ext(picture)) + ".json"
-	if err := os.WriteFile(file, append(data, '\n'), 0o644); err != nil {
-		return sample{}, err
-	}
-	var p daguerreParser
-	s, err := measure(ctx, o, exec.CommandContext(ctx, o.daguerre, "generate", "-c", file, "--json", "--overwrite"), p.line)
-	if err != nil {
-		return s, err
-	}
-	s.Picture = picture
-	return s, p.finish(&s, o.task.Steps)
+	return variant{name: "Daguerre " + name, run: func(ctx context.Context, o options, picture string) (sample, error) {
+		file := strings.TrimSuffix(picture, filepath.Ext(picture)) + ".json"
+		if err := tool.WriteJSON(file, runFile(o, name, picture)); err != nil {
+			return sample{}, err
+		}
+		cmd := exec.CommandContext(ctx, o.daguerre, "generate", "-c", file, "--json", "--overwrite")
+		return measure(ctx, o, cmd, picture, &daguerreParser{})
+	}}, nil
+}
+
+// parser reads the lines that a program prints and puts its times into a sample.
+type parser interface {
+	line(text []byte)
+	finish(s *sample, steps int) error
 }
 
 // measure runs a command, hands over the lines of its standard output, and fills in what the system
 // knows of the process.
-func measure(ctx context.Context, o options, cmd *exec.Cmd, line func([]byte)) (sample, error) {
+func measure(ctx context.Context, o options, cmd *exec.Cmd, picture string, p parser) (sample, error) {
 	tail, said := &lastBytes{limit: 2000}, &lastBytes{limit: 1000}
 	cmd.Stderr = tail
 	if o.verbose {
@@ -181,8 +177,8 @@ func measure(ctx context.Context, o options, cmd *exec.Cmd, line func([]byte)) (
 	scanner := bufio.NewScanner(out)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
-		line(scanner.Bytes())
-		said.add(append(scanner.Bytes(), '\n'))
+		p.line(scanner.Bytes())
+		fmt.Fprintf(said, "%s\n", scanner.Bytes())
 	}
 	if err := errors.Join(scanner.Err(), cmd.Wait()); err != nil {
 		if ctx.Err() != nil {
@@ -190,9 +186,9 @@ func measure(ctx context.Context, o options, cmd *exec.Cmd, line func([]byte)) (
 		}
 		return sample{}, fmt.Errorf("%w; the end of what it said:\n%s%s", err, said.bytes, tail.bytes)
 	}
-	s := sample{Total: time.Since(began).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
-	s.PeakRSS = hardware.PeakRSSOf(cmd.ProcessState)
-	return s, nil
+	s := sample{Total: time.Since(began).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
+		PeakRSS: hardware.PeakRSSOf(cmd.ProcessState), Picture: picture}
+	return s, p.finish(&s, o.task.Steps)
 }
 
 // lastBytes keeps the end of what is written to it.
@@ -201,13 +197,9 @@ type lastBytes struct {
 	limit int
 }
 
-func (l *lastBytes) add(p []byte) {
-	l.bytes = append(l.bytes, p...)
-	l.bytes = l.bytes[max(0, len(l.bytes)-l.limit):]
-}
-
 // Write implements io.Writer; it does not fail.
 func (l *lastBytes) Write(p []byte) (int, error) {
-	l.add(p)
+	l.bytes = append(l.bytes, p...)
+	l.bytes = l.bytes[max(0, len(l.bytes)-l.limit):]
 	return len(p), nil
 }
