@@ -102,5 +102,5 @@ func checkDrawing(path string, packages []pack) error {
 	differ(wantNodes, haveNodes, "is a package and not drawn")
 	differ(haveArrows, wantArrows, "is drawn and not imported")
 	differ(wantArrows, haveArrows, "is imported and not drawn")
-	return fmt.Errorf("%s\nis every new import meant? Then: go run ./tools/house -write %s", text, path)
+	return fmt.Errorf("%s\nis every new import meant? Then: go run ./tools/house -write", text)
 }

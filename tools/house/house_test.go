@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 func TestExportedIn(t *testing.T) {
@@ -76,17 +78,35 @@ func TestCheckDrawing(t *testing.T) {
 	assert.ErrorContains(t, checkDrawing(path, house), "cli/top -> runtime/middle is imported and not drawn")
 }
 
-// TestDrawingOfThisHouse holds docs/architecture.md against the imports; after a change that is meant: go run ./tools/house -write
-// docs/architecture.md
-func TestDrawingOfThisHouse(t *testing.T) {
+// TestImportsOfThisHouse holds the drawing and the linter's rules against the imports; after a change that is meant:
+// go run ./tools/house -write
+func TestImportsOfThisHouse(t *testing.T) {
 	packages, err := list()
 	require.NoError(t, err)
-	require.NoError(t, checkDrawing("../../docs/architecture.md", packages))
+	require.Greater(t, len(packages), 20)
+	require.NoError(t, checkDrawing("../../"+drawingFile, packages))
+	require.NoError(t, checkRules("../../"+rulesFile, packages))
+}
+
+func TestRules(t *testing.T) {
+	house := append(houseOf(), pack{ImportPath: "a/b", libraries: []string{"example.org/lib"}})
+	rules := rulesOf(house)
+	assert.Contains(t, rules, "        cli-top:\n          list-mode: strict\n          files: [\"**/cli/top/*.go\", \"!$test\"]\n"+
+		"          allow:\n            - $gostd\n            - github.com/daguerre-go/daguerre/runtime/ground$\n"+
+		"            - github.com/daguerre-go/daguerre/runtime/middle$\n")
+	assert.Contains(t, rules, "            - example.org/lib$\n")
+	path := filepath.Join(t.TempDir(), "x.yml")
+	require.NoError(t, os.WriteFile(path, []byte("a:\n        # <!-- imports: begin -->\n        # <!-- imports: end -->\n"), 0o644))
+	require.ErrorContains(t, checkRules(path, house), "house -write")
+	require.NoError(t, tool.WritePart(path, rulesMarker, rules))
+	require.NoError(t, checkRules(path, house))
+	require.Error(t, checkRules(path, house[1:]))
 }
 
 func TestIsCode(t *testing.T) {
 	for path, want := range map[string]bool{"a/b.go": true, "native/src/x.cpp": true, "native/include/x.h": true, "a/b_test.go": false,
-		"native/tests/x.cpp": false, "a/testdata/x.c": false, "x.py": false} {
+		"runtime/backend/backendtest/suite.go": false,
+		"native/tests/x.cpp":                   false, "a/testdata/x.c": false, "x.py": false} {
 		assert.Equal(t, want, isCode(path), path)
 	}
 }

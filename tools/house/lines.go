@@ -23,8 +23,11 @@ const columns = 140
 // width is the number of characters in a line.
 func width(line []byte) int { return utf8.RuneCount(bytes.TrimRight(line, "\n")) }
 
-// isCode tells whether a path is Go, C or C++ outside tests.
+// isCode tells whether a path is Go, C or C++ outside tests. A package whose name ends in test is one for tests.
 func isCode(path string) bool {
+	if strings.HasSuffix(filepath.Dir(path), "test") {
+		return false
+	}
 	for _, folder := range []string{"testdata", "tests", "third_party"} {
 		if slices.Contains(strings.Split(path, "/"), folder) {
 			return false
@@ -129,7 +132,7 @@ func size(since string) error {
 		return goes, others, err
 	}
 	say := func(when string, g, o measure) {
-		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests\n", when, g.lines, g.files,
+		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests and packages for them\n", when, g.lines, g.files,
 			g.rows, o.lines, o.files, o.rows)
 	}
 	g, o, err := of("")

@@ -3,8 +3,8 @@
 //
 //	go run ./tools/house                               # exported names, drawing, long files and lines, lines of code
 //	go run ./tools/house -max 700                      # fails where more names are exported outside internal/
-//	go run ./tools/house -check docs/architecture.md   # fails where drawing and imports differ, and lists how
-//	go run ./tools/house -write docs/architecture.md   # draws anew between the marker comments
+//	go run ./tools/house -check                        # fails where the imports are not those of the drawing or the linter's rules
+//	go run ./tools/house -write                        # writes drawing and rules anew, between the marker comments
 //	go run ./tools/house -long 400 [FILE...]           # fails where a file of code has more lines, but for these
 //	go run ./tools/house -since REV                    # lines of code now and at REV
 package main
@@ -17,17 +17,23 @@ import (
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
+// Files that say who imports whom, from the root of the checkout.
+const (
+	drawingFile = "docs/architecture.md"
+	rulesFile   = ".golangci.yml"
+)
+
 func main() {
 	most := flag.Int("max", 0, "fail where more names than this are exported outside internal/")
-	check := flag.String("check", "", "fail where the drawing in this `file` is not of the imports as they are")
-	write := flag.String("write", "", "draw the packages in this `file`")
+	check := flag.Bool("check", false, "fail where the imports are not those of "+drawingFile+" and "+rulesFile)
+	write := flag.Bool("write", false, "draw the packages in "+drawingFile+" and list their imports in "+rulesFile)
 	long := flag.Int("long", 0, "fail where a file has more lines than this, or a line more columns than 140")
 	since := flag.String("since", "", "print lines of code now and at this `revision`")
 	flag.Parse()
-	tool.Exit("house", run(*most, *check, *write, *since, *long))
+	tool.Exit("house", run(*most, *long, *check, *write, *since))
 }
 
-func run(most int, check, write, since string, long int) error {
+func run(most, long int, check, write bool, since string) error {
 	packages, err := list()
 	if err != nil {
 		return err
@@ -37,11 +43,11 @@ func run(most int, check, write, since string, long int) error {
 	if all || most > 0 {
 		errs = append(errs, exported(packages, all, most))
 	}
-	if write != "" {
-		errs = append(errs, tool.WritePart(write, marker, draw(packages)))
+	if write {
+		errs = append(errs, tool.WritePart(drawingFile, marker, draw(packages)), tool.WritePart(rulesFile, rulesMarker, rulesOf(packages)))
 	}
-	if check != "" {
-		errs = append(errs, checkDrawing(check, packages))
+	if check {
+		errs = append(errs, checkDrawing(drawingFile, packages), checkRules(rulesFile, packages))
 	}
 	if all {
 		fmt.Print("\n", draw(packages), "\n")

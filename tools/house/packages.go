@@ -25,6 +25,7 @@ const module = "github.com/daguerre-go/daguerre/"
 type pack struct {
 	ImportPath, Name, Dir string
 	GoFiles, Imports      []string
+	libraries             []string // imports of other modules
 }
 
 // list returns the module's packages that have code besides tests.
@@ -49,6 +50,8 @@ func list() ([]pack, error) {
 		for _, i := range p.Imports {
 			if path, ok := strings.CutPrefix(i, module); ok {
 				inside = append(inside, path)
+			} else if first, _, _ := strings.Cut(i, "/"); strings.Contains(first, ".") {
+				p.libraries = append(p.libraries, i)
 			}
 		}
 		p.Imports = inside
