@@ -30,5 +30,5 @@ for device in vulkan:0 cpu; do
 done
 echo "PSNR between vulkan:0 (lavapipe) and cpu, at least 40 dB wanted:"
 for picture in '' -0 -1; do
-    go run ./tools/psnr "$out/vulkan$picture.png" "$out/cpu$picture.png" 40
+    go run ./tools/recorder -psnr 40 "$out/vulkan$picture.png" "$out/cpu$picture.png"
 done

@@ -53,12 +53,12 @@ func makeGroup(limit int64) (group, error) {
 func (g group) remove() { _ = os.Remove(g.dir) }
 
 func confine(o options) error {
-	if o.cgroup != "" {
-		return os.WriteFile(o.cgroup, []byte(strconv.Itoa(os.Getpid())), 0o644)
+	if o.Cgroup != "" {
+		return os.WriteFile(o.Cgroup, []byte(strconv.Itoa(os.Getpid())), 0o644)
 	}
-	if o.data > 0 {
+	if o.Data > 0 {
 		// Since Linux 4.7 it counts all private memory that can be written.
-		return syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: uint64(o.data), Max: uint64(o.data)})
+		return syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: uint64(o.Data), Max: uint64(o.Data)})
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func since(t *time.Time) float64 {
 
 // uselessMap says why mapping the file is no use: weights are taken from it only as they are.
 func uselessMap(o options, info backend.ModelInfo) (string, error) {
-	inventory, err := memory.Read(backend.Files{Model: o.model})
+	inventory, err := memory.Read(backend.Files{Model: o.Model})
 	if err != nil {
 		return "", err
 	}
@@ -106,8 +106,8 @@ func uselessMap(o options, info backend.ModelInfo) (string, error) {
 
 // runStages makes one picture's computations, in the order of a run.
 func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, err error) {
-	p, at, hash := o.plan, time.Now(), sha256.New()
-	cfg := backend.ModelConfig{Files: backend.Files{Model: o.model}, Device: "cpu", Precision: backend.Precision(o.precision),
+	p, at, hash := o.Plan, time.Now(), sha256.New()
+	cfg := backend.ModelConfig{Files: backend.Files{Model: o.Model}, Device: "cpu", Precision: backend.Precision(o.Precision),
 		TextResidency: backend.Residency(p.Text), UNetResidency: backend.Residency(p.UNet), VAEResidency: backend.Residency(p.VAE),
 		StreamBytes: p.Window, AttentionSlicing: p.Slicing}
 	if p.FlashOff {
@@ -124,7 +124,7 @@ func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, 
 			return out, err
 		}
 	}
-	info, latent := m.Info(), o.size/m.Info().VAE.Downscale
+	info, latent := m.Info(), o.Size/m.Info().VAE.Downscale
 	unload := func(names ...string) error {
 		if !p.Unload {
 			return nil
@@ -152,7 +152,7 @@ func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, 
 	in := backend.UNetInput{Sample: wave(1, info.UNet.InChannels, latent, latent), Timesteps: []float32{500},
 		Context: wave(1, len(ids), info.UNet.ContextDim), Pooled: wave(1, info.UNet.PooledDim), SizeIDs: wave(1, info.UNet.SizeIDs)}
 	predicted := make([]float32, info.UNet.OutChannels*latent*latent)
-	for step := range o.steps {
+	for step := range o.Steps {
 		if err := m.UNet(ctx, in, predicted); err != nil {
 			return out, err
 		}

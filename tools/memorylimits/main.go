@@ -9,11 +9,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -21,22 +22,23 @@ import (
 )
 
 type options struct {
-	model     string
-	size      int
-	steps     int
-	precision string
+	Model     string
+	Size      int
+	Steps     int
+	Precision string
+
 	only      string
 	reference string
 
-	child  bool
-	cgroup string
-	data   int64
-	plan   plan
+	// For the process of one plan.
+	Plan   plan
+	Cgroup string // to join
+	Data   int64  // its RLIMIT_DATA where there is no group
 }
 
 // plan is one way to hold the weights.
 type plan struct {
-	Name      string `json:"name"`
+	Name      string
 	Share     float64
 	Text      string
 	UNet      string
@@ -62,43 +64,40 @@ var plans = []plan{
 
 // outcome is what a run reports, in bytes and seconds.
 type outcome struct {
-	Peak    int64   `json:"peak"`    // resident memory that is no file's
-	MaxRSS  int64   `json:"max_rss"` // with file pages
-	Counted int64   `json:"counted"` // the model's own count at its peak
-	Compute int64   `json:"compute"` // of it the compute buffer
-	Weights int64   `json:"weights"` // of it the UNet's
-	Pages   int64   `json:"pages"`   // read from block devices
-	Open    float64 `json:"open"`
-	Text    float64 `json:"text"`              // both encoders, with loading
-	First   float64 `json:"first"`             // the first UNet step, with loading
-	Step    float64 `json:"step"`              // the fastest of the later ones
-	Decode  float64 `json:"decode"`            // with loading
-	Hash    string  `json:"hash"`              // of all results
-	Useless string  `json:"useless,omitempty"` // why the plan cannot be shown here; nothing was run
+	Peak    int64 // resident memory that is no file's
+	MaxRSS  int64 // with file pages
+	Counted int64 // the model's own count at its peak
+	Compute int64 // of it the compute buffer
+	Weights int64 // of it the UNet's
+	Pages   int64 // read from block devices
+	Open    float64
+	Text    float64 // both encoders, with loading
+	First   float64 // the first UNet step, with loading
+	Step    float64 // the fastest of the later ones
+	Decode  float64 // with loading
+	Hash    string  // of all results
+	Useless string  // why the plan cannot be shown here; nothing was run
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.model, "model", "", "an SDXL checkpoint")
-	flag.IntVar(&o.size, "size", 256, "height and width of the picture")
-	flag.IntVar(&o.steps, "steps", 3, "evaluations of the UNet, on a batch of 1")
-	flag.StringVar(&o.precision, "precision", "auto", "as daguerre generate's")
+	flag.StringVar(&o.Model, "model", "", "an SDXL checkpoint")
+	flag.IntVar(&o.Size, "size", 256, "height and width of the picture")
+	flag.IntVar(&o.Steps, "steps", 3, "evaluations of the UNet, on a batch of 1")
+	flag.StringVar(&o.Precision, "precision", "auto", "as daguerre generate's")
 	flag.StringVar(&o.only, "only", "", "run the plans whose name contains this, and the first")
 	flag.StringVar(&o.reference, "reference", "", "a file that keeps the first plan's outcome: written where it is missing, else that plan "+
 		"is not run")
-	flag.BoolVar(&o.child, "child", false, "run one plan and print what it took (used by the program itself)")
-	flag.StringVar(&o.cgroup, "cgroup", "", "control group to join (used by the program itself)")
-	flag.Int64Var(&o.data, "data", 0, "RLIMIT_DATA (used by the program itself)")
-	planText := flag.String("plan", "", "the plan as JSON (used by the program itself)")
+	child := flag.String("child", "", "options as JSON: run one plan and print what it took (used by the program itself)")
 	flag.Parse()
 	var err error
 	switch {
-	case o.model == "":
-		err = fmt.Errorf("-model: name an SDXL checkpoint, such as one of daguerre models synth")
-	case o.child:
-		if err = json.Unmarshal([]byte(*planText), &o.plan); err == nil {
+	case *child != "":
+		if err = json.Unmarshal([]byte(*child), &o); err == nil {
 			err = runChild(context.Background(), o)
 		}
+	case o.Model == "":
+		err = fmt.Errorf("-model: name an SDXL checkpoint, such as one of daguerre models synth")
 	default:
 		err = runAll(o)
 	}
@@ -108,12 +107,10 @@ func main() {
 // runAll runs the plans one after the other and prints them.
 func runAll(o options) error {
 	var first outcome
-	known := false
-	if text, err := os.ReadFile(o.reference); err == nil {
-		if err := json.Unmarshal(text, &first); err != nil {
-			return fmt.Errorf("%s: %w", o.reference, err)
-		}
-		known = true
+	err := tool.ReadJSON(o.reference, &first)
+	known := err == nil
+	if !known && o.reference != "" && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	tool.Header("weights", "limit", "peak", "of it counted", "text s", "first step s", "step s", "decode s", "read from disk", "result")
 	failed := 0
@@ -141,8 +138,10 @@ func runAll(o options) error {
 		result := "equal"
 		if i == 0 {
 			first, result = got, "reference"
-			if err := keep(o.reference, got); err != nil {
-				return err
+			if o.reference != "" {
+				if err := tool.WriteJSON(o.reference, got); err != nil {
+					return err
+				}
 			}
 		} else if got.Hash != first.Hash {
 			result = "DIFFERENT"
@@ -162,41 +161,28 @@ func runAll(o options) error {
 	return nil
 }
 
-// keep writes an outcome to a file, where one is named.
-func keep(path string, out outcome) error {
-	if path == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}
-
 // runPlan runs one plan in a process that may not take more than limit.
 func runPlan(o options, p plan, limit int64) (out outcome, err error) {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return out, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return out, err
 	}
-	args := []string{"-child", "-model", o.model, "-size", strconv.Itoa(o.size), "-steps", strconv.Itoa(o.steps), "-precision", o.precision,
-		"-plan", string(text)}
+	o.Plan = p
 	if limit > 0 {
 		group, groupErr := makeGroup(limit)
 		if groupErr == nil {
 			defer group.remove()
-			args = append(args, "-cgroup", group.procs)
+			o.Cgroup = group.procs
 		} else {
 			fmt.Fprintln(os.Stderr, "memorylimits: RLIMIT_DATA instead of a control group:", groupErr)
-			args = append(args, "-data", strconv.FormatInt(limit, 10))
+			o.Data = limit
 		}
 	}
-	cmd := exec.Command(self, args...)
+	text, err := json.Marshal(o)
+	if err != nil {
+		return out, err
+	}
+	cmd := exec.Command(self, "-child", string(text))
 	cmd.Stderr = os.Stderr
 	result, err := cmd.Output()
 	if err != nil {

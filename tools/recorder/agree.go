@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"text/tabwriter"
 )
 
@@ -74,7 +73,9 @@ func (r *run) manifestDifferences() (out []string) {
 		}
 		for _, j := range r.jobs {
 			var x, y entries
-			if json.Unmarshal(a.manifests[j.label], &x) != nil || json.Unmarshal(b.manifests[j.label], &y) != nil {
+			first, _ := a.others[j.label+"/manifest"].(json.RawMessage)
+			second, _ := b.others[j.label+"/manifest"].(json.RawMessage)
+			if json.Unmarshal(first, &x) != nil || json.Unmarshal(second, &y) != nil {
 				out = append(out, fmt.Sprintf("%s/%s: no manifest", r.name, j.label))
 			}
 			for _, field := range differing(x, y) {
@@ -116,29 +117,22 @@ func printPlans(runs []*run) {
 	_ = w.Flush()
 }
 
-// made is what was made of a job: by the command line, or by another face where it was not asked.
+// made is what Generate made of a job, or the command line where it alone was asked.
 func (r *run) made(label string) (m plannedJob) {
-	for _, face := range faces {
+	for _, face := range []string{"generate", "cli"} {
 		o := r.outcomes[face]
 		if o == nil || o.err != nil {
 			continue
 		}
 		for _, p := range o.pictures {
-			if p.job == label && m.Images < r.images() {
+			if p.job == label {
 				m.Width, m.Height, m.Images = p.Width, p.Height, m.Images+1
 			}
 		}
-		break
-	}
-	sizes := []string{"cli", "generate", "batcher"}
-	if len(r.jobs) > 1 { // the command line's batches are of all jobs
-		sizes = []string{"generate"}
-	}
-	for _, face := range sizes {
-		if o := r.outcomes[face]; o != nil && len(o.batches[""])+len(o.batches[label]) > 0 {
-			m.Batch = slices.Max(append(slices.Clone(o.batches[""]), o.batches[label]...))
-			break
+		for _, n := range append(o.batches[label], o.batches[""]...) {
+			m.Batch = max(m.Batch, n)
 		}
+		break
 	}
 	return m
 }

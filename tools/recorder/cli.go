@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -111,7 +112,8 @@ func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 	}
 	program, peak := s.program, filepath.Join(r.dir, "peak")
 	if s.peak {
-		if args, program, err = measured(peak, program, args); err != nil {
+		args = append([]string{measureCommand, peak, program}, args...)
+		if program, err = os.Executable(); err != nil {
 			return err
 		}
 	}
@@ -120,7 +122,7 @@ func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 		return err
 	}
 	if s.peak {
-		if o.peak, err = readPeak(peak); err != nil {
+		if err := tool.ReadJSON(peak, &o.peak); err != nil {
 			return err
 		}
 	}

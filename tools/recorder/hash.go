@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"image"
 	"image/draw"
 	"os"
 	"strings"
+
+	pictures "github.com/daguerre-go/daguerre/internal/picture"
 )
 
 // hashBytes is a hash short enough to read.
@@ -46,4 +49,22 @@ func hashTree(path string) (string, error) {
 		all, err = append(all, f.Name(), hash), errors.Join(err, hashErr)
 	}
 	return hashBytes([]byte(strings.Join(all, "\n"))), err
+}
+
+// comparePictures prints the peak signal-to-noise ratio of two pictures in dB over all colour channels, +Inf for equal ones.
+func comparePictures(files []string, least float64) error {
+	if len(files) != 2 {
+		return errors.New("-psnr needs two pictures")
+	}
+	a, errA := pictures.Load(files[0])
+	b, errB := pictures.Load(files[1])
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	value, _, err := pictures.Difference(a, b)
+	fmt.Printf("%.1f\n", value)
+	if err == nil && value < least {
+		err = fmt.Errorf("%.1f dB between %s and %s, wanted at least %g", value, files[0], files[1], least)
+	}
+	return err
 }

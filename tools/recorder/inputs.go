@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -53,20 +52,6 @@ func makeInputs(ctx context.Context, program, dir string) (entries, error) {
 		err = errors.Join(err, hashErr, all.add(hash, "inputs", f.Name()))
 	}
 	return all, err
-}
-
-// listSchedulers asks the program for the names of its schedulers.
-func listSchedulers(ctx context.Context, program string) (names []string, err error) {
-	text, err := tool.Output(exec.CommandContext(ctx, program, "schedulers", "list", "--json"))
-	if err != nil {
-		return nil, err
-	}
-	var list []struct{ Name string }
-	err = json.Unmarshal(text, &list)
-	for _, s := range list {
-		names = append(names, s.Name)
-	}
-	return names, err
 }
 
 // inpaint9 makes the nano model with a UNet of nine input channels, by the rule of tools/goldens/inpaint9.py.

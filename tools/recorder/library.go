@@ -37,11 +37,7 @@ type libraryRun struct {
 
 // call opens the run's model and makes its pictures with f.
 func (r *run) call(ctx context.Context, face string, o *outcome, f func(context.Context, libraryRun) error) error {
-	path, err := r.writeFile(face)
-	if err != nil {
-		return err
-	}
-	file, err := request.ReadFile(path)
+	file, err := request.Decode(r.file(face))
 	if err != nil {
 		return err
 	}
@@ -171,7 +167,9 @@ func (r libraryRun) addImage(label string, img pipeline.Image, res *pipeline.Res
 	p.job, p.index, p.Seed = label, img.Index, img.Seed
 	r.pictures = append(r.pictures, p)
 	if img.Index == 0 {
-		r.manifests[label], err = json.Marshal(res.Manifest(img))
+		var manifest json.RawMessage
+		manifest, err = json.Marshal(res.Manifest(img))
+		r.others[label+"/manifest"] = manifest
 	}
 	return err
 }

@@ -4,6 +4,7 @@
 //
 //	go run ./tools/recorder -daguerre bin/daguerre -out build/record.json
 //	go run ./tools/recorder -compare old.json new.json
+//	go run ./tools/recorder -psnr 40 A.png B.png
 //
 // It runs in the root of the checkout. The runs are the run files of tools/recorder/runs; a table [recorder] says what a run file cannot.
 // All inputs are made anew, always the same, in a folder that is removed at the end. In the run files it is called INPUTS.
@@ -36,8 +37,8 @@ type session struct {
 var faces = []string{"cli", "worker", "generate", "batcher"}
 
 func main() {
-	if len(os.Args) > 3 && os.Args[1] == measureCommand {
-		os.Exit(measure(os.Args[2:]))
+	if len(os.Args) > 4 && os.Args[1] == measureCommand {
+		tool.Exit("recorder", measure(os.Args[2], os.Args[3], os.Args[4:]))
 	}
 	var s session
 	flag.StringVar(&s.program, "daguerre", "bin/daguerre", "the program")
@@ -45,7 +46,11 @@ func main() {
 	only := flag.String("only", "", "regular expression: the names of the runs to make")
 	flag.BoolVar(&s.peak, "peak", false, "print each run's peak of memory beside its plan's")
 	compare := flag.Bool("compare", false, "compare the two recordings that are named as arguments")
+	psnr := flag.Float64("psnr", 0, "compare the two pictures that are named as arguments; fail below so many dB")
 	flag.Parse()
+	if *psnr > 0 {
+		tool.Exit("recorder", comparePictures(flag.Args(), *psnr))
+	}
 	tool.Exit("recorder", s.start(*only, *compare))
 }
 
@@ -79,11 +84,7 @@ func (s session) record(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("making the inputs: %w", err)
 	}
-	schedulers, err := listSchedulers(ctx, s.program)
-	if err != nil {
-		return err
-	}
-	runs, err := readRuns("tools/recorder/runs/*.toml", s.only, dir, schedulers)
+	runs, err := readRuns("tools/recorder/runs/*.toml", s.only, dir)
 	if err != nil {
 		return err
 	}

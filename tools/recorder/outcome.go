@@ -8,6 +8,7 @@ import (
 	"image"
 	_ "image/jpeg" // previews of the worker
 	_ "image/png"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -30,18 +31,17 @@ type picture struct {
 
 // outcome is what came out of one face.
 type outcome struct {
-	pictures  []picture
-	batches   map[string][]int // sizes by label, or by "" for all jobs together
-	manifests map[string]json.RawMessage
-	warnings  []string
-	others    map[string]string // hashes of previews by job, picture and step; the decision about memory
-	peak      int64             // most resident bytes; 0: not known
-	err       error
+	pictures []picture
+	batches  map[string][]int // sizes by label, or by "" for all jobs together
+	warnings []string
+	others   table // entries: manifests, hashes of previews, and the decision about memory
+	peak     int64 // most resident bytes; 0: not known
+	err      error
 }
 
 // outcome begins the outcome of a face.
 func (r *run) outcome(face string) *outcome {
-	o := &outcome{batches: map[string][]int{}, manifests: map[string]json.RawMessage{}, others: map[string]string{}}
+	o := &outcome{batches: map[string][]int{}, others: table{}}
 	r.outcomes[face] = o
 	return o
 }
@@ -106,7 +106,7 @@ func (o *outcome) takePicture(r *run, face, label string, e event) error {
 	p.indeterminate = face == "worker" && r.Live != nil && r.Live.Step > 0 && e.Index == 0
 	o.pictures = append(o.pictures, p)
 	if e.Index == 0 {
-		o.manifests[label], err = manifestOf(file)
+		o.others[label+"/manifest"], err = manifestOf(file)
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func manifestOf(file []byte) (json.RawMessage, error) {
 
 // addEntries adds all that is recorded of an outcome.
 func (o *outcome) addEntries(to entries, name, face string) error {
-	all := table{}
+	all := maps.Clone(o.others)
 	for _, p := range o.pictures {
 		if !p.indeterminate {
 			all[fmt.Sprintf("%s/picture-%d", p.job, p.index)] = p
@@ -144,12 +144,6 @@ func (o *outcome) addEntries(to entries, name, face string) error {
 	}
 	for label, sizes := range o.batches {
 		all[path.Join(label, "batches")] = sizes
-	}
-	for label, m := range o.manifests {
-		all[label+"/manifest"] = m
-	}
-	for key, hash := range o.others {
-		all[key] = hash
 	}
 	if len(o.warnings) > 0 {
 		all["warnings"] = slices.Sorted(slices.Values(o.warnings))

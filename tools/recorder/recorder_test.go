@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
 func TestRecordingsAreCompared(t *testing.T) {
@@ -43,7 +44,7 @@ func TestFacesAreCompared(t *testing.T) {
 	made := func(face, pixels string) {
 		o := r.outcome(face)
 		o.pictures = []picture{{job: "job", Pixels: pixels}}
-		o.manifests["job"] = []byte(`{"seed":` + pixels + `}`)
+		o.others["job/manifest"] = json.RawMessage(`{"seed":` + pixels + `}`)
 	}
 	made("cli", "1")
 	made("worker", "1")
@@ -74,7 +75,7 @@ func TestHashes(t *testing.T) {
 
 // TestRunsAreRunFiles: what a face is given is a valid run file, and the faces that a run names exist.
 func TestRunsAreRunFiles(t *testing.T) {
-	runs, err := readRuns("runs/*.toml", regexp.MustCompile(""), t.TempDir(), []string{"EulerDiscrete", "DDIM"})
+	runs, err := readRuns("runs/*.toml", regexp.MustCompile(""), t.TempDir())
 	require.NoError(t, err)
 	require.Greater(t, len(runs), 100)
 	for _, r := range runs {
@@ -85,21 +86,21 @@ func TestRunsAreRunFiles(t *testing.T) {
 		require.NoError(t, file.Validate(), r.name)
 		assert.Subset(t, faces, r.Faces, r.name)
 		if r.name == "schedulers" {
-			assert.Equal(t, "DDIM", r.jobs[1].label)
-			assert.Equal(t, "DDIM", file.Jobs[1].Scheduler)
+			assert.Equal(t, scheduler.Names()[1], r.jobs[1].label)
+			assert.Equal(t, scheduler.Names()[1], file.Jobs[1].Scheduler)
 		}
 	}
 }
 
 func TestRunFileIsRead(t *testing.T) {
-	r, err := readRun("seed = 1\n[model]\nmodel = \"nano\"\n[[job]]\n[[job]]\nseed = 2\n[recorder]\njobs = [\"a\", \"b\"]\n"+
-		"live = { adapter = \"x\", step = 3, values = { weight = 1.0 } }\n", nil)
+	r, err := readRun("seed = 1\n[model]\nmodel = \"nano\"\n[[job]]\n[[job]]\nseed = 2\n[recorder]\njobs = [\"a\", \"b\"]\n" +
+		"live = { adapter = \"x\", step = 3, values = { weight = 1.0 } }\n")
 	require.NoError(t, err)
 	assert.Equal(t, table{"model": "nano"}, r.model)
 	assert.Equal(t, []job{{"a", table{"seed": int64(1)}}, {"b", table{"seed": int64(2)}}}, r.jobs)
 	assert.Equal(t, &change{Adapter: "x", Step: 3, Values: table{"weight": 1.0}}, r.Live)
-	_, err = readRun("[recorder]\nface = [\"cli\"]\n", nil)
+	_, err = readRun("[recorder]\nface = [\"cli\"]\n")
 	require.ErrorContains(t, err, "recorder.face")
-	_, err = readRun("[[job]]\n[[job]]\n", nil)
+	_, err = readRun("[[job]]\n[[job]]\n")
 	require.ErrorContains(t, err, "2 jobs have 1 names")
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
 // table is a table of a run file.
@@ -51,7 +53,7 @@ type run struct {
 }
 
 // readRuns reads the run files whose names match. Files of a run go to a folder of its own in dir.
-func readRuns(files string, only *regexp.Regexp, dir string, schedulers []string) (runs []*run, err error) {
+func readRuns(files string, only *regexp.Regexp, dir string) (runs []*run, err error) {
 	paths, err := filepath.Glob(files)
 	if err != nil {
 		return nil, err
@@ -65,7 +67,7 @@ func readRuns(files string, only *regexp.Regexp, dir string, schedulers []string
 		if err != nil {
 			return nil, err
 		}
-		r, err := readRun(strings.ReplaceAll(string(text), "INPUTS", filepath.Join(dir, "inputs")), schedulers)
+		r, err := readRun(strings.ReplaceAll(string(text), "INPUTS", filepath.Join(dir, "inputs")))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -76,7 +78,7 @@ func readRuns(files string, only *regexp.Regexp, dir string, schedulers []string
 }
 
 // readRun reads a run file. What stands above its tables is for all jobs.
-func readRun(text string, schedulers []string) (*run, error) {
+func readRun(text string) (*run, error) {
 	var file struct {
 		Model    table
 		Job      []table
@@ -104,8 +106,8 @@ func readRun(text string, schedulers []string) (*run, error) {
 		jobs = []table{{}}
 	}
 	if file.Recorder.Schedulers {
-		labels, jobs = schedulers, nil
-		for _, name := range schedulers {
+		labels, jobs = scheduler.Names(), nil
+		for _, name := range labels {
 			jobs = append(jobs, table{"scheduler": name})
 		}
 	}

@@ -11,11 +11,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -92,31 +90,12 @@ func resultFile(dir, label string) string {
 	return filepath.Join(dir, strings.ReplaceAll(label, " ", "-")+".json")
 }
 
-func writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
-}
-
 // mergeResults puts the results together. All must be there, and of the model that is embedded now.
 func mergeResults(dir string) error {
 	var d scheduler.Database
 	for i, s := range subjects() {
 		var r result
-		if err := readJSON(resultFile(dir, s.label), &r); err != nil {
+		if err := tool.ReadJSON(resultFile(dir, s.label), &r); err != nil {
 			return err
 		}
 		if r.Run.ModelSHA256 != nano.BaseSHA256() {
@@ -127,5 +106,5 @@ func mergeResults(dir string) error {
 		}
 		d.Entries = append(d.Entries, r.Entry)
 	}
-	return writeJSON(databaseFile, d)
+	return tool.WriteJSON(databaseFile, d)
 }

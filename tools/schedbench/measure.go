@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // The plan of the measurement. The sweep's prompts are the held-out ones after those that check the recommended steps.
@@ -79,7 +80,7 @@ func measureAll(ctx context.Context, dir string, k, n int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.label, err)
 		}
-		if err := writeJSON(path, result{b.head, entry}); err != nil {
+		if err := tool.WriteJSON(path, result{b.head, entry}); err != nil {
 			return err
 		}
 		r := entry.Recommended

@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"image"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/checker"
 	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 func main() {
@@ -28,57 +30,34 @@ func main() {
 	marks := flag.Bool("marks", false, "measure outlines and stripes instead")
 	places := flag.Bool("places", false, "hold pictures of the ControlNet against places.json instead")
 	flag.Parse()
-	if *marks || *places {
-		if err := others(*marks, *places, *count, *verbose); err != nil {
-			fmt.Fprintln(os.Stderr, "score:", err)
-			os.Exit(3)
-		}
-		return
-	}
-	if flag.NArg() != 1 {
+	if flag.NArg() == 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	sum, err := score(flag.Arg(0), *count, *verbose)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "score:", err)
-		os.Exit(3)
-	}
-	fmt.Println(sum)
-	enough := func(k, n int) bool { return float64(k) >= *least*float64(n) }
-	if !enough(sum.Colour, sum.N) || !enough(sum.Background, sum.N) || !enough(sum.Shape, sum.N) ||
-		!enough(sum.Position, sum.PositionN) || !enough(sum.Size, sum.SizeN) {
-		os.Exit(1)
-	}
-}
-
-// others measures every folder on the command line in the ways asked for.
-func others(marks, places bool, count int, verbose bool) error {
+	var errs []error
 	for _, dir := range flag.Args() {
-		if marks {
-			if err := scoreMarks(dir, count); err != nil {
-				return err
-			}
-		}
-		if places {
-			if err := scorePlaces(dir, verbose); err != nil {
-				return err
-			}
+		switch {
+		case *marks:
+			errs = append(errs, scoreMarks(dir, *count))
+		case *places:
+			errs = append(errs, scorePlaces(dir, *verbose))
+		default:
+			errs = append(errs, score(dir, *count, *verbose, *least))
 		}
 	}
-	return nil
+	tool.Exit("score", errors.Join(errs...))
 }
 
-func score(dir string, count int, verbose bool) (checker.Summary, error) {
+func score(dir string, count int, verbose bool, least float64) error {
 	var sum checker.Summary
 	for i, p := range checker.HeldOut()[:count] {
 		img, err := load(dir, i)
 		if err != nil {
-			return sum, err
+			return err
 		}
 		r, err := checker.Score(img, p.Prompt)
 		if err != nil {
-			return sum, err
+			return err
 		}
 		sum.Add(r)
 		if verbose || !r.OK() {
@@ -87,7 +66,13 @@ func score(dir string, count int, verbose bool) (checker.Summary, error) {
 				r.Found.RunnerUp, r.Found.RunnerUpIoU, r.Found.CenterX, r.Found.CenterY, r.Found.Radius, r.OK())
 		}
 	}
-	return sum, nil
+	fmt.Println(sum)
+	for _, r := range [][2]int{{sum.Colour, sum.N}, {sum.Background, sum.N}, {sum.Shape, sum.N}, {sum.Position, sum.PositionN}, {sum.Size, sum.SizeN}} {
+		if float64(r[0]) < least*float64(r[1]) {
+			return fmt.Errorf("%s: a rate is below %g", dir, least)
+		}
+	}
+	return nil
 }
 
 // load reads the picture of prompt i.

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/internal/checker"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // near is how far off its place the middle of a shape may lie, in pixels at checker.Side; their radii are 20 to 44.
@@ -23,13 +22,9 @@ type place struct {
 // scorePlaces prints how many shapes lie where places.json says, in all and for prompts that name another place, and
 // how many have the prompt's colours and shape.
 func scorePlaces(dir string, verbose bool) error {
-	data, err := os.ReadFile(filepath.Join(dir, "places.json"))
-	if err != nil {
-		return err
-	}
 	var places []place
-	if err := json.Unmarshal(data, &places); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, "places.json"), err)
+	if err := tool.ReadJSON(filepath.Join(dir, "places.json"), &places); err != nil {
+		return err
 	}
 	var there, sized, colours, shapes, against, thereAgainst int
 	var off float64
