@@ -63,44 +63,23 @@ func reaches(packages []pack, from, to string) bool {
 	return at >= 0 && slices.ContainsFunc(packages[at].Imports, func(i string) bool { return i == to || reaches(packages, i, to) })
 }
 
-// parse reads a drawing: its nodes, and its arrows as "a -> b".
-func parse(drawing string) (nodes, arrows map[string]bool) {
-	nodes, arrows = map[string]bool{}, map[string]bool{}
-	for line := range strings.Lines(drawing) {
-		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "%%"))
-		if from, to, ok := strings.Cut(line, arrow); ok {
-			for name := range strings.SplitSeq(to, " & ") {
-				arrows[from+" -> "+name] = true
-			}
-		} else if name, _, ok := strings.Cut(line, "["); ok && !strings.HasPrefix(line, "subgraph ") {
-			nodes[name] = true
-		}
-	}
-	return nodes, arrows
-}
-
-// checkDrawing holds the drawing in a file against the imports.
-func checkDrawing(path string, packages []pack) error {
+// check holds a part of a file against what it should be, and lists the lines in which they differ.
+func check(path, marker, want string) error {
 	p, err := tool.ReadPart(path, marker)
-	if err != nil {
+	if err != nil || p.Text == want {
 		return err
 	}
-	if p.Text == draw(packages) {
-		return nil
-	}
-	haveNodes, haveArrows := parse(p.Text)
-	wantNodes, wantArrows := parse(draw(packages))
-	text := path + " does not draw the packages as they are:"
-	differ := func(have, want map[string]bool, what string) {
-		for _, x := range slices.Sorted(maps.Keys(have)) {
-			if !want[x] {
-				text += "\n  " + x + " " + what
+	have, wanted := strings.Split(p.Text, "\n"), strings.Split(want, "\n")
+	text := path + " does not say who imports whom:"
+	for _, side := range []struct {
+		sign         string
+		lines, other []string
+	}{{"-", have, wanted}, {"+", wanted, have}} {
+		for _, line := range side.lines {
+			if !slices.Contains(side.other, line) {
+				text += "\n  " + side.sign + " " + strings.TrimSpace(line)
 			}
 		}
 	}
-	differ(haveNodes, wantNodes, "is drawn and no package")
-	differ(wantNodes, haveNodes, "is a package and not drawn")
-	differ(haveArrows, wantArrows, "is drawn and not imported")
-	differ(wantArrows, haveArrows, "is imported and not drawn")
 	return fmt.Errorf("%s\nis every new import meant? Then: go run ./tools/house -write", text)
 }

@@ -36,7 +36,7 @@ func isCode(path string) bool {
 	return slices.Contains([]string{".go", ".c", ".cpp", ".h"}, filepath.Ext(path)) && !strings.HasSuffix(path, "_test.go")
 }
 
-// eachFile calls f for the Go files, tests among them, and the other code of a revision; "" is the working tree, with what git would add.
+// eachFile calls f for the files of a revision. Of the working tree, which is "", it is for Go files, tests among them, and other code.
 func eachFile(revision string, f func(path string, text []byte)) error {
 	args := []string{"archive", "--format=tar", revision}
 	if revision == "" {
@@ -46,20 +46,15 @@ func eachFile(revision string, f func(path string, text []byte)) error {
 	if err != nil {
 		return err
 	}
-	take := func(path string, read func() ([]byte, error)) error {
-		if !isCode(path) && filepath.Ext(path) != ".go" {
-			return nil
-		}
-		text, err := read()
-		if err == nil {
-			f(path, text)
-		}
-		return err
-	}
 	if revision == "" {
 		for path := range strings.SplitSeq(string(out), "\x00") {
-			err := take(path, func() ([]byte, error) { return os.ReadFile(path) })
-			if err != nil && !errors.Is(err, os.ErrNotExist) { // deleted, and not committed
+			if filepath.Ext(path) != ".go" && !isCode(path) {
+				continue
+			}
+			text, err := os.ReadFile(path)
+			if err == nil {
+				f(path, text)
+			} else if !errors.Is(err, os.ErrNotExist) { // deleted, and not committed
 				return err
 			}
 		}
@@ -70,12 +65,14 @@ func eachFile(revision string, f func(path string, text []byte)) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == nil {
-			err = take(h.Name, func() ([]byte, error) { return io.ReadAll(files) })
-		}
 		if err != nil {
 			return err
 		}
+		text, err := io.ReadAll(files)
+		if err != nil {
+			return err
+		}
+		f(h.Name, text)
 	}
 }
 
@@ -119,35 +116,28 @@ func (m *measure) add(text []byte) {
 
 // size prints how much code there is outside tests, and where a revision is given, how much there was.
 func size(since string) error {
-	of := func(revision string) (goes, others measure, err error) {
-		err = eachFile(revision, func(path string, text []byte) {
-			switch {
-			case !isCode(path):
-			case filepath.Ext(path) == ".go":
-				goes.add(text)
-			default:
-				others.add(text)
-			}
-		})
-		return goes, others, err
-	}
-	say := func(when string, g, o measure) {
-		fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests and packages for them\n", when, g.lines, g.files,
-			g.rows, o.lines, o.files, o.rows)
-	}
-	g, o, err := of("")
-	if err != nil {
+	goes, others, err := sizeOf("")
+	if err != nil || since == "" {
 		return err
 	}
-	say("now", g, o)
-	if since == "" {
-		return nil
-	}
-	was, others, err := of(since)
-	if err != nil {
-		return err
-	}
-	say("at "+since, was, others)
-	fmt.Printf("difference: %+d lines (%+d rows)\n", g.lines+o.lines-was.lines-others.lines, g.rows+o.rows-was.rows-others.rows)
-	return nil
+	before, othersBefore, err := sizeOf(since)
+	fmt.Printf("difference: %+d lines (%+d rows)\n", goes.lines+others.lines-before.lines-othersBefore.lines,
+		goes.rows+others.rows-before.rows-othersBefore.rows)
+	return err
+}
+
+// sizeOf measures a revision, "" for the working tree, and prints it.
+func sizeOf(revision string) (goes, others measure, err error) {
+	err = eachFile(revision, func(path string, text []byte) {
+		switch {
+		case !isCode(path):
+		case filepath.Ext(path) == ".go":
+			goes.add(text)
+		default:
+			others.add(text)
+		}
+	})
+	fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests and packages for them\n",
+		cmp.Or(revision, "now"), goes.lines, goes.files, goes.rows, others.lines, others.files, others.rows)
+	return goes, others, err
 }

@@ -25,15 +25,15 @@ const (
 
 func main() {
 	most := flag.Int("max", 0, "fail where more names than this are exported outside internal/")
-	check := flag.Bool("check", false, "fail where the imports are not those of "+drawingFile+" and "+rulesFile)
+	checks := flag.Bool("check", false, "fail where the imports are not those of "+drawingFile+" and "+rulesFile)
 	write := flag.Bool("write", false, "draw the packages in "+drawingFile+" and list their imports in "+rulesFile)
 	long := flag.Int("long", 0, "fail where a file has more lines than this, or a line more columns than 140")
 	since := flag.String("since", "", "print lines of code now and at this `revision`")
 	flag.Parse()
-	tool.Exit("house", run(*most, *long, *check, *write, *since))
+	tool.Exit("house", run(*most, *long, *checks, *write, *since))
 }
 
-func run(most, long int, check, write bool, since string) error {
+func run(most, long int, checks, write bool, since string) error {
 	packages, err := list()
 	if err != nil {
 		return err
@@ -46,8 +46,8 @@ func run(most, long int, check, write bool, since string) error {
 	if write {
 		errs = append(errs, tool.WritePart(drawingFile, marker, draw(packages)), tool.WritePart(rulesFile, rulesMarker, rulesOf(packages)))
 	}
-	if check {
-		errs = append(errs, checkDrawing(drawingFile, packages), checkRules(rulesFile, packages))
+	if checks {
+		errs = append(errs, check(drawingFile, marker, draw(packages)), check(rulesFile, rulesMarker, rulesOf(packages)))
 	}
 	if all {
 		fmt.Print("\n", draw(packages), "\n")

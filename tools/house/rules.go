@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // rulesMarker names the comments in .golangci.yml between which depguard's rules stand.
@@ -26,13 +23,4 @@ func rulesOf(packages []pack) string {
 		}
 	}
 	return b.String() + "        # " // the end marker's comment
-}
-
-// checkRules holds the linter's rules against the imports.
-func checkRules(path string, packages []pack) error {
-	p, err := tool.ReadPart(path, rulesMarker)
-	if err == nil && p.Text != rulesOf(packages) {
-		err = errors.New(path + " does not list all packages with what they import: is every new import meant? Then: go run ./tools/house -write")
-	}
-	return err
 }

@@ -34,25 +34,22 @@ type options struct {
 
 // planned is what is read of `daguerre plan --json`.
 type planned struct {
-	Fits     bool `json:"fits"`
+	Fits     bool
 	Strategy struct {
-		Name     string `json:"name"`
-		Texts    bool   `json:"stream_text"`
-		Tiling   bool   `json:"vae_tiling"`
-		Separate bool   `json:"guidance_separate"`
-	} `json:"strategy"`
+		Name     string
+		Texts    bool `json:"stream_text"`
+		Tiling   bool `json:"vae_tiling"`
+		Separate bool `json:"guidance_separate"`
+	}
 	Window int64 `json:"stream_bytes"`
-	Jobs   []struct {
-		Batch int `json:"batch"`
-	} `json:"jobs"`
-	Peaks []struct {
-		Device string `json:"device"`
-		Bytes  int64  `json:"bytes"`
-		Stage  string `json:"stage"`
-	} `json:"peaks"`
+	Peaks  []struct {
+		Device, Stage string
+		Bytes         int64
+	}
 	Smallest int64 `json:"smallest_limit"`
 }
 
+// peak is the planned peak of the host, and the stage in which it is.
 func (p planned) peak() (int64, string) {
 	for _, x := range p.Peaks {
 		if x.Device == "cpu" {
@@ -67,13 +64,14 @@ func (p planned) name() string {
 	if p.Window > 0 {
 		s += fmt.Sprintf(", window %d MiB", p.Window>>20)
 	}
-	for _, c := range []struct {
-		on   bool
-		text string
-	}{{p.Strategy.Texts, "texts streamed"}, {p.Strategy.Tiling, "VAE by tiles"}, {p.Strategy.Separate, "guidance separate"}} {
-		if c.on {
-			s += ", " + c.text
-		}
+	if p.Strategy.Texts {
+		s += ", texts streamed"
+	}
+	if p.Strategy.Tiling {
+		s += ", VAE by tiles"
+	}
+	if p.Strategy.Separate {
+		s += ", guidance separate"
 	}
 	return s
 }

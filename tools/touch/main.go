@@ -7,15 +7,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,17 +32,12 @@ var kinds = map[string]struct {
 }
 
 func main() {
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: touch KIND=RANGE|PATCH...; kinds are",
-			strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
-	}
-	flag.Parse()
-	if flag.NArg() == 0 {
-		flag.Usage()
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: touch KIND=RANGE|PATCH...; kinds are", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 		os.Exit(2)
 	}
 	var errs []error
-	for _, arg := range flag.Args() {
+	for _, arg := range os.Args[1:] {
 		errs = append(errs, report(arg))
 	}
 	tool.Exit("touch", errors.Join(errs...))
@@ -61,14 +54,8 @@ func report(arg string) error {
 	if err != nil {
 		return err
 	}
-	var code, others []string
-	for _, f := range files {
-		if counts(f) {
-			code = append(code, f)
-		} else {
-			others = append(others, f)
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(files), counts)
+	code := slices.DeleteFunc(files, func(f string) bool { return !counts(f) })
 	fmt.Printf("%s: %d of at most %d files\n", kind.what, len(code), kind.most)
 	for _, f := range code {
 		fmt.Println("  " + f)
@@ -91,26 +78,18 @@ func touched(change string) ([]string, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		patch, err = tool.Output(exec.Command("git", "diff", "--no-renames", change, "--"))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return filesOf(patch), nil
+	return filesOf(patch), err
 }
 
+var fileLine = regexp.MustCompile(`(?m)^diff --git a/(.*) b/(.*)$`)
+
 // filesOf reads the names in the "diff --git a/X b/X" lines of a patch: binary files and changes of mode have no other.
-func filesOf(patch []byte) []string {
-	files := map[string]bool{}
-	lines := bufio.NewScanner(bytes.NewReader(patch))
-	lines.Buffer(nil, 1<<26)
-	for lines.Scan() {
-		names, ok := strings.CutPrefix(lines.Text(), "diff --git a/")
-		if !ok {
-			continue
-		}
-		from, to, _ := strings.Cut(names, " b/")
-		files[from], files[to] = true, true
+func filesOf(patch []byte) (files []string) {
+	for _, names := range fileLine.FindAllStringSubmatch(string(patch), -1) {
+		files = append(files, names[1:]...)
 	}
-	return slices.Sorted(maps.Keys(files))
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
 // counts tells whether a file is code: no test, nothing that tests read, no documentation.
