@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"text/tabwriter"
 )
 
@@ -40,24 +42,24 @@ func printList(title string, lines []string) {
 
 // differences lists what two faces made differently.
 func (r *run) differences() (out []string) {
-	first, from := map[string]picture{}, map[string]string{}
-	for _, face := range faces {
+	first, from := table{}, map[string]string{}
+	for _, face := range faces[1:] {
 		o := r.outcomes[face]
 		if o == nil || o.err != nil {
 			continue
 		}
-		for _, p := range o.pictures {
-			key := fmt.Sprintf("%s/%s/picture-%d", r.name, p.job, p.index)
+		for _, key := range slices.Sorted(maps.Keys(o.found)) {
+			value, isPicture := o.found[key].(picture)
 			before, ok := first[key]
 			switch {
-			case p.indeterminate:
+			case !isPicture:
 			case !ok:
-				first[key], from[key] = p, face
-			case before != p:
-				out = append(out, fmt.Sprintf("%s: %s %+v, %s %+v", key, from[key], before, face, p))
+				first[key], from[key] = value, face
+			case before != value:
+				out = append(out, fmt.Sprintf("%s/%s: %s %+v, %s %+v", r.name, key, from[key], before, face, value))
 			}
 		}
-		if n, want := len(o.pictures), r.images(); n != want {
+		if n, want := o.pictures, r.images(); n != want {
 			out = append(out, fmt.Sprintf("%s/%s: %d pictures instead of %d", r.name, face, n, want))
 		}
 	}
@@ -73,8 +75,8 @@ func (r *run) manifestDifferences() (out []string) {
 		}
 		for _, j := range r.jobs {
 			var x, y entries
-			first, _ := a.others[j.label+"/manifest"].(json.RawMessage)
-			second, _ := b.others[j.label+"/manifest"].(json.RawMessage)
+			first, _ := a.found[j.label+"/manifest"].(json.RawMessage)
+			second, _ := b.found[j.label+"/manifest"].(json.RawMessage)
 			if json.Unmarshal(first, &x) != nil || json.Unmarshal(second, &y) != nil {
 				out = append(out, fmt.Sprintf("%s/%s: no manifest", r.name, j.label))
 			}
@@ -101,14 +103,12 @@ func printPlans(runs []*run) {
 	fmt.Println("plans that differ from what was made:")
 	fmt.Fprintln(w, "  RUN\tPLANNED SIZE\tMADE\tIMAGES\tMADE\tBATCH\tMADE")
 	for _, r := range runs {
-		planned := r.plan.jobs(len(r.jobs))
-		if len(planned) < len(r.jobs) {
-			fmt.Fprintf(w, "  %s\tno plan: %s\n", r.name, r.plan.Error)
-			continue
-		}
-		for i, j := range r.jobs {
+		for _, j := range r.jobs {
+			planned, ok := r.outcomes["plan"].found[j.label].(plannedJob)
 			made := r.made(j.label)
-			if p := planned[i]; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch {
+			if !ok {
+				fmt.Fprintf(w, "  %s/%s\tno plan: %v\n", r.name, j.label, r.outcomes["plan"].err)
+			} else if p := planned; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch {
 				fmt.Fprintf(w, "  %s/%s\t%dx%d\t%dx%d\t%d\t%d\t%d\t%d\n", r.name, j.label, p.Width, p.Height, made.Width, made.Height,
 					p.Images, made.Images, p.Batch, made.Batch)
 			}
@@ -119,20 +119,22 @@ func printPlans(runs []*run) {
 
 // made is what Generate made of a job, or the command line where it alone was asked.
 func (r *run) made(label string) (m plannedJob) {
-	for _, face := range []string{"generate", "cli"} {
-		o := r.outcomes[face]
-		if o == nil || o.err != nil {
-			continue
+	o := r.outcomes["generate"]
+	if o == nil {
+		o = r.outcomes["cli"]
+	}
+	if o == nil {
+		return m
+	}
+	for _, value := range o.found {
+		if p, ok := value.(picture); ok && p.job == label {
+			m.Width, m.Height, m.Images = p.Width, p.Height, m.Images+1
 		}
-		for _, p := range o.pictures {
-			if p.job == label {
-				m.Width, m.Height, m.Images = p.Width, p.Height, m.Images+1
-			}
-		}
-		for _, n := range append(o.batches[label], o.batches[""]...) {
-			m.Batch = max(m.Batch, n)
-		}
-		break
+	}
+	sizes, _ := o.found[label+"/batches"].([]int)
+	together, _ := o.found["batches"].([]int)
+	for _, n := range append(sizes, together...) {
+		m.Batch = max(m.Batch, n)
 	}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,23 +47,20 @@ type plannedJob struct {
 	Strategy json.RawMessage `json:"strategy"`
 }
 
-// jobs returns what is planned for the first n jobs.
-func (p plan) jobs(n int) (out []plannedJob) {
-	for i := range min(n, len(p.Jobs), len(p.Sizes)) {
-		size := p.Sizes[i]
-		j := plannedJob{Width: size.Width, Height: size.Height, Images: size.Images, Batch: p.Jobs[i].Batch, Strategy: p.Strategy}
-		for _, stage := range p.Jobs[i].Breakdown.Stages {
-			sum := int64(0)
-			for _, item := range stage.Items {
-				if item.Device == "cpu" && item.Use != "process" {
-					sum += item.Bytes
-				}
+// job returns what is planned for a job.
+func (p plan) job(i int) plannedJob {
+	size := p.Sizes[i]
+	j := plannedJob{Width: size.Width, Height: size.Height, Images: size.Images, Batch: p.Jobs[i].Batch, Strategy: p.Strategy}
+	for _, stage := range p.Jobs[i].Breakdown.Stages {
+		sum := int64(0)
+		for _, item := range stage.Items {
+			if item.Device == "cpu" && item.Use != "process" {
+				sum += item.Bytes
 			}
-			j.Peak = max(j.Peak, sum)
 		}
-		out = append(out, j)
+		j.Peak = max(j.Peak, sum)
 	}
-	return out
+	return j
 }
 
 // hostPeak is the planned peak of the host.
@@ -75,32 +73,26 @@ func (p plan) hostPeak() int64 {
 	return 0
 }
 
-// plans asks for the plan of each run.
-func (s session) plans(ctx context.Context, runs []*run) error {
-	for _, r := range runs {
-		path, err := r.writeFile("plan")
-		if err != nil {
-			return err
-		}
-		text, err := tool.Output(exec.CommandContext(ctx, s.program, "plan", "-c", path, "--json"))
-		if json.Unmarshal(text, &r.plan) != nil {
-			r.plan.Error = err.Error()
-		}
+// plan asks for the plan of a run. A plan that does not fit is one, too.
+func (s session) plan(ctx context.Context, r *run, o *outcome) error {
+	path, err := r.writeFile("plan")
+	if err != nil {
+		return err
+	}
+	text, err := tool.Output(exec.CommandContext(ctx, s.program, "plan", "-c", path, "--json"))
+	if jsonErr := json.Unmarshal(text, &r.plan); jsonErr != nil {
+		return errors.Join(err, jsonErr)
+	}
+	for i := range min(len(r.jobs), len(r.plan.Jobs), len(r.plan.Sizes)) {
+		o.found[r.jobs[i].label] = r.plan.job(i)
+	}
+	if r.plan.Error != "" {
+		return errors.New(r.plan.Error)
 	}
 	return nil
 }
 
-// commandLine makes the runs with `daguerre generate`.
-func (s session) commandLine(ctx context.Context, runs []*run) error {
-	for _, r := range runs {
-		if r.wants("cli") {
-			o := r.outcome("cli")
-			o.err = s.generate(ctx, r, o)
-		}
-	}
-	return ctx.Err()
-}
-
+// generate makes a run with `daguerre generate`.
 func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 	path, err := r.writeFile("cli")
 	if err != nil {
@@ -127,7 +119,7 @@ func (s session) generate(ctx context.Context, r *run, o *outcome) error {
 		}
 	}
 	if r.Previews > 0 { // only their number is recorded
-		o.others["previews"] = strconv.Itoa(bytes.Count(text, []byte(`"event":"preview"`)))
+		o.found["previews"] = strconv.Itoa(bytes.Count(text, []byte(`"event":"preview"`)))
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		var e event

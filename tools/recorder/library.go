@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -12,19 +13,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
-
-// library makes the runs by calls of the library.
-func (s session) library(ctx context.Context, runs []*run) error {
-	for _, r := range runs {
-		for face, call := range map[string]func(context.Context, libraryRun) error{"generate": callGenerate, "batcher": callBatcher} {
-			if r.wants(face) {
-				o := r.outcome(face)
-				o.err = r.call(ctx, face, o, call)
-			}
-		}
-	}
-	return ctx.Err()
-}
 
 // libraryRun is a run on an open pipeline.
 type libraryRun struct {
@@ -35,21 +23,19 @@ type libraryRun struct {
 	mu   *sync.Mutex // guards outcome
 }
 
-// call opens the run's model and makes its pictures with f.
-func (r *run) call(ctx context.Context, face string, o *outcome, f func(context.Context, libraryRun) error) error {
-	file, err := request.Decode(r.file(face))
-	if err != nil {
-		return err
+// library makes a face of calls: it opens a run's model and makes its pictures with f.
+func library(face string, f func(context.Context, libraryRun) error) func(context.Context, *run, *outcome) error {
+	return func(ctx context.Context, r *run, o *outcome) error {
+		file, err := request.Decode(r.file(face))
+		if err != nil {
+			return err
+		}
+		pipe, err := pipeline.Open(ctx, pipeline.ConfigOf(file.Model), pipeline.WithJobs(file.Jobs...))
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(ctx, libraryRun{run: r, outcome: o, pipe: pipe, file: file, mu: &sync.Mutex{}}), pipe.Close())
 	}
-	pipe, err := pipeline.Open(ctx, pipeline.ConfigOf(file.Model), pipeline.WithJobs(file.Jobs...))
-	if err != nil {
-		return err
-	}
-	if err := f(ctx, libraryRun{run: r, outcome: o, pipe: pipe, file: file, mu: &sync.Mutex{}}); err != nil {
-		_ = pipe.Close()
-		return err
-	}
-	return pipe.Close()
 }
 
 // callGenerate makes one job after the other.
@@ -74,7 +60,7 @@ func callGenerate(ctx context.Context, r libraryRun) error {
 			}
 		}
 		r.warnings = append(r.warnings, res.Warnings...)
-		r.others["memory"] = res.Memory.Strategy.String()
+		r.found["memory"] = res.Memory.Strategy.String()
 	}
 	return nil
 }
@@ -124,14 +110,14 @@ func (r libraryRun) watch(label string, handle *pipeline.LoRAHandle) func(pipeli
 			batch, index = fmt.Sprint(p.Indices), func(k int) int { return p.Indices[k] }
 		}
 		for k, img := range p.Previews {
-			r.others[previewKey(label, index(k), p.Step)] = hashPixels(img)
+			r.found[previewKey(label, index(k), p.Step)] = hashPixels(img)
 		}
 		if p.Stage != pipeline.StageDenoise {
 			return
 		}
 		if batch != last {
 			last = batch
-			r.batches[label] = append(r.batches[label], p.Together)
+			r.batch(label, p.Together)
 		}
 		if !changed && p.Step == r.Live.Step {
 			changed = true
@@ -160,16 +146,9 @@ func (c *change) make(a *lora.Adapter) {
 }
 
 // addImage records a picture.
-func (r libraryRun) addImage(label string, img pipeline.Image, res *pipeline.Result) (err error) {
+func (r libraryRun) addImage(label string, img pipeline.Image, res *pipeline.Result) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := pictureOf(img.NRGBA, img.Latents.Data)
-	p.job, p.index, p.Seed = label, img.Index, img.Seed
-	r.pictures = append(r.pictures, p)
-	if img.Index == 0 {
-		var manifest json.RawMessage
-		manifest, err = json.Marshal(res.Manifest(img))
-		r.others[label+"/manifest"] = manifest
-	}
-	return err
+	p := pictureOf(img.NRGBA, img.Seed, img.Latents.Data)
+	return r.add(label, img.Index, p, func() (json.RawMessage, error) { return json.Marshal(res.Manifest(img)) })
 }

@@ -33,8 +33,8 @@ type session struct {
 	peak    bool
 }
 
-// faces are the ways into the program. Library calls are made in two ways: by Generate, and through a Batcher.
-var faces = []string{"cli", "worker", "generate", "batcher"}
+// faces are the ways into the program, after its plan. Library calls are made in two ways: by Generate, and through a Batcher.
+var faces = []string{"plan", "cli", "worker", "generate", "batcher"}
 
 func main() {
 	if len(os.Args) > 4 && os.Args[1] == measureCommand {
@@ -84,23 +84,32 @@ func (s session) record(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("making the inputs: %w", err)
 	}
-	runs, err := readRuns("tools/recorder/runs/*.toml", s.only, dir)
+	runs, err := readRuns("tools/recorder/runs", s.only, dir)
 	if err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		name string
-		make func(context.Context, []*run) error
-	}{{"plan", s.plans}, {"command line", s.commandLine}, {"worker", s.worker}, {"library", s.library}} {
-		fmt.Printf("%4.0f s: %s\n", time.Since(began).Seconds(), step.name)
-		if err := step.make(ctx, runs); err != nil {
-			return err
+	worker, err := startWorker(ctx, s.program)
+	if err != nil {
+		return err
+	}
+	make := map[string]func(context.Context, *run, *outcome) error{"plan": s.plan, "cli": s.generate, "worker": worker.make,
+		"generate": library("generate", callGenerate), "batcher": library("batcher", callBatcher)}
+	for _, face := range faces {
+		fmt.Printf("%4.0f s: %s\n", time.Since(began).Seconds(), face)
+		for _, r := range runs {
+			if !r.wants(face) {
+				continue
+			}
+			o := &outcome{found: table{}}
+			r.outcomes[face] = o
+			o.err = make[face](ctx, r, o)
+			if err := errors.Join(ctx.Err(), o.addEntries(all, r.name, face)); err != nil {
+				return err
+			}
 		}
 	}
-	for _, r := range runs {
-		if err := r.addEntries(all); err != nil {
-			return err
-		}
+	if err := worker.close(); err != nil {
+		return err
 	}
 	for key, value := range all { // of errors and warnings
 		all[key] = bytes.ReplaceAll(value, []byte(dir), []byte("DIR"))

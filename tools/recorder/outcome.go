@@ -8,7 +8,6 @@ import (
 	"image"
 	_ "image/jpeg" // previews of the worker
 	_ "image/png"
-	"maps"
 	"os"
 	"path"
 	"slices"
@@ -19,31 +18,28 @@ import (
 
 // picture is what one picture is recorded as.
 type picture struct {
-	job           string // label
-	index         int
-	Width         int    `json:"width"`
-	Height        int    `json:"height"`
-	Seed          int64  `json:"seed"`
-	Pixels        string `json:"pixels"`
-	Latents       string `json:"latents,omitempty"`
-	indeterminate bool   // it depends on time: a change came in the middle of it
+	job     string // label
+	Width   int    `json:"width"`
+	Height  int    `json:"height"`
+	Seed    int64  `json:"seed"`
+	Pixels  string `json:"pixels"`
+	Latents string `json:"latents,omitempty"`
 }
 
 // outcome is what came out of one face.
 type outcome struct {
-	pictures []picture
-	batches  map[string][]int // sizes by label, or by "" for all jobs together
+	found    table // entries: pictures, manifests, hashes of previews, the decision about memory
+	pictures int   // how many; not in found are those that depend on time, since a change came in the middle of them
 	warnings []string
-	others   table // entries: manifests, hashes of previews, and the decision about memory
 	peak     int64 // most resident bytes; 0: not known
 	err      error
 }
 
-// outcome begins the outcome of a face.
-func (r *run) outcome(face string) *outcome {
-	o := &outcome{batches: map[string][]int{}, others: table{}}
-	r.outcomes[face] = o
-	return o
+// batch adds the size of a batch of a job, or with "" of all jobs together.
+func (o *outcome) batch(label string, size int) {
+	key := path.Join(label, "batches")
+	sizes, _ := o.found[key].([]int)
+	o.found[key] = append(sizes, size)
 }
 
 // event is what is read of an event of the command line or, with an ID, of the worker.
@@ -64,15 +60,15 @@ func (o *outcome) take(r *run, face string, e event) error {
 	case e.Event == "warning":
 		o.warnings = append(o.warnings, e.Message)
 	case e.Event == "batch":
-		o.batches[""] = append(o.batches[""], e.Size)
+		o.batch("", e.Size)
 	case e.Event == "progress" && face == "worker" && len(r.jobs) == 1 && e.Stage == "denoise" && e.Step == e.Steps:
-		o.batches[label] = append(o.batches[label], e.Batch) // several jobs are queued while the first ones run
+		o.batch(label, e.Batch) // several jobs are queued while the first ones run
 	case e.Event == "preview" && face == "worker":
 		img, _, err := image.Decode(bytes.NewReader(e.Data))
 		if err != nil {
 			return err
 		}
-		o.others[previewKey(label, e.Index, e.Step)] = hashPixels(img)
+		o.found[previewKey(label, e.Index, e.Step)] = hashPixels(img)
 	case e.Event == "image":
 		return o.takePicture(r, face, label, e)
 	}
@@ -101,20 +97,28 @@ func (o *outcome) takePicture(r *run, face, label string, e event) error {
 		return err
 	}
 	n := len(latents.Data) / latents.Shape[0]
-	p := pictureOf(img, latents.Data[e.Index*n:][:n])
-	p.job, p.index, p.Seed = label, e.Index, e.Seed
-	p.indeterminate = face == "worker" && r.Live != nil && r.Live.Step > 0 && e.Index == 0
-	o.pictures = append(o.pictures, p)
-	if e.Index == 0 {
-		o.others[label+"/manifest"], err = manifestOf(file)
+	p := pictureOf(img, e.Seed, latents.Data[e.Index*n:][:n])
+	err = o.add(label, e.Index, p, func() (json.RawMessage, error) { return manifestOf(file) })
+	if face == "worker" && r.Live != nil && r.Live.Step > 0 {
+		delete(o.found, label+"/picture-0")
 	}
 	return err
 }
 
-// pictureOf begins a picture's record.
-func pictureOf(img image.Image, latents []float32) picture {
+// add adds a picture, and the manifest of a job's first one.
+func (o *outcome) add(label string, index int, p picture, manifest func() (json.RawMessage, error)) (err error) {
+	o.pictures++
+	p.job = label
+	o.found[fmt.Sprintf("%s/picture-%d", label, index)] = p
+	if index == 0 {
+		o.found[label+"/manifest"], err = manifest()
+	}
+	return err
+}
+
+func pictureOf(img image.Image, seed int64, latents []float32) picture {
 	size := img.Bounds().Size()
-	return picture{Width: size.X, Height: size.Y, Pixels: hashPixels(img), Latents: hashFloats(latents)}
+	return picture{Width: size.X, Height: size.Y, Seed: seed, Pixels: hashPixels(img), Latents: hashFloats(latents)}
 }
 
 // manifestOf reads the manifest out of a PNG file: the text daguerre. What changes with the program's version is left out.
@@ -135,24 +139,14 @@ func manifestOf(file []byte) (json.RawMessage, error) {
 }
 
 // addEntries adds all that is recorded of an outcome.
-func (o *outcome) addEntries(to entries, name, face string) error {
-	all := maps.Clone(o.others)
-	for _, p := range o.pictures {
-		if !p.indeterminate {
-			all[fmt.Sprintf("%s/picture-%d", p.job, p.index)] = p
-		}
-	}
-	for label, sizes := range o.batches {
-		all[path.Join(label, "batches")] = sizes
-	}
+func (o *outcome) addEntries(to entries, name, face string) (err error) {
 	if len(o.warnings) > 0 {
-		all["warnings"] = slices.Sorted(slices.Values(o.warnings))
+		o.found["warnings"] = slices.Sorted(slices.Values(o.warnings))
 	}
 	if o.err != nil {
-		all["error"] = o.err.Error()
+		o.found["error"] = o.err.Error()
 	}
-	var err error
-	for key, value := range all {
+	for key, value := range o.found {
 		err = errors.Join(err, to.add(value, name, face, key))
 	}
 	return err

@@ -52,17 +52,18 @@ type run struct {
 	outcomes map[string]*outcome // by face
 }
 
-// readRuns reads the run files whose names match. Files of a run go to a folder of its own in dir.
-func readRuns(files string, only *regexp.Regexp, dir string) (runs []*run, err error) {
-	paths, err := filepath.Glob(files)
+// readRuns reads the run files whose names match, in the order of order.txt: what a worker has done decides on its batches. The files that
+// a run makes go to a folder of its own in dir.
+func readRuns(folder string, only *regexp.Regexp, dir string) (runs []*run, err error) {
+	order, err := os.ReadFile(filepath.Join(folder, "order.txt"))
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".toml")
+	for name := range strings.FieldsSeq(string(order)) {
 		if !only.MatchString(name) {
 			continue
 		}
+		path := filepath.Join(folder, name+".toml")
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -124,7 +125,9 @@ func readRun(text string) (*run, error) {
 }
 
 // wants reports whether the run goes through a face.
-func (r *run) wants(face string) bool { return r.Faces == nil || slices.Contains(r.Faces, face) }
+func (r *run) wants(face string) bool {
+	return face == "plan" || r.Faces == nil || slices.Contains(r.Faces, face)
+}
 
 // file is the run as a run file for a face. Pictures and latents go to a folder of that face.
 func (r *run) file(face string) table {
@@ -153,22 +156,4 @@ func (r *run) writeFile(face string) (string, error) {
 		return "", err
 	}
 	return path, os.WriteFile(path, data, 0o600)
-}
-
-// addEntries adds all that is recorded of a run.
-func (r *run) addEntries(to entries) (err error) {
-	if r.plan.Error != "" {
-		err = to.add(r.plan.Error, r.name, "plan", "error")
-	}
-	for i, j := range r.plan.jobs(len(r.jobs)) {
-		if err == nil {
-			err = to.add(j, r.name, "plan", r.jobs[i].label)
-		}
-	}
-	for face, o := range r.outcomes {
-		if err == nil {
-			err = o.addEntries(to, r.name, face)
-		}
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,33 +15,23 @@ import (
 
 // client talks to a running worker.
 type client struct {
+	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines *bufio.Reader
 	seen  map[string][]event // by id
 }
 
-// worker makes the runs in one worker, one after the other.
-func (s session) worker(ctx context.Context, runs []*run) error {
-	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.program, "worker")
-	cmd.Stderr = &said
+// startWorker starts the worker that makes all runs, one after the other.
+func startWorker(ctx context.Context, program string) (*client, error) {
+	cmd := exec.CommandContext(ctx, program, "worker")
+	cmd.Stderr = os.Stderr
 	in, inErr := cmd.StdinPipe()
 	out, outErr := cmd.StdoutPipe()
-	if err := errors.Join(inErr, outErr, cmd.Start()); err != nil {
-		return err
-	}
-	c := &client{in: in, lines: bufio.NewReader(out), seen: map[string][]event{}}
-	for _, r := range runs {
-		if !r.wants("worker") {
-			continue
-		}
-		o := r.outcome("worker")
-		if o.err = c.make(r, o); errors.Is(o.err, io.EOF) || ctx.Err() != nil {
-			return errors.Join(o.err, cmd.Wait(), fmt.Errorf("the worker died in %s: %s", r.name, said.Bytes()))
-		}
-	}
-	return errors.Join(in.Close(), cmd.Wait())
+	c := &client{cmd: cmd, in: in, lines: bufio.NewReader(out), seen: map[string][]event{}}
+	return c, errors.Join(inErr, outErr, cmd.Start())
 }
+
+func (c *client) close() error { return errors.Join(c.in.Close(), c.cmd.Wait()) }
 
 // send sends a message.
 func (c *client) send(id, kind string, message table) error {
@@ -79,7 +68,7 @@ func (c *client) until(id, name string) error {
 }
 
 // make makes one run.
-func (c *client) make(r *run, o *outcome) error {
+func (c *client) make(_ context.Context, r *run, o *outcome) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
