@@ -7,6 +7,10 @@
 //	go run ./tools/house -write                        # writes drawing and rules anew, between the marker comments
 //	go run ./tools/house -long 400 [FILE...]           # fails where a file of code has more lines, but for these
 //	go run ./tools/house -since REV                    # lines of code now and at REV
+//	go run ./tools/house -touch scheduler=main..a-scheduler component=c.patch
+//
+// The last tells how many files each change touches, and whether that is as few as promised for its kind. A change is a range of git
+// commits or a patch file. Tests, what they read and documentation are listed, but do not count.
 package main
 
 import (
@@ -29,7 +33,15 @@ func main() {
 	write := flag.Bool("write", false, "draw the packages in "+drawingFile+" and list their imports in "+rulesFile)
 	long := flag.Int("long", 0, "fail where a file has more lines than this, or a line more columns than 140")
 	since := flag.String("since", "", "print lines of code now and at this `revision`")
+	touches := flag.Bool("touch", false, "count the files of changes: scheduler, preprocessor, algorithm or component, = and a range or patch")
 	flag.Parse()
+	if *touches {
+		var errs []error
+		for _, arg := range flag.Args() {
+			errs = append(errs, touch(arg))
+		}
+		tool.Exit("house", errors.Join(errs...))
+	}
 	tool.Exit("house", run(*most, *long, *checks, *write, *since))
 }
 

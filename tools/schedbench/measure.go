@@ -177,6 +177,7 @@ func (b *bench) pictures(ctx context.Context, s subject, sched scheduler.Schedul
 	}
 	m.Evaluations = run.NumEvaluations()
 	var latents [][]float32
+	var sum checker.Summary
 	for _, p := range prompts {
 		img, err := b.picture(ctx, s, p, steps)
 		if err != nil {
@@ -187,12 +188,12 @@ func (b *bench) pictures(ctx context.Context, s subject, sched scheduler.Schedul
 		if err != nil {
 			return m, nil, err
 		}
-		m.Pictures++
-		m.Colour += count(r.Colour)
-		m.Background += count(r.Background)
-		m.Right += count(r.Colour && r.Background)
-		m.All += count(r.OK())
+		sum.Add(r)
+		if r.Colour && r.Background {
+			m.Right++
+		}
 	}
+	m.Pictures, m.Colour, m.Background, m.All = sum.N, sum.Colour, sum.Background, sum.All
 	return m, latents, nil
 }
 
@@ -299,10 +300,3 @@ func norm(a []float32) float64 {
 
 // round keeps four digits after the point: the rest is noise.
 func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }
-
-func count(ok bool) int {
-	if ok {
-		return 1
-	}
-	return 0
-}

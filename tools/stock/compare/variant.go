@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -159,10 +160,10 @@ type parser interface {
 // measure runs a command, hands over the lines of its standard output, and fills in what the system
 // knows of the process.
 func measure(ctx context.Context, o options, cmd *exec.Cmd, picture string, p parser) (sample, error) {
-	tail, said := &lastBytes{limit: 2000}, &lastBytes{limit: 1000}
-	cmd.Stderr = tail
+	var said, complained bytes.Buffer
+	cmd.Stderr = &complained
 	if o.verbose {
-		cmd.Stderr = io.MultiWriter(os.Stderr, tail)
+		cmd.Stderr = io.MultiWriter(os.Stderr, &complained)
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -178,28 +179,17 @@ func measure(ctx context.Context, o options, cmd *exec.Cmd, picture string, p pa
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
 		p.line(scanner.Bytes())
-		fmt.Fprintf(said, "%s\n", scanner.Bytes())
+		fmt.Fprintf(&said, "%s\n", scanner.Bytes())
 	}
 	if err := errors.Join(scanner.Err(), cmd.Wait()); err != nil {
 		if ctx.Err() != nil {
 			return sample{}, ctx.Err()
 		}
-		return sample{}, fmt.Errorf("%w; the end of what it said:\n%s%s", err, said.bytes, tail.bytes)
+		return sample{}, fmt.Errorf("%w; the end of what it said:\n%s%s", err, end(said), end(complained))
 	}
 	s := sample{Total: time.Since(began).Seconds(), CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
 		PeakRSS: hardware.PeakRSSOf(cmd.ProcessState), Picture: picture}
 	return s, p.finish(&s, o.task.Steps)
 }
 
-// lastBytes keeps the end of what is written to it.
-type lastBytes struct {
-	bytes []byte
-	limit int
-}
-
-// Write implements io.Writer; it does not fail.
-func (l *lastBytes) Write(p []byte) (int, error) {
-	l.bytes = append(l.bytes, p...)
-	l.bytes = l.bytes[max(0, len(l.bytes)-l.limit):]
-	return len(p), nil
-}
+func end(b bytes.Buffer) []byte { return b.Bytes()[max(0, b.Len()-1500):] }

@@ -1,15 +1,8 @@
-// Command touch tells how many files a change touches, and whether that is as few as promised for its kind. A change is a range of git
-// commits or a patch file.
-//
-//	go run ./tools/touch scheduler=main..a-scheduler preprocessor=b.patch algorithm=c.patch component=HEAD~1..HEAD
-//
-// Tests, what they read and documentation are listed, but do not count.
 package main
 
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,20 +24,8 @@ var kinds = map[string]struct {
 	"component":    {"a model component with its own file key", 12},
 }
 
-func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: touch KIND=RANGE|PATCH...; kinds are", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
-		os.Exit(2)
-	}
-	var errs []error
-	for _, arg := range os.Args[1:] {
-		errs = append(errs, report(arg))
-	}
-	tool.Exit("touch", errors.Join(errs...))
-}
-
-// report prints the files of one KIND=CHANGE; it fails where they are more than the kind may have.
-func report(arg string) error {
+// touch prints the files of one KIND=CHANGE; it fails where they are more than the kind may have.
+func touch(arg string) error {
 	name, change, _ := strings.Cut(arg, "=")
 	kind, ok := kinds[name]
 	if !ok || change == "" {

@@ -22,14 +22,14 @@ func patch(t *testing.T, files ...string) string {
 	return path
 }
 
-func TestReport(t *testing.T) {
+func TestTouch(t *testing.T) {
 	within := patch(t, "runtime/controlnet/new.go", "runtime/controlnet/preprocessor.go", "runtime/controlnet/new_test.go",
 		"runtime/controlnet/testdata/new.png", "docs/controlnet.md", "CHANGELOG.md")
-	require.NoError(t, report("preprocessor="+within))
-	require.ErrorContains(t, report("preprocessor="+patch(t, "a.go", "b.go", "native/src/c.cpp")), "touches 3 files, and 2 are allowed")
-	require.ErrorContains(t, report("preprocessor="+patch(t, "a_test.go")), "touches no code")
+	require.NoError(t, touch("preprocessor="+within))
+	require.ErrorContains(t, touch("preprocessor="+patch(t, "a.go", "b.go", "native/src/c.cpp")), "touches 3 files, and 2 are allowed")
+	require.ErrorContains(t, touch("preprocessor="+patch(t, "a_test.go")), "touches no code")
 	for _, bad := range []string{"sampler=x", "preprocessor", "preprocessor=no..such"} {
-		assert.Error(t, report(bad), bad)
+		assert.Error(t, touch(bad), bad)
 	}
 }
 
