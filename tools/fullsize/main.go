@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -146,10 +145,7 @@ func generate(ctx context.Context, what string, cfg pipeline.Config, req request
 	}
 	opened := time.Since(began)
 	out, err := p.Generate(ctx, req)
-	if closeErr := p.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := errors.Join(err, p.Close()); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	for _, info := range w.opened {
@@ -189,13 +185,11 @@ func disc(n int) image.Image {
 
 // colours counts a picture's different colours: one means that nothing was computed.
 func colours(img image.Image) int {
-	var seen []color.Color
+	seen := map[color.Color]bool{}
 	b := img.Bounds()
 	for y := b.Min.Y; y < b.Max.Y; y += 8 {
 		for x := b.Min.X; x < b.Max.X; x += 8 {
-			if c := img.At(x, y); !slices.Contains(seen, c) {
-				seen = append(seen, c)
-			}
+			seen[img.At(x, y)] = true
 		}
 	}
 	return len(seen)

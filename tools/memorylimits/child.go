@@ -78,7 +78,6 @@ func runChild(ctx context.Context, o options) error {
 	}
 	private.Close()
 	_, out.Peak, _ = private.Peaks()
-	out.MaxRSS = machine.PeakRSS()
 	_, out.Pages = machine.BytesRead()
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
@@ -109,16 +108,13 @@ func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, 
 	p, at, hash := o.Plan, time.Now(), sha256.New()
 	cfg := backend.ModelConfig{Files: backend.Files{Model: o.Model}, Device: "cpu", Precision: backend.Precision(o.Precision),
 		TextResidency: backend.Residency(p.Text), UNetResidency: backend.Residency(p.UNet), VAEResidency: backend.Residency(p.VAE),
-		StreamBytes: p.Window, AttentionSlicing: p.Slicing}
-	if p.FlashOff {
-		cfg.FlashAttention = "off"
-	}
+		StreamBytes: p.Window}
 	m, err := b.Open(ctx, cfg)
 	if err != nil {
 		return out, err
 	}
 	defer func() { _ = m.Close() }()
-	out.Open = since(&at)
+	since(&at) // opening is not counted
 	if p.UNet == string(backend.ResidencyMmap) {
 		if out.Useless, err = uselessMap(o, m.Info()); err != nil || out.Useless != "" {
 			return out, err
@@ -174,13 +170,7 @@ func runStages(ctx context.Context, b *native.Backend, o options) (out outcome, 
 	out.Decode = since(&at)
 	_ = binary.Write(hash, binary.LittleEndian, pixels.Data)
 
-	stats := m.MemoryStats()
-	out.Counted, out.Compute = stats.TotalPeak, stats.ComputePeak
-	for _, c := range stats.Components {
-		if c.Name == "unet" {
-			out.Weights = c.WeightsPeak
-		}
-	}
+	out.Counted = m.MemoryStats().TotalPeak
 	out.Hash = fmt.Sprintf("%x", hash.Sum(nil))
 	return out, nil
 }

@@ -38,21 +38,18 @@ type options struct {
 
 // plan is one way to hold the weights.
 type plan struct {
-	Name      string
-	Share     float64
-	Text      string
-	UNet      string
-	VAE       string
-	Window    int64
-	Unload    bool // each stage's weights once it is done
-	Slicing   bool
-	FlashOff  bool
-	LimitFree bool
+	Name   string
+	Share  float64 // of memory; 0: no limit
+	Text   string
+	UNet   string
+	VAE    string
+	Window int64
+	Unload bool // each stage's weights once it is done
 }
 
 // plans: the others' limits are shares of what the first takes.
 var plans = []plan{
-	{Name: "all resident", Text: "resident", UNet: "resident", VAE: "resident", LimitFree: true},
+	{Name: "all resident", Text: "resident", UNet: "resident", VAE: "resident"},
 	{Name: "each stage's weights while it runs", Share: 0.80, Text: "on_demand", UNet: "on_demand", VAE: "on_demand", Unload: true},
 	{Name: "UNet streamed, window 2 GiB", Share: 0.60, Text: "on_demand", UNet: "stream", VAE: "on_demand", Window: 2 << 30, Unload: true},
 	{Name: "UNet mapped", Share: 0.60, Text: "on_demand", UNet: "mmap", VAE: "on_demand", Unload: true},
@@ -64,13 +61,9 @@ var plans = []plan{
 
 // outcome is what a run reports, in bytes and seconds.
 type outcome struct {
-	Peak    int64 // resident memory that is no file's
-	MaxRSS  int64 // with file pages
-	Counted int64 // the model's own count at its peak
-	Compute int64 // of it the compute buffer
-	Weights int64 // of it the UNet's
-	Pages   int64 // read from block devices
-	Open    float64
+	Peak    int64   // resident memory that is no file's
+	Counted int64   // the model's own count at its peak
+	Pages   int64   // read from block devices
 	Text    float64 // both encoders, with loading
 	First   float64 // the first UNet step, with loading
 	Step    float64 // the fastest of the later ones
@@ -118,12 +111,9 @@ func runAll(o options) error {
 		if i > 0 && !strings.Contains(p.Name, o.only) || i == 0 && known {
 			continue
 		}
-		var limit int64
-		if !p.LimitFree {
-			limit = int64(p.Share * float64(first.Peak))
-		}
+		limit := int64(p.Share * float64(first.Peak))
 		got, err := runPlan(o, p, limit)
-		if err != nil && p.LimitFree { // the others' limits are shares of what it takes
+		if err != nil && i == 0 { // the others' limits are shares of what it takes
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		if err != nil {

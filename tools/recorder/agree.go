@@ -42,21 +42,15 @@ func printList(title string, lines []string) {
 
 // differences lists what two faces made differently.
 func (r *run) differences() (out []string) {
-	first, from := table{}, map[string]string{}
-	for _, face := range faces[1:] {
+	for i, face := range faces {
 		o := r.outcomes[face]
-		if o == nil || o.err != nil {
+		if o == nil || o.err != nil || face == "plan" {
 			continue
 		}
 		for _, key := range slices.Sorted(maps.Keys(o.found)) {
-			value, isPicture := o.found[key].(picture)
-			before, ok := first[key]
-			switch {
-			case !isPicture:
-			case !ok:
-				first[key], from[key] = value, face
-			case before != value:
-				out = append(out, fmt.Sprintf("%s/%s: %s %+v, %s %+v", r.name, key, from[key], before, face, value))
+			before, ok := r.outcomes[faces[i-1]]
+			if p, isPicture := o.found[key].(picture); isPicture && ok && before.found[key] != nil && before.found[key] != p {
+				out = append(out, fmt.Sprintf("%s/%s: %s %+v, %s %+v", r.name, key, faces[i-1], before.found[key], face, p))
 			}
 		}
 		if n, want := o.pictures, r.images(); n != want {
@@ -74,10 +68,8 @@ func (r *run) manifestDifferences() (out []string) {
 			continue
 		}
 		for _, j := range r.jobs {
-			var x, y entries
-			first, _ := a.found[j.label+"/manifest"].(json.RawMessage)
-			second, _ := b.found[j.label+"/manifest"].(json.RawMessage)
-			if json.Unmarshal(first, &x) != nil || json.Unmarshal(second, &y) != nil {
+			x, y := a.manifest(j.label), b.manifest(j.label)
+			if x == nil || y == nil {
 				out = append(out, fmt.Sprintf("%s/%s: no manifest", r.name, j.label))
 			}
 			for _, field := range differing(x, y) {
@@ -86,6 +78,13 @@ func (r *run) manifestDifferences() (out []string) {
 		}
 	}
 	return out
+}
+
+// manifest is a job's manifest by its fields; nil where there is none.
+func (o *outcome) manifest(label string) (fields entries) {
+	text, _ := o.found[label+"/manifest"].(json.RawMessage)
+	_ = json.Unmarshal(text, &fields)
+	return fields
 }
 
 // images is how many pictures the run's jobs ask for.

@@ -8,19 +8,10 @@
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#endif
-#include "stb_image_write.h"
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
-
 #include "json.hpp"
 #include "phases.h"
 #include "stable-diffusion.h"
+#include "stb_image_write.h"
 
 using json = nlohmann::ordered_json;
 

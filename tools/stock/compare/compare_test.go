@@ -244,7 +244,7 @@ func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	r := &report{machine: machine{CPU: "a CPU", Processors: 2, Memory: 8 << 30, System: "linux", Commit: "abc"}, options: testOptions(),
 		build: stockBuildInfo{Engine: "engine 1"}, variants: []variant{{name: "stock f16"}, {name: "Daguerre auto"}},
-		load: []string{"0.1", "2.0"}, samples: map[int][]sample{}}
+		load: [2]float64{0.1, 2}, samples: map[int][]sample{}}
 	for i, add := range []uint8{0, 1} {
 		path := filepath.Join(dir, []string{"a.png", "b.png"}[i])
 		writePicture(t, path, ramp(add))
@@ -260,7 +260,7 @@ func TestReport(t *testing.T) {
 	assert.Contains(t, out.String(), "| Daguerre auto (bf16) | 10.00 (2.00x) | 8.00 to 30.00 | 3.00 (2.00x) |")
 	assert.Contains(t, out.String(), "| 98 % |")
 	assert.Contains(t, out.String(), "| Daguerre auto (bf16) | 48.1 | 1 | 46.1 |")
-	assert.Contains(t, out.String(), "load average 0.1 before, 2.0 after")
+	assert.Contains(t, out.String(), "load average 0.10 before, 2.00 after")
 
 	path := filepath.Join(dir, "out.json")
 	require.NoError(t, r.writeJSON(path))

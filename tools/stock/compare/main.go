@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 
+	hardware "github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -163,8 +164,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	before, _ := hardware.LoadAverage()
 	r := &report{machine: describeMachine(), build: build, options: o, variants: variants,
-		samples: map[int][]sample{}, load: []string{loadAverage()}}
+		samples: map[int][]sample{}, load: [2]float64{before}}
 	for round := range o.rounds {
 		for i, v := range variants {
 			if !o.takesPart(v, round) {
@@ -183,7 +185,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				s.Steps, s.Text, s.Decode, s.Load, 100*s.share(o.threads))
 		}
 	}
-	r.load = append(r.load, loadAverage())
+	r.load[1], _ = hardware.LoadAverage()
 	if o.json != "" {
 		if err := r.writeJSON(o.json); err != nil {
 			return err

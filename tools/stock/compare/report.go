@@ -22,7 +22,7 @@ type report struct {
 	options  options
 	variants []variant
 	samples  map[int][]sample // per variant, in the order of the rounds
-	load     []string         // load average before and after
+	load     [2]float64       // load average before and after
 }
 
 // summary is one row of the table: medians over the rounds.
@@ -179,8 +179,8 @@ func (r *report) conditions() string {
 	}
 	return fmt.Sprintf("%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps,
 		t.Guidance, guidance, rounds, r.options.threads) +
-		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %s.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
-			strings.Join(r.load, " before, ")+" after") +
+		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %.2f before, %.2f after.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
+			r.load[0], r.load[1]) +
 		fmt.Sprintf("- Stock engine: %s, %s, %s, %s%s.\n- Daguerre: commit %s.\n\n", r.build.Engine, r.build.Compiler, r.build.BuildType,
 			r.build.Options, projection, m.Commit)
 }

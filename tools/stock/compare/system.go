@@ -27,14 +27,6 @@ func describeMachine() machine {
 	return machine{d.CPU, d.Cores, d.Memory, d.System, commit}
 }
 
-// loadAverage returns how many threads wanted to run in the last minute, "" where that is not known.
-func loadAverage() string {
-	if load, ok := hardware.LoadAverage(); ok {
-		return fmt.Sprintf("%.2f", load)
-	}
-	return ""
-}
-
 // enoughMemory refuses to begin a run that would make the machine swap, or have a process killed: the weights are held once, and buffers
 // are smaller than 3 GiB at 256 pixels.
 func enoughMemory(model string) error {
