@@ -116,28 +116,27 @@ func (m *measure) add(text []byte) {
 
 // size prints how much code there is outside tests, and where a revision is given, how much there was.
 func size(since string) error {
-	goes, others, err := sizeOf("")
+	now, err := sizeOf("")
 	if err != nil || since == "" {
 		return err
 	}
-	before, othersBefore, err := sizeOf(since)
-	fmt.Printf("difference: %+d lines (%+d rows)\n", goes.lines+others.lines-before.lines-othersBefore.lines,
-		goes.rows+others.rows-before.rows-othersBefore.rows)
+	before, err := sizeOf(since)
+	fmt.Printf("difference: %+d lines (%+d rows)\n", now.lines-before.lines, now.rows-before.rows)
 	return err
 }
 
 // sizeOf measures a revision, "" for the working tree, and prints it.
-func sizeOf(revision string) (goes, others measure, err error) {
+func sizeOf(revision string) (all measure, err error) {
+	var goes measure
 	err = eachFile(revision, func(path string, text []byte) {
-		switch {
-		case !isCode(path):
-		case filepath.Ext(path) == ".go":
+		if isCode(path) {
+			all.add(text)
+		}
+		if isCode(path) && filepath.Ext(path) == ".go" {
 			goes.add(text)
-		default:
-			others.add(text)
 		}
 	})
 	fmt.Printf("%s: Go %d lines in %d files (%d rows of 140 columns), C and C++ %d in %d (%d), outside tests and packages for them\n",
-		cmp.Or(revision, "now"), goes.lines, goes.files, goes.rows, others.lines, others.files, others.rows)
-	return goes, others, err
+		cmp.Or(revision, "now"), goes.lines, goes.files, goes.rows, all.lines-goes.lines, all.files-goes.files, all.rows-goes.rows)
+	return all, err
 }

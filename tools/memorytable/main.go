@@ -32,45 +32,26 @@ type options struct {
 	within                float64
 }
 
-// planned is what is read of `daguerre plan --json`.
-type planned struct {
-	Fits     bool
-	Strategy struct {
+// name is the plan's strategy in words.
+func name(p tool.Plan) string {
+	var strategy struct {
 		Name     string
 		Texts    bool `json:"stream_text"`
 		Tiling   bool `json:"vae_tiling"`
 		Separate bool `json:"guidance_separate"`
 	}
-	Window int64 `json:"stream_bytes"`
-	Peaks  []struct {
-		Device, Stage string
-		Bytes         int64
-	}
-	Smallest int64 `json:"smallest_limit"`
-}
-
-// peak is the planned peak of the host, and the stage in which it is.
-func (p planned) peak() (int64, string) {
-	for _, x := range p.Peaks {
-		if x.Device == "cpu" {
-			return x.Bytes, x.Stage
-		}
-	}
-	return 0, ""
-}
-
-func (p planned) name() string {
-	s := p.Strategy.Name
+	_ = json.Unmarshal(p.Strategy, &strategy)
+	s := strategy.Name
 	if p.Window > 0 {
 		s += fmt.Sprintf(", window %d MiB", p.Window>>20)
 	}
-	if p.Strategy.Texts {
+	if strategy.Texts {
 		s += ", texts streamed"
 	}
-	if p.Strategy.Tiling {
+	if strategy.Tiling {
 		s += ", VAE by tiles"
 	}
-	if p.Strategy.Separate {
+	if strategy.Separate {
 		s += ", guidance separate"
 	}
 	return s
@@ -119,7 +100,7 @@ func run(o options) error {
 					if err != nil {
 						return err
 					}
-					want, stage := plan.peak()
+					want, stage := plan.HostPeak()
 					off := 100 * (float64(want) - float64(got)) / float64(got)
 					worst = max(worst, math.Abs(off))
 					vae := map[string]string{"off": "whole", "on": "tiles"}[tiling]
@@ -153,7 +134,7 @@ func limited(program string, limit int64, args []string) *exec.Cmd {
 }
 
 // ask plans; a plan that does not fit is no error.
-func ask(o options, limit int64, args []string) (p planned, err error) {
+func ask(o options, limit int64, args []string) (p tool.Plan, err error) {
 	cmd := limited(o.program, limit, append([]string{"plan", "--json"}, args...))
 	out, err := tool.Output(cmd)
 	var exit *exec.ExitError
@@ -221,12 +202,12 @@ func under(o options, limit int64, label string, args []string) bool {
 		fmt.Printf("| %s | none fits: %.0f MiB are needed | | | | %v |\n", label, mib(plan.Smallest), err)
 		return false
 	}
-	want, _ := plan.peak()
+	want, _ := plan.HostPeak()
 	got, took, err := generate(o, limit, args)
 	if err != nil {
-		fmt.Printf("| %s | %s | %.0f | | | %v |\n", label, plan.name(), mib(want), err)
+		fmt.Printf("| %s | %s | %.0f | | | %v |\n", label, name(plan), mib(want), err)
 		return false
 	}
-	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | done |\n", label, plan.name(), mib(want), mib(got), took.Seconds())
+	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | done |\n", label, name(plan), mib(want), mib(got), took.Seconds())
 	return limit == 0 || got <= limit
 }

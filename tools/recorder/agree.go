@@ -148,7 +148,7 @@ func printPeaks(runs []*run) {
 	fmt.Fprintf(w, "  RUN\tPLANNED MiB\tMEASURED MiB\tMORE THAN PLANNED\tOVER %g %%\n", 100*peakMargin)
 	for _, r := range runs {
 		o := r.outcomes["cli"]
-		planned := r.plan.hostPeak()
+		planned, _ := r.plan.HostPeak()
 		if o == nil || o.peak == 0 || planned == 0 {
 			continue
 		}

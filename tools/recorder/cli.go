@@ -15,29 +15,6 @@ import (
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
-// plan is what is read of `daguerre plan --json`.
-type plan struct {
-	Strategy json.RawMessage `json:"strategy"`
-	Jobs     []struct {
-		Batch     int `json:"batch"`
-		Breakdown struct {
-			Stages []struct {
-				Name  string
-				Items []struct {
-					Device, Use string
-					Bytes       int64
-				}
-			}
-		} `json:"breakdown"`
-	} `json:"jobs"`
-	Sizes []struct{ Width, Height, Images int } `json:"sizes"`
-	Peaks []struct {
-		Device string
-		Bytes  int64
-	} `json:"peaks"`
-	Error string `json:"error"`
-}
-
 // plannedJob is what is recorded of a job's plan.
 type plannedJob struct {
 	Width    int             `json:"width"`
@@ -48,8 +25,8 @@ type plannedJob struct {
 	Strategy json.RawMessage `json:"strategy"`
 }
 
-// job returns what is planned for a job.
-func (p plan) job(i int) plannedJob {
+// plannedFor is what is recorded of the plan of a job.
+func plannedFor(p tool.Plan, i int) plannedJob {
 	size := p.Sizes[i]
 	j := plannedJob{Width: size.Width, Height: size.Height, Images: size.Images, Batch: p.Jobs[i].Batch, Strategy: p.Strategy}
 	for _, stage := range p.Jobs[i].Breakdown.Stages {
@@ -64,16 +41,6 @@ func (p plan) job(i int) plannedJob {
 	return j
 }
 
-// hostPeak is the planned peak of the host.
-func (p plan) hostPeak() int64 {
-	for _, d := range p.Peaks {
-		if d.Device == "cpu" {
-			return d.Bytes
-		}
-	}
-	return 0
-}
-
 // plan asks for the plan of a run. A plan that does not fit is one, too.
 func (s session) plan(ctx context.Context, r *run, o *outcome) error {
 	path, err := r.writeFile("plan")
@@ -85,7 +52,7 @@ func (s session) plan(ctx context.Context, r *run, o *outcome) error {
 		return errors.Join(err, jsonErr)
 	}
 	for i := range min(len(r.jobs), len(r.plan.Jobs), len(r.plan.Sizes)) {
-		o.found[r.jobs[i].label] = r.plan.job(i)
+		o.found[r.jobs[i].label] = plannedFor(r.plan, i)
 	}
 	if r.plan.Error != "" {
 		return errors.New(r.plan.Error)

@@ -52,19 +52,16 @@ func hashTree(path string) (string, error) {
 }
 
 // comparePictures prints the peak signal-to-noise ratio of two pictures in dB over all colour channels, +Inf for equal ones.
-func comparePictures(files []string, least float64) error {
-	if len(files) != 2 {
-		return errors.New("-psnr needs two pictures")
-	}
-	a, errA := pictures.Load(files[0])
-	b, errB := pictures.Load(files[1])
+func comparePictures(first, second string, least float64) error {
+	a, errA := pictures.Load(first)
+	b, errB := pictures.Load(second)
 	if err := errors.Join(errA, errB); err != nil {
 		return err
 	}
 	value, _, err := pictures.Difference(a, b)
 	fmt.Printf("%.1f\n", value)
 	if err == nil && value < least {
-		err = fmt.Errorf("%.1f dB between %s and %s, wanted at least %g", value, files[0], files[1], least)
+		err = fmt.Errorf("%.1f dB between %s and %s, wanted at least %g", value, first, second, least)
 	}
 	return err
 }

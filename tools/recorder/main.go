@@ -25,12 +25,10 @@ import (
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
-// session is one recording, with its flags.
+// session is what the faces of the command line need.
 type session struct {
 	program string
-	out     string
-	only    *regexp.Regexp
-	peak    bool
+	peak    bool // is measured
 }
 
 // faces are the ways into the program, after its plan. Library calls are made in two ways: by Generate, and through a Batcher.
@@ -40,31 +38,35 @@ func main() {
 	if len(os.Args) > 4 && os.Args[1] == measureCommand {
 		tool.Exit("recorder", measure(os.Args[2], os.Args[3], os.Args[4:]))
 	}
-	var s session
-	flag.StringVar(&s.program, "daguerre", "bin/daguerre", "the program")
-	flag.StringVar(&s.out, "out", "build/record.json", "file to write")
+	program := flag.String("daguerre", "bin/daguerre", "the program")
+	out := flag.String("out", "build/record.json", "file to write")
 	only := flag.String("only", "", "regular expression: the names of the runs to make")
-	flag.BoolVar(&s.peak, "peak", false, "print each run's peak of memory beside its plan's")
+	peak := flag.Bool("peak", false, "print each run's peak of memory beside its plan's")
 	compare := flag.Bool("compare", false, "compare the two recordings that are named as arguments")
 	psnr := flag.Float64("psnr", 0, "compare the two pictures that are named as arguments; fail below so many dB")
 	flag.Parse()
-	if *psnr > 0 {
-		tool.Exit("recorder", comparePictures(flag.Args(), *psnr))
+	var err error
+	switch {
+	case (*compare || *psnr > 0) && flag.NArg() != 2:
+		err = errors.New("-compare and -psnr need two files")
+	case *compare:
+		err = compareFiles(flag.Arg(0), flag.Arg(1))
+	case *psnr > 0:
+		err = comparePictures(flag.Arg(0), flag.Arg(1), *psnr)
+	default:
+		err = record(*program, *out, *only, *peak)
 	}
-	tool.Exit("recorder", s.start(*only, *compare))
+	tool.Exit("recorder", err)
 }
 
-func (s session) start(only string, compare bool) (err error) {
-	if compare {
-		if flag.NArg() != 2 {
-			return errors.New("-compare needs two recordings")
-		}
-		return compareFiles(flag.Arg(0), flag.Arg(1))
-	}
-	if s.only, err = regexp.Compile(only); err != nil {
+// record makes all runs and writes the recording.
+func record(program, out, only string, peak bool) error {
+	names, err := regexp.Compile(only)
+	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	if s.program, err = filepath.Abs(s.program); err != nil {
+	s := session{peak: peak}
+	if s.program, err = filepath.Abs(program); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "recorder")
@@ -74,17 +76,12 @@ func (s session) start(only string, compare bool) (err error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return s.record(ctx, dir)
-}
-
-// record makes all runs and writes the recording.
-func (s session) record(ctx context.Context, dir string) error {
 	began := time.Now()
 	all, err := makeInputs(ctx, s.program, filepath.Join(dir, "inputs"))
 	if err != nil {
 		return fmt.Errorf("making the inputs: %w", err)
 	}
-	runs, err := readRuns("tools/recorder/runs", s.only, dir)
+	runs, err := readRuns("tools/recorder/runs", names, dir)
 	if err != nil {
 		return err
 	}
@@ -114,11 +111,11 @@ func (s session) record(ctx context.Context, dir string) error {
 	for key, value := range all { // of errors and warnings
 		all[key] = bytes.ReplaceAll(value, []byte(dir), []byte("DIR"))
 	}
-	if err := all.write(s.out); err != nil {
+	if err := all.write(out); err != nil {
 		return err
 	}
-	failed := printOutcome(runs, s.peak)
-	fmt.Printf("\n%d runs, %d entries, %.0f s: %s\n", len(runs), len(all), time.Since(began).Seconds(), s.out)
+	failed := printOutcome(runs, peak)
+	fmt.Printf("\n%d runs, %d entries, %.0f s: %s\n", len(runs), len(all), time.Since(began).Seconds(), out)
 	if failed > 0 {
 		return fmt.Errorf("%d failures", failed)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // table is a table of a run file.
@@ -48,7 +49,7 @@ type run struct {
 	jobs  []job
 
 	dir      string // its own folder
-	plan     plan
+	plan     tool.Plan
 	outcomes map[string]*outcome // by face
 }
 
