@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // entries are a recording: JSON values by keys such as t2i/cli/0/picture-0.
@@ -32,29 +34,13 @@ func (e entries) write(path string) error {
 		sign = ","
 	}
 	b.WriteString("\n}\n")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o644)
-}
-
-func readEntries(path string) (entries, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	e := entries{}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return e, nil
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b.Bytes(), 0o644))
 }
 
 // compareFiles prints all differences of two recordings, those of pictures first. Any difference is an error.
 func compareFiles(before, after string) error {
-	a, errA := readEntries(before)
-	b, errB := readEntries(after)
-	if err := errors.Join(errA, errB); err != nil {
+	var a, b entries
+	if err := errors.Join(tool.ReadJSON(before, &a), tool.ReadJSON(after, &b)); err != nil {
 		return err
 	}
 	var pictures, others []string

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -87,12 +87,9 @@ func readRun(text string) (*run, error) {
 		Recorder settings
 	}
 	var top table
-	if _, err := toml.Decode(text, &top); err != nil {
-		return nil, err
-	}
 	meta, err := toml.Decode(text, &file)
-	if err != nil {
-		return nil, err
+	if _, topErr := toml.Decode(text, &top); err != nil || topErr != nil {
+		return nil, errors.Join(err, topErr)
 	}
 	for _, key := range meta.Undecoded() {
 		if key[0] == "recorder" {
@@ -149,12 +146,5 @@ func (r *run) latentsFile(face string, job int) string {
 // writeFile writes the run file of a face and returns its name.
 func (r *run) writeFile(face string) (string, error) {
 	path := filepath.Join(r.dir, face, "run.json")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", err
-	}
-	data, err := json.Marshal(r.file(face))
-	if err != nil {
-		return "", err
-	}
-	return path, os.WriteFile(path, data, 0o600)
+	return path, errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), tool.WriteJSON(path, r.file(face)))
 }

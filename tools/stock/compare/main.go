@@ -17,11 +17,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
 	hardware "github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
 // options is the command line.
@@ -58,14 +60,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case ctx.Err() != nil:
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(1)
+	if errors.Is(err, flag.ErrHelp) {
+		err = nil
 	}
+	tool.Exit("compare", err)
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -199,12 +197,7 @@ func (o options) takesPart(v variant, round int) bool {
 	return !v.stock || o.stockRounds == 0 || round < o.stockRounds
 }
 
+var unfit = regexp.MustCompile(`[^a-z0-9_]`)
+
 // fileName makes a variant's name fit for a file.
-func fileName(name string) string {
-	return strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' {
-			return c
-		}
-		return '-'
-	}, strings.ToLower(name))
-}
+func fileName(name string) string { return unfit.ReplaceAllString(strings.ToLower(name), "-") }

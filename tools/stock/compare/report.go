@@ -25,20 +25,14 @@ type report struct {
 	load     [2]float64       // load average before and after
 }
 
-// summary is one row of the table: medians over the rounds.
+// summary is one row of the table.
 type summary struct {
 	Name      string     `json:"name"`
-	Note      string     `json:"note,omitempty"`
+	sample               // medians over the rounds, but for the steps
 	Step      float64    `json:"step_seconds"` // over the steps of all rounds
 	StepMin   float64    `json:"step_seconds_min"`
 	StepMax   float64    `json:"step_seconds_max"`
-	Text      float64    `json:"text_seconds"`
-	Decode    float64    `json:"decode_seconds"`
-	Load      float64    `json:"load_seconds"`
-	Total     float64    `json:"process_seconds"`
-	CPU       float64    `json:"cpu_seconds"`
 	Share     float64    `json:"cpu_share"`
-	PeakRSS   float64    `json:"peak_rss_bytes"`
 	Agreement *agreement `json:"agreement,omitempty"` // with the first variant's picture
 }
 
@@ -58,11 +52,11 @@ func (r *report) summaries() ([]summary, error) {
 		for _, s := range all {
 			steps = append(steps, s.Steps...)
 		}
-		row := summary{Name: v.name, Note: all[0].Note, Step: stats.Median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
-			Text: of(func(s sample) float64 { return s.Text }), Decode: of(func(s sample) float64 { return s.Decode }),
-			Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
-			CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: of(func(s sample) float64 { return float64(s.PeakRSS) }),
-			Share: of(func(s sample) float64 { return s.share(r.options.threads) })}
+		row := summary{Name: v.name, Step: stats.Median(steps), StepMin: slices.Min(steps), StepMax: slices.Max(steps),
+			Share: of(func(s sample) float64 { return s.share(r.options.threads) }), sample: sample{Note: all[0].Note,
+				Text: of(func(s sample) float64 { return s.Text }), Decode: of(func(s sample) float64 { return s.Decode }),
+				Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
+				CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: int64(of(func(s sample) float64 { return float64(s.PeakRSS) }))}}
 		if i > 0 && all[0].Picture != "" {
 			a, err := comparePictures(r.samples[0][0].Picture, all[0].Picture)
 			if err != nil {
@@ -136,7 +130,7 @@ func (r *report) markdown(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step), s.StepMin,
 			s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Load, base.Load), cell(s.Total, base.Total),
-			cell(s.CPU, base.CPU), 100*s.Share, cell(s.PeakRSS/(1<<30), base.PeakRSS/(1<<30)))
+			cell(s.CPU, base.CPU), 100*s.Share, cell(float64(s.PeakRSS)/(1<<30), float64(base.PeakRSS)/(1<<30)))
 	}
 	fmt.Fprintf(&b, "\nIn brackets: how many times less than %s.\n\n", base.Name)
 	fmt.Fprintf(&b, "| final picture, against %s | PSNR, dB | largest difference of 255 | contrast of the picture (standard deviation) "+
