@@ -49,19 +49,20 @@ func run(ctx context.Context) error {
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return err
 	}
+	kinds := []synth.Kind{synth.KindSDXLBase}
+	if *only != "refiner" {
+		kinds = append(kinds, synth.KindVAE, synth.KindControlNet)
+	}
+	if *only != "control" {
+		kinds = append(kinds, synth.KindSDXLRefiner)
+	}
 	files := map[synth.Kind]string{}
-	for _, f := range []struct {
-		kind synth.Kind
-		use  string
-	}{{synth.KindSDXLBase, ""}, {synth.KindVAE, "control"}, {synth.KindControlNet, "control"}, {synth.KindSDXLRefiner, "refiner"}} {
-		if *only != "" && f.use != "" && f.use != *only {
-			continue
-		}
-		path, err := checkpoint(ctx, f.kind)
+	for _, kind := range kinds {
+		path, err := checkpoint(ctx, kind)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.kind, err)
+			return fmt.Errorf("%s: %w", kind, err)
 		}
-		files[f.kind] = path
+		files[kind] = path
 		if !*keep {
 			defer os.Remove(path)
 		}

@@ -43,7 +43,7 @@ type variant struct {
 
 func main() {
 	var o options
-	kind := flag.String("kind", string(synth.KindSDXLLoRA), "kind of the synthesized adapters: sdxl-lora or nano-lora")
+	flag.StringVar((*string)(&o.kind), "kind", string(synth.KindSDXLLoRA), "kind of the synthesized adapters: sdxl-lora or nano-lora")
 	flag.StringVar(&o.model, "model", pipeline.NanoModel, "checkpoint")
 	flag.IntVar(&o.count, "count", 4, "adapters in the stack")
 	flag.IntVar(&o.rank, "rank", 16, "rank of the adapters")
@@ -51,7 +51,6 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "turns of the three variants")
 	flag.IntVar(&o.steps, "steps", 8, "steps of a turn; the first, which builds graphs, does not count")
 	flag.Parse()
-	o.kind = synth.Kind(*kind)
 	tool.Exit("lorabench", run(context.Background(), o))
 }
 

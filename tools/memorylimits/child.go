@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -23,31 +24,23 @@ import (
 type group struct{ dir, procs string }
 
 // makeGroup makes one, of version 2 or 1.
-func makeGroup(limit int64) (group, error) {
-	name := fmt.Sprintf("daguerre-memorylimits-%d", os.Getpid())
-	var firstErr error
-	for _, v := range []struct{ root, limit, swap string }{
-		{"/sys/fs/cgroup", "memory.max", "memory.swap.max"},
-		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", ""},
-	} {
-		g := group{dir: filepath.Join(v.root, name)}
+func makeGroup(limit int64) (g group, err error) {
+	for _, file := range []string{"/sys/fs/cgroup/%s/memory.max", "/sys/fs/cgroup/memory/%s/memory.limit_in_bytes"} {
+		path := fmt.Sprintf(file, fmt.Sprintf("daguerre-memorylimits-%d", os.Getpid()))
+		g.dir = filepath.Dir(path)
 		g.procs = filepath.Join(g.dir, "cgroup.procs")
-		err := os.Mkdir(g.dir, 0o755)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(g.dir, v.limit), []byte(strconv.FormatInt(limit, 10)), 0o644)
+		groupErr := os.Mkdir(g.dir, 0o755)
+		if groupErr == nil {
+			groupErr = os.WriteFile(path, []byte(strconv.FormatInt(limit, 10)), 0o644)
 		}
-		if err == nil {
-			if v.swap != "" {
-				_ = os.WriteFile(filepath.Join(g.dir, v.swap), []byte("0"), 0o644) // there may be no swap to limit
-			}
+		if groupErr == nil {
+			_ = os.WriteFile(filepath.Join(g.dir, "memory.swap.max"), []byte("0"), 0o644) // there may be no swap to limit
 			return g, nil
 		}
 		g.remove()
-		if firstErr == nil {
-			firstErr = err
-		}
+		err = errors.Join(err, groupErr)
 	}
-	return group{}, firstErr
+	return g, err
 }
 
 func (g group) remove() { _ = os.Remove(g.dir) }
