@@ -13,21 +13,13 @@ import (
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
-// kinds are the changes that are counted, and the most files that each may touch.
-var kinds = map[string]struct {
-	what string
-	most int
-}{
-	"scheduler":    {"a scheduler", 3},
-	"preprocessor": {"a preprocessor of control pictures", 2},
-	"algorithm":    {"an adapter algorithm", 3},
-	"component":    {"a model component with its own file key", 12},
-}
+// kinds are the changes that are counted, and the most files that each may touch. A component is a part of the model with its own file key.
+var kinds = map[string]int{"scheduler": 3, "preprocessor": 2, "algorithm": 3, "component": 12}
 
 // touch prints the files of one KIND=CHANGE; it fails where they are more than the kind may have.
 func touch(arg string) error {
 	name, change, _ := strings.Cut(arg, "=")
-	kind, ok := kinds[name]
+	most, ok := kinds[name]
 	if !ok || change == "" {
 		return fmt.Errorf("%q is not of the form KIND=RANGE|PATCH", arg)
 	}
@@ -37,7 +29,7 @@ func touch(arg string) error {
 	}
 	others := slices.DeleteFunc(slices.Clone(files), counts)
 	code := slices.DeleteFunc(files, func(f string) bool { return !counts(f) })
-	fmt.Printf("%s: %d of at most %d files\n", kind.what, len(code), kind.most)
+	fmt.Printf("%s: %d of at most %d files\n", name, len(code), most)
 	for _, f := range code {
 		fmt.Println("  " + f)
 	}
@@ -46,9 +38,9 @@ func touch(arg string) error {
 	}
 	switch {
 	case len(code) == 0:
-		return fmt.Errorf("%s: %s touches no code", kind.what, change)
-	case len(code) > kind.most:
-		return fmt.Errorf("%s touches %d files, and %d are allowed", kind.what, len(code), kind.most)
+		return fmt.Errorf("%s: %s touches no code", name, change)
+	case len(code) > most:
+		return fmt.Errorf("%s touches %d files, and %d are allowed", name, len(code), most)
 	}
 	return nil
 }

@@ -134,12 +134,9 @@ func report(pipe *pipeline.Pipeline, o options, variants []*variant) {
 	fmt.Printf("%s, %s, %d threads, %d x %d px, %d turns of %d steps each\n\n", filepath.Base(o.model), info.Precision, info.Threads, o.size,
 		o.size, o.rounds, o.steps)
 	tool.Header("adapters", "step, median s", "(lowest)", "against without", "bytes read while denoising")
-	none := 0.0
-	for i, v := range variants {
+	none := stats.Median(variants[0].steps)
+	for _, v := range variants {
 		m := stats.Median(v.steps)
-		if i == 0 {
-			none = m
-		}
 		fmt.Printf("| %s | %.3f | %.3f | %+.1f %% | %d |\n", v.label, m, slices.Min(v.steps), 100*(m/none-1), v.read)
 	}
 	if ratios := variants[2].ratios; len(ratios) > 0 {

@@ -168,16 +168,14 @@ func limits(o options, dir string) error {
 	tool.Header("limit", "strategy of the plan", "planned MiB", "measured MiB", "seconds", "")
 	fmt.Printf("| none | resident | | %.0f | %.0f | |\n", mib(whole), took.Seconds())
 	args = append(args, "--memory-strategy", "auto")
-	failed := 0
+	var errs []error
 	for _, text := range o.limit {
 		share, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			return err
 		}
 		limit := int64(share / 100 * float64(whole))
-		if !under(o, limit, fmt.Sprintf("%s %%: %.0f MiB", text, mib(limit)), args) {
-			failed++
-		}
+		errs = append(errs, under(o, limit, fmt.Sprintf("%s %%: %.0f MiB", text, mib(limit)), args))
 	}
 	// Far too little: refused before loading, with a limit that works.
 	little, err := ask(o, whole/100*4, args)
@@ -186,28 +184,28 @@ func limits(o options, dir string) error {
 	}
 	fmt.Printf("| 4 %%: %.0f MiB | refused, needs %.0f MiB | | | | |\n", mib(whole/100*4), mib(little.Smallest))
 	withFlag := append(args, "--memory-limit", fmt.Sprintf("%dMiB", (little.Smallest+1<<20-1)>>20))
-	if !under(o, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag) {
-		failed++
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d runs failed", failed)
-	}
-	return nil
+	return errors.Join(append(errs, under(o, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag))...)
 }
 
-// under runs under a limit and prints a row; false where it failed or took more.
-func under(o options, limit int64, label string, args []string) bool {
+// under runs under a limit and prints a row. To fail or to take more is an error.
+func under(o options, limit int64, label string, args []string) error {
 	plan, err := ask(o, limit, args)
-	if err != nil || !plan.Fits {
-		fmt.Printf("| %s | none fits: %.0f MiB are needed | | | | %v |\n", label, mib(plan.Smallest), err)
-		return false
+	if err == nil && !plan.Fits {
+		err = fmt.Errorf("none fits: %.0f MiB are needed", mib(plan.Smallest))
 	}
 	want, _ := plan.HostPeak()
-	got, took, err := generate(o, limit, args)
+	var got int64
+	var took time.Duration
+	if err == nil {
+		got, took, err = generate(o, limit, args)
+	}
+	if err == nil && limit > 0 && got > limit {
+		err = errors.New("it took more")
+	}
 	if err != nil {
 		fmt.Printf("| %s | %s | %.0f | | | %v |\n", label, name(plan), mib(want), err)
-		return false
+		return fmt.Errorf("%s: %w", label, err)
 	}
 	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | done |\n", label, name(plan), mib(want), mib(got), took.Seconds())
-	return limit == 0 || got <= limit
+	return nil
 }

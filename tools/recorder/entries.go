@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	pictures "github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
@@ -75,10 +76,23 @@ func differing(a, b entries) []string {
 }
 
 func union(a, b entries) entries {
-	all := maps.Clone(a)
-	if all == nil {
-		all = entries{}
-	}
+	all := entries{}
+	maps.Copy(all, a)
 	maps.Copy(all, b)
 	return all
+}
+
+// comparePictures prints the peak signal-to-noise ratio of two pictures in dB over all colour channels, +Inf for equal ones.
+func comparePictures(first, second string, least float64) error {
+	a, errA := pictures.Load(first)
+	b, errB := pictures.Load(second)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	value, _, err := pictures.Difference(a, b)
+	fmt.Printf("%.1f\n", value)
+	if err == nil && value < least {
+		err = fmt.Errorf("%.1f dB between %s and %s, wanted at least %g", value, first, second, least)
+	}
+	return err
 }

@@ -89,7 +89,7 @@ func record(program, out, only string, peak bool) error {
 	if err != nil {
 		return err
 	}
-	make := map[string]func(context.Context, *run, *outcome) error{"plan": s.plan, "cli": s.generate, "worker": worker.make,
+	ways := map[string]func(context.Context, *run, *outcome) error{"plan": s.plan, "cli": s.generate, "worker": worker.make,
 		"generate": library("generate", callGenerate), "batcher": library("batcher", callBatcher)}
 	for _, face := range faces {
 		fmt.Printf("%4.0f s: %s\n", time.Since(began).Seconds(), face)
@@ -99,7 +99,7 @@ func record(program, out, only string, peak bool) error {
 			}
 			o := &outcome{found: table{}}
 			r.outcomes[face] = o
-			o.err = make[face](ctx, r, o)
+			o.err = ways[face](ctx, r, o)
 			if err := errors.Join(ctx.Err(), o.addEntries(all, r.name, face)); err != nil {
 				return err
 			}

@@ -2,15 +2,20 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	_ "image/jpeg" // previews of the worker
 	_ "image/png"
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/cli/imagefile"
 	"github.com/daguerre-go/daguerre/internal/npy"
@@ -150,4 +155,40 @@ func (o *outcome) addEntries(to entries, name, face string) (err error) {
 		err = errors.Join(err, to.add(value, name, face, key))
 	}
 	return err
+}
+
+// hashBytes is a hash short enough to read.
+func hashBytes(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// hashPixels hashes a picture's pixels, whatever their form in memory.
+func hashPixels(img image.Image) string {
+	b := img.Bounds()
+	flat := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	draw.Draw(flat, flat.Bounds(), img, b.Min, draw.Src)
+	return hashBytes(flat.Pix)
+}
+
+// hashFloats hashes numbers by their bits.
+func hashFloats(data []float32) string {
+	var raw bytes.Buffer
+	_ = binary.Write(&raw, binary.LittleEndian, data) // to memory
+	return hashBytes(raw.Bytes())
+}
+
+// hashTree hashes a file, or all files of a folder.
+func hashTree(path string) (string, error) {
+	files, err := os.ReadDir(path)
+	if err != nil {
+		data, err := os.ReadFile(path)
+		return hashBytes(data), err
+	}
+	var all []string
+	for _, f := range files {
+		hash, hashErr := hashTree(path + "/" + f.Name())
+		all, err = append(all, f.Name(), hash), errors.Join(err, hashErr)
+	}
+	return hashBytes([]byte(strings.Join(all, "\n"))), err
 }

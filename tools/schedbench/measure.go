@@ -103,16 +103,16 @@ func (b *bench) begin(ctx context.Context) error {
 	heun := subject{name: "HeunDiscreteScheduler"}
 	var sum float64
 	for _, p := range b.sweep[:referencePrompts] {
-		full, err := b.picture(ctx, heun, p, referenceSteps)
-		if err != nil {
-			return err
+		var latents [][]float32
+		for _, steps := range []int{referenceSteps, referenceSteps / 2} {
+			img, err := b.picture(ctx, heun, p, steps)
+			if err != nil {
+				return err
+			}
+			latents = append(latents, img.Latents.Data)
 		}
-		half, err := b.picture(ctx, heun, p, referenceSteps/2)
-		if err != nil {
-			return err
-		}
-		b.reference = append(b.reference, full.Latents.Data)
-		sum += distance(half.Latents.Data, full.Latents.Data)
+		b.reference = append(b.reference, latents[0])
+		sum += distance(latents[1], latents[0])
 	}
 	b.head.ReferenceError = round(sum / referencePrompts)
 	return nil

@@ -45,10 +45,7 @@ type sample struct {
 // share is how much of the CPU time of its threads a process got: well below 1, others were using the
 // machine, or the program left threads idle.
 func (s sample) share(threads int) float64 {
-	if s.Total == 0 || threads == 0 {
-		return 0
-	}
-	return s.CPU / s.Total / float64(threads)
+	return s.CPU / max(s.Total*float64(threads), 1e-9)
 }
 
 // precisions are the values of --daguerre-variants that choose the arithmetic; others are types of weights.
