@@ -117,6 +117,6 @@ func TestMeasureCountsRows(t *testing.T) {
 func TestThisHouse(t *testing.T) {
 	packages, err := list()
 	require.NoError(t, err)
-	assert.Contains(t, draw(packages), "\n    cli/daguerre --> cli/command")
+	assert.Contains(t, draw(packages), "\n    cli/daguerre --> cli/")
 	assert.Contains(t, rulesOf(packages), "        tools-house:\n")
 }
