@@ -17,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/cli/imagefile"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/npy"
 )
 
