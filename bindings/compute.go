@@ -1,38 +1,12 @@
 package bindings
 
 import (
-	"math/bits"
 	"runtime"
 	"unsafe"
 )
 
-// computeFuncs are the tensor operations.
-type computeFuncs struct {
-	// DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg, size_t msg_cap);
-	tokenize func(text *byte, textLen uintptr, ids *int32, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count, char* msg, size_t msg_cap);
-	textEncode func(model uintptr, in *textInput, hidden *float32, hiddenCount uintptr, pooled *float32, pooledCount uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg, size_t msg_cap);
-	unetEval func(model uintptr, in *unetInput, out *float32, outCount uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t moments_count, char* msg, size_t msg_cap);
-	vaeEncode func(model uintptr, batch, height, width int64, pixels *float32, moments *float32, momentsCount uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t pixels_count, char* msg, size_t msg_cap);
-	vaeDecode func(model uintptr, batch, height, width int64, latents *float32, pixels *float32, pixelsCount uintptr, msg *byte, msgCap uintptr) int32
-}
-
-func (f *computeFuncs) symbols() []symbol {
-	return []symbol{
-		{"dg_tokenize", &f.tokenize},
-		{"dg_text_encode", &f.textEncode},
-		{"dg_unet_eval", &f.unetEval},
-		{"dg_vae_encode", &f.vaeEncode},
-		{"dg_vae_decode", &f.vaeDecode},
-	}
-}
+// The computations. They trust their caller with memory: package internal/contract has checked that every slice and every pointer
+// of an input shows as many values as the model's dimensions ask for. The library checks the lengths of results once more.
 
 // Tokenize returns CLIP's token ids of UTF-8 text, without start, end and padding. It needs no model
 // and is safe for concurrent use.
@@ -42,12 +16,8 @@ func (l *Library) Tokenize(text string) ([]int32, error) {
 	ids := make([]int32, len(text)/3+16)
 	for {
 		var count uintptr
-		err := check("dg_tokenize", func(msg *byte, msgCap uintptr) int32 {
-			var first *byte
-			if len(text) > 0 {
-				first = unsafe.StringData(text)
-			}
-			return l.fn.tokenize(first, uintptr(len(text)), &ids[0], uintptr(len(ids)), &count, msg, msgCap)
+		err := check("dg_tokenize", func(msg *byte, size uintptr) int32 {
+			return l.fn.tokenize(unsafe.StringData(text), uintptr(len(text)), &ids[0], uintptr(len(ids)), &count, msg, size)
 		})
 		runtime.KeepAlive(text)
 		if err != nil {
@@ -57,204 +27,175 @@ func (l *Library) Tokenize(text string) ([]int32, error) {
 			return ids[:count:count], nil
 		}
 		if count > 4*uintptr(len(text))+16 {
-			return nil, &Error{Code: CodeEngine, Op: "dg_tokenize", Message: "an impossible number of tokens was reported"}
+			return nil, &Error{Code: ErrEngine, Op: "dg_tokenize", Message: "an impossible number of tokens was reported"}
 		}
 		ids = make([]int32, count)
 	}
 }
 
-// TextInput is one call of a text encoder; see dg_text_input.
+// TextInput mirrors dg_text_input: one call of a text encoder.
 type TextInput struct {
+	StructSize  uintptr
 	Encoder     int32 // 0: CLIP-L, 1: OpenCLIP-bigG
 	ClipSkip    int32 // 0: the penultimate layer, as SDXL; k: k layers earlier
 	Chunks      int64
 	Tokens      int64
-	IDs         []int32   // [Chunks, Tokens]; vocab_size + k selects row k of Custom
-	Custom      []float32 // [CustomCount, width]; may be nil
+	IDs         *int32   // [Chunks, Tokens]; vocab_size + k selects row k of Custom
+	Custom      *float32 // [CustomCount, width]; may be nil
 	CustomCount int64
-	LoRAs       []LoRAUse // of this model
+	Loras       *loraUse // set by TextEncode
+	LoraCount   int64
 }
 
-// TextEncode runs a text encoder. hidden is [Chunks, Tokens, width]; pooled is [Chunks,
-// projection_dim], or empty where it is not wanted. Lengths are checked before C sees the slices.
-func (m *Model) TextEncode(in TextInput, hidden, pooled []float32) error {
+// TextEncode runs a text encoder with adapters. hidden is [Chunks, Tokens, width]; pooled is [Chunks,
+// projection_dim], or empty where it is not wanted.
+func (m *Model) TextEncode(in TextInput, loras []LoRAUse, hidden, pooled []float32) (err error) {
 	const op = "dg_text_encode"
-	if in.Encoder != 0 && in.Encoder != 1 {
-		return argumentf(op, "encoder is %d; there are 0 and 1", in.Encoder)
-	}
-	text, component := &m.info.TextEncoder, ComponentTextEncoder
-	if in.Encoder == 1 {
-		text, component = &m.info.TextEncoder2, ComponentTextEncoder2
-	}
-	if err := m.loaded(op, component); err != nil {
-		return err
-	}
-	lengths := []length{
-		{"ids", len(in.IDs), []int64{in.Chunks, in.Tokens}},
-		{"custom", len(in.Custom), []int64{in.CustomCount, text.Width}},
-		{"hidden", len(hidden), []int64{in.Chunks, in.Tokens, text.Width}},
-	}
-	if len(pooled) > 0 {
-		lengths = append(lengths, length{"pooled", len(pooled), []int64{in.Chunks, text.ProjectionDim}})
-	}
-	if err := checkLengths(op, lengths); err != nil {
-		return err
-	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
-	c := &textInput{
-		Encoder: in.Encoder, ClipSkip: in.ClipSkip, Chunks: in.Chunks, Tokens: in.Tokens,
-		IDs: pinned(&pins, in.IDs), Custom: pinned(&pins, in.Custom), CustomCount: in.CustomCount,
-	}
-	var err error
-	if c.Loras, c.LoraCount, err = m.nativeUses(op, &pins, in.LoRAs); err != nil {
+	if in.Loras, in.LoraCount, err = uses(op, &pins, loras); err != nil {
 		return err
 	}
-	c.StructSize = unsafe.Sizeof(*c)
-	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.textEncode(handle, c, pinned(&pins, hidden), uintptr(len(hidden)),
-			pinned(&pins, pooled), uintptr(len(pooled)), msg, msgCap)
-	})
+	return compute(m, op, m.lib.fn.textEncode, &in, hidden, pooled)
 }
 
-// UNetInput is one evaluation of the UNet; see dg_unet_input.
+// UNetInput mirrors dg_unet_input: one evaluation of the UNet.
 type UNetInput struct {
+	StructSize    uintptr
 	Batch         int64 // N >= 1
-	Height, Width int64 // of the latents, in cells
+	Height        int64 // of the latents, in cells
+	Width         int64
 	ContextTokens int64
-	Sample        []float32 // [N, in_channels, Height, Width]
-	Timesteps     []float32 // [N]
-	Context       []float32 // [N, ContextTokens, context_dim]
-	Pooled        []float32 // [N, pooled_dim]
-	SizeIDs       []float32 // [N, size_ids]
-	Residuals     []float32 // what ControlEval leaves for N rows; empty: none
-	LoRAs         []LoRAUse // of this model
+	Sample        *float32 // [N, in_channels, Height, Width]
+	Timesteps     *float32 // [N]
+	Context       *float32 // [N, ContextTokens, context_dim]
+	Pooled        *float32 // [N, pooled_dim]
+	SizeIDs       *float32 // [N, size_ids]
+	Residuals     *float32 // what ControlEval leaves for N rows; nil: none
+	ResidualCount int64
+	Loras         *loraUse // set by UNetEval
+	LoraCount     int64
 }
 
-// UNetEval evaluates the UNet once into out [N, out_channels, Height, Width]. Lengths are checked
-// before C sees the slices.
-func (m *Model) UNetEval(in UNetInput, out []float32) error {
+// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width].
+func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, out []float32) (err error) {
 	const op = "dg_unet_eval"
-	if err := m.loaded(op, ComponentUNet); err != nil {
-		return err
-	}
-	u := &m.info.UNet
-	if err := checkResiduals(op, u, in.Batch, in.Height, in.Width, len(in.Residuals), true); err != nil {
-		return err
-	}
-	err := checkLengths(op, []length{
-		{"sample", len(in.Sample), []int64{in.Batch, u.InChannels, in.Height, in.Width}},
-		{"timesteps", len(in.Timesteps), []int64{in.Batch}},
-		{"context", len(in.Context), []int64{in.Batch, in.ContextTokens, u.ContextDim}},
-		{"pooled", len(in.Pooled), []int64{in.Batch, u.PooledDim}},
-		{"size_ids", len(in.SizeIDs), []int64{in.Batch, u.SizeIDs}},
-		{"out", len(out), []int64{in.Batch, u.OutChannels, in.Height, in.Width}},
-	})
-	if err != nil {
-		return err
-	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
-	c := &unetInput{
-		Batch: in.Batch, Height: in.Height, Width: in.Width, ContextTokens: in.ContextTokens,
-		Sample: pinned(&pins, in.Sample), Timesteps: pinned(&pins, in.Timesteps),
-		Context: pinned(&pins, in.Context), Pooled: pinned(&pins, in.Pooled),
-		SizeIDs: pinned(&pins, in.SizeIDs), Residuals: pinned(&pins, in.Residuals), ResidualCount: int64(len(in.Residuals)),
-	}
-	if c.Loras, c.LoraCount, err = m.nativeUses(op, &pins, in.LoRAs); err != nil {
+	if in.Loras, in.LoraCount, err = uses(op, &pins, loras); err != nil {
 		return err
 	}
-	c.StructSize = unsafe.Sizeof(*c)
-	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.unetEval(handle, c, pinned(&pins, out), uintptr(len(out)), msg, msgCap)
+	return computeOne(m, op, m.lib.fn.unetEval, &in, out)
+}
+
+// ControlInput mirrors dg_control_input: one evaluation of a ControlNet.
+type ControlInput struct {
+	StructSize    uintptr
+	Batch         int64 // N >= 1
+	Height        int64 // of the latents, in cells
+	Width         int64
+	ContextTokens int64
+	Sample        *float32 // [N, in_channels, Height, Width]
+	Timesteps     *float32 // [N]
+	Context       *float32 // [N, ContextTokens, context_dim]
+	Pooled        *float32 // [N, pooled_dim]
+	SizeIDs       *float32 // [N, size_ids]
+	Hint          *float32 // [HintBatch, model_channels, Height, Width]
+	HintBatch     int64    // 1 or N
+	Scales        *float32 // one for each residual
+	ScaleCount    int64
+	ResidualRows  int64 // rows that the residuals are for; N or more
+	FirstRow      int64 // the one that the first of the N is added to
+	ControlType   int32 // of a Union net
+	Reserved      int32
+}
+
+// ControlEval evaluates a ControlNet once and adds its scaled residuals to rows FirstRow ... FirstRow+N-1 of residuals.
+func (m *Model) ControlEval(in ControlInput, residuals []float32) error {
+	return computeOne(m, "dg_control_eval", m.lib.fn.controlEval, &in, residuals)
+}
+
+// VAEPartInfo mirrors dg_vae_part_info: the dimensions of one part of the VAE.
+type VAEPartInfo struct {
+	StructSize  uintptr
+	InChannels  int64
+	OutChannels int64
+	Norms       int64
+	Groups      int64
+}
+
+// VAEPartInfo returns the dimensions of a part of the VAE.
+func (m *Model) VAEPartInfo(stage int32) (VAEPartInfo, error) {
+	info := ready(nil, &VAEPartInfo{})
+	err := m.call("dg_vae_part_get_info", func(model uintptr, msg *byte, size uintptr) int32 {
+		return m.lib.fn.vaePartGetInfo(model, stage, info, msg, size)
 	})
+	return *info, err
+}
+
+// VAEPart mirrors dg_vae_part: one run of a part of the VAE.
+type VAEPart struct {
+	StructSize uintptr
+	Stage      int32
+	Reserved   int32
+	Height     int64 // of the input: cells, or pixels for the encoder's levels
+	Width      int64
+	Input      *float32 // [in_channels, Height, Width]
+	Statistics *float32 // [norms, groups, 2]; nil: each input's own
+	CoreTop    int64    // what to report on; ignored where nothing is measured
+	CoreLeft   int64
+	CoreHeight int64
+	CoreWidth  int64
+}
+
+// RunVAEPart runs a part of the VAE into output, [out_channels, height, width] in the output's units, and writes the statistics of the
+// core into measured, [norms, groups, 2], unless that is empty.
+func (m *Model) RunVAEPart(in VAEPart, output, measured []float32) error {
+	return compute(m, "dg_vae_run_part", m.lib.fn.vaeRunPart, &in, output, measured)
 }
 
 // VAEEncode maps pixels [batch, 3, height, width] in [-1, 1] to moments [batch, 2*latent_channels,
 // height/downscale, width/downscale]: mean, then log-variance.
 func (m *Model) VAEEncode(batch, height, width int64, pixels, moments []float32) error {
-	const op = "dg_vae_encode"
-	if err := m.loaded(op, ComponentVAEEncoder); err != nil {
-		return err
-	}
-	v := &m.info.VAE
-	scale := max(v.Downscale, 1)
-	if height%scale != 0 || width%scale != 0 {
-		return argumentf(op, "%d x %d pixels are not multiples of %d", width, height, scale)
-	}
-	err := checkLengths(op, []length{
-		{"pixels", len(pixels), []int64{batch, 3, height, width}},
-		{"moments", len(moments), []int64{batch, 2 * v.LatentChannels, height / scale, width / scale}},
-	})
-	if err != nil {
-		return err
-	}
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.vaeEncode(handle, batch, height, width, pinned(&pins, pixels),
-			pinned(&pins, moments), uintptr(len(moments)), msg, msgCap)
-	})
+	return m.picture("dg_vae_encode", m.lib.fn.vaeEncode, batch, height, width, pixels, moments)
 }
 
 // VAEDecode maps latents [batch, latent_channels, height, width], already divided by the scaling
 // factor, to pixels [batch, 3, height*downscale, width*downscale], not clamped.
 func (m *Model) VAEDecode(batch, height, width int64, latents, pixels []float32) error {
-	const op = "dg_vae_decode"
-	if err := m.loaded(op, ComponentVAEDecoder); err != nil {
-		return err
-	}
-	v := &m.info.VAE
-	err := checkLengths(op, []length{
-		{"latents", len(latents), []int64{batch, v.LatentChannels, height, width}},
-		{"pixels", len(pixels), []int64{batch, 3, height, v.Downscale, width, v.Downscale}},
+	return m.picture("dg_vae_decode", m.lib.fn.vaeDecode, batch, height, width, latents, pixels)
+}
+
+// ControlHint embeds a control picture: pixels [batch, hint_channels, height, width] in [0, 1] to [batch, model_channels,
+// height/hint_downscale, width/hint_downscale].
+func (m *Model) ControlHint(batch, height, width int64, pixels, embedding []float32) error {
+	return m.picture("dg_control_hint", m.lib.fn.controlHint, batch, height, width, pixels, embedding)
+}
+
+// Upscale enlarges pixels [batch, 3, height, width] in [0, 1] to [batch, 3, scale*height, scale*width], not clamped.
+func (m *Model) Upscale(batch, height, width int64, pixels, out []float32) error {
+	return m.picture("dg_upscale", m.lib.fn.upscale, batch, height, width, pixels, out)
+}
+
+func (m *Model) picture(op string, fn pictureFunc, batch, height, width int64, in, out []float32) error {
+	return m.call(op, func(model uintptr, msg *byte, size uintptr) int32 {
+		return fn(model, batch, height, width, Pointer(in), Pointer(out), uintptr(len(out)), msg, size)
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// compute makes a call that takes a struct, which it makes ready, and fills out and, unless it is empty, more.
+func compute[T any](m *Model, op string, fn twoOutputs[T], in *T, out, more []float32) error {
 	var pins runtime.Pinner
 	defer pins.Unpin()
-	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.vaeDecode(handle, batch, height, width, pinned(&pins, latents),
-			pinned(&pins, pixels), uintptr(len(pixels)), msg, msgCap)
+	ready(&pins, in)
+	return m.call(op, func(model uintptr, msg *byte, size uintptr) int32 {
+		return fn(model, in, Pointer(out), uintptr(len(out)), Pointer(more), uintptr(len(more)), msg, size)
 	})
 }
 
-// loaded refuses a call whose component is not there, since its dimensions are then unknown.
-func (m *Model) loaded(op string, c Component) error {
-	i := bits.TrailingZeros32(uint32(c))
-	if m.info.Components[i].Loaded != 0 {
-		return nil
-	}
-	names := [ComponentCount]string{"text encoder", "second text encoder", "UNet", "VAE encoder", "VAE decoder", "ControlNet", "upscaler"}
-	return &Error{Code: CodeUnsupported, Op: op, Message: "this model has no " + names[i]}
-}
-
-// length is a slice's length beside the factors it must be the product of.
-type length struct {
-	name    string
-	got     int
-	factors []int64
-}
-
-// checkLengths returns an error that names the first slice whose length is not the product of its
-// factors. Negative factors and products beyond 63 bits are refused too.
-func checkLengths(op string, lengths []length) error {
-	for _, l := range lengths {
-		product := uint64(1)
-		for _, f := range l.factors {
-			if f < 0 {
-				return argumentf(op, "%s has a negative dimension: %v", l.name, l.factors)
-			}
-			hi, lo := bits.Mul64(product, uint64(f))
-			if hi != 0 || lo > 1<<62 {
-				return argumentf(op, "the dimensions of %s are too large: %v", l.name, l.factors)
-			}
-			product = lo
-		}
-		if uint64(l.got) != product {
-			return argumentf(op, "%s has %d elements; %v needs %d", l.name, l.got, l.factors, product)
-		}
-	}
-	return nil
+// computeOne is compute for functions with one result.
+func computeOne[T any](m *Model, op string, fn oneOutput[T], in *T, out []float32) error {
+	return compute(m, op, func(model uintptr, in *T, out *float32, count uintptr, _ *float32, _ uintptr, msg *byte, size uintptr) int32 {
+		return fn(model, in, out, count, msg, size)
+	}, in, out, nil)
 }

@@ -1,12 +1,17 @@
 // Package bindings is the purego table of libdaguerre: one Go function variable for every function
-// of native/include/daguerre.h, one mirror for every struct, one constant for every enum value, and
+// of native/include/daguerre.h, one mirror for every struct, one name for every enum value, and
 // the loader that finds the library. It uses no cgo and imports only purego and the standard library.
 //
 // It is thin on purpose. What it adds to the C ABI is what a Go caller cannot do without: errors that
-// keep their status code ([Error]), handles that cannot be used after they were closed ([Model]),
-// memory that stays where it is while C looks at it, and buffers whose lengths are checked before C
-// writes into them. Policy, names and shapes belong to package runtime/backend/native, which is the
-// only importer.
+// keep their status code ([Error]), handles that cannot be used after they were closed ([Model]), and
+// memory that stays where it is while C looks at it. Policy, names and shapes belong to package
+// runtime/backend/native, which is the only importer.
+//
+// # Who guards memory
+//
+// C reads as many values as a model's dimensions ask for. Package internal/contract compares the lengths of tensors with them, before
+// package native calls [Model]. This package guards what contract does not see: lists, texts, names and the tensors of adapters, and
+// the rows of [Library.Quantize]. The library itself checks the lengths of results, and every number that it is given.
 //
 // # Loading
 //

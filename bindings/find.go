@@ -13,22 +13,19 @@ import (
 // Variants lists what libdaguerre can be compiled for, best first. Every variant can compute on the CPU.
 var Variants = []string{"cuda", "vulkan", "cpu"}
 
-// EnvLibrary names the environment variable that holds the path of the library to load.
-const EnvLibrary = "DAGUERRE_LIBRARY"
+// envLibrary names the environment variable that holds the path of the library to load.
+const envLibrary = "DAGUERRE_LIBRARY"
 
 // modulePath is how a go.mod is recognised as this module's.
 const modulePath = "github.com/daguerre-go/daguerre"
 
-// Source says which rule of the search order yielded a path.
-type Source string
-
 // The places that are searched, in this order.
 const (
-	SourceOption     Source = "option"
-	SourceEnv        Source = "$" + EnvLibrary
-	SourceExecutable Source = "beside the executable"
-	SourceBuild      Source = "build folder"
-	SourceCache      Source = "user's cache"
+	sourceOption     = "option"
+	sourceEnv        = "$" + envLibrary
+	sourceExecutable = "beside the executable"
+	sourceBuild      = "build folder"
+	sourceCache      = "user's cache"
 )
 
 // Options choose a library. The zero value takes the best that works here.
@@ -40,15 +37,15 @@ type Options struct {
 	Variant string
 }
 
-// Candidate is a file that might be the library.
-type Candidate struct {
+// candidate is a file that might be the library.
+type candidate struct {
 	Path    string `json:"path"`
 	Variant string `json:"variant"` // "" where the name does not tell
-	Source  Source `json:"source"`
+	Source  string `json:"source"`  // which rule of the search order yielded it
 }
 
-// FileName returns the library's file name for a variant on this system.
-func FileName(variant string) string {
+// fileName returns the library's file name for a variant on this system.
+func fileName(variant string) string {
 	extension := ".so"
 	if runtime.GOOS == "darwin" {
 		extension = ".dylib"
@@ -64,7 +61,7 @@ func FileName(variant string) string {
 //
 // A source tree in the working directory can thus have its library loaded, as `go run` and `go test`
 // need; do not run programs inside trees you do not trust.
-func Find(o Options) ([]Candidate, error) { return hostPlaces().find(o) }
+func Find(o Options) ([]candidate, error) { return hostPlaces().find(o) }
 
 // places is what the search reads of its surroundings.
 type places struct {
@@ -89,7 +86,7 @@ func hostPlaces() places {
 	}
 }
 
-func (p places) find(o Options) ([]Candidate, error) {
+func (p places) find(o Options) ([]candidate, error) {
 	variants := Variants
 	if o.Variant != "" {
 		if !slices.Contains(Variants, o.Variant) {
@@ -99,28 +96,28 @@ func (p places) find(o Options) ([]Candidate, error) {
 		variants = []string{o.Variant}
 	}
 	if o.Path != "" {
-		return explicit(o.Path, SourceOption, variants), nil
+		return explicit(o.Path, sourceOption, variants), nil
 	}
-	if path := p.getenv(EnvLibrary); path != "" {
-		return explicit(path, SourceEnv, variants), nil
+	if path := p.getenv(envLibrary); path != "" {
+		return explicit(path, sourceEnv, variants), nil
 	}
 	var found candidates
 	executable, err := p.executable()
 	if err == nil {
-		found.folder(filepath.Dir(executable), SourceExecutable, variants)
+		found.folder(filepath.Dir(executable), sourceExecutable, variants)
 		found.build(filepath.Dir(executable), variants)
 	}
 	if dir, err := p.workDir(); err == nil {
 		found.build(dir, variants)
 	}
 	if dir, err := p.cacheDir(); err == nil {
-		found.folder(filepath.Join(dir, "daguerre", "lib"), SourceCache, variants)
+		found.folder(filepath.Join(dir, "daguerre", "lib"), sourceCache, variants)
 	}
 	return found, nil
 }
 
 // explicit returns the candidates of a path somebody named: the file, or a folder's files.
-func explicit(path string, source Source, variants []string) []Candidate {
+func explicit(path, source string, variants []string) []candidate {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		var found candidates
 		found.folder(path, source, variants)
@@ -132,29 +129,29 @@ func explicit(path string, source Source, variants []string) []Candidate {
 	}
 	variant := ""
 	for _, v := range Variants {
-		if filepath.Base(path) == FileName(v) {
+		if filepath.Base(path) == fileName(v) {
 			variant = v
 		}
 	}
-	return []Candidate{{Path: path, Variant: variant, Source: source}}
+	return []candidate{{Path: path, Variant: variant, Source: source}}
 }
 
 // candidates is a list without repeated paths.
-type candidates []Candidate
+type candidates []candidate
 
-func (c *candidates) add(path, variant string, source Source) {
+func (c *candidates) add(path, variant, source string) {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	if slices.ContainsFunc(*c, func(have Candidate) bool { return have.Path == path }) {
+	if slices.ContainsFunc(*c, func(have candidate) bool { return have.Path == path }) {
 		return
 	}
-	*c = append(*c, Candidate{Path: path, Variant: variant, Source: source})
+	*c = append(*c, candidate{Path: path, Variant: variant, Source: source})
 }
 
-func (c *candidates) folder(dir string, source Source, variants []string) {
+func (c *candidates) folder(dir, source string, variants []string) {
 	for _, v := range variants {
-		c.add(filepath.Join(dir, FileName(v)), v, source)
+		c.add(filepath.Join(dir, fileName(v)), v, source)
 	}
 }
 
@@ -165,7 +162,7 @@ func (c *candidates) build(dir string, variants []string) {
 		return
 	}
 	for _, v := range variants {
-		c.add(filepath.Join(root, "build", v, FileName(v)), v, SourceBuild)
+		c.add(filepath.Join(root, "build", v, fileName(v)), v, sourceBuild)
 	}
 }
 
@@ -197,7 +194,7 @@ func declaresModule(goMod string) bool {
 
 // Attempt is one file that was tried and what came of it.
 type Attempt struct {
-	Candidate
+	candidate
 	Outcome string `json:"outcome"` // in words: "loaded", "not found", "dlopen failed: ..."
 	OK      bool   `json:"ok"`      // this one is in use
 }
@@ -231,7 +228,7 @@ func (e *LoadError) Error() string {
 	if e.Variant != "" && e.Variant != "cpu" {
 		target = "make " + e.Variant
 	}
-	fmt.Fprintf(&b, "\nBuild it with `%s` in the source tree, or set %s to its path.", target, EnvLibrary)
+	fmt.Fprintf(&b, "\nBuild it with `%s` in the source tree, or set %s to its path.", target, envLibrary)
 	return b.String()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/bindings/bindingstest"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // mirrors pairs every struct of daguerre.h with its Go mirror.
@@ -28,77 +29,63 @@ var mirrors = map[string]reflect.Type{
 	"dg_unet_info":      reflect.TypeFor[UNetInfo](),
 	"dg_vae_info":       reflect.TypeFor[VAEInfo](),
 	"dg_model_info":     reflect.TypeFor[ModelInfo](),
-	"dg_text_input":     reflect.TypeFor[textInput](),
-	"dg_unet_input":     reflect.TypeFor[unetInput](),
-	"dg_control_input":  reflect.TypeFor[controlInput](),
+	"dg_text_input":     reflect.TypeFor[TextInput](),
+	"dg_unet_input":     reflect.TypeFor[UNetInput](),
+	"dg_control_input":  reflect.TypeFor[ControlInput](),
 	"dg_control_info":   reflect.TypeFor[ControlInfo](),
 	"dg_upscaler_info":  reflect.TypeFor[UpscalerInfo](),
 	"dg_compute_query":  reflect.TypeFor[ComputeQuery](),
 	"dg_profile_entry":  reflect.TypeFor[ProfileEntry](),
 	"dg_module_info":    reflect.TypeFor[ModuleInfo](),
-	"dg_lora_tensor":    reflect.TypeFor[loraTensor](),
-	"dg_lora_target":    reflect.TypeFor[loraTarget](),
+	"dg_lora_tensor":    reflect.TypeFor[LoRATensor](),
+	"dg_lora_target":    reflect.TypeFor[LoRATarget](),
 	"dg_lora_use":       reflect.TypeFor[loraUse](),
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
-	"dg_vae_part":       reflect.TypeFor[vaePart](),
+	"dg_vae_part":       reflect.TypeFor[VAEPart](),
 	"dg_memory_info":    reflect.TypeFor[MemoryInfo](),
 }
 
-// constants pairs every enum value and numeric #define of daguerre.h with its Go constant.
-var constants = map[string]int64{
-	"DG_ABI_VERSION": ABIVersion, "DG_MAX_LEVELS": MaxLevels, "DG_NAME_LEN": NameLen, "DG_DESC_LEN": DescLen,
-	"DG_MAX_FILES": MaxFiles, "DG_COMPONENT_COUNT": ComponentCount,
+// constants pairs every enum value and numeric #define of daguerre.h with its value in Go.
+var constants = func() map[string]int64 {
+	all := map[string]int64{
+		"DG_ABI_VERSION": abiVersion, "DG_MAX_LEVELS": MaxLevels, "DG_NAME_LEN": nameLen, "DG_DESC_LEN": descLen,
+		"DG_MAX_FILES": maxFiles, "DG_COMPONENT_COUNT": ComponentCount, "DG_TYPE_COUNT": int64(len(Types)),
 
-	"DG_OK": int64(CodeOK), "DG_ERR_ARGUMENT": int64(CodeArgument), "DG_ERR_FILE": int64(CodeFile),
-	"DG_ERR_FORMAT": int64(CodeFormat), "DG_ERR_MODEL": int64(CodeModel), "DG_ERR_OUT_OF_MEMORY": int64(CodeOutOfMemory),
-	"DG_ERR_DEVICE": int64(CodeDevice), "DG_ERR_CANCELLED": int64(CodeCancelled),
-	"DG_ERR_UNSUPPORTED": int64(CodeUnsupported), "DG_ERR_ENGINE": int64(CodeEngine),
+		"DG_OK": 0, "DG_ERR_ARGUMENT": int64(ErrArgument), "DG_ERR_FILE": int64(ErrFile), "DG_ERR_FORMAT": int64(ErrFormat),
+		"DG_ERR_MODEL": int64(ErrModel), "DG_ERR_OUT_OF_MEMORY": int64(ErrOutOfMemory), "DG_ERR_DEVICE": int64(ErrDevice),
+		"DG_ERR_CANCELLED": int64(ErrCancelled), "DG_ERR_UNSUPPORTED": int64(ErrUnsupported), "DG_ERR_ENGINE": int64(ErrEngine),
 
-	"DG_TYPE_AUTO": int64(TypeAuto), "DG_TYPE_F32": int64(TypeF32), "DG_TYPE_F16": int64(TypeF16),
-	"DG_TYPE_BF16": int64(TypeBF16), "DG_TYPE_Q8_0": int64(TypeQ8_0), "DG_TYPE_Q4_0": int64(TypeQ4_0),
-	"DG_TYPE_Q4_1": int64(TypeQ4_1), "DG_TYPE_Q5_0": int64(TypeQ5_0), "DG_TYPE_Q5_1": int64(TypeQ5_1),
-	"DG_TYPE_Q2_K": int64(TypeQ2_K), "DG_TYPE_Q3_K": int64(TypeQ3_K), "DG_TYPE_Q4_K": int64(TypeQ4_K),
-	"DG_TYPE_Q5_K": int64(TypeQ5_K), "DG_TYPE_Q6_K": int64(TypeQ6_K), "DG_TYPE_IQ4_NL": int64(TypeIQ4_NL), "DG_TYPE_COUNT": TypeCount,
+		// What callers pass as numbers: package backend's own are equal.
+		"DG_WRAP_NONE": 0, "DG_WRAP_X": int64(backend.WrapX), "DG_WRAP_Y": int64(backend.WrapY),
+		"DG_STAGE_TEXT": int64(backend.StageText), "DG_STAGE_TEXT_2": int64(backend.StageText2), "DG_STAGE_UNET": int64(backend.StageUNet),
+		"DG_STAGE_VAE_ENCODE": int64(backend.StageVAEEncode), "DG_STAGE_VAE_DECODE": int64(backend.StageVAEDecode),
+		"DG_STAGE_CONTROL": int64(backend.StageControl), "DG_STAGE_CONTROL_HINT": int64(backend.StageControlHint),
+		"DG_STAGE_UPSCALE":           int64(backend.StageUpscale),
+		"DG_STAGE_VAE_DECODE_MIDDLE": int64(backend.StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(backend.StageVAEDecodeLevels),
+		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
+	}
+	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds, "LOG": LogLevels,
+		"RESIDENT": Residencies, "FLASH": Flashes, "MODULE": ModuleKinds, "LORA": LoRAForms} {
+		for i, name := range names {
+			all[constant(prefix, name)] = int64(i)
+		}
+	}
+	for i, name := range Components {
+		all[constant("COMPONENT", name)] = 1 << i
+	}
+	for name, value := range StoredTypes {
+		all[constant("STORED", name)] = int64(value)
+	}
+	return all
+}()
 
-	"DG_PRECISION_AUTO": int64(PrecisionAuto), "DG_PRECISION_EXACT": int64(PrecisionExact),
-	"DG_PRECISION_F32": int64(PrecisionF32), "DG_PRECISION_F16": int64(PrecisionF16), "DG_PRECISION_BF16": int64(PrecisionBF16),
-
-	"DG_STORED_F8_E4M3": int64(StoredF8E4M3), "DG_STORED_F8_E5M2": int64(StoredF8E5M2),
-
-	"DG_COMPONENT_TEXT_ENCODER": int64(ComponentTextEncoder), "DG_COMPONENT_TEXT_ENCODER_2": int64(ComponentTextEncoder2),
-	"DG_COMPONENT_UNET": int64(ComponentUNet), "DG_COMPONENT_VAE_ENCODER": int64(ComponentVAEEncoder),
-	"DG_COMPONENT_VAE_DECODER": int64(ComponentVAEDecoder), "DG_COMPONENT_CONTROLNET": int64(ComponentControlNet),
-	"DG_COMPONENT_UPSCALER": int64(ComponentUpscaler),
-
-	"DG_KIND_UNKNOWN": int64(KindUnknown), "DG_KIND_SDXL_BASE": int64(KindSDXLBase),
-	"DG_KIND_SDXL_REFINER": int64(KindSDXLRefiner), "DG_KIND_SDXL_INPAINT": int64(KindSDXLInpaint),
-	"DG_KIND_VAE": int64(KindVAE), "DG_KIND_TEXT_ENCODER": int64(KindTextEncoder),
-	"DG_KIND_CONTROLNET": int64(KindControlNet), "DG_KIND_TAESD": int64(KindTAESD), "DG_KIND_UPSCALER": int64(KindUpscaler),
-
-	"DG_RESIDENT_ALWAYS": int64(ResidentAlways), "DG_RESIDENT_ON_DEMAND": int64(ResidentOnDemand),
-	"DG_RESIDENT_STREAM": int64(ResidentStream), "DG_RESIDENT_MMAP": int64(ResidentMmap),
-
-	"DG_DEVICE_CPU": int64(DeviceCPU), "DG_DEVICE_GPU": int64(DeviceGPU), "DG_DEVICE_IGPU": int64(DeviceIGPU),
-	"DG_DEVICE_ACCEL": int64(DeviceAccel),
-
-	"DG_MODULE_LINEAR": int64(ModuleLinear), "DG_MODULE_CONV2D": int64(ModuleConv2D), "DG_MODULE_NORM": int64(ModuleNorm),
-	"DG_MODULE_EMBEDDING": int64(ModuleEmbedding),
-
-	"DG_LORA_LOW_RANK": int64(LoRALowRank), "DG_LORA_KRON": int64(LoRAKron), "DG_LORA_DENSE": int64(LoRADense),
-	"DG_LORA_IN_SCALE": int64(LoRAInScale), "DG_LORA_OUT_SCALE": int64(LoRAOutScale), "DG_LORA_BIAS": int64(LoRABias),
-	"DG_LORA_NORM": int64(LoRANorm),
-
-	"DG_LOG_DEBUG": int64(LogDebug), "DG_LOG_INFO": int64(LogInfo), "DG_LOG_WARN": int64(LogWarn), "DG_LOG_ERROR": int64(LogError),
-
-	"DG_WRAP_NONE": int64(WrapNone), "DG_WRAP_X": int64(WrapX), "DG_WRAP_Y": int64(WrapY),
-	"DG_FLASH_AUTO": int64(FlashAuto), "DG_FLASH_OFF": int64(FlashOff), "DG_FLASH_ON": int64(FlashOn),
-
-	"DG_STAGE_TEXT": int64(StageText), "DG_STAGE_TEXT_2": int64(StageText2), "DG_STAGE_UNET": int64(StageUNet),
-	"DG_STAGE_VAE_ENCODE": int64(StageVAEEncode), "DG_STAGE_VAE_DECODE": int64(StageVAEDecode),
-
-	"DG_STAGE_VAE_DECODE_MIDDLE": int64(StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(StageVAEDecodeLevels),
-	"DG_STAGE_VAE_ENCODE_LEVELS": int64(StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(StageVAEEncodeMiddle),
-	"DG_STAGE_CONTROL": int64(StageControl), "DG_STAGE_CONTROL_HINT": int64(StageControlHint), "DG_STAGE_UPSCALE": int64(StageUpscale),
+// constant is the name of an enum's value in the header.
+func constant(prefix, name string) string {
+	full := "DG_" + prefix + "_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	if full == "DG_RESIDENT_RESIDENT" {
+		return "DG_RESIDENT_ALWAYS"
+	}
+	return strings.Replace(full, "TEXT_ENCODER2", "TEXT_ENCODER_2", 1)
 }
 
 // truth is what the C compiler says of the header.
@@ -360,10 +347,12 @@ func structOf(fields []reflect.StructField) reflect.Type {
 	return reflect.StructOf(fresh)
 }
 
-// TestConstructorsSetSizes checks every struct_size inside the values that C is given to fill.
-func TestConstructorsSetSizes(t *testing.T) {
-	for _, v := range []any{NewBuildInfo(), NewDeviceInfo(), NewModelConfig(), NewModelInfo(), NewComputeQuery(StageUNet), NewMemoryInfo()} {
-		checkSizes(t, reflect.ValueOf(v).Elem())
+// TestReadySetsSizes checks every struct_size inside every struct.
+func TestReadySetsSizes(t *testing.T) {
+	for _, mirror := range mirrors {
+		v := reflect.New(mirror).Elem()
+		prepare(nil, v)
+		checkSizes(t, v)
 	}
 }
 

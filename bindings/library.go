@@ -17,7 +17,7 @@ import (
 type Library struct {
 	path     string
 	info     BuildInfo
-	fn       table
+	fn       tableFuncs
 	attempts []Attempt
 	live     atomic.Int64
 
@@ -32,7 +32,7 @@ var loaded struct {
 }
 
 // Load returns the process's library, loading it at the first call: the first file of [Find] that
-// works. A file works if it opens, has every symbol, speaks ABI version [ABIVersion], was compiled
+// works. A file works if it opens, has every symbol, speaks this ABI version, was compiled
 // for this CPU and, where it is for GPUs and is one of several to choose from, finds one; if no other works,
 // a GPU library without a GPU is taken for its CPU backend. The error is a [*LoadError] if none does.
 //
@@ -62,7 +62,7 @@ func Load(o Options) (*Library, error) {
 // OpenFile loads one file and nothing else, beside the library of [Load], if any: for tests, and for
 // programs that compare two builds. The error is a [*LoadError] with one attempt.
 func OpenFile(path string) (*Library, error) {
-	lib, attempts := try(explicit(path, SourceOption, Variants), "")
+	lib, attempts := try(explicit(path, sourceOption, Variants), "")
 	if lib == nil {
 		return nil, &LoadError{Attempts: attempts}
 	}
@@ -78,13 +78,23 @@ func (l *Library) Variant() string { return l.info.Variant.String() }
 // Attempts returns what was tried, ending with this library unless a better one was held back.
 func (l *Library) Attempts() []Attempt { return slices.Clone(l.attempts) }
 
+// BuildInfo says what the library is, what it was compiled for and what this CPU offers. The value is
+// the caller's.
+func (l *Library) BuildInfo() BuildInfo { return l.info }
+
+// LiveHandles returns how many models were opened through l and not closed yet, as counted here.
+func (l *Library) LiveHandles() int64 { return l.live.Load() }
+
+// NativeLiveHandles returns the same number as counted by the library.
+func (l *Library) NativeLiveHandles() int64 { return l.fn.liveHandles() }
+
 // satisfies returns an error if o asks for another library than l.
 func (l *Library) satisfies(o Options) error {
 	other := ""
 	if o.Variant != "" && o.Variant != l.Variant() {
 		other = "variant " + o.Variant
 	}
-	if o.Path != "" && !slices.ContainsFunc(explicit(o.Path, SourceOption, Variants), func(c Candidate) bool {
+	if o.Path != "" && !slices.ContainsFunc(explicit(o.Path, sourceOption, Variants), func(c candidate) bool {
 		return c.Path == l.path || sameFile(c.Path, l.path)
 	}) {
 		other = o.Path
@@ -92,7 +102,7 @@ func (l *Library) satisfies(o Options) error {
 	if other == "" {
 		return nil
 	}
-	return &Error{Code: CodeUnsupported, Op: "load", Message: fmt.Sprintf(
+	return &Error{Code: ErrUnsupported, Op: "load", Message: fmt.Sprintf(
 		"%s was asked for, but %s (variant %s) is loaded already, and a process has one library; start another process",
 		other, l.path, l.Variant())}
 }
@@ -104,24 +114,24 @@ func sameFile(a, b string) bool {
 }
 
 // try opens the candidates in order and returns the first that works, with all attempts made.
-func try(files []Candidate, wanted string) (*Library, []Attempt) {
+func try(files []candidate, wanted string) (*Library, []Attempt) {
 	var attempts []Attempt
 	var spare *Library // a GPU library that works but finds no GPU
 	spareAt := -1
 	for _, c := range files {
 		lib, err := open(c, wanted)
 		if err == nil && wanted == "" && len(files) > 1 && !lib.hasGPU() {
-			attempts = append(attempts, Attempt{Candidate: c, Outcome: "works, but finds no GPU on this machine"})
+			attempts = append(attempts, Attempt{candidate: c, Outcome: "works, but finds no GPU on this machine"})
 			if spare == nil {
 				spare, spareAt = lib, len(attempts)-1
 			}
 			continue
 		}
 		if err != nil {
-			attempts = append(attempts, Attempt{Candidate: c, Outcome: err.Error()})
+			attempts = append(attempts, Attempt{candidate: c, Outcome: err.Error()})
 			continue
 		}
-		attempts = append(attempts, Attempt{Candidate: c, Outcome: "loaded", OK: true})
+		attempts = append(attempts, Attempt{candidate: c, Outcome: "loaded", OK: true})
 		lib.attempts = attempts
 		return lib, attempts
 	}
@@ -140,11 +150,11 @@ func (l *Library) hasGPU() bool {
 		return true
 	}
 	devices, err := l.Devices()
-	return err == nil && slices.ContainsFunc(devices, func(d DeviceInfo) bool { return d.Kind != DeviceCPU })
+	return err == nil && slices.ContainsFunc(devices, func(d DeviceInfo) bool { return d.Kind != deviceCPU })
 }
 
 // open loads one file and binds it. What it finds wrong is an error in words, fit for an Attempt.
-func open(c Candidate, wanted string) (*Library, error) {
+func open(c candidate, wanted string) (*Library, error) {
 	if strconv.IntSize != 64 {
 		return nil, errors.New("libdaguerre needs a 64-bit platform")
 	}
@@ -183,20 +193,18 @@ func regular(path string) error {
 // judge decides whether the opened file can be used, calling as little of it as possible, and binds
 // every function.
 func (l *Library) judge(handle uintptr, wanted string) error {
-	boot := l.fn.bootFuncs.symbols()
-	if err := bind(handle, l.path, boot[:1]); err != nil {
+	symbols := l.fn.symbols()
+	if err := bind(handle, l.path, symbols[:1]); err != nil {
 		return err
 	}
-	if version := l.fn.abiVersion(); version != ABIVersion {
-		return fmt.Errorf("ABI version %d where %d is wanted; rebuild it with `make`", version, ABIVersion)
+	if version := l.fn.abiVersion(); version != abiVersion {
+		return fmt.Errorf("ABI version %d where %d is wanted; rebuild it with `make`", version, abiVersion)
 	}
-	if err := bind(handle, l.path, boot[1:]); err != nil {
+	if err := bind(handle, l.path, symbols[1:bootFuncs]); err != nil {
 		return err
 	}
-	info := NewBuildInfo()
-	err := check("dg_get_build_info", func(msg *byte, msgCap uintptr) int32 {
-		return l.fn.getBuildInfo(info, msg, msgCap)
-	})
+	info := ready(nil, &BuildInfo{})
+	err := check("dg_get_build_info", func(msg *byte, size uintptr) int32 { return l.fn.getBuildInfo(info, msg, size) })
 	if err != nil {
 		return err
 	}
@@ -207,7 +215,7 @@ func (l *Library) judge(handle uintptr, wanted string) error {
 	if wanted != "" && wanted != info.Variant.String() {
 		return fmt.Errorf("is the %s variant where %s is wanted", info.Variant, wanted)
 	}
-	return bind(handle, l.path, l.fn.symbols())
+	return bind(handle, l.path, symbols[bootFuncs:])
 }
 
 // missing names the compiled-in features that this CPU does not list.

@@ -3,6 +3,7 @@ package bindings_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func nanoParams(t *testing.T) bindings.ModelParams {
 	t.Helper()
 	path, err := nano.Path(t.Context())
 	require.NoError(t, err)
-	config := bindings.NewModelConfig()
+	config := &bindings.ModelConfig{}
 	config.UNetNormNumGroups, config.VAENormNumGroups, config.UNetAttentionHeadDim = 4, 2, 64
 	model, err := modelfile.ReadModel(backend.Files{Model: path})
 	require.NoError(t, err)
@@ -39,12 +40,12 @@ func nanoParams(t *testing.T) bindings.ModelParams {
 	var weights []bindings.Weight
 	for _, w := range table.Weights {
 		number, _ := modelfile.DType(strings.ToUpper(string(w.Type))).GGML()
-		weights = append(weights, bindings.Weight{Name: w.Name, Stored: w.Stored, Type: bindings.StoredType(number),
+		weights = append(weights, bindings.Weight{Name: w.Name, Stored: w.Stored, Type: int32(number),
 			Offset: w.Offset, Bytes: w.Bytes, Shape: w.Shape, Strides: w.Strides})
 	}
 	return bindings.ModelParams{
 		Files: []string{path}, Weights: weights,
-		Config: config, Device: "cpu", Precision: bindings.PrecisionExact,
+		Config: config, Device: "cpu", Precision: 1,
 	}
 }
 
@@ -106,11 +107,11 @@ func TestLibraryDevices(t *testing.T) {
 		require.LessOrEqual(t, d.FreeBytes, d.TotalBytes, d.ID.String())
 		if d.ID.String() == "cpu" {
 			cpus++
-			require.Equal(t, bindings.DeviceCPU, d.Kind)
+			require.Equal(t, "cpu", bindings.DeviceKinds[d.Kind])
 		}
 	}
 	require.Equal(t, 1, cpus)
-	_, err = library(t).Device(len(devices))
+	_, err = library(t).Device(int32(len(devices)))
 	require.ErrorIs(t, err, bindings.ErrArgument)
 }
 
@@ -154,8 +155,8 @@ func TestLibraryOpenErrors(t *testing.T) {
 func TestLibraryComputes(t *testing.T) {
 	m := openNano(t)
 	info := m.Info()
-	require.Equal(t, bindings.KindSDXLBase, info.Kind)
-	require.Equal(t, bindings.PrecisionExact, info.Precision)
+	require.Equal(t, "sdxl-base", bindings.Kinds[info.Kind])
+	require.Equal(t, "exact", bindings.Precisions[info.Precision])
 	require.NotEmpty(t, info.PrecisionReason.String())
 	for _, c := range info.Components[:5] { // the others are models of their own
 		require.EqualValues(t, 1, c.Loaded)
@@ -174,8 +175,8 @@ func TestLibraryComputes(t *testing.T) {
 		if encoder == 1 {
 			pooled = make([]float32, text.ProjectionDim)
 		}
-		in := bindings.TextInput{Encoder: int32(encoder), Chunks: 1, Tokens: 77, IDs: ids}
-		require.NoError(t, m.TextEncode(in, hidden[encoder], pooled))
+		in := bindings.TextInput{Encoder: int32(encoder), Chunks: 1, Tokens: 77, IDs: &ids[0]}
+		require.NoError(t, m.TextEncode(in, nil, hidden[encoder], pooled))
 		requireFinite(t, hidden[encoder])
 	}
 	requireFinite(t, pooled)
@@ -183,14 +184,12 @@ func TestLibraryComputes(t *testing.T) {
 	require.Equal(t, info.UNet.PooledDim, int64(len(pooled)))
 
 	in, out := unetArguments(info, 2, 4, 4)
-	copy(in.Pooled, pooled)
-	require.NoError(t, m.UNetEval(in, out))
+	in.Pooled = &append(pooled, make([]float32, len(pooled))...)[0]
+	require.NoError(t, m.UNetEval(in, nil, out))
 	requireFinite(t, out)
 	held, err := m.ComputeHeld()
 	require.NoError(t, err)
-	query := bindings.NewComputeQuery(bindings.StageUNet)
-	query.Batch, query.Height, query.Width, query.ContextTokens = 2, 4, 4, 77
-	size, err := m.ComputeSize(query)
+	size, err := m.ComputeSize(bindings.ComputeQuery{Stage: 2, Batch: 2, Height: 4, Width: 4, ContextTokens: 77})
 	require.NoError(t, err)
 	require.Positive(t, size)
 	require.Equal(t, size, held)
@@ -210,18 +209,14 @@ func TestLibraryComputes(t *testing.T) {
 
 func unetArguments(info bindings.ModelInfo, batch, height, width int) (bindings.UNetInput, []float32) {
 	u := info.UNet
-	in := bindings.UNetInput{
+	return bindings.UNetInput{
 		Batch: int64(batch), Height: int64(height), Width: int64(width), ContextTokens: 77,
-		Sample:    noise(batch * int(u.InChannels) * height * width),
-		Timesteps: make([]float32, batch),
-		Context:   noise(batch * 77 * int(u.ContextDim)),
-		Pooled:    noise(batch * int(u.PooledDim)),
-		SizeIDs:   make([]float32, batch*int(u.SizeIDs)),
-	}
-	for i := range in.Timesteps {
-		in.Timesteps[i] = 500
-	}
-	return in, make([]float32, batch*int(u.OutChannels)*height*width)
+		Sample:    bindings.Pointer(noise(batch * int(u.InChannels) * height * width)),
+		Timesteps: bindings.Pointer(slices.Repeat([]float32{500}, batch)),
+		Context:   bindings.Pointer(noise(batch * 77 * int(u.ContextDim))),
+		Pooled:    bindings.Pointer(noise(batch * int(u.PooledDim))),
+		SizeIDs:   &make([]float32, batch*int(u.SizeIDs))[0],
+	}, make([]float32, batch*int(u.OutChannels)*height*width)
 }
 
 // TestLibraryCancel stops a long evaluation, and uses the model again.
@@ -236,24 +231,24 @@ func TestLibraryCancel(t *testing.T) {
 		_ = m.SetCancel(true)
 		set <- at
 	})
-	require.ErrorIs(t, m.UNetEval(in, out), bindings.ErrCancelled)
+	require.ErrorIs(t, m.UNetEval(in, nil, out), bindings.ErrCancelled)
 	t.Logf("stopped %v after the flag was set", time.Since(<-set))
 	small, smallOut := unetArguments(m.Info(), 1, 4, 4)
-	require.ErrorIs(t, m.UNetEval(small, smallOut), bindings.ErrCancelled)
+	require.ErrorIs(t, m.UNetEval(small, nil, smallOut), bindings.ErrCancelled)
 	require.NoError(t, m.SetCancel(false))
-	require.NoError(t, m.UNetEval(small, smallOut))
+	require.NoError(t, m.UNetEval(small, nil, smallOut))
 	requireFinite(t, smallOut)
 }
 
 func TestLibraryLogs(t *testing.T) {
 	lib := library(t)
 	var lines atomic.Int64
-	require.NoError(t, lib.SetLog(bindings.LogDebug, func(_ bindings.LogLevel, text string) {
+	require.NoError(t, lib.SetLog(0, func(_ int32, text string) {
 		if text != "" {
 			lines.Add(1)
 		}
 	}))
 	openNano(t)
-	require.NoError(t, lib.SetLog(bindings.LogDebug, nil))
+	require.NoError(t, lib.SetLog(0, nil))
 	require.Positive(t, lines.Load())
 }

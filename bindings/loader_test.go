@@ -29,7 +29,7 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-func paths(files []Candidate) []string {
+func paths(files []candidate) []string {
 	out := make([]string, len(files))
 	for i, c := range files {
 		out[i] = c.Path
@@ -43,16 +43,16 @@ func TestFindOrder(t *testing.T) {
 	write(t, filepath.Join(root, "work", "deep", "go.mod"), "module example.com/tool\n")
 	found, err := elsewhere(root).find(Options{})
 	require.NoError(t, err)
-	require.Equal(t, []Candidate{
-		{filepath.Join(root, "bin", FileName("cuda")), "cuda", SourceExecutable},
-		{filepath.Join(root, "bin", FileName("vulkan")), "vulkan", SourceExecutable},
-		{filepath.Join(root, "bin", FileName("cpu")), "cpu", SourceExecutable},
-		{filepath.Join(root, "work", "build", "cuda", FileName("cuda")), "cuda", SourceBuild},
-		{filepath.Join(root, "work", "build", "vulkan", FileName("vulkan")), "vulkan", SourceBuild},
-		{filepath.Join(root, "work", "build", "cpu", FileName("cpu")), "cpu", SourceBuild},
-		{filepath.Join(root, "cache", "daguerre", "lib", FileName("cuda")), "cuda", SourceCache},
-		{filepath.Join(root, "cache", "daguerre", "lib", FileName("vulkan")), "vulkan", SourceCache},
-		{filepath.Join(root, "cache", "daguerre", "lib", FileName("cpu")), "cpu", SourceCache},
+	require.Equal(t, []candidate{
+		{filepath.Join(root, "bin", fileName("cuda")), "cuda", sourceExecutable},
+		{filepath.Join(root, "bin", fileName("vulkan")), "vulkan", sourceExecutable},
+		{filepath.Join(root, "bin", fileName("cpu")), "cpu", sourceExecutable},
+		{filepath.Join(root, "work", "build", "cuda", fileName("cuda")), "cuda", sourceBuild},
+		{filepath.Join(root, "work", "build", "vulkan", fileName("vulkan")), "vulkan", sourceBuild},
+		{filepath.Join(root, "work", "build", "cpu", fileName("cpu")), "cpu", sourceBuild},
+		{filepath.Join(root, "cache", "daguerre", "lib", fileName("cuda")), "cuda", sourceCache},
+		{filepath.Join(root, "cache", "daguerre", "lib", fileName("vulkan")), "vulkan", sourceCache},
+		{filepath.Join(root, "cache", "daguerre", "lib", fileName("cpu")), "cpu", sourceCache},
 	}, found)
 
 	found, err = elsewhere(root).find(Options{Variant: "cpu"})
@@ -69,9 +69,9 @@ func TestFindFromTheExecutableOfTheTree(t *testing.T) {
 	require.NoError(t, err)
 	// Executable and working directory lead to the same build folder, which is listed once.
 	require.Equal(t, []string{
-		filepath.Join(root, "bin", FileName("cpu")),
-		filepath.Join(root, "build", "cpu", FileName("cpu")),
-		filepath.Join(root, "cache", "daguerre", "lib", FileName("cpu")),
+		filepath.Join(root, "bin", fileName("cpu")),
+		filepath.Join(root, "build", "cpu", fileName("cpu")),
+		filepath.Join(root, "cache", "daguerre", "lib", fileName("cpu")),
 	}, paths(found))
 }
 
@@ -88,22 +88,22 @@ func TestFindWhereThePlacesAreUnknown(t *testing.T) {
 
 func TestFindExplicitPathIsTheOnlyOne(t *testing.T) {
 	root := t.TempDir()
-	file := write(t, filepath.Join(root, FileName("vulkan")), "x")
+	file := write(t, filepath.Join(root, fileName("vulkan")), "x")
 	p := elsewhere(root)
-	p.getenv = func(name string) string { return map[string]string{EnvLibrary: "/from/the/environment.so"}[name] }
+	p.getenv = func(name string) string { return map[string]string{envLibrary: "/from/the/environment.so"}[name] }
 
 	found, err := p.find(Options{})
 	require.NoError(t, err)
-	require.Equal(t, []Candidate{{"/from/the/environment.so", "", SourceEnv}}, found)
+	require.Equal(t, []candidate{{"/from/the/environment.so", "", sourceEnv}}, found)
 
 	found, err = p.find(Options{Path: file})
 	require.NoError(t, err)
-	require.Equal(t, []Candidate{{file, "vulkan", SourceOption}}, found)
+	require.Equal(t, []candidate{{file, "vulkan", sourceOption}}, found)
 
 	found, err = p.find(Options{Path: root})
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		filepath.Join(root, FileName("cuda")), filepath.Join(root, FileName("vulkan")), filepath.Join(root, FileName("cpu")),
+		filepath.Join(root, fileName("cuda")), filepath.Join(root, fileName("vulkan")), filepath.Join(root, fileName("cpu")),
 	}, paths(found))
 }
 
@@ -123,7 +123,7 @@ func TestOutcomesInWords(t *testing.T) {
 		"other variant":     {bindingstest.Fake(t, dir, "cpu.so"), "cuda", "is the cpu variant where cuda is wanted"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lib, attempts := try([]Candidate{{Path: c.path, Source: SourceOption}}, c.want)
+			lib, attempts := try([]candidate{{Path: c.path, Source: sourceOption}}, c.want)
 			require.Nil(t, lib)
 			require.Len(t, attempts, 1)
 			require.False(t, attempts[0].OK)
@@ -134,21 +134,21 @@ func TestOutcomesInWords(t *testing.T) {
 
 func TestSymbolErrorNamesSymbolAndLibrary(t *testing.T) {
 	path := bindingstest.Fake(t, t.TempDir(), "incomplete.so", "FAKE_INCOMPLETE")
-	_, err := open(Candidate{Path: path}, "")
-	var missing *SymbolError
+	_, err := open(candidate{Path: path}, "")
+	var missing *symbolError
 	require.ErrorAs(t, err, &missing)
-	require.Equal(t, "dg_compute_release", missing.Symbol)
-	require.Equal(t, path, missing.Library)
-	require.Error(t, missing.Err)
+	require.Equal(t, "dg_compute_release", missing.symbol)
+	require.Equal(t, path, missing.library)
+	require.Error(t, missing.err)
 }
 
 // variants puts stand-ins of the three variants into a folder. GPU variants list gpus devices beside the CPU.
-func variants(t *testing.T, cudaDefines, vulkanDefines []string) []Candidate {
+func variants(t *testing.T, cudaDefines, vulkanDefines []string) []candidate {
 	t.Helper()
 	dir := t.TempDir()
-	bindingstest.Fake(t, dir, FileName("cuda"), append(cudaDefines, `FAKE_VARIANT="cuda"`)...)
-	bindingstest.Fake(t, dir, FileName("vulkan"), append(vulkanDefines, `FAKE_VARIANT="vulkan"`)...)
-	bindingstest.Fake(t, dir, FileName("cpu"))
+	bindingstest.Fake(t, dir, fileName("cuda"), append(cudaDefines, `FAKE_VARIANT="cuda"`)...)
+	bindingstest.Fake(t, dir, fileName("vulkan"), append(vulkanDefines, `FAKE_VARIANT="vulkan"`)...)
+	bindingstest.Fake(t, dir, fileName("cpu"))
 	files, err := elsewhere(dir).find(Options{Path: dir})
 	require.NoError(t, err)
 	return files
@@ -184,7 +184,7 @@ func TestBestVariantThatWorks(t *testing.T) {
 
 func TestLoadErrorListsEverything(t *testing.T) {
 	dir := t.TempDir()
-	broken := write(t, filepath.Join(dir, FileName("cpu")), "no ELF here")
+	broken := write(t, filepath.Join(dir, fileName("cpu")), "no ELF here")
 	_, err := OpenFile(broken)
 	require.ErrorIs(t, err, ErrNoLibrary)
 	var load *LoadError
@@ -200,7 +200,7 @@ func TestLoadErrorListsEverything(t *testing.T) {
 
 func TestOneLibraryPerProcess(t *testing.T) {
 	dir := t.TempDir()
-	good := bindingstest.Fake(t, dir, FileName("cpu"))
+	good := bindingstest.Fake(t, dir, fileName("cpu"))
 	other := bindingstest.Fake(t, dir, "other.so")
 	loaded.Lock()
 	before := loaded.lib

@@ -10,25 +10,15 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// logFuncs direct the library's log lines.
-type logFuncs struct {
-	// DG_API dg_status dg_set_log(dg_log_callback callback, int64_t user, int32_t min_level, char* msg, size_t msg_cap);
-	setLog func(callback uintptr, user int64, minLevel int32, msg *byte, msgCap uintptr) int32
-}
-
-func (f *logFuncs) symbols() []symbol {
-	return []symbol{{"dg_set_log", &f.setLog}}
-}
-
-// LogFunc receives one line of log text, without a newline. It may be called from any thread, by one
+// logFunc receives one line of log text, without a newline. It may be called from any thread, by one
 // at a time, while the engine waits for it: it must be quick and must not call the library.
-type LogFunc func(level LogLevel, text string)
+type logFunc = func(level int32, text string)
 
 // logRoutes finds the handler for the integer that C hands back.
 var logRoutes struct {
 	sync.RWMutex
 	last     int64
-	handlers map[int64]LogFunc
+	handlers map[int64]logFunc
 }
 
 // logCallback is the one C function pointer of this process for log lines: purego never frees a
@@ -53,13 +43,13 @@ func routeLog(level int32, text *byte, user int64) {
 	for *(*byte)(unsafe.Add(unsafe.Pointer(text), n)) != 0 {
 		n++
 	}
-	handler(LogLevel(level), goString(unsafe.Slice(text, n)))
+	handler(level, goString(unsafe.Slice(text, n)))
 }
 
 // SetLog sends the library's log lines of the given level and above to handler, in place of the handler
 // before; nil turns logging off. The setting is process-wide. Lines that were on their way to the old
 // handler may be lost.
-func (l *Library) SetLog(level LogLevel, handler LogFunc) error {
+func (l *Library) SetLog(level int32, handler logFunc) error {
 	l.logMu.Lock()
 	defer l.logMu.Unlock()
 	var callback uintptr
@@ -68,9 +58,7 @@ func (l *Library) SetLog(level LogLevel, handler LogFunc) error {
 		callback = logCallback()
 		route = addLogRoute(handler)
 	}
-	err := check("dg_set_log", func(msg *byte, msgCap uintptr) int32 {
-		return l.fn.setLog(callback, route, int32(level), msg, msgCap)
-	})
+	err := check("dg_set_log", func(msg *byte, size uintptr) int32 { return l.fn.setLog(callback, route, level, msg, size) })
 	if err != nil {
 		dropLogRoute(route)
 		return err
@@ -80,11 +68,11 @@ func (l *Library) SetLog(level LogLevel, handler LogFunc) error {
 	return nil
 }
 
-func addLogRoute(handler LogFunc) int64 {
+func addLogRoute(handler logFunc) int64 {
 	logRoutes.Lock()
 	defer logRoutes.Unlock()
 	if logRoutes.handlers == nil {
-		logRoutes.handlers = map[int64]LogFunc{}
+		logRoutes.handlers = map[int64]logFunc{}
 	}
 	logRoutes.last++
 	logRoutes.handlers[logRoutes.last] = handler

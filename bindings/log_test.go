@@ -10,12 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const logDebug, logInfo, logWarn = 0, 1, 2
+
 type logLines struct {
 	sync.Mutex
 	lines []string
 }
 
-func (l *logLines) add(level LogLevel, text string) {
+func (l *logLines) add(level int32, text string) {
 	l.Lock()
 	defer l.Unlock()
 	l.lines = append(l.lines, string(rune('0'+level))+" "+text)
@@ -32,13 +34,13 @@ func openLogged(t *testing.T, lib *Library, path string) {
 func TestLogLinesArriveFromForeignThreads(t *testing.T) {
 	lib := fake(t)
 	var got, other logLines
-	require.NoError(t, lib.SetLog(LogDebug, got.add))
+	require.NoError(t, lib.SetLog(logDebug, got.add))
 	openLogged(t, lib, "first")
-	require.NoError(t, lib.SetLog(LogInfo, other.add)) // replaces
+	require.NoError(t, lib.SetLog(logInfo, other.add)) // replaces
 	openLogged(t, lib, "second")
-	require.NoError(t, lib.SetLog(LogWarn, other.add)) // filters
+	require.NoError(t, lib.SetLog(logWarn, other.add)) // filters
 	openLogged(t, lib, "third")
-	require.NoError(t, lib.SetLog(LogDebug, nil)) // off
+	require.NoError(t, lib.SetLog(logDebug, nil)) // off
 	openLogged(t, lib, "fourth")
 	require.Len(t, got.lines, 1)
 	require.True(t, strings.HasPrefix(got.lines[0], "1 device=NULL"), got.lines[0])
@@ -51,31 +53,31 @@ func TestLogLinesArriveFromForeignThreads(t *testing.T) {
 func TestTwoLibrariesLogApart(t *testing.T) {
 	a, b := fake(t), fake(t)
 	var ofA, ofB logLines
-	require.NoError(t, a.SetLog(LogInfo, ofA.add))
-	require.NoError(t, b.SetLog(LogInfo, ofB.add))
+	require.NoError(t, a.SetLog(logInfo, ofA.add))
+	require.NoError(t, b.SetLog(logInfo, ofB.add))
 	openLogged(t, a, "a")
 	openLogged(t, b, "b")
 	require.Len(t, ofA.lines, 1)
 	require.Len(t, ofB.lines, 1)
-	require.NoError(t, a.SetLog(LogInfo, nil))
-	require.NoError(t, b.SetLog(LogInfo, nil))
+	require.NoError(t, a.SetLog(logInfo, nil))
+	require.NoError(t, b.SetLog(logInfo, nil))
 }
 
 func TestPanicInAHandlerStaysInGo(t *testing.T) {
 	lib := fake(t)
-	require.NoError(t, lib.SetLog(LogInfo, func(LogLevel, string) { panic("planted by a test") }))
+	require.NoError(t, lib.SetLog(logInfo, func(int32, string) { panic("planted by a test") }))
 	openLogged(t, lib, "x")
-	require.NoError(t, lib.SetLog(LogInfo, nil))
+	require.NoError(t, lib.SetLog(logInfo, nil))
 }
 
 func TestRefusedLevelKeepsTheHandler(t *testing.T) {
 	lib := fake(t)
 	var got logLines
-	require.NoError(t, lib.SetLog(LogInfo, got.add))
-	require.ErrorIs(t, lib.SetLog(9, func(LogLevel, string) {}), ErrArgument)
+	require.NoError(t, lib.SetLog(logInfo, got.add))
+	require.ErrorIs(t, lib.SetLog(9, func(int32, string) {}), ErrArgument)
 	openLogged(t, lib, "x")
 	require.Len(t, got.lines, 1)
-	require.NoError(t, lib.SetLog(LogInfo, nil))
+	require.NoError(t, lib.SetLog(logInfo, nil))
 	require.Empty(t, logRoutes.handlers)
 }
 
@@ -83,14 +85,14 @@ func TestRefusedLevelKeepsTheHandler(t *testing.T) {
 func TestManyHandlersUseOneCallback(t *testing.T) {
 	lib := fake(t)
 	for range 3000 {
-		require.NoError(t, lib.SetLog(LogInfo, func(LogLevel, string) {}))
+		require.NoError(t, lib.SetLog(logInfo, func(int32, string) {}))
 	}
 	var got logLines
-	require.NoError(t, lib.SetLog(LogInfo, got.add))
+	require.NoError(t, lib.SetLog(logInfo, got.add))
 	for range 50 {
 		openLogged(t, lib, filepath.Join("a", "model"))
 		runtime.GC()
 	}
 	require.Len(t, got.lines, 50)
-	require.NoError(t, lib.SetLog(LogInfo, nil))
+	require.NoError(t, lib.SetLog(logInfo, nil))
 }

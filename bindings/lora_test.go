@@ -15,8 +15,12 @@ func TestLoRA(t *testing.T) {
 	require.Equal(t, "unet.m1", modules[1].Name.String())
 	require.EqualValues(t, 3, modules[1].Out)
 
-	target := LoRATarget{Module: "unet.m0", Form: LoRALowRank, Scale: 0.5,
-		A: LoRATensor{Data: make([]byte, 8), Type: TypeF32, Shape: []int64{1, 2}}, B: LoRATensor{Data: make([]byte, 6), Type: TypeF16, Shape: []int64{3, 1}}}
+	tensor := func(typ string, bytes int, shape ...int) LoRATensor {
+		x, err := NewLoRATensor("a", typ, shape, make([]byte, bytes))
+		require.NoError(t, err)
+		return x
+	}
+	target := LoRATarget{Module: Text("unet.m0"), Scale: 0.5, A: tensor("f32", 8, 1, 2), B: tensor("f16", 6, 3, 1)}
 	live := lib.LiveHandles()
 	l, err := m.LoadLoRA([]LoRATarget{target, target})
 	require.NoError(t, err)
@@ -26,38 +30,47 @@ func TestLoRA(t *testing.T) {
 	require.EqualValues(t, 28, bytes)
 
 	in, out := unetInputs(1, 2, 2, 1)
-	in.LoRAs = []LoRAUse{{l, []float32{1, 0}}}
-	require.NoError(t, m.UNetEval(in, out))
-	in.LoRAs = []LoRAUse{{l, []float32{1}}}
-	require.ErrorContains(t, m.UNetEval(in, out), "2 targets, not 1")
-	in.LoRAs = []LoRAUse{{}}
-	require.ErrorContains(t, m.UNetEval(in, out), "closed")
+	in.loras = []LoRAUse{{l, []float32{1, 0}}}
+	require.NoError(t, in.eval(m, out))
+	in.loras = []LoRAUse{{l, []float32{1}}}
+	require.ErrorContains(t, in.eval(m, out), "2 targets, not 1")
+	in.loras = []LoRAUse{{}}
+	require.ErrorContains(t, in.eval(m, out), "closed")
 
 	require.NoError(t, l.Free())
 	require.NoError(t, l.Free())
 	require.Equal(t, live, lib.LiveHandles())
-	in.LoRAs = []LoRAUse{{l, []float32{1, 0}}}
-	require.ErrorContains(t, m.UNetEval(in, out), "closed")
+	in.loras = []LoRAUse{{l, []float32{1, 0}}}
+	require.ErrorContains(t, in.eval(m, out), "closed")
 
-	for name, change := range map[string]func(*LoRATarget){
-		"bytes, not":  func(t *LoRATarget) { t.A.Data = make([]byte, 10) },
-		"and 4 bytes": func(t *LoRATarget) { t.A.Data = make([]byte, 4) },
-		"dimensions":  func(t *LoRATarget) { t.B.Shape = nil },
-		"of type":     func(t *LoRATarget) { t.B.Type = TypeQ8_0 },
-		"elsewhere":   func(t *LoRATarget) { t.Module = "elsewhere" },
+	for says, c := range map[string]struct {
+		typ   string
+		bytes int
+		shape []int
+	}{
+		"a has shape [1 2] and 10 bytes, not 8": {"f32", 10, []int{1, 2}},
+		"a has shape [1 2] and 4 bytes":         {"f32", 4, []int{1, 2}},
+		"a has shape [-1 2] and 8 bytes":        {"f32", 8, []int{-1, 2}},
+		"a has 0 dimensions of type f16":        {"f16", 0, nil},
+		"a has 2 dimensions of type q8_0":       {"q8_0", 34, []int{1, 32}},
 	} {
-		bad := target
-		change(&bad)
-		_, err := m.LoadLoRA([]LoRATarget{bad})
-		require.ErrorContains(t, err, name)
+		_, err := NewLoRATensor("a", c.typ, c.shape, make([]byte, c.bytes))
+		require.ErrorIs(t, err, ErrArgument)
+		require.ErrorContains(t, err, says)
 	}
+	elsewhere := target
+	elsewhere.Module = Text("elsewhere")
+	_, err = m.LoadLoRA([]LoRATarget{elsewhere})
+	require.ErrorContains(t, err, "elsewhere")
 	_, err = m.LoadLoRA(nil)
 	require.ErrorIs(t, err, ErrArgument)
 
 	w := []float32{1, 2, 3}
-	require.NoError(t, lib.MergeLoRA(target, 2, w, []int64{3}))
+	require.NoError(t, lib.MergeLoRA(target, 2, w, []int{3}))
 	require.Equal(t, []float32{2, 3, 4}, w)
-	require.ErrorIs(t, lib.MergeLoRA(target, 2, w, []int64{4}), ErrArgument)
+	require.ErrorIs(t, lib.MergeLoRA(target, 2, w, []int{4}), ErrArgument)
+	require.ErrorIs(t, lib.MergeLoRA(target, 2, w, []int{-3}), ErrArgument)
+	require.ErrorIs(t, lib.MergeLoRA(target, 2, w, []int{1 << 62, 4}), ErrArgument)
 	graphs, stacks, err := m.Builds()
 	require.NoError(t, err)
 	require.EqualValues(t, 3, graphs)

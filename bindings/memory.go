@@ -1,72 +1,98 @@
 package bindings
 
-import "unsafe"
-
-// memoryFuncs measure and free the compute buffers of a model.
-type memoryFuncs struct {
-	// DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap);
-	computeSize func(model uintptr, query *ComputeQuery, bytes *uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap);
-	computeLanes func(model uintptr, query *ComputeQuery, lanes *int32, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
-	computeHeld func(model uintptr, bytes *uintptr, msg *byte, msgCap uintptr) int32
-
-	// DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap);
-	computeRelease func(model uintptr, msg *byte, msgCap uintptr) int32
-}
-
-func (f *memoryFuncs) symbols() []symbol {
-	return []symbol{
-		{"dg_compute_size", &f.computeSize},
-		{"dg_compute_lanes", &f.computeLanes},
-		{"dg_compute_held", &f.computeHeld},
-		{"dg_compute_release", &f.computeRelease},
-	}
+// ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
+type ComputeQuery struct {
+	StructSize    uintptr
+	Stage         int32
+	Texts         int32 // UNet and ControlNet: how many of the batch's texts differ; 0: all
+	Batch         int64 // chunks for the text stages
+	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
+	Width         int64
+	ContextTokens int64 // UNet and ControlNet
 }
 
 // ComputeSize returns the exact bytes of the compute buffer that a stage would allocate for the
 // query's shapes. It allocates none of them.
-func (m *Model) ComputeSize(query *ComputeQuery) (int64, error) {
+func (m *Model) ComputeSize(query ComputeQuery) (int64, error) {
 	var bytes uintptr
-	err := m.ask("dg_compute_size", query, func(handle uintptr, q *ComputeQuery, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.computeSize(handle, q, &bytes, msg, msgCap)
+	ready(nil, &query)
+	err := m.call("dg_compute_size", func(model uintptr, msg *byte, size uintptr) int32 {
+		return m.lib.fn.computeSize(model, &query, &bytes, msg, size)
 	})
 	return int64(bytes), err
 }
 
 // ComputeLanes returns how many shares of a batch a stage computes side by side, each in a buffer of its own; 1 where it is one graph.
-func (m *Model) ComputeLanes(query *ComputeQuery) (int, error) {
+func (m *Model) ComputeLanes(query ComputeQuery) (int, error) {
 	var lanes int32
-	err := m.ask("dg_compute_lanes", query, func(handle uintptr, q *ComputeQuery, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.computeLanes(handle, q, &lanes, msg, msgCap)
+	ready(nil, &query)
+	err := m.call("dg_compute_lanes", func(model uintptr, msg *byte, size uintptr) int32 {
+		return m.lib.fn.computeLanes(model, &query, &lanes, msg, size)
 	})
 	return int(lanes), err
-}
-
-// ask makes a call about a query, which is copied and given its size.
-func (m *Model) ask(op string, query *ComputeQuery, call func(handle uintptr, q *ComputeQuery, msg *byte, msgCap uintptr) int32) error {
-	if query == nil {
-		return argumentf(op, "the query is nil")
-	}
-	q := *query
-	q.StructSize = unsafe.Sizeof(q)
-	return m.call(op, func(handle uintptr, msg *byte, msgCap uintptr) int32 { return call(handle, &q, msg, msgCap) })
 }
 
 // ComputeHeld returns the bytes of compute buffer held now. They are kept between calls of equal shape.
 func (m *Model) ComputeHeld() (int64, error) {
 	var bytes uintptr
-	err := m.call("dg_compute_held", func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.computeHeld(handle, &bytes, msg, msgCap)
+	err := m.call("dg_compute_held", func(model uintptr, msg *byte, size uintptr) int32 {
+		return m.lib.fn.computeHeld(model, &bytes, msg, size)
 	})
 	return int64(bytes), err
 }
 
 // ComputeRelease frees the compute buffers held; the next call allocates again.
-func (m *Model) ComputeRelease() error {
-	return m.call("dg_compute_release", func(handle uintptr, msg *byte, msgCap uintptr) int32 {
-		return m.lib.fn.computeRelease(handle, msg, msgCap)
+func (m *Model) ComputeRelease() error { return m.call("dg_compute_release", m.lib.fn.computeRelease) }
+
+// MemoryInfo mirrors dg_memory_info: bytes held now, and the most of each since the model was opened or ResetPeaks. Arrays are
+// by place in [Components].
+type MemoryInfo struct {
+	StructSize   uintptr
+	Loaded       int32 // weights are in memory, or their window is
+	Reserved     int32
+	Weights      [ComponentCount]int64 // on the component's device: its tensors, or its window
+	WeightsPeak  [ComponentCount]int64
+	Host         [ComponentCount]int64 // in host memory: what a device other than the CPU is streamed to from
+	HostPeak     [ComponentCount]int64
+	Mapped       [ComponentCount]int64 // used in a mapped file
+	Compute      int64                 // compute buffer
+	ComputePeak  int64
+	Adapters     int64 // adapters, and stacks of them
+	AdaptersPeak int64
+	Total        int64 // weights, host, compute and adapters together
+	TotalPeak    int64
+}
+
+// Load loads the weights of components that are not in memory. SetCancel stops it.
+func (m *Model) Load(components int32) error {
+	return m.set("dg_model_load", m.lib.fn.modelLoad, components)
+}
+
+// Unload frees the weights of components and the compute buffers that read them. The next use loads them again.
+func (m *Model) Unload(components int32) error {
+	return m.set("dg_model_unload", m.lib.fn.modelUnload, components)
+}
+
+// Memory tells what the model holds. It does not wait for a running call.
+func (m *Model) Memory() (MemoryInfo, error) {
+	info := ready(nil, &MemoryInfo{})
+	err := m.glance("dg_model_memory", func(model uintptr, msg *byte, size uintptr) int32 {
+		return m.lib.fn.modelMemory(model, info, msg, size)
 	})
+	return *info, err
+}
+
+// ResetPeaks sets the peaks of Memory to what is held now. It does not wait for a running call.
+func (m *Model) ResetPeaks() error {
+	return m.glance("dg_model_memory_reset", m.lib.fn.modelMemoryReset)
+}
+
+// FailAllocations is for tests: allocations of weights, compute buffers and adapters, of all models of the process, fail with
+// [ErrOutOfMemory]. The first `after` succeed, then each fails with the given probability. A probability of 0 ends it. It
+// returns the number of allocations since the last call.
+func (l *Library) FailAllocations(seed int64, probability float64, after int64) (allocations int64, err error) {
+	err = check("dg_test_fail_allocations", func(msg *byte, size uintptr) int32 {
+		return l.fn.testFailAllocations(seed, probability, after, &allocations, msg, size)
+	})
+	return allocations, err
 }

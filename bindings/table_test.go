@@ -91,7 +91,7 @@ func auditSignature(f cFunction, got reflect.Type) []string {
 }
 
 func TestEveryFunctionHasOneBinding(t *testing.T) {
-	var fn table
+	var fn tableFuncs
 	require.Empty(t, auditTable(fn.symbols(), readHeader(t).functions))
 }
 
@@ -100,8 +100,8 @@ func TestTableAuditFindsPlantedDefects(t *testing.T) {
 	var narrow func(model uintptr, flag int64, msg *byte, msgCap uintptr) int32
 	var short func(count *int32, msg *byte) int32
 	var value func(index int32, out DeviceInfo, msg *byte, msgCap uintptr) int32
-	replace := func(name string, fptr any) func(*table) []symbol {
-		return func(fn *table) []symbol {
+	replace := func(name string, fptr any) func(*tableFuncs) []symbol {
+		return func(fn *tableFuncs) []symbol {
 			all := fn.symbols()
 			for i := range all {
 				if all[i].name == name {
@@ -112,19 +112,19 @@ func TestTableAuditFindsPlantedDefects(t *testing.T) {
 		}
 	}
 	for what, defect := range map[string]struct {
-		mutate func(*table) []symbol
+		mutate func(*tableFuncs) []symbol
 		finds  string
 	}{
-		"a missing binding":     {func(fn *table) []symbol { return fn.symbols()[1:] }, "dg_abi_version has no binding"},
-		"an invented function":  {func(fn *table) []symbol { return append(fn.symbols(), symbol{"dg_extra", &short}) }, "dg_extra is not in the header"},
-		"a function twice":      {func(fn *table) []symbol { return append(fn.symbols(), fn.symbols()[0]) }, "dg_abi_version is bound twice"},
-		"a shared variable":     {func(fn *table) []symbol { return replace("dg_vae_encode", &fn.vaeDecode)(fn) }, "share a variable"},
+		"a missing binding":     {func(fn *tableFuncs) []symbol { return fn.symbols()[1:] }, "dg_abi_version has no binding"},
+		"an invented function":  {func(fn *tableFuncs) []symbol { return append(fn.symbols(), symbol{"dg_extra", &short}) }, "dg_extra is not in the header"},
+		"a function twice":      {func(fn *tableFuncs) []symbol { return append(fn.symbols(), fn.symbols()[0]) }, "dg_abi_version is bound twice"},
+		"a shared variable":     {func(fn *tableFuncs) []symbol { return replace("dg_vae_encode", &fn.vaeDecode)(fn) }, "share a variable"},
 		"a wrong width":         {replace("dg_model_set_cancel", &narrow), "dg_model_set_cancel: argument 1 is int64 in Go, int32_t in C"},
 		"a missing argument":    {replace("dg_device_count", &short), "dg_device_count takes 2 arguments in Go, 3 in C"},
 		"a value for a pointer": {replace("dg_get_device", &value), "dg_get_device: argument 1"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			var fn table
+			var fn tableFuncs
 			require.Contains(t, strings.Join(auditTable(defect.mutate(&fn), functions), "\n"), defect.finds)
 		})
 	}

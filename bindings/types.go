@@ -1,20 +1,18 @@
 package bindings
 
-import "unsafe"
-
 // The structs below mirror those of daguerre.h field by field: same order, same widths, C's padding
 // made by Go's own rules, which agree on the 64-bit platforms that purego serves. A test compiles the
-// header and compares every offset. Structs that only carry results are exported as they are; those
-// with pointers are private, filled from Go slices by the calls that need them.
+// header and compares every offset. Whoever makes a call fills the pointers with [Pointer]; the call itself pins them and sets the
+// sizes of the structs.
 
 // Name is a char[DG_NAME_LEN] of the ABI.
-type Name [NameLen]byte
+type Name [nameLen]byte
 
 // String returns the text before the NUL.
 func (n Name) String() string { return goString(n[:]) }
 
 // Desc is a char[DG_DESC_LEN] of the ABI.
-type Desc [DescLen]byte
+type Desc [descLen]byte
 
 // String returns the text before the NUL.
 func (d Desc) String() string { return goString(d[:]) }
@@ -31,22 +29,16 @@ type BuildInfo struct {
 	CPUSupported int32 // 0: this CPU lacks an instruction set that was compiled in
 }
 
-// NewBuildInfo returns an empty value with its size set.
-func NewBuildInfo() *BuildInfo { return &BuildInfo{StructSize: unsafe.Sizeof(BuildInfo{})} }
-
 // DeviceInfo mirrors dg_device_info: one place to compute on.
 type DeviceInfo struct {
 	StructSize  uintptr
 	ID          Name // stable name used in options: "cpu", "vulkan:0"
 	Description Desc // as the driver calls it
-	Kind        DeviceKind
+	Kind        int32
 	IsSoftware  int32 // a GPU API emulated on the CPU: only by explicit choice
 	TotalBytes  int64
 	FreeBytes   int64 // when it was asked
 }
-
-// NewDeviceInfo returns an empty value with its size set.
-func NewDeviceInfo() *DeviceInfo { return &DeviceInfo{StructSize: unsafe.Sizeof(DeviceInfo{})} }
 
 // ModelConfig mirrors dg_model_config: what weights do not tell. Zero means SDXL's own value.
 type ModelConfig struct {
@@ -55,12 +47,9 @@ type ModelConfig struct {
 	VAENormNumGroups      int32 // 32
 	UNetAttentionHeadDim  int32 // channels per head: 64
 	TextHeadDim           int32 // channels per head of both text encoders: 64
-	TextEncoderQuickGELU  int32 // one of the Activation values; the default is quick_gelu
-	TextEncoder2QuickGELU int32 // one of the Activation values; the default is gelu
+	TextEncoderQuickGELU  int32 // one of Activations; the default is quick_gelu
+	TextEncoder2QuickGELU int32 // one of Activations; the default is gelu
 }
-
-// NewModelConfig returns SDXL's own values with the size set.
-func NewModelConfig() *ModelConfig { return &ModelConfig{StructSize: unsafe.Sizeof(ModelConfig{})} }
 
 // modelFile mirrors dg_model_file.
 type modelFile struct {
@@ -74,7 +63,7 @@ type weight struct {
 	Name       *byte
 	Stored     *byte
 	File       int32
-	Type       StoredType
+	Type       int32
 	Dims       int32
 	Strided    int32
 	Offset     int64
@@ -94,17 +83,17 @@ type modelParams struct {
 	Device         *byte
 	DeviceText     *byte
 	DeviceVAE      *byte
-	Components     Component
-	TypeUNet       Type
-	TypeText       Type
-	TypeVAE        Type
-	Precision      Precision
+	Components     int32
+	TypeUNet       int32
+	TypeText       int32
+	TypeVAE        int32
+	Precision      int32
 	Threads        int32
-	FlashAttention Flash
+	FlashAttention int32
 	Cancel         *int32
-	ResidencyText  Residency
-	ResidencyUNet  Residency
-	ResidencyVAE   Residency
+	ResidencyText  int32
+	ResidencyUNet  int32
+	ResidencyVAE   int32
 	Reserved       int32
 	StreamBytes    int64
 	AttentionBytes int64
@@ -115,8 +104,8 @@ type ComponentInfo struct {
 	StructSize     uintptr
 	Present        int32 // in the files
 	Loaded         int32 // chosen when the model was opened; Memory tells what is in memory
-	FileType       Type  // of most weight bytes in the file
-	Type           Type  // of most weight bytes in memory
+	FileType       int32 // of most weight bytes in the file
+	Type           int32 // of most weight bytes in memory
 	TensorCount    int64
 	ParameterCount int64
 	ParameterBytes int64 // in memory when all of it is loaded
@@ -186,9 +175,9 @@ type UpscalerInfo struct {
 // ModelInfo mirrors dg_model_info: everything known about an open model.
 type ModelInfo struct {
 	StructSize      uintptr
-	Kind            Kind
-	Precision       Precision // chosen, never PrecisionAuto
-	FlashAttention  int32     // 1 if used by the UNet
+	Kind            int32
+	Precision       int32 // chosen, never PrecisionAuto
+	FlashAttention  int32 // 1 if used by the UNet
 	Threads         int32
 	PrecisionReason Desc                          // why this precision and type
 	Components      [ComponentCount]ComponentInfo // by bit position of Component
@@ -198,89 +187,4 @@ type ModelInfo struct {
 	VAE             VAEInfo
 	Control         ControlInfo
 	Upscaler        UpscalerInfo
-}
-
-// NewModelInfo returns an empty value with its size and those of the structs inside it set.
-func NewModelInfo() *ModelInfo {
-	info := &ModelInfo{StructSize: unsafe.Sizeof(ModelInfo{})}
-	for i := range info.Components {
-		info.Components[i].StructSize = unsafe.Sizeof(ComponentInfo{})
-	}
-	info.TextEncoder.StructSize = unsafe.Sizeof(TextInfo{})
-	info.TextEncoder2.StructSize = unsafe.Sizeof(TextInfo{})
-	info.UNet.StructSize = unsafe.Sizeof(UNetInfo{})
-	info.VAE.StructSize = unsafe.Sizeof(VAEInfo{})
-	info.Control.StructSize = unsafe.Sizeof(ControlInfo{})
-	info.Upscaler.StructSize = unsafe.Sizeof(UpscalerInfo{})
-	return info
-}
-
-// textInput mirrors dg_text_input.
-type textInput struct {
-	StructSize  uintptr
-	Encoder     int32
-	ClipSkip    int32
-	Chunks      int64
-	Tokens      int64
-	IDs         *int32
-	Custom      *float32
-	CustomCount int64
-	Loras       *loraUse
-	LoraCount   int64
-}
-
-// unetInput mirrors dg_unet_input.
-type unetInput struct {
-	StructSize    uintptr
-	Batch         int64
-	Height        int64
-	Width         int64
-	ContextTokens int64
-	Sample        *float32
-	Timesteps     *float32
-	Context       *float32
-	Pooled        *float32
-	SizeIDs       *float32
-	Residuals     *float32
-	ResidualCount int64
-	Loras         *loraUse
-	LoraCount     int64
-}
-
-// controlInput mirrors dg_control_input.
-type controlInput struct {
-	StructSize    uintptr
-	Batch         int64
-	Height        int64
-	Width         int64
-	ContextTokens int64
-	Sample        *float32
-	Timesteps     *float32
-	Context       *float32
-	Pooled        *float32
-	SizeIDs       *float32
-	Hint          *float32
-	HintBatch     int64
-	Scales        *float32
-	ScaleCount    int64
-	ResidualRows  int64
-	FirstRow      int64
-	ControlType   int32
-	Reserved      int32
-}
-
-// ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
-type ComputeQuery struct {
-	StructSize    uintptr
-	Stage         Stage
-	Texts         int32 // UNet and ControlNet: how many of the batch's texts differ; 0: all
-	Batch         int64 // chunks for the text stages
-	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
-	Width         int64
-	ContextTokens int64 // UNet and ControlNet
-}
-
-// NewComputeQuery returns a query of a stage with its size set.
-func NewComputeQuery(stage Stage) *ComputeQuery {
-	return &ComputeQuery{StructSize: unsafe.Sizeof(ComputeQuery{}), Stage: stage}
 }

@@ -2,19 +2,15 @@ package contract
 
 import "github.com/daguerre-go/daguerre/runtime/backend"
 
-// Encoder returns the dimensions of one of the text encoders, and its component's name.
-func Encoder(info backend.ModelInfo, encoder int) (backend.TextInfo, string, error) {
-	switch encoder {
-	case 0:
-		return info.TextEncoder, "text_encoder", nil
-	case 1:
-		return info.TextEncoder2, "text_encoder_2", nil
+// Text checks a call of a text encoder, and allocates its result.
+func Text(info backend.ModelInfo, in backend.TextInput) (out backend.TextOutput, err error) {
+	if in.Encoder != 0 && in.Encoder != 1 {
+		return out, Invalid("encoder", "%d is neither 0 nor 1", in.Encoder)
 	}
-	return backend.TextInfo{}, "", Invalid("encoder", "%d is neither 0 nor 1", encoder)
-}
-
-// Text checks a call of the encoder that text describes, and allocates its result.
-func Text(text backend.TextInfo, in backend.TextInput) (out backend.TextOutput, err error) {
+	text := [2]backend.TextInfo{info.TextEncoder, info.TextEncoder2}[in.Encoder]
+	if err := Need(info, Component(backend.StageText+backend.Stage(in.Encoder))); err != nil {
+		return out, err
+	}
 	// The last layer is never used, so that there is a layer before the last for every skip.
 	if most := text.Layers - 2; in.ClipSkip < 0 || in.ClipSkip > most {
 		return out, Invalid("clip_skip", "%d is not in 0..%d", in.ClipSkip, most)
@@ -46,7 +42,11 @@ func Text(text backend.TextInfo, in backend.TextInput) (out backend.TextOutput, 
 }
 
 // UNet checks one evaluation of the UNet into a slice of the given length.
-func UNet(u backend.UNetInfo, in backend.UNetInput, out int) error {
+func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
+	u := info.UNet
+	if err := Need(info, "unet"); err != nil {
+		return err
+	}
 	n, h, w, err := conditions(u, in.Sample, in.Timesteps, in.Context, in.Pooled, in.SizeIDs)
 	if err != nil {
 		return err
@@ -86,6 +86,9 @@ func conditions(u backend.UNetInfo, sample backend.Tensor, timesteps []float32, 
 // ControlNet checks one evaluation of a ControlNet into residuals of the given length. It returns how many rows these have.
 func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) (rows int, err error) {
 	u := info.UNet
+	if err := Need(info, "controlnet"); err != nil {
+		return 0, err
+	}
 	n, h, w, err := conditions(u, in.Sample, in.Timesteps, in.Context, in.Pooled, in.SizeIDs)
 	if err != nil {
 		return 0, err
@@ -106,44 +109,77 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	if rows == 0 {
 		rows = n
 	}
-	if in.FirstRow < 0 || in.FirstRow+n > rows {
+	if in.FirstRow < 0 || in.FirstRow > rows-n {
 		return 0, Invalid("first_row", "%d rows from %d on are not among %d", n, in.FirstRow, rows)
 	}
-	if want := u.ResidualCount(rows, h, w); residuals != want {
+	if want, ok := product(rows, u.ResidualCount(1, h, w)); !ok || residuals != want {
 		return 0, Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", residuals, rows, w, h, want)
 	}
 	return rows, nil
 }
 
-// Smaller checks pixels that become latents, or a control picture that becomes features, and allocates the result.
-func Smaller(pixels backend.Tensor, channels, downscale, outChannels int) (backend.Tensor, error) {
-	if err := Tensor("pixels", pixels, Any, channels, Any, Any); err != nil {
-		return backend.Tensor{}, err
+// EncodeImage checks pixels that become moments, and allocates these.
+func EncodeImage(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, error) {
+	return smaller(info, "vae_encoder", pixels, 3, info.VAE.Downscale, 2*info.VAE.LatentChannels)
+}
+
+// EncodeHint checks a control picture that becomes features, and allocates these.
+func EncodeHint(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, error) {
+	return smaller(info, "controlnet", pixels, info.Control.HintChannels, info.Control.HintDownscale, info.UNet.ModelChannels)
+}
+
+// DecodeLatents checks latents that become pixels, and allocates these.
+func DecodeLatents(info backend.ModelInfo, latents backend.Tensor) (backend.Tensor, error) {
+	return larger(info, "vae_decoder", "latents", latents, info.VAE.LatentChannels, 1, info.VAE.Downscale)
+}
+
+// Upscale checks pixels that become more, and allocates these.
+func Upscale(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, error) {
+	return larger(info, "upscaler", "pixels", pixels, 3, info.Upscaler.Multiple, info.Upscaler.Scale)
+}
+
+func smaller(info backend.ModelInfo, component string, pixels backend.Tensor, channels, downscale, outChannels int) (
+	out backend.Tensor, err error) {
+	if err = Need(info, component); err == nil {
+		err = Tensor("pixels", pixels, Any, channels, Any, Any)
+	}
+	if err != nil {
+		return out, err
 	}
 	n, h, w := pixels.Shape[0], pixels.Shape[2], pixels.Shape[3]
 	if downscale < 1 || h%downscale != 0 || w%downscale != 0 {
-		return backend.Tensor{}, Invalid("pixels", "%d x %d (W x H) are not multiples of %d", w, h, downscale)
+		return out, Invalid("pixels", "%d x %d (W x H) are not multiples of %d", w, h, downscale)
 	}
 	return Result(n, outChannels, h/downscale, w/downscale)
 }
 
-// Larger checks latents that become pixels, or pixels that become more, and allocates the result of 3 channels.
-func Larger(field string, in backend.Tensor, channels, multiple, scale int) (backend.Tensor, error) {
-	if err := Tensor(field, in, Any, channels, Any, Any); err != nil {
-		return backend.Tensor{}, err
+func larger(info backend.ModelInfo, component, field string, in backend.Tensor, channels, multiple, scale int) (
+	out backend.Tensor, err error) {
+	if err = Need(info, component); err == nil {
+		err = Tensor(field, in, Any, channels, Any, Any)
+	}
+	if err != nil {
+		return out, err
 	}
 	n, h, w := in.Shape[0], in.Shape[2], in.Shape[3]
 	if multiple > 1 && (h%multiple != 0 || w%multiple != 0) {
-		return backend.Tensor{}, Invalid(field, "%d x %d (W x H) are not multiples of %d", w, h, multiple)
+		return out, Invalid(field, "%d x %d (W x H) are not multiples of %d", w, h, multiple)
 	}
 	if _, ok := product(n, 3, h, scale, w, scale); !ok {
-		return backend.Tensor{}, Invalid(field, "of shape %v make more pixels than can be", in.Shape)
+		return out, Invalid(field, "of shape %v make more pixels than can be", in.Shape)
 	}
 	return Result(n, 3, h*scale, w*scale)
 }
 
-// Query checks the sizes that a stage has; others are not looked at.
-func Query(q backend.ComputeQuery) error {
+// Query checks a stage, and the sizes that it has; others are not looked at.
+func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
+	component := Component(q.Stage)
+	if component == "" {
+		return Invalid("stage", "%d is none of the stages", q.Stage)
+	}
+	if err := Need(info, component); err != nil {
+		return err
+	}
 	type size struct {
 		field string
 		value int

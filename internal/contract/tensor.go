@@ -11,17 +11,22 @@ import (
 // Any stands for a dimension that may have any positive size.
 const Any = -1
 
-// mistake is a wrong argument. Its text begins with the field's name.
-type mistake string
+// refused is a call that is not made.
+type refused struct {
+	text string // of a wrong argument it begins with the field's name
+	kind error  // backend's
+}
 
-func (m mistake) Error() string { return string(m) }
+func refusal(text string, kind error) error { return &refused{text, kind} }
 
-// Is makes it match backend.ErrArgument without the sentinel's text in its own.
-func (mistake) Is(target error) bool { return target == backend.ErrArgument }
+func (r *refused) Error() string { return r.text }
+
+// Is makes it match its kind without the kind's text in its own.
+func (r *refused) Is(target error) bool { return target == r.kind }
 
 // Invalid returns the error of an argument that does not fit.
 func Invalid(field, format string, args ...any) error {
-	return mistake(field + ": " + fmt.Sprintf(format, args...))
+	return refusal(field+": "+fmt.Sprintf(format, args...), backend.ErrArgument)
 }
 
 // Tensor refuses a tensor whose shape does not fit want, or whose data does not fit its shape.

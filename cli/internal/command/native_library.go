@@ -68,7 +68,7 @@ func (NativeLibrary) Library() Library {
 func attempts(list []native.Attempt) []Attempt {
 	out := make([]Attempt, len(list))
 	for i, a := range list {
-		out[i] = Attempt{Path: a.Path, Variant: a.Variant, Source: string(a.Source), Outcome: a.Outcome, OK: a.OK}
+		out[i] = Attempt{Path: a.Path, Variant: a.Variant, Source: a.Source, Outcome: a.Outcome, OK: a.OK}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // (sample - sqrt(a) x0) / sqrt(1-a); the fake mixes nine parts of that with one part of the sample
 // itself, so that what the seed brought does not vanish.
 func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) error {
-	if err := m.check("unet", contract.UNet(m.info.UNet, in, len(out))); err != nil {
+	if err := m.check(contract.UNet(m.info, in, len(out))); err != nil {
 		return err
 	}
 	n, c, h, w := in.Sample.Shape[0], in.Sample.Shape[1], in.Sample.Shape[2], in.Sample.Shape[3]
@@ -21,7 +21,7 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	end, err := m.compute(ctx, Call{Op: OpUNet, Batch: n, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)}, "unet",
+	end, err := m.compute(ctx, Call{Op: OpUNet, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)},
 		backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err
@@ -103,9 +103,7 @@ const encodedLogVariance = -8
 
 // EncodeImage averages blocks of 8 x 8 pixels and mixes three channels into four.
 func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	out, end, err := m.transform(ctx, OpEncodeImage, "vae_encoder", backend.StageVAEEncode, pixels, func() (backend.Tensor, error) {
-		return contract.Smaller(pixels, 3, downscale, 2*latentChannels)
-	})
+	out, end, err := m.transform(ctx, OpEncodeImage, backend.StageVAEEncode, pixels, contract.EncodeImage)
 	if err != nil {
 		return out, err
 	}
@@ -133,9 +131,7 @@ func (m *model) EncodeImage(ctx context.Context, pixels backend.Tensor) (backend
 
 // DecodeLatents mixes four channels into three and repeats every cell 8 x 8 times.
 func (m *model) DecodeLatents(ctx context.Context, latents backend.Tensor) (backend.Tensor, error) {
-	out, end, err := m.transform(ctx, OpDecodeLatents, "vae_decoder", backend.StageVAEDecode, latents, func() (backend.Tensor, error) {
-		return contract.Larger("latents", latents, latentChannels, 1, downscale)
-	})
+	out, end, err := m.transform(ctx, OpDecodeLatents, backend.StageVAEDecode, latents, contract.DecodeLatents)
 	if err != nil {
 		return out, err
 	}

@@ -74,7 +74,7 @@ func (m *model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 	modules := m.Modules()
 	l := &loadedLoRA{backend: m.backend, model: m}
 	for _, t := range targets {
-		if err := m.check("", contract.Target(modules, t)); err != nil {
+		if err := m.check(contract.Target(modules, t)); err != nil {
 			return nil, err
 		}
 		var effect [latentChannels]float32
@@ -120,11 +120,11 @@ func (m *model) loraShift(uses []backend.LoRAUse, of string) (shift [latentChann
 		l, ok := u.LoRA.(*loadedLoRA)
 		switch {
 		case !ok || l.model != m:
-			return shift, m.check("", contract.Invalid(field, "was not loaded on this model"))
+			return shift, m.check(contract.Invalid(field, "was not loaded on this model"))
 		case l.closed.Load():
-			return shift, m.check("", contract.Invalid(field, "is closed"))
+			return shift, m.check(contract.Invalid(field, "is closed"))
 		case len(u.Weights) != len(l.effects):
-			return shift, m.check("", contract.Invalid(field, "has %d weights for %d targets", len(u.Weights), len(l.effects)))
+			return shift, m.check(contract.Invalid(field, "has %d weights for %d targets", len(u.Weights), len(l.effects)))
 		}
 		for i, effect := range l.effects {
 			if l.components[i] == of {

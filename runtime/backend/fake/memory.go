@@ -100,59 +100,26 @@ func (m *model) ResetMemoryPeaks() {
 	})
 }
 
-// checkConfig refuses names and numbers that no backend takes.
-func (m *model) checkConfig() error {
-	cfg := m.cfg
-	for field, r := range map[string]backend.Residency{
-		"text residency": cfg.TextResidency, "unet residency": cfg.UNetResidency, "vae residency": cfg.VAEResidency,
-	} {
-		if r != "" && !slices.Contains(backend.Residencies, r) {
-			return contract.Invalid(field, "%q is unknown; known are %v", r, backend.Residencies)
-		}
-	}
-	if p := cfg.Precision; p != "" && !slices.Contains(backend.Precisions, p) {
-		return contract.Invalid("precision", "%q is unknown; known are %v", p, backend.Precisions)
-	}
-	for field, t := range map[string]backend.Type{"unet type": cfg.UNetType, "text type": cfg.TextType, "vae type": cfg.VAEType} {
-		if t != "" && !slices.Contains(backend.Types, t) {
-			return contract.Invalid(field, "%q is unknown; known are %v", t, backend.Types)
-		}
-	}
-	if cfg.StreamBytes < 0 {
-		return contract.Invalid("stream_bytes", "%d is negative", cfg.StreamBytes)
-	}
-	return checkNames(cfg.Components)
-}
-
-// checkNames refuses names that no component has.
-func checkNames(components []string) error {
-	for _, name := range components {
-		if _, ok := weightBytes[name]; !ok {
-			return contract.Invalid("components", "%q is unknown", name)
-		}
-	}
-	return nil
-}
-
 // placeWeights checks the configuration, and loads what is resident.
 func (m *model) placeWeights() error {
-	if err := m.check("", m.checkConfig()); err != nil {
-		return err
+	if err := contract.Config(m.cfg); err != nil {
+		return m.check(err)
 	}
+	contract.Place(m.info, m.cfg)
 	for _, c := range m.info.Components {
-		r := contract.ResidencyOf(m.cfg, c.Name)
 		if !c.Opened {
 			continue
 		}
-		if least := c.ParameterBytes / leastWindow; r == backend.ResidencyStream && m.cfg.StreamBytes != 0 && m.cfg.StreamBytes < least {
-			return m.check("", contract.Invalid("stream_bytes", "%d is less than the largest layer of the %s, %d", m.cfg.StreamBytes, c.Name, least))
+		window := m.cfg.StreamBytes
+		if least := c.ParameterBytes / leastWindow; c.Residency == backend.ResidencyStream && window != 0 && window < least {
+			return m.check(contract.Invalid("stream_bytes", "%d is less than the largest layer of the %s, %d", window, c.Name, least))
 		}
 		m.holds.change(func(s *backend.MemoryStats) {
 			s.Components = append(s.Components, backend.ComponentMemory{Name: c.Name})
 		})
 	}
 	for _, c := range m.info.Components {
-		if c.Opened && contract.ResidencyOf(m.cfg, c.Name) == backend.ResidencyResident {
+		if c.Residency == backend.ResidencyResident {
 			if err := m.loadWeights(c.Name); err != nil {
 				return err
 			}
@@ -163,23 +130,13 @@ func (m *model) placeWeights() error {
 
 // loadWeights makes a component's weights resident, each in its way.
 func (m *model) loadWeights(name string) error {
-	var resident, mapped int64
-	for _, c := range m.info.Components {
-		if c.Name != name {
-			continue
-		}
-		if !c.Opened {
-			return m.check(name, nil)
-		}
-		resident = c.ParameterBytes
-		switch contract.ResidencyOf(m.cfg, name) {
-		case backend.ResidencyStream:
-			if m.cfg.StreamBytes > 0 {
-				resident = min(resident, m.cfg.StreamBytes)
-			}
-		case backend.ResidencyMmap:
-			mapped, resident = resident/2, resident-resident/2
-		}
+	c := m.info.Components[slices.IndexFunc(m.info.Components, func(c backend.ComponentInfo) bool { return c.Name == name })]
+	resident, mapped := c.ParameterBytes, int64(0)
+	switch {
+	case c.Residency == backend.ResidencyStream && m.cfg.StreamBytes > 0:
+		resident = min(resident, m.cfg.StreamBytes)
+	case c.Residency == backend.ResidencyMmap:
+		mapped, resident = resident/2, resident-resident/2
 	}
 	at := func(s *backend.MemoryStats) *backend.ComponentMemory {
 		return &s.Components[slices.IndexFunc(s.Components, func(c backend.ComponentMemory) bool { return c.Name == name })]
@@ -195,7 +152,8 @@ func (m *model) loadWeights(name string) error {
 }
 
 // use has a component loaded and a compute buffer for q, as a call on it needs.
-func (m *model) use(component string, q backend.ComputeQuery) error {
+func (m *model) use(q backend.ComputeQuery) error {
+	component := contract.Component(q.Stage)
 	err := m.loadWeights(component)
 	shape := fmt.Sprint(component, q)
 	if err == nil && m.holds.shape != shape {
@@ -227,13 +185,11 @@ func (m *model) Load(ctx context.Context, components ...string) error {
 		return err
 	}
 	defer end()
-	names, err := m.named(components)
-	for _, name := range names {
-		if err == nil {
-			err = m.loadWeights(name)
-		}
+	names, err := contract.Named(m.info, components)
+	for i := 0; i < len(names) && err == nil; i++ {
+		err = m.loadWeights(names[i])
 	}
-	return err
+	return m.check(err)
 }
 
 // Unload pretends to free components.
@@ -243,39 +199,21 @@ func (m *model) Unload(components ...string) error {
 		return err
 	}
 	defer end()
-	names, err := m.named(components)
-	if err != nil {
-		return err
+	names, err := contract.Named(m.info, components)
+	if err == nil {
+		m.free(names)
 	}
+	return m.check(err)
+}
+
+// free lets components go, and the compute buffer.
+func (m *model) free(components []string) {
 	m.releaseCompute()
 	m.holds.change(func(s *backend.MemoryStats) {
 		for i := range s.Components {
-			if c := &s.Components[i]; slices.Contains(names, c.Name) {
+			if c := &s.Components[i]; slices.Contains(components, c.Name) {
 				c.Loaded, c.Weights, c.Mapped = false, 0, 0
 			}
 		}
 	})
-	return nil
-}
-
-// named checks names of components; none means all that were opened.
-func (m *model) named(components []string) ([]string, error) {
-	if err := m.check("", checkNames(components)); err != nil {
-		return nil, err
-	}
-	for _, name := range components {
-		if err := m.check(name, nil); err != nil {
-			return nil, err
-		}
-	}
-	if len(components) > 0 {
-		return components, nil
-	}
-	var opened []string
-	for _, c := range m.info.Components {
-		if c.Opened {
-			opened = append(opened, c.Name)
-		}
-	}
-	return opened, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,15 +35,7 @@ type model struct {
 	closed atomic.Bool
 }
 
-func (m *model) Info() backend.ModelInfo {
-	info := contract.CloneInfo(m.info)
-	for _, held := range m.MemoryStats().Components {
-		c := &info.Components[slices.IndexFunc(info.Components, func(c backend.ComponentInfo) bool { return c.Name == held.Name })]
-		c.Loaded, c.ResidentBytes, c.MappedBytes = held.Loaded, held.Weights+held.Host, held.Mapped
-		c.Residency = contract.ResidencyOf(m.cfg, c.Name)
-	}
-	return info
-}
+func (m *model) Info() backend.ModelInfo { return contract.Info(m.info, m.MemoryStats()) }
 
 // Tokenize gives every word one id that depends on its letters only; , and . are words.
 func (m *model) Tokenize(text string) ([]int32, error) {
@@ -80,24 +71,22 @@ func (m *model) begin(ctx context.Context, call Call) (func(), error) {
 	return m.mu.Unlock, nil
 }
 
-// check is the error of a call on a component that was not opened ("" for none), or of wrong arguments; nil where all is well.
-func (m *model) check(component string, err error) error {
-	switch {
-	case component != "" && !contract.Opened(m.info, component):
-		return fmt.Errorf("fake: the model was opened without its %s: %w", component, backend.ErrUnsupported)
-	case err != nil:
-		return fmt.Errorf("fake: %w", err)
+// check is err as the fake's, or nil.
+func (m *model) check(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("fake: %w", err)
 }
 
-// compute takes the model for one call on a component, as begin does, with its weights and a compute buffer.
-func (m *model) compute(ctx context.Context, call Call, component string, q backend.ComputeQuery) (func(), error) {
+// compute takes the model for one call, as begin does, with the weights of the query's stage and a compute buffer.
+func (m *model) compute(ctx context.Context, call Call, q backend.ComputeQuery) (func(), error) {
+	call.Batch = q.Batch
 	end, err := m.begin(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.use(component, q); err != nil {
+	if err := m.use(q); err != nil {
 		end()
 		return nil, err
 	}
@@ -105,14 +94,14 @@ func (m *model) compute(ctx context.Context, call Call, component string, q back
 }
 
 // transform begins a call that makes one picture-like tensor of another; check allocates the result.
-func (m *model) transform(ctx context.Context, op Op, component string, stage backend.Stage, in backend.Tensor,
-	check func() (backend.Tensor, error)) (backend.Tensor, func(), error) {
-	out, err := check()
-	if err := m.check(component, err); err != nil {
-		return backend.Tensor{}, nil, err
+func (m *model) transform(ctx context.Context, op Op, stage backend.Stage, in backend.Tensor,
+	check func(backend.ModelInfo, backend.Tensor) (backend.Tensor, error)) (backend.Tensor, func(), error) {
+	out, err := check(m.info, in)
+	if err != nil {
+		return backend.Tensor{}, nil, m.check(err)
 	}
-	n, h, w := in.Shape[0], in.Shape[2], in.Shape[3]
-	end, err := m.compute(ctx, Call{Op: op, Batch: n}, component, backend.ComputeQuery{Stage: stage, Batch: n, Height: h, Width: w})
+	q := backend.ComputeQuery{Stage: stage, Batch: in.Shape[0], Height: in.Shape[2], Width: in.Shape[3]}
+	end, err := m.compute(ctx, Call{Op: op}, q)
 	if err != nil {
 		return backend.Tensor{}, nil, err
 	}
@@ -121,20 +110,17 @@ func (m *model) transform(ctx context.Context, op Op, component string, stage ba
 
 func (m *model) EncodeText(ctx context.Context, in backend.TextInput) (backend.TextOutput, error) {
 	none := backend.TextOutput{}
-	info, name, err := contract.Encoder(m.info, in.Encoder)
+	out, err := contract.Text(m.info, in)
 	if err != nil {
-		return none, m.check("", err)
+		return none, m.check(err)
 	}
-	out, err := contract.Text(info, in)
-	if err := m.check(name, err); err != nil {
-		return none, err
-	}
-	shift, err := m.loraShift(in.LoRAs, name)
+	stage := backend.StageText + backend.Stage(in.Encoder)
+	shift, err := m.loraShift(in.LoRAs, contract.Component(stage))
 	if err != nil {
 		return none, err
 	}
-	end, err := m.compute(ctx, Call{Op: OpEncodeText, Batch: len(in.IDs), Encoder: in.Encoder, LoRAs: firstWeights(in.LoRAs)}, name,
-		backend.ComputeQuery{Stage: backend.StageText + backend.Stage(in.Encoder), Batch: len(in.IDs)})
+	end, err := m.compute(ctx, Call{Op: OpEncodeText, Encoder: in.Encoder, LoRAs: firstWeights(in.LoRAs)},
+		backend.ComputeQuery{Stage: stage, Batch: len(in.IDs)})
 	if err != nil {
 		return none, err
 	}
@@ -212,19 +198,7 @@ func (m *model) ask(q backend.ComputeQuery) error {
 	if m.closed.Load() {
 		return backend.ErrClosed
 	}
-	err := contract.Query(q)
-	component, known := stageComponents[q.Stage]
-	if !known {
-		err = contract.Invalid("stage", "%d is none of the stages", q.Stage)
-	}
-	return m.check(component, err)
-}
-
-// stageComponents says which component a stage belongs to.
-var stageComponents = map[backend.Stage]string{
-	backend.StageText: "text_encoder", backend.StageText2: "text_encoder_2", backend.StageUNet: "unet",
-	backend.StageVAEEncode: "vae_encoder", backend.StageVAEDecode: "vae_decoder",
-	backend.StageControl: "controlnet", backend.StageControlHint: "controlnet", backend.StageUpscale: "upscaler",
+	return m.check(contract.Query(m.info, q))
 }
 
 func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
@@ -241,7 +215,7 @@ func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
 	case backend.StageControl, backend.StageControlHint, backend.StageUpscale:
 		return cells * latentChannels * 8, nil
 	}
-	return 0, fmt.Errorf("fake: unknown stage %d", q.Stage)
+	return 0, m.check(contract.Invalid("stage", "%d is none of the fake's", q.Stage))
 }
 
 func (m *model) ReleaseCompute() error {
@@ -258,12 +232,7 @@ func (m *model) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.closed.Swap(true) {
-		m.releaseCompute()
-		m.holds.change(func(s *backend.MemoryStats) {
-			for i := range s.Components {
-				s.Components[i].Loaded, s.Components[i].Weights, s.Components[i].Mapped = false, 0, 0
-			}
-		})
+		m.free(contract.Components)
 		m.backend.live.Add(-1)
 	}
 	return nil

@@ -49,9 +49,7 @@ func networkInfo(cfg backend.ModelConfig, device string) (backend.ModelInfo, boo
 
 // EncodeHint takes the mean of each cell's pixels, the same for every channel.
 func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	out, end, err := m.transform(ctx, OpEncodeHint, "controlnet", backend.StageControlHint, pixels, func() (backend.Tensor, error) {
-		return contract.Smaller(pixels, 3, downscale, m.info.UNet.ModelChannels)
-	})
+	out, end, err := m.transform(ctx, OpEncodeHint, backend.StageControlHint, pixels, contract.EncodeHint)
 	if err != nil {
 		return out, err
 	}
@@ -71,11 +69,11 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 // ControlNet adds to every residual of a row its scale times the mean of the row's hint.
 func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residuals []float32) error {
 	rows, err := contract.ControlNet(m.info, in, len(residuals))
-	if err := m.check("controlnet", err); err != nil {
+	if err := m.check(err); err != nil {
 		return err
 	}
 	n, h, w := in.Sample.Shape[0], in.Sample.Shape[2], in.Sample.Shape[3]
-	end, err := m.compute(ctx, Call{Op: OpControlNet, Batch: n, Timestep: in.Timesteps[0]}, "controlnet",
+	end, err := m.compute(ctx, Call{Op: OpControlNet, Timestep: in.Timesteps[0]},
 		backend.ComputeQuery{Stage: backend.StageControl, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err
@@ -119,9 +117,7 @@ func (m *model) lean(in backend.UNetInput, n, i, h, w int) float32 {
 
 // Upscale repeats every pixel.
 func (m *model) Upscale(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
-	out, end, err := m.transform(ctx, OpUpscale, "upscaler", backend.StageUpscale, pixels, func() (backend.Tensor, error) {
-		return contract.Larger("pixels", pixels, 3, 1, upscale)
-	})
+	out, end, err := m.transform(ctx, OpUpscale, backend.StageUpscale, pixels, contract.Upscale)
 	if err != nil {
 		return out, err
 	}

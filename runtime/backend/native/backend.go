@@ -15,7 +15,7 @@ import (
 // works here and logs nothing.
 type Options struct {
 	// LibraryPath is the library's file, or a folder with one file per variant. "" means
-	// $DAGUERRE_LIBRARY, then the usual places (bindings.Find lists them).
+	// $DAGUERRE_LIBRARY, then the usual places (package bindings lists them).
 	LibraryPath string
 	// Variant is "cuda", "vulkan" or "cpu"; "" takes the best.
 	Variant string
@@ -37,19 +37,17 @@ var _ backend.Backend = (*Backend)(nil)
 func New(o Options) (*Backend, error) {
 	lib, err := bindings.Load(bindings.Options{Path: o.LibraryPath, Variant: o.Variant})
 	if err != nil {
-		return nil, &Error{Op: OpLoad, Err: err}
+		return nil, wrapped("loading libdaguerre", err)
 	}
 	return newBackend(lib, o.Logger)
 }
 
 func newBackend(lib *bindings.Library, logger *slog.Logger) (*Backend, error) {
 	b := &Backend{lib: lib, read: readTable}
-	if logger != nil {
-		if err := logTo(lib, logger); err != nil {
-			return nil, &Error{Op: OpLog, Err: err}
-		}
+	if logger == nil {
+		return b, nil
 	}
-	return b, nil
+	return b, wrapped("directing log lines", logTo(lib, logger))
 }
 
 // Library describes the library in use.
@@ -81,17 +79,18 @@ func (b *Backend) LiveModels() int { return int(b.lib.LiveHandles()) }
 
 // Devices lists what can be computed on, with free memory as of now.
 func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
+	const op = "listing devices"
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: OpDevices, Err: err}
+		return nil, wrapped(op, err)
 	}
 	infos, err := b.lib.Devices()
 	if err != nil {
-		return nil, &Error{Op: OpDevices, Err: err}
+		return nil, wrapped(op, err)
 	}
 	devices := make([]backend.Device, len(infos))
 	for i, d := range infos {
 		devices[i] = backend.Device{
-			ID: d.ID.String(), Description: d.Description.String(), Kind: deviceKinds.toGo(d.Kind),
+			ID: d.ID.String(), Description: d.Description.String(), Kind: named[backend.DeviceKind](bindings.DeviceKinds, d.Kind),
 			Software: d.IsSoftware != 0, TotalBytes: d.TotalBytes, FreeBytes: d.FreeBytes,
 		}
 	}
@@ -106,10 +105,7 @@ func (b *Backend) Tokenize(text string) ([]int32, error) {
 		return nil, err
 	}
 	ids, err := b.lib.Tokenize(normal)
-	if err != nil {
-		return nil, &Error{Op: OpTokenize, Err: err}
-	}
-	return ids, nil
+	return ids, wrapped(opTokenize, err)
 }
 
 // Open reads, checks and loads all components of a model. Names and numbers in cfg are checked first. What is wrong with a file is a
@@ -117,7 +113,7 @@ func (b *Backend) Tokenize(text string) ([]int32, error) {
 // Cancelling ctx stops loading at the next tensor; the error is then ctx's and nothing stays loaded.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: OpOpen, Err: err}
+		return nil, wrapped(opOpen, err)
 	}
 	params, err := modelParams(cfg)
 	if err != nil {
@@ -131,14 +127,14 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 		err = addTable(table, &params)
 	}
 	if err != nil {
-		return nil, failed(ctx, OpOpen, err)
+		return nil, failed(ctx, opOpen, err)
 	}
 	params.Cancel = new(int32)
 	stop := context.AfterFunc(ctx, func() { atomic.StoreInt32(params.Cancel, 1) })
 	defer stop()
 	handle, err := b.lib.OpenModel(params)
 	if err != nil {
-		return nil, failed(ctx, OpOpen, err)
+		return nil, failed(ctx, opOpen, err)
 	}
 	m, err := newModel(b, cfg, table, handle)
 	if err != nil {

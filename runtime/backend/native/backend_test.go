@@ -109,7 +109,7 @@ func TestOpenRefusals(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 			var typed *Error
 			require.ErrorAs(t, err, &typed)
-			require.Equal(t, OpOpen, typed.Op)
+			require.Equal(t, opOpen, typed.Op)
 		})
 	}
 }
@@ -175,7 +175,7 @@ func TestLoadErrors(t *testing.T) {
 	_, err := New(Options{LibraryPath: filepath.Join(t.TempDir(), "nowhere.so")})
 	var typed *Error
 	require.ErrorAs(t, err, &typed)
-	require.Equal(t, OpLoad, typed.Op)
+	require.Equal(t, "loading libdaguerre", typed.Op)
 	_, err = New(Options{Variant: "metal"})
 	require.ErrorContains(t, err, "metal")
 }

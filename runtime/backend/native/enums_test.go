@@ -6,65 +6,47 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/bindings"
+	"github.com/daguerre-go/daguerre/internal/contract"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// bothWays checks every pair in both directions, and that names and numbers occur once.
-func bothWays[G ~string, C ~int32](t *testing.T, p pairs[G, C], count int) {
+// sameNames checks that the ABI's enum has the interface's names, and no other, and translates each both ways.
+func sameNames[T ~string](t *testing.T, abi []string, names ...T) {
 	t.Helper()
-	require.Len(t, p, count)
-	names, values := map[G]bool{}, map[C]bool{}
-	for _, pair := range p {
-		require.False(t, names[pair.name], pair.name)
-		require.False(t, values[pair.value], pair.value)
-		names[pair.name], values[pair.value] = true, true
-		value, err := p.toABI(OpOpen, "field", pair.name)
+	require.Len(t, names, len(abi))
+	for _, name := range names {
+		require.Contains(t, abi, string(name))
+		value, err := checked("an operation", "field", abi, name)
 		require.NoError(t, err)
-		require.Equal(t, pair.value, value)
-		require.Equal(t, pair.name, p.toGo(pair.value))
+		require.Equal(t, name, named[T](abi, value))
 	}
-	for i := range count { // the ABI's enums begin at 0 and have no holes
-		require.True(t, values[C(i)], i)
-	}
-	_, err := p.toABI(OpOpen, "the field", "nonsense")
+	_, err := checked[T]("an operation", "the field", abi, "nonsense")
 	require.ErrorIs(t, err, backend.ErrArgument)
-	require.ErrorContains(t, err, `opening the model: the field: "nonsense" is unknown; known are `)
-	require.Equal(t, G("unknown (99)"), p.toGo(99))
-	value, err := p.toABI(OpOpen, "field", "")
-	require.NoError(t, err)
-	require.Zero(t, value)
+	require.ErrorContains(t, err, `an operation: the field: "nonsense" is unknown; known are `)
+	require.Equal(t, T("unknown (99)"), named[T](abi, 99))
+	require.Equal(t, T("unknown (-1)"), named[T](abi, -1))
+	require.Zero(t, number[T](abi, ""))
 }
 
-func TestEveryEnumValueBothWays(t *testing.T) {
-	bothWays(t, types, bindings.TypeCount)
-	bothWays(t, precisions, len(backend.Precisions))
-	bothWays(t, kinds, 9)
-	bothWays(t, deviceKinds, 4)
-	bothWays(t, flashes, 3)
-	bothWays(t, activations, 3)
+func TestEveryNameOfTheInterfaceIsTheABIs(t *testing.T) {
+	sameNames(t, bindings.Types, backend.Types...)
+	sameNames(t, bindings.Precisions, backend.Precisions...)
+	sameNames(t, bindings.Residencies, backend.Residencies...)
+	sameNames(t, bindings.Flashes, contract.FlashAttention...)
+	sameNames(t, bindings.Activations[1:], contract.Activations...)
+	sameNames(t, bindings.Components[:], contract.Components...)
+	sameNames(t, bindings.Kinds, backend.KindUnknown, backend.KindSDXLBase, backend.KindSDXLRefiner, backend.KindSDXLInpaint, backend.KindVAE,
+		backend.KindTextEncoder, backend.KindControlNet, backend.KindTAESD, backend.KindUpscaler)
+	sameNames(t, bindings.DeviceKinds, backend.DeviceCPU, backend.DeviceGPU, backend.DeviceIGPU, backend.DeviceAccel)
+	sameNames(t, bindings.ModuleKinds, backend.ModuleLinear, backend.ModuleConv2D, backend.ModuleNorm, backend.ModuleEmbedding)
+	sameNames(t, bindings.LoRAForms, backend.LoRALowRank, backend.LoRAKron, backend.LoRADense, backend.LoRAInScale, backend.LoRAOutScale,
+		backend.LoRABias, backend.LoRANorm)
 }
 
-func TestEveryNameOfTheInterfaceIsMapped(t *testing.T) {
-	require.Len(t, backend.Types, bindings.TypeCount)
-	for _, name := range backend.Types {
-		value, err := types.toABI(OpOpen, "type", name)
-		require.NoError(t, err)
-		require.Equal(t, name, types.toGo(value))
+func TestActivationsAndComponentsAsNumbers(t *testing.T) {
+	require.Equal(t, []int32{0, 1, 2}, []int32{number(bindings.Activations, ""), number(bindings.Activations, "quick_gelu"), number(bindings.Activations, "gelu")})
+	for i, name := range contract.Components {
+		require.Equal(t, int32(1)<<i, bits([]string{name}))
 	}
-	for _, name := range backend.Precisions {
-		value, err := precisions.toABI(OpOpen, "precision", name)
-		require.NoError(t, err)
-		require.Equal(t, name, precisions.toGo(value))
-	}
-	require.Equal(t, map[backend.Stage]bindings.Stage{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 16: 16, 17: 17, 18: 18, 19: 19}, stages)
-	require.Len(t, stageComponents, len(stages))
-	for bit, name := range map[bindings.Component]string{
-		bindings.ComponentTextEncoder: "text_encoder", bindings.ComponentTextEncoder2: "text_encoder_2", bindings.ComponentUNet: "unet",
-		bindings.ComponentVAEEncoder: "vae_encoder", bindings.ComponentVAEDecoder: "vae_decoder",
-		bindings.ComponentControlNet: "controlnet", bindings.ComponentUpscaler: "upscaler",
-	} {
-		got, err := componentBits([]string{name})
-		require.NoError(t, err)
-		require.Equal(t, bit, got)
-	}
+	require.Zero(t, bits(nil))
 }

@@ -24,7 +24,7 @@ func fakeBackend(t *testing.T, logger *slog.Logger, defines ...string) *Backend 
 	t.Cleanup(func() {
 		require.Zero(t, b.LiveModels())
 		require.Zero(t, lib.NativeLiveHandles())
-		require.NoError(t, lib.SetLog(bindings.LogError, nil))
+		require.NoError(t, lib.SetLog(0, nil))
 	})
 	return b
 }

@@ -5,17 +5,20 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
+// sdxlComponents of the components are SDXL's own; the others are models by themselves.
+const sdxlComponents = 5
+
 // modelInfo translates what the library says of a model. Counts of levels come from untrusted weights
 // and index arrays here, so they are checked.
 func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 	for field, levels := range map[string]int64{"unet levels": in.UNet.Levels, "vae levels": in.VAE.Levels} {
 		if levels < 0 || levels > bindings.MaxLevels {
-			return backend.ModelInfo{}, status(OpOpen, bindings.CodeEngine, "%s: the library reports %d, of at most %d",
+			return backend.ModelInfo{}, status(opOpen, bindings.ErrEngine, "%s: the library reports %d, of at most %d",
 				field, levels, bindings.MaxLevels)
 		}
 	}
 	out := backend.ModelInfo{
-		Kind: kinds.toGo(in.Kind), Precision: precisions.toGo(in.Precision),
+		Kind: named[backend.Kind](bindings.Kinds, in.Kind), Precision: named[backend.Precision](bindings.Precisions, in.Precision),
 		PrecisionReason: in.PrecisionReason.String(), FlashAttention: in.FlashAttention != 0,
 		Threads:     int(in.Threads),
 		TextEncoder: textInfo(in.TextEncoder), TextEncoder2: textInfo(in.TextEncoder2),
@@ -30,8 +33,8 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 			continue // what is a model of its own is no part that others lack
 		}
 		out.Components = append(out.Components, backend.ComponentInfo{
-			Name: componentNames[i], Present: c.Present != 0, Opened: c.Loaded != 0,
-			FileType: types.toGo(c.FileType), Type: types.toGo(c.Type), Tensors: c.TensorCount,
+			Name: bindings.Components[i], Present: c.Present != 0, Opened: c.Loaded != 0,
+			FileType: named[backend.Type](bindings.Types, c.FileType), Type: named[backend.Type](bindings.Types, c.Type), Tensors: c.TensorCount,
 			Parameters: c.ParameterCount, ParameterBytes: c.ParameterBytes, Device: c.Device.String(),
 		})
 	}

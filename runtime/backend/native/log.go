@@ -7,35 +7,18 @@ import (
 	"github.com/daguerre-go/daguerre/bindings"
 )
 
-// logLevels pairs the library's levels with slog's, lowest first.
-var logLevels = []struct {
-	native bindings.LogLevel
-	slog   slog.Level
-}{
-	{bindings.LogDebug, slog.LevelDebug},
-	{bindings.LogInfo, slog.LevelInfo},
-	{bindings.LogWarn, slog.LevelWarn},
-	{bindings.LogError, slog.LevelError},
-}
-
 // logTo sends the library's lines to logger. What the logger does not want now is dropped inside the
 // library before it is formatted; a logger that wants nothing turns logging off.
 func logTo(lib *bindings.Library, logger *slog.Logger) error {
-	for _, level := range logLevels {
-		if logger.Enabled(context.Background(), level.slog) {
-			return lib.SetLog(level.native, func(native bindings.LogLevel, text string) {
-				logger.Log(context.Background(), slogLevel(native), text)
-			})
+	for level := range int32(len(bindings.LogLevels)) {
+		if logger.Enabled(context.Background(), slogLevel(level)) {
+			return lib.SetLog(level, func(level int32, text string) { logger.Log(context.Background(), slogLevel(level), text) })
 		}
 	}
-	return lib.SetLog(bindings.LogError, nil)
+	return lib.SetLog(0, nil)
 }
 
-func slogLevel(native bindings.LogLevel) slog.Level {
-	for _, level := range logLevels {
-		if level.native == native {
-			return level.slog
-		}
-	}
-	return slog.LevelError
+// slogLevel is slog's level of one of the library's: debug, info, warn and error, with four numbers between them.
+func slogLevel(level int32) slog.Level {
+	return slog.LevelDebug + slog.Level(4*min(level, 3))
 }

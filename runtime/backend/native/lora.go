@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,26 +16,15 @@ var (
 	_ backend.LoRAMerger = (*Backend)(nil)
 )
 
-var moduleKinds = map[bindings.ModuleKind]backend.ModuleKind{
-	bindings.ModuleLinear: backend.ModuleLinear, bindings.ModuleConv2D: backend.ModuleConv2D,
-	bindings.ModuleNorm: backend.ModuleNorm, bindings.ModuleEmbedding: backend.ModuleEmbedding,
-}
-
-var loraForms = map[backend.LoRAForm]bindings.LoRAForm{
-	backend.LoRALowRank: bindings.LoRALowRank, backend.LoRAKron: bindings.LoRAKron, backend.LoRADense: bindings.LoRADense,
-	backend.LoRAInScale: bindings.LoRAInScale, backend.LoRAOutScale: bindings.LoRAOutScale,
-	backend.LoRABias: bindings.LoRABias, backend.LoRANorm: bindings.LoRANorm,
-}
-
 // Modules implements [backend.LoRAModel]. A closed model has none.
 func (m *Model) Modules() (out []backend.Module) {
-	_ = m.run(context.Background(), OpLoRA, func() error { // of an open model it cannot fail
+	_ = m.run(context.Background(), opLoRA, func() error { // of an open model it cannot fail
 		modules, err := m.handle.Modules()
 		for _, x := range modules {
 			name := x.Name.String()
 			component, _, _ := strings.Cut(name, ".")
-			out = append(out, backend.Module{Name: name, Kind: moduleKinds[x.Kind], In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel),
-				Type: types.toGo(x.Type), Component: component})
+			out = append(out, backend.Module{Name: name, Kind: named[backend.ModuleKind](bindings.ModuleKinds, x.Kind), In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel),
+				Type: named[backend.Type](bindings.Types, x.Type), Component: component})
 		}
 		return err
 	})
@@ -56,12 +46,12 @@ func (m *Model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 	native := make([]bindings.LoRATarget, len(targets))
 	for i, t := range targets {
 		var err error
-		if native[i], err = loraTarget(OpLoRA, t); err != nil {
+		if native[i], err = loraTarget(opLoRA, t); err != nil {
 			return nil, err
 		}
 	}
 	l := &lora{model: m, targets: len(targets)}
-	err := m.run(ctx, OpLoRA, func() (err error) {
+	err := m.run(ctx, opLoRA, func() (err error) {
 		if l.handle, err = m.handle.LoadLoRA(native); err == nil {
 			l.bytes, err = l.handle.Bytes()
 		}
@@ -75,52 +65,37 @@ func (m *Model) LoadLoRA(ctx context.Context, targets []backend.LoRATarget) (bac
 
 // MergeLoRA implements [backend.LoRAMerger].
 func (b *Backend) MergeLoRA(w []float32, shape []int, t backend.LoRATarget, weight float64) error {
-	native, err := loraTarget(OpMergeLoRA, t)
+	native, err := loraTarget(opMerge, t)
 	if err != nil {
 		return err
 	}
-	if err := b.lib.MergeLoRA(native, weight, w, wide(shape)); err != nil {
-		return &Error{Op: OpMergeLoRA, Err: err}
-	}
-	return nil
+	return wrapped(opMerge, b.lib.MergeLoRA(native, weight, w, shape))
 }
 
-func loraTarget(op Op, t backend.LoRATarget) (out bindings.LoRATarget, err error) {
-	form, ok := loraForms[t.Form]
-	if !ok {
+// loraTarget translates a target, whose tensors the bindings check.
+func loraTarget(op string, t backend.LoRATarget) (out bindings.LoRATarget, err error) {
+	form := slices.Index(bindings.LoRAForms, string(t.Form))
+	if form < 0 {
 		return out, invalid(op, "form", "%q of %s is none of the forms", t.Form, t.Module)
 	}
-	out = bindings.LoRATarget{Module: t.Module, Form: form, Scale: t.Scale, MagnitudeAxis: int32(t.MagnitudeAxis)}
-	if out.A, err = loraTensor(op, t.A); err != nil {
-		return out, err
+	out = bindings.LoRATarget{Module: bindings.Text(t.Module), Form: int32(form), Scale: t.Scale, MagnitudeAxis: int32(t.MagnitudeAxis)}
+	for _, x := range []struct {
+		name string
+		from *backend.RawTensor
+		to   *bindings.LoRATensor
+	}{{"a", &t.A, &out.A}, {"b", &t.B, &out.B}, {"magnitude", t.Magnitude, &out.Magnitude}} {
+		if x.from == nil || x.from.Data == nil {
+			continue
+		}
+		if *x.to, err = bindings.NewLoRATensor(t.Module+": "+x.name, string(x.from.Type), x.from.Shape, x.from.Data); err != nil {
+			return out, wrapped(op, err)
+		}
 	}
-	if out.B, err = loraTensor(op, t.B); err != nil {
-		return out, err
-	}
-	if t.Magnitude != nil {
-		out.Magnitude, err = loraTensor(op, *t.Magnitude)
-	}
-	return out, err
-}
-
-func loraTensor(op Op, t backend.RawTensor) (bindings.LoRATensor, error) {
-	if t.Data == nil {
-		return bindings.LoRATensor{}, nil
-	}
-	typ, err := types.toABI(op, "type", t.Type)
-	return bindings.LoRATensor{Data: t.Data, Type: typ, Shape: wide(t.Shape)}, err
-}
-
-func wide(shape []int) []int64 {
-	out := make([]int64, len(shape))
-	for i, n := range shape {
-		out[i] = int64(n)
-	}
-	return out
+	return out, nil
 }
 
 // loraUses turns the adapters of a call into the bindings'.
-func (m *Model) loraUses(op Op, uses []backend.LoRAUse) ([]bindings.LoRAUse, error) {
+func (m *Model) loraUses(op string, uses []backend.LoRAUse) ([]bindings.LoRAUse, error) {
 	var out []bindings.LoRAUse
 	for i, u := range uses {
 		l, ok := u.LoRA.(*lora)
@@ -140,14 +115,14 @@ func (l *lora) Targets() int { return l.targets }
 
 // Close implements [backend.LoRA].
 func (l *lora) Close() error {
-	l.once.Do(func() { l.err = l.model.run(context.Background(), OpLoRA, l.handle.Free) })
+	l.once.Do(func() { l.err = l.model.run(context.Background(), opLoRA, l.handle.Free) })
 	return l.err
 }
 
 // Builds tells how many graphs and stacks of adapters the model has built so far: calls that differ in adapters' weights
 // only build none.
 func (m *Model) Builds() (graphs, stacks int64, err error) {
-	err = m.run(context.Background(), OpCompute, func() (err error) {
+	err = m.run(context.Background(), opCompute, func() (err error) {
 		graphs, stacks, err = m.handle.Builds()
 		return err
 	})

@@ -35,11 +35,7 @@ func newModel(b *Backend, cfg backend.ModelConfig, table *backend.Table, handle 
 	if info.UnusedTensors = int64(len(table.Unused)); info.UnusedTensors > 0 {
 		info.UnusedExample = table.Unused[0]
 	}
-	for i := range info.Components {
-		if c := &info.Components[i]; c.Opened {
-			c.Residency = contract.ResidencyOf(cfg, c.Name)
-		}
-	}
+	contract.Place(info, cfg)
 	m := &Model{backend: b, handle: handle, info: info, turn: make(chan struct{}, 1)}
 	m.cleanup = runtime.AddCleanup(m, func(handle *bindings.Model) { _ = handle.Close() }, handle)
 	return m, nil
@@ -47,25 +43,13 @@ func newModel(b *Backend, cfg backend.ModelConfig, table *backend.Table, handle 
 
 // Info describes the model; the value is the caller's. It does not wait for a running call, and is valid after Close, when nothing
 // is loaded.
-func (m *Model) Info() backend.ModelInfo {
-	info := contract.CloneInfo(m.info)
-	held, _ := m.handle.Memory() // of a closed model nothing is held
-	for i, name := range componentNames {
-		for k := range info.Components {
-			if c := &info.Components[k]; c.Name == name && c.Opened {
-				c.Loaded = held.Loaded&(1<<i) != 0
-				c.ResidentBytes, c.MappedBytes = held.Weights[i]+held.Host[i], held.Mapped[i]
-			}
-		}
-	}
-	return info
-}
+func (m *Model) Info() backend.ModelInfo { return contract.Info(m.info, m.MemoryStats()) }
 
 // Tokenize returns CLIP's token ids of text, without start, end and padding. It does not wait for
 // other calls. Text that is not UTF-8 is an error.
 func (m *Model) Tokenize(text string) ([]int32, error) {
 	if _, err := m.handle.Memory(); err != nil { // only a closed model refuses
-		return nil, &Error{Op: OpTokenize, Err: err}
+		return nil, wrapped(opTokenize, err)
 	}
 	return m.backend.Tokenize(text)
 }
@@ -75,30 +59,27 @@ func (m *Model) Close() error {
 	m.turn <- struct{}{}
 	defer func() { <-m.turn }()
 	m.cleanup.Stop()
-	if err := m.handle.Close(); err != nil {
-		return &Error{Op: OpClose, Err: err}
-	}
-	return nil
+	return wrapped("closing the model", m.handle.Close())
 }
 
 // run makes one call of the library when it is this call's turn. Cancelling ctx ends the waiting, or
 // sets the model's cancel flag, which is cleared before the next call can begin. A call that ended
 // before the flag reached it is a success.
-func (m *Model) run(ctx context.Context, op Op, call func() error) error {
+func (m *Model) run(ctx context.Context, op string, call func() error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Op: op, Err: err}
+		return wrapped(op, err)
 	}
 	select {
 	case m.turn <- struct{}{}:
 	case <-ctx.Done():
-		return &Error{Op: op, Err: ctx.Err()}
+		return wrapped(op, ctx.Err())
 	}
 	defer func() { <-m.turn }()
 	if err := ctx.Err(); err != nil {
-		return &Error{Op: op, Err: err}
+		return wrapped(op, err)
 	}
-	if axes := backend.WrapOf(ctx); axes != m.wrap && op != OpCompute && op != OpRelease && op != OpEncodeText {
-		if err := m.handle.SetWrap(bindings.Wrap(axes)); err != nil {
+	if axes := backend.WrapOf(ctx); axes != m.wrap && op != opCompute && op != opRelease && op != opText {
+		if err := m.handle.SetWrap(int32(axes)); err != nil {
 			return failed(ctx, op, err)
 		}
 		m.wrap = axes

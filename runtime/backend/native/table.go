@@ -48,16 +48,13 @@ func addTable(t *backend.Table, p *bindings.ModelParams) error {
 	return nil
 }
 
-func storedType(t backend.Type) (bindings.StoredType, error) {
-	switch t {
-	case "f8_e4m3":
-		return bindings.StoredF8E4M3, nil
-	case "f8_e5m2":
-		return bindings.StoredF8E5M2, nil
+func storedType(t backend.Type) (int32, error) {
+	if number, ok := bindings.StoredTypes[string(t)]; ok {
+		return number, nil
 	}
 	number, ok := modelfile.DType(strings.ToUpper(string(t))).GGML()
 	if !ok {
-		return 0, status(OpOpen, bindings.CodeUnsupported, "weights of type %s cannot be converted", t)
+		return 0, status(opOpen, bindings.ErrUnsupported, "weights of type %s cannot be converted", t)
 	}
-	return bindings.StoredType(number), nil
+	return int32(number), nil
 }

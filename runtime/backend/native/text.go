@@ -15,7 +15,7 @@ func normalize(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		for i, r := range text {
 			if _, size := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
-				return "", invalid(OpTokenize, "text", "byte 0x%02x at offset %d is not UTF-8", text[i], i)
+				return "", invalid(opTokenize, "text", "byte 0x%02x at offset %d is not UTF-8", text[i], i)
 			}
 		}
 	}

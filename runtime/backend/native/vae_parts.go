@@ -12,41 +12,26 @@ var _ backend.VAEParts = (*Model)(nil)
 
 // VAEPartInfo describes a part of the VAE.
 func (m *Model) VAEPartInfo(stage backend.Stage) (backend.VAEPartInfo, error) {
-	part, err := m.vaePart(OpVAEPart, stage)
-	if err != nil {
-		return backend.VAEPartInfo{}, err
+	if stage < backend.StageVAEDecodeMiddle || stage > backend.StageVAEEncodeMiddle {
+		return backend.VAEPartInfo{}, invalid(opVAEPart, "stage", "%d is none of the VAE's parts", stage)
 	}
-	var info bindings.VAEPartInfo
-	err = m.run(context.Background(), OpVAEPart, func() (err error) {
-		info, err = m.handle.VAEPartInfo(part)
-		return err
-	})
+	if err := contract.Need(m.info, contract.Component(stage)); err != nil {
+		return backend.VAEPartInfo{}, refused(opVAEPart, err)
+	}
+	info, err := get(m, opVAEPart, func() (bindings.VAEPartInfo, error) { return m.handle.VAEPartInfo(int32(stage)) })
 	return backend.VAEPartInfo{InChannels: int(info.InChannels), OutChannels: int(info.OutChannels),
 		Norms: int(info.Norms), Groups: int(info.Groups)}, err
 }
 
-// vaePart translates a stage that is a part of the VAE which this model has.
-func (m *Model) vaePart(op Op, stage backend.Stage) (bindings.Stage, error) {
-	if stage < backend.StageVAEDecodeMiddle || stage > backend.StageVAEEncodeMiddle {
-		return 0, invalid(op, "stage", "%d is none of the VAE's parts", stage)
-	}
-	return stages[stage], m.require(op, stageComponents[stage])
-}
-
 // RunVAEPart runs a part of the VAE on one picture or tile.
-func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (backend.Tensor, backend.NormStatistics, error) {
-	const op = OpVAEPart
-	none := backend.Tensor{}
-	part, err := m.vaePart(op, in.Stage)
-	if err != nil {
-		return none, nil, err
-	}
+func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (none backend.Tensor, _ backend.NormStatistics, _ error) {
+	const op = opVAEPart
 	info, err := m.VAEPartInfo(in.Stage)
 	if err != nil {
 		return none, nil, err
 	}
 	if err := contract.Tensor("input", in.Input, 1, info.InChannels, contract.Any, contract.Any); err != nil {
-		return none, nil, argument(op, err)
+		return none, nil, refused(op, err)
 	}
 	h, w, scale := in.Input.Shape[2], in.Input.Shape[3], m.info.VAE.Downscale
 	outH, outW := h, w
@@ -65,9 +50,10 @@ func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (backen
 	}
 	out, err := contract.Result(1, info.OutChannels, outH, outW)
 	if err != nil {
-		return none, nil, argument(op, err)
+		return none, nil, refused(op, err)
 	}
-	native := bindings.VAEPart{Stage: part, Height: int64(h), Width: int64(w), Input: in.Input.Data, Statistics: in.Statistics}
+	native := bindings.VAEPart{Stage: int32(in.Stage), Height: int64(h), Width: int64(w), Input: bindings.Pointer(in.Input.Data),
+		Statistics: bindings.Pointer(in.Statistics)}
 	var measured backend.NormStatistics
 	if !in.Core.Empty() {
 		if statistics == 0 {
