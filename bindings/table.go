@@ -47,23 +47,30 @@ type tableFuncs struct {
 	modelSetWrap func(model uintptr, axes int32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg, size_t msg_cap);
 	tokenize func(text *byte, textLen uintptr, ids *int32, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled,
+	// size_t pooled_count, char* msg, size_t msg_cap);
 	textEncode twoOutputs[TextInput]
 	// DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg, size_t msg_cap);
 	unetEval oneOutput[UNetInput]
-	// DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t moments_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float*
+	// moments, size_t moments_count, char* msg, size_t msg_cap);
 	vaeEncode pictureFunc
-	// DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t pixels_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* latents, float*
+	// pixels, size_t pixels_count, char* msg, size_t msg_cap);
 	vaeDecode pictureFunc
 	// DG_API dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap);
 	vaePartGetInfo func(model uintptr, stage int32, out *VAEPartInfo, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured, size_t measured_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output, size_t output_count, float* measured,
+	// size_t measured_count, char* msg, size_t msg_cap);
 	vaeRunPart twoOutputs[VAEPart]
-	// DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding, size_t embedding_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float*
+	// embedding, size_t embedding_count, char* msg, size_t msg_cap);
 	controlHint pictureFunc
-	// DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count, char*
+	// msg, size_t msg_cap);
 	controlEval oneOutput[ControlInput]
-	// DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t out_count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+	// size_t out_count, char* msg, size_t msg_cap);
 	upscale pictureFunc
 	// DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap);
 	computeSize func(model uintptr, query *ComputeQuery, bytes *uintptr, msg *byte, msgCap uintptr) int32
@@ -81,27 +88,34 @@ type tableFuncs struct {
 	modelMemory func(model uintptr, out *MemoryInfo, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_memory_reset(dg_model* model, char* msg, size_t msg_cap);
 	modelMemoryReset func(model uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* allocations, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* allocations, char* msg,
+	// size_t msg_cap);
 	testFailAllocations func(seed int64, probability float64, after int64, allocations *int64, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap);
 	rowBytes func(typ int32, columns int64, bytes *uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out, size_t out_bytes, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out, size_t out_bytes,
+	// char* msg, size_t msg_cap);
 	quantize func(typ int32, values *float32, rows, columns int64, out *byte, outBytes uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns, float* values, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_dequantize(int32_t type, const uint8_t* data, size_t data_bytes, int64_t rows, int64_t columns, float*
+	// values, char* msg, size_t msg_cap);
 	dequantize func(typ int32, data *byte, dataBytes uintptr, rows, columns int64, values *float32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_set_profile(dg_model* model, int32_t enabled, char* msg, size_t msg_cap);
 	modelSetProfile func(model uintptr, enabled int32, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg,
+	// size_t msg_cap);
 	modelGetProfile func(model uintptr, entries *ProfileEntry, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count, char* msg,
+	// size_t msg_cap);
 	modelGetModules func(model uintptr, modules *ModuleInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg, size_t
+	// msg_cap);
 	loraLoad func(model uintptr, targets *LoRATarget, count int64, out *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap);
 	loraBytes func(lora uintptr, bytes *int64, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap);
 	loraFree func(lora *uintptr, msg *byte, msgCap uintptr) int32
-	// DG_API dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, int32_t dims, const int64_t* shape, char* msg, size_t msg_cap);
+	// DG_API dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, int32_t dims, const int64_t* shape, char*
+	// msg, size_t msg_cap);
 	loraMerge func(target *LoRATarget, weight float64, w *float32, dims int32, shape *int64, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap);
 	modelBuilds func(model uintptr, graphs, stacks *int64, msg *byte, msgCap uintptr) int32

@@ -166,25 +166,29 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 	if strings.Contains(cfg.Files.Model, "refiner") {
 		kind, in, encoders, sizeIDs = backend.KindSDXLRefiner, latentChannels, 1, 5
 	}
-	if network, ok := networkInfo(cfg, device); ok {
-		return network
-	}
+	names := []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"}
+	text := backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, MaxTokens: maxTokens}
 	info := backend.ModelInfo{
 		Kind: kind, Layout: "original", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1,
-		TextEncoder:  backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, MaxTokens: maxTokens},
-		TextEncoder2: backend.TextInfo{VocabSize: vocabSize, Width: textWidth, Layers: 3, Heads: 1, ProjectionDim: pooledDim, MaxTokens: maxTokens},
+		TextEncoder: text, TextEncoder2: text,
 		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: encoders * textWidth,
 			LabelDim: pooledDim + 256*sizeIDs, PooledDim: pooledDim, SizeIDs: sizeIDs, Channels: []int{8, 16}, Resnets: []int{1, 1},
 			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4},
-		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale, NormNumGroups: 2},
+		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale,
+			NormNumGroups: 2},
 	}
+	info.TextEncoder2.ProjectionDim = pooledDim
 	if encoders == 1 {
 		info.TextEncoder = backend.TextInfo{}
 	}
-	for _, name := range []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"} {
+	if network := networkInfo(&info, cfg.Files); network != nil {
+		names = network
+	}
+	for _, name := range names {
 		present := encoders == 2 || name != "text_encoder"
 		info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: present, ParameterBytes: weightBytes[name],
-			Opened: present && (len(cfg.Components) == 0 || slices.Contains(cfg.Components, name)), FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
+			Opened:   present && (len(cfg.Components) == 0 || slices.Contains(cfg.Components, name)),
+			FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
 	}
 	return info
 }

@@ -16,15 +16,14 @@ func (m *model) Modules() []backend.Module {
 	if m.closed.Load() {
 		return nil
 	}
-	linear := func(name string, in, out int) backend.Module {
-		return backend.Module{Name: name, Kind: backend.ModuleLinear, In: in, Out: out, Type: backend.TypeF32, Component: component(name)}
+	var out []backend.Module
+	add := func(kind backend.ModuleKind, name string, in, width, kernel int) {
+		out = append(out, backend.Module{Name: name, Kind: kind, In: in, Out: width, Kernel: kernel, Type: backend.TypeF32, Component: component(name)})
 	}
-	out := []backend.Module{
-		{Name: "unet.conv_in", Kind: backend.ModuleConv2D, In: m.info.UNet.InChannels, Out: 8, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
-		{Name: "unet.down_blocks.0.resnets.0.conv1", Kind: backend.ModuleConv2D, In: 8, Out: 8, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
-		{Name: "unet.down_blocks.0.resnets.0.norm1", Kind: backend.ModuleNorm, In: 8, Out: 8, Type: backend.TypeF32, Component: "unet"},
-		{Name: "unet.down_blocks.1.resnets.0.conv1", Kind: backend.ModuleConv2D, In: 8, Out: 16, Kernel: 3, Type: backend.TypeF32, Component: "unet"},
-	}
+	add(backend.ModuleConv2D, "unet.conv_in", m.info.UNet.InChannels, 8, 3)
+	add(backend.ModuleConv2D, "unet.down_blocks.0.resnets.0.conv1", 8, 8, 3)
+	add(backend.ModuleNorm, "unet.down_blocks.0.resnets.0.norm1", 8, 8, 0)
+	add(backend.ModuleConv2D, "unet.down_blocks.1.resnets.0.conv1", 8, 16, 3)
 	for _, block := range []string{"unet.down_blocks.1.attentions.0", "unet.mid_block.attentions.0"} {
 		for _, attn := range []string{"attn1", "attn2"} {
 			in := 16
@@ -32,13 +31,17 @@ func (m *model) Modules() []backend.Module {
 				in = m.info.UNet.ContextDim
 			}
 			base := block + ".transformer_blocks.0." + attn
-			out = append(out, linear(base+".to_q", 16, 16), linear(base+".to_k", in, 16), linear(base+".to_v", in, 16), linear(base+".to_out.0", 16, 16))
+			add(backend.ModuleLinear, base+".to_q", 16, 16, 0)
+			add(backend.ModuleLinear, base+".to_k", in, 16, 0)
+			add(backend.ModuleLinear, base+".to_v", in, 16, 0)
+			add(backend.ModuleLinear, base+".to_out.0", 16, 16, 0)
 		}
 	}
 	for _, encoder := range []string{"text_encoder", "text_encoder_2"} {
 		for layer := range 3 {
 			base := fmt.Sprintf("%s.text_model.encoder.layers.%d", encoder, layer)
-			out = append(out, linear(base+".self_attn.q_proj", textWidth, textWidth), linear(base+".mlp.fc1", textWidth, 4*textWidth))
+			add(backend.ModuleLinear, base+".self_attn.q_proj", textWidth, textWidth, 0)
+			add(backend.ModuleLinear, base+".mlp.fc1", textWidth, 4*textWidth, 0)
 		}
 	}
 	return out

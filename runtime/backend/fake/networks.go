@@ -11,40 +11,36 @@ import (
 // upscale is the scale of the fake's upscaler.
 const upscale = 2
 
-// networkInfo describes the networks beside SDXL's own; false where cfg names none.
-func networkInfo(cfg backend.ModelConfig, device string) (backend.ModelInfo, bool) {
-	info := backend.ModelInfo{Layout: "diffusers", Precision: backend.PrecisionExact, PrecisionReason: "the fake computes in F32", Threads: 1}
-	component := func(names ...string) {
-		for _, name := range names {
-			info.Components = append(info.Components, backend.ComponentInfo{Name: name, Present: true, Opened: true, Parameters: 1000,
-				ParameterBytes: weightBytes[name], FileType: backend.TypeF32, Type: backend.TypeF32, Device: device})
-		}
+// networkInfo makes of a base model's description that of a network beside it, if one is named, and returns its components.
+func networkInfo(info *backend.ModelInfo, files backend.Files) []string {
+	base := *info
+	network := func(kind backend.Kind) { // with nothing of the base model
+		*info = backend.ModelInfo{Kind: kind, Layout: "diffusers", Precision: base.Precision, PrecisionReason: base.PrecisionReason, Threads: 1}
 	}
 	switch {
-	case cfg.Files.ControlNet != "":
-		info.Kind = backend.KindControlNet
-		info.UNet = (&Backend{}).info(backend.ModelConfig{}).UNet
-		info.UNet.OutChannels = 0
+	case files.ControlNet != "":
+		network(backend.KindControlNet)
+		info.UNet = base.UNet
+		info.UNet.InChannels, info.UNet.OutChannels = latentChannels, 0
 		info.Control = backend.ControlInfo{HintChannels: 3, HintDownscale: downscale}
-		if strings.Contains(cfg.Files.ControlNet, "union") {
+		if strings.Contains(files.ControlNet, "union") {
 			info.Control.Types = 6
 		}
-		if strings.Contains(cfg.Files.ControlNet, "other") {
+		if strings.Contains(files.ControlNet, "other") {
 			info.UNet.Channels = []int{16, 16}
 		}
-		component("controlnet")
-	case cfg.Files.TAESD != "":
-		info.Kind = backend.KindTAESD
-		info.VAE = backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale}
-		component("vae_encoder", "vae_decoder")
-	case cfg.Files.Upscaler != "":
-		info.Kind = backend.KindUpscaler
+		return []string{"controlnet"}
+	case files.TAESD != "":
+		network(backend.KindTAESD)
+		info.VAE = base.VAE
+		info.VAE.NormNumGroups = 0
+		return []string{"vae_encoder", "vae_decoder"}
+	case files.Upscaler != "":
+		network(backend.KindUpscaler)
 		info.Upscaler = backend.UpscalerInfo{Scale: upscale, Channels: 8, Blocks: 1, Multiple: 1}
-		component("upscaler")
-	default:
-		return info, false
+		return []string{"upscaler"}
 	}
-	return info, true
+	return nil
 }
 
 // EncodeHint takes the mean of each cell's pixels, the same for every channel.

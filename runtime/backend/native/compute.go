@@ -98,7 +98,8 @@ func (m *Model) Upscale(ctx context.Context, pixels backend.Tensor) (backend.Ten
 }
 
 // transform makes one picture-like tensor of another: check allocates the result, call fills it.
-func (m *Model) transform(ctx context.Context, op string, in backend.Tensor, check func(backend.ModelInfo, backend.Tensor) (backend.Tensor, error),
+func (m *Model) transform(ctx context.Context, op string, in backend.Tensor,
+	check func(backend.ModelInfo, backend.Tensor) (backend.Tensor, error),
 	call func(n, h, w int64, in, out []float32) error) (backend.Tensor, error) {
 	out, err := check(m.info, in)
 	if err = refused(op, err); err == nil {

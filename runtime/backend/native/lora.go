@@ -23,8 +23,8 @@ func (m *Model) Modules() (out []backend.Module) {
 		for _, x := range modules {
 			name := x.Name.String()
 			component, _, _ := strings.Cut(name, ".")
-			out = append(out, backend.Module{Name: name, Kind: named[backend.ModuleKind](bindings.ModuleKinds, x.Kind), In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel),
-				Type: named[backend.Type](bindings.Types, x.Type), Component: component})
+			out = append(out, backend.Module{Name: name, Kind: named[backend.ModuleKind](bindings.ModuleKinds, x.Kind),
+				In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel), Type: named[backend.Type](bindings.Types, x.Type), Component: component})
 		}
 		return err
 	})

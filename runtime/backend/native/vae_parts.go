@@ -46,7 +46,8 @@ func (m *Model) RunVAEPart(ctx context.Context, in backend.VAEPartInput) (none b
 	}
 	statistics := info.Norms * info.Groups * 2
 	if in.Statistics != nil && (len(in.Statistics) != statistics || statistics == 0) {
-		return none, nil, invalid(op, "statistics", "has %d values; this part has %d norms of %d groups", len(in.Statistics), info.Norms, info.Groups)
+		return none, nil, invalid(op, "statistics", "has %d values; this part has %d norms of %d groups",
+			len(in.Statistics), info.Norms, info.Groups)
 	}
 	out, err := contract.Result(1, info.OutChannels, outH, outW)
 	if err != nil {
