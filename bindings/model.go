@@ -2,9 +2,7 @@ package bindings
 
 import (
 	"runtime"
-	"strings"
 	"sync"
-	"unsafe"
 )
 
 // Weight is one weight of a model and where a file holds it; see dg_weight. Shapes have up to four dimensions, slowest first.
@@ -99,9 +97,12 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		}
 		ready(pins, &files[i])
 	}
-	weights, err := mirrorWeights(op, p.Weights, pins)
-	if err != nil {
-		return nil, err
+	weights := make([]weight, len(p.Weights))
+	for i := range weights {
+		var err error
+		if weights[i], err = p.Weights[i].mirror(op, pins); err != nil {
+			return nil, err
+		}
 	}
 	c := &modelParams{
 		Files: Pointer(files), FileCount: int64(len(files)), Weights: Pointer(weights), WeightCount: int64(len(weights)),
@@ -118,6 +119,7 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		field, value string
 		to           **byte
 	}{{"device", p.Device, &c.Device}, {"device_text", p.DeviceText, &c.DeviceText}, {"device_vae", p.DeviceVAE, &c.DeviceVAE}} {
+		var err error
 		if *s.to, err = cString(op, s.field, s.value); err != nil {
 			return nil, err
 		}
@@ -125,40 +127,18 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 	return ready(pins, c), nil
 }
 
-// mirrorWeights builds the C structs of weights. All their texts lie in one piece of memory, which is pinned once.
-func mirrorWeights(op string, list []Weight, pins *runtime.Pinner) ([]weight, error) {
-	var texts []byte
-	for _, w := range list {
-		if strings.IndexByte(w.Name+w.Stored, 0) >= 0 {
-			return nil, argumentf(op, "the name %q of a weight contains a NUL byte", w.Name+w.Stored)
-		}
-		texts = append(append(append(append(texts, w.Name...), 0), w.Stored...), 0)
+// mirror builds the C struct, pinned as that of ModelParams.
+func (w *Weight) mirror(op string, pins *runtime.Pinner) (c weight, err error) {
+	if len(w.Shape) > len(c.Shape) || w.Strides != nil && len(w.Strides) != len(w.Shape) {
+		return c, argumentf(op, "the weight %q has a shape of %v and strides of %v", w.Name, w.Shape, w.Strides)
 	}
-	if len(texts) > 0 {
-		pins.Pin(&texts[0])
+	c = weight{File: int32(w.File), Type: w.Type, Dims: int32(len(w.Shape)), Strided: flag(w.Strides != nil), Offset: w.Offset, Bytes: w.Bytes}
+	copy(c.Shape[:], w.Shape)
+	copy(c.Strides[:], w.Strides)
+	if c.Name, err = cString(op, "the name of a weight", w.Name); err == nil {
+		c.Stored, err = cString(op, "the name of a weight", w.Stored)
 	}
-	out, at := make([]weight, len(list)), 0
-	text := func(s string) (p *byte) {
-		if s != "" {
-			p = &texts[at]
-		}
-		at += len(s) + 1
-		return p
-	}
-	for i, w := range list {
-		c := &out[i]
-		*c = weight{StructSize: unsafe.Sizeof(*c), Name: text(w.Name), Stored: text(w.Stored), File: int32(w.File), Type: w.Type,
-			Dims: int32(len(w.Shape)), Offset: w.Offset, Bytes: w.Bytes}
-		if len(w.Shape) > len(c.Shape) || w.Strides != nil && len(w.Strides) != len(w.Shape) {
-			return nil, argumentf(op, "the weight %q has a shape of %v and strides of %v", w.Name, w.Shape, w.Strides)
-		}
-		copy(c.Shape[:], w.Shape)
-		if w.Strides != nil {
-			c.Strided = 1
-			copy(c.Strides[:], w.Strides)
-		}
-	}
-	return out, nil
+	return *ready(pins, &c), err
 }
 
 // Info describes the model as it was opened. The value is the caller's; it is valid after Close.
