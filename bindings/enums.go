@@ -12,7 +12,8 @@ const (
 
 // The enums of daguerre.h. A value is the place of its name: DG_TYPE_F16 is 2, and Types[2] is "f16". Values are int32 in the structs.
 var (
-	Types       = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"}
+	Types = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+		"iq4_nl"}
 	Precisions  = []string{"auto", "exact", "f32", "f16", "bf16"}
 	Kinds       = []string{"unknown", "sdxl-base", "sdxl-refiner", "sdxl-inpaint", "vae", "text-encoder", "controlnet", "taesd", "upscaler"}
 	DeviceKinds = []string{"cpu", "gpu", "igpu", "accel"}

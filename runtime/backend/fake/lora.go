@@ -18,7 +18,8 @@ func (m *model) Modules() []backend.Module {
 	}
 	var out []backend.Module
 	add := func(kind backend.ModuleKind, name string, in, width, kernel int) {
-		out = append(out, backend.Module{Name: name, Kind: kind, In: in, Out: width, Kernel: kernel, Type: backend.TypeF32, Component: component(name)})
+		out = append(out, backend.Module{Name: name, Kind: kind, In: in, Out: width, Kernel: kernel, Type: backend.TypeF32,
+			Component: component(name)})
 	}
 	add(backend.ModuleConv2D, "unet.conv_in", m.info.UNet.InChannels, 8, 3)
 	add(backend.ModuleConv2D, "unet.down_blocks.0.resnets.0.conv1", 8, 8, 3)
