@@ -206,7 +206,7 @@ void check_fused(int64_t kW, int64_t kH) {
     plain                 = ggml_add(ctx, ggml_add(ctx, plain, ggml_reshape_4d(ctx, each, 1, 1, kOut, kN)), residual);
 
     ggml_tensor* doubled =
-        dg::conv_packed(ctx, dg::pack_doubled(ctx, x, 1), 2 * kW, 2 * kH, kIn, packed, bias, kOut, shape, {}, false);
+        dg::conv_packed(ctx, dg::pack_picture(ctx, x, 1, nullptr, true), 2 * kW, 2 * kH, kIn, packed, bias, kOut, shape, {}, false);
     ggml_tensor* large    = ggml_interpolate(ctx, x, 2 * kW, 2 * kH, kIn, kN, GGML_SCALE_MODE_NEAREST);
     ggml_tensor* enlarged = dg::conv_direct(ctx, large, packed, bias, kOut, shape);
 

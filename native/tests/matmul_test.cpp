@@ -162,9 +162,9 @@ CASE("norms and activations while packing, residuals while storing") {
     };
     ggml_tensor* norm = ggml_add(ctx, ggml_mul(ctx, ggml_norm(ctx, tx, 1e-5f), tw), tb);
     const std::pair<ggml_tensor*, ggml_tensor*> pairs[] = {
-        {unpack(dg::pack_layer_norm(ctx, tx, tw, tb, 1e-5f), nullptr), norm},
-        {unpack(dg::pack_gelu(ctx, tx), nullptr), ggml_gelu_erf(ctx, tx)},
-        {unpack(dg::pack_quick_gelu(ctx, tx), nullptr),
+        {unpack(dg::pack_tokens(ctx, tx, dg::TokenMap::kLayerNorm, tw, tb, 1e-5f), nullptr), norm},
+        {unpack(dg::pack_tokens(ctx, tx, dg::TokenMap::kGelu), nullptr), ggml_gelu_erf(ctx, tx)},
+        {unpack(dg::pack_tokens(ctx, tx, dg::TokenMap::kQuickGelu), nullptr),
          ggml_mul(ctx, tx, ggml_sigmoid(ctx, ggml_scale(ctx, tx, 1.702f)))},
         {unpack(dg::pack_tokens(ctx, tx), tx), ggml_scale(ctx, tx, 2)},
         {unpack(dg::matmul_geglu(ctx, gated, dg::pack_tokens(ctx, tx), kTokens, nullptr), nullptr),

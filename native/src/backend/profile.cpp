@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "ggml-impl.h"
-#include "kernels/named.h"
+#include "kernels/node.h"
 
 namespace dg {
 

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/named.h"
+#include "kernels/node.h"
 #include "kernels/product_bf16.h"
 #include "kernels/vecmath.h"
 
@@ -18,10 +18,6 @@ bool attention_offered(int64_t head_size) {
 namespace {
 
 #if defined(__AVX512BF16__)
-
-const float* row_of(const ggml_tensor* x, int64_t token, int64_t image) {
-    return reinterpret_cast<const float*>(static_cast<const char*>(x->data) + token * x->nb[1] + image * x->nb[2]);
-}
 
 // Keys: groups of 16 of one image, each [C / 2][key][pair of values].
 void pack_keys(ggml_tensor* dst, int ith, int nth, void*) {
@@ -92,8 +88,7 @@ void load_queries(const Problem& p, int64_t image, int64_t head, int64_t first, 
             __m512i v = _mm512_setzero_si512();
             if (i < rows) {
                 const float* x = row_of(p.q, first + i, image) + head * p.size + c;
-                v = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_mul_ps(_mm512_loadu_ps(x + kTile), scale),
-                                                                  _mm512_mul_ps(_mm512_loadu_ps(x), scale)));
+                v = narrow(_mm512_mul_ps(_mm512_loadu_ps(x), scale), _mm512_mul_ps(_mm512_loadu_ps(x + kTile), scale));
             }
             const int64_t tile = i / kTile * (p.size / kTileDepth) + c / kTileDepth;
             _mm512_storeu_si512(&s.queries[static_cast<size_t>(tile * kTileValues + i % kTile * kTileDepth)], v);
@@ -132,12 +127,12 @@ void softmax_row(const Problem& p, int64_t query, float* x, uint16_t* out, float
     most         = _mm512_set1_ps(_mm512_reduce_max_ps(most));
     __m512 total = _mm512_setzero_ps();
     const auto e = [&](int64_t i) {
-        return _mm512_maskz_mov_ps(lanes(i), exp16(_mm512_sub_ps(_mm512_loadu_ps(x + i), most)));
+        return _mm512_maskz_mov_ps(lanes(i), vec::exp(_mm512_sub_ps(_mm512_loadu_ps(x + i), most)));
     };
     for (int64_t i = 0; i < p.tokens; i += kTileDepth) {
         const __m512 low = e(i), high = i + kTile < p.tokens ? e(i + kTile) : _mm512_setzero_ps();
         total = _mm512_add_ps(total, _mm512_add_ps(low, high));
-        _mm512_storeu_si512(out + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+        _mm512_storeu_si512(out + i, narrow(low, high));
     }
     *sum = _mm512_reduce_add_ps(total);
 }
@@ -170,11 +165,8 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     p.q      = dst->src[0];
     p.keys   = dst->src[1];
     p.values = dst->src[2];
-    for (const ggml_tensor* more : {dst->src[4], dst->src[5]}) {
-        if (more != nullptr) {
-            (more->type == GGML_TYPE_I32 ? p.of_row : p.mask) = more;
-        }
-    }
+    p.mask   = dst->src[4];
+    p.of_row = dst->src[5];
     p.heads         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata));
     p.size          = dst->ne[0] / p.heads;
     p.tokens        = dst->src[3]->ne[1];
@@ -217,22 +209,12 @@ void attend(ggml_tensor*, int, int, void*) {}
 ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                             ggml_tensor* mask, ggml_tensor* of_row) {
     const int64_t channels = q->ne[0], sources = k->ne[2], tokens = k->ne[1];
-    ggml_tensor* keys = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTile, ceil_div(tokens, kTile), sources, 1,
-                                             &k, 1, pack_keys, GGML_N_TASKS_MAX, nullptr),
-                              kPackKeys);
-    ggml_tensor* values = named(ggml_custom_4d(ctx, GGML_TYPE_BF16, channels * kTileDepth, ceil_div(tokens, kTileDepth),
-                                               sources, 1, &v, 1, pack_values, GGML_N_TASKS_MAX, nullptr),
-                                kPackKeys);
-    std::vector<ggml_tensor*> args{q, keys, values, k};  // k for its number of tokens
-    for (ggml_tensor* more : {mask, of_row}) {
-        if (more != nullptr) {
-            args.push_back(more);
-        }
-    }
-    return named(
-        ggml_custom_4d(ctx, GGML_TYPE_F32, channels, q->ne[1], q->ne[2], 1, args.data(), static_cast<int>(args.size()),
-                       attend, GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(heads))),
-        kAttention);
+    ggml_tensor* keys   = custom_node(ctx, kPackKeys, pack_keys, GGML_TYPE_BF16,
+                                      {channels * kTile, ceil_div(tokens, kTile), sources, 1}, {k});
+    ggml_tensor* values = custom_node(ctx, kPackKeys, pack_values, GGML_TYPE_BF16,
+                                      {channels * kTileDepth, ceil_div(tokens, kTileDepth), sources, 1}, {v});
+    return custom_node(ctx, kAttention, attend, GGML_TYPE_F32, {channels, q->ne[1], q->ne[2], 1},
+                       {q, keys, values, k, mask, of_row}, static_cast<uintptr_t>(heads));  // k for its number of tokens
 }
 
 }  // namespace dg

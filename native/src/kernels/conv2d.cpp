@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
-#include "kernels/amx.h"
-#include "kernels/conv2d_bf16.h"
-#include "kernels/conv2d_f32.h"
+#include "kernels/conv_problem.h"
 #include "kernels/convert.h"
-#include "kernels/named.h"
 #include "kernels/pack_picture.h"
-#include "kernels/simd.h"
+#include "kernels/product_bf16.h"
+#include "kernels/product_f32.h"
 
 namespace dg {
 
@@ -23,24 +22,20 @@ constexpr int kGroups          = 3;    // groups per micro tile
 constexpr int kBlockGroup      = 15;   // groups per block: 240 pixels
 constexpr int kBlockIn         = 64;   // input channels per block; with 9 taps 576 products
 
-int64_t round_up(int64_t n, int64_t to) {
-    return (n + to - 1) / to * to;
-}
+struct Problem : ConvProblem {
+    int64_t width, height, in;                       // input
+    int64_t row_stride, plane_stride, image_stride;  // of the picture, in floats
 
-struct Problem {
-    const float* x;
-    const char* weights;
-    const float* bias;
-    float* y;
-    ggml_type type;
-    int64_t width, height, in, batch;         // input
-    int64_t out_width, out_height, out;       // output
-    int64_t row_stride, plane_stride, image_stride;  // of x, in floats
-    ConvShape shape;
+    Problem(const ggml_tensor* node, void* userdata)
+        : ConvProblem(node, userdata),
+          width(picture->ne[0]),
+          height(picture->ne[1]),
+          in(picture->ne[2]),
+          row_stride(static_cast<int64_t>(picture->nb[1] / sizeof(float))),
+          plane_stride(static_cast<int64_t>(picture->nb[2] / sizeof(float))),
+          image_stride(static_cast<int64_t>(picture->nb[3] / sizeof(float))) {}
 
-    int64_t pixels() const { return out_width * out_height; }
-    int64_t groups_per_image() const { return (pixels() + kLanes - 1) / kLanes; }
-    int64_t taps() const { return int64_t{shape.kernel} * shape.kernel; }
+    int64_t groups_per_image() const { return ceil_div(pixels, kLanes); }
 };
 
 // Sixteen output pixels of one image and where one tap finds their inputs.
@@ -109,7 +104,7 @@ void load_lanes(const float* plane, const TapLanes& t, float* out) {
 
 // One group's columns for channels [c0, c1).
 void pack_group(const Problem& p, const Group& g, const TapLanes* lanes, int64_t c0, int64_t c1, float* out) {
-    const float* image = p.x + g.image * p.image_stride;
+    const float* image = floats_of(p.picture) + g.image * p.image_stride;
     for (int64_t tap = 0; tap < p.taps(); tap++) {
         const TapLanes& t = lanes[tap];
         for (int64_t c = c0; c < c1; c++, out += kLanes) {
@@ -214,23 +209,17 @@ public:
     explicit Panel(const Problem& p) : p_(p) { scratch_.resize(static_cast<size_t>(p.taps() * kBlockIn * kTileOut)); }
 
     const float* get(int64_t tile, int64_t c0, int64_t c1) {
-        const int64_t size = (c1 - c0) * kTileOut;
+        const int64_t size   = (c1 - c0) * kTileOut;
+        const size_t element = ggml_type_size(p_.weights->type);
         for (int64_t tap = 0; tap < p_.taps(); tap++) {
             const int64_t at = tile_start(p_, tile) + (tap * p_.in + c0) * kTileOut;
-            widen(at, size, &scratch_[static_cast<size_t>(tap * size)]);
+            const auto* from = static_cast<const char*>(p_.weights->data) + static_cast<size_t>(at) * element;
+            convert_floats(from, p_.weights->type, &scratch_[static_cast<size_t>(tap * size)], GGML_TYPE_F32, size);
         }
         return scratch_.data();
     }
 
 private:
-    void widen(int64_t at, int64_t n, float* out) const {
-        if (p_.type == GGML_TYPE_F32) {
-            std::memcpy(out, p_.weights + at * 4, static_cast<size_t>(n) * 4);
-            return;
-        }
-        convert_floats(p_.weights + at * 2, p_.type, out, GGML_TYPE_F32, n);
-    }
-
     const Problem& p_;
     std::vector<float> scratch_;
 };
@@ -250,7 +239,7 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
         const int64_t index = group0 + i;
         groups[i].image     = index / p.groups_per_image();
         groups[i].first     = index % p.groups_per_image() * kLanes;
-        groups[i].count     = static_cast<int>(std::min<int64_t>(kLanes, p.pixels() - groups[i].first));
+        groups[i].count     = static_cast<int>(std::min<int64_t>(kLanes, p.pixels - groups[i].first));
         masks[i]            = static_cast<uint16_t>((1u << groups[i].count) - 1);
         for (int64_t tap = 0; tap < taps; tap++) {
             lanes[static_cast<size_t>(i * taps + tap)] = find_lanes(
@@ -276,40 +265,20 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
                 float* c[kGroups];
                 for (int g = 0; g < width; g++) {
                     b[g] = &columns[static_cast<size_t>((i + g) * column_floats)];
-                    c[g] = p.y + (groups[i + g].image * p.out + tile * kTileOut) * p.pixels() + groups[i + g].first;
+                    c[g] = p.y + (groups[i + g].image * p.out + tile * kTileOut) * p.pixels + groups[i + g].first;
                 }
-                micro_any(width, a, b, products, start, c, p.pixels(), masks + i, rows);
+                micro_any(width, a, b, products, start, c, p.pixels, masks + i, rows);
             }
         }
     }
 }
 
 void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* x = dst->src[0];
-    const auto bits      = reinterpret_cast<uintptr_t>(userdata);
-    Problem p;
-    p.shape        = {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
-                      static_cast<int32_t>(bits >> 16 & 0xff)};
-    p.x            = static_cast<const float*>(x->data);
-    p.weights      = static_cast<const char*>(dst->src[1]->data);
-    p.bias         = static_cast<const float*>(dst->src[2]->data);
-    p.y            = static_cast<float*>(dst->data);
-    p.type         = dst->src[1]->type;
-    p.width        = x->ne[0];
-    p.height       = x->ne[1];
-    p.in           = x->ne[2];
-    p.batch        = x->ne[3];
-    p.out_width    = dst->ne[0];
-    p.out_height   = dst->ne[1];
-    p.out          = dst->ne[2];
-    p.row_stride   = static_cast<int64_t>(x->nb[1] / sizeof(float));
-    p.plane_stride = static_cast<int64_t>(x->nb[2] / sizeof(float));
-    p.image_stride = static_cast<int64_t>(x->nb[3] / sizeof(float));
-
+    const Problem p(dst, userdata);
     // Threads share out blocks of pixels; where those are few, also the output channels.
     const int64_t groups = p.groups_per_image() * p.batch;
-    const int64_t tiles  = (p.out + kTileOut - 1) / kTileOut;
-    const int64_t blocks = (groups + kBlockGroup - 1) / kBlockGroup;
+    const int64_t tiles  = ceil_div(p.out, kTileOut);
+    const int64_t blocks = ceil_div(groups, kBlockGroup);
     const int64_t parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, tiles);
     for (int64_t work = ith; work < blocks * parts; work += nth) {
         const int64_t block = work / parts, part = work % parts;
@@ -329,50 +298,79 @@ bool conv_takes_packed(ggml_type type) {
 }
 
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in) {
-    return is_bf16(type) ? conv_bf16_columns(kernel, in) : kernel * kernel * in;
+    return kernel * kernel * (is_bf16(type) ? round_up(in, kTileDepth) : in);
 }
 
 int64_t conv_packed_rows(int64_t out) {
     return round_up(out, kRowsOfAnyLayout);
 }
 
-// T is the element's storage.
-template <typename T>
-static void pack_typed(const T* weights, int64_t taps, int64_t in, int64_t out, T* packed) {
-    std::memset(packed, 0, static_cast<size_t>(round_up(out, kTileOut) * taps * in) * sizeof(T));
+// T is the element's storage. place(output, channel) is where the first tap goes, and how far the taps are apart.
+template <typename T, typename Place>
+static void pack_kernel(const void* weights, int64_t taps, int64_t in, int64_t out, void* packed, Place place) {
     for (int64_t o = 0; o < out; o++) {
-        T* tile = packed + o / kTileOut * kTileOut * taps * in;
         for (int64_t c = 0; c < in; c++) {
+            const auto [first, apart] = place(o, c);
             for (int64_t tap = 0; tap < taps; tap++) {
-                tile[(tap * in + c) * kTileOut + o % kTileOut] = weights[(o * in + c) * taps + tap];
+                static_cast<T*>(packed)[first + tap * apart] = static_cast<const T*>(weights)[(o * in + c) * taps + tap];
             }
         }
     }
 }
 
 void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, int64_t out, void* packed) {
-    if (f32_products()) {
-        conv_f32_pack(weights, type, kernel, in, out, packed);
-    } else if (is_bf16(type)) {
-        conv_bf16_pack(static_cast<const uint16_t*>(weights), kernel, in, out, static_cast<uint16_t*>(packed));
-    } else if (type == GGML_TYPE_F32) {
-        pack_typed(static_cast<const uint32_t*>(weights), kernel * kernel, in, out, static_cast<uint32_t*>(packed));
-    } else {
-        pack_typed(static_cast<const uint16_t*>(weights), kernel * kernel, in, out, static_cast<uint16_t*>(packed));
+    const int64_t taps = kernel * kernel, columns = conv_packed_columns(type, kernel, in);
+    std::memset(packed, 0, static_cast<size_t>(columns * conv_packed_rows(out)) * ggml_type_size(type));
+    const auto pack = [&](auto place) {
+        (type == GGML_TYPE_F32 ? pack_kernel<uint32_t, decltype(place)> : pack_kernel<uint16_t, decltype(place)>)(
+            weights, taps, in, out, packed, place);
+    };
+    using Place = std::pair<int64_t, int64_t>;
+    if (f32_products()) {  // [16 outputs][channel block][tap][channel][output]; the last block is as wide as it needs to be
+        pack([=](int64_t o, int64_t c) {
+            const int64_t first = c / kBlock * kBlock, depth = std::min(kBlock, in - first);
+            return Place(o / kPanel * kPanel * columns + o % kPanel + (first * taps + c - first) * kPanel,
+                         depth * kPanel);
+        });
+    } else if (is_bf16(type)) {  // tiles of 16 outputs x 32 channels, ordered by output, channel, tap
+        pack([=](int64_t o, int64_t c) {
+            return Place(o / kTile * kTile * columns + c / kTileDepth * taps * kTileValues + o % kTile * kTileDepth +
+                             c % kTileDepth,
+                         kTileValues);
+        });
+    } else {  // [8 outputs][tap][channel][output]
+        pack([=](int64_t o, int64_t c) {
+            return Place(o / kTileOut * kTileOut * columns + c * kTileOut + o % kTileOut, in * kTileOut);
+        });
     }
+}
+
+static ggml_tensor* conv_node(ggml_context* ctx, const char* name, ggml_custom_op_t function, ggml_tensor* x,
+                              int64_t width, int64_t height, int64_t batch, ggml_tensor* packed, ggml_tensor* bias,
+                              int64_t out, const ConvShape& shape, const ConvAddends& addends) {
+    const int64_t out_width  = (width + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const int64_t out_height = (height + 2 * shape.pad - shape.kernel) / shape.stride + 1;
+    const uintptr_t bits     = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
+                           static_cast<uintptr_t>(shape.pad) << 16 | static_cast<uintptr_t>(width + 2 * shape.pad) << 32;
+    return custom_node(ctx, name, function, GGML_TYPE_F32, {out_width, out_height, out, batch},
+                       {x, packed, bias, addends.per_picture, addends.residual}, bits);
 }
 
 ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                          ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
                          const ConvAddends& addends, bool exact) {
-    return f32_products() ? conv_f32(ctx, picture, width, height, in, packed, bias, out, shape, addends, exact)
-                          : conv_bf16(ctx, picture, width, height, packed, bias, out, shape, addends);
+    if (!f32_products()) {
+        return conv_node(ctx, kConv2dBf16, convolve_bf16, picture, width, height, picture->ne[3], packed, bias, out,
+                         shape, addends);
+    }
+    const int64_t batch = picture->ne[2] / ceil_div(in, kBlock);
+    const bool winograd = !exact && winograd_offered(width, height, batch, in, out, shape);
+    return conv_node(ctx, winograd ? kWinograd : kConv2d, winograd ? convolve_winograd : convolve_f32, picture, width,
+                     height, batch, packed, bias, out, shape, addends);
 }
 
 ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed, ggml_tensor* bias, int64_t out,
                          const ConvShape& shape) {
-    const int64_t width  = (x->ne[0] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
-    const int64_t height = (x->ne[1] + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     if (x->nb[0] != sizeof(float)) {
         x = ggml_cont(ctx, x);
     }
@@ -380,12 +378,7 @@ ggml_tensor* conv_direct(ggml_context* ctx, ggml_tensor* x, ggml_tensor* packed,
         return conv_packed(ctx, pack_picture(ctx, x, shape.pad, nullptr), x->ne[0], x->ne[1], x->ne[2], packed, bias,
                            out, shape, {}, true);
     }
-    ggml_tensor* args[]  = {x, packed, bias};
-    const uintptr_t bits = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
-                           static_cast<uintptr_t>(shape.pad) << 16;
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, width, height, out, x->ne[3], args, 3, run, GGML_N_TASKS_MAX,
-                                reinterpret_cast<void*>(bits)),
-                 kConv2d);
+    return conv_node(ctx, kConv2d, run, x, x->ne[0], x->ne[1], x->ne[3], packed, bias, out, shape, {});
 }
 
 }  // namespace dg

@@ -15,7 +15,7 @@ struct ConvShape {
 };
 
 // Kernels are stored by tiles of output channels, then taps, then input channels, so that the inner loop reads them
-// forward; BF16 on CPUs that multiply it (conv2d_bf16.h) and every type on AVX2 (conv2d_f32.h) have orders of their own. Shape of
+// forward; BF16 on CPUs that multiply it and every type on AVX2 have orders of their own. Shape of
 // the packed tensor: `conv_packed_columns` x `conv_packed_rows` elements.
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
 int64_t conv_packed_rows(int64_t out);

@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "kernels/matmul_f32.h"
-#include "kernels/named.h"
+#include "kernels/node.h"
 #include "kernels/product_bf16.h"
+#include "kernels/product_f32.h"
 #include "kernels/product_q8.h"
 #include "kernels/vecmath.h"
 
@@ -18,9 +19,6 @@ bool matmul_offered(ggml_type type, int64_t in, int64_t out) {
 }
 
 namespace {
-
-// Which of a node's sources follow the packed tokens and the weight.
-constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
 
 constexpr int64_t kChunk = 1 << 20;  // bytes of packed tokens that a core's second-level cache keeps
 
@@ -86,7 +84,7 @@ private:
                 const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2 + at));
                 return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)), scale);
             };
-            _mm512_storeu_si512(out + k, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(bytes(16), bytes(0))));
+            _mm512_storeu_si512(out + k, narrow(bytes(0), bytes(16)));
         }
     }
 
@@ -224,15 +222,9 @@ void multiply_all(const ggml_tensor* packed, const ggml_tensor* weight, int64_t 
     multiply_panels<Bf16Product>(packed, weight, panels, step, apart, ith, nth, finish);
 }
 
-void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* packed = dst->src[0];
-    const ggml_tensor* weight = dst->src[1];
-    const auto has            = reinterpret_cast<uintptr_t>(userdata);
-    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
-    const float* residual     = nullptr;
-    if ((has & kHasResidual) != 0) {
-        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
-    }
+void run(ggml_tensor* dst, int ith, int nth, void*) {
+    const ggml_tensor *packed = dst->src[0], *weight = dst->src[1];
+    const float *bias = floats_of(dst->src[2]), *residual = floats_of(dst->src[3]);
     const int64_t out = weight->ne[1], tokens = ggml_nelements(dst) / out;
     auto* y = static_cast<float*>(dst->data);
     multiply_all(packed, weight, ceil_div(out, 2 * kTile), 2 * kTile, kTile, ith, nth,
@@ -249,18 +241,17 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
 }
 
 // Rows of sums are already in the order that packed tokens have: pairs of rows are pairs of the next layer's inputs.
-void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
+void run_geglu(ggml_tensor* dst, int ith, int nth, void*) {
     const ggml_tensor* weight = dst->src[1];
-    const bool has_bias       = (reinterpret_cast<uintptr_t>(userdata) & kHasBias) != 0;
-    const float* bias         = has_bias ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const float* bias         = floats_of(dst->src[2]);
     const int64_t half        = weight->ne[1] / 2;
     const auto value          = [&](const float* sums, int64_t row, int64_t i) {
         __m512 x = _mm512_load_ps(sums + i * kTile), gate = _mm512_load_ps(sums + 2 * kSumSize + i * kTile);
-        if (has_bias) {
+        if (bias != nullptr) {
             x    = _mm512_add_ps(x, _mm512_set1_ps(bias[row + i]));
             gate = _mm512_add_ps(gate, _mm512_set1_ps(bias[half + row + i]));
         }
-        return _mm512_mul_ps(x, gelu16(gate));
+        return _mm512_mul_ps(x, vec::gelu(gate));
     };
     multiply_all(dst->src[0], weight, half / kTile, kTile, half, ith, nth,
                  [&](const float* sums, int64_t row, int64_t, int64_t group, int64_t groups) {
@@ -287,35 +278,21 @@ void run_geglu(ggml_tensor*, int, int, void*) {}
 
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual) {
-    if (f32_products()) {
-        return matmul_f32(ctx, weight, packed, tokens, batch, bias, residual);
-    }
-    ggml_tensor* args[4] = {packed, weight};
-    int count            = 2;
-    uintptr_t has        = 0;
-    if (bias != nullptr) {
-        args[count++] = bias;
-        has |= kHasBias;
-    }
-    if (residual != nullptr) {
-        args[count++] = residual;
-        has |= kHasResidual;
-    }
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
-                                reinterpret_cast<void*>(has)),
-                 packed->type == GGML_TYPE_I8 ? kMatmulQ8 : kMatmulBf16);
+    const char* name = f32_products() ? kMatmulF32 : packed->type == GGML_TYPE_I8 ? kMatmulQ8 : kMatmulBf16;
+    return custom_node(ctx, name, f32_products() ? multiply_f32 : run, GGML_TYPE_F32,
+                       {weight->ne[1], tokens, batch, 1}, {packed, weight, bias, residual});
 }
 
 ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
                           ggml_tensor* bias) {
+    const int64_t half = weight->ne[1] / 2;
     if (f32_products()) {
-        return matmul_geglu_f32(ctx, weight, packed, tokens, bias);
+        return custom_node(ctx, kGegluF32, multiply_geglu_f32, GGML_TYPE_F32,
+                           {kBlock, packed->ne[1], half / kBlock, 1}, {packed, weight, bias},
+                           static_cast<uintptr_t>(tokens));
     }
-    ggml_tensor* args[] = {packed, weight, bias};
-    return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, weight->ne[1] / 2 * kTile, packed->ne[1], 1, 1, args,
-                                bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
-                                reinterpret_cast<void*>(bias != nullptr ? kHasBias : 0)),
-                 packed->type == GGML_TYPE_I8 ? kGegluQ8 : kGegluBf16);
+    return custom_node(ctx, packed->type == GGML_TYPE_I8 ? kGegluQ8 : kGegluBf16, run_geglu, GGML_TYPE_BF16,
+                       {half * kTile, packed->ne[1], 1, 1}, {packed, weight, bias});
 }
 
 }  // namespace dg

@@ -2,18 +2,15 @@
 
 #include <cstring>
 
-#include "kernels/named.h"
+#include "kernels/node.h"
 #include "kernels/product_f32.h"
 #include "kernels/vecmath.h"
 
 namespace dg {
 
-namespace {
-
-// Which of a node's sources follow the packed tokens and the weight.
-constexpr uintptr_t kHasBias = 1, kHasResidual = 2;
-
 #if defined(DG_F32_PRODUCTS)
+
+namespace {
 
 constexpr int64_t kMatmulSlice = 8;  // blocks of inputs: 256, the blocks of K quantization
 
@@ -120,14 +117,11 @@ __m256 load_or_zero(const float* from, int64_t at) {
     return from != nullptr ? _mm256_loadu_ps(from + at) : _mm256_setzero_ps();
 }
 
-void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
+}  // namespace
+
+void multiply_f32(ggml_tensor* dst, int ith, int nth, void*) {
     const ggml_tensor* weight = dst->src[1];
-    const auto has            = reinterpret_cast<uintptr_t>(userdata);
-    const float* bias         = (has & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
-    const float* residual     = nullptr;
-    if ((has & kHasResidual) != 0) {
-        residual = static_cast<const float*>(dst->src[bias != nullptr ? 3 : 2]->data);
-    }
+    const float *bias = floats_of(dst->src[2]), *residual = floats_of(dst->src[3]);
     const int64_t out = weight->ne[1];
     multiply(dst->src[0], ggml_nelements(dst) / out, weight, out / kPanel, 1, ith, nth,
              [&](int64_t row, int64_t first, int64_t count, const float* sums) {
@@ -146,12 +140,12 @@ void run(ggml_tensor* dst, int ith, int nth, void* userdata) {
              });
 }
 
-void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
+void multiply_geglu_f32(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const ggml_tensor* weight = dst->src[1];
-    const auto bits           = reinterpret_cast<uintptr_t>(userdata);  // tokens above kHasBias
-    const float* bias         = (bits & kHasBias) != 0 ? static_cast<const float*>(dst->src[2]->data) : nullptr;
+    const float* bias         = floats_of(dst->src[2]);
+    const auto tokens         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata));
     const int64_t half        = weight->ne[1] / 2;
-    multiply(dst->src[0], static_cast<int64_t>(bits >> 1), weight, half / kPanel, 2, ith, nth,
+    multiply(dst->src[0], tokens, weight, half / kPanel, 2, ith, nth,
              [&](int64_t row, int64_t first, int64_t count, const float* sums) {
                  float* out =
                      static_cast<float*>(dst->data) + (row / kBlock * dst->ne[1] + first) * kBlock + row % kBlock;
@@ -161,7 +155,7 @@ void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
                      for (int64_t i = 0; i < count; i++) {
                          const __m256 x = _mm256_add_ps(_mm256_loadu_ps(sums + i * kPanel + k), b0);
                          const __m256 g = _mm256_add_ps(_mm256_loadu_ps(gates + i * kPanel + k), b1);
-                         _mm256_storeu_ps(out + i * kBlock + k, _mm256_mul_ps(x, gelu8(g)));
+                         _mm256_storeu_ps(out + i * kBlock + k, _mm256_mul_ps(x, vec::gelu(g)));
                      }
                  }
              });
@@ -170,39 +164,9 @@ void run_geglu(ggml_tensor* dst, int ith, int nth, void* userdata) {
 #else
 
 // Never run: f32_products() is false.
-void run(ggml_tensor*, int, int, void*) {}
-void run_geglu(ggml_tensor*, int, int, void*) {}
+void multiply_f32(ggml_tensor*, int, int, void*) {}
+void multiply_geglu_f32(ggml_tensor*, int, int, void*) {}
 
 #endif
-
-}  // namespace
-
-ggml_tensor* matmul_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
-                        ggml_tensor* bias, ggml_tensor* residual) {
-    ggml_tensor* args[4] = {packed, weight};
-    int count            = 2;
-    uintptr_t has        = 0;
-    if (bias != nullptr) {
-        args[count++] = bias;
-        has |= kHasBias;
-    }
-    if (residual != nullptr) {
-        args[count++] = residual;
-        has |= kHasResidual;
-    }
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, weight->ne[1], tokens, batch, 1, args, count, run, GGML_N_TASKS_MAX,
-                                reinterpret_cast<void*>(has)),
-                 kMatmulF32);
-}
-
-ggml_tensor* matmul_geglu_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
-                              ggml_tensor* bias) {
-    ggml_tensor* args[] = {packed, weight, bias};
-    return named(
-        ggml_custom_4d(ctx, GGML_TYPE_F32, kBlock, packed->ne[1], weight->ne[1] / 2 / kBlock, 1, args,
-                       bias != nullptr ? 3 : 2, run_geglu, GGML_N_TASKS_MAX,
-                       reinterpret_cast<void*>(static_cast<uintptr_t>(tokens) << 1 | (bias != nullptr ? kHasBias : 0))),
-        kGegluF32);
-}
 
 }  // namespace dg

@@ -1,14 +1,14 @@
 // Linear layers in F32 on AVX2 (kernels/product_f32.h), on tokens packed by kernels/pack_tokens.h; weights stay as ggml
-// stores them and are widened slice by slice. Called by kernels/matmul.h, which says what the functions do.
+// stores them and are widened slice by slice. What the nodes of kernels/matmul.h run.
 #pragma once
 
 #include "ggml.h"
 
 namespace dg {
 
-ggml_tensor* matmul_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
-                        ggml_tensor* bias, ggml_tensor* residual);
-ggml_tensor* matmul_geglu_f32(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
-                              ggml_tensor* bias);
+void multiply_f32(ggml_tensor* dst, int ith, int nth, void*);
+
+// Its userdata is the number of tokens.
+void multiply_geglu_f32(ggml_tensor* dst, int ith, int nth, void* userdata);
 
 }  // namespace dg

@@ -1,8 +1,9 @@
 #include "kernels/moments.h"
 
 #include <algorithm>
+#include <cmath>
 
-#include "kernels/named.h"
+#include "kernels/node.h"
 
 namespace dg {
 
@@ -10,23 +11,63 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 
-// Adds the sum and the sum of squares of a row, in lanes that a compiler can keep in a register.
-void add_row(const float* x, int64_t n, double* sum, double* square) {
-    float s[kLanes] = {}, q[kLanes] = {};
-    const int64_t whole = n / kLanes * kLanes;
-    for (int64_t i = 0; i < whole; i += kLanes) {
-        for (int64_t k = 0; k < kLanes; k++) {
-            s[k] += x[i + k];
-            q[k] += x[i + k] * x[i + k];
+// Sums that a compiler can keep in a register.
+struct Lanes {
+    float of[kLanes] = {};
+
+    template <typename Term>
+    Lanes(const float* x, int64_t n, Term term) {
+        const int64_t whole = n / kLanes * kLanes;
+        for (int64_t i = 0; i < whole; i += kLanes) {
+            for (int64_t k = 0; k < kLanes; k++) {
+                of[k] += term(x[i + k]);
+            }
+        }
+        for (int64_t i = whole; i < n; i++) {
+            of[i - whole] += term(x[i]);
         }
     }
-    for (int64_t i = whole; i < n; i++) {
-        s[i - whole] += x[i];
-        q[i - whole] += x[i] * x[i];
+
+    float sum() {
+        for (int64_t step = kLanes / 2; step > 0; step /= 2) {
+            for (int64_t k = 0; k < step; k++) {
+                of[k] += of[k + step];
+            }
+        }
+        return of[0];
     }
-    for (int64_t k = 0; k < kLanes; k++) {
-        *sum += static_cast<double>(s[k]);
-        *square += static_cast<double>(q[k]);
+};
+
+// Mean and sum of squared distances of n values, and those of a union (Chan, Golub and LeVeque, "Updating formulae and
+// a pairwise algorithm for computing sample variances", 1979): one pass over memory, without cancellation.
+struct Moments {
+    double count = 0, mean = 0, square = 0;
+
+    void add(const float* x, int64_t n) {
+        const float m       = Lanes(x, n, [](float v) { return v; }).sum() / static_cast<float>(n);
+        const float squares = Lanes(x, n, [m](float v) { return (v - m) * (v - m); }).sum();
+        const double added  = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
+        square += static_cast<double>(squares) + apart * apart * count * added / total;
+        mean += apart * added / total;
+        count = total;
+    }
+};
+
+void find_stats(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const ggml_tensor* x = dst->src[0];
+    const double eps     = static_cast<double>(number_of(userdata));
+    const int64_t groups = dst->ne[1], channels = x->ne[2] / groups;
+    for (int64_t index = ith; index < groups * dst->ne[2]; index += nth) {
+        const int64_t group = index % groups, image = index / groups;
+        Moments moments;
+        for (int64_t c = group * channels; c < (group + 1) * channels; c++) {
+            for (int64_t y = 0; y < x->ne[1]; y++) {
+                moments.add(row_of(x, y, c, image), x->ne[0]);
+            }
+        }
+        float* out = static_cast<float*>(dst->data) + 2 * index;
+        out[0]     = static_cast<float>(moments.mean);
+        out[1]     = static_cast<float>(1 / std::sqrt(moments.square / moments.count + eps));
     }
 }
 
@@ -37,9 +78,13 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
     for (int64_t group = ith; group < groups; group += nth) {
         double sum = 0, square = 0;
         for (int64_t row = 0; row < per * x->ne[1]; row++) {
-            const auto at = static_cast<size_t>(group * per + row / x->ne[1]) * x->nb[2] +
-                            static_cast<size_t>(row % x->ne[1]) * x->nb[1];
-            add_row(reinterpret_cast<const float*>(static_cast<const char*>(x->data) + at), x->ne[0], &sum, &square);
+            const float* from  = row_of(x, row % x->ne[1], group * per + row / x->ne[1], 0);
+            const Lanes values = Lanes(from, x->ne[0], [](float v) { return v; });
+            const Lanes squares(from, x->ne[0], [](float v) { return v * v; });
+            for (int64_t k = 0; k < kLanes; k++) {
+                sum += static_cast<double>(values.of[k]);
+                square += static_cast<double>(squares.of[k]);
+            }
         }
         const double mean = sum / count;
         float* out        = static_cast<float*>(dst->data) + 2 * group;
@@ -51,9 +96,11 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
 }  // namespace
 
 ggml_tensor* find_moments(ggml_context* ctx, ggml_tensor* x, int groups) {
-    ggml_tensor* args[] = {x};
-    return named(ggml_custom_4d(ctx, GGML_TYPE_F32, 2, groups, 1, 1, args, 1, run, GGML_N_TASKS_MAX, nullptr),
-                 kGroupMoments);
+    return custom_node(ctx, kGroupMoments, run, GGML_TYPE_F32, {2, groups, 1, 1}, {x});
+}
+
+ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float eps) {
+    return custom_node(ctx, kGroupMoments, find_stats, GGML_TYPE_F32, {2, groups, x->ne[3], 1}, {x}, userdata_of(eps));
 }
 
 }  // namespace dg

@@ -1,5 +1,5 @@
-// Pictures as the BF16 products want them, with group norm and SiLU done on the way: nothing of it is written to memory
-// in F32.
+// Pictures as the products of kernels/conv2d.h want them, with group norm and SiLU done on the way: nothing of it is written to
+// memory before.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,11 @@ struct PictureNorm {
     bool silu           = false;  // x * sigmoid(x) after the norm
 };
 
-// Graph node: x [W, H, C, N] F32 -> [2, groups, N] F32: each group's mean and 1 / sqrt(variance + eps).
-ggml_tensor* group_stats(ggml_context* ctx, ggml_tensor* x, int groups, float eps);
-
-// Graph node: x [W, H, C, N] F32 -> BF16 pairs of channels inside a border of `pad` zeros, C filled up with zeros to a
-// multiple of 32: [2 (W + 2 pad), H + 2 pad, C / 2, N]. norm may be NULL.
-ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm);
-
-// The same of x enlarged to twice its width and height, each pixel becoming four.
-ggml_tensor* pack_doubled(ggml_context* ctx, ggml_tensor* x, int pad);
+// Graph node: x [W, H, C, N] F32 inside a border of `pad` zeros -> BF16 pairs of channels, C filled up with zeros to a multiple of 32:
+// [2 (W + 2 pad), H + 2 pad, C / 2, N]. For the F32 products of AVX2: [32, rows, channel blocks x N] F32, the rows being the pixels
+// with their border, line by line, and some more that are never read (padded_rows). norm may be NULL. `doubled`: at twice the width
+// and height, each pixel becoming four; without a norm.
+ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm, bool doubled = false);
 
 // Graph node: the pixels of x [W, H, C, N] F32 as tokens of C values, packed as by kernels/pack_tokens.h. C must be a
 // multiple of 32 and W x H of 16.

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/named.h"
+#include "kernels/node.h"
 #include "kernels/product_q8.h"
 
 namespace dg {
@@ -68,9 +68,8 @@ bool wants_q8(ggml_type type) {
 }
 
 ggml_tensor* pack_q8(ggml_context* ctx, ggml_tensor* packed) {
-    return named(ggml_custom_4d(ctx, GGML_TYPE_I8, packed->ne[0] / (kTile * kQ8Block) * kQ8TokenBlock, packed->ne[1], 1,
-                                1, &packed, 1, run, GGML_N_TASKS_MAX, nullptr),
-                 kPackQ8);
+    return custom_node(ctx, kPackQ8, run, GGML_TYPE_I8,
+                       {packed->ne[0] / (kTile * kQ8Block) * kQ8TokenBlock, packed->ne[1], 1, 1}, {packed});
 }
 
 #else

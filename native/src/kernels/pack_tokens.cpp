@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 
-#include "kernels/named.h"
-#include "kernels/pack_f32.h"
+#include "kernels/node.h"
+#include "kernels/product_f32.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -14,57 +12,52 @@ namespace dg {
 
 namespace {
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(DG_F32_PRODUCTS)
 
-__m512i narrow(__m512 low, __m512 high) {
-    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-}
+using vec::Floats;
 
-// Each of these makes 32 values of one token, from k on, out of the token's row of x: begin() is given the row, the
+// Each of these makes a vector of values of one token, from k on, out of the token's row of x: begin() is given the row, the
 // node and its number, at() does the rest.
 
 struct Plain {
     void begin(const float* row, int64_t, const ggml_tensor*, float) { x = row; }
-    __m512i at(int64_t k) const { return to_bf16(x + k); }
+    Floats at(int64_t k) const { return vec::load(x + k); }
 
     const float* x = nullptr;
 };
 
 struct LayerNorm {
     void begin(const float* row, int64_t in, const ggml_tensor* node, float eps) {
-        x          = row;
-        weight     = static_cast<const float*>(node->src[1]->data);
-        bias       = static_cast<const float*>(node->src[2]->data);
-        __m512 sum = _mm512_setzero_ps();
-        for (int64_t k = 0; k < in; k += kTile) {
-            sum = _mm512_add_ps(sum, _mm512_loadu_ps(x + k));
+        x               = row;
+        weight          = floats_of(node->src[1]);
+        bias            = floats_of(node->src[2]);
+        const auto size = static_cast<float>(in);
+        Floats sum      = vec::all(0);
+        for (int64_t k = 0; k < in; k += vec::kWidth) {
+            sum = sum + vec::load(x + k);
         }
-        mean          = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / static_cast<float>(in));
-        __m512 square = _mm512_setzero_ps();
-        for (int64_t k = 0; k < in; k += kTile) {
-            const __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + k), mean);
-            square         = _mm512_fmadd_ps(d, d, square);
+        mean          = vec::all(vec::sum(sum) / size);
+        Floats square = vec::all(0);
+        for (int64_t k = 0; k < in; k += vec::kWidth) {
+            const Floats d = vec::load(x + k) - mean;
+            square         = vec::fmadd(d, d, square);
         }
-        const float variance = _mm512_reduce_add_ps(square) / static_cast<float>(in);
-        scale                = _mm512_set1_ps(1.0f / std::sqrt(variance + eps));
+        scale = vec::all(1.0f / std::sqrt(vec::sum(square) / size + eps));
     }
-    __m512i at(int64_t k) const { return narrow(value(k), value(k + kTile)); }
-    __m512 value(int64_t k) const {
-        const __m512 n = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + k), mean), scale);
-        return _mm512_fmadd_ps(n, _mm512_loadu_ps(weight + k), _mm512_loadu_ps(bias + k));
+    Floats at(int64_t k) const {
+        return vec::fmadd((vec::load(x + k) - mean) * scale, vec::load(weight + k), vec::load(bias + k));
     }
 
     const float *x = nullptr, *weight = nullptr, *bias = nullptr;
-    __m512 mean, scale;
+    Floats mean, scale;
 };
 
 struct Scaled {
     void begin(const float* row, int64_t, const ggml_tensor* node, float) {
         x      = row;
-        scales = static_cast<const float*>(node->src[1]->data);
+        scales = floats_of(node->src[1]);
     }
-    __m512i at(int64_t k) const { return narrow(value(k), value(k + kTile)); }
-    __m512 value(int64_t k) const { return _mm512_mul_ps(_mm512_loadu_ps(x + k), _mm512_loadu_ps(scales + k)); }
+    Floats at(int64_t k) const { return vec::load(x + k) * vec::load(scales + k); }
 
     const float *x = nullptr, *scales = nullptr;
 };
@@ -74,40 +67,40 @@ struct Geglu {
         x    = row;
         gate = row + in;
     }
-    __m512i at(int64_t k) const { return narrow(value(k), value(k + kTile)); }
-    __m512 value(int64_t k) const { return _mm512_mul_ps(_mm512_loadu_ps(x + k), gelu16(_mm512_loadu_ps(gate + k))); }
+    Floats at(int64_t k) const { return vec::load(x + k) * vec::gelu(vec::load(gate + k)); }
 
     const float *x = nullptr, *gate = nullptr;
 };
 
-template <__m512 (*F)(__m512)>
+template <Floats (*F)(Floats)>
 struct Activation {
     void begin(const float* row, int64_t, const ggml_tensor*, float) { x = row; }
-    __m512i at(int64_t k) const { return narrow(F(_mm512_loadu_ps(x + k)), F(_mm512_loadu_ps(x + k + kTile))); }
+    Floats at(int64_t k) const { return F(vec::load(x + k)); }
 
     const float* x = nullptr;
 };
 
+const float* row_of_token(const ggml_tensor* x, int64_t token) {
+    return row_of(x, token % x->ne[1], token / x->ne[1] % x->ne[2], token / (x->ne[1] * x->ne[2]));
+}
+
 template <typename Row>
 void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ggml_tensor* x  = dst->src[0];
-    const uint32_t number = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(userdata));
-    float value;
-    std::memcpy(&value, &number, sizeof value);
-    const int64_t in = dst->ne[0] / kTile, tokens = x->ne[1] * x->ne[2] * x->ne[3];
+    const ggml_tensor* x = dst->src[0];
+    const float number   = number_of(userdata);
+    const int64_t tokens = x->ne[1] * x->ne[2] * x->ne[3];
+#if defined(__AVX512BF16__)
+    const int64_t in = dst->ne[0] / kTile;
     for (int64_t group = ith; group < dst->ne[1]; group += nth) {
         Row rows[kTile];
         const int64_t count = std::min<int64_t>(kTile, tokens - group * kTile);
         for (int64_t i = 0; i < count; i++) {
-            const int64_t t  = group * kTile + i;
-            const int64_t t1 = t % x->ne[1], t2 = t / x->ne[1] % x->ne[2], t3 = t / (x->ne[1] * x->ne[2]);
-            const char* row = static_cast<const char*>(x->data) + t1 * x->nb[1] + t2 * x->nb[2] + t3 * x->nb[3];
-            rows[i].begin(reinterpret_cast<const float*>(row), in, dst, value);
+            rows[i].begin(row_of_token(x, group * kTile + i), in, dst, number);
         }
         for (int64_t k = 0; k < in; k += kTileDepth) {
             __m512i r[kTile];
             for (int64_t i = 0; i < kTile; i++) {
-                r[i] = i < count ? rows[i].at(k) : _mm512_setzero_si512();
+                r[i] = i < count ? narrow(rows[i].at(k), rows[i].at(k + kTile)) : _mm512_setzero_si512();
             }
             transpose16(r);
             char* tile = static_cast<char*>(dst->data) + (group * in + k) * kTile * 2;
@@ -116,62 +109,51 @@ void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
             }
         }
     }
+#else
+    const int64_t in = dst->ne[2] * kBlock;
+    for (int64_t t = tokens * ith / nth; t < tokens * (ith + 1) / nth; t++) {
+        Row row;
+        row.begin(row_of_token(x, t), in, dst, number);
+        float* out = static_cast<float*>(dst->data) + t * kBlock;
+        for (int64_t k = 0; k < in; k += kBlock, out += dst->ne[1] * kBlock) {
+            for (int64_t i = 0; i < kBlock; i += vec::kWidth) {
+                _mm256_storeu_ps(out + i, row.at(k + i));
+            }
+        }
+    }
+#endif
 }
 
-constexpr ggml_custom_op_t kPlain     = pack<Plain>;
-constexpr ggml_custom_op_t kLayerNorm = pack<LayerNorm>;
-constexpr ggml_custom_op_t kScaled    = pack<Scaled>;
-constexpr ggml_custom_op_t kGeglu     = pack<Geglu>;
-constexpr ggml_custom_op_t kGelu      = pack<Activation<gelu16>>;
-constexpr ggml_custom_op_t kQuickGelu = pack<Activation<quick_gelu16>>;
+ggml_custom_op_t packer(TokenMap map) {
+    switch (map) {
+        case TokenMap::kLayerNorm: return pack<LayerNorm>;
+        case TokenMap::kScaled: return pack<Scaled>;
+        case TokenMap::kGeglu: return pack<Geglu>;
+        case TokenMap::kGelu: return pack<Activation<vec::gelu>>;
+        case TokenMap::kQuickGelu: return pack<Activation<vec::quick_gelu>>;
+        default: return pack<Plain>;
+    }
+}
 
 #else
 
 // Never run: matmul_offered() is false.
-void nothing(ggml_tensor*, int, int, void*) {}
-
-constexpr ggml_custom_op_t kPlain = nothing, kLayerNorm = nothing, kScaled = nothing, kGeglu = nothing, kGelu = nothing,
-                           kQuickGelu = nothing;
+ggml_custom_op_t packer(TokenMap) {
+    return [](ggml_tensor*, int, int, void*) {};
+}
 
 #endif
 
-ggml_tensor* node(ggml_context* ctx, ggml_custom_op_t function, int64_t in, ggml_tensor* x,
-                  ggml_tensor* weight = nullptr, ggml_tensor* bias = nullptr, float number = 0) {
-    uint32_t bits;
-    std::memcpy(&bits, &number, sizeof bits);
-    ggml_tensor* args[]  = {x, weight, bias};
-    const int64_t groups = (x->ne[1] * x->ne[2] * x->ne[3] + kTile - 1) / kTile;
-    return named(ggml_custom_4d(ctx, GGML_TYPE_BF16, in * kTile, groups, 1, 1, args, weight != nullptr ? 3 : 1,
-                                function, GGML_N_TASKS_MAX, reinterpret_cast<void*>(static_cast<uintptr_t>(bits))),
-                 kPackTokens);
-}
-
 }  // namespace
 
-ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kNone) : node(ctx, kPlain, x->ne[0], x);
-}
-
-ggml_tensor* pack_layer_norm(ggml_context* ctx, ggml_tensor* x, ggml_tensor* weight, ggml_tensor* bias, float eps) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kLayerNorm, weight, bias, eps)
-                          : node(ctx, kLayerNorm, x->ne[0], x, weight, bias, eps);
-}
-
-ggml_tensor* pack_scaled(ggml_context* ctx, ggml_tensor* x, ggml_tensor* scales) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kScaled, scales)
-                          : node(ctx, kScaled, x->ne[0], x, scales);
-}
-
-ggml_tensor* pack_geglu(ggml_context* ctx, ggml_tensor* x) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kGeglu) : node(ctx, kGeglu, x->ne[0] / 2, x);
-}
-
-ggml_tensor* pack_gelu(ggml_context* ctx, ggml_tensor* x) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kGelu) : node(ctx, kGelu, x->ne[0], x);
-}
-
-ggml_tensor* pack_quick_gelu(ggml_context* ctx, ggml_tensor* x) {
-    return f32_products() ? pack_tokens_f32(ctx, x, TokenMap::kQuickGelu) : node(ctx, kQuickGelu, x->ne[0], x);
+ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x, TokenMap map, ggml_tensor* weight, ggml_tensor* bias,
+                         float eps) {
+    const int64_t in     = map == TokenMap::kGeglu ? x->ne[0] / 2 : x->ne[0];
+    const int64_t tokens = x->ne[1] * x->ne[2] * x->ne[3];
+    using Shape          = std::array<int64_t, 4>;
+    const Shape f32{kBlock, padded_rows(tokens), in / kBlock, 1}, bf16{in * kTile, ceil_div(tokens, kTile), 1, 1};
+    return custom_node(ctx, kPackTokens, packer(map), f32_products() ? GGML_TYPE_F32 : GGML_TYPE_BF16,
+                       f32_products() ? f32 : bf16, {x, weight, bias}, userdata_of(eps));
 }
 
 }  // namespace dg

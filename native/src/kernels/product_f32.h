@@ -14,6 +14,7 @@
 
 #include "ggml.h"
 #include "kernels/simd.h"
+#include "kernels/tiles.h"
 
 namespace dg {
 
@@ -23,11 +24,7 @@ constexpr int64_t kPanel = 16;  // outputs of a panel
 // Rows from one channel block to the next of `rows` rows: six rows of eight blocks fall into different sets of the
 // first-level cache.
 inline int64_t padded_rows(int64_t rows) {
-    return (rows - 6 + 31) / 32 * 32 + 6;
-}
-
-inline int64_t blocks_of(int64_t n, int64_t size) {
-    return (n + size - 1) / size;
+    return round_up(rows - 6, 32) + 6;
 }
 
 }  // namespace dg
@@ -160,7 +157,7 @@ struct Units {
     int64_t rows, panels, blocks, parts;
 
     Units(int64_t rows, int64_t panels, int nth, int64_t unit = kUnitRows) : rows(rows), panels(panels) {
-        blocks = blocks_of(rows, unit);
+        blocks = ceil_div(rows, unit);
         parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, panels);
     }
     int64_t count() const { return blocks * parts; }

@@ -1,4 +1,4 @@
-// Pieces that the products in tiles share. For kernels/*.cpp only; most are there only where AVX512_BF16 is compiled in.
+// Pieces that the products share. For kernels/*.cpp only; most are there only where AVX512_BF16 is compiled in.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,9 @@ namespace dg {
 
 inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
+}
+inline int64_t round_up(int64_t n, int64_t to) {
+    return ceil_div(n, to) * to;
 }
 
 }  // namespace dg
@@ -83,8 +86,11 @@ inline void transpose16(__m512i r[16]) {
 }
 
 // 32 F32 values to BF16, rounded to nearest even.
+inline __m512i narrow(__m512 low, __m512 high) {
+    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
 inline __m512i to_bf16(const float* x) {
-    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+    return narrow(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16));
 }
 
 // Two vectors to BF16, value by value side by side: the first in the low halves.

@@ -1,15 +1,44 @@
-// Functions on sixteen F32 values, and the same on eight. For kernels/*.cpp only.
+// Vectors of F32 values as wide as the CPU has them, and functions on them. + - * / act value by value. For kernels/*.cpp only.
 #pragma once
+
+#include <cstdint>
 
 #include "kernels/simd.h"
 
 #if defined(__AVX512F__)
 
-namespace dg {
+#define DG_VECTORS 1
+
+namespace dg::vec {
+
+using Floats             = __m512;
+constexpr int64_t kWidth = 16;
+
+inline Floats all(float x) {
+    return _mm512_set1_ps(x);
+}
+inline Floats load(const float* from) {
+    return _mm512_loadu_ps(from);
+}
+inline Floats fmadd(Floats a, Floats b, Floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline Floats fnmadd(Floats a, Floats b, Floats c) {
+    return _mm512_fnmadd_ps(a, b, c);
+}
+inline Floats abs(Floats x) {
+    return _mm512_abs_ps(x);
+}
+inline Floats if_negative(Floats x, Floats yes, Floats no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), yes);
+}
+inline float sum(Floats x) {
+    return _mm512_reduce_add_ps(x);
+}
 
 // e^x: x = n ln 2 + r with |r| <= ln 2 / 2, and the Taylor polynomial of degree 6 for e^r; relative error below 2e-7.
 // Values below -87 become 0, above 88 infinity.
-inline __m512 exp16(__m512 x) {
+inline Floats exp(Floats x) {
     const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT);
     __m512 r       = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);     // ln 2 in two parts, the first
     r              = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);  // exact in few bits
@@ -20,46 +49,43 @@ inline __m512 exp16(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
-// x * sigmoid(x).
-inline __m512 silu16(__m512 x) {
-    const __m512 e = exp16(_mm512_sub_ps(_mm512_setzero_ps(), x));
-    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
+}  // namespace dg::vec
+
+#elif defined(DG_F32_PRODUCTS)
+
+#define DG_VECTORS 1
+
+namespace dg::vec {
+
+using Floats             = __m256;
+constexpr int64_t kWidth = 8;
+
+inline Floats all(float x) {
+    return _mm256_set1_ps(x);
+}
+inline Floats load(const float* from) {
+    return _mm256_loadu_ps(from);
+}
+inline Floats fmadd(Floats a, Floats b, Floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+inline Floats fnmadd(Floats a, Floats b, Floats c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
+inline Floats abs(Floats x) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+inline Floats if_negative(Floats x, Floats yes, Floats no) {
+    return _mm256_blendv_ps(no, yes, x);
+}
+inline float sum(Floats x) {
+    float lanes[8];
+    _mm256_storeu_ps(lanes, x);
+    return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-// x / 2 * (1 + erf(x / sqrt 2)), the error function by formula 7.1.26 of Abramowitz and Stegun, "Handbook of
-// Mathematical Functions" (absolute error below 1.5e-7).
-inline __m512 gelu16(__m512 x) {
-    const __m512 one = _mm512_set1_ps(1.0f);
-    const __m512 z   = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678f));
-    const __m512 t   = _mm512_div_ps(one, _mm512_fmadd_ps(z, _mm512_set1_ps(0.3275911f), one));
-    __m512 p         = _mm512_set1_ps(1.061405429f);
-    for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}) {
-        p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(c));
-    }
-    const __m512 tail = _mm512_mul_ps(_mm512_mul_ps(p, t), exp16(_mm512_fnmadd_ps(z, z, _mm512_setzero_ps())));
-    // tail = 1 - erf(z) for z >= 0; for negative x, 1 + erf is the tail itself
-    const __m512 upper  = _mm512_sub_ps(_mm512_set1_ps(2.0f), tail);
-    const __mmask16 neg = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
-    const __m512 scale  = _mm512_mask_mov_ps(upper, neg, tail);
-    return _mm512_mul_ps(_mm512_mul_ps(x, _mm512_set1_ps(0.5f)), scale);
-}
-
-// x * sigmoid(1.702 x).
-inline __m512 quick_gelu16(__m512 x) {
-    const __m512 e = exp16(_mm512_mul_ps(x, _mm512_set1_ps(-1.702f)));
-    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
-}
-
-}  // namespace dg
-
-#endif
-
-#if defined(DG_F32_PRODUCTS)
-
-namespace dg {
-
-// As exp16; values below -87 become 0 and those above 88 infinity.
-inline __m256 exp8(__m256 x) {
+// As with sixteen values; those below -87 become 0 and those above 88 infinity.
+inline Floats exp(Floats x) {
     const __m256 low = _mm256_set1_ps(-87.3f), high = _mm256_set1_ps(88.7f);
     const __m256 in = _mm256_max_ps(_mm256_min_ps(x, high), low);
     const __m256 n =
@@ -77,33 +103,42 @@ inline __m256 exp8(__m256 x) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127)), 23));
     };
     const __m256 y    = _mm256_mul_ps(_mm256_mul_ps(p, power(half)), power(_mm256_sub_epi32(whole, half)));
-    const __m256 none = _mm256_cmp_ps(x, low, _CMP_LT_OQ), all = _mm256_cmp_ps(x, high, _CMP_GT_OQ);
-    return _mm256_blendv_ps(_mm256_andnot_ps(none, y), _mm256_set1_ps(__builtin_inff()), all);
+    const __m256 none = _mm256_cmp_ps(x, low, _CMP_LT_OQ), above = _mm256_cmp_ps(x, high, _CMP_GT_OQ);
+    return _mm256_blendv_ps(_mm256_andnot_ps(none, y), _mm256_set1_ps(__builtin_inff()), above);
 }
 
-inline __m256 silu8(__m256 x) {
-    const __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), x));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
+}  // namespace dg::vec
+
+#endif
+
+#if defined(DG_VECTORS)
+
+namespace dg::vec {
+
+// x * sigmoid(x).
+inline Floats silu(Floats x) {
+    return x / (all(1.0f) + exp(all(0.0f) - x));
 }
 
-inline __m256 gelu8(__m256 x) {
-    const __m256 one = _mm256_set1_ps(1.0f);
-    const __m256 z   = _mm256_mul_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), _mm256_set1_ps(0.70710678f));
-    const __m256 t   = _mm256_div_ps(one, _mm256_fmadd_ps(z, _mm256_set1_ps(0.3275911f), one));
-    __m256 p         = _mm256_set1_ps(1.061405429f);
+// x / 2 * (1 + erf(x / sqrt 2)), the error function by formula 7.1.26 of Abramowitz and Stegun, "Handbook of
+// Mathematical Functions" (absolute error below 1.5e-7).
+inline Floats gelu(Floats x) {
+    const Floats z = abs(x) * all(0.70710678f);
+    const Floats t = all(1.0f) / fmadd(z, all(0.3275911f), all(1.0f));
+    Floats p       = all(1.061405429f);
     for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}) {
-        p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(c));
+        p = fmadd(p, t, all(c));
     }
-    const __m256 tail  = _mm256_mul_ps(_mm256_mul_ps(p, t), exp8(_mm256_fnmadd_ps(z, z, _mm256_setzero_ps())));
-    const __m256 scale = _mm256_blendv_ps(_mm256_sub_ps(_mm256_set1_ps(2.0f), tail), tail, x);  // by x's sign
-    return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_set1_ps(0.5f)), scale);
+    const Floats tail = p * t * exp(fnmadd(z, z, all(0.0f)));
+    // tail = 1 - erf(z) for z >= 0; for negative x, 1 + erf is the tail itself
+    return x * all(0.5f) * if_negative(x, tail, all(2.0f) - tail);
 }
 
-inline __m256 quick_gelu8(__m256 x) {
-    const __m256 e = exp8(_mm256_mul_ps(x, _mm256_set1_ps(-1.702f)));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
+// x * sigmoid(1.702 x).
+inline Floats quick_gelu(Floats x) {
+    return x / (all(1.0f) + exp(x * all(-1.702f)));
 }
 
-}  // namespace dg
+}  // namespace dg::vec
 
 #endif

@@ -1,5 +1,3 @@
-#include "kernels/winograd_f32.h"
-
 #include "kernels/conv_problem_f32.h"
 
 namespace dg {
@@ -60,18 +58,18 @@ inline void output_line(const __m256 m[6], __m256 o[4]) {
 struct Tiles {
     int64_t across, each;  // tiles in a line and in a picture
 
-    explicit Tiles(const ConvProblem& p) : across(p.out_width / 4), each(p.pixels / 16) {}
+    explicit Tiles(const F32Problem& p) : across(p.out_width / 4), each(p.pixels / 16) {}
     int64_t image(int64_t tile) const { return tile / each; }
     int64_t x(int64_t tile) const { return tile % each % across * 4; }
     int64_t y(int64_t tile) const { return tile % each / across * 4; }
 };
 
 // The inputs of `count` tiles from `first` on: to[block][point][tile][32].
-void transform_inputs(const ConvProblem& p, const Tiles& tiles, int64_t first, int64_t count, float* to) {
+void transform_inputs(const F32Problem& p, const Tiles& tiles, int64_t first, int64_t count, float* to) {
     for (int64_t block = 0; block < p.blocks; block++) {
         for (int64_t t = 0; t < count; t++) {
             const int64_t tile = first + t;
-            const float* from  = p.picture + (tiles.image(tile) * p.blocks + block) * p.plane + tiles.y(tile) * p.line +
+            const float* from  = p.values + (tiles.image(tile) * p.blocks + block) * p.plane + tiles.y(tile) * p.line +
                                 tiles.x(tile) * kBlock;
             for (int64_t c = 0; c < kBlock; c += 8) {
                 __m256 columns[6][6], line[6];  // [x][transformed y]
@@ -130,27 +128,27 @@ void transform_weights(const ggml_tensor* w, int64_t at, int64_t depth, int64_t 
 }
 
 // Four pixels of a line for the eight channels from `channel` on: v[pixel] holds the channels.
-void store_line(const ConvProblem& p, int64_t image, int64_t pixel, int64_t channel, const __m256 v[4]) {
+void store_line(const F32Problem& p, int64_t image, int64_t pixel, int64_t channel, const __m256 v[4]) {
     for (int half = 0; half < 2; half++) {
         __m128 r[4];
         for (int i = 0; i < 4; i++) {
             r[i] = half == 0 ? _mm256_castps256_ps128(v[i]) : _mm256_extractf128_ps(v[i], 1);
         }
         _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
-        const int64_t first = channel + half * 4, count = std::min<int64_t>(4, p.dst->ne[2] - first);
+        const int64_t first = channel + half * 4, count = std::min<int64_t>(4, p.out - first);
         for (int64_t i = 0; i < count; i++) {
-            const int64_t at = (image * p.dst->ne[2] + first + i) * p.pixels + pixel;
+            const int64_t at = (image * p.out + first + i) * p.pixels + pixel;
             __m128 sum       = _mm_add_ps(r[i], _mm_set1_ps(p.added_to(first + i, image)));
             if (p.residual != nullptr) {
                 sum = _mm_add_ps(sum, _mm_loadu_ps(p.residual + at));
             }
-            _mm_storeu_ps(static_cast<float*>(p.dst->data) + at, sum);
+            _mm_storeu_ps(p.y + at, sum);
         }
     }
 }
 
 // sums[point][tile][16] of one panel -> pixels.
-void transform_outputs(const ConvProblem& p, const Tiles& tiles, int64_t panel, int64_t first, int64_t count,
+void transform_outputs(const F32Problem& p, const Tiles& tiles, int64_t panel, int64_t first, int64_t count,
                        const float* sums) {
     for (int64_t t = 0; t < count; t++) {
         const int64_t tile = first + t, image = tiles.image(tile);
@@ -176,7 +174,7 @@ void transform_outputs(const ConvProblem& p, const Tiles& tiles, int64_t panel, 
 }
 
 // Products of all points of one panel, over all channels.
-void multiply_points(const ConvProblem& p, int64_t panel, int64_t count, const float* inputs, const int64_t* rows,
+void multiply_points(const F32Problem& p, int64_t panel, int64_t count, const float* inputs, const int64_t* rows,
                      float* weights, float* sums) {
     constexpr int64_t kStride = kSliceSteps * kBlock * kPanel;  // from one point's weights to the next one's
     for (int64_t b = 0; b < p.blocks; b += kSliceSteps) {
@@ -197,15 +195,15 @@ void multiply_points(const ConvProblem& p, int64_t panel, int64_t count, const f
 
 }  // namespace
 
-void winograd_convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const ConvProblem p(dst, userdata);
+void convolve_winograd(ggml_tensor* dst, int ith, int nth, void* userdata) {
+    const F32Problem p(dst, userdata);
     const Tiles tiles(p);
     thread_local std::vector<float> inputs, weights, sums;
     int64_t rows[kUnitTiles + 1];
     for (int64_t i = 0; i <= kUnitTiles; i++) {
         rows[i] = i * kBlock;
     }
-    const Units units(tiles.each * dst->ne[3], blocks_of(dst->ne[2], kPanel), nth, kUnitTiles);
+    const Units units(tiles.each * p.batch, ceil_div(p.out, kPanel), nth, kUnitTiles);
     weights.resize(static_cast<size_t>(kPoints * kSliceSteps * kBlock * kPanel));
     for (int64_t unit = ith; unit < units.count(); unit += nth) {
         const int64_t first = units.first_row(unit), count = units.last_row(unit) - first;
@@ -221,8 +219,7 @@ void winograd_convolve(ggml_tensor* dst, int ith, int nth, void* userdata) {
 
 #else
 
-// Never run: f32_products() is false.
-void winograd_convolve(ggml_tensor*, int, int, void*) {}
+void convolve_winograd(ggml_tensor*, int, int, void*) {}
 
 #endif
 

@@ -87,7 +87,7 @@ ggml_tensor* linear_with(GraphBuilder& g, const AppliedChange& change, const Lin
     ggml_tensor* weight = scales(g, change.at, change.rank);
     ggml_tensor* middle = ggml_mul(g.ctx, down, weight);
     if (may_pack(g) && ggml_is_contiguous(down)) {
-        g.packed[middle] = pack_scaled(g.ctx, down, weight);
+        g.packed[middle] = pack_tokens(g.ctx, down, TokenMap::kScaled, weight);
     }
     return matmul(g, change.b, middle, nullptr, y);
 }

@@ -189,7 +189,7 @@ static ggml_tensor* packed_picture(GraphBuilder& g, ggml_tensor* x, int pad) {
     }
     const auto doubled = g.doubled.find(x);
     if (doubled != g.doubled.end()) {
-        return pack_doubled(g.ctx, doubled->second, pad);
+        return pack_picture(g.ctx, doubled->second, pad, nullptr, true);
     }
     return pack_picture(g.ctx, x->nb[0] == sizeof(float) ? x : ggml_cont(g.ctx, x), pad, nullptr);
 }
@@ -238,7 +238,7 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, float eps) {
     const Norm norm = adapted(g, layer);
     ggml_tensor* y  = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
-    return with_packed(g, y, x, [&] { return pack_layer_norm(g.ctx, x, norm.weight, norm.bias, eps); });
+    return with_packed(g, y, x, [&] { return pack_tokens(g.ctx, x, TokenMap::kLayerNorm, norm.weight, norm.bias, eps); });
 }
 
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, int groups, float eps) {
@@ -290,19 +290,19 @@ ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x) {
 }
 
 ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x) {
-    return with_packed(g, ggml_gelu_erf(g.ctx, x), x, [&] { return pack_gelu(g.ctx, x); });
+    return with_packed(g, ggml_gelu_erf(g.ctx, x), x, [&] { return pack_tokens(g.ctx, x, TokenMap::kGelu); });
 }
 
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
     ggml_tensor* y = ggml_mul(g.ctx, x, ggml_sigmoid(g.ctx, ggml_scale(g.ctx, x, 1.702f)));
-    return with_packed(g, y, x, [&] { return pack_quick_gelu(g.ctx, x); });
+    return with_packed(g, y, x, [&] { return pack_tokens(g.ctx, x, TokenMap::kQuickGelu); });
 }
 
 ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
     ggml_tensor* h = linear(g, layer, x);
     ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, h) : ggml_geglu_swapped(g.ctx, h);
     if (change_of(g, layer.weight) != nullptr) {
-        return with_packed(g, y, h, [&] { return pack_geglu(g.ctx, h); });
+        return with_packed(g, y, h, [&] { return pack_tokens(g.ctx, h, TokenMap::kGeglu); });
     }
     if (y->ne[0] % kTileDepth == 0 && multiplies_packed(g, layer.weight, x)) {
         g.packed[y] =

@@ -1,0 +1,60 @@
+// What the nodes of all direct convolutions have in common, for kernels/*.cpp only.
+#pragma once
+
+#include "kernels/conv2d.h"
+#include "kernels/node.h"
+
+namespace dg {
+
+// A node's sources are the picture, the packed weights, the bias and ConvAddends; its userdata is the shape below the length of a
+// packed picture's line in pixels.
+struct ConvProblem {
+    const ggml_tensor* picture;
+    const ggml_tensor* weights;
+    const float* bias;
+    const float* per_picture;  // [out, N] or NULL
+    const float* residual;     // as the result, or NULL
+    float* y;
+    ConvShape shape;
+    int64_t columns;                           // of a packed picture
+    int64_t out_width, pixels, out, batch;     // of the result; pixels of one picture
+
+    ConvProblem(const ggml_tensor* node, void* userdata)
+        : picture(node->src[0]),
+          weights(node->src[1]),
+          bias(floats_of(node->src[2])),
+          per_picture(floats_of(node->src[3])),
+          residual(floats_of(node->src[4])),
+          y(static_cast<float*>(node->data)),
+          out_width(node->ne[0]),
+          pixels(node->ne[0] * node->ne[1]),
+          out(node->ne[2]),
+          batch(node->ne[3]) {
+        const auto bits = reinterpret_cast<uintptr_t>(userdata);
+        shape           = {static_cast<int32_t>(bits & 0xff), static_cast<int32_t>(bits >> 8 & 0xff),
+                           static_cast<int32_t>(bits >> 16 & 0xff)};
+        columns         = static_cast<int64_t>(bits >> 32);
+    }
+
+    int64_t taps() const { return int64_t{shape.kernel} * shape.kernel; }
+    float added_to(int64_t channel, int64_t image) const {
+        return bias[channel] + (per_picture != nullptr ? per_picture[image * out + channel] : 0.0f);
+    }
+};
+
+// What nodes run; the convolutions whose products are not built in never are.
+
+// On CPUs with BF16 products (AMX tiles, AVX512_BF16), of pictures packed by kernels/pack_picture.h.
+void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata);
+
+// In F32 on AVX2 (kernels/product_f32.h), of such pictures.
+void convolve_f32(ggml_tensor* dst, int ith, int nth, void* userdata);
+
+// The same by Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products where 144 are written (Lavin and Gray, "Fast Algorithms
+// for Convolutional Neural Networks", 2015). Sums differ from the direct ones by some 1e-6, so that exact arithmetic does not use it.
+void convolve_winograd(ggml_tensor* dst, int ith, int nth, void* userdata);
+
+// Whether it can be and pays: stride 1, border 1, width and height multiples of 4, enough channels and pixels.
+bool winograd_offered(int64_t width, int64_t height, int64_t batch, int64_t in, int64_t out, const ConvShape& shape);
+
+}  // namespace dg
