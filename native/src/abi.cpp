@@ -19,22 +19,6 @@
 #include "model/types.h"
 #include "text/tokenizer.h"
 
-#ifndef DG_VARIANT
-#define DG_VARIANT "cpu"
-#endif
-#ifndef DG_VERSION
-#define DG_VERSION "dev"
-#endif
-#ifndef DG_ENGINE_PIN
-#define DG_ENGINE_PIN "unknown"
-#endif
-#ifndef DG_COMPILER
-#define DG_COMPILER "unknown"
-#endif
-#ifndef DG_BUILD_FEATURES
-#define DG_BUILD_FEATURES ""
-#endif
-
 struct dg_model {
     dg::Model model;
 
@@ -49,11 +33,17 @@ struct dg_lora {
 
 namespace dg {
 
-const AdapterPtr& adapter_of(const dg_lora* lora, const Model& model) {
-    if (lora == nullptr) {
-        fail(DG_ERR_ARGUMENT, "lora: is NULL");
+// What a pointer of the caller's points to.
+template <typename T>
+static T& given(T* pointer, const char* name) {
+    if (pointer == nullptr) {
+        fail(DG_ERR_ARGUMENT, "%s: is NULL", name);
     }
-    if (&lora->model->model != &model) {
+    return *pointer;
+}
+
+const AdapterPtr& adapter_of(const dg_lora* lora, const Model& model) {
+    if (&given(lora, "lora").model->model != &model) {
         fail(DG_ERR_ARGUMENT, "lora: belongs to another model");
     }
     return lora->adapter;
@@ -116,18 +106,22 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
     }
 }
 
+// The size of the caller's struct, which may be of another version.
+template <typename T>
+size_t size_of(const T* in, const char* name) {
+    const size_t size = given(in, name).struct_size;
+    if (size < sizeof(size_t)) {
+        fail(DG_ERR_ARGUMENT, "%s.struct_size: %zu is too small; set it to sizeof(%s)", name, size, name);
+    }
+    return size;
+}
+
 // Copies as many bytes as the caller's struct has; the rest stays zero.
 template <typename T>
 T read_struct(const T* in, const char* name) {
-    if (in == nullptr) {
-        fail(DG_ERR_ARGUMENT, "%s: is NULL", name);
-    }
-    if (in->struct_size < sizeof(size_t)) {
-        fail(DG_ERR_ARGUMENT, "%s.struct_size: %zu is too small; set it to sizeof(%s)", name, in->struct_size, name);
-    }
     T copy;
     std::memset(&copy, 0, sizeof(copy));
-    std::memcpy(&copy, in, std::min(sizeof(T), in->struct_size));
+    std::memcpy(&copy, in, std::min(sizeof(T), size_of(in, name)));
     copy.struct_size = sizeof(T);
     return copy;
 }
@@ -145,13 +139,7 @@ std::vector<T> read_structs(const T* in, int64_t count, const char* name) {
 
 template <typename T>
 void write_struct(T* out, const T& value, const char* name) {
-    if (out == nullptr) {
-        fail(DG_ERR_ARGUMENT, "%s: is NULL", name);
-    }
-    const size_t size = out->struct_size;
-    if (size < sizeof(size_t)) {
-        fail(DG_ERR_ARGUMENT, "%s.struct_size: %zu is too small; set it to sizeof(%s)", name, size, name);
-    }
+    const size_t size = size_of(out, name);
     std::memcpy(out, &value, std::min(sizeof(T), size));
     out->struct_size = size;
 }
@@ -164,15 +152,20 @@ T empty_struct() {
     return value;
 }
 
+// Writes the struct that fill() fills in.
+template <typename T, typename Fill>
+void answer(T* out, const char* name, Fill fill) {
+    T value = empty_struct<T>();
+    fill(value);
+    write_struct(out, value, name);
+}
+
 Model& model_of(dg_model* model) {
-    if (model == nullptr) {
-        fail(DG_ERR_ARGUMENT, "model: is NULL");
-    }
-    return model->model;
+    return given(model, "model").model;
 }
 
 const Model& model_of(const dg_model* model) {
-    return model_of(const_cast<dg_model*>(model));
+    return given(model, "model").model;
 }
 
 // A call that may allocate. After an allocation failed, the model lets go of what it can make again.
@@ -185,8 +178,9 @@ dg_status compute(dg_model* model, char* msg, size_t cap, Body&& body) {
     return status;
 }
 
-void copy_text(char* out, size_t size, const std::string& text) {
-    write_message(out, size, text.c_str());
+template <size_t N>
+void copy_text(char (&out)[N], const std::string& text) {
+    write_message(out, N, text.c_str());
 }
 
 std::string text_or_empty(const char* text) {
@@ -281,12 +275,12 @@ int32_t dg_abi_version(void) {
 dg_status dg_get_build_info(dg_build_info* out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
         dg_build_info info = empty_struct<dg_build_info>();
-        copy_text(info.variant, sizeof(info.variant), DG_VARIANT);
-        copy_text(info.version, sizeof(info.version), DG_VERSION);
-        copy_text(info.engine, sizeof(info.engine), DG_ENGINE_PIN);
-        copy_text(info.compiler, sizeof(info.compiler), DG_COMPILER);
-        copy_text(info.features, sizeof(info.features), build_features());
-        copy_text(info.cpu_features, sizeof(info.cpu_features), cpu_features());
+        copy_text(info.variant, DG_VARIANT);
+        copy_text(info.version, DG_VERSION);
+        copy_text(info.engine, DG_ENGINE_PIN);
+        copy_text(info.compiler, DG_COMPILER);
+        copy_text(info.features, build_features());
+        copy_text(info.cpu_features, cpu_features());
         info.cpu_supported = cpu_runs_this_build() ? 1 : 0;
         write_struct(out, info, "dg_build_info");
     });
@@ -302,10 +296,7 @@ int64_t dg_live_handles(void) {
 
 dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (count == nullptr) {
-            fail(DG_ERR_ARGUMENT, "count: is NULL");
-        }
-        *count = static_cast<int32_t>(devices().size());
+        given(count, "count") = static_cast<int32_t>(devices().size());
     });
 }
 
@@ -316,8 +307,8 @@ dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t ms
         }
         const Device& device = devices()[static_cast<size_t>(index)];
         dg_device_info info  = empty_struct<dg_device_info>();
-        copy_text(info.id, sizeof(info.id), device.id);
-        copy_text(info.description, sizeof(info.description), device.description);
+        copy_text(info.id, device.id);
+        copy_text(info.description, device.description);
         info.kind        = device.kind;
         info.is_software = device.is_software ? 1 : 0;
         device_memory(device, &info.free_bytes, &info.total_bytes);
@@ -327,10 +318,7 @@ dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t ms
 
 dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (out == nullptr) {
-            fail(DG_ERR_ARGUMENT, "out: is NULL");
-        }
-        *out = nullptr;
+        given(out, "out") = nullptr;
         *out = new dg_model(read_open_params(params));
         live_handles++;
     });
@@ -349,9 +337,7 @@ dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
 
 dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        dg_model_info info = empty_struct<dg_model_info>();
-        model_of(model).info(&info);
-        write_struct(out, info, "dg_model_info");
+        answer(out, "dg_model_info", [&](dg_model_info& info) { model_of(model).info(&info); });
     });
 }
 
@@ -373,9 +359,7 @@ dg_status dg_model_unload(dg_model* model, int32_t components, char* msg, size_t
 
 dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        dg_memory_info info = empty_struct<dg_memory_info>();
-        model_of(model).memory().report(&info);
-        write_struct(out, info, "dg_memory_info");
+        answer(out, "dg_memory_info", [&](dg_memory_info& info) { model_of(model).memory().report(&info); });
     });
 }
 
@@ -451,9 +435,7 @@ dg_status dg_vae_decode(dg_model* model, int64_t batch, int64_t height, int64_t 
 
 dg_status dg_vae_part_get_info(dg_model* model, int32_t stage, dg_vae_part_info* out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        dg_vae_part_info info = empty_struct<dg_vae_part_info>();
-        model_of(model).vae_part_info(stage, &info);
-        write_struct(out, info, "dg_vae_part_info");
+        answer(out, "dg_vae_part_info", [&](dg_vae_part_info& info) { model_of(model).vae_part_info(stage, &info); });
     });
 }
 
@@ -466,28 +448,19 @@ dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output,
 
 dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (bytes == nullptr) {
-            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
-        }
-        *bytes = model_of(model).compute_size(read_struct(query, "dg_compute_query"));
+        given(bytes, "bytes") = model_of(model).compute_size(read_struct(query, "dg_compute_query"));
     });
 }
 
 dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (lanes == nullptr) {
-            fail(DG_ERR_ARGUMENT, "lanes: is NULL");
-        }
-        *lanes = model_of(model).compute_lanes(read_struct(query, "dg_compute_query"));
+        given(lanes, "lanes") = model_of(model).compute_lanes(read_struct(query, "dg_compute_query"));
     });
 }
 
 dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (bytes == nullptr) {
-            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
-        }
-        *bytes = model_of(model).compute_held();
+        given(bytes, "bytes") = model_of(model).compute_held();
     });
 }
 
@@ -497,10 +470,7 @@ dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
 
 dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (bytes == nullptr) {
-            fail(DG_ERR_ARGUMENT, "bytes: is NULL");
-        }
-        *bytes = row_bytes(type, columns);
+        given(bytes, "bytes") = row_bytes(type, columns);
     });
 }
 
@@ -521,17 +491,14 @@ dg_status dg_model_set_profile(dg_model* model, int32_t enabled, char* msg, size
 dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg,
                                size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (count == nullptr) {
-            fail(DG_ERR_ARGUMENT, "count: is NULL");
-        }
         const auto& found = model_of(model).profile().entries();
-        *count            = found.size();
+        given(count, "count") = found.size();
         size_t i          = 0;
         for (auto it = found.begin(); entries != nullptr && it != found.end() && i < cap; ++it, ++i) {
             dg_profile_entry entry = empty_struct<dg_profile_entry>();
-            copy_text(entry.stage, sizeof(entry.stage), it->first.stage);
-            copy_text(entry.op, sizeof(entry.op), it->first.op);
-            copy_text(entry.module, sizeof(entry.module), it->first.module);
+            copy_text(entry.stage, it->first.stage);
+            copy_text(entry.op, it->first.op);
+            copy_text(entry.module, it->first.module);
             entry.calls      = it->second.calls;
             entry.seconds    = it->second.seconds;
             entry.operations = it->second.operations;
@@ -543,14 +510,11 @@ dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries,
 dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count, char* msg,
                                size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (count == nullptr) {
-            fail(DG_ERR_ARGUMENT, "count: is NULL");
-        }
         const std::vector<Module> found = model_of(model).modules();
-        *count                          = found.size();
+        given(count, "count")           = found.size();
         for (size_t i = 0; modules != nullptr && i < std::min(cap, found.size()); i++) {
             dg_module_info info = empty_struct<dg_module_info>();
-            copy_text(info.name, sizeof(info.name), found[i].name);
+            copy_text(info.name, found[i].name);
             info.kind   = found[i].kind;
             info.type   = from_ggml_type(found[i].weight->type);
             info.in     = found[i].in;
@@ -564,31 +528,19 @@ dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, s
 dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg,
                        size_t msg_cap) {
     return compute(model, msg, msg_cap, [&](Model& m) {
-        if (out == nullptr || targets == nullptr) {
-            fail(DG_ERR_ARGUMENT, "%s: is NULL", out == nullptr ? "out" : "targets");
-        }
-        *out = nullptr;
+        given(out, "out") = nullptr;
+        given(targets, "targets");
         if (count < 1) {
             fail(DG_ERR_ARGUMENT, "count: %lld; an adapter has at least one target", static_cast<long long>(count));
         }
-        // the caller's structs may be of another version: each is as long as the first one says
-        std::vector<dg_lora_target> all;
-        const char* at = reinterpret_cast<const char*>(targets);
-        for (int64_t i = 0; i < count; i++, at += targets->struct_size) {
-            all.push_back(read_struct(reinterpret_cast<const dg_lora_target*>(at), "dg_lora_target"));
-        }
-        AdapterPtr adapter = m.load_adapter(all);
-        *out               = new dg_lora{model, std::move(adapter)};
+        *out = new dg_lora{model, m.load_adapter(read_structs(targets, count, "dg_lora_target"))};
         live_handles++;
     });
 }
 
 dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (lora == nullptr || bytes == nullptr) {
-            fail(DG_ERR_ARGUMENT, "%s: is NULL", lora == nullptr ? "lora" : "bytes");
-        }
-        *bytes = lora->adapter->bytes();
+        given(bytes, "bytes") = given(lora, "lora").adapter->bytes();
     });
 }
 
@@ -611,10 +563,7 @@ dg_status dg_lora_merge(const dg_lora_target* target, double weight, float* w, i
 
 dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        if (graphs == nullptr || stacks == nullptr) {
-            fail(DG_ERR_ARGUMENT, "%s: is NULL", graphs == nullptr ? "graphs" : "stacks");
-        }
-        *graphs = model_of(model).graphs_built();
-        *stacks = model_of(model).stacks_built();
+        given(graphs, "graphs") = model_of(model).graphs_built();
+        given(stacks, "stacks") = model_of(model).stacks_built();
     });
 }

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <exception>
 #include <functional>
-#include <mutex>
-#include <thread>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "kernels/conv2d.h"
 #include "kernels/convert.h"
 
@@ -18,10 +16,6 @@ namespace {
 
 // Ranks are filled up to what the BF16 products take (kernels/matmul.h).
 constexpr int64_t kRankStep = 32;
-
-int64_t round_up(int64_t n, int64_t to) {
-    return (n + to - 1) / to * to;
-}
 
 std::vector<uint8_t> to_type(const std::vector<float>& values, ggml_type type) {
     std::vector<uint8_t> out(values.size() * ggml_type_size(type));
@@ -55,50 +49,28 @@ AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector
     auto adapter     = std::make_shared<Adapter>();
     adapter->targets = targets.size();
     std::vector<std::vector<Adapter::Item>> items(targets.size());
-    std::atomic<size_t> next{0};
-    std::exception_ptr failure;
-    std::mutex failure_mutex;
-    const auto work = [&] {
-        try {
-            for (size_t i = next++; i < targets.size(); i = next++) {
-                const dg_lora_target& target = targets[i];
-                const auto found             = target.module != nullptr ? known.find(target.module) : known.end();
-                if (found == known.end()) {
-                    fail(DG_ERR_MODEL, "target %zu: the model has no module '%s'", i,
-                         target.module != nullptr ? target.module : "");
-                }
-                const auto& [host, module] = found->second;
-                const WeightShape weight{module.name, module.kind, module.in, module.out,
-                                         std::max<int64_t>(1, module.kernel)};
-                std::vector<float> base;
-                if (needs_base(target)) {
-                    base = host->params->read_weight(module);
-                }
-                for (const Change& c : read_changes(target, weight, base)) {
-                    const ggml_type type = is_matrix(c.form) ? host->params->policy().dense : GGML_TYPE_F32;
-                    Adapter::Item item{
-                        i, host->component, module, c.form, c.rank, {}, type, to_type(c.a, type), to_type(c.b, type)};
-                    std::copy(c.shape, c.shape + 4, item.shape);
-                    items[i].push_back(std::move(item));
-                }
-            }
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(failure_mutex);
-            failure = failure != nullptr ? failure : std::current_exception();
-            next    = targets.size();
+    in_parallel(static_cast<int64_t>(targets.size()), [&](int64_t index) {
+        const auto i                 = static_cast<size_t>(index);
+        const dg_lora_target& target = targets[i];
+        const char* name             = target.module != nullptr ? target.module : "";
+        const auto found             = known.find(name);
+        if (found == known.end()) {
+            fail(DG_ERR_MODEL, "target %zu: the model has no module '%s'", i, name);
         }
-    };
-    std::vector<std::thread> pool;
-    for (unsigned i = 1; i < std::thread::hardware_concurrency(); i++) {
-        pool.emplace_back(work);
-    }
-    work();
-    for (std::thread& t : pool) {
-        t.join();
-    }
-    if (failure != nullptr) {
-        std::rethrow_exception(failure);
-    }
+        const auto& [host, module] = found->second;
+        const WeightShape weight{module.name, module.kind, module.in, module.out, std::max<int64_t>(1, module.kernel)};
+        std::vector<float> base;
+        if (needs_base(target)) {
+            base = host->params->read_weight(module);
+        }
+        for (const Change& c : read_changes(target, weight, base)) {
+            const ggml_type type = is_matrix(c.form) ? host->params->policy().dense : GGML_TYPE_F32;
+            Adapter::Item item{
+                i, host->component, module, c.form, c.rank, {}, type, to_type(c.a, type), to_type(c.b, type)};
+            std::copy(c.shape, c.shape + 4, item.shape);
+            items[i].push_back(std::move(item));
+        }
+    });
     for (auto& of_target : items) {
         std::move(of_target.begin(), of_target.end(), std::back_inserter(adapter->items));
     }
@@ -200,7 +172,7 @@ private:
             places(part.adapter, part.item->target, part.item->rank);
             rank += part.item->rank;
         }
-        change.rank = round_up(rank, kRankStep);
+        change.rank = (rank + kRankStep - 1) / kRankStep * kRankStep;
         places(0, 0, change.rank - rank, false);
         const size_t size   = ggml_type_size(policy_.dense);
         const int64_t total = change.rank, out = m.out;

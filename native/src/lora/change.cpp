@@ -2,29 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "kernels/convert.h"
 #include "model/types.h"
 
 namespace dg {
 
 namespace {
-
-// Calls body(first, last) for parts of [0, n) on several threads.
-template <typename Body>
-void in_parallel(int64_t n, Body body) {
-    const int64_t parts = std::min<int64_t>(n, std::max(1u, std::thread::hardware_concurrency()));
-    std::vector<std::thread> pool;
-    for (int64_t i = 1; i < parts; i++) {
-        pool.emplace_back([=] { body(n * i / parts, n * (i + 1) / parts); });
-    }
-    body(0, parts > 0 ? n / parts : 0);
-    for (std::thread& t : pool) {
-        t.join();
-    }
-}
 
 int64_t count_of(const dg_lora_tensor& t) {
     int64_t n = 1;
@@ -34,60 +20,30 @@ int64_t count_of(const dg_lora_tensor& t) {
     return n;
 }
 
-std::string shape_of(const dg_lora_tensor& t) {
-    std::string text = "[";
-    for (int32_t i = 0; i < t.dims; i++) {
-        text += (i > 0 ? ", " : "") + std::to_string(t.shape[i]);
+// A tensor's values. Callers have refused those that are not finite.
+std::vector<float> values_of(const WeightShape& w, const char* what, const dg_lora_tensor& t) {
+    if (t.data == nullptr || t.dims < 1 || t.dims > 4 || *std::min_element(t.shape, t.shape + t.dims) < 1 ||
+        (t.type != DG_TYPE_F32 && t.type != DG_TYPE_F16 && t.type != DG_TYPE_BF16)) {
+        fail(DG_ERR_ARGUMENT, "%s: %s: F32, F16 or BF16 in one to four dimensions of at least 1 are wanted",
+             w.name.c_str(), what);
     }
-    return text + "]";
+    std::vector<float> out(static_cast<size_t>(count_of(t)));
+    convert_floats(t.data, to_ggml_type(t.type), out.data(), GGML_TYPE_F32, count_of(t));
+    return out;
 }
 
-class Reader {
-public:
-    Reader(const dg_lora_target& target, const WeightShape& weight) : target_(target), weight_(weight) {}
-
-    // A tensor's values, checked to be finite.
-    std::vector<float> values(const char* what, const dg_lora_tensor& t) const {
-        check(what, t);
-        const int64_t n = count_of(t);
-        std::vector<float> out(static_cast<size_t>(n));
-        convert_floats(t.data, to_ggml_type(t.type), out.data(), GGML_TYPE_F32, n);
-        float bad = 0;
-        for (const float v : out) {
-            bad += v - v;  // 0, or NaN for what is not finite
-        }
-        if (bad != 0) {
-            fail(DG_ERR_MODEL, "%s: %s holds a value that is not finite", weight_.name.c_str(), what);
-        }
-        return out;
+void expect(bool good, const WeightShape& w, const char* what) {
+    if (!good) {
+        fail(DG_ERR_MODEL, "%s: the shape of %s does not fit a weight of %lld outputs and %lld inputs", w.name.c_str(),
+             what, static_cast<long long>(w.out), static_cast<long long>(w.fan_in()));
     }
+}
 
-    void expect(bool good, const char* what, const dg_lora_tensor& t) const {
-        if (!good) {
-            fail(DG_ERR_MODEL, "%s: %s has shape %s, which does not fit a weight of %lld outputs and %lld inputs",
-                 weight_.name.c_str(), what, shape_of(t).c_str(), static_cast<long long>(weight_.out),
-                 static_cast<long long>(weight_.fan_in()));
-        }
+void multiply(std::vector<float>& values, double scale) {
+    for (float& v : values) {
+        v *= static_cast<float>(scale);
     }
-
-private:
-    void check(const char* what, const dg_lora_tensor& t) const {
-        if (t.data == nullptr) {
-            fail(DG_ERR_ARGUMENT, "%s: %s is NULL", weight_.name.c_str(), what);
-        }
-        if (t.dims < 1 || t.dims > 4 || *std::min_element(t.shape, t.shape + t.dims) < 1) {
-            fail(DG_ERR_MODEL, "%s: %s has shape %s; one to four dimensions of at least 1 are wanted",
-                 weight_.name.c_str(), what, shape_of(t).c_str());
-        }
-        if (t.type != DG_TYPE_F32 && t.type != DG_TYPE_F16 && t.type != DG_TYPE_BF16) {
-            fail(DG_ERR_ARGUMENT, "%s: %s is of type %d; F32, F16 and BF16 are read", weight_.name.c_str(), what,
-                 t.type);
-        }
-    }
-
-    const dg_lora_target& target_;
-    const WeightShape& weight_;
-};
+}
 
 // kron(A, B) as a weight [ac][bd].
 std::vector<float> kronecker(const Change& c) {
@@ -107,48 +63,40 @@ std::vector<float> kronecker(const Change& c) {
 }
 
 Change read_plain(const dg_lora_target& t, const WeightShape& w) {
-    const Reader read(t, w);
-    const bool matrix = w.kind == DG_MODULE_LINEAR || w.kind == DG_MODULE_CONV2D;
-    const auto scale  = static_cast<float>(t.scale);
-    if (!std::isfinite(t.scale)) {
-        fail(DG_ERR_MODEL, "%s: its scale is not finite", w.name.c_str());
-    }
+    const bool matrix    = w.kind == DG_MODULE_LINEAR || w.kind == DG_MODULE_CONV2D;
+    const bool of_vector = t.form == DG_LORA_BIAS || t.form == DG_LORA_NORM;
     if (t.form < DG_LORA_LOW_RANK || t.form > DG_LORA_NORM) {
         fail(DG_ERR_ARGUMENT, "%s: form %d is none of DG_LORA_*", w.name.c_str(), t.form);
     }
-    const bool of_vector = t.form == DG_LORA_BIAS || t.form == DG_LORA_NORM;
     if (w.kind == DG_MODULE_EMBEDDING || (!matrix && !of_vector) || (matrix && t.form == DG_LORA_NORM)) {
         fail(DG_ERR_UNSUPPORTED, "%s: a change of this form cannot be made to a module of this kind", w.name.c_str());
     }
     Change c;
     c.form = t.form;
-    c.a    = read.values("a", t.a);
+    c.a    = values_of(w, "a", t.a);
+    if (c.form == DG_LORA_LOW_RANK || c.form == DG_LORA_KRON) {
+        c.b = values_of(w, "b", t.b);
+    }
     switch (t.form) {
         case DG_LORA_LOW_RANK:
             c.rank = t.a.shape[0];
-            c.b    = read.values("b", t.b);
-            read.expect(count_of(t.a) == c.rank * w.fan_in(), "a", t.a);
-            read.expect(t.b.shape[0] == w.out && count_of(t.b) == w.out * c.rank, "b", t.b);
-            for (float& v : c.b) {
-                v *= scale;
-            }
+            expect(count_of(t.a) == c.rank * w.fan_in(), w, "a");
+            expect(t.b.shape[0] == w.out && count_of(t.b) == w.out * c.rank, w, "b");
+            multiply(c.b, t.scale);
             return c;
         case DG_LORA_KRON:
-            c.b = read.values("b", t.b);
-            read.expect(t.a.dims == 2, "a", t.a);
-            read.expect(t.b.dims == 2 && w.kernel == 1 && t.a.shape[0] * t.b.shape[0] == w.out &&
-                            t.a.shape[1] * t.b.shape[1] == w.in,
-                        "b", t.b);
+            expect(t.a.dims == 2, w, "a");
+            expect(t.b.dims == 2 && w.kernel == 1 && t.a.shape[0] * t.b.shape[0] == w.out &&
+                       t.a.shape[1] * t.b.shape[1] == w.in,
+                   w, "b");
             std::copy(t.a.shape, t.a.shape + 2, c.shape);
             std::copy(t.b.shape, t.b.shape + 2, c.shape + 2);
             break;
-        case DG_LORA_DENSE: read.expect(count_of(t.a) == w.out * w.fan_in(), "a", t.a); break;
-        case DG_LORA_IN_SCALE: read.expect(count_of(t.a) == w.in, "a", t.a); break;
-        default: read.expect(count_of(t.a) == w.out, "a", t.a); break;
+        case DG_LORA_DENSE: expect(count_of(t.a) == w.out * w.fan_in(), w, "a"); break;
+        case DG_LORA_IN_SCALE: expect(count_of(t.a) == w.in, w, "a"); break;
+        default: expect(count_of(t.a) == w.out, w, "a"); break;
     }
-    for (float& v : c.a) {
-        v *= scale;
-    }
+    multiply(c.a, t.scale);
     if (c.form == DG_LORA_KRON && w.kind == DG_MODULE_CONV2D) {
         return {DG_LORA_DENSE, 0, {}, kronecker(c), {}};  // a picture's channels are not its fastest dimension
     }
@@ -158,11 +106,10 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
 // m W' / ||W'|| - W = (g - 1) W + g dW with g = m / ||W'||: a scale of the weight, and the change with g taken in.
 std::vector<Change> weight_decomposed(const dg_lora_target& t, const WeightShape& w, Change c,
                                       const std::vector<float>& base) {
-    const Reader read(t, w);
     const bool by_output               = t.magnitude_axis == 0;
     const int64_t count                = by_output ? w.out : w.in;
-    const std::vector<float> magnitude = read.values("magnitude", t.magnitude);
-    read.expect(count_of(t.magnitude) == count, "magnitude", t.magnitude);
+    const std::vector<float> magnitude = values_of(w, "magnitude", t.magnitude);
+    expect(count_of(t.magnitude) == count, w, "magnitude");
     if (c.form == DG_LORA_KRON) {
         c = {DG_LORA_DENSE, 0, {}, kronecker(c), {}};
     }
@@ -202,9 +149,7 @@ std::vector<Change> read_changes(const dg_lora_target& target, const WeightShape
                                  const std::vector<float>& base) {
     Change plain = read_plain(target, weight);
     if (!needs_base(target)) {
-        std::vector<Change> one;
-        one.push_back(std::move(plain));
-        return one;
+        return {std::move(plain)};
     }
     if (plain.form > DG_LORA_DENSE) {
         fail(DG_ERR_UNSUPPORTED, "%s: magnitudes go with low-rank, Kronecker and dense changes only",
@@ -217,38 +162,27 @@ void add_change(const Change& c, const WeightShape& w, float factor, const std::
     const int64_t n = w.fan_in(), area = w.kernel * w.kernel;
     switch (c.form) {
         case DG_LORA_LOW_RANK:
-            in_parallel(w.out, [&](int64_t first, int64_t last) {
-                for (int64_t o = first; o < last; o++) {
-                    for (int64_t r = 0; r < c.rank; r++) {
-                        const float f  = factor * c.b[static_cast<size_t>(o * c.rank + r)];
-                        const float* a = &c.a[static_cast<size_t>(r * n)];
-                        for (int64_t i = 0; i < n; i++) {
-                            out[o * n + i] += f * a[i];
-                        }
+            in_parallel(w.out, [&](int64_t o) {
+                for (int64_t r = 0; r < c.rank; r++) {
+                    const float f  = factor * c.b[static_cast<size_t>(o * c.rank + r)];
+                    const float* a = &c.a[static_cast<size_t>(r * n)];
+                    for (int64_t i = 0; i < n; i++) {
+                        out[o * n + i] += f * a[i];
                     }
                 }
             });
             return;
-        case DG_LORA_KRON: {
-            const std::vector<float> dense = kronecker(c);
-            for (size_t i = 0; i < dense.size(); i++) {
-                out[i] += factor * dense[i];
-            }
-            return;
-        }
         case DG_LORA_IN_SCALE:
-            for (int64_t i = 0; i < w.out * n; i++) {
-                out[i] += factor * c.a[static_cast<size_t>(i % n / area)] * base[static_cast<size_t>(i)];
-            }
-            return;
         case DG_LORA_OUT_SCALE:
             for (int64_t i = 0; i < w.out * n; i++) {
-                out[i] += factor * c.a[static_cast<size_t>(i / n)] * base[static_cast<size_t>(i)];
+                const int64_t at = c.form == DG_LORA_IN_SCALE ? i % n / area : i / n;
+                out[i] += factor * c.a[static_cast<size_t>(at)] * base[static_cast<size_t>(i)];
             }
             return;
         default:  // of the weight's own shape, a bias or a norm
-            for (size_t i = 0; i < c.a.size(); i++) {
-                out[i] += factor * c.a[i];
+            const std::vector<float> dense = c.form == DG_LORA_KRON ? kronecker(c) : c.a;
+            for (size_t i = 0; i < dense.size(); i++) {
+                out[i] += factor * dense[i];
             }
     }
 }
@@ -260,9 +194,6 @@ void merge_change(const dg_lora_target& target, double weight, float* w, int32_t
     if ((dims != 1 && dims != 2 && dims != 4) || *std::min_element(shape, shape + dims) < 1 ||
         (dims == 4 && shape[2] != shape[3])) {
         fail(DG_ERR_ARGUMENT, "shape: one, two or four dimensions are wanted, kernels square");
-    }
-    if (!std::isfinite(weight)) {
-        fail(DG_ERR_ARGUMENT, "weight: is not finite");
     }
     WeightShape of;
     of.name   = target.module != nullptr ? target.module : "";
