@@ -11,6 +11,7 @@
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "kernels/amx.h"
+#include "kernels/moments.h"
 #include "kernels/pack_picture.h"
 
 namespace {

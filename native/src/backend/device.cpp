@@ -44,12 +44,8 @@ std::string device_id(const std::string& name) {
 
 bool looks_like_software(const std::string& description) {
     const std::string text = lower(description);
-    for (const char* word : {"llvmpipe", "lavapipe", "swiftshader", "software"}) {
-        if (text.find(word) != std::string::npos) {
-            return true;
-        }
-    }
-    return false;
+    const auto names = {"llvmpipe", "lavapipe", "swiftshader", "software"};
+    return std::any_of(names.begin(), names.end(), [&](auto name) { return text.find(name) != std::string::npos; });
 }
 
 std::vector<Device> list_devices() {
@@ -178,24 +174,22 @@ int32_t default_threads() {
     return std::max(1, allowed);
 }
 
-std::string built_features() {
+static std::string names_of(bool Feature::*wanted) {
     std::string text;
     for (const Feature& f : features()) {
-        if (f.built) {
+        if (f.*wanted) {
             text += (text.empty() ? "" : " ") + std::string(f.name);
         }
     }
     return text;
 }
 
+std::string built_features() {
+    return names_of(&Feature::built);
+}
+
 std::string cpu_features() {
-    std::string text;
-    for (const Feature& f : features()) {
-        if (f.present) {
-            text += (text.empty() ? "" : " ") + std::string(f.name);
-        }
-    }
-    return text;
+    return names_of(&Feature::present);
 }
 
 bool cpu_runs_this_build() {

@@ -2,7 +2,6 @@
 
 #include <cstdarg>
 #include <cstdio>
-#include <vector>
 
 namespace dg {
 
@@ -16,9 +15,9 @@ static std::string vformat(const char* fmt, va_list args) {
     if (size <= 0) {
         return "";
     }
-    std::vector<char> buffer(static_cast<size_t>(size) + 1);
-    std::vsnprintf(buffer.data(), buffer.size(), fmt, args);
-    return std::string(buffer.data(), static_cast<size_t>(size));
+    std::string text(static_cast<size_t>(size), '\0');
+    std::vsnprintf(text.data(), text.size() + 1, fmt, args);
+    return text;
 }
 
 std::string format(const char* fmt, ...) {

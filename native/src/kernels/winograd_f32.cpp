@@ -55,6 +55,26 @@ inline void output_line(const __m256 m[6], __m256 o[4]) {
     o[3] = _mm256_add_ps(m[5], _mm256_fmadd_ps(_mm256_set1_ps(8), d, b));
 }
 
+// Both passes of a transform: line() for every column, then for every line of that. load(y, x) gives the values,
+// store(y, line) takes a line of the result.
+template <int In, int Out, typename Line, typename Load, typename Store>
+[[gnu::always_inline]] inline void transform(Line line, Load load, Store store) {
+    __m256 columns[In][Out], from[In], to[Out];  // [x][transformed y]
+    for (int x = 0; x < In; x++) {
+        for (int y = 0; y < In; y++) {
+            from[y] = load(y, x);
+        }
+        line(from, columns[x]);
+    }
+    for (int y = 0; y < Out; y++) {
+        for (int x = 0; x < In; x++) {
+            from[x] = columns[x][y];
+        }
+        line(from, to);
+        store(y, to);
+    }
+}
+
 struct Tiles {
     int64_t across, each;  // tiles in a line and in a picture
 
@@ -72,24 +92,14 @@ void transform_inputs(const F32Problem& p, const Tiles& tiles, int64_t first, in
             const float* from  = p.values + (tiles.image(tile) * p.blocks + block) * p.plane + tiles.y(tile) * p.line +
                                 tiles.x(tile) * kBlock;
             for (int64_t c = 0; c < kBlock; c += 8) {
-                __m256 columns[6][6], line[6];  // [x][transformed y]
-                for (int x = 0; x < 6; x++) {
-                    for (int y = 0; y < 6; y++) {
-                        line[y] = _mm256_loadu_ps(from + y * p.line + x * kBlock + c);
-                    }
-                    input_line(line, columns[x]);
-                }
                 float* out = to + (block * kPoints * count + t) * kBlock + c;
-                for (int y = 0; y < 6; y++) {
-                    __m256 o[6];
-                    for (int x = 0; x < 6; x++) {
-                        line[x] = columns[x][y];
-                    }
-                    input_line(line, o);
-                    for (int x = 0; x < 6; x++) {
-                        _mm256_storeu_ps(out + (y * 6 + x) * count * kBlock, o[x]);
-                    }
-                }
+                transform<6, 6>(
+                    input_line, [&](int y, int x) { return _mm256_loadu_ps(from + y * p.line + x * kBlock + c); },
+                    [&](int y, const __m256* o) {
+                        for (int x = 0; x < 6; x++) {
+                            _mm256_storeu_ps(out + (y * 6 + x) * count * kBlock, o[x]);
+                        }
+                    });
             }
         }
     }
@@ -99,23 +109,14 @@ void transform_inputs(const F32Problem& p, const Tiles& tiles, int64_t first, in
 template <ggml_type Type>
 void transform_weights(const void* weights, int64_t at, int64_t depth, int64_t stride, float* to) {
     for (int64_t i = 0; i < depth * kPanel; i += 8) {
-        __m256 columns[3][6], line[6];
-        for (int x = 0; x < 3; x++) {
-            for (int y = 0; y < 3; y++) {
-                line[y] = load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i);
-            }
-            weight_line(line, columns[x]);
-        }
-        for (int y = 0; y < 6; y++) {
-            __m256 o[6];
-            for (int x = 0; x < 3; x++) {
-                line[x] = columns[x][y];
-            }
-            weight_line(line, o);
-            for (int x = 0; x < 6; x++) {
-                _mm256_storeu_ps(to + (y * 6 + x) * stride + i, o[x]);
-            }
-        }
+        transform<3, 6>(
+            weight_line,
+            [&](int y, int x) { return load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i); },
+            [&](int y, const __m256* o) {
+                for (int x = 0; x < 6; x++) {
+                    _mm256_storeu_ps(to + (y * 6 + x) * stride + i, o[x]);
+                }
+            });
     }
 }
 
@@ -154,21 +155,10 @@ void transform_outputs(const F32Problem& p, const Tiles& tiles, int64_t panel, i
         const int64_t tile = first + t, image = tiles.image(tile);
         const int64_t pixel = tiles.y(tile) * p.out_width + tiles.x(tile);
         for (int64_t c = 0; c < kPanel; c += 8) {
-            __m256 columns[6][4], line[6];  // [transformed x][y]
-            for (int x = 0; x < 6; x++) {
-                for (int y = 0; y < 6; y++) {
-                    line[y] = _mm256_loadu_ps(sums + ((y * 6 + x) * count + t) * kPanel + c);
-                }
-                output_line(line, columns[x]);
-            }
-            for (int y = 0; y < 4; y++) {
-                __m256 o[4];
-                for (int x = 0; x < 6; x++) {
-                    line[x] = columns[x][y];
-                }
-                output_line(line, o);
-                store_line(p, image, pixel + y * p.out_width, panel * kPanel + c, o);
-            }
+            transform<6, 4>(
+                output_line,
+                [&](int y, int x) { return _mm256_loadu_ps(sums + ((y * 6 + x) * count + t) * kPanel + c); },
+                [&](int y, const __m256* o) { store_line(p, image, pixel + y * p.out_width, panel * kPanel + c, o); });
         }
     }
 }

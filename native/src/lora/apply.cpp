@@ -52,9 +52,10 @@ ggml_tensor* kron_product(GraphBuilder& g, const Other& other, ggml_tensor* x) {
     return ggml_reshape_3d(g.ctx, y, a * c, x->ne[1], x->ne[2]);
 }
 
-// Vectors over a picture's channels.
-ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vector) {
-    return vector == nullptr ? nullptr : ggml_reshape_4d(g.ctx, vector, 1, 1, vector->ne[0], 1);
+// Those of a picture's channels.
+ggml_tensor* channel_sum_of(GraphBuilder& g, const AppliedChange& change, int32_t form) {
+    ggml_tensor* sum = sum_of(g, change, form);
+    return sum == nullptr ? nullptr : per_channel(g, sum);
 }
 
 }  // namespace
@@ -94,33 +95,25 @@ ggml_tensor* linear_with(GraphBuilder& g, const AppliedChange& change, const Lin
 
 ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Conv2d& layer, ggml_tensor* x,
                          const ConvOptions& options) {
-    ggml_tensor* in_factors  = per_channel(g, sum_of(g, change, DG_LORA_IN_SCALE));
-    ggml_tensor* out_factors = per_channel(g, sum_of(g, change, DG_LORA_OUT_SCALE));
-    Conv2d with_bias         = layer;
+    ggml_tensor* in_factors  = channel_sum_of(g, change, DG_LORA_IN_SCALE);
+    ggml_tensor* out_factors = channel_sum_of(g, change, DG_LORA_OUT_SCALE);
+    const ConvOptions geometry{options.stride, options.pad};
+    Conv2d with_bias = layer;
     with_bias.bias           = plus(g, layer.bias, sum_of(g, change, DG_LORA_BIAS));
     ggml_tensor* y;
     if (out_factors == nullptr) {
         y = conv2d_plain(g, with_bias, with_factors(g, x, in_factors), options);
     } else {
         // factors act on the product without its bias
-        ConvOptions bare;
-        bare.stride        = options.stride;
-        bare.pad           = options.pad;
         Conv2d without     = layer;
         without.bias       = ggml_scale(g.ctx, layer.bias, 0.0f);
-        ggml_tensor* plain = conv2d_plain(g, without, x, bare);
+        ggml_tensor* plain = conv2d_plain(g, without, x, geometry);
         y                  = ggml_mul(g.ctx, plain, out_factors);
-        y = plus(g, y, in_factors == nullptr ? plain : conv2d_plain(g, without, with_factors(g, x, in_factors), bare));
+        y = plus(g, y, in_factors == nullptr ? plain : conv2d_plain(g, without, with_factors(g, x, in_factors), geometry));
         y = ggml_add(g.ctx, y, per_channel(g, with_bias.bias));
-        if (options.per_picture != nullptr) {
-            ggml_tensor* e = options.per_picture;
-            y              = ggml_add(g.ctx, y, ggml_reshape_4d(g.ctx, e, 1, 1, e->ne[0], e->ne[1]));
-        }
+        y = plus(g, y, options.per_picture != nullptr ? per_channel(g, options.per_picture) : nullptr);
         y = plus(g, y, options.residual);
     }
-    ConvOptions geometry;
-    geometry.stride = options.stride;
-    geometry.pad    = options.pad;
     for (const Other& other : change.others) {
         if (other.form == DG_LORA_DENSE) {
             y = ggml_add(g.ctx, y, scaled(g, conv2d_plain(g, other.conv, x, geometry), other));
@@ -132,10 +125,7 @@ ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Con
     ggml_tensor* down   = conv2d_plain(g, change.conv_a, x, geometry);
     ggml_tensor* weight = scales(g, change.at, change.rank);
     down                = ggml_mul(g.ctx, down, per_channel(g, weight));
-    ConvOptions last;
-    last.pad      = 0;
-    last.residual = y;
-    return conv2d_plain(g, change.conv_b, down, last);
+    return conv2d_plain(g, change.conv_b, down, {1, 0, nullptr, y});
 }
 
 Norm norm_with(GraphBuilder& g, const AppliedChange& change, const Norm& norm) {

@@ -27,10 +27,6 @@ ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     return result;
 }
 
-ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vector) {
-    return ggml_reshape_4d(g.ctx, vector, 1, 1, vector->ne[0], 1);
-}
-
 // `rows` queries from `first` on, with their scores in memory: [d, rows, heads, N].
 ggml_tensor* attend(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* vt, ggml_tensor* mask, float scale,
                     int64_t first, int64_t rows) {
@@ -112,6 +108,10 @@ ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, c
 }
 
 }  // namespace
+
+ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vectors) {
+    return ggml_reshape_4d(g.ctx, vectors, 1, 1, vectors->ne[0], vectors->ne[1]);
+}
 
 // What the graph's adapters do to a weight; NULL for nothing.
 static const AppliedChange* change_of(const GraphBuilder& g, const ggml_tensor* weight) {
@@ -229,8 +229,7 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
     ggml_tensor* y = layer.packed ? conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out, shape)
                                   : conv_im2col(g, layer, x, options);
     if (options.per_picture != nullptr) {
-        ggml_tensor* e = options.per_picture;
-        y              = ggml_add(g.ctx, y, ggml_reshape_4d(g.ctx, e, 1, 1, e->ne[0], e->ne[1]));
+        y = ggml_add(g.ctx, y, per_channel(g, options.per_picture));
     }
     return options.residual == nullptr ? y : ggml_add(g.ctx, options.residual, y);
 }
@@ -362,6 +361,29 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
         mixed = plain_attention(g, sq, sk, sv, mask, scale);
     }
     return ggml_reshape_3d(g.ctx, mixed, channels, tokens, batch);
+}
+
+Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out, int64_t time_embed) {
+    Resnet r;
+    r.norm1 = p.norm(name + ".norm1", in);
+    r.conv1 = p.conv2d(name + ".conv1", 3, in, out);
+    if (time_embed > 0) {
+        r.time = p.linear(name + ".time_emb_proj", time_embed, out, true, true);
+    }
+    r.norm2 = p.norm(name + ".norm2", out);
+    r.conv2 = p.conv2d(name + ".conv2", 3, out, out);
+    if (in != out) {
+        r.shortcut = p.conv2d(name + ".conv_shortcut", 1, in, out);
+    }
+    return r;
+}
+
+ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding, const BuildNorm& norm) {
+    ggml_tensor* h    = silu(g, norm(r.norm1, x));
+    h                 = conv2d(g, r.conv1, h, {1, 1, embedding != nullptr ? linear(g, r.time, embedding) : nullptr});
+    h                 = silu(g, norm(r.norm2, h));
+    ggml_tensor* skip = r.shortcut.weight != nullptr ? conv2d(g, r.shortcut, x, {1, 0}) : x;
+    return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
 ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
 #include "backend/graph.h"
 #include "model/params.h"
@@ -38,6 +40,9 @@ ggml_tensor* pad_picture(GraphBuilder& g, ggml_tensor* x, int left, int right, i
 // The same without adapters.
 ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options);
 
+// Vectors [C] or [C, N] over the channels of pictures.
+ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vectors);
+
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);
 
@@ -62,6 +67,18 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
 // A picture [W, H, C, N] as tokens [C, W * H, N], and back to w x h.
 ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x);
 ggml_tensor* to_picture(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);
+
+// Two convolutions after norms, added to what comes in. `time` is a UNet's, of the time's embedding.
+struct Resnet {
+    Norm norm1, norm2;
+    Conv2d conv1, conv2, shortcut;  // no shortcut where the channels stay as they are
+    Linear time;
+};
+Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out, int64_t time_embed = 0);
+
+// embedding is NULL without time; norm(norm, x) builds a group norm.
+using BuildNorm = std::function<ggml_tensor*(const Norm&, ggml_tensor*)>;
+ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding, const BuildNorm& norm);
 
 // Nearest-neighbour resize to w x h.
 ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);

@@ -46,20 +46,6 @@ UnetDims infer_unet_dims(const Source& source, const std::string& u) {
     return d;
 }
 
-Unet::Resnet Unet::make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) const {
-    Resnet r;
-    r.norm1        = p.norm(name + ".norm1", in);
-    r.conv1        = p.conv2d(name + ".conv1", 3, in, out);
-    r.time         = p.linear(name + ".time_emb_proj", dims.time_embed, out, true, true);
-    r.norm2        = p.norm(name + ".norm2", out);
-    r.conv2        = p.conv2d(name + ".conv2", 3, out, out);
-    r.has_shortcut = in != out;
-    if (r.has_shortcut) {
-        r.shortcut = p.conv2d(name + ".conv_shortcut", 1, in, out);
-    }
-    return r;
-}
-
 Unet::Transformer Unet::make_transformer(Params& p, const std::string& name, int64_t c, int64_t depth) const {
     Transformer t;
     if (depth == 0) {
@@ -107,19 +93,19 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         const std::string name = dot(u + "down_blocks", l);
         Level level;
         for (size_t i = 0; i < dims.down_depth[l].size(); i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, dims.channels[l]));
+            level.resnets.push_back(
+                make_resnet(p, dot(name + ".resnets", i), width, dims.channels[l], dims.time_embed));
             level.transformers.push_back(
                 make_transformer(p, dot(name + ".attentions", i), dims.channels[l], dims.down_depth[l][i]));
             width = dims.channels[l];
         }
-        level.has_resample = l + 1 < levels;
-        if (level.has_resample) {
+        if (l + 1 < levels) {
             level.resample = p.conv2d(name + ".downsamplers.0.conv", 3, width, width);
         }
         down_.push_back(level);
     }
     for (int64_t i = 0; i < dims.mid_resnets; i++) {
-        mid_.resnets.push_back(make_resnet(p, dot(u + "mid_block.resnets", i), width, width));
+        mid_.resnets.push_back(make_resnet(p, dot(u + "mid_block.resnets", i), width, width, dims.time_embed));
     }
     mid_.transformers.push_back(make_transformer(p, u + "mid_block.attentions.0", width, dims.mid_depth));
     if (dims.up_depth.empty()) {
@@ -130,25 +116,17 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         const int64_t out      = dims.channels[levels - 1 - l];
         Level level;
         for (size_t i = 0; i < dims.up_depth[l].size(); i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), dims.up_in_channels[l][i], out));
+            level.resnets.push_back(
+                make_resnet(p, dot(name + ".resnets", i), dims.up_in_channels[l][i], out, dims.time_embed));
             level.transformers.push_back(make_transformer(p, dot(name + ".attentions", i), out, dims.up_depth[l][i]));
         }
-        level.has_resample = l + 1 < levels;
-        if (level.has_resample) {
+        if (l + 1 < levels) {
             level.resample = p.conv2d(name + ".upsamplers.0.conv", 3, out, out);
         }
         up_.push_back(level);
     }
     norm_out_ = p.norm(u + "conv_norm_out", dims.channels[0]);
     conv_out_ = p.conv2d(u + "conv_out", 3, dims.channels[0], dims.out_channels);
-}
-
-ggml_tensor* Unet::resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const {
-    ggml_tensor* h    = silu(g, group_norm(g, r.norm1, x, dims.groups, 1e-5f));
-    h                 = conv2d(g, r.conv1, h, {1, 1, linear(g, r.time, embedding)});
-    h                 = silu(g, group_norm(g, r.norm2, h, dims.groups, 1e-5f));
-    ggml_tensor* skip = r.has_shortcut ? conv2d(g, r.shortcut, x, {1, 0}) : x;
-    return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 
 ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const {
@@ -173,7 +151,8 @@ ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tenso
 
 ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
                          const Context& context) const {
-    x = resnet(g, level.resnets[i], x, embedding);
+    x = resnet(g, level.resnets[i], x, embedding,
+               [&](const Norm& norm, ggml_tensor* h) { return group_norm(g, norm, h, dims.groups, 1e-5f); });
     if (i < level.transformers.size() && !level.transformers[i].blocks.empty()) {
         x = transformer(g, level.transformers[i], x, context);
     }
@@ -201,7 +180,7 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
             x = stage(g, level, i, x, embedding, context);
             t.skips.push_back(x);
         }
-        if (level.has_resample) {
+        if (level.resample.weight != nullptr) {
             x = conv2d(g, level.resample, x, {2, 1});
             t.skips.push_back(x);
         }
@@ -230,7 +209,7 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
             skips.pop_back();
             x = stage(g, level, i, x, embedding, in.context);
         }
-        if (level.has_resample) {  // to the size of the skip that comes next, which odd sizes need
+        if (level.resample.weight != nullptr) {  // to the size of the skip that comes next, which odd sizes need
             x = conv2d(g, level.resample, resize_nearest(g, x, skips.back()->ne[0], skips.back()->ne[1]));
         }
     }

@@ -62,12 +62,6 @@ public:
     const UnetDims dims;
 
 private:
-    struct Resnet {
-        Norm norm1, norm2;
-        Conv2d conv1, conv2, shortcut;
-        Linear time;
-        bool has_shortcut = false;
-    };
     struct Block {  // one BasicTransformerBlock
         Norm norm1, norm2, norm3;
         Linear q1, k1, v1, out1, q2, k2, v2, out2, ff_in, ff_out;
@@ -80,14 +74,11 @@ private:
     struct Level {
         std::vector<Resnet> resnets;
         std::vector<Transformer> transformers;  // one per resnet, empty ones without blocks
-        Conv2d resample;
-        bool has_resample = false;
+        Conv2d resample;  // none after the last
     };
 
-    Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) const;
     Transformer make_transformer(Params& p, const std::string& name, int64_t channels, int64_t depth) const;
 
-    ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding) const;
     ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const;
     ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,

@@ -8,19 +8,6 @@ namespace dg {
 
 namespace {
 
-vae::Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out) {
-    vae::Resnet r;
-    r.norm1        = p.norm(name + ".norm1", in);
-    r.conv1        = p.conv2d(name + ".conv1", 3, in, out);
-    r.norm2        = p.norm(name + ".norm2", out);
-    r.conv2        = p.conv2d(name + ".conv2", 3, out, out);
-    r.has_shortcut = in != out;
-    if (r.has_shortcut) {
-        r.shortcut = p.conv2d(name + ".conv_shortcut", 1, in, out);
-    }
-    return r;
-}
-
 vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
     vae::Middle m;
     m.first             = make_resnet(p, name + ".resnets.0", c, c);
@@ -34,11 +21,8 @@ vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
     return m;
 }
 
-ggml_tensor* resnet(GraphBuilder& g, const vae::Resnet& r, ggml_tensor* x, VaeNorms& norms) {
-    ggml_tensor* h    = conv2d(g, r.conv1, silu(g, norms.build(g, r.norm1, x)));
-    h                 = silu(g, norms.build(g, r.norm2, h));
-    ggml_tensor* skip = r.has_shortcut ? conv2d(g, r.shortcut, x, {1, 0}) : x;
-    return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
+ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, VaeNorms& norms) {
+    return resnet(g, r, x, nullptr, [&](const Norm& norm, ggml_tensor* h) { return norms.build(g, norm, h); });
 }
 
 // One head over all positions.
@@ -48,6 +32,23 @@ ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, VaeNo
     y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
     x = ggml_add(g.ctx, x, to_picture(g, linear(g, m.attention.out, y), x->ne[0], x->ne[1]));
     return resnet(g, m.second, x, norms);
+}
+
+// Levels of the given widths, each after the one before it.
+std::vector<vae::Level> make_levels(Params& p, const std::string& name, const std::string& resample, int64_t resnets,
+                                    int64_t width, const std::vector<int64_t>& widths) {
+    std::vector<vae::Level> levels(widths.size());
+    for (size_t l = 0; l < widths.size(); l++) {
+        const std::string level = dot(name, l);
+        for (int64_t i = 0; i < resnets; i++) {
+            levels[l].resnets.push_back(make_resnet(p, dot(level + ".resnets", i), width, widths[l]));
+            width = widths[l];
+        }
+        if (l + 1 < widths.size()) {
+            levels[l].resample = p.conv2d(level + resample, 3, width, width);
+        }
+    }
+    return levels;
 }
 
 int64_t count_norms(const std::vector<vae::Level>& levels) {
@@ -92,20 +93,8 @@ VaeDims infer_vae_dims(const Source& source) {
 VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
     const std::string e = "vae.encoder.";
     conv_in_            = p.conv2d(e + "conv_in", 3, 3, dims.encoder[0]);
-    int64_t width       = dims.encoder[0];
-    for (size_t l = 0; l < dims.encoder.size(); l++) {
-        const std::string name = dot(e + "down_blocks", l);
-        vae::Level level;
-        for (int64_t i = 0; i < dims.encoder_resnets; i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, dims.encoder[l]));
-            width = dims.encoder[l];
-        }
-        level.has_resample = l + 1 < dims.encoder.size();
-        if (level.has_resample) {
-            level.resample = p.conv2d(name + ".downsamplers.0.conv", 3, width, width);
-        }
-        levels_.push_back(level);
-    }
+    levels_   = make_levels(p, e + "down_blocks", ".downsamplers.0.conv", dims.encoder_resnets, dims.encoder[0], dims.encoder);
+    const int64_t width = this->width();
     middle_   = make_middle(p, e + "mid_block", width);
     norm_out_ = p.norm(e + "conv_norm_out", width);
     conv_out_ = p.conv2d(e + "conv_out", 3, width, 2 * dims.latent);
@@ -117,10 +106,10 @@ VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
 ggml_tensor* VaeEncoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms& norms) const {
     x = conv2d(g, conv_in_, x);
     for (const vae::Level& level : levels_) {
-        for (const vae::Resnet& r : level.resnets) {
+        for (const Resnet& r : level.resnets) {
             x = resnet(g, r, x, norms);
         }
-        if (level.has_resample) {  // one row and column of padding, below and to the right only
+        if (level.resample.weight != nullptr) {  // one row and column of padding, below and to the right only
             x = conv2d(g, level.resample, pad_picture(g, x, 0, 1, 0, 1), {2, 0});
         }
     }
@@ -145,29 +134,16 @@ int64_t VaeEncoder::level_norms() const {
 
 VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
     const std::string d = "vae.decoder.";
-    const size_t levels = dims.decoder.size();
-    int64_t width       = dims.decoder[levels - 1];
+    const int64_t width = this->width();
     if (dims.post_quant_conv) {
         post_quant_ = p.conv2d("vae.post_quant_conv", 1, dims.latent, dims.latent);
     }
     conv_in_ = p.conv2d(d + "conv_in", 3, dims.latent, width);
     middle_  = make_middle(p, d + "mid_block", width);
-    for (size_t l = 0; l < levels; l++) {
-        const std::string name = dot(d + "up_blocks", l);
-        const int64_t out      = dims.decoder[levels - 1 - l];
-        vae::Level level;
-        for (int64_t i = 0; i < dims.decoder_resnets; i++) {
-            level.resnets.push_back(make_resnet(p, dot(name + ".resnets", i), width, out));
-            width = out;
-        }
-        level.has_resample = l + 1 < levels;
-        if (level.has_resample) {
-            level.resample = p.conv2d(name + ".upsamplers.0.conv", 3, width, width);
-        }
-        levels_.push_back(level);
-    }
-    norm_out_ = p.norm(d + "conv_norm_out", width);
-    conv_out_ = p.conv2d(d + "conv_out", 3, width, 3);
+    levels_  = make_levels(p, d + "up_blocks", ".upsamplers.0.conv", dims.decoder_resnets, width,
+                           {dims.decoder.rbegin(), dims.decoder.rend()});
+    norm_out_ = p.norm(d + "conv_norm_out", dims.decoder[0]);
+    conv_out_ = p.conv2d(d + "conv_out", 3, dims.decoder[0], 3);
 }
 
 ggml_tensor* VaeDecoder::build_middle(GraphBuilder& g, ggml_tensor* x) const {
@@ -180,10 +156,10 @@ ggml_tensor* VaeDecoder::build_middle(GraphBuilder& g, ggml_tensor* x) const {
 
 ggml_tensor* VaeDecoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms& norms) const {
     for (const vae::Level& level : levels_) {
-        for (const vae::Resnet& r : level.resnets) {
+        for (const Resnet& r : level.resnets) {
             x = resnet(g, r, x, norms);
         }
-        if (level.has_resample) {
+        if (level.resample.weight != nullptr) {
             x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]));
         }
     }

@@ -26,11 +26,6 @@ VaeDims infer_vae_dims(const Source& source);
 
 namespace vae {
 
-struct Resnet {
-    Norm norm1, norm2;
-    Conv2d conv1, conv2, shortcut;
-    bool has_shortcut = false;
-};
 struct Attention {
     Norm norm;
     Linear q, k, v, out;
@@ -41,8 +36,7 @@ struct Middle {
 };
 struct Level {
     std::vector<Resnet> resnets;
-    Conv2d resample;
-    bool has_resample = false;
+    Conv2d resample;  // none after the last
 };
 
 }  // namespace vae

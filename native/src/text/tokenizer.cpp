@@ -19,33 +19,10 @@ uint64_t pair_key(int32_t left, int32_t right) {
     return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
 }
 
-// GPT-2's printable alias of every byte, in the order that numbers CLIP's first 256 tokens:
-// the printable bytes first, then the rest as code points from 256.
-struct ByteAlphabet {
-    char32_t alias[256];
-    int32_t id[256];
-
-    ByteAlphabet() {
-        bool printable[256] = {};
-        for (int b = 0; b < 256; b++) {
-            printable[b] = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-        }
-        int32_t next_id = 0;
-        for (int b = 0; b < 256; b++) {
-            if (printable[b]) {
-                alias[b] = static_cast<char32_t>(b);
-                id[b]    = next_id++;
-            }
-        }
-        char32_t next_alias = 256;
-        for (int b = 0; b < 256; b++) {
-            if (!printable[b]) {
-                alias[b] = next_alias++;
-                id[b]    = next_id++;
-            }
-        }
-    }
-};
+// Bytes that GPT-2's alphabet, of which CLIP's first 256 tokens are, writes as themselves.
+bool is_printable(int b) {
+    return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+}
 
 void append_utf8(std::string& out, char32_t c) {
     if (c < 0x80) {
@@ -129,14 +106,19 @@ const Tokenizer& Tokenizer::instance() {
 }
 
 Tokenizer::Tokenizer() {
-    const ByteAlphabet alphabet;
     std::unordered_map<std::string, int32_t> ids;
-    for (int b = 0; b < 256; b++) {
-        byte_ids_[b] = alphabet.id[b];
-        std::string alias;
-        append_utf8(alias, alphabet.alias[b]);
-        ids[alias]          = alphabet.id[b];
-        ids[alias + "</w>"] = alphabet.id[b] + 256;
+    int32_t id          = 0;
+    char32_t next_alias = 256;
+    for (const bool printable : {true, false}) {  // the printable bytes come first, then the rest as code points from 256
+        for (int b = 0; b < 256; b++) {
+            if (is_printable(b) == printable) {
+                std::string alias;
+                append_utf8(alias, printable ? static_cast<char32_t>(b) : next_alias++);
+                ids[alias]          = id;
+                ids[alias + "</w>"] = id + 256;
+                byte_ids_[b]        = id++;
+            }
+        }
     }
     std::istringstream lines(load_clip_merges());
     std::string line;
@@ -156,8 +138,7 @@ Tokenizer::Tokenizer() {
         if (l != ids.end() && r != ids.end()) {
             merges_[pair_key(l->second, r->second)] = {rank, next};
         }
-        ids[left + right] = next;
-        next++;
+        ids[left + right] = next++;
         rank++;
     }
     if (next != kTokenStart) {
