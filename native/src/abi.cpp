@@ -295,9 +295,7 @@ int64_t dg_live_handles(void) {
 }
 
 dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(count, "count") = static_cast<int32_t>(devices().size());
-    });
+    return guard(msg, msg_cap, [&] { given(count, "count") = static_cast<int32_t>(devices().size()); });
 }
 
 dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t msg_cap) {
@@ -319,7 +317,7 @@ dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t ms
 dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
         given(out, "out") = nullptr;
-        *out = new dg_model(read_open_params(params));
+        *out              = new dg_model(read_open_params(params));
         live_handles++;
     });
 }
@@ -336,9 +334,8 @@ dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap) {
 }
 
 dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        answer(out, "dg_model_info", [&](dg_model_info& info) { model_of(model).info(&info); });
-    });
+    return guard(msg, msg_cap,
+                 [&] { answer(out, "dg_model_info", [&](dg_model_info& info) { model_of(model).info(&info); }); });
 }
 
 dg_status dg_model_set_cancel(dg_model* model, int32_t cancelled, char* msg, size_t msg_cap) {
@@ -447,9 +444,8 @@ dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output,
 }
 
 dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(bytes, "bytes") = model_of(model).compute_size(read_struct(query, "dg_compute_query"));
-    });
+    return guard(msg, msg_cap,
+                 [&] { given(bytes, "bytes") = model_of(model).compute_size(read_struct(query, "dg_compute_query")); });
 }
 
 dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap) {
@@ -459,9 +455,7 @@ dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32
 }
 
 dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(bytes, "bytes") = model_of(model).compute_held();
-    });
+    return guard(msg, msg_cap, [&] { given(bytes, "bytes") = model_of(model).compute_held(); });
 }
 
 dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
@@ -469,9 +463,7 @@ dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap) {
 }
 
 dg_status dg_row_bytes(int32_t type, int64_t columns, size_t* bytes, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(bytes, "bytes") = row_bytes(type, columns);
-    });
+    return guard(msg, msg_cap, [&] { given(bytes, "bytes") = row_bytes(type, columns); });
 }
 
 dg_status dg_quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out, size_t out_bytes,
@@ -491,9 +483,9 @@ dg_status dg_model_set_profile(dg_model* model, int32_t enabled, char* msg, size
 dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg,
                                size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        const auto& found = model_of(model).profile().entries();
+        const auto& found     = model_of(model).profile().entries();
         given(count, "count") = found.size();
-        size_t i          = 0;
+        size_t i              = 0;
         for (auto it = found.begin(); entries != nullptr && it != found.end() && i < cap; ++it, ++i) {
             dg_profile_entry entry = empty_struct<dg_profile_entry>();
             copy_text(entry.stage, it->first.stage);
@@ -539,9 +531,7 @@ dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t c
 }
 
 dg_status dg_lora_bytes(const dg_lora* lora, int64_t* bytes, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(bytes, "bytes") = given(lora, "lora").adapter->bytes();
-    });
+    return guard(msg, msg_cap, [&] { given(bytes, "bytes") = given(lora, "lora").adapter->bytes(); });
 }
 
 dg_status dg_lora_free(dg_lora** lora, char* msg, size_t msg_cap) {

@@ -206,9 +206,9 @@ void check_fused(int64_t kW, int64_t kH) {
     ggml_tensor* plain    = dg::conv_direct(ctx, ggml_silu(ctx, normed), packed, bias, kOut, shape);
     plain                 = ggml_add(ctx, ggml_add(ctx, plain, ggml_reshape_4d(ctx, each, 1, 1, kOut, kN)), residual);
 
-    ggml_tensor* doubled =
-        dg::conv_packed(ctx, dg::pack_picture(ctx, x, 1, nullptr, true), 2 * kW, 2 * kH, kIn, packed, bias, kOut, shape, {}, false);
-    ggml_tensor* large    = ggml_interpolate(ctx, x, 2 * kW, 2 * kH, kIn, kN, GGML_SCALE_MODE_NEAREST);
+    ggml_tensor* doubled = dg::conv_packed(ctx, dg::pack_picture(ctx, x, 1, nullptr, true), 2 * kW, 2 * kH, kIn, packed,
+                                           bias, kOut, shape, {}, false);
+    ggml_tensor* large   = ggml_interpolate(ctx, x, 2 * kW, 2 * kH, kIn, kN, GGML_SCALE_MODE_NEAREST);
     ggml_tensor* enlarged = dg::conv_direct(ctx, large, packed, bias, kOut, shape);
 
     const std::pair<ggml_tensor*, ggml_tensor*> pairs[] = {{fused, plain}, {doubled, enlarged}};

@@ -44,7 +44,7 @@ std::string device_id(const std::string& name) {
 
 bool looks_like_software(const std::string& description) {
     const std::string text = lower(description);
-    const auto names = {"llvmpipe", "lavapipe", "swiftshader", "software"};
+    const auto names       = {"llvmpipe", "lavapipe", "swiftshader", "software"};
     return std::any_of(names.begin(), names.end(), [&](auto name) { return text.find(name) != std::string::npos; });
 }
 
@@ -174,7 +174,7 @@ int32_t default_threads() {
     return std::max(1, allowed);
 }
 
-static std::string names_of(bool Feature::*wanted) {
+static std::string names_of(bool Feature::* wanted) {
     std::string text;
     for (const Feature& f : features()) {
         if (f.*wanted) {

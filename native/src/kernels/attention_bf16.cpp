@@ -161,12 +161,12 @@ void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, in
 void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const TileScope tiles(amx_usable());
     Problem p{};
-    p.dst    = dst;
-    p.q      = dst->src[0];
-    p.keys   = dst->src[1];
-    p.values = dst->src[2];
-    p.mask   = dst->src[4];
-    p.of_row = dst->src[5];
+    p.dst           = dst;
+    p.q             = dst->src[0];
+    p.keys          = dst->src[1];
+    p.values        = dst->src[2];
+    p.mask          = dst->src[4];
+    p.of_row        = dst->src[5];
     p.heads         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata));
     p.size          = dst->ne[0] / p.heads;
     p.tokens        = dst->src[3]->ne[1];
@@ -214,7 +214,8 @@ ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, g
     ggml_tensor* values = custom_node(ctx, kPackKeys, pack_values, GGML_TYPE_BF16,
                                       {channels * kTileDepth, ceil_div(tokens, kTileDepth), sources, 1}, {v});
     return custom_node(ctx, kAttention, attend, GGML_TYPE_F32, {channels, q->ne[1], q->ne[2], 1},
-                       {q, keys, values, k, mask, of_row}, static_cast<uintptr_t>(heads));  // k for its number of tokens
+                       {q, keys, values, k, mask, of_row},
+                       static_cast<uintptr_t>(heads));  // k for its number of tokens
 }
 
 }  // namespace dg

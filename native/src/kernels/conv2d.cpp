@@ -312,7 +312,8 @@ static void pack_kernel(const void* weights, int64_t taps, int64_t in, int64_t o
         for (int64_t c = 0; c < in; c++) {
             const auto [first, apart] = place(o, c);
             for (int64_t tap = 0; tap < taps; tap++) {
-                static_cast<T*>(packed)[first + tap * apart] = static_cast<const T*>(weights)[(o * in + c) * taps + tap];
+                static_cast<T*>(packed)[first + tap * apart] =
+                    static_cast<const T*>(weights)[(o * in + c) * taps + tap];
             }
         }
     }
@@ -322,8 +323,8 @@ void conv_pack(const void* weights, ggml_type type, int64_t kernel, int64_t in, 
     const int64_t taps = kernel * kernel, columns = conv_packed_columns(type, kernel, in);
     std::memset(packed, 0, static_cast<size_t>(columns * conv_packed_rows(out)) * ggml_type_size(type));
     const auto pack = [&](auto place) {
-        (type == GGML_TYPE_F32 ? pack_kernel<uint32_t, decltype(place)> : pack_kernel<uint16_t, decltype(place)>)(
-            weights, taps, in, out, packed, place);
+        (type == GGML_TYPE_F32 ? pack_kernel<uint32_t, decltype(place)>
+                               : pack_kernel<uint16_t, decltype(place)>)(weights, taps, in, out, packed, place);
     };
     using Place = std::pair<int64_t, int64_t>;
     if (f32_products()) {  // [16 outputs][channel block][tap][channel][output]; the last block is as wide as it needs to be
@@ -351,7 +352,8 @@ static ggml_tensor* conv_node(ggml_context* ctx, const char* name, ggml_custom_o
     const int64_t out_width  = (width + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     const int64_t out_height = (height + 2 * shape.pad - shape.kernel) / shape.stride + 1;
     const uintptr_t bits     = static_cast<uintptr_t>(shape.kernel) | static_cast<uintptr_t>(shape.stride) << 8 |
-                           static_cast<uintptr_t>(shape.pad) << 16 | static_cast<uintptr_t>(width + 2 * shape.pad) << 32;
+                           static_cast<uintptr_t>(shape.pad) << 16 |
+                           static_cast<uintptr_t>(width + 2 * shape.pad) << 32;
     return custom_node(ctx, name, function, GGML_TYPE_F32, {out_width, out_height, out, batch},
                        {x, packed, bias, addends.per_picture, addends.residual}, bits);
 }

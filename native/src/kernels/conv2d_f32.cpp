@@ -43,8 +43,7 @@ void store1(const F32Problem& p, int64_t image, int64_t pixel, int64_t channel, 
     const int64_t count = std::min(kPanel, p.out - channel);
     for (int64_t i = 0; i < count; i++) {
         const int64_t at = (image * p.out + channel + i) * p.pixels + pixel;
-        p.y[at] =
-            sums[i] + p.added_to(channel + i, image) + (p.residual != nullptr ? p.residual[at] : 0.0f);
+        p.y[at]          = sums[i] + p.added_to(channel + i, image) + (p.residual != nullptr ? p.residual[at] : 0.0f);
     }
 }
 

@@ -13,11 +13,11 @@ struct ConvProblem {
     const ggml_tensor* weights;
     const float* bias;
     const float* per_picture;  // [out, N] or NULL
-    const float* residual;     // as the result, or NULL
+    const float* residual;  // as the result, or NULL
     float* y;
     ConvShape shape;
-    int64_t columns;                           // of a packed picture
-    int64_t out_width, pixels, out, batch;     // of the result; pixels of one picture
+    int64_t columns;  // of a packed picture
+    int64_t out_width, pixels, out, batch;  // of the result; pixels of one picture
 
     ConvProblem(const ggml_tensor* node, void* userdata)
         : picture(node->src[0]),

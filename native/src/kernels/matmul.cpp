@@ -279,17 +279,16 @@ void run_geglu(ggml_tensor*, int, int, void*) {}
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual) {
     const char* name = f32_products() ? kMatmulF32 : packed->type == GGML_TYPE_I8 ? kMatmulQ8 : kMatmulBf16;
-    return custom_node(ctx, name, f32_products() ? multiply_f32 : run, GGML_TYPE_F32,
-                       {weight->ne[1], tokens, batch, 1}, {packed, weight, bias, residual});
+    return custom_node(ctx, name, f32_products() ? multiply_f32 : run, GGML_TYPE_F32, {weight->ne[1], tokens, batch, 1},
+                       {packed, weight, bias, residual});
 }
 
 ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
                           ggml_tensor* bias) {
     const int64_t half = weight->ne[1] / 2;
     if (f32_products()) {
-        return custom_node(ctx, kGegluF32, multiply_geglu_f32, GGML_TYPE_F32,
-                           {kBlock, packed->ne[1], half / kBlock, 1}, {packed, weight, bias},
-                           static_cast<uintptr_t>(tokens));
+        return custom_node(ctx, kGegluF32, multiply_geglu_f32, GGML_TYPE_F32, {kBlock, packed->ne[1], half / kBlock, 1},
+                           {packed, weight, bias}, static_cast<uintptr_t>(tokens));
     }
     return custom_node(ctx, packed->type == GGML_TYPE_I8 ? kGegluQ8 : kGegluBf16, run_geglu, GGML_TYPE_BF16,
                        {half * kTile, packed->ne[1], 1, 1}, {packed, weight, bias});

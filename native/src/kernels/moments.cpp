@@ -46,7 +46,7 @@ struct Moments {
     void add(const float* x, int64_t n) {
         const float m       = Lanes(x, n, [](float v) { return v; }).sum() / static_cast<float>(n);
         const float squares = Lanes(x, n, [m](float v) { return (v - m) * (v - m); }).sum();
-        const double added  = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
+        const double added = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
         square += static_cast<double>(squares) + apart * apart * count * added / total;
         mean += apart * added / total;
         count = total;

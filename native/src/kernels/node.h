@@ -38,8 +38,8 @@ inline ggml_tensor* custom_node(ggml_context* ctx, const char* name, ggml_custom
 
 // Where the row of a tensor of F32 begins.
 inline const float* row_of(const ggml_tensor* x, int64_t i1, int64_t i2, int64_t i3 = 0) {
-    const auto at = static_cast<size_t>(i1) * x->nb[1] + static_cast<size_t>(i2) * x->nb[2] +
-                    static_cast<size_t>(i3) * x->nb[3];
+    const auto at =
+        static_cast<size_t>(i1) * x->nb[1] + static_cast<size_t>(i2) * x->nb[2] + static_cast<size_t>(i3) * x->nb[3];
     return reinterpret_cast<const float*>(static_cast<const char*>(x->data) + at);
 }
 

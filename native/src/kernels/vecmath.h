@@ -40,7 +40,7 @@ inline float sum(Floats x) {
 // Values below -87 become 0, above 88 infinity.
 inline Floats exp(Floats x) {
     const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT);
-    __m512 r       = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);     // ln 2 in two parts, the first
+    __m512 r       = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);  // ln 2 in two parts, the first
     r              = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);  // exact in few bits
     __m512 p       = _mm512_set1_ps(1.0f / 720);
     for (const float c : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {

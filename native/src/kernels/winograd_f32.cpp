@@ -110,8 +110,7 @@ template <ggml_type Type>
 void transform_weights(const void* weights, int64_t at, int64_t depth, int64_t stride, float* to) {
     for (int64_t i = 0; i < depth * kPanel; i += 8) {
         transform<3, 6>(
-            weight_line,
-            [&](int y, int x) { return load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i); },
+            weight_line, [&](int y, int x) { return load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i); },
             [&](int y, const __m256* o) {
                 for (int x = 0; x < 6; x++) {
                     _mm256_storeu_ps(to + (y * 6 + x) * stride + i, o[x]);

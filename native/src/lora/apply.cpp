@@ -99,7 +99,7 @@ ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Con
     ggml_tensor* out_factors = channel_sum_of(g, change, DG_LORA_OUT_SCALE);
     const ConvOptions geometry{options.stride, options.pad};
     Conv2d with_bias = layer;
-    with_bias.bias           = plus(g, layer.bias, sum_of(g, change, DG_LORA_BIAS));
+    with_bias.bias   = plus(g, layer.bias, sum_of(g, change, DG_LORA_BIAS));
     ggml_tensor* y;
     if (out_factors == nullptr) {
         y = conv2d_plain(g, with_bias, with_factors(g, x, in_factors), options);
@@ -109,10 +109,11 @@ ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Con
         without.bias       = ggml_scale(g.ctx, layer.bias, 0.0f);
         ggml_tensor* plain = conv2d_plain(g, without, x, geometry);
         y                  = ggml_mul(g.ctx, plain, out_factors);
-        y = plus(g, y, in_factors == nullptr ? plain : conv2d_plain(g, without, with_factors(g, x, in_factors), geometry));
-        y = ggml_add(g.ctx, y, per_channel(g, with_bias.bias));
-        y = plus(g, y, options.per_picture != nullptr ? per_channel(g, options.per_picture) : nullptr);
-        y = plus(g, y, options.residual);
+        y                  = plus(g, y,
+                 in_factors == nullptr ? plain : conv2d_plain(g, without, with_factors(g, x, in_factors), geometry));
+        y                  = ggml_add(g.ctx, y, per_channel(g, with_bias.bias));
+        y                  = plus(g, y, options.per_picture != nullptr ? per_channel(g, options.per_picture) : nullptr);
+        y                  = plus(g, y, options.residual);
     }
     for (const Other& other : change.others) {
         if (other.form == DG_LORA_DENSE) {

@@ -237,7 +237,8 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, float eps) {
     const Norm norm = adapted(g, layer);
     ggml_tensor* y  = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
-    return with_packed(g, y, x, [&] { return pack_tokens(g.ctx, x, TokenMap::kLayerNorm, norm.weight, norm.bias, eps); });
+    return with_packed(g, y, x,
+                       [&] { return pack_tokens(g.ctx, x, TokenMap::kLayerNorm, norm.weight, norm.bias, eps); });
 }
 
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, int groups, float eps) {

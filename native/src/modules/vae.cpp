@@ -93,11 +93,12 @@ VaeDims infer_vae_dims(const Source& source) {
 VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
     const std::string e = "vae.encoder.";
     conv_in_            = p.conv2d(e + "conv_in", 3, 3, dims.encoder[0]);
-    levels_   = make_levels(p, e + "down_blocks", ".downsamplers.0.conv", dims.encoder_resnets, dims.encoder[0], dims.encoder);
+    levels_ =
+        make_levels(p, e + "down_blocks", ".downsamplers.0.conv", dims.encoder_resnets, dims.encoder[0], dims.encoder);
     const int64_t width = this->width();
-    middle_   = make_middle(p, e + "mid_block", width);
-    norm_out_ = p.norm(e + "conv_norm_out", width);
-    conv_out_ = p.conv2d(e + "conv_out", 3, width, 2 * dims.latent);
+    middle_             = make_middle(p, e + "mid_block", width);
+    norm_out_           = p.norm(e + "conv_norm_out", width);
+    conv_out_           = p.conv2d(e + "conv_out", 3, width, 2 * dims.latent);
     if (dims.quant_conv) {
         quant_ = p.conv2d("vae.quant_conv", 1, 2 * dims.latent, 2 * dims.latent);
     }
@@ -138,10 +139,10 @@ VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
     if (dims.post_quant_conv) {
         post_quant_ = p.conv2d("vae.post_quant_conv", 1, dims.latent, dims.latent);
     }
-    conv_in_ = p.conv2d(d + "conv_in", 3, dims.latent, width);
-    middle_  = make_middle(p, d + "mid_block", width);
-    levels_  = make_levels(p, d + "up_blocks", ".upsamplers.0.conv", dims.decoder_resnets, width,
-                           {dims.decoder.rbegin(), dims.decoder.rend()});
+    conv_in_  = p.conv2d(d + "conv_in", 3, dims.latent, width);
+    middle_   = make_middle(p, d + "mid_block", width);
+    levels_   = make_levels(p, d + "up_blocks", ".upsamplers.0.conv", dims.decoder_resnets, width,
+                            {dims.decoder.rbegin(), dims.decoder.rend()});
     norm_out_ = p.norm(d + "conv_norm_out", dims.decoder[0]);
     conv_out_ = p.conv2d(d + "conv_out", 3, dims.decoder[0], 3);
 }

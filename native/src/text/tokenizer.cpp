@@ -109,7 +109,8 @@ Tokenizer::Tokenizer() {
     std::unordered_map<std::string, int32_t> ids;
     int32_t id          = 0;
     char32_t next_alias = 256;
-    for (const bool printable : {true, false}) {  // the printable bytes come first, then the rest as code points from 256
+    for (const bool printable :
+         {true, false}) {  // the printable bytes come first, then the rest as code points from 256
         for (int b = 0; b < 256; b++) {
             if (is_printable(b) == printable) {
                 std::string alias;
