@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/node.h"
+#include "kernels/simd.h"
 
 namespace dg {
 
@@ -18,23 +19,35 @@ struct Lanes {
     template <typename Term>
     Lanes(const float* x, int64_t n, Term term) {
         const int64_t whole = n / kLanes * kLanes;
+#if defined(__AVX512F__)
+        __m512 sum = _mm512_setzero_ps();
+        for (int64_t i = 0; i < whole; i += kLanes) {
+            sum += term(_mm512_loadu_ps(x + i));
+        }
+        _mm512_storeu_ps(of, sum);
+#else
         for (int64_t i = 0; i < whole; i += kLanes) {
             for (int64_t k = 0; k < kLanes; k++) {
                 of[k] += term(x[i + k]);
             }
         }
+#endif
         for (int64_t i = whole; i < n; i++) {
             of[i - whole] += term(x[i]);
         }
     }
 
     float sum() {
+#if defined(__AVX512F__)
+        return _mm512_reduce_add_ps(_mm512_loadu_ps(of));
+#else
         for (int64_t step = kLanes / 2; step > 0; step /= 2) {
             for (int64_t k = 0; k < step; k++) {
                 of[k] += of[k + step];
             }
         }
         return of[0];
+#endif
     }
 };
 
@@ -44,8 +57,8 @@ struct Moments {
     double count = 0, mean = 0, square = 0;
 
     void add(const float* x, int64_t n) {
-        const float m       = Lanes(x, n, [](float v) { return v; }).sum() / static_cast<float>(n);
-        const float squares = Lanes(x, n, [m](float v) { return (v - m) * (v - m); }).sum();
+        const float m       = Lanes(x, n, [](auto v) { return v; }).sum() / static_cast<float>(n);
+        const float squares = Lanes(x, n, [m](auto v) { return (v - m) * (v - m); }).sum();
         const double added = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
         square += static_cast<double>(squares) + apart * apart * count * added / total;
         mean += apart * added / total;
@@ -79,8 +92,8 @@ void run(ggml_tensor* dst, int ith, int nth, void*) {
         double sum = 0, square = 0;
         for (int64_t row = 0; row < per * x->ne[1]; row++) {
             const float* from  = row_of(x, row % x->ne[1], group * per + row / x->ne[1], 0);
-            const Lanes values = Lanes(from, x->ne[0], [](float v) { return v; });
-            const Lanes squares(from, x->ne[0], [](float v) { return v * v; });
+            const Lanes values = Lanes(from, x->ne[0], [](auto v) { return v; });
+            const Lanes squares(from, x->ne[0], [](auto v) { return v * v; });
             for (int64_t k = 0; k < kLanes; k++) {
                 sum += static_cast<double>(values.of[k]);
                 square += static_cast<double>(squares.of[k]);

@@ -21,7 +21,7 @@ using vec::Floats;
 
 // What one channel's values become: scale * x + shift, then SiLU where wanted.
 struct ChannelMap {
-    float scale = 1, shift = 0;
+    Floats scale = vec::all(1), shift = vec::all(0);
     bool normed = false, silu = false;
 
     // Channels that are filled up have the last one's.
@@ -34,13 +34,14 @@ struct ChannelMap {
         const ggml_tensor *x = node->src[0], *stats = node->src[1];
         const int64_t c    = std::min(channel, x->ne[2] - 1);
         const float* group = floats_of(stats) + 2 * (image * stats->ne[1] + c / (x->ne[2] / stats->ne[1]));
-        scale              = group[1] * floats_of(node->src[2])[c];
-        shift              = floats_of(node->src[3])[c] - group[0] * scale;
+        const float factor = group[1] * floats_of(node->src[2])[c];
+        scale              = vec::all(factor);
+        shift              = vec::all(floats_of(node->src[3])[c] - group[0] * factor);
     }
 
-    Floats operator()(Floats v) const {
+    [[gnu::always_inline]] Floats operator()(Floats v) const {
         if (normed) {
-            v = vec::fmadd(v, vec::all(scale), vec::all(shift));
+            v = vec::fmadd(v, scale, shift);
         }
         return silu ? vec::silu(v) : v;
     }

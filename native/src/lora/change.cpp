@@ -149,7 +149,9 @@ std::vector<Change> read_changes(const dg_lora_target& target, const WeightShape
                                  const std::vector<float>& base) {
     Change plain = read_plain(target, weight);
     if (!needs_base(target)) {
-        return {std::move(plain)};
+        std::vector<Change> one;
+        one.push_back(std::move(plain));
+        return one;
     }
     if (plain.form > DG_LORA_DENSE) {
         fail(DG_ERR_UNSUPPORTED, "%s: magnitudes go with low-rank, Kronecker and dense changes only",
@@ -180,7 +182,8 @@ void add_change(const Change& c, const WeightShape& w, float factor, const std::
             }
             return;
         default:  // of the weight's own shape, a bias or a norm
-            const std::vector<float> dense = c.form == DG_LORA_KRON ? kronecker(c) : c.a;
+            const std::vector<float> product = c.form == DG_LORA_KRON ? kronecker(c) : std::vector<float>();
+            const std::vector<float>& dense  = c.form == DG_LORA_KRON ? product : c.a;
             for (size_t i = 0; i < dense.size(); i++) {
                 out[i] += factor * dense[i];
             }
