@@ -1,18 +1,12 @@
 package scheduler
 
 import (
-	_ "embed" // the measured figures are embedded
-	"encoding/json"
+	_ "embed" // the table's text is embedded
 	"fmt"
 	"strings"
 	"sync"
 	"text/template"
 )
-
-// characteristicsJSON is written by tools/schedbench; never by hand.
-//
-//go:embed characteristics.json
-var characteristicsJSON []byte
 
 // Needs names the kind of model without which a scheduler makes no right pictures. Empty: an ordinary SDXL UNet will do.
 type Needs string
@@ -112,13 +106,8 @@ var needsText = map[Needs]string{
 // Text tells in words which model is needed.
 func (n Needs) Text() string { return needsText[n] }
 
-var measured = sync.OnceValue(func() Database {
-	var d Database
-	if err := json.Unmarshal(characteristicsJSON, &d); err != nil {
-		panic("scheduler: embedded characteristics.json: " + err.Error())
-	}
-	return d
-})
+// measured is written by tools/schedbench; never by hand.
+var measured = sync.OnceValue(func() Database { return embedded[Database]("characteristics.json") })
 
 // Measured returns the embedded database. What its slices hold is shared and must not be changed.
 func Measured() Database { return measured() }

@@ -80,20 +80,4 @@ type Config struct {
 }
 
 // SDXLDefaults returns what scheduler_config.json of SDXL base 1.0 sets (the refiner's is equal).
-func SDXLDefaults() Config {
-	return Config{
-		NumTrainTimesteps: new(1000),
-		BetaStart:         new(0.00085),
-		BetaEnd:           new(0.012),
-		BetaSchedule:      "scaled_linear",
-		PredictionType:    "epsilon",
-		TimestepSpacing:   "leading",
-		StepsOffset:       new(1),
-		InterpolationType: "linear",
-		UseKarrasSigmas:   new(false),
-		ClipSample:        new(false),
-		SetAlphaToOne:     new(false),
-		SkipPRKSteps:      new(true),
-		SampleMaxValue:    new(1.0),
-	}
-}
+func SDXLDefaults() Config { return described.SDXL.Clone() }

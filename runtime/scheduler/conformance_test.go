@@ -293,7 +293,7 @@ func TestStartInTheMiddle(t *testing.T) {
 		for _, v := range base.Timesteps() {
 			assert.GreaterOrEqual(t, v, 200.0)
 		}
-		if s.(*sched).algo.order == 1 {
+		if s.(*sched).algo.Order == 1 {
 			assert.Equal(t, whole.Timesteps(), append(append([]float64(nil), base.Timesteps()...), refiner.Timesteps()...))
 		}
 		_, err = s.NewRun(RunOptions{NumInferenceSteps: 20, DenoisingStart: 0.8, DenoisingEnd: 0.7})

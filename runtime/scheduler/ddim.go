@@ -3,13 +3,7 @@ package scheduler
 import "math"
 
 // ddim is denoising diffusion implicit models (arXiv:2010.02502, formulas 12 and 16).
-var ddim = &algorithm{
-	name:    "DDIMScheduler",
-	summary: "denoising diffusion implicit models; deterministic at eta 0",
-	presets: []preset{{[]string{"ddim_trailing"}, Config{TimestepSpacing: "trailing"}}},
-	cousins: []string{"DDIM CFG++"},
-	defaults: defaults(trained, leading, thresholded, clipped, Config{ClipSample: new(true), SetAlphaToOne: new(true),
-		RescaleBetasZeroSNR: new(false), Eta: new(0.0), UseClippedModelOutput: new(false)}),
+var ddim = method{
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps := s.discreteTimesteps(o)
 		c := &s.cfg

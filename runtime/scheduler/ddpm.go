@@ -5,16 +5,7 @@ import "math"
 // ddpm is the ancestral sampler of denoising diffusion probabilistic models (arXiv:2006.11239, formulas 6 and 7).
 //
 // variance_type fixed_large_log takes the root of a negative number in diffusers; it is refused.
-var ddpm = &algorithm{
-	name:    "DDPMScheduler",
-	summary: "the original ancestral sampler; needs many steps",
-	defaults: defaults(trained, leading, thresholded, clipped, Config{VarianceType: "fixed_small", ClipSample: new(true),
-		RescaleBetasZeroSNR: new(false)}),
-	values: map[string][]string{
-		"beta_schedule": {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"},
-		"variance_type": append([]string{"fixed_small", "fixed_small_log", "fixed_large"}, learnedVariance...),
-	},
-	customTimesteps: true,
+var ddpm = method{
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		timesteps := s.discreteTimesteps(o)
 		d := &ddpmRun{alphaSpace: s.newAlphaSpace(timesteps, 1, o.BatchSize), variance: s.cfg.VarianceType}

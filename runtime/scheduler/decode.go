@@ -52,6 +52,12 @@ func quoteInfinities(data []byte) []byte {
 // read again.
 func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.Map()) }
 
+// UnmarshalJSON reads what MarshalJSON wrote; see ParseConfig.
+func (c *Config) UnmarshalJSON(data []byte) (err error) {
+	_, *c, err = ParseConfig(data)
+	return err
+}
+
 // Map returns the options that are set by their diffusers names; infinite ones as "inf" and "-inf".
 func (c Config) Map() map[string]any {
 	m := map[string]any{}

@@ -29,26 +29,26 @@ func TestOptionsAreDiffusers(t *testing.T) {
 	require.NoError(t, json.Unmarshal(data, &f))
 	require.Len(t, f.Schedulers, len(algorithms))
 	for _, a := range algorithms {
-		theirs := f.Schedulers[a.name]
+		theirs := f.Schedulers[a.Name]
 		for name, def := range theirs {
-			if slices.Contains(notOffered[""], name) || slices.Contains(notOffered[a.name], name) {
+			if slices.Contains(notOffered[""], name) || slices.Contains(notOffered[a.Name], name) {
 				continue
 			}
-			if !assert.True(t, a.has(name), "%s lacks %s", a.name, name) {
+			if !assert.True(t, a.has(name), "%s lacks %s", a.Name, name) {
 				continue
 			}
-			mine := a.defaults.Map()[name]
+			mine := a.Defaults.Map()[name]
 			if n, ok := mine.(int); ok {
 				mine = float64(n)
 			}
 			if list, ok := def.([]any); ok && len(list) == 0 {
 				def = nil
 			}
-			assert.Equal(t, def, mine, "%s %s", a.name, name)
+			assert.Equal(t, def, mine, "%s %s", a.Name, name)
 		}
 		for _, name := range a.options() {
 			_, known := theirs[name]
-			assert.True(t, known || slices.Contains(ours, name), "%s has %s, diffusers does not", a.name, name)
+			assert.True(t, known || slices.Contains(ours, name), "%s has %s, diffusers does not", a.Name, name)
 		}
 	}
 	for _, name := range OptionNames() {

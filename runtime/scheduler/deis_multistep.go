@@ -4,14 +4,7 @@ import "math"
 
 // deisMultistep is DEIS in its log-rho form (arXiv:2204.13902): the predicted noise is interpolated by a
 // polynomial in log(rho), rho = sigma/alpha, and integrated exactly over rho.
-var deisMultistep = &algorithm{
-	name:    "DEISMultistepScheduler",
-	summary: "exponential integrator with multistep polynomials in log-rho",
-	also:    []string{"DEIS"},
-	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{SolverOrder: new(2), AlgorithmType: "deis", SolverType: "logrho",
-		LowerOrderFinal: new(true)}),
-	values: map[string][]string{"algorithm_type": {"deis"}, "solver_type": {"logrho"}},
-	ranges: map[string]numRange{"solver_order": {lo: 1, hi: 3}},
+var deisMultistep = method{
 	fallback: func(c *Config) []string {
 		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "deis",
 			"dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "data_prediction", "noise_prediction")

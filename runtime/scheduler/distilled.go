@@ -1,10 +1,9 @@
 package scheduler
 
-import "math"
-
-// distilled are the defaults of schedulers for models that were distilled for few steps.
-var distilled = defaults(sdTrained, leading, thresholded, clipped, Config{BetaSchedule: "scaled_linear",
-	OriginalInferSteps: new(50), SetAlphaToOne: new(true), TimestepScaling: new(10.0), RescaleBetasZeroSNR: new(false)})
+import (
+	"math"
+	"strconv"
+)
 
 // distilledStart begins runs of such schedulers. last is the level after the last step; 0 means that of
 // timestep 0.
@@ -34,8 +33,8 @@ func (s *sched) distilledTimesteps(o *RunOptions) (timesteps []float64, notes []
 	}
 	n, original := o.NumInferenceSteps, val(s.cfg.OriginalInferSteps)
 	if n > original {
-		notes = append(notes, "original_inference_steps "+numText(original)+" holds fewer than the "+numText(n)+
-			" steps asked for: "+numText(n)+" is used")
+		notes = append(notes, "original_inference_steps "+strconv.Itoa(original)+" holds fewer than the "+strconv.Itoa(n)+
+			" steps asked for: "+strconv.Itoa(n)+" is used")
 		original = n
 	}
 	ratio := val(s.cfg.NumTrainTimesteps) / original
@@ -50,7 +49,7 @@ func (s *sched) distilledTimesteps(o *RunOptions) (timesteps []float64, notes []
 // checkOriginalSteps is the check of schedulers for distilled models.
 func checkOriginalSteps(a *algorithm, c *Config) error {
 	if o, train := val(c.OriginalInferSteps), val(c.NumTrainTimesteps); o > train {
-		return a.bad("original_inference_steps", numText(o), "it must not be above num_train_timesteps ("+numText(train)+")")
+		return a.bad("original_inference_steps", strconv.Itoa(o), "it must not be above num_train_timesteps ("+strconv.Itoa(train)+")")
 	}
 	return nil
 }

@@ -7,45 +7,11 @@ import (
 
 // dpmSolverMultistep is DPM-Solver and DPM-Solver++ in their multistep form, ordinary and stochastic
 // (arXiv:2206.00927, arXiv:2211.01095).
-var dpmSolverMultistep = &algorithm{
-	name:    "DPMSolverMultistepScheduler",
-	summary: "DPM-Solver++ multistep (DPM++ 2M, 3M and their SDE variants)",
-	cousins: []string{"dpm++2mv2", "DPM adaptive", "res_multistep"},
-	presets: []preset{
-		{[]string{"DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m"}, dpm2M("dpmsolver++", "midpoint")},
-		{[]string{"DPM++ 2M SDE", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "k_dpmpp_2m_sde"}, dpm2M("sde-dpmsolver++", "midpoint")},
-		{[]string{"DPM++ 2M SDE Heun", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "k_dpmpp_2m_sde_heun"},
-			dpm2M("sde-dpmsolver++", "heun")},
-		{[]string{"DPM++ 3M SDE", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "k_dpmpp_3m_sde"},
-			Config{AlgorithmType: "sde-dpmsolver++", SolverOrder: new(3)}},
-	},
-	defaults: defaults(dpmDefaults, flowSpaced, linspaced, Config{EulerAtFinal: new(false), UseLuLambdas: new(false),
-		LambdaMinClipped: new(-inf), RescaleBetasZeroSNR: new(false)}),
-	optional: []string{"variance_type"},
-	values: map[string][]string{
-		"variance_type":  learnedVariance,
-		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver"},
-		"solver_type":    dpmSolverTypes,
-	},
-	ranges:          map[string]numRange{"solver_order": {lo: 1, hi: 3}},
-	fallback:        dpmFallback,
-	floorZeroSNR:    true,
-	keepsCosine:     true,
-	customTimesteps: true,
+var dpmSolverMultistep = method{
+	fallback: dpmFallback,
 	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, _ []float64, v vpSpace) (solver, error) {
 		return newDPMMultistep(&s.cfg, v), nil
 	}),
-}
-
-// dpmDefaults are what the forms of DPM-Solver have in common.
-var dpmDefaults = defaults(trained, thresholded, Config{SolverOrder: new(2), AlgorithmType: "dpmsolver++", SolverType: "midpoint",
-	LowerOrderFinal: new(true), FinalSigmasType: "zero"})
-
-var dpmSolverTypes = []string{"midpoint", "heun"}
-
-// dpm2M are the options that a DPM++ name of second order stands for.
-func dpm2M(algorithm, solver string) Config {
-	return Config{AlgorithmType: algorithm, SolverType: solver, SolverOrder: new(2)}
 }
 
 // dpmFallback replaces what the DPM-Solvers cannot run: words that belong to other solvers (from a config

@@ -11,26 +11,16 @@ import "math"
 // [sigma, mid] and then for [sigma, next] only, and [mid, next] has no part in later steps; so the increments are
 // drawn here in order, one for each evaluation, from the NoiseSource, and the second is added to the first.
 // The distribution is the same, the numbers for a seed are not, and noise_sampler_seed has no effect.
-var dpmSolverSDE = &algorithm{
-	name:          "DPMSolverSDEScheduler",
-	summary:       "stochastic DPM-Solver++ (DPM++ SDE); two evaluations a step",
-	also:          []string{"DPM++ SDE", "dpmpp_sde", "dpmpp_sde_gpu", "k_dpmpp_sde"},
-	cousins:       []string{"er_sde"},
-	order:         2,
-	defaults:      defaults(sdTrained, linspaced, respaced, Config{SNoise: new(1.0)}),
-	optional:      []string{"noise_sampler_seed"},
-	wideTimesteps: true,
-	start: secondOrderStart(
-		func(s *sched, _, sigmas []float64) (mids, midSigmas []float64) {
-			for k, sigma := range sigmas[:len(sigmas)-2] {
-				midSigmas = append(midSigmas, math.Exp((math.Log(sigma)+math.Log(sigmas[k+1]))/2))
-			}
-			return sigmasToTs(midSigmas, s.logSigmas), midSigmas
-		},
-		func(s *sched, _ *RunOptions, v veSpace, p *plan) solver {
-			return &dpmSDE{veSpace: v, levels: p.sigmas, noise: val(s.cfg.SNoise)}
-		}),
-}
+var dpmSolverSDE = method{start: secondOrderStart(
+	func(s *sched, _, sigmas []float64) (mids, midSigmas []float64) {
+		for k, sigma := range sigmas[:len(sigmas)-2] {
+			midSigmas = append(midSigmas, math.Exp((math.Log(sigma)+math.Log(sigmas[k+1]))/2))
+		}
+		return sigmasToTs(midSigmas, s.logSigmas), midSigmas
+	},
+	func(s *sched, _ *RunOptions, v veSpace, p *plan) solver {
+		return &dpmSDE{veSpace: v, levels: p.sigmas, noise: val(s.cfg.SNoise)}
+	})}
 
 type dpmSDE struct {
 	veSpace

@@ -3,24 +3,11 @@ package scheduler
 // dpmSolverSinglestep is DPM-Solver and DPM-Solver++ in their singlestep form: steps come in groups of two or
 // three, each later one of a group starting again from the group's first sample with one prediction more
 // (arXiv:2206.00927, algorithms 1 and 2).
-var dpmSolverSinglestep = &algorithm{
-	name:     "DPMSolverSinglestepScheduler",
-	summary:  "DPM-Solver++ singlestep, close to DPM++ 2S",
-	presets:  []preset{{[]string{"DPM++ 2S", "dpmpp_2s"}, dpm2M("dpmsolver++", "midpoint")}},
-	cousins:  []string{"DPM++ 2S a", "dpmpp_2s_ancestral", "dpm++2s_a", "DPM fast", "res_2s"},
-	defaults: defaults(dpmDefaults, flowSpaced, Config{LowerOrderFinal: new(false), LambdaMinClipped: new(-inf)}),
-	optional: []string{"variance_type"},
-	values: map[string][]string{
-		"variance_type":  learnedVariance,
-		"algorithm_type": {"dpmsolver++", "sde-dpmsolver++", "dpmsolver"},
-		"solver_type":    dpmSolverTypes,
-	},
-	ranges: map[string]numRange{"solver_order": {lo: 1, hi: 3}},
+var dpmSolverSinglestep = method{
 	fallback: func(c *Config) []string {
 		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "sde-dpmsolver")
 		return append(notes, dpmFallback(c)...)
 	},
-	customTimesteps: true,
 	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
 		return &dpmSinglestep{vpSpace: v, kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",

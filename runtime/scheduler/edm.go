@@ -85,26 +85,8 @@ func (s *sched) edmPlan(n int, single bool) *plan {
 	return p
 }
 
-var edmValues = map[string][]string{
-	"sigma_schedule":  {"karras", "exponential"},
-	"prediction_type": {"epsilon", "v_prediction"},
-	"algorithm_type":  {"dpmsolver++", "sde-dpmsolver++"},
-	"solver_type":     dpmSolverTypes,
-}
-
-// edmDefaults are what schedulers for preconditioned models have in common.
-var edmDefaults = Config{SigmaMin: new(0.002), SigmaMax: new(80.0), SigmaData: new(0.5), SigmaSchedule: "karras",
-	NumTrainTimesteps: new(1000), PredictionType: "epsilon", Rho: new(7.0), FinalSigmasType: "zero"}
-
 // edmEuler is Euler's method for preconditioned models (arXiv:2206.00364, algorithm 2).
-var edmEuler = &algorithm{
-	name:       "EDMEulerScheduler",
-	summary:    "Euler's method for EDM-preconditioned models",
-	also:       []string{"EDM Euler"},
-	needs:      NeedsEDM,
-	defaults:   edmDefaults.With(churned),
-	values:     edmValues,
-	untrained:  true,
+var edmEuler = method{
 	continuous: always, // timesteps are 0.25*log(sigma)
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		p := s.edmPlan(o.NumInferenceSteps, false)

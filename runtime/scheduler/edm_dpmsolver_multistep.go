@@ -4,16 +4,7 @@ import "math"
 
 // edmDPMSolverMultistep is DPM-Solver++ multistep for preconditioned models (arXiv:2211.01095 in the frame of
 // arXiv:2206.00364).
-var edmDPMSolverMultistep = &algorithm{
-	name:    "EDMDPMSolverMultistepScheduler",
-	summary: "DPM-Solver++ multistep for EDM-preconditioned models",
-	also:    []string{"EDM DPM++ 2M", "EDMDPMSolver"},
-	needs:   NeedsEDM,
-	defaults: defaults(edmDefaults, thresholded, Config{SolverOrder: new(2), AlgorithmType: "dpmsolver++", SolverType: "midpoint",
-		LowerOrderFinal: new(true), EulerAtFinal: new(false)}),
-	values:     edmValues,
-	ranges:     map[string]numRange{"solver_order": {lo: 1, hi: 3}},
-	untrained:  true,
+var edmDPMSolverMultistep = method{
 	continuous: always,
 	fallback: func(c *Config) []string {
 		notes := dpmFallback(c)

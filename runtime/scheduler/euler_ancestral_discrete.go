@@ -2,15 +2,7 @@ package scheduler
 
 // eulerAncestralDiscrete is Euler's method with ancestral sampling: each step goes further down than the next
 // level and adds fresh noise (after k-diffusion's sample_euler_ancestral).
-var eulerAncestralDiscrete = &algorithm{
-	name:         "EulerAncestralDiscreteScheduler",
-	summary:      "Euler's method with fresh noise in every step; does not converge with more steps",
-	also:         []string{"Euler a", "Euler ancestral", "k_euler_a", "k_euler_ancestral"},
-	cousins:      []string{"euler_a_cfg_pp", "euler_ancestral_cfg_pp"},
-	defaults:     defaults(trained, linspaced, Config{RescaleBetasZeroSNR: new(false)}),
-	floorZeroSNR: true,
-	start:        veStart(func(_ *Config, v veSpace) solver { return &eulerAncestral{v} }),
-}
+var eulerAncestralDiscrete = method{start: veStart(func(_ *Config, v veSpace) solver { return &eulerAncestral{v} })}
 
 type eulerAncestral struct{ veSpace }
 

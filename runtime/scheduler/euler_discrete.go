@@ -2,24 +2,9 @@ package scheduler
 
 // eulerDiscrete is Euler's method in the variance-exploding frame (arXiv:2206.00364, algorithm 2, without the
 // second-order correction).
-var eulerDiscrete = &algorithm{
-	name:    "EulerDiscreteScheduler",
-	summary: "Euler's method; deterministic unless s_churn is set",
-	also:    []string{"Euler", "k_euler"},
-	cousins: []string{"euler_cfg_pp", "euler_ge"},
-	defaults: defaults(trained, linspaced, respaced, churned, Config{InterpolationType: "linear", TimestepType: "discrete",
-		RescaleBetasZeroSNR: new(false), FinalSigmasType: "zero"}),
-	optional: []string{"sigma_min", "sigma_max"},
-	values: map[string][]string{
-		"prediction_type":    {"epsilon", "v_prediction", "sample", "original_sample"},
-		"interpolation_type": {"linear", "log_linear"},
-		"timestep_type":      {"discrete", "continuous"},
-	},
-	floorZeroSNR:    true,
-	customTimesteps: true,
-	customSigmas:    true,
-	continuous:      func(c *Config) bool { return c.TimestepType == "continuous" && c.PredictionType == "v_prediction" },
-	start:           startEuler,
+var eulerDiscrete = method{
+	continuous: func(c *Config) bool { return c.TimestepType == "continuous" && c.PredictionType == "v_prediction" },
+	start:      startEuler,
 }
 
 // startEuler is set_timesteps of EulerDiscreteScheduler.

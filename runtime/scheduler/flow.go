@@ -44,7 +44,7 @@ func (s *sched) flowSchedule(n int, final finalLevel) (timesteps, sigmas []float
 	case val(c.UseKarrasSigmas): // of UniPC only, see checkFlow
 		sigmas, _ = spacedSigmas(c, s.trainedSpan(), n)
 		each(sigmas, func(v float64) float64 { return v / (v + 1) })
-	case s.algo.flowFromOne:
+	case s.algo.FlowFromOne:
 		if c.ShiftTerminal != nil && n == 1 {
 			return nil, nil, s.algo.bad("shift_terminal", "set for one step",
 				"it stretches the levels between the first and the last: take two steps or more, or leave it out")
@@ -77,7 +77,7 @@ func (a *algorithm) checkFlow(c *Config) error {
 	case !on:
 		return nil
 	}
-	if name := c.firstOn(spacings...); name != "" && !(a.flowFromOne && name == "use_karras_sigmas") {
+	if name := c.firstOn(spacings...); name != "" && !(a.FlowFromOne && name == "use_karras_sigmas") {
 		return a.bad(name, "true", "use_flow_sigmas has its own spacing: use one of the two")
 	}
 	return nil

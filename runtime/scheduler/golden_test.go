@@ -125,18 +125,18 @@ func requireClose(t *testing.T, want, got []float64, rel, floor float64, what st
 
 func TestGoldens(t *testing.T) {
 	for _, a := range algorithms {
-		t.Run(a.name, func(t *testing.T) {
-			base := filepath.Join("testdata", "goldens", a.name)
+		t.Run(a.Name, func(t *testing.T) {
+			base := filepath.Join("testdata", "goldens", a.Name)
 			data, err := os.ReadFile(base + ".json")
 			require.NoError(t, err)
 			var f goldenFile
 			require.NoError(t, json.Unmarshal(data, &f))
-			require.Equal(t, a.name, f.Class)
+			require.Equal(t, a.Name, f.Class)
 			rows := readNPY(t, base+".npy")
 			worst := 0.0
 			for _, c := range f.Cases {
 				t.Run(c.Name, func(t *testing.T) {
-					worst = math.Max(worst, testGolden(t, a.name, f.Shape, c, rows[:c.Rows]))
+					worst = math.Max(worst, testGolden(t, a.Name, f.Shape, c, rows[:c.Rows]))
 				})
 				rows = rows[c.Rows:]
 			}

@@ -3,23 +3,13 @@ package scheduler
 // heunDiscrete is Heun's second-order method (arXiv:2206.00364, algorithm 1): an Euler step, then a
 // second evaluation at its end, and the step again with the mean of the two slopes. The last step, to noise
 // level 0, is Euler's alone.
-var heunDiscrete = &algorithm{
-	name:            "HeunDiscreteScheduler",
-	summary:         "Heun's second-order method; two evaluations a step",
-	also:            []string{"Heun", "k_heun"},
-	cousins:         []string{"Restart", "heunpp2"},
-	order:           2,
-	defaults:        defaults(sdTrained, linspaced, respaced, clipped),
-	values:          map[string][]string{"beta_schedule": {"linear", "scaled_linear", "squaredcos_cap_v2", "exp"}},
-	customTimesteps: true,
-	start: secondOrderStart(
-		func(_ *sched, timesteps, sigmas []float64) (mids, midSigmas []float64) {
-			return timesteps[1:], sigmas[1:]
-		},
-		func(s *sched, o *RunOptions, v veSpace, _ *plan) solver {
-			return &heun{veSpace: v, limit: newLimiter(&s.cfg, o.BatchSize)}
-		}),
-}
+var heunDiscrete = method{start: secondOrderStart(
+	func(_ *sched, timesteps, sigmas []float64) (mids, midSigmas []float64) {
+		return timesteps[1:], sigmas[1:]
+	},
+	func(s *sched, o *RunOptions, v veSpace, _ *plan) solver {
+		return &heun{veSpace: v, limit: newLimiter(&s.cfg, o.BatchSize)}
+	})}
 
 type heun struct {
 	veSpace

@@ -1,27 +1,24 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"strconv"
+)
 
 // ipndm is the improved pseudo linear multistep method without a Runge-Kutta beginning, over v-diffusion's
 // cosine schedule (after crowsonkb/v-diffusion-pytorch).
 //
 // Its timesteps run from 1 to 0 and its model predicts v whatever prediction_type a config carries: it
 // serves models trained that way, and an ordinary SDXL UNet is not one of them.
-var ipndm = &algorithm{
-	name:       "IPNDMScheduler",
-	summary:    "fourth-order multistep for v-diffusion models with timesteps in [0, 1]",
-	needs:      NeedsVDiffusion,
-	defaults:   Config{NumTrainTimesteps: new(1000)},
-	optional:   []string{"trained_betas"},
-	untrained:  true,
+var ipndm = method{
 	continuous: always,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		n := o.NumInferenceSteps
 		d := &ipndmRun{slopes: newHistory(4)}
 		if trained := s.cfg.TrainedBetas; trained != nil {
 			if len(trained) != n+1 {
-				return nil, nil, s.algo.bad("trained_betas", "a list of "+numText(len(trained)),
-					"this scheduler needs one more than num_inference_steps ("+numText(n)+")")
+				return nil, nil, s.algo.bad("trained_betas", "a list of "+strconv.Itoa(len(trained)),
+					"this scheduler needs one more than num_inference_steps ("+strconv.Itoa(n)+")")
 			}
 			d.sigma = narrow(trained)
 		} else {

@@ -2,25 +2,11 @@ package scheduler
 
 // kdpm2Discrete is the second-order method of k-diffusion's sample_dpm_2 (arXiv:2206.00364): an Euler step to
 // the geometric middle of the two levels, then the whole step with the slope found there.
-var kdpm2Discrete = &algorithm{
-	name:     "KDPM2DiscreteScheduler",
-	summary:  "DPM-Solver-2 in Karras' form; two evaluations a step",
-	also:     []string{"DPM2", "k_dpm_2", "KDPM2"},
-	order:    2,
-	defaults: defaults(sdTrained, linspaced, respaced),
-	start:    kdpm2Start(false),
-}
+var kdpm2Discrete = method{start: kdpm2Start(false)}
 
 // kdpm2AncestralDiscrete is KDPM2Discrete with ancestral sampling: the step goes down further than the next
 // level, by way of the geometric middle, and adds fresh noise (k-diffusion's sample_dpm_2_ancestral).
-var kdpm2AncestralDiscrete = &algorithm{
-	name:     "KDPM2AncestralDiscreteScheduler",
-	summary:  "DPM-Solver-2 in Karras' form with fresh noise in every step; two evaluations a step",
-	also:     []string{"DPM2 a", "DPM 2 ancestral", "k_dpm_2_a", "k_dpm_2_ancestral", "KDPM2 ancestral"},
-	order:    2,
-	defaults: kdpm2Discrete.defaults,
-	start:    kdpm2Start(true),
-}
+var kdpm2AncestralDiscrete = method{start: kdpm2Start(true)}
 
 func kdpm2Start(fresh bool) starter {
 	// split returns, of a step, the noise that it adds and the level that it goes down to before.

@@ -4,13 +4,8 @@ import "math"
 
 // lcm is the multistep consistency sampler of latent consistency models (arXiv:2310.04378, algorithm 3).
 // It needs a model distilled for it (LCM, or an LCM LoRA).
-var lcm = &algorithm{
-	name:            "LCMScheduler",
-	summary:         "latent consistency models: 1 to 8 steps with a distilled model",
-	needs:           NeedsDistilled,
-	defaults:        distilled,
-	check:           checkOriginalSteps,
-	customTimesteps: true,
+var lcm = method{
+	check: checkOriginalSteps,
 	start: distilledStart(1, func(s *sched, timesteps []float64, v alphaSpace) solver {
 		d := &lcmRun{alphaSpace: v}
 		for _, t := range timesteps {

@@ -5,8 +5,6 @@ import "strings"
 // Models that learn their variance (arXiv:2102.09672) yield twice as many channels as the sample has, [N, 2C, H, W]: for
 // each picture first the prediction, then the variance. Only DDPM uses the variance; the others drop it.
 
-var learnedVariance = []string{"learned", "learned_range"}
-
 // learns tells whether the options ask for such a model.
 func (c *Config) learns() bool {
 	return c.VarianceType == "learned" || c.VarianceType == "learned_range"

@@ -5,12 +5,7 @@ package scheduler
 //
 // When a run starts in the middle (image-to-image), diffusers uses coefficients of full order from the
 // first step on although the earlier slopes do not exist; here the order grows with the slopes.
-var lmsDiscrete = &algorithm{
-	name:     "LMSDiscreteScheduler",
-	summary:  "linear multistep method; up to four slopes remembered",
-	also:     []string{"LMS", "k_lms"},
-	cousins:  []string{"ipndm_v"},
-	defaults: defaults(trained, linspaced, respaced, Config{LMSOrder: new(4)}),
+var lmsDiscrete = method{
 	start: veStart(func(c *Config, v veSpace) solver {
 		order := val(c.LMSOrder)
 		return &lms{veSpace: v, slopes: newHistory(order), weights: make([]float64, order)}

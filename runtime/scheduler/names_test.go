@@ -83,19 +83,19 @@ func trajectory(t *testing.T, name string, cfg Config) [][]float32 {
 // Every alias in the table is covered above, or is a spelling of one that is.
 func TestEveryAliasResolves(t *testing.T) {
 	for _, a := range algorithms {
-		for _, p := range append([]preset{{names: a.also}}, a.presets...) {
-			for _, n := range p.names {
+		for _, p := range append([]preset{{Names: a.Also}}, a.Presets...) {
+			for _, n := range p.Names {
 				class, options, err := Resolve(n)
 				require.NoError(t, err)
-				assert.Equal(t, a.name, class)
-				assert.Equal(t, p.options, options)
+				assert.Equal(t, a.Name, class)
+				assert.Equal(t, p.Options, options)
 			}
 		}
-		for _, name := range a.cousins {
+		for _, name := range a.Cousins {
 			_, _, err := Resolve(name)
 			var ne *NameError
 			require.True(t, errors.As(err, &ne), name)
-			assert.Equal(t, a.name, ne.Closest)
+			assert.Equal(t, a.Name, ne.Closest)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"math"
-	"strconv"
 )
 
 // The helpers in this file do single operations the way torch and numpy do them in float32 or float64.
@@ -88,5 +87,3 @@ func narrow(s []float64) []float32 {
 	}
 	return out
 }
-
-func numText(n int) string { return strconv.Itoa(n) }

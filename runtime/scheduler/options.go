@@ -210,9 +210,9 @@ func (a *algorithm) validateOption(name string, v any) error {
 }
 
 func (a *algorithm) validateNumber(name string, x float64) error {
-	r, ok := a.ranges[name]
-	if !ok {
-		r, ok = numRanges[name]
+	r, ok := numRanges[name]
+	if own, narrower := a.Ranges[name]; narrower {
+		r, ok = numRange{lo: own[0], hi: own[1]}, true
 	}
 	switch {
 	case ok && !r.has(x):
@@ -224,7 +224,7 @@ func (a *algorithm) validateNumber(name string, x float64) error {
 }
 
 func (a *algorithm) bad(name, found, want string) error {
-	return &OptionError{Scheduler: a.name, Option: name, Found: found, Want: want}
+	return &OptionError{Scheduler: a.Name, Option: name, Found: found, Want: want}
 }
 
 func quoteList(words []string) string {

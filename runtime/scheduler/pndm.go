@@ -8,14 +8,7 @@ import "math"
 //
 // The Runge-Kutta beginning needs four steps and a run from the start; shorter runs and runs that start in
 // the middle begin as with skip_prk_steps, and say so in their notes.
-var pndm = &algorithm{
-	name:     "PNDMScheduler",
-	summary:  "pseudo linear multistep (PLMS with skip_prk_steps)",
-	presets:  []preset{{[]string{"PLMS"}, Config{SkipPRKSteps: new(true)}}},
-	defaults: defaults(trained, leading, Config{SkipPRKSteps: new(false), SetAlphaToOne: new(false)}),
-	values:   map[string][]string{"prediction_type": {"epsilon", "v_prediction"}},
-	start:    startPNDM,
-}
+var pndm = method{start: startPNDM}
 
 // prkSteps is the number of Runge-Kutta steps, which yield the slopes that the multistep formula needs.
 const prkSteps = 3

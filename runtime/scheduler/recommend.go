@@ -1,11 +1,10 @@
 package scheduler
 
 import (
-	_ "embed" // the recommendations are embedded
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,26 +17,16 @@ type UseCase string
 // Distillation is the method by which a model was made to need few steps; Distillations lists them. Empty: none.
 type Distillation string
 
-// recommendationsJSON holds how to choose for each use case, and how the authors of distilled models run them.
-//
-//go:embed recommendations.json
-var recommendationsJSON []byte
-
-var policies, recipes = func() ([]policy, []recipe) {
-	var all struct {
-		UseCases  []policy `json:"use_cases"`
-		Distilled []recipe `json:"distilled"`
-	}
-	if err := json.Unmarshal(recommendationsJSON, &all); err != nil {
-		panic("scheduler: embedded recommendations.json: " + err.Error())
-	}
-	return all.UseCases, all.Distilled
-}()
+// advice holds how to choose for each use case, and how the authors of distilled models run them.
+var advice = embedded[struct {
+	UseCases  []policy `json:"use_cases"`
+	Distilled []recipe
+}]("recommendations.json")
 
 // UseCases lists every UseCase, Distillations every method that [Recommend] knows.
 var (
-	UseCases      = column(policies, func(p policy) UseCase { return p.UseCase })
-	Distillations = column(recipes, func(r recipe) Distillation { return r.Method })
+	UseCases      = column(advice.UseCases, func(p policy) UseCase { return p.UseCase })
+	Distillations = column(advice.Distilled, func(r recipe) Distillation { return r.Method })
 )
 
 func column[T, V any](rows []T, of func(T) V) (out []V) {
@@ -116,7 +105,7 @@ func recommend(q Query, d Database) (Recommendation, error) {
 func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
 	quoted := func(word string) string { return `"` + words.Clip(word) + `"` }
-	predictions := commonWords["prediction_type"]
+	predictions := described.Words["prediction_type"]
 	switch {
 	case !slices.Contains(UseCases, q.UseCase):
 		return 0, bad("use_case", quoted(string(q.UseCase)), "known are "+joined(UseCases))
@@ -128,7 +117,7 @@ func (q Query) check() (evaluations int, err error) {
 		return 0, bad("prediction_type", "epsilon with zero SNR",
 			"noise alone tells nothing of the picture (arXiv:2305.08891): such models predict v_prediction or sample")
 	case q.MaxSteps < 0 || q.MaxSteps > 1000:
-		return 0, bad("max_steps", numText(q.MaxSteps), "it must be between 1 and 1000")
+		return 0, bad("max_steps", strconv.Itoa(q.MaxSteps), "it must be between 1 and 1000")
 	case q.Time < 0 || q.Evaluation < 0 || (q.Time == 0) != (q.Evaluation == 0):
 		return 0, bad("time", q.Time.String()+" at "+q.Evaluation.String()+" an evaluation", "both must be positive, or left out")
 	case q.Time == 0:
@@ -152,7 +141,7 @@ type recipe struct {
 
 // fromRecipe follows the authors of a distilled model, whatever the use case.
 func (r *Recommendation) fromRecipe(q Query) {
-	p := recipes[slices.Index(Distillations, q.Distilled)]
+	p := advice.Distilled[slices.Index(Distillations, q.Distilled)]
 	r.Scheduler, r.Options, r.Steps, r.Guidance = p.Scheduler, p.Options.Clone(), p.Steps, p.Guidance
 	r.because(p.Paper, "%s", p.Why)
 	if q.UseCase == "img2img" || q.UseCase == "inpaint" {
@@ -195,7 +184,7 @@ func (r *Recommendation) limit(q Query, evaluations int) error {
 		}
 	}
 	if r.Steps == 0 {
-		return &OptionError{Option: "time", Found: numText(evaluations) + " evaluations", Want: "no step of " + r.Scheduler + " fits"}
+		return &OptionError{Option: "time", Found: strconv.Itoa(evaluations) + " evaluations", Want: "no step of " + r.Scheduler + " fits"}
 	}
 	if r.Steps < asked {
 		r.because(sourceBudget, "%d steps would be advised; %d fit", asked, r.Steps)

@@ -32,7 +32,7 @@ type choice struct {
 
 // fromMeasurements chooses from the database.
 func (r *Recommendation) fromMeasurements(q Query, d Database, limit int) error {
-	p := policies[slices.Index(UseCases, q.UseCase)]
+	p := advice.UseCases[slices.Index(UseCases, q.UseCase)]
 	var all []Characteristics
 	for _, c := range d.Entries {
 		if c.Needs == "" && p.accepts(c) && fitsTraits(c, q) {

@@ -8,29 +8,32 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// algorithms lists every scheduler, in the order of listings. A new one has a file of its own and an entry here.
-var algorithms = []*algorithm{
-	eulerDiscrete,
-	eulerAncestralDiscrete,
-	heunDiscrete,
-	dpmSolverMultistep,
-	dpmSolverSinglestep,
-	dpmSolverSDE,
-	uniPCMultistep,
-	deisMultistep,
-	saSolver,
-	kdpm2Discrete,
-	kdpm2AncestralDiscrete,
-	lmsDiscrete,
-	ddim,
-	ddpm,
-	pndm,
-	ipndm,
-	lcm,
-	tcd,
-	edmEuler,
-	edmDPMSolverMultistep,
+// methods has what each class of schedulers.json does. A new one has a file of its own and an entry here and there.
+var methods = map[string]method{
+	"EulerDiscreteScheduler":          eulerDiscrete,
+	"EulerAncestralDiscreteScheduler": eulerAncestralDiscrete,
+	"HeunDiscreteScheduler":           heunDiscrete,
+	"DPMSolverMultistepScheduler":     dpmSolverMultistep,
+	"DPMSolverSinglestepScheduler":    dpmSolverSinglestep,
+	"DPMSolverSDEScheduler":           dpmSolverSDE,
+	"UniPCMultistepScheduler":         uniPCMultistep,
+	"DEISMultistepScheduler":          deisMultistep,
+	"SASolverScheduler":               saSolver,
+	"KDPM2DiscreteScheduler":          kdpm2Discrete,
+	"KDPM2AncestralDiscreteScheduler": kdpm2AncestralDiscrete,
+	"LMSDiscreteScheduler":            lmsDiscrete,
+	"DDIMScheduler":                   ddim,
+	"DDPMScheduler":                   ddpm,
+	"PNDMScheduler":                   pndm,
+	"IPNDMScheduler":                  ipndm,
+	"LCMScheduler":                    lcm,
+	"TCDScheduler":                    tcd,
+	"EDMEulerScheduler":               edmEuler,
+	"EDMDPMSolverMultistepScheduler":  edmDPMSolverMultistep,
 }
+
+// algorithms lists every scheduler, in the order of listings.
+var algorithms = column(described.Schedulers, func(d *description) *algorithm { return &algorithm{d, methods[d.Name]} })
 
 // Info describes a scheduler for listings.
 type Info struct {
@@ -67,7 +70,7 @@ func build(name string, cfg Config, strict bool) (Scheduler, error) {
 	for _, o := range preset.set() {
 		// A model's file states defaults; only what says something else than the default is worth a word.
 		was, is := cfg.value(o), preset.value(o)
-		if was != nil && was != is && was != a.defaults.value(o) {
+		if was != nil && was != is && was != a.Defaults.value(o) {
 			s.notes = append(s.notes, fmt.Sprintf("the name %q sets %s to %v: %v is not used", words.Clip(name), o, is, was))
 		}
 	}
@@ -89,13 +92,7 @@ func FromJSON(data []byte) (Scheduler, error) {
 }
 
 // Names returns the class names of all schedulers.
-func Names() []string {
-	names := make([]string, len(algorithms))
-	for i, a := range algorithms {
-		names[i] = a.name
-	}
-	return names
-}
+func Names() []string { return column(algorithms, func(a *algorithm) string { return a.Name }) }
 
 // Describe returns what is known about a scheduler, by any of its names.
 func Describe(name string) (Info, error) {
@@ -103,16 +100,16 @@ func Describe(name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Name: a.name, Summary: a.summary, Aliases: slices.Clone(a.also), Needs: a.needs, Options: a.options(),
-		Defaults: a.defaults.Clone(), Order: max(a.order, 1), Timesteps: a.customTimesteps, Sigmas: a.customSigmas,
+	info := Info{Name: a.Name, Summary: a.Summary, Aliases: slices.Clone(a.Also), Needs: a.Needs, Options: a.options(),
+		Defaults: a.Defaults.Clone(), Order: max(a.Order, 1), Timesteps: a.Timesteps, Sigmas: a.Sigmas,
 		WordValues: map[string][]string{}}
 	for _, o := range info.Options {
 		if words := a.words(o); words != nil {
 			info.WordValues[o] = slices.Clone(words)
 		}
 	}
-	for _, p := range a.presets {
-		info.Presets = append(info.Presets, p.names...)
+	for _, p := range a.Presets {
+		info.Presets = append(info.Presets, p.Names...)
 	}
 	return info, nil
 }
@@ -145,7 +142,7 @@ func Resolve(name string) (class string, options Config, err error) {
 	if err != nil {
 		return "", Config{}, err
 	}
-	return a.name, preset.Clone(), nil
+	return a.Name, preset.Clone(), nil
 }
 
 func resolve(name string) (*algorithm, Config, error) {
@@ -165,8 +162,8 @@ func resolve(name string) (*algorithm, Config, error) {
 		}
 	}
 	for _, a := range algorithms {
-		if slices.ContainsFunc(a.cousins, func(c string) bool { return words.Fold(c) == key }) {
-			return nil, Config{}, &NameError{Name: name, Closest: a.name}
+		if slices.ContainsFunc(a.Cousins, func(c string) bool { return words.Fold(c) == key }) {
+			return nil, Config{}, &NameError{Name: name, Closest: a.Name}
 		}
 	}
 	return nil, Config{}, &NameError{Name: name, Nearest: words.Near(name, allNames, 3)}
@@ -176,8 +173,6 @@ func resolve(name string) (*algorithm, Config, error) {
 func (a *algorithm) takes(preset Config) bool {
 	return !slices.ContainsFunc(preset.set(), func(o string) bool { return !a.has(o) })
 }
-
-var separators = strings.NewReplacer(" ", "", "_", "", "-", "", ".", "", "\t", "")
 
 type nameTarget struct {
 	algo   *algorithm
@@ -196,13 +191,13 @@ var nameTable, allNames = func() (map[string]nameTarget, []string) {
 		names = append(names, name)
 	}
 	for _, a := range algorithms {
-		add(a.name, nameTarget{algo: a})
-		table[words.Fold(strings.TrimSuffix(a.name, "Scheduler"))] = nameTarget{algo: a}
+		add(a.Name, nameTarget{algo: a})
+		table[words.Fold(strings.TrimSuffix(a.Name, "Scheduler"))] = nameTarget{algo: a}
 	}
 	for _, a := range algorithms {
-		for _, p := range append([]preset{{names: a.also}}, a.presets...) {
-			for _, n := range p.names {
-				add(n, nameTarget{a, p.options})
+		for _, p := range append([]preset{{Names: a.Also}}, a.Presets...) {
+			for _, n := range p.Names {
+				add(n, nameTarget{a, p.Options})
 			}
 		}
 	}

@@ -79,8 +79,8 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.strict && len(p.notes) > 0 {
-		return nil, fmt.Errorf("scheduler: %s: in strict mode no fallback is taken: %s", s.algo.name, p.notes[0])
+	if err := s.algo.refuse(s.strict, p.notes); err != nil {
+		return nil, err
 	}
 	if p.steps == nil {
 		p.steps = make([]int, len(p.timesteps))
@@ -92,7 +92,7 @@ func (s *sched) NewRun(opts RunOptions) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{name: s.algo.name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, notes: p.notes,
+	r := &run{name: s.algo.Name, solver: solver, begin: begin, end: end, init: p.initNoiseSigma, notes: p.notes,
 		batch: max(opts.BatchSize, 1), timesteps: slices.Clone(p.timesteps[begin:end]),
 		sigmas: slices.Clone(p.sigmas[begin : end+1]), steps: slices.Clone(p.steps[begin:end])}
 	if p.learned {
@@ -125,12 +125,12 @@ func (s *sched) checkRun(o *RunOptions) error {
 			"give exactly one of num_inference_steps, timesteps and sigmas")
 	case o.NumInferenceSteps < 0 || o.NumInferenceSteps > maxInferenceSteps:
 		return bad("num_inference_steps", fmt.Sprint(o.NumInferenceSteps), fmt.Sprintf("it must be in [1, %d]", maxInferenceSteps))
-	case !s.algo.untrained && o.NumInferenceSteps > val(s.cfg.NumTrainTimesteps):
+	case !s.algo.Untrained && o.NumInferenceSteps > val(s.cfg.NumTrainTimesteps):
 		return bad("num_inference_steps", fmt.Sprint(o.NumInferenceSteps),
 			fmt.Sprintf("it must not be above num_train_timesteps (%d)", val(s.cfg.NumTrainTimesteps)))
-	case o.Timesteps != nil && !s.algo.customTimesteps:
+	case o.Timesteps != nil && !s.algo.Timesteps:
 		return bad("timesteps", "given", "this scheduler takes no custom timesteps: give num_inference_steps")
-	case o.Sigmas != nil && !s.algo.customSigmas:
+	case o.Sigmas != nil && !s.algo.Sigmas:
 		return bad("sigmas", "given", "this scheduler takes no custom sigmas: give num_inference_steps")
 	case o.BatchSize < 0:
 		return bad("batch_size", fmt.Sprint(o.BatchSize), "it must be positive")

@@ -7,16 +7,7 @@ import "math"
 //
 // diffusers takes tau as a function, by default 1 for timesteps in [200, 800] and 0 elsewhere; the options tau,
 // tau_start and tau_end say the same.
-var saSolver = &algorithm{
-	name:    "SASolverScheduler",
-	summary: "stochastic Adams predictor-corrector",
-	cousins: []string{"sa_solver_pece"},
-	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{PredictorOrder: new(2), CorrectorOrder: new(2),
-		Tau: new(1.0), TauStart: new(800.0), TauEnd: new(200.0), AlgorithmType: "data_prediction", LowerOrderFinal: new(true),
-		LambdaMinClipped: new(-inf)}),
-	optional: []string{"variance_type"},
-	values:   map[string][]string{"variance_type": learnedVariance, "algorithm_type": {"data_prediction", "noise_prediction"}},
-	ranges:   map[string]numRange{"corrector_order": {lo: 1, hi: 4}},
+var saSolver = method{
 	fallback: func(c *Config) []string {
 		c.dropFixedVariance()
 		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")

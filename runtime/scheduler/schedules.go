@@ -1,9 +1,8 @@
 package scheduler
 
 import (
-	_ "embed" // the tables are embedded
-	"encoding/json"
 	"math"
+	"strconv"
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -21,25 +20,17 @@ const (
 	ScheduleGITS Schedule = "gits"
 )
 
-//go:embed schedules.json
-var schedulesJSON []byte
-
 // schedules holds the noise levels of each table. Align Your Steps has ten steps as published by the paper's
 // authors for SDXL (research.nvidia.com, "how to"; diffusers has them rounded to three places as AysSchedules). GITS
 // has 2 to 20 steps, from zju-pi/diff-sampler (gits-main).
-var schedules = sync.OnceValue(func() (tables map[Schedule][][]float64) {
-	if err := json.Unmarshal(schedulesJSON, &tables); err != nil {
-		panic("scheduler: embedded schedules.json: " + err.Error())
-	}
-	return tables
-})
+var schedules = sync.OnceValue(func() map[Schedule][][]float64 { return embedded[map[Schedule][][]float64]("schedules.json") })
 
 // ScheduleSigmas returns the noise levels of a table for n steps: n+1 values, the last 0. Step counts that the table
 // does not have are interpolated linearly in the logarithm, as the authors of both papers advise.
 func ScheduleSigmas(s Schedule, n int) ([]float64, error) {
 	if n < 1 || n > maxInferenceSteps {
-		return nil, &OptionError{Option: "num_inference_steps", Found: numText(n),
-			Want: "it must be in [1, " + numText(maxInferenceSteps) + "]"}
+		return nil, &OptionError{Option: "num_inference_steps", Found: strconv.Itoa(n),
+			Want: "it must be in [1, " + strconv.Itoa(maxInferenceSteps) + "]"}
 	}
 	tables := schedules()[s]
 	if tables == nil {
@@ -74,7 +65,7 @@ func (s *sched) applySchedule(o *RunOptions) error {
 	if o.Timesteps != nil || o.Sigmas != nil || o.NumInferenceSteps == 0 {
 		return bad("it needs num_inference_steps, and no timesteps or sigmas beside it")
 	}
-	if s.algo.untrained || !s.algo.customSigmas && !s.algo.customTimesteps {
+	if s.algo.Untrained || !s.algo.Sigmas && !s.algo.Timesteps {
 		return bad("this scheduler takes neither custom sigmas nor custom timesteps: leave it out")
 	}
 	sigmas, err := ScheduleSigmas(o.Schedule, o.NumInferenceSteps)
@@ -82,7 +73,7 @@ func (s *sched) applySchedule(o *RunOptions) error {
 		return err
 	}
 	o.NumInferenceSteps = 0
-	if s.algo.customSigmas {
+	if s.algo.Sigmas {
 		o.Sigmas = sigmas
 		return nil
 	}

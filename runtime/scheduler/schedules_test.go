@@ -1,8 +1,6 @@
 package scheduler
 
 import (
-	"math"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -67,43 +65,4 @@ func TestScheduleInRuns(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestCache(t *testing.T) {
-	c := NewCache(2)
-	a, err := c.Get("DPM++ 2M Karras", SDXLDefaults())
-	require.NoError(t, err)
-	b, err := c.Get("dpmpp_2m_karras", SDXLDefaults())
-	require.NoError(t, err)
-	assert.Same(t, a, b, "two spellings of one scheduler")
-	assert.Equal(t, CacheStats{Hits: 1, Misses: 1, Size: 1, Limit: 2}, c.Stats())
-	other, err := c.Get("DPM++ 2M Karras", SDXLDefaults().With(Config{BetaEnd: new(0.013)}))
-	require.NoError(t, err)
-	assert.NotSame(t, a, other)
-	_, err = c.Get("Euler", Config{BetaStart: new(math.NaN())})
-	require.Error(t, err)
-	_, err = c.GetStrict("Euler", Config{})
-	require.NoError(t, err)
-	st := c.Stats()
-	assert.Equal(t, CacheStats{Hits: 1, Misses: 4, Evictions: 1, Size: 2, Limit: 2}, st)
-	again, err := c.Get("DPM++ 2M Karras", SDXLDefaults())
-	require.NoError(t, err)
-	assert.NotSame(t, a, again, "it gave way")
-	c.Clear()
-	assert.Zero(t, c.Stats().Size)
-	_, err = c.Get("no such", Config{})
-	require.Error(t, err)
-
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			for j := range 20 {
-				if _, err := c.Get(Names()[(i+j)%len(Names())], SDXLDefaults()); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	assert.Equal(t, 2, c.Stats().Size)
 }

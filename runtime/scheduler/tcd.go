@@ -4,13 +4,8 @@ import "math"
 
 // tcd is trajectory consistency distillation's strategic stochastic sampling (arXiv:2402.19159, algorithm
 // 4). It needs a model distilled for it. eta is the paper's gamma: 0 deterministic, 1 as LCM.
-var tcd = &algorithm{
-	name:            "TCDScheduler",
-	summary:         "trajectory consistency distillation: few steps with a distilled model",
-	needs:           NeedsDistilled,
-	defaults:        distilled.With(Config{Eta: new(0.3)}),
-	check:           checkOriginalSteps,
-	customTimesteps: true,
+var tcd = method{
+	check: checkOriginalSteps,
 	start: distilledStart(0, func(s *sched, timesteps []float64, v alphaSpace) solver {
 		d := &tcdRun{alphaSpace: v, eta: val(s.cfg.Eta)}
 		d.limit = limiter{} // diffusers has the options, but does not apply them

@@ -8,16 +8,7 @@ import (
 
 // uniPCMultistep is the unified predictor-corrector (arXiv:2302.04867): a multistep predictor, and a corrector
 // that uses the model's output at the end of a step to improve the step it came from, without a further evaluation.
-var uniPCMultistep = &algorithm{
-	name:    "UniPCMultistepScheduler",
-	summary: "unified predictor-corrector; good with few steps",
-	also:    []string{"UniPC"},
-	presets: []preset{{[]string{"uni_pc_bh2"}, Config{SolverType: "bh2"}}},
-	defaults: defaults(trained, linspaced, thresholded, flowSpaced, Config{SolverOrder: new(2), PredictX0: new(true), SolverType: "bh2",
-		LowerOrderFinal: new(true), FinalSigmasType: "zero", RescaleBetasZeroSNR: new(false)}),
-	optional: []string{"disable_corrector", "sigma_min", "sigma_max", "shift_terminal", "solver_p"},
-	values:   map[string][]string{"solver_type": {"bh1", "bh2"}, "solver_p": predictorNames()},
-	ranges:   map[string]numRange{"solver_order": {lo: 1, hi: 4}},
+var uniPCMultistep = method{
 	fallback: func(c *Config) []string {
 		notes := replaceWord(nil, &c.SolverType, "solver_type", "bh2", "midpoint", "heun", "logrho")
 		if !val(c.PredictX0) && c.FinalSigmasType == "zero" {
@@ -30,8 +21,6 @@ var uniPCMultistep = &algorithm{
 		}
 		return notes
 	},
-	floorZeroSNR: true,
-	flowFromOne:  true,
 	start: vpStart(finalRepeated, func(s *sched, o *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
 		order := val(c.SolverOrder)
@@ -48,20 +37,13 @@ var uniPCMultistep = &algorithm{
 }
 
 // predictors are the schedulers that solver_p can name: those of the same frame and the same timesteps.
-var predictors = []*algorithm{deisMultistep, dpmSolverMultistep, dpmSolverSinglestep}
-
-func predictorNames() []string {
-	names := make([]string, len(predictors))
-	for i, a := range predictors {
-		names[i] = a.name
-	}
-	return names
-}
+var predictors = map[string]method{"DEISMultistepScheduler": deisMultistep, "DPMSolverMultistepScheduler": dpmSolverMultistep,
+	"DPMSolverSinglestepScheduler": dpmSolverSinglestep}
 
 // predictor starts solver_p with those of UniPC's options that it has, as diffusers' from_config does.
 func (s *sched) predictor(timesteps []float64, o *RunOptions) (solver, error) {
-	i := slices.IndexFunc(predictors, func(a *algorithm) bool { return a.name == s.cfg.SolverP })
-	inner, err := predictors[i].build(s.cfg, false)
+	i := slices.IndexFunc(described.Schedulers, func(d *description) bool { return d.Name == s.cfg.SolverP })
+	inner, err := (&algorithm{described.Schedulers[i], predictors[s.cfg.SolverP]}).build(s.cfg, false)
 	if err != nil {
 		return nil, fmt.Errorf("solver_p: %w", err)
 	}

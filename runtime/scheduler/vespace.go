@@ -146,7 +146,7 @@ func (s *sched) veSchedule(o *RunOptions) (timesteps, sigmas []float64, err erro
 	} else {
 		timesteps = spacedTimesteps(c, n)
 	}
-	if !s.algo.wideTimesteps {
+	if !s.algo.WideTimesteps {
 		round32(timesteps)
 	}
 	if c.InterpolationType == "log_linear" {

@@ -153,7 +153,7 @@ func (s *sched) vpSchedule(o *RunOptions, final finalLevel) (timesteps, sigmas [
 // roundsSpaced tells whether timesteps of replaced noise levels are rounded before their fractions are dropped:
 // diffusers does so for Karras' and Lu's spacing.
 func (a *algorithm) roundsSpaced(c *Config) bool {
-	if a.keepsCosine && c.BetaSchedule == "squaredcos_cap_v2" {
+	if a.KeepsCosine && c.BetaSchedule == "squaredcos_cap_v2" {
 		return false
 	}
 	return val(c.UseKarrasSigmas) || val(c.UseLuLambdas)

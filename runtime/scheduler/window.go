@@ -21,7 +21,7 @@ func (s *sched) window(p *plan, o *RunOptions) (begin, end int, err error) {
 		keep := min(int(float64(p.inferenceSteps)*o.Strength), p.inferenceSteps)
 		begin = end
 		if keep > 0 {
-			begin = min((p.inferenceSteps-keep)*max(s.algo.order, 1), end)
+			begin = min((p.inferenceSteps-keep)*max(s.algo.Order, 1), end)
 		}
 	}
 	if o.DenoisingEnd > 0 {
@@ -57,7 +57,7 @@ func (s *sched) countFrom(p *plan, fraction float64) int {
 			count++
 		}
 	}
-	if s.algo.order == 2 && count%2 == 0 {
+	if s.algo.Order == 2 && count%2 == 0 {
 		count++
 	}
 	return min(count, len(p.timesteps))
