@@ -44,18 +44,14 @@ func (e *JobError) Error() string {
 		return e.Tasks[0].Err.Error()
 	}
 	const shown = 3
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d pictures failed: ", len(e.Tasks), e.Total)
-	for i, t := range e.Tasks[:min(shown, len(e.Tasks))] {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(t.Error())
+	var parts []string
+	for _, t := range e.Tasks[:min(shown, len(e.Tasks))] {
+		parts = append(parts, t.Error())
 	}
 	if more := len(e.Tasks) - shown; more > 0 {
-		fmt.Fprintf(&b, "; and %d more", more)
+		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
-	return b.String()
+	return fmt.Sprintf("%d of %d pictures failed: %s", len(e.Tasks), e.Total, strings.Join(parts, "; "))
 }
 
 // Unwrap returns the tasks' errors.

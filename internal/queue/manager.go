@@ -121,7 +121,7 @@ func (m *Manager[T, R]) submit(spec Spec[T, R]) (*Job[T, R], <-chan struct{}, er
 	j.served = m.leastServed(spec.Priority)
 	m.jobs = append(m.jobs, j)
 	m.waiting += n
-	m.stats.submitted += int64(n)
+	m.stats.Submitted += int64(n)
 	if !spec.Deadline.IsZero() {
 		j.timer = time.AfterFunc(spec.Deadline.Sub(m.opts.now()), func() { m.abort(j, context.DeadlineExceeded, j.items...) })
 	}

@@ -36,12 +36,7 @@ func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job
 
 // order sorts the jobs with waiting tasks: by priority, then by what they got so far, then by age.
 func (m *Manager[T, R]) order() []*Job[T, R] {
-	var order []*Job[T, R]
-	for _, j := range m.jobs {
-		if len(j.waiting) > 0 {
-			order = append(order, j)
-		}
-	}
+	order := slices.DeleteFunc(slices.Clone(m.jobs), func(j *Job[T, R]) bool { return len(j.waiting) == 0 })
 	slices.SortStableFunc(order, func(a, b *Job[T, R]) int {
 		return cmp.Or(cmp.Compare(b.spec.Priority, a.spec.Priority), cmp.Compare(a.served, b.served))
 	})
@@ -69,16 +64,22 @@ func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T,
 	m.batches++
 	b := &Batch[T, R]{m: m, w: w, items: together[:n], relief: relief, number: m.batches, why: why}
 	for _, it := range b.items {
+		m.dequeue(it)
 		it.state, it.batch = running, b
-		it.job.waiting = remove(it.job.waiting, it)
-		it.job.counts.Queued--
 		it.job.counts.Running++
 		it.job.served += it.task.cost()
-		m.waiting--
-		m.stats.queuedCost -= it.task.cost()
 	}
-	m.freed()
 	return b
+}
+
+// dequeue takes a waiting task out of the queue, and tells those who wait for room in it.
+func (m *Manager[T, R]) dequeue(it *item[T, R]) {
+	it.job.waiting = remove(it.job.waiting, it)
+	it.job.counts.Queued--
+	m.waiting--
+	m.stats.queuedCost -= it.task.cost()
+	close(m.room)
+	m.room = make(chan struct{})
 }
 
 // compatible lists the tasks that may be in one batch with first. first itself comes first.
@@ -132,12 +133,6 @@ func (m *Manager[T, R]) leaveToFaster(w *worker[T, R]) bool {
 		}
 	}
 	return false
-}
-
-// freed tells those who wait for room in the queue.
-func (m *Manager[T, R]) freed() {
-	close(m.room)
-	m.room = make(chan struct{})
 }
 
 func remove[E comparable](list []E, x E) []E {

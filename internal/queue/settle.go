@@ -17,27 +17,23 @@ func (m *Manager[T, R]) requeue(items []*item[T, R], why string) {
 		if it.state != running {
 			continue
 		}
-		m.putBack(it)
 		back++
+		j := it.job
+		it.state, it.batch = queued, nil
+		at, _ := slices.BinarySearchFunc(j.waiting, it, func(a, b *item[T, R]) int { return a.index - b.index })
+		j.waiting = slices.Insert(j.waiting, at, it)
+		j.counts.Running--
+		j.counts.Queued++
+		j.served -= it.task.cost()
+		m.waiting++
+		m.stats.queuedCost += it.task.cost()
 	}
-	m.stats.retried += int64(back)
+	m.stats.Retried += int64(back)
 	m.wake.Broadcast()
 	m.mu.Unlock()
 	if back > 0 {
 		m.event(Event{Kind: Requeued, Size: back, Why: why})
 	}
-}
-
-func (m *Manager[T, R]) putBack(it *item[T, R]) {
-	j := it.job
-	it.state, it.batch = queued, nil
-	at, _ := slices.BinarySearchFunc(j.waiting, it, func(a, b *item[T, R]) int { return a.index - b.index })
-	j.waiting = slices.Insert(j.waiting, at, it)
-	j.counts.Running--
-	j.counts.Queued++
-	j.served -= it.task.cost()
-	m.waiting++
-	m.stats.queuedCost += it.task.cost()
 }
 
 // deliver hands a result to its job.
@@ -61,7 +57,9 @@ func (m *Manager[T, R]) deliver(b *Batch[T, R], it *item[T, R], result R) {
 	it.job.counts.Running--
 	it.job.counts.Finished++
 	b.w.pleased++
-	m.stats.finished(it.task.cost(), m.opts.now())
+	m.stats.Finished++
+	m.stats.images.add(1, m.opts.now())
+	m.stats.cost.add(it.task.cost(), m.opts.now())
 	m.settle(it.job)
 	m.mu.Unlock()
 }
@@ -84,7 +82,7 @@ func (m *Manager[T, R]) failItem(b *Batch[T, R], it *item[T, R], err error) {
 	m.mu.Lock()
 	mine := it.state == running && it.batch == b
 	if outOfMemory {
-		m.stats.outOfMemory++
+		m.stats.OutOfMemory++
 	}
 	m.mu.Unlock()
 	switch {
@@ -132,17 +130,13 @@ func (m *Manager[T, R]) failForGood(b *Batch[T, R], it *item[T, R], err error) {
 func (m *Manager[T, R]) markFailed(it *item[T, R], err error) {
 	j := it.job
 	if it.state == queued {
-		j.waiting = remove(j.waiting, it)
-		j.counts.Queued--
-		m.waiting--
-		m.stats.queuedCost -= it.task.cost()
-		m.freed()
+		m.dequeue(it)
 	} else {
 		j.counts.Running--
 	}
 	it.state = failed
 	j.counts.Failed++
-	m.stats.failed++
+	m.stats.Failed++
 	j.errs = append(j.errs, &TaskError{Index: it.index, Attempts: it.attempts + 1, Err: err})
 }
 
@@ -188,7 +182,7 @@ func (m *Manager[T, R]) abort(j *Job[T, R], err error, items ...*item[T, R]) int
 	if len(gone) == 0 {
 		return 0
 	}
-	m.stats.cancelled += int64(len(gone))
+	m.stats.Cancelled += int64(len(gone))
 	m.ended.Go(func() {
 		for _, it := range gone {
 			m.tellFailed(it, err)
@@ -219,14 +213,10 @@ func (m *Manager[T, R]) ifAllLost(err error) {
 	}
 }
 
-// step counts denoising steps.
-func (m *Manager[T, R]) step(b *Batch[T, R], done int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if more := done - b.steps; more > 0 {
-		b.steps = done
-		m.stats.stepped(more*len(b.items), m.opts.now())
-	}
+// event is an Event about the batch.
+func (b *Batch[T, R]) event(kind EventKind) Event {
+	return Event{Kind: kind, Worker: b.w.runner.Name(), Batch: b.number, Size: len(b.items), Why: b.why, Relief: b.relief,
+		Label: b.items[0].task.Label}
 }
 
 // event tells Options.OnEvent.

@@ -151,34 +151,24 @@ func (s *sizing) choose(limit int) {
 		return
 	}
 	larger, smaller := min(2*best, limit), best/2
-	_, triedLarger := s.times[larger]
-	_, triedSmaller := s.times[smaller]
-	above := larger // a size above was tried already, though not this one
+	above, below := 0, false // a size above the best that was tried, and whether one below it was
 	for n := range s.times {
 		if n > best && n <= limit {
-			above, triedLarger = n, true
+			above = n
 		}
+		below = below || n < best
 	}
 	switch {
-	case larger > best && !triedLarger:
+	case larger > best && above == 0:
 		s.size, s.why = larger, fmt.Sprintf("trying more than %d", best)
-	case smaller >= 1 && !triedSmaller && !s.measuredBelow(best):
+	case smaller >= 1 && !below:
 		s.proven = best
 		s.size, s.why = smaller, fmt.Sprintf("trying less than %d", best)
-	case above > best && triedLarger:
+	case above > 0:
 		s.size, s.why = best, fmt.Sprintf("fastest measured: %.3g s a picture, %.3g with %d", time, s.times[above], above)
 	default:
 		s.size, s.why = best, fmt.Sprintf("fastest measured: %.3g s a picture", time)
 	}
-}
-
-func (s *sizing) measuredBelow(n int) bool {
-	for k := range s.times {
-		if k < n {
-			return true
-		}
-	}
-	return false
 }
 
 // outOfMemory learns that n pictures did not fit.

@@ -117,16 +117,16 @@ func TestSizeFollowsMeasuredMemory(t *testing.T) {
 
 func TestRates(t *testing.T) {
 	began := time.Unix(1000, 0)
-	r := rate{began: began}
+	r := rate{}
 	now := began
 	for range 100 {
 		now = now.Add(time.Second)
 		r.add(2, now)
 	}
-	assert.InDelta(t, 2, r.per(now), 0.1)
-	assert.Less(t, r.per(now.Add(time.Hour)), 1e-6)
-	young := rate{began: began}
+	assert.InDelta(t, 2, r.per(began, now), 0.1)
+	assert.Less(t, r.per(began, now.Add(time.Hour)), 1e-6)
+	young := rate{}
 	young.add(1, began.Add(time.Second))
-	assert.InDelta(t, 1, young.per(began.Add(time.Second)), 0.05)
-	assert.Zero(t, new(rate).per(time.Time{}))
+	assert.InDelta(t, 1, young.per(began, began.Add(time.Second)), 0.05)
+	assert.Zero(t, new(rate).per(time.Time{}, time.Time{}))
 }

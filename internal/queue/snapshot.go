@@ -12,7 +12,6 @@ const rateWindow = 30 * time.Second
 // rate is the number of events a second, averaged with weights that fall exponentially with age.
 type rate struct {
 	value float64
-	began time.Time
 	last  time.Time
 }
 
@@ -22,58 +21,25 @@ func (r *rate) add(n float64, now time.Time) {
 }
 
 func (r *rate) decay(now time.Time) {
-	if r.last.IsZero() {
-		r.last = now
-		return
+	if !r.last.IsZero() {
+		r.value *= math.Exp(-now.Sub(r.last).Seconds() / rateWindow.Seconds())
 	}
-	r.value *= math.Exp(-now.Sub(r.last).Seconds() / rateWindow.Seconds())
 	r.last = now
 }
 
-// per returns events a second.
-func (r *rate) per(now time.Time) float64 {
+// per returns events a second for a rate that has been counted since began.
+func (r *rate) per(began, now time.Time) float64 {
 	r.decay(now)
-	age := now.Sub(r.began).Seconds()
-	window := rateWindow.Seconds() * (1 - math.Exp(-age/rateWindow.Seconds()))
+	window := rateWindow.Seconds() * (1 - math.Exp(-now.Sub(began).Seconds()/rateWindow.Seconds()))
 	if window <= 0 {
 		return 0
 	}
 	return r.value / window
 }
 
-// stats counts what happened; guarded by the manager's mutex.
-type stats struct {
-	began       time.Time
-	submitted   int64
-	done        int64
-	failed      int64
-	cancelled   int64
-	retried     int64
-	outOfMemory int64
-	batches     int64
-	steps       int64
-	queuedCost  float64
-	images      rate
-	cost        rate
-	stepRate    rate
-}
-
-func (s *stats) finished(cost float64, now time.Time) {
-	s.done++
-	s.images.add(1, now)
-	s.cost.add(cost, now)
-}
-
-func (s *stats) stepped(n int, now time.Time) {
-	s.steps += int64(n)
-	s.stepRate.add(float64(n), now)
-}
-
-// Snapshot is the state of a Manager at a moment, as plain values for metrics and displays.
-type Snapshot struct {
-	Submitted   int64 // tasks so far
-	Queued      int
-	Running     int
+// Counts are what happened so far.
+type Counts struct {
+	Submitted   int64 // tasks
 	Finished    int64
 	Failed      int64 // cancelled ones among them
 	Cancelled   int64
@@ -81,6 +47,21 @@ type Snapshot struct {
 	OutOfMemory int64 // times that memory ran out
 	Batches     int64 // ended
 	Steps       int64 // denoising steps of all pictures
+}
+
+// stats is guarded by the manager's mutex.
+type stats struct {
+	Counts
+	began                  time.Time
+	queuedCost             float64
+	images, cost, stepRate rate
+}
+
+// Snapshot is the state of a Manager at a moment, as plain values for metrics and displays.
+type Snapshot struct {
+	Counts
+	Queued  int
+	Running int
 
 	ImagesPerSec float64 // lately
 	StepsPerSec  float64 // lately, over all pictures
@@ -117,12 +98,8 @@ func (m *Manager[T, R]) Snapshot() Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, s := m.opts.now(), &m.stats
-	for _, r := range []*rate{&s.images, &s.cost, &s.stepRate} {
-		r.began = s.began
-	}
-	out := Snapshot{Submitted: s.submitted, Queued: m.waiting, Finished: s.done, Failed: s.failed, Cancelled: s.cancelled, Retried: s.retried,
-		OutOfMemory: s.outOfMemory, Batches: s.batches, Steps: s.steps, Elapsed: now.Sub(s.began), Jobs: len(m.jobs),
-		ImagesPerSec: s.images.per(now), StepsPerSec: s.stepRate.per(now)}
+	out := Snapshot{Counts: s.Counts, Queued: m.waiting, Elapsed: now.Sub(s.began), Jobs: len(m.jobs),
+		ImagesPerSec: s.images.per(s.began, now), StepsPerSec: s.stepRate.per(s.began, now)}
 	speed, left := 0.0, s.queuedCost
 	for _, w := range m.workers {
 		out.Workers = append(out.Workers, w.snapshot())

@@ -112,4 +112,20 @@ func (b *Batch[T, R]) Deliver(i int, result R) { b.m.deliver(b, b.items[i], resu
 func (b *Batch[T, R]) Fail(i int, err error) { b.m.failItem(b, b.items[i], err) }
 
 // Step reports how many steps of each picture are done. It is cheap enough for every step.
-func (b *Batch[T, R]) Step(done int) { b.m.step(b, done) }
+func (b *Batch[T, R]) Step(done int) {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	if more := (done - b.steps) * len(b.items); more > 0 {
+		b.steps = done
+		b.m.stats.Steps += int64(more)
+		b.m.stats.stepRate.add(float64(more), b.m.opts.now())
+	}
+}
+
+// cost is the work of all its tasks.
+func (b *Batch[T, R]) cost() (sum float64) {
+	for _, it := range b.items {
+		sum += it.task.cost()
+	}
+	return sum
+}

@@ -1,12 +1,14 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -19,8 +21,6 @@ type worker[T, R any] struct {
 	runner Runner[T, R]
 	sizes  map[string]*sizing
 	order  []string // keys of sizes, by first use
-	fresh  string   // the key that the budget was just asked for
-	asked  bool
 
 	speed   float64 // cost a second, measured; 0: not yet
 	current *Batch[T, R]
@@ -40,11 +40,7 @@ func (w *worker[T, R]) sizing(t Task[T]) *sizing {
 			delete(w.sizes, w.order[0])
 			w.order = w.order[1:]
 		}
-		label := t.Label
-		if label == "" {
-			label = t.Key
-		}
-		s = newSizing(label, t.Batch)
+		s = newSizing(cmp.Or(t.Label, t.Key), t.Batch)
 		w.sizes[t.Key], w.order = s, append(w.order, t.Key)
 	}
 	return s
@@ -55,11 +51,7 @@ func (w *worker[T, R]) remaining(now time.Time) float64 {
 	if w.current == nil || w.speed == 0 {
 		return 0
 	}
-	cost := 0.0
-	for _, it := range w.current.items {
-		cost += it.task.cost()
-	}
-	return max(cost/w.speed-now.Sub(w.began).Seconds(), 0)
+	return max(w.current.cost()/w.speed-now.Sub(w.began).Seconds(), 0)
 }
 
 // loop computes batches until the manager is closed or the runner is lost.
@@ -70,13 +62,13 @@ func (w *worker[T, R]) loop() {
 		if b == nil {
 			return
 		}
-		m.event(Event{Kind: BatchStarted, Worker: w.runner.Name(), Batch: b.number, Size: len(b.items), Why: b.why, Relief: b.relief, Label: b.items[0].task.Label})
+		m.event(b.event(BatchStarted))
 		before := w.runner.Memory()
-		peak, stop := w.watchMemory(before)
+		stop := w.watchMemory(before)
 		err := w.run(ctx, b)
-		stop()
+		peak := stop()
 		b.cancel()
-		w.finish(b, err, before, peak.Load())
+		w.finish(b, err, before, peak)
 		if w.lost {
 			return
 		}
@@ -98,16 +90,16 @@ func (w *worker[T, R]) nextBatch() (*Batch[T, R], context.Context) {
 	m := w.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w.asked = false
+	asked, known := "", false // the key that the budget was just asked for
 	for m.ctx.Err() == nil && !w.lost {
 		first, order, next := m.choose(w)
 		if first == nil {
-			w.asked = false
+			known = false
 			m.sleep(next)
 			continue
 		}
-		if !w.asked || w.fresh != first.task.Key {
-			w.fresh, w.asked = first.task.Key, true
+		if !known || asked != first.task.Key {
+			asked, known = first.task.Key, true
 			m.mu.Unlock()
 			budget := w.runner.Budget(m.ctx, first.task)
 			m.mu.Lock()
@@ -136,56 +128,36 @@ func (m *Manager[T, R]) sleep(until time.Time) {
 	m.wake.Wait()
 }
 
-// watchMemory samples the Runner's memory until stop is called, and keeps the highest value.
-func (w *worker[T, R]) watchMemory(before Usage) (peak *atomic.Int64, stop func()) {
-	peak = &atomic.Int64{}
+// watchMemory samples the Runner's memory until stop is called, which returns the highest value.
+func (w *worker[T, R]) watchMemory(before Usage) (stop func() int64) {
 	if before == (Usage{}) {
-		return peak, func() {}
+		return func() int64 { return 0 }
 	}
-	quit, ended := make(chan struct{}), make(chan struct{})
-	peak.Store(before.Used)
-	sample := func() {
-		if u := w.runner.Memory(); u.Used > peak.Load() {
-			peak.Store(u.Used)
-		}
+	used := func() int64 { return w.runner.Memory().Used }
+	s := machine.NewSampler(used, sampleEvery)
+	return func() int64 {
+		s.Close()
+		_, peak, _ := s.Peaks()
+		return max(before.Used, peak, used())
 	}
-	go func() {
-		defer close(ended)
-		t := time.NewTicker(sampleEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-t.C:
-				sample()
-			}
-		}
-	}()
-	return peak, func() { close(quit); <-ended; sample() }
 }
 
 // finish learns from a batch, and settles the tasks that the Runner neither delivered nor failed.
 func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int64) {
 	m := w.m
 	m.mu.Lock()
-	var rest []*item[T, R]
-	for _, it := range b.items {
-		if it.state == running && it.batch == b {
-			rest = append(rest, it)
-		}
-	}
+	rest := slices.DeleteFunc(slices.Clone(b.items), func(it *item[T, R]) bool { return it.state != running || it.batch != b })
 	seconds := m.opts.now().Sub(w.began).Seconds()
 	s := w.sizing(b.items[0].task)
 	w.current = nil
 	w.peak = max(w.peak, peak)
-	m.stats.batches++
+	m.stats.Batches++
 	oom := errors.Is(err, backend.ErrOutOfMemory)
 	switch {
 	case errors.Is(err, ErrRunnerLost):
 		w.lost = true
 	case oom:
-		m.stats.outOfMemory++
+		m.stats.OutOfMemory++
 		s.outOfMemory(len(b.items))
 	case err == nil && len(rest) == 0:
 		w.learn(b, s, seconds, before, peak)
@@ -197,8 +169,9 @@ func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int6
 	if trim && m.ctx.Err() == nil {
 		_ = w.runner.Trim(m.ctx) // what could not be freed shows in the next batch
 	}
-	m.event(Event{Kind: BatchEnded, Worker: w.runner.Name(), Batch: b.number, Size: len(b.items), Why: b.why, Relief: b.relief, Seconds: seconds, Peak: peak, Err: err,
-		Label: b.items[0].task.Label})
+	e := b.event(BatchEnded)
+	e.Seconds, e.Peak, e.Err = seconds, peak, err
+	m.event(e)
 	switch {
 	case w.lost:
 		m.event(Event{Kind: WorkerLost, Worker: w.runner.Name(), Err: err})
@@ -223,15 +196,11 @@ func (w *worker[T, R]) finish(b *Batch[T, R], err error, before Usage, peak int6
 
 // learn takes note of a batch that went well.
 func (w *worker[T, R]) learn(b *Batch[T, R], s *sizing, seconds float64, before Usage, peak int64) {
-	cost := 0.0
-	for _, it := range b.items {
-		cost += it.task.cost()
-		if it.state != done { // cancelled halfway: the time says nothing
-			return
-		}
+	if slices.ContainsFunc(b.items, func(it *item[T, R]) bool { return it.state != done }) {
+		return // cancelled halfway: the time says nothing
 	}
 	if seconds > 0 {
-		if now := cost / seconds; w.speed == 0 {
+		if now := b.cost() / seconds; w.speed == 0 {
 			w.speed = now
 		} else {
 			w.speed = 0.7*w.speed + 0.3*now
