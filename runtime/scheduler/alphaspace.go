@@ -8,18 +8,19 @@ import (
 // alphaSpace is what the schedulers over training's discrete levels share (DDIM, DDPM, PNDM, LCM, TCD): a sample
 // is sqrt(a)*x0 + sqrt(1-a)*noise with a = alphas_cumprod of a whole timestep.
 type alphaSpace struct {
-	quiet
-	a          []float64 // one per evaluation and one after the last
-	prediction prediction
-	limit      limiter
+	frame
+	a []float64 // one per evaluation and one after the last
 }
 
 func (s *sched) newAlphaSpace(timesteps []float64, last float64, batch int) alphaSpace {
-	v := alphaSpace{prediction: predictionOf(&s.cfg), limit: newLimiter(&s.cfg, batch)}
+	v := alphaSpace{frame: newFrame(&s.cfg, batch)}
 	for _, t := range timesteps {
 		v.a = append(v.a, s.alphaAt(int(t)))
 	}
 	v.a = append(v.a, last)
+	for _, a := range v.a {
+		v.add(math.Sqrt(a), math.Sqrt(1-a))
+	}
 	return v
 }
 
@@ -55,21 +56,9 @@ func (s *sched) alphaPlan(timesteps []float64, v *alphaSpace) (*plan, error) {
 	return p, nil
 }
 
-func (v *alphaSpace) scale(dst, sample []float32, _ int) { copy(dst, sample) }
-
-func (v *alphaSpace) addNoise(dst, original, noise []float32, i int) {
-	combine2(dst, math.Sqrt(v.a[i]), original, math.Sqrt(1-v.a[i]), noise)
-}
-
-// original predicts x0, within the limiter's bounds.
-func (v *alphaSpace) original(dst, out, sample []float32, i int) {
-	v.prediction.original(dst, out, sample, math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i]))
-	v.limit.apply(dst)
-}
-
 // epsilon predicts the noise, not regarding the limiter.
 func (v *alphaSpace) epsilon(dst, out, sample []float32, i int) {
-	a, s := math.Sqrt(v.a[i]), math.Sqrt(1-v.a[i])
+	a, s := v.alpha[i], v.sigma[i]
 	if v.prediction == predictSample {
 		combine2(dst, 1/s, sample, -a/s, out)
 		return

@@ -8,9 +8,7 @@ import (
 // tables are what training fixed: one entry per training timestep, computed once per scheduler in
 // float32 as diffusers does (cumulative products accumulate in float64, as torch's do).
 type tables struct {
-	betas         []float32
-	alphas        []float32 // 1 - betas
-	alphasCumprod []float32 // products of alphas
+	alphasCumprod []float32 // products of 1 - betas
 	sigmas        []float32 // sqrt((1-a)/a), ascending
 	logSigmas     []float64 // log(sigmas), rounded to float32
 }
@@ -30,11 +28,7 @@ func newTables(c *Config, floorZeroSNR bool) (*tables, error) {
 	if rescaled {
 		betas = rescaleZeroTerminalSNR(betas)
 	}
-	t := &tables{betas: betas, alphas: make([]float32, len(betas))}
-	for i, b := range betas {
-		t.alphas[i] = 1 - b
-	}
-	t.alphasCumprod = cumprod(t.alphas)
+	t := &tables{alphasCumprod: cumprod(betas)}
 	if rescaled && floorZeroSNR {
 		t.alphasCumprod[len(betas)-1] = zeroSNRFloor
 	}
@@ -50,22 +44,15 @@ func newTables(c *Config, floorZeroSNR bool) (*tables, error) {
 // trainBetas returns the variances of the forward process.
 func trainBetas(c *Config) ([]float32, error) {
 	if c.TrainedBetas != nil {
-		b := make([]float32, len(c.TrainedBetas))
-		for i, v := range c.TrainedBetas {
-			b[i] = float32(v)
-		}
-		return b, nil
+		return narrow(c.TrainedBetas), nil
 	}
 	n, lo, hi := val(c.NumTrainTimesteps), val(c.BetaStart), val(c.BetaEnd)
 	switch c.BetaSchedule {
 	case "linear":
 		return linspace32(float32(lo), float32(hi), n), nil
 	case "scaled_linear":
-		b := linspace32(float32(math.Sqrt(lo)), float32(math.Sqrt(hi)), n)
-		for i, v := range b {
-			b[i] = v * v
-		}
-		return b, nil
+		roots := linspace32(float32(math.Sqrt(lo)), float32(math.Sqrt(hi)), n)
+		return each(roots, func(v float32) float32 { return v * v }), nil
 	case "squaredcos_cap_v2":
 		return betasForAlphaBar(n, alphaBarCosine), nil
 	case "exp":
@@ -73,12 +60,10 @@ func trainBetas(c *Config) ([]float32, error) {
 	case "laplace":
 		return betasForAlphaBar(n, alphaBarLaplace), nil
 	case "sigmoid": // GeoDiff
-		b := linspace32(-6, 6, n)
-		for i, v := range b {
+		return each(linspace32(-6, 6, n), func(v float32) float32 {
 			s := float32(1 / (1 + math.Exp(-float64(v))))
-			b[i] = float32(s*float32(hi-lo)) + float32(lo)
-		}
-		return b, nil
+			return float32(s*float32(hi-lo)) + float32(lo)
+		}), nil
 	}
 	return nil, fmt.Errorf("scheduler: beta_schedule %q is unknown", c.BetaSchedule)
 }
@@ -110,20 +95,13 @@ func betasForAlphaBar(n int, alphaBar func(float64) float64) []float32 {
 // rescaleZeroTerminalSNR shifts and scales the square roots of alphas_cumprod so that the last is 0 and the
 // first unchanged (arXiv:2305.08891, algorithm 1).
 func rescaleZeroTerminalSNR(betas []float32) []float32 {
-	alphas := make([]float32, len(betas))
-	for i, b := range betas {
-		alphas[i] = 1 - b
-	}
-	bar := cumprod(alphas)
-	for i, a := range bar {
-		bar[i] = sqrt32(a)
-	}
+	bar := each(cumprod(betas), sqrt32)
 	first, last := bar[0], bar[len(bar)-1]
 	factor := first / (first - last)
-	for i, a := range bar {
+	each(bar, func(a float32) float32 {
 		s := float32(a-last) * factor
-		bar[i] = s * s
-	}
+		return s * s
+	})
 	out := make([]float32, len(betas))
 	out[0] = 1 - bar[0]
 	for i := 1; i < len(bar); i++ {
@@ -132,12 +110,12 @@ func rescaleZeroTerminalSNR(betas []float32) []float32 {
 	return out
 }
 
-// cumprod returns running products, accumulated in float64.
-func cumprod(a []float32) []float32 {
-	out := make([]float32, len(a))
+// cumprod returns running products of 1 - betas, accumulated in float64.
+func cumprod(betas []float32) []float32 {
+	out := make([]float32, len(betas))
 	p := 1.0
-	for i, v := range a {
-		p *= float64(v)
+	for i, b := range betas {
+		p *= float64(1 - b)
 		out[i] = float32(p)
 	}
 	return out

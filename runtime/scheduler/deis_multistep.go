@@ -11,21 +11,11 @@ var deisMultistep = method{
 		return replaceWord(notes, &c.SolverType, "solver_type", "logrho", "midpoint", "heun", "bh1", "bh2")
 	},
 	start: vpStart(finalNonzero, func(s *sched, _ *RunOptions, _ []float64, v vpSpace) (solver, error) {
-		order := val(s.cfg.SolverOrder)
-		return &deis{vpSpace: v, order: order, lowerOrderFinal: val(s.cfg.LowerOrderFinal),
-			predictions: newHistory(order), weights: make([]float64, order)}, nil
+		return &deis{newMultistep(&s.cfg, v, val(s.cfg.SolverOrder))}, nil
 	}),
 }
 
-type deis struct {
-	vpSpace
-	order           int
-	lowerOrderFinal bool
-	predictions     history
-	weights         []float64
-}
-
-func (d *deis) reset(_, n int) { d.predictions.reset(n) }
+type deis struct{ multistep }
 
 func (d *deis) step(dst, out, sample, _ []float32, i int) {
 	d.epsilon(d.predictions.push(), out, sample, i)

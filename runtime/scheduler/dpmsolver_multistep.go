@@ -43,25 +43,15 @@ func replaceWord(notes []string, word *string, option, use string, foreign ...st
 }
 
 type dpmMultistep struct {
-	vpSpace
-	kind                         dpmKind
-	heun                         bool
-	order                        int
-	lowerOrderFinal, eulerAtLast bool
-	predictions                  history
-	weights                      []float64
+	multistep
+	kind              dpmKind
+	heun, eulerAtLast bool
 }
 
 func newDPMMultistep(c *Config, v vpSpace) *dpmMultistep {
-	order := val(c.SolverOrder)
-	return &dpmMultistep{
-		vpSpace: v, kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun", order: order,
-		lowerOrderFinal: val(c.LowerOrderFinal), eulerAtLast: val(c.EulerAtFinal) || c.FinalSigmasType == "zero",
-		predictions: newHistory(order), weights: make([]float64, 3),
-	}
+	return &dpmMultistep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",
+		eulerAtLast: val(c.EulerAtFinal) || c.FinalSigmasType == "zero"}
 }
-
-func (d *dpmMultistep) reset(_, n int) { d.predictions.reset(n) }
 
 func (d *dpmMultistep) noisy(int) bool { return d.kind.stochastic() }
 

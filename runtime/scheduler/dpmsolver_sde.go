@@ -24,20 +24,21 @@ var dpmSolverSDE = method{start: secondOrderStart(
 
 type dpmSDE struct {
 	veSpace
-	levels              []float64
-	noise               float64
-	kept, x0, increment []float32
+	levels          []float64
+	noise           float64
+	kept, increment []float32
 }
 
-func (d *dpmSDE) reset(_, n int) {
-	d.kept, d.x0, d.increment = sized(d.kept, n), sized(d.x0, n), sized(d.increment, n)
+func (d *dpmSDE) reset(begin, n int) {
+	d.veSpace.reset(begin, n)
+	d.kept, d.increment = sized(d.kept, n), sized(d.increment, n)
 }
 
 func (d *dpmSDE) noisy(i int) bool { return i+2 < len(d.levels) }
 
 func (d *dpmSDE) step(dst, out, sample, noise []float32, i int) {
 	if !d.noisy(i) { // the last step goes to level 0
-		d.euler(dst, out, sample, d.sigmas[i], d.sigmas[i+1]-d.sigmas[i])
+		d.euler(dst, out, sample, d.sigmas[i], d.sigmas[i], d.sigmas[i+1]-d.sigmas[i])
 		return
 	}
 	d.original(d.x0, out, sample, i)

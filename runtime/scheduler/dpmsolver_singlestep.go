@@ -10,8 +10,8 @@ var dpmSolverSinglestep = method{
 	},
 	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		return &dpmSinglestep{vpSpace: v, kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",
-			orders: singlestepOrders(c, len(timesteps)), predictions: newHistory(val(c.SolverOrder)), weights: make([]float64, 3)}, nil
+		return &dpmSinglestep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKindOf(c.AlgorithmType),
+			heun: c.SolverType == "heun", orders: singlestepOrders(c, len(timesteps))}, nil
 	}),
 }
 
@@ -32,17 +32,15 @@ func singlestepOrders(c *Config, steps int) []int {
 }
 
 type dpmSinglestep struct {
-	vpSpace
-	kind        dpmKind
-	heun        bool
-	orders      []int
-	predictions history
-	kept        []float32 // the sample that the group began with
-	weights     []float64
+	multistep
+	kind   dpmKind
+	heun   bool
+	orders []int
+	kept   []float32 // the sample that the group began with
 }
 
-func (d *dpmSinglestep) reset(_, n int) {
-	d.predictions.reset(n)
+func (d *dpmSinglestep) reset(begin, n int) {
+	d.multistep.reset(begin, n)
 	d.kept = sized(d.kept, n)
 }
 

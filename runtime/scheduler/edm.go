@@ -113,8 +113,5 @@ func (e *edmEulerRun) step(dst, out, sample, noise []float32, i int) {
 	}
 	skip, c := e.weights(float64(hat))
 	combine2(e.x0, skip, sample, c, out)
-	dt := e.sigmas[i+1] - hat
-	for j, x := range sample {
-		dst[j] = x + float32((x-e.x0[j])/hat*dt)
-	}
+	slide(dst, sample, sample, e.x0, hat, e.sigmas[i+1]-hat)
 }

@@ -18,8 +18,7 @@ var edmDPMSolverMultistep = method{
 		p := s.edmPlan(o.NumInferenceSteps, true)
 		v := vpSpace{}
 		for _, sigma := range p.sigmas {
-			v.alpha = append(v.alpha, 1)
-			v.sigma = append(v.sigma, sigma)
+			v.add(1, sigma)
 			v.lambda = append(v.lambda, -math.Log(sigma))
 		}
 		return p, &edmMultistep{newEDMSpace(&s.cfg, p.sigmas, o.BatchSize), newDPMMultistep(&s.cfg, v)}, nil

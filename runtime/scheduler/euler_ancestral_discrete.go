@@ -11,7 +11,7 @@ func (e *eulerAncestral) noisy(int) bool { return true }
 func (e *eulerAncestral) step(dst, out, sample, noise []float32, i int) {
 	sigma := e.sigmas[i]
 	up, down := ancestral(sigma, e.sigmas[i+1])
-	e.euler(dst, out, sample, sigma, down-sigma)
+	e.euler(dst, out, sample, sigma, sigma, down-sigma)
 	addNoise32(dst, noise, up)
 }
 

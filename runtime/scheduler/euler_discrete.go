@@ -42,10 +42,9 @@ func (e *euler) step(dst, out, sample, noise []float32, i int) {
 		hat = e.add(dst, sample, noise, sigma)
 		sample = dst
 	}
-	dt := e.sigmas[i+1] - hat
+	from := hat
 	if e.prediction == predictV { // with noise added, diffusers converts v at the level before it
-		e.eulerV(dst, out, sample, sigma, hat, dt)
-		return
+		from = sigma
 	}
-	e.euler(dst, out, sample, hat, dt)
+	e.euler(dst, out, sample, from, hat, e.sigmas[i+1]-hat)
 }

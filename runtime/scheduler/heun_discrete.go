@@ -13,12 +13,13 @@ var heunDiscrete = method{start: secondOrderStart(
 
 type heun struct {
 	veSpace
-	limit             limiter
-	sample, slope, x0 []float32
+	limit         limiter
+	sample, slope []float32
 }
 
-func (h *heun) reset(_, n int) {
-	h.sample, h.slope, h.x0 = sized(h.sample, n), sized(h.slope, n), sized(h.x0, n)
+func (h *heun) reset(begin, n int) {
+	h.veSpace.reset(begin, n)
+	h.sample, h.slope = sized(h.sample, n), sized(h.slope, n)
 }
 
 func (h *heun) original(dst, out, sample []float32, i int) {

@@ -14,25 +14,26 @@ var ipndm = method{
 	continuous: always,
 	start: func(s *sched, o *RunOptions) (*plan, solver, error) {
 		n := o.NumInferenceSteps
-		d := &ipndmRun{slopes: newHistory(4)}
+		d := &ipndmRun{frame: frame{prediction: predictV}, slopes: newHistory(4)}
+		var sigmas []float32
 		if trained := s.cfg.TrainedBetas; trained != nil {
 			if len(trained) != n+1 {
 				return nil, nil, s.algo.bad("trained_betas", "a list of "+strconv.Itoa(len(trained)),
 					"this scheduler needs one more than num_inference_steps ("+strconv.Itoa(n)+")")
 			}
-			d.sigma = narrow(trained)
+			sigmas = narrow(trained)
 		} else {
 			for _, x := range append(linspace32(1, 0, n+1)[:n], 0) {
 				sin := float32(math.Sin(float64(float32(x*math.Pi) / 2)))
-				d.sigma = append(d.sigma, sin*sin)
+				sigmas = append(sigmas, sin*sin)
 			}
 		}
 		p := &plan{inferenceSteps: n, initNoiseSigma: 1}
-		for i, b := range d.sigma {
-			d.alpha = append(d.alpha, sqrt32(1-float32(b*b)))
-			p.sigmas = append(p.sigmas, float64(b)/float64(d.alpha[i]))
+		for i, b := range sigmas {
+			d.add(float64(sqrt32(1-float32(b*b))), float64(b))
+			p.sigmas = append(p.sigmas, d.sigma[i]/d.alpha[i])
 			if i < n {
-				p.timesteps = append(p.timesteps, math.Atan2(float64(b), float64(d.alpha[i]))/math.Pi*2)
+				p.timesteps = append(p.timesteps, math.Atan2(d.sigma[i], d.alpha[i])/math.Pi*2)
 			}
 		}
 		round32(p.timesteps)
@@ -41,25 +42,14 @@ var ipndm = method{
 }
 
 type ipndmRun struct {
-	quiet
-	alpha, sigma []float32
-	slopes       history
+	frame
+	slopes history
 }
 
 func (d *ipndmRun) reset(_, n int) { d.slopes.reset(n) }
 
-func (d *ipndmRun) scale(dst, sample []float32, _ int) { copy(dst, sample) }
-
-func (d *ipndmRun) original(dst, out, sample []float32, i int) {
-	combine2(dst, float64(d.alpha[i]), sample, -float64(d.sigma[i]), out)
-}
-
-func (d *ipndmRun) addNoise(dst, original, noise []float32, i int) {
-	combine2(dst, float64(d.alpha[i]), original, float64(d.sigma[i]), noise)
-}
-
 func (d *ipndmRun) step(dst, out, sample, _ []float32, i int) {
-	a, s := d.alpha[i], d.sigma[i]
+	a, s := float32(d.alpha[i]), float32(d.sigma[i])
 	e := d.slopes.push()
 	for j, x := range sample {
 		e[j] = float32(x*s) + float32(out[j]*a)
@@ -67,8 +57,8 @@ func (d *ipndmRun) step(dst, out, sample, _ []float32, i int) {
 	h := &d.slopes
 	order := min(h.n, len(adamsBashforth))
 	w := adamsBashforth[order-1]
-	na, ns := float64(d.alpha[i+1]), float64(d.sigma[i+1])
-	divisor := math.Max(float64(a), 1e-8)
+	na, ns := d.alpha[i+1], d.sigma[i+1]
+	divisor := math.Max(d.alpha[i], 1e-8)
 	var slopes [len(adamsBashforth)][]float32
 	var weights [len(adamsBashforth)]float32
 	for k := range order {

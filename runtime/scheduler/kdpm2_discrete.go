@@ -50,7 +50,10 @@ type kdpm2 struct {
 	kept     []float32
 }
 
-func (k *kdpm2) reset(_, n int) { k.kept = sized(k.kept, n) }
+func (k *kdpm2) reset(begin, n int) {
+	k.veSpace.reset(begin, n)
+	k.kept = sized(k.kept, n)
+}
 
 func (k *kdpm2) noisy(i int) bool { return k.fresh && i%2 == 1 }
 
@@ -58,25 +61,12 @@ func (k *kdpm2) step(dst, out, sample, noise []float32, i int) {
 	sigma := k.sigmas[i]
 	if i%2 == 0 {
 		copy(k.kept, sample)
-		k.euler(dst, out, sample, sigma, k.sigmas[i+1]-sigma)
+		k.euler(dst, out, sample, sigma, sigma, k.sigmas[i+1]-sigma)
 		return
 	}
 	// The whole step from the sample kept, with the slope at the middle.
-	dt := k.down[i/2] - k.sigmas[i-1]
-	s2 := float32(sigma*sigma) + 1
-	a := -sigma / sqrt32(s2)
-	for j, x := range sample {
-		var x0 float32
-		switch k.prediction {
-		case predictEpsilon:
-			x0 = x - float32(sigma*out[j])
-		case predictV:
-			x0 = float32(out[j]*a) + float32(x/s2)
-		case predictSample:
-			x0 = out[j]
-		}
-		dst[j] = k.kept[j] + float32((x-x0)/sigma*dt)
-	}
+	k.original(k.x0, out, sample, i)
+	slide(dst, k.kept, sample, k.x0, sigma, k.down[i/2]-k.sigmas[i-1])
 	if noise != nil {
 		addNoise32(dst, noise, k.up[i/2])
 	}

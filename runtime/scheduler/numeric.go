@@ -58,7 +58,7 @@ func interpAt(x float64, y []float32) float64 {
 }
 
 // each replaces every value by f of it, in place, and returns s.
-func each(s []float64, f func(float64) float64) []float64 {
+func each[F float32 | float64](s []F, f func(F) F) []F {
 	for i, v := range s {
 		s[i] = f(v)
 	}

@@ -56,10 +56,10 @@ func lagrange(x float64, k int, nodes []float64) float64 {
 func TestMultistepCoefficientsAreIntegrals(t *testing.T) {
 	sigmas := []float64{14.6, 9, 5.5, 3.2, 1.4}
 	v := newVPSpace(&Config{}, sigmas, 1)
-	d := &deis{vpSpace: v}
+	d := &deis{multistep: multistep{vpSpace: v}}
 	l := &lms{veSpace: veSpace{sigmas: narrow(sigmas)}}
-	sa := &saRun{vpSpace: v, data: true}
-	sn := &saRun{vpSpace: v}
+	sa := &saRun{multistep: multistep{vpSpace: v}, data: true}
+	sn := &saRun{multistep: multistep{vpSpace: v}}
 	for order := 1; order <= 4; order++ {
 		const i = 3
 		var logRho, lambda, sigma []float64

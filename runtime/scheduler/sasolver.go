@@ -15,8 +15,9 @@ var saSolver = method{
 	},
 	start: vpStart(finalNonzero, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		d := &saRun{vpSpace: v, data: c.AlgorithmType == "data_prediction",
-			predictor: val(c.PredictorOrder), corrector: val(c.CorrectorOrder), lowerOrderFinal: val(c.LowerOrderFinal)}
+		predictor, corrector := val(c.PredictorOrder), val(c.CorrectorOrder)
+		d := &saRun{multistep: newMultistep(c, v, max(predictor, corrector-1)+1), data: c.AlgorithmType == "data_prediction",
+			predictor: predictor, corrector: corrector}
 		for _, t := range timesteps {
 			tau := 0.0
 			if t >= val(c.TauEnd) && t <= val(c.TauStart) {
@@ -24,20 +25,15 @@ var saSolver = method{
 			}
 			d.tau = append(d.tau, tau)
 		}
-		depth := max(d.predictor, d.corrector-1) + 1
-		d.predictions, d.weights = newHistory(depth), make([]float64, depth)
 		return d, nil
 	}),
 }
 
 type saRun struct {
-	vpSpace
+	multistep
 	tau                                []float64 // by evaluation
 	data                               bool      // x0 is interpolated, not the noise
 	predictor, corrector               int
-	lowerOrderFinal                    bool
-	predictions                        history
-	weights                            []float64
 	kept, keptNoise, corrected         []float32
 	begin, predictorOrder, correctorAt int
 }

@@ -23,10 +23,8 @@ var uniPCMultistep = method{
 	},
 	start: vpStart(finalRepeated, func(s *sched, o *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		order := val(c.SolverOrder)
-		u := &uniPC{vpSpace: v, order: order, predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
-			lowerOrderFinal: val(c.LowerOrderFinal), skip: c.DisableCorrector,
-			predictions: newHistory(order + 1), weights: make([]float64, order+1)}
+		u := &uniPC{multistep: newMultistep(c, v, val(c.SolverOrder)+1), predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
+			skip: c.DisableCorrector}
 		if c.SolverP == "" {
 			return u, nil
 		}
@@ -59,15 +57,12 @@ func (s *sched) predictor(timesteps []float64, o *RunOptions) (solver, error) {
 }
 
 type uniPC struct {
-	vpSpace
-	order                           int
-	predictX0, bh1, lowerOrderFinal bool
-	skip                            []int     // evaluations whose step is not corrected
-	predictions                     history   // one more than the order: the corrector's newest
-	kept, corrected                 []float32 // the sample that the last step began with; the corrected one
-	weights                         []float64
-	begin, lastOrder                int
-	predictor                       solver // solver_p, or nil
+	multistep        // of which the corrector's newest prediction is one more than the order
+	predictX0, bh1   bool
+	skip             []int     // evaluations whose step is not corrected
+	kept, corrected  []float32 // the sample that the last step began with; the corrected one
+	begin, lastOrder int
+	predictor        solver // solver_p, or nil
 }
 
 func (u *uniPC) reset(begin, n int) {

@@ -6,7 +6,10 @@ type veSpace struct {
 	quiet
 	sigmas     []float32 // one per evaluation and one after the last
 	prediction prediction
+	x0         []float32
 }
+
+func (v *veSpace) reset(_, n int) { v.x0 = sized(v.x0, n) }
 
 func newVESpace(c *Config, sigmas []float64) veSpace {
 	return veSpace{sigmas: narrow(sigmas), prediction: predictionOf(c)}
@@ -22,7 +25,10 @@ func (v *veSpace) scale(dst, sample []float32, i int) {
 
 // original writes x0 for a model output at level i.
 func (v *veSpace) original(dst, out, sample []float32, i int) {
-	sigma := v.sigmas[i]
+	v.denoise(dst, out, sample, v.sigmas[i])
+}
+
+func (v *veSpace) denoise(dst, out, sample []float32, sigma float32) {
 	switch v.prediction {
 	case predictEpsilon:
 		for j, x := range sample {
@@ -39,30 +45,16 @@ func (v *veSpace) original(dst, out, sample []float32, i int) {
 	}
 }
 
-// euler makes one step of Euler's method of length dt from sigma.
-func (v *veSpace) euler(dst, out, sample []float32, sigma, dt float32) {
-	switch v.prediction {
-	case predictEpsilon:
-		for j, x := range sample {
-			d := (x - (x - float32(sigma*out[j]))) / sigma
-			dst[j] = x + float32(d*dt)
-		}
-	case predictV:
-		v.eulerV(dst, out, sample, sigma, sigma, dt)
-	case predictSample:
-		for j, x := range sample {
-			dst[j] = x + float32((x-out[j])/sigma*dt)
-		}
-	}
+// euler makes one step of Euler's method of length dt from sigma, with the model's output converted at level from.
+func (v *veSpace) euler(dst, out, sample []float32, from, sigma, dt float32) {
+	v.denoise(v.x0, out, sample, from)
+	slide(dst, sample, sample, v.x0, sigma, dt)
 }
 
-// eulerV is euler for a v that is converted at sigma while the sample is at hat.
-func (v *veSpace) eulerV(dst, out, sample []float32, sigma, hat, dt float32) {
-	s2 := float32(sigma*sigma) + 1
-	a := -sigma / sqrt32(s2)
+// slide moves base along the slope that a sample at sigma has, away from x0.
+func slide(dst, base, sample, x0 []float32, sigma, dt float32) {
 	for j, x := range sample {
-		d := (x - (float32(out[j]*a) + float32(x/s2))) / hat
-		dst[j] = x + float32(d*dt)
+		dst[j] = base[j] + float32((x-x0[j])/sigma*dt)
 	}
 }
 

@@ -9,41 +9,25 @@ import (
 // alpha + sigma = 1 for flow-matching models, and a step is written in half log-SNRs lambda = log(alpha/sigma).
 // Indices are those of the schedule: one per evaluation and one after the last.
 type vpSpace struct {
-	quiet
-	alpha, sigma, lambda []float64
-	prediction           prediction
-	limit                limiter
+	frame
+	lambda []float64
 }
 
 // newVPSpace takes noise levels in the variance-exploding sense, sigma/alpha, or, with use_flow_sigmas, those of
 // the flow, sigma.
 func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
-	n := len(sigmas)
-	v := vpSpace{alpha: make([]float64, n), sigma: make([]float64, n), lambda: make([]float64, n),
-		prediction: predictionOf(c), limit: newLimiter(c, batch)}
-	for i, s := range sigmas {
+	v := vpSpace{frame: newFrame(c, batch)}
+	for _, s := range sigmas {
 		if val(c.UseFlowSigmas) {
-			v.alpha[i], v.sigma[i] = 1-s, s
-			v.lambda[i] = math.Log1p(-s) - math.Log(s)
+			v.add(1-s, s)
+			v.lambda = append(v.lambda, math.Log1p(-s)-math.Log(s))
 			continue
 		}
-		v.alpha[i] = 1 / math.Sqrt(s*s+1)
-		v.sigma[i] = s * v.alpha[i]
-		v.lambda[i] = -math.Log(s) // +Inf at level 0
+		alpha := 1 / math.Sqrt(s*s+1)
+		v.add(alpha, s*alpha)
+		v.lambda = append(v.lambda, -math.Log(s)) // +Inf at level 0
 	}
 	return v
-}
-
-func (v *vpSpace) scale(dst, sample []float32, _ int) { copy(dst, sample) }
-
-func (v *vpSpace) addNoise(dst, original, noise []float32, i int) {
-	combine2(dst, v.alpha[i], original, v.sigma[i], noise)
-}
-
-// original predicts x0, within the limiter's bounds.
-func (v *vpSpace) original(dst, out, sample []float32, i int) {
-	v.prediction.original(dst, out, sample, v.alpha[i], v.sigma[i])
-	v.limit.apply(dst)
 }
 
 // epsilon predicts the noise; with a limiter, that which leads to the bounded x0.
