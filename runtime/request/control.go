@@ -12,16 +12,11 @@ const (
 	controlControl  = "control" // the net acts in the positive half only: diffusers' guess_mode
 )
 
-var controlModes = []string{controlBalanced, controlPrompt, controlControl}
-
 // ControlUnionTypes lists the values of ControlNet.UnionType. The index of one is the net's own number for it, as in
 // xinsir's controlnet-union-sdxl-1.0.
-var ControlUnionTypes = []string{"openpose", "depth", "scribble", "canny", "normal", "segment", "tile", "repaint"}
+var ControlUnionTypes = wordsOf("controlnet.union_type")
 
-const (
-	maxControlNets   = 16
-	maxControlWeight = 10
-)
+const maxControlNets = 16
 
 // ControlNet is one net of a job: a [[controlnet]] table.
 type ControlNet struct {

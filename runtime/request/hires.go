@@ -10,14 +10,8 @@ const (
 	UpscaleModel         = "model"          // decoded, enlarged by [model]'s upscaler, encoded
 )
 
-// hiresUpscalers lists the values of Hires.Upscaler.
-var hiresUpscalers = []string{UpscaleLatent, UpscaleLatentNearest, UpscalePicture, UpscaleModel}
-
-// The values that stand for zero fields of Hires.
-const (
-	DefaultHiresStrength = 0.7 // A1111's denoising strength
-	maxHiresScale        = 8
-)
+// DefaultHiresStrength stands for a zero Hires.Strength: A1111's denoising strength.
+const DefaultHiresStrength = 0.7
 
 // Hires is a second pass at a larger size over what the first has painted, known as hires fix: the [hires] table. Its
 // zero value is no second pass; a zero field of another means what its default tag says.
@@ -62,8 +56,8 @@ func (r Request) validateHires(c checker) {
 	if !h.On() {
 		c.fail("hires", "says neither scale nor width and height; give one, such as scale = 2")
 	}
-	if h.Scale != 0 && !(h.Scale > 1 && h.Scale <= maxHiresScale) {
-		c.fail("hires.scale", "is %v; it must be a number above 1 to %d", h.Scale, maxHiresScale)
+	if l, _ := limitOf("hires.scale"); h.Scale != 0 && !(h.Scale > 1 && h.Scale <= l.max) {
+		c.fail("hires.scale", "is %v; it must be a number above 1 to %v", h.Scale, l.max)
 	}
 	for _, other := range []struct {
 		key   string

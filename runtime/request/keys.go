@@ -2,8 +2,8 @@ package request
 
 import (
 	_ "embed" // what the keys mean
+	"encoding/json"
 	"reflect"
-	"strings"
 	"sync"
 )
 
@@ -36,26 +36,41 @@ func keysOf(table string, t reflect.Type) []Key {
 	return append(keys, inner...)
 }
 
-// docsText has a line for each key: its path and what it means.
-//
-//go:embed docs.txt
-var docsText string
+//go:embed keys.json
+var keysJSON []byte
 
-var docs = func() map[string]string {
-	m := map[string]string{}
-	for line := range strings.Lines(docsText) {
-		path, doc, _ := strings.Cut(line, ": ")
-		m[path] = strings.TrimSpace(doc)
+// rule is what keys.json says of a key: what it means, and what its value has to be.
+type rule struct {
+	Doc       string
+	OneOf     string      `json:"one_of"` // a list of words
+	Limit     string      // of a number: one of limits
+	Range     *[2]float64 // of a number, where the limit is its own
+	Is        string      // of a text: one of forms
+	Elsewhere bool        // package lora checks the limit
+}
+
+// known is keys.json: the lists of words, and the keys by their paths.
+var known = embedded[struct {
+	Words map[string][]string
+	Keys  map[string]rule
+}]("keys.json", keysJSON)
+
+func embedded[T any](name string, data []byte) (v T) {
+	if err := json.Unmarshal(data, &v); err != nil {
+		panic("request: embedded " + name + ": " + err.Error())
 	}
-	return m
-}()
+	return v
+}
+
+// wordsOf lists the values of a key that takes one of a few words; nil for others.
+func wordsOf(path string) []string { return known.Words[known.Keys[path].OneOf] }
 
 // field is a field of a struct with key tags.
 type field struct {
 	index            int
 	typ              reflect.Type
 	name, alias, def string
-	doc              string   // where it is not in docsText
+	doc              string   // where it is not in keys.json
 	folded           []string // name and alias
 	table, tables    bool     // a table with keys of its own, an array of such
 }
@@ -65,7 +80,7 @@ func (f field) about(path string) string {
 	if f.doc != "" {
 		return f.doc
 	}
-	return docs[path]
+	return known.Keys[path].Doc
 }
 
 // fieldsOf lists the fields of a struct with key tags, in order.

@@ -9,32 +9,16 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// The ways to hold weights, from the fastest to the smallest.
-const (
-	strategyAuto     = "auto"
-	strategyResident = "resident" // everything in memory all the time
-	strategyRelease  = "release"  // the text encoders and the VAE only while they are used
-	strategyStage    = "stage"    // one component at a time
-	strategyStream   = "stream"   // the UNet's layers as they are needed
-	strategyMmap     = "mmap"     // straight from the file, as pages of it
-)
-
 // Memory says how much memory may be taken and how: the [model.memory] table.
 type Memory struct {
 	MemoryLimit      string `key:"memory_limit" default:"what is free"`
 	Reserve          string `key:"reserve" default:"0"`
-	Strategy         string `key:"strategy" default:"auto"`
+	Strategy         string `key:"strategy" default:"auto"` // how weights are held, from the fastest to the smallest
 	AttentionSlicing *bool  `key:"attention_slicing" default:"where memory is short"`
 	MaxBatch         int    `key:"max_batch" default:"what memory allows"`
 }
 
 var errAmount = errors.New("no amount of memory")
-
-var amountUnits = []struct {
-	suffix string
-	bytes  float64
-}{{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30}, {"TIB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
-	{"B", 1}, {"", 1}}
 
 // Amount is an amount of memory: bytes, or a share of what there is.
 type Amount struct {

@@ -27,12 +27,7 @@ type Name struct {
 //go:embed names.json
 var namesJSON []byte
 
-var names = func() (list []Name) {
-	if err := json.Unmarshal(namesJSON, &list); err != nil {
-		panic("request: embedded names.json: " + err.Error())
-	}
-	return list
-}()
+var names = embedded[[]Name]("names.json", namesJSON)
 
 // Names lists the names that are understood besides the keys themselves.
 func Names() []Name { return slices.Clone(names) }
@@ -178,35 +173,29 @@ func ofSwitch(on, off any) func(any) (any, error) {
 	}
 }
 
-// dtype takes torch's names for the values of precision; others stay as they are.
+// dtypes are torch's names for the values of precision.
+var dtypes = map[string]any{"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+// dtype takes them; others stay as they are.
 func dtype(value any) (any, error) {
-	s, _ := value.(string)
-	switch strings.ToLower(strings.TrimPrefix(s, "torch.")) {
-	case "float32":
-		return "f32", nil
-	case "float16":
-		return "f16", nil
-	case "bfloat16":
-		return "bf16", nil
+	if known, ok := dtypes[strings.ToLower(strings.TrimPrefix(textOf(value), "torch."))]; ok {
+		return known, nil
 	}
 	return value, nil
 }
 
-// hiresUpscaler takes A1111's names of upscalers.
+// upscalers are A1111's names of upscalers that are no models.
+var upscalers = map[string]any{"": nil, "latent": UpscaleLatent, "latent (antialiased)": UpscaleLatent, "latent (bicubic)": UpscaleLatent,
+	"latent (bicubic antialiased)": UpscaleLatent, "latent (nearest)": UpscaleLatentNearest, "latent (nearest-exact)": UpscaleLatentNearest,
+	"lanczos": UpscalePicture, "none": UpscalePicture, "nearest": UpscalePicture}
+
 func hiresUpscaler(value any) (any, error) {
 	name, ok := value.(string)
-	if !ok || slices.Contains(hiresUpscalers, name) {
+	if !ok || slices.Contains(wordsOf("hires.upscaler"), name) {
 		return value, nil
 	}
-	switch strings.ToLower(name) {
-	case "":
-		return nil, nil
-	case "latent", "latent (antialiased)", "latent (bicubic)", "latent (bicubic antialiased)":
-		return UpscaleLatent, nil
-	case "latent (nearest)", "latent (nearest-exact)":
-		return UpscaleLatentNearest, nil
-	case "lanczos", "none", "nearest":
-		return UpscalePicture, nil
+	if known, ok := upscalers[strings.ToLower(name)]; ok {
+		return known, nil
 	}
 	return UpscaleModel, nil
 }

@@ -3,8 +3,6 @@ package request
 // DefaultFeather is the pixels that stand for a zero Outpaint.Feather.
 const DefaultFeather = 32
 
-const maxFeather = 512
-
 // Outpaint makes a picture larger than init_image on some sides and paints what is new: the [outpaint] table. Its zero
 // value is none of it; a zero field of another means what its default tag says.
 type Outpaint struct {

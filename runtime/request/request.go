@@ -52,9 +52,6 @@ const (
 	SeamlessBoth = "both"
 )
 
-// seamlesses lists the values of Request.Seamless.
-var seamlesses = []string{SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth}
-
 // The ways to read a prompt.
 const (
 	SyntaxA1111 = "a1111"
@@ -62,18 +59,7 @@ const (
 )
 
 // Precisions and Types list the values that Model's fields accept.
-var (
-	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
-	Types      = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1",
-		"q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"}
-	switches = []string{"auto", "on", "off"}
-)
-
-// rngs lists the values of Request.RNG.
-var rngs = []string{"cpu", "gpu"}
-
-// guidanceBatches lists the values of Request.GuidanceBatch.
-var guidanceBatches = []string{GuidanceAuto, GuidanceJoint, GuidanceSeparate}
+var Precisions, Types = known.Words["precisions"], known.Words["types"]
 
 // Size is a picture's size in pixels, written [height, width] in files, in diffusers' order.
 type Size struct{ Height, Width int }
@@ -108,7 +94,7 @@ func (a Array) IsZero() bool { return a.Path == "" && a.Data == nil }
 // drawn. Default begins a Request as an empty run file does. Another zero differs when it is written: in a run
 // file, guidance_scale = 0 is NoGuidance, and a GuidanceScale of 0 is the default.
 //
-// docs.txt tells more of each key, and Keys returns it. A Request is plain data: copy it freely, and share it
+// keys.json tells more of each key, and Keys returns it. A Request is plain data: copy it freely, and share it
 // between goroutines as long as nobody writes to it.
 type Request struct {
 	Prompt          string `key:"prompt"`                                      // what the picture shows
@@ -125,7 +111,7 @@ type Request struct {
 	NumImages int `key:"num_images" default:"1"`                                                   // with the seeds Seed, Seed+1, ...
 
 	Seed              int64   `key:"seed" default:"-1"`                                  // 0 is the seed 0; RandomSeed: drawn
-	RNG               string  `key:"rng" default:"cpu"`                                  // of rngs
+	RNG               string  `key:"rng" default:"cpu"`                                  // cpu or gpu
 	NumInferenceSteps int     `key:"num_inference_steps" default:"the model's, else 30"` // 1 to MaxSteps
 	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`     // NoGuidance: none
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
@@ -150,7 +136,7 @@ type Request struct {
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size
 
-	Seamless string `key:"seamless" default:"none"` // of seamlesses
+	Seamless string `key:"seamless" default:"none"` // SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth
 
 	Latents        Array   `key:"latents"`                     // to start from instead of InitImage
 	DenoisingStart float64 `key:"denoising_start" default:"0"` // part of the schedule that is done
@@ -171,7 +157,7 @@ type Request struct {
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"` // nets that a picture controls
 
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"` // the largest batch
-	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // of guidanceBatches
+	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // GuidanceAuto, GuidanceJoint, GuidanceSeparate
 
 	Output      string `key:"output" default:"the command's"` // file to write
 	SaveLatents string `key:"save_latents"`                   // .npy file to write

@@ -20,24 +20,10 @@ const (
 	MaxSteps       = 1000      // SDXL was trained on this many noise levels
 	MaxImages      = 10000     // per request
 	maxPromptBytes = 64 << 10  // about 12,000 words
-	maxGuidance    = 1000      //
-	maxClipSkip    = 30        // the second text encoder has 32 layers
 	maxCoordinate  = 1_000_000 // pixels, of size conditioning
 
-	minVAETile        = 256 // pixels: less than what the VAE sees around a pixel, and tiles would show
-	maxVAETileOverlap = 0.5 // of a tile
+	minVAETile = 256 // pixels: less than what the VAE sees around a pixel, and tiles would show
 )
-
-// enums holds the values of keys that take one of a few words, by table and name.
-var enums = map[string][]string{
-	"prompt_syntax": {SyntaxA1111, SyntaxPlain}, "rng": rngs, "guidance_batch": guidanceBatches, "seamless": seamlesses,
-	"refiner_mode": {RefinerEnsemble, RefinerImg2Img, RefinerNone}, "hires.upscaler": hiresUpscalers,
-	"controlnet.control_mode": controlModes, "controlnet.resize_mode": {"stretch", "crop", "pad"},
-	"controlnet.union_type": ControlUnionTypes,
-	"model.precision":       Precisions, "model.type": Types, "model.unet_type": Types, "model.text_type": Types, "model.vae_type": Types,
-	"model.refiner_type": Types, "model.vae_tiling": switches, "model.vae_slicing": switches, "model.flash_attention": switches,
-	"model.memory.strategy": {strategyAuto, strategyResident, strategyRelease, strategyStage, strategyStream, strategyMmap},
-}
 
 // limit is the range of a number, and what it must be a multiple of. An integer of 0 is not given.
 type limit struct {
@@ -45,60 +31,32 @@ type limit struct {
 	multiple int
 }
 
-var (
-	share      = limit{0, 1, 0}
-	part       = limit{0, below1, 0} // of the schedule
-	side       = limit{0, MaxSide, 8}
-	stepCount  = limit{0, MaxSteps, 0}
-	imageCount = limit{0, MaxImages, 0}
-	loraWeight = limit{-lora.MaxWeight, lora.MaxWeight, 0}
-)
+// part is the limit of a part of the schedule.
+var part = limit{0, below1, 0}
 
 // below1 is the largest number below 1.
 var below1 = math.Nextafter(1, 0)
 
-// limits holds the ranges of numbers, by table and name.
+// limits are those that several keys have, or that package lora sets, by the name that keys.json has for them.
 var limits = map[string]limit{
-	"width": side, "height": side, "num_images": imageCount, "num_inference_steps": stepCount, "guidance_scale": {0, maxGuidance, 0},
-	"guidance_rescale": share, "clip_skip": {0, maxClipSkip, 0}, "strength": share, "denoising_start": part, "denoising_end": part,
-	"refiner_start": part, "refiner_strength": share, "refiner_steps": stepCount, "aesthetic_score": {0, 10, 0},
-	"negative_aesthetic_score": {0, 10, 0}, "max_batch": imageCount, "quality": {0, 100, 0},
-	"controlnet.weight": {-maxControlWeight, maxControlWeight, 0}, "controlnet.start": share, "controlnet.end": share,
-	"hires.scale": {0, maxHiresScale, 0}, "hires.width": side, "hires.height": side, "hires.strength": share, "hires.steps": stepCount,
-	"outpaint.left": side, "outpaint.right": side, "outpaint.top": side, "outpaint.bottom": side, "outpaint.feather": {0, maxFeather, 0},
-	"model.vae_tile_overlap": {0, maxVAETileOverlap, 0}, "model.threads": {0, 1024, 0}, "model.controlnet_cache_mb": {0, 1 << 24, 0},
-	"model.text_cache_mb": {-1, 1 << 20, 0}, "model.memory.max_batch": imageCount,
-}
-
-// loraLimits holds the ranges that package lora checks itself, for the schema.
-var loraLimits = map[string]limit{
-	"lora.weight": loraWeight, "lora.scaling_factor": loraWeight, "lora.unet_weight": loraWeight, "lora.text_encoder_weight": loraWeight,
-	"lora.start": part, "lora.end": share, "lora_stack.max_adapters": {0, lora.MaxAdapters, 0}, "lora_stack.global_weight": loraWeight,
-	"lora_stack.global_scaling_factor": loraWeight,
-
-	"model.lora_cache.cache_size":              {0, lora.MaxCacheSize, 0},
-	"model.lora_cache.idle_seconds":            {math.MinInt32, lora.MaxIdleSeconds, 0},
-	"model.lora_cache.memory_limit_mb":         {0, lora.MaxMemoryLimitMB, 0},
-	"model.lora_cache.cache_cleanup_threshold": share,
+	"share": {0, 1, 0}, "part": part, "side": {0, MaxSide, 8}, "steps": {0, MaxSteps, 0}, "images": {0, MaxImages, 0},
+	"adapter weight": {-lora.MaxWeight, lora.MaxWeight, 0}, "adapters": {0, lora.MaxAdapters, 0}, "cache size": {0, lora.MaxCacheSize, 0},
+	"idle seconds": {math.MinInt32, lora.MaxIdleSeconds, 0}, "cache MiB": {0, lora.MaxMemoryLimitMB, 0},
 }
 
 // limitOf is the range of a number by its path.
 func limitOf(path string) (l limit, limited bool) {
-	if l, limited = limits[path]; !limited {
-		l, limited = loraLimits[path]
+	r := known.Keys[path]
+	if r.Range != nil {
+		return limit{r.Range[0], r.Range[1], 0}, true
 	}
+	l, limited = limits[r.Limit]
 	return l, limited
 }
 
-// forms holds what else texts have to be, by table and name.
-var forms = map[string]func(c checker, key, s string){
-	"prompt": checker.text, "prompt_2": checker.text, "negative_prompt": checker.text, "negative_prompt_2": checker.text,
-	"scheduler": checker.name, "controlnet.preprocessor": checker.name, "output": checker.path, "save_latents": checker.path,
-	"controlnet.model": checker.path, "model.model": checker.path, "model.unet": checker.path, "model.text_encoder": checker.path,
-	"model.text_encoder_2": checker.path, "model.vae": checker.path, "model.refiner": checker.path, "model.taesd": checker.path,
-	"model.upscaler": checker.path, "model.device": checker.device, "model.text_device": checker.device, "model.vae_device": checker.device,
-	"model.memory.memory_limit": checker.amount, "model.memory.reserve": checker.amount,
-}
+// forms are what else texts have to be, by the name that keys.json has for them.
+var forms = map[string]func(c checker, key, s string){"text": checker.text, "name": checker.name, "path": checker.path,
+	"device": checker.device, "amount": checker.amount}
 
 // checker adds errors for one struct; at turns a key into its path.
 type checker struct {
@@ -155,12 +113,13 @@ func rootOf(path string) string {
 
 // value holds one value against the rules of its path.
 func (c checker) value(key, path string, value any) {
-	l, limited := limits[path]
+	l, limited := limitOf(path)
+	limited = limited && !known.Keys[path].Elsewhere
 	switch x := value.(type) {
 	case string:
-		if words, ok := enums[path]; ok {
+		if words := wordsOf(path); words != nil {
 			c.oneOf(key, x, words)
-		} else if form, ok := forms[path]; ok {
+		} else if form, ok := forms[known.Keys[path].Is]; ok {
 			form(c, key, x)
 		}
 	case []string:
@@ -168,7 +127,7 @@ func (c checker) value(key, path string, value any) {
 			c.path(fmt.Sprintf("%s[%d]", key, i), s)
 		}
 	case int:
-		if l.multiple > 0 {
+		if limited && l.multiple > 0 {
 			c.side(key, x)
 		} else if limited {
 			c.between(key, x, int(l.min), int(l.max))
@@ -176,7 +135,7 @@ func (c checker) value(key, path string, value any) {
 	case float64:
 		switch {
 		case path == "hires.scale": // which has to be above 1
-		case l == part:
+		case limited && l == part:
 			c.fraction(key, x)
 		case limited:
 			c.real(key, x, l.min, l.max)

@@ -72,7 +72,7 @@ func (s schemas) property(path string, f field) map[string]any {
 		return map[string]any{"type": "array", "items": s.object(path, f.typ.Elem())}
 	}
 	p := maps.Clone(kindFor(f.typ).schema)
-	if words, ok := enums[path]; ok {
+	if words := wordsOf(path); words != nil {
 		p["enum"] = words
 	}
 	if l, ok := limitOf(path); ok {

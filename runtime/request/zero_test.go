@@ -80,24 +80,24 @@ func TestDefaultTags(t *testing.T) {
 	for key, want := range map[string]any{
 		"seed": RandomSeed, "quality": DefaultQuality, "refiner_start": DefaultRefinerStart, "refiner_strength": DefaultRefinerStrength,
 		"negative_aesthetic_score": DefaultNegativeAesthetic, "hires.strength": DefaultHiresStrength, "outpaint.feather": DefaultFeather,
-		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": rngs[0],
+		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": wordsOf("rng")[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),
 		"scheduler":           "the model's, else " + DefaultScheduler, "aesthetic_score": fmt.Sprintf("%.1f", DefaultAestheticScore),
 		"guidance_scale": fmt.Sprintf("the model's, else %.1f", DefaultGuidanceScale), "refiner_mode": RefinerEnsemble,
 		"seamless": SeamlessNone, "guidance_batch": GuidanceAuto, "prompt_syntax": SyntaxA1111, "controlnet.control_mode": controlBalanced,
-		"model.memory.strategy": strategyAuto,
+		"model.memory.strategy": "auto",
 	} {
 		assert.Equal(t, fmt.Sprint(want), tags[key], key)
 	}
 }
 
-// Every key has its line in docs.txt or its own doc tag, and every line is of a key.
+// Every key has its line in keys.json or its own doc tag, and every line is of a key.
 func TestDocsAreOfKeys(t *testing.T) {
-	known := map[string]bool{}
+	keys := map[string]bool{}
 	for _, k := range Keys() {
-		known[join(k.Table, k.Name)] = true
+		keys[join(k.Table, k.Name)] = true
 	}
-	for path := range docs {
-		assert.True(t, known[path], path)
+	for path := range known.Keys {
+		assert.True(t, keys[path], path)
 	}
 }
