@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/xrash/smetrics"
 )
 
 // ErrInvalid is matched by every error of this package that is the request's own fault.
@@ -60,18 +58,6 @@ func (e *Errors) Add(path, format string, args ...any) {
 		}
 	}
 	*e = append(*e, err)
-}
-
-// nearest returns the name closest to word by Levenshtein distance, or "" if none is close: more
-// than a third of the letters, and more than two, would have to change.
-func nearest(word string, names []string) string {
-	best, distance := "", max(2, len(word)/3)+1
-	for _, name := range names {
-		if d := smetrics.WagnerFischer(strings.ToLower(word), strings.ToLower(name), 1, 1, 1); d < distance {
-			best, distance = name, d
-		}
-	}
-	return best
 }
 
 // clip shortens text from outside for a message and makes it printable.

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // decoder fills structs from decoded tables. It collects everything that is wrong, and how keys were spelled.
@@ -219,11 +221,11 @@ func (d *decoder) hint(key string, fields []field) string {
 			return fmt.Sprintf("; it belongs to [%s]", k.Table)
 		}
 	}
-	var names []string
-	for _, f := range fields {
-		names = append(names, f.name)
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.name
 	}
-	if near := nearest(snake(key), names); near != "" {
+	if near := words.Nearest(snake(key), names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))
 	}
 	return "; see docs/configuration.md for the known ones"
