@@ -19,7 +19,7 @@ type deis struct{ multistep }
 
 func (d *deis) step(dst, out, sample, _ []float32, i int) {
 	d.epsilon(d.predictions.push(), out, sample, i)
-	if zeroStep(d.stepLength(i)) {
+	if d.stepLength(i) == 0 {
 		copy(dst, sample)
 		return
 	}
@@ -41,25 +41,8 @@ func (d *deis) step(dst, out, sample, _ []float32, i int) {
 // integrand is rho_i*exp(u) times a polynomial in u; its moments are integrated exactly. (diffusers
 // evaluates antiderivatives in float32 and subtracts them, which loses digits at small steps.)
 func (d *deis) coefficient(i, k, order int) float64 {
-	var poly [3]float64 // coefficients of the polynomial in u, lowest first
-	poly[0] = 1
-	degree := 0
-	uk := d.lambda[i] - d.lambda[i-k]
-	for j := range order {
-		if j == k {
-			continue
-		}
-		uj := d.lambda[i] - d.lambda[i-j]
-		f := 1 / (uk - uj)
-		degree++
-		for m := degree; m >= 0; m-- {
-			prev := 0.0
-			if m > 0 {
-				prev = poly[m-1]
-			}
-			poly[m] = (prev - uj*poly[m]) * f
-		}
-	}
+	poly := lagrangePolynomial(k, order, func(j int) float64 { return d.lambda[i] - d.lambda[i-j] },
+		func(x, distance float64) float64 { return x * (1 / distance) })
 	u := -d.stepLength(i) // log(rho_next/rho_i)
 	rho := d.sigma[i] / d.alpha[i]
 	sum := 0.0
@@ -67,6 +50,27 @@ func (d *deis) coefficient(i, k, order int) float64 {
 		sum += poly[m] * expMoment(m, u)
 	}
 	return rho * sum
+}
+
+// lagrangePolynomial returns the coefficients, lowest first, of the polynomial that is 1 at node k and 0 at the other order-1 nodes.
+// divide divides by the distance of two nodes, as rounding demands.
+func lagrangePolynomial(k, order int, node func(j int) float64, divide func(x, distance float64) float64) (poly [4]float64) {
+	poly[0] = 1
+	degree := 0
+	for j := range order {
+		if j == k {
+			continue
+		}
+		degree++
+		for m := degree; m >= 0; m-- {
+			prev := 0.0
+			if m > 0 {
+				prev = poly[m-1]
+			}
+			poly[m] = divide(prev-node(j)*poly[m], node(k)-node(j))
+		}
+	}
+	return poly
 }
 
 // expMoment is the integral of exp(u)*u^m from 0 to x, m = 0 .. 3: x^(m+1) * sum over j of x^j / (j! * (m+1+j)).

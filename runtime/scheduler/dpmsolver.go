@@ -4,26 +4,14 @@ import "math"
 
 // dpmKind is the formula family of a DPM-Solver: which quantity is interpolated, and whether the
 // differential equation is stochastic.
-type dpmKind int
+type dpmKind string
 
 const (
-	dpmPlusPlus    dpmKind = iota // dpmsolver++: x0, ordinary (arXiv:2211.01095)
-	dpmNoise                      // dpmsolver: noise, ordinary (arXiv:2206.00927)
-	dpmSDEPlusPlus                // sde-dpmsolver++: x0, stochastic
-	dpmSDENoise                   // sde-dpmsolver: noise, stochastic
+	dpmPlusPlus    dpmKind = "dpmsolver++"     // x0, ordinary (arXiv:2211.01095)
+	dpmNoise       dpmKind = "dpmsolver"       // noise, ordinary (arXiv:2206.00927)
+	dpmSDEPlusPlus dpmKind = "sde-dpmsolver++" // x0, stochastic
+	dpmSDENoise    dpmKind = "sde-dpmsolver"   // noise, stochastic
 )
-
-func dpmKindOf(algorithm string) dpmKind {
-	switch algorithm {
-	case "dpmsolver":
-		return dpmNoise
-	case "sde-dpmsolver++":
-		return dpmSDEPlusPlus
-	case "sde-dpmsolver":
-		return dpmSDENoise
-	}
-	return dpmPlusPlus
-}
 
 func (k dpmKind) stochastic() bool { return k == dpmSDEPlusPlus || k == dpmSDENoise }
 
@@ -111,6 +99,3 @@ func multistepWeights(w []float64, c dpmStep, v *vpSpace, i, order int) []float6
 	}
 	return w[:order]
 }
-
-// zeroStep tells whether a step changes nothing: both levels are the same.
-func zeroStep(h float64) bool { return h == 0 }

@@ -21,7 +21,7 @@ func dpmFallback(c *Config) []string {
 	c.dropFixedVariance()
 	notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "deis", "data_prediction", "noise_prediction")
 	notes = replaceWord(notes, &c.SolverType, "solver_type", "midpoint", "logrho", "bh1", "bh2")
-	kind := dpmKindOf(c.AlgorithmType)
+	kind := dpmKind(c.AlgorithmType)
 	if kind.ofNoise() && c.FinalSigmasType == "zero" {
 		c.FinalSigmasType = "sigma_min"
 		notes = append(notes, "algorithm_type "+c.AlgorithmType+" cannot end at noise level 0: final_sigmas_type sigma_min is used")
@@ -49,7 +49,7 @@ type dpmMultistep struct {
 }
 
 func newDPMMultistep(c *Config, v vpSpace) *dpmMultistep {
-	return &dpmMultistep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKindOf(c.AlgorithmType), heun: c.SolverType == "heun",
+	return &dpmMultistep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKind(c.AlgorithmType), heun: c.SolverType == "heun",
 		eulerAtLast: val(c.EulerAtFinal) || c.FinalSigmasType == "zero"}
 }
 
@@ -79,7 +79,7 @@ func (d *dpmMultistep) step(dst, out, sample, noise []float32, i int) {
 // advance makes the step from the predictions.
 func (d *dpmMultistep) advance(dst, sample, noise []float32, i int) {
 	h := d.stepLength(i)
-	if zeroStep(h) {
+	if h == 0 {
 		copy(dst, sample)
 		return
 	}

@@ -10,7 +10,7 @@ var dpmSolverSinglestep = method{
 	},
 	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
-		return &dpmSinglestep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKindOf(c.AlgorithmType),
+		return &dpmSinglestep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKind(c.AlgorithmType),
 			heun: c.SolverType == "heun", orders: singlestepOrders(c, len(timesteps))}, nil
 	}),
 }
@@ -55,7 +55,7 @@ func (d *dpmSinglestep) step(dst, out, sample, noise []float32, i int) {
 	}
 	s := i - order + 1 // the level that the group began at
 	h := d.lambda[i+1] - d.lambda[s]
-	if zeroStep(h) {
+	if h == 0 {
 		copy(dst, d.kept)
 		return
 	}

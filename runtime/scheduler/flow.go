@@ -63,7 +63,7 @@ func (s *sched) flowSchedule(n int, final finalLevel) (timesteps, sigmas []float
 // take for flow levels.
 func (a *algorithm) checkFlow(c *Config) error {
 	on, predicts := val(c.UseFlowSigmas), c.PredictionType == "flow_prediction"
-	kind := dpmKindOf(c.AlgorithmType)
+	kind := dpmKind(c.AlgorithmType)
 	switch {
 	case predicts && !on:
 		return a.bad("prediction_type", `"flow_prediction"`, "it needs use_flow_sigmas")

@@ -147,41 +147,29 @@ func (s *sched) checkRun(o *RunOptions) error {
 	if o.DenoisingStart > 0 && o.DenoisingEnd > 0 && o.DenoisingStart >= o.DenoisingEnd {
 		return bad("denoising_start", fmt.Sprint(o.DenoisingStart), fmt.Sprintf("it must be below denoising_end (%g)", o.DenoisingEnd))
 	}
-	if err := s.checkTimesteps(o.Timesteps); err != nil {
+	top := float64(val(s.cfg.NumTrainTimesteps) - 1)
+	err := s.checkList("timesteps", o.Timesteps, 1, fmt.Sprintf("give 1 to %d", maxInferenceSteps),
+		func(t float64, _ bool) bool { return t >= 0 && t <= top }, fmt.Sprintf("it must be in [0, %g]", top))
+	if err != nil {
 		return err
 	}
-	return s.checkSigmas(o.Sigmas)
+	return s.checkList("sigmas", o.Sigmas, 2, "give one more than there are steps, the last usually 0",
+		func(v float64, last bool) bool { return (v > 0 || v == 0 && last) && !math.IsInf(v, 0) },
+		"it must be a positive number; only the last may be 0")
 }
 
-func (s *sched) checkTimesteps(ts []float64) error {
-	top := float64(val(s.cfg.NumTrainTimesteps) - 1)
-	if ts != nil && (len(ts) == 0 || len(ts) > maxInferenceSteps) {
-		return s.algo.bad("timesteps", fmt.Sprintf("a list of %d", len(ts)), fmt.Sprintf("give 1 to %d", maxInferenceSteps))
+// checkList checks custom timesteps or noise levels: how many there are, each value, and that they descend.
+func (s *sched) checkList(name string, values []float64, least int, count string, fits func(v float64, last bool) bool, want string) error {
+	if values != nil && (len(values) < least || len(values) > maxInferenceSteps) {
+		return s.algo.bad(name, fmt.Sprintf("a list of %d", len(values)), count)
 	}
-	for i, t := range ts {
-		if !(t >= 0 && t <= top) {
-			return s.algo.bad(fmt.Sprintf("timesteps[%d]", i), fmt.Sprint(t), fmt.Sprintf("it must be in [0, %g]", top))
+	for i, v := range values {
+		at := fmt.Sprintf("%s[%d]", name, i)
+		if !fits(v, i == len(values)-1) {
+			return s.algo.bad(at, fmt.Sprint(v), want)
 		}
-		if i > 0 && t >= ts[i-1] {
-			return s.algo.bad(fmt.Sprintf("timesteps[%d]", i), fmt.Sprint(t),
-				fmt.Sprintf("timesteps must descend, and the one before is %g", ts[i-1]))
-		}
-	}
-	return nil
-}
-
-func (s *sched) checkSigmas(sigmas []float64) error {
-	if sigmas != nil && (len(sigmas) < 2 || len(sigmas) > maxInferenceSteps) {
-		return s.algo.bad("sigmas", fmt.Sprintf("a list of %d", len(sigmas)), "give one more than there are steps, the last usually 0")
-	}
-	for i, v := range sigmas {
-		last := i == len(sigmas)-1
-		if !(v > 0 || v == 0 && last) || math.IsInf(v, 0) {
-			return s.algo.bad(fmt.Sprintf("sigmas[%d]", i), fmt.Sprint(v), "it must be a positive number; only the last may be 0")
-		}
-		if i > 0 && v >= sigmas[i-1] {
-			return s.algo.bad(fmt.Sprintf("sigmas[%d]", i), fmt.Sprint(v),
-				fmt.Sprintf("sigmas must descend, and the one before is %g", sigmas[i-1]))
+		if i > 0 && v >= values[i-1] {
+			return s.algo.bad(at, fmt.Sprint(v), fmt.Sprintf("%s must descend, and the one before is %g", name, values[i-1]))
 		}
 	}
 	return nil

@@ -31,11 +31,11 @@ var saSolver = method{
 
 type saRun struct {
 	multistep
-	tau                                []float64 // by evaluation
-	data                               bool      // x0 is interpolated, not the noise
-	predictor, corrector               int
-	kept, keptNoise, corrected         []float32
-	begin, predictorOrder, correctorAt int
+	tau                        []float64 // by evaluation
+	data                       bool      // x0 is interpolated, not the noise
+	predictor, corrector       int
+	kept, keptNoise, corrected []float32
+	begin, correctorAt         int
 }
 
 func (d *saRun) reset(begin, n int) {
@@ -60,17 +60,17 @@ func (d *saRun) step(dst, out, sample, noise []float32, i int) {
 	copy(d.keptNoise, noise)
 
 	done, left := i-d.begin, len(d.lambda)-1-i
-	d.predictorOrder = min(d.predictor, done+1)
+	order := min(d.predictor, done+1)
 	d.correctorAt = min(d.corrector, done+2)
 	if d.lowerOrderFinal {
-		d.predictorOrder = min(d.predictorOrder, left)
+		order = min(order, left)
 		d.correctorAt = min(d.correctorAt, left+1)
 	}
-	if zeroStep(d.stepLength(i)) {
+	if d.stepLength(i) == 0 {
 		copy(dst, d.kept)
 		return
 	}
-	d.update(dst, noise, i, i, d.usable(i, d.predictorOrder), false)
+	d.update(dst, noise, i, i, d.usable(i, order), false)
 }
 
 // update makes the step from level `from` to the next out of the sample kept, with the newest `order` predictions.
@@ -114,24 +114,8 @@ func (d *saRun) coefficients(w []float64, from, newest int, tau float64, correct
 		scale = math.Exp(d.lambda[to])
 	}
 	for k := range w {
-		var poly [4]float64
-		poly[0] = 1
-		uk := d.lambda[newest-k] - d.lambda[to]
-		degree := 0
-		for j := range w {
-			if j == k {
-				continue
-			}
-			uj := d.lambda[newest-j] - d.lambda[to]
-			degree++
-			for m := degree; m >= 0; m-- {
-				prev := 0.0
-				if m > 0 {
-					prev = poly[m-1]
-				}
-				poly[m] = (prev - uj*poly[m]) / (uk - uj)
-			}
-		}
+		poly := lagrangePolynomial(k, len(w), func(j int) float64 { return d.lambda[newest-j] - d.lambda[to] },
+			func(x, distance float64) float64 { return x / distance })
 		sum := 0.0
 		for m := range w {
 			// integral of exp(rate*u) u^m from -h to 0

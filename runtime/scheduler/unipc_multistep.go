@@ -100,7 +100,7 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 // prediction at the step's end, the newest, as one point more.
 func (u *uniPC) update(dst []float32, from int, corrects bool) {
 	h := u.stepLength(from)
-	if zeroStep(h) {
+	if h == 0 {
 		return
 	}
 	order := u.lastOrder
@@ -119,7 +119,9 @@ func (u *uniPC) update(dst []float32, from int, corrects bool) {
 		u.solve(&rho, from, size, order, h, s.hh, s.bh)
 	}
 	for k := 1; k < order; k++ {
-		u.addDifference(w, base, k, from, s.d*rho[k-1], h)
+		c := s.d * rho[k-1] / ((u.lambda[from-k] - u.lambda[from]) / h) // of (m_k - m_0)/r_k
+		w[base+k] += c
+		w[base] -= c
 	}
 	if corrects {
 		last := s.d * rho[order-1]
@@ -127,14 +129,6 @@ func (u *uniPC) update(dst []float32, from int, corrects bool) {
 		w[1] -= last
 	}
 	combineHistory(dst, s.x, u.kept, w, &u.predictions, 0, nil)
-}
-
-// addDifference adds weight c times (m_k - m_0)/r_k to w, where m_0 is entry base of the history, at level i, m_k
-// is the prediction k levels earlier, and r_k their distance in units of h.
-func (u *uniPC) addDifference(w []float64, base, k, i int, c, h float64) {
-	c /= (u.lambda[i-k] - u.lambda[i]) / h
-	w[base+k] += c
-	w[base] -= c
 }
 
 // uniStep holds what predictor and corrector share: x_t = x*sample + m0*m_0 + d*(sum of rho_k D_k).

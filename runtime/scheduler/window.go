@@ -26,13 +26,7 @@ func (s *sched) window(p *plan, o *RunOptions) (begin, end int, err error) {
 	}
 	if o.DenoisingEnd > 0 {
 		cutoff := s.cutoff(o.DenoisingEnd)
-		kept := begin
-		for _, t := range p.timesteps[begin:] {
-			if t >= cutoff {
-				kept++
-			}
-		}
-		end = kept
+		end = begin + count(p.timesteps[begin:], func(t float64) bool { return t >= cutoff })
 	}
 	if begin >= end {
 		return 0, 0, s.algo.bad("num_inference_steps", fmt.Sprintf("%d with strength %g, denoising_start %g, denoising_end %g",
@@ -51,14 +45,19 @@ func (s *sched) cutoff(fraction float64) float64 {
 // step, whose first step has one entry at the highest timestep, an even count would begin in the
 // middle of a step; one more is taken then.
 func (s *sched) countFrom(p *plan, fraction float64) int {
-	cutoff, count := s.cutoff(fraction), 0
-	for _, t := range p.timesteps {
-		if t < cutoff {
-			count++
+	cutoff := s.cutoff(fraction)
+	n := count(p.timesteps, func(t float64) bool { return t < cutoff })
+	if s.algo.Order == 2 && n%2 == 0 {
+		n++
+	}
+	return min(n, len(p.timesteps))
+}
+
+func count(timesteps []float64, which func(float64) bool) (n int) {
+	for _, t := range timesteps {
+		if which(t) {
+			n++
 		}
 	}
-	if s.algo.Order == 2 && count%2 == 0 {
-		count++
-	}
-	return min(count, len(p.timesteps))
+	return n
 }
