@@ -53,11 +53,11 @@ func compareImages(have, want []keptFiles) (*quality, error) {
 	q := &quality{Pictures: len(have)}
 	var nmse, cosine, psnr, ssim []float64
 	for i := range have {
-		a, err := npy.ReadFile(have[i].Latents)
+		a, x, err := have[i].load()
 		if err != nil {
 			return nil, err
 		}
-		b, err := npy.ReadFile(want[i].Latents)
+		b, y, err := want[i].load()
 		if err != nil {
 			return nil, err
 		}
@@ -65,14 +65,6 @@ func compareImages(have, want []keptFiles) (*quality, error) {
 			return nil, fmt.Errorf("latents of shape %v, and %v of the reference", a.Shape, b.Shape)
 		}
 		e, c := latentDistance(a.Data, b.Data)
-		x, err := picture.Load(have[i].Picture)
-		if err != nil {
-			return nil, err
-		}
-		y, err := picture.Load(want[i].Picture)
-		if err != nil {
-			return nil, err
-		}
 		if x.Rect != y.Rect {
 			return nil, fmt.Errorf("a picture of %v, and %v of the reference", x.Rect.Size(), y.Rect.Size())
 		}
@@ -87,6 +79,14 @@ func compareImages(have, want []keptFiles) (*quality, error) {
 	q.NMSE, q.NMSEWorst, q.Cosine, q.CosineWorst = n.Median, n.Max, c.Median, c.Min
 	q.PSNR, q.PSNRWorst, q.SSIM, q.SSIMWorst = p.Median, p.Min, s.Median, s.Min
 	return q, nil
+}
+
+// load reads what was kept of a picture.
+func (k keptFiles) load() (latents npy.Array, img *image.NRGBA, err error) {
+	if latents, err = npy.ReadFile(k.Latents); err == nil {
+		img, err = picture.Load(k.Picture)
+	}
+	return latents, img, err
 }
 
 // latentDistance returns |a-b|^2 / |b|^2 and the cosine of the angle between a and b. Zero vectors are equal to each other and at a

@@ -67,18 +67,24 @@ func Recommend(results []Result, limits Limits) *Advice {
 		}
 		return a
 	}
+	fastest, small, exact := leaders(fit)
 	if limits == (Limits{}) {
-		a.Reasons = append(a.Reasons, extremes(results, fit)...)
+		a.Reasons = append(a.Reasons, "fastest: "+describe(results, fastest), "smallest: "+describe(results, small),
+			"most exact: "+describe(results, exact))
 		return a
 	}
-	fastest := slices.MinFunc(fit, func(x, y *Result) int { return cmp.Compare(x.Image.Median, y.Image.Median) })
 	near := slices.DeleteFunc(slices.Clone(fit), func(r *Result) bool { return !asFast(r, fastest) })
 	best := slices.MinFunc(near, func(x, y *Result) int {
 		return cmp.Or(cmp.Compare(y.fidelity(), x.fidelity()), comparePrecision(x.Type, y.Type), cmp.Compare(x.memory(), y.memory()))
 	})
 	a.Choice = best.Key
 	a.Reasons = append([]string{choiceReason(results, best, fastest, limits, len(fit))}, a.Reasons...)
-	a.Reasons = append(a.Reasons, alternatives(results, fit, best)...)
+	if small != best && small.memory() < best.memory()*9/10 {
+		a.Reasons = append(a.Reasons, describe(results, small)+"; the smallest of these")
+	}
+	if exact != best && exact != small && exact.fidelity() > best.fidelity() {
+		a.Reasons = append(a.Reasons, describe(results, exact)+"; the most exact of these")
+	}
 	return a
 }
 
@@ -112,12 +118,9 @@ func (r *Result) fidelity() float64 {
 
 // dominates reports whether a is as good as b in everything, and better in something.
 func dominates(a, b *Result) bool {
-	if a == b {
-		return false
-	}
-	no := a.Image.Median > b.Image.Median || a.memory() > b.memory() || a.fidelity() < b.fidelity()
-	better := a.Image.Median < b.Image.Median || a.memory() < b.memory() || a.fidelity() > b.fidelity()
-	return !no && better
+	speed, memory := cmp.Compare(a.Image.Median, b.Image.Median), cmp.Compare(a.memory(), b.memory())
+	fidelity := cmp.Compare(b.fidelity(), a.fidelity())
+	return max(speed, memory, fidelity) <= 0 && min(speed, memory, fidelity) < 0
 }
 
 func choiceReason(all []Result, best, fastest *Result, l Limits, fit int) string {
@@ -162,24 +165,6 @@ func nothingFits(measured []*Result, l Limits) string {
 		return fmt.Sprintf("nothing is near enough to its reference: the nearest is %s with %.1f dB", good.Key, good.fidelity())
 	}
 	return "nothing keeps to both limits: what is small enough is not exact enough"
-}
-
-// alternatives names what is better than the best in one respect.
-func alternatives(all []Result, fit []*Result, best *Result) (out []string) {
-	_, small, exact := leaders(fit)
-	if small != best && small.memory() < best.memory()*9/10 {
-		out = append(out, describe(all, small)+"; the smallest of these")
-	}
-	if exact != best && exact != small && exact.fidelity() > best.fidelity() {
-		out = append(out, describe(all, exact)+"; the most exact of these")
-	}
-	return out
-}
-
-// extremes names the fastest, the smallest and the most exact result.
-func extremes(all []Result, rs []*Result) (out []string) {
-	fastest, small, exact := leaders(rs)
-	return []string{"fastest: " + describe(all, fastest), "smallest: " + describe(all, small), "most exact: " + describe(all, exact)}
 }
 
 // leaders are the fastest, the smallest and the most exact result.

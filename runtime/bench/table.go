@@ -66,12 +66,7 @@ func (r *Report) Rows() [][]string {
 }
 
 func (r *Report) any(f func(*Result) bool) bool {
-	for i := range r.Results {
-		if f(&r.Results[i]) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Results, func(x Result) bool { return f(&x) })
 }
 
 func (r *Result) qualityCells() []string {

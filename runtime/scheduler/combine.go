@@ -1,7 +1,7 @@
 package scheduler
 
 // combine2 and combine3 write weighted sums of samples, accumulated in float64. dst may be one of the
-// inputs. They are the inner loops of all schedulers whose step is a linear combination.
+// inputs. They are the inner loops of all schedulers whose step is a linear combination. z may be nil.
 
 func combine2(dst []float32, a float64, x []float32, b float64, y []float32) {
 	x, y = x[:len(dst)], y[:len(dst)]
@@ -11,6 +11,10 @@ func combine2(dst []float32, a float64, x []float32, b float64, y []float32) {
 }
 
 func combine3(dst []float32, a float64, x []float32, b float64, y []float32, c float64, z []float32) {
+	if z == nil {
+		combine2(dst, a, x, b, y)
+		return
+	}
 	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
 	for i := range dst {
 		dst[i] = float32(a*float64(x[i]) + b*float64(y[i]) + c*float64(z[i]))

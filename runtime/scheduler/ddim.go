@@ -45,9 +45,5 @@ func (d *ddimRun) step(dst, out, sample, noise []float32, i int) {
 	variance := (1 - prev) / (1 - a) * (1 - a/prev)
 	std := d.eta * math.Sqrt(variance)
 	direction := math.Sqrt(max(1-prev-std*std, 0))
-	if d.eta > 0 {
-		combine3(dst, math.Sqrt(prev), d.x0, direction, d.eps, std, noise)
-		return
-	}
-	combine2(dst, math.Sqrt(prev), d.x0, direction, d.eps)
+	combine3(dst, math.Sqrt(prev), d.x0, direction, d.eps, std, noise)
 }

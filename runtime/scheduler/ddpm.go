@@ -40,10 +40,6 @@ func (d *ddpmRun) step(dst, out, sample, noise []float32, i int) {
 	beta := 1 - alpha
 	cx0 := math.Sqrt(prev) * beta / (1 - a)
 	cx := math.Sqrt(alpha) * (1 - prev) / (1 - a)
-	if noise == nil {
-		combine2(dst, cx0, d.x0, cx, sample)
-		return
-	}
 	variance := max((1-prev)/(1-a)*beta, 1e-20)
 	switch d.variance {
 	case "fixed_large":

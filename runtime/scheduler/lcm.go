@@ -31,10 +31,9 @@ func (d *lcmRun) noisy(i int) bool { return i+2 < len(d.a) }
 
 func (d *lcmRun) step(dst, out, sample, noise []float32, i int) {
 	d.original(d.x0, out, sample, i)
-	if noise == nil {
-		combine2(dst, d.out[i], d.x0, d.skip[i], sample)
-		return
+	a := 1.0
+	if noise != nil {
+		a = math.Sqrt(d.a[i+1])
 	}
-	a := math.Sqrt(d.a[i+1])
 	combine3(dst, a*d.out[i], d.x0, a*d.skip[i], sample, math.Sqrt(1-d.a[i+1]), noise)
 }

@@ -37,11 +37,10 @@ func (d *tcdRun) step(dst, out, sample, noise []float32, i int) {
 	d.original(d.x0, out, sample, i)
 	d.epsilon(d.eps, out, sample, i)
 	s := d.s[i]
-	if noise == nil {
-		combine2(dst, math.Sqrt(s), d.x0, math.Sqrt(1-s), d.eps)
-		return
+	up := 1.0
+	if noise != nil {
+		up = d.a[i+1] / s
 	}
-	up := d.a[i+1] / s
 	c := math.Sqrt(up)
 	combine3(dst, c*math.Sqrt(s), d.x0, c*math.Sqrt(1-s), d.eps, math.Sqrt(max(1-up, 0)), noise)
 }

@@ -108,48 +108,40 @@ func (u *uniPC) update(dst []float32, from int, corrects bool) {
 	if corrects {
 		base, size = 1, order
 	}
-	s := u.newStep(h, from, from+1)
+	hh, to := h, from+1
+	if u.predictX0 {
+		hh = -h
+	}
+	phi := math.Expm1(hh)
+	bh := phi
+	if u.bh1 {
+		bh = hh
+	}
+	// x_t = cx*sample + m0*m_0 + d*(sum of rho_k D_k)
+	cx, m0, d := u.alpha[to]/u.alpha[from], -u.sigma[to]*phi, -u.sigma[to]*bh
+	if u.predictX0 {
+		cx, m0, d = u.sigma[to]/u.sigma[from], -u.alpha[to]*phi, -u.alpha[to]*bh
+	}
 	w := u.weights[:order+base]
 	clear(w)
-	w[base] = s.m0
+	w[base] = m0
 	var rho [maxUniOrder]float64
 	if size == 1 {
 		rho[0] = 0.5
 	} else {
-		u.solve(&rho, from, size, order, h, s.hh, s.bh)
+		u.solve(&rho, from, size, order, h, hh, bh)
 	}
 	for k := 1; k < order; k++ {
-		c := s.d * rho[k-1] / ((u.lambda[from-k] - u.lambda[from]) / h) // of (m_k - m_0)/r_k
+		c := d * rho[k-1] / ((u.lambda[from-k] - u.lambda[from]) / h) // of (m_k - m_0)/r_k
 		w[base+k] += c
 		w[base] -= c
 	}
 	if corrects {
-		last := s.d * rho[order-1]
+		last := d * rho[order-1]
 		w[0] += last
 		w[1] -= last
 	}
-	combineHistory(dst, s.x, u.kept, w, &u.predictions, 0, nil)
-}
-
-// uniStep holds what predictor and corrector share: x_t = x*sample + m0*m_0 + d*(sum of rho_k D_k).
-type uniStep struct{ x, m0, d, hh, bh float64 }
-
-func (u *uniPC) newStep(h float64, from, to int) uniStep {
-	s := uniStep{hh: h}
-	if u.predictX0 {
-		s.hh = -h
-	}
-	phi := math.Expm1(s.hh)
-	s.bh = phi
-	if u.bh1 {
-		s.bh = s.hh
-	}
-	if u.predictX0 {
-		s.x, s.m0, s.d = u.sigma[to]/u.sigma[from], -u.alpha[to]*phi, -u.alpha[to]*s.bh
-	} else {
-		s.x, s.m0, s.d = u.alpha[to]/u.alpha[from], -u.sigma[to]*phi, -u.sigma[to]*s.bh
-	}
-	return s
+	combineHistory(dst, cx, u.kept, w, &u.predictions, 0, nil)
 }
 
 // maxUniOrder bounds the order so that the system below needs no allocation.
