@@ -36,34 +36,6 @@ func (m *Manager[T, R]) requeue(items []*item[T, R], why string) {
 	}
 }
 
-// deliver hands a result to its job.
-func (m *Manager[T, R]) deliver(b *Batch[T, R], it *item[T, R], result R) {
-	m.mu.Lock()
-	if it.state != running || it.batch != b {
-		m.mu.Unlock()
-		return
-	}
-	it.state = delivering
-	m.mu.Unlock()
-	if f := it.job.spec.OnResult; f != nil {
-		if err := it.job.call(func() error { return f(it.index, result) }); err != nil {
-			m.failForGood(b, it, err)
-			return
-		}
-	}
-	m.event(Event{Kind: TaskDone, Worker: b.w.runner.Name(), Batch: b.number, Job: it.job.id, Task: it.index})
-	m.mu.Lock()
-	it.state = done
-	it.job.counts.Running--
-	it.job.counts.Finished++
-	b.w.pleased++
-	m.stats.Finished++
-	m.stats.images.add(1, m.opts.now())
-	m.stats.cost.add(it.task.cost(), m.opts.now())
-	m.settle(it.job)
-	m.mu.Unlock()
-}
-
 // call runs a callback of the job, one at a time. A panic is its error.
 func (j *Job[T, R]) call(f func() error) (err error) {
 	j.calls <- struct{}{}

@@ -106,7 +106,33 @@ func (b *Batch[T, R]) Live(i int) bool {
 
 // Deliver hands over the result of task i, once. It calls the job's OnResult and waits for it. The result of a cancelled task is
 // dropped.
-func (b *Batch[T, R]) Deliver(i int, result R) { b.m.deliver(b, b.items[i], result) }
+func (b *Batch[T, R]) Deliver(i int, result R) {
+	m, it := b.m, b.items[i]
+	m.mu.Lock()
+	if it.state != running || it.batch != b {
+		m.mu.Unlock()
+		return
+	}
+	it.state = delivering
+	m.mu.Unlock()
+	if f := it.job.spec.OnResult; f != nil {
+		if err := it.job.call(func() error { return f(it.index, result) }); err != nil {
+			m.failForGood(b, it, err)
+			return
+		}
+	}
+	m.event(Event{Kind: TaskDone, Worker: b.w.runner.Name(), Batch: b.number, Job: it.job.id, Task: it.index})
+	m.mu.Lock()
+	it.state = done
+	it.job.counts.Running--
+	it.job.counts.Finished++
+	b.w.pleased++
+	m.stats.Finished++
+	m.stats.images.add(1, m.opts.now())
+	m.stats.cost.add(it.task.cost(), m.opts.now())
+	m.settle(it.job)
+	m.mu.Unlock()
+}
 
 // Fail ends task i with an error. As with an error of Run, the task may be tried again.
 func (b *Batch[T, R]) Fail(i int, err error) { b.m.failItem(b, b.items[i], err) }

@@ -275,7 +275,7 @@ func (r *Reader) Read(text string, encoder int) (Text, error) {
 	if err := validate(text); err != nil {
 		return Text{}, err
 	}
-	spans := []Span{plainSpan(text)}
+	spans := []Span{{Text: text, Weight: 1, End: len(text), origin: bytesFrom(0, len(text))}}
 	if !r.opt.Plain {
 		var err error
 		if spans, err = Parse(text); err != nil {
@@ -309,10 +309,6 @@ func tooManyChunks(n int) error {
 	return failure(ErrTooLong, -1, "%d chunks of %d tokens; at most %d are possible", n, chunkTokens, maxChunks)
 }
 
-func plainSpan(text string) Span {
-	return Span{Text: text, Weight: 1, End: len(text), origin: bytesFrom(0, len(text))}
-}
-
 // tokenize gives a span's tokens their places in the prompt: word by word where that yields the same ids
 // as the whole span, which is what counts; otherwise the span's place.
 func (r *Reader) tokenize(s Span) ([]Token, error) {
@@ -333,8 +329,7 @@ func (r *Reader) tokenize(s Span) ([]Token, error) {
 			tokens = append(tokens, Token{ID: id, Weight: float32(s.Weight), Start: s.origin[at], End: s.origin[at+len(word)-1] + 1})
 		}
 	}
-	same := slices.EqualFunc(tokens, ids, func(t Token, id int32) bool { return t.ID == id })
-	if !same {
+	if !slices.EqualFunc(tokens, ids, func(t Token, id int32) bool { return t.ID == id }) {
 		tokens = tokens[:0]
 		for _, id := range ids {
 			tokens = append(tokens, Token{ID: id, Weight: float32(s.Weight), Start: s.Start, End: s.End})

@@ -23,8 +23,8 @@ type description struct {
 	From     []string
 	Defaults Config
 	Optional []string
-	Values   map[string][]string   // allowed words by option, where they are not the common ones
-	Ranges   map[string][2]float64 // where narrower than numRanges
+	Values   map[string][]string // allowed words by option, where they are not the common ones
+	Ranges   map[string]numRange // where narrower than the common ones
 
 	FloorZeroSNR  bool `json:"floor_zero_snr"` // see newTables
 	WideTimesteps bool `json:"wide_timesteps"` // fractional timesteps are kept in float64
@@ -81,7 +81,14 @@ func embedded[T any](name string) (v T) {
 
 // catalogue is schedulers.json.
 type catalogue struct {
-	Words      map[string][]string // that most schedulers allow, by option
+	Words  map[string][]string // that most schedulers allow, by option
+	Ranges map[string]numRange // of numeric options
+	// Spacings are the scheduler names of AUTOMATIC1111 ("schedule type"), ComfyUI and stable-diffusion.cpp. "sgm_uniform"
+	// and "simple" are what diffusers' documentation gives for them.
+	Spacings []struct {
+		Words []string
+		Spacing
+	}
 	SDXL       Config
 	Sets       map[string]Config // defaults that schedulers have in common
 	Schedulers []*description    // in the order of listings

@@ -99,3 +99,21 @@ func multistepWeights(w []float64, c dpmStep, v *vpSpace, i, order int) []float6
 	}
 	return w[:order]
 }
+
+// dpmSolver is what both forms of DPM-Solver share.
+type dpmSolver struct {
+	multistep
+	kind dpmKind
+	heun bool
+}
+
+func newDPMSolver(c *Config, v vpSpace) dpmSolver {
+	return dpmSolver{newMultistep(c, v, val(c.SolverOrder)), dpmKind(c.AlgorithmType), c.SolverType == "heun"}
+}
+
+func (d *dpmSolver) noisy(int) bool { return d.kind.stochastic() }
+
+// remember adds what the model predicts to the predictions.
+func (d *dpmSolver) remember(out, sample []float32, i int) {
+	d.interpolated(d.predictions.push(), out, sample, i, !d.kind.ofNoise())
+}

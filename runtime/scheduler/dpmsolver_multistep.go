@@ -43,17 +43,13 @@ func replaceWord(notes []string, word *string, option, use string, foreign ...st
 }
 
 type dpmMultistep struct {
-	multistep
-	kind              dpmKind
-	heun, eulerAtLast bool
+	dpmSolver
+	eulerAtLast bool
 }
 
 func newDPMMultistep(c *Config, v vpSpace) *dpmMultistep {
-	return &dpmMultistep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKind(c.AlgorithmType), heun: c.SolverType == "heun",
-		eulerAtLast: val(c.EulerAtFinal) || c.FinalSigmasType == "zero"}
+	return &dpmMultistep{newDPMSolver(c, v), val(c.EulerAtFinal) || c.FinalSigmasType == "zero"}
 }
-
-func (d *dpmMultistep) noisy(int) bool { return d.kind.stochastic() }
 
 // orderAt is the order of the step from level i: it grows with the predictions there are, and falls at
 // the end of short runs.
@@ -71,8 +67,7 @@ func (d *dpmMultistep) orderAt(i int) int {
 }
 
 func (d *dpmMultistep) step(dst, out, sample, noise []float32, i int) {
-	m := d.predictions.push()
-	d.interpolated(m, out, sample, i, !d.kind.ofNoise())
+	d.remember(out, sample, i)
 	d.advance(dst, sample, noise, i)
 }
 

@@ -9,9 +9,7 @@ var dpmSolverSinglestep = method{
 		return append(notes, dpmFallback(c)...)
 	},
 	start: vpStart(finalTrained, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
-		c := &s.cfg
-		return &dpmSinglestep{multistep: newMultistep(c, v, val(c.SolverOrder)), kind: dpmKind(c.AlgorithmType),
-			heun: c.SolverType == "heun", orders: singlestepOrders(c, len(timesteps))}, nil
+		return &dpmSinglestep{dpmSolver: newDPMSolver(&s.cfg, v), orders: singlestepOrders(&s.cfg, len(timesteps))}, nil
 	}),
 }
 
@@ -32,9 +30,7 @@ func singlestepOrders(c *Config, steps int) []int {
 }
 
 type dpmSinglestep struct {
-	multistep
-	kind   dpmKind
-	heun   bool
+	dpmSolver
 	orders []int
 	kept   []float32 // the sample that the group began with
 }
@@ -44,11 +40,8 @@ func (d *dpmSinglestep) reset(begin, n int) {
 	d.kept = sized(d.kept, n)
 }
 
-func (d *dpmSinglestep) noisy(int) bool { return d.kind.stochastic() }
-
 func (d *dpmSinglestep) step(dst, out, sample, noise []float32, i int) {
-	m := d.predictions.push()
-	d.interpolated(m, out, sample, i, !d.kind.ofNoise())
+	d.remember(out, sample, i)
 	order := d.usable(i, min(d.orders[i], d.predictions.n))
 	if order == 1 {
 		copy(d.kept, sample)

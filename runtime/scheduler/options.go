@@ -104,28 +104,12 @@ type numRange struct {
 	openLo, openHi bool
 }
 
-var inf = math.Inf(1)
-
-// Ranges that several options have.
-var (
-	aboveZero  = numRange{0, inf, true, true}
-	zeroOrMore = numRange{0, inf, false, true}
-	insideUnit = numRange{0, 1, true, true}
-	counts     = numRange{lo: 0, hi: 100000}
-	orders     = numRange{lo: 1, hi: 4}
-	fractions  = numRange{lo: 0, hi: 1}
-)
-
-// numRanges are the ranges of numeric options.
-var numRanges = map[string]numRange{
-	"num_train_timesteps": {lo: 2, hi: 100000}, "steps_offset": counts, "original_inference_steps": {lo: 1, hi: 100000},
-	"beta_start": insideUnit, "beta_end": insideUnit, "shift_terminal": insideUnit,
-	"sigma_min": aboveZero, "sigma_max": aboveZero, "sigma_data": aboveZero, "rho": aboveZero, "flow_shift": aboveZero,
-	"timestep_scaling": aboveZero, "clip_sample_range": aboveZero, "lambda_min_clipped": {-inf, inf, false, true},
-	"solver_order": orders, "predictor_order": orders, "corrector_order": {lo: 0, hi: 4}, "lms_order": orders,
-	"tau": {lo: 0, hi: 10}, "tau_start": counts, "tau_end": counts, "eta": fractions, "dynamic_thresholding_ratio": fractions,
-	"sample_max_value": {1, inf, false, true}, "s_churn": zeroOrMore, "s_tmin": zeroOrMore, "s_noise": zeroOrMore,
-	"s_tmax": {lo: 0, hi: inf},
+// UnmarshalText reads "[0, 1)": a round bracket is an open end.
+func (r *numRange) UnmarshalText(text []byte) error {
+	var from, to rune
+	_, err := fmt.Sscanf(string(text), "%c%g, %g%c", &from, &r.lo, &r.hi, &to)
+	r.openLo, r.openHi = from == '(', to == ')'
+	return err
 }
 
 // has tells whether x is in the range; NaN never is.
@@ -210,9 +194,9 @@ func (a *algorithm) validateOption(name string, v any) error {
 }
 
 func (a *algorithm) validateNumber(name string, x float64) error {
-	r, ok := numRanges[name]
-	if own, narrower := a.Ranges[name]; narrower {
-		r, ok = numRange{lo: own[0], hi: own[1]}, true
+	r, ok := a.Ranges[name]
+	if !ok {
+		r, ok = described.Ranges[name]
 	}
 	switch {
 	case ok && !r.has(x):

@@ -150,14 +150,14 @@ func resolve(name string) (*algorithm, Config, error) {
 	if t, ok := nameTable[key]; ok {
 		return t.algo, t.preset, nil
 	}
-	for _, sp := range spacingNames {
-		for _, word := range sp.words {
+	for _, sp := range described.Spacings {
+		for _, word := range sp.Words {
 			base, ok := strings.CutSuffix(key, words.Fold(word))
-			if !ok || sp.spacing.Schedule != "" {
+			if !ok || sp.Schedule != "" {
 				continue
 			}
-			if t, ok := nameTable[base]; ok && t.algo.takes(sp.spacing.Options) {
-				return t.algo, t.preset.With(sp.spacing.Options), nil
+			if t, ok := nameTable[base]; ok && t.algo.takes(sp.Options) {
+				return t.algo, t.preset.With(sp.Options), nil
 			}
 		}
 	}

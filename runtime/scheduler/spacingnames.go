@@ -14,28 +14,10 @@ type Spacing struct {
 	Schedule Schedule
 }
 
-// spacingNames are the scheduler names of AUTOMATIC1111 ("schedule type"), ComfyUI and stable-diffusion.cpp. "sgm_uniform"
-// and "simple" are what diffusers' documentation gives for them.
-var spacingNames = []struct {
-	words   []string
-	spacing Spacing
-}{
-	{[]string{"karras"}, Spacing{Options: Config{UseKarrasSigmas: new(true)}}},
-	{[]string{"exponential"}, Spacing{Options: Config{UseExponentialSigmas: new(true)}}},
-	{[]string{"beta"}, Spacing{Options: Config{UseBetaSigmas: new(true)}}},
-	{[]string{"lu"}, Spacing{Options: Config{UseLuLambdas: new(true)}}},
-	{[]string{"sgm_uniform", "simple", "trailing"}, Spacing{Options: Config{TimestepSpacing: "trailing"}}},
-	{[]string{"leading"}, Spacing{Options: Config{TimestepSpacing: "leading"}}},
-	{[]string{"linspace"}, Spacing{Options: Config{TimestepSpacing: "linspace"}}},
-	{[]string{"ays", "align_your_steps"}, Spacing{Schedule: ScheduleAYS}},
-	{[]string{"gits"}, Spacing{Schedule: ScheduleGITS}},
-	{[]string{"default", "automatic", "normal", "uniform", "discrete"}, Spacing{}},
-}
-
 // SpacingNames returns the words that ResolveSpacing takes.
 func SpacingNames() (names []string) {
-	for _, s := range spacingNames {
-		names = append(names, s.words...)
+	for _, s := range described.Spacings {
+		names = append(names, s.Words...)
 	}
 	return names
 }
@@ -47,9 +29,9 @@ func ResolveSpacing(word string) (Spacing, error) {
 	if key == "" {
 		return Spacing{}, nil
 	}
-	for _, s := range spacingNames {
-		if slices.ContainsFunc(s.words, func(w string) bool { return words.Fold(w) == key }) {
-			return Spacing{s.spacing.Options.Clone(), s.spacing.Schedule}, nil
+	for _, s := range described.Spacings {
+		if slices.ContainsFunc(s.Words, func(w string) bool { return words.Fold(w) == key }) {
+			return Spacing{s.Options.Clone(), s.Schedule}, nil
 		}
 	}
 	want := "it is no spacing of noise levels"
