@@ -1,7 +1,7 @@
 package scheduler
 
-// combine2 and combine3 write weighted sums of samples, accumulated in float64. dst may be one of the
-// inputs. They are the inner loops of all schedulers whose step is a linear combination. z may be nil.
+// combine2 .. combine5 write weighted sums of samples, accumulated in float64. dst may be one of the
+// inputs. They are the inner loops of all schedulers whose step is a linear combination. combine3's z may be nil.
 
 func combine2(dst []float32, a float64, x []float32, b float64, y []float32) {
 	x, y = x[:len(dst)], y[:len(dst)]
@@ -21,6 +21,21 @@ func combine3(dst []float32, a float64, x []float32, b float64, y []float32, c f
 	}
 }
 
+func combine4(dst []float32, a float64, x []float32, b float64, y []float32, c float64, z []float32, d float64, w []float32) {
+	x, y, z, w = x[:len(dst)], y[:len(dst)], z[:len(dst)], w[:len(dst)]
+	for i := range dst {
+		dst[i] = float32(a*float64(x[i]) + b*float64(y[i]) + c*float64(z[i]) + d*float64(w[i]))
+	}
+}
+
+func combine5(dst []float32, a float64, x []float32, b float64, y []float32, c float64, z []float32, d float64, w []float32,
+	e float64, v []float32) {
+	x, y, z, w, v = x[:len(dst)], y[:len(dst)], z[:len(dst)], w[:len(dst)], v[:len(dst)]
+	for i := range dst {
+		dst[i] = float32(a*float64(x[i]) + b*float64(y[i]) + c*float64(z[i]) + d*float64(w[i]) + e*float64(v[i]))
+	}
+}
+
 // addScaled adds a*x to dst.
 func addScaled(dst []float32, a float64, x []float32) {
 	x = x[:len(dst)]
@@ -29,26 +44,20 @@ func addScaled(dst []float32, a float64, x []float32) {
 	}
 }
 
-// combineHistory writes cx*x + sum of w[k]*h.at(k) + cz*z; z may be nil. Four terms at most are summed
-// before they are rounded.
+// combineHistory writes cx*x + sum of w[k]*h.at(k) + cz*z; z may be nil.
 func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *history, cz float64, z []float32) {
-	var sums [256]float64
-	for from := 0; from < len(dst); from += len(sums) {
-		part := dst[from:min(from+len(sums), len(dst))]
-		for i, v := range x[from:][:len(part)] {
-			sums[i] = cx * float64(v)
+	switch len(w) {
+	case 1:
+		combine2(dst, cx, x, w[0], h.at(0))
+	case 2:
+		combine3(dst, cx, x, w[0], h.at(0), w[1], h.at(1))
+	case 3:
+		combine4(dst, cx, x, w[0], h.at(0), w[1], h.at(1), w[2], h.at(2))
+	default:
+		combine5(dst, cx, x, w[0], h.at(0), w[1], h.at(1), w[2], h.at(2), w[3], h.at(3))
+		for k := 4; k < len(w); k++ {
+			addScaled(dst, w[k], h.at(k))
 		}
-		for k := range min(len(w), 4) {
-			for i, v := range h.at(k)[from:][:len(part)] {
-				sums[i] += w[k] * float64(v)
-			}
-		}
-		for i := range part {
-			part[i] = float32(sums[i])
-		}
-	}
-	for k := 4; k < len(w); k++ {
-		addScaled(dst, w[k], h.at(k))
 	}
 	if z != nil && cz != 0 {
 		addScaled(dst, cz, z)

@@ -29,6 +29,7 @@ func (v *veSpace) original(dst, out, sample []float32, i int) {
 }
 
 func (v *veSpace) denoise(dst, out, sample []float32, sigma float32) {
+	dst, out = dst[:len(sample)], out[:len(sample)]
 	switch v.prediction {
 	case predictEpsilon:
 		for j, x := range sample {
@@ -47,12 +48,20 @@ func (v *veSpace) denoise(dst, out, sample []float32, sigma float32) {
 
 // euler makes one step of Euler's method of length dt from sigma, with the model's output converted at level from.
 func (v *veSpace) euler(dst, out, sample []float32, from, sigma, dt float32) {
+	if v.prediction == predictEpsilon { // the common case, in one pass
+		for j, x := range sample {
+			d := (x - (x - float32(from*out[j]))) / sigma
+			dst[j] = x + float32(d*dt)
+		}
+		return
+	}
 	v.denoise(v.x0, out, sample, from)
 	slide(dst, sample, sample, v.x0, sigma, dt)
 }
 
 // slide moves base along the slope that a sample at sigma has, away from x0.
 func slide(dst, base, sample, x0 []float32, sigma, dt float32) {
+	dst, base, x0 = dst[:len(sample)], base[:len(sample)], x0[:len(sample)]
 	for j, x := range sample {
 		dst[j] = base[j] + float32((x-x0[j])/sigma*dt)
 	}
