@@ -74,7 +74,7 @@ func message(err error) string {
 }
 
 func newApp(env Env) *cli.App {
-	app := &cli.App{
+	return &cli.App{
 		Name:  name,
 		Usage: "make SDXL pictures",
 		Description: `New here? "daguerre demo" makes a picture with a small embedded model, "daguerre doctor" tells
@@ -95,27 +95,8 @@ whether all is well, and "daguerre generate --help" shows how to use your own ch
 			}
 			return cli.ShowAppHelp(c)
 		},
-		Commands: []*cli.Command{
-			demoCommand(env), generateCommand(env), planCommand(env), controlCommand(env), upscaleCommand(env), vaeCommand(env),
-			schedulersCommand(env), modelsCommand(env), loraCommand(env), benchCommand(env), requestCommand(env), workerCommand(env),
-			devicesCommand(env), doctorCommand(env),
-		},
-	}
-	prepare(app.Commands, app.Name)
-	app.OnUsageError = onUsageError(app.Name)
-	return app
-}
-
-// prepare gives every command what is the same for all.
-func prepare(commands []*cli.Command, path string) {
-	for _, c := range commands {
-		p := path + " " + c.Name
-		c.OnUsageError = onUsageError(p)
-		c.HideHelpCommand = true
-		if len(c.Subcommands) > 0 && c.Action == nil {
-			c.Action = func(ctx *cli.Context) error { return cli.ShowSubcommandHelp(ctx) }
-		}
-		prepare(c.Subcommands, p)
+		Commands:     commandTree(env),
+		OnUsageError: onUsageError(name),
 	}
 }
 
@@ -134,14 +115,14 @@ func noArgs(c *cli.Context, hint string) error {
 	return nil
 }
 
-// act makes an Action of reading a command's arguments, which touches no file, and of what is done with them.
-func act[O any](read func(*cli.Context) (O, error), do func(*cli.Context, O) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
+// act makes an action of reading a command's arguments, which touches no file, and of what is done with them.
+func act[O any](read func(*cli.Context) (O, error), do func(O, context.Context, Env) error) action {
+	return func(c *cli.Context, env Env) error {
 		o, err := read(c)
 		if err != nil {
 			return err
 		}
-		return do(c, o)
+		return do(o, c.Context, env)
 	}
 }
 
@@ -149,34 +130,36 @@ func act[O any](read func(*cli.Context) (O, error), do func(*cli.Context, O) err
 func shown[O interface {
 	reporter(env Env, note string) progress.Reporter
 	execute(ctx context.Context, env Env, r progress.Reporter) error
-}](env Env, read func(*cli.Context) (O, error)) cli.ActionFunc {
-	return act(read, func(c *cli.Context, o O) error {
+}](read func(*cli.Context) (O, error)) action {
+	return act(read, func(o O, ctx context.Context, env Env) error {
 		r := o.reporter(env, "")
-		return finish(r, o.execute(c.Context, env, r))
+		return finish(r, o.execute(ctx, env, r))
 	})
 }
 
-// bare is an Action that takes no arguments; hint says what was meant by one.
-func bare(hint string, do func(*cli.Context) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
+// bare is an action that takes no arguments; hint says what was meant by one.
+func bare(hint string, do action) action {
+	return func(c *cli.Context, env Env) error {
 		if err := noArgs(c, hint); err != nil {
 			return err
 		}
-		return do(c)
+		return do(c, env)
+	}
+}
+
+// takes is an action with so many arguments; message asks for them.
+func takes(n int, message string, do action) action {
+	return func(c *cli.Context, env Env) error {
+		if c.NArg() != n {
+			return usagef(c.Command.HelpName, "%s", message)
+		}
+		return do(c, env)
 	}
 }
 
 // display are the flags that say how a command shows what it does.
 type display struct {
 	quiet, json bool
-}
-
-func displayFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors", DisableDefaultText: true, Category: "Display"},
-		&cli.BoolFlag{Name: "json", Usage: "print events as JSON lines on standard output (docs/cli.md)", DisableDefaultText: true,
-			Category: "Display"},
-	}
 }
 
 func displayOf(c *cli.Context) (display, error) {

@@ -39,7 +39,6 @@ const (
 	benchSteps      = 8
 	benchRounds     = 3
 	benchPrompt     = "a lighthouse on a cliff in fog, oil painting"
-	benchSeed       = 42
 )
 
 var (
@@ -67,80 +66,6 @@ type benchOptions struct {
 	quiet                          bool
 }
 
-func benchCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "bench",
-		Usage:     "measure types of weights against each other: speed, memory and fidelity",
-		UsageText: "daguerre bench [--model FILE|DIR|nano] [--types f16,q8_0,...] [--html FILE] ...\n   daguerre bench compare OLD.json NEW.json",
-		Description: `Measures every combination of models, types, sizes, batches, devices and schedulers in turns, round after round, each session in a
-process of its own, and holds the pictures against those of the most exact type on the same noise. Without --model it takes the
-embedded model, which is done within a minute; with --synthetic a full-size model with random weights, so that
-nothing needs to be downloaded. Lists are separated by commas.
-
-EXAMPLES:
-   daguerre bench
-   daguerre bench --model sdxl.safetensors --types f16,q8_0,q5_k,q4_k --size 1024 --html report.html
-   daguerre bench --synthetic sdxl-base --size 512 --steps 4 --rounds 2 --json new.json
-   daguerre bench --model sdxl.safetensors --memory-limit 8GiB --min-psnr 30
-   daguerre bench compare old.json new.json --time-threshold 5%
-
-` + exitCodesHelp,
-		Flags:       benchFlags(),
-		Subcommands: []*cli.Command{benchCompareCommand(env), benchSessionCommand(env)},
-		Action:      act(benchOptionsOf, func(c *cli.Context, o benchOptions) error { return o.execute(c.Context, env) }),
-	}
-}
-
-func benchFlags() []cli.Flag {
-	const what, how, rest = "What to measure", "How to measure", "Report"
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint, diffusers folder or nano (may be repeated)",
-			DefaultText: "nano", Category: what},
-		&cli.StringFlag{Name: "synthetic", Usage: "a model with random weights instead, written to the work folder and removed at the end: " +
-			strings.Join(benchSynthetic, ", "), Category: what},
-		&cli.StringFlag{Name: "types", Aliases: []string{"type"}, Usage: "of the weights; file is what the file has", DefaultText: "nano: " +
-			strings.Join(benchNanoTypes, ",") + "; else: " + strings.Join(benchTypes, ","), Category: what},
-		&cli.StringFlag{Name: "size", Usage: "of the pictures in pixels, as 1024 or 1216x832", DefaultText: "the model's", Category: what},
-		&cli.StringFlag{Name: "batch", Value: "1", Usage: "pictures that are computed together", Category: what},
-		&cli.StringFlag{Name: "device", Value: "auto", Usage: "what to compute on (see daguerre devices)", Category: what},
-		&cli.StringFlag{Name: "scheduler", Value: request.DefaultScheduler, Usage: "as of schedulers list", Category: what},
-		&cli.StringFlag{Name: "precision", Usage: "of the arithmetic", DefaultText: "exact for f32, else auto", Category: what},
-		&cli.IntFlag{Name: "steps", DefaultText: strconv.Itoa(benchSteps), Usage: "denoising steps of a picture", Category: how},
-		&cli.Float64Flag{Name: "guidance-scale", DefaultText: "the model's", Usage: "1 turns guidance off", Category: how},
-		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, DefaultText: "nano: prompts that its checker knows",
-			Usage: "what the pictures show", Category: how},
-		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Value: benchSeed, Usage: "of the first picture; each further one has the next",
-			Category: how},
-		&cli.IntFlag{Name: "images", Aliases: []string{"n"}, DefaultText: "nano: " + strconv.Itoa(benchNanoImages) + "; else 1",
-			Usage: "pictures, or batches of them, in a session", Category: how},
-		&cli.IntFlag{Name: "rounds", DefaultText: fmt.Sprintf("nano: %d; else %d", benchNanoRounds, benchRounds),
-			Usage: "sessions of each case", Category: how},
-		&cli.DurationFlag{Name: "max-time", DefaultText: "nano: " + benchNanoTime.String() + "; else none",
-			Usage: "begin no further round that would end later than this", Category: how},
-		&cli.IntFlag{Name: "warmup", Value: 1, Usage: "steps of a picture before those that count; 0: none", Category: how},
-		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, DefaultText: "nano: 1; else all physical cores", Usage: "on the CPU",
-			Category: how},
-		&cli.StringFlag{Name: "flash-attention", Usage: "auto, on, off", DefaultText: "auto", Category: how},
-		&cli.StringFlag{Name: "quantize", Value: viaConvert,
-			Usage:    "convert: measure files as models convert writes them, in the work folder; load: quantize while the model is opened",
-			Category: how},
-		&cli.StringFlag{Name: "work-dir", Usage: "folder for converted and synthetic models, with room for all of them",
-			DefaultText: "the cache folder", Category: how},
-		&cli.BoolFlag{Name: "check", Usage: "have the nano models' checker look at the pictures, also with another --model of their kind",
-			DisableDefaultText: true, Category: how},
-		&cli.BoolFlag{Name: "across-models", Usage: "hold all pictures against the first model's, as for files that were made of one",
-			DisableDefaultText: true, Category: how},
-		&cli.StringFlag{Name: "memory-limit", Usage: "recommend a type that takes at most this, as 8GiB or 75%", Category: rest},
-		&cli.Float64Flag{Name: "min-psnr", Usage: "recommend a type whose pictures are all this near, in dB", Category: rest},
-		&cli.StringFlag{Name: "json", Usage: "write the report as JSON to `FILE`; - is standard output, here and below", Category: rest},
-		&cli.StringFlag{Name: "csv", Usage: "write a table to `FILE`", Category: rest},
-		&cli.StringFlag{Name: "markdown", Usage: "write a table in Markdown to `FILE`", Category: rest},
-		&cli.StringFlag{Name: "html", Usage: "write a page with charts and the pictures to `FILE`", Category: rest},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors and what is asked for", DisableDefaultText: true,
-			Category: rest},
-	}
-}
-
 // benchOptionsOf reads and checks the flags; nothing is opened.
 func benchOptionsOf(c *cli.Context) (benchOptions, error) {
 	help := c.Command.HelpName
@@ -152,9 +77,6 @@ func benchOptionsOf(c *cli.Context) (benchOptions, error) {
 		via:     c.String("quantize"),
 		workDir: c.String("work-dir"), maxTime: c.Duration("max-time"), check: c.Bool("check"), across: c.Bool("across-models"),
 		json: c.String("json"), csv: c.String("csv"), markdown: c.String("markdown"), html: c.String("html"), quiet: c.Bool("quiet")}
-	if err := noArgs(c, ""); err != nil {
-		return o, err
-	}
 	if err := o.readLists(c); err != nil {
 		return o, err
 	}

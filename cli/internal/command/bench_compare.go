@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -24,42 +25,9 @@ type benchCompareOptions struct {
 	all, json     bool
 }
 
-func benchCompareCommand(env Env) *cli.Command {
-	d := benchmark.DefaultThresholds
-	percent := func(v float64) string { return strconv.FormatFloat(100*v, 'g', -1, 64) + "%" }
-	return &cli.Command{
-		Name:      "compare",
-		Usage:     "hold two reports against each other; exit code 1 if something became worse",
-		UsageText: "daguerre bench compare OLD.json NEW.json [--all] [--json]",
-		Description: `Compares the cases that both reports have. A time counts as changed if its median moved by more than the threshold and the
-Mann-Whitney U test finds the samples different, as benchstat does; with fewer than four runs on each side no
-difference is significant, and "?" says so. Memory, file size, PSNR and what the checker counts are no samples: for these the
-threshold alone decides.
-
-EXAMPLES:
-   daguerre bench compare old.json new.json
-   daguerre bench compare old.json new.json --time-threshold 5% --psnr-threshold 0.5 --all
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "time-threshold", Value: percent(d.Time), Usage: "of the old median"},
-			&cli.StringFlag{Name: "memory-threshold", Value: percent(d.Memory), Usage: "of the old figure; for files too"},
-			&cli.Float64Flag{Name: "psnr-threshold", Value: d.PSNR, Usage: "dB of the worst picture"},
-			&cli.StringFlag{Name: "right-threshold", Value: percent(d.Right), Usage: "of the pictures that the checker finds right"},
-			&cli.Float64Flag{Name: "alpha", Value: d.Alpha, Usage: "of the test: how often equal samples may be taken for different ones"},
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "print what did not change, too", DisableDefaultText: true},
-			jsonFlag(),
-		},
-		Action: act(benchCompareOptionsOf, func(c *cli.Context, o benchCompareOptions) error { return o.execute(env) }),
-	}
-}
-
 func benchCompareOptionsOf(c *cli.Context) (benchCompareOptions, error) {
 	help := c.Command.HelpName
 	o := benchCompareOptions{all: c.Bool("all"), json: c.Bool("json")}
-	if c.NArg() != 2 {
-		return o, usagef(help, "give the old report and the new one")
-	}
 	o.before, o.after = c.Args().Get(0), c.Args().Get(1)
 	o.thresholds = benchmark.Thresholds{PSNR: c.Float64("psnr-threshold"), Alpha: c.Float64("alpha")}
 	for _, f := range []struct {
@@ -82,7 +50,7 @@ func benchCompareOptionsOf(c *cli.Context) (benchCompareOptions, error) {
 	return o, nil
 }
 
-func (o benchCompareOptions) execute(env Env) error {
+func (o benchCompareOptions) execute(_ context.Context, env Env) error {
 	before, err := benchmark.ReadReport(o.before)
 	if err != nil {
 		return err
@@ -119,15 +87,12 @@ func (o benchCompareOptions) print(env Env, c *benchmark.Comparison) error {
 		rows = append(rows, []string{x.Key, x.Metric, figure(x.Old, x.Unit), figure(x.New, x.Unit), change(x), p, fmt.Sprintf("%d+%d", x.N[0],
 			x.N[1]), string(x.Verdict)})
 	}
+	var p page
 	if len(rows) > 1 {
-		if err := printTable(env.Stdout, rows); err != nil {
-			return err
-		}
+		p.table(rows)
 	}
 	for _, n := range c.Notes {
-		if err := printTo(env.Stdout, "note: %s\n", n); err != nil {
-			return err
-		}
+		p.line("note: %s", n)
 	}
 	unknown := 0
 	for _, x := range c.Changes {
@@ -136,12 +101,10 @@ func (o benchCompareOptions) print(env Env, c *benchmark.Comparison) error {
 		}
 	}
 	if unknown > 0 {
-		if err := printTo(env.Stdout,
-			"%d figures moved, and too few runs were measured to tell whether by chance: measure more --rounds or --images\n", unknown); err != nil {
-			return err
-		}
+		p.line("%d figures moved, and too few runs were measured to tell whether by chance: measure more --rounds or --images", unknown)
 	}
-	return printTo(env.Stdout, "%d figures compared, %d became worse\n", len(c.Changes), c.Regressions())
+	p.line("%d figures compared, %d became worse", len(c.Changes), c.Regressions())
+	return p.print(env)
 }
 
 func figure(v float64, unit string) string {

@@ -194,22 +194,16 @@ func (o benchOptions) write(env Env, report *benchmark.Report) error {
 
 // print is the report for a terminal.
 func (o benchOptions) print(env Env, report *benchmark.Report) error {
+	var p page
 	for _, line := range report.Conditions() {
-		if err := printTo(env.Stdout, "%s\n", line); err != nil {
-			return err
-		}
+		p.line("%s", line)
 	}
-	rows := append([][]string{{""}, report.Header()}, report.Rows()...)
-	if err := printTable(env.Stdout, rows); err != nil {
-		return err
-	}
+	p.table(append([][]string{{""}, report.Header()}, report.Rows()...))
 	for i, line := range append(report.Advice.Lines(), report.Notes...) {
 		if i == 0 {
-			line = "\n" + line
+			p.line("")
 		}
-		if err := printTo(env.Stdout, "%s\n", line); err != nil {
-			return err
-		}
+		p.line("%s", line)
 	}
-	return nil
+	return p.print(env)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,24 +18,13 @@ import (
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 )
 
-// benchSessionCommand is what bench starts for each session: it reads one from standard input and prints what it measured.
-func benchSessionCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name: "session", Hidden: true, Usage: "one session of bench, as JSON on standard input", UsageText: "daguerre bench session",
-		Description: `What bench starts for each session. Its input and output are no stable format.
-
-EXAMPLES:
-   daguerre bench session <session.json`,
-		Action: bare("", func(c *cli.Context) error { return runBenchSession(c.Context, env, os.Stdin) }),
-	}
-}
-
-func runBenchSession(ctx context.Context, env Env, in io.Reader) error {
+// runBenchSession is what bench starts for each session: it reads one from standard input and prints what it measured.
+func runBenchSession(c *cli.Context, env Env) error {
 	var s benchmark.Session
-	if err := json.NewDecoder(in).Decode(&s); err != nil {
+	if err := json.NewDecoder(os.Stdin).Decode(&s); err != nil {
 		return usagef("daguerre bench", "no session on standard input: %v", err)
 	}
-	out, err := benchmark.Measure(ctx, benchmark.Opener(env.Open), env.probe(), s)
+	out, err := benchmark.Measure(c.Context, benchmark.Opener(env.Open), env.probe(), s)
 	if err != nil {
 		return err
 	}

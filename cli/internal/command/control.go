@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,50 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func controlCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:  "control",
-		Usage: "make and show what ControlNets are given",
-		Subcommands: []*cli.Command{
-			{
-				Name:      "list",
-				Usage:     "list the preprocessors and their options",
-				UsageText: "daguerre control list [--json]",
-				Description: `EXAMPLES:
-   daguerre control list`,
-				Flags:  []cli.Flag{jsonFlag()},
-				Action: bare("", func(c *cli.Context) error { return listPreprocessors(env, c.Bool("json")) }),
-			},
-			{
-				Name:      "preprocess",
-				Usage:     "turn a picture into a control map, as a [[controlnet]] of a run file would",
-				UsageText: "daguerre control preprocess PICTURE -p NAME -o FILE [--option NAME=NUMBER] [--width W --height H]",
-				Description: `Needs no model. The map has the picture's size unless another is given.
-
-EXAMPLES:
-   daguerre control preprocess photo.jpg -p canny -o edges.png
-   daguerre control preprocess photo.jpg -p canny --option low_threshold=50 --option high_threshold=150 -o edges.png
-   daguerre control preprocess sketch.png -p invert -W 1024 -H 1024 --resize pad -o lines.png
-
-` + exitCodesHelp,
-				Flags: append([]cli.Flag{
-					&cli.StringFlag{Name: "preprocessor", Aliases: []string{"p"}, Usage: "name of the preprocessor (daguerre control list)"},
-					&cli.StringSliceFlag{Name: "option", Usage: "`NAME=NUMBER` of the preprocessor (may be repeated)"},
-					&cli.IntFlag{Name: "width", Aliases: []string{"W"}, Usage: "of the map in pixels", DefaultText: "the picture's"},
-					&cli.IntFlag{Name: "height", Aliases: []string{"H"}, Usage: "of the map in pixels", DefaultText: "the picture's"},
-					&cli.StringFlag{Name: "resize", Usage: strings.Join(controlnet.ResizeModes, ", "), DefaultText: "stretch"},
-					jsonFlag(),
-				}, pictureFileFlags()...),
-				Action: act(preprocessOptionsOf, func(c *cli.Context, o preprocessOptions) error { return o.execute(env) }),
-			},
-		},
-	}
-}
-
-func listPreprocessors(env Env, asJSON bool) error {
-	if asJSON {
-		return printJSON(env.Stdout, controlnet.Preprocessors)
-	}
+func listPreprocessors(c *cli.Context, env Env) error {
 	rows := [][]string{{"PREPROCESSOR", "OPTION", "DEFAULT", "RANGE", "WHAT IT DOES"}}
 	for _, p := range controlnet.Preprocessors {
 		names := p.Name
@@ -71,7 +29,7 @@ func listPreprocessors(env Env, asJSON bool) error {
 			rows = append(rows, []string{"", o.Name, value, limits, o.Doc})
 		}
 	}
-	return printTable(env.Stdout, rows)
+	return printList(env, c.Bool("json"), controlnet.Preprocessors, rows)
 }
 
 // preprocessOptions is what control preprocess is asked to do.
@@ -137,7 +95,7 @@ func numbersOf(command string, pairs []string) (map[string]any, error) {
 	return out, nil
 }
 
-func (o preprocessOptions) execute(env Env) error {
+func (o preprocessOptions) execute(_ context.Context, env Env) error {
 	img, err := o.file.read()
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,23 +11,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-func devicesCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "devices",
-		Usage:     "list what can be computed on",
-		UsageText: "daguerre devices [--json]",
-		Description: `Lists the devices of the library in use, with their memory as of now. A device's name is what --device takes. AUTO is the
-order in which they are tried where no device is named; the reason for the first stands below the table.
-A software device emulates a GPU on the CPU; it is used only when named.
-
-EXAMPLES:
-   daguerre devices
-   daguerre generate --device vulkan:0 ...`,
-		Flags:  []cli.Flag{jsonFlag()},
-		Action: bare("", func(c *cli.Context) error { return runDevices(c.Context, env, c.Bool("json")) }),
-	}
-}
-
 // listedDevice is a device as devices --json prints it.
 type listedDevice struct {
 	backend.Device
@@ -37,8 +19,8 @@ type listedDevice struct {
 	Features []string `json:"features"` // of the CPU: instruction sets that the library uses
 }
 
-// listDevices tells of each device when it is chosen automatically, and why.
-func listDevices(devices []backend.Device, lib Library) []listedDevice {
+// describeDevices tells of each device when it is chosen automatically, and why.
+func describeDevices(devices []backend.Device, lib Library) []listedDevice {
 	candidates := backend.Candidates(devices)
 	list := []listedDevice{}
 	for _, d := range devices {
@@ -64,13 +46,13 @@ func listDevices(devices []backend.Device, lib Library) []listedDevice {
 	return list
 }
 
-func runDevices(ctx context.Context, env Env, asJSON bool) error {
-	devices, err := env.Native.Devices(ctx)
+func listDevices(c *cli.Context, env Env) error {
+	devices, err := env.Native.Devices(c.Context)
 	if err != nil {
 		return err
 	}
-	list := listDevices(devices, env.Native.Library())
-	if asJSON {
+	list := describeDevices(devices, env.Native.Library())
+	if c.Bool("json") {
 		return printJSON(env.Stdout, list)
 	}
 	rows := [][]string{{"DEVICE", "KIND", "AUTO", "FREE", "TOTAL", "FEATURES", "DESCRIPTION"}}
@@ -89,8 +71,10 @@ func runDevices(ctx context.Context, env Env, asJSON bool) error {
 		rows = append(rows, []string{d.ID, kind, auto, words.Bytes(d.FreeBytes), words.Bytes(d.TotalBytes), strings.Join(d.Features, " "),
 			d.Description})
 	}
-	if err := printTable(env.Stdout, rows); err != nil || chosen == "" {
-		return err
+	var p page
+	p.table(rows)
+	if chosen != "" {
+		p.line("\n%s", chosen)
 	}
-	return printTo(env.Stdout, "\n%s\n", chosen)
+	return p.print(env)
 }

@@ -49,42 +49,11 @@ type diagnosis struct {
 	Devices []deviceTest `json:"devices,omitempty"` // with --deep
 }
 
-func doctorCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "doctor",
-		Usage:     "check that everything works here, and say what to do if not",
-		UsageText: "daguerre doctor [--deep [--device ID]...] [--json]",
-		Description: `Checks the native library (and why others were not taken), the CPU's features, the devices, the cache folder and
-the embedded model. With --deep it also makes pictures and looks whether they show what was asked for, and computes the same on
-every device, one step of the model and a whole picture, and compares with what the CPU computes in exact precision. Software devices are
-tested only where --device names them.
-
-EXAMPLES:
-   daguerre doctor
-   daguerre doctor --deep --json
-   daguerre doctor --deep --device vulkan:0
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "deep", Usage: "make pictures with the embedded model and check them", DisableDefaultText: true},
-			&cli.StringSliceFlag{Name: "device", Usage: "with --deep: compare this device only, a software one too (may be repeated)",
-				DefaultText: "all but software ones"},
-			jsonFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			if err := noArgs(c, ""); err != nil {
-				return err
-			}
-			devices := c.StringSlice("device")
-			if len(devices) > 0 && !c.Bool("deep") {
-				return usagef(c.Command.HelpName, "--device says what --deep compares; give --deep, too")
-			}
-			return runDoctor(c.Context, env, c.Bool("deep"), devices, c.Bool("json"))
-		},
+func runDoctor(c *cli.Context, env Env) error {
+	ctx, deep, devices := c.Context, c.Bool("deep"), c.StringSlice("device")
+	if len(devices) > 0 && !deep {
+		return usagef(c.Command.HelpName, "--device says what --deep compares; give --deep, too")
 	}
-}
-
-func runDoctor(ctx context.Context, env Env, deep bool, devices []string, asJSON bool) error {
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))
 	if d.Library.Loaded {
@@ -114,7 +83,7 @@ func runDoctor(ctx context.Context, env Env, deep bool, devices []string, asJSON
 			}
 		}
 	}
-	if err := d.print(env, asJSON); err != nil {
+	if err := d.print(env, c.Bool("json")); err != nil {
 		return err
 	}
 	if failure != nil {
@@ -127,22 +96,17 @@ func (d diagnosis) print(env Env, asJSON bool) error {
 	if asJSON {
 		return printJSON(env.Stdout, d)
 	}
+	var p page
 	for _, f := range d.Findings {
-		if err := printTo(env.Stdout, "%-4s  %-10s  %s\n", f.Status, f.Check, f.Message); err != nil {
-			return err
-		}
+		p.line("%-4s  %-10s  %s", f.Status, f.Check, f.Message)
 		for _, line := range f.Details {
-			if err := printTo(env.Stdout, "%18s%s\n", "", line); err != nil {
-				return err
-			}
+			p.line("%18s%s", "", line)
 		}
 		if f.Remedy != "" {
-			if err := printTo(env.Stdout, "%18s-> %s\n", "", f.Remedy); err != nil {
-				return err
-			}
+			p.line("%18s-> %s", "", f.Remedy)
 		}
 	}
-	return nil
+	return p.print(env)
 }
 
 // checkLibrary tells which library is in use, and why each one tried before it is not.

@@ -32,55 +32,6 @@ type generateOptions struct {
 	note string // added to each picture's line
 }
 
-func generateCommand(env Env) *cli.Command {
-	flags := append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it",
-			Category: "Run"},
-		&cli.BoolFlag{Name: "overwrite", Usage: "replace files that exist, instead of numbering the new ones", DisableDefaultText: true,
-			Category: catOutput},
-		&cli.BoolFlag{Name: "fresh", Usage: "begin anew where an earlier run of the same command was not finished, instead of continuing it",
-			DisableDefaultText: true, Category: catOutput},
-		&cli.IntFlag{Name: "preview", Usage: "every so many steps write how each picture stands to NAME.preview.png, removed at the end",
-			DefaultText: "never", Category: catOutput},
-		&cli.StringFlag{Name: "metrics-addr",
-			Usage:    "serve metrics for Prometheus at http://ADDR/metrics while the run lasts, such as 127.0.0.1:9100 (docs/batch.md)",
-			Category: "Display"},
-		&cli.BoolFlag{Name: "profile", Usage: "tell where the time goes, by operation and by module; computing is somewhat slower",
-			DisableDefaultText: true, Category: "Display"},
-		&cli.BoolFlag{Name: "verbose", Usage: "print what the pipeline and the library have to say", DisableDefaultText: true,
-			Category: "Display"},
-	}, append(settingFlags(), displayFlags()...)...)
-	return &cli.Command{
-		Name:      "generate",
-		Usage:     "make pictures from prompts",
-		UsageText: "daguerre generate [-c run.toml] [--model FILE|DIR|nano] [--prompt TEXT] [-o NAME] [flags]",
-		Description: `Makes the pictures of a run file's jobs, or of the flags alone.
-
-EXAMPLES:
-   daguerre generate --model nano --prompt "a red circle on a blue background" -o circle.png
-   daguerre generate --model sd_xl_base_1.0.safetensors --prompt "a lighthouse in fog" --steps 30 -n 4 -o "{seed}.png"
-   daguerre generate --model sdxl-folder/ --vae better-vae.safetensors --prompt "a fox" -o fox.webp
-   daguerre generate --model base.safetensors --image photo.jpg --strength 0.6 --prompt "as an oil painting" -o oil.png
-   daguerre generate --model base.safetensors --image photo.jpg --mask mask.png --prompt "a cat" -o cat.png
-   daguerre generate -c run.toml --steps 20 --json
-
-OUTPUT NAMES:
-   The extension chooses the format: .png, .jpg or .webp (lossless). Placeholders:
-   {` + strings.Join(output.Fields, "} {") + `}
-   {job} and {index} count from 0; {index:3} is 000, 001, ...; {{ and }} are braces. A folder, with a slash
-   at the end, takes ` + service.DefaultOutput + `. Missing folders are made. A file that exists is kept, and the new one is
-   numbered (out-2.png), unless --overwrite is given. Files appear complete or not at all.
-
-CONTINUING:
-   A run of several pictures that was killed, or failed, is continued by the same command: what is complete on disk is not
-   made again. It keeps a journal beside the pictures for that, .daguerre-run-*.jsonl, until it is done. --fresh begins anew.
-
-` + exitCodesHelp,
-		Flags:  flags,
-		Action: act(generateOptionsOf, func(c *cli.Context, o generateOptions) error { return o.execute(c.Context, env) }),
-	}
-}
-
 // generateOptionsOf reads the flags and the run file.
 func generateOptionsOf(c *cli.Context) (generateOptions, error) {
 	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview"), profile: c.Bool("profile"),

@@ -24,39 +24,10 @@ type fuseOptions struct {
 	display
 }
 
-func loraFuseCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "fuse",
-		Usage:     "write a checkpoint with adapters added to its weights",
-		UsageText: "daguerre lora fuse FILE|DIR|nano --lora NAME[:WEIGHT] ... -o OUT [--lora-dir DIR]",
-		Description: `Adds adapters to a checkpoint's weights for good, tensor by tensor. Names, types and metadata stay; the extension of OUT chooses
-.safetensors or .gguf. The file appears complete or not at all.
-
-EXAMPLES:
-   daguerre lora fuse sdxl.safetensors --lora loras/ink-wash.safetensors:0.8 -o sdxl-ink.safetensors
-   daguerre lora fuse sdxl.safetensors --lora-dir loras/ --lora ink:0.8 --lora detail:0.5:0.9 -o mixed.safetensors
-
-` + exitCodesHelp,
-		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "lora", Aliases: []string{"l"},
-				Usage: "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path (may be repeated)"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write, .safetensors or .gguf"},
-			loraDirFlag(),
-			&cli.BoolFlag{Name: "lora-strict", Usage: "an adapter of which some tensors match nothing is an error", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
-		}, displayFlags()...),
-		Action: shown(env, fuseOptionsOf),
-	}
-}
-
 // fuseOptionsOf reads the flags and finds mistakes without touching a file.
 func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
-	o := fuseOptions{out: c.String("output"), dirs: c.StringSlice("lora-dir"), overwrite: c.Bool("overwrite"), strict: c.Bool("lora-strict")}
+	o := fuseOptions{in: c.Args().First(), out: c.String("output"), dirs: c.StringSlice("lora-dir"), overwrite: c.Bool("overwrite"), strict: c.Bool("lora-strict")}
 	command := c.Command.HelpName
-	if c.NArg() != 1 {
-		return o, usagef(command, "give one checkpoint to read")
-	}
-	o.in = c.Args().First()
 	list, err := addLoRAs(nil, c.StringSlice("lora"))
 	switch ext := strings.ToLower(filepath.Ext(o.out)); {
 	case err != nil:

@@ -16,56 +16,23 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-func loraInspectCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "inspect",
-		Usage:     "describe an adapter, and how it goes with a model",
-		UsageText: "daguerre lora inspect FILE|NAME [--model FILE|DIR|nano] [--lora-dir DIR] [--json]",
-		Description: `Tells an adapter's algorithm, rank, alpha, the parts it changes, what it was made for, its trigger words and its hashes, and which of
-its tensors have a place in the model: without --model, SDXL base or else the nano model.
-
-EXAMPLES:
-   daguerre lora inspect ink-wash.safetensors
-   daguerre lora inspect ink --lora-dir loras/ --model my-sdxl.safetensors --json
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "checkpoint or diffusers folder to match against",
-				DefaultText: "SDXL base"},
-			loraDirFlag(), jsonFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usagef(c.Command.HelpName, "give one adapter")
-			}
-			path, err := adapters.NewLibrary(c.StringSlice("lora-dir")...).Resolve(c.Args().First())
-			if err != nil {
-				return err
-			}
-			report, err := inspectLoRA(c.Context, path, c.String("model"))
-			if err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				return printJSON(env.Stdout, report)
-			}
-			return printLoRA(env, report)
-		},
-	}
-}
-
-// inspectLoRA opens an adapter against a model's dimensions, which its headers tell.
-func inspectLoRA(ctx context.Context, path, model string) (adapters.Report, error) {
-	f, err := openLoRA(ctx, path, model)
+func inspectLoRA(c *cli.Context, env Env) error {
+	path, err := adapters.NewLibrary(c.StringSlice("lora-dir")...).Resolve(c.Args().First())
 	if err != nil {
-		return adapters.Report{}, err
+		return err
+	}
+	f, err := openLoRA(c.Context, path, c.String("model"))
+	if err != nil {
+		return err
 	}
 	defer f.Close()
-	report := f.Report
-	report.Hashes, err = adapters.Hash(ctx, report.Path)
-	return report, err
+	if f.Report.Hashes, err = adapters.Hash(c.Context, f.Report.Path); err != nil {
+		return err
+	}
+	return printList(env, c.Bool("json"), f.Report, loraRows(f.Report))
 }
 
+// openLoRA opens an adapter against a model's dimensions, which its headers tell.
 func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 	model, err := modelPath(ctx, model)
 	if err != nil {
@@ -88,8 +55,8 @@ func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 	return f, err
 }
 
-// printLoRA prints a report for people.
-func printLoRA(env Env, r adapters.Report) error {
+// loraRows is a report for people.
+func loraRows(r adapters.Report) [][]string {
 	clean := func(s string) string { return strings.Map(printable, s) }
 	rows := [][]string{{"name", clean(r.Name)}, {"path", clean(r.Path)},
 		{"file", fmt.Sprintf("%s, %s, %d tensors", r.Format, words.Bytes(r.Size), r.Tensors)},
@@ -123,7 +90,7 @@ func printLoRA(env Env, r adapters.Report) error {
 	for _, w := range r.Warnings {
 		rows = append(rows, []string{"warning", clean(w)})
 	}
-	return printTable(env.Stdout, rows)
+	return rows
 }
 
 // counts writes a table of numbers, the names in order.

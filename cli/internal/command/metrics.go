@@ -81,7 +81,7 @@ func (f metric) write(w io.Writer) {
 		if len(labels) > 0 {
 			text = "{" + strings.Join(labels, ",") + "}"
 		}
-		fmt.Fprintf(w, "daguerre_%s%s %s\n", f.name, text, strconv.FormatFloat(s.value, 'g', -1, 64))
+		fmt.Fprintf(w, "daguerre_%s%s %s\n", f.name, text, number(s.value))
 	}
 }
 

@@ -22,92 +22,44 @@ import (
 // convertOptions is what models convert is asked to do.
 type convertOptions struct {
 	in, out           string
-	dtype             string
-	rules             []string
+	options           convert.Options
 	report, overwrite bool
 	display
 }
 
-func modelsConvertCommand(env Env) *cli.Command {
-	names := make([]string, len(convert.Types))
-	for i, t := range convert.Types {
-		names[i] = strings.ToLower(string(t))
+// convertOptionsOf reads the flags and finds mistakes without touching a file.
+func convertOptionsOf(c *cli.Context) (convertOptions, error) {
+	o := convertOptions{in: c.Args().Get(0), out: c.Args().Get(1), report: c.Bool("report"), overwrite: c.Bool("overwrite")}
+	command, opt := c.Command.HelpName, &o.options
+	var err error
+	if o.display, err = displayOf(c); err != nil {
+		return o, err
 	}
-	return &cli.Command{
-		Name:      "convert",
-		Usage:     "write a model in another type: quantized GGUF, or plain safetensors or GGUF",
-		UsageText: "daguerre models convert FILE|DIR|nano OUT --type TYPE [--rule PATTERN=TYPE ...] [--report]",
-		Description: `Reads a .safetensors, .gguf, .ckpt or .pt file or a diffusers folder and writes one file; the extension of OUT chooses its
-format: .gguf, or .safetensors for f32, f16 and bf16. Matrices get the type; norms and biases stay as they are; embeddings, the time
-and label embedding, the first and last convolution, all convolutions of a quantized file and the VAE keep 16 bits or
-more. Matrices whose rows are no whole blocks of a type get one with smaller blocks.
-
-A rule makes an exception: its PATTERN is unet, vae, text_encoder or text_encoder_2, or a regular expression that is found
-in a tensor's name. Of several rules that match, the last counts. Every tensor is read back from the disk and compared.
-
-EXAMPLES:
-   daguerre models convert sdxl.safetensors sdxl-q8_0.gguf --type q8_0
-   daguerre models convert sdxl.safetensors sdxl-q4_k.gguf --type q4_k --rule 'attn.*=q8_0' --rule text_encoder=f16 --report
-   daguerre models convert sdxl-folder/ sdxl-f16.safetensors --type f16
-
-` + exitCodesHelp,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Usage: strings.Join(names, ", ")},
-			&cli.StringSliceFlag{Name: "rule", Aliases: []string{"r"},
-				Usage: "`PATTERN=TYPE` for tensors whose name matches; may be given several times"},
-			&cli.BoolFlag{Name: "report", Usage: "print the type and the error of every tensor", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
-		}, displayFlags()...),
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 2 {
-				return usagef(c.Command.HelpName, "give the model to read and the file to write")
-			}
-			opts := convertOptions{in: c.Args().Get(0), out: c.Args().Get(1), dtype: c.String("type"), rules: c.StringSlice("rule"),
-				report: c.Bool("report"), overwrite: c.Bool("overwrite")}
-			var err error
-			if opts.display, err = displayOf(c); err != nil {
-				return err
-			}
-			conversion, err := opts.check(c.Command.HelpName)
-			if err != nil {
-				return err
-			}
-			r := opts.display.reporter(env, "")
-			return finish(r, opts.execute(c.Context, env, r, conversion))
-		},
+	if c.String("type") == "" {
+		return o, usagef(command, "--type is missing; give the type to convert to, as --type q8_0")
 	}
-}
-
-// check finds mistakes without touching a file.
-func (o convertOptions) check(command string) (convert.Options, error) {
-	var opt convert.Options
-	if o.dtype == "" {
-		return opt, usagef(command, "--type is missing; give the type to convert to, as --type q8_0")
+	if opt.Type, err = convert.ParseType(c.String("type")); err != nil {
+		return o, usagef(command, "--type: %v", err)
 	}
-	t, err := convert.ParseType(o.dtype)
-	if err != nil {
-		return opt, usagef(command, "--type: %v", err)
-	}
-	opt.Type = t
-	for _, text := range o.rules {
+	for _, text := range c.StringSlice("rule") {
 		rule, err := convert.ParseRule(text)
 		if err != nil {
-			return opt, usagef(command, "--rule: %v", err)
+			return o, usagef(command, "--rule: %v", err)
 		}
 		opt.Rules = append(opt.Rules, rule)
 	}
 	ext := strings.ToLower(filepath.Ext(o.out))
 	if ext != ".gguf" && ext != ".safetensors" {
-		return opt, usagef(command, "the output %q must end in .gguf or .safetensors", o.out)
+		return o, usagef(command, "the output %q must end in .gguf or .safetensors", o.out)
 	}
-	quantized := t.Quantized() || slices.ContainsFunc(opt.Rules, func(r convert.Rule) bool { return r.Type.Quantized() })
+	quantized := opt.Type.Quantized() || slices.ContainsFunc(opt.Rules, func(r convert.Rule) bool { return r.Type.Quantized() })
 	if quantized && ext != ".gguf" {
-		return opt, usagef(command, "safetensors has no quantized types: give the output a name that ends in .gguf")
+		return o, usagef(command, "safetensors has no quantized types: give the output a name that ends in .gguf")
 	}
-	return opt, nil
+	return o, nil
 }
 
-func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporter, opt convert.Options) error {
+func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
 	in, err := modelPath(ctx, o.in)
 	if err != nil {
 		return err
@@ -116,6 +68,7 @@ func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporte
 	if err := newFile(in, out, o.overwrite, ""); err != nil {
 		return err
 	}
+	opt := o.options
 	// Plain types are converted in Go; the library is needed only where a quantized one is read or written.
 	opt.Quantizer = lazyQuantizer(sync.OnceValues(env.Native.Quantizer))
 	opt.Program = name + " " + Version()
@@ -180,12 +133,11 @@ func (o convertOptions) print(env Env, r *convert.Report) error {
 				fmt.Sprintf("%.2g", t.MaxError), t.Why})
 		}
 	}
-	if err := printTable(env.Stdout, rows); err != nil {
-		return err
-	}
-	return printTo(env.Stdout, "%s of weights became %s (%.0f %%); every tensor was read back\n", words.Bytes(r.Before),
-		words.Bytes(r.After),
+	var p page
+	p.table(rows)
+	p.line("%s of weights became %s (%.0f %%); every tensor was read back", words.Bytes(r.Before), words.Bytes(r.After),
 		100*float64(r.After)/float64(max(r.Before, 1)))
+	return p.print(env)
 }
 
 func fileSize(path string) int64 {

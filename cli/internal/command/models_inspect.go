@@ -21,38 +21,10 @@ type inspectOptions struct {
 	json        bool
 }
 
-func modelsInspectCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "inspect",
-		Usage:     "describe a model file or diffusers folder from its headers",
-		UsageText: "daguerre models inspect FILE|DIR|nano [--check] [--hash] [--json]",
-		Description: `Tells what a .safetensors, .gguf, .ckpt or .pt file or a diffusers folder holds: kind, layout, components, dimensions,
-types, sizes, metadata. Only headers are read, and no code in a file is ever run.
-
-EXAMPLES:
-   daguerre models inspect sd_xl_base_1.0.safetensors
-   daguerre models inspect sdxl-folder/ --check
-   daguerre models inspect download.ckpt --hash --json
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "check", Usage: "make sure that every tensor is there with its right shape", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "hash", Usage: "compute the SHA-256 of every file", DisableDefaultText: true},
-			jsonFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usagef(c.Command.HelpName, "give one model file or folder")
-			}
-			opts := inspectOptions{path: c.Args().First(), hash: c.Bool("hash"), check: c.Bool("check"), json: c.Bool("json")}
-			return opts.execute(c.Context, env)
-		},
-	}
-}
-
-func (o inspectOptions) execute(ctx context.Context, env Env) error {
+func inspectModel(c *cli.Context, env Env) error {
+	o := inspectOptions{hash: c.Bool("hash"), check: c.Bool("check"), json: c.Bool("json")}
 	var err error
-	if o.path, err = modelPath(ctx, o.path); err != nil {
+	if o.path, err = modelPath(c.Context, c.Args().First()); err != nil {
 		return err
 	}
 	report, err := modelfile.Inspect(o.path)
@@ -60,7 +32,7 @@ func (o inspectOptions) execute(ctx context.Context, env Env) error {
 		return err
 	}
 	if o.hash {
-		if err := o.hashFiles(ctx, env, &report); err != nil {
+		if err := o.hashFiles(c.Context, env, &report); err != nil {
 			return err
 		}
 	}
@@ -118,9 +90,8 @@ func printReport(env Env, r modelfile.Report) error {
 	}
 	rows = append(rows, dimRows(r.Dims)...)
 	rows = append(rows, configRows(r.Config)...)
-	if err := printTable(env.Stdout, rows); err != nil {
-		return err
-	}
+	var p page
+	p.table(rows)
 	table := [][]string{{""}, {"COMPONENT", "TENSORS", "PARAMETERS", "BYTES", "TYPES", "PREFIX"}}
 	for _, c := range r.Components {
 		prefix := c.Prefix
@@ -129,10 +100,9 @@ func printReport(env Env, r modelfile.Report) error {
 		}
 		table = append(table, []string{c.Name, fmt.Sprint(c.Tensors), count(c.Parameters), words.Bytes(c.Bytes), types(c.DTypes), prefix})
 	}
-	if err := printTable(env.Stdout, table); err != nil {
-		return err
-	}
-	return printMetadata(env, r)
+	p.table(table)
+	p.table(metadataRows(r))
+	return p.print(env)
 }
 
 // kindText names the kind, and says why it cannot be used where that is so.
@@ -187,8 +157,7 @@ func configRows(c modelfile.Config) (rows [][]string) {
 // maxMetadata is how much of one metadata value is printed, in runes; --json has all.
 const maxMetadata = 100
 
-func printMetadata(env Env, r modelfile.Report) error {
-	rows := [][]string{}
+func metadataRows(r modelfile.Report) (rows [][]string) {
 	for _, k := range slices.Sorted(maps.Keys(r.Metadata)) {
 		v := strings.Map(printable, r.Metadata[k])
 		if runes := []rune(v); len(runes) > maxMetadata {
@@ -205,7 +174,7 @@ func printMetadata(env Env, r modelfile.Report) error {
 		}
 		rows = append(rows, []string{"warning: " + w})
 	}
-	return printTable(env.Stdout, rows)
+	return rows
 }
 
 // printable keeps control characters of a stranger's file off the terminal.

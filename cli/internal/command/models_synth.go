@@ -31,74 +31,32 @@ type synthOptions struct {
 	display
 }
 
-func modelsSynthCommand(env Env) *cli.Command {
-	kinds := make([]string, len(synth.Kinds))
-	for i, k := range synth.Kinds {
-		kinds[i] = string(k)
+// synthOptionsOf reads the flags and finds mistakes without touching a file.
+func synthOptionsOf(c *cli.Context) (synthOptions, error) {
+	o := synthOptions{kind: c.String("kind"), dtype: strings.ToLower(c.String("type")), layout: c.String("layout"), output: c.String("output"),
+		seed: c.Uint64("seed"), rank: c.Int("rank"), overwrite: c.Bool("overwrite")}
+	command := c.Command.HelpName
+	var err error
+	if o.display, err = displayOf(c); err != nil {
+		return o, err
 	}
-	return &cli.Command{
-		Name:      "synth",
-		Usage:     "write a model with random weights, for benchmarks and tests without a download",
-		UsageText: "daguerre models synth --kind KIND -o FILE [--type f16] [--seed N]",
-		Description: `Writes a checkpoint with the names and shapes of the real one and random weights. Its pictures mean nothing, but it
-loads, computes and takes memory as the real one does. The extension chooses the format: .safetensors, .gguf, .ckpt;
-a name that ends in a slash is a diffusers folder. The same kind, type and seed give the same bytes anywhere.
-
-EXAMPLES:
-   daguerre models synth --kind sdxl-base -o sdxl.safetensors
-   daguerre models synth --kind sdxl-refiner --type bf16 --seed 7 -o refiner.safetensors
-   daguerre models synth --kind sdxl-inpaint --layout diffusers -o inpaint.safetensors
-   daguerre models synth --kind sdxl-lora --rank 16 -o lora.safetensors
-   daguerre models synth --kind nano -o nano-folder/
-
-` + exitCodesHelp,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "kind", Aliases: []string{"k"}, Usage: strings.Join(kinds, ", ")},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write, or a folder with a slash at its end"},
-			&cli.StringFlag{Name: "type", Value: "f16", Usage: "type of the weights: " + strings.Join(synthTypes, ", ")},
-			&cli.StringFlag{Name: "layout", Value: "original", Usage: "names of the tensors in a file: original, diffusers"},
-			&cli.Uint64Flag{Name: "seed", Aliases: []string{"s"}, Usage: "of the random weights"},
-			&cli.IntFlag{Name: "rank", Value: synth.DefaultRank, Usage: "of an adapter (sdxl-lora, nano-lora)"},
-			&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists", DisableDefaultText: true},
-		}, displayFlags()...),
-		Action: func(c *cli.Context) error {
-			if err := noArgs(c, "; give the file with -o"); err != nil {
-				return err
-			}
-			opts := synthOptions{kind: c.String("kind"), dtype: strings.ToLower(c.String("type")), layout: c.String("layout"),
-				output: c.String("output"),
-				seed:   c.Uint64("seed"), rank: c.Int("rank"), overwrite: c.Bool("overwrite")}
-			var err error
-			if opts.display, err = displayOf(c); err != nil {
-				return err
-			}
-			if err := opts.check(c.Command.HelpName, kinds); err != nil {
-				return err
-			}
-			return opts.execute(c.Context, env)
-		},
-	}
-}
-
-// check finds mistakes without touching a file.
-func (o synthOptions) check(command string, kinds []string) error {
 	layouts := []string{string(modelfile.LayoutOriginal), string(modelfile.LayoutDiffusers)}
 	for _, f := range []struct {
 		flag, value string
 		known       []string
-	}{{"kind", o.kind, kinds}, {"type", o.dtype, synthTypes}, {"layout", o.layout, layouts}} {
+	}{{"kind", o.kind, strs(synth.Kinds)}, {"type", o.dtype, synthTypes}, {"layout", o.layout, layouts}} {
 		switch {
 		case f.value == "":
-			return usagef(command, "--%s is missing; known are %s", f.flag, strings.Join(f.known, ", "))
+			return o, usagef(command, "--%s is missing; known are %s", f.flag, strings.Join(f.known, ", "))
 		case !slices.Contains(f.known, f.value):
 			hint := words.DidYouMean(f.value, f.known)
-			return usagef(command, "--%s %q is unknown%s; known are %s", f.flag, words.Clip(f.value), hint, strings.Join(f.known, ", "))
+			return o, usagef(command, "--%s %q is unknown%s; known are %s", f.flag, words.Clip(f.value), hint, strings.Join(f.known, ", "))
 		}
 	}
 	if o.output == "" {
-		return usagef(command, "--output is missing; give the file to write with -o")
+		return o, usagef(command, "--output is missing; give the file to write with -o")
 	}
-	return nil
+	return o, nil
 }
 
 // folder reports whether a diffusers folder is asked for.
@@ -106,12 +64,7 @@ func (o synthOptions) folder() bool {
 	return strings.HasSuffix(o.output, "/") || strings.HasSuffix(o.output, string(filepath.Separator))
 }
 
-func (o synthOptions) execute(ctx context.Context, env Env) error {
-	r := o.display.reporter(env, "")
-	return finish(r, o.write(ctx, env, r))
-}
-
-func (o synthOptions) write(ctx context.Context, env Env, r progress.Reporter) error {
+func (o synthOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
 	path := filepath.Clean(o.output)
 	if _, err := os.Lstat(path); err == nil && (o.folder() || !o.overwrite) {
 		return &usageError{message: path + " exists already; give another name with -o" + map[bool]string{true: "",

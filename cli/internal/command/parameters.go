@@ -23,7 +23,6 @@ func a1111Parameters(m manifest) string {
 	if m.NegativePrompt != "" {
 		b.WriteString("\nNegative prompt: " + m.NegativePrompt)
 	}
-	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	sampler, schedule := a1111Sampler(m.Scheduler)
 	pairs := []string{fmt.Sprintf("Steps: %d", m.Steps), "Sampler: " + quote(sampler)}
 	if schedule != "" {
@@ -73,14 +72,13 @@ func hiresPairs(m manifest) []string {
 		int(float64(h.Steps)*h.Strength)),
 		"Hires upscaler: " + quote(upscaler)}
 	if m.Strength == 0 {
-		pairs = append([]string{"Denoising strength: " + strconv.FormatFloat(h.Strength, 'g', -1, 64)}, pairs...)
+		pairs = append([]string{"Denoising strength: " + number(h.Strength)}, pairs...)
 	}
 	return pairs
 }
 
 // loraTag writes an adapter as a tag of a prompt: one weight, or the text encoders' and the UNet's.
 func loraTag(l pipeline.LoRAInfo) string {
-	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	if l.UNetWeight == l.TextEncoderWeight {
 		return fmt.Sprintf("<lora:%s:%s>", l.Name, number(l.UNetWeight))
 	}
@@ -116,6 +114,9 @@ func a1111Sampler(s pipeline.SchedulerInfo) (sampler, schedule string) {
 	}
 	return sampler, schedule
 }
+
+// number writes a number with as many digits as it takes.
+func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 // short is the web UI's short form of a hash.
 func short(sha256 string) string { return sha256[:min(10, len(sha256))] }

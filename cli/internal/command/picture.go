@@ -18,14 +18,6 @@ type pictureFile struct {
 	overwrite     bool
 }
 
-func pictureFileFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "file to write: .png, .jpg or .webp"},
-		&cli.IntFlag{Name: "quality", Value: request.DefaultQuality, Usage: "of JPEG files, 1 to 100"},
-		&cli.BoolFlag{Name: "overwrite", Usage: "replace a file that exists, instead of numbering the new one", DisableDefaultText: true},
-	}
-}
-
 // pictureFileOf reads the flags and the one argument, without touching a file.
 func pictureFileOf(c *cli.Context) (pictureFile, error) {
 	f := pictureFile{input: c.Args().First(), output: c.String("output"), quality: c.Int("quality"), overwrite: c.Bool("overwrite")}

@@ -7,41 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
-func planCommand(env Env) *cli.Command {
-	flags := append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run file in TOML or JSON (docs/configuration.md); flags override it",
-			Category: "Run"},
-		jsonFlag(),
-	}, settingFlags()...)
-	return &cli.Command{
-		Name:      "plan",
-		Usage:     "tell how much memory a run takes, and how it would be made to fit, without loading weights",
-		UsageText: "daguerre plan [-c run.toml] [--model FILE|DIR|nano] [--json] [flags]",
-		Description: `Reads the headers of the model's files and says what each component and each stage of the run would take on each device,
-what generate would decide and why, and what a larger batch would need. The flags are generate's. A run that cannot fit is
-refused as generate would refuse it, with the smallest limit that would work.
-
-EXAMPLES:
-   daguerre plan -c run.toml
-   daguerre plan --model sd_xl_base_1.0.safetensors --type q8_0 --width 1024 --height 1024 -n 8 --batch 8
-   daguerre plan --model sd_xl_base_1.0.safetensors --memory-limit 4GiB --json
-
-` + exitCodesHelp,
-		Flags:  flags,
-		Action: act(generateOptionsOf, func(c *cli.Context, o generateOptions) error { return o.plan(c.Context, env, c.Bool("json")) }),
-	}
-}
-
 // plan prints what the run would take. What does not fit is an error, after the table as far as there is one.
-func (o generateOptions) plan(ctx context.Context, env Env, asJSON bool) error {
+func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if env.Plan == nil {
 		return errors.New("this build cannot plan")
 	}
@@ -49,7 +22,7 @@ func (o generateOptions) plan(ctx context.Context, env Env, asJSON bool) error {
 	if err != nil && !errors.Is(err, memory.ErrOverBudget) {
 		return explain(o.named(blameInput(err)), o.run.Model)
 	}
-	if asJSON {
+	if o.json {
 		return errors.Join(printJSON(env.Stdout, planReport(plan, err)), err)
 	}
 	return errors.Join(printPlan(env, service.ModelName(o.run.Model), plan, err == nil), err)
@@ -117,17 +90,17 @@ func printPlan(env Env, model string, plan pipeline.MemoryPlan, fits bool) error
 			rows = append(rows, jobRows(plan, i, job)...)
 		}
 	}
-	if err := printTo(env.Stdout, "%s\n", model); err != nil {
-		return err
-	}
-	if err := printTable(env.Stdout, rows); err != nil || !fits {
-		return err
-	}
+	var out page
+	out.line("%s", model)
+	out.table(rows)
 	note := "compute buffers are the library's own figures"
 	if !plan.Measured {
 		note = "compute buffers are estimated: the library could not be asked (daguerre doctor)"
 	}
-	return printTo(env.Stdout, "\n%s\n%s\n", plan.Reason, note)
+	if fits {
+		out.line("\n%s\n%s", plan.Reason, note)
+	}
+	return out.print(env)
 }
 
 // heldAs says when a component is in memory.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,53 +15,19 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func requestCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:  "request",
-		Usage: "check and rewrite run files and requests, without a model",
-		Subcommands: []*cli.Command{
-			requestValidateCommand(env), requestNormalizeCommand(env),
-			{
-				Name:      "schema",
-				Usage:     "print the JSON Schema of run files and of the worker's requests",
-				UsageText: "daguerre request schema [--casing camelCase]",
-				Description: `Draft 2020-12, generated from the program's own types.
-
-EXAMPLES:
-   daguerre request schema > daguerre.schema.json`,
-				Flags: []cli.Flag{casingFlag("snake_case")},
-				Action: func(c *cli.Context) error {
-					casing, err := casingOf(c, request.SnakeCase)
-					if err == nil {
-						err = noArgs(c, "")
-					}
-					if err != nil {
-						return err
-					}
-					text, err := request.Schema(casing)
-					if err != nil {
-						return err
-					}
-					return printTo(env.Stdout, "%s\n", text)
-				},
-			},
-			{
-				Name:      "names",
-				Usage:     "list what diffusers, AUTOMATIC1111 and ComfyUI call the keys",
-				UsageText: "daguerre request names [--json]",
-				Description: `These names may stand in the place of daguerre's own, in run files and in the worker's requests, in any casing.
-
-EXAMPLES:
-   daguerre request names`,
-				Flags:  []cli.Flag{jsonFlag()},
-				Action: bare("", func(c *cli.Context) error { return listNames(env, c.Bool("json")) }),
-			},
-		},
+func printSchema(c *cli.Context, env Env) error {
+	casing, err := casingOf(c, request.SnakeCase)
+	if err == nil {
+		err = noArgs(c, "")
 	}
-}
-
-func casingFlag(def string) cli.Flag {
-	return &cli.StringFlag{Name: "casing", Usage: "of the keys: snake_case, camelCase or PascalCase", DefaultText: def}
+	if err != nil {
+		return err
+	}
+	text, err := request.Schema(casing)
+	if err != nil {
+		return err
+	}
+	return printTo(env.Stdout, "%s\n", text)
 }
 
 // casingOf reads the flag.
@@ -77,40 +44,15 @@ func casingOf(c *cli.Context, def request.Casing) (request.Casing, error) {
 	return def, nil
 }
 
-func requestValidateCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "validate",
-		Usage:     "tell everything that is wrong with a run file or request",
-		UsageText: "daguerre request validate FILE|- [--files] [--json]",
-		Description: `Checks every key and value without reading a model; a model need not be named. - reads standard input, JSON or TOML.
-
-EXAMPLES:
-   daguerre request validate run.toml
-   echo '{"prompt": "a fox", "cfgScale": 7}' | daguerre request validate - --json
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "files", Usage: "read the pictures and adapters that it names, too", DisableDefaultText: true},
-			jsonFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			path, err := requestArgument(c)
-			if err != nil {
-				return err
-			}
-			return runRequestValidate(env, path, c.Bool("files"), c.Bool("json"))
-		},
+// checkedRun reads and checks the run file that is the one argument or, for "-", standard input; with files also what it names.
+func checkedRun(c *cli.Context, env Env, files bool) (request.Run, error) {
+	run, err := readRun(env, c.Args().First())
+	if err == nil {
+		err = checkRequest(&run, files)
 	}
+	return run, err
 }
 
-func requestArgument(c *cli.Context) (string, error) {
-	if c.NArg() != 1 {
-		return "", usagef(c.Command.HelpName, "give one run file, or - for standard input")
-	}
-	return c.Args().First(), nil
-}
-
-// readRun reads a run file or, for "-", standard input.
 func readRun(env Env, path string) (request.Run, error) {
 	if path != "-" {
 		run, err := request.ReadFile(path)
@@ -138,39 +80,29 @@ type validity struct {
 	Notes  []string        `json:"notes"`
 }
 
-func runRequestValidate(env Env, path string, files, asJSON bool) error {
-	run, err := readRun(env, path)
-	if err == nil {
-		err = checkRequest(&run, files)
-	}
+func validateRequest(c *cli.Context, env Env) error {
+	run, err := checkedRun(c, env, c.Bool("files"))
 	var errs request.Errors
 	if err != nil && !errors.As(err, &errs) {
 		return err
 	}
-	if asJSON {
+	if c.Bool("json") {
 		v := validity{Valid: err == nil, Jobs: len(run.Jobs), Casing: run.Casing, Errors: append([]request.Error{}, errs...),
 			Notes: append([]string{}, run.Notes...)}
-		if printed := printJSON(env.Stdout, v); printed != nil {
-			return printed
-		}
 		if err != nil {
-			return reported(err)
+			err = reported(err)
 		}
-		return nil
+		return cmp.Or(printJSON(env.Stdout, v), err)
 	}
 	if err != nil {
 		return err
 	}
+	var p page
 	for _, note := range run.Notes {
-		if err := printTo(env.Stdout, "note: %s\n", note); err != nil {
-			return err
-		}
+		p.line("note: %s", note)
 	}
-	jobs := "1 job"
-	if len(run.Jobs) != 1 {
-		jobs = fmt.Sprintf("%d jobs", len(run.Jobs))
-	}
-	return printTo(env.Stdout, "%s: valid, %s\n", path, jobs)
+	p.line("%s: valid, %d %s", c.Args().First(), len(run.Jobs), words.Plural(len(run.Jobs), "job"))
+	return p.print(env)
 }
 
 // checkRequest checks a run whose model may be missing; with files it reads what the jobs name.
@@ -181,10 +113,7 @@ func checkRequest(run *request.Run, files bool) error {
 	}
 	checkJobs(*run, &errs)
 	if len(errs) == 0 && files {
-		named := run.Model.Model != ""
-		if !named {
-			run.Model.Model = pipeline.NanoModel
-		}
+		run.Model.Model = cmp.Or(run.Model.Model, pipeline.NanoModel)
 		if err := pipeline.CheckRun(run); err != nil {
 			return blameInput(err)
 		}
@@ -192,48 +121,19 @@ func checkRequest(run *request.Run, files bool) error {
 	return errs.Err()
 }
 
-func requestNormalizeCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "normalize",
-		Usage:     "rewrite a run file or request with daguerre's own keys",
-		UsageText: "daguerre request normalize FILE|- [--to json|toml] [--casing camelCase]",
-		Description: `Keys of other programs and casings become daguerre's own, and what only repeats defaults goes. What is invalid is refused.
-
-EXAMPLES:
-   daguerre request normalize a1111.json --to toml > run.toml
-   daguerre request normalize run.toml --to json --casing camelCase
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "to", Usage: "json or toml", DefaultText: "as it was"},
-			casingFlag("as it was"),
-		},
-		Action: func(c *cli.Context) error {
-			path, err := requestArgument(c)
-			if err != nil {
-				return err
-			}
-			casing, err := casingOf(c, "")
-			if err != nil {
-				return err
-			}
-			to := strings.ToLower(c.String("to"))
-			if to != "" && to != "json" && to != "toml" {
-				return usagef(c.Command.HelpName, "--to %q is unknown; it is json or toml", words.Clip(to))
-			}
-			if to == "toml" && casing != "" && casing != request.SnakeCase {
-				return usagef(c.Command.HelpName, "TOML run files are written in snake_case; give --casing with --to json")
-			}
-			return runRequestNormalize(env, path, to, casing)
-		},
+func normalizeRequest(c *cli.Context, env Env) error {
+	casing, err := casingOf(c, "")
+	if err != nil {
+		return err
 	}
-}
-
-func runRequestNormalize(env Env, path, to string, casing request.Casing) error {
-	run, err := readRun(env, path)
-	if err == nil {
-		err = checkRequest(&run, false)
+	to := strings.ToLower(c.String("to"))
+	if to != "" && to != "json" && to != "toml" {
+		return usagef(c.Command.HelpName, "--to %q is unknown; it is json or toml", words.Clip(to))
 	}
+	if to == "toml" && casing != "" && casing != request.SnakeCase {
+		return usagef(c.Command.HelpName, "TOML run files are written in snake_case; give --casing with --to json")
+	}
+	run, err := checkedRun(c, env, false)
 	if err != nil {
 		return err
 	}
@@ -242,7 +142,7 @@ func runRequestNormalize(env Env, path, to string, casing request.Casing) error 
 	}
 	if to == "" {
 		to = "toml"
-		if strings.HasSuffix(strings.ToLower(path), ".json") || path == "-" {
+		if strings.HasSuffix(strings.ToLower(c.Args().First()), ".json") || c.Args().First() == "-" {
 			to = "json"
 		}
 	}
@@ -250,10 +150,7 @@ func runRequestNormalize(env Env, path, to string, casing request.Casing) error 
 	if to == "toml" {
 		text, err = run.EncodeTOML()
 	} else {
-		if casing == "" {
-			casing = run.Casing
-		}
-		text, err = run.EncodeJSON(casing)
+		text, err = run.EncodeJSON(cmp.Or(casing, run.Casing))
 	}
 	if err != nil {
 		return err
@@ -270,7 +167,7 @@ type namedKey struct {
 	Doc   string `json:"doc,omitempty"`
 }
 
-func listNames(env Env, asJSON bool) error {
+func listNames(c *cli.Context, env Env) error {
 	list := []namedKey{}
 	rows := [][]string{{"NAME", "OF", "KEY", ""}}
 	for _, n := range request.Names() {
@@ -284,10 +181,7 @@ func listNames(env Env, asJSON bool) error {
 		}
 		rows = append(rows, []string{name, n.From, key, nameDoc(n)})
 	}
-	if asJSON {
-		return printJSON(env.Stdout, list)
-	}
-	return printTable(env.Stdout, rows)
+	return printList(env, c.Bool("json"), list, rows)
 }
 
 // nameDoc tells what happens to a name that is no key here.

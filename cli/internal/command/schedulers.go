@@ -12,57 +12,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-func schedulersCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:  "schedulers",
-		Usage: "list and describe the sampling algorithms",
-		Subcommands: []*cli.Command{
-			{
-				Name:      "list",
-				Usage:     "list the schedulers and their other names",
-				UsageText: "daguerre schedulers list [--json]",
-				Description: `EXAMPLES:
-   daguerre schedulers list`,
-				Flags: []cli.Flag{jsonFlag()},
-				Action: bare("; daguerre schedulers show NAME describes one", func(c *cli.Context) error {
-					return listSchedulers(env,
-						c.Bool("json"))
-				}),
-			},
-			{
-				Name:      "show",
-				Usage:     "describe a scheduler: options, their defaults, and measured figures",
-				UsageText: "daguerre schedulers show NAME [--plot] [--steps N] [--json]",
-				Description: `NAME is any of a scheduler's names, in any case. The options go into a run file's [scheduler_options]. DEFAULT is the
-scheduler's own value, as in diffusers; SDXL is what an SDXL model uses unless its own configuration says otherwise.
-The figures were measured on the embedded nano model; docs/schedulers.md tells how.
-
-EXAMPLES:
-   daguerre schedulers show EulerDiscrete
-   daguerre schedulers show "DPM++ 2M Karras" --plot
-   daguerre schedulers show euler --json`,
-				Flags: []cli.Flag{jsonFlag(), &cli.BoolFlag{Name: "plot", Usage: "draw the noise levels", DisableDefaultText: true},
-					&cli.IntFlag{Name: "steps", Usage: "`N` steps of the plot", Value: 20}},
-				Action: func(c *cli.Context) error {
-					if c.NArg() != 1 {
-						return usagef(c.Command.HelpName, "give one scheduler name, for example %s", scheduler.Names()[0])
-					}
-					steps := 0
-					if c.Bool("plot") {
-						if steps = c.Int("steps"); steps < 1 || steps > 1000 {
-							return usagef(c.Command.HelpName, "--steps is %d; it must be between 1 and 1000", steps)
-						}
-					} else if c.IsSet("steps") {
-						return usagef(c.Command.HelpName, "--steps is for --plot")
-					}
-					return showScheduler(env, c.Args().First(), steps, c.Bool("json"))
-				},
-			},
-			recommendCommand(env),
-		},
-	}
-}
-
 // schedulerInfo is scheduler.Info with defaults that JSON can hold: an infinite one is "inf" or "-inf".
 type schedulerInfo struct {
 	scheduler.Info
@@ -98,7 +47,7 @@ func optionValues(cfg scheduler.Config) map[string]any {
 	return out
 }
 
-func listSchedulers(env Env, asJSON bool) error {
+func listSchedulers(c *cli.Context, env Env) error {
 	var infos []schedulerInfo
 	rows := [][]string{{"SCHEDULER", "OTHER NAMES", "SUMMARY"}}
 	for _, n := range scheduler.Names() {
@@ -109,33 +58,36 @@ func listSchedulers(env Env, asJSON bool) error {
 		infos = append(infos, info)
 		rows = append(rows, []string{info.Name, strings.Join(append(slices.Clone(info.Aliases), info.Presets...), ", "), info.Summary})
 	}
-	if asJSON {
-		return printJSON(env.Stdout, infos)
-	}
-	return printTable(env.Stdout, rows)
+	return printList(env, c.Bool("json"), infos, rows)
 }
 
-// showScheduler describes a scheduler; with plotSteps above 0 its noise levels are drawn too.
-func showScheduler(env Env, name string, plotSteps int, asJSON bool) error {
+// showScheduler describes a scheduler; with --plot its noise levels are drawn too.
+func showScheduler(c *cli.Context, env Env) error {
+	name, plot, steps := c.Args().First(), c.Bool("plot"), c.Int("steps")
+	switch {
+	case plot && (steps < 1 || steps > 1000):
+		return usagef(c.Command.HelpName, "--steps is %d; it must be between 1 and 1000", steps)
+	case !plot && c.IsSet("steps"):
+		return usagef(c.Command.HelpName, "--steps is for --plot")
+	}
 	info, err := describe(name)
 	if err != nil {
 		return err
 	}
 	var levels []float64
-	if plotSteps > 0 {
-		if levels, err = noiseLevels(name, plotSteps); err != nil {
+	if plot {
+		if levels, err = noiseLevels(name, steps); err != nil {
 			return err
 		}
 	}
-	if asJSON {
+	if c.Bool("json") {
 		return printJSON(env.Stdout, struct {
 			schedulerInfo
 			Plot []any `json:"noise_levels,omitempty"`
 		}{info, jsonNumbers(levels)})
 	}
-	if err := printTo(env.Stdout, "%s\n%s\n\n", info.Name, info.Summary); err != nil {
-		return err
-	}
+	var p page
+	p.line("%s\n%s\n", info.Name, info.Summary)
 	rows := [][]string{}
 	if names := append(slices.Clone(info.Aliases), info.Presets...); len(names) > 0 {
 		rows = append(rows, []string{"other names", strings.Join(names, ", ")})
@@ -146,16 +98,12 @@ func showScheduler(env Env, name string, plotSteps int, asJSON bool) error {
 	for _, o := range info.Options {
 		rows = append(rows, []string{o, valueOr(info.Defaults, o, "-"), valueOr(sdxl, o, ""), strings.Join(info.WordValues[o], ", ")})
 	}
-	if err := printTable(env.Stdout, rows); err != nil {
-		return err
+	p.table(rows)
+	p.characteristics(info.Measured)
+	if plot {
+		p.line("\nNoise levels (sigma), %d steps:\n%s", steps, strings.TrimSuffix(plotSigmas(levels), "\n"))
 	}
-	if err := printCharacteristics(env, info.Measured); err != nil {
-		return err
-	}
-	if plotSteps == 0 {
-		return nil
-	}
-	return printTo(env.Stdout, "\nNoise levels (sigma), %d steps:\n%s", plotSteps, plotSigmas(levels))
+	return p.print(env)
 }
 
 // valueOr writes an option's value, or what stands for none.

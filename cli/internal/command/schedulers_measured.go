@@ -8,31 +8,20 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// printCharacteristics prints what was measured of a scheduler and its variants.
-func printCharacteristics(env Env, measured []scheduler.Characteristics) error {
+// characteristics adds what was measured of a scheduler and its variants.
+func (p *page) characteristics(measured []scheduler.Characteristics) {
 	for _, c := range measured {
-		if err := printTo(env.Stdout, "\nMeasured on the nano model: %s\n", c.Label); err != nil {
-			return err
-		}
+		p.line("\nMeasured on the nano model: %s", c.Label)
 		if c.Needs != "" {
-			if err := printTo(env.Stdout, "%s\n", c.Needs.Text()); err != nil {
-				return err
-			}
+			p.line("%s", c.Needs.Text())
 		}
 		rows := [][]string{{"STEPS", "EVALUATIONS", "ERROR", "COLOUR", "BACKGROUND", "BOTH", "ALL", ""}}
 		for _, m := range c.Steps {
 			rows = append(rows, measurementRow(m, ""))
 		}
-		rows = append(rows, measurementRow(c.Recommended, "recommended; other prompts"))
-		if err := printTable(env.Stdout, rows); err != nil {
-			return err
-		}
-		if err := printTo(env.Stdout, "seed spread %.2f at %d steps; %.0f µs a step beside the UNet\n", c.SeedSpread, c.SeedSteps,
-			c.StepMicroseconds); err != nil {
-			return err
-		}
+		p.table(append(rows, measurementRow(c.Recommended, "recommended; other prompts")))
+		p.line("seed spread %.2f at %d steps; %.0f µs a step beside the UNet", c.SeedSpread, c.SeedSteps, c.StepMicroseconds)
 	}
-	return nil
 }
 
 func measurementRow(m scheduler.Measurement, remark string) []string {

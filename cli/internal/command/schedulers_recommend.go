@@ -13,52 +13,28 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// recommendCommand is "schedulers recommend".
-func recommendCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "recommend",
-		Usage:     "advise on scheduler, steps and guidance, with reasons",
-		UsageText: "daguerre schedulers recommend [USE] [--max-steps N] [--time T --evaluation T] [--distilled METHOD] [--prediction-type TYPE] [--zero-snr] [--json]",
-		Description: fmt.Sprintf(`USE is one of %s; without it balanced. The advice comes from figures measured on the embedded nano model, which
-schedulers show NAME prints, and from the papers that are named. Everything but the reasons can be put into a run file.
-
-EXAMPLES:
-   daguerre schedulers recommend fast
-   daguerre schedulers recommend quality --max-steps 25
-   daguerre schedulers recommend --distilled lightning
-   daguerre schedulers recommend balanced --time 1m --evaluation 2.5s`, joined(scheduler.UseCases)),
-		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "max-steps", Usage: "at most `N` steps", DefaultText: "no limit"},
-			&cli.DurationFlag{Name: "time", Usage: "denoising may take `T`, such as 90s", DefaultText: "no limit"},
-			&cli.DurationFlag{Name: "evaluation", Usage: "one evaluation of the UNet takes `T`; needed with --time"},
-			&cli.StringFlag{Name: "distilled", Usage: "the model was distilled by `METHOD`: " + joined(scheduler.Distillations)},
-			&cli.StringFlag{Name: "prediction-type", Usage: "of the model: epsilon, v_prediction or sample (`TYPE`)"},
-			&cli.BoolFlag{Name: "zero-snr", Usage: "the model was trained with zero terminal SNR", DisableDefaultText: true},
-			jsonFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 1 {
-				return usagef(c.Command.HelpName, "%q is one argument too many; give one use case", words.Clip(c.Args().Get(1)))
-			}
-			if c.IsSet("max-steps") && c.Int("max-steps") == 0 {
-				return usagef(c.Command.HelpName, "--max-steps is 0; it must be between 1 and 1000")
-			}
-			r, err := scheduler.Recommend(scheduler.Query{UseCase: scheduler.UseCase(c.Args().First()), PredictionType: c.String("prediction-type"),
-				ZeroSNR: c.Bool("zero-snr"), Distilled: scheduler.Distillation(c.String("distilled")), MaxSteps: c.Int("max-steps"),
-				Time: c.Duration("time"), Evaluation: c.Duration("evaluation")})
-			var bad *scheduler.OptionError
-			if errors.As(err, &bad) {
-				return usagef(c.Command.HelpName, "%v", bad)
-			}
-			if err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				return printJSON(env.Stdout, r)
-			}
-			return printRecommendation(env, r, c.Duration("evaluation"))
-		},
+// recommend is "schedulers recommend".
+func recommend(c *cli.Context, env Env) error {
+	if c.NArg() > 1 {
+		return usagef(c.Command.HelpName, "%q is one argument too many; give one use case", words.Clip(c.Args().Get(1)))
 	}
+	if c.IsSet("max-steps") && c.Int("max-steps") == 0 {
+		return usagef(c.Command.HelpName, "--max-steps is 0; it must be between 1 and 1000")
+	}
+	r, err := scheduler.Recommend(scheduler.Query{UseCase: scheduler.UseCase(c.Args().First()), PredictionType: c.String("prediction-type"),
+		ZeroSNR: c.Bool("zero-snr"), Distilled: scheduler.Distillation(c.String("distilled")), MaxSteps: c.Int("max-steps"),
+		Time: c.Duration("time"), Evaluation: c.Duration("evaluation")})
+	var bad *scheduler.OptionError
+	if errors.As(err, &bad) {
+		return usagef(c.Command.HelpName, "%v", bad)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(env.Stdout, r)
+	}
+	return printRecommendation(env, r, c.Duration("evaluation"))
 }
 
 // printRecommendation prints a run file's keys, then the reasons as its comments.
@@ -95,11 +71,14 @@ func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Du
 	return printTo(env.Stdout, "%s", b.String())
 }
 
-// joined joins the values of a set of words.
-func joined[T ~string](values []T) string {
+// strs are the words of a set.
+func strs[T ~string](values []T) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = string(v)
 	}
-	return strings.Join(out, ", ")
+	return out
 }
+
+// joined joins the words of a set.
+func joined[T ~string](values []T) string { return strings.Join(strs(values), ", ") }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strconv"
@@ -139,29 +140,23 @@ func settingFlags() []cli.Flag {
 	}
 	flags := make([]cli.Flag, 0, len(settings))
 	for _, s := range settings {
-		flags = append(flags, s.cliFlag(docs[s.key]))
+		k := docs[s.key]
+		n, aliases := s.names()
+		kind, def := "string", k.Default
+		doc := cmp.Or(s.doc, k.Doc)
+		switch s.field(&request.Model{}, &request.Request{}).(type) {
+		case *int, *int64:
+			kind = "int64"
+		case *float64:
+			kind = "float"
+		case *bool, **bool:
+			kind, doc, def = "bool", doc+" (--"+n+"=false turns it off)", cmp.Or(def, "false")
+		case *[]string, *[]lora.Adapter:
+			kind, doc = "strings", doc+" (may be repeated)"
+		}
+		flags = append(flags, newFlag(kind, s.category, doc, def, "", n, aliases...))
 	}
 	return flags
-}
-
-func (s setting) cliFlag(k request.Key) cli.Flag {
-	n, aliases := s.names()
-	def := k.Default
-	if s.doc != "" {
-		k.Doc = s.doc
-	}
-	switch s.field(&request.Model{}, &request.Request{}).(type) {
-	case *int, *int64:
-		return &cli.Int64Flag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
-	case *float64:
-		return &cli.Float64Flag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
-	case *bool, **bool:
-		return &cli.BoolFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (--" + n + "=false turns it off)", DefaultText: def,
-			Category: s.category}
-	case *[]string, *[]lora.Adapter:
-		return &cli.StringSliceFlag{Name: n, Aliases: aliases, Usage: k.Doc + " (may be repeated)", DefaultText: def, Category: s.category}
-	}
-	return &cli.StringFlag{Name: n, Aliases: aliases, Usage: k.Doc, DefaultText: def, Category: s.category}
 }
 
 // override puts the flags that were given over a run's model and over every job of it.

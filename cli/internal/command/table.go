@@ -2,16 +2,40 @@ package command
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/urfave/cli/v2"
 )
 
-// jsonFlag is the --json of commands that list something.
-func jsonFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "json", Usage: "print JSON", DisableDefaultText: true}
+// page is what a command prints in the end.
+type page struct{ strings.Builder }
+
+// line adds a line.
+func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+
+// table adds rows in columns; an empty row is an empty line.
+func (p *page) table(rows [][]string) {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush() // into memory
+	for line := range strings.Lines(b.String()) {
+		p.line("%s", strings.TrimRight(line, " \n"))
+	}
+}
+
+// print prints the page.
+func (p *page) print(env Env) error { return printTo(env.Stdout, "%s", p.String()) }
+
+// printList prints v as JSON, or the rows.
+func printList(env Env, asJSON bool, v any, rows [][]string) error {
+	if asJSON {
+		return printJSON(env.Stdout, v)
+	}
+	return printTable(env, rows)
 }
 
 // printJSON prints v indented.
@@ -23,22 +47,9 @@ func printJSON(w io.Writer, v any) error {
 	return printTo(w, "%s\n", data)
 }
 
-// printTable prints rows in columns; an empty row is an empty line.
-func printTable(w io.Writer, rows [][]string) error {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		if _, err := io.WriteString(t, strings.Join(row, "\t")+"\n"); err != nil {
-			return err
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(b.String()) {
-		if err := printTo(w, "%s\n", strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
+// printTable prints rows in columns.
+func printTable(env Env, rows [][]string) error {
+	var p page
+	p.table(rows)
+	return p.print(env)
 }

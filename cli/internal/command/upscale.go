@@ -30,35 +30,6 @@ type upscaleOptions struct {
 	display
 }
 
-func upscaleCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "upscale",
-		Usage:     "enlarge a picture with an ESRGAN model",
-		UsageText: "daguerre upscale PICTURE --model FILE -o FILE [--scale N]",
-		Description: `Enlarges a picture by tiles, so that memory is that of one tile and of the two pictures, however large they are.
-The model's own scale is read off its weights (x1, x2, x4, ...); another one is reached by resizing its result.
-A PNG's transparency is dropped.
-
-EXAMPLES:
-   daguerre upscale photo.jpg --model RealESRGAN_x4plus.pth -o large.png
-   daguerre upscale photo.jpg --model RealESRGAN_x4plus.pth --scale 2 --tile-size 128 -o large.webp
-
-` + exitCodesHelp,
-		Flags: append(append([]cli.Flag{
-			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "ESRGAN or Real-ESRGAN file (RRDBNet; .safetensors, .pth, .gguf)"},
-			&cli.Float64Flag{Name: "scale", Usage: "of the result relative to the picture, above 0 to 16", DefaultText: "the model's"},
-			&cli.IntFlag{Name: "tile-size",
-				Usage: "side of a tile in pixels of the picture, with its surroundings; smaller tiles take less memory",
-				Value: upscale.DefaultTileSize},
-			&cli.IntFlag{Name: "overlap", Usage: "surroundings of a tile on each side, in pixels", Value: upscale.DefaultOverlap},
-			&cli.StringFlag{Name: "device", Usage: "what to compute on: auto, cpu, vulkan:0, cuda:0, ...", DefaultText: "auto"},
-			&cli.StringFlag{Name: "precision", Usage: "arithmetic: auto, exact, f32, f16, bf16", DefaultText: "auto"},
-			&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "CPU threads", DefaultText: "all physical cores"},
-		}, pictureFileFlags()...), displayFlags()...),
-		Action: shown(env, upscaleOptionsOf),
-	}
-}
-
 // upscaleOptionsOf reads the flags; it reads no file.
 func upscaleOptionsOf(c *cli.Context) (upscaleOptions, error) {
 	o := upscaleOptions{scale: c.Float64("scale"), tiles: upscale.Options{TileSize: c.Int("tile-size"), Overlap: c.Int("overlap")},

@@ -44,38 +44,6 @@ type vaeReport struct {
 	F32    *vae.CheckReport `json:"f32,omitempty"` // the same in F32, where the first had a fault
 }
 
-func vaeCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:  "vae",
-		Usage: "examine VAEs",
-		Subcommands: []*cli.Command{{
-			Name:      "check",
-			Usage:     "send pictures through a VAE and judge what comes back",
-			UsageText: "daguerre vae check FILE|DIR|nano [PICTURE ...] [--precision f16] [--json]",
-			Description: `Encodes and decodes the given pictures, or built-in ones, and reports how far the result is from them (PSNR, SSIM, shift
-of colours), values that are not finite, whether the latents fit the scaling factor, and whether tiles show. A VAE that
-overflows the precision is checked in F32 too. FILE may be a VAE or a checkpoint with one. A bad VAE is exit code 3.
-
-EXAMPLES:
-   daguerre vae check sdxl_vae.safetensors
-   daguerre vae check sdxl_vae.safetensors --precision f16
-   daguerre vae check sd_xl_base_1.0.safetensors photo.jpg portrait.png --json
-
-` + exitCodesHelp,
-			Flags: append([]cli.Flag{
-				&cli.IntFlag{Name: "size", Usage: "side of the built-in pictures, and the longest of given ones, in pixels", Value: 512},
-				&cli.IntFlag{Name: "tile-size", Usage: "of the check of tiles, in pixels", DefaultText: "half the picture, 256 to 448"},
-				&cli.Float64Flag{Name: "tile-overlap", Usage: "share of a tile that it has in common with its neighbour", Value: vae.DefaultOverlap},
-				&cli.StringFlag{Name: "precision", Usage: strings.Join(request.Precisions, ", "), DefaultText: "auto"},
-				&cli.StringFlag{Name: "type", Usage: "of the weights in memory: " + strings.Join(request.Types, ", "), DefaultText: "auto"},
-				&cli.StringFlag{Name: "device", Usage: "what to compute on: auto, cpu, vulkan:0, cuda:0, ...", DefaultText: "auto"},
-				&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "CPU threads", DefaultText: "all physical cores"},
-			}, displayFlags()...),
-			Action: shown(env, vaeOptionsOf),
-		}},
-	}
-}
-
 // vaeOptionsOf reads the flags; it reads no file.
 func vaeOptionsOf(c *cli.Context) (vaeOptions, error) {
 	o := vaeOptions{file: c.Args().First(), pictures: c.Args().Tail(), size: c.Int("size"), tileSize: c.Int("tile-size"),
@@ -211,6 +179,7 @@ func (o vaeOptions) print(env Env, r progress.Reporter, report vaeReport) error 
 }
 
 func printVAE(env Env, report vaeReport) error {
+	var out page
 	for _, c := range []*vae.CheckReport{&report.Check, report.F32} {
 		if c == nil {
 			continue
@@ -225,30 +194,21 @@ func printVAE(env Env, report vaeReport) error {
 			rows = append(rows, []string{p.Name, fmt.Sprintf("%d x %d", p.Width, p.Height), psnr, ssim, shift, fmt.Sprint(p.NotFinite),
 				progress.Seconds(p.Seconds)})
 		}
-		if err := printTable(env.Stdout, rows); err != nil {
-			return err
-		}
+		out.table(rows)
 		if t := c.Tiled; t != nil {
-			if err := printTo(env.Stdout, "tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s\n", t.Tiles, t.TileSize,
-				t.PSNR,
-				100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes)); err != nil {
-				return err
-			}
+			out.line("tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s", t.Tiles, t.TileSize,
+				t.PSNR, 100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes))
 		}
-		if err := printTo(env.Stdout, "latents   deviation %.3g, scaled by %v: %.2f\n", c.LatentStd, c.ScalingFactor,
-			c.LatentStd*c.ScalingFactor); err != nil {
-			return err
-		}
+		out.line("latents   deviation %.3g, scaled by %v: %.2f", c.LatentStd, c.ScalingFactor,
+			c.LatentStd*c.ScalingFactor)
 		verdict := "verdict   " + string(c.Verdict)
 		for _, reason := range c.Reasons {
 			verdict += "\n          " + reason
 		}
-		if err := printTo(env.Stdout, "%s\n", verdict); err != nil {
-			return err
-		}
+		out.line("%s", verdict)
 	}
 	if report.F32 != nil && report.F32.Verdict != vae.Bad {
-		return printTo(env.Stdout, "It needs F32: daguerre repeats such pictures by itself; vae_type f32 saves the first attempt.\n")
+		out.line("It needs F32: daguerre repeats such pictures by itself; vae_type f32 saves the first attempt.")
 	}
-	return nil
+	return out.print(env)
 }

@@ -26,44 +26,10 @@ type workerOptions struct {
 	verbose   bool
 }
 
-func workerCommand(env Env) *cli.Command {
-	return &cli.Command{
-		Name:      "worker",
-		Usage:     "serve another program: requests and events as JSON lines on standard input and output",
-		UsageText: "daguerre worker [--supervise] [flags]",
-		Description: `Reads one request a line and writes the events of each under its id (docs/worker.md). Standard output carries nothing else;
-what the program and the library log goes to standard error.
-
-At the end of standard input everything that was accepted is finished, unless --on-eof cancel is given. Ctrl-C and SIGTERM give
-up what is unfinished; each request is still answered.
-
-With --supervise the computing is done in a child process. If that dies, the requests that it was computing fail, it is started
-again, and those that were waiting go on.
-
-EXAMPLES:
-   echo '{"id": 1, "type": "generate", "request": {"model": "nano", "prompt": "a red circle", "output": "circle.png"}}' | daguerre worker
-   daguerre worker --supervise
-
-` + exitCodesHelp,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "supervise", Usage: "compute in a child process, and start it again when it dies", DisableDefaultText: true},
-			&cli.StringFlag{Name: "on-eof", Value: "drain", Usage: "at the end of the input: drain (finish) or cancel what is unfinished"},
-			&cli.IntFlag{Name: "max-line", Value: worker.DefaultMaxLine >> 20, Usage: "longest line to read, in MiB"},
-			&cli.IntFlag{Name: "queue", Value: service.DefaultLimit, Usage: "most requests that may be unfinished at once"},
-			&cli.IntFlag{Name: "models", Value: 1, Usage: "most models open at once; the one that was not used for longest is closed for another"},
-			&cli.BoolFlag{Name: "verbose", Usage: "log all that the pipeline and the library have to say", DisableDefaultText: true},
-		},
-		Action: act(workerOptionsOf, func(c *cli.Context, o workerOptions) error { return o.execute(c.Context, env) }),
-	}
-}
-
 func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"),
 		models:  c.Int("models"),
 		verbose: c.Bool("verbose")}
-	if err := noArgs(c, "; requests are read from standard input"); err != nil {
-		return o, err
-	}
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
 		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
 	}
