@@ -23,8 +23,7 @@ const (
 // extensions maps a lower-case file name extension to its format.
 var extensions = map[string]Format{".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".webp": WebP}
 
-// FormatOf returns the format that path's extension names, in any case. The error wraps ErrFormat and
-// lists the extensions that work.
+// FormatOf returns the format that path's extension names, in any case. The error wraps ErrFormat and lists the extensions that work.
 func FormatOf(path string) (Format, error) {
 	ext := strings.ToLower(filepath.Ext(path))
 	if f, ok := extensions[ext]; ok {

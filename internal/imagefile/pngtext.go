@@ -26,9 +26,8 @@ const pngSignature = "\x89PNG\r\n\x1a\n"
 // ihdrEnd is where the first chunk after IHDR begins: signature, length, type, 13 bytes, CRC.
 const ihdrEnd = len(pngSignature) + 4 + 4 + 13 + 4
 
-// insertText adds text chunks to an encoded PNG, directly after IHDR, so that readers which stop at
-// the pixels see them. Pure ASCII becomes tEXt, which every reader knows; anything else becomes iTXt,
-// the chunk for UTF-8 (PNG specification, third edition, 11.3.3).
+// insertText adds text chunks to an encoded PNG, directly after IHDR, so that readers which stop at the pixels see them. Pure ASCII becomes
+// tEXt, which every reader knows; anything else becomes iTXt, the chunk for UTF-8 (PNG specification, third edition, 11.3.3).
 func insertText(file []byte, texts []Text) ([]byte, error) {
 	if len(texts) == 0 {
 		return file, nil

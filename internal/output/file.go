@@ -16,9 +16,8 @@ import (
 // maxNumber is the highest suffix tried for a name that is taken.
 const maxNumber = 99999
 
-// Writer writes whole files. A name that exists is not replaced: the file becomes name-2.png,
-// name-3.png and so on, unless Overwrite is set. Even then a file that this Writer wrote itself is
-// never replaced. It is safe for concurrent use; the zero value works.
+// Writer writes whole files. A name that exists is not replaced: the file becomes name-2.png, name-3.png and so on, unless Overwrite is
+// set. Even then a file that this Writer wrote itself is never replaced. It is safe for concurrent use; the zero value works.
 type Writer struct {
 	// Overwrite replaces files that were there before.
 	Overwrite bool
@@ -33,8 +32,7 @@ const (
 	tempSuffix = ".tmp"
 )
 
-// Prepare makes the folder of path and checks that a file can be made in it, so that this fails
-// before any work rather than after.
+// Prepare makes the folder of path and checks that a file can be made in it, so that this fails before any work rather than after.
 func (w *Writer) Prepare(path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -56,9 +54,8 @@ func (w *Writer) Replace(path string, data []byte) error {
 	return err
 }
 
-// Write writes data under path, or a numbered variant of it, and returns the name used. The file
-// appears complete, in one step: its bytes go to a temporary file beside it first, which is removed
-// on every error.
+// Write writes data under path, or a numbered variant of it, and returns the name used. The file appears complete, in one step: its bytes
+// go to a temporary file beside it first, which is removed on every error.
 func (w *Writer) Write(path string, data []byte) (final string, err error) {
 	return writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return w.place(temp, path, nil) })
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// arrange puts the flags of a command line before its other arguments, because the flag package stops
-// at the first of these, and refuses commands and flags that do not exist with the nearest that
-// do. "help a b" becomes "a b --help".
+// arrange puts the flags of a command line before its other arguments, because the flag package stops at the first of these, and refuses
+// commands and flags that do not exist with the nearest that do. "help a b" becomes "a b --help".
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil

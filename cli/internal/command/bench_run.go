@@ -85,15 +85,13 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 		cases = append(cases, some...)
 	}
 	report.Settings = benchmark.Settings{Steps: o.steps, Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts(), Threads: o.threads,
-		Precision: o.precision,
-		Flash:     o.flash, Processes: env.Executable != "", Convert: o.via == viaConvert}
+		Precision: o.precision, Flash: o.flash, Processes: env.Executable != "", Convert: o.via == viaConvert}
 	plan := benchmark.Plan{Cases: cases, Rounds: o.rounds, Budget: o.maxTime, Across: o.across, Check: o.check, Now: env.Now,
 		Session: func(c benchmark.Case) benchmark.Session { return o.session(c, byLabel[c.Model].files[c.Type]) },
 		Folder: func(i int) (string, error) {
 			dir := filepath.Join(pictures, strconv.Itoa(i))
 			return dir, os.Mkdir(dir, 0o700)
-		},
-		Progress: func(p benchmark.Progress) {
+		}, Progress: func(p benchmark.Progress) {
 			step := progress.Step{Stage: stageMeasure, Done: int64(p.Done), Total: int64(p.Total), Seconds: p.Elapsed.Seconds()}
 			if p.Done > 0 {
 				step.ETASeconds = p.Elapsed.Seconds() / float64(p.Done) * float64(p.Total-p.Done)
@@ -121,8 +119,7 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 // session is what a case's sessions are asked for.
 func (o benchOptions) session(c benchmark.Case, file benchFile) benchmark.Session {
 	s := benchmark.Session{Case: c, Path: file.path, Type: file.load, Precision: backend.Precision(o.precision), Threads: o.threads,
-		Flash: o.flash, Steps: o.steps,
-		Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts()}
+		Flash: o.flash, Steps: o.steps, Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts()}
 	if s.Precision == "" {
 		s.Precision = benchmark.PrecisionOf(c.Type)
 	}

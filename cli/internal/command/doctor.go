@@ -205,16 +205,14 @@ func checkCache() finding {
 	return f
 }
 
-// deepPrompts are what --deep asks the embedded model for. Each is simple; the model card has the
-// figures for harder ones.
+// deepPrompts are what --deep asks the embedded model for. Each is simple; the model card has the figures for harder ones.
 var deepPrompts = []request.Request{
 	{Prompt: "a red circle on a blue background", Seed: 42},
 	{Prompt: "a green square on a white background", Seed: 1},
 	{Prompt: "a yellow triangle on a black background", Seed: 2},
 }
 
-// checkNano opens the embedded model, which tells the precision that is chosen here and why, and with
-// deep has it make pictures.
+// checkNano opens the embedded model, which tells the precision that is chosen here and why, and with deep has it make pictures.
 func checkNano(ctx context.Context, env Env, deep bool) []finding {
 	f := finding{Check: "precision", Status: checkOK}
 	pipe, err := env.Open(ctx, pipeline.Config{Model: pipeline.NanoModel})

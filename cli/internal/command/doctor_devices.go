@@ -81,8 +81,7 @@ func deepDevices(ctx context.Context, env Env, named []string) ([]deviceTest, er
 			}
 			if d.ID == "cpu" && p == backend.PrecisionExact {
 				tests = append(tests, deviceTest{Device: d.ID, Precision: reference.precision, Asked: string(p), Status: checkOK,
-					Message: "the reference",
-					PSNR:    mostPSNR, Seconds: reference.seconds})
+					Message: "the reference", PSNR: mostPSNR, Seconds: reference.seconds})
 				continue
 			}
 			tests = append(tests, testDevice(ctx, env, d.ID, p, reference))

@@ -9,8 +9,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 )
 
-// newLogger returns the logger that the pipeline writes to: warnings become events, and with verbose all
-// the rest goes to w.
+// newLogger returns the logger that the pipeline writes to: warnings become events, and with verbose all the rest goes to w.
 func newLogger(r progress.Reporter, w io.Writer, verbose bool) *slog.Logger {
 	if verbose {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -65,8 +65,7 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 				return library.Resolve(a.Path)
 			}
 			return library.Resolve(a.Name)
-		},
-		Progress: func(done, total int64) {
+		}, Progress: func(done, total int64) {
 			seconds := env.Now().Sub(began).Seconds()
 			step := progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: seconds}
 			if done > 0 {

@@ -70,8 +70,7 @@ func loraRows(r adapters.Report) [][]string {
 	rows = append(rows, []string{"types", counts(r.Types)}, []string{"memory", "about " + words.Bytes(r.Bytes)})
 	o := r.Origin
 	for _, row := range [][2]string{{"title", o.Title}, {"author", o.Author}, {"made for", o.BaseModel}, {"trained on", o.Checkpoint},
-		{"trained by", o.Module},
-		{"description", o.Description}, {"license", o.License}, {"trigger words", strings.Join(o.TriggerWords, ", ")}} {
+		{"trained by", o.Module}, {"description", o.Description}, {"license", o.License}, {"trigger words", strings.Join(o.TriggerWords, ", ")}} {
 		if row[1] != "" {
 			rows = append(rows, []string{row[0], clean(row[1])})
 		}

@@ -7,9 +7,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
-// manifest is everything that is needed to make a picture again, stored as JSON in the "daguerre"
-// chunk of PNG files: the pipeline's manifest and what computed it. It holds no time and no folder, so that
-// equal runs give equal files.
+// manifest is everything that is needed to make a picture again, stored as JSON in the "daguerre" chunk of PNG files: the pipeline's
+// manifest and what computed it. It holds no time and no folder, so that equal runs give equal files.
 type manifest struct {
 	Software string     `json:"software"`
 	Release  string     `json:"version"`

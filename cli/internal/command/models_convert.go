@@ -129,8 +129,7 @@ func (o convertOptions) print(env Env, r *convert.Report) error {
 		rows = append(rows, []string{""}, []string{"TENSOR", "SHAPE", "FROM", "TO", "ERROR", "LARGEST", "WHY"})
 		for _, t := range r.Tensors {
 			rows = append(rows, []string{strings.Map(printable, t.Name), strings.Trim(fmt.Sprint(t.Shape), "[]"), t.From, t.To, fmt.Sprintf("%.2g",
-				t.Error),
-				fmt.Sprintf("%.2g", t.MaxError), t.Why})
+				t.Error), fmt.Sprintf("%.2g", t.MaxError), t.Why})
 		}
 	}
 	var p page

@@ -76,8 +76,7 @@ func printReport(env Env, r modelfile.Report) error {
 	if r.Layout != "" {
 		rows = append(rows, []string{"layout", string(r.Layout)})
 	}
-	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", words.Bytes(r.Size), r.Tensors,
-		count(r.Parameters))})
+	rows = append(rows, []string{"size", fmt.Sprintf("%s in %d tensors, %s parameters", words.Bytes(r.Size), r.Tensors, count(r.Parameters))})
 	for _, f := range r.Files {
 		line := fmt.Sprintf("%s, %s, %d tensors", f.Format, words.Bytes(f.Size), f.Tensors)
 		if f.SHA256 != "" {

@@ -79,8 +79,7 @@ func (o synthOptions) execute(ctx context.Context, env Env, r progress.Reporter)
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	var size int64
 	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout),
-		Seed: o.seed, Rank: o.rank,
-		Progress: func(done, total int64) {
+		Seed: o.seed, Rank: o.rank, Progress: func(done, total int64) {
 			size = total
 			seconds := env.Now().Sub(began).Seconds()
 			step := progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: seconds}

@@ -66,11 +66,9 @@ func hiresPairs(m manifest) []string {
 		return nil
 	}
 	upscaler := map[string]string{request.UpscaleLatent: "Latent", request.UpscaleLatentNearest: "Latent (nearest)",
-		request.UpscalePicture: "Lanczos",
-		request.UpscaleModel:   h.Model}[h.Upscaler]
+		request.UpscalePicture: "Lanczos", request.UpscaleModel: h.Model}[h.Upscaler]
 	pairs := []string{"Hires resize: " + quote(fmt.Sprintf("%dx%d", h.Width, h.Height)), fmt.Sprintf("Hires steps: %d",
-		int(float64(h.Steps)*h.Strength)),
-		"Hires upscaler: " + quote(upscaler)}
+		int(float64(h.Steps)*h.Strength)), "Hires upscaler: " + quote(upscaler)}
 	if m.Strength == 0 {
 		pairs = append([]string{"Denoising strength: " + number(h.Strength)}, pairs...)
 	}

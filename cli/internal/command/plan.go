@@ -141,8 +141,7 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 		}
 	}
 	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images,
-		words.Plural(size.Images, "image"), batch)},
-		{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
+		words.Plural(size.Images, "image"), batch)}, {"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
 	for _, device := range planDevices(plan) {
 		peak, at := job.Breakdown.Peak(device)
 		for _, stage := range job.Breakdown.Stages {

@@ -53,8 +53,7 @@ func (s *session) begin(ctx context.Context) (*generation, error) {
 	g.previews.report, g.previews.files.Overwrite, g.previews.paths = s.report, s.overwrite, map[[2]int]string{}
 	retry := func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) } // others may give memory back
 	g.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: math.MaxInt32, MaxBatch: s.run.Model.Memory.MaxBatch,
-		Retry:   queue.Retry{Attempts: 2, Delay: time.Second, Retryable: retry},
-		OnEvent: g.event, Memory: processMemory, Paused: true}, s.pipe)
+		Retry: queue.Retry{Attempts: 2, Delay: time.Second, Retryable: retry}, OnEvent: g.event, Memory: processMemory, Paused: true}, s.pipe)
 	if s.generateOptions.metrics != "" {
 		var err error
 		if g.metrics, err = serveMetrics(g); err != nil {
@@ -89,8 +88,7 @@ func (g *generation) all(ctx context.Context) error {
 	}
 	ctx, g.stop = context.WithCancel(ctx)
 	g.made = service.NewRun(ctx, service.Work{Run: g.run, Delivery: service.Delivery{Store: g.store, Images: service.ImagesPath,
-		Previews: g.preview},
-		Texts: g.texts.of, Now: g.env.Now}, g.hear)
+		Previews: g.preview}, Texts: g.texts.of, Now: g.env.Now}, g.hear)
 	if err := g.made.Start(g.batcher); err != nil {
 		return err
 	}

@@ -113,8 +113,7 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 		return err
 	}
 	cfg := backend.ModelConfig{Files: backend.Files{VAE: path}, Hyper: backend.Hyper{VAENormNumGroups: config.VAE.NormNumGroups},
-		Device:    o.device,
-		Precision: backend.Precision(o.precision), VAEType: backend.Type(o.dtype), Threads: o.threads}
+		Device: o.device, Precision: backend.Precision(o.precision), VAEType: backend.Type(o.dtype), Threads: o.threads}
 	scaling := cmp.Or(config.VAE.ScalingFactor, models.DefaultScalingFactor)
 	report := vaeReport{File: o.file}
 	if report.Check, err = o.check(ctx, env, r, cfg, samples, scaling, &report); err != nil {
@@ -199,8 +198,7 @@ func printVAE(env Env, report vaeReport) error {
 			out.line("tiles     %d of %d px: %.1f dB from undivided, seam energy %+.1f %%, %s of %s", t.Tiles, t.TileSize,
 				t.PSNR, 100*t.SeamExcess, words.Bytes(t.Bytes), words.Bytes(t.WholeBytes))
 		}
-		out.line("latents   deviation %.3g, scaled by %v: %.2f", c.LatentStd, c.ScalingFactor,
-			c.LatentStd*c.ScalingFactor)
+		out.line("latents   deviation %.3g, scaled by %v: %.2f", c.LatentStd, c.ScalingFactor, c.LatentStd*c.ScalingFactor)
 		verdict := "verdict   " + string(c.Verdict)
 		for _, reason := range c.Reasons {
 			verdict += "\n          " + reason

@@ -28,8 +28,7 @@ type workerOptions struct {
 
 func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"),
-		models:  c.Int("models"),
-		verbose: c.Bool("verbose")}
+		models: c.Int("models"), verbose: c.Bool("verbose")}
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
 		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
 	}
@@ -69,8 +68,7 @@ func (o workerOptions) execute(ctx context.Context, env Env) error {
 			},
 			Devices: env.Native.Devices, Check: checkJobs, Classify: classify, Texts: texts.of, Limit: o.queue, MaxModels: o.models, Now: env.Now,
 		},
-		Store: service.Files{Writer: &output.Writer{}},
-		Library: func() worker.Library {
+		Store: service.Files{Writer: &output.Writer{}}, Library: func() worker.Library {
 			l := env.Native.Library()
 			return worker.Library{Version: strings.TrimSpace(l.Variant + " " + l.Version), Engine: l.Engine}
 		},

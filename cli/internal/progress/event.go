@@ -81,8 +81,7 @@ type JobStart struct {
 	Scheduler     string  `json:"scheduler"`
 }
 
-// Step tells how far a job, or another long task, is. Done never falls within a job and equals Total
-// after its last step.
+// Step tells how far a job, or another long task, is. Done never falls within a job and equals Total after its last step.
 type Step struct {
 	Job            int     `json:"job"`
 	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "write", "verify" or "tiles"
@@ -205,8 +204,7 @@ type Done struct {
 	Batches         []Sizes `json:"batches,omitempty"`           // the sizes that were settled on
 }
 
-// Reporter receives events. It is safe for concurrent use. It never fails: a broken pipe must not
-// lose a picture.
+// Reporter receives events. It is safe for concurrent use. It never fails: a broken pipe must not lose a picture.
 type Reporter interface {
 	Report(Event)
 	// Close ends the display; later events are dropped.
