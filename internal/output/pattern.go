@@ -155,31 +155,13 @@ func (p Pattern) Name(v Values) (string, error) {
 }
 
 func (v Values) get(field string, digits int) string {
-	number := func(n int64) string { return fmt.Sprintf("%0*d", digits, n) }
-	switch field {
-	case "job":
-		return number(int64(v.Job))
-	case "index":
-		return number(int64(v.Index))
-	case "seed":
-		return number(v.Seed)
-	case "width":
-		return number(int64(v.Width))
-	case "height":
-		return number(int64(v.Height))
-	case "steps":
-		return number(int64(v.Steps))
-	case "scheduler":
-		return safe(v.Scheduler)
-	case "model":
-		return safe(v.Model)
-	case "prompt":
-		return slug(v.Prompt)
-	case "date":
-		return v.Time.Format("2006-01-02")
-	default: // "time"; ParsePattern lets no other through
-		return v.Time.Format("150405")
+	numbers := map[string]int64{"job": int64(v.Job), "index": int64(v.Index), "seed": v.Seed, "width": int64(v.Width),
+		"height": int64(v.Height), "steps": int64(v.Steps)}
+	if n, ok := numbers[field]; ok {
+		return fmt.Sprintf("%0*d", digits, n)
 	}
+	return map[string]string{"scheduler": safe(v.Scheduler), "model": safe(v.Model), "prompt": slug(v.Prompt),
+		"date": v.Time.Format("2006-01-02"), "time": v.Time.Format("150405")}[field]
 }
 
 // safe replaces what a file name cannot hold, on any system, by "_".

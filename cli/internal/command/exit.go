@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/library"
@@ -58,56 +59,45 @@ func usagef(command, format string, args ...any) error {
 }
 
 // inputError marks an error about a file that the user named as input.
-type inputError struct{ err error }
+type inputError struct{ error }
 
-func (e *inputError) Error() string { return e.err.Error() }
-func (e *inputError) Unwrap() error { return e.err }
+func (e *inputError) Unwrap() error { return e.error }
 
 // outputError marks an error about a place to write to.
-type outputError struct{ err error }
+type outputError struct{ error }
 
-func (e *outputError) Error() string { return e.err.Error() }
-func (e *outputError) Unwrap() error { return e.err }
+func (e *outputError) Unwrap() error { return e.error }
+
+// is reports whether an error has one of a type in it.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// marks maps what an error is marked with to exit codes; the first match counts.
+var marks = []struct {
+	of   func(error) bool
+	code int
+}{
+	{is[*outputError], ExitFailure}, {is[*service.StoreError], ExitFailure}, {is[*inputError], ExitFile}, {is[*usageError], ExitUsage},
+}
 
 // sentinels maps errors to exit codes; the first match counts.
 var sentinels = []struct {
-	err  error
 	code int
+	errs []error
 }{
-	{context.Canceled, ExitCancelled},
-	{context.DeadlineExceeded, ExitCancelled},
-	{backend.ErrOutOfMemory, ExitOutOfMemory},
-	{memory.ErrOverBudget, ExitOutOfMemory},
-	{memory.ErrStrategy, ExitUsage},
-	{request.ErrInvalid, ExitUsage},
-	{output.ErrPattern, ExitUsage},
-	{imagefile.ErrFormat, ExitUsage},
-	{lora.ErrConfig, ExitUsage},
-	{lora.ErrLimit, ExitUsage},
-	{library.ErrAmbiguous, ExitUsage},
-	{library.ErrNotFound, ExitFile},
-	{library.ErrUnreadable, ExitFile},
-	{lora.ErrNotFound, ExitFile},
-	{lora.ErrFormat, ExitFile},
-	{lora.ErrWrongModel, ExitFile},
-	{lora.ErrShape, ExitFile},
-	{lora.ErrValue, ExitFile},
-	{lora.ErrPartial, ExitFile},
-	{benchmark.ErrPlan, ExitUsage},
-	{benchmark.ErrIncomparable, ExitUsage},
-	{benchmark.ErrReport, ExitFile},
-	{errRegression, ExitFailure},
-	{modelfile.ErrNotFound, ExitFile},
-	{modelfile.ErrNotAFile, ExitFile},
-	{modelfile.ErrPermission, ExitFile},
-	{modelfile.ErrRead, ExitFile},
-	{modelfile.ErrTruncated, ExitFile},
-	{modelfile.ErrFormat, ExitFile},
-	{modelfile.ErrUnsupported, ExitFile},
-	{modelfile.ErrLimit, ExitFile},
-	{modelfile.ErrUnsafePickle, ExitFile},
-	{modelfile.ErrTensor, ExitFile},
-	{modelfile.ErrConfig, ExitFile},
+	{ExitCancelled, []error{context.Canceled, context.DeadlineExceeded}},
+	{ExitOutOfMemory, []error{backend.ErrOutOfMemory, memory.ErrOverBudget}},
+	{ExitUsage, []error{memory.ErrStrategy, request.ErrInvalid, output.ErrPattern, imagefile.ErrFormat, lora.ErrConfig, lora.ErrLimit,
+		library.ErrAmbiguous}},
+	{ExitFile, []error{library.ErrNotFound, library.ErrUnreadable, lora.ErrNotFound, lora.ErrFormat, lora.ErrWrongModel, lora.ErrShape,
+		lora.ErrValue, lora.ErrPartial}},
+	{ExitUsage, []error{benchmark.ErrPlan, benchmark.ErrIncomparable}},
+	{ExitFile, []error{benchmark.ErrReport}},
+	{ExitFailure, []error{errRegression}},
+	{ExitFile, []error{modelfile.ErrNotFound, modelfile.ErrNotAFile, modelfile.ErrPermission, modelfile.ErrRead, modelfile.ErrTruncated,
+		modelfile.ErrFormat, modelfile.ErrUnsupported, modelfile.ErrLimit, modelfile.ErrUnsafePickle, modelfile.ErrTensor, modelfile.ErrConfig}},
 }
 
 // exitCode maps an error to the code that the process ends with.
@@ -115,30 +105,20 @@ func exitCode(err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	if _, ok := errors.AsType[*outputError](err); ok {
-		return ExitFailure
-	}
-	if _, ok := errors.AsType[*service.StoreError](err); ok {
-		return ExitFailure
-	}
-	if _, ok := errors.AsType[*inputError](err); ok {
-		return ExitFile
-	}
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return ExitUsage
+	for _, k := range marks {
+		if k.of(err) {
+			return k.code
+		}
 	}
 	if child, ok := errors.AsType[*childError](err); ok {
 		return child.code
 	}
 	for _, s := range sentinels {
-		if errors.Is(err, s.err) {
+		if slices.ContainsFunc(s.errs, func(e error) bool { return errors.Is(err, e) }) {
 			return s.code
 		}
 	}
-	if _, ok := errors.AsType[*scheduler.NameError](err); ok {
-		return ExitUsage
-	}
-	if _, ok := errors.AsType[*scheduler.OptionError](err); ok {
+	if is[*scheduler.NameError](err) || is[*scheduler.OptionError](err) {
 		return ExitUsage
 	}
 	if code, ok := nativeExitCode(err); ok {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
@@ -14,37 +15,27 @@ var errNoLibrary = native.ErrNoLibrary
 
 // nativeExitCodes maps the statuses of the library.
 var nativeExitCodes = []struct {
-	err  error
 	code int
+	errs []error
 }{
-	{native.ErrFile, ExitFile},
-	{native.ErrFormat, ExitFile},
-	{backend.ErrModel, ExitFile},
-	{backend.ErrArgument, ExitUsage},
-	{native.ErrCancelled, ExitCancelled},
-	{native.ErrNoLibrary, ExitNative},
-	{native.ErrDevice, ExitNative},
-	{backend.ErrUnsupported, ExitNative},
-	{native.ErrEngine, ExitNative},
-	{backend.ErrClosed, ExitNative},
-	{pipeline.ErrNotFinite, ExitNative},
-	{pipeline.ErrControlMemory, ExitOutOfMemory},
-	{pipeline.ErrUnsupportedModel, ExitFile},
-	{errWrongPicture, ExitNative},
-	{errDeviceDiffers, ExitNative},
+	{ExitFile, []error{native.ErrFile, native.ErrFormat, backend.ErrModel}},
+	{ExitUsage, []error{backend.ErrArgument}},
+	{ExitCancelled, []error{native.ErrCancelled}},
+	{ExitNative, []error{native.ErrNoLibrary, native.ErrDevice, backend.ErrUnsupported, native.ErrEngine, backend.ErrClosed,
+		pipeline.ErrNotFinite}},
+	{ExitOutOfMemory, []error{pipeline.ErrControlMemory}},
+	{ExitFile, []error{pipeline.ErrUnsupportedModel}},
+	{ExitNative, []error{errWrongPicture, errDeviceDiffers}},
 }
 
 // nativeExitCode maps an error of the library, and those that its results cause.
 func nativeExitCode(err error) (int, bool) {
 	for _, e := range nativeExitCodes {
-		if errors.Is(err, e.err) {
+		if slices.ContainsFunc(e.errs, func(known error) bool { return errors.Is(err, known) }) {
 			return e.code, true
 		}
 	}
-	if _, ok := errors.AsType[*native.Error](err); ok {
-		return ExitNative, true
-	}
-	return 0, false
+	return ExitNative, is[*native.Error](err)
 }
 
 // NativeLibrary is the program's own Native.

@@ -2,53 +2,29 @@
 // lines elsewhere, JSON lines for programs, or nothing.
 package progress
 
+import (
+	"cmp"
+	"reflect"
+)
+
 // Schema is the version of the JSON events. It is raised when a field changes its meaning or goes
 // away; new fields and new events do not raise it.
 const Schema = 1
 
-// Event is something that happened: a value of one of the types that EventName knows. Their JSON is documented in docs/cli.md.
+// Event is something that happened: a value of one of the types that have a name. Their JSON is documented in docs/cli.md.
 type Event any
 
-// EventName is the "event" field of an event's JSON line.
-func EventName(e Event) string {
-	switch e.(type) {
-	case Start:
-		return "start"
-	case Model:
-		return "model"
-	case JobStart:
-		return "job"
-	case Step:
-		return "progress"
-	case Overall:
-		return "overall"
-	case Batch:
-		return "batch"
-	case Retry:
-		return "retry"
-	case Resume:
-		return "resume"
-	case Preview:
-		return "preview"
-	case Image:
-		return "image"
-	case Latents:
-		return "latents"
-	case File:
-		return "file"
-	case Result:
-		return "result"
-	case Warning:
-		return "warning"
-	case Failed:
-		return "error"
-	case Done:
-		return "done"
-	case Profile:
-		return "profile"
-	}
-	return "unknown"
+// names are the "event" fields of the events' JSON lines.
+var names = map[reflect.Type]string{
+	reflect.TypeFor[Start](): "start", reflect.TypeFor[Model](): "model", reflect.TypeFor[JobStart](): "job", reflect.TypeFor[Step](): "progress",
+	reflect.TypeFor[Overall](): "overall", reflect.TypeFor[Batch](): "batch", reflect.TypeFor[Retry](): "retry", reflect.TypeFor[Resume](): "resume",
+	reflect.TypeFor[Preview](): "preview", reflect.TypeFor[Image](): "image", reflect.TypeFor[Latents](): "latents", reflect.TypeFor[File](): "file",
+	reflect.TypeFor[Result](): "result", reflect.TypeFor[Warning](): "warning", reflect.TypeFor[Failed](): "error", reflect.TypeFor[Done](): "done",
+	reflect.TypeFor[Profile](): "profile",
 }
+
+// EventName is the "event" field of an event's JSON line.
+func EventName(e Event) string { return cmp.Or(names[reflect.TypeOf(e)], "unknown") }
 
 // Start is the first event of a command.
 type Start struct {
