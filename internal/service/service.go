@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -62,12 +63,7 @@ type Served struct {
 
 // New makes a Service. The caller ends it with Close.
 func New(o Options) *Service {
-	if o.Limit <= 0 {
-		o.Limit = DefaultLimit
-	}
-	if o.MaxModels <= 0 {
-		o.MaxModels = 1
-	}
+	o.Limit, o.MaxModels = cmp.Or(max(o.Limit, 0), DefaultLimit), max(o.MaxModels, 1)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -114,6 +114,14 @@ func noArgs(c *cli.Context, hint string) error {
 	return nil
 }
 
+// inRange refuses a number that is not from low to high.
+func inRange(c *cli.Context, flag string, n, low, high int) error {
+	if n < low || n > high {
+		return usagef(c.Command.HelpName, "--%s is %d; it must be %d to %d", flag, n, low, high)
+	}
+	return nil
+}
+
 // act makes an action of reading a command's arguments, which touches no file, and of what is done with them.
 func act[O any](read func(*cli.Context) (O, error), do func(O, context.Context, Env) error) action {
 	return func(c *cli.Context, env Env) error {

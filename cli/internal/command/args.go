@@ -21,7 +21,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	}
 	path, commands, flags := app.Name, app.Commands, app.Flags
 	for {
-		opts, tail, err := leadingFlags(path, flags, rest)
+		opts, tail, err := split(path, flags, rest, len(commands) == 0)
 		if err != nil {
 			return nil, err
 		}
@@ -35,14 +35,6 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		}
 		path, commands, flags = path+" "+commands[i].Name, commands[i].Subcommands, commands[i].Flags
 		out, rest = append(out, rest[0]), rest[1:]
-		if len(commands) == 0 {
-			opts, plain, err := split(path, flags, rest)
-			if err != nil {
-				return nil, err
-			}
-			out, rest = append(out, opts...), plain
-			break
-		}
 	}
 	if len(rest) > 0 {
 		out = append(append(out, "--"), rest...)
@@ -67,30 +59,20 @@ func unknownCommand(path, name string, commands []*cli.Command) error {
 	return usagef(path, "unknown command %q%s", name, hint)
 }
 
-// leadingFlags cuts the flags that stand before the first other argument.
-func leadingFlags(path string, flags []cli.Flag, args []string) (opts, rest []string, err error) {
-	for len(args) > 0 && isFlag(args[0]) {
-		n, err := flagWidth(path, flags, args)
-		if err != nil {
-			return nil, nil, err
-		}
-		opts, args = append(opts, args[:n]...), args[n:]
-	}
-	return opts, args, nil
-}
-
-// split parts the arguments of a command into flags with their values and the others.
-func split(path string, flags []cli.Flag, args []string) (opts, plain []string, err error) {
+// split parts arguments into flags with their values and the others, of which the first ends it unless all are wanted.
+func split(path string, flags []cli.Flag, args []string, all bool) (opts, plain []string, err error) {
 	for len(args) > 0 {
 		switch {
-		case args[0] == "--":
-			return opts, append(plain, args[1:]...), nil
 		case isFlag(args[0]):
 			n, err := flagWidth(path, flags, args)
 			if err != nil {
 				return nil, nil, err
 			}
 			opts, args = append(opts, args[:n]...), args[n:]
+		case !all:
+			return opts, args, nil
+		case args[0] == "--":
+			return opts, append(plain, args[1:]...), nil
 		default:
 			plain, args = append(plain, args[0]), args[1:]
 		}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,31 +52,19 @@ func (f *benchFiles) folder() (string, error) {
 	if f.dir != "" {
 		return f.dir, nil
 	}
-	parent := f.opts.workDir
+	parent, err := f.opts.workDir, error(nil)
 	if parent == "" {
-		cache, err := nano.CacheDir()
-		if err != nil {
+		if parent, err = nano.CacheDir(); err != nil {
 			return "", err
 		}
-		parent = cache
 	}
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", &outputError{fmt.Errorf("the work folder: %w; choose another with --work-dir", err)}
+	if err = os.MkdirAll(parent, 0o755); err == nil {
+		f.dir, err = os.MkdirTemp(parent, "bench-*")
 	}
-	dir, err := os.MkdirTemp(parent, "bench-*")
 	if err != nil {
 		return "", &outputError{fmt.Errorf("the work folder: %w; choose another with --work-dir", err)}
 	}
-	f.dir = dir
-	return dir, nil
-}
-
-// remove removes all that was written.
-func (f *benchFiles) remove() error {
-	if f.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(f.dir)
+	return f.dir, nil
 }
 
 // models prepares every model.
@@ -180,10 +169,7 @@ func (f *benchFiles) describe(m *benchModel) error {
 			m.types = append(m.types, t)
 		}
 	}
-	side := r.Config.UNet.SampleSize * 8
-	if side == 0 {
-		side = 1024
-	}
+	side := cmp.Or(r.Config.UNet.SampleSize*8, 1024)
 	m.size = benchmark.Size{Width: side, Height: side}
 	if d := r.Config.Default; d.Width > 0 && d.Height > 0 {
 		m.size = benchmark.Size{Width: d.Width, Height: d.Height}

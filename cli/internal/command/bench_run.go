@@ -32,7 +32,7 @@ func (o benchOptions) execute(ctx context.Context, env Env) (err error) {
 	r := display{quiet: o.quiet}.reporter(env, "")
 	defer r.Close()
 	files := &benchFiles{opts: o, env: env, r: r}
-	defer func() { err = errors.Join(err, files.remove()) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(files.dir)) }()
 	pictures, err := os.MkdirTemp("", "daguerre-bench-*")
 	if err != nil {
 		return &outputError{err}

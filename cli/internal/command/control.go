@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -59,18 +60,13 @@ func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
 		}
 		return o, usagef(command, "--preprocessor: %v%s", err, words.DidYouMean(o.net.Preprocessor, names))
 	}
-	for _, side := range []struct {
-		flag string
-		n    int
-	}{{"width", o.width}, {"height", o.height}} {
-		if c.IsSet(side.flag) && (side.n < 1 || side.n > request.MaxSide) {
-			return o, usagef(command, "--%s is %d; it must be 1 to %d", side.flag, side.n, request.MaxSide)
+	for _, flag := range []string{"width", "height"} {
+		if err := inRange(c, flag, c.Int(flag), 1, request.MaxSide); err != nil && c.IsSet(flag) {
+			return o, err
 		}
 	}
-	if o.net.Options, err = numbersOf(command, c.StringSlice("option")); err != nil {
-		return o, err
-	}
-	return o, nil
+	o.net.Options, err = numbersOf(command, c.StringSlice("option"))
+	return o, err
 }
 
 // numbersOf reads NAME=NUMBER pairs; false and true are values too.
@@ -81,16 +77,11 @@ func numbersOf(command string, pairs []string) (map[string]any, error) {
 		if !ok || name == "" {
 			return nil, usagef(command, "--option %s: write it as NAME=NUMBER", words.Clip(pair))
 		}
-		switch text {
-		case "true", "false":
-			out[name] = text == "true"
-			continue
-		}
-		x, err := strconv.ParseFloat(text, 64)
-		if err != nil {
+		if x, err := strconv.ParseFloat(text, 64); err == nil {
+			out[name] = x
+		} else if out[name] = text == "true"; text != "true" && text != "false" {
 			return nil, usagef(command, "--option %s: %q is no number", name, words.Clip(text))
 		}
-		out[name] = x
 	}
 	return out, nil
 }
@@ -105,12 +96,7 @@ func (o preprocessOptions) execute(_ context.Context, env Env) error {
 		return &usageError{message: err.Error()}
 	}
 	size := img.Bounds().Size()
-	if o.width > 0 {
-		size.X = o.width
-	}
-	if o.height > 0 {
-		size.Y = o.height
-	}
+	size.X, size.Y = cmp.Or(o.width, size.X), cmp.Or(o.height, size.Y)
 	out, err := o.net.Map(size.X, size.Y)
 	if err != nil {
 		return err

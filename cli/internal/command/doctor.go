@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,12 @@ type finding struct {
 	Remedy  string   `json:"remedy,omitempty"`
 
 	err error // decides the exit code
+}
+
+// failed makes a finding of what went wrong.
+func (f finding) failed(err error, format string, args ...any) finding {
+	f.Status, f.Message, f.err = checkFail, fmt.Sprintf(format, args...), err
+	return f
 }
 
 // diagnosis is what doctor --json prints.
@@ -76,20 +83,10 @@ func runDoctor(c *cli.Context, env Env) error {
 	var failure error
 	for _, f := range d.Findings {
 		if f.Status == checkFail && failure == nil {
-			d.OK = false
-			failure = f.err
-			if failure == nil {
-				failure = errors.New(f.Message)
-			}
+			d.OK, failure = false, reported(cmp.Or(f.err, errors.New(f.Message)))
 		}
 	}
-	if err := d.print(env, c.Bool("json")); err != nil {
-		return err
-	}
-	if failure != nil {
-		return reported(failure)
-	}
-	return nil
+	return cmp.Or(d.print(env, c.Bool("json")), failure)
 }
 
 func (d diagnosis) print(env Env, asJSON bool) error {
@@ -113,11 +110,7 @@ func (d diagnosis) print(env Env, asJSON bool) error {
 func checkLibrary(lib Library) finding {
 	f := finding{Check: "library", Status: checkOK}
 	for _, a := range lib.Attempts {
-		mark := "-"
-		if a.OK {
-			mark = "+"
-		}
-		f.Details = append(f.Details, fmt.Sprintf("%s %s (%s): %s", mark, a.Path, a.Source, a.Outcome))
+		f.Details = append(f.Details, fmt.Sprintf("%s %s (%s): %s", word(a.OK, "+", "-"), a.Path, a.Source, a.Outcome))
 	}
 	if !lib.Loaded {
 		f.Status, f.Message = checkFail, "libdaguerre could not be loaded"
@@ -151,24 +144,19 @@ func checkCPU(lib Library) finding {
 }
 
 func orNone(words []string) string {
-	if len(words) == 0 {
-		return "no special instruction sets"
-	}
-	return strings.Join(words, " ")
+	return cmp.Or(strings.Join(words, " "), "no special instruction sets")
 }
 
 func checkDevices(ctx context.Context, env Env) finding {
 	f := finding{Check: "devices", Status: checkOK}
 	devices, err := env.Native.Devices(ctx)
 	if err != nil {
-		f.Status, f.Message, f.err = checkFail, err.Error(), err
 		f.Remedy = "check the device's driver, or set DAGUERRE_LIBRARY to the cpu variant"
-		return f
+		return f.failed(err, "%v", err)
 	}
 	if len(devices) == 0 {
-		f.Status, f.Message, f.err = checkFail, "none found", errNoLibrary
 		f.Remedy = "rebuild the library with `make`"
-		return f
+		return f.failed(errNoLibrary, "none found")
 	}
 	var ids []string
 	for _, d := range devices {
@@ -198,8 +186,7 @@ func checkCache() finding {
 		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 	}
 	if err != nil {
-		f.Status, f.Message, f.err = checkFail, err.Error(), &outputError{err}
-		return f
+		return f.failed(&outputError{err}, "%v", err)
 	}
 	f.Remedy, f.Message = "", "writable: "+filepath.Clean(dir)
 	return f
@@ -217,14 +204,12 @@ func checkNano(ctx context.Context, env Env, deep bool) []finding {
 	f := finding{Check: "precision", Status: checkOK}
 	pipe, err := env.Open(ctx, pipeline.Config{Model: pipeline.NanoModel})
 	if err != nil {
-		f.Status, f.err = checkFail, err
-		f.Message = "the embedded model does not open: " + err.Error()
-		return []finding{f}
+		return []finding{f.failed(err, "the embedded model does not open: %v", err)}
 	}
 	defer pipe.Close()
 	info := pipe.Info()
 	f.Message = fmt.Sprintf("%s: %s", info.Precision, info.PrecisionReason)
-	f.Details = []string{fmt.Sprintf("%d threads, flash attention %s", info.Threads, onOff(info.FlashAttention))}
+	f.Details = []string{fmt.Sprintf("%d threads, flash attention %s", info.Threads, word(info.FlashAttention, "on", "off"))}
 	findings := []finding{f}
 	if !deep {
 		return findings
@@ -232,20 +217,13 @@ func checkNano(ctx context.Context, env Env, deep bool) []finding {
 	// One thread, as in the demo: the model is too small to gain from more.
 	small, err := env.Open(ctx, pipeline.Config{Model: pipeline.NanoModel, Threads: 1})
 	if err != nil {
-		return append(findings, finding{Check: "picture", Status: checkFail, Message: err.Error(), err: err})
+		return append(findings, finding{Check: "picture"}.failed(err, "%v", err))
 	}
 	defer small.Close()
 	for _, req := range deepPrompts {
 		findings = append(findings, checkPicture(ctx, env, small, req))
 	}
 	return findings
-}
-
-func onOff(b bool) string {
-	if b {
-		return "on"
-	}
-	return "off"
 }
 
 // errWrongPicture is what a picture that does not show its prompt ends the doctor with: the library computes wrongly.
@@ -259,14 +237,12 @@ func checkPicture(ctx context.Context, env Env, pipe *pipeline.Pipeline, req req
 	began := env.Now()
 	result, err := pipe.Generate(ctx, req)
 	if err != nil {
-		f.Message, f.err = fmt.Sprintf("%q: %v", req.Prompt, err), err
-		return f
+		return f.failed(err, "%q: %v", req.Prompt, err)
 	}
 	seconds := env.Now().Sub(began).Round(10 * time.Millisecond).Seconds()
 	score, err := checker.Score(result.Images[0], req.Prompt)
 	if err != nil {
-		f.Message, f.err = fmt.Sprintf("%q: %v", req.Prompt, err), err
-		return f
+		return f.failed(err, "%q: %v", req.Prompt, err)
 	}
 	found := score.Found
 	f.Message = fmt.Sprintf("%q: a %s %s on a %s background, in %s", req.Prompt, found.Colour, found.Shape, found.Background,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
@@ -20,7 +21,7 @@ func newLogger(r progress.Reporter, w io.Writer, verbose bool) *slog.Logger {
 // warningHandler reports warnings and errors as progress.Warning, their attributes in parentheses.
 type warningHandler struct {
 	report progress.Reporter
-	attrs  []slog.Attr
+	attrs  []string
 	group  string
 }
 
@@ -29,10 +30,7 @@ func (h *warningHandler) Enabled(_ context.Context, l slog.Level) bool { return 
 
 // Handle implements slog.Handler.
 func (h *warningHandler) Handle(_ context.Context, record slog.Record) error {
-	var parts []string
-	for _, a := range h.attrs {
-		parts = append(parts, a.String())
-	}
+	parts := slices.Clone(h.attrs)
 	record.Attrs(func(a slog.Attr) bool {
 		parts = append(parts, h.group+a.String())
 		return true
@@ -48,10 +46,9 @@ func (h *warningHandler) Handle(_ context.Context, record slog.Record) error {
 // WithAttrs implements slog.Handler.
 func (h *warningHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
-	c.attrs = append([]slog.Attr(nil), h.attrs...)
+	c.attrs = slices.Clone(h.attrs)
 	for _, a := range attrs {
-		a.Key = h.group + a.Key
-		c.attrs = append(c.attrs, a)
+		c.attrs = append(c.attrs, h.group+a.String())
 	}
 	return &c
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -57,24 +58,20 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 		return err
 	}
 	library := adapters.NewLibrary(o.dirs...)
-	began := env.Now()
+	began, step := env.Now(), counted(env, r)
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	report, err := adapters.Fuse(ctx, in, out, adapters.FuseOptions{Stack: o.stack, Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
 		Resolve: func(a lora.Adapter) (string, error) {
-			if a.Path != "" {
-				return library.Resolve(a.Path)
-			}
-			return library.Resolve(a.Name)
-		}, Progress: func(done, total int64) {
-			seconds := env.Now().Sub(began).Seconds()
-			step := progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: seconds}
-			if done > 0 {
-				step.ETASeconds = seconds / float64(done) * float64(total-done)
-			}
-			r.Report(step)
-		}})
+			return library.Resolve(cmp.Or(a.Path, a.Name))
+		}, Progress: func(done, total int64) { step(progress.StageWrite, done, total) }})
 	if err != nil {
-		return o.failed(ctx, err)
+		switch { // those of reading keep their exit codes
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case exitCode(err) != ExitFailure:
+			return err
+		}
+		return &outputError{fmt.Errorf("writing %s: %w", o.out, err)}
 	}
 	for _, a := range report.Adapters {
 		if a.Partial() {
@@ -87,15 +84,4 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 		return nil
 	}
 	return printTo(env.Stdout, "%d of %d tensors changed by %d adapters\n", report.Changed, report.Tensors, len(report.Adapters))
-}
-
-// failed gives an error its exit code: those of reading keep theirs.
-func (o fuseOptions) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if exitCode(err) != ExitFailure {
-		return err
-	}
-	return &outputError{fmt.Errorf("writing %s: %w", o.out, err)}
 }

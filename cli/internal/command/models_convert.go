@@ -73,17 +73,8 @@ func (o convertOptions) execute(ctx context.Context, env Env, r progress.Reporte
 	opt.Quantizer = lazyQuantizer(sync.OnceValues(env.Native.Quantizer))
 	opt.Program = name + " " + Version()
 	began := env.Now()
-	stage, stageBegan := convert.Stage(""), began
-	opt.Progress = func(s convert.Stage, done, total int64) {
-		if s != stage {
-			stage, stageBegan = s, env.Now()
-		}
-		step := progress.Step{Stage: string(s), Done: done, Total: total, Seconds: env.Now().Sub(began).Seconds()}
-		if done > 0 {
-			step.ETASeconds = env.Now().Sub(stageBegan).Seconds() / float64(done) * float64(total-done)
-		}
-		r.Report(step)
-	}
+	step := counted(env, r)
+	opt.Progress = func(s convert.Stage, done, total int64) { step(string(s), done, total) }
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	report, err := convert.Convert(ctx, in, out, opt)
 	if err != nil {

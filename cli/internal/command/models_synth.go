@@ -67,8 +67,7 @@ func (o synthOptions) folder() bool {
 func (o synthOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
 	path := filepath.Clean(o.output)
 	if _, err := os.Lstat(path); err == nil && (o.folder() || !o.overwrite) {
-		return &usageError{message: path + " exists already; give another name with -o" + map[bool]string{true: "",
-			false: ", or --overwrite"}[o.folder()]}
+		return &usageError{message: path + " exists already; give another name with -o" + word(o.folder(), "", ", or --overwrite")}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &usageError{message: err.Error() + "; choose another name with -o"}
 	}
@@ -78,15 +77,11 @@ func (o synthOptions) execute(ctx context.Context, env Env, r progress.Reporter)
 	began := env.Now()
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
 	var size int64
+	step := counted(env, r)
 	opts := synth.Options{Kind: synth.Kind(o.kind), Type: modelfile.DType(strings.ToUpper(o.dtype)), Layout: modelfile.Layout(o.layout),
 		Seed: o.seed, Rank: o.rank, Progress: func(done, total int64) {
 			size = total
-			seconds := env.Now().Sub(began).Seconds()
-			step := progress.Step{Stage: progress.StageWrite, Done: done, Total: total, Seconds: seconds}
-			if done > 0 {
-				step.ETASeconds = seconds / float64(done) * float64(total-done)
-			}
-			r.Report(step)
+			step(progress.StageWrite, done, total)
 		}}
 	write := synth.Write
 	if o.folder() {

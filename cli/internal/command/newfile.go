@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 )
 
@@ -27,4 +28,21 @@ func newFile(in, out string, overwrite bool, how string) error {
 		return &usageError{message: err.Error()}
 	}
 	return nil
+}
+
+// counted returns what reports how far a long task is: done of total in one of its stages.
+func counted(env Env, r progress.Reporter) func(stage string, done, total int64) {
+	began := env.Now()
+	now, since := "", began
+	return func(stage string, done, total int64) {
+		if now != "" && stage != now {
+			since = env.Now()
+		}
+		now = stage
+		step := progress.Step{Stage: stage, Done: done, Total: total, Seconds: env.Now().Sub(began).Seconds()}
+		if done > 0 {
+			step.ETASeconds = env.Now().Sub(since).Seconds() / float64(done) * float64(total-done)
+		}
+		r.Report(step)
+	}
 }

@@ -23,39 +23,29 @@ func a1111Parameters(m manifest) string {
 	if m.NegativePrompt != "" {
 		b.WriteString("\nNegative prompt: " + m.NegativePrompt)
 	}
-	sampler, schedule := a1111Sampler(m.Scheduler)
-	pairs := []string{fmt.Sprintf("Steps: %d", m.Steps), "Sampler: " + quote(sampler)}
-	if schedule != "" {
-		pairs = append(pairs, "Schedule type: "+schedule)
-	}
-	pairs = append(pairs, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width,
-		m.Height))
-	if m.Model.SHA256 != "" {
-		pairs = append(pairs, "Model hash: "+short(m.Model.SHA256))
-	}
-	pairs = append(pairs, "Model: "+quote(m.Model.Name))
-	for _, f := range m.Files {
-		if f.Role == "vae" {
-			pairs = append(pairs, "VAE hash: "+short(f.SHA256), "VAE: "+quote(f.Name))
+	var pairs []string
+	add := func(on bool, more ...string) {
+		if on {
+			pairs = append(pairs, more...)
 		}
 	}
-	if m.Strength > 0 {
-		pairs = append(pairs, "Denoising strength: "+number(m.Strength))
+	sampler, schedule := a1111Sampler(m.Scheduler)
+	add(true, fmt.Sprintf("Steps: %d", m.Steps), "Sampler: "+quote(sampler))
+	add(schedule != "", "Schedule type: "+schedule)
+	add(true, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width, m.Height))
+	add(m.Model.SHA256 != "", "Model hash: "+short(m.Model.SHA256))
+	add(true, "Model: "+quote(m.Model.Name))
+	for _, f := range m.Files {
+		add(f.Role == "vae", "VAE hash: "+short(f.SHA256), "VAE: "+quote(f.Name))
 	}
-	pairs = append(pairs, hiresPairs(m)...)
-	if m.Seamless != "" {
-		pairs = append(pairs, "Tiling: "+m.Seamless)
-	}
-	if m.ClipSkip > 0 {
-		pairs = append(pairs, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
-	}
-	if m.GuidanceRescale > 0 {
-		pairs = append(pairs, "CFG Rescale phi: "+number(m.GuidanceRescale))
-	}
-	if hashes := loraHashes(m.LoRAs); hashes != "" {
-		pairs = append(pairs, "Lora hashes: "+strconv.Quote(hashes))
-	}
-	pairs = append(pairs, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
+	add(m.Strength > 0, "Denoising strength: "+number(m.Strength))
+	add(true, hiresPairs(m)...)
+	add(m.Seamless != "", "Tiling: "+m.Seamless)
+	add(m.ClipSkip > 0, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
+	add(m.GuidanceRescale > 0, "CFG Rescale phi: "+number(m.GuidanceRescale))
+	hashes := loraHashes(m.LoRAs)
+	add(hashes != "", "Lora hashes: "+strconv.Quote(hashes))
+	add(true, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
 	return b.String() + "\n" + strings.Join(pairs, ", ")
 }
 

@@ -26,10 +26,11 @@ func pictureFileOf(c *cli.Context) (pictureFile, error) {
 		return f, usagef(c.Command.HelpName, "give one picture file to read")
 	case f.output == "":
 		return f, usagef(c.Command.HelpName, "--output is missing; give the file to write with -o")
-	case f.quality < 1 || f.quality > 100:
-		return f, usagef(c.Command.HelpName, "--quality is %d; it must be 1 to 100", f.quality)
 	}
-	_, err := imagefile.FormatOf(f.output)
+	err := inRange(c, "quality", f.quality, 1, 100)
+	if err == nil {
+		_, err = imagefile.FormatOf(f.output)
+	}
 	return f, err
 }
 

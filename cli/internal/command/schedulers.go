@@ -92,7 +92,7 @@ func showScheduler(c *cli.Context, env Env) error {
 	if names := append(slices.Clone(info.Aliases), info.Presets...); len(names) > 0 {
 		rows = append(rows, []string{"other names", strings.Join(names, ", ")})
 	}
-	rows = append(rows, []string{"custom timesteps", yesNo(info.Timesteps)}, []string{"custom sigmas", yesNo(info.Info.Sigmas)},
+	rows = append(rows, []string{"custom timesteps", word(info.Timesteps, "yes", "no")}, []string{"custom sigmas", word(info.Info.Sigmas, "yes", "no")},
 		[]string{"", ""}, []string{"OPTION", "DEFAULT", "SDXL", "VALUES"})
 	sdxl := optionValues(scheduler.SDXLDefaults())
 	for _, o := range info.Options {
@@ -112,11 +112,4 @@ func valueOr(values map[string]any, option, none string) string {
 		return fmt.Sprint(v)
 	}
 	return none
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }

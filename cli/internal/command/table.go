@@ -30,6 +30,14 @@ func (p *page) table(rows [][]string) {
 // print prints the page.
 func (p *page) print(env Env) error { return printTo(env.Stdout, "%s", p.String()) }
 
+// word is one of two words.
+func word(on bool, yes, no string) string {
+	if on {
+		return yes
+	}
+	return no
+}
+
 // printList prints v as JSON, or the rows.
 func printList(env Env, asJSON bool, v any, rows [][]string) error {
 	if asJSON {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -32,15 +33,7 @@ func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
 		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
 	}
-	for _, n := range []struct {
-		flag        string
-		value, most int
-	}{{"max-line", o.maxLine, 1 << 12}, {"queue", o.queue, 1 << 20}, {"models", o.models, 64}} {
-		if n.value < 1 || n.value > n.most {
-			return o, usagef(c.Command.HelpName, "--%s is %d; it must be 1 to %d", n.flag, n.value, n.most)
-		}
-	}
-	return o, nil
+	return o, cmp.Or(inRange(c, "max-line", o.maxLine, 1, 1<<12), inRange(c, "queue", o.queue, 1, 1<<20), inRange(c, "models", o.models, 1, 64))
 }
 
 func (o workerOptions) execute(ctx context.Context, env Env) error {
@@ -80,17 +73,8 @@ func (o workerOptions) execute(ctx context.Context, env Env) error {
 
 // classify sorts an error for the service as the exit code of the command line does.
 func classify(err error) service.Code {
-	switch exitCode(err) {
-	case ExitUsage:
-		return service.CodeInvalid
-	case ExitFile:
-		return service.CodeBadFile
-	case ExitOutOfMemory:
-		return service.CodeOutOfMemory
-	case ExitNative:
-		return service.CodeNative
-	}
-	return service.CodeFailed
+	return cmp.Or(map[int]service.Code{ExitUsage: service.CodeInvalid, ExitFile: service.CodeBadFile, ExitOutOfMemory: service.CodeOutOfMemory,
+		ExitNative: service.CodeNative}[exitCode(err)], service.CodeFailed)
 }
 
 func (o workerOptions) superviseChild(ctx context.Context, env Env) error {

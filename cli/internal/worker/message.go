@@ -80,19 +80,10 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	if c, ok := request.DetectCasing(table); ok {
 		m.casing = c
 	}
-	var fields envelope
-	bad := fields.read(table)
-	if fields.id != nil {
-		m.id = fields.id
-	}
-	m.kind, m.body = fields.kind, fields.body
-	m.priority, m.deliver = fields.priority, fields.deliver
-	if fields.seconds > 0 {
-		m.deadline = now.Add(time.Duration(fields.seconds * float64(time.Second)))
-	}
+	protocol, bad := m.read(table, now)
 	switch {
-	case fields.protocol != 0 && fields.protocol != Protocol:
-		return m, service.Errorf(codeWrongVersion, "protocol %d is not spoken here; this is version %d", fields.protocol, Protocol)
+	case protocol != 0 && protocol != Protocol:
+		return m, service.Errorf(codeWrongVersion, "protocol %d is not spoken here; this is version %d", protocol, Protocol)
 	case len(bad) > 0:
 		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
 	case !slices.Contains(Types, m.kind):
@@ -102,20 +93,10 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	return m, nil
 }
 
-// envelope holds the fields around a request.
-type envelope struct {
-	id       json.RawMessage
-	kind     string
-	body     map[string]any
-	protocol int64
-	priority int
-	seconds  float64
-	deliver  service.Delivery
-}
-
 var envelopeKeys = []string{"id", "type", "request", "protocol", "priority", "deadline_seconds", "deliver"}
 
-func (e *envelope) read(table map[string]any) (bad request.Errors) {
+// read takes the fields around a request.
+func (m *message) read(table map[string]any, now time.Time) (protocol int64, bad request.Errors) {
 	for key, value := range table {
 		if value == nil {
 			continue
@@ -123,46 +104,48 @@ func (e *envelope) read(table map[string]any) (bad request.Errors) {
 		ok, want := true, ""
 		switch words.FoldKey(key, "_") {
 		case "id":
-			e.id, ok = idOf(value)
-			want = "a string or a number of at most 256 bytes"
+			m.id, ok = idOf(value)
+			want = "string or a number of at most 256 bytes"
 		case "type":
-			e.kind, ok = value.(string)
-			want = "a string"
+			m.kind, ok = value.(string)
+			want = "string"
 		case "request":
-			e.body, ok = value.(map[string]any)
-			want = "an object"
+			m.body, ok = value.(map[string]any)
+			want = "object"
 		case "protocol":
-			e.protocol, ok = integer(value)
-			want = "a version number"
+			protocol, ok = integer(value)
+			want = "version number"
 		case "priority":
 			var n int64
 			n, ok = integer(value)
 			ok = ok && n == int64(int32(n))
-			e.priority, want = int(n), "an integer"
+			m.priority, want = int(n), "integer"
 		case "deadlineseconds":
-			e.seconds, ok = float(value)
-			ok = ok && e.seconds > 0 && e.seconds < 1e8
-			want = "a number of seconds above 0"
+			var seconds float64
+			seconds, ok = float(value)
+			if ok, want = ok && seconds > 0 && seconds < 1e8, "number of seconds above 0"; ok {
+				m.deadline = now.Add(time.Duration(seconds * float64(time.Second)))
+			}
 		case "deliver":
 			inner, isTable := value.(map[string]any)
-			if ok, want = isTable, "an object"; ok {
-				bad = append(bad, readDelivery(&e.deliver, key, inner)...)
+			if ok, want = isTable, "object"; ok {
+				bad = append(bad, readDelivery(&m.deliver, key, inner)...)
 			}
 		default:
 			bad.Add(key, "unknown field%s", words.DidYouMean(key, envelopeKeys))
 		}
 		if !ok {
-			bad.Add(key, "is no %s", strings.TrimPrefix(strings.TrimPrefix(want, "a "), "an "))
+			bad.Add(key, "is no %s", want)
 		}
 	}
-	if e.id == nil {
+	if m.id == nil {
 		bad.Add("id", "is missing; give a string or a number of at most %d bytes", maxID)
 	}
-	if e.kind == "" {
+	if m.kind == "" {
 		bad.Add("type", "is missing; it is one of %s", strings.Join(Types, ", "))
 	}
 	slices.SortFunc(bad, func(a, b request.Error) int { return strings.Compare(a.Path, b.Path) })
-	return bad
+	return protocol, bad
 }
 
 // readDelivery reads the table of a delivery.

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,9 +43,7 @@ type Server struct {
 
 // New makes a Server.
 func New(o Options) *Server {
-	if o.MaxLine <= 0 {
-		o.MaxLine = DefaultMaxLine
-	}
+	o.MaxLine = cmp.Or(max(o.MaxLine, 0), DefaultMaxLine)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -94,18 +94,8 @@ type restartedEvent struct {
 
 // NewSupervisor makes a Supervisor.
 func NewSupervisor(o SupervisorOptions) *Supervisor {
-	if o.MaxLine <= 0 {
-		o.MaxLine = DefaultMaxLine
-	}
-	if o.QueueLimit <= 0 {
-		o.QueueLimit = service.DefaultLimit
-	}
-	if o.Backoff <= 0 {
-		o.Backoff = 200 * time.Millisecond
-	}
-	if o.Grace <= 0 {
-		o.Grace = 10 * time.Second
-	}
+	o.MaxLine, o.QueueLimit = cmp.Or(max(o.MaxLine, 0), DefaultMaxLine), cmp.Or(max(o.QueueLimit, 0), service.DefaultLimit)
+	o.Backoff, o.Grace = cmp.Or(max(o.Backoff, 0), 200*time.Millisecond), cmp.Or(max(o.Grace, 0), 10*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
