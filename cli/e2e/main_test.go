@@ -17,10 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/daguerre-go/daguerre/internal/imagefile"
 )
 
 // program is the built binary; workDir, inside the module, lets it find the library of the build folder.
@@ -113,13 +112,9 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	img, err := png.Decode(bytes.NewReader(data))
 	require.NoError(t, err)
-	texts, err := imagefile.ReadText(data)
+	texts, err := pngtest.Texts(data)
 	require.NoError(t, err)
-	out := map[string]string{}
-	for _, x := range texts {
-		out[x.Keyword] = x.Value
-	}
-	return img, out
+	return img, texts
 }
 
 // list returns the names in a folder, hidden ones included.

@@ -3,13 +3,11 @@ package output
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -240,25 +238,14 @@ func (j *Journal) Remove() error {
 	return errors.Join(os.Remove(j.path), j.f.Close())
 }
 
-// Fingerprint is a short name for values: equal ones in the same order have equal names. The zero value is ready.
-type Fingerprint struct {
-	hash hash.Hash
-	err  error
-}
-
-// Add takes values in, as their JSON.
-func (f *Fingerprint) Add(values ...any) {
-	if f.hash == nil {
-		f.hash = sha256.New()
-	}
-	enc := json.NewEncoder(f.hash)
+// Fingerprint is a short name for values: equal ones in the same order have equal names.
+func Fingerprint(values ...any) (string, error) {
+	sum := sha256.New()
+	enc := json.NewEncoder(sum)
 	for _, v := range values {
-		f.err = cmp.Or(f.err, enc.Encode(v))
+		if err := enc.Encode(v); err != nil {
+			return "", err
+		}
 	}
-}
-
-// Sum returns the name, or why a value has no JSON.
-func (f *Fingerprint) Sum() (string, error) {
-	f.Add()
-	return hex.EncodeToString(f.hash.Sum(nil)), f.err
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -129,18 +129,12 @@ func TestJournalOfSomethingElse(t *testing.T) {
 		assert.True(t, resumed, text)
 		require.NoError(t, j.Close())
 	}
-	a, err := fingerprint(1, "x", map[string]int{"b": 1, "a": 2})
+	a, err := Fingerprint(1, "x", map[string]int{"b": 1, "a": 2})
 	require.NoError(t, err)
-	b, err := fingerprint(1, "x", map[string]int{"a": 2, "b": 1})
+	b, err := Fingerprint(1, "x", map[string]int{"a": 2, "b": 1})
 	require.NoError(t, err)
 	assert.Equal(t, a, b)
-	c, err := fingerprint(1, "y", map[string]int{"a": 2, "b": 1})
+	c, err := Fingerprint(1, "y", map[string]int{"a": 2, "b": 1})
 	require.NoError(t, err)
 	assert.NotEqual(t, a, c)
-}
-
-func fingerprint(values ...any) (string, error) {
-	var f Fingerprint
-	f.Add(values...)
-	return f.Sum()
 }

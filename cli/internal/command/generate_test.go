@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
@@ -28,13 +28,9 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	img, err := png.Decode(strings.NewReader(string(data)))
 	require.NoError(t, err)
-	texts, err := imagefile.ReadText(data)
+	texts, err := pngtest.Texts(data)
 	require.NoError(t, err)
-	out := map[string]string{}
-	for _, x := range texts {
-		out[x.Keyword] = x.Value
-	}
-	return img, out
+	return img, texts
 }
 
 func samePicture(a, b image.Image) bool {

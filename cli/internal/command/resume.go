@@ -112,9 +112,9 @@ func runFingerprint(run request.Run, lib Library) (string, error) {
 	paths := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner}
 	paths = append(paths, m.Embeddings...)
 	library := adapters.NewLibrary(m.LoRADirectories...)
-	var f output.Fingerprint
-	f.Add(Version(), lib.Variant, lib.Version, m)
-	for _, r := range run.Jobs {
+	values := []any{Version(), lib.Variant, lib.Version, m}
+	for i := range run.Jobs {
+		r := &run.Jobs[i]
 		paths = append(paths, r.InitImage.Path, r.MaskImage.Path, r.Noise.Path, r.Latents.Path)
 		for _, l := range r.LoRAs {
 			if path, err := library.Find(l.Name); l.Path == "" && err == nil {
@@ -125,14 +125,14 @@ func runFingerprint(run request.Run, lib Library) (string, error) {
 		for _, net := range r.ControlNets {
 			paths = append(paths, net.Model, net.Image.Path)
 		}
-		f.Add(r)
+		values = append(values, r)
 	}
 	for _, p := range paths {
 		if p != "" && p != pipeline.NanoModel {
-			f.Add(stampOf(p))
+			values = append(values, stampOf(p))
 		}
 	}
-	return f.Sum()
+	return output.Fingerprint(values...)
 }
 
 // closeJournal lets go of the journal of a run that did not end well; it can be continued.

@@ -84,19 +84,6 @@ func group(category string, specs ...string) (list []setting) {
 	return list
 }
 
-// fileOnly lists the keys that have no flag: tables and pairs.
-var fileOnly = []string{
-	"outpaint", "hires", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left", "target_size",
-	"negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
-	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight",
-	"lora.block_weights",
-	"controlnet", "controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",
-	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
-	"model.text_cache_mb", "model.controlnet_directories", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
-	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
-	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",
-}
-
 // field returns a pointer to what the setting sets: the field with its key.
 func (s setting) field(m *request.Model, r *request.Request) any {
 	at := reflect.ValueOf(r).Elem()

@@ -14,34 +14,21 @@ type answer = func(ctx context.Context) (any, error)
 
 func failing(err error) answer { return func(context.Context) (any, error) { return nil, err } }
 
-// answers returns what answers a control message, and whether the next line waits for it.
-func (s *Server) answers(m *message) (f answer, wait bool) {
-	nothing := func(f answer) answer {
-		return func(ctx context.Context) (any, error) {
-			if err := fields(m.body, nil); err != nil {
-				return nil, err
-			}
-			return f(ctx)
-		}
-	}
-	switch m.kind {
-	case typeHello:
-		return func(context.Context) (any, error) { return nil, s.greet(m) }, true
-	case typeCancel:
-		return func(context.Context) (any, error) { return s.cancel(m) }, true
-	case typeStatus:
-		return nothing(func(context.Context) (any, error) { return s.status(m), nil }), true
-	case typeShutdown:
-		return func(context.Context) (any, error) { return nil, s.shutdown(m) }, true
-	case typeMemory:
-		return nothing(func(ctx context.Context) (any, error) { return s.Memory(ctx) }), false
-	case typeDevices:
-		return nothing(func(ctx context.Context) (any, error) {
-			devices, err := s.Devices(ctx)
-			return map[string]any{"devices": devices}, err
-		}), false
-	}
-	return func(context.Context) (any, error) { return s.controlNet(m) }, false
+// answers are what answers each type of control message: whether the next line waits for it, and whether it takes no request.
+var answers = map[string]struct {
+	f             func(s *Server, ctx context.Context, m *message) (any, error)
+	wait, nothing bool
+}{
+	typeHello:    {f: (*Server).greet, wait: true},
+	typeCancel:   {f: (*Server).cancel, wait: true},
+	typeStatus:   {f: (*Server).status, wait: true, nothing: true},
+	typeShutdown: {f: (*Server).shutdown, wait: true},
+	typeMemory:   {f: func(s *Server, ctx context.Context, _ *message) (any, error) { return s.Memory(ctx) }, nothing: true},
+	typeDevices: {f: func(s *Server, ctx context.Context, _ *message) (any, error) {
+		devices, err := s.Devices(ctx)
+		return map[string]any{"devices": devices}, err
+	}, nothing: true},
+	typeControlNet: {f: (*Server).controlNet},
 }
 
 // casingOf reads the request of a hello.
@@ -59,10 +46,10 @@ func casingOf(body map[string]any) (request.Casing, error) {
 }
 
 // greet answers hello, which also sets the casing of answers whose questions do not show one.
-func (s *Server) greet(m *message) error {
+func (s *Server) greet(_ context.Context, m *message) (any, error) {
 	casing, err := casingOf(m.body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if casing != "" {
 		s.mu.Lock()
@@ -71,11 +58,11 @@ func (s *Server) greet(m *message) error {
 		m.casing = casing
 	}
 	s.hello(m.id, m.casing)
-	return nil
+	return nil, nil
 }
 
 // cancel gives up a request, or one of its pictures.
-func (s *Server) cancel(m *message) (any, error) {
+func (s *Server) cancel(_ context.Context, m *message) (any, error) {
 	var target json.RawMessage
 	var job, index *int
 	var all *bool
@@ -110,14 +97,14 @@ type requestInfo struct {
 	service.OrderInfo
 }
 
-func (s *Server) status(m *message) statusInfo {
+func (s *Server) status(_ context.Context, m *message) (any, error) {
 	info := statusInfo{Requests: []requestInfo{}, Restarts: s.opts.Restarts}
 	var orders []service.OrderInfo
 	info.Seconds, orders, info.Models, info.Served = s.Status(string(m.id))
 	for _, o := range orders {
 		info.Requests = append(info.Requests, requestInfo{json.RawMessage(o.ID), o})
 	}
-	return info
+	return info, nil
 }
 
 // lora changes an adapter of an unfinished request, or lists adapters.
@@ -136,7 +123,7 @@ func (s *Server) lora(m *message, ask service.Ask) error {
 }
 
 // controlNet makes a control map of a picture, or lists preprocessors and nets.
-func (s *Server) controlNet(m *message) (any, error) {
+func (s *Server) controlNet(_ context.Context, m *message) (any, error) {
 	var input, name, resize string
 	var width, height *int
 	var options map[string]any
@@ -170,14 +157,14 @@ func modeOf(body map[string]any) (cancel bool, err error) {
 }
 
 // shutdown ends the worker as the end of the input does; with mode cancel what is unfinished is given up.
-func (s *Server) shutdown(m *message) error {
+func (s *Server) shutdown(_ context.Context, m *message) (any, error) {
 	cancel, err := modeOf(m.body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Stop()
 	if cancel {
 		s.CancelAll()
 	}
-	return nil
+	return nil, nil
 }

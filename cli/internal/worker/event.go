@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -23,42 +24,35 @@ const (
 // Codes lists the codes of error events with their meanings.
 var Codes = []struct {
 	Code    service.Code
+	exit    int // code of the command line that it corresponds to
 	Meaning string
 }{
-	{codeBadJSON, "the line is no JSON object"},
-	{codeLineTooLong, "the line is longer than --max-line"},
-	{codeBadMessage, "a field around the request is missing, unknown or of the wrong type"},
-	{codeWrongVersion, "protocol names another version"},
-	{codeUnknownType, "the type is unknown"},
-	{service.CodeDuplicateID, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
-	{service.CodeInvalid, "something is wrong with the request itself; fields has each mistake with its path"},
-	{service.CodeNotFound, "there is no such request, model or adapter"},
-	{service.CodeNotRunning, "the request has no such job in the queue, or the job has no adapters that could be changed, or has ended"},
-	{service.CodeQueueFull, "--queue requests are unfinished; wait for some to end"},
-	{service.CodeBusy, "the models that are loaded are all in use; unload one"},
-	{service.CodeBadFile, "a model or input file is missing, damaged or unsuitable"},
-	{service.CodeOutOfMemory, "memory ran out"},
-	{service.CodeNative, "the native library or the device failed"},
-	{service.CodeFailed, "another failure, such as a full disk"},
-	{service.CodeCancelled, "the request was cancelled"},
-	{service.CodeDeadline, "deadline_seconds ran out"},
-	{service.CodeShuttingDown, "the worker ends and takes no more requests"},
-	{codeWorkerDied, "with --supervise: the process that computed the request died"},
+	{codeBadJSON, 2, "the line is no JSON object"},
+	{codeLineTooLong, 2, "the line is longer than --max-line"},
+	{codeBadMessage, 2, "a field around the request is missing, unknown or of the wrong type"},
+	{codeWrongVersion, 2, "protocol names another version"},
+	{codeUnknownType, 2, "the type is unknown"},
+	{service.CodeDuplicateID, 2, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
+	{service.CodeInvalid, 2, "something is wrong with the request itself; fields has each mistake with its path"},
+	{service.CodeNotFound, 2, "there is no such request, model or adapter"},
+	{service.CodeNotRunning, 2, "the request has no such job in the queue, or the job has no adapters that could be changed, or has ended"},
+	{service.CodeQueueFull, 1, "--queue requests are unfinished; wait for some to end"},
+	{service.CodeBusy, 1, "the models that are loaded are all in use; unload one"},
+	{service.CodeBadFile, 3, "a model or input file is missing, damaged or unsuitable"},
+	{service.CodeOutOfMemory, 4, "memory ran out"},
+	{service.CodeNative, 5, "the native library or the device failed"},
+	{service.CodeFailed, 1, "another failure, such as a full disk"},
+	{service.CodeCancelled, 130, "the request was cancelled"},
+	{service.CodeDeadline, 130, "deadline_seconds ran out"},
+	{service.CodeShuttingDown, 130, "the worker ends and takes no more requests"},
+	{codeWorkerDied, 5, "with --supervise: the process that computed the request died"},
 }
 
-// exitOf is the exit code of the command line that a code corresponds to.
 func exitOf(code service.Code) int {
-	switch code {
-	case service.CodeCancelled, service.CodeDeadline, service.CodeShuttingDown:
-		return 130
-	case codeWorkerDied, service.CodeNative:
-		return 5
-	case service.CodeOutOfMemory:
-		return 4
-	case service.CodeBadFile:
-		return 3
-	case service.CodeFailed, service.CodeQueueFull, service.CodeBusy:
-		return 1
+	for _, c := range Codes {
+		if c.Code == code {
+			return c.exit
+		}
 	}
 	return 2
 }
@@ -211,4 +205,59 @@ func (w *emitter) refuse(m message, e *service.Error, line int, taken bool) {
 		body.Line, body.Ref, m.id = line, m.id, nil
 	}
 	w.emit(event{id: m.id, name: "error", casing: m.casing, body: body})
+}
+
+// Events lists the names of events.
+var Events = []string{"hello", "accepted", "started", "progress", "preview", "image", "latents", "warning", "failed", "restarted",
+	"error", "done"}
+
+// minProgress is the least time between two progress events of a job.
+const minProgress = 50 * time.Millisecond
+
+// teller returns what writes the service's events of a message's request.
+func (s *Server) teller(m *message) func(service.Event) {
+	began := s.opts.Now()
+	return func(e service.Event) {
+		if name, body := s.translate(e, began); name != "" {
+			s.out.emit(event{id: m.id, name: name, casing: m.casing, body: body})
+		}
+	}
+}
+
+// translate returns the name and the body of an event; without a name it is not told.
+func (s *Server) translate(e service.Event, began time.Time) (name string, body any) {
+	switch e := e.(type) {
+	case service.Accepted:
+		return "accepted", e
+	case service.Started:
+		return "started", e
+	case service.Picture:
+		return "image", e
+	case service.Latents:
+		return "latents", e
+	case service.Warning:
+		return "warning", e
+	case service.Progress:
+		if e.Stage == pipeline.StageDone {
+			return "", nil
+		}
+		return "progress", progressEvent{Job: e.Job, Stage: string(e.Stage), Step: e.Step, Steps: e.Steps, Done: e.Done, Total: e.Total,
+			Finished: e.Finished, Images: e.Images, Batch: e.Together, Seconds: s.opts.Now().Sub(began).Seconds(), ETASeconds: e.ETA.Seconds(),
+			StepsPerSecond: e.StepsPerSec}
+	case service.Preview:
+		data, err := e.JPEG()
+		if err != nil {
+			return "", nil // the picture itself will tell
+		}
+		size := e.Image.Bounds().Size()
+		return "preview", previewEvent{Job: e.Job, Index: e.Index, Step: e.Step, Format: "jpeg", Width: size.X, Height: size.Y, Data: data}
+	case service.JobFailed:
+		return "failed", failedEvent{e.Job, e.Index, errorOf(s.Explain(e.Err))}
+	case service.Ended:
+		if e.Err != nil {
+			return "error", errorOf(s.Explain(e.Err))
+		}
+		return "done", doneEvent{e.Images, e.Failed, e.Seeds, e.Seconds, e.Result}
+	}
+	return "", nil
 }

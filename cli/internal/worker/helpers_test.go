@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
@@ -271,14 +272,9 @@ func promptOf(t *testing.T, e map[string]any) string {
 	require.NoError(t, err)
 	_, err = png.Decode(bytes.NewReader(data))
 	require.NoError(t, err)
-	texts, err := imagefile.ReadText(data)
+	texts, err := pngtest.Texts(data)
 	require.NoError(t, err)
-	for _, x := range texts {
-		if x.Keyword == "prompt" {
-			return x.Value
-		}
-	}
-	return ""
+	return texts["prompt"]
 }
 
 type object = map[string]any

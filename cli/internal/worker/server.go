@@ -153,8 +153,15 @@ func (s *Server) begin(m *message) error {
 	case typeLoRA:
 		return s.lora(m, ask)
 	}
-	answer, wait := s.answers(m)
-	return s.Do(ask, wait, answer)
+	a := answers[m.kind]
+	return s.Do(ask, a.wait, func(ctx context.Context) (any, error) {
+		if a.nothing {
+			if err := fields(m.body, nil); err != nil {
+				return nil, err
+			}
+		}
+		return a.f(s, ctx, m)
+	})
 }
 
 // decode begins with a request of a run file's shape.

@@ -1,12 +1,15 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // newFile makes sure that a file can be written and is not the one that is read; how says how to name another.
@@ -45,4 +48,12 @@ func counted(env Env, r progress.Reporter) func(stage string, done, total int64)
 		}
 		r.Report(step)
 	}
+}
+
+// modelPath is where a model is; nano is unpacked first.
+func modelPath(ctx context.Context, path string) (string, error) {
+	if path != pipeline.NanoModel {
+		return path, nil
+	}
+	return nano.Path(ctx)
 }
