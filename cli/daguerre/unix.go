@@ -5,6 +5,8 @@ package main
 import (
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,3 +23,7 @@ func ownStdout() (io.Writer, error) {
 	}
 	return os.NewFile(uintptr(fd), "stdout"), nil
 }
+
+// ignoreSignals makes errors of what would end the process: a reader of our output that goes away, such as head, must not end a
+// night's work, and a file that outgrows ulimit -f is a failed write like that to a full disk.
+func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
