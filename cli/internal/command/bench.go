@@ -94,23 +94,15 @@ func benchOptionsOf(c *cli.Context) (benchOptions, error) {
 	if len(o.models) > 0 && o.synthetic != "" {
 		return o, usagef(help, "--model and --synthetic exclude each other")
 	}
-	if o.synthetic != "" {
-		if err := oneOf(help, "synthetic", o.synthetic, benchSynthetic); err != nil {
+	for _, f := range []struct {
+		flag, value string
+		known       []string
+	}{{"synthetic", o.synthetic, append([]string{""}, benchSynthetic...)}, {"quantize", o.via, []string{viaConvert, viaLoad}},
+		{"precision", o.precision, append([]string{""}, strs(backend.Precisions)...)},
+		{"flash-attention", o.flash, []string{"", "auto", "on", "off"}}} {
+		if err := oneOf(help, f.flag, f.value, f.known); err != nil {
 			return o, err
 		}
-	}
-	if err := oneOf(help, "quantize", o.via, []string{viaConvert, viaLoad}); err != nil {
-		return o, err
-	}
-	precisions := []string{""}
-	for _, p := range backend.Precisions {
-		precisions = append(precisions, string(p))
-	}
-	if err := oneOf(help, "precision", o.precision, precisions); err != nil {
-		return o, err
-	}
-	if err := oneOf(help, "flash-attention", o.flash, []string{"", "auto", "on", "off"}); err != nil {
-		return o, err
 	}
 	return o, o.readLimits(c)
 }
@@ -118,12 +110,8 @@ func benchOptionsOf(c *cli.Context) (benchOptions, error) {
 // readLists reads the flags that take several values.
 func (o *benchOptions) readLists(c *cli.Context) error {
 	help := c.Command.HelpName
-	known := []string{benchmark.FileType}
-	for _, t := range backend.Types {
-		if t != backend.TypeAuto {
-			known = append(known, string(t))
-		}
-	}
+	known := append([]string{benchmark.FileType}, strs(slices.DeleteFunc(slices.Clone(backend.Types),
+		func(t backend.Type) bool { return t == backend.TypeAuto }))...)
 	for i, t := range o.types {
 		o.types[i] = strings.ToLower(t)
 		if err := oneOf(help, "types", o.types[i], known); err != nil {
@@ -172,7 +160,7 @@ func (o *benchOptions) readLimits(c *cli.Context) error {
 		return usagef(c.Command.HelpName, "--min-psnr must not be negative")
 	}
 	outputs := map[string]bool{}
-	for _, path := range []string{o.json, o.csv, o.markdown, o.html} {
+	for _, path := range o.outputs() {
 		if path != "" && outputs[path] {
 			return usagef(c.Command.HelpName, "two reports would be written to %s", path)
 		}
@@ -180,6 +168,9 @@ func (o *benchOptions) readLimits(c *cli.Context) error {
 	}
 	return nil
 }
+
+// outputs are the files of the reports, or what stands for none.
+func (o benchOptions) outputs() []string { return []string{o.json, o.csv, o.markdown, o.html} }
 
 // list splits a flag's value at commas.
 func list(text string) []string {

@@ -52,12 +52,11 @@ func (o benchOptions) execute(ctx context.Context, env Env) (err error) {
 
 // prepareOutputs makes sure that the reports can be written, before anything is measured.
 func (o benchOptions) prepareOutputs() error {
-	for _, path := range []string{o.json, o.csv, o.markdown, o.html} {
-		if path == "" || path == "-" {
-			continue
-		}
-		if err := new(output.Writer).Prepare(path); err != nil {
-			return &usageError{message: err.Error()}
+	for _, path := range o.outputs() {
+		if path != "" && path != "-" {
+			if err := new(output.Writer).Prepare(path); err != nil {
+				return &usageError{message: err.Error()}
+			}
 		}
 	}
 	return nil
@@ -158,29 +157,27 @@ func (o benchOptions) build(env Env) benchmark.Build {
 // write prints the table, and writes the reports that are asked for.
 func (o benchOptions) write(env Env, report *benchmark.Report) error {
 	toStdout := false
-	for _, f := range []struct {
-		path  string
-		write func(io.Writer) error
-	}{{o.json, report.Write}, {o.csv, report.WriteCSV}, {o.markdown, report.WriteMarkdown}, {o.html, report.WriteHTML}} {
-		if f.path == "" {
+	write := []func(io.Writer) error{report.Write, report.WriteCSV, report.WriteMarkdown, report.WriteHTML}
+	for i, path := range o.outputs() {
+		if path == "" {
 			continue
 		}
 		var b bytes.Buffer
-		if err := f.write(&b); err != nil {
+		if err := write[i](&b); err != nil {
 			return err
 		}
-		if f.path == "-" {
+		if path == "-" {
 			toStdout = true
 			if err := printTo(env.Stdout, "%s", b.Bytes()); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := new(output.Writer).Replace(f.path, b.Bytes()); err != nil {
+		if err := new(output.Writer).Replace(path, b.Bytes()); err != nil {
 			return &outputError{fmt.Errorf("writing the report: %w", err)}
 		}
 		if !o.quiet {
-			_, _ = fmt.Fprintf(env.Stderr, "%s  %s\n", f.path, words.Bytes(int64(b.Len())))
+			_, _ = fmt.Fprintf(env.Stderr, "%s  %s\n", path, words.Bytes(int64(b.Len())))
 		}
 	}
 	if o.quiet || toStdout {

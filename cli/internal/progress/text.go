@@ -60,7 +60,12 @@ type Text struct {
 }
 
 // NewText returns a Reporter that writes text.
-func NewText(o TextOptions) *Text { return &Text{o: o} }
+func NewText(o TextOptions) *Text {
+	if o.Note != "" {
+		o.Note = "  (" + o.Note + ")"
+	}
+	return &Text{o: o}
+}
 
 // Report shows the event.
 func (t *Text) Report(e Event) {
@@ -93,8 +98,10 @@ func (t *Text) Report(e Event) {
 			t.line(e)
 		}
 	case Image:
-		t.stopBarAtEnd()
-		t.result("%s  %dx%d  seed %d  %s%s", e.Path, e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.trailer())
+		if t.bar != nil && t.bar.IsFinished() { // it is not to be drawn once more below the result
+			t.stopBar()
+		}
+		t.result("%s  %dx%d  seed %d  %s%s", e.Path, e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.o.Note)
 	case Latents:
 		t.result("%s  latents %v", e.Path, e.Shape)
 	case File:
@@ -114,14 +121,10 @@ func (t *Text) Report(e Event) {
 	case Done:
 		t.stopBar()
 		if e.Images > 1 {
-			speed := ""
-			if e.ImagesPerSecond > 0 {
-				speed = ", " + Rate(e.ImagesPerSecond)
-			}
-			t.note("%d pictures in %s%s", e.Images, Seconds(e.Seconds), speed)
-			for _, s := range e.Batches {
-				t.note("  %s: batches of %d (%s)", s.Kind, s.Size, s.Why)
-			}
+			t.note("%d pictures in %s%s", e.Images, Seconds(e.Seconds), speed(e.ImagesPerSecond))
+		}
+		for _, s := range e.Batches { // of several pictures
+			t.note("  %s: batches of %d (%s)", s.Kind, s.Size, s.Why)
 		}
 	}
 }
@@ -146,13 +149,6 @@ func (t *Text) print(w io.Writer, format string, args ...any) {
 	if t.bar != nil {
 		_ = t.bar.RenderBlank()
 	}
-}
-
-func (t *Text) trailer() string {
-	if t.o.Note == "" {
-		return ""
-	}
-	return "  (" + t.o.Note + ")"
 }
 
 // prefix numbers jobs where there are several.
@@ -195,13 +191,6 @@ func (t *Text) newBar(e Step) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(e.Total, options...)
 }
 
-// stopBarAtEnd removes a bar that is full, so that it is not drawn once more below the result.
-func (t *Text) stopBarAtEnd() {
-	if t.bar != nil && t.bar.IsFinished() {
-		t.stopBar()
-	}
-}
-
 func (t *Text) stopBar() {
 	if t.bar != nil {
 		_ = t.bar.Clear()
@@ -235,10 +224,7 @@ func (t *Text) showOverall(e Overall) {
 	if e.Total <= 0 {
 		return
 	}
-	state := fmt.Sprintf("%d/%d pictures", e.Finished, e.Images)
-	if e.ImagesPerSecond > 0 {
-		state += ", " + Rate(e.ImagesPerSecond)
-	}
+	state := fmt.Sprintf("%d/%d pictures", e.Finished, e.Images) + speed(e.ImagesPerSecond)
 	if e.BatchSize > 0 {
 		state += fmt.Sprintf(", batch of %d", e.BatchSize)
 	}
@@ -264,16 +250,17 @@ func (t *Text) showOverall(e Overall) {
 	t.note("%s", state)
 }
 
-// Rate writes a speed for people: "2.5 pictures/s", "3.1 pictures/min", "12 pictures/h".
-func Rate(perSecond float64) string {
+// speed writes a known speed for people: ", 2.5 pictures/s", ", 3.1 pictures/min", ", 12 pictures/h".
+func speed(perSecond float64) string {
 	switch {
+	case perSecond <= 0:
+		return ""
 	case perSecond >= 1:
-		return fmt.Sprintf("%.1f pictures/s", perSecond)
+		return fmt.Sprintf(", %.1f pictures/s", perSecond)
 	case perSecond*60 >= 1:
-		return fmt.Sprintf("%.1f pictures/min", perSecond*60)
-	default:
-		return fmt.Sprintf("%.1f pictures/h", perSecond*3600)
+		return fmt.Sprintf(", %.1f pictures/min", perSecond*60)
 	}
+	return fmt.Sprintf(", %.1f pictures/h", perSecond*3600)
 }
 
 func plural(images int) string {
