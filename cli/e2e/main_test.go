@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -112,7 +112,7 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	img, err := png.Decode(bytes.NewReader(data))
 	require.NoError(t, err)
-	texts, err := pngtest.Texts(data)
+	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
 	return img, texts
 }

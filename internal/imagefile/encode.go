@@ -1,9 +1,10 @@
 // Package imagefile writes the pictures of the command line as PNG, JPEG and WebP, with the generation settings stored in PNG text chunks.
-// It knows nothing of diffusion.
+// It reads those back, and knows nothing of diffusion.
 package imagefile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -52,10 +53,7 @@ func Encode(img image.Image, format Format, opts EncodeOptions) ([]byte, error) 
 		}
 		return insertText(buf.Bytes(), opts.Text)
 	case JPEG:
-		quality := opts.JPEGQuality
-		if quality == 0 {
-			quality = DefaultJPEGQuality
-		}
+		quality := cmp.Or(opts.JPEGQuality, DefaultJPEGQuality)
 		if quality < 1 || quality > 100 {
 			return nil, fmt.Errorf("JPEG quality %d: must be 1 to 100", quality)
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"testing"
 
-	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/image/webp"
@@ -84,7 +83,7 @@ func TestPNGText(t *testing.T) {
 	}
 	data, err := Encode(gradient(8, 8), PNG, EncodeOptions{Text: texts})
 	require.NoError(t, err)
-	got, err := pngtest.Texts(data)
+	got, err := ReadText(data)
 	require.NoError(t, err)
 	assert.Len(t, got, len(texts))
 	for _, text := range texts {
@@ -99,4 +98,13 @@ func TestPNGText(t *testing.T) {
 		_, err := Encode(gradient(8, 8), PNG, EncodeOptions{Text: []Text{bad}})
 		require.Error(t, err, "%q", bad)
 	}
+}
+
+func FuzzReadText(f *testing.F) {
+	data, err := Encode(gradient(4, 4), PNG, EncodeOptions{Text: []Text{{"a", "b"}, {"c", "ü"}}})
+	require.NoError(f, err)
+	f.Add(data)
+	f.Add(data[:len(data)-5])
+	f.Add([]byte(pngSignature))
+	f.Fuzz(func(t *testing.T, b []byte) { _, _ = ReadText(b) })
 }

@@ -61,3 +61,30 @@ func writeChunk(out *bytes.Buffer, kind, data string) {
 	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), kind+data...)
 	out.Write(binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:])))
 }
+
+// ReadText returns the texts of a PNG file that Encode made, by their keywords. The error wraps ErrFormat where it is none, or damaged.
+func ReadText(file []byte) (map[string]string, error) {
+	rest, ok := bytes.CutPrefix(file, []byte(pngSignature))
+	if !ok {
+		return nil, fmt.Errorf("%w: not a PNG file", ErrFormat)
+	}
+	texts := map[string]string{}
+	for len(rest) > 0 {
+		end := uint64(8)
+		if len(rest) > 4 {
+			end += uint64(binary.BigEndian.Uint32(rest))
+		}
+		if end+4 > uint64(len(rest)) || crc32.ChecksumIEEE(rest[4:end]) != binary.BigEndian.Uint32(rest[end:]) {
+			return nil, fmt.Errorf("%w: damaged PNG chunk", ErrFormat)
+		}
+		keyword, value, _ := strings.Cut(string(rest[8:end]), "\x00")
+		switch string(rest[4:8]) {
+		case "tEXt":
+			texts[keyword] = value
+		case "iTXt":
+			texts[keyword] = strings.TrimPrefix(value, "\x00\x00\x00\x00")
+		}
+		rest = rest[end+4:]
+	}
+	return texts, nil
+}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -46,10 +47,7 @@ func (s *Service) Load(a Ask, name string, m request.Model) error {
 	if err != nil {
 		return err
 	}
-	if name == "" {
-		name = m.Model
-	}
-	s.enqueue(o, name, m)
+	s.enqueue(o, cmp.Or(name, m.Model), m)
 	return nil
 }
 
@@ -99,9 +97,7 @@ func (s *Service) entryFor(o *order, name string, m request.Model) (*entry, erro
 		}
 	}
 	if e == nil {
-		if name == "" {
-			name = m.Model
-		}
+		name = cmp.Or(name, m.Model)
 		for n := 2; s.named(name) != nil; n++ {
 			name = fmt.Sprintf("%s#%d", m.Model, n)
 		}

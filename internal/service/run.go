@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -284,9 +285,7 @@ func (r *Run) forget(i int) {
 func (r *Run) fail(job int, index *int, err error) {
 	r.mu.Lock()
 	r.result.Failed++
-	if r.result.Err == nil {
-		r.result.Err = err
-	}
+	r.result.Err = cmp.Or(r.result.Err, err)
 	r.mu.Unlock()
 	r.emit(JobFailed{job, index, err})
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,9 +120,7 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 func (o benchOptions) session(c benchmark.Case, file benchFile) benchmark.Session {
 	s := benchmark.Session{Case: c, Path: file.path, Type: file.load, Precision: backend.Precision(o.precision), Threads: o.threads,
 		Flash: o.flash, Steps: o.steps, Guidance: o.guidance, Warmup: o.warmup, Prompts: o.prompts()}
-	if s.Precision == "" {
-		s.Precision = benchmark.PrecisionOf(c.Type)
-	}
+	s.Precision = cmp.Or(s.Precision, benchmark.PrecisionOf(c.Type))
 	return s
 }
 

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,10 +100,7 @@ func describeChild(err error, said string) error {
 		}
 		return &childError{fmt.Sprintf("the session's process ended by %v: %s", status.Signal(), lastLine(said)), ExitNative}
 	}
-	if said == "" {
-		said = exit.Error()
-	}
-	return &childError{said, exit.ExitCode()}
+	return &childError{cmp.Or(said, exit.Error()), exit.ExitCode()}
 }
 
 func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }

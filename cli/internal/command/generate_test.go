@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
@@ -28,7 +28,7 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	img, err := png.Decode(strings.NewReader(string(data)))
 	require.NoError(t, err)
-	texts, err := pngtest.Texts(data)
+	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
 	return img, texts
 }

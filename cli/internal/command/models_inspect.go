@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -93,11 +94,8 @@ func printReport(env Env, r modelfile.Report) error {
 	p.table(rows)
 	table := [][]string{{""}, {"COMPONENT", "TENSORS", "PARAMETERS", "BYTES", "TYPES", "PREFIX"}}
 	for _, c := range r.Components {
-		prefix := c.Prefix
-		if prefix == "" {
-			prefix = "-"
-		}
-		table = append(table, []string{c.Name, fmt.Sprint(c.Tensors), count(c.Parameters), words.Bytes(c.Bytes), types(c.DTypes), prefix})
+		table = append(table, []string{c.Name, fmt.Sprint(c.Tensors), count(c.Parameters), words.Bytes(c.Bytes), types(c.DTypes),
+			cmp.Or(c.Prefix, "-")})
 	}
 	p.table(table)
 	p.table(metadataRows(r))

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,9 +166,7 @@ func (g *generation) jobFailed(e service.JobFailed) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.failed == nil {
-		g.failed = e.Err
-	}
+	g.failed = cmp.Or(g.failed, e.Err)
 	g.stop()
 }
 

@@ -1,11 +1,12 @@
 package progress
 
 import (
-	"encoding/json"
 	"io"
 	"math"
 	"sync"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // JSON is a Reporter that writes one JSON object per line: the fields "schema", "event" and "time"
@@ -42,19 +43,10 @@ func (j *JSON) Report(e Event) {
 	if j.closed {
 		return
 	}
-	head, err := json.Marshal(header{Schema, EventName(e), j.now().UTC().Format(time.RFC3339Nano)})
-	if err != nil {
-		return
+	line, err := words.JoinJSON(header{Schema, EventName(e), j.now().UTC().Format(time.RFC3339Nano)}, e)
+	if err == nil {
+		_, _ = j.w.Write(append(line, '\n')) // a reader that went away must not stop the work
 	}
-	body, err := json.Marshal(e)
-	if err != nil || len(body) < 2 {
-		return
-	}
-	line := head[:len(head)-1]
-	if len(body) > 2 {
-		line = append(append(line, ','), body[1:len(body)-1]...)
-	}
-	_, _ = j.w.Write(append(line, "}\n"...)) // a reader that went away must not stop the work
 }
 
 // finite replaces what JSON cannot hold by 0, "unknown".

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -150,19 +151,8 @@ func (e event) line(now time.Time) ([]byte, error) {
 	if id == nil {
 		id = json.RawMessage("null")
 	}
-	head, err := json.Marshal(eventHead{id, e.name, now.UTC().Format(time.RFC3339Nano)})
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(e.body)
-	if err != nil {
-		return nil, err
-	}
-	line := head[:len(head)-1]
-	if len(body) > 2 {
-		line = append(append(line, ','), body[1:len(body)-1]...)
-	}
-	return append(e.casing.JSON(append(line, '}'), verbatimKeys...), '\n'), nil
+	line, err := words.JoinJSON(eventHead{id, e.name, now.UTC().Format(time.RFC3339Nano)}, e.body)
+	return append(e.casing.JSON(line, verbatimKeys...), '\n'), err
 }
 
 // verbatimKeys are keys of events whose values have keys that are names of things.

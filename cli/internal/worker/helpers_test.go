@@ -22,7 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
-	"github.com/daguerre-go/daguerre/internal/imagefile/pngtest"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
@@ -272,7 +271,7 @@ func promptOf(t *testing.T, e map[string]any) string {
 	require.NoError(t, err)
 	_, err = png.Decode(bytes.NewReader(data))
 	require.NoError(t, err)
-	texts, err := pngtest.Texts(data)
+	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
 	return texts["prompt"]
 }
