@@ -75,11 +75,9 @@ func message(err error) string {
 
 func newApp(env Env) *cli.App {
 	return &cli.App{
-		Name:  name,
-		Usage: "make SDXL pictures", Description: `New here? "daguerre demo" makes a picture with a small embedded model, "daguerre doctor" tells
-whether all is well, and "daguerre generate --help" shows how to use your own checkpoint.
-
-` + exitCodesHelp,
+		Name:                      name,
+		Usage:                     "make SDXL pictures",
+		Description:               sectionOf("@program") + "\n\n" + exitCodesHelp,
 		HideHelpCommand:           true,
 		HideVersion:               true,
 		Writer:                    env.Stdout,

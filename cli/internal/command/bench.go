@@ -203,7 +203,8 @@ func oneOf(command, flag, value string, known []string) error {
 		return nil
 	}
 	shown := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, words.Clip(value), words.DidYouMean(value, shown), strings.Join(shown, ", "))
+	return usagef(command, "--%s: %q is unknown%s; known are %s", flag, words.Clip(value), words.DidYouMean(value, shown),
+		strings.Join(shown, ", "))
 }
 
 // nano reports whether the embedded model alone is measured.

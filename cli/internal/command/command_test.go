@@ -225,6 +225,7 @@ func TestHelp(t *testing.T) {
 func TestEveryCommandIsExplained(t *testing.T) {
 	b := newBench(t)
 	app := newApp(Env{Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, Now: time.Now, Native: b.native})
+	done := 1 // bench has subcommands, and does something itself
 	for _, c := range app.Commands {
 		assert.NotEmpty(t, c.Usage, c.Name)
 		leaves := c.Subcommands
@@ -235,12 +236,16 @@ func TestEveryCommandIsExplained(t *testing.T) {
 			assert.NotEmpty(t, l.Usage, l.Name)
 			assert.Contains(t, l.Description, "EXAMPLES:", l.Name)
 			assert.True(t, strings.HasPrefix(l.UsageText, "daguerre "), l.Name)
+			assert.NotContains(t, l.Description, "${", l.Name)
+			done++
 			for _, f := range l.Flags {
+				assert.NotContains(t, f.String(), "${", l.Name)
 				assert.True(t, strings.Contains(f.String(), "\t") && len(strings.SplitN(f.String(), "\t", 2)[1]) > 3, "%s %s has a usage", l.Name,
 					f.Names()[0])
 			}
 		}
 	}
+	assert.Len(t, actions, done, "every action is a command's")
 }
 
 func TestVersionCommand(t *testing.T) {

@@ -63,11 +63,10 @@ func runDoctor(c *cli.Context, env Env) error {
 	}
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))
-	if d.Library.Loaded {
-		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env))
-	}
-	d.Findings = append(d.Findings, checkCache())
-	if d.Library.Loaded {
+	if !d.Library.Loaded {
+		d.Findings = append(d.Findings, checkCache())
+	} else {
+		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env), checkCache())
 		d.Findings = append(d.Findings, checkNano(ctx, env, deep)...)
 	}
 	if d.Library.Loaded && deep {

@@ -32,14 +32,7 @@ const (
 )
 
 // exitCodesHelp is printed in the help of the program and of commands that compute.
-const exitCodesHelp = `EXIT CODES:
-   0    done
-   1    another failure, such as a full disk
-   2    usage or configuration: a wrong flag, key or value
-   3    a model or input file that is missing, damaged or unsuitable
-   4    out of memory
-   5    native library or device
-   130  cancelled`
+var exitCodesHelp = sectionOf("@exit codes")
 
 // usageError is a mistake in the arguments or in the configuration.
 type usageError struct {

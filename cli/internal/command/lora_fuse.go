@@ -27,7 +27,8 @@ type fuseOptions struct {
 
 // fuseOptionsOf reads the flags and finds mistakes without touching a file.
 func fuseOptionsOf(c *cli.Context) (fuseOptions, error) {
-	o := fuseOptions{in: c.Args().First(), out: c.String("output"), dirs: c.StringSlice("lora-dir"), overwrite: c.Bool("overwrite"), strict: c.Bool("lora-strict")}
+	o := fuseOptions{in: c.Args().First(), out: c.String("output"), dirs: c.StringSlice("lora-dir"), overwrite: c.Bool("overwrite"),
+		strict: c.Bool("lora-strict")}
 	command := c.Command.HelpName
 	list, err := addLoRAs(nil, c.StringSlice("lora"))
 	switch ext := strings.ToLower(filepath.Ext(o.out)); {
@@ -60,7 +61,8 @@ func (o fuseOptions) execute(ctx context.Context, env Env, r progress.Reporter) 
 	library := adapters.NewLibrary(o.dirs...)
 	began, step := env.Now(), counted(env, r)
 	r.Report(progress.Start{Version: Version(), Jobs: 1})
-	report, err := adapters.Fuse(ctx, in, out, adapters.FuseOptions{Stack: o.stack, Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
+	report, err := adapters.Fuse(ctx, in, out, adapters.FuseOptions{Stack: o.stack,
+		Quantizer: lazyQuantizer(sync.OnceValues(env.Native.Quantizer)),
 		Resolve: func(a lora.Adapter) (string, error) {
 			return library.Resolve(cmp.Or(a.Path, a.Name))
 		}, Progress: func(done, total int64) { step(progress.StageWrite, done, total) }})

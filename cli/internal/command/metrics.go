@@ -48,8 +48,6 @@ func serveMetrics(g *generation) (*metricsServer, error) {
 	return m, nil
 }
 
-func (m *metricsServer) address() string { return m.listen.Addr().String() }
-
 func (m *metricsServer) close() {
 	_ = m.server.Close()
 	<-m.ended

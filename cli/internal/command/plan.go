@@ -132,14 +132,7 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 	if job.NextBatch > 0 {
 		batch += fmt.Sprintf(" (%d would need %s)", job.NextBatch, words.Budget(job.NextBytes))
 	}
-	for _, c := range []struct {
-		on   bool
-		text string
-	}{{job.Tiling, "VAE by tiles"}, {job.Separate && size.Guidance, "halves of guidance one after the other"}} {
-		if c.on {
-			batch += ", " + c.text
-		}
-	}
+	batch += word(job.Tiling, ", VAE by tiles", "") + word(job.Separate && size.Guidance, ", halves of guidance one after the other", "")
 	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images,
 		words.Plural(size.Images, "image"), batch)}, {"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
 	for _, device := range planDevices(plan) {
@@ -158,8 +151,8 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 				}
 			}
 			if weights+compute+other > 0 {
-				rows = append(rows, []string{stage.Name, device, words.Budget(weights), words.Budget(compute), words.Budget(other), words.Budget(weights +
-					compute + other)})
+				rows = append(rows, []string{stage.Name, device, words.Budget(weights), words.Budget(compute), words.Budget(other),
+					words.Budget(weights + compute + other)})
 			}
 		}
 		if peak > 0 {

@@ -66,7 +66,7 @@ func (s *session) begin(ctx context.Context) (*generation, error) {
 			g.close()
 			return nil, err
 		}
-		s.report.Report(progress.Warning{Message: "metrics at http://" + g.metrics.address() + "/metrics"})
+		s.report.Report(progress.Warning{Message: "metrics at http://" + g.metrics.listen.Addr().String() + "/metrics"})
 	}
 	return g, nil
 }

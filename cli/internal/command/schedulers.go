@@ -92,7 +92,8 @@ func showScheduler(c *cli.Context, env Env) error {
 	if names := append(slices.Clone(info.Aliases), info.Presets...); len(names) > 0 {
 		rows = append(rows, []string{"other names", strings.Join(names, ", ")})
 	}
-	rows = append(rows, []string{"custom timesteps", word(info.Timesteps, "yes", "no")}, []string{"custom sigmas", word(info.Info.Sigmas, "yes", "no")},
+	rows = append(rows, []string{"custom timesteps", word(info.Timesteps, "yes", "no")},
+		[]string{"custom sigmas", word(info.Info.Sigmas, "yes", "no")},
 		[]string{"", ""}, []string{"OPTION", "DEFAULT", "SDXL", "VALUES"})
 	sdxl := optionValues(scheduler.SDXLDefaults())
 	for _, o := range info.Options {

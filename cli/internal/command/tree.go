@@ -59,6 +59,13 @@ var actions = map[string]action{
 	"doctor":               bare("", runDoctor),
 }
 
+// sectionOf is the text of a section that is no command.
+func sectionOf(name string) string {
+	_, text, _ := strings.Cut(commandsText, "\n==== "+name+"\n\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	return text
+}
+
 // filler puts what the program knows into commandsText.
 func filler() *strings.Replacer {
 	d := benchmark.DefaultThresholds
@@ -66,9 +73,10 @@ func filler() *strings.Replacer {
 	var pairs []string
 	for key, value := range map[string]any{
 		"exit codes": exitCodesHelp, "output.fields": "{" + strings.Join(output.Fields, "} {") + "}", "output.default": service.DefaultOutput,
-		"quality": request.DefaultQuality, "demo.prompt": demoPrompt, "resize": joined(controlnet.ResizeModes), "precisions": joined(request.Precisions),
-		"types": joined(request.Types), "upscale.tile": upscale.DefaultTileSize, "upscale.overlap": upscale.DefaultOverlap,
-		"vae.overlap": vae.DefaultOverlap, "convert.types": strings.ToLower(joined(convert.Types)), "synth.kinds": joined(synth.Kinds),
+		"quality": request.DefaultQuality, "demo.prompt": demoPrompt, "resize": joined(controlnet.ResizeModes),
+		"precisions": joined(request.Precisions), "types": joined(request.Types), "upscale.tile": upscale.DefaultTileSize,
+		"upscale.overlap": upscale.DefaultOverlap,
+		"vae.overlap":     vae.DefaultOverlap, "convert.types": strings.ToLower(joined(convert.Types)), "synth.kinds": joined(synth.Kinds),
 		"synth.types": joined(synthTypes), "synth.rank": synth.DefaultRank, "bench.synthetic": joined(benchSynthetic),
 		"bench.types": strings.Join(benchTypes, ","), "bench.steps": benchSteps, "bench.rounds": benchRounds,
 		"bench.nano types": strings.Join(benchNanoTypes, ","), "bench.nano images": benchNanoImages, "bench.nano rounds": benchNanoRounds,
@@ -94,8 +102,8 @@ func commandTree(env Env) []*cli.Command {
 		path, hidden := strings.CutSuffix(path, " (hidden)")
 		i := strings.LastIndexByte(path, ' ')
 		c := &cli.Command{Name: path[i+1:], Hidden: hidden, HideHelpCommand: true, Usage: usage, UsageText: text,
-			Description: fill.Replace(strings.TrimSpace(description)), Flags: readFlags(flags, fill, shared), OnUsageError: onUsageError(name + " " + path),
-			Action: func(c *cli.Context) error { return cli.ShowSubcommandHelp(c) }}
+			Description: fill.Replace(strings.TrimSpace(description)), Flags: readFlags(flags, fill, shared),
+			OnUsageError: onUsageError(name + " " + path), Action: func(c *cli.Context) error { return cli.ShowSubcommandHelp(c) }}
 		if strings.HasPrefix(path, "@") {
 			shared[path] = c.Flags
 			continue

@@ -33,7 +33,8 @@ func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
 		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
 	}
-	return o, cmp.Or(inRange(c, "max-line", o.maxLine, 1, 1<<12), inRange(c, "queue", o.queue, 1, 1<<20), inRange(c, "models", o.models, 1, 64))
+	return o, cmp.Or(inRange(c, "max-line", o.maxLine, 1, 1<<12), inRange(c, "queue", o.queue, 1, 1<<20),
+		inRange(c, "models", o.models, 1, 64))
 }
 
 func (o workerOptions) execute(ctx context.Context, env Env) error {

@@ -3,7 +3,6 @@
 package progress
 
 import (
-	"cmp"
 	"reflect"
 )
 
@@ -15,16 +14,21 @@ const Schema = 1
 type Event any
 
 // names are the "event" fields of the events' JSON lines.
-var names = map[reflect.Type]string{
-	reflect.TypeFor[Start](): "start", reflect.TypeFor[Model](): "model", reflect.TypeFor[JobStart](): "job", reflect.TypeFor[Step](): "progress",
-	reflect.TypeFor[Overall](): "overall", reflect.TypeFor[Batch](): "batch", reflect.TypeFor[Retry](): "retry", reflect.TypeFor[Resume](): "resume",
-	reflect.TypeFor[Preview](): "preview", reflect.TypeFor[Image](): "image", reflect.TypeFor[Latents](): "latents", reflect.TypeFor[File](): "file",
-	reflect.TypeFor[Result](): "result", reflect.TypeFor[Warning](): "warning", reflect.TypeFor[Failed](): "error", reflect.TypeFor[Done](): "done",
-	reflect.TypeFor[Profile](): "profile",
+var names = map[string]Event{
+	"start": Start{}, "model": Model{}, "job": JobStart{}, "progress": Step{}, "overall": Overall{}, "batch": Batch{}, "retry": Retry{},
+	"resume": Resume{}, "preview": Preview{}, "image": Image{}, "latents": Latents{}, "file": File{}, "result": Result{},
+	"warning": Warning{}, "error": Failed{}, "done": Done{}, "profile": Profile{},
 }
 
 // EventName is the "event" field of an event's JSON line.
-func EventName(e Event) string { return cmp.Or(names[reflect.TypeOf(e)], "unknown") }
+func EventName(e Event) string {
+	for name, x := range names {
+		if reflect.TypeOf(x) == reflect.TypeOf(e) {
+			return name
+		}
+	}
+	return "unknown"
+}
 
 // Start is the first event of a command.
 type Start struct {
