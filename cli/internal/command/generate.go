@@ -149,7 +149,7 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if err := s.checkJobs(ctx); err != nil {
 		return err
 	}
-	g, err := s.begin(ctx)
+	g, err := s.begin()
 	if err != nil {
 		return err
 	}

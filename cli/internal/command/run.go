@@ -54,7 +54,7 @@ type jobProgress struct {
 }
 
 // begin makes the batch manager on the open pipeline.
-func (s *session) begin(ctx context.Context) (*generation, error) {
+func (s *session) begin() (*generation, error) {
 	g := &generation{session: s, images: countImages(s.run.Jobs), began: s.env.Now(), jobs: map[int]*jobProgress{}}
 	g.previews.report, g.previews.files.Overwrite, g.previews.paths = s.report, s.overwrite, map[[2]int]string{}
 	retry := func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) } // others may give memory back
