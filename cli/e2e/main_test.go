@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 )
 
 // program is the built binary; workDir, inside the module, lets it find the library of the build folder.
@@ -114,7 +115,11 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
-	return img, texts
+	out := map[string]string{}
+	for _, x := range texts {
+		out[x.Keyword] = x.Value
+	}
+	return img, out
 }
 
 // list returns the names in a folder, hidden ones included.

@@ -1,17 +1,11 @@
-// Package imagefile writes the pictures of the command line as PNG, JPEG and WebP, with the generation settings stored in PNG text chunks.
-// It reads those back, and knows nothing of diffusion.
 package imagefile
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/HugoSmits86/nativewebp"
@@ -53,7 +47,10 @@ func Encode(img image.Image, format Format, opts EncodeOptions) ([]byte, error) 
 		}
 		return insertText(buf.Bytes(), opts.Text)
 	case JPEG:
-		quality := cmp.Or(opts.JPEGQuality, DefaultJPEGQuality)
+		quality := opts.JPEGQuality
+		if quality == 0 {
+			quality = DefaultJPEGQuality
+		}
 		if quality < 1 || quality > 100 {
 			return nil, fmt.Errorf("JPEG quality %d: must be 1 to 100", quality)
 		}
@@ -68,32 +65,4 @@ func Encode(img image.Image, format Format, opts EncodeOptions) ([]byte, error) 
 		return nil, fmt.Errorf("%w: %q; use png, jpeg or webp", ErrFormat, format)
 	}
 	return buf.Bytes(), nil
-}
-
-// ErrFormat is wrapped by errors about a picture of a format that is not offered, or damaged.
-var ErrFormat = errors.New("unsupported picture format")
-
-// Format is a picture file format that can be written.
-type Format string
-
-// The formats that can be written. WebP is always lossless.
-const (
-	PNG  Format = "png"
-	JPEG Format = "jpeg"
-	WebP Format = "webp"
-)
-
-// extensions maps a lower-case file name extension to its format.
-var extensions = map[string]Format{".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".webp": WebP}
-
-// FormatOf returns the format that path's extension names, in any case. The error wraps ErrFormat and lists the extensions that work.
-func FormatOf(path string) (Format, error) {
-	ext := strings.ToLower(filepath.Ext(path))
-	if f, ok := extensions[ext]; ok {
-		return f, nil
-	}
-	if ext == "" {
-		return "", fmt.Errorf("%w: %q has no extension; end the name in .png, .jpg or .webp", ErrFormat, path)
-	}
-	return "", fmt.Errorf("%w: %q ends in %q; end the name in .png, .jpg or .webp", ErrFormat, path, ext)
 }

@@ -85,10 +85,7 @@ func TestPNGText(t *testing.T) {
 	require.NoError(t, err)
 	got, err := ReadText(data)
 	require.NoError(t, err)
-	assert.Len(t, got, len(texts))
-	for _, text := range texts {
-		assert.Equal(t, text.Value, got[text.Keyword])
-	}
+	assert.Equal(t, texts, got)
 	assert.Contains(t, string(data), "tEXtparameters\x00a red")
 	assert.Contains(t, string(data), "iTXtdaguerre\x00\x00\x00\x00\x00{")
 	_, err = png.Decode(bytes.NewReader(data))
@@ -98,6 +95,22 @@ func TestPNGText(t *testing.T) {
 		_, err := Encode(gradient(8, 8), PNG, EncodeOptions{Text: []Text{bad}})
 		require.Error(t, err, "%q", bad)
 	}
+}
+
+func TestReadTextOfOthers(t *testing.T) {
+	base, err := Encode(gradient(4, 4), PNG, EncodeOptions{})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	out.Write(base[:ihdrEnd])
+	writeChunk(&out, "tEXt", "Author\x00Jos\xe9")
+	// zlib stream of "hello" with stored block.
+	z := "\x78\x01\x01\x05\x00\xfa\xffhello\x06\x2c\x02\x15"
+	writeChunk(&out, "zTXt", "packed\x00\x00"+z)
+	writeChunk(&out, "iTXt", "packed8\x00\x01\x00en\x00\x00"+z)
+	out.Write(base[ihdrEnd:])
+	got, err := ReadText(out.Bytes())
+	require.NoError(t, err)
+	assert.Equal(t, []Text{{"Author", "José"}, {"packed", "hello"}, {"packed8", "hello"}}, got)
 }
 
 func FuzzReadText(f *testing.F) {

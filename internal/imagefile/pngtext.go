@@ -2,9 +2,12 @@ package imagefile
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,13 +18,17 @@ type Text struct {
 	Value   string // UTF-8, without NUL
 }
 
+// maxTextBytes bounds the text that ReadText unpacks from one chunk.
+const maxTextBytes = 64 << 20
+
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // ihdrEnd is where the first chunk after IHDR begins: signature, length, type, 13 bytes, CRC.
 const ihdrEnd = len(pngSignature) + 4 + 4 + 13 + 4
 
-// insertText adds text chunks to an encoded PNG, directly after IHDR, so that readers which stop at the pixels see them. Pure ASCII becomes
-// tEXt, which every reader knows; anything else becomes iTXt, the chunk for UTF-8 (PNG specification, third edition, 11.3.3).
+// insertText adds text chunks to an encoded PNG, directly after IHDR, so that readers which stop at
+// the pixels see them. Pure ASCII becomes tEXt, which every reader knows; anything else becomes iTXt,
+// the chunk for UTF-8 (PNG specification, third edition, 11.3.3).
 func insertText(file []byte, texts []Text) ([]byte, error) {
 	if len(texts) == 0 {
 		return file, nil
@@ -55,36 +62,120 @@ func checkText(t Text) error {
 	return nil
 }
 
-func isASCII(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) }
-
-func writeChunk(out *bytes.Buffer, kind, data string) {
-	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), kind+data...)
-	out.Write(binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:])))
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
-// ReadText returns the texts of a PNG file that Encode made, by their keywords. The error wraps ErrFormat where it is none, or damaged.
-func ReadText(file []byte) (map[string]string, error) {
-	rest, ok := bytes.CutPrefix(file, []byte(pngSignature))
-	if !ok {
+func writeChunk(out *bytes.Buffer, kind, data string) {
+	body := kind + data
+	var word [4]byte
+	binary.BigEndian.PutUint32(word[:], uint32(len(data)))
+	out.Write(word[:])
+	out.WriteString(body)
+	binary.BigEndian.PutUint32(word[:], crc32.ChecksumIEEE([]byte(body)))
+	out.Write(word[:])
+}
+
+// ReadText returns the tEXt, zTXt and iTXt chunks of a PNG file, in their order. The error wraps
+// ErrFormat when the bytes are not a PNG file or a chunk is damaged.
+func ReadText(file []byte) ([]Text, error) {
+	if !bytes.HasPrefix(file, []byte(pngSignature)) {
 		return nil, fmt.Errorf("%w: not a PNG file", ErrFormat)
 	}
-	texts := map[string]string{}
+	var texts []Text
+	rest := file[len(pngSignature):]
 	for len(rest) > 0 {
-		end := uint64(8)
-		if len(rest) > 4 {
-			end += uint64(binary.BigEndian.Uint32(rest))
+		if len(rest) < 12 {
+			return nil, fmt.Errorf("%w: PNG file cut short", ErrFormat)
 		}
-		if end+4 > uint64(len(rest)) || crc32.ChecksumIEEE(rest[4:end]) != binary.BigEndian.Uint32(rest[end:]) {
-			return nil, fmt.Errorf("%w: damaged PNG chunk", ErrFormat)
+		size := uint64(binary.BigEndian.Uint32(rest))
+		if size > uint64(len(rest))-12 {
+			return nil, fmt.Errorf("%w: PNG chunk of %d bytes in a file with %d left", ErrFormat, size, len(rest)-12)
 		}
-		keyword, value, _ := strings.Cut(string(rest[8:end]), "\x00")
-		switch string(rest[4:8]) {
-		case "tEXt":
-			texts[keyword] = value
-		case "iTXt":
-			texts[keyword] = strings.TrimPrefix(value, "\x00\x00\x00\x00")
+		kind, data := string(rest[4:8]), rest[8:8+size]
+		if binary.BigEndian.Uint32(rest[8+size:]) != crc32.ChecksumIEEE(rest[4:8+size]) {
+			return nil, fmt.Errorf("%w: PNG chunk %q has a wrong checksum", ErrFormat, kind)
 		}
-		rest = rest[end+4:]
+		rest = rest[12+size:]
+		t, ok, err := parseText(kind, data)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			texts = append(texts, t)
+		}
+		if kind == "IEND" {
+			break
+		}
 	}
 	return texts, nil
+}
+
+// parseText reads one chunk; ok is false when it is no text chunk.
+func parseText(kind string, data []byte) (t Text, ok bool, err error) {
+	if kind != "tEXt" && kind != "zTXt" && kind != "iTXt" {
+		return Text{}, false, nil
+	}
+	keyword, value, found := bytes.Cut(data, []byte{0})
+	if !found {
+		return Text{}, false, fmt.Errorf("%w: PNG %s chunk without a keyword", ErrFormat, kind)
+	}
+	t.Keyword = string(keyword)
+	switch kind {
+	case "tEXt":
+		t.Value = latin1(value)
+	case "zTXt":
+		if len(value) < 1 || value[0] != 0 {
+			return Text{}, false, fmt.Errorf("%w: PNG zTXt chunk of an unknown compression", ErrFormat)
+		}
+		if value, err = inflate(value[1:]); err != nil {
+			return Text{}, false, err
+		}
+		t.Value = latin1(value)
+	case "iTXt":
+		if len(value) < 2 {
+			return Text{}, false, fmt.Errorf("%w: PNG iTXt chunk cut short", ErrFormat)
+		}
+		compressed := value[0] == 1
+		parts := bytes.SplitN(value[2:], []byte{0}, 3)
+		if len(parts) != 3 {
+			return Text{}, false, fmt.Errorf("%w: PNG iTXt chunk cut short", ErrFormat)
+		}
+		value = parts[2]
+		if compressed {
+			if value, err = inflate(value); err != nil {
+				return Text{}, false, err
+			}
+		}
+		t.Value = string(value)
+	}
+	return t, true, nil
+}
+
+func latin1(b []byte) string {
+	runes := make([]rune, len(b))
+	for i, c := range b {
+		runes[i] = rune(c)
+	}
+	return string(runes)
+}
+
+func inflate(b []byte) ([]byte, error) {
+	r, err := zlib.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%w: PNG text: %w", ErrFormat, err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("%w: PNG text: %w", ErrFormat, err)
+	}
+	if len(out) > maxTextBytes {
+		return nil, fmt.Errorf("%w: PNG text unpacks to more than %d bytes", ErrFormat, maxTextBytes)
+	}
+	return out, nil
 }

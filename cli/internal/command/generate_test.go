@@ -30,7 +30,11 @@ func readPNG(t *testing.T, path string) (image.Image, map[string]string) {
 	require.NoError(t, err)
 	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
-	return img, texts
+	out := map[string]string{}
+	for _, x := range texts {
+		out[x.Keyword] = x.Value
+	}
+	return img, out
 }
 
 func samePicture(a, b image.Image) bool {

@@ -273,7 +273,12 @@ func promptOf(t *testing.T, e map[string]any) string {
 	require.NoError(t, err)
 	texts, err := imagefile.ReadText(data)
 	require.NoError(t, err)
-	return texts["prompt"]
+	for _, x := range texts {
+		if x.Keyword == "prompt" {
+			return x.Value
+		}
+	}
+	return ""
 }
 
 type object = map[string]any
