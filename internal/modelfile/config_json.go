@@ -1,10 +1,12 @@
 package modelfile
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -38,15 +40,13 @@ func parseObject(text []byte, path, field string) (object, error) {
 	if !utf8.Valid(text) {
 		return object{}, &Error{Kind: ErrConfig, Path: path, Field: field, Found: "not valid UTF-8"}
 	}
-	place := field
-	if place == "" {
-		place = "JSON"
-	}
-	j := newJSONReader(text)
-	v, err := j.value(place)
-	if err == nil {
-		err = j.end(place)
-	}
+	var v any
+	err := attempt(func() {
+		place := cmp.Or(field, "JSON")
+		j := newJSONReader(text)
+		v = j.value(place)
+		j.end(place)
+	})
 	if err != nil {
 		e := withPath(path, err).(*Error)
 		e.Kind, e.Remedy = ErrConfig, "correct it or download it again"
@@ -60,39 +60,24 @@ func parseObject(text []byte, path, field string) (object, error) {
 }
 
 // value reads any JSON value; numbers stay json.Number.
-func (j *jsonReader) value(field string) (any, error) {
-	tok, err := j.next(field)
-	if err != nil {
-		return nil, err
-	}
-	switch tok {
+func (j *jsonReader) value(field string) any {
+	switch tok := j.next(field); tok {
 	case json.Delim('{'):
 		m := map[string]any{}
-		for {
-			k, err := j.next(field)
-			if err != nil {
-				return nil, err
-			}
-			if k == json.Delim('}') {
-				return m, nil
-			}
-			if m[k.(string)], err = j.value(field); err != nil {
-				return nil, err
-			}
+		for k := j.next(field); k != json.Delim('}'); k = j.next(field) {
+			m[k.(string)] = j.value(field)
 		}
+		return m
 	case json.Delim('['):
 		list := []any{}
 		for j.dec.More() {
-			v, err := j.value(field)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
+			list = append(list, j.value(field))
 		}
-		_, err := j.next(field)
-		return list, err
+		j.next(field)
+		return list
+	default:
+		return tok
 	}
-	return tok, nil
 }
 
 func valueKind(v any) string {
@@ -105,7 +90,7 @@ func valueKind(v any) string {
 	return jsonKind(v)
 }
 
-func (o object) bad(key, format string, args ...any) error {
+func (o object) bad(key, format string, args ...any) *Error {
 	return &Error{Kind: ErrConfig, Path: o.path, Field: o.key(key), Found: fmt.Sprintf(format, args...), Remedy: "correct the value"}
 }
 
@@ -127,159 +112,115 @@ func (o object) get(key string) (any, bool) {
 
 func (o object) has(key string) bool { _, ok := o.get(key); return ok }
 
-func (o object) object(key string) (object, error) {
+func (o object) object(key string) object {
 	v, ok := o.get(key)
 	if !ok {
-		return object{path: o.path, field: o.key(key)}, nil
+		return object{path: o.path, field: o.key(key)}
 	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return object{}, o.bad(key, "found %s instead of an object", valueKind(v))
-	}
-	return object{path: o.path, field: o.key(key), values: m}, nil
+	return object{path: o.path, field: o.key(key), values: as[map[string]any](o, key, v, "instead of an object")}
 }
 
-func (o object) text(key string, to *string) error {
-	v, ok := o.get(key)
+// as is a value of the type that is needed.
+func as[T any](o object, key string, v any, need string) T {
+	x, ok := v.(T)
 	if !ok {
-		return nil
+		panic(o.bad(key, "found %s %s", valueKind(v), need))
 	}
-	s, ok := v.(string)
-	if !ok {
-		return o.bad(key, "found %s instead of a string", valueKind(v))
-	}
-	*to = s
-	return nil
+	return x
 }
 
-func (o object) boolean(key string, to **bool) error {
-	v, ok := o.get(key)
-	if !ok {
-		return nil
-	}
-	b, ok := v.(bool)
-	if !ok {
-		return o.bad(key, "found %s instead of true or false", valueKind(v))
-	}
-	*to = &b
-	return nil
-}
-
-func (o object) asInt(key string, v any) (int, error) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, o.bad(key, "found %s instead of an integer", valueKind(v))
-	}
-	i, err := strconv.ParseInt(n.String(), 10, 64)
-	if err != nil || i > math.MaxInt32 || i < math.MinInt32 {
-		return 0, o.bad(key, "found %s instead of an integer of at most 32 bits", quoteName(n.String()))
-	}
-	return int(i), nil
-}
-
-func (o object) integer(key string, low, high int, to *int) error {
-	v, ok := o.get(key)
-	if !ok {
-		return nil
-	}
-	i, err := o.asInt(key, v)
+func (o object) integer(key string, v any) int {
+	n := as[json.Number](o, key, v, "instead of an integer")
+	i, err := strconv.ParseInt(n.String(), 10, 32)
 	if err != nil {
-		return err
+		panic(o.bad(key, "found %s instead of an integer of at most 32 bits", quoteName(n.String())))
 	}
-	if i < low || i > high {
-		return o.bad(key, "%d is not in %d to %d", i, low, high)
-	}
-	*to = i
-	return nil
+	return int(i)
 }
 
-// integers reads a number or a list of numbers.
-func (o object) integers(key string) ([]int, error) {
-	v, ok := o.get(key)
-	if !ok {
-		return nil, nil
+func (o object) within(key string, v any, bounds []int) int {
+	i := o.integer(key, v)
+	if i < bounds[0] || i > bounds[1] {
+		panic(o.bad(key, "%d is not in %d to %d", i, bounds[0], bounds[1]))
 	}
-	list, ok := v.([]any)
-	if !ok {
-		list = []any{v}
-	}
-	out := make([]int, len(list))
-	for i, x := range list {
-		var err error
-		if out[i], err = o.asInt(key, x); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return i
 }
 
-func (o object) strings(key string) ([]string, error) {
-	v, ok := o.get(key)
-	if !ok {
-		return nil, nil
-	}
-	list, ok := v.([]any)
-	if !ok {
-		return nil, o.bad(key, "found %s instead of a list of strings", valueKind(v))
-	}
-	out := make([]string, len(list))
-	for i, x := range list {
-		if out[i], ok = x.(string); !ok {
-			return nil, o.bad(key, "found %s in a list of strings", valueKind(x))
-		}
-	}
-	return out, nil
-}
-
-func (o object) asNumber(key string, v any) (float64, error) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, o.bad(key, "found %s instead of a number", valueKind(v))
-	}
+func (o object) number(key string, v any) float64 {
+	n := as[json.Number](o, key, v, "instead of a number")
 	x, err := n.Float64()
 	if err != nil {
-		return 0, o.bad(key, "%s is no usable number", quoteName(n.String()))
+		panic(o.bad(key, "%s is no usable number", quoteName(n.String())))
 	}
-	return x, nil
+	return x
 }
 
-func (o object) number(key string, to *float64) error {
+// into reads a value into what `to` points at, which stays as it is where the key is absent. bounds are the smallest and the largest
+// value of an int. A list of ints may be written as one number.
+func (o object) into(key string, to any, bounds ...int) {
 	v, ok := o.get(key)
 	if !ok {
-		return nil
+		return
 	}
-	x, err := o.asNumber(key, v)
-	if err == nil {
-		*to = x
-	}
-	return err
-}
-
-func (o object) numbers(key string, to *[]float64) error {
-	v, ok := o.get(key)
-	if !ok {
-		return nil
-	}
-	list, ok := v.([]any)
-	if !ok {
-		return o.bad(key, "found %s instead of a list of numbers", valueKind(v))
-	}
-	out := make([]float64, len(list))
-	for i, x := range list {
-		var err error
-		if out[i], err = o.asNumber(key, x); err != nil {
-			return err
+	switch to := to.(type) {
+	case *string:
+		*to = as[string](o, key, v, "instead of a string")
+	case **bool:
+		b := as[bool](o, key, v, "instead of true or false")
+		*to = &b
+	case *int:
+		*to = o.within(key, v, bounds)
+	case **int:
+		i := o.within(key, v, bounds)
+		*to = &i
+	case *float64:
+		*to = o.number(key, v)
+	case **float64:
+		x := o.number(key, v)
+		*to = &x
+	case *[]int:
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		*to = make([]int, len(list))
+		for i, x := range list {
+			(*to)[i] = o.integer(key, x)
+		}
+	case *[]string:
+		list := as[[]any](o, key, v, "instead of a list of strings")
+		*to = make([]string, len(list))
+		for i, x := range list {
+			(*to)[i] = as[string](o, key, x, "in a list of strings")
+		}
+	case *[]float64:
+		list := as[[]any](o, key, v, "instead of a list of numbers")
+		*to = make([]float64, len(list))
+		for i, x := range list {
+			(*to)[i] = o.number(key, x)
 		}
 	}
-	*to = out
-	return nil
+}
+
+// fill reads the values of a struct's fields under the keys that their json tags give. A range tag has the bounds of an int. All values
+// that are wrong are told.
+func (o object) fill(to any) {
+	v := reflect.ValueOf(to).Elem()
+	var errs []error
+	for i := range v.NumField() {
+		tags := v.Type().Field(i).Tag
+		key, _, _ := strings.Cut(tags.Get("json"), ",")
+		bounds := make([]int, 2)
+		_, _ = fmt.Sscan(tags.Get("range"), &bounds[0], &bounds[1]) // only of ints
+		errs = append(errs, attempt(func() { o.into(key, v.Field(i).Addr().Interface(), bounds...) }))
+	}
+	ensure(errors.Join(errs...))
 }
 
 // component tells whose config.json this is by diffusers' and transformers' class names; "" if unknown.
 // Both CLIP encoders' classes can hold either; CLIPTextModelWithProjection is taken as the second.
 func (o object) component() string {
-	var class string
-	_ = o.text("_class_name", &class)
+	class, _ := o.values["_class_name"].(string)
 	switch {
 	case strings.HasPrefix(class, "UNet2DCondition"):
 		return "unet"
@@ -292,8 +233,7 @@ func (o object) component() string {
 	case class != "":
 		return ""
 	}
-	arch, _ := o.strings("architectures")
-	if len(arch) == 1 {
+	if arch, _ := o.values["architectures"].([]any); len(arch) == 1 {
 		switch arch[0] {
 		case "CLIPTextModel":
 			return "text_encoder"

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -43,94 +42,76 @@ var folderComponents = []string{"unet", "vae", "text_encoder", "text_encoder_2"}
 // component (config.json and weights). As in diffusers, the name without a variant is preferred, then
 // fp16, then other variants; safetensors before .bin. A component that model_index.json names and that has
 // no weights is an error.
-func FolderFiles(dir string) (Folder, error) {
+func FolderFiles(dir string) (f Folder, err error) {
+	err = attempt(func() { f = folderFiles(dir) })
+	return f, err
+}
+
+func folderFiles(dir string) Folder {
 	st, err := os.Stat(dir)
 	if err != nil {
-		return Folder{}, osError(dir, err)
+		panic(osError(dir, err))
 	}
 	if !st.IsDir() {
-		return Folder{}, &Error{Kind: ErrNotAFile, Path: dir, Found: "is no folder", Remedy: "name a diffusers folder"}
+		panic(&Error{Kind: ErrNotAFile, Path: dir, Found: "is no folder", Remedy: "name a diffusers folder"})
 	}
 	index, err := readObject(filepath.Join(dir, "model_index.json"))
 	if errors.Is(err, ErrNotFound) {
 		return loneFolder(dir)
 	}
-	if err != nil {
-		return Folder{}, err
-	}
+	ensure(err)
 	out := Folder{Dir: dir}
-	if err := index.text("_class_name", &out.ClassName); err != nil {
-		return Folder{}, err
-	}
+	index.into("_class_name", &out.ClassName)
 	for _, name := range folderComponents {
-		class, err := index.classOf(name)
-		if err != nil {
-			return Folder{}, err
+		if index.classOf(name) != "" {
+			out.Components = append(out.Components, componentFiles(filepath.Join(dir, name), name))
 		}
-		if class == "" {
-			continue
-		}
-		c, err := componentFiles(filepath.Join(dir, name), name)
-		if err != nil {
-			return Folder{}, err
-		}
-		out.Components = append(out.Components, c)
 	}
 	if len(out.Components) == 0 {
-		return Folder{}, &Error{Kind: ErrFormat, Path: index.path, Found: "names none of unet, vae, text_encoder and text_encoder_2",
-			Remedy: "name the folder of an SDXL pipeline"}
+		panic(&Error{Kind: ErrFormat, Path: index.path, Found: "names none of unet, vae, text_encoder and text_encoder_2",
+			Remedy: "name the folder of an SDXL pipeline"})
 	}
-	return out, nil
+	return out
 }
 
 // classOf reads an entry [library, class]; "" when it is absent or [null, null].
-func (o object) classOf(name string) (string, error) {
+func (o object) classOf(name string) string {
 	v, ok := o.get(name)
 	if !ok {
-		return "", nil
+		return ""
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) != 2 {
-		return "", o.bad(name, "found %s instead of [library, class]", valueKind(v))
+		panic(o.bad(name, "found %s instead of [library, class]", valueKind(v)))
 	}
 	if list[1] == nil {
-		return "", nil
+		return ""
 	}
-	s, ok := list[1].(string)
-	if !ok {
-		return "", o.bad(name, "found %s instead of a class name", valueKind(list[1]))
-	}
-	return s, nil
+	return as[string](o, name, list[1], "instead of a class name")
 }
 
 // loneFolder is a folder of one component.
-func loneFolder(dir string) (Folder, error) {
+func loneFolder(dir string) Folder {
 	o, err := readObject(filepath.Join(dir, "config.json"))
 	if errors.Is(err, ErrNotFound) {
-		return Folder{}, &Error{Kind: ErrNotAFile, Path: dir, Found: "a directory without model_index.json or config.json",
-			Remedy: "name a model file or a diffusers folder"}
+		panic(&Error{Kind: ErrNotAFile, Path: dir, Found: "a directory without model_index.json or config.json",
+			Remedy: "name a model file or a diffusers folder"})
 	}
-	if err != nil {
-		return Folder{}, err
-	}
+	ensure(err)
 	name := o.component()
 	if name == "" {
-		return Folder{}, &Error{Kind: ErrUnsupported, Path: o.path, Field: "_class_name", Found: "not the config of a UNet, VAE or CLIP text encoder",
-			Remedy: "name the folder of an SDXL model"}
+		panic(&Error{Kind: ErrUnsupported, Path: o.path, Field: "_class_name", Found: "not the config of a UNet, VAE or CLIP text encoder",
+			Remedy: "name the folder of an SDXL model"})
 	}
-	c, err := componentFiles(dir, name)
-	if err != nil {
-		return Folder{}, err
-	}
-	return Folder{Dir: dir, Components: []FolderComponent{c}}, nil
+	return Folder{Dir: dir, Components: []FolderComponent{componentFiles(dir, name)}}
 }
 
 // componentFiles chooses among the weights in one component's folder.
-func componentFiles(dir, name string) (FolderComponent, error) {
+func componentFiles(dir, name string) FolderComponent {
 	c := FolderComponent{Name: name}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return c, osError(dir, err)
+		panic(osError(dir, err))
 	}
 	stems := []string{"diffusion_pytorch_model"}
 	if strings.HasPrefix(name, "text_encoder") {
@@ -151,16 +132,15 @@ func componentFiles(dir, name string) (FolderComponent, error) {
 		}
 	}
 	if best < 0 {
-		return c, &Error{Kind: ErrNotFound, Path: dir, Found: "holds no weights", Remedy: fmt.Sprintf("expected %s.safetensors: download it", stems[0])}
+		panic(&Error{Kind: ErrNotFound, Path: dir, Found: "holds no weights", Remedy: fmt.Sprintf("expected %s.safetensors: download it", stems[0])})
 	}
 	path := filepath.Join(dir, chosen)
 	if !strings.HasSuffix(chosen, ".json") {
 		c.Files = []string{path}
-		return c, nil
+		return c
 	}
-	c.Index = path
-	c.Files, err = shards(path, dir)
-	return c, err
+	c.Index, c.Files = path, shards(path, dir)
+	return c
 }
 
 // rankWeights scores a file name: format, then variant, then a single file before shards; -1 if it is
@@ -210,80 +190,58 @@ func rankWeights(file string, stems []string) (score int, variant string) {
 }
 
 // shards lists the files of a *.index.json; they lie in its folder.
-func shards(index, dir string) ([]string, error) {
-	o, err := readObject(index)
-	if err != nil {
-		return nil, err
-	}
-	m, err := o.object("weight_map")
-	if err != nil {
-		return nil, err
-	}
+func shards(index, dir string) []string {
+	o := value(readObject(index))
+	m := o.object("weight_map")
 	var names []string
 	for key := range m.values {
 		var file string
-		if err := m.text(key, &file); err != nil {
-			return nil, err
-		}
+		m.into(key, &file)
 		if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, `/\`) || file == ".." || file == "." {
-			return nil, m.bad(key, "%s is not a file name in the same folder", quoteName(file))
+			panic(m.bad(key, "%s is not a file name in the same folder", quoteName(file)))
 		}
 		if !slices.Contains(names, file) {
 			names = append(names, file)
 		}
 		if len(names) > 1000 {
-			return nil, o.bad("weight_map", "more than 1,000 shards")
+			panic(o.bad("weight_map", "more than 1,000 shards"))
 		}
 	}
 	if len(names) == 0 {
-		return nil, o.bad("weight_map", "names no file")
+		panic(o.bad("weight_map", "names no file"))
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	for i, n := range names {
 		names[i] = filepath.Join(dir, n)
 		if _, err := os.Stat(names[i]); errors.Is(err, fs.ErrNotExist) {
-			return nil, &Error{Kind: ErrTruncated, Path: names[i], Found: fmt.Sprintf("shard %d of %d is missing", i+1, len(names)), Remedy: "download it"}
+			panic(&Error{Kind: ErrTruncated, Path: names[i], Found: fmt.Sprintf("shard %d of %d is missing", i+1, len(names)), Remedy: "download it"})
 		}
 	}
-	return names, nil
+	return names
 }
 
 // config collects the configs of a diffusers folder.
-func (folder Folder) config() (Config, error) {
-	var c Config
-	if folder.ClassName != "" {
-		o, err := readObject(filepath.Join(folder.Dir, "model_index.json"))
-		if err != nil {
-			return c, err
+func (folder Folder) config() (c Config, err error) {
+	err = attempt(func() {
+		if folder.ClassName != "" {
+			o := value(readObject(filepath.Join(folder.Dir, "model_index.json")))
+			c.readIndex(o)
+			c.Sources = append(c.Sources, o.path)
 		}
-		if err := c.readIndex(o); err != nil {
-			return c, err
+		components := append(slices.Clip(folder.Components), FolderComponent{Name: "scheduler",
+			Config: filepath.Join(folder.Dir, "scheduler", "scheduler_config.json")})
+		for _, part := range components {
+			if part.Config == "" {
+				continue
+			}
+			o, err := readObject(part.Config)
+			if part.Name == "scheduler" && errors.Is(err, ErrNotFound) {
+				continue
+			}
+			ensure(err)
+			c.readComponent(part.Name, o)
+			c.Sources = append(c.Sources, part.Config)
 		}
-		c.Sources = append(c.Sources, o.path)
-	}
-	for _, part := range folder.Components {
-		if part.Config == "" {
-			continue
-		}
-		if err := c.readFile(part.Name, part.Config); err != nil {
-			return c, err
-		}
-	}
-	err := c.readFile("scheduler", filepath.Join(folder.Dir, "scheduler", "scheduler_config.json"))
-	if errors.Is(err, ErrNotFound) {
-		err = nil
-	}
+	})
 	return c, err
-}
-
-func (c *Config) readFile(component, path string) error {
-	o, err := readObject(path)
-	if err != nil {
-		return err
-	}
-	if err := c.readComponent(component, o); err != nil {
-		return err
-	}
-	c.Sources = append(c.Sources, path)
-	return nil
 }

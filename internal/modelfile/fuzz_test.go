@@ -116,7 +116,7 @@ func FuzzConfig(f *testing.F) {
 		o, err := parseObject([]byte(text), "config.json", "")
 		var c Config
 		if err == nil {
-			err = c.fromObject(o)
+			err = attempt(func() { c.fromObject(o) })
 		}
 		var e *Error
 		if err != nil && !errors.As(err, &e) {
@@ -131,7 +131,7 @@ func FuzzConfig(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := new(Config).fromObject(back); err != nil {
+			if err := attempt(func() { new(Config).fromObject(back) }); err != nil {
 				t.Fatalf("own output is not read: %v", err)
 			}
 		}

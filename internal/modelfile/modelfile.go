@@ -17,12 +17,14 @@
 package modelfile
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -122,47 +124,42 @@ func Open(path string) (*File, error) {
 // parse reads the header of r, which has size bytes.
 func parse(path string, r io.ReaderAt, size int64) (*File, error) {
 	f := &File{Path: path, Size: size, src: r}
-	if err := f.readHeader(r); err != nil {
+	if err := attempt(func() { f.readHeader(r) }); err != nil {
 		return nil, withPath(path, err)
 	}
 	return f, nil
 }
 
-func (f *File) readHeader(r io.ReaderAt) error {
-	format, err := sniff(r, f.Size, filepath.Ext(f.Path))
-	if err != nil {
-		return err
-	}
-	f.Format = format
-	switch format {
+func (f *File) readHeader(r io.ReaderAt) {
+	f.Format = sniff(r, f.Size, filepath.Ext(f.Path))
+	switch f.Format {
 	case FormatSafetensors:
-		err = f.readSafetensors(r)
+		f.readSafetensors(r)
 	case FormatGGUF:
-		err = f.readGGUF(r)
+		f.readGGUF(r)
 	case FormatTorchZip:
-		err = f.readTorchZip(r)
+		f.readTorchZip(r)
 	default:
-		err = f.readTorchLegacy(r)
+		f.readTorchLegacy(r)
 	}
-	if err != nil {
-		return err
-	}
-	if w := extensionWarning(f.Path, format); w != "" {
+	if w := extensionWarning(f.Path, f.Format); w != "" {
 		f.Warnings = append(f.Warnings, w)
 	}
-	return f.buildIndex()
+	f.buildIndex()
 }
 
 // buildIndex maps names to tensors and refuses duplicates.
-func (f *File) buildIndex() error {
+func (f *File) buildIndex() {
+	if f.index != nil {
+		return
+	}
 	f.index = make(map[string]int, len(f.Tensors))
 	for i, t := range f.Tensors {
 		if _, dup := f.index[t.Name]; dup {
-			return fail(ErrFormat, tensorField(t.Name), remedyDownload, "the name occurs twice")
+			panic(fail(ErrFormat, tensorField(t.Name), remedyDownload, "the name occurs twice"))
 		}
 		f.index[t.Name] = i
 	}
-	return nil
 }
 
 // Close closes the file; it may be called again.
@@ -241,40 +238,59 @@ func osError(path string, err error) error {
 	return e
 }
 
-// checkOverlaps refuses tensors whose data share bytes, and returns the end of the last one. Empty
-// tensors take no part.
-func checkOverlaps(tensors []Tensor) (int64, error) {
-	order := make([]int, 0, len(tensors))
-	for i, t := range tensors {
-		if t.Size > 0 {
-			order = append(order, i)
+// placeData turns the tensors' offsets from base into those in the file. It refuses data that lie outside the file, and tensors whose
+// data share bytes. It returns the end of the last one. Empty tensors share nothing.
+func (f *File) placeData(base int64) (end int64) {
+	f.buildIndex()
+	var short int64 // bytes by which the worst tensor exceeds the file
+	var which string
+	var order []Tensor
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		if over := t.Offset + t.Size - (f.Size - base); over > short {
+			short, which = over, t.Name
+		}
+		if t.Offset += base; t.Size > 0 {
+			order = append(order, *t)
 		}
 	}
-	sort.Slice(order, func(a, b int) bool { return tensors[order[a]].Offset < tensors[order[b]].Offset })
-	var end int64
-	for k, i := range order {
-		t := tensors[i]
-		if k > 0 && t.Offset < end {
-			p := tensors[order[k-1]]
-			return 0, fail(ErrFormat, tensorField(t.Name), remedyDownload,
-				"its data at offset %s overlaps that of %s, which ends at %s", group(t.Offset), quoteName(p.Name), group(end))
+	if short > 0 {
+		e := missing(tensorField(which), short)
+		e.Found = fmt.Sprintf("its data ends beyond the end of the file (%s bytes): %s", group(f.Size), e.Found)
+		panic(e)
+	}
+	slices.SortFunc(order, func(a, b Tensor) int { return cmp.Compare(a.Offset, b.Offset) })
+	for k, t := range order {
+		if t.Offset < end {
+			panic(fail(ErrFormat, tensorField(t.Name), remedyDownload, "its data at offset %s overlaps that of %s, which ends at %s",
+				group(t.Offset), quoteName(order[k-1].Name), group(end)))
 		}
 		end = t.Offset + t.Size
 	}
-	return end, nil
+	return end
+}
+
+// reserve makes sure that the file has so many bytes from an offset on.
+func (f *File) reserve(field string, offset, size int64) {
+	if room := f.Size - offset; size > room {
+		panic(missing(field, size-room))
+	}
 }
 
 // checkTensor validates name and shape and returns the size in bytes.
-func checkTensor(name string, d DType, shape []int64) (int64, error) {
+func checkTensor(name string, d DType, shape []int64) int64 {
+	bad := func(kind error, format string, args ...any) {
+		panic(fail(kind, tensorField(name), remedyDownload, format, args...))
+	}
 	if len(name) > MaxNameBytes {
-		return 0, fail(ErrLimit, tensorField(name), remedyDownload, "the name has %s bytes, at most %s are read", group(len(name)), group(MaxNameBytes))
+		bad(ErrLimit, "the name has %s bytes, at most %s are read", group(len(name)), group(MaxNameBytes))
 	}
 	if len(shape) > MaxDims {
-		return 0, fail(ErrLimit, tensorField(name), remedyDownload, "has %d dimensions, at most %d are read", len(shape), MaxDims)
+		bad(ErrLimit, "has %d dimensions, at most %d are read", len(shape), MaxDims)
 	}
 	count, ok := product(shape)
 	if !ok {
-		return 0, fail(ErrFormat, tensorField(name), remedyDownload, "its shape %s overflows", shapeString(shape))
+		bad(ErrFormat, "its shape %s overflows", shapeString(shape))
 	}
 	row := int64(1)
 	if len(shape) > 0 {
@@ -282,7 +298,7 @@ func checkTensor(name string, d DType, shape []int64) (int64, error) {
 	}
 	size, ok := d.Bytes(count, row)
 	if !ok {
-		return 0, fail(ErrFormat, tensorField(name), remedyDownload, "shape %s does not go with type %s", shapeString(shape), d)
+		bad(ErrFormat, "shape %s does not go with type %s", shapeString(shape), d)
 	}
-	return size, nil
+	return size
 }

@@ -42,11 +42,13 @@ type (
 
 func (g *pyGlobal) String() string { return g.module + "." + g.name }
 
+func (d *pyDict) add(key, value any) { d.keys, d.vals = append(d.keys, key), append(d.vals, value) }
+
 type unpickler struct {
 	r     *bufio.Reader
-	pos   int64 // bytes read
-	limit int64 // bytes there are
-	short error // what to return when they do not suffice
+	pos   int64  // bytes read
+	limit int64  // bytes there are
+	short *Error // what is wrong when they do not suffice
 	field string
 	ops   int
 	stack []any
@@ -64,377 +66,238 @@ func newUnpickler(r io.Reader, limit int64, field string) *unpickler {
 	return u
 }
 
-func (u *unpickler) bad(format string, args ...any) error {
-	return fail(ErrFormat, fmt.Sprintf("%s at byte %s", u.field, group(u.pos)), remedyDownload, format, args...)
+// bad is an error at the place that was read last.
+func (u *unpickler) bad(format string, args ...any) *Error {
+	return fail(ErrFormat, u.place(), remedyDownload, format, args...)
 }
 
-func (u *unpickler) take(n int64) ([]byte, error) {
-	if n < 0 || n > u.limit-u.pos {
-		return nil, u.short
+func (u *unpickler) place() string { return fmt.Sprintf("%s at byte %s", u.field, group(u.pos)) }
+
+func (u *unpickler) take(n uint64) []byte {
+	if n > uint64(u.limit-u.pos) {
+		panic(u.short)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(u.r, b); err != nil {
-		return nil, err
-	}
-	u.pos += n
-	return b, nil
+	value(io.ReadFull(u.r, b))
+	u.pos += int64(n)
+	return b
 }
 
-func (u *unpickler) byte() (byte, error) {
+func (u *unpickler) byte() byte {
 	if u.pos >= u.limit {
-		return 0, u.short
+		panic(u.short)
 	}
 	u.pos++
-	return u.r.ReadByte()
+	return value(u.r.ReadByte())
 }
 
 // uint reads a little-endian unsigned integer of n bytes.
-func (u *unpickler) uint(n int64) (uint64, error) {
-	b, err := u.take(n)
-	if err != nil {
-		return 0, err
-	}
-	var w [8]byte
-	copy(w[:], b)
-	return le64(w[:]), nil
-}
+func (u *unpickler) uint(n uint64) uint64 { return littleEndian(u.take(n)) }
 
 // counted reads a length of n bytes and that many bytes.
-func (u *unpickler) counted(n int64) ([]byte, error) {
-	size, err := u.uint(n)
-	if err != nil {
-		return nil, err
-	}
-	if size > math.MaxInt64 {
-		return nil, u.short
-	}
-	return u.take(int64(size))
-}
+func (u *unpickler) counted(n uint64) []byte { return u.take(u.uint(n)) }
 
-func (u *unpickler) line() (string, error) {
+func (u *unpickler) line() string {
 	var b []byte
-	for {
-		c, err := u.byte()
-		if err != nil {
-			return "", err
-		}
-		if c == '\n' {
-			return string(b), nil
-		}
+	for c := u.byte(); c != '\n'; c = u.byte() {
 		if b = append(b, c); len(b) > MaxNameBytes {
-			return "", u.bad("a line of more than %d bytes", MaxNameBytes)
+			panic(u.bad("a line of more than %d bytes", MaxNameBytes))
 		}
 	}
+	return string(b)
 }
 
 // load runs one pickle up to its STOP and returns the value.
-func (u *unpickler) load() (any, error) {
+func (u *unpickler) load() any {
 	u.stack, u.memo = nil, map[uint32]any{}
 	for {
-		op, err := u.byte()
-		if err != nil {
-			return nil, err
-		}
+		op := u.byte()
 		if u.ops++; u.ops > MaxPickleOps {
-			return nil, fail(ErrLimit, u.field, remedyResave, "more than %s instructions", group(MaxPickleOps))
+			panic(fail(ErrLimit, u.field, remedyResave, "more than %s instructions", group(MaxPickleOps)))
 		}
-		if op == '.' {
+		switch step := opcodes[op]; {
+		case op == '.':
 			return u.pop()
-		}
-		if err := u.step(op); err != nil {
-			return nil, err
+		case step != nil:
+			step(u)
+		case strings.IndexByte(unsafeOpcodes, op) >= 0:
+			panic(fail(ErrUnsafePickle, u.place(), "do not open the file with other programs; get it as .safetensors",
+				"instruction %#02x makes objects by running code, which tensors do not need; nothing was run", op))
+		default:
+			panic(fail(ErrUnsupported, u.place(), remedyResave, "instruction %#02x, which torch.save does not write", op))
 		}
 	}
 }
 
-func (u *unpickler) push(v any) error { u.stack = append(u.stack, v); return nil }
+func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
 
-func (u *unpickler) pop() (any, error) {
-	if len(u.stack) == 0 {
-		return nil, u.bad("the stack is empty")
-	}
-	v := u.stack[len(u.stack)-1]
+func (u *unpickler) pop() any {
+	v := u.top()
 	u.stack = u.stack[:len(u.stack)-1]
 	if _, ok := v.(pyMark); ok {
-		return nil, u.bad("a mark where a value is needed")
+		panic(u.bad("a mark where a value is needed"))
 	}
-	return v, nil
+	return v
+}
+
+// pop2 returns the two topmost values in order.
+func (u *unpickler) pop2() (any, any) {
+	v := u.popN(2)
+	return v[0], v[1]
 }
 
 // popN returns the n topmost values in order.
-func (u *unpickler) popN(n int) ([]any, error) {
+func (u *unpickler) popN(n int) []any {
 	out := make([]any, n)
 	for i := n - 1; i >= 0; i-- {
-		v, err := u.pop()
-		if err != nil {
-			return nil, err
-		}
-		out[i] = v
+		out[i] = u.pop()
 	}
-	return out, nil
+	return out
 }
 
 // popMark returns the values above the last mark and removes the mark.
-func (u *unpickler) popMark() ([]any, error) {
+func (u *unpickler) popMark() []any {
 	for i := len(u.stack) - 1; i >= 0; i-- {
 		if _, ok := u.stack[i].(pyMark); ok {
 			out := append([]any(nil), u.stack[i+1:]...)
 			clear(u.stack[i:])
 			u.stack = u.stack[:i]
-			return out, nil
+			return out
 		}
 	}
-	return nil, u.bad("no mark on the stack")
+	panic(u.bad("no mark on the stack"))
 }
 
-func (u *unpickler) top() (any, error) {
+func (u *unpickler) top() any {
 	if len(u.stack) == 0 {
-		return nil, u.bad("the stack is empty")
+		panic(u.bad("the stack is empty"))
 	}
-	return u.stack[len(u.stack)-1], nil
+	return u.stack[len(u.stack)-1]
 }
 
-// step executes one opcode: literals here, containers, memo and objects in their own functions.
-func (u *unpickler) step(op byte) error {
-	switch op {
-	case 0x80: // PROTO
-		v, err := u.byte()
-		if err == nil && v > 5 {
-			return u.bad("protocol %d is unknown", v)
-		}
-		return err
-	case 0x95: // FRAME
-		_, err := u.uint(8)
-		return err
-	case 'N': // NONE
-		return u.push(nil)
-	case 0x88, 0x89: // NEWTRUE, NEWFALSE
-		return u.push(op == 0x88)
-	case 'K', 'M', 'J': // BININT1, BININT2, BININT
-		v, err := u.uint(map[byte]int64{'K': 1, 'M': 2, 'J': 4}[op])
-		if err != nil {
-			return err
-		}
-		if op == 'J' {
-			return u.push(int64(int32(v)))
-		}
-		return u.push(int64(v))
-	case 0x8a, 0x8b: // LONG1, LONG4
-		return u.long(op)
-	case 'G': // BINFLOAT, big endian
-		b, err := u.take(8)
-		if err != nil {
-			return err
-		}
-		return u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
-	case 'X', 0x8c, 0x8d, 'U', 'T': // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, SHORT_BINSTRING, BINSTRING
-		b, err := u.counted(map[byte]int64{'X': 4, 0x8c: 1, 0x8d: 8, 'U': 1, 'T': 4}[op])
-		if err != nil {
-			return err
-		}
-		return u.push(strings.ToValidUTF8(string(b), "\ufffd"))
-	case 'C', 'B', 0x8e, 0x96: // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
-		b, err := u.counted(map[byte]int64{'C': 1, 'B': 4, 0x8e: 8, 0x96: 8}[op])
-		if err != nil {
-			return err
-		}
-		return u.push(pyBytes(b))
-	}
-	return u.stepContainer(op)
+// unsafeOpcodes import or call: INST, OBJ, NEWOBJ_EX, EXT1, EXT2, EXT4.
+const unsafeOpcodes = "io\x92\x82\x83\x84"
+
+// opcodes are the instructions that are carried out, but for STOP.
+var opcodes = [256]func(u *unpickler){
+	0x80: (*unpickler).protocol,
+	0x95: func(u *unpickler) { u.uint(8) }, // FRAME
+
+	'N':  func(u *unpickler) { u.push(nil) },                                                      // NONE
+	0x88: func(u *unpickler) { u.push(true) },                                                     // NEWTRUE
+	0x89: func(u *unpickler) { u.push(false) },                                                    // NEWFALSE
+	'K':  func(u *unpickler) { u.push(int64(u.uint(1))) },                                         // BININT1
+	'M':  func(u *unpickler) { u.push(int64(u.uint(2))) },                                         // BININT2
+	'J':  func(u *unpickler) { u.push(int64(int32(u.uint(4)))) },                                  // BININT
+	0x8a: func(u *unpickler) { u.long(u.counted(1)) },                                             // LONG1
+	0x8b: func(u *unpickler) { u.long(u.counted(4)) },                                             // LONG4
+	'G':  func(u *unpickler) { u.push(math.Float64frombits(binary.BigEndian.Uint64(u.take(8)))) }, // BINFLOAT
+	'X':  func(u *unpickler) { u.text(4) },                                                        // BINUNICODE
+	0x8c: func(u *unpickler) { u.text(1) },                                                        // SHORT_BINUNICODE
+	0x8d: func(u *unpickler) { u.text(8) },                                                        // BINUNICODE8
+	'U':  func(u *unpickler) { u.text(1) },                                                        // SHORT_BINSTRING
+	'T':  func(u *unpickler) { u.text(4) },                                                        // BINSTRING
+	'C':  func(u *unpickler) { u.push(pyBytes(u.counted(1))) },                                    // SHORT_BINBYTES
+	'B':  func(u *unpickler) { u.push(pyBytes(u.counted(4))) },                                    // BINBYTES
+	0x8e: func(u *unpickler) { u.push(pyBytes(u.counted(8))) },                                    // BINBYTES8
+	0x96: func(u *unpickler) { u.push(pyBytes(u.counted(8))) },                                    // BYTEARRAY8
+
+	'(':  func(u *unpickler) { u.push(pyMark{}) },              // MARK
+	')':  func(u *unpickler) { u.push(&pyTuple{}) },            // EMPTY_TUPLE
+	']':  func(u *unpickler) { u.push(&pyList{}) },             // EMPTY_LIST
+	0x8f: func(u *unpickler) { u.push(&pyList{}) },             // EMPTY_SET
+	'}':  func(u *unpickler) { u.push(&pyDict{}) },             // EMPTY_DICT
+	0x85: func(u *unpickler) { u.push(&pyTuple{u.popN(1)}) },   // TUPLE1
+	0x86: func(u *unpickler) { u.push(&pyTuple{u.popN(2)}) },   // TUPLE2
+	0x87: func(u *unpickler) { u.push(&pyTuple{u.popN(3)}) },   // TUPLE3
+	't':  func(u *unpickler) { u.push(&pyTuple{u.popMark()}) }, // TUPLE
+	'l':  func(u *unpickler) { u.push(&pyList{u.popMark()}) },  // LIST
+	0x91: func(u *unpickler) { u.push(&pyList{u.popMark()}) },  // FROZENSET
+	'd':  (*unpickler).dict,
+	'a':  func(u *unpickler) { u.appendItems(u.popN(1)) },   // APPEND
+	'e':  func(u *unpickler) { u.appendItems(u.popMark()) }, // APPENDS
+	0x90: func(u *unpickler) { u.appendItems(u.popMark()) }, // ADDITEMS
+	's':  func(u *unpickler) { u.setItems(u.popN(2)) },      // SETITEM
+	'u':  func(u *unpickler) { u.setItems(u.popMark()) },    // SETITEMS
+	'0':  func(u *unpickler) { u.pop() },                    // POP
+	'1':  func(u *unpickler) { u.popMark() },                // POP_MARK
+
+	'q':  func(u *unpickler) { u.memo[uint32(u.uint(1))] = u.top() },   // BINPUT
+	'r':  func(u *unpickler) { u.memo[uint32(u.uint(4))] = u.top() },   // LONG_BINPUT
+	0x94: func(u *unpickler) { u.memo[uint32(len(u.memo))] = u.top() }, // MEMOIZE
+	'h':  func(u *unpickler) { u.recall(u.uint(1)) },                   // BINGET
+	'j':  func(u *unpickler) { u.recall(u.uint(4)) },                   // LONG_BINGET
+	'c':  func(u *unpickler) { u.global(u.line(), u.line()) },          // GLOBAL
+	0x93: (*unpickler).stackGlobal,
+	'R':  func(u *unpickler) { u.reduce(u.pop2()) }, // REDUCE
+	0x81: func(u *unpickler) { u.reduce(u.pop2()) }, // NEWOBJ
+	'b':  (*unpickler).build,
+	'Q':  func(u *unpickler) { u.persistent(u.pop()) }, // BINPERSID
 }
 
-func (u *unpickler) long(op byte) error {
-	b, err := u.counted(map[byte]int64{0x8a: 1, 0x8b: 4}[op])
-	if err != nil {
-		return err
+func (u *unpickler) protocol() {
+	if v := u.byte(); v > 5 {
+		panic(u.bad("protocol %d is unknown", v))
 	}
+}
+
+func (u *unpickler) text(size uint64) { u.push(strings.ToValidUTF8(string(u.counted(size)), "\ufffd")) }
+
+func (u *unpickler) long(b []byte) {
 	if len(b) > 8 {
-		return u.push(pyLong(b))
+		u.push(pyLong(b))
+		return
 	}
-	var w [8]byte
-	copy(w[:], b)
-	if len(b) > 0 && b[len(b)-1]&0x80 != 0 {
-		for i := len(b); i < 8; i++ {
-			w[i] = 0xff
-		}
-	}
-	return u.push(int64(le64(w[:])))
+	unused := 64 - 8*len(b)
+	u.push(int64(littleEndian(b)<<unused) >> unused)
 }
 
-func (u *unpickler) stepContainer(op byte) error {
-	switch op {
-	case '(': // MARK
-		return u.push(pyMark{})
-	case ')': // EMPTY_TUPLE
-		return u.push(&pyTuple{})
-	case ']', 0x8f: // EMPTY_LIST, EMPTY_SET
-		return u.push(&pyList{})
-	case '}': // EMPTY_DICT
-		return u.push(&pyDict{})
-	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
-		items, err := u.popN(int(op-0x85) + 1)
-		if err != nil {
-			return err
-		}
-		return u.push(&pyTuple{items})
-	case 't', 'l', 0x91: // TUPLE, LIST, FROZENSET
-		items, err := u.popMark()
-		if err != nil {
-			return err
-		}
-		if op == 't' {
-			return u.push(&pyTuple{items})
-		}
-		return u.push(&pyList{items})
-	case 'd': // DICT
-		items, err := u.popMark()
-		if err != nil {
-			return err
-		}
-		if err := u.push(&pyDict{}); err != nil {
-			return err
-		}
-		return u.setItems(items)
-	case 'a': // APPEND
-		items, err := u.popN(1)
-		if err != nil {
-			return err
-		}
-		return u.appendItems(items)
-	case 'e', 0x90: // APPENDS, ADDITEMS
-		items, err := u.popMark()
-		if err != nil {
-			return err
-		}
-		return u.appendItems(items)
-	case 's': // SETITEM
-		items, err := u.popN(2)
-		if err != nil {
-			return err
-		}
-		return u.setItems(items)
-	case 'u': // SETITEMS
-		items, err := u.popMark()
-		if err != nil {
-			return err
-		}
-		return u.setItems(items)
-	case '0': // POP
-		_, err := u.pop()
-		return err
-	case '1': // POP_MARK
-		_, err := u.popMark()
-		return err
-	}
-	return u.stepObject(op)
+func (u *unpickler) dict() {
+	items := u.popMark()
+	u.push(&pyDict{})
+	u.setItems(items)
 }
 
-func (u *unpickler) appendItems(items []any) error {
-	v, err := u.top()
-	if err != nil {
-		return err
-	}
-	switch v := v.(type) {
+func (u *unpickler) appendItems(items []any) {
+	switch v := u.top().(type) {
 	case *pyList:
 		v.items = append(v.items, items...)
 	case pyOpaque:
 	default:
-		return u.bad("appends to something that is no list")
+		panic(u.bad("appends to something that is no list"))
 	}
-	return nil
 }
 
-func (u *unpickler) setItems(items []any) error {
-	v, err := u.top()
-	if err != nil {
-		return err
-	}
+func (u *unpickler) setItems(items []any) {
+	top := u.top()
 	if len(items)%2 != 0 {
-		return u.bad("a key without a value")
+		panic(u.bad("a key without a value"))
 	}
-	switch v := v.(type) {
+	switch v := top.(type) {
 	case *pyDict:
 		for i := 0; i < len(items); i += 2 {
-			v.keys = append(v.keys, items[i])
-			v.vals = append(v.vals, items[i+1])
+			v.add(items[i], items[i+1])
 		}
 	case pyOpaque:
 	default:
-		return u.bad("sets items of something that is no dictionary")
+		panic(u.bad("sets items of something that is no dictionary"))
 	}
-	return nil
 }
 
-// stepObject executes the memo and the opcodes that in Python would import or call.
-func (u *unpickler) stepObject(op byte) error {
-	switch op {
-	case 'q', 'r': // BINPUT, LONG_BINPUT
-		id, err := u.uint(map[byte]int64{'q': 1, 'r': 4}[op])
-		if err != nil {
-			return err
-		}
-		return u.remember(uint32(id))
-	case 0x94: // MEMOIZE
-		return u.remember(uint32(len(u.memo)))
-	case 'h', 'j': // BINGET, LONG_BINGET
-		id, err := u.uint(map[byte]int64{'h': 1, 'j': 4}[op])
-		if err != nil {
-			return err
-		}
-		v, ok := u.memo[uint32(id)]
-		if !ok {
-			return u.bad("memo %d was never stored", id)
-		}
-		return u.push(v)
-	case 'c': // GLOBAL
-		module, err := u.line()
-		if err != nil {
-			return err
-		}
-		name, err := u.line()
-		if err != nil {
-			return err
-		}
-		return u.global(module, name)
-	case 0x93: // STACK_GLOBAL
-		v, err := u.popN(2)
-		if err != nil {
-			return err
-		}
-		module, ok1 := v[0].(string)
-		name, ok2 := v[1].(string)
-		if !ok1 || !ok2 {
-			return u.bad("a global whose name is no string")
-		}
-		return u.global(module, name)
-	case 'R', 0x81: // REDUCE, NEWOBJ
-		v, err := u.popN(2)
-		if err != nil {
-			return err
-		}
-		return u.reduce(v[0], v[1])
-	case 'b': // BUILD
-		return u.build()
-	case 'Q': // BINPERSID
-		id, err := u.pop()
-		if err != nil {
-			return err
-		}
-		return u.persistent(id)
-	case 'i', 'o', 0x92, 0x82, 0x83, 0x84: // INST, OBJ, NEWOBJ_EX, EXT1, EXT2, EXT4
-		return fail(ErrUnsafePickle, fmt.Sprintf("%s at byte %s", u.field, group(u.pos)),
-			"do not open the file with other programs; get it as .safetensors",
-			"instruction %#02x makes objects by running code, which tensors do not need; nothing was run", op)
+func (u *unpickler) recall(id uint64) {
+	v, ok := u.memo[uint32(id)]
+	if !ok {
+		panic(u.bad("memo %d was never stored", id))
 	}
-	return fail(ErrUnsupported, fmt.Sprintf("%s at byte %s", u.field, group(u.pos)), remedyResave,
-		"instruction %#02x, which torch.save does not write", op)
+	u.push(v)
 }
 
-func (u *unpickler) remember(id uint32) error {
-	v, err := u.top()
-	if err != nil {
-		return err
+func (u *unpickler) stackGlobal() {
+	a, b := u.pop2()
+	module, ok1 := a.(string)
+	name, ok2 := b.(string)
+	if !ok1 || !ok2 {
+		panic(u.bad("a global whose name is no string"))
 	}
-	u.memo[id] = v
-	return nil
+	u.global(module, name)
 }

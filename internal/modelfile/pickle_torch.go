@@ -1,7 +1,7 @@
 package modelfile
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,72 +44,68 @@ var pickleInertPrefixes = []string{"pytorch_lightning.callbacks.", "pytorch_ligh
 	"omegaconf."}
 
 // global pushes a name; those outside the lists above end the reading.
-func (u *unpickler) global(module, name string) error {
+func (u *unpickler) global(module, name string) {
 	g := &pyGlobal{module, name}
 	full := g.String()
-	if module == "torch" || module == "torch.storage" {
-		if _, ok := torchStorages[name]; ok {
-			return u.push(g)
-		}
-	}
-	if _, ok := torchDTypes[name]; ok && module == "torch" {
-		return u.push(g)
-	}
-	if pickleCallable[full] || inert(full) {
-		return u.push(g)
+	if g.storage() != "" || g.dtype() != "" || pickleCallable[full] || inert(full) {
+		u.push(g)
+		return
 	}
 	if strings.HasPrefix(module, "__torch__") {
-		return fail(ErrUnsupported, u.field, "export the weights with torch.save(model.state_dict()) or as .safetensors",
-			"a TorchScript archive (it refers to %s)", quoteName(full))
+		panic(fail(ErrUnsupported, u.field, "export the weights with torch.save(model.state_dict()) or as .safetensors",
+			"a TorchScript archive (it refers to %s)", quoteName(full)))
 	}
 	remedy := "it may be an attack: do not open the file with other programs; get the model as .safetensors"
 	if strings.HasPrefix(module, "torch.nn.") || strings.HasPrefix(module, "torch.optim.") {
 		remedy = "it holds a whole Python object: save its state_dict() instead, best as .safetensors"
 	}
-	return fail(ErrUnsafePickle, fmt.Sprintf("%s at byte %s", u.field, group(u.pos)), remedy,
-		"refers to %s, which is no part of a set of tensors; nothing was run", quoteName(full))
+	panic(fail(ErrUnsafePickle, u.place(), remedy, "refers to %s, which is no part of a set of tensors; nothing was run", quoteName(full)))
+}
+
+// storage is the element type of a storage class; "" for other names.
+func (g *pyGlobal) storage() DType {
+	if g.module != "torch" && g.module != "torch.storage" {
+		return ""
+	}
+	return torchStorages[g.name]
+}
+
+// dtype is the element type that a torch.dtype names; "" for other names.
+func (g *pyGlobal) dtype() DType {
+	if g.module != "torch" {
+		return ""
+	}
+	return torchDTypes[g.name]
 }
 
 func inert(full string) bool {
-	if pickleInert[full] {
-		return true
-	}
-	for _, p := range pickleInertPrefixes {
-		if strings.HasPrefix(full, p) {
-			return true
-		}
-	}
-	return false
+	return pickleInert[full] || slices.ContainsFunc(pickleInertPrefixes, func(p string) bool { return strings.HasPrefix(full, p) })
 }
 
 // reduce interprets "callable(*args)" for the known names.
-func (u *unpickler) reduce(callable, args any) error {
+func (u *unpickler) reduce(callable, args any) {
 	g, ok := callable.(*pyGlobal)
 	if !ok {
-		return u.bad("calls something that is no known name")
+		panic(u.bad("calls something that is no known name"))
 	}
 	a, ok := args.(*pyTuple)
 	if !ok {
-		return u.bad("calls %s without a tuple of arguments", g)
+		panic(u.bad("calls %s without a tuple of arguments", g))
 	}
-	v, err := u.call(g, a.items, 0)
-	if err != nil {
-		return err
-	}
-	return u.push(v)
+	u.push(u.call(g, a.items, 0))
 }
 
-func (u *unpickler) call(g *pyGlobal, args []any, depth int) (any, error) {
+func (u *unpickler) call(g *pyGlobal, args []any, depth int) any {
 	switch full := g.String(); full {
 	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3":
 		return u.rebuildTensor(g, args)
 	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
 		if len(args) > 0 {
 			if t, ok := args[0].(*pyTensor); ok {
-				return t, nil
+				return t
 			}
 		}
-		return nil, u.bad("%s without a tensor", g)
+		panic(u.bad("%s without a tensor", g))
 	case "torch._tensor._rebuild_from_type_v2":
 		if len(args) >= 3 && depth < 4 {
 			inner, ok1 := args[0].(*pyGlobal)
@@ -118,100 +114,96 @@ func (u *unpickler) call(g *pyGlobal, args []any, depth int) (any, error) {
 				return u.call(inner, innerArgs.items, depth+1)
 			}
 		}
-		return nil, u.bad("%s with unexpected arguments", g)
+		panic(u.bad("%s with unexpected arguments", g))
 	case "collections.OrderedDict":
 		return u.orderedDict(args)
 	case "torch.nn.modules.container.ParameterDict":
-		return &pyDict{}, nil
+		return &pyDict{}
 	case "torch.Size":
-		return u.sequence(g, args, true)
+		return &pyTuple{u.sequence(g, args)}
 	case "builtins.set", "__builtin__.set":
-		return u.sequence(g, args, false)
+		items := u.sequence(g, args)
+		u.ops += len(items) // copying counts as work, or a short program could copy a long list for ever
+		return &pyList{slices.Clone(items)}
 	default:
 		if inert(full) {
-			return pyOpaque{}, nil
+			return pyOpaque{}
 		}
-		return nil, u.bad("calls %s", g)
+		panic(u.bad("calls %s", g))
 	}
 }
 
-func (u *unpickler) sequence(g *pyGlobal, args []any, tuple bool) (any, error) {
-	var items []any
-	if len(args) > 0 {
-		switch v := args[0].(type) {
-		case *pyTuple:
-			items = v.items
-		case *pyList:
-			items = v.items
-		default:
-			return nil, u.bad("%s of something that is no sequence", g)
-		}
+// itemsOf returns what a list or tuple holds.
+func itemsOf(v any) (items []any, ok bool) {
+	switch v := v.(type) {
+	case *pyTuple:
+		return v.items, true
+	case *pyList:
+		return v.items, true
 	}
-	if tuple {
-		return &pyTuple{items}, nil
+	return nil, false
+}
+
+func (u *unpickler) sequence(g *pyGlobal, args []any) []any {
+	if len(args) == 0 {
+		return nil
 	}
-	u.ops += len(items) // copying counts as work, or a short program could copy a long list for ever
-	return &pyList{append([]any(nil), items...)}, nil
+	items, ok := itemsOf(args[0])
+	if !ok {
+		panic(u.bad("%s of something that is no sequence", g))
+	}
+	return items
 }
 
 // orderedDict accepts no argument or, as Python 2 wrote it, a list of pairs.
-func (u *unpickler) orderedDict(args []any) (any, error) {
+func (u *unpickler) orderedDict(args []any) *pyDict {
 	d := &pyDict{}
 	if len(args) == 0 {
-		return d, nil
+		return d
 	}
 	list, ok := args[0].(*pyList)
 	if !ok {
-		return nil, u.bad("an OrderedDict of something that is no list of pairs")
+		panic(u.bad("an OrderedDict of something that is no list of pairs"))
 	}
 	u.ops += len(list.items)
 	for _, item := range list.items {
-		var pair []any
-		switch v := item.(type) {
-		case *pyTuple:
-			pair = v.items
-		case *pyList:
-			pair = v.items
-		}
+		pair, _ := itemsOf(item)
 		if len(pair) != 2 {
-			return nil, u.bad("an OrderedDict of something that is no list of pairs")
+			panic(u.bad("an OrderedDict of something that is no list of pairs"))
 		}
-		d.keys = append(d.keys, pair[0])
-		d.vals = append(d.vals, pair[1])
+		d.add(pair[0], pair[1])
 	}
-	return d, nil
+	return d
 }
 
 // rebuildTensor takes (storage, offset, size, stride, ...); v3 has the element type as its seventh.
-func (u *unpickler) rebuildTensor(g *pyGlobal, args []any) (any, error) {
-	if len(args) < 4 {
-		return nil, u.bad("%s with %d arguments", g, len(args))
+func (u *unpickler) rebuildTensor(g *pyGlobal, args []any) *pyTensor {
+	v3 := g.name == "_rebuild_tensor_v3"
+	if len(args) < 4 || v3 && len(args) < 7 {
+		panic(u.bad("%s with %d arguments", g, len(args)))
 	}
 	storage, ok := args[0].(*pyStorage)
 	if !ok {
-		return nil, u.bad("%s without a storage", g)
+		panic(u.bad("%s without a storage", g))
 	}
 	t := &pyTensor{storage: storage, dtype: storage.dtype}
 	if t.offset, ok = args[1].(int64); !ok || t.offset < 0 {
-		return nil, u.bad("%s with a bad storage offset", g)
+		panic(u.bad("%s with a bad storage offset", g))
 	}
 	var ok1, ok2 bool
 	t.shape, ok1 = intTuple(args[2])
 	t.strides, ok2 = intTuple(args[3])
 	if !ok1 || !ok2 || len(t.shape) != len(t.strides) {
-		return nil, u.bad("%s with a bad size or stride", g)
+		panic(u.bad("%s with a bad size or stride", g))
 	}
-	if g.name == "_rebuild_tensor_v3" {
-		if len(args) < 7 {
-			return nil, u.bad("%s with %d arguments", g, len(args))
-		}
+	if v3 {
 		d, ok := args[6].(*pyGlobal)
-		if !ok || d.module != "torch" || torchDTypes[d.name] == "" {
-			return nil, u.bad("%s with a bad dtype", g)
+		if !ok || d.dtype() == "" {
+			panic(u.bad("%s with a bad dtype", g))
 		}
-		t.dtype = torchDTypes[d.name]
+		t.dtype = d.dtype()
 	}
-	return t, nil
+	return t
 }
 
 // intTuple reads a tuple of at most MaxDims non-negative integers.
@@ -222,59 +214,45 @@ func intTuple(v any) ([]int64, bool) {
 	}
 	out := make([]int64, len(t.items))
 	for i, x := range t.items {
-		n, ok := x.(int64)
-		if !ok || n < 0 {
+		if out[i], ok = x.(int64); !ok || out[i] < 0 {
 			return nil, false
 		}
-		out[i] = n
 	}
 	return out, true
 }
 
 // persistent interprets ("storage", class, key, location, count[, view]).
-func (u *unpickler) persistent(id any) error {
+func (u *unpickler) persistent(id any) {
 	t, ok := id.(*pyTuple)
 	if !ok || len(t.items) < 5 || t.items[0] != "storage" {
-		return u.bad("a persistent id that is no storage")
+		panic(u.bad("a persistent id that is no storage"))
 	}
-	g, ok := t.items[1].(*pyGlobal)
-	dtype := DType("")
-	if ok && (g.module == "torch" || g.module == "torch.storage") {
-		dtype = torchStorages[g.name]
-	}
-	key, ok1 := t.items[2].(string)
-	count, ok2 := t.items[4].(int64)
-	if dtype == "" || !ok1 || !ok2 || count < 0 {
-		return u.bad("a storage with a bad class, key or size")
+	class, ok1 := t.items[1].(*pyGlobal)
+	key, ok2 := t.items[2].(string)
+	count, ok3 := t.items[4].(int64)
+	if !ok1 || class.storage() == "" || !ok2 || !ok3 || count < 0 {
+		panic(u.bad("a storage with a bad class, key or size"))
 	}
 	if len(t.items) > 5 && t.items[5] != nil {
-		return fail(ErrUnsupported, u.field, remedyResave, "storage %s is a view of another", quoteName(key))
+		panic(fail(ErrUnsupported, u.field, remedyResave, "storage %s is a view of another", quoteName(key)))
 	}
-	return u.push(&pyStorage{dtype: dtype, key: key, count: count})
+	u.push(&pyStorage{dtype: class.storage(), key: key, count: count})
 }
 
 // build applies "object.__setstate__(state)": only a ParameterDict keeps its content there, under
 // _parameters (old) or as attributes (new).
-func (u *unpickler) build() error {
-	state, err := u.pop()
-	if err != nil {
-		return err
-	}
-	obj, err := u.top()
-	if err != nil {
-		return err
-	}
+func (u *unpickler) build() {
+	state, obj := u.pop(), u.top()
 	d, ok := obj.(*pyDict)
 	s, ok2 := state.(*pyDict)
 	if !ok || !ok2 || d == s {
-		return nil
+		return
 	}
 	add := func(src *pyDict) {
 		u.ops += len(src.keys)
 		for i, v := range src.vals {
 			if _, tensor := v.(*pyTensor); tensor {
-				d.keys = append(d.keys, src.keys[i])
-				d.vals = append(d.vals, v)
+				d.add(src.keys[i], v)
 			}
 		}
 	}
@@ -284,5 +262,4 @@ func (u *unpickler) build() error {
 		}
 	}
 	add(s)
-	return nil
 }

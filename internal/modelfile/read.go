@@ -143,17 +143,17 @@ func toFloat32(d DType, b []byte) []float32 {
 }
 
 var convertible = map[DType]func([]byte) float32{
-	F64:    func(b []byte) float32 { return float32(math.Float64frombits(le64(b))) },
+	F64:    func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
 	F32:    func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
 	F16:    func(b []byte) float32 { return HalfToFloat32(binary.LittleEndian.Uint16(b)) },
 	BF16:   func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) },
 	F8E4M3: func(b []byte) float32 { return e4m3(b[0]) },
 	F8E5M2: func(b []byte) float32 { return HalfToFloat32(uint16(b[0]) << 8) },
-	I64:    func(b []byte) float32 { return float32(int64(le64(b))) },
+	I64:    func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) },
 	I32:    func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) },
 	I16:    func(b []byte) float32 { return float32(int16(binary.LittleEndian.Uint16(b))) },
 	I8:     func(b []byte) float32 { return float32(int8(b[0])) },
-	U64:    func(b []byte) float32 { return float32(le64(b)) },
+	U64:    func(b []byte) float32 { return float32(binary.LittleEndian.Uint64(b)) },
 	U32:    func(b []byte) float32 { return float32(binary.LittleEndian.Uint32(b)) },
 	U16:    func(b []byte) float32 { return float32(binary.LittleEndian.Uint16(b)) },
 	U8:     func(b []byte) float32 { return float32(b[0]) },

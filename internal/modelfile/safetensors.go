@@ -11,185 +11,123 @@ import (
 
 // readSafetensors reads the layout of https://github.com/huggingface/safetensors: eight bytes of
 // header length (little endian), a JSON object name -> {dtype, shape, data_offsets}, and the data.
-func (f *File) readSafetensors(r io.ReaderAt) error {
+func (f *File) readSafetensors(r io.ReaderAt) {
 	const field = "header length"
 	if f.Size < 8 {
-		return &Error{Kind: ErrTruncated, Remedy: "download it again",
-			Found: fmt.Sprintf("the file has %s, too few for any model format", plural(f.Size, "byte"))}
+		panic(fail(ErrTruncated, "", "download it again", "the file has %s, too few for any model format", plural(f.Size, "byte")))
 	}
 	var b [8]byte
-	if _, err := r.ReadAt(b[:], 0); err != nil {
-		return err
-	}
-	n := le64(b[:])
+	value(r.ReadAt(b[:], 0))
+	n := littleEndian(b[:])
 	if n > MaxHeaderBytes {
-		return fail(ErrLimit, field, "not a safetensors file, or a damaged one: download it again",
-			"%s bytes, at most %s are read", group(n), group(MaxHeaderBytes))
+		panic(fail(ErrLimit, field, "not a safetensors file, or a damaged one: download it again",
+			"%s bytes, at most %s are read", group(n), group(MaxHeaderBytes)))
 	}
-	if int64(n) > f.Size-8 {
-		return missing(fmt.Sprintf("header of %s bytes", group(n)), int64(n)-(f.Size-8))
-	}
+	f.reserve(fmt.Sprintf("header of %s bytes", group(n)), 8, int64(n))
 	if n < 2 {
-		return fail(ErrFormat, field, remedyDownload, "%d bytes cannot hold a JSON object", n)
+		panic(fail(ErrFormat, field, remedyDownload, "%d bytes cannot hold a JSON object", n))
 	}
 	head := make([]byte, n)
-	if _, err := r.ReadAt(head, 8); err != nil && err != io.EOF {
-		return err
+	if _, err := r.ReadAt(head, 8); err != io.EOF {
+		ensure(err)
 	}
 	if !utf8.Valid(head) {
-		return fail(ErrFormat, "header", remedyDownload, "not valid UTF-8")
+		panic(fail(ErrFormat, "header", remedyDownload, "not valid UTF-8"))
 	}
-	p := &safetensorsHeader{json: newJSONReader(head), file: f, base: 8 + int64(n), names: map[string]struct{}{}}
-	if err := p.read(); err != nil {
-		return err
-	}
-	end, err := checkOverlaps(f.Tensors)
-	if err != nil {
-		return err
-	}
-	if len(f.Tensors) > 0 && end > 0 && end < f.Size {
+	p := &safetensorsHeader{json: newJSONReader(head), file: f, base: 8 + int64(n)}
+	p.json.object("header", func(name string) {
+		if name == "__metadata__" {
+			p.metadata()
+			return
+		}
+		if len(f.Tensors) == MaxTensors {
+			panic(fail(ErrLimit, "header", remedyDownload, "more than %s tensors", group(MaxTensors)))
+		}
+		p.tensor(name)
+	})
+	p.json.end("header")
+	if end := f.placeData(p.base); len(f.Tensors) > 0 && end > 0 && end < f.Size {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%s bytes after the last tensor belong to nothing", group(f.Size-end)))
 	}
-	return nil
 }
 
 type safetensorsHeader struct {
-	json  *jsonReader
-	file  *File
-	base  int64 // of the data in the file
-	names map[string]struct{}
-	short int64 // bytes by which the worst tensor exceeds the file
-	which string
+	json *jsonReader
+	file *File
+	base int64 // of the data in the file
 }
 
-func (p *safetensorsHeader) read() error {
-	meta := false
-	err := p.json.object("header", func(name string) error {
-		if name == "__metadata__" {
-			if meta {
-				return fail(ErrFormat, "__metadata__", remedyDownload, "occurs twice")
-			}
-			meta = true
-			return p.metadata()
-		}
-		if _, dup := p.names[name]; dup {
-			return fail(ErrFormat, tensorField(name), remedyDownload, "the name occurs twice")
-		}
-		p.names[name] = struct{}{}
-		if len(p.file.Tensors) == MaxTensors {
-			return fail(ErrLimit, "header", remedyDownload, "more than %s tensors", group(MaxTensors))
-		}
-		return p.tensor(name)
-	})
-	if err != nil {
-		return err
+func (p *safetensorsHeader) metadata() {
+	if p.file.Metadata != nil {
+		panic(fail(ErrFormat, "__metadata__", remedyDownload, "occurs twice"))
 	}
-	if err := p.json.end("header"); err != nil {
-		return err
-	}
-	if p.short > 0 {
-		e := missing(tensorField(p.which), p.short)
-		e.Found = fmt.Sprintf("its data ends beyond the end of the file (%s bytes): %s", group(p.file.Size), e.Found)
-		return e
-	}
-	return nil
-}
-
-func (p *safetensorsHeader) metadata() error {
 	p.file.Metadata = map[string]string{}
-	return p.json.object("__metadata__", func(key string) error {
+	p.json.object("__metadata__", func(key string) {
 		if _, dup := p.file.Metadata[key]; dup {
-			return fail(ErrFormat, "__metadata__."+quoteName(key), remedyDownload, "the key occurs twice")
+			panic(fail(ErrFormat, "__metadata__."+quoteName(key), remedyDownload, "the key occurs twice"))
 		}
-		tok, err := p.json.next("__metadata__." + key)
-		if err != nil {
-			return err
-		}
+		tok := p.json.next("__metadata__." + key)
 		s, ok := tok.(string)
 		if !ok {
-			return fail(ErrFormat, "__metadata__."+quoteName(key), "metadata values are strings", "found %s", jsonKind(tok))
+			panic(fail(ErrFormat, "__metadata__."+quoteName(key), "metadata values are strings", "found %s", jsonKind(tok)))
 		}
 		p.file.Metadata[key] = s
-		return nil
 	})
 }
 
-func (p *safetensorsHeader) tensor(name string) error {
+// tensor reads one entry and checks type, shape and offsets against each other; its Offset is still relative to the data.
+func (p *safetensorsHeader) tensor(name string) {
 	field := tensorField(name)
-	t := Tensor{Name: name, Shape: []int64{}}
+	bad := func(place, format string, args ...any) {
+		panic(fail(ErrFormat, field+place, remedyDownload, format, args...))
+	}
+	t := Tensor{Name: name}
 	var offsets []int64
-	var seen [3]bool
-	err := p.json.object(field, func(key string) error {
-		var err error
-		var slot int
+	seen := map[string]bool{}
+	p.json.object(field, func(key string) {
 		switch key {
 		case "dtype":
-			slot = 0
-			var tok json.Token
-			if tok, err = p.json.next(field + " dtype"); err != nil {
-				return err
-			}
+			tok := p.json.next(field + " dtype")
 			s, ok := tok.(string)
 			if !ok {
-				return fail(ErrFormat, field+" dtype", remedyDownload, "found %s instead of a string", jsonKind(tok))
+				bad(" dtype", "found %s instead of a string", jsonKind(tok))
 			}
 			t.DType = DType(s)
 		case "shape":
-			slot = 1
-			t.Shape, err = p.json.integers(field+" shape", MaxDims)
+			t.Shape = p.json.integers(field+" shape", MaxDims)
 		case "data_offsets":
-			slot = 2
-			offsets, err = p.json.integers(field+" data_offsets", 2)
+			offsets = p.json.integers(field+" data_offsets", 2)
 		default:
-			return p.json.skip(field + " " + quoteName(key))
+			p.json.skip(field + " " + quoteName(key))
+			return
 		}
-		if err == nil && seen[slot] {
-			return fail(ErrFormat, field, remedyDownload, "%q occurs twice", key)
+		if seen[key] {
+			bad("", "%q occurs twice", key)
 		}
-		seen[slot] = true
-		return err
+		seen[key] = true
 	})
-	if err != nil {
-		return err
-	}
-	return p.place(t, offsets, seen)
-}
-
-// place checks one tensor's type, shape and offsets against each other and the file.
-func (p *safetensorsHeader) place(t Tensor, offsets []int64, seen [3]bool) error {
-	field := tensorField(t.Name)
-	for i, key := range []string{"dtype", "shape", "data_offsets"} {
-		if !seen[i] {
-			return fail(ErrFormat, field, remedyDownload, "%q is missing", key)
+	for _, key := range []string{"dtype", "shape", "data_offsets"} {
+		if !seen[key] {
+			bad("", "%q is missing", key)
 		}
 	}
 	if !t.DType.Known() {
-		return fail(ErrUnsupported, field+" dtype", "known are F64, F32, F16, BF16, F8_E4M3, F8_E5M2, the integers and BOOL",
-			"unknown type %s", quoteName(string(t.DType)))
+		panic(fail(ErrUnsupported, field+" dtype", "known are F64, F32, F16, BF16, F8_E4M3, F8_E5M2, the integers and BOOL",
+			"unknown type %s", quoteName(string(t.DType))))
 	}
-	size, err := checkTensor(t.Name, t.DType, t.Shape)
-	if err != nil {
-		return err
-	}
+	t.Size = checkTensor(name, t.DType, t.Shape)
 	if len(offsets) != 2 {
-		return fail(ErrFormat, field+" data_offsets", remedyDownload, "%d numbers instead of 2", len(offsets))
+		bad(" data_offsets", "%d numbers instead of 2", len(offsets))
 	}
 	begin, end := offsets[0], offsets[1]
 	if begin > end {
-		return fail(ErrFormat, field+" data_offsets", remedyDownload, "begin %s lies after end %s", group(begin), group(end))
+		bad(" data_offsets", "begin %s lies after end %s", group(begin), group(end))
 	}
-	if end-begin != size {
-		return fail(ErrFormat, field+" data_offsets", remedyDownload, "%s bytes, but %s of %s needs %s",
-			group(end-begin), t.DType, shapeString(t.Shape), group(size))
+	if end-begin != t.Size {
+		bad(" data_offsets", "%s bytes, but %s of %s needs %s", group(end-begin), t.DType, shapeString(t.Shape), group(t.Size))
 	}
-	if room := p.file.Size - p.base; end > room {
-		if over := end - room; over > p.short {
-			p.short, p.which = over, t.Name
-		}
-	}
-	t.Offset, t.Size = p.base+begin, size
+	t.Offset = begin
 	p.file.Tensors = append(p.file.Tensors, t)
-	return nil
 }
 
 // jsonReader reads JSON token by token with a limit on depth.
@@ -204,101 +142,73 @@ func newJSONReader(data []byte) *jsonReader {
 	return &jsonReader{dec: dec}
 }
 
-func (j *jsonReader) next(field string) (json.Token, error) {
+func (j *jsonReader) next(field string) json.Token {
 	tok, err := j.dec.Token()
 	if err != nil {
 		what := err.Error()
 		if err == io.EOF {
 			what = "the text ends too early"
 		}
-		return nil, fail(ErrFormat, field, remedyDownload, "bad JSON at byte %s: %s", group(j.dec.InputOffset()), what)
+		panic(fail(ErrFormat, field, remedyDownload, "bad JSON at byte %s: %s", group(j.dec.InputOffset()), what))
 	}
 	switch tok {
 	case json.Delim('{'), json.Delim('['):
 		if j.depth++; j.depth > MaxJSONDepth {
-			return nil, fail(ErrLimit, field, remedyDownload, "JSON nested deeper than %d", MaxJSONDepth)
+			panic(fail(ErrLimit, field, remedyDownload, "JSON nested deeper than %d", MaxJSONDepth))
 		}
 	case json.Delim('}'), json.Delim(']'):
 		j.depth--
 	}
-	return tok, nil
+	return tok
 }
 
 // object reads an object and calls visit before each value, which visit must read.
-func (j *jsonReader) object(field string, visit func(key string) error) error {
-	tok, err := j.next(field)
-	if err != nil {
-		return err
+func (j *jsonReader) object(field string, visit func(key string)) {
+	if tok := j.next(field); tok != json.Delim('{') {
+		panic(fail(ErrFormat, field, remedyDownload, "found %s instead of a JSON object", jsonKind(tok)))
 	}
-	if tok != json.Delim('{') {
-		return fail(ErrFormat, field, remedyDownload, "found %s instead of a JSON object", jsonKind(tok))
-	}
-	for {
-		tok, err := j.next(field)
-		if err != nil {
-			return err
-		}
-		if tok == json.Delim('}') {
-			return nil
-		}
-		if err := visit(tok.(string)); err != nil {
-			return err
-		}
+	for tok := j.next(field); tok != json.Delim('}'); tok = j.next(field) {
+		visit(tok.(string))
 	}
 }
 
 // integers reads an array of at most most non-negative integers.
-func (j *jsonReader) integers(field string, most int) ([]int64, error) {
-	tok, err := j.next(field)
-	if err != nil {
-		return nil, err
-	}
-	if tok != json.Delim('[') {
-		return nil, fail(ErrFormat, field, remedyDownload, "found %s instead of a list of integers", jsonKind(tok))
+func (j *jsonReader) integers(field string, most int) []int64 {
+	if tok := j.next(field); tok != json.Delim('[') {
+		panic(fail(ErrFormat, field, remedyDownload, "found %s instead of a list of integers", jsonKind(tok)))
 	}
 	out := []int64{}
-	for {
-		tok, err := j.next(field)
-		if err != nil {
-			return nil, err
-		}
-		if tok == json.Delim(']') {
-			return out, nil
-		}
+	for tok := j.next(field); tok != json.Delim(']'); tok = j.next(field) {
 		num, ok := tok.(json.Number)
 		if !ok {
-			return nil, fail(ErrFormat, field, remedyDownload, "found %s instead of an integer", jsonKind(tok))
+			panic(fail(ErrFormat, field, remedyDownload, "found %s instead of an integer", jsonKind(tok)))
 		}
 		v, err := strconv.ParseInt(num.String(), 10, 64)
 		if err != nil || v < 0 {
-			return nil, fail(ErrFormat, field, remedyDownload, "found %s instead of an integer from 0 to 2^63-1", quoteName(num.String()))
+			panic(fail(ErrFormat, field, remedyDownload, "found %s instead of an integer from 0 to 2^63-1", quoteName(num.String())))
 		}
 		if len(out) == most {
-			return nil, fail(ErrLimit, field, remedyDownload, "more than %d numbers", most)
+			panic(fail(ErrLimit, field, remedyDownload, "more than %d numbers", most))
 		}
 		out = append(out, v)
 	}
+	return out
 }
 
 // skip reads and drops one value.
-func (j *jsonReader) skip(field string) error {
-	start := j.depth
-	for {
-		if _, err := j.next(field); err != nil {
-			return err
-		}
-		if j.depth <= start {
-			return nil
+func (j *jsonReader) skip(field string) {
+	for start := j.depth; ; {
+		if j.next(field); j.depth <= start {
+			return
 		}
 	}
 }
 
 // end makes sure that only white space follows.
-func (j *jsonReader) end(field string) error {
+func (j *jsonReader) end(field string) {
 	if _, err := j.dec.Token(); err != io.EOF {
-		return fail(ErrFormat, field, remedyDownload, "text follows the JSON object at byte %s", group(j.dec.InputOffset()))
+		panic(fail(ErrFormat, field, remedyDownload, "text follows the JSON object at byte %s", group(j.dec.InputOffset())))
 	}
-	return nil
 }
 
 func jsonKind(tok json.Token) string {

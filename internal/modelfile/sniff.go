@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,34 +14,34 @@ import (
 const sniffBytes = 512
 
 // sniff tells the format from the first bytes of r; what is no model file is described in the error.
-func sniff(r io.ReaderAt, size int64, ext string) (Format, error) {
+func sniff(r io.ReaderAt, size int64, ext string) Format {
 	if size == 0 {
-		return "", fail(ErrTruncated, "", "download it again", "the file is empty")
+		panic(fail(ErrTruncated, "", "download it again", "the file is empty"))
 	}
 	head := make([]byte, min(size, sniffBytes))
-	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
-		return "", err
+	if _, err := r.ReadAt(head, 0); err != io.EOF {
+		ensure(err)
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte("GGUF")):
-		return FormatGGUF, nil
+		return FormatGGUF
 	case bytes.HasPrefix(head, []byte("FUGG")):
-		return "", fail(ErrUnsupported, "magic", "convert it on a little-endian machine", "a big-endian GGUF file")
+		panic(fail(ErrUnsupported, "magic", "convert it on a little-endian machine", "a big-endian GGUF file"))
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return FormatTorchZip, nil
-	case len(head) > 1 && head[0] == 0x80 && head[1] <= 5 && !looksSafetensors(head):
-		return FormatTorchLegacy, nil
+		return FormatTorchZip
 	case looksSafetensors(head):
-		return FormatSafetensors, nil
+		return FormatSafetensors
+	case len(head) > 1 && head[0] == 0x80 && head[1] <= 5:
+		return FormatTorchLegacy
 	}
 	if what, remedy := describe(head, size); what != "" {
-		return "", fail(ErrFormat, "", remedy, "%s", what)
+		panic(fail(ErrFormat, "", remedy, "%s", what))
 	}
 	if strings.EqualFold(ext, ".safetensors") || size < 8 {
-		return FormatSafetensors, nil // its reader says what is wrong
+		return FormatSafetensors // its reader says what is wrong
 	}
-	return "", fail(ErrFormat, "", "download it again, or convert it to .safetensors",
-		"not a model file: it is neither safetensors, GGUF nor a PyTorch file (first bytes % x)", head[:min(len(head), 8)])
+	panic(fail(ErrFormat, "", "download it again, or convert it to .safetensors",
+		"not a model file: it is neither safetensors, GGUF nor a PyTorch file (first bytes % x)", head[:min(len(head), 8)]))
 }
 
 // looksSafetensors: eight bytes of length, then the JSON object.
@@ -117,28 +118,17 @@ var extensions = map[string][]Format{
 func extensionWarning(path string, format Format) string {
 	ext := strings.ToLower(filepath.Ext(path))
 	want, ok := extensions[ext]
-	if !ok {
+	if !ok || slices.Contains(want, format) {
 		return ""
-	}
-	for _, f := range want {
-		if f == format {
-			return ""
-		}
 	}
 	return fmt.Sprintf("the name ends in %s but the content is %s; it is read as %s", ext, format, format)
 }
 
-func shapeString(shape []int64) string {
-	var b strings.Builder
-	b.WriteByte('[')
-	for i, d := range shape {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprint(&b, d)
-	}
-	b.WriteByte(']')
-	return b.String()
-}
+func shapeString(shape []int64) string { return strings.ReplaceAll(fmt.Sprint(shape), " ", ", ") }
 
-func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+// littleEndian reads an unsigned integer of at most eight bytes.
+func littleEndian(b []byte) uint64 {
+	var w [8]byte
+	copy(w[:], b)
+	return binary.LittleEndian.Uint64(w[:])
+}
