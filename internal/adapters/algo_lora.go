@@ -1,7 +1,6 @@
 package adapters
 
 import (
-	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -44,74 +43,44 @@ var loraAlgorithm = algorithm{
 
 // planLoRA reads dW = alpha/r up down (arXiv 2106.09685). For a convolution down is the kernel and up is 1x1; with a
 // Tucker core (LyCORIS' LoCon), down and up are 1x1 and the core has the kernel: the core is folded into down.
-func (g *group) planLoRA(src *source) (*planned, error) {
+func (g *group) planLoRA(src *source) *planned {
 	if !g.weighs() || !g.hasAll(partDown, partUp) {
-		return nil, nil
+		return nil
 	}
 	down, _ := g.take(partDown)
 	up, _ := g.take(partUp)
 	mid, core := g.take(partMid)
-	m, k := g.module, int64(g.kernel())
-	in, out := int64(m.In), int64(m.Out)
-	if len(down.Shape) < 2 || len(up.Shape) < 2 {
-		return nil, g.misfit(down, "matrices")
-	}
-	rank := down.Shape[0]
-	if err := g.checkRank(min(rank, up.Shape[1]), down); err != nil {
-		return nil, err
-	}
-	switch {
-	case core && !(is(down, rank, in) && is(mid, up.Shape[1], rank, k, k)):
-		return nil, g.misfit(mid, "[r, r, kernel, kernel] between down [r, in] and up [out, r]")
-	case !core && k == 1 && !is(down, rank, in), !core && k > 1 && !is(down, rank, in, k, k):
-		return nil, g.misfit(down, "[r, in] or [r, in, kernel, kernel]")
-	case !is(up, out, up.Shape[1]) || !core && up.Shape[1] != rank:
-		return nil, g.misfit(up, "[out, r] with the r of down")
-	}
+	k, in, out := int64(g.kernel()), int64(g.module.In), int64(g.module.Out)
+	g.expect(len(down.Shape) >= 2 && len(up.Shape) >= 2, down, "matrices")
+	rank, inner := up.Shape[1], down.Shape[0]
+	checkRank(min(rank, inner), down)
 	if core {
-		rank = up.Shape[1]
+		g.expect(k > 1 && is(down, inner, in) && is(mid, rank, inner, k, k), mid, "[r, r, kernel, kernel] between down [r, in] and up [out, r]")
+	} else {
+		g.expect(is(down, inner, in, k, k), down, "[r, in] or [r, in, kernel, kernel]")
 	}
-	scale, alpha, err := g.scale(src, int(rank))
-	if err != nil {
-		return nil, err
-	}
-	p := &planned{algorithm: AlgorithmLoRA, rank: int(rank), alpha: alpha, block: g.block,
-		target: backend.LoRATarget{Module: m.Name, Form: backend.LoRALowRank, Scale: scale}}
+	g.expect(is(up, out, rank) && (core || rank == inner), up, "[out, r] with the r of down")
+	p := g.planned(AlgorithmLoRA, backend.LoRALowRank)
+	p.rank = int(rank)
+	p.target.Scale, p.alpha = g.scale(src, p.rank)
 	if k > 1 {
 		p.algorithm = AlgorithmLoCon
 	}
-	shapeA := append([]int{int(rank)}, g.weightShape()[1:]...)
-	shapeB := []int{m.Out, int(rank)}
+	shape := append([]int{p.rank}, g.weightShape()[1:]...)
+	p.bytes = rawBytes(down) + rawBytes(up)
 	if core {
-		p.bytes = 4*int64(backend.Count(shapeA...)) + rawBytes(up)
-	} else {
-		p.bytes = rawBytes(down) + rawBytes(up)
+		p.bytes = 4*int64(backend.Count(shape...)) + rawBytes(up)
 	}
-	p.load = func(src *source, t *backend.LoRATarget) (err error) {
-		if t.B, err = src.raw(up, shapeB...); err != nil {
-			return err
-		}
-		if core {
-			t.A, err = foldCore(src, mid, down, shapeA)
+	p.load = func(src *source, t *backend.LoRATarget) {
+		t.B = src.raw(up, int(out), int(rank))
+		if core { // the kernel A[s, i, h, w] = sum over t of core[s, t, h, w] down[t, i]
+			t.A = floatTensor(contractCore(src.floats(mid), src.floats(down), int(rank), int(inner), int(in), int(k*k)), shape...)
 		} else {
-			t.A, err = src.raw(down, shapeA...)
+			t.A = src.raw(down, shape...)
 		}
-		return err
 	}
-	return p, g.addMagnitude(p)
-}
-
-// foldCore returns the kernel A[s, i, h, w] = sum over t of core[s, t, h, w] down[t, i].
-func foldCore(src *source, core, down modelfile.Tensor, shape []int) (backend.RawTensor, error) {
-	c, err := src.floats(core)
-	if err != nil {
-		return backend.RawTensor{}, err
-	}
-	d, err := src.floats(down)
-	if err != nil {
-		return backend.RawTensor{}, err
-	}
-	return floatTensor(contractCore(c, d, shape[0], int(core.Shape[1]), shape[1], shape[2]*shape[3]), shape...), nil
+	g.addMagnitude(p)
+	return p
 }
 
 // contractCore returns [rows, in, cells] from core [rows, inner, cells] and down [inner, in].
@@ -133,34 +102,26 @@ func contractCore(core, down []float32, rows, inner, in, cells int) []float32 {
 
 // addMagnitude adds DoRA's magnitudes (arXiv 2402.09353), if the group has them, and sets the axis they lie along. LyCORIS
 // stores [out, 1...] for one per output and [1, in...] for one per input; PEFT's are always per output.
-func (g *group) addMagnitude(p *planned) error {
-	t, ok := g.take(partPEFTMagnitude)
-	peft := ok
-	if !ok {
+func (g *group) addMagnitude(p *planned) {
+	t, peft := g.take(partPEFTMagnitude)
+	if !peft {
+		var ok bool
 		if t, ok = g.take(partMagnitude); !ok {
-			return nil
+			return
 		}
 	}
 	in, out, n := int64(g.module.In), int64(g.module.Out), t.Elements()
 	perOutput := peft || len(t.Shape) < 2 && n == out || len(t.Shape) >= 2 && t.Shape[0] == n
-	switch {
-	case perOutput && n == out:
-		p.target.MagnitudeAxis = 0
-	case !peft && n == in && (len(t.Shape) < 2 || t.Shape[1] == n):
+	if !perOutput || n != out {
+		g.expect(!peft && n == in && (len(t.Shape) < 2 || t.Shape[1] == n), t, "one magnitude per output or input")
 		p.target.MagnitudeAxis = 1
-	default:
-		return g.misfit(t, "one magnitude per output or input")
 	}
 	load := p.load
 	p.dora = true
 	p.bytes += rawBytes(t)
-	p.load = func(src *source, target *backend.LoRATarget) error {
-		if err := load(src, target); err != nil {
-			return err
-		}
-		magnitude, err := src.raw(t, int(n))
+	p.load = func(src *source, target *backend.LoRATarget) {
+		load(src, target)
+		magnitude := src.raw(t, int(n))
 		target.Magnitude = &magnitude
-		return err
 	}
-	return nil
 }

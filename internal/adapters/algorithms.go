@@ -14,8 +14,8 @@ type algorithm struct {
 	parts []part          // a tensor's name ends in a dot and one of them
 	also  map[string]part // or in one of these
 	pairs [][2]part       // each is of no use without the other
-	// plan makes a target of a group that has any of the parts; nil where others are missing. An error is about values or shapes.
-	plan func(*group, *source) (*planned, error)
+	// plan makes a target of a group that has any of the parts; nil where others are missing.
+	plan func(*group, *source) *planned
 }
 
 // algorithms in the order in which they make targets of one module.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -144,8 +145,8 @@ func (a *File) plan(groups []*group, scales scaling) error {
 	bad := 0
 	for _, g := range groups {
 		g.scales = scales
-		targets, err := g.plan(a.source)
-		if err != nil {
+		var targets []planned
+		if err := fault.Catch(func() { targets = g.plan(a.source) }); err != nil {
 			if bad++; first == nil {
 				first = err
 			}
@@ -222,7 +223,7 @@ func (a *File) Targets(ctx context.Context) ([]backend.LoRATarget, error) {
 // target reads one target's data.
 func (a *File) target(i int) (backend.LoRATarget, error) {
 	t := a.planned[i].target
-	err := a.planned[i].load(a.source, &t)
+	err := fault.Catch(func() { a.planned[i].load(a.source, &t) })
 	return t, of(a.Report.Path, err)
 }
 

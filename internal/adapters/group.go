@@ -33,7 +33,12 @@ type planned struct {
 	block     string
 	dora      bool
 	bytes     int64 // of its tensors
-	load      func(*source, *backend.LoRATarget) error
+	load      func(*source, *backend.LoRATarget)
+}
+
+// planned is a target of the group's module, unscaled.
+func (g *group) planned(algorithm Algorithm, form backend.LoRAForm) *planned {
+	return &planned{algorithm: algorithm, block: g.block, target: backend.LoRATarget{Module: g.module.Name, Form: form, Scale: 1}}
 }
 
 // take returns a part and marks it as used.
@@ -53,70 +58,57 @@ func (g *group) hasAll(parts ...part) bool {
 	return !slices.ContainsFunc(parts, func(p part) bool { return !g.has(p) })
 }
 
-// plan turns the group into targets. Tensors that it leaves unused match nothing; an error is about values or shapes.
-func (g *group) plan(src *source) ([]planned, error) {
-	var out []planned
+// plan turns the group into targets. Tensors that it leaves unused match nothing. It panics with errors about values and shapes.
+func (g *group) plan(src *source) (out []planned) {
 	for _, a := range algorithms {
 		if !g.has(a.parts...) {
 			continue
 		}
-		p, err := a.plan(g, src)
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
+		if p := a.plan(g, src); p != nil {
 			out = append(out, *p)
 		}
 	}
 	if bias, ok := g.parts[partBias]; ok && len(out) > 0 && out[0].algorithm == AlgorithmLoRA {
-		p, err := g.planBias(partBias, AlgorithmLoRA, out[0].target.Scale)
-		if err != nil {
-			return nil, err
-		}
-		if p == nil {
-			return nil, g.misfit(bias, "the module's bias")
-		}
+		p := g.planBias(partBias, AlgorithmLoRA, out[0].target.Scale)
+		g.expect(p != nil, bias, "the module's bias")
 		out = append(out, *p)
 	}
-	return out, nil
+	return out
 }
 
 // scale returns alpha/rank (or alpha/sqrt(rank) for rank-stabilised adapters); a missing alpha is the rank.
-func (g *group) scale(src *source, rank int) (scale, alpha float64, err error) {
+func (g *group) scale(src *source, rank int) (scale, alpha float64) {
 	alpha, root := g.scales.alpha(g.module.Name, rank)
 	if t, ok := g.take(partAlpha); ok {
 		if t.Elements() != 1 {
-			return 0, 0, fail(lora.ErrShape, tensorField(t.Name), "has shape %v; an alpha is one number", t.Shape)
+			panic(fail(lora.ErrShape, tensorField(t.Name), "has shape %v; an alpha is one number", t.Shape))
 		}
-		x, err := src.floats(t)
-		if err != nil {
-			return 0, 0, err
-		}
-		alpha = float64(x[0])
+		alpha = float64(src.floats(t)[0])
 	}
 	scale = alpha / float64(rank)
 	if root {
 		scale = alpha / math.Sqrt(float64(rank))
 	}
 	if math.Abs(scale) > maxScale {
-		return 0, 0, fail(lora.ErrValue, quoteName(g.base)+".alpha",
-			"is %g for rank %d; more than %d times the rank is no trained adapter", alpha, rank, maxScale)
+		panic(fail(lora.ErrValue, quoteName(g.base)+".alpha",
+			"is %g for rank %d; more than %d times the rank is no trained adapter", alpha, rank, maxScale))
 	}
-	return scale, alpha, nil
+	return scale, alpha
 }
 
 // checkRank refuses matrices without content.
-func (g *group) checkRank(rank int64, t modelfile.Tensor) error {
+func checkRank(rank int64, t modelfile.Tensor) {
 	if rank < 1 {
-		return fail(lora.ErrValue, tensorField(t.Name),
-			"has rank 0 (shape %v): there is nothing to apply; the file is damaged or was extracted from equal models", t.Shape)
+		panic(fail(lora.ErrValue, tensorField(t.Name),
+			"has rank 0 (shape %v): there is nothing to apply; the file is damaged or was extracted from equal models", t.Shape))
 	}
-	return nil
 }
 
-// misfit reports a tensor whose shape does not go with its module.
-func (g *group) misfit(t modelfile.Tensor, want string) error {
-	return fail(lora.ErrShape, tensorField(t.Name), "has shape %v, which does not fit %s: expected %s", t.Shape, describe(g.module), want)
+// expect refuses a tensor whose shape does not go with its module.
+func (g *group) expect(fits bool, t modelfile.Tensor, want string) {
+	if !fits {
+		panic(fail(lora.ErrShape, tensorField(t.Name), "has shape %v, which does not fit %s: expected %s", t.Shape, describe(g.module), want))
+	}
 }
 
 // describe tells a module's name and dimensions.
@@ -157,8 +149,10 @@ func squeezed(shape []int64) []int64 {
 	return shape
 }
 
-// is reports whether a tensor is a matrix of the given size, perhaps written as a 1x1 kernel.
-func is(t modelfile.Tensor, dims ...int64) bool { return slices.Equal(squeezed(t.Shape), dims) }
+// is reports whether a tensor has the given shape. A matrix may be written as a 1x1 kernel, and the reverse.
+func is(t modelfile.Tensor, dims ...int64) bool {
+	return slices.Equal(squeezed(t.Shape), squeezed(dims))
+}
 
 // unused lists the group's tensors that no target took.
 func (g *group) unused() []Unmatched {

@@ -3,16 +3,15 @@ package adapters
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// source reads an adapter's tensors and refuses values that are not finite.
-type source struct {
-	file *modelfile.File
-}
+// source reads an adapter's tensors. Its methods panic with an error where they cannot, or where values are not finite.
+type source struct{ file *modelfile.File }
 
 // rawTypes are the element types that reach the backend as they are.
 var rawTypes = map[modelfile.DType]backend.Type{modelfile.F32: backend.TypeF32, modelfile.F16: backend.TypeF16,
@@ -27,34 +26,31 @@ func rawBytes(t modelfile.Tensor) int64 {
 }
 
 // raw reads a tensor, as stored where the type is F32, F16 or BF16 and as F32 otherwise, under a shape of as many elements.
-func (s *source) raw(t modelfile.Tensor, shape ...int) (backend.RawTensor, error) {
+func (s *source) raw(t modelfile.Tensor, shape ...int) backend.RawTensor {
 	typ, ok := rawTypes[t.DType]
 	if !ok {
-		x, err := s.floats(t)
-		return floatTensor(x, shape...), err
+		return floatTensor(s.floats(t), shape...)
 	}
 	data, err := s.file.ReadRaw(t.Name)
 	if err != nil {
-		return backend.RawTensor{}, fileError(err)
+		panic(fileError(err))
 	}
 	if !allFinite(typ, data) {
-		return backend.RawTensor{}, notFinite(t)
+		panic(notFinite(t))
 	}
-	return backend.RawTensor{Shape: shape, Type: typ, Data: data}, nil
+	return backend.RawTensor{Shape: shape, Type: typ, Data: data}
 }
 
 // floats reads a tensor's elements as float32.
-func (s *source) floats(t modelfile.Tensor) ([]float32, error) {
+func (s *source) floats(t modelfile.Tensor) []float32 {
 	x, err := s.file.ReadFloat32(t.Name)
 	if err != nil {
-		return nil, fileError(err)
+		panic(fileError(err))
 	}
-	for _, v := range x {
-		if v-v != 0 {
-			return nil, notFinite(t)
-		}
+	if slices.ContainsFunc(x, func(v float32) bool { return v-v != 0 }) {
+		panic(notFinite(t))
 	}
-	return x, nil
+	return x
 }
 
 func notFinite(t modelfile.Tensor) *lora.Error {

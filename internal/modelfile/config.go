@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // MetadataKey is the metadata entry of a safetensors or GGUF file that carries a Config as one JSON
@@ -107,9 +109,9 @@ func ReadConfig(path string) (Config, error) {
 
 // config is what an open file of these parts states.
 func (f *File) config(parts []*part) (c Config, err error) {
-	err = attempt(func() {
+	err = fault.Catch(func() {
 		if text, ok := f.Metadata[MetadataKey]; ok {
-			c.fromObject(value(parseObject([]byte(text), f.Path, "metadata "+MetadataKey)))
+			c.fromObject(fault.Value(parseObject([]byte(text), f.Path, "metadata "+MetadataKey)))
 			c.Sources = append(c.Sources, "metadata "+MetadataKey)
 		} else {
 			c.fromNeighbour(f, parts)
@@ -255,11 +257,13 @@ func (f *File) scalar(name string) *float64 {
 	if !ok {
 		return nil
 	}
-	bad := func(format string, args ...any) { panic(withPath(f.Path, fail(ErrConfig, tensorField(name), "", format, args...))) }
+	bad := func(format string, args ...any) {
+		panic(withPath(f.Path, fail(ErrConfig, tensorField(name), "", format, args...)))
+	}
 	if t.Elements() != 1 {
 		bad("shape %s where one number is needed", shapeString(t.Shape))
 	}
-	x := float64(value(f.ReadFloat32(name))[0])
+	x := float64(fault.Value(f.ReadFloat32(name))[0])
 	if math.IsNaN(x) || math.IsInf(x, 0) || x <= 0 {
 		bad("%v is not a positive number", x)
 	}
@@ -296,7 +300,7 @@ func (c *Config) fromNeighbour(f *File, parts []*part) {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || len(parts) != 1 {
 		return
 	}
-	o, found := value(readObject(path)), parts[0].component
+	o, found := fault.Value(readObject(path)), parts[0].component
 	if component := o.component(); component == found || isTextEncoder(component) && isTextEncoder(found) {
 		c.readComponent(found, o)
 		c.Sources = append(c.Sources, path)

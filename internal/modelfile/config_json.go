@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // object is a JSON object with the place it was found at, for errors.
@@ -41,7 +43,7 @@ func parseObject(text []byte, path, field string) (object, error) {
 		return object{}, &Error{Kind: ErrConfig, Path: path, Field: field, Found: "not valid UTF-8"}
 	}
 	var v any
-	err := attempt(func() {
+	err := fault.Catch(func() {
 		place := cmp.Or(field, "JSON")
 		j := newJSONReader(text)
 		v = j.value(place)
@@ -212,9 +214,9 @@ func (o object) fill(to any) {
 		key, _, _ := strings.Cut(tags.Get("json"), ",")
 		bounds := make([]int, 2)
 		_, _ = fmt.Sscan(tags.Get("range"), &bounds[0], &bounds[1]) // only of ints
-		errs = append(errs, attempt(func() { o.into(key, v.Field(i).Addr().Interface(), bounds...) }))
+		errs = append(errs, fault.Catch(func() { o.into(key, v.Field(i).Addr().Interface(), bounds...) }))
 	}
-	ensure(errors.Join(errs...))
+	fault.Check(errors.Join(errs...))
 }
 
 // component tells whose config.json this is by diffusers' and transformers' class names; "" if unknown.

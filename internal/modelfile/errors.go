@@ -3,7 +3,6 @@ package modelfile
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"golang.org/x/exp/constraints"
@@ -81,37 +80,6 @@ const (
 // fail builds an Error without a path; Open fills the path in.
 func fail(kind error, field, remedy, format string, args ...any) *Error {
 	return &Error{Kind: kind, Field: field, Remedy: remedy, Found: fmt.Sprintf(format, args...)}
-}
-
-// attempt runs code that reads a header and returns the error that it stopped with. A header has many small fields, and each of them may
-// be wrong: its readers panic with an error instead of passing it on. Errors of the Go runtime are faults of ours and go on as panics.
-func attempt(read func()) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case runtime.Error:
-			panic(p)
-		case error:
-			err = p
-		default:
-			panic(p)
-		}
-	}()
-	read()
-	return nil
-}
-
-// ensure stops an attempt at an error.
-func ensure(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-// value is a result that came without an error.
-func value[T any](v T, err error) T {
-	ensure(err)
-	return v
 }
 
 // missing reports that n bytes are not there.

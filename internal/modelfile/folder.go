@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // Folder says which files a diffusers folder consists of.
@@ -43,7 +45,7 @@ var folderComponents = []string{"unet", "vae", "text_encoder", "text_encoder_2"}
 // fp16, then other variants; safetensors before .bin. A component that model_index.json names and that has
 // no weights is an error.
 func FolderFiles(dir string) (f Folder, err error) {
-	err = attempt(func() { f = folderFiles(dir) })
+	err = fault.Catch(func() { f = folderFiles(dir) })
 	return f, err
 }
 
@@ -59,7 +61,7 @@ func folderFiles(dir string) Folder {
 	if errors.Is(err, ErrNotFound) {
 		return loneFolder(dir)
 	}
-	ensure(err)
+	fault.Check(err)
 	out := Folder{Dir: dir}
 	index.into("_class_name", &out.ClassName)
 	for _, name := range folderComponents {
@@ -97,7 +99,7 @@ func loneFolder(dir string) Folder {
 		panic(&Error{Kind: ErrNotAFile, Path: dir, Found: "a directory without model_index.json or config.json",
 			Remedy: "name a model file or a diffusers folder"})
 	}
-	ensure(err)
+	fault.Check(err)
 	name := o.component()
 	if name == "" {
 		panic(&Error{Kind: ErrUnsupported, Path: o.path, Field: "_class_name", Found: "not the config of a UNet, VAE or CLIP text encoder",
@@ -191,7 +193,7 @@ func rankWeights(file string, stems []string) (score int, variant string) {
 
 // shards lists the files of a *.index.json; they lie in its folder.
 func shards(index, dir string) []string {
-	o := value(readObject(index))
+	o := fault.Value(readObject(index))
 	m := o.object("weight_map")
 	var names []string
 	for key := range m.values {
@@ -222,9 +224,9 @@ func shards(index, dir string) []string {
 
 // config collects the configs of a diffusers folder.
 func (folder Folder) config() (c Config, err error) {
-	err = attempt(func() {
+	err = fault.Catch(func() {
 		if folder.ClassName != "" {
-			o := value(readObject(filepath.Join(folder.Dir, "model_index.json")))
+			o := fault.Value(readObject(filepath.Join(folder.Dir, "model_index.json")))
 			c.readIndex(o)
 			c.Sources = append(c.Sources, o.path)
 		}
@@ -238,7 +240,7 @@ func (folder Folder) config() (c Config, err error) {
 			if part.Name == "scheduler" && errors.Is(err, ErrNotFound) {
 				continue
 			}
-			ensure(err)
+			fault.Check(err)
 			c.readComponent(part.Name, o)
 			c.Sources = append(c.Sources, part.Config)
 		}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // fuzzRead: whatever the bytes are, the result is an *Error or a File whose tensors can be read.
@@ -116,7 +118,7 @@ func FuzzConfig(f *testing.F) {
 		o, err := parseObject([]byte(text), "config.json", "")
 		var c Config
 		if err == nil {
-			err = attempt(func() { c.fromObject(o) })
+			err = fault.Catch(func() { c.fromObject(o) })
 		}
 		var e *Error
 		if err != nil && !errors.As(err, &e) {
@@ -131,7 +133,7 @@ func FuzzConfig(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := attempt(func() { new(Config).fromObject(back) }); err != nil {
+			if err := fault.Catch(func() { new(Config).fromObject(back) }); err != nil {
 				t.Fatalf("own output is not read: %v", err)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // Limits of GGUF beyond the general ones. ggml has four dimensions.
@@ -83,13 +85,13 @@ func (g *ggufReader) room(n int64, field string) {
 func (g *ggufReader) bytes(n int64, field string) []byte {
 	g.room(n, field)
 	b := make([]byte, n)
-	value(io.ReadFull(g.r, b))
+	fault.Value(io.ReadFull(g.r, b))
 	return b
 }
 
 func (g *ggufReader) skip(n int64, field string) {
 	g.room(n, field)
-	value(g.r.Discard(int(n)))
+	fault.Value(g.r.Discard(int(n)))
 }
 
 func (g *ggufReader) u32(field string) uint32 { return uint32(littleEndian(g.bytes(4, field))) }

@@ -28,6 +28,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // Limits on what a header may claim. Each is far above any real model.
@@ -124,7 +126,7 @@ func Open(path string) (*File, error) {
 // parse reads the header of r, which has size bytes.
 func parse(path string, r io.ReaderAt, size int64) (*File, error) {
 	f := &File{Path: path, Size: size, src: r}
-	if err := attempt(func() { f.readHeader(r) }); err != nil {
+	if err := fault.Catch(func() { f.readHeader(r) }); err != nil {
 		return nil, withPath(path, err)
 	}
 	return f, nil

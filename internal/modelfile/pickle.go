@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // A pickle is a program for a stack machine. This one builds containers, numbers, strings and tensor
@@ -78,7 +80,7 @@ func (u *unpickler) take(n uint64) []byte {
 		panic(u.short)
 	}
 	b := make([]byte, n)
-	value(io.ReadFull(u.r, b))
+	fault.Value(io.ReadFull(u.r, b))
 	u.pos += int64(n)
 	return b
 }
@@ -88,7 +90,7 @@ func (u *unpickler) byte() byte {
 		panic(u.short)
 	}
 	u.pos++
-	return value(u.r.ReadByte())
+	return fault.Value(u.r.ReadByte())
 }
 
 // uint reads a little-endian unsigned integer of n bytes.

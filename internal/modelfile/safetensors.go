@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // readSafetensors reads the layout of https://github.com/huggingface/safetensors: eight bytes of
@@ -17,7 +19,7 @@ func (f *File) readSafetensors(r io.ReaderAt) {
 		panic(fail(ErrTruncated, "", "download it again", "the file has %s, too few for any model format", plural(f.Size, "byte")))
 	}
 	var b [8]byte
-	value(r.ReadAt(b[:], 0))
+	fault.Value(r.ReadAt(b[:], 0))
 	n := littleEndian(b[:])
 	if n > MaxHeaderBytes {
 		panic(fail(ErrLimit, field, "not a safetensors file, or a damaged one: download it again",
@@ -29,7 +31,7 @@ func (f *File) readSafetensors(r io.ReaderAt) {
 	}
 	head := make([]byte, n)
 	if _, err := r.ReadAt(head, 8); err != io.EOF {
-		ensure(err)
+		fault.Check(err)
 	}
 	if !utf8.Valid(head) {
 		panic(fail(ErrFormat, "header", remedyDownload, "not valid UTF-8"))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 const sniffBytes = 512
@@ -20,7 +22,7 @@ func sniff(r io.ReaderAt, size int64, ext string) Format {
 	}
 	head := make([]byte, min(size, sniffBytes))
 	if _, err := r.ReadAt(head, 0); err != io.EOF {
-		ensure(err)
+		fault.Check(err)
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte("GGUF")):

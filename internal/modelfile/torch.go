@@ -10,6 +10,8 @@ import (
 	"math"
 	"path"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 const (
@@ -165,7 +167,7 @@ func (f *File) readTorchLegacy(r io.ReaderAt) {
 func storagesOf(root any) map[string]*pyStorage {
 	out := map[string]*pyStorage{}
 	w := &torchWalker{tensor: func(_ string, t *pyTensor) { out[t.storage.key] = t.storage }, all: true}
-	_ = attempt(func() { w.walk("", root, 0) }) // limits are reported by the second walk
+	_ = fault.Catch(func() { w.walk("", root, 0) }) // limits are reported by the second walk
 	return out
 }
 
@@ -185,7 +187,7 @@ func (f *File) legacyStorages(r io.ReaderAt, pos int64, keys []any, used map[str
 		}
 		f.reserve(field, pos, 8)
 		var b [8]byte
-		value(r.ReadAt(b[:], pos))
+		fault.Value(r.ReadAt(b[:], pos))
 		pos += 8
 		if n := littleEndian(b[:]); n != uint64(s.count) {
 			panic(fail(ErrFormat, field, remedyDownload, "%s elements in the data, %s in the pickle", group(n), group(s.count)))
