@@ -26,7 +26,7 @@ func TestWrongRoles(t *testing.T) {
 	base, refiner := write("base", synth.Options{Kind: synth.KindNano}), write("some-refiner", synth.Options{Kind: synth.KindNanoRefiner})
 	adapter, net := write("some-lora", synth.Options{Kind: synth.KindNanoLoRA}), write("some-net", synth.Options{Kind: synth.KindNanoControl})
 	upscaler := write("some-esrgan", synth.Options{Kind: synth.KindESRGAN})
-	dims := modelfile.NanoControlNet()
+	dims := modelfile.Preset("nano-controlnet")
 	dims.ControlNet.UNet.LabelDim, dims.ControlNet.UNet.ContextDim = 0, 768
 	sd1 := write("sd15-net", synth.Options{Kind: synth.KindNanoControl, Dims: &dims})
 	text := filepath.Join(dir, "text.png")

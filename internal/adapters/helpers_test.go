@@ -79,8 +79,8 @@ func write(t testing.TB, name string, data []byte) string {
 
 // nano and sdxl are the models that tests match against.
 var (
-	nano = NewModel(ModulesOf(modelfile.Nano()))
-	sdxl = NewModel(ModulesOf(modelfile.SDXLBase(4)))
+	nano = NewModel(ModulesOf(modelfile.Preset("nano")))
+	sdxl = NewModel(ModulesOf(modelfile.Preset("sdxl-base")))
 )
 
 // mustOpen opens a file of the given tensors against the nano model.

@@ -78,7 +78,7 @@ func TestKeys(t *testing.T) {
 
 // TestEveryModuleOfSDXL maps every module under kohya's two namings; sd-scripts reports 722 modules in attentions.
 func TestEveryModuleOfSDXL(t *testing.T) {
-	modules := ModulesOf(modelfile.SDXLBase(4))
+	modules := ModulesOf(modelfile.Preset("sdxl-base"))
 	originals := originals(modules)
 	attention := 0
 	seen := map[string]string{}

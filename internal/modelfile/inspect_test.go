@@ -21,7 +21,7 @@ import (
 
 // small is the nano model's structure with even smaller dimensions, for speed.
 func small() *modelfile.Dims {
-	d := modelfile.Nano()
+	d := modelfile.Preset("nano")
 	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 32}, 64, 32, 16+6*256
 	d.VAE.EncoderChannels, d.VAE.DecoderChannels = []int{8, 16, 16, 24}, []int{8, 16, 16, 24}
 	d.TextEncoder = &modelfile.TextDims{VocabSize: 64, MaxTokens: 77, Width: 16, Layers: 2, Intermediate: 64}
@@ -31,7 +31,7 @@ func small() *modelfile.Dims {
 
 // smallRefiner has the refiner's structure: no attention at the ends, one text encoder, five size ids.
 func smallRefiner() *modelfile.Dims {
-	d := modelfile.SDXLRefiner()
+	d := modelfile.Preset("sdxl-refiner")
 	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 32, 48}, 64, 16, 16+5*256
 	d.UNet.DownDepth, d.UNet.UpDepth = [][]int{{0, 0}, {1, 1}, {2, 2}, {0, 0}}, [][]int{{0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {0, 0, 0}}
 	d.UNet.MiddleDepth = 1
@@ -358,7 +358,7 @@ func ExampleInspect() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "small.safetensors")
-	d := modelfile.Nano()
+	d := modelfile.Preset("nano")
 	d.TextEncoder.VocabSize, d.TextEncoder2.VocabSize = 64, 64
 	if err := synth.Write(context.Background(), path, synth.Options{Kind: synth.KindNano, Dims: &d}); err != nil {
 		fmt.Println(err)

@@ -66,13 +66,13 @@ func TestControlRoles(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnsupportedModel)
 	require.ErrorContains(t, err, "this is a ControlNet, which goes beside a model")
 
-	dims := modelfile.NanoControlNet()
+	dims := modelfile.Preset("nano-controlnet")
 	dims.ControlNet.UNet.LabelDim, dims.ControlNet.UNet.ContextDim = 0, 768
 	sd1 := filepath.Join(t.TempDir(), "sd1.safetensors")
 	require.NoError(t, synth.Write(t.Context(), sd1, synth.Options{Kind: synth.KindNanoControl, Dims: &dims}))
 	vae := filepath.Join(t.TempDir(), "vae.safetensors")
 	require.NoError(t, synth.Write(t.Context(), vae, synth.Options{Kind: synth.KindVAE}))
-	dims = modelfile.NanoControlNet()
+	dims = modelfile.Preset("nano-controlnet")
 	dims.ControlNet.UNet.Channels = []int{32, 64, 64}
 	other := filepath.Join(t.TempDir(), "other.safetensors")
 	require.NoError(t, synth.Write(t.Context(), other, synth.Options{Kind: synth.KindNanoControl, Dims: &dims}))

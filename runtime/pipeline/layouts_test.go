@@ -54,7 +54,7 @@ func runTwoSteps(t *testing.T, path string) (backend.ModelInfo, []float32) {
 func TestUnevenTransformerDepth(t *testing.T) {
 	for name, resnets := range map[string]int{"two resnets in the middle": 2, "one resnet in the middle": 1} {
 		t.Run(name, func(t *testing.T) {
-			dims := modelfile.Nano()
+			dims := modelfile.Preset("nano")
 			dims.UNet.DownDepth = [][]int{{0, 0}, {2, 1}, {1, 3}}
 			dims.UNet.UpDepth = [][]int{{0, 0, 0}, {1, 2, 1}, {3, 1, 2}}
 			dims.UNet.MiddleDepth, dims.UNet.MiddleResnets = 0, resnets
@@ -79,7 +79,7 @@ func TestUnevenTransformerDepth(t *testing.T) {
 
 // TestRefiner opens a small refiner: one text encoder, five size ids, and a UNet with attention on its middle levels.
 func TestRefiner(t *testing.T) {
-	dims := modelfile.Nano()
+	dims := modelfile.Preset("nano")
 	dims.TextEncoder = nil
 	u := dims.UNet
 	u.ContextDim, u.LabelDim = dims.TextEncoder2.Width, dims.TextEncoder2.Width+5*256
@@ -146,7 +146,7 @@ func shardUNet(t *testing.T, folder string) {
 // TestShardedFolder: a diffusers folder whose UNet lies in two files gives what the same folder with one gives.
 func TestShardedFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "model")
-	require.NoError(t, synth.WriteFolder(t.Context(), folder, nanoSynth(modelfile.Nano())))
+	require.NoError(t, synth.WriteFolder(t.Context(), folder, nanoSynth(modelfile.Preset("nano"))))
 	info, single := runTwoSteps(t, folder)
 	shardUNet(t, folder)
 	infoSharded, sharded := runTwoSteps(t, folder)

@@ -188,45 +188,10 @@ func newPlan(opt Options) (*plan, error) {
 	default:
 		return nil, fmt.Errorf("%w: layout %q; known are original and diffusers", ErrOptions, opt.Layout)
 	}
-	base := modelfile.SDXLBase(4)
-	switch opt.Kind {
-	case KindSDXLBase:
-		p.dims = base
-	case KindSDXLInpaint:
-		p.dims = modelfile.SDXLBase(9)
-	case KindSDXLRefiner:
-		p.dims = modelfile.SDXLRefiner()
-	case KindSDXLLoRA:
-		p.dims = modelfile.Dims{UNet: base.UNet}
-	case KindNanoLoRA:
-		p.dims = modelfile.Dims{UNet: modelfile.Nano().UNet}
-	case KindVAE:
-		p.dims = modelfile.Dims{VAE: base.VAE}
-	case KindUNet:
-		p.dims = modelfile.Dims{UNet: base.UNet}
-	case KindTextEncoder:
-		p.dims = modelfile.Dims{TextEncoder: base.TextEncoder}
-	case KindTextEncoder2:
-		p.dims = modelfile.Dims{TextEncoder2: base.TextEncoder2}
-	case KindNano:
-		p.dims = modelfile.Nano()
-	case KindControlNet:
-		p.dims = modelfile.SDXLControlNet()
-	case KindUnion:
-		p.dims = modelfile.SDXLControlNetUnion()
-	case KindTAESD:
-		p.dims = modelfile.SDXLTAESD()
-	case KindESRGAN:
-		p.dims = modelfile.ESRGANx4()
-	case KindNanoControl:
-		p.dims = modelfile.NanoControlNet()
-	case KindNanoUnion:
-		p.dims = modelfile.NanoControlNetUnion()
-	case KindNanoRefiner:
-		p.dims = modelfile.NanoRefiner()
-	default:
+	if !slices.Contains(Kinds, opt.Kind) {
 		return nil, fmt.Errorf("%w: kind %q; known are %q", ErrOptions, opt.Kind, Kinds)
 	}
+	p.dims = modelfile.Preset(string(opt.Kind))
 	if opt.Dims != nil {
 		p.dims = *opt.Dims
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 func small() *modelfile.Dims {
-	d := modelfile.Nano()
+	d := modelfile.Preset("nano")
 	d.UNet.Channels, d.UNet.TimeDim, d.UNet.ContextDim, d.UNet.LabelDim = []int{16, 32, 32}, 64, 32, 16+6*256
 	d.TextEncoder = &modelfile.TextDims{VocabSize: 64, MaxTokens: 77, Width: 16, Layers: 2, Intermediate: 64}
 	d.TextEncoder2 = &modelfile.TextDims{VocabSize: 64, MaxTokens: 77, Width: 16, Layers: 2, Intermediate: 64, ProjectionDim: 16}
