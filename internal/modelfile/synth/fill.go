@@ -123,14 +123,7 @@ func (f *filler) prepare(it item) int {
 	q := quantiles()
 	set := func(i uint16) {
 		v := float32(mean + std*float64(q[i]))
-		switch it.dtype {
-		case modelfile.F32:
-			binary.LittleEndian.PutUint32(f.table[4*int(i):], math.Float32bits(v))
-		case modelfile.BF16:
-			binary.LittleEndian.PutUint16(f.table[2*int(i):], modelfile.Float32ToBFloat16(v))
-		default:
-			binary.LittleEndian.PutUint16(f.table[2*int(i):], modelfile.Float32ToHalf(v))
-		}
+		it.dtype.Encode([]float32{v}, f.table[width*int(i):width*(int(i)+1)])
 	}
 	if n := elements(it.Shape); n < levels {
 		for at := it.offset; at < it.offset+n; at++ {

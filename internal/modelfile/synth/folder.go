@@ -1,12 +1,14 @@
 package synth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
@@ -65,9 +67,6 @@ func (p *plan) writeFolder(dir string, f *filler) error {
 		config, library, class, stem := p.componentConfig(name)
 		index[name] = []string{library, class}
 		sub := filepath.Join(dir, name)
-		if err := os.Mkdir(sub, 0o755); err != nil {
-			return err
-		}
 		if err := writeJSON(filepath.Join(sub, "config.json"), config); err != nil {
 			return err
 		}
@@ -75,36 +74,28 @@ func (p *plan) writeFolder(dir string, f *filler) error {
 			stem += "." + p.opt.Variant
 		}
 		err := writer.Atomically(filepath.Join(sub, stem+".safetensors"), func(w io.Writer) error {
-			return writeSafetensors(w, items, map[string]string{"format": "pt"}, f)
+			return writeFile(w, modelfile.FormatSafetensors, items, map[string]string{"format": "pt"}, f)
 		}, nil)
 		if err != nil {
 			return err
 		}
 	}
-	sub := filepath.Join(dir, "scheduler")
-	if err := os.Mkdir(sub, 0o755); err != nil {
-		return err
-	}
-	if err := writeJSON(filepath.Join(sub, "scheduler_config.json"), p.schedulerConfig()); err != nil {
+	if err := writeJSON(filepath.Join(dir, "scheduler", "scheduler_config.json"), p.schedulerConfig()); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, "model_index.json"), index)
 }
 
+// writeJSON writes a file, and its folder where there is none.
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
-	return v
+	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
 // componentConfig returns config.json, the library, the class and the stem of the weights' file name.
@@ -122,7 +113,7 @@ func (p *plan) componentConfig(name string) (config map[string]any, library, cla
 
 func (p *plan) unetConfig() map[string]any {
 	u := p.dims.UNet
-	head := orDefault(p.config.UNet.HeadDim, 64)
+	head := cmp.Or(p.config.UNet.HeadDim, 64)
 	var down, up []string
 	var depth, heads []int
 	for l, ch := range u.Channels {
@@ -136,26 +127,20 @@ func (p *plan) unetConfig() map[string]any {
 	if u.MiddleDepth > 0 {
 		depth[len(depth)-1] = u.MiddleDepth // diffusers takes the middle's depth from the last level
 	}
-	c := map[string]any{
+	return map[string]any{
 		"_class_name": "UNet2DConditionModel", "in_channels": u.InChannels, "out_channels": u.OutChannels,
 		"block_out_channels": u.Channels, "layers_per_block": u.Resnets[0], "down_block_types": down, "up_block_types": up,
 		"transformer_layers_per_block": depth, "attention_head_dim": heads, "cross_attention_dim": u.ContextDim,
 		"use_linear_projection": true, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
-		"projection_class_embeddings_input_dim": u.LabelDim, "norm_num_groups": orDefault(p.config.UNet.NormNumGroups, 32),
-		"sample_size": orDefault(p.config.UNet.SampleSize, orDefault(p.config.Default.Width, 1024)/8),
+		"projection_class_embeddings_input_dim": u.LabelDim, "norm_num_groups": cmp.Or(p.config.UNet.NormNumGroups, 32),
+		"sample_size": cmp.Or(p.config.UNet.SampleSize, cmp.Or(p.config.Default.Width, 1024)/8),
 	}
-	return c
 }
 
 func (p *plan) vaeConfig() map[string]any {
 	v := p.dims.VAE
-	down, up := make([]string, len(v.EncoderChannels)), make([]string, len(v.DecoderChannels))
-	for i := range down {
-		down[i] = "DownEncoderBlock2D"
-	}
-	for i := range up {
-		up[i] = "UpDecoderBlock2D"
-	}
+	down := slices.Repeat([]string{"DownEncoderBlock2D"}, len(v.EncoderChannels))
+	up := slices.Repeat([]string{"UpDecoderBlock2D"}, len(v.DecoderChannels))
 	upcast := true
 	if p.config.VAE.ForceUpcast != nil {
 		upcast = *p.config.VAE.ForceUpcast
@@ -163,17 +148,17 @@ func (p *plan) vaeConfig() map[string]any {
 	return map[string]any{
 		"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": v.LatentChannels,
 		"block_out_channels": v.EncoderChannels, "layers_per_block": v.EncoderResnets, "down_block_types": down, "up_block_types": up,
-		"norm_num_groups": orDefault(p.config.VAE.NormNumGroups, 32), "scaling_factor": orDefault(p.config.VAE.ScalingFactor, 0.13025),
-		"force_upcast": upcast, "sample_size": orDefault(p.config.Default.Width, 1024), "act_fn": "silu",
+		"norm_num_groups": cmp.Or(p.config.VAE.NormNumGroups, 32), "scaling_factor": cmp.Or(p.config.VAE.ScalingFactor, 0.13025),
+		"force_upcast": upcast, "sample_size": cmp.Or(p.config.Default.Width, 1024), "act_fn": "silu",
 	}
 }
 
 func textConfig(t *modelfile.TextDims, c modelfile.TextEncoderConfig, class, act string) map[string]any {
 	return map[string]any{
 		"architectures": []string{class}, "model_type": "clip_text_model", "vocab_size": t.VocabSize, "hidden_size": t.Width,
-		"intermediate_size": t.Intermediate, "num_hidden_layers": t.Layers, "num_attention_heads": max(1, t.Width/orDefault(c.HeadDim, 64)),
-		"max_position_embeddings": t.MaxTokens, "projection_dim": orDefault(t.ProjectionDim, t.Width),
-		"hidden_act": orDefault(c.HiddenAct, act), "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "layer_norm_eps": 1e-5,
+		"intermediate_size": t.Intermediate, "num_hidden_layers": t.Layers, "num_attention_heads": max(1, t.Width/cmp.Or(c.HeadDim, 64)),
+		"max_position_embeddings": t.MaxTokens, "projection_dim": cmp.Or(t.ProjectionDim, t.Width),
+		"hidden_act": cmp.Or(c.HiddenAct, act), "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "layer_norm_eps": 1e-5,
 	}
 }
 

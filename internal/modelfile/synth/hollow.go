@@ -20,14 +20,9 @@ func WriteHollow(path string, opt Options) error {
 	if err != nil {
 		return err
 	}
-	var tensors []writer.Tensor
-	var data int64
-	for _, it := range p.all() {
-		tensors = append(tensors, writer.Tensor{Name: it.full, DType: it.dtype, Shape: it.Shape, Size: it.size})
-		data += it.size
-	}
+	items := p.all()
 	return writer.Atomically(path, func(w io.Writer) error {
-		if err := writer.Header(w, modelfile.FormatSafetensors, tensors, meta); err != nil {
+		if err := writer.Header(w, modelfile.FormatSafetensors, tensorsOf(items), meta); err != nil {
 			return err
 		}
 		f, ok := w.(*os.File)
@@ -38,6 +33,6 @@ func WriteHollow(path string, opt Options) error {
 		if err != nil {
 			return err
 		}
-		return f.Truncate(at + data)
+		return f.Truncate(at + total(items))
 	}, nil)
 }

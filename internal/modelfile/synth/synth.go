@@ -9,6 +9,7 @@
 package synth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,37 +118,34 @@ func Write(ctx context.Context, path string, opt Options) error {
 	if format == FormatAuto {
 		format = formatOf(path)
 	}
-	var write func(io.Writer, []item, map[string]string, *filler) error
-	switch format {
-	case FormatSafetensors:
-		write = writeSafetensors
-	case FormatGGUF:
-		items = slices.DeleteFunc(items, func(i item) bool { return i.Optional })
-		write = writeGGUF
-	case FormatTorch:
-		write = writeTorch
-	default:
-		return fmt.Errorf("%w: format %q; known are %q, %q and %q", ErrOptions, format, FormatSafetensors, FormatGGUF, FormatTorch)
-	}
 	meta, err := p.metadata()
 	if err != nil {
 		return err
 	}
-	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, total: total(items)}
+	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress}
+	write := func(w io.Writer) error { return writeFile(w, modelfile.Format(format), items, meta, f) }
+	switch format {
+	case FormatSafetensors:
+	case FormatGGUF:
+		items = slices.DeleteFunc(items, func(i item) bool { return i.Optional })
+	case FormatTorch:
+		write = func(w io.Writer) error { return writeTorch(w, items, meta, f) }
+	default:
+		return fmt.Errorf("%w: format %q; known are %q, %q and %q", ErrOptions, format, FormatSafetensors, FormatGGUF, FormatTorch)
+	}
+	f.total = total(items)
 	if err := writer.CheckSpace(filepath.Dir(path), f.total); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writer.Atomically(path, func(w io.Writer) error { return write(w, items, meta, f) }, nil)
+	return writer.Atomically(path, write, nil)
 }
 
 func formatOf(path string) Format {
 	switch strings.ToLower(filepath.Ext(path)) {
-	case ".gguf":
-		return FormatGGUF
 	case ".ckpt", ".pt", ".pth", ".bin":
 		return FormatTorch
 	}
-	return FormatSafetensors
+	return Format(writer.FormatOf(path))
 }
 
 func total(items []item) int64 {
@@ -166,32 +164,20 @@ type plan struct {
 }
 
 func newPlan(opt Options) (*plan, error) {
-	p := &plan{opt: opt}
-	if p.opt.Type == "" {
-		p.opt.Type = modelfile.F16
-	}
-	switch p.opt.Type {
-	case modelfile.F16, modelfile.F32, modelfile.BF16:
-	default:
+	p := &plan{opt: opt, dims: modelfile.Preset(string(opt.Kind))}
+	p.opt.Type, p.opt.Rank, p.opt.Layout = cmp.Or(opt.Type, modelfile.F16), cmp.Or(opt.Rank, DefaultRank), cmp.Or(opt.Layout, modelfile.LayoutOriginal)
+	if !slices.Contains([]modelfile.DType{modelfile.F16, modelfile.F32, modelfile.BF16}, p.opt.Type) {
 		return nil, fmt.Errorf("%w: type %q; known are F16, F32 and BF16", ErrOptions, opt.Type)
-	}
-	if p.opt.Rank == 0 {
-		p.opt.Rank = DefaultRank
 	}
 	if p.opt.Rank < 1 || p.opt.Rank > maxRank {
 		return nil, fmt.Errorf("%w: rank %d; it must be between 1 and %d", ErrOptions, opt.Rank, maxRank)
 	}
-	switch p.opt.Layout {
-	case "":
-		p.opt.Layout = modelfile.LayoutOriginal
-	case modelfile.LayoutOriginal, modelfile.LayoutDiffusers:
-	default:
+	if p.opt.Layout != modelfile.LayoutOriginal && p.opt.Layout != modelfile.LayoutDiffusers {
 		return nil, fmt.Errorf("%w: layout %q; known are original and diffusers", ErrOptions, opt.Layout)
 	}
 	if !slices.Contains(Kinds, opt.Kind) {
 		return nil, fmt.Errorf("%w: kind %q; known are %q", ErrOptions, opt.Kind, Kinds)
 	}
-	p.dims = modelfile.Preset(string(opt.Kind))
 	if opt.Dims != nil {
 		p.dims = *opt.Dims
 	}
@@ -202,39 +188,34 @@ func newPlan(opt Options) (*plan, error) {
 	return p, nil
 }
 
-// defaultConfig: SDXL's own values need not be stated; the nano model's do.
+// defaultConfig: SDXL's own values need not be stated; the nano models' do.
 func (p *plan) defaultConfig() modelfile.Config {
 	var c modelfile.Config
 	switch p.opt.Kind {
 	case KindNanoControl, KindNanoUnion:
 		c.UNet.NormNumGroups = 4
-		return c
 	case KindNano, KindNanoRefiner:
-	default:
-		return c
+		no, guidance, zeros := false, 5.0, p.opt.Kind == KindNano // as SDXL's base and refiner say
+		c.UNet.NormNumGroups, c.VAE.NormNumGroups = 4, 2
+		c.VAE.ScalingFactor, c.VAE.ForceUpcast = 0.6, &no
+		c.TextEncoder.HiddenAct, c.TextEncoder2.HiddenAct = "quick_gelu", "gelu"
+		c.Default = modelfile.DefaultConfig{Width: 128, Height: 128, NumInferenceSteps: 20, GuidanceScale: &guidance}
+		c.ForceZerosForEmptyPrompt = &zeros
 	}
-	no, guidance := false, 5.0
-	zeros := p.opt.Kind == KindNano // as SDXL's base and refiner say
-	c.UNet.NormNumGroups, c.VAE.NormNumGroups = 4, 2
-	c.VAE.ScalingFactor, c.VAE.ForceUpcast = 0.6, &no
-	c.TextEncoder.HiddenAct, c.TextEncoder2.HiddenAct = "quick_gelu", "gelu"
-	c.Default = modelfile.DefaultConfig{Width: 128, Height: 128, NumInferenceSteps: 20, GuidanceScale: &guidance}
-	c.ForceZerosForEmptyPrompt = &zeros
 	return c
 }
 
+// architectures are what the metadata of published files call them.
+var architectures = map[Kind]string{KindSDXLBase: "stable-diffusion-xl-v1-base", KindSDXLInpaint: "stable-diffusion-xl-v1-base/inpainting",
+	KindSDXLLoRA: "stable-diffusion-xl-v1-base/lora", KindSDXLRefiner: "stable-diffusion-xl-v1-refiner"}
+
 func (p *plan) metadata() (map[string]string, error) {
 	m := map[string]string{"format": "pt", "daguerre.synthetic": fmt.Sprintf("random weights, seed %d", p.opt.Seed)}
-	switch p.opt.Kind {
-	case KindSDXLBase:
-		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base"
-	case KindSDXLInpaint:
-		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/inpainting"
-	case KindSDXLLoRA:
-		m["modelspec.architecture"] = "stable-diffusion-xl-v1-base/lora"
+	if a := architectures[p.opt.Kind]; a != "" {
+		m["modelspec.architecture"] = a
+	}
+	if p.opt.Kind == KindSDXLLoRA {
 		m["ss_base_model_version"] = "sdxl_base_v1-0"
-	case KindSDXLRefiner:
-		m["modelspec.architecture"] = "stable-diffusion-xl-v1-refiner"
 	}
 	text, err := p.config.MarshalMetadata()
 	if err == nil && text != "{}" {

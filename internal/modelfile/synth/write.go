@@ -13,22 +13,18 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
-// writeSafetensors writes the header and the tensors.
-func writeSafetensors(w io.Writer, items []item, meta map[string]string, f *filler) error {
-	return writeFile(w, modelfile.FormatSafetensors, items, meta, f)
-}
-
-// writeGGUF does the same, with every tensor aligned.
-func writeGGUF(w io.Writer, items []item, meta map[string]string, f *filler) error {
-	return writeFile(w, modelfile.FormatGGUF, items, meta, f)
-}
-
-func writeFile(w io.Writer, format modelfile.Format, items []item, meta map[string]string, f *filler) error {
+// tensorsOf lists items as package writer takes them.
+func tensorsOf(items []item) []writer.Tensor {
 	tensors := make([]writer.Tensor, len(items))
 	for i, it := range items {
 		tensors[i] = writer.Tensor{Name: it.full, DType: it.dtype, Shape: it.Shape, Size: it.size}
 	}
-	if err := writer.Header(w, format, tensors, meta); err != nil {
+	return tensors
+}
+
+// writeFile writes safetensors or GGUF.
+func writeFile(w io.Writer, format modelfile.Format, items []item, meta map[string]string, f *filler) error {
+	if err := writer.Header(w, format, tensorsOf(items), meta); err != nil {
 		return err
 	}
 	for _, it := range items {
