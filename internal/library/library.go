@@ -38,12 +38,7 @@ func (e *Error) Error() string {
 }
 
 // Unwrap lets errors.Is match the kind as well as the cause.
-func (e *Error) Unwrap() []error {
-	if e.Cause == nil {
-		return []error{e.Kind}
-	}
-	return []error{e.Kind, e.Cause}
-}
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Cause} }
 
 // Options say what a Library holds.
 type Options struct {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
@@ -107,26 +108,21 @@ func readHeader(r io.Reader) (string, error) {
 	if string(start[:6]) != "\x93NUMPY" {
 		return "", fail("it does not begin with the magic bytes \\x93NUMPY")
 	}
-	var length int
+	width := 2 // of the header's length
 	switch start[6] {
 	case 1:
-		var n [2]byte
-		if _, err := io.ReadFull(r, n[:]); err != nil {
-			return "", fail("it ends inside the header's length")
-		}
-		length = int(binary.LittleEndian.Uint16(n[:]))
 	case 2, 3:
-		var n [4]byte
-		if _, err := io.ReadFull(r, n[:]); err != nil {
-			return "", fail("it ends inside the header's length")
-		}
-		long := binary.LittleEndian.Uint32(n[:])
-		if long > maxHeaderBytes {
-			return "", fail("its header claims %d bytes; at most %d are read", long, maxHeaderBytes)
-		}
-		length = int(long)
+		width = 4
 	default:
 		return "", fail("it has format version %d.%d; 1 to 3 are known", start[6], start[7])
+	}
+	var n [4]byte
+	if _, err := io.ReadFull(r, n[:width]); err != nil {
+		return "", fail("it ends inside the header's length")
+	}
+	length := binary.LittleEndian.Uint32(n[:])
+	if length > maxHeaderBytes {
+		return "", fail("its header claims %d bytes; at most %d are read", length, maxHeaderBytes)
 	}
 	header := make([]byte, length)
 	if _, err := io.ReadFull(r, header); err != nil {
@@ -148,31 +144,13 @@ func decoder(descr string) (func([]byte) float32, int, error) {
 	}
 	switch descr[1:] {
 	case "f2":
-		return func(b []byte) float32 { return half(order.Uint16(b)) }, 2, nil
+		return func(b []byte) float32 { return modelfile.HalfToFloat32(order.Uint16(b)) }, 2, nil
 	case "f4":
 		return func(b []byte) float32 { return math.Float32frombits(order.Uint32(b)) }, 4, nil
 	case "f8":
 		return func(b []byte) float32 { return float32(math.Float64frombits(order.Uint64(b))) }, 8, nil
 	}
 	return nil, 0, fail("its type is %q; float16, float32 and float64 are read: convert it with .astype(numpy.float32)", descr)
-}
-
-// half converts an IEEE 754 binary16.
-func half(h uint16) float32 {
-	sign, exp, frac := float32(1), int(h>>10&31), float64(h&1023)
-	if h>>15 != 0 {
-		sign = -1
-	}
-	switch exp {
-	case 0:
-		return sign * float32(math.Ldexp(frac, -24))
-	case 31:
-		if frac != 0 {
-			return float32(math.NaN())
-		}
-		return sign * float32(math.Inf(1))
-	}
-	return sign * float32(math.Ldexp(frac+1024, exp-25))
 }
 
 // Write writes a as version 1.0, little-endian float32.
@@ -199,12 +177,8 @@ func Write(w io.Writer, a Array) error {
 	if _, err := out.Write(append(start, header...)); err != nil {
 		return err
 	}
-	var b [4]byte
-	for _, v := range a.Data {
-		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
-		if _, err := out.Write(b[:]); err != nil {
-			return err
-		}
+	if err := binary.Write(out, binary.LittleEndian, a.Data); err != nil {
+		return err
 	}
 	return out.Flush()
 }

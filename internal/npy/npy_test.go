@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // file builds a .npy file from a header's text and its data.
@@ -64,9 +66,9 @@ func TestReadTypesAndVersions(t *testing.T) {
 func TestHalf(t *testing.T) {
 	for bits, want := range map[uint16]float32{0: 0, 0x3c00: 1, 0xbc00: -1, 0x7bff: 65504, 0x0001: 0x1p-24, 0x0400: 0x1p-14,
 		0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1))} {
-		assert.Equal(t, want, half(bits))
+		assert.Equal(t, want, modelfile.HalfToFloat32(bits))
 	}
-	assert.True(t, math.IsNaN(float64(half(0x7e00))))
+	assert.True(t, math.IsNaN(float64(modelfile.HalfToFloat32(0x7e00))))
 }
 
 func TestReadRefuses(t *testing.T) {

@@ -114,10 +114,10 @@ func TestCheckCountsAndCancels(t *testing.T) {
 func TestTilesOfAWrappedPicture(t *testing.T) {
 	m := open(t, &fake.Backend{}, backend.ModelConfig{})
 	latents := random(1, 4, 40, 48)
-	want, err := Policy{Tiling: Off}.Decode(t.Context(), m, latents)
+	want, _, err := Policy{Tiling: Off}.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	for _, axes := range []backend.Wrap{backend.WrapX, backend.WrapY, backend.WrapX | backend.WrapY} {
-		got, err := Policy{Tiling: On, TileSize: 256}.Decode(backend.WithWrap(t.Context(), axes), m, latents)
+		got, _, err := Policy{Tiling: On, TileSize: 256}.Decode(backend.WithWrap(t.Context(), axes), m, latents)
 		require.NoError(t, err)
 		assert.Equal(t, want.Shape, got.Shape)
 		assert.InDeltaSlice(t, want.Data, got.Data, 1e-5, "the fake looks at single cells")

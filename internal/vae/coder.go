@@ -85,20 +85,11 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 	if at := notFinite(latents.Data); at >= 0 {
 		return Result{}, fmt.Errorf("latents: value %d is %v; the VAE was not asked", at, latents.Data[at])
 	}
-	n, h, w, err := pictureShape("latents", latents)
-	if err != nil {
-		return Result{}, err
-	}
-	return c.run(ctx, func(m backend.Model) (Result, error) {
-		plan, err := p.PlanDecode(m, n, h, w)
-		if err != nil {
-			return Result{}, err
+	return c.run(ctx, func(m backend.Model) (r Result, err error) {
+		if r.Tensor, r.Plan, err = p.Decode(ctx, m, latents); err == nil {
+			r.Fault = faultOf(r.Tensor)
 		}
-		out, plan, err := p.decodeAs(ctx, m, plan, latents)
-		if err != nil {
-			return Result{}, err
-		}
-		return Result{Tensor: out, Plan: plan, Fault: faultOf(out)}, nil
+		return r, err
 	})
 }
 
@@ -128,24 +119,11 @@ func (c *Coder) opened() backend.Model {
 
 // Encode is Policy.Encode with the repeat.
 func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Result, error) {
-	n, h, w, err := pictureShape("pixels", pixels)
-	if err != nil {
-		return Result{}, err
-	}
-	return c.run(ctx, func(m backend.Model) (Result, error) {
-		plan, err := p.PlanEncode(m, n, h, w)
-		if err != nil {
-			return Result{}, err
-		}
-		out, err := plan.encode(ctx, m, pixels)
-		if err != nil {
-			return Result{}, err
-		}
-		r := Result{Tensor: out, Plan: plan}
-		if notFinite(out.Data) >= 0 {
+	return c.run(ctx, func(m backend.Model) (r Result, err error) {
+		if r.Tensor, r.Plan, err = p.Encode(ctx, m, pixels); err == nil && notFinite(r.Data) >= 0 {
 			r.Fault = NotFinite
 		}
-		return r, nil
+		return r, err
 	})
 }
 

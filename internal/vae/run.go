@@ -22,18 +22,20 @@ func (p Policy) PlanEncode(m backend.Model, batch, height, width int) (Plan, err
 }
 
 // Decode is backend.Model's DecodeLatents under the policy: latents [N, C, h, w], already divided by the scaling factor, to
-// pixels [N, 3, 8h, 8w]. Cancelling ctx stops it in or after a tile.
-func (p Policy) Decode(ctx context.Context, m backend.Model, latents backend.Tensor) (backend.Tensor, error) {
+// pixels [N, 3, 8h, 8w]. It tells how it went about it. Cancelling ctx stops it in or after a tile.
+func (p Policy) Decode(ctx context.Context, m backend.Model, latents backend.Tensor) (out backend.Tensor, plan Plan, err error) {
 	n, h, w, err := pictureShape("latents", latents)
-	if err != nil {
-		return backend.Tensor{}, err
+	if err == nil {
+		plan, err = p.PlanDecode(m, n, h, w)
 	}
-	plan, err := p.PlanDecode(m, n, h, w)
 	if err != nil {
-		return backend.Tensor{}, err
+		return out, plan, err
 	}
-	out, _, err := p.decodeAs(ctx, m, plan, latents)
-	return out, err
+	if plan.Tiles > 1 && backend.WrapOf(ctx) != 0 {
+		return p.decodeWrapped(ctx, m, latents)
+	}
+	out, err = plan.decode(ctx, m, latents)
+	return out, plan, err
 }
 
 func (p Plan) decode(ctx context.Context, m backend.Model, latents backend.Tensor) (backend.Tensor, error) {
@@ -55,38 +57,34 @@ func (p Plan) decode(ctx context.Context, m backend.Model, latents backend.Tenso
 }
 
 // Encode is backend.Model's EncodeImage under the policy: pixels [N, 3, H, W] in [-1, 1] to moments [N, 2C, H/8, W/8].
-func (p Policy) Encode(ctx context.Context, m backend.Model, pixels backend.Tensor) (backend.Tensor, error) {
+func (p Policy) Encode(ctx context.Context, m backend.Model, pixels backend.Tensor) (out backend.Tensor, plan Plan, err error) {
 	n, h, w, err := pictureShape("pixels", pixels)
-	if err != nil {
-		return backend.Tensor{}, err
+	if err == nil {
+		plan, err = p.PlanEncode(m, n, h, w)
 	}
-	plan, err := p.PlanEncode(m, n, h, w)
 	if err != nil {
-		return backend.Tensor{}, err
+		return out, plan, err
 	}
-	return plan.encode(ctx, m, pixels)
-}
-
-func (p Plan) encode(ctx context.Context, m backend.Model, pixels backend.Tensor) (backend.Tensor, error) {
-	if p.Tiles > 1 { // tiles have borders of their own
+	if plan.Tiles > 1 { // tiles have borders of their own
 		ctx = backend.WithWrap(ctx, 0)
 	}
 	unit := max(m.Info().VAE.Downscale, 1)
-	return p.each(pixels, func(part backend.Tensor) (backend.Tensor, error) {
-		if p.Tiles == 1 {
+	out, err = plan.each(pixels, func(part backend.Tensor) (backend.Tensor, error) {
+		if plan.Tiles == 1 {
 			return m.EncodeImage(ctx, part)
 		}
 		parts, ok := partsOf(m, false)
 		if !ok {
-			return plain(ctx, part, p.grid, unit, 1, m.EncodeImage)
+			return plain(ctx, part, plan.grid, unit, 1, m.EncodeImage)
 		}
-		features, err := levels(ctx, parts, backend.StageVAEEncodeLevels, part, p.grid, unit, 1)
+		features, err := levels(ctx, parts, backend.StageVAEEncodeLevels, part, plan.grid, unit, 1)
 		if err != nil {
 			return backend.Tensor{}, err
 		}
 		moments, _, err := parts.RunVAEPart(ctx, backend.VAEPartInput{Stage: backend.StageVAEEncodeMiddle, Input: features})
 		return moments, err
 	})
+	return out, plan, err
 }
 
 // each hands as many pictures at a time to run as the plan says, and puts the results together.

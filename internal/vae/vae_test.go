@@ -101,7 +101,7 @@ func TestTilesOfALocalVAEAreTheUndividedPicture(t *testing.T) {
 	whole, err := m.DecodeLatents(t.Context(), latents)
 	require.NoError(t, err)
 	p := Policy{Tiling: On, TileSize: 256}
-	tiled, err := p.Decode(t.Context(), m, latents)
+	tiled, _, err := p.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, whole.Data, tiled.Data, 1e-5)
 	plan, err := p.PlanDecode(m, 2, 70, 50)
@@ -110,7 +110,7 @@ func TestTilesOfALocalVAEAreTheUndividedPicture(t *testing.T) {
 	assert.Equal(t, []int{6, 1, 29, 29}, []int{plan.Tiles, plan.PerCall, h, w})
 	moments, err := m.EncodeImage(t.Context(), whole)
 	require.NoError(t, err)
-	encoded, err := p.Encode(t.Context(), m, whole)
+	encoded, _, err := p.Encode(t.Context(), m, whole)
 	require.NoError(t, err)
 	assert.Equal(t, moments.Shape, encoded.Shape)
 	assert.InDeltaSlice(t, moments.Data, encoded.Data, 1e-5)
@@ -184,7 +184,7 @@ func TestTilesShareTheStatisticsOfTheWholePicture(t *testing.T) {
 	whole, _, err := m.RunVAEPart(t.Context(), backend.VAEPartInput{Stage: backend.StageVAEDecodeLevels, Input: latents})
 	require.NoError(t, err)
 	p := Policy{Tiling: On, TileSize: 256}
-	tiled, err := p.Decode(t.Context(), m, latents)
+	tiled, _, err := p.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, whole.Data, tiled.Data, 1e-4)
 	apart, err := plain(t.Context(), latents, newGrid(64, 64, 32, 8), 1, 8, func(ctx context.Context, tile backend.Tensor) (backend.Tensor, error) {
@@ -199,7 +199,7 @@ func TestTilesShareTheStatisticsOfTheWholePicture(t *testing.T) {
 
 	moments, _, err := m.RunVAEPart(t.Context(), backend.VAEPartInput{Stage: backend.StageVAEEncodeLevels, Input: whole})
 	require.NoError(t, err)
-	encoded, err := p.Encode(t.Context(), m, whole)
+	encoded, _, err := p.Encode(t.Context(), m, whole)
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, moments.Data, encoded.Data, 1e-4)
 }
@@ -248,10 +248,10 @@ func TestDecodeInLanes(t *testing.T) {
 	for i := range latents.Data {
 		latents.Data[i] = float32(i%17)/8 - 1
 	}
-	pairs, err := Policy{}.Decode(t.Context(), m, latents)
+	pairs, _, err := Policy{}.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	assert.Equal(t, 3, f.Count(fake.OpDecodeLatents), "two, two and one")
-	singles, err := Policy{Slicing: On}.Decode(t.Context(), m, latents)
+	singles, _, err := Policy{Slicing: On}.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	assert.Equal(t, singles, pairs)
 }
@@ -273,9 +273,9 @@ func TestFaultOfOnePicture(t *testing.T) {
 
 func TestPolicyRefusesOddShapes(t *testing.T) {
 	m := open(t, &fake.Backend{}, backend.ModelConfig{})
-	_, err := Policy{}.Decode(t.Context(), m, backend.Tensor{Shape: []int{1, 4, 2}, Data: make([]float32, 8)})
+	_, _, err := Policy{}.Decode(t.Context(), m, backend.Tensor{Shape: []int{1, 4, 2}, Data: make([]float32, 8)})
 	require.ErrorContains(t, err, "latents: shape [1 4 2]")
-	_, err = Policy{}.Encode(t.Context(), m, backend.NewTensor(1, 3, 12, 8))
+	_, _, err = Policy{}.Encode(t.Context(), m, backend.NewTensor(1, 3, 12, 8))
 	require.ErrorContains(t, err, "8 x 12 (W x H) are not multiples of 8")
 }
 

@@ -42,12 +42,3 @@ func (p Policy) decodeWrapped(ctx context.Context, m backend.Model, latents back
 	}
 	return cut, plan, nil
 }
-
-// decodeAs decodes as planned, or where tiles and wrapping meet with a plan of its own.
-func (p Policy) decodeAs(ctx context.Context, m backend.Model, plan Plan, latents backend.Tensor) (backend.Tensor, Plan, error) {
-	if plan.Tiles > 1 && backend.WrapOf(ctx) != 0 {
-		return p.decodeWrapped(ctx, m, latents)
-	}
-	out, err := plan.decode(ctx, m, latents)
-	return out, plan, err
-}

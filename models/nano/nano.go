@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
 
@@ -67,7 +68,7 @@ func CacheDir() (string, error) {
 // unpack writes the gzip stream to dir/name-hash.safetensors and returns that path.
 func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (string, error) {
 	path := filepath.Join(dir, name+"-"+hash[:16]+".safetensors")
-	switch got, err := hashFile(ctx, path); {
+	switch got, err := modelfile.HashFile(ctx, path, nil); {
 	case err == nil && got == hash:
 		return path, nil
 	case err != nil && !errors.Is(err, os.ErrNotExist):
@@ -92,25 +93,12 @@ func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (
 	}, nil)
 	if err != nil {
 		// Windows refuses to replace a file that another process has open: it won the race.
-		if got, hashErr := hashFile(ctx, path); hashErr == nil && got == hash {
+		if got, hashErr := modelfile.HashFile(ctx, path, nil); hashErr == nil && got == hash {
 			return path, nil
 		}
 		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
 	}
 	return path, nil
-}
-
-func hashFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, contextReader{ctx, f}); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // contextReader stops with the context's error, and reads at most 1 MiB at a time.

@@ -7,12 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
 
-	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
 // ErrNoHash is returned by ModelHash for models that are no single file.
@@ -34,7 +33,7 @@ type hashEntry struct {
 }
 
 // HashFile returns the SHA-256 of a file through the same cache as ModelHash. A cache that cannot be read or
-// written is done without. ctx is checked every mebibyte.
+// written is done without. Cancelling ctx stops it within a few megabytes.
 func HashFile(ctx context.Context, path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -56,30 +55,11 @@ func HashFile(ctx context.Context, path string) (string, error) {
 			return have.SHA256, nil
 		}
 	}
-	if want.SHA256, err = sumFile(ctx, path); err != nil {
+	if want.SHA256, err = modelfile.HashFile(ctx, path, nil); err != nil {
 		return "", err
 	}
 	storeHash(cache, want)
 	return want.SHA256, nil
-}
-
-func sumFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		if _, err := io.CopyN(h, f, 1<<20); err == io.EOF {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		} else if err != nil {
-			return "", err
-		}
-	}
 }
 
 // hashCachePath names the cache entry of a file by its path; "" where the user has no cache folder.

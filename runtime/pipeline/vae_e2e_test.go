@@ -125,7 +125,7 @@ func TestTiledVAEAgreesWithTheUndivided(t *testing.T) {
 	pixels, policy := wide(1024), vae.Policy{Tiling: vae.On}
 	moments, err := p.models.Base.Model.EncodeImage(t.Context(), pixels)
 	require.NoError(t, err)
-	tiledMoments, err := policy.Encode(t.Context(), p.models.Base.Model, pixels)
+	tiledMoments, _, err := policy.Encode(t.Context(), p.models.Base.Model, pixels)
 	require.NoError(t, err)
 	n := len(moments.Data) / 2
 	encoding := relativeL2(t, tiledMoments.Data[:n], moments.Data[:n])
@@ -135,7 +135,7 @@ func TestTiledVAEAgreesWithTheUndivided(t *testing.T) {
 	latents := backend.Tensor{Shape: []int{1, 4, 128, 128}, Data: moments.Data[:n]}
 	whole, err := p.models.Base.Model.DecodeLatents(t.Context(), latents)
 	require.NoError(t, err)
-	tiled, err := policy.Decode(t.Context(), p.models.Base.Model, latents)
+	tiled, _, err := policy.Decode(t.Context(), p.models.Base.Model, latents)
 	require.NoError(t, err)
 	plan, err := policy.PlanDecode(p.models.Base.Model, 1, 128, 128)
 	require.NoError(t, err)
