@@ -3,9 +3,9 @@ package adapters
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
@@ -31,13 +31,6 @@ func fileError(err error) error {
 	return e
 }
 
-// quoteName makes a name from a file fit for one line: escaped, and cut when long.
-func quoteName(s string) string {
-	const most = 120
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return strconv.QuoteToGraphic(s)
-}
+var quoteName = words.Quote
 
 func tensorField(name string) string { return "tensor " + quoteName(name) }

@@ -2,48 +2,38 @@ package adapters
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// foreignMarks are parts of tensor names, dots as underscores, that no SDXL adapter has.
-var foreignMarks = []struct{ mark, family string }{
-	{"single_transformer_blocks_", "Flux"},
-	{"single_blocks_", "Flux"},
-	{"double_blocks_", "Flux"},
-	{"joint_blocks_", "Stable Diffusion 3"},
-	{"lora_te3_", "Stable Diffusion 3"},
-	{"text_encoder_3_", "Stable Diffusion 3"},
-	{"attn_add_q_proj", "Stable Diffusion 3"},
-	{"lora_prior_", "Stable Cascade"},
-	{"lora_transformer_", "a diffusion transformer"},
-	{"diffusion_model_blocks_", "a diffusion transformer"},
-	{"diffusion_model_layers_", "a diffusion transformer"},
-	{"lora_unet_blocks_", "a diffusion transformer"},
-	{"transformer_transformer_blocks_", "a diffusion transformer"},
+// foreignMarks are parts of tensor names, dots as underscores, that no SDXL adapter has, the more telling families first.
+var foreignMarks = []struct {
+	family string
+	marks  []string
+}{
+	{"Flux", []string{"single_transformer_blocks_", "single_blocks_", "double_blocks_"}},
+	{"Stable Diffusion 3", []string{"joint_blocks_", "lora_te3_", "text_encoder_3_", "attn_add_q_proj"}},
+	{"Stable Cascade", []string{"lora_prior_"}},
+	{"a diffusion transformer", []string{"lora_transformer_", "diffusion_model_blocks_", "diffusion_model_layers_", "lora_unet_blocks_",
+		"transformer_transformer_blocks_"}},
 }
 
 // contextFamilies tells models by the width of the text context that their cross-attention reads.
 var contextFamilies = map[int64]string{768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 1280: "the SDXL refiner",
 	2048: "SDXL base"}
 
-// foreign returns the family of models that a file's names say it is for, where that is none of SDXL's; "" otherwise. Earlier
-// marks are more telling.
+// foreign returns the family of models that a file's names say it is for, where that is none of SDXL's; "" otherwise.
 func foreign(f *modelfile.File) string {
-	best := len(foreignMarks)
-	for _, t := range f.Tensors {
-		name := flatten(t.Name)
-		for i, m := range foreignMarks[:best] {
-			if strings.Contains(name, m.mark) {
-				best = i
-				break
+	for _, m := range foreignMarks {
+		for _, t := range f.Tensors {
+			name := flatten(t.Name)
+			if slices.ContainsFunc(m.marks, func(mark string) bool { return strings.Contains(name, mark) }) {
+				return m.family
 			}
 		}
-	}
-	if best < len(foreignMarks) {
-		return foreignMarks[best].family
 	}
 	return ""
 }

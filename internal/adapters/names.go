@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -11,31 +12,23 @@ import (
 // beginnings. SDXL's layouts: kohya and LyCORIS (lora_unet_, lora_te1_, lora_te2_), diffusers and PEFT (unet.,
 // text_encoder., text_encoder_2.), OneTrainer's (lora_te1.; clip_l., clip_g. in its later format), ComfyUI's and
 // ai-toolkit's (diffusion_model.), and checkpoints' own.
-var prefixes = []struct{ text, component string }{
-	{"lora_unet_", lora.UNet},
-	{"lora_te1_", lora.TextEncoder},
-	{"lora_te2_", lora.TextEncoder2},
-	{"lora_te_", lora.TextEncoder}, // SD 1.x; a lone first encoder
-	{"lycoris_te1_", lora.TextEncoder},
-	{"lycoris_te2_", lora.TextEncoder2},
-	{"lycoris_unet_", lora.UNet},
-	{"lycoris_", lora.UNet},
-	{"unet_", lora.UNet},
-	{"model_diffusion_model_", lora.UNet},
-	{"diffusion_model_", lora.UNet},
-	{"text_encoder_2_", lora.TextEncoder2},
-	{"text_encoder_", lora.TextEncoder},
-	{"text_encoders_clip_l_transformer_", lora.TextEncoder},
-	{"text_encoders_clip_g_transformer_", lora.TextEncoder2},
-	{"conditioner_embedders_0_transformer_", lora.TextEncoder},
-	{"conditioner_embedders_1_model_", lora.TextEncoder2},
-	{"clip_l_transformer_", lora.TextEncoder},
-	{"clip_g_transformer_", lora.TextEncoder2},
-	{"clip_l_", lora.TextEncoder},
-	{"clip_g_", lora.TextEncoder2},
-	{"te1_", lora.TextEncoder},
-	{"te2_", lora.TextEncoder2},
-}
+var prefixes = func() (out []prefix) {
+	for component, texts := range map[string]string{
+		lora.UNet: "lora_unet_ lycoris_unet_ lycoris_ unet_ model_diffusion_model_ diffusion_model_",
+		lora.TextEncoder: "lora_te1_ lora_te_ lycoris_te1_ text_encoder_ text_encoders_clip_l_transformer_ " + // lora_te_: a lone first encoder
+			"conditioner_embedders_0_transformer_ clip_l_transformer_ clip_l_ te1_",
+		lora.TextEncoder2: "lora_te2_ lycoris_te2_ text_encoder_2_ text_encoders_clip_g_transformer_ conditioner_embedders_1_model_ " +
+			"clip_g_transformer_ clip_g_ te2_",
+	} {
+		for _, text := range strings.Fields(texts) {
+			out = append(out, prefix{text, component})
+		}
+	}
+	slices.SortFunc(out, func(a, b prefix) int { return len(b.text) - len(a.text) })
+	return out
+}()
+
+type prefix struct{ text, component string }
 
 // index finds a model's modules under every name that files use for them.
 type index struct {

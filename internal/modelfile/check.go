@@ -6,36 +6,12 @@ import (
 	"strings"
 )
 
-// Want says what Check is to find.
-type Want struct {
-	// Kinds that are acceptable, among KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindUNet, KindVAE and
-	// KindTextEncoder; empty means any of them. KindControlNet, KindTAESD and KindUpscaler must be named.
-	Kinds []Kind
-	// Components that must be there ("unet", "vae", "text_encoder", "text_encoder_2"); a file may have more.
-	Components []string
-}
-
-// WantFor returns what a checkpoint of the given kind must hold to be run by itself.
-func WantFor(kind Kind) Want {
-	w := Want{Kinds: []Kind{kind}}
-	switch kind {
-	case KindSDXLBase, KindSDXLInpaint:
-		w.Components = []string{"unet", "vae", "text_encoder", "text_encoder_2"}
-	case KindSDXLRefiner:
-		w.Components = []string{"unet", "vae", "text_encoder_2"}
-	case KindUNet:
-		w.Components = []string{"unet"}
-	case KindVAE:
-		w.Components = []string{"vae"}
-	}
-	return w
-}
-
 // Check reads the headers of a file or diffusers folder and makes sure that every tensor of its
 // components is there, with the shape that follows from the dimensions inferred, and with a type that
 // goes with its use. The error (ErrTensor) names the first tensor at fault, what was found and what was
-// expected. Tensors that belong to nothing are tolerated; Inspect counts them.
-func Check(path string, want Want) (Report, error) {
+// expected. Tensors that belong to nothing are tolerated; Inspect counts them. The file must be of one of the kinds, where some are named:
+// KindLoRA, KindControlNet, KindTAESD, KindUpscaler and KindTextualInversion, which are no checkpoints, must be.
+func Check(path string, kinds ...Kind) (Report, error) {
 	s, err := openSource(path)
 	if err != nil {
 		return Report{}, err
@@ -45,43 +21,31 @@ func Check(path string, want Want) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return r, s.check(r, want)
+	return r, s.check(r, kinds)
 }
 
-func (s *source) check(r Report, want Want) error {
-	if r.Reason != "" {
-		return &Error{Kind: ErrUnsupported, Path: s.path, Found: r.Reason, Remedy: "use an SDXL model"}
+func (s *source) check(r Report, kinds []Kind) error {
+	unsupported := func(remedy, format string, args ...any) error {
+		return withPath(s.path, fail(ErrUnsupported, "", remedy, format, args...))
 	}
+	named := slices.Contains(kinds, r.Kind)
 	switch r.Kind {
 	case KindLoRA, KindControlNet, KindTAESD, KindUpscaler, KindTextualInversion:
-		if slices.Contains(want.Kinds, r.Kind) {
-			break
+		if r.Reason == "" && !named {
+			return unsupported("name it where such files are taken, beside a checkpoint", "a %s, not a checkpoint", r.Kind)
 		}
-		return &Error{Kind: ErrUnsupported, Path: s.path, Found: "a " + string(r.Kind) + ", not a checkpoint",
-			Remedy: "name it where such files are taken, beside a checkpoint"}
 	}
-	if len(want.Kinds) > 0 && !slices.Contains(want.Kinds, r.Kind) && !slices.Contains(want.Kinds, r.UNetKind) {
-		return &Error{Kind: ErrUnsupported, Path: s.path, Found: fmt.Sprintf("found a model of kind %s where %s is needed", r.Kind, joinKinds(want.Kinds)),
-			Remedy: "name the right file"}
+	if r.Reason != "" {
+		return unsupported("use an SDXL model", "%s", r.Reason)
 	}
-	for _, name := range want.Components {
-		if !slices.ContainsFunc(s.parts, func(p *part) bool { return p.component == name }) {
-			return &Error{Kind: ErrTensor, Path: s.path, Field: name, Found: "the file has no tensors of it",
-				Remedy: "name a file for it as well, or use a complete checkpoint"}
-		}
+	if len(kinds) > 0 && !named && !slices.Contains(kinds, r.UNetKind) {
+		texts := strings.ReplaceAll(strings.Trim(fmt.Sprint(kinds), "[]"), " ", " or ")
+		return unsupported("name the right file", "found a model of kind %s where %s is needed", r.Kind, texts)
 	}
 	if err := checkParts(s.parts, r.Dims, s.path); err != nil {
 		return err
 	}
 	return crossCheck(r.Dims, s.path)
-}
-
-func joinKinds(kinds []Kind) string {
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
-		names[i] = string(k)
-	}
-	return strings.Join(names, " or ")
 }
 
 // checkParts makes sure that every tensor of the parts is there, in the shape and a type that it must have.

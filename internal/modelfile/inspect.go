@@ -208,16 +208,12 @@ func HashFile(ctx context.Context, path string, progress func(done int64)) (stri
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := make([]byte, 4<<20)
-	var done int64
-	for {
+	for done := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		done += int64(n)
-		if progress != nil && n > 0 {
+		n, err := io.CopyN(h, f, 4<<20)
+		if done += n; progress != nil && n > 0 {
 			progress(done)
 		}
 		if err == io.EOF {

@@ -66,7 +66,7 @@ func TestInspectInfersEveryDimension(t *testing.T) {
 				if name == "refiner" {
 					kind = modelfile.KindSDXLRefiner
 				}
-				r, err := modelfile.Check(path, modelfile.WantFor(kind))
+				r, err := modelfile.Check(path, kind)
 				require.NoError(t, err, "%s %s %s", name, layout, file)
 				assert.Equal(t, *dims, r.Dims, "%s %s %s", name, layout, file)
 				assert.Equal(t, kind, r.Kind)
@@ -111,7 +111,7 @@ func TestInspectReport(t *testing.T) {
 func TestInspectFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	require.NoError(t, synth.WriteFolder(context.Background(), dir, synth.Options{Kind: synth.KindNano, Dims: small(), Variant: "fp16"}))
-	r, err := modelfile.Check(dir, modelfile.WantFor(modelfile.KindSDXLBase))
+	r, err := modelfile.Check(dir, modelfile.KindSDXLBase)
 	require.NoError(t, err)
 	assert.Equal(t, modelfile.LayoutDiffusers, r.Layout)
 	assert.Equal(t, *small(), r.Dims)
@@ -155,7 +155,7 @@ func TestInspectShards(t *testing.T) {
 	text, _ := json.Marshal(map[string]any{"weight_map": weightMap})
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "diffusion_pytorch_model.safetensors.index.json"), text, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"_class_name":"AutoencoderKL"}`), 0o644))
-	r, err := modelfile.Check(dir, modelfile.WantFor(modelfile.KindVAE))
+	r, err := modelfile.Check(dir, modelfile.KindVAE)
 	require.NoError(t, err)
 	assert.Len(t, r.Files, 2)
 	assert.Equal(t, len(f.Tensors), r.Tensors)
@@ -191,7 +191,7 @@ func TestCheckRefuses(t *testing.T) {
 	f, err := modelfile.Open(src)
 	require.NoError(t, err)
 	defer f.Close()
-	base := modelfile.WantFor(modelfile.KindSDXLBase)
+	base := modelfile.KindSDXLBase
 	edited := func(name string, change func(*modelfile.Tensor) bool) error {
 		path := filepath.Join(t.TempDir(), "m.safetensors")
 		b := subset(t, f, f.Tensors, func(x *modelfile.Tensor) bool { return x.Name != name || change(x) })
@@ -233,14 +233,12 @@ func TestCheckRefuses(t *testing.T) {
 			assert.Contains(t, err.Error(), s)
 		}
 	}
-	_, err = modelfile.Check(src, modelfile.WantFor(modelfile.KindSDXLRefiner))
+	_, err = modelfile.Check(src, modelfile.KindSDXLRefiner)
 	require.ErrorIs(t, err, modelfile.ErrUnsupported)
 	assert.Contains(t, err.Error(), "sdxl-base where sdxl-refiner is needed")
 	vae := modelfile.Dims{VAE: small().VAE}
 	lone := written(t, "v.safetensors", synth.Options{Dims: &vae})
-	_, err = modelfile.Check(lone, modelfile.Want{Components: []string{"vae", "unet"}})
-	require.ErrorIs(t, err, modelfile.ErrTensor)
-	_, err = modelfile.Check(lone, modelfile.WantFor(modelfile.KindVAE))
+	_, err = modelfile.Check(lone, modelfile.KindVAE)
 	require.NoError(t, err)
 }
 
@@ -307,7 +305,7 @@ func TestInspectKinds(t *testing.T) {
 			assert.Contains(t, r.Reason, c.reason)
 		}
 		if c.kind == modelfile.KindLoRA || c.kind == modelfile.KindControlNet {
-			_, err := modelfile.Check(names(t, c.tensors), modelfile.Want{})
+			_, err := modelfile.Check(names(t, c.tensors))
 			require.ErrorIs(t, err, modelfile.ErrUnsupported)
 		}
 	}

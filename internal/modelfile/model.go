@@ -104,7 +104,7 @@ func (m *Model) Table() (*backend.Table, error) {
 			t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has("ztsnr")
 		}
 		for _, p := range s.parts {
-			if !m.uses(p) {
+			if !slices.Contains(m.parts, p) {
 				continue
 			}
 			if err := checkParts([]*part{p}, m.Dims, s.path); err != nil {
@@ -116,15 +116,6 @@ func (m *Model) Table() (*backend.Table, error) {
 		}
 	}
 	return t, nil
-}
-
-func (m *Model) uses(p *part) bool {
-	for _, used := range m.parts {
-		if used == p {
-			return true
-		}
-	}
-	return false
 }
 
 func (f *File) has(name string) bool { _, ok := f.Tensor(name); return ok }

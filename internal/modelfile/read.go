@@ -10,9 +10,9 @@ import (
 // ReadRaw returns the bytes of a tensor as stored (little endian), in the order of its shape. The slice
 // is the caller's.
 func (f *File) ReadRaw(name string) ([]byte, error) {
-	t, ok := f.Tensor(name)
-	if !ok {
-		return nil, &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: "is not in the file"}
+	t, err := f.existing(name)
+	if err != nil {
+		return nil, err
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -28,6 +28,14 @@ func (f *File) ReadRaw(name string) ([]byte, error) {
 		b = gather(b, t)
 	}
 	return b, nil
+}
+
+func (f *File) existing(name string) (t Tensor, err error) {
+	t, ok := f.Tensor(name)
+	if !ok {
+		err = withPath(f.Path, fail(ErrTensor, tensorField(name), "", "is not in the file"))
+	}
+	return t, err
 }
 
 // readAt fills b from a place of the file; the caller holds mu.
@@ -71,9 +79,9 @@ func gather(b []byte, t Tensor) []byte {
 
 // ReadAt reads len(b) bytes of a tensor from a byte offset within it, for tensors that are [Tensor.Contiguous].
 func (f *File) ReadAt(name string, b []byte, offset int64) error {
-	t, ok := f.Tensor(name)
-	if !ok {
-		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: "is not in the file"}
+	t, err := f.existing(name)
+	if err != nil {
+		return err
 	}
 	if !t.Contiguous() || offset < 0 || int64(len(b)) > t.Size-offset {
 		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: fmt.Sprintf("has no %d bytes in a row from %d on", len(b), offset)}

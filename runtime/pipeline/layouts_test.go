@@ -64,7 +64,7 @@ func TestUnevenTransformerDepth(t *testing.T) {
 				opt.Layout = layout
 				path := filepath.Join(t.TempDir(), string(layout)+".safetensors")
 				require.NoError(t, synth.Write(t.Context(), path, opt))
-				report, err := modelfile.Check(path, modelfile.WantFor(modelfile.KindSDXLBase))
+				report, err := modelfile.Check(path, modelfile.KindSDXLBase)
 				require.NoError(t, err)
 				assert.Equal(t, dims.UNet.UpDepth, report.Dims.UNet.UpDepth)
 				info, x := runTwoSteps(t, path)

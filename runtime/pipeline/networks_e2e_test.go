@@ -36,7 +36,7 @@ func synthNet(t *testing.T, kind synth.Kind, seed uint64, layout modelfile.Layou
 	require.Empty(t, report.Reason)
 	_, stray := report.Component("other")
 	require.False(t, stray)
-	_, err = modelfile.Check(path, modelfile.Want{Kinds: []modelfile.Kind{report.Kind}})
+	_, err = modelfile.Check(path, report.Kind)
 	require.NoError(t, err)
 	return path
 }

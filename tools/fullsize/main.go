@@ -106,7 +106,7 @@ func checkpoint(ctx context.Context, kind synth.Kind) (string, error) {
 	if stray, ok := r.Component("other"); ok || r.Reason != "" {
 		return "", fmt.Errorf("%s: %v tensors belong nowhere (%s)", path, stray, r.Reason)
 	}
-	if _, err := modelfile.Check(path, modelfile.Want{Kinds: []modelfile.Kind{r.Kind}}); err != nil {
+	if _, err := modelfile.Check(path, r.Kind); err != nil {
 		return "", err
 	}
 	tensors := 0

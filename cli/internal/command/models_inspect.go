@@ -62,7 +62,7 @@ func (o inspectOptions) hashFiles(ctx context.Context, env Env, report *modelfil
 
 // runCheck holds every tensor against the shape it must have.
 func (o inspectOptions) runCheck(env Env) error {
-	if _, err := modelfile.Check(o.path, modelfile.Want{}); err != nil {
+	if _, err := modelfile.Check(o.path); err != nil {
 		return err
 	}
 	if o.json {

@@ -181,7 +181,7 @@ func explain(err error, m request.Model) error {
 		if path == "" || path == pipeline.NanoModel {
 			continue
 		}
-		if _, found := modelfile.Check(path, modelfile.Want{}); found != nil {
+		if _, found := modelfile.Check(path); found != nil {
 			return found
 		}
 	}

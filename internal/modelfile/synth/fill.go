@@ -83,6 +83,7 @@ type filler struct {
 	progress func(done, total int64)
 	done     int64
 	total    int64
+	hollow   bool // a hole instead of weights
 	buf      []byte
 	table    []byte // levels elements of the current tensor's type
 }

@@ -83,6 +83,8 @@ type Options struct {
 	Variant string
 	// Progress, if not nil, is told the bytes written so far and in all, about every 4 MiB.
 	Progress func(done, total int64)
+
+	hollow bool
 }
 
 // item is one tensor to write.
@@ -122,7 +124,7 @@ func Write(ctx context.Context, path string, opt Options) error {
 	if err != nil {
 		return err
 	}
-	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress}
+	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, hollow: opt.hollow}
 	write := func(w io.Writer) error { return writeFile(w, modelfile.Format(format), items, meta, f) }
 	switch format {
 	case FormatSafetensors:
@@ -134,7 +136,11 @@ func Write(ctx context.Context, path string, opt Options) error {
 		return fmt.Errorf("%w: format %q; known are %q, %q and %q", ErrOptions, format, FormatSafetensors, FormatGGUF, FormatTorch)
 	}
 	f.total = total(items)
-	if err := writer.CheckSpace(filepath.Dir(path), f.total); err != nil {
+	need := f.total
+	if opt.hollow {
+		need = 0
+	}
+	if err := writer.CheckSpace(filepath.Dir(path), need); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return writer.Atomically(path, write, nil)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -26,6 +27,13 @@ func tensorsOf(items []item) []writer.Tensor {
 func writeFile(w io.Writer, format modelfile.Format, items []item, meta map[string]string, f *filler) error {
 	if err := writer.Header(w, format, tensorsOf(items), meta); err != nil {
 		return err
+	}
+	if file, ok := w.(*os.File); ok && f.hollow {
+		at, err := file.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		return file.Truncate(at + f.total)
 	}
 	for _, it := range items {
 		if err := f.fill(w, it); err != nil {
