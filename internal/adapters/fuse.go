@@ -65,9 +65,10 @@ func Fuse(ctx context.Context, in, out string, opt FuseOptions) (*FuseReport, er
 	if err != nil {
 		return nil, err
 	}
-	tensors := f.outputs()
-	for _, t := range tensors {
-		f.report.Bytes += t.Size
+	var tensors []writer.Tensor // as they will be written
+	for _, u := range c.Tensors {
+		tensors = append(tensors, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.Shape, Size: u.Size})
+		f.report.Bytes += u.Size
 	}
 	if err := writer.CheckSpace(filepath.Dir(out), f.report.Bytes); err != nil {
 		return nil, err
@@ -173,15 +174,6 @@ func (f *fusion) checkTargets() error {
 	return nil
 }
 
-// outputs lists the tensors as they will be written.
-func (f *fusion) outputs() []writer.Tensor {
-	var out []writer.Tensor
-	for _, u := range f.collection.Tensors {
-		out = append(out, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.Shape, Size: u.Size})
-	}
-	return out
-}
-
 func (f *fusion) metadata(in string) (map[string]string, error) {
 	meta, err := writer.Metadata(f.collection)
 	if err != nil {
@@ -214,10 +206,7 @@ func (f *fusion) metadata(in string) (map[string]string, error) {
 
 // write writes every tensor, changed or not.
 func (f *fusion) write(ctx context.Context, w io.Writer) error {
-	var done, total int64
-	for _, u := range f.collection.Tensors {
-		total += u.Size
-	}
+	var done int64
 	f.report.Tensors = len(f.collection.Tensors)
 	for _, u := range f.collection.Tensors {
 		if err := ctx.Err(); err != nil {
@@ -240,7 +229,7 @@ func (f *fusion) write(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		if done += u.Size; f.opt.Progress != nil {
-			f.opt.Progress(done, total)
+			f.opt.Progress(done, f.report.Bytes)
 		}
 	}
 	return nil

@@ -49,6 +49,8 @@ type Options struct {
 	Program string
 	// Progress, if not nil, is told the bytes of the input that were done, and all, for each stage.
 	Progress func(stage Stage, done, total int64)
+
+	size bool // nothing is converted, and no Quantizer is needed
 }
 
 // Convert writes the model file or diffusers folder `in` as the file `out`. Cancelling ctx stops it within a few

@@ -1,9 +1,6 @@
 package convert
 
-import (
-	"github.com/daguerre-go/daguerre/internal/modelfile"
-	"github.com/daguerre-go/daguerre/runtime/backend"
-)
+import "github.com/daguerre-go/daguerre/internal/modelfile"
 
 // Size returns the bytes of tensor data that Convert would write, from headers alone.
 func Size(in string, opt Options) (int64, error) {
@@ -12,21 +9,10 @@ func Size(in string, opt Options) (int64, error) {
 		return 0, err
 	}
 	defer c.Close()
-	if opt.Quantizer == nil {
-		opt.Quantizer = noQuantizer{} // sizes need none
-	}
+	opt.size = true
 	p, err := newPlan(c, opt)
 	if err != nil {
 		return 0, err
 	}
 	return p.bytes(), nil
 }
-
-// noQuantizer is never called.
-type noQuantizer struct{}
-
-// Quantize implements backend.Quantizer.
-func (noQuantizer) Quantize(backend.Type, []float32, int, []byte) error { return ErrOptions }
-
-// Dequantize implements backend.Quantizer.
-func (noQuantizer) Dequantize(backend.Type, []byte, int, []float32) error { return ErrOptions }

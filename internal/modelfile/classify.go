@@ -2,6 +2,7 @@ package modelfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -91,16 +92,12 @@ func classifyNames(f *File) (Kind, string) {
 	lora, inversion := 0, 0
 	for _, t := range f.Tensors {
 		n := t.Name
-		for _, mark := range loraMarks {
-			if strings.Contains(n, mark) || strings.HasSuffix(n, ".diff") {
-				lora++
-				break
-			}
+		marked := func(mark string) bool { return strings.Contains(n, mark) }
+		if slices.ContainsFunc(loraMarks, marked) || strings.HasSuffix(n, ".diff") {
+			lora++
 		}
-		for _, mark := range controlMarks {
-			if strings.Contains(n, mark) {
-				return KindControlNet, ""
-			}
+		if slices.ContainsFunc(controlMarks, marked) {
+			return KindControlNet, ""
 		}
 		switch {
 		case strings.Contains(n, "double_blocks.0.") || strings.Contains(n, "single_transformer_blocks.0."):
@@ -131,12 +128,7 @@ func embeddingShapes(f *File) bool {
 		if len(t.Shape) == 0 || len(t.Shape) > 2 || strings.Contains(t.Name, ".") {
 			return false
 		}
-		switch t.Shape[len(t.Shape)-1] {
-		case 64, 768, 1024, 1280:
-		default:
-			return false
-		}
-		if len(t.Shape) == 2 && t.Shape[0] > maxVectors {
+		if !slices.Contains([]int64{64, 768, 1024, 1280}, t.Shape[len(t.Shape)-1]) || len(t.Shape) == 2 && t.Shape[0] > maxVectors {
 			return false
 		}
 	}

@@ -3,7 +3,10 @@ package modelfile
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // maxVectors caps the vectors of one embedding; a prompt chunk has 75 places.
@@ -30,17 +33,15 @@ func ReadEmbedding(path string) (Embedding, error) {
 	if k, _ := classifyNames(f); k == KindLoRA || k == KindControlNet {
 		return e, &Error{Kind: ErrFormat, Path: path, Found: "a " + string(k) + ", not a textual-inversion embedding", Remedy: "name it where such files are taken"}
 	}
-	for _, t := range f.Tensors {
-		if strings.HasPrefix(t.Name, "string_to_token") {
-			continue
+	err = fault.Catch(func() {
+		for _, t := range f.Tensors {
+			if !strings.HasPrefix(t.Name, "string_to_token") {
+				*e.slot(f, t) = f.vectors(t)
+			}
 		}
-		to, err := e.slot(f, t)
-		if err != nil {
-			return e, err
-		}
-		if *to, err = f.vectors(t); err != nil {
-			return e, err
-		}
+	})
+	if err != nil {
+		return e, err
 	}
 	switch {
 	case len(e.L) == 0 && len(e.G) == 0:
@@ -53,45 +54,37 @@ func ReadEmbedding(path string) (Embedding, error) {
 }
 
 // slot decides which encoder a tensor is for.
-func (e *Embedding) slot(f *File, t Tensor) (*[][]float32, error) {
-	bad := func(found, remedy string) error {
-		return &Error{Kind: ErrFormat, Path: f.Path, Field: tensorField(t.Name), Found: found, Remedy: remedy}
+func (e *Embedding) slot(f *File, t Tensor) *[][]float32 {
+	bad := func(remedy, format string, args ...any) {
+		panic(withPath(f.Path, fail(ErrFormat, tensorField(t.Name), remedy, format, args...)))
 	}
 	if len(t.Shape) == 0 || len(t.Shape) > 2 || !t.DType.Float() {
-		return nil, bad(fmt.Sprintf("type %s, shape %s: not an embedding", t.DType, shapeString(t.Shape)), "expected floating-point vectors [n, width]")
+		bad("expected floating-point vectors [n, width]", "type %s, shape %s: not an embedding", t.DType, shapeString(t.Shape))
 	}
 	to := &e.L
-	width := t.Shape[len(t.Shape)-1]
-	if t.Name == "clip_g" || t.Name != "clip_l" && width == 1280 {
+	if t.Name == "clip_g" || t.Name != "clip_l" && t.Shape[len(t.Shape)-1] == 1280 {
 		to = &e.G
 	}
 	if *to != nil {
-		return nil, bad("a second embedding for the same encoder", "a file holds one embedding")
+		bad("a file holds one embedding", "a second embedding for the same encoder")
 	}
-	return to, nil
+	return to
 }
 
-func (f *File) vectors(t Tensor) ([][]float32, error) {
+func (f *File) vectors(t Tensor) [][]float32 {
+	bad := func(kind error, remedy, found string) {
+		panic(withPath(f.Path, fail(kind, tensorField(t.Name), remedy, "%s", found)))
+	}
 	n, width := int64(1), t.Shape[len(t.Shape)-1]
 	if len(t.Shape) == 2 {
 		n = t.Shape[0]
 	}
 	if n < 1 || n > maxVectors || width < 1 || width > 1<<16 {
-		return nil, &Error{Kind: ErrLimit, Path: f.Path, Field: tensorField(t.Name),
-			Found: "shape " + shapeString(t.Shape), Remedy: fmt.Sprintf("an embedding has 1 to %d vectors", maxVectors)}
+		bad(ErrLimit, fmt.Sprintf("an embedding has 1 to %d vectors", maxVectors), "shape "+shapeString(t.Shape))
 	}
-	data, err := f.ReadFloat32(t.Name)
-	if err != nil {
-		return nil, err
+	data := fault.Value(f.ReadFloat32(t.Name))
+	if slices.ContainsFunc(data, func(x float32) bool { return x-x != 0 }) {
+		bad(ErrTensor, remedyDownload, "a NaN or infinite value")
 	}
-	out := make([][]float32, n)
-	for i := range out {
-		out[i] = data[int64(i)*width : int64(i+1)*width : int64(i+1)*width]
-		for _, x := range out[i] {
-			if x-x != 0 {
-				return nil, &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(t.Name), Found: "a NaN or infinite value", Remedy: remedyDownload}
-			}
-		}
-	}
-	return out, nil
+	return slices.Collect(slices.Chunk(data, int(width)))
 }

@@ -3,7 +3,6 @@ package modelfile
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/exp/constraints"
 
@@ -49,19 +48,15 @@ type Error struct {
 
 // Error formats as "path: field: found; remedy".
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Path)
+	text := e.Path
 	if e.Field != "" {
-		b.WriteString(": ")
-		b.WriteString(e.Field)
+		text += ": " + e.Field
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Found)
+	text += ": " + e.Found
 	if e.Remedy != "" {
-		b.WriteString("; ")
-		b.WriteString(e.Remedy)
+		text += "; " + e.Remedy
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap lets errors.Is match the kind as well as the cause.

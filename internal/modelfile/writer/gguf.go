@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -25,20 +27,18 @@ var ggufNumbers = map[string]bool{"general.alignment": true, "general.file_type"
 // GGUFMaxDims is the most dimensions that ggml has.
 const GGUFMaxDims = 4
 
-// GGUFHeader writes a version 3 header up to the data: metadata sorted by key, dimensions reversed, as ggml counts them. Each
-// tensor's bytes are followed by GGUFPadding. A tensor of a type or number of dimensions that ggml has not is an error.
-func GGUFHeader(w io.Writer, tensors []Tensor, meta map[string]string) error {
+// ggufHead writes a version 3 header up to the data: metadata sorted by key, dimensions reversed, as ggml counts them. Each
+// tensor's bytes are followed by Padding. A tensor of a type or number of dimensions that ggml has not is an error.
+func ggufHead(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	g := ggufHeader{}
 	g.head.WriteString("GGUF")
 	g.number(uint32(3))
 	g.number(uint64(len(tensors)))
 	all := map[string]string{}
-	for k, v := range meta {
-		all[k] = v
-	}
+	maps.Copy(all, meta)
 	all["general.alignment"] = strconv.Itoa(ggufAlignment)
 	g.number(uint64(len(all)))
-	for _, k := range sortedKeys(all) {
+	for _, k := range slices.Sorted(maps.Keys(all)) {
 		g.text(k)
 		if n, err := strconv.ParseUint(all[k], 10, 32); err == nil && ggufNumbers[k] {
 			g.number(uint32(ggufUint32))
@@ -64,17 +64,12 @@ func GGUFHeader(w io.Writer, tensors []Tensor, meta map[string]string) error {
 		}
 		g.number(id)
 		g.number(uint64(at))
-		at += t.Size + int64(len(GGUFPadding(t.Size)))
+		at += t.Size + int64(len(Padding(modelfile.FormatGGUF, t.Size)))
 	}
-	g.head.Write(GGUFPadding(int64(g.head.Len())))
+	g.head.Write(Padding(modelfile.FormatGGUF, int64(g.head.Len())))
 	_, err := w.Write(g.head.Bytes())
 	return err
 }
-
-// GGUFPadding returns the zeros after size bytes of data.
-func GGUFPadding(size int64) []byte { return zeros[:(ggufAlignment-size%ggufAlignment)%ggufAlignment] }
-
-var zeros [ggufAlignment]byte
 
 type ggufHeader struct{ head bytes.Buffer }
 
@@ -88,15 +83,15 @@ func (g *ggufHeader) text(s string) {
 // Header writes the header of either format, and Padding returns what follows each tensor in it.
 func Header(w io.Writer, format modelfile.Format, tensors []Tensor, meta map[string]string) error {
 	if format == modelfile.FormatGGUF {
-		return GGUFHeader(w, tensors, meta)
+		return ggufHead(w, tensors, meta)
 	}
 	return SafetensorsHeader(w, tensors, meta)
 }
 
 // Padding returns what follows size bytes of a tensor in a file of the format.
 func Padding(format modelfile.Format, size int64) []byte {
-	if format == modelfile.FormatGGUF {
-		return GGUFPadding(size)
+	if format != modelfile.FormatGGUF {
+		return nil
 	}
-	return nil
+	return make([]byte, (ggufAlignment-size%ggufAlignment)%ggufAlignment)
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
@@ -55,6 +53,3 @@ func SafetensorsHeader(w io.Writer, tensors []Tensor, meta map[string]string) er
 	_, err = w.Write(head.Bytes())
 	return err
 }
-
-// sortedKeys makes metadata deterministic.
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
