@@ -53,10 +53,10 @@ func contextWidth(f *modelfile.File) int64 {
 	return 0
 }
 
-// wrongModel tells why an adapter is for another kind of model than the index is of; nil where nothing says so.
-func wrongModel(f *modelfile.File, x *index) error {
+// checkModel refuses an adapter for another kind of model than the index is of, where anything says so.
+func checkModel(f *modelfile.File, x *index) {
 	if family := foreign(f); family != "" {
-		return fail(lora.ErrWrongModel, "", "is made for %s; this model is an SDXL one", family)
+		panic(fail(lora.ErrWrongModel, "", "is made for %s; this model is an SDXL one", family))
 	}
 	have, want := contextWidth(f), int64(0)
 	for name, m := range x.modules {
@@ -65,11 +65,10 @@ func wrongModel(f *modelfile.File, x *index) error {
 			break
 		}
 	}
-	if have == 0 || want == 0 || have == want {
-		return nil
+	if have != 0 && want != 0 && have != want {
+		panic(fail(lora.ErrWrongModel, "", "is made for %s, whose cross-attention reads %d channels; this model's (%s) reads %d",
+			familyOfContext(have), have, familyOfContext(want), want))
 	}
-	return fail(lora.ErrWrongModel, "", "is made for %s, whose cross-attention reads %d channels; this model's (%s) reads %d",
-		familyOfContext(have), have, familyOfContext(want), want)
 }
 
 func familyOfContext(width int64) string {

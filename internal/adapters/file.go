@@ -36,39 +36,31 @@ func Open(path string, model *Model) (*File, error) {
 	if err != nil {
 		return nil, fileError(err)
 	}
-	a, err := open(f, model)
-	if err != nil {
+	var a *File
+	if err := fault.Catch(func() { a = open(f, model) }); err != nil {
 		f.Close()
 		return nil, of(path, err)
 	}
 	return a, nil
 }
 
-func open(f *modelfile.File, model *Model) (*File, error) {
+func open(f *modelfile.File, model *Model) *File {
 	if f.Format == modelfile.FormatGGUF {
-		return nil, fail(lora.ErrFormat, "", "is a GGUF file; adapters are read from safetensors and PyTorch files")
+		panic(fail(lora.ErrFormat, "", "is a GGUF file; adapters are read from safetensors and PyTorch files"))
 	}
 	a := &File{source: &source{f}, Report: newReport(f)}
 	groups, keys := a.groups(model.index)
 	if keys == 0 {
-		return nil, notAnAdapter(f)
+		panic(notAnAdapter(f))
 	}
-	if err := wrongModel(f, model.index); err != nil {
-		return nil, err
-	}
-	scales, err := readScaling(f)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.plan(groups, scales); err != nil {
-		return nil, err
-	}
+	checkModel(f, model.index)
+	fault.Check(a.plan(groups, readScaling(f)))
 	if len(a.planned) == 0 {
-		return nil, fail(lora.ErrWrongModel, "", "none of its %s tensors has a place in this model; the first is %s",
-			group3(len(f.Tensors)), quoteName(f.Tensors[0].Name))
+		panic(fail(lora.ErrWrongModel, "", "none of its %s tensors has a place in this model; the first is %s",
+			group3(len(f.Tensors)), quoteName(f.Tensors[0].Name)))
 	}
 	a.summarise()
-	return a, nil
+	return a
 }
 
 // newReport describes the file by itself.
@@ -211,11 +203,10 @@ func (a *File) Targets(ctx context.Context) ([]backend.LoRATarget, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		t, err := a.target(i)
-		if err != nil {
+		var err error
+		if out[i], err = a.target(i); err != nil {
 			return nil, err
 		}
-		out[i] = t
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -55,34 +56,28 @@ func Fuse(ctx context.Context, in, out string, opt FuseOptions) (*FuseReport, er
 	defer c.Close()
 	f := &fusion{opt: opt, collection: c, changes: map[string][]change{}, format: writer.FormatOf(out)}
 	defer f.close()
-	if err := f.openAdapters(); err != nil {
+	if err := fault.Catch(func() { f.run(ctx, out) }); err != nil {
 		return nil, err
 	}
-	if err := f.checkTargets(); err != nil {
-		return nil, err
-	}
-	meta, err := f.metadata(in)
-	if err != nil {
-		return nil, err
-	}
+	return &f.report, nil
+}
+
+func (f *fusion) run(ctx context.Context, out string) {
+	fault.Check(f.openAdapters())
+	f.checkTargets()
+	meta := f.metadata()
 	var tensors []writer.Tensor // as they will be written
-	for _, u := range c.Tensors {
+	for _, u := range f.collection.Tensors {
 		tensors = append(tensors, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.Shape, Size: u.Size})
 		f.report.Bytes += u.Size
 	}
-	if err := writer.CheckSpace(filepath.Dir(out), f.report.Bytes); err != nil {
-		return nil, err
-	}
-	err = writer.Atomically(out, func(w io.Writer) error {
+	fault.Check(writer.CheckSpace(filepath.Dir(out), f.report.Bytes))
+	fault.Check(writer.Atomically(out, func(w io.Writer) error {
 		if err := writer.Header(w, f.format, tensors, meta); err != nil {
 			return err
 		}
 		return f.write(ctx, w)
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &f.report, nil
+	}, nil))
 }
 
 // fusion is one Fuse.
@@ -155,7 +150,7 @@ func tensorOf(form backend.LoRAForm) string {
 }
 
 // checkTargets makes sure that the checkpoint has every tensor that is to be changed, in a type that can be.
-func (f *fusion) checkTargets() error {
+func (f *fusion) checkTargets() {
 	missing := map[string]bool{}
 	for name := range f.changes {
 		missing[name] = true
@@ -164,21 +159,17 @@ func (f *fusion) checkTargets() error {
 		for _, p := range u.Canonical {
 			delete(missing, p.Name)
 			if len(f.changes[p.Name]) > 0 && u.DType.Quantized() && f.opt.Quantizer == nil {
-				return fail(lora.ErrConfig, tensorField(u.Name), "is of type %s, which needs the native library to be changed", u.DType)
+				panic(fail(lora.ErrConfig, tensorField(u.Name), "is of type %s, which needs the native library to be changed", u.DType))
 			}
 		}
 	}
 	for name := range missing {
-		return fail(lora.ErrShape, quoteName(name), "is to be changed, but the checkpoint has no such tensor")
+		panic(fail(lora.ErrShape, quoteName(name), "is to be changed, but the checkpoint has no such tensor"))
 	}
-	return nil
 }
 
-func (f *fusion) metadata(in string) (map[string]string, error) {
-	meta, err := writer.Metadata(f.collection)
-	if err != nil {
-		return nil, err
-	}
+func (f *fusion) metadata() map[string]string {
+	meta := fault.Value(writer.Metadata(f.collection))
 	type entry struct {
 		Name   string  `json:"name"`
 		UNet   float64 `json:"unet_weight"`
@@ -193,15 +184,11 @@ func (f *fusion) metadata(in string) (map[string]string, error) {
 	if earlier := meta[FusedKey]; earlier != "" {
 		list = append(list, entry{Before: earlier})
 	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		return nil, err
-	}
-	meta[FusedKey] = string(text)
+	meta[FusedKey] = string(fault.Value(json.Marshal(list)))
 	if f.format == modelfile.FormatSafetensors && meta["format"] == "" {
 		meta["format"] = "pt" // what transformers asks for
 	}
-	return meta, nil
+	return meta
 }
 
 // write writes every tensor, changed or not.

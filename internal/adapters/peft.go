@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
@@ -29,38 +30,38 @@ type scaling map[string]peftConfig
 
 // readScaling looks for PEFT's configuration in the metadata, and beside a file that PEFT named. Files of other programs
 // carry their alphas as tensors and have none.
-func readScaling(f *modelfile.File) (scaling, error) {
+func readScaling(f *modelfile.File) scaling {
 	if text, ok := f.Metadata[peftMetadataKey]; ok {
 		return parseFlatConfig(text)
 	}
 	base := filepath.Base(f.Path)
 	if strings.TrimSuffix(base, filepath.Ext(base)) != "adapter_model" {
-		return nil, nil
+		return nil
 	}
 	path := filepath.Join(filepath.Dir(f.Path), "adapter_config.json")
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, nil // the file alone is read with alpha = rank
+		return nil // the file alone is read with alpha = rank
 	}
 	if st.Size() > modelfile.MaxConfigBytes || !st.Mode().IsRegular() {
-		return nil, fail(lora.ErrFormat, path, "is no configuration file of PEFT")
+		panic(fail(lora.ErrFormat, path, "is no configuration file of PEFT"))
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fail(lora.ErrFormat, path, "%v", err)
+		panic(fail(lora.ErrFormat, path, "%v", err))
 	}
 	var c peftConfig
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fail(lora.ErrFormat, path, "is no configuration of PEFT: %v", err)
+		panic(fail(lora.ErrFormat, path, "is no configuration of PEFT: %v", err))
 	}
-	return scaling{"": c}, nil
+	return scaling{"": c}
 }
 
 // parseFlatConfig parts the keys of all components.
-func parseFlatConfig(text string) (scaling, error) {
+func parseFlatConfig(text string) scaling {
 	var flat map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &flat); err != nil {
-		return nil, fail(lora.ErrFormat, "metadata "+peftMetadataKey, "is no JSON object: %v", err)
+		panic(fail(lora.ErrFormat, "metadata "+peftMetadataKey, "is no JSON object: %v", err))
 	}
 	parts := map[string]map[string]json.RawMessage{}
 	for key, value := range flat {
@@ -75,17 +76,13 @@ func parseFlatConfig(text string) (scaling, error) {
 	}
 	out := scaling{}
 	for component, fields := range parts {
-		data, err := json.Marshal(fields)
 		var c peftConfig
-		if err == nil {
-			err = json.Unmarshal(data, &c)
-		}
-		if err != nil {
-			return nil, fail(lora.ErrFormat, "metadata "+peftMetadataKey, "%s: %v", component, err)
+		if err := json.Unmarshal(fault.Value(json.Marshal(fields)), &c); err != nil {
+			panic(fail(lora.ErrFormat, "metadata "+peftMetadataKey, "%s: %v", component, err))
 		}
 		out[component] = c
 	}
-	return out, nil
+	return out
 }
 
 // config returns the configuration of a module's component, and the module's name in it.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -65,22 +66,17 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 		return nil, err
 	}
 	defer c.Close()
-	p, err := newPlan(c, opt)
-	if err != nil {
-		return nil, err
-	}
-	meta, err := metadata(in, c, opt, p)
-	if err != nil {
-		return nil, err
-	}
-	if err := writer.CheckSpace(filepath.Dir(out), p.bytes()); err != nil {
-		return nil, err
-	}
-	report := newReport(in, out, opt, p)
-	j := &job{ctx: ctx, opt: opt, plan: p, codec: codec{opt.Quantizer}, sums: make([]uint32, len(p.items))}
-	err = writer.Atomically(out,
-		func(w io.Writer) error { return j.write(w, meta) },
-		func(temporary string) error { return j.verify(temporary, report) })
+	var report *Report
+	err = fault.Catch(func() {
+		p := newPlan(c, opt)
+		meta := metadata(in, c, opt, p)
+		fault.Check(writer.CheckSpace(filepath.Dir(out), p.bytes()))
+		report = newReport(in, out, opt, p)
+		j := &job{ctx: ctx, opt: opt, plan: p, codec: codec{opt.Quantizer}, sums: make([]uint32, len(p.items))}
+		fault.Check(writer.Atomically(out,
+			func(w io.Writer) error { return j.write(w, meta) },
+			func(temporary string) error { return j.verify(temporary, report) }))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -88,22 +84,15 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 }
 
 // metadata keeps the input's entries and adds what a reader of the output needs.
-func metadata(in string, c *modelfile.Collection, opt Options, p *plan) (map[string]string, error) {
-	m, err := writer.Metadata(c)
-	if err != nil {
-		return nil, err
-	}
+func metadata(in string, c *modelfile.Collection, opt Options, p *plan) map[string]string {
+	m := fault.Value(writer.Metadata(c))
 	how := struct {
 		From    string   `json:"from"`
 		Type    string   `json:"type"`
 		Rules   []string `json:"rules,omitempty"`
 		Program string   `json:"program,omitempty"`
 	}{filepath.Base(in), strings.ToLower(string(opt.Type)), ruleTexts(opt.Rules), opt.Program}
-	b, err := json.Marshal(how)
-	if err != nil {
-		return nil, err
-	}
-	m[MetadataKey] = string(b)
+	m[MetadataKey] = string(fault.Value(json.Marshal(how)))
 	if opt.Format == modelfile.FormatGGUF {
 		if m["general.architecture"] == "" {
 			m["general.architecture"] = "sdxl"
@@ -119,7 +108,7 @@ func metadata(in string, c *modelfile.Collection, opt Options, p *plan) (map[str
 	} else if m["format"] == "" {
 		m["format"] = "pt" // what transformers asks for
 	}
-	return m, nil
+	return m
 }
 
 // quantizationVersion is GGML_QNT_VERSION: the layout of quantized blocks.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
@@ -44,60 +45,57 @@ const (
 //   - numbers that are no weights, such as position ids, stay as they are.
 //
 // Rules come before all of these but the last, as far as the type is possible.
-func newPlan(c *modelfile.Collection, opt Options) (*plan, error) {
+func newPlan(c *modelfile.Collection, opt Options) *plan {
+	bad := func(format string, args ...any) {
+		panic(fmt.Errorf("%w: "+format, append([]any{ErrOptions}, args...)...))
+	}
 	if !slices.Contains(Types, opt.Type) {
-		return nil, fmt.Errorf("%w: the type %q is unknown; known are %s", ErrOptions, opt.Type, typeNames())
+		bad("the type %q is unknown; known are %s", opt.Type, typeNames())
 	}
 	if opt.Format != modelfile.FormatSafetensors && opt.Format != modelfile.FormatGGUF {
-		return nil, fmt.Errorf("%w: the format %q cannot be written; known are %s and %s", ErrOptions, opt.Format, modelfile.FormatSafetensors, modelfile.FormatGGUF)
+		bad("the format %q cannot be written; known are %s and %s", opt.Format, modelfile.FormatSafetensors, modelfile.FormatGGUF)
 	}
 	used := make([]bool, len(opt.Rules))
 	p := &plan{}
 	names := map[string]bool{}
 	for _, t := range c.Tensors {
 		if names[t.Unique] {
-			return nil, fmt.Errorf("%w: two tensors would be named %q", ErrOptions, t.Unique)
+			bad("two tensors would be named %q", t.Unique)
 		}
 		names[t.Unique] = true
-		it, err := decide(t, opt, used)
-		if err != nil {
-			return nil, err
-		}
-		p.items = append(p.items, it)
+		p.items = append(p.items, decide(t, opt, used))
 		p.total += t.Size
 	}
 	for i, u := range used {
 		if !u {
-			return nil, fmt.Errorf("%w: the rule %q matches no tensor; `daguerre models inspect` shows what there is", ErrOptions, opt.Rules[i])
+			bad("the rule %q matches no tensor; `daguerre models inspect` shows what there is", opt.Rules[i])
 		}
 	}
 	if p.quantizes() && opt.Format == modelfile.FormatSafetensors {
-		return nil, fmt.Errorf("%w: safetensors has no quantized types: give the output a name that ends in .gguf", ErrOptions)
+		bad("safetensors has no quantized types: give the output a name that ends in .gguf")
 	}
-	return p, nil
+	return p
 }
 
-func decide(t modelfile.Used, opt Options, used []bool) (item, error) {
-	it := item{Used: t}
+func decide(t modelfile.Used, opt Options, used []bool) item {
+	it := item{Used: t, to: opt.Type}
 	if !t.DType.Float() && !t.DType.Quantized() {
 		it.to, it.why = t.DType, whyInteger
-		return it, it.finish(opt)
+		fault.Check(it.finish(opt))
+		return it
 	}
-	want, forced := opt.Type, false
+	forced := false
 	for i, r := range opt.Rules {
-		switch {
-		case r.Pattern != nil && r.Pattern.MatchString(t.Unique):
-			want, forced, used[i], it.why = r.Type, true, true, whyRule
-		case r.Pattern == nil && r.Component == t.Component:
-			want, forced, used[i], it.why = r.Type, false, true, whyRule
+		if r.Pattern != nil && r.Pattern.MatchString(t.Unique) || r.Pattern == nil && r.Component == t.Component {
+			it.to, forced, used[i], it.why = r.Type, r.Pattern != nil, true, whyRule
 		}
 	}
-	it.to = want
 	if !forced {
-		it.keep(want)
+		it.keep(it.to)
 	}
 	it.fit()
-	return it, it.finish(opt)
+	fault.Check(it.finish(opt))
+	return it
 }
 
 // sensitive are layers that steer everything and are small, in the original layout and diffusers'.

@@ -1,6 +1,9 @@
 package convert
 
-import "github.com/daguerre-go/daguerre/internal/modelfile"
+import (
+	"github.com/daguerre-go/daguerre/internal/fault"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+)
 
 // Size returns the bytes of tensor data that Convert would write, from headers alone.
 func Size(in string, opt Options) (int64, error) {
@@ -10,9 +13,7 @@ func Size(in string, opt Options) (int64, error) {
 	}
 	defer c.Close()
 	opt.size = true
-	p, err := newPlan(c, opt)
-	if err != nil {
-		return 0, err
-	}
-	return p.bytes(), nil
+	var bytes int64
+	err = fault.Catch(func() { bytes = newPlan(c, opt).bytes() })
+	return bytes, err
 }
