@@ -33,21 +33,17 @@ func ReadModel(files backend.Files) (*Model, error) {
 		if f.path == "" {
 			continue
 		}
-		if err := m.read(f.role, f.path); err != nil {
+		s, err := openSource(f.path)
+		if err == nil {
+			err = m.add(f.role, s)
+			s.close()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	m.Dims = infer(m.parts)
 	return m, nil
-}
-
-func (m *Model) read(role, path string) error {
-	s, err := openSource(path)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	return m.add(role, s)
 }
 
 // add takes what a source has for a role.
@@ -66,21 +62,15 @@ func (m *Model) add(role string, s *source) error {
 		s.understand() // a text encoder now knows which it is
 		fresh = []*part{p}
 	}
-	for _, p := range fresh {
-		m.replace(p)
-	}
-	return nil
-}
-
-// replace puts a part in the place of an earlier one of the same component.
-func (m *Model) replace(p *part) {
-	for i, old := range m.parts {
-		if old.component == p.component {
-			m.parts[i] = p
-			return
+	for _, p := range fresh { // in the place of an earlier one of the same component
+		at := slices.IndexFunc(m.parts, func(old *part) bool { return old.component == p.component })
+		if at >= 0 {
+			m.parts[at] = p
+		} else {
+			m.parts = append(m.parts, p)
 		}
 	}
-	m.parts = append(m.parts, p)
+	return nil
 }
 
 // Table says where every weight of the model's components is. A weight that is missing, misshapen or of a type that is no number is an

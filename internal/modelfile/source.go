@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
 // source is a file or folder whose headers were read, and what is known of its tensors.
@@ -18,21 +20,25 @@ type source struct {
 
 func openSource(path string) (*source, error) {
 	s := &source{path: path}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		if err := s.openFolder(); err != nil {
-			s.close()
-			return nil, err
-		}
-	} else {
-		f, err := Open(path)
-		if err != nil {
-			return nil, err
-		}
-		s.files, s.owner = []*File{f}, []string{""}
-		s.parts = locate(newTable(0, f))
+	if err := fault.Catch(s.open); err != nil {
+		s.close()
+		return nil, err
 	}
 	s.understand()
 	return s, nil
+}
+
+func (s *source) open() {
+	if st, err := os.Stat(s.path); err == nil && st.IsDir() {
+		s.openFolder()
+		return
+	}
+	s.add(s.path, "")
+	s.parts = locate(newTable(0, s.files...))
+}
+
+func (s *source) add(path, component string) {
+	s.files, s.owner = append(s.files, fault.Value(Open(path))), append(s.owner, component)
 }
 
 // understand reads the dimensions off the parts and claims their tensors.
@@ -44,28 +50,20 @@ func (s *source) understand() {
 	}
 }
 
-func (s *source) openFolder() error {
-	folder, err := FolderFiles(s.path)
-	if err != nil {
-		return err
-	}
+func (s *source) openFolder() {
+	folder := folderFiles(s.path)
 	s.folder = &folder
 	for _, c := range folder.Components {
 		first := len(s.files)
 		for _, path := range c.Files {
-			f, err := Open(path)
-			if err != nil {
-				return err
-			}
-			s.files, s.owner = append(s.files, f), append(s.owner, c.Name)
+			s.add(path, c.Name)
 		}
 		p := partFor(locate(newTable(first, s.files[first:]...)), c.Name)
 		if p == nil {
-			return &Error{Kind: ErrFormat, Path: c.Files[0], Found: "holds no tensors of a " + c.Name, Remedy: "put the right file in the folder"}
+			panic(&Error{Kind: ErrFormat, Path: c.Files[0], Found: "holds no tensors of a " + c.Name, Remedy: "put the right file in the folder"})
 		}
 		s.parts = append(s.parts, p)
 	}
-	return nil
 }
 
 // partFor returns the part of a component's name; nil if there is none. A text encoder by itself does not know which of the two it is.

@@ -69,22 +69,17 @@ func window(v []float64, h, w int) []float64 {
 	for i := range kernel {
 		kernel[i] /= total
 	}
-	rows, out := make([]float64, len(v)), make([]float64, len(v))
-	for y := range h {
-		for x := range w {
-			for i, k := range kernel {
-				rows[y*w+x] += k * v[y*w+min(max(x+i-radius, 0), w-1)]
+	average := func(v []float64, at func(x, y, d int) int) []float64 {
+		out := make([]float64, len(v))
+		for i := range out {
+			for d, k := range kernel {
+				out[i] += k * v[at(i%w, i/w, d-radius)]
 			}
 		}
+		return out
 	}
-	for y := range h {
-		for x := range w {
-			for i, k := range kernel {
-				out[y*w+x] += k * rows[min(max(y+i-radius, 0), h-1)*w+x]
-			}
-		}
-	}
-	return out
+	rows := average(v, func(x, y, d int) int { return y*w + min(max(x+d, 0), w-1) })
+	return average(rows, func(x, y, d int) int { return min(max(y+d, 0), h-1)*w + x })
 }
 
 // ColourShift is the mean difference b - a of each channel, in units of 8-bit colour.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
@@ -41,16 +42,14 @@ func WriteFolder(ctx context.Context, dir string, opt Options) (err error) {
 			os.RemoveAll(tmp)
 		}
 	}()
-	if err := p.writeFolder(tmp, f); err != nil {
-		return err
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	return os.Rename(tmp, dir)
+	return fault.Catch(func() {
+		p.writeFolder(tmp, f)
+		fault.Check(os.Chmod(tmp, 0o755))
+		fault.Check(os.Rename(tmp, dir))
+	})
 }
 
-func (p *plan) writeFolder(dir string, f *filler) error {
+func (p *plan) writeFolder(dir string, f *filler) {
 	index := map[string]any{"_class_name": "StableDiffusionXLPipeline", "scheduler": []string{"diffusers", "EulerDiscreteScheduler"}}
 	if p.config.ForceZerosForEmptyPrompt != nil {
 		index["force_zeros_for_empty_prompt"] = *p.config.ForceZerosForEmptyPrompt
@@ -67,35 +66,23 @@ func (p *plan) writeFolder(dir string, f *filler) error {
 		config, library, class, stem := p.componentConfig(name)
 		index[name] = []string{library, class}
 		sub := filepath.Join(dir, name)
-		if err := writeJSON(filepath.Join(sub, "config.json"), config); err != nil {
-			return err
-		}
+		writeJSON(filepath.Join(sub, "config.json"), config)
 		if p.opt.Variant != "" {
 			stem += "." + p.opt.Variant
 		}
-		err := writer.Atomically(filepath.Join(sub, stem+".safetensors"), func(w io.Writer) error {
+		fault.Check(writer.Atomically(filepath.Join(sub, stem+".safetensors"), func(w io.Writer) error {
 			return writeFile(w, modelfile.FormatSafetensors, items, map[string]string{"format": "pt"}, f)
-		}, nil)
-		if err != nil {
-			return err
-		}
+		}, nil))
 	}
-	if err := writeJSON(filepath.Join(dir, "scheduler", "scheduler_config.json"), p.schedulerConfig()); err != nil {
-		return err
-	}
-	return writeJSON(filepath.Join(dir, "model_index.json"), index)
+	writeJSON(filepath.Join(dir, "scheduler", "scheduler_config.json"), p.schedulerConfig())
+	writeJSON(filepath.Join(dir, "model_index.json"), index)
 }
 
 // writeJSON writes a file, and its folder where there is none.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
+func writeJSON(path string, v any) {
+	b := fault.Value(json.MarshalIndent(v, "", "  "))
+	fault.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	fault.Check(os.WriteFile(path, append(b, '\n'), 0o644))
 }
 
 // componentConfig returns config.json, the library, the class and the stem of the weights' file name.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
@@ -51,30 +52,22 @@ var torchStorage = map[modelfile.DType]string{modelfile.F32: "FloatStorage", mod
 
 // writeTorch writes torch.save's zip of {"state_dict": {...}}, each tensor as a storage of its own.
 func writeTorch(w io.Writer, items []item, meta map[string]string, f *filler) error {
-	z := zip.NewWriter(w)
-	create := func(name string) (io.Writer, error) {
-		return z.CreateHeader(&zip.FileHeader{Name: "archive/" + name, Method: zip.Store})
-	}
-	small := []struct{ name, text string }{{"data.pkl", torchPickle(items, meta)}, {"byteorder", "little"}, {"version", "3\n"}}
-	for _, s := range small {
-		e, err := create(s.name)
-		if err != nil {
-			return err
+	return fault.Catch(func() {
+		z := zip.NewWriter(w)
+		create := func(name string) io.Writer {
+			return fault.Value(z.CreateHeader(&zip.FileHeader{Name: "archive/" + name, Method: zip.Store}))
 		}
-		if _, err := io.WriteString(e, s.text); err != nil {
-			return err
+		small := []struct{ name, text string }{{"data.pkl", torchPickle(items, meta)}, {"byteorder", "little"}, {"version", "3\n"}}
+		for _, s := range small {
+			fault.Value(io.WriteString(create(s.name), s.text))
 		}
-	}
-	for i, it := range items {
-		e, err := create(fmt.Sprintf("data/%d", i))
-		if err != nil {
-			return err
+		for i, it := range items {
+			if err := f.fill(create(fmt.Sprintf("data/%d", i)), it); err != nil {
+				panic(fmt.Errorf("%s: %w", it.full, err))
+			}
 		}
-		if err := f.fill(e, it); err != nil {
-			return fmt.Errorf("%s: %w", it.full, err)
-		}
-	}
-	return z.Close()
+		fault.Check(z.Close())
+	})
 }
 
 // torchPickle writes protocol 2, with the instructions torch.save uses but no memo.
