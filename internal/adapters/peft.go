@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -113,10 +114,8 @@ func (s scaling) alpha(module string, rank int) (alpha float64, root bool) {
 	if !ok {
 		return alpha, false
 	}
-	for _, a := range []*float64{c.Alpha, c.LoraAlpha} {
-		if a != nil {
-			alpha = *a
-		}
+	if a := cmp.Or(c.LoraAlpha, c.Alpha); a != nil {
+		alpha = *a
 	}
 	return pattern(c.AlphaPattern, name, alpha), c.UseRSLoRA
 }

@@ -1,6 +1,9 @@
 package modelfile
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // DType names how the elements of a tensor are stored, in the spelling of safetensors and of ggml:
 // "F32", "F16", "BF16", "F8_E4M3", "I64", "Q8_0", "Q4_K", ...
@@ -94,7 +97,12 @@ func (d DType) Bytes(count, row int64) (int64, bool) {
 	if b.elements > 1 && count > 0 && (row <= 0 || row%b.elements != 0) {
 		return 0, false
 	}
-	hi, lo := bits.Mul64(uint64(count/b.elements), uint64(b.bytes))
+	return times(count/b.elements, b.bytes)
+}
+
+// times multiplies two sizes; false when the result exceeds 2^62.
+func times(a, b int64) (int64, bool) {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
 	if hi != 0 || lo > 1<<62 {
 		return 0, false
 	}
@@ -102,25 +110,15 @@ func (d DType) Bytes(count, row int64) (int64, bool) {
 }
 
 // product multiplies dimensions; false on a negative one or when the result exceeds 2^62.
-func product(shape []int64) (int64, bool) {
-	n := uint64(1)
-	zero := false
+func product(shape []int64) (n int64, ok bool) {
+	n = 1
 	for _, d := range shape {
-		if d < 0 {
+		if n, ok = times(n, max(d, 1)); !ok || d < 0 {
 			return 0, false
 		}
-		if d == 0 {
-			zero = true
-			continue
-		}
-		hi, lo := bits.Mul64(n, uint64(d))
-		if hi != 0 || lo > 1<<62 {
-			return 0, false
-		}
-		n = lo
 	}
-	if zero {
+	if slices.Contains(shape, 0) {
 		return 0, true
 	}
-	return int64(n), true
+	return n, true
 }

@@ -2,7 +2,6 @@ package modelfile
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -134,7 +133,7 @@ func componentFiles(dir, name string) FolderComponent {
 		}
 	}
 	if best < 0 {
-		panic(&Error{Kind: ErrNotFound, Path: dir, Found: "holds no weights", Remedy: fmt.Sprintf("expected %s.safetensors: download it", stems[0])})
+		panic(&Error{Kind: ErrNotFound, Path: dir, Found: "holds no weights", Remedy: "expected " + stems[0] + ".safetensors: download it"})
 	}
 	path := filepath.Join(dir, chosen)
 	if !strings.HasSuffix(chosen, ".json") {
@@ -216,7 +215,7 @@ func shards(index, dir string) []string {
 	for i, n := range names {
 		names[i] = filepath.Join(dir, n)
 		if _, err := os.Stat(names[i]); errors.Is(err, fs.ErrNotExist) {
-			panic(&Error{Kind: ErrTruncated, Path: names[i], Found: fmt.Sprintf("shard %d of %d is missing", i+1, len(names)), Remedy: "download it"})
+			panic(withPath(names[i], fail(ErrTruncated, "", "download it", "shard %d of %d is missing", i+1, len(names))))
 		}
 	}
 	return names

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -170,15 +171,16 @@ func (s *source) count(r *Report) {
 }
 
 func (s *source) layout(kind Kind) Layout {
-	if kind == KindLoRA {
-		for _, t := range s.files[0].Tensors {
-			if strings.HasPrefix(t.Name, "lora_") || strings.HasPrefix(t.Name, "lycoris_") {
-				return LayoutKohya
-			}
-		}
-		return LayoutDiffusers
+	if kind != KindLoRA {
+		return layoutOf(s.parts)
 	}
-	return layoutOf(s.parts)
+	kohya := func(t Tensor) bool {
+		return strings.HasPrefix(t.Name, "lora_") || strings.HasPrefix(t.Name, "lycoris_")
+	}
+	if slices.ContainsFunc(s.files[0].Tensors, kohya) {
+		return LayoutKohya
+	}
+	return LayoutDiffusers
 }
 
 // Hash fills in the SHA-256 of every file, reading each once. Cancelling ctx stops it within a few

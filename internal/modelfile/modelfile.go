@@ -207,13 +207,10 @@ func openRegular(path string) (*os.File, int64, error) {
 }
 
 func modeName(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeNamedPipe != 0:
-		return "named pipe"
-	case m&fs.ModeSocket != 0:
-		return "socket"
-	case m&fs.ModeDevice != 0:
-		return "device"
+	for bit, name := range map[fs.FileMode]string{fs.ModeNamedPipe: "named pipe", fs.ModeSocket: "socket", fs.ModeDevice: "device"} {
+		if m&bit != 0 {
+			return name
+		}
 	}
 	return "special file"
 }

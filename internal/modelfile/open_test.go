@@ -161,7 +161,9 @@ func TestOtherNumbers(t *testing.T) {
 		I32: {[]byte{0xfe, 0xff, 0xff, 0xff}, -2}, U32: {[]byte{2, 0, 0, 0}, 2}, I64: {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, -1},
 		U64: {[]byte{5, 0, 0, 0, 0, 0, 0, 0}, 5}, Bool: {[]byte{1}, 1}, F64: {[]byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}, 1}, BF16: {[]byte{0x80, 0x3f}, 1},
 	} {
-		assert.Equal(t, []float32{c.want}, toFloat32(d, c.b), d)
+		out := make([]float32, 1)
+		assert.True(t, d.Decode(c.b, out), d)
+		assert.Equal(t, []float32{c.want}, out, d)
 	}
 }
 

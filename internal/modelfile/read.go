@@ -110,21 +110,17 @@ func (d DType) Encode(values []float32, b []byte) bool {
 	if int64(len(b)) != int64(len(values))*dtypes[d].bytes {
 		return false
 	}
-	switch d {
-	case F32:
-		for i, v := range values {
+	for i, v := range values {
+		switch d {
+		case F32:
 			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
-		}
-	case F16:
-		for i, v := range values {
+		case F16:
 			binary.LittleEndian.PutUint16(b[2*i:], Float32ToHalf(v))
-		}
-	case BF16:
-		for i, v := range values {
+		case BF16:
 			binary.LittleEndian.PutUint16(b[2*i:], Float32ToBFloat16(v))
+		default:
+			return false
 		}
-	default:
-		return false
 	}
 	return true
 }
@@ -141,13 +137,9 @@ func (f *File) ReadFloat32(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return toFloat32(t.DType, b), nil
-}
-
-func toFloat32(d DType, b []byte) []float32 {
-	out := make([]float32, int64(len(b))/dtypes[d].bytes)
-	d.Decode(b, out)
-	return out
+	out := make([]float32, t.Elements())
+	t.DType.Decode(b, out)
+	return out, nil
 }
 
 var convertible = map[DType]func([]byte) float32{

@@ -95,16 +95,12 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 
 // Together is how many of n pictures of height x width latent cells are worth a call of Decode together.
 func (c *Coder) Together(p Policy, n, height, width int) (int, error) {
-	plan, err := p.PlanDecode(c.used(), n, height, width)
-	return max(plan.PerCall, 1), err
-}
-
-// used is the model that the next call begins with.
-func (c *Coder) used() backend.Model {
-	if exact := c.opened(); exact != nil {
-		return exact
+	m := c.opened()
+	if m == nil {
+		m = c.model
 	}
-	return c.model
+	plan, err := p.PlanDecode(m, n, height, width)
+	return max(plan.PerCall, 1), err
 }
 
 // opened is the F32 VAE; nil before it was needed.
@@ -188,10 +184,5 @@ func faultOf(pixels backend.Tensor) Fault {
 
 // notFinite returns the index of the first NaN or infinity, or -1.
 func notFinite(x []float32) int {
-	for i, v := range x {
-		if v-v != 0 {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }

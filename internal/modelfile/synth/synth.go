@@ -171,7 +171,8 @@ type plan struct {
 
 func newPlan(opt Options) (*plan, error) {
 	p := &plan{opt: opt, dims: modelfile.Preset(string(opt.Kind))}
-	p.opt.Type, p.opt.Rank, p.opt.Layout = cmp.Or(opt.Type, modelfile.F16), cmp.Or(opt.Rank, DefaultRank), cmp.Or(opt.Layout, modelfile.LayoutOriginal)
+	p.opt.Type, p.opt.Rank = cmp.Or(opt.Type, modelfile.F16), cmp.Or(opt.Rank, DefaultRank)
+	p.opt.Layout = cmp.Or(opt.Layout, modelfile.LayoutOriginal)
 	if !slices.Contains([]modelfile.DType{modelfile.F16, modelfile.F32, modelfile.BF16}, p.opt.Type) {
 		return nil, fmt.Errorf("%w: type %q; known are F16, F32 and BF16", ErrOptions, opt.Type)
 	}
