@@ -51,9 +51,9 @@ func unetDims(modules []backend.Module) *modelfile.UNetDims {
 		}
 		return out
 	}
-	// Names do not depend on the first three, but names are made of whole dimensions only.
-	u := &modelfile.UNetDims{InChannels: 4, OutChannels: 4, TimeDim: 1280, MiddleResnets: count("mid_block.resnets.%d.conv1"), LabelDim: known["unet.add_embedding.linear_1"].In,
-		MiddleDepth: count("mid_block.attentions.0.transformer_blocks.%d.attn1.to_q")}
+	// Names do not depend on the widths, but specs are made of complete dimensions only.
+	u := &modelfile.UNetDims{InChannels: 1, OutChannels: 1, TimeDim: 1, LabelDim: known["unet.add_embedding.linear_1"].In,
+		MiddleResnets: count("mid_block.resnets.%d.conv1"), MiddleDepth: count("mid_block.attentions.0.transformer_blocks.%d.attn1.to_q")}
 	levels := count("down_blocks.%d.resnets.0.conv1")
 	for l := range levels {
 		n := count("down_blocks.%d.resnets.%d.conv1", l)
