@@ -66,9 +66,9 @@ func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 		defer c.Close()
 		return adapters.Open(path, adapters.NewModel(adapters.ModulesOf(c.Dims)))
 	}
-	f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.SDXLBase(4))))
+	f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Preset("sdxl-base"))))
 	if errors.Is(err, lora.ErrWrongModel) {
-		if f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Nano()))); err == nil {
+		if f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Preset("nano")))); err == nil {
 			return f, nil
 		}
 	}
