@@ -38,6 +38,7 @@ func (g *group) planLoHa(src *source) *planned {
 	p.rank = int(one.b.Shape[0])
 	p.target.Scale, p.alpha = g.scale(src, p.rank)
 	p.bytes = 4 * int64(rank) * int64(rows+cols)
+	p.inner = rank
 	dense := rank*(rows+cols) >= rows*cols
 	if dense {
 		p.target.Form, p.bytes = backend.LoRADense, 4*int64(rows)*int64(cols)

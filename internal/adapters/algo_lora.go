@@ -63,6 +63,7 @@ func (g *group) planLoRA(src *source) *planned {
 	p := g.planned(AlgorithmLoRA, backend.LoRALowRank)
 	p.rank = int(rank)
 	p.target.Scale, p.alpha = g.scale(src, p.rank)
+	p.inner = p.rank
 	if k > 1 {
 		p.algorithm = AlgorithmLoCon
 	}

@@ -144,7 +144,10 @@ func (a *File) plan(groups []*group, scales scaling) error {
 			}
 			continue
 		}
-		a.planned = append(a.planned, targets...)
+		for _, t := range targets {
+			t.module = g.module
+			a.planned = append(a.planned, t)
+		}
 		a.Report.Unmatched = append(a.Report.Unmatched, g.unused()...)
 		if len(targets) > 0 {
 			component, _, _ := strings.Cut(g.module.Name, ".")

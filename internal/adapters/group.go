@@ -27,8 +27,10 @@ type group struct {
 // planned is one target whose shapes are checked and whose data is not read yet.
 type planned struct {
 	target    backend.LoRATarget // without tensors
+	module    backend.Module
 	algorithm Algorithm
 	rank      int     // 0: none
+	inner     int     // of a low-rank form, the rank that the model sees
 	alpha     float64 // as in force
 	block     string
 	dora      bool

@@ -77,9 +77,3 @@ func (e *OverBudgetError) Error() string {
 func (e *OverBudgetError) Advice() string {
 	return fmt.Sprintf("%dMiB", (e.Smallest+1<<20-1)>>20)
 }
-
-// The reasons of budgets that are not the machine's.
-const (
-	WhyLimit   = "memory_limit"
-	WhyReserve = "what is free, less reserve"
-)

@@ -154,7 +154,17 @@ func (e *estimator) begin(stage string) {
 		}
 	}
 	if stage != StageLoad {
-		e.add(e.deviceOf(OwnerModel, UNet), "", "", UseAdapters, e.job.Adapters)
+		done := e.job.Earlier + max(e.job.Images, 1) - 1
+		if stage != StageDecode {
+			done -= e.unfinished() - 1
+		}
+		e.add(HostID, "", "", UseHost, garbageBytes(e.job, done)+int64(min(e.job.Jobs, jobsInWork))*readyBytes)
+		if stage == StageDecode {
+			e.add(HostID, "", "", UseHost, encoderBytes)
+		}
+		e.add(HostID, "", "", UseAdapters, e.job.Adapters.Kept)
+		e.add(e.deviceOf(OwnerModel, UNet), "", "", UseAdapters, e.job.Adapters.Applied)
+		e.add(HostID, "", "", UseWork, int64(e.job.Adapters.Changes)*graphPerChange)
 	}
 }
 
@@ -186,10 +196,16 @@ func (e *estimator) buffer(component string, q Query) {
 	}
 	device := e.deviceOf(q.Owner, component)
 	e.add(device, q.Owner, component, UseCompute, n)
-	e.add(HostID, q.Owner, component, UseWork, graphBytes)
+	e.add(HostID, q.Owner, component, UseWork, e.graphBytes(q.Owner, component))
 	if device == HostID {
 		e.add(HostID, q.Owner, component, UseWork, e.model.workBytes(q))
 	}
+}
+
+// graphBytes is the description of a component's graph.
+func (e *estimator) graphBytes(owner, component string) int64 {
+	p, _ := e.model.part(owner, component)
+	return int64(p.Weights) * graphPerWeight
 }
 
 func (e *estimator) cells() (height, width int) {
@@ -271,14 +287,13 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 	if stage == StageDecode && (e.job.Together || owner == OwnerModel) {
 		waiting = e.batch
 	}
-	garbage := handedOnBytes(e.job, e.batch)
 	if e.job.Together {
-		n, garbage = waiting, 0
+		n = waiting
 	}
 	q := Query{Owner: owner, Stage: kind, Batch: waiting, Together: e.job.Together, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+garbage+finishedBytes(e.job, 0))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+finishedBytes(e.job, 0))
 	e.scratchOf(owner, component)
 }
 

@@ -4,16 +4,30 @@ import "github.com/daguerre-go/daguerre/runtime/backend"
 
 const (
 	tokensPerChunk = 77
-	// graphBytes is a graph's description: some 4,000 nodes of SDXL's UNet with what they point to, which are touched of the
-	// room for 32,768.
-	graphBytes = 3 << 20
+	// graphPerWeight is a graph's description, for each of the component's weights: two to three nodes with what the allocator notes of them.
+	// SDXL's UNet of 1,680 weights takes 3 MiB, nano's of 500 takes 0.9 MiB (RssAnon before and after the first step, less the compute buffer).
+	graphPerWeight = 1900
+	// graphPerChange is the same for each module that adapters change: nano's outline, of 101 modules, adds 0.6 MiB to the UNet's graph. The
+	// blocks are small, and stay in the C heap when the graph goes.
+	graphPerChange = 6 << 10
 	// processGrowth is what the program itself grows by while it runs: code that is read in, the vocabulary, Go's heap and stacks. It was
-	// found to be 9 to 12 MiB over sizes and batches.
-	processGrowth = 10 << 20
+	// found to be 9 to 12 MiB over sizes and batches, of which up to 3.5 are encoderBytes now.
+	processGrowth = 8500 << 10
 	// processVaries is by how much the next process may begin larger than this one, for which a limit is named that must be enough.
 	processVaries = 4 << 20
 	// goGarbage is how much larger Go's heap is than what it holds: the collector waits until it has doubled (GOGC=100).
 	goGarbage = 2
+	// leftBytes is the garbage that a picture leaves besides its pixels: tokens, noise, progress, the texts in its file. Go's TotalAlloc grows by
+	// so much for each of 40 pictures of 64 px.
+	leftBytes = 600 << 10
+	// encoderBytes is what writes a picture's file: deflate's tables and windows of 0.8 MiB for each of the two threads that do, which are kept
+	// for the next, the file, and as much while Go's heap grows for them. Peaks of runs whose last stage is the largest lie 3 to 4 MiB above.
+	encoderBytes = 3500 << 10
+	// readyBytes is a job that is ready and waits: its request, its scheduler's tables, its place in the queue. 1,000 jobs take 42 MiB more
+	// than one (docs/batch.md).
+	readyBytes = 44 << 10
+	// jobsInWork is how many jobs are ready at most (DefaultWindow of internal/service).
+	jobsInWork = 1024
 	// goHeapFloor is what Go's collector lets a small heap grow to before it runs.
 	goHeapFloor = 4 << 20
 )
@@ -60,9 +74,9 @@ func (m Model) enlargedBytes(j Job) int64 {
 	return int64(j.Upscale[0]) * int64(j.Upscale[1]) * scale * scale * 4
 }
 
-// handedOnBytes is what pixels of a batch's earlier pictures take which nobody needs any more.
-func handedOnBytes(j Job, batch int) int64 {
-	return min(int64(batch-1)*pixelBytes(j.Width, j.Height), goHeapFloor)
+// garbageBytes is what Go's heap still holds of pictures that are done: their pixels, and what encoded them into a file.
+func garbageBytes(j Job, done int) int64 {
+	return min(int64(done)*(pixelBytes(j.Width, j.Height)+leftBytes), goHeapFloor)
 }
 
 // finishedBytes is what a job's finished pictures take, which its result holds until the end, when so many are still to come.

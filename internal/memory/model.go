@@ -29,6 +29,7 @@ type Part struct {
 	Component string       `json:"component"`
 	Device    string       `json:"device"`
 	Type      backend.Type `json:"type"`
+	Weights   int          `json:"-"`       // how many
 	Bytes     int64        `json:"bytes"`   // all of them, on the device
 	Largest   int64        `json:"largest"` // one of them
 	Mapped    int64        `json:"mapped"`  // of Bytes, what a mapped file serves instead
@@ -96,6 +97,9 @@ func (m Model) has(owner string) bool {
 type Job struct {
 	Width, Height int    // pixels
 	Images        int    // in all
+	Shared        int    // pictures of the run's other jobs that can be in its batches
+	Earlier       int    // pictures that the run has finished before
+	Jobs          int    // that are ready beside it
 	Batch         int    // most in one batch; 0: all
 	Guidance      bool   // the UNet sees two rows for each picture
 	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
@@ -107,10 +111,17 @@ type Job struct {
 	Upscale       [2]int // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool   // the refiner takes part
 	Controls      []string
-	Adapters      int64 // bytes of adapters, resident and applied
-	Previews      bool  // through the TAESD
-	FastDecode    bool  // the TAESD decodes the pictures
-	Together      bool  // a batch goes through the VAE at once, not picture by picture
+	Adapters      Adapters
+	Previews      bool // through the TAESD
+	FastDecode    bool // the TAESD decodes the pictures
+	Together      bool // a batch goes through the VAE at once, not picture by picture
+}
+
+// Adapters is what a job's adapters take.
+type Adapters struct {
+	Kept    int64 // bytes in host memory, as they were read
+	Applied int64 // bytes on the UNet's device, all together
+	Changes int   // modules that are changed
 }
 
 // The values of Job.GuidanceBatch that force.
@@ -134,7 +145,7 @@ func Batches(n, most int) []int {
 
 // batch is the size of the job's largest batch.
 func (j Job) batch() int {
-	n := max(j.Images, 1)
+	n := max(j.Images, 1) + j.Shared
 	if j.Batch > 0 {
 		n = Batches(n, j.Batch)[0]
 	}

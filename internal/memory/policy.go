@@ -5,17 +5,6 @@ import (
 	"slices"
 )
 
-// The safety margins. A plan's peak on a device, with both added, must not be above what the device's budget is.
-const (
-	// MarginShare covers what an estimate of a peak may be wrong by; tests hold estimates to 5 % of measured peaks.
-	MarginShare = 0.03
-	// MarginBytes covers what does not grow with the model: the allocator's slack, thread stacks, the program's own buffers.
-	MarginBytes int64 = 24 << 20
-)
-
-// WithMargin is the budget that a peak needs.
-func WithMargin(peak int64) int64 { return peak + int64(MarginShare*float64(peak)) + MarginBytes }
-
 // The window through which a component is streamed: as large as fits between the two.
 const (
 	DefaultWindow int64 = 512 << 20
@@ -168,7 +157,7 @@ func (c *chooser) job(j Job, s Strategy, window int64, whole bool) (JobPlan, Nee
 }
 
 func (c *chooser) planned(j Job, s Strategy, batch int, b Breakdown) JobPlan {
-	return JobPlan{Batch: batch, Tiling: s.Tiling, Separate: s.separate(j), Breakdown: b}
+	return JobPlan{Batch: min(batch, max(j.Images, 1)), Tiling: s.Tiling, Separate: s.separate(j), Breakdown: b}
 }
 
 // fits estimates, and says what is missing where; nothing is where Need.Bytes is 0.
@@ -179,7 +168,7 @@ func (c *chooser) fits(j Job, s Strategy, window int64, batch int) (Breakdown, N
 	}
 	for _, budget := range c.Budgets {
 		peak, _ := b.Peak(budget.Device)
-		if n := WithMargin(peak); peak > 0 && n > budget.Bytes {
+		if n := budget.Need(peak); peak > 0 && n > budget.Bytes {
 			return b, Need{Device: budget.Device, Strategy: s, Bytes: n}, nil
 		}
 	}
@@ -194,21 +183,34 @@ func (c *chooser) overBudget(strategies []Strategy) error {
 		window := windows[len(windows)-1]
 		needs := map[string]int64{}
 		for _, j := range c.Jobs {
-			b, err := Estimate(c.Model, j, s, window, 1, c.Compute)
+			one, err := c.needs(j, s, window, 1)
 			if err != nil {
 				return err
 			}
-			for _, budget := range c.Budgets {
-				peak, _ := b.Peak(budget.Device)
-				need := WithMargin(peak)
-				if budget.Device == HostID {
-					need += processVaries
-				}
-				needs[budget.Device] = max(needs[budget.Device], need)
+			whole, err := c.needs(j, s, window, j.batch()) // less, by a little, where pictures are small: nothing is finished while it is computed
+			if err != nil {
+				return err
+			}
+			for device, n := range one {
+				needs[device] = max(needs[device], min(n, whole[device]))
 			}
 		}
 		e.consider(s, c.Budgets, needs)
 	}
 	e.Forced = c.Force
 	return e
+}
+
+// needs is what a limit of each device must be for batches of a job, also for a process that begins a little larger than this one.
+func (c *chooser) needs(j Job, s Strategy, window int64, batch int) (map[string]int64, error) {
+	b, err := Estimate(c.Model, j, s, window, batch, c.Compute)
+	out := map[string]int64{}
+	for _, budget := range c.Budgets {
+		peak, _ := b.Peak(budget.Device)
+		out[budget.Device] = budget.Need(peak)
+		if budget.Device == HostID {
+			out[budget.Device] += processVaries
+		}
+	}
+	return out, err
 }

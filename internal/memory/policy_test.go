@@ -75,7 +75,7 @@ func TestChooseFromFastestToSmallest(t *testing.T) {
 			assert.Equal(t, c.want, plan.Strategy.String())
 			assert.Equal(t, c.batch, plan.Jobs[0].Batch)
 			peak, _ := plan.Peak("cpu")
-			assert.LessOrEqual(t, WithMargin(peak), c.budget*mib)
+			assert.LessOrEqual(t, plan.Budgets[0].Need(peak), c.budget*mib)
 			assert.Contains(t, plan.Reason, plan.Strategy.String())
 			if c.batch < c.job.Images {
 				assert.Equal(t, c.batch+1, plan.Jobs[0].NextBatch)
@@ -163,7 +163,7 @@ func TestSmallestWorksAndLessDoesNot(t *testing.T) {
 		if err == nil {
 			chosen++
 			peak, _ := plan.Peak("cpu")
-			require.LessOrEqual(t, WithMargin(peak), p.Budgets[0].Bytes)
+			require.LessOrEqual(t, p.Budgets[0].Need(peak), p.Budgets[0].Bytes)
 			continue
 		}
 		refused++

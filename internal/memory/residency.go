@@ -79,7 +79,7 @@ func (j Job) uses(p Part) bool {
 
 // comesAgain reports whether a stage of a job comes after stages that are behind it in their order: with every batch, or for a second pass.
 func (j Job) comesAgain(stage string, batch int) bool {
-	return j.Second && stage == StageDenoise || j.Images > batch && slices.Index(stages, stage) >= slices.Index(stages, StageDenoise)
+	return j.Second && stage == StageDenoise || j.Images+j.Shared > batch && slices.Index(stages, stage) >= slices.Index(stages, StageDenoise)
 }
 
 // present reports whether a part is in memory during a stage of a job, whose pictures are made batch by batch.

@@ -116,6 +116,7 @@ func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
 // WeightBytes is what a component's weights take.
 type WeightBytes struct {
+	Count      int          `json:"count"`      // of the weights
 	Parameters int64        `json:"parameters"` // as backend.ComponentInfo.ParameterBytes counts them
 	Allocated  int64        `json:"allocated"`  // with alignment and biases that the files do not have
 	Largest    int64        `json:"largest"`    // of one weight
@@ -130,7 +131,7 @@ type WeightBytes struct {
 
 // Bytes returns the sizes of a component's weights under a policy.
 func (c Component) Bytes(p TypePolicy) WeightBytes {
-	var out WeightBytes
+	out := WeightBytes{Count: len(c.Weights)}
 	types := map[backend.Type]int64{}
 	for _, w := range c.Weights {
 		n := p.Bytes(w)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -16,7 +17,7 @@ import (
 // headers alone. Close it, also after an error.
 func New(ctx context.Context, b backend.Backend, o Options) (*Planner, error) {
 	p := &Planner{Options: o, backend: b, kinds: map[string]backend.DeviceKind{memory.HostID: backend.DeviceCPU}, main: memory.HostID,
-		fits: map[string]memory.Fit{}, adapters: map[string]int64{}, nets: map[string][]memory.Part{}}
+		fits: map[string]memory.Fit{}, policies: map[string]memory.TypePolicy{}, adapters: map[string][]adapters.Change{}, nets: map[string][]memory.Part{}}
 	p.model.Shapes = map[string]memory.Shape{}
 	if system, err := machine.SystemMemory(); err == nil {
 		p.model.Process = system.ProcessBytes
@@ -85,11 +86,18 @@ func (p *Planner) add(owner string, cfg backend.ModelConfig) (backend.ModelInfo,
 		return backend.ModelInfo{}, err
 	}
 	info := m.Info()
-	parts, err := partsOf(owner, cfg, info, p.kinds)
+	components, err := memory.ComponentsOf(cfg)
 	if err != nil {
 		return info, err
 	}
-	p.model.Parts = append(p.model.Parts, parts...)
+	policyOf := func(component string) memory.TypePolicy {
+		c, _ := models.Component(info, component)
+		return memory.PolicyFor(info.Precision, typeOf(cfg, component), p.kinds[c.Device], false)
+	}
+	if changed, ok := m.(backend.LoRAModel); ok && owner == memory.OwnerModel {
+		p.adapt(changed.Modules(), components, policyOf)
+	}
+	p.model.Parts = append(p.model.Parts, partsOf(owner, components, info, policyOf)...)
 	unet, _ := models.Component(info, memory.UNet)
 	if control, ok := models.Component(info, memory.ControlNet); ok && control.Present {
 		unet = control

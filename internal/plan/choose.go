@@ -59,7 +59,7 @@ func (p *Planner) withIdle(plan memory.Plan, job memory.Job) (memory.Plan, error
 	}
 	for _, b := range plan.Budgets {
 		peak, _ := plan.Peak(b.Device)
-		room := b.Bytes - memory.WithMargin(peak)
+		room := b.Bytes - b.Need(peak)
 		for _, i := range p.idle(job) {
 			if i.Device == b.Device {
 				room -= i.Bytes

@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/vae"
@@ -16,12 +17,18 @@ func (p *Planner) addFitted(owner string, cfg backend.ModelConfig) (backend.Mode
 		return backend.ModelInfo{}, err
 	}
 	precision := memory.ResolvePrecision(cfg.Precision, backend.DeviceCPU, false)
+	policyOf := func(component string) memory.TypePolicy {
+		return memory.PolicyFor(precision, typeOf(cfg, component), backend.DeviceCPU, false)
+	}
+	if owner == memory.OwnerModel {
+		p.adapt(adapters.ModulesOf(inventory.Dims), inventory.Components, policyOf)
+	}
 	s := memory.Shape{Downscale: vae.DefaultDownscale, Latents: 4}
 	for _, c := range inventory.Components {
 		if len(cfg.Components) > 0 && !slices.Contains(cfg.Components, c.Name) {
 			continue
 		}
-		bytes := c.Bytes(memory.PolicyFor(precision, typeOf(cfg, c.Name), backend.DeviceCPU, false))
+		bytes := c.Bytes(policyOf(c.Name))
 		p.model.Parts = append(p.model.Parts, partOf(owner, c.Name, memory.HostID, bytes))
 		if c.Name == memory.UNet || c.Name == memory.ControlNet {
 			s.ActivationOf = bytes.Type

@@ -96,7 +96,7 @@ func (b bench) limit(t *testing.T, job memory.Job, more int64) {
 	plan, err := b.choose(t.Context(), []memory.Job{job}, b.force())
 	require.NoError(t, err)
 	peak, _ := plan.Peak(memory.HostID)
-	b.Memory.MemoryLimit = strconv.FormatInt(memory.WithMargin(peak)+more, 10)
+	b.Memory.MemoryLimit = strconv.FormatInt(memory.Budget{Why: memory.WhyLimit}.Need(peak)+more, 10)
 }
 
 // idleIn is what a plan counts as idle, by owner, in one of its stages.

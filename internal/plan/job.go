@@ -2,7 +2,6 @@ package plan
 
 import (
 	"github.com/daguerre-go/daguerre/internal/memory"
-	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -28,35 +27,7 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	for _, c := range prep.Controls {
 		j.Controls = append(j.Controls, c.Path)
 	}
-	for _, a := range prep.Adapters.Enabled() {
-		n, err := p.adapterBytes(prep.Adapters.Path(a))
-		if err != nil {
-			return j, err
-		}
-		j.Adapters += n
-	}
-	return j, nil
-}
-
-// adapterElementBytes is the size of an adapter's element in memory. Adapters are kept in the UNet's dense type: F16 or BF16. In exact
-// precision they are twice as large as planned.
-const adapterElementBytes = 2
-
-// adapterBytes is what the adapter of a file takes: as it is kept, and once more where it is applied.
-func (p *Planner) adapterBytes(path string) (int64, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n, ok := p.adapters[path]; ok {
-		return n, nil
-	}
-	f, err := modelfile.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	var n int64
-	for _, t := range f.Tensors {
-		n += 2 * adapterElementBytes * t.Elements()
-	}
-	p.adapters[path] = n
-	return n, f.Close()
+	var err error
+	j.Adapters, err = p.adaptersOf(prep.Adapters)
+	return j, err
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/vae"
@@ -38,8 +39,11 @@ type Planner struct {
 	set     *models.Set           // once the pipeline is open
 	holding models.Holding        // under which it was opened
 
-	mu       sync.Mutex // held while something is planned
-	adapters map[string]int64
+	modules  *adapters.Model              // what adapters can change
+	policies map[string]memory.TypePolicy // of its components
+
+	mu       sync.Mutex                   // held while something is planned
+	adapters map[string][]adapters.Change // by path
 	nets     map[string][]memory.Part
 }
 

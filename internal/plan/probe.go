@@ -141,19 +141,14 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.
-func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kinds map[string]backend.DeviceKind) ([]memory.Part, error) {
-	components, err := memory.ComponentsOf(cfg)
-	if err != nil {
-		return nil, err
-	}
+func partsOf(owner string, components []memory.Component, info backend.ModelInfo, policyOf func(string) memory.TypePolicy) (out []memory.Part) {
 	inventory := memory.Inventory{Components: components}
-	var out []memory.Part
 	for _, c := range info.Components {
 		part, ok := inventory.Component(c.Name)
 		if !ok || !c.Opened {
 			continue
 		}
-		bytes := part.Bytes(memory.PolicyFor(info.Precision, typeOf(cfg, c.Name), kinds[c.Device], false))
+		bytes := part.Bytes(policyOf(c.Name))
 		p := partOf(owner, c.Name, c.Device, bytes)
 		p.Type = c.Type
 		if c.ParameterBytes > 0 && c.ParameterBytes != bytes.Parameters { // a layout of this CPU's own
@@ -161,12 +156,12 @@ func partsOf(owner string, cfg backend.ModelConfig, info backend.ModelInfo, kind
 		}
 		out = append(out, p)
 	}
-	return out, nil
+	return out
 }
 
 // partOf is a component's weights on a device.
 func partOf(owner, component, device string, b memory.WeightBytes) memory.Part {
-	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Bytes: b.Allocated, Largest: b.Largest, Mapped: b.Mapped,
+	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Weights: b.Count, Bytes: b.Allocated, Largest: b.Largest, Mapped: b.Mapped,
 		Scratch: b.Scratch, FileBytes: b.FileBytes, Streamed: b.Streamed, Table: b.Table, Quantizes: b.Quantizes}
 }
 

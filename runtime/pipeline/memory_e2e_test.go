@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -132,6 +133,57 @@ func TestPlanIsWhatTheLibraryTakes(t *testing.T) {
 		}
 	}
 	assert.Equal(t, p.MemoryStats()[0].ComputePeak, peak, "compute buffers are exact")
+}
+
+// TestPlanOfAdapters compares what is planned for adapters with what the open model holds of them.
+func TestPlanOfAdapters(t *testing.T) {
+	for _, c := range []struct {
+		precision backend.Precision
+		files     []string
+	}{
+		{backend.PrecisionExact, []string{"../../models/nano/nano-lora-outline.safetensors"}},
+		{backend.PrecisionF16, []string{"../../models/nano/nano-lora-outline.safetensors", "../../models/nano/nano-lora-stripes.safetensors"}},
+		{backend.PrecisionF16, []string{"../../testdata/goldens/lora_dora.safetensors", "../../testdata/goldens/lora_lokr.safetensors"}},
+	} {
+		cfg, job := Config{Model: NanoModel, Device: "cpu", Precision: c.precision}, twoPictures()
+		for _, file := range c.files {
+			job.LoRAs = append(job.LoRAs, lora.Adapter{Path: file})
+		}
+		plan, err := Plan(t.Context(), cfg, []request.Request{job})
+		require.NoError(t, err)
+		p, err := Open(t.Context(), cfg, WithJobs(job))
+		require.NoError(t, err)
+		_, err = p.Generate(t.Context(), job)
+		require.NoError(t, err)
+		held := p.MemoryStats()[0].Adapters
+		require.NoError(t, p.Close())
+		planned := plan.Sizes[0].Adapters
+		assert.InDelta(t, held, planned.Kept+planned.Applied, 2<<10, "%v: exact but for zeros in place of biases", c.files)
+	}
+}
+
+// TestRunJobsShareBatches: a plan of several jobs has room for what a Batcher puts together.
+func TestRunJobsShareBatches(t *testing.T) {
+	alone, other := twoPictures(), twoPictures()
+	other.Width *= 2
+	with, like := twoPictures(), twoPictures()
+	with.Prompt = "something else"
+	plan, err := Plan(t.Context(), Config{Model: NanoModel, Device: "cpu"}, []request.Request{alone, with, other, like})
+	require.NoError(t, err)
+	var shared, earlier []int
+	for i, j := range plan.Sizes {
+		shared, earlier = append(shared, j.Shared), append(earlier, j.Earlier)
+		assert.Equal(t, 3, j.Jobs)
+		assert.Equal(t, 2, plan.Jobs[i].Batch, "of its own")
+	}
+	assert.Equal(t, []int{4, 4, 0, 4}, shared)
+	assert.Equal(t, []int{0, 2, 4, 6}, earlier)
+	unet := func(p MemoryPlan) int64 {
+		return p.Jobs[0].Breakdown.Of(memory.StageDenoise, memory.OwnerModel, memory.UNet, memory.UseCompute)
+	}
+	single, err := Plan(t.Context(), Config{Model: NanoModel, Device: "cpu"}, []request.Request{alone})
+	require.NoError(t, err)
+	assert.Greater(t, unet(plan), 2*unet(single), "six pictures, not two")
 }
 
 // TestPlanOfAFullSizeModelReadsHeadersOnly plans for a file of 7 GB that is a hole.

@@ -140,24 +140,27 @@ func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]mem
 	if err != nil {
 		return nil, err
 	}
-	var jobs []memory.Job
+	run := runJobs{together: map[string]*group{}}
 	add := func(prep *prepare.Prepared, err error) error {
 		if err != nil {
 			return err
 		}
 		job, err := p.Job(prep)
-		jobs = append(jobs, job)
-		return err
+		if err != nil {
+			return err
+		}
+		return run.add(prep, job)
 	}
 	if len(requests) == 0 {
-		return jobs, add(target.Plain())
+		err := add(target.Plain())
+		return run.jobs, err
 	}
 	for _, r := range requests {
 		if err := add(target.PrepareSize(r)); err != nil {
 			return nil, err
 		}
 	}
-	return jobs, nil
+	return run.shared(), nil
 }
 
 // open opens a model on the device that cfg names.

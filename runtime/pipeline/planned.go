@@ -72,37 +72,46 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 		return nil, err
 	}
 	plan := &Planned{prep: prep, said: map[string]bool{}}
-	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), model: p}
-	for _, a := range prep.Adapters.Enabled() {
-		path := prep.Adapters.Path(a)
-		a = a.Filled()
-		res.LoRAs = append(res.LoRAs, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: *a.Weight,
-			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
-			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
-	}
+	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep), model: p}
 	plan.result = res
-	r := &prep.Request
-	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: res.Scheduler, Sigmas: r.Sigmas,
-		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
-		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: res.LoRAs, Stack: r.LoRAStack, Tokens: prep.Tokens,
-		Hires: r.Hires, Seamless: r.Seamless}
-	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
-	for _, l := range res.LoRAs {
-		key.Paths = append(key.Paths, l.path)
-	}
-	if r.InitImage.Image != nil || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
-		key.Own = ownKeys.Add(1)
-	}
-	data, err := json.Marshal(key)
-	if err != nil {
+	if plan.key, err = keyOf(prep, res.Scheduler, res.LoRAs); err != nil {
 		return nil, err
 	}
-	plan.key = string(data)
-	plan.label = fmt.Sprintf("%dx%d, %d steps, %s", r.Width, r.Height, prep.Steps, res.Scheduler.Name)
+	plan.label = fmt.Sprintf("%dx%d, %d steps, %s", prep.Request.Width, prep.Request.Height, prep.Steps, res.Scheduler.Name)
 	if n := len(res.LoRAs); n > 0 {
 		plan.label += fmt.Sprintf(", %d adapters", n)
 	}
 	return plan, nil
+}
+
+// describeLoRAs tells of a request's enabled adapters.
+func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
+	for _, a := range prep.Adapters.Enabled() {
+		path := prep.Adapters.Path(a)
+		a = a.Filled()
+		out = append(out, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: *a.Weight,
+			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
+			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
+	}
+	return out
+}
+
+// keyOf is equal for prepared requests whose pictures can be computed in one batch.
+func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (string, error) {
+	r := &prep.Request
+	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler, Sigmas: r.Sigmas,
+		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
+		Hires: r.Hires, Seamless: r.Seamless}
+	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
+	for _, l := range loras {
+		key.Paths = append(key.Paths, l.path)
+	}
+	if !r.InitImage.IsZero() || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
+		key.Own = ownKeys.Add(1)
+	}
+	data, err := json.Marshal(key)
+	return string(data), err
 }
 
 // Request returns the request as it runs: every default filled in, the seed chosen.

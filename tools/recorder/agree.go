@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 )
 
-// printOutcome prints failures, faces whose pictures or manifests do not agree, plans that generate did not keep to and, where
-// asked, peaks. It returns how many runs failed and how many pictures differ between faces.
-func printOutcome(runs []*run, peaks bool) (failed int) {
+// printOutcome prints failures, faces whose pictures or manifests do not agree, and plans that generate did not keep to. It returns how
+// many runs failed and how many pictures differ between faces.
+func printOutcome(runs []*run) (failed int) {
 	var failures, differences, manifests []string
 	for _, r := range runs {
 		for _, face := range faces {
@@ -27,9 +27,6 @@ func printOutcome(runs []*run, peaks bool) (failed int) {
 	printList("faces that do not agree", differences)
 	printList("manifests that do not agree", manifests)
 	printPlans(runs)
-	if peaks {
-		printPeaks(runs)
-	}
 	return len(failures) + len(differences)
 }
 
@@ -107,7 +104,7 @@ func printPlans(runs []*run) {
 			made := r.made(j.label)
 			if !ok {
 				fmt.Fprintf(w, "  %s/%s\tno plan: %v\n", r.name, j.label, r.outcomes["plan"].err)
-			} else if p := planned; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch {
+			} else if p := planned; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch && made.Batch > 0 {
 				fmt.Fprintf(w, "  %s/%s\t%dx%d\t%dx%d\t%d\t%d\t%d\t%d\n", r.name, j.label, p.Width, p.Height, made.Width, made.Height,
 					p.Images, made.Images, p.Batch, made.Batch)
 			}
@@ -138,26 +135,37 @@ func (r *run) made(label string) (m plannedJob) {
 	return m
 }
 
-// peakMargin is how far a measured peak may be from its plan without a mark.
-const peakMargin = 0.05
+// defaultPeakError is by how many percent a planned peak may be off without a mark.
+const defaultPeakError = 5
 
-// printPeaks prints each run's peak of resident memory beside that of its plan.
-func printPeaks(runs []*run) {
+// peakError is by how many percent of what was measured a planned peak is off.
+func peakError(planned, measured int64) float64 {
+	return 100 * (float64(planned)/float64(measured) - 1)
+}
+
+// printPeaks prints each run's planned peak beside the measured one, and marks those that are off by more than a limit in percent. It returns
+// how many are.
+func printPeaks(runs []*run, limit float64) (off int) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Println("peaks of the command line's runs:")
-	fmt.Fprintf(w, "  RUN\tPLANNED MiB\tMEASURED MiB\tMORE THAN PLANNED\tOVER %g %%\n", 100*peakMargin)
+	fmt.Fprintf(w, "  RUN\tPLANNED MiB\tMEASURED MiB\tERROR MiB\tERROR\tOVER %g %%\n", limit)
+	largest, n := 0.0, 0
 	for _, r := range runs {
 		o := r.outcomes["cli"]
 		planned, _ := r.plan.HostPeak()
 		if o == nil || o.peak == 0 || planned == 0 {
 			continue
 		}
-		off := float64(o.peak)/float64(planned) - 1
-		mark := ""
-		if math.Abs(off) > peakMargin {
-			mark = "*"
+		n++
+		mark, wrong := "", peakError(planned, o.peak)
+		largest = max(largest, math.Abs(wrong))
+		if math.Abs(wrong) > limit {
+			off, mark = off+1, "*"
 		}
-		fmt.Fprintf(w, "  %s\t%.1f\t%.1f\t%+.1f %%\t%s\n", r.name, float64(planned)/(1<<20), float64(o.peak)/(1<<20), 100*off, mark)
+		mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+		fmt.Fprintf(w, "  %s\t%.1f\t%.1f\t%+.1f\t%+.1f %%\t%s\n", r.name, mib(planned), mib(o.peak), mib(planned-o.peak), wrong, mark)
 	}
 	_ = w.Flush()
+	fmt.Printf("peaks off by more than %g %%: %d of %d, the largest by %.1f %%\n", limit, off, n, largest)
+	return off
 }

@@ -12,6 +12,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -20,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
@@ -42,6 +44,8 @@ func main() {
 	out := flag.String("out", "build/record.json", "file to write")
 	only := flag.String("only", "", "regular expression: the names of the runs to make")
 	peak := flag.Bool("peak", false, "print each run's peak of memory beside its plan's")
+	maxPeak := flag.Float64("max-peak-error", 0, "with -peak: fail where a planned peak is off by more than so many `percent`; 0: never")
+	some := flag.String("faces", strings.Join(faces, ","), "the ways to make the runs")
 	compare := flag.Bool("compare", false, "compare the two recordings that are named as arguments")
 	psnr := flag.Float64("psnr", 0, "compare the two pictures that are named as arguments; fail below so many dB")
 	flag.Parse()
@@ -54,13 +58,13 @@ func main() {
 	case *psnr > 0:
 		err = comparePictures(flag.Arg(0), flag.Arg(1), *psnr)
 	default:
-		err = record(*program, *out, *only, *peak)
+		err = record(*program, *out, *only, *some, *peak, *maxPeak)
 	}
 	tool.Exit("recorder", err)
 }
 
 // record makes all runs and writes the recording.
-func record(program, out, only string, peak bool) error {
+func record(program, out, only, some string, peak bool, maxPeak float64) error {
 	names, err := regexp.Compile(only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
@@ -91,7 +95,10 @@ func record(program, out, only string, peak bool) error {
 	}
 	ways := map[string]func(context.Context, *run, *outcome) error{"plan": s.plan, "cli": s.generate, "worker": worker.make,
 		"generate": library("generate", callGenerate), "batcher": library("batcher", callBatcher)}
-	for _, face := range faces {
+	for _, face := range strings.Split(some, ",") {
+		if ways[face] == nil {
+			return fmt.Errorf("-faces: %q is none of %s", face, strings.Join(faces, ", "))
+		}
 		fmt.Printf("%4.0f s: %s\n", time.Since(began).Seconds(), face)
 		for _, r := range runs {
 			if !r.wants(face) {
@@ -114,7 +121,12 @@ func record(program, out, only string, peak bool) error {
 	if err := all.write(out); err != nil {
 		return err
 	}
-	failed := printOutcome(runs, peak)
+	failed := printOutcome(runs)
+	if peak {
+		if off := printPeaks(runs, cmp.Or(maxPeak, defaultPeakError)); maxPeak > 0 {
+			failed += off
+		}
+	}
 	fmt.Printf("\n%d runs, %d entries, %.0f s: %s\n", len(runs), len(all), time.Since(began).Seconds(), out)
 	if failed > 0 {
 		return fmt.Errorf("%d failures", failed)

@@ -105,3 +105,19 @@ func TestRunFileIsRead(t *testing.T) {
 	_, err = readRun("[[job]]\n[[job]]\n")
 	require.ErrorContains(t, err, "2 jobs have 1 names")
 }
+
+func TestPeaksOffTheirPlan(t *testing.T) {
+	assert.InDelta(t, 10, peakError(110, 100), 1e-9)
+	made := func(planned, measured int64) *run {
+		r := &run{outcomes: map[string]*outcome{"cli": {peak: measured}}}
+		r.plan.Peaks = append(r.plan.Peaks, struct {
+			Device, Stage string
+			Bytes         int64
+		}{"cpu", "decode", planned})
+		return r
+	}
+	runs := []*run{made(100, 100), made(90, 100), made(107, 100), made(100, 0)}
+	assert.Equal(t, 2, printPeaks(runs, 5))
+	assert.Equal(t, 1, printPeaks(runs, 8))
+	assert.Zero(t, printPeaks(runs, 20))
+}

@@ -118,10 +118,13 @@ func repeats(jobs []request.Request) bool {
 	return false
 }
 
-// kinds returns one job of each kind that memory is planned for: those that differ in their prompts are one kind, for which the longest
-// stands. A picture that a job takes its size from is replaced by something of that size.
+// perKind is how many jobs of a kind are planned for: so many fill the largest batch whose size nobody chose.
+const perKind = 16
+
+// kinds returns the jobs that memory is planned for. Those that differ in their prompts are one kind, of which the first perKind stand for all, and
+// the one with the longest prompt. A picture that a job takes its size from is replaced by something of that size.
 func kinds(jobs []request.Request) (out []request.Request) {
-	at := map[string]int{}
+	at, count := map[string]int{}, map[string]int{}
 	text := func(r request.Request) int {
 		return len(r.Prompt) + len(r.Prompt2) + len(r.NegativePrompt) + len(r.NegativePrompt2)
 	}
@@ -144,11 +147,16 @@ func kinds(jobs []request.Request) (out []request.Request) {
 		if strings.Contains(job.Prompt, "<") { // a tag may name an adapter
 			key += job.Prompt
 		}
-		if k, ok := at[key]; !ok {
-			at[key] = len(out)
+		longest, known := at[key]
+		switch longer := known && text(job) > text(out[longest]); {
+		case count[key] < perKind:
+			if !known || longer {
+				at[key] = len(out)
+			}
+			count[key]++
 			out = append(out, job)
-		} else if text(job) > text(out[k]) {
-			out[k] = job
+		case longer:
+			out[longest] = job
 		}
 	}
 	return out

@@ -1,0 +1,48 @@
+package adapters
+
+import "github.com/daguerre-go/daguerre/runtime/backend"
+
+// Change is what a model keeps of one target, as far as its size goes.
+type Change struct {
+	Module   backend.Module
+	Form     backend.LoRAForm
+	Rank     int   // of a low-rank form
+	Elements int64 // of all its matrices, or of its vector
+}
+
+// Matrix reports whether the change is held in the dense type of its component; vectors are float32.
+func (c Change) Matrix() bool {
+	return c.Form == backend.LoRALowRank || c.Form == backend.LoRAKron || c.Form == backend.LoRADense
+}
+
+// Changes lists what a model would keep of the file. A DoRA's target is two changes: a factor, and the difference. A Kronecker product
+// is multiplied out where it is of a convolution, or a DoRA's.
+func (a *File) Changes() []Change {
+	var out []Change
+	for _, p := range a.planned {
+		m := p.module
+		columns := m.In * max(m.Kernel, 1) * max(m.Kernel, 1)
+		c := Change{Module: m, Form: p.target.Form}
+		switch {
+		case c.Form == backend.LoRALowRank:
+			c.Rank, c.Elements = p.inner, int64(p.inner)*int64(columns+m.Out)
+		case c.Form == backend.LoRAKron && m.Kind == backend.ModuleLinear && !p.dora:
+			c.Elements = p.bytes / 4
+		case c.Form == backend.LoRAKron, c.Form == backend.LoRADense:
+			c.Form, c.Elements = backend.LoRADense, int64(m.Out)*int64(columns)
+		case c.Form == backend.LoRAInScale:
+			c.Elements = int64(m.In)
+		default:
+			c.Elements = int64(m.Out)
+		}
+		if p.dora {
+			factor := Change{Module: m, Form: backend.LoRAOutScale, Elements: int64(m.Out)}
+			if p.target.MagnitudeAxis == 1 {
+				factor.Form, factor.Elements = backend.LoRAInScale, int64(m.In)
+			}
+			out = append(out, factor)
+		}
+		out = append(out, c)
+	}
+	return out
+}
