@@ -64,8 +64,8 @@ var constants = func() map[string]int64 {
 		"DG_STAGE_VAE_DECODE_MIDDLE": int64(backend.StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(backend.StageVAEDecodeLevels),
 		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
 	}
-	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds, "LOG": LogLevels,
-		"RESIDENT": Residencies, "FLASH": Flashes, "MODULE": ModuleKinds, "LORA": LoRAForms} {
+	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds,
+		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "MODULE": ModuleKinds, "LORA": LoRAForms} {
 		for i, name := range names {
 			all[constant(prefix, name)] = int64(i)
 		}
@@ -293,13 +293,18 @@ func TestLayoutAuditFindsPlantedDefects(t *testing.T) {
 	}{
 		{"two fields of equal width swapped", "dg_unet_input", swap("dg_unet_input", 2, 3), "dg_unet_input.height: is called Width"},
 		{"two fields of different width swapped", "dg_device_info", swap("dg_device_info", 3, 5), "dg_device_info.kind"},
-		{"int64 for int32", "dg_build_info", retype("dg_build_info", "CPUSupported", reflect.TypeFor[int64]()), "dg_build_info.cpu_supported: has 8 bytes"},
-		{"int32 for int64", "dg_text_info", retype("dg_text_info", "MaxTokens", reflect.TypeFor[int32]()), "dg_text_info.max_tokens: has 4 bytes"},
+		{"int64 for int32", "dg_build_info", retype("dg_build_info", "CPUSupported", reflect.TypeFor[int64]()),
+			"dg_build_info.cpu_supported: has 8 bytes"},
+		{"int32 for int64", "dg_text_info", retype("dg_text_info", "MaxTokens", reflect.TypeFor[int32]()),
+			"dg_text_info.max_tokens: has 4 bytes"},
 		{"unsigned for signed", "dg_compute_query", retype("dg_compute_query", "Texts", reflect.TypeFor[uint32]()), "is uint32 in Go, i32 in C"},
 		{"float for integer", "dg_vae_info", retype("dg_vae_info", "Downscale", reflect.TypeFor[float64]()), "is float64 in Go, i64 in C"},
-		{"a shorter array", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[7]int64]()), "dg_unet_info.channels: has 56 bytes"},
-		{"an array of another width", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[16]int32]()), "has elements of 4 bytes"},
-		{"a name for a description", "dg_device_info", retype("dg_device_info", "Description", reflect.TypeFor[Name]()), "dg_device_info.description"},
+		{"a shorter array", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[7]int64]()),
+			"dg_unet_info.channels: has 56 bytes"},
+		{"an array of another width", "dg_unet_info", retype("dg_unet_info", "Channels", reflect.TypeFor[[16]int32]()),
+			"has elements of 4 bytes"},
+		{"a name for a description", "dg_device_info", retype("dg_device_info", "Description", reflect.TypeFor[Name]()),
+			"dg_device_info.description"},
 		{"a pointer for a struct", "dg_model_info", retype("dg_model_info", "VAE", reflect.TypeFor[*VAEInfo]()), "dg_model_info.vae"},
 		{"a field missing at the end", "dg_model_params", drop("dg_model_params", mirrors["dg_model_params"].NumField()-1), "fields in Go"},
 		{"a field missing inside", "dg_model_config", drop("dg_model_config", 2), "fields in Go"},

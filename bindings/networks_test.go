@@ -25,13 +25,14 @@ func TestControlNet(t *testing.T) {
 	require.Equal(t, []float32{0, 7, 0, 7}, hint)
 
 	in := ControlInput{Batch: 1, Height: 2, Width: 1, ContextTokens: 1, Sample: &make([]float32, 8)[0], Timesteps: &[]float32{5}[0],
-		Context: &make([]float32, 8)[0], Pooled: &make([]float32, 5)[0], SizeIDs: &make([]float32, 6)[0], Hint: &[]float32{3, 0, 0, 0}[0], HintBatch: 1,
-		Scales: &[]float32{1, 0.5, 0.25}[0], ScaleCount: 3, ResidualRows: 2, FirstRow: 1}
+		Context: &make([]float32, 8)[0], Pooled: &make([]float32, 5)[0], SizeIDs: &make([]float32, 6)[0], Hint: &[]float32{3, 0, 0, 0}[0],
+		HintBatch: 1, Scales: &[]float32{1, 0.5, 0.25}[0], ScaleCount: 3, ResidualRows: 2, FirstRow: 1}
 	residuals := make([]float32, 3*2*4)
 	residuals[4] = 100
 	require.NoError(t, m.ControlEval(in, residuals))
 	require.NoError(t, m.ControlEval(in, residuals))
-	require.Equal(t, []float32{0, 0, 0, 0, 116, 16, 16, 16, 0, 0, 0, 0, 8, 8, 8, 8, 0, 0, 0, 0, 4, 4, 4, 4}, residuals, "added to the second row")
+	require.Equal(t, []float32{0, 0, 0, 0, 116, 16, 16, 16, 0, 0, 0, 0, 8, 8, 8, 8, 0, 0, 0, 0, 4, 4, 4, 4}, residuals,
+		"added to the second row")
 }
 
 func TestUNetTakesResiduals(t *testing.T) {

@@ -19,7 +19,8 @@ func TestLoadUnloadAndMemory(t *testing.T) {
 	require.Equal(t, [ComponentCount]int64{10, 11, 12, 13, 14}, held.Host)
 	require.Equal(t, [ComponentCount]int64{20, 21, 22, 23, 24}, held.HostPeak)
 	require.Equal(t, [ComponentCount]int64{0, 7, 14, 21, 28}, held.Mapped)
-	require.Equal(t, []int64{0, 1, 3, 4, 402 + 60 + 3, 0}, []int64{held.Compute, held.ComputePeak, held.Adapters, held.AdaptersPeak, held.Total, held.TotalPeak})
+	require.Equal(t, []int64{0, 1, 3, 4, 402 + 60 + 3, 0}, []int64{held.Compute, held.ComputePeak, held.Adapters, held.AdaptersPeak,
+		held.Total, held.TotalPeak})
 
 	require.NoError(t, m.Load(unet))
 	held, _ = m.Memory()

@@ -98,8 +98,8 @@ func TestOneBadAdapter(t *testing.T) {
 
 func TestStrict(t *testing.T) {
 	c := testCache(t, &memory{}, defaults)
-	path := write(t, "partial.safetensors", safetensors(t, nil, random(linearKey+".lora_down.weight", 4, 64), random(linearKey+".lora_up.weight", 64, 4),
-		random("lora_unet_nothing_of_the_kind.lora_down.weight", 4, 64)))
+	path := write(t, "partial.safetensors", safetensors(t, nil, random(linearKey+".lora_down.weight", 4, 64),
+		random(linearKey+".lora_up.weight", 64, 4), random("lora_unet_nothing_of_the_kind.lora_down.weight", 4, 64)))
 	stack := lora.Stack{Adapters: []lora.Adapter{{Path: path}}}
 	resolve := func(a lora.Adapter) (string, error) { return a.Path, nil }
 	active, err := c.Activate(t.Context(), stack, resolve)

@@ -54,7 +54,8 @@ func TestAlgorithms(t *testing.T) {
 	}
 	h := [4]entry{random(k("hada_w1_a"), 64, 3), random(k("hada_w1_b"), 3, 64), random(k("hada_w2_a"), 64, 3), random(k("hada_w2_b"), 3, 64)}
 	big := [4]entry{random(k("hada_w1_a"), 64, 8), random(k("hada_w1_b"), 8, 64), random(k("hada_w2_a"), 64, 8), random(k("hada_w2_b"), 8, 64)}
-	hc := [4]entry{random(c("hada_w1_a"), 64, 2), random(c("hada_w1_b"), 2, 288), random(c("hada_w2_a"), 64, 2), random(c("hada_w2_b"), 2, 288)}
+	hc := [4]entry{random(c("hada_w1_a"), 64, 2), random(c("hada_w1_b"), 2, 288), random(c("hada_w2_a"), 64, 2),
+		random(c("hada_w2_b"), 2, 288)}
 	ht := [6]entry{random(c("hada_w1_a"), 2, 64), random(c("hada_w1_b"), 2, 32), random(c("hada_t1"), 2, 2, 3, 3),
 		random(c("hada_w2_a"), 2, 64), random(c("hada_w2_b"), 2, 32), random(c("hada_t2"), 2, 2, 3, 3)}
 	hadaTucker := func(a, b, core entry, i, j int) (sum float64) { // j runs over in, then the kernel
@@ -86,8 +87,10 @@ func TestAlgorithms(t *testing.T) {
 	}{
 		{"lora, alpha", []entry{down, up, scalar(k("alpha"), 2)}, backend.LoRALowRank, AlgorithmLoRA, 64,
 			func(i, j int) float64 { return 0.5 * product(up, down, 4, i, j) }},
-		{"lora, no alpha", []entry{down, up}, backend.LoRALowRank, AlgorithmLoRA, 64, func(i, j int) float64 { return product(up, down, 4, i, j) }},
-		{"lora, as 1x1 kernels", []entry{{down.name, []int{4, 64, 1, 1}, down.data}, {up.name, []int{64, 4, 1, 1}, up.data}}, backend.LoRALowRank, AlgorithmLoRA, 64,
+		{"lora, no alpha", []entry{down, up}, backend.LoRALowRank, AlgorithmLoRA, 64,
+			func(i, j int) float64 { return product(up, down, 4, i, j) }},
+		{"lora, as 1x1 kernels", []entry{{down.name, []int{4, 64, 1, 1}, down.data}, {up.name, []int{64, 4, 1, 1}, up.data}}, backend.LoRALowRank,
+			AlgorithmLoRA, 64,
 			func(i, j int) float64 { return product(up, down, 4, i, j) }},
 		{"locon", []entry{cdown, cup, scalar(convKey+".alpha", 1)}, backend.LoRALowRank, AlgorithmLoCon, 288, func(i, j int) (sum float64) {
 			for r := range 4 {
@@ -137,12 +140,17 @@ func TestAlgorithms(t *testing.T) {
 			func(i, j int) float64 { return weight.at(i, j) * ia3.at(i) }},
 		{"ia3, inputs", []entry{ia3, scalar(k("on_input"), 1)}, backend.LoRAInScale, AlgorithmIA3, 64,
 			func(i, j int) float64 { return weight.at(i, j) * ia3.at(j) }},
-		{"ia3 of peft", []entry{peft3}, backend.LoRAInScale, AlgorithmIA3, 64, func(i, j int) float64 { return weight.at(i, j) * (peft3.at(0, j) - 1) }},
+		{"ia3 of peft", []entry{peft3}, backend.LoRAInScale, AlgorithmIA3, 64,
+			func(i, j int) float64 { return weight.at(i, j) * (peft3.at(0, j) - 1) }},
 		{"full", []entry{diff}, backend.LoRADense, AlgorithmFull, 64, func(i, j int) float64 { return diff.at(i, j) }},
-		{"full, convolution", []entry{cdiff}, backend.LoRADense, AlgorithmFull, 288, func(i, j int) float64 { return cdiff.at(i, j/9, j%9/3, j%3) }},
-		{"bias", []entry{random(k("diff_b"), 64)}, backend.LoRABias, AlgorithmFull, 1, func(i, _ int) float64 { return random(k("diff_b"), 64).at(i) }},
-		{"norm", []entry{random(normKey+".w_norm", 64)}, backend.LoRANorm, AlgorithmNorm, 1, func(i, _ int) float64 { return random(normKey+".w_norm", 64).at(i) }},
-		{"norm bias", []entry{random(normKey+".b_norm", 64)}, backend.LoRABias, AlgorithmNorm, 1, func(i, _ int) float64 { return random(normKey+".b_norm", 64).at(i) }},
+		{"full, convolution", []entry{cdiff}, backend.LoRADense, AlgorithmFull, 288,
+			func(i, j int) float64 { return cdiff.at(i, j/9, j%9/3, j%3) }},
+		{"bias", []entry{random(k("diff_b"), 64)}, backend.LoRABias, AlgorithmFull, 1,
+			func(i, _ int) float64 { return random(k("diff_b"), 64).at(i) }},
+		{"norm", []entry{random(normKey+".w_norm", 64)}, backend.LoRANorm, AlgorithmNorm, 1,
+			func(i, _ int) float64 { return random(normKey+".w_norm", 64).at(i) }},
+		{"norm bias", []entry{random(normKey+".b_norm", 64)}, backend.LoRABias, AlgorithmNorm, 1,
+			func(i, _ int) float64 { return random(normKey+".b_norm", 64).at(i) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := mustOpen(t, c.entries...)

@@ -87,7 +87,8 @@ func adapters(t testing.TB, n int) []string {
 	for i := range n {
 		key := fmt.Sprintf("lora_te%d_text_model_encoder_layers_%d_self_attn_%c_proj", i%2+1, i/2%3, "qkv"[i/6%3])
 		path := filepath.Join(dir, fmt.Sprintf("a%02d.safetensors", i))
-		require.NoError(t, os.WriteFile(path, safetensors(t, nil, random(key+".lora_down.weight", 4, 64), random(key+".lora_up.weight", 64, 4)), 0o644))
+		require.NoError(t, os.WriteFile(path, safetensors(t, nil, random(key+".lora_down.weight", 4, 64), random(key+".lora_up.weight", 64, 4)),
+			0o644))
 		paths = append(paths, path)
 	}
 	return paths

@@ -65,10 +65,11 @@ func fuseAdapters(t testing.TB) lora.Stack {
 	t.Helper()
 	first := write(t, "first.safetensors", safetensors(t, nil, append(append(
 		pair("lora_te2_text_model_encoder_layers_1_self_attn_k_proj", 4), pair("lora_te2_text_projection", 2)...),
-		random(convKey+".lora_down.weight", 4, 32, 3, 3), random(convKey+".lora_up.weight", 64, 4, 1, 1), random(convKey+".diff_b", 64), random(normKey+".w_norm", 64),
-		random(linearKey+".lora_down.weight", 4, 64), random(linearKey+".lora_up.weight", 64, 4))...))
+		random(convKey+".lora_down.weight", 4, 32, 3, 3), random(convKey+".lora_up.weight", 64, 4, 1, 1), random(convKey+".diff_b", 64),
+		random(normKey+".w_norm", 64), random(linearKey+".lora_down.weight", 4, 64), random(linearKey+".lora_up.weight", 64, 4))...))
 	second := write(t, "second.safetensors", safetensors(t, nil, random(linearKey+".weight", 64), scalar(linearKey+".on_input", 1)))
-	return lora.Stack{Adapters: []lora.Adapter{{Name: "first", Path: first, Weight: new(0.5)}, {Name: "second", Path: second, Weight: new(-0.25)}}}
+	return lora.Stack{Adapters: []lora.Adapter{{Name: "first", Path: first, Weight: new(0.5)},
+		{Name: "second", Path: second, Weight: new(-0.25)}}}
 }
 
 func TestFuse(t *testing.T) {
@@ -187,7 +188,8 @@ func TestFuseKeepsTypes(t *testing.T) {
 	keep[0].Path = "missing.safetensors"
 	_, err = Fuse(t.Context(), in, out, FuseOptions{Stack: lora.Stack{Adapters: keep}})
 	require.ErrorIs(t, err, lora.ErrNotFound)
-	keep[0].Path = write(t, "te1.safetensors", safetensors(t, nil, random("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q.diff_b", 64)))
+	keep[0].Path = write(t, "te1.safetensors", safetensors(t, nil,
+		random("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q.diff_b", 64)))
 	_, err = Fuse(t.Context(), in, out, FuseOptions{Stack: lora.Stack{Adapters: keep}})
 	require.ErrorIs(t, err, lora.ErrShape)
 	assert.ErrorContains(t, err, "no such tensor")

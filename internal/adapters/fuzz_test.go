@@ -14,7 +14,8 @@ func FuzzOpen(f *testing.F) {
 	// Small ones: the fuzzer spends its time on making large inputs small.
 	key, conv := "lora_unet_mid_block_attentions_0_proj_in", "lora_unet_conv_out"
 	for _, entries := range [][]entry{
-		{random(key+".lora_down.weight", 1, 128), random(key+".lora_up.weight", 128, 1), scalar(key+".alpha", 1), random(key+".dora_scale", 128, 1)},
+		{random(key+".lora_down.weight", 1, 128), random(key+".lora_up.weight", 128, 1), scalar(key+".alpha", 1),
+			random(key+".dora_scale", 128, 1)},
 		{random(conv+".lora_down.weight", 1, 32, 1, 1), random(conv+".lora_mid.weight", 1, 1, 3, 3), random(conv+".lora_up.weight", 4, 1, 1, 1)},
 		{random(conv+".hada_w1_a", 4, 1), random(conv+".hada_w1_b", 1, 288), random(conv+".hada_w2_a", 4, 1), random(conv+".hada_w2_b", 1, 288)},
 		{random(conv+".lokr_w1", 2, 2), random(conv+".lokr_w2_a", 1, 2), random(conv+".lokr_w2_b", 1, 16), random(conv+".lokr_t2", 1, 1, 3, 3)},
@@ -62,7 +63,8 @@ func FuzzOpen(f *testing.F) {
 
 // FuzzKeys maps names: none may panic, and a module found has to be one of the model's.
 func FuzzKeys(f *testing.F) {
-	for _, s := range []string{"lora_unet_down_blocks_1_attentions_0_proj_in.lora_down.weight", "base_model.model.text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight",
+	for _, s := range []string{"lora_unet_down_blocks_1_attentions_0_proj_in.lora_down.weight",
+		"base_model.model.text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight",
 		"lycoris_.alpha", "unet..lora_up.weight", ".alpha", "lora_te1_lora_te2_.dora_scale"} {
 		f.Add(s)
 	}

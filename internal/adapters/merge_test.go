@@ -24,15 +24,18 @@ func TestMerge(t *testing.T) {
 		shape  []int
 		target backend.LoRATarget
 	}{
-		"low rank":              {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 3, 10), B: raw("b", 12, 3), Scale: 0.5}},
-		"low rank, large":       {[]int{300, 200}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 32, 200), B: raw("b", 300, 32), Scale: 0.5}},
-		"low rank, convolution": {[]int{6, 4, 3, 3}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 2, 4, 3, 3), B: raw("b", 6, 2, 1, 1), Scale: 2}},
-		"kron":                  {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAKron, A: raw("a", 3, 5), B: raw("b", 4, 2), Scale: 0.3}},
-		"dense":                 {[]int{6, 4, 3, 3}, backend.LoRATarget{Form: backend.LoRADense, A: raw("a", 6, 4, 3, 3), Scale: 0.3}},
-		"bias":                  {[]int{6}, backend.LoRATarget{Form: backend.LoRABias, A: raw("a", 6), Scale: 1}},
-		"norm":                  {[]int{6}, backend.LoRATarget{Form: backend.LoRANorm, A: raw("a", 6), Scale: 1}},
-		"out":                   {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAOutScale, A: raw("a", 12), Scale: 2}},
-		"in":                    {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAInScale, A: raw("a", 10), Scale: 2}},
+		"low rank": {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 3, 10), B: raw("b", 12, 3),
+			Scale: 0.5}},
+		"low rank, large": {[]int{300, 200}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 32, 200), B: raw("b", 300, 32),
+			Scale: 0.5}},
+		"low rank, convolution": {[]int{6, 4, 3, 3}, backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", 2, 4, 3, 3),
+			B: raw("b", 6, 2, 1, 1), Scale: 2}},
+		"kron":  {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAKron, A: raw("a", 3, 5), B: raw("b", 4, 2), Scale: 0.3}},
+		"dense": {[]int{6, 4, 3, 3}, backend.LoRATarget{Form: backend.LoRADense, A: raw("a", 6, 4, 3, 3), Scale: 0.3}},
+		"bias":  {[]int{6}, backend.LoRATarget{Form: backend.LoRABias, A: raw("a", 6), Scale: 1}},
+		"norm":  {[]int{6}, backend.LoRATarget{Form: backend.LoRANorm, A: raw("a", 6), Scale: 1}},
+		"out":   {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAOutScale, A: raw("a", 12), Scale: 2}},
+		"in":    {[]int{12, 10}, backend.LoRATarget{Form: backend.LoRAInScale, A: raw("a", 10), Scale: 2}},
 	} {
 		weight := random("w", c.shape...).data
 		before := make([]float64, len(weight))
@@ -57,7 +60,8 @@ func TestMergeDoRA(t *testing.T) {
 		for _, shape := range [][]int{{6, 4}, {6, 4, 3, 3}} {
 			m := floatTensor([]float32{1, 2, 3, 4, 5, 6}[:n], n)
 			cells := backend.Count(shape[2:]...)
-			target := backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", append([]int{2}, shape[1:]...)...), B: raw("b", 6, 2), Scale: 0.5, Magnitude: &m, MagnitudeAxis: axis}
+			target := backend.LoRATarget{Form: backend.LoRALowRank, A: raw("a", append([]int{2}, shape[1:]...)...), B: raw("b", 6, 2), Scale: 0.5,
+				Magnitude: &m, MagnitudeAxis: axis}
 			before := random("w", shape...).data
 			merge := func(weight float64) []float32 {
 				w := append([]float32(nil), before...)

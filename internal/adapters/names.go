@@ -53,7 +53,8 @@ func newIndex(modules []backend.Module) *index {
 		x.flat[component][flatten(rest)] = m.Name
 		if component == lora.UNet {
 			x.blocks[m.Name] = blockName(original[m.Name])
-			aliases = append(aliases, alias{component, original[m.Name], m.Name}, alias{component, strings.Replace(rest, ".to_out.0", ".to_out", 1), m.Name})
+			aliases = append(aliases, alias{component, original[m.Name], m.Name},
+				alias{component, strings.Replace(rest, ".to_out.0", ".to_out", 1), m.Name})
 			continue
 		}
 		x.blocks[m.Name] = blockBase

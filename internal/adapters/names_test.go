@@ -69,7 +69,8 @@ func TestKeys(t *testing.T) {
 		require.True(t, found, key)
 		assert.Equal(t, want, m.Name, key)
 	}
-	for _, key := range []string{"lora_unet_down_blocks_0_attentions_0_proj_in.alpha", "lora_te1_text_model_encoder_layers_7_mlp_fc1.alpha", "x.alpha"} {
+	for _, key := range []string{"lora_unet_down_blocks_0_attentions_0_proj_in.alpha", "lora_te1_text_model_encoder_layers_7_mlp_fc1.alpha",
+		"x.alpha"} {
 		base, _, _ := splitKey(key)
 		_, _, found := nano.index.find(base)
 		assert.False(t, found, key)

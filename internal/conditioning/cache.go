@@ -20,8 +20,8 @@ type Stats struct {
 	Cached  int `json:"cached"`  // remembered from an earlier text
 }
 
-// Cache remembers what text encoders yielded, up to a limit. What was used longest ago is forgotten first. It belongs to one set of models, which
-// do not change. What it returns is shared and must not be written to. It is safe for concurrent use.
+// Cache remembers what text encoders yielded, up to a limit. What was used longest ago is forgotten first. It belongs to one set of models,
+// which do not change. What it returns is shared and must not be written to. It is safe for concurrent use.
 type Cache struct {
 	limit int64 // bytes; negative: nothing is kept
 

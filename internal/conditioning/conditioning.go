@@ -1,5 +1,6 @@
-// Package conditioning makes what a UNet is told besides the sample: encoded prompts, pooled texts and size conditioning, for both halves of
-// guidance. The encoder's outputs are remembered in a Cache. The numbers are those of diffusers' StableDiffusionXLPipeline.encode_prompt.
+// Package conditioning makes what a UNet is told besides the sample: encoded prompts, pooled texts and size conditioning, for both halves
+// of guidance. The encoder's outputs are remembered in a Cache. The numbers are those of diffusers'
+// StableDiffusionXLPipeline.encode_prompt.
 package conditioning
 
 import (
@@ -29,8 +30,8 @@ type Conditioning struct {
 const refinerSizeIDs = 5
 
 // SizeIDs returns the numbers of SDXL's micro-conditioning (section 2.2 of arXiv 2307.01952) that a UNet with n of them takes, for one half
-// of guidance. Original size and crop come first, each height or top first. Then comes the target size, or for the refiner's five the aesthetic
-// score. In the second pass of hires, sizes that were those of the first pass are its own.
+// of guidance. Original size and crop come first, each height or top first. Then comes the target size, or for the refiner's five the
+// aesthetic score. In the second pass of hires, sizes that were those of the first pass are its own.
 func SizeIDs(n int, r *request.Request, positive, second bool) []float32 {
 	original, crop, target, score := r.OriginalSize, r.CropsCoordsTopLeft, r.TargetSize, r.AestheticScore
 	if !positive {

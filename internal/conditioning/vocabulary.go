@@ -32,7 +32,8 @@ type loadedEmbedding struct {
 // embeddingExtensions are the names a textual-inversion file in a folder may end in.
 var embeddingExtensions = []string{".safetensors", ".pt", ".bin"}
 
-// NewVocabulary reads files, and lists the files in folders, for the text encoders of a model. An unusable file among the first is an error.
+// NewVocabulary reads files, and lists the files in folders, for the text encoders of a model. An unusable file among the first is an
+// error.
 func NewVocabulary(files, directories []string, info backend.ModelInfo) (*Vocabulary, error) {
 	v := &Vocabulary{widths: [2]int{info.TextEncoder.Width, info.TextEncoder2.Width}, loaded: map[string]loadedEmbedding{}}
 	for _, path := range files {

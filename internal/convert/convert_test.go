@@ -125,14 +125,15 @@ func TestRoundTrip(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.gguf")
 	var stages []Stage
 	last := map[Stage]int64{}
-	r, err := Convert(t.Context(), in, out, Options{Type: "Q8_0", Quantizer: blocks8{}, Program: "test 1", Progress: func(s Stage, done, total int64) {
-		if last[s] == 0 {
-			stages = append(stages, s)
-		}
-		assert.Greater(t, done, last[s])
-		assert.LessOrEqual(t, done, total)
-		last[s] = done
-	}})
+	r, err := Convert(t.Context(), in, out, Options{Type: "Q8_0", Quantizer: blocks8{}, Program: "test 1",
+		Progress: func(s Stage, done, total int64) {
+			if last[s] == 0 {
+				stages = append(stages, s)
+			}
+			assert.Greater(t, done, last[s])
+			assert.LessOrEqual(t, done, total)
+			last[s] = done
+		}})
 	require.NoError(t, err)
 	assert.Equal(t, []Stage{StageWrite, StageVerify}, stages)
 	assert.Equal(t, r.Before, last[StageWrite])
@@ -265,12 +266,14 @@ func TestRefusals(t *testing.T) {
 		"quantized safetensors": {t.Context(), in, "x.safetensors", Options{Type: "Q8_0", Quantizer: blocks8{}}, ErrOptions, "ends in .gguf"},
 		"no library":            {t.Context(), in, "x.gguf", Options{Type: "Q8_0"}, ErrOptions, "needs the native library"},
 		"unknown type":          {t.Context(), in, "x.gguf", Options{Type: "Q9"}, ErrOptions, "known are f32"},
-		"a rule for nothing":    {t.Context(), in, "x.gguf", Options{Type: "F16", Rules: []Rule{nothing}}, ErrOptions, `"nothing=f16" matches no tensor`},
-		"too large for f16":     {t.Context(), large, "x.gguf", Options{Type: "F16"}, ErrValue, `tensor "w.weight", F32 to F16: value out of range: 66000`},
-		"not a number":          {t.Context(), nan, "x.gguf", Options{Type: "Q8_0", Quantizer: blocks8{}}, ErrValue, "not a number"},
-		"no such file":          {t.Context(), "absent", "x.gguf", Options{Type: "F16"}, modelfile.ErrNotFound, "absent"},
-		"cancelled":             {cancelled, in, "x.gguf", Options{Type: "F16"}, context.Canceled, ""},
-		"a failing quantizer":   {t.Context(), in, "x.gguf", Options{Type: "Q8_0", Quantizer: broken{}}, errBroken, "self_attn"},
+		"a rule for nothing": {t.Context(), in, "x.gguf", Options{Type: "F16", Rules: []Rule{nothing}}, ErrOptions,
+			`"nothing=f16" matches no tensor`},
+		"too large for f16": {t.Context(), large, "x.gguf", Options{Type: "F16"}, ErrValue,
+			`tensor "w.weight", F32 to F16: value out of range: 66000`},
+		"not a number":        {t.Context(), nan, "x.gguf", Options{Type: "Q8_0", Quantizer: blocks8{}}, ErrValue, "not a number"},
+		"no such file":        {t.Context(), "absent", "x.gguf", Options{Type: "F16"}, modelfile.ErrNotFound, "absent"},
+		"cancelled":           {cancelled, in, "x.gguf", Options{Type: "F16"}, context.Canceled, ""},
+		"a failing quantizer": {t.Context(), in, "x.gguf", Options{Type: "Q8_0", Quantizer: broken{}}, errBroken, "self_attn"},
 	} {
 		_, err := Convert(c.ctx, c.in, filepath.Join(dir, c.out), c.opt)
 		require.ErrorIs(t, err, c.is, name)

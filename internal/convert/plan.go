@@ -177,7 +177,8 @@ func (it *item) finish(opt Options) error {
 	case opt.Format == modelfile.FormatGGUF && !known:
 		return fmt.Errorf("%w: tensor %q is of type %s, which GGUF has not: write safetensors", ErrOptions, it.Unique, it.to)
 	case opt.Format == modelfile.FormatGGUF && len(it.Shape) > writer.GGUFMaxDims:
-		return fmt.Errorf("%w: tensor %q has %d dimensions, GGUF %d at most: write safetensors", ErrOptions, it.Unique, len(it.Shape), writer.GGUFMaxDims)
+		return fmt.Errorf("%w: tensor %q has %d dimensions, GGUF %d at most: write safetensors", ErrOptions, it.Unique, len(it.Shape),
+			writer.GGUFMaxDims)
 	case (it.to.Quantized() || it.DType.Quantized()) && opt.Quantizer == nil && !opt.size:
 		return fmt.Errorf("%w: tensor %q from %s to %s needs the native library", ErrOptions, it.Unique, it.DType, it.to)
 	}

@@ -46,10 +46,11 @@ type TensorReport struct {
 }
 
 func newReport(in, out string, opt Options, p *plan) *Report {
-	r := &Report{Input: in, Output: out, Format: string(opt.Format), Type: lower(opt.Type), Rules: ruleTexts(opt.Rules), Before: p.total, After: p.bytes()}
+	r := &Report{Input: in, Output: out, Format: string(opt.Format), Type: lower(opt.Type), Rules: ruleTexts(opt.Rules), Before: p.total,
+		After: p.bytes()}
 	for _, it := range p.items {
-		r.Tensors = append(r.Tensors, TensorReport{Name: it.Unique, Component: it.Component, Shape: it.Shape, From: lower(it.DType), To: lower(it.to),
-			Why: it.why, Bytes: it.size})
+		r.Tensors = append(r.Tensors, TensorReport{Name: it.Unique, Component: it.Component, Shape: it.Shape, From: lower(it.DType),
+			To: lower(it.to), Why: it.why, Bytes: it.size})
 	}
 	return r
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // Types are what weights can be converted to, from most to fewest bits.
-var Types = []modelfile.DType{"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "Q3_K", "Q2_K"}
+var Types = []modelfile.DType{"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "Q3_K",
+	"Q2_K"}
 
 // ParseType reads a type's name in upper or lower case.
 func ParseType(text string) (modelfile.DType, error) {

@@ -9,14 +9,15 @@ import (
 
 // Query asks for the compute buffer of one stage.
 type Query struct {
-	Owner            string        // whose graph it is
-	Stage            backend.Stage // the VAE's are StageVAEEncode and StageVAEDecode, also by tiles
-	Batch            int           // rows of the UNet, chunks of text, pictures that wait for the VAE
-	Together         bool          // all pictures in one call of the VAE, else as many as are computed side by side, which Fitted takes for one
-	Height, Width    int           // latent cells
-	Tokens           int           // UNet and ControlNet
-	Texts            int           // UNet and ControlNet: as backend.ComputeQuery's
-	Tiled            bool          // the VAE by tiles
+	Owner string        // whose graph it is
+	Stage backend.Stage // the VAE's are StageVAEEncode and StageVAEDecode, also by tiles
+	Batch int           // rows of the UNet, chunks of text, pictures that wait for the VAE
+	// all pictures in one call of the VAE, else as many as are computed side by side, which Fitted takes for one
+	Together         bool
+	Height, Width    int  // latent cells
+	Tokens           int  // UNet and ControlNet
+	Texts            int  // UNet and ControlNet: as backend.ComputeQuery's
+	Tiled            bool // the VAE by tiles
 	AttentionSlicing bool
 }
 

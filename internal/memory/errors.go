@@ -53,8 +53,8 @@ func (e *OverBudgetError) Error() string {
 	if e.Device != HostID {
 		where = "memory of " + e.Device
 	}
-	text := fmt.Sprintf("model.memory: %v: the run needs %s of %s at least (%s), and may have %s (%s)", ErrOverBudget, words.Budget(e.Smallest), where, e.Strategy,
-		words.Budget(e.Budget.Bytes), e.Budget.Why)
+	text := fmt.Sprintf("model.memory: %v: the run needs %s of %s at least (%s), and may have %s (%s)", ErrOverBudget,
+		words.Budget(e.Smallest), where, e.Strategy, words.Budget(e.Budget.Bytes), e.Budget.Why)
 	var remedies []string
 	if e.Budget.Why == WhyLimit {
 		remedies = append(remedies, fmt.Sprintf("give memory_limit = %q or more", e.Advice()))

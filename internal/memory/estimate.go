@@ -290,7 +290,8 @@ func (e *estimator) vae(stage, component string, kind backend.Stage, owner strin
 	if e.job.Together {
 		n = waiting
 	}
-	q := Query{Owner: owner, Stage: kind, Batch: waiting, Together: e.job.Together, Height: h, Width: w, Tiled: e.strategy.Tiling && owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
+	q := Query{Owner: owner, Stage: kind, Batch: waiting, Together: e.job.Together, Height: h, Width: w, Tiled: e.strategy.Tiling &&
+		owner == OwnerModel, AttentionSlicing: e.strategy.AttentionSlicing}
 	e.buffer(component, q)
 	e.heldBuffers(stage)
 	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+int64(n)*pixelBytes(e.job.Width, e.job.Height)+finishedBytes(e.job, 0))
@@ -316,14 +317,14 @@ func (e *estimator) heldBuffers(stage string) {
 
 func (e *estimator) unetBuffer(owner string) {
 	h, w := e.cells()
-	e.buffer(UNet, Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy),
-		AttentionSlicing: e.strategy.AttentionSlicing})
+	e.buffer(UNet, Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
+		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
 func (e *estimator) controlBuffer(name string) {
 	h, w := e.cells()
-	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w, Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy),
-		AttentionSlicing: e.strategy.AttentionSlicing})
+	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
+		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
 func (e *estimator) controlHints() {
@@ -346,7 +347,8 @@ func (e *estimator) denoise() {
 		e.buffer(VAEDecoder, Query{Owner: OwnerTAESD, Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w})
 		e.add(HostID, "", "", UseHost, pixelBytes(e.job.Width, e.job.Height))
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job, e.unfinished()))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job,
+		e.unfinished()))
 	e.scratchOf(OwnerModel, UNet)
 }
 
@@ -359,6 +361,7 @@ func (e *estimator) refine() {
 	if e.strategy.Name == Resident { // the base keeps its buffer beside the refiner's
 		e.unetBuffer(OwnerModel)
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job, e.unfinished()))
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job,
+		e.unfinished()))
 	e.scratchOf(OwnerRefiner, UNet, TextEncoder, TextEncoder2)
 }

@@ -78,13 +78,15 @@ func TestSharedBatches(t *testing.T) {
 	job := square(512, 1)
 	job.Shared, job.Batch = 9, 4
 	plan := func(j Job) JobPlan {
-		p, err := Choose(Problem{Model: sdxl("cpu"), Jobs: []Job{j}, Budgets: []Budget{{"cpu", 40000 * mib, "memory of the machine"}}, Compute: sdxlCompute})
+		p, err := Choose(Problem{Model: sdxl("cpu"), Jobs: []Job{j}, Budgets: []Budget{{"cpu", 40000 * mib, "memory of the machine"}},
+			Compute: sdxlCompute})
 		require.NoError(t, err)
 		return p.Jobs[0]
 	}
 	shared, four := plan(job), plan(square(512, 4))
 	assert.Equal(t, 1, shared.Batch)
-	assert.Equal(t, four.Breakdown.Of(StageDenoise, OwnerModel, UNet, UseCompute), shared.Breakdown.Of(StageDenoise, OwnerModel, UNet, UseCompute))
+	assert.Equal(t, four.Breakdown.Of(StageDenoise, OwnerModel, UNet, UseCompute),
+		shared.Breakdown.Of(StageDenoise, OwnerModel, UNet, UseCompute))
 }
 
 // TestMargins: a memory_limit needs less room above the peak than what the system holds to.

@@ -15,11 +15,11 @@ type Fit struct {
 	FlashAttention bool // no scores are kept in memory
 }
 
-// Fitted returns a Compute that needs no backend. Its formulas are what the buffers of a CPU were found to be, in floats per latent cell, pixel
-// or token; tests hold them to FitError against the backend. tile says how large the tiles of a picture are, in latent cells.
+// Fitted returns a Compute that needs no backend. Its formulas are what the buffers of a CPU were found to be, in floats per latent cell,
+// pixel or token; tests hold them to FitError against the backend. tile says how large the tiles of a picture are, in latent cells.
 //
-// They are the moments in which most is alive at once: in a UNet the last resnets of the way up, where the skips have arrived, or the attention
-// of the first level that has any; in a VAE the last level, which has the picture's size and twice the channels when it begins.
+// They are the moments in which most is alive at once: in a UNet the last resnets of the way up, where the skips have arrived, or the
+// attention of the first level that has any; in a VAE the last level, which has the picture's size and twice the channels when it begins.
 func Fitted(fits map[string]Fit, tile func(height, width int) (int, int)) Compute {
 	return func(q Query) (int64, error) {
 		f, ok := fits[q.Owner]

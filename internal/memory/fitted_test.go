@@ -35,8 +35,9 @@ func TestFormulasAreTheLibrarysBuffers(t *testing.T) {
 		inventory, err := memory.Read(c.role(path))
 		require.NoError(t, err)
 		for _, flash := range []string{"auto", "off"} {
-			m, err := b.Open(context.Background(), backend.ModelConfig{Files: c.role(path), Hyper: c.hyper, Device: "cpu", Precision: backend.PrecisionF16,
-				FlashAttention: flash, TextResidency: backend.ResidencyOnDemand, UNetResidency: backend.ResidencyOnDemand, VAEResidency: backend.ResidencyOnDemand})
+			m, err := b.Open(context.Background(), backend.ModelConfig{Files: c.role(path), Hyper: c.hyper, Device: "cpu",
+				Precision: backend.PrecisionF16, FlashAttention: flash, TextResidency: backend.ResidencyOnDemand,
+				UNetResidency: backend.ResidencyOnDemand, VAEResidency: backend.ResidencyOnDemand})
 			require.NoError(t, err)
 			fitted := memory.Fitted(map[string]memory.Fit{"": {Dims: inventory.Dims, FlashAttention: flash == "auto"}}, nil)
 			compareBuffers(t, fmt.Sprintf("%s, flash %s", c.kind, flash), m, fitted)
@@ -48,7 +49,8 @@ func TestFormulasAreTheLibrarysBuffers(t *testing.T) {
 func compareBuffers(t *testing.T, name string, m backend.Model, fitted memory.Compute) {
 	compared := 0
 	for _, cells := range [][2]int{{32, 32}, {64, 96}, {128, 128}} {
-		for _, stage := range []backend.Stage{backend.StageUNet, backend.StageControl, backend.StageControlHint, backend.StageVAEDecode, backend.StageVAEEncode} {
+		for _, stage := range []backend.Stage{backend.StageUNet, backend.StageControl, backend.StageControlHint, backend.StageVAEDecode,
+			backend.StageVAEEncode} {
 			for _, n := range []int{1, 4} {
 				q := backend.ComputeQuery{Stage: stage, Batch: n, Height: cells[0], Width: cells[1], ContextTokens: 77}
 				if stage == backend.StageVAEEncode || stage == backend.StageControlHint {
@@ -74,12 +76,14 @@ func TestFullSizeWeightsAreTheLibrarysBytes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sdxl.safetensors")
 	require.NoError(t, synth.WriteHollow(path, synth.Options{Kind: synth.KindSDXLBase}))
 	for _, typ := range []backend.Type{backend.TypeAuto, backend.TypeF32, backend.TypeQ8_0, backend.TypeQ4_K, backend.TypeQ5_0} {
-		requireWeights(t, b, backend.ModelConfig{Files: backend.Files{Model: path}, Device: "cpu", Precision: backend.PrecisionF16, UNetType: typ, TextType: typ,
-			TextResidency: backend.ResidencyOnDemand, UNetResidency: backend.ResidencyOnDemand, VAEResidency: backend.ResidencyOnDemand})
+		requireWeights(t, b, backend.ModelConfig{Files: backend.Files{Model: path}, Device: "cpu", Precision: backend.PrecisionF16, UNetType: typ,
+			TextType: typ, TextResidency: backend.ResidencyOnDemand, UNetResidency: backend.ResidencyOnDemand,
+			VAEResidency: backend.ResidencyOnDemand})
 	}
 }
 
-// TestOnlySmallGraphsRunInLanes: each lane reads all weights and has a buffer of its own, which SDXL's are too large for at any size that people use.
+// TestOnlySmallGraphsRunInLanes: each lane reads all weights and has a buffer of its own, which SDXL's are too large for at any size that
+// people use.
 func TestOnlySmallGraphsRunInLanes(t *testing.T) {
 	b := library(t)
 	for _, kind := range []synth.Kind{synth.KindSDXLBase, synth.KindSDXLRefiner} {

@@ -5,7 +5,8 @@ import "github.com/daguerre-go/daguerre/runtime/backend"
 const (
 	tokensPerChunk = 77
 	// graphPerWeight is a graph's description, for each of the component's weights: two to three nodes with what the allocator notes of them.
-	// SDXL's UNet of 1,680 weights takes 3 MiB, nano's of 500 takes 0.9 MiB (RssAnon before and after the first step, less the compute buffer).
+	// SDXL's UNet of 1,680 weights takes 3 MiB, nano's of 500 takes 0.9 MiB (RssAnon before and after the first step, less the compute
+	// buffer).
 	graphPerWeight = 1900
 	// graphPerChange is the same for each module that adapters change: nano's outline, of 101 modules, adds 0.6 MiB to the UNet's graph. The
 	// blocks are small, and stay in the C heap when the graph goes.
@@ -17,11 +18,12 @@ const (
 	processVaries = 4 << 20
 	// goGarbage is how much larger Go's heap is than what it holds: the collector waits until it has doubled (GOGC=100).
 	goGarbage = 2
-	// leftBytes is the garbage that a picture leaves besides its pixels: tokens, noise, progress, the texts in its file. Go's TotalAlloc grows by
-	// so much for each of 40 pictures of 64 px.
+	// leftBytes is the garbage that a picture leaves besides its pixels: tokens, noise, progress, the texts in its file. Go's TotalAlloc grows
+	// by so much for each of 40 pictures of 64 px.
 	leftBytes = 600 << 10
-	// encoderBytes is what writes a picture's file: deflate's tables and windows of 0.8 MiB for each of the two threads that do, which are kept
-	// for the next, the file, and as much while Go's heap grows for them. Peaks of runs whose last stage is the largest lie 3 to 4 MiB above.
+	// encoderBytes is what writes a picture's file: deflate's tables and windows of 0.8 MiB for each of the two threads that do, which are
+	// kept for the next, the file, and as much while Go's heap grows for them. Peaks of runs whose last stage is the largest lie 3 to 4 MiB
+	// above.
 	encoderBytes = 3500 << 10
 	// readyBytes is a job that is ready and waits: its request, its scheduler's tables, its place in the queue. 1,000 jobs take 42 MiB more
 	// than one (docs/batch.md).

@@ -75,7 +75,8 @@ func (c *chooser) strategies() ([]Strategy, error) {
 		})
 	})
 	if len(out) == 0 {
-		return nil, fmt.Errorf("model.memory.strategy: %s: %w: the file's weights would have to be quantized in every pass; convert the file once "+
+		return nil, fmt.Errorf("model.memory.strategy: %s: %w: the file's weights would have to be quantized in every pass; convert the file "+
+			"once "+
 			"(daguerre models convert), or leave the type to auto", c.Force.Strategy, ErrStrategy)
 	}
 	return out, nil

@@ -19,8 +19,10 @@ func sdxl(device string) Model {
 	part := func(component string, size int64) Part {
 		return Part{Component: component, Device: device, Bytes: size * mib, Streamed: size * mib, Largest: 26 * mib}
 	}
-	return Model{Threads: 2, Process: 60 * mib, Parts: []Part{part(TextEncoder, 235), part(TextEncoder2, 1325), part(UNet, 4900), part(VAEEncoder, 65), part(VAEDecoder, 95)},
-		Shapes: map[string]Shape{OwnerModel: {Channels: []int{320, 640, 1280}, Depth: []int{0, 2, 10}, Downscale: 8, ContextDim: 2048, Latents: 4}}}
+	return Model{Threads: 2, Process: 60 * mib, Parts: []Part{part(TextEncoder, 235), part(TextEncoder2, 1325), part(UNet, 4900),
+		part(VAEEncoder, 65), part(VAEDecoder, 95)},
+		Shapes: map[string]Shape{OwnerModel: {Channels: []int{320, 640, 1280}, Depth: []int{0, 2, 10}, Downscale: 8, ContextDim: 2048,
+			Latents: 4}}}
 }
 
 // sdxlCompute is about what SDXL's graphs take.
@@ -70,7 +72,8 @@ func TestChooseFromFastestToSmallest(t *testing.T) {
 		{1100, square(1024, 1), "UNet and text encoders streamed layer by layer, VAE by tiles", 1},
 	} {
 		t.Run(fmt.Sprintf("%d MiB, %d px, %d", c.budget, c.job.Width, c.job.Images), func(t *testing.T) {
-			plan, err := Choose(Problem{Model: sdxl("cpu"), Jobs: []Job{c.job}, Budgets: []Budget{{"cpu", c.budget * mib, "memory of the machine"}}, Compute: sdxlCompute})
+			plan, err := Choose(Problem{Model: sdxl("cpu"), Jobs: []Job{c.job}, Budgets: []Budget{{"cpu", c.budget * mib, "memory of the machine"}},
+				Compute: sdxlCompute})
 			require.NoError(t, err)
 			assert.Equal(t, c.want, plan.Strategy.String())
 			assert.Equal(t, c.batch, plan.Jobs[0].Batch)
@@ -107,7 +110,8 @@ func TestForcedChoicesHold(t *testing.T) {
 	var over *OverBudgetError
 	require.ErrorAs(t, err, &over)
 	assert.Equal(t, Resident, over.Strategy.Name)
-	for _, part := range []string{"model.memory", "not enough memory", "memory_limit", "leave strategy to auto", "leave vae_tiling to auto", over.Advice()} {
+	for _, part := range []string{"model.memory", "not enough memory", "memory_limit", "leave strategy to auto", "leave vae_tiling to auto",
+		over.Advice()} {
 		assert.Contains(t, err.Error(), part)
 	}
 	p.Jobs[0].GuidanceBatch, p.Force, p.Budgets[0].Bytes = GuidanceJoint, Force{}, 1100*mib

@@ -23,8 +23,8 @@ type use struct {
 	stages    []string
 }
 
-// uses is the table of residency. The estimate adds up by it, and what holds the weights frees by it. Whatever is not in it belongs to the TAESD,
-// which is small and always in memory.
+// uses is the table of residency. The estimate adds up by it, and what holds the weights frees by it. Whatever is not in it belongs to the
+// TAESD, which is small and always in memory.
 var uses = []use{
 	{OwnerModel, TextEncoder, []string{StageText}},
 	{OwnerModel, TextEncoder2, []string{StageText}},
@@ -56,7 +56,8 @@ func (s Strategy) Staged() bool { return s.Name == Stage || s.Name == Stream || 
 
 // stays reports whether a component stays in memory once it was loaded.
 func (s Strategy) stays(owner, component string) bool {
-	return owner == OwnerTAESD || owner == OwnerUpscaler || s.Name == Resident || s.Name == "" || s.Name == Release && (component == UNet || component == ControlNet)
+	return owner == OwnerTAESD || owner == OwnerUpscaler || s.Name == Resident || s.Name == "" || s.Name == Release &&
+		(component == UNet || component == ControlNet)
 }
 
 // Keeps reports whether a component of an owner may be in memory during a stage. Where it may not, it is freed when the stage begins.

@@ -129,8 +129,13 @@ func (f Force) strategies(mappable bool) []Strategy {
 
 // String says in words what is done: "text encoders and VAE released after use, VAE by tiles".
 func (s Strategy) String() string {
-	words := []string{map[string]string{Resident: "all weights resident", Release: "text encoders and VAE released after use", Stage: "one component in memory at a time",
-		Stream: "UNet streamed layer by layer", Mmap: "weights straight from the mapped file"}[s.Name]}
+	words := []string{map[string]string{
+		Resident: "all weights resident",
+		Release:  "text encoders and VAE released after use",
+		Stage:    "one component in memory at a time",
+		Stream:   "UNet streamed layer by layer",
+		Mmap:     "weights straight from the mapped file",
+	}[s.Name]}
 	if s.StreamText {
 		words[0] = "UNet and text encoders streamed layer by layer"
 	}

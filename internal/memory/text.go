@@ -12,7 +12,8 @@ func (p Plan) reason() string {
 	if device.Device == "" {
 		return p.Strategy.String() + ": nothing bounds the memory"
 	}
-	text := fmt.Sprintf("%s: the peak of %s fits the %s of %s (%s)", p.Strategy, words.Budget(used), words.Budget(device.Bytes), device.Device, device.Why)
+	text := fmt.Sprintf("%s: the peak of %s fits the %s of %s (%s)", p.Strategy, words.Budget(used), words.Budget(device.Bytes), device.Device,
+		device.Why)
 	if len(p.Passed) > 0 {
 		first := p.Passed[0]
 		text += fmt.Sprintf("; with %s it would take %s", first.Strategy, words.Budget(first.Bytes))

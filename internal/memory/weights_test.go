@@ -38,7 +38,8 @@ var multipliesBF16 = sync.OnceValues(func() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, err := b.Open(context.Background(), backend.ModelConfig{Files: backend.Files{Model: path}, Hyper: nanoHyper, Device: "cpu", Precision: backend.PrecisionAuto})
+	m, err := b.Open(context.Background(), backend.ModelConfig{Files: backend.Files{Model: path}, Hyper: nanoHyper, Device: "cpu",
+		Precision: backend.PrecisionAuto})
 	if err != nil {
 		return false, err
 	}
@@ -107,8 +108,10 @@ func TestWeightsOfEveryKindAndLayout(t *testing.T) {
 		{synth.KindNano, modelfile.LayoutOriginal, "base.safetensors", func(p string) backend.Files { return backend.Files{Model: p} }},
 		{synth.KindNano, modelfile.LayoutDiffusers, "base-d.safetensors", func(p string) backend.Files { return backend.Files{Model: p} }},
 		{synth.KindNanoRefiner, modelfile.LayoutOriginal, "refiner.safetensors", func(p string) backend.Files { return backend.Files{Model: p} }},
-		{synth.KindNanoControl, modelfile.LayoutDiffusers, "control.safetensors", func(p string) backend.Files { return backend.Files{ControlNet: p} }},
-		{synth.KindNanoUnion, modelfile.LayoutDiffusers, "union.safetensors", func(p string) backend.Files { return backend.Files{ControlNet: p} }},
+		{synth.KindNanoControl, modelfile.LayoutDiffusers, "control.safetensors",
+			func(p string) backend.Files { return backend.Files{ControlNet: p} }},
+		{synth.KindNanoUnion, modelfile.LayoutDiffusers, "union.safetensors",
+			func(p string) backend.Files { return backend.Files{ControlNet: p} }},
 		{synth.KindTAESD, modelfile.LayoutDiffusers, "taesd.safetensors", func(p string) backend.Files { return backend.Files{TAESD: p} }},
 	} {
 		path := filepath.Join(dir, c.name)

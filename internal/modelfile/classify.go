@@ -82,8 +82,8 @@ func (d Dims) unetKind() (Kind, string) {
 // Name parts that tell a kind, looked for in order.
 var (
 	loraMarks = []string{".lora_down.weight", ".lora_up.weight", ".lora_A.", ".lora_B.", ".lora.down.weight", ".lora.up.weight",
-		"_lora.down.weight", "_lora.up.weight", ".hada_w1_a", ".hada_w1_b", ".lokr_w1", ".lokr_w2", ".oft_blocks", ".oft_diag", ".on_input", ".diff_b",
-		".lora_linear_layer.", ".dora_scale", ".w_norm", ".b_norm"}
+		"_lora.down.weight", "_lora.up.weight", ".hada_w1_a", ".hada_w1_b", ".lokr_w1", ".lokr_w2", ".oft_blocks", ".oft_diag", ".on_input",
+		".diff_b", ".lora_linear_layer.", ".dora_scale", ".w_norm", ".b_norm"}
 	controlMarks = []string{"controlnet_cond_embedding.", "input_hint_block.", "control_model.", "controlnet_down_blocks."}
 )
 

@@ -28,7 +28,8 @@ func readObject(path string) (object, error) {
 	}
 	defer f.Close()
 	if size > MaxConfigBytes {
-		return object{}, &Error{Kind: ErrLimit, Path: path, Found: fmt.Sprintf("%s bytes, at most %s are read", group(size), group(MaxConfigBytes))}
+		return object{}, &Error{Kind: ErrLimit, Path: path, Found: fmt.Sprintf("%s bytes, at most %s are read", group(size),
+			group(MaxConfigBytes))}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxConfigBytes))
 	if err != nil {

@@ -31,7 +31,8 @@ func ReadEmbedding(path string) (Embedding, error) {
 	base := filepath.Base(path)
 	e := Embedding{Name: strings.TrimSuffix(base, filepath.Ext(base))}
 	if k, _ := classifyNames(f); k == KindLoRA || k == KindControlNet {
-		return e, &Error{Kind: ErrFormat, Path: path, Found: "a " + string(k) + ", not a textual-inversion embedding", Remedy: "name it where such files are taken"}
+		return e, &Error{Kind: ErrFormat, Path: path, Found: "a " + string(k) + ", not a textual-inversion embedding",
+			Remedy: "name it where such files are taken"}
 	}
 	err = fault.Catch(func() {
 		for _, t := range f.Tensors {
@@ -45,7 +46,8 @@ func ReadEmbedding(path string) (Embedding, error) {
 	}
 	switch {
 	case len(e.L) == 0 && len(e.G) == 0:
-		return e, &Error{Kind: ErrFormat, Path: path, Found: "holds no embedding vectors", Remedy: "expected tensors clip_l and clip_g, or one of them"}
+		return e, &Error{Kind: ErrFormat, Path: path, Found: "holds no embedding vectors",
+			Remedy: "expected tensors clip_l and clip_g, or one of them"}
 	case len(e.L) > 0 && len(e.G) > 0 && len(e.L) != len(e.G):
 		return e, &Error{Kind: ErrTensor, Path: path, Field: "clip_g", Remedy: remedyDownload,
 			Found: fmt.Sprintf("%d vectors, but clip_l has %d", len(e.G), len(e.L))}

@@ -222,15 +222,15 @@ func shards(index, dir string) []string {
 }
 
 // config collects the configs of a diffusers folder.
-func (folder Folder) config() (c Config, err error) {
+func (f Folder) config() (c Config, err error) {
 	err = fault.Catch(func() {
-		if folder.ClassName != "" {
-			o := fault.Value(readObject(filepath.Join(folder.Dir, "model_index.json")))
+		if f.ClassName != "" {
+			o := fault.Value(readObject(filepath.Join(f.Dir, "model_index.json")))
 			c.readIndex(o)
 			c.Sources = append(c.Sources, o.path)
 		}
-		components := append(slices.Clip(folder.Components), FolderComponent{Name: "scheduler",
-			Config: filepath.Join(folder.Dir, "scheduler", "scheduler_config.json")})
+		components := append(slices.Clip(f.Components), FolderComponent{Name: "scheduler",
+			Config: filepath.Join(f.Dir, "scheduler", "scheduler_config.json")})
 		for _, part := range components {
 			if part.Config == "" {
 				continue

@@ -71,7 +71,8 @@ func FuzzSafetensors(f *testing.F) {
 
 func FuzzGGUF(f *testing.F) {
 	g := newGGUF(2, 3)
-	g.str("general.alignment").num(uint32(4), uint32(32)).str("s").num(uint32(8)).str("x").str("l").num(uint32(9), uint32(4), uint64(1), uint32(7))
+	g.str("general.alignment").num(uint32(4), uint32(32)).str("s").num(uint32(8)).str("x").str("l").num(uint32(9), uint32(4), uint64(1),
+		uint32(7))
 	f.Add(g.tensor("a", 0, 0, 3, 2).tensor("q", 8, 32, 32, 1).data(32 + 34))
 	f.Add(newGGUF(0, 0).data(0))
 	f.Add(newGGUF(1, 0).tensor("a", 1, 0, 2, 2, 2, 2).data(32))
@@ -94,7 +95,8 @@ func addTorchSeeds(f *testing.F) {
 
 func FuzzTorch(f *testing.F) {
 	addTorchSeeds(f)
-	f.Add(torchZip(pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{2, 3}, []int64{1, 2})), map[string][]byte{"0": make([]byte, 24)}))
+	f.Add(torchZip(pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{2, 3}, []int64{1, 2})),
+		map[string][]byte{"0": make([]byte, 24)}))
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, "m.pt", b) })
 }
 

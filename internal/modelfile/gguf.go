@@ -41,7 +41,8 @@ const (
 var ggufScalarBytes = map[uint32]int64{ggufU8: 1, ggufI8: 1, ggufU16: 2, ggufI16: 2, ggufU32: 4, ggufI32: 4,
 	ggufF32: 4, ggufBool: 1, ggufU64: 8, ggufI64: 8, ggufF64: 8}
 
-var ggufTypeNames = []string{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64", "float64"}
+var ggufTypeNames = []string{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64",
+	"float64"}
 
 // readGGUF reads versions 2 and 3 of ggml/docs/gguf.md.
 func (f *File) readGGUF(r io.ReaderAt) {

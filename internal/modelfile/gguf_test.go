@@ -28,7 +28,8 @@ func TestGGUF(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, FormatGGUF, f.Format)
 		assert.Equal(t, "a F32 [2 3]; q Q8_0 [2 64]; ", shapesOf(f))
-		assert.Equal(t, map[string]string{"general.architecture": "sd", "n": "-4", "f": "0.5", "flag": "true", "list": "[1, 2, 3]", "words": "[100 x string]"}, f.Metadata)
+		assert.Equal(t, map[string]string{"general.architecture": "sd", "n": "-4", "f": "0.5", "flag": "true", "list": "[1, 2, 3]",
+			"words": "[100 x string]"}, f.Metadata)
 		assert.Equal(t, int64(136), f.Tensors[1].Size)
 		_, err = f.ReadFloat32("q")
 		require.ErrorIs(t, err, ErrUnsupported)
@@ -40,8 +41,8 @@ func TestGGUF(t *testing.T) {
 
 func TestGGUFScalars(t *testing.T) {
 	b := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	for typ, want := range map[uint32]string{ggufU8: "255", ggufI8: "-1", ggufU16: "65535", ggufI16: "-1", ggufU32: "4294967295", ggufI32: "-1",
-		ggufU64: "18446744073709551615", ggufI64: "-1", ggufF64: "NaN", ggufBool: "true"} {
+	for typ, want := range map[uint32]string{ggufU8: "255", ggufI8: "-1", ggufU16: "65535", ggufI16: "-1", ggufU32: "4294967295",
+		ggufI32: "-1", ggufU64: "18446744073709551615", ggufI64: "-1", ggufF64: "NaN", ggufBool: "true"} {
 		assert.Equal(t, want, ggufScalar(typ, b[:ggufScalarBytes[typ]]), ggufTypeNames[typ])
 	}
 }
@@ -72,7 +73,8 @@ func TestGGUFRefuses(t *testing.T) {
 		{"unknown value type", newGGUF(0, 1).str("k").num(uint32(77)).data(32), ErrFormat, []string{"77"}},
 		{"key twice", newGGUF(0, 2).str("k").num(uint32(0), uint8(1)).str("k").num(uint32(0), uint8(1)).data(32), ErrFormat, []string{"twice"}},
 		{"array of arrays", newGGUF(0, 1).str("k").num(uint32(9), uint32(9), uint64(1)).data(32), ErrUnsupported, []string{"array"}},
-		{"array beyond the file", newGGUF(0, 1).str("k").num(uint32(9), uint32(4), uint64(1)<<40).data(32), ErrTruncated, []string{"does not fit"}},
+		{"array beyond the file", newGGUF(0, 1).str("k").num(uint32(9), uint32(4), uint64(1)<<40).data(32), ErrTruncated,
+			[]string{"does not fit"}},
 		{"alignment 0", newGGUF(0, 1).str("general.alignment").num(uint32(4), uint32(0)).data(32), ErrFormat, []string{"general.alignment"}},
 		{"alignment 24", newGGUF(0, 1).str("general.alignment").num(uint32(4), uint32(24)).data(32), ErrFormat, []string{"power of two"}},
 		{"alignment of a word", newGGUF(0, 1).str("general.alignment").num(uint32(8)).str("x").data(32), ErrFormat, []string{"power of two"}},

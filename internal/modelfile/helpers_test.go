@@ -108,7 +108,8 @@ func pkInts(v ...int64) string {
 
 // pkTensor is a call of _rebuild_tensor_v2 on storage key of count elements.
 func pkTensor(storage, key string, count, offset int64, shape, strides []int64) string {
-	return "ctorch._utils\n_rebuild_tensor_v2\n((" + pkStr("storage") + "ctorch\n" + storage + "\n" + pkStr(key) + pkStr("cpu") + pkInt(count) +
+	return "ctorch._utils\n_rebuild_tensor_v2\n((" + pkStr("storage") + "ctorch\n" + storage + "\n" + pkStr(key) + pkStr("cpu") +
+		pkInt(count) +
 		"tQ" + pkInt(offset) + pkInts(shape...) + pkInts(strides...) + "\x89N" + "tR"
 }
 

@@ -126,7 +126,8 @@ func TestInspectFolder(t *testing.T) {
 	one, err := modelfile.Inspect(filepath.Join(dir, "vae"))
 	require.NoError(t, err)
 	assert.Equal(t, modelfile.KindVAE, one.Kind)
-	require.NoError(t, os.Rename(filepath.Join(dir, "vae", "diffusion_pytorch_model.fp16.safetensors"), filepath.Join(dir, "unet", "diffusion_pytorch_model.safetensors")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "vae", "diffusion_pytorch_model.fp16.safetensors"),
+		filepath.Join(dir, "unet", "diffusion_pytorch_model.safetensors")))
 	_, err = modelfile.Inspect(dir)
 	require.Error(t, err, "the VAE has no weights, the UNet has the VAE's")
 }
@@ -220,8 +221,10 @@ func TestCheckRefuses(t *testing.T) {
 		{"conditioner.embedders.0.transformer.text_model.embeddings.position_ids", drop, nil},
 		{"conditioner.embedders.1.model.logit_scale", drop, nil},
 		{"conditioner.embedders.1.model.text_projection", shape(16, 8), []string{"label embedding", "yields 8"}},
-		{"conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_weight", shape(16, 16), []string{"in_proj_weight", "expected [48, 16]"}},
-		{"model.diffusion_model.time_embed.0.weight", func(x *modelfile.Tensor) bool { x.DType = modelfile.I16; return true }, []string{"type I16"}},
+		{"conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_weight", shape(16, 16),
+			[]string{"in_proj_weight", "expected [48, 16]"}},
+		{"model.diffusion_model.time_embed.0.weight", func(x *modelfile.Tensor) bool { x.DType = modelfile.I16; return true },
+			[]string{"type I16"}},
 	} {
 		err := edited(c.tensor, c.change)
 		if c.says == nil {
@@ -294,7 +297,8 @@ func TestInspectKinds(t *testing.T) {
 		{map[string][]int64{"something.else": {4}}, modelfile.KindUnknown, `"something.else"`},
 		{nil, modelfile.KindUnknown, "no tensors"},
 		{map[string][]int64{"text_model.embeddings.token_embedding.weight": {8, 768}}, modelfile.KindTextEncoder, ""},
-		{map[string][]int64{"decoder.mid.block_1.conv1.weight": {4}, "decoder.conv_in.weight": {4, 16, 3, 3}}, modelfile.KindVAE, "16 latent channels"},
+		{map[string][]int64{"decoder.mid.block_1.conv1.weight": {4}, "decoder.conv_in.weight": {4, 16, 3, 3}}, modelfile.KindVAE,
+			"16 latent channels"},
 	} {
 		r, err := modelfile.Inspect(names(t, c.tensors))
 		require.NoError(t, err)

@@ -132,7 +132,8 @@ func (p *part) fullNames(name string) []string {
 		return []string{p.prefix + name}
 	}
 	outer := strings.TrimSuffix(p.prefix, "text_model.")
-	return []string{outer + "text_projection.weight", outer + "text_projection", p.prefix + "text_projection.weight", p.prefix + "text_projection"}
+	return []string{outer + "text_projection.weight", outer + "text_projection", p.prefix + "text_projection.weight",
+		p.prefix + "text_projection"}
 }
 
 // locate finds the components in a table. What is a file of its own has nothing beside it.

@@ -127,8 +127,8 @@ func TestHalf(t *testing.T) {
 			t.Fatalf("%#04x is %v, which becomes %#04x", h, v, back)
 		}
 	}
-	for in, want := range map[float32]uint16{65519: 0x7bff, 65520: 0x7c00, float32(math.Inf(-1)): 0xfc00, 1 + 1.0/2048: 0x3c00, 1 + 3.0/2048: 0x3c02,
-		1.0 / (1 << 25): 0, 1.5 / (1 << 25): 1, 3.0 / (1 << 25): 2, 1.0 / (1 << 24): 1} {
+	for in, want := range map[float32]uint16{65519: 0x7bff, 65520: 0x7c00, float32(math.Inf(-1)): 0xfc00, 1 + 1.0/2048: 0x3c00,
+		1 + 3.0/2048: 0x3c02, 1.0 / (1 << 25): 0, 1.5 / (1 << 25): 1, 3.0 / (1 << 25): 2, 1.0 / (1 << 24): 1} {
 		assert.Equal(t, want, Float32ToHalf(in), "%g", in)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -157,9 +157,10 @@ func TestOtherNumbers(t *testing.T) {
 		b    []byte
 		want float32
 	}{
-		F8E5M2: {[]byte{0x3c}, 1}, I8: {[]byte{0xff}, -1}, U8: {[]byte{0xff}, 255}, I16: {[]byte{0xff, 0xff}, -1}, U16: {[]byte{0xff, 0xff}, 65535},
-		I32: {[]byte{0xfe, 0xff, 0xff, 0xff}, -2}, U32: {[]byte{2, 0, 0, 0}, 2}, I64: {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, -1},
-		U64: {[]byte{5, 0, 0, 0, 0, 0, 0, 0}, 5}, Bool: {[]byte{1}, 1}, F64: {[]byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}, 1}, BF16: {[]byte{0x80, 0x3f}, 1},
+		F8E5M2: {[]byte{0x3c}, 1}, I8: {[]byte{0xff}, -1}, U8: {[]byte{0xff}, 255}, I16: {[]byte{0xff, 0xff}, -1},
+		U16: {[]byte{0xff, 0xff}, 65535}, I32: {[]byte{0xfe, 0xff, 0xff, 0xff}, -2}, U32: {[]byte{2, 0, 0, 0}, 2},
+		I64: {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, -1}, U64: {[]byte{5, 0, 0, 0, 0, 0, 0, 0}, 5}, Bool: {[]byte{1}, 1},
+		F64: {[]byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}, 1}, BF16: {[]byte{0x80, 0x3f}, 1},
 	} {
 		out := make([]float32, 1)
 		assert.True(t, d.Decode(c.b, out), d)

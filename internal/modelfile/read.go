@@ -84,7 +84,8 @@ func (f *File) ReadAt(name string, b []byte, offset int64) error {
 		return err
 	}
 	if !t.Contiguous() || offset < 0 || int64(len(b)) > t.Size-offset {
-		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name), Found: fmt.Sprintf("has no %d bytes in a row from %d on", len(b), offset)}
+		return &Error{Kind: ErrTensor, Path: f.Path, Field: tensorField(name),
+			Found: fmt.Sprintf("has no %d bytes in a row from %d on", len(b), offset)}
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -130,8 +131,8 @@ func (d DType) Encode(values []float32, b []byte) bool {
 func (f *File) ReadFloat32(name string) ([]float32, error) {
 	t, ok := f.Tensor(name)
 	if ok && convertible[t.DType] == nil {
-		return nil, &Error{Kind: ErrUnsupported, Path: f.Path, Field: tensorField(name), Found: fmt.Sprintf("type %s is not read as numbers", t.DType),
-			Remedy: "use a file with F32, F16 or BF16 tensors"}
+		return nil, &Error{Kind: ErrUnsupported, Path: f.Path, Field: tensorField(name),
+			Found: fmt.Sprintf("type %s is not read as numbers", t.DType), Remedy: "use a file with F32, F16 or BF16 tensors"}
 	}
 	b, err := f.ReadRaw(name)
 	if err != nil {

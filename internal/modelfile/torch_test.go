@@ -106,10 +106,13 @@ func TestPickleAttacks(t *testing.T) {
 		{"long string of 2^63", "\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x80.", ErrTruncated, "middle"},
 		{"endless global", "\x80\x02c" + strings.Repeat("x", 5000), ErrFormat, "line"},
 		{"bad persistent id", "\x80\x02]Q.", ErrFormat, "persistent"},
-		{"storage of a dtype", "\x80\x02((" + pkStr("storage") + "ctorch\nfloat32\n" + pkStr("0") + pkStr("cpu") + pkInt(1) + "tQ.", ErrFormat, "storage"},
-		{"tensor without storage", "\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(]" + pkInt(0) + pkInts(1) + pkInts(1) + "tR.", ErrFormat, "without a storage"},
+		{"storage of a dtype", "\x80\x02((" + pkStr("storage") + "ctorch\nfloat32\n" + pkStr("0") + pkStr("cpu") + pkInt(1) + "tQ.", ErrFormat,
+			"storage"},
+		{"tensor without storage", "\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(]" + pkInt(0) + pkInts(1) + pkInts(1) + "tR.", ErrFormat,
+			"without a storage"},
 		{"instructions without end", "\x80\x02" + strings.Repeat("N", MaxPickleOps+1), ErrLimit, "instructions"},
-		{"copies without end", "\x80\x02](" + strings.Repeat("N", 100_000) + "eq\x00" + strings.Repeat("cbuiltins\nset\nh\x00\x85R", 1000) + ".", ErrLimit, "instructions"},
+		{"copies without end", "\x80\x02](" + strings.Repeat("N", 100_000) + "eq\x00" + strings.Repeat("cbuiltins\nset\nh\x00\x85R", 1000) + ".",
+			ErrLimit, "instructions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := open("m.pt", torchZip(c.program, nil))
@@ -143,7 +146,8 @@ func TestTorchTensorsOutOfBounds(t *testing.T) {
 		{"rank 9", tensor(6, 0, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}), ErrFormat},
 		{"storage missing", pkDict(pkStr("w"), pkTensor("FloatStorage", "7", 1, 0, []int64{1}, []int64{1})), ErrTruncated},
 		{"storage outside data/", pkDict(pkStr("w"), pkTensor("FloatStorage", "../data.pkl", 1, 0, []int64{1}, []int64{1})), ErrTruncated},
-		{"name twice", pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{1}, []int64{1}), pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{1}, []int64{1})), ErrFormat},
+		{"name twice", pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{1}, []int64{1}), pkStr("w"),
+			pkTensor("FloatStorage", "0", 6, 0, []int64{1}, []int64{1})), ErrFormat},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := open("m.pt", torchZip(c.program, storage))
@@ -183,7 +187,8 @@ func TestTorchZipRefuses(t *testing.T) {
 
 	var b bytes.Buffer // a compressed storage
 	z := zip.NewWriter(&b)
-	for name, data := range map[string]string{"a/data.pkl": pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 2, 0, []int64{2}, []int64{1})), "a/data/0": strings.Repeat("\x00", 8)} {
+	for name, data := range map[string]string{"a/data.pkl": pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 2, 0, []int64{2}, []int64{1})),
+		"a/data/0": strings.Repeat("\x00", 8)} {
 		w, _ := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
 		_, _ = w.Write([]byte(data))
 	}

@@ -12,9 +12,11 @@ func CheckBase(info backend.ModelInfo) error {
 	switch {
 	case info.Kind == backend.KindSDXLBase || info.Kind == backend.KindSDXLInpaint:
 	case info.Kind == backend.KindSDXLRefiner:
-		return fmt.Errorf("%w: this is an SDXL refiner, which finishes another model's latents; give an SDXL base checkpoint as the model", ErrUnsupported)
+		return fmt.Errorf("%w: this is an SDXL refiner, which finishes another model's latents; give an SDXL base checkpoint as the model",
+			ErrUnsupported)
 	default:
-		return fmt.Errorf("%w: a model of kind %q makes no pictures; give an SDXL base or inpainting checkpoint as the model", ErrUnsupported, info.Kind)
+		return fmt.Errorf("%w: a model of kind %q makes no pictures; give an SDXL base or inpainting checkpoint as the model", ErrUnsupported,
+			info.Kind)
 	}
 	for _, c := range info.Components {
 		if !c.Opened && c.Name != "vae_encoder" {
@@ -49,7 +51,8 @@ func componentKey(name string) string {
 // a base is told.
 func checkRefiner(info, base backend.ModelInfo) error {
 	if info.Kind != backend.KindSDXLRefiner && info.Kind != backend.KindSDXLBase {
-		return fmt.Errorf("%w: a model of kind %q cannot refine; give an SDXL refiner, or another SDXL base checkpoint", ErrUnsupported, info.Kind)
+		return fmt.Errorf("%w: a model of kind %q cannot refine; give an SDXL refiner, or another SDXL base checkpoint", ErrUnsupported,
+			info.Kind)
 	}
 	encoders := []string{"text_encoder_2"}
 	if info.Kind == backend.KindSDXLBase {
@@ -69,8 +72,8 @@ func checkRefiner(info, base backend.ModelInfo) error {
 		return fmt.Errorf("%w: the refiner's UNet takes %d channels and yields %d, the base's latents have %d", ErrUnsupported,
 			u.InChannels, u.OutChannels, base.UNet.OutChannels)
 	case u.ContextDim != width:
-		return fmt.Errorf("%w: the refiner's text encoders yield %d values a token, its UNet takes %d; they do not belong together", ErrUnsupported,
-			width, u.ContextDim)
+		return fmt.Errorf("%w: the refiner's text encoders yield %d values a token, its UNet takes %d; they do not belong together",
+			ErrUnsupported, width, u.ContextDim)
 	case u.PooledDim != info.TextEncoder2.ProjectionDim:
 		return fmt.Errorf("%w: the refiner's text encoder projects to %d, its UNet takes %d; they do not belong together", ErrUnsupported,
 			info.TextEncoder2.ProjectionDim, u.PooledDim)
@@ -103,7 +106,8 @@ func checkNet(info, model backend.ModelInfo) error {
 			ErrUnsupported, u.Channels, u.Resnets, base.Channels, base.Resnets)
 	case u.InChannels != base.OutChannels || u.PooledDim != base.PooledDim || u.SizeIDs != base.SizeIDs ||
 		u.ContextDim != 0 && u.ContextDim != base.ContextDim:
-		return fmt.Errorf("%w: the ControlNet takes %d latent channels, texts of %d and %d values; the model has %d, %d and %d: it is for another model",
+		return fmt.Errorf("%w: the ControlNet takes %d latent channels, texts of %d and %d values; the model has %d, %d and %d: it is for "+
+			"another model",
 			ErrUnsupported, u.InChannels, u.ContextDim, u.PooledDim, base.OutChannels, base.ContextDim, base.PooledDim)
 	}
 	return nil

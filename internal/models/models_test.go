@@ -35,12 +35,14 @@ func TestSettingsFromTheModelsFiles(t *testing.T) {
 	require.NoError(t, plan.adopt("model", modelfile.Config{
 		UNet: modelfile.UNetConfig{NormNumGroups: 4, HeadDim: 32, SampleSize: 16}, VAE: modelfile.VAEConfig{NormNumGroups: 2, ScalingFactor: 0.6},
 		Scheduler: modelfile.SchedulerConfig{PredictionType: "v_prediction", TimestepSpacing: "trailing",
-			Raw: map[string]any{"_class_name": "EulerDiscreteScheduler", "prediction_type": "v_prediction", "timestep_spacing": "trailing", "steps_offset": json.Number("0")}},
+			Raw: map[string]any{"_class_name": "EulerDiscreteScheduler", "prediction_type": "v_prediction", "timestep_spacing": "trailing",
+				"steps_offset": json.Number("0")}},
 		TextEncoder:              modelfile.TextEncoderConfig{HiddenAct: "gelu", HeadDim: 16},
 		Default:                  modelfile.DefaultConfig{NumInferenceSteps: 12, GuidanceScale: &guidance},
 		ForceZerosForEmptyPrompt: new(false),
 	}, log))
-	require.NoError(t, plan.adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7}, UNet: modelfile.UNetConfig{SampleSize: 99}}, log))
+	require.NoError(t, plan.adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7},
+		UNet: modelfile.UNetConfig{SampleSize: 99}}, log))
 	require.NoError(t, plan.adopt("text_encoder_2", modelfile.Config{TextEncoder: modelfile.TextEncoderConfig{HiddenAct: "quick_gelu"}}, log))
 	assert.Equal(t, backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 32, TextHeadDim: 16,
 		TextEncoderAct: "gelu", TextEncoder2Act: "quick_gelu"}, plan.Config.Hyper)

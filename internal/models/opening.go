@@ -18,8 +18,8 @@ type Opening struct {
 	Paths      []string // the files and folders that weights come from; the model's own is the first
 }
 
-// Read reads each header of a model's files once: the table of weights, hyperparameters and settings come from the model, and from the files
-// that replace its components. role is "model" or "refiner".
+// Read reads each header of a model's files once: the table of weights, hyperparameters and settings come from the model, and from the
+// files that replace its components. role is "model" or "refiner".
 func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, error) {
 	o := Opening{Settings: SDXLSettings(), Config: cfg}
 	m, err := modelfile.ReadModel(cfg.Files)

@@ -53,7 +53,8 @@ func checkReport(role string, r modelfile.Report) error {
 	default:
 		component := role
 		if _, ok := r.Component(component); !ok && strings.HasPrefix(role, "text_encoder") {
-			component = map[string]string{"text_encoder": "text_encoder_2", "text_encoder_2": "text_encoder"}[role] // alone, it may look like the other
+			// alone, it may look like the other
+			component = map[string]string{"text_encoder": "text_encoder_2", "text_encoder_2": "text_encoder"}[role]
 		}
 		if _, ok := r.Component(component); !ok {
 			return wrong("this is a file of kind %s, which holds no %s; give %s", r.Kind, role, wantedFor(role))

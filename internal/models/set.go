@@ -41,8 +41,8 @@ type Model struct {
 // Lease is the use of a Model until Release.
 type Lease = lease.Lease[Model]
 
-// Open opens what stays open beside the base: the TAESD, and the refiner if it is not opened on demand. m is the base; the Set closes it, also
-// after an error. base and refiner are what their headers say.
+// Open opens what stays open beside the base: the TAESD, and the refiner if it is not opened on demand. m is the base; the Set closes it,
+// also after an error. base and refiner are what their headers say.
 func Open(ctx context.Context, b backend.Backend, s Sources, m backend.Model, base, refiner Opening, h Holding) (*Set, error) {
 	set := &Set{Base: Model{Model: m, Info: m.Info(), Owner: memory.OwnerModel, Zeros: base.Settings.ForceZeros}, backend: b, sources: s,
 		refiner: refiner, holding: h}

@@ -35,7 +35,8 @@ type Settings struct {
 // SDXLSettings are those of SDXL base.
 func SDXLSettings() Settings {
 	return Settings{ScalingFactor: DefaultScalingFactor, SchedulerName: request.DefaultScheduler, Scheduler: scheduler.SDXLDefaults(),
-		ForceZeros: true, SampleSize: sdxlSampleSize, Steps: request.DefaultNumInferenceSteps, Guidance: request.DefaultGuidanceScale, Downscale: 8}
+		ForceZeros: true, SampleSize: sdxlSampleSize, Steps: request.DefaultNumInferenceSteps, Guidance: request.DefaultGuidanceScale,
+		Downscale: 8}
 }
 
 // adoptUNet takes over what belongs to the UNet: its schedule, its size and its defaults.

@@ -73,7 +73,8 @@ func header(f io.ReadSeeker, maxPixels int) (image.Rectangle, orientation, error
 		return image.Rectangle{}, upright, fmt.Errorf("not a readable %s file: %w", Formats, err)
 	}
 	if head.Width < 1 || head.Height < 1 || head.Width > maxPixels/head.Height {
-		return image.Rectangle{}, upright, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height, maxPixels>>20)
+		return image.Rectangle{}, upright, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height,
+			maxPixels>>20)
 	}
 	turn := upright
 	if format == "jpeg" {

@@ -65,8 +65,8 @@ func (o *Outpainting) painted(x, y int) float64 {
 	return min(most, 1)
 }
 
-// Finish puts the picture back over what the model made of it, in a copy: untouched outside the mask, and mixed in across the feather. Where a
-// mask was given, what it marks stays the model's.
+// Finish puts the picture back over what the model made of it, in a copy: untouched outside the mask, and mixed in across the feather.
+// Where a mask was given, what it marks stays the model's.
 func (o *Outpainting) Finish(img *image.NRGBA) *image.NRGBA {
 	if o == nil {
 		return img

@@ -15,7 +15,8 @@ import (
 func TestPictureOfRoundsAsNumPy(t *testing.T) {
 	// 0.5/255 and 1.5/255 lie between two values: half to even gives 0 and 2.
 	at := func(v float64) float32 { return float32(v/255*2 - 1) }
-	img := Of([]float32{at(0.5), at(1.5), at(2.5), -9, 9, float32(math.NaN()), at(127), at(200), at(255), at(0), at(1), float32(math.Inf(1))}, 4, 1)
+	img := Of([]float32{at(0.5), at(1.5), at(2.5), -9, 9, float32(math.NaN()), at(127), at(200), at(255), at(0), at(1), float32(math.Inf(1))},
+		4, 1)
 	var got []uint8
 	for c := range 3 {
 		for x := range 4 {
@@ -74,7 +75,8 @@ func TestOutpaintingLaysOut(t *testing.T) {
 	src := gradient(64, 48).(*image.NRGBA)
 	assert.Equal(t, src.NRGBAAt(0, 5), o.Canvas.NRGBAAt(3, 5), "what is new begins as the border")
 	assert.Equal(t, src.NRGBAAt(9, 47), o.Canvas.NRGBAAt(41, 63))
-	assert.Equal(t, []uint8{255, 255, 0, 0}, []uint8{o.Mask.GrayAt(31, 0).Y, o.Mask.GrayAt(39, 0).Y, o.Mask.GrayAt(40, 0).Y, o.Mask.GrayAt(95, 0).Y},
+	assert.Equal(t, []uint8{255, 255, 0, 0}, []uint8{o.Mask.GrayAt(31, 0).Y, o.Mask.GrayAt(39, 0).Y, o.Mask.GrayAt(40, 0).Y,
+		o.Mask.GrayAt(95, 0).Y},
 		"the side that does not grow has no feather")
 	assert.Equal(t, 1.0, o.painted(31, 0))
 	assert.Zero(t, o.painted(40, 0))

@@ -2,7 +2,6 @@ package pictures
 
 import (
 	"context"
-	"image"
 
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -19,7 +18,7 @@ type Source struct {
 // the masked picture as channels of its input.
 func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpainting, native9 bool) (*Source, error) {
 	r := &p.Request
-	var img, marked image.Image = r.InitImage.Image, r.MaskImage.Image
+	img, marked := r.InitImage.Image, r.MaskImage.Image
 	if img == nil {
 		return nil, nil
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// rankStep is what the ranks of a module's adapters together are rounded up to where they are applied: kRankStep of native/src/lora/adapter.cpp.
+// rankStep is what the ranks of a module's adapters together are rounded up to where they are applied: kRankStep of
+// native/src/lora/adapter.cpp.
 const rankStep = 32
 
 // adapt makes the planner know what adapters can change, and the types they are held in.
@@ -71,7 +72,8 @@ func adapterBytes(changes []adapters.Change, policies map[string]memory.TypePoli
 	}
 	for m, rank := range ranks {
 		rank = (rank + rankStep - 1) / rankStep * rankStep
-		down, up := memory.Weight{In: int64(m.In), Out: rank, Kernel: int64(m.Kernel)}, memory.Weight{In: rank, Out: int64(m.Out), Kernel: min(int64(m.Kernel), 1)}
+		down, up := memory.Weight{In: int64(m.In), Out: rank, Kernel: int64(m.Kernel)}, memory.Weight{In: rank, Out: int64(m.Out),
+			Kernel: min(int64(m.Kernel), 1)}
 		for _, w := range []memory.Weight{down, up} {
 			w.Use = backend.UseTable
 			if w.Kernel > 0 {

@@ -13,11 +13,12 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// New makes a Planner that measures on b, which opens the models without their weights. Where b is nil, it plans for the CPU by formulas, from
-// headers alone. Close it, also after an error.
+// New makes a Planner that measures on b, which opens the models without their weights. Where b is nil, it plans for the CPU by formulas,
+// from headers alone. Close it, also after an error.
 func New(ctx context.Context, b backend.Backend, o Options) (*Planner, error) {
 	p := &Planner{Options: o, backend: b, kinds: map[string]backend.DeviceKind{memory.HostID: backend.DeviceCPU}, main: memory.HostID,
-		fits: map[string]memory.Fit{}, policies: map[string]memory.TypePolicy{}, adapters: map[string][]adapters.Change{}, nets: map[string][]memory.Part{}}
+		fits: map[string]memory.Fit{}, policies: map[string]memory.TypePolicy{}, adapters: map[string][]adapters.Change{},
+		nets: map[string][]memory.Part{}}
 	p.model.Shapes = map[string]memory.Shape{}
 	if system, err := machine.SystemMemory(); err == nil {
 		p.model.Process = system.ProcessBytes

@@ -34,7 +34,8 @@ type probes struct {
 }
 
 func newProbes(b backend.Backend, policy vae.Policy) *probes {
-	p := &probes{backend: b, policy: policy, configs: map[string]backend.ModelConfig{}, open: map[probeKey]backend.Model{}, live: map[probeKey]backend.Model{}}
+	p := &probes{backend: b, policy: policy, configs: map[string]backend.ModelConfig{}, open: map[probeKey]backend.Model{},
+		live: map[probeKey]backend.Model{}}
 	p.cached = memory.Cached(p.measure)
 	return p
 }
@@ -137,11 +138,13 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		unit = max(m.Info().Control.HintDownscale, 1)
 		q.Height, q.Width = q.Height*unit, q.Width*unit
 	}
-	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens, Texts: q.Texts})
+	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens,
+		Texts: q.Texts})
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.
-func partsOf(owner string, components []memory.Component, info backend.ModelInfo, policyOf func(string) memory.TypePolicy) (out []memory.Part) {
+func partsOf(owner string, components []memory.Component, info backend.ModelInfo,
+	policyOf func(string) memory.TypePolicy) (out []memory.Part) {
 	inventory := memory.Inventory{Components: components}
 	for _, c := range info.Components {
 		part, ok := inventory.Component(c.Name)
@@ -161,8 +164,9 @@ func partsOf(owner string, components []memory.Component, info backend.ModelInfo
 
 // partOf is a component's weights on a device.
 func partOf(owner, component, device string, b memory.WeightBytes) memory.Part {
-	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Weights: b.Count, Bytes: b.Allocated, Largest: b.Largest, Mapped: b.Mapped,
-		Scratch: b.Scratch, FileBytes: b.FileBytes, Streamed: b.Streamed, Table: b.Table, Quantizes: b.Quantizes}
+	return memory.Part{Owner: owner, Component: component, Device: device, Type: b.Type, Weights: b.Count, Bytes: b.Allocated,
+		Largest: b.Largest, Mapped: b.Mapped, Scratch: b.Scratch, FileBytes: b.FileBytes, Streamed: b.Streamed, Table: b.Table,
+		Quantizes: b.Quantizes}
 }
 
 // typeOf is the type that a component is asked to be held in.

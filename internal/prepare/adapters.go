@@ -74,7 +74,8 @@ type keyedText struct {
 
 // prompts lists a request's texts by their keys.
 func prompts(r *request.Request) []keyedText {
-	return []keyedText{{"prompt", &r.Prompt}, {"prompt_2", &r.Prompt2}, {"negative_prompt", &r.NegativePrompt}, {"negative_prompt_2", &r.NegativePrompt2}}
+	return []keyedText{{"prompt", &r.Prompt}, {"prompt_2", &r.Prompt2}, {"negative_prompt", &r.NegativePrompt},
+		{"negative_prompt_2", &r.NegativePrompt2}}
 }
 
 // addTags adds the adapters that prompts name; it returns the key of the prompt for each of those that have no table.

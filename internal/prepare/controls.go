@@ -37,6 +37,7 @@ func (t *Target) controls(r request.Request, errs *request.Errors) []Control {
 // NetOf fills in the defaults of a [[controlnet]] table.
 func NetOf(n request.ControlNet) controlnet.Net {
 	return controlnet.Net{Image: n.Image.Image, Weight: number(n.Weight, 1), Start: n.Start, End: cmp.Or(n.End, 1),
-		Mode: controlnet.Mode(cmp.Or(n.ControlMode, string(controlnet.Balanced))), Resize: controlnet.ResizeMode(cmp.Or(n.ResizeMode, string(controlnet.Crop))),
+		Mode: controlnet.Mode(cmp.Or(n.ControlMode, string(controlnet.Balanced))), Resize: controlnet.ResizeMode(cmp.Or(n.ResizeMode,
+			string(controlnet.Crop))),
 		Preprocessor: n.Preprocessor, Options: n.PreprocessorOptions}
 }

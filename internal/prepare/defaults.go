@@ -80,8 +80,8 @@ func (t *Target) fillHires(r *request.Request) {
 }
 
 // fillSizes fills in the size conditioning. Where nothing negative is given, the negative half is told the same as the positive one. With a
-// negative size, the negative crop is as given, [0, 0] included. (diffusers takes negative sizes only where both are given; here each has its own
-// default.)
+// negative size, the negative crop is as given, [0, 0] included. (diffusers takes negative sizes only where both are given; here each has
+// its own default.)
 func fillSizes(r *request.Request) {
 	size := request.Size{Height: r.Height, Width: r.Width}
 	r.OriginalSize = cmp.Or(r.OriginalSize, size)

@@ -11,8 +11,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// readInputs reads the files that a request names and that are not in memory yet. sizes says that only their sizes are needed: pictures are not
-// decoded.
+// readInputs reads the files that a request names and that are not in memory yet. sizes says that only their sizes are needed: pictures are
+// not decoded.
 func readInputs(r *request.Request, sizes bool, at func(string) string, errs *request.Errors) {
 	for _, in := range []struct {
 		key string

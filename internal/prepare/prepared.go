@@ -45,7 +45,8 @@ func (p *Prepared) HandsOver() bool {
 // refiner takes over.
 func (p *Prepared) FirstPass() scheduler.RunOptions {
 	r := &p.Request
-	o := scheduler.RunOptions{NumInferenceSteps: r.NumInferenceSteps, Strength: r.Strength, DenoisingStart: r.DenoisingStart, DenoisingEnd: r.DenoisingEnd}
+	o := scheduler.RunOptions{NumInferenceSteps: r.NumInferenceSteps, Strength: r.Strength, DenoisingStart: r.DenoisingStart,
+		DenoisingEnd: r.DenoisingEnd}
 	if p.HandsOver() {
 		o.DenoisingEnd = r.RefinerStart
 	}

@@ -75,8 +75,8 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 }
 
 // CheckRun checks a run file's contents as far as that is possible without a model, before any weight is read: every field, every
-// scheduler with its options, and every input file. keep says that what was read of inputs is kept in run's requests. It reports all mistakes at
-// once, as request.Errors.
+// scheduler with its options, and every input file. keep says that what was read of inputs is kept in run's requests. It reports all
+// mistakes at once, as request.Errors.
 func CheckRun(run *request.Run, keep bool) error {
 	var errs request.Errors
 	if err := run.Validate(); err != nil && !errors.As(err, &errs) {

@@ -129,7 +129,8 @@ func start(t *testing.T, opts Options, runners ...*tester) *Manager[int, string]
 	t.Cleanup(func() {
 		m.Close()
 		m.Close()
-		for end := time.Now().Add(2 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); { // assert.Eventually has goroutines itself
+		// assert.Eventually has goroutines itself
+		for end := time.Now().Add(2 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 		assert.LessOrEqual(t, runtime.NumGoroutine(), before, "goroutines are left")

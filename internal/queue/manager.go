@@ -112,7 +112,8 @@ func (m *Manager[T, R]) submit(spec Spec[T, R]) (*Job[T, R], <-chan struct{}, er
 		return nil, m.room, ErrQueueFull
 	}
 	m.nextJob++
-	j := &Job[T, R]{m: m, id: m.nextJob, spec: spec, ended: make(chan struct{}), calls: make(chan struct{}, 1), open: n, counts: Status{Total: n, Queued: n}}
+	j := &Job[T, R]{m: m, id: m.nextJob, spec: spec, ended: make(chan struct{}), calls: make(chan struct{}, 1), open: n,
+		counts: Status{Total: n, Queued: n}}
 	for i, t := range spec.Tasks {
 		it := &item[T, R]{task: t, job: j, index: i}
 		j.items, j.waiting = append(j.items, it), append(j.waiting, it)

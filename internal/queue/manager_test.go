@@ -256,7 +256,8 @@ func TestCancelOfAllStopsTheBatch(t *testing.T) {
 			stop(m, j)
 			<-ended
 			err := j.Wait(t.Context())
-			want := map[string]error{"cancel": ErrCancelled, "one each": ErrCancelled, "close": ErrClosed, "deadline": context.DeadlineExceeded}[name]
+			want := map[string]error{"cancel": ErrCancelled, "one each": ErrCancelled, "close": ErrClosed,
+				"deadline": context.DeadlineExceeded}[name]
 			require.ErrorIs(t, err, want)
 			assert.Len(t, got.bad, 3)
 			assert.Empty(t, got.got)
@@ -281,8 +282,16 @@ func TestCancelFromACallback(t *testing.T) {
 }
 
 func TestWorkIsSharedBySpeed(t *testing.T) {
-	slow := &tester{name: "slow", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(200 * time.Millisecond); return nil }}
-	fast := &tester{name: "fast", max: 1, hook: func(context.Context, *Batch[int, string]) error { time.Sleep(10 * time.Millisecond); return nil }}
+	slow := &tester{name: "slow", max: 1, hook: func(context.Context,
+		*Batch[int, string]) error {
+		time.Sleep(200 * time.Millisecond)
+		return nil
+	}}
+	fast := &tester{name: "fast", max: 1, hook: func(context.Context,
+		*Batch[int, string]) error {
+		time.Sleep(10 * time.Millisecond)
+		return nil
+	}}
 	m := start(t, Options{Paused: true}, slow, fast)
 	var got results
 	j := submit(t, m, got.spec("a", upTo(48)...))

@@ -36,7 +36,8 @@ func TestSizeFollowsSpeed(t *testing.T) {
 	assert.Equal(t, "the budget", why)
 
 	s = fit(100)
-	assert.Equal(t, []int{4, 8, 2, 4, 4}, simulate(s, 16, 5, func(n int) float64 { return []float64{4: 1, 8: 1.2, 2: 2, 1: 4}[n] }), "no more than pays")
+	assert.Equal(t, []int{4, 8, 2, 4, 4}, simulate(s, 16, 5, func(n int) float64 { return []float64{4: 1, 8: 1.2, 2: 2, 1: 4}[n] }),
+		"no more than pays")
 	s = fit(100)
 	assert.Equal(t, []int{4, 8, 2, 1, 1, 1}, simulate(s, 16, 6, func(n int) float64 { return float64(n) }), "down to one")
 	_, why = s.next(16, 1000)

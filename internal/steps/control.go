@@ -122,8 +122,9 @@ func (c *Control) input(in *backend.UNetInput, b *Batch, scaled []float32, first
 	for row := range rows - first {
 		copy(sample.Data[row*per:], b.image(scaled, (first+row)%b.Len()))
 	}
-	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first), Pooled: rowsFrom(in.Pooled, first),
-		SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint, Scales: c.scales, Type: c.kind, Rows: rows, FirstRow: first}
+	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first),
+		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint, Scales: c.scales, Type: c.kind, Rows: rows,
+		FirstRow: first}
 }
 
 // rowsFrom is a tensor without its first rows.

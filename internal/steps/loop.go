@@ -19,8 +19,8 @@ type Loop struct {
 	Watch    Watcher
 }
 
-// Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back what a
-// mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
+// Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back
+// what a mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
 	g := newGuided(b, m, refiner, l.Separate, l.Watch)
 	steps := b.lead().Steps

@@ -76,8 +76,8 @@ func (b *Batch) enlarge(ctx context.Context, enlarge func(context.Context, int) 
 	return nil
 }
 
-// ResizeBilinear scales a plane as torch's interpolate does with mode bilinear and align_corners False: cells are sampled at their centres, and
-// beyond the border there is the border. It does not smooth: it is made for enlarging.
+// ResizeBilinear scales a plane as torch's interpolate does with mode bilinear and align_corners False: cells are sampled at their centres,
+// and beyond the border there is the border. It does not smooth: it is made for enlarging.
 func ResizeBilinear(src []float32, h, w, height, width int) []float32 {
 	ys, xs := samples(h, height), samples(w, width)
 	out := make([]float32, 0, height*width)

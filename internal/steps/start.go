@@ -81,8 +81,8 @@ func (b *Batch) sample(moments backend.Tensor) []float32 {
 	return out
 }
 
-// sampleImage samples for picture i, as diffusers' retrieve_latents does: mean + exp(clamp(log-variance, -30, 20)/2) * noise, scaled into the
-// UNet's range.
+// sampleImage samples for picture i, as diffusers' retrieve_latents does: mean + exp(clamp(log-variance, -30, 20)/2) * noise, scaled into
+// the UNet's range.
 func (b *Batch) sampleImage(i int, moments backend.Tensor, part []float32) {
 	n := len(part)
 	mean, logvar := moments.Data[:n], moments.Data[n:2*n]

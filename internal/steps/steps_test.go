@@ -34,7 +34,8 @@ func TestRescaleGuidance(t *testing.T) {
 // TestResizingIsTorchs: torch.nn.functional.interpolate's values for the squares of 0 to 5 as 2 x 3.
 func TestResizingIsTorchs(t *testing.T) {
 	src := []float32{0, 1, 4, 9, 16, 25}
-	assert.InDeltaSlice(t, []float32{0, 0.625, 2.125, 4, 0.9, 1.9, 3.85, 6.1, 4.5, 7, 10.75, 14.5, 8.1, 12.1, 17.65, 22.9, 9, 13.375, 19.375, 25},
+	assert.InDeltaSlice(t, []float32{0, 0.625, 2.125, 4, 0.9, 1.9, 3.85, 6.1, 4.5, 7, 10.75, 14.5, 8.1, 12.1, 17.65, 22.9, 9, 13.375, 19.375,
+		25},
 		ResizeBilinear(src, 2, 3, 5, 4), 1e-5)
 	assert.Equal(t, []float32{0, 0, 1, 4, 0, 0, 1, 4, 0, 0, 1, 4, 9, 9, 16, 25, 9, 9, 16, 25}, ResizeNearest(src, 2, 3, 5, 4))
 }

@@ -187,10 +187,11 @@ func TestTilesShareTheStatisticsOfTheWholePicture(t *testing.T) {
 	tiled, _, err := p.Decode(t.Context(), m, latents)
 	require.NoError(t, err)
 	assert.InDeltaSlice(t, whole.Data, tiled.Data, 1e-4)
-	apart, err := plain(t.Context(), latents, newGrid(64, 64, 32, 8), 1, 8, func(ctx context.Context, tile backend.Tensor) (backend.Tensor, error) {
-		out, _, err := m.RunVAEPart(ctx, backend.VAEPartInput{Stage: backend.StageVAEDecodeLevels, Input: tile})
-		return out, err
-	})
+	apart, err := plain(t.Context(), latents, newGrid(64, 64, 32, 8), 1, 8,
+		func(ctx context.Context, tile backend.Tensor) (backend.Tensor, error) {
+			out, _, err := m.RunVAEPart(ctx, backend.VAEPartInput{Stage: backend.StageVAEDecodeLevels, Input: tile})
+			return out, err
+		})
 	require.NoError(t, err)
 	assert.Greater(t, math.Abs(float64(apart.Data[0]-whole.Data[0])), 0.05, "without them it would show")
 	plan, err := p.PlanDecode(m, 1, 64, 64)
@@ -389,7 +390,8 @@ func TestExactConfigIsTheVAEAlone(t *testing.T) {
 	c := ExactConfig(backend.ModelConfig{Files: backend.Files{Model: "m", UNet: "u"}, Device: "vulkan:0", Threads: 3,
 		Hyper: backend.Hyper{VAENormNumGroups: 2, UNetNormNumGroups: 4}})
 	assert.Equal(t, backend.Files{VAE: "m"}, c.Files)
-	assert.Equal(t, []any{"vulkan:0", 3, 2, 0, backend.TypeF32}, []any{c.Device, c.Threads, c.Hyper.VAENormNumGroups, c.Hyper.UNetNormNumGroups, c.VAEType})
+	assert.Equal(t, []any{"vulkan:0", 3, 2, 0, backend.TypeF32},
+		[]any{c.Device, c.Threads, c.Hyper.VAENormNumGroups, c.Hyper.UNetNormNumGroups, c.VAEType})
 	assert.Equal(t, "v", ExactConfig(backend.ModelConfig{Files: backend.Files{Model: "m", VAE: "v"}}).Files.VAE)
 	assert.Equal(t, "cpu", ExactConfig(backend.ModelConfig{Device: "vulkan:0", VAEDevice: "cpu"}).Device)
 }

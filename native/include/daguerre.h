@@ -381,7 +381,8 @@ DG_API dg_status dg_model_set_wrap(dg_model* model, int32_t axes, char* msg, siz
 
 /* CLIP's byte pair encoding of UTF-8 text, without start, end or padding tokens (start 49406,
  * end 49407). The text must be in Unicode form NFC and lower case already, as the reference
- * tokenizer makes it before splitting; white space of any kind separates words. Writes at most cap ids, and the full number to *count; ids may be NULL to count.
+ * tokenizer makes it before splitting; white space of any kind separates words. Writes at most cap ids, and the full number to *count;
+ * ids may be NULL to count.
  * Needs no model and may be called from any thread. */
 DG_API dg_status dg_tokenize(const char* text, size_t text_len, int32_t* ids, size_t cap, size_t* count, char* msg,
                              size_t msg_cap);

@@ -31,14 +31,15 @@ func TestValidateStack(t *testing.T) {
 		field string
 		kind  error
 	}{
-		"no name":             {edit(func(a *Adapter) { a.Name = " " }), "lora[0].name", ErrConfig},
-		"NaN":                 {edit(func(a *Adapter) { a.Weight = new(math.NaN()) }), "lora[0].weight", ErrConfig},
-		"infinite":            {edit(func(a *Adapter) { a.ScalingFactor = new(math.Inf(1)) }), "lora[0].scaling_factor", ErrConfig},
-		"too heavy":           {edit(func(a *Adapter) { a.Weight = new(-101.0) }), "lora[0].weight", ErrConfig},
-		"unet":                {edit(func(a *Adapter) { a.UNetWeight = new(math.NaN()) }), "lora[0].unet_weight", ErrConfig},
-		"text":                {edit(func(a *Adapter) { a.TextEncoderWeight = new(1e9) }), "lora[0].text_encoder_weight", ErrConfig},
-		"no block":            {edit(func(a *Adapter) { a.BlockWeights = map[string]float64{"IN4": 1} }), "lora[0].block_weights.IN4", ErrConfig},
-		"block's weight":      {edit(func(a *Adapter) { a.BlockWeights = map[string]float64{"M00": math.Inf(1)} }), "lora[0].block_weights.M00", ErrConfig},
+		"no name":   {edit(func(a *Adapter) { a.Name = " " }), "lora[0].name", ErrConfig},
+		"NaN":       {edit(func(a *Adapter) { a.Weight = new(math.NaN()) }), "lora[0].weight", ErrConfig},
+		"infinite":  {edit(func(a *Adapter) { a.ScalingFactor = new(math.Inf(1)) }), "lora[0].scaling_factor", ErrConfig},
+		"too heavy": {edit(func(a *Adapter) { a.Weight = new(-101.0) }), "lora[0].weight", ErrConfig},
+		"unet":      {edit(func(a *Adapter) { a.UNetWeight = new(math.NaN()) }), "lora[0].unet_weight", ErrConfig},
+		"text":      {edit(func(a *Adapter) { a.TextEncoderWeight = new(1e9) }), "lora[0].text_encoder_weight", ErrConfig},
+		"no block":  {edit(func(a *Adapter) { a.BlockWeights = map[string]float64{"IN4": 1} }), "lora[0].block_weights.IN4", ErrConfig},
+		"block's weight": {edit(func(a *Adapter) { a.BlockWeights = map[string]float64{"M00": math.Inf(1)} }), "lora[0].block_weights.M00",
+			ErrConfig},
 		"start":               {edit(func(a *Adapter) { a.Start = -0.1 }), "lora[0].start", ErrConfig},
 		"end":                 {edit(func(a *Adapter) { a.End = 1.1 }), "lora[0].end", ErrConfig},
 		"never":               {edit(func(a *Adapter) { a.Start, a.End = 0.5, 0.5 }), "lora[0].start", ErrConfig},
@@ -102,7 +103,8 @@ func TestCacheConfig(t *testing.T) {
 	require.NoError(t, CacheConfig{}.Validate())
 	err := CacheConfig{MemoryLimitMB: -1, CacheSize: -1, CleanupThreshold: 2, IdleSeconds: MaxIdleSeconds + 1}.Validate()
 	require.ErrorIs(t, err, ErrConfig)
-	for _, field := range []string{"memory_limit_mb: is -1; it must be between 1 and 16777216", "cache_size", "cache_cleanup_threshold", "idle_seconds"} {
+	for _, field := range []string{"memory_limit_mb: is -1; it must be between 1 and 16777216", "cache_size", "cache_cleanup_threshold",
+		"idle_seconds"} {
 		assert.ErrorContains(t, err, field)
 	}
 }

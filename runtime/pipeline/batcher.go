@@ -126,8 +126,8 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 	r := &plan.prep.Request
 	cost := float64(plan.prep.Steps) * float64(r.Width*r.Height) / (1 << 20)
 	for _, index := range indices {
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.prep.Steps, Batch: plan.prep.AskedBatch, Cost: cost,
-			Value: Picture{Plan: plan, Index: index, track: t}})
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.prep.Steps, Batch: plan.prep.AskedBatch,
+			Cost: cost, Value: Picture{Plan: plan, Index: index, track: t}})
 	}
 	return spec
 }
@@ -255,6 +255,6 @@ func (r *runner) Memory() queue.Usage {
 	return r.opts.Memory()
 }
 
-// MaxRelief implements queue.Runner. Streaming is here that each stage's weights are in memory only while it runs; weights that pass through
-// a window are a matter of how the model was opened.
+// MaxRelief implements queue.Runner. Streaming is here that each stage's weights are in memory only while it runs; weights that pass
+// through a window are a matter of how the model was opened.
 func (r *runner) MaxRelief() queue.Relief { return queue.ReliefStreaming }

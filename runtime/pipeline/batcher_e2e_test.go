@@ -114,8 +114,8 @@ func TestHundredPicturesWithoutMemory(t *testing.T) {
 		}
 	}
 	s := m.Snapshot()
-	t.Logf("%d pictures of %d requests in %d batches and %v; %d allocations, %d times out of memory, %d retries; worst PSNR %.1f dB", pictures, len(all), s.Batches,
-		time.Since(began).Round(time.Millisecond), allocations, s.OutOfMemory, s.Retried, worst)
+	t.Logf("%d pictures of %d requests in %d batches and %v; %d allocations, %d times out of memory, %d retries; worst PSNR %.1f dB", pictures,
+		len(all), s.Batches, time.Since(began).Round(time.Millisecond), allocations, s.OutOfMemory, s.Retried, worst)
 	assert.Equal(t, 100, pictures)
 	assert.Greater(t, s.OutOfMemory, int64(3), "the plan of this test is that memory runs out")
 	assert.Less(t, s.Batches, int64(100+s.OutOfMemory), "true batches")
@@ -127,7 +127,8 @@ func TestCancelOneOfANanoBatch(t *testing.T) {
 	p := openNano(t, backend.PrecisionAuto)
 	run := func(cancel bool) map[int]Image {
 		m := newTestBatcher(t, BatcherOptions{Paused: true}, p)
-		plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: 64, Height: 64, NumInferenceSteps: 4, Seed: 1, NumImages: 4})
+		plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: 64, Height: 64, NumInferenceSteps: 4, Seed: 1,
+			NumImages: 4})
 		require.NoError(t, err)
 		got := map[int]Image{}
 		var j *BatchJob
@@ -212,7 +213,8 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	pipes := make([]*Pipeline, number("DAGUERRE_BENCH_HANDLES", 1))
 	for i := range pipes {
-		p, err := Open(b.Context(), Config{Model: model, Type: backend.Type(os.Getenv("DAGUERRE_BENCH_TYPE")), Threads: number("DAGUERRE_BENCH_THREADS", 0)})
+		p, err := Open(b.Context(), Config{Model: model, Type: backend.Type(os.Getenv("DAGUERRE_BENCH_TYPE")),
+			Threads: number("DAGUERRE_BENCH_THREADS", 0)})
 		require.NoError(b, err)
 		defer func() { require.NoError(b, p.Close()) }()
 		pipes[i] = p
@@ -227,7 +229,8 @@ func BenchmarkBatch(b *testing.B) {
 			images := n * len(pipes)
 			spent := cpuSeconds()
 			for b.Loop() {
-				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps, NumImages: images, MaxBatch: n})
+				plan, err := m.Plan(request.Request{Prompt: "a red circle on a blue background", Width: size, Height: size, NumInferenceSteps: steps,
+					NumImages: images, MaxBatch: n})
 				require.NoError(b, err)
 				j, err := m.Submit(b.Context(), plan, JobOptions{})
 				require.NoError(b, err)

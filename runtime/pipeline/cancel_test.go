@@ -63,7 +63,8 @@ func TestCancelAtEveryCall(t *testing.T) {
 		assert.Len(t, b.Calls(), n+1, "nothing is computed after it")
 		generate(t, p, inpainting())
 	})
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, time.Second, time.Millisecond, "no goroutine is left behind")
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, time.Second, time.Millisecond,
+		"no goroutine is left behind")
 }
 
 func TestFailureAtEveryCall(t *testing.T) {

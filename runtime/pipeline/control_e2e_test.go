@@ -56,7 +56,8 @@ func TestGoldenControlRuns(t *testing.T) {
 	}
 	r := readControlRun(t, "control", files)
 	r.ControlNets = nil
-	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "run_control_latents").Data), 1e-2, "the net has a say")
+	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "run_control_latents").Data), 1e-2,
+		"the net has a say")
 }
 
 // TestControlRoles names files that are no ControlNet for SDXL, and a ControlNet where something else is wanted.

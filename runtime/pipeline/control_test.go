@@ -141,8 +141,10 @@ func TestControlMistakes(t *testing.T) {
 		"controlnet[0].union_type: tile is not among the 6 kinds":         func(n *request.ControlNet) { n.Model, n.UnionType = "union", "tile" },
 		"it is for another model":                                         func(n *request.ControlNet) { n.Model = "other" },
 		"controlnet[0].preprocessor: \"cany\" is unknown":                 func(n *request.ControlNet) { n.Preprocessor = "cany" },
-		"controlnet[0].image: ":                                           func(n *request.ControlNet) { n.Image = request.Picture{Path: "no-such.png"} },
-		"controlnet[0].start: ":                                           func(n *request.ControlNet) { n.Start, n.End = 0.6, 0.2 },
+		"controlnet[0].image: ": func(n *request.ControlNet) {
+			n.Image = request.Picture{Path: "no-such.png"}
+		},
+		"controlnet[0].start: ": func(n *request.ControlNet) { n.Start, n.End = 0.6, 0.2 },
 	} {
 		r := small("x")
 		r.ControlNets = []request.ControlNet{controlOf("net")}
@@ -155,7 +157,8 @@ func TestControlMistakes(t *testing.T) {
 	n.UnionType = "depth"
 	r.ControlNets = []request.ControlNet{n}
 	m := generate(t, p, r)
-	assert.Equal(t, []ManifestControl{{Name: "union", Image: "(in memory)", Weight: 1, End: 1, Mode: "balanced", Resize: "crop", UnionType: "depth"}},
+	assert.Equal(t, []ManifestControl{{Name: "union", Image: "(in memory)", Weight: 1, End: 1, Mode: "balanced", Resize: "crop",
+		UnionType: "depth"}},
 		m.Manifest(m.Images[0]).ControlNets)
 	assert.Len(t, p.MemoryStats(), 3, "nets stay open")
 }

@@ -88,8 +88,9 @@ func readRun(t *testing.T, name string) (goldenRun, request.Request) {
 	require.NoError(t, err)
 	var g goldenRun
 	require.NoError(t, json.Unmarshal(data, &g))
-	r := request.Request{Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Seed: g.Seed, Width: g.Width, Height: g.Height, Strength: g.Strength,
-		NumInferenceSteps: g.NumInferenceSteps, GuidanceScale: g.GuidanceScale, GuidanceRescale: g.GuidanceRescale, Scheduler: "EulerDiscrete"}
+	r := request.Request{Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Seed: g.Seed, Width: g.Width, Height: g.Height,
+		Strength: g.Strength, NumInferenceSteps: g.NumInferenceSteps, GuidanceScale: g.GuidanceScale, GuidanceRescale: g.GuidanceRescale,
+		Scheduler: "EulerDiscrete"}
 	if g.Strength > 0 {
 		r.InitImage.Path = filepath.Join(goldens, "input_picture.png")
 	}
@@ -142,7 +143,8 @@ func TestGoldenRunsExact(t *testing.T) {
 			noise := golden(t, "run_"+name+"_noise")
 			r.Noise = request.Array{Shape: noise.Shape, Data: noise.Data}
 			given := generate(t, p, r)
-			assert.Less(t, relativeL2(t, given.Images[0].Latents.Data, lastOf(golden(t, "run_"+name+"_latents"))), 1e-3, "%s from the given noise", name)
+			assert.Less(t, relativeL2(t, given.Images[0].Latents.Data, lastOf(golden(t, "run_"+name+"_latents"))), 1e-3, "%s from the given noise",
+				name)
 		}
 	}
 }
@@ -164,7 +166,8 @@ func TestGoldenText(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(goldens, "tokens.json"))
 	require.NoError(t, err)
 	require.NotEmpty(t, data)
-	for i, prompt := range []string{"a red circle on a blue background", "a small yellow star on the left on a purple background", "an unknown astronaut rides a pink heart"} {
+	for i, prompt := range []string{"a red circle on a blue background", "a small yellow star on the left on a purple background",
+		"an unknown astronaut rides a pink heart"} {
 		for skip, suffix := range []string{"", "_skip1"} {
 			plan, err := p.Plan(request.Request{Prompt: prompt, ClipSkip: skip})
 			require.NoError(t, err)

@@ -24,7 +24,8 @@ type manyDevices struct {
 }
 
 func (b manyDevices) Devices(context.Context) ([]backend.Device, error) {
-	return []backend.Device{{ID: "cpu", Kind: backend.DeviceCPU}, {ID: "vulkan:0", Kind: backend.DeviceGPU}, {ID: "cuda:0", Kind: backend.DeviceGPU}}, nil
+	return []backend.Device{{ID: "cpu", Kind: backend.DeviceCPU}, {ID: "vulkan:0", Kind: backend.DeviceGPU},
+		{ID: "cuda:0", Kind: backend.DeviceGPU}}, nil
 }
 
 func (b manyDevices) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {

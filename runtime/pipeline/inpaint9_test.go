@@ -120,5 +120,6 @@ func TestGoldenInpaintNineChannels(t *testing.T) {
 		assert.GreaterOrEqual(t, db, 60.0, name)
 		pictures[name] = out.Images[0].NRGBA
 	}
-	assert.Greater(t, distance(pictures["inpaint9"], pictures["inpaint9_partial"], image.Rect(0, 0, 128, 128)), 1.0, "the two runs are not the same")
+	assert.Greater(t, distance(pictures["inpaint9"], pictures["inpaint9_partial"], image.Rect(0, 0, 128, 128)), 1.0,
+		"the two runs are not the same")
 }

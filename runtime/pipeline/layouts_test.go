@@ -106,8 +106,9 @@ func TestRefiner(t *testing.T) {
 	assert.Equal(t, 64, info.TextEncoder2.Width)
 	assert.Zero(t, info.UnusedTensors, info.UnusedExample)
 
-	in := backend.UNetInput{Sample: backend.NewTensor(1, 4, 8, 8), Timesteps: []float32{200}, Context: backend.NewTensor(1, 77, info.UNet.ContextDim),
-		Pooled: backend.NewTensor(1, info.UNet.PooledDim), SizeIDs: backend.Tensor{Shape: []int{1, 5}, Data: []float32{64, 64, 0, 0, 6}}}
+	in := backend.UNetInput{Sample: backend.NewTensor(1, 4, 8, 8), Timesteps: []float32{200},
+		Context: backend.NewTensor(1, 77, info.UNet.ContextDim), Pooled: backend.NewTensor(1, info.UNet.PooledDim),
+		SizeIDs: backend.Tensor{Shape: []int{1, 5}, Data: []float32{64, 64, 0, 0, 6}}}
 	for i := range in.Sample.Data {
 		in.Sample.Data[i] = float32(math.Sin(float64(i)))
 	}

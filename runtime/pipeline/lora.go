@@ -15,7 +15,8 @@ func (s *sitting) loadLoRAs(ctx context.Context, m *member) error {
 		return nil
 	}
 	if s.p.adapters == nil {
-		return fmt.Errorf("%w: this backend applies no adapters beside the weights; fuse them into the checkpoint instead (lora fuse)", ErrUnsupportedModel)
+		return fmt.Errorf("%w: this backend applies no adapters beside the weights; fuse them into the checkpoint instead (lora fuse)",
+			ErrUnsupportedModel)
 	}
 	active, err := s.p.adapters.Activate(ctx, a.Stack, func(x lora.Adapter) (string, error) { return a.Path(x), nil })
 	if err != nil {

@@ -45,7 +45,8 @@ func readGoldenLoRAs(t *testing.T) (goldenLoRAs, request.Request) {
 	require.NoError(t, json.Unmarshal(data, &g))
 	require.Len(t, g.Cases, 27)
 	require.Len(t, g.Stack, 8)
-	return g, request.Request{Prompt: g.Prompt, Seed: g.Seed, NumInferenceSteps: g.NumInferenceSteps, GuidanceScale: g.GuidanceScale, Scheduler: "EulerDiscrete"}
+	return g, request.Request{Prompt: g.Prompt, Seed: g.Seed, NumInferenceSteps: g.NumInferenceSteps, GuidanceScale: g.GuidanceScale,
+		Scheduler: "EulerDiscrete"}
 }
 
 // adapter is a golden's adapter at a weight.

@@ -14,10 +14,10 @@ var ErrNotRunning = errors.New("no job with adapters is running under this handl
 
 var errHandleInUse = errors.New("the LoRAHandle serves another job; give each its own")
 
-// LoRAHandle changes the adapters of a job: of a call of Generate, given to it with WithLoRAs, while that runs; of a Batcher's job, given to it
-// with JobOptions, from Hold or Submit until the job ends. A change acts from the next denoising step on, and of a Batcher's job on all that its later
-// batches compute; it reads no file and touches no weight of the model. Its methods may be called from any goroutine, also from
-// WithProgress's function. The zero value is ready; a handle serves one job at a time.
+// LoRAHandle changes the adapters of a job: of a call of Generate, given to it with WithLoRAs, while that runs; of a Batcher's job, given
+// to it with JobOptions, from Hold or Submit until the job ends. A change acts from the next denoising step on, and of a Batcher's job on
+// all that its later batches compute; it reads no file and touches no weight of the model. Its methods may be called from any goroutine,
+// also from WithProgress's function. The zero value is ready; a handle serves one job at a time.
 type LoRAHandle struct {
 	mu     sync.Mutex
 	active *adapters.Active // of what runs
@@ -94,8 +94,8 @@ func (h *LoRAHandle) job() *heldLoRAs {
 	return h.held
 }
 
-// Hold has h serve the job that a plan will be submitted as, with h in its JobOptions, so that changes made before Submit count, too. It does
-// nothing where the plan has no adapters, and takes the place of a Hold that was not submitted.
+// Hold has h serve the job that a plan will be submitted as, with h in its JobOptions, so that changes made before Submit count, too. It
+// does nothing where the plan has no adapters, and takes the place of a Hold that was not submitted.
 func (h *LoRAHandle) Hold(plan *Planned) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

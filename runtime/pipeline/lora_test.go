@@ -198,16 +198,18 @@ func TestLoRAMistakes(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.safetensors"), []byte("<html>"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "unet2.pt"), nil, 0o644))
 	for says, r := range map[string]request.Request{
-		"lora[0].name: nothing: no such file":     withLoRA(small("x"), lora.Adapter{Name: "nothing"}),
-		"lora[1].path: " + dir:                    withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Path: dir + "/missing.pt"}),
-		"lora[0].weight: is 1000":                 withLoRA(small("x"), lora.Adapter{Name: "unet", Weight: new(1000.0)}),
-		`prompt_2: names the LoRA "unet" again`:   {Prompt: "<lora:unet:1>", Prompt2: "<lora:unet:2>"},
-		"lora[1].name: \"UNET\" is in the stack":  withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Name: "UNET"}),
-		`lora: "unet" and "un" are the same file`: withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Name: "un", Path: dir + "/unet.safetensors"}),
-		"prompt: " + dir + "/unet.safetensors: ":  small("<lora:" + dir + "/unet.safetensors:1>"),
-		"lora_stack.max_adapters: 2 adapters":     {LoRAs: []lora.Adapter{{Name: "unet"}, {Name: "text"}}, LoRAStack: lora.Options{MaxAdapters: 1}},
-		"lora[0].name: une: 2 files answer":       withLoRA(small("x"), lora.Adapter{Name: "une"}),
-		"lora[0].block_weights.IN4: is no block":  withLoRA(small("x"), lora.Adapter{Name: "unet", BlockWeights: map[string]float64{"IN4": 1}}),
+		"lora[0].name: nothing: no such file":    withLoRA(small("x"), lora.Adapter{Name: "nothing"}),
+		"lora[1].path: " + dir:                   withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Path: dir + "/missing.pt"}),
+		"lora[0].weight: is 1000":                withLoRA(small("x"), lora.Adapter{Name: "unet", Weight: new(1000.0)}),
+		`prompt_2: names the LoRA "unet" again`:  {Prompt: "<lora:unet:1>", Prompt2: "<lora:unet:2>"},
+		"lora[1].name: \"UNET\" is in the stack": withLoRA(small("x"), lora.Adapter{Name: "unet"}, lora.Adapter{Name: "UNET"}),
+		`lora: "unet" and "un" are the same file`: withLoRA(small("x"), lora.Adapter{Name: "unet"},
+			lora.Adapter{Name: "un", Path: dir + "/unet.safetensors"}),
+		"prompt: " + dir + "/unet.safetensors: ": small("<lora:" + dir + "/unet.safetensors:1>"),
+		"lora_stack.max_adapters: 2 adapters": {LoRAs: []lora.Adapter{{Name: "unet"}, {Name: "text"}},
+			LoRAStack: lora.Options{MaxAdapters: 1}},
+		"lora[0].name: une: 2 files answer":      withLoRA(small("x"), lora.Adapter{Name: "une"}),
+		"lora[0].block_weights.IN4: is no block": withLoRA(small("x"), lora.Adapter{Name: "unet", BlockWeights: map[string]float64{"IN4": 1}}),
 	} {
 		_, err := p.Generate(t.Context(), r)
 		require.ErrorIs(t, err, request.ErrInvalid, says)
@@ -216,7 +218,8 @@ func TestLoRAMistakes(t *testing.T) {
 		assert.ErrorContains(t, CheckRun(&run), says, "also before a model is open")
 	}
 	assert.Zero(t, b.Count(fake.OpLoadLoRA))
-	for kind, l := range map[error]lora.Adapter{lora.ErrFormat: {Name: "bad"}, lora.ErrConfig: {Name: "unet", BlockWeights: map[string]float64{"IN11": 1}}} {
+	for kind, l := range map[error]lora.Adapter{lora.ErrFormat: {Name: "bad"},
+		lora.ErrConfig: {Name: "unet", BlockWeights: map[string]float64{"IN11": 1}}} {
 		_, err := p.Generate(t.Context(), withLoRA(small("x"), lora.Adapter{Name: "text"}, l))
 		require.ErrorIs(t, err, kind)
 	}
@@ -276,7 +279,8 @@ func TestLoRAConcurrently(t *testing.T) {
 
 func TestLoRAInResultAndManifest(t *testing.T) {
 	p, _, dir := loraBench(t)
-	r := withLoRA(small("a circle <lora:text:0.5:0.25>"), lora.Adapter{Name: "unet", Weight: new(0.5), ScalingFactor: new(2.0), End: 0.5, BlockWeights: map[string]float64{"M00": 2}})
+	r := withLoRA(small("a circle <lora:text:0.5:0.25>"), lora.Adapter{Name: "unet", Weight: new(0.5), ScalingFactor: new(2.0), End: 0.5,
+		BlockWeights: map[string]float64{"M00": 2}})
 	out := generate(t, p, r)
 	require.Len(t, out.LoRAs, 2)
 	require.NoError(t, out.HashLoRAs(t.Context()))
@@ -288,8 +292,9 @@ func TestLoRAInResultAndManifest(t *testing.T) {
 	require.NotEmpty(t, data)
 	assert.Equal(t, "a circle <lora:text:0.5:0.25>", m.Prompt, "as it was written")
 	first := m.LoRAs[0]
-	assert.Equal(t, LoRAInfo{Name: "unet", File: "unet.safetensors", Weight: 0.5, UNetWeight: 1, TextEncoderWeight: 1, BlockWeights: map[string]float64{"M00": 2}, End: 0.5,
-		SHA256: sums.SHA256, AutoV3: sums.AutoV3, path: filepath.Join(dir, "unet.safetensors")}, first)
+	assert.Equal(t, LoRAInfo{Name: "unet", File: "unet.safetensors", Weight: 0.5, UNetWeight: 1, TextEncoderWeight: 1,
+		BlockWeights: map[string]float64{"M00": 2}, End: 0.5, SHA256: sums.SHA256, AutoV3: sums.AutoV3,
+		path: filepath.Join(dir, "unet.safetensors")}, first)
 	assert.Equal(t, []float64{0.25, 0.5}, []float64{m.LoRAs[1].UNetWeight, m.LoRAs[1].TextEncoderWeight})
 	text, err := json.Marshal(m)
 	require.NoError(t, err)

@@ -153,7 +153,8 @@ func (r *Result) Manifest(img Image) Manifest {
 	if r.model != nil {
 		c := r.model.config
 		m.Model.Name = ModelName(c.Model)
-		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder), ModelName(c.TextEncoder2), ModelName(c.VAE)
+		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder),
+			ModelName(c.TextEncoder2), ModelName(c.VAE)
 		if c.Refiner != "" && q.RefinerMode != request.RefinerNone {
 			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Mode: q.RefinerMode, Start: q.RefinerStart, Strength: q.RefinerStrength,
 				Steps: q.RefinerSteps, AestheticScore: q.AestheticScore, NegativeAestheticScore: q.NegativeAestheticScore}

@@ -23,8 +23,8 @@ type demand struct {
 	prompts int // how many requests' prompts differ in a batch
 }
 
-// decide decides how pictures of a request are made to fit into what is free now. Where the backend has no files there is nothing to decide but what
-// the configuration forces.
+// decide decides how pictures of a request are made to fit into what is free now. Where the backend has no files there is nothing to decide
+// but what the configuration forces.
 func (p *Pipeline) decide(ctx context.Context, prep *prepare.Prepared, d demand) (decision, error) {
 	out := decision{strategy: p.holding.Strategy, separate: prep.Request.GuidanceBatch == request.GuidanceSeparate}
 	out.Batch, out.Strategy = d.batch, p.holding.Strategy
@@ -45,7 +45,8 @@ func (p *Pipeline) decide(ctx context.Context, prep *prepare.Prepared, d demand)
 	}
 	decided := plan.Jobs[0]
 	out.strategy, out.tiling, out.separate = plan.Strategy, decided.Tiling, decided.Separate
-	out.MemoryDecision = MemoryDecision{Strategy: plan.Strategy, Batch: min(out.Batch, decided.Batch), Reason: plan.Reason, Peaks: map[string]int64{}}
+	out.MemoryDecision = MemoryDecision{Strategy: plan.Strategy, Batch: min(out.Batch, decided.Batch), Reason: plan.Reason,
+		Peaks: map[string]int64{}}
 	for _, b := range plan.Budgets {
 		if n, _ := plan.Peak(b.Device); n > 0 {
 			out.Peaks[b.Device] = n

@@ -81,7 +81,8 @@ func controlledPrompts(n int) []controlled {
 		radius := 22 + 20*rng.Float64()
 		room := 60 - 1.05*radius
 		where := func() float64 { return 64 + room*(2*rng.Float64()-1) }
-		c := controlled{seed: h.Seed, scene: checker.Scene{Colour: "white", Shape: e.Shape, Background: "black", CenterX: where(), CenterY: where(), Radius: radius}}
+		c := controlled{seed: h.Seed, scene: checker.Scene{Colour: "white", Shape: e.Shape, Background: "black", CenterX: where(),
+			CenterY: where(), Radius: radius}}
 		c.prompt = article(e.Colour) + " " + e.Shape
 		if i%2 == 1 {
 			c.prompt += phrases[rng.IntN(len(phrases))]
@@ -124,7 +125,8 @@ func (p *placed) add(t *testing.T, c controlled, img image.Image) {
 	count(math.Abs(r.Found.Radius-c.scene.Radius) <= near, &p.sized)
 	count(r.Colour && r.Background, &p.colours)
 	count(r.Shape, &p.shapes)
-	if r.Expected.Position != "" && r.Expected.Position != checker.PositionWord(c.scene.CenterX-checker.Side/2, c.scene.CenterY-checker.Side/2) {
+	if r.Expected.Position != "" && r.Expected.Position != checker.PositionWord(c.scene.CenterX-checker.Side/2,
+		c.scene.CenterY-checker.Side/2) {
 		count(true, &p.against)
 		count(d <= near, &p.thereAgainst)
 	}
@@ -148,7 +150,8 @@ func TestNanoControlNetPlaces(t *testing.T) {
 		drawn, err := c.scene.Draw()
 		require.NoError(t, err)
 		net := func(weight, start, end float64) request.ControlNet {
-			return request.ControlNet{Model: nanoControlNet, Image: request.Picture{Image: drawn}, Preprocessor: "canny", Weight: &weight, Start: start, End: end}
+			return request.ControlNet{Model: nanoControlNet, Image: request.Picture{Image: drawn}, Preprocessor: "canny", Weight: &weight,
+				Start: start, End: end}
 		}
 		r := request.Request{Prompt: c.prompt, Seed: c.seed, NumInferenceSteps: 20}
 		for sum, nets := range map[*placed][]request.ControlNet{

@@ -68,7 +68,8 @@ func TestGoldenNanoRefiner(t *testing.T) {
 			alone.DenoisingEnd = r.RefinerStart
 		}
 		handed := generate(t, p, alone)
-		assert.Less(t, relativeL2(t, handed.Images[0].Latents.Data, golden(t, "run_"+run+"_handed").Data), 1e-3, "%s: what the base hands over", run)
+		assert.Less(t, relativeL2(t, handed.Images[0].Latents.Data, golden(t, "run_"+run+"_handed").Data), 1e-3, "%s: what the base hands over",
+			run)
 		assert.Greater(t, relativeL2(t, handed.Images[0].Latents.Data, out.Images[0].Latents.Data), 1e-2, "%s: the refiner has a say", run)
 	}
 }
@@ -87,7 +88,8 @@ func TestGoldenNanoControlNet(t *testing.T) {
 	}
 	r := readControlRun(t, "nano_control", files)
 	r.ControlNets = nil
-	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "run_nano_control_latents").Data), 1e-2, "the net has a say")
+	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "run_nano_control_latents").Data), 1e-2,
+		"the net has a say")
 }
 
 // TestGoldenNanoTAESD compares the tiny autoencoder both ways with diffusers' AutoencoderTiny.

@@ -18,8 +18,9 @@ import (
 // TestNanoLoRAsGrowWithTheirWeight: the checker sees more of each adapter's mark at every weight.
 func TestNanoLoRAsGrowWithTheirWeight(t *testing.T) {
 	p := openNano(t, backend.PrecisionAuto)
-	prompts := []string{"a red circle on a blue background", "a big yellow square on a green background", "a green triangle on a white background",
-		"a blue star on a yellow background", "a white circle on a purple background", "an orange square on a blue background"}
+	prompts := []string{"a red circle on a blue background", "a big yellow square on a green background",
+		"a green triangle on a white background", "a blue star on a yellow background", "a white circle on a purple background",
+		"an orange square on a blue background"}
 	for file, effect := range map[string]struct {
 		trigger string
 		mark    func(checker.Marks) float64

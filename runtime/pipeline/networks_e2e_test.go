@@ -110,7 +110,8 @@ func TestGoldenControlNetUnion(t *testing.T) {
 	l2 := relativeL2(t, evaluateControl(t, m, hint, goldenControlType), golden(t, "control_union_residuals").Data)
 	t.Logf("residuals %.2g relative L2", l2)
 	assert.Less(t, l2, 5e-5)
-	assert.Greater(t, relativeL2(t, evaluateControl(t, m, hint, 0), golden(t, "control_union_residuals").Data), 1e-3, "the kind of control counts")
+	assert.Greater(t, relativeL2(t, evaluateControl(t, m, hint, 0), golden(t, "control_union_residuals").Data), 1e-3,
+		"the kind of control counts")
 }
 
 // goldenUNetInput is what unet_n1 was computed from.

@@ -17,8 +17,8 @@ import (
 )
 
 // Open checks the files that cfg names, from their headers alone, and then loads the model. Errors of cfg itself are request.Errors, those
-// of files name the file. Cancelling ctx stops the loading. The caller closes the Pipeline. Where no device is named, the best one is taken. If that
-// fails, the next best is taken with a warning in the log (see backend.Candidates).
+// of files name the file. Cancelling ctx stops the loading. The caller closes the Pipeline. Where no device is named, the best one is
+// taken. If that fails, the next best is taken with a warning in the log (see backend.Candidates).
 func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error) {
 	o := openOptions{logger: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
@@ -122,8 +122,9 @@ func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logge
 
 // target is what requests are prepared for. model tokenizes; nil: nothing does.
 func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
-	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(), Upscaler: o.sources.HasUpscaler(),
-		Adapters: adapters.NewLibrary(o.config.LoRADirectories...), Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless}
+	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(),
+		Upscaler: o.sources.HasUpscaler(), Adapters: adapters.NewLibrary(o.config.LoRADirectories...),
+		Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless}
 	t.Settings.Adopt(info)
 	var err error
 	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)

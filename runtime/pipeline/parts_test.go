@@ -44,7 +44,9 @@ func TestOpenChecksItsConfigAndFiles(t *testing.T) {
 
 func TestConfigRoundTrip(t *testing.T) {
 	m := request.Model{Model: "a", UNet: "b", TextEncoder: "c", TextEncoder2: "d", VAE: "e", Device: "f", TextDevice: "g", VAEDevice: "h",
-		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3, VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, TAESD: "r", FastDecode: new(true), ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
+		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3,
+		VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, TAESD: "r", FastDecode: new(true),
+		ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
 	for size, overlap := range map[int]float64{vae.MinTileSize: vae.MaxOverlap, vae.MaxTileSize: 0} {
@@ -69,7 +71,8 @@ func TestPrepare(t *testing.T) {
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, r.Seed, int64(0))
 	assert.Equal(t, []any{1024, 1024, 1, 30, 5.0, "EulerDiscrete", 1, "cpu", "auto", true},
-		[]any{r.Width, r.Height, r.NumImages, r.NumInferenceSteps, r.GuidanceScale, r.Scheduler, r.MaxBatch, r.RNG, r.GuidanceBatch, *r.ForceZerosForEmptyPrompt})
+		[]any{r.Width, r.Height, r.NumImages, r.NumInferenceSteps, r.GuidanceScale, r.Scheduler, r.MaxBatch, r.RNG, r.GuidanceBatch,
+			*r.ForceZerosForEmptyPrompt})
 	assert.Equal(t, request.Size{Height: 1024, Width: 1024}, r.NegativeTargetSize)
 	again, err := p.Prepare(r)
 	require.NoError(t, err)

@@ -63,8 +63,8 @@ func (p *Pipeline) Info() backend.ModelInfo {
 // Config returns what the Pipeline was opened with.
 func (p *Pipeline) Config() Config { return p.config }
 
-// Prepare returns req as Generate would run it on this model: inputs read, every default filled in and the seed chosen. Preparing the result
-// again changes nothing. Errors are request.Errors.
+// Prepare returns req as Generate would run it on this model: inputs read, every default filled in and the seed chosen. Preparing the
+// result again changes nothing. Errors are request.Errors.
 func (p *Pipeline) Prepare(req request.Request) (request.Request, error) {
 	prep, err := p.target.Prepare(req)
 	if err != nil {

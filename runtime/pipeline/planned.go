@@ -99,8 +99,8 @@ func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
 // keyOf is equal for prepared requests whose pictures can be computed in one batch.
 func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (string, error) {
 	r := &prep.Request
-	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler, Sigmas: r.Sigmas,
-		Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
+	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler,
+		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
 		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
 		Hires: r.Hires, Seamless: r.Seamless}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
@@ -171,10 +171,12 @@ func (pl *Planned) warn(log *slog.Logger, text string) {
 }
 
 func describeScheduler(p *prepare.Prepared) SchedulerInfo {
-	return SchedulerInfo{Name: p.Scheduler.Name(), Asked: p.Request.Scheduler, Notes: p.Scheduler.Notes(), Options: optionMap(p.Scheduler.Config())}
+	return SchedulerInfo{Name: p.Scheduler.Name(), Asked: p.Request.Scheduler, Notes: p.Scheduler.Notes(),
+		Options: optionMap(p.Scheduler.Config())}
 }
 
-// optionMap lists the options that are set by their names in JSON. Infinities, which JSON cannot say and which mean "no limit", are left out.
+// optionMap lists the options that are set by their names in JSON. Infinities, which JSON cannot say and which mean "no limit", are left
+// out.
 func optionMap(c scheduler.Config) map[string]any {
 	out := map[string]any{}
 	v := reflect.ValueOf(c)

@@ -12,7 +12,8 @@ type PreviewMode = pictures.PreviewMode
 
 // The modes. A preview shows the picture the model expects to end at, not the noisy latents.
 const (
-	PreviewAuto  = pictures.PreviewAuto  // PreviewTAESD where one is open, else PreviewRGB for models with SDXL's latent space, else PreviewVAE
+	// PreviewTAESD where one is open, else PreviewRGB for models with SDXL's latent space, else PreviewVAE
+	PreviewAuto  = pictures.PreviewAuto
 	PreviewRGB   = pictures.PreviewRGB   // one pixel a latent cell by a fixed linear map: it costs nothing; SDXL's latent space only
 	PreviewTAESD = pictures.PreviewTAESD // full size through Config.TAESD; costs a small part of what the VAE does
 	PreviewVAE   = pictures.PreviewVAE   // full size through the VAE's decoder; costs as much as the final decoding

@@ -38,7 +38,8 @@ type Progress struct {
 	Images   int     // pictures of this call
 	Finished int     // pictures of this call that are finished
 	Seeds    []int64 // of the batch's pictures
-	Indices  []int   // of the batch's pictures in their job, for jobs of a Batcher, whose batches need not be First and what follows; otherwise nil
+	// of the batch's pictures in their job, for jobs of a Batcher, whose batches need not be First and what follows; otherwise nil
+	Indices []int
 
 	Elapsed     time.Duration // since Generate began
 	StepTime    time.Duration // of the last step; zero in reports of other stages
@@ -81,7 +82,8 @@ func newReporter(tell func(Progress)) *reporter {
 
 // begin says what there will be to do: pictures in batches, the first of them of first pictures, with steps each.
 func (r *reporter) begin(images, batches, first, steps int) {
-	r.state = Progress{Stage: r.state.Stage, Images: images, Batches: batches, Count: first, Together: first, Steps: steps, Total: steps * batches}
+	r.state = Progress{Stage: r.state.Stage, Images: images, Batches: batches, Count: first, Together: first, Steps: steps,
+		Total: steps * batches}
 }
 
 // batch begins a batch, whose first picture is first.

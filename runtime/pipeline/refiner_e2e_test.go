@@ -82,7 +82,8 @@ func TestGoldenRefiner(t *testing.T) {
 				alone.DenoisingEnd = r.RefinerStart
 			}
 			handed := generate(t, p, alone)
-			assert.Less(t, relativeL2(t, handed.Images[0].Latents.Data, golden(t, "run_"+run+"_handed").Data), 1e-3, "%s: what the base hands over", run)
+			assert.Less(t, relativeL2(t, handed.Images[0].Latents.Data, golden(t, "run_"+run+"_handed").Data), 1e-3, "%s: what the base hands over",
+				run)
 		}
 		require.NoError(t, p.Close())
 	}

@@ -55,7 +55,8 @@ func TestRefinerTakesOver(t *testing.T) {
 			}
 		}))
 		kinds, timesteps, between := unets(b)
-		assert.Equal(t, append(slices.Repeat([]backend.Kind{backend.KindSDXLBase}, 8), slices.Repeat([]backend.Kind{backend.KindSDXLRefiner}, 2)...), kinds)
+		assert.Equal(t, append(slices.Repeat([]backend.Kind{backend.KindSDXLBase}, 8),
+			slices.Repeat([]backend.Kind{backend.KindSDXLRefiner}, 2)...), kinds)
 		assert.False(t, between)
 		assert.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, steps)
 		assert.Equal(t, 10, out.Timings.Steps)
@@ -68,7 +69,8 @@ func TestRefinerTakesOver(t *testing.T) {
 		assert.False(t, bytes.Equal(whole.Images[0].Pix, out.Images[0].Pix))
 
 		m := out.Manifest(out.Images[0])
-		assert.Equal(t, &ManifestRefiner{Name: "refiner", Mode: "ensemble", Start: 0.8, Steps: 10, AestheticScore: 6, NegativeAestheticScore: 2.5}, m.Refiner)
+		assert.Equal(t, &ManifestRefiner{Name: "refiner", Mode: "ensemble", Start: 0.8, Steps: 10, AestheticScore: 6,
+			NegativeAestheticScore: 2.5}, m.Refiner)
 
 		r.RefinerMode = request.RefinerNone
 		assert.True(t, bytes.Equal(whole.Images[0].Pix, generate(t, p, r).Images[0].Pix))
@@ -114,7 +116,8 @@ func TestRefinerWithAPicture(t *testing.T) {
 		assert.Equal(t, append(slices.Repeat([]backend.Kind{kind}, 8), slices.Repeat([]backend.Kind{backend.KindSDXLRefiner}, 2)...), kinds)
 		left := out.Images[0].SubImage(rightHalf(64, 48).Bounds()).Bounds()
 		left.Max.X /= 2
-		assert.Less(t, distance(out.Images[0].NRGBA, picture.Opaque(gradient(64, 48)), left), 25.0, "%d channels: the kept part is the picture's", channels)
+		assert.Less(t, distance(out.Images[0].NRGBA, picture.Opaque(gradient(64, 48)), left), 25.0, "%d channels: the kept part is the picture's",
+			channels)
 	}
 }
 
@@ -148,15 +151,19 @@ func TestRefinerRequestErrors(t *testing.T) {
 		p    *Pipeline
 		edit func(*request.Request)
 	}{
-		"refiner_mode: asks for a refiner, and none is open":      {without, func(r *request.Request) { r.RefinerStart = 0.5 }},
-		"refiner_strength: 0.1 of 4 steps is none":                {with, func(r *request.Request) { r.RefinerMode, r.RefinerStrength = "img2img", 0.1 }},
-		"num_inference_steps: ":                                   {with, func(r *request.Request) { r.NumInferenceSteps, r.RefinerStart = 2, 0.1 }},
-		"refiner_start: is 0.5, which denoising_end (0.3)":        {with, func(r *request.Request) { r.RefinerStart, r.DenoisingEnd = 0.5, 0.3 }},
-		"refiner_start: is 1; it must be above 0 and below 1":     {with, func(r *request.Request) { r.RefinerStart = 1 }},
-		"aesthetic_score: is 11; it must be a number between 0":   {with, func(r *request.Request) { r.AestheticScore = 11 }},
-		"denoising_start: there is nothing to continue from":      {without, func(r *request.Request) { r.DenoisingStart = 0.5 }},
-		"latents: has shape [1 4 2 2]; expected [1, 4, 6, 8]":     {without, func(r *request.Request) { r.Latents.Shape, r.Latents.Data = []int{1, 4, 2, 2}, make([]float32, 16) }},
-		"denoising_start: is 0.5; it must be below denoising_end": {without, func(r *request.Request) { r.DenoisingStart, r.DenoisingEnd = 0.5, 0.4 }},
+		"refiner_mode: asks for a refiner, and none is open": {without, func(r *request.Request) { r.RefinerStart = 0.5 }},
+		"refiner_strength: 0.1 of 4 steps is none": {with,
+			func(r *request.Request) { r.RefinerMode, r.RefinerStrength = "img2img", 0.1 }},
+		"num_inference_steps: ": {with,
+			func(r *request.Request) { r.NumInferenceSteps, r.RefinerStart = 2, 0.1 }},
+		"refiner_start: is 0.5, which denoising_end (0.3)":      {with, func(r *request.Request) { r.RefinerStart, r.DenoisingEnd = 0.5, 0.3 }},
+		"refiner_start: is 1; it must be above 0 and below 1":   {with, func(r *request.Request) { r.RefinerStart = 1 }},
+		"aesthetic_score: is 11; it must be a number between 0": {with, func(r *request.Request) { r.AestheticScore = 11 }},
+		"denoising_start: there is nothing to continue from":    {without, func(r *request.Request) { r.DenoisingStart = 0.5 }},
+		"latents: has shape [1 4 2 2]; expected [1, 4, 6, 8]": {without,
+			func(r *request.Request) { r.Latents.Shape, r.Latents.Data = []int{1, 4, 2, 2}, make([]float32, 16) }},
+		"denoising_start: is 0.5; it must be below denoising_end": {without,
+			func(r *request.Request) { r.DenoisingStart, r.DenoisingEnd = 0.5, 0.4 }},
 	} {
 		r := small("x")
 		c.edit(&r)

@@ -5,7 +5,8 @@ import (
 	"github.com/daguerre-go/daguerre/internal/prepare"
 )
 
-// runJobs are the jobs of a run in the terms of package memory. Each knows of the others: a Batcher puts pictures of several jobs into a batch.
+// runJobs are the jobs of a run in the terms of package memory. Each knows of the others: a Batcher puts pictures of several jobs into a
+// batch.
 type runJobs struct {
 	jobs     []memory.Job
 	groups   []*group // of each job

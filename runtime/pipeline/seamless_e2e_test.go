@@ -23,8 +23,9 @@ func rolled(in []float32, height, width, right, down int) []float32 {
 	return out
 }
 
-// TestSeamlessPicturesHaveNoBorder: with all borders wrapped there is no place where the picture begins, so noise that is shifted makes the same
-// picture shifted: by a multiple of four cells, which the UNet's levels keep. With one axis wrapped that holds along it, and without it does not.
+// TestSeamlessPicturesHaveNoBorder: with all borders wrapped there is no place where the picture begins, so noise that is shifted makes the
+// same picture shifted: by a multiple of four cells, which the UNet's levels keep. With one axis wrapped that holds along it, and without
+// it does not.
 func TestSeamlessPicturesHaveNoBorder(t *testing.T) {
 	p := openNano(t, backend.PrecisionF32)
 	base := request.Request{Prompt: "a red circle on a blue background", Seed: 11, NumInferenceSteps: 2}

@@ -14,8 +14,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// sitting makes pictures of one request or several: the only way of a picture. What the requests need is made ready once, by prepare. Then any
-// number of batches are made. It belongs to one goroutine.
+// sitting makes pictures of one request or several: the only way of a picture. What the requests need is made ready once, by prepare. Then
+// any number of batches are made. It belongs to one goroutine.
 type sitting struct {
 	p       *Pipeline
 	members []*member
@@ -107,7 +107,8 @@ func (s *sitting) hold(stage string) {
 
 // wrapped has everything that is computed under the context wrap around as the requests say.
 func (s *sitting) wrapped(ctx context.Context) context.Context {
-	axes := map[string]backend.Wrap{request.SeamlessX: backend.WrapX, request.SeamlessY: backend.WrapY, request.SeamlessBoth: backend.WrapX | backend.WrapY}
+	axes := map[string]backend.Wrap{request.SeamlessX: backend.WrapX, request.SeamlessY: backend.WrapY,
+		request.SeamlessBoth: backend.WrapX | backend.WrapY}
 	return backend.WithWrap(ctx, axes[s.members[0].Request.Seamless])
 }
 

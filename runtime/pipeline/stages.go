@@ -203,12 +203,13 @@ func (s *sitting) secondPass(ctx context.Context, b *steps.Batch, loop steps.Loo
 func (s *sitting) decode(ctx context.Context, b *steps.Batch) error {
 	s.report.enter(StageDecode)
 	s.hold(memory.StageDecode)
-	return s.coder.Finish(ctx, b.Tensor(b.Latents), pictures.Finished{Names: b.Names, Live: s.live, Deliver: func(i int, img *image.NRGBA) error {
-		slot := b.Slots[i]
-		s.report.finished()
-		return s.deliver(i, Image{NRGBA: s.canvasOf(slot.Member).Finish(img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
-			strategy: s.strategy()})
-	}})
+	return s.coder.Finish(ctx, b.Tensor(b.Latents), pictures.Finished{Names: b.Names, Live: s.live,
+		Deliver: func(i int, img *image.NRGBA) error {
+			slot := b.Slots[i]
+			s.report.finished()
+			return s.deliver(i, Image{NRGBA: s.canvasOf(slot.Member).Finish(img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
+				strategy: s.strategy()})
+		}})
 }
 
 // close frees what is not to stay between sittings, also after an error, and gives everything back.

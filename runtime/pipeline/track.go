@@ -40,7 +40,8 @@ func (t *track) tell(p Progress, batch int, pictures []Picture, own []int) {
 		return
 	}
 	s := &t.state
-	s.Stage, s.Step, s.Batch, s.Count, s.Together, s.StepTime, s.Elapsed = p.Stage, p.Step, batch, len(own), len(pictures), p.StepTime, time.Since(t.began)
+	s.Stage, s.Step, s.Batch, s.Count, s.Together, s.StepTime, s.Elapsed = p.Stage, p.Step, batch, len(own), len(pictures), p.StepTime,
+		time.Since(t.began)
 	s.StepsPerSec, s.EvalsPerSec = p.StepsPerSec, p.EvalsPerSec
 	s.Indices, s.Seeds, s.Previews = make([]int, len(own)), make([]int64, len(own)), nil
 	if len(p.Previews) == len(pictures) {

@@ -44,7 +44,8 @@ func overflowingVAE(t *testing.T) string {
 		if !strings.HasPrefix(x.Name, "first_stage_model.") {
 			return nil, nil, false
 		}
-		if ends(x.Name, ".conv_in.", ".conv2.", ".proj_out.") || ends(x.Name, ".nin_shortcut.bias", ".upsample.conv.bias", ".downsample.conv.bias") {
+		if ends(x.Name, ".conv_in.", ".conv2.", ".proj_out.") || ends(x.Name, ".nin_shortcut.bias", ".upsample.conv.bias",
+			".downsample.conv.bias") {
 			changed++
 			wide := make([]byte, 0, 2*len(data))
 			for i := 0; i < len(data); i += 2 {

@@ -12,7 +12,8 @@ import (
 )
 
 func TestTilesAndSlicesMakeTheSamePictures(t *testing.T) {
-	req := request.Request{Prompt: "a red circle", Seed: 3, Width: 512, Height: 384, NumImages: 3, NumInferenceSteps: 4, InitImage: request.Picture{Image: rightHalf(512, 384)}}
+	req := request.Request{Prompt: "a red circle", Seed: 3, Width: 512, Height: 384, NumImages: 3, NumInferenceSteps: 4,
+		InitImage: request.Picture{Image: rightHalf(512, 384)}}
 	run := func(policy vae.Policy) (*Result, *fake.Backend) {
 		b := &fake.Backend{}
 		p, err := Open(t.Context(), Config{VAEPolicy: policy}, WithBackend(b))

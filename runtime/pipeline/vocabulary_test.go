@@ -50,7 +50,8 @@ func TestTextualInversion(t *testing.T) {
 	assert.NotEqual(t, plain.Latents.Data, named.Latents.Data, "the word stands for its vectors")
 	listed := open(Config{Embeddings: []string{filepath.Join(dir, "sparkle.safetensors")}})
 	assert.Equal(t, named.Latents.Data, generate(t, listed, small("a sparkle circle")).Images[0].Latents.Data)
-	assert.Equal(t, generate(t, open(Config{}), small("a circle")).Images[0].Latents.Data, generate(t, folder, small("a circle")).Images[0].Latents.Data)
+	assert.Equal(t, generate(t, open(Config{}), small("a circle")).Images[0].Latents.Data,
+		generate(t, folder, small("a circle")).Images[0].Latents.Data)
 
 	out := generate(t, folder, small("a broken circle"))
 	require.Len(t, out.Warnings, 1)

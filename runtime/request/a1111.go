@@ -259,7 +259,8 @@ func (f foreign) unitValues() {
 		words []string // by A1111's number
 		texts map[string]string
 	}{
-		{"controlmode", wordsOf("controlnet.control_mode"), map[string]string{"balanced": controlBalanced, "my prompt is more important": controlPrompt,
+		{"controlmode", wordsOf("controlnet.control_mode"), map[string]string{"balanced": controlBalanced,
+			"my prompt is more important":  controlPrompt,
 			"controlnet is more important": controlControl}},
 		{"resizemode", wordsOf("controlnet.resize_mode"), map[string]string{"just resize": "stretch", "crop and resize": "crop",
 			"resize and fill": "pad", "scale to fit (inner fit)": "crop", "envelope (outer fit)": "pad"}},

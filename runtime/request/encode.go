@@ -94,21 +94,21 @@ func documentOf(v, defaults reflect.Value, prefix string) (document, error) {
 	return doc, nil
 }
 
-func (field field) valueOf(f reflect.Value, path string) (any, error) {
+func (f field) valueOf(v reflect.Value, path string) (any, error) {
 	switch {
-	case field.table:
-		return documentOf(f, reflect.Value{}, path+".")
-	case field.tables:
-		list := make([]document, f.Len())
+	case f.table:
+		return documentOf(v, reflect.Value{}, path+".")
+	case f.tables:
+		list := make([]document, v.Len())
 		for i := range list {
 			var err error
-			if list[i], err = documentOf(f.Index(i), reflect.Value{}, fmt.Sprintf("%s[%d].", path, i)); err != nil {
+			if list[i], err = documentOf(v.Index(i), reflect.Value{}, fmt.Sprintf("%s[%d].", path, i)); err != nil {
 				return nil, err
 			}
 		}
 		return list, nil
 	}
-	value, problem := kindFor(f.Type()).encode(reflect.Indirect(f).Interface())
+	value, problem := kindFor(v.Type()).encode(reflect.Indirect(v).Interface())
 	if problem != "" {
 		return nil, Errors{{Path: path, Message: problem}}
 	}

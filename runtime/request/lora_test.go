@@ -48,8 +48,10 @@ loras = [{path = "b.pt", enabled = false, unet_weight = 0.5, text_encoder_weight
 	assert.Equal(t, []string{"a", "b"}, run.Model.LoRADirectories)
 	assert.Equal(t, lora.CacheConfig{MemoryLimitMB: 512, IdleSeconds: -1}, run.Model.LoRACache)
 	assert.Equal(t, lora.Options{MaxAdapters: 3, Strict: true, GlobalWeight: new(0.0)}, run.Jobs[0].LoRAStack)
-	assert.Equal(t, []lora.Adapter{{Name: "ink", Weight: new(0.0), BlockWeights: map[string]float64{"IN04": 0.5, "down_blocks.1": 2, "up_blocks.0.attentions.1": 3}}}, run.Jobs[0].LoRAs)
-	assert.Equal(t, []lora.Adapter{{Path: "b.pt", Enabled: new(false), UNetWeight: new(0.5), TextEncoderWeight: new(1.0), Start: 0.25, End: 0.5}}, run.Jobs[1].LoRAs)
+	assert.Equal(t, []lora.Adapter{{Name: "ink", Weight: new(0.0),
+		BlockWeights: map[string]float64{"IN04": 0.5, "down_blocks.1": 2, "up_blocks.0.attentions.1": 3}}}, run.Jobs[0].LoRAs)
+	assert.Equal(t, []lora.Adapter{{Path: "b.pt", Enabled: new(false), UNetWeight: new(0.5), TextEncoderWeight: new(1.0), Start: 0.25,
+		End: 0.5}}, run.Jobs[1].LoRAs)
 
 	same, err := DecodeJSON([]byte(`{"lora": [{"name": "ink", "weight": 0.5}], "lora_stack": {"strict": true}}`))
 	require.NoError(t, err)
@@ -68,11 +70,13 @@ loras = [{path = "b.pt", enabled = false, unet_weight = 0.5, text_encoder_weight
 }
 
 func TestValidateLoRA(t *testing.T) {
-	r := Request{LoRAs: []lora.Adapter{{}, {Name: "a", Weight: new(math.NaN()), ScalingFactor: new(101.0), UNetWeight: new(math.Inf(1)), TextEncoderWeight: new(-200.0),
-		BlockWeights: map[string]float64{"IN04": math.NaN()}, Start: 0.5, End: 0.5}, {Path: "b", Start: -1, End: 2}},
+	r := Request{LoRAs: []lora.Adapter{{}, {Name: "a", Weight: new(math.NaN()), ScalingFactor: new(101.0), UNetWeight: new(math.Inf(1)),
+		TextEncoderWeight: new(-200.0), BlockWeights: map[string]float64{"IN04": math.NaN()}, Start: 0.5, End: 0.5},
+		{Path: "b", Start: -1, End: 2}},
 		LoRAStack: lora.Options{MaxAdapters: -1, GlobalWeight: new(1e9), GlobalScalingFactor: new(math.NaN())}}
 	var errs Errors
-	require.True(t, errors.As(Run{Model: Model{Model: "nano", LoRACache: lora.CacheConfig{MemoryLimitMB: -1, CacheSize: -1, CleanupThreshold: 2}}, Jobs: []Request{r}}.Validate(), &errs))
+	require.True(t, errors.As(Run{Model: Model{Model: "nano", LoRACache: lora.CacheConfig{MemoryLimitMB: -1, CacheSize: -1,
+		CleanupThreshold: 2}}, Jobs: []Request{r}}.Validate(), &errs))
 	var paths []string
 	for _, e := range errs {
 		paths = append(paths, e.Path)

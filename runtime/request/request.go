@@ -58,8 +58,11 @@ const (
 	SyntaxPlain = "plain"
 )
 
-// Precisions and Types list the values that Model's fields accept.
-var Precisions, Types = known.Words["precisions"], known.Words["types"]
+// Precisions lists the values that Model.Precision accepts.
+var Precisions = known.Words["precisions"]
+
+// Types lists the values that the types of Model accept.
+var Types = known.Words["types"]
 
 // Size is a picture's size in pixels, written [height, width] in files, in diffusers' order.
 type Size struct{ Height, Width int }

@@ -46,7 +46,6 @@ func (p *plan) add(timestep, sigma float64, step int) {
 // quiet is the part of a solver that keeps no state and draws no noise.
 type quiet struct{}
 
-func (quiet) reset(_, _ int) {}
 func (quiet) noisy(int) bool { return false }
 
 // run is every Run: a window of a plan over a solver.

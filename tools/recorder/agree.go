@@ -104,7 +104,8 @@ func printPlans(runs []*run) {
 			made := r.made(j.label)
 			if !ok {
 				fmt.Fprintf(w, "  %s/%s\tno plan: %v\n", r.name, j.label, r.outcomes["plan"].err)
-			} else if p := planned; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch && made.Batch > 0 {
+			} else if p := planned; p.Width != made.Width || p.Height != made.Height || p.Images != made.Images || p.Batch != made.Batch &&
+				made.Batch > 0 {
 				fmt.Fprintf(w, "  %s/%s\t%dx%d\t%dx%d\t%d\t%d\t%d\t%d\n", r.name, j.label, p.Width, p.Height, made.Width, made.Height,
 					p.Images, made.Images, p.Batch, made.Batch)
 			}
@@ -143,8 +144,8 @@ func peakError(planned, measured int64) float64 {
 	return 100 * (float64(planned)/float64(measured) - 1)
 }
 
-// printPeaks prints each run's planned peak beside the measured one, and marks those that are off by more than a limit in percent. It returns
-// how many are.
+// printPeaks prints each run's planned peak beside the measured one, and marks those that are off by more than a limit in percent. It
+// returns how many are.
 func printPeaks(runs []*run, limit float64) (off int) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Println("peaks of the command line's runs:")

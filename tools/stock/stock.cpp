@@ -138,7 +138,10 @@ int run(const json& given) {
                                                   static_cast<int>(images[0].channel), images[0].data, 0)) {
         code = fail(1, "could not write " + output);
     } else {
-        print({{"load_seconds", times.load}, {"text_seconds", times.text}, {"step_seconds", times.steps}, {"decode_seconds", times.decode}});
+        print({{"load_seconds", times.load},
+               {"text_seconds", times.text},
+               {"step_seconds", times.steps},
+               {"decode_seconds", times.decode}});
     }
     free_sd_images(images, 1);
     free_sd_ctx(ctx);

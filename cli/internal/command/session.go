@@ -121,8 +121,8 @@ func repeats(jobs []request.Request) bool {
 // perKind is how many jobs of a kind are planned for: so many fill the largest batch whose size nobody chose.
 const perKind = 16
 
-// kinds returns the jobs that memory is planned for. Those that differ in their prompts are one kind, of which the first perKind stand for all, and
-// the one with the longest prompt. A picture that a job takes its size from is replaced by something of that size.
+// kinds returns the jobs that memory is planned for. Those that differ in their prompts are one kind, of which the first perKind stand for
+// all, and the one with the longest prompt. A picture that a job takes its size from is replaced by something of that size.
 func kinds(jobs []request.Request) (out []request.Request) {
 	at, count := map[string]int{}, map[string]int{}
 	text := func(r request.Request) int {

@@ -12,14 +12,16 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// TestKinds plans memory for one batch of jobs that differ in prompt, seed and name alone, and for the size of a picture without its pixels.
+// TestKinds plans memory for one batch of jobs that differ in prompt, seed and name alone, and for the size of a picture without its
+// pixels.
 func TestKinds(t *testing.T) {
 	path := t.TempDir() + "/in.png"
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	require.NoError(t, png.Encode(f, image.NewNRGBA(image.Rect(0, 0, 40, 24))))
 	require.NoError(t, f.Close())
-	jobs := []request.Request{{Prompt: "a", Seed: 1}, {Prompt: "longer", Seed: 2, Output: "x.png"}, {Prompt: "b", Width: 64}, {Prompt: "c <lora:x:1>"},
+	jobs := []request.Request{{Prompt: "a", Seed: 1}, {Prompt: "longer", Seed: 2, Output: "x.png"}, {Prompt: "b", Width: 64},
+		{Prompt: "c <lora:x:1>"},
 		{InitImage: request.Picture{Path: path}}, {Prompt: "d"}}
 	many := jobs
 	for range 2 * perKind {

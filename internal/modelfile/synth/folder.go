@@ -95,7 +95,8 @@ func (p *plan) componentConfig(name string) (config map[string]any, library, cla
 	case "text_encoder":
 		return textConfig(p.dims.TextEncoder, p.config.TextEncoder, "CLIPTextModel", "quick_gelu"), "transformers", "CLIPTextModel", "model"
 	}
-	return textConfig(p.dims.TextEncoder2, p.config.TextEncoder2, "CLIPTextModelWithProjection", "gelu"), "transformers", "CLIPTextModelWithProjection", "model"
+	return textConfig(p.dims.TextEncoder2, p.config.TextEncoder2, "CLIPTextModelWithProjection", "gelu"), "transformers",
+		"CLIPTextModelWithProjection", "model"
 }
 
 func (p *plan) unetConfig() map[string]any {

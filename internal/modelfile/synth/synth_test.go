@@ -116,7 +116,8 @@ func TestLayoutsAgree(t *testing.T) {
 	for _, part := range []string{"weight", "bias"} {
 		var joined []float32
 		for _, p := range []string{"q", "k", "v"} {
-			joined = append(joined, values(t, filepath.Join(folder, "text_encoder_2/model.safetensors"), "text_model.encoder.layers.1.self_attn."+p+"_proj."+part)...)
+			joined = append(joined, values(t, filepath.Join(folder, "text_encoder_2/model.safetensors"),
+				"text_model.encoder.layers.1.self_attn."+p+"_proj."+part)...)
 		}
 		assert.Equal(t, values(t, original, "conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_"+part), joined)
 	}
@@ -131,7 +132,8 @@ func TestLayoutsAgree(t *testing.T) {
 
 	const name = "model.diffusion_model.input_blocks.1.0.in_layers.2.weight"
 	want := values(t, original, name)
-	for file, opt := range map[string]Options{"g.gguf": {}, "t.ckpt": {}, "b.safetensors": {Type: modelfile.BF16}, "x.bin": {Format: FormatSafetensors}} {
+	for file, opt := range map[string]Options{"g.gguf": {}, "t.ckpt": {}, "b.safetensors": {Type: modelfile.BF16},
+		"x.bin": {Format: FormatSafetensors}} {
 		got := values(t, path(file, opt), name)
 		for i := range want {
 			require.InDelta(t, want[i], got[i], 0.004*math.Abs(float64(want[i]))+1e-7)
@@ -150,7 +152,8 @@ func TestDrawAgreesWithIndex(t *testing.T) {
 			out := make([]byte, 103*width)
 			f.draw(out, 42, start, width)
 			for i := range 103 {
-				require.Equal(t, index(42, start+int64(i)), binary.LittleEndian.Uint16(out[i*width:]), "width %d, start %d, element %d", width, start, i)
+				require.Equal(t, index(42, start+int64(i)), binary.LittleEndian.Uint16(out[i*width:]), "width %d, start %d, element %d", width, start,
+					i)
 			}
 		}
 	}
@@ -183,7 +186,8 @@ func TestDistribution(t *testing.T) {
 
 func TestCancelLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	for name, write := range map[string]func(context.Context, string, Options) error{"f.safetensors": Write, "f.gguf": Write, "f.ckpt": Write, "folder": WriteFolder} {
+	for name, write := range map[string]func(context.Context, string,
+		Options) error{"f.safetensors": Write, "f.gguf": Write, "f.ckpt": Write, "folder": WriteFolder} {
 		ctx, cancel := context.WithCancel(context.Background())
 		err := write(ctx, filepath.Join(dir, name), Options{Kind: KindNano, Dims: small(), Progress: func(done, total int64) {
 			assert.Positive(t, total)

@@ -67,7 +67,8 @@ func TestHeaders(t *testing.T) {
 
 func TestGGUFRefusals(t *testing.T) {
 	assert.ErrorContains(t, ggufHead(io.Discard, []Tensor{{Name: "x", DType: modelfile.F8E4M3}}, nil), "no type F8_E4M3")
-	assert.ErrorContains(t, ggufHead(io.Discard, []Tensor{{Name: "x", DType: modelfile.F32, Shape: make([]int64, 5)}}, nil), "4 dimensions at most, this has 5")
+	assert.ErrorContains(t, ggufHead(io.Discard, []Tensor{{Name: "x", DType: modelfile.F32, Shape: make([]int64, 5)}}, nil),
+		"4 dimensions at most, this has 5")
 }
 
 // Whatever fails, neither the file nor a temporary one is left, and one that was there before stays.

@@ -61,8 +61,8 @@ void check_allocation(const std::string& what, size_t bytes, const std::string& 
 // A buffer on a device, or DG_ERR_OUT_OF_MEMORY that says what it was for.
 BufferPtr allocate_buffer(ggml_backend_t backend, size_t bytes, const std::string& what, const std::string& device_id);
 
-// Makes glibc map blocks of a megabyte and more by themselves, so that they go back to the system when freed, and keep few heaps. Left alone it
-// raises that size to the largest block ever freed and has a heap for every thread, of which Go moves calls between many:
+// Makes glibc map blocks of a megabyte and more by themselves, so that they go back to the system when freed, and keep few heaps.
+// Left alone it raises that size to the largest block ever freed and has a heap for every thread, of which Go moves calls between many:
 // eight pictures one after the other left 30 MiB behind.
 void return_large_blocks();
 

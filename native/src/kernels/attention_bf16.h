@@ -1,4 +1,5 @@
-// Multi-head attention by BF16 products (AMX tiles, AVX512_BF16): scores of 32 queries at a time stay in the cache, never in memory as a whole.
+// Multi-head attention by BF16 products (AMX tiles, AVX512_BF16). Scores of 32 queries at a time stay in the cache; they are never in
+// memory as a whole.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,8 @@ func pattern(shape ...int) backend.Tensor {
 }
 
 func unetInput(n, channels int) backend.UNetInput {
-	in := backend.UNetInput{Sample: pattern(n, channels, 4, 6), Context: pattern(n, maxTokens, 2*textWidth), Pooled: pattern(n, pooledDim), SizeIDs: pattern(n, 6)}
+	in := backend.UNetInput{Sample: pattern(n, channels, 4, 6), Context: pattern(n, maxTokens, 2*textWidth), Pooled: pattern(n, pooledDim),
+		SizeIDs: pattern(n, 6)}
 	for i := range n {
 		in.Timesteps = append(in.Timesteps, float32(900-200*i))
 	}
@@ -69,7 +70,8 @@ func TestHookRecordsAndClose(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, m.UNet(ctx, unetInput(2, 4), out), context.Canceled)
-	assert.Equal(t, []Call{{Op: OpOpen}, {Op: OpUNet, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900}, {Op: OpUNet, Nth: 1, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900}}, b.Calls())
+	assert.Equal(t, []Call{{Op: OpOpen}, {Op: OpUNet, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900},
+		{Op: OpUNet, Nth: 1, Batch: 2, Kind: backend.KindSDXLBase, Timestep: 900}}, b.Calls())
 	require.NoError(t, m.Close())
 	require.NoError(t, m.Close())
 	assert.Zero(t, b.LiveModels())

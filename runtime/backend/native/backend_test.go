@@ -59,7 +59,8 @@ func TestOpenZeroConfigurationIsAuto(t *testing.T) {
 	var text bytes.Buffer
 	b := fakeBackend(t, slog.New(slog.NewTextHandler(&text, nil)))
 	fakeModel(t, b, "m")
-	require.Contains(t, text.String(), "device=NULL text=NULL vae=NULL components=0 types=0,0,0 precision=0 threads=0 flash=0 config=0,0,0,0,0,0 m unet.w=")
+	require.Contains(t, text.String(), "device=NULL text=NULL vae=NULL components=0 types=0,0,0 precision=0 threads=0 flash=0 "+
+		"config=0,0,0,0,0,0 m unet.w=")
 }
 
 func TestLoggerThatWantsNothingIsNotCalled(t *testing.T) {
@@ -93,12 +94,14 @@ func TestOpenRefusals(t *testing.T) {
 			"text_encoder_2 hidden_act"},
 		"groups": {backend.ModelConfig{Files: model, Hyper: backend.Hyper{UNetNormNumGroups: -1}}, backend.ErrArgument,
 			"unet norm_num_groups: -1"},
-		"threads":         {backend.ModelConfig{Files: model, Threads: -1}, backend.ErrArgument, "threads: -1 is not in 0.."},
-		"too many":        {backend.ModelConfig{Files: model, Threads: 1 << 40}, backend.ErrArgument, "threads: 1099511627776"},
-		"device":          {backend.ModelConfig{Files: model, Device: "cuda:0"}, ErrDevice, `device: "cuda:0" is not here; the vulkan library lists cpu, vulkan:0, and auto takes the best`},
-		"text device":     {backend.ModelConfig{Files: model, TextDevice: "gpu"}, ErrDevice, `text device: "gpu"`},
-		"vae device":      {backend.ModelConfig{Files: model, VAEDevice: "CPU"}, ErrDevice, `vae device: "CPU"`},
-		"native: no file": {backend.ModelConfig{Files: backend.Files{Model: "no-such-file"}}, ErrFile, "opening the model: cannot open no-such-file"},
+		"threads":  {backend.ModelConfig{Files: model, Threads: -1}, backend.ErrArgument, "threads: -1 is not in 0.."},
+		"too many": {backend.ModelConfig{Files: model, Threads: 1 << 40}, backend.ErrArgument, "threads: 1099511627776"},
+		"device": {backend.ModelConfig{Files: model, Device: "cuda:0"}, ErrDevice,
+			`device: "cuda:0" is not here; the vulkan library lists cpu, vulkan:0, and auto takes the best`},
+		"text device": {backend.ModelConfig{Files: model, TextDevice: "gpu"}, ErrDevice, `text device: "gpu"`},
+		"vae device":  {backend.ModelConfig{Files: model, VAEDevice: "CPU"}, ErrDevice, `vae device: "CPU"`},
+		"native: no file": {backend.ModelConfig{Files: backend.Files{Model: "no-such-file"}}, ErrFile,
+			"opening the model: cannot open no-such-file"},
 		"native: memory": {backend.ModelConfig{Files: backend.Files{Model: "oom"}}, backend.ErrOutOfMemory,
 			"1.0 GiB for the UNet on cpu (out of memory)"},
 	} {
@@ -130,7 +133,8 @@ func TestOpenCanBeCancelled(t *testing.T) {
 func component(name string, tensors, parameters, bytes int64) backend.ComponentInfo {
 	i := tensors - 10
 	return backend.ComponentInfo{Name: name, Present: true, Opened: true, Loaded: true, FileType: backend.TypeF16, Type: backend.TypeBF16,
-		Tensors: tensors, Parameters: parameters, ParameterBytes: bytes, ResidentBytes: bytes + 10 + i, MappedBytes: 7 * i, Device: "cpu", Residency: backend.ResidencyResident}
+		Tensors: tensors, Parameters: parameters, ParameterBytes: bytes, ResidentBytes: bytes + 10 + i, MappedBytes: 7 * i, Device: "cpu",
+		Residency: backend.ResidencyResident}
 }
 
 func TestModelInfo(t *testing.T) {

@@ -44,7 +44,8 @@ func TestEveryNameOfTheInterfaceIsTheABIs(t *testing.T) {
 }
 
 func TestActivationsAndComponentsAsNumbers(t *testing.T) {
-	require.Equal(t, []int32{0, 1, 2}, []int32{number(bindings.Activations, ""), number(bindings.Activations, "quick_gelu"), number(bindings.Activations, "gelu")})
+	require.Equal(t, []int32{0, 1, 2}, []int32{number(bindings.Activations, ""), number(bindings.Activations, "quick_gelu"),
+		number(bindings.Activations, "gelu")})
 	for i, name := range contract.Components {
 		require.Equal(t, int32(1)<<i, bits([]string{name}))
 	}

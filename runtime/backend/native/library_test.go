@@ -224,7 +224,8 @@ func Example() {
 	// Output: sdxl-base [1 3 32 32]
 }
 
-// TestControlNetOfSharedTexts: pictures of one prompt, whose texts' keys and values are computed once, have the residuals of each guided pair by itself, bit for bit.
+// TestControlNetOfSharedTexts: pictures of one prompt, whose texts' keys and values are computed once, have the residuals of each guided
+// pair by itself, bit for bit.
 func TestControlNetOfSharedTexts(t *testing.T) {
 	b, _ := nanoBackend(t)
 	path := filepath.Join("..", "..", "..", "models", "nano", "nano-controlnet-canny.safetensors")
@@ -249,9 +250,9 @@ func TestControlNetOfSharedTexts(t *testing.T) {
 			scales[i] = 1
 		}
 		evaluate := func(residuals []float32, first, n int) {
-			require.NoError(t, m.ControlNet(t.Context(), backend.ControlInput{Sample: part(whole.Sample, first, n), Timesteps: whole.Timesteps[first : first+n],
-				Context: part(whole.Context, first, n), Pooled: part(whole.Pooled, first, n), SizeIDs: part(whole.SizeIDs, first, n), Hint: hint, Scales: scales,
-				Rows: rows, FirstRow: first}, residuals))
+			require.NoError(t, m.ControlNet(t.Context(), backend.ControlInput{Sample: part(whole.Sample, first, n),
+				Timesteps: whole.Timesteps[first : first+n], Context: part(whole.Context, first, n), Pooled: part(whole.Pooled, first, n),
+				SizeIDs: part(whole.SizeIDs, first, n), Hint: hint, Scales: scales, Rows: rows, FirstRow: first}, residuals))
 		}
 		together, alone := make([]float32, u.ResidualCount(rows, h, w)), make([]float32, u.ResidualCount(rows, h, w))
 		evaluate(together, 0, rows)

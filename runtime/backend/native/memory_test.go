@@ -18,13 +18,16 @@ func TestMemoryOfAModel(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, text.String(), "residency=1,2,3 stream=8589934592 attention=67108864")
 	c := m.Info().Components[1]
-	require.Equal(t, []any{true, false, backend.ResidencyOnDemand, int64(11), int64(7)}, []any{c.Opened, c.Loaded, c.Residency, c.ResidentBytes, c.MappedBytes})
+	require.Equal(t, []any{true, false, backend.ResidencyOnDemand, int64(11), int64(7)},
+		[]any{c.Opened, c.Loaded, c.Residency, c.ResidentBytes, c.MappedBytes})
 	require.NoError(t, m.Load(t.Context(), "text_encoder_2", "unet"))
 	c = m.Info().Components[1]
 	require.Equal(t, []any{true, int64(202 + 11)}, []any{c.Loaded, c.ResidentBytes})
 	stats := m.MemoryStats()
-	require.Equal(t, backend.ComponentMemory{Name: "unet", Loaded: true, Weights: 204, WeightsPeak: 302, Host: 12, HostPeak: 22, Mapped: 14}, stats.Components[2])
-	require.Equal(t, []int64{1, 3, 4, 202 + 204 + 60 + 3, 1000}, []int64{stats.ComputePeak, stats.Adapters, stats.AdaptersPeak, stats.Total, stats.TotalPeak})
+	require.Equal(t, backend.ComponentMemory{Name: "unet", Loaded: true, Weights: 204, WeightsPeak: 302, Host: 12, HostPeak: 22, Mapped: 14},
+		stats.Components[2])
+	require.Equal(t, []int64{1, 3, 4, 202 + 204 + 60 + 3, 1000},
+		[]int64{stats.ComputePeak, stats.Adapters, stats.AdaptersPeak, stats.Total, stats.TotalPeak})
 	m.ResetMemoryPeaks()
 	require.Zero(t, m.MemoryStats().TotalPeak)
 	require.NoError(t, m.Unload())

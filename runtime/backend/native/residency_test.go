@@ -51,7 +51,8 @@ func adapters(t *testing.T, m *native.Model) []backend.LoRAUse {
 		case backend.ModuleLinear:
 			targets = append(targets, backend.LoRATarget{Module: x.Name, Form: backend.LoRALowRank, A: raw(2, x.In), B: raw(x.Out, 2), Scale: 1})
 		case backend.ModuleConv2D:
-			targets = append(targets, backend.LoRATarget{Module: x.Name, Form: backend.LoRALowRank, A: raw(2, x.In, x.Kernel, x.Kernel), B: raw(x.Out, 2, 1, 1), Scale: 1})
+			targets = append(targets, backend.LoRATarget{Module: x.Name, Form: backend.LoRALowRank, A: raw(2, x.In, x.Kernel, x.Kernel),
+				B: raw(x.Out, 2, 1, 1), Scale: 1})
 		}
 	}
 	l, err := m.LoadLoRA(t.Context(), targets)

@@ -68,7 +68,8 @@ func score(dir string, count int, verbose bool, least float64) error {
 		}
 	}
 	fmt.Println(sum)
-	for _, r := range [][2]int{{sum.Colour, sum.N}, {sum.Background, sum.N}, {sum.Shape, sum.N}, {sum.Position, sum.PositionN}, {sum.Size, sum.SizeN}} {
+	for _, r := range [][2]int{{sum.Colour, sum.N}, {sum.Background, sum.N}, {sum.Shape, sum.N}, {sum.Position, sum.PositionN},
+		{sum.Size, sum.SizeN}} {
 		if float64(r[0]) < least*float64(r[1]) {
 			return fmt.Errorf("%s: a rate is below %g", dir, least)
 		}

@@ -250,8 +250,8 @@ func TestReport(t *testing.T) {
 		writePicture(t, path, ramp(add))
 		f := float64(2 - i) // the second is twice as fast
 		for _, step := range []float64{8, 10, 30} {
-			r.samples[i] = append(r.samples[i], sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f, CPU: 39 * f, PeakRSS: 1 << 30,
-				Picture: path, Note: []string{"", "bf16"}[i]})
+			r.samples[i] = append(r.samples[i], sample{Load: 2 * f, Text: 3 * f, Steps: []float64{step * f}, Decode: 4 * f, Total: 20 * f,
+				CPU: 39 * f, PeakRSS: 1 << 30, Picture: path, Note: []string{"", "bf16"}[i]})
 		}
 	}
 	var out strings.Builder

@@ -174,10 +174,10 @@ func (r *report) conditions() string {
 	if r.options.projection != "" {
 		projection = "; given text_projection transposed, as its multiplication needs it"
 	}
-	return fmt.Sprintf("%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size, t.Steps,
-		t.Guidance, guidance, rounds, r.options.threads) +
-		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %.2f before, %.2f after.\n", m.CPU, m.Processors, float64(m.Memory)/(1<<30), m.System,
-			r.load[0], r.load[1]) +
+	return fmt.Sprintf("%d x %d pixels, %d Euler steps, guidance %g (%s); medians of %s, taken in turns, %d threads.\n\n", t.Size, t.Size,
+		t.Steps, t.Guidance, guidance, rounds, r.options.threads) +
+		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %.2f before, %.2f after.\n", m.CPU, m.Processors,
+			float64(m.Memory)/(1<<30), m.System, r.load[0], r.load[1]) +
 		fmt.Sprintf("- Stock engine: %s, %s, %s, %s%s.\n- Daguerre: commit %s.\n\n", r.build.Engine, r.build.Compiler, r.build.BuildType,
 			r.build.Options, projection, m.Commit)
 }

@@ -56,7 +56,8 @@ func (o options) variants() (out []variant, err error) {
 	for _, list := range []struct {
 		flag, names string
 		make        func(name string) (variant, error)
-	}{{"stock-variants", o.stockVariants, stockVariant}, {"daguerre-variants", o.daguerreVariants, daguerreVariant}, {"peers", o.peers, peerVariant}} {
+	}{{"stock-variants", o.stockVariants, stockVariant}, {"daguerre-variants", o.daguerreVariants, daguerreVariant},
+		{"peers", o.peers, peerVariant}} {
 		if list.flag == "peers" && list.names == "" {
 			continue
 		}
