@@ -105,7 +105,8 @@ func FuzzPickle(f *testing.F) {
 	f.Add([]byte(pkDict(pkStr("w"), pkTensor("FloatStorage", "0", 6, 0, []int64{2, 3}, []int64{1, 2}), pkStr("n"), pkInt(4))))
 	f.Add([]byte("\x80\x02cposix\nsystem\n(X\x01\x00\x00\x00xtR."))
 	f.Add([]byte("\x80\x02]" + pickleBomb() + "."))
-	f.Add([]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94]\x94(K\x01M\x02\x00J\x03\x00\x00\x00G\x00\x00\x00\x00\x00\x00\x00\x00es."))
+	f.Add([]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94]\x94" +
+		"(K\x01M\x02\x00J\x03\x00\x00\x00G\x00\x00\x00\x00\x00\x00\x00\x00es."))
 	f.Add([]byte("\x80\x02ccollections\nOrderedDict\n](X\x01\x00\x00\x00aN\x86e\x85R}X\x0b\x00\x00\x00_parameters}sb."))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fuzzRead(t, "m.pt", torchZip(string(b), map[string][]byte{"0": make([]byte, 24), "1": nil}))
