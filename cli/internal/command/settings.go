@@ -35,10 +35,10 @@ const (
 	catOutput  = "Output"
 )
 
-// settings lists every flag that overrides a run file, in the order of the help: a key, with the prefix "model." where it is one of
+// settings lists every flag that overrides a run file, in the order of the help but for files of [model]: a key, with the prefix "model." where it is one of
 // [model]; the flag's name behind "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a
 // mistake, though a zero field means the default.
-var settings = slices.Concat(
+var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
 		"seamless", "noise"),
@@ -49,18 +49,27 @@ var settings = slices.Concat(
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
 		"model.lora_cache.memory_limit_mb=lora-memory!"),
 	group(catRefiner, "latents", "denoising_start", "denoising_end"),
-	group(catModel, "model.taesd", "model.fast_decode", "model.upscaler"),
 	group(catRefiner, "model.refiner", "refiner_mode", "refiner_start", "refiner_strength!", "refiner_steps!", "aesthetic_score",
 		"negative_aesthetic_score", "model.refiner_type", "model.refiner_on_demand"),
-	group(catModel, "model.model/m", "model.unet", "model.text_encoder", "model.text_encoder_2", "model.vae", "model.embeddings=embedding",
-		"model.embedding_directories=embedding-directory"),
+	group(catModel, "model.model/m", "model.embeddings=embedding", "model.embedding_directories=embedding-directory", "model.fast_decode"),
 	group(catCompute, "model.precision", "model.type", "model.unet_type", "model.text_type", "model.vae_type", "model.vae_tiling",
 		"model.vae_tile_size!", "model.vae_tile_overlap!", "model.vae_slicing", "model.device", "model.text_device", "model.vae_device",
 		"model.threads/t", "model.flash_attention", "model.memory.memory_limit=memory-limit", "model.memory.reserve=memory-reserve",
 		"model.memory.strategy=memory-strategy", "model.memory.attention_slicing=attention-slicing", "max_batch=batch!",
 		"guidance_batch"),
 	group(catOutput, "output/o", "save_latents", "quality!", "metadata"),
-)
+))
+
+// withFiles adds the other texts of [model]. They name files, and each has a flag of its own name.
+func withFiles(list []setting) []setting {
+	for _, k := range request.Keys() {
+		key := "model." + k.Name
+		if k.Table == "model" && k.Type == "string" && !slices.ContainsFunc(list, func(s setting) bool { return s.key == key }) {
+			list = append(list, setting{key: key, category: catModel})
+		}
+	}
+	return list
+}
 
 // ownDocs are the help texts of flags that say something else than their keys.
 var ownDocs = map[string]string{
