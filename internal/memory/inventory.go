@@ -77,9 +77,6 @@ func ComponentsOf(cfg backend.ModelConfig) ([]Component, error) {
 	return v.Components, err
 }
 
-// componentOrder is the order of an Inventory's components.
-var componentOrder = []string{TextEncoder, TextEncoder2, UNet, VAEEncoder, VAEDecoder, ControlNet, "upscaler"}
-
 // components lists what a table holds.
 func components(table *backend.Table) []Component {
 	found := map[string]*Component{}
@@ -108,7 +105,7 @@ func components(table *backend.Table) []Component {
 		c.Weights = append(c.Weights, weight)
 	}
 	var out []Component
-	for _, name := range componentOrder {
+	for _, name := range backend.ComponentNames {
 		if c := found[name]; c != nil {
 			out = append(out, *c)
 		}

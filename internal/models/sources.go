@@ -34,11 +34,8 @@ func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
 // CheckFiles reads the headers of the small networks, so that a wrong file is told of before the base is loaded.
 func (s Sources) CheckFiles() error {
-	for _, f := range []struct{ role, path string }{{"taesd", s.TAESD.Files.TAESD}, {"upscaler", s.Upscaler.Files.Upscaler}} {
-		if f.path == "" {
-			continue
-		}
-		if err := CheckRole(f.role, f.path); err != nil {
+	for _, f := range append(s.TAESD.Files.Named(), s.Upscaler.Files.Named()...) {
+		if err := CheckRole(f.Role, f.Path); err != nil {
 			return err
 		}
 	}

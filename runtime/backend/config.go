@@ -1,5 +1,7 @@
 package backend
 
+import "slices"
+
 // Type names how weights are stored, as ggml spells it, in lower case ("f16", "q8_0", "q4_k").
 type Type string
 
@@ -71,6 +73,26 @@ type Files struct {
 	TAESD      string
 	Upscaler   string
 }
+
+// NamedFile is a file of Files and what it is for: "model", or the component that it holds.
+type NamedFile struct {
+	Role, Path string
+	Alone      bool // a model of its own
+}
+
+// Named lists the files that are set, the model's first.
+func (f Files) Named() []NamedFile {
+	return slices.DeleteFunc([]NamedFile{
+		{"model", f.Model, false}, {"unet", f.UNet, false}, {"text_encoder", f.TextEncoder, false}, {"text_encoder_2", f.TextEncoder2, false},
+		{"vae", f.VAE, false}, {"controlnet", f.ControlNet, true}, {"taesd", f.TAESD, true}, {"upscaler", f.Upscaler, true},
+	}, func(n NamedFile) bool { return n.Path == "" })
+}
+
+// ComponentNames are what models consist of, in the order of reports: SDXL's own, then those of other networks.
+var ComponentNames = [...]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler"}
+
+// SDXLComponents is how many of ComponentNames are SDXL's own. A model that has none of the others says nothing of them.
+const SDXLComponents = 5
 
 // Hyper is what the weights do not show. Zero values mean SDXL's own.
 type Hyper struct {

@@ -29,8 +29,8 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 	}
 	for i, c := range in.Components {
-		if i >= sdxlComponents && c.Present == 0 {
-			continue // what is a model of its own is no part that others lack
+		if i >= backend.SDXLComponents && c.Present == 0 {
+			continue
 		}
 		out.Components = append(out.Components, backend.ComponentInfo{
 			Name: bindings.Components[i], Present: c.Present != 0, Opened: c.Loaded != 0,
