@@ -35,9 +35,9 @@ const (
 	catOutput  = "Output"
 )
 
-// settings lists every flag that overrides a run file, in the order of the help but for files of [model]: a key, with the prefix "model." where it is one of
-// [model]; the flag's name behind "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a
-// mistake, though a zero field means the default.
+// settings lists every flag that overrides a run file: a key, with the prefix "model." where it is one of [model]; the flag's name behind
+// "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a mistake, though a zero field means
+// the default. They are in the order of the help, but for the files of [model] that withFiles adds.
 var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
