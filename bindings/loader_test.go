@@ -119,7 +119,7 @@ func TestOutcomesInWords(t *testing.T) {
 		"foreign library":   {bindingstest.Shared(t, dir, "foreign.so", "int other(void);\nint other(void) { return 1; }\n"), "", "has no symbol dg_abi_version: it is not libdaguerre, or of another version; rebuild it with `make`"},
 		"only the version":  {bindingstest.Shared(t, dir, "abionly.so", abiOnly), "", "has no symbol dg_get_build_info"},
 		"missing symbol":    {bindingstest.Fake(t, dir, "incomplete.so", "FAKE_INCOMPLETE"), "", "incomplete.so has no symbol dg_compute_release"},
-		"other ABI version": {bindingstest.Fake(t, dir, "abi.so", "FAKE_ABI=999"), "", fmt.Sprintf("ABI version 999 where %d is wanted", ABIVersion)},
+		"other ABI version": {bindingstest.Fake(t, dir, "abi.so", "FAKE_ABI=999"), "", fmt.Sprintf("ABI version 999 where %d is wanted", abiVersion)},
 		"other CPU":         {bindingstest.Fake(t, dir, "oldcpu.so", "FAKE_CPU_SUPPORTED=0"), "", "this CPU lacks avx512_bf16; rebuild it here with `make`"},
 		"other variant":     {bindingstest.Fake(t, dir, "cpu.so"), "cuda", "is the cpu variant where cuda is wanted"},
 	} {

@@ -9,7 +9,7 @@ import (
 )
 
 // Components names all that a model can have.
-var Components = []string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler"}
+var Components = backend.ComponentNames[:]
 
 // Component is the one that a stage belongs to; "" for what is no stage.
 func Component(s backend.Stage) string {

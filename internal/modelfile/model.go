@@ -27,15 +27,10 @@ type Input struct {
 // are *Error.
 func ReadModel(files backend.Files) (*Model, error) {
 	m := &Model{}
-	for _, f := range []struct{ role, path string }{{"model", files.Model}, {"unet", files.UNet}, {"text_encoder", files.TextEncoder},
-		{"text_encoder_2", files.TextEncoder2}, {"vae", files.VAE}, {"controlnet", files.ControlNet}, {"taesd", files.TAESD},
-		{"upscaler", files.Upscaler}} {
-		if f.path == "" {
-			continue
-		}
-		s, err := openSource(f.path)
+	for _, f := range files.Named() {
+		s, err := openSource(f.Path)
 		if err == nil {
-			err = m.add(f.role, s)
+			err = m.add(f.Role, s)
 			s.close()
 		}
 		if err != nil {

@@ -1,8 +1,6 @@
 package controlnet
 
 import (
-	_ "embed" // what the preprocessors are called and take
-	"encoding/json"
 	"fmt"
 	"image"
 	"math"
@@ -33,26 +31,39 @@ type Option struct {
 // values are options by name.
 type values map[string]float64
 
-//go:embed preprocessors.json
-var preprocessorsJSON []byte
-
-// runs are the preprocessors' functions, by name.
-var runs = map[string]func(img *image.NRGBA, o values) *image.NRGBA{
-	"none":  func(img *image.NRGBA, _ values) *image.NRGBA { return img },
-	"canny": canny, "softedge": softEdge, "lineart": lineart, "scribble": scribble, "invert": invert, "tile": tile, "blur": blurred,
-	"threshold": threshold, "recolor": recolor,
-}
-
 // Preprocessors lists every preprocessor, in the order of the documentation.
-var Preprocessors = func() (list []Preprocessor) {
-	if err := json.Unmarshal(preprocessorsJSON, &list); err != nil {
-		panic("controlnet: embedded preprocessors.json: " + err.Error())
-	}
-	for i, p := range list {
-		list[i].run = runs[p.Name]
-	}
-	return list
-}()
+var Preprocessors = []Preprocessor{
+	{Name: "none", Aliases: []string{"passthrough"}, Doc: "the picture is a map already: depth, pose, segments, normals, or edges made " +
+		"elsewhere",
+		run: func(img *image.NRGBA, _ values) *image.NRGBA { return img }},
+	{Name: "canny", Doc: "edges one pixel wide, white on black, as OpenCV's Canny finds them",
+		Options: []Option{
+			{Name: "low_threshold", Doc: "of the gradient, where an edge that began goes on", Default: 100, Min: 0, Max: 4096},
+			{Name: "high_threshold", Doc: "of the gradient, where an edge begins", Default: 200, Min: 0, Max: 4096},
+			{Name: "l2_gradient", Doc: "length of the gradient instead of the sum of its parts", Max: 1, Switch: true},
+		}, run: canny},
+	{Name: "softedge", Doc: "strength of edges as shades of grey: the gradient of the blurred picture. A plain stand-in for the networks " +
+		"HED and PiDiNet",
+		Options: []Option{{Name: "sigma", Doc: "of the blur, in pixels", Default: 2, Min: 0.3, Max: 50}}, run: softEdge},
+	{Name: "lineart", Aliases: []string{"lineart_standard"}, Doc: "lines darker than their surroundings, white on black, as A1111's " +
+		"lineart_standard; no network",
+		Options: []Option{
+			{Name: "sigma", Doc: "of the surroundings, in pixels", Default: 6, Min: 0.3, Max: 50},
+			{Name: "threshold", Doc: "darkness from which on pixels count for the overall contrast", Default: 8, Min: 0, Max: 255},
+		}, run: lineart},
+	{Name: "scribble", Aliases: []string{"scribble_xdog"}, Doc: "bold strokes, white on black: the difference of two blurs, cut (as " +
+		"A1111's scribble_xdog)",
+		Options: []Option{{Name: "threshold", Doc: "how strong a line must be", Default: 32, Min: 1, Max: 255}}, run: scribble},
+	{Name: "invert", Doc: "negative: for dark lines on white paper, since nets want white on black", run: invert},
+	{Name: "tile", Aliases: []string{"tile_resample"}, Doc: "the picture without its detail: scaled down and up again",
+		Options: []Option{{Name: "down_sampling_rate", Doc: "by how much it is scaled down", Default: 4, Min: 1, Max: 64}}, run: tile},
+	{Name: "blur", Aliases: []string{"blur_gaussian", "tile_blur"}, Doc: "the picture blurred",
+		Options: []Option{{Name: "sigma", Doc: "of the blur, in pixels", Default: 9, Min: 0.3, Max: 100}}, run: blurred},
+	{Name: "threshold", Doc: "black and white, cut at a brightness",
+		Options: []Option{{Name: "threshold", Doc: "luma above this is white", Default: 127, Min: 0, Max: 255}}, run: threshold},
+	{Name: "recolor", Aliases: []string{"grayscale", "recolor_luminance"}, Doc: "shades of grey, for nets that recolour",
+		Options: []Option{{Name: "gamma", Doc: "above 1 is darker", Default: 1, Min: 0.1, Max: 10}}, run: recolor},
+}
 
 // Find returns a preprocessor by name or alias; "" is none.
 func Find(name string) (Preprocessor, error) {
@@ -119,21 +130,18 @@ func (o Option) wanted() string {
 
 // number takes what TOML, JSON and Go programs give.
 func (o Option) number(v any) (float64, bool) {
-	x := 0.0
 	switch v := v.(type) {
 	case float64:
-		x = v
+		return v, !o.Switch || v == 0 || v == 1
 	case int64:
-		x = float64(v)
+		return float64(v), !o.Switch || v == 0 || v == 1
 	case int:
-		x = float64(v)
+		return float64(v), !o.Switch || v == 0 || v == 1
 	case bool:
 		if v {
-			x = 1
+			return 1, o.Switch
 		}
-		return x, o.Switch
-	default:
-		return 0, false
+		return 0, o.Switch
 	}
-	return x, !o.Switch || x == 0 || x == 1
+	return 0, false
 }

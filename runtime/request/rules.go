@@ -121,8 +121,6 @@ func (c checker) value(key, path string, value any) {
 			c.oneOf(key, x, words)
 		} else if form, ok := forms[known.Keys[path].Is]; ok {
 			form(c, key, x)
-		} else if strings.HasPrefix(path, "model.") {
-			c.path(key, x)
 		}
 	case []string:
 		for i, s := range x {

@@ -53,25 +53,17 @@ func deviceName(name string) string {
 
 // checkFiles refuses files that no model consists of.
 func checkFiles(f backend.Files) error {
-	given, alone := 0, 0
-	for _, file := range []struct {
-		field, path string
-		alone       int
-	}{
-		{"model", f.Model, 0}, {"unet", f.UNet, 0}, {"text_encoder", f.TextEncoder, 0}, {"text_encoder_2", f.TextEncoder2, 0}, {"vae", f.VAE, 0},
-		{"controlnet", f.ControlNet, 1}, {"taesd", f.TAESD, 1}, {"upscaler", f.Upscaler, 1},
-	} {
-		if strings.ContainsRune(file.path, 0) {
-			return invalid(opOpen, file.field, "the path %q contains a NUL byte", file.path)
+	given, alone := f.Named(), false
+	for _, file := range given {
+		if strings.ContainsRune(file.Path, 0) {
+			return invalid(opOpen, file.Role, "the path %q contains a NUL byte", file.Path)
 		}
-		if file.path != "" {
-			given, alone = given+1, alone+file.alone
-		}
+		alone = alone || file.Alone
 	}
-	if given > 1 && alone > 0 {
+	if len(given) > 1 && alone {
 		return invalid(opOpen, "files", "a ControlNet, a TAESD and an upscaler are each a model of their own; open them one by one")
 	}
-	if given == 0 {
+	if len(given) == 0 {
 		return invalid(opOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")
 	}
 	return nil

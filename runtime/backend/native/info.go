@@ -5,9 +5,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// sdxlComponents of the components are SDXL's own; the others are models by themselves.
-const sdxlComponents = 5
-
 // modelInfo translates what the library says of a model. Counts of levels come from untrusted weights
 // and index arrays here, so they are checked.
 func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
@@ -30,7 +27,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 	}
 	for i, c := range in.Components {
 		if i >= backend.SDXLComponents && c.Present == 0 {
-			continue
+			continue // what is a model of its own is no part that others lack
 		}
 		out.Components = append(out.Components, backend.ComponentInfo{
 			Name: bindings.Components[i], Present: c.Present != 0, Opened: c.Loaded != 0,
