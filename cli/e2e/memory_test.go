@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestOutOfMemory: an allocation that fails, of weights or of a compute buffer, is said in words and has its exit code. demo tries again with
-// less in memory, and loads weights for that; what it says at the end is what failed last.
+// TestOutOfMemory: an allocation that fails, of weights or of a compute buffer, is said in words and has its exit code. demo tries again
+// with less in memory, and loads weights for that; what it says at the end is what failed last.
 func TestOutOfMemory(t *testing.T) {
 	for _, c := range []struct {
 		after, what string

@@ -38,18 +38,51 @@ struct Lanes {
     }
 
     float sum() {
-#if defined(__AVX512F__)
-        return _mm512_reduce_add_ps(_mm512_loadu_ps(of));
-#else
         for (int64_t step = kLanes / 2; step > 0; step /= 2) {
             for (int64_t k = 0; k < step; k++) {
                 of[k] += of[k + step];
             }
         }
         return of[0];
-#endif
     }
 };
+
+#if defined(__AVX512F__)
+
+// Rows of small pictures are shorter than a register: their rest is masked, not added one by one.
+__mmask16 mask(int64_t left) {
+    return static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
+}
+
+float sum_of(const float* x, int64_t n) {
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < n; i += kLanes) {
+        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask(n - i), x + i));
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
+float squares_around(float mean, const float* x, int64_t n) {
+    const __m512 centre = _mm512_set1_ps(mean);
+    __m512 part         = _mm512_setzero_ps();
+    for (int64_t i = 0; i < n; i += kLanes) {
+        const __m512 d = _mm512_maskz_sub_ps(mask(n - i), _mm512_maskz_loadu_ps(mask(n - i), x + i), centre);
+        part           = _mm512_fmadd_ps(d, d, part);
+    }
+    return _mm512_reduce_add_ps(part);
+}
+
+#else
+
+float sum_of(const float* x, int64_t n) {
+    return Lanes(x, n, [](auto v) { return v; }).sum();
+}
+
+float squares_around(float mean, const float* x, int64_t n) {
+    return Lanes(x, n, [mean](auto v) { return (v - mean) * (v - mean); }).sum();
+}
+
+#endif
 
 // Mean and sum of squared distances of n values, and those of a union (Chan, Golub and LeVeque, "Updating formulae and
 // a pairwise algorithm for computing sample variances", 1979): one pass over memory, without cancellation.
@@ -57,8 +90,8 @@ struct Moments {
     double count = 0, mean = 0, square = 0;
 
     void add(const float* x, int64_t n) {
-        const float m       = Lanes(x, n, [](auto v) { return v; }).sum() / static_cast<float>(n);
-        const float squares = Lanes(x, n, [m](auto v) { return (v - m) * (v - m); }).sum();
+        const float m       = sum_of(x, n) / static_cast<float>(n);
+        const float squares = squares_around(m, x, n);
         const double added = static_cast<double>(n), total = count + added, apart = static_cast<double>(m) - mean;
         square += static_cast<double>(squares) + apart * apart * count * added / total;
         mean += apart * added / total;
