@@ -58,8 +58,10 @@ test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU
 	@tools/test-vulkan.sh
 
 .PHONY: memory-limits
-memory-limits: build ## a full-size model (MODEL) with weights in every residency under hard limits of memory
-	$(GO) run ./tools/memorylimits -model "$(MODEL)"
+memory-limits: TYPE ?= f16
+memory-limits: LIMITS ?= 105:release,80:stage,40:stream,25:stream,12:stream
+memory-limits: build ## a full-size model (MODEL) with weights held in every way, under hard limits of memory (LIMITS, TYPE)
+	$(GO) run ./tools/memorytable -daguerre bin/daguerre -model "$(MODEL)" -sizes 256 -batches 1 -types $(TYPE) -limits $(LIMITS) $(ARGS)
 
 .PHONY: measure-nano
 measure-nano: build ## the nano models' effects on all held-out prompts, as in their card (20 minutes)

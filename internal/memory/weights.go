@@ -192,18 +192,3 @@ func (p TypePolicy) loadScratch(w Weight, bytes int64) int64 {
 	}
 	return n
 }
-
-// Names lists the names of the components.
-func (v Inventory) Names() []string {
-	var out []string
-	for _, c := range v.Components {
-		out = append(out, c.Name)
-	}
-	return out
-}
-
-// Has reports whether all the components named are there.
-func (v Inventory) Has(names ...string) bool {
-	have := v.Names()
-	return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(have, n) })
-}

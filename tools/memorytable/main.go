@@ -1,13 +1,18 @@
 // Command memorytable compares planned memory with what runs take. For every combination of the given types, sizes, batches and tilings it
 // asks `daguerre plan` for the peak, and runs `daguerre generate` in a process of its own, of which the system tells the largest resident
-// set (ru_maxrss, VmHWM). With -limits it runs the same under hard limits (RLIMIT_DATA), which are shares of the peak with all weights
-// resident, and below the smallest limit that the program says would work.
+// set (ru_maxrss, VmHWM).
+//
+// With -limits it runs the first combination under hard limits (RLIMIT_DATA: all private memory that can be written), which are shares of
+// the peak with all weights resident. Each picture, and its latents, must be that of the run without a limit, bit for bit. Last comes a
+// limit that is far too small: it is refused, and the one that the refusal names has to work. A limit may name how weights are held.
+// What follows the flags goes to the program.
 //
 //	go run ./tools/memorytable -daguerre bin/daguerre -model nano
-//	go run ./tools/memorytable -daguerre bin/daguerre -model sdxl.safetensors -sizes 256 -batches 1 -types f16 -limits 60,40,25
+//	go run ./tools/memorytable -daguerre bin/daguerre -model sdxl.safetensors -sizes 256 -batches 1 -types f16 -limits 60,40:stream,25
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -16,11 +21,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
@@ -30,7 +37,10 @@ type options struct {
 	types, tilings, limit []string
 	strategy              string
 	within                float64
+	picture               string // hash of the first one made without a limit
 }
+
+const latentsFile = "latents.npy"
 
 // name is the plan's strategy in words.
 func name(p tool.Plan) string {
@@ -69,7 +79,7 @@ func main() {
 	list(&o.batches, "batches", "1,2,8", "pictures in a batch")
 	list(&o.types, "types", "f16,q8_0,q4_k", "types of the weights")
 	list(&o.tilings, "tilings", "off,on", "tiling of the VAE")
-	list(&o.limit, "limits", "", "hard limits in percent of the resident peak of the first combination")
+	list(&o.limit, "limits", "", "hard limits in percent of the resident peak of the first combination, such as 40, or 40:stream")
 	flag.StringVar(&o.strategy, "strategy", "resident", "how weights are held in the table")
 	flag.Float64Var(&o.within, "within", 5, "largest error in percent; more fails the command")
 	flag.Parse()
@@ -119,9 +129,10 @@ func run(o options) error {
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func jobArgs(o options, dir, typ, size, batch, tiling string) []string {
-	return []string{"--model", o.model, "--type", typ, "--device", "cpu", "--width", size, "--height", size, "-n", batch, "--batch", batch,
+	args := []string{"--model", o.model, "--type", typ, "--device", "cpu", "--width", size, "--height", size, "-n", batch, "--batch", batch,
 		"--steps", "1", "--guidance-scale", "1", "--seed", "1", "--vae-tiling", tiling, "--memory-strategy", o.strategy, "--prompt",
-		"a red circle on a blue background", "-o", filepath.Join(dir, "{index}.png")}
+		"a red circle on a blue background", "-o", filepath.Join(dir, "{index}.png"), "--save-latents", filepath.Join(dir, latentsFile)}
+	return append(args, flag.Args()...)
 }
 
 // limited wraps a command so that it runs under RLIMIT_DATA.
@@ -165,17 +176,25 @@ func limits(o options, dir string) error {
 	if err != nil {
 		return err
 	}
-	tool.Header("limit", "strategy of the plan", "planned MiB", "measured MiB", "seconds", "")
-	fmt.Printf("| none | resident | | %.0f | %.0f | |\n", mib(whole), took.Seconds())
+	if o.picture, err = hash(dir); err != nil {
+		return err
+	}
+	tool.Header("limit", "strategy of the plan", "planned MiB", "measured MiB", "seconds", "result")
+	fmt.Printf("| none | resident | | %.0f | %.0f | reference |\n", mib(whole), took.Seconds())
 	args = append(args, "--memory-strategy", "auto")
 	var errs []error
 	for _, text := range o.limit {
-		share, err := strconv.ParseFloat(text, 64)
+		percent, strategy, forced := strings.Cut(text, ":")
+		share, err := strconv.ParseFloat(percent, 64)
 		if err != nil {
 			return err
 		}
+		limited := args
+		if forced {
+			limited = append(slices.Clip(args), "--memory-strategy", strategy)
+		}
 		limit := int64(share / 100 * float64(whole))
-		errs = append(errs, under(o, limit, fmt.Sprintf("%s %%: %.0f MiB", text, mib(limit)), args))
+		errs = append(errs, under(o, dir, limit, fmt.Sprintf("%s %%: %.0f MiB", percent, mib(limit)), limited))
 	}
 	// Far too little: refused before loading, with a limit that works.
 	little, err := ask(o, whole/100*4, args)
@@ -184,11 +203,21 @@ func limits(o options, dir string) error {
 	}
 	fmt.Printf("| 4 %%: %.0f MiB | refused, needs %.0f MiB | | | | |\n", mib(whole/100*4), mib(little.Smallest))
 	withFlag := append(args, "--memory-limit", fmt.Sprintf("%dMiB", (little.Smallest+1<<20-1)>>20))
-	return errors.Join(append(errs, under(o, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag))...)
+	return errors.Join(append(errs, under(o, dir, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag))...)
 }
 
-// under runs under a limit and prints a row. To fail or to take more is an error.
-func under(o options, limit int64, label string, args []string) error {
+// hash is of the first picture's pixels and latents.
+func hash(dir string) (string, error) {
+	img, imgErr := picture.Load(filepath.Join(dir, "0.png"))
+	latents, err := os.ReadFile(filepath.Join(dir, latentsFile))
+	if err := errors.Join(imgErr, err); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(append(latents, img.Pix...))), nil
+}
+
+// under runs under a limit and prints a row. To fail, to take more or to make another picture is an error.
+func under(o options, dir string, limit int64, label string, args []string) error {
 	plan, err := ask(o, limit, args)
 	if err == nil && !plan.Fits {
 		err = fmt.Errorf("none fits: %.0f MiB are needed", mib(plan.Smallest))
@@ -199,13 +228,19 @@ func under(o options, limit int64, label string, args []string) error {
 	if err == nil {
 		got, took, err = generate(o, limit, args)
 	}
-	if err == nil && limit > 0 && got > limit {
+	if err == nil && limit > 0 && got > limit && !strings.Contains(string(plan.Strategy), "mmap") {
 		err = errors.New("it took more")
+	}
+	if err == nil {
+		var made string
+		if made, err = hash(dir); err == nil && made != o.picture {
+			err = errors.New("it made another picture")
+		}
 	}
 	if err != nil {
 		fmt.Printf("| %s | %s | %.0f | | | %v |\n", label, name(plan), mib(want), err)
 		return fmt.Errorf("%s: %w", label, err)
 	}
-	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | done |\n", label, name(plan), mib(want), mib(got), took.Seconds())
+	fmt.Printf("| %s | %s | %.0f | %.0f | %.0f | equal |\n", label, name(plan), mib(want), mib(got), took.Seconds())
 	return nil
 }
