@@ -17,7 +17,13 @@ const (
 	firstSideways orientation = 5
 )
 
-const orientationTag = 0x0112
+const (
+	orientationTag = 0x0112
+	tiffLong       = 4 // the type of a number of 32 bits
+)
+
+// exifMark stands before EXIF's TIFF structure in JPEG files, and by mistake in others.
+var exifMark = []byte("Exif\x00\x00")
 
 // readOrientation looks for the orientation in a JPEG's segments before its picture. What is damaged is upright.
 func readOrientation(r io.Reader) orientation {
@@ -39,20 +45,28 @@ func readOrientation(r io.Reader) orientation {
 		if _, err := io.ReadFull(in, segment); err != nil {
 			return upright
 		}
-		if tiff, ok := bytes.CutPrefix(segment, []byte("Exif\x00\x00")); ok && head[1] == 0xe1 {
+		if tiff, ok := bytes.CutPrefix(segment, exifMark); ok && head[1] == 0xe1 {
 			return tiffOrientation(tiff)
 		}
 	}
 }
+
+// exifOrientation reads it from what a PNG or WebP file has as EXIF.
+func exifOrientation(b []byte) orientation { return tiffOrientation(bytes.TrimPrefix(b, exifMark)) }
 
 // tiffOrientation reads the tag from the first directory of a TIFF structure.
 func tiffOrientation(b []byte) orientation {
 	if len(b) < 8 {
 		return upright
 	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if string(b[:2]) == "MM" {
+	var order binary.ByteOrder
+	switch string(b[:4]) {
+	case "II*\x00":
+		order = binary.LittleEndian
+	case "MM\x00*":
 		order = binary.BigEndian
+	default:
+		return upright
 	}
 	at := uint64(order.Uint32(b[4:]))
 	if at+2 > uint64(len(b)) {
@@ -64,8 +78,12 @@ func tiffOrientation(b []byte) orientation {
 			return upright
 		}
 		if order.Uint16(entries) == orientationTag {
-			if o := orientation(order.Uint16(entries[8:])); o >= 1 && o <= 8 {
-				return o
+			value := uint32(order.Uint16(entries[8:]))
+			if order.Uint16(entries[2:]) == tiffLong { // as some write it
+				value = order.Uint32(entries[8:])
+			}
+			if value >= 1 && value <= 8 {
+				return orientation(value)
 			}
 			return upright
 		}
@@ -79,7 +97,7 @@ func (o orientation) apply(img image.Image) image.Image {
 	if o == upright {
 		return img
 	}
-	from := Opaque(img)
+	from := straight(img)
 	w, h := from.Rect.Dx(), from.Rect.Dy()
 	size := image.Rect(0, 0, w, h)
 	if o >= firstSideways {

@@ -3,6 +3,7 @@ package picture
 
 import (
 	"image"
+	"image/color"
 	"image/draw"
 	"math"
 
@@ -19,7 +20,8 @@ var Lanczos = xdraw.Kernel{Support: 3, At: func(t float64) float64 {
 	return 3 * math.Sin(x) * math.Sin(x/3) / (x * x)
 }}
 
-// Opaque copies a picture's colours to the origin and drops its alpha, as Pillow's convert("RGB") does.
+// Opaque copies a picture's colours to the origin and drops its alpha, as Pillow's convert("RGB") does: what is transparent has the colour
+// that the file gives it.
 func Opaque(img image.Image) *image.NRGBA {
 	b := img.Bounds()
 	size := image.Rect(0, 0, b.Dx(), b.Dy())
@@ -28,10 +30,48 @@ func Opaque(img image.Image) *image.NRGBA {
 		draw.Draw(fast, size, img, b.Min, draw.Src)
 		return &image.NRGBA{Pix: fast.Pix, Stride: fast.Stride, Rect: size}
 	}
+	from := straight(img)
 	out := image.NewNRGBA(size)
-	draw.Draw(out, size, img, b.Min, draw.Src)
+	for y := range b.Dy() {
+		copy(out.Pix[y*out.Stride:][:4*b.Dx()], from.Pix[from.PixOffset(b.Min.X, b.Min.Y+y):])
+	}
 	for i := 3; i < len(out.Pix); i += 4 {
 		out.Pix[i] = 255
+	}
+	return out
+}
+
+// straight returns a picture with 8 bits a channel and its alpha beside colours that are not multiplied by it. It keeps the colours of what
+// is transparent, which Go's own conversions lose.
+func straight(img image.Image) *image.NRGBA {
+	b := img.Bounds()
+	out := image.NewNRGBA(b)
+	switch img := img.(type) {
+	case noted:
+		return img.NRGBA
+	case *image.NRGBA:
+		return img
+	case *image.NRGBA64:
+		for y := b.Min.Y; y < b.Max.Y; y++ {
+			to, from := out.Pix[out.PixOffset(b.Min.X, y):], img.Pix[img.PixOffset(b.Min.X, y):]
+			for i := range 4 * b.Dx() {
+				to[i] = from[2*i] // the high byte
+			}
+		}
+	case *image.Paletted:
+		colours := make([]color.NRGBA, len(img.Palette))
+		for i, c := range img.Palette {
+			colours[i] = color.NRGBAModel.Convert(c).(color.NRGBA)
+		}
+		for y := b.Min.Y; y < b.Max.Y; y++ {
+			for x := b.Min.X; x < b.Max.X; x++ {
+				if i := int(img.ColorIndexAt(x, y)); i < len(colours) {
+					out.SetNRGBA(x, y, colours[i])
+				}
+			}
+		}
+	default:
+		draw.Draw(out, b, img, b.Min, draw.Src)
 	}
 	return out
 }

@@ -143,15 +143,6 @@ func TestDamagedOrientationsAreUpright(t *testing.T) {
 	assert.Equal(t, upright, tiffOrientation([]byte("II*\x00\xff\xff\xff\xff")))
 }
 
-func FuzzOrientation(f *testing.F) {
-	f.Add(append([]byte{0xff, 0xd8}, exif(binary.BigEndian, 3)...))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if o := readOrientation(bytes.NewReader(data)); o < 1 || o > 8 {
-			t.Fatalf("orientation %d", o)
-		}
-	})
-}
-
 func TestReadRefuses(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
@@ -163,7 +154,7 @@ func TestReadRefuses(t *testing.T) {
 	require.NoError(t, png.Encode(&buf, letters()))
 	for says, path := range map[string]string{
 		"no such file":                         filepath.Join(dir, "missing.png"),
-		"is no regular file":                   dir,
+		"is a directory; name a regular file":  dir,
 		"not a readable PNG, JPEG, GIF or Web": write("text.png", []byte("hello")),
 		"damaged":                              write("cut.png", buf.Bytes()[:60]),
 		"3 x 2 pixels; at most":                write("good.png", buf.Bytes()),
@@ -191,6 +182,9 @@ func TestOpaqueKeepsColours(t *testing.T) {
 	img.SetNRGBA(6, 5, color.NRGBA{40, 50, 60, 255})
 	out := Opaque(img)
 	assert.Equal(t, []uint8{10, 20, 30, 255, 40, 50, 60, 255}, out.Pix)
+	img.SetNRGBA(5, 5, color.NRGBA{10, 20, 30, 0})
+	img.SetNRGBA(6, 5, color.NRGBA{1, 50, 60, 1})
+	assert.Equal(t, []uint8{10, 20, 30, 255, 1, 50, 60, 255}, Opaque(img).Pix, "what is transparent keeps its colour")
 	grey := image.NewGray(image.Rect(0, 0, 1, 1))
 	grey.Pix[0] = 77
 	assert.Equal(t, []uint8{77, 77, 77, 255}, Opaque(grey).Pix)

@@ -4,45 +4,29 @@ import (
 	"bytes"
 	"fmt"
 	"image"
-	"image/draw"
 	_ "image/gif"  // the formats that image.Decode
 	_ "image/jpeg" // knows are those
 	_ "image/png"  // imported here
 	"io"
-	"os"
 
-	_ "golang.org/x/image/webp" // and this one
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // Formats names what Read reads, for messages.
 const Formats = "PNG, JPEG, GIF or WebP"
 
-// Read decodes a picture file, after its header has shown at most maxPixels, and turns a JPEG upright as its EXIF orientation says.
+// Read decodes a picture file, after its header has shown at most maxPixels, and turns it upright as its EXIF orientation says. Of an
+// animation it is the first picture; Notes tells so.
 func Read(path string, maxPixels int) (image.Image, error) {
-	f, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	img, err := decode(f, maxPixels)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return img, nil
+	return fromFile(path, maxPixels, decode)
 }
 
 // ReadSize is Read without decoding: what it returns has the size that the picture is shown at, and no pixels.
 func ReadSize(path string, maxPixels int) (image.Image, error) {
-	f, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, _, err := header(f, maxPixels)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return size, nil
+	return fromFile(path, maxPixels, func(f file, maxPixels int) (image.Image, error) {
+		h, err := readHeader(f, maxPixels)
+		return h.shown(), err
+	})
 }
 
 // Decode is Read for a file that is in memory.
@@ -50,62 +34,119 @@ func Decode(data []byte, maxPixels int) (image.Image, error) {
 	return decode(bytes.NewReader(data), maxPixels)
 }
 
-func open(path string) (*os.File, error) {
-	f, err := os.Open(path)
+func fromFile(path string, maxPixels int, read func(f file, maxPixels int) (image.Image, error)) (image.Image, error) {
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file; name a %s file", path, Formats)
-	}
+	defer f.Close()
+	img, err := read(f, maxPixels)
 	if err != nil {
-		_ = f.Close() // nothing was read
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return f, nil
+	return img, nil
 }
 
-// header reads the size that a picture is shown at, and how it is turned for that.
-func header(f io.ReadSeeker, maxPixels int) (image.Rectangle, orientation, error) {
-	head, format, err := image.DecodeConfig(f)
-	if err != nil {
-		return image.Rectangle{}, upright, fmt.Errorf("not a readable %s file: %w", Formats, err)
-	}
-	if head.Width < 1 || head.Height < 1 || head.Width > maxPixels/head.Height {
-		return image.Rectangle{}, upright, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", head.Width, head.Height,
-			maxPixels>>20)
-	}
-	turn := upright
-	if format == "jpeg" {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return image.Rectangle{}, upright, err
-		}
-		turn = readOrientation(f)
-	}
-	if turn >= firstSideways {
-		head.Width, head.Height = head.Height, head.Width
-	}
-	return image.Rect(0, 0, head.Width, head.Height), turn, nil
+// file is what a picture is read from.
+type file interface {
+	io.ReadSeeker
+	io.ReaderAt
 }
 
-func decode(f io.ReadSeeker, maxPixels int) (image.Image, error) {
-	size, turn, err := header(f, maxPixels)
+// header is what a file says of its picture before its pixels.
+type header struct {
+	size     image.Point // as it is stored
+	turn     orientation
+	animated bool
+	webp     *webpFile // nil for other formats
+}
+
+// shown is the size that the picture is shown at.
+func (h header) shown() image.Rectangle {
+	if h.turn >= firstSideways {
+		return image.Rect(0, 0, h.size.Y, h.size.X)
+	}
+	return image.Rectangle{Max: h.size}
+}
+
+func readHeader(f file, maxPixels int) (h header, err error) {
+	h.turn = upright
+	format := ""
+	if h.webp = findWebP(f); h.webp != nil {
+		format = "webp"
+		h.size, err = h.webp.size()
+	} else {
+		var config image.Config
+		config, format, err = image.DecodeConfig(f)
+		h.size = image.Pt(config.Width, config.Height)
+	}
+	if err != nil {
+		return h, fmt.Errorf("not a readable %s file: %w", Formats, err)
+	}
+	if h.size.X < 1 || h.size.Y < 1 || h.size.X > maxPixels/h.size.Y {
+		return h, fmt.Errorf("%d x %d pixels; at most %d million are read: scale it down", h.size.X, h.size.Y, maxPixels>>20)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return h, err
+	}
+	switch format {
+	case "jpeg":
+		h.turn = readOrientation(f)
+	case "png":
+		h.turn, h.animated = scanPNG(f)
+	case "gif":
+		h.animated = severalFrames(f)
+	case "webp":
+		h.turn, h.animated = h.webp.turn, h.webp.animated
+	}
+	return h, nil
+}
+
+func decode(f file, maxPixels int) (image.Image, error) {
+	h, err := readHeader(f, maxPixels)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	img, _, err := image.Decode(f)
+	var img image.Image
+	if h.webp != nil {
+		img, err = h.webp.decode()
+	} else {
+		img, _, err = image.Decode(f)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
-	img = turn.apply(img)
-	if img.Bounds() != size { // the first frame of a GIF need not fill it
-		canvas := image.NewNRGBA(size)
-		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Src)
-		img = canvas
+	if stored := (image.Rectangle{Max: h.size}); img.Bounds() != stored { // the first frame of an animation need not fill it
+		img = onCanvas(straight(img), stored)
+	}
+	img = h.turn.apply(img)
+	if h.animated {
+		img = noted{straight(img), []string{"the file is an animation, of which the first picture is taken"}}
 	}
 	return img, nil
+}
+
+// onCanvas puts a picture where it belongs on a transparent canvas.
+func onCanvas(img *image.NRGBA, size image.Rectangle) *image.NRGBA {
+	canvas := image.NewNRGBA(size)
+	seen := img.Rect.Intersect(size)
+	for y := seen.Min.Y; y < seen.Max.Y; y++ {
+		copy(canvas.Pix[canvas.PixOffset(seen.Min.X, y):][:4*seen.Dx()], img.Pix[img.PixOffset(seen.Min.X, y):])
+	}
+	return canvas
+}
+
+// noted is a picture of which something is to be said.
+type noted struct {
+	*image.NRGBA
+	notes []string
+}
+
+// Notes tells in words what was done with a picture that Read read otherwise than one may expect.
+func Notes(img image.Image) []string {
+	n, _ := img.(noted)
+	return n.notes
 }

@@ -1,0 +1,66 @@
+// Package regular opens the files that users name. Every such file is opened here: a named pipe, a device or a socket at its name would
+// make whoever opens it wait, for ever perhaps, and signals with it.
+package regular
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Err is matched by the error of a name at which there is something else than a regular file.
+var Err = errors.New("not a regular file")
+
+// Error says what is at a name instead.
+type Error struct {
+	Path string
+	Is   string // "a named pipe", "a directory"
+}
+
+// Error formats as "path: is a named pipe; name a regular file".
+func (e *Error) Error() string { return e.Path + ": is " + e.Is + "; name a regular file" }
+
+// Is matches Err.
+func (e *Error) Unwrap() error { return Err }
+
+// Open opens a regular file for reading. It looks before it opens, and again after: what is at the name may have changed in between, so
+// that opening does not wait either. It never waits for anything but the disk.
+func Open(path string) (*os.File, fs.FileInfo, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := check(path, st); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st, err = f.Stat(); err == nil {
+		err = check(path, st)
+	}
+	if err != nil {
+		_ = f.Close() // nothing was read
+		return nil, nil, err
+	}
+	return f, st, nil
+}
+
+func check(path string, st fs.FileInfo) error {
+	if st.Mode().IsRegular() {
+		return nil
+	}
+	what := "a special file"
+	for _, kind := range []struct {
+		bit  fs.FileMode
+		name string
+	}{{fs.ModeDir, "a directory"}, {fs.ModeNamedPipe, "a named pipe"}, {fs.ModeSocket, "a socket"}, {fs.ModeDevice, "a device"}} {
+		if st.Mode()&kind.bit != 0 {
+			what = kind.name
+			break
+		}
+	}
+	return &Error{path, what}
+}

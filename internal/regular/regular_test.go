@@ -1,0 +1,41 @@
+package regular
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestOpen: whatever is no regular file is named, at once, also through a link.
+func TestOpen(t *testing.T) {
+	t.Chdir(t.TempDir()) // the name of a socket is short
+	require.NoError(t, os.WriteFile("file", []byte("hello"), 0o600))
+	require.NoError(t, syscall.Mkfifo("pipe", 0o600))
+	listen, err := net.Listen("unix", "socket")
+	require.NoError(t, err)
+	defer listen.Close()
+	require.NoError(t, os.Mkdir("folder", 0o700))
+	for _, name := range []string{"file", "pipe"} {
+		require.NoError(t, os.Symlink(name, "link to "+name))
+	}
+	for path, is := range map[string]string{"pipe": "a named pipe", "link to pipe": "a named pipe", "socket": "a socket", "folder": "a directory",
+		os.DevNull: "a device"} {
+		_, _, err := Open(path)
+		require.ErrorIs(t, err, Err, path)
+		assert.EqualError(t, err, path+": is "+is+"; name a regular file")
+	}
+	for _, path := range []string{"file", "link to file"} {
+		f, st, err := Open(path)
+		require.NoError(t, err)
+		assert.Equal(t, int64(5), st.Size())
+		require.NoError(t, f.Close())
+	}
+	_, _, err = Open(filepath.Join("folder", "missing"))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
