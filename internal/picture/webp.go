@@ -18,6 +18,7 @@ type webpFile struct {
 	alpha    *webpChunk  // of a lossy picture; nil: none
 	pixels   *webpChunk  // "VP8 " or "VP8L"
 	file     io.ReaderAt // that they are in
+	chunks   int         // that were looked at
 	turn     orientation
 	animated bool
 }
@@ -46,6 +47,9 @@ func findWebP(f io.ReaderAt) *webpFile {
 	end := 8 + int64(binary.LittleEndian.Uint32(head[4:]))
 	extended := false
 	for c, ok := w.chunk(12, end); ok; c, ok = w.chunk(c.next(), end) {
+		if w.chunks++; w.chunks > maxChunks {
+			break
+		}
 		switch c.name {
 		case "VP8X":
 			var data [10]byte
@@ -82,7 +86,8 @@ func (w *webpFile) findFrame(c webpChunk) {
 	}
 	w.place = image.Pt(2*uint24(data[0:]), 2*uint24(data[3:]))
 	w.frame = image.Pt(uint24(data[6:])+1, uint24(data[9:])+1)
-	for inner, ok := w.chunk(c.at+16, c.at+c.size); ok; inner, ok = w.chunk(inner.next(), c.at+c.size) {
+	for inner, ok := w.chunk(c.at+16, c.at+c.size); ok && w.chunks <= maxChunks; inner, ok = w.chunk(inner.next(), c.at+c.size) {
+		w.chunks++
 		w.take(inner)
 	}
 }

@@ -32,7 +32,8 @@ func NewOutpainting(r *request.Request) *Outpainting {
 	src := picture.Resize(picture.Opaque(r.InitImage.Image), inner.Dx(), inner.Dy())
 	var given *image.NRGBA
 	if img := r.MaskImage.Image; img != nil {
-		given = picture.Resize(picture.Opaque(img), inner.Dx(), inner.Dy())
+		mask, _ := picture.Mask(img, r.MaskChannel) // prepare has told what it says
+		given = picture.Resize(mask, inner.Dx(), inner.Dy())
 	}
 	for y := range r.Height {
 		for x := range r.Width {

@@ -2,7 +2,9 @@ package pictures
 
 import (
 	"context"
+	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -12,6 +14,7 @@ type Source struct {
 	Moments backend.Tensor // of the picture; none where the UNet has 9 channels and strength is 1
 	Mask    []float32      // [height, width] of the latents: 1 repaint, 0 keep; nil without a mask
 	Masked  backend.Tensor // moments of the picture with the repainted part greyed; 9-channel UNets only
+	Warning string         // what is to be said of the mask, or ""
 }
 
 // Encode makes a request's Source; nil where it has no init_image. canvas is its outpainting, native9 says that the UNet takes the mask and
@@ -19,11 +22,13 @@ type Source struct {
 func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpainting, native9 bool) (*Source, error) {
 	r := &p.Request
 	img, marked := r.InitImage.Image, r.MaskImage.Image
-	if img == nil {
+	switch {
+	case img == nil:
 		return nil, nil
-	}
-	if canvas != nil {
+	case canvas != nil:
 		img, marked = canvas.Canvas, canvas.Mask
+	case marked != nil:
+		marked, _ = picture.Mask(marked, r.MaskChannel) // prepare has told what it says
 	}
 	pixels := Pixels(img, r.Width, r.Height)
 	s := &Source{}
@@ -34,6 +39,7 @@ func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpaint
 	}
 	mask := MaskOf(marked, r.Width, r.Height)
 	s.Mask = shrinkMask(mask, r.Width, r.Height, c.Settings.Downscale)
+	s.Warning = selection(mask, s.Mask)
 	if !native9 || r.Strength < 1 || p.Refines {
 		if s.Moments, err = c.Encode(ctx, pixels, "init_image"); err != nil {
 			return nil, err
@@ -43,6 +49,22 @@ func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpaint
 		s.Masked, err = c.Encode(ctx, maskedPixels(pixels, mask), "init_image")
 	}
 	return s, err
+}
+
+// selection tells of a mask that repaints nothing or everything; "" for others.
+func selection(mask, cells []float32) string {
+	all := func(values []float32, wanted float32) bool {
+		return !slices.ContainsFunc(values, func(v float32) bool { return v != wanted })
+	}
+	switch {
+	case all(mask, 0):
+		return "mask_image marks nothing, so that init_image stays as it is: white is repainted, black is kept (see mask_channel)"
+	case all(cells, 0):
+		return "what mask_image marks is too small to be repainted, so that init_image stays as it is: mark a larger part"
+	case all(cells, 1):
+		return "mask_image marks everything, so that all of init_image is repainted: white is repainted, black is kept (see mask_channel)"
+	}
+	return ""
 }
 
 // maskedPixels greys out what is to be repainted: 0 is the middle of [-1, 1].

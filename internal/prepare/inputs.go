@@ -2,7 +2,6 @@ package prepare
 
 import (
 	"fmt"
-	"image"
 	"math"
 	"slices"
 
@@ -14,26 +13,13 @@ import (
 // readInputs reads the files that a request names and that are not in memory yet. sizes says that only their sizes are needed: pictures are
 // not decoded.
 func readInputs(r *request.Request, sizes bool, at func(string) string, errs *request.Errors) {
-	for _, in := range []struct {
-		key string
-		pic *request.Picture
-	}{{"init_image", &r.InitImage}, {"mask_image", &r.MaskImage}} {
+	r.ControlNets = slices.Clone(r.ControlNets)
+	for _, in := range pictures(r) {
 		if err := readPicture(in.pic, sizes); err != nil {
 			errs.Add(at(in.key), "%v", err)
 		}
-	}
-	for _, in := range []struct {
-		key string
-		img image.Image
-	}{{"init_image", r.InitImage.Image}, {"mask_image", r.MaskImage.Image}} {
-		if in.img != nil && in.img.Bounds().Empty() {
+		if in.pic.Image != nil && in.pic.Image.Bounds().Empty() {
 			errs.Add(at(in.key), "has no pixels")
-		}
-	}
-	r.ControlNets = slices.Clone(r.ControlNets)
-	for i := range r.ControlNets {
-		if err := readPicture(&r.ControlNets[i].Image, sizes); err != nil {
-			errs.Add(at(fmt.Sprintf("controlnet[%d].image", i)), "%v", err)
 		}
 	}
 	for _, in := range []struct {
@@ -44,6 +30,40 @@ func readInputs(r *request.Request, sizes bool, at func(string) string, errs *re
 			errs.Add(at(in.key), "%v", err)
 		}
 	}
+}
+
+// pictureWarnings tells what is done with a request's pictures otherwise than one may expect.
+func pictureWarnings(r *request.Request) (out []string) {
+	say := func(key, text string) { out = append(out, key+": "+text) }
+	for _, in := range pictures(r) {
+		for _, note := range picture.Notes(in.pic.Image) {
+			say(in.key, note)
+		}
+		if o, ok := in.pic.Image.(interface{ Opaque() bool }); ok && in.key != "mask_image" && !o.Opaque() {
+			say(in.key, "its transparency is left out: the colours that the file has under it are taken")
+		}
+	}
+	if img := r.MaskImage.Image; img != nil {
+		if _, said := picture.Mask(img, r.MaskChannel); said != "" {
+			say("mask_image", said)
+		}
+	}
+	return out
+}
+
+// keyed is a picture of a request.
+type keyed struct {
+	key string
+	pic *request.Picture
+}
+
+// pictures lists a request's pictures, given or not.
+func pictures(r *request.Request) []keyed {
+	list := []keyed{{"init_image", &r.InitImage}, {"mask_image", &r.MaskImage}}
+	for i := range r.ControlNets {
+		list = append(list, keyed{fmt.Sprintf("controlnet[%d].image", i), &r.ControlNets[i].Image})
+	}
+	return list
 }
 
 // readPicture decodes a picture that is not decoded yet.

@@ -43,7 +43,11 @@ func (t *Target) prepare(req request.Request, sizes bool) (*Prepared, error) {
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
-	return t.finish(p, req)
+	p, err = t.finish(p, req)
+	if err == nil && !sizes {
+		p.Warnings = append(p.Warnings, pictureWarnings(&req)...)
+	}
+	return p, err
 }
 
 // Plain is a picture of the model's own size, for plans: from noise or, for an inpainting checkpoint, in all of another picture.

@@ -117,6 +117,9 @@ func (s *sitting) encodeSource(ctx context.Context, m *member) (err error) {
 	s.hold(memory.StageEncode)
 	if m.Source, err = pictures.Encode(ctx, s.coder, m.Prepared, m.canvas, steps.Native9(s.p.models.Base.Info)); err == nil {
 		m.plan.remember(m.Source)
+		if w := m.Source.Warning; w != "" {
+			m.plan.warn(s.p.log, w)
+		}
 	}
 	return err
 }

@@ -132,9 +132,10 @@ type Request struct {
 	NegativeCropsCoordsTopLeft Point `key:"negative_crops_coords_top_left" default:"crops_coords_top_left, unless a negative size is given"`
 	NegativeTargetSize         Size  `key:"negative_target_size" default:"target_size"`
 
-	InitImage Picture `key:"init_image"`                                 // to start from, or to repaint
-	MaskImage Picture `key:"mask_image"`                                 // white is repainted
-	Strength  float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage to give up
+	InitImage   Picture `key:"init_image"`                                 // to start from, or to repaint
+	MaskImage   Picture `key:"mask_image"`                                 // white is repainted
+	MaskChannel string  `key:"mask_channel" default:"auto"`                // auto, luma or alpha
+	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage to give up
 
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size

@@ -42,7 +42,7 @@ var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
 		"seamless", "noise"),
-	group(catImg2Img, "init_image=image/i", "mask_image=mask", "strength!", "outpaint.left=outpaint-left!", "outpaint.right=outpaint-right!",
+	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "strength!", "outpaint.left=outpaint-left!", "outpaint.right=outpaint-right!",
 		"outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
 	group(catHires, "hires.scale=hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!", "hires.upscaler=hires-upscaler",
 		"hires.strength=hires-strength!", "hires.steps=hires-steps!"),

@@ -1,0 +1,101 @@
+package picture
+
+import (
+	"image"
+	"image/color"
+)
+
+// The channels of a mask picture that can say what is repainted.
+const (
+	maskAuto  = "auto"
+	maskAlpha = "alpha"
+)
+
+// nearlyOne is by how much a lossy file's values differ where the picture had one colour.
+const nearlyOne = 8
+
+// Mask brings a mask picture to the form in which white is repainted and black is kept. channel says what its file means: "luma" is that
+// form, "alpha" means that what is transparent is repainted, as OpenAI's API and ComfyUI have it, and "auto", or "", looks at the picture:
+// one colour with holes says what it says in its alpha. The sentence tells of alpha that counts, or that does not; it is "" without.
+func Mask(img image.Image, channel string) (mask *image.NRGBA, said string) {
+	if channel == maskAlpha {
+		return holes(straight(img)), ""
+	}
+	mask = Opaque(img)
+	if channel != maskAuto && channel != "" {
+		return mask, ""
+	}
+	switch from := straight(img); {
+	case !hasHoles(from):
+		return mask, ""
+	case speaksInAlpha(from):
+		return holes(from), `it is of one colour with transparent parts, and these are repainted; mask_channel = "luma" repaints what is white`
+	}
+	return mask, `what is white in it is repainted, and its transparency is left out; mask_channel = "alpha" repaints what is transparent`
+}
+
+// holes shows what is transparent white and what is opaque black. The most opaque pixel counts as wholly opaque: there are masks of which
+// what is kept has an alpha of 1.
+func holes(img *image.NRGBA) *image.NRGBA {
+	size := img.Rect.Sub(img.Rect.Min)
+	out := image.NewNRGBA(size)
+	_, most := alphas(img)
+	for y := range size.Dy() {
+		for x := range size.Dx() {
+			a := int(img.NRGBAAt(img.Rect.Min.X+x, img.Rect.Min.Y+y).A)
+			v := uint8(255 - a*255/max(most, 1))
+			out.SetNRGBA(x, y, color.NRGBA{v, v, v, 255})
+		}
+	}
+	return out
+}
+
+// alphas returns the smallest and the largest alpha.
+func alphas(img *image.NRGBA) (least, most int) {
+	least = 255
+	for y := img.Rect.Min.Y; y < img.Rect.Max.Y; y++ {
+		row := img.Pix[img.PixOffset(img.Rect.Min.X, y):][:4*img.Rect.Dx()]
+		for i := 3; i < len(row); i += 4 {
+			least, most = min(least, int(row[i])), max(most, int(row[i]))
+		}
+	}
+	return least, most
+}
+
+// hasHoles reports whether a part of a picture is less than half as opaque as another.
+func hasHoles(img *image.NRGBA) bool {
+	least, most := alphas(img)
+	return 2*least < most
+}
+
+// speaksInAlpha reports whether what is opaque in a picture with holes has one colour, and the colours say no more than the alpha does:
+// white strokes on a transparent ground that is black mean what is white.
+func speaksInAlpha(img *image.NRGBA) bool {
+	_, most := alphas(img)
+	low, high := [3]uint8{255, 255, 255}, [3]uint8{}
+	dark := false // what is transparent is black where it counts
+	for y := img.Rect.Min.Y; y < img.Rect.Max.Y; y++ {
+		for x := img.Rect.Min.X; x < img.Rect.Max.X; x++ {
+			p := img.NRGBAAt(x, y)
+			if 2*int(p.A) < most {
+				dark = dark || !bright(p)
+				continue
+			}
+			for c, v := range [3]uint8{p.R, p.G, p.B} {
+				low[c], high[c] = min(low[c], v), max(high[c], v)
+			}
+		}
+	}
+	for c := range 3 {
+		if high[c]-low[c] > nearlyOne {
+			return false
+		}
+	}
+	return !bright(color.NRGBA{low[0], low[1], low[2], 255}) || !dark
+}
+
+// bright reports whether a mask's colour means what is repainted.
+func bright(p color.NRGBA) bool {
+	p.A = 255
+	return color.GrayModel.Convert(p).(color.Gray).Y >= 128
+}
