@@ -5,11 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"io"
-	"os"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // Hashes identify an adapter's file as the web UI and model sites do.
@@ -22,18 +21,11 @@ type Hashes struct {
 
 // Hash reads a file once and computes its Hashes. Cancelling ctx stops it within a mebibyte of the data.
 func Hash(ctx context.Context, path string) (h Hashes, err error) {
-	f, err := os.Open(path)
+	f, st, err := regular.Open(path)
 	if err != nil {
 		return h, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return h, err
-	}
-	if !st.Mode().IsRegular() {
-		return h, fmt.Errorf("%s is no regular file", path)
-	}
 	whole, data := sha256.New(), sha256.New()
 	head := headerBytes(f, st.Size())
 	_, err = io.CopyN(whole, f, head)

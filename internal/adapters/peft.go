@@ -3,12 +3,14 @@ package adapters
 import (
 	"cmp"
 	"encoding/json"
-	"os"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
@@ -40,14 +42,10 @@ func readScaling(f *modelfile.File) scaling {
 		return nil
 	}
 	path := filepath.Join(filepath.Dir(f.Path), "adapter_config.json")
-	st, err := os.Stat(path)
-	if err != nil {
+	data, err := regular.ReadFile(path, modelfile.MaxConfigBytes)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the file alone is read with alpha = rank
 	}
-	if st.Size() > modelfile.MaxConfigBytes || !st.Mode().IsRegular() {
-		panic(fail(lora.ErrFormat, path, "is no configuration file of PEFT"))
-	}
-	data, err := os.ReadFile(path)
 	if err != nil {
 		panic(fail(lora.ErrFormat, path, "%v", err))
 	}

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/fault"
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // Limits on what a header may claim. Each is far above any real model.
@@ -188,31 +189,15 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 
 // openRegular opens a regular file for reading, or says why it is none.
 func openRegular(path string) (*os.File, int64, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, osError(path, err)
-	}
-	if st.IsDir() {
-		return nil, 0, &Error{Kind: ErrNotAFile, Path: path, Found: "is a directory",
+	f, st, err := regular.Open(path)
+	if other, ok := errors.AsType[*regular.Error](err); ok {
+		return nil, 0, &Error{Kind: ErrNotAFile, Path: path, Found: "is " + other.Is,
 			Remedy: "name a model file, or pass a diffusers folder (with model_index.json) where folders are accepted"}
 	}
-	if !st.Mode().IsRegular() {
-		return nil, 0, &Error{Kind: ErrNotAFile, Path: path, Found: "is a " + modeName(st.Mode()), Remedy: "name a regular file"}
-	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, osError(path, err)
 	}
 	return f, st.Size(), nil
-}
-
-func modeName(m fs.FileMode) string {
-	for bit, name := range map[fs.FileMode]string{fs.ModeNamedPipe: "named pipe", fs.ModeSocket: "socket", fs.ModeDevice: "device"} {
-		if m&bit != 0 {
-			return name
-		}
-	}
-	return "special file"
 }
 
 func osError(path string, err error) error {

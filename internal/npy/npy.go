@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // MaxValues is the largest number of values that is read: 1 GiB of float32.
@@ -41,14 +41,11 @@ func fail(format string, args ...any) error {
 
 // ReadFile reads a file; errors name it.
 func ReadFile(path string) (Array, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return Array{}, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() {
-		return Array{}, fmt.Errorf("%s: %w", path, fail("it is no regular file"))
-	}
 	a, err := Read(bufio.NewReader(f))
 	if err != nil {
 		return Array{}, fmt.Errorf("%s: %w", path, err)

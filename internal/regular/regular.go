@@ -4,6 +4,8 @@ package regular
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -46,6 +48,19 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, st, nil
+}
+
+// ReadFile reads a regular file of at most so many bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, st, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st.Size() > most {
+		return nil, fmt.Errorf("%s: has %d bytes; at most %d are read", path, st.Size(), most)
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 func check(path string, st fs.FileInfo) error {

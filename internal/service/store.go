@@ -3,9 +3,11 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -94,7 +96,7 @@ func (f Journaled) Kept(key string) ([]byte, error) {
 	if !ok {
 		return nil, os.ErrNotExist
 	}
-	return os.ReadFile(e.Path)
+	return regular.ReadFile(e.Path, math.MaxInt64)
 }
 
 // Drop implements Resumer.

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
+
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // SchemaJSON is the JSON schema of reports.
@@ -125,9 +126,12 @@ func (r *Report) Write(w io.Writer) error {
 	return err
 }
 
+// maxReportBytes is far above the size of any report.
+const maxReportBytes = 256 << 20
+
 // ReadReport reads what Write wrote. Errors name the file; those about its contents match ErrReport.
 func ReadReport(path string) (*Report, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, maxReportBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // ErrNoHash is returned by ModelHash for models that are no single file.
@@ -24,6 +25,9 @@ type modelHash struct {
 	mu    sync.Mutex
 	sum   string
 }
+
+// maxHashEntry is above the size of a hashEntry with the longest path.
+const maxHashEntry = 64 << 10
 
 // hashEntry is one file of the cache of sums.
 type hashEntry struct {
@@ -50,7 +54,7 @@ func HashFile(ctx context.Context, path string) (string, error) {
 	want := hashEntry{Path: path, Size: st.Size(), MTime: st.ModTime().UnixNano()}
 	cache := hashCachePath(path)
 	var have hashEntry
-	if data, err := os.ReadFile(cache); err == nil && json.Unmarshal(data, &have) == nil {
+	if data, err := regular.ReadFile(cache, maxHashEntry); err == nil && json.Unmarshal(data, &have) == nil {
 		want.SHA256 = have.SHA256
 		if have == want && len(have.SHA256) == 2*sha256.Size {
 			return have.SHA256, nil

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // MaxFileBytes is the largest run file that is read: far above any real one, far below what would
@@ -21,7 +23,7 @@ const MaxFileBytes = 8 << 20
 // ReadFile reads a run file, JSON if its name ends in .json and TOML otherwise. Errors name the file;
 // those of its contents are Errors. Paths in it are relative to the working directory, as on the command line.
 func ReadFile(path string) (Run, error) {
-	f, err := os.Open(path)
+	f, err := openRun(path)
 	if err != nil {
 		return Run{}, fmt.Errorf("run file: %w", err)
 	}
@@ -39,6 +41,15 @@ func ReadFile(path string) (Run, error) {
 		return Run{}, fmt.Errorf("run file %s: %w", path, err)
 	}
 	return run, nil
+}
+
+// openRun opens a run file. What the process has open already may be a pipe, as shells make of <(...).
+func openRun(path string) (*os.File, error) {
+	if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") {
+		return os.Open(path)
+	}
+	f, _, err := regular.Open(path)
+	return f, err
 }
 
 // DecodeTOML decodes a run file in TOML: top-level defaults, a [model] table (or model = "path") and

@@ -29,6 +29,7 @@ type bench struct {
 	t       *testing.T
 	dir     string // for outputs
 	backend *fake.Backend
+	real    bool // files are opened by the native library instead
 	native  *fakeNative
 	ctx     context.Context
 	term    bool
@@ -83,7 +84,10 @@ func (b *bench) run(args ...string) int {
 	code := Run(b.ctx, Env{
 		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
-			return pipeline.Open(ctx, cfg, append(opts, pipeline.WithBackend(b.backend))...)
+			if !b.real {
+				opts = append(opts, pipeline.WithBackend(b.backend))
+			}
+			return pipeline.Open(ctx, cfg, opts...)
 		},
 		Plan: func(_ context.Context, cfg pipeline.Config, jobs []request.Request, _ ...pipeline.OpenOption) (pipeline.MemoryPlan, error) {
 			return b.plan(cfg, jobs)

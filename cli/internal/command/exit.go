@@ -12,6 +12,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
@@ -84,8 +85,8 @@ var sentinels = []struct {
 	{ExitOutOfMemory, []error{backend.ErrOutOfMemory, memory.ErrOverBudget}},
 	{ExitUsage, []error{memory.ErrStrategy, request.ErrInvalid, output.ErrPattern, imagefile.ErrFormat, lora.ErrConfig, lora.ErrLimit,
 		library.ErrAmbiguous}},
-	{ExitFile, []error{library.ErrNotFound, library.ErrUnreadable, lora.ErrNotFound, lora.ErrFormat, lora.ErrWrongModel, lora.ErrShape,
-		lora.ErrValue, lora.ErrPartial}},
+	{ExitFile, []error{regular.Err, library.ErrNotFound, library.ErrUnreadable, lora.ErrNotFound, lora.ErrFormat, lora.ErrWrongModel,
+		lora.ErrShape, lora.ErrValue, lora.ErrPartial}},
 	{ExitUsage, []error{benchmark.ErrPlan, benchmark.ErrIncomparable}},
 	{ExitFile, []error{benchmark.ErrReport}},
 	{ExitFailure, []error{errRegression}},

@@ -13,7 +13,7 @@
 namespace dg {
 
 FileMapping::FileMapping(const std::string& path) {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat info;
     if (file < 0 || fstat(file, &info) != 0) {
         const int code = errno;

@@ -169,7 +169,7 @@ void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t byt
     const std::string& path = source_.files()[tensor.file];
     int& file               = open_[tensor.file];
     if (file < 0) {
-        file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (file < 0) {
             fail(DG_ERR_FILE, "%s: cannot be opened: %s", path.c_str(), std::strerror(errno));
         }

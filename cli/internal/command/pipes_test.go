@@ -1,0 +1,115 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// pipeKeys are the keys of a run file that name files to read, with a line of TOML in which %s is the name. A folder that is searched has
+// the pipe in it.
+var pipeKeys = map[string]string{
+	"init_image":                   "init_image = '%s'",
+	"mask_image":                   "init_image = 'PICTURE'\nmask_image = '%s'",
+	"noise":                        "noise = '%s'",
+	"latents":                      "latents = '%s'",
+	"controlnet.model":             "[[controlnet]]\nmodel = '%s'\nimage = 'PICTURE'",
+	"controlnet.image":             "[[controlnet]]\nmodel = 'none'\nimage = '%s'",
+	"lora.path":                    "[[lora]]\npath = '%s'",
+	"lora.name":                    "[[lora]]\nname = '%s'",
+	"model.model":                  "[model]\nmodel = '%s'",
+	"model.unet":                   "[model]\nmodel = 'nano'\nunet = '%s'",
+	"model.text_encoder":           "[model]\nmodel = 'nano'\ntext_encoder = '%s'",
+	"model.text_encoder_2":         "[model]\nmodel = 'nano'\ntext_encoder_2 = '%s'",
+	"model.vae":                    "[model]\nmodel = 'nano'\nvae = '%s'",
+	"model.taesd":                  "[model]\nmodel = 'nano'\ntaesd = '%s'",
+	"model.upscaler":               "[model]\nmodel = 'nano'\nupscaler = '%s'",
+	"model.refiner":                "[model]\nmodel = 'nano'\nrefiner = '%s'",
+	"model.embeddings":             "[model]\nmodel = 'nano'\nembeddings = ['%s']",
+	"model.embedding_directories":  "prompt = 'pipe'\n[model]\nmodel = 'nano'\nembedding_directories = ['FOLDER']",
+	"model.lora_directories":       "prompt = '<lora:pipe:1>'\n[model]\nmodel = 'nano'\nlora_directories = ['FOLDER']",
+	"model.controlnet_directories": "[[controlnet]]\nmodel = 'pipe'\nimage = 'PICTURE'\n" +
+		"[model]\nmodel = 'nano'\ncontrolnet_directories = ['FOLDER']",
+}
+
+// notRead are the keys whose meaning speaks of files that are not read, or are none of the user's.
+var notRead = []string{"output", "save_latents", "metadata", "model.refiner_on_demand", "lora_stack.strict", "model.memory.strategy"}
+
+// TestNoPipeIsWaitedFor gives every key and command that reads a file a named pipe that nobody writes to.
+func TestNoPipeIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe.safetensors")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	picture := filepath.Join("..", "..", "..", "internal", "picture", "testdata", "formats", "grey.png")
+	for _, k := range request.Keys() {
+		key := k.Name
+		if k.Table != "" {
+			key = k.Table + "." + key
+		}
+		if _, listed := pipeKeys[key]; !listed && (k.Type == "path" || strings.Contains(k.Doc, "file") || strings.Contains(k.Doc, "searched")) {
+			assert.Contains(t, notRead, key, "does it name a file? Then it belongs into pipeKeys")
+		}
+	}
+	within := func(name string, want int, args ...string) *bench {
+		t.Helper()
+		b := newBench(t)
+		b.real = true // the fake opens no files
+		b.plan = func(cfg pipeline.Config, jobs []request.Request) (pipeline.MemoryPlan, error) {
+			return pipeline.Plan(b.ctx, cfg, jobs)
+		}
+		done := make(chan int, 1)
+		go func() { done <- b.run(args...) }()
+		select {
+		case code := <-done:
+			assert.Equal(t, want, code, "%s: %s", name, b.stderr)
+		case <-time.After(time.Minute):
+			t.Fatalf("%s waits for a pipe", name)
+		}
+		return b
+	}
+	for key, text := range pipeKeys {
+		if strings.Contains(text, "%s") {
+			text = fmt.Sprintf(text, pipe)
+		}
+		text = strings.NewReplacer("PICTURE", picture, "FOLDER", dir).Replace(text)
+		if !strings.Contains(text, "[model]") {
+			text = "model = 'nano'\n" + text
+		}
+		file := filepath.Join(t.TempDir(), "run.toml")
+		require.NoError(t, os.WriteFile(file, []byte("width = 64\nheight = 64\nnum_inference_steps = 1\n"+text), 0o600))
+		want, says := ExitFile, pipe+": is a named pipe"
+		switch key { // what is searched has no such file
+		case "model.embedding_directories":
+			want, says = ExitOK, ""
+		case "model.lora_directories":
+			want, says = ExitUsage, "none of the 0 adapters"
+		case "model.controlnet_directories":
+			says = "no ControlNet of that name"
+		}
+		b := within(key, want, "generate", "-c", file, "-o", filepath.Join(t.TempDir(), "x.png"))
+		assert.Contains(t, b.stderr, says, key)
+	}
+	out := filepath.Join(dir, "out.safetensors")
+	for _, args := range []string{"generate -c PIPE", "plan -c PIPE", "plan --model PIPE", "request validate PIPE", "request normalize PIPE",
+		"control preprocess PIPE -p canny -o OUT.png", "upscale PIPE --model nano -o OUT.png", "upscale PICTURE --model PIPE -o OUT.png",
+		"vae check PIPE", "vae check nano PIPE", "models inspect PIPE", "models convert PIPE OUT --type f16", "lora inspect PIPE",
+		"lora fuse PIPE --lora x -o OUT", "bench compare PIPE PIPE", "bench --model PIPE", "generate -m nano --lora PIPE -p x -o OUT.png"} {
+		line := strings.NewReplacer("PIPE", pipe, "PICTURE", picture, "OUT", out).Replace(args)
+		want := ExitFile
+		if strings.Contains(args, " -c ") { // a flag's value
+			want = ExitUsage
+		}
+		b := within(args, want, strings.Fields(line)...)
+		assert.Contains(t, b.stderr, "is a named pipe", args)
+	}
+}
