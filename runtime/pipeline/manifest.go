@@ -29,12 +29,14 @@ type Manifest struct {
 	GuidanceRescale float64       `json:"guidance_rescale,omitempty"`
 	ClipSkip        int           `json:"clip_skip,omitempty"`
 	Scheduler       SchedulerInfo `json:"scheduler"`
+	Sigmas          string        `json:"sigmas,omitempty"`
 	OriginalSize    [2]int        `json:"original_size"`
 	Crop            [2]int        `json:"crops_coords_top_left"`
 	TargetSize      [2]int        `json:"target_size"`
 	NegativeSizes   [3][2]int     `json:"negative_sizes"` // original, crop, target
 	InitImage       string        `json:"init_image,omitempty"`
 	MaskImage       string        `json:"mask_image,omitempty"`
+	MaskChannel     string        `json:"mask_channel,omitempty"`
 	Strength        float64       `json:"strength,omitempty"`
 	Noise           string        `json:"noise,omitempty"`
 	Latents         string        `json:"latents,omitempty"`
@@ -125,7 +127,8 @@ func (r *Result) Manifest(img Image) Manifest {
 		ClipSkip: q.ClipSkip, Scheduler: r.Scheduler, OriginalSize: sizePair(q.OriginalSize), Crop: pointPair(q.CropsCoordsTopLeft),
 		TargetSize:    sizePair(q.TargetSize),
 		NegativeSizes: [3][2]int{sizePair(q.NegativeOriginalSize), pointPair(q.NegativeCropsCoordsTopLeft), sizePair(q.NegativeTargetSize)},
-		InitImage:     inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
+		Sigmas:        q.Sigmas, MaskChannel: q.MaskChannel,
+		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		ControlNets: manifestControls(q.ControlNets),
 		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,

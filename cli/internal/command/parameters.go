@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -29,7 +30,7 @@ func a1111Parameters(m manifest) string {
 			pairs = append(pairs, more...)
 		}
 	}
-	sampler, schedule := a1111Sampler(m.Scheduler)
+	sampler, schedule := a1111Sampler(m.Scheduler, m.Sigmas)
 	add(true, fmt.Sprintf("Steps: %d", m.Steps), "Sampler: "+quote(sampler))
 	add(schedule != "", "Schedule type: "+schedule)
 	add(true, "CFG scale: "+number(m.GuidanceScale), fmt.Sprintf("Seed: %d", m.Seed), fmt.Sprintf("Size: %dx%d", m.Width, m.Height))
@@ -88,19 +89,39 @@ func loraHashes(loras []pipeline.LoRAInfo) string {
 	return strings.Join(list, ", ")
 }
 
-// a1111Sampler returns the sampler's and the schedule's names there.
-func a1111Sampler(s pipeline.SchedulerInfo) (sampler, schedule string) {
+// a1111Schedules are the names of noise levels there, as far as they are known there, and ours.
+var a1111Schedules = []string{"Karras", "Exponential", "Beta", "lu", "SGM Uniform", "linspace"}
+
+// a1111Sampler returns the sampler's and the schedule's names there: those by which the same options would be asked for.
+func a1111Sampler(s pipeline.SchedulerInfo, sigmas string) (sampler, schedule string) {
 	sampler = strings.TrimSuffix(s.Name, "Scheduler")
-	if info, err := scheduler.Describe(s.Name); err == nil && len(info.Aliases) > 0 {
+	info, err := scheduler.Describe(s.Name)
+	_, config, configErr := scheduler.ConfigFromMap(s.Options)
+	if err != nil || configErr != nil {
+		return sampler, ""
+	}
+	has := func(options scheduler.Config) bool { return reflect.DeepEqual(config.With(options), config) }
+	if len(info.Aliases) > 0 {
 		sampler = info.Aliases[0]
 	}
-	for _, o := range []struct{ option, name string }{{"use_karras_sigmas", "Karras"}, {"use_exponential_sigmas", "Exponential"},
-		{"use_beta_sigmas", "Beta"}} {
-		if on, _ := s.Options[o.option].(bool); on {
-			schedule = o.name
+	for _, name := range info.Presets {
+		// Names with an underscore are other programs'.
+		if _, options, err := scheduler.Resolve(name); err == nil && !strings.Contains(name, "_") && has(options) {
+			sampler = name
+			break
 		}
 	}
-	return sampler, schedule
+	if spacing, err := scheduler.ResolveSpacing(sigmas); err == nil && spacing.Schedule == scheduler.ScheduleAYS {
+		return sampler, "Align Your Steps"
+	} else if err == nil && spacing.Schedule != "" {
+		return sampler, sigmas
+	}
+	for _, word := range a1111Schedules {
+		if spacing, err := scheduler.ResolveSpacing(word); err == nil && has(spacing.Options) {
+			return sampler, word
+		}
+	}
+	return sampler, ""
 }
 
 // number writes a number with as many digits as it takes.
