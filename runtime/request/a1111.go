@@ -25,6 +25,7 @@ func (d *decoder) adopt(table map[string]any, at string, model map[string]any) m
 	f.sampler()
 	f.secondPass()
 	f.countImages()
+	f.withoutRefiner()
 	for _, t := range []struct {
 		name  string
 		adopt func(table map[string]any, at string)
@@ -160,6 +161,13 @@ func (f foreign) hasPicture() bool {
 		value := f.get(name)
 		return value != nil && !isEmpty(value)
 	})
+}
+
+// withoutRefiner leaves out when a refiner would begin where there is said to be none.
+func (f foreign) withoutRefiner() {
+	if f.has("refinercheckpoint") && isNone(f.get("refinercheckpoint")) {
+		delete(f.in, f.keys["refinerswitchat"])
+	}
 }
 
 // countImages makes num_images of n_iter and batch_size. What is wrong with either is found where it is set.

@@ -119,6 +119,11 @@ func Decode(table map[string]any) (Run, error) {
 			top[key] = table[key]
 		}
 	}
+	for _, t := range append([]map[string]any{top}, jobs...) {
+		f := foreign{table: t, keys: foldedKeys(t)}
+		d.pictured = d.pictured || f.hasPicture()
+		d.masked = d.masked || f.get("mask") != nil || f.get("maskimage") != nil
+	}
 	defaults := Default()
 	d.structure(&defaults, d.adopt(top, "", model), place{})
 	for i, job := range jobs {

@@ -22,6 +22,8 @@ type Name struct {
 
 	Convert string `json:"convert"` // a key of conversions; "": the value stays as it is
 	Idle    []any  `json:"idle"`    // Key is "": the values that change nothing; others are refused. nil: all are passed over
+	Needs   string `json:"needs"`   // "mask" or "picture": without one in the run every value is idle
+	Remedy  string `json:"remedy"`  // of a value that is refused
 }
 
 //go:embed names.json
@@ -127,7 +129,7 @@ func spellingIn(table map[string]any, key string) string {
 
 // leaveOut refuses values of what is not offered, unless they ask for nothing.
 func (d *decoder) leaveOut(n Name, value any, path string) {
-	if n.Idle == nil || value == nil || isEmpty(value) {
+	if n.Idle == nil || value == nil || isEmpty(value) || n.Needs == "mask" && !d.masked || n.Needs == "picture" && !d.pictured {
 		return
 	}
 	for _, idle := range n.Idle {
@@ -135,7 +137,14 @@ func (d *decoder) leaveOut(n Name, value any, path string) {
 			return
 		}
 	}
-	d.errs.Add(path, "is %s; this is not offered: leave it out", kindOf(value))
+	remedy := "leave it out"
+	if len(n.Idle) > 0 {
+		remedy += fmt.Sprintf(", or write %v", n.Idle[0])
+	}
+	if n.Remedy != "" {
+		remedy = n.Remedy + "; " + remedy
+	}
+	d.errs.Add(path, "is %s; this is not offered: %s", kindOf(value), remedy)
 }
 
 func isEmpty(value any) bool {
@@ -155,7 +164,9 @@ var conversions = map[string]func(value any) (any, error){
 	"picture":    pictureValue,
 	"dtype":      dtype,
 	"upscaler":   hiresUpscaler,
-	"not zero":   notZero,
+	"not zero":   unless(0),
+	"not one":    unless(1),
+	"a name":     aName,
 	"tiling":     ofSwitch(SeamlessBoth, nil), // for pictures that continue across all borders
 	"guess mode": ofSwitch(controlControl, controlBalanced),
 }
@@ -200,12 +211,28 @@ func hiresUpscaler(value any) (any, error) {
 	return UpscaleModel, nil
 }
 
-// notZero takes a number whose 0 means that there is none.
-func notZero(value any) (any, error) {
-	if x, ok := number(value); ok && x == 0 {
+// unless takes a number of which one value asks for nothing.
+func unless(idle float64) func(any) (any, error) {
+	return func(value any) (any, error) {
+		if x, ok := number(value); ok && x == idle {
+			return nil, nil
+		}
+		return value, nil
+	}
+}
+
+// aName takes a name, which may say that there is none.
+func aName(value any) (any, error) {
+	if isNone(value) {
 		return nil, nil
 	}
 	return value, nil
+}
+
+// isNone reports whether a value of A1111's lists stands for nothing.
+func isNone(value any) bool {
+	s, isText := value.(string)
+	return value == nil || isText && (s == "" || strings.EqualFold(s, "none"))
 }
 
 // pictureValue takes a picture as other programs write it: a path, a data URL, bare base64, or a list of one of these.

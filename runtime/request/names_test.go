@@ -252,7 +252,8 @@ func TestA1111Payload(t *testing.T) {
 	d.UseNumber()
 	require.NoError(t, d.Decode(&table))
 	_, err := Decode(table)
-	assert.EqualError(t, err, `styles: is an array; this is not offered: leave it out`)
+	assert.EqualError(t, err,
+		`styles: is an array; this is not offered: write what the styles say into prompt and negative_prompt; leave it out`)
 	table["styles"] = []any{}
 	run, err := Decode(table)
 	require.NoError(t, err)
@@ -269,7 +270,7 @@ func TestA1111Payload(t *testing.T) {
 				GuidanceScale:     7,
 				Width:             512,
 				Height:            512,
-				SchedulerOptions:  map[string]any{"eta": int64(0), "s_churn": int64(0), "s_tmin": int64(0), "s_noise": int64(0)},
+				SchedulerOptions:  map[string]any{"eta": int64(0), "s_noise": int64(0)},
 			},
 		},
 		run.Jobs,

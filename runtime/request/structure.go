@@ -17,6 +17,8 @@ type decoder struct {
 	notes   []string
 	spelled spelling
 	modelAt place
+
+	pictured, masked bool // some job has a picture to start from, a mask
 }
 
 // place is where a value stands: the path as this package calls it, and as it was written.

@@ -186,8 +186,21 @@ func listNames(c *cli.Context, env Env) error {
 
 // nameDoc tells what happens to a name that is no key here.
 func nameDoc(n request.Name) string {
-	if n.Key == "" && n.Doc == "" {
-		return "not offered; refused unless it asks for nothing"
+	if n.Key != "" || n.Doc != "" {
+		return n.Doc
 	}
-	return n.Doc
+	doc := "not offered; refused unless it asks for nothing"
+	var idle []string
+	for _, v := range n.Idle {
+		if v != "" {
+			idle = append(idle, fmt.Sprint(v))
+		}
+	}
+	if len(idle) > 0 {
+		doc += ": " + strings.Join(idle, ", ")
+	}
+	if n.Needs != "" {
+		doc += "; without a " + n.Needs + " left out"
+	}
+	return doc
 }
