@@ -34,8 +34,18 @@ type Set struct {
 type Model struct {
 	backend.Model
 	Info  backend.ModelInfo
-	Owner string // in package memory
-	Zeros bool   // an absent negative prompt is zeros, if the request does not say otherwise
+	Owner string         // in package memory
+	Zeros bool           // an absent negative prompt is zeros, if the request does not say otherwise
+	Table *backend.Table // of its weights; nil where no file was read
+}
+
+// Damage returns an error that names the weight of a component which explains an output that is not finite; nil where none does. Without
+// components it looks at all.
+func (m Model) Damage(ctx context.Context, components ...string) error {
+	if m.Table == nil {
+		return nil
+	}
+	return modelfile.FindDamage(ctx, m.Table, components...)
 }
 
 // Lease is the use of a Model until Release.
@@ -44,7 +54,8 @@ type Lease = lease.Lease[Model]
 // Open opens what stays open beside the base: the TAESD, and the refiner if it is not opened on demand. m is the base; the Set closes it,
 // also after an error. base and refiner are what their headers say.
 func Open(ctx context.Context, b backend.Backend, s Sources, m backend.Model, base, refiner Opening, h Holding) (*Set, error) {
-	set := &Set{Base: Model{Model: m, Info: m.Info(), Owner: memory.OwnerModel, Zeros: base.Settings.ForceZeros}, backend: b, sources: s,
+	set := &Set{Base: Model{Model: m, Info: m.Info(), Owner: memory.OwnerModel, Zeros: base.Settings.ForceZeros,
+		Table: base.Config.Table}, backend: b, sources: s,
 		refiner: refiner, holding: h}
 	limit := s.ControlBytes
 	if limit == 0 {
@@ -98,7 +109,7 @@ func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
 		if stated := s.refiner.ForceZeros; stated != nil {
 			zeros = *stated
 		}
-		return Model{Model: m, Info: info, Owner: memory.OwnerRefiner, Zeros: zeros}, weightBytes(info), nil
+		return Model{Model: m, Info: info, Owner: memory.OwnerRefiner, Zeros: zeros, Table: s.refiner.Config.Table}, weightBytes(info), nil
 	})
 }
 
@@ -121,7 +132,7 @@ func (s *Set) ControlNet(ctx context.Context, path string) (*Lease, error) {
 		if err := checkNet(info, s.Base.Info); err != nil {
 			return Model{}, 0, errors.Join(fmt.Errorf("%s: %w", path, err), m.Close())
 		}
-		return Model{Model: m, Info: info, Owner: path}, weightBytes(info), nil
+		return Model{Model: m, Info: info, Owner: path, Table: cfg.Table}, weightBytes(info), nil
 	})
 	var over *lease.LimitError
 	if errors.As(err, &over) {

@@ -2,10 +2,13 @@ package models
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -32,11 +35,16 @@ func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
 // HasUpscaler reports whether there is an upscaler.
 func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
-// CheckFiles reads the headers of the small networks, so that a wrong file is told of before the base is loaded.
-func (s Sources) CheckFiles() error {
-	for _, f := range append(s.TAESD.Files.Named(), s.Upscaler.Files.Named()...) {
-		if err := CheckRole(f.Role, f.Path); err != nil {
-			return err
+// CheckFiles reads the small networks, so that a wrong or damaged file is told of before the base is loaded.
+func (s Sources) CheckFiles(ctx context.Context) error {
+	for _, files := range []backend.Files{s.TAESD.Files, s.Upscaler.Files} {
+		for _, f := range files.Named() {
+			if err := CheckRole(f.Role, f.Path); err != nil {
+				return err
+			}
+			if err := modelfile.CheckFinite(ctx, files); err != nil {
+				return fmt.Errorf("%s: %w", f.Role, err)
+			}
 		}
 	}
 	return nil

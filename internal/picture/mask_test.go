@@ -50,7 +50,7 @@ func TestMasks(t *testing.T) {
 		"black with a hole, by word":        {halves(black, clear(black)), "luma", none, ""},
 		"opaque, by word":                   {halves(black, white), "alpha", none, ""},
 		"all clear, by word":                {halves(clear(black), clear(white)), "alpha", both, ""},
-		"grey levels":                       {&image.Gray{Pix: []uint8{0, 0, 255, 255}, Stride: 4, Rect: image.Rect(0, 0, 4, 1)}, "auto", right, ""},
+		"grey levels":                       {grey4(), "auto", right, ""},
 	} {
 		got, said := Mask(m.mask, m.channel)
 		assert.Equal(t, m.mask.Bounds().Size(), got.Rect.Size(), name)
@@ -73,6 +73,10 @@ func TestMasks(t *testing.T) {
 			assert.Contains(t, said, "mask_channel", name)
 		}
 	}
+}
+
+func grey4() image.Image {
+	return &image.Gray{Pix: []uint8{0, 0, 255, 255}, Stride: 4, Rect: image.Rect(0, 0, 4, 1)}
 }
 
 // photo is dark and transparent on the left, and of many colours on the right.

@@ -2,9 +2,9 @@ package picture
 
 import "image"
 
-// fromVP8 converts what a lossy WebP holds to red, green and blue, with the values that libwebp gives: BT.601 of limited range (black is 16,
-// white 235), in libwebp's fixed point (yuv.h there). Go's own conversion of image.YCbCr is JPEG's, of full range. The chroma of a pixel is
-// 9:3:3:1 of the four nearest samples, as libwebp's default ("fancy") upsampling computes it.
+// fromVP8 converts what a lossy WebP holds to red, green and blue, with the values that libwebp gives: BT.601 of limited range (black is
+// 16, white 235), in libwebp's fixed point (yuv.h there). Go's own conversion of image.YCbCr is JPEG's, of full range. The chroma of a
+// pixel is 9:3:3:1 of the four nearest samples, as libwebp's default ("fancy") upsampling computes it.
 func fromVP8(m *image.YCbCr) *image.NRGBA {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))

@@ -38,6 +38,9 @@ func (c *Coder) decodeTAESD(ctx context.Context, latents backend.Tensor, what st
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("decoding %s with TAESD: %w", what, err)
 	}
+	if NotFinite(out.Data) >= 0 {
+		c.Warn(what + " has values that are not finite, by the TAESD; leave taesd out, or try precision f32")
+	}
 	return out, nil
 }
 
@@ -51,8 +54,7 @@ func (c *Coder) decodeVAE(ctx context.Context, latents backend.Tensor, what stri
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("decoding %s: %w", what, err)
 	}
-	c.warnOf(out, what)
-	return out.Tensor, nil
+	return out.Tensor, c.judge(ctx, out, what, "vae_decoder")
 }
 
 // Encode runs the VAE's encoder over pixels. It returns moments, whose scaling is the caller's.
@@ -61,15 +63,20 @@ func (c *Coder) Encode(ctx context.Context, pixels backend.Tensor, what string) 
 	if err != nil {
 		return backend.Tensor{}, fmt.Errorf("encoding %s: %w", what, err)
 	}
-	c.warnOf(moments, "the VAE's encoding of "+what)
-	return moments.Tensor, nil
+	return moments.Tensor, c.judge(ctx, moments, "the VAE's encoding of "+what, "vae_encoder")
 }
 
-// warnOf tells of what the VAE could not do at once.
-func (c *Coder) warnOf(r vae.Result, what string) {
+// judge tells of what the VAE could not do at once. What is not finite because a weight of the component is damaged is an error.
+func (c *Coder) judge(ctx context.Context, r vae.Result, what, component string) error {
+	if r.Fault == vae.NotFinite {
+		if err := c.Models.Base.Damage(ctx, component); err != nil {
+			return fmt.Errorf("%s has %s: %w", what, r.Fault, err)
+		}
+	}
 	if text := r.Warning(what); text != "" {
 		c.Warn(text)
 	}
+	return nil
 }
 
 // Finished is where a batch's pictures go.

@@ -26,7 +26,7 @@ func Enlarge(ctx context.Context, c *Coder, latents backend.Tensor, h request.Hi
 		}
 		defer func() { _ = lease.Release() }() // an error of closing a model changes no picture
 		if img, err = upscale.Picture(ctx, lease.Value, img, upscale.Options{}); err != nil {
-			return pixels, err
+			return pixels, fmt.Errorf("upscaler: %w", err)
 		}
 	}
 	return c.Encode(ctx, Pixels(picture.Resize(img, h.Width, h.Height), h.Width, h.Height), what)

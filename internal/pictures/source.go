@@ -39,7 +39,9 @@ func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpaint
 	}
 	mask := MaskOf(marked, r.Width, r.Height)
 	s.Mask = shrinkMask(mask, r.Width, r.Height, c.Settings.Downscale)
-	s.Warning = selection(mask, s.Mask)
+	if canvas == nil {
+		s.Warning = selection(mask, s.Mask)
+	}
 	if !native9 || r.Strength < 1 || p.Refines {
 		if s.Moments, err = c.Encode(ctx, pixels, "init_image"); err != nil {
 			return nil, err

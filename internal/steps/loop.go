@@ -71,6 +71,9 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 			continue
 		}
 		if at := pictures.NotFinite(b.Latents); at >= 0 {
+			if err := b.damage(ctx, m); err != nil {
+				return fmt.Errorf("step %d of %d: %w: %w", step, steps, ErrNotFinite, err)
+			}
 			return fmt.Errorf("step %d of %d: %w (value %d is %v); another precision may help: f32, or bf16 instead of f16",
 				step, steps, ErrNotFinite, at, b.Latents[at])
 		}
@@ -78,6 +81,21 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 		began = time.Now()
 	}
 	b.stepsDone += b.run.NumSteps()
+	return nil
+}
+
+// damage returns an error that names the weight which explains latents that are not finite; nil where none does.
+func (b *Batch) damage(ctx context.Context, m models.Model) error {
+	if err := m.Damage(ctx, "text_encoder", "text_encoder_2", "unet"); err != nil {
+		return err
+	}
+	for _, member := range b.Members {
+		for _, c := range member.Controls {
+			if err := c.net.Damage(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

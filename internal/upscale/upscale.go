@@ -4,9 +4,11 @@ package upscale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -17,6 +19,9 @@ const (
 	DefaultTileSize = 256
 	DefaultOverlap  = 32
 )
+
+// ErrNotFinite is matched by the error of an enlarged picture with values that are NaN or infinite.
+var ErrNotFinite = errors.New("the enlarged picture has values that are not finite; try precision f32, or another upscaler")
 
 // Options say how a picture is cut up. The zero value is a good choice.
 type Options struct {
@@ -62,6 +67,9 @@ func Picture(ctx context.Context, m backend.Model, img image.Image, o Options) (
 			pixels, err := m.Upscale(ctx, cut(in, row, column))
 			if err != nil {
 				return nil, err
+			}
+			if slices.ContainsFunc(pixels.Data, func(v float32) bool { return v-v != 0 }) {
+				return nil, ErrNotFinite
 			}
 			paste(out, pixels, row, column, scale)
 			if o.Progress != nil {

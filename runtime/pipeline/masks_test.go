@@ -1,11 +1,15 @@
 package pipeline
 
 import (
+	"bytes"
 	"image"
 	"image/color"
+	"image/png"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -76,4 +80,18 @@ func TestMasksThatSelectNothing(t *testing.T) {
 			assert.Contains(t, out.Warnings[0], m.says, name)
 		}
 	}
+}
+
+// TestOnePixel: a picture of one pixel, by its bytes, is one to start from and to mask with; the largest seed is one.
+func TestOnePixel(t *testing.T) {
+	p := openFake(t, &fake.Backend{})
+	var file bytes.Buffer
+	require.NoError(t, png.Encode(&file, image.NewGray(image.Rect(0, 0, 1, 1))))
+	dot := request.Picture{Data: file.Bytes()}
+	out := generate(t, p, request.Request{Prompt: "x", NumInferenceSteps: 4, InitImage: dot})
+	assert.Equal(t, image.Pt(8, 8), out.Images[0].Rect.Size())
+	out = generate(t, p, request.Request{Prompt: "x", NumInferenceSteps: 4, InitImage: dot, Width: 64, Height: 48, MaskImage: dot})
+	assert.Contains(t, out.Warnings[0], "mask_image marks nothing")
+	out = generate(t, p, request.Request{Prompt: "x", NumInferenceSteps: 4, Seed: math.MaxInt64})
+	assert.Equal(t, int64(math.MaxInt64), out.Images[0].Seed)
 }

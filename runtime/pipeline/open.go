@@ -79,7 +79,7 @@ type opening struct {
 	fileless bool
 }
 
-// readConfig validates cfg and reads the headers of its files.
+// readConfig validates cfg and reads the headers of its files, and the weights of the small networks.
 func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger) (opening, error) {
 	if fileless && cfg.Model == "" {
 		cfg.Model = NanoModel
@@ -111,7 +111,7 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 			return o, err
 		}
 	}
-	return o, o.sources.CheckFiles()
+	return o, o.sources.CheckFiles(ctx)
 }
 
 // planner makes the planner of memory.

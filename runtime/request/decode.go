@@ -63,7 +63,11 @@ func DecodeTOML(data []byte) (Run, error) {
 	if err := toml.Unmarshal(data, &table); err != nil {
 		var parse toml.ParseError
 		if errors.As(err, &parse) {
-			return Run{}, Errors{{Path: fmt.Sprintf("line %d", parse.Position.Line), Message: "not TOML: " + parse.Message}}
+			message := "not TOML: " + parse.Message
+			if parse.LastKey != "" {
+				message += ", after the key " + parse.LastKey
+			}
+			return Run{}, Errors{{Path: fmt.Sprintf("line %d", parse.Position.Line), Message: message}}
 		}
 		return Run{}, Errors{{Message: "not TOML: " + err.Error()}}
 	}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
@@ -29,7 +30,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[string]():  {"string", typed("string"), as[string], asIs},
 	reflect.TypeFor[bool]():    {"boolean", typed("boolean"), as[bool], asIs},
 	reflect.TypeFor[int]():     {"integer", typed("integer"), converted(integer), func(x any) (any, string) { return int64(x.(int)), "" }},
-	reflect.TypeFor[int64]():   {"integer", typed("integer"), converted(integer), asIs},
+	reflect.TypeFor[int64]():   {"integer", typed("integer"), decodeInteger, asIs},
 	reflect.TypeFor[float64](): {"number", typed("number"), converted(number), encodeNumber},
 	reflect.TypeFor[Size](): {"[height, width]", pairSchema(0), converted(func(value any) (Size, bool) {
 		a, ok := pair(value)
@@ -129,6 +130,16 @@ func encodeNumber(x any) (any, string) {
 		return nil, fmt.Sprintf("is %v; it must be a number", f)
 	}
 	return x, ""
+}
+
+func decodeInteger(value any) (any, error) {
+	if n, ok := integer(value); ok {
+		return n, nil
+	}
+	if text, ok := value.(json.Number); ok && !strings.ContainsAny(text.String(), ".eE") {
+		return nil, fmt.Errorf("is %s; an integer must be between %d and %d", text, int64(math.MinInt64), int64(math.MaxInt64))
+	}
+	return nil, errKind
 }
 
 func decodePicture(value any) (any, error) {

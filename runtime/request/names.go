@@ -255,15 +255,19 @@ func pictureValue(value any) (any, error) {
 	return value, nil
 }
 
-// looksLikeBase64 tells a picture in base64 from a path: it begins like one of the formats that are read.
+// looksLikeBase64 tells a picture in base64 from a path: it begins like one of the formats that are read. That of JPEG could be a path.
 func looksLikeBase64(s string) bool {
-	for _, magic := range []string{"\x89PNG\r\n", "\xff\xd8\xff", "GIF8", "RIFF"} {
-		encoded := base64.StdEncoding.EncodeToString([]byte(magic)) // the last letters depend on what follows
-		if len(s) > 64 && strings.HasPrefix(s, encoded[:len(magic)*8/6]) {
-			return true
-		}
+	const letters = 16 // of 12 bytes
+	if len(s) < letters {
+		return false
 	}
-	return false
+	head, err := base64.StdEncoding.DecodeString(s[:letters])
+	if err != nil {
+		return false
+	}
+	begins := func(magic string) bool { return strings.HasPrefix(string(head), magic) }
+	return begins("\x89PNG\r\n\x1a\n") || begins("GIF87a") || begins("GIF89a") || begins("RIFF") && string(head[8:]) == "WEBP" ||
+		begins("\xff\xd8\xff") && len(s) > 64
 }
 
 // textOf returns a number or string as a string, for values that other programs write either way.

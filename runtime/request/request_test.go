@@ -187,7 +187,7 @@ func TestValidate(t *testing.T) {
 		"negative_prompt: byte 2 is not valid UTF-8 (0xff); save the text as UTF-8": {NegativePrompt: "ab\xffc"},
 		"prompt_2: byte 0 is NUL; remove it":                                        {Prompt2: "\x00"},
 		"num_images: is -1; it must be between 1 and 10000":                         {NumImages: -1},
-		"seed: 9223372036854775807 leaves no room for seed+1; use a smaller one": {Seed: math.MaxInt64,
+		"seed: is 9223372036854775807, and the last of 2 pictures would have a seed beyond 2^63-1; use a smaller one": {Seed: math.MaxInt64,
 			NumImages: 2},
 		"clip_skip: is 99; it must be between 1 and 30":                            {ClipSkip: 99},
 		"original_size: is [-1, 5]; [height, width] must be between 1 and 1000000": {OriginalSize: Size{-1, 5}},

@@ -65,8 +65,8 @@ func (r Request) validate(c checker) {
 	if r.Width > 0 && r.Width <= MaxSide && r.Height > 0 && r.Height <= MaxSide && r.Width*r.Height > MaxPixels {
 		c.fail("width", "%d x %d is %d million pixels; at most %d are possible", r.Width, r.Height, r.Width*r.Height>>20, MaxPixels>>20)
 	}
-	if n := int64(max(r.NumImages, 1)); r.Seed > math.MaxInt64-n {
-		c.fail("seed", "%d leaves no room for seed+%d; use a smaller one", r.Seed, n-1)
+	if last := int64(max(r.NumImages, 1)) - 1; r.Seed > math.MaxInt64-last {
+		c.fail("seed", "is %d, and the last of %d pictures would have a seed beyond 2^63-1; use a smaller one", r.Seed, last+1)
 	}
 	r.validateInputs(c)
 	if len(r.ControlNets) > maxControlNets {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/upscale"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -22,7 +23,7 @@ var nativeExitCodes = []struct {
 	{ExitUsage, []error{backend.ErrArgument}},
 	{ExitCancelled, []error{native.ErrCancelled}},
 	{ExitNative, []error{native.ErrNoLibrary, native.ErrDevice, backend.ErrUnsupported, native.ErrEngine, backend.ErrClosed,
-		pipeline.ErrNotFinite}},
+		pipeline.ErrNotFinite, upscale.ErrNotFinite}},
 	{ExitOutOfMemory, []error{pipeline.ErrControlMemory}},
 	{ExitFile, []error{pipeline.ErrUnsupportedModel}},
 	{ExitNative, []error{errWrongPicture, errDeviceDiffers}},

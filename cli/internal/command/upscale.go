@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/upscale"
@@ -70,6 +71,9 @@ func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporte
 		return err
 	}
 	if err := models.CheckRole("upscaler", o.config.Files.Upscaler); err != nil {
+		return err
+	}
+	if err := modelfile.CheckFinite(ctx, o.config.Files); err != nil {
 		return err
 	}
 	began := env.Now()
