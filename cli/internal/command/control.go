@@ -87,7 +87,7 @@ func numbersOf(command string, pairs []string) (map[string]any, error) {
 }
 
 func (o preprocessOptions) execute(_ context.Context, env Env) error {
-	img, err := o.file.read()
+	img, err := o.file.read(func(text string) { fmt.Fprintln(env.Stderr, "warning: "+strings.Map(printable, text)) })
 	if err != nil {
 		return err
 	}

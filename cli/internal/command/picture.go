@@ -34,11 +34,14 @@ func pictureFileOf(c *cli.Context) (pictureFile, error) {
 	return f, err
 }
 
-// read decodes the input.
-func (f pictureFile) read() (image.Image, error) {
+// read decodes the input, and tells warn what is to be said of it.
+func (f pictureFile) read(warn func(string)) (image.Image, error) {
 	img, err := picture.Read(f.input, request.MaxPixels)
 	if err != nil {
 		return nil, &inputError{err}
+	}
+	for _, note := range picture.Notes(img) {
+		warn(f.input + ": " + note)
 	}
 	return img, nil
 }

@@ -66,7 +66,7 @@ func upscaleOptionsOf(c *cli.Context) (upscaleOptions, error) {
 }
 
 func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
-	img, err := o.file.read()
+	img, err := o.file.read(func(text string) { r.Report(progress.Warning{Message: text}) })
 	if err != nil {
 		return err
 	}
