@@ -13,7 +13,7 @@ import (
 )
 
 // wildWeight is far beyond the weights of any model: a bit that is wrong in an exponent makes one of it.
-const wildWeight = 1000
+const wildWeight = 10000
 
 // FindDamage reads the weights of some components, or of all, and returns an error (ErrTensor) that names the first value that is not
 // finite, or else one that no model has; nil where there is none. It is for explaining a result that is not finite: it reads everything.

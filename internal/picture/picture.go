@@ -44,13 +44,15 @@ func Opaque(img image.Image) *image.NRGBA {
 // straight returns a picture with 8 bits a channel and its alpha beside colours that are not multiplied by it. It keeps the colours of what
 // is transparent, which Go's own conversions lose.
 func straight(img image.Image) *image.NRGBA {
-	b := img.Bounds()
-	out := image.NewNRGBA(b)
 	switch img := img.(type) {
 	case noted:
 		return img.NRGBA
 	case *image.NRGBA:
 		return img
+	}
+	b := img.Bounds()
+	out := image.NewNRGBA(b)
+	switch img := img.(type) {
 	case *image.NRGBA64:
 		for y := b.Min.Y; y < b.Max.Y; y++ {
 			to, from := out.Pix[out.PixOffset(b.Min.X, y):], img.Pix[img.PixOffset(b.Min.X, y):]
