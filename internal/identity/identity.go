@@ -1,0 +1,121 @@
+// Package identity tells whether a file is still the one that it was: the same file under its name, with the same contents. Weights and
+// other inputs are read again later, and files of one name must not be mixed.
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// ErrChanged is matched by the error of a file that is not what it was any more.
+var ErrChanged = errors.New("the file is not what it was")
+
+// ID is what tells a file from others, and from itself after a change, without reading it. The zero value is that of no file.
+type ID struct {
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"`          // the contents: nanoseconds since 1970, as Changed
+	Changed  int64  `json:"changed,omitempty"` // contents, names or mode; 0 where the system does not tell
+	Device   uint64 `json:"-"`                 // with Inode; 0 where the system does not tell. Not for longer than it runs
+	Inode    uint64 `json:"-"`
+}
+
+// Of returns the identity of the file that a name stands for. Links are followed.
+func Of(path string) (ID, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return ID{}, err
+	}
+	return of(st), nil
+}
+
+// OfFile returns the identity of an open file.
+func OfFile(f *os.File) (ID, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return ID{}, err
+	}
+	return of(st), nil
+}
+
+// Key is equal for identities that are the Same.
+func (id ID) Key() ID {
+	if id.Changed != 0 {
+		id.Device, id.Inode = 0, 0
+	}
+	return id
+}
+
+// IsZero reports whether nothing is known.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// Same reports whether two identities are those of one file that nobody wrote to in between. The time of the last change tells files apart,
+// too: a file that takes another's place gets it then, and nobody can set it back. An inode's number is compared only where there is no
+// such time, since some file systems (FAT, exFAT) give a number anew whenever the system forgot the file.
+func (id ID) Same(other ID) bool {
+	if id.Size != other.Size || id.Modified != other.Modified {
+		return false
+	}
+	if id.Changed != 0 && other.Changed != 0 {
+		return id.Changed == other.Changed
+	}
+	return id.sameInode(other)
+}
+
+func (id ID) sameInode(other ID) bool {
+	return id.Inode == 0 || other.Inode == 0 || id.Inode == other.Inode && id.Device == other.Device
+}
+
+// Error says of a file that it is not what it was.
+type Error struct {
+	Path  string
+	Found string // "was replaced by another file"
+}
+
+// Error names the file and the remedy.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %s since it was opened; open it again, so that nothing is mixed from two files: give the command or the request "+
+		"again, or unload a worker's model and load it", e.Path, e.Found)
+}
+
+// Unwrap makes errors.Is find ErrChanged.
+func (e *Error) Unwrap() error { return ErrChanged }
+
+// Check reports a file that is not what id says. It is nil where nothing is known. Errors are *Error, or the system's.
+func (id ID) Check(path string) error {
+	if id.IsZero() {
+		return nil
+	}
+	now, err := Of(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{path, "was removed"}
+	case err != nil:
+		return err
+	}
+	return id.Compare(path, now)
+}
+
+// CheckFile is Check for a file that is open.
+func (id ID) CheckFile(f *os.File) error {
+	if id.IsZero() {
+		return nil
+	}
+	now, err := OfFile(f)
+	if err != nil {
+		return err
+	}
+	return id.Compare(f.Name(), now)
+}
+
+// Compare is Check where the identity of now is known.
+func (id ID) Compare(path string, now ID) error {
+	switch {
+	case id.Same(now):
+		return nil
+	case !id.sameInode(now):
+		return &Error{path, "was replaced by another file"}
+	}
+	return &Error{path, "was changed"}
+}
