@@ -44,7 +44,7 @@ func nanoParams(t *testing.T) bindings.ModelParams {
 			Offset: w.Offset, Bytes: w.Bytes, Shape: w.Shape, Strides: w.Strides})
 	}
 	return bindings.ModelParams{
-		Files: []string{path}, Weights: weights,
+		Files: []bindings.File{{Path: path}}, Weights: weights,
 		Config: config, Device: "cpu", Precision: 1,
 	}
 }
@@ -133,7 +133,7 @@ func TestLibraryTokenize(t *testing.T) {
 func TestLibraryOpenErrors(t *testing.T) {
 	lib := library(t)
 	params := nanoParams(t)
-	params.Files = []string{t.TempDir() + "/nowhere.safetensors"}
+	params.Files = []bindings.File{{Path: t.TempDir() + "/nowhere.safetensors"}}
 	_, err := lib.OpenModel(params)
 	require.ErrorIs(t, err, bindings.ErrFile)
 	require.ErrorContains(t, err, "nowhere.safetensors")

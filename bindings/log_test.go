@@ -25,7 +25,7 @@ func (l *logLines) add(level int32, text string) {
 
 func openLogged(t *testing.T, lib *Library, path string) {
 	t.Helper()
-	m, err := lib.OpenModel(ModelParams{Files: []string{path}})
+	m, err := lib.OpenModel(ModelParams{Files: []File{{Path: path}}})
 	require.NoError(t, err)
 	require.NoError(t, m.Close())
 }

@@ -17,9 +17,19 @@ type Weight struct {
 	Strides []int64 // in elements; nil: in the order of Shape
 }
 
+// File is a file of weights, and what told it from others when its header was read; see dg_model_file. Only Path is needed.
+type File struct {
+	Path     string
+	Size     int64
+	Modified int64 // in nanoseconds since 1970, as Changed
+	Changed  int64
+	Device   int64
+	Inode    int64
+}
+
 // ModelParams says what to open and how; see dg_model_params.
 type ModelParams struct {
-	Files          []string     // at least one
+	Files          []File       // at least one
 	Weights        []Weight     // of every component that there is
 	Config         *ModelConfig // nil: SDXL's own values
 	Device         string       // "" or "auto": the best
@@ -88,11 +98,12 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 	}
 	files := make([]modelFile, len(p.Files))
 	for i, f := range p.Files {
-		if f == "" {
+		if f.Path == "" {
 			return nil, argumentf(op, "the path of file %d is empty", i)
 		}
+		files[i] = modelFile{Size: f.Size, Modified: f.Modified, Changed: f.Changed, Device: f.Device, Inode: f.Inode}
 		var err error
-		if files[i].Path, err = cString(op, "path", f); err != nil {
+		if files[i].Path, err = cString(op, "path", f.Path); err != nil {
 			return nil, err
 		}
 		ready(pins, &files[i])

@@ -17,10 +17,17 @@ func openFake(t *testing.T, lib *Library, files ...string) *Model {
 	if len(files) == 0 {
 		files = []string{"model.safetensors"}
 	}
-	m, err := lib.OpenModel(ModelParams{Files: files})
+	m, err := lib.OpenModel(ModelParams{Files: filesOf(files)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
+}
+
+func filesOf(paths []string) (files []File) {
+	for _, p := range paths {
+		files = append(files, File{Path: p})
+	}
+	return files
 }
 
 func requireNoHandles(t *testing.T, lib *Library) {
@@ -37,7 +44,7 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	config.UNetNormNumGroups, config.VAENormNumGroups, config.UNetAttentionHeadDim = 11, 12, 13
 	config.TextHeadDim, config.TextEncoderQuickGELU, config.TextEncoder2QuickGELU = 14, 1, 2
 	m, err := lib.OpenModel(ModelParams{
-		Files: []string{"a/b", "ü.gguf"},
+		Files: []File{{Path: "a/b"}, {Path: "ü.gguf"}},
 		Weights: []Weight{
 			{Name: "unet.w", Stored: "w", File: 1, Type: StoredTypes["f8_e4m3"], Offset: 7, Bytes: 6, Shape: []int64{3, 2}, Strides: []int64{1, 3}},
 			{Name: "unet.b", Type: 8, Offset: 9, Bytes: 34, Shape: []int64{32}}},
@@ -75,7 +82,7 @@ func TestOpenFailures(t *testing.T) {
 		"out of memory":  {[]string{"oom"}, ErrOutOfMemory, "1.0 GiB for the UNet on cpu"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := lib.OpenModel(ModelParams{Files: c.files})
+			m, err := lib.OpenModel(ModelParams{Files: filesOf(c.files)})
 			require.Nil(t, m)
 			require.ErrorIs(t, err, c.is)
 			require.ErrorContains(t, err, c.says)
@@ -91,7 +98,7 @@ func TestOpenRefusesWeights(t *testing.T) {
 		"a shape of [1 2 3 4 5]":              {Name: "a", Shape: []int64{1, 2, 3, 4, 5}},
 		"a shape of [2 2] and strides of [1]": {Name: "a", Shape: []int64{2, 2}, Strides: []int64{1}},
 	} {
-		_, err := lib.OpenModel(ModelParams{Files: []string{"m"}, Weights: []Weight{w}})
+		_, err := lib.OpenModel(ModelParams{Files: []File{{Path: "m"}}, Weights: []Weight{w}})
 		require.ErrorIs(t, err, ErrArgument)
 		require.ErrorContains(t, err, says)
 	}
@@ -101,7 +108,7 @@ func TestOpenCanBeCancelled(t *testing.T) {
 	lib := fake(t)
 	cancel := new(int32)
 	time.AfterFunc(20*time.Millisecond, func() { atomic.StoreInt32(cancel, 1) })
-	_, err := lib.OpenModel(ModelParams{Files: []string{"endless"}, Cancel: cancel})
+	_, err := lib.OpenModel(ModelParams{Files: []File{{Path: "endless"}}, Cancel: cancel})
 	require.ErrorIs(t, err, ErrCancelled)
 	requireNoHandles(t, lib)
 }
@@ -162,7 +169,7 @@ func TestSetCancelReachesARunningCall(t *testing.T) {
 // The stand-in ends the process if two calls are inside at once, or if it is closed in use.
 func TestCallsRunOneAtATimeAndCloseWaits(t *testing.T) {
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}})
+	m, err := lib.OpenModel(ModelParams{Files: []File{{Path: "m"}}})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -212,7 +219,7 @@ func TestPinsHoldUnderGarbageCollection(t *testing.T) {
 func TestOpenCloseRounds(t *testing.T) {
 	lib := fake(t)
 	for i := range 500 {
-		m, err := lib.OpenModel(ModelParams{Files: []string{fmt.Sprint("m", i, strings.Repeat("x", i))}})
+		m, err := lib.OpenModel(ModelParams{Files: []File{{Path: fmt.Sprint("m", i, strings.Repeat("x", i))}}})
 		require.NoError(t, err)
 		require.NoError(t, m.Close())
 	}

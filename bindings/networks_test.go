@@ -9,7 +9,7 @@ import (
 // openNetwork opens what has weights of this component.
 func openNetwork(t *testing.T, component string) *Model {
 	t.Helper()
-	m, err := fake(t).OpenModel(ModelParams{Files: []string{"net"}, Weights: []Weight{{Name: component + ".w"}}})
+	m, err := fake(t).OpenModel(ModelParams{Files: []File{{Path: "net"}}, Weights: []Weight{{Name: component + ".w"}}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m

@@ -9,7 +9,7 @@ import (
 func TestLoadUnloadAndMemory(t *testing.T) {
 	const unet = 4
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}, ResidencyUNet: 1, ResidencyVAE: 3})
+	m, err := lib.OpenModel(ModelParams{Files: []File{{Path: "m"}}, ResidencyUNet: 1, ResidencyVAE: 3})
 	require.NoError(t, err)
 	held, err := m.Memory()
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestLoadUnloadAndMemory(t *testing.T) {
 func TestFailAllocations(t *testing.T) {
 	const unet = 4
 	lib := fake(t)
-	m, err := lib.OpenModel(ModelParams{Files: []string{"m"}})
+	m, err := lib.OpenModel(ModelParams{Files: []File{{Path: "m"}}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	_, err = lib.FailAllocations(1, 1, 2)

@@ -55,6 +55,11 @@ type ModelConfig struct {
 type modelFile struct {
 	StructSize uintptr
 	Path       *byte
+	Size       int64
+	Modified   int64
+	Changed    int64
+	Device     int64
+	Inode      int64
 }
 
 // weight mirrors dg_weight.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/lease"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -34,9 +34,8 @@ type Cache struct {
 
 // cacheKey identifies a file's contents without reading it.
 type cacheKey struct {
-	path  string
-	size  int64
-	mtime int64
+	path string
+	id   identity.ID
 }
 
 // Resident is an adapter in a model's memory.
@@ -88,9 +87,9 @@ func keyOf(path string) (cacheKey, error) {
 	if err == nil {
 		resolved, err = filepath.Abs(resolved)
 	}
-	var st fs.FileInfo
+	var id identity.ID
 	if err == nil {
-		st, err = os.Stat(resolved)
+		id, err = identity.Of(resolved)
 	}
 	if err != nil {
 		text := err.Error()
@@ -100,7 +99,7 @@ func keyOf(path string) (cacheKey, error) {
 		}
 		return cacheKey{}, &lora.Error{Kind: lora.ErrNotFound, Adapter: path, Message: "cannot be opened: " + text, Cause: err}
 	}
-	return cacheKey{resolved, st.Size(), st.ModTime().UnixNano()}, nil
+	return cacheKey{resolved, id.Key()}, nil
 }
 
 // load reads the file and puts it into the model's memory. Room for what it takes by estimate is made first.
@@ -111,6 +110,9 @@ func (c *Cache) load(ctx context.Context, key cacheKey) (*Resident, int64, error
 		return nil, 0, err
 	}
 	defer f.Close()
+	if err := key.id.Compare(key.path, f.source.file.Identity()); err != nil {
+		return nil, 0, err
+	}
 	c.mu.Lock()
 	estimate := int64(float64(f.Report.Bytes) * c.ratio)
 	c.mu.Unlock()
@@ -144,8 +146,8 @@ func (c *Cache) Stats() lora.Stats {
 		out.HitRate = float64(s.Hits) / float64(n)
 	}
 	for _, i := range items {
-		out.Adapters = append(out.Adapters, lora.AdapterStats{Name: i.Value.Report.Name, Path: i.Key.path, Size: i.Key.size,
-			ModTime: time.Unix(0, i.Key.mtime), Bytes: i.Bytes, Uses: i.Uses, InUse: i.InUse, LoadTime: i.Took})
+		out.Adapters = append(out.Adapters, lora.AdapterStats{Name: i.Value.Report.Name, Path: i.Key.path, Size: i.Key.id.Size,
+			ModTime: time.Unix(0, i.Key.id.Modified), Bytes: i.Bytes, Uses: i.Uses, InUse: i.InUse, LoadTime: i.Took})
 	}
 	return out
 }

@@ -18,6 +18,7 @@ import (
 type Vocabulary struct {
 	widths [2]int
 	always []prompt.Embedding
+	paths  []string        // of these
 	files  []library.Found // of the folders; names differ
 
 	mu     sync.Mutex
@@ -41,7 +42,7 @@ func NewVocabulary(files, directories []string, info backend.ModelInfo) (*Vocabu
 		if err != nil {
 			return nil, err
 		}
-		v.always = append(v.always, e)
+		v.always, v.paths = append(v.always, e), append(v.paths, path)
 	}
 	found, err := library.New(library.Options{Directories: directories, Setting: "embedding_directories", What: "embeddings",
 		Extensions: embeddingExtensions, Flat: true}).List()
@@ -80,17 +81,33 @@ func (v *Vocabulary) check(path string, e prompt.Embedding) error {
 	return nil
 }
 
+// named lists the files in folders whose names occur in a request's texts.
+func (v *Vocabulary) named(r *request.Request) (out []library.Found) {
+	all := strings.ToLower(strings.Join([]string{r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2}, "\n"))
+	for _, f := range v.files {
+		taken := slices.ContainsFunc(v.always, func(e prompt.Embedding) bool { return strings.EqualFold(e.Name, f.Name) })
+		if !taken && strings.Contains(all, strings.ToLower(f.Name)) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Files lists the files that a request's texts may take embeddings from.
+func (v *Vocabulary) Files(r *request.Request) []string {
+	out := slices.Clone(v.paths)
+	for _, f := range v.named(r) {
+		out = append(out, f.Path)
+	}
+	return out
+}
+
 // Reader makes the prompt reader for a request's texts, with the embeddings of the folders that they name. A file in a folder that
 // cannot be used is a warning, since its name may well be an ordinary word.
 func (v *Vocabulary) Reader(m backend.Model, r *request.Request) (*prompt.Reader, []string, error) {
 	var warnings []string
 	embeddings := slices.Clone(v.always)
-	all := strings.ToLower(strings.Join([]string{r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2}, "\n"))
-	for _, f := range v.files {
-		taken := slices.ContainsFunc(v.always, func(e prompt.Embedding) bool { return strings.EqualFold(e.Name, f.Name) })
-		if taken || !strings.Contains(all, strings.ToLower(f.Name)) {
-			continue
-		}
+	for _, f := range v.named(r) {
 		e, err := v.load(f.Path)
 		if err != nil {
 			warnings = append(warnings, fmt.Sprintf("the prompt names %q, whose file is not used: %v", f.Name, err))

@@ -84,7 +84,7 @@ func (m *Model) Table() (*backend.Table, error) {
 		t.Unused = append(t.Unused, s.unused()...)
 		first := len(t.Files)
 		for _, f := range s.files {
-			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Size: f.Size, Modified: f.modified})
+			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Identity: f.identity})
 			t.VPrediction = t.VPrediction || f.has("v_pred")
 			t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has("ztsnr")
 		}

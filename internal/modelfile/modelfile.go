@@ -27,9 +27,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/daguerre-go/daguerre/internal/fault"
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
@@ -100,9 +100,11 @@ type File struct {
 	mu    sync.RWMutex
 	src   io.ReaderAt // nil when closed
 	close func() error
-	index map[string]int
 
-	modified time.Time // when it was opened
+	unchanged func() error // reports contents that changed since Open; nil: they cannot
+	index     map[string]int
+
+	identity identity.ID // when it was opened
 }
 
 // Open reads and checks the header of a model file. A symbolic link is followed; directories, pipes and
@@ -112,17 +114,22 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := identity.OfFile(osf) // before the header is read, so that a change in between is noticed
+	if err != nil {
+		osf.Close()
+		return nil, osError(path, err)
+	}
 	f, err := parse(path, osf, size)
 	if err != nil {
 		osf.Close()
 		return nil, err
 	}
-	f.close = osf.Close
-	if st, err := osf.Stat(); err == nil {
-		f.modified = st.ModTime()
-	}
+	f.close, f.identity, f.unchanged = osf.Close, id, func() error { return id.CheckFile(osf) }
 	return f, nil
 }
+
+// Identity is what told the file from others when it was opened.
+func (f *File) Identity() identity.ID { return f.identity }
 
 // parse reads the header of r, which has size bytes.
 func parse(path string, r io.ReaderAt, size int64) (*File, error) {

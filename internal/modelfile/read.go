@@ -53,6 +53,9 @@ func (f *File) readAt(name string, b []byte, at int64) error {
 		}
 		return withPath(f.Path, err)
 	}
+	if f.unchanged != nil {
+		return f.unchanged()
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -16,6 +17,7 @@ type Opening struct {
 	// ForceZeros is what the files say of force_zeros_for_empty_prompt; nil: nothing. Settings has it with its default.
 	ForceZeros *bool
 	Paths      []string // the files and folders that weights come from; the model's own is the first
+	Files      []string // all files that were read: those of weights, their indices, and configurations
 }
 
 // Read reads each header of a model's files once: the table of weights, hyperparameters and settings come from the model, and from the
@@ -31,6 +33,7 @@ func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, erro
 			in.Role = role
 		}
 		o.Paths = append(o.Paths, in.Report.Path)
+		o.addFiles(in.Report)
 		if err := checkReport(in.Role, in.Report); err != nil {
 			return o, err
 		}
@@ -46,6 +49,27 @@ func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, erro
 		log.Warn("nothing uses some of the tensors", "count", len(table.Unused), "first", table.Unused[0])
 	}
 	return o, nil
+}
+
+// addFiles notes the files that a report is of.
+func (o *Opening) addFiles(r modelfile.Report) {
+	for _, f := range r.Files {
+		o.Files = append(o.Files, f.Path)
+	}
+	for _, s := range r.Config.Sources { // files, and words for what is in the weights' files
+		if st, err := os.Stat(s); err == nil && st.Mode().IsRegular() {
+			o.Files = append(o.Files, s)
+		}
+	}
+	folder, err := modelfile.FolderFiles(r.Path)
+	if err != nil {
+		return // no folder
+	}
+	for _, c := range folder.Components {
+		if c.Index != "" {
+			o.Files = append(o.Files, c.Index)
+		}
+	}
 }
 
 // Unread is the Opening of a model that a backend without files makes up.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/lease"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -24,10 +25,16 @@ type Set struct {
 	sources Sources
 	refiner Opening
 	holding Holding
-	nets    *lease.Cache[string, Model]
+	nets    *lease.Cache[netKey, Model]
 	refined *lease.Cache[string, Model]
 	vaes    *vae.Cache // of the VAE in F32, and of the upscaler
 	stays   *Lease     // of a refiner that is not opened on demand
+}
+
+// netKey is a ControlNet's file as it was when its net was opened.
+type netKey struct {
+	path string
+	id   identity.ID
 }
 
 // Model is an open model with what it says of itself.
@@ -62,7 +69,7 @@ func Open(ctx context.Context, b backend.Backend, s Sources, m backend.Model, ba
 		limit = DefaultControlBytes
 	}
 	closeModel := func(m Model) error { return m.Close() }
-	set.nets = lease.New[string](lease.Options[Model]{Close: closeModel, Bytes: limit, Strict: true})
+	set.nets = lease.New[netKey](lease.Options[Model]{Close: closeModel, Bytes: limit, Strict: true})
 	set.refined = lease.New[string](lease.Options[Model]{Close: closeModel, Count: -1})
 	set.vaes = vae.NewCache(b)
 	set.Coder = vae.NewCoder(m, set.vaes, vae.ExactConfig(base.Config))
@@ -113,13 +120,21 @@ func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
 	})
 }
 
-// ControlNet opens the net of a file where it is not open. Nets that nobody uses make room for it.
-func (s *Set) ControlNet(ctx context.Context, path string) (*Lease, error) {
-	l, err := s.nets.Acquire(ctx, path, func(ctx context.Context) (Model, int64, error) {
+// ControlNet opens the net of a file where it is not open. Nets that nobody uses make room for it. was is what the file was when its
+// job was prepared: another one is refused. Zero: any will do.
+func (s *Set) ControlNet(ctx context.Context, path string, was identity.ID) (*Lease, error) {
+	key, err := s.netKey(path, was)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.nets.Acquire(ctx, key, func(ctx context.Context) (Model, int64, error) {
 		cfg := s.sources.Control
 		if !Fileless(s.backend) {
 			var err error
 			if cfg, err = NetConfig(cfg, path); err != nil {
+				return Model{}, 0, err
+			}
+			if err := key.id.Compare(path, cfg.Table.Files[0].Identity); err != nil {
 				return Model{}, 0, err
 			}
 		}
@@ -140,6 +155,27 @@ func (s *Set) ControlNet(ctx context.Context, path string) (*Lease, error) {
 			(over.Needed+over.InUse)>>20, filepath.Base(path), over.Limit>>20)
 	}
 	return l, err
+}
+
+// netKey is the key of a file's net. Nets of what the file was before go where nobody uses them.
+func (s *Set) netKey(path string, was identity.ID) (netKey, error) {
+	if Fileless(s.backend) {
+		return netKey{path: path}, nil
+	}
+	if err := was.Check(path); err != nil {
+		return netKey{}, err
+	}
+	now, err := identity.Of(path)
+	if err != nil {
+		return netKey{}, err
+	}
+	key := netKey{path, now.Key()}
+	for _, i := range s.nets.List() {
+		if i.Key.path == path && i.Key != key && i.InUse == 0 {
+			_ = s.nets.Drop(i.Key) // somebody may use it by now; then it goes later
+		}
+	}
+	return key, nil
 }
 
 // NetConfig is how the ControlNet of a file is opened, with what its header says. of is how every one is.
@@ -174,10 +210,11 @@ func (s *Set) Models() []backend.Model {
 	if s.TAESD != nil {
 		out = append(out, s.TAESD)
 	}
-	for _, c := range []*lease.Cache[string, Model]{s.refined, s.nets} {
-		for _, i := range c.List() {
-			out = append(out, i.Value.Model)
-		}
+	for _, i := range s.refined.List() {
+		out = append(out, i.Value.Model)
+	}
+	for _, i := range s.nets.List() {
+		out = append(out, i.Value.Model)
 	}
 	return out
 }
@@ -197,7 +234,7 @@ func (s *Set) Idle() []Idle {
 	var out []Idle
 	for _, i := range s.nets.List() {
 		if i.InUse == 0 {
-			out = append(out, idle(i.Value.Model, i.Key, func() error { return s.nets.Drop(i.Key) }))
+			out = append(out, idle(i.Value.Model, i.Key.path, func() error { return s.nets.Drop(i.Key) }))
 		}
 	}
 	for _, i := range s.vaes.List() {

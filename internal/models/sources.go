@@ -35,16 +35,26 @@ func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
 // HasUpscaler reports whether there is an upscaler.
 func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
-// CheckFiles reads the small networks, so that a wrong or damaged file is told of before the base is loaded.
-func (s Sources) CheckFiles(ctx context.Context) error {
-	for _, files := range []backend.Files{s.TAESD.Files, s.Upscaler.Files} {
-		for _, f := range files.Named() {
-			if err := CheckRole(f.Role, f.Path); err != nil {
-				return err
-			}
-			if err := modelfile.CheckFinite(ctx, files); err != nil {
-				return fmt.Errorf("%s: %w", f.Role, err)
-			}
+// CheckFiles reads the small networks, so that a wrong or damaged file is told of before the base is loaded. Their tables of weights
+// are kept: a file that is another one when the network is opened is refused.
+func (s *Sources) CheckFiles(ctx context.Context) error {
+	for _, cfg := range []*backend.ModelConfig{&s.TAESD, &s.Upscaler} {
+		named := cfg.Files.Named()
+		if len(named) == 0 {
+			continue
+		}
+		if err := CheckRole(named[0].Role, named[0].Path); err != nil {
+			return err
+		}
+		if err := modelfile.CheckFinite(ctx, cfg.Files); err != nil {
+			return fmt.Errorf("%s: %w", named[0].Role, err)
+		}
+		m, err := modelfile.ReadModel(cfg.Files)
+		if err != nil {
+			return err
+		}
+		if cfg.Table, err = m.Table(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -131,7 +131,10 @@ func (p *Planner) withNets(jobs []memory.Job) (memory.Model, error) {
 // net lists the parts of a ControlNet.
 func (p *Planner) net(path string) ([]memory.Part, error) {
 	if parts, ok := p.nets[path]; ok {
-		return parts, nil
+		if !p.probes.stale(path) {
+			return parts, nil
+		}
+		delete(p.nets, path)
 	}
 	cfg, err := models.NetConfig(p.Sources.Control, path)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/internal/models"
@@ -72,7 +73,7 @@ func netFile(t *testing.T, name string) string {
 func (b bench) use(t *testing.T, nets ...string) {
 	t.Helper()
 	for _, path := range nets {
-		l, err := b.set.ControlNet(t.Context(), path)
+		l, err := b.set.ControlNet(t.Context(), path, identity.ID{})
 		require.NoError(t, err)
 		require.NoError(t, l.Value.Load(t.Context()))
 		require.NoError(t, l.Release())
@@ -169,7 +170,7 @@ func TestIdleNetsGiveWay(t *testing.T) {
 // TestNetsInUseStay: a net that another job computes with is not idle.
 func TestNetsInUseStay(t *testing.T) {
 	b := newBench(t, memory.Resident)
-	l, err := b.set.ControlNet(t.Context(), b.nets[1])
+	l, err := b.set.ControlNet(t.Context(), b.nets[1], identity.ID{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Release()) }()
 	b.limit(t, picture, 0)
@@ -185,7 +186,7 @@ func TestIdleNetsOfStages(t *testing.T) {
 	b := newBench(t, memory.Stage)
 	job := picture
 	job.Controls = b.nets[:1]
-	l, err := b.set.ControlNet(t.Context(), b.nets[0])
+	l, err := b.set.ControlNet(t.Context(), b.nets[0], identity.ID{})
 	require.NoError(t, err)
 	require.NoError(t, l.Release())
 	plan, err := b.Now(t.Context(), job)

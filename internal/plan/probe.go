@@ -89,6 +89,28 @@ func (p *probes) model(owner string, sliced bool) (backend.Model, error) {
 	return m, nil
 }
 
+// stale reports whether a file of an owner's is not what it was when it was measured; what is known of it is forgotten then.
+func (p *probes) stale(owner string) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	table := p.configs[owner].Table
+	if table == nil || !slices.ContainsFunc(table.Files, func(f backend.TableFile) bool { return f.Identity.Check(f.Path) != nil }) {
+		return false
+	}
+	for _, sliced := range []bool{false, true} {
+		key := probeKey{owner, sliced}
+		if m := p.open[key]; m != nil {
+			_ = m.Close() // of what is not computed with
+		}
+		delete(p.open, key)
+	}
+	delete(p.configs, owner)
+	return true
+}
+
 // take hands an open model over to the caller, who closes it; nil where it is not open.
 func (p *probes) take(owner string, sliced bool) backend.Model {
 	p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
@@ -15,16 +16,31 @@ import (
 // Adapters are a request's adapters: its [[lora]] tables, and the tags of its prompts.
 type Adapters struct {
 	lora.Stack
-	paths map[string]string // by lower-case label, of the enabled ones
+	files map[string]adapterFile // by lower-case label, of the enabled ones
+}
+
+// adapterFile is an adapter's file as it was when it was found.
+type adapterFile struct {
+	path string
+	id   identity.ID
 }
 
 // Path is the file of an enabled adapter.
-func (s Adapters) Path(a lora.Adapter) string { return s.paths[strings.ToLower(a.Label())] }
+func (s Adapters) Path(a lora.Adapter) string { return s.files[strings.ToLower(a.Label())].path }
+
+// ID is what told that file from others when it was found.
+func (s Adapters) ID(a lora.Adapter) identity.ID { return s.files[strings.ToLower(a.Label())].id }
+
+// Resolve is Path, with an error where the file is another one by now.
+func (s Adapters) Resolve(a lora.Adapter) (string, error) {
+	f := s.files[strings.ToLower(a.Label())]
+	return f.path, f.id.Check(f.path)
+}
 
 // adaptersOf collects a request's adapters and looks up their files. A tag in a prompt sets the weights of the table of the same
 // name, or stands for one; its name is looked up in the folders only. All mistakes are added to errs.
 func adaptersOf(r request.Request, library *library.Library, at func(string) string, errs *request.Errors) Adapters {
-	s := Adapters{r.Stack(), map[string]string{}}
+	s := Adapters{r.Stack(), map[string]adapterFile{}}
 	tagged := s.addTags(r, at, errs)
 	var fields lora.FieldErrors
 	if errors.As(s.Validate(), &fields) {
@@ -54,7 +70,12 @@ func adaptersOf(r request.Request, library *library.Library, at func(string) str
 			errs.Add(at(key), "%v", err)
 			continue
 		}
-		s.paths[strings.ToLower(a.Label())] = path
+		id, err := identity.Of(path)
+		if err != nil {
+			errs.Add(at(key), "%v", err)
+			continue
+		}
+		s.files[strings.ToLower(a.Label())] = adapterFile{path, id}
 	}
 	return s
 }
@@ -117,7 +138,7 @@ func (s *Adapters) addTags(r request.Request, at func(string) string, errs *requ
 
 // check finds adapters that stand for one file.
 func (s Adapters) check(at func(string) string, errs *request.Errors) {
-	if len(s.paths) < len(s.Enabled()) {
+	if len(s.files) < len(s.Enabled()) {
 		return // reported
 	}
 	seen := map[string]string{}

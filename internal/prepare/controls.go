@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -26,6 +27,8 @@ func (t *Target) controls(r request.Request, errs *request.Errors) []Control {
 		if !t.Fileless {
 			var err error
 			if c.Path, err = models.FindNet(n.Model, t.Nets); err != nil {
+				errs.Add(at("model"), "%v", err)
+			} else if c.ID, err = identity.Of(c.Path); err != nil {
 				errs.Add(at("model"), "%v", err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -23,6 +24,7 @@ type Prepared struct {
 	Refines    bool           // a refiner takes part
 	Tokens     [3]int         // chunks of the texts: see conditioning.Texts.Chunks
 	Reader     *prompt.Reader // of its texts; nil where nothing can be tokenized
+	Embeddings []string       // files that its texts may take embeddings from
 	Warnings   []string
 	Steps      int // denoising steps of each picture: the base's, the refiner's and the second pass's
 
@@ -32,7 +34,8 @@ type Prepared struct {
 // Control is one of a request's ControlNets.
 type Control struct {
 	controlnet.Net
-	Path      string // of its weights
+	Path      string      // of its weights
+	ID        identity.ID // of that file, when it was found; zero: the backend has no files
 	UnionType string
 }
 

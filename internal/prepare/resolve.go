@@ -111,6 +111,7 @@ func (t *Target) measureTexts(p *Prepared) error {
 		p.Tokens[0] = estimateChunks(p.Texts)
 		return nil
 	}
+	p.Embeddings = t.Words.Files(p.Texts)
 	reader, warnings, err := t.Words.Reader(t.Model, p.Texts)
 	if err != nil {
 		return err

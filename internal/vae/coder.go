@@ -54,8 +54,24 @@ func ExactConfig(c backend.ModelConfig) backend.ModelConfig {
 	if device == "" {
 		device = c.Device
 	}
-	return backend.ModelConfig{Files: backend.Files{VAE: file}, Hyper: backend.Hyper{VAENormNumGroups: c.Hyper.VAENormNumGroups},
+	hyper := backend.Hyper{VAENormNumGroups: c.Hyper.VAENormNumGroups}
+	return backend.ModelConfig{Files: backend.Files{VAE: file}, Table: tableOf(c.Table), Hyper: hyper,
 		Device: device, Precision: backend.PrecisionF32, VAEType: backend.TypeF32, Threads: c.Threads, FlashAttention: c.FlashAttention}
+}
+
+// tableOf is the part of a model's table that is its VAE's; nil where there is no table. It is not read again: the file may be another one
+// by now, which the backend then refuses.
+func tableOf(t *backend.Table) *backend.Table {
+	if t == nil {
+		return nil
+	}
+	part := &backend.Table{Files: t.Files, Layout: t.Layout}
+	for _, w := range t.Weights {
+		if w.Component == "vae_encoder" || w.Component == "vae_decoder" {
+			part.Weights = append(part.Weights, w)
+		}
+	}
+	return part
 }
 
 // Result is what a Coder's call yields.

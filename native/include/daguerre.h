@@ -180,9 +180,16 @@ typedef struct dg_model_config {
     int32_t text_encoder_2_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
 } dg_model_config;
 
+/* A file, and what told it from others when the caller read its header. Where modified is not 0, a file that is another one by then
+ * is DG_ERR_FILE whenever weights are read from it: a removed, replaced or rewritten one. */
 typedef struct dg_model_file {
     size_t struct_size;
     const char* path;
+    int64_t size; /* bytes */
+    int64_t modified; /* of its contents: nanoseconds since 1970 */
+    int64_t changed; /* of its contents, names or mode; 0: not known */
+    int64_t device; /* with inode; 0: not known */
+    int64_t inode;
 } dg_model_file;
 
 /* Types that files store and GGUF has no number for; values of dg_weight.type. */

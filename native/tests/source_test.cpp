@@ -44,7 +44,7 @@ struct File {
         weights.push_back(w);
         return weights.back();
     }
-    dg::Source source() const { return dg::Source({path.string()}, weights); }
+    dg::Source source() const { return dg::Source({{path.string()}}, weights); }
 };
 
 template <typename T>

@@ -1,6 +1,6 @@
 package backend
 
-import "time"
+import "github.com/daguerre-go/daguerre/internal/identity"
 
 // Table says where the files of a model hold its weights. Whoever reads the files' headers makes it; a backend that computes with
 // real weights takes it as it is. It is plain data and is not changed once it is made.
@@ -18,8 +18,7 @@ type Table struct {
 // TableFile is a file that weights are read from, as it was when its header was read.
 type TableFile struct {
 	Path     string
-	Size     int64
-	Modified time.Time
+	Identity identity.ID // zero: not known, and not compared
 }
 
 // Weight is one tensor that a component needs, and where a file holds it.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/regular"
 )
@@ -22,6 +23,7 @@ var ErrNoHash = errors.New("the model is no single file, so it has no hash")
 // modelHash computes the hash of the model file once, when it is asked for.
 type modelHash struct {
 	paths []string
+	was   identity.ID // of the first path's file, when it was opened; zero: it is a folder
 	mu    sync.Mutex
 	sum   string
 }
@@ -31,10 +33,11 @@ const maxHashEntry = 64 << 10
 
 // hashEntry is one file of the cache of sums.
 type hashEntry struct {
-	Path   string `json:"path"`
-	Size   int64  `json:"size"`
-	MTime  int64  `json:"mtime"` // nanoseconds
-	SHA256 string `json:"sha256"`
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`
+	MTime   int64  `json:"mtime"`   // nanoseconds
+	Changed int64  `json:"changed"` // as identity.ID has it
+	SHA256  string `json:"sha256"`
 }
 
 // HashFile returns the SHA-256 of a file through the same cache as ModelHash. A cache that cannot be read or
@@ -48,10 +51,14 @@ func HashFile(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	id, err := identity.Of(path)
+	if err != nil {
+		return "", err
+	}
 	if !st.Mode().IsRegular() {
 		return "", fmt.Errorf("%s: %w", path, ErrNoHash)
 	}
-	want := hashEntry{Path: path, Size: st.Size(), MTime: st.ModTime().UnixNano()}
+	want := hashEntry{Path: path, Size: id.Size, MTime: id.Modified, Changed: id.Changed}
 	cache := hashCachePath(path)
 	var have hashEntry
 	if data, err := regular.ReadFile(cache, maxHashEntry); err == nil && json.Unmarshal(data, &have) == nil {
@@ -61,6 +68,9 @@ func HashFile(ctx context.Context, path string) (string, error) {
 		}
 	}
 	if want.SHA256, err = modelfile.HashFile(ctx, path, nil); err != nil {
+		return "", err
+	}
+	if err := id.Check(path); err != nil { // while it was read
 		return "", err
 	}
 	storeHash(cache, want)
@@ -100,5 +110,11 @@ func storeHash(cache string, e hashEntry) {
 // loraHashes remembers the sums of adapters' files.
 type loraHashes struct {
 	mu   sync.Mutex
-	sums map[string]adapters.Hashes // by path
+	sums map[loraFile]adapters.Hashes
+}
+
+// loraFile is an adapter's file as it was when it was found.
+type loraFile struct {
+	path string
+	id   identity.ID
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // loadLoRAs makes a request's adapters resident.
@@ -18,7 +17,7 @@ func (s *sitting) loadLoRAs(ctx context.Context, m *member) error {
 		return fmt.Errorf("%w: this backend applies no adapters beside the weights; fuse them into the checkpoint instead (lora fuse)",
 			ErrUnsupportedModel)
 	}
-	active, err := s.p.adapters.Activate(ctx, a.Stack, func(x lora.Adapter) (string, error) { return a.Path(x), nil })
+	active, err := s.p.adapters.Activate(ctx, a.Stack, a.Resolve)
 	if err != nil {
 		return err
 	}

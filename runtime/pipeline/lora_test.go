@@ -294,7 +294,8 @@ func TestLoRAInResultAndManifest(t *testing.T) {
 	first := m.LoRAs[0]
 	assert.Equal(t, LoRAInfo{Name: "unet", File: "unet.safetensors", Weight: 0.5, UNetWeight: 1, TextEncoderWeight: 1,
 		BlockWeights: map[string]float64{"M00": 2}, End: 0.5, SHA256: sums.SHA256, AutoV3: sums.AutoV3,
-		path: filepath.Join(dir, "unet.safetensors")}, first)
+		file: first.file}, first)
+	assert.Equal(t, filepath.Join(dir, "unet.safetensors"), first.file.path)
 	assert.Equal(t, []float64{0.25, 0.5}, []float64{m.LoRAs[1].UNetWeight, m.LoRAs[1].TextEncoderWeight})
 	text, err := json.Marshal(m)
 	require.NoError(t, err)

@@ -245,6 +245,12 @@ func (p *Pipeline) finishOpen(o opening) error {
 			return err
 		}
 	}
-	p.hash.paths = o.base.Paths
+	p.hash.paths, p.files = o.base.Paths, o.filesOf()
+	if t := o.base.Config.Table; t != nil {
+		p.weights = t.Files
+		if f := t.Files[0]; len(p.hash.paths) > 0 && f.Path == p.hash.paths[0] {
+			p.hash.was = f.Identity
+		}
+	}
 	return nil
 }

@@ -43,7 +43,9 @@ type Pipeline struct {
 	target   *prepare.Target
 	planner  *plan.Planner // nil where the backend has no files
 	texts    *conditioning.Cache
-	adapters *adapters.Cache // nil where the backend applies none
+	adapters *adapters.Cache     // nil where the backend applies none
+	files    []string            // of its models
+	weights  []backend.TableFile // of the base
 	sums     loraHashes
 	hash     modelHash
 	log      *slog.Logger
@@ -133,7 +135,8 @@ func (p *Pipeline) LoRAStats() lora.Stats {
 
 // ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the
 // first time, which takes seconds for several gigabytes, and remembers the sum in the user's cache folder under
-// the file's path, size and modification time. A folder or a backend without files has none: ErrNoHash.
+// the file's path, size and times of change. A folder or a backend without files has none: ErrNoHash. A file that is not the one that was
+// opened has none either: identity.ErrChanged.
 func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
 	p.hash.mu.Lock()
 	defer p.hash.mu.Unlock()
@@ -143,9 +146,16 @@ func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
 	if len(p.hash.paths) == 0 {
 		return "", ErrNoHash
 	}
+	if err := p.hash.was.Check(p.hash.paths[0]); err != nil {
+		return "", err
+	}
 	sum, err := HashFile(ctx, p.hash.paths[0])
 	if err == nil {
-		p.hash.sum = sum
+		err = p.hash.was.Check(p.hash.paths[0])
 	}
-	return sum, err
+	if err != nil {
+		return "", err
+	}
+	p.hash.sum = sum
+	return sum, nil
 }

@@ -47,7 +47,7 @@ type batchKey struct {
 	Start, End    float64
 	Refiner       [4]any
 	LoRAs         []LoRAInfo
-	Paths         []string
+	Files         []string // of the adapters
 	Stack         any
 	Tokens        [3]int
 	Hires         request.Hires
@@ -87,9 +87,9 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 // describeLoRAs tells of a request's enabled adapters.
 func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
 	for _, a := range prep.Adapters.Enabled() {
-		path := prep.Adapters.Path(a)
+		file := loraFile{prep.Adapters.Path(a), prep.Adapters.ID(a).Key()}
 		a = a.Filled()
-		out = append(out, LoRAInfo{Name: a.Label(), File: filepath.Base(path), path: path, Weight: *a.Weight,
+		out = append(out, LoRAInfo{Name: a.Label(), File: filepath.Base(file.path), file: file, Weight: *a.Weight,
 			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
 			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
 	}
@@ -105,7 +105,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (s
 		Hires: r.Hires, Seamless: r.Seamless}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range loras {
-		key.Paths = append(key.Paths, l.path)
+		key.Files = append(key.Files, fmt.Sprint(l.file))
 	}
 	if !r.InitImage.IsZero() || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
 		key.Own = ownKeys.Add(1)

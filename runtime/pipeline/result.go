@@ -61,7 +61,7 @@ type LoRAInfo struct {
 	SHA256            string             `json:"sha256,omitempty"` // once HashLoRAs was called
 	AutoV3            string             `json:"autov3,omitempty"`
 
-	path string
+	file loraFile
 }
 
 // HashLoRAs fills in the sums of the adapters' files, which it reads for that the first time. Manifests then name them.
@@ -74,16 +74,19 @@ func (r *Result) HashLoRAs(ctx context.Context) error {
 	defer h.mu.Unlock()
 	for i := range r.LoRAs {
 		l := &r.LoRAs[i]
-		sums, ok := h.sums[l.path]
+		sums, ok := h.sums[l.file]
 		if !ok {
 			var err error
-			if sums, err = adapters.Hash(ctx, l.path); err != nil {
+			if sums, err = adapters.Hash(ctx, l.file.path); err == nil {
+				err = l.file.id.Check(l.file.path)
+			}
+			if err != nil {
 				return fmt.Errorf("hashing the adapter %q: %w", l.Name, err)
 			}
 			if h.sums == nil {
-				h.sums = map[string]adapters.Hashes{}
+				h.sums = map[loraFile]adapters.Hashes{}
 			}
-			h.sums[l.path] = sums
+			h.sums[l.file] = sums
 		}
 		l.SHA256, l.AutoV3 = sums.SHA256, sums.AutoV3
 	}

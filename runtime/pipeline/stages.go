@@ -90,7 +90,7 @@ func (s *sitting) openControls(ctx context.Context, m *member) error {
 		s.hold(memory.StageControl)
 	}
 	for i, spec := range m.Prepared.Controls {
-		net, err := s.p.models.ControlNet(ctx, spec.Path)
+		net, err := s.p.models.ControlNet(ctx, spec.Path, spec.ID)
 		if err == nil {
 			m.nets = append(m.nets, net)
 			var c *steps.Control

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/memory"
@@ -90,6 +91,7 @@ var sentinels = []struct {
 	{ExitUsage, []error{benchmark.ErrPlan, benchmark.ErrIncomparable}},
 	{ExitFile, []error{benchmark.ErrReport}},
 	{ExitFailure, []error{errRegression}},
+	{ExitFile, []error{identity.ErrChanged}},
 	{ExitFile, []error{modelfile.ErrNotFound, modelfile.ErrNotAFile, modelfile.ErrPermission, modelfile.ErrRead, modelfile.ErrTruncated,
 		modelfile.ErrFormat, modelfile.ErrUnsupported, modelfile.ErrLimit, modelfile.ErrUnsafePickle, modelfile.ErrTensor, modelfile.ErrConfig}},
 }

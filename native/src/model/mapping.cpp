@@ -3,38 +3,24 @@
 #include <cerrno>
 #include <cstring>
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
 
 namespace dg {
 
-FileMapping::FileMapping(const std::string& path) {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat info;
-    if (file < 0 || fstat(file, &info) != 0) {
-        const int code = errno;
-        if (file >= 0) {
-            ::close(file);
-        }
-        fail(DG_ERR_FILE, "%s: cannot be opened: %s", path.c_str(), std::strerror(code));
-    }
-    size_          = static_cast<size_t>(info.st_size);
-    void* address  = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
+FileMapping::FileMapping(const SourceFile& file) : file_(file) {
+    void* address  = mmap(nullptr, size(), PROT_READ, MAP_SHARED, file_.descriptor(), 0);
     const int code = errno;
-    ::close(file);
     if (address == MAP_FAILED) {
-        fail(code == ENOMEM ? DG_ERR_OUT_OF_MEMORY : DG_ERR_FILE, "%s: %zu bytes cannot be mapped: %s", path.c_str(),
-             size_, std::strerror(code));
+        fail(code == ENOMEM ? DG_ERR_OUT_OF_MEMORY : DG_ERR_FILE, "%s: %zu bytes cannot be mapped: %s",
+             file.path.c_str(), size(), std::strerror(code));
     }
     data_ = static_cast<uint8_t*>(address);
 }
 
 FileMapping::~FileMapping() {
-    munmap(data_, size_);
+    munmap(data_, size());
 }
 
 bool mappable(const SourceTensor& tensor, ggml_type type) {

@@ -48,11 +48,11 @@ Model::Model(const OpenParams& params)
         }
     }
     if (!any) {
-        fail(DG_ERR_MODEL, "%s: holds no UNet, text encoder or VAE of SDXL", source_.files()[0].c_str());
+        fail(DG_ERR_MODEL, "%s: holds no UNet, text encoder or VAE of SDXL", source_.files()[0].path.c_str());
     }
     fill_kind();
     place_components(params);
-    log(DG_LOG_INFO, "%s: %s on %s, %d threads: %s", source_.files()[0].c_str(),
+    log(DG_LOG_INFO, "%s: %s on %s, %d threads: %s", source_.files()[0].path.c_str(),
         precision_.precision == DG_PRECISION_BF16 ? "BF16" : (precision_.precision == DG_PRECISION_F16 ? "F16" : "F32"),
         device.id.c_str(), threads_, precision_.reason.c_str());
 }

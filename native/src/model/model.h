@@ -23,7 +23,7 @@ namespace dg {
 constexpr int64_t kSizeEmbedding = 256;  // width of one size id's sinusoidal embedding
 
 struct OpenParams {
-    std::vector<std::string> files;
+    std::vector<SourceFile> files;
     std::vector<dg_weight> weights;  // their texts are the caller's
     dg_model_config config;
     std::string device, device_text, device_vae;

@@ -32,7 +32,7 @@ void Model::open_taesd(int index, const OpenParams& params) {
     auto half =
         std::make_unique<TaesdHalf>(source_, weights, encoder ? TaesdHalf::Side::Encoder : TaesdHalf::Side::Decoder);
     if (half->levels() > DG_MAX_LEVELS) {
-        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported", source_.files()[0].c_str(),
+        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported", source_.files()[0].path.c_str(),
              DG_MAX_LEVELS);
     }
     (encoder ? vae_dims_.encoder : vae_dims_.decoder).assign(static_cast<size_t>(half->levels()), half->width());

@@ -84,6 +84,9 @@ public:
     void unload();
     bool loaded() const { return loaded_; }
 
+    // Refuses a mapped file that was written to since it was mapped. Around every computation: the bytes are not copied.
+    void check_mapped() const;
+
     // What brings streamed weights in while a graph runs, once they are loaded; NULL where nothing is streamed.
     WeightStream* stream() const { return stream_.get(); }
 
@@ -146,7 +149,7 @@ private:
     struct Mapped {  // a file, and the buffer that ggml takes it for
         FileMapping file;
         BufferPtr buffer;
-        explicit Mapped(const std::string& path);
+        explicit Mapped(const SourceFile& of);
     };
     std::vector<std::unique_ptr<Mapped>> mapped_;
     std::unique_ptr<WeightStream> stream_;

@@ -17,8 +17,8 @@
 
 namespace dg {
 
-Params::Mapped::Mapped(const std::string& path)
-    : file(path),
+Params::Mapped::Mapped(const SourceFile& of)
+    : file(of),
       buffer(ggml_backend_cpu_buffer_from_ptr(file.data(), file.size())) {}
 
 Params::~Params() = default;
@@ -128,14 +128,14 @@ void Params::map_files() {
         if (!p.mapped) {
             continue;
         }
-        const std::string& path     = source_.files()[p.source->file];
+        const SourceFile& file      = source_.files()[p.source->file];
         std::unique_ptr<Mapped>& of = mapped_[p.source->file];
         if (of == nullptr) {
-            of = std::make_unique<Mapped>(path);
+            of = std::make_unique<Mapped>(file);
         }
         const size_t at = static_cast<size_t>(p.source->offset), size = ggml_nbytes(p.tensor);
         if (at > of->file.size() || size > of->file.size() - at) {
-            fail(DG_ERR_FILE, "%s: has changed since it was opened: tensor '%s' is no longer in it", path.c_str(),
+            fail(DG_ERR_FILE, "%s: has changed since it was opened: tensor '%s' is no longer in it", file.path.c_str(),
                  p.source->stored.c_str());
         }
         p.tensor->data   = nullptr;
@@ -144,6 +144,14 @@ void Params::map_files() {
         bytes += static_cast<int64_t>(size);
     }
     place_.account->set_mapped(place_.component, bytes);
+}
+
+void Params::check_mapped() const {
+    for (const std::unique_ptr<Mapped>& m : mapped_) {
+        if (m != nullptr) {
+            m->file.check();
+        }
+    }
 }
 
 void Params::allocate() {

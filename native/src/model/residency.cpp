@@ -49,7 +49,9 @@ void Model::run(int index, const std::string& key, const BuildFunction& build, c
     const Component& component = components_[index];
     running_                   = index;
     lanes_.release();
+    component.params->check_mapped();
     runner_.run(key, *component.worker, traits(*component.worker), build, inputs, outputs, component.params->stream());
+    component.params->check_mapped();
 }
 
 void Model::run(int index, const std::vector<LaneCall>& calls) {
@@ -58,9 +60,12 @@ void Model::run(int index, const std::vector<LaneCall>& calls) {
         return;
     }
     const Worker& worker = *components_[index].worker;
+    const Params& params = *components_[index].params;
     running_             = index;
     runner_.release();
+    params.check_mapped();
     lanes_.run(worker.device(), traits(worker), calls);
+    params.check_mapped();
 }
 
 std::vector<int64_t> Model::shares(int index, int64_t rows, int64_t least, const std::string& key,

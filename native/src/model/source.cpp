@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -114,7 +113,7 @@ void widen(SourceTensor::Coding coding, const std::vector<uint8_t>& data, std::v
 
 }  // namespace
 
-Source::Source(std::vector<std::string> files, const std::vector<dg_weight>& weights) : files_(std::move(files)) {
+Source::Source(std::vector<SourceFile> files, const std::vector<dg_weight>& weights) : files_(std::move(files)) {
     for (const dg_weight& w : weights) {
         tensors_[w.name] = read_weight(w, files_.size());
     }
@@ -145,48 +144,39 @@ int64_t Source::count(const std::string& list, const std::string& rest) const {
 
 const std::string& Source::path_of(const std::string& name) const {
     if (const SourceTensor* tensor = find(name)) {
-        return files_[tensor->file];
+        return files_[tensor->file].path;
     }
     const std::string component = name.substr(0, name.find('.') + 1);
     const auto sibling          = tensors_.lower_bound(component);
     if (sibling != tensors_.end() && sibling->first.compare(0, component.size(), component) == 0) {
-        return files_[sibling->second.file];
+        return files_[sibling->second.file].path;
     }
-    return files_[0];
+    return files_[0].path;
 }
 
-SourceReader::SourceReader(const Source& source) : source_(source), open_(source.files().size(), -1) {}
-
-SourceReader::~SourceReader() {
-    for (const int file : open_) {
-        if (file >= 0) {
-            ::close(file);
-        }
-    }
-}
+SourceReader::SourceReader(const Source& source) : source_(source), open_(source.files().size()) {}
 
 void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to) {
-    const std::string& path = source_.files()[tensor.file];
-    int& file               = open_[tensor.file];
-    if (file < 0) {
-        file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (file < 0) {
-            fail(DG_ERR_FILE, "%s: cannot be opened: %s", path.c_str(), std::strerror(errno));
-        }
+    const std::string& path         = source_.files()[tensor.file].path;
+    std::unique_ptr<OpenFile>& file = open_[tensor.file];
+    if (file == nullptr) {
+        file = std::make_unique<OpenFile>(source_.files()[tensor.file]);
     }
     const size_t start = static_cast<size_t>(tensor.offset) + offset;
     for (size_t done = 0; done < bytes;) {
         const ssize_t got =
-            ::pread(file, static_cast<uint8_t*>(to) + done, bytes - done, static_cast<off_t>(start + done));
+            ::pread(file->descriptor(), static_cast<uint8_t*>(to) + done, bytes - done, static_cast<off_t>(start + done));
         if (got < 0 && errno == EINTR) {
             continue;
         }
         if (got <= 0) {
+            file->check();
             fail(DG_ERR_FILE, "%s: tensor '%s': reading %zu bytes at %zu failed: %s", path.c_str(),
                  tensor.stored.c_str(), bytes, start, got == 0 ? "the file ends before" : std::strerror(errno));
         }
         done += static_cast<size_t>(got);
     }
+    file->check();
 }
 
 const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {

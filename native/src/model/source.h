@@ -10,6 +10,7 @@
 
 #include "daguerre.h"
 #include "ggml.h"
+#include "model/file.h"
 
 namespace dg {
 
@@ -40,7 +41,7 @@ std::string dot(const std::string& list, Number i) {
 class Source {
 public:
     // Checks what of the table could lead astray; a fault is a DG_ERR_ARGUMENT.
-    Source(std::vector<std::string> files, const std::vector<dg_weight>& weights);
+    Source(std::vector<SourceFile> files, const std::vector<dg_weight>& weights);
 
     const SourceTensor* find(const std::string& name) const;
     bool has_prefix(const std::string& prefix) const;
@@ -48,13 +49,13 @@ public:
     int64_t dim(const std::string& name, int i) const;
     // How many numbers from 0 on make list.<number><rest> the name of a weight.
     int64_t count(const std::string& list, const std::string& rest) const;
-    const std::vector<std::string>& files() const { return files_; }
+    const std::vector<SourceFile>& files() const { return files_; }
 
     // Path of the file a tensor comes from; of a missing one the file that holds the rest of its component, or the first.
     const std::string& path_of(const std::string& name) const;
 
 private:
-    std::vector<std::string> files_;
+    std::vector<SourceFile> files_;
     std::map<std::string, SourceTensor> tensors_;
 };
 
@@ -62,19 +63,18 @@ private:
 class SourceReader {
 public:
     explicit SourceReader(const Source& source);
-    ~SourceReader();
     SourceReader(const SourceReader&)            = delete;
     SourceReader& operator=(const SourceReader&) = delete;
 
     // The tensor's elements in row-major order as `type`: F32, or the tensor's own. The result stays valid until the next call.
     const void* read(const SourceTensor& tensor, ggml_type* type);
 
-    // `bytes` of the tensor from `offset` on.
+    // `bytes` of the tensor from `offset` on. A file that is no longer what it was is an Error.
     void read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to);
 
 private:
     const Source& source_;
-    std::vector<int> open_;  // file descriptors; -1 where a file is not open yet
+    std::vector<std::unique_ptr<OpenFile>> open_;  // NULL where a file is not open yet
     std::vector<uint8_t> raw_, converted_;
     std::vector<float> gathered_;
 };

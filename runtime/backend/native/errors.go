@@ -7,6 +7,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/bindings"
 	"github.com/daguerre-go/daguerre/internal/contract"
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -70,6 +71,9 @@ var statuses = map[error]error{backend.ErrArgument: bindings.ErrArgument, backen
 func (e *Error) Is(target error) bool {
 	if status, ok := statuses[target]; ok && errors.Is(e.Err, status) {
 		return true
+	}
+	if errors.Is(e.Err, identity.ErrChanged) {
+		return target == ErrFile
 	}
 	fault, ok := errors.AsType[*modelfile.Error](e.Err)
 	if !ok {

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"os"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/bindings"
@@ -18,14 +17,14 @@ func readTable(files backend.Files) (*backend.Table, error) {
 	return m.Table()
 }
 
-// tableOf is the configuration's table, if its files are still what it was made from, or one that is read now.
+// tableOf is the configuration's table, whose files must still be what it was made from, or one that is read now.
 func (b *Backend) tableOf(cfg backend.ModelConfig) (*backend.Table, error) {
 	if cfg.Table == nil {
 		return b.read(cfg.Files)
 	}
 	for _, f := range cfg.Table.Files {
-		if st, err := os.Stat(f.Path); err != nil || st.Size() != f.Size || !st.ModTime().Equal(f.Modified) {
-			return b.read(cfg.Files)
+		if err := f.Identity.Check(f.Path); err != nil {
+			return nil, err
 		}
 	}
 	return cfg.Table, nil
@@ -34,7 +33,9 @@ func (b *Backend) tableOf(cfg backend.ModelConfig) (*backend.Table, error) {
 // addTable translates a table.
 func addTable(t *backend.Table, p *bindings.ModelParams) error {
 	for _, f := range t.Files {
-		p.Files = append(p.Files, f.Path)
+		id := f.Identity
+		p.Files = append(p.Files, bindings.File{Path: f.Path, Size: id.Size, Modified: id.Modified, Changed: id.Changed, Device: int64(id.Device),
+			Inode: int64(id.Inode)})
 	}
 	p.Weights = make([]bindings.Weight, len(t.Weights))
 	for i, w := range t.Weights {
