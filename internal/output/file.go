@@ -35,6 +35,9 @@ const (
 // Prepare makes the folder of path and checks that a file can be made in it, so that this fails before any work rather than after.
 func (w *Writer) Prepare(path string) error {
 	dir := filepath.Dir(path)
+	if err := checkName(path); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("output folder: %w; choose another with -o", err)
 	}
@@ -55,7 +58,8 @@ func (w *Writer) Replace(path string, data []byte) error {
 }
 
 // Write writes data under path, or a numbered variant of it, and returns the name used. The file appears complete, in one step: its bytes
-// go to a temporary file beside it first, which is removed on every error.
+// go to a temporary file beside it first, which is removed on every error. A symbolic link of the name is a name that is taken: with
+// Overwrite it is replaced, not what it points to.
 func (w *Writer) Write(path string, data []byte) (final string, err error) {
 	return writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return w.place(temp, path, nil) })
 }
@@ -64,6 +68,9 @@ func (w *Writer) Write(path string, data []byte) (final string, err error) {
 // there, or the next OpenJournal brings them there, or neither is.
 func (w *Writer) WriteNoted(j *Journal, key, path string, data []byte) (final string, err error) {
 	sum := sha256.Sum256(data)
+	if err := j.noteFolders(filepath.Dir(path)); err != nil {
+		return "", err
+	}
 	e := Entry{Key: key, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Replace: w.Overwrite}
 	return writeTemp(path, j.tempPrefix(), data, func(temp string) (string, error) {
 		return w.place(temp, path, func(name string) error {
@@ -128,10 +135,7 @@ func (w *Writer) place(temp, path string, note func(name string) error) (string,
 	ext := filepath.Ext(path)
 	stem := strings.TrimSuffix(path, ext)
 	for n := 1; n <= maxNumber; n++ {
-		name := path
-		if n > 1 {
-			name = fmt.Sprintf("%s-%d%s", stem, n, ext)
-		}
+		name := numbered(stem, ext, n)
 		key := filepath.Clean(name)
 		if w.written[key] {
 			continue

@@ -1,16 +1,15 @@
 package output
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -19,21 +18,29 @@ import (
 var ErrBusy = errors.New("another process writes this journal")
 
 // journalVersion is that of the file's format.
-const journalVersion = 1
+const journalVersion = 2
 
-// Journal remembers what of a run is complete on disk, so that a run which was killed can be continued. It is a file of JSON lines beside
-// the outputs: who wants to place a file first notes where it is and what is in it, so that nothing is lost between the note and the file:
-// an entry counts if its file, or the temporary file that was to become it, is there with the contents noted. A last line that was cut off
-// is passed over. Only one process at a time holds a journal. It is safe for concurrent use.
+// Journal remembers what of a run is complete on disk, so that a run which was killed can be continued. It is a file of JSON lines: who
+// wants to place a file first notes where it is and what is in it, so that nothing is lost between the note and the file: an entry counts
+// if its file, or the temporary file that was to become it, is there with the contents noted. Lines that say nothing are passed over, a
+// last one that was cut off among them. Only one process at a time holds a journal. It is safe for concurrent use.
+//
+// A journal is not trusted. Nothing is removed or replaced because of one but files whose names are this run's own: temporary files beside
+// outputs, and parts beside the journal.
 type Journal struct {
-	path string
-	id   string
+	path      string
+	id        string
+	overwrite bool
 
 	mu      sync.Mutex
 	f       *os.File
 	state   json.RawMessage
 	entries map[string]Entry // of an earlier holder, and this one's with a PartPath
+	made    []string         // folders that were made for the journal
+	folders []string         // that an earlier holder has made, and this one
 	noted   int              // by this one
+	changed []string
+	lost    int
 }
 
 // Entry is a file that is complete.
@@ -47,67 +54,80 @@ type Entry struct {
 	Replace bool `json:"replace,omitempty"` // a file at Path that has other contents
 }
 
+// line is one of the file's: an entry, or a folder that will be made.
+type line struct {
+	Entry
+	Folder string `json:"folder,omitempty"`
+}
+
 type journalHeader struct {
 	Version     int             `json:"journal"`
 	Fingerprint string          `json:"fingerprint"`
+	Inputs      Inputs          `json:"inputs"`
 	State       json.RawMessage `json:"state"`
 }
 
-// OpenJournal opens or makes the journal of the run with a fingerprint in a folder. Of an earlier one it returns the state, and keeps the
-// entries whose files are still what they were; what it left half-written is removed. A new journal gets the given state.
-func OpenJournal(dir, fingerprint string, state any) (j *Journal, resumed bool, err error) {
-	id := fingerprint[:min(12, len(fingerprint))]
+// Run is what a journal is of.
+type Run struct {
+	Fingerprint string // of what was asked
+	Inputs      Inputs // what that depends on
+	State       any    // what a new journal is to remember
+	Overwrite   bool   // the run may replace files
+	Fresh       bool   // an earlier run is not continued
+}
+
+// OpenJournal opens or makes the journal of a run in a folder, which is made where it is not there. Of an earlier one with equal inputs it
+// returns the state, and keeps the entries whose files are still what they were. One with other inputs is not continued: Changed tells of
+// it. A new journal gets the given state.
+func OpenJournal(dir string, run Run) (j *Journal, resumed bool, err error) {
+	id := run.Fingerprint[:min(12, len(run.Fingerprint))]
 	path := filepath.Join(dir, ".daguerre-run-"+id+".jsonl")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	made := missingFolders(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, false, err
+	}
+	f, err := openOwn(path)
 	if err != nil {
 		return nil, false, err
 	}
+	j = &Journal{path: path, id: id, overwrite: run.Overwrite, f: f, made: made, entries: map[string]Entry{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Close())
+			err = errors.Join(err, j.f.Close())
 		}
 	}()
-	if err := lockFile(f); err != nil {
-		return nil, false, fmt.Errorf("%s: %w", path, ErrBusy)
-	}
-	j = &Journal{path: path, id: id, f: f, entries: map[string]Entry{}}
-	if resumed, err = j.read(fingerprint); err != nil || resumed {
+	if resumed, err = j.read(run); err != nil || resumed {
 		return j, resumed, err
 	}
-	if err := f.Truncate(0); err != nil {
+	j.dropParts()
+	if j.state, err = json.Marshal(run.State); err != nil {
 		return nil, false, err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, false, err
-	}
-	if j.state, err = json.Marshal(state); err != nil {
-		return nil, false, err
-	}
-	return j, false, j.append(journalHeader{journalVersion, fingerprint, j.state})
+	return j, false, j.replace(journalHeader{journalVersion, run.Fingerprint, run.Inputs, j.state})
 }
 
-// read reads an earlier journal. It reports false where there is none, or one that says nothing.
-func (j *Journal) read(fingerprint string) (bool, error) {
-	data, err := io.ReadAll(j.f)
+// read reads an earlier journal. It reports false where there is none that can be continued.
+func (j *Journal) read(run Run) (bool, error) {
+	data, err := readAll(j.f)
 	if err != nil {
 		return false, err
 	}
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
 	var head journalHeader
-	if json.Unmarshal(first, &head) != nil || head.Version != journalVersion || head.Fingerprint != fingerprint {
+	if json.Unmarshal(first, &head) != nil || head.Version != journalVersion || head.Fingerprint != run.Fingerprint {
 		return false, nil
 	}
 	j.state = head.State
-	lines := bufio.NewScanner(bytes.NewReader(rest))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e Entry
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Key != "" {
-			j.entries[e.Key] = e
-		}
+	for text := range bytes.Lines(rest) {
+		j.take(text)
+	}
+	if changed := run.Inputs.Changed(head.Inputs); run.Fresh || len(changed) > 0 {
+		j.changed, j.lost = changed, len(j.entries)
+		clear(j.entries)
+		return false, nil
 	}
 	for key, e := range j.entries {
-		if !e.settle() {
+		if !j.settle(e) {
 			delete(j.entries, key)
 		}
 	}
@@ -119,8 +139,27 @@ func (j *Journal) read(fingerprint string) (bool, error) {
 	return true, nil
 }
 
+// take takes a line over, as far as it may be believed.
+func (j *Journal) take(text []byte) {
+	var l line
+	if json.Unmarshal(text, &l) != nil {
+		return
+	}
+	if l.Folder != "" {
+		j.folders = append(j.folders, l.Folder)
+		return
+	}
+	if l.Key == "" || l.Path == "" || l.Bytes < 0 {
+		return
+	}
+	if !j.isTemp(l.Temp, l.Path) {
+		l.Temp = "" // not ours
+	}
+	j.entries[l.Key] = l.Entry
+}
+
 // settle makes sure that an entry's file is there, giving it its name if that was still to be done.
-func (e Entry) settle() bool {
+func (j *Journal) settle(e Entry) bool {
 	if e.matches(e.Path) {
 		if e.Temp != "" {
 			_ = os.Remove(e.Temp) // the second name of the same file, where the process was killed in between
@@ -130,24 +169,39 @@ func (e Entry) settle() bool {
 	if e.Temp == "" || !e.matches(e.Temp) {
 		return false
 	}
-	if _, err := os.Lstat(e.Path); err == nil && !e.Replace {
-		return false // somebody else's by now
+	if !e.Replace || !j.overwrite {
+		return moveNew(e.Temp, e.Path) == nil && removed(e.Temp) // else somebody else's by now
 	}
 	return os.Rename(e.Temp, e.Path) == nil
 }
 
+// removed removes the first name of a file that has two.
+func removed(path string) bool {
+	_ = os.Remove(path)
+	return true
+}
+
+// matches reports whether a file has the contents noted.
 func (e Entry) matches(path string) bool {
 	info, err := os.Stat(path)
-	if err != nil || info.Size() != e.Bytes {
+	if err != nil || !info.Mode().IsRegular() || info.Size() != e.Bytes {
 		return false
 	}
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]) == e.SHA256
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(f, e.Bytes+1)); err != nil {
+		return false
+	}
+	return hex.EncodeToString(sum.Sum(nil)) == e.SHA256
 }
+
+// Changed lists what differs from what an earlier run of the same kind depended on, which therefore is not continued. files is how many
+// it had noted.
+func (j *Journal) Changed() (names []string, files int) { return j.changed, j.lost }
 
 // State decodes what the journal was made with.
 func (j *Journal) State(v any) error { return json.Unmarshal(j.state, v) }
@@ -185,6 +239,29 @@ func (j *Journal) Empty() bool {
 	return len(j.entries)+j.noted == 0
 }
 
+// Drop removes a file of PartPath.
+func (j *Journal) Drop(key string) {
+	if e, ok := j.Find(key); ok && j.isPart(e.Path) {
+		_ = os.Remove(e.Path)
+	}
+}
+
+// noteFolders writes down the folders of a path that are not there yet, before they are made.
+func (j *Journal) noteFolders(dir string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, missing := range missingFolders(dir) {
+		if slices.Contains(j.folders, missing) {
+			continue
+		}
+		if err := j.append(line{Folder: missing}); err != nil {
+			return err
+		}
+		j.folders = append(j.folders, missing)
+	}
+	return nil
+}
+
 // note writes an entry.
 func (j *Journal) note(e Entry) error {
 	j.mu.Lock()
@@ -193,7 +270,7 @@ func (j *Journal) note(e Entry) error {
 		return err
 	}
 	j.noted++
-	if strings.HasPrefix(e.Path, j.path+".") { // of PartPath: it is dropped before the end
+	if j.isPart(e.Path) { // it is dropped before the end
 		j.entries[e.Key] = e
 	}
 	return nil
@@ -211,17 +288,36 @@ func (j *Journal) append(v any) error {
 	return j.f.Sync()
 }
 
-// Sweep removes the temporary files that an earlier holder of the journal left in a folder.
-func (j *Journal) Sweep(dir string) {
+// Sweep removes what an earlier holder of the journal left half-written in folders, and in those that it made below them; of these it
+// removes the empty ones.
+func (j *Journal) Sweep(roots ...string) {
+	for _, dir := range roots {
+		j.sweep(dir)
+	}
+	for _, dir := range slices.Backward(j.folders) { // the deepest first
+		if slices.ContainsFunc(roots, func(root string) bool { return below(dir, root) }) {
+			j.sweep(dir)
+			_ = os.Remove(dir) // unless there is something in it
+		}
+	}
+}
+
+func (j *Journal) sweep(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), j.tempPrefix()) && strings.HasSuffix(e.Name(), tempSuffix) {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
+		if path := filepath.Join(dir, e.Name()); j.isTemp(path, path) && e.Type().IsRegular() && path != j.f.Name() {
+			_ = os.Remove(path)
 		}
 	}
+}
+
+// below reports whether a folder lies in another, by their names.
+func below(dir, root string) bool {
+	rel, err := filepath.Rel(root, dir)
+	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
 func (j *Journal) tempPrefix() string { return tempPrefix + j.id + "-" }
@@ -229,23 +325,13 @@ func (j *Journal) tempPrefix() string { return tempPrefix + j.id + "-" }
 // Close lets go of the journal; the run can be continued later.
 func (j *Journal) Close() error { return j.f.Close() }
 
-// Remove ends the journal of a run that is complete, and removes files whose names begin with the journal's and a point.
+// Remove ends the journal of a run that is complete or has made nothing, and removes the files of PartPath, and folders that were made for
+// the journal if nothing is in them.
 func (j *Journal) Remove() error {
-	parts, _ := filepath.Glob(j.path + ".*") // the pattern is a good one
-	for _, p := range parts {
-		_ = os.Remove(p)
+	j.dropParts()
+	err := os.Remove(j.path)
+	for _, dir := range slices.Backward(j.made) {
+		_ = os.Remove(dir) // unless there is something in it
 	}
-	return errors.Join(os.Remove(j.path), j.f.Close())
-}
-
-// Fingerprint is a short name for values: equal ones in the same order have equal names.
-func Fingerprint(values ...any) (string, error) {
-	sum := sha256.New()
-	enc := json.NewEncoder(sum)
-	for _, v := range values {
-		if err := enc.Encode(v); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return errors.Join(err, j.f.Close())
 }

@@ -13,7 +13,7 @@ type seeds struct{ Seeds []int }
 
 func openJournal(t *testing.T, dir, fingerprint string) (*Journal, bool) {
 	t.Helper()
-	j, resumed, err := OpenJournal(dir, fingerprint, seeds{[]int{1, 2}})
+	j, resumed, err := OpenJournal(dir, Run{Fingerprint: fingerprint, State: seeds{[]int{1, 2}}})
 	require.NoError(t, err)
 	return j, resumed
 }
@@ -27,7 +27,7 @@ func TestJournalIsContinued(t *testing.T) {
 		_, err := w.WriteNoted(j, key, filepath.Join(dir, "x.png"), []byte(key))
 		require.NoError(t, err)
 	}
-	_, _, err := OpenJournal(dir, "abc", nil)
+	_, _, err := OpenJournal(dir, Run{Fingerprint: "abc"})
 	require.ErrorIs(t, err, ErrBusy)
 	require.NoError(t, j.Close())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "x-2.png"), []byte("!"), 0o600))
@@ -98,7 +98,8 @@ func TestKilledAtEveryMoment(t *testing.T) {
 					write(path)
 				}
 				require.NoError(t, j.Close())
-				j, _ = openJournal(t, dir, "abc")
+				j, _, err := OpenJournal(dir, Run{Fingerprint: "abc", Overwrite: replace})
+				require.NoError(t, err)
 				j.Sweep(dir)
 				_, ok := j.Find("k")
 				assert.Equal(t, c.want, ok)

@@ -137,15 +137,7 @@ func (p Pattern) Distinct(count int) Pattern {
 // Name returns the file name for v. Values are made safe for a file name first: a model's name or a
 // prompt cannot leave the folder. The error wraps ErrPattern when an element of the path is too long.
 func (p Pattern) Name(v Values) (string, error) {
-	var b strings.Builder
-	for _, q := range p.parts {
-		if q.field == "" {
-			b.WriteString(q.literal)
-			continue
-		}
-		b.WriteString(v.get(q.field, q.digits))
-	}
-	name := b.String()
+	name := tidy(p.text(v))
 	for element := range strings.SplitSeq(filepath.ToSlash(name), "/") {
 		if len(element) > maxNameBytes {
 			return "", fmt.Errorf("%w: name %.40q... is %d bytes long, at most %d work", ErrPattern, element, len(element), maxNameBytes)
@@ -154,14 +146,49 @@ func (p Pattern) Name(v Values) (string, error) {
 	return name, nil
 }
 
+// tidy makes a name with ".." in it mean the same whether or not the folders before it are there: "sub/../x" is "x".
+func tidy(name string) string {
+	if slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
+		return filepath.Clean(name)
+	}
+	return name
+}
+
+// Folder is the folder of all names, for values that differ in the varying fields only: what of the pattern lies before the first element
+// with one of these.
+func (p Pattern) Folder(v Values, varying ...string) string {
+	var fixed Pattern
+	for _, q := range p.parts {
+		if slices.Contains(varying, q.field) && q.field != "" {
+			break
+		}
+		fixed.parts = append(fixed.parts, q)
+	}
+	name := fixed.text(v)
+	return filepath.Dir(tidy(name[:strings.LastIndexAny(name, `/`+string(filepath.Separator))+1] + "x"))
+}
+
+// text is the name as the pattern says it.
+func (p Pattern) text(v Values) string {
+	var b strings.Builder
+	for _, q := range p.parts {
+		if q.field == "" {
+			b.WriteString(q.literal)
+			continue
+		}
+		b.WriteString(v.get(q.field, q.digits))
+	}
+	return b.String()
+}
+
 func (v Values) get(field string, digits int) string {
 	numbers := map[string]int64{"job": int64(v.Job), "index": int64(v.Index), "seed": v.Seed, "width": int64(v.Width),
 		"height": int64(v.Height), "steps": int64(v.Steps)}
 	if n, ok := numbers[field]; ok {
 		return fmt.Sprintf("%0*d", digits, n)
 	}
-	return map[string]string{"scheduler": safe(v.Scheduler), "model": safe(v.Model), "prompt": slug(v.Prompt),
-		"date": v.Time.Format("2006-01-02"), "time": v.Time.Format("150405")}[field]
+	return map[string]string{"scheduler": unreserved(safe(v.Scheduler)), "model": unreserved(safe(v.Model)),
+		"prompt": unreserved(slug(v.Prompt)), "date": v.Time.Format("2006-01-02"), "time": v.Time.Format("150405")}[field]
 }
 
 // safe replaces what a file name cannot hold, on any system, by "_".
@@ -177,6 +204,23 @@ func safe(s string) string {
 		return strings.Repeat("_", max(1, len(s)))
 	}
 	return s
+}
+
+// unreserved adds "_" to what Windows takes for a device, whatever follows the first point.
+func unreserved(s string) string {
+	stem, rest, point := strings.Cut(s, ".")
+	name := strings.ToLower(stem)
+	device := slices.Contains([]string{"con", "prn", "aux", "nul"}, name)
+	if len(name) == 4 && (strings.HasPrefix(name, "com") || strings.HasPrefix(name, "lpt")) && name[3] >= '1' && name[3] <= '9' {
+		device = true
+	}
+	switch {
+	case !device:
+		return s
+	case point:
+		return stem + "_." + rest
+	}
+	return stem + "_"
 }
 
 // slug keeps letters and digits of the first words of a prompt, joined by "-".

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"math"
 	"path/filepath"
 	"strings"
 	"time"
@@ -72,6 +73,55 @@ type Names struct {
 func (n Names) values(job int, r request.Request, index int, seed int64) output.Values {
 	return output.Values{Job: job, Index: index, Seed: seed, Width: r.Width, Height: r.Height, Steps: r.NumInferenceSteps,
 		Scheduler: r.Scheduler, Model: ModelName(n.Model), Prompt: r.Prompt, Time: n.Now()}
+}
+
+// Folder is the folder that all pictures of a job are in or below, whenever and with whatever seeds they are made.
+func (n Names) Folder(job int, r request.Request) (string, error) {
+	p, err := patternOf(r)
+	if err != nil {
+		return "", err
+	}
+	return p.Folder(n.values(job, r, 0, 0), "index", "seed", "date", "time"), nil
+}
+
+// check checks that the files of a job can be made, before anything is computed: the longest names that its pictures may get, too. pictures
+// says that they are files. It returns the key that is wrong.
+func (n Names) check(job int, r request.Request, pictures bool, possible func(name string) error) (key string, err error) {
+	count := max(r.NumImages, 1)
+	seed := r.Seed
+	if seed < 0 {
+		seed = math.MaxUint32 // what is drawn is not greater
+	}
+	if seed <= math.MaxInt64-int64(count) {
+		seed += int64(count) - 1
+	}
+	var name string
+	if pictures {
+		if name, err = n.Picture(job, r, count-1, seed); err == nil {
+			err = possible(name)
+		}
+	}
+	if err != nil || r.SaveLatents == "" {
+		return "output", err
+	}
+	if name, err = n.Latents(job, r); err == nil {
+		err = possible(name)
+	}
+	return "save_latents", err
+}
+
+// CheckPlaces finds jobs whose files cannot be made where a Delivery wants them, as far as its Store can tell. It leaves nothing behind.
+func CheckPlaces(run request.Run, d Delivery, now func() time.Time, errs *request.Errors) {
+	s, ok := d.Store.(interface{ Check(name string) error })
+	if !ok {
+		return
+	}
+	names := Names{run.Model, now}
+	for i, job := range run.Jobs {
+		if key, err := names.check(i, job, d.stores(job), s.Check); err != nil {
+			errs.Add(run.Path(i, key), "%v", err)
+		}
+	}
 }
 
 // Picture names a picture of a job.

@@ -143,9 +143,11 @@ type Delivery struct {
 }
 
 // stored reports whether the part's pictures go to the Store.
-func (p *part) stored() bool {
-	images := p.r.Delivery.Images
-	return images != ImagesBase64 && (images != ImagesAsAsked || p.req.Output != "")
+func (p *part) stored() bool { return p.r.Delivery.stores(p.req) }
+
+// stores reports whether a job's pictures go to the Store.
+func (d Delivery) stores(r request.Request) bool {
+	return d.Images != ImagesBase64 && (d.Images != ImagesAsAsked || r.Output != "")
 }
 
 // names names the part's files.

@@ -168,6 +168,9 @@ func (s *Service) check(w Work) error {
 	if s.opts.Check != nil {
 		s.opts.Check(w.Run, &errs)
 	}
+	if len(errs) == 0 {
+		CheckPlaces(w.Run, w.Delivery, s.opts.Now, &errs)
+	}
 	return errs.Err()
 }
 

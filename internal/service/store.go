@@ -64,13 +64,11 @@ type Journaled struct {
 
 // Resume takes over what the journal says an earlier run has made: it is not replaced. What that run left half-written in the folders goes
 // away.
-func (f Journaled) Resume(folders map[string]bool) {
+func (f Journaled) Resume(folders []string) {
 	for _, path := range f.Journal.Paths() {
 		f.Taken(path)
 	}
-	for dir := range folders {
-		f.Journal.Sweep(dir)
-	}
+	f.Journal.Sweep(folders...)
 }
 
 // Put implements Store.
@@ -101,9 +99,7 @@ func (f Journaled) Kept(key string) ([]byte, error) {
 
 // Drop implements Resumer.
 func (f Journaled) Drop(key string) {
-	if e, ok := f.Journal.Find(key); ok {
-		_ = os.Remove(e.Path)
-	}
+	f.Journal.Drop(key)
 }
 
 // put keeps a file and says what it was where that fails.

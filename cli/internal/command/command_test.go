@@ -33,6 +33,7 @@ type bench struct {
 	native  *fakeNative
 	ctx     context.Context
 	term    bool
+	now     func() time.Time // nil: the clock
 	stdin   string
 
 	stdout, stderr string // of the last run
@@ -81,8 +82,12 @@ var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "
 func (b *bench) run(args ...string) int {
 	b.t.Helper()
 	var out, errs syncBuffer
+	now := b.now
+	if now == nil {
+		now = time.Now
+	}
 	code := Run(b.ctx, Env{
-		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: time.Now, Native: b.native,
+		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: now, Native: b.native,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			if !b.real {
 				opts = append(opts, pipeline.WithBackend(b.backend))

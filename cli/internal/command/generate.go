@@ -135,13 +135,9 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	s := &session{generateOptions: o, env: env, report: r, store: service.Files{Writer: &output.Writer{Overwrite: o.overwrite}}}
 	s.texts = &pictureTexts{env: env, warn: func(text string) { r.Report(progress.Warning{Message: text}) }}
 	defer s.texts.stop()
-	if err := s.prepareFolders(); err != nil {
+	if err := s.checkFolders(); err != nil {
 		return err
 	}
-	if err := s.openJournal(env.Native.Library()); err != nil {
-		return err
-	}
-	defer s.closeJournal()
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -149,6 +145,10 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if err := s.checkJobs(ctx); err != nil {
 		return err
 	}
+	if err := s.openJournal(env.Native.Library()); err != nil {
+		return err
+	}
+	defer s.closeJournal()
 	g, err := s.begin()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/models/nano"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -57,7 +58,17 @@ type fileHash struct {
 	SHA256 string `json:"sha256"`
 }
 
-func hashModel(ctx context.Context, m request.Model) ([]fileHash, error) {
+// hashModel computes the sums of a model's files. opened says what they were when the model was opened: one that is another file by now has
+// no sum that tells anything of the pictures.
+func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile) ([]fileHash, error) {
+	unchanged := func(path string) error {
+		i := slices.IndexFunc(opened, func(f backend.TableFile) bool { return f.Path == path })
+		if i < 0 {
+			return nil
+		}
+		return opened[i].Identity.Check(path)
+	}
+
 	var out []fileHash
 	for _, f := range []struct{ role, path string }{{"model", m.Model}, {"unet", m.UNet}, {"text_encoder", m.TextEncoder},
 		{"text_encoder_2", m.TextEncoder2}, {"vae", m.VAE}} {
@@ -81,6 +92,9 @@ func hashModel(ctx context.Context, m request.Model) ([]fileHash, error) {
 			if err == nil {
 				h.Bytes = info.Size()
 				h.SHA256, err = pipeline.HashFile(ctx, path)
+			}
+			if err == nil {
+				err = unchanged(path)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("hashing a model file: %w", err)
@@ -113,7 +127,7 @@ type pictureTexts struct {
 	warn func(text string) // nil: nobody is told
 
 	mu     sync.Mutex
-	models map[[5]string]*fileHashes // by the paths of a model's files
+	models map[string]*fileHashes // by a model's files
 }
 
 // fileHashes are the sums of a model's files, which are being computed.
@@ -126,22 +140,22 @@ type fileHashes struct {
 }
 
 // begin begins to hash a model's files where that was not done yet.
-func (t *pictureTexts) begin(m request.Model) *fileHashes {
+func (t *pictureTexts) begin(m request.Model, opened []backend.TableFile) *fileHashes {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := [5]string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE}
+	key := fmt.Sprintf("%q %v", []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE}, opened)
 	if h := t.models[key]; h != nil {
 		return h
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &fileHashes{done: make(chan struct{}), cancel: cancel}
 	if t.models == nil {
-		t.models = map[[5]string]*fileHashes{}
+		t.models = map[string]*fileHashes{}
 	}
 	t.models[key] = h
 	go func() {
 		defer close(h.done)
-		h.files, h.err = hashModel(ctx, m)
+		h.files, h.err = hashModel(ctx, m, opened)
 	}()
 	return h
 }
@@ -158,7 +172,7 @@ func (t *pictureTexts) stop() {
 
 // of returns the texts of a picture: a picture without its model's hash is better than none.
 func (t *pictureTexts) of(ctx context.Context, m request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
-	h := t.begin(m)
+	h := t.begin(m, plan.ModelFiles())
 	select {
 	case <-h.done:
 	case <-ctx.Done():

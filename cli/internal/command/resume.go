@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
-	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -20,50 +20,24 @@ type runState struct {
 	Seeds []int64 `json:"seeds"` // of the jobs
 }
 
-// fileStamp tells a file from another without reading it.
-type fileStamp struct {
-	Path  string
-	Bytes int64
-	Time  int64 // of the last change, in nanoseconds
-}
-
-func stampOf(path string) fileStamp {
-	s := fileStamp{Path: path}
-	if info, err := os.Stat(path); err == nil {
-		s.Bytes, s.Time = info.Size(), info.ModTime().UnixNano()
-	}
-	return s
-}
-
 // openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not
-// finished its seeds are taken over. Runs of a single picture have nothing to continue, and keep none. Another process that has the
-// journal does not hinder this one; it only cannot be continued then.
+// finished its seeds are taken over. One that depended on other files is not continued, and said so. Runs of a single picture have nothing
+// to continue, and keep none. Another process that has the journal does not hinder this one; it only cannot be continued then. The model is
+// open, and s.inputs has all files that the jobs were found to take.
 func (s *session) openJournal(lib Library) error {
 	jobs := s.run.Jobs
-	if !s.resumable || countImages(jobs) < 2 {
+	if !s.keepsJournal() {
 		return nil
 	}
-	fingerprint, err := runFingerprint(s.run, lib)
+	run, err := s.journalRun(lib)
 	if err != nil {
 		return err
 	}
-	state := runState{}
-	for _, job := range jobs {
-		if job.Seed < 0 {
-			job.Seed = int64(rand.Uint32()) // as Prepare draws it
-		}
-		state.Seeds = append(state.Seeds, job.Seed)
-	}
-	dir, err := s.folder(0) // that of the first job's pictures
+	dir, err := s.folder(0) // of the first job's pictures
 	if err != nil {
 		return err
 	}
-	j, resumed, err := output.OpenJournal(dir, fingerprint, state)
-	if err == nil && resumed && s.fresh {
-		if err = j.Remove(); err == nil {
-			j, resumed, err = output.OpenJournal(dir, fingerprint, state)
-		}
-	}
+	j, resumed, err := output.OpenJournal(dir, run)
 	if errors.Is(err, output.ErrBusy) {
 		s.report.Report(progress.Warning{Message: "the same run is going on in another process; this one begins anew, and cannot be continued"})
 		return nil
@@ -72,10 +46,13 @@ func (s *session) openJournal(lib Library) error {
 		return &outputError{fmt.Errorf("the run's journal: %w", err)}
 	}
 	s.journal = j
+	state := run.State.(runState)
 	if resumed {
 		if err := j.State(&state); err != nil || len(state.Seeds) != len(jobs) {
 			return &outputError{fmt.Errorf("the run's journal %s says nothing of its seeds; remove it to begin anew", j.Path())}
 		}
+	} else if names, files := j.Changed(); len(names) > 0 && !s.fresh {
+		s.report.Report(progress.Warning{Message: notContinued(names, files)})
 	}
 	for i := range jobs {
 		jobs[i].Seed = state.Seeds[i]
@@ -83,15 +60,31 @@ func (s *session) openJournal(lib Library) error {
 	return s.resume()
 }
 
+// keepsJournal reports whether the run can be continued by a later one.
+func (s *session) keepsJournal() bool { return s.resumable && countImages(s.run.Jobs) > 1 }
+
+// notContinued says why an earlier run of the same kind is not continued.
+func notContinued(names []string, files int) string {
+	const most = 3
+	list := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("an earlier run of this command is not continued, because this has changed since: %s. "+
+		"All pictures are made anew; its %d %s stay as they are", list, files, words.Plural(files, "file"))
+}
+
 // resume takes over what an earlier run has made.
 func (s *session) resume() error {
-	folders := map[string]bool{}
+	var folders []string
 	for i := range s.run.Jobs {
 		dir, err := s.folder(i)
 		if err != nil {
 			return err
 		}
-		folders[dir] = true
+		if !slices.Contains(folders, dir) {
+			folders = append(folders, dir)
+		}
 	}
 	store := service.Journaled{Writer: &output.Writer{Overwrite: s.overwrite}, Journal: s.journal}
 	store.Resume(folders)
@@ -99,40 +92,61 @@ func (s *session) resume() error {
 	return nil
 }
 
-// folder is the folder of a job's first picture.
+// folder is the folder that all of a job's pictures are in or below, whenever and with whatever seeds they are made.
 func (s *session) folder(i int) (string, error) {
-	job := s.run.Jobs[i]
-	path, err := service.Names{Model: s.run.Model, Now: s.env.Now}.Picture(i, job, 0, max(job.Seed, 0))
-	return filepath.Dir(path), err
+	return service.Names{Model: s.run.Model, Now: s.env.Now}.Folder(i, s.run.Jobs[i])
 }
 
-// runFingerprint names everything that the pictures of a run depend on.
-func runFingerprint(run request.Run, lib Library) (string, error) {
-	m := run.Model
-	paths := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner}
-	paths = append(paths, m.Embeddings...)
-	library := adapters.NewLibrary(m.LoRADirectories...)
-	values := []any{Version(), lib.Variant, lib.Version, m}
-	for i := range run.Jobs {
-		r := &run.Jobs[i]
-		paths = append(paths, r.InitImage.Path, r.MaskImage.Path, r.Noise.Path, r.Latents.Path)
-		for _, l := range r.LoRAs {
-			if path, err := library.Find(l.Name); l.Path == "" && err == nil {
-				paths = append(paths, path)
-			}
-			paths = append(paths, l.Path)
+// journalRun says what run this is: what was asked, and everything else that the pictures depend on.
+func (s *session) journalRun(lib Library) (output.Run, error) {
+	state := runState{}
+	values := []any{s.run.Model}
+	for i := range s.run.Jobs {
+		values = append(values, asked(s.run.Jobs[i]))
+		seed := s.run.Jobs[i].Seed
+		if seed < 0 {
+			seed = int64(rand.Uint32()) // as Prepare draws it
 		}
-		for _, net := range r.ControlNets {
-			paths = append(paths, net.Model, net.Image.Path)
-		}
-		values = append(values, r)
+		state.Seeds = append(state.Seeds, seed)
 	}
-	for _, p := range paths {
-		if p != "" && p != pipeline.NanoModel {
-			values = append(values, stampOf(p))
+	fingerprint, err := output.Fingerprint(values...)
+	if err != nil {
+		return output.Run{}, err
+	}
+	inputs := output.Inputs{"the program": strings.Join([]string{Version(), lib.Variant, lib.Version}, " ")}
+	m := s.run.Model
+	named := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner, m.Upscaler}
+	for _, path := range append(named, m.Embeddings...) {
+		if path != "" && path != pipeline.NanoModel { // a folder is not stamped itself, but its files
+			s.inputs[path] = true
 		}
 	}
-	return output.Fingerprint(values...)
+	for path := range s.inputs {
+		if err := inputs.AddFile(path); err != nil {
+			return output.Run{}, &inputError{err}
+		}
+	}
+	return output.Run{Fingerprint: fingerprint, Inputs: inputs, State: state, Overwrite: s.overwrite, Fresh: s.fresh}, nil
+}
+
+// asked is a job as it was asked for, without what was read of the files that it names: those are inputs.
+func asked(job request.Request) request.Request {
+	job.ControlNets = slices.Clone(job.ControlNets)
+	pictures := []*request.Picture{&job.InitImage, &job.MaskImage}
+	for i := range job.ControlNets {
+		pictures = append(pictures, &job.ControlNets[i].Image)
+	}
+	for _, p := range pictures {
+		if p.Path != "" {
+			*p = request.Picture{Path: p.Path}
+		}
+	}
+	for _, a := range []*request.Array{&job.Noise, &job.Latents} {
+		if a.Path != "" {
+			*a = request.Array{Path: a.Path}
+		}
+	}
+	return job
 }
 
 // closeJournal lets go of the journal of a run that did not end well; it can be continued.

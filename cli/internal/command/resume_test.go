@@ -1,8 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -103,6 +108,190 @@ func TestGenerateContinuesTheSameRunOnly(t *testing.T) {
 	hidden, err := filepath.Glob(filepath.Join(b.dir, ".*"))
 	require.NoError(t, err)
 	assert.Empty(t, hidden)
+}
+
+// TestGenerateContinuesWithTheSameFilesOnly changes a file between the two parts of a run.
+func TestGenerateContinuesWithTheSameFilesOnly(t *testing.T) {
+	picture := func(b *bench, name string, shade uint8) {
+		img := image.NewGray(image.Rect(0, 0, 64, 64))
+		for i := range img.Pix {
+			img.Pix[i] = shade
+		}
+		var data bytes.Buffer
+		require.NoError(t, png.Encode(&data, img))
+		require.NoError(t, os.WriteFile(b.path(name), data.Bytes(), 0o600))
+	}
+	for name, c := range map[string]struct {
+		change func(b *bench)
+		told   string // what has changed; "": nothing
+	}{
+		"nothing":                 {func(*bench) {}, ""},
+		"written anew, the same":  {func(b *bench) { picture(b, "init.png", 90) }, ""},
+		"init_image":              {func(b *bench) { picture(b, "init.png", 91) }, "init.png"},
+		"mask_image":              {func(b *bench) { picture(b, "mask.png", 254) }, "mask.png"},
+		"an adapter from a tag":   {func(b *bench) { b.write("loras/ink.safetensors", otherAdapter(t)) }, "ink.safetensors"},
+		"the library's version":   {func(b *bench) { b.native.lib.Version = "99" }, "the program"},
+		"a file that nobody uses": {func(b *bench) { b.write("loras/y.safetensors", otherAdapter(t)) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			picture(b, "init.png", 90)
+			picture(b, "mask.png", 255)
+			require.NoError(t, os.Mkdir(b.path("loras"), 0o700))
+			b.write("loras/ink.safetensors", adapterOfFake(t))
+			b.write("loras/y.safetensors", adapterOfFake(t))
+			args := []string{"generate", "--model", "nano", "--prompt", "x <lora:ink:0.5>", "--lora-dir", b.path("loras"), "-n", "3",
+				"--batch", "1", "--steps", "4", "--init-image", b.path("init.png"),
+				"--mask-image", b.path("mask.png"), "-o", b.path("out/x.png"), "--seed", "7"}
+			stopAfter(t, b, 2)
+			require.Equal(t, ExitCancelled, b.run(args...), b.stderr)
+			goOn(t, b)
+			before := pictures(t, b.path("out"))
+			require.Len(t, before, 2)
+			c.change(b)
+			require.Equal(t, ExitOK, b.run(args...), b.stderr)
+			after := pictures(t, b.path("out"))
+			for name, data := range before {
+				assert.Equal(t, data, after[name], "what was there stays")
+			}
+			if c.told == "" {
+				assert.Contains(t, b.stderr, "2 of 3 pictures are there")
+				assert.Len(t, after, 3)
+			} else {
+				assert.Contains(t, b.stderr, "not continued")
+				assert.Contains(t, b.stderr, c.told)
+				assert.Contains(t, b.stderr, "its 2 files stay")
+				assert.Len(t, after, 5)
+			}
+			hidden, err := filepath.Glob(filepath.Join(b.path("out"), ".*"))
+			require.NoError(t, err)
+			assert.Empty(t, hidden)
+		})
+	}
+}
+
+// otherAdapter is adapterOfFake's with another number in it.
+func otherAdapter(t *testing.T) string {
+	t.Helper()
+	data := []byte(adapterOfFake(t))
+	data[len(data)-1] ^= 1
+	return string(data)
+}
+
+// TestGenerateContinuesInFoldersOfTheTime: the journal lies above the folders whose names change from run to run, and no folder is left
+// empty.
+func TestGenerateContinuesInFoldersOfTheTime(t *testing.T) {
+	for name, pattern := range map[string]string{"time": "out/{time}/{index}.png", "seed": "out/{seed}/{index}.png",
+		"deep": "out/{date}-{time}/deep/{index}.png"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+			b.now = func() time.Time { return now }
+			args := []string{"generate", "--model", "nano", "-n", "4", "--batch", "1", "--steps", "2", "--width", "64", "--height", "64",
+				"--prompt", "x", "-o", b.path(pattern), "--seed", "-1"}
+			stopAfter(t, b, 1)
+			require.Equal(t, ExitCancelled, b.run(args...), b.stderr)
+			made := tree(t, b.dir)
+			now = now.Add(time.Minute)
+			stopAfter(t, b, 2)
+			require.Equal(t, ExitCancelled, b.run(args...), b.stderr)
+			now = now.Add(time.Minute)
+			goOn(t, b)
+			require.Equal(t, ExitOK, b.run(args...), b.stderr)
+			assert.Contains(t, b.stderr, "3 of 4 pictures are there")
+			files, folders := 0, map[string]int{}
+			for name, data := range tree(t, b.dir) {
+				assert.False(t, strings.HasPrefix(filepath.Base(name), "."), name)
+				folders[filepath.Dir(name)]++
+				if data != "" {
+					files++
+				}
+			}
+			assert.Equal(t, 4, files)
+			for name := range tree(t, b.dir) {
+				if st, err := os.Stat(name); err == nil && st.IsDir() {
+					assert.Positive(t, folders[name], "%s is empty", name)
+				}
+			}
+			for name, data := range made {
+				if data != "" && !strings.HasPrefix(filepath.Base(name), ".") {
+					assert.Equal(t, data, tree(t, b.dir)[name])
+				}
+			}
+		})
+	}
+	for _, op := range []fake.Op{fake.OpOpen, fake.OpUNet} {
+		b := newBench(t)
+		b.backend.Hook = func(_ context.Context, c fake.Call) error {
+			if c.Op == op {
+				return errors.New("broken")
+			}
+			return nil
+		}
+		require.NotEqual(t, ExitOK, b.run(small("-n", "2", "-o", b.path("new/{time}/x.png"))...))
+		assert.Empty(t, tree(t, b.dir), "a run that made nothing leaves nothing")
+	}
+}
+
+// tree reads everything below a folder; folders have no contents.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		out[path] = ""
+		if !d.IsDir() {
+			data, err := os.ReadFile(path)
+			out[path] = string(data)
+			return err
+		}
+		return nil
+	}))
+	return out
+}
+
+// TestOutputsAreCheckedBeforeTheWork: what cannot be written is refused before a model is opened; what is accepted can be written.
+func TestOutputsAreCheckedBeforeTheWork(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, os.Mkdir(b.path("in"), 0o700))
+	b.write("plain", "")
+	t.Chdir(b.path("in"))
+	for pattern, part := range map[string]string{"../plain/x.png": "not a directory", strings.Repeat("x", 256) + ".png": "bytes long",
+		strings.Repeat("x", 245) + "{seed}.png": "bytes long", strings.Repeat("folder/", 700) + "x.png": "is too long",
+		"sub/../../plain/x.png": "not a directory", "a\x00b.png": "NUL"} {
+		opened := b.backend.Count(fake.OpOpen)
+		require.Equal(t, ExitUsage, b.run(small("-n", "2", "--seed", "-1", "-o", pattern)...), "%q: %s", pattern, b.stderr)
+		assert.Contains(t, b.stderr, part, pattern)
+		assert.Equal(t, opened, b.backend.Count(fake.OpOpen), "no model was opened")
+	}
+	require.Equal(t, ExitOK, b.run(small("-o", "sub/../../x.png")...), b.stderr)
+	assert.FileExists(t, b.path("x.png"))
+	config := b.write("run.toml", strings.ReplaceAll(twoJobs, "OUT", "no/such/../../../y"))
+	require.Equal(t, ExitOK, b.run("generate", "-c", config), b.stderr)
+	assert.FileExists(t, b.path("y/0-5.png"))
+	assert.NoDirExists(t, b.path("in/no"))
+}
+
+// TestJournalThatIsALink: the run says so and touches nothing.
+func TestJournalThatIsALink(t *testing.T) {
+	b := newBench(t)
+	args := small("-n", "3", "--batch", "1", "-o", b.path("x.png"))
+	stopAfter(t, b, 2)
+	require.Equal(t, ExitCancelled, b.run(args...))
+	goOn(t, b)
+	journals, err := filepath.Glob(b.path(".daguerre-run-*"))
+	require.NoError(t, err)
+	require.Len(t, journals, 1)
+	require.NoError(t, os.Remove(journals[0]))
+	victim := b.write("victim", "precious")
+	require.NoError(t, os.Symlink(victim, journals[0]))
+	require.Equal(t, ExitFailure, b.run(args...))
+	assert.Contains(t, b.stderr, "symbolic link")
+	data, err := os.ReadFile(victim)
+	require.NoError(t, err)
+	assert.Equal(t, "precious", string(data))
 }
 
 func TestGenerateFresh(t *testing.T) {

@@ -27,6 +27,7 @@ type session struct {
 	report  progress.Reporter
 	store   service.Store
 	journal *output.Journal // nil: none is kept
+	inputs  map[string]bool // files that the jobs take
 	resumed int             // pictures that an earlier run has made
 	pipe    *pipeline.Pipeline
 	texts   *pictureTexts
@@ -34,27 +35,11 @@ type session struct {
 	gcPercent int // of before, to be restored; 0: it was not changed
 }
 
-// prepareFolders makes the folders of all outputs and checks that they can be written, so that this
-// does not fail after the work. Seeds are not drawn yet; a pattern's folder seldom depends on one.
-func (s *session) prepareFolders() error {
-	names, w := service.Names{Model: s.run.Model, Now: s.env.Now}, output.Writer{}
-	for i, job := range s.run.Jobs {
-		path, err := names.Picture(i, job, 0, max(job.Seed, 0))
-		paths := []string{path}
-		if err == nil && job.SaveLatents != "" {
-			path, err = names.Latents(i, job)
-			paths = append(paths, path)
-		}
-		if err != nil {
-			return err
-		}
-		for _, path := range paths {
-			if err := w.Prepare(path); err != nil {
-				return &usageError{message: err.Error()}
-			}
-		}
-	}
-	return nil
+// checkFolders checks that all outputs can be written, so that this does not fail after the work. It leaves no folder behind.
+func (s *session) checkFolders() error {
+	var errs request.Errors
+	service.CheckPlaces(s.run, service.Delivery{Store: service.Files{Writer: &output.Writer{}}, Images: service.ImagesPath}, s.env.Now, &errs)
+	return s.named(errs.Err())
 }
 
 // open opens the model.
@@ -86,7 +71,7 @@ func (s *session) open(ctx context.Context) error {
 	}
 	s.report.Report(event)
 	if needHashes(s.run.Jobs) {
-		s.texts.begin(m)
+		s.texts.begin(m, pipe.ModelFiles())
 	}
 	if s.profile {
 		return pipe.SetProfile(true)
@@ -162,18 +147,23 @@ func kinds(jobs []request.Request) (out []request.Request) {
 	return out
 }
 
-// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it. One job alone is prepared at once
-// anyway.
+// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it but the names of the files that they
+// take. One job alone, of which no journal is kept, is prepared at once anyway.
 func (s *session) checkJobs(ctx context.Context) error {
-	if len(s.run.Jobs) < 2 {
+	if len(s.run.Jobs) < 2 && !s.keepsJournal() {
 		return nil
 	}
+	s.inputs = map[string]bool{}
 	for i, job := range s.run.Jobs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := s.pipe.Prepare(job); err != nil {
+		files, err := s.pipe.Inputs(job)
+		if err != nil {
 			return s.jobError(i, blameInput(err))
+		}
+		for _, path := range files {
+			s.inputs[path] = true
 		}
 	}
 	return nil

@@ -1,0 +1,118 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxJournal is the largest journal that is read: some million entries.
+const maxJournal = 1 << 30
+
+// openOwn opens or makes the file of a journal and takes its lock, which another process may have: ErrBusy. What stands under the name and
+// is no regular file, such as a symbolic link, is refused. Neither it nor what it points to is touched.
+func openOwn(path string) (*os.File, error) {
+	const tries = 100
+	for range tries {
+		st, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		case !st.Mode().IsRegular():
+			return nil, fmt.Errorf("%s is %s, and no journal; remove it", path, kindOf(st.Mode()))
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		if err := lockFile(f); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrBusy), f.Close())
+		}
+		if stands(f, path) {
+			return f, nil
+		}
+		if err := f.Close(); err != nil { // its owner removed or replaced it in between
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", path, ErrBusy)
+}
+
+// stands reports whether a name still is that of an open file, and the file a regular one.
+func stands(f *os.File, path string) bool {
+	opened, err := f.Stat()
+	if err != nil || !opened.Mode().IsRegular() {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(opened, named)
+}
+
+// kindOf says what a file is that is no regular one.
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	}
+	return "a special file"
+}
+
+// replace begins the journal anew, as another file with a lock of its own that takes the name at once. What the old one was linked to stays
+// as it is.
+func (j *Journal) replace(header any) error {
+	f, err := createTemp(filepath.Dir(j.path), j.tempPrefix())
+	if err != nil {
+		return err
+	}
+	old := j.f
+	j.f = f
+	err = lockFile(f)
+	if err == nil {
+		err = j.append(header)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), j.path)
+	}
+	if err != nil {
+		j.f = old
+		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return old.Close()
+}
+
+// dropParts removes the files of PartPath.
+func (j *Journal) dropParts() {
+	dir, prefix := filepath.Dir(j.path), filepath.Base(j.path)+"."
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// isPart reports whether a path is one of PartPath.
+func (j *Journal) isPart(path string) bool {
+	return filepath.Dir(path) == filepath.Dir(j.path) && strings.HasPrefix(filepath.Base(path), filepath.Base(j.path)+".")
+}
+
+// isTemp reports whether a path is that of a temporary file of this journal's run, beside another file.
+func (j *Journal) isTemp(path, beside string) bool {
+	name := filepath.Base(path)
+	return filepath.Dir(path) == filepath.Dir(beside) && strings.HasPrefix(name, j.tempPrefix()) && strings.HasSuffix(name, tempSuffix)
+}
+
+// readAll reads a journal.
+func readAll(f *os.File) ([]byte, error) { return io.ReadAll(io.LimitReader(f, maxJournal)) }
