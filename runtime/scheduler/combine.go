@@ -46,6 +46,10 @@ func addScaled(dst []float32, a float64, x []float32) {
 
 // combineHistory writes cx*x + sum of w[k]*h.at(k) + cz*z; z may be nil.
 func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *history, cz float64, z []float32) {
+	if h.rest != nil {
+		h.combineWhole(dst, cx, x, w, cz, z)
+		return
+	}
 	switch len(w) {
 	case 1:
 		combine2(dst, cx, x, w[0], h.at(0))
@@ -67,7 +71,8 @@ func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *hist
 // history keeps the last few samples of a run; at(0) is the newest.
 type history struct {
 	bufs [][]float32
-	n    int // how many have been pushed since reset, at most len(bufs)
+	rest [][]float32 // what rounding to float32 took from each of bufs; nil: not kept
+	n    int         // how many have been pushed since reset, at most len(bufs)
 }
 
 func newHistory(depth int) history { return history{bufs: make([][]float32, depth)} }
@@ -77,19 +82,59 @@ func (h *history) reset(size int) {
 	for i, b := range h.bufs {
 		h.bufs[i] = sized(b, size)
 	}
+	for i, b := range h.rest {
+		h.rest[i] = sized(b, size)
+	}
 }
 
 // push makes room for a new sample, forgetting the oldest, and returns it to be filled.
 func (h *history) push() []float32 {
-	last := len(h.bufs) - 1
-	b := h.bufs[last]
-	copy(h.bufs[1:], h.bufs[:last])
-	h.bufs[0] = b
 	h.n = min(h.n+1, len(h.bufs))
+	if h.rest != nil {
+		clear(rotate(h.rest))
+	}
+	return rotate(h.bufs)
+}
+
+// rotate puts the last first, and returns it.
+func rotate(bufs [][]float32) []float32 {
+	last := len(bufs) - 1
+	b := bufs[last]
+	copy(bufs[1:], bufs[:last])
+	bufs[0] = b
 	return b
 }
 
 func (h *history) at(k int) []float32 { return h.bufs[k] }
+
+// combine2 makes the newest sample a*x + b*y.
+func (h *history) combine2(a float64, x []float32, b float64, y []float32) {
+	dst := h.at(0)
+	if h.rest == nil {
+		combine2(dst, a, x, b, y)
+		return
+	}
+	x, y, rest := x[:len(dst)], y[:len(dst)], h.rest[0]
+	for i := range dst {
+		v := a*float64(x[i]) + b*float64(y[i])
+		dst[i] = float32(v)
+		rest[i] = float32(v - float64(dst[i]))
+	}
+}
+
+// combineWhole is combineHistory with the rests, rounded once: the next step may multiply the rounding of this one too.
+func (h *history) combineWhole(dst []float32, cx float64, x []float32, w []float64, cz float64, z []float32) {
+	for i := range dst {
+		sum := cx * float64(x[i])
+		for k := range w {
+			sum += w[k] * (float64(h.bufs[k][i]) + float64(h.rest[k][i]))
+		}
+		if z != nil && cz != 0 {
+			sum += cz * float64(z[i])
+		}
+		dst[i] = float32(sum)
+	}
+}
 
 // sized returns b, or a new slice when b has another length.
 func sized(b []float32, n int) []float32 {

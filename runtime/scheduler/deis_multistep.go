@@ -18,7 +18,7 @@ var deisMultistep = method{
 type deis struct{ multistep }
 
 func (d *deis) step(dst, out, sample, _ []float32, i int) {
-	d.epsilon(d.predictions.push(), out, sample, i)
+	d.remember(&d.predictions, out, sample, i, false)
 	if d.stepLength(i) == 0 {
 		copy(dst, sample)
 		return

@@ -24,7 +24,8 @@ func (k dpmKind) ofNoise() bool { return k == dpmNoise || k == dpmSDENoise }
 //
 // where D0 is the prediction at s and D1, D2 are its first and second differences, in units of h. The
 // integrals of exp(lambda) times a polynomial that the formulas are made of are given by midpoint (D1
-// enters with half of D0's weight) or exactly ("heun").
+// enters with half of D0's weight) or exactly ("heun"). A last step to the level that it began at can be a little below 0 for
+// rounding; it draws no noise.
 type dpmStep struct{ x, d0, d1, d2, z float64 }
 
 // dpmCoefficients computes a step's coefficients. alphaS, sigmaS belong to the level the sample is at, alphaT,
@@ -49,7 +50,7 @@ func dpmCoefficients(kind dpmKind, heun bool, h, alphaS, sigmaS, alphaT, sigmaT 
 		return c
 	case dpmSDEPlusPlus:
 		e := -math.Expm1(-2 * h)
-		c := dpmStep{x: sigmaT / sigmaS * math.Exp(-h), d0: alphaT * e, d1: 0.5 * alphaT * e, z: sigmaT * math.Sqrt(e)}
+		c := dpmStep{x: sigmaT / sigmaS * math.Exp(-h), d0: alphaT * e, d1: 0.5 * alphaT * e, z: sigmaT * math.Sqrt(max(e, 0))}
 		if heun {
 			c.d1 = alphaT * (ratio(e, -2*h) + 1)
 		}
@@ -57,7 +58,7 @@ func dpmCoefficients(kind dpmKind, heun bool, h, alphaS, sigmaS, alphaT, sigmaT 
 		return c
 	default: // dpmSDENoise
 		e := math.Expm1(h)
-		c := dpmStep{x: alphaT / alphaS, d0: -2 * sigmaT * e, d1: -sigmaT * e, z: sigmaT * math.Sqrt(math.Expm1(2*h))}
+		c := dpmStep{x: alphaT / alphaS, d0: -2 * sigmaT * e, d1: -sigmaT * e, z: sigmaT * math.Sqrt(max(math.Expm1(2*h), 0))}
 		if heun {
 			c.d1 = -2 * sigmaT * (ratio(e, h) - 1)
 		}
@@ -112,8 +113,3 @@ func newDPMSolver(c *Config, v vpSpace) dpmSolver {
 }
 
 func (d *dpmSolver) noisy(int) bool { return d.kind.stochastic() }
-
-// remember adds what the model predicts to the predictions.
-func (d *dpmSolver) remember(out, sample []float32, i int) {
-	d.interpolated(d.predictions.push(), out, sample, i, !d.kind.ofNoise())
-}

@@ -67,7 +67,7 @@ func (d *dpmMultistep) orderAt(i int) int {
 }
 
 func (d *dpmMultistep) step(dst, out, sample, noise []float32, i int) {
-	d.remember(out, sample, i)
+	d.remember(&d.predictions, out, sample, i, !d.kind.ofNoise())
 	d.advance(dst, sample, noise, i)
 }
 

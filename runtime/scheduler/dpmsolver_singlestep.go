@@ -41,7 +41,7 @@ func (d *dpmSinglestep) reset(begin, n int) {
 }
 
 func (d *dpmSinglestep) step(dst, out, sample, noise []float32, i int) {
-	d.remember(out, sample, i)
+	d.remember(&d.predictions, out, sample, i, !d.kind.ofNoise())
 	order := d.usable(i, min(d.orders[i], d.predictions.n))
 	if order == 1 {
 		copy(d.kept, sample)

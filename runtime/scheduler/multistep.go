@@ -11,8 +11,12 @@ type multistep struct {
 
 // newMultistep remembers depth predictions.
 func newMultistep(c *Config, v vpSpace, depth int) multistep {
-	return multistep{vpSpace: v, order: val(c.SolverOrder), lowerOrderFinal: val(c.LowerOrderFinal),
+	m := multistep{vpSpace: v, order: val(c.SolverOrder), lowerOrderFinal: val(c.LowerOrderFinal),
 		predictions: newHistory(depth), weights: make([]float64, depth)}
+	if v.steep() {
+		m.predictions.rest = make([][]float32, depth)
+	}
+	return m
 }
 
 func (m *multistep) reset(_, n int) { m.predictions.reset(n) }

@@ -48,8 +48,7 @@ func (d *saRun) reset(begin, n int) {
 func (d *saRun) noisy(int) bool { return true }
 
 func (d *saRun) step(dst, out, sample, noise []float32, i int) {
-	m := d.predictions.push()
-	d.interpolated(m, out, sample, i, d.data)
+	d.remember(&d.predictions, out, sample, i, d.data)
 	copy(d.corrected, sample)
 	if i > d.begin && d.stepLength(i-1) != 0 {
 		// the corrector's points are the levels i, i-1, ...
@@ -87,14 +86,14 @@ func (d *saRun) update(dst, noise []float32, from, newest, order int, correcting
 			w[k] *= t2 * d.sigma[to]
 		}
 		cx := math.Exp(-tau*tau*h) * d.sigma[to] / d.sigma[from]
-		cz := d.sigma[to] * math.Sqrt(-math.Expm1(-2*tau*tau*h))
+		cz := d.sigma[to] * math.Sqrt(max(-math.Expm1(-2*tau*tau*h), 0))
 		combineHistory(dst, cx, d.kept, w, &d.predictions, cz, noise)
 		return
 	}
 	for k := range w {
 		w[k] *= -t2 * d.alpha[to]
 	}
-	cz := tau * d.sigma[to] * math.Sqrt(math.Expm1(2*h))
+	cz := tau * d.sigma[to] * math.Sqrt(max(math.Expm1(2*h), 0))
 	combineHistory(dst, d.alpha[to]/d.alpha[from], d.kept, w, &d.predictions, cz, noise)
 }
 

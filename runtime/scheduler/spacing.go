@@ -34,14 +34,16 @@ func leadingTimesteps(ratio, n, offset, train int) []float64 {
 }
 
 // trailingTimesteps counts down from last in steps of train/n, rounding half to even, and subtracts 1: what
-// numpy.arange(last, 0, -train/n).round() - 1 yields, without the value below 0 that rounding errors add
-// for some n.
+// numpy.arange(last, 0, -train/n).round() - 1 yields, without the value below 0 that rounding errors add for some n (61 of 1000: diffusers
+// evaluates once more there, at a timestep of -1). arange multiplies the difference of its first two values, which rounding has made
+// another than the step: it decides where a value lies halfway between two whole numbers (48 and 96 of 1000).
 func trailingTimesteps(last, train, n int) []float64 {
-	step := float64(train) / float64(n)
-	count := int(math.Ceil(float64(last) / step))
+	start, step := float64(last), float64(train)/float64(n)
+	count := int(math.Ceil(start / step))
+	step = start - (start - step)
 	out := make([]float64, 0, count)
 	for i := range count {
-		if t := math.RoundToEven(float64(last)-float64(float64(i)*step)) - 1; t >= 0 {
+		if t := math.RoundToEven(start-float64(float64(i)*step)) - 1; t >= 0 {
 			out = append(out, t)
 		}
 	}

@@ -75,8 +75,7 @@ func (u *uniPC) reset(begin, n int) {
 }
 
 func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
-	m := u.predictions.push()
-	u.interpolated(m, out, sample, i, u.predictX0)
+	u.remember(&u.predictions, out, sample, i, u.predictX0)
 	copy(u.corrected, sample)
 	if i > u.begin && !slices.Contains(u.skip, i-1) {
 		u.update(u.corrected, i-1, true)

@@ -30,24 +30,27 @@ func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
 	return v
 }
 
-// epsilon predicts the noise; with a limiter, that which leads to the bounded x0.
-func (v *vpSpace) epsilon(dst, out, sample []float32, i int) {
+// remember adds what a solver interpolates to the predictions: x0 or the noise; with a limiter, the noise which leads to the bounded x0.
+func (v *vpSpace) remember(h *history, out, sample []float32, i int, x0 bool) {
+	dst := h.push()
 	a, s := v.alpha[i], v.sigma[i]
-	if v.limit.active() || v.prediction == predictSample || v.prediction == predictFlow {
+	switch {
+	case x0:
 		v.original(dst, out, sample, i)
-		combine2(dst, 1/s, sample, -a/s, dst)
-		return
+	case v.limit.active() || v.prediction == predictSample || v.prediction == predictFlow:
+		v.original(dst, out, sample, i)
+		h.combine2(1/s, sample, -a/s, dst)
+	case v.prediction == predictV:
+		h.combine2(a, out, s, sample)
+	default:
+		v.prediction.epsilon(dst, out, sample, a, s)
 	}
-	v.prediction.epsilon(dst, out, sample, a, s)
 }
 
-// interpolated writes what a solver interpolates: x0 or the noise.
-func (v *vpSpace) interpolated(dst, out, sample []float32, i int, x0 bool) {
-	if x0 {
-		v.original(dst, out, sample, i)
-		return
-	}
-	v.epsilon(dst, out, sample, i)
+// steep tells whether some level is so noisy that float32 does not hold a noise finely enough: a step from there multiplies
+// its rounding by 1/alpha, so that beyond 2^10 a picture keeps less than 14 of 24 bits. SDXL's own schedule ends at 2^4.
+func (v *vpSpace) steep() bool {
+	return slices.ContainsFunc(v.alpha, func(a float64) bool { return a < 1.0/(1<<10) })
 }
 
 // stepLength is the length of the step from level i, in half log-SNR.
