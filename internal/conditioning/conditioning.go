@@ -35,7 +35,7 @@ const refinerSizeIDs = 5
 func SizeIDs(n int, r *request.Request, positive, second bool) []float32 {
 	original, crop, target, score := r.OriginalSize, r.CropsCoordsTopLeft, r.TargetSize, r.AestheticScore
 	if !positive {
-		original, crop, target = r.NegativeOriginalSize, r.NegativeCropsCoordsTopLeft, r.NegativeTargetSize
+		original, crop, target = r.NegativeSizes(n == refinerSizeIDs)
 		score = r.NegativeAestheticScore
 	}
 	if second {

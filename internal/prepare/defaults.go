@@ -79,16 +79,10 @@ func (t *Target) fillHires(r *request.Request) {
 	h.Steps = cmp.Or(h.Steps, r.NumInferenceSteps)
 }
 
-// fillSizes fills in the size conditioning. Where nothing negative is given, the negative half is told the same as the positive one. With a
-// negative size, the negative crop is as given, [0, 0] included. (diffusers takes negative sizes only where both are given; here each has
-// its own default.)
+// fillSizes fills in the size conditioning. What the negative half is told depends on what was given and on which model is told: it stays
+// as it is, and request.Request.NegativeSizes resolves it.
 func fillSizes(r *request.Request) {
 	size := request.Size{Height: r.Height, Width: r.Width}
 	r.OriginalSize = cmp.Or(r.OriginalSize, size)
 	r.TargetSize = cmp.Or(r.TargetSize, size)
-	if r.NegativeOriginalSize == (request.Size{}) && r.NegativeTargetSize == (request.Size{}) {
-		r.NegativeCropsCoordsTopLeft = cmp.Or(r.NegativeCropsCoordsTopLeft, r.CropsCoordsTopLeft)
-	}
-	r.NegativeOriginalSize = cmp.Or(r.NegativeOriginalSize, r.OriginalSize)
-	r.NegativeTargetSize = cmp.Or(r.NegativeTargetSize, r.TargetSize)
 }

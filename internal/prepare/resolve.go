@@ -3,6 +3,7 @@ package prepare
 import (
 	"errors"
 	"image"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -136,7 +137,11 @@ func newScheduler(r request.Request, s models.Settings) (scheduler.Scheduler, er
 	if name == "" {
 		name = s.SchedulerName
 	}
-	return scheduler.New(name, s.Scheduler.With(spacing.Options).With(options))
+	cfg := s.Scheduler.With(spacing.Options).With(options)
+	if info, err := scheduler.Describe(name); err == nil && cfg.Eta == nil && slices.Contains(info.Options, "eta") {
+		cfg.Eta = new(0.0) // which diffusers' pipelines hand to every scheduler that takes one: TCD's own default is another
+	}
+	return scheduler.New(name, cfg)
 }
 
 // addSchedulerError files a scheduler's error under the key it is about.

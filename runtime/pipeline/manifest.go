@@ -121,12 +121,13 @@ type ManifestModel struct {
 // was called before, since computing it may take long.
 func (r *Result) Manifest(img Image) Manifest {
 	q := r.Request
+	original, crop, target := q.NegativeSizes(false)
 	m := Manifest{Version: 1, Prompt: q.Prompt, Prompt2: q.Prompt2, NegativePrompt: q.NegativePrompt, NegativePrompt2: q.NegativePrompt2,
 		ForceZeros: q.ForceZerosForEmptyPrompt != nil && *q.ForceZerosForEmptyPrompt, Width: q.Width, Height: q.Height,
 		Seed: img.Seed, RNG: q.RNG, Steps: q.NumInferenceSteps, GuidanceScale: q.GuidanceScale, GuidanceRescale: q.GuidanceRescale,
 		ClipSkip: q.ClipSkip, Scheduler: r.Scheduler, OriginalSize: sizePair(q.OriginalSize), Crop: pointPair(q.CropsCoordsTopLeft),
 		TargetSize:    sizePair(q.TargetSize),
-		NegativeSizes: [3][2]int{sizePair(q.NegativeOriginalSize), pointPair(q.NegativeCropsCoordsTopLeft), sizePair(q.NegativeTargetSize)},
+		NegativeSizes: [3][2]int{sizePair(original), pointPair(crop), sizePair(target)},
 		Sigmas:        q.Sigmas, MaskChannel: q.MaskChannel,
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),

@@ -90,7 +90,7 @@ type Options struct {
 	// CommaBackoff: when a chunk is full, it ends at the last comma if that lies at most so many tokens
 	// back, so that a phrase is not cut in two. 0 means defaultCommaBackoff, negative turns it off.
 	CommaBackoff int
-	// Plain switches the syntax off: brackets and BREAK are text.
+	// Plain switches the syntax off: brackets and BREAK are text. Special tokens are what diffusers takes for them: see specials.
 	Plain bool
 }
 
@@ -163,19 +163,24 @@ func (r *Reader) addEmbedding(i int, e Embedding) error {
 			}
 		}
 	}
-	ids, err := r.opt.Tokenize(e.Name)
-	if err != nil {
-		return err
-	}
-	if len(ids) == 0 {
-		return bad("the name has no tokens, so no prompt can name it")
-	}
-	for _, t := range r.byFirst[ids[0]] {
-		if slices.Equal(t.ids, ids) {
-			return bad("the same name as %q to the tokenizer: rename one of the files", r.opt.Embeddings[t.emb].Name)
+	for encoder := range 2 {
+		ids, err := r.ids(e.Name, encoder)
+		if err != nil {
+			return err
 		}
+		if len(ids) == 0 {
+			return bad("the name has no tokens, so no prompt can name it")
+		}
+		if slices.ContainsFunc(r.byFirst[ids[0]], func(t trigger) bool { return t.emb == i && slices.Equal(t.ids, ids) }) {
+			continue // both encoders read the name alike
+		}
+		for _, t := range r.byFirst[ids[0]] {
+			if slices.Equal(t.ids, ids) {
+				return bad("the same name as %q to the tokenizer: rename one of the files", r.opt.Embeddings[t.emb].Name)
+			}
+		}
+		r.byFirst[ids[0]] = append(r.byFirst[ids[0]], trigger{ids, i})
 	}
-	r.byFirst[ids[0]] = append(r.byFirst[ids[0]], trigger{ids, i})
 	return nil
 }
 
@@ -288,7 +293,7 @@ func (r *Reader) Read(text string, encoder int) (Text, error) {
 			c.next()
 			continue
 		}
-		tokens, err := r.tokenize(s)
+		tokens, err := r.tokenize(s, encoder)
 		if err != nil {
 			return Text{}, err
 		}
@@ -311,8 +316,8 @@ func tooManyChunks(n int) error {
 
 // tokenize gives a span's tokens their places in the prompt: word by word where that yields the same ids
 // as the whole span, which is what counts; otherwise the span's place.
-func (r *Reader) tokenize(s Span) ([]Token, error) {
-	ids, err := r.opt.Tokenize(s.Text)
+func (r *Reader) tokenize(s Span, encoder int) ([]Token, error) {
+	ids, err := r.ids(s.Text, encoder)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +326,7 @@ func (r *Reader) tokenize(s Span) ([]Token, error) {
 	}
 	tokens := make([]Token, 0, len(ids))
 	for at, word := range wordsOf(s.Text) {
-		ids, err := r.opt.Tokenize(word)
+		ids, err := r.ids(word, encoder)
 		if err != nil {
 			return nil, err
 		}

@@ -128,13 +128,15 @@ func Decode(table map[string]any) (Run, error) {
 		d.pictured = d.pictured || f.hasPicture()
 		d.masked = d.masked || f.get("mask") != nil || f.get("maskimage") != nil
 	}
-	defaults := Default()
+	defaults, topIsWebUI := Default(), fromWebUI(top)
+	d.webUI = topIsWebUI
 	d.structure(&defaults, d.adopt(top, "", model), place{})
 	for i, job := range jobs {
 		r, at := defaults, place{fmt.Sprintf("jobs[%d]", i), fmt.Sprintf("jobs[%d]", i)}
 		if fold(jobsKey) == "jobs" {
 			at.written = fmt.Sprintf("%s[%d]", jobsKey, i)
 		}
+		d.webUI = topIsWebUI || fromWebUI(job)
 		given := d.structure(&r, d.adopt(job, at.written, model), at)
 		run.Jobs, run.given = append(run.Jobs, r), append(run.given, given)
 	}

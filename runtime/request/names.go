@@ -52,6 +52,12 @@ func namesOf(table string) map[string]Name {
 	return out
 }
 
+// fromWebUI reports whether a job's table is in A1111's form: some key has a name that only A1111 has for it.
+func fromWebUI(table map[string]any) bool {
+	known := tableNames[reflect.TypeFor[Request]()]
+	return slices.ContainsFunc(sortedKeys(table), func(key string) bool { return known[fold(key)].From == "A1111" })
+}
+
 // rename gives the keys of a table this package's names. Values keep the paths under which they were written.
 func (d *decoder) rename(known map[string]Name, table map[string]any, at string) map[string]any {
 	out := make(map[string]any, len(table))

@@ -19,6 +19,7 @@ type decoder struct {
 	modelAt place
 
 	pictured, masked bool // some job has a picture to start from, a mask
+	webUI   bool // the job that is decoded is in A1111's form
 }
 
 // place is where a value stands: the path as this package calls it, and as it was written.
@@ -155,8 +156,12 @@ func (d *decoder) structure(dst any, table map[string]any, at place) map[string]
 		d.set(v.Field(f.index), f, value, here)
 		given[f.name] = len(d.errs) == before
 	}
-	if r, ok := dst.(*Request); ok && given["guidance_scale"] && r.GuidanceScale == 0 {
+	r, ok := dst.(*Request)
+	if ok && given["guidance_scale"] && r.GuidanceScale == 0 {
 		r.GuidanceScale = NoGuidance // a written 0 is meant, unlike a zero field
+	}
+	if ok && given["negative_prompt"] && !d.webUI {
+		r.SetNegativePrompt(r.NegativePrompt) // so is a written empty text; A1111 takes it for none
 	}
 	return given
 }

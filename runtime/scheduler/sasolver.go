@@ -13,7 +13,7 @@ var saSolver = method{
 		notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "data_prediction", "dpmsolver++", "sde-dpmsolver++", "deis")
 		return replaceWord(notes, &c.AlgorithmType, "algorithm_type", "noise_prediction", "dpmsolver", "sde-dpmsolver")
 	},
-	start: vpStart(finalNonzero, func(s *sched, _ *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
+	start: vpStart(finalNonzero, func(s *sched, o *RunOptions, timesteps []float64, v vpSpace) (solver, error) {
 		c := &s.cfg
 		predictor, corrector := val(c.PredictorOrder), val(c.CorrectorOrder)
 		d := &saRun{multistep: newMultistep(c, v, max(predictor, corrector-1)+1), data: c.AlgorithmType == "data_prediction",
@@ -24,6 +24,9 @@ var saSolver = method{
 				tau = val(c.Tau)
 			}
 			d.tau = append(d.tau, tau)
+		}
+		if c.firstOn(spacings...) != "" {
+			d.trained = s.trainedLevels(timesteps, o.BatchSize)
 		}
 		return d, nil
 	}),
@@ -36,6 +39,26 @@ type saRun struct {
 	predictor, corrector       int
 	kept, keptNoise, corrected []float32
 	begin, correctorAt         int
+	// trained has training's own levels at the timesteps where the levels are spaced otherwise. diffusers adds noise by these.
+	trained *frame
+}
+
+// trainedLevels are training's levels at whole timesteps.
+func (s *sched) trainedLevels(timesteps []float64, batch int) *frame {
+	f := newFrame(&s.cfg, batch)
+	for _, t := range timesteps {
+		a := s.alphaAt(int(t))
+		f.add(math.Sqrt(a), math.Sqrt(1-a))
+	}
+	return &f
+}
+
+func (d *saRun) addNoise(dst, original, noise []float32, i int) {
+	if d.trained != nil && i < len(d.trained.alpha) {
+		d.trained.addNoise(dst, original, noise, i)
+		return
+	}
+	d.frame.addNoise(dst, original, noise, i)
 }
 
 func (d *saRun) reset(begin, n int) {

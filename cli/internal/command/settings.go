@@ -166,6 +166,9 @@ func override(c *cli.Context, run *request.Run) error {
 			if err := s.set(c, n, s.field(&run.Model, &run.Jobs[i])); err != nil {
 				return err
 			}
+			if s.key == "negative_prompt" {
+				run.Jobs[i].SetNegativePrompt(c.String(n)) // "" is an empty text, not none
+			}
 		}
 	}
 	return nil

@@ -1,15 +1,14 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <queue>
 #include <sstream>
 #include <tuple>
 
 #include "base/error.h"
+#include "text/unicode_tables.h"
 #include "tokenizers/vocab/vocab.h"
-
-// Unicode tables of the engine (tokenizers/tokenize_util.cpp); its header does not declare them.
-bool is_letter(char32_t ch);
-bool is_number(char32_t ch);
 
 namespace dg {
 
@@ -76,14 +75,21 @@ bool is_white_space(char32_t c) {
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+template <size_t n>
+bool is_among(const CodePointRun (&runs)[n], char32_t c) {
+    const auto run = std::lower_bound(std::begin(runs), std::end(runs), c,
+                                      [](const CodePointRun& r, char32_t v) { return r.last < v; });
+    return run != std::end(runs) && run->first <= c;
+}
+
 Class classify(char32_t c) {
     if (is_white_space(c)) {
         return Class::Space;
     }
-    if (is_letter(c)) {
+    if (is_among(kLetters, c)) {
         return Class::Letter;
     }
-    return is_number(c) ? Class::Number : Class::Other;
+    return is_among(kNumbers, c) ? Class::Number : Class::Other;
 }
 
 // Length of an English contraction at the offset, 0 if there is none.
