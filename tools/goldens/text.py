@@ -28,6 +28,7 @@ ENCODED = [PROMPTS[0], "a small yellow star on the left on a purple background",
 
 
 def make(store, pipe):
+    empty(store, pipe)
     # One prompt at a time: padding must not depend on its neighbours.
     one, two = tokenizer.encode([pipe.tokenizer, pipe.tokenizer_2], PROMPTS)
     full = [pipe.tokenizer(p).input_ids[1:-1] for p in PROMPTS]
@@ -41,3 +42,14 @@ def make(store, pipe):
             store.array(f"text_{i}_context" + ("_skip1" if skip else ""), context[0], "hidden states of both encoders side by side " + what)
             if not skip:
                 store.array(f"text_{i}_pooled", pooled[0], "pooled, projected output of encoder 2 " + what)
+
+
+def empty(store, pipe):
+    """The negative half for an empty text; where there is none it is zeros, as nano's configuration has it."""
+    for negative in ("", None):
+        _, context, _, pooled = pipe.encode_prompt(ENCODED[0], device="cpu", negative_prompt=negative)
+        if negative is None:
+            assert not context.any() and not pooled.any()
+            continue
+        store.array("text_empty_context", context[0], "hidden states of both encoders side by side of the negative prompt \"\"")
+        store.array("text_empty_pooled", pooled[0], "pooled, projected output of encoder 2 of the negative prompt \"\"")

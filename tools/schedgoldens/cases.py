@@ -43,11 +43,18 @@ def grid(cls, configs, steps=(1, 2, 7, 25, 50)):
 
 # Cases in which diffusers loses digits in float32 that it has in float64, so that a step of it is computed in that:
 # DEIS predicts noise, and from a flow level of 0.999 on subtracts two numbers 1,000 times the size of the result;
-# SASolver's third-order coefficients are small differences of large terms.
+# SASolver's third-order coefficients are small differences of large terms; and from the first level of a cosine schedule, sigma = 20,000,
+# solvers that interpolate the noise subtract two numbers of that size (DPMSolverMultistep computes in float32 whatever it is given).
 IN_FLOAT64 = {
-    "DEISMultistepScheduler": ("flow",),
-    "SASolverScheduler": ("noise-orders-3",),
+    "DEISMultistepScheduler": ("flow", "cosine"),
+    "SASolverScheduler": ("noise-orders-3", "cosine"),
+    "DPMSolverSinglestepScheduler": ("noise-cosine",),
+    "UniPCMultistepScheduler": ("noise-cosine",),
 }
+COSINE = {"beta_schedule": "squaredcos_cap_v2"}
+THRESHOLD = {"thresholding": True, "sample_max_value": 1.6}
+# Step counts at which numpy.arange's values lie halfway between two whole numbers.
+HALVES = (48, 96)
 
 
 def flow(cls, config=SDXL, steps=(1, 2, 7, 25, 50)):
@@ -93,6 +100,8 @@ def euler():
     })
     add(cls, "timesteps", LEADING, timesteps=CUSTOM)
     add(cls, "sigmas", LEADING, sigmas=SIGMAS)
+    for n in HALVES:
+        add(cls, f"trailing-{n}", TRAILING, n)
     windows(cls, LEADING)
     windows(cls, TRAILING | KARRAS)
 
@@ -226,6 +235,8 @@ def dpm_multistep():
         "learned": LEADING | LEARNED,
         "learned-range-noise": LEADING | LEARNED_RANGE | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
     })
+    for n in HALVES:
+        add(cls, f"trailing-{n}", TRAILING, n)
 
 
 def dpm_singlestep():
@@ -252,7 +263,8 @@ def dpm_singlestep():
     add(cls, "timesteps", SDXL, timesteps=CUSTOM)
     windows(cls, SDXL)
     flow(cls, steps=(1, 2, 7, 24, 50))
-    grid(cls, {"learned": SDXL | LEARNED, "learned-noise": SDXL | LEARNED | noise}, steps=(1, 2, 7, 24, 50))
+    grid(cls, {"learned": SDXL | LEARNED, "learned-noise": SDXL | LEARNED | noise, "noise-cosine-sample": SDXL | SAMPLE | COSINE | noise},
+         steps=(1, 2, 7, 24, 50))
 
 
 def unipc():
@@ -285,6 +297,7 @@ def unipc():
         "flow-order-3": shifted | {"solver_order": 3},
         "flow-sigma-min": shifted | last,
     })
+    grid(cls, {"noise-cosine-v": TRAILING | V | COSINE | last | {"predict_x0": False}})
     add(cls, "flow-terminal", shifted | {"shift_terminal": 0.1}, 7)
     for name, inner in {"dpm": "DPMSolverMultistepScheduler", "single": "DPMSolverSinglestepScheduler", "deis": "DEISMultistepScheduler"}.items():
         for n in (2, 7, 25):
@@ -311,6 +324,10 @@ def deis():
     steps = (1, 4, 7, 25, 50)
     flow(cls, steps=steps)
     grid(cls, {"flow-order-3": SDXL | FLOW | {"flow_shift": 3.0, "solver_order": 3}}, steps)
+    grid(cls, {
+        "cosine-karras-sample-threshold": LEADING | KARRAS | COSINE | SAMPLE | THRESHOLD,
+        "cosine-v-order-3": TRAILING | V | COSINE | {"solver_order": 3},
+    })
 
 
 def sa():
@@ -334,6 +351,9 @@ def sa():
     windows(cls, LEADING)
     flow(cls)
     grid(cls, {"learned": LEADING | LEARNED, "learned-range-noise": LEADING | LEARNED_RANGE | {"algorithm_type": "noise_prediction"}})
+    grid(cls, {"cosine-noise-v": TRAILING | V | COSINE | {"algorithm_type": "noise_prediction"}})
+    for name, config in spaced(LEADING).items():
+        add(cls, f"{name}-strength", config, 20, strength=0.4)
 
 
 def ddim():
@@ -436,6 +456,7 @@ def edm(cls):
             "heun": {"solver_type": "heun"},
             "sde": {"algorithm_type": "sde-dpmsolver++"},
             "sde-heun": {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
+            "sde-sigma-min": {"algorithm_type": "sde-dpmsolver++", "final_sigmas_type": "sigma_min"},
             "euler-at-final": {"euler_at_final": True, "final_sigmas_type": "sigma_min"},
             "threshold": {"thresholding": True, "sample_max_value": 1.6},
         }
