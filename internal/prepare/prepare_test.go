@@ -180,3 +180,21 @@ func TestPlain(t *testing.T) {
 		assert.Positive(t, p.Steps)
 	}
 }
+
+// TestEtaOfPipelines: diffusers' pipelines hand eta = 0 to every scheduler that takes one, TCD as well, unless they are told another.
+func TestEtaOfPipelines(t *testing.T) {
+	target := newTarget(t, &fake.Backend{})
+	for name, want := range map[string]any{"TCD": 0.0, "DDIM": 0.0, "Euler": nil} {
+		p, err := target.Prepare(request.Request{Scheduler: name})
+		require.NoError(t, err)
+		var got any
+		if eta := p.Scheduler.Config().Eta; eta != nil {
+			got = *eta
+		}
+		assert.Equal(t, want, got, name)
+		assert.NotContains(t, strings.Join(p.Scheduler.Notes(), "; "), "no option eta", name)
+	}
+	p, err := target.Prepare(request.Request{Scheduler: "TCD", SchedulerOptions: map[string]any{"eta": 0.3}})
+	require.NoError(t, err)
+	assert.Equal(t, new(0.3), p.Scheduler.Config().Eta)
+}

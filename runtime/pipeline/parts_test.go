@@ -73,7 +73,8 @@ func TestPrepare(t *testing.T) {
 	assert.Equal(t, []any{1024, 1024, 1, 30, 5.0, "EulerDiscrete", 1, "cpu", "auto", true},
 		[]any{r.Width, r.Height, r.NumImages, r.NumInferenceSteps, r.GuidanceScale, r.Scheduler, r.MaxBatch, r.RNG, r.GuidanceBatch,
 			*r.ForceZerosForEmptyPrompt})
-	assert.Equal(t, request.Size{Height: 1024, Width: 1024}, r.NegativeTargetSize)
+	_, _, target := r.NegativeSizes(false)
+	assert.Equal(t, request.Size{Height: 1024, Width: 1024}, target)
 	again, err := p.Prepare(r)
 	require.NoError(t, err)
 	assert.Equal(t, r, again)

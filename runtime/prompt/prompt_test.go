@@ -298,3 +298,28 @@ func TestReadProperties(t *testing.T) {
 		require.False(t, x.Weighted())
 	}
 }
+
+// TestPlainSpecialTokens: what SDXL's own tokenizers take for special tokens is taken out of a plain text; in the second that is "!" too.
+func TestPlainSpecialTokens(t *testing.T) {
+	wow := Embedding{Name: "wow!", L: [][]float32{{1}}, G: [][]float32{{1}}}
+	special := func(syntax bool, text string, encoder int) []int32 {
+		r := reader(t, Options{Plain: !syntax, Embeddings: []Embedding{wow}})
+		got, err := r.Read(text, encoder)
+		require.NoError(t, err)
+		var out []int32
+		for _, token := range got.Tokens {
+			if token.ID == 0 || token.ID >= bos {
+				out = append(out, token.ID)
+			}
+		}
+		return out
+	}
+	assert.Empty(t, special(true, "a!b ! c", 1), "A1111's syntax has none")
+	assert.Empty(t, special(false, "a!b ! c", 0))
+	assert.Equal(t, []int32{0, 0}, special(false, "a!b ! c", 1))
+	assert.Equal(t, []int32{0, 0, 0}, special(false, "!!!", 1))
+	for encoder := range 2 {
+		assert.Equal(t, []int32{bos, eos}, special(false, "<|startoftext|>a<|endoftext|>", encoder))
+		assert.Equal(t, []int32{vocabSize}, special(false, "a wow! b", encoder), "an embedding's name is found in both")
+	}
+}

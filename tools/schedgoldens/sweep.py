@@ -63,11 +63,11 @@ AXES = {
 
 
 def wide(name, config):
-    """Whether a step is computed in float64: from the highest level of a cosine schedule, sigma = 20,000, solvers that interpolate
-    the noise subtract two numbers of that size, in which float32 loses four digits; so do DDIM's and SASolver's fresh noise there."""
+    """Whether a step is computed in float64: from the highest level of a cosine schedule, sigma = 20,000, and between the close levels of
+    beta spacing in third order, float32 inside diffusers loses four digits."""
     steep = config.get("beta_schedule") == "squaredcos_cap_v2" or config.get("rescale_betas_zero_snr")
-    noise = name == "DEISMultistepScheduler" or config.get("predict_x0") is False or config.get("eta")
-    return bool(steep and (noise or config.get("algorithm_type") in ("dpmsolver", "noise_prediction")))
+    third = 3 in (config.get("solver_order"), config.get("predictor_order"))
+    return bool(steep or config.get("use_beta_sigmas") and third)
 
 
 ANY_START = [name for name in AXES if name != "LMSDiscreteScheduler"]

@@ -74,3 +74,19 @@ func TestFlagsOverrideEveryField(t *testing.T) {
 		assert.Equal(t, want, m[key], key)
 	}
 }
+
+// TestEmptyNegativePromptFlag: --negative-prompt "" is an empty text, which is encoded, and not the same as no flag.
+func TestEmptyNegativePromptFlag(t *testing.T) {
+	b := newBench(t)
+	for flag, zeros := range map[string]bool{"": true, "--negative-prompt=": false, "--negative-prompt=grey": true} {
+		args := small("-o", b.path("x.png"), "--overwrite")
+		if flag != "" {
+			args = append(args, flag)
+		}
+		require.Equal(t, ExitOK, b.run(args...), b.stderr)
+		_, text := readPNG(t, b.path("x.png"))
+		var m map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
+		assert.Equal(t, zeros, m["force_zeros_for_empty_prompt"], flag)
+	}
+}
