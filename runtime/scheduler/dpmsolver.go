@@ -24,8 +24,7 @@ func (k dpmKind) ofNoise() bool { return k == dpmNoise || k == dpmSDENoise }
 //
 // where D0 is the prediction at s and D1, D2 are its first and second differences, in units of h. The
 // integrals of exp(lambda) times a polynomial that the formulas are made of are given by midpoint (D1
-// enters with half of D0's weight) or exactly ("heun"). A last step to the level that it began at can be a little below 0 for
-// rounding; it draws no noise.
+// enters with half of D0's weight) or exactly ("heun").
 type dpmStep struct{ x, d0, d1, d2, z float64 }
 
 // dpmCoefficients computes a step's coefficients. alphaS, sigmaS belong to the level the sample is at, alphaT,
@@ -50,7 +49,7 @@ func dpmCoefficients(kind dpmKind, heun bool, h, alphaS, sigmaS, alphaT, sigmaT 
 		return c
 	case dpmSDEPlusPlus:
 		e := -math.Expm1(-2 * h)
-		c := dpmStep{x: sigmaT / sigmaS * math.Exp(-h), d0: alphaT * e, d1: 0.5 * alphaT * e, z: sigmaT * math.Sqrt(max(e, 0))}
+		c := dpmStep{x: sigmaT / sigmaS * math.Exp(-h), d0: alphaT * e, d1: 0.5 * alphaT * e, z: sigmaT * noiseShare(e)}
 		if heun {
 			c.d1 = alphaT * (ratio(e, -2*h) + 1)
 		}
@@ -58,12 +57,21 @@ func dpmCoefficients(kind dpmKind, heun bool, h, alphaS, sigmaS, alphaT, sigmaT 
 		return c
 	default: // dpmSDENoise
 		e := math.Expm1(h)
-		c := dpmStep{x: alphaT / alphaS, d0: -2 * sigmaT * e, d1: -sigmaT * e, z: sigmaT * math.Sqrt(max(math.Expm1(2*h), 0))}
+		c := dpmStep{x: alphaT / alphaS, d0: -2 * sigmaT * e, d1: -sigmaT * e, z: sigmaT * noiseShare(math.Expm1(2*h))}
 		if heun {
 			c.d1 = -2 * sigmaT * (ratio(e, h) - 1)
 		}
 		return c
 	}
+}
+
+// noiseShare is the root of a variance. A last step to the level that it begins at, which rounding to float32 makes a little longer or
+// shorter than 0, has none.
+func noiseShare(variance float64) float64 {
+	if variance < 1e-6 {
+		return 0
+	}
+	return math.Sqrt(variance)
 }
 
 // ratio is a/b, with the limit 0 for the infinite step that ends at level 0 (b infinite, a finite or of
