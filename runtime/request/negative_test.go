@@ -13,22 +13,22 @@ import (
 func TestEmptyNegativePrompt(t *testing.T) {
 	no, yes := new(false), new(true)
 	for text, want := range map[string][]*bool{ // force_zeros_for_empty_prompt of each job
-		`{"prompt":"x"}`:                                                                                 {nil},
-		`{"prompt":"x","negative_prompt":null}`:                                                          {nil},
-		`{"prompt":"x","negative_prompt":""}`:                                                            {no},
-		`{"prompt":"x","negativePrompt":""}`:                                                             {no},
-		`{"prompt":"x","negative_prompt":"y"}`:                                                           {nil},
-		`{"prompt":"x","negative_prompt_2":""}`:                                                          {nil}, // diffusers asks for the first alone
-		`{"negative_prompt":"","model":"nano"}`:                                                          {no},
-		`{"negative_prompt":"","num_images":2}`:                                                          {no},
-		`{"image":"a.png","negative_prompt":""}`:                                                         {no}, // diffusers' name
-		`{"negative_prompt":"","force_zeros_for_empty_prompt":true}`:                                     {yes},
-		`{"negative_prompt":"","job":[{"prompt":"x"},{"negative_prompt":"y"}]}`:                          {no, no},
-		`{"negative_prompt":"y","job":[{"prompt":"x"},{"negative_prompt":""}]}`:                          {nil, no},
-		`{"prompt":"x","negative_prompt":"","steps":20}`:                                                 {nil},
-		`{"prompt":"x","negative_prompt":"","sampler_name":"Euler a","cfg_scale":7}`:                     {nil},
-		`{"steps":20,"job":[{"prompt":"x","negative_prompt":""},{"prompt":"z"}]}`:                        {nil, nil},
-		`{"job":[{"prompt":"x","negative_prompt":"","cfgScale":7},{"prompt":"z","negative_prompt":""}]}`: {nil, no},
+		`{"prompt":"x"}`:                                                             {nil},
+		`{"prompt":"x","negative_prompt":null}`:                                      {nil},
+		`{"prompt":"x","negative_prompt":""}`:                                        {no},
+		`{"prompt":"x","negativePrompt":""}`:                                         {no},
+		`{"prompt":"x","negative_prompt":"y"}`:                                       {nil},
+		`{"prompt":"x","negative_prompt_2":""}`:                                      {nil}, // diffusers asks for the first alone
+		`{"negative_prompt":"","model":"nano"}`:                                      {no},
+		`{"negative_prompt":"","num_images":2}`:                                      {no},
+		`{"image":"a.png","negative_prompt":""}`:                                     {no}, // diffusers' name
+		`{"negative_prompt":"","force_zeros_for_empty_prompt":true}`:                 {yes},
+		`{"negative_prompt":"","job":[{"prompt":"x"},{"negative_prompt":"y"}]}`:      {no, no},
+		`{"negative_prompt":"y","job":[{"prompt":"x"},{"negative_prompt":""}]}`:      {nil, no},
+		`{"prompt":"x","negative_prompt":"","steps":20}`:                             {nil},
+		`{"prompt":"x","negative_prompt":"","sampler_name":"Euler a","cfg_scale":7}`: {nil},
+		`{"steps":20,"job":[{"prompt":"x","negative_prompt":""},{"prompt":"z"}]}`:    {nil, nil},
+		`{"job":[{"negative_prompt":"","cfgScale":7},{"negative_prompt":""}]}`:       {nil, no},
 	} {
 		run, err := DecodeJSON([]byte(text))
 		require.NoError(t, err, text)

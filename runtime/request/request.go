@@ -129,7 +129,7 @@ type Request struct {
 	CropsCoordsTopLeft         Point `key:"crops_coords_top_left" default:"[0, 0]"`  // size conditioning
 	TargetSize                 Size  `key:"target_size" default:"[height, width]"`   // size conditioning
 	NegativeOriginalSize       Size  `key:"negative_original_size" default:"original_size"`
-	NegativeCropsCoordsTopLeft Point `key:"negative_crops_coords_top_left" default:"crops_coords_top_left; a refiner's and with a negative size: [0, 0]"`
+	NegativeCropsCoordsTopLeft Point `key:"negative_crops_coords_top_left" default:"crops_coords_top_left, or [0, 0]"`
 	NegativeTargetSize         Size  `key:"negative_target_size" default:"target_size"`
 
 	InitImage   Picture `key:"init_image"`                                 // to start from, or to repaint

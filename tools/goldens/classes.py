@@ -11,8 +11,8 @@ import tempfile
 import store  # first: it puts tools/nano on the path
 import tokenizer
 
-HEADER = """// Written by tools/goldens/classes.py: first and last code point of every run of a class, as the tokenizers library (Unicode %s) has
-// them. Numbers are all of category N, among them ² and ①, not the ten digits alone.
+HEADER = """// Written by tools/goldens/classes.py: first and last code point of every run of a class, as the tokenizers library
+// (Unicode %s) has them. Numbers are all of category N, among them ² and ①, not the ten digits alone.
 #pragma once
 
 namespace dg {

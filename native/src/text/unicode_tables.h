@@ -1,5 +1,5 @@
-// Written by tools/goldens/classes.py: first and last code point of every run of a class, as the tokenizers library (Unicode 17) has
-// them. Numbers are all of category N, among them ² and ①, not the ten digits alone.
+// Written by tools/goldens/classes.py: first and last code point of every run of a class, as the tokenizers library
+// (Unicode 17) has them. Numbers are all of category N, among them ² and ①, not the ten digits alone.
 #pragma once
 
 namespace dg {
