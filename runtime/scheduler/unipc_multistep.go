@@ -25,6 +25,9 @@ var uniPCMultistep = method{
 		c := &s.cfg
 		u := &uniPC{multistep: newMultistep(c, v, val(c.SolverOrder)+1), predictX0: val(c.PredictX0), bh1: c.SolverType == "bh1",
 			skip: c.DisableCorrector}
+		if !u.predictX0 {
+			u.limit = limiter{} // diffusers bounds x0 only where it is what is interpolated
+		}
 		if c.SolverP == "" {
 			return u, nil
 		}

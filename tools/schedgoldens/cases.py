@@ -297,6 +297,7 @@ def unipc():
         "flow-order-3": shifted | {"solver_order": 3},
         "flow-sigma-min": shifted | last,
     })
+    add(cls, "noise-threshold", LEADING | last | THRESHOLD | {"predict_x0": False}, 7)
     grid(cls, {"noise-cosine-v": TRAILING | V | COSINE | last | {"predict_x0": False}})
     add(cls, "flow-terminal", shifted | {"shift_terminal": 0.1}, 7)
     for name, inner in {"dpm": "DPMSolverMultistepScheduler", "single": "DPMSolverSinglestepScheduler", "deis": "DEISMultistepScheduler"}.items():
