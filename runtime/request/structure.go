@@ -19,7 +19,7 @@ type decoder struct {
 	modelAt place
 
 	pictured, masked bool // some job has a picture to start from, a mask
-	webUI   bool // the job that is decoded is in A1111's form
+	webUI            bool // the job that is decoded is in A1111's form
 }
 
 // place is where a value stands: the path as this package calls it, and as it was written.
