@@ -19,7 +19,7 @@ type ControlNetDims struct {
 }
 
 func locateControlNet(t *table) *part {
-	return probe(t, "controlnet", []string{"control_model.", "controlnet.", ""},
+	return probe(t, "controlnet", prefixes["controlnet"],
 		"input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
 }
 

@@ -64,6 +64,40 @@ func (f *File) readGGUF(r io.ReaderAt) {
 		f.Tensors = append(f.Tensors, g.tensor(i, align))
 	}
 	f.placeData((g.pos + align - 1) / align * align)
+	for i := range f.Tensors {
+		f.reshape(&f.Tensors[i])
+	}
+}
+
+// reshapedKey is the metadata in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or that
+// has more dimensions than ggml.
+const reshapedKey = "comfy.gguf.orig_shape."
+
+// reshape gives a tensor the shape that the metadata say it had.
+func (f *File) reshape(t *Tensor) {
+	text, ok := f.Metadata[reshapedKey+t.Name]
+	if !ok {
+		return
+	}
+	field := "metadata " + quoteName(reshapedKey+t.Name)
+	var shape []int64
+	for s := range strings.SplitSeq(strings.Trim(text, "[]()"), ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+		if err != nil || n < 0 || len(shape) == MaxDims {
+			panic(fail(ErrFormat, field, remedyDownload, "%s is no shape", quoteName(text)))
+		}
+		shape = append(shape, n)
+	}
+	if n, ok := product(shape); !ok || n != t.Elements() {
+		panic(fail(ErrFormat, field, remedyDownload, "shape %s has not the %s elements of the stored %s", shapeString(shape),
+			group(t.Elements()), shapeString(t.Shape)))
+	}
+	row := t.StoredRow()
+	if t.Shape = shape; t.DType.Quantized() {
+		if _, ok := t.DType.Bytes(t.Elements(), t.StoredRow()); !ok {
+			t.row = row
+		}
+	}
 }
 
 type ggufReader struct {
@@ -235,15 +269,18 @@ func (g *ggufReader) tensor(i uint64, align int64) Tensor {
 		shape[len(shape)-1-d] = g.length(field + " dimensions")
 	}
 	id := g.u32(field + " type")
-	typ, ok := ggmlTypes[id]
-	if !ok {
-		panic(fail(ErrUnsupported, field+" type", "re-quantize it with a current type", "ggml type %s is unknown or was removed", group(id)))
-	}
+	typ, known := ggmlTypes[id]
 	offset := g.length(field + " offset")
 	if offset%align != 0 {
 		panic(fail(ErrFormat, field+" offset", remedyDownload, "%s is not a multiple of the alignment %d", group(offset), align))
 	}
-	size := checkTensor(name, typ, shape)
+	size := int64(0)
+	if known {
+		size = checkTensor(name, typ, shape)
+	} else { // an error where the tensor is used; how large it is nobody can tell
+		typ = DType(fmt.Sprintf("GGML_%d", id))
+		checkShape(name, shape)
+	}
 	if offset > math.MaxInt64-g.size-ggufMaxAlignment-size {
 		panic(fail(ErrFormat, field+" offset", remedyDownload, "%s overflows", group(offset)))
 	}

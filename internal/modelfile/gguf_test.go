@@ -82,7 +82,6 @@ func TestGGUFRefuses(t *testing.T) {
 		{"2^31 dimensions", newGGUF(1, 0).str("a").num(uint32(1) << 31).data(32), ErrLimit, []string{"dimensions"}},
 		{"dimension 2^63", newGGUF(1, 0).tensor("a", 0, 0, 1<<63).data(32), ErrFormat, []string{"dimensions"}},
 		{"shape overflows", newGGUF(1, 0).tensor("a", 0, 0, 1<<40, 1<<40).data(32), ErrFormat, []string{"overflows"}},
-		{"removed type", newGGUF(1, 0).tensor("a", 4, 0, 8).data(32), ErrUnsupported, []string{"ggml type 4"}},
 		{"row not of whole blocks", newGGUF(1, 0).tensor("a", 8, 0, 33).data(64), ErrFormat, []string{"does not go with type Q8_0"}},
 		{"offset not aligned", newGGUF(1, 0).tensor("a", 0, 4, 4).data(64), ErrFormat, []string{"alignment"}},
 		{"offset beyond the file", newGGUF(1, 0).tensor("a", 0, 1<<40, 4).data(64), ErrTruncated, []string{"missing"}},

@@ -27,7 +27,11 @@ func newTable(first int, files ...*File) *table {
 	t := &table{tensors: map[string]entry{}}
 	for i, f := range files {
 		for k, x := range f.Tensors {
-			t.tensors[x.Name] = entry{x, first + i, k, f.Path}
+			name := plainName(x.Name)
+			if t.has(name) {
+				name = x.Name // both are there, with a wrapper and without
+			}
+			t.tensors[name] = entry{x, first + i, k, f.Path}
 		}
 	}
 	return t
@@ -164,8 +168,7 @@ func locate(t *table) []*part {
 	return parts
 }
 
-// probe finds a component by the name of one of its tensors in either layout, under one of the prefixes that programs write. The empty
-// prefix is that of a component's own file and is tried last.
+// probe finds a component by the name of one of its tensors in either layout, under one of the prefixes that programs write.
 func probe(t *table, component string, prefixes []string, original, diffusers string) *part {
 	for _, p := range prefixes {
 		if original != "" && t.has(p+original) {

@@ -118,9 +118,22 @@ func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
 		if c.Use != backend.UseConv && c.Use != backend.UseVector { // a convolution of one pixel is a matrix
 			w.Shape = w.Shape[:2]
 		}
+		if c.row > 0 && w.Strides == nil { // blocks run over the ends of its rows, so that they are gathered as strided tensors are
+			w.Strides = inOrder(w.Shape)
+		}
 		list = append(list, w)
 	}
 	return list
+}
+
+// inOrder returns the strides of a tensor that lies in order.
+func inOrder(shape []int64) []int64 {
+	strides, n := make([]int64, len(shape)), int64(1)
+	for i := len(shape) - 1; i >= 0; i-- {
+		strides[i] = n
+		n *= shape[i]
+	}
+	return strides
 }
 
 // view makes a weight of a part of the tensor, of its transpose, or of what does not lie in order.

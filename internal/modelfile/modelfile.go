@@ -75,12 +75,25 @@ type Tensor struct {
 
 	strides []int64 // in elements; nil when contiguous
 	span    int64   // bytes from Offset that a strided tensor touches
+	row     int64   // elements of a row as stored, where blocks do not divide those of Shape; else 0
 }
 
 // Elements returns the number of elements; 1 for a scalar.
 func (t Tensor) Elements() int64 {
 	n, _ := product(t.Shape)
 	return n
+}
+
+// StoredRow is the number of elements in a row as the file stores it, a multiple of the type's block. It is the last dimension of Shape,
+// but for GGUF tensors that were reshaped to be quantized.
+func (t Tensor) StoredRow() int64 {
+	if t.row > 0 {
+		return t.row
+	}
+	if len(t.Shape) == 0 {
+		return 1
+	}
+	return t.Shape[len(t.Shape)-1]
 }
 
 // Contiguous reports whether the data lies in the file in the order of Shape; only PyTorch files can
@@ -270,6 +283,19 @@ func (f *File) reserve(field string, offset, size int64) {
 
 // checkTensor validates name and shape and returns the size in bytes.
 func checkTensor(name string, d DType, shape []int64) int64 {
+	count, row := checkShape(name, shape), int64(1)
+	if len(shape) > 0 {
+		row = shape[len(shape)-1]
+	}
+	size, ok := d.Bytes(count, row)
+	if !ok {
+		panic(fail(ErrFormat, tensorField(name), remedyDownload, "shape %s does not go with type %s", shapeString(shape), d))
+	}
+	return size
+}
+
+// checkShape validates name and shape and returns the number of elements.
+func checkShape(name string, shape []int64) int64 {
 	bad := func(kind error, format string, args ...any) {
 		panic(fail(kind, tensorField(name), remedyDownload, format, args...))
 	}
@@ -283,13 +309,5 @@ func checkTensor(name string, d DType, shape []int64) int64 {
 	if !ok {
 		bad(ErrFormat, "its shape %s overflows", shapeString(shape))
 	}
-	row := int64(1)
-	if len(shape) > 0 {
-		row = shape[len(shape)-1]
-	}
-	size, ok := d.Bytes(count, row)
-	if !ok {
-		bad(ErrFormat, "shape %s does not go with type %s", shapeString(shape), d)
-	}
-	return size
+	return count
 }

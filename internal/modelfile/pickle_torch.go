@@ -10,6 +10,7 @@ var torchStorages = map[string]DType{
 	"DoubleStorage": F64, "FloatStorage": F32, "HalfStorage": F16, "BFloat16Storage": BF16,
 	"LongStorage": I64, "IntStorage": I32, "ShortStorage": I16, "CharStorage": I8, "ByteStorage": U8, "BoolStorage": Bool,
 	"Float8_e4m3fnStorage": F8E4M3, "Float8_e5m2Storage": F8E5M2, "UntypedStorage": U8,
+	"ComplexFloatStorage": "C64", "ComplexDoubleStorage": "C128", "QInt8Storage": I8, "QUInt8Storage": U8, "QInt32Storage": I32,
 }
 
 // torchDTypes maps torch.dtype attributes to element types.
@@ -17,6 +18,9 @@ var torchDTypes = map[string]DType{
 	"float64": F64, "double": F64, "float32": F32, "float": F32, "float16": F16, "half": F16, "bfloat16": BF16,
 	"float8_e4m3fn": F8E4M3, "float8_e5m2": F8E5M2, "int64": I64, "int32": I32, "int16": I16, "int8": I8,
 	"uint64": U64, "uint32": U32, "uint16": U16, "uint8": U8, "bool": Bool,
+	"float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0", "complex64": "C64", "complex128": "C128",
+	"complex32": "C32", "chalf": "C32", "bcomplex32": "C32", "float4_e2m1fn_x2": U8, // two numbers in each byte
+	"bits8": U8, "bits1x8": U8, "bits2x4": U8, "bits4x2": U8, "bits16": U16,
 }
 
 // containers and rebuilders are the names that reduce understands.

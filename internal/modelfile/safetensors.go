@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"unicode/utf8"
 
@@ -52,6 +53,9 @@ func (f *File) readSafetensors(r io.ReaderAt) {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%s bytes after the last tensor belong to nothing", group(f.Size-end)))
 	}
 }
+
+// typeName is what a type may be called, also one that is not known here.
+var typeName = regexp.MustCompile(`^[A-Za-z0-9_]{1,32}$`)
 
 type safetensorsHeader struct {
 	json *jsonReader
@@ -113,11 +117,6 @@ func (p *safetensorsHeader) tensor(name string) {
 			bad("", "%q is missing", key)
 		}
 	}
-	if !t.DType.Known() {
-		panic(fail(ErrUnsupported, field+" dtype", "known are F64, F32, F16, BF16, F8_E4M3, F8_E5M2, the integers and BOOL",
-			"unknown type %s", quoteName(string(t.DType))))
-	}
-	t.Size = checkTensor(name, t.DType, t.Shape)
 	if len(offsets) != 2 {
 		bad(" data_offsets", "%d numbers instead of 2", len(offsets))
 	}
@@ -125,7 +124,13 @@ func (p *safetensorsHeader) tensor(name string) {
 	if begin > end {
 		bad(" data_offsets", "begin %s lies after end %s", group(begin), group(end))
 	}
-	if end-begin != t.Size {
+	if !t.DType.Known() { // an error where the tensor is used
+		if !typeName.MatchString(string(t.DType)) {
+			bad(" dtype", "%s is no name of a type", quoteName(string(t.DType)))
+		}
+		checkShape(name, t.Shape)
+		t.Size = end - begin
+	} else if t.Size = checkTensor(name, t.DType, t.Shape); end-begin != t.Size {
 		bad(" data_offsets", "%s bytes, but %s of %s needs %s", group(end-begin), t.DType, shapeString(t.Shape), group(t.Size))
 	}
 	t.Offset = begin

@@ -101,6 +101,7 @@ func (s *source) config() (Config, error) {
 // belongs returns the index of the part a tensor belongs to, len(parts) for none: by the folder, or by the
 // longest matching prefix.
 func (s *source) belongs(owner, name string) int {
+	name = plainName(name)
 	best := len(s.parts)
 	for i, p := range s.parts {
 		if owner != "" {

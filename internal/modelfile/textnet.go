@@ -17,22 +17,11 @@ type TextDims struct {
 	ProjectionDim int `json:"projection_dim"`    // 0: no projection
 }
 
-// Prefixes under which text encoders occur in single files, by the programs that write them.
-var (
-	// CLIP with transformers' names; a prefix ends before "text_model.", which newer files leave out.
-	clip1Prefixes = []string{"conditioner.embedders.0.transformer.", "cond_stage_model.transformer.", "text_encoder.",
-		"text_encoders.clip_l.transformer.", "te.", "te1."}
-	clip2Prefixes = []string{"text_encoder_2.", "conditioner.embedders.1.transformer.", "cond_stage_model.1.transformer.",
-		"text_encoders.clip_g.transformer.", "text_encoder.2.", "te2."}
-	openCLIPPrefixes = []string{"conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "cond_stage_model.1.model.",
-		"cond_stage_model.model.", ""}
-)
-
 // locateTexts finds both text encoders; nil for one that is not there.
 func locateTexts(t *table) (one, two *part) {
-	one, two = locateClip(t, clip1Prefixes), locateClip(t, clip2Prefixes)
+	one, two = locateClip(t, prefixes["text_encoder"]), locateClip(t, prefixes["text_encoder_2"])
 	if two == nil {
-		if two = probe(t, "", openCLIPPrefixes, "transformer.resblocks.0.ln_1.weight", ""); two != nil {
+		if two = probe(t, "", prefixes["open_clip"], "transformer.resblocks.0.ln_1.weight", ""); two != nil {
 			two.openCLIP = true
 		}
 	}

@@ -23,7 +23,7 @@ type UNetDims struct {
 }
 
 func locateUNet(t *table) *part {
-	return probe(t, "unet", []string{"model.diffusion_model.", "unet.", "diffusion_model.", "model.", ""},
+	return probe(t, "unet", prefixes["unet"],
 		"input_blocks.0.0.weight", "down_blocks.0.resnets.0.conv1.weight")
 }
 

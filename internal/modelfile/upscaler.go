@@ -19,11 +19,10 @@ var firstESRGAN = strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "t
 	"upconv2.", "conv_up2.", "HRconv.", "conv_hr.")
 
 func locateUpscaler(t *table) *part {
-	prefixes := []string{"params_ema.", "params.", "state_dict.", "module.", ""}
-	if probe(t, "upscaler", prefixes, "", "RRDB_trunk.0.RDB1.conv1.weight") != nil {
+	if probe(t, "upscaler", prefixes["upscaler"], "", "RRDB_trunk.0.RDB1.conv1.weight") != nil {
 		t.rename(firstESRGAN.Replace)
 	}
-	return probe(t, "upscaler", prefixes, "model.1.sub.0.RDB1.conv1.0.weight", "body.0.rdb1.conv1.weight")
+	return probe(t, "upscaler", prefixes["upscaler"], "model.1.sub.0.RDB1.conv1.0.weight", "body.0.rdb1.conv1.weight")
 }
 
 func (u *UpscalerDims) lacks() string {

@@ -20,7 +20,7 @@ type VAEDims struct {
 
 func locateVAE(t *table) *part {
 	for _, half := range []string{"decoder", "encoder"} {
-		p := probe(t, "vae", []string{"first_stage_model.", "vae.", ""},
+		p := probe(t, "vae", prefixes["vae"],
 			half+".mid.block_1.conv1.weight", half+".mid_block.resnets.0.conv1.weight")
 		if p != nil {
 			return p
