@@ -16,6 +16,7 @@ type VAEDims struct {
 	DecoderResnets  int   `json:"decoder_resnets"` // per level: 3
 	QuantConv       bool  `json:"quant_conv"`
 	PostQuantConv   bool  `json:"post_quant_conv"`
+	NoAttention     bool  `json:"no_attention,omitempty"` // in the middle; diffusers' mid_block_add_attention
 }
 
 func locateVAE(t *table) *part {
@@ -72,7 +73,7 @@ func (b *specs) vaeEncoder(v *VAEDims) {
 				RoleWeight, ch, ch, 3)
 		}
 	}
-	b.vaeMiddle("encoder", ch)
+	b.vaeMiddle("encoder", ch, !v.NoAttention)
 	b.norm(b.pick("encoder.norm_out", "encoder.conv_norm_out"), ch)
 	b.conv(both("encoder.conv_out"), RoleOut, ch, 2*v.LatentChannels, 3)
 }
@@ -81,7 +82,7 @@ func (b *specs) vaeDecoder(v *VAEDims) {
 	levels := len(v.DecoderChannels)
 	ch := v.DecoderChannels[levels-1]
 	b.conv(both("decoder.conv_in"), RoleWeight, v.LatentChannels, ch, 3)
-	b.vaeMiddle("decoder", ch)
+	b.vaeMiddle("decoder", ch, !v.NoAttention)
 	for l := levels - 1; l >= 0; l-- {
 		for i := range v.DecoderResnets {
 			b.vaeResnet(b.vaeBlock("decoder", levels, l, i), ch, v.DecoderChannels[l])
@@ -108,8 +109,15 @@ func (b *specs) vaeResnet(name pair, in, out int) {
 
 // vaeMiddle has one attention head over all channels: 1x1 convolutions originally, matrices in diffusers,
 // whose older versions called them query, key, value and proj_attn.
-func (b *specs) vaeMiddle(half string, ch int) {
+func (b *specs) vaeMiddle(half string, ch int, attention bool) {
 	b.vaeResnet(b.or(both(half), ".mid.block_1", ".mid_block.resnets.0"), ch, ch)
+	if attention {
+		b.vaeAttention(half, ch)
+	}
+	b.vaeResnet(b.or(both(half), ".mid.block_2", ".mid_block.resnets.1"), ch, ch)
+}
+
+func (b *specs) vaeAttention(half string, ch int) {
 	name := b.or(both(half), ".mid.attn_1", ".mid_block.attentions.0")
 	b.norm(b.or(name, ".norm", ".group_norm"), ch)
 	for _, m := range [][3]string{{".q", ".to_q", ".query"}, {".k", ".to_k", ".key"}, {".v", ".to_v", ".value"},
@@ -125,12 +133,11 @@ func (b *specs) vaeMiddle(half string, ch int) {
 			b.pointwise(b.or(name, m[0], m[1]), role, backend.UseSensitive, ch, ch)
 		}
 	}
-	b.vaeResnet(b.or(both(half), ".mid.block_2", ".mid_block.resnets.1"), ch, ch)
 }
 
 func inferVAE(p *part) *VAEDims {
 	b := p.names()
-	v := &VAEDims{QuantConv: p.has("quant_conv.weight"), PostQuantConv: p.has("post_quant_conv.weight")}
+	v := &VAEDims{QuantConv: p.has("quant_conv.weight"), PostQuantConv: p.has("post_quant_conv.weight"), NoAttention: !p.vaeAttends()}
 	v.LatentChannels = p.dim("decoder.conv_in.weight", 1)
 	if v.LatentChannels == 0 {
 		v.LatentChannels = p.dim("encoder.conv_out.weight", 0) / 2

@@ -28,6 +28,7 @@ PARTS = {
     "text": text.make,
     "unet": lambda out, pipe: networks.unet(out, pipe, text.ENCODED),
     "vae": networks.vae,
+    "plain_vae": networks.plain_vae,
     "runs": runs.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "refiner": refiner.make,

@@ -1,5 +1,6 @@
 """One evaluation of the UNet and of the VAE, with their inputs."""
 
+import numpy as np
 import torch
 
 import data
@@ -32,3 +33,16 @@ def vae(store, pipe):
         latents = moments[:, :4] + 0.1 * torch.randn(moments[:, :4].shape, generator=torch.Generator().manual_seed(9))
         store.array(f"vae_{name}_latents", latents, "latents for the VAE's decoder (already divided by the scaling factor)")
         store.array(f"vae_{name}_decoded", pipe.vae.decode(latents).sample, "VAE decoder's output")
+
+
+def plain_vae(store, pipe):
+    """The VAE without the attention in its middle."""
+    from diffusers import AutoencoderKL
+
+    config = {k: v for k, v in pipe.vae.config.items() if not k.startswith("_")}
+    vae = AutoencoderKL(**config | dict(mid_block_add_attention=False)).eval()
+    vae.load_state_dict({k: v for k, v in pipe.vae.state_dict().items() if ".attentions." not in k})
+    pixels = torch.from_numpy(np.load(store.folder / "vae_square_pixels.npy"))[:, :, :64, :96]
+    moments = vae.quant_conv(vae.encoder(pixels))
+    store.array("vae_plain_moments", moments, "encoder's output for the upper left 64 x 96 of vae_square_pixels, without attention")
+    store.array("vae_plain_decoded", vae.decode(moments[:, :4]).sample, "decoding of vae_plain_moments' means, without attention")

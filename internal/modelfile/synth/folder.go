@@ -133,12 +133,16 @@ func (p *plan) vaeConfig() map[string]any {
 	if p.config.VAE.ForceUpcast != nil {
 		upcast = *p.config.VAE.ForceUpcast
 	}
-	return map[string]any{
+	config := map[string]any{
 		"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": v.LatentChannels,
 		"block_out_channels": v.EncoderChannels, "layers_per_block": v.EncoderResnets, "down_block_types": down, "up_block_types": up,
 		"norm_num_groups": cmp.Or(p.config.VAE.NormNumGroups, 32), "scaling_factor": cmp.Or(p.config.VAE.ScalingFactor, 0.13025),
 		"force_upcast": upcast, "sample_size": cmp.Or(p.config.Default.Width, 1024), "act_fn": "silu",
 	}
+	if v.NoAttention {
+		config["mid_block_add_attention"] = false
+	}
+	return config
 }
 
 func textConfig(t *modelfile.TextDims, c modelfile.TextEncoderConfig, class, act string) map[string]any {

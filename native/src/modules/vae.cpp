@@ -8,10 +8,13 @@ namespace dg {
 
 namespace {
 
-vae::Middle make_middle(Params& p, const std::string& name, int64_t c) {
+vae::Middle make_middle(Params& p, const std::string& name, int64_t c, bool attention) {
     vae::Middle m;
-    m.first             = make_resnet(p, name + ".resnets.0", c, c);
-    m.second            = make_resnet(p, name + ".resnets.1", c, c);
+    m.first  = make_resnet(p, name + ".resnets.0", c, c);
+    m.second = make_resnet(p, name + ".resnets.1", c, c);
+    if (!attention) {
+        return m;
+    }
     const std::string a = name + ".attentions.0";
     m.attention.norm    = p.norm(a + ".group_norm", c);
     m.attention.q       = p.linear(a + ".to_q", c, c, true, true);
@@ -25,12 +28,14 @@ ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, VaeNorms& 
     return resnet(g, r, x, nullptr, [&](const Norm& norm, ggml_tensor* h) { return norms.build(g, norm, h); });
 }
 
-// One head over all positions.
+// The attention has one head over all positions.
 ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, VaeNorms& norms) {
-    x              = resnet(g, m.first, x, norms);
-    ggml_tensor* y = to_tokens(g, norms.build(g, m.attention.norm, x));
-    y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
-    x = ggml_add(g.ctx, x, to_picture(g, linear(g, m.attention.out, y), x->ne[0], x->ne[1]));
+    x = resnet(g, m.first, x, norms);
+    if (m.attention.q.weight != nullptr) {
+        ggml_tensor* y = to_tokens(g, norms.build(g, m.attention.norm, x));
+        y = attention(g, linear(g, m.attention.q, y), linear(g, m.attention.k, y), linear(g, m.attention.v, y), 1);
+        x = ggml_add(g.ctx, x, to_picture(g, linear(g, m.attention.out, y), x->ne[0], x->ne[1]));
+    }
     return resnet(g, m.second, x, norms);
 }
 
@@ -81,6 +86,8 @@ VaeDims infer_vae_dims(const Source& source) {
     d.latent = std::max(source.dim("vae.decoder.conv_in.weight", 2), source.dim("vae.encoder.conv_out.weight", 3) / 2);
     d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
     d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
+    d.attention = source.has_prefix("vae.encoder.mid_block.attentions.") ||
+                  source.has_prefix("vae.decoder.mid_block.attentions.");
     if (d.encoder.size() > DG_MAX_LEVELS || d.decoder.size() > DG_MAX_LEVELS || d.latent == 0 ||
         d.encoder.empty() != !source.has_prefix("vae.encoder.") ||
         d.decoder.empty() != !source.has_prefix("vae.decoder.")) {
@@ -96,7 +103,7 @@ VaeEncoder::VaeEncoder(Params& p, const VaeDims& dims) : dims_(dims) {
     levels_ =
         make_levels(p, e + "down_blocks", ".downsamplers.0.conv", dims.encoder_resnets, dims.encoder[0], dims.encoder);
     const int64_t width = this->width();
-    middle_             = make_middle(p, e + "mid_block", width);
+    middle_             = make_middle(p, e + "mid_block", width, dims.attention);
     norm_out_           = p.norm(e + "conv_norm_out", width);
     conv_out_           = p.conv2d(e + "conv_out", 3, width, 2 * dims.latent);
     if (dims.quant_conv) {
@@ -140,7 +147,7 @@ VaeDecoder::VaeDecoder(Params& p, const VaeDims& dims) : dims_(dims) {
         post_quant_ = p.conv2d("vae.post_quant_conv", 1, dims.latent, dims.latent);
     }
     conv_in_  = p.conv2d(d + "conv_in", 3, dims.latent, width);
-    middle_   = make_middle(p, d + "mid_block", width);
+    middle_   = make_middle(p, d + "mid_block", width, dims.attention);
     levels_   = make_levels(p, d + "up_blocks", ".upsamplers.0.conv", dims.decoder_resnets, width,
                             {dims.decoder.rbegin(), dims.decoder.rend()});
     norm_out_ = p.norm(d + "conv_norm_out", dims.decoder[0]);

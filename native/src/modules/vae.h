@@ -15,6 +15,7 @@ struct VaeDims {
     int64_t encoder_resnets = 0, decoder_resnets = 0;
     int32_t groups  = 32;
     bool quant_conv = false, post_quant_conv = false;
+    bool attention = false;  // in the middle
 
     int64_t downscale() const {
         const size_t levels = decoder.empty() ? encoder.size() : decoder.size();
@@ -32,7 +33,7 @@ struct Attention {
 };
 struct Middle {
     Resnet first, second;
-    Attention attention;
+    Attention attention;  // empty where there is none
 };
 struct Level {
     std::vector<Resnet> resnets;
