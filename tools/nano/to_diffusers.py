@@ -9,7 +9,7 @@ import json
 import pathlib
 
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 
 import arch
 import singlefile
@@ -95,9 +95,6 @@ def write(path, folder, dtype=torch.float16):
     pipe = pipeline(path, folder, dtype)
     pipe.save_pretrained(str(folder), safe_serialization=True)
     tokenizer.write(folder)  # transformers 5 saves its own format; SDXL folders have vocab.json and merges.txt
-    # transformers 5 drops "text_model." from the first encoder's names; SDXL folders have it.
-    state = singlefile.to_diffusers(read(path)[0])["text_encoder"]
-    save_file({k: v.to(dtype) for k, v in state.items()}, folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
     return pipe
 
 
