@@ -68,7 +68,7 @@ func (f *fusion) run(ctx context.Context, out string) {
 	meta := f.metadata()
 	var tensors []writer.Tensor // as they will be written
 	for _, u := range f.collection.Tensors {
-		tensors = append(tensors, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.Shape, Size: u.Size})
+		tensors = append(tensors, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.StoredShape(), Size: u.Size})
 		f.report.Bytes += u.Size
 	}
 	fault.Check(writer.CheckSpace(filepath.Dir(out), f.report.Bytes))
@@ -231,6 +231,7 @@ func (f *fusion) change(u modelfile.Used, data []byte) ([]byte, error) {
 	}
 	typ := backend.Type(strings.ToLower(string(u.DType)))
 	if u.DType.Quantized() {
+		columns = int(u.StoredRow())
 		if err := f.opt.Quantizer.Dequantize(typ, data, columns, values); err != nil {
 			return nil, err
 		}

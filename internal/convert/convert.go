@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"path/filepath"
 	"strings"
 
@@ -92,6 +93,8 @@ func metadata(in string, c *modelfile.Collection, opt Options, p *plan) map[stri
 		Rules   []string `json:"rules,omitempty"`
 		Program string   `json:"program,omitempty"`
 	}{filepath.Base(in), strings.ToLower(string(opt.Type)), ruleTexts(opt.Rules), opt.Program}
+	// Tensors that were reshaped are written in their own shapes.
+	maps.DeleteFunc(m, func(k, _ string) bool { return strings.HasPrefix(k, modelfile.ReshapedKey) })
 	m[MetadataKey] = string(fault.Value(json.Marshal(how)))
 	if opt.Format == modelfile.FormatGGUF {
 		if m["general.architecture"] == "" {

@@ -22,7 +22,8 @@ type item struct {
 // plan is every tensor of the output, in order.
 type plan struct {
 	items []item
-	total int64 // bytes of the input
+	total int64    // bytes of the input
+	left  []string // tensors that computing does not need and that the format has no type for
 }
 
 // The reasons for a type other than the one asked for.
@@ -63,6 +64,11 @@ func newPlan(c *modelfile.Collection, opt Options) *plan {
 			bad("two tensors would be named %q", t.Unique)
 		}
 		names[t.Unique] = true
+		if _, ggml := t.DType.GGML(); len(t.Canonical) == 0 && (!t.DType.Known() || opt.Format == modelfile.FormatGGUF && !ggml) &&
+			!t.DType.Float() {
+			p.left = append(p.left, t.Unique)
+			continue
+		}
 		p.items = append(p.items, decide(t, opt, used))
 		p.total += t.Size
 	}

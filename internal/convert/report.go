@@ -18,6 +18,8 @@ type Report struct {
 	After   int64          `json:"bytes_after"`
 	Types   []TypeReport   `json:"types"`   // of the output, in the order of first use
 	Tensors []TensorReport `json:"tensors"` // in the order of the file
+	// LeftOut names tensors that computing does not need and that the output's format has no type for.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // TypeReport sums up the tensors that got one type.
@@ -47,7 +49,7 @@ type TensorReport struct {
 
 func newReport(in, out string, opt Options, p *plan) *Report {
 	r := &Report{Input: in, Output: out, Format: string(opt.Format), Type: lower(opt.Type), Rules: ruleTexts(opt.Rules), Before: p.total,
-		After: p.bytes()}
+		After: p.bytes(), LeftOut: p.left}
 	for _, it := range p.items {
 		r.Tensors = append(r.Tensors, TensorReport{Name: it.Unique, Component: it.Component, Shape: it.Shape, From: lower(it.DType),
 			To: lower(it.to), Why: it.why, Bytes: it.size})

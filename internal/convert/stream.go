@@ -139,7 +139,13 @@ func (it *item) columns() int {
 	if !it.DType.Quantized() && !it.to.Quantized() {
 		return 1
 	}
-	return int(it.Shape[len(it.Shape)-1])
+	// A reshaped tensor's blocks run over the ends of its rows; so many rows are whole blocks.
+	row, stored := max(int(it.Shape[len(it.Shape)-1]), 1), max(int(it.StoredRow()), 1)
+	for n := row; ; n += row {
+		if n%stored == 0 {
+			return n
+		}
+	}
 }
 
 // size is the bytes of elements in whole rows.

@@ -73,8 +73,8 @@ func (p TypePolicy) Type(w Weight) backend.Type {
 	t := p.Matrix
 	if t == backend.TypeAuto || t == "" {
 		t = p.Dense
-		if w.File.Quantized() {
-			t = backend.Type(strings.ToLower(string(w.File)))
+		if file := backend.Type(strings.ToLower(string(w.File))); w.File.Quantized() && fits(file, w.In) { // it may have been reshaped
+			t = file
 		}
 	}
 	switch {
@@ -156,7 +156,7 @@ func (c Component) Bytes(p TypePolicy) WeightBytes {
 		}
 		fallback := p.Type(w) == backend.TypeQ8_0 && p.Matrix != backend.TypeQ8_0 // quick to make
 		out.Quantizes = out.Quantizes || quantized(p.Type(w)) && !asIs && !fallback
-		file, _ := w.File.Bytes(w.Elements(), w.In*max(w.Kernel*w.Kernel, 1))
+		file, _ := w.File.Bytes(w.Elements(), w.Elements())
 		out.FileBytes += file
 	}
 	slices.SortFunc(out.Scratch, func(a, b int64) int { return cmp.Compare(b, a) })

@@ -69,24 +69,33 @@ func (f *File) readGGUF(r io.ReaderAt) {
 	}
 }
 
-// reshapedKey is the metadata in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or that
-// has more dimensions than ggml.
-const reshapedKey = "comfy.gguf.orig_shape."
+// ReshapedKey is how metadata begin in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or that
+// has more dimensions than ggml. The tensor's name follows.
+const ReshapedKey = "comfy.gguf.orig_shape."
+
+// ParseShape reads a shape as metadata show it: "[320, 4, 3, 3]".
+func ParseShape(text string) ([]int64, error) {
+	var shape []int64
+	for s := range strings.SplitSeq(strings.Trim(text, "[]"), ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
+		if err != nil || n < 0 || len(shape) == MaxDims {
+			return nil, strconv.ErrSyntax
+		}
+		shape = append(shape, n)
+	}
+	return shape, nil
+}
 
 // reshape gives a tensor the shape that the metadata say it had.
 func (f *File) reshape(t *Tensor) {
-	text, ok := f.Metadata[reshapedKey+t.Name]
+	text, ok := f.Metadata[ReshapedKey+t.Name]
 	if !ok {
 		return
 	}
-	field := "metadata " + quoteName(reshapedKey+t.Name)
-	var shape []int64
-	for s := range strings.SplitSeq(strings.Trim(text, "[]()"), ",") {
-		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-		if err != nil || n < 0 || len(shape) == MaxDims {
-			panic(fail(ErrFormat, field, remedyDownload, "%s is no shape", quoteName(text)))
-		}
-		shape = append(shape, n)
+	field := "metadata " + quoteName(ReshapedKey+t.Name)
+	shape, err := ParseShape(text)
+	if err != nil {
+		panic(fail(ErrFormat, field, remedyDownload, "%s is no shape", quoteName(text)))
 	}
 	if n, ok := product(shape); !ok || n != t.Elements() {
 		panic(fail(ErrFormat, field, remedyDownload, "shape %s has not the %s elements of the stored %s", shapeString(shape),

@@ -110,3 +110,36 @@ func TestGGUFPrefixes(t *testing.T) {
 		requireError(t, err, ErrTruncated)
 	}
 }
+
+// A tensor that was reshaped has the shape that the metadata say; one that says what cannot be is damaged.
+func TestGGUFReshaped(t *testing.T) {
+	reshaped := func(typ uint32, data int, ne []uint64, shape ...int32) []byte {
+		g := newGGUF(1, 1).str(ReshapedKey+"a").num(uint32(9), uint32(5), uint64(len(shape)), shape)
+		return g.tensor("a", typ, 0, ne...).data(data)
+	}
+	f, err := open("m.gguf", reshaped(0, 4*36, []uint64{36}, 1, 4, 3, 3))
+	require.NoError(t, err)
+	assert.Equal(t, "a F32 [1 4 3 3]; ", shapesOf(f))
+	assert.Equal(t, []int64{1, 4, 3, 3}, f.Tensors[0].StoredShape(), "no blocks")
+	f, err = open("m.gguf", reshaped(12, 144*9, []uint64{256, 9}, 64, 4, 3, 3)) // Q4_K
+	require.NoError(t, err)
+	assert.Equal(t, "a Q4_K [64 4 3 3]; ", shapesOf(f))
+	assert.Equal(t, []int64{9, 256}, f.Tensors[0].StoredShape())
+	assert.Equal(t, int64(256), f.Tensors[0].StoredRow())
+	for says, b := range map[string][]byte{
+		"has not the 36 elements": reshaped(0, 4*36, []uint64{36}, 1, 4, 3, 4),
+		"is no shape":             reshaped(0, 4*36, []uint64{36}, -36),
+	} {
+		_, err := open("m.gguf", b)
+		requireError(t, err, ErrFormat, ReshapedKey+"a", says)
+	}
+}
+
+// A type that is unknown, or was removed, is an error only where the tensor is used.
+func TestGGUFUnknownType(t *testing.T) {
+	f, err := open("m.gguf", newGGUF(2, 0).tensor("a", 4, 0, 8).tensor("b", 0, 32, 4).data(64))
+	require.NoError(t, err)
+	assert.Equal(t, "a GGML_4 [8]; b F32 [4]; ", shapesOf(f))
+	_, err = f.ReadFloat32("a")
+	requireError(t, err, ErrUnsupported, "GGML_4")
+}

@@ -96,6 +96,14 @@ func (t Tensor) StoredRow() int64 {
 	return t.Shape[len(t.Shape)-1]
 }
 
+// StoredShape is the shape that the file states: Shape, but for a tensor that was reshaped so that blocks divide its rows.
+func (t Tensor) StoredShape() []int64 {
+	if t.row > 0 {
+		return []int64{t.Elements() / t.row, t.row}
+	}
+	return t.Shape
+}
+
 // Contiguous reports whether the data lies in the file in the order of Shape; only PyTorch files can
 // hold others.
 func (t Tensor) Contiguous() bool { return t.strides == nil }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
@@ -18,7 +19,9 @@ const ggufAlignment = 32
 // Value types of GGUF metadata that are written.
 const (
 	ggufUint32 = 4
+	ggufInt32  = 5
 	ggufString = 8
+	ggufArray  = 9
 )
 
 // ggufNumbers are the metadata entries that programs expect as unsigned numbers; all others are written as text.
@@ -43,6 +46,10 @@ func ggufHead(w io.Writer, tensors []Tensor, meta map[string]string) error {
 		if n, err := strconv.ParseUint(all[k], 10, 32); err == nil && ggufNumbers[k] {
 			g.number(uint32(ggufUint32))
 			g.number(uint32(n))
+			continue
+		}
+		if shape, err := modelfile.ParseShape(all[k]); err == nil && strings.HasPrefix(k, modelfile.ReshapedKey) {
+			g.integers(shape)
 			continue
 		}
 		g.number(uint32(ggufString))
@@ -74,6 +81,15 @@ func ggufHead(w io.Writer, tensors []Tensor, meta map[string]string) error {
 type ggufHeader struct{ head bytes.Buffer }
 
 func (g *ggufHeader) number(v any) { _ = binary.Write(&g.head, binary.LittleEndian, v) } // a buffer takes all
+
+// integers writes an array of 32 bits each, as ComfyUI-GGUF reads shapes.
+func (g *ggufHeader) integers(list []int64) {
+	g.number([]uint32{ggufArray, ggufInt32})
+	g.number(uint64(len(list)))
+	for _, n := range list {
+		g.number(int32(n))
+	}
+}
 
 func (g *ggufHeader) text(s string) {
 	g.number(uint64(len(s)))

@@ -77,7 +77,8 @@ ggml_tensor* Params::declare(const SourceTensor& source, ggml_type type, int64_t
 ggml_type Params::matrix_type(const SourceTensor& source, int64_t in, bool sensitive) const {
     ggml_type type = policy_.matrix;
     if (type == GGML_TYPE_COUNT) {
-        type = ggml_is_quantized(source.type) ? source.type : policy_.dense;
+        // A quantized tensor that was reshaped has rows that are no whole blocks. Quantizing it again would lose more.
+        type = ggml_is_quantized(source.type) && in % ggml_blck_size(source.type) == 0 ? source.type : policy_.dense;
     }
     if (!ggml_is_quantized(type)) {
         return type;
