@@ -74,8 +74,9 @@ func (v *Vocabulary) load(path string) (prompt.Embedding, error) {
 func (v *Vocabulary) check(path string, e prompt.Embedding) error {
 	for i, vectors := range [][][]float32{e.L, e.G} {
 		if len(vectors) > 0 && len(vectors[0]) != v.widths[i] {
-			return fmt.Errorf("%s: its vectors for text encoder %d have width %d, the model's have %d: it is for another model",
-				path, i+1, len(vectors[0]), v.widths[i])
+			return &modelfile.Error{Kind: modelfile.ErrUnsupported, Path: path, Remedy: "use an embedding for this model",
+				Found: fmt.Sprintf("its vectors for text encoder %d have width %d, the model's have %d: it is for another model", i+1,
+					len(vectors[0]), v.widths[i])}
 		}
 	}
 	return nil

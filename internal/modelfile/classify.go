@@ -113,13 +113,9 @@ func classifyNames(f *File) (Kind, string) {
 		return KindLoRA, ""
 	}
 	if len(f.Tensors) > 0 && (inversion > 0 || len(f.Tensors) <= 2 && embeddingShapes(f)) && len(f.Tensors) <= 4 {
-		return KindTextualInversion, ""
+		return KindTextualInversion, embeddingReason(f)
 	}
 	return "", ""
-}
-
-func isEmbeddingName(n string) bool {
-	return n == "clip_l" || n == "clip_g" || n == "emb_params" || strings.HasPrefix(n, "string_to_param.")
 }
 
 // embeddingShapes: every tensor is a vector or a few vectors of a text encoder's width.

@@ -20,8 +20,9 @@ type Embedding struct {
 }
 
 // ReadEmbedding reads a textual-inversion file: safetensors or PyTorch, with the tensors clip_l and clip_g
-// (SDXL), string_to_param.* or emb_params (A1111), or one tensor under the token's name (diffusers). A tensor without an
-// encoder's name goes to the encoder whose width it has: 1280 to the second, all others to the first.
+// (SDXL), text_encoders_0 and text_encoders_1 (diffusers), string_to_param.* or emb_params (A1111), or one tensor under the token's name
+// (diffusers). A tensor without an encoder's name goes to the encoder whose width it has: 1280 to the second, all others to the first.
+// One that is not for SDXL is an ErrUnsupported.
 func ReadEmbedding(path string) (Embedding, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -33,6 +34,9 @@ func ReadEmbedding(path string) (Embedding, error) {
 	if k, _ := classifyNames(f); k == KindLoRA || k == KindControlNet {
 		return e, &Error{Kind: ErrFormat, Path: path, Found: "a " + string(k) + ", not a textual-inversion embedding",
 			Remedy: "name it where such files are taken"}
+	}
+	if reason := embeddingReason(f); reason != "" {
+		return e, &Error{Kind: ErrUnsupported, Path: path, Found: reason, Remedy: "use an embedding for SDXL"}
 	}
 	err = fault.Catch(func() {
 		for _, t := range f.Tensors {
@@ -55,6 +59,39 @@ func ReadEmbedding(path string) (Embedding, error) {
 	return e, nil
 }
 
+// embeddingNames are the names of tensors that say for which text encoder they are.
+var embeddingNames = map[string]int{"clip_l": 1, "clip_g": 2, "text_encoders_0": 1, "text_encoders_1": 2}
+
+// isEmbeddingName reports whether no other file than an embedding has a tensor of that name.
+func isEmbeddingName(n string) bool {
+	return embeddingNames[n] > 0 || n == "emb_params" || n == "t5xxl" || strings.HasPrefix(n, "string_to_param.") || isOutputName(n)
+}
+
+// isOutputName tells OneTrainer's output embeddings, which take the place of what the text encoders yield.
+func isOutputName(n string) bool { return n == "clip_l_out" || n == "clip_g_out" }
+
+// embeddingReason says why an embedding cannot be used with SDXL; "" if it can.
+func embeddingReason(f *File) string {
+	for _, t := range f.Tensors {
+		width := int64(0)
+		if len(t.Shape) > 0 {
+			width = t.Shape[len(t.Shape)-1]
+		}
+		switch {
+		case strings.HasPrefix(t.Name, "string_to_token"):
+		case isOutputName(t.Name):
+			return "not supported: " + t.Name + " is an output embedding, whose vectors replace what the text encoder yields, not what it takes"
+		case t.Name == "t5xxl":
+			return "not supported: an embedding with vectors for T5, for Stable Diffusion 3 or Flux"
+		case width == 1024:
+			return "not supported: an embedding for Stable Diffusion 2.x, whose vectors have 1,024 values; SDXL's have 768 and 1,280"
+		case width == 768 && (t.Name == "emb_params" || strings.HasPrefix(t.Name, "string_to_param.")):
+			return "not supported: an embedding for Stable Diffusion 1.x, of one tensor with vectors of 768 values; SDXL's have clip_l and clip_g"
+		}
+	}
+	return ""
+}
+
 // slot decides which encoder a tensor is for.
 func (e *Embedding) slot(f *File, t Tensor) *[][]float32 {
 	bad := func(remedy, format string, args ...any) {
@@ -63,8 +100,11 @@ func (e *Embedding) slot(f *File, t Tensor) *[][]float32 {
 	if len(t.Shape) == 0 || len(t.Shape) > 2 || !t.DType.Float() {
 		bad("expected floating-point vectors [n, width]", "type %s, shape %s: not an embedding", t.DType, shapeString(t.Shape))
 	}
-	to := &e.L
-	if t.Name == "clip_g" || t.Name != "clip_l" && t.Shape[len(t.Shape)-1] == 1280 {
+	to, second := &e.L, t.Shape[len(t.Shape)-1] == 1280
+	if i, named := embeddingNames[t.Name]; named {
+		second = i == 2
+	}
+	if second {
 		to = &e.G
 	}
 	if *to != nil {

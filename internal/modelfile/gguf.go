@@ -69,8 +69,8 @@ func (f *File) readGGUF(r io.ReaderAt) {
 	}
 }
 
-// ReshapedKey is how metadata begin in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or that
-// has more dimensions than ggml. The tensor's name follows.
+// ReshapedKey is how metadata begin in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or
+// that has more dimensions than ggml. The tensor's name follows.
 const ReshapedKey = "comfy.gguf.orig_shape."
 
 // ParseShape reads a shape as metadata show it: "[320, 4, 3, 3]".

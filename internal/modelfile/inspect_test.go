@@ -292,7 +292,10 @@ func TestInspectKinds(t *testing.T) {
 		{map[string][]int64{"lora_unet_x.hada_w1_a": {2}}, modelfile.KindLoRA, ""},
 		{map[string][]int64{"controlnet_cond_embedding.conv_in.weight": {2}}, modelfile.KindControlNet, ""},
 		{map[string][]int64{"clip_l": {1, 768}, "clip_g": {1, 1280}}, modelfile.KindTextualInversion, ""},
-		{map[string][]int64{"emb_params": {3, 768}}, modelfile.KindTextualInversion, ""},
+		{map[string][]int64{"emb_params": {3, 1280}}, modelfile.KindTextualInversion, ""},
+		{map[string][]int64{"emb_params": {3, 768}}, modelfile.KindTextualInversion, "Stable Diffusion 1.x"},
+		{map[string][]int64{"text_encoders_0": {2, 768}, "text_encoders_1": {2, 1280}}, modelfile.KindTextualInversion, ""},
+		{map[string][]int64{"clip_l_out": {2, 768}, "clip_g_out": {2, 1280}}, modelfile.KindTextualInversion, "output embedding"},
 		{map[string][]int64{"<hat>": {768}}, modelfile.KindTextualInversion, ""},
 		{map[string][]int64{"something.else": {4}}, modelfile.KindUnknown, `"something.else"`},
 		{nil, modelfile.KindUnknown, "no tensors"},
@@ -337,6 +340,23 @@ func TestReadEmbedding(t *testing.T) {
 	e, err = modelfile.ReadEmbedding(names(t, map[string][]int64{"<x>": {1280}}))
 	require.NoError(t, err)
 	assert.Len(t, e.G, 1)
+
+	e, err = modelfile.ReadEmbedding(names(t, map[string][]int64{"text_encoders_0": {2, 768}, "text_encoders_1": {2, 1280}}))
+	require.NoError(t, err)
+	assert.Len(t, e.G, 2)
+	assert.Len(t, e.L[0], 768)
+	for says, tensors := range map[string]map[string][]int64{
+		"clip_l_out is an output embedding": {"clip_l": {2, 768}, "clip_g": {2, 1280}, "clip_l_out": {2, 768}},
+		"clip_g_out is an output embedding": {"clip_g_out": {1, 1280}},
+		"Stable Diffusion 2.x":              {"<x>": {2, 1024}},
+		"one tensor with vectors of 768":    {"emb_params": {8, 768}},
+		"1.x, of one tensor":                {"string_to_param.*": {8, 768}},
+		"vectors for T5":                    {"clip_l": {1, 768}, "clip_g": {1, 1280}, "t5xxl": {1, 4096}},
+	} {
+		_, err := modelfile.ReadEmbedding(names(t, tensors))
+		require.ErrorIs(t, err, modelfile.ErrUnsupported, says)
+		assert.ErrorContains(t, err, says)
+	}
 
 	for says, tensors := range map[string]map[string][]int64{
 		"2 vectors, but clip_l has 1": {"clip_l": {1, 768}, "clip_g": {2, 1280}},

@@ -118,7 +118,8 @@ func TestReshapedGGUF(t *testing.T) {
 	fused := filepath.Join(dir, "fused.gguf")
 	weight := 1.0
 	outline := lora.Adapter{Path: "../../models/nano/nano-lora-outline.safetensors", Weight: &weight}
-	report, err := adapters.Fuse(t.Context(), gguf, fused, adapters.FuseOptions{Stack: lora.Stack{Adapters: []lora.Adapter{outline}}, Quantizer: q})
+	report, err := adapters.Fuse(t.Context(), gguf, fused, adapters.FuseOptions{Quantizer: q,
+		Stack: lora.Stack{Adapters: []lora.Adapter{outline}}})
 	require.NoError(t, err)
 	assert.NotZero(t, report.Changed)
 	assert.Greater(t, relativeL2(t, latents(fused), want), 0.01, "the adapter is in it")
