@@ -50,7 +50,10 @@ func readTensors(t *testing.T, path string) *tensors {
 // bytes puts the file together again.
 func (x *tensors) bytes(t *testing.T) []byte {
 	t.Helper()
-	header := map[string]any{"__metadata__": x.metadata}
+	header := map[string]any{}
+	if x.metadata != nil {
+		header["__metadata__"] = x.metadata
+	}
 	var body bytes.Buffer
 	for _, name := range x.names {
 		begin := body.Len()

@@ -7,8 +7,16 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// CheckBase refuses a model that cannot make a picture from a text by itself.
-func CheckBase(info backend.ModelInfo) error {
+// CheckBase refuses a model that cannot make a picture from a text by itself. path is its file's, for the error.
+func CheckBase(info backend.ModelInfo, path string) error {
+	err := checkBase(info)
+	if err != nil && path != "" {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return err
+}
+
+func checkBase(info backend.ModelInfo) error {
 	switch {
 	case info.Kind == backend.KindSDXLBase || info.Kind == backend.KindSDXLInpaint:
 	case info.Kind == backend.KindSDXLRefiner:

@@ -61,7 +61,7 @@ func TestCheckKind(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
 	good := m.Info()
-	require.NoError(t, CheckBase(good))
+	require.NoError(t, CheckBase(good, ""))
 	for want, change := range map[string]func(*backend.ModelInfo){
 		"refiner":                     func(i *backend.ModelInfo) { i.Kind = backend.KindSDXLRefiner },
 		`kind "vae" makes no picture`: func(i *backend.ModelInfo) { i.Kind = backend.KindVAE },
@@ -74,9 +74,10 @@ func TestCheckKind(t *testing.T) {
 		info := good
 		info.Components = slices.Clone(good.Components)
 		change(&info)
-		err := CheckBase(info)
+		err := CheckBase(info, "m.safetensors")
 		require.ErrorIs(t, err, ErrUnsupported, want)
 		assert.ErrorContains(t, err, want)
+		assert.ErrorContains(t, err, "m.safetensors: ")
 	}
 }
 

@@ -50,6 +50,9 @@ func checkReport(role string, r modelfile.Report) error {
 		if string(r.Kind) != role {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
+		if role == "taesd" && r.Dims.TAESD != nil && len(r.Dims.TAESD.DecoderBlocks) == 0 {
+			return wrong("it holds no decoder, which is what makes pictures; give %s", wantedFor(role))
+		}
 	default:
 		component := role
 		if _, ok := r.Component(component); !ok && strings.HasPrefix(role, "text_encoder") {

@@ -110,7 +110,7 @@ func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
 		}
 		info := m.Info()
 		if err := checkRefiner(info, s.Base.Info); err != nil {
-			return Model{}, 0, errors.Join(err, m.Close())
+			return Model{}, 0, errors.Join(fmt.Errorf("%s: %w", s.refiner.Config.Files.Model, err), m.Close())
 		}
 		zeros := info.Kind != backend.KindSDXLRefiner // stabilityai/stable-diffusion-xl-refiner-1.0's model_index.json says false
 		if stated := s.refiner.ForceZeros; stated != nil {

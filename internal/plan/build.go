@@ -48,7 +48,7 @@ func (p *Planner) addAll() error {
 		return err
 	}
 	if p.backend != nil {
-		if err := models.CheckBase(p.Info); err != nil {
+		if err := models.CheckBase(p.Info, p.Base.Config.Files.Model); err != nil {
 			return err
 		}
 		p.flash, p.model.Threads = p.Info.FlashAttention, p.Info.Threads

@@ -175,7 +175,7 @@ func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := models.CheckBase(base.Info()); err != nil {
+	if err := models.CheckBase(base.Info(), cfg.Model); err != nil {
 		return nil, errors.Join(err, base.Close())
 	}
 	if p.models, err = models.Open(ctx, o.backend, opening.sources, base, opening.base, opening.refiner, p.holding); err != nil {
