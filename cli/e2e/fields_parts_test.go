@@ -136,7 +136,7 @@ var folderFields = []field{
 	{"the second encoder's folder", "text_encoder_2", of(folder(usual), "text_encoder_2"), same, nil},
 	{"a VAE's folder with weights of torch.save", "vae", lone(`{"_class_name": "AutoencoderKL", "norm_num_groups": 2, "scaling_factor": 0.68}`,
 		written("diffusion_pytorch_model.bin", synth.Options{Kind: synth.KindNano, Dims: nanoVAE(), Layout: modelfile.LayoutDiffusers})), taken,
-			nil},
+		nil},
 	{"a TAESD's folder", "taesd", lone(`{"_class_name": "AutoencoderTiny"}`, as("diffusion_pytorch_model.safetensors", layout("diffusers-tiny",
 		""))),
 		taken, nil},
