@@ -66,6 +66,7 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(stFile(`{"__metadata__":{"daguerre.config":"{\"unet\":{\"norm_num_groups\":4}}"},"v_pred":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`, 0))
 	f.Add(stFile(`{"input_blocks.0.0.weight":{"dtype":"F8_E4M3","shape":[1,4,3,1],"data_offsets":[0,12]},"input_blocks.1.0.in_layers.2.weight":{"dtype":"U8","shape":[2],"data_offsets":[12,14]}}`, 14))
 	f.Add(stFile(`{"text_model.embeddings.token_embedding.weight":{"dtype":"F16","shape":[2,2],"data_offsets":[0,8]}}`, 8))
+	f.Add(stFile(`{"module._orig_mod.decoder.conv_in.weight":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}}`, 3))
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, "m.safetensors", b) })
 }
 
@@ -76,6 +77,8 @@ func FuzzGGUF(f *testing.F) {
 	f.Add(g.tensor("a", 0, 0, 3, 2).tensor("q", 8, 32, 32, 1).data(32 + 34))
 	f.Add(newGGUF(0, 0).data(0))
 	f.Add(newGGUF(1, 0).tensor("a", 1, 0, 2, 2, 2, 2).data(32))
+	reshaped := newGGUF(2, 1).str(ReshapedKey+"input_blocks.0.0.weight").num(uint32(9), uint32(5), uint64(4), []int32{64, 4, 1, 1})
+	f.Add(reshaped.tensor("input_blocks.0.0.weight", 12, 0, 256, 1).tensor("x", 4, 160, 8).data(192))
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, "m.gguf", b) })
 }
 

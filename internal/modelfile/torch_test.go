@@ -214,3 +214,19 @@ func TestTorchLegacyRefuses(t *testing.T) {
 	_, err = open("m.pt", bad)
 	requireError(t, err, ErrFormat, "elements")
 }
+
+// Every type that torch saves is known, also those that no weight has.
+func TestTorchTypes(t *testing.T) {
+	for storage, want := range map[string]DType{"ComplexFloatStorage": "C64", "ComplexDoubleStorage": "C128", "QInt8Storage": I8,
+		"QUInt8Storage": U8, "QInt32Storage": I32, "BoolStorage": Bool, "Float8_e5m2Storage": F8E5M2} {
+		b := torchZip(pkDict(pkStr("w"), pkTensor(storage, "0", 2, 0, []int64{2}, []int64{1})), map[string][]byte{"0": make([]byte, 32)})
+		f, err := open("m.pt", b)
+		require.NoError(t, err, storage)
+		require.Equal(t, want, f.Tensors[0].DType, storage)
+	}
+	for name, want := range map[string]DType{"complex32": "C32", "bcomplex32": "C32", "complex64": "C64", "float8_e8m0fnu": "F8_E8M0",
+		"float8_e4m3fnuz": "F8_E4M3FNUZ", "uint16": U16, "bits8": U8, "float4_e2m1fn_x2": U8} {
+		require.Equal(t, want, (&pyGlobal{"torch", name}).dtype(), name)
+		require.True(t, want.Known(), name)
+	}
+}

@@ -90,3 +90,15 @@ func TestCheckTAESD(t *testing.T) {
 	tiny.VAE.LatentChannels = 4
 	require.NoError(t, checkTAESD(tiny, model))
 }
+
+// A TAESD's encoder alone makes no pictures; its report tells.
+func TestCheckReportOfATinyEncoder(t *testing.T) {
+	r := modelfile.Report{Path: "t.safetensors", Kind: modelfile.KindTAESD,
+		Dims: modelfile.Dims{TAESD: &modelfile.TAESDDims{EncoderBlocks: []int{1}}}}
+	err := checkReport("taesd", r)
+	require.ErrorIs(t, err, ErrUnsupported)
+	assert.ErrorContains(t, err, "t.safetensors")
+	assert.ErrorContains(t, err, "no decoder")
+	r.Dims.TAESD.DecoderBlocks = []int{1}
+	require.NoError(t, checkReport("taesd", r))
+}
