@@ -120,11 +120,20 @@ var folderFields = []field{
 		"no weights"}},
 	{"a lost shard", "model", lacking(folder(func(c string) (string, []change) { return stem(c) + ".safetensors.index.json", nil }),
 		"unet/diffusion_pytorch_model-00002-of-00002.safetensors"), refused, []string{"shard 2 of 2 is missing"}},
+	{"Kolors: SDXL's UNet, another text encoder", "model", func(k *kit) string {
+		k.bytes("kolors/model_index.json", []byte(`{"_class_name": "KolorsPipeline", "text_encoder": ["kolors", "ChatGLMModel"]}`))
+		return filepath.Join(k.dir, "kolors")
+	}, refused, []string{"ChatGLMModel"}},
+	{"a folder of another network", "unet", lone(`{"_class_name": "FluxTransformer2DModel"}`, raw("diffusion_pytorch_model.safetensors", nil)),
+		refused,
+		[]string{"FluxTransformer2DModel"}},
+	{"CLIP-L with its vision side, its folder", "text_encoder", lone(`{"architectures": ["CLIPModel"]}`, as("model.safetensors",
+		layout("transformers-clip", "text_encoder"))), noted, nil},
 	{"a pipeline of Stable Diffusion 3", "model", func(k *kit) string {
 		k.bytes("sd3/model_index.json",
 			[]byte(`{"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "SD3Transformer2DModel"]}`))
 		return filepath.Join(k.dir, "sd3")
-	}, refused, []string{"names none of unet, vae"}},
+	}, refused, []string{"SD3Transformer2DModel"}},
 	{"a pipeline's folder", "vae", folder(usual), same, nil},
 	{"the VAE's folder", "vae", of(folder(usual), "vae"), same, nil},
 	{"the UNet's folder", "unet", of(folder(usual), "unet"), same, nil},

@@ -221,7 +221,8 @@ func (o object) fill(to any) {
 }
 
 // component tells whose config.json this is by diffusers' and transformers' class names; "" if unknown.
-// Both CLIP encoders' classes can hold either; CLIPTextModelWithProjection is taken as the second.
+// Both CLIP encoders' classes can hold either; CLIPTextModelWithProjection is taken as the second. CLIPModel
+// has the vision side too.
 func (o object) component() string {
 	class, _ := o.values["_class_name"].(string)
 	switch {
@@ -238,7 +239,7 @@ func (o object) component() string {
 	}
 	if arch, _ := o.values["architectures"].([]any); len(arch) == 1 {
 		switch arch[0] {
-		case "CLIPTextModel":
+		case "CLIPTextModel", "CLIPModel":
 			return "text_encoder"
 		case "CLIPTextModelWithProjection":
 			return "text_encoder_2"

@@ -50,7 +50,8 @@ func withExtras(t *testing.T, from string, extras map[string]modelfile.DType) st
 func TestExtrasOfAnyType(t *testing.T) {
 	base := written(t, "m.safetensors", synth.Options{Dims: small()})
 	extras := map[string]modelfile.DType{}
-	for i, d := range []modelfile.DType{"BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "C64", "C128", "F64", "F8_E4M3", "F8_E5M2",
+	for i, d := range []modelfile.DType{"BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "C64", "C128", "F64", "F8_E4M3",
+		"F8_E5M2",
 		"F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F99"} {
 		extras[fmt.Sprintf("extra.%02d", i)] = d
 	}

@@ -39,6 +39,10 @@ func (f Folder) Component(name string) (FolderComponent, bool) {
 
 var folderComponents = []string{"unet", "vae", "text_encoder", "text_encoder_2"}
 
+// folderClasses are parts of the names of the classes that SDXL's components have.
+var folderClasses = map[string]string{"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel",
+	"text_encoder_2": "CLIPTextModel"}
+
 // FolderFiles lists the weights of a diffusers folder: one with model_index.json, or the folder of one
 // component (config.json and weights). As in diffusers, the name without a variant is preferred, then
 // fp16, then other variants; safetensors before .bin. A component that model_index.json names and that has
@@ -63,8 +67,14 @@ func folderFiles(dir string) Folder {
 	fault.Check(err)
 	out := Folder{Dir: dir}
 	index.into("_class_name", &out.ClassName)
+	if class := index.classOf("transformer"); class != "" && index.classOf("unet") == "" {
+		panic(index.unsupported("transformer", class, "UNet2DConditionModel"))
+	}
 	for _, name := range folderComponents {
-		if index.classOf(name) != "" {
+		if class := index.classOf(name); class != "" {
+			if !strings.Contains(class, folderClasses[name]) {
+				panic(index.unsupported(name, class, folderClasses[name]))
+			}
 			out.Components = append(out.Components, componentFiles(filepath.Join(dir, name), name))
 		}
 	}
@@ -91,6 +101,12 @@ func (o object) classOf(name string) string {
 	return as[string](o, name, list[1], "instead of a class name")
 }
 
+// unsupported is a component of another class than SDXL has.
+func (o object) unsupported(name, class, want string) *Error {
+	return &Error{Kind: ErrUnsupported, Path: o.path, Field: name, Remedy: "use an SDXL model",
+		Found: "not supported: a " + quoteName(class) + ", where SDXL has a " + want}
+}
+
 // loneFolder is a folder of one component.
 func loneFolder(dir string) Folder {
 	o, err := readObject(filepath.Join(dir, "config.json"))
@@ -101,7 +117,12 @@ func loneFolder(dir string) Folder {
 	fault.Check(err)
 	name := o.component()
 	if name == "" {
-		panic(&Error{Kind: ErrUnsupported, Path: o.path, Field: "_class_name", Found: "not the config of a UNet, VAE or CLIP text encoder",
+		class, _ := o.values["_class_name"].(string)
+		if list, _ := o.values["architectures"].([]any); class == "" && len(list) > 0 {
+			class, _ = list[0].(string)
+		}
+		panic(&Error{Kind: ErrUnsupported, Path: o.path, Field: "_class_name",
+			Found:  quoteName(class) + " is not the class of a UNet, VAE, ControlNet or CLIP text encoder",
 			Remedy: "name the folder of an SDXL model"})
 	}
 	return Folder{Dir: dir, Components: []FolderComponent{componentFiles(dir, name)}}
