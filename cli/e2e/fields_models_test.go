@@ -164,5 +164,9 @@ var brokenFields = []field{
 	{"a pickle that calls a function", "model", torchFile("evil.pt"), refused, []string{"nothing was run"}},
 	{"a pickle of a whole module", "model", torchFile("module.pth"), refused, []string{"state_dict()"}},
 	{"TorchScript", "model", torchFile("ts.pt"), refused, []string{"TorchScript"}},
+	{"a place kept for a download", "model", raw("file.safetensors", make([]byte, 4096)), refused, []string{"header length",
+		"download it again"}},
+	{"ONNX", "model", raw("model.onnx", []byte("\x08\x08\x12\x07pytorch\x1a\x052.1.0")), refused, []string{"an ONNX file"}},
+	{"Draw Things", "model", raw("file.ckpt", []byte("SQLite format 3\x00\x10\x00")), refused, []string{"Draw Things"}},
 	{"a text", "model", raw("file.txt", []byte(strings.Repeat("a model card\n", 9))), refused, []string{"a text file"}},
 }

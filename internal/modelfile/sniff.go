@@ -68,6 +68,11 @@ func describe(head []byte, size int64) (what, remedy string) {
 		return "a compressed archive", "unpack it first"
 	case bytes.HasPrefix(head, []byte("ggml")), bytes.HasPrefix(head, []byte("lmgg")), bytes.HasPrefix(head, []byte("tjgg")):
 		return "a GGML file of before GGUF", "convert it to GGUF"
+	case bytes.HasPrefix(head, []byte("SQLite format 3\x00")):
+		return "an SQLite database, as Draw Things keeps models", "use the model's safetensors file"
+	case head[0] == 8 && (bytes.Contains(head[:min(len(head), 64)], []byte("pytorch")) || bytes.Contains(head[:min(len(head), 64)],
+		[]byte("onnx"))):
+		return "an ONNX file", "use the PyTorch version of the model"
 	case bytes.HasPrefix(head, []byte("\x89HDF")):
 		return "an HDF5 file (Keras/TensorFlow)", "use the PyTorch version of the model"
 	case len(head) > 262 && string(head[257:262]) == "ustar":
