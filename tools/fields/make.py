@@ -3,7 +3,7 @@
     python tools/fields/make.py [FOLDER]
 
 One text file for each layout, a line for each tensor: NAME TYPE SIDE,SIDE... No weights are in them. cli/e2e/fields_test.go makes files of
-them. Needs ../requirements.txt, peft and lycoris-lora.
+them. Needs requirements.txt.
 """
 
 import pathlib
