@@ -86,7 +86,7 @@ VaeDims infer_vae_dims(const Source& source) {
     d.latent = std::max(source.dim("vae.decoder.conv_in.weight", 2), source.dim("vae.encoder.conv_out.weight", 3) / 2);
     d.quant_conv      = source.find("vae.quant_conv.weight") != nullptr;
     d.post_quant_conv = source.find("vae.post_quant_conv.weight") != nullptr;
-    d.attention = source.has_prefix("vae.encoder.mid_block.attentions.") ||
+    d.attention       = source.has_prefix("vae.encoder.mid_block.attentions.") ||
                   source.has_prefix("vae.decoder.mid_block.attentions.");
     if (d.encoder.size() > DG_MAX_LEVELS || d.decoder.size() > DG_MAX_LEVELS || d.latent == 0 ||
         d.encoder.empty() != !source.has_prefix("vae.encoder.") ||
