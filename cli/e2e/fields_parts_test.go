@@ -135,6 +135,15 @@ var folderFields = []field{
 		return filepath.Join(k.dir, "sd3")
 	}, refused, []string{"SD3Transformer2DModel"}},
 	{"a pipeline's folder", "vae", folder(usual), same, nil},
+	{"a pipeline's folder of which nothing else was downloaded", "vae", lacking(folder(usual), "unet/diffusion_pytorch_model.safetensors",
+		"text_encoder/model.safetensors"), same, nil},
+	{"the folder of a pipeline with another network: PixArt's VAE is SDXL's", "vae", func(k *kit) string {
+		dir := lacking(folder(usual), "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")(k)
+		k.bytes("folder/model_index.json",
+			[]byte(`{"_class_name": "PixArtSigmaPipeline", "transformer": ["diffusers", "PixArtTransformer2DModel"],
+			"text_encoder": ["transformers", "T5EncoderModel"], "vae": ["diffusers", "AutoencoderKL"]}`))
+		return dir
+	}, same, nil},
 	{"the VAE's folder", "vae", of(folder(usual), "vae"), same, nil},
 	{"the UNet's folder", "unet", of(folder(usual), "unet"), same, nil},
 	{"the UNet's folder in shards", "unet", of(folder(func(c string) (string, []change) {

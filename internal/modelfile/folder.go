@@ -48,11 +48,27 @@ var folderClasses = map[string]string{"unet": "UNet2DConditionModel", "vae": "Au
 // fp16, then other variants; safetensors before .bin. A component that model_index.json names and that has
 // no weights is an error.
 func FolderFiles(dir string) (f Folder, err error) {
-	err = fault.Catch(func() { f = folderFiles(dir) })
+	err = fault.Catch(func() { f = folderFiles(dir, "") })
 	return f, err
 }
 
-func folderFiles(dir string) Folder {
+// FolderFilesOf is FolderFiles for what is given as a component, as "vae": of a pipeline's folder its weights alone are listed, and the
+// others need not be there. Any other role is the whole folder.
+func FolderFilesOf(role, dir string) (f Folder, err error) {
+	err = fault.Catch(func() { f = folderFiles(dir, onlyOf(role)) })
+	return f, err
+}
+
+// onlyOf is the role if it is a component of a pipeline's folder, else "".
+func onlyOf(role string) string {
+	if slices.Contains(folderComponents, role) {
+		return role
+	}
+	return ""
+}
+
+// folderFiles lists the files of a folder; of a pipeline's only those of one component, where one is named.
+func folderFiles(dir, only string) Folder {
 	st, err := os.Stat(dir)
 	if err != nil {
 		panic(osError(dir, err))
@@ -67,16 +83,19 @@ func folderFiles(dir string) Folder {
 	fault.Check(err)
 	out := Folder{Dir: dir}
 	index.into("_class_name", &out.ClassName)
-	if class := index.classOf("transformer"); class != "" && index.classOf("unet") == "" {
+	if class := index.classOf("transformer"); class != "" && index.classOf("unet") == "" && (only == "" || only == "unet") {
 		panic(index.unsupported("transformer", class, "UNet2DConditionModel"))
 	}
 	for _, name := range folderComponents {
-		if class := index.classOf(name); class != "" {
+		if class := index.classOf(name); class != "" && (only == "" || only == name) {
 			if !strings.Contains(class, folderClasses[name]) {
 				panic(index.unsupported(name, class, folderClasses[name]))
 			}
 			out.Components = append(out.Components, componentFiles(filepath.Join(dir, name), name))
 		}
+	}
+	if len(out.Components) == 0 && only != "" {
+		panic(&Error{Kind: ErrFormat, Path: index.path, Found: "names no " + only, Remedy: "name a folder that holds one"})
 	}
 	if len(out.Components) == 0 {
 		panic(&Error{Kind: ErrFormat, Path: index.path, Found: "names none of unet, vae, text_encoder and text_encoder_2",

@@ -28,7 +28,7 @@ type Input struct {
 func ReadModel(files backend.Files) (*Model, error) {
 	m := &Model{}
 	for _, f := range files.Named() {
-		s, err := openSource(f.Path)
+		s, err := openSourceOf(onlyOf(f.Role), f.Path)
 		if err == nil {
 			err = m.add(f.Role, s)
 			s.close()

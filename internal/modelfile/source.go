@@ -16,10 +16,14 @@ type source struct {
 	parts  []*part
 	dims   Dims
 	folder *Folder // nil for a file
+	only   string  // the component that is wanted; "" for all
 }
 
-func openSource(path string) (*source, error) {
-	s := &source{path: path}
+func openSource(path string) (*source, error) { return openSourceOf("", path) }
+
+// openSourceOf opens a source for one component, whose files alone are read of a pipeline's folder; "" for all.
+func openSourceOf(component, path string) (*source, error) {
+	s := &source{path: path, only: component}
 	if err := fault.Catch(s.open); err != nil {
 		s.close()
 		return nil, err
@@ -51,7 +55,7 @@ func (s *source) understand() {
 }
 
 func (s *source) openFolder() {
-	folder := folderFiles(s.path)
+	folder := folderFiles(s.path, s.only)
 	s.folder = &folder
 	for _, c := range folder.Components {
 		first := len(s.files)

@@ -79,7 +79,7 @@ func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile)
 			out = append(out, fileHash{Role: f.role, Name: pipeline.NanoModel, SHA256: nano.BaseSHA256()})
 			continue
 		}
-		files, err := weightFiles(f.path)
+		files, err := weightFiles(f.role, f.path)
 		if err != nil {
 			return nil, err
 		}
@@ -105,12 +105,12 @@ func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile)
 	return out, nil
 }
 
-// weightFiles returns the weight files of a path: itself, or those of a diffusers folder.
-func weightFiles(path string) ([]string, error) {
+// weightFiles returns the weight files of a path: itself, or those of a diffusers folder that its role takes.
+func weightFiles(role, path string) ([]string, error) {
 	if !modelfile.IsFolder(path) {
 		return []string{path}, nil
 	}
-	folder, err := modelfile.FolderFiles(path)
+	folder, err := modelfile.FolderFilesOf(role, path)
 	if err != nil {
 		return nil, err
 	}
