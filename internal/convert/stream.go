@@ -80,6 +80,9 @@ func (j *job) convert(it item, c *chunk) error {
 
 // each runs work on all chunks of a tensor of the input, several at a time, and then, in order, finish.
 func (j *job) each(it item, work, finish func(*chunk) error, stage Stage) error {
+	if it.Elements() == 0 {
+		return nil // and no row to divide it by
+	}
 	if j.work == nil {
 		j.work = make([]chunk, runtime.GOMAXPROCS(0))
 	}
