@@ -63,6 +63,7 @@ func Fuse(ctx context.Context, in, out string, opt FuseOptions) (*FuseReport, er
 }
 
 func (f *fusion) run(ctx context.Context, out string) {
+	fault.Check(f.collection.Check())
 	fault.Check(f.openAdapters())
 	f.checkTargets()
 	meta := f.metadata()

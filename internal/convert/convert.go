@@ -57,7 +57,7 @@ type Options struct {
 
 // Convert writes the model file or diffusers folder `in` as the file `out`. Cancelling ctx stops it within a few
 // megabytes; whatever stops it, nothing is left behind, and a file that was there before stays. Errors about the input are
-// *modelfile.Error.
+// *modelfile.Error; a file that does not open as a model is not converted either.
 func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) {
 	if opt.Format == "" {
 		opt.Format = writer.FormatOf(out)
@@ -69,6 +69,7 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 	defer c.Close()
 	var report *Report
 	err = fault.Catch(func() {
+		fault.Check(c.Check())
 		p := newPlan(c, opt)
 		meta := metadata(in, c, opt, p)
 		fault.Check(writer.CheckSpace(filepath.Dir(out), p.bytes()))

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -248,9 +249,9 @@ func TestRefusals(t *testing.T) {
 	in := nanoFile(t, "in.safetensors", synth.Options{})
 	dir := t.TempDir()
 	large := filepath.Join(t.TempDir(), "large.safetensors")
-	writeFloats(t, large, "w.weight", []int64{2, 32}, func(i int) float32 { return float32(i) * 3000 })
+	writeFloats(t, large, "w", []int64{2, 64}, func(i int) float32 { return float32(i) * 3000 })
 	nan := filepath.Join(t.TempDir(), "nan.safetensors")
-	writeFloats(t, nan, "w.weight", []int64{2, 32}, func(int) float32 { return float32(math.NaN()) })
+	writeFloats(t, nan, "w", []int64{2, 64}, func(int) float32 { return float32(math.NaN()) })
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	nothing, err := ParseRule("nothing=f16")
@@ -269,7 +270,7 @@ func TestRefusals(t *testing.T) {
 		"a rule for nothing": {t.Context(), in, "x.gguf", Options{Type: "F16", Rules: []Rule{nothing}}, ErrOptions,
 			`"nothing=f16" matches no tensor`},
 		"too large for f16": {t.Context(), large, "x.gguf", Options{Type: "F16"}, ErrValue,
-			`tensor "w.weight", F32 to F16: value out of range: 66000`},
+			`tensor "w", F32 to F16: value out of range: 66000`},
 		"not a number":        {t.Context(), nan, "x.gguf", Options{Type: "Q8_0", Quantizer: blocks8{}}, ErrValue, "not a number"},
 		"no such file":        {t.Context(), "absent", "x.gguf", Options{Type: "F16"}, modelfile.ErrNotFound, "absent"},
 		"cancelled":           {cancelled, in, "x.gguf", Options{Type: "F16"}, context.Canceled, ""},
@@ -294,11 +295,57 @@ func (broken) Quantize(backend.Type, []float32, int, []byte) error { return errB
 func TestSpecialValues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "in.safetensors")
 	special := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 1}
-	writeFloats(t, path, "w.weight", []int64{2, 2}, func(i int) float32 { return special[i] })
+	writeFloats(t, path, "w", []int64{1, 64}, func(i int) float32 { return special[i%4] })
 	r, err := Convert(t.Context(), path, filepath.Join(t.TempDir(), "x.safetensors"), Options{Type: "F16"})
 	require.NoError(t, err)
 	assert.Equal(t, "f16", r.Tensors[0].To)
 	assert.Zero(t, r.Tensors[0].Error)
+}
+
+// A dimension of 0 is an error where a network needs the tensor. One that nothing uses stays as it is.
+func TestDimensionsOfZero(t *testing.T) {
+	from := nanoFile(t, "in.safetensors", synth.Options{})
+	for _, extra := range []string{"of.no.component", "first_stage_model.decoder.conv_in.bias"} {
+		in := filepath.Join(t.TempDir(), "zero.safetensors")
+		b, err := os.ReadFile(from)
+		require.NoError(t, err)
+		n := int(binary.LittleEndian.Uint64(b))
+		head := strings.Replace(string(b[8:8+n]), `"`+extra+`"`, `"elsewhere"`, 1)
+		head = head[:strings.LastIndexByte(head, '}')] + `,"` + extra + `":{"dtype":"F16","shape":[4,0],"data_offsets":[0,0]}}`
+		whole := append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...)
+		require.NoError(t, os.WriteFile(in, append(whole, b[8+n:]...), 0o600))
+		for _, to := range []modelfile.DType{"F32", "Q8_0"} {
+			r, err := Convert(t.Context(), in, filepath.Join(t.TempDir(), "out.gguf"), Options{Type: to, Quantizer: blocks8{}})
+			if extra != "of.no.component" {
+				require.ErrorIs(t, err, modelfile.ErrTensor)
+				require.ErrorContains(t, err, `conv_in.bias": shape [4, 0], a dimension of 0, expected [64]`)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, extra, r.Tensors[len(r.Tensors)-1].Name)
+		}
+	}
+}
+
+// What does not open as a model is not converted: the error is that of models inspect --check.
+func TestConvertRefusesDamagedModels(t *testing.T) {
+	from := nanoFile(t, "in.safetensors", synth.Options{})
+	for _, name := range []string{"model.diffusion_model.middle_block.1.transformer_blocks.0.norm1.weight",
+		"conditioner.embedders.0.transformer.text_model.encoder.layers.2.layer_norm1.bias", "first_stage_model.post_quant_conv.weight"} {
+		b, err := os.ReadFile(from)
+		require.NoError(t, err)
+		in := filepath.Join(t.TempDir(), "in.safetensors")
+		lost := name[:len(name)-1] + "_"
+		require.NoError(t, os.WriteFile(in, []byte(strings.Replace(string(b), `"`+name+`"`, `"`+lost+`"`, 1)), 0o600))
+		_, want := modelfile.Check(in)
+		require.ErrorContains(t, want, `"`+name+`": missing`)
+		out := filepath.Join(t.TempDir(), "out.safetensors")
+		_, err = Convert(t.Context(), in, out, Options{Type: "BF16"})
+		require.EqualError(t, err, want.Error())
+		_, err = Size(in, Options{Type: "BF16", Format: modelfile.FormatSafetensors})
+		require.EqualError(t, err, want.Error())
+		require.NoFileExists(t, out)
+	}
 }
 
 func writeFloats(t *testing.T, path, name string, shape []int64, value func(int) float32) {

@@ -14,6 +14,9 @@ func Size(in string, opt Options) (int64, error) {
 	defer c.Close()
 	opt.size = true
 	var bytes int64
-	err = fault.Catch(func() { bytes = newPlan(c, opt).bytes() })
+	err = fault.Catch(func() {
+		fault.Check(c.Check())
+		bytes = newPlan(c, opt).bytes()
+	})
 	return bytes, err
 }

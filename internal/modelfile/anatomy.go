@@ -44,6 +44,7 @@ type anatomy struct {
 	of        func(d *Dims) dims               // nil if the model has no such component
 	infer     func(p *part, d *Dims)           // reads the dimensions off the shapes
 	locate    func(t *table) *part             // finds it among the tensors of a file; nil for text encoders, see locateTexts
+	seek      func(t *table) *part             // finds it with a tensor missing, where nothing else was found; may be nil
 	halves    bool                             // an autoencoder, whose encoder and decoder are components of a backend
 	alone     func(*part, Dims) (Kind, string) // of what is a file of its own: its kind, and why it is not supported
 }
@@ -57,9 +58,9 @@ var anatomies = []anatomy{
 	known("controlnet", func(d *Dims) **ControlNetDims { return &d.ControlNet }, inferControlNet,
 		anatomy{locate: locateControlNet, alone: controlKind}),
 	known("taesd", func(d *Dims) **TAESDDims { return &d.TAESD }, inferTAESD,
-		anatomy{locate: locateTAESD, alone: kindOf(KindTAESD), halves: true}),
+		anatomy{locate: locateTAESD, seek: seekTAESD, alone: kindOf(KindTAESD), halves: true}),
 	known("upscaler", func(d *Dims) **UpscalerDims { return &d.Upscaler }, inferUpscaler,
-		anatomy{locate: locateUpscaler, alone: kindOf(KindUpscaler)}),
+		anatomy{locate: locateUpscaler, seek: seekUpscaler, alone: kindOf(KindUpscaler)}),
 }
 
 // known completes an anatomy by where Dims keeps the dimensions.
@@ -103,9 +104,13 @@ func (d *Dims) of(component string) dims {
 // Specs lists every tensor of one component in the given layout, in the order of the computation, or
 // nil if the model has no such component or its dimensions are incomplete.
 func (d Dims) Specs(component string, layout Layout) []Spec {
+	return newSpecs(component, layout).of(d)
+}
+
+func newSpecs(component string, layout Layout) *specs {
 	b := &specs{component: component, diffusers: layout == LayoutDiffusers}
 	b.openCLIP = component == "text_encoder_2" && !b.diffusers
-	return b.of(d)
+	return b
 }
 
 func (b *specs) of(d Dims) []Spec {

@@ -8,9 +8,10 @@ import (
 
 // Check reads the headers of a file or diffusers folder and makes sure that every tensor of its
 // components is there, with the shape that follows from the dimensions inferred, and with a type that
-// goes with its use. The error (ErrTensor) names the first tensor at fault, what was found and what was
-// expected. Tensors that belong to nothing are tolerated; Inspect counts them. The file must be of one of the kinds, where some are named:
-// KindLoRA, KindControlNet, KindTAESD, KindUpscaler and KindTextualInversion, which are no checkpoints, must be.
+// goes with its use, and that no other tensor stands among them that would change the picture. The error (ErrTensor) names the first tensor
+// at fault, what was found and what was expected. Tensors that belong to nothing are tolerated; Inspect lists them. The file must be of one
+// of the kinds, where some are named: KindLoRA, KindControlNet, KindTAESD, KindUpscaler and KindTextualInversion, which are no
+// checkpoints, must be.
 func Check(path string, kinds ...Kind) (Report, error) {
 	s, err := openSource(path)
 	if err != nil {
@@ -36,16 +37,48 @@ func (s *source) check(r Report, kinds []Kind) error {
 		}
 	}
 	if r.Reason != "" {
-		return unsupported("use an SDXL model", "%s", r.Reason)
+		return s.unsupported(r.Reason)
 	}
 	if len(kinds) > 0 && !named && !slices.Contains(kinds, r.UNetKind) {
 		texts := strings.ReplaceAll(strings.Trim(fmt.Sprint(kinds), "[]"), " ", " or ")
 		return unsupported("name the right file", "found a model of kind %s where %s is needed", r.Kind, texts)
 	}
-	if err := checkParts(s.parts, r.Dims, s.path); err != nil {
+	return s.whole()
+}
+
+func (s *source) unsupported(reason string) error {
+	return &Error{Kind: ErrUnsupported, Path: s.path, Found: reason, Remedy: "use an SDXL model"}
+}
+
+// whole is the verdict on all that a source holds.
+func (s *source) whole() error {
+	if err := s.sound(s.parts, s.dims); err != nil {
 		return err
 	}
-	return crossCheck(r.Dims, s.path)
+	return crossCheck(s.dims, s.path)
+}
+
+// sound is the one rule for what a file holds, whoever opens it: every tensor that the parts' architectures need is there, in the shape and
+// a type that it must have, and no other stands among them that would change the picture.
+func (s *source) sound(parts []*part, d Dims) error {
+	if err := checkParts(parts, d, s.path); err != nil {
+		return err
+	}
+	for _, u := range s.leftovers() {
+		if u.Fault && slices.Contains(parts, u.part) {
+			return u.fault()
+		}
+	}
+	return nil
+}
+
+func (u Unused) fault() error {
+	found := "nothing here computes with it, and without it the picture may be another"
+	if u.What != "" {
+		found = "is " + u.What + ", which is not supported; without it the picture would be another"
+	}
+	return &Error{Kind: ErrTensor, Path: u.path, Field: tensorField(u.Name), Found: found,
+		Remedy: "use a file of the " + u.Component + " without such tensors"}
 }
 
 // checkParts makes sure that every tensor of the parts is there, in the shape and a type that it must have.
@@ -58,8 +91,8 @@ func checkParts(parts []*part, d Dims, path string) error {
 	for _, p := range parts {
 		if len(p.missing) > 0 {
 			spec := p.missing[0]
-			return &Error{Kind: ErrTensor, Path: p.fileOf(path), Field: tensorField(p.fullNames(spec.Name)[0]),
-				Found: "missing, expected shape " + shapeString(spec.Shape), Remedy: "the file is incomplete: download or convert it again"}
+			return &Error{Kind: ErrTensor, Path: p.fileOf(path), Field: tensorField(p.inFile(spec)),
+				Found: "missing" + expected("shape ", spec.Shape), Remedy: "the file is incomplete: download or convert it again"}
 		}
 		for _, c := range p.claims {
 			if err := c.check(); err != nil {
@@ -87,9 +120,13 @@ func (c claim) check() error {
 	if c.Optional {
 		return nil
 	}
+	if slices.Contains(c.entry.Shape, 0) {
+		return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name),
+			Found: "shape " + shapeString(c.entry.Shape) + ", a dimension of 0" + expected("", c.Spec.Shape), Remedy: remedyDownload}
+	}
 	if !sameShape(c.entry.Shape, c.Spec.Shape) {
 		return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name),
-			Found:  fmt.Sprintf("shape %s, expected %s", shapeString(c.entry.Shape), shapeString(c.Spec.Shape)),
+			Found:  "shape " + shapeString(c.entry.Shape) + expected("", c.Spec.Shape),
 			Remedy: "the file is damaged or of another architecture"}
 	}
 	if !c.DType.Float() && !(c.DType.Quantized() && len(c.Spec.Shape) > 1) {
@@ -97,6 +134,14 @@ func (c claim) check() error {
 			Found: fmt.Sprintf("type %s, expected a floating-point type", c.DType), Remedy: "convert the file again"}
 	}
 	return nil
+}
+
+// expected says which shape a tensor should have; "" where the file does not tell.
+func expected(what string, shape []int64) string {
+	if slices.ContainsFunc(shape, func(n int64) bool { return n <= 0 }) {
+		return ""
+	}
+	return ", expected " + what + shapeString(shape)
 }
 
 // sameShape compares shapes but for trailing ones, so that a 1x1 convolution equals a matrix.
@@ -114,6 +159,9 @@ func crossCheck(d Dims, path string) error {
 	bad := func(field, format string, args ...any) error {
 		return &Error{Kind: ErrTensor, Path: path, Field: field, Found: fmt.Sprintf(format, args...),
 			Remedy: "the components are of different models"}
+	}
+	if t := d.TAESD; t != nil && min(len(t.EncoderBlocks), len(t.DecoderBlocks)) > 0 && len(t.EncoderBlocks) != len(t.DecoderBlocks) {
+		return bad("taesd", "%d levels in the encoder, %d in the decoder", len(t.EncoderBlocks), len(t.DecoderBlocks))
 	}
 	u := d.UNet
 	if u == nil {

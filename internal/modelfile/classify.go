@@ -35,7 +35,7 @@ func (s *source) classify(d Dims) (kind, unet Kind, reason string) {
 	}
 	switch {
 	case has["vae"] && !has["text_encoder"] && !has["text_encoder_2"]:
-		if d.VAE.LatentChannels != 4 {
+		if n := d.VAE.LatentChannels; n != 4 && n != unknown {
 			return KindVAE, "", fmt.Sprintf("a VAE with %d latent channels; SDXL's has 4", d.VAE.LatentChannels)
 		}
 		return KindVAE, "", ""
@@ -66,13 +66,14 @@ func (d Dims) unetKind() (Kind, string) {
 		return KindUnknown, fmt.Sprintf("not supported: a UNet without size conditioning, context of %d channels", u.ContextDim)
 	}
 	kind := KindSDXLBase
-	if d.TextEncoder == nil && u.LabelDim == u.ContextDim+5*256 {
+	if d.TextEncoder == nil && (u.LabelDim == u.ContextDim+5*256 || u.LabelDim == unknown && u.ContextDim == 1280) {
 		kind = KindSDXLRefiner
 	}
 	switch u.InChannels {
 	case 4:
 	case 9:
 		kind = KindSDXLInpaint
+	case unknown: // its first convolution is missing, which is for Check to say
 	default:
 		return KindUnknown, fmt.Sprintf("not supported: an SDXL UNet with %d input channels; 4 and 9 (inpainting) are", u.InChannels)
 	}
@@ -96,7 +97,7 @@ func classifyNames(f *File) (Kind, string) {
 		if slices.ContainsFunc(loraMarks, marked) || strings.HasSuffix(n, ".diff") {
 			lora++
 		}
-		if slices.ContainsFunc(controlMarks, marked) {
+		if controlMarked(n) {
 			return KindControlNet, ""
 		}
 		switch {
@@ -116,6 +117,11 @@ func classifyNames(f *File) (Kind, string) {
 		return KindTextualInversion, embeddingReason(f)
 	}
 	return "", ""
+}
+
+// controlMarked reports whether only a ControlNet has a tensor of that name.
+func controlMarked(name string) bool {
+	return slices.ContainsFunc(controlMarks, func(mark string) bool { return strings.Contains(name, mark) })
 }
 
 // embeddingShapes: every tensor is a vector or a few vectors of a text encoder's width.

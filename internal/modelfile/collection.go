@@ -50,6 +50,19 @@ func OpenAll(path string) (*Collection, error) {
 	return c, nil
 }
 
+// Check is the verdict on the files that all who read a model share: they are of a supported kind, every tensor of their components is
+// there and has the shape it must have, and no other among them would change the picture. See [Check].
+func (c *Collection) Check() error {
+	r, err := c.source.report()
+	if err != nil {
+		return err
+	}
+	if r.Reason != "" {
+		return c.source.unsupported(r.Reason)
+	}
+	return c.source.whole()
+}
+
 // Config is what the files state beside their weights; see ReadConfig.
 func (c *Collection) Config() (Config, error) { return c.source.config() }
 

@@ -19,12 +19,20 @@ type ControlNetDims struct {
 }
 
 func locateControlNet(t *table) *part {
-	return probe(t, "controlnet", prefixes["controlnet"],
-		"input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
+	p := probe(t, "controlnet", prefixes["controlnet"], "input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
+	if p != nil {
+		return p
+	}
+	for name := range t.tensors {
+		if controlMarked(name) {
+			return t.lost("controlnet", true, prefixes["controlnet"], LayoutOriginal, LayoutDiffusers)
+		}
+	}
+	return nil
 }
 
 func (c *ControlNetDims) lacks() string {
-	if c.UNet.InChannels <= 0 || c.UNet.TimeDim <= 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0 {
+	if c.UNet.InChannels == 0 || c.UNet.TimeDim == 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0 {
 		return "its first convolutions, its time embedding or its blocks"
 	}
 	return ""
@@ -45,7 +53,7 @@ func (c *ControlNetDims) specs(b *specs) {
 		b.conv(b.pick(fmt.Sprintf("zero_convs.%d.0", i), fmt.Sprintf("controlnet_down_blocks.%d", i)), RoleWeight, s, s, 1)
 	}
 	b.conv(b.pick("middle_block_out.0", "controlnet_mid_block"), RoleWeight, ch, ch, 1)
-	if c.Types > 0 {
+	if c.Types != 0 {
 		c.union(b)
 	}
 }
@@ -83,18 +91,42 @@ func (c *ControlNetDims) union(b *specs) {
 func inferControlNet(p *part) *ControlNetDims {
 	c := &ControlNetDims{UNet: *inferUNet(p)}
 	c.UNet.OutChannels, c.UNet.UpDepth = 0, nil
+	c.inferHint(p)
+	c.Types, c.FuseWidth = p.dim("task_embedding", 0), p.dim("task_embedding", 1)
+	c.FuseLayers = p.numbered("transformer_layes", maxBlocks)
+	if c.FuseLayers > 0 || p.under("spatial_ch_projs", "control_add_embedding") {
+		c.inferUnion(p)
+	}
+	return c
+}
+
+// inferHint reads the widths of the network for the control picture. In the original layout nothing but its number tells the last
+// convolution, whose width is the UNet's.
+func (c *ControlNetDims) inferHint(p *part) {
 	b := p.names()
-	for i := range maxBlocks {
-		width := p.dim(b.hint(i).file+".weight", 0)
-		// In the original layout nothing but the missing successor tells the last convolution.
-		if width == 0 || !b.diffusers && (i+1 == maxBlocks || !p.has(b.hint(i+1).file+".weight")) {
-			break
-		}
+	count := 1 + p.numbered("controlnet_cond_embedding.blocks", maxBlocks)
+	if !b.diffusers {
+		count = max(1, (p.numbered("input_hint_block", 2*maxBlocks)-1)/2)
+	}
+	for i := range count {
+		name := b.hint(i).file
+		width := p.agreed(side{name + ".weight", 0}, side{name + ".bias", 0}, side{b.hint(i+1).file + ".weight", 1})
 		c.HintChannels = append(c.HintChannels, width)
 	}
-	c.Types, c.FuseWidth = p.dim("task_embedding", 0), p.dim("task_embedding", 1)
-	c.FuseLayers = p.count(maxBlocks, "transformer_layes.%d.ln_1.weight")
-	return c
+}
+
+// inferUnion reads what is left of a Union net's dimensions where its first tensor is missing.
+func (c *ControlNetDims) inferUnion(p *part) {
+	c.FuseLayers = max(c.FuseLayers, 1)
+	if c.Types == 0 {
+		if c.Types = p.told("control_add_embedding.linear_1.weight", 1); c.Types != unknown {
+			c.Types /= 256
+		}
+	}
+	if c.FuseWidth == 0 {
+		c.FuseWidth = p.agreed(side{"spatial_ch_projs.weight", 1}, side{"transformer_layes.0.ln_1.weight", 0},
+			side{"transformer_layes.0.ln_2.weight", 0}, side{"transformer_layes.0.attn.out_proj.weight", 0})
+	}
 }
 
 // controlKind says whether a ControlNet is one for SDXL.
@@ -106,7 +138,7 @@ func controlKind(p *part, d Dims) (Kind, string) {
 	}
 	u, what := d.ControlNet.UNet, "without size conditioning"
 	switch {
-	case u.LabelDim > 0 || u.TimeDim == 0:
+	case u.LabelDim != 0 || u.TimeDim <= 0:
 		return KindControlNet, ""
 	case u.ContextDim == 768:
 		what = "for Stable Diffusion 1.x (context of 768 channels, no size conditioning)"

@@ -60,7 +60,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap lets errors.Is match the kind as well as the cause.
-func (e *Error) Unwrap() []error { return []error{e.Kind, e.Cause} }
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Cause}
+}
 
 const (
 	remedyDownload = "the file is damaged: download it again"

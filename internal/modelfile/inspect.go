@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -53,6 +52,7 @@ type Report struct {
 	Components []ComponentReport `json:"components"`
 	Dims       Dims              `json:"dims"`
 	Config     Config            `json:"config"`
+	Unused     []Unused          `json:"unused,omitempty"` // the tensors that no component computes with
 	Metadata   map[string]string `json:"metadata,omitempty"`
 	Warnings   []string          `json:"warnings,omitempty"`
 }
@@ -125,18 +125,10 @@ func (s *source) report() (Report, error) {
 	s.count(&r)
 	r.Kind, r.UNetKind, r.Reason = s.classify(r.Dims)
 	r.Layout = s.layout(r.Kind)
-	if unused := s.unused(); len(unused) > 0 && r.Reason == "" {
-		r.Warnings = append(r.Warnings, unusedText(unused))
+	if r.Unused = s.leftovers(); r.Reason == "" {
+		r.Warnings = append(append(r.Warnings, unusedWarnings(r.Unused)...), s.dims.layerWarnings()...)
 	}
 	return r, nil
-}
-
-// unusedText names tensors that nothing uses.
-func unusedText(names []string) string {
-	if len(names) == 1 {
-		return "nothing uses the tensor " + quoteName(names[0])
-	}
-	return fmt.Sprintf("nothing uses %s of the tensors, among them %s", group(len(names)), quoteName(names[0]))
 }
 
 // count fills in the totals and the components.

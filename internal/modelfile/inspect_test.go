@@ -211,7 +211,7 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		{"model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", drop, []string{"missing", "expected shape [32, 32]"}},
 		{"model.diffusion_model.output_blocks.8.0.skip_connection.bias", drop, []string{"missing"}},
-		{"model.diffusion_model.out.2.weight", drop, []string{"last convolution"}},
+		{"model.diffusion_model.out.2.weight", drop, []string{"out.2.weight", "missing, expected shape [4, 16, 3, 3]"}},
 		{"model.diffusion_model.input_blocks.4.0.emb_layers.1.weight", shape(64, 32), []string{"shape [64, 32], expected [32, 64]"}},
 		{"model.diffusion_model.input_blocks.0.0.bias", shape(15), []string{"expected [16]"}},
 		{"first_stage_model.decoder.mid.attn_1.q.weight", shape(24, 24), nil},

@@ -1,7 +1,6 @@
 package modelfile
 
 import (
-	"fmt"
 	"strings"
 )
 
@@ -14,6 +13,8 @@ const (
 // table holds the tensors of one or several files by name.
 type table struct {
 	tensors map[string]entry
+	spelled func(string) string // as the file writes a name; nil: as it is
+	bare    []bare              // see bareNames
 }
 
 // entry is a tensor and the file that has it.
@@ -37,8 +38,9 @@ func newTable(first int, files ...*File) *table {
 	return t
 }
 
-// rename looks tensors up by other names than the file's.
-func (t *table) rename(to func(string) string) {
+// rename looks tensors up by other names than the file's; back is the way back.
+func (t *table) rename(to, back func(string) string) {
+	t.spelled = back
 	tensors := make(map[string]entry, len(t.tensors))
 	for name, x := range t.tensors {
 		tensors[to(name)] = x
@@ -64,6 +66,7 @@ type part struct {
 	openCLIP  bool   // a text encoder with OpenCLIP's names
 	prefix    string // of its tensors' names; for CLIP it includes "text_model." where that is there
 	table     *table
+	paths     structure // of the names; see part.structure
 
 	claims  []claim // the tensors it uses or knows
 	missing []Spec
@@ -71,15 +74,6 @@ type part struct {
 
 func (p *part) dim(name string, i int) int { return p.table.dim(p.prefix+name, i) }
 func (p *part) has(name string) bool       { return p.table.has(p.prefix + name) }
-
-// count returns how many numbers from 0 on make the format a name of the part, max at most.
-func (p *part) count(most int, format string) int {
-	n := 0
-	for n < most && p.has(fmt.Sprintf(format, n)) {
-		n++
-	}
-	return n
-}
 
 // names is what names a part's tensors.
 func (p *part) names() *specs {
@@ -140,6 +134,18 @@ func (p *part) fullNames(name string) []string {
 		p.prefix + "text_projection"}
 }
 
+// inFile is what a file of the part's naming calls a tensor.
+func (p *part) inFile(s Spec) string {
+	name := p.prefix + s.Name
+	if isTextEncoder(p.component) && strings.HasPrefix(s.Name, "text_projection") {
+		name = strings.TrimSuffix(p.prefix, "text_model.") + s.Name
+	}
+	if p.table.spelled != nil {
+		return p.table.spelled(name)
+	}
+	return name
+}
+
 // locate finds the components in a table. What is a file of its own has nothing beside it.
 func locate(t *table) []*part {
 	var parts []*part
@@ -165,6 +171,11 @@ func locate(t *table) []*part {
 	one, two := locateTexts(t)
 	add(one)
 	add(two)
+	for _, a := range anatomies {
+		if a.seek != nil && len(parts) == 0 {
+			add(a.seek(t))
+		}
+	}
 	return parts
 }
 

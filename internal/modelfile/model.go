@@ -1,6 +1,7 @@
 package modelfile
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -69,19 +70,28 @@ func (m *Model) add(role string, s *source) error {
 }
 
 // Table says where every weight of the model's components is. A weight that is missing, misshapen or of a type that is no number is an
-// error (ErrTensor) that names it; so is a file of an unsupported kind (ErrUnsupported), or without what it was given for.
+// error (ErrTensor) that names it, and so is a tensor among a component's that would change the picture and that nothing here computes
+// with. Further errors are a file of an unsupported kind (ErrUnsupported), and one without what it was given for.
 func (m *Model) Table() (*backend.Table, error) {
 	t := &backend.Table{Layout: string(layoutOf(m.parts))}
 	for i, in := range m.Inputs {
 		s := m.sources[i]
 		if in.Report.Reason != "" {
-			return nil, &Error{Kind: ErrUnsupported, Path: s.path, Found: in.Report.Reason, Remedy: "use an SDXL model"}
+			return nil, s.unsupported(in.Report.Reason)
 		}
 		if len(s.parts) == 0 || in.Role != "model" && partFor(s.parts, in.Role) == nil {
 			return nil, &Error{Kind: ErrTensor, Path: s.path, Field: in.Role, Remedy: "name the right file",
 				Found: "the file is of kind " + string(in.Report.Kind) + " and has no tensors of it"}
 		}
-		t.Unused = append(t.Unused, s.unused()...)
+		for _, u := range s.leftovers() {
+			if u.fate == idle {
+				t.Unused = append(t.Unused, u.Name)
+			}
+		}
+		for _, w := range unusedWarnings(s.leftovers()) {
+			t.Warnings = append(t.Warnings, filepath.Base(s.path)+": "+w)
+		}
+		var taken []*part
 		first := len(t.Files)
 		for _, f := range s.files {
 			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Identity: f.identity})
@@ -92,15 +102,20 @@ func (m *Model) Table() (*backend.Table, error) {
 			if !slices.Contains(m.parts, p) {
 				continue
 			}
-			if err := checkParts([]*part{p}, m.Dims, s.path); err != nil {
-				return nil, err
-			}
+			taken = append(taken, p)
 			for _, c := range p.claims {
 				t.Weights = c.weights(t.Weights, first)
 			}
 		}
+		if err := s.sound(taken, m.Dims); err != nil {
+			return nil, err
+		}
 	}
-	return t, nil
+	if len(m.sources) == 0 {
+		return t, nil
+	}
+	t.Warnings = append(t.Warnings, m.Dims.layerWarnings()...)
+	return t, crossCheck(m.Dims, m.sources[0].path)
 }
 
 func (f *File) has(name string) bool { _, ok := f.Tensor(name); return ok }

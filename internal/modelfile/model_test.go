@@ -229,10 +229,12 @@ func TestTableOfReplacedComponents(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(whole.Weights, func(w backend.Weight) bool { return w.Component == "vae_decoder" }))
 	assert.False(t, slices.ContainsFunc(whole.Weights, func(w backend.Weight) bool { return w.Component == "unet" }))
 	assert.Empty(t, whole.Unused)
-	one := modelfile.Dims{TextEncoder: small().TextEncoder}
+	one := modelfile.Dims{TextEncoder2: small().TextEncoder2}
 	text := written(t, "t.safetensors", synth.Options{Dims: &one, Layout: modelfile.LayoutDiffusers})
-	for _, w := range tableOf(t, backend.Files{TextEncoder2: text}).Weights {
-		require.Equal(t, "text_encoder_2", w.Component)
+	for component, files := range map[string]backend.Files{"text_encoder": {TextEncoder: text}, "text_encoder_2": {TextEncoder2: text}} {
+		for _, w := range tableOf(t, files).Weights {
+			require.Equal(t, component, w.Component)
+		}
 	}
 
 	m, err := modelfile.ReadModel(backend.Files{Model: base, UNet: vae})
@@ -240,24 +242,6 @@ func TestTableOfReplacedComponents(t *testing.T) {
 	_, err = m.Table()
 	require.ErrorIs(t, err, modelfile.ErrTensor)
 	assert.ErrorContains(t, err, "v.safetensors: unet: the file is of kind vae")
-}
-
-// What is left over in a known component is named, when a file is inspected and when it is opened; known extras are not.
-func TestUnusedTensorsAreNamed(t *testing.T) {
-	base := written(t, "m.safetensors", synth.Options{Dims: small(), Layout: modelfile.LayoutOriginal})
-	moved := map[string]string{"conditioner.embedders.1.model.logit_scale": "model_ema.decay",
-		"conditioner.embedders.0.transformer.text_model.embeddings.position_ids": "model.diffusion_model.input_blocks.1.0.extra"}
-	path := renamed(t, base, func(n string) string {
-		if other, ok := moved[n]; ok {
-			return other
-		}
-		return n
-	})
-	table := tableOf(t, backend.Files{Model: path})
-	assert.Equal(t, []string{"model.diffusion_model.input_blocks.1.0.extra"}, table.Unused)
-	r, err := modelfile.Inspect(path)
-	require.NoError(t, err)
-	assert.Equal(t, []string{`nothing uses the tensor "model.diffusion_model.input_blocks.1.0.extra"`}, r.Warnings)
 }
 
 // A missing tensor is an error of the component that is used, and of no other.

@@ -2,7 +2,6 @@ package modelfile
 
 import (
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/fault"
@@ -17,6 +16,8 @@ type source struct {
 	dims   Dims
 	folder *Folder // nil for a file
 	only   string  // the component that is wanted; "" for all
+
+	left []Unused // see leftovers
 }
 
 func openSource(path string) (*source, error) { return openSourceOf("", path) }
@@ -47,7 +48,7 @@ func (s *source) add(path, component string) {
 
 // understand reads the dimensions off the parts and claims their tensors.
 func (s *source) understand() {
-	s.dims = infer(s.parts)
+	s.dims, s.left = infer(s.parts), nil
 	for _, p := range s.parts {
 		p.claims, p.missing = nil, nil
 		p.claim(s.dims)
@@ -128,24 +129,6 @@ func (s *source) belongs(owner, name string) int {
 	return best
 }
 
-// unused names the tensors that no component claims and that are no known extras. Every tensor of a component that is known is used,
-// a known extra, or here: nothing is left out in silence.
-func (s *source) unused() []string {
-	if len(s.parts) == 0 {
-		return nil // something else than a model
-	}
-	used := s.claimed()
-	var out []string
-	for i, f := range s.files {
-		for k, t := range f.Tensors {
-			if used[i][k] == nil && !s.isExtra(s.owner[i], t.Name) {
-				out = append(out, t.Name)
-			}
-		}
-	}
-	return out
-}
-
 // claimed returns the claim on each tensor of each file; nil where there is none.
 func (s *source) claimed() [][]*claim {
 	out := make([][]*claim, len(s.files))
@@ -159,23 +142,6 @@ func (s *source) claimed() [][]*claim {
 		}
 	}
 	return out
-}
-
-// Names that checkpoints carry and no component needs: schedules, averages, position ids, marker tensors, CLIP's vision side.
-var (
-	extraHeads = []string{"alphas_cumprod", "betas", "sqrt_", "log_one_minus_alphas_cumprod", "posterior_", "model_ema.", "denoiser.",
-		"ztsnr", "v_pred", "edm_vpred.", "embedding_manager", "loss."}
-	extraPieces = []string{"position_ids", "logit_scale", "attn_mask", "cond_proj", "vision_model.", "visual"}
-)
-
-func (s *source) isExtra(owner, name string) bool {
-	if slices.ContainsFunc(extraHeads, func(h string) bool { return strings.HasPrefix(name, h) }) ||
-		slices.ContainsFunc(extraPieces, func(p string) bool { return strings.Contains(name, p) }) {
-		return true
-	}
-	// SDXL does not use the first text encoder's projection.
-	at := s.belongs(owner, name)
-	return at < len(s.parts) && s.parts[at].component == "text_encoder" && (strings.HasSuffix(name, projection) || isTransposed(name))
 }
 
 // layoutOf is that of the parts' names. Text encoders with transformers' names, which both layouts have, count where nothing else does.

@@ -17,27 +17,70 @@ type TAESDDims struct {
 // locateTAESD finds diffusers' AutoencoderTiny, or one half in the original layout, whose layers are bare numbers. There the decoder
 // has a layer without weights at place 0.
 func locateTAESD(t *table) *part {
-	side, first := "encoder.layers.", 0
-	switch {
-	case t.has("encoder.layers.0.weight") || t.has("decoder.layers.0.weight"):
+	if t.has("encoder.layers.0.weight") || t.has("decoder.layers.0.weight") {
 		return &part{component: "taesd", layout: LayoutDiffusers}
-	case t.has("1.weight") && t.has("3.conv.0.weight"):
-		side, first = "decoder.layers.", 1
-	case !t.has("1.conv.0.weight") || !t.has("0.weight"):
-		return nil
 	}
+	switch {
+	case t.has("1.weight") && t.has("3.conv.0.weight"):
+		return t.bareTAESD("decoder")
+	case t.has("1.conv.0.weight") && t.has("0.weight"):
+		return t.bareTAESD("encoder")
+	}
+	return nil
+}
+
+func seekTAESD(t *table) *part {
+	if side := t.bareHalf(); side != "" {
+		return t.bareTAESD(side)
+	}
+	return t.lost("taesd", true, []string{""}, LayoutDiffusers)
+}
+
+// bareTAESD is one half in the original layout.
+func (t *table) bareTAESD(side string) *part {
+	first := map[string]int{"encoder": 0, "decoder": 1}[side]
 	t.rename(func(name string) string {
 		number, rest, _ := strings.Cut(name, ".")
 		if n, err := strconv.Atoi(number); err == nil {
-			return fmt.Sprintf("%s%d.%s", side, n-first, rest)
+			return fmt.Sprintf("%s.layers.%d.%s", side, n-first, rest)
 		}
 		return name
+	}, func(name string) string {
+		number, rest, _ := strings.Cut(strings.TrimPrefix(name, side+".layers."), ".")
+		n, _ := strconv.Atoi(number)
+		return fmt.Sprintf("%d.%s", n+first, rest)
 	})
 	return &part{component: "taesd", layout: LayoutOriginal}
 }
 
+// bareHalf tells which half the original layout's bare numbers are, by the places that only one has; "" if they are no TAESD. A tensor may
+// be missing.
+func (t *table) bareHalf() string {
+	encoder, decoder := 0, 0
+	for name := range t.tensors {
+		switch numberless(name) {
+		case "#.weight", "#.bias", "#.conv.#.weight", "#.conv.#.bias":
+		default:
+			continue
+		}
+		switch number, rest, _ := strings.Cut(name, "."); {
+		case number == "0" || number == "2" || number == "1" && strings.HasPrefix(rest, "conv."):
+			encoder++
+		case number == "1" || number == "3" && strings.HasPrefix(rest, "conv."):
+			decoder++
+		}
+	}
+	switch {
+	case encoder >= fewest && encoder > decoder-6: // its place 3 is a block too, of six tensors
+		return "encoder"
+	case decoder >= fewest:
+		return "decoder"
+	}
+	return ""
+}
+
 func (t *TAESDDims) lacks() string {
-	if t.Channels <= 0 || t.LatentChannels <= 0 || len(t.EncoderBlocks)+len(t.DecoderBlocks) == 0 {
+	if t.Channels == 0 || t.LatentChannels == 0 || len(t.EncoderBlocks)+len(t.DecoderBlocks) == 0 {
 		return "its first convolution or its blocks"
 	}
 	return ""
@@ -84,33 +127,50 @@ func (t *TAESDDims) half(b *specs, side string, blocks []int, in, out int) {
 
 // inferTAESD counts the blocks between the convolutions that change the size.
 func inferTAESD(p *part) *TAESDDims {
-	t := &TAESDDims{}
-	half := func(side string) (blocks []int) {
-		in := p.dim(side+".layers.0.weight", 0)
-		if in == 0 {
-			return nil
-		}
-		t.Channels = in
-		blocks = []int{0}
-		for i := 1; i < maxBlocks; i++ {
-			name := fmt.Sprintf("%s.layers.%d", side, i)
-			switch {
-			case p.has(name + ".conv.0.weight"):
-				blocks[len(blocks)-1]++
-			case p.has(name+".weight") && !p.has(name+".bias"):
-				blocks = append(blocks, 0)
-			case p.has(name + ".weight"):
-				if side == "encoder" {
-					t.LatentChannels = p.dim(name+".weight", 0)
-				}
-				return blocks
+	t := &TAESDDims{EncoderBlocks: p.tinyBlocks("encoder"), DecoderBlocks: p.tinyBlocks("decoder")}
+	var widths, latents []side
+	for _, s := range []string{"encoder", "decoder"} {
+		last := p.numbered(s+".layers", 2*maxBlocks) - 1
+		for i := range last + 1 {
+			name := fmt.Sprintf("%s.layers.%d", s, i)
+			if i < last {
+				widths = append(widths, side{name + ".weight", 0}, side{name + ".bias", 0})
 			}
+			widths = append(widths, side{name + ".conv.0.weight", 0}, side{name + ".conv.2.weight", 0}, side{name + ".conv.4.weight", 0})
 		}
-		return blocks
+		if s == "encoder" {
+			name := fmt.Sprintf("encoder.layers.%d", last)
+			latents = append(latents, side{name + ".weight", 0}, side{name + ".bias", 0})
+		}
 	}
-	t.EncoderBlocks = half("encoder")
-	if t.DecoderBlocks = half("decoder"); t.DecoderBlocks != nil {
-		t.LatentChannels = p.dim("decoder.layers.0.weight", 1)
-	}
+	t.Channels, t.LatentChannels = p.agreed(widths...), p.agreed(append(latents, side{"decoder.layers.0.weight", 1})...)
 	return t
+}
+
+// tinyBlocks counts the blocks of each level of a half; nil for a half of which there is nothing. A place is a block if it has parts, and
+// else a convolution. Of the decoder's places without tensors the one before a convolution doubles the size.
+func (p *part) tinyBlocks(half string) (blocks []int) {
+	layers := p.numbered(half+".layers", 2*maxBlocks)
+	if layers == 0 {
+		return nil
+	}
+	at := func(i int) string { return fmt.Sprintf("%s.layers.%d", half, i) }
+	block := func(i int) bool { return p.under(at(i) + ".conv") }
+	first := 1
+	if half == "decoder" {
+		first = 2 // after a ReLU
+	}
+	blocks = []int{0}
+	for i := first; i < layers-1; i++ {
+		switch resamples := !block(i); {
+		case half == "encoder" && resamples:
+			blocks = append(blocks, 0)
+		case half == "decoder" && resamples && i+1 < layers-1 && !block(i+1):
+			blocks = append(blocks, 0)
+			i++ // the convolution
+		default:
+			blocks[len(blocks)-1]++
+		}
+	}
+	return blocks
 }

@@ -21,9 +21,7 @@ type TextDims struct {
 func locateTexts(t *table) (one, two *part) {
 	one, two = locateClip(t, prefixes["text_encoder"]), locateClip(t, prefixes["text_encoder_2"])
 	if two == nil {
-		if two = probe(t, "", prefixes["open_clip"], "transformer.resblocks.0.ln_1.weight", ""); two != nil {
-			two.openCLIP = true
-		}
+		two = locateOpenCLIP(t)
 	}
 	if one == nil && two == nil {
 		if one = locateClip(t, []string{""}); one != nil && looksSecond(t, one) {
@@ -53,13 +51,42 @@ func locateClip(t *table, prefixes []string) *part {
 			return &part{layout: layout, prefix: p + inner}
 		}
 	}
-	return nil
+	return lostClip(t, prefixes)
+}
+
+// lostClip finds an encoder with transformers' names whose tokens are missing.
+func lostClip(t *table, prefixes []string) *part {
+	var inner []string
+	for _, p := range prefixes {
+		inner = append(inner, p+"text_model.", p)
+	}
+	p := t.lost("text_encoder", false, inner, LayoutDiffusers)
+	if p != nil && strings.HasPrefix(p.prefix, "cond") {
+		p.layout = LayoutOriginal
+	}
+	return p
+}
+
+// locateOpenCLIP finds an encoder with OpenCLIP's names.
+func locateOpenCLIP(t *table) *part {
+	p := probe(t, "text_encoder_2", prefixes["open_clip"], "transformer.resblocks.0.ln_1.weight", "")
+	if p == nil {
+		p = t.lost("text_encoder_2", false, prefixes["open_clip"], LayoutOriginal)
+	}
+	if p != nil {
+		p.openCLIP = true
+	}
+	return p
 }
 
 // looksSecond tells OpenCLIP-bigG from CLIP-L in a file of one text encoder with transformers' names: by
 // the published widths, else by the projection, which only the second has.
 func looksSecond(t *table, p *part) bool {
-	switch t.dim(p.prefix+"embeddings.token_embedding.weight", 1) {
+	width := t.dim(p.prefix+"embeddings.token_embedding.weight", 1)
+	if width == 0 {
+		width = t.dim(p.prefix+"final_layer_norm.weight", 0)
+	}
+	switch width {
 	case 768:
 		return false
 	case 1280:
@@ -77,7 +104,7 @@ func looksSecond(t *table, p *part) bool {
 func isTextEncoder(component string) bool { return strings.HasPrefix(component, "text_encoder") }
 
 func (t *TextDims) lacks() string {
-	if t.Width <= 0 || t.MaxTokens <= 0 || t.Layers <= 0 || t.Intermediate <= 0 {
+	if t.Width == 0 || t.MaxTokens == 0 || t.Layers == 0 || t.Intermediate == 0 {
 		return "its embeddings or first layer"
 	}
 	return ""
@@ -110,7 +137,7 @@ func (t *TextDims) specs(b *specs) {
 		b.linear(l.and(".mlp.fc2"), RoleResidual, t.Intermediate, t.Width)
 	}
 	b.norm(both("final_layer_norm"), t.Width)
-	if t.ProjectionDim > 0 {
+	if t.ProjectionDim != 0 {
 		b.add(both(projection), RoleWeight, backend.UseSensitive, t.ProjectionDim, t.Width)
 	}
 }
@@ -119,7 +146,7 @@ func (t *TextDims) specs(b *specs) {
 // is multiplied from the right.
 func (t *TextDims) openCLIP(b *specs) {
 	b.add(pair{"positional_embedding", "embeddings.position_embedding.weight"}, RolePosition, backend.UseTable, t.MaxTokens, t.Width)
-	if t.ProjectionDim > 0 {
+	if t.ProjectionDim != 0 {
 		b.add(pair{"text_projection", projection}, RoleWeight, backend.UseSensitive, t.Width, t.ProjectionDim).Canonical[0].Transpose = true
 	}
 	b.optional("logit_scale", RoleLogitScale)
@@ -150,20 +177,25 @@ func (t *TextDims) openCLIP(b *specs) {
 
 func inferText(p *part) *TextDims {
 	t := &TextDims{}
+	token, place, layers := "embeddings.token_embedding.weight", "embeddings.position_embedding.weight", "encoder.layers"
+	norm1, norm2, wide, narrow, final := "layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2", "final_layer_norm"
 	if p.openCLIP {
-		t.VocabSize, t.Width = p.dim("token_embedding.weight", 0), p.dim("token_embedding.weight", 1)
-		t.MaxTokens = p.dim("positional_embedding", 0)
-		t.Intermediate = p.dim("transformer.resblocks.0.mlp.c_fc.weight", 0)
-		t.Layers = p.count(4*maxBlocks, "transformer.resblocks.%d.ln_1.weight")
-	} else {
-		t.VocabSize, t.Width = p.dim("embeddings.token_embedding.weight", 0), p.dim("embeddings.token_embedding.weight", 1)
-		t.MaxTokens = p.dim("embeddings.position_embedding.weight", 0)
-		t.Intermediate = p.dim("encoder.layers.0.mlp.fc1.weight", 0)
-		t.Layers = p.count(4*maxBlocks, "encoder.layers.%d.layer_norm1.weight")
+		token, place, layers = "token_embedding.weight", "positional_embedding", "transformer.resblocks"
+		norm1, norm2, wide, narrow, final = "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj", "ln_final"
 	}
+	t.Layers = max(1, p.numbered(layers, 4*maxBlocks))
+	widths := []side{{token, 1}, {place, 1}, {final + ".weight", 0}, {final + ".bias", 0}}
+	var inner []side
+	for i := range t.Layers {
+		layer := fmt.Sprintf("%s.%d.", layers, i)
+		widths = append(widths, side{layer + norm1 + ".weight", 0}, side{layer + norm2 + ".weight", 0}, side{layer + narrow + ".weight", 0})
+		inner = append(inner, side{layer + wide + ".weight", 0}, side{layer + wide + ".bias", 0}, side{layer + narrow + ".weight", 1})
+	}
+	t.VocabSize, t.MaxTokens, t.Width, t.Intermediate = p.told(token, 0), p.told(place, 0), p.agreed(widths...), p.agreed(inner...)
 	if p.component == "text_encoder" {
 		return t // SDXL does not use the first encoder's projection, if a file has it
 	}
+	t.ProjectionDim = unknown // the second's it needs
 	for _, name := range p.fullNames(projection) {
 		outputs := 0
 		if isTransposed(name) {
@@ -175,6 +207,21 @@ func inferText(p *part) *TextDims {
 		}
 	}
 	return t
+}
+
+// fullLayers are the layers of SDXL's text encoders, by their widths.
+var fullLayers = map[int]int{768: 12, 1280: 32}
+
+// layerWarnings tells of an encoder as wide as SDXL's with other layers. One that whole layers are missing of looks like this, and no tensor
+// tells it from a smaller model.
+func (d Dims) layerWarnings() (out []string) {
+	for i, t := range []*TextDims{d.TextEncoder, d.TextEncoder2} {
+		if t != nil && fullLayers[t.Width] > 0 && t.Layers != fullLayers[t.Width] {
+			out = append(out, fmt.Sprintf("the %s text encoder has %d layers; one of %d channels has %d: its pictures are others than SDXL's",
+				[]string{"first", "second"}[i], t.Layers, t.Width, fullLayers[t.Width]))
+		}
+	}
+	return out
 }
 
 // isTransposed tells OpenCLIP's projection, a bare parameter that is multiplied from the right, from the weight of a linear layer.

@@ -23,17 +23,19 @@ type UNetDims struct {
 }
 
 func locateUNet(t *table) *part {
-	return probe(t, "unet", prefixes["unet"],
-		"input_blocks.0.0.weight", "down_blocks.0.resnets.0.conv1.weight")
+	if p := probe(t, "unet", prefixes["unet"], "input_blocks.0.0.weight", "down_blocks.0.resnets.0.conv1.weight"); p != nil {
+		return p
+	}
+	return t.lost("unet", false, prefixes["unet"], LayoutOriginal, LayoutDiffusers)
 }
 
 func (u *UNetDims) lacks() string {
 	switch {
-	case u.InChannels <= 0:
+	case u.InChannels == 0:
 		return "its first convolution"
-	case u.OutChannels <= 0:
+	case u.OutChannels == 0:
 		return "its last convolution"
-	case u.TimeDim <= 0:
+	case u.TimeDim == 0:
 		return "its time embedding"
 	case len(u.Channels) == 0:
 		return "its blocks on the way down"
@@ -131,7 +133,7 @@ func (b *specs) unetDown(u *UNetDims) (ch int, skips []int) {
 	base, last := u.Channels[0], len(u.Channels)-1
 	b.sensitive(b.pick("time_embed.0", "time_embedding.linear_1"), base, u.TimeDim)
 	b.sensitive(b.pick("time_embed.2", "time_embedding.linear_2"), u.TimeDim, u.TimeDim)
-	if u.LabelDim > 0 {
+	if u.LabelDim != 0 {
 		b.sensitive(b.pick("label_emb.0.0", "add_embedding.linear_1"), u.LabelDim, u.TimeDim)
 		b.sensitive(b.pick("label_emb.0.2", "add_embedding.linear_2"), u.TimeDim, u.TimeDim)
 	}
@@ -167,74 +169,5 @@ func (b *specs) middle(u *UNetDims, ch int) {
 	}
 	if u.MiddleResnets > 1 {
 		b.resnet(b.pick(fmt.Sprintf("middle_block.%d", next), "mid_block.resnets.1"), ch, ch, u.TimeDim)
-	}
-}
-
-// depth counts the transformer blocks of an attention.
-func (p *part) depth(attn string) int {
-	return p.count(maxBlocks, attn+".transformer_blocks.%d.norm1.weight")
-}
-
-func inferUNet(p *part) *UNetDims {
-	b := p.names()
-	u := &UNetDims{}
-	u.InChannels = p.dim(b.pick("input_blocks.0.0.weight", "conv_in.weight").file, 1)
-	u.OutChannels = p.dim(b.pick("out.2.weight", "conv_out.weight").file, 0)
-	u.TimeDim = p.dim(b.pick("time_embed.0.weight", "time_embedding.linear_1.weight").file, 0)
-	u.LabelDim = p.dim(b.pick("label_emb.0.0.weight", "add_embedding.linear_1.weight").file, 1)
-	attention := ""
-	n := 1
-	for l := 0; l < maxLevels; l++ {
-		var depths []int
-		width := 0
-		for i := 0; i < maxBlocks; i++ {
-			res, attn := b.downNames(l, i, n)
-			w := p.dim(b.resConv1(res).file+".weight", 0)
-			if w == 0 {
-				break
-			}
-			width = w
-			depth := p.depth(attn.file)
-			if depth > 0 {
-				attention = attn.file
-			}
-			depths = append(depths, depth)
-			n++
-		}
-		if len(depths) == 0 {
-			break
-		}
-		u.Channels = append(u.Channels, width)
-		u.Resnets = append(u.Resnets, len(depths))
-		u.DownDepth = append(u.DownDepth, depths)
-		if !p.has(b.downsample(l, n).file + ".weight") {
-			break
-		}
-		n++
-	}
-	inferUNetUp(p, b, u)
-	if attention != "" {
-		u.ContextDim = p.dim(attention+".transformer_blocks.0.attn2.to_k.weight", 1)
-		u.ConvAttention = p.dim(attention+".proj_in.weight", 3) > 0
-	}
-	return u
-}
-
-// inferUNetUp reads the middle and the way up, whose levels and resnets follow from the way down.
-func inferUNetUp(p *part, b *specs, u *UNetDims) {
-	u.MiddleResnets = 1
-	u.MiddleDepth = p.depth(b.pick("middle_block.1", "mid_block.attentions.0").file)
-	if p.has("middle_block.2.in_layers.2.weight") || p.has("middle_block.1.in_layers.2.weight") || p.has("mid_block.resnets.1.conv1.weight") {
-		u.MiddleResnets = 2
-	}
-	last, n := len(u.Channels)-1, 0
-	u.UpDepth = make([][]int, len(u.Channels))
-	for l := last; l >= 0; l-- {
-		u.UpDepth[l] = make([]int, u.Resnets[l]+1)
-		for i := range u.UpDepth[l] {
-			_, attn := b.upNames(last-l, i, n)
-			u.UpDepth[l][i] = p.depth(attn.file)
-			n++
-		}
 	}
 }

@@ -14,19 +14,30 @@ type UpscalerDims struct {
 	Upsamplings int `json:"upsamplings"` // 2: four times as large
 }
 
-// firstESRGAN turns the names of ESRGAN's first publication into BasicSR's.
-var firstESRGAN = strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "trunk_conv.", "conv_body.", "upconv1.", "conv_up1.",
-	"upconv2.", "conv_up2.", "HRconv.", "conv_hr.")
+// firstESRGAN turns the names of ESRGAN's first publication into BasicSR's, and asFirstESRGAN turns them back.
+var (
+	firstESRGAN = strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "trunk_conv.", "conv_body.", "upconv1.", "conv_up1.",
+		"upconv2.", "conv_up2.", "HRconv.", "conv_hr.")
+	asFirstESRGAN = strings.NewReplacer("conv_body.", "trunk_conv.", "body.", "RRDB_trunk.", ".rdb", ".RDB", "conv_up1.", "upconv1.",
+		"conv_up2.", "upconv2.", "conv_hr.", "HRconv.")
+)
 
 func locateUpscaler(t *table) *part {
-	if probe(t, "upscaler", prefixes["upscaler"], "", "RRDB_trunk.0.RDB1.conv1.weight") != nil {
-		t.rename(firstESRGAN.Replace)
+	for name := range t.tensors {
+		if strings.Contains(name, "RRDB_trunk.") {
+			t.rename(firstESRGAN.Replace, asFirstESRGAN.Replace)
+			break
+		}
 	}
 	return probe(t, "upscaler", prefixes["upscaler"], "model.1.sub.0.RDB1.conv1.0.weight", "body.0.rdb1.conv1.weight")
 }
 
+func seekUpscaler(t *table) *part {
+	return t.lost("upscaler", true, prefixes["upscaler"], LayoutOriginal, LayoutDiffusers)
+}
+
 func (u *UpscalerDims) lacks() string {
-	if u.Channels <= 0 || u.Growth <= 0 {
+	if u.Channels == 0 || u.Growth == 0 {
 		return "its first convolution"
 	}
 	return ""
@@ -61,19 +72,26 @@ func (b *specs) denseConv(block, dense, conv int) pair {
 
 func inferUpscaler(p *part) *UpscalerDims {
 	b := p.names()
-	first := b.pick("model.0.weight", "conv_first.weight").file
-	u := &UpscalerDims{InChannels: p.dim(first, 1), Channels: p.dim(first, 0), Growth: p.dim(b.denseConv(0, 1, 1).file+".weight", 0)}
-	for u.Blocks < 4*maxBlocks && p.has(b.denseConv(u.Blocks, 1, 1).file+".weight") {
-		u.Blocks++
-	}
+	first := b.pick("model.0", "conv_first").file
+	u := &UpscalerDims{InChannels: p.told(first+".weight", 1)}
 	if b.diffusers {
-		for u.Upsamplings < maxLevels && p.has(fmt.Sprintf("conv_up%d.weight", u.Upsamplings+1)) {
+		u.Blocks = p.numbered("body", 4*maxBlocks)
+		for u.Upsamplings < maxLevels && p.under(fmt.Sprintf("conv_up%d", u.Upsamplings+1), fmt.Sprintf("conv_up%d", u.Upsamplings+2)) {
 			u.Upsamplings++
 		}
-		return u
+	} else {
+		u.Blocks = p.numbered("model.1.sub", 4*maxBlocks) - 1 // the last is the convolution behind them
+		u.Upsamplings = min(max(0, p.numbered("model", 4*maxBlocks)-5)/3, maxLevels)
 	}
-	for u.Upsamplings < maxLevels && !p.has(fmt.Sprintf("model.%d.weight", 3*u.Upsamplings+2)) {
-		u.Upsamplings++
+	u.Blocks = max(u.Blocks, 1)
+	widths := []side{{first + ".weight", 0}, {first + ".bias", 0}}
+	var growth []side
+	for i := range u.Blocks {
+		for k := 1; k <= 3; k++ {
+			widths = append(widths, side{b.denseConv(i, k, 1).file + ".weight", 1}, side{b.denseConv(i, k, 5).file + ".weight", 0})
+			growth = append(growth, side{b.denseConv(i, k, 1).file + ".weight", 0}, side{b.denseConv(i, k, 1).file + ".bias", 0})
+		}
 	}
+	u.Channels, u.Growth = p.agreed(widths...), p.agreed(growth...)
 	return u
 }

@@ -21,17 +21,16 @@ type VAEDims struct {
 
 func locateVAE(t *table) *part {
 	for _, half := range []string{"decoder", "encoder"} {
-		p := probe(t, "vae", prefixes["vae"],
-			half+".mid.block_1.conv1.weight", half+".mid_block.resnets.0.conv1.weight")
+		p := probe(t, "vae", prefixes["vae"], half+".mid.block_1.conv1.weight", half+".mid_block.resnets.0.conv1.weight")
 		if p != nil {
 			return p
 		}
 	}
-	return nil
+	return t.lost("vae", false, prefixes["vae"], LayoutOriginal, LayoutDiffusers)
 }
 
 func (v *VAEDims) lacks() string {
-	if v.LatentChannels <= 0 || len(v.EncoderChannels)+len(v.DecoderChannels) == 0 {
+	if v.LatentChannels == 0 || len(v.EncoderChannels)+len(v.DecoderChannels) == 0 {
 		return "its first convolution or its blocks"
 	}
 	return ""
@@ -137,22 +136,41 @@ func (b *specs) vaeAttention(half string, ch int) {
 
 func inferVAE(p *part) *VAEDims {
 	b := p.names()
-	v := &VAEDims{QuantConv: p.has("quant_conv.weight"), PostQuantConv: p.has("post_quant_conv.weight"), NoAttention: !p.vaeAttends()}
-	v.LatentChannels = p.dim("decoder.conv_in.weight", 1)
-	if v.LatentChannels == 0 {
-		v.LatentChannels = p.dim("encoder.conv_out.weight", 0) / 2
-	}
-	half := func(name, original, diffusers string) (channels []int, resnets int) {
-		levels := p.count(maxLevels, name+"."+b.pick(original, diffusers).file+".0.conv1.weight")
-		for l := range levels {
-			channels = append(channels, p.dim(b.vaeBlock(name, levels, l, 0).file+".conv1.weight", 0))
+	v := &VAEDims{QuantConv: p.under("quant_conv"), PostQuantConv: p.under("post_quant_conv"), NoAttention: !p.vaeAttends()}
+	v.LatentChannels = p.agreed(side{"decoder.conv_in.weight", 1}, side{"post_quant_conv.weight", 0}, side{"post_quant_conv.weight", 1},
+		side{"post_quant_conv.bias", 0})
+	if v.LatentChannels == unknown { // mean and log variance
+		moments := p.agreed(side{"encoder.conv_out.weight", 0}, side{"encoder.conv_out.bias", 0}, side{"quant_conv.weight", 0},
+			side{"quant_conv.bias", 0})
+		if moments != unknown {
+			v.LatentChannels = moments / 2
 		}
-		for levels > 0 && resnets < maxBlocks && p.has(b.vaeBlock(name, levels, 0, resnets).file+".conv1.weight") {
-			resnets++
-		}
-		return channels, resnets
 	}
-	v.EncoderChannels, v.EncoderResnets = half("encoder", "down.%d.block", "down_blocks.%d.resnets")
-	v.DecoderChannels, v.DecoderResnets = half("decoder", "up.%d.block", "up_blocks.%d.resnets")
+	down, up := b.pick("down", "down_blocks").file, b.pick("up", "up_blocks").file
+	levels := max(1, p.numbered("encoder."+down, maxLevels), p.numbered("decoder."+up, maxLevels)) // both halves have as many
+	v.EncoderChannels, v.EncoderResnets = p.vaeHalf(b, levels, "encoder", down)
+	v.DecoderChannels, v.DecoderResnets = p.vaeHalf(b, levels, "decoder", up)
 	return v
+}
+
+// vaeHalf reads the widths of a half's levels, and how many resnets each has; nil for a half of which there is nothing.
+func (p *part) vaeHalf(b *specs, levels int, half, list string) (channels []int, resnets int) {
+	if !p.under(half) {
+		return nil, 0
+	}
+	blocks := b.pick("block", "resnets").file
+	for l := range levels {
+		resnets = max(resnets, 1, p.numbered(fmt.Sprintf("%s.%s.%d.%s", half, list, l, blocks), maxBlocks))
+	}
+	for l := range levels {
+		var sides []side
+		for i := range resnets {
+			name := b.vaeBlock(half, levels, l, i).file
+			for _, tail := range []string{".conv1.weight", ".conv1.bias", ".conv2.weight", ".conv2.bias", ".norm2.weight", ".norm2.bias"} {
+				sides = append(sides, side{name + tail, 0})
+			}
+		}
+		channels = append(channels, p.agreed(sides...))
+	}
+	return channels, resnets
 }

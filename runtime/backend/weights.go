@@ -11,8 +11,10 @@ type Table struct {
 	Layout          string // of the files' names: "original", "diffusers" or "mixed"
 	VPrediction     bool   // a file carries the v_pred marker tensor
 	ZeroTerminalSNR bool   // a file carries the ztsnr marker tensor
-	// Unused names the tensors of the files that no component uses and that are no known extras.
-	Unused []string
+	// Unused names the tensors of the files that no component uses and that are not usual either. Warnings says so, in sentences for the
+	// user that name the file.
+	Unused   []string
+	Warnings []string
 }
 
 // TableFile is a file that weights are read from, as it was when its header was read.
