@@ -109,11 +109,7 @@ void Model::open_text(int which, const OpenParams& params) {
 
 void Model::open_unet(int index, const OpenParams& params) {
     UnetDims dims = infer_unet_dims(source_, kKnown[index].prefix);
-    if (dims.context == 0 || dims.up_depth.size() != dims.channels.size()) {
-        fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu levels down, %zu up, texts of %lld values",
-             source_.path_of("unet.conv_in.weight").c_str(), dims.channels.size(), dims.up_depth.size(),
-             static_cast<long long>(dims.context));
-    }
+    check_unet_dims(source_, dims);
     set_unet_config(&dims);
     unet_ = std::make_unique<Unet>(prepare(index, params.device, params.type_unet), dims);
 }

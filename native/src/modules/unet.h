@@ -30,6 +30,9 @@ struct UnetDims {
 // Of what there is: a ControlNet has the way down and the middle only.
 UnetDims infer_unet_dims(const Source& source, const std::string& prefix);
 
+// Fails where a whole UNet's levels do not go together, up with down: the graph would be built of what is not there.
+void check_unet_dims(const Source& source, const UnetDims& dims);
+
 class Unet {
 public:
     Unet(Params& params, const UnetDims& dims);

@@ -90,7 +90,8 @@ VaeDims infer_vae_dims(const Source& source) {
                   source.has_prefix("vae.decoder.mid_block.attentions.");
     if (d.encoder.size() > DG_MAX_LEVELS || d.decoder.size() > DG_MAX_LEVELS || d.latent == 0 ||
         d.encoder.empty() != !source.has_prefix("vae.encoder.") ||
-        d.decoder.empty() != !source.has_prefix("vae.decoder.")) {
+        d.decoder.empty() != !source.has_prefix("vae.decoder.") ||
+        (!d.encoder.empty() && !d.decoder.empty() && d.encoder.size() != d.decoder.size())) {
         fail(DG_ERR_MODEL, "%s: the VAE is incomplete: %zu encoder and %zu decoder levels",
              source.path_of("vae.decoder.conv_in.weight").c_str(), d.encoder.size(), d.decoder.size());
     }
