@@ -16,6 +16,7 @@ type Opening struct {
 	Settings Settings
 	// ForceZeros is what the files say of force_zeros_for_empty_prompt; nil: nothing. Settings has it with its default.
 	ForceZeros *bool
+	Warnings   []string // for the user: what the files hold and nothing uses
 	Paths      []string // the files and folders that weights come from; the model's own is the first
 	Files      []string // all files that were read: those of weights, their indices, and configurations
 }
@@ -45,9 +46,7 @@ func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, erro
 	if err != nil {
 		return o, err
 	}
-	if o.Config.Table = table; len(table.Unused) > 0 {
-		log.Warn("nothing uses some of the tensors", "count", len(table.Unused), "first", table.Unused[0])
-	}
+	o.Config.Table, o.Warnings = table, table.Warnings
 	return o, nil
 }
 

@@ -46,6 +46,14 @@ type Model struct {
 	Table *backend.Table // of its weights; nil where no file was read
 }
 
+// Warnings are for the user: what a model's files hold and nothing uses.
+func (m Model) Warnings() []string {
+	if m.Table == nil {
+		return nil
+	}
+	return m.Table.Warnings
+}
+
 // Damage returns an error that names the weight of a component which explains an output that is not finite; nil where none does. Without
 // components it looks at all.
 func (m Model) Damage(ctx context.Context, components ...string) error {

@@ -36,28 +36,29 @@ func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
 func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
 // CheckFiles reads the small networks, so that a wrong or damaged file is told of before the base is loaded. Their tables of weights
-// are kept: a file that is another one when the network is opened is refused.
-func (s *Sources) CheckFiles(ctx context.Context) error {
+// are kept: a file that is another one when the network is opened is refused. It returns warnings for the user.
+func (s *Sources) CheckFiles(ctx context.Context) (warnings []string, err error) {
 	for _, cfg := range []*backend.ModelConfig{&s.TAESD, &s.Upscaler} {
 		named := cfg.Files.Named()
 		if len(named) == 0 {
 			continue
 		}
 		if err := CheckRole(named[0].Role, named[0].Path); err != nil {
-			return err
+			return nil, err
 		}
 		if err := modelfile.CheckFinite(ctx, cfg.Files); err != nil {
-			return fmt.Errorf("%s: %w", named[0].Role, err)
+			return nil, fmt.Errorf("%s: %w", named[0].Role, err)
 		}
 		m, err := modelfile.ReadModel(cfg.Files)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if cfg.Table, err = m.Table(); err != nil {
-			return err
+			return nil, err
 		}
+		warnings = append(warnings, cfg.Table.Warnings...)
 	}
-	return nil
+	return warnings, nil
 }
 
 // Fileless reports whether a backend needs no model files, as backend/fake.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -77,6 +78,7 @@ type opening struct {
 	base     models.Opening
 	refiner  models.Opening
 	fileless bool
+	warnings []string // for the user, of what the files hold
 }
 
 // readConfig validates cfg and reads the headers of its files, and the weights of the small networks.
@@ -111,7 +113,12 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 			return o, err
 		}
 	}
-	return o, o.sources.CheckFiles(ctx)
+	o.warnings, err = o.sources.CheckFiles(ctx)
+	o.warnings = slices.Concat(o.base.Warnings, o.refiner.Warnings, o.warnings)
+	for _, w := range o.warnings {
+		log.Warn(w)
+	}
+	return o, err
 }
 
 // planner makes the planner of memory.
@@ -170,7 +177,7 @@ func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{config: cfg, log: o.logger, texts: conditioning.NewCache(cfg.TextCache)}
+	p := &Pipeline{config: cfg, log: o.logger, warnings: opening.warnings, texts: conditioning.NewCache(cfg.TextCache)}
 	base, err := p.openBase(ctx, opening, o)
 	if err != nil {
 		return nil, err

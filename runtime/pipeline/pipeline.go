@@ -49,6 +49,7 @@ type Pipeline struct {
 	sums     loraHashes
 	hash     modelHash
 	log      *slog.Logger
+	warnings []string // of opening; the log has them, and every result
 
 	// Held for reading by every call that uses the models, for writing by Close.
 	mu     sync.RWMutex

@@ -22,6 +22,8 @@ type MemoryPlan struct {
 	Measured bool `json:"measured"`
 	// Sizes are the jobs as they were planned, defaults filled in.
 	Sizes []memory.Job `json:"sizes"`
+	// Warnings are what opening the model would warn of.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Plan decides how a Pipeline of cfg would make the pictures of jobs, as Open and Generate would now, without reading a weight. Where
@@ -57,7 +59,7 @@ func Plan(ctx context.Context, cfg Config, jobs []request.Request, opts ...OpenO
 
 // report plans jobs and puts together what there is to say.
 func (o opening) report(ctx context.Context, p *plan.Planner, requests []request.Request) (MemoryPlan, error) {
-	out := MemoryPlan{Device: p.Device(), Measured: p.Measured()}
+	out := MemoryPlan{Device: p.Device(), Measured: p.Measured(), Warnings: o.warnings}
 	var err error
 	if out.Sizes, err = o.plannedJobs(p, requests); err != nil {
 		return out, err

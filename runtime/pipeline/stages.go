@@ -93,6 +93,9 @@ func (s *sitting) openControls(ctx context.Context, m *member) error {
 		net, err := s.p.models.ControlNet(ctx, spec.Path, spec.ID)
 		if err == nil {
 			m.nets = append(m.nets, net)
+			for _, w := range net.Value.Warnings() {
+				m.plan.warn(s.p.log, w)
+			}
 			var c *steps.Control
 			c, err = steps.NewControl(ctx, net.Value, spec, &m.Request)
 			m.Controls = append(m.Controls, c)

@@ -98,8 +98,31 @@ func printReport(env Env, r modelfile.Report) error {
 			cmp.Or(c.Prefix, "-")})
 	}
 	p.table(table)
+	p.table(unusedRows(r))
 	p.table(metadataRows(r))
 	return p.print(env)
+}
+
+// maxUnused is how many unused tensors are printed; --json has all.
+const maxUnused = 20
+
+// unusedRows lists the tensors that no component computes with.
+func unusedRows(r modelfile.Report) (rows [][]string) {
+	if !r.Supported() || len(r.Unused) == 0 {
+		return nil
+	}
+	rows = [][]string{{""}, {"UNUSED TENSOR", "COMPONENT", "WHAT IT IS"}}
+	for _, u := range r.Unused[:min(len(r.Unused), maxUnused)] {
+		what := u.What
+		if u.Fault {
+			what = strings.Trim(what+", would change the picture: the file is refused", ", ")
+		}
+		rows = append(rows, []string{strings.Map(printable, u.Name), cmp.Or(u.Component, "-"), cmp.Or(what, "unknown")})
+	}
+	if more := len(r.Unused) - maxUnused; more > 0 {
+		rows = append(rows, []string{fmt.Sprintf("and %d more", more)})
+	}
+	return rows
 }
 
 // kindText names the kind, and says why it cannot be used where that is so.

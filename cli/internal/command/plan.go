@@ -22,6 +22,11 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if err != nil && !errors.Is(err, memory.ErrOverBudget) {
 		return explain(o.named(blameInput(err)), o.run.Model)
 	}
+	for _, w := range plan.Warnings {
+		if err := printTo(env.Stderr, "warning: %s\n", strings.Map(printable, w)); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		return errors.Join(printJSON(env.Stdout, planReport(plan, err)), err)
 	}
