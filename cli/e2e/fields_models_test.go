@@ -20,7 +20,7 @@ const (
 var modelFields = []field{
 	{"generative-models, kohya, A1111: sgm's names", "model", original(), same, nil},
 	{"a merge with the averaged weights left in", "model", original(with("model_ema.decay", "F32"), with("model_ema.num_updates", "I64"),
-		with("model_ema.diffusion_modelinput_blocks00weight", "F16", 32, 4, 3, 3)), noted, nil},
+		with("model_ema.diffusion_modelinput_blocks00weight", "F16", 32, 4, 3, 3)), noted, []string{"averaged weights of training"}},
 	{"with the schedule of the training", "model", original(with("alphas_cumprod", "F32", 1000), with("betas", "F32", 1000),
 		with("sqrt_alphas_cumprod", "F32", 1000), with("model.alphas", "F32", 1000)), noted, nil},
 	{"with position ids as newer transformers omit them", "model", original(with(ldmText+"text_model.embeddings.position_ids", "I64", 1, 77)),
