@@ -75,6 +75,7 @@ type UNetInput struct {
 	ResidualCount int64
 	Loras         *loraUse // set by UNetEval
 	LoraCount     int64
+	Guidance      *float32 // [N], where UNetGuidanceDim is not 0; nil: none
 }
 
 // UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width].

@@ -14,7 +14,8 @@ type Weight struct {
 	Offset  int64
 	Bytes   int64
 	Shape   []int64
-	Strides []int64 // in elements; nil: in the order of Shape
+	Strides []int64   // in elements; nil: in the order of Shape
+	Scale   []float32 // what FP8 values are multiplied by: one, or one for each of as many equal runs of elements; nil: nothing
 }
 
 // File is a file of weights, and what told it from others when its header was read; see dg_model_file. Only Path is needed.
@@ -146,6 +147,10 @@ func (w *Weight) mirror(op string, pins *runtime.Pinner) (c weight, err error) {
 	c = weight{File: int32(w.File), Type: w.Type, Dims: int32(len(w.Shape)), Strided: flag(w.Strides != nil), Offset: w.Offset, Bytes: w.Bytes}
 	copy(c.Shape[:], w.Shape)
 	copy(c.Strides[:], w.Strides)
+	c.Scale, c.ScaleCount = Pointer(w.Scale), int64(len(w.Scale))
+	if c.Scale != nil {
+		pins.Pin(c.Scale)
+	}
 	if c.Name, err = cString(op, "the name of a weight", w.Name); err == nil {
 		c.Stored, err = cString(op, "the name of a weight", w.Stored)
 	}

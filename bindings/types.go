@@ -75,6 +75,8 @@ type weight struct {
 	Bytes      int64
 	Shape      [4]int64
 	Strides    [4]int64
+	Scale      *float32
+	ScaleCount int64
 }
 
 // modelParams mirrors dg_model_params.
@@ -192,4 +194,5 @@ type ModelInfo struct {
 	VAE             VAEInfo
 	Control         ControlInfo
 	Upscaler        UpscalerInfo
+	UNetGuidanceDim int64 // of the UNet's embedding of the guidance scale; 0: it has none
 }

@@ -80,7 +80,8 @@ func (e *Encoder) Now() *Conditioning { return e.now }
 
 // encode makes both halves.
 func (e *Encoder) encode(ctx context.Context, uses []backend.LoRAUse) (*Conditioning, error) {
-	positive, negative, err := e.Texts.halves(encodersOf(e.Model.Info), e.Model.Zeros)
+	guided := e.Model.Info.UNet.Halves(e.Texts.Request.GuidanceScale)
+	positive, negative, err := e.Texts.halves(encodersOf(e.Model.Info), guided, e.Model.Zeros)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (e *Encoder) encode(ctx context.Context, uses []backend.LoRAUse) (*Conditio
 	}
 	ids, r := e.Model.Info.UNet.SizeIDs, e.Texts.Request
 	out.Positive.SizeIDs = SizeIDs(ids, r, true, false)
-	if r.GuidanceScale <= 1 {
+	if !guided {
 		return &out, nil
 	}
 	half := out.Positive.zeroed()

@@ -34,14 +34,14 @@ func encodersOf(info backend.ModelInfo) []int {
 }
 
 // halves reads the texts of both halves of guidance for some encoders, brought to the same number of chunks, so that both fit into
-// one batch. The negative half is nil without guidance, and where it is to be zeros: as in diffusers an absent negative prompt is zeros if
+// one batch. The negative half is nil where nothing is guided, and where it is to be zeros: as in diffusers an absent negative prompt is zeros if
 // the model wants that. Here an empty prompt is absent.
-func (t Texts) halves(encoders []int, zeros bool) (positive, negative texts, err error) {
+func (t Texts) halves(encoders []int, guided, zeros bool) (positive, negative texts, err error) {
 	r := t.Request
 	if positive, err = t.half(encoders, "prompt", r.Prompt, "prompt_2", r.Prompt2); err != nil {
 		return nil, nil, err
 	}
-	if r.GuidanceScale > 1 && !(zeros && r.NegativePrompt == "" && r.NegativePrompt2 == "") {
+	if guided && !(zeros && r.NegativePrompt == "" && r.NegativePrompt2 == "") {
 		if negative, err = t.half(encoders, "negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2); err != nil {
 			return nil, nil, err
 		}
@@ -89,15 +89,16 @@ func promptError(key string, err error) error {
 // open yet, which then has one encoder, with and without zeros for an absent prompt. Texts of different lengths cannot share a batch.
 func (t Texts) Chunks(info backend.ModelInfo, zeros, refines bool) (n [3]int, err error) {
 	type reading struct {
-		encoders []int
-		zeros    bool
+		encoders      []int
+		guided, zeros bool
 	}
-	readings := []reading{{encodersOf(info), zeros}}
+	scale := t.Request.GuidanceScale
+	readings := []reading{{encodersOf(info), info.UNet.Halves(scale), zeros}}
 	if refines {
-		readings = append(readings, reading{[]int{1}, true}, reading{[]int{1}, false})
+		readings = append(readings, reading{[]int{1}, scale > 1, true}, reading{[]int{1}, scale > 1, false})
 	}
 	for i, r := range readings {
-		positive, _, err := t.halves(r.encoders, r.zeros)
+		positive, _, err := t.halves(r.encoders, r.guided, r.zeros)
 		if err != nil {
 			return n, err
 		}

@@ -54,6 +54,9 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if count, ok := product(n, u.OutChannels, h, w); !ok || out != count {
 		return Invalid("out", "has %d elements; [%d %d %d %d] needs %d", out, n, u.OutChannels, h, w, count)
 	}
+	if in.Guidance != nil && (u.GuidanceDim == 0 || len(in.Guidance) != n) {
+		return Invalid("guidance", "there are %d for a batch of %d, of a UNet that takes %d numbers for each", len(in.Guidance), n, u.GuidanceDim)
+	}
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
 	}

@@ -1,6 +1,7 @@
 package modelfile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,7 +56,19 @@ func (s *source) whole() error {
 	if err := s.sound(s.parts, s.dims); err != nil {
 		return err
 	}
+	if err := s.guidance(); err != nil {
+		return err
+	}
 	return crossCheck(s.dims, s.path)
+}
+
+// guidance makes sure that UNets have the embedding of the guidance scale that the configuration speaks of.
+func (s *source) guidance() error {
+	c, err := s.config()
+	for _, p := range s.parts {
+		err = cmp.Or(err, checkGuidance(p, s.dims, c))
+	}
+	return err
 }
 
 // sound is the one rule for what a file holds, whoever opens it: every tensor that the parts' architectures need is there, in the shape and

@@ -2,7 +2,7 @@ package modelfile
 
 import (
 	"encoding/json"
-	"math"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +40,8 @@ type UNetConfig struct {
 	// misnomer, the number of heads; the division is done here. MetadataKey may state head_dim itself.
 	HeadDim    int `json:"head_dim,omitempty" range:"1 65536"`
 	SampleSize int `json:"sample_size,omitempty" range:"1 65536"` // latent cells per side the model was trained at
+	// TimeCondProjDim is the width of the guidance scale's embedding, of a UNet that has one (LCM). The weights tell it as well.
+	TimeCondProjDim int `json:"time_cond_proj_dim,omitempty" range:"2 65536"`
 }
 
 // VAEConfig is the part of a VAE's config that its weights do not tell.
@@ -66,7 +68,7 @@ type SchedulerConfig struct {
 	UseKarrasSigmas     *bool    `json:"use_karras_sigmas,omitempty"`
 	SigmaMin            *float64 `json:"sigma_min,omitempty"` // of an EDM-style model
 	SigmaMax            *float64 `json:"sigma_max,omitempty"`
-	// EDM: the file carries the edm_vpred marker (CosXL): sigmas and preconditioning as in EDM.
+	// EDM: the file carries markers of EDM's preconditioning (Playground v2.5, CosXL).
 	EDM bool           `json:"edm,omitempty"`
 	Raw map[string]any `json:"-"`
 }
@@ -88,7 +90,7 @@ type DefaultConfig struct {
 // ReadConfig collects a Config from a model file or a diffusers folder.
 //
 // In a file, in this order: the metadata entry MetadataKey; for a lone UNet, VAE or text encoder the
-// config.json beside it; the marker tensors v_pred, ztsnr and edm_vpred; modelspec.* metadata. In a
+// config.json beside it; marker tensors (v_pred, ztsnr, edm_mean and edm_std, edm_vpred.*); modelspec.* metadata. In a
 // folder: model_index.json and each component's config. Unknown keys are ignored, since these files are
 // other programs'; a value of the wrong type or range is an ErrConfig that names the key.
 func ReadConfig(path string) (Config, error) {
@@ -148,7 +150,8 @@ func (c *Config) readComponent(name string, o object) {
 		c.TextEncoder2.read(o)
 	case "scheduler":
 		s := &c.Scheduler
-		s.Raw = o.values
+		s.Raw = maps.Clone(o.values)
+		delete(s.Raw, "edm") // is this program's own
 		o.fill(s)
 		if s.PredictionType != "" && !slices.Contains([]string{"epsilon", "v_prediction", "sample"}, s.PredictionType) {
 			panic(o.bad("prediction_type", "%s; known are epsilon, v_prediction and sample", quoteName(s.PredictionType)))
@@ -226,50 +229,6 @@ func (t *TextEncoderConfig) read(o object) {
 	}
 }
 
-// fromMarkers reads the tensors that trainers add as flags, where the prediction type is not stated.
-func (c *Config) fromMarkers(f *File) {
-	s := &c.Scheduler
-	_, v := f.Tensor("v_pred")
-	_, zero := f.Tensor("ztsnr")
-	_, edm := f.Tensor("edm_vpred.sigma_max")
-	if (v || edm) && s.PredictionType == "" {
-		s.PredictionType = "v_prediction"
-	}
-	if zero && s.RescaleBetasZeroSNR == nil {
-		s.RescaleBetasZeroSNR = &zero
-	}
-	if edm {
-		s.EDM = true
-		for name, to := range map[string]**float64{"edm_vpred.sigma_max": &s.SigmaMax, "edm_vpred.sigma_min": &s.SigmaMin} {
-			if x := f.scalar(name); *to == nil {
-				*to = x
-			}
-		}
-	}
-	if v || zero || edm {
-		c.Sources = append(c.Sources, "marker tensors")
-	}
-}
-
-// scalar reads a tensor of one positive element; nil where there is none of that name.
-func (f *File) scalar(name string) *float64 {
-	t, ok := f.Tensor(name)
-	if !ok {
-		return nil
-	}
-	bad := func(format string, args ...any) {
-		panic(withPath(f.Path, fail(ErrConfig, tensorField(name), "", format, args...)))
-	}
-	if t.Elements() != 1 {
-		bad("shape %s where one number is needed", shapeString(t.Shape))
-	}
-	x := float64(fault.Value(f.ReadFloat32(name))[0])
-	if math.IsNaN(x) || math.IsInf(x, 0) || x <= 0 {
-		bad("%v is not a positive number", x)
-	}
-	return &x
-}
-
 // fromModelSpec reads https://github.com/Stability-AI/ModelSpec metadata, the least trusted source.
 func (c *Config) fromModelSpec(f *File) {
 	used := false
@@ -307,9 +266,21 @@ func (c *Config) fromNeighbour(f *File, parts []*part) {
 	}
 }
 
-// MarshalMetadata returns the JSON object for MetadataKey.
+// MarshalMetadata returns the JSON object for MetadataKey, with all that the scheduler's configuration says.
 func (c Config) MarshalMetadata() (string, error) {
 	c.Sources = nil
 	b, err := json.Marshal(c)
+	if err != nil || len(c.Scheduler.Raw) == 0 {
+		return string(b), err
+	}
+	var all map[string]any
+	if err := json.Unmarshal(b, &all); err != nil {
+		return "", err
+	}
+	scheduler := maps.Clone(c.Scheduler.Raw)
+	stated, _ := all["scheduler"].(map[string]any)
+	maps.Copy(scheduler, stated)
+	all["scheduler"] = scheduler
+	b, err = json.Marshal(all)
 	return string(b), err
 }

@@ -32,7 +32,7 @@ type extra struct {
 var extras = []extra{
 	{pieces: "v_pred", head: true, fate: consumed, what: "a marker of v-prediction"},
 	{pieces: "ztsnr", head: true, fate: consumed, what: "a marker of zero terminal SNR"},
-	{pieces: "edm_vpred", head: true, fate: consumed, what: "a marker of EDM"},
+	{pieces: "edm_*", head: true, fate: consumed, what: "a marker of EDM"},
 
 	{pieces: "position_ids", fate: usual, what: "the numbers 0, 1, 2, ..."},
 	{pieces: "logit_scale", fate: usual, what: "the temperature of CLIP's training"},

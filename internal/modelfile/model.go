@@ -95,12 +95,17 @@ func (m *Model) Table() (*backend.Table, error) {
 		first := len(t.Files)
 		for _, f := range s.files {
 			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Identity: f.identity})
-			t.VPrediction = t.VPrediction || f.has("v_pred")
-			t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has("ztsnr")
+			if in.Role == "model" || in.Role == "unet" { // what stands beside another component is of another UNet
+				t.VPrediction = t.VPrediction || f.has(markerV)
+				t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has(markerZeroSNR)
+			}
 		}
 		for _, p := range s.parts {
 			if !slices.Contains(m.parts, p) {
 				continue
+			}
+			if err := checkGuidance(p, m.Dims, in.Report.Config); err != nil {
+				return nil, err
 			}
 			taken = append(taken, p)
 			for _, c := range p.claims {

@@ -119,7 +119,7 @@ func (s *source) belongs(owner, name string) int {
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		if prefix == "" && (name == "v_pred" || name == "ztsnr" || strings.HasPrefix(name, "edm_vpred.")) {
+		if prefix == "" && isMarker(name) {
 			continue
 		}
 		if best == len(s.parts) || len(prefix) > len(strings.TrimSuffix(s.parts[best].prefix, "text_model.")) {

@@ -10,16 +10,38 @@ import (
 type UNetDims struct {
 	InChannels    int     `json:"in_channels"` // 4; 9 for inpainting
 	OutChannels   int     `json:"out_channels"`
-	Channels      []int   `json:"channels"`            // per level: 320 640 1280
-	Resnets       []int   `json:"resnets"`             // per level on the way down; one more on the way up
-	DownDepth     [][]int `json:"down_depth"`          // transformer blocks behind each resnet; 0: no attention
-	UpDepth       [][]int `json:"up_depth"`            // the same on the way up, by level (not by order of execution)
-	MiddleResnets int     `json:"middle_resnets"`      // 2
-	MiddleDepth   int     `json:"middle_depth"`        // 0: no attention
-	ContextDim    int     `json:"context_dim"`         // 2048
-	LabelDim      int     `json:"label_dim,omitempty"` // pooled + 256 x size ids; 0: no label embedding (SD 1.x, 2.x)
-	TimeDim       int     `json:"time_dim"`            // of the time embedding: 4 x channels[0]
-	ConvAttention bool    `json:"conv_proj,omitempty"` // proj_in and proj_out are 1x1 convolutions (SD 1.x)
+	Channels      []int   `json:"channels"`               // per level: 320 640 1280
+	Resnets       []int   `json:"resnets"`                // per level on the way down; one more on the way up
+	DownDepth     [][]int `json:"down_depth"`             // transformer blocks behind each resnet; 0: no attention
+	UpDepth       [][]int `json:"up_depth"`               // the same on the way up, by level (not by order of execution)
+	MiddleResnets int     `json:"middle_resnets"`         // 2
+	MiddleDepth   int     `json:"middle_depth"`           // 0: no attention
+	ContextDim    int     `json:"context_dim"`            // 2048
+	LabelDim      int     `json:"label_dim,omitempty"`    // pooled + 256 x size ids; 0: no label embedding (SD 1.x, 2.x)
+	TimeDim       int     `json:"time_dim"`               // of the time embedding: 4 x channels[0]
+	GuidanceDim   int     `json:"guidance_dim,omitempty"` // of the embedding of the guidance scale (LCM: time_cond_proj_dim); 0: none
+	ConvAttention bool    `json:"conv_proj,omitempty"`    // proj_in and proj_out are 1x1 convolutions (SD 1.x)
+}
+
+// The projection of the guidance scale's embedding. The original layout has no name for it: diffusers' scripts leave its own, and some
+// programs write it as the layout would.
+const (
+	guidanceProjection         = "time_embedding.cond_proj.weight"
+	guidanceProjectionOriginal = "time_embed.cond_proj.weight"
+)
+
+// checkGuidance makes sure that a UNet has the embedding of the guidance scale that its configuration speaks of.
+func checkGuidance(p *part, d Dims, c Config) error {
+	want := c.UNet.TimeCondProjDim
+	if p.component != "unet" || want == 0 || want == d.UNet.GuidanceDim {
+		return nil
+	}
+	e := &Error{Kind: ErrTensor, Path: p.fileOf(""), Field: tensorField(p.prefix + guidanceProjection),
+		Found: "missing, and the configuration has a time_cond_proj_dim of " + group(want), Remedy: "download or convert the file again"}
+	if d.UNet.GuidanceDim > 0 {
+		e.Found = fmt.Sprintf("takes %d numbers, and the configuration has a time_cond_proj_dim of %d", d.UNet.GuidanceDim, want)
+	}
+	return e
 }
 
 func locateUNet(t *table) *part {
@@ -133,6 +155,9 @@ func (b *specs) unetDown(u *UNetDims) (ch int, skips []int) {
 	base, last := u.Channels[0], len(u.Channels)-1
 	b.sensitive(b.pick("time_embed.0", "time_embedding.linear_1"), base, u.TimeDim)
 	b.sensitive(b.pick("time_embed.2", "time_embedding.linear_2"), u.TimeDim, u.TimeDim)
+	if u.GuidanceDim > 0 {
+		b.add(both(guidanceProjection), RoleWeight, backend.UseSensitive, base, u.GuidanceDim).aliases = []string{guidanceProjectionOriginal}
+	}
 	if u.LabelDim != 0 {
 		b.sensitive(b.pick("label_emb.0.0", "add_embedding.linear_1"), u.LabelDim, u.TimeDim)
 		b.sensitive(b.pick("label_emb.0.2", "add_embedding.linear_2"), u.TimeDim, u.TimeDim)

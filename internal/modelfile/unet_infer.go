@@ -17,6 +17,9 @@ func inferUNet(p *part) *UNetDims {
 		TimeDim: p.agreed(side{time + ".weight", 0}, side{time + ".bias", 0}, side{time2 + ".weight", 0}, side{time2 + ".weight", 1},
 			side{time2 + ".bias", 0}),
 	}
+	if p.component == "unet" { // ControlNets have none
+		u.GuidanceDim = max(p.dim(guidanceProjection, 1), p.dim(guidanceProjectionOriginal, 1))
+	}
 	if p.under("label_emb", "add_embedding") {
 		u.LabelDim = p.told(label+".weight", 1)
 	}

@@ -81,6 +81,7 @@ func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error
 		set(&h.UNetNormNumGroups, c.UNet.NormNumGroups)
 		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
 		o.ForceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, o.ForceZeros)
+		o.Settings.stated = false // of another UNet
 		if err := o.Settings.adoptUNet(c, log); err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error
 		set(&h.TextHeadDim, second.HeadDim)
 		set(&h.TextEncoder2Act, second.HiddenAct)
 	}
-	if whole || role == "vae" {
+	if whole || role == "vae" || c.Scheduler.EDM { // whose UNet has latents of a mean and deviation of its own
 		set(&h.VAENormNumGroups, c.VAE.NormNumGroups)
 		o.Settings.adoptVAE(c.VAE)
 	}

@@ -14,6 +14,13 @@ import (
 // DefaultScalingFactor is scaling_factor of SDXL's vae/config.json. A VAE whose file states none gets it.
 const DefaultScalingFactor = 0.13025
 
+// What latent-consistency/lcm-sdxl is run with, by its model card.
+const (
+	lcmScheduler = "LCM"
+	lcmSteps     = 4
+	lcmGuidance  = 8
+)
+
 // sdxlSampleSize is unet/config.json's sample_size of SDXL base, in latent cells.
 const sdxlSampleSize = 128
 
@@ -24,12 +31,15 @@ type Settings struct {
 	LatentsStd    []float64
 	SchedulerName string
 	Scheduler     scheduler.Config
+	EDM           bool // the UNet has EDM's preconditioning: only schedulers made for it fit
 	ForceZeros    bool // an absent negative prompt is zeros
 	SampleSize    int  // latent cells
 	Width, Height int  // pixels; 0 before Adopt: those of SampleSize
 	Steps         int
 	Guidance      float64
 	Downscale     int // pixels of a latent cell on each side
+
+	stated bool // the file of the UNet names SchedulerName
 }
 
 // SDXLSettings are those of SDXL base.
@@ -57,13 +67,10 @@ func (s *Settings) adoptUNet(c modelfile.Config, log *slog.Logger) error {
 // adoptScheduler takes over the file's scheduler. A class or options that are not known are left out with a warning. Options that
 // change the meaning of the UNet's output are always taken.
 func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger) error {
-	if c.EDM {
-		return fmt.Errorf("%w: the model carries the marker edm_vpred (CosXL), whose preconditioning is not offered", ErrUnsupported)
-	}
 	if class, options, err := scheduler.ConfigFromMap(c.Raw); err == nil {
 		s.Scheduler = s.Scheduler.With(options)
 		if _, _, err := scheduler.Resolve(class); class != "" && err == nil {
-			s.SchedulerName = class
+			s.SchedulerName, s.stated = class, true
 		} else if class != "" {
 			log.Warn("the model's scheduler is not known; its options are used with another", "class", class, "instead", s.SchedulerName)
 		}
@@ -82,7 +89,16 @@ func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger)
 		over.BetaEnd = &c.BetaEnd
 	}
 	s.Scheduler = s.Scheduler.With(over)
+	if s.EDM = NeedsEDM(s.SchedulerName); c.EDM && !s.EDM {
+		return fmt.Errorf("%w: the file says that the model has EDM's preconditioning, and names no scheduler for it", ErrUnsupported)
+	}
 	return nil
+}
+
+// NeedsEDM reports whether a scheduler is made for models with EDM's preconditioning.
+func NeedsEDM(name string) bool {
+	info, err := scheduler.Describe(name)
+	return err == nil && info.Needs == scheduler.NeedsEDM
 }
 
 // adoptVAE takes over the scaling of latents. A VAE whose file states none keeps that of the VAE it replaces.
@@ -101,12 +117,29 @@ func (s *Settings) Adopt(info backend.ModelInfo) {
 	if info.ZeroTerminalSNR && s.Scheduler.RescaleBetasZeroSNR == nil {
 		s.Scheduler.RescaleBetasZeroSNR = new(true)
 	}
+	if info.UNet.GuidanceDim > 0 {
+		s.adoptLCM()
+	}
 	if len(s.LatentsMean) != info.VAE.LatentChannels {
 		s.LatentsMean, s.LatentsStd = nil, nil
 	}
 	set(&s.Downscale, info.VAE.Downscale)
 	set(&s.Width, cmp.Or(s.Width, s.SampleSize*s.Downscale))
 	set(&s.Height, cmp.Or(s.Height, s.SampleSize*s.Downscale))
+}
+
+// adoptLCM takes what LCM-SDXL is run with, for a UNet that is told the guidance scale, where its file does not say otherwise.
+func (s *Settings) adoptLCM() {
+	if s.stated {
+		return
+	}
+	s.SchedulerName = lcmScheduler
+	if s.Steps == request.DefaultNumInferenceSteps {
+		s.Steps = lcmSteps
+	}
+	if s.Guidance == request.DefaultGuidanceScale {
+		s.Guidance = lcmGuidance
+	}
 }
 
 // ScaleLatents turns one image's latents, [C, cells], from the VAE's range into the UNet's, in place:

@@ -30,6 +30,10 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 	if g := r.Outpaint; g.On() && (r.Width-g.Left-g.Right < unit || r.Height-g.Top-g.Bottom < unit) {
 		errs.Add("outpaint", "leaves nothing of init_image in %d x %d; width and height are those of the enlarged picture", r.Width, r.Height)
 	}
+	if t.Settings.EDM && !models.NeedsEDM(r.Scheduler) {
+		errs.Add("scheduler", "%s does not fit this model, which has EDM's preconditioning as Playground v2.5 and CosXL do; use EDMEuler or "+
+			"EDMDPMSolverMultistep", r.Scheduler)
+	}
 	t.checkHires(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
 	t.checkLatents("latents", r.Latents, r, errs)

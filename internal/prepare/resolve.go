@@ -76,6 +76,7 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	if err := p.schedule(); err != nil {
 		return nil, err
 	}
+	p.Warnings = t.doubts(&p.Request)
 	return p, t.measureTexts(p)
 }
 
@@ -117,7 +118,7 @@ func (t *Target) measureTexts(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	p.Warnings, p.Reader = warnings, reader
+	p.Warnings, p.Reader = append(p.Warnings, warnings...), reader
 	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Warn: func(string) {}} // they are told when the texts are encoded
 	p.Tokens, err = texts.Chunks(t.Info, *p.Request.ForceZerosForEmptyPrompt, p.Refines)
 	return err

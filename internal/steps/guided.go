@@ -45,6 +45,11 @@ func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher) 
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows[:b.Len()], b.Height, b.Width),
 			unetInput(m.Info.UNet, rows[b.Len():], b.Height, b.Width)}
 	}
+	if m.Info.UNet.GuidanceDim > 0 { // then there is one half
+		for _, slot := range b.Slots {
+			g.inputs[0].Guidance = append(g.inputs[0].Guidance, float32(slot.Member.Request.GuidanceScale))
+		}
+	}
 	g.output = make([]float32, len(rows)*b.Channels*b.Height*b.Width)
 	return g
 }

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a declaration below changes in a way an older caller would misread. */
-#define DG_ABI_VERSION 3
+#define DG_ABI_VERSION 4
 
 #define DG_MAX_LEVELS 8
 #define DG_NAME_LEN 64
@@ -208,6 +208,8 @@ typedef struct dg_weight {
     int64_t bytes; /* from there to the last element */
     int64_t shape[4]; /* as the component takes it, slowest first */
     int64_t strides[4]; /* of each dimension, in elements */
+    const float* scale; /* what stored values are multiplied by, of FP8 types; NULL: nothing */
+    int64_t scale_count; /* 1, or one for each of the equal runs that the elements make in the order of shape */
 } dg_weight;
 
 typedef struct dg_model_params {
@@ -327,6 +329,7 @@ typedef struct dg_model_info {
     dg_vae_info vae;
     dg_control_info control;
     dg_upscaler_info upscaler;
+    int64_t unet_guidance_dim; /* width of the guidance embedding of a UNet distilled for it (LCM): 256; 0: it has none */
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
@@ -440,6 +443,7 @@ typedef struct dg_unet_input {
     int64_t residual_count; /* floats in it */
     const dg_lora_use* loras; /* adapters to apply; NULL: none. Targets of other components are passed over */
     int64_t lora_count;
+    const float* guidance; /* [N]: the guidance scale that each row is told, where unet_guidance_dim is not 0; NULL: none */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */

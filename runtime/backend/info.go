@@ -43,7 +43,13 @@ type UNetInfo struct {
 	MiddleDepth      int   `json:"middle_depth"`
 	HeadDim          int   `json:"head_dim"`
 	NormNumGroups    int   `json:"norm_num_groups"`
+	// GuidanceDim is the width of the embedding of the guidance scale that a UNet distilled with guidance (LCM) has; 0: it has none.
+	// Such a UNet is told the scale, and there is no negative half.
+	GuidanceDim int `json:"guidance_dim,omitempty"`
 }
+
+// Halves reports whether guidance by this scale evaluates a negative half beside the positive one.
+func (u UNetInfo) Halves(scale float64) bool { return scale > 1 && u.GuidanceDim == 0 }
 
 // VAEInfo has the dimensions of the VAE.
 type VAEInfo struct {

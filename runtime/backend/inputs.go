@@ -22,6 +22,7 @@ type UNetInput struct {
 	Context   Tensor    // [N, T, ContextDim]
 	Pooled    Tensor    // [N, PooledDim]
 	SizeIDs   Tensor    // [N, SizeIDs]
+	Guidance  []float32 // [N]: the guidance scale, where UNetInfo.GuidanceDim is not 0; nil: none
 	Residuals []float32 // of ControlNets, ResidualCount values for N rows; nil: none
 	LoRAs     []LoRAUse // adapters; only their targets in this component count
 }

@@ -36,6 +36,9 @@ type Weight struct {
 	Bytes   int64   // from Offset on, to the last element
 	Type    Type    // as stored; also one that no model can be opened with, as "f64" or "iq4_xs"
 	Strides []int64 // of each dimension, in elements of the file; nil: in the order of Shape
+	// Scale is what values of an FP8 type are multiplied by: one number, or one for each of the equal runs that the elements make in the
+	// order of Shape, such as rows. nil: nothing.
+	Scale []float32
 }
 
 // Use says what a weight does, on which the type depends that it is held in.

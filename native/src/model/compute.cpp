@@ -121,6 +121,9 @@ BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, in
         in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
         in.context = Contexts::declare(g, d.context, tokens, texts, batch);
         in.label   = g.input(GGML_TYPE_F32, d.label, batch);
+        if (d.guidance > 0) {
+            in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
+        }
         if (residuals) {
             for (const ResidualShape& s : residual_shapes(d, height, width)) {
                 in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
@@ -153,8 +156,11 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     }
 
     const int64_t n = in.batch;
-    std::vector<float> time, label;
+    std::vector<float> time, label, guidance(static_cast<size_t>(n * d.guidance));
     embed_conditioning(d, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
+    for (int64_t i = 0; in.guidance != nullptr && d.guidance > 0 && i < n; i++) {
+        guidance_sinusoid(in.guidance[i], d.guidance, guidance.data() + i * d.guidance);
+    }
     std::vector<float> scales;
     const AdapterStack* stack       = stack_of(kUnet, in.loras, in.lora_count, &scales);
     const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens);
@@ -173,6 +179,9 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
         contexts.back().inputs(&call.inputs);
         call.inputs.push_back(rows_of(label.data(), first, count, d.label));
+        if (d.guidance > 0) {
+            call.inputs.push_back(rows_of(guidance.data(), first, count, d.guidance));
+        }
         if (in.residual_count != 0) {
             const float* level = in.residuals;
             for (const ResidualShape& s : residual_shapes(d, in.height, in.width)) {

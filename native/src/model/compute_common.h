@@ -53,6 +53,20 @@ inline void sinusoid(float value, int64_t width, float* out) {
     }
 }
 
+// Embedding of a guidance scale, as diffusers' get_guidance_scale_embedding of scale - 1: sines, then cosines, of frequencies that end
+// at 1/10000; an odd width ends with 0. Angles are rounded as there, for they are thousands of radians.
+inline void guidance_sinusoid(float scale, int64_t width, float* out) {
+    const int64_t half = width / 2;
+    const float thousands = (scale - 1.0f) * 1000.0f;
+    const float step      = static_cast<float>(std::log(10000.0)) / static_cast<float>(half - 1);
+    for (int64_t i = 0; i < half; i++) {
+        const auto frequency = static_cast<float>(std::exp(static_cast<double>(static_cast<float>(i) * -step)));
+        const auto angle     = static_cast<double>(thousands * frequency);
+        out[i]               = static_cast<float>(std::sin(angle));
+        out[half + i]        = static_cast<float>(std::cos(angle));
+    }
+}
+
 template <typename T>
 HostInput input_of(const std::vector<T>& values) {
     return {values.data(), values.size() * sizeof(T)};

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include <unistd.h>
 
@@ -80,6 +81,11 @@ SourceTensor read_weight(const dg_weight& w, size_t files) {
         (t.in_order && (w.bytes / block_bytes * block != elements || t.ne[0] % block != 0))) {
         wrong("bytes", w.bytes);
     }
+    if (w.scale_count < 0 || (w.scale_count > 0 && (w.scale == nullptr || elements % w.scale_count != 0)) ||
+        (w.scale_count > 0 && t.coding == SourceTensor::Coding::Plain)) {
+        wrong("scale_count", w.scale_count);
+    }
+    t.scale.assign(w.scale, w.scale + w.scale_count);
     t.file   = static_cast<size_t>(w.file);
     t.offset = static_cast<uint64_t>(w.offset);
     t.bytes  = static_cast<uint64_t>(w.bytes);
@@ -89,6 +95,10 @@ SourceTensor read_weight(const dg_weight& w, size_t files) {
 float f8(uint8_t v, int mantissa, int bias) {
     const int exponent = (v & 0x7f) >> mantissa;
     const int fraction = v & ((1 << mantissa) - 1);
+    const bool four = mantissa == 3;  // E4M3 has no infinities, and one NaN of each sign
+    if (four ? (v & 0x7f) == 0x7f : exponent == 0x1f) {
+        return fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+    }
     const float magnitude =
         exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - mantissa)
                       : std::ldexp(static_cast<float>((1 << mantissa) + fraction), exponent - bias - mantissa);
@@ -107,6 +117,16 @@ void widen(SourceTensor::Coding coding, const std::vector<uint8_t>& data, std::v
             out[i] = static_cast<float>(value);
         } else {
             out[i] = coding == SourceTensor::Coding::F8E4M3 ? f8(data[i], 3, 7) : f8(data[i], 2, 15);
+        }
+    }
+}
+
+// Multiplies runs of values by a factor each.
+void rescale(const std::vector<float>& scale, float* values, int64_t n) {
+    const int64_t run = n / static_cast<int64_t>(scale.size());
+    for (const float factor : scale) {
+        for (int64_t i = 0; i < run; i++) {
+            *values++ *= factor;
         }
     }
 }
@@ -179,6 +199,17 @@ void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t byt
     file->check();
 }
 
+// What damaged FP8 files often hold, and what would make every picture one of NaN.
+void SourceReader::refuse_nan(const SourceTensor& tensor) const {
+    const float* values = reinterpret_cast<const float*>(converted_.data());
+    for (size_t i = 0; i < raw_.size(); i++) {
+        if (!std::isfinite(values[i])) {
+            fail(DG_ERR_FORMAT, "%s: tensor '%s': a weight is no finite number (FP8 %#04x at byte %zu of it)",
+                 source_.files()[tensor.file].c_str(), tensor.stored.c_str(), raw_[i], i);
+        }
+    }
+}
+
 const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
     raw_.resize(static_cast<size_t>(tensor.bytes));
     read_at(tensor, 0, raw_.size(), raw_.data());
@@ -188,8 +219,14 @@ const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
         widen(tensor.coding, raw_, &converted_);
         *type = GGML_TYPE_F32;
         data  = converted_.data();
+        if (tensor.coding != SourceTensor::Coding::F64) {
+            refuse_nan(tensor);
+        }
     }
     if (tensor.in_order) {
+        if (!tensor.scale.empty()) {
+            rescale(tensor.scale, reinterpret_cast<float*>(converted_.data()), tensor.elements());
+        }
         return data;
     }
     if (*type != GGML_TYPE_F32) {
@@ -211,6 +248,9 @@ const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
                 }
             }
         }
+    }
+    if (!tensor.scale.empty()) {
+        rescale(tensor.scale, gathered_.data(), tensor.elements());
     }
     *type = GGML_TYPE_F32;
     return gathered_.data();

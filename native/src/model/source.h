@@ -26,6 +26,7 @@ struct SourceTensor {
     int64_t ne[4]  = {1, 1, 1, 1};
     bool in_order  = true;
     int64_t strides[4]{};  // in elements, where it is not in order
+    std::vector<float> scale;  // of the values; one, or one for each of the equal runs of elements; empty: none
 
     int64_t elements() const { return ne[0] * ne[1] * ne[2] * ne[3]; }
     // Whether the file holds the elements as `type`, in order, so that read_at can read any of their bytes.
@@ -73,6 +74,8 @@ public:
     void read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to);
 
 private:
+    void refuse_nan(const SourceTensor& tensor) const;  // of what was widened last
+
     const Source& source_;
     std::vector<std::unique_ptr<OpenFile>> open_;  // NULL where a file is not open yet
     std::vector<uint8_t> raw_, converted_;

@@ -12,6 +12,7 @@ UnetDims infer_unet_dims(const Source& source, const std::string& u) {
     d.in_channels     = source.dim(u + "conv_in.weight", 2);
     d.time_embed      = source.dim(u + "time_embedding.linear_1.weight", 1);
     d.label           = source.dim(u + "add_embedding.linear_1.weight", 0);
+    d.guidance        = source.dim(u + "time_embedding.cond_proj.weight", 0);
     const auto blocks = [&](const std::string& attention) {
         const std::string list = attention + ".transformer_blocks";
         d.context              = std::max(d.context, source.dim(list + ".0.attn2.to_k.weight", 0));
@@ -115,7 +116,10 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
     time2_               = p.linear(u + "time_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
     label1_              = p.linear(u + "add_embedding.linear_1", dims.label, dims.time_embed, true, true);
     label2_              = p.linear(u + "add_embedding.linear_2", dims.time_embed, dims.time_embed, true, true);
-    conv_in_             = p.conv2d(u + "conv_in", 3, dims.in_channels, dims.channels[0]);
+    if (dims.guidance > 0) {
+        guidance_ = p.linear(u + "time_embedding.cond_proj", dims.guidance, dims.model_channels(), false, true);
+    }
+    conv_in_ = p.conv2d(u + "conv_in", 3, dims.in_channels, dims.channels[0]);
 
     const size_t levels = dims.channels.size();
     int64_t width       = dims.channels[0];
@@ -223,7 +227,8 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
 }
 
 ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
-    ggml_tensor* embedding           = embed(g, in.time, in.label);
+    ggml_tensor* time                = in.guidance == nullptr ? in.time : linear(g, guidance_, in.guidance, in.time);
+    ggml_tensor* embedding           = embed(g, time, in.label);
     Trunk t                          = trunk(g, enter(g, in.sample), embedding, in.context);
     std::vector<ggml_tensor*>& skips = t.skips;
     ggml_tensor* x                   = t.middle;

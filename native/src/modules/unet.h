@@ -13,6 +13,7 @@ namespace dg {
 struct UnetDims {
     std::string prefix  = "unet.";  // of the tensors' canonical names
     int64_t in_channels = 0, out_channels = 0, context = 0, label = 0, time_embed = 0;
+    int64_t guidance = 0;  // width of the embedding of the guidance scale; 0: there is none
     std::vector<int64_t> channels;                     // per level
     std::vector<int64_t> down_resnets;                 // per level
     std::vector<std::vector<int64_t>> down_depth;      // per level and resnet: transformer blocks after it
@@ -47,6 +48,7 @@ public:
         ggml_tensor* time;    // [model_channels, N]: sinusoidal embedding
         Context context;
         ggml_tensor* label;   // [label, N]: pooled text and sinusoidal size ids
+        ggml_tensor* guidance = nullptr;  // [guidance, N]: its sinusoidal embedding, where the UNet has one
         // What ControlNets add: of the shapes of Trunk::skips, then of Trunk::middle; or empty.
         std::vector<ggml_tensor*> residuals;
     };
@@ -54,6 +56,7 @@ public:
 
     // The parts of it that a ControlNet has too. embed: time and label embedding (and one more, already projected) after
     // SiLU, with which every use begins, [time_embed, N]. enter: the first convolution. trunk: the way down and the middle.
+    // What a UNet is told of guidance is added to the sinusoids of the time first.
     ggml_tensor* embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more = nullptr) const;
     ggml_tensor* enter(GraphBuilder& g, ggml_tensor* sample) const;
     struct Trunk {
@@ -87,7 +90,7 @@ private:
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
                        const Context& context) const;
 
-    Linear time1_, time2_, label1_, label2_;
+    Linear time1_, time2_, label1_, label2_, guidance_;
     Conv2d conv_in_, conv_out_;
     Norm norm_out_;
     std::vector<Level> down_, up_;

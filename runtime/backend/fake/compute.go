@@ -33,6 +33,9 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		lean := m.lean(in, n, i, h, w)
 		for ch := range target {
 			target[ch] += latentScale * shift[ch]
+			if in.Guidance != nil {
+				target[ch] += latentScale * in.Guidance[i] / 100
+			}
 		}
 		a := alphasCumprod(float64(in.Timesteps[i]))
 		keep, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))

@@ -57,6 +57,8 @@ type Call struct {
 type Backend struct {
 	// InChannels of the UNet: 0 or 4 for an ordinary model, 9 for an inpainting one.
 	InChannels int
+	// GuidanceDim of the UNet: 0 for an ordinary model, 256 for one that is told the guidance scale (LCM).
+	GuidanceDim int
 	// Hook is called before each operation, if it is set. It runs in the goroutine of the call, with the context of the call, and
 	// the model waits for it. If it returns an error, the call returns that error.
 	Hook func(ctx context.Context, call Call) error
@@ -173,13 +175,13 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 		TextEncoder: text, TextEncoder2: text,
 		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: encoders * textWidth,
 			LabelDim: pooledDim + 256*sizeIDs, PooledDim: pooledDim, SizeIDs: sizeIDs, Channels: []int{8, 16}, Resnets: []int{1, 1},
-			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4},
+			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4, GuidanceDim: b.GuidanceDim},
 		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale,
 			NormNumGroups: 2},
 	}
 	info.TextEncoder2.ProjectionDim = pooledDim
 	if encoders == 1 {
-		info.TextEncoder = backend.TextInfo{}
+		info.TextEncoder, info.UNet.GuidanceDim = backend.TextInfo{}, 0
 	}
 	if network := networkInfo(&info, cfg.Files); network != nil {
 		names = network

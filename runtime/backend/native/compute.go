@@ -46,7 +46,7 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		ContextTokens: int64(in.Context.Shape[1]),
 		Sample:        bindings.Pointer(in.Sample.Data), Timesteps: bindings.Pointer(in.Timesteps), Context: bindings.Pointer(in.Context.Data),
 		Pooled: bindings.Pointer(in.Pooled.Data), SizeIDs: bindings.Pointer(in.SizeIDs.Data),
-		Residuals: bindings.Pointer(in.Residuals), ResidualCount: int64(len(in.Residuals)),
+		Residuals: bindings.Pointer(in.Residuals), ResidualCount: int64(len(in.Residuals)), Guidance: bindings.Pointer(in.Guidance),
 	}
 	loras, err := m.loraUses(opUNet, in.LoRAs)
 	if err != nil {

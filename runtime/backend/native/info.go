@@ -25,6 +25,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 	}
+	out.UNet.GuidanceDim = int(in.UNetGuidanceDim)
 	for i, c := range in.Components {
 		if i >= backend.SDXLComponents && c.Present == 0 {
 			continue // what is a model of its own is no part that others lack

@@ -44,7 +44,7 @@ func addTable(t *backend.Table, p *bindings.ModelParams) error {
 			return err
 		}
 		p.Weights[i] = bindings.Weight{Name: w.Name, Stored: w.Stored, File: w.File, Type: stored, Offset: w.Offset, Bytes: w.Bytes,
-			Shape: w.Shape, Strides: w.Strides}
+			Shape: w.Shape, Strides: w.Strides, Scale: w.Scale}
 	}
 	return nil
 }
