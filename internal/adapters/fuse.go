@@ -40,7 +40,7 @@ type FuseReport struct {
 }
 
 // Fuse writes the checkpoint or folder `in` with the stack's adapters added to its weights, as the file `out`. Names, types and
-// metadata stay as they are; the extension of `out` chooses safetensors or GGUF. Tensors pass through one by one. Cancelling
+// metadata stay as they are, but for FP8 that is scaled or changed, which becomes F16; the extension of `out` chooses safetensors or GGUF. Tensors pass through one by one. Cancelling
 // ctx stops it between two; whatever stops it, nothing is left behind, and a file that was there before stays.
 func Fuse(ctx context.Context, in, out string, opt FuseOptions) (*FuseReport, error) {
 	if err := opt.Stack.Validate(); err != nil {
@@ -69,7 +69,11 @@ func (f *fusion) run(ctx context.Context, out string) {
 	meta := f.metadata()
 	var tensors []writer.Tensor // as they will be written
 	for _, u := range f.collection.Tensors {
-		tensors = append(tensors, writer.Tensor{Name: u.Unique, DType: u.DType, Shape: u.StoredShape(), Size: u.Size})
+		t := writer.Tensor{Name: u.Unique, DType: f.typeOf(u), Shape: u.StoredShape(), Size: u.Size}
+		if t.DType != u.DType {
+			t.Size *= 2
+		}
+		tensors = append(tensors, t)
 		f.report.Bytes += u.Size
 	}
 	fault.Check(writer.CheckSpace(filepath.Dir(out), f.report.Bytes))
@@ -204,16 +208,19 @@ func (f *fusion) write(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(u.Canonical, func(p modelfile.CanonicalPart) bool { return len(f.changes[p.Name]) > 0 }) {
+		changes := f.changesAny(u)
+		if changes || f.typeOf(u) != u.DType {
 			if data, err = f.change(u, data); err != nil {
 				return fmt.Errorf("%s: %w", tensorField(u.Name), err)
 			}
+		}
+		if changes {
 			f.report.Changed++
 		}
 		if _, err := w.Write(data); err != nil {
 			return err
 		}
-		if _, err := w.Write(writer.Padding(f.format, u.Size)); err != nil {
+		if _, err := w.Write(writer.Padding(f.format, int64(len(data)))); err != nil {
 			return err
 		}
 		if done += u.Size; f.opt.Progress != nil {
@@ -221,6 +228,19 @@ func (f *fusion) write(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// changesAny reports whether adapters change a part of a tensor.
+func (f *fusion) changesAny(u modelfile.Used) bool {
+	return slices.ContainsFunc(u.Canonical, func(p modelfile.CanonicalPart) bool { return len(f.changes[p.Name]) > 0 })
+}
+
+// typeOf is the type that a tensor is written in: its own, or F16 for FP8 whose scale or change it could not hold.
+func (f *fusion) typeOf(u modelfile.Used) modelfile.DType {
+	if (u.DType == modelfile.F8E4M3 || u.DType == modelfile.F8E5M2) && (u.Scaled() || f.changesAny(u)) {
+		return modelfile.F16
+	}
+	return u.DType
 }
 
 // change decodes a tensor, adds what the adapters change in each of its parts, and encodes it again.
@@ -239,6 +259,8 @@ func (f *fusion) change(u modelfile.Used, data []byte) ([]byte, error) {
 	} else if !u.DType.Decode(data, values) {
 		return nil, fail(lora.ErrFormat, "", "is of type %s, which is not read as numbers", u.DType)
 	}
+	u.Rescale(values, 0)
+	to := f.typeOf(u)
 	for _, p := range u.Canonical {
 		n := len(values) / p.Parts
 		if err := f.merge(values[p.Part*n:(p.Part+1)*n], partShape(u, p), p); err != nil {
@@ -246,15 +268,18 @@ func (f *fusion) change(u modelfile.Used, data []byte) ([]byte, error) {
 		}
 	}
 	for _, v := range values {
-		if v-v != 0 || u.DType == modelfile.F16 && (v > 65504 || v < -65504) {
-			return nil, fail(lora.ErrValue, "", "becomes %v with the adapters, which type %s cannot hold; use smaller weights", v, u.DType)
+		if v-v != 0 || to == modelfile.F16 && (v > 65504 || v < -65504) {
+			return nil, fail(lora.ErrValue, "", "becomes %v with the adapters, which type %s cannot hold; use smaller weights", v, to)
 		}
 	}
 	out := make([]byte, len(data))
+	if to != u.DType {
+		out = make([]byte, 2*len(data))
+	}
 	if u.DType.Quantized() {
 		return out, f.opt.Quantizer.Quantize(typ, values, columns, out)
 	}
-	if !u.DType.Encode(values, out) {
+	if !to.Encode(values, out) {
 		return nil, fail(lora.ErrFormat, "", "is of type %s, which is not written; convert the model first", u.DType)
 	}
 	return out, nil

@@ -18,6 +18,13 @@ func (c codec) decode(t modelfile.DType, b []byte, columns int, values []float32
 		if !t.Decode(b, values) {
 			return fmt.Errorf("%w: type %s is not read as numbers", modelfile.ErrUnsupported, t)
 		}
+		if t == modelfile.F8E4M3 || t == modelfile.F8E5M2 { // of which damaged files are full
+			for _, v := range values {
+				if v-v != 0 {
+					return fmt.Errorf("%w: a weight of type %s is no finite number", ErrValue, t)
+				}
+			}
+		}
 		return nil
 	}
 	return c.quantizer.Dequantize(nativeType(t), b, columns, values)

@@ -75,6 +75,7 @@ func (j *job) convert(it item, c *chunk) error {
 	if err := j.codec.decode(it.DType, c.in, columns, c.values); err != nil {
 		return err
 	}
+	it.Rescale(c.values, c.at)
 	return j.codec.encode(it.to, c.values, columns, c.out)
 }
 

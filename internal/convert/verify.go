@@ -85,6 +85,7 @@ func (j *job) compare(f *modelfile.File, it item, want uint32) (stats, error) {
 		if err := j.codec.decode(it.DType, c.in, columns, c.values); err != nil {
 			return err
 		}
+		it.Rescale(c.values, c.at)
 		if err := j.codec.decode(it.to, c.out, columns, c.back); err != nil {
 			return err
 		}

@@ -142,6 +142,9 @@ func (c claim) check() error {
 			Found:  "shape " + shapeString(c.entry.Shape) + expected("", c.Spec.Shape),
 			Remedy: "the file is damaged or of another architecture"}
 	}
+	if err := c.checkScale(); err != nil {
+		return err
+	}
 	if !c.DType.Float() && !(c.DType.Quantized() && len(c.Spec.Shape) > 1) {
 		return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name),
 			Found: fmt.Sprintf("type %s, expected a floating-point type", c.DType), Remedy: "convert the file again"}

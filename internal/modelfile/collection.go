@@ -1,6 +1,7 @@
 package modelfile
 
-// Collection is every tensor of a model file or diffusers folder, with what is known of its use. Close closes the files.
+// Collection is every tensor of a model file or diffusers folder, with what is known of its use. The scales of FP8 matrices are not among
+// them: they are part of those, see Tensor.Rescale. Close closes the files.
 type Collection struct {
 	Files   []*File
 	Tensors []Used // in the order of the files
@@ -34,6 +35,9 @@ func OpenAll(path string) (*Collection, error) {
 	c := &Collection{Files: s.files, Dims: s.dims, source: s}
 	for i, f := range s.files {
 		for k, t := range f.Tensors {
+			if isScaleName(t.Name) && s.belongs(s.owner[i], t.Name) < len(s.parts) || t.Name == scaledMarker {
+				continue
+			}
 			u := Used{Tensor: t, File: f, Unique: t.Name}
 			if at := s.belongs(s.owner[i], t.Name); at < len(s.parts) {
 				u.Component = s.parts[at].component

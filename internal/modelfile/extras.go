@@ -33,6 +33,7 @@ var extras = []extra{
 	{pieces: "v_pred", head: true, fate: consumed, what: "a marker of v-prediction"},
 	{pieces: "ztsnr", head: true, fate: consumed, what: "a marker of zero terminal SNR"},
 	{pieces: "edm_*", head: true, fate: consumed, what: "a marker of EDM"},
+	{fate: consumed, what: "a part of FP8's quantization", is: func(_ *part, t Tensor) bool { return isScaleName(t.Name) }},
 
 	{pieces: "position_ids", fate: usual, what: "the numbers 0, 1, 2, ..."},
 	{pieces: "logit_scale", fate: usual, what: "the temperature of CLIP's training"},

@@ -42,6 +42,13 @@ func fuzzRead(t *testing.T, name string, b []byte) {
 		}
 	}
 	s := &source{path: name, files: []*File{f}, owner: []string{""}, parts: locate(newTable(0, f))}
+	if err := fault.Catch(s.readScales); err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatalf("not an *Error: %v", err)
+		}
+		return
+	}
 	s.understand()
 	m := &Model{}
 	if err := m.add("model", s); err != nil {

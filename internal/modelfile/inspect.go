@@ -55,6 +55,7 @@ type Report struct {
 	Unused     []Unused          `json:"unused,omitempty"` // the tensors that no component computes with
 	Metadata   map[string]string `json:"metadata,omitempty"`
 	Warnings   []string          `json:"warnings,omitempty"`
+	Scaled     *ScaledReport     `json:"scaled_fp8,omitempty"` // nil where nothing is scaled FP8
 }
 
 // FileReport is one file of a Report. SHA256 is empty until Report.Hash fills it in.
@@ -104,7 +105,7 @@ func Inspect(path string) (Report, error) {
 }
 
 func (s *source) report() (Report, error) {
-	r := Report{Path: s.path, DTypes: map[DType]int64{}, Metadata: map[string]string{}, Dims: s.dims}
+	r := Report{Path: s.path, DTypes: map[DType]int64{}, Metadata: map[string]string{}, Dims: s.dims, Scaled: s.scaled}
 	for i, f := range s.files {
 		r.Files = append(r.Files, FileReport{Path: f.Path, Component: s.owner[i], Format: f.Format, Size: f.Size, Tensors: len(f.Tensors)})
 		r.Size += f.Size

@@ -131,7 +131,7 @@ func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
 	for _, part := range c.Canonical {
 		w := backend.Weight{Component: backendComponent(c.Component, part.Name), Name: part.Name, Use: c.Use, Stored: c.entry.Name,
 			File: first + c.file, Offset: c.Offset, Bytes: c.Size, Type: backend.Type(strings.ToLower(string(c.DType))),
-			Shape: c.Spec.Shape, Strides: c.strides}
+			Shape: c.Spec.Shape, Strides: c.strides, Scale: c.scaleOf(part)}
 		if part.Parts > 1 || part.Transpose || c.strides != nil {
 			c.view(&w, part)
 		}

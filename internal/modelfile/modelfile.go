@@ -76,6 +76,8 @@ type Tensor struct {
 	strides []int64 // in elements; nil when contiguous
 	span    int64   // bytes from Offset that a strided tensor touches
 	row     int64   // elements of a row as stored, where blocks do not divide those of Shape; else 0
+
+	scale []float32 // of a matrix in FP8: one number, or one for each row; nil: none
 }
 
 // Elements returns the number of elements; 1 for a scalar.

@@ -129,7 +129,7 @@ func (d DType) Encode(values []float32, b []byte) bool {
 	return true
 }
 
-// ReadFloat32 returns a tensor's elements as float32 in the order of its shape. All floating-point and
+// ReadFloat32 returns a tensor's elements as float32 in the order of its shape, multiplied by its scale. All floating-point and
 // integer types are read; quantized ones are not (ErrUnsupported). F64 and large integers are rounded.
 func (f *File) ReadFloat32(name string) ([]float32, error) {
 	t, ok := f.Tensor(name)
@@ -143,6 +143,7 @@ func (f *File) ReadFloat32(name string) ([]float32, error) {
 	}
 	out := make([]float32, t.Elements())
 	t.DType.Decode(b, out)
+	t.Rescale(out, 0)
 	return out, nil
 }
 

@@ -16,6 +16,7 @@ type source struct {
 	dims   Dims
 	folder *Folder // nil for a file
 	only   string  // the component that is wanted; "" for all
+	scaled *ScaledReport
 
 	left []Unused // see leftovers
 }
@@ -25,7 +26,7 @@ func openSource(path string) (*source, error) { return openSourceOf("", path) }
 // openSourceOf opens a source for one component, whose files alone are read of a pipeline's folder; "" for all.
 func openSourceOf(component, path string) (*source, error) {
 	s := &source{path: path, only: component}
-	if err := fault.Catch(s.open); err != nil {
+	if err := fault.Catch(func() { s.open(); s.readScales() }); err != nil {
 		s.close()
 		return nil, err
 	}

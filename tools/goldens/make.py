@@ -22,6 +22,7 @@ import refiner
 import runs
 import text
 import to_diffusers
+import variants
 
 PARTS = {
     "noise": lambda out, pipe: noise.make(out),
@@ -30,6 +31,7 @@ PARTS = {
     "vae": networks.vae,
     "plain_vae": networks.plain_vae,
     "runs": runs.make,
+    "variants": variants.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "refiner": refiner.make,
     "control": control.make,

@@ -15,7 +15,7 @@ func Metadata(c *modelfile.Collection) (map[string]string, error) {
 	m := map[string]string{}
 	for _, f := range c.Files {
 		for k, v := range f.Metadata {
-			if k != "general.alignment" && !summarised.MatchString(v) {
+			if k != "general.alignment" && k != modelfile.QuantizationKey && !summarised.MatchString(v) {
 				m[k] = v
 			}
 		}
