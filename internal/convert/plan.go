@@ -34,7 +34,7 @@ const (
 	whyConv      = "convolution: no rows of whole blocks"
 	whyVAE       = "the VAE is kept at a higher precision"
 	whyInteger   = "no weight"
-	whyMarker    = "belongs to no component"
+	whyMarker    = "says how the UNet was trained"
 	whyRow       = "its rows are no whole blocks"
 )
 
@@ -109,15 +109,12 @@ func decide(t modelfile.Used, opt Options, used []bool) item {
 var sensitive = regexp.MustCompile(`(^|\.)(time_embed|label_emb|time_embedding|add_embedding|text_projection|logit_scale)(\.|$)|` +
 	`(^|\.)(input_blocks\.0\.0|out\.2|conv_in|conv_out)\.weight$`)
 
-// maxMarker is how many numbers a marker tensor has at most, as the mean of latents: its readers want all of their digits.
-const maxMarker = 64
-
 // keep raises the precision of what should not have a low one.
 func (it *item) keep(want modelfile.DType) {
 	guarded := it.Specified && (it.Role == modelfile.RoleEmbedding || it.Role == modelfile.RolePosition) || sensitive.MatchString(it.Name) ||
 		strings.Contains(it.Name, "embedding")
 	switch {
-	case it.Component == "" && it.Elements() <= maxMarker:
+	case it.Marker:
 		it.to, it.why = it.wide(modelfile.F32), whyMarker
 	case len(it.Shape) < 2 || it.Specified && (it.Role == modelfile.RoleNorm || it.Role == modelfile.RoleBias):
 		it.to, it.why = it.wide(modelfile.F32), whySmall

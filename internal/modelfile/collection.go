@@ -21,6 +21,7 @@ type Used struct {
 	Role      Role
 	Optional  bool
 	Specified bool
+	Marker    bool // it belongs to no component, and says how the UNet was trained
 	// Canonical is what backends and adapters call the tensor, or its parts; nil for one that computing does not need.
 	Canonical []CanonicalPart
 }
@@ -38,7 +39,7 @@ func OpenAll(path string) (*Collection, error) {
 			if isScaleName(t.Name) && s.belongs(s.owner[i], t.Name) < len(s.parts) || t.Name == scaledMarker {
 				continue
 			}
-			u := Used{Tensor: t, File: f, Unique: t.Name}
+			u := Used{Tensor: t, File: f, Unique: t.Name, Marker: isMarker(t.Name)}
 			if at := s.belongs(s.owner[i], t.Name); at < len(s.parts) {
 				u.Component = s.parts[at].component
 			}
