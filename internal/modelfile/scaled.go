@@ -18,6 +18,7 @@ var scaleSpellings = []struct{ scale, matrix string }{
 	{".weight.scale", ".weight"},     //
 	{".weight_scale_inv", ".weight"}, // transformers' FP8, which multiplies by it too
 	{"_weight_scale", "_weight"},     // of OpenCLIP's in_proj_weight
+	{"text_projection_scale", "text_projection"},
 }
 
 // activationEndings are of scales for the inputs and outputs of a layer that computes in FP8, which no layer does here.
