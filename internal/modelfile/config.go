@@ -69,7 +69,7 @@ type SchedulerConfig struct {
 	SigmaMin            *float64 `json:"sigma_min,omitempty"` // of an EDM-style model
 	SigmaMax            *float64 `json:"sigma_max,omitempty"`
 	// EDM: the file carries markers of EDM's preconditioning (Playground v2.5, CosXL).
-	EDM bool           `json:"edm,omitempty"`
+	EDM bool           `json:"-"`
 	Raw map[string]any `json:"-"`
 }
 
@@ -151,7 +151,7 @@ func (c *Config) readComponent(name string, o object) {
 	case "scheduler":
 		s := &c.Scheduler
 		s.Raw = maps.Clone(o.values)
-		delete(s.Raw, "edm") // is this program's own
+		delete(s.Raw, "edm") // an earlier version's
 		o.fill(s)
 		if s.PredictionType != "" && !slices.Contains([]string{"epsilon", "v_prediction", "sample"}, s.PredictionType) {
 			panic(o.bad("prediction_type", "%s; known are epsilon, v_prediction and sample", quoteName(s.PredictionType)))

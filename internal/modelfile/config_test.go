@@ -1,9 +1,13 @@
 package modelfile
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +112,74 @@ func TestConfigMarkers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.config(locate(newTable(0, f)))
 	requireError(t, err, ErrConfig, "sigma_max", "[2]")
+}
+
+// markerFile is a safetensors file of marker tensors in F32, in the order given.
+func markerFile(t *testing.T, metadata string, values map[string][]float32) *File {
+	t.Helper()
+	var head strings.Builder
+	head.WriteString(`{"__metadata__":{` + metadata + `}`)
+	var body []byte
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		at := len(body)
+		for _, x := range values[name] {
+			body = binary.LittleEndian.AppendUint32(body, math.Float32bits(x))
+		}
+		fmt.Fprintf(&head, `,%q:{"dtype":"F32","shape":[%d],"data_offsets":[%d,%d]}`, name, len(values[name]), at, len(body))
+	}
+	head.WriteByte('}')
+	b := stFile(head.String(), 0)
+	f, err := open("m.safetensors", append(b, body...))
+	require.NoError(t, err)
+	return f
+}
+
+// Markers of Playground v2.5 and of CosXL say what diffusers' folders of these models say. What the file states comes first, and all of it is
+// in the metadata of a file made of it.
+func TestConfigOfEDM(t *testing.T) {
+	mean, std := []float32{-1.5, 2, 3, 4}, []float32{1, 2, 3, 4}
+	for name, c := range map[string]struct {
+		metadata string
+		markers  map[string][]float32
+		want     string
+	}{
+		"playground": {"", map[string][]float32{"edm_mean": mean, "edm_std": std}, `{"vae":{"scaling_factor":0.5,"latents_mean":[-1.5,2,3,4],
+			"latents_std":[1,2,3,4]},"scheduler":{"_class_name":"EDMDPMSolverMultistepScheduler","prediction_type":"epsilon","sigma_data":0.5,
+			"sigma_min":0.002,"sigma_max":80,"rho":7}}`},
+		"cosxl": {"", map[string][]float32{"edm_vpred.sigma_max": {64}}, `{"scheduler":{"_class_name":"EDMEulerScheduler",
+			"prediction_type":"v_prediction","sigma_data":1,"sigma_min":0.002,"sigma_max":64,"sigma_schedule":"exponential"}}`},
+		"stated": {`"daguerre.config":"{\"vae\":{\"scaling_factor\":0.25},\"scheduler\":{\"_class_name\":\"EDMEulerScheduler\",\"sigma_data\":2}}"`,
+			map[string][]float32{"edm_mean": mean, "edm_std": std}, `{"vae":{"scaling_factor":0.25,"latents_mean":[-1.5,2,3,4],
+			"latents_std":[1,2,3,4]},"scheduler":{"_class_name":"EDMEulerScheduler","sigma_data":2}}`},
+		"zero": {"", map[string][]float32{"v_pred": nil, "ztsnr": nil},
+			`{"scheduler":{"prediction_type":"v_prediction","rescale_betas_zero_snr":true}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := markerFile(t, c.metadata, c.markers)
+			got, err := f.config(nil)
+			require.NoError(t, err)
+			text, err := got.MarshalMetadata()
+			require.NoError(t, err)
+			assert.JSONEq(t, c.want, text)
+			again, err := configOf(t, map[string]string{MetadataKey: text})
+			require.NoError(t, err)
+			second, err := again.MarshalMetadata()
+			require.NoError(t, err)
+			assert.JSONEq(t, text, second, "and keeps it")
+		})
+	}
+	for says, markers := range map[string]map[string][]float32{
+		`tensor "edm_std": missing`:                       {"edm_mean": mean},
+		`tensor "edm_mean": missing`:                      {"edm_std": std},
+		`tensor "edm_std": 3 numbers, but edm_mean has 4`: {"edm_mean": mean, "edm_std": std[:3]},
+		`tensor "edm_std": 0 is not positive`:             {"edm_mean": mean, "edm_std": {1, 0, 1, 1}},
+		`tensor "edm_mean": NaN is not finite`:            {"edm_mean": {float32(math.NaN()), 0, 0, 0}, "edm_std": std},
+		`tensor "edm_mean": shape [65]`:                   {"edm_mean": make([]float32, 65), "edm_std": std},
+		`tensor "edm_vpred.sigma_max": -3 is not`:         {"edm_vpred.sigma_max": {-3}},
+	} {
+		_, err := markerFile(t, "", markers).config(nil)
+		requireError(t, err, ErrConfig, says)
+	}
 }
 
 func TestConfigModelSpec(t *testing.T) {

@@ -113,6 +113,36 @@ CASE("types that ggml has not") {
     CHECK(!source.find("f64")->plain() && !source.find("e4m3")->plain());
 }
 
+CASE("FP8 has scales and numbers that are none") {
+    File f({0x38, 0xc0, 0x38, 0x40, 0x7f, 0xff, 0x7c, 0x7e, 0x78});  // 1, -2, 1, 2, then what is no number
+    const float one[] = {0.5f}, rows[] = {3, 0.25f};
+    dg_weight& all = f.add("all", DG_STORED_F8_E4M3, 0, 4, {2, 2});
+    all.scale = one, all.scale_count = 1;
+    dg_weight& each = f.add("each", DG_STORED_F8_E4M3, 0, 4, {2, 2});
+    each.scale = rows, each.scale_count = 2;
+    dg_weight& turned = f.add("turned", DG_STORED_F8_E4M3, 0, 4, {2, 2});
+    turned.strided = 1, turned.strides[0] = 1, turned.strides[1] = 2, turned.scale = rows, turned.scale_count = 2;
+    f.add("nan", DG_STORED_F8_E4M3, 3, 2, {2});
+    f.add("minus nan", DG_STORED_F8_E4M3, 5, 1, {1});
+    f.add("infinity", DG_STORED_F8_E5M2, 6, 1, {1});
+    f.add("nan of e5m2", DG_STORED_F8_E5M2, 7, 1, {1});
+    f.add("256", DG_STORED_F8_E4M3, 8, 1, {1});
+    const dg::Source source = f.source();
+    CHECK(values_of(source, "all") == (Floats{0.5f, -1, 0.5f, 1}));
+    CHECK(values_of(source, "each") == (Floats{3, -6, 0.25f, 0.5f}));
+    CHECK(values_of(source, "turned") == (Floats{3, 3, -0.5f, 0.5f}));
+    CHECK(values_of(source, "256") == Floats{256});
+    for (const char* name : {"nan", "minus nan", "infinity", "nan of e5m2"}) {
+        try {
+            values_of(source, name);
+            CHECK(false);
+        } catch (const dg::Error& e) {
+            CHECK_EQ(e.status(), DG_ERR_FORMAT);
+            CHECK(std::string(e.what()).find(name) != std::string::npos);
+        }
+    }
+}
+
 CASE("the transpose of quantized rows") {
     Floats plain(64);
     for (size_t i = 0; i < plain.size(); i++) {

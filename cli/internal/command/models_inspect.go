@@ -89,6 +89,13 @@ func printReport(env Env, r modelfile.Report) error {
 		rows = append(rows, []string{"file", line})
 	}
 	rows = append(rows, dimRows(r.Dims)...)
+	if s := r.Scaled; s != nil {
+		text := fmt.Sprintf("%d matrices, each with its %s", s.Matrices, s.Spelling)
+		if s.Activations > 0 {
+			text += fmt.Sprintf("; %d scales of activations, which are not needed here", s.Activations)
+		}
+		rows = append(rows, []string{"scaled FP8", text})
+	}
 	rows = append(rows, configRows(r.Config)...)
 	var p page
 	p.table(rows)
@@ -141,6 +148,9 @@ func dimRows(d modelfile.Dims) (rows [][]string) {
 	if u := d.UNet; u != nil {
 		rows = append(rows, []string{"unet", fmt.Sprintf("%d -> %d channels, levels %s, depths %s, middle %d, context %d, label %d",
 			u.InChannels, u.OutChannels, ints(u.Channels), depths(u.DownDepth), u.MiddleDepth, u.ContextDim, u.LabelDim)})
+		if u.GuidanceDim > 0 {
+			rows = append(rows, []string{"guidance", fmt.Sprintf("the UNet is told its scale by %d numbers (LCM); there is no negative half", u.GuidanceDim)})
+		}
 	}
 	for _, t := range []struct {
 		name string
