@@ -40,8 +40,9 @@ type FuseReport struct {
 }
 
 // Fuse writes the checkpoint or folder `in` with the stack's adapters added to its weights, as the file `out`. Names, types and
-// metadata stay as they are, but for FP8 that is scaled or changed, which becomes F16; the extension of `out` chooses safetensors or GGUF. Tensors pass through one by one. Cancelling
-// ctx stops it between two; whatever stops it, nothing is left behind, and a file that was there before stays.
+// metadata stay as they are, but for FP8 that is scaled or changed, which becomes F16. The extension of `out` chooses safetensors or
+// GGUF. Tensors pass through one by one. Cancelling ctx stops it between two; whatever stops it, nothing is left behind, and a file that
+// was there before stays.
 func Fuse(ctx context.Context, in, out string, opt FuseOptions) (*FuseReport, error) {
 	if err := opt.Stack.Validate(); err != nil {
 		return nil, err

@@ -153,8 +153,8 @@ func (q *scales) apply(f *File, scale *Tensor, t *table, matrix string) {
 	case n == 1:
 	case len(to.Shape) > 1 && n == to.Shape[0] && scale.Shape[0] == n:
 	case len(scale.Shape) > 1 && n > 1:
-		bad(ErrUnsupported, remedyFormat, "a scale of shape %s for a matrix of %s: one number, or one for each row, is read; scales of blocks are not",
-			shapeString(scale.Shape), shapeString(to.Shape))
+		bad(ErrUnsupported, remedyFormat, "a scale of shape %s for a matrix of %s: one number, or one for each row, is read; "+
+			"scales of blocks are not", shapeString(scale.Shape), shapeString(to.Shape))
 	default:
 		bad(ErrTensor, remedyDownload, "a scale of shape %s for a matrix of %s; one number, or one for each row, is right",
 			shapeString(scale.Shape), shapeString(to.Shape))
@@ -175,7 +175,8 @@ func (q *scales) apply(f *File, scale *Tensor, t *table, matrix string) {
 	case !to.DType.Float():
 		bad(ErrUnsupported, remedyFormat, "scales %s, which is of type %s; scaled FP8 is read", quoteName(matrix), to.DType)
 	case slices.ContainsFunc(values, func(x float32) bool { return x != 1 }):
-		bad(ErrTensor, remedyDownload, "scales %s, which is of type %s: it is not clear whether that was done already", quoteName(matrix), to.DType)
+		bad(ErrTensor, remedyDownload, "scales %s, which is of type %s: it is not clear whether that was done already", quoteName(matrix),
+			to.DType)
 	}
 }
 

@@ -2,7 +2,9 @@ package modelfile_test
 
 import (
 	"encoding/json"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,72 +125,64 @@ func TestScaledParts(t *testing.T) {
 // What is wrong with a scale, and what is quantized in another way, is refused by name.
 func TestScaledRefuses(t *testing.T) {
 	const layer = unetPrefix + "middle_block.1.transformer_blocks.0.attn1.to_q"
-	const scale, matrix = layer + ".scale_weight", layer + ".weight"
+	const scale, matrix, format = layer + ".scale_weight", layer + ".weight", layer + ".comfy_quant"
+	const projection = "conditioner.embedders.1.model.text_projection"
+	damaged, unread := modelfile.ErrTensor, modelfile.ErrUnsupported
+	base := synthetic(t)
+	scaled, _ := base.Scaled(t, modeltest.Scaling{})
 	f32 := func(name string, shape []int64, values ...float32) modeltest.Tensor {
 		return modeltest.Floats(name, modelfile.F32, shape, values...)
 	}
-	text := func(name, json string) modeltest.Tensor {
-		return modeltest.Tensor{Name: name, DType: modelfile.U8, Shape: []int64{int64(len(json))}, Data: []byte(json)}
+	raw := func(d modelfile.DType, name, data string, shape ...int64) modeltest.Tensor {
+		return modeltest.Tensor{Name: name, DType: d, Shape: shape, Data: []byte(data)}
 	}
-	zero, inf := float32(0), float32(1e30)
-	base := synthetic(t)
-	scaled, _ := base.Scaled(t, modeltest.Scaling{})
-	many := func(n int) []float32 {
-		out := make([]float32, n)
-		for i := range out {
-			out[i] = 1.5
-		}
-		return out
+	said := func(json string) *modeltest.File {
+		return scaled.With(raw(modelfile.U8, format, json, int64(len(json))))
 	}
-	for says, c := range map[string]struct {
-		file *modeltest.File
+	instead := func(shape []int64, values ...float32) *modeltest.File { // of the right scale
+		return scaled.Without(scale).With(f32(scale, shape, values...))
+	}
+	beside := func(ending string) *modeltest.File { return scaled.With(f32(layer+ending, nil, 1)) }
+	ones := slices.Repeat([]float32{1}, 128)
+	inf := float32(math.Inf(1))
+	bytes := string(make([]byte, 128*128))
+	for _, c := range []struct {
+		says string
 		kind error
+		file *modeltest.File
 	}{
-		"is the scale of \"" + matrix + "\", which is not there":         {scaled.Without(matrix), modelfile.ErrTensor},
-		"a scale of shape [3] for a matrix of [128, 128]":                {scaled.Without(scale).With(f32(scale, []int64{3}, 1, 2, 3)), modelfile.ErrTensor},
-		"scales of blocks are not":                                       {scaled.Without(scale).With(f32(scale, []int64{4, 4}, many(16)...)), modelfile.ErrUnsupported},
-		"the scale 0 (element 0) is not a positive number":               {scaled.Without(scale).With(f32(scale, nil, zero)), modelfile.ErrTensor},
-		"the scale -1 (element 0) is not a positive number":              {scaled.Without(scale).With(f32(scale, nil, -1)), modelfile.ErrTensor},
-		"the scale NaN (element 0) is not a positive number":             {scaled.Without(scale).With(f32(scale, nil, inf*inf-inf*inf)), modelfile.ErrTensor},
-		"the scale +Inf (element 1) is not a positive number":            {scaled.Without(scale).With(f32(scale, []int64{128}, append([]float32{1, inf * inf}, many(126)...)...)), modelfile.ErrTensor},
-		"is a second scale of":                                           {scaled.With(f32(layer+".weight_scale", nil, 1)), modelfile.ErrTensor},
-		"which is of type F16: it is not clear":                          {base.With(f32(scale, nil, 2)), modelfile.ErrTensor},
-		"a scale of type U8: scales of blocks (MXFP8, NVFP4)":            {scaled.Without(scale).With(text(scale, "abcd")), modelfile.ErrUnsupported},
-		"to_q.weight_scale_2\": stands beside":                           {scaled.With(f32(layer+".weight_scale_2", nil, 1)), modelfile.ErrUnsupported},
-		"to_q.pre_quant_scale\": stands beside":                          {scaled.With(f32(layer+".pre_quant_scale", []int64{128}, many(128)...)), modelfile.ErrUnsupported},
-		"to_q.weight_quantizer._amax\": stands beside":                   {scaled.With(f32(layer+".weight_quantizer._amax", nil, 1)), modelfile.ErrUnsupported},
-		"is quantized as \"nvfp4\", which is not read":                   {scaled.With(text(layer+".comfy_quant", `{"format":"nvfp4"}`)), modelfile.ErrUnsupported},
-		"is quantized in a rotated basis":                                {scaled.With(text(layer+".comfy_quant", `{"format":"float8_e4m3fn","convrot":true}`)), modelfile.ErrUnsupported},
-		"is float8_e5m2 by this, and of type F8_E4M3":                    {scaled.With(text(layer+".comfy_quant", `{"format":"float8_e5m2"}`)), modelfile.ErrUnsupported},
-		"to_q.comfy_quant\": bad JSON":                                   {scaled.With(text(layer+".comfy_quant", `{"format`)), modelfile.ErrConfig},
-		"text_projection\": has 64 scales, one for each row":             transposed(base),
-		"which is of type I8; scaled FP8 is read":                        {base.Without(matrix).With(modeltest.Tensor{Name: matrix, DType: modelfile.I8, Shape: []int64{128, 128}, Data: make([]byte, 128*128)}, f32(scale, nil, 1)), modelfile.ErrUnsupported},
-		"metadata " + modelfile.QuantizationKey + ": \"" + matrix + "\"": {quantizedAs(scaled, layer, "int8_tensorwise"), modelfile.ErrUnsupported},
+		{`is the scale of "` + matrix + `", which is not there`, damaged, scaled.Without(matrix)},
+		{"a scale of shape [3] for a matrix of [128, 128]", damaged, instead([]int64{3}, 1, 2, 3)},
+		{"scales of blocks are not", unread, instead([]int64{4, 4}, ones[:16]...)},
+		{"the scale 0 (element 0) is not a positive number", damaged, instead(nil, 0)},
+		{"the scale -1 (element 0) is not a positive number", damaged, instead(nil, -1)},
+		{"the scale NaN (element 0) is not a positive number", damaged, instead(nil, inf-inf)},
+		{"the scale +Inf (element 127) is not a positive number", damaged, instead([]int64{128}, append(ones[:127:127], inf)...)},
+		{"is a second scale of", damaged, beside(".weight_scale")},
+		{"which is of type F16: it is not clear", damaged, base.With(f32(scale, nil, 2))},
+		{"a scale of type U8: scales of blocks (MXFP8, NVFP4)", unread, scaled.Without(scale).With(raw(modelfile.U8, scale, "abcd", 4))},
+		{`to_q.weight_scale_2": stands beside`, unread, beside(".weight_scale_2")},
+		{`to_q.pre_quant_scale": stands beside`, unread, beside(".pre_quant_scale")},
+		{`to_q.weight_quantizer._amax": stands beside`, unread, beside(".weight_quantizer._amax")},
+		{`is quantized as "nvfp4", which is not read`, unread, said(`{"format":"nvfp4"}`)},
+		{"is quantized in a rotated basis", unread, said(`{"format":"float8_e4m3fn","convrot":true}`)},
+		{"is float8_e5m2 by this, and of type F8_E4M3", unread, said(`{"format":"float8_e5m2"}`)},
+		{`to_q.comfy_quant": bad JSON`, modelfile.ErrConfig, said(`{"format`)},
+		{"metadata " + modelfile.QuantizationKey + `: "` + matrix + `"`, unread, quantizedAs(scaled, layer, "int8_tensorwise")},
+		{"which is of type I8; scaled FP8 is read", unread,
+			base.Without(matrix).With(raw(modelfile.I8, matrix, bytes, 128, 128), f32(scale, nil, 1))},
+		{`text_projection": has 64 scales, one for each row`, unread,
+			base.Without(projection).With(raw(modelfile.F8E4M3, projection, bytes[:64*64], 64, 64),
+				f32(projection+"_scale", []int64{64}, ones[:64]...))},
 	} {
-		t.Run(says, func(t *testing.T) {
+		t.Run(c.says, func(t *testing.T) {
 			path := c.file.Write(t, "m.safetensors")
 			_, err := modelfile.Check(path)
 			require.ErrorIs(t, err, c.kind)
-			require.ErrorContains(t, err, says)
+			require.ErrorContains(t, err, c.says)
 			require.ErrorContains(t, err, path)
 		})
 	}
-}
-
-func transposed(base *modeltest.File) struct {
-	file *modeltest.File
-	kind error
-} {
-	const name = "conditioner.embedders.1.model.text_projection"
-	ones := make([]float32, 64)
-	for i := range ones {
-		ones[i] = 2
-	}
-	return struct {
-		file *modeltest.File
-		kind error
-	}{base.Without(name).With(modeltest.Tensor{Name: name, DType: modelfile.F8E4M3, Shape: []int64{64, 64}, Data: make([]byte, 64*64)},
-		modeltest.Floats(name+"_scale", modelfile.F32, []int64{64}, ones...)), modelfile.ErrUnsupported}
 }
 
 func quantizedAs(f *modeltest.File, layer, format string) *modeltest.File {
@@ -199,7 +193,8 @@ func quantizedAs(f *modeltest.File, layer, format string) *modeltest.File {
 // Scales of one hurt nobody where a matrix is not FP8; unscaled FP8 stays what it is; other models' scales are theirs.
 func TestScaledTolerates(t *testing.T) {
 	base := synthetic(t)
-	r, err := modelfile.Check(base.With(modeltest.Floats(unetPrefix+"middle_block.1.proj_in.weight_scale", modelfile.F32, nil, 1)).Write(t, "m.safetensors"))
+	one := modeltest.Floats(unetPrefix+"middle_block.1.proj_in.weight_scale", modelfile.F32, nil, 1)
+	r, err := modelfile.Check(base.With(one).Write(t, "m.safetensors"))
 	require.NoError(t, err)
 	assert.Nil(t, r.Scaled)
 	scaled, _ := base.Scaled(t, modeltest.Scaling{})
@@ -213,8 +208,8 @@ func TestScaledTolerates(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, r.Scaled)
 	assert.Positive(t, r.DTypes[modelfile.F8E4M3])
-	r, err = modelfile.Inspect((&modeltest.File{Tensors: []modeltest.Tensor{modeltest.Floats("double_blocks.0.img_attn.weight_scale", modelfile.F32, nil, 1)}}).
-		Write(t, "flux.safetensors"))
+	one.Name = "double_blocks.0.img_attn.weight_scale"
+	r, err = modelfile.Inspect((&modeltest.File{Tensors: []modeltest.Tensor{one}}).Write(t, "flux.safetensors"))
 	require.NoError(t, err)
 	assert.Equal(t, modelfile.KindFlux, r.Kind)
 }

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -101,4 +102,31 @@ func TestCheckReportOfATinyEncoder(t *testing.T) {
 	assert.ErrorContains(t, err, "no decoder")
 	r.Dims.TAESD.DecoderBlocks = []int{1}
 	require.NoError(t, checkReport("taesd", r))
+}
+
+// TestCheckRefiner: one scheduler runs model and refiner, so that both must predict the same.
+func TestCheckRefiner(t *testing.T) {
+	opening := func(c modelfile.SchedulerConfig) Opening {
+		o := Opening{Settings: SDXLSettings(), Paths: []string{"r.safetensors"}}
+		require.NoError(t, o.adopt("refiner", modelfile.Config{Scheduler: c}, slog.New(slog.DiscardHandler)))
+		return o
+	}
+	none, eps := opening(modelfile.SchedulerConfig{}), opening(modelfile.SchedulerConfig{PredictionType: "epsilon"})
+	v := opening(modelfile.SchedulerConfig{PredictionType: "v_prediction"})
+	edm := opening(modelfile.SchedulerConfig{EDM: true, Raw: map[string]any{"_class_name": "EDMEulerScheduler"}})
+	var warned bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&warned, nil))
+	for _, pair := range [][2]Opening{{none, none}, {none, eps}, {eps, none}, {v, v}, {edm, edm}} {
+		require.NoError(t, CheckRefiner(pair[0], pair[1], log))
+	}
+	assert.Empty(t, warned.String())
+	require.NoError(t, CheckRefiner(v, none, log))
+	assert.Contains(t, warned.String(), "prediction_type=v_prediction")
+	for says, pair := range map[string][2]Opening{"it predicts epsilon, the model v_prediction": {v, eps},
+		"it predicts v_prediction, the model epsilon": {none, v}, "only one of model and refiner has EDM's preconditioning": {edm, none}} {
+		err := CheckRefiner(pair[0], pair[1], log)
+		require.ErrorIs(t, err, ErrUnsupported)
+		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, "r.safetensors")
+	}
 }

@@ -71,6 +71,30 @@ func (o *Opening) addFiles(r modelfile.Report) {
 	}
 }
 
+// CheckRefiner makes sure that the model's scheduler, by which both are run, fits the refiner. A refiner whose file does not say what it
+// predicts is warned of, where the model does not predict what SDXL's do.
+func CheckRefiner(base, refiner Opening, log *slog.Logger) error {
+	b, r := base.Settings, refiner.Settings
+	path := refiner.Paths[0]
+	if b.EDM != r.EDM {
+		return fmt.Errorf("refiner: %s: %w: only one of model and refiner has EDM's preconditioning, and one scheduler runs both", path,
+			ErrUnsupported)
+	}
+	predicts := cmp.Or(b.Prediction, epsilon)
+	switch {
+	case r.Prediction == predicts || r.Prediction == "" && predicts == epsilon:
+	case r.Prediction == "":
+		log.Warn("the refiner's files do not say what it predicts; the model's is taken", "refiner", path, "prediction_type", predicts)
+	default:
+		return fmt.Errorf("refiner: %s: %w: it predicts %s, the model %s, and one scheduler runs both", path, ErrUnsupported, r.Prediction,
+			predicts)
+	}
+	return nil
+}
+
+// epsilon is what a UNet predicts whose file does not say.
+const epsilon = "epsilon"
+
 // Unread is the Opening of a model that a backend without files makes up.
 func Unread(cfg backend.ModelConfig) Opening { return Opening{Config: cfg, Settings: SDXLSettings()} }
 

@@ -31,10 +31,11 @@ type Settings struct {
 	LatentsStd    []float64
 	SchedulerName string
 	Scheduler     scheduler.Config
-	EDM           bool // the UNet has EDM's preconditioning: only schedulers made for it fit
-	ForceZeros    bool // an absent negative prompt is zeros
-	SampleSize    int  // latent cells
-	Width, Height int  // pixels; 0 before Adopt: those of SampleSize
+	Prediction    string // that the UNet's file states; "": none
+	EDM           bool   // the UNet has EDM's preconditioning: only schedulers made for it fit
+	ForceZeros    bool   // an absent negative prompt is zeros
+	SampleSize    int    // latent cells
+	Width, Height int    // pixels; 0 before Adopt: those of SampleSize
 	Steps         int
 	Guidance      float64
 	Downscale     int // pixels of a latent cell on each side
@@ -89,6 +90,7 @@ func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger)
 		over.BetaEnd = &c.BetaEnd
 	}
 	s.Scheduler = s.Scheduler.With(over)
+	set(&s.Prediction, c.PredictionType)
 	if s.EDM = NeedsEDM(s.SchedulerName); c.EDM && !s.EDM {
 		return fmt.Errorf("%w: the file says that the model has EDM's preconditioning, and names no scheduler for it", ErrUnsupported)
 	}

@@ -112,6 +112,9 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 		if o.refiner, err = models.Read("refiner", o.sources.Refiner, log); err != nil {
 			return o, err
 		}
+		if err := models.CheckRefiner(o.base, o.refiner, log); err != nil {
+			return o, err
+		}
 	}
 	o.warnings, err = o.sources.CheckFiles(ctx)
 	o.warnings = slices.Concat(o.base.Warnings, o.refiner.Warnings, o.warnings)
