@@ -329,7 +329,7 @@ typedef struct dg_model_info {
     dg_vae_info vae;
     dg_control_info control;
     dg_upscaler_info upscaler;
-    int64_t unet_guidance_dim; /* width of the guidance embedding of a UNet distilled for it (LCM): 256; 0: it has none */
+    int64_t unet_guidance_dim; /* width of the embedding of the guidance scale, of a UNet that is told it (LCM): 256 */
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
@@ -443,7 +443,7 @@ typedef struct dg_unet_input {
     int64_t residual_count; /* floats in it */
     const dg_lora_use* loras; /* adapters to apply; NULL: none. Targets of other components are passed over */
     int64_t lora_count;
-    const float* guidance; /* [N]: the guidance scale that each row is told, where unet_guidance_dim is not 0; NULL: none */
+    const float* guidance; /* [N]: the scale that each row is told, where unet_guidance_dim is not 0; NULL: none */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */

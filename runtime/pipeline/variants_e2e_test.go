@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile/modeltest"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
 )
 
 const unetPrefix = "model.diffusion_model."
@@ -104,6 +105,32 @@ func TestGoldenTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestToldIsMeasured: what a plan counts for such a UNet is what it takes, and its weights are all counted. It needs a scale for each row.
+func TestToldIsMeasured(t *testing.T) {
+	b, err := native.New(native.Options{})
+	require.NoError(t, err)
+	file := stripped(t).With(modeltest.GuidanceProjection(unetPrefix+"time_embedding.cond_proj.weight")).Write(t, "lcm.safetensors")
+	m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{Model: file}, Precision: backend.PrecisionExact, Threads: 1,
+		Hyper: backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	u := m.Info().UNet
+	assert.Equal(t, 256, u.GuidanceDim)
+	plain := openNano(t, backend.PrecisionExact).Info()
+	assert.Zero(t, plain.UNet.GuidanceDim)
+	assert.EqualValues(t, 32*256*4, m.Info().Components[2].ParameterBytes-plain.Components[2].ParameterBytes)
+	in := backend.UNetInput{Sample: backend.NewTensor(2, u.InChannels, 8, 8), Timesteps: []float32{1, 1}, Guidance: []float32{1, 8},
+		Context: backend.NewTensor(2, 77, u.ContextDim), Pooled: backend.NewTensor(2, u.PooledDim), SizeIDs: backend.NewTensor(2, u.SizeIDs)}
+	out := make([]float32, 2*u.OutChannels*64)
+	require.NoError(t, m.UNet(t.Context(), in, out))
+	assert.NotEqual(t, out[:len(out)/2], out[len(out)/2:], "rows that differ in their scale only")
+	planned, err := m.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: 8, Width: 8, ContextTokens: 77, Texts: 1})
+	require.NoError(t, err)
+	assert.Equal(t, planned, m.MemoryStats().Compute)
+	in.Guidance = []float32{1}
+	require.ErrorIs(t, m.UNet(t.Context(), in, out), backend.ErrArgument)
 }
 
 // TestToldDefaults: without a word, such a UNet is run as LCM-SDXL is. What has no meaning for it is said.

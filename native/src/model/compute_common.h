@@ -1,6 +1,7 @@
 // What the computing parts of Model share: checks of arguments and the making of graph inputs.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <string>
@@ -53,12 +54,12 @@ inline void sinusoid(float value, int64_t width, float* out) {
     }
 }
 
-// Embedding of a guidance scale, as diffusers' get_guidance_scale_embedding of scale - 1: sines, then cosines, of frequencies that end
-// at 1/10000; an odd width ends with 0. Angles are rounded as there, for they are thousands of radians.
+// Embedding of a guidance scale, as diffusers' get_guidance_scale_embedding of scale - 1: sines, then cosines, of frequencies
+// that end at 1/10000; an odd width ends with 0. Angles are rounded as there, for they are thousands of radians.
 inline void guidance_sinusoid(float scale, int64_t width, float* out) {
-    const int64_t half = width / 2;
+    const int64_t half    = width / 2;
     const float thousands = (scale - 1.0f) * 1000.0f;
-    const float step      = static_cast<float>(std::log(10000.0)) / static_cast<float>(half - 1);
+    const float step      = static_cast<float>(std::log(10000.0)) / static_cast<float>(std::max<int64_t>(half - 1, 1));
     for (int64_t i = 0; i < half; i++) {
         const auto frequency = static_cast<float>(std::exp(static_cast<double>(static_cast<float>(i) * -step)));
         const auto angle     = static_cast<double>(thousands * frequency);

@@ -256,7 +256,7 @@ void Model::info(dg_model_info* out) const {
     if (unet_ != nullptr) {
         fill_unet_info(&out->unet, unet_->dims, size_ids_);
         out->unet_guidance_dim = unet_->dims.guidance;
-        out->flash_attention = traits(*components_[kUnet].worker).flash_attention ? 1 : 0;
+        out->flash_attention   = traits(*components_[kUnet].worker).flash_attention ? 1 : 0;
     } else if (control_ != nullptr) {
         fill_unet_info(&out->unet, control_->dims.unet, size_ids_);
         out->flash_attention = traits(*components_[kControl].worker).flash_attention ? 1 : 0;

@@ -95,7 +95,7 @@ SourceTensor read_weight(const dg_weight& w, size_t files) {
 float f8(uint8_t v, int mantissa, int bias) {
     const int exponent = (v & 0x7f) >> mantissa;
     const int fraction = v & ((1 << mantissa) - 1);
-    const bool four = mantissa == 3;  // E4M3 has no infinities, and one NaN of each sign
+    const bool four    = mantissa == 3;  // E4M3 has no infinities, and one NaN of each sign
     if (four ? (v & 0x7f) == 0x7f : exponent == 0x1f) {
         return fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
     }

@@ -71,6 +71,7 @@ func TestUNetRefusals(t *testing.T) {
 		"pooled":        {func(in *backend.UNetInput, _ *[]float32) { in.Pooled = backend.NewTensor(1, 4) }, "pooled: has shape [1 4]; wanted is [1 5]"},
 		"size ids":      {func(in *backend.UNetInput, _ *[]float32) { in.SizeIDs = backend.Tensor{} }, "size_ids: has shape []; 2 dimensions are wanted"},
 		"out":           {func(_ *backend.UNetInput, out *[]float32) { *out = (*out)[:1] }, "out: has 1 elements; [1 4 2 2] needs 16"},
+		"guidance":      {func(in *backend.UNetInput, _ *[]float32) { in.Guidance = []float32{8} }, "guidance: there are 1 for a batch of 1, of a UNet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, out := fakeUNet(7)
