@@ -71,6 +71,13 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(stFile(oneTensor, 24))
 	f.Add(stFile(`{"b":{"dtype":"F16","shape":[],"data_offsets":[24,26]},"a":{"dtype":"BF16","shape":[2,6],"data_offsets":[0,24]}}`, 26))
 	f.Add(stFile(`{"__metadata__":{"daguerre.config":"{\"unet\":{\"norm_num_groups\":4}}"},"v_pred":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`, 0))
+	f.Add(stFile(`{"input_blocks.0.0.weight":{"dtype":"F8_E4M3","shape":[1,4,3,1],"data_offsets":[0,12]},`+
+		`"input_blocks.0.0.scale_weight":{"dtype":"F32","shape":[1],"data_offsets":[12,16]},`+
+		`"scaled_fp8":{"dtype":"F32","shape":[0],"data_offsets":[16,16]}}`, 16))
+	f.Add(stFile(`{"__metadata__":{"_quantization_metadata":"{\"layers\":{\"input_blocks.0.0\":{\"format\":\"float8_e4m3fn\"}}}"},`+
+		`"input_blocks.0.0.weight":{"dtype":"U8","shape":[1,4,3,1],"data_offsets":[0,12]},`+
+		`"input_blocks.0.0.comfy_quant":{"dtype":"U8","shape":[2],"data_offsets":[12,14]},`+
+		`"edm_mean":{"dtype":"U8","shape":[1],"data_offsets":[14,15]},"edm_std":{"dtype":"U8","shape":[1],"data_offsets":[15,16]}}`, 16))
 	f.Add(stFile(`{"input_blocks.0.0.weight":{"dtype":"F8_E4M3","shape":[1,4,3,1],"data_offsets":[0,12]},"input_blocks.1.0.in_layers.2.weight":{"dtype":"U8","shape":[2],"data_offsets":[12,14]}}`, 14))
 	f.Add(stFile(`{"text_model.embeddings.token_embedding.weight":{"dtype":"F16","shape":[2,2],"data_offsets":[0,8]}}`, 8))
 	f.Add(stFile(`{"module._orig_mod.decoder.conv_in.weight":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}}`, 3))
