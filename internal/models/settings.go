@@ -135,7 +135,7 @@ func (s *Settings) adoptLCM() {
 	if s.stated {
 		return
 	}
-	s.SchedulerName = lcmScheduler
+	s.SchedulerName, s.EDM = lcmScheduler, false
 	if s.Steps == request.DefaultNumInferenceSteps {
 		s.Steps = lcmSteps
 	}
