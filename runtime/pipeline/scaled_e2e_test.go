@@ -35,7 +35,7 @@ func latentsBy(t *testing.T, cfg Config) []float32 {
 // the scales makes another.
 func TestScaledPictures(t *testing.T) {
 	const clip = "conditioner.embedders.0.transformer.text_model."
-	base := nanoFile(t)
+	base := nanoTensors(t)
 	scaled, products := base.Scaled(t, modeltest.Scaling{Marker: unetPrefix + "scaled_fp8", Activation: ".scale_input"})
 	rows, rowProducts := base.Scaled(t, modeltest.Scaling{Type: modelfile.F8E5M2, Ending: ".weight_scale", Rows: true, Shape: []int64{-1, 1},
 		Tensors: true})
@@ -118,7 +118,7 @@ func quantized(t *testing.T, in string) string {
 // TestScaledFuse: a checkpoint in scaled FP8 that an adapter was fused into is that of its products, rounded to F16, and the same as the
 // adapter used live.
 func TestScaledFuse(t *testing.T) {
-	scaled, products := nanoFile(t).Scaled(t, modeltest.Scaling{Marker: "scaled_fp8"})
+	scaled, products := nanoTensors(t).Scaled(t, modeltest.Scaling{Marker: "scaled_fp8"})
 	stack := lora.Stack{Adapters: []lora.Adapter{{Path: filepath.Join(goldens, "lora_kohya.safetensors")}}}
 	fuse := func(in *modeltest.File) string {
 		out := filepath.Join(t.TempDir(), "fused.safetensors")
@@ -140,7 +140,7 @@ func TestScaledFuse(t *testing.T) {
 func TestFP8NaN(t *testing.T) {
 	const name = unetPrefix + "middle_block.1.transformer_blocks.0.attn1.to_q.weight"
 	for _, d := range []modelfile.DType{modelfile.F8E4M3, modelfile.F8E5M2} {
-		scaled, _ := nanoFile(t).Scaled(t, modeltest.Scaling{Type: d})
+		scaled, _ := nanoTensors(t).Scaled(t, modeltest.Scaling{Type: d})
 		for _, x := range scaled.Tensors {
 			if x.Name == name {
 				x.Data[5] = 0x7f

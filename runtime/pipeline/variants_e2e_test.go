@@ -20,7 +20,7 @@ import (
 
 const unetPrefix = "model.diffusion_model."
 
-func nanoFile(t *testing.T) *modeltest.File {
+func nanoTensors(t *testing.T) *modeltest.File {
 	t.Helper()
 	path, err := nano.Path(t.Context())
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func nanoFile(t *testing.T) *modeltest.File {
 // stripped is nano without the scheduler and the scaling of latents that its metadata names: as strangers' files are.
 func stripped(t *testing.T) *modeltest.File {
 	t.Helper()
-	f := nanoFile(t)
+	f := nanoTensors(t)
 	f.Metadata = map[string]string{modelfile.MetadataKey: `{"unet":{"norm_num_groups":4},"vae":{"norm_num_groups":2}}`}
 	return f
 }
@@ -135,7 +135,7 @@ func TestToldIsMeasured(t *testing.T) {
 
 // TestToldDefaults: without a word, such a UNet is run as LCM-SDXL is. What has no meaning for it is said.
 func TestToldDefaults(t *testing.T) {
-	whole := nanoFile(t).With(modeltest.GuidanceProjection(unetPrefix + "time_embedding.cond_proj.weight"))
+	whole := nanoTensors(t).With(modeltest.GuidanceProjection(unetPrefix + "time_embedding.cond_proj.weight"))
 	whole.Metadata = nil // which names nano's own scheduler
 	config := `{"_class_name":"UNet2DConditionModel","norm_num_groups":4}`
 	p, err := Open(t.Context(), Config{Model: NanoModel, UNet: unetFolder(t, whole, config), Precision: backend.PrecisionExact, Threads: 1})
@@ -158,7 +158,7 @@ func TestToldDefaults(t *testing.T) {
 // TestToldRefuses: a configuration that speaks of an embedding which the weights do not have.
 func TestToldRefuses(t *testing.T) {
 	config := `{"_class_name":"UNet2DConditionModel","norm_num_groups":4,"time_cond_proj_dim":256}`
-	_, err := Open(t.Context(), Config{Model: NanoModel, UNet: unetFolder(t, nanoFile(t), config)})
+	_, err := Open(t.Context(), Config{Model: NanoModel, UNet: unetFolder(t, nanoTensors(t), config)})
 	require.ErrorIs(t, err, modelfile.ErrTensor)
 	require.ErrorContains(t, err, "time_embedding.cond_proj.weight")
 }
