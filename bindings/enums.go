@@ -21,7 +21,8 @@ var (
 	Residencies = []string{"resident", "on_demand", "stream", "mmap"} // the first is DG_RESIDENT_ALWAYS
 	Flashes     = []string{"auto", "off", "on"}
 	ModuleKinds = []string{"linear", "conv2d", "norm", "embedding"}
-	LoRAForms   = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm"}
+	LoRAForms   = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm",
+		"bias_scale", "in_low_rank", "out_rotate", "in_rotate"}
 	// Activations are the values of the quick_gelu fields of [ModelConfig]; the first is the encoder's own default.
 	Activations = []string{"", "quick_gelu", "gelu"}
 	// Components are bits: the one at place i is 1 << i.

@@ -15,6 +15,8 @@ type ModuleInfo struct {
 	In         int64
 	Out        int64
 	Kernel     int64
+	Bias       int32
+	_          int32
 }
 
 // LoRATensor mirrors dg_lora_tensor; the zero value is none. [NewLoRATensor] makes one.

@@ -47,9 +47,19 @@ func (g *group) planLoRA(src *source) *planned {
 	if !g.weighs() || !g.hasAll(partDown, partUp) {
 		return nil
 	}
-	down, _ := g.take(partDown)
-	up, _ := g.take(partUp)
-	mid, core := g.take(partMid)
+	p := g.lowRank(src, AlgorithmLoRA, partDown, partUp, partMid)
+	if g.kernel() > 1 {
+		p.algorithm = AlgorithmLoCon
+	}
+	g.addMagnitude(p)
+	return p
+}
+
+// lowRank plans alpha/r up down, of the tensors that are called so.
+func (g *group) lowRank(src *source, algorithm Algorithm, downPart, upPart, midPart part) *planned {
+	down, _ := g.take(downPart)
+	up, _ := g.take(upPart)
+	mid, core := g.take(midPart)
 	k, in, out := int64(g.kernel()), int64(g.module.In), int64(g.module.Out)
 	g.expect(len(down.Shape) >= 2 && len(up.Shape) >= 2, down, "matrices")
 	rank, inner := up.Shape[1], down.Shape[0]
@@ -60,13 +70,10 @@ func (g *group) planLoRA(src *source) *planned {
 		g.expect(is(down, inner, in, k, k), down, "[r, in] or [r, in, kernel, kernel]")
 	}
 	g.expect(is(up, out, rank) && (core || rank == inner), up, "[out, r] with the r of down")
-	p := g.planned(AlgorithmLoRA, backend.LoRALowRank)
+	p := g.planned(algorithm, backend.LoRALowRank)
 	p.rank = int(rank)
 	p.target.Scale, p.alpha = g.scale(src, p.rank)
 	p.inner = p.rank
-	if k > 1 {
-		p.algorithm = AlgorithmLoCon
-	}
 	shape := append([]int{p.rank}, g.weightShape()[1:]...)
 	p.bytes = rawBytes(down) + rawBytes(up)
 	if core {
@@ -80,7 +87,6 @@ func (g *group) planLoRA(src *source) *planned {
 			t.A = src.raw(down, shape...)
 		}
 	}
-	g.addMagnitude(p)
 	return p
 }
 

@@ -4,20 +4,15 @@ import (
 	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
 // The algorithms that need no matrices of their own.
 const (
-	AlgorithmIA3  Algorithm = "ia3"
 	AlgorithmFull Algorithm = "full" // the difference itself, also of biases
 	AlgorithmNorm Algorithm = "norm"
 )
 
 const (
-	partIA3        part = "weight" // (IA)^3 of LyCORIS: the change of a factor
-	partOnInput    part = "on_input"
-	partPEFTIA3    part = "ia3_l" // (IA)^3 of PEFT: the factor itself
 	partDiff       part = "diff"
 	partDiffBias   part = "diff_b"
 	partNormWeight part = "w_norm"
@@ -25,7 +20,6 @@ const (
 )
 
 var (
-	ia3Algorithm      = algorithm{parts: []part{partIA3, partOnInput, partPEFTIA3}, plan: (*group).planIA3}
 	fullAlgorithm     = algorithm{parts: []part{partDiff}, plan: (*group).planDiff}
 	normAlgorithm     = algorithm{parts: []part{partNormWeight}, plan: (*group).planNorm}
 	fullBiasAlgorithm = algorithm{parts: []part{partDiffBias}, plan: func(g *group, _ *source) *planned {
@@ -35,44 +29,6 @@ var (
 		return g.planBias(partNormBias, AlgorithmNorm, 1)
 	}}
 )
-
-// planIA3 reads (IA)^3 (arXiv 2205.05638): a factor for each output, or each input. LyCORIS stores the factor's change
-// and a flag; PEFT stores the factor, whose shape [1, in] or [out, 1] tells the side.
-func (g *group) planIA3(src *source) *planned {
-	if !g.weighs() || !g.has(partOnInput, partPEFTIA3) {
-		return nil
-	}
-	t, peft := g.take(partPEFTIA3)
-	input := peft && len(t.Shape) >= 2 && t.Shape[0] == 1 && t.Elements() == int64(g.module.In)
-	if !peft {
-		var ok bool
-		if t, ok = g.take(partIA3); !ok {
-			return nil
-		}
-		flag, _ := g.take(partOnInput)
-		if flag.Elements() != 1 {
-			panic(fail(lora.ErrShape, tensorField(flag.Name), "has shape %v; expected one flag", flag.Shape))
-		}
-		input = src.floats(flag)[0] != 0
-	}
-	g.take(partAlpha)
-	p, n := g.planned(AlgorithmIA3, backend.LoRAOutScale), g.module.Out
-	if input {
-		p.target.Form, n = backend.LoRAInScale, g.module.In
-	}
-	g.expect(t.Elements() == int64(n), t, "one factor per output, or per input")
-	p.bytes = 4 * t.Elements()
-	p.load = func(src *source, target *backend.LoRATarget) {
-		x := src.floats(t)
-		if peft {
-			for i := range x {
-				x[i]--
-			}
-		}
-		target.A = floatTensor(x, n)
-	}
-	return p
-}
 
 // planDiff reads the difference of a whole weight (LyCORIS' "full", ComfyUI's extractions).
 func (g *group) planDiff(*source) *planned {

@@ -19,7 +19,8 @@ type algorithm struct {
 }
 
 // algorithms in the order in which they make targets of one module.
-var algorithms = []algorithm{loraAlgorithm, lohaAlgorithm, lokrAlgorithm, ia3Algorithm, fullAlgorithm, normAlgorithm, fullBiasAlgorithm,
+var algorithms = []algorithm{loraAlgorithm, lohaAlgorithm, lokrAlgorithm, gloraAlgorithm, gloraInputAlgorithm, oftAlgorithm,
+	peftOFTAlgorithm, peftBOFTAlgorithm, ia3Algorithm, peftIA3Algorithm, ia3BiasAlgorithm, fullAlgorithm, normAlgorithm, fullBiasAlgorithm,
 	normBiasAlgorithm}
 
 // part says what a tensor is within its module's adapter, by LyCORIS' and kohya's keys.
@@ -40,24 +41,10 @@ var common = algorithm{
 		".lora_magnitude_vector.default.weight": partPEFTMagnitude},
 }
 
-// refused are ends of names that are known, and why their tensors cannot be applied.
-var refused = map[string]string{
-	".oft_blocks":     "OFT, an algorithm that is not supported",
-	".oft_diag":       "OFT, an algorithm that is not supported",
-	".oft_R.weight":   "OFT, an algorithm that is not supported",
-	".a1.weight":      "GLoRA, an algorithm that is not supported",
-	".a2.weight":      "GLoRA, an algorithm that is not supported",
-	".b1.weight":      "GLoRA, an algorithm that is not supported",
-	".b2.weight":      "GLoRA, an algorithm that is not supported",
-	".set_weight":     "a whole weight instead of a change of one, which is not supported",
-	".reshape_weight": "a reshaped weight, which is not supported",
-}
-
 // suffix is an end of a tensor's name and what it means.
 type suffix struct {
-	text   string
-	part   part
-	reason string // instead of part: why it cannot be applied
+	text string
+	part part
 }
 
 // suffixes of all algorithms, the longest first: it says most.
@@ -69,9 +56,6 @@ var suffixes = func() (out []suffix) {
 		for text, p := range a.also {
 			out = append(out, suffix{text: text, part: p})
 		}
-	}
-	for text, reason := range refused {
-		out = append(out, suffix{text: text, reason: reason})
 	}
 	slices.SortFunc(out, func(a, b suffix) int { return cmp.Compare(len(b.text), len(a.text)) })
 	return out

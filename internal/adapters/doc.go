@@ -1,4 +1,4 @@
-// Package adapters reads, caches and merges the files of adapters: LoRA in all its file layouts, LyCORIS, DoRA, (IA)^3.
+// Package adapters reads, caches and merges the files of adapters: LoRA in all its file layouts, LyCORIS, DoRA, (IA)^3, OFT.
 //
 // Open reads a file, maps its keys to a model's modules and turns every algorithm into backend.LoRATargets, with a Report of what was
 // applied and what was not. A Cache keeps adapters resident in a model under a memory limit. An Active is a lora.Stack in use. Its weights

@@ -20,6 +20,7 @@ type File struct {
 	Report  Report
 	source  *source
 	planned []planned
+	refused *lora.Error // of the first tensor of an algorithm that is not read
 }
 
 // Model holds the names of a model's modules in the form adapters are matched against. It is immutable and may be shared.
@@ -55,12 +56,26 @@ func open(f *modelfile.File, model *Model) *File {
 	}
 	checkModel(f, model.index)
 	fault.Check(a.plan(groups, readScaling(f)))
-	if len(a.planned) == 0 {
-		panic(fail(lora.ErrWrongModel, "", "none of its %s tensors has a place in this model; the first is %s",
-			group3(len(f.Tensors)), quoteName(f.Tensors[0].Name)))
-	}
 	a.summarise()
+	if len(a.planned) == 0 {
+		panic(a.nothing())
+	}
 	return a
+}
+
+// nothing is the error of a file of which nothing can be applied.
+func (a *File) nothing() error {
+	if a.refused != nil {
+		return a.refused
+	}
+	first, kind := a.Report.Unmatched[0], lora.ErrFormat
+	for _, u := range a.Report.Unmatched {
+		if u.place {
+			first, kind = u, lora.ErrWrongModel
+		}
+	}
+	return fail(kind, "", "none of its %s tensors has a place in this model; the first is %s (%s)", group3(a.Report.Tensors),
+		quoteName(first.Tensor), first.Reason)
 }
 
 // newReport describes the file by itself.
@@ -93,24 +108,28 @@ func (a *File) groups(x *index) (list []*group, keys int) {
 			a.skip(t.Name, "a textual-inversion embedding that comes along; extract it to use it")
 			continue
 		}
-		base, s, ok := splitKey(t.Name)
-		if ok && (s.part != partIA3 || s.reason != "") {
+		if why, no := refusalOf(t.Name); no {
 			keys++
-		}
-		if s.reason != "" {
-			a.skip(t.Name, "belongs to "+s.reason)
+			a.skip(t.Name, why.reason)
+			if a.refused == nil {
+				a.refused = fail(lora.ErrFormat, tensorField(t.Name), "this file is a %s adapter, which is not supported", why.algorithm)
+			}
 			continue
+		}
+		base, s, ok := splitKey(t.Name)
+		if ok && s.part != partIA3 {
+			keys++
 		}
 		m, component, found := x.find(base)
 		switch {
 		case !ok:
-			a.skip(t.Name, "no adapter's name")
+			a.skip(t.Name, unknownPart(t.Name))
 			continue
 		case !found && component != "" && len(x.flat[component]) == 0:
-			a.skip(t.Name, "the model has no "+component)
+			a.misplaced(t.Name, "the model has no "+component)
 			continue
 		case !found:
-			a.skip(t.Name, "the model has no such module")
+			a.misplaced(t.Name, "the model has no such module")
 			continue
 		}
 		g := byModule[m.Name]
@@ -128,7 +147,12 @@ func (a *File) groups(x *index) (list []*group, keys int) {
 }
 
 func (a *File) skip(name, reason string) {
-	a.Report.Unmatched = append(a.Report.Unmatched, Unmatched{name, reason})
+	a.Report.Unmatched = append(a.Report.Unmatched, Unmatched{Tensor: name, Reason: reason})
+}
+
+// misplaced skips a tensor of a module that the model has not.
+func (a *File) misplaced(name, reason string) {
+	a.Report.Unmatched = append(a.Report.Unmatched, Unmatched{Tensor: name, Reason: reason, place: true})
 }
 
 // plan makes the targets of all groups. If several modules do not fit, the error tells how many.
@@ -171,7 +195,9 @@ func (a *File) plan(groups []*group, scales scaling) error {
 // summarise fills in what the targets tell.
 func (a *File) summarise() {
 	r := &a.Report
-	slices.SortStableFunc(r.Unmatched, func(a, b Unmatched) int { return cmp.Compare(a.Tensor, b.Tensor) })
+	slices.SortStableFunc(r.Unmatched, func(a, b Unmatched) int {
+		return cmp.Or(cmp.Compare(a.leftover, b.leftover), cmp.Compare(a.Tensor, b.Tensor))
+	})
 	r.Applied = r.Tensors - len(r.Unmatched)
 	for _, p := range a.planned {
 		r.Algorithms[p.algorithm]++

@@ -2,6 +2,9 @@ package adapters
 
 import "github.com/daguerre-go/daguerre/runtime/backend"
 
+// inputRankStep is what ranks of inputs are filled up to.
+const inputRankStep = 32
+
 // Change is what a model keeps of one target, as far as its size goes.
 type Change struct {
 	Module   backend.Module
@@ -12,11 +15,12 @@ type Change struct {
 
 // Matrix reports whether the change is held in the dense type of its component; vectors are float32.
 func (c Change) Matrix() bool {
-	return c.Form == backend.LoRALowRank || c.Form == backend.LoRAKron || c.Form == backend.LoRADense
+	return c.Form == backend.LoRALowRank || c.Form == backend.LoRAKron || c.Form == backend.LoRADense ||
+		c.Form == backend.LoRAInLowRank
 }
 
 // Changes lists what a model would keep of the file. A DoRA's target is two changes: a factor, and the difference. A Kronecker product
-// is multiplied out where it is of a convolution, or a DoRA's.
+// is multiplied out where it is of a convolution, or a DoRA's, and so is a rotation of a wide convolution's inputs.
 func (a *File) Changes() []Change {
 	var out []Change
 	for _, p := range a.planned {
@@ -30,6 +34,13 @@ func (a *File) Changes() []Change {
 			c.Elements = p.bytes / 4
 		case c.Form == backend.LoRAKron, c.Form == backend.LoRADense:
 			c.Form, c.Elements = backend.LoRADense, int64(m.Out)*int64(columns)
+		case c.Form == backend.LoRAInLowRank:
+			rank := (p.inner + inputRankStep - 1) / inputRankStep * inputRankStep
+			c.Elements = 2 * int64(rank) * int64(m.In)
+		case c.Form == backend.LoRAInRotate && m.Kernel > 1:
+			c.Form, c.Elements = backend.LoRADense, int64(m.Out)*int64(columns)
+		case p.stages != nil:
+			c.Elements = p.bytes / 4
 		case c.Form == backend.LoRAInScale:
 			c.Elements = int64(m.In)
 		default:

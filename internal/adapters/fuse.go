@@ -149,7 +149,7 @@ func (f *fusion) openAdapters() error {
 
 // tensorOf is the tensor of a module that a form changes.
 func tensorOf(form backend.LoRAForm) string {
-	if form == backend.LoRABias {
+	if form == backend.LoRABias || form == backend.LoRABiasScale {
 		return "bias"
 	}
 	return "weight"
@@ -299,8 +299,14 @@ func partShape(u modelfile.Used, p modelfile.CanonicalPart) []int {
 	return shape
 }
 
-// merge adds all changes of one weight. Each is a change of the weight as the checkpoint has it, also where it depends on it: DoRA
-// and the factors of (IA)^3 are taken of a copy.
+// ofWeight tells changes that depend on what they change.
+func ofWeight(t backend.LoRATarget) bool {
+	return t.Magnitude != nil || slices.Contains([]backend.LoRAForm{backend.LoRAInScale, backend.LoRAOutScale, backend.LoRABiasScale,
+		backend.LoRAInLowRank, backend.LoRAOutRotate, backend.LoRAInRotate}, t.Form)
+}
+
+// merge adds all changes of one weight. Each is a change of the weight as the checkpoint has it, also where it depends on it: those
+// are taken of a copy.
 func (f *fusion) merge(values []float32, shape []int, p modelfile.CanonicalPart) error {
 	changes := f.changes[p.Name]
 	if len(changes) == 0 {
@@ -316,7 +322,7 @@ func (f *fusion) merge(values []float32, shape []int, p modelfile.CanonicalPart)
 		if err != nil {
 			return err
 		}
-		if t.Magnitude == nil && t.Form != backend.LoRAInScale && t.Form != backend.LoRAOutScale {
+		if !ofWeight(t) {
 			if err := f.opt.Merger.MergeLoRA(w, shape, t, c.weight); err != nil {
 				return err
 			}

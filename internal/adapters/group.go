@@ -34,7 +34,9 @@ type planned struct {
 	alpha     float64 // as in force
 	block     string
 	dora      bool
-	bytes     int64 // of its tensors
+	bytes     int64             // of its tensors
+	stages    []int             // of a rotation
+	rescale   *modelfile.Tensor // of a rotation: a factor for each output; nil: none
 	load      func(*source, *backend.LoRATarget)
 }
 
@@ -70,7 +72,7 @@ func (g *group) plan(src *source) (out []planned) {
 			out = append(out, *p)
 		}
 	}
-	if bias, ok := g.parts[partBias]; ok && len(out) > 0 && out[0].algorithm == AlgorithmLoRA {
+	if bias, ok := g.parts[partBias]; ok && g.used[partUp] {
 		p := g.planBias(partBias, AlgorithmLoRA, out[0].target.Scale)
 		g.expect(p != nil, bias, "the module's bias")
 		out = append(out, *p)
@@ -124,6 +126,9 @@ func describe(m backend.Module) string {
 	return fmt.Sprintf("%s (%s of width %d)", m.Name, m.Kind, m.Out)
 }
 
+// kohyaOFT tells files of kohya's trainer, in which a bound of 0 is one.
+func (g *group) kohyaOFT() bool { return strings.HasPrefix(g.base, "oft_unet_") }
+
 // kernel is the side of the module's kernel; 1 for a linear one.
 func (g *group) kernel() int { return max(g.module.Kernel, 1) }
 
@@ -161,7 +166,7 @@ func (g *group) unused() []Unmatched {
 	var out []Unmatched
 	for p, t := range g.parts {
 		if !g.used[p] {
-			out = append(out, Unmatched{t.Name, g.reason(p)})
+			out = append(out, Unmatched{Tensor: t.Name, Reason: g.reason(p), leftover: 1})
 		}
 	}
 	return out

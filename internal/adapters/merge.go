@@ -22,6 +22,13 @@ func (Merger) MergeLoRA(w []float32, shape []int, t backend.LoRATarget, weight f
 		return fail(lora.ErrShape, t.Module, "the weight has %d elements, not those of shape %v", len(w), shape)
 	}
 	rows := shape[0]
+	if t.Form == backend.LoRAOutRotate || t.Form == backend.LoRAInRotate {
+		change, err := rotated(w, rows, t, weight)
+		for i, c := range change {
+			w[i] += c
+		}
+		return err
+	}
 	change, err := expand(w, rows, shape, t)
 	if err != nil {
 		return err
@@ -72,7 +79,9 @@ func expand(w []float32, rows int, shape []int, t backend.LoRATarget) ([]float32
 			a[i] *= scale
 		}
 		return a, nil
-	case backend.LoRAInScale, backend.LoRAOutScale:
+	case backend.LoRAInLowRank:
+		return inLowRank(w, shape, t)
+	case backend.LoRAInScale, backend.LoRAOutScale, backend.LoRABiasScale:
 		n, step := rows, 1
 		if t.Form == backend.LoRAInScale && len(shape) > 1 {
 			n, step = shape[1], cols/shape[1] // elements of a kernel

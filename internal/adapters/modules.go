@@ -12,11 +12,19 @@ import (
 func ModulesOf(d modelfile.Dims) []backend.Module {
 	var out []backend.Module
 	for _, component := range []string{lora.UNet, lora.TextEncoder, lora.TextEncoder2} {
-		for _, s := range d.Specs(component, modelfile.LayoutDiffusers) {
+		specs := d.Specs(component, modelfile.LayoutDiffusers)
+		biases := map[string]bool{}
+		for _, s := range specs {
+			if name, ok := strings.CutSuffix(modelfile.CanonicalTensor(component, s.Name), ".bias"); ok && !s.Optional {
+				biases[name] = true
+			}
+		}
+		for _, s := range specs {
 			if s.Optional {
 				continue
 			}
 			if m, ok := moduleOf(component, s); ok {
+				m.Bias = biases[m.Name]
 				out = append(out, m)
 			}
 		}
@@ -42,4 +50,13 @@ func moduleOf(component string, s modelfile.Spec) (backend.Module, bool) {
 		m.Kind, m.In = backend.ModuleLinear, int(s.Shape[1])
 	}
 	return m, true
+}
+
+// ints are sizes that were checked against a model's.
+func ints(sizes []int64) []int {
+	out := make([]int, len(sizes))
+	for i, n := range sizes {
+		out[i] = int(n)
+	}
+	return out
 }

@@ -14,7 +14,7 @@ import (
 // ai-toolkit's (diffusion_model.), and checkpoints' own.
 var prefixes = func() (out []prefix) {
 	for component, texts := range map[string]string{
-		lora.UNet: "lora_unet_ lycoris_unet_ lycoris_ unet_ model_diffusion_model_ diffusion_model_",
+		lora.UNet: "lora_unet_ oft_unet_ lycoris_unet_ lycoris_ unet_ model_diffusion_model_ diffusion_model_",
 		lora.TextEncoder: "lora_te1_ lora_te_ lycoris_te1_ text_encoder_ text_encoders_clip_l_transformer_ " + // lora_te_: a lone first encoder
 			"conditioner_embedders_0_transformer_ clip_l_transformer_ clip_l_ te1_",
 		lora.TextEncoder2: "lora_te2_ lycoris_te2_ text_encoder_2_ text_encoders_clip_g_transformer_ conditioner_embedders_1_model_ " +

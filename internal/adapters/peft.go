@@ -26,6 +26,10 @@ type peftConfig struct {
 	UseRSLoRA    bool               `json:"use_rslora"` // alpha/sqrt(r), arXiv 2312.03732
 	AlphaPattern map[string]float64 `json:"alpha_pattern"`
 	RankPattern  map[string]int     `json:"rank_pattern"`
+
+	Type        string          `json:"peft_type"` // "LORA", "IA3", "OFT", ...
+	Feedforward json.RawMessage `json:"feedforward_modules"`
+	peftOFT
 }
 
 // scaling holds the configurations by component; "" is for all.

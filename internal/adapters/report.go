@@ -13,6 +13,9 @@ import (
 type Unmatched struct {
 	Tensor string `json:"tensor"`
 	Reason string `json:"reason"`
+
+	place    bool // the model has no such module
+	leftover int  // 1: its name is known, others of its module are missing; those whose names are not are told first
 }
 
 // Report describes an adapter's file and how it goes with a model.

@@ -45,7 +45,25 @@ func Target(modules []backend.Module, t backend.LoRATarget) error {
 	case backend.LoRADense:
 	case backend.LoRAInScale:
 		weight = []int{m.In}
-	case backend.LoRAOutScale, backend.LoRABias, backend.LoRANorm:
+	case backend.LoRAInLowRank:
+		a, b := []int{Any, m.In}, []int{m.In, Any}
+		if conv {
+			a, b = append(a, 1, 1), append(b, 1, 1)
+		}
+		if m.Kind == backend.ModuleNorm || !fits(t.A, a) || !fits(t.B, b) || t.A.Shape[0] != t.B.Shape[1] {
+			return unfit("A %v and B %v do not fit %s", t.A.Shape, t.B.Shape, m.Name)
+		}
+		return nil
+	case backend.LoRAOutRotate, backend.LoRAInRotate:
+		features := m.Out
+		if t.Form == backend.LoRAInRotate {
+			features = m.In * max(m.Kernel, 1) * max(m.Kernel, 1)
+		}
+		if !rotates(t.A, features) || t.B.Data != nil && !fits(t.B, []int{m.Out}) {
+			return unfit("A %v and B %v do not rotate %s", t.A.Shape, t.B.Shape, m.Name)
+		}
+		return nil
+	case backend.LoRAOutScale, backend.LoRABias, backend.LoRANorm, backend.LoRABiasScale:
 		weight = []int{m.Out}
 	default:
 		return Invalid("form", "%q of %s is none of the forms", t.Form, t.Module)
@@ -54,6 +72,15 @@ func Target(modules []backend.Module, t backend.LoRATarget) error {
 		return unfit("A %v does not fit %s, which needs %v", t.A.Shape, m.Name, weight)
 	}
 	return nil
+}
+
+// rotates tells whether stages [stages, blocks, n, n] make up so many features.
+func rotates(a backend.RawTensor, features int) bool {
+	if !fits(a, []int{Any, Any, Any, Any}) || a.Shape[2] != a.Shape[3] {
+		return false
+	}
+	stages, blocks, n := a.Shape[0], a.Shape[1], a.Shape[2]
+	return blocks*n == features && (stages == 1 || n%2 == 0 && stages <= 32 && blocks%(1<<(stages-1)) == 0)
 }
 
 // unfit is the error of an adapter that does not fit the model.

@@ -600,6 +600,8 @@ typedef struct dg_module_info {
     int64_t in; /* features or channels; a norm's width; an embedding's words */
     int64_t out;
     int64_t kernel; /* side of a convolution's kernel; 0 for others */
+    int32_t bias; /* 1: it adds one */
+    int32_t reserved;
 } dg_module_info;
 
 /* Writes at most cap modules of the loaded components, and their full number to *count; modules may be NULL to count. Each
@@ -615,8 +617,17 @@ enum {
     DG_LORA_IN_SCALE  = 3, /* scale W diag(A), a [in] */
     DG_LORA_OUT_SCALE = 4, /* scale diag(A) W, a [out] */
     DG_LORA_BIAS      = 5, /* scale A to the bias, a [out] */
-    DG_LORA_NORM      = 6 /* scale A to a norm's weight, a [out] */
+    DG_LORA_NORM      = 6, /* scale A to a norm's weight, a [out] */
+    DG_LORA_BIAS_SCALE  = 7, /* scale diag(A) bias, a [out] */
+    DG_LORA_IN_LOW_RANK = 8, /* scale W B A over the inputs: a [r, in] or [r, in, 1, 1], b [in, r] or [in, r, 1, 1] */
+    DG_LORA_OUT_ROTATE  = 9, /* diag(1 + B) S(m-1) ... S(0) W - W, see below; scale is 1 */
+    DG_LORA_IN_ROTATE   = 10 /* diag(1 + B) W S(0) ... S(m-1) - W; scale is 1 */
 };
+
+/* Rotations: a [m, blocks, n, n] holds m stages, b [out] or absent. A stage S(i) is I + a[i] on blocks of n features. In stage 0 a
+ * block's features are neighbours; in stage i its first half and its second half are n/2 neighbours each, 2^i n/2 features apart (a
+ * butterfly). Outputs have out features, inputs in x k x k. A use's weight w acts on each part of DG_LORA_OUT_ROTATE, I + w a[i] and
+ * 1 + w B, and on the whole of DG_LORA_IN_ROTATE. */
 
 typedef struct dg_lora_tensor {
     size_t struct_size;

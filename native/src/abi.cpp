@@ -513,6 +513,7 @@ dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, s
             info.in     = found[i].in;
             info.out    = found[i].out;
             info.kernel = found[i].kernel;
+            info.bias   = found[i].bias ? 1 : 0;
             write_struct(&modules[i], info, "dg_module_info");
         }
     });

@@ -26,6 +26,7 @@ type Module struct {
 	Kind      ModuleKind
 	In, Out   int  // features or channels; a norm's width is both, an embedding has Out features for In words
 	Kernel    int  // side of a convolution's kernel; 0 for others
+	Bias      bool // it adds one
 	Type      Type // of the weight in memory
 	Component string
 }
@@ -42,6 +43,17 @@ const (
 	LoRAOutScale LoRAForm = "out_scale" // dW = scale diag(A) W, A [out]
 	LoRABias     LoRAForm = "bias"      // db = scale A, A [out]
 	LoRANorm     LoRAForm = "norm"      // dW = scale A for a norm's weight, A [out]
+	// LoRABiasScale is db = scale diag(A) b, A [out].
+	LoRABiasScale LoRAForm = "bias_scale"
+	// LoRAInLowRank is dW = scale W B A over the inputs: A [r, in] or [r, in, 1, 1], B [in, r] or [in, r, 1, 1].
+	LoRAInLowRank LoRAForm = "in_low_rank"
+	// LoRAOutRotate is dW = diag(1 + B) S(m-1) ... S(0) W - W, and LoRAInRotate dW = diag(1 + B) W S(0) ... S(m-1) - W, with Scale 1. A
+	// [m, blocks, n, n] holds the stages less the identity, S(i) = I + A[i] on blocks of n features, B [out] is nothing or the
+	// factors less 1. In stage 0 a block's features are neighbours. In stage i its first half and its second half are n/2 neighbours
+	// each, 2^i n/2 features apart (a butterfly). Outputs have Out features, inputs In x Kernel x Kernel. A weight acts on each stage
+	// and factor of the first, on the whole of the second.
+	LoRAOutRotate LoRAForm = "out_rotate"
+	LoRAInRotate  LoRAForm = "in_rotate"
 )
 
 // LoRATarget is one change of one module. With a Magnitude m it is a DoRA: the change is then m W'/||W'|| - W, with W' = W + dW

@@ -23,7 +23,7 @@ constexpr double kLaneOperationsPerNode = 5e7;
 
 // The most that a graph made of the context's tensors can have of nodes or of leafs, which may be another context's. A graph takes
 // memory by its capacity, all of which its hash table comes to touch.
-size_t graph_capacity(ggml_context* ctx) {
+size_t graph_capacity(ggml_context* ctx, size_t most) {
     size_t n = 0;
     for (ggml_tensor* t = ggml_get_first_tensor(ctx); t != nullptr; t = ggml_get_next_tensor(ctx, t)) {
         n++;
@@ -31,7 +31,7 @@ size_t graph_capacity(ggml_context* ctx) {
             n += src != nullptr && src->op == GGML_OP_NONE ? 1 : 0;
         }
     }
-    return std::min(n, kMaxNodes);
+    return std::min(n, most);
 }
 
 // Fewer operations a node, on average, than so many.
@@ -102,7 +102,8 @@ Worker::Worker(const Device& device, int32_t threads, const std::atomic<bool>* c
 GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build) {
     Built built;
     ggml_init_params params;
-    params.mem_size   = ggml_tensor_overhead() * kMaxNodes + ggml_graph_overhead_custom(kMaxNodes, false);
+    const size_t most = kMaxNodes + traits.more_nodes;
+    params.mem_size   = ggml_tensor_overhead() * most + ggml_graph_overhead_custom(most, false);
     params.mem_buffer = nullptr;
     params.no_alloc   = true;
     built.ctx.reset(ggml_init(params));
@@ -111,7 +112,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     }
     GraphBuilder builder(built.ctx.get(), worker.backend(), traits);
     build(builder);
-    built.graph = ggml_new_graph_custom(built.ctx.get(), graph_capacity(built.ctx.get()), false);
+    built.graph = ggml_new_graph_custom(built.ctx.get(), graph_capacity(built.ctx.get(), most), false);
     for (ggml_tensor* output : builder.outputs) {
         ggml_build_forward_expand(built.graph, output);
     }
@@ -191,7 +192,20 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (worker.cpu()) {
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
-    const ggml_status status = compute_all(key.substr(0, key.find(' ')), worker, weights);
+    const std::string stage = key.substr(0, key.find(' '));
+    ggml_status status;
+    try {
+        status = compute_all(stage, worker, weights);
+    } catch (const Error& e) {
+        // ggml starts its threads before the first node, and asserts that it got them
+        if (built_.threads < 2 || !worker.cpu() || std::string(e.what()).find("rc == 0") == std::string::npos) {
+            throw;
+        }
+        log(DG_LOG_WARN, "%s: the system refuses %d threads; going on with one", stage.c_str(), built_.threads);
+        built_.threads = 1;
+        ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
+        status = compute_all(stage, worker, weights);
+    }
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
     }

@@ -26,6 +26,7 @@ struct Traits {
     bool cpu                = false;  // custom CPU kernels may be used
     int64_t attention_bytes = 0;   // of scores in memory at once; 0: all
     int32_t wrap            = 0;      // DG_WRAP_* bits: the axes along which convolutions wrap around
+    size_t more_nodes       = 0;      // than a graph without adapters may have
 };
 
 class AdapterStack;

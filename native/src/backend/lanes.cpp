@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "base/error.h"
+#include "base/parallel.h"
 
 namespace dg {
 
@@ -40,7 +41,7 @@ bool spin(const Condition& holds) {
 }  // namespace
 
 LaneThread::LaneThread() {
-    thread_ = std::thread([this] { serve(); });
+    start_thread(&thread_, [this] { serve(); });
 }
 
 LaneThread::~LaneThread() {
@@ -49,10 +50,16 @@ LaneThread::~LaneThread() {
         stop_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
 }
 
 void LaneThread::start(std::function<void()> call) {
+    if (!thread_.joinable()) {
+        call_ = std::move(call);
+        return;
+    }
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         call_ = std::move(call);
@@ -62,6 +69,11 @@ void LaneThread::start(std::function<void()> call) {
 }
 
 void LaneThread::wait() {
+    if (!thread_.joinable()) {
+        call_();
+        call_ = nullptr;
+        return;
+    }
     if (!spin([this] { return !busy_; })) {
         std::unique_lock<std::mutex> lock(mutex_);
         changed_.wait(lock, [this] { return !busy_; });

@@ -27,7 +27,7 @@ struct LaneCall {
 // small graph's node does.
 class LaneThread {
 public:
-    LaneThread();
+    LaneThread();  // where the system refuses a thread, wait() makes the call itself
     ~LaneThread();
 
     void start(std::function<void()> call);  // which must not throw; the one before has been waited for

@@ -4,12 +4,33 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <thread>
-#include <vector>
+#include <system_error>
 
 namespace dg {
 
-void in_parallel(int64_t n, const std::function<void(int64_t)>& body) {
+namespace {
+
+std::atomic<bool> refused{false};
+
+}  // namespace
+
+void refuse_threads(bool refuse) {
+    refused = refuse;
+}
+
+bool start_thread(std::thread* thread, std::function<void()> body) {
+    if (refused) {
+        return false;
+    }
+    try {
+        *thread = std::thread(std::move(body));
+    } catch (const std::system_error&) {
+        return false;
+    }
+    return true;
+}
+
+void in_parallel(int64_t n, int32_t threads, const std::function<void(int64_t)>& body) {
     std::atomic<int64_t> next{0};
     std::exception_ptr failure;
     std::mutex mutex;
@@ -24,10 +45,12 @@ void in_parallel(int64_t n, const std::function<void(int64_t)>& body) {
             next    = n;
         }
     };
-    std::vector<std::thread> pool;
-    for (int64_t i = 1; i < std::min<int64_t>(n, std::thread::hardware_concurrency()); i++) {
-        pool.emplace_back(work);
+    std::vector<std::thread> pool(static_cast<size_t>(std::max<int64_t>(0, std::min<int64_t>(n, threads) - 1)));
+    size_t started = 0;
+    while (started < pool.size() && start_thread(&pool[started], work)) {
+        started++;
     }
+    pool.resize(started);  // those there are will do
     work();
     for (std::thread& t : pool) {
         t.join();

@@ -24,7 +24,23 @@ std::vector<uint8_t> to_type(const std::vector<float>& values, ggml_type type) {
 }
 
 bool is_matrix(int32_t form) {
-    return form == DG_LORA_LOW_RANK || form == DG_LORA_KRON || form == DG_LORA_DENSE;
+    return form == DG_LORA_LOW_RANK || form == DG_LORA_KRON || form == DG_LORA_DENSE || form == DG_LORA_IN_LOW_RANK;
+}
+
+// A low rank of a weight's inputs, filled up with zeros; those of its outputs are filled up together.
+Change filled_up(Change c, const WeightShape& w) {
+    if (c.form != DG_LORA_IN_LOW_RANK) {
+        return c;
+    }
+    const int64_t rank = (c.rank + kRankStep - 1) / kRankStep * kRankStep;
+    c.a.resize(static_cast<size_t>(rank * w.in));
+    std::vector<float> b(static_cast<size_t>(w.in * rank));
+    for (int64_t i = 0; i < w.in; i++) {
+        std::copy_n(c.b.begin() + i * c.rank, c.rank, b.begin() + i * rank);
+    }
+    c.b    = std::move(b);
+    c.rank = rank;
+    return c;
 }
 
 }  // namespace
@@ -38,7 +54,7 @@ int64_t Adapter::bytes() const {
 }
 
 AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
-                        MemoryAccount* account) {
+                        int32_t threads, MemoryAccount* account) {
     check_allocation("an adapter", 0, "cpu");
     std::unordered_map<std::string, std::pair<const AdapterHost*, Module>> known;
     for (const AdapterHost& host : hosts) {
@@ -49,7 +65,7 @@ AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector
     auto adapter     = std::make_shared<Adapter>();
     adapter->targets = targets.size();
     std::vector<std::vector<Adapter::Item>> items(targets.size());
-    in_parallel(static_cast<int64_t>(targets.size()), [&](int64_t index) {
+    in_parallel(static_cast<int64_t>(targets.size()), threads, [&](int64_t index) {
         const auto i                 = static_cast<size_t>(index);
         const dg_lora_target& target = targets[i];
         const char* name             = target.module != nullptr ? target.module : "";
@@ -60,10 +76,11 @@ AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector
         const auto& [host, module] = found->second;
         const WeightShape weight{module.name, module.kind, module.in, module.out, std::max<int64_t>(1, module.kernel)};
         std::vector<float> base;
-        if (needs_base(target)) {
+        if (needs_base(target, weight)) {
             base = host->params->read_weight(module);
         }
-        for (const Change& c : read_changes(target, weight, base)) {
+        for (Change& read : read_changes(target, weight, base)) {
+            const Change c       = filled_up(std::move(read), weight);
             const ggml_type type = is_matrix(c.form) ? host->params->policy().dense : GGML_TYPE_F32;
             Adapter::Item item{
                 i, host->component, module, c.form, c.rank, {}, type, to_type(c.a, type), to_type(c.b, type)};
@@ -213,26 +230,49 @@ private:
     void declare_other(const Module& m, const Part& part, AppliedChange& change) {
         const Adapter::Item& item = *part.item;
         const Make a = [&item] { return item.a; }, b = [&item] { return item.b; };
-        AppliedChange::Other other{item.form, places(part.adapter, item.target, 1), nullptr, nullptr, {}};
+        AppliedChange::Other other{item.form, places(part.adapter, item.target, 1), nullptr, nullptr, {}, {}};
+        const bool conv = m.kind == DG_MODULE_CONV2D;
         switch (item.form) {
             case DG_LORA_KRON:
                 other.a = matrix(item.shape[1], item.shape[0], a);
                 other.b = matrix(item.shape[3], item.shape[2], b);
                 break;
             case DG_LORA_DENSE:
-                if (m.kind != DG_MODULE_CONV2D) {
+                if (!conv) {
                     other.a = matrix(m.in, m.out, a);
                 }
                 break;
-            default:
-                other.a = ggml_new_tensor_1d(ctx(), GGML_TYPE_F32, static_cast<int64_t>(item.a.size() / 4));
+            case DG_LORA_IN_LOW_RANK:
+                if (!conv) {
+                    other.a = matrix(m.in, item.rank, a);
+                    other.b = matrix(item.rank, m.in, b);
+                }
+                break;
+            case DG_LORA_OUT_ROTATE:
+            case DG_LORA_IN_ROTATE:
+                other.a = ggml_new_tensor_4d(ctx(), GGML_TYPE_F32, item.shape[3], item.shape[2], item.shape[1],
+                                             item.shape[0]);
                 fill_.push_back({other.a, a});
+                other.b = item.b.empty() ? nullptr : vector(item.b.size() / 4, b);
+                stack_.stages_ += static_cast<size_t>(item.shape[0]);
+                break;
+            default: other.a = vector(item.a.size() / 4, a);
         }
         // reserved before: references to elements stay valid
         change.others.push_back(other);
-        if (item.form == DG_LORA_DENSE && m.kind == DG_MODULE_CONV2D) {
-            convolution(change.others.back().conv, m.kernel, m.in, m.out, a);
+        AppliedChange::Other& there = change.others.back();
+        if (conv && item.form == DG_LORA_DENSE) {
+            convolution(there.conv, m.kernel, m.in, m.out, a);
+        } else if (conv && item.form == DG_LORA_IN_LOW_RANK) {
+            convolution(there.conv, 1, m.in, item.rank, a);
+            convolution(there.conv_b, 1, item.rank, m.in, b);
         }
+    }
+
+    ggml_tensor* vector(size_t size, const Make& make) {
+        ggml_tensor* t = ggml_new_tensor_1d(ctx(), GGML_TYPE_F32, static_cast<int64_t>(size));
+        fill_.push_back({t, make});
+        return t;
     }
 
     AdapterStack& stack_;
@@ -266,7 +306,7 @@ AdapterStack::AdapterStack(std::vector<AdapterPtr> adapters, int component, cons
     ggml_init_params params;
     size_t tensors = 1;
     for (const auto& [weight, of_module] : parts) {
-        tensors += 4 + 3 * of_module.size();
+        tensors += 4 + 4 * of_module.size();
     }
     params.mem_size   = ggml_tensor_overhead() * tensors;
     params.mem_buffer = nullptr;

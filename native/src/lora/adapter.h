@@ -21,8 +21,8 @@ struct Adapter {
         Module module;       // what it changes
         int32_t form;        // DG_LORA_*
         int64_t rank;        // low rank
-        int64_t shape[4];    // Kronecker
-        ggml_type type;      // of a and b
+        int64_t shape[4];    // Kronecker, rotations
+        ggml_type type;      // of a and b; a rotation's factors are F32
         std::vector<uint8_t> a, b;
     };
     std::vector<Item> items;
@@ -39,9 +39,9 @@ struct AdapterHost {
     int component;
 };
 
-// Reads and checks all targets, on several threads. Errors name the module.
+// Reads and checks all targets, on at most so many threads. Errors name the module.
 AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
-                        MemoryAccount* account);
+                        int32_t threads, MemoryAccount* account);
 
 // How adapters change one module, with all their low-rank parts side by side: the products with all A are one product, and
 // so are those with all B. Places in the vector of scales are given by `at`.
@@ -55,9 +55,9 @@ struct AppliedChange {
     struct Other {
         int32_t form;
         int64_t at;
-        ggml_tensor* a = nullptr;  // dense [in, out], Kronecker [b, a], or a vector
-        ggml_tensor* b = nullptr;  // Kronecker [d, c]
-        Conv2d conv;  // dense change of a convolution
+        ggml_tensor* a = nullptr;  // dense [in, out], Kronecker [b, a], low rank [in, r], rotations [n, n, blocks, stages], or a vector
+        ggml_tensor* b = nullptr;  // Kronecker [d, c], low rank [r, in], factors of a rotation
+        Conv2d conv, conv_b;  // dense, or low rank, of a convolution
     };
     std::vector<Other> others;
 };
@@ -74,6 +74,8 @@ public:
     // One scale for each place, from each adapter's weights per target, in the order of adapters().
     std::vector<float> scales(const std::vector<const float*>& weights) const;
     int64_t scale_count() const { return static_cast<int64_t>(places_.size()); }
+    // The most tensors that the rotations add to a graph; butterflies have many stages.
+    size_t more_nodes() const { return stages_ * kNodesOfStage; }
     int64_t id() const { return id_; }  // different for every stack of the process
     int64_t bytes() const;
 
@@ -90,6 +92,8 @@ private:
     ContextPtr ctx_;
     BufferPtr buffer_;
     Held held_;
+    static constexpr size_t kNodesOfStage = 24;
+    size_t stages_ = 0;  // of all rotations
     int64_t id_;
 };
 

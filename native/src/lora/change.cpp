@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/device.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/convert.h"
+#include "lora/rotate.h"
 #include "model/types.h"
 
 namespace dg {
@@ -64,8 +66,8 @@ std::vector<float> kronecker(const Change& c) {
 
 Change read_plain(const dg_lora_target& t, const WeightShape& w) {
     const bool matrix    = w.kind == DG_MODULE_LINEAR || w.kind == DG_MODULE_CONV2D;
-    const bool of_vector = t.form == DG_LORA_BIAS || t.form == DG_LORA_NORM;
-    if (t.form < DG_LORA_LOW_RANK || t.form > DG_LORA_NORM) {
+    const bool of_vector = t.form == DG_LORA_BIAS || t.form == DG_LORA_NORM || t.form == DG_LORA_BIAS_SCALE;
+    if (t.form < DG_LORA_LOW_RANK || t.form > DG_LORA_IN_ROTATE) {
         fail(DG_ERR_ARGUMENT, "%s: form %d is none of DG_LORA_*", w.name.c_str(), t.form);
     }
     if (w.kind == DG_MODULE_EMBEDDING || (!matrix && !of_vector) || (matrix && t.form == DG_LORA_NORM)) {
@@ -74,7 +76,9 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
     Change c;
     c.form = t.form;
     c.a    = values_of(w, "a", t.a);
-    if (c.form == DG_LORA_LOW_RANK || c.form == DG_LORA_KRON) {
+    const bool rotates = c.form == DG_LORA_OUT_ROTATE || c.form == DG_LORA_IN_ROTATE;
+    if (c.form == DG_LORA_LOW_RANK || c.form == DG_LORA_KRON || c.form == DG_LORA_IN_LOW_RANK ||
+        (rotates && t.b.data != nullptr)) {
         c.b = values_of(w, "b", t.b);
     }
     switch (t.form) {
@@ -92,6 +96,21 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
             std::copy(t.a.shape, t.a.shape + 2, c.shape);
             std::copy(t.b.shape, t.b.shape + 2, c.shape + 2);
             break;
+        case DG_LORA_IN_LOW_RANK:
+            c.rank = t.a.shape[0];
+            expect(count_of(t.a) == c.rank * w.in, w, "a");
+            expect(t.b.shape[0] == w.in && count_of(t.b) == w.in * c.rank, w, "b");
+            multiply(c.b, t.scale);
+            return c;
+        case DG_LORA_OUT_ROTATE:
+        case DG_LORA_IN_ROTATE:
+            std::copy(t.a.shape, t.a.shape + 4, c.shape);
+            expect(t.a.dims == 4 && rotates_all(c.shape, t.form == DG_LORA_OUT_ROTATE ? w.out : w.fan_in()), w, "a");
+            expect(t.b.data == nullptr || count_of(t.b) == w.out, w, "b");
+            if (std::abs(t.scale - 1.0) > 0) {
+                fail(DG_ERR_ARGUMENT, "%s: a rotation has no scale but 1", w.name.c_str());
+            }
+            return c;
         case DG_LORA_DENSE: expect(count_of(t.a) == w.out * w.fan_in(), w, "a"); break;
         case DG_LORA_IN_SCALE: expect(count_of(t.a) == w.in, w, "a"); break;
         default: expect(count_of(t.a) == w.out, w, "a"); break;
@@ -114,7 +133,7 @@ std::vector<Change> weight_decomposed(const dg_lora_target& t, const WeightShape
         c = {DG_LORA_DENSE, 0, {}, kronecker(c), {}};
     }
     std::vector<float> sum = base;
-    add_change(c, w, 1, base, sum.data());
+    add_change(c, w, 1, base, sum.data(), 1);
     const int64_t area = w.kernel * w.kernel;
     std::vector<double> square(static_cast<size_t>(count), 0.0);
     for (int64_t o = 0; o < w.out; o++) {
@@ -141,14 +160,19 @@ std::vector<Change> weight_decomposed(const dg_lora_target& t, const WeightShape
 
 }  // namespace
 
-bool needs_base(const dg_lora_target& target) {
-    return target.magnitude.data != nullptr;
+bool needs_base(const dg_lora_target& target, const WeightShape& weight) {
+    return target.magnitude.data != nullptr || (target.form == DG_LORA_IN_ROTATE && weight.wide());
 }
 
 std::vector<Change> read_changes(const dg_lora_target& target, const WeightShape& weight,
                                  const std::vector<float>& base) {
     Change plain = read_plain(target, weight);
-    if (!needs_base(target)) {
+    if (target.magnitude.data == nullptr) {
+        if (plain.form == DG_LORA_IN_ROTATE && weight.wide()) {
+            Change dense{DG_LORA_DENSE, 0, {}, std::vector<float>(base.size()), {}};
+            add_change(plain, weight, 1, base, dense.a.data(), 1);
+            plain = std::move(dense);
+        }
         std::vector<Change> one;
         one.push_back(std::move(plain));
         return one;
@@ -160,11 +184,12 @@ std::vector<Change> read_changes(const dg_lora_target& target, const WeightShape
     return weight_decomposed(target, weight, std::move(plain), base);
 }
 
-void add_change(const Change& c, const WeightShape& w, float factor, const std::vector<float>& base, float* out) {
+void add_change(const Change& c, const WeightShape& w, float factor, const std::vector<float>& base, float* out,
+                int32_t threads) {
     const int64_t n = w.fan_in(), area = w.kernel * w.kernel;
     switch (c.form) {
         case DG_LORA_LOW_RANK:
-            in_parallel(w.out, [&](int64_t o) {
+            in_parallel(w.out, threads, [&](int64_t o) {
                 for (int64_t r = 0; r < c.rank; r++) {
                     const float f  = factor * c.b[static_cast<size_t>(o * c.rank + r)];
                     const float* a = &c.a[static_cast<size_t>(r * n)];
@@ -181,6 +206,14 @@ void add_change(const Change& c, const WeightShape& w, float factor, const std::
                 out[i] += factor * c.a[static_cast<size_t>(at)] * base[static_cast<size_t>(i)];
             }
             return;
+        case DG_LORA_BIAS_SCALE:
+            for (size_t i = 0; i < c.a.size(); i++) {
+                out[i] += factor * c.a[i] * base[i];
+            }
+            return;
+        case DG_LORA_IN_LOW_RANK: add_in_low_rank(c, w, factor, base, out, threads); return;
+        case DG_LORA_OUT_ROTATE:
+        case DG_LORA_IN_ROTATE: add_rotated(c, w, factor, base, out, threads); return;
         default:  // of the weight's own shape, a bias or a norm
             const std::vector<float> product = c.form == DG_LORA_KRON ? kronecker(c) : std::vector<float>();
             const std::vector<float>& dense  = c.form == DG_LORA_KRON ? product : c.a;
@@ -204,12 +237,10 @@ void merge_change(const dg_lora_target& target, double weight, float* w, int32_t
     of.out    = shape[0];
     of.in     = dims == 1 ? shape[0] : shape[1];
     of.kernel = dims == 4 ? shape[2] : 1;
-    std::vector<float> base;
-    if (dims > 1) {
-        base.assign(w, w + of.out * of.fan_in());
-    }
+    const int32_t threads = default_threads();
+    const std::vector<float> base(w, w + (dims > 1 ? of.out * of.fan_in() : of.out));
     for (const Change& c : read_changes(target, of, base)) {
-        add_change(c, of, static_cast<float>(weight), base, w);
+        add_change(c, of, static_cast<float>(weight), base, w, threads);
     }
 }
 

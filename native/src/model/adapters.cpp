@@ -30,7 +30,7 @@ AdapterPtr Model::load_adapter(const std::vector<dg_lora_target>& targets) {
             hosts.push_back({components_[index].params.get(), index});
         }
     }
-    return dg::load_adapter(hosts, targets, &memory_);
+    return dg::load_adapter(hosts, targets, threads_, &memory_);
 }
 
 void Model::forget_adapter(const AdapterPtr& adapter) {

@@ -99,6 +99,7 @@ private:
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
+    Traits traits(const Component& component) const;  // with its adapters
     // Gives a component its device and its weights, none declared yet.
     Params& prepare(int index, const std::string& device, int32_t type);
     void open_text(int index, const OpenParams& params);

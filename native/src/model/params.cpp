@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "kernels/conv2d.h"
@@ -249,6 +250,10 @@ ggml_type Params::main_file_type() const {
 std::vector<Module> Params::modules() const {
     std::vector<Module> out;
     const std::string suffix = ".weight";
+    std::unordered_set<std::string> names;
+    for (const Param& p : params_) {
+        names.insert(p.tensor->name);
+    }
     for (const Param& p : params_) {
         const std::string name = p.tensor->name;
         if (name.size() <= suffix.size() || name.compare(name.size() - suffix.size(), suffix.size(), suffix) != 0) {
@@ -261,7 +266,8 @@ std::vector<Module> Params::modules() const {
                  0,
                  p.tensor,
                  p.conv,
-                 p.source};
+                 p.source,
+                 names.count(name.substr(0, name.size() - suffix.size()) + ".bias") > 0};
         if (p.conv.kernel > 0) {
             m.kind   = DG_MODULE_CONV2D;
             m.in     = p.conv.in;

@@ -47,6 +47,7 @@ struct Module {
     ggml_tensor* weight;  // in memory
     Conv2d conv;          // of a convolution
     const SourceTensor* source;
+    bool bias;  // it has one
 };
 
 class WeightStream;

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "ggml-cpu.h"
 #include "model/mapping.h"
 #include "model/params.h"
@@ -242,17 +242,9 @@ void Params::read_many(const std::vector<size_t>& wanted, int32_t threads, const
             stop = true;
         }
     };
-    std::vector<std::thread> pool;
-    try {
-        for (int32_t i = 1; i < threads; i++) {
-            pool.emplace_back(work, false);
-        }
-    } catch (const std::system_error&) {  // no more threads: those there are will do
-    }
-    work(true);
-    for (std::thread& t : pool) {
-        t.join();
-    }
+    in_parallel(threads, threads, [&, caller = std::this_thread::get_id()](int64_t) {
+        work(std::this_thread::get_id() == caller);
+    });
     if (failure != nullptr) {
         std::rethrow_exception(failure);
     }

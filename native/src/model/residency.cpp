@@ -44,13 +44,21 @@ void Model::use(int index, const char* what) {
     load_component(index, nullptr);
 }
 
+Traits Model::traits(const Component& component) const {
+    Traits t = traits(*component.worker);
+    if (component.stack != nullptr) {
+        t.more_nodes = component.stack->more_nodes();
+    }
+    return t;
+}
+
 void Model::run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
                 const std::vector<HostOutput>& outputs) {
     const Component& component = components_[index];
     running_                   = index;
     lanes_.release();
     component.params->check_mapped();
-    runner_.run(key, *component.worker, traits(*component.worker), build, inputs, outputs, component.params->stream());
+    runner_.run(key, *component.worker, traits(component), build, inputs, outputs, component.params->stream());
     component.params->check_mapped();
 }
 
@@ -64,7 +72,7 @@ void Model::run(int index, const std::vector<LaneCall>& calls) {
     running_             = index;
     runner_.release();
     params.check_mapped();
-    lanes_.run(worker.device(), traits(worker), calls);
+    lanes_.run(worker.device(), traits(components_[index]), calls);
     params.check_mapped();
 }
 

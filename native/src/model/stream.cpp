@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 
 namespace dg {
 
@@ -184,10 +184,7 @@ void WeightStream::begin_run() {
     if (kept_ || !place_.cpu || segments_.size() < 2) {
         return;
     }
-    try {
-        reader_thread_ = std::thread([this] { read_ahead(); });
-    } catch (const std::system_error&) {  // none to be had: the computing thread reads everything
-    }
+    start_thread(&reader_thread_, [this] { read_ahead(); });  // without one the computing thread reads everything
 }
 
 void WeightStream::finish() noexcept {

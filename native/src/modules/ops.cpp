@@ -17,8 +17,6 @@
 
 namespace dg {
 
-namespace {
-
 ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     ggml_tensor* result = ggml_mul_mat(g.ctx, a, b);
     if (g.traits.exact || !g.traits.cpu) {  // GPUs would sum in half precision, which SDXL's VAE overflows
@@ -26,6 +24,8 @@ ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     }
     return result;
 }
+
+namespace {
 
 // `rows` queries from `first` on, with their scores in memory: [d, rows, heads, N].
 ggml_tensor* attend(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* vt, ggml_tensor* mask, float scale,

@@ -21,6 +21,9 @@ bool may_pack(const GraphBuilder& g);
 // Layers and norms take part in the graph's adapters, if it has any. Plus the residual where it is not NULL.
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual = nullptr);
 
+// a [k, m, ...] times b [k, n, ...] -> [m, n, ...], by ggml's kernels.
+ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b);
+
 // weight [in, out] of any type times x [in, T, N], plus bias and residual where they are not NULL, by the fastest way the
 // device has.
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias = nullptr,

@@ -40,7 +40,7 @@ func TestEveryNameOfTheInterfaceIsTheABIs(t *testing.T) {
 	sameNames(t, bindings.DeviceKinds, backend.DeviceCPU, backend.DeviceGPU, backend.DeviceIGPU, backend.DeviceAccel)
 	sameNames(t, bindings.ModuleKinds, backend.ModuleLinear, backend.ModuleConv2D, backend.ModuleNorm, backend.ModuleEmbedding)
 	sameNames(t, bindings.LoRAForms, backend.LoRALowRank, backend.LoRAKron, backend.LoRADense, backend.LoRAInScale, backend.LoRAOutScale,
-		backend.LoRABias, backend.LoRANorm)
+		backend.LoRABias, backend.LoRANorm, backend.LoRABiasScale, backend.LoRAInLowRank, backend.LoRAOutRotate, backend.LoRAInRotate)
 }
 
 func TestActivationsAndComponentsAsNumbers(t *testing.T) {

@@ -24,7 +24,8 @@ func (m *Model) Modules() (out []backend.Module) {
 			name := x.Name.String()
 			component, _, _ := strings.Cut(name, ".")
 			out = append(out, backend.Module{Name: name, Kind: named[backend.ModuleKind](bindings.ModuleKinds, x.Kind),
-				In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel), Type: named[backend.Type](bindings.Types, x.Type), Component: component})
+				In: int(x.In), Out: int(x.Out), Kernel: int(x.Kernel), Bias: x.Bias != 0,
+				Type: named[backend.Type](bindings.Types, x.Type), Component: component})
 		}
 		return err
 	})
