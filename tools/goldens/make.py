@@ -12,6 +12,7 @@ import tempfile
 import store  # first: it puts tools/nano on the path
 import torch
 
+import algorithms
 import control
 import family
 import inpaint9
@@ -37,6 +38,7 @@ PARTS = {
     "control": control.make,
     "family": family.make,
     "lora": lora.make,
+    "algorithms": algorithms.make,
 }
 
 
