@@ -115,7 +115,11 @@ func (g *group) planPEFTOFT(*source) *planned {
 			q = unpack(q, blocks, n)
 		}
 		if c.COFT {
-			shrinkBlocks(q, n, c.Eps/math.Sqrt(float64(blocks)))
+			eps := c.Eps
+			if side := math.Ceil(float64(g.module.Out) / float64(features/n)); !packed {
+				eps *= side * side // so until 0.15
+			}
+			shrinkBlocks(q, n, eps/math.Sqrt(float64(blocks)))
 		}
 		if !packed {
 			skew(q, n, 0.5)

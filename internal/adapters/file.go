@@ -186,6 +186,10 @@ func (a *File) plan(groups []*group, scales scaling) error {
 	if bad > 1 {
 		e.Message += fmt.Sprintf(" (and %s of %s modules more)", group3(bad-1), group3(len(groups)))
 	}
+	if n := len(a.Report.Unmatched); n > 0 { // it may be what the module misses
+		e.Message += fmt.Sprintf("; %d of %s tensors have no place, the first is %s", n, group3(a.Report.Tensors),
+			quoteName(a.Report.Unmatched[0].Tensor))
+	}
 	if bad > len(groups)/2 && bad > 1 && e.Kind == lora.ErrShape {
 		e.Kind, e.Message = lora.ErrWrongModel, "is made for a model of other dimensions: "+e.Message
 	}

@@ -120,7 +120,7 @@ func TestBadFiles(t *testing.T) {
 func TestUnmatched(t *testing.T) {
 	entries := append(pair(linearKey, 4),
 		random("lora_unet_down_blocks_7_attentions_0_proj_in.lora_down.weight", 4, 64),
-		random(convKey+".oft_blocks", 4, 4, 4), random(convKey+".lora_down.weight", 4, 32, 3, 3),
+		random(convKey+".vera_lambda_b", 4, 4, 4), random(convKey+".lora_down.weight", 4, 32, 3, 3),
 		random("lora_te1_text_model_embeddings_token_embedding.lora_down.weight", 4, 64),
 		random("conv_in.weight", 4), random("optimizer", 4), random("bundle_emb.word.clip_l", 2, 64),
 		entry{strings.Replace(linearKey, "lora_unet_", "unet_", 1) + ".lora_down.weight", []int{4, 64}, make([]float32, 256)})
@@ -133,7 +133,7 @@ func TestUnmatched(t *testing.T) {
 	}
 	assert.Len(t, reasons, len(entries)-2)
 	assert.Equal(t, "the model has no such module", reasons["lora_unet_down_blocks_7_attentions_0_proj_in.lora_down.weight"])
-	assert.Contains(t, reasons[convKey+".oft_blocks"], "OFT")
+	assert.Contains(t, reasons[convKey+".vera_lambda_b"], "VeRA")
 	assert.Equal(t, "its counterpart is missing: lora_up", reasons[convKey+".lora_down.weight"])
 	assert.Contains(t, reasons["lora_te1_text_model_embeddings_token_embedding.lora_down.weight"], "embedding")
 	assert.Contains(t, reasons["conv_in.weight"], "plain weight")

@@ -20,6 +20,12 @@ func FuzzOpen(f *testing.F) {
 		{random(conv+".hada_w1_a", 4, 1), random(conv+".hada_w1_b", 1, 288), random(conv+".hada_w2_a", 4, 1), random(conv+".hada_w2_b", 1, 288)},
 		{random(conv+".lokr_w1", 2, 2), random(conv+".lokr_w2_a", 1, 2), random(conv+".lokr_w2_b", 1, 16), random(conv+".lokr_t2", 1, 1, 3, 3)},
 		{random(conv+".weight", 4), scalar(conv+".on_input", 0), random(conv+".diff_b", 4), random("lora_unet_conv_norm_out.w_norm", 32)},
+		{random(key+".oft_blocks", 16, 8, 8), random(key+".rescale", 128, 1), scalar(key+".alpha", 0.01)},
+		{random(conv+".oft_blocks", 2, 2, 2, 2), random(conv+".rescale", 4, 1, 1, 1)},
+		{random("base_model.model.conv_out.boft_R", 2, 36, 8, 8), random("base_model.model.conv_out.boft_s", 1, 4)},
+		{random(conv+".a1.weight", 32, 1, 1, 1), random(conv+".a2.weight", 1, 32, 1, 1), random(conv+".b1.weight", 4, 1, 1, 1),
+			random(conv+".b2.weight", 1, 32, 3, 3)},
+		{random("base_model.model.mid_block.attentions.0.proj_in.ia3_l", 128, 1), random("base_model.model.conv_out.ia3_l", 1, 4, 1, 1)},
 	} {
 		f.Add(safetensors(f, nil, entries...))
 	}
@@ -51,7 +57,7 @@ func FuzzOpen(f *testing.F) {
 			}
 			g := group{module: m}
 			shape := g.weightShape()
-			if x.Form == backend.LoRABias {
+			if x.Form == backend.LoRABias || x.Form == backend.LoRABiasScale {
 				shape = []int{m.Out}
 			}
 			if err := (Merger{}).MergeLoRA(make([]float32, backend.Count(shape...)), shape, x, 1); err != nil {

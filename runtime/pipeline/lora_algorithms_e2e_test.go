@@ -16,6 +16,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -122,7 +123,7 @@ func TestAlgorithmsOfSteps(t *testing.T) {
 	}
 }
 
-// TestGoldenAlgorithmsFused: added to the weights for good they give the same.
+// TestGoldenAlgorithmsFused: added to the weights for good they give the same, by Go's arithmetic and by the library's.
 func TestGoldenAlgorithmsFused(t *testing.T) {
 	g, r := readGoldenAlgorithms(t)
 	base, err := nano.Path(t.Context())
@@ -131,10 +132,19 @@ func TestGoldenAlgorithmsFused(t *testing.T) {
 	wide := filepath.Join(dir, "f32.safetensors") // the goldens' sums are not rounded to F16
 	_, err = convert.Convert(t.Context(), base, wide, convert.Options{Type: modelfile.F32})
 	require.NoError(t, err)
-	for name, stack := range g.stacks() {
+	b, err := native.New(native.Options{})
+	require.NoError(t, err)
+	stacks := g.stacks()
+	stacks["stack by the library"] = stacks["stack"]
+	for name, stack := range stacks {
+		var merger backend.LoRAMerger
+		file := name
+		if name == "stack by the library" {
+			merger, file = b, "stack"
+		}
 		out := filepath.Join(dir, name+".safetensors")
-		report, err := adapters.Fuse(t.Context(), wide, out, adapters.FuseOptions{Stack: lora.Stack{Adapters: stack,
-			Options: lora.Options{Strict: true}}})
+		report, err := adapters.Fuse(t.Context(), wide, out, adapters.FuseOptions{Merger: merger,
+			Stack: lora.Stack{Adapters: stack, Options: lora.Options{Strict: true}}})
 		require.NoError(t, err, name)
 		if c, ok := g.Cases[name]; ok {
 			assert.Equal(t, c.Tensors, report.Adapters[0].Applied, name)
@@ -142,7 +152,7 @@ func TestGoldenAlgorithmsFused(t *testing.T) {
 		}
 		p, err := Open(t.Context(), Config{Model: out, Precision: backend.PrecisionExact, Threads: 1})
 		require.NoError(t, err, name)
-		l2 := relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "algo_"+name+"_latents").Data)
+		l2 := relativeL2(t, generate(t, p, r).Images[0].Latents.Data, golden(t, "algo_"+file+"_latents").Data)
 		t.Logf("%-16s %.2g relative L2", name, l2)
 		assert.Less(t, l2, maxAlgorithmError, name)
 		require.NoError(t, p.Close())

@@ -144,6 +144,8 @@ func TestPlanOfAdapters(t *testing.T) {
 		{backend.PrecisionExact, []string{"../../models/nano/nano-lora-outline.safetensors"}},
 		{backend.PrecisionF16, []string{"../../models/nano/nano-lora-outline.safetensors", "../../models/nano/nano-lora-stripes.safetensors"}},
 		{backend.PrecisionF16, []string{"../../testdata/goldens/lora_dora.safetensors", "../../testdata/goldens/lora_lokr.safetensors"}},
+		{backend.PrecisionF16, []string{"../../testdata/goldens/algo_oft_rescaled.safetensors", "../../testdata/goldens/algo_glora.safetensors"}},
+		{backend.PrecisionExact, []string{"../../testdata/goldens/algo_boft.safetensors", "../../testdata/goldens/algo_peft_boft.safetensors"}},
 	} {
 		cfg, job := Config{Model: NanoModel, Device: "cpu", Precision: c.precision}, twoPictures()
 		for _, file := range c.files {

@@ -123,7 +123,7 @@ def old_oft(pipe, modules, g, config, factors=False, series=False):
             tensors[base + ".oft_r"] = p.half()
             p = p.double()
             if config["coft"]:
-                norm, eps = p.norm(dim=(1, 2), keepdim=True), config["eps"] / 8 ** 0.5
+                norm, eps = p.norm(dim=(1, 2), keepdim=True), config["eps"] * (flat.shape[0] // 8) ** 2 / 8 ** 0.5
                 p = torch.where(norm <= eps, p, eps * p / norm)
             q = 0.5 * (p - p.transpose(1, 2))
             r = (eye - q) @ (eye + q).inverse()
@@ -164,8 +164,8 @@ def cases(pipe):
     # Live, PEFT adds up the overlapping patches of wide convolutions; what it merges is what is meant.
     yield "peft_oft_wide", 1.0, by_peft(pipe, OFTConfig, CONV[:2], g, 0.05, True, oft_block_size=9, num_cayley_neumann_terms=3)
     yield "peft_boft", 1.0, by_peft(pipe, BOFTConfig, FEW + CONV[:1] + POINT[:1], g, 0.1, boft_block_size=8, boft_n_butterfly_factor=3)
-    yield "peft_oft_013", 1.0, old_oft(pipe, LINEAR + CONV[:1], g, dict(peft_type="OFT", coft=True, eps=3.0))
-    yield "peft_oft_015", 1.0, old_oft(pipe, FEW[:3] + CONV[:1], g, dict(peft_type="OFT", coft=False, eps=6e-5), factors=True)
+    yield "peft_oft_013", 1.0, old_oft(pipe, LINEAR + CONV[:1], g, dict(peft_type="OFT", coft=True, eps=0.04))
+    yield "peft_oft_015", 1.0, old_oft(pipe, LINEAR + CONV[:1], g, dict(peft_type="OFT", coft=True, eps=0.06), factors=True)
     yield "peft_oft_017", 1.0, old_oft(pipe, LINEAR, g, dict(peft_type="OFT", coft=False, use_cayley_neumann=True,
                                                             num_cayley_neumann_terms=5), series=True)
 
