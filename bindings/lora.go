@@ -16,7 +16,7 @@ type ModuleInfo struct {
 	Out        int64
 	Kernel     int64
 	Bias       int32
-	_          int32
+	Reserved   int32
 }
 
 // LoRATensor mirrors dg_lora_tensor; the zero value is none. [NewLoRATensor] makes one.

@@ -184,8 +184,10 @@ func (g *group) reason(p part) string {
 	for _, a := range algorithms {
 		for _, pair := range a.pairs {
 			for i, p := range pair {
-				if other := pair[1-i]; g.has(p) && !g.has(other) {
-					missing = append(missing, strings.TrimSuffix(string(other), ".weight"))
+				other := pair[1-i]
+				name := strings.TrimSuffix(string(other), ".weight")
+				if g.has(p) && !g.has(other) && !slices.Contains(missing, name) {
+					missing = append(missing, name)
 				}
 			}
 		}

@@ -130,7 +130,8 @@ func TestParts(t *testing.T) {
 		assert.Equal(t, c.entry.name, f.Report.Unmatched[0].Tensor, name)
 		assert.Contains(t, f.Report.Unmatched[0].Reason, c.reason, name)
 	}
-	f := mustOpen(t, append([]entry{scalar(k("oft_unknown"), 1), random(k("dora_scale"), 64, 1), random(k("oft_blocks"), 8, 8, 8)}, whole...)...)
+	f := mustOpen(t, append([]entry{scalar(k("oft_unknown"), 1), random(k("dora_scale"), 64, 1), random(k("oft_blocks"), 8, 8, 8)},
+		whole...)...)
 	assert.Len(t, f.Report.Unmatched, 2, "magnitudes beside a rotation")
 }
 
@@ -212,7 +213,8 @@ func TestOFTWantsItsConfiguration(t *testing.T) {
 		_, err := openBeside(t, `{}`, random(peftLinear+".oft_R.weight", shape...))
 		require.Error(t, err, name)
 	}
-	for name, e := range map[string]entry{"blocks": random(linearKey+".oft_blocks", 4, 4, 4), "stages": random(linearKey+".oft_blocks", 5, 8, 8, 8),
+	for name, e := range map[string]entry{"blocks": random(linearKey+".oft_blocks", 4, 4, 4),
+		"stages": random(linearKey+".oft_blocks", 5, 8, 8, 8),
 		"odd": random(linearKey+".oft_blocks", 1, 64, 1, 1), "flat": random(linearKey+".oft_blocks", 64)} {
 		_, err := Open(write(t, "a.safetensors", safetensors(t, nil, e)), nano)
 		require.ErrorIs(t, err, lora.ErrShape, name)

@@ -101,6 +101,30 @@ func TestGoldenAlgorithmsLive(t *testing.T) {
 	assert.Equal(t, base, latentsOf(t, p, r), "and removed too")
 }
 
+// TestAlgorithmsOfOtherTypes: what the adapters change is the same beside weights of other types, as far as those are exact.
+func TestAlgorithmsOfOtherTypes(t *testing.T) {
+	g, r := readGoldenAlgorithms(t)
+	want, none := golden(t, "algo_stack_latents").Data, golden(t, "lora_none_latents").Data
+	for name, cfg := range map[string]Config{"bf16": {Precision: backend.PrecisionBF16}, "f16": {Precision: backend.PrecisionF16},
+		"q8_0": {Type: backend.TypeQ8_0}, "two threads": {Precision: backend.PrecisionExact, Threads: 2}} {
+		cfg.Model, cfg.Threads = NanoModel, max(cfg.Threads, 1)
+		p, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		base := latentsOf(t, p, r)
+		with := r
+		with.LoRAs = g.stacks()["stack"]
+		have := latentsOf(t, p, with)
+		change, expected := make([]float32, len(have)), make([]float32, len(have))
+		for i := range have {
+			change[i], expected[i] = have[i]-base[i], want[i]-none[i]
+		}
+		l2 := relativeL2(t, change, expected)
+		t.Logf("%-12s %.2g of the change", name, l2)
+		assert.Less(t, l2, 0.15, name)
+		require.NoError(t, p.Close())
+	}
+}
+
 // TestAlgorithmsOfSteps: one that takes part in some of the steps leaves the others alone, and its weight may change between them.
 func TestAlgorithmsOfSteps(t *testing.T) {
 	g, r := readGoldenAlgorithms(t)

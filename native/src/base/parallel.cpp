@@ -11,6 +11,7 @@ namespace dg {
 namespace {
 
 std::atomic<bool> refused{false};
+std::atomic<int64_t> started_ever{0};
 
 }  // namespace
 
@@ -27,7 +28,12 @@ bool start_thread(std::thread* thread, std::function<void()> body) {
     } catch (const std::system_error&) {
         return false;
     }
+    started_ever++;
     return true;
+}
+
+int64_t threads_started() {
+    return started_ever;
 }
 
 void in_parallel(int64_t n, int32_t threads, const std::function<void(int64_t)>& body) {

@@ -55,8 +55,9 @@ struct AppliedChange {
     struct Other {
         int32_t form;
         int64_t at;
-        ggml_tensor* a = nullptr;  // dense [in, out], Kronecker [b, a], low rank [in, r], rotations [n, n, blocks, stages], or a vector
-        ggml_tensor* b = nullptr;  // Kronecker [d, c], low rank [r, in], factors of a rotation
+        // dense [in, out], Kronecker [b, a], low rank of inputs [in, r], rotations [n, n, blocks, stages], or a vector
+        ggml_tensor* a = nullptr;
+        ggml_tensor* b = nullptr;  // Kronecker [d, c], low rank of inputs [r, in], factors of a rotation
         Conv2d conv, conv_b;  // dense, or low rank, of a convolution
     };
     std::vector<Other> others;

@@ -108,7 +108,8 @@ ggml_tensor* changed_input(GraphBuilder& g, const AppliedChange& change, ggml_te
         if (other.form == DG_LORA_IN_LOW_RANK) {
             ggml_tensor* middle = picture ? conv2d_plain(g, other.conv, x, {1, 0}) : matmul(g, other.a, x);
             middle              = scaled(g, middle, other);
-            y = ggml_add(g.ctx, y, picture ? conv2d_plain(g, other.conv_b, middle, {1, 0}) : matmul(g, other.b, middle));
+            middle              = picture ? conv2d_plain(g, other.conv_b, middle, {1, 0}) : matmul(g, other.b, middle);
+            y                   = ggml_add(g.ctx, y, middle);
         } else if (other.form == DG_LORA_IN_ROTATE && other.b == nullptr) {
             y = ggml_add(g.ctx, y, scaled(g, rotation_change(g, other, x, picture), other));
         }

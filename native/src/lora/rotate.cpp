@@ -18,7 +18,8 @@ int64_t feature(int64_t stage, int64_t n, int64_t block, int64_t element) {
     return ((block / apart * 2 + element / half) * apart + block % apart) * half + element % half;
 }
 
-// Rotates a block of features, each a row of `width` values `step` apart: x += factor * D x. With `transposed` D's transpose is used.
+// Rotates a block of features: x += factor * D x. Each feature is a row of `width` values, and rows are `step` apart. With
+// `transposed` D's transpose is used.
 void rotate_block(const float* d, int64_t n, const std::vector<int64_t>& at, bool transposed, float factor, float* x,
                   int64_t step, int64_t width, std::vector<float>& before) {
     before.resize(static_cast<size_t>(n * width));
@@ -39,7 +40,7 @@ void rotate_block(const float* d, int64_t n, const std::vector<int64_t>& at, boo
     }
 }
 
-// Each stage's blocks, and what they are of x; `rows` lists of features that are rotated alike, `row_step` apart.
+// All stages, the first one first.
 void rotate(const Change& c, bool transposed, float factor, float* x, int64_t step, int64_t width) {
     const int64_t stages = c.shape[0], blocks = c.shape[1], n = c.shape[2];
     std::vector<int64_t> at(static_cast<size_t>(n));
