@@ -215,7 +215,7 @@ func TestOFTWantsItsConfiguration(t *testing.T) {
 	}
 	for name, e := range map[string]entry{"blocks": random(linearKey+".oft_blocks", 4, 4, 4),
 		"stages": random(linearKey+".oft_blocks", 5, 8, 8, 8),
-		"odd": random(linearKey+".oft_blocks", 1, 64, 1, 1), "flat": random(linearKey+".oft_blocks", 64)} {
+		"odd":    random(linearKey+".oft_blocks", 1, 64, 1, 1), "flat": random(linearKey+".oft_blocks", 64)} {
 		_, err := Open(write(t, "a.safetensors", safetensors(t, nil, e)), nano)
 		require.ErrorIs(t, err, lora.ErrShape, name)
 	}
