@@ -12,7 +12,7 @@ import (
 // modules they name.
 func FuzzOpen(f *testing.F) {
 	// Small ones: the fuzzer spends its time on making large inputs small.
-	key, conv := "lora_unet_mid_block_attentions_0_proj_in", "lora_unet_conv_out"
+	key, conv, first := "lora_unet_mid_block_attentions_0_proj_in", "lora_unet_conv_out", "lora_unet_conv_in"
 	for _, entries := range [][]entry{
 		{random(key+".lora_down.weight", 1, 128), random(key+".lora_up.weight", 128, 1), scalar(key+".alpha", 1),
 			random(key+".dora_scale", 128, 1)},
@@ -20,12 +20,12 @@ func FuzzOpen(f *testing.F) {
 		{random(conv+".hada_w1_a", 4, 1), random(conv+".hada_w1_b", 1, 288), random(conv+".hada_w2_a", 4, 1), random(conv+".hada_w2_b", 1, 288)},
 		{random(conv+".lokr_w1", 2, 2), random(conv+".lokr_w2_a", 1, 2), random(conv+".lokr_w2_b", 1, 16), random(conv+".lokr_t2", 1, 1, 3, 3)},
 		{random(conv+".weight", 4), scalar(conv+".on_input", 0), random(conv+".diff_b", 4), random("lora_unet_conv_norm_out.w_norm", 32)},
-		{random(key+".oft_blocks", 16, 8, 8), random(key+".rescale", 128, 1), scalar(key+".alpha", 0.01)},
+		{random(conv+".oft_blocks", 2, 2, 2), random(conv+".rescale", 4, 1, 1, 1), scalar(conv+".alpha", 0.01)},
 		{random(conv+".oft_blocks", 2, 2, 2, 2), random(conv+".rescale", 4, 1, 1, 1)},
-		{random("base_model.model.conv_out.boft_R", 2, 36, 8, 8), random("base_model.model.conv_out.boft_s", 1, 4)},
-		{random(conv+".a1.weight", 32, 1, 1, 1), random(conv+".a2.weight", 1, 32, 1, 1), random(conv+".b1.weight", 4, 1, 1, 1),
-			random(conv+".b2.weight", 1, 32, 3, 3)},
-		{random("base_model.model.mid_block.attentions.0.proj_in.ia3_l", 128, 1), random("base_model.model.conv_out.ia3_l", 1, 4, 1, 1)},
+		{random("base_model.model.conv_in.boft_R", 2, 18, 2, 2), random("base_model.model.conv_in.boft_s", 1, 32)},
+		{random(first+".a1.weight", 4, 1, 1, 1), random(first+".a2.weight", 1, 4, 1, 1), random(first+".b1.weight", 32, 1, 1, 1),
+			random(first+".b2.weight", 1, 4, 3, 3)},
+		{random("base_model.model.conv_out.ia3_l", 1, 4, 1, 1), random("base_model.model.conv_in.ia3_l", 1, 32, 1, 1)},
 	} {
 		f.Add(safetensors(f, nil, entries...))
 	}
