@@ -21,22 +21,35 @@ type entry struct {
 	name  string
 	model request.Model
 	after []<-chan struct{} // models that are to be closed before this one opens
+	keep  bool              // it stays when it cannot be opened, to be tried again
 	gone  chan struct{}     // closed when the model is
 
-	// Of the entry's goroutine until opened is closed.
-	pipe    *pipeline.Pipeline
-	batcher *pipeline.Batcher
-	opened  chan struct{}
+	batcher *pipeline.Batcher // of the entry's goroutine; nil: the model is not open
 
 	mu    sync.Mutex
 	wake  *sync.Cond
+	pipe  *pipeline.Pipeline // nil: the model is not open
 	items []*order // to do; nil: close
 	users map[*order]bool
 	used  time.Time
 }
 
 // Load opens a model under a name, or answers at once where it is open already. It ends with a ModelInfo.
-func (s *Service) Load(a Ask, name string, m request.Model) error {
+func (s *Service) Load(a Ask, name string, m request.Model) error { return s.load(a, name, m, entryFlags{current: true}) }
+
+// Reload is Load of a model that was open in a process which died: where it cannot be opened now, it is tried again for each order that
+// names it, and is not forgotten. current says that it is the one used last.
+func (s *Service) Reload(a Ask, name string, m request.Model, current bool) error {
+	return s.load(a, name, m, entryFlags{current: current, keep: true})
+}
+
+// entryFlags say how an order finds its model.
+type entryFlags struct {
+	current bool // it is the model used last, from then on
+	keep    bool // it stays when it cannot be opened
+}
+
+func (s *Service) load(a Ask, name string, m request.Model, flags entryFlags) error {
 	if err := (request.Run{Model: m, Jobs: []request.Request{{}}}).Validate(); err != nil {
 		if s.Has(a.ID) {
 			return Duplicate(a.ID)
@@ -47,7 +60,7 @@ func (s *Service) Load(a Ask, name string, m request.Model) error {
 	if err != nil {
 		return err
 	}
-	s.enqueue(o, cmp.Or(name, m.Model), m)
+	s.enqueue(o, cmp.Or(name, m.Model), m, flags)
 	return nil
 }
 
@@ -61,8 +74,8 @@ func (s *Service) Fail(a Ask, why error) error {
 }
 
 // enqueue gives an order to the model that it names; name is that of a model to load.
-func (s *Service) enqueue(o *order, name string, m request.Model) {
-	e, err := s.entryFor(o, name, m)
+func (s *Service) enqueue(o *order, name string, m request.Model, flags entryFlags) {
+	e, err := s.entryFor(o, name, m, flags)
 	if err != nil {
 		o.end(err, nil)
 		return
@@ -72,7 +85,7 @@ func (s *Service) enqueue(o *order, name string, m request.Model) {
 
 // entryFor finds the entry of a model, or makes one. A model that is only a name or path may be the name of an entry; none at all
 // is the one loaded last. The order is counted as a user of the entry.
-func (s *Service) entryFor(o *order, name string, m request.Model) (*entry, error) {
+func (s *Service) entryFor(o *order, name string, m request.Model, flags entryFlags) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var e *entry
@@ -105,7 +118,7 @@ func (s *Service) entryFor(o *order, name string, m request.Model) (*entry, erro
 		if err != nil {
 			return nil, err
 		}
-		e = s.newEntry(name, m, after)
+		e = s.newEntry(name, m, after, flags.keep)
 	}
 	e.mu.Lock()
 	e.users[o] = true
@@ -114,7 +127,9 @@ func (s *Service) entryFor(o *order, name string, m request.Model) (*entry, erro
 	if !o.uses(e) {
 		e.release(o)
 	}
-	s.current = e
+	if flags.current {
+		s.current = e
+	}
 	return e, nil
 }
 
@@ -155,8 +170,8 @@ func (s *Service) drop(e *entry) {
 	}
 }
 
-func (s *Service) newEntry(name string, m request.Model, after []<-chan struct{}) *entry {
-	e := &entry{s: s, name: name, model: m, after: after, gone: make(chan struct{}), opened: make(chan struct{}), users: map[*order]bool{}}
+func (s *Service) newEntry(name string, m request.Model, after []<-chan struct{}, keep bool) *entry {
+	e := &entry{s: s, name: name, model: m, after: after, keep: keep, gone: make(chan struct{}), users: map[*order]bool{}}
 	e.wake = sync.NewCond(&e.mu)
 	s.models = append(s.models, e)
 	s.active.Go(e.work)
@@ -202,24 +217,20 @@ func (e *entry) work() {
 	for _, other := range e.after {
 		<-other
 	}
-	first := e.next()
-	if first == nil {
-		close(e.opened)
-		return
-	}
-	first.hear(Started{})
-	err := e.openFor(first)
-	if err != nil {
-		e.s.mu.Lock()
-		e.s.drop(e)
-		e.s.mu.Unlock()
-	}
-	close(e.opened)
-	for o := first; o != nil; o = e.next() {
+	var err error
+	for o := e.next(); o != nil; o = e.next() {
+		if e.batcher == nil && (err == nil || e.keep) {
+			o.hear(Started{})
+			if err = e.openFor(o); err != nil && !e.keep {
+				e.s.mu.Lock()
+				e.s.drop(e)
+				e.s.mu.Unlock()
+			}
+		}
 		switch {
 		case err != nil:
 			o.end(err, nil)
-			if n, _ := e.use(); n == 0 {
+			if n, _ := e.use(); n == 0 && !e.keep {
 				return // nobody can have found it since it was dropped
 			}
 		case o.run == nil:
@@ -234,7 +245,7 @@ func (e *entry) work() {
 		e.wake.Wait()
 	}
 	e.mu.Unlock()
-	if e.pipe != nil {
+	if e.batcher != nil {
 		e.batcher.Close()
 		_ = e.pipe.Close() // there is nobody who could do anything about it
 	}
@@ -265,7 +276,9 @@ func (e *entry) openModel(ctx context.Context) error {
 		}
 		return err
 	}
+	e.mu.Lock()
 	e.pipe = pipe
+	e.mu.Unlock()
 	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: &e.s.computing}, pipe)
 	return nil
 }

@@ -46,6 +46,9 @@ func (p *Process) Terminate(grace time.Duration) {
 	})
 }
 
+// Kill ends the process at once, even one that is stopped.
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
+
 // Wait waits for the end and tells how it was.
 func (p *Process) Wait() error {
 	err := p.cmd.Wait()

@@ -50,6 +50,8 @@ type Service struct {
 
 	// computing is held by the model that computes, so that several do not slow each other.
 	computing sync.Mutex
+	// aside has one in it while something is computed beside the models.
+	aside chan struct{}
 
 	mu      sync.Mutex
 	orders  map[string]*order // unfinished, by their ids
@@ -73,7 +75,7 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{opts: o, began: o.Now(), orders: map[string]*order{}, idle: make(chan struct{})}
+	s := &Service{opts: o, began: o.Now(), orders: map[string]*order{}, idle: make(chan struct{}), aside: make(chan struct{}, 1)}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	return s
 }
@@ -152,7 +154,7 @@ func (s *Service) Make(a Ask, w Work) error {
 	if err != nil {
 		return err
 	}
-	s.enqueue(o, "", w.Model)
+	s.enqueue(o, "", w.Model, entryFlags{current: true})
 	return nil
 }
 
@@ -189,6 +191,30 @@ func (s *Service) Do(a Ask, wait bool, f func(ctx context.Context) (any, error))
 	} else {
 		s.active.Go(run)
 	}
+	return nil
+}
+
+// Compute answers an order that computes without a model. It is counted and told as those for pictures are. Of several one is computed at a
+// time, for each may take hundreds of megabytes.
+func (s *Service) Compute(a Ask, f func(ctx context.Context) (any, error)) error {
+	o, err := s.accept(a, true, nil)
+	if err != nil {
+		return err
+	}
+	s.active.Go(func() {
+		select {
+		case s.aside <- struct{}{}:
+			defer func() { <-s.aside }()
+		case <-o.ctx.Done():
+		}
+		if err := context.Cause(o.ctx); err != nil {
+			o.end(err, nil)
+			return
+		}
+		o.hear(Started{})
+		result, err := f(o.ctx)
+		o.end(err, result)
+	})
 	return nil
 }
 

@@ -29,19 +29,22 @@ type ModelInfo struct {
 	Memory []backend.MemoryStats `json:"memory,omitempty"`
 }
 
+// open is the model; nil: it is not open.
+func (e *entry) open() *pipeline.Pipeline {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pipe
+}
+
 // info describes the model; it does not wait for its loading.
 func (e *entry) info() ModelInfo {
 	n, _ := e.use()
 	info := ModelInfo{Name: e.name, Model: pipeline.ModelName(e.model.Model), Requests: n}
-	select {
-	case <-e.opened:
-	default:
+	pipe := e.open()
+	if pipe == nil {
 		return info
 	}
-	if e.pipe == nil {
-		return info
-	}
-	m := e.pipe.Info()
+	m := pipe.Info()
 	info.Loaded, info.Kind, info.Precision, info.Reason, info.Components = true, m.Kind, m.Precision, m.PrecisionReason, m.Components
 	for _, c := range m.Components {
 		if c.Loaded {
@@ -126,8 +129,8 @@ func (s *Service) Memory(ctx context.Context) (MemoryInfo, error) {
 	s.mu.Unlock()
 	for _, e := range models {
 		m := e.info()
-		if m.Loaded {
-			m.Memory = e.pipe.MemoryStats()
+		if pipe := e.open(); pipe != nil {
+			m.Memory = pipe.MemoryStats()
 		}
 		info.Models = append(info.Models, m)
 	}

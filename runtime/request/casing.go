@@ -144,10 +144,11 @@ func casingOf(key string) (Casing, bool) {
 	return "", false
 }
 
+// separators are the signs of a key that do not count.
+const separators = "_-"
+
 // fold is what the spellings of a key have in common.
-func fold(key string) string {
-	return words.FoldKey(key, "_-")
-}
+func fold(key string) string { return words.FoldKey(key, separators) }
 
 // Where the words of a camelCase or PascalCase key meet: before a capital, and before the last of several that begin a word.
 var wordBegins, abbreviationEnds = regexp.MustCompile(`([^A-Z])([A-Z])`), regexp.MustCompile(`([A-Z])([A-Z][a-z])`)

@@ -14,6 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/daguerre-go/daguerre/internal/regular"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // MaxFileBytes is the largest run file that is read: far above any real one, far below what would
@@ -59,6 +60,7 @@ func DecodeTOML(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
+	data = words.WithoutBOM(data)
 	var table map[string]any
 	if err := toml.Unmarshal(data, &table); err != nil {
 		var parse toml.ParseError
@@ -79,6 +81,7 @@ func DecodeJSON(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
+	data = words.WithoutBOM(data)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var table map[string]any
@@ -88,6 +91,9 @@ func DecodeJSON(data []byte) (Run, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()),
 			Message: "something follows the JSON object; a run file is one object"}}
+	}
+	if path, first, twice := words.KeyTwice(data, separators); twice {
+		return Run{}, Errors{{Path: path, Message: "is given twice, also as " + first}}
 	}
 	return Decode(table)
 }
@@ -112,7 +118,12 @@ func Decode(table map[string]any) (Run, error) {
 	var jobs []map[string]any
 	var jobsKey string
 	model := map[string]any{}
+	seen := map[string]string{}
 	for _, key := range sortedKeys(table) {
+		if first, twice := seen[fold(key)]; twice && (fold(key) == "model" || fold(key) == "jobs") {
+			d.errs.Add(key, "is given twice, also as %s", first)
+		}
+		seen[fold(key)] = key
 		switch fold(key) {
 		case "model":
 			model = d.modelTable(key, table[key])

@@ -65,7 +65,7 @@ func readRun(env Env, path string) (request.Run, error) {
 	if err != nil {
 		return request.Run{}, &inputError{fmt.Errorf("standard input: %w", err)}
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	if bytes.HasPrefix(bytes.TrimSpace(words.WithoutBOM(data)), []byte("{")) {
 		return request.DecodeJSON(data)
 	}
 	return request.DecodeTOML(data)

@@ -28,7 +28,6 @@ var answers = map[string]struct {
 		devices, err := s.Devices(ctx)
 		return map[string]any{"devices": devices}, err
 	}, nothing: true},
-	typeControlNet: {f: (*Server).controlNet},
 }
 
 // casingOf reads the request of a hello.
@@ -90,6 +89,9 @@ type statusInfo struct {
 	Models   []service.ModelInfo `json:"models"`
 	Served   service.Served      `json:"served"`
 	Restarts int                 `json:"restarts"` // with --supervise: how often the process died
+
+	// Unanswered is with --supervise how long the process has not answered, where the supervisor answers for it.
+	Unanswered float64 `json:"unanswered_seconds,omitempty"`
 }
 
 type requestInfo struct {
@@ -123,25 +125,27 @@ func (s *Server) lora(m *message, ask service.Ask) error {
 }
 
 // controlNet makes a control map of a picture, or lists preprocessors and nets.
-func (s *Server) controlNet(_ context.Context, m *message) (any, error) {
+func (s *Server) controlNet(m *message, ask service.Ask) error {
 	var input, name, resize string
 	var width, height *int
 	var options map[string]any
-	if err := fields(m.body, map[string]any{"image": &input, "preprocessor": &name, "resizemode": &resize, "width": &width, "height": &height,
-		"preprocessoroptions": &options}); err != nil {
-		return nil, err
-	}
-	if input == "" {
-		return s.ListControls()
+	err := fields(m.body, map[string]any{"image": &input, "preprocessor": &name, "resizemode": &resize, "width": &width, "height": &height,
+		"preprocessoroptions": &options})
+	switch {
+	case err != nil:
+		return s.Do(ask, true, failing(err))
+	case input == "":
+		return s.Do(ask, false, func(context.Context) (any, error) { return s.ListControls() })
 	}
 	run, err := request.Decode(map[string]any{"controlnet": []any{map[string]any{"model": "none", "image": input, "preprocessor": name,
 		"preprocessor_options": options}}})
 	if err != nil {
-		return nil, err
+		return s.Do(ask, true, failing(err))
 	}
+	m.raw, m.body = nil, nil // as of a generate: m stays until the end
 	unit := run.Jobs[0].ControlNets[0]
 	unit.Preprocessor, unit.ResizeMode = name, resize
-	return service.ControlMap(unit, width, height)
+	return s.Compute(ask, func(context.Context) (any, error) { return service.ControlMap(unit, width, height) })
 }
 
 // modeOf reads the request of a shutdown: whether what is unfinished is given up.

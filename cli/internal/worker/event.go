@@ -2,12 +2,9 @@ package worker
 
 import (
 	"encoding/json"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
-	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -30,7 +27,7 @@ var Codes = []struct {
 }{
 	{codeBadJSON, 2, "the line is no JSON object"},
 	{codeLineTooLong, 2, "the line is longer than --max-line"},
-	{codeBadMessage, 2, "a field around the request is missing, unknown or of the wrong type"},
+	{codeBadMessage, 2, "a field around the request is missing, unknown or of the wrong type, or a key is given twice"},
 	{codeWrongVersion, 2, "protocol names another version"},
 	{codeUnknownType, 2, "the type is unknown"},
 	{service.CodeDuplicateID, 2, "a request with this id is not finished yet; ref has the id, and id is null, since that request goes on"},
@@ -122,71 +119,6 @@ type (
 		Result  any     `json:"result,omitempty"`
 	}
 )
-
-// emitter writes events, each as one line with one call of Write. It is safe for concurrent use. After an error of the writer it
-// writes nothing more and closes broken.
-type emitter struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	w      io.Writer
-	failed bool
-	broken chan struct{}
-}
-
-func newEmitter(w io.Writer, now func() time.Time) *emitter {
-	return &emitter{w: w, now: now, broken: make(chan struct{})}
-}
-
-// eventHead begins every event.
-type eventHead struct {
-	ID    json.RawMessage `json:"id"`
-	Event string          `json:"event"`
-	Time  string          `json:"time"`
-}
-
-// line is the event's JSON with its end.
-func (e event) line(now time.Time) ([]byte, error) {
-	id := e.id
-	if id == nil {
-		id = json.RawMessage("null")
-	}
-	line, err := words.JoinJSON(eventHead{id, e.name, now.UTC().Format(time.RFC3339Nano)}, e.body)
-	return append(e.casing.JSON(line, verbatimKeys...), '\n'), err
-}
-
-// verbatimKeys are keys of events whose values have keys that are names of things.
-var verbatimKeys = []string{"block_weights", "ref", "id"}
-
-func (w *emitter) emit(e event) {
-	line, err := e.line(w.now())
-	if err != nil { // such as a number that JSON does not have: the client must hear of it
-		line, _ = event{id: e.id, name: "error", casing: e.casing,
-			body: errorOf(service.Errorf(service.CodeFailed, "this answer has no JSON: %v", err))}.line(w.now())
-	}
-	w.write(line)
-}
-
-func (w *emitter) write(line []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failed {
-		return
-	}
-	if _, err := w.w.Write(line); err != nil {
-		w.failed = true
-		close(w.broken)
-	}
-}
-
-// errorOf is the body that tells an error.
-func errorOf(e *service.Error) errorEvent {
-	body := errorEvent{Code: e.Code, Message: e.Message, ExitCode: exitOf(e.Code), Fields: e.Fields}
-	if e.Code == service.CodeDeadline {
-		body.Message = "deadline_seconds ran out"
-	}
-	return body
-}
 
 // refuse answers a line that is no request, or none that can be served; taken says that its id is another request's.
 func (w *emitter) refuse(m message, e *service.Error, line int, taken bool) {

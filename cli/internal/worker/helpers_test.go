@@ -46,17 +46,24 @@ func serveAsChild(mode string) int {
 			time.Sleep(2 * time.Millisecond)
 		case call.Op == fake.OpOpen && mode == "dies-opening" && os.Getenv(SupervisedEnv) != "0":
 			os.Exit(7)
+		case call.Op == fake.OpOpen && fileExists(strings.TrimPrefix(mode, "fails-opening-while:")):
+			return errors.New("planted: the disk is away")
 		}
 		return nil
 	}}
 	o := fakeOptions(b)
 	o.Restarts = RestartsOf(os.Getenv(SupervisedEnv))
-	o.Limit, o.Supervised = 5000, true
+	o.Limit, o.Supervised, o.MaxModels = 5000, true, 2
 	if err := New(o).Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // fakeOptions are those of a Server on the fake backend. Its pictures carry their prompt as text.
@@ -128,16 +135,22 @@ type client struct {
 func talk(ctx context.Context, t *testing.T, s server) *client {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
-	c := &client{t: t, in: inW, done: make(chan struct{})}
-	c.wake = sync.NewCond(&c.mu)
+	c := listen(t, inW, outR)
 	go func() {
 		c.err = s.Serve(ctx, inR, outW)
 		_ = outW.Close()
 		_ = inR.Close()
 	}()
+	return c
+}
+
+// listen reads what a server writes.
+func listen(t *testing.T, in *io.PipeWriter, out io.Reader) *client {
+	c := &client{t: t, in: in, done: make(chan struct{})}
+	c.wake = sync.NewCond(&c.mu)
 	go func() {
 		defer close(c.done)
-		lines := bufio.NewReader(outR)
+		lines := bufio.NewReader(out)
 		for {
 			line, err := lines.ReadString('\n')
 			c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // errLineTooLong is returned for a line above the limit, whose beginning is returned with it.
@@ -23,10 +24,13 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
-// next returns the next line that is not blank, without its end. With errLineTooLong it returns the beginning of the line.
+// next returns the next line that is not blank, without its end, nor the mark of its encoding that a stream may begin with. With errLineTooLong it returns the beginning of the line.
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		line, err := l.line()
+		if l.count == 1 {
+			line = words.WithoutBOM(line)
+		}
 		if err != nil || len(bytes.TrimSpace(line)) > 0 {
 			return line, err
 		}

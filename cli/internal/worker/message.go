@@ -38,8 +38,11 @@ var Types = []string{typeHello, typeLoad, typeUnload, typeGenerate, typeBatch, t
 // maxID is the longest id, in bytes of its JSON.
 const maxID = 256
 
-// changesKey is where a Supervisor writes message.changes.
-const changesKey = "~changes"
+// The fields that only a Supervisor writes.
+const (
+	changesKey = "~changes" // message.changes
+	reloadKey  = "~reload"  // of a load: true where the model is the one used last
+)
 
 // message is one line from the client.
 type message struct {
@@ -52,14 +55,19 @@ type message struct {
 	casing   request.Casing // of the answers
 	raw      []byte         // the whole line
 	changes  []any          // of adapters, made before a supervised process died; each as the request of a lora
+
+	reload, current bool // a load of what was open before a supervised process died; it was the model used last
 }
 
-// takeChanges takes out of a client's line what only a Supervisor writes. Elsewhere it is a key like any that is unknown.
-func (m *message) takeChanges(table map[string]any, supervised bool) {
-	changes, ok := table[changesKey].([]any)
-	if supervised && ok {
+// takeSupervisors takes out of a line what only a Supervisor writes. In a client's line it is a key like any that is unknown.
+func (m *message) takeSupervisors(table map[string]any) {
+	if changes, ok := table[changesKey].([]any); ok {
 		m.changes = changes
 		delete(table, changesKey)
+	}
+	if current, ok := table[reloadKey].(bool); ok {
+		m.reload, m.current = true, current
+		delete(table, reloadKey)
 	}
 }
 
@@ -76,11 +84,20 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, service.Errorf(codeBadJSON, "something follows the JSON object; write one to a line")
 	}
-	m.takeChanges(table, supervised)
+	if supervised {
+		m.takeSupervisors(table)
+	}
 	if c, ok := request.DetectCasing(table); ok {
 		m.casing = c
 	}
 	protocol, bad := m.read(table, now)
+	if path, first, twice := words.KeyTwice(line, "_-"); twice {
+		if words.FoldKey(path, "_-") == "id" {
+			m.id = nil // it cannot be told which is meant
+		}
+		bad = request.Errors{{Path: path, Message: "is given twice, also as " + first}}
+		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}
+	}
 	switch {
 	case protocol != 0 && protocol != Protocol:
 		return m, service.Errorf(codeWrongVersion, "protocol %d is not spoken here; this is version %d", protocol, Protocol)

@@ -39,6 +39,8 @@ type Options struct {
 	Restarts    int    // of a supervised process; told by status
 	MaxLine     int    // bytes; 0: DefaultMaxLine
 	CancelOnEOF bool   // give up what is unfinished when the input ends, instead of finishing it
+
+	Stall time.Duration // see Server.Serve; 0: DefaultStall
 }
 
 // Server answers one client with a Service. Make one with New for each pair of streams.
@@ -53,7 +55,7 @@ type Server struct {
 
 // New makes a Server.
 func New(o Options) *Server {
-	o.MaxLine = cmp.Or(max(o.MaxLine, 0), DefaultMaxLine)
+	o.MaxLine, o.Stall = cmp.Or(max(o.MaxLine, 0), DefaultMaxLine), cmp.Or(max(o.Stall, 0), DefaultStall)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -65,9 +67,17 @@ var errEOF error = service.Errorf(service.CodeCancelled, "the input ended")
 
 // Serve answers the lines of in on out until in ends, and then ends its work as the Options say; or until ctx ends, when everything
 // unfinished is given up and ctx's error is returned. Every request is answered before it returns. A client that reads no
-// more is as one that has gone: its requests are given up, and the error of writing is returned.
+// more is as one that has gone: its requests are given up, and the error of writing is returned. One that keeps its end open and does not
+// read holds everything up until it does, or until ctx ends: after that it has Options.Stall to take each line, and then Serve returns with
+// lines that were never written, and with goroutines that the end of the process ends.
 func (s *Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = newEmitter(out, s.opts.Now)
+	served := make(chan error, 1)
+	go func() { served <- s.serve(ctx, in) }()
+	return s.out.await(ctx, s.opts.Stall, served)
+}
+
+func (s *Server) serve(ctx context.Context, in io.Reader) error {
 	s.hello(nil, s.casing)
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(newLineReader(in, s.opts.MaxLine)) }()
@@ -162,6 +172,8 @@ func (s *Server) begin(m *message) error {
 		return s.Unload(ask, name)
 	case typeLoRA:
 		return s.lora(m, ask)
+	case typeControlNet:
+		return s.controlNet(m, ask)
 	}
 	a := answers[m.kind]
 	return s.Do(ask, a.wait, func(ctx context.Context) (any, error) {
@@ -190,6 +202,9 @@ func (s *Server) decode(m *message, ask service.Ask) error {
 		name, err := nameOf(m.body)
 		if err != nil {
 			return s.Fail(ask, err)
+		}
+		if m.reload {
+			return s.Reload(ask, name, run.Model, m.current)
 		}
 		return s.Load(ask, name, run.Model)
 	}

@@ -44,7 +44,7 @@ func (s *Supervisor) supervise() {
 		if s.answered || c != nil && time.Since(c.Began) > maxBackoff {
 			failures = 0
 		}
-		s.answered, s.ready, s.begun = false, false, false
+		s.answered, s.ready, s.begun, s.health = false, false, false, health{}
 		s.mu.Unlock()
 		if over {
 			return
@@ -77,6 +77,7 @@ func (s *Supervisor) pause(failures int) {
 func (s *Supervisor) runChild(c *service.Process) error {
 	s.mu.Lock()
 	s.process = c
+	s.running.Store(c)
 	if s.stopped {
 		c.Terminate(s.opts.Grace)
 	}
@@ -91,25 +92,31 @@ func (s *Supervisor) runChild(c *service.Process) error {
 	s.mu.Unlock()
 	_ = c.In.Close()
 	<-sender
+	defer s.running.Store(nil)
 	return c.Wait()
 }
 
 // requeue puts what a new process has to hear before everything else at the head. The mutex is held.
 func (s *Supervisor) requeue() {
-	rest := slices.DeleteFunc(s.pending, func(p *pending) bool { return p.model != nil })
+	rest := s.pending
 	s.pending = nil
 	if s.greeting != nil {
-		p := s.internal(typeHello, "{}", nil)
+		p := s.internal(typeHello, "{}")
 		p.msg.raw = withID(s.greeting, p.msg.id)
 	}
-	for _, m := range s.models {
-		p := s.internal(typeLoad, "{}", m)
-		p.msg.raw = withID(m.line, p.msg.id)
+	for _, m := range s.models.after(rest) {
+		p := s.internal(typeLoad, "{}")
+		p.again = m
+		p.msg.raw = with(withID(m.line, p.msg.id), reloadKey, m == s.models.current)
 	}
+	now := s.opts.Now()
 	for _, p := range rest {
 		p.sent, p.started = false, false
 		if len(p.changes) > 0 {
 			p.msg.raw = with(p.msg.raw, changesKey, p.changes)
+		}
+		if d := p.msg.deadline; !d.IsZero() { // the time that is left of it
+			p.msg.raw = with(p.msg.raw, "deadline_seconds", max(d.Sub(now), time.Millisecond).Seconds())
 		}
 	}
 	s.pending = append(s.pending, rest...)
@@ -132,7 +139,7 @@ func with(line []byte, field string, value any) []byte {
 	}
 	at := field
 	for key := range table {
-		if words.FoldKey(key, "_") == field {
+		if words.FoldKey(key, "_") == words.FoldKey(field, "_") {
 			at = key
 		}
 	}
@@ -148,36 +155,59 @@ func with(line []byte, field string, value any) []byte {
 func (s *Supervisor) send(c *service.Process) {
 	for {
 		s.mu.Lock()
-		var next *pending
-		for next == nil && s.process == c {
-			if i := slices.IndexFunc(s.pending, func(p *pending) bool { return !p.sent }); i >= 0 {
-				next = s.pending[i]
-				break
-			}
-			if s.closing && len(s.pending) == 0 {
+		var line []byte
+		for line == nil && s.process == c {
+			if line = s.nextLine(); line != nil || s.closing && len(s.pending) == 0 {
 				break
 			}
 			s.wake.Wait()
 		}
-		if next != nil {
-			next.sent = true
-		}
 		s.mu.Unlock()
-		if next == nil {
+		if line == nil {
 			_ = c.In.Close()
 			return
 		}
-		if _, err := c.In.Write(append(slices.Clip(next.msg.raw), '\n')); err != nil {
-			return // it is ending, which the relay sees
+		const piece = 64 << 10
+		for rest := append(slices.Clip(line), '\n'); len(rest) > 0; {
+			n, err := c.In.Write(rest[:min(len(rest), piece)])
+			if err != nil {
+				return // it is ending, which the relay sees
+			}
+			if rest = rest[n:]; len(rest) > 0 {
+				s.mu.Lock()
+				s.health.sound() // it reads
+				s.mu.Unlock()
+			}
 		}
 	}
 }
 
+// nextLine takes the next line for the process; nil: there is none now. The mutex is held.
+func (s *Supervisor) nextLine() []byte {
+	if s.health.ask {
+		s.health.ask = false
+		return []byte(pingLine)
+	}
+	for i, p := range s.pending {
+		if p.sent {
+			continue
+		}
+		if s.find(p.msg.id) < i {
+			return nil // the process has not ended the one before with this id, which was answered
+		}
+		p.sent = true
+		return p.msg.raw
+	}
+	return nil
+}
+
 // heard is what the supervisor reads of an event.
 type heard struct {
-	ID     json.RawMessage `json:"id"`
-	Event  string          `json:"event"`
-	Result struct {
+	ID      json.RawMessage `json:"id"`
+	Event   string          `json:"event"`
+	Code    service.Code    `json:"code"`
+	Message string          `json:"message"`
+	Result  struct {
 		Name string `json:"name"`
 	} `json:"result"`
 }
@@ -206,13 +236,15 @@ func (s *Supervisor) hear(h *heard) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ready, s.unready = true, 0
+	s.health.sound()
 	i := s.find(h.ID)
 	if i < 0 {
-		return false // the process's own greeting, or something that was answered already
+		return false // the process's own greeting, or the answer to a ping
 	}
 	p := s.pending[i]
 	switch h.Event {
 	case "accepted":
+		s.models.use(p)
 		if p.accepted {
 			return false
 		}
@@ -220,34 +252,38 @@ func (s *Supervisor) hear(h *heard) bool {
 	case "started":
 		p.started, s.begun = true, true
 		p.changes = nil // it is given to no other process
+	case "image":
+		p.images++
+	case "failed":
+		p.failed++
 	case "done", "error":
 		s.drop(p)
 		s.answered = true
 		s.learn(p, h)
 		s.wake.Broadcast()
 	}
-	return !p.internal()
+	return !p.internal() && !p.silent
 }
 
-// learn keeps the list of models that a new process has to load. The mutex is held.
+// learn draws conclusions from the last event of a message. The mutex is held.
 func (s *Supervisor) learn(p *pending, h *heard) {
 	ok := h.Event == "done"
-	forget := func(name string) {
-		s.models = slices.DeleteFunc(s.models, func(m *reload) bool { return m.name == name })
-	}
 	switch {
-	case p.model != nil && !ok:
-		s.opts.Log.Error("a model could not be loaded again", "name", p.model.name)
-		forget(p.model.name)
-	case p.model != nil:
-		p.model.strikes = 0
-	case ok && p.msg.kind == typeLoad:
-		forget(h.Result.Name)
-		s.models = append(s.models, &reload{name: h.Result.Name, line: p.msg.raw})
-	case ok && p.msg.kind == typeUnload:
-		forget(h.Result.Name)
-	case ok && p.msg.kind == typeLoRA && !p.internal():
-		s.keepChange(p)
+	case p.again != nil && ok:
+		p.again.strikes = 0
+	case p.again != nil && !s.closing:
+		s.opts.Log.Error("a model could not be loaded again", "name", p.again.name, "reason", h.Message)
+		s.out.emit(event{name: "warning", casing: s.casing, body: reloadEvent{p.again.name, "the model could not be loaded again (" + h.Message +
+			"); it is tried again for each request that is for it, and after the next restart"}})
+	case p.internal():
+	default:
+		s.models.ended(p, h)
+		if ok && p.msg.kind == typeLoRA {
+			s.keepChange(p)
+		}
+	}
+	if !p.internal() && !p.silent {
+		s.count(p.images, !ok)
 	}
 }
 
@@ -255,7 +291,7 @@ func (s *Supervisor) learn(p *pending, h *heard) {
 // is held.
 func (s *Supervisor) keepChange(change *pending) {
 	target, r, err := readChange(change.msg.body)
-	i := s.find(target)
+	i := s.findOpen(target)
 	if err != nil || r.Name == "" || i < 0 || s.pending[i].started {
 		return
 	}
@@ -276,6 +312,8 @@ func (s *Supervisor) died(err error) string {
 	reason := "it ended by itself"
 	var exit *exec.ExitError
 	switch {
+	case s.health.ended != "":
+		reason = s.health.ended
 	case errors.As(err, &exit):
 		reason = exit.String()
 	case err != nil:
@@ -286,10 +324,10 @@ func (s *Supervisor) died(err error) string {
 	s.blame()
 	for _, p := range slices.Clone(s.pending) {
 		switch {
-		case p.internal() && p.msg.kind != typeCancel:
+		case p.silent || p.internal() && !p.lasting:
 			s.drop(p)
-			if p.model != nil && p.started {
-				s.strike(p.model)
+			if p.again != nil && p.started {
+				s.strike(p.again)
 			}
 		case p.started || p.blames >= maxBlames || s.unready >= maxUnready:
 			s.drop(p)
@@ -311,7 +349,7 @@ func (s *Supervisor) blame() {
 		return
 	}
 	for _, p := range s.pending {
-		if p.sent && !p.internal() {
+		if p.sent && !p.internal() && !p.silent {
 			p.blames++
 			return
 		}
@@ -319,10 +357,10 @@ func (s *Supervisor) blame() {
 }
 
 // strike counts a death during the loading of a model, which is given up after several.
-func (s *Supervisor) strike(m *reload) {
+func (s *Supervisor) strike(m *known) {
 	if m.strikes++; m.strikes >= maxStrikes {
 		s.opts.Log.Error("the computing process died again and again while it loaded a model, which is given up", "name", m.name)
-		s.models = slices.DeleteFunc(s.models, func(x *reload) bool { return x == m })
+		s.models.forget(m)
 	}
 }
 

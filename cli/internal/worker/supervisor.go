@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/queue"
@@ -31,8 +32,15 @@ type SupervisorOptions struct {
 	CancelOnEOF bool          //
 	Backoff     time.Duration // before the second start in a row; doubled for each next, up to 30 s. 0: 200 ms
 	Grace       time.Duration // for the process to end when it is told to; 0: 10 s
+	Models      int           // as Options.MaxModels
+	Watchdog    time.Duration // after which a process that answers nothing is ended; 0: DefaultWatchdog; less: never
+	Patience    time.Duration // after which the Supervisor answers for a process that does not; 0: 2 s
+	Stall       time.Duration // as Options.Stall
 	Now         func() time.Time
 }
+
+// DefaultWatchdog is how long a process may answer nothing where SupervisorOptions does not say.
+const DefaultWatchdog = time.Minute
 
 const (
 	maxBackoff   = 30 * time.Second
@@ -44,7 +52,8 @@ const (
 )
 
 // Supervisor answers one client as a Server does, through a Server in a child process. When the process dies, exactly the requests it
-// was computing fail; it is started again, opens the models again that were loaded, and is given what it had not begun with.
+// was computing fail; it is started again, opens the models again that were open, and is given what it had not begun with. A process that
+// answers nothing is ended, and until then the Supervisor answers for it what it can.
 type Supervisor struct {
 	opts SupervisorOptions
 	out  *emitter
@@ -54,7 +63,7 @@ type Supervisor struct {
 	casing   request.Casing
 	pending  []*pending       // not answered, in the order of acceptance
 	held     int              // bytes of their lines
-	models   []*reload        // that a new process has to load, by age
+	models   recollection     // of what the process has open
 	greeting []byte           // the client's hello, which a new process must hear, too
 	nth      int              // internal messages so far
 	process  *service.Process // nil while there is none
@@ -65,24 +74,29 @@ type Supervisor struct {
 	ready    bool // the process that runs now reads requests
 	begun    bool // the process that runs now began with a request
 	unready  int  // processes in a row that died before they read requests
+	health   health
+	began    time.Time
+	served   service.Served
+	running  atomic.Pointer[service.Process] // process, for those who cannot wait for the mutex
 }
 
 // pending is a message that is not answered.
 type pending struct {
 	msg      message
+	since    time.Time
 	sent     bool // to the process that runs now
 	accepted bool // the client was told
 	started  bool // by the process that runs now
+	silent   bool // the Supervisor has answered it, and the process that runs now has not
+	lasting  bool // of internal ones: a new process must hear it, too
 	blames   int
-	model    *reload          // of an internal load
+	images   int              // finished
+	failed   int              // pictures
+	again    *known           // the model of an internal load
+	uses     *known           // the model that it runs on; nil: not told yet, or none
+	before   *known           // the model used last when it was accepted
+	closes   []*known         // models that gave way to it
 	changes  []service.Change // of its adapters, which were answered; one for each adapter
-}
-
-// reload is a model that a new process has to load.
-type reload struct {
-	name    string
-	line    []byte
-	strikes int
 }
 
 // restartedEvent tells that the process died and is started again.
@@ -95,6 +109,8 @@ type restartedEvent struct {
 // NewSupervisor makes a Supervisor.
 func NewSupervisor(o SupervisorOptions) *Supervisor {
 	o.MaxLine, o.QueueLimit = cmp.Or(max(o.MaxLine, 0), DefaultMaxLine), cmp.Or(max(o.QueueLimit, 0), service.DefaultLimit)
+	o.Watchdog, o.Patience = cmp.Or(o.Watchdog, DefaultWatchdog), cmp.Or(max(o.Patience, 0), 2*time.Second)
+	o.Stall, o.Models = cmp.Or(max(o.Stall, 0), DefaultStall), max(o.Models, 1)
 	o.Backoff, o.Grace = cmp.Or(max(o.Backoff, 0), 200*time.Millisecond), cmp.Or(max(o.Grace, 0), 10*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -102,7 +118,7 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Supervisor{opts: o, casing: request.SnakeCase}
+	s := &Supervisor{opts: o, casing: request.SnakeCase, began: o.Now(), models: recollection{most: o.Models}}
 	s.wake = sync.NewCond(&s.mu)
 	return s
 }
@@ -110,12 +126,23 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 // Serve is as Server.Serve.
 func (s *Supervisor) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = newEmitter(out, s.opts.Now)
+	served := make(chan error, 1)
+	go func() { served <- s.serve(ctx, in) }()
+	err := s.out.await(ctx, s.opts.Stall, served)
+	if c := s.running.Load(); c != nil { // the client takes nothing, and the end is not in order
+		c.Kill()
+	}
+	return err
+}
+
+func (s *Supervisor) serve(ctx context.Context, in io.Reader) error {
 	s.out.emit(event{name: "hello", casing: s.casing, body: helloEvent{Protocol: Protocol, Version: s.opts.Version, Types: Types,
 		MaxLine: s.opts.MaxLine, Supervised: true}})
 	ended := make(chan error, 1)
 	go func() { ended <- s.read(newLineReader(in, s.opts.MaxLine)) }()
 	finished := make(chan struct{})
 	go func() { defer close(finished); s.supervise() }()
+	go s.tend(finished)
 	var err error
 	input, gone, broken := ended, ctx.Done(), s.out.broken
 	for {
@@ -161,15 +188,22 @@ func (s *Supervisor) read(lines *lineReader) error {
 	}
 }
 
+// find returns the message with an id that the process is answering: one that is silent comes before the next with its id.
 func (s *Supervisor) find(id json.RawMessage) int {
 	return slices.IndexFunc(s.pending, func(p *pending) bool { return string(p.msg.id) == string(id) })
+}
+
+// findOpen returns the message with an id that the client has no answer to.
+func (s *Supervisor) findOpen(id json.RawMessage) int {
+	return slices.IndexFunc(s.pending, func(p *pending) bool { return string(p.msg.id) == string(id) && !p.silent })
 }
 
 // refuse is as Server.refuse.
 func (s *Supervisor) refuse(m message, err error, number int) {
 	s.mu.Lock()
-	i := s.find(m.id)
+	i := s.findOpen(m.id)
 	taken := i >= 0 && !s.pending[i].internal() // the client knows nothing of those
+	s.count(0, true)
 	s.mu.Unlock()
 	if bad, ok := errors.AsType[*service.Error](err); ok {
 		s.out.refuse(m, bad, number, taken)
@@ -183,7 +217,7 @@ func (s *Supervisor) accept(m message) error {
 	switch {
 	case strings.HasPrefix(string(m.id), `"`+internalID):
 		return service.Errorf(codeBadMessage, "ids that begin with %s are the supervisor's own", internalID)
-	case s.find(m.id) >= 0:
+	case s.findOpen(m.id) >= 0:
 		return service.Duplicate(string(m.id))
 	case s.closing:
 		return service.Errorf(service.CodeShuttingDown, "the worker takes no more requests")
@@ -200,7 +234,7 @@ func (s *Supervisor) accept(m message) error {
 	case typeShutdown:
 		return s.shutdown(m)
 	}
-	s.pending = append(s.pending, &pending{msg: m})
+	s.pending = append(s.pending, &pending{msg: m, since: s.opts.Now()})
 	s.held += len(m.raw)
 	s.wake.Broadcast()
 	return nil
@@ -213,6 +247,7 @@ func (s *Supervisor) shutdown(m message) error {
 		return service.Errorf(service.CodeInvalid, "a shutdown takes mode, which is drain or cancel")
 	}
 	s.out.emit(event{id: m.id, name: "done", casing: m.casing, body: doneEvent{}})
+	s.count(0, false)
 	s.closeLocked(cancel, queue.ErrCancelled)
 	return nil
 }
@@ -229,7 +264,7 @@ func (s *Supervisor) closeLocked(cancel bool, cause error) {
 	if cancel {
 		s.cancelUnsent(cause)
 		if len(s.pending) > 0 {
-			s.internal(typeCancel, `{"all":true}`, nil)
+			s.internal(typeCancel, `{"all":true}`).lasting = true
 		}
 	}
 	s.wake.Broadcast()
@@ -257,12 +292,22 @@ func (s *Supervisor) terminate(cause error) {
 	s.wake.Broadcast()
 }
 
-// fail answers a message with an error; internal ones have nobody to answer to.
+// fail answers a message with an error, unless it was answered; internal ones have nobody to answer to. The mutex is held.
 func (s *Supervisor) fail(p *pending, f *service.Error) {
-	if p.internal() {
+	if p.internal() || p.silent {
 		return
 	}
+	s.count(0, true)
 	s.out.emit(event{id: p.msg.id, name: "error", casing: p.msg.casing, body: errorOf(f)})
+}
+
+// count books what was answered. The mutex is held.
+func (s *Supervisor) count(images int, failed bool) {
+	s.served.Requests++
+	s.served.Images += images
+	if failed {
+		s.served.Errors++
+	}
 }
 
 func (s *Supervisor) drop(p *pending) {
@@ -272,12 +317,13 @@ func (s *Supervisor) drop(p *pending) {
 	}
 }
 
-// internal puts a message of the supervisor's own before or after all others. The mutex is held.
-func (s *Supervisor) internal(kind, body string, model *reload) *pending {
+// internal puts a message of the supervisor's own after all others. The mutex is held.
+func (s *Supervisor) internal(kind, body string) *pending {
 	s.nth++
 	id := fmt.Sprintf(`"%s%d"`, internalID, s.nth)
 	line := fmt.Sprintf(`{"id":%s,"type":"%s","request":%s}`, id, kind, body)
-	p := &pending{msg: message{id: json.RawMessage(id), kind: kind, raw: []byte(line)}, model: model}
+	p := &pending{msg: message{id: json.RawMessage(id), kind: kind, raw: []byte(line)}, since: s.opts.Now()}
 	s.pending = append(s.pending, p)
+	s.held += len(p.msg.raw)
 	return p
 }

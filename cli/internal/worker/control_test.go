@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"image"
+	"image/png"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+)
+
+// TestControlMapsAreCounted: requests for control maps are in the queue and under its limit, and one is computed at a time, so that many
+// large pictures do not fill the memory.
+func TestControlMapsAreCounted(t *testing.T) {
+	const side, n = 4000, 14
+	var file bytes.Buffer
+	require.NoError(t, png.Encode(&file, image.NewGray(image.Rect(0, 0, side, side))))
+	data := "data:image/png;base64," + base64.StdEncoding.EncodeToString(file.Bytes())
+	o := fakeOptions(&fake.Backend{})
+	o.Limit = n - 4
+	c := start(t, o)
+	peak := make(chan uint64)
+	over := make(chan struct{})
+	go func() {
+		var most uint64
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+			select {
+			case <-over:
+				peak <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	for i := range n {
+		c.send(object{"id": fmt.Sprint(i), "type": "controlnet", "request": object{"image": data, "preprocessor": "invert", "width": 64, "height": 64}})
+	}
+	c.send(`{"id":"one","type":"cancel","request":{"target":"5"}}`, `{"id":"list","type":"controlnet"}`, `{"id":"status","type":"status"}`)
+	assert.Equal(t, "done", c.last("status")["event"], "it is always answered")
+	assert.Equal(t, "done", c.last("list")["event"], "what computes nothing is not counted")
+	ends := map[any]int{}
+	for i := range n {
+		e := c.last(fmt.Sprint(i))
+		ends[fmt.Sprint(e["event"], e["code"])]++
+	}
+	close(over)
+	most := <-peak
+	assert.Less(t, most, uint64(1<<30), "heap in use")
+	t.Logf("heap in use: at most %d MiB", most>>20)
+	assert.Equal(t, 1, ends["errorcancelled"], ends)
+	assert.GreaterOrEqual(t, ends["errorqueue_full"], 2, ends)
+	assert.Equal(t, n, ends["errorcancelled"]+ends["errorqueue_full"]+ends["done<nil>"], ends)
+	assert.Equal(t, []string{"accepted", "started", "done"}, names(c.of("0")))
+}

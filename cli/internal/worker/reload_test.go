@@ -1,0 +1,102 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestReloadFails: a model that cannot be opened after the process died is not forgotten: a request that is for it says why it cannot be
+// made, is made on no other model, and is made as soon as the model can be opened.
+func TestReloadFails(t *testing.T) {
+	away := filepath.Join(t.TempDir(), "away")
+	s := supervised(t, "fails-opening-while:"+away)
+	s.models.most = 2
+	c := talk(t.Context(), t, s)
+	c.send(`{"id":"other","type":"load","request":{"model":{"model":"nano","threads":2},"name":"other"}}`,
+		`{"id":"load","type":"load","request":{"model":"nano","name":"n"}}`)
+	require.Equal(t, "done", c.last("load")["event"])
+	require.Equal(t, "done", c.last("other")["event"])
+	require.NoError(t, os.WriteFile(away, nil, 0o600))
+	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL))
+	warned := c.wait("a warning", func(e object) bool { return e["event"] == "warning" && e["model"] == "n" })
+	assert.Nil(t, warned["id"])
+	assert.Contains(t, warned["message"], "the disk is away")
+	c.send(small("unnamed", object{"model": nil}), small("named", object{"model": "n"}))
+	for _, id := range []string{"unnamed", "named"} {
+		e := c.last(id)
+		assert.Equal(t, "error", e["event"], id)
+		assert.Contains(t, e["message"], "the disk is away", id)
+	}
+	c.send(`{"id":"status","type":"status"}`)
+	assert.Len(t, c.last("status")["result"].(object)["models"], 2)
+	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL)) // it is kept over another death, too
+	c.until("two more warnings", func() bool { return len(c.all("warning")) == 4 })
+	require.NoError(t, os.Remove(away))
+	c.send(small("again", object{"model": nil, "output": filepath.Join(t.TempDir(), "{model}.png")}), small("also", object{"model": "n"}),
+		small("third", object{"model": "other"}))
+	for _, id := range []string{"again", "also", "third"} {
+		assert.Equal(t, "done", c.last(id)["event"], id)
+	}
+	c.end()
+	require.NoError(t, c.err)
+}
+
+// TestModelUsedLastOutlivesTheProcess: a request that names no model is made on the one used last, in the next process, too.
+func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
+	s := supervised(t, "plain")
+	s.models.most = 2
+	c := talk(t.Context(), t, s)
+	// kill ends the process, and current says which model the next one uses where none is named.
+	n := 0
+	kill := func() { require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL)) }
+	current := func() any {
+		n++
+		id := fmt.Sprint("q", n)
+		c.send(small(id, object{"model": nil, "num_inference_steps": 100}))
+		if c.until("it begins", func() bool { return len(c.of(id)) > 1 }); get(c.of(id)[1], "event") == "error" {
+			return get(c.last(id), "code")
+		}
+		c.send(fmt.Sprintf(`{"id":"s%d","type":"status"}`, n))
+		for _, m := range c.last(fmt.Sprint("s", n))["result"].(object)["models"].([]any) {
+			if m.(object)["requests"] == 1.0 {
+				return m.(object)["name"]
+			}
+		}
+		return nil
+	}
+	c.send(`{"id":"a","type":"load","request":{"model":{"model":"nano","threads":1},"name":"a"}}`,
+		`{"id":"b","type":"load","request":{"model":{"model":"nano","threads":2},"name":"b"}}`)
+	require.Equal(t, "done", c.last("b")["event"])
+	c.send(small("on a", object{"model": "a"}))
+	require.Equal(t, "done", c.last("on a")["event"])
+	kill()
+	assert.Equal(t, "a", current(), "not the one loaded last")
+
+	c.send(small("on c", object{"model": object{"model": "nano", "threads": 3}}))
+	require.Equal(t, "done", c.last("on c")["event"])
+	kill()
+	assert.Equal(t, "nano", current(), "one that was opened for a request")
+
+	c.send(`{"id":"u","type":"unload","request":{"name":"nano"}}`)
+	require.Equal(t, "done", c.last("u")["event"])
+	kill()
+	assert.Equal(t, codeNotFound, current(), "it was unloaded, and no other takes its place")
+
+	// What waits for the first is made on it, whatever was named after it.
+	c.send(small("on a again", object{"model": "a", "num_inference_steps": 1000}), small("waits", object{"model": nil}),
+		small("after", object{"model": object{"model": "nano", "threads": 5}}))
+	c.event("on a again", "started")
+	c.event("after", "accepted")
+	kill()
+	require.Equal(t, codeWorkerDied, c.last("on a again")["code"])
+	require.Equal(t, "done", c.last("waits")["event"])
+	c.last("after") // it may have been begun with
+	c.end()
+	require.NoError(t, c.err)
+}
