@@ -43,7 +43,7 @@ func BaseSHA256() string {
 
 // Path returns the file name of the base model, one safetensors file in SDXL's original layout. At first use the file is unpacked into
 // CacheDir, under a name with its hash. It gets that name when it is complete, so that any number of processes may call Path at once.
-// A file that is there is hashed again, and replaced if it is damaged. ctx is checked between blocks of 1 MiB.
+// A file that is there is hashed again, and replaced if it is damaged. What killed processes left half-unpacked goes away. ctx is checked between blocks of 1 MiB.
 func Path(ctx context.Context) (string, error) {
 	dir, err := CacheDir()
 	if err != nil {
@@ -68,6 +68,7 @@ func CacheDir() (string, error) {
 // unpack writes the gzip stream to dir/name-hash.safetensors and returns that path.
 func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (string, error) {
 	path := filepath.Join(dir, name+"-"+hash[:16]+".safetensors")
+	sweep(dir, name)
 	switch got, err := modelfile.HashFile(ctx, path, nil); {
 	case err == nil && got == hash:
 		return path, nil
@@ -77,11 +78,32 @@ func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("nano: making the cache folder (%s overrides it): %w", CacheEnv, err)
 	}
+	err := write(ctx, path, name, packed, hash)
+	for range 3 { // another process may have swept the file away before it was locked
+		if errors.Is(err, os.ErrNotExist) {
+			err = write(ctx, path, name, packed, hash)
+		}
+	}
+	if err != nil {
+		// Windows refuses to replace a file that another process has open: it won the race.
+		if got, hashErr := modelfile.HashFile(ctx, path, nil); hashErr == nil && got == hash {
+			return path, nil
+		}
+		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
+	}
+	return path, nil
+}
+
+// write unpacks into a file that is locked until it is complete.
+func write(ctx context.Context, path, name string, packed []byte, hash string) error {
 	zr, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		return "", fmt.Errorf("nano: embedded model: %w", err)
+		return fmt.Errorf("embedded model: %w", err)
 	}
-	err = writer.Atomically(path, func(w io.Writer) error {
+	return writer.Atomically(path, func(w io.Writer) error {
+		if f, ok := w.(*os.File); ok {
+			lock(f, true)
+		}
 		sum := sha256.New()
 		if _, err := io.Copy(io.MultiWriter(w, sum), contextReader{ctx, zr}); err != nil {
 			return err
@@ -91,14 +113,29 @@ func unpack(ctx context.Context, dir, name string, packed []byte, hash string) (
 		}
 		return nil
 	}, nil)
-	if err != nil {
-		// Windows refuses to replace a file that another process has open: it won the race.
-		if got, hashErr := modelfile.HashFile(ctx, path, nil); hashErr == nil && got == hash {
-			return path, nil
+}
+
+// sweep removes what unpackings that were killed have left. Those that go on hold a lock.
+func sweep(dir, name string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "."+name+"-") || !strings.HasSuffix(e.Name(), ".tmp") || !e.Type().IsRegular() {
+			continue
 		}
-		return "", fmt.Errorf("nano: unpacking the model (%s overrides the folder): %w", CacheEnv, err)
+		path := filepath.Join(dir, e.Name())
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		mine := lock(f, false)
+		if !locks { // an open file cannot be removed there: this one must not be open, and another's stays
+			_ = f.Close()
+		}
+		if mine {
+			_ = os.Remove(path) // the next start tries again
+		}
+		_ = f.Close()
 	}
-	return path, nil
 }
 
 // contextReader stops with the context's error, and reads at most 1 MiB at a time.
