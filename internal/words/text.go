@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/exp/constraints"
 )
@@ -56,4 +57,38 @@ func Quote(s string) string {
 		s = s[:most] + "..."
 	}
 	return strconv.QuoteToGraphic(s)
+}
+
+// zeroWidth are the two joiners of letters, which names in some scripts, and emoji, are written with.
+const zeroWidth = "\u200c\u200d"
+
+// Printable writes a text so that it can be shown: what would act on a terminal, is not seen or turns the order of letters is escaped as in Go,
+// such as \x1b and \u202e. Line ends and tabs stay.
+func Printable(s string) string {
+	plain := func(r rune) bool {
+		return r == '\n' || r == '\t' || r != utf8.RuneError && (unicode.IsGraphic(r) || strings.ContainsRune(zeroWidth, r))
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case plain(r) || r == utf8.RuneError && n > 1: // the sign for damaged text, itself written
+			b.WriteString(s[:n])
+		case r == utf8.RuneError:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		default:
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// OneLine is Printable for a name that must not leave its line or column.
+func OneLine(s string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(Printable(s))
 }

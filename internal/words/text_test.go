@@ -63,3 +63,23 @@ func TestQuote(t *testing.T) {
 	assert.Equal(t, `"a\x1b[31mb"`, Quote("a\x1b[31mb"))
 	assert.Equal(t, `"`+strings.Repeat("x", 120)+`..."`, Quote(strings.Repeat("x", 121)))
 }
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain, ä, 東京, \"quoted\" and \\ too": "plain, ä, 東京, \"quoted\" and \\ too",
+		"two\n\tlines":             "two\n\tlines",
+		"\x1b[31mred\a\r\x7f":      `\x1b[31mred\a\r\x7f`,
+		"\u009b31mC1":              `\u009b31mC1`,
+		"a\u202egnp.exe":           `a\u202egnp.exe`,
+		"\u2066\u2069\u200e\u061c": `\u2066\u2069\u200e\u061c`,
+		"\u2028 \ufeff\x00":        `\u2028 \ufeff\x00`,
+		"bad \xff\xc3 byte":        `bad \xff\xc3 byte`,
+		"sign \ufffd":              "sign \ufffd",
+		"👩\u200d👩\u200d👧, می\u200cخواهم": "👩\u200d👩\u200d👧, می\u200cخواهم",
+		"\U000e0001": `\U000e0001`,
+	} {
+		assert.Equal(t, want, Printable(text))
+		assert.Equal(t, Printable(text), Printable(Printable(text)), "once is enough")
+	}
+	assert.Equal(t, `a\nb\tc\x1b`, OneLine("a\nb\tc\x1b"))
+}

@@ -48,6 +48,7 @@ type Env struct {
 // Run runs the command line args, args[0] being the program's name, and returns the exit code.
 // Errors are printed to env.Stderr. Cancelling ctx stops the command: nothing half-written remains.
 func Run(ctx context.Context, env Env, args []string) int {
+	env.Stdout, env.Stderr = screen{env.Stdout}, screen{env.Stderr}
 	app := newApp(env)
 	args, err := arrange(app, args)
 	if err == nil {
@@ -179,11 +180,11 @@ func displayOf(c *cli.Context) (display, error) {
 func (d display) reporter(env Env, note string) progress.Reporter {
 	switch {
 	case d.json:
-		return progress.NewJSON(env.Stdout, env.Now)
+		return progress.NewJSON(exact(env.Stdout), env.Now)
 	case d.quiet:
 		return progress.Discard{}
 	}
-	return progress.NewText(progress.TextOptions{Out: env.Stdout, Err: env.Stderr, Bar: env.StderrTerminal, Now: env.Now, Note: note})
+	return progress.NewText(progress.TextOptions{Out: env.Stdout, Err: env.Stderr, Bar: env.bar(), Now: env.Now, Note: note})
 }
 
 // finish ends a reporter: with an event of the failure where there is one.

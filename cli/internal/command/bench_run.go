@@ -174,7 +174,7 @@ func (o benchOptions) write(env Env, report *benchmark.Report) error {
 		}
 		if path == "-" {
 			toStdout = true
-			if err := printTo(env.Stdout, "%s", b.Bytes()); err != nil {
+			if err := printData(env.Stdout, b.Bytes()); err != nil {
 				return err
 			}
 			continue
@@ -222,7 +222,7 @@ func runBenchSession(c *cli.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return printTo(env.Stdout, "%s\n", data)
+	return printData(env.Stdout, append(data, '\n'))
 }
 
 // probe watches this machine.

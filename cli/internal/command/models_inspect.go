@@ -51,7 +51,7 @@ func inspectModel(c *cli.Context, env Env) error {
 func (o inspectOptions) hashFiles(ctx context.Context, env Env, report *modelfile.Report) error {
 	var r progress.Reporter = progress.Discard{}
 	if !o.json {
-		r = progress.NewText(progress.TextOptions{Out: env.Stderr, Err: env.Stderr, Bar: env.StderrTerminal, Now: env.Now})
+		r = progress.NewText(progress.TextOptions{Out: env.Stderr, Err: env.Stderr, Bar: env.bar(), Now: env.Now})
 	}
 	defer r.Close()
 	r.Report(progress.Start{Jobs: 1})

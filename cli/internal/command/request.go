@@ -27,7 +27,7 @@ func printSchema(c *cli.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return printTo(env.Stdout, "%s\n", text)
+	return printData(env.Stdout, append(text, '\n'))
 }
 
 // casingOf reads the flag.
@@ -155,7 +155,7 @@ func normalizeRequest(c *cli.Context, env Env) error {
 	if err != nil {
 		return err
 	}
-	return printTo(env.Stdout, "%s", text)
+	return printData(env.Stdout, text)
 }
 
 // namedKey is what request names --json prints.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // page is what a command prints in the end.
@@ -19,7 +21,11 @@ func (p *page) table(rows [][]string) {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = words.OneLine(cell)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	_ = t.Flush() // into memory
 	for line := range strings.Lines(b.String()) {
@@ -52,7 +58,7 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	return printTo(w, "%s\n", data)
+	return printData(w, append(data, '\n'))
 }
 
 // printTable prints rows in columns.

@@ -119,7 +119,7 @@ func TestPlainLinesAreRare(t *testing.T) {
 
 func TestBar(t *testing.T) {
 	var out, errs bytes.Buffer
-	r := NewText(TextOptions{Out: &out, Err: &errs, Bar: true, Now: time.Now})
+	r := NewText(TextOptions{Out: &out, Err: &errs, Bar: &errs, Now: time.Now})
 	r.Report(Start{Jobs: 2, Images: 2})
 	for i := range 4 {
 		r.Report(Step{Job: 1, Stage: "denoise", Done: int64(i + 1), Total: 4})
@@ -139,7 +139,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 
 func TestBrokenPipeIsSurvived(t *testing.T) {
 	for _, r := range []Reporter{NewJSON(brokenPipe{}, time.Now), Discard{},
-		NewText(TextOptions{Out: brokenPipe{}, Err: brokenPipe{}, Bar: true, Now: time.Now}),
+		NewText(TextOptions{Out: brokenPipe{}, Err: brokenPipe{}, Bar: brokenPipe{}, Now: time.Now}),
 		NewText(TextOptions{Out: brokenPipe{}, Err: brokenPipe{}, Now: time.Now})} {
 		for _, e := range all {
 			r.Report(e)
@@ -158,7 +158,11 @@ func TestSeconds(t *testing.T) {
 func TestWriteProgress(t *testing.T) {
 	for _, bar := range []bool{true, false} {
 		var errs bytes.Buffer
-		r := NewText(TextOptions{Out: &errs, Err: &errs, Bar: bar, Now: newClock(3 * time.Second).now})
+		o := TextOptions{Out: &errs, Err: &errs, Now: newClock(3 * time.Second).now}
+		if bar {
+			o.Bar = &errs
+		}
+		r := NewText(o)
 		for i := range 2 {
 			r.Report(Step{Stage: StageWrite, Done: int64(i+1) << 20, Total: 4 << 20, ETASeconds: 9})
 			time.Sleep(barInterval + 10*time.Millisecond)

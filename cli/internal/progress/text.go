@@ -38,7 +38,7 @@ func inBytes(stage string) bool { return stage == StageWrite || stage == StageVe
 // TextOptions configures Text.
 type TextOptions struct {
 	Out, Err io.Writer        // results go to Out, progress and warnings to Err
-	Bar      bool             // Err is a terminal: draw a bar instead of writing lines
+	Bar      io.Writer        // Err as the terminal that it is, on which a bar is drawn instead of writing lines; nil: it is none
 	Now      func() time.Time // the clock
 	Note     string           // appended to each picture's line, in parentheses
 }
@@ -82,7 +82,7 @@ func (t *Text) Report(e Event) {
 		if e.PrecisionReason != "" {
 			reason = " (" + e.PrecisionReason + ")"
 		}
-		t.note("%s: %s on %s, %s%s, %s, opened in %s", e.Model, e.Kind, e.Device, e.Precision, reason, words.Bytes(e.ParameterBytes),
+		t.note("%s: %s on %s, %s%s, %s, opened in %s", words.OneLine(e.Model), e.Kind, e.Device, e.Precision, reason, words.Bytes(e.ParameterBytes),
 			Seconds(e.Seconds))
 	case JobStart:
 		t.last = t.o.Now()
@@ -92,7 +92,7 @@ func (t *Text) Report(e Event) {
 		case t.overall && !inBytes(e.Stage):
 		case e.Stage == stageDone:
 			t.stopBar()
-		case t.o.Bar:
+		case t.o.Bar != nil:
 			t.draw(e)
 		default:
 			t.line(e)
@@ -101,11 +101,11 @@ func (t *Text) Report(e Event) {
 		if t.bar != nil && t.bar.IsFinished() { // it is not to be drawn once more below the result
 			t.stopBar()
 		}
-		t.result("%s  %dx%d  seed %d  %s%s", e.Path, e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.o.Note)
+		t.result("%s  %dx%d  seed %d  %s%s", words.OneLine(e.Path), e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.o.Note)
 	case Latents:
-		t.result("%s  latents %v", e.Path, e.Shape)
+		t.result("%s  latents %v", words.OneLine(e.Path), e.Shape)
 	case File:
-		t.result("%s  %s  %s", e.Path, words.Bytes(e.Bytes), Seconds(e.Seconds))
+		t.result("%s  %s  %s", words.OneLine(e.Path), words.Bytes(e.Bytes), Seconds(e.Seconds))
 	case Profile:
 		t.note("%s", e.String())
 	case Overall:
@@ -115,7 +115,7 @@ func (t *Text) Report(e Event) {
 	case Resume:
 		t.note("continuing an earlier run: %d of %d pictures are there (--fresh begins anew)", e.Finished, e.Images)
 	case Warning:
-		t.note("warning: %s", e.Message)
+		t.note("warning: %s", strings.ReplaceAll(e.Message, "\n", "\n  ")) // a line of its own would be another message
 	case Failed:
 		t.stopBar()
 	case Done:
@@ -178,7 +178,7 @@ func (t *Text) draw(e Step) {
 
 func (t *Text) newBar(e Step) *progressbar.ProgressBar {
 	options := []progressbar.Option{
-		progressbar.OptionSetWriter(t.o.Err), progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetWriter(t.o.Bar), progressbar.OptionSetWidth(barWidth),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true),
 		progressbar.OptionThrottle(barInterval), progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░"}),
@@ -228,7 +228,7 @@ func (t *Text) showOverall(e Overall) {
 	if e.BatchSize > 0 {
 		state += fmt.Sprintf(", batch of %d", e.BatchSize)
 	}
-	if t.o.Bar {
+	if t.o.Bar != nil {
 		if t.bar == nil {
 			t.bar = t.newBar(Step{Total: e.Total})
 		}
