@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,12 +19,17 @@ import (
 )
 
 func main() {
+	if message := tooLittle(); message != "" {
+		fmt.Fprintln(os.Stderr, "daguerre: "+message)
+		os.Exit(command.ExitOutOfMemory)
+	}
 	ignoreSignals()
 	ctx, cancel := context.WithCancel(context.Background())
-	go watchSignals(cancel)
+	stdout := &patient{f: os.Stdout}
+	go watchSignals(cancel, stdout)
 	code := command.Run(ctx, command.Env{
 		Stdin:          os.Stdin,
-		Stdout:         os.Stdout,
+		Stdout:         stdout,
 		Stderr:         os.Stderr,
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Now:            time.Now,
@@ -51,16 +58,58 @@ func commandLine() []string {
 	return append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 }
 
-// watchSignals cancels the run at the first Ctrl-C or SIGTERM and ends the process at the second.
-// Ending it is safe at any moment: files get their names when they are complete.
-func watchSignals(cancel context.CancelFunc) {
+// watchSignals cancels the run at the first Ctrl-C, SIGTERM or SIGHUP and ends the process at the second, or where standard output takes
+// nothing for giveUp. Ending it is safe at any moment: files get their names when they are complete. A SIGHUP that is ignored, as nohup has
+// it, stays so.
+func watchSignals(cancel context.CancelFunc, stdout *patient) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	<-signals
-	cancel()
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to end at once")
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
 	}
 	<-signals
-	os.Exit(command.ExitCancelled)
+	cancel()
+	go func() {
+		if term.IsTerminal(int(os.Stderr.Fd())) { // it may be gone, or take nothing
+			fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to end at once")
+		}
+	}()
+	ended := time.Now()
+	for {
+		select {
+		case <-signals:
+			os.Exit(command.ExitCancelled)
+		case <-time.After(giveUp / 16):
+			if min(stdout.blocked(), time.Since(ended)) > giveUp {
+				os.Exit(command.ExitCancelled)
+			}
+		}
+	}
+}
+
+// giveUp is how long a reader of standard output may take nothing after the program was told to end.
+const giveUp = 10 * time.Second
+
+// patient is a file that tells how long a write has waited for its reader.
+type patient struct {
+	f     *os.File
+	mu    sync.Mutex
+	since atomic.Pointer[time.Time]
+}
+
+// Write implements io.Writer.
+func (p *patient) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.since.Store(&now)
+	defer p.since.Store(nil)
+	return p.f.Write(b)
+}
+
+func (p *patient) blocked() time.Duration {
+	if since := p.since.Load(); since != nil {
+		return time.Since(*since)
+	}
+	return 0
 }

@@ -2,9 +2,12 @@ package machine
 
 import "syscall"
 
+// rlimitProcesses is RLIMIT_NPROC, which package syscall lacks.
+const rlimitProcesses = 6
+
 // rlimits returns this process's soft limits.
 func rlimits() resourceLimits {
-	return resourceLimits{addressSpace: rlimit(syscall.RLIMIT_AS), data: rlimit(syscall.RLIMIT_DATA)}
+	return resourceLimits{addressSpace: rlimit(syscall.RLIMIT_AS), data: rlimit(syscall.RLIMIT_DATA), processes: rlimit(rlimitProcesses)}
 }
 
 // rlimit returns the soft limit of a resource; negative where there is none.

@@ -18,7 +18,7 @@ type System struct {
 }
 
 // Limits of resources as the operating system gives them; negative: none.
-type resourceLimits struct{ addressSpace, data int64 }
+type resourceLimits struct{ addressSpace, data, processes int64 }
 
 // limitOfMachine is the Limit of a process that nothing but the machine bounds.
 const limitOfMachine = "memory of the machine"

@@ -21,7 +21,7 @@ func files(pairs ...string) fstest.MapFS {
 }
 
 func TestSystemTakesTheSmallestLimit(t *testing.T) {
-	none := resourceLimits{-1, -1}
+	none := resourceLimits{-1, -1, -1}
 	for _, c := range []struct {
 		name             string
 		fs               fstest.MapFS
@@ -31,9 +31,9 @@ func TestSystemTakesTheSmallestLimit(t *testing.T) {
 		mapped           bool
 	}{
 		{"the machine alone", files(), none, 16384, 8192, limitOfMachine, false},
-		{"RLIMIT_AS counts the address space", files(), resourceLimits{6 << 20, -1}, 6144, 2048, "RLIMIT_AS", true},
-		{"RLIMIT_DATA counts private memory", files(), resourceLimits{-1, 3 << 20}, 3072, 1024, "RLIMIT_DATA", false},
-		{"used up already", files(), resourceLimits{1 << 20, -1}, 1024, 0, "RLIMIT_AS", true},
+		{"RLIMIT_AS counts the address space", files(), resourceLimits{6 << 20, -1, -1}, 6144, 2048, "RLIMIT_AS", true},
+		{"RLIMIT_DATA counts private memory", files(), resourceLimits{-1, 3 << 20, -1}, 3072, 1024, "RLIMIT_DATA", false},
+		{"used up already", files(), resourceLimits{1 << 20, -1, -1}, 1024, 0, "RLIMIT_AS", true},
 		{"version 2, its own group", files("proc/self/cgroup", "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max", "5242880\n",
 			"sys/fs/cgroup/a/b/memory.current", "4194304\n", "sys/fs/cgroup/a/b/memory.stat", "anon 1\ninactive_file 1048576\n"), none, 5120, 2048,
 			"cgroup limit", false},
