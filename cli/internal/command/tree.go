@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -82,7 +83,7 @@ func filler() *strings.Replacer {
 		"bench.nano types": strings.Join(benchNanoTypes, ","), "bench.nano images": benchNanoImages, "bench.nano rounds": benchNanoRounds,
 		"bench.nano time": benchNanoTime, "scheduler": request.DefaultScheduler, "compare.time": percent(d.Time),
 		"compare.memory": percent(d.Memory), "compare.right": percent(d.Right), "compare.psnr": d.PSNR, "compare.alpha": d.Alpha,
-		"worker.line": worker.DefaultMaxLine >> 20, "worker.queue": service.DefaultLimit, "uses": joined(scheduler.UseCases),
+		"worker.line": worker.DefaultMaxLine >> 20, "worker.queue": service.DefaultLimit, "worker.watchdog": worker.DefaultWatchdog, "uses": joined(scheduler.UseCases),
 		"distillations": joined(scheduler.Distillations),
 	} {
 		pairs = append(pairs, "${"+key+"}", fmt.Sprint(value))
@@ -160,7 +161,8 @@ func newFlag(kind, category, usage, def, value, name string, aliases ...string) 
 	case "float":
 		return &cli.Float64Flag{Name: name, Aliases: aliases, Usage: usage, DefaultText: def, Category: category, Value: number}
 	case "duration":
-		return &cli.DurationFlag{Name: name, Aliases: aliases, Usage: usage, DefaultText: def, Category: category}
+		every, _ := time.ParseDuration(value) // none is 0
+		return &cli.DurationFlag{Name: name, Aliases: aliases, Usage: usage, DefaultText: def, Category: category, Value: every}
 	}
 	return &cli.StringFlag{Name: name, Aliases: aliases, Usage: usage, DefaultText: def, Category: category, Value: value}
 }

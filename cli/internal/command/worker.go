@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,14 +25,21 @@ type workerOptions struct {
 	maxLine   int
 	queue     int
 	models    int
+	watchdog  time.Duration
 	verbose   bool
 }
 
 func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 	o := workerOptions{supervise: c.Bool("supervise"), onEOF: c.String("on-eof"), maxLine: c.Int("max-line"), queue: c.Int("queue"),
-		models: c.Int("models"), verbose: c.Bool("verbose")}
+		models: c.Int("models"), verbose: c.Bool("verbose"), watchdog: c.Duration("watchdog")}
 	if o.onEOF != "drain" && o.onEOF != "cancel" {
 		return o, usagef(c.Command.HelpName, "--on-eof %q is unknown; it is drain or cancel", words.Clip(o.onEOF))
+	}
+	if o.watchdog < 0 || o.watchdog > 0 && o.watchdog < time.Second {
+		return o, usagef(c.Command.HelpName, "--watchdog is %s; it must be a second or more, or 0 for never", o.watchdog)
+	}
+	if o.watchdog == 0 {
+		o.watchdog = -1
 	}
 	return o, cmp.Or(inRange(c, "max-line", o.maxLine, 1, 1<<12), inRange(c, "queue", o.queue, 1, 1<<20),
 		inRange(c, "models", o.models, 1, 64))
@@ -41,7 +49,7 @@ func (o workerOptions) execute(ctx context.Context, env Env) error {
 	if o.supervise {
 		return o.superviseChild(ctx, env)
 	}
-	out := env.Stdout
+	out := exact(env.Stdout)
 	if env.OwnStdout != nil {
 		var err error
 		if out, err = env.OwnStdout(); err != nil {
@@ -84,11 +92,12 @@ func (o workerOptions) superviseChild(ctx context.Context, env Env) error {
 		return err
 	}
 	s := worker.NewSupervisor(worker.SupervisorOptions{
-		Command: append([]string{self}, o.childArgs()...), Stderr: env.Stderr, Version: Version(),
+		Command: append([]string{self}, o.childArgs()...), Stderr: exact(env.Stderr), Version: Version(),
 		MaxLine: o.maxLine << 20, QueueLimit: o.queue, CancelOnEOF: o.onEOF == "cancel", Now: env.Now,
+		Models: o.models, Watchdog: o.watchdog,
 		Log: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
-	return s.Serve(ctx, env.Stdin, env.Stdout)
+	return s.Serve(ctx, env.Stdin, exact(env.Stdout))
 }
 
 // childArgs is the command line of the process that computes.
