@@ -16,8 +16,7 @@ const (
 )
 
 // tooLittle says what there is too little of to begin; empty: nothing.
-func tooLittle() string {
-	h := machine.AskHeadroom()
+func tooLittle(h machine.Headroom) string {
 	if h.AddressSpace >= 0 && h.AddressSpace < spareBytes {
 		return fmt.Sprintf("only %s of address space are left, and %s are needed to begin; raise the limit (ulimit -v)", words.Bytes(h.AddressSpace),
 			words.Bytes(spareBytes))

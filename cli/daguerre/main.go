@@ -15,11 +15,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/daguerre-go/daguerre/cli/internal/command"
+	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 func main() {
-	if message := tooLittle(); message != "" {
+	if message := tooLittle(machine.AskHeadroom()); message != "" {
 		fmt.Fprintln(os.Stderr, "daguerre: "+message)
 		os.Exit(command.ExitOutOfMemory)
 	}
