@@ -59,7 +59,8 @@ func exit(t *testing.T, cmd *exec.Cmd, most time.Duration) int {
 	}
 }
 
-const longRun = `{"id":%q,"type":"generate","deliver":{"previews":1},"request":{"model":{"model":"nano","threads":1},"prompt":"x","steps":1000,"n_iter":99}}`
+const longRun = `{"id":%q,"type":"generate","deliver":{"previews":1},"request":{"model":{"model":"nano","threads":1},"prompt":"x",` +
+	`"steps":1000,"n_iter":99}}`
 
 // TestEndsWithoutAReader: a reader of standard output that keeps it open and reads nothing does not keep the program from ending.
 func TestEndsWithoutAReader(t *testing.T) {
@@ -148,6 +149,9 @@ func TestStoppedWorker(t *testing.T) {
 	assert.Equal(t, 0, exit(t, c.cmd, time.Minute))
 }
 
+const controlMap = `{"id":%q,"type":"controlnet","request":{"image":"data:image/png;base64,%s","preprocessor":"invert",` +
+	`"width":64,"height":64}}`
+
 // TestControlMapsAtOnce: fourteen large ones do not need fourteen times the memory.
 func TestControlMapsAtOnce(t *testing.T) {
 	var file bytes.Buffer
@@ -155,12 +159,12 @@ func TestControlMapsAtOnce(t *testing.T) {
 	data := base64.StdEncoding.EncodeToString(file.Bytes())
 	c := converse(t, "--queue", "12")
 	for i := range 14 {
-		c.write(`{"id":"c%d","type":"controlnet","request":{"image":"data:image/png;base64,%s","preprocessor":"invert","width":64,"height":64}}`, i, data)
+		c.write(controlMap, fmt.Sprint("c", i), data)
 	}
 	assert.Equal(t, "queue_full", c.end("c13")["code"])
 	c.write(`{"id":"all","type":"cancel","request":{"all":true}}`)
 	c.end("all")
-	c.write(`{"id":"one","type":"controlnet","request":{"image":"data:image/png;base64,%s","preprocessor":"invert","width":64,"height":64}}`, data)
+	c.write(controlMap, "one", data)
 	c.event("one", "done")
 	require.NoError(t, c.in.Close())
 	assert.Equal(t, 0, exit(t, c.cmd, time.Minute))

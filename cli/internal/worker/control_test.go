@@ -43,7 +43,8 @@ func TestControlMapsAreCounted(t *testing.T) {
 		}
 	}()
 	for i := range n {
-		c.send(object{"id": fmt.Sprint(i), "type": "controlnet", "request": object{"image": data, "preprocessor": "invert", "width": 64, "height": 64}})
+		c.send(object{"id": fmt.Sprint(i), "type": "controlnet", "request": object{"image": data, "preprocessor": "invert", "width": 64,
+			"height": 64}})
 	}
 	c.send(`{"id":"one","type":"cancel","request":{"target":"5"}}`, `{"id":"list","type":"controlnet"}`, `{"id":"status","type":"status"}`)
 	assert.Equal(t, "done", c.last("status")["event"], "it is always answered")
