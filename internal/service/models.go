@@ -29,16 +29,18 @@ type entry struct {
 	mu    sync.Mutex
 	wake  *sync.Cond
 	pipe  *pipeline.Pipeline // nil: the model is not open
-	items []*order // to do; nil: close
+	items []*order           // to do; nil: close
 	users map[*order]bool
 	used  time.Time
 }
 
 // Load opens a model under a name, or answers at once where it is open already. It ends with a ModelInfo.
-func (s *Service) Load(a Ask, name string, m request.Model) error { return s.load(a, name, m, entryFlags{current: true}) }
+func (s *Service) Load(a Ask, name string, m request.Model) error {
+	return s.load(a, name, m, entryFlags{current: true})
+}
 
-// Reload is Load of a model that was open in a process which died: where it cannot be opened now, it is tried again for each order that
-// names it, and is not forgotten. current says that it is the one used last.
+// Reload is Load of a model that was open in a process which died: where it cannot be opened, it is tried again for a second or two, then
+// for each order that names it, and is not forgotten. current says that it is the one used last.
 func (s *Service) Reload(a Ask, name string, m request.Model, current bool) error {
 	return s.load(a, name, m, entryFlags{current: current, keep: true})
 }
@@ -262,8 +264,27 @@ func (e *entry) openFor(o *order) error {
 			cancel(context.Cause(o.ctx))
 		}
 	})()
-	return e.openModel(ctx)
+	err := e.openModel(ctx)
+	if !e.keep || o.run != nil {
+		return err
+	}
+	// The process that died may still hold what the model needs, and what waits behind this order would fail at once.
+	for pause := firstPause; err != nil && pause < firstPause<<reloadTries; pause *= 2 {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+			err = e.openModel(ctx)
+		}
+	}
+	return err
 }
+
+// How often a Reload tries again before it fails, and the pause before the first of these tries, which doubles for each next.
+const (
+	reloadTries = 5
+	firstPause  = 50 * time.Millisecond
+)
 
 func (e *entry) openModel(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {

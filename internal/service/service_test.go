@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,6 +47,41 @@ func TestAnOrderWithoutAModel(t *testing.T) {
 	require.NoError(t, endOf(t, s.Make(ask("made"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
 	assert.Contains(t, names, "nano.png")
 	assert.Equal(t, "nano", of.Model)
+}
+
+// TestReload: a model that was open before is tried again, at once and for each order, and takes the place of the one used last only where
+// that is said.
+func TestReload(t *testing.T) {
+	failures := 3
+	s := New(Options{MaxModels: 2,
+		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+			if failures--; failures >= 0 {
+				return nil, errors.New("the device is still in use")
+			}
+			return pipeline.Open(ctx, cfg, pipeline.WithBackend(&fake.Backend{}))
+		},
+	})
+	defer s.Close()
+	ends := make(chan Ended, 10)
+	ask := func(id string) Ask {
+		return Ask{ID: id, Tell: func(e Event) {
+			if e, ok := e.(Ended); ok {
+				ends <- e
+			}
+		}}
+	}
+	require.NoError(t, endOf(t, s.Reload(ask("a"), "n", request.Model{Model: "nano"}, false), ends))
+	run := jobs(1)
+	run.Model = request.Model{}
+	assert.Equal(t, CodeNotFound, s.Explain(endOf(t, s.Make(ask("none is the last"), Work{Run: run}), ends)).Code)
+	failures = 100
+	require.Error(t, endOf(t, s.Reload(ask("b"), "m", request.Model{Model: "nano", Threads: 2}, true), ends))
+	assert.Less(t, failures, 96, "several tries")
+	require.ErrorContains(t, endOf(t, s.Make(ask("still"), Work{Run: run}), ends), "still in use")
+	failures = 0
+	require.NoError(t, endOf(t, s.Make(ask("now"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
+	run.Model = request.Model{Model: "n"}
+	require.NoError(t, endOf(t, s.Make(ask("named"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
 }
 
 // endOf waits for the end of an order and returns its error.
