@@ -15,7 +15,7 @@ import (
 // What no component needs does not keep a model from being converted. What the output has no type for is left out and named.
 func TestLeftOut(t *testing.T) {
 	in := filepath.Join(t.TempDir(), "in.safetensors")
-	tensors := []writer.Tensor{{Name: "input_blocks.0.0.weight", DType: modelfile.F16, Shape: []int64{2, 4, 1, 1}, Size: 16},
+	tensors := []writer.Tensor{{Name: "lora_unet_conv_in.lora_down.weight", DType: modelfile.F16, Shape: []int64{2, 4, 1, 1}, Size: 16},
 		{Name: "flags", DType: modelfile.Bool, Shape: []int64{3}, Size: 3}, {Name: "phases", DType: "C64", Shape: []int64{1}, Size: 8},
 		{Name: "other", DType: "F99", Shape: []int64{5}, Size: 5}, {Name: "ids", DType: modelfile.I64, Shape: []int64{1}, Size: 8}}
 	require.NoError(t, writer.Atomically(in, func(w io.Writer) error {

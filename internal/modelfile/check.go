@@ -1,7 +1,6 @@
 package modelfile
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ func (s *source) check(r Report, kinds []Kind) error {
 		texts := strings.ReplaceAll(strings.Trim(fmt.Sprint(kinds), "[]"), " ", " or ")
 		return unsupported("name the right file", "found a model of kind %s where %s is needed", r.Kind, texts)
 	}
-	return s.whole()
+	return s.whole(r.Config)
 }
 
 func (s *source) unsupported(reason string) error {
@@ -52,30 +51,23 @@ func (s *source) unsupported(reason string) error {
 }
 
 // whole is the verdict on all that a source holds.
-func (s *source) whole() error {
-	if err := s.sound(s.parts, s.dims); err != nil {
-		return err
-	}
-	if err := s.guidance(); err != nil {
+func (s *source) whole(c Config) error {
+	if err := s.sound(s.parts, s.dims, c); err != nil {
 		return err
 	}
 	return crossCheck(s.dims, s.path)
 }
 
-// guidance makes sure that UNets have the embedding of the guidance scale that the configuration speaks of.
-func (s *source) guidance() error {
-	c, err := s.config()
-	for _, p := range s.parts {
-		err = cmp.Or(err, checkGuidance(p, s.dims, c))
-	}
-	return err
-}
-
 // sound is the one rule for what a file holds, whoever opens it: every tensor that the parts' architectures need is there, in the shape and
 // a type that it must have, and no other stands among them that would change the picture.
-func (s *source) sound(parts []*part, d Dims) error {
+func (s *source) sound(parts []*part, d Dims, c Config) error {
 	if err := checkParts(parts, d, s.path); err != nil {
 		return err
+	}
+	for _, p := range parts {
+		if err := checkGuidance(p, d, c); err != nil {
+			return err
+		}
 	}
 	for _, u := range s.leftovers() {
 		if u.Fault && slices.Contains(parts, u.part) {

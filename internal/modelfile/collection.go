@@ -65,7 +65,7 @@ func (c *Collection) Check() error {
 	if r.Reason != "" {
 		return c.source.unsupported(r.Reason)
 	}
-	return c.source.whole()
+	return c.source.whole(r.Config)
 }
 
 // Config is what the files state beside their weights; see ReadConfig.

@@ -30,9 +30,7 @@ type extra struct {
 // extras is all that is known of tensors beside an architecture's own; the first that fits counts. Whoever makes use of another kind adds
 // a row.
 var extras = []extra{
-	{pieces: "v_pred", head: true, fate: consumed, what: "a marker of v-prediction"},
-	{pieces: "ztsnr", head: true, fate: consumed, what: "a marker of zero terminal SNR"},
-	{pieces: "edm_*", head: true, fate: consumed, what: "a marker of EDM"},
+	{fate: consumed, what: "a marker", is: func(_ *part, t Tensor) bool { return isMarker(t.Name) }},
 	{fate: consumed, what: "a part of FP8's quantization", is: func(_ *part, t Tensor) bool { return isScaleName(t.Name) }},
 
 	{pieces: "position_ids", fate: usual, what: "the numbers 0, 1, 2, ..."},

@@ -73,7 +73,6 @@ type part struct {
 }
 
 func (p *part) dim(name string, i int) int { return p.table.dim(p.prefix+name, i) }
-func (p *part) has(name string) bool       { return p.table.has(p.prefix + name) }
 
 // names is what names a part's tensors.
 func (p *part) names() *specs {

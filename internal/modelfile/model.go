@@ -104,15 +104,12 @@ func (m *Model) Table() (*backend.Table, error) {
 			if !slices.Contains(m.parts, p) {
 				continue
 			}
-			if err := checkGuidance(p, m.Dims, in.Report.Config); err != nil {
-				return nil, err
-			}
 			taken = append(taken, p)
 			for _, c := range p.claims {
 				t.Weights = c.weights(t.Weights, first)
 			}
 		}
-		if err := s.sound(taken, m.Dims); err != nil {
+		if err := s.sound(taken, m.Dims, in.Report.Config); err != nil {
 			return nil, err
 		}
 	}

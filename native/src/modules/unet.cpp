@@ -50,7 +50,8 @@ UnetDims infer_unet_dims(const Source& source, const std::string& u) {
 void check_unet_dims(const Source& source, const UnetDims& d) {
     const std::string& path = source.path_of(d.prefix + "conv_in.weight");
     if (d.context == 0 || d.up_depth.size() != d.channels.size() || d.mid_resnets < 1) {
-        fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu levels down, %zu up, %lld middle resnets, texts of %lld values",
+        fail(DG_ERR_MODEL,
+             "%s: the UNet is incomplete: %zu levels down, %zu up, %lld middle resnets, texts of %lld values",
              path.c_str(), d.channels.size(), d.up_depth.size(), static_cast<long long>(d.mid_resnets),
              static_cast<long long>(d.context));
     }
@@ -63,13 +64,15 @@ void check_unet_dims(const Source& source, const UnetDims& d) {
     for (size_t l = 0; l < d.up_in_channels.size(); l++) {
         const size_t level = d.channels.size() - 1 - l;
         if (d.up_in_channels[l].size() != static_cast<size_t>(d.down_resnets[level]) + 1) {
-            fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu resnets in %sup_blocks.%zu where %lld are wanted", path.c_str(),
-                 d.up_in_channels[l].size(), d.prefix.c_str(), l, static_cast<long long>(d.down_resnets[level] + 1));
+            fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu resnets in %sup_blocks.%zu where %lld are wanted",
+                 path.c_str(), d.up_in_channels[l].size(), d.prefix.c_str(), l,
+                 static_cast<long long>(d.down_resnets[level] + 1));
         }
         for (const int64_t in : d.up_in_channels[l]) {
             if (in != width + skips.back()) {
-                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels where %lld come together", path.c_str(),
-                     d.prefix.c_str(), l, static_cast<long long>(in), static_cast<long long>(width + skips.back()));
+                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels where %lld come together",
+                     path.c_str(), d.prefix.c_str(), l, static_cast<long long>(in),
+                     static_cast<long long>(width + skips.back()));
             }
             skips.pop_back();
             width = d.channels[level];
