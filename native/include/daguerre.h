@@ -611,13 +611,13 @@ DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* mod
 
 /* dg_lora_form: how a target's tensors make a change of a weight W, [out, in] or [out, in, k, k] as in PyTorch. */
 enum {
-    DG_LORA_LOW_RANK  = 0, /* scale B A: a [r, in] or [r, in, k, k], b [out, r] or [out, r, 1, 1] */
-    DG_LORA_KRON      = 1, /* scale kron(A, B): a [a, b], b [c, d], out = ac, in = bd; linear and 1 x 1 only */
-    DG_LORA_DENSE     = 2, /* scale A, a of the weight's shape */
-    DG_LORA_IN_SCALE  = 3, /* scale W diag(A), a [in] */
-    DG_LORA_OUT_SCALE = 4, /* scale diag(A) W, a [out] */
-    DG_LORA_BIAS      = 5, /* scale A to the bias, a [out] */
-    DG_LORA_NORM      = 6, /* scale A to a norm's weight, a [out] */
+    DG_LORA_LOW_RANK    = 0, /* scale B A: a [r, in] or [r, in, k, k], b [out, r] or [out, r, 1, 1] */
+    DG_LORA_KRON        = 1, /* scale kron(A, B): a [a, b], b [c, d], out = ac, in = bd; linear and 1 x 1 only */
+    DG_LORA_DENSE       = 2, /* scale A, a of the weight's shape */
+    DG_LORA_IN_SCALE    = 3, /* scale W diag(A), a [in] */
+    DG_LORA_OUT_SCALE   = 4, /* scale diag(A) W, a [out] */
+    DG_LORA_BIAS        = 5, /* scale A to the bias, a [out] */
+    DG_LORA_NORM        = 6, /* scale A to a norm's weight, a [out] */
     DG_LORA_BIAS_SCALE  = 7, /* scale diag(A) bias, a [out] */
     DG_LORA_IN_LOW_RANK = 8, /* scale W B A over the inputs: a [r, in] or [r, in, 1, 1], b [in, r] or [in, r, 1, 1] */
     DG_LORA_OUT_ROTATE  = 9, /* diag(1 + B) S(m-1) ... S(0) W - W, see below; scale is 1 */

@@ -210,8 +210,8 @@ OpenParams read_open_params(const dg_model_params* in) {
         if (file.path == nullptr || file.path[0] == '\0') {
             fail(DG_ERR_ARGUMENT, "files[%zu].path: is empty", params.files.size());
         }
-        params.files.push_back({file.path, file.size, file.modified, file.changed,
-                                static_cast<uint64_t>(file.device), static_cast<uint64_t>(file.inode)});
+        params.files.push_back({file.path, file.size, file.modified, file.changed, static_cast<uint64_t>(file.device),
+                                static_cast<uint64_t>(file.inode)});
     }
     if (p.weight_count < 0 || (p.weight_count > 0 && p.weights == nullptr)) {
         fail(DG_ERR_ARGUMENT, "weights: %lld weights given", static_cast<long long>(p.weight_count));

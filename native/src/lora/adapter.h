@@ -94,7 +94,7 @@ private:
     BufferPtr buffer_;
     Held held_;
     static constexpr size_t kNodesOfStage = 24;
-    size_t stages_ = 0;  // of all rotations
+    size_t stages_                        = 0;  // of all rotations
     int64_t id_;
 };
 

@@ -130,7 +130,7 @@ ggml_tensor* changed_product(GraphBuilder& g, const AppliedChange& change, ggml_
             more = rotation_change(g, other, plain, picture);
             if (other.b != nullptr) {
                 ggml_tensor* all = ggml_add(g.ctx, plain, more);
-                more = ggml_add(g.ctx, more, ggml_mul(g.ctx, all, factors(scaled(g, other.b, other))));
+                more             = ggml_add(g.ctx, more, ggml_mul(g.ctx, all, factors(scaled(g, other.b, other))));
             }
         } else {
             more = multiply(ggml_add(g.ctx, x, rotation_change(g, other, x, picture)));
@@ -198,7 +198,7 @@ ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Con
     ggml_tensor* in_factors  = channel_sum_of(g, change, DG_LORA_IN_SCALE);
     ggml_tensor* out_factors = channel_sum_of(g, change, DG_LORA_OUT_SCALE);
     const ConvOptions geometry{options.stride, options.pad};
-    Conv2d with_bias = layer;
+    Conv2d with_bias   = layer;
     with_bias.bias     = changed_bias(g, change, layer.bias);
     ggml_tensor* input = changed_input(g, change, x, in_factors, true);
     ggml_tensor* y;
@@ -213,9 +213,9 @@ ggml_tensor* conv2d_with(GraphBuilder& g, const AppliedChange& change, const Con
         y                   = out_factors == nullptr ? nullptr : ggml_mul(g.ctx, plain, out_factors);
         y                   = plus(g, y, input == x ? plain : multiply(input));
         y                   = changed_product(g, change, x, plain, y, true, multiply);
-        y                  = ggml_add(g.ctx, y, per_channel(g, with_bias.bias));
-        y                  = plus(g, y, options.per_picture != nullptr ? per_channel(g, options.per_picture) : nullptr);
-        y                  = plus(g, y, options.residual);
+        y                   = ggml_add(g.ctx, y, per_channel(g, with_bias.bias));
+        y = plus(g, y, options.per_picture != nullptr ? per_channel(g, options.per_picture) : nullptr);
+        y = plus(g, y, options.residual);
     }
     for (const Other& other : change.others) {
         if (other.form == DG_LORA_DENSE) {

@@ -74,8 +74,8 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
         fail(DG_ERR_UNSUPPORTED, "%s: a change of this form cannot be made to a module of this kind", w.name.c_str());
     }
     Change c;
-    c.form = t.form;
-    c.a    = values_of(w, "a", t.a);
+    c.form             = t.form;
+    c.a                = values_of(w, "a", t.a);
     const bool rotates = c.form == DG_LORA_OUT_ROTATE || c.form == DG_LORA_IN_ROTATE;
     if (c.form == DG_LORA_LOW_RANK || c.form == DG_LORA_KRON || c.form == DG_LORA_IN_LOW_RANK ||
         (rotates && t.b.data != nullptr)) {
@@ -232,11 +232,11 @@ void merge_change(const dg_lora_target& target, double weight, float* w, int32_t
         fail(DG_ERR_ARGUMENT, "shape: one, two or four dimensions are wanted, kernels square");
     }
     WeightShape of;
-    of.name   = target.module != nullptr ? target.module : "";
-    of.kind   = dims == 1 ? DG_MODULE_NORM : dims == 2 ? DG_MODULE_LINEAR : DG_MODULE_CONV2D;
-    of.out    = shape[0];
-    of.in     = dims == 1 ? shape[0] : shape[1];
-    of.kernel = dims == 4 ? shape[2] : 1;
+    of.name               = target.module != nullptr ? target.module : "";
+    of.kind               = dims == 1 ? DG_MODULE_NORM : dims == 2 ? DG_MODULE_LINEAR : DG_MODULE_CONV2D;
+    of.out                = shape[0];
+    of.in                 = dims == 1 ? shape[0] : shape[1];
+    of.kernel             = dims == 4 ? shape[2] : 1;
     const int32_t threads = default_threads();
     const std::vector<float> base(w, w + (dims > 1 ? of.out * of.fan_in() : of.out));
     for (const Change& c : read_changes(target, of, base)) {

@@ -39,8 +39,8 @@ std::vector<Change> read_changes(const dg_lora_target& target, const WeightShape
 bool needs_base(const dg_lora_target& target, const WeightShape& weight);
 
 // w += the change at this factor, w as F32 in PyTorch's order; base is w before any change. Shared out among so many threads.
-void add_change(const Change& change, const WeightShape& weight, float factor, const std::vector<float>& base,
-                float* w, int32_t threads);
+void add_change(const Change& change, const WeightShape& weight, float factor, const std::vector<float>& base, float* w,
+                int32_t threads);
 
 // w += weight times a target's change, w of the given shape in PyTorch's order: two or four dimensions of a weight, one of a
 // bias or a norm.

@@ -50,8 +50,8 @@ void rotate(const Change& c, bool transposed, float factor, float* x, int64_t st
             for (int64_t e = 0; e < n; e++) {
                 at[static_cast<size_t>(e)] = feature(stage, n, block, e);
             }
-            rotate_block(&c.a[static_cast<size_t>((stage * blocks + block) * n * n)], n, at, transposed, factor, x, step,
-                         width, before);
+            rotate_block(&c.a[static_cast<size_t>((stage * blocks + block) * n * n)], n, at, transposed, factor, x,
+                         step, width, before);
         }
     }
 }

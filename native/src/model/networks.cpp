@@ -32,12 +32,12 @@ void Model::open_taesd(int index, const OpenParams& params) {
     auto half =
         std::make_unique<TaesdHalf>(source_, weights, encoder ? TaesdHalf::Side::Encoder : TaesdHalf::Side::Decoder);
     if (half->levels() > DG_MAX_LEVELS) {
-        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported", source_.files()[0].path.c_str(),
-             DG_MAX_LEVELS);
+        fail(DG_ERR_MODEL, "%s: an autoencoder with more than %d levels is not supported",
+             source_.files()[0].path.c_str(), DG_MAX_LEVELS);
     }
     const size_t other = (encoder ? vae_dims_.decoder : vae_dims_.encoder).size();
     if (other > 0 && other != static_cast<size_t>(half->levels())) {
-        fail(DG_ERR_MODEL, "%s: an autoencoder of %zu and %d levels is incomplete", source_.files()[0].c_str(), other,
+        fail(DG_ERR_MODEL, "%s: an autoencoder of %zu and %d levels is incomplete", source_.files()[0].path.c_str(), other,
              static_cast<int>(half->levels()));
     }
     (encoder ? vae_dims_.encoder : vae_dims_.decoder).assign(static_cast<size_t>(half->levels()), half->width());

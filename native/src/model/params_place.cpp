@@ -242,9 +242,8 @@ void Params::read_many(const std::vector<size_t>& wanted, int32_t threads, const
             stop = true;
         }
     };
-    in_parallel(threads, threads, [&, caller = std::this_thread::get_id()](int64_t) {
-        work(std::this_thread::get_id() == caller);
-    });
+    in_parallel(threads, threads,
+                [&, caller = std::this_thread::get_id()](int64_t) { work(std::this_thread::get_id() == caller); });
     if (failure != nullptr) {
         std::rethrow_exception(failure);
     }

@@ -184,8 +184,8 @@ void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t byt
     }
     const size_t start = static_cast<size_t>(tensor.offset) + offset;
     for (size_t done = 0; done < bytes;) {
-        const ssize_t got =
-            ::pread(file->descriptor(), static_cast<uint8_t*>(to) + done, bytes - done, static_cast<off_t>(start + done));
+        const ssize_t got = ::pread(file->descriptor(), static_cast<uint8_t*>(to) + done, bytes - done,
+                                    static_cast<off_t>(start + done));
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -205,7 +205,7 @@ void SourceReader::refuse_nan(const SourceTensor& tensor) const {
     for (size_t i = 0; i < raw_.size(); i++) {
         if (!std::isfinite(values[i])) {
             fail(DG_ERR_FORMAT, "%s: tensor '%s': a weight is no finite number (FP8 %#04x at byte %zu of it)",
-                 source_.files()[tensor.file].c_str(), tensor.stored.c_str(), raw_[i], i);
+                 source_.files()[tensor.file].path.c_str(), tensor.stored.c_str(), raw_[i], i);
         }
     }
 }
