@@ -92,6 +92,10 @@ bench-smoke: build ## daguerre bench on the nano model, its JSON against the sch
 full-size: build ## opt-in: synthesized full-size base, refiner, VAE and ControlNet open and run at 256 px (18 GB of disk, 12 GiB of memory; FULL_SIZE_FLAGS)
 	$(GO) run ./tools/fullsize $(FULL_SIZE_FLAGS)
 
+.PHONY: mutants
+mutants: build ## damaged files of every kind through the built program (ARGS as tools/mutants')
+	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" $(GO) run ./tools/mutants -daguerre bin/daguerre $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_TIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {n[++k] = $$1} /^ok/ {for (i = 1; i <= k; i++) print $$2, n[i]; k = 0}' | \
