@@ -50,14 +50,14 @@ func TestBadModels(t *testing.T) {
 		{"missing tensor", "missing.safetensors", altered(func(x *tensors) { x.remove("model.diffusion_model.out.0.bias") }),
 			[]string{`tensor "model.diffusion_model.out.0.bias": missing`, "download"}},
 		{"missing tensor that tells a size", "size.safetensors",
-			altered(func(x *tensors) { x.remove("model.diffusion_model.time_embed.0.weight") }), []string{"unet: its time embedding: missing",
-				"download"}},
+			altered(func(x *tensors) { x.remove("model.diffusion_model.time_embed.0.weight") }), []string{
+				`tensor "model.diffusion_model.time_embed.0.weight": missing`, "download"}},
 		{"missing late tensor", "late.safetensors", altered(func(x *tensors) { x.remove("first_stage_model.decoder.conv_out.bias") }),
 			[]string{`tensor "first_stage_model.decoder.conv_out.bias": missing`, "download"}},
 		{"wrong shape", "shape.safetensors", altered(func(x *tensors) {
 			s := x.shape["model.diffusion_model.time_embed.0.weight"]
 			s[0], s[1] = s[1], s[0]
-		}), []string{"time_embed.0.weight", "expected [32, 32]"}},
+		}), []string{"time_embed.0.weight", "expected [128, 32]"}},
 		{"text as safetensors", "text.safetensors", []byte(strings.Repeat("this is no model\n", 40)), []string{"a text file", "download"}},
 		{"web page", "page.safetensors", []byte("<!DOCTYPE html><html><body>401</body></html>"), []string{"an HTML page", "download"}},
 		{"absurd GGUF", "huge.gguf", hugeGGUF(), []string{"tensor count", "at most 200,000", "download"}},

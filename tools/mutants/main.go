@@ -1,6 +1,6 @@
-// Command mutants damages files of every kind that the program reads, and runs the program on them. Whatever a file holds, the program has to
-// end by itself, soon, with a documented exit code: 0, 2, 3 or 4. Where only the description in a file was damaged, not its numbers, exit
-// code 0 asks for the picture of the sound file, or for a warning. It needs libdaguerre (make).
+// Command mutants damages files of every kind that the program reads, and runs the program on them. Whatever a file holds, the program has
+// to end by itself, soon, with a documented exit code: 0, 2, 3 or 4. Where only the description in a file was damaged, not its numbers, a
+// run that ends with 0 must give a warning, or the sound file's picture. It needs libdaguerre (make).
 //
 //	go run ./tools/mutants -daguerre bin/daguerre -n 3000
 //	go run ./tools/mutants -daguerre bin/daguerre -only lora -from 120 -n 1   # one of them again; its file stays

@@ -21,8 +21,8 @@ type mutant struct {
 }
 
 // words are what is put in the place of a string or number of a description.
-var words = []string{`0`, `-1`, `1`, `2`, `7`, `1e9`, `18446744073709551615`, `null`, `[]`, `{}`, `""`, `"F16"`, `"F32"`, `"BF16"`, `"F8_E4M3"`, `"I64"`,
-	`"BOOL"`, `"U4"`, `true`, `[0]`, `[1, 1]`, `"x"`}
+var words = []string{`0`, `-1`, `1`, `2`, `7`, `1e9`, `18446744073709551615`, `null`, `[]`, `{}`, `""`, `"F16"`, `"F32"`, `"BF16"`, `"F8_E4M3"`,
+	`"I64"`, `"BOOL"`, `"U4"`, `true`, `[0]`, `[1, 1]`, `"x"`}
 
 var tokens = regexp.MustCompile(`"[^"]{0,200}"|-?[0-9]+(\.[0-9]+)?`)
 
