@@ -27,14 +27,3 @@ func (r *Result) ModelFiles() []backend.TableFile {
 	}
 	return r.model.ModelFiles()
 }
-
-// filesOf lists the files of a pipeline's models. A backend without files has none.
-func (o opening) filesOf() []string {
-	out := append(slices.Clone(o.base.Files), o.refiner.Files...)
-	for _, path := range []string{o.sources.TAESD.Files.TAESD, o.sources.Upscaler.Files.Upscaler} {
-		if path != "" && !o.fileless {
-			out = append(out, path)
-		}
-	}
-	return out
-}

@@ -124,6 +124,17 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 	return o, err
 }
 
+// filesOf lists the files of a pipeline's models. A backend without files has none.
+func (o opening) filesOf() []string {
+	out := append(slices.Clone(o.base.Files), o.refiner.Files...)
+	for _, path := range []string{o.sources.TAESD.Files.TAESD, o.sources.Upscaler.Files.Upscaler} {
+		if path != "" && !o.fileless {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
 // planner makes the planner of memory.
 func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logger) (*plan.Planner, error) {
 	return plan.New(ctx, b, plan.Options{Sources: o.sources, Base: o.base, Refiner: o.refiner, Policy: o.config.VAEPolicy,
