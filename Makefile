@@ -37,7 +37,7 @@ demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 
 .PHONY: test
 test: build ## go vet and every Go test, the native end-to-end tests among them
-	$(GO) vet ./...
+	$(GO) vet -tags csharp ./...
 	$(GO) test -timeout 20m ./...
 
 .PHONY: race
@@ -52,6 +52,10 @@ test-native: ## C and C++ tests under the address and undefined behaviour saniti
 	DAGUERRE_TEST_TABLE="$(CURDIR)/build/asan/nano.table" \
 	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(CTEST) build/asan --output-on-failure
+
+.PHONY: test-csharp
+test-csharp: build ## the worker's client in C# under Mono, with the real worker (apt install mono-mcs mono-runtime libnewtonsoft-json5.0-cil)
+	$(GO) test -count 1 -timeout 20m -tags csharp -run TestCSharp ./cli/e2e
 
 .PHONY: test-vulkan
 test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU (needs make vulkan)

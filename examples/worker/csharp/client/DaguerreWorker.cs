@@ -73,7 +73,8 @@ namespace Daguerre.Worker
         /// <summary>Starts a worker and waits until it speaks.</summary>
         /// <exception cref="System.ComponentModel.Win32Exception">The program cannot be started.</exception>
         /// <exception cref="WorkerException">The program ended before it said hello.</exception>
-        public static async Task<DaguerreWorker> StartAsync(WorkerOptions options = null, CancellationToken cancel = default(CancellationToken))
+        public static async Task<DaguerreWorker> StartAsync(WorkerOptions options = null,
+            CancellationToken cancel = default(CancellationToken))
         {
             cancel.ThrowIfCancellationRequested();
             var worker = new DaguerreWorker(options ?? new WorkerOptions());
@@ -94,7 +95,8 @@ namespace Daguerre.Worker
         }
 
         /// <summary>Opens a model, so that the first request need not wait for it.</summary>
-        /// <param name="model">A path, "nano", or an object with the keys of docs/configuration.md, as <c>new { Model = "...", Threads = 4 }</c>.</param>
+        /// <param name="model">A path, "nano", or an object with the keys of docs/configuration.md, as
+        /// <c>new { Model = "...", Threads = 4 }</c>.</param>
         /// <param name="name">What requests call it; its path where it is null.</param>
         /// <param name="cancel">Gives the request up.</param>
         public async Task<LoadedModel> LoadAsync(object model, string name = null, CancellationToken cancel = default(CancellationToken))
@@ -108,7 +110,8 @@ namespace Daguerre.Worker
             CallAsync("unload", new { Name = name }, null, cancel);
 
         /// <summary>Asks for pictures. The answer has the request's id, so that it can be cancelled and its adapters changed.</summary>
-        /// <param name="job">A <see cref="Job"/>, or any object with the keys of docs/configuration.md in snake_case, camelCase or PascalCase.</param>
+        /// <param name="job">A <see cref="Job"/>, or any object with the keys of docs/configuration.md in snake_case, camelCase or
+        /// PascalCase.</param>
         /// <param name="events">Is told every event, in order, on a thread of the pool; <see cref="Events"/> makes one of a method.</param>
         /// <param name="delivery">How pictures come, and when; may be null.</param>
         /// <param name="cancel">Gives the request up; its task is cancelled then.</param>
@@ -134,7 +137,8 @@ namespace Daguerre.Worker
         }
 
         /// <summary>Gives up a request and returns how many were given up: 0 where it had ended.</summary>
-        public async Task<int> CancelAsync(long request) => Cancelled(await CallAsync("cancel", new { Target = request }).ConfigureAwait(false));
+        public async Task<int> CancelAsync(long request) =>
+            Cancelled(await CallAsync("cancel", new { Target = request }).ConfigureAwait(false));
 
         /// <summary>Gives up every request.</summary>
         public async Task<int> CancelAllAsync() => Cancelled(await CallAsync("cancel", new { All = true }).ConfigureAwait(false));
@@ -248,7 +252,8 @@ namespace Daguerre.Worker
             process.WaitForExit();
             var code = process.ExitCode;
             exited.TrySetResult(code);
-            var died = new WorkerException("worker_died", "the worker has ended with exit code " + code + (reason == null ? "" : "; " + reason), 5);
+            var message = "the worker has ended with exit code " + code + (reason == null ? "" : "; " + reason);
+            var died = new WorkerException("worker_died", message, 5);
             hello.TrySetException(died);
             foreach (var request in requests.Values.ToList())
                 request.Fail(died);

@@ -81,7 +81,8 @@ namespace Daguerre.Worker
     /// <summary>What a request for pictures ended with.</summary>
     public sealed class GenerationResult
     {
-        /// <summary>The pictures, as they were finished. <see cref="WorkerEvent.Job"/> and <see cref="ImageEvent.Index"/> say which.</summary>
+        /// <summary>The pictures, as they were finished; <see cref="WorkerEvent.Job"/> and
+        /// <see cref="ImageEvent.Index"/> say which.</summary>
         public IList<ImageEvent> Images { get; } = new List<ImageEvent>();
 
         /// <summary>Pictures, and whole jobs, that could not be made while others could.</summary>

@@ -24,8 +24,9 @@ namespace Daguerre.Worker
             Fields = fields ?? new FieldMistake[0];
         }
 
-        internal static WorkerException Of(JObject e) => new WorkerException((string)e["Code"], (string)e["Message"], (int?)e["ExitCode"] ?? 1,
-            null, e["Fields"]?.ToObject<List<FieldMistake>>());
+        internal static WorkerException Of(JObject e) =>
+            new WorkerException((string)e["Code"], (string)e["Message"], (int?)e["ExitCode"] ?? 1, null,
+                e["Fields"]?.ToObject<List<FieldMistake>>());
     }
 
     /// <summary>A mistake in a request.</summary>

@@ -106,13 +106,15 @@ namespace Daguerre.Worker
         internal Task Run(Func<Task> work)
         {
             lock (gate)
-                return tail = tail.ContinueWith(_ => work(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).Unwrap();
+                return tail = tail.ContinueWith(_ => work(), CancellationToken.None, TaskContinuationOptions.None,
+                    TaskScheduler.Default).Unwrap();
         }
     }
 
     internal static class Completion
     {
         /// <summary>A task whose followers do not run on the thread that completes it.</summary>
-        internal static TaskCompletionSource<T> Source<T>() => new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        internal static TaskCompletionSource<T> Source<T>() =>
+            new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -29,7 +29,8 @@ internal static class Failures
 
             await Check.Fails("not_found", 2, worker.UnloadAsync("nobody"));
             await Check.Fails("unknown_type", 2, worker.CallAsync("dance"));
-            await Check.Fails("deadline", 130, worker.GenerateAsync(Kit.Long(), null, new Delivery { Deadline = TimeSpan.FromSeconds(0.3) }));
+            var soon = new Delivery { Deadline = TimeSpan.FromSeconds(0.3) };
+            await Check.Fails("deadline", 130, worker.GenerateAsync(Kit.Long(), null, soon));
             await worker.UnloadAsync("nano");
             var missing = Path.Combine(kit.Folder, "nothing.safetensors");
             Check.True((await Check.Fails("bad_file", 3, worker.LoadAsync(missing))).Message.Contains("nothing.safetensors"), "the file");

@@ -96,8 +96,8 @@ internal static class Pictures
     {
         using (var worker = await kit.Worker())
         {
-            var snake = new { prompt = "a red circle", num_inference_steps = 2, seed = 1, num_images = 1, guidance_scale = 5, clip_skip = 1 };
-            var camel = new { prompt = "a red circle", numInferenceSteps = 2, seed = 1, numImages = 1, guidanceScale = 5, clipSkip = 1 };
+            var snake = new { prompt = "a circle", num_inference_steps = 2, seed = 1, num_images = 1, guidance_scale = 5, clip_skip = 1 };
+            var camel = new { prompt = "a circle", numInferenceSteps = 2, seed = 1, numImages = 1, guidanceScale = 5, clipSkip = 1 };
             var a = await worker.GenerateAsync(snake);
             var b = await worker.GenerateAsync(camel);
             Check.Same(a.Images.Single().Bytes, b.Images.Single().Bytes, true, "both ask for the same");
