@@ -16,6 +16,10 @@ var Variants = []string{"cuda", "vulkan", "cpu"}
 // envLibrary names the environment variable that holds the path of the library to load.
 const envLibrary = "DAGUERRE_LIBRARY"
 
+// libraryVersion is the version of the libraries that belong to these bindings, as CMakeLists.txt has it. In the user's data folder
+// each version has a folder of its own.
+const libraryVersion = "0.1.0"
+
 // modulePath is how a go.mod is recognised as this module's.
 const modulePath = "github.com/daguerre-go/daguerre"
 
@@ -24,9 +28,18 @@ const (
 	sourceOption     = "option"
 	sourceEnv        = "$" + envLibrary
 	sourceExecutable = "beside the executable"
+	sourcePrefix     = "lib/daguerre beside bin"
 	sourceBuild      = "build folder"
+	sourceData       = "user's data"
 	sourceCache      = "user's cache"
+	sourceSystem     = "system folder"
 )
+
+// systemFolders are where an installation for all users puts libraries. Windows has none.
+var systemFolders = map[string][]string{
+	"darwin": {"/usr/local/lib/daguerre", "/opt/homebrew/lib/daguerre"},
+	"linux":  {"/usr/local/lib/daguerre", "/usr/lib/daguerre"},
+}
 
 // Options choose a library. The zero value takes the best that works here.
 type Options struct {
@@ -54,10 +67,12 @@ func fileName(variant string) string {
 }
 
 // Find lists the files [Load] would try for o, in its order, whether they exist or not. It opens
-// nothing. The order is: o.Path or $DAGUERRE_LIBRARY, and nothing else where one is set; the
-// executable's folder; build/<variant>/ of this module's source tree, found by walking up from the
-// executable and then from the working directory; daguerre/lib in the user's cache folder. In each
-// place the variants come best first.
+// nothing. o.Path or $DAGUERRE_LIBRARY is the only place where one is set. Else the order is: the
+// executable's folder; ../lib/daguerre from there, if that folder is a bin; build/<variant>/ of this
+// module's source tree, found by walking up from the executable and then from the working directory;
+// daguerre/lib/<version> and daguerre/lib in the user's data folder (see dataDir); daguerre/lib in the user's
+// cache folder; the system's folders, such as /usr/local/lib/daguerre. In each place the variants
+// come best first.
 //
 // A source tree in the working directory can thus have its library loaded, as `go run` and `go test`
 // need; do not run programs inside trees you do not trust.
@@ -68,7 +83,9 @@ type places struct {
 	getenv     func(string) string
 	executable func() (string, error)
 	workDir    func() (string, error)
+	dataDir    func() (string, error)
 	cacheDir   func() (string, error)
+	system     []string
 }
 
 func hostPlaces() places {
@@ -82,8 +99,32 @@ func hostPlaces() places {
 			return filepath.EvalSymlinks(path)
 		},
 		workDir:  os.Getwd,
+		dataDir:  func() (string, error) { return dataDir(runtime.GOOS, os.Getenv) },
 		cacheDir: os.UserCacheDir,
+		system:   systemFolders[runtime.GOOS],
 	}
+}
+
+// dataDir is the folder of a user's data on a system: $XDG_DATA_HOME or ~/.local/share, on macOS ~/Library/Application Support, on
+// Windows %LocalAppData%. A relative $XDG_DATA_HOME is not taken, as its specification says.
+func dataDir(system string, getenv func(string) string) (string, error) {
+	if system == "windows" {
+		if dir := getenv("LocalAppData"); dir != "" {
+			return dir, nil
+		}
+		return "", errors.New("%LocalAppData% is not set")
+	}
+	if dir := getenv("XDG_DATA_HOME"); system != "darwin" && filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	home := getenv("HOME")
+	switch {
+	case !filepath.IsAbs(home):
+		return "", errors.New("$HOME is not set")
+	case system == "darwin":
+		return filepath.Join(home, "Library", "Application Support"), nil
+	}
+	return filepath.Join(home, ".local", "share"), nil
 }
 
 func (p places) find(o Options) ([]candidate, error) {
@@ -104,14 +145,26 @@ func (p places) find(o Options) ([]candidate, error) {
 	var found candidates
 	executable, err := p.executable()
 	if err == nil {
-		found.folder(filepath.Dir(executable), sourceExecutable, variants)
-		found.build(filepath.Dir(executable), variants)
+		dir := filepath.Dir(executable)
+		found.folder(dir, sourceExecutable, variants)
+		// Only beside a bin: of a program in /tmp/x, ../lib would be a folder that anybody may make.
+		if filepath.Base(dir) == "bin" {
+			found.folder(filepath.Join(filepath.Dir(dir), "lib", "daguerre"), sourcePrefix, variants)
+		}
+		found.build(dir, variants)
 	}
 	if dir, err := p.workDir(); err == nil {
 		found.build(dir, variants)
 	}
+	if dir, err := p.dataDir(); err == nil {
+		found.folder(filepath.Join(dir, "daguerre", "lib", libraryVersion), sourceData, variants)
+		found.folder(filepath.Join(dir, "daguerre", "lib"), sourceData, variants)
+	}
 	if dir, err := p.cacheDir(); err == nil {
 		found.folder(filepath.Join(dir, "daguerre", "lib"), sourceCache, variants)
+	}
+	for _, dir := range p.system {
+		found.folder(dir, sourceSystem, variants)
 	}
 	return found, nil
 }
@@ -191,46 +244,3 @@ func declaresModule(goMod string) bool {
 	}
 	return false
 }
-
-// Attempt is one file that was tried and what came of it.
-type Attempt struct {
-	candidate
-	Outcome string `json:"outcome"` // in words: "loaded", "not found", "dlopen failed: ..."
-	OK      bool   `json:"ok"`      // this one is in use
-}
-
-// String returns the attempt as one line.
-func (a Attempt) String() string {
-	return fmt.Sprintf("%s (%s): %s", a.Path, a.Source, a.Outcome)
-}
-
-// ErrNoLibrary is what errors.Is finds in a [LoadError].
-var ErrNoLibrary = errors.New("no usable libdaguerre")
-
-// LoadError says that no library works here, with every attempt.
-type LoadError struct {
-	Variant  string // the variant that was asked for, or ""
-	Attempts []Attempt
-}
-
-// Error lists the attempts that found a file, or the places if none did, and the remedy.
-func (e *LoadError) Error() string {
-	var b strings.Builder
-	b.WriteString(ErrNoLibrary.Error())
-	if e.Variant != "" {
-		fmt.Fprintf(&b, " of variant %s", e.Variant)
-	}
-	b.WriteString("; tried:")
-	for _, a := range e.Attempts {
-		b.WriteString("\n  " + a.String())
-	}
-	target := "make"
-	if e.Variant != "" && e.Variant != "cpu" {
-		target = "make " + e.Variant
-	}
-	fmt.Fprintf(&b, "\nBuild it with `%s` in the source tree, or set %s to its path.", target, envLibrary)
-	return b.String()
-}
-
-// Is reports whether target is [ErrNoLibrary].
-func (e *LoadError) Is(target error) bool { return target == ErrNoLibrary }

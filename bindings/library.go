@@ -179,7 +179,7 @@ func regular(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("not found")
+		return errors.New(outcomeNotFound)
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():

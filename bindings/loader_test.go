@@ -19,7 +19,9 @@ func elsewhere(root string) places {
 		getenv:     func(string) string { return "" },
 		executable: func() (string, error) { return filepath.Join(root, "bin", "daguerre"), nil },
 		workDir:    func() (string, error) { return filepath.Join(root, "work", "deep"), nil },
+		dataDir:    func() (string, error) { return filepath.Join(root, "data"), nil },
 		cacheDir:   func() (string, error) { return filepath.Join(root, "cache"), nil },
+		system:     []string{filepath.Join(root, "usr", "lib", "daguerre")},
 	}
 }
 
@@ -44,21 +46,21 @@ func TestFindOrder(t *testing.T) {
 	write(t, filepath.Join(root, "work", "deep", "go.mod"), "module example.com/tool\n")
 	found, err := elsewhere(root).find(Options{})
 	require.NoError(t, err)
-	require.Equal(t, []candidate{
-		{filepath.Join(root, "bin", fileName("cuda")), "cuda", sourceExecutable},
-		{filepath.Join(root, "bin", fileName("vulkan")), "vulkan", sourceExecutable},
-		{filepath.Join(root, "bin", fileName("cpu")), "cpu", sourceExecutable},
-		{filepath.Join(root, "work", "build", "cuda", fileName("cuda")), "cuda", sourceBuild},
-		{filepath.Join(root, "work", "build", "vulkan", fileName("vulkan")), "vulkan", sourceBuild},
-		{filepath.Join(root, "work", "build", "cpu", fileName("cpu")), "cpu", sourceBuild},
-		{filepath.Join(root, "cache", "daguerre", "lib", fileName("cuda")), "cuda", sourceCache},
-		{filepath.Join(root, "cache", "daguerre", "lib", fileName("vulkan")), "vulkan", sourceCache},
-		{filepath.Join(root, "cache", "daguerre", "lib", fileName("cpu")), "cpu", sourceCache},
-	}, found)
+	var want []candidate
+	for _, place := range []struct{ dir, source string }{
+		{"bin", sourceExecutable}, {"lib/daguerre", sourcePrefix}, {"work/build/%", sourceBuild},
+		{"data/daguerre/lib/" + libraryVersion, sourceData}, {"data/daguerre/lib", sourceData}, {"cache/daguerre/lib", sourceCache}, {"usr/lib/daguerre", sourceSystem},
+	} {
+		for _, v := range []string{"cuda", "vulkan", "cpu"} {
+			dir := filepath.FromSlash(strings.Replace(place.dir, "%", v, 1))
+			want = append(want, candidate{filepath.Join(root, dir, fileName(v)), v, place.source})
+		}
+	}
+	require.Equal(t, want, found)
 
 	found, err = elsewhere(root).find(Options{Variant: "cpu"})
 	require.NoError(t, err)
-	require.Len(t, found, 3)
+	require.Len(t, found, 7)
 	_, err = elsewhere(root).find(Options{Variant: "metal"})
 	require.ErrorContains(t, err, `unknown library variant "metal"; the variants are cuda, vulkan, cpu`)
 }
@@ -71,9 +73,53 @@ func TestFindFromTheExecutableOfTheTree(t *testing.T) {
 	// Executable and working directory lead to the same build folder, which is listed once.
 	require.Equal(t, []string{
 		filepath.Join(root, "bin", fileName("cpu")),
+		filepath.Join(root, "lib", "daguerre", fileName("cpu")),
 		filepath.Join(root, "build", "cpu", fileName("cpu")),
+		filepath.Join(root, "data", "daguerre", "lib", libraryVersion, fileName("cpu")),
+		filepath.Join(root, "data", "daguerre", "lib", fileName("cpu")),
 		filepath.Join(root, "cache", "daguerre", "lib", fileName("cpu")),
+		filepath.Join(root, "usr", "lib", "daguerre", fileName("cpu")),
 	}, paths(found))
+}
+
+// TestFindBesideABinOnly keeps a program in a folder such as /tmp/x from loading what somebody put into /tmp/lib.
+func TestFindBesideABinOnly(t *testing.T) {
+	root := t.TempDir()
+	p := elsewhere(root)
+	p.executable = func() (string, error) { return filepath.Join(root, "x", "daguerre"), nil }
+	found, err := p.find(Options{Variant: "cpu"})
+	require.NoError(t, err)
+	require.NotContains(t, paths(found), filepath.Join(root, "lib", "daguerre", fileName("cpu")))
+	require.Equal(t, filepath.Join(root, "x", fileName("cpu")), found[0].Path)
+}
+
+func TestDataDir(t *testing.T) {
+	for _, c := range []struct {
+		system string
+		env    map[string]string
+		want   string
+	}{
+		{"linux", map[string]string{"HOME": "/home/ann"}, "/home/ann/.local/share"},
+		{"linux", map[string]string{"HOME": "/home/ann", "XDG_DATA_HOME": "/data"}, "/data"},
+		{"linux", map[string]string{"HOME": "/home/ann", "XDG_DATA_HOME": "data"}, "/home/ann/.local/share"},
+		{"linux", map[string]string{"XDG_DATA_HOME": "/data"}, "/data"},
+		{"linux", map[string]string{"HOME": "relative"}, ""},
+		{"linux", nil, ""},
+		{"darwin", map[string]string{"HOME": "/Users/ann", "XDG_DATA_HOME": "/data"}, "/Users/ann/Library/Application Support"},
+		{"windows", map[string]string{"LocalAppData": `C:\Users\ann\AppData\Local`}, `C:\Users\ann\AppData\Local`},
+		{"windows", map[string]string{"HOME": "/home/ann"}, ""},
+	} {
+		dir, err := dataDir(c.system, func(name string) string { return c.env[name] })
+		require.Equal(t, c.want, dir, "%v", c)
+		require.Equal(t, c.want == "", err != nil, "%v", c)
+	}
+}
+
+// TestLibraryVersion holds the version in the path of the user's folder against the library's own.
+func TestLibraryVersion(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "CMakeLists.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "project(daguerre VERSION "+libraryVersion+" ")
 }
 
 func TestFindWhereThePlacesAreUnknown(t *testing.T) {
@@ -81,7 +127,9 @@ func TestFindWhereThePlacesAreUnknown(t *testing.T) {
 	p := elsewhere(t.TempDir())
 	p.executable = func() (string, error) { return "", unknown }
 	p.workDir = func() (string, error) { return "", unknown }
+	p.dataDir = func() (string, error) { return "", unknown }
 	p.cacheDir = func() (string, error) { return "", unknown }
+	p.system = nil
 	found, err := p.find(Options{})
 	require.NoError(t, err)
 	require.Empty(t, found)
@@ -197,6 +245,39 @@ func TestLoadErrorListsEverything(t *testing.T) {
 	forced := &LoadError{Variant: "vulkan", Attempts: load.Attempts}
 	require.Contains(t, forced.Error(), "of variant vulkan")
 	require.Contains(t, forced.Error(), "`make vulkan`")
+}
+
+// TestLoadErrorTellsWhatHelps holds the message to a line for each folder and three remedies.
+func TestLoadErrorTellsWhatHelps(t *testing.T) {
+	root := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", filepath.Join(root, "data"))
+	broken := write(t, filepath.Join(root, "bin", fileName("vulkan")), "no ELF here")
+	files, err := elsewhere(root).find(Options{})
+	require.NoError(t, err)
+	lib, attempts := try(files, "")
+	require.Nil(t, lib)
+	require.Len(t, attempts, len(files))
+	message := (&LoadError{Attempts: attempts}).Error()
+	lines := strings.Split(message, "\n")
+	require.Equal(t, "no usable libdaguerre; tried:", lines[0])
+	all := strings.Replace(fileName("*"), "*", "{cuda,vulkan,cpu}", 1)
+	require.Equal(t, "  "+filepath.Join(root, "bin")+" (beside the executable): no "+all, lines[1])
+	require.True(t, strings.HasPrefix(lines[2], "  "+broken+" (beside the executable): dlopen failed"), lines[2])
+	for _, source := range []string{sourcePrefix, sourceData, sourceCache, sourceSystem} {
+		require.Contains(t, message, "("+source+"): no "+all)
+	}
+	require.Equal(t, []string{
+		"Any of these helps:",
+		"  install it: `make install` in the source tree, or put " + fileName("cpu") + " into " +
+			filepath.Join(root, "data", "daguerre", "lib", libraryVersion),
+		"  name it: set DAGUERRE_LIBRARY, or Library of pipeline.Config, to the file or its folder",
+		"  build it: `make` in the source tree",
+	}, lines[len(lines)-4:])
+	require.NotContains(t, message, "Nothing else was tried")
+
+	one := Attempt{candidate: candidate{Path: "/libdaguerre-cpu.so", Variant: "cpu", Source: sourceEnv}, Outcome: outcomeNotFound}
+	require.Contains(t, (&LoadError{Attempts: []Attempt{one}}).Error(),
+		"\n  /libdaguerre-cpu.so ($DAGUERRE_LIBRARY): not found\nNothing else was tried, because DAGUERRE_LIBRARY is set.\n")
 }
 
 func TestOneLibraryPerProcess(t *testing.T) {

@@ -32,6 +32,11 @@ type Config struct {
 
 	Upscaler string // ESRGAN model for the second pass of hires; opened when first used; "": none
 
+	// Library is the file of libdaguerre to load, or a folder that holds one; nothing else is tried then. "": the one that $DAGUERRE_LIBRARY
+	// names; else the best that lies beside the program, in the user's data folder or in the system's folders (docs/install.md). A process
+	// has one library: another one is refused later. With WithBackend none is loaded.
+	Library string
+
 	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0"
 	TextDevice string // "": as Device
 	VAEDevice  string // "": as Device

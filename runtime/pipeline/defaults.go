@@ -10,9 +10,9 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
 )
 
-// defaultBackend is libdaguerre, the best variant that works here.
-func defaultBackend(log *slog.Logger) (backend.Backend, error) {
-	return native.New(native.Options{Logger: log})
+// defaultBackend is libdaguerre: the library that is named, or the best variant that works here.
+func defaultBackend(library string, log *slog.Logger) (backend.Backend, error) {
+	return native.New(native.Options{LibraryPath: library, Logger: log})
 }
 
 // nanoPath unpacks the embedded model where that has not been done yet.

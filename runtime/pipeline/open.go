@@ -29,7 +29,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 		return nil, err
 	}
 	if o.backend == nil {
-		b, err := defaultBackend(o.logger)
+		b, err := defaultBackend(cfg.Library, o.logger)
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func Plan(ctx context.Context, cfg Config, jobs []request.Request, opts ...OpenO
 		opt(&o)
 	}
 	if o.backend == nil {
-		b, err := defaultBackend(o.logger)
+		b, err := defaultBackend(cfg.Library, o.logger)
 		if err == nil {
 			o.backend = b
 		} else {

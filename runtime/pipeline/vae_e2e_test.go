@@ -155,7 +155,7 @@ func TestTiledVAEAgreesWithTheUndivided(t *testing.T) {
 func TestTilesOfSDXLsVAETakeUnderAQuarter(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vae.safetensors")
 	require.NoError(t, synth.Write(t.Context(), file, synth.Options{Kind: synth.KindVAE, Type: "F16"}))
-	b, err := defaultBackend(nil)
+	b, err := defaultBackend("", nil)
 	require.NoError(t, err)
 	for _, precision := range []backend.Precision{backend.PrecisionF32, backend.PrecisionF16, backend.PrecisionBF16} {
 		m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{VAE: file}, Precision: precision})

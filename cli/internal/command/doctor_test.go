@@ -54,7 +54,8 @@ func TestDoctorWithoutLibrary(t *testing.T) {
 	b.native.lib = Library{Attempts: []Attempt{{Path: "a.so", Source: "build folder", Outcome: "not found"}}}
 	assert.Equal(t, ExitNative, b.run("doctor"))
 	assert.Contains(t, b.stdout, "fail  library     libdaguerre could not be loaded")
-	assert.Contains(t, b.stdout, "-> build it with `make`")
+	assert.Contains(t, b.stdout,
+		"-> install it (`make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it with `make`\n")
 	assert.Zero(t, b.backend.Count(fake.OpOpen))
 }
 

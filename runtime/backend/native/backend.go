@@ -14,8 +14,8 @@ import (
 // Options choose the library and where its log lines go. The zero value takes the best library that
 // works here and logs nothing.
 type Options struct {
-	// LibraryPath is the library's file, or a folder with one file per variant. "" means
-	// $DAGUERRE_LIBRARY, then the usual places (package bindings lists them).
+	// LibraryPath is the library's file, or a folder with one file per variant; nothing else is tried
+	// then. "" means $DAGUERRE_LIBRARY, with the same rule, then the usual places (bindings.Find lists them).
 	LibraryPath string
 	// Variant is "cuda", "vulkan" or "cpu"; "" takes the best.
 	Variant string
