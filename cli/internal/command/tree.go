@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/cli/internal/manual"
 	"github.com/daguerre-go/daguerre/cli/internal/worker"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
@@ -58,6 +59,8 @@ var actions = map[string]action{
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
 	"devices":              bare("", listDevices),
 	"doctor":               bare("", runDoctor),
+	"completion":           takes(1, "name a shell: "+joined(manual.Shells), printCompletion),
+	"man":                  act(manOptionsOf, manOptions.execute),
 }
 
 // sectionOf is the text of a section that is no command.
