@@ -35,6 +35,16 @@ demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 	@echo '[4/4] bin/daguerre demo'
 	@bin/daguerre demo -o "$(OUT)" --prompt "$(PROMPT)"
 
+.PHONY: install
+install: export PREFIX ?= /usr/local
+install: ## install what is built: program, library, licences, man pages, completions (PREFIX, DESTDIR; docs/install.md)
+	@DESTDIR="$(DESTDIR)" tools/install.sh install
+
+.PHONY: uninstall
+uninstall: export PREFIX ?= /usr/local
+uninstall: ## remove what make install put below PREFIX
+	@DESTDIR="$(DESTDIR)" tools/install.sh uninstall
+
 .PHONY: test
 test: build ## go vet and every Go test, the native end-to-end tests among them
 	$(GO) vet -tags csharp ./...
