@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -225,19 +224,6 @@ func TestSynthesizedModelGenerates(t *testing.T) {
 		_, text := readPNG(t, out)
 		assert.Contains(t, text["daguerre"], `"sha256"`)
 	}
-}
-
-// TestReadmeProgram compiles the Go program of the README and has vet look at it.
-func TestReadmeProgram(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(readme), "```go\n")
-	require.True(t, ok)
-	code, _, _ := strings.Cut(rest, "```")
-	file := filepath.Join(t.TempDir(), "main.go")
-	require.NoError(t, os.WriteFile(file, []byte(code), 0o600))
-	out, err := exec.CommandContext(t.Context(), "go", "vet", file).CombinedOutput()
-	require.NoError(t, err, string(out))
 }
 
 // TestReaderGoesAway closes the program's standard output early: the picture is made all the same.
