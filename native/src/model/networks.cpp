@@ -37,8 +37,8 @@ void Model::open_taesd(int index, const OpenParams& params) {
     }
     const size_t other = (encoder ? vae_dims_.decoder : vae_dims_.encoder).size();
     if (other > 0 && other != static_cast<size_t>(half->levels())) {
-        fail(DG_ERR_MODEL, "%s: an autoencoder of %zu and %d levels is incomplete", source_.files()[0].path.c_str(), other,
-             static_cast<int>(half->levels()));
+        fail(DG_ERR_MODEL, "%s: an autoencoder of %zu and %d levels is incomplete", source_.files()[0].path.c_str(),
+             other, static_cast<int>(half->levels()));
     }
     (encoder ? vae_dims_.encoder : vae_dims_.decoder).assign(static_cast<size_t>(half->levels()), half->width());
     vae_dims_.latent                            = half->latent_channels();
