@@ -25,7 +25,7 @@ struct dg_model {
     explicit dg_model(const dg::OpenParams& params) : model(params) {}
 };
 
-// Keeps its model's part of it alive no longer than the model: it is freed first.
+// An adapter of a model. It must be freed before the model.
 struct dg_lora {
     dg_model* model;
     dg::AdapterPtr adapter;
@@ -33,7 +33,7 @@ struct dg_lora {
 
 namespace dg {
 
-// What a pointer of the caller's points to.
+// The object behind a pointer that the caller gave.
 template <typename T>
 static T& given(T* pointer, const char* name) {
     if (pointer == nullptr) {
@@ -91,7 +91,7 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
     } catch (const std::bad_alloc&) {
         write_message(msg, cap, "out of memory on the host");
         return DG_ERR_OUT_OF_MEMORY;
-    } catch (const std::system_error& e) {  // where memory is short, so are threads
+    } catch (const std::system_error& e) {  // the system refused a thread, which it does when memory is short
         const bool memory =
             e.code() == std::errc::resource_unavailable_try_again || e.code() == std::errc::not_enough_memory;
         write_message(msg, cap,
@@ -106,7 +106,7 @@ dg_status guard(char* msg, size_t cap, Body&& body) {
     }
 }
 
-// The size of the caller's struct, which may be of another version.
+// The size of the caller's struct. The caller may have another version of it.
 template <typename T>
 size_t size_of(const T* in, const char* name) {
     const size_t size = given(in, name).struct_size;
@@ -168,7 +168,7 @@ const Model& model_of(const dg_model* model) {
     return given(model, "model").model;
 }
 
-// A call that may allocate. After an allocation failed, the model lets go of what it can make again.
+// A call that may allocate. After a failed allocation, the model frees everything that it can make again.
 template <typename Body>
 dg_status compute(dg_model* model, char* msg, size_t cap, Body&& body) {
     const dg_status status = guard(msg, cap, [&] { body(model_of(model)); });

@@ -75,7 +75,7 @@ struct Feature {
 #define DG_CPU_HAS(name) true
 #endif
 
-// "Built" asks ggml's CPU backend, which is compiled for an instruction set of its own.
+// `built` is what ggml's CPU backend says: it may be compiled for other instruction sets than this file.
 std::vector<Feature> features() {
 #if defined(__x86_64__)
     return {

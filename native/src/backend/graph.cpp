@@ -13,16 +13,16 @@ namespace {
 
 constexpr size_t kMaxNodes = 32768;
 
-// Threads meet after every node, for which a node has to be worth it: below this many operations a node, on
-// average, one thread is as fast, and far faster where other programs want the cores too.
+// Threads wait for each other after every node. If a node has fewer operations than this, on average, one thread is as fast as
+// many, and much faster if other programs use the cores too.
 constexpr double kOperationsPerNode = 1e7;
 
-// Below this a batch is better shared out by rows: threads that never meet lose nothing to each other, and weights are small
-// enough to be read by each.
+// If a node has fewer operations than this, on average, threads share a batch by rows: they never wait for each other, and the
+// weights are small enough for every thread to read them.
 constexpr double kLaneOperationsPerNode = 5e7;
 
-// The most that a graph made of the context's tensors can have of nodes or of leafs, which may be another context's. A graph takes
-// memory by its capacity, all of which its hash table comes to touch.
+// The largest number of nodes, or of leafs, that a graph of the context's tensors can have. Leafs may belong to another context.
+// A graph uses memory for its whole capacity, because its hash table spreads over all of it.
 size_t graph_capacity(ggml_context* ctx, size_t most) {
     size_t n = 0;
     for (ggml_tensor* t = ggml_get_first_tensor(ctx); t != nullptr; t = ggml_get_next_tensor(ctx, t)) {
@@ -34,7 +34,7 @@ size_t graph_capacity(ggml_context* ctx, size_t most) {
     return std::min(n, most);
 }
 
-// Fewer operations a node, on average, than so many.
+// Whether the graph has fewer operations per node, on average, than `limit`.
 bool has_small_nodes(ggml_cgraph* graph, double limit) {
     double operations = 0;
     const int nodes   = ggml_graph_n_nodes(graph);
@@ -44,9 +44,9 @@ bool has_small_nodes(ggml_cgraph* graph, double limit) {
     return operations < limit * nodes;
 }
 
-// On a GPU a graph is run in slices, with a look at the cancel flag between them. On a software device every node is
-// one: ggml submits work while it compiles the pipelines of the nodes to come, and Mesa 22.3's lavapipe corrupts its heap
-// where it computes and compiles at the same time.
+// On a GPU a graph runs in slices of so many nodes, and the cancel flag is read between slices. On a software device a slice is
+// one node: ggml submits work while it compiles the pipelines of later nodes, and Mesa 22.3's lavapipe corrupts its heap when it
+// computes and compiles at the same time.
 constexpr int kSliceNodes         = 512;
 constexpr int kSliceNodesSoftware = 1;
 
@@ -197,7 +197,7 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     try {
         status = compute_all(stage, worker, weights);
     } catch (const Error& e) {
-        // ggml starts its threads before the first node, and asserts that it got them
+        // ggml starts its threads before the first node, and asserts that all of them started
         if (built_.threads < 2 || !worker.cpu() || std::string(e.what()).find("rc == 0") == std::string::npos) {
             throw;
         }

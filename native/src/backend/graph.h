@@ -1,5 +1,5 @@
-// Building and running one ggml graph on one device: inputs and outputs in order, a compute buffer
-// kept while the shape stays the same, exact measuring, cancelling.
+// Builds and runs one ggml graph on one device. Inputs and outputs have an order. The compute buffer is kept while the shape
+// stays the same. A graph can be measured exactly and cancelled.
 #pragma once
 
 #include <atomic>
@@ -18,15 +18,15 @@
 
 namespace dg {
 
-// How modules build their graphs.
+// Properties of the device and the model that decide how modules build their graphs.
 struct Traits {
     bool exact              = false;  // erf GELU, F32 products
     bool bf16               = false;  // activations may be rounded to BF16 for products
     bool flash_attention    = false;
     bool cpu                = false;  // custom CPU kernels may be used
-    int64_t attention_bytes = 0;   // of scores in memory at once; 0: all
-    int32_t wrap            = 0;      // DG_WRAP_* bits: the axes along which convolutions wrap around
-    size_t more_nodes       = 0;      // than a graph without adapters may have
+    int64_t attention_bytes = 0;  // bytes of attention scores in memory at a time; 0: all
+    int32_t wrap            = 0;  // DG_WRAP_* bits: the axes along which convolutions wrap around
+    size_t more_nodes       = 0;  // added by adapters to the largest number of nodes
 };
 
 class AdapterStack;
@@ -50,8 +50,8 @@ public:
     const AdapterStack* adapters = nullptr;  // what is applied to the layers (lora/apply.h)
     ggml_tensor* adapter_scales  = nullptr;  // its scales, an input
 
-    // What CPU kernels can read instead of a tensor: it packed by kernels/pack_tokens.h, that in bytes by kernels/pack_q8.h, the
-    // picture it was normed from and how, or the picture it is twice as large as.
+    // For a tensor, what CPU kernels can read in its place: the tensor packed by kernels/pack_tokens.h; the same in bytes, by
+    // kernels/pack_q8.h; the picture before its norm, and the norm; the picture before it was doubled.
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed_q8;
     std::unordered_map<const ggml_tensor*, std::pair<ggml_tensor*, PictureNorm>> normed;
@@ -85,20 +85,20 @@ private:
     BackendPtr backend_;
 };
 
-// Weights that are not in memory all at once. A graph runs in segments, each after its weights were brought in.
+// Weights that do not fit into memory together. A graph runs in segments; the weights of a segment are read before it runs.
 class SegmentedWeights {
 public:
     virtual ~SegmentedWeights() = default;
 
-    // Takes up a graph that is allocated; it stays the same for all runs until the next one.
+    // Sets the graph for the next runs. It must be allocated.
     virtual void attach(ggml_cgraph* graph) = 0;
     virtual size_t segments() const         = 0;
 
-    // Has a segment's weights in place, those of 0 to segments()-1 one after the other; returns its nodes, [first, last). The
-    // segment before it must have been computed.
+    // Waits until the weights of a segment are in memory; returns the segment's nodes, [first, last). Called for 0 to
+    // segments()-1 in order, each time after the segment before was computed.
     virtual std::pair<int, int> acquire(size_t segment, const std::atomic<bool>& cancelled) = 0;
 
-    // Ends a run, early or not.
+    // Ends a run, also one that did not reach its last segment.
     virtual void finish() noexcept = 0;
 };
 
@@ -106,17 +106,16 @@ class GraphRunner {
 public:
     GraphRunner(const std::atomic<bool>* cancel, MemoryAccount* account) : cancel_(cancel), account_(account) {}
 
-    // Runs the graph `build` describes. `key` names it: while the key and worker stay the same, the graph and its
-    // buffer are reused. Inputs and outputs are in the order of GraphBuilder's calls.
-    // Weights that come in segments are given as `weights`.
+    // Runs the graph that `build` makes. `key` names the graph: while key and worker stay the same, the graph and its buffer are
+    // used again. Inputs and outputs are in the order of GraphBuilder's calls. `weights`: weights that come in segments, or NULL.
     void run(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
              const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs,
              SegmentedWeights* weights = nullptr);
 
-    // Whether a graph's nodes are so small that a batch is better computed in lanes; allocates no buffer.
+    // Whether a graph's nodes are so small that lanes compute a batch faster. Allocates no buffer.
     static bool small_nodes(const Worker& worker, const Traits& traits, const BuildFunction& build);
 
-    // Bytes of the compute buffer the graph would need; allocates none of it.
+    // Bytes of the compute buffer that the graph would need. Allocates no buffer.
     static size_t measure(const Worker& worker, const Traits& traits, const BuildFunction& build);
 
     size_t held_bytes() const;

@@ -11,8 +11,9 @@ namespace dg {
 
 namespace {
 
-constexpr std::chrono::microseconds kSpin{300};  // before sleeping: what the caller does between two evaluations
-constexpr int kYield = 64;                        // looks between offers of the core to others
+// Before a thread sleeps it waits so long: the caller's work between two evaluations is shorter.
+constexpr std::chrono::microseconds kSpin{300};
+constexpr int kYield = 64;                        // after so many looks it offers the core to other threads
 
 void pause() {
 #if defined(__x86_64__)

@@ -1,5 +1,5 @@
-// Shares of a batch computed side by side, each by one thread with a graph of its own. Where nodes are small threads that share every
-// node wait for each other longer than they compute; lanes do not meet before the end.
+// Lanes compute shares of a batch side by side. A lane is one thread with its own graph. If nodes are small, threads that share
+// every node wait longer for each other than they compute. Lanes wait for each other only at the end.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@
 
 namespace dg {
 
-// As GraphRunner::run's parameters, for a share of the rows.
+// The parameters of GraphRunner::run for one share of the rows.
 struct LaneCall {
     std::string key;
     BuildFunction build;
@@ -23,15 +23,15 @@ struct LaneCall {
     std::vector<HostOutput> outputs;
 };
 
-// A thread that waits for calls. Between calls that follow each other closely it does not sleep: waking takes longer than what a
-// small graph's node does.
+// A thread that waits for calls. If the next call comes soon, the thread does not sleep before it: waking takes longer than a
+// node of a small graph.
 class LaneThread {
 public:
-    LaneThread();  // where the system refuses a thread, wait() makes the call itself
+    LaneThread();  // if the system refuses a thread, wait() makes the call itself
     ~LaneThread();
 
-    void start(std::function<void()> call);  // which must not throw; the one before has been waited for
-    void wait();  // until it has ended
+    void start(std::function<void()> call);  // `call` must not throw. Call wait() for the call before first.
+    void wait();  // until the call has ended
 
 private:
     void serve();
@@ -47,8 +47,8 @@ class Lanes {
 public:
     Lanes(const std::atomic<bool>* cancel, MemoryAccount* account) : cancel_(cancel), account_(account) {}
 
-    // Computes all calls on a CPU, the first on the caller's thread; returns when all have ended, and then throws what the
-    // first of those that failed threw.
+    // Computes all calls on a CPU, the first one on the caller's thread. Returns when all have ended. If calls failed, it then
+    // throws the exception of the first of them.
     void run(const Device& device, const Traits& traits, const std::vector<LaneCall>& calls);
 
     size_t held_bytes() const;
@@ -59,14 +59,14 @@ private:
     struct Lane {
         Worker worker;
         GraphRunner runner;
-        std::unique_ptr<LaneThread> thread;  // none for the caller's lane
+        std::unique_ptr<LaneThread> thread;  // NULL in the caller's lane
     };
     const std::atomic<bool>* cancel_;
     MemoryAccount* account_;
     std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-// Shares of rows for at most `threads` lanes, in order, as equal as they can be, each of `least` rows or more.
+// Divides rows into shares for at most `threads` lanes. Shares are as equal as possible and have at least `least` rows.
 std::vector<int64_t> lane_rows(int64_t rows, int64_t least, int64_t threads);
 
 }  // namespace dg

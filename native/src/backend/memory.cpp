@@ -84,7 +84,7 @@ void Held::swap(Held& other) noexcept {
 
 namespace {
 
-// What a test has ordered.
+// The failures that a test asked for.
 struct Failures {
     std::mutex mutex;
     std::mt19937_64 random;

@@ -1,4 +1,4 @@
-// Every large allocation: counted, and failing where a test wants it to.
+// All large allocations. They are counted, and a test can make them fail.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 
 namespace dg {
 
-// Bytes held and the most of them, by use. Readable from any thread.
+// Bytes held now and their largest number so far, by use. Any thread may read them.
 class MemoryAccount {
 public:
     // kWeights + i and kHost + i are of component i.
@@ -52,21 +52,21 @@ private:
     int64_t bytes_          = 0;
 };
 
-// Throws DG_ERR_OUT_OF_MEMORY where dg_test_fail_allocations says so. Called before every allocation that is counted.
+// Throws DG_ERR_OUT_OF_MEMORY if dg_test_fail_allocations chose this allocation. Called before every counted allocation.
 void check_allocation(const std::string& what, size_t bytes, const std::string& device_id);
 
 // The error of an allocation that failed.
 [[noreturn]] void out_of_memory(const std::string& what, size_t bytes, const std::string& device_id);
 
-// A buffer on a device, or DG_ERR_OUT_OF_MEMORY that says what it was for.
+// Allocates a buffer on a device. Throws DG_ERR_OUT_OF_MEMORY with `what`, the purpose of the buffer.
 BufferPtr allocate_buffer(ggml_backend_t backend, size_t bytes, const std::string& what, const std::string& device_id);
 
-// Makes glibc map blocks of a megabyte and more by themselves, so that they go back to the system when freed, and keep few heaps.
-// Left alone it raises that size to the largest block ever freed and has a heap for every thread, of which Go moves calls between many:
-// eight pictures one after the other left 30 MiB behind.
+// Makes glibc map each block of a megabyte or more by itself, so that it goes back to the system when freed, and use few heaps.
+// By default glibc raises this size to the largest block ever freed, and has a heap for every thread; Go calls from many threads.
+// Eight pictures one after the other left 30 MiB behind.
 void return_large_blocks();
 
-// Gives what was freed back to the system: glibc keeps what lies below its thresholds.
+// Gives freed memory back to the system. By itself glibc keeps small blocks.
 void trim_heap();
 
 // dg_test_fail_allocations; returns the number of allocations since the last call.

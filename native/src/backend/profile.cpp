@@ -83,7 +83,7 @@ ggml_status Profile::run(const std::string& stage, ggml_backend_t backend, ggml_
         }
         const std::string of_weight = module_of(node);
         if (!of_weight.empty()) {
-            module = of_weight;  // what has no weight belongs to the module before it
+            module = of_weight;  // a node without a weight belongs to the module before it
         }
         const auto began         = std::chrono::steady_clock::now();
         ggml_cgraph part         = ggml_graph_view(graph, i, i + 1);

@@ -1,4 +1,4 @@
-// Where a model's time goes: seconds by stage, module and operation, taken node by node.
+// Where a model spends its time: seconds by stage, module and operation. Each node is measured.
 #pragma once
 
 #include <map>
@@ -22,11 +22,11 @@ public:
         double operations = 0;  // multiplications and additions of products
     };
 
-    // Also forgets what was measured.
+    // Also clears the measured times.
     void enable(bool enabled);
     bool enabled() const { return enabled_; }
 
-    // Computes a graph one node at a time and adds up what each took.
+    // Computes a graph one node at a time and adds up the time of each.
     ggml_status run(const std::string& stage, ggml_backend_t backend, ggml_cgraph* graph);
 
     const std::map<Key, Entry>& entries() const { return entries_; }

@@ -1,5 +1,5 @@
-// One exception type for everything that goes wrong in the native part. It carries the status the
-// C ABI reports; abi.cpp is the only place that turns it into one.
+// The one exception type of the native part. It holds the status that the C ABI reports. Only abi.cpp turns the exception into
+// the status.
 #pragma once
 
 #include <stdexcept>
@@ -18,7 +18,8 @@ private:
     dg_status status_;
 };
 
-// While a thread has one, an assertion of the engine on it becomes an Error; elsewhere the process ends.
+// While a thread has a guard, a failed assertion of the engine on this thread becomes an Error. Without a guard it ends the
+// process.
 class AssertionGuard {
 public:
     AssertionGuard() { depth_++; }
@@ -32,7 +33,7 @@ private:
     static thread_local int depth_;
 };
 
-// printf-style construction of messages.
+// Makes a message, as printf does.
 std::string format(const char* fmt, ...) __attribute__((format(printf, 1, 2)));
 
 [[noreturn]] void fail(dg_status status, const char* fmt, ...) __attribute__((format(printf, 2, 3)));

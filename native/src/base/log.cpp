@@ -16,7 +16,7 @@ std::mutex mutex;
 dg_log_callback callback = nullptr;
 int64_t callback_user    = 0;
 int32_t minimum          = DG_LOG_INFO;
-std::string ggml_partial;  // ggml logs fragments; a line ends with a newline
+std::string ggml_partial;  // ggml logs a line in pieces; the last piece ends with a newline
 
 void emit(int32_t level, const char* text) {
     std::lock_guard<std::mutex> lock(mutex);

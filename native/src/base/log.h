@@ -7,7 +7,7 @@
 
 namespace dg {
 
-// Takes over ggml's own output, which would go to standard error. Done by the first call of the ABI.
+// Sends ggml's own output to our log; it would go to standard error. The first call of the ABI does this.
 void route_engine_logs();
 
 void set_log(dg_log_callback callback, int64_t user, int32_t min_level);

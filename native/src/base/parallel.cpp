@@ -56,7 +56,7 @@ void in_parallel(int64_t n, int32_t threads, const std::function<void(int64_t)>&
     while (started < pool.size() && start_thread(&pool[started], work)) {
         started++;
     }
-    pool.resize(started);  // those there are will do
+    pool.resize(started);  // go on with the threads that did start
     work();
     for (std::thread& t : pool) {
         t.join();

@@ -8,11 +8,11 @@
 
 namespace dg {
 
-// Calls body(i) for all i in [0, n) on at most so many threads, the caller's among them; on fewer where the system refuses
-// one. Throws what the first call that failed threw, once all have ended.
+// Calls body(i) for all i in [0, n) on at most `threads` threads; the caller's thread is one of them. If the system refuses a
+// thread, fewer do the work. If calls throw, the first exception is thrown again after all threads have ended.
 void in_parallel(int64_t n, int32_t threads, const std::function<void(int64_t)>& body);
 
-// Starts a thread; false where the system refuses one. Whoever wants a thread can do without it.
+// Starts a thread. False if the system refuses it; the caller must then do the work without it.
 bool start_thread(std::thread* thread, std::function<void()> body);
 
 // For tests: every start from now on is refused, or none is.

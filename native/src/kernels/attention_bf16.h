@@ -1,5 +1,5 @@
-// Multi-head attention by BF16 products (AMX tiles, AVX512_BF16). Scores of 32 queries at a time stay in the cache; they are never in
-// memory as a whole.
+// Multi-head attention by BF16 products (AMX tiles, AVX512_BF16). It computes 32 queries at a time, so that their scores stay in
+// the cache. The whole matrix of scores is never in memory.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ bool attention_offered(int64_t head_size);
 
 // Graph nodes: q [C, Tq, N], k and v [C, Tk, U], F32 and contiguous, C = heads x head size; mask F32 [Tk, Tq] or NULL is
 // added to the scores -> softmax(q k^T * scale + mask) v, [C, Tq, N] F32. Products are BF16, sums and the softmax F32.
-// of_row I32 [N] tells whose keys and values, 0 to U-1, an image of q has; NULL: its own, U is N.
+// of_row I32 [N]: for each image of q, which keys and values it uses, 0 to U-1. NULL: each image uses its own, and U is N.
 ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                             ggml_tensor* mask, ggml_tensor* of_row);
 

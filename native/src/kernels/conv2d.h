@@ -9,14 +9,14 @@
 
 namespace dg {
 
-// Geometry of a square kernel, carried to the graph callback inside a pointer's bits.
+// Geometry of a square kernel. The graph's callback gets it in the bits of a pointer.
 struct ConvShape {
     int32_t kernel = 3, stride = 1, pad = 1;
 };
 
-// Kernels are stored by tiles of output channels, then taps, then input channels, so that the inner loop reads them
-// forward; BF16 on CPUs that multiply it and every type on AVX2 have orders of their own. Shape of
-// the packed tensor: `conv_packed_columns` x `conv_packed_rows` elements.
+// Kernels are stored by tiles of output channels, then taps, then input channels: the inner loop reads them in this order. Two
+// cases have other orders: BF16 on CPUs that multiply BF16, and every type on AVX2. Shape of the packed tensor:
+// `conv_packed_columns` x `conv_packed_rows` elements.
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
 int64_t conv_packed_rows(int64_t out);
 
@@ -36,9 +36,9 @@ struct ConvAddends {
 // Whether kernels of a type are multiplied with pictures packed by kernels/pack_picture.h.
 bool conv_takes_packed(ggml_type type);
 
-// Graph node, where that is so: a picture packed with the border shape.pad, of width x height pixels and `in` channels, times the
-// packed kernel, plus bias F32 [out] and the addends -> [W', H', out, N] F32. Unless it is to be exact, in F32 by Winograd's
-// filters where that pays.
+// Graph node, if conv_takes_packed says so: a picture packed with the border shape.pad, of width x height pixels and `in`
+// channels, times the packed kernel, plus bias F32 [out] and the addends -> [W', H', out, N] F32. F32 products use Winograd's
+// filters where they are faster, except in exact arithmetic.
 ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width, int64_t height, int64_t in,
                          ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
                          const ConvAddends& addends, bool exact);

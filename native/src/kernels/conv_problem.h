@@ -1,4 +1,4 @@
-// What the nodes of all direct convolutions have in common, for kernels/*.cpp only.
+// Shared by the nodes of all direct convolutions. For kernels/*.cpp only.
 #pragma once
 
 #include "kernels/conv2d.h"
@@ -6,8 +6,8 @@
 
 namespace dg {
 
-// A node's sources are the picture, the packed weights, the bias and ConvAddends; its userdata is the shape below the length of a
-// packed picture's line in pixels.
+// A node's sources are the picture, the packed weights, the bias and ConvAddends. Its userdata holds the shape in the low bits and
+// the length of a packed picture's line, in pixels, above them.
 struct ConvProblem {
     const ggml_tensor* picture;
     const ggml_tensor* weights;
@@ -42,19 +42,20 @@ struct ConvProblem {
     }
 };
 
-// What nodes run; the convolutions whose products are not built in never are.
+// The functions that nodes run. A function whose products are not built in is never called.
 
-// On CPUs with BF16 products (AMX tiles, AVX512_BF16), of pictures packed by kernels/pack_picture.h.
+// For CPUs with BF16 products (AMX tiles, AVX512_BF16). The pictures are packed by kernels/pack_picture.h.
 void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata);
 
-// In F32 on AVX2 (kernels/product_f32.h), of such pictures.
+// In F32 on AVX2 (kernels/product_f32.h), for packed pictures too.
 void convolve_f32(ggml_tensor* dst, int ith, int nth, void* userdata);
 
-// The same by Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products where 144 are written (Lavin and Gray, "Fast Algorithms
-// for Convolutional Neural Networks", 2015). Sums differ from the direct ones by some 1e-6, so that exact arithmetic does not use it.
+// The same by Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products in place of 144 (Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks", 2015). Its sums differ from the direct ones by about 1e-6, so exact arithmetic does not use it.
 void convolve_winograd(ggml_tensor* dst, int ith, int nth, void* userdata);
 
-// Whether it can be and pays: stride 1, border 1, width and height multiples of 4, enough channels and pixels.
+// Whether Winograd's filtering is possible and faster: stride 1, border 1, width and height multiples of 4, enough channels and
+// pixels.
 bool winograd_offered(int64_t width, int64_t height, int64_t batch, int64_t in, int64_t out, const ConvShape& shape);
 
 }  // namespace dg

@@ -1,4 +1,4 @@
-// A convolution's node as conv2d_f32.cpp and winograd_f32.cpp read it.
+// A convolution's node, as conv2d_f32.cpp and winograd_f32.cpp need it.
 #pragma once
 
 #include "kernels/conv_problem.h"

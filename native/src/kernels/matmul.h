@@ -1,6 +1,5 @@
 // Linear layers on CPUs with BF16 products (AMX tiles, AVX512_BF16) or with AVX2 (F32 products, kernels/matmul_f32.h). Tokens
-// are packed once, in the order the products want them, and shared by all layers that read them; weights stay as ggml
-// stores them.
+// are packed once, in the order that the products need, for all layers that read them. Weights stay as ggml stores them.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +8,19 @@
 
 namespace dg {
 
-// Whether matmul_packed can multiply by a weight [in, out] of this type on this CPU: in a multiple of 32, out of 16, and
-// the type BF16 or a quantized one (widened in blocks), with F32 products also F16 or F32.
+// Whether matmul_packed can multiply by a weight [in, out] of this type on this CPU. `in` must be a multiple of 32 and `out` a
+// multiple of 16. The type must be BF16 or quantized (widened block by block); F32 products also take F16 and F32.
 bool matmul_offered(ggml_type type, int64_t in, int64_t out);
 
-// Graph node: weight [in, out] times tokens packed by kernels/pack_tokens.h, and where wants_q8 says so by
-// kernels/pack_q8.h after it, plus bias F32 [out] and residual F32
-// [out, tokens, batch] where they are not NULL -> [out, tokens, batch] F32. Sums are F32. tokens x batch is what was packed.
+// Graph node: weight [in, out] times packed tokens, plus bias F32 [out] and residual F32 [out, tokens, batch] if they are not
+// NULL -> [out, tokens, batch] F32. Sums are F32. Tokens are packed by kernels/pack_tokens.h and, if wants_q8 says so, then by
+// kernels/pack_q8.h. tokens x batch is the number of packed tokens.
 ggml_tensor* matmul_packed(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens, int64_t batch,
                            ggml_tensor* bias, ggml_tensor* residual);
 
-// Graph node: the same for a weight [in, 2 C] whose upper half of rows are gates: first half times gelu(second half),
-// already packed by groups of 16 tokens for a layer of C inputs (a multiple of 32). The F32 result of twice that size is
-// never written. tokens is what was packed.
+// Graph node: the same for a weight [in, 2 C] whose second half of rows are gates: first half times gelu(second half). The
+// result is packed in groups of 16 tokens for a layer of C inputs (a multiple of 32). The F32 result, twice as large, is never
+// written. `tokens` is the number of packed tokens.
 ggml_tensor* matmul_geglu(ggml_context* ctx, ggml_tensor* weight, ggml_tensor* packed, int64_t tokens,
                           ggml_tensor* bias);
 

@@ -1,5 +1,5 @@
-// Linear layers in F32 on AVX2 (kernels/product_f32.h), on tokens packed by kernels/pack_tokens.h; weights stay as ggml
-// stores them and are widened slice by slice. What the nodes of kernels/matmul.h run.
+// Linear layers in F32 on AVX2 (kernels/product_f32.h), for the nodes of kernels/matmul.h. Tokens are packed by
+// kernels/pack_tokens.h. Weights stay as ggml stores them and are widened slice by slice.
 #pragma once
 
 #include "ggml.h"

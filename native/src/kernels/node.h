@@ -1,4 +1,4 @@
-// How kernels become nodes of a graph, and their names, by which a profile tells them apart.
+// Makes kernels into nodes of a graph, with names that a profile shows.
 #pragma once
 
 #include <array>
@@ -36,14 +36,14 @@ inline ggml_tensor* custom_node(ggml_context* ctx, const char* name, ggml_custom
     return ggml_set_name(node, name);
 }
 
-// Where the row of a tensor of F32 begins.
+// The beginning of a row of an F32 tensor.
 inline const float* row_of(const ggml_tensor* x, int64_t i1, int64_t i2, int64_t i3 = 0) {
     const auto at =
         static_cast<size_t>(i1) * x->nb[1] + static_cast<size_t>(i2) * x->nb[2] + static_cast<size_t>(i3) * x->nb[3];
     return reinterpret_cast<const float*>(static_cast<const char*>(x->data) + at);
 }
 
-// A source's values, or NULL without one.
+// The values of a source; NULL if there is no source.
 inline const float* floats_of(const ggml_tensor* source) {
     return source != nullptr ? static_cast<const float*>(source->data) : nullptr;
 }

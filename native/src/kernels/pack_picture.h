@@ -1,5 +1,5 @@
-// Pictures as the products of kernels/conv2d.h want them, with group norm and SiLU done on the way: nothing of it is written to
-// memory before.
+// Packs pictures for the products of kernels/conv2d.h. Group norm and SiLU are computed while packing, so that their results are
+// not written to memory first.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ struct PictureNorm {
     bool silu           = false;  // x * sigmoid(x) after the norm
 };
 
-// Graph node: x [W, H, C, N] F32 inside a border of `pad` zeros -> BF16 pairs of channels, C filled up with zeros to a multiple of 32:
-// [2 (W + 2 pad), H + 2 pad, C / 2, N]. For the F32 products of AVX2: [32, rows, channel blocks x N] F32, the rows being the pixels
-// with their border, line by line, and some more that are never read (padded_rows). norm may be NULL. `doubled`: at twice the width
-// and height, each pixel becoming four; without a norm.
+// Graph node: x [W, H, C, N] F32 inside a border of `pad` zeros -> BF16 pairs of channels, C filled up with zeros to a multiple
+// of 32: [2 (W + 2 pad), H + 2 pad, C / 2, N]. For the F32 products of AVX2: [32, rows, channel blocks x N] F32. Its rows are the
+// pixels with their border, line by line, then some rows that are never read (padded_rows). norm may be NULL. `doubled`: twice
+// the width and height, each pixel becomes four; then norm must be NULL.
 ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm, bool doubled = false);
 
 // Graph node: the pixels of x [W, H, C, N] F32 as tokens of C values, packed as by kernels/pack_tokens.h. C must be a

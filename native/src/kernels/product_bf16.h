@@ -1,5 +1,4 @@
-// Products of BF16 tiles by AMX or AVX512_BF16, of which linear layers, convolutions and attention consist. For kernels/*.cpp
-// only.
+// Products of BF16 tiles by AMX or AVX512_BF16. Linear layers, convolutions and attention use them. For kernels/*.cpp only.
 #pragma once
 
 #include <cstring>
@@ -17,8 +16,8 @@ constexpr int64_t kSumSize    = int64_t{kTile} * kTile;  // of a tile of sums
 
 namespace dg {
 
-// One or two tiles of 16 rows of the left factor, each step 32 values of every row: steps are `step` values apart, the rows of
-// a tile `line` bytes. The second tile may be NULL.
+// One or two tiles of 16 rows of the left factor. A step is 32 values of every row. Steps are `step` values apart, and the rows
+// of a tile are `line` bytes apart. The second tile may be NULL.
 struct LeftTiles {
     const uint16_t* rows[2];
     int64_t step, line;
@@ -31,11 +30,12 @@ struct RightTiles {
     int64_t step;
 };
 
-// Where the sums go: rows of a tile, tiles below each other and side by side are so many values apart.
+// Where the sums go. The members give distances in values: between rows of a tile, between tiles below each other, and between
+// tiles side by side.
 struct SumTiles {
     float* data;
     int64_t line, down, across;
-    bool add;  // to what is there
+    bool add;  // add to the sums that are there
 };
 
 #if defined(__AMX_BF16__)
@@ -103,7 +103,7 @@ void multiply_rows(const LeftTiles& a, int tile, int row, const RightTiles& b, i
     }
     const auto* lines = reinterpret_cast<const char*>(a.rows[tile]) + row * a.line;
     for (int64_t i = 0; i < steps; i++, lines += 2 * a.step) {
-#pragma GCC unroll 16  // a branch per step costs half the speed where weights come from memory
+#pragma GCC unroll 16  // a branch per step would halve the speed while weights come from memory
         for (int64_t pair = 0; pair < kTile; pair++) {
             __m512bh v[Columns];
             for (int c = 0; c < Columns; c++) {
@@ -125,7 +125,7 @@ void multiply_rows(const LeftTiles& a, int tile, int row, const RightTiles& b, i
     }
 }
 
-// Products of up to two by two tiles, summed over `steps`. amx says that the thread is within a TileScope.
+// Products of up to two by two tiles, summed over `steps`. `amx`: the thread has a TileScope.
 inline void multiply(bool amx, const LeftTiles& a, const RightTiles& b, int64_t steps, const SumTiles& out) {
     const bool two_rows = a.rows[1] != nullptr, two_columns = b.columns[1] != nullptr;
 #if defined(__AMX_BF16__)

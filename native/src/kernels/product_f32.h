@@ -1,8 +1,8 @@
 // F32 products on AVX2: the inner loops that convolutions, linear layers and attention share. For kernels/*_f32.cpp only.
 //
-// Rows (pixels or tokens) are read in place, out of blocks of 32 channels: [channel block][row][32], a picture's rows
-// inside its border. Weights are widened to F32 panels of 16 outputs, [product][16], a slice that fits the first-level cache at a
-// time, once for all rows of a unit of work. Six rows times a panel are twelve sums in registers.
+// Rows (pixels or tokens) are read in place, from blocks of 32 channels: [channel block][row][32]. A picture's rows lie inside
+// its border. Weights are widened to F32 panels of 16 outputs, [product][16], one slice at a time. A slice fits the first-level
+// cache and is widened once for all rows of a unit of work. Six rows times a panel are twelve sums in registers.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@ namespace dg {
 constexpr int64_t kBlock = 32;  // channels that stand side by side in a packed picture or packed tokens
 constexpr int64_t kPanel = 16;  // outputs of a panel
 
-// Rows from one channel block to the next of `rows` rows: six rows of eight blocks fall into different sets of the
-// first-level cache.
+// The distance of two channel blocks of `rows` rows, in rows. It is chosen so that six rows of eight blocks fall into different
+// sets of the first-level cache.
 inline int64_t padded_rows(int64_t rows) {
     return round_up(rows - 6, 32) + 6;
 }
@@ -33,19 +33,19 @@ inline int64_t padded_rows(int64_t rows) {
 
 namespace dg {
 
-constexpr int kMaxRows         = 6;  // of a register tile
-constexpr int64_t kSlice       = 9;  // blocks of products that a panel's slice holds: 18 KiB
-constexpr int64_t kPanels      = 4;  // panels that rows are multiplied with in one go
+constexpr int kMaxRows         = 6;  // rows of a tile in registers
+constexpr int64_t kSlice       = 9;  // blocks of products in a slice of a panel: 18 KiB
+constexpr int64_t kPanels      = 4;  // panels that rows are multiplied by at a time
 constexpr int64_t kUnitRows    = 256;  // rows for which a panel is widened once
 constexpr int64_t kSliceFloats = kSlice * kBlock * kPanel;
 
-// Up to 32 products of each row: where they begin, from the row's offset on.
+// Up to 32 products of each row. They begin `shift` values after the row's offset.
 struct Step {
     int64_t shift;
     int32_t depth;
 };
 
-// f(0) ... f(N - 1) with constants, written out: compilers keep an array in registers only where no index is a variable.
+// Calls f(0) ... f(N - 1) with constants, without a loop: compilers keep an array in registers only if every index is constant.
 template <typename F, int... I>
 [[gnu::always_inline]] inline void written_out(F f, std::integer_sequence<int, I...>) {
     (f(std::integral_constant<int, I>{}), ...);
@@ -68,7 +68,7 @@ void multiply_rows(const float* base, const int64_t* rows, const Step* steps, in
         const float* from[M];
         unrolled<M>([&](auto i) {
             from[i] = base + rows[i] + steps[s].shift;
-            // the rows after these, which mostly stand behind them
+            // the next rows, which mostly follow in memory
             _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock), _MM_HINT_T0);
             _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock + kBlock / 2), _MM_HINT_T0);
         });
@@ -152,7 +152,7 @@ inline __m256i lanes_below(int64_t left) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(std::min<int64_t>(left, 8))), lane);
 }
 
-// How threads share a product out: units of rows times ranges of panels, of which a thread takes every nth.
+// How threads share a product. It is cut into units: some rows times some panels. A thread takes every nth unit.
 struct Units {
     int64_t rows, panels, blocks, parts;
 

@@ -1,6 +1,6 @@
-// Products of Q8_0 weights with tokens in bytes, by AVX512_VNNI: four products a lane and instruction where BF16 has two. Tokens are
-// bytes in blocks of 32 inputs with a scale for each token and block, as Q8_0's own blocks are, so that a block's sum is one of
-// integers and exact. Weights of other quantized types become Q8_0 a panel at a time, which adds little to their own error.
+// Products of Q8_0 weights with tokens in bytes, by AVX512_VNNI. An instruction makes four products in each lane; BF16 makes two.
+// Tokens are bytes in blocks of 32 inputs, with a scale for each token and block, as in Q8_0's blocks. So the sum of a block is a
+// sum of integers and exact. Weights of other quantized types become Q8_0 one panel at a time, which adds little to their error.
 // For kernels/*.cpp only.
 #pragma once
 
@@ -17,13 +17,13 @@
 
 namespace dg {
 
-// Tokens are packed by groups of 16 and blocks of 32 inputs: the scales F32 [token], then [in / 4][token][4] bytes, 128
-// above their value, since the instruction's one factor has no sign.
+// Tokens are packed in groups of 16 and blocks of 32 inputs: first the scales F32 [token], then the bytes [in / 4][token][4]. A
+// byte is its value plus 128, because one factor of the instruction is unsigned.
 constexpr int64_t kQ8Block      = 32;
 constexpr int64_t kQ8TokenBlock = kTile * (static_cast<int64_t>(sizeof(float)) + kQ8Block);
 constexpr int32_t kQ8Zero       = 128;
 
-// Two tiles of weight rows and what the products need to know of each block of theirs.
+// Two tiles of weight rows, with the scale and the offset of each of their blocks.
 class Q8Rows {
 public:
     explicit Q8Rows(const ggml_tensor* weight)
@@ -127,9 +127,9 @@ private:
     int64_t blocks_;
     std::array<const char*, 2 * kTile> rows_{};
     std::vector<float> scales_;  // [slot][block][row]
-    std::vector<int32_t> offsets_;  // the same: what the tokens' zero adds to a block's sum, negated
+    std::vector<int32_t> offsets_;  // [slot][block][row]: added to a block's sum, to take the tokens' 128 out
     std::vector<float> wide_;  // a row of another type
-    std::vector<char> narrowed_;  // [slot][row]: what becomes of it
+    std::vector<char> narrowed_;  // [slot][row], as Q8_0
 };
 
 }  // namespace dg

@@ -10,7 +10,7 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #if defined(__GNUC__) && !defined(__clang__)
-// GCC 12's own AVX-512 headers begin from undefined vectors and warn of it once inlined.
+// GCC 12's own AVX-512 headers use uninitialized vectors on purpose. Inlined, they cause warnings.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif

@@ -1,4 +1,4 @@
-// Pieces that the products share. For kernels/*.cpp only; most are there only where AVX512_BF16 is compiled in.
+// Small parts that the products share. For kernels/*.cpp only. Most exist only if AVX512_BF16 is compiled in.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ inline int64_t round_up(int64_t n, int64_t to) {
 
 namespace dg {
 
-// The thread's tile registers, all eight of 16 rows of 64 bytes, where AMX is used.
+// Configures the thread's eight tile registers as 16 rows of 64 bytes, if AMX is used, and releases them at its end.
 class TileScope {
 public:
     explicit TileScope(bool amx) : amx_(amx) {

@@ -84,7 +84,7 @@ inline float sum(Floats x) {
     return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-// As with sixteen values; those below -87 become 0 and those above 88 infinity.
+// The same as with sixteen values. Values below -87 become 0, values above 88 become infinity.
 inline Floats exp(Floats x) {
     const __m256 low = _mm256_set1_ps(-87.3f), high = _mm256_set1_ps(88.7f);
     const __m256 in = _mm256_max_ps(_mm256_min_ps(x, high), low);
@@ -96,7 +96,7 @@ inline Floats exp(Floats x) {
     for (const float c : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
         p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c));
     }
-    // 2^n in two factors: n reaches 128, which is no exponent of a number
+    // 2^n as two factors: n can be 128, and F32 has no 2^128
     const __m256i whole = _mm256_cvtps_epi32(n);
     const __m256i half  = _mm256_srai_epi32(whole, 1);
     const auto power    = [](__m256i e) {

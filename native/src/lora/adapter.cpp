@@ -14,7 +14,7 @@ namespace dg {
 
 namespace {
 
-// Ranks are filled up to what the BF16 products take (kernels/matmul.h).
+// Ranks are filled up to a multiple of this, which the BF16 products need (kernels/matmul.h).
 constexpr int64_t kRankStep = 32;
 
 std::vector<uint8_t> to_type(const std::vector<float>& values, ggml_type type) {
@@ -27,7 +27,7 @@ bool is_matrix(int32_t form) {
     return form == DG_LORA_LOW_RANK || form == DG_LORA_KRON || form == DG_LORA_DENSE || form == DG_LORA_IN_LOW_RANK;
 }
 
-// A low rank of a weight's inputs, filled up with zeros; those of its outputs are filled up together.
+// Fills a low rank of a weight's inputs up with zeros. Low ranks of its outputs are filled up later, all together.
 Change filled_up(Change c, const WeightShape& w) {
     if (c.form != DG_LORA_IN_LOW_RANK) {
         return c;

@@ -1,4 +1,4 @@
-// Adapters resident beside a model, and stacks of them ready for a component's graphs.
+// Adapters in memory beside a model, and stacks of adapters for a component's graphs.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@
 
 namespace dg {
 
-// One adapter's changes in the types they are computed with, in host memory. It does not change once made.
+// The changes of one adapter in host memory, in the types used for computing. It never changes after it is made.
 struct Adapter {
     struct Item {
-        size_t target;       // of the adapter: which weight in dg_lora_use it has
+        size_t target;       // the adapter's target number, which selects its weight in dg_lora_use
         int component;       // index of the model's component
         Module module;       // what it changes
         int32_t form;        // DG_LORA_*
@@ -33,20 +33,20 @@ struct Adapter {
 };
 using AdapterPtr = std::shared_ptr<const Adapter>;
 
-// A component as adapters see it.
+// The parts of a component that adapters need.
 struct AdapterHost {
     const Params* params;
     int component;
 };
 
-// Reads and checks all targets, on at most so many threads. Errors name the module.
+// Reads and checks all targets, on at most `threads` threads. Errors name the module.
 AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
                         int32_t threads, MemoryAccount* account);
 
-// How adapters change one module, with all their low-rank parts side by side: the products with all A are one product, and
-// so are those with all B. Places in the vector of scales are given by `at`.
+// How adapters change one module. The low-rank parts of all adapters stand side by side, so that one product serves all A and
+// one serves all B. `at` is a place in the vector of scales.
 struct AppliedChange {
-    int64_t rank   = 0;  // of all together, filled up with zeros; 0: none is low rank
+    int64_t rank   = 0;  // of all adapters together, filled up with zeros; 0: none is low rank
     int64_t at     = 0;  // of the first of `rank` scales
     ggml_tensor* a = nullptr;  // [in, rank], of linear layers
     ggml_tensor* b = nullptr;  // [rank, out]
@@ -63,7 +63,8 @@ struct AppliedChange {
     std::vector<Other> others;
 };
 
-// Several adapters on one component, on its device. Only the scales, an input of every graph, depend on their weights.
+// Several adapters on one component, on its device. The adapters' weights change only the scales, which are an input of every
+// graph.
 class AdapterStack {
 public:
     AdapterStack(std::vector<AdapterPtr> adapters, int component, const TypePolicy& policy, ggml_backend_t backend,
@@ -72,18 +73,18 @@ public:
     const AppliedChange* find(const ggml_tensor* weight) const;
     const std::vector<AdapterPtr>& adapters() const { return adapters_; }
 
-    // One scale for each place, from each adapter's weights per target, in the order of adapters().
+    // The vector of scales. `weights` has one entry for each adapter, in the order of adapters(): its weight for each target.
     std::vector<float> scales(const std::vector<const float*>& weights) const;
     int64_t scale_count() const { return static_cast<int64_t>(places_.size()); }
-    // The most tensors that the rotations add to a graph; butterflies have many stages.
+    // The largest number of tensors that rotations add to a graph. BOFT has many stages.
     size_t more_nodes() const { return stages_ * kNodesOfStage; }
-    int64_t id() const { return id_; }  // different for every stack of the process
+    int64_t id() const { return id_; }  // no two stacks of a process have the same
     int64_t bytes() const;
 
 private:
     struct Place {
         size_t adapter, target;
-        bool used;  // false where ranks are filled up
+        bool used;  // false: a rank of zeros that fills up
     };
     class Builder;
 

@@ -21,7 +21,7 @@ ggml_tensor* scaled(GraphBuilder& g, ggml_tensor* x, const Other& other) {
     return ggml_mul(g.ctx, x, scales(g, other.at, 1));
 }
 
-// The sum of all changes of one form that are vectors, each with its scale; NULL where there are none.
+// The sum of all vectors of one form, each times its scale. NULL if there are none.
 ggml_tensor* sum_of(GraphBuilder& g, const AppliedChange& change, int32_t form) {
     ggml_tensor* sum = nullptr;
     for (const Other& other : change.others) {
@@ -91,7 +91,7 @@ ggml_tensor* rotation_change(GraphBuilder& g, const Other& other, ggml_tensor* x
     return picture ? to_picture(g, sum, x->ne[0], x->ne[1]) : sum;
 }
 
-// Whether what it changes is not what the layer reads: the layer's product is wanted without any change.
+// Whether a change needs the layer's product without any change. The others change the layer's input.
 bool reads_product(const Other& other) {
     return other.form == DG_LORA_OUT_ROTATE || (other.form == DG_LORA_IN_ROTATE && other.b != nullptr);
 }
@@ -100,7 +100,7 @@ bool any_reads_product(const AppliedChange& change) {
     return std::any_of(change.others.begin(), change.others.end(), reads_product);
 }
 
-// A layer's input with what adapters change of it.
+// A layer's input after the adapters' changes.
 ggml_tensor* changed_input(GraphBuilder& g, const AppliedChange& change, ggml_tensor* x, ggml_tensor* in_factors,
                            bool picture) {
     ggml_tensor* y = with_factors(g, x, in_factors);
@@ -117,7 +117,8 @@ ggml_tensor* changed_input(GraphBuilder& g, const AppliedChange& change, ggml_te
     return y;
 }
 
-// y plus the changes that are made to a layer's product: `plain` of x, and by `multiply` of others.
+// y plus the changes of a layer's product. `plain` is the product of x without changes; `multiply` computes the product of
+// another input.
 ggml_tensor* changed_product(GraphBuilder& g, const AppliedChange& change, ggml_tensor* x, ggml_tensor* plain,
                              ggml_tensor* y, bool picture, const std::function<ggml_tensor*(ggml_tensor*)>& multiply) {
     const auto factors = [&](ggml_tensor* v) { return picture ? per_channel(g, v) : v; };
@@ -142,14 +143,14 @@ ggml_tensor* changed_product(GraphBuilder& g, const AppliedChange& change, ggml_
     return y;
 }
 
-// The bias with what adapters change of it; NULL where there is none.
+// The bias after the adapters' changes. NULL if there is none.
 ggml_tensor* changed_bias(GraphBuilder& g, const AppliedChange& change, ggml_tensor* bias) {
     ggml_tensor* sum     = plus(g, bias, sum_of(g, change, DG_LORA_BIAS));
     ggml_tensor* factors = bias == nullptr ? nullptr : sum_of(g, change, DG_LORA_BIAS_SCALE);
     return factors == nullptr ? sum : ggml_add(g.ctx, sum, ggml_mul(g.ctx, bias, factors));
 }
 
-// Those of a picture's channels.
+// sum_of, for the channels of a picture.
 ggml_tensor* channel_sum_of(GraphBuilder& g, const AppliedChange& change, int32_t form) {
     ggml_tensor* sum = sum_of(g, change, form);
     return sum == nullptr ? nullptr : per_channel(g, sum);

@@ -1,5 +1,5 @@
-// Layers with adapters on them, as graph pieces: the base weight's product plus the adapters' changes. Base weights are not
-// touched.
+// Layers with adapters, as parts of a graph: the product with the base weight, plus the changes of the adapters. The base
+// weight itself stays as it is.
 #pragma once
 
 #include "lora/adapter.h"

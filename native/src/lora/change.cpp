@@ -22,7 +22,7 @@ int64_t count_of(const dg_lora_tensor& t) {
     return n;
 }
 
-// A tensor's values. Callers have refused those that are not finite.
+// A tensor's values. Callers checked before that all are finite.
 std::vector<float> values_of(const WeightShape& w, const char* what, const dg_lora_tensor& t) {
     if (t.data == nullptr || t.dims < 1 || t.dims > 4 || *std::min_element(t.shape, t.shape + t.dims) < 1 ||
         (t.type != DG_TYPE_F32 && t.type != DG_TYPE_F16 && t.type != DG_TYPE_BF16)) {
@@ -122,7 +122,7 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
     return c;
 }
 
-// m W' / ||W'|| - W = (g - 1) W + g dW with g = m / ||W'||: a scale of the weight, and the change with g taken in.
+// m W' / ||W'|| - W = (g - 1) W + g dW with g = m / ||W'||: a scale of the weight, and the change dW times g.
 std::vector<Change> weight_decomposed(const dg_lora_target& t, const WeightShape& w, Change c,
                                       const std::vector<float>& base) {
     const bool by_output               = t.magnitude_axis == 0;
@@ -149,7 +149,7 @@ std::vector<Change> weight_decomposed(const dg_lora_target& t, const WeightShape
         g[i] = static_cast<float>(static_cast<double>(magnitude[i]) / std::max(std::sqrt(square[i]), 1e-12));
         whole.a.push_back(g[i] - 1);
     }
-    // g on the rows of B or of a dense change by output, on the inputs of A or of a dense change by input
+    // by output, g scales the rows of B or of a dense change; by input, the inputs of A or of a dense change
     std::vector<float>& scaled = by_output && c.form == DG_LORA_LOW_RANK ? c.b : c.a;
     const auto per_output      = static_cast<size_t>(c.form == DG_LORA_LOW_RANK ? c.rank : w.fan_in());
     for (size_t i = 0; i < scaled.size(); i++) {

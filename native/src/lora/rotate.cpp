@@ -9,7 +9,7 @@ namespace dg {
 
 namespace {
 
-// The feature that is a block's element in a stage.
+// The number of the feature that is this element of this block in a stage.
 int64_t feature(int64_t stage, int64_t n, int64_t block, int64_t element) {
     if (stage == 0) {
         return block * n + element;
@@ -40,7 +40,7 @@ void rotate_block(const float* d, int64_t n, const std::vector<int64_t>& at, boo
     }
 }
 
-// All stages, the first one first.
+// Applies all stages, in order.
 void rotate(const Change& c, bool transposed, float factor, float* x, int64_t step, int64_t width) {
     const int64_t stages = c.shape[0], blocks = c.shape[1], n = c.shape[2];
     std::vector<int64_t> at(static_cast<size_t>(n));
@@ -94,7 +94,7 @@ void add_rotated(const Change& c, const WeightShape& w, float factor, const std:
     const int64_t n          = w.fan_in();
     const bool outputs       = c.form == DG_LORA_OUT_ROTATE;
     std::vector<float> whole = base;
-    if (outputs) {  // columns by themselves, some at a time
+    if (outputs) {  // columns do not depend on each other: some at a time
         const int64_t width = 64;
         in_parallel((n + width - 1) / width, threads, [&](int64_t i) {
             rotate(c, false, factor, &whole[static_cast<size_t>(i * width)], n, std::min(width, n - i * width));

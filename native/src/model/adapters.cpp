@@ -1,4 +1,4 @@
-// The model's side of adapters: what they can change, and the stack each component applies.
+// The model's part of adapters: the layers that they can change, and the stack that each component applies.
 
 #include <algorithm>
 
@@ -9,7 +9,7 @@ struct dg_lora;
 
 namespace dg {
 
-// Of an adapter's handle, which has to belong to the model (abi.cpp).
+// The adapter behind a handle. Fails if the handle belongs to another model (abi.cpp).
 const AdapterPtr& adapter_of(const dg_lora* lora, const Model& model);
 
 std::vector<Module> Model::modules() const {
@@ -73,7 +73,7 @@ const AdapterStack* Model::stack_of(int index, const dg_lora_use* uses, int64_t 
         return nullptr;  // the last stack is kept: adapters often pause for some steps
     }
     if (component.stack == nullptr || component.stack->adapters() != adapters) {
-        compute_release();  // its graph reads the stack that goes
+        compute_release();  // the graph uses the stack that is freed here
         component.stack.reset();
         component.stack =
             std::make_unique<AdapterStack>(adapters, index, component.params->policy(), component.worker->backend(),

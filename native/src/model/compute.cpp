@@ -166,7 +166,7 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens);
     std::vector<Contexts> contexts;
     std::vector<LaneCall> calls;
-    contexts.reserve(rows.size());  // inputs point into them
+    contexts.reserve(rows.size());  // inputs point into its elements, so they must not move
     int64_t first = 0;
     for (const int64_t count : rows) {
         contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context);

@@ -1,4 +1,4 @@
-// What the computing parts of Model share: checks of arguments and the making of graph inputs.
+// Shared by the parts of Model that compute: checks of arguments, and inputs of graphs.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ constexpr int64_t kMaxBatch  = 1024;
 constexpr int64_t kMaxSide   = 16384;  // pixels or cells
 constexpr int64_t kMaxTokens = 1 << 16;
 
-// Rows of a guided picture in an evaluation; they stay in one lane.
+// A picture with guidance has two rows in an evaluation. One lane computes both.
 constexpr int64_t kRowsOfPicture = 2;
 
 inline void check_range(const char* field, int64_t value, int64_t low, int64_t high) {
@@ -54,8 +54,9 @@ inline void sinusoid(float value, int64_t width, float* out) {
     }
 }
 
-// Embedding of a guidance scale, as diffusers' get_guidance_scale_embedding of scale - 1: sines, then cosines, of frequencies
-// that end at 1/10000; an odd width ends with 0. Angles are rounded as there, for they are thousands of radians.
+// Embedding of a guidance scale: diffusers' get_guidance_scale_embedding(scale - 1). First the sines, then the cosines. The
+// last frequency is 1/10000. An odd width ends with 0. Angles are rounded as in diffusers: they are thousands of radians, so
+// rounding matters.
 inline void guidance_sinusoid(float scale, int64_t width, float* out) {
     const int64_t half    = width / 2;
     const float thousands = (scale - 1.0f) * 1000.0f;
@@ -82,7 +83,7 @@ inline HostInput rows_of(const float* values, int64_t first, int64_t count, int6
     return input_of(values + first * size, count * size);
 }
 
-// How many texts a query's rows have.
+// The number of different texts in a query.
 inline int64_t texts_of(const dg_compute_query& q) {
     check_range("texts", q.texts, 0, q.batch);
     return q.texts == 0 ? q.batch : q.texts;
@@ -96,7 +97,7 @@ inline std::string shape_key(const char* stage, std::initializer_list<int64_t> s
     return key;
 }
 
-// Has a graph's layers take part in a stack of adapters; its scales become the graph's last input.
+// Applies a stack of adapters to the layers of a graph. The stack's scales become the graph's last input.
 inline void apply_adapters(GraphBuilder& g, const AdapterStack* stack) {
     if (stack != nullptr) {
         g.adapters       = stack;

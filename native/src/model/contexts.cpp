@@ -10,7 +10,7 @@ Contexts::Contexts(const float* context, int64_t rows, int64_t floats)
     : context_(context),
       rows_(rows),
       floats_(floats) {
-    std::vector<int64_t> first;  // row of each distinct text
+    std::vector<int64_t> first;  // for each different text, its first row
     for (int64_t row = 0; row < rows; row++) {
         size_t text    = 0;
         const auto* at = context + row * floats;

@@ -1,5 +1,5 @@
-// A batch's rows often have the same text: pictures of one prompt, and everybody's negative prompt. Its keys and values are
-// computed once, in all of the UNet's layers.
+// The different texts of a batch. Many rows have the same text: pictures of one prompt, or with one negative prompt. The UNet
+// computes the keys and values of each different text once.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +12,20 @@ namespace dg {
 
 class Contexts {
 public:
-    // context: `rows` texts of `floats` values each, which stay the caller's. Texts are the same if they are so bit for bit.
+    // context: `rows` texts of `floats` values each. The caller keeps them alive. Two texts are the same if all bits are equal.
     Contexts(const float* context, int64_t rows, int64_t floats);
 
     int64_t distinct() const { return distinct_; }
 
-    // Adds the graph's inputs for them, in the order of Contexts::inputs.
+    // Adds the inputs of the texts to a graph, in the order of Contexts::inputs.
     static Unet::Context declare(GraphBuilder& g, int64_t width, int64_t tokens, int64_t distinct, int64_t rows);
     void inputs(std::vector<HostInput>* to) const;
 
 private:
     const float* context_;
     int64_t rows_, floats_, distinct_;
-    std::vector<float> values_;  // of the distinct ones; empty where all are
-    std::vector<int32_t> of_row_;  // the text of each row, in the order of their first rows
+    std::vector<float> values_;  // the different texts; empty if no two rows have the same
+    std::vector<int32_t> of_row_;  // for each row, the number of its text; texts are numbered as they first appear
 };
 
 }  // namespace dg

@@ -78,8 +78,8 @@ OpenFile::~OpenFile() {
     ::close(descriptor_);
 }
 
-// The time of change tells files apart, too: a file that takes another's place gets it then. An inode's number is not compared
-// where there is that time, since some systems (FAT, exFAT) give it anew whenever they forgot the file.
+// The time of change also shows a replaced file: a rename sets it. So if this time is known, the inode number is not compared:
+// some file systems (FAT, exFAT) give the same file a new number after a while.
 void OpenFile::check() const {
     const struct stat now = status_of(descriptor_, opened_.path);
     const bool other      = opened_.inode != 0 && (now.st_ino != opened_.inode || now.st_dev != opened_.device);

@@ -1,4 +1,4 @@
-// A file of weights that is opened again and again: what it was when its header was read, and whether it still is that.
+// A file of weights may be opened many times. Each time it must be the same file as when its header was read.
 #pragma once
 
 #include <cstddef>
@@ -7,16 +7,16 @@
 
 namespace dg {
 
-// A file, and what told it from others when its header was read. What is zero is not known and not compared.
+// A file, and its size and times when its header was read. A field that is zero is unknown and is not compared.
 struct SourceFile {
     std::string path;
-    int64_t size = 0, modified = 0, changed = 0;  // bytes; nanoseconds since 1970, of contents and of anything
+    int64_t size = 0, modified = 0, changed = 0;  // bytes; nanoseconds since 1970: last write, last change of any kind
     uint64_t device = 0, inode = 0;
     bool known() const { return modified != 0; }
 };
 
-// The file, open for reading. A file that was replaced, rewritten or removed since its header was read is an Error: the table
-// of weights is not that file's, and weights of two files are not to be mixed.
+// The file, open for reading. If the file was replaced, rewritten or removed after its header was read, this is an Error: the
+// table of weights describes the old file, and weights of two files must not be mixed.
 class OpenFile {
 public:
     explicit OpenFile(const SourceFile& file);
@@ -27,14 +27,14 @@ public:
     int descriptor() const { return descriptor_; }
     size_t size() const { return static_cast<size_t>(opened_.size); }
 
-    // Refuses contents that changed. What was read before is right where this passes: the system notes the time of a write
-    // before it writes.
+    // Fails if the contents changed. If this passes, everything that was read before it is right: the system sets the time of
+    // a write before it writes.
     void check() const;
-    // The same for one who has the file mapped, and need not care about a name that it lost.
+    // The same for a file that is mapped. Such a file may lose its name, and stays valid.
     void check_contents() const;
 
 private:
-    SourceFile opened_;  // as it was found
+    SourceFile opened_;  // as it was at the first opening
     uint64_t links_ = 0;
     int descriptor_ = -1;
 };

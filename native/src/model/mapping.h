@@ -1,4 +1,4 @@
-// Files mapped into memory, and the tensors that can be used there as they are.
+// Files mapped into memory. Some tensors can be used in the file without a copy.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace dg {
 
-// A whole file, mapped for reading. Its pages come from the disk when they are first read, and the system may drop them
-// again. A file that is replaced under its name stays what it was here. One that shrinks ends the process where it is read.
+// A whole file, mapped for reading. A page comes from the disk when it is first read, and the system may drop it again. If
+// another file takes the name, the mapping keeps the old contents. If the file shrinks, reading the lost part ends the process.
 class FileMapping {
 public:
     explicit FileMapping(const SourceFile& file);
@@ -21,7 +21,7 @@ public:
     uint8_t* data() const { return data_; }
     size_t size() const { return file_.size(); }
 
-    // Refuses a file whose contents changed since it was mapped: what is computed with it is a mixture.
+    // Fails if the contents changed after the file was mapped: a result would mix old and new weights.
     void check() const { file_.check_contents(); }
 
 private:
@@ -29,7 +29,7 @@ private:
     uint8_t* data_ = nullptr;
 };
 
-// Whether a tensor of `type` can be used in the file: stored in that type, in order, at an address the type can have.
+// Whether a tensor can be used in the file as `type`: it is stored in that type, in order, at an aligned address.
 bool mappable(const SourceTensor& tensor, ggml_type type);
 
 }  // namespace dg

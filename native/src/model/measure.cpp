@@ -1,4 +1,4 @@
-// What Model says of a stage without computing it: its compute buffer's size and how many lanes it has.
+// What Model knows of a stage without computing it: the size of its compute buffer and the number of its lanes.
 #include <map>
 #include <utility>
 
@@ -16,7 +16,7 @@ size_t Model::measure(int index, const BuildFunction& build) const {
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const int64_t texts = texts_of(q);
-    std::map<std::pair<int64_t, int64_t>, size_t> known;  // most lanes are alike
+    std::map<std::pair<int64_t, int64_t>, size_t> known;  // by rows and texts of a lane: most lanes are alike
     size_t bytes  = 0;
     int64_t first = 0;
     for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens)) {

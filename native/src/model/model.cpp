@@ -80,7 +80,7 @@ void Model::set_wrap(int32_t axes) {
     if ((axes & ~(DG_WRAP_X | DG_WRAP_Y)) != 0) {
         fail(DG_ERR_ARGUMENT, "axes: %d are no DG_WRAP_* bits", axes);
     }
-    if (axes != wrap_) {  // graphs that are kept were built for others
+    if (axes != wrap_) {  // kept graphs were built for other axes
         compute_release();
         wrap_ = axes;
     }

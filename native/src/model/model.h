@@ -24,7 +24,7 @@ constexpr int64_t kSizeEmbedding = 256;  // width of one size id's sinusoidal em
 
 struct OpenParams {
     std::vector<SourceFile> files;
-    std::vector<dg_weight> weights;  // their texts are the caller's
+    std::vector<dg_weight> weights;  // the caller keeps their texts alive
     dg_model_config config;
     std::string device, device_text, device_vae;
     int32_t components = 0;
@@ -48,7 +48,7 @@ public:
     void unload(int32_t components);
     MemoryAccount& memory() { return memory_; }
     const MemoryAccount& memory() const { return memory_; }
-    // After an allocation failed: frees what the next call can make again.
+    // Called after a failed allocation: frees everything that the next call can make again.
     void make_room();
 
     void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
@@ -66,7 +66,7 @@ public:
     size_t compute_size(const dg_compute_query& query) const;
     int32_t compute_lanes(const dg_compute_query& query) const;
     size_t compute_held() const { return runner_.held_bytes() + lanes_.held_bytes(); }
-    void compute_release() {  // of what runs and of what ran
+    void compute_release() {  // of the graph that runs, and of the last one
         runner_.release();
         lanes_.release();
     }
@@ -75,7 +75,7 @@ public:
 
     std::vector<Module> modules() const;
     AdapterPtr load_adapter(const std::vector<dg_lora_target>& targets);
-    // Drops what was made of an adapter that is about to be freed.
+    // Drops everything made from an adapter. Called before the adapter is freed.
     void forget_adapter(const AdapterPtr& adapter);
     Profile& profile() { return runner_.profile(); }
     const Profile& profile() const { return runner_.profile(); }
@@ -88,7 +88,8 @@ private:
         std::unique_ptr<AdapterStack> stack;  // the adapters of the last call
         int32_t residency = DG_RESIDENT_ALWAYS;
     };
-    // What each component is called, what its weights' names begin with, and what makes its module. A new component is one more.
+    // For each component: its name, the beginning of its weights' names, and the function that opens it. A new component needs
+    // one more entry.
     struct Known {
         const char* name;
         const char* prefix;
@@ -100,14 +101,14 @@ private:
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
     Traits traits(const Component& component) const;  // with its adapters
-    // Gives a component its device and its weights, none declared yet.
+    // Gives a component its device and its Params. No weight is declared yet.
     Params& prepare(int index, const std::string& device, int32_t type);
     void open_text(int index, const OpenParams& params);
     void open_unet(int index, const OpenParams& params);
-    void set_unet_config(UnetDims* dims) const;  // what weights do not tell
+    void set_unet_config(UnetDims* dims) const;  // settings that the weights do not show
     void open_vae(int index, const OpenParams& params);
     void open_control(int index, const OpenParams& params);
-    void open_taesd(int index, const OpenParams& params);  // in the place of a half of the VAE
+    void open_taesd(int index, const OpenParams& params);  // replaces one half of the VAE
     void open_upscaler(int index, const OpenParams& params);
     void network_info(dg_model_info* out) const;
     // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
@@ -120,14 +121,15 @@ private:
     // Runs a graph of a component that is in use.
     void run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
              const std::vector<HostOutput>& outputs);
-    // The same with the rows in shares, side by side where there is more than one.
+    // The same, with the rows divided into shares. Several shares run side by side.
     void run(int index, const std::vector<LaneCall>& calls);
-    // How many rows each share of a batch has, `least` or more. `row` builds the graph of one row; key names what it depends on.
+    // The number of rows in each share of a batch, at least `least`. `row` builds the graph of one row. `key` names everything
+    // that graph depends on.
     std::vector<int64_t> shares(int index, int64_t rows, int64_t least, const std::string& key,
                                 const BuildFunction& row) const;
     void fill_kind();
 
-    // The adapters of a call on a component, NULL where none takes part, and their scales.
+    // The adapters that a call uses on a component, and their scales. NULL if it uses none.
     const AdapterStack* stack_of(int index, const dg_lora_use* uses, int64_t count, std::vector<float>* scales);
 
     // Graphs, shared by computing and measuring.
@@ -135,7 +137,7 @@ private:
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                              bool residuals, const AdapterStack* stack) const;
-    // How many rows each share of an evaluation has; adapters have no say in it.
+    // The number of rows in each share of an evaluation. Adapters do not change it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     // Bytes of the compute buffer that a graph of a component would need.
     size_t measure(int index, const BuildFunction& build) const;
@@ -158,7 +160,7 @@ private:
     BuildFunction vae_part_graph(int32_t stage, int64_t height, int64_t width, bool given, const VaeCore* core) const;
     size_t vae_part_size(int32_t stage, int64_t height, int64_t width) const;
 
-    MemoryAccount memory_;  // outlives all that it counts
+    MemoryAccount memory_;  // first, so that it is destroyed after everything it counts
     Source source_;
     dg_model_config config_;
     PrecisionChoice precision_;
@@ -179,10 +181,10 @@ private:
     int32_t kind_         = DG_KIND_UNKNOWN;
     int64_t size_ids_     = 0;
     int64_t stacks_built_ = 0;
-    int running_          = -1;  // whose graph the runner has
+    int running_          = -1;  // the component of the runner's graph
     GraphRunner runner_{&cancel_, &memory_};
     Lanes lanes_{&cancel_, &memory_};
-    mutable std::map<std::string, bool> small_;  // graphs of one row, by what they depend on
+    mutable std::map<std::string, bool> small_;  // by key: whether the graph of one row has small nodes
 };
 
 }  // namespace dg

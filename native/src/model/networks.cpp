@@ -1,4 +1,4 @@
-// The networks beside SDXL's own, each a Model by itself: ControlNets, TAESD, ESRGAN.
+// The networks that are not part of SDXL: ControlNets, TAESD, ESRGAN. Each is opened as a Model of its own.
 
 #include <algorithm>
 #include <vector>
@@ -11,7 +11,7 @@ namespace dg {
 
 namespace {
 
-// TAESD has no distribution: the log-variance it reports is the least that diffusers' sampling distinguishes.
+// TAESD gives no distribution. It reports the smallest log-variance that diffusers' sampling allows.
 constexpr float kNoVariance = -30.0f;
 
 int64_t elements(const ResidualShape& s) {

@@ -136,7 +136,7 @@ ggml_tensor* Params::table(const std::string& name, int64_t width, int64_t rows)
     return tensor;
 }
 
-// Bytes that are read and converted at a time: what a thread needs beside the result.
+// Bytes that a thread reads and converts at a time. It needs this memory in addition to the result.
 constexpr size_t kPiece = 4 << 20;
 
 void Params::read_packed(const Param& param, SourceReader& reader, uint8_t* to) const {
@@ -150,7 +150,7 @@ void Params::read_packed(const Param& param, SourceReader& reader, uint8_t* to) 
     if (!source.plain()) {
         whole = reader.read(source, &from);
     }
-    // Tiles of outputs are packed one after the other; this many at a time are whole tiles of every layout.
+    // Outputs are packed this many at a time: every layout has whole tiles of them.
     constexpr int64_t kTiles = 32;
     const size_t row         = ggml_row_size(from, each);
     const int64_t step       = std::max<int64_t>(1, static_cast<int64_t>(kPiece / (row * kTiles))) * kTiles;

@@ -1,5 +1,5 @@
-// The weights of one component: modules declare what they need by name and shape, then all of it is
-// allocated on a device and loaded from the files.
+// The weights of one component. Modules declare the weights they need, by name and shape. Then all weights are allocated on a
+// device and loaded from the files.
 #pragma once
 
 #include <atomic>
@@ -15,11 +15,11 @@
 
 namespace dg {
 
-// Which types weights get in memory.
+// The types that weights have in memory.
 struct TypePolicy {
-    ggml_type matrix       = GGML_TYPE_COUNT;  // of linear layers; COUNT: the file's if quantized, else `dense`
-    ggml_type dense        = GGML_TYPE_F16;    // of convolutions, tables and layers kept out of quantization
-    bool pack_convolutions = false;      // lay kernels out for the CPU convolution of kernels/conv2d.h
+    ggml_type matrix = GGML_TYPE_COUNT;  // of linear layers; COUNT: the file's type if it is quantized, else `dense`
+    ggml_type dense  = GGML_TYPE_F16;  // of convolutions, tables and layers kept out of quantization
+    bool pack_convolutions = false;  // lay kernels out for the CPU convolution of kernels/conv2d.h
 };
 
 struct Linear {
@@ -39,13 +39,13 @@ struct Norm {
     ggml_tensor* bias   = nullptr;
 };
 
-// A part of a component that holds a weight, and perhaps a bias.
+// A layer of a component: it has a weight, and may have a bias.
 struct Module {
     std::string name;  // canonical
-    int32_t kind;      // DG_MODULE_*
+    int32_t kind;  // DG_MODULE_*
     int64_t in, out, kernel;
     ggml_tensor* weight;  // in memory
-    Conv2d conv;          // of a convolution
+    Conv2d conv;  // of a convolution
     const SourceTensor* source;
     bool bias;  // it has one
 };
@@ -57,8 +57,8 @@ public:
     Params(const Source& source, const TypePolicy& policy, std::string component);
     ~Params();
 
-    // Declarations. A tensor that is missing or of another shape is an Error naming file, tensor, shapes.
-    // `sensitive` layers are small and steer everything (time and label embeddings): never quantized.
+    // Declarations. A tensor that is missing or has another shape is an Error with the file, the tensor and the shapes.
+    // `sensitive` layers are never quantized: they are small, and every other layer depends on them (time and label embeddings).
     Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true, bool sensitive = false);
     Conv2d conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out, bool bias = true);
     Norm norm(const std::string& name, int64_t size);
@@ -68,37 +68,37 @@ public:
         ggml_backend_t backend;  // must outlive the weights
         std::string device_id;
         bool cpu;
-        int32_t residency;     // DG_RESIDENT_*
+        int32_t residency;  // DG_RESIDENT_*
         int64_t stream_bytes;  // 0: the default
         MemoryAccount* account;
         int component;  // its index
     };
-    // Where the weights will be and who counts them; once, after the last declaration. What cannot be there is an Error.
-    // Until they are loaded, tensors have a place that is nowhere: graphs can be built and measured, not computed.
+    // Decides where the weights will be and which account counts them. Call it once, after the last declaration. A weight that
+    // cannot be there is an Error. Before load(), tensors have a false address: graphs can be built and measured, not computed.
     void place(const Place& place);
 
-    // Allocates, reads and converts on several threads, with a log line every second, all that stays in memory. Where `stop`
-    // says so it ends with DG_ERR_CANCELLED. After any failure nothing is allocated.
+    // Allocates, reads and converts all weights that stay in memory, on several threads, with a log line every second. If
+    // `stop` returns true, it ends with DG_ERR_CANCELLED. After a failure nothing is allocated.
     void load(int32_t threads, const std::function<bool()>& stop);
 
-    // Frees what load made. Graphs that read the weights must be gone.
+    // Frees what load() made. No graph may use the weights any more.
     void unload();
     bool loaded() const { return loaded_; }
 
-    // Refuses a mapped file that was written to since it was mapped. Around every computation: the bytes are not copied.
+    // Fails if a mapped file was written to after it was mapped. Called before and after every computation, since the bytes are
+    // not copied.
     void check_mapped() const;
 
-    // What brings streamed weights in while a graph runs, once they are loaded; NULL where nothing is streamed.
+    // The stream that reads weights while a graph runs. NULL before load(), and if nothing is streamed.
     WeightStream* stream() const { return stream_.get(); }
 
-    // One tensor, converted and packed as it is in memory. Tensors of the same Params may be read by several threads, with a
-    // reader each.
+    // Reads one tensor, and converts and packs it as it is in memory. Several threads may call this, each with its own reader.
     void read_tensor(size_t index, SourceReader& reader, uint8_t* to) const;
     ggml_tensor* tensor(size_t index) const { return params_[index].tensor; }
     const Source& source() const { return source_; }
     const std::string& component() const { return component_; }
 
-    // Everything declared that has a weight, in the order of declaration.
+    // All declared layers that have a weight, in the order of declaration.
     std::vector<Module> modules() const;
 
     // A module's weight from the files, as F32 in PyTorch's order.
@@ -109,8 +109,8 @@ public:
     int64_t tensor_count() const { return static_cast<int64_t>(params_.size()); }
     int64_t parameter_count() const;
     int64_t parameter_bytes() const;
-    ggml_type main_type() const;  // of most bytes in memory
-    ggml_type main_file_type() const;  // of most bytes in the files
+    ggml_type main_type() const;  // the type of most bytes in memory
+    ggml_type main_file_type() const;  // the type of most bytes in the files
 
 private:
     struct Param {
@@ -118,7 +118,7 @@ private:
         const SourceTensor* source;
         Conv2d conv;  // kernel > 0 for packed convolutions
         bool table    = false;
-        bool mapped   = false;  // used in the mapped file
+        bool mapped   = false;  // used in the mapped file, without a copy
         bool streamed = false;
     };
 
@@ -141,13 +141,13 @@ private:
     std::string component_;
     ContextPtr ctx_;
     std::vector<Param> params_;
-    std::vector<ggml_tensor*> zeros_;  // biases that the files do not have and the convolutions want
+    std::vector<ggml_tensor*> zeros_;  // biases of zeros: some convolutions need a bias and the files have none
 
     Place place_{};
     bool loaded_ = false;
     BufferPtr buffer_;
     Held held_;
-    struct Mapped {  // a file, and the buffer that ggml takes it for
+    struct Mapped {  // a file, and the ggml buffer made of it
         FileMapping file;
         BufferPtr buffer;
         explicit Mapped(const SourceFile& of);

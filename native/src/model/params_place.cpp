@@ -1,4 +1,4 @@
-// Where the weights of a component are: in memory, in the mapped file, or on their way through a window.
+// Where the weights of a component are: in memory, in the mapped file, or streamed through a window.
 
 #include <algorithm>
 #include <atomic>
@@ -41,7 +41,7 @@ void Params::place(const Place& place) {
         if (place.residency == DG_RESIDENT_MMAP) {
             p.mapped = fits && big;
         } else if (place.residency == DG_RESIDENT_STREAM) {
-            p.mapped   = fits && p.table;  // few of its rows are read
+            p.mapped   = fits && p.table;  // a table: only a few of its rows are read
             p.streamed = big && !p.mapped;
         }
     }
@@ -61,7 +61,8 @@ void Params::place(const Place& place) {
     stream_->check_window();
 }
 
-// In every pass, that is. Q8_0 is quick to make, and what layers get whose rows are no blocks of the type asked for.
+// Streaming would repeat a slow conversion in every pass. Q8_0 is allowed: it is quick to make, and layers get it if their rows
+// are not whole blocks of the type asked for.
 void Params::refuse_slow_conversions() const {
     for (const Param& p : params_) {
         const ggml_type to = p.tensor->type, from = p.source->type;
@@ -75,7 +76,7 @@ void Params::refuse_slow_conversions() const {
     }
 }
 
-// ggml's allocator gives memory to what has no data.
+// Gives tensors a false address: ggml's allocator would give memory to tensors without data.
 void Params::put_nowhere() {
     void* const nowhere = reinterpret_cast<void*>(uintptr_t{64});
     for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {

@@ -1,4 +1,4 @@
-// Chooses arithmetic and weight types from what the caller asked for and what the device does well.
+// Chooses arithmetic and weight types: from the caller's wish, and from what the device computes fast.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct PrecisionChoice {
 
 PrecisionChoice choose_precision(int32_t asked, const Device& device);
 
-// Types of one component's weights; `type` is DG_TYPE_*, AUTO for what the precision implies.
+// The types of one component's weights. `type` is DG_TYPE_*; AUTO means the usual type of the precision.
 TypePolicy choose_types(const PrecisionChoice& choice, int32_t type, const Device& device);
 
 }  // namespace dg

@@ -12,7 +12,7 @@ namespace dg {
 
 namespace {
 
-// A tensor has fewer elements than this; it keeps products within 64 bits.
+// A tensor has fewer elements than this, so that products of sizes fit into 64 bits.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
 ggml_type checked_type(int32_t type, int64_t columns) {
@@ -53,7 +53,7 @@ size_t row_bytes(int32_t type, int64_t columns) {
 void quantize(int32_t type, const float* values, int64_t rows, int64_t columns, uint8_t* out, size_t out_bytes) {
     const ggml_type to = checked(type, values, rows, columns, out, out_bytes);
     if (ggml_is_quantized(to)) {
-        // The engine's quantizers assert, or loop for ever, on what is not a number.
+        // On a value that is not a number the engine's quantizers end the process or loop for ever.
         for (int64_t i = 0; i < rows * columns; i++) {
             if (!std::isfinite(values[i])) {
                 fail(DG_ERR_ARGUMENT, "value %lld is not finite; type %s cannot hold it", static_cast<long long>(i),

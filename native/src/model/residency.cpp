@@ -116,7 +116,7 @@ void Model::unload(int32_t components) {
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         if ((components & (1 << i)) && components_[i].params != nullptr && components_[i].params->loaded()) {
             if (running_ == i) {
-                compute_release();  // its graph reads what goes
+                compute_release();  // the graph uses weights that are freed here
             }
             components_[i].params->unload();
         }

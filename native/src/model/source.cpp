@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 
-// Sets the type; bytes that one block of it takes in the file, and elements.
+// Sets t's type, and the size of one of its blocks in the file, in bytes and in elements.
 void set_type(SourceTensor& t, int32_t stored, int64_t* block_bytes, int64_t* block) {
     *block = 1;
     switch (stored) {
@@ -76,7 +76,7 @@ SourceTensor read_weight(const dg_weight& w, size_t files) {
         elements *= n;
         last += (n - 1) * stride;
     }
-    const int64_t span = t.in_order ? elements : last + 1;  // of elements in the file
+    const int64_t span = t.in_order ? elements : last + 1;  // of the tensor in the file, in elements
     if (w.offset < 0 || w.bytes < 0 || w.bytes % block_bytes != 0 || w.bytes / block_bytes * block < span ||
         (t.in_order && (w.bytes / block_bytes * block != elements || t.ne[0] % block != 0))) {
         wrong("bytes", w.bytes);
@@ -105,7 +105,7 @@ float f8(uint8_t v, int mantissa, int bias) {
     return (v & 0x80) != 0 ? -magnitude : magnitude;
 }
 
-// Widens what no ggml type is; the number of elements follows from the bytes.
+// Decodes types that ggml does not have. The number of elements follows from the number of bytes.
 void widen(SourceTensor::Coding coding, const std::vector<uint8_t>& data, std::vector<uint8_t>* to) {
     const size_t n = coding == SourceTensor::Coding::F64 ? data.size() / 8 : data.size();
     to->resize(n * sizeof(float));
@@ -121,7 +121,7 @@ void widen(SourceTensor::Coding coding, const std::vector<uint8_t>& data, std::v
     }
 }
 
-// Multiplies runs of values by a factor each.
+// Divides values into runs of equal length and multiplies each run by its factor.
 void rescale(const std::vector<float>& scale, float* values, int64_t n) {
     const int64_t run = n / static_cast<int64_t>(scale.size());
     for (const float factor : scale) {
@@ -199,7 +199,7 @@ void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t byt
     file->check();
 }
 
-// What damaged FP8 files often hold, and what would make every picture one of NaN.
+// Damaged FP8 files often hold NaN. One NaN makes every picture NaN.
 void SourceReader::refuse_nan(const SourceTensor& tensor) const {
     const float* values = reinterpret_cast<const float*>(converted_.data());
     for (size_t i = 0; i < raw_.size(); i++) {

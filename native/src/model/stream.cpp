@@ -46,7 +46,7 @@ void WeightStream::check_window() const {
 }
 
 void WeightStream::open(const ReadMany& read_many) {
-    // All of it may fit; ends of segments are aligned, so that is all it takes.
+    // If all streamed weights fit into the window, it needs no more than their total size.
     const size_t bytes = std::min(window_bytes_ / alignment_ * alignment_, total_);
     if (items_.empty()) {
         return;
@@ -131,7 +131,7 @@ void WeightStream::attach(ggml_cgraph* graph) {
     const size_t most   = window >= total_ ? total_ : window / 2;
     const int nodes     = ggml_graph_n_nodes(graph);
     segments_.push_back({0, 0, {}});
-    std::unordered_map<size_t, size_t> in_segment;  // items to the segment that has them
+    std::unordered_map<size_t, size_t> in_segment;  // for each item, the last segment that has it
     for (int n = 0; n < nodes; n++) {
         ggml_tensor* node = ggml_graph_node(graph, n);
         if (node->view_src != nullptr) {
@@ -147,7 +147,7 @@ void WeightStream::attach(ggml_cgraph* graph) {
         });
         if (!segments_.back().items.empty() && segments_.back().bytes + bytes_of(fresh) > most) {
             segments_.push_back({n, n, {}});
-            fresh = std::move(wanted);  // what it reads of the segment before has to come again
+            fresh = std::move(wanted);  // a new segment needs all items of its first node
         }
         Segment& segment = segments_.back();
         for (const size_t item : fresh) {
@@ -184,7 +184,7 @@ void WeightStream::begin_run() {
     if (kept_ || !place_.cpu || segments_.size() < 2) {
         return;
     }
-    start_thread(&reader_thread_, [this] { read_ahead(); });  // without one the computing thread reads everything
+    start_thread(&reader_thread_, [this] { read_ahead(); });  // if refused, the computing thread reads
 }
 
 void WeightStream::finish() noexcept {
@@ -198,7 +198,7 @@ void WeightStream::finish() noexcept {
     }
 }
 
-// Reads one item of a segment into the window, without the lock; false where none is left to begin.
+// Reads one item of a segment into the window; the lock is released while it reads. False if no item is left to read.
 bool WeightStream::read_one(size_t segment, SourceReader& reader, std::unique_lock<std::mutex>& lock) {
     Segment& s = segments_[segment];
     if (s.next == s.items.size() || stop_ || failure_ != nullptr) {
@@ -277,7 +277,7 @@ std::pair<int, int> WeightStream::acquire(size_t segment, const std::atomic<bool
             reader_ = std::make_unique<SourceReader>(params_.source());
         }
         std::unique_lock<std::mutex> lock(mutex_);
-        // what was computed before has left its end of the window
+        // the segment before is computed: its end of the window is free
         allowed_ = segment + 1;
         changed_.notify_all();
         while (!cancelled && read_one(segment, *reader_, lock)) {

@@ -1,5 +1,5 @@
-// Weights that pass through a window of memory while a graph runs. The graph's nodes are divided into segments whose weights
-// fit; while one is computed, a thread brings in the next one's.
+// Weights that pass through a window of memory while a graph runs. The graph's nodes are divided into segments, so that the
+// weights of a segment fit into the window. While one segment is computed, a thread reads the weights of the next.
 #pragma once
 
 #include <condition_variable>
@@ -28,11 +28,11 @@ public:
 
     void add(size_t index);  // a tensor of params
 
-    // Refuses a window that the largest tensor does not fit into.
+    // Fails if the largest tensor does not fit into the window.
     void check_window() const;
 
-    // Makes the window, and on a device other than the CPU the host copy that it is filled from. Tensors then have a place in the
-    // window that graphs can be allocated with.
+    // Makes the window. On a device that is not the CPU it also makes a buffer on the host, from which the window is filled.
+    // After this, tensors have an address in the window, and graphs can be allocated.
     void open(const ReadMany& read_many);
     void close() noexcept;
 
@@ -45,16 +45,16 @@ private:
     struct Item {
         size_t index;  // of params
         ggml_tensor* tensor;
-        size_t bytes;  // in the window, with what alignment adds
+        size_t bytes;  // in the window, alignment included
         std::vector<uint8_t> host;
     };
-    // Segments lie at the window's two ends in turn, so that two neighbours fit where they are not too large.
+    // Segments use the two ends of the window in turn. So two neighbours fit at the same time if they are not too large.
     struct Segment {
         int first, last;  // nodes
         std::vector<size_t> items;
         size_t bytes = 0;
         size_t next  = 0;  // item to be read
-        size_t left  = 0;  // items not read yet
+        size_t left  = 0;  // items that are not in the window yet
     };
 
     std::vector<size_t> items_of(const ggml_tensor* node) const;

@@ -1,4 +1,4 @@
-// The VAE in parts: the graphs of its middles and levels, and the statistics of group norms between host and device.
+// The VAE in parts: the graphs of its middle and of its levels. The statistics of group norms go between host and device.
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,7 @@ bool decodes(int32_t stage) {
     return stage == DG_STAGE_VAE_DECODE_MIDDLE || stage == DG_STAGE_VAE_DECODE_LEVELS;
 }
 
-// Means and variances -> means and reciprocal deviations, as group_norm_by takes them.
+// Turns means and variances into means and 1 / standard deviation, as group_norm_by needs them.
 std::vector<float> reciprocals(const float* statistics, int64_t groups) {
     std::vector<float> out(statistics, statistics + 2 * groups);
     for (size_t i = 1; i < out.size(); i += 2) {

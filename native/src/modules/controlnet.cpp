@@ -98,8 +98,8 @@ ggml_tensor* ControlNet::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
     return x;
 }
 
-// What a Union net adds after the first convolution: the hint, shifted in every channel by what a small transformer makes of the
-// means of hint and sample.
+// A Union net's addition after the first convolution: the hint, with a shift for every channel. A small transformer computes the
+// shifts from the means of hint and sample.
 ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t type) const {
     const auto mean = [&](ggml_tensor* t) {  // [w, h, C, N] -> [C, 1, N]
         ggml_tensor* flat = ggml_reshape_3d(g.ctx, t, t->ne[0] * t->ne[1], t->ne[2], t->ne[3]);

@@ -1,5 +1,6 @@
-// SDXL's ControlNet (diffusers' ControlNetModel and ControlNetUnionModel with one hint): the UNet's way down and middle, a
-// small network for the control picture, and a 1x1 convolution for every residual. Dimensions come from the weights.
+// SDXL's ControlNet (diffusers' ControlNetModel, and ControlNetUnionModel with one hint). It has the down blocks and the middle
+// of a UNet, a small network for the control picture (the hint), and a 1x1 convolution for every residual. Dimensions come from
+// the weights.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@ namespace dg {
 struct ControlDims {
     UnetDims unet;
     std::vector<int64_t> hint;  // output channels of the hint's convolutions before the last
-    int64_t hint_channels = 0;  // of the control picture
+    int64_t hint_channels = 0;  // channels of the control picture
     // Union nets only.
     int64_t types = 0, fuse_width = 0, fuse_layers = 0;
 
@@ -37,7 +38,7 @@ public:
     struct Inputs {
         ggml_tensor* sample;  // as in Unet::Inputs
         ggml_tensor* time;
-        Unet::Context context;  // none where the net has no cross-attention
+        Unet::Context context;  // empty if the net has no cross-attention
         ggml_tensor* label;
         ggml_tensor* hint;  // [w, h, model_channels, N or 1]
         ggml_tensor* types;  // Union: sinusoids of the one-hot kinds [256 * types]; otherwise NULL
@@ -49,8 +50,8 @@ public:
     const ControlDims dims;
 
 private:
-    // One of a Union net's layers (ResidualAttentionBlock). The nets' own code hands its attention the batch in the place of the
-    // sequence, so that with one picture every token sees itself alone and q and k have no say; so it was trained, and so it is here.
+    // A layer of a Union net (ResidualAttentionBlock). In the nets' original code, attention takes the batch for the sequence. With
+    // one picture every token then sees only itself, and q and k change nothing. The nets were trained so, and we do the same.
     struct Fuse {
         Norm norm1, norm2;
         Linear v, out, fc, proj;

@@ -1,4 +1,4 @@
-// ESRGAN's generator (RRDBNet of BasicSR) for upscaling pictures 2, 4 or 8 times, every dimension from the weights.
+// ESRGAN's generator (RRDBNet of BasicSR). It enlarges pictures 2, 4 or 8 times. All dimensions come from the weights.
 #pragma once
 
 #include <vector>
@@ -25,7 +25,7 @@ public:
     const EsrganDims dims;
 
 private:
-    using Dense = std::vector<Conv2d>;  // five convolutions, each of all before it
+    using Dense = std::vector<Conv2d>;  // five convolutions; each reads the results of all before it
     ggml_tensor* dense(GraphBuilder& g, const Dense& d, ggml_tensor* x) const;
 
     Conv2d first_, body_end_, hr_, last_;

@@ -43,7 +43,7 @@ ggml_tensor* attend(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor
     return product(g, vt, scores);
 }
 
-// Queries first..end-1, at most `step` at a time. Halves are joined, so that each result is copied few times.
+// Queries first..end-1, at most `step` at a time. Two halves are joined at each level, so that a result is copied few times.
 ggml_tensor* attend_in_slices(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* vt, ggml_tensor* mask,
                               float scale, int64_t first, int64_t end, int64_t step) {
     if (end - first <= step) {
@@ -55,7 +55,7 @@ ggml_tensor* attend_in_slices(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, g
     return ggml_concat(g.ctx, low, attend_in_slices(g, q, k, vt, mask, scale, middle, end, step), 1);
 }
 
-// softmax(q k^T / sqrt(d)) v with scores in memory, all or as many as traits allow. q, k, v: [d, T, heads, N].
+// softmax(q k^T / sqrt(d)) v with scores in memory: all of them, or as many as traits allow. q, k, v: [d, T, heads, N].
 ggml_tensor* plain_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, ggml_tensor* mask,
                              float scale) {
     const int64_t queries = q->ne[1];
@@ -69,8 +69,7 @@ ggml_tensor* plain_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
     return ggml_cont(g.ctx, ggml_permute(g.ctx, mixed, 0, 2, 1, 3));  // [d, heads, Tq, N]
 }
 
-// The same without materialised scores; NULL where the device has no kernel for these shapes. The batch
-// is in the fourth dimension throughout.
+// The same without scores in memory. NULL if the device has no kernel for these shapes. The batch is always the fourth dimension.
 ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, float scale) {
     if (!g.traits.cpu) {  // GPU kernels want half-precision keys and values
         k = ggml_cast(g.ctx, k, GGML_TYPE_F16);
@@ -81,10 +80,10 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
     return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
 }
 
-// As a matrix product over columns that are written to memory: what GPUs are given.
+// A convolution as a matrix product over columns in memory. GPUs use this.
 ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
-    // Columns first: [K, pixels] x [K, out] puts the result's pixels in the fastest dimension, as pictures want it.
+    // The columns are the first factor: [K, pixels] x [K, out] has pixels in the fastest dimension, as pictures need.
     const bool half      = layer.weight->type == GGML_TYPE_F16;
     ggml_tensor* columns = ggml_im2col(g.ctx, kernel, x, options.stride, options.stride, options.pad, options.pad, 1, 1,
                                        true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
@@ -113,7 +112,7 @@ ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vectors) {
     return ggml_reshape_4d(g.ctx, vectors, 1, 1, vectors->ne[0], vectors->ne[1]);
 }
 
-// What the graph's adapters do to a weight; NULL for nothing.
+// The change that the graph's adapters make to a weight. NULL if they do not change it.
 static const AppliedChange* change_of(const GraphBuilder& g, const ggml_tensor* weight) {
     return g.adapters != nullptr ? g.adapters->find(weight) : nullptr;
 }
@@ -127,7 +126,7 @@ bool may_pack(const GraphBuilder& g) {
     return g.traits.cpu && (f32_products() || (g.traits.bf16 && bf16_products()));
 }
 
-// Notes that `packed` is y as the BF16 products want it.
+// Notes y, packed for our kernels, if they can read it.
 template <typename Pack>
 static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tensor* x, Pack pack) {
     if (may_pack(g) && y->ne[0] % kTileDepth == 0 && ggml_is_contiguous(x)) {
@@ -136,19 +135,20 @@ static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tens
     return y;
 }
 
-// Of the F32 kernels: ggml's products of F16 and quantized weights (llamafile) reach 60 to 75 GFLOP/s on a core of AVX2 and ours
-// no more, its products of F32 weights 30 to 40. Below a few tokens the widening of weights is not worth its time.
+// Whether our F32 kernels are faster than ggml's. On a core with AVX2, ggml's products of F16 and quantized weights (llamafile)
+// reach 60 to 75 GFLOP/s, as ours do; its products of F32 weights reach 30 to 40. For a few tokens, widening the weights costs
+// more than it saves.
 static bool matmul_pays(const ggml_tensor* weight, const ggml_tensor* x) {
     return !f32_products() || (weight->type == GGML_TYPE_F32 && x->ne[1] * x->ne[2] >= 8);
 }
 
-// Whether the product of a weight and x is one of our kernels'.
+// Whether one of our kernels computes the product of a weight and x.
 static bool multiplies_packed(const GraphBuilder& g, const ggml_tensor* weight, const ggml_tensor* x) {
     return may_pack(g) && matmul_offered(weight->type, weight->ne[0], weight->ne[1]) && matmul_pays(weight, x) &&
            x->nb[0] == sizeof(float) && x->ne[3] == 1;
 }
 
-// x as the tokens that a weight is multiplied by, packed once for all layers that read it.
+// x packed as tokens for the product with a weight. It is packed once for all layers that read it.
 static ggml_tensor* packed_tokens(GraphBuilder& g, const ggml_tensor* weight, ggml_tensor* x) {
     ggml_tensor*& packed = g.packed[x];
     if (packed == nullptr) {
@@ -181,7 +181,7 @@ ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_t
     return residual == nullptr ? y : ggml_add(g.ctx, residual, y);
 }
 
-// A convolution's input, packed with the norm it is waiting for, if any.
+// A convolution's input, packed. If a norm of it is only noted, packing computes the norm.
 static ggml_tensor* packed_picture(GraphBuilder& g, ggml_tensor* x, int pad) {
     const auto normed = g.normed.find(x);
     if (normed != g.normed.end()) {

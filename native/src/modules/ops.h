@@ -1,5 +1,5 @@
-// The layers SDXL's modules are made of, as ggml graph pieces. Activations are float32. Pictures are
-// [W, H, C, N] in ggml's order, token sequences [C, T, N].
+// The layers of SDXL's modules, as parts of a ggml graph. Activations are float32. In ggml's order, pictures are [W, H, C, N]
+// and token sequences are [C, T, N].
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,21 @@
 
 namespace dg {
 
-// Norms and activations only note what they are where a kernel can do them while it packs its input; they are
-// computed by themselves for whoever else reads them.
+// If a kernel can compute a norm or an activation while it packs its input, the graph only notes it. Other readers get a node
+// that computes it.
 
-// Whether our kernels on packed inputs may stand in for ggml's operations: BF16 ones where activations may be rounded, F32
-// ones always.
+// Whether our kernels on packed inputs may replace ggml's operations: BF16 kernels if activations may be rounded, F32 kernels
+// always.
 bool may_pack(const GraphBuilder& g);
 
-// Layers and norms take part in the graph's adapters, if it has any. Plus the residual where it is not NULL.
+// The graph's adapters change layers and norms. The residual is added if it is not NULL.
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual = nullptr);
 
 // a [k, m, ...] times b [k, n, ...] -> [m, n, ...], by ggml's kernels.
 ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b);
 
-// weight [in, out] of any type times x [in, T, N], plus bias and residual where they are not NULL, by the fastest way the
-// device has.
+// weight [in, out] of any type times x [in, T, N], plus bias and residual if they are not NULL, in the fastest way on the
+// device.
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias = nullptr,
                     ggml_tensor* residual = nullptr);
 
@@ -37,7 +37,7 @@ struct ConvOptions {
 };
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options = {});
 
-// A picture with so many more pixels on each side: from the other side along the axes that wrap, zeros along the others.
+// Adds pixels on each side of a picture. Along axes that wrap they come from the opposite side; along others they are zeros.
 ggml_tensor* pad_picture(GraphBuilder& g, ggml_tensor* x, int left, int right, int top, int bottom);
 
 // The same without adapters.
@@ -49,7 +49,7 @@ ggml_tensor* per_channel(GraphBuilder& g, ggml_tensor* vectors);
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, float eps = 1e-5f);
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& norm, ggml_tensor* x, int groups, float eps);
 
-// The same by given statistics of x [W, H, C, 1]: [2, groups], each group's mean and reciprocal deviation.
+// A group norm of x [W, H, C, 1] with given statistics [2, groups]: each group's mean and 1 / standard deviation.
 ggml_tensor* group_norm_by(GraphBuilder& g, const Norm& norm, ggml_tensor* x, ggml_tensor* statistics);
 
 // Mean and variance of each group of channels of x [W, H, C, 1], which may be a view: [2, groups].
@@ -63,7 +63,7 @@ ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x);  // x * sigmoid(1.702 
 ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x);
 
 // Multi-head attention: q [C, Tq, N], k and v [C, Tk, U] -> [C, Tq, N]. mask [Tk, Tq] is added to the scores;
-// with a mask the plain path is taken. of_row, I32 [N], tells whose keys and values a row has; NULL: its own, U is N.
+// with a mask, scores are in memory. of_row, I32 [N]: for each row, which keys and values it uses. NULL: its own, and U is N.
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
                        ggml_tensor* mask = nullptr, ggml_tensor* of_row = nullptr);
 
@@ -71,7 +71,7 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
 ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x);
 ggml_tensor* to_picture(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);
 
-// Two convolutions after norms, added to what comes in. `time` is a UNet's, of the time's embedding.
+// Norm and convolution, twice; the result is added to the input. `time` projects the time embedding; only UNets have it.
 struct Resnet {
     Norm norm1, norm2;
     Conv2d conv1, conv2, shortcut;  // no shortcut where the channels stay as they are
@@ -79,7 +79,7 @@ struct Resnet {
 };
 Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out, int64_t time_embed = 0);
 
-// embedding is NULL without time; norm(norm, x) builds a group norm.
+// `embedding` is NULL if the resnet has no `time`. norm(weights, x) builds a group norm.
 using BuildNorm = std::function<ggml_tensor*(const Norm&, ggml_tensor*)>;
 ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding, const BuildNorm& norm);
 

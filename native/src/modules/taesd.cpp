@@ -28,8 +28,8 @@ constexpr float kRange = 3.0f;  // the decoder's first step, tanh(x / 3) * 3
 
 }  // namespace
 
-// Layers with weights are convolutions and blocks. In the encoder a convolution without bias halves the picture. In the decoder a
-// place without weights is the ReLU after the first convolution, and every later one doubles the picture.
+// Layers with weights are convolutions and blocks. In the encoder a convolution without a bias halves the picture. In the decoder
+// some numbers have no weights: the first is the ReLU after the first convolution, each later one doubles the picture.
 TaesdHalf::TaesdHalf(const Source& source, Params& p, Side side) : side_(side) {
     const auto shape = [&](const std::string& name) {
         const SourceTensor* t = source.find(name + ".weight");

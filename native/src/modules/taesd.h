@@ -1,5 +1,5 @@
-// TAESD, a tiny autoencoder for SDXL's latents (diffusers' AutoencoderTiny): plain convolutions without norms or attention. The
-// order of its layers is read off the weights.
+// TAESD, a tiny autoencoder for SDXL's latents (diffusers' AutoencoderTiny). It has plain convolutions, no norms, no attention.
+// The names of the weights give the order of its layers.
 #pragma once
 
 #include <vector>

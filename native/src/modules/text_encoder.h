@@ -1,4 +1,4 @@
-// CLIP's text transformer, both as Hugging Face writes it (CLIP-L) and as OpenCLIP does (bigG).
+// CLIP's text transformer: CLIP-L of Hugging Face and bigG of OpenCLIP.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ struct TextDims {
     bool quick_gelu = false;
 };
 
-// Reads the dimensions off the weights under `prefix`; head_dim cannot be.
+// Gets the dimensions from the shapes of the weights under `prefix`. Shapes do not show head_dim, so the caller gives it.
 TextDims infer_text_dims(const Source& source, const std::string& prefix, int64_t head_dim);
 
 class TextEncoder {
@@ -20,11 +20,11 @@ public:
     TextEncoder(Params& params, const std::string& prefix, const TextDims& dims);
 
     struct Inputs {
-        ggml_tensor* ids;      // I32 [T, chunks]
-        ggml_tensor* mask;     // F32 [T, T], causal
-        ggml_tensor* keep;     // F32 [1, T*chunks], NULL without custom embeddings
-        ggml_tensor* custom;   // F32 [width, T*chunks], NULL without
-        ggml_tensor* ends;     // I32 [chunks]: rows of the end tokens among all T*chunks; NULL without pooling
+        ggml_tensor* ids;  // I32 [T, chunks]
+        ggml_tensor* mask;  // F32 [T, T], causal
+        ggml_tensor* keep;  // F32 [1, T*chunks], NULL without custom embeddings
+        ggml_tensor* custom;  // F32 [width, T*chunks], NULL without
+        ggml_tensor* ends;  // I32 [chunks]: rows of the end tokens among all T*chunks; NULL without pooling
     };
 
     // hidden [width, T, chunks] after `last` layers; pooled [projection, chunks] or NULL.

@@ -55,7 +55,7 @@ void check_unet_dims(const Source& source, const UnetDims& d) {
              path.c_str(), d.channels.size(), d.up_depth.size(), static_cast<long long>(d.mid_resnets),
              static_cast<long long>(d.context));
     }
-    std::vector<int64_t> skips{d.model_channels()};  // widths of what the way up takes from the way down, last first
+    std::vector<int64_t> skips{d.model_channels()};  // widths of the skips; the up blocks take the last one first
     for (size_t l = 0; l < d.channels.size(); l++) {
         skips.insert(skips.end(), static_cast<size_t>(d.down_resnets[l]) + (l + 1 < d.channels.size() ? 1 : 0),
                      d.channels[l]);
@@ -247,7 +247,7 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
             skips.pop_back();
             x = stage(g, level, i, x, embedding, in.context);
         }
-        if (level.resample.weight != nullptr) {  // to the size of the skip that comes next, which odd sizes need
+        if (level.resample.weight != nullptr) {  // to the size of the next skip: odd sizes are not exactly doubled
             x = conv2d(g, level.resample, resize_nearest(g, x, skips.back()->ne[0], skips.back()->ne[1]));
         }
     }

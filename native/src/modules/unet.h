@@ -1,6 +1,6 @@
-// SDXL's UNet with every dimension taken from the weights: base, refiner, inpainting (9 input channels),
-// distilled ones (SSD-1B, Vega) and our nano models. Structure and names are diffusers'
-// UNet2DConditionModel with addition_embed_type "text_time" and linear projections.
+// SDXL's UNet. All dimensions come from the weights: base, refiner, inpainting (9 input channels), distilled models (SSD-1B,
+// Vega) and our nano models. Structure and names are those of diffusers' UNet2DConditionModel with addition_embed_type
+// "text_time" and linear projections.
 #pragma once
 
 #include <string>
@@ -14,11 +14,11 @@ struct UnetDims {
     std::string prefix  = "unet.";  // of the tensors' canonical names
     int64_t in_channels = 0, out_channels = 0, context = 0, label = 0, time_embed = 0;
     int64_t guidance = 0;  // width of the embedding of the guidance scale; 0: there is none
-    std::vector<int64_t> channels;                     // per level
-    std::vector<int64_t> down_resnets;                 // per level
-    std::vector<std::vector<int64_t>> down_depth;      // per level and resnet: transformer blocks after it
-    std::vector<std::vector<int64_t>> up_depth;        // per level of up_blocks (from the deepest) and resnet;
-                                                       // none in a ControlNet, which ends at the middle
+    std::vector<int64_t> channels;  // per level
+    std::vector<int64_t> down_resnets;  // per level
+    std::vector<std::vector<int64_t>> down_depth;  // per level and resnet: transformer blocks after it
+    std::vector<std::vector<int64_t>> up_depth;  // per level of up_blocks (from the deepest) and resnet;
+        // none in a ControlNet, which ends at the middle
     std::vector<std::vector<int64_t>> up_in_channels;  // input width of each resnet there
     int64_t mid_depth   = 0;
     int64_t mid_resnets = 0;
@@ -28,10 +28,10 @@ struct UnetDims {
     int64_t model_channels() const { return channels[0]; }
 };
 
-// Of what there is: a ControlNet has the way down and the middle only.
+// The dimensions of all parts that exist. A ControlNet has only the down blocks and the middle.
 UnetDims infer_unet_dims(const Source& source, const std::string& prefix);
 
-// Fails where a whole UNet's levels do not go together, up with down: the graph would be built of what is not there.
+// Fails if the up blocks of a whole UNet do not match its down blocks: the graph would need tensors that do not exist.
 void check_unet_dims(const Source& source, const UnetDims& dims);
 
 class Unet {
@@ -41,22 +41,22 @@ public:
     // The texts of a batch.
     struct Context {
         ggml_tensor* texts  = nullptr;  // [context, T, U]
-        ggml_tensor* of_row = nullptr;  // I32 [N], which of them each row has; NULL: its own, U is N
+        ggml_tensor* of_row = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
     };
     struct Inputs {
         ggml_tensor* sample;  // [w, h, in_channels, N]
-        ggml_tensor* time;    // [model_channels, N]: sinusoidal embedding
+        ggml_tensor* time;  // [model_channels, N]: sinusoidal embedding
         Context context;
-        ggml_tensor* label;   // [label, N]: pooled text and sinusoidal size ids
-        ggml_tensor* guidance = nullptr;  // [guidance, N]: its sinusoidal embedding, where the UNet has one
-        // What ControlNets add: of the shapes of Trunk::skips, then of Trunk::middle; or empty.
+        ggml_tensor* label;  // [label, N]: pooled text and sinusoidal size ids
+        ggml_tensor* guidance = nullptr;  // [guidance, N]: sinusoids of the guidance scale, or NULL
+        // The residuals of ControlNets: one for each of Trunk::skips, then one for Trunk::middle. May be empty.
         std::vector<ggml_tensor*> residuals;
     };
     ggml_tensor* build(GraphBuilder& g, const Inputs& in) const;  // [w, h, out_channels, N]
 
-    // The parts of it that a ControlNet has too. embed: time and label embedding (and one more, already projected) after
-    // SiLU, with which every use begins, [time_embed, N]. enter: the first convolution. trunk: the way down and the middle.
-    // What a UNet is told of guidance is added to the sinusoids of the time first.
+    // The parts that a ControlNet has too. embed: the sum of time and label embedding (and of `more`, already projected) after
+    // SiLU, [time_embed, N]; every use of it begins with SiLU. enter: the first convolution. trunk: down blocks and middle. The
+    // embedding of the guidance scale is added to the sinusoids of the time first.
     ggml_tensor* embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more = nullptr) const;
     ggml_tensor* enter(GraphBuilder& g, ggml_tensor* sample) const;
     struct Trunk {
@@ -79,7 +79,7 @@ private:
     };
     struct Level {
         std::vector<Resnet> resnets;
-        std::vector<Transformer> transformers;  // one per resnet, empty ones without blocks
+        std::vector<Transformer> transformers;  // one per resnet; empty if the resnet has no blocks
         Conv2d resample;  // none after the last
     };
 

@@ -39,7 +39,7 @@ ggml_tensor* middle(GraphBuilder& g, const vae::Middle& m, ggml_tensor* x, VaeNo
     return resnet(g, m.second, x, norms);
 }
 
-// Levels of the given widths, each after the one before it.
+// Makes levels of the given widths; the output of each is the input of the next.
 std::vector<vae::Level> make_levels(Params& p, const std::string& name, const std::string& resample, int64_t resnets,
                                     int64_t width, const std::vector<int64_t>& widths) {
     std::vector<vae::Level> levels(widths.size());

@@ -1,4 +1,4 @@
-// The group norms of a VAE, which a tile of a picture can be given statistics for.
+// The group norms of a VAE. A tile of a picture can use given statistics in place of its own.
 #pragma once
 
 #include <vector>
@@ -7,13 +7,13 @@
 
 namespace dg {
 
-// The part of a tile that is reported on, in the units of the tile's input, [width, height].
+// The part of a tile whose statistics are reported, in the units of the tile's input, [width, height].
 struct VaeCore {
     int64_t left, top, width, height;
-    int64_t of_width;  // the input's, to scale the rest by
+    int64_t of_width;  // the width of the input; the other numbers are scaled by it
 };
 
-// Builds the group norms of one graph, in their order. As it is constructed it norms by each input's own statistics.
+// Builds the group norms of one graph, in their order. By default each norm uses the statistics of its own input.
 class VaeNorms {
 public:
     explicit VaeNorms(int32_t groups) : groups_(groups) {}

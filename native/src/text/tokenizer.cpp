@@ -18,7 +18,7 @@ uint64_t pair_key(int32_t left, int32_t right) {
     return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
 }
 
-// Bytes that GPT-2's alphabet, of which CLIP's first 256 tokens are, writes as themselves.
+// Bytes that GPT-2's alphabet writes as themselves. CLIP's first 256 tokens are this alphabet.
 bool is_printable(int b) {
     return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
 }

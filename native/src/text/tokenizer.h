@@ -1,5 +1,5 @@
-// CLIP's byte pair encoding. The vocabulary comes from the engine; splitting follows the reference
-// tokenizer's Unicode classes, which the engine's own splitter reduces to ASCII.
+// CLIP's byte pair encoding. The vocabulary comes from the engine. Text is split by the Unicode classes of the reference
+// tokenizer; the engine's own splitter knows only ASCII.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ private:
     Tokenizer();
     void encode_word(const std::string& word, std::vector<int32_t>& out) const;
 
-    int32_t byte_ids_[256];                       // id of a byte inside a word; +256 at its end
+    int32_t byte_ids_[256];  // id of a byte inside a word; +256 at its end
     std::unordered_map<uint64_t, Merge> merges_;  // (left id, right id)
 };
 
