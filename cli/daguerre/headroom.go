@@ -8,14 +8,14 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// What Go's runtime needs besides what it has at the start. It ends the process, with a trace of all that runs, where the system refuses it a
-// thread or memory, so that this is looked at before. Threads are those that wait in calls; a thread's stack is a part of the address space.
+// What Go's runtime will need in addition to what it has at the start. If the system refuses it a thread or memory, the runtime ends the
+// process with a trace. So the program looks first. A thread that waits in a call counts, and its stack takes address space.
 const (
 	spareThreads = 8
 	spareBytes   = 256 << 20
 )
 
-// tooLittle says what there is too little of to begin; empty: nothing.
+// tooLittle names what is too scarce to begin; empty: nothing is.
 func tooLittle(h machine.Headroom) string {
 	if h.AddressSpace >= 0 && h.AddressSpace < spareBytes {
 		return fmt.Sprintf("only %s of address space are left, and %s are needed to begin; raise the limit (ulimit -v)", words.Bytes(h.AddressSpace),

@@ -59,9 +59,9 @@ func commandLine() []string {
 	return append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 }
 
-// watchSignals cancels the run at the first Ctrl-C, SIGTERM or SIGHUP and ends the process at the second, or where standard output takes
-// nothing for giveUp. Ending it is safe at any moment: files get their names when they are complete. A SIGHUP that is ignored, as nohup has
-// it, stays so.
+// watchSignals cancels the run at the first Ctrl-C, SIGTERM or SIGHUP. At the second one, or if nobody reads standard output for giveUp, it
+// ends the process. Ending it is safe at any moment: files get their names when they are complete. If SIGHUP is ignored, as under nohup, it
+// stays ignored.
 func watchSignals(cancel context.CancelFunc, stdout *patient) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -71,7 +71,7 @@ func watchSignals(cancel context.CancelFunc, stdout *patient) {
 	<-signals
 	cancel()
 	go func() {
-		if term.IsTerminal(int(os.Stderr.Fd())) { // it may be gone, or take nothing
+		if term.IsTerminal(int(os.Stderr.Fd())) { // a pipe may be closed, or nobody reads it
 			fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to end at once")
 		}
 	}()

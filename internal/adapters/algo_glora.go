@@ -29,7 +29,7 @@ func (g *group) planGLoRA(src *source) *planned {
 	return g.lowRank(src, AlgorithmGLoRA, partB2, partB1, partBM)
 }
 
-// planGLoRAInput reads the part alpha/r W a1 a2, a change of what the layer reads.
+// planGLoRAInput reads the part alpha/r W a1 a2: a change of the layer's input.
 func (g *group) planGLoRAInput(src *source) *planned {
 	if !g.glora() {
 		return nil

@@ -16,7 +16,7 @@ const (
 
 var (
 	ia3Algorithm = algorithm{parts: []part{partIA3, partOnInput}, pairs: [][2]part{{partIA3, partOnInput}}, plan: (*group).planIA3}
-	// PEFT's factors of outputs are of the bias too.
+	// PEFT's factors of outputs scale the bias too.
 	peftIA3Algorithm = algorithm{parts: []part{partPEFTIA3}, also: map[string]part{".ia3_l.default": partPEFTIA3}, plan: (*group).planPEFTIA3}
 	ia3BiasAlgorithm = algorithm{parts: []part{partPEFTIA3}, plan: (*group).planIA3Bias}
 )
@@ -26,7 +26,7 @@ func (g *group) planIA3(src *source) *planned {
 	if !g.weighs() || !g.hasAll(partIA3, partOnInput) {
 		return nil
 	}
-	g.take(partAlpha) // it has no meaning
+	g.take(partAlpha) // alpha has no meaning here
 	flag, _ := g.take(partOnInput)
 	if flag.Elements() != 1 {
 		panic(fail(lora.ErrShape, tensorField(flag.Name), "has shape %v; expected one flag", flag.Shape))
@@ -48,7 +48,7 @@ func (g *group) planPEFTIA3(*source) *planned {
 	return g.factors(partPEFTIA3, backend.LoRAOutScale, g.module.Out, 1)
 }
 
-// planIA3Bias reads the factors of outputs again: PEFT multiplies what a layer puts out, and that has its bias in it.
+// planIA3Bias uses the factors of outputs again, for the bias: PEFT scales a layer's whole output, and the bias is part of it.
 func (g *group) planIA3Bias(*source) *planned {
 	if !g.weighs() || !g.module.Bias || g.ia3OnInput() {
 		return nil
@@ -72,8 +72,8 @@ func (g *group) factors(from part, form backend.LoRAForm, n int, one float32) *p
 	return p
 }
 
-// ia3OnInput tells whether PEFT's factors are the inputs'. The shape says so of a linear layer, [1, in] or [out, 1], and of a convolution,
-// [1, n, 1, 1], that has not as many inputs as outputs. Of others only PEFT's configuration knows.
+// ia3OnInput tells whether PEFT's factors scale inputs. For a linear layer the shape shows it: [1, in] or [out, 1]. For a convolution,
+// [1, n, 1, 1], the shape shows it if inputs and outputs differ in number. Otherwise only PEFT's configuration tells.
 func (g *group) ia3OnInput() bool {
 	t, m := g.parts[partPEFTIA3], g.module
 	if m.Kind == backend.ModuleLinear && len(t.Shape) == 2 {

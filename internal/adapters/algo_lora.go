@@ -55,7 +55,7 @@ func (g *group) planLoRA(src *source) *planned {
 	return p
 }
 
-// lowRank plans alpha/r up down, of the tensors that are called so.
+// lowRank plans alpha/r up down, with the tensors of these names.
 func (g *group) lowRank(src *source, algorithm Algorithm, downPart, upPart, midPart part) *planned {
 	down, _ := g.take(downPart)
 	up, _ := g.take(upPart)

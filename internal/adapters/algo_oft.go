@@ -34,8 +34,8 @@ var (
 		also: map[string]part{".boft_R.default": partBOFTR, ".boft_s.default": partBOFTs}, plan: (*group).planPEFTBOFT}
 )
 
-// planOFT reads what LyCORIS and kohya's trainer write: rotations of a weight's outputs by Cayley's formula, with a bound on how far
-// ("alpha", times the outputs) and, of LyCORIS', a factor for each output.
+// planOFT reads the form of LyCORIS and kohya's trainer: rotations of a weight's outputs by Cayley's formula. "alpha" times the number of
+// outputs bounds the rotation. LyCORIS may add a factor for each output.
 func (g *group) planOFT(src *source) *planned {
 	t, ok := g.take(partOFTBlocks)
 	if !ok || !g.weighs() {
@@ -75,8 +75,8 @@ func (g *group) planOFT(src *source) *planned {
 	return p
 }
 
-// planPEFTOFT reads what PEFT writes: up to 0.13 rotations of the outputs, since 0.14 of the inputs, of wide convolutions with their
-// kernels.
+// planPEFTOFT reads PEFT's form. Up to PEFT 0.13 it rotates outputs. Since 0.14 it rotates inputs; the inputs of a wide convolution include
+// the positions of its kernel.
 func (g *group) planPEFTOFT(*source) *planned {
 	if !g.weighs() || !g.has(partOFTr, partOFTR) {
 		return nil
@@ -117,7 +117,7 @@ func (g *group) planPEFTOFT(*source) *planned {
 		if c.COFT {
 			eps := c.Eps
 			if side := math.Ceil(float64(g.module.Out) / float64(features/n)); !packed {
-				eps *= side * side // so until 0.15
+				eps *= side * side // up to PEFT 0.15
 			}
 			shrinkBlocks(q, n, eps/math.Sqrt(float64(blocks)))
 		}
@@ -156,7 +156,7 @@ func (g *group) planPEFTBOFT(*source) *planned {
 	return p
 }
 
-// features is how many a rotation of the form rotates.
+// features is the number of features that a rotation of this form rotates.
 func (g *group) features(form backend.LoRAForm) int {
 	if form == backend.LoRAOutRotate {
 		return g.module.Out
@@ -164,7 +164,7 @@ func (g *group) features(form backend.LoRAForm) int {
 	return g.module.In * g.kernel() * g.kernel()
 }
 
-// rotation plans a target whose stages have a shape, made of t, with factors for the outputs if the group has them.
+// rotation plans a target whose stages have the given shape and are made of t. If the group has factors for the outputs, it uses them.
 func (g *group) rotation(form backend.LoRAForm, algorithm Algorithm, t modelfile.Tensor, shape []int64, factors part) *planned {
 	features := g.features(form)
 	stages := ints(shape)

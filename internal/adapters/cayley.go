@@ -2,7 +2,7 @@ package adapters
 
 import "math"
 
-// Blocks of n x n one after another, by which rotations are made. Sums are in float64: what is read is the difference to the identity.
+// Rotations are made of blocks of n x n, one after another. Sums are in float64, since the result is a small difference to the identity.
 
 func widened(x []float32) []float64 {
 	out := make([]float64, len(x))
@@ -25,7 +25,7 @@ func skew(q []float64, n int, f float64) {
 	}
 }
 
-// unpack makes skew blocks of what is above their diagonals.
+// unpack makes skew blocks from the values above their diagonals.
 func unpack(v []float64, blocks, n int) []float64 {
 	q := make([]float64, blocks*n*n)
 	for b := 0; b < len(q); b += n * n {
@@ -67,7 +67,7 @@ func shrinkBlocks(q []float64, n int, bound float64) {
 	}
 }
 
-// cayley returns (I + s q) (I - s q)^-1 of each block q. Of a skew block the inverse is always there.
+// cayley returns (I + s q) (I - s q)^-1 of each block q. For a skew block the inverse always exists.
 func cayley(q []float64, n int, s float64) []float64 {
 	out := make([]float64, len(q))
 	for b := 0; b < len(q); b += n * n {
@@ -90,7 +90,7 @@ func cayley(q []float64, n int, s float64) []float64 {
 	return out
 }
 
-// solve makes right the x of left x = right, by Gauss' elimination with pivots.
+// solve solves left x = right by Gauss' elimination with pivots, and writes x into right.
 func solve(left, right []float64, n int) {
 	for c := range n {
 		pivot := c
@@ -121,7 +121,8 @@ func solve(left, right []float64, n int) {
 	}
 }
 
-// neumann returns PEFT's series for Cayley's formula: 1 + 2 q + 2 q^2 + ... with so many terms, the last of them once since PEFT 0.18.
+// neumann returns PEFT's series for Cayley's formula, with the given number of terms: 1 + 2 q + 2 q^2 + ... Since PEFT 0.18 the last term
+// has the factor 1 (halved).
 func neumann(q []float64, n, terms int, halved bool) []float64 {
 	out := make([]float64, len(q))
 	for b := 0; b < len(q); b += n * n {
@@ -173,7 +174,7 @@ func transposeBlocks(r []float64, n int) []float64 {
 	return out
 }
 
-// interleave orders the elements of blocks as backends have them, the first half before the second; LyCORIS has them in turns.
+// interleave reorders the elements of blocks for backends: the first half, then the second. In LyCORIS' files the halves alternate.
 func interleave(r []float64, n int) []float64 {
 	theirs := func(e int) int { return e%(n/2)*2 + e/(n/2) }
 	out := make([]float64, len(r))
@@ -184,7 +185,7 @@ func interleave(r []float64, n int) []float64 {
 	return out
 }
 
-// repeated is r so many times.
+// repeated is r, n times in a row.
 func repeated(r []float64, times int) []float64 {
 	out := make([]float64, 0, len(r)*times)
 	for range times {

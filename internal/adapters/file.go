@@ -63,7 +63,7 @@ func open(f *modelfile.File, model *Model) *File {
 	return a
 }
 
-// nothing is the error of a file of which nothing can be applied.
+// nothing is the error of a file without any tensor that can be applied.
 func (a *File) nothing() error {
 	if a.refused != nil {
 		return a.refused
@@ -150,7 +150,7 @@ func (a *File) skip(name, reason string) {
 	a.Report.Unmatched = append(a.Report.Unmatched, Unmatched{Tensor: name, Reason: reason})
 }
 
-// misplaced skips a tensor of a module that the model has not.
+// misplaced skips a tensor of a module that the model does not have.
 func (a *File) misplaced(name, reason string) {
 	a.Report.Unmatched = append(a.Report.Unmatched, Unmatched{Tensor: name, Reason: reason, place: true})
 }

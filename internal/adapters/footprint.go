@@ -2,7 +2,7 @@ package adapters
 
 import "github.com/daguerre-go/daguerre/runtime/backend"
 
-// inputRankStep is what ranks of inputs are filled up to.
+// inputRankStep: ranks of inputs are filled up to a multiple of it.
 const inputRankStep = 32
 
 // Change is what a model keeps of one target, as far as its size goes.

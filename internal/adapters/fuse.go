@@ -236,7 +236,7 @@ func (f *fusion) changesAny(u modelfile.Used) bool {
 	return slices.ContainsFunc(u.Canonical, func(p modelfile.CanonicalPart) bool { return len(f.changes[p.Name]) > 0 })
 }
 
-// typeOf is the type that a tensor is written in: its own, or F16 for FP8 whose scale or change it could not hold.
+// typeOf is the type that a tensor is written in: its own type, or F16 for FP8 that is scaled or changed.
 func (f *fusion) typeOf(u modelfile.Used) modelfile.DType {
 	if (u.DType == modelfile.F8E4M3 || u.DType == modelfile.F8E5M2) && (u.Scaled() || f.changesAny(u)) {
 		return modelfile.F16
@@ -299,14 +299,14 @@ func partShape(u modelfile.Used, p modelfile.CanonicalPart) []int {
 	return shape
 }
 
-// ofWeight tells changes that depend on what they change.
+// ofWeight tells whether a change depends on the weight itself.
 func ofWeight(t backend.LoRATarget) bool {
 	return t.Magnitude != nil || slices.Contains([]backend.LoRAForm{backend.LoRAInScale, backend.LoRAOutScale, backend.LoRABiasScale,
 		backend.LoRAInLowRank, backend.LoRAOutRotate, backend.LoRAInRotate}, t.Form)
 }
 
-// merge adds all changes of one weight. Each is a change of the weight as the checkpoint has it, also where it depends on it: those
-// are taken of a copy.
+// merge adds all changes of one weight. A change that depends on the weight is computed from the checkpoint's values, so merge keeps a copy
+// of them.
 func (f *fusion) merge(values []float32, shape []int, p modelfile.CanonicalPart) error {
 	changes := f.changes[p.Name]
 	if len(changes) == 0 {

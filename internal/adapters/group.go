@@ -126,7 +126,7 @@ func describe(m backend.Module) string {
 	return fmt.Sprintf("%s (%s of width %d)", m.Name, m.Kind, m.Out)
 }
 
-// kohyaOFT tells files of kohya's trainer, in which a bound of 0 is one.
+// kohyaOFT recognises files of kohya's trainer. In them a bound of 0 is a real bound.
 func (g *group) kohyaOFT() bool { return strings.HasPrefix(g.base, "oft_unet_") }
 
 // kernel is the side of the module's kernel; 1 for a linear one.

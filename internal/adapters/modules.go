@@ -52,7 +52,7 @@ func moduleOf(component string, s modelfile.Spec) (backend.Module, bool) {
 	return m, true
 }
 
-// ints are sizes that were checked against a model's.
+// ints converts sizes. They were checked against the model's before.
 func ints(sizes []int64) []int {
 	out := make([]int, len(sizes))
 	for i, n := range sizes {

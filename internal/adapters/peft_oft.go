@@ -9,7 +9,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// peftOFT is what of PEFT's OFTConfig tells how an adapter is computed.
+// peftOFT has the fields of PEFT's OFTConfig that computing needs.
 type peftOFT struct {
 	COFT    bool    `json:"coft"`
 	Eps     float64 `json:"eps"`
@@ -18,10 +18,10 @@ type peftOFT struct {
 	Version string  `json:"peft_version"`
 }
 
-// maxNeumannTerms is more than any series that is of use.
+// maxNeumannTerms is more than any useful series has.
 const maxNeumannTerms = 1000
 
-// neumann tells whether Cayley's formula is a series; it is by PEFT's default.
+// neumann tells whether Cayley's formula is computed as a series. That is PEFT's default.
 func (c peftOFT) neumann() bool { return c.Neumann == nil || *c.Neumann }
 
 func (c peftOFT) terms() int {
@@ -34,7 +34,8 @@ func (c peftOFT) terms() int {
 	return *c.Terms
 }
 
-// halvedTail tells whether the last term of the series counts once. It does since PEFT 0.18, the first to write its version.
+// halvedTail tells whether the last term of the series has the factor 1. That is so since PEFT 0.18, the first version that writes its
+// number.
 func (c peftOFT) halvedTail() bool {
 	major, rest, _ := strings.Cut(c.Version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
@@ -43,7 +44,7 @@ func (c peftOFT) halvedTail() bool {
 	return err1 == nil && err2 == nil && (a > 0 || b >= 18)
 }
 
-// oft is the configuration of a module's rotations; ok is false where there is none.
+// oft is the configuration of a module's rotations; ok is false if there is none.
 func (s scaling) oft(module string) (c peftOFT, ok bool) {
 	all, _, ok := s.config(module)
 	return all.peftOFT, ok

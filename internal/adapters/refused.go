@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// refused are ends of names that are known, and why their tensors cannot be applied.
+// refused has known ends of tensor names, and the reason why such tensors cannot be applied.
 var refused = map[string]string{
 	".oft_diag":       "OFT of vectors",
 	".set_weight":     "a whole weight instead of a change of one",
 	".reshape_weight": "a reshaped weight",
 }
 
-// foreignAlgorithms tells algorithms that are not read by what a part of a tensor's name begins with; PEFT's, where nothing else is said.
+// foreignAlgorithms are algorithms that are not read, by the beginning of a part of a tensor's name. They are PEFT's if nothing else is
+// said.
 var foreignAlgorithms = []struct{ begins, algorithm string }{
 	{"vera_", "VeRA"}, {"pvera_", "PVeRA"}, {"hra_u", "HRA"}, {"ln_tuning_layers", "LN-tuning"}, {"vblora_", "VB-LoRA"},
 	{"fourierft_", "FourierFT"}, {"lora_E", "AdaLoRA"}, {"ranknum", "AdaLoRA"}, {"randlora_", "RandLoRA"}, {"road_theta", "RoAd"},
@@ -25,16 +26,15 @@ var foreignAlgorithms = []struct{ begins, algorithm string }{
 	{"lora_embedding_", "LoRA of an embedding"}, {"lora_diag", "LoRA with a diagonal"}, {"adaption_", "adaption prompts"},
 }
 
-// variants tells tensors of algorithms that are read, under names that they do not have.
+// variants are tensors of variants of algorithms that are read. The variants themselves are not read.
 var variants = []struct{ begins, algorithm string }{
 	{"lora_", "LoRA"}, {"hada_", "LoHa"}, {"lokr_", "LoKr"}, {"oft_", "OFT"}, {"boft_", "BOFT"}, {"ia3_", "(IA)^3"},
 }
 
-// refusal is a reason why tensors are not applied; algorithm is what a file of nothing else is.
+// refusal is a reason why tensors are not applied. algorithm names a file that has only such tensors.
 type refusal struct{ algorithm, reason string }
 
-// refusalOf says why a tensor cannot be applied, judging by its name; ok is false where the name is no algorithm's that is known and
-// not read.
+// refusalOf says why a tensor cannot be applied, by its name. ok is false if the name belongs to no known algorithm that is not read.
 func refusalOf(name string) (refusal, bool) {
 	for end, what := range refused {
 		if strings.HasSuffix(name, end) {
@@ -55,7 +55,7 @@ func notSupported(algorithm string) refusal {
 	return refusal{algorithm, "belongs to " + algorithm + ", which is not supported"}
 }
 
-// unknownPart says what a name that is no adapter's may have been meant for.
+// unknownPart explains a name that no adapter has.
 func unknownPart(name string) string {
 	for part := range strings.SplitSeq(name, ".") {
 		for _, v := range variants {

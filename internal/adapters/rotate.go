@@ -7,10 +7,10 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// maxStages bounds what a file can ask for; a butterfly of 2^20 blocks has 21.
+// maxStages is the largest number of stages in a file. A butterfly of 2^20 blocks has 21.
 const maxStages = 32
 
-// stagesFit tells whether stages of shape [stages, blocks, n, n] rotate so many features.
+// stagesFit tells whether stages of shape [stages, blocks, n, n] rotate exactly this number of features.
 func stagesFit(shape []int, features int) bool {
 	if len(shape) != 4 || slices.Min(shape) < 1 || shape[2] != shape[3] || shape[0] > maxStages {
 		return false
@@ -19,7 +19,7 @@ func stagesFit(shape []int, features int) bool {
 	return features%n == 0 && features/n == blocks && (stages == 1 || n%2 == 0 && blocks%(1<<(stages-1)) == 0)
 }
 
-// featureOf is the feature that a block's element is in a stage.
+// featureOf is the number of the feature that is this element of this block in a stage.
 func featureOf(stage, n, block, element int) int {
 	if stage == 0 {
 		return block*n + element
@@ -34,7 +34,7 @@ type rotations struct {
 	d     []float32
 }
 
-// rows applies them to the rows of w, [features, cols], the first stage first, each moved from the identity by weight.
+// rows applies the stages to the rows of w, [features, cols], in order. weight scales the difference of each stage to the identity.
 func (r rotations) rows(w []float32, cols int, weight float32) {
 	n := r.shape[2]
 	before := make([]float32, n*cols)
@@ -55,7 +55,7 @@ func (r rotations) rows(w []float32, cols int, weight float32) {
 	}
 }
 
-// columns applies them to each row of w, [rows, features], as a product with them on the right.
+// columns multiplies each row of w, [rows, features], by the stages on its right.
 func (r rotations) columns(w []float32, features int) {
 	n := r.shape[2]
 	at, before := make([]int, n), make([]float32, n)

@@ -94,7 +94,7 @@ func (v *Vocabulary) named(r *request.Request) (out []library.Found) {
 	return out
 }
 
-// Files lists the files that a request's texts may take embeddings from.
+// Files lists the files from which a request's texts may take embeddings.
 func (v *Vocabulary) Files(r *request.Request) []string {
 	out := slices.Clone(v.paths)
 	for _, f := range v.named(r) {

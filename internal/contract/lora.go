@@ -74,7 +74,7 @@ func Target(modules []backend.Module, t backend.LoRATarget) error {
 	return nil
 }
 
-// rotates tells whether stages [stages, blocks, n, n] make up so many features.
+// rotates tells whether stages [stages, blocks, n, n] have exactly this number of features.
 func rotates(a backend.RawTensor, features int) bool {
 	if !fits(a, []int{Any, Any, Any, Any}) || a.Shape[2] != a.Shape[3] {
 		return false

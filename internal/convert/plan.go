@@ -23,7 +23,7 @@ type item struct {
 type plan struct {
 	items []item
 	total int64    // bytes of the input
-	left  []string // tensors that computing does not need and that the format has no type for
+	left  []string // tensors that computing does not need, of types that the format does not have
 }
 
 // The reasons for a type other than the one asked for.

@@ -18,7 +18,7 @@ type Report struct {
 	After   int64          `json:"bytes_after"`
 	Types   []TypeReport   `json:"types"`   // of the output, in the order of first use
 	Tensors []TensorReport `json:"tensors"` // in the order of the file
-	// LeftOut names tensors that computing does not need and that the output's format has no type for.
+	// LeftOut names tensors that were left out: computing does not need them, and the output's format does not have their type.
 	LeftOut []string `json:"left_out,omitempty"`
 }
 

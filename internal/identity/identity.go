@@ -1,5 +1,5 @@
-// Package identity tells whether a file is still the one that it was: the same file under its name, with the same contents. Weights and
-// other inputs are read again later, and files of one name must not be mixed.
+// Package identity tells whether a name still has the same file with the same contents. Weights and other inputs are read more than once,
+// and two files of one name must not be mixed.
 package identity
 
 import (
@@ -9,15 +9,16 @@ import (
 	"os"
 )
 
-// ErrChanged is matched by the error of a file that is not what it was any more.
+// ErrChanged matches the error of a file that has changed.
 var ErrChanged = errors.New("the file is not what it was")
 
-// ID is what tells a file from others, and from itself after a change, without reading it. The zero value is that of no file.
+// ID identifies a version of a file without reading it: another file, or the file after a change, has another ID. No file has the zero
+// value.
 type ID struct {
 	Size     int64  `json:"size"`
 	Modified int64  `json:"modified"`          // the contents: nanoseconds since 1970, as Changed
 	Changed  int64  `json:"changed,omitempty"` // contents, names or mode; 0 where the system does not tell
-	Device   uint64 `json:"-"`                 // with Inode; 0 where the system does not tell. Not for longer than it runs
+	Device   uint64 `json:"-"`                 // with Inode; 0 if the system does not tell. It may differ after a restart of the system
 	Inode    uint64 `json:"-"`
 }
 
@@ -50,9 +51,9 @@ func (id ID) Key() ID {
 // IsZero reports whether nothing is known.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// Same reports whether two identities are those of one file that nobody wrote to in between. The time of the last change tells files apart,
-// too: a file that takes another's place gets it then, and nobody can set it back. An inode's number is compared only where there is no
-// such time, since some file systems (FAT, exFAT) give a number anew whenever the system forgot the file.
+// Same reports whether two identities belong to one file that nobody wrote to in between. The time of the last change shows a replaced
+// file, too: the rename sets it, and nobody can set it back. Inode numbers are compared only if there is no such time, since some file
+// systems (FAT, exFAT) give the same file a new number after a while.
 func (id ID) Same(other ID) bool {
 	if id.Size != other.Size || id.Modified != other.Modified {
 		return false
@@ -67,7 +68,7 @@ func (id ID) sameInode(other ID) bool {
 	return id.Inode == 0 || other.Inode == 0 || id.Inode == other.Inode && id.Device == other.Device
 }
 
-// Error says of a file that it is not what it was.
+// Error says that a file has changed, and how.
 type Error struct {
 	Path  string
 	Found string // "was replaced by another file"
@@ -82,7 +83,7 @@ func (e *Error) Error() string {
 // Unwrap makes errors.Is find ErrChanged.
 func (e *Error) Unwrap() error { return ErrChanged }
 
-// Check reports a file that is not what id says. It is nil where nothing is known. Errors are *Error, or the system's.
+// Check returns an error if a file is not the one of id. If id is zero, it returns nil. Errors are *Error or come from the system.
 func (id ID) Check(path string) error {
 	if id.IsZero() {
 		return nil
@@ -109,7 +110,7 @@ func (id ID) CheckFile(f *os.File) error {
 	return id.Compare(f.Name(), now)
 }
 
-// Compare is Check where the identity of now is known.
+// Compare is Check for a file whose identity now is known.
 func (id ID) Compare(path string, now ID) error {
 	switch {
 	case id.Same(now):

@@ -7,20 +7,21 @@ import (
 	"strings"
 )
 
-// Headroom is how much more of what every program needs this process may have, as of now; negative: there is no limit, or it is not known.
+// Headroom is how many more threads and how much more address space this process may have now. Negative: there is no limit, or it is
+// unknown.
 type Headroom struct {
 	Threads      int    // that may be started
 	ThreadsLimit string // what bounds them: "ulimit -u" or "pids.max"
 	AddressSpace int64  // bytes, by ulimit -v
 }
 
-// AskHeadroom asks the operating system. It is known on Linux only.
+// AskHeadroom asks the operating system. Only Linux gives an answer.
 func AskHeadroom() Headroom { return headroom(host, rlimits()) }
 
-// manyProcesses is a limit of processes under which nobody comes near by accident; counting them takes milliseconds.
+// manyProcesses is a limit so high that nobody reaches it by accident. Then threads are not counted: counting takes milliseconds.
 const manyProcesses = 1 << 14
 
-// The capabilities that a user's limit of processes does not hold for, as bits.
+// The capabilities, as bits, that free a process from the user's limit of processes.
 const capSysAdmin, capSysResource = 21, 24
 
 func headroom(root fs.FS, limits resourceLimits) Headroom {
@@ -52,7 +53,7 @@ func headroom(root fs.FS, limits resourceLimits) Headroom {
 	return h
 }
 
-// privileged reports whether the limit of processes does not hold for this one.
+// privileged reports whether this process is free from the limit of processes.
 func privileged(root fs.FS) bool {
 	fields := statusFields(root, "self")
 	capabilities, _ := strconv.ParseUint(fields["CapEff"], 16, 64)

@@ -50,7 +50,7 @@ func (s *source) unsupported(reason string) error {
 	return &Error{Kind: ErrUnsupported, Path: s.path, Found: reason, Remedy: "use an SDXL model"}
 }
 
-// whole is the verdict on all that a source holds.
+// whole checks everything that a source holds.
 func (s *source) whole(c Config) error {
 	if err := s.sound(s.parts, s.dims, c); err != nil {
 		return err
@@ -58,8 +58,8 @@ func (s *source) whole(c Config) error {
 	return crossCheck(s.dims, s.path)
 }
 
-// sound is the one rule for what a file holds, whoever opens it: every tensor that the parts' architectures need is there, in the shape and
-// a type that it must have, and no other stands among them that would change the picture.
+// sound is the one rule for what a file must hold, for every command. Every tensor that the parts' architectures need is there, with the
+// right shape and a possible type. There is no other tensor among them that would change the picture.
 func (s *source) sound(parts []*part, d Dims, c Config) error {
 	if err := checkParts(parts, d, s.path); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (c claim) check() error {
 	return nil
 }
 
-// expected says which shape a tensor should have; "" where the file does not tell.
+// expected is the shape that a tensor should have; "" if the file does not show it.
 func expected(what string, shape []int64) string {
 	if slices.ContainsFunc(shape, func(n int64) bool { return n <= 0 }) {
 		return ""

@@ -73,7 +73,7 @@ func (d Dims) unetKind() (Kind, string) {
 	case 4:
 	case 9:
 		kind = KindSDXLInpaint
-	case unknown: // its first convolution is missing, which is for Check to say
+	case unknown: // its first convolution is missing; Check will say so
 	default:
 		return KindUnknown, fmt.Sprintf("not supported: an SDXL UNet with %d input channels; 4 and 9 (inpainting) are", u.InChannels)
 	}

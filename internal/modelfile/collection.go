@@ -1,7 +1,7 @@
 package modelfile
 
-// Collection is every tensor of a model file or diffusers folder, with what is known of its use. The scales of FP8 matrices are not among
-// them: they are part of those, see Tensor.Rescale. Close closes the files.
+// Collection has every tensor of a model file or diffusers folder, and what each is used for. The scales of FP8 matrices are not in it:
+// they are part of their matrices, see Tensor.Rescale. Close closes the files.
 type Collection struct {
 	Files   []*File
 	Tensors []Used // in the order of the files
@@ -55,8 +55,8 @@ func OpenAll(path string) (*Collection, error) {
 	return c, nil
 }
 
-// Check is the verdict on the files that all who read a model share: they are of a supported kind, every tensor of their components is
-// there and has the shape it must have, and no other among them would change the picture. See [Check].
+// Check applies the rule that all readers of a model share. The files are of a supported kind. Every tensor of their components is there
+// with the right shape. No other tensor among them would change the picture. See [Check].
 func (c *Collection) Check() error {
 	r, err := c.source.report()
 	if err != nil {

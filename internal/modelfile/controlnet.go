@@ -100,8 +100,8 @@ func inferControlNet(p *part) *ControlNetDims {
 	return c
 }
 
-// inferHint reads the widths of the network for the control picture. In the original layout nothing but its number tells the last
-// convolution, whose width is the UNet's.
+// inferHint reads the widths of the network for the control picture. In the original layout only its number shows the last convolution,
+// which is as wide as the UNet.
 func (c *ControlNetDims) inferHint(p *part) {
 	b := p.names()
 	count := 1 + p.numbered("controlnet_cond_embedding.blocks", maxBlocks)
@@ -115,7 +115,7 @@ func (c *ControlNetDims) inferHint(p *part) {
 	}
 }
 
-// inferUnion reads what is left of a Union net's dimensions where its first tensor is missing.
+// inferUnion reads a Union net's dimensions from the other tensors if its first tensor is missing.
 func (c *ControlNetDims) inferUnion(p *part) {
 	c.FuseLayers = max(c.FuseLayers, 1)
 	if c.Types == 0 {

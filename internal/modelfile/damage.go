@@ -12,18 +12,18 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// wildWeight is far beyond the weights of any model: a bit that is wrong in an exponent makes one of it.
+// wildWeight is far larger than any weight of a model. One wrong bit in an exponent makes such a number.
 const wildWeight = 10000
 
-// FindDamage reads the weights of some components, or of all, and returns an error (ErrTensor) that names the first value that is not
-// finite, or else one that no model has; nil where there is none. It is for explaining a result that is not finite: it reads everything.
-// Quantized weights are passed over. Cancelling ctx stops it within a megabyte.
+// FindDamage explains a result that is not finite. It reads all weights of some components, or of all. The error (ErrTensor) names the
+// first value that is not finite, or else the first that no model has. nil: there is none. Quantized weights are skipped. Cancelling ctx
+// stops it within a megabyte.
 func FindDamage(ctx context.Context, t *backend.Table, components ...string) error {
 	return findDamage(ctx, t, wildWeight, components)
 }
 
-// CheckFinite reads all weights of a model's files, and refuses those that are not finite. It is for small networks in which a NaN becomes
-// a zero on its way, as max(x, 0) makes it: the result does not show it.
+// CheckFinite reads all weights of a model's files, and refuses a weight that is not finite. It is for small networks in which an
+// activation such as max(x, 0) turns a NaN into a zero: the result does not show the damage.
 func CheckFinite(ctx context.Context, files backend.Files) error {
 	m, err := ReadModel(files)
 	if err != nil {
@@ -70,7 +70,7 @@ func findDamage(ctx context.Context, t *backend.Table, tooLarge float64, compone
 	return wild
 }
 
-// strangest returns the first value of a weight that is not finite, or the first that is wild.
+// strangest returns the first value of a weight that is not finite, or else the first that is far too large.
 func strangest(ctx context.Context, f *os.File, w backend.Weight, tooLarge float64) (at int, v float32, found bool, err error) {
 	d := DType(strings.ToUpper(string(w.Type)))
 	if convertible[d] == nil {

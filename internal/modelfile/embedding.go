@@ -59,7 +59,7 @@ func ReadEmbedding(path string) (Embedding, error) {
 	return e, nil
 }
 
-// embeddingNames are the names of tensors that say for which text encoder they are.
+// embeddingNames are tensor names that name a text encoder.
 var embeddingNames = map[string]int{"clip_l": 1, "clip_g": 2, "text_encoders_0": 1, "text_encoders_1": 2}
 
 // isEmbeddingName reports whether no other file than an embedding has a tensor of that name.
@@ -67,7 +67,7 @@ func isEmbeddingName(n string) bool {
 	return embeddingNames[n] > 0 || n == "emb_params" || n == "t5xxl" || strings.HasPrefix(n, "string_to_param.") || isOutputName(n)
 }
 
-// isOutputName tells OneTrainer's output embeddings, which take the place of what the text encoders yield.
+// isOutputName recognises OneTrainer's output embeddings. They replace the output of the text encoders.
 func isOutputName(n string) bool { return n == "clip_l_out" || n == "clip_g_out" }
 
 // embeddingReason says why an embedding cannot be used with SDXL; "" if it can.

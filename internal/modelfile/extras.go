@@ -2,33 +2,32 @@ package modelfile
 
 import "strings"
 
-// fate is what becomes of a tensor that no Spec asks for.
+// fate says how a tensor is treated that no Spec asks for.
 type fate int
 
 const (
-	// refused: it stands among a component's tensors and would change the picture. So is one of which nothing is known.
+	// refused: it is among a component's tensors and would change the picture. An unknown tensor is refused too.
 	refused fate = iota
 	// idle: it does not change the picture, but files seldom have it. The user is warned.
 	idle
 	// usual: many files have it, and it means nothing for pictures. Only inspect lists it.
 	usual
-	// consumed: it is read otherwise than as a weight.
+	// consumed: it is read, but not as a weight.
 	consumed
 )
 
-// extra is a kind of tensor that no Spec names. Its name has a run of pieces in it, as "position_ids" or "vision_model", or begins with
-// one where head is set. A component's prefix does not count. A piece that ends in * stands for all that begin so.
+// extra is a kind of tensor that no Spec names. Its name contains the given pieces, such as "position_ids" or "vision_model". With head,
+// the name begins with them; a component's prefix does not count. A piece that ends in * stands for all pieces with this beginning.
 type extra struct {
 	pieces string
 	head   bool
 	fate   fate
 	what   string // what such tensors are
-	// is, if not nil, decides together with the name. p is the part that the tensor stands in; nil: none.
+	// is, if not nil, decides together with the name. p is the part that the tensor is in; nil: none.
 	is func(p *part, t Tensor) bool
 }
 
-// extras is all that is known of tensors beside an architecture's own; the first that fits counts. Whoever makes use of another kind adds
-// a row.
+// extras are all known kinds of tensors that no architecture has. The first row that fits counts. For a new kind, add a row.
 var extras = []extra{
 	{fate: consumed, what: "a marker", is: func(_ *part, t Tensor) bool { return isMarker(t.Name) }},
 	{fate: consumed, what: "a part of FP8's quantization", is: func(_ *part, t Tensor) bool { return isScaleName(t.Name) }},
@@ -97,8 +96,8 @@ func hasPieces(name, piece string, head bool) bool {
 // Unused is a tensor that no component computes with.
 type Unused struct {
 	Name      string `json:"name"`
-	Component string `json:"component,omitempty"` // that it stands in; empty: none
-	What      string `json:"what,omitempty"`      // what it is, as far as that is known
+	Component string `json:"component,omitempty"` // that it is in; empty: none
+	What      string `json:"what,omitempty"`      // what kind of tensor it is; empty: unknown
 	// Fault is set where it would change the picture, so that the file is refused.
 	Fault bool `json:"fault,omitempty"`
 
@@ -108,11 +107,11 @@ type Unused struct {
 	shape []int64
 }
 
-// leftovers lists the tensors that no component claims, with what is known of each. Every tensor of a file that has a known component is
-// claimed, or it is here: nothing is left out in silence.
+// leftovers lists the tensors that no component claims, with what is known of each. In a file with a known component every tensor is either
+// claimed or listed here.
 func (s *source) leftovers() []Unused {
 	if len(s.parts) == 0 {
-		return nil // something else than a model
+		return nil // not a model
 	}
 	if s.left != nil {
 		return s.left
@@ -129,7 +128,7 @@ func (s *source) leftovers() []Unused {
 	return s.left
 }
 
-// judge decides what becomes of a tensor that nothing claims.
+// judge decides how a tensor is treated that no component claims.
 func (s *source) judge(owner, path string, t Tensor) Unused {
 	u := Unused{Name: t.Name, path: path, fate: idle, shape: t.Shape}
 	rest := plainName(t.Name)
@@ -153,7 +152,7 @@ func (s *source) judge(owner, path string, t Tensor) Unused {
 	return u
 }
 
-// begins reports whether a name begins as one of the part's own does.
+// begins reports whether a name begins like one of the part's own names.
 func (p *part) begins(name string) bool {
 	first, _, _ := strings.Cut(name, ".")
 	for _, c := range p.claims {
@@ -164,10 +163,10 @@ func (p *part) begins(name string) bool {
 	return false
 }
 
-// UnusedWarnings says of which tensors one would not expect that nothing uses them.
+// UnusedWarnings names the unusual tensors that nothing uses.
 func (r Report) UnusedWarnings() []string { return unusedWarnings(r.Unused) }
 
-// unusedWarnings says, kind by kind, which tensors nothing uses.
+// unusedWarnings names the tensors that nothing uses, one sentence for each kind.
 func unusedWarnings(list []Unused) (out []string) {
 	count, first, order := map[string]int{}, map[string]string{}, []string{}
 	for _, u := range list {

@@ -52,8 +52,8 @@ func FolderFiles(dir string) (f Folder, err error) {
 	return f, err
 }
 
-// FolderFilesOf is FolderFiles for what is given as a component, as "vae": of a pipeline's folder its weights alone are listed, and the
-// others need not be there. Any other role is the whole folder.
+// FolderFilesOf is FolderFiles for a folder that is given as one component, such as "vae". From a pipeline's folder it lists only this
+// component's weights; the other components may be missing. For any other role it lists the whole folder.
 func FolderFilesOf(role, dir string) (f Folder, err error) {
 	err = fault.Catch(func() { f = folderFiles(dir, onlyOf(role)) })
 	return f, err
@@ -120,7 +120,7 @@ func (o object) classOf(name string) string {
 	return as[string](o, name, list[1], "instead of a class name")
 }
 
-// unsupported is a component of another class than SDXL has.
+// unsupported is the error of a component whose class SDXL does not have.
 func (o object) unsupported(name, class, want string) *Error {
 	return &Error{Kind: ErrUnsupported, Path: o.path, Field: name, Remedy: "use an SDXL model",
 		Found: "not supported: a " + quoteName(class) + ", where SDXL has a " + want}

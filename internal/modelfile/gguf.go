@@ -69,8 +69,8 @@ func (f *File) readGGUF(r io.ReaderAt) {
 	}
 }
 
-// ReshapedKey is how metadata begin in which ComfyUI-GGUF keeps the shape of a tensor that it reshaped so that blocks divide its rows, or
-// that has more dimensions than ggml. The tensor's name follows.
+// ReshapedKey is the beginning of metadata keys of ComfyUI-GGUF; a tensor's name follows. The value is the tensor's real shape.
+// ComfyUI-GGUF reshapes a tensor so that blocks divide its rows, or if it has more dimensions than ggml allows.
 const ReshapedKey = "comfy.gguf.orig_shape."
 
 // ParseShape reads a shape as metadata show it: "[320, 4, 3, 3]".
@@ -86,7 +86,7 @@ func ParseShape(text string) ([]int64, error) {
 	return shape, nil
 }
 
-// reshape gives a tensor the shape that the metadata say it had.
+// reshape gives a tensor the real shape, which the metadata have.
 func (f *File) reshape(t *Tensor) {
 	text, ok := f.Metadata[ReshapedKey+t.Name]
 	if !ok {

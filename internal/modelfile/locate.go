@@ -30,7 +30,7 @@ func newTable(first int, files ...*File) *table {
 		for k, x := range f.Tensors {
 			name := plainName(x.Name)
 			if t.has(name) {
-				name = x.Name // both are there, with a wrapper and without
+				name = x.Name // both names are there: with a wrapper and without
 			}
 			t.tensors[name] = entry{x, first + i, k, f.Path}
 		}
@@ -133,7 +133,7 @@ func (p *part) fullNames(name string) []string {
 		p.prefix + "text_projection"}
 }
 
-// inFile is what a file of the part's naming calls a tensor.
+// inFile is the name of a tensor in a file with the part's layout.
 func (p *part) inFile(s Spec) string {
 	name := p.prefix + s.Name
 	if isTextEncoder(p.component) && strings.HasPrefix(s.Name, "text_projection") {

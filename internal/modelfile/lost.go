@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// kin are the names that a component's tensors have in a layout, with # for every number.
+// kin are the names of a component's tensors in one layout, with # for every number.
 type kin map[string]bool
 
-// relatives knows the kin of every component, by component and layout; OpenCLIP's names are the original layout's of text_encoder_2.
+// relatives has the kin of every component, by component and layout. For text_encoder_2 the original layout has OpenCLIP's names.
 var relatives = sync.OnceValue(func() map[string]map[Layout]kin {
 	nano, control, tiny, esrgan := Preset("nano"), Preset("nano-controlnet-union"), Preset("taesd"), Preset("esrgan")
 	out := map[string]map[Layout]kin{}
@@ -49,7 +49,7 @@ func numberless(name string) string {
 	return b.String()
 }
 
-// bare is a name of a table, and the same without its numbers.
+// bare is a name of a table, with numbers and without.
 type bare struct{ name, numberless string }
 
 // bareNames lists the names of a table, made once.
@@ -63,11 +63,11 @@ func (t *table) bareNames() []bare {
 	return t.bare
 }
 
-// fewest is how many tensors make a component that is beside others. Less is taken for a coincidence.
+// fewest is the smallest number of tensors that count as a component beside others. Fewer are taken for a coincidence.
 const fewest = 3
 
-// lost finds a component whose best known tensor is missing, by all the others: under which of the prefixes, and in which layout, most of
-// them are its kin. One that is a file of its own must be most of the file, and not a mere UNet.
+// lost finds a component whose best-known tensor is missing. It picks the prefix and the layout under which most tensors are its kin. A
+// component in its own file must be most of that file, and must not be a plain UNet.
 func (t *table) lost(component string, alone bool, prefixes []string, layouts ...Layout) *part {
 	all := relatives()
 	var best *part

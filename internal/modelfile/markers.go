@@ -35,7 +35,7 @@ var (
 		"sigma_data": json.Number("1"), "sigma_min": json.Number("0.002"), "sigma_max": json.Number("120"), "sigma_schedule": "exponential"}
 )
 
-// fromMarkers reads the marker tensors. What is stated elsewhere stays.
+// fromMarkers reads the marker tensors. Settings that are stated elsewhere stay.
 func (c *Config) fromMarkers(f *File) {
 	s := &c.Scheduler
 	found := true
@@ -62,7 +62,7 @@ func (c *Config) fromMarkers(f *File) {
 	}
 }
 
-// playground takes over what a file with Playground v2.5's markers says of latents and noise levels, as diffusers' from_single_file does.
+// playground reads the settings of latents and noise levels from Playground v2.5's markers, as diffusers' from_single_file does.
 func (c *Config) playground(f *File) {
 	mean, std := f.numbers(markerMean), f.numbers(markerStd)
 	if len(mean) != len(std) {
@@ -82,7 +82,7 @@ func (c *Config) playground(f *File) {
 	c.Scheduler.preconditioned(playgroundSchedule)
 }
 
-// cosXL takes over the noise levels of a model with EDM's preconditioning that predicts v.
+// cosXL reads the noise levels of a model that has EDM's preconditioning and predicts v.
 func (c *Config) cosXL(f *File) {
 	s := &c.Scheduler
 	for name, to := range map[string]**float64{markerSigmaMax: &s.SigmaMax, markerSigmaMin: &s.SigmaMin} {
@@ -93,7 +93,7 @@ func (c *Config) cosXL(f *File) {
 	s.preconditioned(cosXLSchedule)
 }
 
-// preconditioned makes the schedule one with EDM's preconditioning, where no scheduler is stated.
+// preconditioned sets a schedule with EDM's preconditioning, if no scheduler is stated.
 func (s *SchedulerConfig) preconditioned(schedule map[string]any) {
 	s.EDM = true
 	if s.ClassName != "" {
@@ -132,7 +132,7 @@ func (f *File) numbers(name string) []float64 {
 	return out
 }
 
-// scalar reads a tensor of one positive element; nil where there is none of that name.
+// scalar reads a tensor of one positive element; nil if there is no tensor of that name.
 func (f *File) scalar(name string) *float64 {
 	t, ok := f.Tensor(name)
 	if !ok {

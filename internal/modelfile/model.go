@@ -95,7 +95,7 @@ func (m *Model) Table() (*backend.Table, error) {
 		first := len(t.Files)
 		for _, f := range s.files {
 			t.Files = append(t.Files, backend.TableFile{Path: f.Path, Identity: f.identity})
-			if in.Role == "model" || in.Role == "unet" { // what stands beside another component is of another UNet
+			if in.Role == "model" || in.Role == "unet" { // markers beside another component belong to another UNet
 				t.VPrediction = t.VPrediction || f.has(markerV)
 				t.ZeroTerminalSNR = t.ZeroTerminalSNR || f.has(markerZeroSNR)
 			}
@@ -135,7 +135,7 @@ func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
 		if c.Use != backend.UseConv && c.Use != backend.UseVector { // a convolution of one pixel is a matrix
 			w.Shape = w.Shape[:2]
 		}
-		if c.row > 0 && w.Strides == nil { // blocks run over the ends of its rows, so that they are gathered as strided tensors are
+		if c.row > 0 && w.Strides == nil { // blocks cross the ends of its rows: it is gathered like a strided tensor
 			w.Strides = inOrder(w.Shape)
 		}
 		list = append(list, w)

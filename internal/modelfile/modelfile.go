@@ -86,8 +86,8 @@ func (t Tensor) Elements() int64 {
 	return n
 }
 
-// StoredRow is the number of elements in a row as the file stores it, a multiple of the type's block. It is the last dimension of Shape,
-// but for GGUF tensors that were reshaped to be quantized.
+// StoredRow is the number of elements in a row of the file, a multiple of the type's block. It is the last dimension of Shape, except for
+// GGUF tensors that were reshaped to be quantized.
 func (t Tensor) StoredRow() int64 {
 	if t.row > 0 {
 		return t.row
@@ -98,7 +98,7 @@ func (t Tensor) StoredRow() int64 {
 	return t.Shape[len(t.Shape)-1]
 }
 
-// StoredShape is the shape that the file states: Shape, but for a tensor that was reshaped so that blocks divide its rows.
+// StoredShape is the shape in the file. It is Shape, except for a tensor that was reshaped so that blocks divide its rows.
 func (t Tensor) StoredShape() []int64 {
 	if t.row > 0 {
 		return []int64{t.Elements() / t.row, t.row}
@@ -151,7 +151,7 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Identity is what told the file from others when it was opened.
+// Identity is the file's identity when it was opened.
 func (f *File) Identity() identity.ID { return f.identity }
 
 // parse reads the header of r, which has size bytes.

@@ -2,9 +2,9 @@ package modelfile
 
 import "strings"
 
-// prefixes are what programs write before the names of a component's tensors, by component. All that looks for a component reads this
-// table. Longer ones come before those that they begin with; the empty one is that of a component's own file. "open_clip" is the second
-// text encoder with OpenCLIP's names. Those of text encoders end before "text_model.", which newer files leave out.
+// prefixes are the texts that programs write before the names of a component's tensors, by component. Everything that looks for a component
+// reads this table. A longer prefix comes before its own beginning. A component's own file has the empty one. "open_clip" is the second
+// text encoder with OpenCLIP's names. Prefixes of text encoders end before "text_model.", which newer files leave out.
 var prefixes = map[string][]string{
 	"unet": {"model.diffusion_model.", "model.unet.", "model.model.", "model.", "diffusion_model.", "unet.", "net.", ""},
 	"vae":  {"model.first_stage_model.", "model.vae.", "model.", "first_stage_model.", "autoencoder.", "vae.", ""},
@@ -19,8 +19,8 @@ var prefixes = map[string][]string{
 	"upscaler":   {"params_ema.", "params.", "state_dict.", "model.", ""},
 }
 
-// wrappers are the modules that training programs put round another one: torch.compile, DataParallel, FSDP and checkpointing. Their names
-// stand before a tensor's name or inside it, and mean nothing.
+// wrappers are modules that training programs put around another module: torch.compile, DataParallel, FSDP and checkpointing. Their names
+// are before a tensor's name or inside it, and mean nothing.
 var wrappers = []string{"_orig_mod.", "module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."}
 
 // plainName is a tensor's name without wrappers.

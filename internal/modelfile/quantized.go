@@ -8,14 +8,14 @@ import (
 	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
-// QuantizationKey is the metadata entry in which ComfyUI's files say how their layers are quantized. It goes with the quantized tensors:
-// a file of other types does not take it over.
+// QuantizationKey is the metadata entry in which ComfyUI's files say how their layers are quantized. A converted file of other types does
+// not keep it.
 const QuantizationKey = "_quantization_metadata"
 
-// maxFormatBytes caps what says how one layer is quantized.
+// maxFormatBytes is the largest description of one layer's format.
 const maxFormatBytes = 1 << 16
 
-// fp8Formats are the formats of layers that are read: the type of the matrix.
+// fp8Formats are the formats that are read, with the type of the matrix.
 var fp8Formats = map[string]DType{"float8_e4m3fn": F8E4M3, "float8_e5m2": F8E5M2}
 
 // format is what a file says of one layer's quantization, in ComfyUI's terms.

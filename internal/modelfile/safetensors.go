@@ -54,7 +54,7 @@ func (f *File) readSafetensors(r io.ReaderAt) {
 	}
 }
 
-// typeName is what a type may be called, also one that is not known here.
+// typeName is the form of a type's name, also of an unknown type.
 var typeName = regexp.MustCompile(`^[A-Za-z0-9_]{1,32}$`)
 
 type safetensorsHeader struct {

@@ -8,10 +8,10 @@ import (
 	"github.com/daguerre-go/daguerre/internal/fault"
 )
 
-// Scaled FP8: matrices in E4M3 or E5M2, and beside each a tensor of what its values are multiplied by. This file finds the scales,
-// and hangs each on its matrix; quantized.go reads what files say of their formats.
+// Scaled FP8: matrices in E4M3 or E5M2, and beside each a tensor with its scale. The values of the matrix are multiplied by the scale. This
+// file finds the scales and attaches each to its matrix. quantized.go reads the formats that files state.
 
-// scaleSpellings are the endings of scales' names and what stands there in the name of the matrix.
+// scaleSpellings are the endings of scales' names, each with the ending of the matrix's name.
 var scaleSpellings = []struct{ scale, matrix string }{
 	{".scale_weight", ".weight"},     // ComfyUI until 2025, musubi-tuner
 	{".weight_scale", ".weight"},     // ComfyUI since, compressed-tensors, ModelOpt
@@ -21,10 +21,10 @@ var scaleSpellings = []struct{ scale, matrix string }{
 	{"text_projection_scale", "text_projection"},
 }
 
-// activationEndings are of scales for the inputs and outputs of a layer that computes in FP8, which no layer does here.
+// activationEndings end the names of scales for inputs and outputs of a layer that computes in FP8. No layer does that here.
 var activationEndings = []string{".scale_input", ".input_scale", ".scale_output", ".output_scale"}
 
-// secondEndings are of what acts on a quantized matrix beside its scale.
+// secondEndings end the names of tensors that change a quantized matrix in addition to its scale.
 var secondEndings = []string{".weight_scale_2", ".scale_weight_2", ".pre_quant_scale", ".weight_zero_point", ".weight_offset"}
 
 const (
@@ -32,7 +32,7 @@ const (
 	scaledMarker = "scaled_fp8"   // of ComfyUI: the file's FP8 matrices have scales
 )
 
-// matrixOf returns the name of the matrix that a tensor of this name would be the scale of; false for other names.
+// matrixOf returns the name of the matrix that belongs to a scale of this name; false if the name is not that of a scale.
 func matrixOf(name string) (string, bool) {
 	for _, s := range scaleSpellings {
 		if base, ok := strings.CutSuffix(name, s.scale); ok {
@@ -46,7 +46,7 @@ func endsWithAny(name string, endings []string) bool {
 	return slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(name, e) })
 }
 
-// isScaleName reports whether a tensor of this name belongs to the quantization of others. It is not written by what converts them.
+// isScaleName reports whether a tensor of this name belongs to the quantization of others. Conversions do not write it.
 func isScaleName(name string) bool {
 	_, scale := matrixOf(name)
 	return scale || endsWithAny(name, activationEndings) || strings.HasSuffix(name, formatEnding) || name == scaledMarker ||
@@ -70,14 +70,14 @@ func (t Tensor) Rescale(values []float32, at int) {
 	}
 }
 
-// ScaledReport says what of a file is scaled FP8.
+// ScaledReport describes the scaled FP8 of a file.
 type ScaledReport struct {
 	Matrices    int    `json:"matrices"`
 	Spelling    string `json:"spelling"`              // of a scale's name: "scale_weight"
 	Activations int    `json:"activations,omitempty"` // scales of activations, which nothing uses
 }
 
-// scales hangs the scales of one source on its matrices.
+// scales attaches the scales of one source to its matrices.
 type scales struct {
 	*source
 	keys   map[*table]map[string]string // of the tables' tensors, by their names in the files
@@ -137,7 +137,7 @@ func (q *scales) set(t *table, key string, to *Tensor, change func(*Tensor)) {
 	t.tensors[key] = x
 }
 
-// apply hangs a scale on its matrix.
+// apply attaches a scale to its matrix.
 func (q *scales) apply(f *File, scale *Tensor, t *table, matrix string) {
 	bad := func(kind error, remedy, format string, args ...any) {
 		panic(withPath(f.Path, fail(kind, tensorField(scale.Name), remedy, format, args...)))
@@ -180,7 +180,7 @@ func (q *scales) apply(f *File, scale *Tensor, t *table, matrix string) {
 	}
 }
 
-// commonStart is what two names begin with, up to a dot.
+// commonStart is the beginning that two names share, up to a dot.
 func commonStart(a, b string) string {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
@@ -189,7 +189,7 @@ func commonStart(a, b string) string {
 	return a[:strings.LastIndexByte(a[:n], '.')+1]
 }
 
-// refuseBeside refuses what stands beside an FP8 matrix and is known to change it, or is not known: it may be a scale.
+// refuseBeside refuses a tensor beside an FP8 matrix if it changes the matrix, or if it is unknown: it may be a scale.
 func (q *scales) refuseBeside(f *File, name string, t *table) {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	known := last == "weight" || last == "bias" || isScaleName(name)
@@ -205,7 +205,7 @@ func (q *scales) refuseBeside(f *File, name string, t *table) {
 
 const remedyFormat = "use the model in F16, BF16, GGUF, or FP8 with a scale for each matrix"
 
-// checkScale refuses the one kind of scale that a tensor cannot have: for each row of a matrix that is used as its transpose.
+// checkScale refuses the one impossible kind of scale: one for each row, for a matrix that is used as its transpose.
 func (c claim) checkScale() error {
 	if len(c.scale) > 1 && slices.ContainsFunc(c.Canonical, func(p CanonicalPart) bool { return p.Transpose }) {
 		return &Error{Kind: ErrUnsupported, Path: c.path, Field: tensorField(c.entry.Name),

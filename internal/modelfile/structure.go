@@ -2,12 +2,12 @@ package modelfile
 
 import "strings"
 
-// unknown is a dimension that no tensor of a file tells, because the one that would is missing. Expected shapes that depend on it are
-// not printed.
+// unknown is a dimension that the file does not show, because its tensor is missing. Expected shapes with an unknown dimension are not
+// printed.
 const unknown = -1
 
 // structure counts the numbered children of every path in a part's names: with "blocks.0.conv" and "blocks.4.norm", "blocks" has five.
-// Depths are read off any tensor of a level by it, so that one that is missing does not make the network shorter.
+// A depth follows from any tensor of a level, so that a missing tensor does not make the network shorter.
 type structure map[string]int
 
 func (p *part) structure() structure {
@@ -37,7 +37,7 @@ func (p *part) structure() structure {
 	return s
 }
 
-// numberOf reads a piece of a name that is a number; -1 for another, and for one that no model has.
+// numberOf reads a piece of a name as a number; -1 if it is none, or if no model has such a number.
 func numberOf(piece string) int {
 	n := 0
 	for _, c := range []byte(piece) {
@@ -52,7 +52,7 @@ func numberOf(piece string) int {
 	return n
 }
 
-// numbered is one more than the largest number behind a path, most at most; 0 if there is none.
+// numbered is the largest number behind a path plus one, but not more than most; 0 if there is no number.
 func (p *part) numbered(path string, most int) int { return min(p.structure()[path], most) }
 
 // under reports whether any tensor lies at a path or below it.
@@ -75,7 +75,7 @@ type side struct {
 // maxSide is more than any dimension of a network that is known here.
 const maxSide = 1 << 20
 
-// agreed is what most of the sides say that are there; the first of equals counts. One tensor that is missing or misshapen has no say then.
+// agreed is the dimension on which most sides agree; among equals the first counts. So one missing or misshapen tensor does not decide.
 func (p *part) agreed(sides ...side) int {
 	votes := map[int]int{}
 	best := unknown
@@ -89,5 +89,5 @@ func (p *part) agreed(sides ...side) int {
 	return best
 }
 
-// told is a dimension that one tensor alone tells.
+// told is a dimension that only one tensor shows.
 func (p *part) told(name string, dim int) int { return p.agreed(side{name, dim}) }

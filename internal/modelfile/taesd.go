@@ -53,7 +53,7 @@ func (t *table) bareTAESD(side string) *part {
 	return &part{component: "taesd", layout: LayoutOriginal}
 }
 
-// bareHalf tells which half the original layout's bare numbers are, by the places that only one has; "" if they are no TAESD. A tensor may
+// bareHalf tells which half has the original layout's bare numbers: some numbers occur in one half only. "": it is no TAESD. One tensor may
 // be missing.
 func (t *table) bareHalf() string {
 	encoder, decoder := 0, 0
@@ -147,8 +147,8 @@ func inferTAESD(p *part) *TAESDDims {
 	return t
 }
 
-// tinyBlocks counts the blocks of each level of a half; nil for a half of which there is nothing. A place is a block if it has parts, and
-// else a convolution. Of the decoder's places without tensors the one before a convolution doubles the size.
+// tinyBlocks counts the blocks of each level of a half; nil if the file has nothing of the half. A number is a block if it has parts,
+// otherwise a convolution. In the decoder, a number without tensors before a convolution doubles the size.
 func (p *part) tinyBlocks(half string) (blocks []int) {
 	layers := p.numbered(half+".layers", 2*maxBlocks)
 	if layers == 0 {

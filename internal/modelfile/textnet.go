@@ -54,7 +54,7 @@ func locateClip(t *table, prefixes []string) *part {
 	return lostClip(t, prefixes)
 }
 
-// lostClip finds an encoder with transformers' names whose tokens are missing.
+// lostClip finds an encoder with transformers' names if its token embedding is missing.
 func lostClip(t *table, prefixes []string) *part {
 	var inner []string
 	for _, p := range prefixes {
@@ -212,8 +212,8 @@ func inferText(p *part) *TextDims {
 // fullLayers are the layers of SDXL's text encoders, by their widths.
 var fullLayers = map[int]int{768: 12, 1280: 32}
 
-// layerWarnings tells of an encoder as wide as SDXL's with other layers. One that whole layers are missing of looks like this, and no tensor
-// tells it from a smaller model.
+// layerWarnings warns of an encoder that is as wide as SDXL's but has another number of layers. An encoder with whole layers missing looks
+// like a smaller model; no tensor shows the difference.
 func (d Dims) layerWarnings() (out []string) {
 	for i, t := range []*TextDims{d.TextEncoder, d.TextEncoder2} {
 		if t != nil && fullLayers[t.Width] > 0 && t.Layers != fullLayers[t.Width] {

@@ -23,14 +23,14 @@ type UNetDims struct {
 	ConvAttention bool    `json:"conv_proj,omitempty"`    // proj_in and proj_out are 1x1 convolutions (SD 1.x)
 }
 
-// The projection of the guidance scale's embedding. The original layout has no name for it: diffusers' scripts leave its own, and some
-// programs write it as the layout would.
+// The projection of the guidance scale's embedding. The original layout has no name for it. diffusers' scripts keep diffusers' name; some
+// programs write a name in the layout's style.
 const (
 	guidanceProjection         = "time_embedding.cond_proj.weight"
 	guidanceProjectionOriginal = "time_embed.cond_proj.weight"
 )
 
-// checkGuidance makes sure that a UNet has the embedding of the guidance scale that its configuration speaks of.
+// checkGuidance makes sure that a UNet has an embedding of the guidance scale if its configuration says so.
 func checkGuidance(p *part, d Dims, c Config) error {
 	want := c.UNet.TimeCondProjDim
 	if p.component != "unet" || want == 0 || want == d.UNet.GuidanceDim {

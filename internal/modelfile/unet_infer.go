@@ -55,7 +55,8 @@ func (p *part) levelsByName() (resnets []int) {
 	return resnets
 }
 
-// levelsByNumber is the same for the original layout, whose blocks are numbered through: a level ends with a block that changes the size.
+// levelsByNumber is the same for the original layout. Its blocks are numbered across levels; a level ends with a block that changes the
+// size.
 func (p *part) levelsByNumber() (resnets []int) {
 	up := p.levelsUp()
 	inputs := p.numbered("input_blocks", maxLevels*maxBlocks)
@@ -110,7 +111,7 @@ func (p *part) levelsUp() (resnets []int) {
 // depth counts the transformer blocks of an attention.
 func (p *part) depth(attn string) int { return p.numbered(attn+".transformer_blocks", maxBlocks) }
 
-// widthOf are the sides of a resnet that are as wide as its output.
+// widthOf are the dimensions of a resnet's tensors that equal the width of its output.
 func (b *specs) widthOf(res pair) []side {
 	conv1, conv2 := b.resConv1(res).file, b.or(res, ".out_layers.3", ".conv2").file
 	norm, time := b.or(res, ".out_layers.0", ".norm2").file, b.or(res, ".emb_layers.1", ".time_emb_proj").file
@@ -118,7 +119,7 @@ func (b *specs) widthOf(res pair) []side {
 		{norm + ".bias", 0}, {time + ".weight", 0}, {time + ".bias", 0}}
 }
 
-// inferDown reads the widths of the levels and the depths on the way down.
+// inferDown reads the widths of the levels, and the depths of the down blocks.
 func (u *UNetDims) inferDown(p *part, b *specs) {
 	n := 1
 	for l, count := range u.Resnets {
@@ -158,7 +159,7 @@ func (u *UNetDims) inferMiddle(p *part, b *specs) {
 	}
 }
 
-// inferUp reads the depths on the way up, and the widths of levels of which nothing is left on the way down.
+// inferUp reads the depths of the up blocks. If all of a level's down blocks are missing, it reads the level's width from the up blocks.
 func (u *UNetDims) inferUp(p *part, b *specs) {
 	last, n := len(u.Channels)-1, 0
 	u.UpDepth = make([][]int, len(u.Channels))
@@ -178,7 +179,7 @@ func (u *UNetDims) inferUp(p *part, b *specs) {
 	}
 }
 
-// context reads the texts' width off the first attention that tells it, and whether its projections are convolutions.
+// context reads the width of texts from the first attention that shows it, and whether the projections are convolutions.
 func (u *UNetDims) context(p *part, attn string) {
 	if u.ContextDim > 0 || p.depth(attn) == 0 {
 		return

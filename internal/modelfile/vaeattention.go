@@ -2,8 +2,8 @@ package modelfile
 
 import "strings"
 
-// vaeAttends reports whether a VAE has anything of an attention in its middle. Some have none in either half; a file that has one tensor of
-// them must have all.
+// vaeAttends reports whether a VAE has an attention in its middle. Some VAEs have none in either half. A file with one tensor of an
+// attention must have all of them.
 func (p *part) vaeAttends() bool {
 	b := p.names()
 	for _, half := range []string{"encoder", "decoder"} {

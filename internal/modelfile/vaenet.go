@@ -153,7 +153,7 @@ func inferVAE(p *part) *VAEDims {
 	return v
 }
 
-// vaeHalf reads the widths of a half's levels, and how many resnets each has; nil for a half of which there is nothing.
+// vaeHalf reads the widths of a half's levels and their numbers of resnets; nil if the file has nothing of the half.
 func (p *part) vaeHalf(b *specs, levels int, half, list string) (channels []int, resnets int) {
 	if !p.under(half) {
 		return nil, 0

@@ -7,7 +7,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// CheckBase refuses a model that cannot make a picture from a text by itself. path is its file's, for the error.
+// CheckBase refuses a model that cannot make a picture from a text by itself. The error names path, the model's file.
 func CheckBase(info backend.ModelInfo, path string) error {
 	err := checkBase(info)
 	if err != nil && path != "" {

@@ -16,7 +16,7 @@ type Opening struct {
 	Settings Settings
 	// ForceZeros is what the files say of force_zeros_for_empty_prompt; nil: nothing. Settings has it with its default.
 	ForceZeros *bool
-	Warnings   []string // for the user: what the files hold and nothing uses
+	Warnings   []string // for the user: tensors of the files that nothing uses
 	Paths      []string // the files and folders that weights come from; the model's own is the first
 	Files      []string // all files that were read: those of weights, their indices, and configurations
 }
@@ -50,7 +50,7 @@ func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, erro
 	return o, nil
 }
 
-// addFiles notes the files that a report is of.
+// addFiles adds the files of a report.
 func (o *Opening) addFiles(r modelfile.Report) {
 	for _, f := range r.Files {
 		o.Files = append(o.Files, f.Path)
@@ -71,8 +71,8 @@ func (o *Opening) addFiles(r modelfile.Report) {
 	}
 }
 
-// CheckRefiner makes sure that the model's scheduler, by which both are run, fits the refiner. A refiner whose file does not say what it
-// predicts is warned of, where the model does not predict what SDXL's do.
+// CheckRefiner makes sure that the model's scheduler fits the refiner: both run with it. It warns if the refiner's file does not say what
+// the refiner predicts and the model predicts something else than SDXL does.
 func CheckRefiner(base, refiner Opening, log *slog.Logger) error {
 	b, r := base.Settings, refiner.Settings
 	path := refiner.Paths[0]
@@ -92,7 +92,7 @@ func CheckRefiner(base, refiner Opening, log *slog.Logger) error {
 	return nil
 }
 
-// epsilon is what a UNet predicts whose file does not say.
+// epsilon is the prediction of a UNet whose file does not say it.
 const epsilon = "epsilon"
 
 // Unread is the Opening of a model that a backend without files makes up.
@@ -122,7 +122,7 @@ func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error
 		set(&h.TextHeadDim, second.HeadDim)
 		set(&h.TextEncoder2Act, second.HiddenAct)
 	}
-	if whole || role == "vae" || c.Scheduler.EDM { // whose UNet has latents of a mean and deviation of its own
+	if whole || role == "vae" || c.Scheduler.EDM { // its UNet's latents have their own mean and deviation
 		set(&h.VAENormNumGroups, c.VAE.NormNumGroups)
 		o.Settings.adoptVAE(c.VAE)
 	}

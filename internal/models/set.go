@@ -31,7 +31,7 @@ type Set struct {
 	stays   *Lease     // of a refiner that is not opened on demand
 }
 
-// netKey is a ControlNet's file as it was when its net was opened.
+// netKey is a ControlNet's file, with its identity when the net was opened.
 type netKey struct {
 	path string
 	id   identity.ID
@@ -46,7 +46,7 @@ type Model struct {
 	Table *backend.Table // of its weights; nil where no file was read
 }
 
-// Warnings are for the user: what a model's files hold and nothing uses.
+// Warnings are for the user: tensors of the model's files that nothing uses.
 func (m Model) Warnings() []string {
 	if m.Table == nil {
 		return nil
@@ -54,8 +54,8 @@ func (m Model) Warnings() []string {
 	return m.Table.Warnings
 }
 
-// Damage returns an error that names the weight of a component which explains an output that is not finite; nil where none does. Without
-// components it looks at all.
+// Damage looks for the reason of an output that is not finite: it returns an error that names a damaged weight, or nil. Without components
+// it looks at all of them.
 func (m Model) Damage(ctx context.Context, components ...string) error {
 	if m.Table == nil {
 		return nil
@@ -128,8 +128,8 @@ func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
 	})
 }
 
-// ControlNet opens the net of a file where it is not open. Nets that nobody uses make room for it. was is what the file was when its
-// job was prepared: another one is refused. Zero: any will do.
+// ControlNet opens the net of a file if it is not open. If necessary it closes nets that nobody uses. was is the file's identity when its
+// job was prepared; another file is refused. Zero: any file is taken.
 func (s *Set) ControlNet(ctx context.Context, path string, was identity.ID) (*Lease, error) {
 	key, err := s.netKey(path, was)
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *Set) ControlNet(ctx context.Context, path string, was identity.ID) (*Le
 	return l, err
 }
 
-// netKey is the key of a file's net. Nets of what the file was before go where nobody uses them.
+// netKey is the key of a file's net. It closes unused nets of earlier versions of the file.
 func (s *Set) netKey(path string, was identity.ID) (netKey, error) {
 	if Fileless(s.backend) {
 		return netKey{path: path}, nil
@@ -180,7 +180,7 @@ func (s *Set) netKey(path string, was identity.ID) (netKey, error) {
 	key := netKey{path, now.Key()}
 	for _, i := range s.nets.List() {
 		if i.Key.path == path && i.Key != key && i.InUse == 0 {
-			_ = s.nets.Drop(i.Key) // somebody may use it by now; then it goes later
+			_ = s.nets.Drop(i.Key) // somebody may use it by now; then it is closed later
 		}
 	}
 	return key, nil

@@ -14,7 +14,7 @@ import (
 // DefaultScalingFactor is scaling_factor of SDXL's vae/config.json. A VAE whose file states none gets it.
 const DefaultScalingFactor = 0.13025
 
-// What latent-consistency/lcm-sdxl is run with, by its model card.
+// The settings of latent-consistency/lcm-sdxl, from its model card.
 const (
 	lcmScheduler = "LCM"
 	lcmSteps     = 4
@@ -130,7 +130,7 @@ func (s *Settings) Adopt(info backend.ModelInfo) {
 	set(&s.Height, cmp.Or(s.Height, s.SampleSize*s.Downscale))
 }
 
-// adoptLCM takes what LCM-SDXL is run with, for a UNet that is told the guidance scale, where its file does not say otherwise.
+// adoptLCM sets LCM-SDXL's settings for a UNet that is told the guidance scale. Settings from its file stay.
 func (s *Settings) adoptLCM() {
 	if s.stated {
 		return

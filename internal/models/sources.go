@@ -35,8 +35,8 @@ func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
 // HasUpscaler reports whether there is an upscaler.
 func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
-// CheckFiles reads the small networks, so that a wrong or damaged file is told of before the base is loaded. Their tables of weights
-// are kept: a file that is another one when the network is opened is refused. It returns warnings for the user.
+// CheckFiles reads the small networks, so that a wrong or damaged file is an error before the base is loaded. It keeps their tables of
+// weights: if a file has changed when its network is opened, it is refused. It returns warnings for the user.
 func (s *Sources) CheckFiles(ctx context.Context) (warnings []string, err error) {
 	for _, cfg := range []*backend.ModelConfig{&s.TAESD, &s.Upscaler} {
 		named := cfg.Files.Named()

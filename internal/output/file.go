@@ -58,8 +58,8 @@ func (w *Writer) Replace(path string, data []byte) error {
 }
 
 // Write writes data under path, or a numbered variant of it, and returns the name used. The file appears complete, in one step: its bytes
-// go to a temporary file beside it first, which is removed on every error. A symbolic link of the name is a name that is taken: with
-// Overwrite it is replaced, not what it points to.
+// go to a temporary file beside it first, which is removed on every error. If the name is a symbolic link, the name is taken. With
+// Overwrite the link is replaced; its target stays.
 func (w *Writer) Write(path string, data []byte) (final string, err error) {
 	return writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return w.place(temp, path, nil) })
 }

@@ -22,8 +22,8 @@ func missingFolders(dir string) (missing []string) {
 	return missing
 }
 
-// Check makes sure that a file can be made under a name, so that this fails before any work rather than after. It leaves nothing behind:
-// folders that it makes in order to try go again.
+// Check makes sure that a file can be made under a name. It is called before the work, so that nothing fails after it. It leaves nothing
+// behind: folders that it makes for the test are removed again.
 func (w *Writer) Check(path string) (err error) {
 	missing := missingFolders(filepath.Dir(path))
 	defer func() {
@@ -42,7 +42,7 @@ func checkName(path string) error {
 	return nil
 }
 
-// numbered is the n-th name for a file: the stem is cut where the number would make it longer than names may be.
+// numbered is the n-th name for a file. If the number would make the name too long, the stem is cut.
 func numbered(stem, ext string, n int) string {
 	if n == 1 {
 		return stem + ext

@@ -13,15 +13,15 @@ import (
 	"github.com/daguerre-go/daguerre/internal/identity"
 )
 
-// Inputs are what a run's pictures depend on, by name: files, and whatever else is not part of what was asked. The values tell one version
-// from another.
+// Inputs are the things that a run's pictures depend on beside the request: files and others, by name. Two versions of an input have
+// different values.
 type Inputs map[string]string
 
-// smallInput is the size up to which a file is known by its contents: it may be copied or written anew. Larger ones are known by their size
-// and the times of their last changes.
+// smallInput is the largest size for which a file is known by its contents; such a file may be copied or written again. A larger file is
+// known by its size and the times of its last changes.
 const smallInput = 1 << 20
 
-// AddFile adds a file as it is now. One that is there already stays as it was; a folder is none.
+// AddFile adds a file as it is now. It does nothing for a file that was added before, and for a folder.
 func (in Inputs) AddFile(path string) error {
 	if _, ok := in[path]; ok {
 		return nil
@@ -51,7 +51,7 @@ func (in Inputs) AddFile(path string) error {
 	return nil
 }
 
-// Changed lists the names of what differs from what was before, in order.
+// Changed lists the names of inputs that differ from earlier ones, in order.
 func (in Inputs) Changed(before Inputs) (names []string) {
 	for name, value := range in {
 		if before[name] != value {

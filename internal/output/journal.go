@@ -20,12 +20,12 @@ var ErrBusy = errors.New("another process writes this journal")
 // journalVersion is that of the file's format.
 const journalVersion = 2
 
-// Journal remembers what of a run is complete on disk, so that a run which was killed can be continued. It is a file of JSON lines: who
-// wants to place a file first notes where it is and what is in it, so that nothing is lost between the note and the file: an entry counts
-// if its file, or the temporary file that was to become it, is there with the contents noted. Lines that say nothing are passed over, a
-// last one that was cut off among them. Only one process at a time holds a journal. It is safe for concurrent use.
+// Journal remembers which files of a run are complete on disk. So a run that was killed can be continued. A journal is a file of JSON
+// lines. Before a file gets its name, an entry notes the name and a hash of the contents. Later the entry counts if the file, or its
+// temporary file, has these contents. So nothing is lost if the process dies between the two steps. Lines without a meaning are skipped,
+// also a last line that was cut off. Only one process at a time holds a journal. It is safe for concurrent use.
 //
-// A journal is not trusted. Nothing is removed or replaced because of one but files whose names are this run's own: temporary files beside
+// A journal is not trusted. Because of a journal, only files with this run's own names are removed or replaced: temporary files beside
 // outputs, and parts beside the journal.
 type Journal struct {
 	path      string
@@ -37,7 +37,7 @@ type Journal struct {
 	state   json.RawMessage
 	entries map[string]Entry // of an earlier holder, and this one's with a PartPath
 	made    []string         // folders that were made for the journal
-	folders []string         // that an earlier holder has made, and this one
+	folders []string         // made by an earlier holder or by this one
 	noted   int              // by this one
 	changed []string
 	lost    int
@@ -76,9 +76,9 @@ type Run struct {
 	Fresh       bool   // an earlier run is not continued
 }
 
-// OpenJournal opens or makes the journal of a run in a folder, which is made where it is not there. Of an earlier one with equal inputs it
-// returns the state, and keeps the entries whose files are still what they were. One with other inputs is not continued: Changed tells of
-// it. A new journal gets the given state.
+// OpenJournal opens or makes the journal of a run in a folder; it makes the folder if necessary. If there is an earlier journal with equal
+// inputs, it returns its state and keeps the entries whose files have not changed. An earlier journal with other inputs is not continued;
+// see Changed. A new journal gets the given state.
 func OpenJournal(dir string, run Run) (j *Journal, resumed bool, err error) {
 	id := run.Fingerprint[:min(12, len(run.Fingerprint))]
 	path := filepath.Join(dir, ".daguerre-run-"+id+".jsonl")
@@ -106,7 +106,7 @@ func OpenJournal(dir string, run Run) (j *Journal, resumed bool, err error) {
 	return j, false, j.replace(journalHeader{journalVersion, run.Fingerprint, run.Inputs, j.state})
 }
 
-// read reads an earlier journal. It reports false where there is none that can be continued.
+// read reads an earlier journal. It returns false if there is none that can be continued.
 func (j *Journal) read(run Run) (bool, error) {
 	data, err := readAll(j.f)
 	if err != nil {
@@ -139,7 +139,7 @@ func (j *Journal) read(run Run) (bool, error) {
 	return true, nil
 }
 
-// take takes a line over, as far as it may be believed.
+// take uses a line of an earlier journal, but only the parts that are safe to believe.
 func (j *Journal) take(text []byte) {
 	var l line
 	if json.Unmarshal(text, &l) != nil {
@@ -153,7 +153,7 @@ func (j *Journal) take(text []byte) {
 		return
 	}
 	if !j.isTemp(l.Temp, l.Path) {
-		l.Temp = "" // not ours
+		l.Temp = "" // not a file of this run
 	}
 	j.entries[l.Key] = l.Entry
 }
@@ -170,7 +170,7 @@ func (j *Journal) settle(e Entry) bool {
 		return false
 	}
 	if !e.Replace || !j.overwrite {
-		return moveNew(e.Temp, e.Path) == nil && removed(e.Temp) // else somebody else's by now
+		return moveNew(e.Temp, e.Path) == nil && removed(e.Temp) // otherwise another process has taken the name
 	}
 	return os.Rename(e.Temp, e.Path) == nil
 }
@@ -199,8 +199,8 @@ func (e Entry) matches(path string) bool {
 	return hex.EncodeToString(sum.Sum(nil)) == e.SHA256
 }
 
-// Changed lists what differs from what an earlier run of the same kind depended on, which therefore is not continued. files is how many
-// it had noted.
+// Changed lists the inputs that differ from those of an earlier run of the same kind. That run is not continued. files is the number of its
+// entries.
 func (j *Journal) Changed() (names []string, files int) { return j.changed, j.lost }
 
 // State decodes what the journal was made with.
@@ -246,7 +246,7 @@ func (j *Journal) Drop(key string) {
 	}
 }
 
-// noteFolders writes down the folders of a path that are not there yet, before they are made.
+// noteFolders notes the missing folders of a path, before they are made.
 func (j *Journal) noteFolders(dir string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -288,8 +288,8 @@ func (j *Journal) append(v any) error {
 	return j.f.Sync()
 }
 
-// Sweep removes what an earlier holder of the journal left half-written in folders, and in those that it made below them; of these it
-// removes the empty ones.
+// Sweep removes half-written files of an earlier holder of the journal: in the given folders, and in the folders that it made below them.
+// It removes those of the latter that are empty.
 func (j *Journal) Sweep(roots ...string) {
 	for _, dir := range roots {
 		j.sweep(dir)
@@ -325,8 +325,8 @@ func (j *Journal) tempPrefix() string { return tempPrefix + j.id + "-" }
 // Close lets go of the journal; the run can be continued later.
 func (j *Journal) Close() error { return j.f.Close() }
 
-// Remove ends the journal of a run that is complete or has made nothing, and removes the files of PartPath, and folders that were made for
-// the journal if nothing is in them.
+// Remove removes the journal of a run that is complete or has made nothing. It also removes the files of PartPath, and the folders that
+// were made for the journal, if they are empty.
 func (j *Journal) Remove() error {
 	j.dropParts()
 	err := os.Remove(j.path)

@@ -13,8 +13,8 @@ import (
 // maxJournal is the largest journal that is read: some million entries.
 const maxJournal = 1 << 30
 
-// openOwn opens or makes the file of a journal and takes its lock, which another process may have: ErrBusy. What stands under the name and
-// is no regular file, such as a symbolic link, is refused. Neither it nor what it points to is touched.
+// openOwn opens or makes the file of a journal and takes its lock. If another process has the lock, the error is ErrBusy. If the name is
+// not a regular file (for example a symbolic link), it is refused. Neither the link nor its target is touched.
 func openOwn(path string) (*os.File, error) {
 	const tries = 100
 	for range tries {
@@ -36,14 +36,14 @@ func openOwn(path string) (*os.File, error) {
 		if stands(f, path) {
 			return f, nil
 		}
-		if err := f.Close(); err != nil { // its owner removed or replaced it in between
+		if err := f.Close(); err != nil { // the process that had the lock has removed or replaced the file
 			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", path, ErrBusy)
 }
 
-// stands reports whether a name still is that of an open file, and the file a regular one.
+// stands reports whether a name still belongs to an open file, and whether that is a regular file.
 func stands(f *os.File, path string) bool {
 	opened, err := f.Stat()
 	if err != nil || !opened.Mode().IsRegular() {
@@ -53,7 +53,7 @@ func stands(f *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, named)
 }
 
-// kindOf says what a file is that is no regular one.
+// kindOf says what kind of file it is, if it is not a regular one.
 func kindOf(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeSymlink != 0:
@@ -66,8 +66,8 @@ func kindOf(m fs.FileMode) string {
 	return "a special file"
 }
 
-// replace begins the journal anew, as another file with a lock of its own that takes the name at once. What the old one was linked to stays
-// as it is.
+// replace begins the journal anew: a new file with its own lock takes the name in one step. If the old file has other names (hard links),
+// they keep it.
 func (j *Journal) replace(header any) error {
 	f, err := createTemp(filepath.Dir(j.path), j.tempPrefix())
 	if err != nil {

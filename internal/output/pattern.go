@@ -146,7 +146,7 @@ func (p Pattern) Name(v Values) (string, error) {
 	return name, nil
 }
 
-// tidy makes a name with ".." in it mean the same whether or not the folders before it are there: "sub/../x" is "x".
+// tidy removes ".." from a name: "sub/../x" becomes "x". So the name means the same whether or not "sub" exists.
 func tidy(name string) string {
 	if slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
 		return filepath.Clean(name)
@@ -154,8 +154,8 @@ func tidy(name string) string {
 	return name
 }
 
-// Folder is the folder of all names, for values that differ in the varying fields only: what of the pattern lies before the first element
-// with one of these.
+// Folder is the folder that all names have in common if only the varying fields differ. It is the part of the pattern before the first
+// element with such a field.
 func (p Pattern) Folder(v Values, varying ...string) string {
 	var fixed Pattern
 	for _, q := range p.parts {

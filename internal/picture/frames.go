@@ -7,14 +7,14 @@ import (
 	"io"
 )
 
-// Limits of looking through a file's chunks, far above any real one's.
+// Limits for reading a file's chunks. Real files stay far below them.
 const (
 	maxChunks    = 1 << 17
 	maxExifBytes = 1 << 20
 )
 
-// scanPNG looks through a PNG's chunks for its orientation (eXIf, which may follow the pixels) and for an animation (acTL). What is damaged
-// is upright and still: the pixels' reader tells of it.
+// scanPNG looks through a PNG's chunks for its orientation (eXIf, which may follow the pixels) and for an animation (acTL). A damaged file
+// counts as upright and without animation: the reader of the pixels reports the damage.
 func scanPNG(f io.ReaderAt) (turn orientation, animated bool) {
 	turn = upright
 	at := int64(8) // after the signature

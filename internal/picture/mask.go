@@ -5,18 +5,18 @@ import (
 	"image/color"
 )
 
-// The channels of a mask picture that can say what is repainted.
+// The channels of a mask picture that can mark what is repainted.
 const (
 	maskAuto  = "auto"
 	maskAlpha = "alpha"
 )
 
-// nearlyOne is by how much a lossy file's values differ where the picture had one colour.
+// nearlyOne is the largest difference of values in a lossy file where the picture had one colour.
 const nearlyOne = 8
 
-// Mask brings a mask picture to the form in which white is repainted and black is kept. channel says what its file means: "luma" is that
-// form, "alpha" means that what is transparent is repainted, as OpenAI's API and ComfyUI have it, and "auto", or "", looks at the picture:
-// one colour with holes says what it says in its alpha. The sentence tells of alpha that counts, or that does not; it is "" without.
+// Mask turns a mask picture into the form in which white is repainted and black is kept. channel says what the file means. "luma": it has
+// this form already. "alpha": transparent parts are repainted, as in OpenAI's API and ComfyUI. "auto" or "": if the picture has one colour
+// with holes, its alpha counts, otherwise its colours. The sentence says whether alpha counts; it is "" for a picture without alpha.
 func Mask(img image.Image, channel string) (mask *image.NRGBA, said string) {
 	if channel == maskAlpha {
 		return holes(straight(img)), ""
@@ -34,8 +34,8 @@ func Mask(img image.Image, channel string) (mask *image.NRGBA, said string) {
 	return mask, `what is white in it is repainted, and its transparency is left out; mask_channel = "alpha" repaints what is transparent`
 }
 
-// holes shows what is transparent white and what is opaque black. The most opaque pixel counts as wholly opaque: there are masks of which
-// what is kept has an alpha of 1.
+// holes turns transparent into white and opaque into black. The most opaque pixel counts as wholly opaque: in some masks the kept part has
+// an alpha of 1.
 func holes(img *image.NRGBA) *image.NRGBA {
 	size := img.Rect.Sub(img.Rect.Min)
 	out := image.NewNRGBA(size)
@@ -62,14 +62,14 @@ func alphas(img *image.NRGBA) (least, most int) {
 	return least, most
 }
 
-// hasHoles reports whether a part of a picture is less than half as opaque as another.
+// hasHoles reports whether some part of a picture is less than half as opaque as another part.
 func hasHoles(img *image.NRGBA) bool {
 	least, most := alphas(img)
 	return 2*least < most
 }
 
-// speaksInAlpha reports whether what is opaque in a picture with holes has one colour, and the colours say no more than the alpha does:
-// white strokes on a transparent ground that is black mean what is white.
+// speaksInAlpha reports whether the alpha of a picture with holes is its mask. That is so if all opaque pixels have one colour and the
+// colours say nothing beside the alpha. In white strokes on a transparent black ground the colours are the mask: white is repainted.
 func speaksInAlpha(img *image.NRGBA) bool {
 	_, most := alphas(img)
 	low, high := [3]uint8{255, 255, 255}, [3]uint8{}

@@ -51,7 +51,7 @@ func readOrientation(r io.Reader) orientation {
 	}
 }
 
-// exifOrientation reads it from what a PNG or WebP file has as EXIF.
+// exifOrientation reads the orientation from the EXIF data of a PNG or WebP file.
 func exifOrientation(b []byte) orientation { return tiffOrientation(bytes.TrimPrefix(b, exifMark)) }
 
 // tiffOrientation reads the tag from the first directory of a TIFF structure.
@@ -79,7 +79,7 @@ func tiffOrientation(b []byte) orientation {
 		}
 		if order.Uint16(entries) == orientationTag {
 			value := uint32(order.Uint16(entries[8:]))
-			if order.Uint16(entries[2:]) == tiffLong { // as some write it
+			if order.Uint16(entries[2:]) == tiffLong { // some programs write 32 bits
 				value = order.Uint32(entries[8:])
 			}
 			if value >= 1 && value <= 8 {

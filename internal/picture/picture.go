@@ -41,8 +41,8 @@ func Opaque(img image.Image) *image.NRGBA {
 	return out
 }
 
-// straight returns a picture with 8 bits a channel and its alpha beside colours that are not multiplied by it. It keeps the colours of what
-// is transparent, which Go's own conversions lose.
+// straight returns a picture with 8 bits a channel, and with colours that are not multiplied by alpha. It keeps the colours of transparent
+// pixels; Go's own conversions lose them.
 func straight(img image.Image) *image.NRGBA {
 	switch img := img.(type) {
 	case noted:

@@ -15,8 +15,8 @@ import (
 // Formats names what Read reads, for messages.
 const Formats = "PNG, JPEG, GIF or WebP"
 
-// Read decodes a picture file, after its header has shown at most maxPixels, and turns it upright as its EXIF orientation says. Of an
-// animation it is the first picture; Notes tells so.
+// Read decodes a picture file if its header shows at most maxPixels, and turns it upright by its EXIF orientation. From an animation it
+// takes the first picture; Notes says so.
 func Read(path string, maxPixels int) (image.Image, error) {
 	return fromFile(path, maxPixels, decode)
 }
@@ -53,7 +53,7 @@ type file interface {
 	io.ReaderAt
 }
 
-// header is what a file says of its picture before its pixels.
+// header is what a file says about its picture before the pixels.
 type header struct {
 	size     image.Point // as it is stored
 	turn     orientation
@@ -139,13 +139,13 @@ func onCanvas(img *image.NRGBA, size image.Rectangle) *image.NRGBA {
 	return canvas
 }
 
-// noted is a picture of which something is to be said.
+// noted is a picture with a note for the user.
 type noted struct {
 	*image.NRGBA
 	notes []string
 }
 
-// Notes tells in words what was done with a picture that Read read otherwise than one may expect.
+// Notes says what Read did with a picture that the user may not expect.
 func Notes(img image.Image) []string {
 	n, _ := img.(noted)
 	return n.notes

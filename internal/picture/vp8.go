@@ -28,7 +28,7 @@ func fromVP8(m *image.YCbCr) *image.NRGBA {
 	return out
 }
 
-// chromaAt is the sample that a pixel lies in and the one that it lies beside, along one axis. At the borders they are one.
+// chromaAt gives two samples along one axis: the one that a pixel is in, and its nearest neighbour. At the borders both are the same.
 func chromaAt(i, samples int) (at, beside int) {
 	at = i / 2
 	beside = at - 1 + 2*(i%2)

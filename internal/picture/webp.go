@@ -12,9 +12,9 @@ import (
 
 // webpFile is the first picture of a WebP file, found in its container (RFC 9649).
 type webpFile struct {
-	canvas   image.Point // 0, 0 where only the picture says its size
+	canvas   image.Point // 0, 0 if only the picture has a size
 	place    image.Point // of the picture on the canvas
-	frame    image.Point // the picture's size, where it is an animation's
+	frame    image.Point // the picture's size, if it is part of an animation
 	alpha    *webpChunk  // of a lossy picture; nil: none
 	pixels   *webpChunk  // "VP8 " or "VP8L"
 	file     io.ReaderAt // that they are in
@@ -37,7 +37,7 @@ const (
 	webpAlpha     = 1 << 4
 )
 
-// findWebP looks through a WebP file's chunks; nil where it is none.
+// findWebP looks through a WebP file's chunks; nil if it is not a WebP file.
 func findWebP(f io.ReaderAt) *webpFile {
 	var head [12]byte
 	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:4]) != "RIFF" || string(head[8:]) != "WEBP" {
@@ -103,7 +103,7 @@ func (w *webpFile) take(c webpChunk) {
 	}
 }
 
-// chunk reads the head of a chunk. One that does not end before its surroundings do is cut.
+// chunk reads the head of a chunk. A chunk that is longer than its surroundings is cut.
 func (w *webpFile) chunk(at, end int64) (webpChunk, bool) {
 	var head [8]byte
 	if _, err := w.file.ReadAt(head[:], at); err != nil || at+8 > end {
@@ -118,7 +118,7 @@ func (c webpChunk) next() int64 { return c.at + c.size + c.size&1 }
 
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// size is the canvas's, or the picture's where there is no other.
+// size is the size of the canvas, or of the picture if there is no canvas.
 func (w *webpFile) size() (image.Point, error) {
 	if w.pixels == nil {
 		return image.Point{}, errWebP
@@ -164,7 +164,7 @@ func (w *webpFile) still() io.Reader {
 	return io.MultiReader(append([]io.Reader{bytes.NewReader(head)}, parts...)...)
 }
 
-// decode decodes the picture. It lies where it belongs on the canvas.
+// decode decodes the picture, at its place on the canvas.
 func (w *webpFile) decode() (image.Image, error) {
 	img, err := webp.Decode(w.still())
 	if err != nil {

@@ -66,7 +66,8 @@ func (c *Coder) Encode(ctx context.Context, pixels backend.Tensor, what string) 
 	return moments.Tensor, c.judge(ctx, moments, "the VAE's encoding of "+what, "vae_encoder")
 }
 
-// judge tells of what the VAE could not do at once. What is not finite because a weight of the component is damaged is an error.
+// judge reports what the VAE could not do at once. If a result is not finite because a weight of the component is damaged, that is an
+// error.
 func (c *Coder) judge(ctx context.Context, r vae.Result, what, component string) error {
 	if r.Fault == vae.NotFinite {
 		if err := c.Models.Base.Damage(ctx, component); err != nil {

@@ -14,7 +14,7 @@ type Source struct {
 	Moments backend.Tensor // of the picture; none where the UNet has 9 channels and strength is 1
 	Mask    []float32      // [height, width] of the latents: 1 repaint, 0 keep; nil without a mask
 	Masked  backend.Tensor // moments of the picture with the repainted part greyed; 9-channel UNets only
-	Warning string         // what is to be said of the mask, or ""
+	Warning string         // about the mask; "": none
 }
 
 // Encode makes a request's Source; nil where it has no init_image. canvas is its outpainting, native9 says that the UNet takes the mask and
@@ -53,7 +53,7 @@ func Encode(ctx context.Context, c *Coder, p *prepare.Prepared, canvas *Outpaint
 	return s, err
 }
 
-// selection tells of a mask that repaints nothing or everything; "" for others.
+// selection says that a mask repaints nothing or everything; "" for other masks.
 func selection(mask, cells []float32) string {
 	all := func(values []float32, wanted float32) bool {
 		return !slices.ContainsFunc(values, func(v float32) bool { return v != wanted })

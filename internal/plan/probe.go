@@ -89,7 +89,7 @@ func (p *probes) model(owner string, sliced bool) (backend.Model, error) {
 	return m, nil
 }
 
-// stale reports whether a file of an owner's is not what it was when it was measured; what is known of it is forgotten then.
+// stale reports whether a file of an owner has changed since it was measured. If so, its measurements are forgotten.
 func (p *probes) stale(owner string) bool {
 	if p == nil {
 		return false
@@ -103,7 +103,7 @@ func (p *probes) stale(owner string) bool {
 	for _, sliced := range []bool{false, true} {
 		key := probeKey{owner, sliced}
 		if m := p.open[key]; m != nil {
-			_ = m.Close() // of what is not computed with
+			_ = m.Close() // it was only measured
 		}
 		delete(p.open, key)
 	}

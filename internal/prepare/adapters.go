@@ -19,7 +19,7 @@ type Adapters struct {
 	files map[string]adapterFile // by lower-case label, of the enabled ones
 }
 
-// adapterFile is an adapter's file as it was when it was found.
+// adapterFile is an adapter's file, with its identity when it was found.
 type adapterFile struct {
 	path string
 	id   identity.ID
@@ -28,10 +28,10 @@ type adapterFile struct {
 // Path is the file of an enabled adapter.
 func (s Adapters) Path(a lora.Adapter) string { return s.files[strings.ToLower(a.Label())].path }
 
-// ID is what told that file from others when it was found.
+// ID is the file's identity when it was found.
 func (s Adapters) ID(a lora.Adapter) identity.ID { return s.files[strings.ToLower(a.Label())].id }
 
-// Resolve is Path, with an error where the file is another one by now.
+// Resolve is Path, with an error if the file has changed.
 func (s Adapters) Resolve(a lora.Adapter) (string, error) {
 	f := s.files[strings.ToLower(a.Label())]
 	return f.path, f.id.Check(f.path)

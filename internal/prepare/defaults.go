@@ -79,8 +79,8 @@ func (t *Target) fillHires(r *request.Request) {
 	h.Steps = cmp.Or(h.Steps, r.NumInferenceSteps)
 }
 
-// fillSizes fills in the size conditioning. What the negative half is told depends on what was given and on which model is told: it stays
-// as it is, and request.Request.NegativeSizes resolves it.
+// fillSizes fills in the size conditioning. The sizes of the negative half stay as they are: they depend on what was given and on the
+// model, and request.Request.NegativeSizes resolves them.
 func fillSizes(r *request.Request) {
 	size := request.Size{Height: r.Height, Width: r.Width}
 	r.OriginalSize = cmp.Or(r.OriginalSize, size)

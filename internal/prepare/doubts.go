@@ -8,7 +8,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// doubts says in words what a request asks for that this UNet has no use for, or cannot do well. Defaults are filled in.
+// doubts names settings of a request that this UNet does not use, or cannot do well. Defaults must be filled in.
 func (t *Target) doubts(r *request.Request) (out []string) {
 	if !t.Settings.EDM && models.NeedsEDM(r.Scheduler) {
 		out = append(out, fmt.Sprintf("the scheduler %s %s, and the model's files say nothing of that", r.Scheduler, scheduler.NeedsEDM.Text()))

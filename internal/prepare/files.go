@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Files lists the files that the request's pictures depend on besides the model's: what was found for every name, and every input.
+// Files lists the files that the request's pictures depend on besides the model's: the file found for every name, and every input.
 func (p *Prepared) Files() []string {
 	r := &p.Request
 	out := []string{r.InitImage.Path, r.MaskImage.Path, r.Noise.Path, r.Latents.Path}
@@ -19,7 +19,7 @@ func (p *Prepared) Files() []string {
 		path := p.Controls[i].Path
 		out = append(out, path)
 		config := filepath.Join(filepath.Dir(path), "config.json")
-		if _, err := os.Stat(config); err == nil { // what weights do not tell is read from it
+		if _, err := os.Stat(config); err == nil { // settings that weights do not show are read from it
 			out = append(out, config)
 		}
 	}
@@ -30,7 +30,7 @@ func (p *Prepared) Files() []string {
 	return slices.DeleteFunc(out, func(path string) bool { return path == "" })
 }
 
-// Unchanged reports a ControlNet or an adapter whose file is another one than when the request was prepared. The error matches
+// Unchanged returns an error if the file of a ControlNet or an adapter has changed since the request was prepared. The error matches
 // identity.ErrChanged.
 func (p *Prepared) Unchanged() error {
 	for i, c := range p.Controls {

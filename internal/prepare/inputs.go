@@ -32,7 +32,7 @@ func readInputs(r *request.Request, sizes bool, at func(string) string, errs *re
 	}
 }
 
-// pictureWarnings tells what is done with a request's pictures otherwise than one may expect.
+// pictureWarnings says what is done with a request's pictures that the user may not expect.
 func pictureWarnings(r *request.Request) (out []string) {
 	say := func(key, text string) { out = append(out, key+": "+text) }
 	for _, in := range pictures(r) {

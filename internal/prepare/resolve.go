@@ -140,7 +140,7 @@ func newScheduler(r request.Request, s models.Settings) (scheduler.Scheduler, er
 	}
 	cfg := s.Scheduler.With(spacing.Options).With(options)
 	if info, err := scheduler.Describe(name); err == nil && cfg.Eta == nil && slices.Contains(info.Options, "eta") {
-		cfg.Eta = new(0.0) // which diffusers' pipelines hand to every scheduler that takes one: TCD's own default is another
+		cfg.Eta = new(0.0) // diffusers' pipelines give 0 to every scheduler that takes eta; TCD's own default differs
 	}
 	return scheduler.New(name, cfg)
 }

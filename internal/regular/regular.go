@@ -1,5 +1,5 @@
-// Package regular opens the files that users name. Every such file is opened here: a named pipe, a device or a socket at its name would
-// make whoever opens it wait, for ever perhaps, and signals with it.
+// Package regular opens the files that users name. All of them are opened here. If the name is a named pipe, a device or a socket, opening
+// it could wait for ever, and signals would wait too. So such names are refused.
 package regular
 
 import (
@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// Err is matched by the error of a name at which there is something else than a regular file.
+// Err matches the error of a name that is not a regular file.
 var Err = errors.New("not a regular file")
 
-// Error says what is at a name instead.
+// Error says what a name is, if it is not a regular file.
 type Error struct {
 	Path string
 	Is   string // "a named pipe", "a directory"
@@ -26,8 +26,8 @@ func (e *Error) Error() string { return e.Path + ": is " + e.Is + "; name a regu
 // Is matches Err.
 func (e *Error) Unwrap() error { return Err }
 
-// Open opens a regular file for reading. It looks before it opens, and again after: what is at the name may have changed in between, so
-// that opening does not wait either. It never waits for anything but the disk.
+// Open opens a regular file for reading. It looks at the name before it opens it, and again after, since the file may change in between.
+// Opening itself does not wait either. Open waits only for the disk.
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	st, err := os.Stat(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 	return f, st, nil
 }
 
-// ReadFile reads a regular file of at most so many bytes.
+// ReadFile reads a regular file that has at most the given number of bytes.
 func ReadFile(path string, most int64) ([]byte, error) {
 	f, st, err := Open(path)
 	if err != nil {

@@ -21,7 +21,7 @@ type entry struct {
 	name  string
 	model request.Model
 	after []<-chan struct{} // models that are to be closed before this one opens
-	keep  bool              // it stays when it cannot be opened, to be tried again
+	keep  bool              // if it cannot be opened it stays, to be tried again
 	gone  chan struct{}     // closed when the model is
 
 	batcher *pipeline.Batcher // of the entry's goroutine; nil: the model is not open
@@ -39,8 +39,8 @@ func (s *Service) Load(a Ask, name string, m request.Model) error {
 	return s.load(a, name, m, entryFlags{current: true})
 }
 
-// Reload is Load of a model that was open in a process which died: where it cannot be opened, it is tried again for a second or two, then
-// for each order that names it, and is not forgotten. current says that it is the one used last.
+// Reload loads a model that was open in a process that died. If the model cannot be opened, Reload tries again for a second or two. After
+// that each order that names the model tries again; the model is not forgotten. current: it is the model used last.
 func (s *Service) Reload(a Ask, name string, m request.Model, current bool) error {
 	return s.load(a, name, m, entryFlags{current: current, keep: true})
 }
@@ -268,7 +268,8 @@ func (e *entry) openFor(o *order) error {
 	if !e.keep || o.run != nil {
 		return err
 	}
-	// The process that died may still hold what the model needs, and what waits behind this order would fail at once.
+	// The dead process may still hold memory that the model needs. Without a second try, orders that wait behind this one would fail at
+	// once.
 	for pause := firstPause; err != nil && pause < firstPause<<reloadTries; pause *= 2 {
 		select {
 		case <-ctx.Done():
@@ -280,7 +281,7 @@ func (e *entry) openFor(o *order) error {
 	return err
 }
 
-// How often a Reload tries again before it fails, and the pause before the first of these tries, which doubles for each next.
+// How often a Reload tries again before it fails, and the pause before the first try. The pause doubles each time.
 const (
 	reloadTries = 5
 	firstPause  = 50 * time.Millisecond

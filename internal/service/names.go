@@ -75,7 +75,7 @@ func (n Names) values(job int, r request.Request, index int, seed int64) output.
 		Scheduler: r.Scheduler, Model: ModelName(n.Model), Prompt: r.Prompt, Time: n.Now()}
 }
 
-// Folder is the folder that all pictures of a job are in or below, whenever and with whatever seeds they are made.
+// Folder is the folder that all pictures of a job are in or below. It does not depend on the time or on seeds.
 func (n Names) Folder(job int, r request.Request) (string, error) {
 	p, err := patternOf(r)
 	if err != nil {
@@ -84,13 +84,13 @@ func (n Names) Folder(job int, r request.Request) (string, error) {
 	return p.Folder(n.values(job, r, 0, 0), "index", "seed", "date", "time"), nil
 }
 
-// check checks that the files of a job can be made, before anything is computed: the longest names that its pictures may get, too. pictures
-// says that they are files. It returns the key that is wrong.
+// check checks that the files of a job can be made, before anything is computed. It also tries the longest names that its pictures may get.
+// pictures: the job's pictures become files. check returns the key that is wrong.
 func (n Names) check(job int, r request.Request, pictures bool, possible func(name string) error) (key string, err error) {
 	count := max(r.NumImages, 1)
 	seed := r.Seed
 	if seed < 0 {
-		seed = math.MaxUint32 // what is drawn is not greater
+		seed = math.MaxUint32 // drawn seeds are not greater
 	}
 	if seed <= math.MaxInt64-int64(count) {
 		seed += int64(count) - 1
@@ -110,7 +110,7 @@ func (n Names) check(job int, r request.Request, pictures bool, possible func(na
 	return "save_latents", err
 }
 
-// CheckPlaces finds jobs whose files cannot be made where a Delivery wants them, as far as its Store can tell. It leaves nothing behind.
+// CheckPlaces finds jobs whose files cannot be made in the places that a Delivery asks for. It leaves nothing behind.
 func CheckPlaces(run request.Run, d Delivery, now func() time.Time, errs *request.Errors) {
 	s, ok := d.Store.(interface{ Check(name string) error })
 	if !ok {

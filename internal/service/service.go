@@ -50,7 +50,7 @@ type Service struct {
 
 	// computing is held by the model that computes, so that several do not slow each other.
 	computing sync.Mutex
-	// aside has one in it while something is computed beside the models.
+	// aside is full while something is computed that needs no model.
 	aside chan struct{}
 
 	mu      sync.Mutex
@@ -194,8 +194,8 @@ func (s *Service) Do(a Ask, wait bool, f func(ctx context.Context) (any, error))
 	return nil
 }
 
-// Compute answers an order that computes without a model. It is counted and told as those for pictures are. Of several one is computed at a
-// time, for each may take hundreds of megabytes.
+// Compute answers an order that computes without a model. It counts and tells it like orders for pictures. Only one is computed at a time,
+// since each may take hundreds of megabytes.
 func (s *Service) Compute(a Ask, f func(ctx context.Context) (any, error)) error {
 	o, err := s.accept(a, true, nil)
 	if err != nil {

@@ -84,7 +84,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 	return nil
 }
 
-// damage returns an error that names the weight which explains latents that are not finite; nil where none does.
+// damage looks for the reason of latents that are not finite: an error that names a damaged weight, or nil.
 func (b *Batch) damage(ctx context.Context, m models.Model) error {
 	if err := m.Damage(ctx, "text_encoder", "text_encoder_2", "unet"); err != nil {
 		return err

@@ -59,8 +59,8 @@ func ExactConfig(c backend.ModelConfig) backend.ModelConfig {
 		Device: device, Precision: backend.PrecisionF32, VAEType: backend.TypeF32, Threads: c.Threads, FlashAttention: c.FlashAttention}
 }
 
-// tableOf is the part of a model's table that is its VAE's; nil where there is no table. It is not read again: the file may be another one
-// by now, which the backend then refuses.
+// tableOf is the VAE's part of a model's table; nil if there is no table. The file is not read again. If the file has changed, the backend
+// refuses it.
 func tableOf(t *backend.Table) *backend.Table {
 	if t == nil {
 		return nil

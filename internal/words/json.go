@@ -22,7 +22,7 @@ func JoinJSON(head, body any) ([]byte, error) {
 // bom is the byte order mark that some editors and shells write before UTF-8.
 var bom = []byte("\ufeff")
 
-// WithoutBOM returns a text without the mark that it may begin with.
+// WithoutBOM returns a text without a byte order mark at its beginning.
 func WithoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, bom) }
 
 // KeyTwice looks for a key that an object of a JSON text has twice, in one spelling or in two that FoldKey makes equal: libraries take the

@@ -59,11 +59,11 @@ func Quote(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-// zeroWidth are the two joiners of letters, which names in some scripts, and emoji, are written with.
+// zeroWidth are the two joiners of letters. Names in some scripts need them, and emoji too.
 const zeroWidth = "\u200c\u200d"
 
-// Printable writes a text so that it can be shown: what would act on a terminal, is not seen or turns the order of letters is escaped as in Go,
-// such as \x1b and \u202e. Line ends and tabs stay.
+// Printable makes a text safe to show. It escapes, as Go does (\x1b, \u202e), each character that acts on a terminal, is invisible, or
+// changes the order of letters. Line ends and tabs stay.
 func Printable(s string) string {
 	plain := func(r rune) bool {
 		return r == '\n' || r == '\t' || r != utf8.RuneError && (unicode.IsGraphic(r) || strings.ContainsRune(zeroWidth, r))
@@ -75,7 +75,7 @@ func Printable(s string) string {
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
 		switch {
-		case plain(r) || r == utf8.RuneError && n > 1: // the sign for damaged text, itself written
+		case plain(r) || r == utf8.RuneError && n > 1: // U+FFFD, written as itself
 			b.WriteString(s[:n])
 		case r == utf8.RuneError:
 			fmt.Fprintf(&b, `\x%02x`, s[0])
@@ -88,7 +88,7 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// OneLine is Printable for a name that must not leave its line or column.
+// OneLine is Printable without line ends and tabs, for a name inside a line.
 func OneLine(s string) string {
 	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(Printable(s))
 }

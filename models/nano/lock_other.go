@@ -4,7 +4,7 @@ package nano
 
 import "os"
 
-// locks reports whether files are locked here. The system does not let go of a file that is open.
+// locks reports whether files are locked on this system. It does not need to: an open file cannot be removed here.
 const locks = false
 
 func lock(*os.File, bool) bool { return true }

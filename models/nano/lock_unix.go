@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// locks reports whether files are locked here.
+// locks reports whether files are locked on this system.
 const locks = true
 
-// lock locks a file for as long as it is open, and reports whether that worked; wait says that another's lock is waited for.
+// lock locks a file for as long as it is open, and reports success. With wait it waits until another process releases its lock.
 func lock(f *os.File, wait bool) bool {
 	how := syscall.LOCK_EX
 	if !wait {

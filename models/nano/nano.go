@@ -43,7 +43,8 @@ func BaseSHA256() string {
 
 // Path returns the file name of the base model, one safetensors file in SDXL's original layout. At first use the file is unpacked into
 // CacheDir, under a name with its hash. It gets that name when it is complete, so that any number of processes may call Path at once.
-// A file that is there is hashed again, and replaced if it is damaged. What killed processes left half-unpacked goes away. ctx is checked between blocks of 1 MiB.
+// A file that is there is hashed again, and replaced if it is damaged. Half-unpacked files of killed processes are removed. ctx is checked
+// between blocks of 1 MiB.
 func Path(ctx context.Context) (string, error) {
 	dir, err := CacheDir()
 	if err != nil {
@@ -115,7 +116,7 @@ func write(ctx context.Context, path, name string, packed []byte, hash string) e
 	}, nil)
 }
 
-// sweep removes what unpackings that were killed have left. Those that go on hold a lock.
+// sweep removes half-unpacked files of killed processes. A process that still unpacks holds a lock on its file.
 func sweep(dir, name string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -128,7 +129,7 @@ func sweep(dir, name string) {
 			continue
 		}
 		mine := lock(f, false)
-		if !locks { // an open file cannot be removed there: this one must not be open, and another's stays
+		if !locks { // on this system an open file cannot be removed: close ours first; files of other processes stay
 			_ = f.Close()
 		}
 		if mine {

@@ -26,7 +26,7 @@ type Module struct {
 	Kind      ModuleKind
 	In, Out   int  // features or channels; a norm's width is both, an embedding has Out features for In words
 	Kernel    int  // side of a convolution's kernel; 0 for others
-	Bias      bool // it adds one
+	Bias      bool // it has a bias
 	Type      Type // of the weight in memory
 	Component string
 }
@@ -47,11 +47,11 @@ const (
 	LoRABiasScale LoRAForm = "bias_scale"
 	// LoRAInLowRank is dW = scale W B A over the inputs: A [r, in] or [r, in, 1, 1], B [in, r] or [in, r, 1, 1].
 	LoRAInLowRank LoRAForm = "in_low_rank"
-	// LoRAOutRotate is dW = diag(1 + B) S(m-1) ... S(0) W - W, and LoRAInRotate dW = diag(1 + B) W S(0) ... S(m-1) - W, with Scale 1. A
-	// [m, blocks, n, n] holds the stages less the identity, S(i) = I + A[i] on blocks of n features, B [out] is nothing or the
-	// factors less 1. In stage 0 a block's features are neighbours. In stage i its first half and its second half are n/2 neighbours
-	// each, 2^i n/2 features apart (a butterfly). Outputs have Out features, inputs In x Kernel x Kernel. A weight acts on each stage
-	// and factor of the first, on the whole of the second.
+	// LoRAOutRotate is dW = diag(1 + B) S(m-1) ... S(0) W - W, and LoRAInRotate is dW = diag(1 + B) W S(0) ... S(m-1) - W, with Scale 1. A
+	// [m, blocks, n, n] holds the stages less the identity: S(i) = I + A[i] on blocks of n features. B [out] holds the factors less 1, or
+	// is absent. In stage 0 the features of a block are neighbours. In stage i each half of a block is n/2 neighbours, and the halves are
+	// 2^i n/2 features apart (a butterfly). Outputs have Out features, inputs have In x Kernel x Kernel. The adapter's weight scales each
+	// A[i] and B of LoRAOutRotate; of LoRAInRotate it scales dW.
 	LoRAOutRotate LoRAForm = "out_rotate"
 	LoRAInRotate  LoRAForm = "in_rotate"
 )

@@ -28,7 +28,7 @@ type modelHash struct {
 	sum   string
 }
 
-// maxHashEntry is above the size of a hashEntry with the longest path.
+// maxHashEntry is larger than a hashEntry with the longest path.
 const maxHashEntry = 64 << 10
 
 // hashEntry is one file of the cache of sums.
@@ -70,7 +70,7 @@ func HashFile(ctx context.Context, path string) (string, error) {
 	if want.SHA256, err = modelfile.HashFile(ctx, path, nil); err != nil {
 		return "", err
 	}
-	if err := id.Check(path); err != nil { // while it was read
+	if err := id.Check(path); err != nil { // it may have changed while it was read
 		return "", err
 	}
 	storeHash(cache, want)

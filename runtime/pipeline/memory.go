@@ -26,7 +26,7 @@ type demand struct {
 // decide decides how pictures of a request are made to fit into what is free now. Where the backend has no files there is nothing to decide
 // but what the configuration forces.
 func (p *Pipeline) decide(ctx context.Context, prep *prepare.Prepared, d demand) (decision, error) {
-	if err := prep.Unchanged(); err != nil { // before anything is planned with what is there now
+	if err := prep.Unchanged(); err != nil { // otherwise the plan would be for another file
 		return decision{}, err
 	}
 	out := decision{strategy: p.holding.Strategy, separate: prep.Request.GuidanceBatch == request.GuidanceSeparate}

@@ -78,7 +78,7 @@ type opening struct {
 	base     models.Opening
 	refiner  models.Opening
 	fileless bool
-	warnings []string // for the user, of what the files hold
+	warnings []string // for the user, about the files
 }
 
 // readConfig validates cfg and reads the headers of its files, and the weights of the small networks.

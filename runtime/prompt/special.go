@@ -12,8 +12,8 @@ var specials = [2][]struct {
 	{{"<|startoftext|>", bos}, {"<|endoftext|>", eos}, {"!", 0}},
 }
 
-// ids are the token ids of a text for an encoder. Special tokens are taken out of a plain text as they are written, before the rest
-// is brought into normal form.
+// ids are the token ids of a text for an encoder. In a plain text, special tokens are found first, exactly as they are written. Then the
+// rest is brought into normal form.
 func (r *Reader) ids(text string, encoder int) (out []int32, err error) {
 	if !r.opt.Plain {
 		return r.opt.Tokenize(text)
@@ -35,7 +35,7 @@ func (r *Reader) ids(text string, encoder int) (out []int32, err error) {
 	return out, nil
 }
 
-// nextSpecial finds the first special token of a text; where there is none, at is the text's end.
+// nextSpecial finds the first special token of a text. If there is none, at is the text's end.
 func nextSpecial(text string, encoder int) (at, length int, id int32) {
 	at = len(text)
 	for _, s := range specials[encoder] {

@@ -163,7 +163,7 @@ func (f foreign) hasPicture() bool {
 	})
 }
 
-// withoutRefiner leaves out when a refiner would begin where there is said to be none.
+// withoutRefiner removes the point where the refiner begins if the request says that there is no refiner.
 func (f foreign) withoutRefiner() {
 	if f.has("refinercheckpoint") && isNone(f.get("refinercheckpoint")) {
 		delete(f.in, f.keys["refinerswitchat"])

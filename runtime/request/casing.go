@@ -144,7 +144,7 @@ func casingOf(key string) (Casing, bool) {
 	return "", false
 }
 
-// separators are the signs of a key that do not count.
+// separators are the characters of a key that do not count.
 const separators = "_-"
 
 // fold is what the spellings of a key have in common.

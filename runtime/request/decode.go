@@ -44,7 +44,7 @@ func ReadFile(path string) (Run, error) {
 	return run, nil
 }
 
-// openRun opens a run file. What the process has open already may be a pipe, as shells make of <(...).
+// openRun opens a run file. A file that the process has open already may be a pipe; shells make one of <(...).
 func openRun(path string) (*os.File, error) {
 	if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") {
 		return os.Open(path)

@@ -52,7 +52,7 @@ func namesOf(table string) map[string]Name {
 	return out
 }
 
-// fromWebUI reports whether a job's table is in A1111's form: some key has a name that only A1111 has for it.
+// fromWebUI reports whether a job's table is in A1111's form: some key has a name that only A1111 uses.
 func fromWebUI(table map[string]any) bool {
 	known := tableNames[reflect.TypeFor[Request]()]
 	return slices.ContainsFunc(sortedKeys(table), func(key string) bool { return known[fold(key)].From == "A1111" })
@@ -217,7 +217,7 @@ func hiresUpscaler(value any) (any, error) {
 	return UpscaleModel, nil
 }
 
-// unless takes a number of which one value asks for nothing.
+// unless takes a number; one value of it asks for nothing.
 func unless(idle float64) func(any) (any, error) {
 	return func(value any) (any, error) {
 		if x, ok := number(value); ok && x == idle {
@@ -261,7 +261,8 @@ func pictureValue(value any) (any, error) {
 	return value, nil
 }
 
-// looksLikeBase64 tells a picture in base64 from a path: it begins like one of the formats that are read. That of JPEG could be a path.
+// looksLikeBase64 tells base64 from a path: a picture in base64 begins like one of the formats that are read. JPEG's beginning could also
+// be a path.
 func looksLikeBase64(s string) bool {
 	const letters = 16 // of 12 bytes
 	if len(s) < letters {

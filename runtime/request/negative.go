@@ -2,8 +2,8 @@ package request
 
 import "cmp"
 
-// SetNegativePrompt says what the picture must not show. An empty text is encoded as such; a Request without a negative prompt has zeros
-// in its place, where the model or ForceZerosForEmptyPrompt says so. Run files, JSON and flags tell the two apart in the same way.
+// SetNegativePrompt says what the picture must not show. An empty text is encoded. A Request without a negative prompt has zeros in its
+// place, if the model or ForceZerosForEmptyPrompt says so. Run files, JSON and flags make the same difference.
 func (r *Request) SetNegativePrompt(text string) {
 	r.NegativePrompt = text
 	if text == "" && r.ForceZerosForEmptyPrompt == nil {
@@ -11,10 +11,10 @@ func (r *Request) SetNegativePrompt(text string) {
 	}
 }
 
-// NegativeSizes resolves what the negative half of guidance is told of sizes, of a request whose own sizes are filled in. Each size is the
-// positive one where none is given. (diffusers takes them from noise only where both are given.) The crop is, as in diffusers: as given for
-// a refiner, [0, 0] by default; else as given where it is not [0, 0]; else the positive one, but from noise [0, 0] where a negative size is
-// given.
+// NegativeSizes resolves the sizes for the negative half of guidance; the request's own sizes must be filled in. A size that is not given
+// is the positive one. (From noise, diffusers uses negative sizes only if both are given.) The crop is as in diffusers. For a refiner it is
+// the given one, [0, 0] by default. For other models it is the given one if that is not [0, 0], otherwise the positive one; but from noise,
+// with a negative size given, it is [0, 0].
 func (r Request) NegativeSizes(refiner bool) (original Size, crop Point, target Size) {
 	crop = r.NegativeCropsCoordsTopLeft
 	none := r.NegativeOriginalSize == (Size{}) && r.NegativeTargetSize == (Size{})

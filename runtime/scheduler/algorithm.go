@@ -11,9 +11,9 @@ import (
 type description struct {
 	Name    string   // diffusers class name
 	Summary string   // one line for listings
-	Also    []string // names elsewhere that mean this class with no option changed
-	Presets []preset // names elsewhere that mean this class with options set
-	Cousins []string // samplers of other programs that diffusers does not have, to which this class comes closest
+	Also    []string // names in other programs for this class, with no option changed
+	Presets []preset // names in other programs for this class with options set
+	Cousins []string // samplers of other programs that diffusers does not have; this class is the closest
 	Needs   Needs
 	// Order is the number of timesteps that one step takes in the list of timesteps, as diffusers'
 	// attribute of that name. 0 means 1.
@@ -41,7 +41,7 @@ type preset struct {
 	Options Config
 }
 
-// method is what a scheduler's own file has: how a run begins, and what cannot be described.
+// method is the code in a scheduler's own file: how a run begins, and rules that schedulers.json cannot describe.
 type method struct {
 	check    func(a *algorithm, c *Config) error
 	fallback func(c *Config) []string // changes what cannot run and says so
@@ -119,8 +119,8 @@ func (s *sched) Name() string    { return s.algo.Name }
 func (s *sched) Config() Config  { return s.cfg.Clone() }
 func (s *sched) Notes() []string { return slices.Clone(s.notes) }
 
-// idle are options of flow-matching models. Files of SDXL models carry them at values at which they
-// do nothing, whatever the scheduler.
+// idle are options of flow-matching models. Files of SDXL models have them too, with values that do
+// nothing in any scheduler.
 var idle = map[string]any{"use_flow_sigmas": false, "flow_shift": 1.0}
 
 // has tells whether the algorithm has an option.

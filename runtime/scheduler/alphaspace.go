@@ -26,7 +26,7 @@ func (s *sched) newAlphaSpace(timesteps []float64, last float64, batch int) alph
 
 func (s *sched) alphaAt(t int) float64 { return float64(s.alphasCumprod[t]) }
 
-// finalAlpha is the level beyond timestep 0: nothing but the picture, or that of timestep 0.
+// finalAlpha is the level after timestep 0: 1 (the picture without noise), or the level of timestep 0.
 func (s *sched) finalAlpha() float64 {
 	if s.cfg.SetAlphaToOne == nil || *s.cfg.SetAlphaToOne {
 		return 1
@@ -42,8 +42,8 @@ func (s *sched) discreteTimesteps(o *RunOptions) []float64 {
 	return roundEven(spacedTimesteps(&s.cfg, o.NumInferenceSteps))
 }
 
-// alphaPlan makes the plan and refuses to predict noise where nothing else is left of a sample: x0 would be
-// divided by 0.
+// alphaPlan makes the plan. It refuses the prediction of noise at a level that is only noise: computing x0 would
+// divide by 0.
 func (s *sched) alphaPlan(timesteps []float64, v *alphaSpace) (*plan, error) {
 	p := &plan{timesteps: timesteps, inferenceSteps: len(timesteps), initNoiseSigma: 1}
 	for i, a := range v.a {
@@ -56,7 +56,7 @@ func (s *sched) alphaPlan(timesteps []float64, v *alphaSpace) (*plan, error) {
 	return p, nil
 }
 
-// epsilon predicts the noise, not regarding the limiter.
+// epsilon predicts the noise, without the limiter.
 func (v *alphaSpace) epsilon(dst, out, sample []float32, i int) {
 	a, s := v.alpha[i], v.sigma[i]
 	if v.prediction == predictSample {

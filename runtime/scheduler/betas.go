@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// tables are what training fixed: one entry per training timestep, computed once per scheduler in
-// float32 as diffusers does (cumulative products accumulate in float64, as torch's do).
+// tables are the noise levels of training, one entry per training timestep. A scheduler computes them once, in
+// float32 as diffusers does. Cumulative products use float64, as torch does.
 type tables struct {
 	alphasCumprod []float32 // products of 1 - betas
 	sigmas        []float32 // sqrt((1-a)/a), ascending

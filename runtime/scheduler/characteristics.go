@@ -8,7 +8,7 @@ import (
 	"text/template"
 )
 
-// Needs names the kind of model without which a scheduler makes no right pictures. Empty: an ordinary SDXL UNet will do.
+// Needs names the kind of model that a scheduler needs to make right pictures. Empty: an ordinary SDXL UNet.
 type Needs string
 
 // The kinds of models that some schedulers were made for.
@@ -64,7 +64,8 @@ type Measurement struct {
 	// Error is the mean over prompts of |x-r| / |r|, x the final latents and r the converged reference from the same
 	// noise. Nil for stochastic schedulers, which do not converge to one picture, and where it was not measured.
 	Error *float64 `json:"error,omitempty"`
-	// Of Pictures, those that the checker finds to have the right colour, background, both, and all that was asked.
+	// The number of pictures, and how many of them have, for the checker, the right colour, background, both, and everything that was
+	// asked.
 	Pictures   int `json:"pictures"`
 	Colour     int `json:"colour"`
 	Background int `json:"background"`
@@ -112,8 +113,8 @@ var measured = sync.OnceValue(func() Database { return embedded[Database]("chara
 // Measured returns the embedded database. What its slices hold is shared and must not be changed.
 func Measured() Database { return measured() }
 
-// CharacteristicsOf returns what was measured of a scheduler, by any of its names: first the entry without options of its
-// own, then its variants. Names that set options ("DPM++ 2M Karras") give all entries of the class.
+// CharacteristicsOf returns the measurements of a scheduler, by any of its names. The first entry is without own options, then come its
+// variants. Names that set options ("DPM++ 2M Karras") give all entries of the class.
 func CharacteristicsOf(name string) ([]Characteristics, error) {
 	class, _, err := Resolve(name)
 	if err != nil {

@@ -71,7 +71,7 @@ func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *hist
 // history keeps the last few samples of a run; at(0) is the newest.
 type history struct {
 	bufs [][]float32
-	rest [][]float32 // what rounding to float32 took from each of bufs; nil: not kept
+	rest [][]float32 // the part of each of bufs that rounding to float32 removed; nil: not kept
 	n    int         // how many have been pushed since reset, at most len(bufs)
 }
 
@@ -122,7 +122,7 @@ func (h *history) combine2(a float64, x []float32, b float64, y []float32) {
 	}
 }
 
-// combineWhole is combineHistory with the rests, rounded once: the next step may multiply the rounding of this one too.
+// combineWhole is combineHistory with the rests, rounded once at the end: a later step may multiply this rounding error.
 func (h *history) combineWhole(dst []float32, cx float64, x []float32, w []float64, cz float64, z []float32) {
 	for i := range dst {
 		sum := cx * float64(x[i])

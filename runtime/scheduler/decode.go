@@ -31,7 +31,7 @@ func ParseConfig(data []byte) (class string, cfg Config, err error) {
 	return ConfigFromMap(m)
 }
 
-// infinities finds them, and texts in quotes, which are passed over.
+// infinities matches Infinity, and also texts in quotes, so that those are skipped.
 var infinities = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?Infinity`)
 
 // quoteInfinities puts quotes round Infinity and -Infinity, which Python writes into JSON (lambda_min_clipped of
@@ -98,7 +98,7 @@ func ConfigFromMap(m map[string]any) (class string, cfg Config, err error) {
 }
 
 // inertOptions are options of diffusers for pipelines that compute the shift of a flow from the picture's size
-// (mu), which SDXL's do not. They are accepted at the values below, at which they do nothing.
+// (mu). SDXL's pipelines do not. The options are accepted with the values below: with these they do nothing.
 var inertOptions = map[string]any{
 	"use_dynamic_shifting": false,
 	"time_shift_type":      "exponential",

@@ -65,8 +65,8 @@ func dpmCoefficients(kind dpmKind, heun bool, h, alphaS, sigmaS, alphaT, sigmaT 
 	}
 }
 
-// noiseShare is the root of a variance. A last step to the level that it begins at, which rounding to float32 makes a little longer or
-// shorter than 0, has none.
+// noiseShare is the square root of a variance. A last step may end at the level where it begins. Its length is 0 up to rounding to float32,
+// so the variance may be a little below 0; then the result is 0.
 func noiseShare(variance float64) float64 {
 	if variance < 1e-6 {
 		return 0

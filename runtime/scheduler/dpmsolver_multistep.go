@@ -14,9 +14,9 @@ var dpmSolverMultistep = method{
 	}),
 }
 
-// dpmFallback replaces what the DPM-Solvers cannot run: words that belong to other solvers (from a config
-// that was written for one), a final level 0 where the noise is interpolated (its weight would be infinite),
-// and order 3 where diffusers has no formula.
+// dpmFallback replaces options that the DPM-Solvers cannot run: words of other solvers (from a config that was
+// written for one), a final level 0 if the noise is interpolated (its weight would be infinite), and order 3 if
+// diffusers has no formula for it.
 func dpmFallback(c *Config) []string {
 	c.dropFixedVariance()
 	notes := replaceWord(nil, &c.AlgorithmType, "algorithm_type", "dpmsolver++", "deis", "data_prediction", "noise_prediction")

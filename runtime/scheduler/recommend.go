@@ -76,8 +76,8 @@ const (
 	sourceBudget   = "budget"
 )
 
-// Recommend answers a query from the measured database ([Measured]) and, for what a small undistilled model cannot
-// show, from the papers it names. Errors are [OptionError] with the field of the query.
+// Recommend answers a query from the measured database ([Measured]). The database is of a small undistilled model; for what it cannot show,
+// Recommend uses papers and names them. Errors are [OptionError] with the field of the query.
 func Recommend(q Query) (Recommendation, error) { return recommend(q, measured()) }
 
 func recommend(q Query, d Database) (Recommendation, error) {

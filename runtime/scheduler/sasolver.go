@@ -39,7 +39,7 @@ type saRun struct {
 	predictor, corrector       int
 	kept, keptNoise, corrected []float32
 	begin, correctorAt         int
-	// trained has training's own levels at the timesteps where the levels are spaced otherwise. diffusers adds noise by these.
+	// trained has training's levels at the timesteps, if the run's levels have another spacing. diffusers adds noise by training's levels.
 	trained *frame
 }
 

@@ -33,10 +33,10 @@ func leadingTimesteps(ratio, n, offset, train int) []float64 {
 	return out
 }
 
-// trailingTimesteps counts down from last in steps of train/n, rounding half to even, and subtracts 1: what
-// numpy.arange(last, 0, -train/n).round() - 1 yields, without the value below 0 that rounding errors add for some n (61 of 1000: diffusers
-// evaluates once more there, at a timestep of -1). arange multiplies the difference of its first two values, which rounding has made
-// another than the step: it decides where a value lies halfway between two whole numbers (48 and 96 of 1000).
+// trailingTimesteps counts down from last in steps of train/n, rounding half to even, and subtracts 1: what The values of
+// numpy.arange(last, 0, -train/n).round() - 1. For some n rounding errors add a value below 0 (61 of 1000: diffusers makes one more
+// evaluation, at timestep -1); that value is left out. arange multiplies the difference of its first two values. Rounding makes this
+// difference a little different from the step. It matters if a value is halfway between two whole numbers (48 and 96 of 1000).
 func trailingTimesteps(last, train, n int) []float64 {
 	start, step := float64(last), float64(train)/float64(n)
 	count := int(math.Ceil(start / step))

@@ -30,7 +30,8 @@ func newVPSpace(c *Config, sigmas []float64, batch int) vpSpace {
 	return v
 }
 
-// remember adds what a solver interpolates to the predictions: x0 or the noise; with a limiter, the noise which leads to the bounded x0.
+// remember adds to the predictions what a solver interpolates: x0 or the noise. With a limiter it is the noise that leads to the bounded
+// x0.
 func (v *vpSpace) remember(h *history, out, sample []float32, i int, x0 bool) {
 	dst := h.push()
 	a, s := v.alpha[i], v.sigma[i]
@@ -47,8 +48,8 @@ func (v *vpSpace) remember(h *history, out, sample []float32, i int, x0 bool) {
 	}
 }
 
-// steep tells whether some level is so noisy that float32 does not hold a noise finely enough: a step from there multiplies
-// its rounding by 1/alpha, so that beyond 2^10 a picture keeps less than 14 of 24 bits. SDXL's own schedule ends at 2^4.
+// steep tells whether some level is so noisy that a noise in float32 is not exact enough. A step from there multiplies the rounding error
+// by 1/alpha. Beyond 2^10 a picture keeps less than 14 of 24 bits. SDXL's own schedule ends at 2^4.
 func (v *vpSpace) steep() bool {
 	return slices.ContainsFunc(v.alpha, func(a float64) bool { return a < 1.0/(1<<10) })
 }

@@ -2,10 +2,10 @@
 // asks `daguerre plan` for the peak, and runs `daguerre generate` in a process of its own, of which the system tells the largest resident
 // set (ru_maxrss, VmHWM).
 //
-// With -limits it runs the first combination under hard limits (RLIMIT_DATA: all private memory that can be written), which are shares of
-// the peak with all weights resident. Each picture, and its latents, must be that of the run without a limit, bit for bit. Last comes a
-// limit that is far too small: it is refused, and the one that the refusal names has to work. A limit may name how weights are held.
-// What follows the flags goes to the program.
+// With -limits it runs the first combination under hard limits (RLIMIT_DATA: all private memory that can be written). A limit is a share of
+// the peak with all weights resident, and may name how weights are held. Each picture and its latents must be the same as without a limit,
+// bit for bit. The last limit is far too small: it must be refused, and the limit that the refusal names must work. Arguments after the
+// flags go to the program.
 //
 //	go run ./tools/memorytable -daguerre bin/daguerre -model nano
 //	go run ./tools/memorytable -daguerre bin/daguerre -model sdxl.safetensors -sizes 256 -batches 1 -types f16 -limits 60,40:stream,25
@@ -206,7 +206,7 @@ func limits(o options, dir string) error {
 	return errors.Join(append(errs, under(o, dir, 0, fmt.Sprintf("memory_limit %.0f MiB", mib(little.Smallest)), withFlag))...)
 }
 
-// hash is of the first picture's pixels and latents.
+// hash is the hash of the first picture's pixels and latents.
 func hash(dir string) (string, error) {
 	img, imgErr := picture.Load(filepath.Join(dir, "0.png"))
 	latents, err := os.ReadFile(filepath.Join(dir, latentsFile))
@@ -216,7 +216,7 @@ func hash(dir string) (string, error) {
 	return fmt.Sprintf("%x", sha256.Sum256(append(latents, img.Pix...))), nil
 }
 
-// under runs under a limit and prints a row. To fail, to take more or to make another picture is an error.
+// under runs under a limit and prints a row. It is an error if the run fails, takes more memory, or makes another picture.
 func under(o options, dir string, limit int64, label string, args []string) error {
 	plan, err := ask(o, limit, args)
 	if err == nil && !plan.Fits {

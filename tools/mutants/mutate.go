@@ -20,7 +20,7 @@ type mutant struct {
 	described bool // only what describes the numbers was damaged: names, types, shapes
 }
 
-// words are what is put in the place of a string or number of a description.
+// words replace a string or a number of a description.
 var words = []string{`0`, `-1`, `1`, `2`, `7`, `1e9`, `18446744073709551615`, `null`, `[]`, `{}`, `""`, `"F16"`, `"F32"`, `"BF16"`, `"F8_E4M3"`,
 	`"I64"`, `"BOOL"`, `"U4"`, `true`, `[0]`, `[1, 1]`, `"x"`}
 
@@ -56,7 +56,7 @@ func header(r *rand.Rand, data []byte) (m mutant, ok bool) {
 	return mutant{bytes: slices.Concat(out, text, data[8+n:]), how: how, described: true}, true
 }
 
-// swapToken gives one string or number of a text another value: a word, a neighbour's, or a letter or digit more or less.
+// swapToken changes one string or number of a text: it becomes a word, or its neighbour's value, or gets a letter or digit more or less.
 func swapToken(r *rand.Rand, text []byte) ([]byte, string) {
 	all := tokens.FindAllIndex(text, -1)
 	if len(all) == 0 {

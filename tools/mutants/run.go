@@ -53,7 +53,7 @@ func (o options) try(ctx context.Context, in, dir string, s *subject, data []byt
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, o.program, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // for the stacks of a program that hangs
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // prints the stacks of a program that hangs
 	said, err := cmd.CombinedOutput()
 	r := result{code: cmd.ProcessState.ExitCode(), said: strings.TrimSpace(string(said))}
 	if ctx.Err() != nil {
@@ -70,7 +70,7 @@ func (o options) try(ctx context.Context, in, dir string, s *subject, data []byt
 	return r
 }
 
-// written is the hash of a file that the program wrote. What a picture's file says of the run is left out.
+// written is the hash of a file that the program wrote. Texts in a picture's file are left out.
 func written(name string, data []byte) string {
 	if filepath.Ext(name) == ".png" {
 		data = pixels(data)
@@ -88,7 +88,7 @@ type table struct {
 	failed   int
 }
 
-// add counts one result, and keeps the file of one that must not be.
+// add counts one result. It keeps the file if the result is wrong.
 func (t *table) add(i int, s *subject, m mutant, r result) {
 	t.Lock()
 	defer t.Unlock()

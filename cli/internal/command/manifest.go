@@ -58,8 +58,8 @@ type fileHash struct {
 	SHA256 string `json:"sha256"`
 }
 
-// hashModel computes the sums of a model's files. opened says what they were when the model was opened: one that is another file by now has
-// no sum that tells anything of the pictures.
+// hashModel computes the sums of a model's files. opened has their identities from when the model was opened. A file that has changed since
+// gets no sum: the pictures were not made with it.
 func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile) ([]fileHash, error) {
 	unchanged := func(path string) error {
 		i := slices.IndexFunc(opened, func(f backend.TableFile) bool { return f.Path == path })
@@ -105,7 +105,7 @@ func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile)
 	return out, nil
 }
 
-// weightFiles returns the weight files of a path: itself, or those of a diffusers folder that its role takes.
+// weightFiles returns the weight files of a path: the file itself, or the files of a diffusers folder that its role uses.
 func weightFiles(role, path string) ([]string, error) {
 	if !modelfile.IsFolder(path) {
 		return []string{path}, nil

@@ -113,7 +113,7 @@ func printReport(env Env, r modelfile.Report) error {
 // maxUnused is how many unused tensors are printed; --json has all.
 const maxUnused = 20
 
-// unusedRows lists the tensors that no component computes with.
+// unusedRows lists the tensors that no component uses.
 func unusedRows(r modelfile.Report) (rows [][]string) {
 	if !r.Supported() || len(r.Unused) == 0 {
 		return nil

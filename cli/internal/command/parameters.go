@@ -89,10 +89,10 @@ func loraHashes(loras []pipeline.LoRAInfo) string {
 	return strings.Join(list, ", ")
 }
 
-// a1111Schedules are the names of noise levels there, as far as they are known there, and ours.
+// a1111Schedules are AUTOMATIC1111's names of schedules, and ours for the same.
 var a1111Schedules = []string{"Karras", "Exponential", "Beta", "lu", "SGM Uniform", "linspace"}
 
-// a1111Sampler returns the sampler's and the schedule's names there: those by which the same options would be asked for.
+// a1111Sampler returns AUTOMATIC1111's names of the sampler and the schedule. A request with these names asks for the same options.
 func a1111Sampler(s pipeline.SchedulerInfo, sigmas string) (sampler, schedule string) {
 	sampler = strings.TrimSuffix(s.Name, "Scheduler")
 	info, err := scheduler.Describe(s.Name)
@@ -105,7 +105,7 @@ func a1111Sampler(s pipeline.SchedulerInfo, sigmas string) (sampler, schedule st
 		sampler = info.Aliases[0]
 	}
 	for _, name := range info.Presets {
-		// Names with an underscore are other programs'.
+		// Names with an underscore belong to other programs.
 		if _, options, err := scheduler.Resolve(name); err == nil && !strings.Contains(name, "_") && has(options) {
 			sampler = name
 			break

@@ -20,10 +20,10 @@ type runState struct {
 	Seeds []int64 `json:"seeds"` // of the jobs
 }
 
-// openJournal opens the journal of this very run: the same jobs, on the same files, by the same version. Where an earlier run was not
-// finished its seeds are taken over. One that depended on other files is not continued, and said so. Runs of a single picture have nothing
-// to continue, and keep none. Another process that has the journal does not hinder this one; it only cannot be continued then. The model is
-// open, and s.inputs has all files that the jobs were found to take.
+// openJournal opens the journal of this very run: the same jobs, the same files, the same version. An earlier run that did not finish gives
+// its seeds. If an earlier run used other files, this run begins anew and says so. A run of a single picture keeps no journal. If another
+// process has the journal, this run goes on without one and cannot be continued later. The model must be open, and s.inputs must have all
+// files of the jobs.
 func (s *session) openJournal(lib Library) error {
 	jobs := s.run.Jobs
 	if !s.keepsJournal() {
@@ -92,7 +92,7 @@ func (s *session) resume() error {
 	return nil
 }
 
-// folder is the folder that all of a job's pictures are in or below, whenever and with whatever seeds they are made.
+// folder is the folder that all of a job's pictures are in or below. It does not depend on the time or on seeds.
 func (s *session) folder(i int) (string, error) {
 	return service.Names{Model: s.run.Model, Now: s.env.Now}.Folder(i, s.run.Jobs[i])
 }
@@ -117,7 +117,7 @@ func (s *session) journalRun(lib Library) (output.Run, error) {
 	m := s.run.Model
 	named := []string{m.Model, m.UNet, m.TextEncoder, m.TextEncoder2, m.VAE, m.TAESD, m.Refiner, m.Upscaler}
 	for _, path := range append(named, m.Embeddings...) {
-		if path != "" && path != pipeline.NanoModel { // a folder is not stamped itself, but its files
+		if path != "" && path != pipeline.NanoModel { // of a folder, its files are inputs
 			s.inputs[path] = true
 		}
 	}
@@ -129,7 +129,7 @@ func (s *session) journalRun(lib Library) (output.Run, error) {
 	return output.Run{Fingerprint: fingerprint, Inputs: inputs, State: state, Overwrite: s.overwrite, Fresh: s.fresh}, nil
 }
 
-// asked is a job as it was asked for, without what was read of the files that it names: those are inputs.
+// asked is a job as it was asked for, without the contents of the files that it names. Those are inputs.
 func asked(job request.Request) request.Request {
 	job.ControlNets = slices.Clone(job.ControlNets)
 	pictures := []*request.Picture{&job.InitImage, &job.MaskImage}

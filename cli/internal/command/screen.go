@@ -6,8 +6,8 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// screen is a place where people read. Whatever is written to it may have names and messages of strangers in it, which must not act on a
-// terminal: this is the one place where they are made printable. What programs read goes past it, by exact.
+// screen writes text that people read. Texts may have names and messages of strangers in them. Those must not act on a terminal, so screen
+// makes them printable; nothing else does. Text that programs read is written by exact.
 type screen struct{ w io.Writer }
 
 // Write writes a whole piece of text.
@@ -18,7 +18,7 @@ func (s screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// exact is where a screen's text goes, for what is written as it is.
+// exact is the writer behind a screen, for text that is written as it is.
 func exact(w io.Writer) io.Writer {
 	if s, ok := w.(screen); ok {
 		return s.w
@@ -34,5 +34,5 @@ func (env Env) bar() io.Writer {
 	return exact(env.Stderr)
 }
 
-// printData writes what programs read, as it is.
+// printData writes data for programs, as it is.
 func printData(w io.Writer, data []byte) error { return printTo(exact(w), "%s", data) }

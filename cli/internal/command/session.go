@@ -35,7 +35,7 @@ type session struct {
 	gcPercent int // of before, to be restored; 0: it was not changed
 }
 
-// checkFolders checks that all outputs can be written, so that this does not fail after the work. It leaves no folder behind.
+// checkFolders checks that all outputs can be written, before the work begins. It leaves no folder behind.
 func (s *session) checkFolders() error {
 	var errs request.Errors
 	service.CheckPlaces(s.run, service.Delivery{Store: service.Files{Writer: &output.Writer{}}, Images: service.ImagesPath}, s.env.Now, &errs)
@@ -147,8 +147,8 @@ func kinds(jobs []request.Request) (out []request.Request) {
 	return out
 }
 
-// checkJobs finds what is wrong with jobs for this model before any is made, and keeps nothing of it but the names of the files that they
-// take. One job alone, of which no journal is kept, is prepared at once anyway.
+// checkJobs finds mistakes in the jobs for this model before any is made. It keeps only the names of the files that the jobs take. A single
+// job without a journal is not checked here: it is prepared at once.
 func (s *session) checkJobs(ctx context.Context) error {
 	if len(s.run.Jobs) < 2 && !s.keepsJournal() {
 		return nil

@@ -38,7 +38,7 @@ func inBytes(stage string) bool { return stage == StageWrite || stage == StageVe
 // TextOptions configures Text.
 type TextOptions struct {
 	Out, Err io.Writer        // results go to Out, progress and warnings to Err
-	Bar      io.Writer        // Err as the terminal that it is, on which a bar is drawn instead of writing lines; nil: it is none
+	Bar      io.Writer        // the terminal behind Err: a bar is drawn on it in place of lines; nil: Err is no terminal
 	Now      func() time.Time // the clock
 	Note     string           // appended to each picture's line, in parentheses
 }
@@ -115,7 +115,7 @@ func (t *Text) Report(e Event) {
 	case Resume:
 		t.note("continuing an earlier run: %d of %d pictures are there (--fresh begins anew)", e.Finished, e.Images)
 	case Warning:
-		t.note("warning: %s", strings.ReplaceAll(e.Message, "\n", "\n  ")) // a line of its own would be another message
+		t.note("warning: %s", strings.ReplaceAll(e.Message, "\n", "\n  ")) // so that no part of it looks like another message
 	case Failed:
 		t.stopBar()
 	case Done:

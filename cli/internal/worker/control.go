@@ -90,7 +90,7 @@ type statusInfo struct {
 	Served   service.Served      `json:"served"`
 	Restarts int                 `json:"restarts"` // with --supervise: how often the process died
 
-	// Unanswered is with --supervise how long the process has not answered, where the supervisor answers for it.
+	// Unanswered is for how long the process has not answered. It is set under --supervise while the supervisor answers in its place.
 	Unanswered float64 `json:"unanswered_seconds,omitempty"`
 }
 

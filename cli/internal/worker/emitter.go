@@ -12,7 +12,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// DefaultStall is how long a client may take nothing after the end of the context where no options say.
+// DefaultStall is how long a client may read nothing after the context has ended, if the options do not say.
 const DefaultStall = 5 * time.Second
 
 // emitter writes events, each as one line with one call of Write. It is safe for concurrent use. After an error of the writer it
@@ -25,7 +25,7 @@ type emitter struct {
 	failed bool
 	broken chan struct{}
 
-	since atomic.Pointer[time.Time] // when the write that is going on began; nil: none is
+	since atomic.Pointer[time.Time] // when the current write began; nil: there is none
 }
 
 func newEmitter(w io.Writer, now func() time.Time) *emitter {
@@ -49,12 +49,12 @@ func (e event) line(now time.Time) ([]byte, error) {
 	return append(e.casing.JSON(line, verbatimKeys...), '\n'), err
 }
 
-// verbatimKeys are keys of events whose values have keys that are names of things.
+// verbatimKeys are keys of events under which the keys are names, such as names of files. They keep their spelling.
 var verbatimKeys = []string{"block_weights", "ref", "id"}
 
 func (w *emitter) emit(e event) {
 	line, err := e.line(w.now())
-	if err != nil { // such as a number that JSON does not have: the client must hear of it
+	if err != nil { // for example a number that JSON does not have; the client must know
 		line, _ = event{id: e.id, name: "error", casing: e.casing,
 			body: errorOf(service.Errorf(service.CodeFailed, "this answer has no JSON: %v", err))}.line(w.now())
 	}
@@ -76,7 +76,7 @@ func (w *emitter) write(line []byte) {
 	}
 }
 
-// blocked is how long the client has not taken the line that is being written; 0: none is.
+// blocked is how long the client has not read the line that is being written; 0: no line is being written.
 func (w *emitter) blocked() time.Duration {
 	if since := w.since.Load(); since != nil {
 		return time.Since(*since)
@@ -84,8 +84,8 @@ func (w *emitter) blocked() time.Duration {
 	return 0
 }
 
-// await waits for the end of serving and returns its error. Once ctx has ended, it waits no longer for a client that takes nothing in the
-// time stall: what is left then is never told.
+// await waits for the end of serving and returns its error. After ctx has ended, it stops waiting for a client that reads nothing for the
+// time stall. Events that are left then are lost.
 func (w *emitter) await(ctx context.Context, stall time.Duration, served <-chan error) error {
 	select {
 	case err := <-served:
@@ -105,7 +105,7 @@ func (w *emitter) await(ctx context.Context, stall time.Duration, served <-chan 
 	}
 }
 
-// errorOf is the body that tells an error.
+// errorOf is the body of an event for an error.
 func errorOf(e *service.Error) errorEvent {
 	body := errorEvent{Code: e.Code, Message: e.Message, ExitCode: exitOf(e.Code), Fields: e.Fields}
 	if e.Code == service.CodeDeadline {

@@ -24,7 +24,7 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
-// next returns the next line that is not blank, without its end, nor the mark of its encoding that a stream may begin with. With
+// next returns the next line that is not blank, without its line end. A byte order mark at the beginning of the stream is skipped. With
 // errLineTooLong it returns the beginning of the line.
 func (l *lineReader) next() ([]byte, error) {
 	for {

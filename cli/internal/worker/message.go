@@ -41,7 +41,7 @@ const maxID = 256
 // The fields that only a Supervisor writes.
 const (
 	changesKey = "~changes" // message.changes
-	reloadKey  = "~reload"  // of a load: true where the model is the one used last
+	reloadKey  = "~reload"  // of a load: true if the model is the one used last
 )
 
 // message is one line from the client.
@@ -56,10 +56,10 @@ type message struct {
 	raw      []byte         // the whole line
 	changes  []any          // of adapters, made before a supervised process died; each as the request of a lora
 
-	reload, current bool // a load of what was open before a supervised process died; it was the model used last
+	reload, current bool // reload: a load of a model that was open before a supervised process died; current: it was the model used last
 }
 
-// takeSupervisors takes out of a line what only a Supervisor writes. In a client's line it is a key like any that is unknown.
+// takeSupervisors takes the fields out of a line that only a Supervisor writes. In a client's line they are unknown keys.
 func (m *message) takeSupervisors(table map[string]any) {
 	if changes, ok := table[changesKey].([]any); ok {
 		m.changes = changes
@@ -93,7 +93,7 @@ func parse(line []byte, fallback request.Casing, supervised bool, now time.Time)
 	protocol, bad := m.read(table, now)
 	if path, first, twice := words.KeyTwice(line, "_-"); twice {
 		if words.FoldKey(path, "_-") == "id" {
-			m.id = nil // it cannot be told which is meant
+			m.id = nil // nobody knows which one is meant
 		}
 		bad = request.Errors{{Path: path, Message: "is given twice, also as " + first}}
 		return m, &service.Error{Code: codeBadMessage, Message: bad.Error(), Fields: bad}

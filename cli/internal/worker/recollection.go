@@ -9,11 +9,11 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// recollection is what a Supervisor knows of the models that the process has open, so that a new process has the same ones under the same
-// names, and a request that names no model is made on the same one.
+// recollection is a Supervisor's knowledge of the models that the process has open. With it a new process opens the same models under the
+// same names, and a request that names no model gets the same one.
 type recollection struct {
 	most    int      // as Options.MaxModels
-	models  []*known // those used last are at the end
+	models  []*known // the ones used last are at the end
 	current *known   // the one used last; nil: none
 }
 
@@ -27,13 +27,13 @@ type known struct {
 	strikes int
 }
 
-// reloadEvent tells that a model is not open any more.
+// reloadEvent says that a model could not be opened again.
 type reloadEvent struct {
 	Model   string `json:"model"`
 	Message string `json:"message"`
 }
 
-// modelIn reads the model of a message; its value is as it was written. A message that names none has the zero Model.
+// modelIn reads the model that a message names, as it was written. If it names none, the result is the zero Model.
 func modelIn(m *message) (model request.Model, value any) {
 	body := m.body
 	if m.kind == typeLoad {
@@ -46,12 +46,12 @@ func modelIn(m *message) (model request.Model, value any) {
 	}
 	run, err := request.Decode(map[string]any{"model": value})
 	if err != nil {
-		return request.Model{}, nil // the process says so
+		return request.Model{}, nil // the process will refuse it
 	}
 	return run.Model, value
 }
 
-// use books that the process has accepted a message, as service.Service does.
+// use notes that the process has accepted a message, in the same way as service.Service does.
 func (r *recollection) use(p *pending) {
 	switch p.msg.kind {
 	case typeLoad, typeGenerate, typeBatch:
@@ -64,7 +64,7 @@ func (r *recollection) use(p *pending) {
 	default:
 		return
 	}
-	if p.again != nil { // it is known, and what is the current one was said
+	if p.again != nil { // the Supervisor's own load: after has set the current model
 		return
 	}
 	p.before = r.current
@@ -93,7 +93,7 @@ func (r *recollection) use(p *pending) {
 	p.closes, r.models = slices.Clone(r.models[:closed]), r.models[closed:]
 }
 
-// nameless is a name as a load has it: null where it has none.
+// nameless is a name as a load writes it: null if there is none.
 func nameless(name string) any {
 	if name == "" {
 		return nil
@@ -101,7 +101,7 @@ func nameless(name string) any {
 	return name
 }
 
-// find looks for a model as service.Service does.
+// find looks for a model in the same way as service.Service does.
 func (r *recollection) find(kind, name string, model request.Model) *known {
 	named := reflect.DeepEqual(model, request.Model{Model: model.Model})
 	for _, k := range r.models {
@@ -117,7 +117,7 @@ func (r *recollection) find(kind, name string, model request.Model) *known {
 	return nil
 }
 
-// ended books the end of a message.
+// ended notes the end of a message.
 func (r *recollection) ended(p *pending, h *heard) {
 	ok := h.Event == "done"
 	switch {
@@ -154,8 +154,8 @@ func (r *recollection) forget(k *known) {
 	}
 }
 
-// after returns the models that a new process has to load before it is given messages, and sets the current one to that of before the
-// first of them.
+// after returns the models that a new process must load before it gets messages. It sets the current model back to the one before the first
+// of these messages.
 func (r *recollection) after(messages []*pending) []*known {
 	for _, p := range messages {
 		if p.accepted && slices.Contains([]string{typeLoad, typeGenerate, typeBatch, typeUnload}, p.msg.kind) {

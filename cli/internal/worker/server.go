@@ -67,9 +67,9 @@ var errEOF error = service.Errorf(service.CodeCancelled, "the input ended")
 
 // Serve answers the lines of in on out until in ends, and then ends its work as the Options say; or until ctx ends, when everything
 // unfinished is given up and ctx's error is returned. Every request is answered before it returns. A client that reads no
-// more is as one that has gone: its requests are given up, and the error of writing is returned. One that keeps its end open and does not
-// read holds everything up until it does, or until ctx ends: after that it has Options.Stall to take each line, and then Serve returns with
-// lines that were never written, and with goroutines that the end of the process ends.
+// more is as one that has gone: its requests are given up, and the error of writing is returned. A client that keeps its end open and does
+// not read stops everything until it reads, or until ctx ends. After that it has the time Options.Stall to read each line. Then Serve
+// returns; some lines were never written, and some goroutines run on until the process ends.
 func (s *Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = newEmitter(out, s.opts.Now)
 	served := make(chan error, 1)

@@ -171,7 +171,7 @@ func (s *Supervisor) send(c *service.Process) {
 		for rest := append(slices.Clip(line), '\n'); len(rest) > 0; {
 			n, err := c.In.Write(rest[:min(len(rest), piece)])
 			if err != nil {
-				return // it is ending, which the relay sees
+				return // it is ending; the relay notices
 			}
 			if rest = rest[n:]; len(rest) > 0 {
 				s.mu.Lock()
@@ -193,7 +193,7 @@ func (s *Supervisor) nextLine() []byte {
 			continue
 		}
 		if s.find(p.msg.id) < i {
-			return nil // the process has not ended the one before with this id, which was answered
+			return nil // an earlier message with this id was answered, but the process still works on it
 		}
 		p.sent = true
 		return p.msg.raw
@@ -265,7 +265,7 @@ func (s *Supervisor) hear(h *heard) bool {
 	return !p.internal() && !p.silent
 }
 
-// learn draws conclusions from the last event of a message. The mutex is held.
+// learn updates what is known of models and adapters from the last event of a message. The mutex is held.
 func (s *Supervisor) learn(p *pending, h *heard) {
 	ok := h.Event == "done"
 	switch {

@@ -33,13 +33,13 @@ type SupervisorOptions struct {
 	Backoff     time.Duration // before the second start in a row; doubled for each next, up to 30 s. 0: 200 ms
 	Grace       time.Duration // for the process to end when it is told to; 0: 10 s
 	Models      int           // as Options.MaxModels
-	Watchdog    time.Duration // after which a process that answers nothing is ended; 0: DefaultWatchdog; less: never
-	Patience    time.Duration // after which the Supervisor answers for a process that does not; 0: 2 s
+	Watchdog    time.Duration // a process that answers nothing for so long is ended; 0: DefaultWatchdog; negative: never
+	Patience    time.Duration // if a process does not answer for so long, the Supervisor answers for it; 0: 2 s
 	Stall       time.Duration // as Options.Stall
 	Now         func() time.Time
 }
 
-// DefaultWatchdog is how long a process may answer nothing where SupervisorOptions does not say.
+// DefaultWatchdog is how long a process may answer nothing, if SupervisorOptions does not say.
 const DefaultWatchdog = time.Minute
 
 const (
@@ -52,8 +52,8 @@ const (
 )
 
 // Supervisor answers one client as a Server does, through a Server in a child process. When the process dies, exactly the requests it
-// was computing fail; it is started again, opens the models again that were open, and is given what it had not begun with. A process that
-// answers nothing is ended, and until then the Supervisor answers for it what it can.
+// was computing fail. A new process opens the same models and gets the requests that were not begun. A process that answers nothing is
+// ended; until then the Supervisor answers in its place where it can.
 type Supervisor struct {
 	opts SupervisorOptions
 	out  *emitter
@@ -77,7 +77,7 @@ type Supervisor struct {
 	health   health
 	began    time.Time
 	served   service.Served
-	running  atomic.Pointer[service.Process] // process, for those who cannot wait for the mutex
+	running  atomic.Pointer[service.Process] // the same as process, for code that cannot wait for the mutex
 }
 
 // pending is a message that is not answered.
@@ -87,15 +87,15 @@ type pending struct {
 	sent     bool // to the process that runs now
 	accepted bool // the client was told
 	started  bool // by the process that runs now
-	silent   bool // the Supervisor has answered it, and the process that runs now has not
-	lasting  bool // of internal ones: a new process must hear it, too
+	silent   bool // the Supervisor has answered it, and the process works on it still
+	lasting  bool // an internal message that a new process must get, too
 	blames   int
 	images   int              // finished
 	failed   int              // pictures
 	again    *known           // the model of an internal load
 	uses     *known           // the model that it runs on; nil: not told yet, or none
 	before   *known           // the model used last when it was accepted
-	closes   []*known         // models that gave way to it
+	closes   []*known         // models that were closed for it
 	changes  []service.Change // of its adapters, which were answered; one for each adapter
 }
 
@@ -129,7 +129,7 @@ func (s *Supervisor) Serve(ctx context.Context, in io.Reader, out io.Writer) err
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx, in) }()
 	err := s.out.await(ctx, s.opts.Stall, served)
-	if c := s.running.Load(); c != nil { // the client takes nothing, and the end is not in order
+	if c := s.running.Load(); c != nil { // the client reads nothing: no orderly end is possible
 		c.Kill()
 	}
 	return err
@@ -188,12 +188,12 @@ func (s *Supervisor) read(lines *lineReader) error {
 	}
 }
 
-// find returns the message with an id that the process is answering: one that is silent comes before the next with its id.
+// find returns the message with an id that the process works on. A silent one comes before a later one with the same id.
 func (s *Supervisor) find(id json.RawMessage) int {
 	return slices.IndexFunc(s.pending, func(p *pending) bool { return string(p.msg.id) == string(id) })
 }
 
-// findOpen returns the message with an id that the client has no answer to.
+// findOpen returns the message with an id that the client still waits for.
 func (s *Supervisor) findOpen(id json.RawMessage) int {
 	return slices.IndexFunc(s.pending, func(p *pending) bool { return string(p.msg.id) == string(id) && !p.silent })
 }
@@ -292,7 +292,7 @@ func (s *Supervisor) terminate(cause error) {
 	s.wake.Broadcast()
 }
 
-// fail answers a message with an error, unless it was answered; internal ones have nobody to answer to. The mutex is held.
+// fail answers a message with an error, unless it was answered. Nobody waits for internal ones. The mutex is held.
 func (s *Supervisor) fail(p *pending, f *service.Error) {
 	if p.internal() || p.silent {
 		return
@@ -301,7 +301,7 @@ func (s *Supervisor) fail(p *pending, f *service.Error) {
 	s.out.emit(event{id: p.msg.id, name: "error", casing: p.msg.casing, body: errorOf(f)})
 }
 
-// count books what was answered. The mutex is held.
+// count counts an answer. The mutex is held.
 func (s *Supervisor) count(images int, failed bool) {
 	s.served.Requests++
 	s.served.Images += images
@@ -317,7 +317,7 @@ func (s *Supervisor) drop(p *pending) {
 	}
 }
 
-// internal puts a message of the supervisor's own after all others. The mutex is held.
+// internal adds a message of the supervisor's own after all others. The mutex is held.
 func (s *Supervisor) internal(kind, body string) *pending {
 	s.nth++
 	id := fmt.Sprintf(`"%s%d"`, internalID, s.nth)

@@ -9,21 +9,21 @@ import (
 	"github.com/daguerre-go/daguerre/internal/service"
 )
 
-// health is how the process that runs now does.
+// health tells whether the process that runs now is alive.
 type health struct {
-	quiet time.Duration // since it was heard of
-	asked time.Duration // since it was asked for a sign of life; 0: it was not
-	ask   bool          // the ping is to be sent
+	quiet time.Duration // since its last sign of life
+	asked time.Duration // since it was asked for a sign of life; 0: it was not asked
+	ask   bool          // a ping must be sent
 	ended string        // why it was ended
 }
 
-// pingLine asks for a sign of life. What reads a process's lines answers it, whatever is being computed.
+// pingLine asks for a sign of life. The reader of a process's lines answers it, also during computation.
 const pingLine = `{"id":"` + internalID + `ping","type":"hello"}`
 
-// sound books a sign of life.
+// sound notes a sign of life.
 func (h *health) sound() { h.quiet, h.asked, h.ask = 0, 0, false }
 
-// tend looks, until over is closed, after what must not wait for the process.
+// tend does the work that must not wait for the process: deadlines, answers, the watchdog. It ends when over is closed.
 func (s *Supervisor) tend(over <-chan struct{}) {
 	every := s.opts.Patience
 	if s.opts.Watchdog > 0 {
@@ -38,12 +38,12 @@ func (s *Supervisor) tend(over <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		// Of a time in which this process stood still, as when it was stopped, no more than two rounds count.
+		// If this process itself stood still (it was stopped), at most two rounds of that time count.
 		now := time.Now()
 		passed := min(now.Sub(last), 2*every)
 		last = now
 		s.mu.Lock()
-		if s.process != nil && s.out.blocked() < every { // else it may be that nobody hears it
+		if s.process != nil && s.out.blocked() < every { // otherwise its answers may only wait for the client
 			s.watch(passed)
 		}
 		s.answer()
@@ -51,7 +51,7 @@ func (s *Supervisor) tend(over <-chan struct{}) {
 	}
 }
 
-// watch ends a process that gives no sign of life when it is asked for one. The mutex is held.
+// watch ends a process that was asked for a sign of life and gave none. The mutex is held.
 func (s *Supervisor) watch(passed time.Duration) {
 	h, limit := &s.health, s.opts.Watchdog
 	h.quiet += passed
@@ -68,7 +68,7 @@ func (s *Supervisor) watch(passed time.Duration) {
 	}
 }
 
-// answer answers what the process should have answered. The mutex is held.
+// answer answers messages in place of the process. The mutex is held.
 func (s *Supervisor) answer() {
 	now, patience := s.opts.Now(), s.opts.Patience
 	deaf := s.process == nil || s.health.quiet >= patience
@@ -86,7 +86,7 @@ func (s *Supervisor) answer() {
 	}
 }
 
-// settle gives a message up: the client is told now, and the process to leave it. The mutex is held.
+// settle gives a message up. The client gets its answer now, and the process is told to stop working on it. The mutex is held.
 func (s *Supervisor) settle(p *pending, why *service.Error) {
 	s.fail(p, why)
 	if s.leave(p) {
@@ -95,7 +95,8 @@ func (s *Supervisor) settle(p *pending, why *service.Error) {
 	}
 }
 
-// leave forgets a message that was answered, as soon as the process has ended it, too; true: it was given it. The mutex is held.
+// leave forgets a message that was answered, but only after the process has ended it. It returns true if the process has it. The mutex is
+// held.
 func (s *Supervisor) leave(p *pending) bool {
 	if p.silent = p.sent; !p.silent {
 		s.drop(p)
@@ -112,12 +113,12 @@ func (s *Supervisor) done(p *pending, result any) {
 	s.leave(p)
 }
 
-// works reports whether a message is for something that may take long.
+// works reports whether a message asks for work that may take long.
 func (p *pending) works() bool {
 	return !p.internal() && slices.Contains([]string{typeLoad, typeUnload, typeGenerate, typeBatch, typeControlNet}, p.msg.kind)
 }
 
-// cancelFor does what a cancel asks for. One picture alone only the process can give up. The mutex is held.
+// cancelFor carries out a cancel. Only the process can give up a single picture of a request. The mutex is held.
 func (s *Supervisor) cancelFor(p *pending) {
 	var target json.RawMessage
 	var job, index *int
@@ -127,7 +128,7 @@ func (s *Supervisor) cancelFor(p *pending) {
 	}
 	n := 0
 	everything := all != nil && *all
-	for _, other := range slices.Clone(s.pending[:slices.Index(s.pending, p)]) { // not what came later
+	for _, other := range slices.Clone(s.pending[:slices.Index(s.pending, p)]) { // only messages before the cancel
 		if !other.silent && (everything && other.works() || string(other.msg.id) == string(target)) {
 			n++
 			s.settle(other, service.Errorf(service.CodeCancelled, "cancelled"))
@@ -142,7 +143,7 @@ func (s *Supervisor) cancelFor(p *pending) {
 	}
 }
 
-// info is what is known of the process when it does not tell it itself. The mutex is held.
+// info is a status made without the process. The mutex is held.
 func (s *Supervisor) info(except *pending, now time.Time) statusInfo {
 	info := statusInfo{Seconds: now.Sub(s.began).Seconds(), Requests: []requestInfo{}, Models: []service.ModelInfo{}, Served: s.served,
 		Restarts: s.restarts, Unanswered: s.health.quiet.Seconds()}

@@ -1,4 +1,4 @@
-// Package modeltest makes model files for tests out of others: tensors are added, taken away, or turned into scaled FP8.
+// Package modeltest makes model files for tests from other files: it adds tensors, removes them, or turns them into scaled FP8.
 package modeltest
 
 import (
@@ -71,7 +71,7 @@ func (f *File) WriteTo(t testing.TB, path string) {
 	}
 }
 
-// Under is a copy with the tensors whose names begin with a prefix, and others for it.
+// Under is a copy with only the tensors whose names begin with a prefix, and with another prefix in its place.
 func (f *File) Under(prefix, instead string) *File {
 	out := &File{Metadata: f.Metadata}
 	for _, x := range f.Tensors {

@@ -17,7 +17,7 @@ func readTable(files backend.Files) (*backend.Table, error) {
 	return m.Table()
 }
 
-// tableOf is the configuration's table, whose files must still be what it was made from, or one that is read now.
+// tableOf is the configuration's table if it has one; its files must not have changed. Otherwise the table is read now.
 func (b *Backend) tableOf(cfg backend.ModelConfig) (*backend.Table, error) {
 	if cfg.Table == nil {
 		return b.read(cfg.Files)
