@@ -84,7 +84,7 @@ func (g *group) ia3OnInput() bool {
 	}
 	feedforward, known := g.scales.feedforward(m.Name)
 	if !known {
-		panic(fail(lora.ErrFormat, tensorField(t.Name), "has shape %v, which does not tell whether it scales the inputs or the outputs of %s: "+
+		panic(fail(lora.ErrFormat, tensorField(t.Name), "has shape %v, which does not show whether it scales the inputs or the outputs of %s: "+
 			"PEFT's adapter_config.json must be beside the file, which must be called adapter_model", t.Shape, describe(m)))
 	}
 	return feedforward

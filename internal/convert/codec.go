@@ -21,7 +21,7 @@ func (c codec) decode(t modelfile.DType, b []byte, columns int, values []float32
 		if t == modelfile.F8E4M3 || t == modelfile.F8E5M2 { // of which damaged files are full
 			for _, v := range values {
 				if v-v != 0 {
-					return fmt.Errorf("%w: a weight of type %s is no finite number", ErrValue, t)
+					return fmt.Errorf("%w: a weight of type %s is not a finite number", ErrValue, t)
 				}
 			}
 		}

@@ -78,9 +78,9 @@ func (s *source) sound(parts []*part, d Dims, c Config) error {
 }
 
 func (u Unused) fault() error {
-	found := "nothing here computes with it, and without it the picture may be another"
+	found := "nothing here uses it, and without it the picture may differ"
 	if u.What != "" {
-		found = "is " + u.What + ", which is not supported; without it the picture would be another"
+		found = "is " + u.What + ", which is not supported; without it the picture would differ"
 	}
 	return &Error{Kind: ErrTensor, Path: u.path, Field: tensorField(u.Name), Found: found,
 		Remedy: "use a file of the " + u.Component + " without such tensors"}

@@ -65,7 +65,7 @@ var extras = []extra{
 	{pieces: "class_embedding", what: "a class embedding"},
 	{pieces: "position_embedding_res*", what: "positions of Long-CLIP"},
 
-	{fate: idle, what: "no numbers that a weight could have", is: noWeight},
+	{fate: idle, what: "not of a type that weights have", is: noWeight},
 	{fate: idle, what: "empty", is: func(_ *part, t Tensor) bool { return t.Elements() == 0 }},
 }
 

@@ -98,7 +98,7 @@ func (f *File) reshape(t *Tensor) {
 		panic(fail(ErrFormat, field, remedyDownload, "%s is no shape", quoteName(text)))
 	}
 	if n, ok := product(shape); !ok || n != t.Elements() {
-		panic(fail(ErrFormat, field, remedyDownload, "shape %s has not the %s elements of the stored %s", shapeString(shape),
+		panic(fail(ErrFormat, field, remedyDownload, "shape %s does not have the %s elements of the stored shape %s", shapeString(shape),
 			group(t.Elements()), shapeString(t.Shape)))
 	}
 	row := t.StoredRow()

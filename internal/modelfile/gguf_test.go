@@ -127,8 +127,8 @@ func TestGGUFReshaped(t *testing.T) {
 	assert.Equal(t, []int64{9, 256}, f.Tensors[0].StoredShape())
 	assert.Equal(t, int64(256), f.Tensors[0].StoredRow())
 	for says, b := range map[string][]byte{
-		"has not the 36 elements": reshaped(0, 4*36, []uint64{36}, 1, 4, 3, 4),
-		"is no shape":             reshaped(0, 4*36, []uint64{36}, -36),
+		"does not have the 36 elements": reshaped(0, 4*36, []uint64{36}, 1, 4, 3, 4),
+		"is no shape":                   reshaped(0, 4*36, []uint64{36}, -36),
 	} {
 		_, err := open("m.gguf", b)
 		requireError(t, err, ErrFormat, ReshapedKey+"a", says)

@@ -184,7 +184,7 @@ func TestTextEncodersOfOtherDepthsAreWarnedOf(t *testing.T) {
 		for _, list := range [][]string{r.Warnings, table.Warnings} {
 			require.Equal(t, warns, len(list) == 1, list)
 			if warns {
-				require.Contains(t, list[0], "the second text encoder has 31 layers; one of 1280 channels has 32")
+				require.Contains(t, list[0], "the second text encoder has 31 layers, but SDXL's encoder with 1280 channels has 32")
 			}
 		}
 	}

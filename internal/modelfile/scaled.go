@@ -144,7 +144,7 @@ func (q *scales) apply(f *File, scale *Tensor, t *table, matrix string) {
 	}
 	to, key := q.find(t, matrix)
 	if to == nil {
-		bad(ErrTensor, remedyDownload, "is the scale of %s, which is not there", quoteName(matrix))
+		bad(ErrTensor, remedyDownload, "is the scale of %s, which is missing", quoteName(matrix))
 	}
 	if !scale.DType.Float() {
 		bad(ErrUnsupported, remedyFormat, "a scale of type %s: scales of blocks (MXFP8, NVFP4) are not read", scale.DType)
@@ -199,7 +199,7 @@ func (q *scales) refuseBeside(f *File, name string, t *table) {
 			continue
 		}
 		panic(withPath(f.Path, fail(ErrUnsupported, tensorField(name), remedyFormat,
-			"stands beside %s of type %s, and what it does to it is not known here", quoteName(matrix.Name), matrix.DType)))
+			"is beside %s of type %s, and its effect is not known here", quoteName(matrix.Name), matrix.DType)))
 	}
 }
 

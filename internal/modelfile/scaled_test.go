@@ -151,7 +151,7 @@ func TestScaledRefuses(t *testing.T) {
 		kind error
 		file *modeltest.File
 	}{
-		{`is the scale of "` + matrix + `", which is not there`, damaged, scaled.Without(matrix)},
+		{`is the scale of "` + matrix + `", which is missing`, damaged, scaled.Without(matrix)},
 		{"a scale of shape [3] for a matrix of [128, 128]", damaged, instead([]int64{3}, 1, 2, 3)},
 		{"scales of blocks are not", unread, instead([]int64{4, 4}, ones[:16]...)},
 		{"the scale 0 (element 0) is not a positive number", damaged, instead(nil, 0)},
@@ -161,9 +161,9 @@ func TestScaledRefuses(t *testing.T) {
 		{"is a second scale of", damaged, beside(".weight_scale")},
 		{"which is of type F16: it is not clear", damaged, base.With(f32(scale, nil, 2))},
 		{"a scale of type U8: scales of blocks (MXFP8, NVFP4)", unread, scaled.Without(scale).With(raw(modelfile.U8, scale, "abcd", 4))},
-		{`to_q.weight_scale_2": stands beside`, unread, beside(".weight_scale_2")},
-		{`to_q.pre_quant_scale": stands beside`, unread, beside(".pre_quant_scale")},
-		{`to_q.weight_quantizer._amax": stands beside`, unread, beside(".weight_quantizer._amax")},
+		{`to_q.weight_scale_2": is beside`, unread, beside(".weight_scale_2")},
+		{`to_q.pre_quant_scale": is beside`, unread, beside(".pre_quant_scale")},
+		{`to_q.weight_quantizer._amax": is beside`, unread, beside(".weight_quantizer._amax")},
 		{`is quantized as "nvfp4", which is not read`, unread, said(`{"format":"nvfp4"}`)},
 		{"is quantized in a rotated basis", unread, said(`{"format":"float8_e4m3fn","convrot":true}`)},
 		{"is float8_e5m2 by this, and of type F8_E4M3", unread, said(`{"format":"float8_e5m2"}`)},

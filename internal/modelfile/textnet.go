@@ -217,7 +217,7 @@ var fullLayers = map[int]int{768: 12, 1280: 32}
 func (d Dims) layerWarnings() (out []string) {
 	for i, t := range []*TextDims{d.TextEncoder, d.TextEncoder2} {
 		if t != nil && fullLayers[t.Width] > 0 && t.Layers != fullLayers[t.Width] {
-			out = append(out, fmt.Sprintf("the %s text encoder has %d layers; one of %d channels has %d: its pictures are others than SDXL's",
+			out = append(out, fmt.Sprintf("the %s text encoder has %d layers, but SDXL's encoder with %d channels has %d: pictures will differ",
 				[]string{"first", "second"}[i], t.Layers, t.Width, fullLayers[t.Width]))
 		}
 	}

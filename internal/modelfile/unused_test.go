@@ -28,20 +28,20 @@ func TestTensorsThatNothingAsksFor(t *testing.T) {
 		says  string
 	}{
 		{further(attn+"attn2.to_k_ip.weight", F16, 8, 8), refused, "is an IP-Adapter's attention, which is not supported"},
-		{further(attn+"attn1.to_q.bias", F16, 128), refused, "nothing here computes with it"},
-		{further(attn+"norm4.weight", F16, 128), refused, "nothing here computes with it"},
-		{further(attn+"attn1.norm_q.weight", F16, 128), refused, "nothing here computes with it"},
-		{further(attn+"attn1.to_q.alpha", F32), refused, "nothing here computes with it"},
+		{further(attn+"attn1.to_q.bias", F16, 128), refused, "nothing here uses it"},
+		{further(attn+"norm4.weight", F16, 128), refused, "nothing here uses it"},
+		{further(attn+"attn1.norm_q.weight", F16, 128), refused, "nothing here uses it"},
+		{further(attn+"attn1.to_q.alpha", F32), refused, "nothing here uses it"},
 		{further(u+"middle_block.1.motion_modules.0.weight", F16, 8), refused, "a temporal module"},
 		{further(u+"class_embedding.linear_1.weight", F16, 8, 8), refused, "a class embedding"},
-		{further(u+"input_blocks.1.0.skip_connection.weight", F16, 32, 32, 1, 1), refused, "nothing here computes with it"},
+		{further(u+"input_blocks.1.0.skip_connection.weight", F16, 32, 32, 1, 1), refused, "nothing here uses it"},
 		{further(u+"input_blocks.9.0.in_layers.2.weight", F16, 32, 32, 3, 3), refused, ""},
 		{further(u+"output_blocks.77.0.in_layers.2.weight", F16, 32, 32, 3, 3), refused, ""},
-		{further(u+"input_blocks.999.0.in_layers.2.weight", F16, 32, 32, 3, 3), refused, "nothing here computes with it"},
+		{further(u+"input_blocks.999.0.in_layers.2.weight", F16, 32, 32, 3, 3), refused, "nothing here uses it"},
 		{further(vae+"decoder.time_stack.0.weight", F16, 8), refused, "a temporal module"},
-		{further(vae+"decoder.conv_in.scale", F32, 1), refused, "nothing here computes with it"},
+		{further(vae+"decoder.conv_in.scale", F32, 1), refused, "nothing here uses it"},
 		{further(text+"text_model.embeddings.position_embedding_res.weight", F16, 248, 64), refused, "positions of Long-CLIP"},
-		{further(text2+"transformer.resblocks.0.attn.bias_k", F16, 64), refused, "nothing here computes with it"},
+		{further(text2+"transformer.resblocks.0.attn.bias_k", F16, 64), refused, "nothing here uses it"},
 
 		{further(text+"text_projection.weight", F16, 64, 64), usual, ""},
 		{further(text+"logit_scale", F32), usual, ""},
@@ -55,7 +55,7 @@ func TestTensorsThatNothingAsksFor(t *testing.T) {
 
 		{further("model_ema.decay", F32), idle, "averaged weights"},
 		{further(vae+"encoder.num_batches_tracked", I64), idle, "counters"},
-		{further(attn+"attn1.marker", U8, 3), idle, "no numbers that a weight could have"},
+		{further(attn+"attn1.marker", U8, 3), idle, "not of a type that weights have"},
 		{further(attn+"attn1.nothing", F16, 0), idle, "empty"},
 		{further("some.other.network.weight", F16, 8), idle, ""},
 		{further("motion_modules.0.weight", F16, 8), idle, "a temporal module"},
@@ -106,11 +106,11 @@ func TestTensorsThatNothingAsksForInAComponentsFile(t *testing.T) {
 		says         string
 	}{
 		{"nano-controlnet", "controlnet", LayoutDiffusers, further("encoder_hid_proj.weight", F16, 8, 8), "another text encoder"},
-		{"nano-controlnet", "controlnet", LayoutOriginal, further("zero_convs.12.0.weight", F16, 8, 8, 1, 1), "nothing here computes"},
-		{"vae", "vae", LayoutDiffusers, further("bn.running_mean", F32, 4), "nothing here computes"},
-		{"taesd", "taesd", LayoutDiffusers, further("encoder.layers.2.bias", F16, 64), "nothing here computes"},
-		{"taesd", "taesd", LayoutDiffusers, further("encoder.layers.5.pool.weight", F16, 64), "nothing here computes"},
-		{"esrgan", "upscaler", LayoutDiffusers, further("body.0.rdb1.conv6.weight", F16, 64), "nothing here computes"},
+		{"nano-controlnet", "controlnet", LayoutOriginal, further("zero_convs.12.0.weight", F16, 8, 8, 1, 1), "nothing here uses"},
+		{"vae", "vae", LayoutDiffusers, further("bn.running_mean", F32, 4), "nothing here uses"},
+		{"taesd", "taesd", LayoutDiffusers, further("encoder.layers.2.bias", F16, 64), "nothing here uses"},
+		{"taesd", "taesd", LayoutDiffusers, further("encoder.layers.5.pool.weight", F16, 64), "nothing here uses"},
+		{"esrgan", "upscaler", LayoutDiffusers, further("body.0.rdb1.conv6.weight", F16, 64), "nothing here uses"},
 	} {
 		tensors := append(inMemory(Preset(c.preset), c.layout), c.extra)
 		for _, a := range asked {

@@ -51,7 +51,7 @@ func checkReport(role string, r modelfile.Report) error {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
 		if role == "taesd" && r.Dims.TAESD != nil && len(r.Dims.TAESD.DecoderBlocks) == 0 {
-			return wrong("it holds no decoder, which is what makes pictures; give %s", wantedFor(role))
+			return wrong("it holds no decoder, so it makes no pictures; give %s", wantedFor(role))
 		}
 	default:
 		component := role

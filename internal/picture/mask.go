@@ -29,9 +29,9 @@ func Mask(img image.Image, channel string) (mask *image.NRGBA, said string) {
 	case !hasHoles(from):
 		return mask, ""
 	case speaksInAlpha(from):
-		return holes(from), `it is of one colour with transparent parts, and these are repainted; mask_channel = "luma" repaints what is white`
+		return holes(from), `it has one colour with transparent parts, and these are repainted; mask_channel = "luma" repaints what is white`
 	}
-	return mask, `what is white in it is repainted, and its transparency is left out; mask_channel = "alpha" repaints what is transparent`
+	return mask, `its white parts are repainted, and its transparency is ignored; mask_channel = "alpha" repaints transparent parts`
 }
 
 // holes turns transparent into white and opaque into black. The most opaque pixel counts as wholly opaque: in some masks the kept part has

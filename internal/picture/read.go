@@ -124,7 +124,7 @@ func decode(f file, maxPixels int) (image.Image, error) {
 	}
 	img = h.turn.apply(img)
 	if h.animated {
-		img = noted{straight(img), []string{"the file is an animation, of which the first picture is taken"}}
+		img = noted{straight(img), []string{"the file is an animation; its first picture is used"}}
 	}
 	return img, nil
 }

@@ -132,9 +132,9 @@ func (w *webpFile) size() (image.Point, error) {
 	case w.canvas == image.Point{}:
 		return size, nil
 	case !w.animated && size != w.canvas, w.animated && size != w.frame:
-		return image.Point{}, errors.New("webp: the picture is of another size than the file says")
+		return image.Point{}, errors.New("webp: the picture has another size than the file says")
 	case !image.Rectangle{Min: w.place, Max: w.place.Add(size)}.In(image.Rectangle{Max: w.canvas}):
-		return image.Point{}, errors.New("webp: the picture lies beside its canvas")
+		return image.Point{}, errors.New("webp: the picture is outside its canvas")
 	}
 	return w.canvas, nil
 }

@@ -60,11 +60,11 @@ func selection(mask, cells []float32) string {
 	}
 	switch {
 	case all(mask, 0):
-		return "mask_image marks nothing, so that init_image stays as it is: white is repainted, black is kept (see mask_channel)"
+		return "mask_image marks nothing, so init_image stays as it is: white is repainted, black is kept (see mask_channel)"
 	case all(cells, 0):
-		return "what mask_image marks is too small to be repainted, so that init_image stays as it is: mark a larger part"
+		return "the part that mask_image marks is too small to be repainted, so init_image stays as it is: mark a larger part"
 	case all(cells, 1):
-		return "mask_image marks everything, so that all of init_image is repainted: white is repainted, black is kept (see mask_channel)"
+		return "mask_image marks everything, so all of init_image is repainted: white is repainted, black is kept (see mask_channel)"
 	}
 	return ""
 }

@@ -40,7 +40,7 @@ func pictureWarnings(r *request.Request) (out []string) {
 			say(in.key, note)
 		}
 		if o, ok := in.pic.Image.(interface{ Opaque() bool }); ok && in.key != "mask_image" && !o.Opaque() {
-			say(in.key, "its transparency is left out: the colours that the file has under it are taken")
+			say(in.key, "its transparency is ignored; the colours under it are used")
 		}
 	}
 	if img := r.MaskImage.Image; img != nil {

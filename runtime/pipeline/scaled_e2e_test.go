@@ -149,7 +149,7 @@ func TestFP8NaN(t *testing.T) {
 		path := scaled.Write(t, "nan.safetensors")
 		_, err := Open(t.Context(), Config{Model: path, Threads: 1})
 		require.ErrorContains(t, err, path)
-		require.ErrorContains(t, err, name+"': a weight is no finite number (FP8 0x7f at byte 5 of it)")
+		require.ErrorContains(t, err, name+"': a weight is not a finite number (FP8 0x7f at byte 5 of it)")
 		_, err = convert.Convert(t.Context(), path, filepath.Join(t.TempDir(), "out.safetensors"), convert.Options{Type: modelfile.F16})
 		require.ErrorIs(t, err, convert.ErrValue)
 		require.ErrorContains(t, err, name)

@@ -20,7 +20,7 @@ func TestToldHasOneHalf(t *testing.T) {
 		r.GuidanceScale, r.NumImages, r.GuidanceBatch, r.NegativePrompt = scale, 2, request.GuidanceSeparate, "blurry"
 		out := generate(t, p, r)
 		latents[scale] = out.Images[0].Latents.Data
-		assert.Equal(t, []string{"this UNet is told guidance_scale itself and has no negative half (LCM): the negative prompt does nothing"},
+		assert.Equal(t, []string{"this UNet gets guidance_scale as an input and has no negative half (LCM): the negative prompt does nothing"},
 			out.Warnings)
 	}
 	assert.NotEqual(t, latents[1], latents[8])

@@ -49,7 +49,7 @@ func TestUnusedTensorsAreSaid(t *testing.T) {
 	net := withTensor(t, nanoControlNet, "down_blocks.0.seen", modelfile.I64)
 	atOpening := []string{
 		`with.safetensors: nothing uses the tensor "model_ema.decay" (averaged weights of training)`,
-		`with.safetensors: nothing uses the tensor "encoder.layers.0.seen" (no numbers that a weight could have)`,
+		`with.safetensors: nothing uses the tensor "encoder.layers.0.seen" (not of a type that weights have)`,
 	}
 	var log bytes.Buffer
 	cfg := Config{Model: model, TAESD: taesd, Precision: backend.PrecisionExact, Threads: 1}
@@ -62,7 +62,7 @@ func TestUnusedTensorsAreSaid(t *testing.T) {
 	r := request.Request{Prompt: "a red circle", Width: 64, Height: 64, NumInferenceSteps: 1}
 	assert.Equal(t, atOpening, generate(t, p, r).Warnings)
 	r.ControlNets = []request.ControlNet{{Model: net, Image: request.Picture{Image: image.NewGray(image.Rect(0, 0, 64, 64))}}}
-	assert.Equal(t, append(atOpening, `with.safetensors: nothing uses the tensor "down_blocks.0.seen" (no numbers that a weight could have)`),
+	assert.Equal(t, append(atOpening, `with.safetensors: nothing uses the tensor "down_blocks.0.seen" (not of a type that weights have)`),
 		generate(t, p, r).Warnings)
 
 	plan, err := Plan(t.Context(), cfg, nil)

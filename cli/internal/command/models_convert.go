@@ -126,7 +126,7 @@ func (o convertOptions) print(env Env, r *convert.Report) error {
 	var p page
 	p.table(rows)
 	if n := len(r.LeftOut); n > 0 {
-		p.line("left out: %s of types that %s has not and that nothing uses, such as %s", words.Plural(n, "tensor"), r.Format,
+		p.line("left out: %s that nothing uses, of types that %s does not have, such as %s", words.Plural(n, "tensor"), r.Format,
 			words.Quote(r.LeftOut[0]))
 	}
 	p.line("%s of weights became %s (%.0f %%); every tensor was read back", words.Bytes(r.Before), words.Bytes(r.After),

@@ -108,7 +108,7 @@ Change read_plain(const dg_lora_target& t, const WeightShape& w) {
             expect(t.a.dims == 4 && rotates_all(c.shape, t.form == DG_LORA_OUT_ROTATE ? w.out : w.fan_in()), w, "a");
             expect(t.b.data == nullptr || count_of(t.b) == w.out, w, "b");
             if (std::abs(t.scale - 1.0) > 0) {
-                fail(DG_ERR_ARGUMENT, "%s: a rotation has no scale but 1", w.name.c_str());
+                fail(DG_ERR_ARGUMENT, "%s: a rotation must have scale 1", w.name.c_str());
             }
             return c;
         case DG_LORA_DENSE: expect(count_of(t.a) == w.out * w.fan_in(), w, "a"); break;

@@ -204,7 +204,7 @@ void SourceReader::refuse_nan(const SourceTensor& tensor) const {
     const float* values = reinterpret_cast<const float*>(converted_.data());
     for (size_t i = 0; i < raw_.size(); i++) {
         if (!std::isfinite(values[i])) {
-            fail(DG_ERR_FORMAT, "%s: tensor '%s': a weight is no finite number (FP8 %#04x at byte %zu of it)",
+            fail(DG_ERR_FORMAT, "%s: tensor '%s': a weight is not a finite number (FP8 %#04x at byte %zu of it)",
                  source_.files()[tensor.file].path.c_str(), tensor.stored.c_str(), raw_[i], i);
         }
     }

@@ -64,13 +64,13 @@ void check_unet_dims(const Source& source, const UnetDims& d) {
     for (size_t l = 0; l < d.up_in_channels.size(); l++) {
         const size_t level = d.channels.size() - 1 - l;
         if (d.up_in_channels[l].size() != static_cast<size_t>(d.down_resnets[level]) + 1) {
-            fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu resnets in %sup_blocks.%zu where %lld are wanted",
+            fail(DG_ERR_MODEL, "%s: the UNet is incomplete: %zu resnets in %sup_blocks.%zu where %lld are needed",
                  path.c_str(), d.up_in_channels[l].size(), d.prefix.c_str(), l,
                  static_cast<long long>(d.down_resnets[level] + 1));
         }
         for (const int64_t in : d.up_in_channels[l]) {
             if (in != width + skips.back()) {
-                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels where %lld come together",
+                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels and gets %lld",
                      path.c_str(), d.prefix.c_str(), l, static_cast<long long>(in),
                      static_cast<long long>(width + skips.back()));
             }
