@@ -70,9 +70,8 @@ void check_unet_dims(const Source& source, const UnetDims& d) {
         }
         for (const int64_t in : d.up_in_channels[l]) {
             if (in != width + skips.back()) {
-                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels and gets %lld",
-                     path.c_str(), d.prefix.c_str(), l, static_cast<long long>(in),
-                     static_cast<long long>(width + skips.back()));
+                fail(DG_ERR_MODEL, "%s: a resnet of %sup_blocks.%zu takes %lld channels and gets %lld", path.c_str(),
+                     d.prefix.c_str(), l, static_cast<long long>(in), static_cast<long long>(width + skips.back()));
             }
             skips.pop_back();
             width = d.channels[level];

@@ -17,8 +17,8 @@ struct UnetDims {
     std::vector<int64_t> channels;  // per level
     std::vector<int64_t> down_resnets;  // per level
     std::vector<std::vector<int64_t>> down_depth;  // per level and resnet: transformer blocks after it
-    std::vector<std::vector<int64_t>> up_depth;  // per level of up_blocks (from the deepest) and resnet;
-        // none in a ControlNet, which ends at the middle
+    // per level of up_blocks (from the deepest) and resnet. Empty in a ControlNet: it ends at the middle.
+    std::vector<std::vector<int64_t>> up_depth;
     std::vector<std::vector<int64_t>> up_in_channels;  // input width of each resnet there
     int64_t mid_depth   = 0;
     int64_t mid_resnets = 0;
