@@ -84,7 +84,7 @@ func CheckRefiner(base, refiner Opening, log *slog.Logger) error {
 	switch {
 	case r.Prediction == predicts || r.Prediction == "" && predicts == epsilon:
 	case r.Prediction == "":
-		log.Warn("the refiner's files do not say what it predicts; the model's prediction type is used", "refiner", path, "prediction_type", predicts)
+		log.Warn("the refiner's files do not say what it predicts; the model's prediction is used", "refiner", path, "prediction_type", predicts)
 	default:
 		return fmt.Errorf("refiner: %s: %w: it predicts %s, the model %s, and one scheduler runs both", path, ErrUnsupported, r.Prediction,
 			predicts)
