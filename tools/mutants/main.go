@@ -26,7 +26,7 @@ import (
 //go:embed subjects.txt
 var subjectsText string
 
-// subject is one kind of file, with the program's arguments for it.
+// subject is one kind of file with what the program is told.
 type subject struct {
 	name, file string
 	args       []string

@@ -56,7 +56,7 @@ func header(r *rand.Rand, data []byte) (m mutant, ok bool) {
 	return mutant{bytes: slices.Concat(out, text, data[8+n:]), how: how, described: true}, true
 }
 
-// swapToken changes one string or number of a text: it becomes a word, or its neighbour's value, or gets a letter or digit more or less.
+// swapToken gives one string or number of a text another value: a word, a neighbour's, or a letter or digit more or less.
 func swapToken(r *rand.Rand, text []byte) ([]byte, string) {
 	all := tokens.FindAllIndex(text, -1)
 	if len(all) == 0 {
