@@ -18,8 +18,8 @@ const (
 // tooLittle names what is too scarce to begin; empty: nothing is.
 func tooLittle(h machine.Headroom) string {
 	if h.AddressSpace >= 0 && h.AddressSpace < spareBytes {
-		return fmt.Sprintf("only %s of address space are left, and %s are needed to begin; raise the limit (ulimit -v)", words.Bytes(h.AddressSpace),
-			words.Bytes(spareBytes))
+		return fmt.Sprintf("only %s of address space are left, and %s are needed to begin; raise the limit (ulimit -v)",
+			words.Bytes(h.AddressSpace), words.Bytes(spareBytes))
 	}
 	if h.Threads < 0 {
 		return ""

@@ -47,8 +47,11 @@ func (c *conversation) child(id string) int {
 // exit waits for the end of a command and returns the exit code.
 func exit(t *testing.T, cmd *exec.Cmd, most time.Duration) int {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the exit code tells
+		close(done)
+	}()
 	select {
 	case <-done:
 		return cmd.ProcessState.ExitCode()
@@ -65,8 +68,9 @@ const longRun = `{"id":%q,"type":"generate","deliver":{"previews":1},"request":{
 // TestEndsWithoutAReader: a reader of standard output that keeps it open and reads nothing does not keep the program from ending.
 func TestEndsWithoutAReader(t *testing.T) {
 	dir := t.TempDir()
-	for _, args := range [][]string{{"worker"}, {"worker", "--supervise"}, {"generate", "--json", "--model", "nano", "--threads", "1", "--prompt",
-		"x", "--steps", "2", "-n", "3000", "--max-batch", "1", "-o", filepath.Join(dir, "{seed}.png")}} {
+	for _, args := range [][]string{{"worker"}, {"worker", "--supervise"},
+		{"generate", "--json", "--model", "nano", "--threads", "1", "--prompt",
+			"x", "--steps", "2", "-n", "3000", "--max-batch", "1", "-o", filepath.Join(dir, "{seed}.png")}} {
 		cmd := prepare(t, args...)
 		in, err := cmd.StdinPipe()
 		require.NoError(t, err)

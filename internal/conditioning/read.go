@@ -34,8 +34,8 @@ func encodersOf(info backend.ModelInfo) []int {
 }
 
 // halves reads the texts of both halves of guidance for some encoders, brought to the same number of chunks, so that both fit into
-// one batch. The negative half is nil where nothing is guided, and where it is to be zeros: as in diffusers an absent negative prompt is zeros if
-// the model wants that. Here an empty prompt is absent.
+// one batch. The negative half is nil where nothing is guided, and where it is to be zeros: as in diffusers an absent negative prompt is
+// zeros if the model wants that. Here an empty prompt is absent.
 func (t Texts) halves(encoders []int, guided, zeros bool) (positive, negative texts, err error) {
 	r := t.Request
 	if positive, err = t.half(encoders, "prompt", r.Prompt, "prompt_2", r.Prompt2); err != nil {

@@ -134,8 +134,8 @@ func markerFile(t *testing.T, metadata string, values map[string][]float32) *Fil
 	return f
 }
 
-// Markers of Playground v2.5 and of CosXL say what diffusers' folders of these models say. What the file states comes first, and all of it is
-// in the metadata of a file made of it.
+// Markers of Playground v2.5 and of CosXL say what diffusers' folders of these models say. What the file states comes first, and all of it
+// is in the metadata of a file made of it.
 func TestConfigOfEDM(t *testing.T) {
 	mean, std := []float32{-1.5, 2, 3, 4}, []float32{1, 2, 3, 4}
 	for name, c := range map[string]struct {
@@ -188,7 +188,8 @@ func TestConfigModelSpec(t *testing.T) {
 	assert.Equal(t, "v_prediction", c.Scheduler.PredictionType)
 	assert.Equal(t, 1024, c.Default.Width)
 	assert.Equal(t, 768, c.Default.Height)
-	c, err = configOf(t, map[string]string{"modelspec.prediction_type": "v", MetadataKey: `{"scheduler":{"prediction_type":"epsilon"}}`, "modelspec.resolution": "huge"})
+	c, err = configOf(t, map[string]string{"modelspec.prediction_type": "v", MetadataKey: `{"scheduler":{"prediction_type":"epsilon"}}`,
+		"modelspec.resolution": "huge"})
 	require.NoError(t, err)
 	assert.Equal(t, "epsilon", c.Scheduler.PredictionType, "our own key comes first")
 	assert.Zero(t, c.Default.Width)
@@ -268,7 +269,8 @@ func TestFolderFilesRefuses(t *testing.T) {
 	try(ErrUnsupported, "_class_name", map[string]string{"config.json": `{"_class_name":"FluxTransformer2DModel"}`})
 	try(ErrConfig, "file name in the same folder", map[string]string{"config.json": `{"_class_name":"AutoencoderKL"}`,
 		"diffusion_pytorch_model.safetensors.index.json": `{"weight_map":{"a":"../../secret"}}`})
-	try(ErrConfig, "names no file", map[string]string{"config.json": `{"_class_name":"AutoencoderKL"}`, "diffusion_pytorch_model.safetensors.index.json": `{}`})
+	try(ErrConfig, "names no file", map[string]string{"config.json": `{"_class_name":"AutoencoderKL"}`,
+		"diffusion_pytorch_model.safetensors.index.json": `{}`})
 	_, err := FolderFiles(filepath.Join(t.TempDir(), "absent"))
 	requireError(t, err, ErrNotFound)
 	_, err = FolderFiles(write(t, t.TempDir(), "file", nil))

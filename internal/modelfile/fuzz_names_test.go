@@ -19,7 +19,8 @@ func FuzzNames(f *testing.F) {
 			f.Add(b.String(), uint16(64))
 		}
 	}
-	f.Add("model.diffusion_model.input_blocks.0.0.weight\nmodel.diffusion_model.input_blocks.255.1.transformer_blocks.63.norm1.weight\n", uint16(0))
+	f.Add("model.diffusion_model.input_blocks.0.0.weight\nmodel.diffusion_model.input_blocks.255.1.transformer_blocks.63.norm1.weight\n",
+		uint16(0))
 	f.Fuzz(func(t *testing.T, text string, side uint16) {
 		var tensors []Tensor
 		seen := map[string]bool{}

@@ -30,7 +30,7 @@ var relatives = sync.OnceValue(func() map[string]map[Layout]kin {
 
 // numberless writes # for every piece of a name that is a number.
 func numberless(name string) string {
-	if strings.IndexAny(name, "0123456789") < 0 {
+	if !strings.ContainsAny(name, "0123456789") {
 		return name
 	}
 	var b strings.Builder

@@ -27,7 +27,7 @@ func halves(left, right color.NRGBA) *image.NRGBA {
 func TestMasks(t *testing.T) {
 	const none, left, right, both = "", "left", "right", "left right"
 	black, white, grey := color.NRGBA{0, 0, 0, 255}, color.NRGBA{255, 255, 255, 255}, color.NRGBA{90, 90, 90, 255}
-	clear := func(c color.NRGBA) color.NRGBA { c.A = 0; return c }
+	hole := func(c color.NRGBA) color.NRGBA { c.A = 0; return c }
 	for name, m := range map[string]struct {
 		mask    image.Image
 		channel string
@@ -37,19 +37,19 @@ func TestMasks(t *testing.T) {
 		"black and white":                   {halves(black, white), "", right, ""},
 		"half transparent everywhere":       {halves(color.NRGBA{0, 0, 0, 128}, color.NRGBA{255, 255, 255, 128}), "", right, ""},
 		"edges that are a little clear":     {halves(black, color.NRGBA{255, 255, 255, 200}), "", right, ""},
-		"black with a hole":                 {halves(black, clear(black)), "", right, "these are repainted"},
-		"white with a hole":                 {halves(white, clear(white)), "", right, "these are repainted"},
-		"grey with a hole":                  {halves(clear(grey), grey), "", left, "these are repainted"},
-		"black with a white hole":           {halves(black, clear(white)), "", right, "these are repainted"},
-		"nearly one colour":                 {halves(clear(grey), color.NRGBA{93, 88, 91, 255}), "", left, "these are repainted"},
-		"kept with an alpha of 1":           {halves(color.NRGBA{0, 0, 0, 1}, clear(black)), "", right, "these are repainted"},
-		"white strokes on a clear ground":   {halves(clear(black), white), "", right, "its transparency is ignored"},
+		"black with a hole":                 {halves(black, hole(black)), "", right, "these are repainted"},
+		"white with a hole":                 {halves(white, hole(white)), "", right, "these are repainted"},
+		"grey with a hole":                  {halves(hole(grey), grey), "", left, "these are repainted"},
+		"black with a white hole":           {halves(black, hole(white)), "", right, "these are repainted"},
+		"nearly one colour":                 {halves(hole(grey), color.NRGBA{93, 88, 91, 255}), "", left, "these are repainted"},
+		"kept with an alpha of 1":           {halves(color.NRGBA{0, 0, 0, 1}, hole(black)), "", right, "these are repainted"},
+		"white strokes on a clear ground":   {halves(hole(black), white), "", right, "its transparency is ignored"},
 		"a photograph with a hole":          {photo(), "", right, "its transparency is ignored"},
 		"a photograph with a hole, by word": {photo(), "alpha", left, ""},
-		"white strokes, by word":            {halves(clear(black), white), "alpha", left, ""},
-		"black with a hole, by word":        {halves(black, clear(black)), "luma", none, ""},
+		"white strokes, by word":            {halves(hole(black), white), "alpha", left, ""},
+		"black with a hole, by word":        {halves(black, hole(black)), "luma", none, ""},
 		"opaque, by word":                   {halves(black, white), "alpha", none, ""},
-		"all clear, by word":                {halves(clear(black), clear(white)), "alpha", both, ""},
+		"all clear, by word":                {halves(hole(black), hole(white)), "alpha", both, ""},
 		"grey levels":                       {grey4(), "auto", right, ""},
 	} {
 		got, said := Mask(m.mask, m.channel)

@@ -24,8 +24,8 @@ func TestOpen(t *testing.T) {
 	for _, name := range []string{"file", "pipe"} {
 		require.NoError(t, os.Symlink(name, "link to "+name))
 	}
-	for path, is := range map[string]string{"pipe": "a named pipe", "link to pipe": "a named pipe", "socket": "a socket", "folder": "a directory",
-		os.DevNull: "a device"} {
+	for path, is := range map[string]string{"pipe": "a named pipe", "link to pipe": "a named pipe", "socket": "a socket",
+		"folder": "a directory", os.DevNull: "a device"} {
 		_, _, err := Open(path)
 		require.ErrorIs(t, err, Err, path)
 		assert.EqualError(t, err, path+": is "+is+"; name a regular file")

@@ -149,7 +149,8 @@ func dimRows(d modelfile.Dims) (rows [][]string) {
 		rows = append(rows, []string{"unet", fmt.Sprintf("%d -> %d channels, levels %s, depths %s, middle %d, context %d, label %d",
 			u.InChannels, u.OutChannels, ints(u.Channels), depths(u.DownDepth), u.MiddleDepth, u.ContextDim, u.LabelDim)})
 		if u.GuidanceDim > 0 {
-			rows = append(rows, []string{"guidance", fmt.Sprintf("the UNet is told its scale by %d numbers (LCM); there is no negative half", u.GuidanceDim)})
+			rows = append(rows, []string{"guidance", fmt.Sprintf("the UNet is told its scale by %d numbers (LCM); there is no negative half",
+				u.GuidanceDim)})
 		}
 	}
 	for _, t := range []struct {

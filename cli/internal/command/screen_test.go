@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNamesDoNotActOnATerminal: whatever a file is called, its name is shown escaped in errors, warnings, results and tables; JSON has it as
-// it is.
+// TestNamesDoNotActOnATerminal: whatever a file is called, its name is shown escaped in errors, warnings, results and tables; JSON has it
+// as it is.
 func TestNamesDoNotActOnATerminal(t *testing.T) {
 	const evil = "e\x1b[31m\u202egnp\u009b1m\a\nx\xff"
 	b := newBench(t)
@@ -42,8 +42,8 @@ func TestNamesDoNotActOnATerminal(t *testing.T) {
 			assert.True(t, strings.HasPrefix(line, "daguerre: ") || strings.HasPrefix(line, "  "), "a name begins a line: %q", b.stderr)
 		}
 	}
-	require.Zero(t, b.run("generate", "--model", "nano", "--prompt", "x"+strings.ReplaceAll(evil, "\xff", ""), "--width", "64", "--height", "64", "--steps", "1",
-		"--output", strings.ReplaceAll(out, "\xff", "")), b.stderr)
+	require.Zero(t, b.run("generate", "--model", "nano", "--prompt", "x"+strings.ReplaceAll(evil, "\xff", ""), "--width", "64", "--height",
+		"64", "--steps", "1", "--output", strings.ReplaceAll(out, "\xff", "")), b.stderr)
 	shown := plain("generate")
 	assert.Contains(t, shown, `oute\x1b[31m\u202egnp\u009b1m\a\nx.png`)
 	assert.Len(t, strings.Split(strings.TrimSpace(b.stdout), "\n"), 1, "a picture has one line")

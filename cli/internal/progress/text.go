@@ -82,8 +82,8 @@ func (t *Text) Report(e Event) {
 		if e.PrecisionReason != "" {
 			reason = " (" + e.PrecisionReason + ")"
 		}
-		t.note("%s: %s on %s, %s%s, %s, opened in %s", words.OneLine(e.Model), e.Kind, e.Device, e.Precision, reason, words.Bytes(e.ParameterBytes),
-			Seconds(e.Seconds))
+		t.note("%s: %s on %s, %s%s, %s, opened in %s", words.OneLine(e.Model), e.Kind, e.Device, e.Precision, reason,
+			words.Bytes(e.ParameterBytes), Seconds(e.Seconds))
 	case JobStart:
 		t.last = t.o.Now()
 		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))

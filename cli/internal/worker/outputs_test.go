@@ -12,8 +12,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 )
 
-// TestOutputsAreCheckedBeforeTheModel: a request whose files cannot be made is refused before a model is opened for it; one that is accepted
-// gets its files.
+// TestOutputsAreCheckedBeforeTheModel: a request whose files cannot be made is refused before a model is opened for it; one that is
+// accepted gets its files.
 func TestOutputsAreCheckedBeforeTheModel(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "in"), 0o700))
