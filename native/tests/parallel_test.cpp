@@ -30,12 +30,14 @@ size_t threads_of(int64_t n, int32_t threads) {
     std::mutex mutex;
     std::set<std::thread::id> ids;
     std::atomic<int64_t> calls{0};
+    const int64_t before = threads_started();
     in_parallel(n, threads, [&](int64_t) {
         calls++;
         const std::lock_guard<std::mutex> lock(mutex);
         ids.insert(std::this_thread::get_id());
     });
     CHECK(calls == n);
+    CHECK(threads_started() - before < threads);  // also of those that came too late for a call
     return ids.size();
 }
 
