@@ -23,7 +23,7 @@ namespace {
 
 // Three layers of a text encoder's MLP, and two convolutions of the UNet, one of which reads the other's result.
 struct Net {
-    Source source{{check::nano().path}, check::nano().weights};
+    Source source{{{check::nano().path}}, check::nano().weights};
     std::unique_ptr<Params> params;
     std::vector<std::pair<Linear, Linear>> mlp;
     Conv2d first, second;
