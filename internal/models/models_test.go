@@ -1,9 +1,7 @@
 package models
 
 import (
-	"bytes"
 	"encoding/json"
-	"log/slog"
 	"slices"
 	"testing"
 
@@ -31,9 +29,12 @@ func TestScaleLatents(t *testing.T) {
 
 func TestSettingsFromTheModelsFiles(t *testing.T) {
 	plan := Opening{Settings: SDXLSettings()}
-	log := slog.New(slog.DiscardHandler)
+	adopt := func(role string, c modelfile.Config) error {
+		_, err := plan.adopt(role, modelfile.Report{Config: c})
+		return err
+	}
 	guidance := 4.0
-	require.NoError(t, plan.adopt("model", modelfile.Config{
+	require.NoError(t, adopt("model", modelfile.Config{
 		UNet: modelfile.UNetConfig{NormNumGroups: 4, HeadDim: 32, SampleSize: 16}, VAE: modelfile.VAEConfig{NormNumGroups: 2, ScalingFactor: 0.6},
 		Scheduler: modelfile.SchedulerConfig{PredictionType: "v_prediction", TimestepSpacing: "trailing",
 			Raw: map[string]any{"_class_name": "EulerDiscreteScheduler", "prediction_type": "v_prediction", "timestep_spacing": "trailing",
@@ -41,10 +42,10 @@ func TestSettingsFromTheModelsFiles(t *testing.T) {
 		TextEncoder:              modelfile.TextEncoderConfig{HiddenAct: "gelu", HeadDim: 16},
 		Default:                  modelfile.DefaultConfig{NumInferenceSteps: 12, GuidanceScale: &guidance},
 		ForceZerosForEmptyPrompt: new(false),
-	}, log))
-	require.NoError(t, plan.adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7},
-		UNet: modelfile.UNetConfig{SampleSize: 99}}, log))
-	require.NoError(t, plan.adopt("text_encoder_2", modelfile.Config{TextEncoder: modelfile.TextEncoderConfig{HiddenAct: "quick_gelu"}}, log))
+	}))
+	require.NoError(t, adopt("vae", modelfile.Config{VAE: modelfile.VAEConfig{ScalingFactor: 0.7},
+		UNet: modelfile.UNetConfig{SampleSize: 99}}))
+	require.NoError(t, adopt("text_encoder_2", modelfile.Config{TextEncoder: modelfile.TextEncoderConfig{HiddenAct: "quick_gelu"}}))
 	assert.Equal(t, backend.Hyper{UNetNormNumGroups: 4, VAENormNumGroups: 2, UNetAttentionHeadDim: 32, TextHeadDim: 16,
 		TextEncoderAct: "gelu", TextEncoder2Act: "quick_gelu"}, plan.Config.Hyper)
 	s := plan.Settings
@@ -54,7 +55,7 @@ func TestSettingsFromTheModelsFiles(t *testing.T) {
 		[]any{s.Scheduler.PredictionType, s.Scheduler.TimestepSpacing, *s.Scheduler.StepsOffset, *s.Scheduler.RescaleBetasZeroSNR})
 	assert.Equal(t, 0.012, *s.Scheduler.BetaEnd, "what is not stated is SDXL's")
 
-	require.ErrorIs(t, plan.adopt("model", modelfile.Config{Scheduler: modelfile.SchedulerConfig{EDM: true}}, log), ErrUnsupported)
+	require.ErrorIs(t, adopt("model", modelfile.Config{Scheduler: modelfile.SchedulerConfig{EDM: true}}), ErrUnsupported)
 }
 
 func TestCheckKind(t *testing.T) {
@@ -108,25 +109,60 @@ func TestCheckReportOfATinyEncoder(t *testing.T) {
 func TestCheckRefiner(t *testing.T) {
 	opening := func(c modelfile.SchedulerConfig) Opening {
 		o := Opening{Settings: SDXLSettings(), Paths: []string{"r.safetensors"}}
-		require.NoError(t, o.adopt("refiner", modelfile.Config{Scheduler: c}, slog.New(slog.DiscardHandler)))
+		warning, err := o.adopt("refiner", modelfile.Report{Config: modelfile.Config{Scheduler: c}})
+		require.NoError(t, err)
+		require.Empty(t, warning)
 		return o
 	}
 	none, eps := opening(modelfile.SchedulerConfig{}), opening(modelfile.SchedulerConfig{PredictionType: "epsilon"})
 	v := opening(modelfile.SchedulerConfig{PredictionType: "v_prediction"})
 	edm := opening(modelfile.SchedulerConfig{EDM: true, Raw: map[string]any{"_class_name": "EDMEulerScheduler"}})
-	var warned bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&warned, nil))
 	for _, pair := range [][2]Opening{{none, none}, {none, eps}, {eps, none}, {v, v}, {edm, edm}} {
-		require.NoError(t, CheckRefiner(pair[0], pair[1], log))
+		warning, err := CheckRefiner(pair[0], pair[1])
+		require.NoError(t, err)
+		assert.Empty(t, warning)
 	}
-	assert.Empty(t, warned.String())
-	require.NoError(t, CheckRefiner(v, none, log))
-	assert.Contains(t, warned.String(), "prediction_type=v_prediction")
+	warning, err := CheckRefiner(v, none)
+	require.NoError(t, err)
+	assert.Equal(t, "r.safetensors: the refiner's files do not say what it predicts; v_prediction is taken, as the model's", warning)
 	for says, pair := range map[string][2]Opening{"it predicts epsilon, the model v_prediction": {v, eps},
 		"it predicts v_prediction, the model epsilon": {none, v}, "only one of model and refiner has EDM's preconditioning": {edm, none}} {
-		err := CheckRefiner(pair[0], pair[1], log)
+		_, err := CheckRefiner(pair[0], pair[1])
 		require.ErrorIs(t, err, ErrUnsupported)
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, "r.safetensors")
+	}
+}
+
+// TestWhatFilesSayIsWarnedOf: what a file says of its UNet and is not done, and what it does not say although the model's did.
+func TestWhatFilesSayIsWarnedOf(t *testing.T) {
+	said := func(values map[string]any) modelfile.Config {
+		return modelfile.Config{Scheduler: modelfile.SchedulerConfig{Raw: values}}
+	}
+	edm := said(map[string]any{"_class_name": "EDMEulerScheduler"})
+	for name, test := range map[string]struct {
+		base, unet modelfile.Config
+		guidance   int
+		want       string
+	}{
+		"an unknown scheduler":        {unet: said(map[string]any{"_class_name": "SomeScheduler"}), want: "SomeScheduler, is not known"},
+		"an unknown option":           {unet: said(map[string]any{"prediction_type": 3}), want: "options are not all understood"},
+		"plain over EDM":              {base: edm, want: "does not say that it has EDM's preconditioning, as the model's has; it is run with EDMEuler"},
+		"plain over plain":            {},
+		"EDM over EDM":                {base: edm, unet: edm},
+		"EDM over plain":              {unet: edm},
+		"another scheduler over EDM":  {base: edm, unet: said(map[string]any{"_class_name": "EulerDiscreteScheduler"})},
+		"told its guidance, over EDM": {base: edm, guidance: 256},
+	} {
+		o := Opening{Settings: SDXLSettings()}
+		warning, err := o.adopt("model", modelfile.Report{Config: test.base})
+		require.NoError(t, err, name)
+		require.Empty(t, warning, name)
+		warning, err = o.adopt("unet", modelfile.Report{Config: test.unet, Dims: modelfile.Dims{UNet: &modelfile.UNetDims{GuidanceDim: test.guidance}}})
+		require.NoError(t, err, name)
+		if test.want == "" {
+			assert.Empty(t, warning, name)
+		}
+		assert.Contains(t, warning, test.want, name)
 	}
 }

@@ -3,8 +3,8 @@ package models
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -16,14 +16,14 @@ type Opening struct {
 	Settings Settings
 	// ForceZeros is what the files say of force_zeros_for_empty_prompt; nil: nothing. Settings has it with its default.
 	ForceZeros *bool
-	Warnings   []string // for the user: tensors of the files that nothing uses
+	Warnings   []string // for the user: tensors that nothing uses, and what the files say and is not done
 	Paths      []string // the files and folders that weights come from; the model's own is the first
 	Files      []string // all files that were read: those of weights, their indices, and configurations
 }
 
 // Read reads each header of a model's files once: the table of weights, hyperparameters and settings come from the model, and from the
 // files that replace its components. role is "model" or "refiner".
-func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, error) {
+func Read(role string, cfg backend.ModelConfig) (Opening, error) {
 	o := Opening{Settings: SDXLSettings(), Config: cfg}
 	m, err := modelfile.ReadModel(cfg.Files)
 	if err != nil {
@@ -38,15 +38,19 @@ func Read(role string, cfg backend.ModelConfig, log *slog.Logger) (Opening, erro
 		if err := checkReport(in.Role, in.Report); err != nil {
 			return o, err
 		}
-		if err := o.adopt(in.Role, in.Report.Config, log); err != nil {
+		warning, err := o.adopt(in.Role, in.Report)
+		if err != nil {
 			return o, fmt.Errorf("%s: %w", in.Report.Path, err)
+		}
+		if warning != "" {
+			o.Warnings = append(o.Warnings, filepath.Base(in.Report.Path)+": "+warning)
 		}
 	}
 	table, err := m.Table()
 	if err != nil {
 		return o, err
 	}
-	o.Config.Table, o.Warnings = table, table.Warnings
+	o.Config.Table, o.Warnings = table, append(o.Warnings, table.Warnings...)
 	return o, nil
 }
 
@@ -71,25 +75,26 @@ func (o *Opening) addFiles(r modelfile.Report) {
 	}
 }
 
-// CheckRefiner makes sure that the model's scheduler fits the refiner: both run with it. It warns if the refiner's file does not say what
-// the refiner predicts and the model predicts something else than SDXL does.
-func CheckRefiner(base, refiner Opening, log *slog.Logger) error {
+// CheckRefiner makes sure that the model's scheduler fits the refiner: both run with it. It returns a warning if the refiner's file does not
+// say what the refiner predicts and the model predicts something else than SDXL does; else "".
+func CheckRefiner(base, refiner Opening) (warning string, err error) {
 	b, r := base.Settings, refiner.Settings
 	path := refiner.Paths[0]
 	if b.EDM != r.EDM {
-		return fmt.Errorf("refiner: %s: %w: only one of model and refiner has EDM's preconditioning, and one scheduler runs both", path,
+		return "", fmt.Errorf("refiner: %s: %w: only one of model and refiner has EDM's preconditioning, and one scheduler runs both", path,
 			ErrUnsupported)
 	}
 	predicts := cmp.Or(b.Prediction, epsilon)
 	switch {
 	case r.Prediction == predicts || r.Prediction == "" && predicts == epsilon:
 	case r.Prediction == "":
-		log.Warn("the refiner's files do not say what it predicts; the model's prediction is used", "refiner", path, "prediction_type", predicts)
+		warning = fmt.Sprintf("%s: the refiner's files do not say what it predicts; the model's prediction, %s, is used", filepath.Base(path),
+			predicts)
 	default:
-		return fmt.Errorf("refiner: %s: %w: it predicts %s, the model %s, and one scheduler runs both", path, ErrUnsupported, r.Prediction,
+		err = fmt.Errorf("refiner: %s: %w: it predicts %s, the model %s, and one scheduler runs both", path, ErrUnsupported, r.Prediction,
 			predicts)
 	}
-	return nil
+	return warning, err
 }
 
 // epsilon is the prediction of a UNet whose file does not say it.
@@ -98,16 +103,20 @@ const epsilon = "epsilon"
 // Unread is the Opening of a model that a backend without files makes up.
 func Unread(cfg backend.ModelConfig) Opening { return Opening{Config: cfg, Settings: SDXLSettings()} }
 
-// adopt takes over what the file of a role states. A component's file speaks for that component only.
-func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error {
-	h, whole := &o.Config.Hyper, role == "model" || role == "refiner"
+// adopt takes over what the file of a role states. A component's file speaks for that component only. It returns a warning, or "".
+func (o *Opening) adopt(role string, r modelfile.Report) (warning string, err error) {
+	c, h, whole := r.Config, &o.Config.Hyper, role == "model" || role == "refiner"
 	if whole || role == "unet" {
 		set(&h.UNetNormNumGroups, c.UNet.NormNumGroups)
 		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
 		o.ForceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, o.ForceZeros)
 		o.Settings.stated = false // of another UNet
-		if err := o.Settings.adoptUNet(c, log); err != nil {
-			return err
+		if warning, err = o.Settings.adoptUNet(c); err != nil {
+			return "", err
+		}
+		if s, u := o.Settings, r.Dims.UNet; !whole && s.EDM && !s.stated && (u == nil || u.GuidanceDim == 0) { // else it is LCM's
+			warning = fmt.Sprintf("this UNet does not say that it has EDM's preconditioning, as the model's has; it is run with %s all the same, "+
+				"which is right for such UNets only: give a plain UNet another model", s.SchedulerName)
 		}
 	}
 	if whole || role == "text_encoder" {
@@ -126,5 +135,5 @@ func (o *Opening) adopt(role string, c modelfile.Config, log *slog.Logger) error
 		set(&h.VAENormNumGroups, c.VAE.NormNumGroups)
 		o.Settings.adoptVAE(c.VAE)
 	}
-	return nil
+	return warning, nil
 }

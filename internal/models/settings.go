@@ -3,9 +3,9 @@ package models
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -50,8 +50,8 @@ func SDXLSettings() Settings {
 		Downscale: 8}
 }
 
-// adoptUNet takes over what belongs to the UNet: its schedule, its size and its defaults.
-func (s *Settings) adoptUNet(c modelfile.Config, log *slog.Logger) error {
+// adoptUNet takes over what belongs to the UNet: its schedule, its size and its defaults. It returns a warning for the user, or "".
+func (s *Settings) adoptUNet(c modelfile.Config) (warning string, err error) {
 	set(&s.SampleSize, c.UNet.SampleSize)
 	set(&s.Width, c.Default.Width)
 	set(&s.Height, c.Default.Height)
@@ -62,21 +62,21 @@ func (s *Settings) adoptUNet(c modelfile.Config, log *slog.Logger) error {
 	if c.ForceZerosForEmptyPrompt != nil {
 		s.ForceZeros = *c.ForceZerosForEmptyPrompt
 	}
-	return s.adoptScheduler(c.Scheduler, log)
+	return s.adoptScheduler(c.Scheduler)
 }
 
 // adoptScheduler takes over the file's scheduler. A class or options that are not known are left out with a warning. Options that
 // change the meaning of the UNet's output are always taken.
-func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger) error {
+func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig) (warning string, err error) {
 	if class, options, err := scheduler.ConfigFromMap(c.Raw); err == nil {
 		s.Scheduler = s.Scheduler.With(options)
 		if _, _, err := scheduler.Resolve(class); class != "" && err == nil {
 			s.SchedulerName, s.stated = class, true
 		} else if class != "" {
-			log.Warn("the model's scheduler is not known; its options are used with another", "class", class, "instead", s.SchedulerName)
+			warning = fmt.Sprintf("the model's scheduler, %s, is not known; its options are used with %s", words.Clip(class), s.SchedulerName)
 		}
 	} else {
-		log.Warn("the model's scheduler options are not all understood; only the essential ones are used", "error", err)
+		warning = fmt.Sprintf("the model's scheduler options are not all understood, and only the essential ones are used: %v", err)
 	}
 	over := scheduler.Config{PredictionType: c.PredictionType, RescaleBetasZeroSNR: c.RescaleBetasZeroSNR, BetaSchedule: c.BetaSchedule,
 		TimestepSpacing: c.TimestepSpacing, StepsOffset: c.StepsOffset, UseKarrasSigmas: c.UseKarrasSigmas}
@@ -92,9 +92,9 @@ func (s *Settings) adoptScheduler(c modelfile.SchedulerConfig, log *slog.Logger)
 	s.Scheduler = s.Scheduler.With(over)
 	set(&s.Prediction, c.PredictionType)
 	if s.EDM = NeedsEDM(s.SchedulerName); c.EDM && !s.EDM {
-		return fmt.Errorf("%w: the file says that the model has EDM's preconditioning, and names no scheduler for it", ErrUnsupported)
+		err = fmt.Errorf("%w: the file says that the model has EDM's preconditioning, and names no scheduler for it", ErrUnsupported)
 	}
-	return nil
+	return warning, err
 }
 
 // NeedsEDM reports whether a scheduler is made for models with EDM's preconditioning.

@@ -40,7 +40,7 @@ func newBench(t *testing.T, strategy string) bench {
 	sources := models.Sources{Base: backend.ModelConfig{Files: backend.Files{Model: path}}}
 	sources.Upscaler.Files.Upscaler = filepath.Join(t.TempDir(), "esrgan.safetensors")
 	require.NoError(t, synth.WriteHollow(sources.Upscaler.Files.Upscaler, synth.Options{Kind: synth.KindESRGAN}))
-	base, err := models.Read("model", sources.Base, log)
+	base, err := models.Read("model", sources.Base)
 	require.NoError(t, err)
 	planner, err := New(t.Context(), b, Options{Sources: sources, Base: base, Log: log})
 	require.NoError(t, err)

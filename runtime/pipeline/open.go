@@ -105,15 +105,19 @@ func readConfig(ctx context.Context, cfg Config, fileless bool, log *slog.Logger
 		}
 	}
 	o.sources = cfg.sources(paths[0], paths[1])
-	if o.base, err = models.Read("model", o.sources.Base, log); err != nil {
+	if o.base, err = models.Read("model", o.sources.Base); err != nil {
 		return o, err
 	}
 	if o.sources.HasRefiner() {
-		if o.refiner, err = models.Read("refiner", o.sources.Refiner, log); err != nil {
+		if o.refiner, err = models.Read("refiner", o.sources.Refiner); err != nil {
 			return o, err
 		}
-		if err := models.CheckRefiner(o.base, o.refiner, log); err != nil {
+		warning, err := models.CheckRefiner(o.base, o.refiner)
+		if err != nil {
 			return o, err
+		}
+		if warning != "" {
+			o.refiner.Warnings = append(o.refiner.Warnings, warning)
 		}
 	}
 	o.warnings, err = o.sources.CheckFiles(ctx)
