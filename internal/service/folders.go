@@ -58,8 +58,9 @@ func (s *Service) ListControls() (Controls, error) {
 	return list, nil
 }
 
-// ControlMap makes the map that a net is given of a picture, as a PNG file. A size that is nil is the picture's.
-func ControlMap(unit request.ControlNet, width, height *int) (Picture, error) {
+// ControlMap makes the map that a net is given of a picture, as a PNG file. A size that is nil is the picture's. It warns of what was done
+// with the picture's file otherwise than one may expect.
+func ControlMap(unit request.ControlNet, width, height *int, warn func(text string)) (Picture, error) {
 	net := controlnet.Net{Preprocessor: unit.Preprocessor, Resize: controlnet.ResizeMode(unit.ResizeMode), Options: unit.PreprocessorOptions,
 		End: 1}
 	var err error
@@ -70,6 +71,9 @@ func ControlMap(unit request.ControlNet, width, height *int) (Picture, error) {
 	}
 	if err != nil {
 		return Picture{}, &Error{Code: CodeBadFile, Message: "image: " + err.Error()}
+	}
+	for _, note := range picture.Notes(net.Image) {
+		warn("image: " + note)
 	}
 	if err := net.Validate(); err != nil {
 		return Picture{}, &Error{Code: CodeInvalid, Message: err.Error()}

@@ -195,8 +195,8 @@ func (s *Service) Do(a Ask, wait bool, f func(ctx context.Context) (any, error))
 }
 
 // Compute answers an order that computes without a model. It counts and tells it like orders for pictures. Only one is computed at a time,
-// since each may take hundreds of megabytes.
-func (s *Service) Compute(a Ask, f func(ctx context.Context) (any, error)) error {
+// since each may take hundreds of megabytes. f may warn of what it does otherwise than one may expect.
+func (s *Service) Compute(a Ask, f func(ctx context.Context, warn func(text string)) (any, error)) error {
 	o, err := s.accept(a, true, nil)
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (s *Service) Compute(a Ask, f func(ctx context.Context) (any, error)) error
 			return
 		}
 		o.hear(Started{})
-		result, err := f(o.ctx)
+		result, err := f(o.ctx, func(text string) { o.hear(Warning{Message: text}) })
 		o.end(err, result)
 	})
 	return nil

@@ -145,7 +145,9 @@ func (s *Server) controlNet(m *message, ask service.Ask) error {
 	m.raw, m.body = nil, nil // as of a generate: m stays until the end
 	unit := run.Jobs[0].ControlNets[0]
 	unit.Preprocessor, unit.ResizeMode = name, resize
-	return s.Compute(ask, func(context.Context) (any, error) { return service.ControlMap(unit, width, height) })
+	return s.Compute(ask, func(_ context.Context, warn func(text string)) (any, error) {
+		return service.ControlMap(unit, width, height, warn)
+	})
 }
 
 // modeOf reads the request of a shutdown: whether what is unfinished is given up.

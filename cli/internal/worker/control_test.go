@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -62,4 +64,27 @@ func TestControlMapsAreCounted(t *testing.T) {
 	assert.GreaterOrEqual(t, ends["errorqueue_full"], 2, ends)
 	assert.Equal(t, n, ends["errorcancelled"]+ends["errorqueue_full"]+ends["done<nil>"], ends)
 	assert.Equal(t, []string{"accepted", "started", "done"}, names(c.of("0")))
+}
+
+// TestControlMapOfAnAnimation: that its first picture is taken is told in an event, whether the file is named or in the request.
+func TestControlMapOfAnAnimation(t *testing.T) {
+	c := start(t, fakeOptions(&fake.Backend{}))
+	formats := filepath.Join("..", "..", "..", "internal", "picture", "testdata", "formats")
+	for _, name := range []string{"animated.gif", "animated.png", "animated.webp", "grey.png"} {
+		path := filepath.Join(formats, name)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for how, input := range map[string]string{"path": path, "base64": "data:;base64," + base64.StdEncoding.EncodeToString(data)} {
+			id := name + how
+			c.send(object{"id": id, "type": "controlnet", "request": object{"image": input, "preprocessor": "invert"}})
+			require.Equal(t, "done", c.last(id)["event"], "%s: %v", id, c.last(id)["message"])
+			events := c.of(id)
+			if name == "grey.png" {
+				assert.Equal(t, []string{"accepted", "started", "done"}, names(events), id)
+				continue
+			}
+			assert.Equal(t, []string{"accepted", "started", "warning", "done"}, names(events), id)
+			assert.Equal(t, "image: the file is an animation, of which the first picture is taken", events[2]["message"], id)
+		}
+	}
 }
