@@ -47,7 +47,7 @@ func addScaled(dst []float32, a float64, x []float32) {
 // combineHistory writes cx*x + sum of w[k]*h.at(k) + cz*z; z may be nil.
 func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *history, cz float64, z []float32) {
 	if h.rest != nil {
-		h.combineWhole(dst, cx, x, w, cz, z)
+		h.combineWhole(dst, nil, cx, x, nil, w, cz, z)
 		return
 	}
 	switch len(w) {
@@ -122,10 +122,14 @@ func (h *history) combine2(a float64, x []float32, b float64, y []float32) {
 	}
 }
 
-// combineWhole is combineHistory with the rests, rounded once at the end: a later step may multiply this rounding error.
-func (h *history) combineWhole(dst []float32, cx float64, x []float32, w []float64, cz float64, z []float32) {
+// combineWhole is combineHistory with the rests, rounded once: the next step may multiply the rounding of this one too. xRest is what
+// rounding took from x, and rest what it takes from dst; either may be nil.
+func (h *history) combineWhole(dst, rest []float32, cx float64, x, xRest []float32, w []float64, cz float64, z []float32) {
 	for i := range dst {
 		sum := cx * float64(x[i])
+		if xRest != nil {
+			sum += cx * float64(xRest[i])
+		}
 		for k := range w {
 			sum += w[k] * (float64(h.bufs[k][i]) + float64(h.rest[k][i]))
 		}
@@ -133,6 +137,9 @@ func (h *history) combineWhole(dst []float32, cx float64, x []float32, w []float
 			sum += cz * float64(z[i])
 		}
 		dst[i] = float32(sum)
+		if rest != nil {
+			rest[i] = float32(sum - float64(dst[i]))
+		}
 	}
 }
 

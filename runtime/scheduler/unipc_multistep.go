@@ -64,6 +64,7 @@ type uniPC struct {
 	predictX0, bh1   bool
 	skip             []int     // evaluations whose step is not corrected
 	kept, corrected  []float32 // the sample that the last step began with; the corrected one
+	keptRest, rest   []float32 // what rounding took from these, where the next step multiplies it; else nil
 	begin, lastOrder int
 	predictor        solver // solver_p, or nil
 }
@@ -72,6 +73,9 @@ func (u *uniPC) reset(begin, n int) {
 	u.begin = begin
 	u.predictions.reset(n)
 	u.kept, u.corrected = sized(u.kept, n), sized(u.corrected, n)
+	if !u.predictX0 && u.predictions.rest != nil {
+		u.keptRest, u.rest = sized(u.keptRest, n), sized(u.rest, n)
+	}
 	if u.predictor != nil {
 		u.predictor.reset(begin, n)
 	}
@@ -80,10 +84,12 @@ func (u *uniPC) reset(begin, n int) {
 func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 	u.remember(&u.predictions, out, sample, i, u.predictX0)
 	copy(u.corrected, sample)
+	clear(u.rest)
 	if i > u.begin && !slices.Contains(u.skip, i-1) {
-		u.update(u.corrected, i-1, true)
+		u.update(u.corrected, u.rest, i-1, true)
 	}
 	copy(u.kept, u.corrected)
+	copy(u.keptRest, u.rest)
 
 	order := min(u.order, i-u.begin+1)
 	if u.lowerOrderFinal {
@@ -95,12 +101,12 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 		return
 	}
 	copy(dst, u.kept)
-	u.update(dst, i, false)
+	u.update(dst, nil, i, false)
 }
 
 // update makes the step from a level to the next with the predictions at that level and before. The corrector has the
-// prediction at the step's end, the newest, as one point more.
-func (u *uniPC) update(dst []float32, from int, corrects bool) {
+// prediction at the step's end, the newest, as one point more. rest is what rounding takes from dst; it may be nil.
+func (u *uniPC) update(dst, rest []float32, from int, corrects bool) {
 	h := u.stepLength(from)
 	if h == 0 {
 		return
@@ -142,6 +148,10 @@ func (u *uniPC) update(dst []float32, from int, corrects bool) {
 		last := d * rho[order-1]
 		w[0] += last
 		w[1] -= last
+	}
+	if u.keptRest != nil {
+		u.predictions.combineWhole(dst, rest, cx, u.kept, u.keptRest, w, 0, nil)
+		return
 	}
 	combineHistory(dst, cx, u.kept, w, &u.predictions, 0, nil)
 }

@@ -49,7 +49,7 @@ IN_FLOAT64 = {
     "DEISMultistepScheduler": ("flow", "cosine"),
     "SASolverScheduler": ("noise-orders-3", "cosine"),
     "DPMSolverSinglestepScheduler": ("noise-cosine",),
-    "UniPCMultistepScheduler": ("noise-cosine",),
+    "UniPCMultistepScheduler": ("noise-cosine", "noise-zero-snr"),
 }
 COSINE = {"beta_schedule": "squaredcos_cap_v2"}
 THRESHOLD = {"thresholding": True, "sample_max_value": 1.6}
@@ -299,6 +299,10 @@ def unipc():
     })
     add(cls, "noise-threshold", LEADING | last | THRESHOLD | {"predict_x0": False}, 7)
     grid(cls, {"noise-cosine-v": TRAILING | V | COSINE | last | {"predict_x0": False}})
+    # Where the second step begins at an alpha of 1/1,000 and less, it multiplies the rounding of the corrected sample.
+    for n in (5, 20):
+        add(cls, f"noise-cosine-karras-{n}", LEADING | KARRAS | V | COSINE | last | {"predict_x0": False}, n)
+        add(cls, f"noise-zero-snr-karras-{n}", LEADING | KARRAS | SAMPLE | ZERO_SNR | last | {"predict_x0": False}, n)
     add(cls, "flow-terminal", shifted | {"shift_terminal": 0.1}, 7)
     for name, inner in {"dpm": "DPMSolverMultistepScheduler", "single": "DPMSolverSinglestepScheduler", "deis": "DEISMultistepScheduler"}.items():
         for n in (2, 7, 25):
