@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/identity"
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // Inputs are the things that a run's pictures depend on beside the request: files and others, by name. Two versions of an input have
@@ -42,7 +43,7 @@ func (in Inputs) AddFile(path string) error {
 	if !st.Mode().IsRegular() || id.Size > smallInput {
 		return nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, smallInput)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // ErrBusy is the error of OpenJournal where another process holds the journal.
@@ -183,15 +185,14 @@ func removed(path string) bool {
 
 // matches reports whether a file has the contents noted.
 func (e Entry) matches(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != e.Bytes {
-		return false
-	}
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
+	if info.Size() != e.Bytes {
+		return false
+	}
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.LimitReader(f, e.Bytes+1)); err != nil {
 		return false

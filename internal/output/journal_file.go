@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/regular"
 )
 
 // maxJournal is the largest journal that is read: some million entries.
@@ -24,7 +26,7 @@ func openOwn(path string) (*os.File, error) {
 		case err != nil:
 			return nil, err
 		case !st.Mode().IsRegular():
-			return nil, fmt.Errorf("%s is %s, and no journal; remove it", path, kindOf(st.Mode()))
+			return nil, fmt.Errorf("%s is %s, and no journal; remove it", path, regular.Kind(st.Mode()))
 		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o666)
 		if err != nil {
@@ -51,19 +53,6 @@ func stands(f *os.File, path string) bool {
 	}
 	named, err := os.Lstat(path)
 	return err == nil && os.SameFile(opened, named)
-}
-
-// kindOf says what kind of file it is, if it is not a regular one.
-func kindOf(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	}
-	return "a special file"
 }
 
 // replace begins the journal anew: a new file with its own lock takes the name in one step. If the old file has other names (hard links),

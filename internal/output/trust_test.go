@@ -1,6 +1,8 @@
 package output
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -40,6 +42,9 @@ func TestJournalIsNoLink(t *testing.T) {
 		},
 		"a folder":     func(t *testing.T, path, _ string) { require.NoError(t, os.Mkdir(path, 0o700)) },
 		"a named pipe": func(t *testing.T, path, _ string) { require.NoError(t, mkfifo(path)) },
+		"a link to a device": func(t *testing.T, path, _ string) {
+			require.NoError(t, os.Symlink(os.DevNull, path))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -72,6 +77,45 @@ func TestJournalIsNoLink(t *testing.T) {
 		_, resumed = openJournal(t, dir, "abc")
 		assert.True(t, resumed)
 	})
+}
+
+// TestNotedFilesThatAreNone: what a journal notes and is a pipe, a folder or a device by now is made again. Nothing waits for it.
+func TestNotedFilesThatAreNone(t *testing.T) {
+	nothing := sha256.Sum256(nil)
+	for name, plant := range map[string]func(path string) error{
+		"a named pipe":   mkfifo,
+		"a folder":       func(path string) error { return os.Mkdir(path, 0o700) },
+		"a device":       func(path string) error { return os.Symlink(os.DevNull, path) },
+		"a link to none": func(path string) error { return os.Symlink(path+".none", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			j, _ := openJournal(t, dir, "abc")
+			picture, temp := filepath.Join(dir, "x.png"), filepath.Join(dir, tempPrefix+"abc-X"+tempSuffix)
+			sum := hex.EncodeToString(nothing[:])
+			require.NoError(t, j.note(Entry{Key: "0/0", Path: picture, SHA256: sum}))
+			require.NoError(t, j.note(Entry{Key: "0/1", Path: filepath.Join(dir, "y.png"), Temp: temp, SHA256: sum}))
+			require.NoError(t, j.Close())
+			require.NoError(t, plant(picture))
+			require.NoError(t, plant(temp))
+			inputs := Inputs{}
+			done := make(chan error, 1)
+			go func() { done <- inputs.AddFile(picture) }()
+			j, resumed := openJournal(t, dir, "abc")
+			assert.True(t, resumed)
+			for _, key := range []string{"0/0", "0/1"} {
+				_, ok := j.Find(key)
+				assert.False(t, ok, key)
+			}
+			require.NoError(t, j.Close())
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+			case <-time.After(10 * time.Second):
+				t.Fatal("it waits")
+			}
+		})
+	}
 }
 
 // TestJournalsAreNotTrusted: whatever a journal says, nothing is removed or replaced but this run's own files.

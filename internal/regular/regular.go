@@ -67,15 +67,19 @@ func check(path string, st fs.FileInfo) error {
 	if st.Mode().IsRegular() {
 		return nil
 	}
-	what := "a special file"
+	return &Error{path, Kind(st.Mode())}
+}
+
+// Kind says in words what a file is that is not a regular one.
+func Kind(m fs.FileMode) string {
 	for _, kind := range []struct {
 		bit  fs.FileMode
 		name string
-	}{{fs.ModeDir, "a directory"}, {fs.ModeNamedPipe, "a named pipe"}, {fs.ModeSocket, "a socket"}, {fs.ModeDevice, "a device"}} {
-		if st.Mode()&kind.bit != 0 {
-			what = kind.name
-			break
+	}{{fs.ModeSymlink, "a symbolic link"}, {fs.ModeDir, "a directory"}, {fs.ModeNamedPipe, "a named pipe"}, {fs.ModeSocket, "a socket"},
+		{fs.ModeDevice, "a device"}} {
+		if m&kind.bit != 0 {
+			return kind.name
 		}
 	}
-	return &Error{path, what}
+	return "a special file"
 }
