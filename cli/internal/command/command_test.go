@@ -193,7 +193,6 @@ func TestUsageErrors(t *testing.T) {
 		{"device", small("--device", "gpu 0"), "see `daguerre devices`"},
 		{"mask without image", small("--mask", "m.png"), "there is no init_image to mask"},
 		{"strength without image", small("--strength", "0.5"), "there is no init_image"},
-		{"missing run file", []string{"generate", "-c", b.path("none.toml")}, "none.toml"},
 		{"inspect without a file", []string{"models", "inspect"}, "give one model file"},
 		{"synth without a kind", []string{"models", "synth", "-o", "x"}, "--kind is missing; known are sdxl-base"},
 		{"synth of an unknown kind", []string{"models", "synth", "--kind", "sdxl-bse", "-o", "x"}, `did you mean "sdxl-base"?`},

@@ -48,11 +48,8 @@ func generateOptionsOf(c *cli.Context) (generateOptions, error) {
 	}
 	opts.run, opts.config = request.Run{Jobs: []request.Request{request.Default()}}, c.String("config")
 	if opts.config != "" {
-		if opts.run, err = request.ReadFile(opts.config); err != nil {
-			if errors.Is(err, request.ErrInvalid) {
-				return opts, err
-			}
-			return opts, usagef(c.Command.HelpName, "%v; check the path given with -c", err)
+		if opts.run, err = readRunFile(opts.config); err != nil {
+			return opts, err
 		}
 	}
 	if err := override(c, &opts.run); err != nil {

@@ -55,11 +55,7 @@ func checkedRun(c *cli.Context, env Env, files bool) (request.Run, error) {
 
 func readRun(env Env, path string) (request.Run, error) {
 	if path != "-" {
-		run, err := request.ReadFile(path)
-		if err != nil && !errors.Is(err, request.ErrInvalid) {
-			err = &inputError{err}
-		}
-		return run, err
+		return readRunFile(path)
 	}
 	data, err := io.ReadAll(io.LimitReader(env.Stdin, request.MaxFileBytes+1))
 	if err != nil {
@@ -69,6 +65,15 @@ func readRun(env Env, path string) (request.Run, error) {
 		return request.DecodeJSON(data)
 	}
 	return request.DecodeTOML(data)
+}
+
+// readRunFile reads a run file for every command. One that cannot be read is a matter of files, what stands in one of usage.
+func readRunFile(path string) (request.Run, error) {
+	run, err := request.ReadFile(path)
+	if err != nil && !errors.Is(err, request.ErrInvalid) {
+		err = &inputError{err}
+	}
+	return run, err
 }
 
 // validity is what request validate --json prints.
