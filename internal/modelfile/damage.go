@@ -16,8 +16,8 @@ import (
 const wildWeight = 10000
 
 // FindDamage explains a result that is not finite. It reads all weights of some components, or of all. The error (ErrTensor) names the
-// first value that is not finite, or else the first that no model has. nil: there is none. Quantized weights are skipped. Cancelling ctx
-// stops it within a megabyte.
+// first value that is not finite, or else the first that no model has. nil: there is none. Of quantized weights it looks at the scales.
+// Cancelling ctx stops it within a megabyte.
 func FindDamage(ctx context.Context, t *backend.Table, components ...string) error {
 	return findDamage(ctx, t, wildWeight, components)
 }
@@ -47,19 +47,16 @@ func findDamage(ctx context.Context, t *backend.Table, tooLarge float64, compone
 			if w.File != i || len(components) > 0 && !slices.Contains(components, w.Component) || err != nil {
 				continue
 			}
-			at, v, found := 0, float32(0), false
-			if at, v, found, err = strangest(ctx, f, w, tooLarge); !found {
+			var found *strange
+			if found, err = strangest(ctx, f, w, tooLarge); found == nil {
 				continue
 			}
-			e := &Error{Kind: ErrTensor, Path: file.Path, Field: tensorField(w.Stored), Remedy: "the file is damaged: download it again"}
-			if finite := v-v == 0; finite {
-				e.Found = fmt.Sprintf("value %d is %v, which no model has", at, v)
-				if wild == nil {
-					wild = e
-				}
-			} else {
-				e.Found = fmt.Sprintf("value %d is %v", at, v)
+			e := &Error{Kind: ErrTensor, Path: file.Path, Field: tensorField(w.Stored), Found: found.String(),
+				Remedy: "the file is damaged: download it again"}
+			if !found.finite() {
 				err = e
+			} else if wild == nil {
+				wild = e
 			}
 		}
 		_ = f.Close() // opened for reading
@@ -70,33 +67,59 @@ func findDamage(ctx context.Context, t *backend.Table, tooLarge float64, compone
 	return wild
 }
 
-// strangest returns the first value of a weight that is not finite, or else the first that is far too large.
-func strangest(ctx context.Context, f *os.File, w backend.Weight, tooLarge float64) (at int, v float32, found bool, err error) {
-	d := DType(strings.ToUpper(string(w.Type)))
-	if convertible[d] == nil {
-		return 0, 0, false, nil
+// strange is a number of a weight that no model has.
+type strange struct {
+	what  string // "value", "scale of block"
+	at    int64
+	value float32
+}
+
+// finite tells whether it is at least a number.
+func (s strange) finite() bool { return s.value-s.value == 0 }
+
+func (s strange) String() string {
+	text := fmt.Sprintf("%s %d is %v", s.what, s.at, s.value)
+	if s.finite() {
+		text += ", which no model has"
 	}
-	width := int(dtypes[d].bytes)
-	buf := make([]byte, min(w.Bytes, 1<<20))
-	values := make([]float32, len(buf)/width)
+	return text
+}
+
+// strangest returns the first number of a weight that is not finite, or the first that is wild; nil where there is none. Of quantized
+// weights these are the scales.
+func strangest(ctx context.Context, f *os.File, w backend.Weight, tooLarge float64) (*strange, error) {
+	d := DType(strings.ToUpper(string(w.Type)))
+	numbers, what := numbersOf(d), "value"
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	if d.Quantized() {
+		what = "scale of block"
+	}
+	width := dtypes[d].bytes
+	buf := make([]byte, min(w.Bytes, max(1<<20/width, 1)*width))
+	var wild *strange
 	for from := int64(0); from < w.Bytes; from += int64(len(buf)) {
 		if err := ctx.Err(); err != nil {
-			return 0, 0, false, err
+			return nil, err
 		}
 		buf = buf[:min(w.Bytes-from, int64(len(buf)))]
 		if _, err := f.ReadAt(buf, w.Offset+from); err != nil {
-			return 0, 0, false, osError(f.Name(), err)
+			return nil, osError(f.Name(), err)
 		}
-		values = values[:len(buf)/width]
-		d.Decode(buf, values)
-		for i, x := range values {
-			if x-x != 0 || !found && math.Abs(float64(x)) >= tooLarge {
-				at, v, found = int(from)/width+i, x, true
-			}
-			if x-x != 0 {
-				return at, v, true, nil
+		for at := int64(0); at+width <= int64(len(buf)); at += width {
+			for _, n := range numbers {
+				x := n.of(buf[at+int64(n.at):])
+				if x-x == 0 && (wild != nil || math.Abs(float64(x)) < tooLarge) {
+					continue
+				}
+				found := &strange{what, (from + at) / width, x}
+				if !found.finite() {
+					return found, nil
+				}
+				wild = found
 			}
 		}
 	}
-	return at, v, found, nil
+	return wild, nil
 }
