@@ -47,7 +47,7 @@ func addScaled(dst []float32, a float64, x []float32) {
 // combineHistory writes cx*x + sum of w[k]*h.at(k) + cz*z; z may be nil.
 func combineHistory(dst []float32, cx float64, x []float32, w []float64, h *history, cz float64, z []float32) {
 	if h.rest != nil {
-		h.combineWhole(dst, nil, cx, x, nil, w, cz, z)
+		h.combineWhole(whole{v: dst}, cx, whole{v: x}, w, cz, z)
 		return
 	}
 	switch len(w) {
@@ -122,13 +122,12 @@ func (h *history) combine2(a float64, x []float32, b float64, y []float32) {
 	}
 }
 
-// combineWhole is combineHistory with the rests, rounded once: the next step may multiply the rounding of this one too. xRest is what
-// rounding took from x, and rest what it takes from dst; either may be nil.
-func (h *history) combineWhole(dst, rest []float32, cx float64, x, xRest []float32, w []float64, cz float64, z []float32) {
-	for i := range dst {
-		sum := cx * float64(x[i])
-		if xRest != nil {
-			sum += cx * float64(xRest[i])
+// combineWhole is combineHistory with the rests, rounded once: the next step may multiply the rounding of this one too.
+func (h *history) combineWhole(dst whole, cx float64, x whole, w []float64, cz float64, z []float32) {
+	for i := range dst.v {
+		sum := cx * float64(x.v[i])
+		if x.rest != nil {
+			sum += cx * float64(x.rest[i])
 		}
 		for k := range w {
 			sum += w[k] * (float64(h.bufs[k][i]) + float64(h.rest[k][i]))
@@ -136,9 +135,9 @@ func (h *history) combineWhole(dst, rest []float32, cx float64, x, xRest []float
 		if z != nil && cz != 0 {
 			sum += cz * float64(z[i])
 		}
-		dst[i] = float32(sum)
-		if rest != nil {
-			rest[i] = float32(sum - float64(dst[i]))
+		dst.v[i] = float32(sum)
+		if dst.rest != nil {
+			dst.rest[i] = float32(sum - float64(dst.v[i]))
 		}
 	}
 }

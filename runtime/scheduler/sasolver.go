@@ -34,11 +34,12 @@ var saSolver = method{
 
 type saRun struct {
 	multistep
-	tau                        []float64 // by evaluation
-	data                       bool      // x0 is interpolated, not the noise
-	predictor, corrector       int
-	kept, keptNoise, corrected []float32
-	begin, correctorAt         int
+	tau                  []float64 // by evaluation
+	data                 bool      // x0 is interpolated, not the noise
+	predictor, corrector int
+	kept, corrected      whole
+	keptNoise            []float32
+	begin, correctorAt   int
 	// trained has training's levels at the timesteps, if the run's levels have another spacing. diffusers adds noise by training's levels.
 	trained *frame
 }
@@ -64,7 +65,10 @@ func (d *saRun) addNoise(dst, original, noise []float32, i int) {
 func (d *saRun) reset(begin, n int) {
 	d.begin = begin
 	d.predictions.reset(n)
-	d.kept, d.keptNoise, d.corrected = sized(d.kept, n), sized(d.keptNoise, n), sized(d.corrected, n)
+	rest := !d.data && d.predictions.rest != nil
+	d.kept.resize(n, rest)
+	d.corrected.resize(n, rest)
+	d.keptNoise = sized(d.keptNoise, n)
 }
 
 // noisy is true always: diffusers draws noise even where tau is 0.
@@ -72,13 +76,13 @@ func (d *saRun) noisy(int) bool { return true }
 
 func (d *saRun) step(dst, out, sample, noise []float32, i int) {
 	d.remember(&d.predictions, out, sample, i, d.data)
-	copy(d.corrected, sample)
+	d.corrected.set(sample)
 	if i > d.begin && d.stepLength(i-1) != 0 {
 		// the corrector's points are the levels i, i-1, ...
 		order := d.usable(i, d.correctorAt)
 		d.update(d.corrected, d.keptNoise, i-1, i, order, true)
 	}
-	copy(d.kept, d.corrected)
+	d.kept.copyFrom(d.corrected)
 	copy(d.keptNoise, noise)
 
 	done, left := i-d.begin, len(d.lambda)-1-i
@@ -89,15 +93,15 @@ func (d *saRun) step(dst, out, sample, noise []float32, i int) {
 		d.correctorAt = min(d.correctorAt, left+1)
 	}
 	if d.stepLength(i) == 0 {
-		copy(dst, d.kept)
+		copy(dst, d.kept.v)
 		return
 	}
-	d.update(dst, noise, i, i, d.usable(i, order), false)
+	d.update(whole{v: dst}, noise, i, i, d.usable(i, order), false)
 }
 
 // update makes the step from level `from` to the next out of the sample kept, with the newest `order` predictions.
 // The newest of them is at level newest.
-func (d *saRun) update(dst, noise []float32, from, newest, order int, correcting bool) {
+func (d *saRun) update(dst whole, noise []float32, from, newest, order int, correcting bool) {
 	h := d.stepLength(from)
 	tau := d.tau[from]
 	t2 := 1 + tau*tau
@@ -110,14 +114,14 @@ func (d *saRun) update(dst, noise []float32, from, newest, order int, correcting
 		}
 		cx := math.Exp(-tau*tau*h) * d.sigma[to] / d.sigma[from]
 		cz := d.sigma[to] * math.Sqrt(max(-math.Expm1(-2*tau*tau*h), 0))
-		combineHistory(dst, cx, d.kept, w, &d.predictions, cz, noise)
+		combineCorrected(dst, cx, d.kept, w, &d.predictions, cz, noise)
 		return
 	}
 	for k := range w {
 		w[k] *= -t2 * d.alpha[to]
 	}
 	cz := tau * d.sigma[to] * math.Sqrt(max(math.Expm1(2*h), 0))
-	combineHistory(dst, d.alpha[to]/d.alpha[from], d.kept, w, &d.predictions, cz, noise)
+	combineCorrected(dst, d.alpha[to]/d.alpha[from], d.kept, w, &d.predictions, cz, noise)
 }
 
 // coefficients sets w to the integrals of the Lagrange polynomials over the step (arXiv:2309.05019, formulas 14

@@ -62,9 +62,8 @@ func (s *sched) predictor(timesteps []float64, o *RunOptions) (solver, error) {
 type uniPC struct {
 	multistep        // of which the corrector's newest prediction is one more than the order
 	predictX0, bh1   bool
-	skip             []int     // evaluations whose step is not corrected
-	kept, corrected  []float32 // the sample that the last step began with; the corrected one
-	keptRest, rest   []float32 // what rounding took from these, where the next step multiplies it; else nil
+	skip             []int // evaluations whose step is not corrected
+	kept, corrected  whole // the sample that the last step began with; the corrected one
 	begin, lastOrder int
 	predictor        solver // solver_p, or nil
 }
@@ -72,10 +71,9 @@ type uniPC struct {
 func (u *uniPC) reset(begin, n int) {
 	u.begin = begin
 	u.predictions.reset(n)
-	u.kept, u.corrected = sized(u.kept, n), sized(u.corrected, n)
-	if !u.predictX0 && u.predictions.rest != nil {
-		u.keptRest, u.rest = sized(u.keptRest, n), sized(u.rest, n)
-	}
+	rest := !u.predictX0 && u.predictions.rest != nil
+	u.kept.resize(n, rest)
+	u.corrected.resize(n, rest)
 	if u.predictor != nil {
 		u.predictor.reset(begin, n)
 	}
@@ -83,13 +81,11 @@ func (u *uniPC) reset(begin, n int) {
 
 func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 	u.remember(&u.predictions, out, sample, i, u.predictX0)
-	copy(u.corrected, sample)
-	clear(u.rest)
+	u.corrected.set(sample)
 	if i > u.begin && !slices.Contains(u.skip, i-1) {
-		u.update(u.corrected, u.rest, i-1, true)
+		u.update(u.corrected, i-1, true)
 	}
-	copy(u.kept, u.corrected)
-	copy(u.keptRest, u.rest)
+	u.kept.copyFrom(u.corrected)
 
 	order := min(u.order, i-u.begin+1)
 	if u.lowerOrderFinal {
@@ -97,16 +93,16 @@ func (u *uniPC) step(dst, out, sample, _ []float32, i int) {
 	}
 	u.lastOrder = u.usable(i, order)
 	if u.predictor != nil {
-		u.predictor.step(dst, out, u.corrected, nil, i)
+		u.predictor.step(dst, out, u.corrected.v, nil, i)
 		return
 	}
-	copy(dst, u.kept)
-	u.update(dst, nil, i, false)
+	copy(dst, u.kept.v)
+	u.update(whole{v: dst}, i, false)
 }
 
 // update makes the step from a level to the next with the predictions at that level and before. The corrector has the
-// prediction at the step's end, the newest, as one point more. rest is what rounding takes from dst; it may be nil.
-func (u *uniPC) update(dst, rest []float32, from int, corrects bool) {
+// prediction at the step's end, the newest, as one point more.
+func (u *uniPC) update(dst whole, from int, corrects bool) {
 	h := u.stepLength(from)
 	if h == 0 {
 		return
@@ -149,11 +145,7 @@ func (u *uniPC) update(dst, rest []float32, from int, corrects bool) {
 		w[0] += last
 		w[1] -= last
 	}
-	if u.keptRest != nil {
-		u.predictions.combineWhole(dst, rest, cx, u.kept, u.keptRest, w, 0, nil)
-		return
-	}
-	combineHistory(dst, cx, u.kept, w, &u.predictions, 0, nil)
+	combineCorrected(dst, cx, u.kept, w, &u.predictions, 0, nil)
 }
 
 // maxUniOrder bounds the order so that the system below needs no allocation.

@@ -357,6 +357,8 @@ def sa():
     flow(cls)
     grid(cls, {"learned": LEADING | LEARNED, "learned-range-noise": LEADING | LEARNED_RANGE | {"algorithm_type": "noise_prediction"}})
     grid(cls, {"cosine-noise-v": TRAILING | V | COSINE | {"algorithm_type": "noise_prediction"}})
+    for n in (5, 20):
+        add(cls, f"cosine-noise-karras-{n}", LEADING | KARRAS | V | COSINE | {"algorithm_type": "noise_prediction"}, n)
     for name, config in spaced(LEADING).items():
         add(cls, f"{name}-strength", config, 20, strength=0.4)
 
