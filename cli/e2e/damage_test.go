@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/models/nano"
 )
@@ -87,4 +89,45 @@ func TestDamagedWeights(t *testing.T) {
 			assert.Empty(t, list(t, out))
 		})
 	}
+}
+
+// TestDamagedScales: a quantized file in which a scale is not finite is named with its tensor.
+func TestDamagedScales(t *testing.T) {
+	base, err := nano.Path(t.Context())
+	require.NoError(t, err)
+	for typ, places := range map[string][]int64{"q8_0": {0}, "q4_0": {0}, "q5_1": {0, 2}, "q4_k": {0, 2}, "q6_k": {208}} {
+		for _, at := range places {
+			t.Run(fmt.Sprintf("%s at %d", typ, at), func(t *testing.T) {
+				file, out := filepath.Join(t.TempDir(), "harmed.gguf"), filepath.Join(t.TempDir(), "x.png")
+				require.Equal(t, 0, run(t, "models", "convert", base, file, "--type", typ, "-q").code)
+				tensor := harmBlock(t, file, strings.ToUpper(typ), at)
+				r := run(t, "generate", "-m", file, "-W", "64", "-H", "64", "-p", "a red circle", "--steps", "2", "-o", out)
+				assert.Equal(t, 3, r.code, r.stderr)
+				for _, s := range []string{file, tensor, "scale of block 0 is NaN", "the file is damaged"} {
+					assert.Contains(t, r.stderr, s)
+				}
+				assert.NoFileExists(t, out)
+			})
+		}
+	}
+}
+
+// harmBlock makes a scale of a UNet's matrix NaN, at an offset of its first block.
+func harmBlock(t *testing.T, path, typ string, at int64) (tensor string) {
+	t.Helper()
+	f, err := modelfile.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	for _, x := range f.Tensors {
+		if string(x.DType) == typ && strings.Contains(x.Name, "diffusion_model.") {
+			_, err := file.WriteAt([]byte{0x00, 0x7e}, x.Offset+at)
+			require.NoError(t, err)
+			return x.Name
+		}
+	}
+	require.Fail(t, "no tensor of type "+typ)
+	return ""
 }

@@ -16,6 +16,18 @@ var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
 }
 
+// CheckWholeVAE is CheckRole of a VAE that is to encode pictures as well.
+func CheckWholeVAE(path string) error {
+	if err := CheckRole("vae", path); err != nil {
+		return err
+	}
+	r, err := modelfile.Inspect(path)
+	if v := r.Dims.VAE; err == nil && v != nil && len(v.EncoderChannels) == 0 {
+		err = fmt.Errorf("vae: %s: %w: it holds no encoder, which pictures go through; give one with both halves", path, ErrUnsupported)
+	}
+	return err
+}
+
 // CheckRole reads a file's header. It refuses a file that is damaged, and one that does not hold what its role takes. role is
 // "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd" or "upscaler".
 func CheckRole(role, path string) error {
@@ -61,6 +73,9 @@ func checkReport(role string, r modelfile.Report) error {
 		}
 		if _, ok := r.Component(component); !ok {
 			return wrong("this is a file of kind %s, which holds no %s; give %s", r.Kind, role, wantedFor(role))
+		}
+		if v := r.Dims.VAE; role == "vae" && v != nil && len(v.DecoderChannels) == 0 {
+			return wrong("it holds no decoder, which is what makes pictures; give %s", wantedFor(role))
 		}
 	}
 	return nil

@@ -34,6 +34,9 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 		errs.Add("scheduler", "%s does not fit this model, which has EDM's preconditioning as Playground v2.5 and CosXL do; use EDMEuler or "+
 			"EDMDPMSolverMultistep", r.Scheduler)
 	}
+	if !r.InitImage.IsZero() && t.lacksEncoder() {
+		errs.Add("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
+	}
 	t.checkHires(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
 	t.checkLatents("latents", r.Latents, r, errs)
@@ -41,6 +44,12 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 	if r.Strength > 0 && int(float64(r.NumInferenceSteps)*r.Strength) < 1 {
 		errs.Add("strength", "%v of %d steps is none; raise strength or num_inference_steps", r.Strength, r.NumInferenceSteps)
 	}
+}
+
+// lacksEncoder reports whether the VAE is a decoder alone.
+func (t *Target) lacksEncoder() bool {
+	c, ok := models.Component(t.Info, "vae_encoder")
+	return ok && !c.Opened
 }
 
 // checkHires refuses a second pass that this model cannot do.
@@ -67,7 +76,7 @@ func (t *Target) checkHires(r request.Request, errs *request.Errors) {
 		errs.Add("hires.upscaler", "is model, and there is none; name an ESRGAN file as upscaler in [model]")
 	}
 	if h.Upscaler == request.UpscaleModel || h.Upscaler == request.UpscalePicture {
-		if c, ok := models.Component(t.Info, "vae_encoder"); ok && !c.Opened {
+		if t.lacksEncoder() {
 			errs.Add("hires.upscaler", "%s needs the VAE's encoder, which the model's files do not hold; use latent", h.Upscaler)
 		}
 	}

@@ -105,7 +105,7 @@ func (o vaeOptions) execute(ctx context.Context, env Env, r progress.Reporter) e
 	if err != nil {
 		return err
 	}
-	if err := models.CheckRole("vae", path); err != nil {
+	if err := models.CheckWholeVAE(path); err != nil {
 		return err
 	}
 	config, err := modelfile.ReadConfig(path)
