@@ -35,6 +35,17 @@ var adapterFields = []field{
 	{"LyCORIS' (IA)^3", "lora", layout("lycoris-ia3", "unet", kohya), taken, nil},
 	{"LyCORIS' full", "lora", layout("lycoris-full", "unet", kohya), taken, nil},
 	{"LyCORIS' DyLoRA", "lora", layout("lycoris-dylora", "unet", kohya), taken, nil},
+	{"LyCORIS' Diag-OFT", "lora", layout("lycoris-diag-oft", "unet"), taken, nil},
+	{"LyCORIS' Diag-OFT from kohya's trainer", "lora", layout("lycoris-diag-oft", "unet", kohya), taken, nil},
+	{"kohya's own OFT", "lora", tensorsOf(with("oft_unet_"+strings.TrimPrefix(ldmAttention, "lora_unet_")+".oft_blocks", "F16", 8, 8, 8),
+		with("oft_unet_"+strings.TrimPrefix(ldmAttention, "lora_unet_")+".alpha", "F16")), taken, nil},
+	{"LyCORIS' BOFT", "lora", layout("lycoris-boft", "unet"), taken, nil},
+	{"LyCORIS' BOFT from kohya's trainer", "lora", layout("lycoris-boft", "unet", kohya), taken, nil},
+	{"LyCORIS' GLoRA", "lora", layout("lycoris-glora", "unet"), taken, nil},
+	{"LyCORIS' GLoRA from kohya's trainer", "lora", layout("lycoris-glora", "unet", kohya), taken, nil},
+	{"PEFT's OFT, its folder", "lora", peftFolder("peft-oft", `{"peft_type": "OFT", "peft_version": "0.18.0"}`), taken, nil},
+	{"PEFT's OFT without its configuration", "lora", layout("peft-oft", "unet"), refused, []string{"adapter_config.json"}},
+	{"PEFT's BOFT", "lora", layout("peft-boft", "unet"), taken, nil},
 	{"kohya, diffusers' blocks", "lora", tensorsOf(pair(flatAttention, ".lora_down.weight", ".lora_up.weight")...), taken, nil},
 	{"kohya, original blocks", "lora", tensorsOf(pair(ldmAttention, ".lora_down.weight", ".lora_up.weight")...), taken, nil},
 	{"diffusers of before 0.17", "lora", tensorsOf(pair("unet."+strings.Replace(attention, "attn1.to_q", "attn1.processor.to_q_lora", 1),
@@ -60,6 +71,32 @@ var adapterFields = []field{
 	{"a textual inversion", "lora", tensorsOf(with("clip_l", "F16", 2, 768), with("clip_g", "F16", 2, 1280)), refused, []string{"textual"}},
 	{"PEFT's VeRA", "lora", layout("peft-vera", "unet"), refused, []string{"VeRA"}},
 	{"PEFT's HRA", "lora", layout("peft-hra", "unet"), refused, []string{"HRA"}},
+	{"PEFT's LN-tuning", "lora", foreign(".ln_tuning_layers.weight"), refused, []string{"LN-tuning"}},
+	{"PEFT's VB-LoRA", "lora", foreign(".vblora_logits_A"), refused, []string{"VB-LoRA"}},
+	{"PEFT's FourierFT", "lora", foreign(".fourierft_spectrum"), refused, []string{"FourierFT"}},
+	{"PEFT's AdaLoRA", "lora", foreign(".lora_E"), refused, []string{"AdaLoRA"}},
+	{"PEFT's RandLoRA", "lora", foreign(".randlora_lambda"), refused, []string{"RandLoRA"}},
+	{"PEFT's RoAd", "lora", foreign(".road_theta"), refused, []string{"RoAd"}},
+	{"PEFT's SHiRA", "lora", foreign(".shira_weight"), refused, []string{"SHiRA"}},
+	{"PEFT's MiSS", "lora", foreign(".miss_block"), refused, []string{"MiSS"}},
+	{"PEFT's Bone", "lora", foreign(".bone_block"), refused, []string{"Bone"}},
+	{"PEFT's GLoRA", "lora", foreign(".glora_A"), refused, []string{"PEFT's GLoRA"}},
+	{"OFT of vectors", "lora", foreign(".oft_diag"), refused, []string{"OFT of vectors"}},
+	{"an algorithm beside a LoRA", "lora", tensorsOf(append(pair(flatAttention, ".lora_down.weight", ".lora_up.weight"),
+		with("base_model.model."+attention+".vera_lambda_b", "F16", 64))...), warned, []string{"VeRA"}},
+}
+
+// foreign is PEFT's file of an algorithm that is not read.
+func foreign(part string) func(*kit) string {
+	return tensorsOf(with("base_model.model."+attention+part, "F16", 64, 64))
+}
+
+// peftFolder is what PEFT writes: adapter_model.safetensors beside its configuration. The file is what is given.
+func peftFolder(name, config string) func(*kit) string {
+	return func(k *kit) string {
+		k.bytes("adapter_config.json", []byte(config))
+		return as("adapter_model.safetensors", layout(name, "unet"))(k)
+	}
 }
 
 var embeddingFields = []field{

@@ -116,7 +116,7 @@ func names(to func(string) string) change {
 
 func (x *tensors) add(name, dtype string, shape []int64, data []byte) {
 	x.names = append(x.names, name)
-	x.dtype[name], x.shape[name], x.data[name] = dtype, shape, data
+	x.dtype[name], x.shape[name], x.data[name] = dtype, append([]int64{}, shape...), data // no dimensions are a list of none
 }
 
 // prefix puts one prefix in the place of another.
@@ -164,7 +164,7 @@ func with(name string, dtype modelfile.DType, shape ...int64) change {
 		if !ok {
 			size = n
 		}
-		x.add(name, string(dtype), append([]int64{}, shape...), make([]byte, size))
+		x.add(name, string(dtype), shape, make([]byte, size))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestFields(t *testing.T) {
 	source := newFieldSource(t)
 	rows := 0
 	for _, table := range [][]field{modelFields, folderFields, brokenFields, unetFields, vaeFields, textFields, netFields, adapterFields,
-		embeddingFields, sizeFields} {
+		embeddingFields, sizeFields, scaledFields, trainedFields, tensorFields} {
 		rows += len(table)
 		for _, f := range table {
 			t.Run(f.role+"/"+f.name, func(t *testing.T) {
