@@ -52,8 +52,10 @@ type Manifest struct {
 
 	LoRAs []LoRAInfo `json:"loras,omitempty"`
 	// Memory says in words how the run was made to fit, where not all weights were simply resident.
-	Memory string        `json:"memory,omitempty"`
-	Model  ManifestModel `json:"model"`
+	Memory string `json:"memory,omitempty"`
+	// Warnings are what was done otherwise than one may expect, in words: of opening the model, of the request and of making its pictures.
+	Warnings []string      `json:"warnings,omitempty"`
+	Model    ManifestModel `json:"model"`
 }
 
 // ManifestRefiner says which refiner took part and how; see the fields of request.Request.
@@ -133,7 +135,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		ControlNets: manifestControls(q.ControlNets),
 		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
-		LoRAs: slices.Clone(r.LoRAs), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	if h := q.Hires; h.On() {
 		m.Hires = &ManifestHires{Width: h.Width, Height: h.Height, Upscaler: h.Upscaler, Strength: h.Strength, Steps: h.Steps}
 		if r.model != nil && h.Upscaler == request.UpscaleModel {

@@ -72,7 +72,7 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 		return nil, err
 	}
 	plan := &Planned{prep: prep, said: map[string]bool{}}
-	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep), model: p,
+	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep), saying: new(sync.Mutex), model: p,
 		Warnings: slices.Clone(p.warnings)}
 	plan.result = res
 	if plan.key, err = keyOf(prep, res.Scheduler, res.LoRAs); err != nil {
@@ -128,11 +128,7 @@ func (pl *Planned) Steps() int { return pl.prep.Steps }
 func (pl *Planned) MaxBatch() int { return pl.prep.AskedBatch }
 
 // Warnings returns what was done otherwise than one may expect so far, in words.
-func (pl *Planned) Warnings() []string {
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	return slices.Clone(pl.result.Warnings)
-}
+func (pl *Planned) Warnings() []string { return pl.result.warnings() }
 
 // Result returns a result without pictures, for the manifests of pictures that are saved as they come.
 func (pl *Planned) Result() *Result { return pl.result }
@@ -166,7 +162,9 @@ func (pl *Planned) warn(log *slog.Logger, text string) {
 	defer pl.mu.Unlock()
 	if !pl.said[text] {
 		pl.said[text] = true
+		pl.result.saying.Lock()
 		pl.result.Warnings = append(pl.result.Warnings, text)
+		pl.result.saying.Unlock()
 		log.Warn(text)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"slices"
+	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -45,7 +47,17 @@ type Result struct {
 	Memory    MemoryDecision
 	Warnings  []string // what was done otherwise than one may expect, in words
 
-	model *Pipeline // for the model's hash
+	model  *Pipeline   // for the model's hash
+	saying *sync.Mutex // held while Warnings grow, as other batches of the request make them; nil: they do not
+}
+
+// warnings is a copy of what was said so far.
+func (r *Result) warnings() []string {
+	if r.saying != nil {
+		r.saying.Lock()
+		defer r.saying.Unlock()
+	}
+	return slices.Clone(r.Warnings)
 }
 
 // LoRAInfo is an adapter of a Result.
