@@ -158,7 +158,8 @@ func TestWhatFilesSayIsWarnedOf(t *testing.T) {
 		warning, err := o.adopt("model", modelfile.Report{Config: test.base})
 		require.NoError(t, err, name)
 		require.Empty(t, warning, name)
-		warning, err = o.adopt("unet", modelfile.Report{Config: test.unet, Dims: modelfile.Dims{UNet: &modelfile.UNetDims{GuidanceDim: test.guidance}}})
+		warning, err = o.adopt("unet", modelfile.Report{Config: test.unet,
+			Dims: modelfile.Dims{UNet: &modelfile.UNetDims{GuidanceDim: test.guidance}}})
 		require.NoError(t, err, name)
 		if test.want == "" {
 			assert.Empty(t, warning, name)

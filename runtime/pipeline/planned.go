@@ -72,7 +72,8 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 		return nil, err
 	}
 	plan := &Planned{prep: prep, said: map[string]bool{}}
-	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep), saying: new(sync.Mutex), model: p,
+	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep),
+		saying: new(sync.Mutex), model: p,
 		Warnings: slices.Clone(p.warnings)}
 	plan.result = res
 	if plan.key, err = keyOf(prep, res.Scheduler, res.LoRAs); err != nil {
