@@ -65,8 +65,10 @@ func (s *source) sound(parts []*part, d Dims, c Config) error {
 		return err
 	}
 	for _, p := range parts {
-		if err := checkGuidance(p, d, c); err != nil {
-			return err
+		for _, err := range []error{checkGuidance(p, d, c), checkLatents(p, d, c), checkScales(p)} {
+			if err != nil {
+				return err
+			}
 		}
 	}
 	for _, u := range s.leftovers() {
@@ -84,6 +86,16 @@ func (u Unused) fault() error {
 	}
 	return &Error{Kind: ErrTensor, Path: u.path, Field: tensorField(u.Name), Found: found,
 		Remedy: "use a file of the " + u.Component + " without such tensors"}
+}
+
+// checkLatents makes sure that what is said of the latents' mean and deviation has a number for each channel.
+func checkLatents(p *part, d Dims, c Config) error {
+	n := len(c.VAE.LatentsMean)
+	if p.component != "vae" || n == 0 || n == d.VAE.LatentChannels {
+		return nil
+	}
+	return &Error{Kind: ErrConfig, Path: p.fileOf(""), Field: "vae.latents_mean", Remedy: "give one number for each channel",
+		Found: fmt.Sprintf("%d numbers, and the VAE's latents have %d channels", n, d.VAE.LatentChannels)}
 }
 
 // checkParts makes sure that every tensor of the parts is there, in the shape and a type that it must have.

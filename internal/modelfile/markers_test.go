@@ -56,3 +56,13 @@ func TestGuidanceEmbedding(t *testing.T) {
 	require.ErrorIs(t, err, modelfile.ErrTensor)
 	require.ErrorContains(t, err, "cond_proj.weight\": shape [4, 2], expected [32, 2]")
 }
+
+// TestLatentsOfOtherWidth: what is said of the latents must be said of each channel.
+func TestLatentsOfOtherWidth(t *testing.T) {
+	base := synthetic(t)
+	three := []float32{1, 2, 3}
+	_, err := modelfile.Check(base.With(modeltest.Floats("edm_mean", modelfile.F32, []int64{3}, three...),
+		modeltest.Floats("edm_std", modelfile.F32, []int64{3}, three...)).Write(t, "m.safetensors"))
+	require.ErrorIs(t, err, modelfile.ErrConfig)
+	require.ErrorContains(t, err, "m.safetensors: vae.latents_mean: 3 numbers, and the VAE's latents have 4 channels")
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/fault"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // Scaled FP8: matrices in E4M3 or E5M2, and beside each a tensor with its scale. The values of the matrix are multiplied by the scale. This
@@ -210,6 +211,22 @@ func (c claim) checkScale() error {
 	if len(c.scale) > 1 && slices.ContainsFunc(c.Canonical, func(p CanonicalPart) bool { return p.Transpose }) {
 		return &Error{Kind: ErrUnsupported, Path: c.path, Field: tensorField(c.entry.Name),
 			Found: fmt.Sprintf("has %d scales, one for each row, and its transpose is used", len(c.scale)), Remedy: remedyFormat}
+	}
+	return nil
+}
+
+// checkScales refuses a component of which some FP8 matrices have scales and others have not: what the values of these mean is not known.
+// Embeddings and convolutions may be plain FP8 beside scaled matrices.
+func checkScales(p *part) error {
+	matrix := func(c claim) bool { return c.Use == backend.UseMatrix && c.DType.fp8() }
+	if !slices.ContainsFunc(p.claims, func(c claim) bool { return matrix(c) && c.Scaled() }) {
+		return nil
+	}
+	for _, c := range p.claims {
+		if matrix(c) && !c.Scaled() {
+			return &Error{Kind: ErrTensor, Path: c.path, Field: tensorField(c.entry.Name), Remedy: remedyDownload,
+				Found: fmt.Sprintf("is of type %s without a scale, and other matrices of the %s have scales", c.DType, p.component)}
+		}
 	}
 	return nil
 }

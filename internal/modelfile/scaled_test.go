@@ -152,6 +152,7 @@ func TestScaledRefuses(t *testing.T) {
 		file *modeltest.File
 	}{
 		{`is the scale of "` + matrix + `", which is missing`, damaged, scaled.Without(matrix)},
+		{`"` + matrix + `": is of type F8_E4M3 without a scale`, damaged, scaled.Without(scale)},
 		{"a scale of shape [3] for a matrix of [128, 128]", damaged, instead([]int64{3}, 1, 2, 3)},
 		{"scales of blocks are not", unread, instead([]int64{4, 4}, ones[:16]...)},
 		{"the scale 0 (element 0) is not a positive number", damaged, instead(nil, 0)},

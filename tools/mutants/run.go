@@ -15,7 +15,7 @@ import (
 )
 
 // picture are the flags of all runs that make one.
-const picture = "--prompt sparkle --width 64 --height 64 --steps 4 --seed 1 --threads 1 --quiet --overwrite -o OUT.png"
+const picture = "--prompt sparkle --width 64 --height 64 --steps 4 --seed 1 --threads 1 --overwrite -o OUT.png"
 
 // result is how a run ended.
 type result struct {
