@@ -155,3 +155,23 @@ func TestFP8NaN(t *testing.T) {
 		require.ErrorContains(t, err, name)
 	}
 }
+
+// TestQuantizingNaN: what is no number cannot be quantized while it is loaded; a picture that looks like one would come of it.
+func TestQuantizingNaN(t *testing.T) {
+	const name = unetPrefix + "middle_block.1.transformer_blocks.0.attn1.to_q.weight"
+	for _, bits := range [][]byte{{0x00, 0x7e}, {0x00, 0x7c}} { // NaN and infinity in F16
+		file := nanoTensors(t)
+		for _, x := range file.Tensors {
+			if x.Name == name {
+				require.Equal(t, modelfile.F16, x.DType)
+				copy(x.Data[10:], bits)
+			}
+		}
+		path := file.Write(t, "nan.safetensors")
+		for _, d := range []backend.Type{backend.TypeQ8_0, backend.TypeQ4_0} {
+			_, err := Open(t.Context(), Config{Model: path, Threads: 1, Type: d})
+			require.ErrorContains(t, err, path)
+			require.ErrorContains(t, err, name+"': a weight is no finite number, which type "+string(d)+" cannot hold")
+		}
+	}
+}

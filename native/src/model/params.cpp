@@ -165,7 +165,7 @@ void Params::read_packed(const Param& param, SourceReader& reader, uint8_t* to) 
         }
         if (from != type) {
             plain.resize(ggml_row_size(type, each) * static_cast<size_t>(n));
-            convert_rows(data, from, plain.data(), type, n, each);
+            reader.convert(source, data, from, plain.data(), type, n, each);
             data = plain.data();
         }
         conv_pack(data, type, conv.kernel, conv.in, n, to + static_cast<size_t>(o) * columns * ggml_type_size(type));
@@ -184,7 +184,7 @@ void Params::read_tensor(size_t index, SourceReader& reader, uint8_t* to) const 
     if (!source.plain()) {
         ggml_type from;
         const void* data = reader.read(source, &from);
-        convert_rows(data, from, to, type, rows, width);
+        reader.convert(source, data, from, to, type, rows, width);
         return;
     }
     const ggml_type from = source.type;
@@ -199,7 +199,7 @@ void Params::read_tensor(size_t index, SourceReader& reader, uint8_t* to) const 
         const int64_t n = std::min(step, rows - r);
         raw.resize(row * static_cast<size_t>(n));
         reader.read_at(source, static_cast<size_t>(r) * row, raw.size(), raw.data());
-        convert_rows(raw.data(), from, to + static_cast<size_t>(r) * ggml_row_size(type, width), type, n, width);
+        reader.convert(source, raw.data(), from, to + static_cast<size_t>(r) * ggml_row_size(type, width), type, n, width);
     }
 }
 

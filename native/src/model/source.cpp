@@ -210,6 +210,23 @@ void SourceReader::refuse_nan(const SourceTensor& tensor) const {
     }
 }
 
+void SourceReader::convert(const SourceTensor& tensor, const void* data, ggml_type from, void* to, ggml_type type,
+                           int64_t rows, int64_t width) const {
+    if (type == from || !ggml_is_quantized(type)) {
+        convert_rows(data, from, to, type, rows, width);
+        return;
+    }
+    std::vector<float> values(static_cast<size_t>(rows * width));
+    convert_rows(data, from, values.data(), GGML_TYPE_F32, rows, width);
+    for (const float x : values) {
+        if (!std::isfinite(x)) {
+            fail(DG_ERR_FORMAT, "%s: tensor '%s': a weight is no finite number, which type %s cannot hold",
+                 source_.files()[tensor.file].path.c_str(), tensor.stored.c_str(), ggml_type_name(type));
+        }
+    }
+    convert_rows(values.data(), GGML_TYPE_F32, to, type, rows, width);
+}
+
 const void* SourceReader::read(const SourceTensor& tensor, ggml_type* type) {
     raw_.resize(static_cast<size_t>(tensor.bytes));
     read_at(tensor, 0, raw_.size(), raw_.data());
