@@ -36,6 +36,8 @@ func TestWhatIsMissingTogetherIsNamed(t *testing.T) {
 		{"nano", "model", original, `middle_block\.1\.`, "middle_block.1"},
 		{"nano", "model", original, `middle_block\.2`, ""},
 		{"nano", "model", original, `middle_block`, ""},
+		{"nano", "model", original, `first_stage_model\.quant_conv`, ""},
+		{"nano", "model", diffusers, `post_quant_conv`, ""},
 		{"nano", "model", diffusers, `mid_block\.resnets\.1`, ""},
 		{"nano", "model", diffusers, `unet\.mid_block`, ""},
 		{"nano", "model", original, `transformer_blocks\.0\.norm1`, ""},

@@ -211,7 +211,7 @@ func TestTablesOfOtherNames(t *testing.T) {
 func TestTableOfReplacedComponents(t *testing.T) {
 	base := written(t, "m.safetensors", synth.Options{Dims: small(), Layout: modelfile.LayoutOriginal})
 	d := modelfile.Dims{VAE: small().VAE}
-	d.VAE.QuantConv = false
+	d.VAE.QuantConv, d.VAE.PostQuantConv = false, false
 	vae := written(t, "v.safetensors", synth.Options{Dims: &d, Layout: modelfile.LayoutDiffusers, Seed: 9})
 	table := tableOf(t, backend.Files{Model: base, VAE: vae})
 	require.Len(t, table.Files, 2)

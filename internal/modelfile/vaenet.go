@@ -150,6 +150,9 @@ func inferVAE(p *part) *VAEDims {
 	levels := max(1, p.numbered("encoder."+down, maxLevels), p.numbered("decoder."+up, maxLevels)) // both halves have as many
 	v.EncoderChannels, v.EncoderResnets = p.vaeHalf(b, levels, "encoder", down)
 	v.DecoderChannels, v.DecoderResnets = p.vaeHalf(b, levels, "decoder", up)
+	if len(v.EncoderChannels) > 0 && len(v.DecoderChannels) > 0 && (v.QuantConv || v.PostQuantConv) { // none has one of them alone
+		v.QuantConv, v.PostQuantConv = true, true
+	}
 	return v
 }
 
