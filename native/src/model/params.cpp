@@ -199,7 +199,8 @@ void Params::read_tensor(size_t index, SourceReader& reader, uint8_t* to) const 
         const int64_t n = std::min(step, rows - r);
         raw.resize(row * static_cast<size_t>(n));
         reader.read_at(source, static_cast<size_t>(r) * row, raw.size(), raw.data());
-        reader.convert(source, raw.data(), from, to + static_cast<size_t>(r) * ggml_row_size(type, width), type, n, width);
+        uint8_t* at = to + static_cast<size_t>(r) * ggml_row_size(type, width);
+        reader.convert(source, raw.data(), from, at, type, n, width);
     }
 }
 

@@ -74,8 +74,8 @@ public:
     // Reads `bytes` of the tensor, starting at `offset`. A file that changed is an Error.
     void read_at(const SourceTensor& tensor, size_t offset, size_t bytes, void* to);
 
-    // Converts rows of the tensor. One that is no finite number is an Error where the type is quantized: the engine's quantizers make
-    // another number of it, assert, or loop for ever.
+    // Converts rows of the tensor. One that is no finite number is an Error where the type is quantized: the engine's
+    // quantizers make another number of it, assert, or loop for ever.
     void convert(const SourceTensor& tensor, const void* data, ggml_type from, void* to, ggml_type type, int64_t rows,
                  int64_t width) const;
 
