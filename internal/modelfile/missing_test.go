@@ -1,6 +1,7 @@
 package modelfile
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -193,6 +194,20 @@ func TestTextEncodersOfOtherDepthsAreWarnedOf(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A whole attention that is missing shows in no other tensor.
+func TestAttentionOfSomeBlocksIsWarnedOf(t *testing.T) {
+	d := Preset("nano")
+	require.Empty(t, d.layerWarnings())
+	last := len(d.UNet.Channels) - 1
+	d.UNet.UpDepth[last][0] = 0
+	s := opened(inMemory(d, LayoutOriginal))
+	require.NoError(t, s.whole(Config{}))
+	r, err := s.report()
+	require.NoError(t, err)
+	require.Len(t, r.Warnings, 1)
+	require.Contains(t, r.Warnings[0], fmt.Sprintf("blocks on level %d of the UNet have no attention", last))
 }
 
 func oneResnet(d *Dims) {

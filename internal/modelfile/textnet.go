@@ -209,20 +209,5 @@ func inferText(p *part) *TextDims {
 	return t
 }
 
-// fullLayers are the layers of SDXL's text encoders, by their widths.
-var fullLayers = map[int]int{768: 12, 1280: 32}
-
-// layerWarnings warns of an encoder that is as wide as SDXL's but has another number of layers. An encoder with whole layers missing looks
-// like a smaller model; no tensor shows the difference.
-func (d Dims) layerWarnings() (out []string) {
-	for i, t := range []*TextDims{d.TextEncoder, d.TextEncoder2} {
-		if t != nil && fullLayers[t.Width] > 0 && t.Layers != fullLayers[t.Width] {
-			out = append(out, fmt.Sprintf("the %s text encoder has %d layers, but SDXL's encoder with %d channels has %d: pictures will differ",
-				[]string{"first", "second"}[i], t.Layers, t.Width, fullLayers[t.Width]))
-		}
-	}
-	return out
-}
-
 // isTransposed tells OpenCLIP's projection, a bare parameter that is multiplied from the right, from the weight of a linear layer.
 func isTransposed(name string) bool { return strings.HasSuffix(name, "text_projection") }
