@@ -21,8 +21,8 @@ func (d Dims) layerWarnings() (out []string) {
 		for l := range u.DownDepth {
 			depths := slices.Concat(u.DownDepth[l], u.UpDepth[l])
 			if without := count(depths, 0); without > 0 && without < len(depths) {
-				out = append(out, fmt.Sprintf("%d of the %d blocks on level %d of the UNet have no attention, the others have one: if the file lacks it, "+
-					"pictures will differ", without, len(depths), l))
+				out = append(out, fmt.Sprintf("%d of the %d blocks on level %d of the UNet have no attention, the others have one: "+
+					"if the file lacks it, pictures will differ", without, len(depths), l))
 			}
 		}
 	}

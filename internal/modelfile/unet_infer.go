@@ -155,7 +155,8 @@ func (u *UNetDims) inferMiddle(p *part, b *specs) {
 	attn := b.pick("middle_block.1", "mid_block.attentions.0").file
 	u.MiddleDepth = p.depth(attn)
 	u.context(p, attn)
-	if u.MiddleDepth > 0 || p.under("mid_block.resnets.1", "middle_block.2", "middle_block.1.in_layers", "middle_block.1.out_layers", "middle_block.1.emb_layers") {
+	if u.MiddleDepth > 0 || p.under("mid_block.resnets.1", "middle_block.2", "middle_block.1.in_layers", "middle_block.1.out_layers",
+		"middle_block.1.emb_layers") {
 		u.MiddleResnets = 2
 	}
 }

@@ -75,8 +75,8 @@ func (o *Opening) addFiles(r modelfile.Report) {
 	}
 }
 
-// CheckRefiner makes sure that the model's scheduler fits the refiner: both run with it. It returns a warning if the refiner's file does not
-// say what the refiner predicts and the model predicts something else than SDXL does; else "".
+// CheckRefiner makes sure that the model's scheduler fits the refiner: both run with it. It returns a warning if the refiner's file does
+// not say what the refiner predicts and the model predicts something else than SDXL does; else "".
 func CheckRefiner(base, refiner Opening) (warning string, err error) {
 	b, r := base.Settings, refiner.Settings
 	path := refiner.Paths[0]
