@@ -87,7 +87,7 @@ var scaledFields = []field{
 
 	{"an orphan scale", "model", original(numbers(ldmQuery+".scale_weight", nil, 2)), refused, []string{ldmQuery, "it is not clear"}},
 	{"a scale without its matrix", "model", fp8(modeltest.Scaling{}, without(ldmQuery+".weight")), refused, []string{ldmQuery + ".weight",
-		"not there"}},
+		"which is missing"}},
 	{"NVFP4", "model", fp8(modeltest.Scaling{}, saysIn(ldmQuery+".comfy_quant", `{"format":"nvfp4"}`)), refused, []string{ldmQuery,
 		`quantized as "nvfp4"`}},
 	{"int8", "model", fp8(modeltest.Scaling{}, saysIn(ldmQuery+".comfy_quant", `{"format":"int8_tensorwise"}`)), refused,

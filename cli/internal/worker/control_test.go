@@ -84,7 +84,7 @@ func TestControlMapOfAnAnimation(t *testing.T) {
 				continue
 			}
 			assert.Equal(t, []string{"accepted", "started", "warning", "done"}, names(events), id)
-			assert.Equal(t, "image: the file is an animation, of which the first picture is taken", events[2]["message"], id)
+			assert.Equal(t, "image: the file is an animation; its first picture is used", events[2]["message"], id)
 		}
 	}
 }
