@@ -2,7 +2,6 @@ package prepare
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/npy"
@@ -89,8 +88,9 @@ func readArray(array *request.Array) error {
 	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(a.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
-		return fmt.Errorf("%s: value %d is %v; all must be finite", array.Path, i, a.Data[i])
+	read := request.Array{Shape: a.Shape, Data: a.Data}
+	if err := read.CheckValues(); err != nil {
+		return fmt.Errorf("%s: %w", array.Path, err)
 	}
 	array.Shape, array.Data = a.Shape, a.Data
 	return nil

@@ -199,6 +199,8 @@ func TestValidate(t *testing.T) {
 			Noise: Array{Shape: []int{2, 3}, Data: make([]float32, 5)}},
 		"noise: shape [-2 -3] is impossible": {
 			Noise: Array{Shape: []int{-2, -3}, Data: make([]float32, 6)}},
+		"latents: value 2 is -3e+06; no noise or latents are above 1e+06: the file is damaged": {
+			Latents: Array{Shape: []int{1, 4, 1, 1}, Data: []float32{0, 1e6, -3e6, 1}}, InitImage: Picture{}},
 		"noise: value 1 is NaN; all must be finite": {
 			Noise: Array{Shape: []int{2}, Data: []float32{0, float32(nan)}}},
 		`guidance_batch: "jiont" is unknown; did you mean "joint"?; expected one of auto, joint, separate`: {GuidanceBatch: "jiont"},

@@ -172,9 +172,25 @@ func (c checker) array(key string, a Array) {
 	if count != len(a.Data) {
 		c.fail(key, "shape %v has %d values, not the %d given", a.Shape, count, len(a.Data))
 	}
-	if i := slices.IndexFunc(a.Data, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }); i >= 0 {
-		c.fail(key, "value %d is %v; all must be finite", i, a.Data[i])
+	if err := a.CheckValues(); err != nil {
+		c.fail(key, "%v", err)
 	}
+}
+
+// maxArrayValue is far above any noise or latents: noise at the highest level that schedulers have is some tens of thousands.
+const maxArrayValue = 1e6
+
+// CheckValues returns an error that tells of the first value that no noise or latents have: NaN, infinity, or one that is far too large.
+func (a Array) CheckValues() error {
+	for i, x := range a.Data {
+		switch v := math.Abs(float64(x)); {
+		case math.IsNaN(v) || math.IsInf(v, 0):
+			return fmt.Errorf("value %d is %v; all must be finite", i, x)
+		case v > maxArrayValue:
+			return fmt.Errorf("value %d is %v; no noise or latents are above %g: the file is damaged", i, x, float64(maxArrayValue))
+		}
+	}
+	return nil
 }
 
 // fraction checks a part of the schedule: 0 (not given) or less than the whole.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // mutant is a damaged file.
@@ -53,7 +54,8 @@ func header(r *rand.Rand, data []byte) (m mutant, ok bool) {
 	}
 	text, how := swapToken(r, data[8:8+n])
 	out := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return mutant{bytes: slices.Concat(out, text, data[8+n:]), how: how, described: true}, true
+	retyped := strings.Contains(how, `"F16" becomes "BF16"`) // the same bytes are other numbers then, and nothing tells
+	return mutant{bytes: slices.Concat(out, text, data[8+n:]), how: how, described: !retyped}, true
 }
 
 // swapToken gives one string or number of a text another value: a word, a neighbour's, or a letter or digit more or less.
