@@ -124,7 +124,7 @@ func TestCheckRefiner(t *testing.T) {
 	}
 	warning, err := CheckRefiner(v, none)
 	require.NoError(t, err)
-	assert.Equal(t, "r.safetensors: the refiner's files do not say what it predicts; v_prediction is taken, as the model's", warning)
+	assert.Equal(t, "r.safetensors: the refiner's files do not say what it predicts; the model's prediction, v_prediction, is used", warning)
 	for says, pair := range map[string][2]Opening{"it predicts epsilon, the model v_prediction": {v, eps},
 		"it predicts v_prediction, the model epsilon": {none, v}, "only one of model and refiner has EDM's preconditioning": {edm, none}} {
 		_, err := CheckRefiner(pair[0], pair[1])
