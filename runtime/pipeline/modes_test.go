@@ -18,6 +18,7 @@ import (
 type spy struct {
 	*fake.Backend
 	inputs []backend.UNetInput
+	damage func(out []float32) // if not nil, done to what the UNet predicts
 }
 
 type spyModel struct {
@@ -35,7 +36,11 @@ func (m *spyModel) UNet(ctx context.Context, in backend.UNetInput, out []float32
 	keep.Sample.Data = append([]float32(nil), in.Sample.Data...)
 	keep.Timesteps = append([]float32(nil), in.Timesteps...)
 	m.spy.inputs = append(m.spy.inputs, keep)
-	return m.Model.UNet(ctx, in, out)
+	err := m.Model.UNet(ctx, in, out)
+	if m.spy.damage != nil {
+		m.spy.damage(out)
+	}
+	return err
 }
 
 func openSpy(t *testing.T, b *fake.Backend) (*Pipeline, *spy) {

@@ -197,8 +197,7 @@ func TestHashFile(t *testing.T) {
 func TestNotFiniteLatents(t *testing.T) {
 	p, s := openSpy(t, &fake.Backend{})
 	r := small("x")
-	r.Noise = request.Array{Shape: []int{4, 6, 8}, Data: make([]float32, 192)}
-	r.Noise.Data[17] = 3e38
+	s.damage = func(out []float32) { out[17] = 3e38 }
 	r.NumInferenceSteps = 2
 	_, err := p.Generate(t.Context(), r)
 	require.ErrorIs(t, err, ErrNotFinite)
