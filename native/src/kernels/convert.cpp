@@ -29,6 +29,9 @@ bool convert_floats(const void* src, ggml_type src_type, void* dst, ggml_type ds
     if (!is_float(src_type) || !is_float(dst_type)) {
         return false;
     }
+    if (n == 0) {
+        return true;  // src and dst may be NULL
+    }
     static const bool ready = (ggml_cpu_init(), true);  // tables of CPUs without such instructions
     static_cast<void>(ready);
     if (src_type == dst_type) {
