@@ -88,7 +88,7 @@ func TestMemoryGrowsWithWhatIsInWork(t *testing.T) {
 	small, large := live(200), live(2000)
 	perJob := (float64(large) - float64(small)) / 1800
 	t.Logf("%d and %d KiB, %.0f bytes for each job more", small>>10, large>>10, perJob)
-	assert.Less(t, perJob, 3000.0)
+	assert.Less(t, perJob, 6000.0, "a job that is planned took 39 KB once; a busy machine measures 1 to 4")
 }
 
 // TestJobsThatCannotBePrepared fail alone, wherever in the run they are.
