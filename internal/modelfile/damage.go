@@ -22,17 +22,9 @@ func FindDamage(ctx context.Context, t *backend.Table, components ...string) err
 	return findDamage(ctx, t, wildWeight, components)
 }
 
-// CheckFinite reads all weights of a model's files, and refuses a weight that is not finite. It is for small networks in which an
-// activation such as max(x, 0) turns a NaN into a zero: the result does not show the damage.
-func CheckFinite(ctx context.Context, files backend.Files) error {
-	m, err := ReadModel(files)
-	if err != nil {
-		return err
-	}
-	t, err := m.Table()
-	if err != nil {
-		return err
-	}
+// CheckFinite reads all weights of a table, and refuses a weight that is not finite. It is for small networks in which an activation such
+// as max(x, 0) turns a NaN into a zero: the result does not show the damage.
+func CheckFinite(ctx context.Context, t *backend.Table) error {
 	return findDamage(ctx, t, math.Inf(1), nil)
 }
 

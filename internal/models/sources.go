@@ -43,22 +43,31 @@ func (s *Sources) CheckFiles(ctx context.Context) (warnings []string, err error)
 		if len(named) == 0 {
 			continue
 		}
-		if err := CheckRole(named[0].Role, named[0].Path); err != nil {
-			return nil, err
-		}
-		if err := modelfile.CheckFinite(ctx, cfg.Files); err != nil {
-			return nil, fmt.Errorf("%s: %w", named[0].Role, err)
-		}
-		m, err := modelfile.ReadModel(cfg.Files)
-		if err != nil {
-			return nil, err
-		}
-		if cfg.Table, err = m.Table(); err != nil {
+		if err := CheckNetwork(ctx, named[0].Role, cfg); err != nil {
 			return nil, err
 		}
 		warnings = append(warnings, cfg.Table.Warnings...)
 	}
 	return warnings, nil
+}
+
+// CheckNetwork reads the one file of a small network, "taesd" or "upscaler", and sets cfg.Table. A file for another role, or with a weight
+// that is not finite, is an error.
+func CheckNetwork(ctx context.Context, role string, cfg *backend.ModelConfig) error {
+	if err := CheckRole(role, cfg.Files.Named()[0].Path); err != nil {
+		return err
+	}
+	m, err := modelfile.ReadModel(cfg.Files)
+	if err != nil {
+		return err
+	}
+	if cfg.Table, err = m.Table(); err != nil {
+		return err
+	}
+	if err := modelfile.CheckFinite(ctx, cfg.Table); err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	return nil
 }
 
 // Fileless reports whether a backend needs no model files, as backend/fake.

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
-	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/upscale"
@@ -70,10 +69,7 @@ func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporte
 	if err != nil {
 		return err
 	}
-	if err := models.CheckRole("upscaler", o.config.Files.Upscaler); err != nil {
-		return err
-	}
-	if err := modelfile.CheckFinite(ctx, o.config.Files); err != nil {
+	if err := models.CheckNetwork(ctx, "upscaler", &o.config); err != nil {
 		return err
 	}
 	began := env.Now()
