@@ -153,6 +153,21 @@ lint-native: $(CLANG_FORMAT)
 	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE_SOURCES)
 	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh
 
+# Prose is measured by textstat, pinned in tools/readability/requirements.txt, in a place of its own.
+READABILITY := build/tools/readability
+READABLE     = README.md CONTRIBUTING.md $(wildcard docs/*.md)
+
+$(READABILITY)/installed: tools/readability/requirements.txt
+	@python3 -c 'import venv' 2>/dev/null || { echo "readability: python3 with venv is needed: apt install python3-venv"; exit 1; }
+	@python3 -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: readability
+readability: $(READABILITY)/installed ## how long the sentences of README, docs and help are; long ones fail (docs/writing.md)
+	@rm -rf build/readability-man && $(GO) run ./cli/daguerre man -o build/readability-man
+	@$(READABILITY)/bin/python tools/readability/readability.py $(READABLE) --man build/readability-man
+
 .PHONY: fmt
 fmt: $(CLANG_FORMAT) ## format Go and C++ sources
 	gofmt -w $$(git ls-files '*.go')
