@@ -128,3 +128,19 @@ func TestDamageBesideTheModel(t *testing.T) {
 		})
 	}
 }
+
+// TestNanoVAEIsGood: a good VAE of a small model is judged by what it was trained on.
+func TestNanoVAEIsGood(t *testing.T) {
+	r := run(t, "vae", "check", "nano")
+	assert.Equal(t, 0, r.code, r.stderr)
+	assert.Contains(t, r.stdout, "verdict   good\n")
+	assert.Contains(t, r.stdout, "a small VAE, 64 channels wide; SDXL's has 512")
+	r = run(t, "vae", "check", "nano", "--size", "512")
+	assert.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
+	r = run(t, "vae", "check", "nano", "--json")
+	assert.Contains(t, r.stdout, `"small":true`)
+	broken := filepath.Join(t.TempDir(), "random.safetensors")
+	require.Equal(t, 0, run(t, "models", "synth", "--kind", "nano", "-o", broken, "--quiet").code)
+	r = run(t, "vae", "check", broken)
+	assert.Equal(t, 3, r.code, "random weights bring no drawing back: %s", r.stdout)
+}

@@ -207,17 +207,17 @@ func (r *CheckReport) judge() {
 			continue
 		}
 		worst := max(math.Abs(p.ColourShift[0]), math.Abs(p.ColourShift[1]), math.Abs(p.ColourShift[2]))
-		grade(p.PSNR >= goodPSNR, p.PSNR >= fairPSNR, "%s: it comes back at %.1f dB; %v would be good", p.Name, p.PSNR, goodPSNR)
-		grade(p.SSIM >= goodSSIM, p.SSIM >= fairSSIM, "%s: its structure comes back at %.2f (SSIM); %v would be good", p.Name, p.SSIM, goodSSIM)
-		grade(worst <= goodShift, worst <= fairShift, "%s: its colours shift by %.1f of 255; up to %v would be good", p.Name, worst, goodShift)
+		grade(p.PSNR >= goodPSNR, p.PSNR >= fairPSNR, "%s: it comes back at %.1f dB; %v or more is good", p.Name, p.PSNR, goodPSNR)
+		grade(p.SSIM >= goodSSIM, p.SSIM >= fairSSIM, "%s: its structure comes back at %.2f (SSIM); %v or more is good", p.Name, p.SSIM, goodSSIM)
+		grade(worst <= goodShift, worst <= fairShift, "%s: its colours shift by %.1f of 255; up to %v is good", p.Name, worst, goodShift)
 	}
 	if t := r.Tiled; t != nil {
-		grade(t.PSNR >= goodTiled, true, "%s: tiles change it (%.1f dB from the undivided picture); tiling is best left off", t.Name, t.PSNR)
+		grade(t.PSNR >= goodTiled, true, "%s: tiles change it (%.1f dB from the undivided picture); turn tiling off (vae_tiling = \"off\")", t.Name, t.PSNR)
 		grade(math.Abs(t.SeamExcess) <= goodSeam, true, "%s: tiles show (seam energy %+.1f %% of the surroundings')", t.Name, 100*t.SeamExcess)
 	}
 	if s := r.LatentStd * r.ScalingFactor; s > 0 && r.Verdict != Bad {
 		grade(s >= lowestScaled && s <= highestScale, true,
-			"its latents have a deviation of %.2f where the UNet expects about 1: scaling factor %v is probably another VAE's",
+			"its latents have a deviation of %.2f, but the UNet expects about 1: the scaling factor %v is probably that of another VAE",
 			s, r.ScalingFactor)
 	}
 }

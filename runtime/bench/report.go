@@ -154,6 +154,12 @@ func (r *Report) AddNotes() {
 		r.Notes = append(r.Notes, "the weights are random: times and memory are those of a real model, pictures are noise, "+
 			"and how far they differ tells about rounding only")
 	}
+	for _, m := range r.Models {
+		if m.small() {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s is a small model (%s weights; SDXL has %s): a full-size model has other times, "+
+				"other memory and other PSNR. Measure yours with --model FILE", m.Label, millions(m.Parameters), millions(sdxlWeights)))
+		}
+	}
 	if r.any(func(x *Result) bool { return x.PeakRSS > 0 }) && !r.Settings.Processes {
 		r.Notes = append(r.Notes, "all sessions ran in one process: the peak of its resident memory only grows, "+
 			"and says little about the later ones")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +93,7 @@ func testReport(results ...Result) *Report {
 		},
 		Settings: Settings{Steps: 4, Warmup: 1, Rounds: 1, Prompts: []Prompt{{Prompt: "p", Seed: 1}}, Processes: true},
 		Models: []ModelReport{
-			{Label: "m", File: "m.gguf", FileType: "f16", FileBytes: 1, Parameters: 2, Kind: "sdxl-base"},
+			{Label: "m", File: "m.gguf", FileType: "f16", FileBytes: 1, Parameters: 3_000_000_000, Kind: "sdxl-base"},
 		},
 		Results: results,
 		Notes:   []string{},
@@ -253,4 +254,19 @@ func TestNotes(t *testing.T) {
 	require.Len(t, r.Notes, 2)
 	assert.Contains(t, r.Notes[0], "random")
 	assert.Contains(t, r.Notes[1], "one process")
+}
+
+// A report says of which model and size its figures are, and that a small model is not a large one.
+func TestReportNamesModelAndSize(t *testing.T) {
+	r := testReport(threeResults()...)
+	r.Machine.Load = nil
+	r.AddNotes()
+	assert.Empty(t, r.Notes, "a full-size model")
+	size := fmt.Sprintf("%d x %d", r.Results[0].Width, r.Results[0].Height)
+	assert.Equal(t, "figures of m: sdxl-base with 3000 million weights, pictures of "+size+" pixels", r.Conditions()[0])
+	r.Models[0].Parameters = 14_000_000
+	r.AddNotes()
+	require.Len(t, r.Notes, 1)
+	assert.Contains(t, r.Notes[0], "m is a small model (14 million weights; SDXL has 3470 million)")
+	assert.Contains(t, r.Notes[0], "--model FILE")
 }

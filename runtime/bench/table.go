@@ -181,8 +181,36 @@ func (r *Report) Conditions() []string {
 			build += ", " + part
 		}
 	}
-	return []string{turns, machine, build}
+	return append(r.subjects(), turns, machine, build)
 }
+
+// subjects say of which models and sizes the figures are.
+func (r *Report) subjects() (lines []string) {
+	for _, m := range r.Models {
+		var sizes []string
+		for i := range r.Results {
+			x := &r.Results[i]
+			if size := fmt.Sprintf("%d x %d", x.Width, x.Height); x.Model == m.Label && !slices.Contains(sizes, size) {
+				sizes = append(sizes, size)
+			}
+		}
+		line := fmt.Sprintf("figures of %s: %s with %s weights", m.Label, m.Kind, millions(m.Parameters))
+		if len(sizes) > 0 {
+			line += ", pictures of " + strings.Join(sizes, ", ") + " pixels"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// millions writes a number of weights.
+func millions(n int64) string { return fmt.Sprintf("%.4g million", float64(n)/1e6) }
+
+// sdxlWeights is how many weights SDXL base has, in round numbers: the UNet's 2.57 and the text encoders' 0.82 thousand million, and the VAE.
+const sdxlWeights = 3_470_000_000
+
+// small reports whether a model has less than a tenth of SDXL's weights, so that its figures say little about SDXL's.
+func (m ModelReport) small() bool { return m.Parameters > 0 && m.Parameters < sdxlWeights/10 }
 
 // some writes a number of things.
 func some(n int, what string) string {

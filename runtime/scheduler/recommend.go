@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -51,7 +52,7 @@ type Query struct {
 // Reason is why something is recommended.
 type Reason struct {
 	Text   string `json:"text"`
-	Source string `json:"source"` // "measured": the database; "budget": the query's own limits; else a paper
+	Source string `json:"source"` // "measured": the database; "budget": the query's limits; "common practice": not measured; else a paper
 }
 
 // Recommendation is how to run a model.
@@ -64,6 +65,18 @@ type Recommendation struct {
 	Guidance        [2]float64 `json:"guidance_scale_range"`
 	GuidanceRescale float64    `json:"guidance_rescale,omitempty"`
 	Reasons         []Reason   `json:"reasons"`
+
+	// Candidates are the best of the measured schedulers for the use case, the recommended one first, so that they can be measured on another
+	// model. There are none for distilled models, which follow their authors.
+	Candidates []Candidate `json:"-"`
+}
+
+// Candidate is a scheduler that may be recommended, with its steps.
+type Candidate struct {
+	Label, Scheduler   string
+	Options            Config // over the model's own
+	Steps, Evaluations int
+	Stochastic         bool // it draws noise in its steps, and so has no picture to converge to
 }
 
 func (r *Recommendation) because(source, format string, args ...any) {
@@ -74,6 +87,7 @@ func (r *Recommendation) because(source, format string, args ...any) {
 const (
 	sourceMeasured = "measured"
 	sourceBudget   = "budget"
+	sourcePractice = "common practice"
 )
 
 // Recommend answers a query from the measured database ([Measured]). The database is of a small undistilled model; for what it cannot show,
@@ -98,7 +112,33 @@ func recommend(q Query, d Database) (Recommendation, error) {
 		return Recommendation{}, err
 	}
 	r.adapt(q)
-	return r, r.limit(q, limit)
+	err = r.limit(q, limit)
+	for i := range r.Candidates {
+		err = cmp.Or(err, r.Candidates[i].adapt(q, r))
+	}
+	return r, err
+}
+
+// adapt gives a candidate the model's traits and the budget of the recommendation.
+func (c *Candidate) adapt(q Query, r Recommendation) error {
+	if q.PredictionType != "" && q.PredictionType != "epsilon" {
+		c.Options.PredictionType = r.Options.PredictionType
+	}
+	if q.ZeroSNR {
+		c.Options.RescaleBetasZeroSNR, c.Options.TimestepSpacing = r.Options.RescaleBetasZeroSNR, r.Options.TimestepSpacing
+	}
+	if r.Steps < r.Candidates[0].Steps || q.MaxSteps > 0 {
+		c.Steps = min(c.Steps, r.Steps)
+	}
+	s, err := New(c.Scheduler, SDXLDefaults().With(c.Options))
+	if err != nil {
+		return err
+	}
+	run, err := s.NewRun(RunOptions{NumInferenceSteps: c.Steps})
+	if err == nil {
+		c.Evaluations = run.NumEvaluations()
+	}
+	return err
 }
 
 // check validates a query and returns how many evaluations its time allows.

@@ -24,6 +24,9 @@ func (p policy) accepts(c Characteristics) bool {
 		(p.Among == nil || slices.Contains(p.Among, c.Scheduler)) && !slices.Contains(p.Without, c.Scheduler)
 }
 
+// candidates is how many schedulers are worth a measurement on another model.
+const candidates = 3
+
 // choice is a scheduler at a step count.
 type choice struct {
 	Characteristics
@@ -46,8 +49,11 @@ func (r *Recommendation) fromMeasurements(q Query, d Database, limit int) error 
 	best := choices[0]
 	r.Scheduler, r.Options, r.Steps, r.Guidance = best.Scheduler, best.Options.Clone(), best.at.Steps, p.Guidance
 	r.measuredReasons(choices, p)
-	r.because(sourceMeasured, "all figures were measured with guidance_scale %g; the range round it is common practice, not a measurement",
-		d.GuidanceScale)
+	r.because(sourceMeasured, "all figures are of the small %s model at 128 x 128 pixels, with guidance_scale %g", d.Model, d.GuidanceScale)
+	r.because(sourcePractice, "guidance_scale from %g to %g is what people use with SDXL", p.Guidance[0], p.Guidance[1])
+	for _, c := range choices[:min(len(choices), candidates)] {
+		r.Candidates = append(r.Candidates, Candidate{c.Label, c.Scheduler, c.Options.Clone(), c.at.Steps, c.at.Evaluations, c.Stochastic})
+	}
 	if p.Why != "" {
 		r.because(p.Paper, "%s", p.Why)
 	}
@@ -112,10 +118,10 @@ func (c choice) error() float64 {
 func (r *Recommendation) measuredReasons(choices []choice, p policy) {
 	best := choices[0]
 	if best.at.Error != nil {
-		r.because(sourceMeasured, "with %d steps (%d UNet evaluations) %s ends %.3f from the converged picture, relative to its latents",
+		r.because(sourceMeasured, "with %d steps (%d UNet evaluations) %s has an error of %.3f: the distance of its latents from those of many steps",
 			best.at.Steps, best.at.Evaluations, best.Label, *best.at.Error)
 	}
-	r.because(sourceMeasured, "%d of %d pictures have the right colour and background with %d steps, %d all that was asked for",
+	r.because(sourceMeasured, "with %[3]d steps %[1]d of %[2]d pictures have the right colour and background, and %[4]d show all that was asked for",
 		best.at.Right, best.at.Pictures, best.at.Steps, best.at.All)
 	if len(choices) > 1 {
 		next := choices[1]
@@ -126,6 +132,6 @@ func (r *Recommendation) measuredReasons(choices []choice, p policy) {
 			r.because(sourceMeasured, "next is %s: %.3f with %d evaluations", next.Label, *next.at.Error, next.at.Evaluations)
 		}
 	}
-	r.because(sourceMeasured, "two seeds of one prompt lie %.2f apart; a step costs %.0f µs beside the UNet on a 1024 x 1024 picture",
+	r.because(sourceMeasured, "the pictures of two seeds of one prompt differ by %.2f; a step takes %.0f µs beside the UNet at 1024 x 1024 pixels",
 		best.SeedSpread, best.StepMicroseconds)
 }

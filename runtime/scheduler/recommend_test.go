@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func TestRecommendChooses(t *testing.T) {
 		for _, reason := range r.Reasons {
 			assert.True(
 				t,
-				reason.Source == sourceMeasured || reason.Source == sourceBudget || strings.HasPrefix(reason.Source, "arXiv:"),
+				slices.Contains([]string{sourceMeasured, sourceBudget, sourcePractice}, reason.Source) || strings.HasPrefix(reason.Source, "arXiv:"),
 				"%s: %q has source %q",
 				name,
 				reason.Text,

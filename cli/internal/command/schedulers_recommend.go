@@ -31,8 +31,21 @@ func recommend(c *cli.Context, env Env) error {
 	if err != nil {
 		return err
 	}
+	measure, err := measureOptionsOf(c)
+	if err != nil {
+		return err
+	}
+	var own *ownReport
+	if measure != nil {
+		if own, err = measure.measure(c.Context, env, &r); err != nil {
+			return err
+		}
+	}
 	if c.Bool("json") {
-		return printJSON(env.Stdout, r)
+		return printJSON(env.Stdout, struct {
+			scheduler.Recommendation
+			Own *ownReport `json:"own_measurement,omitempty"`
+		}{r, own})
 	}
 	return printRecommendation(env, r, c.Duration("evaluation"))
 }
@@ -66,7 +79,11 @@ func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Du
 	}
 	b.WriteString("\n")
 	for _, reason := range r.Reasons {
-		fmt.Fprintf(&b, "# - %s (%s)\n", reason.Text, reason.Source)
+		source := reason.Source
+		if source == "measured" {
+			source = "measured on nano"
+		}
+		fmt.Fprintf(&b, "# - %s (%s)\n", reason.Text, source)
 	}
 	return printTo(env.Stdout, "%s", b.String())
 }

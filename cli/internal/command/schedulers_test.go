@@ -3,6 +3,7 @@ package command
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,9 @@ func TestSchedulersRecommend(t *testing.T) {
 		require.NoError(t, err, b.stdout)
 		require.NoError(t, run.Validate())
 		assert.Positive(t, run.Jobs[0].NumInferenceSteps)
-		assert.Contains(t, b.stdout, "(measured)")
+		assert.Contains(t, b.stdout, "all figures are of the small nano-base model at 128 x 128 pixels")
+		assert.Contains(t, b.stdout, "is what people use with SDXL (common practice)")
+		assert.NotRegexp(t, "(?i)practice.*measured", b.stdout)
 	}
 	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "--zero-snr", "--prediction-type", "v_prediction"))
 	assert.Contains(t, b.stdout, "rescale_betas_zero_snr = true")
@@ -71,4 +74,47 @@ func TestSchedulersRecommend(t *testing.T) {
 		"x"}, {"--prediction-type", "y"}} {
 		assert.Equal(t, ExitUsage, b.run(append([]string{"schedulers", "recommend"}, bad...)...), "%v", bad)
 	}
+}
+
+// With --measure the figures are of the model that is named.
+func TestRecommendMeasures(t *testing.T) {
+	b := newBench(t)
+	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "fast", "--measure", "--model", "nano", "--size", "64", "--reference-steps", "12"))
+	assert.Contains(t, b.stdout, "(measured on nano)\n")
+	assert.Contains(t, b.stdout, "one picture each: 64 x 64 pixels, seed 42")
+	assert.Contains(t, b.stdout, "HeunDiscrete with 12 steps")
+	assert.NotContains(t, b.stdout, "of the small nano-base model", "those figures are not of this measurement")
+	_, err := request.DecodeTOML([]byte("prompt = \"x\"\n" + b.stdout))
+	require.NoError(t, err, b.stdout)
+
+	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "quality", "--max-steps", "7", "--measure", "--model", "nano", "--size", "64",
+		"--reference-steps", "20", "--json"))
+	var r struct {
+		scheduler.Recommendation
+		Own ownReport `json:"own_measurement"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(b.stdout), &r))
+	require.Len(t, r.Own.Candidates, 3)
+	least := math.Inf(1)
+	for _, c := range r.Own.Candidates {
+		assert.LessOrEqual(t, c.Steps, 7, "the budget holds for all candidates")
+		require.NotNil(t, c.Error, c.Label)
+		least = min(least, *c.Error)
+	}
+	assert.Equal(t, least, *r.Own.Candidates[indexOf(r.Own.Candidates, r.Recommendation)].Error, "the nearest is recommended")
+
+	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "photorealistic", "--measure", "--model", "nano", "--size", "64", "--reference-steps",
+		"2"))
+	assert.Contains(t, b.stdout, "draws noise, so there is no error")
+	for _, bad := range [][]string{{"--measure"}, {"--model", "nano"}, {"--size", "64"}, {"--measure", "--model", "nano", "--size", "7"}, {"--measure",
+		"--model", "nano", "--distilled", "lcm"}, {"--measure", "--model", "nano", "--reference-steps", "0"}} {
+		assert.Equal(t, ExitUsage, b.run(append([]string{"schedulers", "recommend"}, bad...)...), "%v", bad)
+	}
+}
+
+func indexOf(list []ownMeasurement, r scheduler.Recommendation) int {
+	return slices.IndexFunc(list, func(m ownMeasurement) bool {
+		name, _, err := scheduler.Resolve(m.Label)
+		return err == nil && name == r.Scheduler && m.Steps == r.Steps
+	})
 }

@@ -87,7 +87,7 @@ func filler() *strings.Replacer {
 		"bench.nano time": benchNanoTime, "scheduler": request.DefaultScheduler, "compare.time": percent(d.Time),
 		"compare.memory": percent(d.Memory), "compare.right": percent(d.Right), "compare.psnr": d.PSNR, "compare.alpha": d.Alpha,
 		"worker.line": worker.DefaultMaxLine >> 20, "worker.queue": service.DefaultLimit, "worker.watchdog": worker.DefaultWatchdog,
-		"uses": joined(scheduler.UseCases), "distillations": joined(scheduler.Distillations),
+		"measure.prompt": benchPrompt, "uses": joined(scheduler.UseCases), "distillations": joined(scheduler.Distillations),
 	} {
 		pairs = append(pairs, "${"+key+"}", fmt.Sprint(value))
 	}

@@ -39,6 +39,7 @@ type vaeOptions struct {
 type vaeReport struct {
 	File   string           `json:"file"`
 	Layout string           `json:"layout"`
+	Small  bool             `json:"small,omitempty"` // much narrower than SDXL's, and judged by drawings
 	Info   backend.VAEInfo  `json:"vae"`
 	Check  vae.CheckReport  `json:"check"`
 	F32    *vae.CheckReport `json:"f32,omitempty"` // the same in F32, where the first had a fault
@@ -58,7 +59,7 @@ func vaeOptionsOf(c *cli.Context) (vaeOptions, error) {
 	switch {
 	case o.file == "":
 		return o, usagef(command, "give the VAE, or a checkpoint with one, to check")
-	case o.size < 64 || o.size > 4096 || o.size%8 != 0:
+	case c.IsSet("size") && (o.size < 64 || o.size > 4096 || o.size%8 != 0):
 		return o, usagef(command, "--size is %d; it must be a multiple of 8 from 64 to 4096", o.size)
 	case !slices.Contains(request.Precisions, o.precision):
 		return o, usagef(command, "--precision %q is unknown; known are %s", words.Clip(o.precision), strings.Join(request.Precisions, ", "))
@@ -75,20 +76,28 @@ func vaeOptionsOf(c *cli.Context) (vaeOptions, error) {
 
 func (o vaeOptions) policy() vae.Policy { return vae.Policy{TileSize: o.tileSize, Overlap: o.overlap} }
 
-// samples reads the pictures, or makes the built-in ones.
-func (o vaeOptions) samples() ([]vae.Sample, error) {
-	if len(o.pictures) == 0 {
-		return vae.Samples(o.size), nil
+// vaePictureSize is the side of the pictures that a VAE of SDXL's size is checked with, in pixels, where none is given.
+const vaePictureSize = 512
+
+// builtIn makes the pictures that a VAE is checked with where none are given.
+func (o vaeOptions) builtIn(info backend.VAEInfo) []vae.Sample {
+	if vae.Small(info) {
+		return vae.Drawings(cmp.Or(o.size, vae.DrawingSize))
 	}
-	var out []vae.Sample
+	return vae.Samples(cmp.Or(o.size, vaePictureSize))
+}
+
+// samples reads the given pictures.
+func (o vaeOptions) samples() (out []vae.Sample, err error) {
+	longestSide := cmp.Or(o.size, vaePictureSize)
 	for _, path := range o.pictures {
 		img, err := picture.Read(path, request.MaxPixels)
 		if err != nil {
 			return nil, &inputError{err}
 		}
 		size := img.Bounds().Size()
-		if longest := max(size.X, size.Y); longest > o.size {
-			size.X, size.Y = size.X*o.size/longest, size.Y*o.size/longest
+		if longest := max(size.X, size.Y); longest > longestSide {
+			size.X, size.Y = size.X*longestSide/longest, size.Y*longestSide/longest
 		}
 		w, h := max(size.X/8*8, 8), max(size.Y/8*8, 8)
 		out = append(out, vae.Sample{Name: filepath.Base(path), Pixels: pipeline.Pixels(img, w, h)})
@@ -140,7 +149,10 @@ func (o vaeOptions) check(ctx context.Context, env Env, r progress.Reporter, cfg
 		return vae.CheckReport{}, err
 	}
 	info := m.Info()
-	report.Layout, report.Info = info.Layout, info.VAE
+	report.Layout, report.Info, report.Small = info.Layout, info.VAE, vae.Small(info.VAE)
+	if len(samples) == 0 {
+		samples = o.builtIn(info.VAE)
+	}
 	began := env.Now()
 	out, err := vae.Check(ctx, m, samples, vae.CheckOptions{Policy: o.policy(), ScalingFactor: scaling, Progress: func(done, total int) {
 		r.Report(progress.Step{Stage: "check", Step: done, Steps: total, Done: int64(done), Total: int64(total),
@@ -179,6 +191,13 @@ func (o vaeOptions) print(env Env, r progress.Reporter, report vaeReport) error 
 
 func printVAE(env Env, report vaeReport) error {
 	var out page
+	if report.Small {
+		out.line("%s: a small VAE, %d channels wide; SDXL's has 512. It is judged by flat drawings,", report.File,
+			slices.Max(report.Info.DecoderChannels))
+		out.line("as it was trained on. The figures say nothing about SDXL's own VAE.")
+	} else {
+		out.line("%s: a VAE of SDXL's size, %d channels wide", report.File, slices.Max(append([]int{0}, report.Info.DecoderChannels...)))
+	}
 	for _, c := range []*vae.CheckReport{&report.Check, report.F32} {
 		if c == nil {
 			continue
