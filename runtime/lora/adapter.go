@@ -23,18 +23,18 @@ const (
 
 // Adapter is one adapter of a picture: a [[lora]] table. The zero value of each field is its default. Filled gives the values in force.
 type Adapter struct {
-	Name string `key:"name" default:"path's" doc:"what it is called, and looked up by in lora_directories; also in <lora:name:weight>"`
-	Path string `key:"path" doc:"file of the adapter (.safetensors, .pt, .pth, .ckpt, .bin), instead of looking up the name"`
+	Name string `key:"name" default:"path's" doc:"name of the adapter, by which it is found in lora_directories. Also the name in <lora:name:weight>"`
+	Path string `key:"path" doc:"file of the adapter (.safetensors, .pt, .pth, .ckpt, .bin), instead of a search by name"`
 
-	Weight            *float64           `key:"weight" default:"1.0" doc:"how strongly it acts, -100 to 100; 0 is as without it"`
+	Weight            *float64           `key:"weight" default:"1.0" doc:"strength of the adapter, -100 to 100. At 0 it does nothing"`
 	ScalingFactor     *float64           `key:"scaling_factor" default:"1.0" doc:"multiplies weight"`
-	Enabled           *bool              `key:"enabled" default:"true" doc:"false keeps the entry and leaves it out"`
+	Enabled           *bool              `key:"enabled" default:"true" doc:"false: the adapter is not used, but its entry stays"`
 	UNetWeight        *float64           `key:"unet_weight" default:"weight" doc:"weight for the UNet"`
 	TextEncoderWeight *float64           `key:"text_encoder_weight" default:"weight" doc:"weight for both text encoders"`
 	BlockWeights      map[string]float64 `key:"block_weights" doc:"table of factors for blocks: BASE (text encoders), IN00 ... IN11, M00, OUT00 ... OUT11, or paths such as down_blocks.1.attentions.0"`
 
 	Start float64 `key:"start" default:"0.0" doc:"the fraction of the steps at which it begins to act"`
-	End   float64 `key:"end" default:"1.0" doc:"the fraction of the steps at which it ends"`
+	End   float64 `key:"end" default:"1.0" doc:"the fraction of the steps at which it stops"`
 }
 
 // Filled returns the adapter with the default of each field that is not set. None of its pointers is nil.

@@ -12,10 +12,10 @@ const (
 
 // CacheConfig limits the adapters that stay in a model's memory: the [model.lora_cache] table. The zero value of each field is its default.
 type CacheConfig struct {
-	MemoryLimitMB    int     `key:"memory_limit_mb" default:"4096" doc:"most memory of all adapters together, in MiB"`
-	CacheSize        int     `key:"cache_size" default:"8" doc:"adapters kept that are not in use"`
-	CleanupThreshold float64 `key:"cache_cleanup_threshold" default:"0.8" doc:"where memory runs out, the least recently used go until this fraction of the limit is kept"`
-	IdleSeconds      int     `key:"idle_seconds" default:"300" doc:"an adapter that was not used for so long goes; negative: never"`
+	MemoryLimitMB    int     `key:"memory_limit_mb" default:"4096" doc:"largest memory of all adapters together, in MiB"`
+	CacheSize        int     `key:"cache_size" default:"8" doc:"number of unused adapters to keep"`
+	CleanupThreshold float64 `key:"cache_cleanup_threshold" default:"0.8" doc:"if the limit is reached, adapters that were not used for longest are dropped until this fraction of the limit is left"`
+	IdleSeconds      int     `key:"idle_seconds" default:"300" doc:"an adapter that was not used for so long is dropped. Negative: never"`
 }
 
 // Filled returns the configuration with the default of each field that is 0.

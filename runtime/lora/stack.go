@@ -15,10 +15,10 @@ const (
 
 // Options are what the adapters of a picture have in common: the [lora_stack] table. The zero value of each field is its default.
 type Options struct {
-	MaxAdapters         int      `key:"max_adapters" default:"8" doc:"most adapters that may be enabled at once, 1 to 64"`
+	MaxAdapters         int      `key:"max_adapters" default:"8" doc:"largest number of enabled adapters, 1 to 64"`
 	GlobalWeight        *float64 `key:"global_weight" default:"1.0" doc:"multiplies every adapter's weight"`
-	GlobalScalingFactor *float64 `key:"global_scaling_factor" default:"1.0" doc:"multiplies it once more"`
-	Strict              bool     `key:"strict" default:"false" doc:"an adapter of which some tensors match nothing is an error"`
+	GlobalScalingFactor *float64 `key:"global_scaling_factor" default:"1.0" doc:"multiplies every weight once more"`
+	Strict              bool     `key:"strict" default:"false" doc:"true: it is an error if some tensors of an adapter fit no part of the model"`
 }
 
 // Stack is the adapters of a picture, in order. The effective weight of a module is

@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/cli/internal/manual"
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -46,7 +48,6 @@ func keyTable(table string) string {
 		n, _ := s.names()
 		flags[s.key] = "`--" + n + "`"
 	}
-	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning | flag |\n|---|---|---|---|---|\n")
 	for _, k := range request.Keys() {
@@ -64,14 +65,86 @@ func keyTable(table string) string {
 
 func TestConfigurationIsDocumented(t *testing.T) {
 	checkGenerated(t, "configuration.md", "keys of a job", keyTable(""))
-	for _, table := range []string{"model", "lora", "lora_stack", "model.lora_cache", "controlnet", "model.memory"} {
-		checkGenerated(t, "configuration.md", "keys of "+table, keyTable(table))
+	tables := map[string]bool{}
+	for _, k := range request.Keys() {
+		if k.Table != "" && !tables[k.Table] {
+			tables[k.Table] = true
+			checkGenerated(t, "configuration.md", "keys of "+k.Table, keyTable(k.Table))
+		}
 	}
+	assert.True(t, tables["hires"] && tables["outpaint"] && tables["model.memory"])
 	data, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
 	require.NoError(t, err)
 	for _, f := range output.Fields {
 		assert.Contains(t, string(data), "`{"+f+"}`")
 	}
+}
+
+// cell is a text within a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// flagTables is the documentation of all flags, command by command. What a command has in common with generate is only named.
+func flagTables(t *testing.T) string {
+	var b strings.Builder
+	generate := map[string]bool{} // its flags, as they are shown
+	var walk func(c *manual.Command)
+	walk = func(c *manual.Command) {
+		var own []manual.Flag
+		var common []string
+		for _, f := range c.Flags {
+			switch {
+			case f.Names[0] == "--help":
+			case c.Path != "generate" && len(generate) > 0 && generate[f.Head+"\t"+f.Usage]:
+				common = append(common, "`"+f.Names[0]+"`")
+			default:
+				own = append(own, f)
+			}
+			if c.Path == "generate" {
+				generate[f.Head+"\t"+f.Usage] = true
+			}
+		}
+		fmt.Fprintf(&b, "\n### `%s`\n\n%s.\n", strings.TrimSpace("daguerre "+c.Path), c.Usage)
+		if len(own) > 0 {
+			b.WriteString("\n| flag | meaning |\n|---|---|\n")
+			for _, f := range own {
+				fmt.Fprintf(&b, "| `%s` | %s |\n", cell(f.Head), cell(f.Usage))
+			}
+		}
+		if len(common) > 0 {
+			fmt.Fprintf(&b, "\nAs for `generate`: %s.\n", strings.Join(common, ", "))
+		}
+		for _, sub := range c.Commands {
+			walk(sub)
+		}
+	}
+	walk(manual.Of(newApp(Env{}), manual.Words{}))
+	require.NotEmpty(t, generate)
+	return b.String()
+}
+
+// TestFlagsAreDocumented: every flag of every command is in docs/flags.md, made of the commands themselves.
+func TestFlagsAreDocumented(t *testing.T) {
+	tables := flagTables(t)
+	checkGenerated(t, "flags.md", "flags", tables)
+	app := newApp(Env{})
+	var all func(path string, commands []*cli.Command)
+	all = func(path string, commands []*cli.Command) {
+		for _, c := range commands {
+			if c.Hidden || c.Name == "help" {
+				continue
+			}
+			_, section, ok := strings.Cut(tables, "### `"+path+" "+c.Name+"`\n")
+			require.True(t, ok, "%s %s", path, c.Name)
+			section, _, _ = strings.Cut(section, "\n### ")
+			for _, f := range c.Flags {
+				if f.Names()[0] != "help" {
+					assert.Contains(t, section, "`--"+f.Names()[0], "%s %s", path, c.Name)
+				}
+			}
+			all(path+" "+c.Name, c.Subcommands)
+		}
+	}
+	all(app.Name, app.Commands)
 }
 
 // eventDocs describes the fields of the events.
@@ -110,9 +183,9 @@ func TestEventsAreDocumented(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", progress.EventName(d.event), d.meaning, strings.Join(fields, ", "))
 	}
 	b.WriteString(`
-Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown. In
-` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done, and ` + "`done` and `total`" + ` count denoising steps of all the job's pictures, so that
-their ratio never falls; for ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify and they count bytes.
+Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown.
+In ` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done. ` + "`done` and `total`" + ` count denoising steps of all pictures of the
+job, so their ratio never falls. For ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify, and they count bytes.
 `)
 	checkGenerated(t, "cli.md", "events", b.String())
 }

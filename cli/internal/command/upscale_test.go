@@ -1,7 +1,11 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	"image/png"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,9 +88,20 @@ func TestVAECheck(t *testing.T) {
 	assert.Equal(t, "in.png", event.Result.Check.Pictures[0].Name)
 	assert.Equal(t, 128, event.Result.Check.Pictures[0].Width)
 
-	assert.Equal(t, ExitFile, b.run("vae", "check", model, "--size", "64"), "the fake keeps no detail")
+	require.Equal(t, ExitOK, b.run("vae", "check", model, "--size", "64"), "drawings lose little in the fake")
+	assert.Contains(t, b.stdout, "a small VAE, 8 channels wide; SDXL's has 512")
+	assert.Contains(t, b.stdout, "circle ")
+
+	var fine bytes.Buffer
+	grid := image.NewGray(image.Rect(0, 0, 64, 64))
+	for i := range grid.Pix {
+		grid.Pix[i] = uint8(255 * ((i + i/64) % 2))
+	}
+	require.NoError(t, png.Encode(&fine, grid))
+	require.NoError(t, os.WriteFile(b.path("fine.png"), fine.Bytes(), 0o600))
+	assert.Equal(t, ExitFile, b.run("vae", "check", model, b.path("fine.png")), "the fake keeps no detail")
 	assert.Contains(t, b.stdout, "verdict   bad")
-	assert.Contains(t, b.stdout, "texture: it comes back at")
+	assert.Contains(t, b.stdout, "fine.png: it comes back at")
 	assert.Contains(t, b.stderr, "the VAE is bad")
 	for says, args := range map[string][]string{
 		"give the VAE":         nil,
