@@ -34,9 +34,9 @@ const (
 
 var stepCounts = []int{5, 10, 20, 40}
 
-var rule = fmt.Sprintf("fewest steps of %v with every sweep picture of the right colour and background and, deterministic, a latent "+
-	"error of at most %g; "+
-	"stochastic, %d steps or more; else the most right, and of those the fewest; %d for consistency samplers", stepCounts, goodError,
+var rule = fmt.Sprintf("The recommended steps are the fewest of %v at which every sweep picture has the right colour and background. "+
+	"Deterministic schedulers must also have a latent error of at most %g, and stochastic ones need %d steps or more. If there are no such "+
+	"steps, those with the most right pictures are recommended, and of those the fewest. Consistency samplers have %d", stepCounts, goodError,
 	stochasticSteps, distilledSteps)
 
 var stepLatents = []int{1, 4, 128, 128}
