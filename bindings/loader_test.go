@@ -268,12 +268,15 @@ func TestLoadErrorTellsWhatHelps(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"Any of these helps:",
-		"  install it: `make install` in the source tree, or put " + fileName("cpu") + " into " +
+		"  install it: `daguerre install`, or install.Ensure in a Go program, or `make install` in the source tree; or put " +
+			fileName("cpu") + " into " +
 			filepath.Join(root, "data", "daguerre", "lib", libraryVersion),
 		"  name it: set DAGUERRE_LIBRARY, or Library of pipeline.Config, to the file or its folder",
 		"  build it: `make` in the source tree",
 	}, lines[len(lines)-4:])
 	require.NotContains(t, message, "Nothing else was tried")
+
+	require.Contains(t, (&LoadError{Variant: "vulkan"}).Error(), "`daguerre install --variant vulkan`")
 
 	one := Attempt{candidate: candidate{Path: "/libdaguerre-cpu.so", Variant: "cpu", Source: sourceEnv}, Outcome: outcomeNotFound}
 	require.Contains(t, (&LoadError{Attempts: []Attempt{one}}).Error(),

@@ -62,7 +62,12 @@ func (e *LoadError) Error() string {
 		b.WriteString("\nNothing else was tried, because " + envLibrary + " is set.")
 	}
 	b.WriteString("\nAny of these helps:")
-	fmt.Fprintf(&b, "\n  install it: `make install` in the source tree, or put %s into %s", fileName(variant), userFolder())
+	fetch := "daguerre install"
+	if e.Variant != "" {
+		fetch += " --variant " + e.Variant
+	}
+	fmt.Fprintf(&b, "\n  install it: `%s`, or install.Ensure in a Go program, or `make install` in the source tree; or put %s into %s",
+		fetch, fileName(variant), userFolder())
 	fmt.Fprintf(&b, "\n  name it: set %s, or Library of pipeline.Config, to the file or its folder", envLibrary)
 	fmt.Fprintf(&b, "\n  build it: `%s` in the source tree", target)
 	return b.String()
@@ -70,11 +75,11 @@ func (e *LoadError) Error() string {
 
 // userFolder names the folder of libraries that a user can write to.
 func userFolder() string {
-	dir, err := hostPlaces().dataDir()
+	dir, err := UserFolder()
 	if err != nil {
-		dir = "the user's data folder"
+		return filepath.Join("the user's data folder", "daguerre", "lib", libraryVersion)
 	}
-	return filepath.Join(dir, "daguerre", "lib", libraryVersion)
+	return dir
 }
 
 // Is reports whether target is [ErrNoLibrary].

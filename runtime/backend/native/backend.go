@@ -63,13 +63,15 @@ type Library struct {
 }
 
 // Library describes the library in use and what else was tried. The value is the caller's.
-func (b *Backend) Library() Library {
-	info := b.lib.BuildInfo()
+func (b *Backend) Library() Library { return describe(b.lib) }
+
+func describe(lib *bindings.Library) Library {
+	info := lib.BuildInfo()
 	return Library{
-		Path: b.lib.Path(), Variant: info.Variant.String(), Version: info.Version.String(),
+		Path: lib.Path(), Variant: info.Variant.String(), Version: info.Version.String(),
 		Engine: info.Engine.String(), Compiler: info.Compiler.String(),
 		Features: strings.Fields(info.Features.String()), CPUFeatures: strings.Fields(info.CPUFeatures.String()),
-		Attempts: b.lib.Attempts(),
+		Attempts: lib.Attempts(),
 	}
 }
 
