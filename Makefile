@@ -110,6 +110,22 @@ full-size: build ## opt-in: synthesized full-size base, refiner, VAE and Control
 mutants: build ## damaged files of every kind through the built program (ARGS as tools/mutants')
 	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" $(GO) run ./tools/mutants -daguerre bin/daguerre $(ARGS)
 
+MINISIGN := $(GO) tool minisign
+RELEASE  ?= build/release
+
+.PHONY: release-key
+release-key: ## make the key that releases are signed with: KEY, its secret file; the public one becomes runtime/install/release.pub
+	@test -n "$(KEY)" || { echo "give the secret key's file, outside of this repository: make release-key KEY=~/.minisign/daguerre.key"; exit 2; }
+	@test ! -e "$(KEY)" || { echo "$(KEY) is there already; a key is made once"; exit 1; }
+	@mkdir -p "$(dir $(KEY))"
+	$(MINISIGN) -G -f -p runtime/install/release.pub -s "$(KEY)" $(ARGS)
+
+.PHONY: release-sign
+release-sign: ## sign build/release/SHA256SUMS with KEY and verify it with runtime/install/release.pub
+	@test -f "$(KEY)" || { echo "give the secret key's file: make release-sign KEY=~/.minisign/daguerre.key"; exit 2; }
+	$(MINISIGN) -S -s "$(KEY)" -m $(RELEASE)/SHA256SUMS $(ARGS)
+	$(MINISIGN) -V -p runtime/install/release.pub -m $(RELEASE)/SHA256SUMS
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_TIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {n[++k] = $$1} /^ok/ {for (i = 1; i <= k; i++) print $$2, n[i]; k = 0}' | \

@@ -16,6 +16,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/command"
 	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -37,6 +38,7 @@ func main() {
 		OwnStdout:      ownStdout,
 		Open:           pipeline.Open,
 		Plan:           pipeline.Plan,
+		Install:        install.Ensure,
 		Native:         command.NativeLibrary{},
 		Executable:     executable(),
 		Args:           commandLine(),

@@ -155,7 +155,7 @@ func TestMovedProgram(t *testing.T) {
 	assert.Equal(t, 5, r.code)
 	user := filepath.Join(home, ".local", "share", "daguerre", "lib")
 	for _, want := range []string{"no usable libdaguerre; tried:", filepath.Dir(moved) + " (beside the executable): no libdaguerre-",
-		user + " (user's data): no libdaguerre-", "Any of these helps:", "install it: `make install`", "name it: set DAGUERRE_LIBRARY",
+		user + " (user's data): no libdaguerre-", "Any of these helps:", "install it: `daguerre install`, or install.Ensure in a Go program, or `make install`", "name it: set DAGUERRE_LIBRARY",
 		"build it: `make` in the source tree"} {
 		assert.Contains(t, r.stderr, want)
 	}
@@ -169,7 +169,7 @@ func TestMovedProgram(t *testing.T) {
 	r = bare(t, home, nil, moved, "doctor")
 	assert.Equal(t, 5, r.code)
 	assert.Contains(t, r.stdout, "- "+filepath.Join(user, "libdaguerre-cpu.so")+" (user's data): not found")
-	assert.Contains(t, r.stdout, "-> install it (`make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it")
+	assert.Contains(t, r.stdout, "-> install it (`daguerre install`, or `make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it")
 
 	r = bare(t, home, []string{"DAGUERRE_LIBRARY=" + filepath.Join(home, "none")}, moved, "demo")
 	assert.Equal(t, 5, r.code)

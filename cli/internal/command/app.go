@@ -16,6 +16,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -37,6 +38,8 @@ type Env struct {
 	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
 	// Plan plans memory, as pipeline.Plan does.
 	Plan func(ctx context.Context, cfg pipeline.Config, jobs []request.Request, opts ...pipeline.OpenOption) (pipeline.MemoryPlan, error)
+	// Install makes sure that the native library is there, as install.Ensure does.
+	Install func(ctx context.Context, o install.Options) (install.Result, error)
 	// Native reports on the native library and its devices.
 	Native Native
 

@@ -165,6 +165,7 @@ var eventDocs = []struct {
 	{progress.Latents{}, "a job's latents are complete on disk"},
 	{progress.File{}, "another file is complete on disk"},
 	{progress.Result{}, "what a command that converts or measures found, as it asks for (`--report`)"},
+	{progress.Note{}, "what a command found or chose, and why"},
 	{progress.Warning{}, "something to know, although the work goes on"},
 	{progress.Failed{}, "the command failed; always the last event"},
 	{progress.Done{}, "the command succeeded; always the last event"},
@@ -185,7 +186,8 @@ func TestEventsAreDocumented(t *testing.T) {
 	b.WriteString(`
 Jobs and pictures count from 0. Times are in seconds; ` + "`eta_seconds` and `steps_per_second`" + ` are 0 while they are unknown.
 In ` + "`progress`, `stage`" + ` is text, encode, denoise, upscale, decode or done. ` + "`done` and `total`" + ` count denoising steps of all pictures of the
-job, so their ratio never falls. For ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify, and they count bytes.
+job, so their ratio never falls. For ` + "`models synth`" + ` and ` + "`models convert`" + ` the stage is write or verify, for ` + "`install`" + ` it is
+download or unpack, and they count bytes.
 `)
 	checkGenerated(t, "cli.md", "events", b.String())
 }

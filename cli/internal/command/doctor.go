@@ -113,7 +113,7 @@ func checkLibrary(lib Library) finding {
 	}
 	if !lib.Loaded {
 		f.Status, f.Message = checkFail, "libdaguerre could not be loaded"
-		f.Remedy = "install it (`make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it with `make`"
+		f.Remedy = "install it (`daguerre install`, or `make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it with `make`"
 		f.err = errNoLibrary
 		if len(lib.Attempts) == 0 {
 			f.Message += ": " + lib.Error

@@ -55,7 +55,7 @@ func TestDoctorWithoutLibrary(t *testing.T) {
 	assert.Equal(t, ExitNative, b.run("doctor"))
 	assert.Contains(t, b.stdout, "fail  library     libdaguerre could not be loaded")
 	assert.Contains(t, b.stdout,
-		"-> install it (`make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it with `make`\n")
+		"-> install it (`daguerre install`, or `make install` in the source tree), set DAGUERRE_LIBRARY to its path, or build it with `make`\n")
 	assert.Zero(t, b.backend.Count(fake.OpOpen))
 }
 

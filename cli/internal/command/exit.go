@@ -17,6 +17,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
+	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -90,7 +91,9 @@ var sentinels = []struct {
 		lora.ErrShape, lora.ErrValue, lora.ErrPartial}},
 	{ExitUsage, []error{benchmark.ErrPlan, benchmark.ErrIncomparable}},
 	{ExitFile, []error{benchmark.ErrReport}},
-	{ExitFailure, []error{errRegression}},
+	{ExitFailure, []error{errRegression, install.ErrDownload, install.ErrWrite}},
+	{ExitUsage, []error{install.ErrOptions}},
+	{ExitFile, []error{install.ErrUnavailable, install.ErrUnverified, install.ErrArchive}},
 	{ExitFile, []error{identity.ErrChanged}},
 	{ExitFile, []error{modelfile.ErrNotFound, modelfile.ErrNotAFile, modelfile.ErrPermission, modelfile.ErrRead, modelfile.ErrTruncated,
 		modelfile.ErrFormat, modelfile.ErrUnsupported, modelfile.ErrLimit, modelfile.ErrUnsafePickle, modelfile.ErrTensor, modelfile.ErrConfig}},

@@ -19,6 +19,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/vae"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
+	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -57,6 +58,7 @@ var actions = map[string]action{
 	"request schema":       printSchema,
 	"request names":        bare("", listNames),
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
+	"install":              bare("; name an archive with --from", act(installOptionsOf, installOptions.execute)),
 	"devices":              bare("", listDevices),
 	"doctor":               bare("", runDoctor),
 	"completion":           takes(1, "name a shell: "+joined(manual.Shells), printCompletion),
@@ -87,6 +89,7 @@ func filler() *strings.Replacer {
 		"bench.nano time": benchNanoTime, "scheduler": request.DefaultScheduler, "compare.time": percent(d.Time),
 		"compare.memory": percent(d.Memory), "compare.right": percent(d.Right), "compare.psnr": d.PSNR, "compare.alpha": d.Alpha,
 		"worker.line": worker.DefaultMaxLine >> 20, "worker.queue": service.DefaultLimit, "worker.watchdog": worker.DefaultWatchdog,
+		"install.url": install.DefaultURL, "install.env": install.EnvURL, "version": install.Version,
 		"measure.prompt": benchPrompt, "uses": joined(scheduler.UseCases), "distillations": joined(scheduler.Distillations),
 	} {
 		pairs = append(pairs, "${"+key+"}", fmt.Sprint(value))

@@ -17,7 +17,7 @@ type Event any
 var names = map[string]Event{
 	"start": Start{}, "model": Model{}, "job": JobStart{}, "progress": Step{}, "overall": Overall{}, "batch": Batch{}, "retry": Retry{},
 	"resume": Resume{}, "preview": Preview{}, "image": Image{}, "latents": Latents{}, "file": File{}, "result": Result{},
-	"warning": Warning{}, "error": Failed{}, "done": Done{}, "profile": Profile{},
+	"note": Note{}, "warning": Warning{}, "error": Failed{}, "done": Done{}, "profile": Profile{},
 }
 
 // EventName is the "event" field of an event's JSON line.
@@ -64,10 +64,10 @@ type JobStart struct {
 // Step tells how far a job, or another long task, is. Done never falls within a job and equals Total after its last step.
 type Step struct {
 	Job            int     `json:"job"`
-	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "write", "verify" or "tiles"
+	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "write", "verify", "tiles", "download" or "unpack"
 	Step           int     `json:"step"`             // denoising steps done in this batch
 	Steps          int     `json:"steps"`            // denoising steps of a batch
-	Done           int64   `json:"done"`             // steps of all pictures of this job; bytes for "write" and "verify"
+	Done           int64   `json:"done"`             // steps of all pictures of this job; bytes where no job is, but tiles
 	Total          int64   `json:"total"`            // of the same unit
 	Batch          int     `json:"batch"`            // from 0
 	Batches        int     `json:"batches"`          // 0: not known beforehand
@@ -162,6 +162,11 @@ type File struct {
 // Result is what a command that measures or converts found out, as JSON events carry it; text has its own tables.
 type Result struct {
 	Result any `json:"result"`
+}
+
+// Note is something that a command found or chose.
+type Note struct {
+	Message string `json:"message"`
 }
 
 // Warning is something the user should know although the work goes on.

@@ -32,8 +32,16 @@ const StageVerify = "verify"
 // StageTiles is the Stage of enlarging a picture; Done and Total are tiles.
 const StageTiles = "tiles"
 
+// StageDownload is the Stage of fetching a file, and StageUnpack of taking it apart; Done and Total are bytes.
+const (
+	StageDownload = "download"
+	StageUnpack   = "unpack"
+)
+
 // inBytes tells whether a stage counts bytes.
-func inBytes(stage string) bool { return stage == StageWrite || stage == StageVerify }
+func inBytes(stage string) bool {
+	return stage == StageWrite || stage == StageVerify || stage == StageDownload || stage == StageUnpack
+}
 
 // TextOptions configures Text.
 type TextOptions struct {
@@ -114,6 +122,8 @@ func (t *Text) Report(e Event) {
 		t.note("%d of the pictures once more: %s", e.Images, e.Reason)
 	case Resume:
 		t.note("continuing an earlier run: %d of %d pictures are there (--fresh begins anew)", e.Finished, e.Images)
+	case Note:
+		t.note("%s", strings.ReplaceAll(e.Message, "\n", "\n  "))
 	case Warning:
 		t.note("warning: %s", strings.ReplaceAll(e.Message, "\n", "\n  ")) // so that no part of it looks like another message
 	case Failed:
