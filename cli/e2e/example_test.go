@@ -92,7 +92,7 @@ func TestComponentExample(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join("..", "..", file))
 		require.NoError(t, err, file)
 		for _, name := range names {
-			assert.Contains(t, string(data), name[1], file)
+			assert.True(t, strings.Contains(string(data), name[1]), "%s has no %s", file, name[1])
 		}
 	}
 	assert.Equal(t, 12, rows)

@@ -75,7 +75,7 @@ func TestPages(t *testing.T) {
 			p.follow(string(data))
 		})
 	}
-	assert.GreaterOrEqual(t, ran, 10, "README and docs have marked blocks")
+	assert.GreaterOrEqual(t, ran, 60, "README and docs have marked blocks")
 }
 
 // reader follows a page.

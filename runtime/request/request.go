@@ -135,7 +135,7 @@ type Request struct {
 	InitImage   Picture `key:"init_image"`                                 // to start from, or to repaint
 	MaskImage   Picture `key:"mask_image"`                                 // white is repainted
 	MaskChannel string  `key:"mask_channel" default:"auto"`                // auto, luma or alpha
-	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage to give up
+	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage may change
 
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size

@@ -104,14 +104,14 @@ func flagTables(t *testing.T) string {
 			}
 		}
 		fmt.Fprintf(&b, "\n### `%s`\n\n%s.\n", strings.TrimSpace("daguerre "+c.Path), c.Usage)
-		if len(own) > 0 {
+		if len(own)+len(common) > 0 {
 			b.WriteString("\n| flag | meaning |\n|---|---|\n")
-			for _, f := range own {
-				fmt.Fprintf(&b, "| `%s` | %s |\n", cell(f.Head), cell(f.Usage))
-			}
+		}
+		for _, f := range own {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", cell(f.Head), cell(f.Usage))
 		}
 		if len(common) > 0 {
-			fmt.Fprintf(&b, "\nAs for `generate`: %s.\n", strings.Join(common, ", "))
+			fmt.Fprintf(&b, "| as for `generate` | %s |\n", strings.Join(common, ", "))
 		}
 		for _, sub := range c.Commands {
 			walk(sub)
