@@ -135,7 +135,7 @@ fuzz: ## each fuzz target for FUZZ_TIME
 	done
 
 .PHONY: lint
-lint: lint-native lint-commits house ## golangci-lint, clang-format, shell syntax, subjects of new commits, the house
+lint: lint-native lint-commits house readability ## golangci-lint, clang-format, shell syntax, subjects of new commits, the house, long sentences
 	$(LINT) run --allow-parallel-runners ./...
 
 # The most names that packages outside internal/ may export, and the files that were over 400 lines when that became the limit.

@@ -75,6 +75,8 @@ def prose_of_manual(text):
             kept = line == ".nf"
         elif line == ".TP":
             skip_head = True
+        elif re.search(r"\S {2,}\S", line):
+            continue  # a row of a table
         elif not line.startswith(".") and not kept and section not in ("SYNOPSIS", "NAME", "SEE ALSO"):
             paragraph.append(line)
 

@@ -84,3 +84,45 @@ func TestTroubleshootingQuotesMessages(t *testing.T) {
 		}
 	})
 }
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+)
+
+// TestLinks: every link from one page to another leads to a file and a heading that exist.
+func TestLinks(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join(docs, "*.md"))
+	require.NoError(t, err)
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/nano/README.md", "tools/stock/README.md"} {
+		paths = append(paths, filepath.Join(docs, "..", name))
+	}
+	count := 0
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, found := range link.FindAllStringSubmatch(string(data), -1) {
+			target, anchor, _ := strings.Cut(found[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			count++
+			to := path
+			if target != "" {
+				to = filepath.Join(filepath.Dir(path), target)
+			}
+			if _, err := os.Stat(to); !assert.NoError(t, err, "%s links to %s", path, found[1]) || anchor == "" {
+				continue
+			}
+			data, err := os.ReadFile(to)
+			require.NoError(t, err)
+			var anchors []string
+			for _, h := range heading.FindAllStringSubmatch(string(data), -1) {
+				anchors = append(anchors, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+			}
+			assert.Contains(t, anchors, anchor, "%s links to %s", path, found[1])
+		}
+	}
+	assert.Greater(t, count, 50)
+}
