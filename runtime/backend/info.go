@@ -96,8 +96,8 @@ type UpscalerInfo struct {
 	Multiple int `json:"multiple"` // height and width of the input must be multiples of it
 }
 
-// ResidualShapes lists the residuals that ControlNets add to a UNet, each [channels, height, width], for latents of h x w. There
-// is one after the first convolution, one after each resnet and downsampling on the way down, and one after the middle.
+// ResidualShapes lists the residuals that ControlNets add to a UNet, each [channels, height, width]. The latents are h x w. One residual
+// is after the first convolution, one after each resnet and downsampling on the way down, and one after the middle.
 func (u UNetInfo) ResidualShapes(h, w int) [][3]int {
 	if len(u.Channels) == 0 {
 		return nil

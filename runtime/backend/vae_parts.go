@@ -35,9 +35,9 @@ type VAEPartInput struct {
 	Core image.Rectangle
 }
 
-// VAEParts is a Model whose VAE can run in parts. The middle is small and its attention sees the whole picture, so that it runs
-// on all of it. The levels run tile by tile, with the statistics of the whole picture for their group norms: with its own
-// statistics, the colours of a tile would depend on what it shows. A VAE without group norms does not need this.
+// VAEParts is a Model whose VAE can run in parts. The middle is small and its attention sees the whole picture, so it runs on all of it.
+// The levels run tile by tile. Their group norms use the statistics of the whole picture, because with its own statistics the colours of a
+// tile would depend on its contents. A VAE without group norms does not need this.
 type VAEParts interface {
 	// VAEPartInfo describes a part. The error is ErrUnsupported if the model does not have it.
 	VAEPartInfo(stage Stage) (VAEPartInfo, error)

@@ -36,8 +36,8 @@ type Weight struct {
 	Bytes   int64   // from Offset on, to the last element
 	Type    Type    // as stored; also one that no model can be opened with, as "f64" or "iq4_xs"
 	Strides []int64 // of each dimension, in elements of the file; nil: in the order of Shape
-	// Scale is what values of an FP8 type are multiplied by: one number, or one for each of the equal runs that the elements make in the
-	// order of Shape, such as rows. nil: nothing.
+	// Scale multiplies values of an FP8 type. It is one number, or one for each of several equal runs of elements in the order of Shape,
+	// such as rows. nil: nothing.
 	Scale []float32
 }
 

@@ -38,8 +38,8 @@ type Progress struct {
 	Elapsed       time.Duration
 }
 
-// Run measures every case, round by round: in the first round in their order, in the next one backwards and so on, so that a drift
-// of the machine's speed hits all alike. A case that fails is not tried again; the others go on, and the first such error is
+// Run measures every case, round by round. The first round takes the cases in their order, the next one backwards, and so on. So a
+// change of the machine's speed hits all alike. A case that fails is not tried again. The others go on, and the first such error is
 // returned beside the results. Cancelling ctx ends all, with the results so far.
 func Run(ctx context.Context, plan Plan, measure Measurer) ([]Result, int, error) {
 	r := &runner{plan: plan, measure: measure, began: plan.Now(), joules: map[int][]float64{},

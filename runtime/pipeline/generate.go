@@ -10,8 +10,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// CheckRun checks a run file's contents as far as that is possible without a model, before any weight is read: every field, every
-// scheduler with its options, and every input file, which it reads into run's requests. It reports all mistakes at once, as request.Errors.
+// CheckRun checks a run file before any weight is read, as far as that is possible without a model. It checks every field and every
+// scheduler with its options, and reads every input file into run's requests. It reports all mistakes at once, as request.Errors.
 func CheckRun(run *request.Run) error { return prepare.CheckRun(run, true) }
 
 // Generate makes the request's pictures. It checks all it can before computing: the errors of a bad

@@ -7,8 +7,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// Inputs prepares a request, as Prepare does, and lists the files that its pictures depend on: the files of the open model with their
-// configurations, and the files found for the names in the request. Errors are request.Errors.
+// Inputs prepares a request, as Prepare does, and lists the files that its pictures depend on. These are the files of the open model with
+// their configurations, and the files found for the names in the request. Errors are request.Errors.
 func (p *Pipeline) Inputs(req request.Request) ([]string, error) {
 	prep, err := p.target.Prepare(req)
 	if err != nil {

@@ -30,9 +30,9 @@ type JobOptions struct {
 	PreviewEvery int
 	PreviewMode  PreviewMode
 
-	// LoRAs changes the job's adapters, from Hold or Submit until the job ends: a batch that runs from its next step on, and every later one
-	// from its first, also where a picture is made again. A job with adapters and a handle shares batches with no other job, whose pictures a
-	// change would reach. For Batchers on one pipeline.
+	// LoRAs changes the job's adapters, from Hold or Submit until the job ends. A change acts on a running batch from its next step on, and on
+	// every later batch from its first step, also if a picture is made again. A job with adapters and a handle shares batches with no other
+	// job, because a change would reach the other job's pictures. For Batchers on one pipeline.
 	LoRAs *LoRAHandle
 }
 

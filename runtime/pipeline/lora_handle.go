@@ -9,15 +9,17 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
 
-// ErrNotRunning is returned by a LoRAHandle whose job was not begun with, or has ended, or has no adapters.
+// ErrNotRunning is returned by a LoRAHandle whose job has not begun, has ended, or has no adapters.
 var ErrNotRunning = errors.New("no job with adapters is running under this handle")
 
 var errHandleInUse = errors.New("the LoRAHandle serves another job; give each its own")
 
-// LoRAHandle changes the adapters of a job: of a call of Generate, given to it with WithLoRAs, while that runs; of a Batcher's job, given
-// to it with JobOptions, from Hold or Submit until the job ends. A change acts from the next denoising step on, and of a Batcher's job on
-// all that its later batches compute; it reads no file and touches no weight of the model. Its methods may be called from any goroutine,
-// also from WithProgress's function. The zero value is ready; a handle serves one job at a time.
+// LoRAHandle changes the adapters of a job. Give it to Generate with WithLoRAs: it works while that call runs. Or give it to a job of a
+// Batcher with JobOptions: it works from Hold or Submit until the job ends.
+//
+// A change acts from the next denoising step on. For a Batcher's job it also acts on all later batches. It reads no file and touches no
+// weight of the model. You may call the methods from any goroutine, also from WithProgress's function. The zero value is ready to use.
+// A handle serves one job at a time.
 type LoRAHandle struct {
 	mu     sync.Mutex
 	active *adapters.Active // of what runs

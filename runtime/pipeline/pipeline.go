@@ -134,10 +134,9 @@ func (p *Pipeline) LoRAStats() lora.Stats {
 	return p.adapters.Stats()
 }
 
-// ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the
-// first time, which takes seconds for several gigabytes, and remembers the sum in the user's cache folder under
-// the file's path, size and times of change. A folder or a backend without files has none: ErrNoHash. A file that is not the one that was
-// opened has none either: identity.ErrChanged.
+// ModelHash returns the SHA-256 of the model file in lower-case hexadecimal. It reads the whole file the first time, which takes seconds
+// for several gigabytes. It keeps the sum in the user's cache folder, by the file's path, size and times of change. A folder or a backend
+// without files has none: ErrNoHash. If the file has changed since it was opened, the error is identity.ErrChanged.
 func (p *Pipeline) ModelHash(ctx context.Context) (string, error) {
 	p.hash.mu.Lock()
 	defer p.hash.mu.Unlock()

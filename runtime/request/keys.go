@@ -12,12 +12,12 @@ type Key struct {
 	Table   string // "" for top level and [[job]], "model" for [model], "lora" for [[lora]], "model.lora_cache" for [model.lora_cache]
 	Name    string // "guidance_scale"
 	Type    string // as in messages: "string", "integer", "number", "boolean", "list of strings", "path", "[height, width]", "table", ...
-	Default string // in words: what a key that is not written means; "" where there is none
-	Doc     string // one clause
+	Default string // in words: the meaning of a missing key; "" if there is none
+	Doc     string // what it means, in a few words
 }
 
-// Keys lists every key a run file may have, in the order of the structs: first those of a job, which
-// may also stand at top level as defaults for all jobs, then those of [model]. Those of a table within either follow it.
+// Keys lists every key that a run file may have, in the order of the structs. First come the keys of a job, which may also stand at top
+// level as defaults for all jobs, then those of [model]. The keys of a table within either follow it.
 func Keys() []Key {
 	return append(keysOf("", reflect.TypeFor[Request]()), keysOf("model", reflect.TypeFor[Model]())...)
 }

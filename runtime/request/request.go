@@ -92,10 +92,9 @@ type Array struct {
 // IsZero reports whether no array is given.
 func (a Array) IsZero() bool { return a.Path == "" && a.Data == nil }
 
-// Request is one job: a prompt and how to paint it. A zero field means what its default tag says, and so does a key
-// that a run file leaves out, with one exception: Seed's zero is the seed 0, where a run file without a seed has one
-// drawn. Default begins a Request as an empty run file does. Another zero differs when it is written: in a run
-// file, guidance_scale = 0 is NoGuidance, and a GuidanceScale of 0 is the default.
+// Request is one job: a prompt and how to paint it. A zero field means what its default tag says, and so does a missing key of a run
+// file. There are two exceptions. A zero Seed is the seed 0, but a run file without a seed gets a random one; [Default] returns a Request
+// as an empty run file has it. And a GuidanceScale of 0 is the default, but guidance_scale = 0 in a run file is NoGuidance.
 //
 // keys.json tells more of each key, and Keys returns it. A Request is plain data: copy it freely, and share it
 // between goroutines as long as nobody writes to it.
@@ -135,7 +134,7 @@ type Request struct {
 	InitImage   Picture `key:"init_image"`                                 // to start from, or to repaint
 	MaskImage   Picture `key:"mask_image"`                                 // white is repainted
 	MaskChannel string  `key:"mask_channel" default:"auto"`                // auto, luma or alpha
-	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much of InitImage may change
+	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much may change
 
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size

@@ -5,10 +5,9 @@ import "math"
 // Philox is torch's CUDA generator: the counter-based Philox4x32-10 of Salmon, Moraes, Dror and
 // Shaw (SC 2011), as cuRAND uses it.
 //
-// Value i of a call is the first normal of thread i. That is what torch yields as long as the tensor has
-// no more values than threads run at once, which holds for latents on common GPUs (65,536 values at 1024 x
-// 1024 pixels); larger tensors depend on the GPU's size in torch and are not reproduced. This is also how
-// AUTOMATIC1111's and ComfyUI's "NV" noise works.
+// Value i of a call is the first normal of thread i. torch yields the same if the tensor has no more values than threads run at once. That
+// is true for latents on common GPUs (65,536 values at 1024 x 1024 pixels). Larger tensors depend on the GPU's size in torch, and are not
+// reproduced. AUTOMATIC1111's and ComfyUI's "NV" noise works the same way.
 type Philox struct {
 	seed   uint64
 	offset uint32

@@ -1,6 +1,5 @@
-// Package rng yields the random numbers that PyTorch yields for the same seed, so that pictures can be
-// compared with those of other programs: torch's CPU generator (Mersenne Twister) and
-// torch's CUDA generator (Philox). It imports nothing beyond the standard library.
+// Package rng yields the random numbers that PyTorch yields for the same seed. So pictures can be compared with those of other programs.
+// It has torch's CPU generator (Mersenne Twister) and torch's CUDA generator (Philox), and imports only the standard library.
 package rng
 
 import "fmt"

@@ -57,8 +57,8 @@ func (g *TorchCPU) Uniform64(dst []float64) {
 // fewer values take the small path.
 const blockSize = 16
 
-// Normal is torch.randn in float32. From 16 values on, torch fills the tensor with uniforms and transforms
-// it in blocks of 16; when the size is no multiple of 16, the last 16 values are drawn anew.
+// Normal is torch.randn in float32. From 16 values on, torch fills the tensor with uniforms and transforms it in blocks of 16. If the size
+// is no multiple of 16, the last 16 values are drawn anew.
 func (g *TorchCPU) Normal(dst []float32) { normals(g, dst, g.Uniform, boxMuller32) }
 
 // Normal64 is torch.randn in float64.

@@ -18,8 +18,8 @@ type description struct {
 	// Order is the number of timesteps that one step takes in the list of timesteps, as diffusers'
 	// attribute of that name. 0 means 1.
 	Order int
-	// Defaults sets every option that the scheduler has and that has a default, over the sets that From names;
-	// Optional names those that it has but are normally not set, besides trained_betas.
+	// Defaults sets every option of the scheduler that has a default, over the sets that From names. Optional names its options that are
+	// normally not set, besides trained_betas.
 	From     []string
 	Defaults Config
 	Optional []string

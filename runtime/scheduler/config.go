@@ -1,8 +1,7 @@
 package scheduler
 
-// Config holds the options of every scheduler, named as in diffusers. A nil pointer, an empty string
-// or a nil slice means the default of the scheduler it is used with, so that one
-// Config can be carried from one scheduler to another (diffusers' from_config). Options that a
+// Config holds the options of every scheduler, named as in diffusers. A nil pointer, an empty string or a nil slice means the default of
+// the scheduler that it is used with. So you can carry a Config from one scheduler to another (diffusers' from_config). Options that a
 // scheduler does not have are ignored and named in [Scheduler.Notes]; [NewStrict] refuses them.
 //
 // Build literals with Go's new: Config{UseKarrasSigmas: new(true), SChurn: new(0.5)}.

@@ -18,8 +18,8 @@
 // KDPM2, PNDM); the loop then has more rounds than steps, and [Run.StepOf] tells which step an evaluation is
 // part of.
 //
-// Latents are contiguous float32 arrays [N, C, H, W]; only the number of images matters to a
-// scheduler, and only to those options that look at one image at a time (thresholding).
+// Latents are contiguous float32 arrays [N, C, H, W]. A scheduler only needs the number of images, for options that look at one image at
+// a time (thresholding).
 //
 // # Names and options
 //
@@ -31,15 +31,19 @@
 //
 // # Fallbacks
 //
-// Where a scheduler cannot do what is asked, the nearest thing it can do is done and reported by Scheduler.Notes or
-// Run.Notes; schedulers made by [NewStrict] return an error instead. docs/schedulers.md lists the fallbacks, and where
-// this package differs from diffusers.
+// If a scheduler cannot do what you ask, it does the nearest thing, and Scheduler.Notes or Run.Notes say so. Schedulers made by
+// [NewStrict] return an error instead. docs/schedulers.md lists the fallbacks, and the differences from diffusers.
 //
 // # Adding a scheduler
 //
-// Four files are written by hand: schedulers.json, with the scheduler's names, options, defaults and needs; the scheduler's
-// own, with its formula; registry.go, which joins the two; and tools/schedgoldens/cases.py, with the cases that it is
-// compared in. Goldens and defaults.json in testdata are then made by tools/schedgoldens, characteristics.json and the
-// table in docs/schedulers.md by tools/schedbench. The tests of this package run on every scheduler that is listed. An
-// option that no scheduler has yet is a field of Config too.
+// Four files are written by hand:
+//
+//   - schedulers.json, with the scheduler's names, options, defaults and needs;
+//   - a file of its own, with its formula;
+//   - registry.go, which joins the two;
+//   - tools/schedgoldens/cases.py, with the cases in which it is compared.
+//
+// docs/architecture.md has an example. tools/schedgoldens then makes the goldens and defaults.json in testdata. tools/schedbench makes
+// characteristics.json and the table in docs/schedulers.md. The tests of this package run on every scheduler that is listed. A new
+// option is a field of Config too.
 package scheduler

@@ -133,10 +133,9 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("scheduler: unknown scheduler %q; did you mean %s?", words.Clip(e.Name), strings.Join(e.Nearest, " or "))
 }
 
-// Resolve returns the class name that a name stands for and the options it sets. It takes, without regard
-// to case, spaces, "_" and "-": diffusers class names, the same without "Scheduler", snake_case, and the
-// sampler names of AUTOMATIC1111, ComfyUI and stable-diffusion.cpp; each may be followed by the
-// name of a sigma spacing ("Karras", "Exponential", "Beta", ...).
+// Resolve returns the class name that a name stands for, and the options that it sets. It accepts diffusers' class names, the same without
+// "Scheduler", snake_case, and the sampler names of AUTOMATIC1111, ComfyUI and stable-diffusion.cpp. The name of a sigma spacing may follow
+// ("Karras", "Exponential", "Beta", ...). Case, spaces, "_" and "-" do not matter.
 func Resolve(name string) (class string, options Config, err error) {
 	a, preset, err := resolve(name)
 	if err != nil {
