@@ -76,8 +76,8 @@ type Error struct {
 
 // Error names the file and the remedy.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: %s since it was opened; open it again, so that nothing is mixed from two files: give the command or the request "+
-		"again, or unload a worker's model and load it", e.Path, e.Found)
+	return fmt.Sprintf("%s: %s since it was opened. Give the command or the request again; in a worker, unload the model and load it again. "+
+		"Weights of two files are never mixed", e.Path, e.Found)
 }
 
 // Unwrap makes errors.Is find ErrChanged.

@@ -57,7 +57,7 @@ func TestChangesAreNoticed(t *testing.T) {
 			require.ErrorIs(t, err, ErrChanged)
 			assert.ErrorContains(t, err, path)
 			assert.ErrorContains(t, err, c.found)
-			assert.ErrorContains(t, err, "open it again")
+			assert.ErrorContains(t, err, "Give the command or the request again")
 			require.ErrorIs(t, id.CheckFile(f), ErrChanged, "of the open file")
 		})
 	}

@@ -147,7 +147,7 @@ func TestWhatFilesSayIsWarnedOf(t *testing.T) {
 	}{
 		"an unknown scheduler":        {unet: said(map[string]any{"_class_name": "SomeScheduler"}), want: "SomeScheduler, is not known"},
 		"an unknown option":           {unet: said(map[string]any{"prediction_type": 3}), want: "options are not all understood"},
-		"plain over EDM":              {base: edm, want: "does not say that it has EDM's preconditioning, as the model's has; it is run with EDMEuler"},
+		"plain over EDM":              {base: edm, want: "does not say that it has it too. It is run with EDMEuler"},
 		"plain over plain":            {},
 		"EDM over EDM":                {base: edm, unet: edm},
 		"EDM over plain":              {unet: edm},

@@ -115,8 +115,8 @@ func (o *Opening) adopt(role string, r modelfile.Report) (warning string, err er
 			return "", err
 		}
 		if s, u := o.Settings, r.Dims.UNet; !whole && s.EDM && !s.stated && (u == nil || u.GuidanceDim == 0) { // else it is LCM's
-			warning = fmt.Sprintf("this UNet does not say that it has EDM's preconditioning, as the model's has; it is run with %s all the same, "+
-				"which is right for such UNets only: give a plain UNet another model", s.SchedulerName)
+			warning = fmt.Sprintf("the model has EDM's preconditioning, and this UNet does not say that it has it too. It is run with %s, which is "+
+				"right only for UNets with EDM's preconditioning. Give a plain UNet another model", s.SchedulerName)
 		}
 	}
 	if whole || role == "text_encoder" {

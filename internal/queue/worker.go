@@ -233,7 +233,7 @@ func (w *worker[T, R]) outOfMemory(b *Batch[T, R], rest []*item[T, R], err error
 			m.mu.Unlock()
 			m.requeue(rest, "ran out of memory; next with "+it.relief.String())
 		case m.again(it, err):
-			m.requeue(rest, "ran out of memory in spite of all; once more later")
+			m.requeue(rest, "ran out of memory with every saving; trying again later")
 		default:
 			m.failForGood(b, it, err)
 		}

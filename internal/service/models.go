@@ -155,7 +155,7 @@ func (s *Service) makeRoom() (after []<-chan struct{}, err error) {
 			}
 		}
 		if oldest == nil {
-			return nil, Errorf(CodeBusy, "%d models are open and in use, which is as many as may be (--models); unload one, or wait", len(s.models))
+			return nil, Errorf(CodeBusy, "%d models are open and in use, and --models allows no more; unload one, or wait", len(s.models))
 		}
 		s.drop(oldest)
 		oldest.push(nil)

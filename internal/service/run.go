@@ -154,7 +154,7 @@ func (r *Run) CancelPicture(job, index int) error {
 		r.unwanted[job] = append(r.unwanted[job], index)
 		return nil
 	}
-	return Errorf(CodeNotFound, "picture %d of this request is not unfinished", index)
+	return Errorf(CodeNotFound, "picture %d of this request has ended already", index)
 }
 
 // Cancel gives up what is in the queue. The context of the run must have ended, so that nothing follows.
