@@ -171,7 +171,7 @@ lint-native: $(CLANG_FORMAT)
 
 # Prose is measured by textstat, pinned in tools/readability/requirements.txt, in a place of its own.
 READABILITY := build/tools/readability
-READABLE     = README.md CONTRIBUTING.md $(wildcard docs/*.md)
+READABLE     = README.md CONTRIBUTING.md $(wildcard docs/*.md) models/nano/README.md $(wildcard examples/*/README.md)
 
 $(READABILITY)/installed: tools/readability/requirements.txt
 	@python3 -c 'import venv' 2>/dev/null || { echo "readability: python3 with venv is needed: apt install python3-venv"; exit 1; }
