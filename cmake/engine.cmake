@@ -7,8 +7,8 @@ foreach(archive daguerre_engine ggml ggml-cpu ggml-base)
                             "lib${archive}.a; run ./build.sh ${DAGUERRE_VARIANT}")
     endif()
 endforeach()
-if(NOT EXISTS "${DAGUERRE_ENGINE_DIR}/ggml/include/ggml.h")
-    message(FATAL_ERROR "DAGUERRE_ENGINE_DIR='${DAGUERRE_ENGINE_DIR}' holds no ggml/include/ggml.h")
+if(NOT EXISTS "${DAGUERRE_GGML_DIR}/include/ggml.h")
+    message(FATAL_ERROR "DAGUERRE_GGML_DIR='${DAGUERRE_GGML_DIR}' holds no include/ggml.h")
 endif()
 
 find_package(Threads REQUIRED)
@@ -28,9 +28,9 @@ list(TRANSFORM archives REPLACE "(.+)" "${DAGUERRE_ENGINE_LIB_DIR}/lib\\1.a")
 
 add_library(daguerre_engine INTERFACE)
 target_include_directories(daguerre_engine SYSTEM INTERFACE
-    "${DAGUERRE_ENGINE_DIR}/src"
-    "${DAGUERRE_ENGINE_DIR}/ggml/include"
-    "${DAGUERRE_ENGINE_DIR}/ggml/src")
+    "${PROJECT_SOURCE_DIR}/third_party/engine"
+    "${DAGUERRE_GGML_DIR}/include"
+    "${DAGUERRE_GGML_DIR}/src")
 target_link_libraries(daguerre_engine INTERFACE
     -Wl,--start-group ${archives} -Wl,--end-group ${system})
 if(DAGUERRE_VARIANT STREQUAL "vulkan")

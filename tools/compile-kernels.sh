@@ -4,8 +4,8 @@
 # what another one's compiler would refuse. Needs the engine's sources (any build fetches them).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-engine=build/engine/diffusion-rs-sys/stable-diffusion.cpp
-[ -d $engine/ggml/include ] || {
+ggml=build/engine/llama-cpp-sys-2/llama.cpp/ggml
+[ -d $ggml/include ] || {
     echo "compile-kernels: no engine sources in build/engine; run make first" >&2
     exit 1
 }
@@ -21,8 +21,8 @@ object=$(mktemp -d)
 trap 'rm -rf "$object"' EXIT
 compile() { # level, optimisation, source
     # shellcheck disable=SC2086 # options, to be split
-    "${compiler[@]}" -DGGML_MAX_NAME=128 -DGGML_USE_CPU -Inative/include -Inative/src -isystem $engine/ggml/include \
-        -isystem $engine/ggml/src -isystem $engine/src -std=gnu++17 -fPIC -Wall -Wextra -Werror -march="$1" $2 \
+    "${compiler[@]}" -DGGML_MAX_NAME=128 -DGGML_USE_CPU -Inative/include -Inative/src -isystem $ggml/include \
+        -isystem $ggml/src -std=gnu++17 -fPIC -Wall -Wextra -Werror -march="$1" $2 \
         -c "$3" -o "$object/$1-$(basename "$3").$BASHPID.o" || {
         echo "compile-kernels: $3 does not compile for -march=$1 ($2)" >&2
         return 1

@@ -9,7 +9,8 @@ umask 022
 prefix=${PREFIX:-/usr/local}
 program=${PROGRAM:-bin/daguerre}
 build=${BUILD:-build}
-engine=build/engine/diffusion-rs-sys/stable-diffusion.cpp
+engine=build/engine
+licences=("$engine/llama-cpp-sys-2/llama.cpp/LICENSE" "$engine/diffusion-rs-sys/stable-diffusion.cpp/LICENSE")
 list=share/daguerre/installed # every file below PREFIX that was installed, a line each
 
 die() {
@@ -41,10 +42,10 @@ remove() { # removes what the list names that is not in file $1, and the list's 
 
 install_all() {
     [ -x "$program" ] || die "there is no $program; build it with \`make\` first"
-    local libraries=("$build"/{cpu,vulkan,cuda}/libdaguerre-*.so) library found=no
+    local libraries=("$build"/{cpu,vulkan,cuda}/libdaguerre-*.so) library file found=no
     for library in "${libraries[@]}"; do [ ! -f "$library" ] || found=yes; done
     [ $found = yes ] || die "there is no libdaguerre in $build; build it with \`make\` first"
-    [ -f "$engine/LICENSE" ] || die "the engine's licences are not in $engine; build it with \`make\` first"
+    for file in "${licences[@]}"; do [ -f "$file" ] || die "there is no $file, a licence of the engine's; build it with \`make\` first"; done
 
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
@@ -59,8 +60,8 @@ install_all() {
     done
     put 644 LICENSE share/licenses/daguerre/LICENSE
     put 644 NOTICE share/licenses/daguerre/NOTICE
-    put 644 "$engine/LICENSE" share/licenses/daguerre/stable-diffusion.cpp.LICENSE
-    put 644 "$engine/ggml/LICENSE" share/licenses/daguerre/ggml.LICENSE
+    put 644 "${licences[0]}" share/licenses/daguerre/ggml.LICENSE
+    put 644 "${licences[1]}" share/licenses/daguerre/stable-diffusion.cpp.LICENSE
     for page in "$work"/man/*.1; do put 644 "$page" "share/man/man1/${page##*/}"; done
     put 644 "$work/bash" share/bash-completion/completions/daguerre
     put 644 "$work/zsh" share/zsh/site-functions/_daguerre

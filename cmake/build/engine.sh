@@ -1,44 +1,88 @@
 # shellcheck shell=bash
 # The engine: its sources, vendored by cargo with the checksums of Cargo.lock, and its archives.
 
-pin_name=diffusion-rs-sys
-pin_version=$(sed -n "s/^$pin_name = \"=\(.*\)\"/\1/p" third_party/engine/Cargo.toml)
+ggml_pin=llama-cpp-sys-2
+sdcpp_pin=diffusion-rs-sys
 
+pinned_version() { sed -n "s/^$1 = \"=\(.*\)\"/\1/p" third_party/engine/Cargo.toml; }
+
+# ggml's folder in a tree of llama.cpp, of ggml itself or of another program that has it.
+ggml_in() {
+    local dir
+    for dir in "$1/ggml" "$1" "$1/llama.cpp/ggml" "$1/stable-diffusion.cpp/ggml"; do
+        [ ! -f "$dir/include/ggml.h" ] || { printf '%s\n' "$dir"; return; }
+    done
+}
+
+sdcpp_in() {
+    local dir
+    for dir in "$1" "$1/stable-diffusion.cpp"; do
+        [ ! -f "$dir/src/tokenizers/vocab/clip_merges.hpp" ] || { printf '%s\n' "$dir"; return; }
+    done
+}
+
+ggml_version() { # as ggml's CMakeLists.txt in $ggml_dir says it
+    sed -n 's/^set(GGML_VERSION_\(MAJOR\|MINOR\|PATCH\) \([0-9]*\))/\2/p' "$ggml_dir/CMakeLists.txt" | paste -sd .
+}
+
+# Sets ggml_dir, sdcpp_dir, and what the library says of the engine: engine_pin.
 prepare_engine_sources() {
-    if [ -n "${DAGUERRE_ENGINE_DIR:-}" ]; then
-        engine_dir=$(cd "$DAGUERRE_ENGINE_DIR" 2>/dev/null && pwd) || die "DAGUERRE_ENGINE_DIR=$DAGUERRE_ENGINE_DIR is no folder"
-        [ -f "$engine_dir/ggml/CMakeLists.txt" ] || engine_dir=$engine_dir/stable-diffusion.cpp
-        [ -f "$engine_dir/ggml/CMakeLists.txt" ] ||
-            die "DAGUERRE_ENGINE_DIR=$DAGUERRE_ENGINE_DIR holds no stable-diffusion.cpp with ggml"
-        engine_pin="local tree"
-        step 1 "engine sources" "$DAGUERRE_ENGINE_DIR"
-        return
+    local own=${DAGUERRE_ENGINE_DIR:-} tables=${DAGUERRE_SDCPP_DIR:-} given
+    ggml_dir="" sdcpp_dir=""
+    if [ -n "$own" ]; then
+        given=$(cd "$own" 2>/dev/null && pwd) || die "DAGUERRE_ENGINE_DIR=$own is no folder"
+        ggml_dir=$(ggml_in "$given")
+        [ -n "$ggml_dir" ] || die "DAGUERRE_ENGINE_DIR=$own holds no ggml (ggml/include/ggml.h)"
+        sdcpp_dir=$(sdcpp_in "$given")
     fi
+    if [ -n "$tables" ]; then
+        given=$(cd "$tables" 2>/dev/null && pwd) || die "DAGUERRE_SDCPP_DIR=$tables is no folder"
+        sdcpp_dir=$(sdcpp_in "$given")
+        [ -n "$sdcpp_dir" ] || die "DAGUERRE_SDCPP_DIR=$tables is no stable-diffusion.cpp with src/tokenizers/vocab/clip_merges.hpp"
+    fi
+    if [ -z "$ggml_dir" ] || [ -z "$sdcpp_dir" ]; then
+        fetch_engine
+        : "${ggml_dir:=$root/build/engine/$ggml_pin/llama.cpp/ggml}"
+        : "${sdcpp_dir:=$root/build/engine/$sdcpp_pin/stable-diffusion.cpp}"
+    fi
+    if [ -n "$own" ]; then
+        engine_pin="ggml $(ggml_version) (local tree)"
+        step 1 "engine sources" "ggml $(ggml_version) of $own"
+    else
+        engine_pin="ggml $(ggml_version) ($ggml_pin $(pinned_version $ggml_pin))"
+        step 1 "engine sources" "$engine_pin (checksum ok)"
+    fi
+}
+
+# A local tree may change without a key of ours, so what is built of one is never cached.
+engine_is_pinned() { [ -z "${DAGUERRE_ENGINE_DIR:-}${DAGUERRE_SDCPP_DIR:-}" ]; }
+
+# The pinned sources in build/engine.
+fetch_engine() {
     local vendor=$root/build/engine lock
     lock=$(sha <third_party/engine/Cargo.lock)
-    engine_pin="$pin_name $pin_version"
-    engine_dir=$vendor/$pin_name/stable-diffusion.cpp
-    if [ "$(cat "$vendor/.lock" 2>/dev/null)" != "$lock" ] || [ ! -f "$engine_dir/ggml/CMakeLists.txt" ]; then
-        (
-            # Variants may be built at the same time; they share the sources.
-            exec 8>"$root/build/engine.lock"
-            ! command -v flock >/dev/null || flock 8
-            [ "$(cat "$vendor/.lock" 2>/dev/null)" = "$lock" ] || vendor_engine "$vendor" "$lock"
-        )
-    fi
-    step 1 "engine sources" "$engine_pin (checksum ok)"
+    [ "$(cat "$vendor/.lock" 2>/dev/null)" != "$lock" ] || return 0
+    (
+        # Variants may be built at the same time; they share the sources.
+        exec 8>"$root/build/engine.lock"
+        ! command -v flock >/dev/null || flock 8
+        [ "$(cat "$vendor/.lock" 2>/dev/null)" = "$lock" ] || vendor_engine "$vendor" "$lock"
+    )
 }
 
 vendor_engine() { # destination, hash of the lock file
-    local new=$1.new log=$root/build/vendor.log
+    local new=$1.new log=$root/build/vendor.log pin
     rm -rf "$new" "$1"
     mkdir -p "$new"
     if ! cargo vendor --locked --manifest-path third_party/engine/Cargo.toml "$new" >"$log" 2>&1 </dev/null; then
         cat "$log" >&2
-        die "cargo could not fetch the engine's sources; without network set DAGUERRE_ENGINE_DIR to a stable-diffusion.cpp tree"
+        die "cargo could not fetch the engine's sources; without network set DAGUERRE_ENGINE_DIR to a llama.cpp tree and DAGUERRE_SDCPP_DIR to a stable-diffusion.cpp tree"
     fi
-    # Only the engine is compiled; the crates that its Rust build script would use are not.
-    find "$new" -mindepth 1 -maxdepth 1 ! -name "$pin_name" -exec rm -rf {} +
+    # Only these two are compiled; the crates that their Rust build scripts would use are not.
+    find "$new" -mindepth 1 -maxdepth 1 ! -name $ggml_pin ! -name $sdcpp_pin -exec rm -rf {} +
+    for pin in $ggml_pin/llama.cpp/ggml/CMakeLists.txt $sdcpp_pin/stable-diffusion.cpp/src/tokenizers/vocab/clip_merges.hpp; do
+        [ -f "$new/$pin" ] || die "the pinned sources hold no $pin; has the crate another layout?"
+    done
     printf '%s\n' "$2" >"$new/.lock"
     mv "$new" "$1"
 }
@@ -93,7 +137,7 @@ build_engine() {
 }
 
 build_archives() {
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ]; then
+    if engine_is_pinned; then
         [ "$(cat "$dir/.key" 2>/dev/null)" != "$key" ] || return 0
         rm -f "$dir/.key"
         if cache_get "$key" "$engine_lib"; then
@@ -105,10 +149,10 @@ build_archives() {
     local asan=OFF options=()
     [ $engine_flavour = asan ] && asan=ON
     variant_options
-    configure third_party/engine "$dir" -DDAGUERRE_ENGINE_DIR="$engine_dir" -DDAGUERRE_VARIANT="$variant" \
-        -DDAGUERRE_PORTABLE=$portable -DDAGUERRE_ASAN=$asan "${options[@]}"
+    configure third_party/engine "$dir" -DDAGUERRE_GGML_DIR="$ggml_dir" -DDAGUERRE_SDCPP_DIR="$sdcpp_dir" \
+        -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_PORTABLE=$portable -DDAGUERRE_ASAN=$asan "${options[@]}"
     compile "      engine for $variant" "$dir"
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ]; then
+    if engine_is_pinned; then
         cache_put "$key" 8 "$engine_lib"/*.a
         printf '%s\n' "$key" >"$dir/.key"
     fi

@@ -26,7 +26,7 @@ build_library() {
     local library=$build_dir/libdaguerre-$variant.so key label type=Release options=() asan=OFF
     key=library-$(library_key)
     # Tests are no part of a finished library; Ninja decides about them.
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ]; then
+    if engine_is_pinned && [ "$tests" = OFF ]; then
         if [ -f "$library" ] && [ "$(cat "$build_dir/.key" 2>/dev/null)" = "$key" ]; then
             library_step "up to date"
             return
@@ -41,12 +41,12 @@ build_library() {
     [ $flavour = debug ] && type=Debug
     [ $flavour = asan ] && asan=ON
     variant_options
-    configure . "$build_dir" -DCMAKE_BUILD_TYPE=$type -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_ENGINE_DIR="$engine_dir" \
+    configure . "$build_dir" -DCMAKE_BUILD_TYPE=$type -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_GGML_DIR="$ggml_dir" \
         -DDAGUERRE_ENGINE_LIB_DIR="$engine_lib" -DDAGUERRE_ENGINE_PIN="$engine_pin" -DDAGUERRE_PORTABLE=$portable \
         -DDAGUERRE_ASAN=$asan -DDAGUERRE_BUILD_TESTS="$tests" "${options[@]}"
     compile "      libdaguerre-$variant" "$build_dir"
     # A file edited while it compiled would store the new code under the old hash.
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] && [ "$tests" = OFF ] && [ "$key" = "library-$(library_key)" ]; then
+    if engine_is_pinned && [ "$tests" = OFF ] && [ "$key" = "library-$(library_key)" ]; then
         cache_put "$key" 8 "$library" "$build_dir/features.txt"
         printf '%s\n' "$key" >"$build_dir/.key"
     fi

@@ -136,7 +136,7 @@ typedef struct dg_build_info {
     size_t struct_size;
     char variant[DG_NAME_LEN];        /* "cpu", "vulkan", "cuda" */
     char version[DG_NAME_LEN];        /* of libdaguerre */
-    char engine[DG_NAME_LEN];         /* pin of the engine, e.g. "diffusion-rs-sys 0.1.20" */
+    char engine[DG_NAME_LEN];         /* pin of the engine, e.g. "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)" */
     char compiler[DG_DESC_LEN];
     char features[DG_DESC_LEN];       /* compiled in, space separated: "avx512 avx512_bf16 llamafile" */
     char cpu_features[DG_DESC_LEN];   /* of this CPU, same spelling */

@@ -13,11 +13,11 @@ case ${1:-} in
         cat <<'TEXT'
 usage: tools/stock/build.sh
 
-Builds build/stock/stock: stable-diffusion.cpp from the sources that ./build.sh uses, with the engine's
-own default options, and the driver of this folder. Takes about ten minutes on two free cores.
+Builds build/stock/stock: stable-diffusion.cpp from the sources that third_party/engine pins, with its own ggml and its own
+default options, and the driver of this folder. Takes about ten minutes on two free cores.
 
 environment:
-  DAGUERRE_ENGINE_DIR   a stable-diffusion.cpp tree to build instead of the pinned sources
+  DAGUERRE_SDCPP_DIR    a stable-diffusion.cpp tree, with ggml in it, to build instead of the pinned one
   DAGUERRE_JOBS         parallel compile jobs; default: all processors. One job needs up to 2 GB
   CC, CXX               compilers
 TEXT
@@ -31,6 +31,8 @@ jobs=${DAGUERRE_JOBS:-$(nproc)}
 check_tools cpu
 mkdir -p build
 prepare_engine_sources
-configure tools/stock build/stock -DDAGUERRE_ENGINE_DIR="$engine_dir" -DDAGUERRE_ENGINE_PIN="$engine_pin"
+pin="$sdcpp_pin $(pinned_version "$sdcpp_pin")"
+[ -z "${DAGUERRE_SDCPP_DIR:-}" ] || pin="local tree"
+configure tools/stock build/stock -DDAGUERRE_SDCPP_DIR="$sdcpp_dir" -DDAGUERRE_ENGINE_PIN="$pin"
 compile "      stock engine" build/stock stock
 step 2 "stock engine" "build/stock/stock ($(sed -n 's/^stock options: //p' build/stock/configure.log | tail -n 1))"

@@ -44,7 +44,7 @@ func TestBenchCommand(t *testing.T) {
 	assert.Greater(t, r.Results[0].FileBytes, r.Results[1].FileBytes*3/2)
 	assert.Equal(t, 2, r.Results[1].Quality.EqualPicture, "the fake knows no types")
 	assert.Equal(t, []string{"avx2"}, r.Machine.Features)
-	assert.Equal(t, "diffusion-rs-sys 0.1.20", r.Build.Engine)
+	assert.Equal(t, "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)", r.Build.Engine)
 	assert.False(t, r.Settings.Processes)
 	opened := b.backend.Opened()
 	assert.True(t, strings.HasSuffix(opened[0].Files.Model, ".safetensors"))

@@ -73,7 +73,7 @@ func (halves) Dequantize(t backend.Type, data []byte, columns int, values []floa
 	return nil
 }
 
-var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1", Engine: "diffusion-rs-sys 0.1.20",
+var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1", Engine: "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)",
 	Compiler: "cc 1", Features: []string{"avx2", "llamafile"}, CPUFeatures: []string{"avx2"},
 	Attempts: []Attempt{{Path: "x/libdaguerre-cuda.so", Source: "build folder", Outcome: "not found"},
 		{Path: "x/libdaguerre-cpu.so", Variant: "cpu", Source: "build folder", Outcome: "loaded", OK: true}}}
@@ -260,7 +260,7 @@ func TestVersionCommand(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, ExitOK, b.run("--version"))
 	assert.Contains(t, b.stdout, "daguerre "+Version())
-	assert.Contains(t, b.stdout, "diffusion-rs-sys 0.1.20 (libdaguerre-cpu 0.0.1)")
+	assert.Contains(t, b.stdout, "ggml 0.26.0 (llama-cpp-sys-2 0.1.161) (libdaguerre-cpu 0.0.1)")
 	assert.Contains(t, b.stdout, "go1.")
 	b.native.lib = Library{}
 	require.Equal(t, ExitOK, b.run("-v"))

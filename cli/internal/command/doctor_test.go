@@ -19,7 +19,7 @@ func TestDoctor(t *testing.T) {
 	b := newBench(t)
 	b.native.devices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30}}
 	require.Equal(t, ExitOK, b.run("doctor"), b.stderr)
-	for _, want := range []string{"ok    library     libdaguerre-cpu 0.0.1, engine diffusion-rs-sys 0.1.20",
+	for _, want := range []string{"ok    library     libdaguerre-cpu 0.0.1, engine ggml 0.26.0 (llama-cpp-sys-2 0.1.161)",
 		"- x/libdaguerre-cuda.so (build folder): not found",
 		"+ x/libdaguerre-cpu.so (build folder): loaded", "ok    cpu         has avx2", "cpu: A CPU, 1.0 GiB of 8.0 GiB free",
 		"ok    cache       writable: ", "ok    precision   exact: the fake computes in F32"} {

@@ -65,7 +65,7 @@ func TestGeneratePNG(t *testing.T) {
 			nano.BaseSHA256()[:10]+", Model: nano, RNG: CPU, Version: daguerre "+Version(), text["parameters"])
 	var m map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text["daguerre"]), &m))
-	for key, want := range map[string]any{"software": "daguerre", "version": Version(), "engine": "diffusion-rs-sys 0.1.20",
+	for key, want := range map[string]any{"software": "daguerre", "version": Version(), "engine": "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)",
 		"library": "cpu 0.0.1",
 		"seed":    7.0, "index": 0.0, "prompt": "a red circle", "negative_prompt": "blur, ünsharp", "num_inference_steps": 3.0,
 		"guidance_scale": 4.5, "width": 64.0, "height": 64.0, "rng": "cpu"} {

@@ -20,7 +20,7 @@ namespace dg {
 ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     ggml_tensor* result = ggml_mul_mat(g.ctx, a, b);
     if (g.traits.exact || !g.traits.cpu) {  // GPUs would sum in half precision, which SDXL's VAE overflows
-        ggml_mul_mat_set_prec(result, GGML_PREC_F32);
+        ggml_prec_set_acc(result, GGML_PREC_F32);
     }
     return result;
 }
@@ -76,7 +76,7 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
         v = ggml_cast(g.ctx, v, GGML_TYPE_F16);
     }
     ggml_tensor* mixed = ggml_flash_attn_ext(g.ctx, q, k, v, nullptr, scale, 0.0f, 0.0f);
-    ggml_flash_attn_ext_set_prec(mixed, GGML_PREC_F32);
+    ggml_prec_set_acc(mixed, GGML_PREC_F32);
     return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
 }
 

@@ -7,8 +7,8 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "clip_merges.h"
 #include "text/unicode_tables.h"
-#include "tokenizers/vocab/vocab.h"
 
 namespace dg {
 
@@ -127,7 +127,7 @@ Tokenizer::Tokenizer() {
             }
         }
     }
-    std::istringstream lines(load_clip_merges());
+    std::istringstream lines{std::string(clip_merges())};
     std::string line;
     std::getline(lines, line);  // the version line
     int32_t next = 512;

@@ -1,5 +1,4 @@
-// CLIP's byte pair encoding. The vocabulary comes from the engine. Text is split by the Unicode classes of the reference
-// tokenizer; the engine's own splitter knows only ASCII.
+// CLIP's byte pair encoding. Text is split by the Unicode classes of the reference tokenizer.
 #pragma once
 
 #include <cstddef>
