@@ -104,7 +104,7 @@ engine_key() {
         cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake
         case $variant in
             vulkan) glslc --version; cat "$(vulkan_headers)/vulkan/vulkan_core.h" ;;
-            cuda) "${CUDACXX:-nvcc}" --version; echo "${DAGUERRE_CUDA_ARCH:-native}" ;;
+            cuda) "${CUDACXX:-nvcc}" --version; cuda_architectures ;;
         esac
     } | sha
 }
@@ -158,12 +158,24 @@ build_archives() {
     fi
 }
 
+# Those asked for, those of the GPU here, or, in a library for any machine, code for RTX 30 to 50, A100 and H100. The PTX of
+# 90 is for what comes after them.
+cuda_architectures() {
+    if [ -n "${DAGUERRE_CUDA_ARCH:-}" ]; then
+        printf '%s\n' "$DAGUERRE_CUDA_ARCH"
+    elif [ $portable = ON ]; then
+        echo "80-real;86-real;89-real;90;120-real"
+    else
+        echo native
+    fi
+}
+
 # CMake options that the engine's project and ours need for a variant's libraries.
 variant_options() {
     case $variant in
         vulkan) options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)") ;;
         cuda)
-            options=(-DCMAKE_CUDA_ARCHITECTURES="${DAGUERRE_CUDA_ARCH:-native}")
+            options=(-DCMAKE_CUDA_ARCHITECTURES="$(cuda_architectures)")
             [ -z "${CUDACXX:-}" ] || options+=(-DCMAKE_CUDA_COMPILER="$CUDACXX")
             [ -z "${CUDAToolkit_ROOT:-}" ] || options+=(-DCUDAToolkit_ROOT="$CUDAToolkit_ROOT")
             ;;

@@ -86,14 +86,16 @@ vulkan_header_version() {
 }
 
 check_cuda() {
+    local wanted=11.8 # for an architecture of its own; 120 (RTX 50) is in the default of --portable
+    case $(cuda_architectures) in *120*) wanted=12.8 ;; esac
     if ! command -v "${CUDACXX:-nvcc}" >/dev/null; then
-        need "nvcc is missing" 'the CUDA toolkit >= 11.8, and CUDACXX or PATH set; without root: eval "$(tools/cuda-toolchain.sh)"'
-    elif ! at_least "$(version_of "${CUDACXX:-nvcc}" --version)" 11.8; then
-        need "nvcc is $(version_of "${CUDACXX:-nvcc}" --version)" "wanted >= 11.8"
+        need "nvcc is missing" 'the CUDA toolkit >= '$wanted', and CUDACXX or PATH set; without root: eval "$(tools/cuda-toolchain.sh)"'
+    elif ! at_least "$(version_of "${CUDACXX:-nvcc}" --version)" $wanted; then
+        need "nvcc is $(version_of "${CUDACXX:-nvcc}" --version)" "wanted >= $wanted"
     fi
-    if [ -z "${DAGUERRE_CUDA_ARCH:-}" ] && ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
+    if [ "$(cuda_architectures)" = native ] && ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
         need "no NVIDIA GPU is here to take the architecture of" \
-            "DAGUERRE_CUDA_ARCH=80 (A100), 86 (RTX 30), 89 (RTX 40), 120 (RTX 50), or several: \"86;89\""
+            "--portable, or DAGUERRE_CUDA_ARCH=80 (A100), 86 (RTX 30), 89 (RTX 40), 90 (H100), 120 (RTX 50), or several: \"86;89\""
     fi
 }
 
