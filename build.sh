@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
 . cmake/build/lib.sh
 . cmake/build/tools.sh
+. cmake/build/zig.sh
 . cmake/build/engine.sh
 . cmake/build/native.sh
 . cmake/build/gobinary.sh
@@ -16,6 +17,10 @@ usage: ./build.sh [cpu|vulkan|cuda] [options]
   --debug                  our sources without optimisation, with symbols (build/<variant>-debug)
   --asan                   address and undefined behaviour sanitizers, with native tests (build/asan)
   --portable               for any x86-64-v3 CPU instead of this one (build/<variant>-portable)
+  --target SYSTEM-CPU      for another system, with zig's compiler: linux-amd64, linux-arm64, windows-amd64
+                           or darwin-arm64 (build/<target>-<variant>)
+  --level LEVEL            for CPUs with these instructions: avx2, avx512, bf16, amx; on arm64 neon,
+                           dotprod, i8mm; the library's name ends in it (docs/install.md)
   --tests                  also build native/tests
   --engine-only            stop after the engine's archives
   --library-only           do not build bin/daguerre
@@ -36,14 +41,23 @@ TEXT
 
 # One function, read in full before it runs: editing this file does not disturb a running build.
 main() {
-    variant=cpu flavour=release portable=OFF tests=OFF fetch_headers=no
+    variant=cpu flavour=release level="" named_level=OFF target="" tests=OFF fetch_headers=no
     stop_after=all
-    for arg in "$@"; do
+    local arg
+    while [ $# != 0 ]; do
+        arg=$1
+        shift
         case $arg in
             cpu | vulkan | cuda) variant=$arg ;;
             --debug) flavour=debug ;;
             --asan) flavour=asan tests=ON ;;
-            --portable) portable=ON ;;
+            --portable) level=portable ;;
+            --target | --level)
+                [ $# != 0 ] || die "$arg needs a value" 2
+                printf -v "${arg#--}" %s "$1"
+                shift
+                [ "$arg" = --target ] || named_level=ON
+                ;;
             --tests) tests=ON ;;
             --engine-only) stop_after=engine ;;
             --library-only) stop_after=library ;;
@@ -57,13 +71,18 @@ main() {
     if [ $flavour = asan ] && [ $variant != cpu ]; then
         die "--asan is for the cpu variant: GPU drivers are not built with sanitizers" 2
     fi
+    choose_target
     steps=${DAGUERRE_STEPS:-3}
     jobs=${DAGUERRE_JOBS:-$(nproc)}
 
-    build_name=$variant
-    [ $flavour != debug ] || build_name=$variant-debug
+    build_name=${target:+$target-}$variant
+    [ $flavour != debug ] || build_name=$build_name-debug
     [ $flavour != asan ] || build_name=asan
-    [ $portable != ON ] || build_name=$build_name-portable
+    if [ $named_level = ON ]; then
+        build_name=$build_name-$level
+    elif [ -z "$target" ] && [ -n "$level" ]; then
+        build_name=$build_name-portable
+    fi
     build_dir=$root/build/$build_name
 
     [ $fetch_headers = no ] || fetch_vulkan_headers
@@ -83,6 +102,7 @@ main() {
         flock 9
     fi
 
+    [ -z "$target" ] || install_zig
     prepare_engine_sources
     build_engine
     [ $stop_after != engine ] || return 0

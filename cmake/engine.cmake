@@ -13,7 +13,10 @@ endif()
 
 find_package(Threads REQUIRED)
 set(archives daguerre_engine ggml ggml-cpu)
-set(system Threads::Threads ${CMAKE_DL_LIBS} m)
+set(system Threads::Threads ${CMAKE_DL_LIBS})
+if(NOT WIN32)
+    list(APPEND system m)
+endif()
 if(DAGUERRE_VARIANT STREQUAL "vulkan")
     find_package(Vulkan REQUIRED)
     list(APPEND archives ggml-vulkan)
@@ -31,8 +34,10 @@ target_include_directories(daguerre_engine SYSTEM INTERFACE
     "${PROJECT_SOURCE_DIR}/third_party/engine"
     "${DAGUERRE_GGML_DIR}/include"
     "${DAGUERRE_GGML_DIR}/src")
-target_link_libraries(daguerre_engine INTERFACE
-    -Wl,--start-group ${archives} -Wl,--end-group ${system})
+if(NOT APPLE)  # whose linker looks into archives as often as it must
+    set(archives -Wl,--start-group ${archives} -Wl,--end-group)
+endif()
+target_link_libraries(daguerre_engine INTERFACE ${archives} ${system})
 if(DAGUERRE_VARIANT STREQUAL "vulkan")
     target_compile_definitions(daguerre_engine INTERFACE GGML_USE_VULKAN)
 elseif(DAGUERRE_VARIANT STREQUAL "cuda")
@@ -41,4 +46,5 @@ endif()
 target_compile_definitions(daguerre_engine INTERFACE GGML_USE_CPU)
 
 # The archives are inputs of a build like any source: relink when they change.
+list(FILTER archives EXCLUDE REGEX "^-Wl")
 set_property(TARGET daguerre_engine PROPERTY INTERFACE_LINK_DEPENDS "${archives}")

@@ -11,9 +11,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 get_filename_component(DAGUERRE_ROOT "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
 
-if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" OR NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
-    message(FATAL_ERROR "daguerre builds with GCC or Clang on Linux; found ${CMAKE_C_COMPILER_ID} "
-                        "on ${CMAKE_SYSTEM_NAME}")
+if(NOT CMAKE_C_COMPILER_ID MATCHES "GNU|Clang" OR NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|Windows|Darwin)$")
+    message(FATAL_ERROR "daguerre builds with GCC or Clang for Linux, Windows and macOS; found ${CMAKE_C_COMPILER_ID} "
+                        "for ${CMAKE_SYSTEM_NAME}")
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "")
     set(CMAKE_BUILD_TYPE Release)
@@ -21,7 +21,6 @@ endif()
 set(CMAKE_C_FLAGS_RELEASE "-O3 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
-option(DAGUERRE_PORTABLE "run on every x86-64-v3 CPU instead of being tuned to this one" OFF)
 option(DAGUERRE_ASAN "address sanitizer everywhere, undefined behaviour sanitizer on our own code" OFF)
 
 # The engine's limit for tensor names; every file that sees ggml.h must agree on it.
@@ -57,16 +56,9 @@ if(DAGUERRE_CCACHE)
 endif()
 
 # Instruction sets: DAGUERRE_ARCH_FLAGS for hot code, DAGUERRE_CPU_FEATURES for people.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    if(DAGUERRE_PORTABLE)
-        set(DAGUERRE_ARCH_FLAGS -msse4.2 -mf16c -mfma -mbmi2 -mavx -mavx2)
-    else()
-        set(DAGUERRE_ARCH_FLAGS -march=native)
-    endif()
-elseif(NOT DAGUERRE_PORTABLE)
-    set(DAGUERRE_ARCH_FLAGS -mcpu=native)
-endif()
-execute_process(COMMAND "${CMAKE_C_COMPILER}" ${DAGUERRE_ARCH_FLAGS} -dM -E -x c /dev/null
+include("${CMAKE_CURRENT_LIST_DIR}/levels.cmake")
+separate_arguments(target_flags UNIX_COMMAND "${CMAKE_C_COMPILER_ARG1}")
+execute_process(COMMAND "${CMAKE_C_COMPILER}" ${target_flags} ${DAGUERRE_ARCH_FLAGS} -dM -E -x c /dev/null
                 OUTPUT_VARIABLE macros RESULT_VARIABLE status ERROR_VARIABLE problem)
 if(status)
     message(FATAL_ERROR "${CMAKE_C_COMPILER} cannot describe its target: ${problem}")

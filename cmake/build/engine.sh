@@ -89,19 +89,10 @@ vendor_engine() { # destination, hash of the lock file
 
 # Everything that decides what the archives contain.
 engine_key() {
-    local arch=()
-    if [ $portable = OFF ]; then
-        case $(uname -m) in
-            x86_64) arch=(-march=native) ;;
-            *) arch=(-mcpu=native) ;;
-        esac
-    fi
     {
-        echo "$variant $portable $engine_flavour $(uname -m)"
-        "${CC:-cc}" --version
-        "${CXX:-c++}" --version
-        "${CC:-cc}" "${arch[@]}" -dM -E -x c /dev/null
-        cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake
+        echo "$variant $level $engine_flavour $target_cpu $target"
+        describe_compiler
+        cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake cmake/levels.cmake
         case $variant in
             vulkan) glslc --version; cat "$(vulkan_headers)/vulkan/vulkan_core.h" ;;
             cuda) "${CUDACXX:-nvcc}" --version; cuda_architectures ;;
@@ -113,9 +104,8 @@ engine_key() {
 locate_engine() { # sets engine_flavour, engine_build, engine_lib, engine_hash
     engine_flavour=$flavour
     [ "$flavour" != debug ] || engine_flavour=release
-    engine_build=$root/build/engine-$variant
+    engine_build=$root/build/engine-${target:+$target-}$variant${level:+-$level}
     [ "$engine_flavour" != asan ] || engine_build=$root/build/engine-asan
-    [ "$portable" != ON ] || engine_build=$engine_build-portable
     engine_lib=$engine_build/lib
     engine_hash=$(engine_key)
 }
@@ -150,10 +140,10 @@ build_archives() {
     [ $engine_flavour = asan ] && asan=ON
     variant_options
     configure third_party/engine "$dir" -DDAGUERRE_GGML_DIR="$ggml_dir" -DDAGUERRE_SDCPP_DIR="$sdcpp_dir" \
-        -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_PORTABLE=$portable -DDAGUERRE_ASAN=$asan "${options[@]}"
+        -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_LEVEL="$level" "${toolchain[@]}" -DDAGUERRE_ASAN=$asan "${options[@]}"
     compile "      engine for $variant" "$dir"
     if engine_is_pinned; then
-        cache_put "$key" 8 "$engine_lib"/*.a
+        cache_put "$key" 24 "$engine_lib"/*.a
         printf '%s\n' "$key" >"$dir/.key"
     fi
 }

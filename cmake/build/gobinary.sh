@@ -1,10 +1,14 @@
 # shellcheck shell=bash
-# bin/daguerre, without cgo.
+# bin/daguerre, without cgo; of a target bin/<target>/daguerre, or daguerre.exe.
 
 build_binary() {
-    local version
+    local version program=bin/${target:+$target/}daguerre
     version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/daguerre-go/daguerre/cli/internal/command.version=$version" -o bin/daguerre ./cli/daguerre ||
-        die "go could not build bin/daguerre"
-    step 3 bin/daguerre "$version"
+    case $target in windows-*) program=$program.exe ;; esac
+    if [ -n "$target" ]; then
+        export GOOS=${target%-*} GOARCH=${target#*-}
+    fi
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/daguerre-go/daguerre/cli/internal/command.version=$version" -o "$program" ./cli/daguerre ||
+        die "go could not build $program"
+    step 3 "$program" "$version"
 }

@@ -1,10 +1,21 @@
 # shellcheck shell=bash
 # libdaguerre-<variant>.so from native/ and the engine's archives.
 
+# The library's file name on the target's system.
+library_name() {
+    local name=daguerre-$variant
+    [ $named_level = OFF ] || name=$name-$level
+    case ${target:-$(uname -s)} in
+        windows-*) printf '%s\n' "$name.dll" ;;
+        darwin-* | Darwin) printf '%s\n' "lib$name.dylib" ;;
+        *) printf '%s\n' "lib$name.so" ;;
+    esac
+}
+
 library_key() {
     {
-        echo "$engine_hash $flavour $tests"
-        cat CMakeLists.txt cmake/*.cmake cmake/exports.map
+        echo "$engine_hash $flavour $tests $named_level"
+        cat CMakeLists.txt cmake/*.cmake cmake/exports.*
         find native -type f ! -path '*/tests/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha
 }
@@ -23,7 +34,8 @@ cpu_words() { # of the compiled-in feature names: what a person wants to know
 }
 
 build_library() {
-    local library=$build_dir/libdaguerre-$variant.so key label type=Release options=() asan=OFF
+    local library key type=Release options=() asan=OFF
+    library=$build_dir/$(library_name)
     key=library-$(library_key)
     # Tests are no part of a finished library; Ninja decides about them.
     if engine_is_pinned && [ "$tests" = OFF ]; then
@@ -42,22 +54,23 @@ build_library() {
     [ $flavour = asan ] && asan=ON
     variant_options
     configure . "$build_dir" -DCMAKE_BUILD_TYPE=$type -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_GGML_DIR="$ggml_dir" \
-        -DDAGUERRE_ENGINE_LIB_DIR="$engine_lib" -DDAGUERRE_ENGINE_PIN="$engine_pin" -DDAGUERRE_PORTABLE=$portable \
-        -DDAGUERRE_ASAN=$asan -DDAGUERRE_BUILD_TESTS="$tests" "${options[@]}"
+        -DDAGUERRE_ENGINE_LIB_DIR="$engine_lib" -DDAGUERRE_ENGINE_PIN="$engine_pin" -DDAGUERRE_LEVEL="$level" \
+        -DDAGUERRE_LEVEL_IN_NAME=$named_level "${toolchain[@]}" -DDAGUERRE_ASAN=$asan -DDAGUERRE_BUILD_TESTS="$tests" "${options[@]}"
     compile "      libdaguerre-$variant" "$build_dir"
     # A file edited while it compiled would store the new code under the old hash.
     if engine_is_pinned && [ "$tests" = OFF ] && [ "$key" = "library-$(library_key)" ]; then
-        cache_put "$key" 8 "$library" "$build_dir/features.txt"
+        cache_put "$key" 24 "$library" "$build_dir/features.txt"
         printf '%s\n' "$key" >"$build_dir/.key"
     fi
     library_step ""
 }
 
 library_step() { # remark
-    local details threads
+    local details name threads
     threads="$(nproc) threads"
     [ "$(nproc)" = 1 ] && threads="1 thread"
-    details="$(cpu_words "$(cat "$build_dir/features.txt" 2>/dev/null)"), $threads"
+    details="$(cpu_words "$(cat "$build_dir/features.txt" 2>/dev/null)"), ${target:-$threads}"
     [ $flavour = asan ] && details="$details, sanitizers"
-    step 2 "libdaguerre-$variant" "$details${1:+  ($1)}"
+    name=$(library_name)
+    step 2 "${name%.*}" "$details${1:+  ($1)}"
 }

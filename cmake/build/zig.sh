@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# Cross compiling: zig's clang in build/tools, from the Python package index. Nothing is installed elsewhere.
+
+targets="linux-amd64 linux-arm64 windows-amd64 darwin-arm64"
+
+install_zig() {
+    local version dir
+    version=$(cat cmake/toolchains/zig-version)
+    dir=$root/build/tools/zig-$version
+    # What zig keeps of C libraries it has compiled is not in the home folder, and `rm -rf build` removes it.
+    export ZIG_GLOBAL_CACHE_DIR=${ZIG_GLOBAL_CACHE_DIR:-$dir/cache} ZIG_LOCAL_CACHE_DIR=${ZIG_LOCAL_CACHE_DIR:-$dir/cache}
+    [ ! -x "$dir/bin/zig-ranlib" ] || return 0
+    python3 -c 'import venv, ensurepip' 2>/dev/null || die "--target needs python3 with venv, to get zig: apt install python3-venv"
+    note "fetching zig $version"
+    python3 -m venv "$dir" && "$dir/bin/pip" install --quiet --disable-pip-version-check "ziglang==$version" ||
+        die "pip could not install ziglang==$version"
+    local zig
+    zig=$(echo "$dir"/lib/python3*/site-packages/ziglang/zig)
+    [ -x "$zig" ] || die "the package ziglang $version holds no zig"
+    ln -sf "$zig" "$dir/bin/zig"
+    local tool
+    for tool in ar ranlib; do
+        printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$zig" $tool >"$dir/bin/zig-$tool"
+        chmod +x "$dir/bin/zig-$tool"
+    done
+}
+
+# Sets what follows from --target and --level: target_cpu, toolchain, level. Without a level a target gets its lowest.
+choose_target() {
+    local lowest=avx2
+    target_cpu=$(uname -m)
+    [ "$target_cpu" = x86_64 ] || lowest=neon
+    toolchain=()
+    if [ -n "$target" ]; then
+        [ -f "cmake/toolchains/$target.cmake" ] || die "unknown target '$target'; the targets are $targets" 2
+        toolchain=(-DCMAKE_TOOLCHAIN_FILE="$root/cmake/toolchains/$target.cmake")
+        case $target in
+            *-amd64) target_cpu=x86_64 lowest=avx2 ;;
+            darwin-arm64) target_cpu=aarch64 lowest=dotprod ;; # Apple's first has it
+            *) target_cpu=aarch64 lowest=neon ;;
+        esac
+        [ $flavour != asan ] || die "--asan builds for this machine only" 2
+    fi
+    [ "$level" != portable ] || level=$lowest
+    [ -z "$target" ] || level=${level:-$lowest}
+    case $target_cpu:$level in
+        *: | x86_64:avx2 | x86_64:avx512 | x86_64:bf16 | x86_64:amx | aarch64:neon | aarch64:dotprod | aarch64:i8mm) ;;
+        x86_64:*) die "unknown level '$level'; the levels are avx2, avx512, bf16, amx" 2 ;;
+        *) die "unknown level '$level'; the levels are neon, dotprod, i8mm" 2 ;;
+    esac
+}
+
+# The version of the compiler, and what it takes the CPU for: parts of the keys of finished builds.
+describe_compiler() {
+    if [ -n "$target" ]; then
+        cat cmake/toolchains/zig-version cmake/toolchains/zig.cmake "cmake/toolchains/$target.cmake"
+        return
+    fi
+    local arch=()
+    if [ -z "$level" ]; then
+        case $(uname -m) in
+            x86_64) arch=(-march=native) ;;
+            *) arch=(-mcpu=native) ;;
+        esac
+    fi
+    "${CC:-cc}" --version
+    "${CXX:-c++}" --version
+    "${CC:-cc}" "${arch[@]}" -dM -E -x c /dev/null
+}
