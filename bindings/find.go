@@ -72,7 +72,7 @@ func fileName(variant string) string {
 // module's source tree, found by walking up from the executable and then from the working directory;
 // daguerre/lib/<version> and daguerre/lib in the user's data folder (see dataDir); daguerre/lib in the user's
 // cache folder; the system's folders, such as /usr/local/lib/daguerre. In each place the variants
-// come best first.
+// come best first, and of the CPU variant's levels that are there the best. $DAGUERRE_CPU_LEVEL chooses one level.
 //
 // A source tree in the working directory can thus have its library loaded, as `go run` and `go test`
 // need; do not run programs inside trees you do not trust.
@@ -86,6 +86,7 @@ type places struct {
 	dataDir    func() (string, error)
 	cacheDir   func() (string, error)
 	system     []string
+	levels     []level // best first
 }
 
 func hostPlaces() places {
@@ -102,6 +103,7 @@ func hostPlaces() places {
 		dataDir:  func() (string, error) { return dataDir(runtime.GOOS, os.Getenv) },
 		cacheDir: os.UserCacheDir,
 		system:   systemFolders[runtime.GOOS],
+		levels:   hostLevels(),
 	}
 }
 
@@ -136,13 +138,17 @@ func (p places) find(o Options) ([]candidate, error) {
 		}
 		variants = []string{o.Variant}
 	}
+	forced, err := p.forcedLevel()
+	if err != nil {
+		return nil, err
+	}
+	found := candidates{levels: p.levels, forced: forced}
 	if o.Path != "" {
-		return explicit(o.Path, sourceOption, variants), nil
+		return found.explicit(o.Path, sourceOption, variants), nil
 	}
 	if path := p.getenv(envLibrary); path != "" {
-		return explicit(path, sourceEnv, variants), nil
+		return found.explicit(path, sourceEnv, variants), nil
 	}
-	var found candidates
 	executable, err := p.executable()
 	if err == nil {
 		dir := filepath.Dir(executable)
@@ -166,15 +172,21 @@ func (p places) find(o Options) ([]candidate, error) {
 	for _, dir := range p.system {
 		found.folder(dir, sourceSystem, variants)
 	}
-	return found, nil
+	return found.list, nil
+}
+
+// candidates is a list without repeated paths.
+type candidates struct {
+	list   []candidate
+	levels []level // of CPU libraries, best first
+	forced string  // the one level that is taken, or ""
 }
 
 // explicit returns the candidates of a path somebody named: the file, or a folder's files.
-func explicit(path, source string, variants []string) []candidate {
+func (c *candidates) explicit(path, source string, variants []string) []candidate {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		var found candidates
-		found.folder(path, source, variants)
-		return found
+		c.folder(path, source, variants)
+		return c.list
 	}
 	// Without a slash the dynamic linker would search its own places instead.
 	if absolute, err := filepath.Abs(path); err == nil {
@@ -186,25 +198,38 @@ func explicit(path, source string, variants []string) []candidate {
 			variant = v
 		}
 	}
+	if _, ok := levelOf(path, c.levels); ok {
+		variant = levelVariant
+	}
 	return []candidate{{Path: path, Variant: variant, Source: source}}
 }
-
-// candidates is a list without repeated paths.
-type candidates []candidate
 
 func (c *candidates) add(path, variant, source string) {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	if slices.ContainsFunc(*c, func(have candidate) bool { return have.Path == path }) {
+	if slices.ContainsFunc(c.list, func(have candidate) bool { return have.Path == path }) {
 		return
 	}
-	*c = append(*c, candidate{Path: path, Variant: variant, Source: source})
+	c.list = append(c.list, candidate{Path: path, Variant: variant, Source: source})
 }
 
+// folder adds a folder's libraries: of each variant the one without a level, which somebody built there, then those of the levels that
+// are there, best first. A forced level leaves no other library of that variant.
 func (c *candidates) folder(dir, source string, variants []string) {
 	for _, v := range variants {
-		c.add(filepath.Join(dir, fileName(v)), v, source)
+		if v != levelVariant || c.forced == "" {
+			c.add(filepath.Join(dir, fileName(v)), v, source)
+		}
+		if v != levelVariant {
+			continue
+		}
+		for _, l := range c.levels {
+			path := filepath.Join(dir, levelFile(l.name))
+			if _, err := os.Stat(path); l.name == c.forced || c.forced == "" && err == nil {
+				c.add(path, v, source)
+			}
+		}
 	}
 }
 
@@ -215,7 +240,9 @@ func (c *candidates) build(dir string, variants []string) {
 		return
 	}
 	for _, v := range variants {
-		c.add(filepath.Join(root, "build", v, fileName(v)), v, sourceBuild)
+		if v != levelVariant || c.forced == "" {
+			c.add(filepath.Join(root, "build", v, fileName(v)), v, sourceBuild)
+		}
 	}
 }
 

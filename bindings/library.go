@@ -62,7 +62,7 @@ func Load(o Options) (*Library, error) {
 // OpenFile loads one file and nothing else, beside the library of [Load], if any: for tests, and for
 // programs that compare two builds. The error is a [*LoadError] with one attempt.
 func OpenFile(path string) (*Library, error) {
-	lib, attempts := try(explicit(path, sourceOption, Variants), "")
+	lib, attempts := try(named(path), "")
 	if lib == nil {
 		return nil, &LoadError{Attempts: attempts}
 	}
@@ -74,6 +74,12 @@ func (l *Library) Path() string { return l.path }
 
 // Variant returns what the library was compiled for: "cpu", "vulkan" or "cuda".
 func (l *Library) Variant() string { return l.info.Variant.String() }
+
+// Level returns the level of instructions that a released CPU library is compiled for, as its file name says, or "".
+func (l *Library) Level() string {
+	of, _ := levelOf(l.path, hostLevels())
+	return of.name
+}
 
 // Attempts returns what was tried, ending with this library unless a better one was held back.
 func (l *Library) Attempts() []Attempt { return slices.Clone(l.attempts) }
@@ -94,7 +100,7 @@ func (l *Library) satisfies(o Options) error {
 	if o.Variant != "" && o.Variant != l.Variant() {
 		other = "variant " + o.Variant
 	}
-	if o.Path != "" && !slices.ContainsFunc(explicit(o.Path, sourceOption, Variants), func(c candidate) bool {
+	if o.Path != "" && !slices.ContainsFunc(named(o.Path), func(c candidate) bool {
 		return c.Path == l.path || sameFile(c.Path, l.path)
 	}) {
 		other = o.Path
@@ -105,6 +111,12 @@ func (l *Library) satisfies(o Options) error {
 	return &Error{Code: ErrUnsupported, Op: "load", Message: fmt.Sprintf(
 		"%s was asked for, but %s (variant %s) is loaded already, and a process has one library; start another process",
 		other, l.path, l.Variant())}
+}
+
+// named returns the candidates of a path.
+func named(path string) []candidate {
+	files := candidates{levels: hostLevels()}
+	return files.explicit(path, sourceOption, Variants)
 }
 
 func sameFile(a, b string) bool {
@@ -131,7 +143,11 @@ func try(files []candidate, wanted string) (*Library, []Attempt) {
 			attempts = append(attempts, Attempt{candidate: c, Outcome: err.Error()})
 			continue
 		}
-		attempts = append(attempts, Attempt{candidate: c, Outcome: "loaded", OK: true})
+		outcome := "loaded"
+		if l := lib.Level(); l != "" {
+			outcome += ": level " + l + ", the best here that this CPU has"
+		}
+		attempts = append(attempts, Attempt{candidate: c, Outcome: outcome, OK: true})
 		lib.attempts = attempts
 		return lib, attempts
 	}
@@ -160,6 +176,11 @@ func open(c candidate, wanted string) (*Library, error) {
 	}
 	if err := regular(c.Path); err != nil {
 		return nil, err
+	}
+	if l, ok := levelOf(c.Path, hostLevels()); ok {
+		if lacks := l.lacks(); len(lacks) > 0 {
+			return nil, fmt.Errorf("this CPU lacks %s of the level %s", strings.Join(lacks, " "), l.name)
+		}
 	}
 	handle, err := dlopen(c.Path)
 	if err != nil {
@@ -223,7 +244,7 @@ func missing(info BuildInfo) string {
 	have := strings.Fields(info.CPUFeatures.String())
 	var lacks []string
 	for _, f := range strings.Fields(info.Features.String()) {
-		if !slices.Contains(have, f) && strings.ToLower(f) != "llamafile" {
+		if !slices.Contains(have, f) && f != "llamafile" && f != "portable" && f != "asan" {
 			lacks = append(lacks, f)
 		}
 	}

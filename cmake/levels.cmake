@@ -1,6 +1,6 @@
 # Which instruction sets a library is compiled for: DAGUERRE_LEVEL, or this machine's own where it is "". Gives DAGUERRE_ARCH_FLAGS for
 # our kernels and sets ggml's options for its own. A level needs all of the CPU that it names; bindings/levels.go has the same table and
-# chooses when a library is loaded.
+# chooses when a library is loaded. DAGUERRE_EXACT_FLAGS are for all other code: results do not depend on what the compiler fuses.
 set(DAGUERRE_LEVEL "" CACHE STRING "'' for this CPU, avx2, avx512, bf16 or amx; on arm64 neon, dotprod or i8mm")
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -11,17 +11,18 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(levels avx2 avx512 bf16 amx)
     set(native -march=native)
 else()
+    # Without fp16, with which ggml would sum products of F16 in F16.
     set(neon armv8-a)
-    set(dotprod armv8.2-a+dotprod+fp16)
-    set(i8mm armv8.2-a+dotprod+fp16+i8mm)
+    set(dotprod armv8.2-a+dotprod)
+    set(i8mm armv8.2-a+dotprod+i8mm)
     if(DAGUERRE_ZIG_TARGET)  # it calls the same by other names
         foreach(name neon dotprod i8mm)
             string(REPLACE "armv8.2-a" "generic+v8_2a" ${name} "${${name}}")
             string(REPLACE "armv8-a" "generic" ${name} "${${name}}")
-            string(REPLACE "+fp16" "+fullfp16" ${name} "${${name}}")
         endforeach()
     endif()
     set(levels neon dotprod i8mm)
+    set(DAGUERRE_EXACT_FLAGS -ffp-contract=off)  # x86-64's baseline has nothing to fuse with
     set(native -mcpu=native)
 endif()
 

@@ -11,6 +11,7 @@
 #include <sched.h>
 #endif
 
+#include "base/cpuid.h"
 #include "base/error.h"
 #include "ggml-cpu.h"
 
@@ -69,22 +70,17 @@ struct Feature {
     bool present;
 };
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define DG_CPU_HAS(name) (__builtin_cpu_supports(name) != 0)
-#else
-#define DG_CPU_HAS(name) true
-#endif
-
 // `built` is what ggml's CPU backend says: it may be compiled for other instruction sets than this file.
 std::vector<Feature> features() {
 #if defined(__x86_64__)
+    const CpuSets& cpu = cpu_sets();
     return {
-        {"avx", ggml_cpu_has_avx() != 0, DG_CPU_HAS("avx")},
-        {"avx2", ggml_cpu_has_avx2() != 0, DG_CPU_HAS("avx2")},
-        {"fma", ggml_cpu_has_fma() != 0, DG_CPU_HAS("fma")},
-        {"avx512f", ggml_cpu_has_avx512() != 0, DG_CPU_HAS("avx512f")},
-        {"avx512_vnni", ggml_cpu_has_avx512_vnni() != 0, DG_CPU_HAS("avx512vnni")},
-        {"avx512_bf16", ggml_cpu_has_avx512_bf16() != 0, DG_CPU_HAS("avx512bf16")},
+        {"avx", ggml_cpu_has_avx() != 0, cpu.avx},
+        {"avx2", ggml_cpu_has_avx2() != 0, cpu.avx2},
+        {"fma", ggml_cpu_has_fma() != 0, cpu.fma},
+        {"avx512f", ggml_cpu_has_avx512() != 0, cpu.avx512f},
+        {"avx512_vnni", ggml_cpu_has_avx512_vnni() != 0, cpu.avx512_vnni},
+        {"avx512_bf16", ggml_cpu_has_avx512_bf16() != 0, cpu.avx512_bf16},
     };
 #else
     return {};
