@@ -19,8 +19,8 @@ usage: ./build.sh [cpu|vulkan|cuda] [options]
   --portable               for any x86-64-v3 CPU instead of this one (build/<variant>-portable)
   --target SYSTEM-CPU      for another system, with zig's compiler: linux-amd64, linux-arm64, windows-amd64
                            or darwin-arm64 (build/<target>-<variant>)
-  --level LEVEL            for CPUs with these instructions: avx2, avx512, bf16, amx; on arm64 neon,
-                           dotprod, i8mm; the library's name ends in it (docs/install.md)
+  --level LEVEL[,LEVEL]    a library for CPUs with these instructions, its name ends in it: avx2, avx512,
+                           bf16, amx; on arm64 neon, dotprod, i8mm (docs/install.md)
   --tests                  also build native/tests
   --engine-only            stop after the engine's archives
   --library-only           do not build bin/daguerre
@@ -41,7 +41,7 @@ TEXT
 
 # One function, read in full before it runs: editing this file does not disturb a running build.
 main() {
-    variant=cpu flavour=release level="" named_level=OFF target="" tests=OFF fetch_headers=no
+    variant=cpu flavour=release levels="" named_level=OFF target="" tests=OFF fetch_headers=no
     stop_after=all
     local arg
     while [ $# != 0 ]; do
@@ -51,12 +51,14 @@ main() {
             cpu | vulkan | cuda) variant=$arg ;;
             --debug) flavour=debug ;;
             --asan) flavour=asan tests=ON ;;
-            --portable) level=portable ;;
+            --portable) levels=portable ;;
             --target | --level)
                 [ $# != 0 ] || die "$arg needs a value" 2
-                printf -v "${arg#--}" %s "$1"
+                case $arg in
+                    --target) target=$1 ;;
+                    --level) levels=$1 named_level=ON ;;
+                esac
                 shift
-                [ "$arg" = --target ] || named_level=ON
                 ;;
             --tests) tests=ON ;;
             --engine-only) stop_after=engine ;;
@@ -79,8 +81,8 @@ main() {
     [ $flavour != debug ] || build_name=$build_name-debug
     [ $flavour != asan ] || build_name=asan
     if [ $named_level = ON ]; then
-        build_name=$build_name-$level
-    elif [ -z "$target" ] && [ -n "$level" ]; then
+        build_name=$build_name-${levels//,/-}
+    elif [ -z "$target" ] && [ -n "$levels" ]; then
         build_name=$build_name-portable
     fi
     build_dir=$root/build/$build_name

@@ -90,9 +90,9 @@ vendor_engine() { # destination, hash of the lock file
 # Everything that decides what the archives contain.
 engine_key() {
     {
-        echo "$variant $level $engine_flavour $target_cpu $target"
+        echo "$variant $levels $engine_flavour $target_cpu $target"
         describe_compiler
-        cat third_party/engine/Cargo.lock third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake cmake/levels.cmake
+        cat third_party/engine/Cargo.lock third_party/engine/*.cmake third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake cmake/levels.cmake
         case $variant in
             vulkan) glslc --version; cat "$(vulkan_headers)/vulkan/vulkan_core.h" ;;
             cuda) "${CUDACXX:-nvcc}" --version; cuda_architectures ;;
@@ -104,7 +104,7 @@ engine_key() {
 locate_engine() { # sets engine_flavour, engine_build, engine_lib, engine_hash
     engine_flavour=$flavour
     [ "$flavour" != debug ] || engine_flavour=release
-    engine_build=$root/build/engine-${target:+$target-}$variant${level:+-$level}
+    engine_build=$root/build/engine-${target:+$target-}$variant${levels:+-${levels//,/-}}
     [ "$engine_flavour" != asan ] || engine_build=$root/build/engine-asan
     engine_lib=$engine_build/lib
     engine_hash=$(engine_key)
@@ -140,7 +140,7 @@ build_archives() {
     [ $engine_flavour = asan ] && asan=ON
     variant_options
     configure third_party/engine "$dir" -DDAGUERRE_GGML_DIR="$ggml_dir" -DDAGUERRE_SDCPP_DIR="$sdcpp_dir" \
-        -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_LEVEL="$level" "${toolchain[@]}" -DDAGUERRE_ASAN=$asan "${options[@]}"
+        -DDAGUERRE_VARIANT="$variant" -DDAGUERRE_LEVELS="${levels//,/;}" "${toolchain[@]}" -DDAGUERRE_ASAN=$asan "${options[@]}"
     compile "      engine for $variant" "$dir"
     if engine_is_pinned; then
         cache_put "$key" 24 "$engine_lib"/*.a

@@ -25,9 +25,9 @@ install_zig() {
     done
 }
 
-# Sets what follows from --target and --level: target_cpu, toolchain, level. Without a level a target gets its lowest.
+# Sets what follows from --target and --level: target_cpu, toolchain, levels. Without a level a target gets its lowest.
 choose_target() {
-    local lowest=avx2
+    local lowest=avx2 level known
     target_cpu=$(uname -m)
     [ "$target_cpu" = x86_64 ] || lowest=neon
     toolchain=()
@@ -41,13 +41,13 @@ choose_target() {
         esac
         [ $flavour != asan ] || die "--asan builds for this machine only" 2
     fi
-    [ "$level" != portable ] || level=$lowest
-    [ -z "$target" ] || level=${level:-$lowest}
-    case $target_cpu:$level in
-        *: | x86_64:avx2 | x86_64:avx512 | x86_64:bf16 | x86_64:amx | aarch64:neon | aarch64:dotprod | aarch64:i8mm) ;;
-        x86_64:*) die "unknown level '$level'; the levels are avx2, avx512, bf16, amx" 2 ;;
-        *) die "unknown level '$level'; the levels are neon, dotprod, i8mm" 2 ;;
-    esac
+    [ "$levels" != portable ] || levels=$lowest
+    [ -z "$target" ] || levels=${levels:-$lowest}
+    known="neon dotprod i8mm"
+    [ "$target_cpu" != x86_64 ] || known="avx2 avx512 bf16 amx"
+    for level in ${levels//,/ }; do
+        [[ " $known " = *" $level "* ]] || die "unknown level '$level'; the levels of $target_cpu are ${known// /, }" 2
+    done
 }
 
 # The version of the compiler, and what it takes the CPU for: parts of the keys of finished builds.
@@ -57,7 +57,7 @@ describe_compiler() {
         return
     fi
     local arch=()
-    if [ -z "$level" ]; then
+    if [ -z "$levels" ]; then
         case $(uname -m) in
             x86_64) arch=(-march=native) ;;
             *) arch=(-mcpu=native) ;;

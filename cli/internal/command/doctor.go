@@ -128,6 +128,10 @@ func checkLibrary(lib Library) finding {
 func checkCPU(lib Library) finding {
 	f := finding{Check: "cpu", Status: checkOK, Message: "has " + orNone(lib.CPUFeatures)}
 	f.Details = []string{"compiled in: " + orNone(lib.Features)}
+	if lib.Level != "" {
+		f.Details = append(f.Details, "level: "+lib.Level+", "+word(os.Getenv("DAGUERRE_CPU_LEVEL") != "", "by DAGUERRE_CPU_LEVEL",
+			"the best of the installed ones that this CPU has"))
+	}
 	var unused []string
 	for _, have := range lib.CPUFeatures {
 		if !slices.Contains(lib.Features, have) {
@@ -138,6 +142,9 @@ func checkCPU(lib Library) finding {
 		f.Status = checkWarn
 		f.Message = "the library does not use all of this CPU: " + strings.Join(unused, " ")
 		f.Remedy = "rebuild it on this machine with `make`"
+		if lib.Level != "" {
+			f.Remedy = word(os.Getenv("DAGUERRE_CPU_LEVEL") != "", "unset DAGUERRE_CPU_LEVEL", "install the libraries of all levels, or build one on this machine with `make`")
+		}
 	}
 	return f
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,6 +48,35 @@ func TestDoctorJSON(t *testing.T) {
 	assert.Equal(t, map[string]string{"library": checkOK, "cpu": checkWarn, "devices": checkFail, "cache": checkOK, "precision": checkOK},
 		status)
 	assert.Empty(t, b.stderr, "the message is in the JSON")
+}
+
+// TestDoctorTellsTheLevel: which level of the released libraries is in use, and what helps where it is not the CPU's best.
+func TestDoctorTellsTheLevel(t *testing.T) {
+	for _, test := range []struct {
+		name, forced, level string
+		unused              bool
+		want, remedy        string
+	}{
+		{"an own build", "", "", true, "", "-> rebuild it on this machine with `make`\n"},
+		{"the best", "", "bf16", false, "level: bf16, the best of the installed ones that this CPU has\n", ""},
+		{"one that was named", "avx2", "avx2", true, "level: avx2, by DAGUERRE_CPU_LEVEL\n", "-> unset DAGUERRE_CPU_LEVEL\n"},
+		{"the only one", "", "avx2", true, "level: avx2, the best of the installed ones that this CPU has\n",
+			"-> install the libraries of all levels, or build one on this machine with `make`\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			t.Setenv("DAGUERRE_CPU_LEVEL", test.forced)
+			b.native.lib.Level = test.level
+			if test.unused {
+				b.native.lib.CPUFeatures = []string{"avx2", "avx512_bf16"}
+			}
+			b.run("doctor")
+			assert.Contains(t, b.stdout, test.want)
+			assert.Contains(t, b.stdout, test.remedy)
+			assert.Equal(t, test.level != "", strings.Contains(b.stdout, "level: "))
+			assert.Equal(t, test.unused, strings.Contains(b.stdout, "does not use all of this CPU"))
+		})
+	}
 }
 
 func TestDoctorWithoutLibrary(t *testing.T) {

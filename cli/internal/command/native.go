@@ -53,7 +53,7 @@ func (NativeLibrary) Library() Library {
 		return lib
 	}
 	l := b.Library()
-	return Library{Loaded: true, Path: l.Path, Variant: l.Variant, Version: l.Version, Engine: l.Engine, Compiler: l.Compiler,
+	return Library{Loaded: true, Path: l.Path, Variant: l.Variant, Level: l.Level, Version: l.Version, Engine: l.Engine, Compiler: l.Compiler,
 		Features: l.Features, CPUFeatures: l.CPUFeatures, Attempts: attempts(l.Attempts)}
 }
 
@@ -103,6 +103,7 @@ type Library struct {
 	Loaded      bool      `json:"loaded"`
 	Path        string    `json:"path,omitempty"`
 	Variant     string    `json:"variant,omitempty"` // "cpu", "vulkan", "cuda"
+	Level       string    `json:"level,omitempty"`   // of instructions, of a released CPU library
 	Version     string    `json:"version,omitempty"`
 	Engine      string    `json:"engine,omitempty"` // pin of the engine
 	Compiler    string    `json:"compiler,omitempty"`

@@ -54,6 +54,7 @@ func newBackend(lib *bindings.Library, logger *slog.Logger) (*Backend, error) {
 type Library struct {
 	Path        string    `json:"path"`
 	Variant     string    `json:"variant"` // "cpu", "vulkan" or "cuda"
+	Level       string    `json:"level"`   // of instructions, of a released CPU library: "avx2"; else ""
 	Version     string    `json:"version"`
 	Engine      string    `json:"engine"` // pin of the engine
 	Compiler    string    `json:"compiler"`
@@ -68,7 +69,7 @@ func (b *Backend) Library() Library { return describe(b.lib) }
 func describe(lib *bindings.Library) Library {
 	info := lib.BuildInfo()
 	return Library{
-		Path: lib.Path(), Variant: info.Variant.String(), Version: info.Version.String(),
+		Path: lib.Path(), Variant: info.Variant.String(), Level: lib.Level(), Version: info.Version.String(),
 		Engine: info.Engine.String(), Compiler: info.Compiler.String(),
 		Features: strings.Fields(info.Features.String()), CPUFeatures: strings.Fields(info.CPUFeatures.String()),
 		Attempts: lib.Attempts(),
