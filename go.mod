@@ -8,6 +8,7 @@ require (
 	github.com/HugoSmits86/nativewebp v1.2.1
 	github.com/ebitengine/purego v0.11.3
 	github.com/gofrs/flock v0.13.2
+	github.com/google/licensecheck v0.3.1
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/stretchr/testify v1.12.1

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is built, or removes what was installed: `make install` and `make uninstall` call it. PREFIX is where programs look for it,
-# DESTDIR a folder that stands for the root of the system, for packages. PROGRAM and BUILD are what is installed.
+# DESTDIR a folder that stands for the root of the system, for packages. PROGRAM and BUILD are what is installed. For releases, LIBRARIES
+# names the libraries, a line each; HOST_PROGRAM is the same program for this machine; EXTRA is a folder of more files, as below PREFIX.
 #
 #     tools/install.sh install|uninstall
 set -euo pipefail
@@ -8,6 +9,7 @@ umask 022
 
 prefix=${PREFIX:-/usr/local}
 program=${PROGRAM:-bin/daguerre}
+host_program=${HOST_PROGRAM:-$program}
 build=${BUILD:-build}
 engine=build/engine
 licences=("$engine/llama-cpp-sys-2/llama.cpp/LICENSE" "$engine/diffusion-rs-sys/stable-diffusion.cpp/LICENSE")
@@ -19,7 +21,7 @@ die() {
 }
 
 [[ $prefix = /* ]] || die "PREFIX is $prefix; it must begin with /"
-root=${DESTDIR:-}$prefix
+root=${DESTDIR:-}${prefix%/}
 
 put() { # mode, file, place below PREFIX
     # A program that runs keeps the file that it opened: install puts another in its place.
@@ -43,6 +45,7 @@ remove() { # removes what the list names that is not in file $1, and the list's 
 install_all() {
     [ -x "$program" ] || die "there is no $program; build it with \`make\` first"
     local libraries=("$build"/{cpu,vulkan,cuda}/libdaguerre-*.so) library file found=no
+    [ -z "${LIBRARIES:-}" ] || mapfile -t libraries <<<"$LIBRARIES"
     for library in "${libraries[@]}"; do [ ! -f "$library" ] || found=yes; done
     [ $found = yes ] || die "there is no libdaguerre in $build; build it with \`make\` first"
     for file in "${licences[@]}"; do [ -f "$file" ] || die "there is no $file, a licence of the engine's; build it with \`make\` first"; done
@@ -51,10 +54,13 @@ install_all() {
     trap 'rm -rf "$work"' EXIT
     new=$work/installed
     : >"$new"
-    "$program" man -o "$work/man"
-    for shell in bash zsh fish powershell; do "$program" completion $shell >"$work/$shell"; done
+    "$host_program" man -o "$work/man"
+    for shell in bash zsh fish powershell; do "$host_program" completion $shell >"$work/$shell"; done
 
-    put 755 "$program" bin/daguerre
+    case $program in
+        *.exe) put 755 "$program" bin/daguerre.exe ;;
+        *) put 755 "$program" bin/daguerre ;;
+    esac
     for library in "${libraries[@]}"; do
         [ ! -f "$library" ] || put 644 "$library" "lib/daguerre/${library##*/}"
     done
@@ -67,6 +73,9 @@ install_all() {
     put 644 "$work/zsh" share/zsh/site-functions/_daguerre
     put 644 "$work/fish" share/fish/vendor_completions.d/daguerre.fish
     put 644 "$work/powershell" share/daguerre/daguerre.ps1
+    if [ -n "${EXTRA:-}" ]; then
+        while IFS= read -r -d '' file; do put 644 "$EXTRA/$file" "$file"; done < <(cd "$EXTRA" && find . -type f -printf '%P\0' | LC_ALL=C sort -z)
+    fi
     printf '%s\n' "$list" >>"$new"
     remove "$new" # what an older version had besides
     install -D -m 644 "$new" "$root/$list"
