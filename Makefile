@@ -35,6 +35,20 @@ demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 	@echo '[4/4] bin/daguerre demo'
 	@bin/daguerre demo -o "$(OUT)" --prompt "$(PROMPT)"
 
+.PHONY: release
+release: ## archives for all systems into build/release, with SHA256SUMS (RELEASES chooses; docs/install.md)
+	@tools/release.sh
+
+.PHONY: release-check
+release-check: ## build the release twice, in two places without caches, and compare the sums (RELEASES, LEVELS)
+	@tools/release-check.sh
+
+.PHONY: release-smoke
+release-smoke: export RELEASES = linux-amd64-cpu
+release-smoke: export LEVELS = avx2
+release-smoke: ## the shortest release-check: one archive with one library
+	@tools/release-check.sh
+
 .PHONY: install
 install: export PREFIX ?= /usr/local
 install: ## install what is built: program, library, licences, man pages, completions (PREFIX, DESTDIR; docs/install.md)

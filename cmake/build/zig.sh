@@ -14,13 +14,13 @@ install_zig() {
     note "fetching zig $version"
     python3 -m venv "$dir" && "$dir/bin/pip" install --quiet --disable-pip-version-check "ziglang==$version" ||
         die "pip could not install ziglang==$version"
-    local zig
-    zig=$(echo "$dir"/lib/python3*/site-packages/ziglang/zig)
-    [ -x "$zig" ] || die "the package ziglang $version holds no zig"
-    ln -sf "$zig" "$dir/bin/zig"
-    local tool
+    local zig tool
+    zig=$(cd "$dir" && echo lib/python3*/site-packages/ziglang/zig)
+    [ -x "$dir/$zig" ] || die "the package ziglang $version holds no zig"
+    # Nothing in the folder names its place: it may be copied.
+    ln -sf "../$zig" "$dir/bin/zig"
     for tool in ar ranlib; do
-        printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$zig" $tool >"$dir/bin/zig-$tool"
+        printf '#!/bin/sh\nexec "${0%%/*}/zig" %s "$@"\n' $tool >"$dir/bin/zig-$tool"
         chmod +x "$dir/bin/zig-$tool"
     done
 }

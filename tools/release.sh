@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the archives of a release into build/release: `make release` calls it. RELEASES names those that are wanted.
+#
+#     RELEASES="linux-amd64-cpu linux-arm64-cpu" tools/release.sh
+#
+# LEVELS, for a quick look, names other levels than a release has: LEVELS=avx2 tools/release.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+all="linux-amd64-cpu linux-arm64-cpu windows-amd64-cpu darwin-arm64-cpu linux-amd64-vulkan windows-amd64-vulkan"
+out=${RELEASE:-build/release}
+zig=build/tools/zig-$(cat cmake/toolchains/zig-version)
+
+die() {
+    echo "release: $*" >&2
+    exit 1
+}
+
+levels_of() { # target: the levels of its CPU libraries; "" for one library without a level
+    case $1 in
+        linux-amd64) echo "${LEVELS:-avx2,avx512,bf16,amx}" ;;
+        windows-amd64) echo "${LEVELS:-avx2,avx512,bf16}" ;; # programs may not use AMX there without asking
+        linux-arm64) echo "${LEVELS:-neon,dotprod,i8mm}" ;;
+        darwin-arm64) ;;
+        *) die "unknown target '$1'" ;;
+    esac
+}
+
+# The commit's own time and name, so that every build of it is the same.
+version=$(sed -n 's/^project(daguerre VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+[ -n "$version" ] || die "CMakeLists.txt names no version"
+commit=$(git rev-parse --short=12 HEAD) || die "a release is made of a commit: this is no clone"
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct HEAD)}
+[ -z "$(git status --porcelain --untracked-files=no)" ] || commit=$commit-dirty
+export SOURCE_DATE_EPOCH=$epoch DAGUERRE_VERSION=$version+$commit
+export GOFLAGS="-trimpath -buildvcs=false" GOAMD64=v1 GOARM64=v8.0
+
+# The program of this machine writes manual pages and completions.
+CGO_ENABLED=0 go build -o build/release-host/daguerre ./cli/daguerre
+
+for archive in ${RELEASES:-$all}; do
+    variant=${archive##*-}
+    target=${archive%-*}
+    system=${target%-*}
+    libraries=()
+    levels=$(levels_of "$target")
+    echo "== $archive"
+    if [ "$variant" != cpu ]; then
+        # Its own CPU code is for the lowest level: the work is on the GPU. Without a GPU the CPU libraries beside it are taken.
+        ./build.sh "$variant" --target "$target" --library-only
+        libraries+=("build/$target-$variant"/*daguerre-"$variant".*)
+    fi
+    if [ -n "$levels" ]; then
+        ./build.sh --target "$target" --level "$levels"
+        libraries+=("build/$target-cpu-${levels//,/-}"/*daguerre-cpu-*.*)
+    else
+        ./build.sh --target "$target"
+        libraries+=("build/$target-cpu"/*daguerre-cpu.*)
+    fi
+    program=bin/$target/daguerre
+    [ "$system" != windows ] || program=$program.exe
+    go run ./tools/release -target "$target" -variant "$variant" -version "$version" -program "$program" -host build/release-host/daguerre \
+        -zig "$zig" -time "$epoch" -out "$out" "${libraries[@]}"
+done
+go run ./tools/release -sums -out "$out"
