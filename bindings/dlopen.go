@@ -8,6 +8,9 @@ import (
 	"github.com/ebitengine/purego"
 )
 
+// openFailed begins the outcome of a file that the system does not load.
+const openFailed = "dlopen failed"
+
 // dlopen opens a shared library with all its symbols bound and none of them given to others, so that
 // it can live beside another copy of ggml. The thread is held because dlerror is per thread.
 func dlopen(path string) (uintptr, error) {

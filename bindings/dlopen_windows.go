@@ -1,11 +1,32 @@
 package bindings
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
 
-// libdaguerre is built for systems with dlopen. On Windows this package compiles, so that programs
-// which use another backend do too, and every attempt to load says why it cannot work.
-var errNoWindows = errors.New("libdaguerre is not built for Windows; use WSL, or another backend")
+	"golang.org/x/sys/windows"
+)
 
-func dlopen(string) (uintptr, error)         { return 0, errNoWindows }
-func dlsym(uintptr, string) (uintptr, error) { return 0, errNoWindows }
-func dlclose(uintptr) error                  { return errNoWindows }
+// openFailed begins the outcome of a file that the system does not load.
+const openFailed = "LoadLibraryEx failed"
+
+// dlopen loads a DLL. What it needs is looked for in its own folder and in the system's, never in the working folder or on the PATH. The
+// path must be absolute.
+func dlopen(path string) (uintptr, error) {
+	handle, err := windows.LoadLibraryEx(filepath.Clean(path), 0,
+		windows.LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR|windows.LOAD_LIBRARY_SEARCH_DEFAULT_DIRS)
+	switch {
+	case errors.Is(err, windows.ERROR_MOD_NOT_FOUND):
+		return 0, fmt.Errorf("%w (a DLL that it needs is missing)", err)
+	case errors.Is(err, windows.ERROR_BAD_EXE_FORMAT):
+		return 0, fmt.Errorf("%w (it is no DLL for this processor)", err)
+	}
+	return uintptr(handle), err
+}
+
+func dlsym(handle uintptr, name string) (uintptr, error) {
+	return windows.GetProcAddress(windows.Handle(handle), name)
+}
+
+func dlclose(handle uintptr) error { return windows.FreeLibrary(windows.Handle(handle)) }

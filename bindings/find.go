@@ -59,11 +59,13 @@ type candidate struct {
 
 // fileName returns the library's file name for a variant on this system.
 func fileName(variant string) string {
-	extension := ".so"
-	if runtime.GOOS == "darwin" {
-		extension = ".dylib"
+	switch runtime.GOOS {
+	case "windows":
+		return "daguerre-" + variant + ".dll"
+	case "darwin":
+		return "libdaguerre-" + variant + ".dylib"
 	}
-	return "libdaguerre-" + variant + extension
+	return "libdaguerre-" + variant + ".so"
 }
 
 // Find lists the files [Load] would try for o, in its order, whether they exist or not. It opens

@@ -184,7 +184,7 @@ func open(c candidate, wanted string) (*Library, error) {
 	}
 	handle, err := dlopen(c.Path)
 	if err != nil {
-		return nil, fmt.Errorf("dlopen failed: %w", err)
+		return nil, fmt.Errorf(openFailed+": %w", err)
 	}
 	lib := &Library{path: c.Path}
 	if err := lib.judge(handle, wanted); err != nil {

@@ -23,22 +23,10 @@ type ID struct {
 }
 
 // Of returns the identity of the file that a name stands for. Links are followed.
-func Of(path string) (ID, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return ID{}, err
-	}
-	return of(st), nil
-}
+func Of(path string) (ID, error) { return ofPath(path) }
 
 // OfFile returns the identity of an open file.
-func OfFile(f *os.File) (ID, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return ID{}, err
-	}
-	return of(st), nil
-}
+func OfFile(f *os.File) (ID, error) { return ofFile(f) }
 
 // Key is equal for identities that are the Same.
 func (id ID) Key() ID {

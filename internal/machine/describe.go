@@ -18,9 +18,6 @@ type Description struct {
 
 var cpuName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
 
-// Describe asks the operating system.
-func Describe() Description { return describe(host) }
-
 func describe(root fs.FS) Description {
 	d := Description{CPU: "unknown CPU", Cores: runtime.NumCPU(), Memory: readTable(root, "proc/meminfo")["MemTotal"],
 		System: runtime.GOOS + "/" + runtime.GOARCH}
@@ -32,6 +29,9 @@ func describe(root fs.FS) Description {
 	}
 	return d
 }
+
+// Describe asks the operating system.
+func Describe() Description { return describeHost() }
 
 // LoadAverage returns how many threads wanted to run in the last minute; false where it is not known.
 func LoadAverage() (float64, bool) {

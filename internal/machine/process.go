@@ -1,3 +1,5 @@
+//go:build !windows
+
 package machine
 
 import (
@@ -57,3 +59,7 @@ func RAM() (total, available int64) {
 	info := readTable(host, "proc/meminfo")
 	return info["MemTotal"], info["MemAvailable"]
 }
+
+func systemMemory() (System, error) { return systemFrom(host, rlimits()) }
+
+func describeHost() Description { return describe(host) }

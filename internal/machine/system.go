@@ -11,7 +11,8 @@ type System struct {
 	TotalBytes     int64 // of the machine, or of the smallest limit that holds for this process
 	AvailableBytes int64 // that can be taken besides what the process has, under every limit
 	ProcessBytes   int64 // resident now
-	// Limit names what bounds AvailableBytes: "memory of the machine", "cgroup limit", "RLIMIT_AS", "RLIMIT_DATA".
+	// Limit names what bounds AvailableBytes: "memory of the machine", "cgroup limit", "RLIMIT_AS", "RLIMIT_DATA", "commit limit", "job
+	// object's limit".
 	Limit string
 	// MappedCounts tells that a mapped file counts against the limit (RLIMIT_AS).
 	MappedCounts bool
@@ -26,9 +27,10 @@ const limitOfMachine = "memory of the machine"
 // unlimited is what a cgroup of version 1 says where it has no limit: the largest multiple of a page, or near it.
 const unlimited = int64(1) << 60
 
-// SystemMemory asks the operating system what this process may have: what is free on the machine, under the limits of its
-// control groups (version 1 and 2), RLIMIT_AS and RLIMIT_DATA. It is known on Linux only.
-func SystemMemory() (System, error) { return systemFrom(host, rlimits()) }
+// SystemMemory asks the operating system what this process may have. On Linux that is what is free on the machine, under the limits of
+// its control groups (version 1 and 2), RLIMIT_AS and RLIMIT_DATA. On Windows it is what is free and may be committed, under the limits
+// of its job object. Elsewhere it is not known.
+func SystemMemory() (System, error) { return systemMemory() }
 
 // systemFrom reads a Linux system's files below root, which is "/" but for tests.
 func systemFrom(root fs.FS, limits resourceLimits) (System, error) {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // maxNumber is the highest suffix tried for a name that is taken.
@@ -53,7 +55,7 @@ func (w *Writer) Prepare(path string) error {
 
 // Replace writes data under a name that Write returned, in one step, in place of what is there.
 func (w *Writer) Replace(path string, data []byte) error {
-	_, err := writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return path, os.Rename(temp, path) })
+	_, err := writeTemp(path, tempPrefix, data, func(temp string) (string, error) { return path, rename.Replace(temp, path) })
 	return err
 }
 
@@ -150,7 +152,7 @@ func (w *Writer) place(temp, path string, note func(name string) error) (string,
 			}
 		}
 		if w.Overwrite {
-			err = os.Rename(temp, name)
+			err = rename.Replace(temp, name)
 		} else {
 			err = moveNew(temp, name)
 		}
@@ -178,7 +180,7 @@ func moveNew(temp, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(reserved.Close(), os.Rename(temp, name)); err != nil {
+	if err := errors.Join(reserved.Close(), rename.Replace(temp, name)); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}
 	return nil

@@ -36,6 +36,9 @@ func (w *Writer) Check(path string) (err error) {
 
 // checkName refuses a name that the system does not take, such as one that is too long for it, or one below a file.
 func checkName(path string) error {
+	if err := checkSystem(path); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("output cannot be written: %w; choose another with -o", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/regular"
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // ErrBusy is the error of OpenJournal where another process holds the journal.
@@ -174,7 +175,7 @@ func (j *Journal) settle(e Entry) bool {
 	if !e.Replace || !j.overwrite {
 		return moveNew(e.Temp, e.Path) == nil && removed(e.Temp) // otherwise another process has taken the name
 	}
-	return os.Rename(e.Temp, e.Path) == nil
+	return rename.Replace(e.Temp, e.Path) == nil
 }
 
 // removed removes the first name of a file that has two.
@@ -330,9 +331,9 @@ func (j *Journal) Close() error { return j.f.Close() }
 // were made for the journal, if they are empty.
 func (j *Journal) Remove() error {
 	j.dropParts()
-	err := os.Remove(j.path)
+	err := discard(j.f, j.path)
 	for _, dir := range slices.Backward(j.made) {
 		_ = os.Remove(dir) // unless there is something in it
 	}
-	return errors.Join(err, j.f.Close())
+	return err
 }

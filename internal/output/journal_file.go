@@ -55,29 +55,6 @@ func stands(f *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, named)
 }
 
-// replace begins the journal anew: a new file with its own lock takes the name in one step. If the old file has other names (hard links),
-// they keep it.
-func (j *Journal) replace(header any) error {
-	f, err := createTemp(filepath.Dir(j.path), j.tempPrefix())
-	if err != nil {
-		return err
-	}
-	old := j.f
-	j.f = f
-	err = lockFile(f)
-	if err == nil {
-		err = j.append(header)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), j.path)
-	}
-	if err != nil {
-		j.f = old
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
-	}
-	return old.Close()
-}
-
 // dropParts removes the files of PartPath.
 func (j *Journal) dropParts() {
 	dir, prefix := filepath.Dir(j.path), filepath.Base(j.path)+"."

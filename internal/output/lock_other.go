@@ -1,8 +1,10 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package output
 
-import "os"
+import (
+	"os"
+)
 
 // noFollow is nothing where links are not opened without being looked at first.
 const noFollow = 0

@@ -209,13 +209,8 @@ func safe(s string) string {
 // unreserved adds "_" to what Windows takes for a device, whatever follows the first point.
 func unreserved(s string) string {
 	stem, rest, point := strings.Cut(s, ".")
-	name := strings.ToLower(stem)
-	device := slices.Contains([]string{"con", "prn", "aux", "nul"}, name)
-	if len(name) == 4 && (strings.HasPrefix(name, "com") || strings.HasPrefix(name, "lpt")) && name[3] >= '1' && name[3] <= '9' {
-		device = true
-	}
 	switch {
-	case !device:
+	case !isDevice(s):
 		return s
 	case point:
 		return stem + "_." + rest

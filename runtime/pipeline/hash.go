@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/regular"
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // ErrNoHash is returned by ModelHash for models that are no single file.
@@ -102,7 +103,7 @@ func storeHash(cache string, e hashEntry) {
 		return
 	}
 	_, werr := f.Write(data)
-	if cerr := f.Close(); werr != nil || cerr != nil || os.Rename(f.Name(), cache) != nil {
+	if cerr := f.Close(); werr != nil || cerr != nil || rename.Replace(f.Name(), cache) != nil {
 		_ = os.Remove(f.Name())
 	}
 }

@@ -9,8 +9,12 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#if defined(_WIN32)
+__declspec(dllimport) int __stdcall SwitchToThread(void);
+#else
 #include <sched.h>
 #include <time.h>
+#endif
 
 #include <x86intrin.h>
 
@@ -22,6 +26,21 @@ enum {
     DG_SLEEP_NS  = 50000
 };
 
+/* Windows sleeps for a tick of its clock at least, up to 16 ms: there a thread gives the core away as long as it waits. */
+static inline void dg_give_core(unsigned spins) {
+#if defined(_WIN32)
+    (void)spins;
+    SwitchToThread();
+#else
+    if (spins >= DG_LONG_WAIT) {
+        struct timespec time = {0, DG_SLEEP_NS};
+        nanosleep(&time, NULL);
+    } else {
+        sched_yield();
+    }
+#endif
+}
+
 static inline void dg_relax(void) {
     static _Thread_local unsigned long long last;
     static _Thread_local unsigned spins;
@@ -32,13 +51,9 @@ static inline void dg_relax(void) {
     last = now;
     __builtin_ia32_pause();
     spins++;
-    if (spins >= DG_LONG_WAIT) {
-        struct timespec time = {0, DG_SLEEP_NS};
-        nanosleep(&time, NULL);
+    if (spins >= DG_SPINS && (spins % DG_YIELDS == 0 || spins >= DG_LONG_WAIT)) {
+        dg_give_core(spins);
         last = __rdtsc(); /* the wait goes on */
-    } else if (spins >= DG_SPINS && spins % DG_YIELDS == 0) {
-        sched_yield();
-        last = __rdtsc();
     }
 }
 

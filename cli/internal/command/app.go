@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -57,7 +56,7 @@ func Run(ctx context.Context, env Env, args []string) int {
 	if err == nil {
 		err = app.RunContext(ctx, args)
 	}
-	if err != nil && !errors.Is(err, errReported) && !errors.Is(err, syscall.EPIPE) {
+	if err != nil && !errors.Is(err, errReported) && !readerGone(err) {
 		_, _ = fmt.Fprintln(env.Stderr, message(err)) // nowhere is left to complain to
 	}
 	return exitCode(err)

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -153,7 +152,7 @@ func TestLiveAdaptersOutliveTheProcess(t *testing.T) {
 		object{"id": "x3", "type": "lora", "request": object{"target": "changed", "name": "INK", "unet_weight": 1}}, setWeight("x4", "left", 3),
 		setWeight("x5", "left", 0.25))
 	require.Equal(t, "done", c.last("x5")["event"])
-	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL))
+	require.NoError(t, kill(s.pid()))
 	assert.Equal(t, codeWorkerDied, c.last("long")["code"])
 	changed, left := c.pictures("changed"), c.pictures("left")
 	c.send(inked("quarter", 0.25, nil), inked("full", 1, nil))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,7 +22,7 @@ func TestReloadFails(t *testing.T) {
 	require.Equal(t, "done", c.last("load")["event"])
 	require.Equal(t, "done", c.last("other")["event"])
 	require.NoError(t, os.WriteFile(away, nil, 0o600))
-	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL))
+	require.NoError(t, kill(s.pid()))
 	warned := c.wait("a warning", func(e object) bool { return e["event"] == "warning" && e["model"] == "n" })
 	assert.Nil(t, warned["id"])
 	assert.Contains(t, warned["message"], "the disk is away")
@@ -35,7 +34,7 @@ func TestReloadFails(t *testing.T) {
 	}
 	c.send(`{"id":"status","type":"status"}`)
 	assert.Len(t, c.last("status")["result"].(object)["models"], 2)
-	require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL)) // it is kept over another death, too
+	require.NoError(t, kill(s.pid())) // it is kept over another death, too
 	c.until("two more warnings", func() bool { return len(c.all("warning")) == 4 })
 	require.NoError(t, os.Remove(away))
 	c.send(small("again", object{"model": nil, "output": filepath.Join(t.TempDir(), "{model}.png")}), small("also", object{"model": "n"}),
@@ -52,9 +51,9 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 	s := supervised(t, "plain")
 	s.models.most = 2
 	c := talk(t.Context(), t, s)
-	// kill ends the process, and current says which model the next one uses where none is named.
+	// die ends the process, and current says which model the next one uses where none is named.
 	n := 0
-	kill := func() { require.NoError(t, syscall.Kill(s.pid(), syscall.SIGKILL)) }
+	die := func() { require.NoError(t, kill(s.pid())) }
 	current := func() any {
 		n++
 		id := fmt.Sprint("q", n)
@@ -75,17 +74,17 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 	require.Equal(t, "done", c.last("b")["event"])
 	c.send(small("on a", object{"model": "a"}))
 	require.Equal(t, "done", c.last("on a")["event"])
-	kill()
+	die()
 	assert.Equal(t, "a", current(), "not the one loaded last")
 
 	c.send(small("on c", object{"model": object{"model": "nano", "threads": 3}}))
 	require.Equal(t, "done", c.last("on c")["event"])
-	kill()
+	die()
 	assert.Equal(t, "nano", current(), "one that was opened for a request")
 
 	c.send(`{"id":"u","type":"unload","request":{"name":"nano"}}`)
 	require.Equal(t, "done", c.last("u")["event"])
-	kill()
+	die()
 	assert.Equal(t, codeNotFound, current(), "it was unloaded, and no other takes its place")
 
 	// What waits for the first is made on it, whatever was named after it.
@@ -93,7 +92,7 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 		small("after", object{"model": object{"model": "nano", "threads": 5}}))
 	c.event("on a again", "started")
 	c.event("after", "accepted")
-	kill()
+	die()
 	require.Equal(t, codeWorkerDied, c.last("on a again")["code"])
 	require.Equal(t, "done", c.last("waits")["event"])
 	c.last("after") // it may have been begun with

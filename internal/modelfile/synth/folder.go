@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // WriteFolder writes a diffusers folder: model_index.json and, for each component, config.json and
@@ -45,7 +46,7 @@ func WriteFolder(ctx context.Context, dir string, opt Options) (err error) {
 	return fault.Catch(func() {
 		p.writeFolder(tmp, f)
 		fault.Check(os.Chmod(tmp, 0o755))
-		fault.Check(os.Rename(tmp, dir))
+		fault.Check(rename.Replace(tmp, dir))
 	})
 }
 

@@ -9,9 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // ErrSpace means that the disk has too little room.
@@ -47,7 +47,7 @@ func Atomically(path string, write func(io.Writer) error, keep func(temporary st
 		}
 	}()
 	if err = write(tmp); err != nil {
-		if errors.Is(err, syscall.ENOSPC) {
+		if full(err) {
 			err = fmt.Errorf("%w in %s; free some or name another disk: %w", ErrSpace, filepath.Dir(path), err)
 		}
 		return err
@@ -63,5 +63,5 @@ func Atomically(path string, write func(io.Writer) error, keep func(temporary st
 			return err
 		}
 	}
-	return os.Rename(tmp.Name(), path)
+	return rename.Replace(tmp.Name(), path)
 }

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <fstream>
-#include <set>
 #include <thread>
 #include <utility>
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-
 #include "base/cpuid.h"
 #include "base/error.h"
+#include "base/host.h"
 #include "ggml-cpu.h"
 
 namespace dg {
@@ -99,21 +94,9 @@ void device_memory(const Device& device, int64_t* free_bytes, int64_t* total_byt
     ggml_backend_dev_memory(device.dev, &free, &total);
     *free_bytes  = static_cast<int64_t>(free);
     *total_bytes = static_cast<int64_t>(total);
-#if defined(__linux__)
-    if (is_cpu(device)) {  // ggml reports all memory as free; the kernel's own estimate is better
-        std::ifstream meminfo("/proc/meminfo");
-        std::string key, unit;
-        int64_t kib;
-        while (meminfo >> key >> kib >> unit) {
-            if (key == "MemTotal:") {
-                *total_bytes = kib * 1024;
-            } else if (key == "MemAvailable:") {
-                *free_bytes = kib * 1024;
-                break;
-            }
-        }
+    if (is_cpu(device)) {  // ggml reports all memory as free; the system's own estimate is better
+        host_memory(free_bytes, total_bytes);
     }
-#endif
 }
 
 const Device& find_device(const std::string& name) {
@@ -145,29 +128,8 @@ bool is_cpu(const Device& device) {
 }
 
 int32_t default_threads() {
-    int32_t allowed = static_cast<int32_t>(std::thread::hardware_concurrency());
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-        allowed = CPU_COUNT(&set);
-        std::set<std::pair<int, int>> cores;
-        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-            if (!CPU_ISSET(cpu, &set)) {
-                continue;
-            }
-            const std::string base = format("/sys/devices/system/cpu/cpu%d/topology/", cpu);
-            std::ifstream package(base + "physical_package_id"), core(base + "core_id");
-            int p = -1, c = -1;
-            if (package >> p && core >> c) {
-                cores.insert({p, c});
-            }
-        }
-        if (!cores.empty()) {
-            allowed = std::min(allowed, static_cast<int32_t>(cores.size()));
-        }
-    }
-#endif
-    return std::max(1, allowed);
+    const int32_t cores = host_cores();
+    return std::max(1, cores > 0 ? cores : static_cast<int32_t>(std::thread::hardware_concurrency()));
 }
 
 static std::string names_of(bool Feature::* wanted) {

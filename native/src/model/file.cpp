@@ -1,35 +1,10 @@
 #include "model/file.h"
 
-#include <cerrno>
-#include <cstring>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/error.h"
 
 namespace dg {
 
 namespace {
-
-#if defined(__APPLE__)
-int64_t modified_of(const struct stat& s) {
-    return s.st_mtimespec.tv_sec * 1000000000LL + s.st_mtimespec.tv_nsec;
-}
-
-int64_t changed_of(const struct stat& s) {
-    return s.st_ctimespec.tv_sec * 1000000000LL + s.st_ctimespec.tv_nsec;
-}
-#else
-int64_t modified_of(const struct stat& s) {
-    return s.st_mtim.tv_sec * 1000000000LL + s.st_mtim.tv_nsec;
-}
-
-int64_t changed_of(const struct stat& s) {
-    return s.st_ctim.tv_sec * 1000000000LL + s.st_ctim.tv_nsec;
-}
-#endif
 
 [[noreturn]] void refuse(const std::string& path, const char* found) {
     fail(DG_ERR_FILE,
@@ -38,10 +13,11 @@ int64_t changed_of(const struct stat& s) {
          path.c_str(), found);
 }
 
-struct stat status_of(int descriptor, const std::string& path) {
-    struct stat now;
-    if (fstat(descriptor, &now) != 0) {
-        fail(DG_ERR_FILE, "%s: cannot be read: %s", path.c_str(), std::strerror(errno));
+FileStatus status_of(FileHandle file, const std::string& path) {
+    FileStatus now;
+    FileFailure failure;
+    if (!file_status(file, &now, &failure)) {
+        fail(DG_ERR_FILE, "%s: cannot be read: %s", path.c_str(), failure.reason.c_str());
     }
     return now;
 }
@@ -49,50 +25,51 @@ struct stat status_of(int descriptor, const std::string& path) {
 }  // namespace
 
 OpenFile::OpenFile(const SourceFile& file) : opened_(file) {
-    descriptor_ = ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor_ < 0) {
-        if (errno == ENOENT && file.known()) {
+    FileFailure failure;
+    handle_ = open_file(file.path, &failure);
+    if (handle_ == kNoFile) {
+        if (failure.missing && file.known()) {
             refuse(file.path, "was removed");
         }
-        fail(DG_ERR_FILE, "%s: cannot be opened: %s", file.path.c_str(), std::strerror(errno));
+        fail(DG_ERR_FILE, "%s: cannot be opened: %s", file.path.c_str(), failure.reason.c_str());
     }
     try {
-        const struct stat now = status_of(descriptor_, file.path);
-        if (!S_ISREG(now.st_mode)) {
+        const FileStatus now = status_of(handle_, file.path);
+        if (!now.regular) {
             fail(DG_ERR_FILE, "%s: is no regular file", file.path.c_str());
         }
-        links_ = now.st_nlink;
+        links_ = now.links;
         if (!file.known()) {
-            opened_.size     = now.st_size;
-            opened_.modified = modified_of(now);
-            opened_.changed  = changed_of(now);
+            opened_.size     = now.size;
+            opened_.modified = now.modified;
+            opened_.changed  = now.changed;
         }
         check();
     } catch (...) {
-        ::close(descriptor_);
+        close_file(handle_);
         throw;
     }
 }
 
 OpenFile::~OpenFile() {
-    ::close(descriptor_);
+    close_file(handle_);
 }
 
 // The time of change also shows a replaced file: a rename sets it. So if this time is known, the inode number is not compared:
 // some file systems (FAT, exFAT) give the same file a new number after a while.
 void OpenFile::check() const {
-    const struct stat now = status_of(descriptor_, opened_.path);
-    const bool other      = opened_.inode != 0 && (now.st_ino != opened_.inode || now.st_dev != opened_.device);
-    if (now.st_size != opened_.size || modified_of(now) != opened_.modified ||
-        (opened_.changed != 0 ? changed_of(now) != opened_.changed : other)) {
+    const FileStatus now = status_of(handle_, opened_.path);
+    const bool other     = opened_.inode != 0 && (now.inode != opened_.inode || now.device != opened_.device);
+    if (now.size != opened_.size || now.modified != opened_.modified ||
+        (opened_.changed != 0 ? now.changed != opened_.changed : other)) {
         refuse(opened_.path, other ? "was replaced by another file" : "was changed");
     }
 }
 
 void OpenFile::check_contents() const {
-    const struct stat now = status_of(descriptor_, opened_.path);
-    const bool touched    = opened_.changed != 0 && changed_of(now) != opened_.changed;
-    if (now.st_size != opened_.size || modified_of(now) != opened_.modified || (touched && now.st_nlink == links_)) {
+    const FileStatus now = status_of(handle_, opened_.path);
+    const bool touched   = opened_.changed != 0 && now.changed != opened_.changed;
+    if (now.size != opened_.size || now.modified != opened_.modified || (touched && now.links == links_)) {
         refuse(opened_.path, "was changed");
     }
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/files.h"
+
 namespace dg {
 
 // A file, and its size and times when its header was read. A field that is zero is unknown and is not compared.
@@ -24,7 +26,7 @@ public:
     OpenFile(const OpenFile&)            = delete;
     OpenFile& operator=(const OpenFile&) = delete;
 
-    int descriptor() const { return descriptor_; }
+    FileHandle handle() const { return handle_; }
     size_t size() const { return static_cast<size_t>(opened_.size); }
 
     // Fails if the contents changed. If this passes, everything that was read before it is right: the system sets the time of
@@ -35,8 +37,8 @@ public:
 
 private:
     SourceFile opened_;  // as it was at the first opening
-    uint64_t links_ = 0;
-    int descriptor_ = -1;
+    uint64_t links_    = 0;
+    FileHandle handle_ = kNoFile;
 };
 
 }  // namespace dg

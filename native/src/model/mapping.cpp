@@ -1,26 +1,20 @@
 #include "model/mapping.h"
 
-#include <cerrno>
-#include <cstring>
-
-#include <sys/mman.h>
-
 #include "base/error.h"
 
 namespace dg {
 
 FileMapping::FileMapping(const SourceFile& file) : file_(file) {
-    void* address  = mmap(nullptr, size(), PROT_READ, MAP_SHARED, file_.descriptor(), 0);
-    const int code = errno;
-    if (address == MAP_FAILED) {
-        fail(code == ENOMEM ? DG_ERR_OUT_OF_MEMORY : DG_ERR_FILE, "%s: %zu bytes cannot be mapped: %s",
-             file.path.c_str(), size(), std::strerror(code));
+    FileFailure failure;
+    data_ = static_cast<uint8_t*>(map_file(file_.handle(), size(), &failure));
+    if (data_ == nullptr) {
+        fail(failure.no_memory ? DG_ERR_OUT_OF_MEMORY : DG_ERR_FILE, "%s: %zu bytes cannot be mapped: %s",
+             file.path.c_str(), size(), failure.reason.c_str());
     }
-    data_ = static_cast<uint8_t*>(address);
 }
 
 FileMapping::~FileMapping() {
-    munmap(data_, size());
+    unmap_file(data_, size());
 }
 
 bool mappable(const SourceTensor& tensor, ggml_type type) {

@@ -1,12 +1,9 @@
 #include "model/source.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
-
-#include <unistd.h>
 
 #include "base/error.h"
 #include "model/types.h"
@@ -184,15 +181,13 @@ void SourceReader::read_at(const SourceTensor& tensor, size_t offset, size_t byt
     }
     const size_t start = static_cast<size_t>(tensor.offset) + offset;
     for (size_t done = 0; done < bytes;) {
-        const ssize_t got = ::pread(file->descriptor(), static_cast<uint8_t*>(to) + done, bytes - done,
-                                    static_cast<off_t>(start + done));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
+        FileFailure failure;
+        const int64_t got =
+            read_file_at(file->handle(), static_cast<uint8_t*>(to) + done, bytes - done, start + done, &failure);
         if (got <= 0) {
             file->check();
             fail(DG_ERR_FILE, "%s: tensor '%s': reading %zu bytes at %zu failed: %s", path.c_str(),
-                 tensor.stored.c_str(), bytes, start, got == 0 ? "the file ends before" : std::strerror(errno));
+                 tensor.stored.c_str(), bytes, start, got == 0 ? "the file ends before" : failure.reason.c_str());
         }
         done += static_cast<size_t>(got);
     }
