@@ -25,13 +25,14 @@ var logRoutes struct {
 // callback and has room for about 2,000, so handlers are told apart by an integer instead.
 var logCallback = sync.OnceValue(func() uintptr { return purego.NewCallback(routeLog) })
 
-// routeLog matches dg_log_callback: void (int32_t level, const char* text, int64_t user).
-func routeLog(level int32, text *byte, user int64) {
+// routeLog matches dg_log_callback: void (int32_t level, const char* text, int64_t user). Its result is for Windows, where a callback must
+// have one; C does not look at it.
+func routeLog(level int32, text *byte, user int64) uintptr {
 	logRoutes.RLock()
 	handler := logRoutes.handlers[user]
 	logRoutes.RUnlock()
 	if handler == nil || text == nil {
-		return
+		return 0
 	}
 	// A panic may not unwind through the C++ frames between here and the Go call that is running.
 	defer func() {
@@ -44,6 +45,7 @@ func routeLog(level int32, text *byte, user int64) {
 		n++
 	}
 	handler(level, goString(unsafe.Slice(text, n)))
+	return 0
 }
 
 // SetLog sends the library's log lines of the given level and above to handler, in place of the handler
