@@ -9,7 +9,7 @@ namespace {
 template <ggml_type Type>
 void widen_floats(const void* from, int64_t at, int64_t n, float* to) {
     for (int64_t i = 0; i < n; i += 8) {
-        _mm256_storeu_ps(to + i, load8<Type>(from, at + i));
+        vec::store(to + i, load8<Type>(from, at + i));
     }
 }
 
@@ -23,19 +23,19 @@ void widen(const ggml_tensor* weights, int64_t at, int64_t n, float* to) {
 
 // Writes the sums of eight rows that are neighbouring pixels of one picture, for the eight channels from `channel` on.
 void store8(const F32Problem& p, int64_t image, int64_t pixel, int64_t channel, const float* sums) {
-    __m256 r[8];
+    Floats r[8];
     for (int i = 0; i < 8; i++) {
-        r[i] = _mm256_loadu_ps(sums + i * kPanel);
+        r[i] = vec::load(sums + i * kPanel);
     }
     transpose8(r);
     const int64_t count = std::min<int64_t>(8, p.out - channel);
     for (int64_t i = 0; i < count; i++) {
         const int64_t at = (image * p.out + channel + i) * p.pixels + pixel;
-        __m256 v         = _mm256_add_ps(r[i], _mm256_set1_ps(p.added_to(channel + i, image)));
+        Floats v         = r[i] + vec::all(p.added_to(channel + i, image));
         if (p.residual != nullptr) {
-            v = _mm256_add_ps(v, _mm256_loadu_ps(p.residual + at));
+            v = v + vec::load(p.residual + at);
         }
-        _mm256_storeu_ps(p.y + at, v);
+        vec::store(p.y + at, v);
     }
 }
 

@@ -15,17 +15,17 @@ namespace {
 constexpr int64_t kMatmulSlice = 8;  // blocks of inputs: 256, the blocks of K quantization
 
 // Writes eight rows' next eight values, r[row], as to[value][row].
-void put(__m256 r[8], float* to) {
+void put(Floats r[8], float* to) {
     transpose8(r);
     for (int i = 0; i < 8; i++) {
-        _mm256_storeu_ps(to + i * kPanel, r[i]);
+        vec::store(to + i * kPanel, r[i]);
     }
 }
 
 template <ggml_type Type>
 void widen_floats(const char* rows, size_t stride, int64_t first, int64_t n, float* to) {
     for (int64_t k = 0; k < n; k += 8) {
-        __m256 r[8];
+        Floats r[8];
         for (size_t i = 0; i < 8; i++) {
             r[i] = load8<Type>(rows + i * stride, first + k);
         }
@@ -38,17 +38,16 @@ void widen_q8_0(const char* rows, size_t stride, int64_t first, int64_t n, float
     constexpr int64_t kSize = 34;
     for (int64_t k = 0; k < n; k += 32) {
         const char* block = rows + (first + k) / 32 * kSize;
-        __m256 scale[8];
+        Floats scale[8];
         for (size_t i = 0; i < 8; i++) {
             uint16_t half;
             std::memcpy(&half, block + i * stride, sizeof half);
-            scale[i] = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(half)));
+            scale[i] = all_of_half(half);
         }
         for (int64_t q = 0; q < 32; q += 8) {
-            __m256 r[8];
+            Floats r[8];
             for (size_t i = 0; i < 8; i++) {
-                const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block + i * stride + 2 + q));
-                r[i]                = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), scale[i]);
+                r[i] = load8_bytes(block + i * stride + 2 + q) * scale[i];
             }
             put(r, to + (k + q) * kPanel);
         }
@@ -73,7 +72,7 @@ void prefetch(const ggml_tensor* weight, const char* rows, int64_t first, int64_
     const size_t end   = std::min(weight->nb[1], begin + ggml_row_size(weight->type, n));
     for (size_t i = 0; i < 8; i++) {
         for (size_t at = begin; at < end; at += 64) {
-            _mm_prefetch(rows + i * weight->nb[1] + at, _MM_HINT_T1);
+            __builtin_prefetch(rows + i * weight->nb[1] + at, 0, 2);
         }
     }
 }
@@ -113,8 +112,8 @@ void multiply(const ggml_tensor* packed, int64_t tokens, const ggml_tensor* weig
         });
 }
 
-__m256 load_or_zero(const float* from, int64_t at) {
-    return from != nullptr ? _mm256_loadu_ps(from + at) : _mm256_setzero_ps();
+Floats load_or_zero(const float* from, int64_t at) {
+    return from != nullptr ? vec::load(from + at) : vec::all(0);
 }
 
 }  // namespace
@@ -125,17 +124,16 @@ void multiply_f32(ggml_tensor* dst, int ith, int nth, void*) {
     const int64_t out = weight->ne[1];
     multiply(dst->src[0], ggml_nelements(dst) / out, weight, out / kPanel, 1, ith, nth,
              [&](int64_t row, int64_t first, int64_t count, const float* sums) {
-                 const __m256 low = load_or_zero(bias, row), high = load_or_zero(bias, row + 8);
+                 const Floats low = load_or_zero(bias, row), high = load_or_zero(bias, row + 8);
                  for (int64_t i = 0; i < count; i++, sums += kPanel) {
                      const int64_t at = (first + i) * out + row;
-                     __m256 a         = _mm256_add_ps(_mm256_loadu_ps(sums), low),
-                            b         = _mm256_add_ps(_mm256_loadu_ps(sums + 8), high);
+                     Floats a = vec::load(sums) + low, b = vec::load(sums + 8) + high;
                      if (residual != nullptr) {
-                         a = _mm256_add_ps(a, _mm256_loadu_ps(residual + at));
-                         b = _mm256_add_ps(b, _mm256_loadu_ps(residual + at + 8));
+                         a = a + vec::load(residual + at);
+                         b = b + vec::load(residual + at + 8);
                      }
-                     _mm256_storeu_ps(static_cast<float*>(dst->data) + at, a);
-                     _mm256_storeu_ps(static_cast<float*>(dst->data) + at + 8, b);
+                     vec::store(static_cast<float*>(dst->data) + at, a);
+                     vec::store(static_cast<float*>(dst->data) + at + 8, b);
                  }
              });
 }
@@ -151,11 +149,11 @@ void multiply_geglu_f32(ggml_tensor* dst, int ith, int nth, void* userdata) {
                      static_cast<float*>(dst->data) + (row / kBlock * dst->ne[1] + first) * kBlock + row % kBlock;
                  const float* gates = sums + count * kPanel;
                  for (int64_t k = 0; k < kPanel; k += 8) {
-                     const __m256 b0 = load_or_zero(bias, row + k), b1 = load_or_zero(bias, half + row + k);
+                     const Floats b0 = load_or_zero(bias, row + k), b1 = load_or_zero(bias, half + row + k);
                      for (int64_t i = 0; i < count; i++) {
-                         const __m256 x = _mm256_add_ps(_mm256_loadu_ps(sums + i * kPanel + k), b0);
-                         const __m256 g = _mm256_add_ps(_mm256_loadu_ps(gates + i * kPanel + k), b1);
-                         _mm256_storeu_ps(out + i * kBlock + k, _mm256_mul_ps(x, vec::gelu(g)));
+                         const Floats x = vec::load(sums + i * kPanel + k) + b0;
+                         const Floats g = vec::load(gates + i * kPanel + k) + b1;
+                         vec::store(out + i * kBlock + k, x * vec::gelu(g));
                      }
                  }
              });

@@ -118,21 +118,20 @@ void pack_as_tokens(ggml_tensor* dst, int ith, int nth, void* userdata) {
 void pack_line(const ggml_tensor* x, const ChannelMap* maps, int64_t y, int64_t channel, int64_t image, int64_t scale,
                float* out) {
     for (int64_t i = 0; i < x->ne[0]; i += 8) {
-        __m256 r[8];
+        Floats r[8];
         const int64_t count = std::min<int64_t>(8, x->ne[0] - i);
-        const __m256i mask  = lanes_below(count);
         for (int c = 0; c < 8; c++) {
             if (channel + c >= x->ne[2]) {
-                r[c] = _mm256_setzero_ps();
+                r[c] = vec::all(0);
                 continue;
             }
             const float* from = row_of(x, y, channel + c, image) + i;
-            r[c]              = maps[c](count == 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask));
+            r[c]              = maps[c](count == 8 ? vec::load(from) : load_first(from, count));
         }
         transpose8(r);
         for (int64_t k = 0; k < count; k++) {
             for (int64_t twice = 0; twice < scale; twice++) {
-                _mm256_storeu_ps(out + (scale * (i + k) + twice) * kBlock, r[k]);
+                vec::store(out + (scale * (i + k) + twice) * kBlock, r[k]);
             }
         }
     }
@@ -161,7 +160,7 @@ void pack_lines(ggml_tensor* dst, int ith, int nth, void* userdata) {
         const auto maps  = eight_maps(dst, flags, channel, image);
         const auto clear = [&](int64_t y, int64_t from, int64_t to) {
             for (int64_t i = from; i < to; i++) {
-                _mm256_storeu_ps(plane + y * line + i * kBlock, _mm256_setzero_ps());
+                vec::store(plane + y * line + i * kBlock, vec::all(0));
             }
         };
         for (int64_t y = 0; y < pad; y++) {
@@ -174,7 +173,7 @@ void pack_lines(ggml_tensor* dst, int ith, int nth, void* userdata) {
             if (scale == 2 && (y - pad) % 2 == 1) {
                 const float* above = plane + (y - 1) * line;
                 for (int64_t i = pad; i < columns - pad; i++) {
-                    _mm256_storeu_ps(plane + y * line + i * kBlock, _mm256_loadu_ps(above + i * kBlock));
+                    vec::store(plane + y * line + i * kBlock, vec::load(above + i * kBlock));
                 }
                 continue;
             }

@@ -117,7 +117,7 @@ void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
         float* out = static_cast<float*>(dst->data) + t * kBlock;
         for (int64_t k = 0; k < in; k += kBlock, out += dst->ne[1] * kBlock) {
             for (int64_t i = 0; i < kBlock; i += vec::kWidth) {
-                _mm256_storeu_ps(out + i, row.at(k + i));
+                vec::store(out + i, row.at(k + i));
             }
         }
     }

@@ -1,4 +1,4 @@
-// F32 products on AVX2: the inner loops that convolutions, linear layers and attention share. For kernels/*_f32.cpp only.
+// F32 products on AVX2 and NEON: the inner loops that convolutions, linear layers and attention share. For kernels/*_f32.cpp only.
 //
 // Rows (pixels or tokens) are read in place, from blocks of 32 channels: [channel block][row][32]. A picture's rows lie inside
 // its border. Weights are widened to F32 panels of 16 outputs, [product][16], one slice at a time. A slice fits the first-level
@@ -12,8 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "ggml.h"
-#include "kernels/simd.h"
+#include "kernels/eight.h"
 #include "kernels/tiles.h"
 
 namespace dg {
@@ -59,32 +58,32 @@ template <int N, typename F>
 template <int M>
 void multiply_rows(const float* base, const int64_t* rows, const Step* steps, int64_t count, const float* panel,
                    float* sums, bool first) {
-    __m256 low[M], high[M];
+    Floats low[M], high[M];
     unrolled<M>([&](auto i) {
-        low[i]  = first ? _mm256_setzero_ps() : _mm256_loadu_ps(sums + i * kPanel);
-        high[i] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(sums + i * kPanel + 8);
+        low[i]  = first ? vec::all(0) : vec::load(sums + i * kPanel);
+        high[i] = first ? vec::all(0) : vec::load(sums + i * kPanel + 8);
     });
     for (int64_t s = 0; s < count; s++) {
         const float* from[M];
         unrolled<M>([&](auto i) {
             from[i] = base + rows[i] + steps[s].shift;
             // the next rows, which mostly follow in memory
-            _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock), _MM_HINT_T0);
-            _mm_prefetch(reinterpret_cast<const char*>(from[i] + M * kBlock + kBlock / 2), _MM_HINT_T0);
+            __builtin_prefetch(from[i] + M * kBlock);
+            __builtin_prefetch(from[i] + M * kBlock + kBlock / 2);
         });
         const float* end = panel + steps[s].depth * kPanel;
         for (; panel != end; panel += kPanel) {
-            const __m256 a = _mm256_loadu_ps(panel), b = _mm256_loadu_ps(panel + 8);
+            const Floats a = vec::load(panel), b = vec::load(panel + 8);
             unrolled<M>([&](auto i) {
-                const __m256 x = _mm256_broadcast_ss(from[i]++);
-                low[i]         = _mm256_fmadd_ps(x, a, low[i]);
-                high[i]        = _mm256_fmadd_ps(x, b, high[i]);
+                const Floats x = vec::all(*from[i]++);
+                low[i]         = vec::fmadd(x, a, low[i]);
+                high[i]        = vec::fmadd(x, b, high[i]);
             });
         }
     }
     unrolled<M>([&](auto i) {
-        _mm256_storeu_ps(sums + i * kPanel, low[i]);
-        _mm256_storeu_ps(sums + i * kPanel + 8, high[i]);
+        vec::store(sums + i * kPanel, low[i]);
+        vec::store(sums + i * kPanel + 8, high[i]);
     });
 }
 
@@ -107,49 +106,6 @@ inline void multiply_panels(const float* base, const int64_t* rows, int64_t coun
             }
         }
     }
-}
-
-// Transposes 8 x 8 values.
-inline void transpose8(__m256 r[8]) {
-    __m256 t[8];
-    for (int i = 0; i < 8; i += 2) {
-        t[i]     = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        r[i]     = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i]     = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
-        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
-    }
-    for (int i = 0; i < 8; i++) {
-        r[i] = t[i];
-    }
-}
-
-// Eight values of F32, F16 or BF16.
-template <ggml_type Type>
-__m256 load8(const void* from, int64_t i) {
-    if constexpr (Type == GGML_TYPE_F32) {
-        return _mm256_loadu_ps(static_cast<const float*>(from) + i);
-    } else {
-        const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(static_cast<const uint16_t*>(from) + i));
-        if constexpr (Type == GGML_TYPE_F16) {
-            return _mm256_cvtph_ps(half);
-        } else {
-            return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-        }
-    }
-}
-
-// Lanes below `left`, for masked loads and stores.
-inline __m256i lanes_below(int64_t left) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(std::min<int64_t>(left, 8))), lane);
 }
 
 // How threads share a product. It is cut into units: some rows times some panels. A thread takes every nth unit.

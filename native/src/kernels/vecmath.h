@@ -51,6 +51,81 @@ inline Floats exp(Floats x) {
 
 }  // namespace dg::vec
 
+#elif defined(DG_NEON)
+
+#define DG_VECTORS 1
+
+namespace dg::vec {
+
+// Two registers of four values: results are those of AVX2, value by value.
+struct Floats {
+    float32x4_t low, high;
+};
+constexpr int64_t kWidth = 8;
+
+inline Floats operator+(Floats a, Floats b) {
+    return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)};
+}
+inline Floats operator-(Floats a, Floats b) {
+    return {vsubq_f32(a.low, b.low), vsubq_f32(a.high, b.high)};
+}
+inline Floats operator*(Floats a, Floats b) {
+    return {vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)};
+}
+inline Floats operator/(Floats a, Floats b) {
+    return {vdivq_f32(a.low, b.low), vdivq_f32(a.high, b.high)};
+}
+inline Floats all(float x) {
+    return {vdupq_n_f32(x), vdupq_n_f32(x)};
+}
+inline Floats load(const float* from) {
+    return {vld1q_f32(from), vld1q_f32(from + 4)};
+}
+inline void store(float* to, Floats x) {
+    vst1q_f32(to, x.low);
+    vst1q_f32(to + 4, x.high);
+}
+inline Floats fmadd(Floats a, Floats b, Floats c) {
+    return {vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)};
+}
+inline Floats fnmadd(Floats a, Floats b, Floats c) {
+    return {vfmsq_f32(c.low, a.low, b.low), vfmsq_f32(c.high, a.high, b.high)};
+}
+inline Floats abs(Floats x) {
+    return {vabsq_f32(x.low), vabsq_f32(x.high)};
+}
+inline Floats if_negative(Floats x, Floats yes, Floats no) {
+    return {vbslq_f32(vcltzq_f32(x.low), yes.low, no.low), vbslq_f32(vcltzq_f32(x.high), yes.high, no.high)};
+}
+inline float sum(Floats x) {
+    return vaddvq_f32(vaddq_f32(x.low, x.high));
+}
+
+// The same as with sixteen values. Values below -87 become 0, values above 88 become infinity.
+inline float32x4_t exp(float32x4_t x) {
+    const float32x4_t low = vdupq_n_f32(-87.3f), high = vdupq_n_f32(88.7f);
+    const float32x4_t in = vmaxnmq_f32(vminnmq_f32(x, high), low);
+    const float32x4_t n  = vrndnq_f32(vmulq_f32(in, vdupq_n_f32(1.44269504f)));
+    float32x4_t r        = vfmsq_f32(in, n, vdupq_n_f32(0.693359375f));
+    r                    = vfmsq_f32(r, n, vdupq_n_f32(-2.12194440e-4f));
+    float32x4_t p        = vdupq_n_f32(1.0f / 720);
+    for (const float c : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
+        p = vfmaq_f32(vdupq_n_f32(c), p, r);
+    }
+    const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1);
+    const auto power = [](int32x4_t e) {
+        return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(e, vdupq_n_s32(127)), 23));
+    };
+    const float32x4_t y    = vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(whole, half)));
+    const float32x4_t some = vbslq_f32(vcltq_f32(x, low), vdupq_n_f32(0), y);
+    return vbslq_f32(vcgtq_f32(x, high), vdupq_n_f32(__builtin_inff()), some);
+}
+inline Floats exp(Floats x) {
+    return {exp(x.low), exp(x.high)};
+}
+
+}  // namespace dg::vec
+
 #elif defined(DG_F32_PRODUCTS)
 
 #define DG_VECTORS 1
@@ -65,6 +140,9 @@ inline Floats all(float x) {
 }
 inline Floats load(const float* from) {
     return _mm256_loadu_ps(from);
+}
+inline void store(float* to, Floats x) {
+    _mm256_storeu_ps(to, x);
 }
 inline Floats fmadd(Floats a, Floats b, Floats c) {
     return _mm256_fmadd_ps(a, b, c);

@@ -20,46 +20,46 @@ constexpr int64_t kUnitTiles  = 64;  // tiles of 4 x 4 pixels for which weights 
 constexpr int64_t kSliceSteps = 2;  // blocks of channels whose transformed weights are kept at a time: 144 KiB
 
 // B^T d of six values.
-inline void input_line(const __m256 d[6], __m256 o[6]) {
-    const __m256 two = _mm256_set1_ps(2), four = _mm256_set1_ps(4), five = _mm256_set1_ps(5);
-    const __m256 a = _mm256_fnmadd_ps(four, d[2], d[4]), b = _mm256_fnmadd_ps(four, d[1], d[3]);
-    const __m256 c = _mm256_sub_ps(d[4], d[2]), e = _mm256_mul_ps(two, _mm256_sub_ps(d[3], d[1]));
-    o[0] = _mm256_fmadd_ps(four, d[0], _mm256_fnmadd_ps(five, d[2], d[4]));
-    o[1] = _mm256_add_ps(a, b);
-    o[2] = _mm256_sub_ps(a, b);
-    o[3] = _mm256_add_ps(c, e);
-    o[4] = _mm256_sub_ps(c, e);
-    o[5] = _mm256_fmadd_ps(four, d[1], _mm256_fnmadd_ps(five, d[3], d[5]));
+inline void input_line(const Floats d[6], Floats o[6]) {
+    const Floats two = vec::all(2), four = vec::all(4), five = vec::all(5);
+    const Floats a = vec::fnmadd(four, d[2], d[4]), b = vec::fnmadd(four, d[1], d[3]);
+    const Floats c = d[4] - d[2], e = two * (d[3] - d[1]);
+    o[0] = vec::fmadd(four, d[0], vec::fnmadd(five, d[2], d[4]));
+    o[1] = a + b;
+    o[2] = a - b;
+    o[3] = c + e;
+    o[4] = c - e;
+    o[5] = vec::fmadd(four, d[1], vec::fnmadd(five, d[3], d[5]));
 }
 
 // G g of three values.
-inline void weight_line(const __m256 g[3], __m256 o[6]) {
-    const __m256 sixth = _mm256_set1_ps(-1.0f / 6), twelfth = _mm256_set1_ps(1.0f / 12);
-    const __m256 ends = _mm256_mul_ps(sixth, _mm256_add_ps(g[0], g[2])), mid = _mm256_mul_ps(sixth, g[1]);
-    const __m256 far = _mm256_fmadd_ps(_mm256_set1_ps(1.0f / 24), g[0], _mm256_mul_ps(_mm256_set1_ps(1.0f / 6), g[2]));
-    o[0]             = _mm256_mul_ps(_mm256_set1_ps(0.25f), g[0]);
-    o[1]             = _mm256_add_ps(ends, mid);
-    o[2]             = _mm256_sub_ps(ends, mid);
-    o[3]             = _mm256_fmadd_ps(twelfth, g[1], far);
-    o[4]             = _mm256_fnmadd_ps(twelfth, g[1], far);
+inline void weight_line(const Floats g[3], Floats o[6]) {
+    const Floats sixth = vec::all(-1.0f / 6), twelfth = vec::all(1.0f / 12);
+    const Floats ends = sixth * (g[0] + g[2]), mid = sixth * g[1];
+    const Floats far = vec::fmadd(vec::all(1.0f / 24), g[0], vec::all(1.0f / 6) * g[2]);
+    o[0]             = vec::all(0.25f) * g[0];
+    o[1]             = ends + mid;
+    o[2]             = ends - mid;
+    o[3]             = vec::fmadd(twelfth, g[1], far);
+    o[4]             = vec::fnmadd(twelfth, g[1], far);
     o[5]             = g[2];
 }
 
 // A^T m of six values.
-inline void output_line(const __m256 m[6], __m256 o[4]) {
-    const __m256 a = _mm256_add_ps(m[1], m[2]), b = _mm256_sub_ps(m[1], m[2]);
-    const __m256 c = _mm256_add_ps(m[3], m[4]), d = _mm256_sub_ps(m[3], m[4]);
-    o[0] = _mm256_add_ps(m[0], _mm256_add_ps(a, c));
-    o[1] = _mm256_fmadd_ps(_mm256_set1_ps(2), d, b);
-    o[2] = _mm256_fmadd_ps(_mm256_set1_ps(4), c, a);
-    o[3] = _mm256_add_ps(m[5], _mm256_fmadd_ps(_mm256_set1_ps(8), d, b));
+inline void output_line(const Floats m[6], Floats o[4]) {
+    const Floats a = m[1] + m[2], b = m[1] - m[2];
+    const Floats c = m[3] + m[4], d = m[3] - m[4];
+    o[0] = m[0] + (a + c);
+    o[1] = vec::fmadd(vec::all(2), d, b);
+    o[2] = vec::fmadd(vec::all(4), c, a);
+    o[3] = m[5] + vec::fmadd(vec::all(8), d, b);
 }
 
 // Both passes of a transform: line() for every column, then for every line of that. load(y, x) gives the values,
 // store(y, line) takes a line of the result.
 template <int In, int Out, typename Line, typename Load, typename Store>
 [[gnu::always_inline]] inline void transform(Line line, Load load, Store store) {
-    __m256 columns[In][Out], from[In], to[Out];  // [x][transformed y]
+    Floats columns[In][Out], from[In], to[Out];  // [x][transformed y]
     for (int x = 0; x < In; x++) {
         for (int y = 0; y < In; y++) {
             from[y] = load(y, x);
@@ -94,10 +94,10 @@ void transform_inputs(const F32Problem& p, const Tiles& tiles, int64_t first, in
             for (int64_t c = 0; c < kBlock; c += 8) {
                 float* out = to + (block * kPoints * count + t) * kBlock + c;
                 transform<6, 6>(
-                    input_line, [&](int y, int x) { return _mm256_loadu_ps(from + y * p.line + x * kBlock + c); },
-                    [&](int y, const __m256* o) {
+                    input_line, [&](int y, int x) { return vec::load(from + y * p.line + x * kBlock + c); },
+                    [&](int y, const Floats* o) {
                         for (int x = 0; x < 6; x++) {
-                            _mm256_storeu_ps(out + (y * 6 + x) * count * kBlock, o[x]);
+                            vec::store(out + (y * 6 + x) * count * kBlock, o[x]);
                         }
                     });
             }
@@ -111,9 +111,9 @@ void transform_weights(const void* weights, int64_t at, int64_t depth, int64_t s
     for (int64_t i = 0; i < depth * kPanel; i += 8) {
         transform<3, 6>(
             weight_line, [&](int y, int x) { return load8<Type>(weights, at + (y * 3 + x) * depth * kPanel + i); },
-            [&](int y, const __m256* o) {
+            [&](int y, const Floats* o) {
                 for (int x = 0; x < 6; x++) {
-                    _mm256_storeu_ps(to + (y * 6 + x) * stride + i, o[x]);
+                    vec::store(to + (y * 6 + x) * stride + i, o[x]);
                 }
             });
     }
@@ -128,21 +128,21 @@ void transform_weights(const ggml_tensor* w, int64_t at, int64_t depth, int64_t 
 }
 
 // Four pixels of a line for the eight channels from `channel` on: v[pixel] holds the channels.
-void store_line(const F32Problem& p, int64_t image, int64_t pixel, int64_t channel, const __m256 v[4]) {
+void store_line(const F32Problem& p, int64_t image, int64_t pixel, int64_t channel, const Floats v[4]) {
     for (int half = 0; half < 2; half++) {
-        __m128 r[4];
+        Quad r[4];
         for (int i = 0; i < 4; i++) {
-            r[i] = half == 0 ? _mm256_castps256_ps128(v[i]) : _mm256_extractf128_ps(v[i], 1);
+            r[i] = half_of(v[i], half);
         }
-        _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+        transpose4(r);
         const int64_t first = channel + half * 4, count = std::min<int64_t>(4, p.out - first);
         for (int64_t i = 0; i < count; i++) {
             const int64_t at = (image * p.out + first + i) * p.pixels + pixel;
-            __m128 sum       = _mm_add_ps(r[i], _mm_set1_ps(p.added_to(first + i, image)));
+            Quad sum         = r[i] + all4(p.added_to(first + i, image));
             if (p.residual != nullptr) {
-                sum = _mm_add_ps(sum, _mm_loadu_ps(p.residual + at));
+                sum = sum + load4(p.residual + at);
             }
-            _mm_storeu_ps(p.y + at, sum);
+            store4(p.y + at, sum);
         }
     }
 }
@@ -155,9 +155,8 @@ void transform_outputs(const F32Problem& p, const Tiles& tiles, int64_t panel, i
         const int64_t pixel = tiles.y(tile) * p.out_width + tiles.x(tile);
         for (int64_t c = 0; c < kPanel; c += 8) {
             transform<6, 4>(
-                output_line,
-                [&](int y, int x) { return _mm256_loadu_ps(sums + ((y * 6 + x) * count + t) * kPanel + c); },
-                [&](int y, const __m256* o) { store_line(p, image, pixel + y * p.out_width, panel * kPanel + c, o); });
+                output_line, [&](int y, int x) { return vec::load(sums + ((y * 6 + x) * count + t) * kPanel + c); },
+                [&](int y, const Floats* o) { store_line(p, image, pixel + y * p.out_width, panel * kPanel + c, o); });
         }
     }
 }
