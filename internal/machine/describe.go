@@ -21,8 +21,11 @@ var cpuName = regexp.MustCompile(`(?m)^model name\s*:\s*(.*)$`)
 func describe(root fs.FS) Description {
 	d := Description{CPU: "unknown CPU", Cores: runtime.NumCPU(), Memory: readTable(root, "proc/meminfo")["MemTotal"],
 		System: runtime.GOOS + "/" + runtime.GOARCH}
-	if found := cpuName.FindStringSubmatch(readText(root, "proc/cpuinfo")); found != nil {
+	info := readText(root, "proc/cpuinfo")
+	if found := cpuName.FindStringSubmatch(info); found != nil {
 		d.CPU = strings.TrimSpace(found[1])
+	} else if cores := armCores(info); cores != "" {
+		d.CPU = cores
 	}
 	if kernel := readText(root, "proc/sys/kernel/osrelease"); kernel != "" {
 		d.System += ", kernel " + kernel

@@ -19,7 +19,7 @@ void amx_disable(bool disabled);
 // Whether the CPU has fast BF16 products, AMX or AVX512_BF16. Only then inputs are packed for them.
 bool bf16_products();
 
-// Whether this build has the F32 products of AVX2 (kernels/product_f32.h).
+// Whether this build has the F32 products of AVX2 and NEON (kernels/product_f32.h).
 bool f32_products();
 
 }  // namespace dg

@@ -15,7 +15,7 @@ struct ConvShape {
 };
 
 // Kernels are stored by tiles of output channels, then taps, then input channels: the inner loop reads them in this order. Two
-// cases have other orders: BF16 on CPUs that multiply BF16, and every type on AVX2. Shape of the packed tensor:
+// cases have other orders: BF16 on CPUs that multiply BF16, and every type on AVX2 and NEON. Shape of the packed tensor:
 // `conv_packed_columns` x `conv_packed_rows` elements.
 int64_t conv_packed_columns(ggml_type type, int64_t kernel, int64_t in);
 int64_t conv_packed_rows(int64_t out);

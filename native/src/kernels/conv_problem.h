@@ -47,7 +47,7 @@ struct ConvProblem {
 // For CPUs with BF16 products (AMX tiles, AVX512_BF16). The pictures are packed by kernels/pack_picture.h.
 void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata);
 
-// In F32 on AVX2 (kernels/product_f32.h), for packed pictures too.
+// In F32 on AVX2 and NEON (kernels/product_f32.h), for packed pictures too.
 void convolve_f32(ggml_tensor* dst, int ith, int nth, void* userdata);
 
 // The same by Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products in place of 144 (Lavin and Gray, "Fast Algorithms for

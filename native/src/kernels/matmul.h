@@ -1,4 +1,4 @@
-// Linear layers on CPUs with BF16 products (AMX tiles, AVX512_BF16) or with AVX2 (F32 products, kernels/matmul_f32.h). Tokens
+// Linear layers on CPUs with BF16 products (AMX tiles, AVX512_BF16) or with AVX2 or NEON (F32 products, kernels/matmul_f32.h). Tokens
 // are packed once, in the order that the products need, for all layers that read them. Weights stay as ggml stores them.
 #pragma once
 

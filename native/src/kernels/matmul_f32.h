@@ -1,4 +1,4 @@
-// Linear layers in F32 on AVX2 (kernels/product_f32.h), for the nodes of kernels/matmul.h. Tokens are packed by
+// Linear layers in F32 on AVX2 and NEON (kernels/product_f32.h), for the nodes of kernels/matmul.h. Tokens are packed by
 // kernels/pack_tokens.h. Weights stay as ggml stores them and are widened slice by slice.
 #pragma once
 

@@ -17,7 +17,7 @@ struct PictureNorm {
 };
 
 // Graph node: x [W, H, C, N] F32 inside a border of `pad` zeros -> BF16 pairs of channels, C filled up with zeros to a multiple
-// of 32: [2 (W + 2 pad), H + 2 pad, C / 2, N]. For the F32 products of AVX2: [32, rows, channel blocks x N] F32. Its rows are the
+// of 32: [2 (W + 2 pad), H + 2 pad, C / 2, N]. For the F32 products: [32, rows, channel blocks x N] F32. Its rows are the
 // pixels with their border, line by line, then some rows that are never read (padded_rows). norm may be NULL. `doubled`: twice
 // the width and height, each pixel becomes four; then norm must be NULL.
 ggml_tensor* pack_picture(ggml_context* ctx, ggml_tensor* x, int pad, const PictureNorm* norm, bool doubled = false);

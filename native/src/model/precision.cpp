@@ -20,7 +20,11 @@ PrecisionChoice choose_precision(int32_t asked, const Device& device) {
     if (cpu_has_fast_bf16()) {
         return {DG_PRECISION_BF16, "this CPU multiplies BF16 natively (AVX512_BF16), faster than F16"};
     }
+#if defined(__aarch64__)
+    return {DG_PRECISION_F16, "F16 halves the memory traffic of F32; BF16 products of ARM CPUs are not used"};
+#else
     return {DG_PRECISION_F16, "this CPU has no BF16 products; F16 halves the memory traffic of F32"};
+#endif
 }
 
 TypePolicy choose_types(const PrecisionChoice& choice, int32_t type, const Device& device) {
