@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 )
 
@@ -37,8 +36,4 @@ func describe(root fs.FS) Description {
 func Describe() Description { return describeHost() }
 
 // LoadAverage returns how many threads wanted to run in the last minute; false where it is not known.
-func LoadAverage() (float64, bool) {
-	first, _, _ := strings.Cut(readText(host, "proc/loadavg"), " ")
-	v, err := strconv.ParseFloat(first, 64)
-	return v, err == nil
-}
+func LoadAverage() (float64, bool) { return loadAverage() }

@@ -68,3 +68,6 @@ func RAM() (total, available int64) {
 	m := askMemory()
 	return int64(m.total), int64(m.available)
 }
+
+// loadAverage is nothing that Windows counts.
+func loadAverage() (float64, bool) { return 0, false }

@@ -29,7 +29,7 @@ const unlimited = int64(1) << 60
 
 // SystemMemory asks the operating system what this process may have. On Linux that is what is free on the machine, under the limits of
 // its control groups (version 1 and 2), RLIMIT_AS and RLIMIT_DATA. On Windows it is what is free and may be committed, under the limits
-// of its job object. Elsewhere it is not known.
+// of its job object. On macOS it is what is free and what the system can drop. Elsewhere it is not known.
 func SystemMemory() (System, error) { return systemMemory() }
 
 // systemFrom reads a Linux system's files below root, which is "/" but for tests.

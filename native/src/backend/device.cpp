@@ -77,6 +77,14 @@ std::vector<Feature> features() {
         {"avx512_vnni", ggml_cpu_has_avx512_vnni() != 0, cpu.avx512_vnni},
         {"avx512_bf16", ggml_cpu_has_avx512_bf16() != 0, cpu.avx512_bf16},
     };
+#elif defined(__aarch64__)
+    const CpuSets& cpu = cpu_sets();
+    return {
+        {"neon", ggml_cpu_has_neon() != 0, true},
+        {"dotprod", ggml_cpu_has_dotprod() != 0, cpu.dotprod},
+        {"i8mm", ggml_cpu_has_matmul_int8() != 0, cpu.i8mm},
+        {"sve", ggml_cpu_has_sve() != 0, cpu.sve},
+    };
 #else
     return {};
 #endif

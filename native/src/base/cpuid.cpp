@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace dg {
@@ -52,6 +56,33 @@ CpuSets find_sets() {
         sets.avx512_vnni = bit(seven.ecx, 11);
         sets.avx512_bf16 = bit(more.eax, 5);
     }
+    return sets;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+// Bits as Linux' arch/arm64/include/uapi/asm/hwcap.h has them.
+CpuSets find_sets() {
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    CpuSets sets;
+    sets.dotprod = (first >> 20 & 1) != 0;
+    sets.sve     = (first >> 22 & 1) != 0;
+    sets.i8mm    = (second >> 13 & 1) != 0;
+    return sets;
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+bool offered(const char* name) {
+    int32_t value = 0;
+    size_t size   = sizeof value;
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+CpuSets find_sets() {
+    CpuSets sets;
+    sets.dotprod = offered("hw.optional.arm.FEAT_DotProd");
+    sets.i8mm    = offered("hw.optional.arm.FEAT_I8MM");
     return sets;
 }
 

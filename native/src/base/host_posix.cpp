@@ -8,6 +8,8 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #include "base/error.h"
@@ -60,6 +62,16 @@ bool host_memory(int64_t*, int64_t*) {
 }
 
 int32_t host_cores() {
+#if defined(__APPLE__)
+    // Threads share nodes out evenly and wait for each other, so that cores of two speeds run at the slower one's: the fast ones only.
+    for (const char* name : {"hw.perflevel0.physicalcpu", "hw.physicalcpu"}) {
+        int32_t cores = 0;
+        size_t size   = sizeof cores;
+        if (sysctlbyname(name, &cores, &size, nullptr, 0) == 0 && cores > 0) {
+            return cores;
+        }
+    }
+#endif
     return 0;
 }
 

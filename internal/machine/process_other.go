@@ -1,4 +1,4 @@
-//go:build !windows
+//go:build !windows && !darwin
 
 package machine
 
@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -63,3 +64,9 @@ func RAM() (total, available int64) {
 func systemMemory() (System, error) { return systemFrom(host, rlimits()) }
 
 func describeHost() Description { return describe(host) }
+
+func loadAverage() (float64, bool) {
+	first, _, _ := strings.Cut(readText(host, "proc/loadavg"), " ")
+	v, err := strconv.ParseFloat(first, 64)
+	return v, err == nil
+}
