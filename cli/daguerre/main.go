@@ -33,7 +33,9 @@ func main() {
 		Stdin:          os.Stdin,
 		Stdout:         stdout,
 		Stderr:         os.Stderr,
-		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+		Width:          widthOf(os.Stdout),
+		ErrWidth:       widthOf(os.Stderr),
 		Now:            time.Now,
 		OwnStdout:      ownStdout,
 		Open:           pipeline.Open,
@@ -45,6 +47,17 @@ func main() {
 	}, os.Args)
 	cancel()
 	os.Exit(code)
+}
+
+// widthOf returns what asks for the columns of a file that is a terminal, as they are then; 0: it is none.
+func widthOf(f *os.File) func() int {
+	return func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return width
+	}
 }
 
 // executable is this program's file, "" where the system does not tell it.

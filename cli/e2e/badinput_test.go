@@ -152,9 +152,9 @@ func TestBadRequests(t *testing.T) {
 		want []string
 	}{
 		{"size", []string{"--model", "nano", "--prompt", "x", "--width", "130"}, []string{"width", "130", "128 and 136"}},
-		{"NaN guidance", []string{"--model", "nano", "--prompt", "x", "--guidance-scale", "NaN"}, []string{"guidance_scale", "NaN",
+		{"NaN guidance", []string{"--model", "nano", "--prompt", "x", "--guidance-scale", "NaN"}, []string{"--guidance-scale", "NaN",
 			"between 0 and 1000"}},
-		{"10^9 steps", []string{"--model", "nano", "--prompt", "x", "--steps", "1000000000"}, []string{"num_inference_steps", "1000000000",
+		{"10^9 steps", []string{"--model", "nano", "--prompt", "x", "--steps", "1000000000"}, []string{"--steps", "1000000000",
 			"between 1 and 1000"}},
 		{"60 MB prompt", []string{"-c", huge}, []string{"huge.toml", "at most 8 MiB"}},
 		{"5 MB prompt", []string{"-c", long}, []string{"long.toml", "prompt", "5242880 bytes", "at most 65536"}},

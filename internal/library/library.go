@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // The classes of failure, for errors.Is.
@@ -195,7 +197,7 @@ func (l *Library) rank(f Found) int {
 func (l *Library) notFound(name string, files []Found, cause error) error {
 	e := &Error{Kind: ErrNotFound, Name: name, Cause: cause}
 	if len(l.options.Directories) == 0 {
-		e.Message = "no such file, and no " + l.options.Setting + " are set to look in"
+		e.Message = "no such file, and " + l.options.Setting + " names no folder to look in"
 		return e
 	}
 	for _, f := range files {
@@ -207,6 +209,15 @@ func (l *Library) notFound(name string, files []Found, cause error) error {
 		strings.Join(l.options.Directories, ", "))
 	if len(e.Candidates) > 0 {
 		e.Message += "; there is " + strings.Join(e.Candidates, ", ")
+		return e
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name, ownName(f.Name))
+	}
+	if near := words.Nearest(ownName(filepath.ToSlash(name)), names); near != "" {
+		e.Candidates = []string{near}
+		e.Message += fmt.Sprintf("; did you mean %s?", words.Quote(near))
 	}
 	return e
 }

@@ -239,7 +239,8 @@ func osError(path string, err error) error {
 	e := &Error{Kind: ErrRead, Path: path, Found: cause.Error(), Remedy: "check the disk and try again", Cause: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.Kind, e.Found, e.Remedy = ErrNotFound, "no such file", "check the path"
+		e.Kind, e.Found, e.Remedy = ErrNotFound, "no such file", strings.TrimPrefix(regular.Nearest(path), "; ")
+		e.Remedy = cmp.Or(e.Remedy, "check the path")
 		if st, lerr := os.Lstat(path); lerr == nil && st.Mode()&fs.ModeSymlink != 0 {
 			target, _ := os.Readlink(path)
 			e.Found, e.Remedy = "the symbolic link points to "+quoteName(target)+", which does not exist", "check the link"

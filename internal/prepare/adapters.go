@@ -67,12 +67,12 @@ func adaptersOf(r request.Request, library *library.Library, at func(string) str
 			path, err = library.Resolve(a.Name)
 		}
 		if err != nil {
-			errs.Add(at(key), "%v", err)
+			errs.AddFile(at(key), "%v", err)
 			continue
 		}
 		id, err := identity.Of(path)
 		if err != nil {
-			errs.Add(at(key), "%v", err)
+			errs.AddFile(at(key), "%v", err)
 			continue
 		}
 		s.files[strings.ToLower(a.Label())] = adapterFile{path, id}

@@ -35,7 +35,7 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 			"EDMDPMSolverMultistep", r.Scheduler)
 	}
 	if !r.InitImage.IsZero() && t.lacksEncoder() {
-		errs.Add("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
+		errs.AddFile("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
 	}
 	t.checkHires(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
@@ -94,9 +94,13 @@ func (t *Target) checkLatents(key string, a request.Array, r request.Request, er
 	if len(shape) == 3 {
 		shape = append([]int{1}, shape...)
 	}
+	fail := errs.Add
+	if a.Path != "" {
+		fail = errs.AddFile
+	}
 	c, h, w := t.Info.VAE.LatentChannels, r.Height/t.Settings.Downscale, r.Width/t.Settings.Downscale
 	if len(shape) != 4 || shape[0] != 1 && shape[0] != r.NumImages || shape[1] != c || shape[2] != h || shape[3] != w {
-		errs.Add(key, "has shape %v; expected [1, %d, %d, %d], or [%d, ...] with one for each picture", a.Shape, c, h, w, r.NumImages)
+		fail(key, "has shape %v; expected [1, %d, %d, %d], or [%d, ...] with one for each picture", a.Shape, c, h, w, r.NumImages)
 	}
 }
 

@@ -27,9 +27,9 @@ func (t *Target) controls(r request.Request, errs *request.Errors) []Control {
 		if !t.Fileless {
 			var err error
 			if c.Path, err = models.FindNet(n.Model, t.Nets); err != nil {
-				errs.Add(at("model"), "%v", err)
+				errs.AddFile(at("model"), "%v", err)
 			} else if c.ID, err = identity.Of(c.Path); err != nil {
-				errs.Add(at("model"), "%v", err)
+				errs.AddFile(at("model"), "%v", err)
 			}
 		}
 		out = append(out, c)

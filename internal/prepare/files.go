@@ -1,10 +1,16 @@
 package prepare
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/regular"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // Files lists the files that the request's pictures depend on besides the model's: the file found for every name, and every input.
@@ -28,6 +34,53 @@ func (p *Prepared) Files() []string {
 	}
 	out = append(out, p.Embeddings...)
 	return slices.DeleteFunc(out, func(path string) bool { return path == "" })
+}
+
+// Embedded is what stands for the file of the model that is part of the program.
+const Embedded = "nano"
+
+// CheckFiles looks whether the files and folders that a run names are there. Nothing is read. What is missing is told as request.Errors.
+func CheckFiles(run request.Run) error {
+	var errs request.Errors
+	checkModels(run, &errs)
+	library := adapters.NewLibrary(run.Model.LoRADirectories...)
+	for i, job := range run.Jobs {
+		at := func(key string) string { return run.Path(i, key) }
+		adaptersOf(job, library, at, &errs)
+		for _, in := range pictures(&job) {
+			missing(at(in.key), in.pic.Path, &errs)
+		}
+		missing(at("noise"), job.Noise.Path, &errs)
+		missing(at("latents"), job.Latents.Path, &errs)
+	}
+	return errs.Err()
+}
+
+// checkModels looks whether what [model] names is there.
+func checkModels(run request.Run, errs *request.Errors) {
+	m := run.Model
+	named := []struct {
+		key   string
+		paths []string
+	}{{"model", []string{m.Model}}, {"refiner", []string{m.Refiner}}, {"unet", []string{m.UNet}}, {"text_encoder", []string{m.TextEncoder}}, {"text_encoder_2", []string{m.TextEncoder2}},
+		{"vae", []string{m.VAE}}, {"taesd", []string{m.TAESD}}, {"upscaler", []string{m.Upscaler}}, {"embeddings", m.Embeddings},
+		{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
+		{"lora_directories", m.LoRADirectories}}
+	for _, n := range named {
+		for _, path := range n.paths {
+			missing(run.Path(0, "model."+n.key), path, errs)
+		}
+	}
+}
+
+// missing adds a mistake if there is neither a file nor a folder of a path. No path is right.
+func missing(key, path string, errs *request.Errors) {
+	if path == "" || path == Embedded {
+		return
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		errs.AddFile(key, "%v", regular.Missing(path, err))
+	}
 }
 
 // Unchanged returns an error if the file of a ControlNet or an adapter has changed since the request was prepared. The error matches

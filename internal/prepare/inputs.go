@@ -15,10 +15,10 @@ func readInputs(r *request.Request, sizes bool, at func(string) string, errs *re
 	r.ControlNets = slices.Clone(r.ControlNets)
 	for _, in := range pictures(r) {
 		if err := readPicture(in.pic, sizes); err != nil {
-			errs.Add(at(in.key), "%v", err)
+			errs.AddFile(at(in.key), "%v", err)
 		}
 		if in.pic.Image != nil && in.pic.Image.Bounds().Empty() {
-			errs.Add(at(in.key), "has no pixels")
+			errs.AddFile(at(in.key), "has no pixels")
 		}
 	}
 	for _, in := range []struct {
@@ -26,7 +26,7 @@ func readInputs(r *request.Request, sizes bool, at func(string) string, errs *re
 		array *request.Array
 	}{{"noise", &r.Noise}, {"latents", &r.Latents}} {
 		if err := readArray(in.array); err != nil {
-			errs.Add(at(in.key), "%v", err)
+			errs.AddFile(at(in.key), "%v", err)
 		}
 	}
 }

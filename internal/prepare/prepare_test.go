@@ -72,17 +72,17 @@ func requests(t *testing.T) map[string]struct {
 	}
 	return map[string]sized{
 		"plain":       {request.Request{Prompt: "x"}, 1024, 1024},
-		"a size":      {request.Request{Width: 256, Height: 128, NumImages: 3, Seed: 5}, 256, 128},
-		"photograph":  {request.Request{InitImage: photo}, 88, 120},
-		"in memory":   {request.Request{InitImage: request.Picture{Data: inMemory}}, 88, 120},
-		"one side":    {request.Request{InitImage: photo, Width: 64}, 64, 120},
-		"mask":        {request.Request{InitImage: photo, MaskImage: request.Picture{Path: drawing(t, 33, 20)}}, 88, 120},
-		"outpainting": {request.Request{InitImage: photo, Outpaint: request.Outpaint{Left: 24, Top: 8}}, 112, 128},
-		"hires":       {request.Request{InitImage: photo, Hires: request.Hires{Scale: 1.5}}, 128, 176},
-		"nets": {request.Request{Width: 64, Height: 64, ControlNets: []request.ControlNet{
+		"a size":      {request.Request{Prompt: "x", Width: 256, Height: 128, NumImages: 3, Seed: 5}, 256, 128},
+		"photograph":  {request.Request{Prompt: "x", InitImage: photo}, 88, 120},
+		"in memory":   {request.Request{Prompt: "x", InitImage: request.Picture{Data: inMemory}}, 88, 120},
+		"one side":    {request.Request{Prompt: "x", InitImage: photo, Width: 64}, 64, 120},
+		"mask":        {request.Request{Prompt: "x", InitImage: photo, MaskImage: request.Picture{Path: drawing(t, 33, 20)}}, 88, 120},
+		"outpainting": {request.Request{Prompt: "x", InitImage: photo, Outpaint: request.Outpaint{Left: 24, Top: 8}}, 112, 128},
+		"hires":       {request.Request{Prompt: "x", InitImage: photo, Hires: request.Hires{Scale: 1.5}}, 128, 176},
+		"nets": {request.Request{Prompt: "x", Width: 64, Height: 64, ControlNets: []request.ControlNet{
 			{Model: "net", Image: request.Picture{Path: drawing(t, 40, 30)}, Preprocessor: "canny"}}}, 64, 64},
-		"no refiner": {request.Request{RefinerMode: request.RefinerNone, Scheduler: "unipc", ClipSkip: 1}, 1024, 1024},
-		"repainted":  {request.Request{RefinerMode: request.RefinerImg2Img, NegativePrompt: "grey", Seed: -1}, 1024, 1024},
+		"no refiner": {request.Request{Prompt: "x", RefinerMode: request.RefinerNone, Scheduler: "unipc", ClipSkip: 1}, 1024, 1024},
+		"repainted":  {request.Request{Prompt: "x", RefinerMode: request.RefinerImg2Img, NegativePrompt: "grey", Seed: -1}, 1024, 1024},
 		"long":       {request.Request{Prompt: strings.Repeat("word ", 200), GuidanceScale: request.NoGuidance}, 1024, 1024},
 	}
 }
@@ -139,7 +139,7 @@ func TestPhotographsOfEveryOrientation(t *testing.T) {
 			want = []int{88, 120}
 		}
 		for _, prepare := range []func(request.Request) (*Prepared, error){target.Prepare, target.PrepareSize} {
-			p, err := prepare(request.Request{InitImage: request.Picture{Path: photograph(t, o)}})
+			p, err := prepare(request.Request{Prompt: "x", InitImage: request.Picture{Path: photograph(t, o)}})
 			require.NoError(t, err)
 			assert.Equal(t, want, []int{p.Request.Width, p.Request.Height}, "orientation %d", o)
 		}
@@ -152,7 +152,7 @@ func TestSeeds(t *testing.T) {
 	seen := map[int64]bool{}
 	for range 8 {
 		for seed := range int64(3) {
-			p, err := target.Prepare(request.Request{Seed: seed - 1})
+			p, err := target.Prepare(request.Request{Prompt: "x", Seed: seed - 1})
 			require.NoError(t, err)
 			if seed > 0 {
 				assert.Equal(t, seed-1, p.Request.Seed)
@@ -185,7 +185,7 @@ func TestPlain(t *testing.T) {
 func TestEtaOfPipelines(t *testing.T) {
 	target := newTarget(t, &fake.Backend{})
 	for name, want := range map[string]any{"TCD": 0.0, "DDIM": 0.0, "Euler": nil} {
-		p, err := target.Prepare(request.Request{Scheduler: name})
+		p, err := target.Prepare(request.Request{Prompt: "x", Scheduler: name})
 		require.NoError(t, err)
 		var got any
 		if eta := p.Scheduler.Config().Eta; eta != nil {
@@ -194,7 +194,7 @@ func TestEtaOfPipelines(t *testing.T) {
 		assert.Equal(t, want, got, name)
 		assert.NotContains(t, strings.Join(p.Scheduler.Notes(), "; "), "no option eta", name)
 	}
-	p, err := target.Prepare(request.Request{Scheduler: "TCD", SchedulerOptions: map[string]any{"eta": 0.3}})
+	p, err := target.Prepare(request.Request{Prompt: "x", Scheduler: "TCD", SchedulerOptions: map[string]any{"eta": 0.3}})
 	require.NoError(t, err)
 	assert.Equal(t, new(0.3), p.Scheduler.Config().Eta)
 }

@@ -89,6 +89,7 @@ func CheckRun(run *request.Run, keep bool) error {
 		return err
 	}
 	library := adapters.NewLibrary(run.Model.LoRADirectories...)
+	checkModels(*run, &errs)
 	for i := range run.Jobs {
 		at := func(key string) string { return run.Path(i, key) }
 		job := run.Jobs[i]
@@ -97,7 +98,7 @@ func CheckRun(run *request.Run, keep bool) error {
 		}
 		checkPrompts(job, at, &errs)
 		adaptersOf(job, library, at, &errs).check(at, &errs)
-		if len(errs) == 0 { // inputs can be large: not for nothing
+		if !slices.ContainsFunc(errs, func(e request.Error) bool { return !e.File }) { // inputs can be large: not for nothing
 			readInputs(&job, false, at, &errs)
 			if keep {
 				run.Jobs[i] = job

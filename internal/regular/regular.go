@@ -3,12 +3,18 @@
 package regular
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Err matches the error of a name that is not a regular file.
@@ -31,7 +37,7 @@ func (e *Error) Unwrap() error { return Err }
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, Missing(path, err)
 	}
 	if err := check(path, st); err != nil {
 		return nil, nil, err
@@ -48,6 +54,82 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, st, nil
+}
+
+// missing is the error of a name that no file has.
+type missing struct {
+	text string
+	err  error
+}
+
+func (e *missing) Error() string { return e.text }
+func (e *missing) Unwrap() error { return e.err }
+
+// Missing gives an error of a path that does not exist plain words, with the nearest name that exists. Other errors stay as they are, and
+// so does nil.
+func Missing(path string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &missing{path + ": no such file" + Nearest(path), err}
+}
+
+// manyEntries bounds the names of a folder that Nearest looks at.
+const manyEntries = 10000
+
+// Nearest says what a path that does not exist may have been meant to be: "; did you mean "x.png"?". It says "" if nothing is near.
+func Nearest(path string) string {
+	path = filepath.Clean(path)
+	dir, base := filepath.Split(path)
+	f, err := os.Open(cmp.Or(dir, "."))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("; there is no folder %s either", words.Quote(filepath.Clean(dir)))
+	}
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(manyEntries)
+	if err != nil {
+		return ""
+	}
+	slices.Sort(names)
+	if st, err := os.Lstat(path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
+		target, _ := os.Readlink(path)
+		return fmt.Sprintf("; it is a symbolic link to %s, which does not exist", words.Quote(target))
+	}
+	near := nearest(base, names)
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", words.Quote(dir+near))
+}
+
+// nearest finds the name that is most like base. A name with base's extension is near if what stands before the extension is.
+func nearest(base string, names []string) string {
+	ext := filepath.Ext(base)
+	var stems []string
+	for _, n := range names {
+		if strings.EqualFold(filepath.Ext(n), ext) {
+			stems = append(stems, strings.TrimSuffix(n, filepath.Ext(n)))
+		}
+	}
+	stem := words.Nearest(strings.TrimSuffix(base, ext), stems)
+	for _, n := range names {
+		same := strings.TrimSuffix(n, filepath.Ext(n))
+		if stem != "" && same == stem && strings.EqualFold(filepath.Ext(n), ext) || stem == "" && strings.EqualFold(n, base) {
+			return n
+		}
+	}
+	for _, n := range names { // the same name with another extension
+		if strings.EqualFold(strings.TrimSuffix(n, filepath.Ext(n)), strings.TrimSuffix(base, ext)) {
+			return n
+		}
+	}
+	if ext == "" {
+		return words.Nearest(base, names)
+	}
+	return ""
 }
 
 // ReadFile reads a regular file that has at most the given number of bytes.

@@ -41,3 +41,27 @@ func TestOpen(t *testing.T) {
 	_, _, err = Open(filepath.Join("folder", "missing"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// TestMissing: a name that no file has is answered with the nearest that is there.
+func TestMissing(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"portrait.png", "in.png", "model.safetensors", "folder"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	require.NoError(t, os.Symlink("gone", filepath.Join(dir, "link.png")))
+	for name, want := range map[string]string{"potrait.png": "portrait.png", "Portrait.PNG": "portrait.png", "portrait.jpg": "portrait.png",
+		"modell.safetensors": "model.safetensors", "none.png": "", "xyzzy.png": "", "foldr": "folder"} {
+		_, _, err := Open(filepath.Join(dir, name))
+		require.ErrorIs(t, err, fs.ErrNotExist, name)
+		assert.Contains(t, err.Error(), name+": no such file")
+		if want == "" {
+			assert.NotContains(t, err.Error(), "did you mean", name)
+		} else {
+			assert.Contains(t, err.Error(), `; did you mean "`+filepath.Join(dir, want)+`"?`, name)
+		}
+	}
+	_, _, err := Open(filepath.Join(dir, "no", "such.png"))
+	require.ErrorContains(t, err, "there is no folder")
+	_, _, err = Open(filepath.Join(dir, "link.png"))
+	require.ErrorContains(t, err, "symbolic link")
+}

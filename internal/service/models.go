@@ -52,7 +52,7 @@ type entryFlags struct {
 }
 
 func (s *Service) load(a Ask, name string, m request.Model, flags entryFlags) error {
-	if err := (request.Run{Model: m, Jobs: []request.Request{{}}}).Validate(); err != nil {
+	if err := (request.Run{Model: m, Jobs: []request.Request{{Prompt: request.NoPrompt}}}).Validate(); err != nil {
 		if s.Has(a.ID) {
 			return Duplicate(a.ID)
 		}

@@ -253,7 +253,7 @@ func TestNetIsValidatedFieldByField(t *testing.T) {
 		"start: is 0.7, not before end, which is 0.3":           func(n *Net) { n.Start, n.End = 0.7, 0.3 },
 		`control_mode: "x" is none of balanced`:                 func(n *Net) { n.Mode = "x" },
 		`resize_mode: "x" is none of stretch`:                   func(n *Net) { n.Resize = "x" },
-		`preprocessor: "canni" is unknown; known are none, can`: func(n *Net) { n.Preprocessor = "canni" },
+		`preprocessor: "canni" is unknown; did you mean "canny"?; known are none, can`: func(n *Net) { n.Preprocessor = "canni" },
 		"preprocessor_options.sigma: canny has no such option; there are low_threshold": func(n *Net) {
 			n.Preprocessor, n.Options = "canny", map[string]any{"sigma": 1}
 		},

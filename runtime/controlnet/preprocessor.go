@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Preprocessor turns a picture into a map of the same size.
@@ -77,7 +79,7 @@ func Find(name string) (Preprocessor, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return Preprocessor{}, fmt.Errorf("%q is unknown; known are %s", name, strings.Join(names, ", "))
+	return Preprocessor{}, fmt.Errorf("%q is unknown%s; known are %s", name, words.DidYouMean(name, names), strings.Join(names, ", "))
 }
 
 // Preprocess turns a picture into a map of its own size. Absent options are the defaults; unknown ones, and values out of range, are

@@ -5,6 +5,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
@@ -12,7 +13,7 @@ import (
 )
 
 // NanoModel as Config.Model is the demo model embedded in models/nano.
-const NanoModel = "nano"
+const NanoModel = prepare.Embedded
 
 // VAEPolicy says how pictures go through the VAE: by tiles, how many at a time.
 type VAEPolicy = vae.Policy
@@ -109,7 +110,7 @@ func (c Config) model() request.Model {
 
 // check validates the values. Errors are request.Errors, with the paths of a run file.
 func (c Config) check() error {
-	return request.Run{Model: c.model(), Jobs: []request.Request{{}}}.Validate()
+	return request.Run{Model: c.model(), Jobs: []request.Request{{Prompt: request.NoPrompt}}}.Validate()
 }
 
 // sources says which models are opened, and how. model and refiner are the files of the two.

@@ -14,6 +14,10 @@ import (
 // scheduler with its options, and reads every input file into run's requests. It reports all mistakes at once, as request.Errors.
 func CheckRun(run *request.Run) error { return prepare.CheckRun(run, true) }
 
+// CheckFiles looks whether the files and folders that a run names are there, without reading them. What is missing is told as
+// request.Errors, with the nearest name that exists.
+func CheckFiles(run request.Run) error { return prepare.CheckFiles(run) }
+
 // Generate makes the request's pictures. It checks all it can before computing: the errors of a bad
 // request are request.Errors, with a nil Result. Cancelling ctx stops a computation on the CPU at once, on other devices
 // at its end, and errors.Is(err, ctx.Err()) then holds. With any error that comes after the checks the Result is not

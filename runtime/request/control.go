@@ -36,10 +36,10 @@ type ControlNet struct {
 
 func (n ControlNet) validate(c checker) {
 	if n.Model == "" {
-		c.fail("model", "is missing; give the net's file or name")
+		c.lacks("model", "is missing; give the net's file or name")
 	}
 	if n.Image.IsZero() {
-		c.fail("image", "is missing; give the picture that controls")
+		c.lacks("image", "is missing; give the picture that controls")
 	}
 	if n.End != 0 && n.Start >= n.End {
 		c.fail("start", "is %v, not before end, which is %v: the net would never act", n.Start, n.End)

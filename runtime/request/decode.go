@@ -22,7 +22,8 @@ import (
 const MaxFileBytes = 8 << 20
 
 // ReadFile reads a run file, JSON if its name ends in .json and TOML otherwise. Errors name the file;
-// those of its contents are Errors. Paths in it are relative to the working directory, as on the command line.
+// those of its contents are Errors, and the Run has what could be read then. Paths in it are relative to the working directory, as on the
+// command line.
 func ReadFile(path string) (Run, error) {
 	f, err := openRun(path)
 	if err != nil {
@@ -39,7 +40,7 @@ func ReadFile(path string) (Run, error) {
 	}
 	run, err := decode(data)
 	if err != nil {
-		return Run{}, fmt.Errorf("run file %s: %w", path, err)
+		return run, fmt.Errorf("run file %s: %w", path, err)
 	}
 	return run, nil
 }
@@ -107,7 +108,7 @@ func checkSize(data []byte) error {
 
 // Decode makes a Run of a table that a TOML or JSON library has decoded, the latter with json.Number for numbers. Keys
 // may be in any of Casings and be called as diffusers or AUTOMATIC1111 call them (see Names). Errors are Errors, and their paths are
-// spelled as in the table.
+// spelled as in the table. The Run has what could be read, and its Validate finds what else is wrong.
 func Decode(table map[string]any) (Run, error) {
 	d := &decoder{casing: SnakeCase, modelAt: place{"model", "model"}}
 	var run Run
@@ -155,6 +156,6 @@ func Decode(table map[string]any) (Run, error) {
 		run.Jobs = []Request{defaults}
 	}
 	d.structure(&run.Model, d.rename(tableNames[reflect.TypeFor[Model]()], model, d.modelAt.written), d.modelAt)
-	run.spelled, run.Notes = d.spelled, d.notes
+	run.spelled, run.Notes, run.faulty = d.spelled, d.notes, len(d.errs) > 0
 	return run, d.errs.Err()
 }

@@ -56,8 +56,8 @@ func TestSeedsAtTheEdge(t *testing.T) {
 		{"1.5", "1", "seed: is 1.5; expected an integer"},
 	} {
 		for form, decode := range map[string]func([]byte) (Run, error){
-			`{"seed":%s,"num_images":%s}`:  DecodeJSON,
-			"seed = %s\nnum_images = %s\n": DecodeTOML,
+			`{"prompt":"","seed":%s,"num_images":%s}`:   DecodeJSON,
+			"prompt = ''\nseed = %s\nnum_images = %s\n": DecodeTOML,
 		} {
 			run, err := decode(fmt.Appendf(nil, form, c.seed, c.images))
 			if err == nil {

@@ -3,6 +3,7 @@ package request
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -11,17 +12,25 @@ var ErrInvalid = errors.New("invalid request")
 
 // Error is one thing wrong with a request.
 type Error struct {
-	Path    string `json:"path"`    // the field, as in a run file: "width", "jobs[1].width", "model.threads"
+	Path    string `json:"path"`    // the field, as in a run file: "width", "jobs[1].width"; or as a flag: "--width"
 	Message string `json:"message"` // what was found and what would be right
+	File    bool   `json:"-"`       // a file that is named there is missing or cannot be used
 }
 
-// Error returns "path: message".
+// Error returns "path: message", and of a flag a sentence: "--steps is 0; it must be more".
 func (e Error) Error() string {
 	if e.Path == "" {
 		return e.Message
 	}
+	first, _, _ := strings.Cut(e.Message, " ")
+	if strings.HasPrefix(e.Path, "--") && slices.Contains(verbs, first) {
+		return e.Path + " " + e.Message
+	}
 	return e.Path + ": " + e.Message
 }
+
+// verbs are what messages begin with that go on after their path.
+var verbs = []string{"is", "are", "has", "needs", "makes", "leaves", "asks", "says", "cannot"}
 
 // Is makes errors.Is(err, ErrInvalid) true.
 func (e Error) Is(target error) bool { return target == ErrInvalid }
@@ -51,13 +60,18 @@ func (e Errors) Err() error {
 
 // Add appends an error unless the very same is there already.
 func (e *Errors) Add(path, format string, args ...any) {
-	err := Error{path, fmt.Sprintf(format, args...)}
-	for _, have := range *e {
-		if have == err {
-			return
-		}
+	e.add(Error{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// AddFile is Add for a file that is missing or cannot be used.
+func (e *Errors) AddFile(path, format string, args ...any) {
+	e.add(Error{Path: path, Message: fmt.Sprintf(format, args...), File: true})
+}
+
+func (e *Errors) add(err Error) {
+	if !slices.Contains(*e, err) {
+		*e = append(*e, err)
 	}
-	*e = append(*e, err)
 }
 
 // clip shortens text from outside for a message and makes it printable.

@@ -54,7 +54,7 @@ func (r Request) validateHires(c checker) {
 		return
 	}
 	if !h.On() {
-		c.fail("hires", "says neither scale nor width and height; give one, such as scale = 2")
+		c.lacks("hires", "says neither scale nor width and height; give one, such as scale = 2")
 	}
 	if l, _ := limitOf("hires.scale"); h.Scale != 0 && !(h.Scale > 1 && h.Scale <= l.max) {
 		c.fail("hires.scale", "is %v; it must be a number above 1 to %v", h.Scale, l.max)

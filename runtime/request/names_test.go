@@ -210,6 +210,9 @@ func TestErrorsAreSpelledAsWritten(t *testing.T) {
 	} {
 		run, err := DecodeJSON([]byte(text))
 		if err == nil {
+			for i := range run.Jobs {
+				run.Jobs[i].Prompt = NoPrompt
+			}
 			err = run.Validate()
 		}
 		var errs Errors
@@ -261,6 +264,7 @@ func TestA1111Payload(t *testing.T) {
 		t,
 		[]Request{
 			{
+				Prompt:            NoPrompt,
 				Seed:              -1,
 				Scheduler:         "Euler a",
 				Sigmas:            "Automatic",

@@ -16,6 +16,10 @@ const RandomSeed = -1
 // NoGuidance as a GuidanceScale turns classifier-free guidance off; 0 means the default.
 const NoGuidance = 1
 
+// NoPrompt as a Prompt asks for a picture without one: an empty text is encoded. A zero Prompt is a mistake, since most that is forgotten is
+// forgotten unawares. An empty text that a run file or flag gives means NoPrompt.
+const NoPrompt = " "
+
 // The values that stand for a zero field.
 const (
 	DefaultNumInferenceSteps = 30
@@ -99,7 +103,7 @@ func (a Array) IsZero() bool { return a.Path == "" && a.Data == nil }
 // keys.json tells more of each key, and Keys returns it. A Request is plain data: copy it freely, and share it
 // between goroutines as long as nobody writes to it.
 type Request struct {
-	Prompt          string `key:"prompt"`                                      // what the picture shows
+	Prompt          string `key:"prompt"`                                      // what the picture shows; NoPrompt: nothing is said
 	Prompt2         string `key:"prompt_2" default:"prompt"`                   // for the second text encoder
 	NegativePrompt  string `key:"negative_prompt"`                             // what the picture must not show
 	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt"` // for the second text encoder
@@ -229,4 +233,6 @@ type Run struct {
 	// given[i] holds the keys written in job i itself; nil where there are no [[job]] tables.
 	given   []map[string]bool
 	spelled spelling
+	flags   map[string]string // by key: what Typed told
+	faulty  bool              // decoding it found mistakes
 }

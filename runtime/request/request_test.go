@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -206,14 +207,16 @@ func TestValidate(t *testing.T) {
 		`guidance_batch: "jiont" is unknown; did you mean "joint"?; expected one of auto, joint, separate`: {GuidanceBatch: "jiont"},
 		`rng: "cuda" is unknown; expected one of cpu, gpu`:                                                 {RNG: "cuda"},
 	} {
+		r.Prompt = cmp.Or(r.Prompt, NoPrompt)
 		err := r.Validate()
 		if assert.Error(t, err, want) {
 			assert.Equal(t, want, err.Error())
 			assert.ErrorIs(t, err, ErrInvalid)
 		}
 	}
-	require.NoError(t, Request{}.Validate())
-	require.NoError(t, Default().Validate())
+	require.NoError(t, Request{Prompt: NoPrompt}.Validate())
+	require.ErrorContains(t, Request{}.Validate(), "prompt: is missing")
+	require.ErrorContains(t, Default().Validate(), "prompt: is missing")
 	require.NoError(
 		t,
 		Request{
@@ -226,7 +229,7 @@ func TestValidate(t *testing.T) {
 			Seed:      math.MaxInt64 - 1,
 		}.Validate(),
 	)
-	err := Request{Width: 7, Height: 9, GuidanceScale: nan}.Validate()
+	err := Request{Prompt: "x", Width: 7, Height: 9, GuidanceScale: nan}.Validate()
 	assert.Len(t, err, 3, "all at once")
 }
 
@@ -246,7 +249,7 @@ func TestValidateModel(t *testing.T) {
 }
 
 func TestRunValidateNamesThePlace(t *testing.T) {
-	run, err := DecodeTOML([]byte("width = 7\nmodel = ''\n[[job]]\nheight = 9\n[[job]]\nwidth = 11\n[[job]]\n"))
+	run, err := DecodeTOML([]byte("prompt = ''\nwidth = 7\nmodel = ''\n[[job]]\nheight = 9\n[[job]]\nwidth = 11\n[[job]]\n"))
 	require.NoError(t, err)
 	var errs Errors
 	require.True(t, errors.As(run.Validate(), &errs))
@@ -254,10 +257,10 @@ func TestRunValidateNamesThePlace(t *testing.T) {
 	for _, e := range errs {
 		paths = append(paths, e.Path)
 	}
-	assert.Equal(t, []string{"model.model", "width", "jobs[0].height", "jobs[1].width"}, paths, "a default's error is reported once")
+	assert.Equal(t, []string{"model", "width", "jobs[0].height", "jobs[1].width"}, paths, "a default's error is reported once")
 	assert.ErrorContains(t, Run{Model: Model{Model: "x"}}.Validate(), "jobs: there are none")
-	assert.ErrorContains(t, Run{Model: Model{Model: "x"}, Jobs: []Request{{}, {Width: 7}}}.Validate(), "jobs[1].width")
-	single, err := DecodeTOML([]byte("width = 7"))
+	assert.ErrorContains(t, Run{Model: Model{Model: "x"}, Jobs: []Request{{Prompt: "x"}, {Width: 7}}}.Validate(), "jobs[1].width")
+	single, err := DecodeTOML([]byte("prompt = 'x'\nwidth = 7"))
 	require.NoError(t, err)
 	assert.ErrorContains(t, single.Validate(), "\nwidth: is 7")
 }

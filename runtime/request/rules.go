@@ -62,13 +62,22 @@ var forms = map[string]func(c checker, key, s string){"text": checker.text, "nam
 type checker struct {
 	errs *Errors
 	at   func(key string) string
+	// faulty: some of what was written could not be read, so that what seems to be missing may be among it
+	faulty bool
 }
 
 func (c checker) fail(key, format string, args ...any) { c.errs.Add(c.at(key), format, args...) }
 
+// lacks is fail for what is not given.
+func (c checker) lacks(key, format string, args ...any) {
+	if !c.faulty {
+		c.fail(key, format, args...)
+	}
+}
+
 // within is the checker of a table within.
 func (c checker) within(key string) checker {
-	return checker{c.errs, func(inner string) string { return c.at(key + "." + inner) }}
+	return checker{c.errs, func(inner string) string { return c.at(key + "." + inner) }, c.faulty}
 }
 
 // table holds a struct against its own rules, which its validate method has, and each field against its. path is the
@@ -76,7 +85,7 @@ func (c checker) within(key string) checker {
 func (c checker) table(v reflect.Value, path string) {
 	var own Errors
 	if t, ok := v.Interface().(interface{ validate(c checker) }); ok { // a copy of the struct
-		t.validate(checker{&own, asWritten})
+		t.validate(checker{&own, asWritten, c.faulty})
 	}
 	for _, f := range fieldsOf(v.Type()) {
 		for _, e := range own {

@@ -90,7 +90,7 @@ func (d *decoder) modelTable(key string, value any) map[string]any {
 	switch v := value.(type) {
 	case nil:
 	case string:
-		table["model"] = v
+		table["model"] = moved{v, key}
 	case map[string]any:
 		maps.Copy(table, v)
 	default:
@@ -159,6 +159,9 @@ func (d *decoder) structure(dst any, table map[string]any, at place) map[string]
 	r, ok := dst.(*Request)
 	if ok && given["guidance_scale"] && r.GuidanceScale == 0 {
 		r.GuidanceScale = NoGuidance // a written 0 is meant, unlike a zero field
+	}
+	if ok && given["prompt"] && r.Prompt == "" {
+		r.Prompt = NoPrompt
 	}
 	if ok && given["negative_prompt"] && !d.webUI {
 		r.SetNegativePrompt(r.NegativePrompt) // so is a written empty text; A1111 takes it for none

@@ -16,7 +16,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 	// By key: the field of a run file without it and of Default, where that is not zero.
 	absent := map[string]any{"seed": int64(RandomSeed)}
 	// By key: the field of a run file that writes 0, where that is not zero.
-	written := map[string]any{"guidance_scale": float64(NoGuidance)}
+	written := map[string]any{"guidance_scale": float64(NoGuidance), "prompt": NoPrompt}
 	tried := 0
 	for _, table := range []struct {
 		in  string // the run file's line for "key = value"

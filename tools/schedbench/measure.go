@@ -92,7 +92,7 @@ func measureAll(ctx context.Context, dir string, k, n int) error {
 // begin makes the references: the probability-flow ODE by Heun's method, and once more with half the steps to see how
 // far it has converged.
 func (b *bench) begin(ctx context.Context) error {
-	prepared, err := b.pipe.Prepare(request.Request{})
+	prepared, err := b.pipe.Prepare(request.Request{Prompt: request.NoPrompt})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	StderrTerminal bool             // Stderr is a terminal: draw progress bars
+	Width          func() int       // columns of the terminal that Stdout is; 0: it is none. nil: as 0
+	ErrWidth       func() int       // columns of the terminal that Stderr is; 0: it is none. nil: as 0
 	Now            func() time.Time // the clock
 
 	// OwnStdout returns standard output for the caller alone: what else is written to it goes to standard error from then on. nil: Stdout
@@ -52,14 +55,25 @@ type Env struct {
 func Run(ctx context.Context, env Env, args []string) int {
 	env.Stdout, env.Stderr = screen{env.Stdout}, screen{env.Stderr}
 	app := newApp(env)
-	args, err := arrange(app, args)
-	if err == nil {
-		err = app.RunContext(ctx, args)
-	}
+	err := runLine(ctx, env, app, args)
 	if err != nil && !errors.Is(err, errReported) && !readerGone(err) {
 		_, _ = fmt.Fprintln(env.Stderr, message(err)) // nowhere is left to complain to
 	}
 	return exitCode(err)
+}
+
+// runLine runs a command line, or shows the help that it asks for.
+func runLine(ctx context.Context, env Env, app *cli.App, args []string) error {
+	l, err := arrange(app, args)
+	switch {
+	case err != nil:
+		return err
+	case l.help != "":
+		return showHelp(env, app, l)
+	case len(l.mistakes) > 0 && !slices.Contains(gathers, l.path):
+		return &mistakes{command: l.path, errs: l.mistakes}
+	}
+	return app.RunContext(withTyped(ctx, l.mistakes), l.args)
 }
 
 // errReported marks an error whose message the user has seen already.
@@ -82,6 +96,7 @@ func newApp(env Env) *cli.App {
 		Usage:                     "make SDXL pictures",
 		Description:               sectionOf("@program") + "\n\n" + exitCodesHelp,
 		HideHelpCommand:           true,
+		HideHelp:                  true,
 		HideVersion:               true,
 		Writer:                    env.Stdout,
 		ErrWriter:                 env.Stderr,
@@ -93,7 +108,7 @@ func newApp(env Env) *cli.App {
 			if c.Bool("version") {
 				return printVersion(c.Context, env)
 			}
-			return cli.ShowAppHelp(c)
+			return showHelp(env, c.App, line{path: name, help: helpShort})
 		},
 		Commands:     commandTree(env),
 		OnUsageError: onUsageError(name),
@@ -127,6 +142,17 @@ func inRange(c *cli.Context, flag string, n, low, high int) error {
 func act[O any](read func(*cli.Context) (O, error), do func(O, context.Context, Env) error) action {
 	return func(c *cli.Context, env Env) error {
 		o, err := read(c)
+		if err != nil {
+			return err
+		}
+		return do(o, c.Context, env)
+	}
+}
+
+// ofRun is an action on a run as the flags and the run file tell it.
+func ofRun(do func(generateOptions, context.Context, Env) error) action {
+	return func(c *cli.Context, env Env) error {
+		o, err := generateOptionsOf(c, env)
 		if err != nil {
 			return err
 		}

@@ -1,51 +1,69 @@
 package command
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// arrange puts the flags of a command line before its other arguments, because the flag package stops at the first of these, and refuses
-// commands and flags that do not exist with the nearest that do. "help a b" becomes "a b --help".
-func arrange(app *cli.App, args []string) ([]string, error) {
+// line is a command line as arrange understands it.
+type line struct {
+	args     []string       // for the flag package, which stops at the first argument that is no flag: flags come first
+	path     string         // of the command: "daguerre models convert"
+	command  *cli.Command   // nil: the program itself
+	help     string         // what --help asks for: a group of flags, helpShort or helpAll; "": there is none
+	mistakes request.Errors // in the flags; args has none of those that are wrong
+}
+
+// What --help asks for unless it names a group.
+const (
+	helpShort = "short"
+	helpAll   = "all"
+)
+
+// arrange reads a command line. It collects everything that is wrong with the flags, and names the nearest that exist. A command that does
+// not exist is the error. "help a b" is "a b --help".
+func arrange(app *cli.App, args []string) (line, error) {
+	l := line{path: app.Name}
 	if len(args) == 0 {
-		return args, nil
+		return l, nil
 	}
-	out, rest := []string{args[0]}, args[1:]
+	rest := args[1:]
+	l.args = []string{args[0]}
 	if len(rest) > 0 && rest[0] == "help" {
-		rest = append(slices.Clone(rest[1:]), "--help")
+		rest, l.help = rest[1:], helpShort
 	}
-	path, commands, flags := app.Name, app.Commands, app.Flags
+	commands, flags := app.Commands, app.Flags
 	for {
-		opts, tail, err := split(path, flags, rest, len(commands) == 0)
-		if err != nil {
-			return nil, err
+		s := splitter{line: &l, flags: flags, seen: map[string]string{}}
+		var plain []string
+		plain, rest = s.split(rest, len(commands) == 0)
+		l.args = append(l.args, s.opts...)
+		if len(commands) == 0 && len(plain) > 0 {
+			l.args = append(append(l.args, "--"), plain...)
 		}
-		out, rest = append(out, opts...), tail
-		if len(rest) == 0 || len(commands) == 0 {
-			break
+		if len(rest) == 0 {
+			return l, nil
 		}
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(rest[0]) })
 		if i < 0 {
-			return nil, unknownCommand(path, rest[0], commands)
+			return l, unknownCommand(l.path, rest[0], commands)
 		}
-		path, commands, flags = path+" "+commands[i].Name, commands[i].Subcommands, commands[i].Flags
-		out, rest = append(out, rest[0]), rest[1:]
+		l.command = commands[i]
+		l.path += " " + l.command.Name
+		commands, flags = l.command.Subcommands, l.command.Flags
+		l.args, rest = append(l.args, rest[0]), rest[1:]
 	}
-	if len(rest) > 0 {
-		out = append(append(out, "--"), rest...)
-	}
-	return out, nil
 }
 
 func unknownCommand(path, name string, commands []*cli.Command) error {
-	if strings.HasPrefix(name, "-") {
-		return usagef(path, "unknown flag %s", name)
-	}
 	var names []string
 	for _, c := range commands {
 		if !c.Hidden {
@@ -56,60 +74,128 @@ func unknownCommand(path, name string, commands []*cli.Command) error {
 	if hint == "" {
 		hint = "; known are " + strings.Join(names, ", ")
 	}
-	return usagef(path, "unknown command %q%s", name, hint)
+	return usagef(path, "unknown command %q%s", words.Clip(name), hint)
 }
 
-// split parts arguments into flags with their values and the others, of which the first ends it unless all are wanted.
-func split(path string, flags []cli.Flag, args []string, all bool) (opts, plain []string, err error) {
+// splitter parts the arguments of one command.
+type splitter struct {
+	*line
+	flags []cli.Flag
+	opts  []string          // flags that are right, with their values
+	seen  map[string]string // how each flag was typed, by its first name
+}
+
+// split parts arguments into flags and the others, of which the first ends it unless all are wanted.
+func (s *splitter) split(args []string, all bool) (plain, rest []string) {
 	for len(args) > 0 {
 		switch {
 		case isFlag(args[0]):
-			n, err := flagWidth(path, flags, args)
-			if err != nil {
-				return nil, nil, err
-			}
-			opts, args = append(opts, args[:n]...), args[n:]
+			args = args[s.take(args):]
 		case !all:
-			return opts, args, nil
+			return plain, args
 		case args[0] == "--":
-			return opts, append(plain, args[1:]...), nil
+			return append(plain, args[1:]...), nil
 		default:
 			plain, args = append(plain, args[0]), args[1:]
 		}
 	}
-	return opts, plain, nil
+	return plain, nil
 }
 
 // isFlag reports whether an argument is a flag; "-" alone and "--" are not.
 func isFlag(s string) bool { return len(s) > 1 && s[0] == '-' && s != "--" }
 
-// flagWidth returns how many arguments the flag at args[0] takes up, itself included.
-func flagWidth(path string, flags []cli.Flag, args []string) (int, error) {
-	name, _, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+// take reads the flag at args[0], and returns how many arguments it takes up.
+func (s *splitter) take(args []string) int {
+	typed, value, hasValue := strings.Cut(args[0], "=")
+	name := strings.TrimLeft(typed, "-")
 	if name == "h" || name == "help" {
-		return 1, nil
+		s.help = helpShort
+		if hasValue && value != "" {
+			s.help = value
+		}
+		return 1
 	}
-	i := slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	next := len(args) > 1 && !isFlag(args[1])
+	i := slices.IndexFunc(s.flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 	if i < 0 {
-		var names []string
-		for _, f := range flags {
-			for _, n := range f.Names() {
-				if len(n) > 1 {
-					names = append(names, n)
-				}
+		s.mistakes.Add("", "unknown flag %s%s", words.Clip(typed), s.hint(name))
+		if next && !hasValue && s.command != nil && len(s.command.Subcommands) == 0 {
+			return 2 // what follows is more likely its value than anything else
+		}
+		return 1
+	}
+	flag, width := s.flags[i], 1
+	if _, isBool := flag.(*cli.BoolFlag); !isBool && !hasValue {
+		if len(args) < 2 {
+			s.mistakes.Add(typed, "needs a value")
+			return 1
+		}
+		if args[1] == "--help" {
+			s.help = helpShort
+		}
+		value, hasValue, width = args[1], true, 2
+	}
+	first, isList := s.seen[flag.Names()[0]], false
+	if _, isList = flag.(*cli.StringSliceFlag); first != "" && !isList {
+		s.mistakes.Add(typed, "is given twice%s; leave one out", word(first == typed, "", ", also as "+first))
+		return width
+	}
+	s.seen[flag.Names()[0]] = typed
+	if problem := valueProblem(flag, value, hasValue); problem != "" {
+		s.mistakes.Add(typed, "is %q; it must be %s", words.Clip(value), problem)
+		return width
+	}
+	s.opts = append(s.opts, args[:width]...)
+	return width
+}
+
+// hint says what an unknown flag may have been meant to be.
+func (s *splitter) hint(name string) string {
+	if other := foreignFlag(s.path, name); other != "" {
+		return "; " + other
+	}
+	var names []string
+	for _, f := range s.flags {
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				names = append(names, n)
 			}
 		}
-		hint := ""
-		if near := words.Nearest(name, append(names, "help")); near != "" {
-			hint = "; did you mean --" + near + "?"
+	}
+	if near := words.Nearest(name, append(names, "help")); near != "" {
+		return "; did you mean --" + near + "?"
+	}
+	return ""
+}
+
+// valueProblem says what a flag's value must be; "": it is right.
+func valueProblem(flag cli.Flag, value string, given bool) string {
+	var err error
+	want := "a whole number"
+	switch flag.(type) {
+	case *cli.IntFlag, *cli.Int64Flag:
+		_, err = strconv.ParseInt(value, 0, 64)
+	case *cli.Uint64Flag:
+		_, err = strconv.ParseUint(value, 0, 64)
+		want += " of 0 or more"
+	case *cli.Float64Flag:
+		_, err = strconv.ParseFloat(value, 64)
+		want = "a number"
+	case *cli.DurationFlag:
+		_, err = time.ParseDuration(value)
+		want = "a time such as 90s or 5m"
+	case *cli.BoolFlag:
+		if given {
+			_, err = strconv.ParseBool(value)
 		}
-		return 0, usagef(path, "unknown flag %s%s", words.Clip(args[0]), hint)
+		want = "true or false"
 	}
-	if _, isBool := flags[i].(*cli.BoolFlag); isBool || hasValue {
-		return 1, nil
+	if err == nil {
+		return ""
 	}
-	if len(args) < 2 {
-		return 0, usagef(path, "flag %s needs a value", args[0])
+	if n, ok := err.(*strconv.NumError); ok && n.Err == strconv.ErrRange {
+		want = fmt.Sprintf("%s, and this is far out of range", want)
 	}
-	return 2, nil
+	return want
 }

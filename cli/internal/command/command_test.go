@@ -33,6 +33,7 @@ type bench struct {
 	native  *fakeNative
 	ctx     context.Context
 	term    bool
+	width   int              // of the terminal; 0: there is none
 	now     func() time.Time // nil: the clock
 	stdin   string
 
@@ -87,7 +88,8 @@ func (b *bench) run(args ...string) int {
 		now = time.Now
 	}
 	code := Run(b.ctx, Env{
-		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: now, Native: b.native,
+		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: now,
+		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			if !b.real {
 				opts = append(opts, pipeline.WithBackend(b.backend))
@@ -156,8 +158,14 @@ func (b *bench) events() []map[string]any {
 
 // small are flags of a quick run on the fake.
 func small(extra ...string) []string {
-	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64", "--steps", "3",
-		"--seed", "7"}, extra...)
+	args := []string{"generate"}
+	for _, f := range [][2]string{{"--model", "nano"}, {"--prompt", "a red circle"}, {"--width", "64"}, {"--height", "64"}, {"--steps", "3"},
+		{"--seed", "7"}} {
+		if !slices.Contains(extra, f[0]) { // a flag may be given once
+			args = append(args, f[:]...)
+		}
+	}
+	return append(args, extra...)
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -175,24 +183,24 @@ func TestUsageErrors(t *testing.T) {
 		{"unknown flag of demo", []string{"demo", "--promt=x"}, "did you mean --prompt?"},
 		{"unknown flag after an argument", []string{"models", "inspect", "x", "--jsn"}, "did you mean --json?"},
 		{"flag without a value", []string{"generate", "--prompt"}, "--prompt needs a value"},
-		{"no number", []string{"generate", "--steps", "many"}, `invalid value "many" for --steps`},
+		{"no number", []string{"generate", "--steps", "many"}, `--steps is "many"; it must be a whole number`},
 		{"stray argument", []string{"generate", "a red circle"}, "give the prompt with --prompt"},
 		{"quiet and json", []string{"demo", "--quiet", "--json"}, "exclude each other"},
 		{"no model", []string{"generate", "--prompt", "x"}, "model"},
 		{"no steps", small("--steps", "0"), "--steps is 0"},
-		{"too many steps", small("--steps", "1000000000"), "num_inference_steps: is 1000000000; it must be between 1 and 1000"},
-		{"steps out of range", small("--steps", "9000000000"), "--steps 9000000000 is far out of range"},
-		{"size", small("--width", "100"), "width: is 100, which is no multiple of 8; the nearest are 96 and 104"},
-		{"NaN", small("--guidance-scale", "NaN"), "guidance_scale: is NaN; it must be a number between 0 and 1000"},
-		{"no UTF-8", small("--prompt", "a \xff b"), "prompt: byte 2 is not valid UTF-8"},
-		{"extension", small("-o", "x.gif"), `output: unsupported picture format: "x.gif" ends in ".gif"; end the name in .png, .jpg or .webp`},
+		{"too many steps", small("--steps", "1000000000"), "--steps is 1000000000; it must be between 1 and 1000"},
+		{"steps out of range", small("--steps", "9000000000"), "--steps is 9000000000, which is far out of range"},
+		{"size", small("--width", "100"), "--width is 100, which is no multiple of 8; the nearest are 96 and 104"},
+		{"NaN", small("--guidance-scale", "NaN"), "--guidance-scale is NaN; it must be a number between 0 and 1000"},
+		{"no UTF-8", small("--prompt", "a \xff b"), "--prompt: byte 2 is not valid UTF-8"},
+		{"extension", small("-o", "x.gif"), `--output: unsupported picture format: "x.gif" ends in ".gif"; end the name in .png, .jpg or .webp`},
 		{"pattern", small("-o", "{sead}.png"), `did you mean "seed"?`},
 		{"latents' extension", small("--save-latents", "l.bin"), "does not end in .npy"},
 		{"scheduler", small("--scheduler", "Eular"), "Euler"},
 		{"precision", small("--precision", "fp16"), `did you mean "f16"?`},
 		{"device", small("--device", "gpu 0"), "see `daguerre devices`"},
-		{"mask without image", small("--mask", "m.png"), "there is no init_image to mask"},
-		{"strength without image", small("--strength", "0.5"), "there is no init_image"},
+		{"mask without image", small("--mask", "m.png"), "--mask: there is no --image to mask"},
+		{"strength without image", small("--strength", "0.5"), "--strength: there is no --image"},
 		{"inspect without a file", []string{"models", "inspect"}, "give one model file"},
 		{"synth without a kind", []string{"models", "synth", "-o", "x"}, "--kind is missing; known are sdxl-base"},
 		{"synth of an unknown kind", []string{"models", "synth", "--kind", "sdxl-bse", "-o", "x"}, `did you mean "sdxl-base"?`},
@@ -223,8 +231,8 @@ func TestHelp(t *testing.T) {
 		assert.Contains(t, b.stdout, "USAGE:", "%v", args)
 		assert.Empty(t, b.stderr)
 	}
-	require.Equal(t, ExitOK, b.run("generate", "--help"))
-	for _, s := range []string{"EXIT CODES", "EXAMPLES", "OUTPUT NAMES", "--num-images", "-n value", "{job} {index} {seed}"} {
+	require.Equal(t, ExitOK, b.run("generate", "--help=all"))
+	for _, s := range []string{"EXIT CODES", "EXAMPLES", "OUTPUT NAMES", "--num-images", "-n N", "{job} {index} {seed}"} {
 		assert.Contains(t, b.stdout, s)
 	}
 }
@@ -280,10 +288,12 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+var testDevices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30},
+	{ID: "vulkan:0", Description: "llvmpipe", Kind: backend.DeviceCPU, Software: true}}
+
 func TestDevices(t *testing.T) {
 	b := newBench(t)
-	b.native.devices = []backend.Device{{ID: "cpu", Description: "A CPU", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 1 << 30},
-		{ID: "vulkan:0", Description: "llvmpipe", Kind: backend.DeviceCPU, Software: true}}
+	b.native.devices = testDevices
 	require.Equal(t, ExitOK, b.run("devices"))
 	assert.Regexp(t, `(?m)^cpu +cpu +1 +1.0 GiB +8.0 GiB +avx2 +A CPU$`, b.stdout)
 	assert.Contains(t, b.stdout, "auto takes cpu: the CPU: no GPU was found")
@@ -298,7 +308,11 @@ func TestDevices(t *testing.T) {
 func TestSchedulers(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, ExitOK, b.run("schedulers", "list"))
+	assert.Contains(t, b.stdout, "\nEulerDiscrete ")
+	assert.NotContains(t, b.stdout, "Euler a")
+	require.Equal(t, ExitOK, b.run("schedulers", "list", "--all"))
 	assert.Contains(t, b.stdout, "EulerDiscreteScheduler")
+	assert.Contains(t, b.stdout, "Euler a")
 	require.Equal(t, ExitOK, b.run("schedulers", "list", "--json"))
 	var list []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &list))

@@ -15,6 +15,13 @@ import (
 )
 
 func listPreprocessors(c *cli.Context, env Env) error {
+	if !c.Bool("all") {
+		rows := [][]string{{"PREPROCESSOR", "WHAT IT DOES"}}
+		for _, p := range controlnet.Preprocessors {
+			rows = append(rows, []string{p.Name, p.Doc})
+		}
+		return printList(env, c.Bool("json"), controlnet.Preprocessors, rows)
+	}
 	rows := [][]string{{"PREPROCESSOR", "OPTION", "DEFAULT", "RANGE", "WHAT IT DOES"}}
 	for _, p := range controlnet.Preprocessors {
 		names := p.Name
@@ -54,11 +61,7 @@ func preprocessOptionsOf(c *cli.Context) (preprocessOptions, error) {
 		return o, usagef(command, "--preprocessor is missing; `daguerre control list` shows the names")
 	}
 	if _, err := controlnet.Find(o.net.Preprocessor); err != nil {
-		var names []string
-		for _, p := range controlnet.Preprocessors {
-			names = append(names, p.Name)
-		}
-		return o, usagef(command, "--preprocessor: %v%s", err, words.DidYouMean(o.net.Preprocessor, names))
+		return o, usagef(command, "--preprocessor: %v", err)
 	}
 	for _, flag := range []string{"width", "height"} {
 		if err := inRange(c, flag, c.Int(flag), 1, request.MaxSide); err != nil && c.IsSet(flag) {

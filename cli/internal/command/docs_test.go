@@ -234,7 +234,7 @@ func TestExampleRunFiles(t *testing.T) {
 	for _, path := range paths {
 		run, err := request.ReadFile(path)
 		require.NoError(t, err, path)
-		require.NoError(t, generateOptions{run: run}.check(), path)
+		require.NoError(t, generateOptions{run: run}.check(nil), path)
 	}
 	for _, file := range []string{"configuration.md", "../README.md"} {
 		data, err := os.ReadFile(filepath.Join(docs, file))

@@ -1,17 +1,19 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -20,6 +22,7 @@ import (
 // generateOptions is what the generate command is asked to do.
 type generateOptions struct {
 	run       request.Run
+	command   string // whose --help tells more
 	config    string // the run file's name, or ""
 	overwrite bool
 	verbose   bool
@@ -32,40 +35,59 @@ type generateOptions struct {
 	note string // added to each picture's line
 }
 
-// generateOptionsOf reads the flags and the run file.
-func generateOptionsOf(c *cli.Context) (generateOptions, error) {
-	opts := generateOptions{overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"), preview: c.Int("preview"), profile: c.Bool("profile"),
-		fresh: c.Bool("fresh"), resumable: true, metrics: c.String("metrics-addr")}
+// generateOptionsOf reads the flags and the run file. It tells all mistakes at once.
+func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
+	opts := generateOptions{command: c.Command.HelpName, overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"),
+		preview: c.Int("preview"), profile: c.Bool("profile"), fresh: c.Bool("fresh"), resumable: true, metrics: c.String("metrics-addr"),
+		config: c.String("config"), display: display{quiet: c.Bool("quiet"), json: c.Bool("json")}}
+	errs := typedMistakes(c.Context)
 	if c.IsSet("preview") && opts.preview < 1 {
-		return opts, usagef(c.Command.HelpName, "--preview is %d; it must be 1 or more steps", opts.preview)
+		errs.Add("--preview", "is %d; it must be 1 or more steps", opts.preview)
 	}
-	if err := noArgs(c, "; give the prompt with --prompt"); err != nil {
-		return opts, err
+	if c.Args().Present() && len(errs) == 0 { // otherwise it may be the value of a flag that does not exist
+		errs.Add("", "unknown flag or argument %q; give the prompt with --prompt", words.Clip(c.Args().First()))
+	}
+	if opts.quiet && opts.json {
+		errs.Add("--quiet", "and --json exclude each other; --json alone prints events only")
 	}
 	var err error
-	if opts.display, err = displayOf(c); err != nil {
-		return opts, err
-	}
-	opts.run, opts.config = request.Run{Jobs: []request.Request{request.Default()}}, c.String("config")
+	opts.run = request.Run{Jobs: []request.Request{request.Default()}}
 	if opts.config != "" {
-		if opts.run, err = readRunFile(opts.config); err != nil {
+		var found request.Errors
+		if opts.run, err = readRun(env, opts.config); err != nil && !errors.As(err, &found) {
 			return opts, err
 		}
+		errs = append(errs, found...)
+		if len(opts.run.Jobs) == 0 { // it is no TOML or JSON at all
+			return opts, opts.inWords(-1, errs)
+		}
 	}
-	if err := override(c, &opts.run); err != nil {
-		return opts, err
+	override(c, &opts.run, opts.config == "", &errs)
+	for i := range opts.run.Jobs {
+		if job := &opts.run.Jobs[i]; c.Command.Name == "plan" { // which needs no prompt
+			job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
+		}
 	}
-	return opts, opts.check()
+	return opts, opts.check(errs)
 }
 
-// check finds mistakes without reading a file.
-func (o generateOptions) check() error {
-	if err := o.run.Validate(); err != nil {
-		return o.named(err)
+// check finds mistakes, in addition to those that were found. It reads no input: if there is a mistake, it only looks whether each is there.
+func (o generateOptions) check(errs request.Errors) error {
+	add := func(err error) {
+		var more request.Errors
+		errors.As(err, &more) // there is no other
+		for _, e := range more {
+			if !slices.Contains(errs, e) {
+				errs = append(errs, e)
+			}
+		}
 	}
-	var errs request.Errors
+	add(o.run.Validate())
 	checkJobs(o.run, &errs)
-	return o.named(errs.Err())
+	if len(errs) > 0 {
+		add(pipeline.CheckFiles(o.run))
+	}
+	return o.inWords(-1, errs.Err())
 }
 
 // checkJobs finds what is wrong with the jobs of a run and lies beyond package request: names of files and of schedulers.
@@ -76,6 +98,11 @@ func checkJobs(run request.Run, errs *request.Errors) {
 		if job.Scheduler != "" {
 			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
 				errs.Add(at("scheduler"), "%v", err)
+			}
+		}
+		for i, n := range job.ControlNets {
+			if _, err := controlnet.Find(n.Preprocessor); n.Preprocessor != "" && err != nil {
+				errs.Add(at(fmt.Sprintf("controlnet[%d].preprocessor", i)), "%v", err)
 			}
 		}
 		if _, err := scheduler.ResolveSpacing(job.Sigmas); err != nil {
@@ -89,32 +116,15 @@ func checkJobs(run request.Run, errs *request.Errors) {
 
 // checkInputs reads the jobs' input files and checks the rest of what can be checked before a model is open; it keeps nothing of them.
 // Mistakes of the configuration itself were found by check, so what is wrong with an input now is its file's fault.
-func (o generateOptions) checkInputs() error {
-	return o.named(blameInput(pipeline.CheckRun(&o.run)))
-}
+func (o generateOptions) checkInputs() error { return o.inWords(-1, pipeline.CheckRun(&o.run)) }
 
-// blameInput marks an error that is about input files only.
+// blameInput marks an error that is about files only.
 func blameInput(err error) error {
 	var errs request.Errors
-	if errors.As(err, &errs) && !slices.ContainsFunc(errs, func(e request.Error) bool { return !isInput(e.Path) }) {
+	if errors.As(err, &errs) && !is[*mistakes](err) && !slices.ContainsFunc(errs, func(e request.Error) bool { return !e.File }) {
 		return &inputError{err}
 	}
 	return err
-}
-
-// isInput reports whether a path of a run file, such as jobs[1].init_image, names an input file.
-func isInput(path string) bool {
-	key := path[strings.LastIndexByte(path, '.')+1:]
-	net := strings.Contains(path, "controlnet[") && (key == "model" || key == "image")
-	return net || slices.Contains([]string{"init_image", "mask_image", "noise", "latents"}, key)
-}
-
-// named puts the run file's name before an error.
-func (o generateOptions) named(err error) error {
-	if err == nil || o.config == "" {
-		return err
-	}
-	return fmt.Errorf("run file %s: %w", o.config, err)
 }
 
 // execute opens the model and does the jobs.
@@ -181,6 +191,7 @@ func countImages(jobs []request.Request) (n int) {
 
 // jobError says which of several jobs failed.
 func (o generateOptions) jobError(i int, err error) error {
+	err = o.inWords(i, blameInput(err))
 	if len(o.run.Jobs) < 2 || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -215,5 +226,5 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 	// One thread: the model is too small to gain from more, which on a busy machine only wait for each other.
 	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1,
 		LoRADirectories: c.StringSlice("lora-dir")}, Jobs: []request.Request{job}}
-	return opts, opts.check()
+	return opts, opts.check(nil)
 }

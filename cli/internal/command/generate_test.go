@@ -100,8 +100,8 @@ func TestGenerateWithoutMetadata(t *testing.T) {
 
 func TestGenerateSurvivesAModelThatCannotBeHashed(t *testing.T) {
 	b := newBench(t)
-	args := small("-n", "2", "-o", b.path("a.png"))
-	args[2] = filepath.Join(b.dir, "gone.safetensors") // the fake reads no files
+	require.NoError(t, os.Mkdir(b.path("gone.safetensors"), 0o700)) // the fake reads no files
+	args := small("-n", "2", "-o", b.path("a.png"), "--model", b.path("gone.safetensors"))
 	require.Equal(t, ExitOK, b.run(args...), b.stderr)
 	assert.Equal(t, 1, strings.Count(b.stderr, "warning: pictures will not name the model by its hash"), b.stderr)
 	_, text := readPNG(t, b.path("a-0.png"))
@@ -202,12 +202,12 @@ func TestGenerateRunFileMistakes(t *testing.T) {
 			`model.precison: unknown key; did you mean "precision"?`},
 		"no TOML":      {"prompt = ", "not TOML"},
 		"wrong type":   {"prompt = 3\nmodel = \"nano\"", "prompt: is 3"},
-		"job's value":  {"model = \"nano\"\n[[job]]\nprompt = \"x\"\n[[job]]\nwidth = 12", "jobs[1].width"},
-		"two mistakes": {"model = \"nano\"\nwidth = 3\nheight = 5", "height: is 5"},
-		"option":       {"model = \"nano\"\n[scheduler_options]\nuse_karas_sigmas = true", "use_karras_sigmas"},
+		"job's value":  {"prompt = 'x'\nmodel = \"nano\"\n[[job]]\nprompt = \"x\"\n[[job]]\nwidth = 12", "jobs[1].width"},
+		"two mistakes": {"prompt = 'x'\nmodel = \"nano\"\nwidth = 3\nheight = 5", "height: is 5"},
+		"option":       {"prompt = 'x'\nmodel = \"nano\"\n[scheduler_options]\nuse_karas_sigmas = true", "use_karras_sigmas"},
 		"huge":         {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 12<<20) + "\"", "8 MiB"},
 		"long prompt":  {"model = \"nano\"\nprompt = \"" + strings.Repeat("word ", 20<<10) + "\"", "prompt: has 102400 bytes"},
-		"output":       {"model = \"nano\"\n[[job]]\noutput = \"{nope}.png\"", "jobs[0].output"},
+		"output":       {"prompt = 'x'\nmodel = \"nano\"\n[[job]]\noutput = \"{nope}.png\"", "jobs[0].output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := b.write("run.toml", c.text)
@@ -231,10 +231,10 @@ func TestGenerateInputFiles(t *testing.T) {
 		args []string
 		want string
 	}{
-		"missing image":  {[]string{"--image", filepath.Join(in, "none.png")}, "init_image"},
+		"missing image":  {[]string{"--image", filepath.Join(in, "none.png")}, "--image: "},
 		"text as image":  {[]string{"--image", b.path("text.png")}, "text.png: not a readable PNG, JPEG, GIF or WebP file"},
-		"folder":         {[]string{"--image", in}, "init_image"},
-		"bad mask":       {[]string{"--image", filepath.Join(in, "in.png"), "--mask", b.path("text.png")}, "mask_image"},
+		"folder":         {[]string{"--image", in}, "--image: "},
+		"bad mask":       {[]string{"--image", filepath.Join(in, "in.png"), "--mask", b.path("text.png")}, "--mask: "},
 		"bad noise":      {[]string{"--noise", b.path("bad.npy")}, "noise"},
 		"missing noise":  {[]string{"--noise", filepath.Join(in, "none.npy")}, "noise"},
 		"noise of shape": {[]string{"--noise", filepath.Join(in, "small.npy")}, "expected [1, 4, 8, 8]"},

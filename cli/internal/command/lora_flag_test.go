@@ -80,8 +80,8 @@ func TestGenerateWithLoRA(t *testing.T) {
 	assert.Equal(t, 0.25, m.LoRAs[0].UNetWeight)
 	assert.Len(t, m.LoRAs[0].SHA256, 64)
 
-	assert.Equal(t, ExitUsage, b.run(small("--lora", "ink", "-o", b.path("b.png"))...))
-	assert.Contains(t, b.stderr, "lora[0].name: ink: no such file, and no lora_directories are set")
+	assert.Equal(t, ExitFile, b.run(small("--lora", "ink", "-o", b.path("b.png"))...))
+	assert.Contains(t, b.stderr, "--lora ink: no such file, and --lora-dir names no folder to look in")
 	b.write("loras/bad.safetensors", "<html>")
 	assert.Equal(t, ExitFile, b.run(small("--lora-dir", dir, "--lora", "bad", "-o", b.path("b.png"))...))
 	assert.Contains(t, b.stderr, "HTML page")

@@ -68,7 +68,9 @@ func (o inspectOptions) runCheck(env Env) error {
 	if o.json {
 		return nil
 	}
-	return printTo(env.Stdout, "check: every tensor is there, with the right shape\n")
+	var p page
+	p.line("check: every tensor is there, with the right shape")
+	return p.print(env)
 }
 
 // printReport prints a report for people.

@@ -20,7 +20,7 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 	}
 	plan, err := env.Plan(ctx, pipeline.ConfigOf(o.run.Model), o.run.Jobs)
 	if err != nil && !errors.Is(err, memory.ErrOverBudget) {
-		return explain(o.named(blameInput(err)), o.run.Model)
+		return explain(o.inWords(-1, blameInput(err)), o.run.Model)
 	}
 	for _, w := range plan.Warnings {
 		if err := printTo(env.Stderr, "warning: %s\n", strings.Map(printable, w)); err != nil {

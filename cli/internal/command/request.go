@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -47,8 +48,21 @@ func casingOf(c *cli.Context, def request.Casing) (request.Casing, error) {
 // checkedRun reads and checks the run file that is the one argument or, for "-", standard input; with files also what it names.
 func checkedRun(c *cli.Context, env Env, files bool) (request.Run, error) {
 	run, err := readRun(env, c.Args().First())
-	if err == nil {
-		err = checkRequest(&run, files)
+	var errs request.Errors
+	if err != nil && !errors.As(err, &errs) {
+		return run, err
+	}
+	var more request.Errors
+	if other := checkRequest(&run, files); other != nil && (err == nil || !errors.As(other, &more)) {
+		return run, other
+	}
+	for _, e := range more {
+		if !slices.Contains(errs, e) {
+			errs = append(errs, e)
+		}
+	}
+	if err != nil && len(more) > 0 {
+		err = &mistakes{config: c.Args().First(), errs: errs}
 	}
 	return run, err
 }
@@ -174,7 +188,11 @@ type namedKey struct {
 
 func listNames(c *cli.Context, env Env) error {
 	list := []namedKey{}
-	rows := [][]string{{"NAME", "OF", "KEY", ""}}
+	all := c.Bool("all")
+	rows := [][]string{{"NAME", "OF", "KEY"}}
+	if all {
+		rows[0] = append(rows[0], "")
+	}
 	for _, n := range request.Names() {
 		list = append(list, namedKey{n.Table, n.Name, n.From, n.Key, n.Doc})
 		name, key := n.Name, n.Key
@@ -184,7 +202,12 @@ func listNames(c *cli.Context, env Env) error {
 				key = n.Table + "." + key
 			}
 		}
-		rows = append(rows, []string{name, n.From, key, nameDoc(n)})
+		switch {
+		case all:
+			rows = append(rows, []string{name, n.From, key, nameDoc(n)})
+		case key != "":
+			rows = append(rows, []string{name, n.From, key})
+		}
 	}
 	return printList(env, c.Bool("json"), list, rows)
 }

@@ -40,7 +40,7 @@ func TestRequestValidate(t *testing.T) {
 	require.Equal(t, ExitUsage, b.run("request", "validate", "-"))
 	assert.Contains(t, b.stderr, "prompt: is 3")
 
-	missing := b.write("missing.toml", "init_image = '"+b.path("none.png")+"'\n")
+	missing := b.write("missing.toml", "prompt = 'x'\ninit_image = '"+b.path("none.png")+"'\n")
 	require.Equal(t, ExitOK, b.run("request", "validate", missing))
 	require.Equal(t, ExitFile, b.run("request", "validate", missing, "--files"))
 	require.Equal(t, ExitFile, b.run("request", "validate", b.path("none.toml")))

@@ -154,7 +154,7 @@ func (g *generation) hear(e service.Event) {
 		defer g.mu.Unlock()
 		delete(g.jobs, e.Job)
 		if e.Err != nil && (g.first == nil || e.Job < g.firstJob) {
-			g.first, g.firstJob = blameInput(e.Err), e.Job
+			g.first, g.firstJob = e.Err, e.Job
 		}
 	}
 }

@@ -49,14 +49,22 @@ func optionValues(cfg scheduler.Config) map[string]any {
 
 func listSchedulers(c *cli.Context, env Env) error {
 	var infos []schedulerInfo
-	rows := [][]string{{"SCHEDULER", "OTHER NAMES", "SUMMARY"}}
+	all := c.Bool("all")
+	rows := [][]string{{"SCHEDULER", "SUMMARY"}}
+	if all {
+		rows = [][]string{{"SCHEDULER", "OTHER NAMES", "SUMMARY"}}
+	}
 	for _, n := range scheduler.Names() {
 		info, err := describe(n)
 		if err != nil {
 			return err
 		}
 		infos = append(infos, info)
-		rows = append(rows, []string{info.Name, strings.Join(append(slices.Clone(info.Aliases), info.Presets...), ", "), info.Summary})
+		row := []string{strings.TrimSuffix(info.Name, "Scheduler"), info.Summary}
+		if all {
+			row = []string{info.Name, strings.Join(append(slices.Clone(info.Aliases), info.Presets...), ", "), info.Summary}
+		}
+		rows = append(rows, row)
 	}
 	return printList(env, c.Bool("json"), infos, rows)
 }

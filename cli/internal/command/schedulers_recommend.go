@@ -53,7 +53,7 @@ func recommend(c *cli.Context, env Env) error {
 // printRecommendation prints a run file's keys, then the reasons as its comments.
 func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "scheduler = %q\nnum_inference_steps = %d  # %d evaluations of the UNet", strings.TrimSuffix(r.Scheduler, "Scheduler"),
+	fmt.Fprintf(&b, "scheduler = %q\nnum_inference_steps = %d\n# %d evaluations of the UNet", strings.TrimSuffix(r.Scheduler, "Scheduler"),
 		r.Steps, r.Evaluations)
 	if evaluation > 0 {
 		fmt.Fprintf(&b, ", %s", (time.Duration(r.Evaluations) * evaluation).Round(time.Millisecond))
@@ -83,7 +83,9 @@ func printRecommendation(env Env, r scheduler.Recommendation, evaluation time.Du
 		if source == "measured" {
 			source = "measured on nano"
 		}
-		fmt.Fprintf(&b, "# - %s (%s)\n", reason.Text, source)
+		for i, line := range words.Wrap(fmt.Sprintf("%s (%s)", reason.Text, source), env.helpWidth()-len("# - ")) {
+			fmt.Fprintf(&b, "# %s %s\n", word(i == 0, "-", " "), line)
+		}
 	}
 	return printTo(env.Stdout, "%s", b.String())
 }

@@ -39,7 +39,7 @@ type session struct {
 func (s *session) checkFolders() error {
 	var errs request.Errors
 	service.CheckPlaces(s.run, service.Delivery{Store: service.Files{Writer: &output.Writer{}}, Images: service.ImagesPath}, s.env.Now, &errs)
-	return s.named(errs.Err())
+	return s.inWords(-1, errs.Err())
 }
 
 // open opens the model.
@@ -55,7 +55,7 @@ func (s *session) open(ctx context.Context) error {
 	log := newLogger(s.report, s.env.Stderr, s.verbose)
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
 	if err != nil {
-		return explain(blameInput(err), m)
+		return explain(s.inWords(-1, blameInput(err)), m)
 	}
 	s.pipe = pipe
 	info := pipe.Info()
@@ -160,7 +160,7 @@ func (s *session) checkJobs(ctx context.Context) error {
 		}
 		files, err := s.pipe.Inputs(job)
 		if err != nil {
-			return s.jobError(i, blameInput(err))
+			return s.jobError(i, err)
 		}
 		for _, path := range files {
 			s.inputs[path] = true

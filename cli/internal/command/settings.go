@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -29,11 +30,15 @@ const (
 	catImg2Img = "Image to image and inpainting"
 	catHires   = "Second pass at a larger size"
 	catLoRA    = "Adapters (LoRA)"
+	catControl = "ControlNets"
 	catRefiner = "Refiner and runs in parts"
 	catModel   = "Model"
 	catCompute = "Computing"
 	catOutput  = "Output"
 )
+
+// groupNames are what --help=GROUP calls categories.
+var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catLoRA: "lora", catControl: "control", catRefiner: "refiner"}
 
 // settings lists every flag that overrides a run file: a key, with the prefix "model." where it is one of [model]; the flag's name behind
 // "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a mistake, though a zero field means
@@ -44,10 +49,11 @@ var settings = withFiles(slices.Concat(
 		"seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "strength!", "outpaint.left=outpaint-left!",
 		"outpaint.right=outpaint-right!", "outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
-	group(catHires, "hires.scale=hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!", "hires.upscaler=hires-upscaler",
+	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!", "hires.upscaler=hires-upscaler",
 		"hires.strength=hires-strength!", "hires.steps=hires-steps!"),
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
 		"model.lora_cache.memory_limit_mb=lora-memory!"),
+	group(catControl, "controlnet=control", "model.controlnet_directories=control-dir"),
 	group(catRefiner, "latents", "denoising_start", "denoising_end"),
 	group(catRefiner, "model.refiner", "refiner_mode", "refiner_start", "refiner_strength!", "refiner_steps!", "aesthetic_score",
 		"negative_aesthetic_score", "model.refiner_type", "model.refiner_on_demand"),
@@ -73,7 +79,10 @@ func withFiles(list []setting) []setting {
 
 // ownDocs are the help texts of flags that say something else than their keys.
 var ownDocs = map[string]string{
-	"lora":    "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
+	"lora": "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
+	"controlnet": "ControlNet as `NET=PICTURE`, NET=PICTURE:WEIGHT, or with more keys of [[controlnet]] behind commas: " +
+		"NET=PICTURE:0.8,preprocessor=canny,end=0.5",
+	"output":  "file to write: .png, .jpg or .webp; a folder with a slash at its end; see --help=output-names",
 	"quality": "of JPEG files, 1 to 100; PNG and WebP are lossless",
 }
 
@@ -139,7 +148,10 @@ func settingFlags() []cli.Flag {
 		k := docs[s.key]
 		n, aliases := s.names()
 		kind, def := "string", k.Default
-		doc := cmp.Or(s.doc, k.Doc)
+		doc := withFlags(cmp.Or(s.doc, k.Doc))
+		if def = withFlags(def); s.key == "output" {
+			def = service.DefaultOutput
+		}
 		switch s.field(&request.Model{}, &request.Request{}).(type) {
 		case *int, *int64:
 			kind = "int64"
@@ -147,7 +159,7 @@ func settingFlags() []cli.Flag {
 			kind = "float"
 		case *bool, **bool:
 			kind, doc, def = "bool", doc+" (--"+n+"=false turns it off)", cmp.Or(def, "false")
-		case *[]string, *[]lora.Adapter:
+		case *[]string, *[]lora.Adapter, *[]request.ControlNet:
 			kind, doc = "strings", doc+" (may be repeated)"
 		}
 		flags = append(flags, newFlag(kind, s.category, doc, def, "", n, aliases...))
@@ -155,27 +167,50 @@ func settingFlags() []cli.Flag {
 	return flags
 }
 
-// override puts the flags that were given over a run's model and over every job of it.
-func override(c *cli.Context, run *request.Run) error {
+// override puts the flags that were given over a run's model and over every job of it. flagsOnly: there is no run file, and what is missing
+// is a flag.
+func override(c *cli.Context, run *request.Run, flagsOnly bool, errs *request.Errors) {
 	for _, s := range settings {
 		n, _ := s.names()
+		if flagsOnly {
+			run.Typed(s.key, "--"+n)
+		}
 		if !c.IsSet(n) {
 			continue
 		}
+		run.Typed(s.key, "--"+n)
 		for i := range run.Jobs {
-			if err := s.set(c, n, s.field(&run.Model, &run.Jobs[i])); err != nil {
-				return err
-			}
-			if s.key == "negative_prompt" {
-				run.Jobs[i].SetNegativePrompt(c.String(n)) // "" is an empty text, not none
+			job := &run.Jobs[i]
+			s.set(c, n, s.field(&run.Model, job), errs)
+			switch s.key {
+			case "negative_prompt":
+				job.SetNegativePrompt(c.String(n)) // "" is an empty text, not none
+			case "prompt":
+				job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
+			case "lora":
+				typedLoRAs(run, job.LoRAs, c.StringSlice(n))
+			case "controlnet":
+				typedControls(run, job.ControlNets, c.StringSlice(n))
 			}
 		}
 	}
-	return nil
+}
+
+// typedLoRAs tells which adapters flags have named.
+func typedLoRAs(run *request.Run, list []lora.Adapter, flags []string) {
+	run.Typed("lora", "--lora")
+	for _, text := range flags {
+		l, _ := parseLoRA(text) // addLoRAs has refused what it refuses
+		for i, have := range list {
+			if strings.EqualFold(have.Label(), l.Label()) {
+				run.Typed("lora["+strconv.Itoa(i)+"]", "--lora "+text)
+			}
+		}
+	}
 }
 
 // set stores the flag's value in the field p points to.
-func (s setting) set(c *cli.Context, n string, p any) error {
+func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 	zero := false
 	switch p := p.(type) {
 	case *string:
@@ -183,7 +218,8 @@ func (s setting) set(c *cli.Context, n string, p any) error {
 	case *int:
 		v := c.Int64(n)
 		if v != int64(int32(v)) {
-			return usagef(c.Command.HelpName, "--%s %s is far out of range", n, strconv.FormatInt(v, 10))
+			errs.Add("--"+n, "is %s, which is far out of range", strconv.FormatInt(v, 10))
+			return
 		}
 		*p, zero = int(v), v == 0
 	case *int64:
@@ -202,9 +238,12 @@ func (s setting) set(c *cli.Context, n string, p any) error {
 	case *[]lora.Adapter:
 		list, err := addLoRAs(*p, c.StringSlice(n))
 		if err != nil {
-			return usagef(c.Command.HelpName, "--%s %v", n, err)
+			errs.Add("--"+n, "%v", err)
+			return
 		}
 		*p = list
+	case *[]request.ControlNet:
+		*p = addControls(*p, n, c.StringSlice(n), errs)
 	case *[]string:
 		*p = c.StringSlice(n)
 	case *request.Picture:
@@ -213,7 +252,6 @@ func (s setting) set(c *cli.Context, n string, p any) error {
 		*p = request.Array{Path: c.String(n)}
 	}
 	if zero && s.positive {
-		return usagef(c.Command.HelpName, "--%s is 0; it must be more", n)
+		errs.Add("--"+n, "is 0; it must be more")
 	}
-	return nil
 }

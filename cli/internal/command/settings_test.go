@@ -18,9 +18,9 @@ var fileOnly = []string{
 	"negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight",
 	"lora.block_weights",
-	"controlnet", "controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",
+	"controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",
 	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
-	"model.text_cache_mb", "model.controlnet_directories", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
+	"model.text_cache_mb", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
 	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
 	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",
 }

@@ -4,37 +4,209 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
-// page is what a command prints in the end.
-type page struct{ strings.Builder }
+// page is what a command prints in the end. It is laid out for the width of the terminal when it is printed.
+type page struct{ parts []part }
 
-// line adds a line.
-func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+// part is a text, or a table if it has rows.
+type part struct {
+	text string
+	rows [][]string
+}
+
+// line adds a line of text, or several.
+func (p *page) line(format string, args ...any) { p.write(fmt.Sprintf(format, args...) + "\n") }
+
+// write adds text.
+func (p *page) write(text string) { p.parts = append(p.parts, part{text: text}) }
 
 // table adds rows in columns; an empty row is an empty line.
-func (p *page) table(rows [][]string) {
+func (p *page) table(rows [][]string) { p.parts = append(p.parts, part{rows: rows}) }
+
+// layout lays the page out in lines of at most width characters; 0: as long as they are.
+func (p *page) layout(width int) string {
 	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		cells := make([]string, len(row))
-		for i, cell := range row {
-			cells[i] = words.OneLine(cell)
+	for _, part := range p.parts {
+		if part.rows != nil {
+			b.WriteString(tableText(part.rows, width))
+			continue
 		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
+		for line := range strings.Lines(part.text) {
+			b.WriteString(fold(line, width))
+		}
 	}
-	_ = t.Flush() // into memory
-	for line := range strings.Lines(b.String()) {
-		p.line("%s", strings.TrimRight(line, " \n"))
-	}
+	return b.String()
 }
 
 // print prints the page.
-func (p *page) print(env Env) error { return printTo(env.Stdout, "%s", p.String()) }
+func (p *page) print(env Env) error { return printTo(env.Stdout, "%s", p.layout(env.width())) }
+
+// hang is how far the second line of a long one is indented, beside its own indent.
+const hang = 2
+
+// fold breaks a line of text that is longer than width. What stands in columns stays: the following lines begin where the last column does.
+func fold(line string, width int) string {
+	text := strings.TrimRight(line, "\n")
+	if width <= 0 || utf8.RuneCountInString(text) <= width {
+		return line
+	}
+	body := strings.TrimLeft(text, " ")
+	head := strings.Repeat(" ", min(len(text)-len(body), width/4))
+	rest := strings.Repeat(" ", min(len(head)+hang, width/4))
+	if i := strings.LastIndex(body, "  "); i > 0 && len(head)+i+2 < width/2 {
+		head += body[:i+2]
+		body = body[i+2:]
+		rest = strings.Repeat(" ", utf8.RuneCountInString(head))
+	}
+	var b strings.Builder
+	for i, part := range words.Wrap(body, width-max(utf8.RuneCountInString(head), len(rest))) {
+		b.WriteString(word(i == 0, head, rest) + part + "\n")
+	}
+	return b.String()
+}
+
+const columnGap = 2
+
+// tableText writes rows in columns. Where they do not fit, long cells are broken at their spaces; where that is not enough, each row becomes
+// a list of its cells.
+func tableText(rows [][]string, width int) string {
+	clean := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			clean[i] = append(clean[i], words.OneLine(cell))
+		}
+	}
+	var b strings.Builder
+	for _, block := range blocksOf(clean) {
+		if len(block[0]) == 0 {
+			b.WriteString("\n")
+			continue
+		}
+		widths, ok := fit(block, width)
+		if !ok {
+			b.WriteString(asLists(block, width))
+			continue
+		}
+		for _, row := range block {
+			b.WriteString(rowText(row, widths))
+		}
+	}
+	return b.String()
+}
+
+// blocksOf parts rows where an empty row is. The columns of one block do not depend on another's.
+func blocksOf(rows [][]string) (blocks [][][]string) {
+	for i, row := range rows {
+		if i == 0 || len(row) == 0 || len(rows[i-1]) == 0 {
+			blocks = append(blocks, nil)
+		}
+		blocks[len(blocks)-1] = append(blocks[len(blocks)-1], row)
+	}
+	return blocks
+}
+
+// fit chooses the widths of columns. ok is false if the words do not fit.
+func fit(rows [][]string, width int) (widths []int, ok bool) {
+	var least []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths, least = append(widths, 0), append(least, 0)
+			}
+			if len(row) > 1 && i == len(row)-1 && len(row) < len(rows[0]) {
+				continue // a remark at the end of a short row may go beyond its column
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			for w := range strings.FieldsSeq(cell) {
+				least[i] = max(least[i], utf8.RuneCountInString(w))
+			}
+		}
+	}
+	sum := func(list []int) int {
+		n := columnGap * max(len(list)-1, 0)
+		for _, w := range list {
+			n += w
+		}
+		return n
+	}
+	if width <= 0 || sum(widths) <= width {
+		return widths, true
+	}
+	const narrow = 8
+	for i := range least {
+		least[i] = min(max(least[i], narrow), widths[i])
+	}
+	if sum(least) > width {
+		return nil, false
+	}
+	for sum(widths) > width {
+		widest := -1
+		for i, w := range widths {
+			if w > least[i] && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		widths[widest]--
+	}
+	return widths, true
+}
+
+// rowText writes one row, on several lines where a cell needs them.
+func rowText(row []string, widths []int) string {
+	cells := make([][]string, len(row))
+	height := 1
+	for i, cell := range row {
+		cells[i] = []string{cell}
+		if utf8.RuneCountInString(cell) > widths[i] {
+			cells[i] = words.Wrap(cell, widths[i])
+		}
+		height = max(height, len(cells[i]))
+	}
+	var b strings.Builder
+	for y := range height {
+		line := ""
+		for i, cell := range cells {
+			text := ""
+			if y < len(cell) {
+				text = cell[y]
+			}
+			line += text + strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(text), 0)+columnGap)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// asLists writes each row as a list: its first cell, and the others below, each behind its column's name. A table whose first row names no
+// columns has lists without names.
+func asLists(rows [][]string, width int) string {
+	var b strings.Builder
+	names := rows[0]
+	titled := len(names) > 1 && !slices.ContainsFunc(names, func(s string) bool { return s != strings.ToUpper(s) })
+	if titled {
+		rows = rows[1:]
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			switch {
+			case i == 0:
+				b.WriteString(fold(cell+"\n", width))
+			case cell == "":
+			case titled && i < len(names) && names[i] != "":
+				b.WriteString(fold("  "+strings.ToLower(names[i])+": "+cell+"\n", width))
+			default:
+				b.WriteString(fold("  "+cell+"\n", width))
+			}
+		}
+	}
+	return b.String()
+}
 
 // word is one of two words.
 func word(on bool, yes, no string) string {

@@ -35,8 +35,8 @@ type action = func(c *cli.Context, env Env) error
 // actions are the commands that do something, by their paths.
 var actions = map[string]action{
 	"demo":                 act(demoOptions, generateOptions.execute),
-	"generate":             act(generateOptionsOf, generateOptions.execute),
-	"plan":                 act(generateOptionsOf, generateOptions.plan),
+	"generate":             ofRun(generateOptions.execute),
+	"plan":                 ofRun(generateOptions.plan),
 	"control list":         bare("", listPreprocessors),
 	"control preprocess":   act(preprocessOptionsOf, preprocessOptions.execute),
 	"upscale":              shown(upscaleOptionsOf),
@@ -110,7 +110,10 @@ func commandTree(env Env) []*cli.Command {
 		i := strings.LastIndexByte(path, ' ')
 		c := &cli.Command{Name: path[i+1:], Hidden: hidden, HideHelpCommand: true, Usage: usage, UsageText: text,
 			Description: fill.Replace(strings.TrimSpace(description)), Flags: readFlags(flags, fill, shared),
-			OnUsageError: onUsageError(name + " " + path), Action: func(c *cli.Context) error { return cli.ShowSubcommandHelp(c) }}
+			OnUsageError: onUsageError(name + " " + path), HideHelp: true}
+		c.Action = func(ctx *cli.Context) error {
+			return showHelp(env, ctx.App, line{path: name + " " + path, command: c, help: helpShort})
+		}
 		if strings.HasPrefix(path, "@") {
 			shared[path] = c.Flags
 			continue

@@ -29,8 +29,9 @@ func printVersion(_ context.Context, env Env) error {
 	if lib.Loaded {
 		engine = fmt.Sprintf("%s (libdaguerre-%s %s)", lib.Engine, lib.Variant, lib.Version)
 	}
-	return printTo(env.Stdout, "daguerre %s\nengine   %s\ngo       %s %s/%s\n", Version(), engine, runtime.Version(), runtime.GOOS,
-		runtime.GOARCH)
+	var p page
+	p.line("daguerre %s\nengine   %s\ngo       %s %s/%s", Version(), engine, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return p.print(env)
 }
 
 // printTo prints a command's result; what cannot be delivered is a failure.

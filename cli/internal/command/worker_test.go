@@ -16,7 +16,7 @@ func TestWorker(t *testing.T) {
 	b := newBench(t)
 	b.stdin = `{"id":1,"type":"generate","request":{"model":"nano","prompt":"a red circle","steps":2,"seed":5,"width":64,"height":64,"output":"` + b.path("{seed}.png") + `"}}
 nonsense
-{"Id":2,"Type":"generate","Request":{"Model":"nano","Output":"{what}.png","SamplerName":"Eular"}}
+{"Id":2,"Type":"generate","Request":{"Model":"nano","Prompt":"x","Output":"{what}.png","SamplerName":"Eular"}}
 `
 	require.Equal(t, ExitOK, b.run("worker"), b.stderr)
 	events := b.events()
