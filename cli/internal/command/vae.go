@@ -192,9 +192,9 @@ func (o vaeOptions) print(env Env, r progress.Reporter, report vaeReport) error 
 func printVAE(env Env, report vaeReport) error {
 	var out page
 	if report.Small {
-		out.line("%s: a small VAE, %d channels wide; SDXL's has 512. It is judged by flat drawings,", report.File,
+		out.line("%s: a small VAE, %d channels wide; SDXL's has 512. It is judged by", report.File,
 			slices.Max(report.Info.DecoderChannels))
-		out.line("as it was trained on. The figures say nothing about SDXL's own VAE.")
+		out.line("flat drawings, as it was trained on. The figures say nothing about SDXL's VAE.")
 	} else {
 		out.line("%s: a VAE of SDXL's size, %d channels wide", report.File, slices.Max(append([]int{0}, report.Info.DecoderChannels...)))
 	}
