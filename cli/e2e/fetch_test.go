@@ -331,3 +331,39 @@ func TestInstallProcesses(t *testing.T) {
 	require.Equal(t, 0, got.code, got.stderr)
 	shows(t, filepath.Join(home, "demo.png"))
 }
+
+// TestEnsureInANewModule puts the lines of docs/install.md into the README's program. It needs Go to be compiled, and nothing to run: it
+// fetches the library into an empty home.
+func TestEnsureInANewModule(t *testing.T) {
+	r := newReleased(t)
+	page, err := os.ReadFile("../../docs/install.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(page), "<!-- ensure: begin -->\n```go\n")
+	require.True(t, ok)
+	lines, _, ok := strings.Cut(rest, "```\n<!-- ensure: end -->\n")
+	require.True(t, ok)
+	lines = swapped(t, lines, "install.Options{}", "install.Options{From: os.Args[1], PublicKey: os.Args[2]}")
+	source := readmeBlock(t)
+	source = swapped(t, source, "ctx := context.Background()\n", "ctx := context.Background()\n"+lines)
+	const imports = "import (\n"
+	source = swapped(t, source, imports, imports+"\t\"github.com/daguerre-go/daguerre/runtime/install\"\n")
+	m := newModule(t, source)
+
+	got := m.picture(nothing, filepath.Join(r.dir, "none.tar.gz"), r.key)
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.stderr, "none.tar.gz is not there")
+	assert.NoFileExists(t, filepath.Join(m.home, "circle.png"))
+	for _, from := range []string{filepath.Join(r.dir, r.archive), filepath.Join(r.dir, "none.tar.gz")} { // the second time nothing is fetched
+		got = m.picture(nothing, from, r.key)
+		require.Equal(t, 0, got.code, got.stderr)
+		assert.Contains(t, got.stderr, "the library is "+filepath.Join(m.home, ".local", "share", "daguerre", "lib", install.Version))
+		m.circle()
+	}
+}
+
+// swapped replaces a part of a text that must be there once.
+func swapped(t *testing.T, text, old, with string) string {
+	t.Helper()
+	require.Equal(t, 1, strings.Count(text, old), old)
+	return strings.Replace(text, old, with, 1)
+}

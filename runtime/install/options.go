@@ -114,6 +114,9 @@ func (o Options) check() error {
 	if _, err := o.key(); err != nil {
 		return err
 	}
+	if o.From != "" && !isAddress(o.From) {
+		return nil // a file or folder: it is needed only if no library is there
+	}
 	_, err := o.origin(nil)
 	return err
 }

@@ -40,10 +40,7 @@ func (o Options) origin(progress func(string)) (origin, error) {
 		}
 		return &server{base: u.JoinPath("v" + Version), client: o.client(), note: progress}, nil
 	}
-	if strings.Contains(o.From, "://") {
-		if local, ok := strings.CutPrefix(o.From, "file://"); ok {
-			return localOrigin(local)
-		}
+	if isAddress(o.From) {
 		u, err := serverURL("from", o.From)
 		if err != nil {
 			return nil, err
@@ -56,8 +53,11 @@ func (o Options) origin(progress func(string)) (origin, error) {
 		}
 		return s, nil
 	}
-	return localOrigin(o.From)
+	return localOrigin(strings.TrimPrefix(o.From, "file://"))
 }
+
+// isAddress tells an address of a server from the path of a file.
+func isAddress(from string) bool { return strings.Contains(from, "://") && !strings.HasPrefix(from, "file://") }
 
 func isArchiveName(name string) bool {
 	return strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".zip")
