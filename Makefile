@@ -148,8 +148,15 @@ fuzz: ## each fuzz target for FUZZ_TIME
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 100x "$$package" </dev/null; \
 	done
 
+# In a module of its own: it needs an older YAML reader than golangci-lint.
+ACTIONLINT := $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+.PHONY: lint-workflows
+lint-workflows: ## the workflows in .github
+	$(ACTIONLINT)
+
 .PHONY: lint
-lint: lint-native lint-commits house readability ## golangci-lint, clang-format, shell syntax, subjects of new commits, the house, long sentences
+lint: lint-native lint-workflows lint-commits house readability ## golangci-lint, clang-format, shell syntax, workflows, subjects of new commits, the house, long sentences
 	$(LINT) run --allow-parallel-runners ./...
 
 # The most names that packages outside internal/ may export, and the files that were over 400 lines when that became the limit.
