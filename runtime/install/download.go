@@ -213,8 +213,7 @@ func (d *download) begin(m mark) error {
 func (d *download) beyond(m mark, have int64, resp *http.Response) error {
 	var size int64
 	if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &size); n == 1 && size == have && have > 0 {
-		m.Size, m.Whole = have, true
-		return d.setMark(m)
+		return d.whole(m, have)
 	}
 	d.discard()
 	return &temporary{error: errors.New("the file is shorter than what came of it; it was changed")}
@@ -254,9 +253,7 @@ func (d *download) receive(ctx context.Context, body io.Reader, m mark, have int
 			return noRoom(err, m.Size)
 		}
 		have += int64(n)
-		if n > 0 && d.progress != nil {
-			d.progress(Progress{Stage: StageDownload, Done: have, Total: m.Size})
-		}
+		d.tell(Progress{Stage: StageDownload, Done: have, Total: m.Size})
 		switch {
 		case have > most:
 			d.discard()
@@ -280,8 +277,20 @@ func (d *download) finished(f *os.File, m mark, have int64) error {
 	if m.Size > 0 && have < m.Size {
 		return &temporary{error: fmt.Errorf("the connection ended after %d of %d bytes", have, m.Size)}
 	}
+	return d.whole(m, have)
+}
+
+// whole marks the part as the file.
+func (d *download) whole(m mark, have int64) error {
 	m.Size, m.Whole = have, true
+	d.tell(Progress{Stage: StageDownload, Done: have, Total: have})
 	return d.setMark(m)
+}
+
+func (d *download) tell(p Progress) {
+	if d.progress != nil {
+		d.progress(p)
+	}
 }
 
 // errSentOn is a server's wish to be left for another address that is not followed.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
 )
@@ -40,6 +41,9 @@ type installation struct {
 	limits limits
 	probe  func(native.Options) (native.Library, error)
 	result Result
+
+	stageTold string // of Options.Progress's last call
+	told      time.Time
 }
 
 func (in *installation) ensure(ctx context.Context) (Result, error) {
@@ -80,10 +84,15 @@ func (in *installation) warn(format string, args ...any) {
 	in.result.Warnings = append(in.result.Warnings, fmt.Sprintf(format, args...))
 }
 
+// progressEvery is how often Options.Progress is called within a stage. The end of a stage is always told.
+const progressEvery = 100 * time.Millisecond
+
 func (in *installation) progress(p Progress) {
-	if in.o.Progress != nil {
-		in.o.Progress(p)
+	if in.o.Progress == nil || p.Stage == in.stageTold && time.Since(in.told) < progressEvery && p.Done != p.Total {
+		return
 	}
+	in.stageTold, in.told = p.Stage, time.Now()
+	in.o.Progress(p)
 }
 
 // named is what names the one library that the loader tries; "" for nothing.
@@ -185,6 +194,9 @@ func (in *installation) candidates(from origin, known trust) ([]candidate, error
 	for _, c := range list {
 		name := archiveName(c.variant)
 		if known.sums != nil && known.sums[name] == "" {
+			if !in.o.any() {
+				break // the error says it
+			}
 			in.note("%s, but there is no archive for that: %s has no %s", c.why, from.place(sumsName), name)
 			continue
 		}

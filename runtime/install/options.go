@@ -49,7 +49,7 @@ type Options struct {
 	Force bool
 	// Client makes the requests; nil: one with timeouts for answers that do not come, and the proxy of the environment.
 	Client *http.Client
-	// Progress, if not nil, is told how far the download and the unpacking are. It is called often, from the caller's goroutine.
+	// Progress, if not nil, is told how far the download and the unpacking are, ten times a second at most, from the caller's goroutine.
 	Progress func(Progress)
 	// Note, if not nil, is told what was found, what is chosen and why, one sentence at a time. Result has all of them, too.
 	Note func(string)
