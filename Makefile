@@ -124,8 +124,13 @@ full-size: build ## opt-in: synthesized full-size base, refiner, VAE and Control
 mutants: build ## damaged files of every kind through the built program (ARGS as tools/mutants')
 	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" $(GO) run ./tools/mutants -daguerre bin/daguerre $(ARGS)
 
+RELEASE ?= build/release
+
+.PHONY: test-release
+test-release: ## the archive for this machine in build/release: unpacked, installed and embedded, from an empty home without a compiler
+	DAGUERRE_RELEASE="$(abspath $(RELEASE))" $(GO) test -count 1 -run 'FromNothing|InstallEnds|InstallWithoutRoom|InstallProcesses|EnsureInANewModule' ./cli/e2e
+
 MINISIGN := $(GO) tool minisign
-RELEASE  ?= build/release
 
 .PHONY: release-key
 release-key: ## make the key that releases are signed with: KEY, its secret file; the public one becomes runtime/install/release.pub
