@@ -3,6 +3,7 @@ package install
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -96,7 +97,7 @@ func (h host) icd() string {
 		if list := h.getenv(name); list != "" && files == nil {
 			for _, p := range filepath.SplitList(list) {
 				files = append(files, h.glob(p)...)
-				files = append(files, h.glob(filepath.Join(p, "*.json"))...)
+				files = append(files, h.glob(path.Join(p, "*.json"))...)
 			}
 			if files == nil {
 				return ""
@@ -105,15 +106,15 @@ func (h host) icd() string {
 	}
 	if files == nil {
 		home := h.getenv("HOME")
-		for _, dir := range []string{h.getenv("XDG_DATA_HOME"), filepath.Join(home, ".local/share"), "/etc", "/usr/local/etc",
+		for _, dir := range []string{h.getenv("XDG_DATA_HOME"), path.Join(home, ".local/share"), "/etc", "/usr/local/etc",
 			"/usr/local/share", "/usr/share", "/run/opengl-driver/share"} {
-			if filepath.IsAbs(dir) {
-				files = append(files, h.glob(filepath.Join(dir, "vulkan", "icd.d", "*.json"))...)
+			if path.IsAbs(dir) {
+				files = append(files, h.glob(path.Join(dir, "vulkan", "icd.d", "*.json"))...)
 			}
 		}
 	}
 	for _, f := range files {
-		name := filepath.Base(f)
+		name := path.Base(f)
 		if !strings.HasPrefix(name, "lvp_") && !strings.Contains(name, "swiftshader") {
 			return f
 		}

@@ -2,6 +2,7 @@ package install
 
 import (
 	"errors"
+	"path"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -14,7 +15,7 @@ func made(system string, env map[string]string, libraries []string, files ...str
 	return host{system: system, getenv: func(name string) string { return env[name] },
 		glob: func(pattern string) (found []string) {
 			for _, f := range files {
-				if ok, _ := filepath.Match(pattern, f); ok {
+				if ok, _ := path.Match(filepath.ToSlash(pattern), f); ok {
 					found = append(found, f)
 				}
 			}
