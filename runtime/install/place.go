@@ -2,9 +2,7 @@ package install
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // The names in the folder of all versions' libraries. They begin with a dot, so that none is a version.
@@ -120,14 +120,11 @@ func (in *installation) place(s *staged) ([]string, error) {
 
 // move gives a file its name. Where a system does not replace a library that is in use, the old one is put aside.
 func (in *installation) move(from, to string) error {
-	err := os.Rename(from, to)
-	if err == nil || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrExist) {
-		return err
+	if os.Rename(from, to) == nil {
+		return nil
 	}
-	if in.aside(to) != nil {
-		return err
-	}
-	return os.Rename(from, to)
+	_ = in.aside(to) // if it stays, Replace says why
+	return rename.Replace(from, to)
 }
 
 // aside takes a file away: it is renamed, since Windows lets a library that is in use be renamed but not removed, and removed if that goes.
