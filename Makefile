@@ -39,6 +39,11 @@ demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 release: ## archives for all systems into build/release, with SHA256SUMS (RELEASES chooses; docs/install.md)
 	@tools/release.sh
 
+.PHONY: engine-archive
+engine-archive: ## the engine's sources as build/daguerre-engine.tar.gz, for build.sh --engine-from on machines without cargo
+	@./build.sh --sources-only
+	$(GO) run ./tools/enginetree -archive build/daguerre-engine.tar.gz build/engine
+
 .PHONY: release-check
 release-check: ## build the release twice, in two places without caches, and compare the sums (RELEASES, LEVELS)
 	@tools/release-check.sh

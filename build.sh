@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds libdaguerre for one variant and bin/daguerre. `./build.sh --help` says how.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
 . cmake/build/lib.sh
@@ -21,7 +22,10 @@ usage: ./build.sh [cpu|vulkan|cuda] [options]
                            or darwin-arm64 (build/<target>-<variant>)
   --level LEVEL[,LEVEL]    a library for CPUs with these instructions, its name ends in it: avx2, avx512,
                            bf16, amx; on arm64 neon, dotprod, i8mm (docs/install.md)
+  --engine-from FILE       take the engine's sources from this archive or folder instead of from cargo; they
+                           must be the pinned ones (make engine-archive writes such an archive)
   --tests                  also build native/tests
+  --sources-only           stop after the engine's sources
   --engine-only            stop after the engine's archives
   --library-only           do not build bin/daguerre
   --fetch-vulkan-headers   Debian: fetch newer Vulkan headers into build/tools, then build
@@ -41,7 +45,7 @@ TEXT
 
 # One function, read in full before it runs: editing this file does not disturb a running build.
 main() {
-    variant=cpu flavour=release levels="" named_level=OFF target="" tests=OFF fetch_headers=no
+    variant=cpu flavour=release levels="" named_level=OFF engine_from="" target="" tests=OFF fetch_headers=no
     stop_after=all
     local arg
     while [ $# != 0 ]; do
@@ -52,15 +56,17 @@ main() {
             --debug) flavour=debug ;;
             --asan) flavour=asan tests=ON ;;
             --portable) levels=portable ;;
-            --target | --level)
+            --target | --level | --engine-from)
                 [ $# != 0 ] || die "$arg needs a value" 2
                 case $arg in
                     --target) target=$1 ;;
                     --level) levels=$1 named_level=ON ;;
+                    --engine-from) engine_from=$(cd "$called_from" && realpath -m -- "$1") ;;
                 esac
                 shift
                 ;;
             --tests) tests=ON ;;
+            --sources-only) stop_after=sources ;;
             --engine-only) stop_after=engine ;;
             --library-only) stop_after=library ;;
             --fetch-vulkan-headers) fetch_headers=yes ;;
@@ -106,6 +112,7 @@ main() {
 
     [ -z "$target" ] || install_zig
     prepare_engine_sources
+    [ $stop_after != sources ] || return 0
     build_engine
     [ $stop_after != engine ] || return 0
     build_library

@@ -50,41 +50,70 @@ prepare_engine_sources() {
         step 1 "engine sources" "ggml $(ggml_version) of $own"
     else
         engine_pin="ggml $(ggml_version) ($ggml_pin $(pinned_version $ggml_pin))"
-        step 1 "engine sources" "$engine_pin (checksum ok)"
+        step 1 "engine sources" "$engine_pin (checksum ok)${engine_from:+, from $engine_from}"
     fi
 }
 
 # A local tree may change without a key of ours, so what is built of one is never cached.
 engine_is_pinned() { [ -z "${DAGUERRE_ENGINE_DIR:-}${DAGUERRE_SDCPP_DIR:-}" ]; }
 
-# The pinned sources in build/engine.
+# The pinned sources in build/engine, from cargo or from --engine-from.
 fetch_engine() {
-    local vendor=$root/build/engine lock
-    lock=$(sha <third_party/engine/Cargo.lock)
-    [ "$(cat "$vendor/.lock" 2>/dev/null)" != "$lock" ] || return 0
+    local vendor=$root/build/engine
+    [ -n "$engine_from" ] || ! engine_is_here || return 0
     (
         # Variants may be built at the same time; they share the sources.
         exec 8>"$root/build/engine.lock"
         ! command -v flock >/dev/null || flock 8
-        [ "$(cat "$vendor/.lock" 2>/dev/null)" = "$lock" ] || vendor_engine "$vendor" "$lock"
+        [ -z "$engine_from" ] && engine_is_here || vendor_engine "$vendor"
     )
 }
 
-vendor_engine() { # destination, hash of the lock file
-    local new=$1.new log=$root/build/vendor.log pin
-    rm -rf "$new" "$1"
+engine_is_here() { [ "$(cat "$root/build/engine/.lock" 2>/dev/null)" = "$(sha <third_party/engine/Cargo.lock)" ]; }
+
+# Whoever brings the sources: they are those of third_party/engine/tree.sha256, or they are not taken.
+vendor_engine() { # destination
+    local new=$1.new pin
+    rm -rf "$new"
     mkdir -p "$new"
-    if ! cargo vendor --locked --manifest-path third_party/engine/Cargo.toml "$new" >"$log" 2>&1 </dev/null; then
-        cat "$log" >&2
-        die "cargo could not fetch the engine's sources; without network set DAGUERRE_ENGINE_DIR to a llama.cpp tree and DAGUERRE_SDCPP_DIR to a stable-diffusion.cpp tree"
+    if [ -n "$engine_from" ]; then
+        bring_engine "$new"
+    else
+        download_engine "$new"
     fi
     # Only these two are compiled; the crates that their Rust build scripts would use are not.
     find "$new" -mindepth 1 -maxdepth 1 ! -name $ggml_pin ! -name $sdcpp_pin -exec rm -rf {} +
     for pin in $ggml_pin/llama.cpp/ggml/CMakeLists.txt $sdcpp_pin/stable-diffusion.cpp/src/tokenizers/vocab/clip_merges.hpp; do
-        [ -f "$new/$pin" ] || die "the pinned sources hold no $pin; has the crate another layout?"
+        [ -f "$new/$pin" ] || die "the sources hold no $pin: are they those of another version, or has the crate another layout?"
     done
-    printf '%s\n' "$2" >"$new/.lock"
+    go run ./tools/enginetree -check "$new" ||
+        die "these sources are refused; after a change of the pins, third_party/engine/README.md says how to renew the hash"
+    sha <third_party/engine/Cargo.lock >"$new/.lock"
+    rm -rf "$1"
     mv "$new" "$1"
+}
+
+download_engine() { # into
+    local log=$root/build/vendor.log
+    if ! cargo vendor --locked --manifest-path third_party/engine/Cargo.toml "$1" >"$log" 2>&1 </dev/null; then
+        cat "$log" >&2
+        die "cargo could not fetch the engine's sources; without network give them with --engine-from (make engine-archive writes such a file)"
+    fi
+}
+
+bring_engine() { # into; from the archive or folder $engine_from
+    local folder=$engine_from pin
+    if [ -f "$engine_from" ]; then
+        folder=$1/.unpacked
+        mkdir "$folder"
+        tar -xf "$engine_from" -C "$folder" || die "--engine-from $engine_from is no archive that tar can unpack"
+    fi
+    [ -d "$folder" ] || die "--engine-from $engine_from: there is no such file or folder" 2
+    [ -d "$folder/$ggml_pin" ] || folder=$(dirname "$(find "$folder" -maxdepth 2 -type d -name $ggml_pin | head -n 1)")
+    for pin in $ggml_pin $sdcpp_pin; do
+        [ -d "$folder/$pin" ] || die "--engine-from $engine_from holds no folder $pin, at its top or one below"
+        if [ -f "$engine_from" ]; then mv "$folder/$pin" "$1/"; else cp -R "$folder/$pin" "$1/"; fi
+    done
 }
 
 # Everything that decides what the archives contain.

@@ -104,8 +104,9 @@ check_tools() { # variant
     check_compilers
     check_tool cmake 3.20 --version "apt install cmake, or pip install cmake"
     check_tool ninja 1.10 --version "apt install ninja-build, or pip install ninja"
-    if [ -z "${DAGUERRE_ENGINE_DIR:-}" ] || [ -z "${DAGUERRE_SDCPP_DIR:-}$(sdcpp_in "${DAGUERRE_ENGINE_DIR:-}")" ]; then
-        check_tool cargo 1.85 --version "https://rustup.rs, or DAGUERRE_ENGINE_DIR=<a llama.cpp tree> and DAGUERRE_SDCPP_DIR=<a stable-diffusion.cpp tree>"
+    if [ -z "$engine_from" ] && ! engine_is_here &&
+        { [ -z "${DAGUERRE_ENGINE_DIR:-}" ] || [ -z "${DAGUERRE_SDCPP_DIR:-}$(sdcpp_in "${DAGUERRE_ENGINE_DIR:-}")" ]; }; then
+        check_tool cargo 1.85 --version "https://rustup.rs, or ./build.sh --engine-from FILE (third_party/engine/README.md)"
     fi
     case $1 in
         vulkan) check_vulkan ;;

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daguerre-go/daguerre/tools/internal/archive"
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
@@ -89,21 +90,21 @@ func (p plan) run() error {
 	if err := p.stage(staged, extra); err != nil {
 		return err
 	}
-	archive := filepath.Join(p.out, p.name()+".tar.gz")
+	file := filepath.Join(p.out, p.name()+".tar.gz")
 	if strings.HasPrefix(p.target, "windows-") {
-		archive = filepath.Join(p.out, p.name()+".zip")
+		file = filepath.Join(p.out, p.name()+".zip")
 	}
-	if err := pack(archive, staged, p.at); err != nil {
+	if err := archive.Pack(file, staged, p.at); err != nil {
 		return err
 	}
-	info, err := os.Stat(archive)
+	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
 	if info.Size() > limit {
-		return fmt.Errorf("%s has %d bytes, more than %d", archive, info.Size(), limit)
+		return fmt.Errorf("%s has %d bytes, more than %d", file, info.Size(), limit)
 	}
-	fmt.Printf("%s  %.1f MB\n", archive, float64(info.Size())/1e6)
+	fmt.Printf("%s  %.1f MB\n", file, float64(info.Size())/1e6)
 	return nil
 }
 

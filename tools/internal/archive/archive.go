@@ -1,11 +1,11 @@
-package main
+// Package archive writes archives whose bytes depend on the files in them alone.
+package archive
 
 import (
 	"archive/tar"
 	"archive/zip"
 	"compress/flate"
 	"compress/gzip"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// pack writes a folder as an archive of one top folder, by the archive's extension. Names are sorted, owners are 0, files are 644 or 755,
+// Pack writes a folder as an archive of one top folder, by the archive's extension. Names are sorted, owners are 0, files are 644 or 755,
 // and everything is of the given time: nothing of this machine is in it.
-func pack(archive, folder string, at time.Time) error {
+func Pack(archive, folder string, at time.Time) error {
 	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
 		return err
 	}
@@ -108,33 +108,4 @@ func copyFrom(w io.Writer, path string) error {
 	}
 	_, err = io.Copy(w, f)
 	return errors.Join(err, f.Close())
-}
-
-// writeSums writes SHA256SUMS of a folder's archives, as sha256sum prints and checks them.
-func writeSums(folder string) error {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return err
-	}
-	var text strings.Builder
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".tar.gz") && !strings.HasSuffix(e.Name(), ".zip") {
-			continue
-		}
-		sum, err := sumOf(filepath.Join(folder, e.Name()))
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&text, "%s  %s\n", sum, e.Name())
-	}
-	if text.Len() == 0 {
-		return fmt.Errorf("%s holds no archive", folder)
-	}
-	return os.WriteFile(filepath.Join(folder, "SHA256SUMS"), []byte(text.String()), 0o644)
-}
-
-func sumOf(path string) (string, error) {
-	hash := sha256.New()
-	err := copyFrom(hash, path)
-	return fmt.Sprintf("%x", hash.Sum(nil)), err
 }
