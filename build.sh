@@ -7,6 +7,7 @@ root=$PWD
 . cmake/build/lib.sh
 . cmake/build/tools.sh
 . cmake/build/zig.sh
+. cmake/build/vulkan.sh
 . cmake/build/engine.sh
 . cmake/build/native.sh
 . cmake/build/gobinary.sh
@@ -76,6 +77,9 @@ main() {
             *) usage >&2; die "unknown argument '$arg'" 2 ;;
         esac
     done
+    if [ $variant = cuda ] && [ -n "$target" ]; then
+        die "--target is for the cpu and vulkan variants: CUDA's compiler needs the system's own" 2
+    fi
     if [ $flavour = asan ] && [ $variant != cpu ]; then
         die "--asan is for the cpu variant: GPU drivers are not built with sanitizers" 2
     fi

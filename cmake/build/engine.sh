@@ -192,7 +192,9 @@ cuda_architectures() {
 # CMake options that the engine's project and ours need for a variant's libraries.
 variant_options() {
     case $variant in
-        vulkan) options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)") ;;
+        vulkan)
+            if [ -n "$target" ]; then cross_vulkan; else options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)"); fi
+            ;;
         cuda)
             options=(-DCMAKE_CUDA_ARCHITECTURES="$(cuda_architectures)")
             [ -z "${CUDACXX:-}" ] || options+=(-DCMAKE_CUDA_COMPILER="$CUDACXX")

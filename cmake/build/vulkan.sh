@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# Vulkan for another system: headers, and something to link against. The loader itself is the user's.
+
+# The functions that ggml calls by name; it asks these for all others.
+vulkan_functions="vkGetInstanceProcAddr vkGetDeviceProcAddr vkGetPhysicalDeviceFeatures2 vkCmdCopyBuffer"
+
+# Sets CMake's options for the target. Headers get a folder of their own: beside /usr/include's the compiler would take this machine's libc.
+cross_vulkan() {
+    local dir=$root/build/tools/vulkan-$target zig name from library
+    zig=$root/build/tools/zig-$(cat cmake/toolchains/zig-version)/bin/zig
+    mkdir -p "$dir/include"
+    for name in vulkan vk_video spirv spirv-headers; do
+        for from in "$(vulkan_headers)" "${VULKAN_SDK:-/nonexistent}/include" /usr/local/include /usr/include; do
+            [ -d "$from/$name" ] && ln -sfn "$from/$name" "$dir/include/$name" && break
+        done
+    done
+    case $target in
+        windows-*)
+            library=$dir/libvulkan-1.a
+            printf 'LIBRARY vulkan-1.dll\nEXPORTS\n%s\n' "${vulkan_functions// /$'\n'}" >"$dir/vulkan-1.def"
+            "$zig" dlltool -m i386:x86-64 -d "$dir/vulkan-1.def" -l "$library" || die "zig's dlltool could not make $library"
+            ;;
+        linux-*)
+            library=$dir/libvulkan.so
+            for name in $vulkan_functions; do printf 'void %s(void) {}\n' "$name"; done >"$dir/stub.c"
+            "$zig" cc -target "$(sed -n 's/^set(DAGUERRE_ZIG_TARGET \(.*\))/\1/p' "cmake/toolchains/$target.cmake")" \
+                -shared -fPIC -Wl,-soname,libvulkan.so.1 -o "$library" "$dir/stub.c" || die "zig could not make $library"
+            ;;
+        *) die "the vulkan variant is not built for $target" 2 ;;
+    esac
+    options=(-DVulkan_INCLUDE_DIR="$dir/include" -DVulkan_LIBRARY="$library")
+}
