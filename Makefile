@@ -39,6 +39,10 @@ demo: ## build, then make a picture with the embedded model (OUT, PROMPT)
 release: ## archives for all systems into build/release, with SHA256SUMS (RELEASES chooses; docs/install.md)
 	@tools/release.sh
 
+.PHONY: test-levels
+test-levels: ## the nano model's goldens with each level of the released libraries that this CPU has (after make release; LIBRARIES)
+	@tools/test-levels.sh
+
 .PHONY: engine-archive
 engine-archive: ## the engine's sources as build/daguerre-engine.tar.gz, for build.sh --engine-from on machines without cargo
 	@./build.sh --sources-only
