@@ -182,7 +182,7 @@ build_archives() {
 cuda_architectures() {
     if [ -n "${DAGUERRE_CUDA_ARCH:-}" ]; then
         printf '%s\n' "$DAGUERRE_CUDA_ARCH"
-    elif [ $portable = ON ]; then
+    elif [ -n "$levels" ]; then
         echo "80-real;86-real;89-real;90;120-real"
     else
         echo native
