@@ -1,6 +1,6 @@
 // Package bindingstest builds a stand-in for libdaguerre, for the tests of package bindings and of
 // those that use it: the whole C ABI, with arithmetic that a test can predict and failures on demand
-// (testdata/fake.c says which values ask for what). It needs a C compiler as cc on the PATH.
+// (testdata/fake.c says which values ask for what). It needs a C compiler: $CC, or cc on the PATH.
 package bindingstest
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,13 +70,17 @@ func Shared(tb testing.TB, dir, name, source string, defines ...string) string {
 // compiled keeps the libraries of this process, by their source and defines: most tests want the same.
 var compiled sync.Map
 
-// Compile compiles C source text to path with cc, as C11 with warnings as errors and the header's
-// folder in the include path.
+// Compile compiles C source text to path, as C11 with warnings as errors and the header's folder in the include path. The compiler is
+// $CC, which may have arguments, or cc.
 func Compile(tb testing.TB, path, source string, args ...string) {
 	tb.Helper()
-	cc, err := exec.LookPath("cc")
+	command := strings.Fields(os.Getenv("CC"))
+	if len(command) == 0 {
+		command = []string{"cc"}
+	}
+	cc, err := exec.LookPath(command[0])
 	if err != nil {
-		tb.Fatal("these tests compile C with `cc`, which is not on the PATH: install a C compiler (gcc or clang)")
+		tb.Fatalf("these tests compile C with `%s`, which is not on the PATH: install a C compiler (gcc or clang), or set CC", command[0])
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		tb.Fatal(err)
@@ -84,7 +89,7 @@ func Compile(tb testing.TB, path, source string, args ...string) {
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	args = append([]string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-I", filepath.Dir(Header(tb)), "-o", path, file}, args...)
+	args = slices.Concat(command[1:], []string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-I", filepath.Dir(Header(tb)), "-o", path, file}, args)
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		tb.Fatalf("cc: %v\n%s", err, bytes.TrimSpace(out))
 	}
