@@ -94,6 +94,10 @@ test-csharp: build ## the worker's client in C# under Mono, with the real worker
 test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU (needs make vulkan)
 	@tools/test-vulkan.sh
 
+.PHONY: test-arm64
+test-arm64: build ## Linux on ARM under QEMU: native and Go tests, the program against this machine's (apt install qemu-user-static libc6-arm64-cross)
+	@tools/test-arm64.sh
+
 .PHONY: memory-limits
 memory-limits: TYPE ?= f16
 memory-limits: LIMITS ?= 105:release,80:stage,40:stream,25:stream,12:stream

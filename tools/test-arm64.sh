@@ -43,19 +43,12 @@ trap unregister EXIT
 register "$qemu"
 export QEMU_LD_PREFIX=$sysroot
 
-libraries=$PWD/build/test-arm64
-mkdir -p "$libraries"
-for level in neon dotprod i8mm; do
-    ./build.sh cpu --target linux-arm64 --level $level --library-only
-    cp "build/linux-arm64-cpu-$level/libdaguerre-cpu-$level.so" "$libraries/"
-done
+./build.sh cpu --target linux-arm64 --level neon,dotprod,i8mm --tests --library-only
+libraries=$PWD/build/linux-arm64-cpu-neon-dotprod-i8mm
 
-if [ "${NATIVE:-yes}" = yes ]; then
-    ./build.sh cpu --target linux-arm64 --tests --library-only
-    step "native tests"
-    go run ./tools/nanopath -table build/linux-arm64-cpu/nano.table
-    DAGUERRE_TEST_TABLE=$PWD/build/linux-arm64-cpu/nano.table ctest --test-dir build/linux-arm64-cpu --output-on-failure -j "${DAGUERRE_JOBS:-$(nproc)}"
-fi
+step "native tests"
+go run ./tools/nanopath -table "$libraries/nano.table"
+DAGUERRE_TEST_TABLE=$libraries/nano.table ctest --test-dir "$libraries" --output-on-failure -j "${DAGUERRE_JOBS:-$(nproc)}"
 
 step "Go tests of what depends on the CPU"
 zig=$PWD/build/tools/zig-$(cat cmake/toolchains/zig-version)/bin/zig

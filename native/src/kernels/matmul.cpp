@@ -20,7 +20,7 @@ bool matmul_offered(ggml_type type, int64_t in, int64_t out) {
 
 namespace {
 
-constexpr int64_t kChunk = 1 << 20;  // bytes of packed tokens that a core's second-level cache keeps
+[[maybe_unused]] constexpr int64_t kChunk = 1 << 20;  // bytes of packed tokens that a core's second-level cache keeps
 
 #if defined(__AVX512BF16__)
 
