@@ -26,6 +26,9 @@ import (
 // program is the built binary; workDir, inside the module, lets it find the library of the build folder.
 var program, workDir, cacheDir string
 
+// emulatedArch is another CPU's GOARCH where the program runs under an emulator (make test-arm64).
+var emulatedArch = os.Getenv("DAGUERRE_TEST_GOARCH")
+
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
 func runAll(m *testing.M) int {
@@ -43,8 +46,8 @@ func runAll(m *testing.M) int {
 	program, cacheDir = filepath.Join(dir, "daguerre"), filepath.Join(dir, "cache")
 	build := exec.Command("go", "build", "-o", program, "../daguerre")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if arch := os.Getenv("DAGUERRE_TEST_GOARCH"); arch != "" { // make test-arm64: the program runs under an emulator
-		build.Env = append(build.Env, "GOARCH="+arch)
+	if emulatedArch != "" {
+		build.Env = append(build.Env, "GOARCH="+emulatedArch)
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
@@ -66,7 +69,11 @@ type result struct {
 
 // prepare makes a command of the program. Cancelling the test's context kills it.
 func prepare(t *testing.T, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	limit := 3 * time.Minute
+	if emulatedArch != "" {
+		limit *= 10
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = workDir
