@@ -98,6 +98,10 @@ test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU
 test-arm64: build ## Linux on ARM under QEMU: native and Go tests, the program against this machine's (apt install qemu-user-static libc6-arm64-cross)
 	@tools/test-arm64.sh
 
+.PHONY: test-wine
+test-wine: build ## the program for Windows under Wine, held against this machine's own (apt install wine64; docs/windows.md)
+	@tools/test-wine.sh
+
 .PHONY: memory-limits
 memory-limits: TYPE ?= f16
 memory-limits: LIMITS ?= 105:release,80:stage,40:stream,25:stream,12:stream
@@ -206,7 +210,7 @@ $(CLANG_FORMAT):
 .PHONY: lint-native
 lint-native: $(CLANG_FORMAT)
 	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE_SOURCES)
-	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh
+	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh tools/wine/*.sh
 
 # Prose is measured by textstat, pinned in tools/readability/requirements.txt, in a place of its own.
 READABILITY := build/tools/readability

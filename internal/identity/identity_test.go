@@ -3,6 +3,7 @@ package identity
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -43,22 +44,30 @@ func TestChangesAreNoticed(t *testing.T) {
 			write(t, path, "one")
 			f, err := os.Open(path)
 			require.NoError(t, err)
-			defer func() { require.NoError(t, f.Close()) }()
 			id, err := OfFile(f)
 			require.NoError(t, err)
+			if runtime.GOOS == "windows" { // an open file can neither be removed nor replaced there
+				require.NoError(t, f.Close())
+			} else {
+				defer func() { require.NoError(t, f.Close()) }()
+			}
 			time.Sleep(20 * time.Millisecond) // longer than the steps of the system's clock
 			c.do(t, path)
 			err = id.Check(path)
 			if c.found == "" {
 				require.NoError(t, err)
-				require.NoError(t, id.CheckFile(f))
+				if runtime.GOOS != "windows" {
+					require.NoError(t, id.CheckFile(f))
+				}
 				return
 			}
 			require.ErrorIs(t, err, ErrChanged)
 			assert.ErrorContains(t, err, path)
 			assert.ErrorContains(t, err, c.found)
 			assert.ErrorContains(t, err, "Give the command or the request again")
-			require.ErrorIs(t, id.CheckFile(f), ErrChanged, "of the open file")
+			if runtime.GOOS != "windows" {
+				require.ErrorIs(t, id.CheckFile(f), ErrChanged, "of the open file")
+			}
 		})
 	}
 	require.NoError(t, ID{}.Check("nowhere"), "where nothing is known")

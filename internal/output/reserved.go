@@ -6,7 +6,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf16"
+
+	"github.com/daguerre-go/daguerre/internal/words"
 )
+
+// maxNameUnits is the longest name of a file or folder on Windows, in units of UTF-16.
+const maxNameUnits = 255
 
 // checkSystem refuses a path that Windows would take for something else than a file of this name.
 func checkSystem(path string) error {
@@ -28,6 +34,8 @@ func windowsName(path string) error {
 			wrong = fmt.Sprintf("Windows does not allow %q in a name", element[strings.IndexAny(element, `<>:"|?*`)])
 		case strings.TrimRight(element, ". ") != element:
 			wrong = "Windows drops a point or space at the end of a name"
+		case len(utf16.Encode([]rune(element))) > maxNameUnits:
+			wrong = fmt.Sprintf("a name has at most %d characters", maxNameUnits)
 		case isDevice(element):
 			wrong = "Windows keeps this name for a device"
 		case slices.ContainsFunc([]rune(element), func(r rune) bool { return r < 0x20 }):
@@ -35,7 +43,7 @@ func windowsName(path string) error {
 		default:
 			continue
 		}
-		return fmt.Errorf("output %s: %q: %s; choose another with -o", path, element, wrong)
+		return fmt.Errorf("output %s: %q: %s; choose another with -o", words.Clip(path), words.Clip(element), wrong)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -74,8 +75,9 @@ func TestJournalIsNoLink(t *testing.T) {
 		assert.False(t, resumed)
 		require.NoError(t, j.Close())
 		assert.Equal(t, "precious", contents(t, victim), "the name was given to another file")
-		_, resumed = openJournal(t, dir, "abc")
+		j, resumed = openJournal(t, dir, "abc")
 		assert.True(t, resumed)
+		require.NoError(t, j.Close())
 	})
 }
 
@@ -286,6 +288,9 @@ func TestFoldersOfAKilledRun(t *testing.T) {
 func TestPartsInAnOddFolder(t *testing.T) {
 	dir := t.TempDir()
 	odd := filepath.Join(dir, "out[1]*")
+	if runtime.GOOS == "windows" { // which has no stars in names
+		odd = filepath.Join(dir, "out[1-9]")
+	}
 	require.NoError(t, os.Mkdir(odd, 0o700))
 	j, _ := openJournal(t, odd, "abc")
 	foreign := put(t, filepath.Join(dir, "out1", filepath.Base(j.Path())+".x.part"), "data")
