@@ -12,8 +12,11 @@ func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 }
 
-// interrupt asks a process to end, with a Ctrl-Break to its group. A program without a console, such as a service, has no such event to
-// send: the process ends by itself when its standard input is closed, or is killed.
+// interrupt asks a process to end, with a Ctrl-Break to its group. A program without a console, such as a service, cannot send one: then
+// the process is killed.
 func interrupt(p *os.Process) error {
-	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid))
+	if windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid)) == nil {
+		return nil
+	}
+	return p.Kill()
 }

@@ -70,6 +70,9 @@ func DecodeTOML(data []byte) (Run, error) {
 			if parse.LastKey != "" {
 				message += ", after the key " + parse.LastKey
 			}
+			if strings.Contains(parse.Message, "escape") || strings.Contains(parse.Message, "hexadecimal") { // a path of Windows: "C:\models"
+				message += `; write paths with / or in single quotes: 'C:\models\x.safetensors'`
+			}
 			return Run{}, Errors{{Path: fmt.Sprintf("line %d", parse.Position.Line), Message: message}}
 		}
 		return Run{}, Errors{{Message: "not TOML: " + err.Error()}}
