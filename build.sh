@@ -37,6 +37,7 @@ environment:
   DAGUERRE_ENGINE_DIR      a tree with ggml (llama.cpp's, ggml's) to build instead of the pinned sources
   DAGUERRE_SDCPP_DIR       a stable-diffusion.cpp tree to take CLIP's merge table from instead of the pinned one
   DAGUERRE_VULKAN_HEADERS  folder that holds vulkan/vulkan.hpp, 1.3.261 or newer
+  DAGUERRE_VULKAN_SHADERS  all, or sdxl: a third of ggml's shaders, without those that SDXL never runs; default: all
   DAGUERRE_CUDA_ARCH       CUDA architectures for CMake, e.g. 80 or "86;89"; default: of the GPU here; --portable: 80 86 89 90 120
   DAGUERRE_JOBS            parallel compile jobs; default: all processors
   DAGUERRE_BUILD_CACHE=off do not reuse or store finished builds in ~/.cache/daguerre/build

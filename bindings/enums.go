@@ -20,6 +20,8 @@ var (
 	LogLevels   = []string{"debug", "info", "warn", "error"}
 	Residencies = []string{"resident", "on_demand", "stream", "mmap"} // the first is DG_RESIDENT_ALWAYS
 	Flashes     = []string{"auto", "off", "on"}
+	Convs       = []string{"auto", "im2col", "direct"}
+	TrialKinds  = []string{"conv2d", "attention", "linear"}
 	ModuleKinds = []string{"linear", "conv2d", "norm", "embedding"}
 	LoRAForms   = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm",
 		"bias_scale", "in_low_rank", "out_rotate", "in_rotate"}

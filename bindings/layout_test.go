@@ -44,6 +44,9 @@ var mirrors = map[string]reflect.Type{
 	"dg_vae_part_info":  reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":       reflect.TypeFor[VAEPart](),
 	"dg_memory_info":    reflect.TypeFor[MemoryInfo](),
+	"dg_node_info":      reflect.TypeFor[NodeInfo](),
+	"dg_transfer_info":  reflect.TypeFor[TransferInfo](),
+	"dg_trial":          reflect.TypeFor[Trial](),
 }
 
 // constants pairs every enum value and numeric #define of daguerre.h with its value in Go.
@@ -66,7 +69,7 @@ var constants = func() map[string]int64 {
 		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
 	}
 	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds,
-		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "MODULE": ModuleKinds, "LORA": LoRAForms} {
+		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "CONV": Convs, "TRIAL": TrialKinds, "MODULE": ModuleKinds, "LORA": LoRAForms} {
 		for i, name := range names {
 			all[constant(prefix, name)] = int64(i)
 		}

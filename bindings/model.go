@@ -47,6 +47,7 @@ type ModelParams struct {
 	ResidencyText  int32
 	ResidencyUNet  int32 // also of a ControlNet or upscaler
 	ResidencyVAE   int32
+	Convolution    int32 // one of Convs
 	StreamBytes    int64 // window of each streamed component; 0: 512 MiB
 	AttentionBytes int64 // scores that attention computes at once, where it keeps them in memory; 0: all
 }
@@ -121,7 +122,7 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		Components: p.Components, TypeUNet: p.TypeUNet, TypeText: p.TypeText, TypeVAE: p.TypeVAE,
 		Precision: p.Precision, Threads: p.Threads, FlashAttention: p.FlashAttention, Cancel: p.Cancel,
 		ResidencyText: p.ResidencyText, ResidencyUNet: p.ResidencyUNet, ResidencyVAE: p.ResidencyVAE,
-		StreamBytes: p.StreamBytes, AttentionBytes: p.AttentionBytes,
+		Convolution: p.Convolution, StreamBytes: p.StreamBytes, AttentionBytes: p.AttentionBytes,
 	}
 	if p.Config != nil {
 		config := *p.Config

@@ -76,6 +76,13 @@ type tableFuncs struct {
 	computeSize func(model uintptr, query *ComputeQuery, bytes *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap);
 	computeLanes func(model uintptr, query *ComputeQuery, lanes *int32, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap, size_t* count,
+	// char* msg, size_t msg_cap);
+	computeNodes func(model uintptr, query *ComputeQuery, nodes *NodeInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char* msg, size_t msg_cap);
+	modelTransfers func(model uintptr, out *TransferInfo, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg, size_t msg_cap);
+	runTrial func(trial *Trial, seconds *float64, values *float32, count uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
 	computeHeld func(model uintptr, bytes *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap);

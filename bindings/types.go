@@ -38,6 +38,10 @@ type DeviceInfo struct {
 	IsSoftware  int32 // a GPU API emulated on the CPU: only by explicit choice
 	TotalBytes  int64
 	FreeBytes   int64 // when it was asked
+
+	Driver         Desc  // name and version; empty for the CPU, and where it is not known
+	MaxTensorBytes int64 // the largest tensor that it can compute with; 0: memory is the limit
+	MaxBufferBytes int64 // the largest single allocation; 0: memory is the limit
 }
 
 // ModelConfig mirrors dg_model_config: what weights do not tell. Zero means SDXL's own value.
@@ -101,7 +105,7 @@ type modelParams struct {
 	ResidencyText  int32
 	ResidencyUNet  int32
 	ResidencyVAE   int32
-	Reserved       int32
+	Convolution    int32
 	StreamBytes    int64
 	AttentionBytes int64
 }

@@ -123,7 +123,11 @@ engine_key() {
         describe_compiler
         cat third_party/engine/Cargo.lock third_party/engine/*.cmake third_party/engine/CMakeLists.txt third_party/engine/*.{cpp,h} cmake/flags.cmake cmake/levels.cmake
         case $variant in
-            vulkan) glslc --version; cat "$(vulkan_headers)/vulkan/vulkan_core.h" ;;
+            vulkan)
+                glslc --version
+                cat "$(vulkan_headers)/vulkan/vulkan_core.h" third_party/engine/vulkan/*
+                echo "${DAGUERRE_VULKAN_SHADERS:-all}"
+                ;;
             cuda) "${CUDACXX:-nvcc}" --version; cuda_architectures ;;
         esac
     } | sha
@@ -194,6 +198,7 @@ variant_options() {
     case $variant in
         vulkan)
             if [ -n "$target" ]; then cross_vulkan; else options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)"); fi
+            options+=(-DDAGUERRE_VULKAN_SHADERS="${DAGUERRE_VULKAN_SHADERS:-all}")
             ;;
         cuda)
             options=(-DCMAKE_CUDA_ARCHITECTURES="$(cuda_architectures)")

@@ -9,10 +9,11 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// FlashAttention and Activations list what these fields of a configuration may be, beside nothing.
+// FlashAttention, Activations and Convolution list what these fields of a configuration may be, beside nothing.
 var (
 	FlashAttention = []string{"auto", "off", "on"}
 	Activations    = []string{"quick_gelu", "gelu"}
+	Convolution    = []string{"auto", "im2col", "direct"}
 )
 
 // Config checks the names and numbers of a configuration. Its files and devices are the backend's to check.
@@ -34,6 +35,7 @@ func Config(cfg backend.ModelConfig) error {
 		OneOf("unet residency", cfg.UNetResidency, backend.Residencies),
 		OneOf("vae residency", cfg.VAEResidency, backend.Residencies),
 		OneOf("flash attention", cfg.FlashAttention, FlashAttention),
+		OneOf("convolution", cfg.Convolution, Convolution),
 		OneOf("text_encoder hidden_act", cfg.Hyper.TextEncoderAct, Activations),
 		OneOf("text_encoder_2 hidden_act", cfg.Hyper.TextEncoder2Act, Activations),
 		small("unet norm_num_groups", cfg.Hyper.UNetNormNumGroups),

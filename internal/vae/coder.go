@@ -56,7 +56,8 @@ func ExactConfig(c backend.ModelConfig) backend.ModelConfig {
 	}
 	hyper := backend.Hyper{VAENormNumGroups: c.Hyper.VAENormNumGroups}
 	return backend.ModelConfig{Files: backend.Files{VAE: file}, Table: tableOf(c.Table), Hyper: hyper,
-		Device: device, Precision: backend.PrecisionF32, VAEType: backend.TypeF32, Threads: c.Threads, FlashAttention: c.FlashAttention}
+		Device: device, Precision: backend.PrecisionF32, VAEType: backend.TypeF32, Threads: c.Threads, FlashAttention: c.FlashAttention,
+		Convolution: c.Convolution}
 }
 
 // tableOf is the VAE's part of a model's table; nil if there is no table. The file is not read again. If the file has changed, the backend

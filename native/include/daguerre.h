@@ -122,6 +122,10 @@ enum { DG_LOG_DEBUG = 0, DG_LOG_INFO = 1, DG_LOG_WARN = 2, DG_LOG_ERROR = 3 };
 
 enum { DG_FLASH_AUTO = 0, DG_FLASH_OFF = 1, DG_FLASH_ON = 2 };
 
+/* dg_conv: how devices other than the CPU compute convolutions: as a product over columns in memory, or by a kernel of their own.
+ * AUTO is IM2COL. Weights that the device has no kernel for are computed by IM2COL. The CPU has its own way. */
+enum { DG_CONV_AUTO = 0, DG_CONV_IM2COL = 1, DG_CONV_DIRECT = 2 };
+
 typedef struct dg_model dg_model;
 
 /* Called with one line of log text without a newline; text is valid during the call only.
@@ -162,6 +166,9 @@ typedef struct dg_device_info {
     int32_t is_software;              /* a GPU API emulated on the CPU (lavapipe): only by explicit choice */
     int64_t total_bytes;
     int64_t free_bytes;               /* now */
+    char driver[DG_DESC_LEN];         /* name and version; empty for the CPU, and where it is not known */
+    int64_t max_tensor_bytes;         /* the largest tensor that the device can compute with; 0: memory is the limit */
+    int64_t max_buffer_bytes;         /* the largest single allocation; more is divided; 0: memory is the limit */
 } dg_device_info;
 
 DG_API dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap);
@@ -234,7 +241,7 @@ typedef struct dg_model_params {
     int32_t residency_text; /* DG_RESIDENT_*, of both text encoders */
     int32_t residency_unet; /* also of a ControlNet or upscaler */
     int32_t residency_vae;
-    int32_t reserved;
+    int32_t convolution; /* DG_CONV_* */
     int64_t stream_bytes; /* window of each streamed component; 0: 512 MiB */
     int64_t attention_bytes; /* scores that attention computes at once, where it keeps them in memory; 0: all */
 } dg_model_params;
@@ -567,11 +574,74 @@ DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query,
 DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg,
                                   size_t msg_cap);
 
+/* Nodes of a graph that are computed in the same way. */
+typedef struct dg_node_info {
+    size_t struct_size;
+    char op[DG_NAME_LEN]; /* as ggml calls it */
+    char operands[DG_DESC_LEN]; /* type of each source and of the result: "f16 f32 -> f32"; "~" marks one that is not contiguous */
+    int32_t supported; /* 1: the stage's device has a kernel for them */
+    int32_t reserved;
+    int64_t count;
+    int64_t largest_bytes; /* of their tensors, the sources included */
+    char example[DG_DESC_LEN]; /* of one of them, in words: the result's shape and the weight that it reads */
+} dg_node_info;
+
+/* The nodes of the graph that the stage would run, in groups. It allocates and computes nothing. Writes at most cap groups, and
+ * their full number to *count; nodes may be NULL to count. Each one's struct_size is set by the caller. A graph runs on one
+ * device: a node without a kernel there is an error of the call that would compute it. */
+DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,
+                                  size_t* count, char* msg, size_t msg_cap);
+
+/* What was copied between host and devices by the model's computations since it was opened. A graph's inputs and outputs are
+ * copied, and nothing in between. */
+typedef struct dg_transfer_info {
+    size_t struct_size;
+    int64_t runs; /* of graphs */
+    int64_t uploads;
+    int64_t upload_bytes;
+    int64_t downloads;
+    int64_t download_bytes;
+    int64_t pinned_bytes; /* host memory that is held for the copies, and that the device reads directly */
+} dg_transfer_info;
+
+DG_API dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char* msg, size_t msg_cap);
+
 /* Bytes of compute buffer held now; they are kept between calls of equal shape. */
 DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
 
 /* Frees the compute buffers held; the next call allocates again. */
 DG_API dg_status dg_compute_release(dg_model* model, char* msg, size_t msg_cap);
+
+/* ---- trials ------------------------------------------------------------------------------ */
+
+/* dg_trial_kind: the layer that a trial computes, with random weights and inputs. */
+enum {
+    DG_TRIAL_CONV2D    = 0, /* 3 x 3, [batch, in, height, width] -> [batch, out, height, width] */
+    DG_TRIAL_ATTENTION = 1, /* in channels in heads of `out`; height queries, width keys -> [batch, height, in] */
+    DG_TRIAL_LINEAR    = 2 /* height tokens -> [batch, height, out] */
+};
+
+typedef struct dg_trial {
+    size_t struct_size;
+    const char* device; /* id of dg_device_info */
+    int32_t kind; /* DG_TRIAL_* */
+    int32_t convolution; /* DG_CONV_IM2COL or DIRECT */
+    int32_t flash_attention; /* DG_FLASH_OFF or ON */
+    int32_t type; /* of the weights: DG_TYPE_F32, F16 or BF16 */
+    int64_t batch;
+    int64_t height;
+    int64_t width;
+    int64_t in;
+    int64_t out;
+    double amplitude; /* of inputs and weights; 0: 1. Values are the same on every device */
+    int32_t repeats; /* runs that are timed, after one that is not; 0: none */
+    int32_t threads; /* of the CPU; 0: all */
+} dg_trial;
+
+/* Computes one layer on a device, and tells the median time of a run. values, where not NULL, gets the result: count floats. A
+ * layer that the device has no kernel for is DG_ERR_UNSUPPORTED, whatever another way could do. */
+DG_API dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg,
+                              size_t msg_cap);
 
 /* ---- conversion of weights ------------------------------------------------------------- */
 

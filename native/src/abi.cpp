@@ -17,6 +17,7 @@
 #include "model/model.h"
 #include "model/quantize.h"
 #include "model/types.h"
+#include "modules/trial.h"
 #include "text/tokenizer.h"
 
 struct dg_model {
@@ -255,6 +256,7 @@ OpenParams read_open_params(const dg_model_params* in) {
     params.precision       = p.precision;
     params.threads         = p.threads;
     params.flash_attention = p.flash_attention;
+    params.convolution     = p.convolution;
     params.cancel          = p.cancel;
     params.residency_text  = p.residency_text;
     params.residency_unet  = p.residency_unet;
@@ -311,6 +313,9 @@ dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t ms
         info.kind        = device.kind;
         info.is_software = device.is_software ? 1 : 0;
         device_memory(device, &info.free_bytes, &info.total_bytes);
+        copy_text(info.driver, device.driver);
+        info.max_tensor_bytes = device.max_tensor_bytes;
+        info.max_buffer_bytes = device.max_buffer_bytes;
         write_struct(out, info, "dg_device_info");
     });
 }
@@ -452,6 +457,40 @@ dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t
 dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
         given(lanes, "lanes") = model_of(model).compute_lanes(read_struct(query, "dg_compute_query"));
+    });
+}
+
+dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,
+                           size_t* count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        const std::vector<NodeGroup> found =
+            model_of(model).compute_nodes(read_struct(query, "dg_compute_query"));
+        given(count, "count") = found.size();
+        for (size_t i = 0; nodes != nullptr && i < std::min(cap, found.size()); i++) {
+            dg_node_info info = empty_struct<dg_node_info>();
+            copy_text(info.op, found[i].op);
+            copy_text(info.operands, found[i].operands);
+            copy_text(info.example, found[i].example);
+            info.supported     = found[i].supported ? 1 : 0;
+            info.count         = found[i].count;
+            info.largest_bytes = found[i].largest_bytes;
+            write_struct(&nodes[i], info, "dg_node_info");
+        }
+    });
+}
+
+dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        dg_transfer_info info = empty_struct<dg_transfer_info>();
+        model_of(model).transfers(&info);
+        write_struct(out, info, "dg_transfer_info");
+    });
+}
+
+dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg,
+                       size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        given(seconds, "seconds") = run_trial(read_struct(trial, "dg_trial"), values, count);
     });
 }
 

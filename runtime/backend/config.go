@@ -118,6 +118,7 @@ type ModelConfig struct {
 	VAEType        Type
 	Threads        int    // 0: one for each physical core
 	FlashAttention string // "", "auto", "on", "off"
+	Convolution    string // on devices other than the CPU: "", "auto", "im2col", "direct"
 
 	// Where the weights are. The zero value means ResidencyResident. UNetResidency is also for ControlNets and upscalers.
 	TextResidency Residency

@@ -26,7 +26,14 @@ type Device struct {
 	Software    bool       `json:"software"` // the CPU plays a GPU; it is never chosen by itself
 	TotalBytes  int64      `json:"total_bytes"`
 	FreeBytes   int64      `json:"free_bytes"` // when the device was listed
+
+	Driver         string `json:"driver,omitempty"`           // name and version; "": the CPU, or not known
+	MaxTensorBytes int64  `json:"max_tensor_bytes,omitempty"` // the largest tensor that it computes with; 0: memory is the limit
+	MaxBufferBytes int64  `json:"max_buffer_bytes,omitempty"` // the largest single allocation; more is divided; 0: memory is the limit
 }
+
+// GPU reports whether ways of computing can be chosen on the device.
+func (d Device) GPU() bool { return d.Kind == DeviceGPU || d.Kind == DeviceIGPU }
 
 // Candidate is a device that is good to compute on if nobody names one.
 type Candidate struct {

@@ -58,6 +58,7 @@ type Config struct {
 
 	Threads        int    // CPU threads; 0: all physical cores
 	FlashAttention string // "", "auto", "on", "off"
+	Convolution    string // of GPUs: "", "auto", "im2col", "direct"
 
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
@@ -83,7 +84,7 @@ func ConfigOf(m request.Model) Config {
 		VAEPolicy: VAEPolicy{Tiling: vae.Switch(m.VAETiling), TileSize: m.VAETileSize, Overlap: m.VAETileOverlap,
 			Slicing: vae.Switch(m.VAESlicing)},
 		Memory:  m.Memory,
-		Threads: m.Threads, FlashAttention: m.FlashAttention,
+		Threads: m.Threads, FlashAttention: m.FlashAttention, Convolution: m.Convolution,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache,
@@ -101,7 +102,7 @@ func (c Config) model() request.Model {
 		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
 		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap,
 		VAESlicing: string(c.VAEPolicy.Slicing), Memory: c.Memory,
-		Threads: c.Threads, FlashAttention: c.FlashAttention,
+		Threads: c.Threads, FlashAttention: c.FlashAttention, Convolution: c.Convolution,
 		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories, TextCacheMB: int(c.TextCache >> 20),
 		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
 		LoRADirectories: c.LoRADirectories, LoRACache: c.LoRACache,
@@ -120,12 +121,14 @@ func (c Config) sources(model, refinerFile string) models.Sources {
 		Files:  backend.Files{Model: model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE},
 		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice, Precision: cmp.Or(c.Precision, backend.PrecisionAuto),
 		UNetType: unet, TextType: text, VAEType: cmp.Or(c.VAEType, backend.TypeAuto), Threads: c.Threads, FlashAttention: c.FlashAttention,
+		Convolution: c.Convolution,
 	}
 	refiner := base
 	refiner.Files, refiner.VAEType = backend.Files{Model: refinerFile}, backend.TypeAuto
 	refiner.UNetType = cmp.Or(c.RefinerType, unet)
 	refiner.Components = []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet} // the base's VAE decodes
-	small := backend.ModelConfig{Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention}
+	small := backend.ModelConfig{Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention,
+		Convolution: c.Convolution}
 	taesd, upscaler := small, small
 	taesd.Files.TAESD, taesd.VAEDevice = c.TAESD, c.VAEDevice
 	upscaler.Files.Upscaler, upscaler.Device, upscaler.FlashAttention = c.Upscaler, cmp.Or(c.VAEDevice, c.Device), ""

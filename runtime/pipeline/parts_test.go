@@ -46,7 +46,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	m := request.Model{Model: "a", UNet: "b", TextEncoder: "c", TextEncoder2: "d", VAE: "e", Device: "f", TextDevice: "g", VAEDevice: "h",
 		Precision: "i", Type: "j", UNetType: "k", TextType: "l", VAEType: "m", VAETiling: "on", VAETileSize: 512, VAETileOverlap: 0.3,
 		VAESlicing: "off", Refiner: "n", RefinerType: "o", RefinerOnDemand: new(true), ControlNetCacheMB: 5, TAESD: "r", FastDecode: new(true),
-		ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n",
+		ControlNetDirectories: []string{"q"}, Threads: 1, FlashAttention: "n", Convolution: "q",
 		Embeddings: []string{"o"}, EmbeddingDirectories: []string{"p"}}
 	assert.Equal(t, m, ConfigOf(m).model())
 	for size, overlap := range map[int]float64{vae.MinTileSize: vae.MaxOverlap, vae.MaxTileSize: 0} {

@@ -203,6 +203,7 @@ type Model struct {
 
 	Threads        int    `key:"threads" default:"0"`            // 0: all physical cores
 	FlashAttention string `key:"flash_attention" default:"auto"` // auto, on or off
+	Convolution    string `key:"convolution" default:"auto"`     // auto, im2col or direct
 
 	VAETiling      string  `key:"vae_tiling" default:"auto"`       // auto, on or off
 	VAETileSize    int     `key:"vae_tile_size" default:"448"`     // pixels a side

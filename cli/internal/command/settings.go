@@ -60,7 +60,7 @@ var settings = withFiles(slices.Concat(
 	group(catModel, "model.model/m", "model.embeddings=embedding", "model.embedding_directories=embedding-directory", "model.fast_decode"),
 	group(catCompute, "model.precision", "model.type", "model.unet_type", "model.text_type", "model.vae_type", "model.vae_tiling",
 		"model.vae_tile_size!", "model.vae_tile_overlap!", "model.vae_slicing", "model.device", "model.text_device", "model.vae_device",
-		"model.threads/t", "model.flash_attention", "model.memory.memory_limit=memory-limit", "model.memory.reserve=memory-reserve",
+		"model.threads/t", "model.flash_attention", "model.convolution", "model.memory.memory_limit=memory-limit", "model.memory.reserve=memory-reserve",
 		"model.memory.strategy=memory-strategy", "model.memory.attention_slicing=attention-slicing", "max_batch=batch!",
 		"guidance_batch"),
 	group(catOutput, "output/o", "save_latents", "quality!", "metadata"),

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend/driver.h"
 #include "base/cpuid.h"
 #include "base/error.h"
 #include "base/host.h"
@@ -54,6 +55,12 @@ std::vector<Device> list_devices() {
         d.description = ggml_backend_dev_description(dev);
         d.kind        = kind_of(dev);
         d.is_software = d.kind != DG_DEVICE_CPU && looks_like_software(d.description);
+        if (d.kind != DG_DEVICE_CPU) {
+            const DriverInfo driver = driver_of(dev);
+            d.driver                = driver.name;
+            d.max_tensor_bytes      = driver.max_tensor_bytes;
+            d.max_buffer_bytes      = driver.max_buffer_bytes;
+        }
         list.push_back(std::move(d));
     }
     return list;

@@ -36,6 +36,8 @@ struct Device {
     std::string description;
     int32_t kind;
     bool is_software;
+    std::string driver;  // name and version; empty if it is not known
+    int64_t max_tensor_bytes = 0, max_buffer_bytes = 0;  // 0: memory is the limit
 };
 
 // All devices, the CPU last as ggml registers it.

@@ -1,7 +1,10 @@
 #include "backend/graph.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstring>
 
+#include "backend/nodes.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "ggml-cpu.h"
@@ -12,6 +15,7 @@ namespace dg {
 namespace {
 
 constexpr size_t kMaxNodes = 32768;
+constexpr double kMiB      = 1024.0 * 1024.0;
 
 // Threads wait for each other after every node. If a node has fewer operations than this, on average, one thread is as fast as
 // many, and much faster if other programs use the cores too.
@@ -116,10 +120,43 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     for (ggml_tensor* output : builder.outputs) {
         ggml_build_forward_expand(built.graph, output);
     }
-    built.inputs  = builder.inputs;
-    built.outputs = builder.outputs;
+    built.inputs         = builder.inputs;
+    built.outputs        = builder.outputs;
+    built.without_direct = builder.without_direct;
     built.threads = has_small_nodes(built.graph, kOperationsPerNode) ? 1 : worker.threads();
     return built;
+}
+
+// ggml ends the process where a node has no kernel.
+void GraphRunner::check_supported(const std::string& key, const Worker& worker, const Built& built) {
+    if (worker.cpu()) {
+        return;
+    }
+    const Device& device = worker.device();
+    for (int i = 0; i < ggml_graph_n_nodes(built.graph); i++) {
+        ggml_tensor* node = ggml_graph_node(built.graph, i);
+        if (ggml_backend_supports_op(worker.backend(), node)) {
+            continue;
+        }
+        size_t largest = ggml_nbytes(node);
+        for (const ggml_tensor* src : node->src) {
+            largest = std::max(largest, src != nullptr ? ggml_nbytes(src) : 0);
+        }
+        if (device.max_tensor_bytes > 0 && largest > static_cast<size_t>(device.max_tensor_bytes)) {
+            fail(DG_ERR_OUT_OF_MEMORY,
+                 "%s: %s has a tensor of %.1f MiB, and %s (%s) computes with %.1f MiB at most; smaller pictures, "
+                 "smaller batches or smaller VAE tiles fit",
+                 key.c_str(), ggml_op_desc(node), static_cast<double>(largest) / kMiB, device.id.c_str(),
+                 device.description.c_str(), static_cast<double>(device.max_tensor_bytes) / kMiB);
+        }
+        fail(DG_ERR_UNSUPPORTED, "%s: %s (%s) has no kernel for %s", key.c_str(), device.id.c_str(),
+             device.description.c_str(), (std::string(ggml_op_desc(node)) + " " + describe_node(node).operands).c_str());
+    }
+    if (built.without_direct > 0 && !told_columns_) {
+        told_columns_ = true;
+        log(DG_LOG_INFO, "%s: %s has no direct kernel for %d convolutions; they are computed by im2col", key.c_str(),
+            device.id.c_str(), built.without_direct);
+    }
 }
 
 void GraphRunner::prepare(const std::string& key, const Worker& worker, const Traits& traits,
@@ -128,7 +165,8 @@ void GraphRunner::prepare(const std::string& key, const Worker& worker, const Tr
         return;
     }
     release();
-    Built built            = build_graph(worker, traits, build);
+    Built built = build_graph(worker, traits, build);
+    check_supported(key, worker, built);
     const size_t bytes     = measure(worker, built.graph);
     const std::string what = "compute buffer of " + key;
     check_allocation(what, bytes, worker.device().id);
@@ -185,14 +223,13 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
             fail(DG_ERR_ENGINE, "%s: input %zu has %zu bytes where the graph wants %zu", key.c_str(), i,
                  inputs[i].bytes, ggml_nbytes(built_.inputs[i]));
         }
-        if (built_.inputs[i]->buffer != nullptr) {  // unused inputs are not allocated
-            ggml_backend_tensor_set(built_.inputs[i], inputs[i].data, 0, inputs[i].bytes);
-        }
     }
+    copy_in(worker, inputs);
     if (worker.cpu()) {
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
     }
     const std::string stage = key.substr(0, key.find(' '));
+    const auto began        = std::chrono::steady_clock::now();
     ggml_status status;
     try {
         status = compute_all(stage, worker, weights);
@@ -206,6 +243,7 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
         ggml_backend_cpu_set_n_threads(worker.backend(), built_.threads);
         status = compute_all(stage, worker, weights);
     }
+    seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     if (status == GGML_STATUS_ABORTED || cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled during %s", key.c_str());
     }
@@ -222,7 +260,67 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
             fail(DG_ERR_ENGINE, "%s: output %zu has room for %zu floats where the graph has %lld", key.c_str(), i,
                  outputs[i].count, static_cast<long long>(ggml_nelements(built_.outputs[i])));
         }
-        ggml_backend_tensor_get(built_.outputs[i], outputs[i].data, 0, ggml_nbytes(built_.outputs[i]));
+    }
+    copy_out(worker, outputs);
+}
+
+void GraphRunner::copy_in(const Worker& worker, const std::vector<HostInput>& inputs) {
+    transfers_.runs++;
+    std::vector<size_t> used, sizes;  // inputs that no node reads are not allocated
+    for (size_t i = 0; i < inputs.size(); i++) {
+        if (built_.inputs[i]->buffer != nullptr) {
+            used.push_back(i);
+            sizes.push_back(inputs[i].bytes);
+            transfers_.uploads++;
+            transfers_.upload_bytes += static_cast<int64_t>(inputs[i].bytes);
+        }
+    }
+    const std::vector<uint8_t*> staged =
+        worker.cpu() ? std::vector<uint8_t*>() : stage_.reserve(worker.device(), sizes);
+    for (size_t k = 0; k < used.size(); k++) {
+        ggml_tensor* to       = built_.inputs[used[k]];
+        const HostInput& from = inputs[used[k]];
+        if (staged.empty()) {
+            ggml_backend_tensor_set(to, from.data, 0, from.bytes);
+        } else {
+            std::memcpy(staged[k], from.data, from.bytes);
+            ggml_backend_tensor_set_async(worker.backend(), to, staged[k], 0, from.bytes);
+        }
+    }
+    if (!staged.empty()) {
+        ggml_backend_synchronize(worker.backend());
+    }
+}
+
+void GraphRunner::copy_out(const Worker& worker, const std::vector<HostOutput>& outputs) {
+    std::vector<size_t> sizes;
+    for (const HostOutput& output : outputs) {
+        sizes.push_back(output.count * sizeof(float));
+        transfers_.downloads++;
+        transfers_.download_bytes += static_cast<int64_t>(sizes.back());
+    }
+    const std::vector<uint8_t*> staged =
+        worker.cpu() ? std::vector<uint8_t*>() : stage_.reserve(worker.device(), sizes);
+    for (size_t i = 0; i < outputs.size(); i++) {
+        if (staged.empty()) {
+            ggml_backend_tensor_get(built_.outputs[i], outputs[i].data, 0, sizes[i]);
+        } else {
+            ggml_backend_tensor_get_async(worker.backend(), built_.outputs[i], staged[i], 0, sizes[i]);
+        }
+    }
+    if (!staged.empty()) {
+        ggml_backend_synchronize(worker.backend());
+        for (size_t i = 0; i < outputs.size(); i++) {
+            std::memcpy(outputs[i].data, staged[i], sizes[i]);
+        }
+    }
+}
+
+void GraphRunner::inspect(const Worker& worker, const Traits& traits, const BuildFunction& build,
+                          const std::function<void(ggml_tensor*)>& look) {
+    const Built built = build_graph(worker, traits, build);
+    for (int i = 0; i < ggml_graph_n_nodes(built.graph); i++) {
+        look(ggml_graph_node(built.graph, i));
     }
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/device.h"
+#include "backend/host_stage.h"
 #include "backend/memory.h"
 #include "backend/profile.h"
 #include "kernels/pack_picture.h"
@@ -24,6 +25,7 @@ struct Traits {
     bool bf16               = false;  // activations may be rounded to BF16 for products
     bool flash_attention    = false;
     bool cpu                = false;  // custom CPU kernels may be used
+    bool direct_convolution = false;  // on other devices: by ggml's kernel, without columns in memory
     int64_t attention_bytes = 0;  // bytes of attention scores in memory at a time; 0: all
     int32_t wrap            = 0;  // DG_WRAP_* bits: the axes along which convolutions wrap around
     size_t more_nodes       = 0;  // added by adapters to the largest number of nodes
@@ -50,6 +52,8 @@ public:
     const AdapterStack* adapters = nullptr;  // what is applied to the layers (lora/apply.h)
     ggml_tensor* adapter_scales  = nullptr;  // its scales, an input
 
+    int without_direct = 0;  // convolutions that the device's direct kernel does not take
+
     // For a tensor, what CPU kernels can read in its place: the tensor packed by kernels/pack_tokens.h; the same in bytes, by
     // kernels/pack_q8.h; the picture before its norm, and the norm; the picture before it was doubled.
     std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
@@ -67,6 +71,11 @@ struct HostInput {
 struct HostOutput {
     float* data;
     size_t count;
+};
+
+// Copies between host and device.
+struct Transfers {
+    int64_t runs = 0, uploads = 0, upload_bytes = 0, downloads = 0, download_bytes = 0;
 };
 
 // One backend instance: device, threads, cancel flag.
@@ -118,9 +127,16 @@ public:
     // Bytes of the compute buffer that the graph would need. Allocates no buffer.
     static size_t measure(const Worker& worker, const Traits& traits, const BuildFunction& build);
 
+    // Calls `look` for every node of the graph that the worker would compute. Allocates no buffer.
+    static void inspect(const Worker& worker, const Traits& traits, const BuildFunction& build,
+                        const std::function<void(ggml_tensor*)>& look);
+
     size_t held_bytes() const;
     void release();
     int64_t builds() const { return builds_; }  // graphs built so far
+    const Transfers& transfers() const { return transfers_; }
+    size_t pinned_bytes() const { return stage_.bytes(); }
+    double seconds() const { return seconds_; }  // that the last run computed, without its copies
 
     Profile& profile() { return profile_; }
     const Profile& profile() const { return profile_; }
@@ -130,8 +146,12 @@ private:
         ContextPtr ctx;
         ggml_cgraph* graph = nullptr;
         int32_t threads    = 1;  // on a CPU
+        int without_direct = 0;
         std::vector<ggml_tensor*> inputs, outputs;
     };
+    void check_supported(const std::string& key, const Worker& worker, const Built& built);
+    void copy_in(const Worker& worker, const std::vector<HostInput>& inputs);
+    void copy_out(const Worker& worker, const std::vector<HostOutput>& outputs);
     static Built build_graph(const Worker& worker, const Traits& traits, const BuildFunction& build);
     static size_t measure(const Worker& worker, ggml_cgraph* graph);
     void prepare(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
@@ -147,6 +167,10 @@ private:
     Built built_;
     Profile profile_;
     int64_t builds_ = 0;
+    Transfers transfers_;
+    HostStage stage_;
+    double seconds_    = 0;
+    bool told_columns_ = false;  // of convolutions without a direct kernel
 };
 
 }  // namespace dg

@@ -84,27 +84,66 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
     }
 }
 
-size_t Model::compute_size(const dg_compute_query& q) const {
-    check_compute_query(q, "compute_size");
+std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
+    const VaeCore core{0, 0, q.width, q.height, q.width};
     switch (q.stage) {
         case DG_STAGE_TEXT:
         case DG_STAGE_TEXT_2: {
             const int which   = q.stage == DG_STAGE_TEXT ? kText1 : kText2;
             const TextDims& d = text_[which]->dims;
-            return measure(which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr));
+            return {which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr)};
         }
+        case DG_STAGE_UNET:
+            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), false, nullptr)};
+        case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
+        case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
+        case DG_STAGE_VAE_DECODE_MIDDLE:
+            return {kVaeDecoder, vae_part_graph(q.stage, q.height, q.width, false, nullptr)};
+        case DG_STAGE_VAE_DECODE_LEVELS: return {kVaeDecoder, vae_part_graph(q.stage, q.height, q.width, true, &core)};
+        case DG_STAGE_VAE_ENCODE_LEVELS: return {kVaeEncoder, vae_part_graph(q.stage, q.height, q.width, true, &core)};
+        case DG_STAGE_VAE_ENCODE_MIDDLE:
+            return {kVaeEncoder, vae_part_graph(q.stage, q.height, q.width, false, nullptr)};
+        case DG_STAGE_CONTROL:
+            return {kControl, control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0)};
+        case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
+        default: return {kUpscaler, upscale_graph(q.batch, q.height, q.width)};
+    }
+}
+
+size_t Model::compute_size(const dg_compute_query& q) const {
+    check_compute_query(q, "compute_size");
+    switch (q.stage) {
         case DG_STAGE_UNET: return unet_compute_size(q);
-        case DG_STAGE_VAE_ENCODE: return measure(kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width));
         case DG_STAGE_VAE_DECODE: return vae_decode_size(q);
         case DG_STAGE_VAE_DECODE_MIDDLE:
         case DG_STAGE_VAE_DECODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
-        case DG_STAGE_CONTROL:
-            return measure(kControl, control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0));
-        case DG_STAGE_CONTROL_HINT: return measure(kControl, control_hint_graph(q.batch, q.height, q.width));
-        default: return measure(kUpscaler, upscale_graph(q.batch, q.height, q.width));
+        default: break;
     }
+    const auto [component, build] = graph_of(q);
+    return measure(component, build);
+}
+
+std::vector<NodeGroup> Model::compute_nodes(const dg_compute_query& q) const {
+    check_compute_query(q, "compute_nodes");
+    const auto [component, build] = graph_of(q);
+    const Worker& worker          = *components_[component].worker;
+    std::vector<NodeGroup> groups;
+    GraphRunner::inspect(worker, traits(worker), build, [&](ggml_tensor* node) {
+        add_node(&groups, node, ggml_backend_supports_op(worker.backend(), node));
+    });
+    return groups;
+}
+
+void Model::transfers(dg_transfer_info* out) const {
+    const Transfers& t  = runner_.transfers();
+    out->runs           = t.runs;
+    out->uploads        = t.uploads;
+    out->upload_bytes   = t.upload_bytes;
+    out->downloads      = t.downloads;
+    out->download_bytes = t.download_bytes;
+    out->pinned_bytes   = static_cast<int64_t>(runner_.pinned_bytes());
 }
 
 int32_t Model::compute_lanes(const dg_compute_query& q) const {

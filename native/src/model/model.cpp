@@ -34,6 +34,10 @@ Model::Model(const OpenParams& params)
     precision_           = choose_precision(params.precision, device);
     threads_             = params.threads > 0 ? params.threads : default_threads();
     flash_               = params.flash_attention;
+    if (params.convolution < DG_CONV_AUTO || params.convolution > DG_CONV_DIRECT) {
+        fail(DG_ERR_ARGUMENT, "convolution: %d is none of DG_CONV_*", params.convolution);
+    }
+    direct_convolution_  = params.convolution == DG_CONV_DIRECT;
     attention_bytes_     = params.attention_bytes;
     const int32_t wanted = params.components == 0 ? ~0 : params.components;
     bool any             = false;
@@ -94,6 +98,7 @@ Traits Model::traits(const Worker& worker) const {
     t.attention_bytes = attention_bytes_;
     t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
     t.wrap            = wrap_;
+    t.direct_convolution = !t.cpu && direct_convolution_;
     return t;
 }
 

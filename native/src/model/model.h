@@ -9,6 +9,7 @@
 
 #include "backend/graph.h"
 #include "backend/lanes.h"
+#include "backend/nodes.h"
 #include "lora/adapter.h"
 #include "model/precision.h"
 #include "modules/controlnet.h"
@@ -29,7 +30,7 @@ struct OpenParams {
     std::string device, device_text, device_vae;
     int32_t components = 0;
     int32_t type_unet = 0, type_text = 0, type_vae = 0;
-    int32_t precision = 0, threads = 0, flash_attention = 0;
+    int32_t precision = 0, threads = 0, flash_attention = 0, convolution = 0;
     const volatile int32_t* cancel = nullptr;
     int32_t residency_text = 0, residency_unet = 0, residency_vae = 0;
     int64_t stream_bytes = 0, attention_bytes = 0;
@@ -65,6 +66,8 @@ public:
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
     int32_t compute_lanes(const dg_compute_query& query) const;
+    std::vector<NodeGroup> compute_nodes(const dg_compute_query& query) const;
+    void transfers(dg_transfer_info* out) const;
     size_t compute_held() const { return runner_.held_bytes() + lanes_.held_bytes(); }
     void compute_release() {  // of the graph that runs, and of the last one
         runner_.release();
@@ -141,6 +144,8 @@ private:
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     // Bytes of the compute buffer that a graph of a component would need.
     size_t measure(int index, const BuildFunction& build) const;
+    // The graph of a query, but of the UNet with all rows in one share; and its component.
+    std::pair<int, BuildFunction> graph_of(const dg_compute_query& query) const;
     size_t unet_compute_size(const dg_compute_query& query) const;
     std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
     size_t vae_decode_size(const dg_compute_query& query) const;
@@ -165,6 +170,7 @@ private:
     dg_model_config config_;
     PrecisionChoice precision_;
     int32_t threads_ = 1, flash_ = 0;
+    bool direct_convolution_ = false;
     int64_t attention_bytes_ = 0;
     std::atomic<bool> cancel_{false};
     std::vector<std::shared_ptr<Worker>> workers_;

@@ -80,7 +80,19 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
     return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
 }
 
-// A convolution as a matrix product over columns in memory. GPUs use this.
+// A convolution by ggml's own kernel. NULL if the device has none for it.
+ggml_tensor* conv_by_kernel(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
+    ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
+    ggml_tensor* y = ggml_conv_2d_direct(g.ctx, kernel, ggml_is_contiguous(x) ? x : ggml_cont(g.ctx, x), options.stride,
+                                         options.stride, options.pad, options.pad, 1, 1);
+    if (!ggml_backend_supports_op(g.backend, y)) {
+        g.without_direct++;
+        return nullptr;
+    }
+    return ggml_add(g.ctx, y, per_channel(g, layer.bias));
+}
+
+// A convolution as a matrix product over columns in memory.
 ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     // The columns are the first factor: [K, pixels] x [K, out] has pixels in the fastest dimension, as pictures need.
@@ -226,8 +238,15 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
         return conv_packed(g.ctx, packed_picture(g, x, options.pad), x->ne[0], x->ne[1], layer.in, layer.weight,
                            layer.bias, layer.out, shape, {options.per_picture, options.residual}, g.traits.exact);
     }
-    ggml_tensor* y = layer.packed ? conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out, shape)
-                                  : conv_im2col(g, layer, x, options);
+    ggml_tensor* y = nullptr;
+    if (layer.packed) {
+        y = conv_direct(g.ctx, x, layer.weight, layer.bias, layer.out, shape);
+    } else if (g.traits.direct_convolution) {
+        y = conv_by_kernel(g, layer, x, options);
+    }
+    if (y == nullptr) {
+        y = conv_im2col(g, layer, x, options);
+    }
     if (options.per_picture != nullptr) {
         y = ggml_add(g.ctx, y, per_channel(g, options.per_picture));
     }

@@ -95,6 +95,7 @@ func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
 		devices[i] = backend.Device{
 			ID: d.ID.String(), Description: d.Description.String(), Kind: named[backend.DeviceKind](bindings.DeviceKinds, d.Kind),
 			Software: d.IsSoftware != 0, TotalBytes: d.TotalBytes, FreeBytes: d.FreeBytes,
+			Driver: d.Driver.String(), MaxTensorBytes: d.MaxTensorBytes, MaxBufferBytes: d.MaxBufferBytes,
 		}
 	}
 	return devices, nil

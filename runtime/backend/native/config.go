@@ -33,6 +33,7 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 		Components: bits(cfg.Components), Precision: number(bindings.Precisions, cfg.Precision), Threads: int32(cfg.Threads),
 		TypeUNet: number(bindings.Types, cfg.UNetType), TypeText: number(bindings.Types, cfg.TextType),
 		TypeVAE: number(bindings.Types, cfg.VAEType), FlashAttention: number(bindings.Flashes, cfg.FlashAttention),
+		Convolution:   number(bindings.Convs, cfg.Convolution),
 		ResidencyText: number(bindings.Residencies, cfg.TextResidency), ResidencyUNet: number(bindings.Residencies, cfg.UNetResidency),
 		ResidencyVAE: number(bindings.Residencies, cfg.VAEResidency), StreamBytes: cfg.StreamBytes,
 	}

@@ -33,6 +33,8 @@ func TestEveryNameOfTheInterfaceIsTheABIs(t *testing.T) {
 	sameNames(t, bindings.Precisions, backend.Precisions...)
 	sameNames(t, bindings.Residencies, backend.Residencies...)
 	sameNames(t, bindings.Flashes, contract.FlashAttention...)
+	sameNames(t, bindings.Convs, contract.Convolution...)
+	sameNames(t, bindings.TrialKinds, backend.TrialConv2D, backend.TrialAttention, backend.TrialLinear)
 	sameNames(t, bindings.Activations[1:], contract.Activations...)
 	sameNames(t, bindings.Components[:], contract.Components...)
 	sameNames(t, bindings.Kinds, backend.KindUnknown, backend.KindSDXLBase, backend.KindSDXLRefiner, backend.KindSDXLInpaint, backend.KindVAE,
