@@ -51,7 +51,7 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 		Config: config, Device: "vulkan:0", DeviceText: "cpu", DeviceVAE: "auto",
 		Components: 4 | 16, TypeUNet: 11, TypeText: 2, TypeVAE: 1,
 		Precision: 3, Threads: 3, FlashAttention: 1,
-		ResidencyText: 1, ResidencyUNet: 2, ResidencyVAE: 3, StreamBytes: 4, AttentionBytes: 5,
+		ResidencyText: 1, ResidencyUNet: 2, ResidencyVAE: 3, StreamBytes: 4, AttentionBytes: 5, Convolution: 2,
 	})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), lib.LiveHandles())
@@ -63,7 +63,7 @@ func TestOpenPassesEveryParameter(t *testing.T) {
 	require.NoError(t, lib.SetLog(logInfo, nil))
 	require.Equal(t, []string{"1 device=vulkan:0 text=cpu vae=auto components=20 types=11,2,1 precision=3 threads=3 flash=1" +
 		" config=11,12,13,14,1,2 a/b ü.gguf unet.w=w:1:1000:7+6:2[3,2]1[1,3] unet.b=(null):0:8:9+34:1[32,0]0[0,0]",
-		"1 residency=1,2,3 stream=4 attention=5"}, got.lines)
+		"1 residency=1,2,3 stream=4 attention=5 convolution=2"}, got.lines)
 }
 
 func TestOpenFailures(t *testing.T) {

@@ -20,7 +20,7 @@ var goTypes = map[string]reflect.Type{
 	"int64_t": reflect.TypeFor[int64](), "size_t": reflect.TypeFor[uintptr](),
 	"int32_t*": reflect.TypeFor[*int32](), "size_t*": reflect.TypeFor[*uintptr](),
 	"char*": reflect.TypeFor[*byte](), "const char*": reflect.TypeFor[*byte](),
-	"float*": reflect.TypeFor[*float32](), "const float*": reflect.TypeFor[*float32](),
+	"double*": reflect.TypeFor[*float64](), "float*": reflect.TypeFor[*float32](), "const float*": reflect.TypeFor[*float32](),
 	"uint8_t*": reflect.TypeFor[*byte](), "const uint8_t*": reflect.TypeFor[*byte](),
 	"dg_model*": reflect.TypeFor[uintptr](), "const dg_model*": reflect.TypeFor[uintptr](),
 	"dg_lora*": reflect.TypeFor[uintptr](), "const dg_lora*": reflect.TypeFor[uintptr](), "dg_lora**": reflect.TypeFor[*uintptr](),

@@ -14,6 +14,9 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 		r.GuidanceScale > 1, GuidanceBatch: r.GuidanceBatch, Chunks: max(prep.Tokens[0], prep.Tokens[1], prep.Tokens[2]),
 		Encode: !r.InitImage.IsZero(), Refine: prep.Refines, Previews: p.Sources.HasTAESD(), FastDecode: p.Sources.HasTAESD() && p.Fast,
 		Together: p.Policy.Slicing == vae.Off}
+	if p.Separate && j.GuidanceBatch == request.GuidanceAuto {
+		j.GuidanceBatch = request.GuidanceSeparate
+	}
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if h := r.Hires; h.On() {
 		j.Second = true

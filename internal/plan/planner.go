@@ -20,7 +20,9 @@ type Options struct {
 	Policy  vae.Policy
 	Fast    bool // the TAESD decodes pictures
 	Memory  request.Memory
-	Log     *slog.Logger
+	// Separate evaluates the halves of guidance one after the other, where a request leaves it open: the device is faster so.
+	Separate bool
+	Log      *slog.Logger
 }
 
 // Planner plans for one pipeline, open or not. It is safe for concurrent use.

@@ -42,6 +42,8 @@ func (t Trial) Values() int {
 
 // Trier is a Backend that can compute layers by themselves.
 type Trier interface {
+	// Build names what the backend was built of. Times of another build say nothing of this one.
+	Build() string
 	// Try computes a layer, and returns the median time of a run. values is nil, or has room for the result. A layer that the device
 	// has no kernel for is ErrUnsupported. Cancelling ctx stops it before it begins.
 	Try(ctx context.Context, t Trial, values []float32) (time.Duration, error)

@@ -78,15 +78,23 @@ func HashFile(ctx context.Context, path string) (string, error) {
 	return want.SHA256, nil
 }
 
+// cacheDir is the folder of what is remembered between runs; "" where the user has none.
+func cacheDir() string {
+	if dir := os.Getenv("DAGUERRE_CACHE"); dir != "" {
+		return dir
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(base, "daguerre")
+}
+
 // hashCachePath names the cache entry of a file by its path; "" where the user has no cache folder.
 func hashCachePath(path string) string {
-	dir := os.Getenv("DAGUERRE_CACHE")
+	dir := cacheDir()
 	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return ""
-		}
-		dir = filepath.Join(base, "daguerre")
+		return ""
 	}
 	name := sha256.Sum256([]byte(path))
 	return filepath.Join(dir, "hashes", hex.EncodeToString(name[:8])+".json")

@@ -117,6 +117,7 @@ type ManifestModel struct {
 	Precision    backend.Precision `json:"precision"`
 	UNetType     backend.Type      `json:"unet_type"`
 	Device       string            `json:"device"`
+	Choices      string            `json:"choices,omitempty"` // ways of computing that were measured on the device, in words
 }
 
 // Manifest describes one of the result's pictures. It leaves the model's hash empty unless ModelHash
@@ -165,6 +166,7 @@ func (r *Result) Manifest(img Image) Manifest {
 			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Mode: q.RefinerMode, Start: q.RefinerStart, Strength: q.RefinerStrength,
 				Steps: q.RefinerSteps, AestheticScore: q.AestheticScore, NegativeAestheticScore: q.NegativeAestheticScore}
 		}
+		m.Model.Choices = r.model.choices.String()
 		r.model.hash.mu.Lock()
 		m.Model.SHA256 = r.model.hash.sum
 		r.model.hash.mu.Unlock()

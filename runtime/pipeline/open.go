@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/plan"
 	"github.com/daguerre-go/daguerre/internal/prepare"
+	"github.com/daguerre-go/daguerre/internal/tune"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -73,6 +74,7 @@ func openOnBest(ctx context.Context, cfg Config, o openOptions) (*Pipeline, erro
 
 // opening is what Open knows before a weight is read.
 type opening struct {
+	choices  tune.Choices
 	config   Config
 	sources  models.Sources
 	base     models.Opening
@@ -142,7 +144,7 @@ func (o opening) filesOf() []string {
 // planner makes the planner of memory.
 func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logger) (*plan.Planner, error) {
 	return plan.New(ctx, b, plan.Options{Sources: o.sources, Base: o.base, Refiner: o.refiner, Policy: o.config.VAEPolicy,
-		Fast: o.config.FastDecode, Memory: o.config.Memory, Log: log})
+		Fast: o.config.FastDecode, Memory: o.config.Memory, Separate: o.choices.Guidance == tune.Separate, Log: log})
 }
 
 // target is what requests are prepared for. model tokenizes; nil: nothing does.
@@ -191,11 +193,16 @@ func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]mem
 
 // open opens a model on the device that cfg names.
 func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
-	opening, err := readConfig(ctx, cfg, models.Fileless(o.backend), o.logger)
+	chosen, choices, err := cfg.tuned(ctx, o.backend, true, o.logger)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{config: cfg, log: o.logger, warnings: opening.warnings, texts: conditioning.NewCache(cfg.TextCache)}
+	opening, err := readConfig(ctx, chosen, models.Fileless(o.backend), o.logger)
+	if err != nil {
+		return nil, err
+	}
+	opening.choices = choices
+	p := &Pipeline{config: chosen, choices: choices, log: o.logger, warnings: opening.warnings, texts: conditioning.NewCache(cfg.TextCache)}
 	base, err := p.openBase(ctx, opening, o)
 	if err != nil {
 		return nil, err

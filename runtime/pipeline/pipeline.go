@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/plan"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/steps"
+	"github.com/daguerre-go/daguerre/internal/tune"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -38,6 +39,7 @@ var ErrOverBudget = memory.ErrOverBudget
 // Generate has a state of its own, and their computations take turns on the model.
 type Pipeline struct {
 	config   Config
+	choices  tune.Choices // of ways of computing, measured on the device
 	models   *models.Set
 	holding  models.Holding
 	target   *prepare.Target
@@ -63,7 +65,7 @@ func (p *Pipeline) Info() backend.ModelInfo {
 	return info
 }
 
-// Config returns what the Pipeline was opened with.
+// Config returns what the Pipeline was opened with, with the ways of computing that were chosen on a GPU.
 func (p *Pipeline) Config() Config { return p.config }
 
 // Prepare returns req as Generate would run it on this model: inputs read, every default filled in and the seed chosen. Preparing the

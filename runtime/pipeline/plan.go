@@ -45,10 +45,15 @@ func Plan(ctx context.Context, cfg Config, jobs []request.Request, opts ...OpenO
 	if o.backend != nil && models.Fileless(o.backend) {
 		return MemoryPlan{}, errors.New("this backend reads no files: there is nothing to plan")
 	}
+	cfg, choices, err := cfg.tuned(ctx, o.backend, false, o.logger)
+	if err != nil {
+		return MemoryPlan{}, err
+	}
 	opening, err := readConfig(ctx, cfg, false, o.logger)
 	if err != nil {
 		return MemoryPlan{}, err
 	}
+	opening.choices = choices
 	p, err := opening.planner(ctx, o.backend, o.logger)
 	defer func() { _ = p.Close() }() // nothing was loaded
 	if err != nil {

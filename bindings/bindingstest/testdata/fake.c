@@ -108,6 +108,23 @@ DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, si
     out->is_software = index == 2;
     out->total_bytes = 1000 * (int64_t)(index + 1);
     out->free_bytes = 400 * (int64_t)(index + 1);
+    if (index > 0) {
+        snprintf(out->driver, sizeof out->driver, "fake driver %d", index);
+        out->max_tensor_bytes = 500;
+        out->max_buffer_bytes = 600;
+    }
+    return DG_OK;
+}
+
+/* Directly computed convolutions take half the time; "cuda:1" has none. */
+DG_API dg_status dg_run_trial(const dg_trial* t, double* seconds, float* values, size_t count, char* msg,
+                              size_t msg_cap) {
+    if (t->struct_size != sizeof *t) return fail(DG_ERR_ARGUMENT, "dg_trial.struct_size", msg, msg_cap);
+    if (t->device == NULL) return fail(DG_ERR_ARGUMENT, "device", msg, msg_cap);
+    if (t->convolution == DG_CONV_DIRECT && strcmp(t->device, "cuda:1") == 0)
+        return fail(DG_ERR_UNSUPPORTED, "no kernel", msg, msg_cap);
+    for (size_t i = 0; values != NULL && i < count; i++) values[i] = (float)(t->kind * 100 + t->batch);
+    *seconds = (t->convolution == DG_CONV_DIRECT ? 0.5 : 1.0) * t->repeats;
     return DG_OK;
 }
 
@@ -181,9 +198,9 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
         const int32_t residency = i < 2 ? p->residency_text : i == 2 ? p->residency_unet : i < 5 ? p->residency_vae : DG_RESIDENT_ALWAYS;
         if (residency == DG_RESIDENT_ALWAYS) atomic_fetch_or(&m->loaded, 1 << i);
     }
-    snprintf(text, sizeof text, "residency=%d,%d,%d stream=%lld attention=%lld", p->residency_text, p->residency_unet,
-        p->residency_vae, (long long)p->stream_bytes, (long long)p->attention_bytes);
-    if (p->residency_text || p->residency_unet || p->residency_vae || p->stream_bytes || p->attention_bytes)
+    snprintf(text, sizeof text, "residency=%d,%d,%d stream=%lld attention=%lld convolution=%d", p->residency_text,
+        p->residency_unet, p->residency_vae, (long long)p->stream_bytes, (long long)p->attention_bytes, p->convolution);
+    if (p->residency_text || p->residency_unet || p->residency_vae || p->stream_bytes || p->attention_bytes || p->convolution)
         log_line(DG_LOG_INFO, text); /* where something is not the default */
     *out = m;
     return DG_OK;
@@ -549,6 +566,34 @@ DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* q, in
     enter(model, msg, msg_cap);
     *lanes = q->stage == DG_STAGE_VAE_DECODE && q->batch > 1 ? 2 : 1;
     return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* q, dg_node_info* nodes, size_t cap,
+                                  size_t* count, char* msg, size_t msg_cap) {
+    enter(model, msg, msg_cap);
+    *count = 2;
+    for (size_t i = 0; nodes != NULL && i < 2 && i < cap; i++) {
+        snprintf(nodes[i].op, sizeof nodes[i].op, i == 0 ? "MUL_MAT" : "CONV_2D");
+        snprintf(nodes[i].operands, sizeof nodes[i].operands, "f16 f32 -> f32");
+        snprintf(nodes[i].example, sizeof nodes[i].example, "stage %d", q->stage);
+        nodes[i].supported = i == 0;
+        nodes[i].count = q->batch;
+        nodes[i].largest_bytes = 1000;
+    }
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char* msg, size_t msg_cap) {
+    (void)model;
+    (void)msg;
+    (void)msg_cap;
+    out->runs = 1;
+    out->uploads = 2;
+    out->upload_bytes = 3;
+    out->downloads = 4;
+    out->download_bytes = 5;
+    out->pinned_bytes = 6;
+    return DG_OK;
 }
 
 DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {

@@ -51,7 +51,10 @@ type fakeNative struct {
 	devices []backend.Device
 	err     error
 	backend fake.Backend // of Open
+	trier   backend.Trier
 }
+
+func (n *fakeNative) Trier() (backend.Trier, error) { return n.trier, n.err }
 
 func (n *fakeNative) Library() Library { return n.lib }
 

@@ -54,12 +54,13 @@ type diagnosis struct {
 	Findings []finding `json:"findings"`
 
 	Devices []deviceTest `json:"devices,omitempty"` // with --deep
+	Tuning  []tuning     `json:"tuning,omitempty"`  // of GPUs
 }
 
 func runDoctor(c *cli.Context, env Env) error {
 	ctx, deep, devices := c.Context, c.Bool("deep"), c.StringSlice("device")
-	if len(devices) > 0 && !deep {
-		return usagef(c.Command.HelpName, "--device says what --deep compares; give --deep, too")
+	if len(devices) > 0 && !deep && !c.Bool("tune") {
+		return usagef(c.Command.HelpName, "--device says what --deep compares and --tune measures; give one of them, too")
 	}
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))
@@ -68,6 +69,14 @@ func runDoctor(c *cli.Context, env Env) error {
 	} else {
 		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env), checkCache())
 		d.Findings = append(d.Findings, checkNano(ctx, env, deep)...)
+	}
+	if d.Library.Loaded {
+		var err error
+		var f []finding
+		if d.Tuning, f, err = tuningOf(ctx, env, devices, c.Bool("tune")); err != nil {
+			return err
+		}
+		d.Findings = append(d.Findings, f...)
 	}
 	if d.Library.Loaded && deep {
 		var err error

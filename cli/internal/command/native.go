@@ -74,6 +74,9 @@ func (NativeLibrary) Devices(ctx context.Context) ([]backend.Device, error) {
 	return b.Devices(ctx)
 }
 
+// Trier implements Native.
+func (NativeLibrary) Trier() (backend.Trier, error) { return native.New(native.Options{}) }
+
 // Quantizer implements Native.
 func (NativeLibrary) Quantizer() (backend.Quantizer, error) { return native.New(native.Options{}) }
 
@@ -92,6 +95,8 @@ type Native interface {
 	Library() Library
 	// Devices lists what the library can compute on.
 	Devices(ctx context.Context) ([]backend.Device, error)
+	// Trier loads the library, if that was not done yet, to measure devices.
+	Trier() (backend.Trier, error)
 	// Quantizer loads the library, if that was not done yet, for the conversion of weights.
 	Quantizer() (backend.Quantizer, error)
 	// Open loads the library, if that was not done yet, and opens a model that is none of a pipeline's.

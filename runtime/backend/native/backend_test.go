@@ -19,8 +19,10 @@ func TestDevices(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []backend.Device{
 		{ID: "cpu", Description: "fake device 0", Kind: backend.DeviceCPU, TotalBytes: 1000, FreeBytes: 400},
-		{ID: "vulkan:0", Description: "fake device 1", Kind: backend.DeviceGPU, TotalBytes: 2000, FreeBytes: 800},
-		{ID: "vulkan:1", Description: "fake device 2", Kind: backend.DeviceGPU, Software: true, TotalBytes: 3000, FreeBytes: 1200},
+		{ID: "vulkan:0", Description: "fake device 1", Kind: backend.DeviceGPU, TotalBytes: 2000, FreeBytes: 800,
+			Driver: "fake driver 1", MaxTensorBytes: 500, MaxBufferBytes: 600},
+		{ID: "vulkan:1", Description: "fake device 2", Kind: backend.DeviceGPU, Software: true, TotalBytes: 3000, FreeBytes: 1200,
+			Driver: "fake driver 2", MaxTensorBytes: 500, MaxBufferBytes: 600},
 	}, devices)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -3,6 +3,7 @@ package native
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/bindings"
@@ -14,6 +15,12 @@ var (
 	_ backend.Trier     = (*Backend)(nil)
 	_ backend.Inspected = (*Model)(nil)
 )
+
+// Build names the library's version, variant, engine and compiler.
+func (b *Backend) Build() string {
+	l := b.Library()
+	return strings.Join([]string{l.Variant, l.Version, l.Engine, l.Compiler}, ", ")
+}
 
 // Try computes a layer by itself.
 func (b *Backend) Try(ctx context.Context, t backend.Trial, values []float32) (time.Duration, error) {
