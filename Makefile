@@ -91,8 +91,12 @@ test-csharp: build ## the worker's client in C# under Mono, with the real worker
 	$(GO) test -count 1 -timeout 20m -tags csharp -run TestCSharp ./cli/e2e
 
 .PHONY: test-vulkan
-test-vulkan: ## the nano model on Mesa's software Vulkan device, against the CPU (needs make vulkan)
-	@tools/test-vulkan.sh
+test-vulkan: ## every way of computing, limits and faults on Mesa's software Vulkan device, against the CPU (needs make vulkan)
+	@tools/test-vulkan.sh $(PART)
+
+.PHONY: gpu-check
+gpu-check: ## one report of a device: fidelity, memory, speed against PyTorch, choices (ARGS="-device cuda:0 -python venv/bin/python")
+	@go run ./tools/gpu-check $(ARGS)
 
 .PHONY: test-arm64
 test-arm64: build ## Linux on ARM under QEMU: native and Go tests, the program against this machine's (apt install qemu-user-static libc6-arm64-cross)

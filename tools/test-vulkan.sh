@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Makes the demo's picture on Mesa's lavapipe, Vulkan in software, and compares it with the CPU's.
-# The device is named, because a software device is never chosen by itself.
+# Tests on Mesa's lavapipe, Vulkan in software, against the CPU: pictures for every way of computing, graphs, limits, faults, and the
+# goldens of all features in exact precision. The device is named, because a software device is never chosen by itself.
+#
+#   tools/test-vulkan.sh            everything
+#   tools/test-vulkan.sh pictures   only TestVulkan... (also: goldens, worker)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,24 +14,25 @@ fail() {
 
 library=$PWD/build/vulkan/libdaguerre-vulkan.so
 [ -f "$library" ] || fail "$library is missing: make vulkan"
-[ -x bin/daguerre ] || fail "bin/daguerre is missing: make vulkan"
 compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null ||
     fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers"
 
 # Only lavapipe, on machines that have a GPU, too; ggml takes a software device only if it is named.
 export VK_LOADER_DRIVERS_SELECT='*lvp*' GGML_VK_VISIBLE_DEVICES=0
-out=build/test-vulkan
-mkdir -p "$out"
-rm -f "$out"/*.png
-DAGUERRE_LIBRARY=$library bin/daguerre devices
-DAGUERRE_LIBRARY=$library bin/daguerre demo --quiet --device vulkan:0 -o "$out/vulkan.png"
-DAGUERRE_LIBRARY=$library bin/daguerre demo --quiet --device cpu -o "$out/cpu.png"
-# A batch of one prompt, whose texts are shared.
-for device in vulkan:0 cpu; do
-    DAGUERRE_LIBRARY=$library bin/daguerre generate --quiet --fresh --overwrite --model nano --device "$device" --steps 6 --seed 3 -n 2 --batch 2 \
-        --prompt 'a red circle on a blue background' -o "$out/${device%%:*}-{index}.png"
-done
-echo "PSNR between vulkan:0 (lavapipe) and cpu, at least 40 dB wanted:"
-for picture in '' -0 -1; do
-    go run ./tools/recorder -psnr 40 "$out/vulkan$picture.png" "$out/cpu$picture.png"
-done
+export DAGUERRE_LIBRARY=$library DAGUERRE_TEST_DEVICE=vulkan:0
+part=${1:-all}
+
+if [ "$part" = all ] || [ "$part" = pictures ]; then
+    go test -tags vulkan -count=1 -timeout 60m ./runtime/pipeline -run '^TestVulkan'
+    # An allocation above the device's limit: what can be divided is, and what cannot is an error that says it.
+    GGML_VK_FORCE_MAX_ALLOCATION_SIZE=$((4 << 20)) GGML_VK_FORCE_MAX_BUFFER_SIZE=$((4 << 20)) GGML_VK_SUBALLOCATION_BLOCK_SIZE=$((4 << 20)) \
+        DAGUERRE_TEST_LIMITS=1 go test -tags vulkan -count=1 -timeout 30m ./runtime/pipeline -run '^TestVulkanLimits$'
+fi
+if [ "$part" = all ] || [ "$part" = worker ]; then
+    go test -count=1 -timeout 30m ./cli/e2e -run '^TestLostDevice$'
+fi
+if [ "$part" = all ] || [ "$part" = goldens ]; then
+    # The CPU's own tests of every feature, computed on the device where they name none.
+    DAGUERRE_DEVICE=vulkan:0 go test -count=1 -timeout 60m ./runtime/pipeline -run \
+        '^Test(GoldenText|GoldenRunsExact|GoldenControlNet|GoldenControlNetUnion|GoldenTAESD|GoldenESRGAN|GoldenLoRAsLive|GoldenTold|ScaledPictures)$'
+fi

@@ -10,6 +10,7 @@ type layers struct {
 	linears    []backend.Trial
 	tiles      []int // pixels a side
 	tileWidth  int   // channels of the VAE's last level
+	tileScale  int   // by which tiles are smaller here than their names
 	repeats    int
 }
 
@@ -30,13 +31,13 @@ var (
 		convs:      []backend.Trial{conv(320, 128), conv(640, 64), conv(1280, 32)},
 		attentions: []backend.Trial{attention(640, 10, 4096, 4096), attention(1280, 20, 1024, 1024), attention(1280, 20, 1024, 77)},
 		linears:    []backend.Trial{linear(640, 5120, 4096), linear(1280, 10240, 1024)},
-		tiles:      []int{256, defaultTile, 640}, tileWidth: 128, repeats: 3}
+		tiles:      []int{256, defaultTile, 640}, tileWidth: 128, tileScale: 1, repeats: 3}
 	// smallLayers are for devices that the CPU plays, where the others would take minutes. They show that everything works, no more.
 	smallLayers = layers{name: "small",
-		convs:      []backend.Trial{conv(64, 32), conv(128, 16)},
-		attentions: []backend.Trial{attention(128, 2, 256, 256), attention(128, 2, 256, 77)},
-		linears:    []backend.Trial{linear(128, 512, 256)},
-		tiles:      []int{256, defaultTile}, tileWidth: 8, repeats: 3}
+		convs:      []backend.Trial{conv(32, 8)},
+		attentions: []backend.Trial{attention(64, 1, 64, 77)},
+		linears:    []backend.Trial{linear(64, 128, 64)},
+		tiles:      []int{256, defaultTile}, tileWidth: 8, tileScale: 16, repeats: 2}
 )
 
 // defaultTile is package vae's.

@@ -173,6 +173,7 @@ func (m *measuring) tile(ctx context.Context, value string) (c Candidate, err er
 	if err != nil {
 		return c, err
 	}
+	side /= m.layers.tileScale
 	t := conv(m.layers.tileWidth, side)
 	t.Batch = 1
 	s, err := m.seconds(ctx, m.on(t, m.report.Choices))

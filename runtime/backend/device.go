@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 )
@@ -34,6 +35,17 @@ type Device struct {
 
 // GPU reports whether ways of computing can be chosen on the device.
 func (d Device) GPU() bool { return d.Kind == DeviceGPU || d.Kind == DeviceIGPU }
+
+// DeviceEnv names an environment variable with the device that is taken where none is named.
+const DeviceEnv = "DAGUERRE_DEVICE"
+
+// Named is the device that a configuration means: its own, or that of DeviceEnv; "" where the best is meant.
+func Named(device string) string {
+	if device == "" || device == "auto" {
+		return os.Getenv(DeviceEnv)
+	}
+	return device
+}
 
 // Candidate is a device that is good to compute on if nobody names one.
 type Candidate struct {

@@ -17,4 +17,6 @@ var (
 	// was to be allocated, how large it is and where. The model releases its compute buffers and stays usable: a smaller call may
 	// succeed. It is the one error of this kind. A plan that does not fit is another one (memory.ErrOverBudget).
 	ErrOutOfMemory = errors.New("out of memory")
+	// ErrDeviceLost is a device that failed while it computed. Nothing in this process can compute on it any more; a new process may.
+	ErrDeviceLost = errors.New("the device is lost")
 )

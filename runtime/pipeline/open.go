@@ -42,7 +42,8 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 // openOnBest opens a model on the device that cfg names. Where it names none and there are several, they are tried from the best
 // to the CPU: what a device cannot do steps down to the next with a warning, anything else is the error.
 func openOnBest(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
-	if cfg.Device != "" && cfg.Device != "auto" {
+	if named := backend.Named(cfg.Device); named != "" {
+		cfg.Device = named
 		return open(ctx, cfg, o)
 	}
 	devices, err := o.backend.Devices(ctx)

@@ -25,15 +25,15 @@ func newTuner(b backend.Backend, log *slog.Logger) *tune.Tuner {
 func (cfg Config) tuned(ctx context.Context, b backend.Backend, measure bool, log *slog.Logger) (Config, tune.Choices, error) {
 	var none tune.Choices
 	tuner := newTuner(b, log)
-	if tuner == nil || cfg.Device == "cpu" {
+	if tuner == nil || backend.Named(cfg.Device) == "cpu" {
 		return cfg, none, nil
 	}
 	devices, err := b.Devices(ctx)
 	if err != nil {
 		return cfg, none, err
 	}
-	id := cfg.Device
-	if candidates := backend.Candidates(devices); (id == "" || id == "auto") && len(candidates) > 0 {
+	id := backend.Named(cfg.Device)
+	if candidates := backend.Candidates(devices); id == "" && len(candidates) > 0 {
 		id = candidates[0].ID
 	}
 	at := slices.IndexFunc(devices, func(d backend.Device) bool { return d.ID == id })

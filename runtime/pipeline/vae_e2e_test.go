@@ -22,12 +22,11 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// overflowingVAE writes the nano model's VAE in F32 with a residual stream 2^20 times as large. Group norms take the factor out again
-// wherever the stream is read, so that it computes the same; but of the weights that write the stream many are beyond the 65504 of
+// overflowingVAE writes the nano model's VAE in F32 with a residual stream `factor` times as large. Group norms take the factor out again
+// wherever the stream is read, so that it computes the same; but with 2^20, of the weights that write the stream many are beyond the 65504 of
 // F16 and become infinite in it. (SDXL's own VAE fails on GPUs because its stream itself is too large.)
-func overflowingVAE(t *testing.T) string {
+func overflowingVAE(t *testing.T, factor float32) string {
 	t.Helper()
-	const factor = 1 << 20
 	from, err := nano.Path(t.Context())
 	require.NoError(t, err)
 	to := filepath.Join(t.TempDir(), "overflow.safetensors")
@@ -61,7 +60,7 @@ func overflowingVAE(t *testing.T) string {
 }
 
 func TestAVAEThatOverflowsIsRepeatedInF32(t *testing.T) {
-	file := overflowingVAE(t)
+	file := overflowingVAE(t, 1<<20)
 	picture := image.NewNRGBA(image.Rect(0, 0, 128, 128))
 	for y := range 128 {
 		for x := range 128 {

@@ -2,9 +2,11 @@ package worker
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -142,6 +144,9 @@ func (s *Server) teller(m *message) func(service.Event) {
 	return func(e service.Event) {
 		if name, body := s.translate(e, began); name != "" {
 			s.out.emit(event{id: m.id, name: name, casing: m.casing, body: body})
+		}
+		if ended, ok := e.(service.Ended); ok && s.opts.Supervised && errors.Is(ended.Err, backend.ErrDeviceLost) {
+			s.loseDevice()
 		}
 	}
 }

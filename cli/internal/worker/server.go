@@ -51,6 +51,9 @@ type Server struct {
 
 	mu     sync.Mutex
 	casing request.Casing // of what no request asked for
+
+	lost     chan struct{} // closed when a device is lost
+	lostOnce sync.Once
 }
 
 // New makes a Server.
@@ -59,7 +62,7 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{Service: service.New(o.Options), opts: o, casing: request.SnakeCase}
+	return &Server{Service: service.New(o.Options), opts: o, casing: request.SnakeCase, lost: make(chan struct{})}
 }
 
 // errEOF is why requests are given up at the end of the input.
@@ -90,11 +93,21 @@ func (s *Server) serve(ctx context.Context, in io.Reader) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		s.Abort(err)
+	case <-s.lost:
+		return ErrDeviceLost
 	case <-s.out.broken:
 		err = io.ErrClosedPipe
 		s.Abort(err)
 	}
 	return errors.Join(err, s.finish(ctx))
+}
+
+// ErrDeviceLost is returned by Serve of a supervised process whose device failed: another process can go on.
+var ErrDeviceLost = errors.New("the device is lost; another process goes on")
+
+// loseDevice ends the process's work without an answer to what is unfinished: its Supervisor has it done by another process.
+func (s *Server) loseDevice() {
+	s.lostOnce.Do(func() { close(s.lost) })
 }
 
 // finish waits for the unfinished requests and closes the models.

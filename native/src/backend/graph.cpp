@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 
+#include "backend/lost.h"
 #include "backend/nodes.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -54,12 +56,22 @@ bool has_small_nodes(ggml_cgraph* graph, double limit) {
 constexpr int kSliceNodes         = 512;
 constexpr int kSliceNodesSoftware = 1;
 
+// The environment may set another number, to try.
+int slice_nodes(const Device& device) {
+    static const char* forced = std::getenv("DAGUERRE_GRAPH_SLICE");
+    const int nodes           = forced != nullptr ? std::atoi(forced) : 0;
+    if (nodes > 0) {
+        return nodes;
+    }
+    return device.is_software ? kSliceNodesSoftware : kSliceNodes;
+}
+
 ggml_status compute(const Worker& worker, ggml_cgraph* graph, const std::atomic<bool>& cancelled) {
     if (worker.cpu()) {
         return ggml_backend_graph_compute(worker.backend(), graph);
     }
     const int nodes = ggml_graph_n_nodes(graph);
-    const int slice = worker.device().is_software ? kSliceNodesSoftware : kSliceNodes;
+    const int slice = slice_nodes(worker.device());
     for (int first = 0; first < nodes; first += slice) {
         ggml_cgraph part         = ggml_graph_view(graph, first, std::min(nodes, first + slice));
         const ggml_status status = ggml_backend_graph_compute(worker.backend(), &part);
@@ -213,6 +225,18 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled before %s", key.c_str());
     }
+    check_lost(worker.device(), key);
+    try {
+        run_here(key, worker, traits, build, inputs, outputs, weights);
+    } catch (const std::exception& e) {
+        note_loss(worker.device(), key, e);
+        throw;
+    }
+}
+
+void GraphRunner::run_here(const std::string& key, const Worker& worker, const Traits& traits,
+                           const BuildFunction& build, const std::vector<HostInput>& inputs,
+                           const std::vector<HostOutput>& outputs, SegmentedWeights* weights) {
     prepare(key, worker, traits, build, weights);
     if (inputs.size() != built_.inputs.size() || outputs.size() != built_.outputs.size()) {
         fail(DG_ERR_ENGINE, "%s: %zu inputs and %zu outputs for a graph with %zu and %zu", key.c_str(), inputs.size(),

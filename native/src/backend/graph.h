@@ -149,6 +149,9 @@ private:
         int without_direct = 0;
         std::vector<ggml_tensor*> inputs, outputs;
     };
+    void run_here(const std::string& key, const Worker& worker, const Traits& traits, const BuildFunction& build,
+                  const std::vector<HostInput>& inputs, const std::vector<HostOutput>& outputs,
+                  SegmentedWeights* weights);
     void check_supported(const std::string& key, const Worker& worker, const Built& built);
     void copy_in(const Worker& worker, const std::vector<HostInput>& inputs);
     void copy_out(const Worker& worker, const std::vector<HostOutput>& outputs);

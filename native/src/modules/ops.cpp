@@ -80,8 +80,12 @@ ggml_tensor* flash_attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, gg
     return ggml_backend_supports_op(g.backend, mixed) ? mixed : nullptr;
 }
 
-// A convolution by ggml's own kernel. NULL if the device has none for it.
+// A convolution by ggml's own kernel. NULL if the device has none for it. CUDA's says that it takes every type, and takes two.
 ggml_tensor* conv_by_kernel(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
+    if (layer.weight->type != GGML_TYPE_F16 && layer.weight->type != GGML_TYPE_F32) {
+        g.without_direct++;
+        return nullptr;
+    }
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     ggml_tensor* y = ggml_conv_2d_direct(g.ctx, kernel, ggml_is_contiguous(x) ? x : ggml_cont(g.ctx, x), options.stride,
                                          options.stride, options.pad, options.pad, 1, 1);

@@ -29,7 +29,7 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 			TextEncoderQuickGELU:  number(bindings.Activations, h.TextEncoderAct),
 			TextEncoder2QuickGELU: number(bindings.Activations, h.TextEncoder2Act),
 		},
-		Device: deviceName(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
+		Device: backend.Named(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
 		Components: bits(cfg.Components), Precision: number(bindings.Precisions, cfg.Precision), Threads: int32(cfg.Threads),
 		TypeUNet: number(bindings.Types, cfg.UNetType), TypeText: number(bindings.Types, cfg.TextType),
 		TypeVAE: number(bindings.Types, cfg.VAEType), FlashAttention: number(bindings.Flashes, cfg.FlashAttention),
@@ -74,7 +74,7 @@ func checkFiles(f backend.Files) error {
 func (b *Backend) checkDevices(ctx context.Context, cfg backend.ModelConfig) error {
 	var known []string
 	for _, want := range []struct{ field, id string }{
-		{"device", cfg.Device}, {"text device", cfg.TextDevice}, {"vae device", cfg.VAEDevice},
+		{"device", backend.Named(cfg.Device)}, {"text device", cfg.TextDevice}, {"vae device", cfg.VAEDevice},
 	} {
 		if deviceName(want.id) == "" {
 			continue

@@ -72,6 +72,9 @@ func (e *Error) Is(target error) bool {
 	if status, ok := statuses[target]; ok && errors.Is(e.Err, status) {
 		return true
 	}
+	if target == backend.ErrDeviceLost { // a device that cannot be opened was never there
+		return errors.Is(e.Err, bindings.ErrDevice) && e.Op != opOpen
+	}
 	if errors.Is(e.Err, identity.ErrChanged) {
 		return target == ErrFile
 	}
