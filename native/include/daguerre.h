@@ -586,7 +586,7 @@ typedef struct dg_node_info {
     char example[DG_DESC_LEN]; /* of one of them, in words: the result's shape and the weight that it reads */
 } dg_node_info;
 
-/* The nodes of the graph that the stage would run, in groups. It allocates and computes nothing. Writes at most cap groups, and
+/* The nodes of the graph that the stage would run, in groups, without views. It allocates and computes nothing. Writes at most cap groups, and
  * their full number to *count; nodes may be NULL to count. Each one's struct_size is set by the caller. A graph runs on one
  * device: a node without a kernel there is an error of the call that would compute it. */
 DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,

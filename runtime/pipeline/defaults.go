@@ -20,7 +20,7 @@ func nanoPath(ctx context.Context) (string, error) { return nano.Path(ctx) }
 
 // deviceFailed reports whether an error of opening a model is the device's fault, so that another one may do better.
 func deviceFailed(err error) bool {
-	for _, fault := range []error{native.ErrDevice, backend.ErrOutOfMemory, backend.ErrUnsupported, native.ErrEngine} {
+	for _, fault := range []error{ErrOverBudget, native.ErrDevice, backend.ErrOutOfMemory, backend.ErrUnsupported, native.ErrEngine} {
 		if errors.Is(err, fault) {
 			return true
 		}

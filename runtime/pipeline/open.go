@@ -44,7 +44,7 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 func openOnBest(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	if named := backend.Named(cfg.Device); named != "" {
 		cfg.Device = named
-		return open(ctx, cfg, o)
+		return openNamed(ctx, cfg, o)
 	}
 	devices, err := o.backend.Devices(ctx)
 	if err != nil {
@@ -52,12 +52,12 @@ func openOnBest(ctx context.Context, cfg Config, o openOptions) (*Pipeline, erro
 	}
 	candidates := backend.Candidates(devices)
 	if len(candidates) < 2 {
-		return open(ctx, cfg, o)
+		return openNamed(ctx, cfg, o)
 	}
 	var failures []error
 	for i, c := range candidates {
 		cfg.Device = c.ID
-		p, err := open(ctx, cfg, o)
+		p, err := openNamed(ctx, cfg, o)
 		if err == nil {
 			o.logger.Info("device chosen", "device", c.ID, "reason", c.Reason)
 			return p, nil
@@ -192,7 +192,16 @@ func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]mem
 	return run.shared(), nil
 }
 
-// open opens a model on the device that cfg names.
+// openNamed opens a model on the device that cfg names, with parts of it on the CPU where the device's memory is too short.
+func openNamed(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
+	p, err := open(ctx, cfg, o)
+	if err != nil {
+		return openOffloaded(ctx, cfg, o, err)
+	}
+	return p, nil
+}
+
+// open opens a model on the device that cfg names, as cfg says.
 func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	chosen, choices, err := cfg.tuned(ctx, o.backend, true, o.logger)
 	if err != nil {

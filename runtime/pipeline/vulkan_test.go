@@ -53,34 +53,39 @@ func makeOn(t *testing.T, cfg Config, r request.Request) *Result {
 	return result
 }
 
-// TestVulkanPictures compares pictures with the CPU's, for every way of computing.
+// TestVulkanPictures compares pictures with the CPU's, with each way of computing forced.
 func TestVulkanPictures(t *testing.T) {
 	vulkanBackend(t)
-	for _, typ := range []struct {
-		precision backend.Precision
-		weights   backend.Type
-		least     float64 // dB
-	}{{backend.PrecisionF16, backend.TypeF16, 50}, {backend.PrecisionF16, backend.TypeQ8_0, 45}, {backend.PrecisionExact, "", 60}} {
-		want := makeOn(t, Config{Device: "cpu", Precision: typ.precision, Type: typ.weights}, vulkanRequest)
-		for _, convolution := range []string{tune.IM2Col, tune.Direct} {
-			for _, flash := range []string{"on", "off"} {
-				for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
-					name := strings.Join([]string{string(typ.precision), string(typ.weights), convolution, "flash " + flash, halves}, " ")
-					t.Run(name, func(t *testing.T) {
-						r := vulkanRequest
-						r.GuidanceBatch = halves
-						got := makeOn(t, Config{Device: vulkanDevice(), Precision: typ.precision, Type: typ.weights, Convolution: convolution,
-							FlashAttention: flash}, r)
-						dB := psnr(t, got.Images[0].NRGBA, want.Images[0].NRGBA)
-						t.Logf("%.1f dB", dB)
-						assert.GreaterOrEqual(t, dB, typ.least)
-						score, err := checker.Score(got.Images[0], r.Prompt)
-						require.NoError(t, err)
-						assert.True(t, score.OK(), "%v", score)
-					})
-				}
-			}
-		}
+	for _, c := range []struct {
+		precision          backend.Precision
+		weights            backend.Type
+		convolution, flash string
+		halves             string
+		least              float64 // dB
+	}{
+		{backend.PrecisionF16, backend.TypeF16, tune.IM2Col, "on", request.GuidanceJoint, 50},
+		{backend.PrecisionF16, backend.TypeF16, tune.Direct, "on", request.GuidanceJoint, 50},
+		{backend.PrecisionF16, backend.TypeF16, tune.IM2Col, "off", request.GuidanceJoint, 50},
+		{backend.PrecisionF16, backend.TypeF16, tune.Direct, "off", request.GuidanceSeparate, 50},
+		{backend.PrecisionF16, backend.TypeQ8_0, tune.IM2Col, "on", request.GuidanceJoint, 45},
+		{backend.PrecisionF16, backend.TypeQ8_0, tune.Direct, "off", request.GuidanceSeparate, 45},
+		{backend.PrecisionExact, "", tune.IM2Col, "off", request.GuidanceJoint, 60},
+		{backend.PrecisionExact, "", tune.Direct, "on", request.GuidanceJoint, 60},
+	} {
+		name := strings.Join([]string{string(c.precision), string(c.weights), c.convolution, "flash " + c.flash, c.halves}, " ")
+		t.Run(name, func(t *testing.T) {
+			r := vulkanRequest
+			r.GuidanceBatch = c.halves
+			want := makeOn(t, Config{Device: "cpu", Precision: c.precision, Type: c.weights}, r)
+			got := makeOn(t, Config{Device: vulkanDevice(), Precision: c.precision, Type: c.weights, Convolution: c.convolution,
+				FlashAttention: c.flash}, r)
+			dB := psnr(t, got.Images[0].NRGBA, want.Images[0].NRGBA)
+			t.Logf("%.1f dB", dB)
+			assert.GreaterOrEqual(t, dB, c.least)
+			score, err := checker.Score(got.Images[0], r.Prompt)
+			require.NoError(t, err)
+			assert.True(t, score.OK(), "%v", score)
+		})
 	}
 }
 
@@ -222,7 +227,7 @@ func fullSize(t *testing.T, typ backend.Type, convolution, flash string) backend
 }
 
 // TestVulkanFullSizeGraphs asks the device about every node of SDXL's graphs at full size. Nothing is allocated. lavapipe computes with
-// tensors of 128 MiB at most, which GPUs' drivers allow thirty times of: at 1024 px the nodes beyond it are the only ones left out.
+// tensors of 128 MiB at most: above 256 px the nodes beyond that are the only ones left out. GPUs' drivers allow 4 GiB, where all are in.
 func TestVulkanFullSizeGraphs(t *testing.T) {
 	b := vulkanBackend(t)
 	devices, err := b.Devices(t.Context())
@@ -233,7 +238,7 @@ func TestVulkanFullSizeGraphs(t *testing.T) {
 		for _, convolution := range []string{tune.IM2Col, tune.Direct} {
 			for _, flash := range []string{"on", "off"} {
 				m := fullSize(t, typ, convolution, flash)
-				for _, side := range []int{64, 128} {
+				for _, side := range []int{32, 64, 128} {
 					nodes := nodesOf(t, m, backend.ComputeQuery{Stage: backend.StageUNet, Batch: 2, Height: side, Width: side, ContextTokens: 77})
 					count := 0
 					for _, n := range nodes {
@@ -243,9 +248,10 @@ func TestVulkanFullSizeGraphs(t *testing.T) {
 							continue
 						}
 						assert.Greater(t, n.LargestBytes, limit, "%s %s: no kernel for %v", typ, convolution, n)
-						assert.False(t, side == 64 && flash == "on", "%v", n)
+						assert.Less(t, n.LargestBytes, int64(1)<<32, "%v", n)
+						assert.NotEqual(t, 32, side, "%v", n)
 					}
-					assert.Greater(t, count, 2000, "a full-size graph")
+					assert.Greater(t, count, 1500, "a full-size graph")
 				}
 				for _, q := range []backend.ComputeQuery{{Stage: backend.StageText, Batch: 1}, {Stage: backend.StageText2, Batch: 1},
 					{Stage: backend.StageVAEDecode, Batch: 1, Height: 32, Width: 32}, {Stage: backend.StageVAEEncode, Batch: 1, Height: 256, Width: 256}} {
@@ -331,4 +337,32 @@ func TestVulkanLimits(t *testing.T) {
 	r.Width, r.Height = 64, 64
 	_, err = p.Generate(t.Context(), r)
 	require.NoError(t, err, "the model goes on")
+}
+
+// TestVulkanOffload gives the device less memory than all components take in any way, and the run goes on with parts on the CPU.
+func TestVulkanOffload(t *testing.T) {
+	vulkanBackend(t)
+	r := vulkanRequest
+	r.NumInferenceSteps, r.Width, r.Height = 1, 64, 64
+	cfg := Config{Model: NanoModel, Device: vulkanDevice(), Precision: backend.PrecisionF16}
+	all, err := Plan(t.Context(), cfg, []request.Request{r})
+	require.NoError(t, err)
+	whole, _ := all.Peak(vulkanDevice())
+	for share := int64(95); share > 0; share -= 5 { // the first limit that the components together do not fit in
+		cfg.Memory.MemoryLimit = fmt.Sprint(whole * share / 100)
+		if _, err = Plan(t.Context(), cfg, []request.Request{r}); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, ErrOverBudget)
+	cfg.Threads = 1
+	p, err := Open(t.Context(), cfg, WithJobs(r))
+	require.NoError(t, err)
+	defer p.Close()
+	got, err := p.Generate(t.Context(), r)
+	require.NoError(t, err)
+	require.NotEmpty(t, got.Warnings)
+	assert.Contains(t, strings.Join(got.Warnings, "\n"), "computed on the CPU: model.memory")
+	want := makeOn(t, Config{Device: "cpu", Precision: backend.PrecisionF16}, r)
+	assert.GreaterOrEqual(t, psnr(t, got.Images[0].NRGBA, want.Images[0].NRGBA), 50.0)
 }

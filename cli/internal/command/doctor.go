@@ -60,7 +60,7 @@ type diagnosis struct {
 func runDoctor(c *cli.Context, env Env) error {
 	ctx, deep, devices := c.Context, c.Bool("deep"), c.StringSlice("device")
 	if len(devices) > 0 && !deep && !c.Bool("tune") {
-		return usagef(c.Command.HelpName, "--device says what --deep compares and --tune measures; give one of them, too")
+		return usagef(c.Command.HelpName, "--device says what --deep compares and --tune measures; give --deep or --tune, too")
 	}
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))

@@ -147,7 +147,7 @@ void GraphRunner::check_supported(const std::string& key, const Worker& worker, 
     const Device& device = worker.device();
     for (int i = 0; i < ggml_graph_n_nodes(built.graph); i++) {
         ggml_tensor* node = ggml_graph_node(built.graph, i);
-        if (ggml_backend_supports_op(worker.backend(), node)) {
+        if (!is_computed(node) || ggml_backend_supports_op(worker.backend(), node)) {
             continue;
         }
         size_t largest = ggml_nbytes(node);

@@ -20,6 +20,17 @@ std::string shape_of(const ggml_tensor* t) {
 
 }  // namespace
 
+bool is_computed(const ggml_tensor* node) {
+    switch (node->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_VIEW:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE: return false;
+        default: return true;
+    }
+}
+
 NodeGroup describe_node(const ggml_tensor* node) {
     NodeGroup group;
     group.op            = ggml_op_desc(node);

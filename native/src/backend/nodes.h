@@ -20,6 +20,9 @@ struct NodeGroup {
 // The group of one node. `supported` is left alone.
 NodeGroup describe_node(const ggml_tensor* node);
 
+// Whether a backend computes the node: views are only other names of a tensor.
+bool is_computed(const ggml_tensor* node);
+
 // Adds a node to its group.
 void add_node(std::vector<NodeGroup>* groups, const ggml_tensor* node, bool supported);
 

@@ -131,7 +131,9 @@ std::vector<NodeGroup> Model::compute_nodes(const dg_compute_query& q) const {
     const Worker& worker          = *components_[component].worker;
     std::vector<NodeGroup> groups;
     GraphRunner::inspect(worker, traits(worker), build, [&](ggml_tensor* node) {
-        add_node(&groups, node, ggml_backend_supports_op(worker.backend(), node));
+        if (is_computed(node)) {
+            add_node(&groups, node, ggml_backend_supports_op(worker.backend(), node));
+        }
     });
     return groups;
 }
