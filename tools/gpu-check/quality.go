@@ -103,7 +103,8 @@ func (c *check) fidelity(ctx context.Context) error {
 		precision backend.Precision
 		typ       backend.Type
 		least     float64
-	}{{backend.PrecisionExact, "", 60}, {backend.PrecisionF16, "", 50}, {backend.PrecisionBF16, "", 40}, {backend.PrecisionF16, backend.TypeQ8_0, 45}} {
+	}{{backend.PrecisionExact, "", 60}, {backend.PrecisionF16, "", 50}, {backend.PrecisionBF16, "", 40},
+		{backend.PrecisionF16, backend.TypeQ8_0, 45}} {
 		began := time.Now()
 		got, err := picture(ctx, pipeline.Config{Device: c.device, Precision: f.precision, Type: f.typ}, r)
 		if err != nil {
