@@ -36,7 +36,8 @@ func TestLostDevice(t *testing.T) {
 		require.NoError(t, c.in.Close())
 		exit(t, c.cmd, time.Minute)
 	}
-	r := run(t, "generate", "--model", "nano", "--device", device, "--threads", "1", "--steps", "4", "--prompt", "x", "-o", t.TempDir()+"/a.png")
+	r := run(t, "generate", "--model", "nano", "--device", device, "--threads", "1", "--steps", "4", "--prompt", "x",
+		"-o", t.TempDir()+"/a.png")
 	assert.Equal(t, 5, r.code)
 	assert.Contains(t, r.stderr, "was lost")
 }

@@ -110,7 +110,9 @@ func TestFaultsAreNamedAndNotChosen(t *testing.T) {
 		status  Status
 		want    Choices
 	}{
-		"a wrong flash attention": {fakeTrier{wrong: func(t backend.Trial) bool { return t.FlashAttention == "on" && t.Kind == backend.TrialAttention }},
+		"a wrong flash attention": {fakeTrier{wrong: func(t backend.Trial) bool {
+			return t.FlashAttention == "on" && t.Kind == backend.TrialAttention
+		}},
 			"attention", Flash, Wrong, Choices{Convolution: IM2Col, Attention: Plain, Guidance: Joint, TileSize: defaultTile}},
 		"sums in half precision": {fakeTrier{wrong: func(t backend.Trial) bool { return direct(t) && t.Amplitude > 1 }},
 			"convolution", Direct, Wrong, Choices{Convolution: IM2Col, Attention: Flash, Guidance: Joint, TileSize: defaultTile}},
@@ -149,7 +151,8 @@ func TestFaultsAreNamedAndNotChosen(t *testing.T) {
 }
 
 func TestNothingWorks(t *testing.T) {
-	r, err := newTuner(t, &fakeTrier{fault: func(backend.Trial) error { return backend.ErrUnsupported }}).Measure(t.Context(), gpu, backend.TypeF16)
+	f := &fakeTrier{fault: func(backend.Trial) error { return backend.ErrUnsupported }}
+	r, err := newTuner(t, f).Measure(t.Context(), gpu, backend.TypeF16)
 	require.NoError(t, err)
 	assert.Zero(t, r.Choices)
 	assert.Len(t, r.Refused(), len(r.Candidates))

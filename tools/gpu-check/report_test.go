@@ -38,15 +38,17 @@ func TestSectionsKeepToTheClock(t *testing.T) {
 }
 
 func TestMarkdownHasEverything(t *testing.T) {
-	r := Report{Device: backend.Device{ID: "cuda:0", Description: "a GPU", Driver: "driver 1"}, Library: "cuda, 0.1.0", Model: "sdxl.safetensors",
-		Chosen: "direct convolutions", Choices: &tune.Report{Candidates: []tune.Candidate{
+	r := Report{Device: backend.Device{ID: "cuda:0", Description: "a GPU", Driver: "driver 1"}, Library: "cuda, 0.1.0",
+		Model: "sdxl.safetensors", Chosen: "direct convolutions", Choices: &tune.Report{Candidates: []tune.Candidate{
 			{Setting: "convolution", Value: "direct", Status: tune.OK, Seconds: 0.01, Chosen: true},
 			{Setting: "attention", Value: "flash", Status: tune.Wrong, Reason: "it differs"}}},
 		Graphs:   []Graph{{"UNet 1024", 3000, []backend.NodeGroup{{Op: "PAD", Operands: "f32 -> f32", Count: 2, LargestBytes: 1 << 20}}}},
 		Fidelity: []Fidelity{{"f16", 61.5, 50, 1.5}},
-		Speed:    []Speed{{"f16", 1024, 0.2, 0.19, 0.21, 5}, {"torch SDPA f16", 1024, 0.25, 0.24, 0.26, 5}, {"torch.compile bf16", 1024, 0.16, 0.16, 0.17, 5}},
-		Memory:   []Memory{{"f16", 1024, 9 << 30, 8 << 30, 1 << 30, 8 << 30}}, Goldens: Goldens{Passed: []string{"TestA"}, Failed: []string{"TestB"}},
-		NotRun: []string{"memory: q8_0 at 1024 px"}, Failures: []string{"goldens: TestB"}}
+		Speed: []Speed{{"f16", 1024, 0.2, 0.19, 0.21, 5}, {"torch SDPA f16", 1024, 0.25, 0.24, 0.26, 5},
+			{"torch.compile bf16", 1024, 0.16, 0.16, 0.17, 5}},
+		Memory:  []Memory{{"f16", 1024, 9 << 30, 8 << 30, 1 << 30, 8 << 30}},
+		Goldens: Goldens{Passed: []string{"TestA"}, Failed: []string{"TestB"}},
+		NotRun:  []string{"memory: q8_0 at 1024 px"}, Failures: []string{"goldens: TestB"}}
 	text := r.Markdown()
 	for _, want := range []string{"cuda:0: a GPU", "driver 1", "direct convolutions", "| convolution | direct | 10 |", "wrong it differs",
 		"2 PAD (f32 -> f32, up to 1.0 MiB)", "| f16 | 61.5 | 50 |", "| f16 | 1024 | 0.2 | 0.19 to 0.21 | 5 | 1.25 |", "| 1.00 |",
