@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command stepratio compares two builds of libdaguerre: how long a denoising step takes with the one and with the other. Each runs in a
 // process of its own with the model open, and they take turns, step by step, so that whatever else the machine does disturbs both alike.
 //
