@@ -90,7 +90,7 @@ func refused(t *testing.T, err error, path string) {
 	require.Error(t, err)
 	require.True(t, errors.Is(err, native.ErrFile) || errors.Is(err, identity.ErrChanged), "%v", err)
 	assert.ErrorContains(t, err, path)
-	assert.Regexp(t, "open (the model|it) again", err.Error())
+	assert.Regexp(t, "(open the model|the request) again", err.Error())
 }
 
 // TestModelChangedWhileOpen: weights that are freed and read again, streamed or mapped never come from another file than those before.
