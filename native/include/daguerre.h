@@ -138,13 +138,13 @@ DG_API int32_t dg_abi_version(void);
 
 typedef struct dg_build_info {
     size_t struct_size;
-    char variant[DG_NAME_LEN];        /* "cpu", "vulkan", "cuda" */
-    char version[DG_NAME_LEN];        /* of libdaguerre */
-    char engine[DG_NAME_LEN];         /* pin of the engine, e.g. "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)" */
+    char variant[DG_NAME_LEN]; /* "cpu", "vulkan", "cuda" */
+    char version[DG_NAME_LEN]; /* of libdaguerre */
+    char engine[DG_NAME_LEN]; /* pin of the engine, e.g. "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)" */
     char compiler[DG_DESC_LEN];
-    char features[DG_DESC_LEN];       /* compiled in, space separated: "avx512 avx512_bf16 llamafile" */
-    char cpu_features[DG_DESC_LEN];   /* of this CPU, same spelling */
-    int32_t cpu_supported;            /* 0: this CPU lacks an instruction set that was compiled in */
+    char features[DG_DESC_LEN]; /* compiled in, space separated: "avx512 avx512_bf16 llamafile" */
+    char cpu_features[DG_DESC_LEN]; /* of this CPU, same spelling */
+    int32_t cpu_supported; /* 0: this CPU lacks an instruction set that was compiled in */
 } dg_build_info;
 
 /* Must be the first call after dg_abi_version: it reports whether this CPU can run the rest. */
@@ -160,15 +160,15 @@ DG_API int64_t dg_live_handles(void);
 
 typedef struct dg_device_info {
     size_t struct_size;
-    char id[DG_NAME_LEN];             /* stable name used in options: "cpu", "vulkan:0", "cuda:1" */
-    char description[DG_DESC_LEN];    /* as the driver calls it */
-    int32_t kind;                     /* DG_DEVICE_* */
-    int32_t is_software;              /* a GPU API emulated on the CPU (lavapipe): only by explicit choice */
+    char id[DG_NAME_LEN]; /* stable name used in options: "cpu", "vulkan:0", "cuda:1" */
+    char description[DG_DESC_LEN]; /* as the driver calls it */
+    int32_t kind; /* DG_DEVICE_* */
+    int32_t is_software; /* a GPU API emulated on the CPU (lavapipe): only by explicit choice */
     int64_t total_bytes;
-    int64_t free_bytes;               /* now */
-    char driver[DG_DESC_LEN];         /* name and version; empty for the CPU, and where it is not known */
-    int64_t max_tensor_bytes;         /* the largest tensor that the device can compute with; 0: memory is the limit */
-    int64_t max_buffer_bytes;         /* the largest single allocation; more is divided; 0: memory is the limit */
+    int64_t free_bytes; /* now */
+    char driver[DG_DESC_LEN]; /* name and version; empty for the CPU, and where it is not known */
+    int64_t max_tensor_bytes; /* the largest tensor that the device can compute with; 0: memory is the limit */
+    int64_t max_buffer_bytes; /* the largest single allocation; more is divided; 0: memory is the limit */
 } dg_device_info;
 
 DG_API dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap);
@@ -179,11 +179,11 @@ DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, si
 /* What weights do not tell. Zero means SDXL's own value. */
 typedef struct dg_model_config {
     size_t struct_size;
-    int32_t unet_norm_num_groups;      /* 32 */
-    int32_t vae_norm_num_groups;       /* 32 */
-    int32_t unet_attention_head_dim;   /* channels per head: 64 */
-    int32_t text_head_dim;             /* channels per head of both text encoders: 64 */
-    int32_t text_encoder_quick_gelu;   /* 0: default (1), 1: quick_gelu, 2: gelu (erf) */
+    int32_t unet_norm_num_groups; /* 32 */
+    int32_t vae_norm_num_groups; /* 32 */
+    int32_t unet_attention_head_dim; /* channels per head: 64 */
+    int32_t text_head_dim; /* channels per head of both text encoders: 64 */
+    int32_t text_encoder_quick_gelu; /* 0: default (1), 1: quick_gelu, 2: gelu (erf) */
     int32_t text_encoder_2_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
 } dg_model_config;
 
@@ -578,7 +578,8 @@ DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query
 typedef struct dg_node_info {
     size_t struct_size;
     char op[DG_NAME_LEN]; /* as ggml calls it */
-    char operands[DG_DESC_LEN]; /* type of each source and of the result: "f16 f32 -> f32"; "~" marks one that is not contiguous */
+    char operands
+        [DG_DESC_LEN]; /* type of each source and of the result: "f16 f32 -> f32"; "~" marks one that is not contiguous */
     int32_t supported; /* 1: the stage's device has a kernel for them */
     int32_t reserved;
     int64_t count;

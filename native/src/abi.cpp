@@ -463,9 +463,8 @@ dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32
 dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,
                            size_t* count, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        const std::vector<NodeGroup> found =
-            model_of(model).compute_nodes(read_struct(query, "dg_compute_query"));
-        given(count, "count") = found.size();
+        const std::vector<NodeGroup> found = model_of(model).compute_nodes(read_struct(query, "dg_compute_query"));
+        given(count, "count")              = found.size();
         for (size_t i = 0; nodes != nullptr && i < std::min(cap, found.size()); i++) {
             dg_node_info info = empty_struct<dg_node_info>();
             copy_text(info.op, found[i].op);
@@ -487,11 +486,9 @@ dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char*
     });
 }
 
-dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg,
-                       size_t msg_cap) {
-    return guard(msg, msg_cap, [&] {
-        given(seconds, "seconds") = run_trial(read_struct(trial, "dg_trial"), values, count);
-    });
+dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap,
+                 [&] { given(seconds, "seconds") = run_trial(read_struct(trial, "dg_trial"), values, count); });
 }
 
 dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap) {

@@ -244,15 +244,15 @@ func TestNetIsValidatedFieldByField(t *testing.T) {
 	good := Net{Image: disc(8, 8, 2), Weight: 1, End: 1}
 	require.NoError(t, good.Validate())
 	for says, change := range map[string]func(*Net){
-		"image: is missing":                                     func(n *Net) { n.Image = nil },
-		"image: has no pixels":                                  func(n *Net) { n.Image = image.NewNRGBA(image.Rect(0, 0, 0, 5)) },
-		"weight: is 11; expected -10 to 10":                     func(n *Net) { n.Weight = 11 },
-		"weight: is NaN":                                        func(n *Net) { n.Weight = math.NaN() },
-		"start: is -0.1; it is a share of the steps, 0 to 1":    func(n *Net) { n.Start = -0.1 },
-		"end: is 1.5":                                           func(n *Net) { n.End = 1.5 },
-		"start: is 0.7, not before end, which is 0.3":           func(n *Net) { n.Start, n.End = 0.7, 0.3 },
-		`control_mode: "x" is none of balanced`:                 func(n *Net) { n.Mode = "x" },
-		`resize_mode: "x" is none of stretch`:                   func(n *Net) { n.Resize = "x" },
+		"image: is missing":                                  func(n *Net) { n.Image = nil },
+		"image: has no pixels":                               func(n *Net) { n.Image = image.NewNRGBA(image.Rect(0, 0, 0, 5)) },
+		"weight: is 11; expected -10 to 10":                  func(n *Net) { n.Weight = 11 },
+		"weight: is NaN":                                     func(n *Net) { n.Weight = math.NaN() },
+		"start: is -0.1; it is a share of the steps, 0 to 1": func(n *Net) { n.Start = -0.1 },
+		"end: is 1.5":                                        func(n *Net) { n.End = 1.5 },
+		"start: is 0.7, not before end, which is 0.3":        func(n *Net) { n.Start, n.End = 0.7, 0.3 },
+		`control_mode: "x" is none of balanced`:              func(n *Net) { n.Mode = "x" },
+		`resize_mode: "x" is none of stretch`:                func(n *Net) { n.Resize = "x" },
 		`preprocessor: "canni" is unknown; did you mean "canny"?; known are none, can`: func(n *Net) { n.Preprocessor = "canni" },
 		"preprocessor_options.sigma: canny has no such option; there are low_threshold": func(n *Net) {
 			n.Preprocessor, n.Options = "canny", map[string]any{"sigma": 1}

@@ -57,7 +57,9 @@ func (o Options) origin(progress func(string)) (origin, error) {
 }
 
 // isAddress tells an address of a server from the path of a file.
-func isAddress(from string) bool { return strings.Contains(from, "://") && !strings.HasPrefix(from, "file://") }
+func isAddress(from string) bool {
+	return strings.Contains(from, "://") && !strings.HasPrefix(from, "file://")
+}
 
 func isArchiveName(name string) bool {
 	return strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".zip")

@@ -51,7 +51,9 @@ func TestWrongTrees(t *testing.T) {
 	}{
 		{"as vendored", func(string) error { return nil }, ""},
 		{"a file beside the crates", func(d string) error { return os.WriteFile(filepath.Join(d, ".lock"), nil, 0o644) }, ""},
-		{"changed", func(d string) error { return os.WriteFile(filepath.Join(d, "ggml-crate/ggml/src/ggml.c"), []byte("int y;"), 0o644) },
+		{"changed", func(d string) error {
+			return os.WriteFile(filepath.Join(d, "ggml-crate/ggml/src/ggml.c"), []byte("int y;"), 0o644)
+		},
 			"ggml-crate/ggml/src/ggml.c was changed, the first of 1 such files"},
 		{"missing", func(d string) error { return os.RemoveAll(filepath.Join(d, "ggml-crate/ggml")) },
 			"ggml-crate/ggml/CMakeLists.txt is missing, the first of 2 such files"},

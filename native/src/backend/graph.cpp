@@ -135,7 +135,7 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     built.inputs         = builder.inputs;
     built.outputs        = builder.outputs;
     built.without_direct = builder.without_direct;
-    built.threads = has_small_nodes(built.graph, kOperationsPerNode) ? 1 : worker.threads();
+    built.threads        = has_small_nodes(built.graph, kOperationsPerNode) ? 1 : worker.threads();
     return built;
 }
 
@@ -162,7 +162,8 @@ void GraphRunner::check_supported(const std::string& key, const Worker& worker, 
                  device.description.c_str(), static_cast<double>(device.max_tensor_bytes) / kMiB);
         }
         fail(DG_ERR_UNSUPPORTED, "%s: %s (%s) has no kernel for %s", key.c_str(), device.id.c_str(),
-             device.description.c_str(), (std::string(ggml_op_desc(node)) + " " + describe_node(node).operands).c_str());
+             device.description.c_str(),
+             (std::string(ggml_op_desc(node)) + " " + describe_node(node).operands).c_str());
     }
     if (built.without_direct > 0 && !told_columns_) {
         told_columns_ = true;

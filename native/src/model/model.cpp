@@ -92,12 +92,12 @@ void Model::set_wrap(int32_t axes) {
 
 Traits Model::traits(const Worker& worker) const {
     Traits t;
-    t.exact           = precision_.precision == DG_PRECISION_EXACT;
-    t.bf16            = precision_.precision == DG_PRECISION_BF16;
-    t.cpu             = worker.cpu();
-    t.attention_bytes = attention_bytes_;
-    t.flash_attention = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
-    t.wrap            = wrap_;
+    t.exact              = precision_.precision == DG_PRECISION_EXACT;
+    t.bf16               = precision_.precision == DG_PRECISION_BF16;
+    t.cpu                = worker.cpu();
+    t.attention_bytes    = attention_bytes_;
+    t.flash_attention    = flash_ != DG_FLASH_OFF && (t.cpu || !t.exact);
+    t.wrap               = wrap_;
     t.direct_convolution = !t.cpu && direct_convolution_;
     return t;
 }
