@@ -18,13 +18,15 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // bench runs commands in this process on the fake backend.
 type bench struct {
-	plan func(pipeline.Config, []request.Request) (pipeline.MemoryPlan, error)
+	install func(context.Context, install.Options) (install.Result, error)
+	plan    func(pipeline.Config, []request.Request) (pipeline.MemoryPlan, error)
 
 	t       *testing.T
 	dir     string // for outputs
@@ -92,7 +94,7 @@ func (b *bench) run(args ...string) int {
 	}
 	code := Run(b.ctx, Env{
 		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: now,
-		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native,
+		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native, Install: b.install,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			if !b.real {
 				opts = append(opts, pipeline.WithBackend(b.backend))
