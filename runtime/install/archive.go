@@ -63,8 +63,8 @@ type unpacker struct {
 	files    []string
 }
 
-// unpack takes the library and the licences out of an archive into a folder and returns their names there. It looks at every entry. One that
-// would lie outside, a link, a device, or too much of anything makes it refuse the whole archive. Errors match ErrArchive.
+// unpack takes the library and the licences out of an archive into a folder and returns their names there. It looks at every entry. If one
+// would lie outside, or is a link, a device or too large, it refuses the whole archive. Errors match ErrArchive.
 func unpack(ctx context.Context, archive string, into *os.Root, most limits, progress func(Progress)) ([]string, error) {
 	f, st, err := regular.Open(archive)
 	if err != nil {

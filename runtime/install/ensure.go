@@ -19,8 +19,8 @@ import (
 // that o.Library or DAGUERRE_LIBRARY names, or one of its usual places. Else it fetches one, checks it, and puts it into the user's data
 // folder. It loads nothing for good: pipeline.Open does that.
 //
-// Errors match ErrOptions, ErrUnavailable, ErrDownload, ErrUnverified, ErrArchive or ErrWrite. Where no library works on this machine they match
-// native.ErrNoLibrary. If ctx ends, the error is its own. What was downloaded stays, and the next call goes on from there.
+// Errors match ErrOptions, ErrUnavailable, ErrDownload, ErrUnverified, ErrArchive or ErrWrite. If no library works on this machine, they
+// match native.ErrNoLibrary. If ctx ends, the error is its own. What was downloaded stays, and the next call goes on from there.
 func Ensure(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err

@@ -235,12 +235,11 @@ var whole = []string{Version + "/libdaguerre-cpu.so", Version + "/licenses/LICEN
 // web serves a release. A fault may answer a request in its place.
 type web struct {
 	*httptest.Server
-	mu       sync.Mutex
-	release  *release
-	fault    func(n int, name string, w http.ResponseWriter, r *http.Request) bool // n counts requests of this name from 1
-	count    map[string]int
-	ranges   []string // of requests for archives, "" for none
-	archives int
+	mu      sync.Mutex
+	release *release
+	fault   func(n int, name string, w http.ResponseWriter, r *http.Request) bool // n counts requests of this name from 1
+	count   map[string]int
+	ranges  []string // of requests for archives, "" for none
 }
 
 func serve(t *testing.T, r *release) *web {
