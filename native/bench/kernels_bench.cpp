@@ -92,8 +92,10 @@ void convolutions() {
                          {256, 128, 3, 1, 3, 1},   {32, 4, 320, 2, 3, 1},    {32, 320, 320, 16, 3, 1},
                          {16, 640, 640, 16, 3, 1}, {8, 1280, 1280, 16, 3, 1}};
     for (const Conv& c : list) {
-        for (const auto& [type, exact] :
+        for (const auto& kind :
              {std::pair{GGML_TYPE_F16, true}, std::pair{GGML_TYPE_F16, false}, std::pair{GGML_TYPE_BF16, false}}) {
+            const ggml_type type = kind.first;
+            const bool exact     = kind.second;
             const int64_t result = c.size / c.stride, taps = int64_t{c.kernel} * c.kernel;
             char name[100];
             std::snprintf(name, sizeof name, "conv %d x %d, %d -> %d, %d^2 x %d%s, %s%s", c.kernel, c.kernel,
