@@ -151,9 +151,9 @@ static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tens
     return y;
 }
 
-// Whether our F32 kernels are faster than ggml's. On a core with AVX2 (ARM's were not measured), ggml's products of F16 and quantized weights (llamafile)
+// Whether our F32 kernels are faster than ggml's. On a core with AVX2, ggml's products of F16 and quantized weights (llamafile)
 // reach 60 to 75 GFLOP/s, as ours do; its products of F32 weights reach 30 to 40. For a few tokens, widening the weights costs
-// more than it saves.
+// more than it saves. On ARM the same is done unmeasured.
 static bool matmul_pays(const ggml_tensor* weight, const ggml_tensor* x) {
     return !f32_products() || (weight->type == GGML_TYPE_F32 && x->ne[1] * x->ne[2] >= 8);
 }
