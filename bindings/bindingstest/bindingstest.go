@@ -89,7 +89,8 @@ func Compile(tb testing.TB, path, source string, args ...string) {
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	args = slices.Concat(command[1:], []string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-I", filepath.Dir(Header(tb)), "-o", path, file}, args)
+	own := []string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-I", filepath.Dir(Header(tb)), "-o", path, file}
+	args = slices.Concat(command[1:], own, args)
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		tb.Fatalf("cc: %v\n%s", err, bytes.TrimSpace(out))
 	}

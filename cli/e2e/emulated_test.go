@@ -29,8 +29,8 @@ var emulatedCPUs = []struct{ cpu, level string }{{"cortex-a57", "neon"}, {"neove
 
 // smallRun is a run of few small pictures, named by pattern.
 func smallRun(pattern string, pictures, steps int, flags ...string) []string {
-	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle on a blue background", "--seed", "7", "-n", fmt.Sprint(pictures),
-		"--steps", fmt.Sprint(steps), "--width", "64", "--height", "64", "--threads", "1", "-o", pattern}, flags...)
+	return append([]string{"generate", "--model", "nano", "--prompt", "a red circle on a blue background", "--seed", "7",
+		"-n", fmt.Sprint(pictures), "--steps", fmt.Sprint(steps), "--width", "64", "--height", "64", "--threads", "1", "-o", pattern}, flags...)
 }
 
 // onCPU has an emulated program find another CPU.

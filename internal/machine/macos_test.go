@@ -14,7 +14,8 @@ func TestDarwinFigures(t *testing.T) {
 	assert.Equal(t, System{TotalBytes: 16 * gib, AvailableBytes: 6 * gib, ProcessBytes: gib, Limit: limitOfMachine}, s)
 	f.external = 20 * gib
 	assert.EqualValues(t, 16*gib, f.available(), "never more than there is")
-	for name, unknown := range map[string]darwinFigures{"nothing": {}, "no process": {total: gib, free: gib}, "no pages": {total: gib, process: 1}} {
+	for name, unknown := range map[string]darwinFigures{"nothing": {}, "no process": {total: gib, free: gib},
+		"no pages": {total: gib, process: 1}} {
 		_, ok := unknown.system()
 		assert.False(t, ok, name)
 	}
