@@ -145,7 +145,7 @@ func try(files []candidate, wanted string) (*Library, []Attempt) {
 		}
 		outcome := "loaded"
 		if l := lib.Level(); l != "" {
-			outcome += ": level " + l + ", the best here that this CPU has"
+			outcome += ": level " + l
 		}
 		attempts = append(attempts, Attempt{candidate: c, Outcome: outcome, OK: true})
 		lib.attempts = attempts

@@ -105,6 +105,9 @@ void multiply_rows(const LeftTiles& a, int tile, int row, const RightTiles& b, i
     for (int64_t i = 0; i < steps; i++, lines += 2 * a.step) {
 #pragma GCC unroll 16  // a branch per step would halve the speed while weights come from memory
         for (int64_t pair = 0; pair < kTile; pair++) {
+#if defined(__clang__)
+            __asm__ volatile("" ::: "memory");  // else clang loads the values of later pairs early, and spills them
+#endif
             __m512bh v[Columns];
             for (int c = 0; c < Columns; c++) {
                 v[c] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b.columns[c] + i * b.step + pair * kTileDepth));
