@@ -34,6 +34,8 @@ func main() {
 		Stdout:         stdout,
 		Stderr:         os.Stderr,
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		ConfigDir:      os.UserConfigDir,
 		Width:          widthOf(os.Stdout),
 		ErrWidth:       widthOf(os.Stderr),
 		Now:            time.Now,

@@ -81,7 +81,7 @@ func TestBadModels(t *testing.T) {
 	})
 	t.Run("missing", func(t *testing.T) {
 		dir := t.TempDir()
-		refuse(t, dir, filepath.Join(dir, "none.safetensors"), 3, []string{"no such file", "check the path"})
+		refuse(t, dir, filepath.Join(dir, "none.safetensors"), 3, []string{"no such file", "--model"})
 	})
 	t.Run("no permission", func(t *testing.T) {
 		// Not t.TempDir: its parents are closed to other users.

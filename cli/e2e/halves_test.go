@@ -48,7 +48,7 @@ func TestHalvesOfAVAE(t *testing.T) {
 		{generate + "-o OUT --vae DECODER", 0, nil},
 		{generate + "-o OUT --vae ENCODER", 3, []string{"encoder.safetensors", "holds no decoder"}},
 		{generate + "-o OUT --vae DECODER -i PICTURE", 3, []string{"--image", "needs the VAE's encoder"}},
-		{generate + "-o OUT --vae DECODER --hires-scale 2 --hires-upscaler picture", 2, []string{"hires.upscaler", "needs the VAE's encoder"}},
+		{generate + "-o OUT --vae DECODER --hires-scale 2 --hires-upscaler picture", 2, []string{"--hires-upscaler", "needs the VAE's encoder"}},
 		{"plan --model nano --vae DECODER -i PICTURE", 3, []string{"--image", "needs the VAE's encoder"}},
 		{"plan --model nano --vae ENCODER", 3, []string{"encoder.safetensors", "holds no decoder"}},
 	} {

@@ -59,7 +59,7 @@ func TestWrongRoles(t *testing.T) {
 		{"a ControlNet as refiner", 3, []string{"--model", base, "--refiner", net}, []string{"refiner", "some-net", "this is a ControlNet"}},
 		{"an upscaler as TAESD", 3, []string{"--model", base, "--taesd", upscaler}, []string{"taesd", "some-esrgan", "this is an upscaler"}},
 		{"a base as upscaler", 3, []string{"--model", base, "--upscaler", base}, []string{"upscaler", "base", "give an ESRGAN model"}},
-		{"hires without its model", 2, []string{"--model", base, "--hires-scale", "2", "--hires-upscaler", "model"}, []string{"hires.upscaler",
+		{"hires without its model", 2, []string{"--model", base, "--hires-scale", "2", "--hires-upscaler", "model"}, []string{"--hires-upscaler",
 			"name an ESRGAN file"}},
 		{"an SD 1.5 ControlNet", 3, []string{"-c", file("sd15", "", control(sd1, picture, ""))}, []string{"controlnet[0].model", "sd15-net",
 			"Stable Diffusion 1.x"}},

@@ -159,15 +159,15 @@ func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.T
 	return t, err
 }
 
-// plannedJobs puts the jobs that a pipeline is to do into the terms of package memory.
-func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]memory.Job, error) {
+// plannedJobs puts the jobs that a pipeline is to do into the terms of package memory. It also returns what is to be said of them.
+func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) (jobs []memory.Job, warnings []string, err error) {
 	model, err := p.Probe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	target, err := o.target(p.Info, model)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	run := runJobs{together: map[string]*group{}}
 	add := func(prep *prepare.Prepared, err error) error {
@@ -178,18 +178,23 @@ func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) ([]mem
 		if err != nil {
 			return err
 		}
+		for _, w := range prep.Warnings {
+			if !slices.Contains(warnings, w) {
+				warnings = append(warnings, w)
+			}
+		}
 		return run.add(prep, job)
 	}
 	if len(requests) == 0 {
 		err := add(target.Plain())
-		return run.jobs, err
+		return run.jobs, warnings, err
 	}
 	for _, r := range requests {
 		if err := add(target.PrepareSize(r)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return run.shared(), nil
+	return run.shared(), warnings, nil
 }
 
 // openNamed opens a model on the device that cfg names, with parts of it on the CPU where the device's memory is too short.
@@ -252,7 +257,7 @@ func (p *Pipeline) openBase(ctx context.Context, opening opening, o openOptions)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := opening.plannedJobs(planner, o.jobs)
+	jobs, _, err := opening.plannedJobs(planner, o.jobs) // the warnings come with the jobs
 	if err != nil {
 		return nil, err
 	}

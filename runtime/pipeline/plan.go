@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"log/slog"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
@@ -22,7 +23,7 @@ type MemoryPlan struct {
 	Measured bool `json:"measured"`
 	// Sizes are the jobs as they were planned, defaults filled in.
 	Sizes []memory.Job `json:"sizes"`
-	// Warnings are what opening the model would warn of.
+	// Warnings are what opening the model would warn of, and preparing the jobs.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -65,8 +66,9 @@ func Plan(ctx context.Context, cfg Config, jobs []request.Request, opts ...OpenO
 // report plans jobs and puts together what there is to say.
 func (o opening) report(ctx context.Context, p *plan.Planner, requests []request.Request) (MemoryPlan, error) {
 	out := MemoryPlan{Device: p.Device(), Measured: p.Measured(), Warnings: o.warnings}
-	var err error
-	if out.Sizes, err = o.plannedJobs(p, requests); err != nil {
+	sizes, warnings, err := o.plannedJobs(p, requests)
+	out.Sizes, out.Warnings = sizes, slices.Concat(o.warnings, warnings)
+	if err != nil {
 		return out, err
 	}
 	if out.Parts, err = p.Parts(out.Sizes); err != nil {

@@ -24,7 +24,41 @@ const MaxFileBytes = 8 << 20
 // ReadFile reads a run file, JSON if its name ends in .json and TOML otherwise. Errors name the file;
 // those of its contents are Errors, and the Run has what could be read then. Paths in it are relative to the working directory, as on the
 // command line.
-func ReadFile(path string) (Run, error) {
+func ReadFile(path string) (Run, error) { return ReadFileOver(Defaults{Job: Default()}, path) }
+
+// Defaults are what the keys mean that a run file does not have.
+type Defaults struct {
+	Model Model
+	Job   Request
+}
+
+// ReadDefaults reads a file of defaults: a run file of a model and keys of a job, without [[job]] tables. Its values are checked by
+// themselves; what has to go together with other keys is checked in the run that they are used for.
+func ReadDefaults(path string) (Defaults, error) {
+	run, err := ReadFile(path)
+	var errs Errors
+	if err != nil && !errors.As(err, &errs) {
+		return Defaults{}, err
+	}
+	if run.given != nil {
+		errs.Add("job", "a file of defaults has no [[job]] tables; write their keys at the top")
+	} else if len(run.Jobs) > 0 {
+		run.faulty = true // so that nothing is missing
+		var more Errors
+		errors.As(run.Validate(), &more) // there is no other
+		for _, e := range more {
+			errs.add(e)
+		}
+	}
+	if len(errs) > 0 {
+		return Defaults{}, errs
+	}
+	return Defaults{run.Model, run.Jobs[0]}, nil
+}
+
+// ReadFileOver is ReadFile with other defaults. A key of the file replaces the default's, key by key within tables; a list replaces the whole
+// list.
+func ReadFileOver(d Defaults, path string) (Run, error) {
 	f, err := openRun(path)
 	if err != nil {
 		return Run{}, fmt.Errorf("run file: %w", err)
@@ -34,11 +68,10 @@ func ReadFile(path string) (Run, error) {
 	if err != nil {
 		return Run{}, fmt.Errorf("run file %s: %w", path, err)
 	}
-	decode := DecodeTOML
+	run, err := d.DecodeTOML(data)
 	if strings.EqualFold(filepath.Ext(path), ".json") {
-		decode = DecodeJSON
+		run, err = d.DecodeJSON(data)
 	}
-	run, err := decode(data)
 	if err != nil {
 		return run, fmt.Errorf("run file %s: %w", path, err)
 	}
@@ -57,7 +90,10 @@ func openRun(path string) (*os.File, error) {
 // DecodeTOML decodes a run file in TOML: top-level defaults, a [model] table (or model = "path") and
 // [[job]] tables; without a [[job]] the top level is the one job. Unknown keys and wrong types are errors, all
 // of them reported; values are not checked until Run.Validate.
-func DecodeTOML(data []byte) (Run, error) {
+func DecodeTOML(data []byte) (Run, error) { return Defaults{Job: Default()}.DecodeTOML(data) }
+
+// DecodeTOML is the function DecodeTOML with other defaults.
+func (d Defaults) DecodeTOML(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
@@ -77,29 +113,32 @@ func DecodeTOML(data []byte) (Run, error) {
 		}
 		return Run{}, Errors{{Message: "not TOML: " + err.Error()}}
 	}
-	return Decode(table)
+	return d.decode(table)
 }
 
 // DecodeJSON decodes a run file in JSON, of the same shape as the TOML one.
-func DecodeJSON(data []byte) (Run, error) {
+func DecodeJSON(data []byte) (Run, error) { return Defaults{Job: Default()}.DecodeJSON(data) }
+
+// DecodeJSON is the function DecodeJSON with other defaults.
+func (d Defaults) DecodeJSON(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
 	data = words.WithoutBOM(data)
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
+	text := json.NewDecoder(bytes.NewReader(data))
+	text.UseNumber()
 	var table map[string]any
-	if err := d.Decode(&table); err != nil {
-		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()), Message: "not a JSON object: " + err.Error()}}
+	if err := text.Decode(&table); err != nil {
+		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", text.InputOffset()), Message: "not a JSON object: " + err.Error()}}
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", d.InputOffset()),
+	if _, err := text.Token(); err != io.EOF {
+		return Run{}, Errors{{Path: fmt.Sprintf("byte %d", text.InputOffset()),
 			Message: "something follows the JSON object; a run file is one object"}}
 	}
 	if path, first, twice := words.KeyTwice(data, separators); twice {
 		return Run{}, Errors{{Path: path, Message: "is given twice, also as " + first}}
 	}
-	return Decode(table)
+	return d.decode(table)
 }
 
 func checkSize(data []byte) error {
@@ -112,9 +151,11 @@ func checkSize(data []byte) error {
 // Decode makes a Run of a table that a TOML or JSON library has decoded, the latter with json.Number for numbers. Keys
 // may be in any of Casings and be called as diffusers or AUTOMATIC1111 call them (see Names). Errors are Errors, and their paths are
 // spelled as in the table. The Run has what could be read, and its Validate finds what else is wrong.
-func Decode(table map[string]any) (Run, error) {
+func Decode(table map[string]any) (Run, error) { return Defaults{Job: Default()}.decode(table) }
+
+func (def Defaults) decode(table map[string]any) (Run, error) {
 	d := &decoder{casing: SnakeCase, modelAt: place{"model", "model"}}
-	var run Run
+	run := Run{Model: def.Model}
 	if c, ok := DetectCasing(table); ok {
 		run.Casing, d.casing = c, c
 	}
@@ -143,7 +184,7 @@ func Decode(table map[string]any) (Run, error) {
 		d.pictured = d.pictured || f.hasPicture()
 		d.masked = d.masked || f.get("mask") != nil || f.get("maskimage") != nil
 	}
-	defaults, topIsWebUI := Default(), fromWebUI(top)
+	defaults, topIsWebUI := def.Job, fromWebUI(top)
 	d.webUI = topIsWebUI
 	d.structure(&defaults, d.adopt(top, "", model), place{})
 	for i, job := range jobs {

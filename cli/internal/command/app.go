@@ -27,10 +27,12 @@ const name = "daguerre"
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	StderrTerminal bool             // Stderr is a terminal: draw progress bars
-	Width          func() int       // columns of the terminal that Stdout is; 0: it is none. nil: as 0
-	ErrWidth       func() int       // columns of the terminal that Stderr is; 0: it is none. nil: as 0
-	Now            func() time.Time // the clock
+	StderrTerminal bool                   // Stderr is a terminal: draw progress bars
+	StdinTerminal  bool                   // Stdin is a terminal: a person types
+	ConfigDir      func() (string, error) // as os.UserConfigDir; nil: there is no file of defaults
+	Width          func() int             // columns of the terminal that Stdout is; 0: it is none. nil: as 0
+	ErrWidth       func() int             // columns of the terminal that Stderr is; 0: it is none. nil: as 0
+	Now            func() time.Time       // the clock
 
 	// OwnStdout returns standard output for the caller alone: what else is written to it goes to standard error from then on. nil: Stdout
 	// is that already.
@@ -212,7 +214,8 @@ func (d display) reporter(env Env, note string) progress.Reporter {
 	case d.quiet:
 		return progress.Discard{}
 	}
-	return progress.NewText(progress.TextOptions{Out: env.Stdout, Err: env.Stderr, Bar: env.bar(), Now: env.Now, Note: note})
+	return progress.NewText(progress.TextOptions{Out: env.Stdout, Err: env.Stderr, Bar: env.bar(), Width: env.ErrWidth, Now: env.Now,
+		Note: note})
 }
 
 // finish ends a reporter: with an event of the failure where there is one.

@@ -65,9 +65,9 @@ func runDoctor(c *cli.Context, env Env) error {
 	d := diagnosis{Schema: 1, Version: Version(), OK: true, Library: env.Native.Library()}
 	d.Findings = append(d.Findings, checkLibrary(d.Library))
 	if !d.Library.Loaded {
-		d.Findings = append(d.Findings, checkCache())
+		d.Findings = append(d.Findings, checkCache(), checkDefaults(env))
 	} else {
-		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env), checkCache())
+		d.Findings = append(d.Findings, checkCPU(d.Library), checkDevices(ctx, env), checkCache(), checkDefaults(env))
 		d.Findings = append(d.Findings, checkNano(ctx, env, deep)...)
 	}
 	if d.Library.Loaded {

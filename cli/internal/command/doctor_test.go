@@ -119,7 +119,12 @@ func TestWarningsBecomeEvents(t *testing.T) {
 	log.With("model", "x").WithGroup("vae").Warn("careful", slog.Int("n", 3))
 	log.Error("bad")
 	assert.Equal(t, []progress.Event{progress.Warning{Message: "careful (model=x, vae.n=3)"}, progress.Warning{Message: "bad"}}, r.events)
-	assert.False(t, log.Enabled(context.Background(), slog.LevelInfo))
+	assert.False(t, log.Enabled(context.Background(), slog.LevelDebug))
+	r.events = nil
+	log.Info("loading", "component", "unet", "done", int64(3<<20), "total", int64(4<<20))
+	log.Info("adapter", "name", "ink", "applied", "3 of 4 tensors", "mebibytes", 1)
+	assert.Equal(t, []progress.Event{progress.Step{Stage: progress.StageLoad, Part: "unet", Done: 3 << 20, Total: 4 << 20},
+		progress.Note{Message: "adapter ink: 3 of 4 tensors"}}, r.events)
 	var out syncBuffer
 	newLogger(&r, &out, true).Debug("details", "k", "v")
 	assert.Contains(t, out.String(), "msg=details k=v")

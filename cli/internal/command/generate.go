@@ -24,6 +24,7 @@ type generateOptions struct {
 	run       request.Run
 	command   string // whose --help tells more
 	config    string // the run file's name, or ""
+	defaults  string // the file of the user's own defaults, or ""
 	overwrite bool
 	verbose   bool
 	preview   int // every so many steps; 0: never
@@ -50,11 +51,14 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 	if opts.quiet && opts.json {
 		errs.Add("--quiet", "and --json exclude each other; --json alone prints events only")
 	}
-	var err error
-	opts.run = request.Run{Jobs: []request.Request{request.Default()}}
+	defaults, own, err := ownDefaults(c, env)
+	if err != nil {
+		return opts, err
+	}
+	opts.run, opts.defaults = request.Run{Model: defaults.Model, Jobs: []request.Request{defaults.Job}}, own
 	if opts.config != "" {
 		var found request.Errors
-		if opts.run, err = readRun(env, opts.config); err != nil && !errors.As(err, &found) {
+		if opts.run, err = readRun(env, defaults, opts.config); err != nil && !errors.As(err, &found) {
 			return opts, err
 		}
 		errs = append(errs, found...)
@@ -139,6 +143,9 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	}
 	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
+	if o.defaults != "" {
+		r.Report(progress.Note{Message: "with your own defaults: " + o.defaults})
+	}
 	s := &session{generateOptions: o, env: env, report: r, store: service.Files{Writer: &output.Writer{Overwrite: o.overwrite}}}
 	s.texts = &pictureTexts{env: env, warn: func(text string) { r.Report(progress.Warning{Message: text}) }}
 	defer s.texts.stop()

@@ -47,7 +47,7 @@ func casingOf(c *cli.Context, def request.Casing) (request.Casing, error) {
 
 // checkedRun reads and checks the run file that is the one argument or, for "-", standard input; with files also what it names.
 func checkedRun(c *cli.Context, env Env, files bool) (request.Run, error) {
-	run, err := readRun(env, c.Args().First())
+	run, err := readRun(env, request.Defaults{Job: request.Default()}, c.Args().First())
 	var errs request.Errors
 	if err != nil && !errors.As(err, &errs) {
 		return run, err
@@ -67,23 +67,24 @@ func checkedRun(c *cli.Context, env Env, files bool) (request.Run, error) {
 	return run, err
 }
 
-func readRun(env Env, path string) (request.Run, error) {
+// readRun reads a run file, or standard input for "-".
+func readRun(env Env, d request.Defaults, path string) (request.Run, error) {
 	if path != "-" {
-		return readRunFile(path)
+		return readRunFile(d, path)
 	}
 	data, err := io.ReadAll(io.LimitReader(env.Stdin, request.MaxFileBytes+1))
 	if err != nil {
 		return request.Run{}, &inputError{fmt.Errorf("standard input: %w", err)}
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(words.WithoutBOM(data)), []byte("{")) {
-		return request.DecodeJSON(data)
+		return d.DecodeJSON(data)
 	}
-	return request.DecodeTOML(data)
+	return d.DecodeTOML(data)
 }
 
 // readRunFile reads a run file for every command. One that cannot be read is a matter of files, what stands in one of usage.
-func readRunFile(path string) (request.Run, error) {
-	run, err := request.ReadFile(path)
+func readRunFile(d request.Defaults, path string) (request.Run, error) {
+	run, err := request.ReadFileOver(d, path)
 	if err != nil && !errors.Is(err, request.ErrInvalid) {
 		err = &inputError{err}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // overallInterval is the least time between two reports of how far the whole run is.
@@ -36,14 +37,18 @@ type generation struct {
 	previews previewWriter
 	closed   sync.Once
 
-	mu       sync.Mutex
-	jobs     map[int]*jobProgress // that were begun with and have not ended
-	steps    jobProgress          // of all jobs that were begun with
-	last     time.Time            // of the last overall report
-	running  queue.Event
-	failed   error // that ends the run: the disk is full, say
-	first    error // of the first job that failed, in their order
-	firstJob int
+	mu      sync.Mutex
+	jobs    map[int]*jobProgress // that were begun with and have not ended
+	steps   jobProgress          // of all jobs that were begun with
+	last    time.Time            // of the last overall report
+	running queue.Event
+	parts   string // that took part in the last job
+	// When the running batch began, when its last picture was finished, and each picture's share of the time before its first.
+	batchAt, pictureAt time.Time
+	shared             float64
+	failed             error // that ends the run: the disk is full, say
+	first              error // of the first job that failed, in their order
+	firstJob           int
 }
 
 // jobProgress is how far a job is.
@@ -128,6 +133,7 @@ func (g *generation) hear(e service.Event) {
 		g.jobs[e.Job] = j
 		g.mu.Unlock()
 		r := e.Request
+		defer g.takePart(r) // below the line of the job
 		g.report.Report(progress.JobStart{Job: e.Job, Prompt: r.Prompt, Seed: r.Seed, Images: r.NumImages, Width: r.Width,
 			Height: r.Height, Steps: r.NumInferenceSteps, GuidanceScale: r.GuidanceScale, Scheduler: r.Scheduler})
 	case service.Progress:
@@ -136,10 +142,10 @@ func (g *generation) hear(e service.Event) {
 		g.previews.write(e)
 	case service.Picture:
 		g.mu.Lock()
-		began := g.jobs[e.Job].began
+		began, own := g.jobs[e.Job].began, g.ownSeconds()
 		g.mu.Unlock()
 		g.report.Report(progress.Image{Job: e.Job, Index: e.Index, Seed: e.Seed, Path: e.Path, Width: e.Width, Height: e.Height, Format: e.Format,
-			Bytes: e.Bytes, Seconds: g.env.Now().Sub(began).Seconds()})
+			Bytes: e.Bytes, Seconds: g.env.Now().Sub(began).Seconds(), PictureSeconds: own})
 	case service.Latents:
 		g.report.Report(progress.Latents(e))
 	case service.Warning:
@@ -155,6 +161,61 @@ func (g *generation) hear(e service.Event) {
 		delete(g.jobs, e.Job)
 		if e.Err != nil && (g.first == nil || e.Job < g.firstJob) {
 			g.first, g.firstJob = e.Err, e.Job
+		}
+	}
+}
+
+// ownSeconds is the time of a picture that is finished now: its share of what its batch has in common, which is all until the batch's first
+// picture, and what it took alone after that. The lock is held.
+func (g *generation) ownSeconds() float64 {
+	now := g.env.Now()
+	if g.pictureAt.IsZero() {
+		g.shared, g.pictureAt = now.Sub(g.batchAt).Seconds()/float64(max(g.running.Size, 1)), now
+		return g.shared
+	}
+	alone := now.Sub(g.pictureAt).Seconds()
+	g.pictureAt = now
+	return g.shared + alone
+}
+
+// takePart tells what takes part in a job besides the model. What the last job had is not told again.
+func (g *generation) takePart(r *request.Request) {
+	var parts []string
+	for _, n := range r.ControlNets {
+		net := pipeline.ModelName(n.Model)
+		text := fmt.Sprintf("ControlNet %s: %s", net, cmp.Or(filepath.Base(n.Image.Path), "a picture"))
+		if n.Preprocessor != "" && n.Preprocessor != "none" {
+			text += " through " + n.Preprocessor
+		}
+		if n.Weight != nil && *n.Weight != 1 {
+			text += fmt.Sprintf(", weight %g", *n.Weight)
+		}
+		if n.Start > 0 || n.End > 0 && n.End < 1 {
+			text += fmt.Sprintf(", from %g to %g of the steps", n.Start, cmp.Or(n.End, 1))
+		}
+		parts = append(parts, text)
+	}
+	if m := g.run.Model.Refiner; m != "" {
+		switch r.RefinerMode {
+		case request.RefinerNone:
+			parts = append(parts, "the refiner takes no part")
+		case request.RefinerImg2Img:
+			parts = append(parts, fmt.Sprintf("refiner: repaints with strength %g", r.RefinerStrength))
+		default:
+			parts = append(parts, fmt.Sprintf("refiner: from %g of the steps on", r.RefinerStart))
+		}
+	}
+	if h := r.Hires; h.On() {
+		parts = append(parts, fmt.Sprintf("second pass: %dx%d by %s, strength %g", h.Width, h.Height, h.Upscaler, h.Strength))
+	}
+	text := strings.Join(parts, "\n")
+	g.mu.Lock()
+	same := text == g.parts
+	g.parts = text
+	g.mu.Unlock()
+	if text != "" && !same {
+		for _, p := range parts {
+			g.report.Report(progress.Note{Message: p})
 		}
 	}
 }
@@ -195,7 +256,7 @@ func (g *generation) event(e queue.Event) {
 	switch e.Kind {
 	case queue.BatchStarted:
 		g.mu.Lock()
-		g.running = e
+		g.running, g.batchAt, g.pictureAt, g.shared = e, g.env.Now(), time.Time{}, 0
 		g.mu.Unlock()
 		if g.images > 1 {
 			b := progress.Batch{Batch: e.Batch, Size: e.Size, Why: e.Why, Kind: e.Label, Device: e.Worker}
@@ -230,6 +291,9 @@ func (g *generation) overallLocked(last bool) {
 	s, steps := g.snapshot(), g.steps
 	if rest := g.images - g.resumed - steps.images; rest > 0 && steps.images > 0 && !last {
 		steps.total += steps.total * int64(rest) / int64(steps.images)
+	}
+	if s.ETA == 0 && steps.done*20 >= steps.total && steps.done < steps.total && !last { // no picture is finished so far
+		s.ETA = time.Duration(float64(now.Sub(g.began)) / float64(steps.done) * float64(steps.total-steps.done))
 	}
 	g.report.Report(progress.Overall{Images: g.images, Finished: g.resumed + int(s.Finished), Failed: int(s.Failed), Done: steps.done,
 		Total:           steps.total,

@@ -1,21 +1,27 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/backend/native"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -53,6 +59,9 @@ func (s *session) open(ctx context.Context) error {
 		}
 	}
 	log := newLogger(s.report, s.env.Stderr, s.verbose)
+	if bytes := fileBytes(m.Model); bytes >= largeFile {
+		s.report.Report(progress.Step{Stage: progress.StageLoad, Part: filepath.Base(m.Model), Total: bytes})
+	}
 	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
 	if err != nil {
 		return explain(s.inWords(-1, blameInput(err)), m)
@@ -67,9 +76,13 @@ func (s *session) open(ctx context.Context) error {
 		}
 		if c.Name == "unet" {
 			event.Device = c.Device
+			event.WeightType, event.WeightReason = weightType(s.run, c)
 		}
 	}
 	s.report.Report(event)
+	for _, text := range replaced(m) {
+		s.report.Report(progress.Note{Message: text})
+	}
 	if needHashes(s.run.Jobs) {
 		s.texts.begin(m, pipe.ModelFiles())
 	}
@@ -77,6 +90,48 @@ func (s *session) open(ctx context.Context) error {
 		return pipe.SetProfile(true)
 	}
 	return nil
+}
+
+// largeFile is a file whose loading is told before it begins.
+const largeFile = 256 << 20
+
+// fileBytes is the size of a model's file; 0 of what is no file.
+func fileBytes(path string) int64 {
+	st, err := os.Stat(path)
+	if err != nil || !st.Mode().IsRegular() {
+		return 0
+	}
+	return st.Size()
+}
+
+// weightType says of which type the UNet's weights are in memory, and why.
+func weightType(run request.Run, unet backend.ComponentInfo) (name, why string) {
+	m := run.Model
+	asked := cmp.Or(m.UNetType, m.Type, "auto")
+	switch {
+	case unet.Type == "":
+		return "", ""
+	case asked != "auto" && asked != string(unet.Type): // what has no rows of whole blocks stays
+		return asked + " and " + string(unet.Type), run.Path(0, "model."+word(m.UNetType != "", "unet_type", "type"))
+	case asked != "auto":
+		why = run.Path(0, "model."+word(m.UNetType != "", "unet_type", "type"))
+	case unet.Type == unet.FileType:
+		why = "as in the file"
+	default:
+		why = fmt.Sprintf("%s in the file", unet.FileType)
+	}
+	return string(unet.Type), why
+}
+
+// replaced tells which files take the place of components of the model, or stand beside it.
+func replaced(m request.Model) (out []string) {
+	for _, f := range []struct{ what, path string }{{"UNet", m.UNet}, {"text encoder", m.TextEncoder}, {"text encoder 2", m.TextEncoder2},
+		{"VAE", m.VAE}, {"TAESD", m.TAESD}, {"upscaler", m.Upscaler}, {"refiner", m.Refiner}} {
+		if f.path != "" && f.path != m.Model {
+			out = append(out, f.what+": "+pipeline.ModelName(f.path))
+		}
+	}
+	return out
 }
 
 // onceCacheMB is for the encoded prompts of a run in which no job's prompt is another's, in MiB: only negative prompts are used again.
@@ -213,21 +268,27 @@ func newLogger(r progress.Reporter, w io.Writer, verbose bool) *slog.Logger {
 	if verbose {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return slog.New(&warningHandler{report: r})
+	return slog.New(&logHandler{report: r, began: map[string]time.Time{}})
 }
 
-// warningHandler reports warnings and errors as progress.Warning, their attributes in parentheses.
-type warningHandler struct {
+// logHandler reports warnings and errors as progress.Warning, their attributes in parentheses. Of other records it reports how far loading
+// is, and which part of an adapter applies.
+type logHandler struct {
 	report progress.Reporter
+	began  map[string]time.Time // loading, by component; records of it come from one goroutine at a time
 	attrs  []string
 	group  string
 }
 
 // Enabled implements slog.Handler.
-func (h *warningHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
 
 // Handle implements slog.Handler.
-func (h *warningHandler) Handle(_ context.Context, record slog.Record) error {
+func (h *logHandler) Handle(_ context.Context, record slog.Record) error {
+	if record.Level < slog.LevelWarn {
+		h.tell(record)
+		return nil
+	}
 	parts := slices.Clone(h.attrs)
 	record.Attrs(func(a slog.Attr) bool {
 		parts = append(parts, h.group+a.String())
@@ -241,8 +302,32 @@ func (h *warningHandler) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
+// tell reports the records of the library and the pipeline that are for people.
+func (h *logHandler) tell(record slog.Record) {
+	attr := map[string]slog.Value{}
+	record.Attrs(func(a slog.Attr) bool {
+		attr[a.Key] = a.Value
+		return true
+	})
+	switch record.Message {
+	case native.LoadingMessage:
+		part, done, total := attr["component"].String(), attr["done"].Int64(), attr["total"].Int64()
+		if h.began[part].IsZero() {
+			h.began[part] = record.Time
+		}
+		spent := record.Time.Sub(h.began[part]).Seconds()
+		step := progress.Step{Stage: progress.StageLoad, Part: part, Done: done, Total: total, Seconds: spent}
+		if spent > 0 && done > 0 {
+			step.ETASeconds = spent / float64(done) * float64(total-done) // a little too short: the first second is not in it
+		}
+		h.report.Report(step)
+	case "adapter":
+		h.report.Report(progress.Note{Message: fmt.Sprintf("adapter %s: %s", attr["name"], attr["applied"])})
+	}
+}
+
 // WithAttrs implements slog.Handler.
-func (h *warningHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	c.attrs = slices.Clone(h.attrs)
 	for _, a := range attrs {
@@ -252,7 +337,7 @@ func (h *warningHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (h *warningHandler) WithGroup(name string) slog.Handler {
+func (h *logHandler) WithGroup(name string) slog.Handler {
 	c := *h
 	if name != "" {
 		c.group += name + "."

@@ -59,6 +59,7 @@ var actions = map[string]action{
 	"request names":        bare("", listNames),
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
 	"install":              bare("; name an archive with --from", act(installOptionsOf, installOptions.execute)),
+	"version":              bare("", func(c *cli.Context, env Env) error { return printVersion(c.Context, env) }),
 	"devices":              bare("", listDevices),
 	"doctor":               bare("", runDoctor),
 	"completion":           takes(1, "name a shell: "+joined(manual.Shells), printCompletion),

@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -45,7 +46,17 @@ func workerOptionsOf(c *cli.Context) (workerOptions, error) {
 		inRange(c, "models", o.models, 1, 64))
 }
 
+// typedWorker is told to a person who starts a worker by hand.
+const typedWorker = `The worker serves other programs: it reads a request from each line of standard input, which is your terminal now, and
+writes what happens as lines of JSON. To make a picture yourself use daguerre generate.
+To try it, type this line. Ctrl-D ends the worker.
+{"id": 1, "type": "generate", "request": {"model": "nano", "prompt": "a red circle"}}
+docs/worker.md tells more.`
+
 func (o workerOptions) execute(ctx context.Context, env Env) error {
+	if env.StdinTerminal {
+		_, _ = fmt.Fprintln(env.Stderr, typedWorker) // nowhere is left to complain to
+	}
 	if o.supervise {
 		return o.superviseChild(ctx, env)
 	}

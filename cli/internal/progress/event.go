@@ -45,7 +45,9 @@ type Model struct {
 	Precision       string  `json:"precision"`
 	PrecisionReason string  `json:"precision_reason,omitempty"`
 	ParameterBytes  int64   `json:"parameter_bytes"`
-	Seconds         float64 `json:"seconds"` // taken to open it
+	WeightType      string  `json:"weight_type,omitempty"`   // of the UNet's matrices in memory
+	WeightReason    string  `json:"weight_reason,omitempty"` // why they have it
+	Seconds         float64 `json:"seconds"`                 // taken to open it
 }
 
 // JobStart tells that a job begins.
@@ -64,7 +66,8 @@ type JobStart struct {
 // Step tells how far a job, or another long task, is. Done never falls within a job and equals Total after its last step.
 type Step struct {
 	Job            int     `json:"job"`
-	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "write", "verify", "tiles", "download" or "unpack"
+	Stage          string  `json:"stage"`            // a pipeline.Stage; outside of jobs "load", "write", "verify", "tiles", "download" or "unpack"
+	Part           string  `json:"part,omitempty"`   // of "load": what is loaded, as "unet"; "" is the whole file
 	Step           int     `json:"step"`             // denoising steps done in this batch
 	Steps          int     `json:"steps"`            // denoising steps of a batch
 	Done           int64   `json:"done"`             // steps of all pictures of this job; bytes where no job is, but tiles
@@ -143,6 +146,8 @@ type Image struct {
 	Format  string  `json:"format"`
 	Bytes   int     `json:"bytes"`
 	Seconds float64 `json:"seconds"` // since the job began
+
+	PictureSeconds float64 `json:"picture_seconds"` // of this picture alone; a batch's common time counts in equal parts
 }
 
 // Latents tells that a job's latents are complete on disk.

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -127,8 +129,8 @@ func TestBar(t *testing.T) {
 	}
 	r.Report(Image{Path: "a.png", Width: 8, Height: 8, Seconds: 0.1})
 	r.Close()
-	assert.Contains(t, errs.String(), "job 2/2  denoise")
-	assert.Contains(t, errs.String(), "3/4")
+	assert.Contains(t, errs.String(), "job 2/2  denoise 3/4")
+	assert.NotContains(t, errs.String(), "it/")
 	assert.Contains(t, errs.String(), "█")
 	assert.Equal(t, "a.png  8x8  seed 0  0.1 s\n", out.String())
 }
@@ -171,7 +173,77 @@ func TestWriteProgress(t *testing.T) {
 		if bar {
 			assert.Contains(t, errs.String(), "MiB")
 		} else {
-			assert.Contains(t, errs.String(), "write 1.0 MiB of 4.0 MiB, 9.0 s to go\n")
+			assert.Contains(t, errs.String(), "write 1.0/4.0 MiB, 9.0 s to go\n")
 		}
 	}
+}
+
+// ansi are the escapes that clear a line.
+var ansi = regexp.MustCompile("\x1b\\[[0-9]*K")
+
+// lastLines are what a terminal shows of text with bars: what stands on each line in the end.
+func lastLines(text string) (out []string) {
+	for _, line := range strings.Split(text, "\n") {
+		parts := strings.FieldsFunc(line, func(r rune) bool { return r == '\r' })
+		if len(parts) > 0 {
+			line = strings.TrimSpace(ansi.ReplaceAllString(parts[len(parts)-1], ""))
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// TestNarrowTerminal: no state of a bar is wider than the terminal, or it would pile up; notes are broken; results keep a line of their own.
+func TestNarrowTerminal(t *testing.T) {
+	for _, width := range []int{40, 80, 120} {
+		var screen bytes.Buffer
+		r := NewText(TextOptions{Out: &screen, Err: &screen, Bar: &screen, Now: time.Now, Width: func() int { return width }})
+		r.Report(Start{Jobs: 12, Images: 12})
+		r.Report(Step{Stage: StageLoad, Part: "sd_xl_base_1.0.safetensors", Total: 7 << 30})
+		r.Report(Step{Stage: StageLoad, Part: "unet", Done: 3 << 30, Total: 5 << 30, Seconds: 9, ETASeconds: 6})
+		r.Report(all[1])
+		r.Report(all[2])
+		r.Report(Step{Job: 11, Stage: "denoise", Done: 3, Total: 20, Seconds: 3, ETASeconds: 17, StepsPerSecond: 0.9})
+		r.Report(Overall{Images: 12, Finished: 3, Done: 30, Total: 120, ImagesPerSecond: 0.05, ETASeconds: 180, BatchSize: 4})
+		r.Report(Image{Path: "a.png", Width: 128, Height: 128, Seconds: 9, PictureSeconds: 2})
+		r.Report(Warning{Message: strings.Repeat("many words ", 20)})
+		r.Close()
+		for _, state := range strings.FieldsFunc(screen.String(), func(r rune) bool { return r == '\r' || r == '\n' }) {
+			state = ansi.ReplaceAllString(state, "")
+			assert.LessOrEqual(t, utf8.RuneCountInString(state), width, "%q", state)
+		}
+		lines := lastLines(screen.String())
+		assert.Contains(t, lines, "a.png  128x128  seed 0  2.0 s", "the time of the picture itself")
+		assert.Contains(t, screen.String(), "load unet 3.0/5.0 GiB")
+		assert.NotContains(t, screen.String(), "0 it")
+	}
+}
+
+// TestPlainLinesSayNews: a line is not repeated, and a long run has fewer lines.
+func TestPlainLinesSayNews(t *testing.T) {
+	var errs bytes.Buffer
+	r := NewText(TextOptions{Out: &errs, Err: &errs, Now: newClock(3 * time.Second).now})
+	r.Report(Start{Jobs: 1, Images: 12})
+	for range 10 {
+		r.Report(Overall{Images: 12, Finished: 3, Done: 30, Total: 120})
+	}
+	assert.Equal(t, "3/12 pictures, 25 %\n", errs.String())
+	errs.Reset()
+	for i := range 10000 { // more than eight hours
+		r.Report(Overall{Images: 12, Finished: i / 1000, Done: int64(i), Total: 10000, ETASeconds: float64(10000 - i)})
+	}
+	assert.Less(t, strings.Count(errs.String(), "\n"), 1000)
+	seen := map[string]bool{}
+	for line := range strings.Lines(errs.String()) {
+		assert.False(t, seen[line], line)
+		seen[line] = true
+	}
+}
+
+// TestFirstEstimate waits until there is something to estimate from.
+func TestFirstEstimate(t *testing.T) {
+	assert.Empty(t, rest(Step{Done: 0, Total: 20, ETASeconds: 3, Seconds: 5}))
+	assert.Empty(t, rest(Step{Done: 1, Total: 20, ETASeconds: 3, Seconds: 0.1}))
+	assert.Equal(t, []string{"3.0 s to go", "4 s a step"}, rest(Step{Done: 1, Total: 20, ETASeconds: 3, Seconds: 4, StepsPerSecond: 0.25}))
+	assert.Empty(t, rest(Step{Done: 20, Total: 20, ETASeconds: 3, Seconds: 4}))
 }

@@ -1,12 +1,15 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -17,6 +20,7 @@ const (
 	lineInterval = 2 * time.Second       // between two plain progress lines
 	barInterval  = 60 * time.Millisecond // between two drawings of a bar
 	barWidth     = 24                    // cells
+	linesOfRun   = 100                   // about as many plain lines has a long run for each time that it becomes three times as long
 	promptRunes  = 60                    // of a prompt that are shown
 )
 
@@ -38,15 +42,19 @@ const (
 	StageUnpack   = "unpack"
 )
 
+// StageLoad is the Stage of reading a model's weights; Done and Total are bytes.
+const StageLoad = "load"
+
 // inBytes tells whether a stage counts bytes.
 func inBytes(stage string) bool {
-	return stage == StageWrite || stage == StageVerify || stage == StageDownload || stage == StageUnpack
+	return slices.Contains([]string{StageWrite, StageVerify, StageDownload, StageUnpack, StageLoad}, stage)
 }
 
 // TextOptions configures Text.
 type TextOptions struct {
 	Out, Err io.Writer        // results go to Out, progress and warnings to Err
 	Bar      io.Writer        // the terminal behind Err: a bar is drawn on it in place of lines; nil: Err is no terminal
+	Width    func() int       // columns of the terminal; nil: 80. Without a Bar lines are as long as they are
 	Now      func() time.Time // the clock
 	Note     string           // appended to each picture's line, in parentheses
 }
@@ -62,6 +70,9 @@ type Text struct {
 	bar    *progressbar.ProgressBar
 	job    int       // of the bar
 	stage  string    // of the bar
+	part   string    // of the bar
+	shown  string    // beside the bar, or as the last plain line
+	began  time.Time // when the first plain line could have been written
 	last   time.Time // of the last plain line
 
 	overall bool // the bar or the lines are those of Overall; jobs have none of their own
@@ -90,8 +101,16 @@ func (t *Text) Report(e Event) {
 		if e.PrecisionReason != "" {
 			reason = " (" + e.PrecisionReason + ")"
 		}
+		weights := ""
+		if e.WeightType != "" {
+			weights = " of weights in " + e.WeightType
+			if e.WeightReason != "" {
+				weights += " (" + e.WeightReason + ")"
+			}
+		}
+		t.stopBar()
 		t.note("%s: %s on %s, %s%s, %s, opened in %s", words.OneLine(e.Model), e.Kind, e.Device, e.Precision, reason,
-			words.Bytes(e.ParameterBytes), Seconds(e.Seconds))
+			words.Bytes(e.ParameterBytes)+weights, Seconds(e.Seconds))
 	case JobStart:
 		t.last = t.o.Now()
 		t.note("%s%q  %dx%d, %d steps, seed %d%s", t.prefix(e.Job), shorten(e.Prompt), e.Width, e.Height, e.Steps, e.Seed, plural(e.Images))
@@ -109,7 +128,8 @@ func (t *Text) Report(e Event) {
 		if t.bar != nil && t.bar.IsFinished() { // it is not to be drawn once more below the result
 			t.stopBar()
 		}
-		t.result("%s  %dx%d  seed %d  %s%s", words.OneLine(e.Path), e.Width, e.Height, e.Seed, Seconds(e.Seconds), t.o.Note)
+		t.result("%s  %dx%d  seed %d  %s%s", words.OneLine(e.Path), e.Width, e.Height, e.Seed, Seconds(cmp.Or(e.PictureSeconds, e.Seconds)),
+			t.o.Note)
 	case Latents:
 		t.result("%s  latents %v", words.OneLine(e.Path), e.Shape)
 	case File:
@@ -131,7 +151,11 @@ func (t *Text) Report(e Event) {
 	case Done:
 		t.stopBar()
 		if e.Images > 1 {
-			t.note("%d pictures in %s%s", e.Images, Seconds(e.Seconds), speed(e.ImagesPerSecond))
+			text := fmt.Sprintf("%d pictures in %s", e.Images, Seconds(e.Seconds))
+			if s := speed(e.ImagesPerSecond); s != "" {
+				text += ", " + s
+			}
+			t.note("%s", text)
 		}
 		for _, s := range e.Batches { // of several pictures
 			t.note("  %s: batches of %d (%s)", s.Kind, s.Size, s.Why)
@@ -155,10 +179,35 @@ func (t *Text) print(w io.Writer, format string, args ...any) {
 	if t.bar != nil {
 		_ = t.bar.Clear() // drawing problems are not worth a picture
 	}
-	_, _ = fmt.Fprintf(w, format+"\n", args...)
+	text := fmt.Sprintf(format, args...)
+	if t.o.Bar != nil && w == t.o.Err {
+		text = t.folded(text)
+	}
+	_, _ = fmt.Fprintln(w, text)
 	if t.bar != nil {
 		_ = t.bar.RenderBlank()
 	}
+}
+
+// folded breaks the lines of a text at the terminal's width.
+func (t *Text) folded(text string) string {
+	const hang = "  "
+	width := t.width()
+	var out []string
+	for _, line := range strings.Split(text, "\n") {
+		if utf8.RuneCountInString(line) <= width {
+			out = append(out, line)
+			continue
+		}
+		head := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		for i, part := range words.Wrap(line, max(width-len(head)-len(hang), 1)) {
+			if i > 0 {
+				part = hang + part
+			}
+			out = append(out, head+part)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // prefix numbers jobs where there are several.
@@ -169,108 +218,17 @@ func (t *Text) prefix(job int) string {
 	return fmt.Sprintf("job %d/%d  ", job+1, t.jobs)
 }
 
-// draw moves the job's bar, or begins one.
-func (t *Text) draw(e Step) {
-	if e.Total <= 0 {
-		return
-	}
-	if t.bar == nil || t.job != e.Job || t.bar.IsFinished() && t.stage != e.Stage {
-		t.stopBar()
-		t.job, t.stage = e.Job, ""
-		t.bar = t.newBar(e)
-	}
-	if t.stage != e.Stage {
-		t.stage = e.Stage
-		t.bar.Describe(fmt.Sprintf("%s%-7s", t.prefix(e.Job), e.Stage))
-	}
-	_ = t.bar.Set64(min(e.Done, e.Total))
-}
-
-func (t *Text) newBar(e Step) *progressbar.ProgressBar {
-	options := []progressbar.Option{
-		progressbar.OptionSetWriter(t.o.Bar), progressbar.OptionSetWidth(barWidth),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true),
-		progressbar.OptionThrottle(barInterval), progressbar.OptionUseANSICodes(true),
-		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░"}),
-	}
-	if inBytes(e.Stage) {
-		options = append(options, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
-	} else {
-		options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"))
-	}
-	return progressbar.NewOptions64(e.Total, options...)
-}
-
-func (t *Text) stopBar() {
-	if t.bar != nil {
-		_ = t.bar.Clear()
-		t.bar = nil
-	}
-}
-
-// line writes a plain progress line, at most one in lineInterval.
-func (t *Text) line(e Step) {
-	now := t.o.Now()
-	if e.Total <= 0 || now.Sub(t.last) < lineInterval {
-		return
-	}
-	t.last = now
-	at := fmt.Sprintf("%d/%d", e.Done, e.Total)
-	if inBytes(e.Stage) {
-		at = words.Bytes(e.Done) + " of " + words.Bytes(e.Total)
-	}
-	if e.ETASeconds > 0 && e.Done < e.Total {
-		at += ", " + Seconds(e.ETASeconds) + " to go"
-	}
-	t.note("%s%s %s", t.prefix(e.Job), e.Stage, at)
-}
-
-// showOverall draws the bar of the whole run, or writes a plain line at most once in lineInterval.
-func (t *Text) showOverall(e Overall) {
-	if !t.overall {
-		t.stopBar()
-		t.overall = true
-	}
-	if e.Total <= 0 {
-		return
-	}
-	state := fmt.Sprintf("%d/%d pictures", e.Finished, e.Images) + speed(e.ImagesPerSecond)
-	if e.BatchSize > 0 {
-		state += fmt.Sprintf(", batch of %d", e.BatchSize)
-	}
-	if t.o.Bar != nil {
-		if t.bar == nil {
-			t.bar = t.newBar(Step{Total: e.Total})
-		}
-		t.bar.Describe(state)
-		_ = t.bar.Set64(min(e.Done, e.Total))
-		return
-	}
-	now := t.o.Now()
-	if now.Sub(t.last) < lineInterval {
-		return
-	}
-	t.last = now
-	if e.BatchSize > 0 {
-		state += " (" + e.Why + ")"
-	}
-	if e.ETASeconds > 0 && e.Finished < e.Images {
-		state += ", " + Seconds(e.ETASeconds) + " to go"
-	}
-	t.note("%s", state)
-}
-
-// speed writes a known speed for people: ", 2.5 pictures/s", ", 3.1 pictures/min", ", 12 pictures/h".
+// speed writes a known speed for people: "2.5 pictures/s", "3.1 pictures/min", "12 pictures/h".
 func speed(perSecond float64) string {
 	switch {
 	case perSecond <= 0:
 		return ""
 	case perSecond >= 1:
-		return fmt.Sprintf(", %.1f pictures/s", perSecond)
+		return fmt.Sprintf("%.1f pictures/s", perSecond)
 	case perSecond*60 >= 1:
-		return fmt.Sprintf(", %.1f pictures/min", perSecond*60)
+		return fmt.Sprintf("%.1f pictures/min", perSecond*60)
 	}
-	return fmt.Sprintf(", %.1f pictures/h", perSecond*3600)
+	return fmt.Sprintf("%.1f pictures/h", perSecond*3600)
 }
 
 func plural(images int) string {
