@@ -90,6 +90,10 @@ test-native: ## C and C++ tests under the address and undefined behaviour saniti
 test-csharp: build ## the worker's client in C# under Mono, with the real worker (apt install mono-mcs mono-runtime libnewtonsoft-json5.0-cil)
 	$(GO) test -count 1 -timeout 20m -tags csharp -run TestCSharp ./cli/e2e
 
+.PHONY: test-screen
+test-screen: build ## what people see in a terminal of 80 and 40 columns, and in a pipe, against cli/e2e/testdata/screen (apt install tmux)
+	$(GO) test -count 1 -timeout 20m -tags screen -run TestScreens ./cli/e2e
+
 .PHONY: test-vulkan
 test-vulkan: ## every way of computing, limits and faults on Mesa's software Vulkan device, against the CPU (needs make vulkan)
 	@tools/test-vulkan.sh $(PART)

@@ -89,7 +89,7 @@ func watchSignals(cancel context.CancelFunc, stdout *patient) {
 	cancel()
 	go func() {
 		if term.IsTerminal(int(os.Stderr.Fd())) { // a pipe may be closed, or nobody reads it
-			fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to end at once")
+			fmt.Fprintln(os.Stderr, "\nstopping; Ctrl-C again ends at once")
 		}
 	}()
 	ended := time.Now()

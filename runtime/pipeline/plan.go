@@ -3,8 +3,8 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"slices"
 	"log/slog"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"

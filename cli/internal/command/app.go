@@ -152,9 +152,9 @@ func act[O any](read func(*cli.Context) (O, error), do func(O, context.Context, 
 }
 
 // ofRun is an action on a run as the flags and the run file tell it.
-func ofRun(do func(generateOptions, context.Context, Env) error) action {
+func ofRun(read func(*cli.Context, Env) (generateOptions, error), do func(generateOptions, context.Context, Env) error) action {
 	return func(c *cli.Context, env Env) error {
-		o, err := generateOptionsOf(c, env)
+		o, err := read(c, env)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,8 @@ type bench struct {
 	ctx     context.Context
 	term    bool
 	width   int              // of the terminal; 0: there is none
+	config  string           // the user's folder of configurations; "": there is none
+	typed   bool             // standard input is a terminal
 	now     func() time.Time // nil: the clock
 	stdin   string
 
@@ -94,6 +96,12 @@ func (b *bench) run(args ...string) int {
 	}
 	code := Run(b.ctx, Env{
 		Stdin: strings.NewReader(b.stdin), Stdout: &out, Stderr: &errs, StderrTerminal: b.term, Now: now,
+		StdinTerminal: b.typed, ConfigDir: func() (string, error) {
+			if b.config == "" {
+				return "", os.ErrNotExist
+			}
+			return b.config, nil
+		},
 		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native, Install: b.install,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			if !b.real {

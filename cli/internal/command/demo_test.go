@@ -15,7 +15,7 @@ func TestDemo(t *testing.T) {
 	require.Equal(t, ExitOK, b.run("demo"), b.stderr)
 	assert.Equal(t, []string{"demo.png"}, b.files())
 	assert.Regexp(t,
-		`^demo\.png  \d+x\d+  seed 42  [0-9.]+ s  \(embedded nano model; for real pictures see README, "Your own checkpoint"\)\n$`, b.stdout)
+		`^demo\.png  \d+x\d+  seed 42  [0-9.]+ s  \(embedded nano model; see README for others\)\n$`, b.stdout)
 	_, text := readPNG(t, "demo.png")
 	assert.Contains(t, text["parameters"], demoPrompt+"\nSteps: 20, ")
 	require.Equal(t, ExitOK, b.run("demo", "a green square", "-o", "other.webp", "--seed", "-1"), b.stderr)

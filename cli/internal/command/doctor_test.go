@@ -45,7 +45,8 @@ func TestDoctorJSON(t *testing.T) {
 			assert.NotEmpty(t, f.Remedy, f.Check)
 		}
 	}
-	assert.Equal(t, map[string]string{"library": checkOK, "cpu": checkWarn, "devices": checkFail, "cache": checkOK, "precision": checkOK},
+	assert.Equal(t, map[string]string{"library": checkOK, "cpu": checkWarn, "devices": checkFail, "cache": checkOK, "config": checkOK,
+		"precision": checkOK},
 		status)
 	assert.Empty(t, b.stderr, "the message is in the JSON")
 }

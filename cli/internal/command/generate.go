@@ -26,6 +26,7 @@ type generateOptions struct {
 	config    string // the run file's name, or ""
 	defaults  string // the file of the user's own defaults, or ""
 	overwrite bool
+	stdout    bool // the one picture goes to standard output
 	verbose   bool
 	preview   int // every so many steps; 0: never
 	profile   bool
@@ -71,6 +72,9 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		if job := &opts.run.Jobs[i]; c.Command.Name == "plan" { // which needs no prompt
 			job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
 		}
+	}
+	if opts.stdout = opts.forStdout(env, &errs); opts.stdout {
+		opts.run.Jobs[0].Output = "picture.png" // for the checks of names
 	}
 	return opts, opts.check(errs)
 }
@@ -133,11 +137,17 @@ func blameInput(err error) error {
 
 // execute opens the model and does the jobs.
 func (o generateOptions) execute(ctx context.Context, env Env) error {
+	if o.stdout {
+		return o.executeToStdout(ctx, env)
+	}
 	r := o.display.reporter(env, o.note)
 	return finish(r, o.generate(ctx, env, r))
 }
 
 func (o generateOptions) generate(ctx context.Context, env Env, r progress.Reporter) error {
+	if o.config == "" {
+		r = inFlags{r}
+	}
 	if err := o.checkInputs(); err != nil {
 		return err
 	}
@@ -209,12 +219,12 @@ func (o generateOptions) jobError(i int, err error) error {
 const (
 	demoPrompt = "a red circle on a blue background"
 	demoSteps  = 20
-	demoNote   = `embedded nano model; for real pictures see README, "Your own checkpoint"`
+	demoNote   = `embedded nano model; see README for others`
 )
 
 // demoOptions makes a run of one job on the nano model.
-func demoOptions(c *cli.Context) (generateOptions, error) {
-	opts := generateOptions{overwrite: c.Bool("overwrite"), note: demoNote}
+func demoOptions(c *cli.Context, env Env) (generateOptions, error) {
+	opts := generateOptions{command: c.Command.HelpName, overwrite: c.Bool("overwrite"), note: demoNote}
 	prompt := c.String("prompt")
 	if c.NArg() == 1 && !c.IsSet("prompt") {
 		prompt = c.Args().First()
@@ -233,5 +243,11 @@ func demoOptions(c *cli.Context) (generateOptions, error) {
 	// One thread: the model is too small to gain from more, which on a busy machine only wait for each other.
 	opts.run = request.Run{Model: request.Model{Model: pipeline.NanoModel, Device: c.String("device"), Threads: 1,
 		LoRADirectories: c.StringSlice("lora-dir")}, Jobs: []request.Request{job}}
-	return opts, opts.check(nil)
+	var errs request.Errors
+	opts.run.Typed("output", "--output")
+	opts.run.Typed("prompt", "--prompt")
+	if opts.stdout = opts.forStdout(env, &errs); opts.stdout {
+		opts.run.Jobs[0].Output = "picture.png"
+	}
+	return opts, opts.check(errs)
 }

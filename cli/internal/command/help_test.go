@@ -89,7 +89,7 @@ func TestHelpGroups(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(short) {
-			group, ok := strings.CutPrefix(strings.TrimSpace(line), "--help=")
+			group, ok := strings.CutPrefix(line, "   --help=")
 			if group, _, _ = strings.Cut(group, " "); !ok || group == helpAll {
 				continue
 			}

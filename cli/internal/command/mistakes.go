@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -46,16 +47,20 @@ func (m *mistakes) Error() string {
 		}
 	}
 	var out []string
+	file := "run file " + m.config
+	if m.config == "-" {
+		file = "standard input"
+	}
 	switch {
 	case len(m.errs) == 1 && m.config != "" && len(keys) == 1:
-		out = []string{"run file " + m.config + ": " + keys[0]}
+		out = []string{file + ": " + keys[0]}
 	case len(m.errs) == 1:
 		out = flags
 	default:
 		out = append(out, fmt.Sprintf("%d mistakes", len(m.errs)))
 		out = append(out, flags...)
 		if len(keys) > 0 {
-			out = append(out, "run file "+m.config+":")
+			out = append(out, file+":")
 			for _, k := range keys {
 				out = append(out, "  "+k)
 			}
@@ -132,6 +137,17 @@ func withFlags(message string) string {
 		})
 	}
 	return strings.Join(parts, `"`)
+}
+
+// inFlags is a Reporter for a run without a run file: its warnings speak of flags.
+type inFlags struct{ progress.Reporter }
+
+// Report reports an event.
+func (r inFlags) Report(e progress.Event) {
+	if w, ok := e.(progress.Warning); ok {
+		e = progress.Warning{Message: withFlags(w.Message)}
+	}
+	r.Reporter.Report(e)
 }
 
 // flagOf is the flag of a key; "": it has none.

@@ -23,6 +23,9 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 		return explain(o.inWords(-1, blameInput(err)), o.run.Model)
 	}
 	for _, w := range plan.Warnings {
+		if o.config == "" {
+			w = withFlags(w)
+		}
 		if err := printTo(env.Stderr, "warning: %s\n", strings.Map(printable, w)); err != nil {
 			return err
 		}

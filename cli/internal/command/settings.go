@@ -82,7 +82,8 @@ var ownDocs = map[string]string{
 	"lora": "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
 	"controlnet": "ControlNet as `NET=PICTURE`, NET=PICTURE:WEIGHT, or with more keys of [[controlnet]] behind commas: " +
 		"NET=PICTURE:0.8,preprocessor=canny,end=0.5",
-	"output":  "file to write: .png, .jpg or .webp; a folder with a slash at its end; see --help=output-names",
+	"output":  "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate --help=output-names",
+	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",
 	"quality": "of JPEG files, 1 to 100; PNG and WebP are lossless",
 }
 
@@ -184,7 +185,7 @@ func override(c *cli.Context, run *request.Run, flagsOnly bool, errs *request.Er
 			s.set(c, n, s.field(&run.Model, job), errs)
 			switch s.key {
 			case "negative_prompt":
-				job.SetNegativePrompt(c.String(n)) // "" is an empty text, not none
+				job.SetNegativePrompt(job.NegativePrompt) // "" is an empty text, not none
 			case "prompt":
 				job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
 			case "lora":
@@ -214,7 +215,7 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 	zero := false
 	switch p := p.(type) {
 	case *string:
-		*p = c.String(n)
+		*p = s.textOf(c.String(n), n, errs)
 	case *int:
 		v := c.Int64(n)
 		if v != int64(int32(v)) {

@@ -34,9 +34,9 @@ type action = func(c *cli.Context, env Env) error
 
 // actions are the commands that do something, by their paths.
 var actions = map[string]action{
-	"demo":                 act(demoOptions, generateOptions.execute),
-	"generate":             ofRun(generateOptions.execute),
-	"plan":                 ofRun(generateOptions.plan),
+	"demo":                 ofRun(demoOptions, generateOptions.execute),
+	"generate":             ofRun(generateOptionsOf, generateOptions.execute),
+	"plan":                 ofRun(generateOptionsOf, generateOptions.plan),
 	"control list":         bare("", listPreprocessors),
 	"control preprocess":   act(preprocessOptionsOf, preprocessOptions.execute),
 	"upscale":              shown(upscaleOptionsOf),
