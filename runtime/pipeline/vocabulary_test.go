@@ -88,7 +88,7 @@ func TestPromptSyntax(t *testing.T) {
 	assert.Equal(t, []int{2, 3 * 77, 16}, s.inputs[0].Context.Shape, "100 words, and a chunk of its own; the negative prompt is padded to it")
 
 	for want, prompt := range map[string]string{
-		"prompt: detail: no such file, and no lora_directories are set": "a circle <lora:detail:0.8>",
+		"prompt: detail: no such file, and lora_directories names no folder to look in": "a circle <lora:detail:0.8>",
 		"prompt: has 70000 bytes": strings.Repeat("x", 70000),
 	} {
 		_, err := p.Generate(t.Context(), small(prompt))
