@@ -80,19 +80,11 @@ func TestSchedulersRecommend(t *testing.T) {
 func TestRecommendMeasures(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "fast", "--measure", "--model", "nano", "--size", "64", "--reference-steps", "12"))
-<<<<<<< HEAD
 	flat := strings.Join(strings.Fields(strings.ReplaceAll(b.stdout, "#", " ")), " ") // comments may go over several lines
 	assert.Contains(t, flat, "(measured on nano)")
 	assert.Contains(t, flat, "one picture each: 64 x 64 pixels, seed 42")
 	assert.Contains(t, flat, "HeunDiscrete with 12 steps")
 	assert.NotContains(t, flat, "of the small nano-base model", "those figures are not of this measurement")
-=======
-	reasons := strings.ReplaceAll(b.stdout, "\n#   ", " ")
-	assert.Contains(t, reasons, "(measured on nano)\n")
-	assert.Contains(t, reasons, "one picture each: 64 x 64 pixels, seed 42")
-	assert.Contains(t, reasons, "HeunDiscrete with 12 steps")
-	assert.NotContains(t, b.stdout, "of the small nano-base model", "those figures are not of this measurement")
->>>>>>> a18e08f (Progress that is true, own defaults, version, a worker that explains itself)
 	_, err := request.DecodeTOML([]byte("prompt = \"x\"\n" + b.stdout))
 	require.NoError(t, err, b.stdout)
 
