@@ -37,7 +37,7 @@ var (
 		convs:      []backend.Trial{conv(32, 8)},
 		attentions: []backend.Trial{attention(64, 1, 64, 77)},
 		linears:    []backend.Trial{linear(64, 128, 64)},
-		tiles:      []int{256, defaultTile}, tileWidth: 8, tileScale: 16, repeats: 2}
+		tiles:      []int{256, defaultTile}, tileWidth: 8, tileScale: 16, repeats: 3}
 )
 
 // defaultTile is package vae's.
