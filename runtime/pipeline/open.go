@@ -217,6 +217,10 @@ func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 		return nil, err
 	}
 	opening.choices = choices
+	if w := roundedProducts(chosen.Precision, backend.Named(chosen.Device)); w != "" {
+		o.logger.Warn(w)
+		opening.warnings = append(opening.warnings, w)
+	}
 	p := &Pipeline{config: chosen, choices: choices, log: o.logger, warnings: opening.warnings, texts: conditioning.NewCache(cfg.TextCache)}
 	base, err := p.openBase(ctx, opening, o)
 	if err != nil {

@@ -164,7 +164,7 @@ func (c *check) goldens(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, left)
 	defer stop()
 	cmd := exec.CommandContext(ctx, "go", "test", "-v", "-count=1", "./runtime/pipeline", "-run", which)
-	cmd.Env = append(os.Environ(), backend.DeviceEnv+"="+c.device)
+	cmd.Env = append(os.Environ(), backend.DeviceEnv+"="+c.device, "GGML_VK_DISABLE_F16=1")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	for _, m := range testLine.FindAllStringSubmatch(string(out), -1) {
