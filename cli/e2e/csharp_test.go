@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,9 @@ func mono(t *testing.T, args ...string) result {
 	return finish(t, cmd)
 }
 
+// csharpLeftOut are cases that cannot be had; none with a worker of this machine.
+var csharpLeftOut []string
+
 // TestCSharp has the client in C# talk to the real worker.
 func TestCSharp(t *testing.T) {
 	built := buildCSharp(t)
@@ -94,6 +98,9 @@ func TestCSharp(t *testing.T) {
 	names := strings.Fields(cases.stdout)
 	require.GreaterOrEqual(t, len(names), 16)
 	for _, name := range names {
+		if slices.Contains(csharpLeftOut, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			r := mono(t, filepath.Join(built, "Test.exe"), name, program, adapter, t.TempDir())
 			assert.Equal(t, 0, r.code, r.stderr)

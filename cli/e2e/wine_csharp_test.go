@@ -15,6 +15,9 @@ func TestWineCSharp(t *testing.T) {
 	require.NoError(t, err)
 	own := program
 	program = wrapper
+	// They kill the worker by its number, or start a program that does not exist. Wine's numbers are not this machine's, and the wrapper
+	// always starts.
+	csharpLeftOut = []string{"restart", "death", "start"}
 	t.Cleanup(func() { program = own })
 	TestCSharp(t)
 }
