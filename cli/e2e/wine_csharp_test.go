@@ -15,8 +15,7 @@ func TestWineCSharp(t *testing.T) {
 	require.NoError(t, err)
 	own := program
 	program = wrapper
-	// They kill the worker by its number, or start a program that does not exist. Wine's numbers are not this machine's, and the wrapper
-	// always starts.
+	// They kill the worker by its number, which is another one in Wine, or give it another DAGUERRE_LIBRARY, which the wrapper sets itself.
 	csharpLeftOut = []string{"restart", "death", "start"}
 	t.Cleanup(func() { program = own })
 	TestCSharp(t)
