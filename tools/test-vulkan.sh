@@ -24,9 +24,6 @@ part=${1:-all}
 
 if [ "$part" = all ] || [ "$part" = pictures ]; then
     go test -tags vulkan -count=1 -timeout 60m ./runtime/pipeline -run '^TestVulkan'
-    # An allocation above the device's limit: what can be divided is, and what cannot is an error that says it.
-    GGML_VK_FORCE_MAX_ALLOCATION_SIZE=$((8 << 20)) GGML_VK_FORCE_MAX_BUFFER_SIZE=$((8 << 20)) GGML_VK_SUBALLOCATION_BLOCK_SIZE=$((8 << 20)) \
-        DAGUERRE_TEST_LIMITS=1 go test -tags vulkan -count=1 -timeout 30m ./runtime/pipeline -run '^TestVulkanLimits$'
 fi
 if [ "$part" = all ] || [ "$part" = worker ]; then
     go test -count=1 -timeout 30m ./cli/e2e -run '^TestLostDevice$'

@@ -195,24 +195,6 @@ func TestVulkanTwoDevices(t *testing.T) {
 	}
 }
 
-// TestVulkanHalfOverflow has a VAE whose stream is beyond the largest number of half precision (as SDXL's own is on GPUs), while its
-// weights are not: the CPU computes it in F16 without a word, and the device's picture is repeated in F32.
-func TestVulkanHalfOverflow(t *testing.T) {
-	vulkanBackend(t)
-	file := overflowingVAE(t, 1<<13)
-	r := vulkanRequest
-	r.NumInferenceSteps, r.Width, r.Height = 1, 64, 64
-	want := makeOn(t, Config{Device: "cpu", Precision: backend.PrecisionF16, VAEType: backend.TypeF32}, r)
-	for _, convolution := range []string{tune.IM2Col, tune.Direct} {
-		got := makeOn(t, Config{Device: vulkanDevice(), Precision: backend.PrecisionF16, VAE: file, Convolution: convolution}, r)
-		for _, w := range got.Warnings {
-			assert.Contains(t, w, "it was repeated in F32")
-		}
-		t.Logf("%s: %d warnings", convolution, len(got.Warnings))
-		assert.Greater(t, psnr(t, got.Images[0].NRGBA, want.Images[0].NRGBA), 40.0)
-	}
-}
-
 // fullSize opens SDXL base from headers alone on the device.
 func fullSize(t *testing.T, typ backend.Type, convolution, flash string) backend.Model {
 	t.Helper()
@@ -314,29 +296,6 @@ func TestVulkanCopies(t *testing.T) {
 	assert.EqualValues(t, 1, after.Downloads-before.Downloads)
 	assert.EqualValues(t, 4*len(out), after.DownloadBytes-before.DownloadBytes)
 	assert.Positive(t, after.PinnedBytes, "the copies pass through memory that the device reads directly")
-}
-
-// TestVulkanLimits is run with drivers' limits of 8 MiB for an allocation: weights and compute buffers are divided, and a tensor that is
-// larger is an error that names it.
-func TestVulkanLimits(t *testing.T) {
-	if os.Getenv("DAGUERRE_TEST_LIMITS") == "" {
-		t.Skip("tools/test-vulkan.sh runs it in a process of its own, with the limits in its environment")
-	}
-	vulkanBackend(t)
-	r := vulkanRequest
-	r.NumInferenceSteps, r.Width, r.Height = 1, 64, 64
-	want := makeOn(t, Config{Device: "cpu", Precision: backend.PrecisionF16}, r)
-	p := openOn(t, Config{Device: vulkanDevice(), Precision: backend.PrecisionF16})
-	got, err := p.Generate(t.Context(), r)
-	require.NoError(t, err, "the nano model has more than 20 MiB of weights")
-	assert.GreaterOrEqual(t, psnr(t, got.Images[0].NRGBA, want.Images[0].NRGBA), 50.0)
-	r.Width, r.Height = 512, 512
-	_, err = p.Generate(t.Context(), r)
-	require.ErrorIs(t, err, backend.ErrOutOfMemory)
-	assert.Contains(t, err.Error(), "computes with 8.0 MiB at most")
-	r.Width, r.Height = 64, 64
-	_, err = p.Generate(t.Context(), r)
-	require.NoError(t, err, "the model goes on")
 }
 
 // TestVulkanOffload gives the device less memory than all components take in any way, and the run goes on with parts on the CPU.

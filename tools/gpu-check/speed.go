@@ -61,14 +61,16 @@ func (c *check) speed(ctx context.Context) error {
 	if len(all) == 0 {
 		return fmt.Errorf("no type could be opened")
 	}
-	peers, stop, err := c.peers(ctx, info)
+	half, end := context.WithTimeout(ctx, c.clock.left()/2) // memory and goldens come after it
+	defer end()
+	peers, stop, err := c.peers(half, info)
 	if err != nil {
 		c.report.NotRun = append(c.report.NotRun, fmt.Sprintf("PyTorch: %v", err))
 	}
 	defer stop()
 	all = append(all, peers...)
 	for _, size := range c.sizes {
-		if err := c.race(ctx, all, size); err != nil {
+		if err := c.race(half, all, size); err != nil {
 			return err
 		}
 	}
@@ -91,6 +93,7 @@ func (c *check) config(file, typ string) backend.ModelConfig {
 // race times all contenders at one size. The first round warms up and does not count.
 func (c *check) race(ctx context.Context, all []*contender, size int) error {
 	times := map[string][]float64{}
+	defer func() { c.raced(all, size, times) }() // also what was timed before the time ran out
 	for round := 0; round <= c.rounds; round++ {
 		if c.clock.left() < 30*time.Second && !c.rehearse {
 			c.report.NotRun = append(c.report.NotRun, fmt.Sprintf("speed: rounds %d to %d at %d px", round, c.rounds, size))
@@ -103,7 +106,7 @@ func (c *check) race(ctx context.Context, all []*contender, size int) error {
 			var s float64
 			if s, k.err = k.step(ctx, size); k.err != nil {
 				if ctx.Err() != nil {
-					return ctx.Err()
+					return notRun("the time ran out at %d px, in round %d of %d, at %s", size, round, c.rounds, k.name)
 				}
 				c.report.NotRun = append(c.report.NotRun, fmt.Sprintf("speed of %s at %d px: %v", k.name, size, k.err))
 				continue
@@ -113,6 +116,11 @@ func (c *check) race(ctx context.Context, all []*contender, size int) error {
 			}
 		}
 	}
+	return nil
+}
+
+// raced notes what was timed at one size.
+func (c *check) raced(all []*contender, size int, times map[string][]float64) {
 	for _, k := range all {
 		if list := times[k.name]; len(list) > 0 {
 			slices.Sort(list)
@@ -121,7 +129,6 @@ func (c *check) race(ctx context.Context, all []*contender, size int) error {
 		}
 		k.err = nil // the next size may fit
 	}
-	return nil
 }
 
 // stepOf evaluates a model's UNet on two rows of noise.
@@ -213,6 +220,9 @@ func (c *check) peers(ctx context.Context, info backend.ModelInfo) (all []*conte
 		{"torch.compile bf16", "bfloat16", "compile"}} {
 		if torchDevice(c.device) == "cpu" && way.dtype == "float16" {
 			continue // there PyTorch's half precision is an emulation
+		}
+		if torchDevice(c.device) == "cpu" && way.way == "compile" {
+			continue // there it compiles for minutes
 		}
 		all = append(all, &contender{name: way.name, step: func(_ context.Context, size int) (float64, error) {
 			a, err := p.ask(map[string]any{"size": size, "dtype": way.dtype, "way": way.way})
