@@ -110,10 +110,6 @@ test-arm64: build ## Linux on ARM under QEMU: native and Go tests, the program a
 test-wine: build ## the program for Windows under Wine, held against this machine's own (apt install wine64; docs/windows.md)
 	@tools/test-wine.sh
 
-.PHONY: test-wine
-test-wine: build ## the program for Windows under Wine, held against this machine's own (apt install wine64; docs/windows.md)
-	@tools/test-wine.sh
-
 .PHONY: memory-limits
 memory-limits: TYPE ?= f16
 memory-limits: LIMITS ?= 105:release,80:stage,40:stream,25:stream,12:stream
