@@ -19,7 +19,8 @@ func TestWorkerWaitsForNoPipe(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	c := converse(t)
 	small := func(more map[string]any) map[string]any {
-		r := map[string]any{"model": "nano", "prompt": "x", "width": 64, "height": 64, "num_inference_steps": 4, "output": filepath.Join(dir, "x.png")}
+		r := map[string]any{"model": "nano", "prompt": "x", "width": 64, "height": 64, "num_inference_steps": 4,
+			"output": filepath.Join(dir, "x.png")}
 		for key, value := range more {
 			r[key] = value
 		}

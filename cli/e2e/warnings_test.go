@@ -28,7 +28,7 @@ func TestWarningsOnEveryFace(t *testing.T) {
 		"a tensor that nothing uses": {map[string]any{"model": save("ema", with("model_ema.decay", "F32"))}, "model_ema.decay"},
 		"of a UNet":                  {map[string]any{"model": "nano", "unet": save("notes", only(ldmUNet), with("out.0.seen", "I64"))}, "out.0.seen"},
 		"a plain UNet over EDM": {map[string]any{"model": save("edm", strangers, playground), "unet": plain},
-			"plain.safetensors: this UNet does not say that it has EDM's preconditioning"},
+			"plain.safetensors: the model has EDM's preconditioning, and this UNet does not say that it has it too"},
 		"an unknown scheduler": {map[string]any{"model": save("odd", states("daguerre.config",
 			`{"unet":{"norm_num_groups":4},"vae":{"norm_num_groups":2},"scheduler":{"_class_name":"OddScheduler"}}`))}, "OddScheduler, is not known"},
 	} {

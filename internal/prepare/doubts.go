@@ -21,7 +21,8 @@ func (t *Target) doubtsOfSize(r *request.Request) []string {
 	}
 	share := math.Sqrt(float64(own) / float64(now))
 	side := func(n int) int { return max(int(float64(n)*share)/64*64, 64) }
-	return []string{fmt.Sprintf("init_image is %d x %d, and the model's own size is %d x %d: a picture of %.0f times as many pixels takes long, and "+
+	return []string{fmt.Sprintf("init_image is %d x %d, and the model's own size is %d x %d: a picture of %.0f times as many pixels takes "+
+		"long, and "+
 		"things in it may repeat; give width and height, such as %d and %d", img.Bounds().Dx(), img.Bounds().Dy(), t.Settings.Width,
 		t.Settings.Height, float64(now)/float64(own), side(r.Width), side(r.Height))}
 }

@@ -62,7 +62,8 @@ func checkModels(run request.Run, errs *request.Errors) {
 	named := []struct {
 		key   string
 		paths []string
-	}{{"model", []string{m.Model}}, {"refiner", []string{m.Refiner}}, {"unet", []string{m.UNet}}, {"text_encoder", []string{m.TextEncoder}}, {"text_encoder_2", []string{m.TextEncoder2}},
+	}{{"model", []string{m.Model}}, {"refiner", []string{m.Refiner}}, {"unet", []string{m.UNet}}, {"text_encoder", []string{m.TextEncoder}},
+		{"text_encoder_2", []string{m.TextEncoder2}},
 		{"vae", []string{m.VAE}}, {"taesd", []string{m.TAESD}}, {"upscaler", []string{m.Upscaler}}, {"embeddings", m.Embeddings},
 		{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
 		{"lora_directories", m.LoRADirectories}}

@@ -14,8 +14,8 @@ import (
 const (
 	// tolerance is how far a device may be from the CPU, as relative L2. Half precision has 1e-3; a wrong kernel is off by 0.1 and more.
 	tolerance = 1e-2
-	// clear is how much faster than the default another way must be.
-	clear = 0.97
+	// enough is how much faster than the default another way must be.
+	enough = 0.97
 	// usual is the share of a tile that its neighbours do not have, by package vae's overlap.
 	usual = 0.75
 )
@@ -66,7 +66,7 @@ func fastest(list []Candidate) int {
 	for i, c := range list {
 		switch {
 		case c.Status != OK:
-		case best < 0, c.Seconds < clear*list[best].Seconds:
+		case best < 0, c.Seconds < enough*list[best].Seconds:
 			best = i
 		}
 	}

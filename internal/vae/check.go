@@ -212,7 +212,8 @@ func (r *CheckReport) judge() {
 		grade(worst <= goodShift, worst <= fairShift, "%s: its colours shift by %.1f of 255; up to %v is good", p.Name, worst, goodShift)
 	}
 	if t := r.Tiled; t != nil {
-		grade(t.PSNR >= goodTiled, true, "%s: tiles change it (%.1f dB from the undivided picture); turn tiling off (vae_tiling = \"off\")", t.Name, t.PSNR)
+		grade(t.PSNR >= goodTiled, true, "%s: tiles change it (%.1f dB from the undivided picture); turn tiling off (vae_tiling = \"off\")",
+			t.Name, t.PSNR)
 		grade(math.Abs(t.SeamExcess) <= goodSeam, true, "%s: tiles show (seam energy %+.1f %% of the surroundings')", t.Name, 100*t.SeamExcess)
 	}
 	if s := r.LatentStd * r.ScalingFactor; s > 0 && r.Verdict != Bad {

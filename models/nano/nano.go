@@ -53,8 +53,8 @@ func Path(ctx context.Context) (string, error) {
 	return unpack(ctx, dir, "nano-base", base, BaseSHA256())
 }
 
-// CacheDir is the folder models are unpacked into: $DAGUERRE_CACHE if set, else daguerre in the user's cache folder. Where there is none, as
-// without $HOME, it is a folder for temporary files of this user. It need not exist yet.
+// CacheDir is the folder models are unpacked into: $DAGUERRE_CACHE if set, else daguerre in the user's cache folder. Where there is none,
+// as without $HOME, it is a folder for temporary files of this user. It need not exist yet.
 func CacheDir() (string, error) {
 	if dir := os.Getenv(CacheEnv); dir != "" {
 		return dir, nil

@@ -578,8 +578,8 @@ DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query
 typedef struct dg_node_info {
     size_t struct_size;
     char op[DG_NAME_LEN]; /* as ggml calls it */
-    char operands
-        [DG_DESC_LEN]; /* type of each source and of the result: "f16 f32 -> f32"; "~" marks one that is not contiguous */
+    /* The type of each source and of the result: "f16 f32 -> f32"; "~" marks one that is not contiguous. */
+    char operands[DG_DESC_LEN];
     int32_t supported; /* 1: the stage's device has a kernel for them */
     int32_t reserved;
     int64_t count;
@@ -587,9 +587,9 @@ typedef struct dg_node_info {
     char example[DG_DESC_LEN]; /* of one of them, in words: the result's shape and the weight that it reads */
 } dg_node_info;
 
-/* The nodes of the graph that the stage would run, in groups, without views. It allocates and computes nothing. Writes at most cap groups, and
- * their full number to *count; nodes may be NULL to count. Each one's struct_size is set by the caller. A graph runs on one
- * device: a node without a kernel there is an error of the call that would compute it. */
+/* The nodes of the graph that the stage would run, in groups, without views. It allocates and computes nothing. Writes at most
+ * cap groups, and their full number to *count; nodes may be NULL to count. Each one's struct_size is set by the caller. A graph
+ * runs on one device: a node without a kernel there is an error of the call that would compute it. */
 DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,
                                   size_t* count, char* msg, size_t msg_cap);
 

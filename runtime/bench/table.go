@@ -206,7 +206,8 @@ func (r *Report) subjects() (lines []string) {
 // millions writes a number of weights.
 func millions(n int64) string { return fmt.Sprintf("%.4g million", float64(n)/1e6) }
 
-// sdxlWeights is how many weights SDXL base has, in round numbers: the UNet's 2.57 and the text encoders' 0.82 thousand million, and the VAE.
+// sdxlWeights is how many weights SDXL base has, in round numbers: the UNet's 2.57 and the text encoders' 0.82 thousand million, and the
+// VAE.
 const sdxlWeights = 3_470_000_000
 
 // small reports whether a model has less than a tenth of SDXL's weights, so that its figures say little about SDXL's.

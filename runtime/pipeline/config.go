@@ -92,46 +92,46 @@ func ConfigOf(m request.Model) Config {
 }
 
 // model is the inverse of ConfigOf, so that one place checks the values.
-func (c Config) model() request.Model {
+func (cfg Config) model() request.Model {
 	return request.Model{
-		Model: c.Model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE,
-		Upscaler: c.Upscaler, TAESD: c.TAESD, FastDecode: &c.FastDecode,
-		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice,
-		Precision: string(c.Precision), Type: string(c.Type), UNetType: string(c.UNetType),
-		TextType: string(c.TextType), VAEType: string(c.VAEType),
-		Refiner: c.Refiner, RefinerType: string(c.RefinerType), RefinerOnDemand: &c.RefinerOnDemand,
-		VAETiling: string(c.VAEPolicy.Tiling), VAETileSize: c.VAEPolicy.TileSize, VAETileOverlap: c.VAEPolicy.Overlap,
-		VAESlicing: string(c.VAEPolicy.Slicing), Memory: c.Memory,
-		Threads: c.Threads, FlashAttention: c.FlashAttention, Convolution: c.Convolution,
-		Embeddings: c.Embeddings, EmbeddingDirectories: c.EmbeddingDirectories, TextCacheMB: int(c.TextCache >> 20),
-		ControlNetDirectories: c.ControlNetDirectories, ControlNetCacheMB: int(c.ControlNetMemory >> 20),
-		LoRADirectories: c.LoRADirectories, LoRACache: c.LoRACache,
+		Model: cfg.Model, UNet: cfg.UNet, TextEncoder: cfg.TextEncoder, TextEncoder2: cfg.TextEncoder2, VAE: cfg.VAE,
+		Upscaler: cfg.Upscaler, TAESD: cfg.TAESD, FastDecode: &cfg.FastDecode,
+		Device: cfg.Device, TextDevice: cfg.TextDevice, VAEDevice: cfg.VAEDevice,
+		Precision: string(cfg.Precision), Type: string(cfg.Type), UNetType: string(cfg.UNetType),
+		TextType: string(cfg.TextType), VAEType: string(cfg.VAEType),
+		Refiner: cfg.Refiner, RefinerType: string(cfg.RefinerType), RefinerOnDemand: &cfg.RefinerOnDemand,
+		VAETiling: string(cfg.VAEPolicy.Tiling), VAETileSize: cfg.VAEPolicy.TileSize, VAETileOverlap: cfg.VAEPolicy.Overlap,
+		VAESlicing: string(cfg.VAEPolicy.Slicing), Memory: cfg.Memory,
+		Threads: cfg.Threads, FlashAttention: cfg.FlashAttention, Convolution: cfg.Convolution,
+		Embeddings: cfg.Embeddings, EmbeddingDirectories: cfg.EmbeddingDirectories, TextCacheMB: int(cfg.TextCache >> 20),
+		ControlNetDirectories: cfg.ControlNetDirectories, ControlNetCacheMB: int(cfg.ControlNetMemory >> 20),
+		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache,
 	}
 }
 
 // check validates the values. Errors are request.Errors, with the paths of a run file.
-func (c Config) check() error {
-	return request.Run{Model: c.model(), Jobs: []request.Request{{Prompt: request.NoPrompt}}}.Validate()
+func (cfg Config) check() error {
+	return request.Run{Model: cfg.model(), Jobs: []request.Request{{Prompt: request.NoPrompt}}}.Validate()
 }
 
 // sources says which models are opened, and how. model and refiner are the files of the two.
-func (c Config) sources(model, refinerFile string) models.Sources {
-	unet, text := cmp.Or(c.UNetType, c.Type, backend.TypeAuto), cmp.Or(c.TextType, c.Type, backend.TypeAuto)
+func (cfg Config) sources(model, refinerFile string) models.Sources {
+	unet, text := cmp.Or(cfg.UNetType, cfg.Type, backend.TypeAuto), cmp.Or(cfg.TextType, cfg.Type, backend.TypeAuto)
 	base := backend.ModelConfig{
-		Files:  backend.Files{Model: model, UNet: c.UNet, TextEncoder: c.TextEncoder, TextEncoder2: c.TextEncoder2, VAE: c.VAE},
-		Device: c.Device, TextDevice: c.TextDevice, VAEDevice: c.VAEDevice, Precision: cmp.Or(c.Precision, backend.PrecisionAuto),
-		UNetType: unet, TextType: text, VAEType: cmp.Or(c.VAEType, backend.TypeAuto), Threads: c.Threads, FlashAttention: c.FlashAttention,
-		Convolution: c.Convolution,
+		Files:  backend.Files{Model: model, UNet: cfg.UNet, TextEncoder: cfg.TextEncoder, TextEncoder2: cfg.TextEncoder2, VAE: cfg.VAE},
+		Device: cfg.Device, TextDevice: cfg.TextDevice, VAEDevice: cfg.VAEDevice, Precision: cmp.Or(cfg.Precision, backend.PrecisionAuto),
+		UNetType: unet, TextType: text, VAEType: cmp.Or(cfg.VAEType, backend.TypeAuto), Threads: cfg.Threads, FlashAttention: cfg.FlashAttention,
+		Convolution: cfg.Convolution,
 	}
 	refiner := base
 	refiner.Files, refiner.VAEType = backend.Files{Model: refinerFile}, backend.TypeAuto
-	refiner.UNetType = cmp.Or(c.RefinerType, unet)
+	refiner.UNetType = cmp.Or(cfg.RefinerType, unet)
 	refiner.Components = []string{memory.TextEncoder, memory.TextEncoder2, memory.UNet} // the base's VAE decodes
-	small := backend.ModelConfig{Device: c.Device, Precision: c.Precision, Threads: c.Threads, FlashAttention: c.FlashAttention,
-		Convolution: c.Convolution}
+	small := backend.ModelConfig{Device: cfg.Device, Precision: cfg.Precision, Threads: cfg.Threads, FlashAttention: cfg.FlashAttention,
+		Convolution: cfg.Convolution}
 	taesd, upscaler := small, small
-	taesd.Files.TAESD, taesd.VAEDevice = c.TAESD, c.VAEDevice
-	upscaler.Files.Upscaler, upscaler.Device, upscaler.FlashAttention = c.Upscaler, cmp.Or(c.VAEDevice, c.Device), ""
-	return models.Sources{Base: base, Refiner: refiner, RefinerOnDemand: c.RefinerOnDemand, TAESD: taesd, Upscaler: upscaler, Control: small,
-		ControlBytes: c.ControlNetMemory}
+	taesd.Files.TAESD, taesd.VAEDevice = cfg.TAESD, cfg.VAEDevice
+	upscaler.Files.Upscaler, upscaler.Device, upscaler.FlashAttention = cfg.Upscaler, cmp.Or(cfg.VAEDevice, cfg.Device), ""
+	return models.Sources{Base: base, Refiner: refiner, RefinerOnDemand: cfg.RefinerOnDemand, TAESD: taesd, Upscaler: upscaler, Control: small,
+		ControlBytes: cfg.ControlNetMemory}
 }

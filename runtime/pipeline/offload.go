@@ -1,8 +1,8 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 )
@@ -32,14 +32,14 @@ func offloads(cfg Config) (out []offload) {
 }
 
 // openOffloaded opens a model with parts of it on the CPU, where a device's memory is too short for all of it. `over` is the error
-// without that; it stays the error where nothing helps.
-func openOffloaded(ctx context.Context, cfg Config, o openOptions, over error) (*Pipeline, error) {
+// without that; it stays the error where nothing helps. open opens a model as its configuration says.
+func openOffloaded(cfg Config, over error, log *slog.Logger, open func(Config) (*Pipeline, error)) (*Pipeline, error) {
 	short, ok := errors.AsType[*memory.OverBudgetError](over)
 	if !ok || short.Device == memory.HostID {
 		return nil, over
 	}
 	for _, off := range offloads(cfg) {
-		p, err := open(ctx, off.cfg, o)
+		p, err := open(off.cfg)
 		if errors.Is(err, memory.ErrOverBudget) {
 			continue
 		}
@@ -48,7 +48,7 @@ func openOffloaded(ctx context.Context, cfg Config, o openOptions, over error) (
 		}
 		warning := off.says + over.Error()
 		p.warnings = append(p.warnings, warning)
-		o.logger.Warn(warning)
+		log.Warn(warning)
 		return p, nil
 	}
 	return nil, over

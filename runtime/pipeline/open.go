@@ -201,7 +201,7 @@ func (o opening) plannedJobs(p *plan.Planner, requests []request.Request) (jobs 
 func openNamed(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 	p, err := open(ctx, cfg, o)
 	if err != nil {
-		return openOffloaded(ctx, cfg, o, err)
+		return openOffloaded(cfg, err, o.logger, func(cfg Config) (*Pipeline, error) { return open(ctx, cfg, o) })
 	}
 	return p, nil
 }

@@ -79,18 +79,18 @@ func TestPrepare(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, r, again)
 
-	_, err = p.Prepare(request.Request{Width: 7, Scheduler: "Eluer", SchedulerOptions: map[string]any{"use_karas_sigmas": true}})
+	_, err = p.Prepare(request.Request{Prompt: "x", Width: 7, Scheduler: "Eluer", SchedulerOptions: map[string]any{"use_karas_sigmas": true}})
 	var errs request.Errors
 	require.ErrorAs(t, err, &errs)
 	assert.ErrorContains(t, err, "width: is 7")
 	assert.ErrorContains(t, err, "use_karras_sigmas")
-	_, err = p.Prepare(request.Request{Scheduler: "Eluer"})
+	_, err = p.Prepare(request.Request{Prompt: "x", Scheduler: "Eluer"})
 	assert.ErrorContains(t, err, "scheduler: ")
-	_, err = p.Prepare(request.Request{ClipSkip: 2})
+	_, err = p.Prepare(request.Request{Prompt: "x", ClipSkip: 2})
 	assert.ErrorContains(t, err, "clip_skip: is 2; the text encoders have 3 layers, so at most 1")
-	_, err = p.Prepare(request.Request{InitImage: request.Picture{Image: gradient(64, 48)}, NumInferenceSteps: 3, Strength: 0.1})
+	_, err = p.Prepare(request.Request{Prompt: "x", InitImage: request.Picture{Image: gradient(64, 48)}, NumInferenceSteps: 3, Strength: 0.1})
 	assert.ErrorContains(t, err, "strength: 0.1 of 3 steps is none")
-	r, err = p.Prepare(request.Request{InitImage: request.Picture{Image: gradient(70, 55)}})
+	r, err = p.Prepare(request.Request{Prompt: "x", InitImage: request.Picture{Image: gradient(70, 55)}})
 	require.NoError(t, err)
 	assert.Equal(t, [2]int{64, 48}, [2]int{r.Width, r.Height})
 }
@@ -121,11 +121,11 @@ func TestInputFiles(t *testing.T) {
 	nan := filepath.Join(dir, "nan.npy")
 	require.NoError(t, npy.WriteFile(nan, npy.Array{Shape: []int{1}, Data: []float32{float32(math.NaN())}}))
 	run := request.Run{Model: request.Model{Model: "nano"}, Jobs: []request.Request{
-		{InitImage: request.Picture{Path: picture}},
-		{InitImage: request.Picture{Path: write("text.png", []byte("no picture"))}},
-		{InitImage: request.Picture{Path: write("cut.png", good.Bytes()[:good.Len()/2])}},
-		{InitImage: request.Picture{Path: write("huge.png", huge)}},
-		{InitImage: request.Picture{Path: dir}, MaskImage: request.Picture{Path: filepath.Join(dir, "none.png")}},
+		{Prompt: "x", InitImage: request.Picture{Path: picture}},
+		{Prompt: "x", InitImage: request.Picture{Path: write("text.png", []byte("no picture"))}},
+		{Prompt: "x", InitImage: request.Picture{Path: write("cut.png", good.Bytes()[:good.Len()/2])}},
+		{Prompt: "x", InitImage: request.Picture{Path: write("huge.png", huge)}},
+		{Prompt: "x", InitImage: request.Picture{Path: dir}, MaskImage: request.Picture{Path: filepath.Join(dir, "none.png")}},
 	}}
 	for _, job := range run.Jobs[1:] {
 		one := request.Run{Model: run.Model, Jobs: []request.Request{run.Jobs[0], job}}
@@ -135,9 +135,9 @@ func TestInputFiles(t *testing.T) {
 		assert.ErrorContains(t, err, job.InitImage.Path)
 		assert.NotNil(t, one.Jobs[0].InitImage.Image, "good inputs have been read")
 	}
-	bad := request.Run{Model: run.Model, Jobs: []request.Request{{Noise: request.Array{Path: nan}}}}
+	bad := request.Run{Model: run.Model, Jobs: []request.Request{{Prompt: "x", Noise: request.Array{Path: nan}}}}
 	assert.ErrorContains(t, CheckRun(&bad), "noise: "+nan+": value 0 is NaN")
-	bad = request.Run{Model: run.Model, Jobs: []request.Request{{Scheduler: "nonsense", Width: 3}}}
+	bad = request.Run{Model: run.Model, Jobs: []request.Request{{Prompt: "x", Scheduler: "nonsense", Width: 3}}}
 	err := CheckRun(&bad)
 	assert.ErrorContains(t, err, "scheduler: ")
 	assert.ErrorContains(t, err, "width: is 3")

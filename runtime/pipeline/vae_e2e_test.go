@@ -23,8 +23,8 @@ import (
 )
 
 // overflowingVAE writes the nano model's VAE in F32 with a residual stream `factor` times as large. Group norms take the factor out again
-// wherever the stream is read, so that it computes the same; but with 2^20, of the weights that write the stream many are beyond the 65504 of
-// F16 and become infinite in it. (SDXL's own VAE fails on GPUs because its stream itself is too large.)
+// wherever the stream is read, so that it computes the same; but with 2^20, of the weights that write the stream many are beyond the 65504
+// of F16 and become infinite in it. (SDXL's own VAE fails on GPUs because its stream itself is too large.)
 func overflowingVAE(t *testing.T, factor float32) string {
 	t.Helper()
 	from, err := nano.Path(t.Context())

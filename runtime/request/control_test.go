@@ -52,8 +52,8 @@ func TestControlNets(t *testing.T) {
 }
 
 func TestControlNetMistakes(t *testing.T) {
-	r := Request{Prompt: "x", ControlNets: []ControlNet{{}, {Model: "m", Image: Picture{Path: "p"}, Weight: new(math.NaN()), Start: 0.7, End: 0.2,
-		ControlMode: "ballanced", ResizeMode: "fill", UnionType: "dept", PreprocessorOptions: map[string]any{"low": "much"}}}}
+	r := Request{Prompt: "x", ControlNets: []ControlNet{{}, {Model: "m", Image: Picture{Path: "p"}, Weight: new(math.NaN()), Start: 0.7,
+		End: 0.2, ControlMode: "ballanced", ResizeMode: "fill", UnionType: "dept", PreprocessorOptions: map[string]any{"low": "much"}}}}
 	var errs Errors
 	require.ErrorAs(t, r.Validate(), &errs)
 	var lines []string

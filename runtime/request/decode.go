@@ -56,8 +56,8 @@ func ReadDefaults(path string) (Defaults, error) {
 	return Defaults{run.Model, run.Jobs[0]}, nil
 }
 
-// ReadFileOver is ReadFile with other defaults. A key of the file replaces the default's, key by key within tables; a list replaces the whole
-// list.
+// ReadFileOver is ReadFile with other defaults. A key of the file replaces the default's, key by key within tables; a list replaces the
+// whole list.
 func ReadFileOver(d Defaults, path string) (Run, error) {
 	f, err := openRun(path)
 	if err != nil {
@@ -93,7 +93,7 @@ func openRun(path string) (*os.File, error) {
 func DecodeTOML(data []byte) (Run, error) { return Defaults{Job: Default()}.DecodeTOML(data) }
 
 // DecodeTOML is the function DecodeTOML with other defaults.
-func (d Defaults) DecodeTOML(data []byte) (Run, error) {
+func (def Defaults) DecodeTOML(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
@@ -113,14 +113,14 @@ func (d Defaults) DecodeTOML(data []byte) (Run, error) {
 		}
 		return Run{}, Errors{{Message: "not TOML: " + err.Error()}}
 	}
-	return d.decode(table)
+	return def.decode(table)
 }
 
 // DecodeJSON decodes a run file in JSON, of the same shape as the TOML one.
 func DecodeJSON(data []byte) (Run, error) { return Defaults{Job: Default()}.DecodeJSON(data) }
 
 // DecodeJSON is the function DecodeJSON with other defaults.
-func (d Defaults) DecodeJSON(data []byte) (Run, error) {
+func (def Defaults) DecodeJSON(data []byte) (Run, error) {
 	if err := checkSize(data); err != nil {
 		return Run{}, err
 	}
@@ -138,7 +138,7 @@ func (d Defaults) DecodeJSON(data []byte) (Run, error) {
 	if path, first, twice := words.KeyTwice(data, separators); twice {
 		return Run{}, Errors{{Path: path, Message: "is given twice, also as " + first}}
 	}
-	return d.decode(table)
+	return def.decode(table)
 }
 
 func checkSize(data []byte) error {

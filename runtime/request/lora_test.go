@@ -70,8 +70,8 @@ loras = [{path = "b.pt", enabled = false, unet_weight = 0.5, text_encoder_weight
 }
 
 func TestValidateLoRA(t *testing.T) {
-	r := Request{Prompt: "x", LoRAs: []lora.Adapter{{}, {Name: "a", Weight: new(math.NaN()), ScalingFactor: new(101.0), UNetWeight: new(math.Inf(1)),
-		TextEncoderWeight: new(-200.0), BlockWeights: map[string]float64{"IN04": math.NaN()}, Start: 0.5, End: 0.5},
+	r := Request{Prompt: "x", LoRAs: []lora.Adapter{{}, {Name: "a", Weight: new(math.NaN()), ScalingFactor: new(101.0),
+		UNetWeight: new(math.Inf(1)), TextEncoderWeight: new(-200.0), BlockWeights: map[string]float64{"IN04": math.NaN()}, Start: 0.5, End: 0.5},
 		{Path: "b", Start: -1, End: 2}},
 		LoRAStack: lora.Options{MaxAdapters: -1, GlobalWeight: new(1e9), GlobalScalingFactor: new(math.NaN())}}
 	var errs Errors

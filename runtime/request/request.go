@@ -16,8 +16,8 @@ const RandomSeed = -1
 // NoGuidance as a GuidanceScale turns classifier-free guidance off; 0 means the default.
 const NoGuidance = 1
 
-// NoPrompt as a Prompt asks for a picture without one: an empty text is encoded. A zero Prompt is a mistake, since most that is forgotten is
-// forgotten unawares. An empty text that a run file or flag gives means NoPrompt.
+// NoPrompt as a Prompt asks for a picture without one: an empty text is encoded. A zero Prompt is a mistake, since most that is forgotten
+// is forgotten unawares. An empty text that a run file or flag gives means NoPrompt.
 const NoPrompt = " "
 
 // The values that stand for a zero field.

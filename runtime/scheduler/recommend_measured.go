@@ -118,10 +118,12 @@ func (c choice) error() float64 {
 func (r *Recommendation) measuredReasons(choices []choice, p policy) {
 	best := choices[0]
 	if best.at.Error != nil {
-		r.because(sourceMeasured, "with %d steps (%d UNet evaluations) %s has an error of %.3f: the distance of its latents from those of many steps",
+		r.because(sourceMeasured, "with %d steps (%d UNet evaluations) %s has an error of %.3f: the distance of its latents from those of "+
+			"many steps",
 			best.at.Steps, best.at.Evaluations, best.Label, *best.at.Error)
 	}
-	r.because(sourceMeasured, "with %[3]d steps %[1]d of %[2]d pictures have the right colour and background, and %[4]d show all that was asked for",
+	r.because(sourceMeasured, "with %[3]d steps %[1]d of %[2]d pictures have the right colour and background, and %[4]d show all that was "+
+		"asked for",
 		best.at.Right, best.at.Pictures, best.at.Steps, best.at.All)
 	if len(choices) > 1 {
 		next := choices[1]
@@ -132,6 +134,7 @@ func (r *Recommendation) measuredReasons(choices []choice, p policy) {
 			r.because(sourceMeasured, "next is %s: %.3f with %d evaluations", next.Label, *next.at.Error, next.at.Evaluations)
 		}
 	}
-	r.because(sourceMeasured, "the pictures of two seeds of one prompt differ by %.2f; a step takes %.0f µs beside the UNet at 1024 x 1024 pixels",
+	r.because(sourceMeasured, "the pictures of two seeds of one prompt differ by %.2f; a step takes %.0f µs beside the UNet at 1024 x 1024 "+
+		"pixels",
 		best.SeedSpread, best.StepMicroseconds)
 }

@@ -116,7 +116,7 @@ func (p plan) engineParts() ([]part, error) {
 	} {
 		m := regexp.MustCompile(`name = "` + pin.crate + `"\nversion = "([^"]+)"`).FindSubmatch(lock)
 		if m == nil {
-			return nil, fmt.Errorf("Cargo.lock has no %s", pin.crate)
+			return nil, fmt.Errorf("the lock file Cargo.lock has no %s", pin.crate)
 		}
 		version := string(m[1])
 		parts = append(parts, part{name: pin.crate, version: version, purl: "pkg:cargo/" + pin.crate + "@" + version,

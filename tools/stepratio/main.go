@@ -190,7 +190,8 @@ func report(children [2]*child) float64 {
 		fmt.Printf("%-60s step %v, processor %v\n", c.taken[0].Library, wall[i].Round(time.Millisecond/10), cpu[i].Round(time.Millisecond/10))
 	}
 	ratio := float64(cpu[1]) / float64(cpu[0])
-	fmt.Printf("second to first: step %.3f, processor %.3f (medians of %d)\n", float64(wall[1])/float64(wall[0]), ratio, len(children[0].taken)-1)
+	fmt.Printf("second to first: step %.3f, processor %.3f (medians of %d)\n", float64(wall[1])/float64(wall[0]), ratio,
+		len(children[0].taken)-1)
 	return ratio
 }
 

@@ -81,8 +81,8 @@ func (halves) Dequantize(t backend.Type, data []byte, columns int, values []floa
 	return nil
 }
 
-var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1", Engine: "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)",
-	Compiler: "cc 1", Features: []string{"avx2", "llamafile"}, CPUFeatures: []string{"avx2"},
+var testLibrary = Library{Loaded: true, Path: "x/libdaguerre-cpu.so", Variant: "cpu", Version: "0.0.1",
+	Engine: "ggml 0.26.0 (llama-cpp-sys-2 0.1.161)", Compiler: "cc 1", Features: []string{"avx2", "llamafile"}, CPUFeatures: []string{"avx2"},
 	Attempts: []Attempt{{Path: "x/libdaguerre-cuda.so", Source: "build folder", Outcome: "not found"},
 		{Path: "x/libdaguerre-cpu.so", Variant: "cpu", Source: "build folder", Outcome: "loaded", OK: true}}}
 

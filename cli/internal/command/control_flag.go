@@ -59,8 +59,8 @@ func plainValue(text string) any {
 	return text
 }
 
-// addControls puts the ControlNets of --control flags behind those of a run file. They go through the decoder of run files. One that the file
-// has already, by its name, keeps what the flag does not say. The list given is not changed.
+// addControls puts the ControlNets of --control flags behind those of a run file. They go through the decoder of run files. One that the
+// file has already, by its name, keeps what the flag does not say. The list given is not changed.
 func addControls(list []request.ControlNet, flag string, values []string, errs *request.Errors) []request.ControlNet {
 	list = slices.Clone(list)
 	fromFile := len(list)

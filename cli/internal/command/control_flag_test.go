@@ -30,8 +30,8 @@ func TestControlFlag(t *testing.T) {
 	list := addControls(file, "control", []string{"depth=e.png:0.9", "tile=f.png", "tile=g.png"}, &errs)
 	require.Empty(t, errs)
 	require.Len(t, list, 3)
-	assert.Equal(t, request.ControlNet{Model: "depth", Image: request.Picture{Path: "e.png"}, Weight: new(0.9), End: 0.5, ResizeMode: "pad"}, list[0],
-		"what the flag does not say stays")
+	assert.Equal(t, request.ControlNet{Model: "depth", Image: request.Picture{Path: "e.png"}, Weight: new(0.9), End: 0.5, ResizeMode: "pad"},
+		list[0], "what the flag does not say stays")
 	assert.Equal(t, "d.png", file[0].Image.Path, "the list given is as it was")
 
 	b := newBench(t)

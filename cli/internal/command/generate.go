@@ -79,7 +79,8 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 	return opts, opts.check(errs)
 }
 
-// check finds mistakes, in addition to those that were found. It reads no input: if there is a mistake, it only looks whether each is there.
+// check finds mistakes, in addition to those that were found. It reads no input: if there is a mistake, it only looks whether each is
+// there.
 func (o generateOptions) check(errs request.Errors) error {
 	add := func(err error) {
 		var more request.Errors

@@ -146,7 +146,8 @@ func showHelp(env Env, app *cli.App, l line) error {
 			}
 		}
 		hint := words.DidYouMean(l.help, append(names, helpAll))
-		return usagef(l.path, "--help=%s: there is no such group%s; known are %s", words.Clip(l.help), hint, strings.Join(append(names, helpAll), ", "))
+		return usagef(l.path, "--help=%s: there is no such group%s; known are %s", words.Clip(l.help), hint,
+			strings.Join(append(names, helpAll), ", "))
 	}
 	return printTo(env.Stdout, "%s", p.String())
 }

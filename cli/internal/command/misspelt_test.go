@@ -139,7 +139,8 @@ func TestAllMistakesAtOnce(t *testing.T) {
 // TestFlagsAreGivenOnce: but for those that make a list.
 func TestFlagsAreGivenOnce(t *testing.T) {
 	b := newBench(t)
-	for _, args := range [][]string{{"generate", "-m", "nano", "-p", "x", "-m", "nano"}, {"generate", "--steps", "3", "--num-inference-steps", "4"},
+	for _, args := range [][]string{{"generate", "-m", "nano", "-p", "x", "-m", "nano"},
+		{"generate", "--steps", "3", "--num-inference-steps", "4"},
 		{"demo", "--quiet", "-q"}, {"devices", "--json", "--json"}, {"upscale", "x.png", "--model", "a", "-m", "b"}} {
 		assert.Equal(t, ExitUsage, b.run(args...), "%v", args)
 		assert.Contains(t, b.stderr, "is given twice", "%v", args)
@@ -159,7 +160,8 @@ func TestNoPrompt(t *testing.T) {
 	file := b.write("none.toml", "model = 'nano'\nwidth = 64\nheight = 64\n")
 	require.Equal(t, ExitUsage, b.run("generate", "-c", file))
 	assert.Contains(t, b.stderr, "prompt: is missing")
-	file = b.write("chosen.toml", "model = 'nano'\nprompt = ''\nwidth = 64\nheight = 64\nnum_inference_steps = 1\noutput='"+b.path("y.png")+"'\n")
+	file = b.write("chosen.toml", "model = 'nano'\nprompt = ''\nwidth = 64\nheight = 64\nnum_inference_steps = 1\noutput='"+b.path("y.png")+
+		"'\n")
 	require.Equal(t, ExitOK, b.run("generate", "-c", file), b.stderr)
 	one, _ := readPNG(t, b.path("x.png"))
 	two, _ := readPNG(t, b.path("y.png"))

@@ -66,7 +66,8 @@ func TestTroubleshootingQuotesMessages(t *testing.T) {
 	var sources strings.Builder
 	for _, dir := range []string{"bindings", "cli", "internal", "runtime", "models", "native/src"} {
 		require.NoError(t, filepath.WalkDir(filepath.Join(docs, "..", dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || !slices.Contains([]string{".go", ".cpp", ".h"}, filepath.Ext(path)) {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") ||
+				!slices.Contains([]string{".go", ".cpp", ".h"}, filepath.Ext(path)) {
 				return err
 			}
 			data, err := os.ReadFile(path)
@@ -89,7 +90,7 @@ func TestTroubleshootingQuotesMessages(t *testing.T) {
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	dropped = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
 // TestLinks: every link from one page to another leads to a file and a heading that exist.

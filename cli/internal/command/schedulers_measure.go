@@ -122,7 +122,8 @@ func (o *measureOptions) measure(ctx context.Context, env Env, r *scheduler.Reco
 }
 
 // picture makes one picture with a scheduler.
-func (o *measureOptions) picture(ctx context.Context, env Env, pipe *pipeline.Pipeline, c scheduler.Candidate) (pipeline.Image, float64, error) {
+func (o *measureOptions) picture(ctx context.Context, env Env, pipe *pipeline.Pipeline, c scheduler.Candidate) (pipeline.Image, float64,
+	error) {
 	if err := printTo(env.Stderr, "measuring %s, %d steps\n", c.Label, c.Steps); err != nil {
 		return pipeline.Image{}, 0, err
 	}

@@ -79,7 +79,8 @@ func TestSchedulersRecommend(t *testing.T) {
 // With --measure the figures are of the model that is named.
 func TestRecommendMeasures(t *testing.T) {
 	b := newBench(t)
-	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "fast", "--measure", "--model", "nano", "--size", "64", "--reference-steps", "12"))
+	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "fast", "--measure", "--model", "nano", "--size", "64", "--reference-steps",
+		"12"))
 	flat := strings.Join(strings.Fields(strings.ReplaceAll(b.stdout, "#", " ")), " ") // comments may go over several lines
 	assert.Contains(t, flat, "(measured on nano)")
 	assert.Contains(t, flat, "one picture each: 64 x 64 pixels, seed 42")
@@ -104,11 +105,12 @@ func TestRecommendMeasures(t *testing.T) {
 	}
 	assert.Equal(t, least, *r.Own.Candidates[indexOf(r.Own.Candidates, r.Recommendation)].Error, "the nearest is recommended")
 
-	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "photorealistic", "--measure", "--model", "nano", "--size", "64", "--reference-steps",
-		"2"))
+	require.Equal(t, ExitOK, b.run("schedulers", "recommend", "photorealistic", "--measure", "--model", "nano", "--size", "64",
+		"--reference-steps", "2"))
 	assert.Contains(t, b.stdout, "draws noise, so there is no error")
-	for _, bad := range [][]string{{"--measure"}, {"--model", "nano"}, {"--size", "64"}, {"--measure", "--model", "nano", "--size", "7"}, {"--measure",
-		"--model", "nano", "--distilled", "lcm"}, {"--measure", "--model", "nano", "--reference-steps", "0"}} {
+	for _, bad := range [][]string{{"--measure"}, {"--model", "nano"}, {"--size", "64"}, {"--measure", "--model", "nano", "--size", "7"},
+		{"--measure",
+			"--model", "nano", "--distilled", "lcm"}, {"--measure", "--model", "nano", "--reference-steps", "0"}} {
 		assert.Equal(t, ExitUsage, b.run(append([]string{"schedulers", "recommend"}, bad...)...), "%v", bad)
 	}
 }

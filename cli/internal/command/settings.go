@@ -49,8 +49,8 @@ var settings = withFiles(slices.Concat(
 		"seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "strength!", "outpaint.left=outpaint-left!",
 		"outpaint.right=outpaint-right!", "outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
-	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!", "hires.upscaler=hires-upscaler",
-		"hires.strength=hires-strength!", "hires.steps=hires-steps!"),
+	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!",
+		"hires.upscaler=hires-upscaler", "hires.strength=hires-strength!", "hires.steps=hires-steps!"),
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
 		"model.lora_cache.memory_limit_mb=lora-memory!"),
 	group(catControl, "controlnet=control", "model.controlnet_directories=control-dir"),
@@ -60,9 +60,9 @@ var settings = withFiles(slices.Concat(
 	group(catModel, "model.model/m", "model.embeddings=embedding", "model.embedding_directories=embedding-directory", "model.fast_decode"),
 	group(catCompute, "model.precision", "model.type", "model.unet_type", "model.text_type", "model.vae_type", "model.vae_tiling",
 		"model.vae_tile_size!", "model.vae_tile_overlap!", "model.vae_slicing", "model.device", "model.text_device", "model.vae_device",
-		"model.threads/t", "model.flash_attention", "model.convolution", "model.memory.memory_limit=memory-limit", "model.memory.reserve=memory-reserve",
-		"model.memory.strategy=memory-strategy", "model.memory.attention_slicing=attention-slicing", "max_batch=batch!",
-		"guidance_batch"),
+		"model.threads/t", "model.flash_attention", "model.convolution", "model.memory.memory_limit=memory-limit",
+		"model.memory.reserve=memory-reserve", "model.memory.strategy=memory-strategy", "model.memory.attention_slicing=attention-slicing",
+		"max_batch=batch!", "guidance_batch"),
 	group(catOutput, "output/o", "save_latents", "quality!", "metadata"),
 ))
 
@@ -82,7 +82,8 @@ var ownDocs = map[string]string{
 	"lora": "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
 	"controlnet": "ControlNet as `NET=PICTURE`, NET=PICTURE:WEIGHT, or with more keys of [[controlnet]] behind commas: " +
 		"NET=PICTURE:0.8,preprocessor=canny,end=0.5",
-	"output":  "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate --help=output-names",
+	"output": "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate " +
+		"--help=output-names",
 	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",
 	"quality": "of JPEG files, 1 to 100; PNG and WebP are lossless",
 }

@@ -34,8 +34,8 @@ func (o generateOptions) forStdout(env Env, errs *request.Errors) bool {
 	return wanted
 }
 
-// executeToStdout makes the one picture in a folder of its own, and copies it to standard output when it is complete. What is told of it goes
-// to standard error.
+// executeToStdout makes the one picture in a folder of its own, and copies it to standard output when it is complete. What is told of it
+// goes to standard error.
 func (o generateOptions) executeToStdout(ctx context.Context, env Env) error {
 	out := exact(env.Stdout)
 	if env.OwnStdout != nil { // so that no line of a library gets into the picture

@@ -73,8 +73,8 @@ func fold(line string, width int) string {
 
 const columnGap = 2
 
-// tableText writes rows in columns. Where they do not fit, long cells are broken at their spaces; where that is not enough, each row becomes
-// a list of its cells.
+// tableText writes rows in columns. Where they do not fit, long cells are broken at their spaces; where that is not enough, each row
+// becomes a list of its cells.
 func tableText(rows [][]string, width int) string {
 	clean := make([][]string, len(rows))
 	for i, row := range rows {

@@ -193,7 +193,8 @@ func lastLines(text string) (out []string) {
 	return out
 }
 
-// TestNarrowTerminal: no state of a bar is wider than the terminal, or it would pile up; notes are broken; results keep a line of their own.
+// TestNarrowTerminal: no state of a bar is wider than the terminal, or it would pile up; notes are broken; results keep a line of their
+// own.
 func TestNarrowTerminal(t *testing.T) {
 	for _, width := range []int{40, 80, 120} {
 		var screen bytes.Buffer

@@ -14,7 +14,8 @@ func TestMemoryOfAModel(t *testing.T) {
 	var text bytes.Buffer
 	b := fakeBackend(t, slog.New(slog.NewTextHandler(&text, nil)))
 	m, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{Model: "m"}, TextResidency: backend.ResidencyOnDemand,
-		UNetResidency: backend.ResidencyStream, VAEResidency: backend.ResidencyMmap, StreamBytes: 1 << 33, AttentionSlicing: true, Convolution: "direct"})
+		UNetResidency: backend.ResidencyStream, VAEResidency: backend.ResidencyMmap, StreamBytes: 1 << 33, AttentionSlicing: true,
+		Convolution: "direct"})
 	require.NoError(t, err)
 	require.Contains(t, text.String(), "residency=1,2,3 stream=8589934592 attention=67108864 convolution=2")
 	c := m.Info().Components[1]
