@@ -1,6 +1,5 @@
 #include "modules/ops.h"
 
-
 #include "base/error.h"
 #include "daguerre.h"
 #include "kernels/amx.h"
