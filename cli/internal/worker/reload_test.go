@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,20 +55,29 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 	// die ends the process, and current says which model the next one uses where none is named.
 	n := 0
 	die := func() { require.NoError(t, kill(s.pid())) }
+	asked := 0
 	current := func() any {
 		n++
 		id := fmt.Sprint("q", n)
-		c.send(small(id, object{"model": nil, "num_inference_steps": 100}))
+		c.send(small(id, object{"model": nil, "num_inference_steps": 300}))
 		if c.until("it begins", func() bool { return len(c.of(id)) > 1 }); get(c.of(id)[1], "event") == "error" {
 			return get(c.last(id), "code")
 		}
-		c.send(fmt.Sprintf(`{"id":"s%d","type":"status"}`, n))
-		for _, m := range c.last(fmt.Sprint("s", n))["result"].(object)["models"].([]any) {
-			if m.(object)["requests"] == 1.0 {
-				return m.(object)["name"]
+		for { // another model may still be loading, which counts as a request of it
+			asked++
+			c.send(fmt.Sprintf(`{"id":"s%d","type":"status"}`, asked))
+			var busy []any
+			for _, m := range c.last(fmt.Sprint("s", asked))["result"].(object)["models"].([]any) {
+				if m.(object)["requests"] != 0.0 {
+					busy = append(busy, m.(object)["name"])
+				}
 			}
+			if len(busy) == 1 {
+				return busy[0]
+			}
+			require.NotEmpty(t, busy, "the request has ended")
+			time.Sleep(10 * time.Millisecond)
 		}
-		return nil
 	}
 	c.send(`{"id":"a","type":"load","request":{"model":{"model":"nano","threads":1},"name":"a"}}`,
 		`{"id":"b","type":"load","request":{"model":{"model":"nano","threads":2},"name":"b"}}`)
