@@ -13,14 +13,20 @@ import (
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
+// The columns of Header where a narrow page may begin a new table: those before are times.
+const (
+	MemoryColumn  = "FILE"
+	QualityColumn = "PSNR dB"
+)
+
 // Header and Rows are the report's main table, for people.
 func (r *Report) Header() []string {
-	h := []string{"CASE", "LOAD s", "TEXT s", "STEP s", "±", "VAE s", "IMAGE s", "IMAGES/s", "FILE", "NATIVE", "PEAK RSS"}
+	h := []string{"CASE", "LOAD s", "TEXT s", "STEP s", "±", "VAE s", "IMAGE s", "IMAGES/s", MemoryColumn, "NATIVE", "PEAK RSS"}
 	if r.any(func(x *Result) bool { return x.DeviceBytes > 0 }) {
 		h = append(h, "DEVICE")
 	}
 	if r.any(func(x *Result) bool { return x.Quality != nil }) {
-		h = append(h, "PSNR dB", "WORST", "SSIM", "NMSE", "COSINE")
+		h = append(h, QualityColumn, "WORST", "SSIM", "NMSE", "COSINE")
 	}
 	if r.any(func(x *Result) bool { return x.Checked != nil }) {
 		h = append(h, "RIGHT")

@@ -192,20 +192,21 @@ func (o benchOptions) write(env Env, report *benchmark.Report) error {
 	return o.print(env, report)
 }
 
-// print is the report for a terminal.
+// print is the report for people. In a pipe it is as wide as help; --csv and --json are for programs.
 func (o benchOptions) print(env Env, report *benchmark.Report) error {
 	var p page
 	for _, line := range report.Conditions() {
 		p.line("%s", line)
 	}
-	p.table(append([][]string{{""}, report.Header()}, report.Rows()...))
+	p.line("")
+	p.figures(append([][]string{report.Header()}, report.Rows()...), 1, benchmark.MemoryColumn, benchmark.QualityColumn)
 	for i, line := range append(report.Advice.Lines(), report.Notes...) {
 		if i == 0 {
 			p.line("")
 		}
 		p.line("%s", line)
 	}
-	return p.print(env)
+	return printTo(env.Stdout, "%s", p.layout(cmp.Or(env.width(), pipeWidth)))
 }
 
 // runBenchSession is what bench starts for each session: it reads one from standard input and prints what it measured.

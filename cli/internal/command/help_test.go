@@ -143,12 +143,16 @@ func TestHelpFits(t *testing.T) {
 // TestListsFit: what commands list at 80 and 40 columns. In a pipe, rows stay on one line.
 func TestListsFit(t *testing.T) {
 	b := newBench(t)
-	b.native.devices = testDevices
+	b.native.devices, b.plan = testDevices, planned
+	require.Equal(t, ExitOK, b.run(append(quick, "--json", b.path("old.json"))...), b.stderr)
+	require.Equal(t, ExitOK, b.run(append(quick, "--json", b.path("new.json"))...), b.stderr)
+	compared := "bench compare --all --time-threshold 1000 " + b.path("old.json") + " " + b.path("new.json")
 	b.write("a-very-long-name-of-an-adapter-for-the-style-of-old-photographs.safetensors", "")
 	for _, list := range []string{"schedulers list", "schedulers list --all", "schedulers show DPMSolverMultistep --plot",
 		"schedulers recommend", "schedulers recommend --distilled lightning", "control list", "request names", "request names --all",
 		"models inspect nano --check", "devices", "doctor", "lora list " + b.dir, "lora inspect ../../../models/nano/nano-lora-stripes.safetensors",
-		"--version"} {
+		"--version", strings.Join(quick, " ") + " --quantize load", "plan --model nano --prompt x --batch 2 --memory-limit 3GiB",
+		compared} {
 		rows := map[int]int{}
 		for _, width := range []int{0, 40, 80, 200} {
 			b.width = width

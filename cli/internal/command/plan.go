@@ -92,15 +92,14 @@ func printPlan(env Env, model string, plan pipeline.MemoryPlan, fits bool) error
 		total += p.Bytes
 	}
 	rows = append(rows, []string{"together", "", "", words.Budget(total), ""})
-	if fits {
-		for i, job := range plan.Jobs {
-			rows = append(rows, nil)
-			rows = append(rows, jobRows(plan, i, job)...)
-		}
-	}
 	var out page
 	out.line("%s", model)
 	out.table(rows)
+	if fits {
+		for i, job := range plan.Jobs {
+			printJob(&out, plan, i, job)
+		}
+	}
 	note := "compute buffers are the library's own figures"
 	if !plan.Measured {
 		note = "compute buffers are estimated: the library could not be asked (daguerre doctor)"
@@ -133,16 +132,17 @@ func heldAs(plan pipeline.MemoryPlan, p memory.Part, fits bool) string {
 	return "while it is used"
 }
 
-// jobRows is one job's stages by device.
-func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
+// printJob adds one job's stages by device.
+func printJob(out *page, plan pipeline.MemoryPlan, i int, job memory.JobPlan) {
 	size := plan.Sizes[i]
 	batch := fmt.Sprintf("batches of %d", job.Batch)
 	if job.NextBatch > 0 {
 		batch += fmt.Sprintf(" (%d would need %s)", job.NextBatch, words.Budget(job.NextBytes))
 	}
 	batch += word(job.Tiling, ", VAE by tiles", "") + word(job.Separate && size.Guidance, ", halves of guidance one after the other", "")
-	rows := [][]string{{fmt.Sprintf("JOB %d", i+1), fmt.Sprintf("%dx%d, %d %s, %s", size.Width, size.Height, size.Images,
-		words.Plural(size.Images, "image"), batch)}, {"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
+	out.line("\nJOB %d  %dx%d, %d %s, %s", i+1, size.Width, size.Height, size.Images, words.Plural(size.Images, "image"), batch)
+	rows := [][]string{{"STAGE", "DEVICE", "WEIGHTS", "COMPUTE", "OTHER", "SUM"}}
+	var peaks []string
 	for _, device := range planDevices(plan) {
 		peak, at := job.Breakdown.Peak(device)
 		for _, stage := range job.Breakdown.Stages {
@@ -164,10 +164,13 @@ func jobRows(plan pipeline.MemoryPlan, i int, job memory.JobPlan) [][]string {
 			}
 		}
 		if peak > 0 {
-			rows = append(rows, []string{"peak", device, "", "", "in " + at, words.Budget(peak) + budgetOf(plan, device)})
+			peaks = append(peaks, fmt.Sprintf("peak of %s: %s%s, in %s", device, words.Budget(peak), budgetOf(plan, device), at))
 		}
 	}
-	return rows
+	out.figures(rows, 2)
+	for _, line := range peaks {
+		out.line("%s", line)
+	}
 }
 
 // budgetOf says what a device may hold.

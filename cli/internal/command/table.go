@@ -18,6 +18,13 @@ type page struct{ parts []part }
 type part struct {
 	text string
 	rows [][]string
+	columns
+}
+
+// columns says how a table of figures may be parted: the first keys columns are in every part, and the columns named begin a new one.
+type columns struct {
+	keys   int
+	breaks []string
 }
 
 // line adds a line of text, or several.
@@ -29,12 +36,18 @@ func (p *page) write(text string) { p.parts = append(p.parts, part{text: text}) 
 // table adds rows in columns; an empty row is an empty line.
 func (p *page) table(rows [][]string) { p.parts = append(p.parts, part{rows: rows}) }
 
+// figures adds a table of short cells under names. Its first columns, keys of them, say what a row is about. Where not all columns fit,
+// several tables stand below each other, each with the keys. A new one begins at each name of breaks.
+func (p *page) figures(rows [][]string, keys int, breaks ...string) {
+	p.parts = append(p.parts, part{rows: rows, columns: columns{keys, breaks}})
+}
+
 // layout lays the page out in lines of at most width characters; 0: as long as they are.
 func (p *page) layout(width int) string {
 	var b strings.Builder
 	for _, part := range p.parts {
 		if part.rows != nil {
-			b.WriteString(tableText(part.rows, width))
+			b.WriteString(tableText(part.rows, width, part.columns))
 			continue
 		}
 		for line := range strings.Lines(part.text) {
@@ -73,9 +86,9 @@ func fold(line string, width int) string {
 
 const columnGap = 2
 
-// tableText writes rows in columns. Where they do not fit, long cells are broken at their spaces; where that is not enough, each row
-// becomes a list of its cells.
-func tableText(rows [][]string, width int) string {
+// tableText writes rows in columns. Where they do not fit, a table of figures is parted; the long cells of others are broken at their
+// spaces. Where that is not enough, each row becomes a list of its cells.
+func tableText(rows [][]string, width int, by columns) string {
 	clean := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
@@ -88,16 +101,53 @@ func tableText(rows [][]string, width int) string {
 			b.WriteString("\n")
 			continue
 		}
-		widths, ok := fit(block, width)
-		if !ok {
-			b.WriteString(asLists(block, width))
-			continue
-		}
-		for _, row := range block {
-			b.WriteString(rowText(row, widths))
+		for i, band := range by.bands(block, width) {
+			b.WriteString(word(i > 0, "\n", ""))
+			widths, ok := fit(band, width)
+			if !ok {
+				b.WriteString(asLists(band, width))
+				continue
+			}
+			for _, row := range band {
+				b.WriteString(rowText(row, widths, width))
+			}
 		}
 	}
 	return b.String()
+}
+
+// bands parts a table of figures that does not fit. A short row, which has a remark instead of figures, is in the first part only.
+func (c columns) bands(rows [][]string, width int) (out [][][]string) {
+	widths, _ := fit(rows, 0)
+	together := func(from, to int) int {
+		n := -columnGap
+		for i, w := range widths {
+			if i < c.keys || i >= from && i < to {
+				n += w + columnGap
+			}
+		}
+		return n
+	}
+	if c.keys == 0 || width <= 0 || together(c.keys, len(widths)) <= width {
+		return [][][]string{rows}
+	}
+	for from := c.keys; from < len(widths); {
+		to := from + 1
+		for to < len(widths) && !slices.Contains(c.breaks, rows[0][to]) && together(from, to+1) <= width {
+			to++
+		}
+		var band [][]string
+		for _, row := range rows {
+			switch {
+			case len(row) == len(widths):
+				band = append(band, slices.Concat(row[:c.keys], row[from:to]))
+			case from == c.keys:
+				band = append(band, row)
+			}
+		}
+		out, from = append(out, band), to
+	}
+	return out
 }
 
 // blocksOf parts rows where an empty row is. The columns of one block do not depend on another's.
@@ -111,16 +161,22 @@ func blocksOf(rows [][]string) (blocks [][][]string) {
 	return blocks
 }
 
+// columnsOf is how many cells the longest row has.
+func columnsOf(rows [][]string) (n int) {
+	for _, row := range rows {
+		n = max(n, len(row))
+	}
+	return n
+}
+
 // fit chooses the widths of columns. ok is false if the words do not fit.
 func fit(rows [][]string, width int) (widths []int, ok bool) {
-	var least []int
+	widths = make([]int, columnsOf(rows))
+	least := make([]int, len(widths))
 	for _, row := range rows {
 		for i, cell := range row {
-			if i == len(widths) {
-				widths, least = append(widths, 0), append(least, 0)
-			}
-			if len(row) > 1 && i == len(row)-1 && len(row) < len(rows[0]) {
-				continue // a remark at the end of a short row may go beyond its column
+			if isRemark(row, i, len(widths)) {
+				continue
 			}
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 			for w := range strings.FieldsSeq(cell) {
@@ -157,16 +213,26 @@ func fit(rows [][]string, width int) (widths []int, ok bool) {
 	return widths, true
 }
 
+// isRemark reports whether a cell is the last of a short row. It may go beyond its column.
+func isRemark(row []string, i, columns int) bool {
+	return i > 0 && i == len(row)-1 && len(row) < columns
+}
+
 // rowText writes one row, on several lines where a cell needs them.
-func rowText(row []string, widths []int) string {
+func rowText(row []string, widths []int, width int) string {
 	cells := make([][]string, len(row))
-	height := 1
+	height, left := 1, 0
 	for i, cell := range row {
+		room := widths[i]
+		if isRemark(row, i, len(widths)) {
+			room = width - left
+		}
 		cells[i] = []string{cell}
-		if utf8.RuneCountInString(cell) > widths[i] {
-			cells[i] = words.Wrap(cell, widths[i])
+		if room > 0 && utf8.RuneCountInString(cell) > room {
+			cells[i] = words.Wrap(cell, room)
 		}
 		height = max(height, len(cells[i]))
+		left += widths[i] + columnGap
 	}
 	var b strings.Builder
 	for y := range height {
