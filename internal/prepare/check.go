@@ -42,7 +42,7 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 	t.checkLatents("latents", r.Latents, r, errs)
 	t.checkRefiner(r, errs)
 	if r.Strength > 0 && int(float64(r.NumInferenceSteps)*r.Strength) < 1 {
-		errs.Add("strength", "%v of %d steps is none; raise strength or num_inference_steps", r.Strength, r.NumInferenceSteps)
+		errs.Add("strength", "%v of %d steps is none; raise it or num_inference_steps", r.Strength, r.NumInferenceSteps)
 	}
 }
 
@@ -81,7 +81,7 @@ func (t *Target) checkHires(r request.Request, errs *request.Errors) {
 		}
 	}
 	if int(float64(h.Steps)*h.Strength) < 1 {
-		errs.Add("hires.strength", "%v of %d steps is none; raise strength or steps", h.Strength, h.Steps)
+		errs.Add("hires.strength", "%v of %d steps is none; raise it or the steps of this pass", h.Strength, h.Steps)
 	}
 }
 
@@ -113,6 +113,6 @@ func (t *Target) checkRefiner(r request.Request, errs *request.Errors) {
 		return
 	}
 	if r.RefinerMode == request.RefinerImg2Img && int(float64(r.RefinerSteps)*r.RefinerStrength) < 1 {
-		errs.Add("refiner_strength", "%v of %d steps is none; raise refiner_strength or refiner_steps", r.RefinerStrength, r.RefinerSteps)
+		errs.Add("refiner_strength", "%v of %d steps is none; raise it or refiner_steps", r.RefinerStrength, r.RefinerSteps)
 	}
 }

@@ -89,7 +89,7 @@ func TestPrepare(t *testing.T) {
 	_, err = p.Prepare(request.Request{Prompt: "x", ClipSkip: 2})
 	assert.ErrorContains(t, err, "clip_skip: is 2; the text encoders have 3 layers, so at most 1")
 	_, err = p.Prepare(request.Request{Prompt: "x", InitImage: request.Picture{Image: gradient(64, 48)}, NumInferenceSteps: 3, Strength: 0.1})
-	assert.ErrorContains(t, err, "strength: 0.1 of 3 steps is none")
+	assert.ErrorContains(t, err, "strength: 0.1 of 3 steps is none; raise it or num_inference_steps")
 	r, err = p.Prepare(request.Request{Prompt: "x", InitImage: request.Picture{Image: gradient(70, 55)}})
 	require.NoError(t, err)
 	assert.Equal(t, [2]int{64, 48}, [2]int{r.Width, r.Height})

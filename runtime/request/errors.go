@@ -17,7 +17,7 @@ type Error struct {
 	File    bool   `json:"-"`       // a file that is named there is missing or cannot be used
 }
 
-// Error returns "path: message", and of a flag a sentence: "--steps is 0; it must be more".
+// Error returns "path: message", and of a flag a sentence: "--steps is 0; give more".
 func (e Error) Error() string {
 	if e.Path == "" {
 		return e.Message

@@ -138,7 +138,7 @@ func (d *decoder) structure(dst any, table map[string]any, at place) map[string]
 		k := slices.IndexFunc(fields, func(f field) bool { return folded != "" && slices.Contains(f.folded, folded) })
 		if k < 0 {
 			_, here := unwrap(table[key], at.key("", key))
-			d.errs.Add(here.written, "unknown key%s", d.hint(key, fields))
+			d.errs.Add(here.written, "unknown key%s", d.hint(key, fields, tableNames[v.Type()]))
 			continue
 		}
 		f := fields[k]
@@ -221,8 +221,8 @@ func snakeKeys(m map[string]any) map[string]any {
 	return out
 }
 
-// hint tells what an unknown key may have been meant to be: the nearest of names, or a key of another table.
-func (d *decoder) hint(key string, fields []field) string {
+// hint tells what an unknown key may have been meant to be: the nearest of names, also of foreign ones, or a key of another table.
+func (d *decoder) hint(key string, fields []field, foreign map[string]Name) string {
 	for _, k := range Keys() {
 		if fold(k.Name) == fold(key) && (k.Table == "" || k.Table == "model") {
 			if k.Table == "" {
@@ -235,7 +235,17 @@ func (d *decoder) hint(key string, fields []field) string {
 	for i, f := range fields {
 		names[i] = f.name
 	}
-	if near := words.Nearest(snake(key), names); near != "" {
+	near := words.Nearest(snake(key), names)
+	if near == "" { // or a name of another program, such as steps
+		var others []string
+		for _, n := range foreign {
+			if slices.Contains(names, n.Key) {
+				others = append(others, n.Name)
+			}
+		}
+		near = words.Nearest(snake(key), slices.Sorted(slices.Values(others)))
+	}
+	if near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))
 	}
 	return "; see docs/configuration.md for the known ones"

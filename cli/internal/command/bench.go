@@ -134,7 +134,7 @@ func (o *benchOptions) readLists(c *cli.Context) error {
 	}
 	for _, text := range list(c.String("scheduler")) {
 		if _, _, err := scheduler.Resolve(text); err != nil {
-			return usagef(help, "--scheduler: %v", err)
+			return usagef(help, "--scheduler: %s", ofScheduler(err))
 		}
 		o.schedulers = append(o.schedulers, text)
 	}

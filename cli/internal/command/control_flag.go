@@ -3,11 +3,13 @@ package command
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -32,8 +34,8 @@ func controlTable(text string) (map[string]any, error) {
 		}
 		table[key] = plainValue(text[m[1]:end])
 	}
-	net, picture, ok := strings.Cut(head, "=")
-	if !ok || net == "" || picture == "" {
+	net, picture := netAndPicture(head)
+	if net == "" || picture == "" {
 		return nil, errors.New("names no net with its picture; write NET=PICTURE, or NET=PICTURE:0.8 with a weight")
 	}
 	if i := strings.LastIndexByte(picture, ':'); i > 0 {
@@ -43,6 +45,20 @@ func controlTable(text string) (map[string]any, error) {
 	}
 	table["model"], table["image"] = net, picture
 	return table, nil
+}
+
+// netExtensions are the endings of files of ControlNets.
+var netExtensions = append([]string{".gguf"}, adapters.Extensions...)
+
+// netAndPicture parts NET=PICTURE. Both may have a "=" in their names: a net ends where its file name does, and otherwise at the first.
+func netAndPicture(text string) (net, picture string) {
+	for i, r := range text {
+		if r == '=' && slices.Contains(netExtensions, strings.ToLower(filepath.Ext(text[:i]))) {
+			return text[:i], text[i+1:]
+		}
+	}
+	net, picture, _ = strings.Cut(text, "=")
+	return net, picture
 }
 
 // plainValue is a number, a boolean or a text, as TOML would have it.

@@ -14,9 +14,12 @@ import (
 func TestControlFlag(t *testing.T) {
 	file := []request.ControlNet{{Model: "depth", Image: request.Picture{Path: "d.png"}, Weight: new(0.5), End: 0.5, ResizeMode: "pad"}}
 	for flag, want := range map[string]request.ControlNet{
-		"canny=a.png":         {Model: "canny", Image: request.Picture{Path: "a.png"}},
-		"canny=a.png:0.8":     {Model: "canny", Image: request.Picture{Path: "a.png"}, Weight: new(0.8)},
-		"x/c.safetensors=a:b": {Model: "x/c.safetensors", Image: request.Picture{Path: "a:b"}},
+		"canny=a.png":                     {Model: "canny", Image: request.Picture{Path: "a.png"}},
+		"canny=a.png:0.8":                 {Model: "canny", Image: request.Picture{Path: "a.png"}, Weight: new(0.8)},
+		"x/c.safetensors=a:b":             {Model: "x/c.safetensors", Image: request.Picture{Path: "a:b"}},
+		"x=1/a=b.safetensors=c=d.png:0.5": {Model: "x=1/a=b.safetensors", Image: request.Picture{Path: "c=d.png"}, Weight: new(0.5)},
+		`C:\c.gguf=D:\p.png`:              {Model: `C:\c.gguf`, Image: request.Picture{Path: `D:\p.png`}},
+		"canny=a=b.png":                   {Model: "canny", Image: request.Picture{Path: "a=b.png"}},
 		"canny=a,b.png:1,preprocessor=canny,start=0.25,end=0.5": {Model: "canny", Image: request.Picture{Path: "a,b.png"}, Weight: new(1.0),
 			Preprocessor: "canny", Start: 0.25, End: 0.5},
 	} {
@@ -58,7 +61,7 @@ func TestHiresFlag(t *testing.T) {
 	img, _ := readPNG(t, b.path("x.png"))
 	assert.Equal(t, 128, img.Bounds().Dx())
 	require.Equal(t, ExitOK, b.run(small("--hires-scale", "2", "--hires-steps", "2", "-o", filepath.Join(b.dir, "y.png"))...), b.stderr)
-	for value, want := range map[string]string{"0.5": "--hires is 0.5; it must be a number above 1", "0": "--hires is 0; it must be more",
+	for value, want := range map[string]string{"0.5": "--hires is 0.5; it must be a number above 1", "0": "--hires is 0; give more, or leave the flag out",
 		"big": `--hires is "big"; it must be a number`} {
 		assert.Equal(t, ExitUsage, b.run(small("--hires", value)...))
 		assert.Contains(t, b.stderr, want)

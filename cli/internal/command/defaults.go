@@ -2,6 +2,7 @@ package command
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ func (env Env) defaultsFile() string {
 	return filepath.Join(dir, name, "config.toml")
 }
 
+// mendDefaults is what helps where that file cannot be used.
+const mendDefaults = "mend the file, or run with --no-config"
+
 // ownDefaults reads the user's own defaults. path is their file, "" where there is none or --no-config is given.
 func ownDefaults(c *cli.Context, env Env) (d request.Defaults, path string, err error) {
 	d.Job = request.Default()
@@ -31,16 +35,16 @@ func ownDefaults(c *cli.Context, env Env) (d request.Defaults, path string, err 
 	if path == "" || c.Bool("no-config") {
 		return d, "", nil
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return d, "", nil
 	}
 	own, err := request.ReadDefaults(path)
 	var errs request.Errors
 	switch {
 	case errors.As(err, &errs):
-		return d, path, &mistakes{config: path, errs: errs}
+		return d, path, &mistakes{config: path, own: true, errs: errs}
 	case err != nil:
-		return d, path, &inputError{err}
+		return d, path, &inputError{fmt.Errorf("your own defaults: %s; %s", strings.TrimPrefix(err.Error(), "run file: "), mendDefaults)}
 	}
 	return own, path, nil
 }
@@ -52,13 +56,13 @@ func checkDefaults(env Env) finding {
 	if path == "" {
 		return f
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		f.Message = "no defaults of your own; they would be in " + path
 		return f
 	}
 	own, err := request.ReadDefaults(path)
 	if err != nil {
-		f.Remedy = "mend the file, or run with --no-config"
+		f.Remedy = mendDefaults
 		return f.failed(&usageError{message: err.Error()}, "your own defaults, %s: %s", path, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	f.Message = "your own defaults: " + path

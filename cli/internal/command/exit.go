@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/imagefile"
@@ -52,6 +53,27 @@ func (e *usageError) Error() string {
 
 func usagef(command, format string, args ...any) error {
 	return &usageError{message: fmt.Sprintf(format, args...), command: command}
+}
+
+// together is one error for several mistakes in the arguments; one of them stays as it is.
+func together(command string, list ...error) error {
+	list = slices.DeleteFunc(list, func(err error) bool { return err == nil })
+	if len(list) < 2 {
+		return errors.Join(list...)
+	}
+	out := &mistakes{command: command}
+	for _, err := range list {
+		text := err.Error()
+		if usage, ok := errors.AsType[*usageError](err); ok {
+			text = usage.message
+		}
+		e := request.Error{Message: text}
+		if flag, rest, ok := strings.Cut(text, " "); ok && strings.HasPrefix(flag, "--") {
+			e.Path, e.Message = flag, rest
+		}
+		out.errs = append(out.errs, e)
+	}
+	return out
 }
 
 // inputError marks an error about a file that the user named as input.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -99,6 +100,9 @@ func (o generateOptions) check(errs request.Errors) error {
 	return o.inWords(-1, errs.Err())
 }
 
+// ofScheduler is the message of an error of package scheduler without the package's name, which stands behind the name of a flag or key.
+func ofScheduler(err error) string { return strings.TrimPrefix(err.Error(), "scheduler: ") }
+
 // checkJobs finds what is wrong with the jobs of a run and lies beyond package request: names of files and of schedulers.
 func checkJobs(run request.Run, errs *request.Errors) {
 	for i, job := range run.Jobs {
@@ -106,7 +110,7 @@ func checkJobs(run request.Run, errs *request.Errors) {
 		service.CheckNames(job, at, errs)
 		if job.Scheduler != "" {
 			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
-				errs.Add(at("scheduler"), "%v", err)
+				errs.Add(at("scheduler"), "%s", ofScheduler(err))
 			}
 		}
 		for i, n := range job.ControlNets {
@@ -115,10 +119,10 @@ func checkJobs(run request.Run, errs *request.Errors) {
 			}
 		}
 		if _, err := scheduler.ResolveSpacing(job.Sigmas); err != nil {
-			errs.Add(at("sigmas"), "%v", err)
+			errs.Add(at("sigmas"), "%s", ofScheduler(err))
 		}
 		if _, _, err := scheduler.ConfigFromMap(job.SchedulerOptions); err != nil {
-			errs.Add(at("scheduler_options"), "%v", err)
+			errs.Add(at("scheduler_options"), "%s", ofScheduler(err))
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestMisspellings(t *testing.T) {
 		// keys
 		key("promt = 'x'", "prompt"), key("guidence_scale = 3", "guidance_scale"), key("num_infernce_steps = 3", "num_inference_steps"),
 		key("[model];precison = 'f16'", "precision"), key("[model];text_encodr = 'x'", "text_encoder"), key("[hires];scal = 2", "scale"),
-		key("[[lora]];nmae = 'x'", "name"), key("[[controlnet]];imgae = 'x'", "image"), key("[lora_stack];stict = true", "strict"),
+		key("[[lora]];nmae = 'x'", "name"), key("[[controlnet]];imgae = 'x'", "image"), key("[lora_stack];stict = true", "strict"), key("stpes = 3", "steps"),
 		// files
 		{`portrait.png"?`, "generate", "--model", "nano", "-p", "x", "--image", b.path("potrait.png")},
 		{`portrait.png"?`, "upscale", b.path("portrait.pgn"), "--model", "x.pth", "-o", b.path("o.png")},
@@ -74,6 +74,7 @@ func TestFlagsOfOtherPrograms(t *testing.T) {
 		"--denoising_strength": "--strength", "--medvram": "--memory-limit", "--init-img": "--image", "--vae-on-cpu": "--vae-device cpu",
 		"--num_images_per_prompt": "--num-images", "--torch_dtype": "--precision", "--enable_model_cpu_offload": "--memory-limit",
 		"--fp16": "--precision f16", "--ddim_steps": "--steps", "--outdir": "--output", "--enable_hr": "--hires", "--lowvram": "--memory-limit",
+		"--size": "--width", "--out": "--output",
 	} {
 		assert.Equal(t, ExitUsage, b.run("generate", "--model", "nano", "-p", "x", typed, "value"))
 		assert.Contains(t, b.stderr, "unknown flag "+typed)
@@ -91,7 +92,7 @@ func TestFlagsOfOtherPrograms(t *testing.T) {
 		for _, f := range regexp.MustCompile(`--[a-z0-9-]+`).FindAllString(answer, -1) {
 			assert.True(t, known[strings.TrimPrefix(f, "--")], "%s: %s does not exist", name, f)
 		}
-		assert.Regexp(t, `^(A1111|stable-diffusion\.cpp|diffusers|ComfyUI) has it; here \S`, answer, name)
+		assert.Regexp(t, `^(A1111|stable-diffusion\.cpp|diffusers|ComfyUI|another program) has it; here \S`, answer, name)
 	}
 	for line := range strings.Lines(foreignText) {
 		if names, _, ok := strings.Cut(line, ": "); ok {

@@ -33,6 +33,7 @@ var gathers = []string{name + " generate", name + " plan"}
 type mistakes struct {
 	command string // whose --help tells more of flags
 	config  string // the run file, or ""
+	own     bool   // config is the file of the user's own defaults
 	errs    request.Errors
 }
 
@@ -48,7 +49,10 @@ func (m *mistakes) Error() string {
 	}
 	var out []string
 	file := "run file " + m.config
-	if m.config == "-" {
+	switch {
+	case m.own:
+		file = "your own defaults, " + m.config
+	case m.config == "-":
 		file = "standard input"
 	}
 	switch {
@@ -65,6 +69,9 @@ func (m *mistakes) Error() string {
 				out = append(out, "  "+k)
 			}
 		}
+	}
+	if m.own {
+		out = append(out, strings.ToUpper(mendDefaults[:1])+mendDefaults[1:]+".")
 	}
 	if m.command != "" && slices.ContainsFunc(m.errs, func(e request.Error) bool { return isTyped(e) && !e.File }) {
 		out = append(out, "See "+m.command+" --help.")

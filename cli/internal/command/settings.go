@@ -254,6 +254,6 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 		*p = request.Array{Path: c.String(n)}
 	}
 	if zero && s.positive {
-		errs.Add("--"+n, "is 0; it must be more")
+		errs.Add("--"+n, "is 0; give more, or leave the flag out")
 	}
 }

@@ -36,27 +36,26 @@ func upscaleOptionsOf(c *cli.Context) (upscaleOptions, error) {
 		config: backend.ModelConfig{Files: backend.Files{Upscaler: c.String("model")}, Device: c.String("device"),
 			Precision: backend.Precision(cmp.Or(c.String("precision"), string(backend.PrecisionAuto))), Threads: c.Int("threads")}}
 	command := c.Command.HelpName
-	var err error
-	if o.file, err = pictureFileOf(c); err != nil {
-		return o, err
-	}
-	if o.display, err = displayOf(c); err != nil {
-		return o, err
-	}
+	var errs [3]error
+	o.file, errs[0] = pictureFileOf(c)
+	o.display, errs[1] = displayOf(c)
 	switch {
 	case o.config.Files.Upscaler == "":
-		return o, usagef(command, "--model is missing; give an ESRGAN file")
+		errs[2] = usagef(command, "--model is missing; give an ESRGAN file")
 	case c.IsSet("scale") && !(o.scale > 0 && o.scale <= 16):
-		return o, usagef(command, "--scale is %v; it must be above 0 to 16", o.scale)
+		errs[2] = usagef(command, "--scale is %v; it must be above 0 to 16", o.scale)
 	case !slices.Contains(backend.Precisions, o.config.Precision):
-		return o, usagef(command, "--precision %q is unknown; known are %v", words.Clip(string(o.config.Precision)), backend.Precisions)
+		errs[2] = usagef(command, "--precision %q is unknown; known are %v", words.Clip(string(o.config.Precision)), backend.Precisions)
 	case o.config.Threads < 0 || o.config.Threads > 1024:
-		return o, usagef(command, "--threads is %d; it must be 1 to 1024", o.config.Threads)
+		errs[2] = usagef(command, "--threads is %d; it must be 1 to 1024", o.config.Threads)
 	case o.tiles.TileSize < 16 || o.tiles.TileSize > 4096:
-		return o, usagef(command, "--tile-size is %d; it must be 16 to 4096", o.tiles.TileSize)
+		errs[2] = usagef(command, "--tile-size is %d; it must be 16 to 4096", o.tiles.TileSize)
 	case o.tiles.Overlap < 0 || 2*o.tiles.Overlap >= o.tiles.TileSize:
-		return o, usagef(command, "--overlap is %d; it must be at least 0 and less than half of --tile-size, which is %d", o.tiles.Overlap,
+		errs[2] = usagef(command, "--overlap is %d; it must be at least 0 and less than half of --tile-size, which is %d", o.tiles.Overlap,
 			o.tiles.TileSize)
+	}
+	if err := together(command, errs[:]...); err != nil {
+		return o, err
 	}
 	if o.tiles.Overlap == 0 {
 		o.tiles.Overlap = -1 // as upscale.Options spells none
