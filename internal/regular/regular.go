@@ -83,6 +83,9 @@ func Nearest(path string) string {
 	dir, base := filepath.Split(path)
 	f, err := os.Open(cmp.Or(dir, "."))
 	if errors.Is(err, fs.ErrNotExist) {
+		if first, _, _ := strings.Cut(filepath.ToSlash(dir), "/"); first == "~" {
+			return "; ~ is your home folder in a shell only: write its path"
+		}
 		return fmt.Sprintf("; there is no folder %s either", words.Quote(filepath.Clean(dir)))
 	}
 	if err != nil {

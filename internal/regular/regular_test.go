@@ -65,3 +65,9 @@ func TestMissing(t *testing.T) {
 	_, _, err = Open(filepath.Join(dir, "link.png"))
 	require.ErrorContains(t, err, "symbolic link")
 }
+
+// A shell puts the home folder in the place of ~; nothing else does.
+func TestMissingAtHome(t *testing.T) {
+	_, err := ReadFile("~/models/x.safetensors", 1)
+	require.ErrorContains(t, err, "~/models/x.safetensors: no such file; ~ is your home folder in a shell only: write its path")
+}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -109,6 +111,7 @@ func (def Defaults) DecodeTOML(data []byte) (Run, error) {
 			if strings.Contains(parse.Message, "escape") || strings.Contains(parse.Message, "hexadecimal") { // a path of Windows: "C:\models"
 				message += `; write paths with / or in single quotes: 'C:\models\x.safetensors'`
 			}
+			message += tomlHint(data, parse.Position.Line)
 			return Run{}, Errors{{Path: fmt.Sprintf("line %d", parse.Position.Line), Message: message}}
 		}
 		return Run{}, Errors{{Message: "not TOML: " + err.Error()}}
@@ -202,4 +205,25 @@ func (def Defaults) decode(table map[string]any) (Run, error) {
 	d.structure(&run.Model, d.rename(tableNames[reflect.TypeFor[Model]()], model, d.modelAt.written), d.modelAt)
 	run.spelled, run.Notes, run.faulty = d.spelled, d.notes, len(d.errs) > 0
 	return run, d.errs.Err()
+}
+
+// bareText is a line whose value is a text without quotes; yamlLine is how YAML writes a key.
+var (
+	bareText = regexp.MustCompile(`^\s*([A-Za-z_][\w.-]*)\s*=\s*([^\s"'\[{#0-9+-].*?)\s*$`)
+	yamlLine = regexp.MustCompile(`^\s*(?:- )?([A-Za-z_][\w.-]*):(?:\s+(\S.*?))?\s*$`)
+)
+
+// tomlHint says how a line of TOML should be written, where that can be told.
+func tomlHint(data []byte, line int) string {
+	lines := strings.Split(string(data), "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	if m := bareText.FindStringSubmatch(lines[line-1]); m != nil && !slices.Contains([]string{"true", "false", "inf", "nan"}, m[2]) {
+		return fmt.Sprintf("; write texts in quotes: %s = %q", m[1], words.Clip(m[2]))
+	}
+	if m := yamlLine.FindStringSubmatch(lines[line-1]); m != nil {
+		return fmt.Sprintf("; this is YAML, and a run file is TOML: %s = ...", m[1])
+	}
+	return ""
 }

@@ -129,13 +129,16 @@ qqqqqqqqqqq = 1
 
 func TestDecodeRefusesWhatIsNoRunFile(t *testing.T) {
 	for text, want := range map[string]string{
-		"= 3":               "line 1: not TOML",
-		"\n\nwidth = = 3":   "line 3: not TOML",
-		"model = 3":         "model: is 3; write a [model] table or a path",
-		"job = 3":           "job: is 3; write [[job]] above each job",
-		"job = [1]":         "jobs[0]: is 1; a job is a table",
-		"prompt = '\xff'":   "not TOML",
-		"seed = 2026-01-01": "seed: is a ",
+		"= 3":                            "line 1: not TOML",
+		"seed = 1\nprompt = a red fox\n": `; write texts in quotes: prompt = "a red fox"`,
+		"model = nano":                   `; write texts in quotes: model = "nano"`,
+		"prompt: a fox":                  "; this is YAML, and a run file is TOML: prompt = ...",
+		"\n\nwidth = = 3":                "line 3: not TOML",
+		"model = 3":                      "model: is 3; write a [model] table or a path",
+		"job = 3":                        "job: is 3; write [[job]] above each job",
+		"job = [1]":                      "jobs[0]: is 1; a job is a table",
+		"prompt = '\xff'":                "not TOML",
+		"seed = 2026-01-01":              "seed: is a ",
 	} {
 		_, err := DecodeTOML([]byte(text))
 		require.ErrorIs(t, err, ErrInvalid, text)

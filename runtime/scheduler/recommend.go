@@ -146,9 +146,13 @@ func (q Query) check() (evaluations int, err error) {
 	bad := func(option, found, want string) error { return &OptionError{Option: option, Found: found, Want: want} }
 	quoted := func(word string) string { return `"` + words.Clip(word) + `"` }
 	predictions := described.Words["prediction_type"]
+	near := words.Nearest(string(q.UseCase), texts(UseCases))
+	if near != "" {
+		near = fmt.Sprintf("did you mean %q? ", near)
+	}
 	switch {
 	case !slices.Contains(UseCases, q.UseCase):
-		return 0, bad("use_case", quoted(string(q.UseCase)), "known are "+joined(UseCases))
+		return 0, bad("use_case", quoted(string(q.UseCase)), near+"known are "+joined(UseCases))
 	case q.Distilled != "" && !slices.Contains(Distillations, q.Distilled):
 		return 0, bad("distilled", quoted(string(q.Distilled)), "known are "+joined(Distillations))
 	case q.PredictionType != "" && !slices.Contains(predictions, q.PredictionType):
@@ -233,5 +237,9 @@ func (r *Recommendation) limit(q Query, evaluations int) error {
 }
 
 func joined[T ~string](words []T) string {
-	return strings.Join(column(words, func(w T) string { return string(w) }), ", ")
+	return strings.Join(texts(words), ", ")
+}
+
+func texts[T ~string](words []T) []string {
+	return column(words, func(w T) string { return string(w) })
 }

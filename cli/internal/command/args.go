@@ -53,6 +53,9 @@ func arrange(app *cli.App, args []string) (line, error) {
 			return l, nil
 		}
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(rest[0]) })
+		if i < 0 && len(l.mistakes) > 0 {
+			return l, nil // it is more likely the value of a flag that does not exist
+		}
 		if i < 0 {
 			return l, unknownCommand(l.path, rest[0], commands)
 		}
@@ -134,6 +137,10 @@ func (s *splitter) take(args []string) int {
 		if args[1] == "--help" {
 			s.help = helpShort
 		}
+		if s.known(args[1]) {
+			s.mistakes.Add(typed, "needs a value before %s", words.Clip(args[1]))
+			return 1
+		}
 		value, hasValue, width = args[1], true, 2
 	}
 	first, isList := s.seen[flag.Names()[0]], false
@@ -148,6 +155,13 @@ func (s *splitter) take(args []string) int {
 	}
 	s.opts = append(s.opts, args[:width]...)
 	return width
+}
+
+// known reports whether an argument is the long name of a flag of this command.
+func (s *splitter) known(arg string) bool {
+	name, long := strings.CutPrefix(arg, "--")
+	name, _, _ = strings.Cut(name, "=")
+	return long && slices.ContainsFunc(s.flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // hint says what an unknown flag may have been meant to be.

@@ -232,7 +232,7 @@ func demoOptions(c *cli.Context, env Env) (generateOptions, error) {
 	opts := generateOptions{command: c.Command.HelpName, overwrite: c.Bool("overwrite"), note: demoNote}
 	prompt := c.String("prompt")
 	if c.NArg() == 1 && !c.IsSet("prompt") {
-		prompt = c.Args().First()
+		prompt = cmp.Or(c.Args().First(), request.NoPrompt)
 	} else if err := noArgs(c, "; put the prompt into quotes"); err != nil {
 		return opts, err
 	}
@@ -241,6 +241,9 @@ func demoOptions(c *cli.Context, env Env) (generateOptions, error) {
 		return opts, err
 	}
 	job := request.Default()
+	if c.IsSet("prompt") {
+		prompt = cmp.Or(prompt, request.NoPrompt)
+	}
 	job.Prompt, job.Seed, job.NumInferenceSteps, job.Output = prompt, c.Int64("seed"), demoSteps, c.String("output")
 	if job.LoRAs, err = addLoRAs(nil, c.StringSlice("lora")); err != nil {
 		return opts, usagef(c.Command.HelpName, "--lora %v", err)

@@ -53,7 +53,7 @@ func TestMisspellings(t *testing.T) {
 		// adapters
 		adapter("inkwash", "ink-wash"), adapter("ink_wsh:0.8", "ink-wash"), adapter("filmgrain", "film_grain"), adapter("pixle-art", "PixelArt"),
 		// values
-		{`mean EulerDiscrete`, "schedulers", "show", "EulerDiscret"}, {`"q8_0"`, "generate", "-m", "nano", "-p", "x", "--type", "q80"},
+		{`mean EulerDiscrete`, "schedulers", "show", "EulerDiscret"}, {`mean "fast"`, "schedulers", "recommend", "fastest"}, {`"q8_0"`, "generate", "-m", "nano", "-p", "x", "--type", "q80"},
 		{`"separate"`, "generate", "-m", "nano", "-p", "x", "--guidance-batch", "seperate"},
 		{`"canny"`, "control", "preprocess", "x.png", "-p", "cany", "-o", "y.png"}, {`"hires"`, "generate", "--help=hirse"},
 	}
@@ -101,6 +101,32 @@ func TestFlagsOfOtherPrograms(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOddValues: a flag in the place of a value, a value of a flag that does not exist, and a value that is empty, as "$PICTURE" can be.
+func TestOddValues(t *testing.T) {
+	b := newBench(t)
+	nano := []string{"generate", "-m", "nano", "-p", "x"}
+	for args, want := range map[string]string{
+		"generate -m nano --negative-prompt --steps 3 -p x": "--negative-prompt needs a value before --steps",
+		"generate -p x --model --steps 3":                   "--model needs a value before --steps",
+		"bench --sizes 64":                                  "unknown flag --sizes; did you mean --size?",
+		"schedulers recommend --use-case=no":                "unknown flag --use-case",
+	} {
+		assert.Equal(t, ExitUsage, b.run(strings.Fields(args)...), args)
+		assert.Contains(t, b.stderr, want)
+		assert.NotContains(t, b.stderr, "unknown command")
+		assert.NotContains(t, b.stderr, "is missing")
+	}
+	for _, flag := range []string{"--image", "--mask", "--vae", "--scheduler", "--output", "--noise", "--device", "--type"} {
+		assert.Equal(t, ExitUsage, b.run(append(nano, flag, "")...), flag)
+		assert.Contains(t, b.stderr, flag+" is empty; give a value, or leave the flag out")
+	}
+	file := b.write("sized.toml", "model = 'nano'\nprompt = 'x'\nwidth = 64\nheight = 64\nsteps = 1\nscheduler = 'DDIM'\n")
+	require.Equal(t, ExitOK, b.run("generate", "-c", file, "--scheduler", "", "-o", b.path("x.png")), b.stderr)
+	assert.NotContains(t, manifestOf(t, b.path("x.png"))["scheduler"], "DDIM", "what the run file says can be taken away")
+	require.Equal(t, ExitOK, b.run("demo", "", "-o", b.path("y.png")), b.stderr)
+	assert.Equal(t, request.NoPrompt, manifestOf(t, b.path("y.png"))["prompt"], "an empty text is a choice")
 }
 
 // TestAllMistakesAtOnce: flags, keys, values and missing files are in one list, in the words of where they come from.

@@ -26,7 +26,7 @@ func recommend(c *cli.Context, env Env) error {
 		Time: c.Duration("time"), Evaluation: c.Duration("evaluation")})
 	var bad *scheduler.OptionError
 	if errors.As(err, &bad) {
-		return usagef(c.Command.HelpName, "%v", bad)
+		return usagef(c.Command.HelpName, "%s", ofScheduler(bad))
 	}
 	if err != nil {
 		return err

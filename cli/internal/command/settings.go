@@ -211,9 +211,27 @@ func typedLoRAs(run *request.Run, list []lora.Adapter, flags []string) {
 	}
 }
 
+// isIdle reports whether an empty value was given where there is none to take away, as "$PICTURE" is without such a variable. Only texts
+// may be empty; that no model is given is told by others.
+func (s setting) isIdle(c *cli.Context, n string, p any) bool {
+	switch p := p.(type) {
+	case *string:
+		return *p == "" && c.String(n) == "" && s.key != "model.model" && !slices.Contains(promptFlags, s.key)
+	case *request.Picture:
+		return p.IsZero() && c.String(n) == ""
+	case *request.Array:
+		return p.IsZero() && c.String(n) == ""
+	}
+	return false
+}
+
 // set stores the flag's value in the field p points to.
 func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 	zero := false
+	if s.isIdle(c, n, p) {
+		errs.Add("--"+n, "is empty; give a value, or leave the flag out")
+		return
+	}
 	switch p := p.(type) {
 	case *string:
 		*p = s.textOf(c.String(n), n, errs)
