@@ -162,6 +162,8 @@ func TestListsFit(t *testing.T) {
 			}
 			rows[width] = strings.Count(b.stdout, "\n")
 		}
-		assert.GreaterOrEqual(t, rows[80], rows[0], list)
+		if !strings.HasPrefix(list, "bench --") { // whose notes depend on what others do, and which is 80 wide in a pipe
+			assert.GreaterOrEqual(t, rows[80], rows[0], list)
+		}
 	}
 }

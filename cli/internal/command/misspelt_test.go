@@ -44,7 +44,8 @@ func TestMisspellings(t *testing.T) {
 		// keys
 		key("promt = 'x'", "prompt"), key("guidence_scale = 3", "guidance_scale"), key("num_infernce_steps = 3", "num_inference_steps"),
 		key("[model];precison = 'f16'", "precision"), key("[model];text_encodr = 'x'", "text_encoder"), key("[hires];scal = 2", "scale"),
-		key("[[lora]];nmae = 'x'", "name"), key("[[controlnet]];imgae = 'x'", "image"), key("[lora_stack];stict = true", "strict"), key("stpes = 3", "steps"),
+		key("[[lora]];nmae = 'x'", "name"), key("[[controlnet]];imgae = 'x'", "image"), key("[lora_stack];stict = true", "strict"),
+		key("stpes = 3", "steps"),
 		// files
 		{`portrait.png"?`, "generate", "--model", "nano", "-p", "x", "--image", b.path("potrait.png")},
 		{`portrait.png"?`, "upscale", b.path("portrait.pgn"), "--model", "x.pth", "-o", b.path("o.png")},
@@ -53,7 +54,8 @@ func TestMisspellings(t *testing.T) {
 		// adapters
 		adapter("inkwash", "ink-wash"), adapter("ink_wsh:0.8", "ink-wash"), adapter("filmgrain", "film_grain"), adapter("pixle-art", "PixelArt"),
 		// values
-		{`mean EulerDiscrete`, "schedulers", "show", "EulerDiscret"}, {`mean "fast"`, "schedulers", "recommend", "fastest"}, {`"q8_0"`, "generate", "-m", "nano", "-p", "x", "--type", "q80"},
+		{`mean EulerDiscrete`, "schedulers", "show", "EulerDiscret"}, {`mean "fast"`, "schedulers", "recommend", "fastest"},
+		{`"q8_0"`, "generate", "-m", "nano", "-p", "x", "--type", "q80"},
 		{`"separate"`, "generate", "-m", "nano", "-p", "x", "--guidance-batch", "seperate"},
 		{`"canny"`, "control", "preprocess", "x.png", "-p", "cany", "-o", "y.png"}, {`"hires"`, "generate", "--help=hirse"},
 	}

@@ -63,8 +63,8 @@ func TestUpscaleRefuses(t *testing.T) {
 	}{
 		{ExitUsage, "--model is missing", []string{in, "-o", "x.png"}},
 		{ExitUsage, "--output is missing", []string{in, "--model", model}},
-		{ExitUsage, "2 mistakes\n  --output is missing; give the file to write with -o\n  --model is missing; give an ESRGAN file\n  See daguerre " +
-			"upscale --help.", []string{in}},
+		{ExitUsage, "2 mistakes\n  --output is missing; give the file to write with -o\n  --model is missing; give an ESRGAN file\n" +
+			"  See daguerre upscale --help.", []string{in}},
 		{ExitUsage, "--overlap is 24", []string{in, "--model", model, "-o", "x.png", "--tile-size", "48", "--overlap", "24"}},
 		{ExitUsage, "--scale is 17", []string{in, "--model", model, "-o", "x.png", "--scale", "17"}},
 		{ExitUsage, "--precision \"f61\"", []string{in, "--model", model, "-o", "x.png", "--precision", "f61"}},
