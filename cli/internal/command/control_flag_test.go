@@ -62,7 +62,7 @@ func TestHiresFlag(t *testing.T) {
 	assert.Equal(t, 128, img.Bounds().Dx())
 	require.Equal(t, ExitOK, b.run(small("--hires-scale", "2", "--hires-steps", "2", "-o", filepath.Join(b.dir, "y.png"))...), b.stderr)
 	for value, want := range map[string]string{"0.5": "--hires is 0.5; it must be a number above 1",
-		"0": "--hires is 0; give more, or leave the flag out",
+		"0":   "--hires is 0; give more, or leave the flag out",
 		"big": `--hires is "big"; it must be a number`} {
 		assert.Equal(t, ExitUsage, b.run(small("--hires", value)...))
 		assert.Contains(t, b.stderr, want)

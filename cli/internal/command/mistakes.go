@@ -110,7 +110,9 @@ func (o generateOptions) inWords(job int, err error) error {
 			_, value, _ := strings.Cut(e.Path, " ") // of --lora NAME, which the message may repeat
 			e.Message = withFlags(strings.TrimPrefix(e.Message, value+": "))
 		}
-		told := func(have request.Error) bool { return have.Path == e.Path && strings.HasPrefix(e.Message, "is missing") }
+		told := func(have request.Error) bool {
+			return have.Path == e.Path && strings.HasPrefix(e.Message, "is missing")
+		}
 		if !slices.Contains(out.errs, e) && !slices.ContainsFunc(out.errs, told) {
 			out.errs = append(out.errs, e)
 		}
