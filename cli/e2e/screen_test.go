@@ -32,9 +32,7 @@ func newTerminal(t *testing.T, width int, dir, line string, env ...string) *term
 	for _, e := range append(env, "DAGUERRE_CACHE="+filepath.Join(dir, "cache"), "XDG_CONFIG_HOME="+dir) {
 		args = append(args, "-e", e)
 	}
-	if lib := os.Getenv("DAGUERRE_LIBRARY"); lib != "" {
-		args = append(args, "-e", "DAGUERRE_LIBRARY="+lib)
-	}
+	args = append(args, "-e", "DAGUERRE_LIBRARY="+built(t))
 	x.tmux(append(args, fmt.Sprintf("trap : INT; cd %s && %s; echo THE END $?; sleep 600", dir, line))...)
 	t.Cleanup(func() { _ = exec.Command("tmux", "-L", x.socket, "kill-server").Run() })
 	return x
