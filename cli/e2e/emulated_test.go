@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -93,22 +92,11 @@ func TestEmulatedPictures(t *testing.T) {
 
 // TestEmulatedRunIsContinued kills a run after its second picture, continues it, and compares it with this machine's.
 func TestEmulatedRunIsContinued(t *testing.T) {
-	const pictures = 4
+	const pictures, made = 4, 2
 	dir, whole := t.TempDir(), t.TempDir()
 	args := smallRun(filepath.Join(dir, "{index}.png"), pictures, 2, "--precision", "exact", "--batch", "1", "--json")
 	cmd := prepare(t, args...)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	made := 0
-	for lines := bufio.NewScanner(stdout); made < 2 && lines.Scan(); {
-		if strings.Contains(lines.Text(), `"event":"image"`) {
-			made++
-		}
-	}
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Equal(t, 2, made)
+	killAfter(t, cmd, made)
 	r := run(t, args...)
 	require.Equal(t, 0, r.code, r.stderr)
 	assert.Contains(t, r.stdout, `"event":"resume"`)

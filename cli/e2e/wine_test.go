@@ -128,25 +128,14 @@ func TestWineErrorsOfTheLibrary(t *testing.T) {
 
 // TestWineRunIsContinued kills a run after its second picture and gives the same command again.
 func TestWineRunIsContinued(t *testing.T) {
-	const pictures = 4
+	const pictures, made = 4, 2
 	dir, whole := t.TempDir(), t.TempDir()
 	args := func(dir string) []string {
 		return []string{"generate", "--model", "nano", "--prompt", "a red circle on a blue background", "--seed", "7", "-n", fmt.Sprint(pictures),
 			"--steps", "3", "--width", "64", "--height", "64", "--precision", "exact", "--batch", "1", "--json", "-o", dir}
 	}
 	cmd := onWindows(t, args(windowsPath(dir)+`\{index}.png`)...)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	made := 0
-	for lines := bufio.NewScanner(stdout); made < 2 && lines.Scan(); {
-		if strings.Contains(lines.Text(), `"event":"image"`) {
-			made++
-		}
-	}
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Equal(t, 2, made)
+	killAfter(t, cmd, made)
 	r := finish(t, onWindows(t, args(windowsPath(dir)+`\{index}.png`)...))
 	require.Equal(t, 0, r.code, r.stderr)
 	assert.Contains(t, r.stdout, `"event":"resume"`)
