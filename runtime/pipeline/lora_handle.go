@@ -23,6 +23,7 @@ var errHandleInUse = errors.New("the LoRAHandle serves another job; give each it
 type LoRAHandle struct {
 	mu     sync.Mutex
 	active *adapters.Active // of what runs
+	serves *heldLoRAs       // the Batcher's job that active runs for; nil for Generate
 	held   *heldLoRAs       // of a Batcher's job
 }
 
@@ -84,11 +85,15 @@ func (h *LoRAHandle) Stack() lora.Stack {
 	return h.active.Stack()
 }
 
-// job is the Batcher's job that the handle serves; nil where there is none, or it has ended. The mutex is held.
+// job is the Batcher's job that the handle serves; nil where there is none, or it has ended. A job ends when its last picture is handed
+// over, a moment before its batch gives the adapters back: the handle lets go of them here. The mutex is held.
 func (h *LoRAHandle) job() *heldLoRAs {
 	if h.held != nil {
 		select {
 		case <-h.held.ended:
+			if h.serves == h.held {
+				h.active, h.serves = nil, nil
+			}
 			h.held = nil
 		default:
 		}
@@ -149,17 +154,20 @@ func (h *LoRAHandle) submitted(held *heldLoRAs, ended <-chan struct{}) {
 func (h *LoRAHandle) attach(active *adapters.Active, held *heldLoRAs) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if job := h.job(); h.active != nil || job != nil && job != held {
+	job := h.job()
+	switch {
+	case h.active != nil || job != nil && job != held:
 		return errHandleInUse
-	}
-	if held != nil {
+	case held != nil && job == nil:
+		return nil // cancelled before its batch began: the handle is free for the next job
+	case held != nil:
 		for _, a := range held.stack.Adapters {
 			if err := active.Update(a.Label(), func(x *lora.Adapter) { *x = a }); err != nil {
 				return err
 			}
 		}
 	}
-	h.active = active
+	h.active, h.serves = active, held
 	return nil
 }
 
@@ -167,6 +175,6 @@ func (h *LoRAHandle) detach(active *adapters.Active) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.active == active {
-		h.active = nil
+		h.active, h.serves = nil, nil
 	}
 }
