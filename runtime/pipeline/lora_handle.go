@@ -22,9 +22,9 @@ var errHandleInUse = errors.New("the LoRAHandle serves another job; give each it
 // A handle serves one job at a time.
 type LoRAHandle struct {
 	mu     sync.Mutex
-	active *adapters.Active // of what runs
-	serves *heldLoRAs       // the Batcher's job that active runs for; nil for Generate
-	held   *heldLoRAs       // of a Batcher's job
+	active []*adapters.Active // of what runs: several where a job's batches run on several pipelines at once
+	serves *heldLoRAs         // the Batcher's job that they run for; nil for Generate
+	held   *heldLoRAs         // of a Batcher's job
 }
 
 // heldLoRAs are the adapters of a Batcher's job as they were changed so far. The handle's mutex guards them.
@@ -57,17 +57,22 @@ func (h *LoRAHandle) Update(name string, f func(*lora.Adapter)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	held := h.job()
-	if held == nil && h.active == nil {
+	if held == nil && len(h.active) == 0 {
 		return ErrNotRunning
 	}
 	if held != nil {
 		var changed lora.Adapter
-		if err := held.stack.Update(name, func(a *lora.Adapter) { f(a); changed = *a }); err != nil || h.active == nil {
+		if err := held.stack.Update(name, func(a *lora.Adapter) { f(a); changed = *a }); err != nil {
 			return err
 		}
 		f = func(a *lora.Adapter) { *a = changed }
 	}
-	return h.active.Update(name, f)
+	for _, active := range h.active {
+		if err := active.Update(name, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Stack returns the job's adapters with their weights of now; an empty one where there is none.
@@ -79,10 +84,10 @@ func (h *LoRAHandle) Stack() lora.Stack {
 		s.Adapters = slices.Clone(s.Adapters)
 		return s
 	}
-	if h.active == nil {
+	if len(h.active) == 0 {
 		return lora.Stack{}
 	}
-	return h.active.Stack()
+	return h.active[0].Stack()
 }
 
 // job is the Batcher's job that the handle serves; nil where there is none, or it has ended. A job ends when its last picture is handed
@@ -109,7 +114,7 @@ func (h *LoRAHandle) Hold(plan *Planned) error {
 	if len(plan.prep.Adapters.Enabled()) == 0 {
 		return nil
 	}
-	if held := h.job(); h.active != nil || held != nil && held.submitted {
+	if held := h.job(); len(h.active) > 0 || held != nil && held.submitted {
 		return errHandleInUse
 	}
 	h.held = &heldLoRAs{plan: plan, stack: enabledOf(plan)}
@@ -129,7 +134,7 @@ func (h *LoRAHandle) submit(plan *Planned) (*heldLoRAs, error) {
 	defer h.mu.Unlock()
 	held := h.job()
 	switch {
-	case h.active != nil || held != nil && (held.submitted || held.plan != plan):
+	case len(h.active) > 0 || held != nil && (held.submitted || held.plan != plan):
 		return nil, errHandleInUse
 	case held == nil:
 		held = &heldLoRAs{plan: plan, stack: enabledOf(plan)}
@@ -156,7 +161,7 @@ func (h *LoRAHandle) attach(active *adapters.Active, held *heldLoRAs) error {
 	defer h.mu.Unlock()
 	job := h.job()
 	switch {
-	case h.active != nil || job != nil && job != held:
+	case len(h.active) > 0 && (held == nil || h.serves != held) || job != nil && job != held:
 		return errHandleInUse
 	case held != nil && job == nil:
 		return nil // cancelled before its batch began: the handle is free for the next job
@@ -167,14 +172,14 @@ func (h *LoRAHandle) attach(active *adapters.Active, held *heldLoRAs) error {
 			}
 		}
 	}
-	h.active, h.serves = active, held
+	h.active, h.serves = append(h.active, active), held
 	return nil
 }
 
 func (h *LoRAHandle) detach(active *adapters.Active) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.active == active {
-		h.active, h.serves = nil, nil
+	if i := slices.Index(h.active, active); i >= 0 {
+		h.active = slices.Delete(h.active, i, i+1)
 	}
 }

@@ -143,9 +143,54 @@ func TestLoRAHandleAfterItsJob(t *testing.T) {
 			require.ErrorIs(t, h.SetWeight("any", 1), ErrNotRunning)
 			require.NoError(t, h.attach(next, nil))
 			h.detach(old)
-			assert.Same(t, next, h.active, "the late batch takes nothing from the next job")
+			assert.Equal(t, []*adapters.Active{next}, h.active, "the late batch takes nothing from the next job")
 		})
 	}
+}
+
+// TestLoRAHandleOnTwoPipelines: a job whose pictures are computed on two pipelines at once is changed on both.
+func TestLoRAHandleOnTwoPipelines(t *testing.T) {
+	p, f, dir := loraBench(t)
+	g := &fake.Backend{}
+	second, err := Open(t.Context(), Config{LoRADirectories: []string{dir}}, WithBackend(g))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, second.Close()) })
+	r := withLoRA(small("a circle"), lora.Adapter{Name: "both", Weight: new(0.25)})
+	r.Seed, r.NumImages = 7, 6
+	full := r
+	full.LoRAs = []lora.Adapter{{Name: "both", Weight: new(1.0)}}
+	var want [6][]float32
+	for i, img := range generate(t, p, full).Images {
+		want[i] = img.Latents.Data
+	}
+
+	// Each pipeline waits in its first step for the other, so that both have a batch of the job.
+	var begun sync.WaitGroup
+	begun.Add(2)
+	wait := func() func(context.Context, fake.Call) error {
+		var once sync.Once
+		return func(_ context.Context, c fake.Call) error {
+			if c.Op == fake.OpUNet {
+				once.Do(func() { begun.Done(); begun.Wait() })
+			}
+			return nil
+		}
+	}
+	f.Hook, g.Hook = wait(), wait()
+	b := newTestBatcher(t, BatcherOptions{MaxBatch: 3, Paused: true}, p, second)
+	plan, err := b.Plan(r)
+	require.NoError(t, err)
+	var h LoRAHandle
+	var got [6][]float32 // each by one goroutine
+	j, err := b.Submit(t.Context(), plan, JobOptions{LoRAs: &h, OnImage: func(img Image) error {
+		got[img.Index] = img.Latents.Data
+		return nil
+	}})
+	require.NoError(t, err)
+	require.NoError(t, h.SetWeight("both", 1))
+	b.Resume()
+	require.NoError(t, j.Wait(t.Context()))
+	assert.Equal(t, want, got)
 }
 
 // TestLoRAHandleEncodesOnce: a later batch has its texts encoded with the changed weight at once, not first with the request's own.
