@@ -52,7 +52,7 @@ func newPlan(c *modelfile.Collection, opt Options) *plan {
 		panic(fmt.Errorf("%w: "+format, append([]any{ErrOptions}, args...)...))
 	}
 	if !slices.Contains(Types, opt.Type) {
-		bad("the type %q is unknown; known are %s", opt.Type, typeNames())
+		bad("the type %q is unknown; known are %s", opt.Type, strings.Join(typeNames(), ", "))
 	}
 	if opt.Format != modelfile.FormatSafetensors && opt.Format != modelfile.FormatGGUF {
 		bad("the format %q cannot be written; known are %s and %s", opt.Format, modelfile.FormatSafetensors, modelfile.FormatGGUF)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // Types are what weights can be converted to, from most to fewest bits.
@@ -17,17 +18,18 @@ var Types = []modelfile.DType{"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_
 func ParseType(text string) (modelfile.DType, error) {
 	t := modelfile.DType(strings.ToUpper(text))
 	if !slices.Contains(Types, t) {
-		return "", fmt.Errorf("%w: the type %q is unknown; known are %s", ErrOptions, text, typeNames())
+		return "", fmt.Errorf("%w: the type %q is unknown%s; known are %s", ErrOptions, text, words.DidYouMean(text, typeNames()),
+			strings.Join(typeNames(), ", "))
 	}
 	return t, nil
 }
 
-func typeNames() string {
+func typeNames() []string {
 	names := make([]string, len(Types))
 	for i, t := range Types {
 		names[i] = strings.ToLower(string(t))
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // Rule gives some tensors a type of their own.

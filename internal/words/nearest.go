@@ -10,7 +10,7 @@ import (
 )
 
 // Near returns at most n of the known names that name may have been meant to be, the most alike first. Case and separators do not
-// count. A third of the letters may differ, and always two. A known name that begins with three or more given letters is near, too.
+// count. A third of the letters may differ, and always two. A known name that begins with two or more given letters is near, too.
 func Near(name string, known []string, n int) []string {
 	type hit struct {
 		name     string
@@ -24,7 +24,7 @@ func Near(name string, known []string, n int) []string {
 		limit := min(max(2, (longer+2)/3), longer-1) // one letter at least is the same
 		switch {
 		case word == "" || longer-min(len(word), len(f)) > limit && !strings.HasPrefix(f, word):
-		case len(word) >= 3 && strings.HasPrefix(f, word):
+		case len(word) >= 2 && strings.HasPrefix(f, word):
 			hits = append(hits, hit{k, min(1, len(f)-len(word))})
 		default:
 			if d := smetrics.WagnerFischer(word, f, 1, 1, 1); d <= limit {

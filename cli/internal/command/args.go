@@ -42,7 +42,7 @@ func arrange(app *cli.App, args []string) (line, error) {
 	}
 	commands, flags := app.Commands, app.Flags
 	for {
-		s := splitter{line: &l, flags: flags, seen: map[string]string{}}
+		s := splitter{line: &l, commands: app.Commands, flags: flags, seen: map[string]string{}}
 		var plain []string
 		plain, rest = s.split(rest, len(commands) == 0)
 		l.args = append(l.args, s.opts...)
@@ -83,9 +83,10 @@ func unknownCommand(path, name string, commands []*cli.Command) error {
 // splitter parts the arguments of one command.
 type splitter struct {
 	*line
-	flags []cli.Flag
-	opts  []string          // flags that are right, with their values
-	seen  map[string]string // how each flag was typed, by its first name
+	commands []*cli.Command // of the program
+	flags    []cli.Flag
+	opts     []string          // flags that are right, with their values
+	seen     map[string]string // how each flag was typed, by its first name
 }
 
 // split parts arguments into flags and the others, of which the first ends it unless all are wanted.
@@ -120,7 +121,7 @@ func (s *splitter) take(args []string) int {
 		return 1
 	}
 	next := len(args) > 1 && !isFlag(args[1])
-	i := slices.IndexFunc(s.flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	i := indexFlag(s.flags, name)
 	if i < 0 {
 		s.mistakes.Add("", "unknown flag %s%s", words.Clip(typed), s.hint(name))
 		if next && !hasValue && s.command != nil && len(s.command.Subcommands) == 0 {
@@ -161,7 +162,11 @@ func (s *splitter) take(args []string) int {
 func (s *splitter) known(arg string) bool {
 	name, long := strings.CutPrefix(arg, "--")
 	name, _, _ = strings.Cut(name, "=")
-	return long && slices.ContainsFunc(s.flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	return long && indexFlag(s.flags, name) >= 0
+}
+
+func indexFlag(flags []cli.Flag, name string) int {
+	return slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // hint says what an unknown flag may have been meant to be.
@@ -179,6 +184,11 @@ func (s *splitter) hint(name string) string {
 	}
 	if near := words.Nearest(name, append(names, "help")); near != "" {
 		return "; did you mean --" + near + "?"
+	}
+	for _, c := range s.commands {
+		if len(name) > 1 && !c.Hidden && indexFlag(c.Flags, name) >= 0 {
+			return "; daguerre " + c.Name + " has it"
+		}
 	}
 	return ""
 }
@@ -210,6 +220,9 @@ func valueProblem(flag cli.Flag, value string, given bool) string {
 	}
 	if n, ok := err.(*strconv.NumError); ok && n.Err == strconv.ErrRange {
 		want = fmt.Sprintf("%s, and this is far out of range", want)
+	}
+	if point := words.DecimalPoint(value); point != "" && want == "a number" {
+		want += fmt.Sprintf(" with a point: %s", point)
 	}
 	return want
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -39,6 +40,9 @@ func controlTable(text string) (map[string]any, error) {
 		return nil, errors.New("names no net with its picture; write NET=PICTURE, or NET=PICTURE:0.8 with a weight")
 	}
 	if i := strings.LastIndexByte(picture, ':'); i > 0 {
+		if point := words.DecimalPoint(picture[i+1:]); point != "" {
+			return nil, fmt.Errorf("has a decimal comma; write %s=%s:%s", words.Clip(net), words.Clip(picture[:i]), point)
+		}
 		if w, err := strconv.ParseFloat(picture[i+1:], 64); err == nil {
 			picture, table["weight"] = picture[:i], w
 		}

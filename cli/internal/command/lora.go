@@ -159,6 +159,9 @@ func parseLoRA(text string) (lora.Adapter, error) {
 			break
 		}
 		w, err := strconv.ParseFloat(strings.TrimSpace(name[i+1:]), 64)
+		if point := words.DecimalPoint(name[i+1:]); point != "" {
+			return lora.Adapter{}, fmt.Errorf("%q has a decimal comma; write %s:%s", words.Clip(text), words.Clip(name[:i]), point)
+		}
 		if err != nil {
 			break
 		}
