@@ -118,6 +118,7 @@ func (o *order) end(err error, result any) {
 		used.release(o)
 	}
 	o.emit(e)
+	o.s.told()
 }
 
 // cancel gives the order up. One that was not begun with ends at once.

@@ -58,7 +58,8 @@ type Service struct {
 	models  []*entry          // loaded or loading, by age
 	current *entry            // used by orders that name no model
 	closing bool
-	idle    chan struct{} // closed, and replaced, when an order ends
+	telling int           // orders that have ended, and tell so
+	idle    chan struct{} // closed, and replaced, when the end of an order was told
 	served  Served
 }
 
@@ -288,11 +289,11 @@ func (s *Service) Abort(cause error) {
 	s.stop(cause)
 }
 
-// Idle is closed when an order ends; n orders have not ended.
-func (s *Service) Idle() (n int, ended <-chan struct{}) {
+// Idle tells of how many orders the end was not told. told is closed when one of them tells it.
+func (s *Service) Idle() (n int, told <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.orders), s.idle
+	return len(s.orders) + s.telling, s.idle
 }
 
 // Close closes the models. All orders must have ended.
@@ -308,16 +309,24 @@ func (s *Service) Close() {
 	s.active.Wait()
 }
 
-// ended forgets an order.
+// ended forgets an order, which tells of its end next.
 func (s *Service) ended(o *order, images int, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.orders, o.ID)
+	s.telling++
 	s.served.Requests++
 	s.served.Images += images
 	if failed {
 		s.served.Errors++
 	}
+}
+
+// told notes that an order has told of its end.
+func (s *Service) told() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.telling--
 	close(s.idle)
 	s.idle = make(chan struct{})
 }

@@ -88,6 +88,24 @@ func TestReload(t *testing.T) {
 	require.NoError(t, endOf(t, s.Make(ask("named"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
 }
 
+// TestIdleAfterTheEndIsTold: an order's id is free before its end is told, but only then is nothing left to do. Who waits for Idle and closes
+// the output would lose the answer otherwise.
+func TestIdleAfterTheEndIsTold(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	tells, proceed := make(chan struct{}), make(chan struct{})
+	nothing := func(context.Context) (any, error) { return nil, nil }
+	require.NoError(t, s.Do(Ask{ID: "a", Tell: func(Event) { close(tells); <-proceed }}, false, nothing))
+	<-tells
+	assert.False(t, s.Has("a"), "its id is free")
+	n, told := s.Idle()
+	assert.Equal(t, 1, n)
+	close(proceed)
+	<-told
+	n, _ = s.Idle()
+	assert.Zero(t, n)
+}
+
 // endOf waits for the end of an order and returns its error.
 func endOf(t *testing.T, err error, ends chan Ended) error {
 	t.Helper()

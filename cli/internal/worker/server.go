@@ -116,12 +116,12 @@ func (s *Server) finish(ctx context.Context) error {
 	gone, broken := ctx.Done(), s.out.broken
 	s.Stop()
 	for {
-		n, ended := s.Idle()
+		n, told := s.Idle()
 		if n == 0 {
 			break
 		}
 		select {
-		case <-ended:
+		case <-told:
 		case <-gone:
 			gone, err = nil, ctx.Err()
 			s.Abort(err)
