@@ -130,7 +130,7 @@ func start(t *testing.T, opts Options, runners ...*tester) *Manager[int, string]
 		m.Close()
 		m.Close()
 		// assert.Eventually has goroutines itself
-		for end := time.Now().Add(2 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 		assert.LessOrEqual(t, runtime.NumGoroutine(), before, "goroutines are left")

@@ -113,6 +113,7 @@ func TestDeadlineAndPriority(t *testing.T) {
 	assert.Equal(t, codeDeadline, c.last("late")["code"])
 	c.send(`{"id":"s","type":"status"}`)
 	c.last("s")
+	c.behind("nano") // the others are in the queue
 	close(gate)
 	c.last("low")
 	c.last("high")
@@ -124,24 +125,30 @@ func TestDeadlineAndPriority(t *testing.T) {
 }
 
 func TestEndOfInput(t *testing.T) {
-	slow := func() *fake.Backend {
+	held := func() (_ *fake.Backend, release func()) {
+		gate := make(chan struct{})
 		return &fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
 			if call.Op == fake.OpUNet {
 				select {
-				case <-time.After(50 * time.Millisecond):
+				case <-gate:
 				case <-ctx.Done():
 					return ctx.Err()
 				}
 			}
 			return nil
-		}}
+		}}, func() { close(gate) }
 	}
 	for _, cancel := range []bool{false, true} {
-		o := fakeOptions(slow())
+		b, release := held()
+		o := fakeOptions(b)
 		o.CancelOnEOF = cancel
 		c := talk(t.Context(), t, New(o))
 		c.send(small(1, nil), small(2, nil))
 		c.event(1, "started")
+		require.NoError(t, c.in.Close())
+		if !cancel {
+			release()
+		}
 		c.end()
 		require.NoError(t, c.err)
 		for id := 1; id <= 2; id++ {
@@ -152,8 +159,9 @@ func TestEndOfInput(t *testing.T) {
 	}
 	// A cancelled context, as SIGTERM cancels it, while the input stays open.
 	ctx, stop := context.WithCancel(t.Context())
-	c := talk(ctx, t, New(fakeOptions(slow())))
-	c.send(small(1, object{"num_inference_steps": 100}), small(2, nil))
+	b, _ := held()
+	c := talk(ctx, t, New(fakeOptions(b)))
+	c.send(small(1, nil), small(2, nil))
 	c.event(1, "started")
 	c.event(2, "accepted")
 	stop()
@@ -165,8 +173,11 @@ func TestEndOfInput(t *testing.T) {
 		assert.Equal(t, codeCancelled, ends[0]["code"])
 	}
 	// A shutdown.
-	c = talk(t.Context(), t, New(fakeOptions(slow())))
+	b, release := held()
+	c = talk(t.Context(), t, New(fakeOptions(b)))
 	c.send(small(1, nil), `{"id":2,"type":"shutdown"}`)
+	c.last(2)
+	release()
 	<-c.done
 	require.NoError(t, c.err)
 	assert.Equal(t, "done", c.last(1)["event"])
@@ -189,7 +200,7 @@ func TestClientThatReadsNoMore(t *testing.T) {
 	select {
 	case err := <-ended:
 		assert.ErrorIs(t, err, io.ErrClosedPipe)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it goes on")
 	}
 }

@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 func serveAsChild(mode string) int {
 	b := &fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
 		switch {
+		case call.Op == fake.OpUNet && call.Wrap != 0:
+			<-ctx.Done()
+			return ctx.Err()
 		case call.Op == fake.OpUNet:
 			time.Sleep(2 * time.Millisecond)
 		case call.Op == fake.OpOpen && mode == "dies-opening" && os.Getenv(SupervisedEnv) != "0":
@@ -303,6 +306,22 @@ func small(id any, extra object) object {
 		r[k] = v
 	}
 	return object{"id": id, "type": "generate", "request": r}
+}
+
+// endless is a generate that a supervised process computes until it is given up: what a test does meanwhile may take any time.
+func endless(id any, extra object) object {
+	r := object{"seamless": "both"}
+	for k, v := range extra {
+		r[k] = v
+	}
+	return small(id, r)
+}
+
+// behind waits until all requests that were sent before are in the queue of the model: a model does things in their order.
+func (c *client) behind(model any) {
+	c.t.Helper()
+	c.send(object{"id": "behind", "type": "load", "request": object{"model": model}})
+	require.Equal(c.t, "done", c.last("behind")["event"])
 }
 
 // all lists the events of a name so far.

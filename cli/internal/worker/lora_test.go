@@ -51,8 +51,8 @@ func TestLiveAdapters(t *testing.T) {
 		}
 		return nil
 	}}))
-	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano",
-		"lora_directories": []string{adapterFolder(t)}}}})
+	model := object{"model": "nano", "lora_directories": []string{adapterFolder(t)}}
+	c.send(object{"id": "load", "type": "load", "request": object{"model": model}})
 	require.Equal(t, "done", c.last("load")["event"])
 	c.send(inked("quarter", 0.25, nil), inked("full", 1, nil), small("plain", object{"model": nil, "num_inference_steps": 4}), inked("next",
 		1, object{"seed": 8}))
@@ -82,6 +82,7 @@ func TestLiveAdapters(t *testing.T) {
 		"request": object{"target": "without 2"}})
 	assert.Equal(t, 0.25, weightOf("x8"))
 	assert.Empty(t, c.last("x9")["result"].(object)["adapters"])
+	c.behind(model)
 	goes <- struct{}{}
 	assert.Equal(t, []any{quarter}, c.pictures("before"))
 	assert.Equal(t, []any{full}, c.pictures("changed"))
@@ -146,7 +147,7 @@ func TestLiveAdaptersOutliveTheProcess(t *testing.T) {
 	c.send(object{"id": "load", "type": "load", "request": object{"model": object{"model": "nano",
 		"lora_directories": []string{adapterFolder(t)}}, "name": "n"}})
 	require.Equal(t, "done", c.last("load")["event"])
-	c.send(small("long", object{"model": nil, "num_inference_steps": 1000}))
+	c.send(endless("long", object{"model": nil}))
 	c.event("long", "started")
 	c.send(inked("changed", 0.25, nil), inked("left", 0.25, nil), setWeight("x1", "changed", 1), setWeight("x2", "changed", 0.5),
 		object{"id": "x3", "type": "lora", "request": object{"target": "changed", "name": "INK", "unet_weight": 1}}, setWeight("x4", "left", 3),

@@ -59,7 +59,7 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 	current := func() any {
 		n++
 		id := fmt.Sprint("q", n)
-		c.send(small(id, object{"model": nil, "num_inference_steps": 300}))
+		c.send(endless(id, object{"model": nil}))
 		if c.until("it begins", func() bool { return len(c.of(id)) > 1 }); get(c.of(id)[1], "event") == "error" {
 			return get(c.last(id), "code")
 		}
@@ -73,6 +73,8 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 				}
 			}
 			if len(busy) == 1 {
+				c.send(object{"id": "stop " + id, "type": "cancel", "request": object{"target": id}})
+				require.Equal(t, codeCancelled, get(c.last(id), "code"))
 				return busy[0]
 			}
 			require.NotEmpty(t, busy, "the request has ended")
@@ -98,7 +100,7 @@ func TestModelUsedLastOutlivesTheProcess(t *testing.T) {
 	assert.Equal(t, codeNotFound, current(), "it was unloaded, and no other takes its place")
 
 	// What waits for the first is made on it, whatever was named after it.
-	c.send(small("on a again", object{"model": "a", "num_inference_steps": 1000}), small("waits", object{"model": nil}),
+	c.send(endless("on a again", object{"model": "a"}), small("waits", object{"model": nil}),
 		small("after", object{"model": object{"model": "nano", "threads": 5}}))
 	c.event("on a again", "started")
 	c.event("after", "accepted")

@@ -91,8 +91,7 @@ func TestRequestsShareABatch(t *testing.T) {
 	seeing := small("e", nil)
 	seeing["deliver"] = object{"previews": 1}
 	c.send(small("a", object{"prompt": "a fox", "seed": 3}), small("b", object{"prompt": "a hen", "seed": 9}), seeing)
-	c.send(`{"id":"behind","type":"load","request":{"model":"nano"}}`)
-	c.last("behind") // a model does things in their order: the others are in its queue now
+	c.behind("nano")
 	close(proceed)
 	for _, id := range []string{"first", "a", "b"} {
 		assert.Equal(t, "done", c.last(id)["event"])
@@ -152,10 +151,11 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestBadLines(t *testing.T) {
+	gate := make(chan struct{})
 	o := fakeOptions(&fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
 		if call.Op == fake.OpUNet {
 			select {
-			case <-time.After(300 * time.Millisecond):
+			case <-gate:
 			case <-ctx.Done():
 			}
 		}
@@ -213,6 +213,7 @@ func TestBadLines(t *testing.T) {
 	bad(`{"id":"busy","type":"status"}`, codeDuplicateID, `the id "busy"`, false)
 	bad(`{"id":"busy","type":"generate","request":{"width":9}}`, codeDuplicateID, "", false)
 	bad(`{"id":"busy","type":"nothing"}`, codeUnknownType, "", false)
+	close(gate)
 	assert.Equal(t, "done", c.last("busy")["event"], "the others' mistakes are not its own")
 	c.send(`{"id":"busy","type":"status"}`)
 	c.until("a second end of busy", func() bool { return len(c.ofEnd("busy")) == 2 })

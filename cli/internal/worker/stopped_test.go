@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 func stop(t *testing.T, pid int) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-	for range 1000 {
+	for range 60_000 {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if strings.Contains(string(stat), ") T ") || err != nil && runtime.GOOS != "linux" {
 			return
@@ -42,7 +43,7 @@ func TestStoppedProcess(t *testing.T) {
 	c.send(`{"id":"load","type":"load","request":{"model":"nano","name":"n"}}`)
 	require.Equal(t, "done", c.last("load")["event"])
 	long := func(id string, more object) object {
-		m := small(id, object{"num_inference_steps": 1000, "model": nil, "num_images": 9, "max_batch": 1})
+		m := endless(id, object{"model": nil})
 		for k, v := range more {
 			m[k] = v
 		}
@@ -71,15 +72,17 @@ func TestStoppedProcess(t *testing.T) {
 	c.send(`{"id":"c","type":"cancel","request":{"target":"runs"}}`, small("runs", object{"model": nil, "prompt": "the second"}))
 	assert.Equal(t, codeNotFound, c.wait("an error", func(e object) bool { return e["id"] == "c" && e["event"] == "error" })["code"])
 	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	c.event("waits", "started") // the process has given up the first
+	c.send(`{"id":"then","type":"cancel","request":{"target":"waits"}}`)
+	assert.Equal(t, codeCancelled, c.last("waits")["code"])
+	assert.Equal(t, "done", c.last("then")["event"])
 	image := c.event("runs", "image")
 	assert.Equal(t, "the second", promptOf(t, image), "the id is free, and what the process has to say of the first is not heard")
-	c.send(`{"id":"all","type":"cancel","request":{"all":true}}`)
-	assert.Equal(t, codeCancelled, c.last("waits")["code"])
-	assert.Equal(t, "done", c.last("all")["event"])
+	c.wait("the end of the second", func(e object) bool { return e["id"] == "runs" && e["event"] == "done" })
 	assert.Equal(t, pid, s.pid())
 	c.end()
 	require.NoError(t, c.err)
-	for id, n := range map[string]int{"runs": 2, "c": 2, "s": 1, "in time": 1, "waits": 1, "all": 1} {
+	for id, n := range map[string]int{"runs": 2, "c": 2, "s": 1, "in time": 1, "waits": 1, "then": 1} {
 		assert.Len(t, c.ofEnd(id), n, id)
 	}
 }
@@ -87,7 +90,7 @@ func TestStoppedProcess(t *testing.T) {
 // TestWatchdog ends a process that stands still, and leaves alone one that computes for long and whose client reads nothing for long.
 func TestWatchdog(t *testing.T) {
 	s := supervised(t, "plain")
-	s.opts.Watchdog = 250 * time.Millisecond
+	s.opts.Watchdog = time.Second // a quarter of it passes before the process is asked
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	paused, pausedW := io.Pipe()
@@ -109,18 +112,18 @@ func TestWatchdog(t *testing.T) {
 		c.err = s.Serve(t.Context(), inR, outW)
 		_ = outW.Close()
 	}()
-	c.send(small("long", object{"num_inference_steps": 1000}), small("next", object{"prompt": "n", "width": 128}))
+	c.send(endless("long", nil), small("next", object{"prompt": "n", "width": 128}))
 	c.event("long", "progress")
 	pid := s.pid()
 	pause.Lock()
-	time.Sleep(time.Second)
+	time.Sleep(1500 * time.Millisecond)
 	assert.Equal(t, pid, s.pid(), "it is heard as soon as the client reads")
 	pause.Unlock()
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond)
 	assert.Equal(t, pid, s.pid(), "it answers while it computes")
 	stop(t, pid)
 	restarted := c.wait("a restart", func(e object) bool { return e["event"] == "restarted" })
-	assert.Contains(t, restarted["reason"], "did not answer for 250ms")
+	assert.Contains(t, restarted["reason"], "did not answer for 1s")
 	assert.Equal(t, []any{"long"}, restarted["failed"])
 	assert.Equal(t, codeWorkerDied, c.last("long")["code"])
 	assert.Equal(t, "n", promptOf(t, c.event("next", "image")))
@@ -129,21 +132,24 @@ func TestWatchdog(t *testing.T) {
 	require.NoError(t, c.err)
 }
 
-// TestDeadlineOutlivesTheProcess: what is left of a deadline is what the next process is given.
+// TestDeadlineOutlivesTheProcess: what is left of a deadline is what the next process is given. Of an hour that is a moment by the
+// supervisor's clock, which stands still until it is moved on. The process alone looks at the deadline.
 func TestDeadlineOutlivesTheProcess(t *testing.T) {
 	s := supervised(t, "plain")
+	began, passed := time.Now(), atomic.Int64{}
+	s.opts.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
+	s.opts.Patience = 24 * time.Hour
 	c := talk(t.Context(), t, s)
-	began := time.Now()
-	c.send(small("long", object{"num_inference_steps": 1000}))
+	c.send(endless("long", nil))
 	c.event("long", "started")
-	m := small("late", object{"num_inference_steps": 1000, "num_images": 9, "max_batch": 1, "prompt": "another kind", "width": 128})
-	m["DeadlineSeconds"] = 1.5
+	m := endless("late", object{"prompt": "another kind", "width": 128})
+	m["DeadlineSeconds"] = 3600
 	c.send(m)
 	c.event("late", "accepted")
-	time.Sleep(time.Second)
+	passed.Store(int64(time.Hour - 100*time.Millisecond))
 	require.NoError(t, kill(s.pid()))
+	assert.Equal(t, codeWorkerDied, get(c.last("long"), "code"))
 	assert.Equal(t, codeDeadline, get(c.last("late"), "code"))
-	assert.Less(t, time.Since(began), 2400*time.Millisecond)
 	c.end()
 	require.NoError(t, c.err)
 }
@@ -179,13 +185,13 @@ func TestClientThatReadsNothing(t *testing.T) {
 			select {
 			case err := <-done:
 				require.ErrorIs(t, err, context.Canceled)
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("it does not end")
 			}
 			if s, ok := s.(*Supervisor); ok {
 				r := s.running.Load()
 				for i := 0; r != nil && alive(r.Pid()); i++ {
-					require.Less(t, i, 500, "the process stays")
+					require.Less(t, i, 6000, "the process stays")
 					time.Sleep(10 * time.Millisecond)
 				}
 			}

@@ -195,12 +195,11 @@ func TestSupervisorOfNothing(t *testing.T) {
 }
 
 func TestSupervisorEnds(t *testing.T) {
-	long := func(id any) object { return small(id, object{"num_inference_steps": 1000}) }
 	// Of the input, giving up.
 	s := supervised(t, "plain")
 	s.opts.CancelOnEOF = true
 	c := talk(t.Context(), t, s)
-	c.send(long(1), long(2))
+	c.send(endless(1, nil), endless(2, nil))
 	c.event(1, "started")
 	c.end()
 	for id := 1; id <= 2; id++ {
@@ -209,7 +208,7 @@ func TestSupervisorEnds(t *testing.T) {
 	// Of the input, finishing although the process dies on the way.
 	s = supervised(t, "plain")
 	c = talk(t.Context(), t, s)
-	c.send(long(1), small(2, nil))
+	c.send(endless(1, nil), small(2, nil))
 	c.event(1, "started")
 	require.NoError(t, c.in.Close())
 	require.NoError(t, kill(s.pid()))
@@ -220,7 +219,7 @@ func TestSupervisorEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s = supervised(t, "plain")
 	c = talk(ctx, t, s)
-	c.send(long(1), long(2))
+	c.send(endless(1, nil), endless(2, nil))
 	c.event(1, "started")
 	pid := s.pid()
 	cancel()
