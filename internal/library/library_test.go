@@ -126,7 +126,7 @@ func TestTenThousandFiles(t *testing.T) {
 	require.NoError(t, err)
 	t.Logf("10,000 files: %v, then %v", first.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	assert.Equal(t, walked, lib.trees[dir].walked, "nothing changed, so nothing is read again")
-	assert.Less(t, first, 5*time.Second)
+	assert.Less(t, first, time.Minute)
 
 	plant(t, dir, "d40/new.pt")
 	_, err = lib.Resolve("new")

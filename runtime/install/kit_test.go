@@ -28,7 +28,6 @@ import (
 
 func TestMain(m *testing.M) {
 	patient.pause = func(int) time.Duration { return time.Millisecond }
-	patient.stall = 500 * time.Millisecond
 	_ = os.Unsetenv(native.EnvLibrary)
 	os.Exit(m.Run())
 }

@@ -248,10 +248,9 @@ func TestCancelNano(t *testing.T) {
 
 	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	began := time.Now()
-	_, err = p.Generate(ctx, r)
+	out, err = p.Generate(ctx, r)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Less(t, time.Since(began), 3*time.Second)
+	assert.Less(t, out.Timings.Steps, 400)
 	r.NumInferenceSteps = 2
 	generate(t, p, r)
 }

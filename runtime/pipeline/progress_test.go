@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -70,7 +71,10 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-func TestETAComesDown(t *testing.T) {
+// TestETAComesDown has steps of the same time each by the clock of synctest.
+func TestETAComesDown(t *testing.T) { synctest.Test(t, testETAComesDown) }
+
+func testETAComesDown(t *testing.T) {
 	b := &fake.Backend{Hook: func(ctx context.Context, c fake.Call) error {
 		if c.Op == fake.OpUNet {
 			time.Sleep(4 * time.Millisecond)
@@ -89,9 +93,8 @@ func TestETAComesDown(t *testing.T) {
 			last = p
 		}
 	}))
-	mean := float64(first.Elapsed) / 2
-	assert.InEpsilon(t, 18*mean, float64(first.ETA), 0.5)
-	assert.Less(t, last.ETA, first.ETA/2)
+	assert.InEpsilon(t, 18*4*time.Millisecond, first.ETA, 0.01)
+	assert.InEpsilon(t, 4*time.Millisecond, last.ETA, 0.01)
 	assert.InDelta(t, 2*last.StepsPerSec, last.EvalsPerSec, 0.01, "guidance counts two evaluations")
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,9 +26,7 @@ func TestGenerateCancelled(t *testing.T) {
 				}
 				return nil
 			}
-			began := time.Now()
 			assert.Equal(t, ExitCancelled, b.run(small("-o", b.path("a.png"), "--save-latents", b.path("l.npy"))...), b.stderr)
-			assert.Less(t, time.Since(began), time.Second)
 			assert.Contains(t, b.stderr, "daguerre: cancelled\n")
 			assert.Empty(t, b.files(), "nothing partial")
 			assert.Zero(t, b.backend.LiveModels())

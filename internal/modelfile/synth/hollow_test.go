@@ -33,6 +33,6 @@ func TestHollowFilesHaveTheShapesAndSizeOfWholeOnes(t *testing.T) {
 	size, err := Size(Options{Kind: KindSDXLBase})
 	require.NoError(t, err)
 	require.Greater(t, st.Size(), size)
-	require.Less(t, time.Since(began), 10*time.Second, "nothing is written but the header")
+	require.Less(t, time.Since(began), time.Minute, "nothing is written but the header")
 	require.Error(t, WriteHollow(big, Options{Kind: "none"}))
 }

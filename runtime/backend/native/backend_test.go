@@ -126,7 +126,7 @@ func TestOpenCanBeCancelled(t *testing.T) {
 	start := time.Now()
 	_, err := b.Open(ctx, backend.ModelConfig{Files: backend.Files{Model: "endless"}})
 	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(start), 10*time.Second)
+	require.Less(t, time.Since(start), time.Minute)
 	_, err = b.Open(ctx, backend.ModelConfig{Files: backend.Files{Model: "m"}})
 	require.ErrorIs(t, err, context.Canceled)
 }
