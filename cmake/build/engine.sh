@@ -195,6 +195,10 @@ cuda_architectures() {
 
 # CMake options that the engine's project and ours need for a variant's libraries.
 variant_options() {
+    # On Apple's systems ggml would add its GPU backend, and Apple's sums of products to that of the CPU.
+    case ${target:-$(uname -s)} in
+        darwin-* | Darwin) options=(-DGGML_METAL=OFF -DGGML_BLAS=OFF -DGGML_ACCELERATE=OFF) ;;
+    esac
     case $variant in
         vulkan)
             if [ -n "$target" ]; then cross_vulkan; else options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)"); fi

@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"debug/elf"
-	"debug/macho"
 	"debug/pe"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 func elfExports(path string) ([]string, error) {
@@ -25,25 +23,6 @@ func elfExports(path string) ([]string, error) {
 	for _, s := range symbols {
 		if s.Section != elf.SHN_UNDEF && s.Name != "" {
 			names = append(names, s.Name)
-		}
-	}
-	return names, nil
-}
-
-func machoExports(path string) ([]string, error) {
-	f, err := macho.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if f.Symtab == nil {
-		return nil, errors.New("no table of symbols")
-	}
-	const external, private, kind = 0x01, 0x10, 0x0e // N_EXT, N_PEXT, N_TYPE of mach-o/nlist.h
-	var names []string
-	for _, s := range f.Symtab.Syms {
-		if s.Type&external != 0 && s.Type&private == 0 && s.Type&kind != 0 {
-			names = append(names, strings.TrimPrefix(s.Name, "_"))
 		}
 	}
 	return names, nil
