@@ -6,6 +6,7 @@
 #     tools/install.sh install|uninstall
 set -euo pipefail
 umask 022
+export LC_ALL=C # the order of names
 
 prefix=${PREFIX:-/usr/local}
 program=${PROGRAM:-bin/daguerre}
