@@ -65,9 +65,9 @@ func readAt(path string, offset, size int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, offset, size))
 }
 
-// trieNames returns the names in a trie. A node has the size of what it says of a symbol (0 where no name ends), that many bytes, the number
-// of its children, and for each child the letters that lead to it, a zero and the place of its node. What it says of a symbol begins with
-// flags. "weak " is put before a name that others may replace.
+// trieNames returns the names in a trie, with "weak " before those that others may replace. A node has the size of what it says of a symbol
+// (0 where no name ends), that many bytes, flags first, the number of its children, and for each child the letters that lead to it, a zero
+// and the place of its node.
 func trieNames(trie []byte) ([]string, error) {
 	if len(trie) == 0 {
 		return nil, nil
