@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all="linux-amd64-cpu linux-arm64-cpu windows-amd64-cpu darwin-arm64-cpu linux-amd64-vulkan windows-amd64-vulkan"
+all="linux-amd64-cpu linux-arm64-cpu windows-amd64-cpu darwin-arm64-cpu linux-amd64-vulkan linux-arm64-vulkan windows-amd64-vulkan"
 out=${RELEASE:-build/release}
 zig=build/tools/zig-$(cat cmake/toolchains/zig-version)
 
@@ -33,7 +33,16 @@ commit=$(git rev-parse --short=12 HEAD) || die "a release is made of a commit: t
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct HEAD)}
 [ -z "$(git status --porcelain --untracked-files=no)" ] || commit=$commit-dirty
 export SOURCE_DATE_EPOCH=$epoch DAGUERRE_VERSION=$version+$commit
+# A third of ggml's shaders: those that a model of ours can need (docs/gpu.md).
+export DAGUERRE_VULKAN_SHADERS=${DAGUERRE_VULKAN_SHADERS:-sdxl}
 export GOFLAGS="-trimpath -buildvcs=false" GOAMD64=v1 GOARM64=v8.0
+
+# Archives of another commit must not get into these sums.
+if [ "$(cat "$out/.commit" 2>/dev/null)" != "$DAGUERRE_VERSION" ]; then
+    rm -f "$out"/daguerre-*.tar.gz "$out"/daguerre-*.zip "$out"/SHA256SUMS*
+    mkdir -p "$out"
+    printf '%s\n' "$DAGUERRE_VERSION" >"$out/.commit"
+fi
 
 # The program of this machine writes manual pages and completions.
 CGO_ENABLED=0 go build -o build/release-host/daguerre ./cli/daguerre

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,4 +41,74 @@ func TestCUDAToolchain(t *testing.T) {
 			assert.NotContains(t, string(out), "unbound variable")
 		})
 	}
+}
+
+// TestShadersAreCompiledOnce: a shader is compiled for the first target that asks for it, and copied for all others.
+func TestShadersAreCompiledOnce(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o755))
+		return path
+	}
+	// A compiler that writes its arguments into the output, notes that it ran, and fails where it is told to.
+	put("bin/glslc", `#!/bin/sh
+echo ran >>"$RAN"
+for a; do
+    case $previous in -o) out=$a ;; -MF) echo "deps" >"$a" ;; esac
+    case $a in -DFAIL=*) exit 3 ;; esac
+    previous=$a
+done
+[ "$out" = - ] && { echo text; exit; }
+echo "$@" >"$out"
+`)
+	once, err := filepath.Abs("../../cmake/build/glslc-once")
+	require.NoError(t, err)
+	ran, kept := filepath.Join(dir, "ran"), filepath.Join(dir, "kept")
+	require.NoError(t, os.Mkdir(kept, 0o755))
+	compile := func(args ...string) (string, error) {
+		cmd := exec.Command(once, args...)
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "RAN="+ran, "DAGUERRE_SHADERS="+kept)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	runs := func() int {
+		text, err := os.ReadFile(ran)
+		require.NoError(t, err)
+		return strings.Count(string(text), "ran")
+	}
+	a, b := put("linux/mul.comp", "void main() {}"), put("windows/mul.comp", "void main() {}")
+	first, second := filepath.Join(dir, "linux", "mul.spv"), filepath.Join(dir, "windows", "mul.spv")
+	deps := filepath.Join(dir, "windows", "mul.d")
+	said, err := compile("-fshader-stage=compute", a, "-o", first, "-O", "-DA=float")
+	require.NoError(t, err, said)
+	said, err = compile("-fshader-stage=compute", b, "-o", second, "-O", "-MD", "-MF", deps, "-DA=float")
+	require.NoError(t, err, said)
+	assert.Equal(t, 1, runs(), "where it is and what comes beside it does not matter")
+	third := filepath.Join(dir, "linux", "again", "mul.spv")
+	put("linux/again/.keep", "")
+	said, err = compile("-fshader-stage=compute", a, "-o", third, "-O", "-MD", "-MF", deps, "-DA=float")
+	require.NoError(t, err, said)
+	assert.Equal(t, 1, runs())
+	want, err := os.ReadFile(first)
+	require.NoError(t, err)
+	got, err := os.ReadFile(third)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(got))
+	rule, err := os.ReadFile(deps)
+	require.NoError(t, err)
+	assert.Equal(t, third+":\n", string(rule), "ninja reads a rule for the output")
+
+	_, err = compile("-fshader-stage=compute", a, "-o", third, "-O", "-DA=double")
+	require.NoError(t, err)
+	assert.Equal(t, 2, runs(), "another define is another shader")
+	for n := range 2 {
+		_, err = compile("-fshader-stage=compute", a, "-o", third, "-DFAIL=1")
+		require.Error(t, err)
+		assert.Equal(t, 3+n, runs(), "what failed is not kept")
+	}
+	said, err = compile("-o", "-", "-fshader-stage=compute", a)
+	require.NoError(t, err)
+	assert.Equal(t, "text\n", said, "a question is passed on")
 }

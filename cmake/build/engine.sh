@@ -203,6 +203,7 @@ variant_options() {
         vulkan)
             if [ -n "$target" ]; then cross_vulkan; else options=(-DVulkan_INCLUDE_DIR="$(vulkan_headers)"); fi
             options+=(-DDAGUERRE_VULKAN_SHADERS="${DAGUERRE_VULKAN_SHADERS:-all}")
+            share_shaders
             ;;
         cuda)
             options=(-DCMAKE_CUDA_ARCHITECTURES="$(cuda_architectures)")

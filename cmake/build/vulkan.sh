@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Vulkan for another system: headers, and something to link against. The loader itself is the user's.
+# Shaders that all targets share, and Vulkan for another system: headers, and something to link against. The loader itself is the user's.
 
 # The functions that ggml calls by name; it asks these for all others.
 vulkan_functions="vkGetInstanceProcAddr vkGetDeviceProcAddr vkGetPhysicalDeviceFeatures2 vkCmdCopyBuffer"
@@ -29,4 +29,14 @@ cross_vulkan() {
         *) die "the vulkan variant is not built for $target" 2 ;;
     esac
     options=(-DVulkan_INCLUDE_DIR="$dir/include" -DVulkan_LIBRARY="$library")
+}
+
+# Compiles each shader of the pinned sources once, whatever the target. Sources of one's own may change, so that they are compiled as ever.
+share_shaders() {
+    engine_is_pinned || return 0
+    local once=$root/cmake/build/glslc-once
+    DAGUERRE_SHADERS=$root/build/shaders/$({ glslc --version; cat third_party/engine/Cargo.lock; } | sha)
+    export DAGUERRE_SHADERS
+    mkdir -p "$DAGUERRE_SHADERS"
+    options+=(-DVulkan_GLSLC_EXECUTABLE="$once" -DDAGUERRE_GLSLC="$once") # the second one where some shaders are left out
 }
