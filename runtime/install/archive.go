@@ -15,8 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/internal/words"
 )
@@ -209,12 +209,12 @@ func (u *unpacker) entry(name string, mode fs.FileMode, size int64, open func() 
 func (u *unpacker) write(name string, r io.Reader, size int64) error {
 	if dir := path.Dir(name); dir != "." {
 		if err := u.into.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return noRoom(err, size)
+			return download.NoRoom(err, size)
 		}
 	}
 	f, err := u.into.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
-		return noRoom(err, size)
+		return download.NoRoom(err, size)
 	}
 	defer f.Close() // closed below where its error counts
 	n, err := io.Copy(markWriting{f}, io.LimitReader(r, size+1))
@@ -225,10 +225,10 @@ func (u *unpacker) write(name string, r io.Reader, size int64) error {
 		return fmt.Errorf("%s has another size than the archive says", words.Quote(name))
 	}
 	if err := f.Sync(); err != nil {
-		return noRoom(err, size)
+		return download.NoRoom(err, size)
 	}
 	if err := f.Close(); err != nil {
-		return noRoom(err, size)
+		return download.NoRoom(err, size)
 	}
 	return nil
 }
@@ -263,15 +263,7 @@ type markWriting struct{ f *os.File }
 func (m markWriting) Write(p []byte) (int, error) {
 	n, err := m.f.Write(p)
 	if err != nil {
-		err = noRoom(err, 0)
+		err = download.NoRoom(err, 0)
 	}
 	return n, err
-}
-
-// noRoom is the error of a place that cannot be written to, with what is needed where the disk is full.
-func noRoom(err error, size int64) error {
-	if size > 0 && errors.Is(err, syscall.ENOSPC) {
-		return failed(ErrWrite, "%w; the file takes %s", err, words.Bytes(size))
-	}
-	return failed(ErrWrite, "%w", err)
 }

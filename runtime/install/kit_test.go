@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	patient.pause = func(int) time.Duration { return time.Millisecond }
+	patient.Pause = func(int) time.Duration { return time.Millisecond }
 	_ = os.Unsetenv(native.EnvLibrary)
 	os.Exit(m.Run())
 }

@@ -12,6 +12,7 @@ import (
 
 	"aead.dev/minisign"
 
+	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
 )
@@ -56,14 +57,11 @@ type Options struct {
 }
 
 // Progress is how far a stage is.
-type Progress struct {
-	Stage       string // StageDownload or StageUnpack
-	Done, Total int64  // bytes; Total is 0 while it is unknown
-}
+type Progress = download.Progress
 
 // The stages of Progress.
 const (
-	StageDownload = "download"
+	StageDownload = download.StageDownload
 	StageUnpack   = "unpack"
 )
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/internal/words"
 )
@@ -141,29 +142,31 @@ type server struct {
 	name   string
 	client *http.Client
 	note   func(string)
-	last   *download // of an archive
+	last   *download.File // of an archive
 }
 
 func (s *server) only() string { return s.name }
 
 // place shows an address without passwords and tokens.
-func (s *server) place(name string) string { return shown(s.base.JoinPath(name)) }
+func (s *server) place(name string) string { return download.Shown(s.base.JoinPath(name)) }
 
 func (s *server) hint() string { return "" }
 
-func (s *server) download(name, parts string) *download {
-	return &download{client: s.client, url: s.base.JoinPath(name), part: filepath.Join(parts, name+".part"), patience: patient, note: s.note}
+func (s *server) download(name, parts string, most int64) *download.File {
+	d := newDownload(s.client, s.base.JoinPath(name), filepath.Join(parts, name+".part"), most)
+	d.Note = s.note
+	return d
 }
 
 func (s *server) archive(ctx context.Context, name, parts string, progress func(Progress)) (string, error) {
-	s.last = s.download(name, parts)
-	s.last.progress = progress
-	return s.last.part, s.last.run(ctx)
+	s.last = s.download(name, parts, 0)
+	s.last.Progress = progress
+	return s.last.Part, s.last.Run(ctx)
 }
 
 func (s *server) forget() bool {
-	s.last.discard()
-	return s.last.pieces
+	s.last.Discard()
+	return s.last.Pieces()
 }
 
 func (s *server) read(ctx context.Context, name string, most int64) ([]byte, error) {
@@ -172,19 +175,9 @@ func (s *server) read(ctx context.Context, name string, most int64) ([]byte, err
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	d := s.download(name, dir)
-	d.most = most
-	if err := d.run(ctx); err != nil {
+	d := s.download(name, dir, most)
+	if err := d.Run(ctx); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(d.part)
-}
-
-// shown writes an address for people: without its password and its query, which may hold a token.
-func shown(u *url.URL) string {
-	v := *u
-	if v.RawQuery != "" {
-		v.RawQuery = "..."
-	}
-	return v.Redacted()
+	return os.ReadFile(d.Part)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
@@ -70,7 +71,7 @@ func (in *installation) stage(ctx context.Context, archive string) (*staged, err
 	sweep(in.root())
 	dir, err := os.MkdirTemp(in.root(), stagePrefix)
 	if err != nil {
-		return nil, noRoom(err, 0)
+		return nil, download.NoRoom(err, 0)
 	}
 	s := &staged{dir: dir}
 	into, err := os.OpenRoot(dir)
@@ -101,7 +102,7 @@ func (in *installation) place(s *staged) ([]string, error) {
 				err = in.move(filepath.Join(s.dir, filepath.FromSlash(name)), to)
 			}
 			if err != nil {
-				return nil, noRoom(err, 0)
+				return nil, download.NoRoom(err, 0)
 			}
 			files, variants = append(files, to), append(variants, libraryVariant(name))
 		}

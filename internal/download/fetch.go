@@ -1,0 +1,192 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/words"
+)
+
+// bufferBytes is how much is read at once.
+const bufferBytes = 512 << 10
+
+// fetch asks for a range once, and writes what comes. It tells whether anything came.
+func (j *job) fetch(s span) (brought bool, err error) {
+	ctx, cancel := context.WithCancelCause(j.ctx)
+	defer cancel(nil)
+	stall := j.Patience.Stall
+	watch := time.AfterFunc(stall, func() { cancel(&temporary{error: fmt.Errorf("nothing came for %s", stall)}) })
+	defer watch.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.URL.String(), nil)
+	if err != nil {
+		return false, Failed(ErrFailed, "%w", err)
+	}
+	j.mu.Lock()
+	m := j.mark
+	j.mu.Unlock()
+	j.ask(req, m, s)
+	resp, err := j.Client.Do(req)
+	if err != nil {
+		return false, unreached(ctx, err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		s, err = j.wholeFile(resp, s)
+	case http.StatusPartialContent:
+		s, err = j.continues(m, resp, s)
+	case http.StatusRequestedRangeNotSatisfiable:
+		return false, j.beyond(m, resp, s)
+	default:
+		return false, j.refused(resp)
+	}
+	if err != nil {
+		return false, err
+	}
+	return j.receive(ctx, resp.Body, s, func() { watch.Reset(stall) })
+}
+
+// ask fills in what is asked for.
+func (j *job) ask(req *http.Request, m mark, s span) {
+	for key, values := range j.Header {
+		req.Header[key] = values
+	}
+	req.Header.Set("User-Agent", j.Agent)
+	req.Header.Set("Accept-Encoding", "identity") // so that lengths and ranges are those of the file
+	switch {
+	case s[0] == 0 && (s[1] == forever || s[1] == m.Size):
+		return
+	case s[1] == forever || s[1] == m.Size:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", s[0]))
+	default:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", s[0], s[1]-1))
+	}
+	req.Header.Set("If-Range", m.Validator)
+}
+
+// wholeFile takes an answer with the whole file: it is the first, or the file has changed, or the server knows no ranges.
+func (j *job) wholeFile(resp *http.Response, s span) (span, error) {
+	j.mu.Lock()
+	wide, first := j.wide, j.mark.Done == nil
+	j.mu.Unlock()
+	if wide {
+		return s, changed("the file on the server has changed; it is fetched anew")
+	}
+	m := mark{Validator: validator(resp.Header), Size: max(resp.ContentLength, 0)}
+	if err := j.fits(m.Size); err != nil {
+		return s, err
+	}
+	if err := j.begin(m); err != nil {
+		return s, err
+	}
+	s = span{0, forever}
+	if m.Size > 0 {
+		s[1] = m.Size
+	}
+	return j.widen(s, first && strings.EqualFold(resp.Header.Get("Accept-Ranges"), "bytes")), nil
+}
+
+// fits makes sure that a file has the size that is known, and no forbidden one.
+func (j *job) fits(size int64) error {
+	switch {
+	case j.Most > 0 && size > j.Most:
+		j.Discard()
+		return j.tooLarge()
+	case j.Size > 0 && size > 0 && size != j.Size:
+		return &temporary{error: fmt.Errorf("the server's file has %s bytes, and %s are expected", words.Thousands(size), words.Thousands(j.Size))}
+	}
+	return nil
+}
+
+// beyond is what to do where the server has nothing after what came: that was all, or the file is another one now.
+func (j *job) beyond(m mark, resp *http.Response, s span) error {
+	var size int64
+	if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &size); n == 1 && size == s[0] && size > 0 && m.Done.total() == size {
+		j.whole(size)
+		return nil
+	}
+	return changed("the file is shorter than what came of it; it was changed")
+}
+
+// continues checks that an answer is the range of the same file.
+func (j *job) continues(m mark, resp *http.Response, s span) (span, error) {
+	var first, last, size int64
+	n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size)
+	v := validator(resp.Header)
+	if n != 3 || first != s[0] || last < first || m.Size > 0 && m.Size != size || v != "" && v != m.Validator {
+		return s, changed("the server answered with another part than was asked for, or of another file")
+	}
+	j.mu.Lock()
+	j.mark.Size, j.pieces = size, true
+	j.mu.Unlock()
+	s[1] = min(s[1], size)
+	if err := j.fits(size); err != nil {
+		return s, err
+	}
+	return j.widen(s, true), nil
+}
+
+// receive writes what comes to its place.
+func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func()) (brought bool, err error) {
+	buffer := make([]byte, bufferBytes)
+	for at := s[0]; ; {
+		n, err := body.Read(buffer[:min(int64(len(buffer)), s[1]-at)])
+		alive()
+		if _, err := j.part.WriteAt(buffer[:n], at); err != nil {
+			return brought, NoRoom(err, max(j.Size, s[1]%forever))
+		}
+		if n > 0 {
+			if err := j.wrote(at, int64(n)); err != nil {
+				return brought, err
+			}
+			at, brought = at+int64(n), true
+		}
+		switch {
+		case j.Most > 0 && at > j.Most:
+			j.Discard()
+			return brought, j.tooLarge()
+		case at == s[1]:
+			return brought, nil
+		case errors.Is(err, io.EOF) && s[1] == forever && (j.Size == 0 || j.Size == at):
+			j.whole(at)
+			return brought, nil
+		case errors.Is(err, io.EOF):
+			return brought, &temporary{error: errors.New("the connection ended before the file did")}
+		case err != nil: // what came stays, whole or not: the sum tells
+			return brought, unreached(ctx, err)
+		}
+	}
+}
+
+// whole marks the part as the file, whose size was not known.
+func (j *job) whole(size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mark.Size, j.mark.Whole = size, true
+	if j.follow != nil {
+		j.follow.more.Broadcast()
+	}
+}
+
+// refused is the error of an answer without a file.
+func (j *job) refused(resp *http.Response) error {
+	said := &StatusError{Code: resp.StatusCode, Status: resp.Status, Reason: words.Clip(resp.Header.Get("X-Error-Message"))}
+	sentOn := resp.Request.URL.Host != j.URL.Host
+	switch code := resp.StatusCode; {
+	case code == http.StatusNotFound || code == http.StatusGone:
+		return Failed(ErrUnavailable, "%s is not there: %w", Shown(j.URL), said)
+	case code == http.StatusForbidden && sentOn: // an address that was good for a while only
+		return &temporary{error: said}
+	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500:
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		return &temporary{error: said, wait: min(time.Duration(max(seconds, 0))*time.Second, 30*time.Second),
+			fewer: code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable}
+	}
+	return Failed(ErrFailed, "%w", said)
+}
