@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
@@ -77,7 +78,7 @@ func (f *fusion) run(ctx context.Context, out string) {
 		tensors = append(tensors, t)
 		f.report.Bytes += u.Size
 	}
-	fault.Check(writer.CheckSpace(filepath.Dir(out), f.report.Bytes))
+	fault.Check(disk.CheckSpace(filepath.Dir(out), f.report.Bytes))
 	fault.Check(writer.Atomically(out, func(w io.Writer) error {
 		if err := writer.Header(w, f.format, tensors, meta); err != nil {
 			return err

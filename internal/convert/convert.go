@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
@@ -72,7 +73,7 @@ func Convert(ctx context.Context, in, out string, opt Options) (*Report, error) 
 		fault.Check(c.Check())
 		p := newPlan(c, opt)
 		meta := metadata(in, c, opt, p)
-		fault.Check(writer.CheckSpace(filepath.Dir(out), p.bytes()))
+		fault.Check(disk.CheckSpace(filepath.Dir(out), p.bytes()))
 		report = newReport(in, out, opt, p)
 		j := &job{ctx: ctx, opt: opt, plan: p, codec: codec{opt.Quantizer}, sums: make([]uint32, len(p.items))}
 		fault.Check(writer.Atomically(out,

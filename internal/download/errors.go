@@ -8,9 +8,9 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"syscall"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
@@ -73,15 +73,10 @@ var errSentOn = errors.New("the server sends on to another address")
 
 // NoRoom is the error of a place that cannot be written to, with what is needed where the disk is full.
 func NoRoom(err error, size int64) error {
-	if size > 0 && IsFull(err) {
+	if size > 0 && disk.Full(err) {
 		return Failed(ErrWrite, "%w; the file takes %s", err, words.Bytes(size))
 	}
 	return Failed(ErrWrite, "%w", err)
-}
-
-// IsFull reports whether an error says that the disk is full, or the user's share of it.
-func IsFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, errQuota)
 }
 
 // unreached is why no answer came, or not all of it. Names that do not exist and wrong certificates are not tried again.

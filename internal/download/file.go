@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/words"
 )
 
@@ -96,7 +97,7 @@ func (f *File) after(ctx context.Context, t *tries, err error) (again bool, end 
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if IsFull(err) {
+	if disk.Full(err) {
 		f.Discard() // it cannot become whole here, and others need the room
 		return false, err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/fault"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
@@ -31,7 +32,7 @@ func WriteFolder(ctx context.Context, dir string, opt Options) (err error) {
 		return fmt.Errorf("%w: %s exists; name a new folder", ErrOptions, dir)
 	}
 	f := &filler{ctx: ctx, seed: opt.Seed, progress: opt.Progress, total: total(p.all())}
-	if err := writer.CheckSpace(filepath.Dir(dir), f.total); err != nil {
+	if err := disk.CheckSpace(filepath.Dir(dir), f.total); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*.tmp")

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/writer"
 )
@@ -140,7 +141,7 @@ func Write(ctx context.Context, path string, opt Options) error {
 	if opt.hollow {
 		need = 0
 	}
-	if err := writer.CheckSpace(filepath.Dir(path), need); err != nil {
+	if err := disk.CheckSpace(filepath.Dir(path), need); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return writer.Atomically(path, write, nil)

@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
 // ErrSpace means that the disk has too little room.
-var ErrSpace = errors.New("not enough disk space")
+var ErrSpace = disk.ErrSpace
 
 // Tensor is one tensor to be written.
 type Tensor struct {
@@ -47,7 +48,7 @@ func Atomically(path string, write func(io.Writer) error, keep func(temporary st
 		}
 	}()
 	if err = write(tmp); err != nil {
-		if full(err) {
+		if disk.Full(err) {
 			err = fmt.Errorf("%w in %s; free some or name another disk: %w", ErrSpace, filepath.Dir(path), err)
 		}
 		return err

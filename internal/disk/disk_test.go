@@ -1,6 +1,4 @@
-//go:build linux || darwin || windows
-
-package writer
+package disk
 
 import (
 	"testing"
@@ -10,7 +8,7 @@ import (
 )
 
 func TestSpace(t *testing.T) {
-	err := enough("/data", 6_940_000_000, 1_000_000_000)
+	err := Enough("/data", 6_940_000_000, 1_000_000_000)
 	require.ErrorIs(t, err, ErrSpace)
 	assert.Contains(t, err.Error(), "7.01 GB are needed, 1.00 GB are free in /data")
 	require.NoError(t, CheckSpace(t.TempDir(), 0))

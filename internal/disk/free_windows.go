@@ -1,4 +1,4 @@
-package writer
+package disk
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// freeSpace returns the bytes this user may still write in dir, by the quota too.
-func freeSpace(dir string) (int64, error) {
+// Free returns the bytes this user may still write in dir, by the quota too.
+func Free(dir string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, fmt.Errorf("%s: cannot tell the free disk space: %w", dir, err)
@@ -21,7 +21,7 @@ func freeSpace(dir string) (int64, error) {
 	return int64(min(free, 1<<63-1)), nil
 }
 
-// full reports whether a write failed because the disk is full.
-func full(err error) bool {
+// Full reports whether a write failed because the disk is full, or the user's share of it.
+func Full(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, syscall.ENOSPC)
 }
