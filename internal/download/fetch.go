@@ -49,6 +49,9 @@ func (j *job) fetch(s span) (brought bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	j.mu.Lock()
+	j.answer = resp.Header
+	j.mu.Unlock()
 	return j.receive(ctx, resp.Body, s, func() { watch.Reset(stall) })
 }
 

@@ -65,6 +65,7 @@ type File struct {
 
 	pieces bool
 	sum    string
+	answer http.Header
 	saying sync.Mutex
 }
 
@@ -73,6 +74,9 @@ func (f *File) Pieces() bool { return f.pieces }
 
 // SHA256 is the sum of the whole part, in hexadecimal, after Run with Sum.
 func (f *File) SHA256() string { return f.sum }
+
+// Answer is the head of the last answer that brought bytes; nil: there was none.
+func (f *File) Answer() http.Header { return f.answer }
 
 // Run fetches the file. Cancelling ctx stops it at once; what came stays. A full disk leaves nothing.
 func (f *File) Run(ctx context.Context) error {

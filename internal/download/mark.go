@@ -33,6 +33,16 @@ func (f *File) readMark() (m mark) {
 	return m
 }
 
+// Have is how many bytes of a part came before; 0 where nothing can go on from it.
+func Have(part string) int64 {
+	var m mark
+	data, err := os.ReadFile(part + ".json")
+	if err != nil || json.Unmarshal(data, &m) != nil || m.Validator == "" && !m.Whole {
+		return 0
+	}
+	return m.Done.total()
+}
+
 // writeMark writes the mark in one step: a process that is killed leaves the old one or the new one.
 func (f *File) writeMark(m mark) error {
 	m.URL = Shown(f.URL)

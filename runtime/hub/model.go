@@ -1,0 +1,32 @@
+package hub
+
+import (
+	"context"
+
+	"github.com/daguerre-go/daguerre/internal/hubcache"
+	"github.com/daguerre-go/daguerre/internal/modelname"
+)
+
+// Model is a model that was fetched: a file, or the folder of a diffusers model.
+type Model = hubcache.Found
+
+// Resolve finds the fetched model of a name. It makes no connection. Errors match ErrName, ErrNotPulled or ErrAmbiguous.
+func Resolve(name string) (Model, error) {
+	registry, err := modelname.Load()
+	if err != nil {
+		return Model{}, err
+	}
+	n, err := registry.Parse(name)
+	if err != nil {
+		return Model{}, err
+	}
+	return hubcache.FromEnv().Resolve(n)
+}
+
+// List lists the fetched models, by repository and revision. It makes no connection.
+func List() []Model { return hubcache.FromEnv().List() }
+
+// Remove deletes a fetched model, and returns how many bytes that freed. Bytes that another revision uses stay.
+func Remove(ctx context.Context, m Model) (freed int64, err error) {
+	return hubcache.FromEnv().Remove(ctx, m)
+}
