@@ -16,6 +16,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/command"
 	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/runtime/hub"
 	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
@@ -43,6 +44,7 @@ func main() {
 		Open:           pipeline.Open,
 		Plan:           pipeline.Plan,
 		Install:        install.Ensure,
+		Pull:           hub.Pull,
 		Native:         command.NativeLibrary{},
 		Executable:     executable(),
 		Args:           commandLine(),

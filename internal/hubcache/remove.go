@@ -22,15 +22,7 @@ func (r Roots) Remove(ctx context.Context, f Found) (freed int64, err error) {
 	defer unlock()
 	var gone []string
 	if f.File == "" { // the folder, with all that belongs to it
-		single := map[string]bool{}
-		for _, m := range repo.models(f.Revision) {
-			single[m.File] = true
-		}
-		for _, file := range repo.FileList(f.Revision) {
-			if !single[file] {
-				gone = append(gone, file)
-			}
-		}
+		gone = repo.folderFiles(f.Revision)
 	} else {
 		gone = []string{f.File}
 	}

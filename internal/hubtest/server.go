@@ -91,18 +91,44 @@ func (s *Server) Close() {
 	s.CDN.Close()
 }
 
-// SHA256 is a sum in hexadecimal.
+// summed remembers the sums of large files by their bytes' place, since a server that sums them for each request is slow.
+var summed sync.Map
+
+type place struct {
+	first *byte
+	size  int
+	git   bool
+}
+
+func remembered(data []byte, git bool, compute func() string) string {
+	if len(data) < 1<<20 {
+		return compute()
+	}
+	key := place{&data[0], len(data), git}
+	if sum, ok := summed.Load(key); ok {
+		return sum.(string)
+	}
+	sum := compute()
+	summed.Store(key, sum)
+	return sum
+}
+
+// SHA256 is a sum in hexadecimal. Large data must not change afterwards.
 func SHA256(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return remembered(data, false, func() string {
+		sum := sha256.Sum256(data)
+		return hex.EncodeToString(sum[:])
+	})
 }
 
 // GitSum is git's sum of a file.
 func GitSum(data []byte) string {
-	h := sha1.New() //nolint:gosec // git's sums
-	fmt.Fprintf(h, "blob %d\x00", len(data))
-	h.Write(data)
-	return hex.EncodeToString(h.Sum(nil))
+	return remembered(data, true, func() string {
+		h := sha1.New() //nolint:gosec // git's sums
+		fmt.Fprintf(h, "blob %d\x00", len(data))
+		h.Write(data)
+		return hex.EncodeToString(h.Sum(nil))
+	})
 }
 
 // Commit makes a new commit of a branch with files. What the branch had before is not in it.

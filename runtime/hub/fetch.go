@@ -163,7 +163,7 @@ func (p *puller) ofEntry(it item) bool { return p.name.File != modelname.Whole &
 
 // sumIs compares the sum of a file on the disk with the one that the hub tells, which may be git's.
 func (p *puller) sumIs(ctx context.Context, path string, want hubcache.TreeFile) error {
-	sum, err := fileSum(ctx, path, want)
+	sum, err := fileSum(ctx, path, want, nil)
 	if err == nil && sum != want.Sum() {
 		err = failed(ErrUnverified, "the sum is %s, where %s is expected; nothing was kept", sum, want.Sum())
 	}
@@ -171,9 +171,9 @@ func (p *puller) sumIs(ctx context.Context, path string, want hubcache.TreeFile)
 }
 
 // fileSum computes the kind of sum that the hub tells of a file.
-func fileSum(ctx context.Context, path string, want hubcache.TreeFile) (string, error) {
+func fileSum(ctx context.Context, path string, want hubcache.TreeFile, progress func(done int64)) (string, error) {
 	if want.SHA256 != "" {
-		return modelfile.HashFile(ctx, path, nil)
+		return modelfile.HashFile(ctx, path, progress)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -41,6 +41,32 @@ type hashEntry struct {
 	SHA256  string `json:"sha256"`
 }
 
+// KnownHash is HashFile for a file whose sum is in the cache: it reads nothing else. "": the sum is not known.
+func KnownHash(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	id, err := identity.Of(path)
+	if err != nil {
+		return ""
+	}
+	return cachedHash(hashEntry{Path: path, Size: id.Size, MTime: id.Modified, Changed: id.Changed})
+}
+
+// cachedHash reads the cache's sum of a file; "": there is none of the file as it is.
+func cachedHash(want hashEntry) string {
+	var have hashEntry
+	data, err := regular.ReadFile(hashCachePath(want.Path), maxHashEntry)
+	if err != nil || json.Unmarshal(data, &have) != nil || len(have.SHA256) != 2*sha256.Size {
+		return ""
+	}
+	if want.SHA256 = have.SHA256; have != want {
+		return ""
+	}
+	return have.SHA256
+}
+
 // HashFile returns the SHA-256 of a file through the same cache as ModelHash. A cache that cannot be read or
 // written is done without. Cancelling ctx stops it within a few megabytes.
 func HashFile(ctx context.Context, path string) (string, error) {
@@ -60,13 +86,8 @@ func HashFile(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("%s: %w", path, ErrNoHash)
 	}
 	want := hashEntry{Path: path, Size: id.Size, MTime: id.Modified, Changed: id.Changed}
-	cache := hashCachePath(path)
-	var have hashEntry
-	if data, err := regular.ReadFile(cache, maxHashEntry); err == nil && json.Unmarshal(data, &have) == nil {
-		want.SHA256 = have.SHA256
-		if have == want && len(have.SHA256) == 2*sha256.Size {
-			return have.SHA256, nil
-		}
+	if sum := cachedHash(want); sum != "" {
+		return sum, nil
 	}
 	if want.SHA256, err = modelfile.HashFile(ctx, path, nil); err != nil {
 		return "", err
@@ -74,11 +95,13 @@ func HashFile(ctx context.Context, path string) (string, error) {
 	if err := id.Check(path); err != nil { // it may have changed while it was read
 		return "", err
 	}
-	storeHash(cache, want)
+	storeHash(hashCachePath(path), want)
 	return want.SHA256, nil
 }
 
-// cacheDir is the folder of what is remembered between runs; "" where the user has none.
+// CacheDir is the folder of what is remembered between runs: $DAGUERRE_CACHE, or one of the user's; "" where the user has none.
+func CacheDir() string { return cacheDir() }
+
 func cacheDir() string {
 	if dir := os.Getenv("DAGUERRE_CACHE"); dir != "" {
 		return dir

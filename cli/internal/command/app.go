@@ -16,6 +16,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/hub"
 	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -44,6 +45,8 @@ type Env struct {
 	Plan func(ctx context.Context, cfg pipeline.Config, jobs []request.Request, opts ...pipeline.OpenOption) (pipeline.MemoryPlan, error)
 	// Install makes sure that the native library is there, as install.Ensure does.
 	Install func(ctx context.Context, o install.Options) (install.Result, error)
+	// Pull fetches a model by name, as hub.Pull does.
+	Pull func(ctx context.Context, name string, o hub.Options) (hub.Model, error)
 	// Native reports on the native library and its devices.
 	Native Native
 

@@ -18,6 +18,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	benchmark "github.com/daguerre-go/daguerre/runtime/bench"
+	"github.com/daguerre-go/daguerre/runtime/hub"
 	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -113,7 +114,9 @@ var sentinels = []struct {
 		lora.ErrShape, lora.ErrValue, lora.ErrPartial}},
 	{ExitUsage, []error{benchmark.ErrPlan, benchmark.ErrIncomparable}},
 	{ExitFile, []error{benchmark.ErrReport}},
-	{ExitFailure, []error{errRegression, install.ErrDownload, install.ErrWrite}},
+	{ExitFailure, []error{errRegression, install.ErrDownload, install.ErrWrite, hub.ErrSpace, hub.ErrOffline}},
+	{ExitUsage, []error{hub.ErrName}},
+	{ExitFile, []error{hub.ErrAccess, hub.ErrUnverified, hub.ErrPickle}},
 	{ExitUsage, []error{install.ErrOptions}},
 	{ExitFile, []error{install.ErrUnavailable, install.ErrUnverified, install.ErrArchive}},
 	{ExitFile, []error{identity.ErrChanged}},
