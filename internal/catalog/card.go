@@ -43,8 +43,8 @@ const format = 1
 // maxCached is larger than an entry with the longest path.
 const maxCached = 256 << 10
 
-// Of describes a file or folder from its header. cache is the folder that remembers; "": none does. What cannot be read is a card, too, with
-// the reason.
+// Of describes a file or folder from its header. cache is the folder that remembers; "": none does. What cannot be read is a card, too,
+// with the reason.
 func Of(cache, path string) Card {
 	path, err := filepath.Abs(path)
 	if err != nil {

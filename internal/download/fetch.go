@@ -102,7 +102,8 @@ func (j *job) fits(size int64) error {
 		j.Discard()
 		return j.tooLarge()
 	case j.Size > 0 && size > 0 && size != j.Size:
-		return &temporary{error: fmt.Errorf("the server's file has %s bytes, and %s are expected", words.Thousands(size), words.Thousands(j.Size))}
+		return &temporary{error: fmt.Errorf("the server's file has %s bytes, and %s are expected", words.Thousands(size),
+			words.Thousands(j.Size))}
 	}
 	return nil
 }
@@ -110,7 +111,8 @@ func (j *job) fits(size int64) error {
 // beyond is what to do where the server has nothing after what came: that was all, or the file is another one now.
 func (j *job) beyond(m mark, resp *http.Response, s span) error {
 	var size int64
-	if n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &size); n == 1 && size == s[0] && size > 0 && m.Done.total() == size {
+	n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &size)
+	if n == 1 && size == s[0] && size > 0 && m.Done.total() == size {
 		j.whole(size)
 		return nil
 	}
@@ -142,7 +144,7 @@ func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func())
 		n, err := body.Read(buffer[:min(int64(len(buffer)), s[1]-at)])
 		alive()
 		if _, err := j.part.WriteAt(buffer[:n], at); err != nil {
-			return brought, NoRoom(err, max(j.Size, s[1]%forever))
+			return brought, NoRoom(err, j.size())
 		}
 		if n > 0 {
 			if err := j.wrote(at, int64(n)); err != nil {
@@ -165,6 +167,13 @@ func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func())
 			return brought, unreached(ctx, err)
 		}
 	}
+}
+
+// size is how many bytes the file has, as far as it is known.
+func (j *job) size() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return max(j.mark.Size, j.Size)
 }
 
 // whole marks the part as the file, whose size was not known.

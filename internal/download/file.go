@@ -69,7 +69,8 @@ type File struct {
 	saying sync.Mutex
 }
 
-// Pieces tells whether what is there now came in several pieces, or in an earlier run. If its sum is wrong, a second try as a whole may help.
+// Pieces tells whether what is there now came in several pieces, or in an earlier run. If its sum is wrong, a second try as a whole may
+// help.
 func (f *File) Pieces() bool { return f.pieces }
 
 // SHA256 is the sum of the whole part, in hexadecimal, after Run with Sum.

@@ -215,8 +215,10 @@ func (j *job) widen(s span, ranges bool) span {
 func (j *job) begin(m mark) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.part.Truncate(0); err != nil {
-		return NoRoom(err, 0)
+	if st, err := j.part.Stat(); err != nil || st.Size() > 0 {
+		if err := j.part.Truncate(0); err != nil {
+			return NoRoom(err, 0)
+		}
 	}
 	if j.follow != nil {
 		j.follow.reset()

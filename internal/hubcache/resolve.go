@@ -147,8 +147,8 @@ func (r Repo) check(n modelname.Name, f Found) error {
 		}
 	}
 	if e := n.Entry; e != nil && e.SHA256 != "" && f.SHA256 != "" && e.SHA256 != f.SHA256 {
-		return &library.Error{Kind: library.ErrUnreadable, Name: n.Text, Message: fmt.Sprintf("the file that was pulled, %s, has the SHA-256 %s, "+
-			"and this name stands for %s; name it as %s if you mean it", f.Path, f.SHA256, e.SHA256, f.Name())}
+		return &library.Error{Kind: library.ErrUnreadable, Name: n.Text, Message: fmt.Sprintf("the file that was pulled, %s, has the SHA-256 "+
+			"%s, and this name stands for %s; name it as %s if you mean it", f.Path, f.SHA256, e.SHA256, f.Name())}
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ type Wanted struct {
 
 var gitName = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// Wanted lists the files of a pulled model with the sums that they must have: those of the revision's listing, or those that their blobs are
-// named by.
+// Wanted lists the files of a pulled model with the sums that they must have: those of the revision's listing, or those that their blobs
+// are named by.
 func (r Roots) Wanted(f Found) ([]Wanted, error) {
 	repo := r.repoOf(f.Origin)
 	tree, err := repo.Tree(f.Revision)

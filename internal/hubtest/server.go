@@ -314,7 +314,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // open finds a repository that the request may see, and the commit that it names with the first parts of what is left of its path.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, name string, rest []string) (files map[string][]byte, commit string, left []string) {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, name string, rest []string) (files map[string][]byte, commit string,
+	left []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	repo := s.repos[name]

@@ -1,5 +1,5 @@
-// Package modelname reads the names of models that are not paths: repositories of Hugging Face, versions of Civitai, addresses, and the short
-// names of well-known models. It touches no network, and no file but the user's list of names.
+// Package modelname reads the names of models that are not paths: repositories of Hugging Face, versions of Civitai, addresses, and the
+// short names of well-known models. It touches no network, and no file but the user's list of names.
 package modelname
 
 import (
@@ -86,7 +86,8 @@ func hideQuery(text string) string {
 	return text
 }
 
-// IsExplicit reports whether a text is a name by its very form, and not a path: it begins with hf:, civitai:, urn:air:, https:// or http://.
+// IsExplicit reports whether a text is a name by its very form, and not a path: it begins with hf:, civitai:, urn:air:, air:, https:// or
+// http://.
 func IsExplicit(text string) bool {
 	lower := strings.ToLower(text)
 	return slices.ContainsFunc([]string{"hf:", "civitai:", "urn:air:", "air:", "https://", "http://"}, func(p string) bool {
@@ -198,7 +199,8 @@ func parseAIR(n Name, text string) (Name, error) {
 		model, version, ok := strings.Cut(id, "@")
 		version, _, _ = strings.Cut(version, ".") // a format
 		if !ok {
-			return n, wrong(n.Text, "it names no version; write urn:air:...:civitai:%s@VERSION, since a model's newest version may change", words.Clip(model))
+			return n, wrong(n.Text, "it names no version; write urn:air:...:civitai:%s@VERSION, since a model's newest version may change",
+				words.Clip(model))
 		}
 		return parseCivitai(n, model+"@"+version)
 	case "huggingface":

@@ -77,7 +77,8 @@ func (p *puller) only(tree hubcache.Tree) ([]string, error) {
 	case !folder && len(single) == 1:
 		return single, p.notPickle(single[0], nil)
 	case !folder && len(single) == 0:
-		return nil, failed(ErrUnavailable, "%s: the repository has no file of weights (%s)", p.name, strings.Join(modelname.WeightExtensions, ", "))
+		return nil, failed(ErrUnavailable, "%s: the repository has no file of weights (%s)", p.name,
+			strings.Join(modelname.WeightExtensions, ", "))
 	}
 	var choices []string
 	for _, name := range single {

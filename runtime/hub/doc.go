@@ -5,8 +5,8 @@
 //	pipe, err := pipeline.Open(ctx, pipeline.Config{Model: model.Path})
 //
 // A name is a repository of Hugging Face ("owner/name@revision:file"), a version of Civitai ("civitai:128078"), an AIR, an address, or the
-// short name of a well-known model. docs/models-by-name.md has all of them. pipeline.Config takes names, too, but downloads nothing: Pull is
-// the only function here that makes connections.
+// short name of a well-known model. docs/models-by-name.md has all of them. pipeline.Config takes names, too, but downloads nothing: Pull
+// is the only function here that makes connections.
 //
 // # Files
 //

@@ -159,7 +159,9 @@ func (p *puller) right(ctx context.Context, f *download.File, it item) error {
 }
 
 // ofEntry reports whether a file is the one that a well-known model's sum is of.
-func (p *puller) ofEntry(it item) bool { return p.name.File != modelname.Whole && modelname.IsWeights(it.file) }
+func (p *puller) ofEntry(it item) bool {
+	return p.name.File != modelname.Whole && modelname.IsWeights(it.file)
+}
 
 // sumIs compares the sum of a file on the disk with the one that the hub tells, which may be git's.
 func (p *puller) sumIs(ctx context.Context, path string, want hubcache.TreeFile) error {
@@ -206,7 +208,8 @@ func (p *puller) readable(f *download.File, it item) error {
 	if err := part.Close(); err != nil {
 		return err
 	}
-	if text := strings.ToLower(strings.TrimSpace(string(head[:n]))); strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") {
+	text := strings.ToLower(strings.TrimSpace(string(head[:n])))
+	if strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") {
 		return failed(ErrDownload, "%s: a web page came in the file's place; does the server want a login?", download.Shown(f.URL))
 	}
 	report, err := modelfile.Inspect(f.Part)
@@ -234,7 +237,8 @@ func (p *puller) notPickle(file string, instead []string) error {
 	if len(instead) > 0 {
 		hint = "; there is " + strings.Join(instead, ", ")
 	}
-	return failed(ErrPickle, "%s is a pickle, which can run code in other programs%s. To take it all the same, give --allow-pickle", file, hint)
+	return failed(ErrPickle, "%s is a pickle, which can run code in other programs%s. To take it all the same, give --allow-pickle",
+		file, hint)
 }
 
 // mostAnswer is the largest answer of an API that is read, in bytes.
@@ -247,8 +251,8 @@ func (p *puller) json(ctx context.Context, u *url.URL, token secret, v any) (htt
 		return nil, failed(ErrWrite, "%w", err)
 	}
 	defer os.RemoveAll(dir)
-	f := &download.File{Client: p.client, URL: u, Header: token.header(), Agent: agent, Part: filepath.Join(dir, "answer"), Patience: p.patience,
-		Most: mostAnswer, TooLarge: "no answer of a hub has", Note: func(text string) { p.note("%s", text) }}
+	f := &download.File{Client: p.client, URL: u, Header: token.header(), Agent: agent, Part: filepath.Join(dir, "answer"),
+		Patience: p.patience, Most: mostAnswer, TooLarge: "no answer of a hub has", Note: func(text string) { p.note("%s", text) }}
 	if err := f.Run(ctx); err != nil {
 		return nil, p.explain(err, u)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/internal/hubcache"
 	"github.com/daguerre-go/daguerre/internal/hubtest"
+	"github.com/daguerre-go/daguerre/internal/modelname"
 )
 
 // machine is one machine with its caches, and the hub that it asks.
@@ -31,7 +32,8 @@ type machine struct {
 // newMachine makes empty caches and an empty hub.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{t: t, Server: hubtest.New(), roots: hubcache.Roots{Hub: filepath.Join(t.TempDir(), "hub"), Own: filepath.Join(t.TempDir(), "own")}}
+	dir := t.TempDir()
+	m := &machine{t: t, Server: hubtest.New(), roots: hubcache.Roots{Hub: filepath.Join(dir, "hub"), Own: filepath.Join(dir, "own")}}
 	t.Cleanup(m.Close)
 	for _, key := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "CIVITAI_TOKEN",
 		"CIVITAI_API_TOKEN", "CIVITAI_API_KEY", "HF_HUB_DISABLE_SYMLINKS"} {
@@ -117,4 +119,11 @@ func holds(t *testing.T, path string, data []byte) {
 	have, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, hubtest.SHA256(data), hubtest.SHA256(have))
+}
+
+func nameOf(t *testing.T, text string) modelname.Name {
+	t.Helper()
+	n, err := modelname.Parse(text)
+	require.NoError(t, err)
+	return n
 }

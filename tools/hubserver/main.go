@@ -23,7 +23,8 @@ func main() {
 	s.Commit("test/file", "main", map[string][]byte{"model.safetensors": large, "README.md": []byte("a large file\n")})
 	s.Commit("test/folder", "main", map[string][]byte{"model_index.json": []byte(`{"_class_name": "StableDiffusionXLPipeline",` +
 		`"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}`),
-		"unet/config.json": []byte("{}"), "unet/diffusion_pytorch_model.safetensors": small(2), "unet/diffusion_pytorch_model.fp16.safetensors": small(3),
+		"unet/config.json": []byte("{}"), "unet/diffusion_pytorch_model.safetensors": small(2),
+		"unet/diffusion_pytorch_model.fp16.safetensors": small(3),
 		"vae/config.json": []byte("{}"), "vae/diffusion_pytorch_model.safetensors": small(4), "README.md": []byte("a folder\n")})
 	s.SetPage("/plain/model.safetensors", large)
 	fmt.Println(s.Hub.URL)

@@ -57,7 +57,8 @@ func (o modelListOptions) execute(_ context.Context, env Env) error {
 		list = append(list, l)
 	}
 	if len(list) == 0 && !o.json {
-		return printTo(env.Stdout, "No models were fetched. \"daguerre models pull sdxl\" fetches one; \"daguerre models list --known\" lists others.\n")
+		return printTo(env.Stdout, "No models were fetched. \"daguerre models pull sdxl\" fetches one; \"daguerre models list --known\" lists "+
+			"others.\n")
 	}
 	rows := [][]string{{"NAME", "KIND", "TYPE", "SIZE", "HASH", "SHORT NAME", "OF"}}
 	for _, l := range list {
