@@ -114,7 +114,9 @@ func (n Name) String() string {
 	case Web:
 		return PlainURL(n.URL)
 	}
-	s = n.Repository
+	if s = n.Repository; IsWeights(s) {
+		s = "hf:" + s
+	}
 	if n.Revision != "" {
 		s += "@" + n.Revision
 	}
