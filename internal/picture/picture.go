@@ -11,7 +11,7 @@ import (
 )
 
 // Lanczos is the resampling kernel that diffusers' VaeImageProcessor uses by default: a sinc windowed by a three times wider
-// one. (Pillow computes it in fixed point; results differ by a unit at most.)
+// one.
 var Lanczos = xdraw.Kernel{Support: 3, At: func(t float64) float64 {
 	if t == 0 {
 		return 1
@@ -75,15 +75,5 @@ func straight(img image.Image) *image.NRGBA {
 	default:
 		draw.Draw(out, b, img, b.Min, draw.Src)
 	}
-	return out
-}
-
-// Resize scales an opaque picture to width x height with Lanczos; one of that size already is returned as it is.
-func Resize(img *image.NRGBA, width, height int) *image.NRGBA {
-	if img.Rect.Dx() == width && img.Rect.Dy() == height {
-		return img
-	}
-	out := image.NewNRGBA(image.Rect(0, 0, width, height))
-	Lanczos.Scale(out, out.Rect, img, img.Rect, xdraw.Src, nil)
 	return out
 }

@@ -49,30 +49,31 @@ func TestResizingAndMasks(t *testing.T) {
 	for i, v := range Pixels(flat, 64, 48).Data {
 		require.InDelta(t, 200.0/255*2-1, v, 1e-6, i)
 	}
-	mask := MaskOf(rightHalf(32, 24), 64, 48)
-	assert.Zero(t, mask[0])
-	assert.Equal(t, float32(1), mask[63])
-	small := shrinkMask(mask, 64, 48, 8)
+	masked := newInpainting(&request.Request{InitImage: request.Picture{Image: flat}, MaskImage: request.Picture{Image: rightHalf(32, 24)}})
+	_, mask := masked.At(64, 48)
+	assert.Zero(t, mask.Pix[0])
+	assert.Equal(t, uint8(255), mask.Pix[63])
+	small := cellsOf(mask, 8, false)
 	assert.Equal(t, []float32{0, 0, 0, 0, 1, 1, 1, 1}, small[:8])
 	assert.Len(t, small, 48)
-	grey := image.NewGray(image.Rect(0, 0, 8, 8))
+	grey := image.NewGray(image.Rect(0, 0, 16, 8))
 	for i := range grey.Pix {
-		grey.Pix[i] = uint8(127 + i%2)
+		grey.Pix[i] = uint8(127 + i/8%2)
 	}
-	cut := MaskOf(grey, 8, 8)
-	assert.Equal(t, []float32{0, 1}, cut[:2], "cut at one half: 127 below, 128 above")
+	assert.Equal(t, []float32{0, 1}, cellsOf(grey, 8, false), "cut at one half: 127 below, 128 above")
+	assert.Equal(t, []float32{127. / 255, 128. / 255}, cellsOf(grey, 8, true))
 }
 
 func TestOutpaintingLaysOut(t *testing.T) {
 	r := request.Request{Outpaint: request.Outpaint{Left: 32, Bottom: 16, Feather: 8}}
 	r.InitImage.Image = gradient(64, 48)
 	r.Width, r.Height = 96, 64
-	o := NewOutpainting(&r)
+	o := newOutpainting(&r)
 	src := gradient(64, 48).(*image.NRGBA)
-	assert.Equal(t, src.NRGBAAt(0, 5), o.Canvas.NRGBAAt(3, 5), "what is new begins as the border")
-	assert.Equal(t, src.NRGBAAt(9, 47), o.Canvas.NRGBAAt(41, 63))
-	assert.Equal(t, []uint8{255, 255, 0, 0}, []uint8{o.Mask.GrayAt(31, 0).Y, o.Mask.GrayAt(39, 0).Y, o.Mask.GrayAt(40, 0).Y,
-		o.Mask.GrayAt(95, 0).Y},
+	assert.Equal(t, src.NRGBAAt(0, 5), o.canvas.NRGBAAt(3, 5), "what is new begins as the border")
+	assert.Equal(t, src.NRGBAAt(9, 47), o.canvas.NRGBAAt(41, 63))
+	assert.Equal(t, []uint8{255, 255, 0, 0}, []uint8{o.mask.GrayAt(31, 0).Y, o.mask.GrayAt(39, 0).Y, o.mask.GrayAt(40, 0).Y,
+		o.mask.GrayAt(95, 0).Y},
 		"the side that does not grow has no feather")
 	assert.Equal(t, 1.0, o.painted(31, 0))
 	assert.Zero(t, o.painted(40, 0))
@@ -83,7 +84,7 @@ func TestOutpaintingLaysOut(t *testing.T) {
 		last = a
 	}
 	r.MaskImage.Image = rightHalf(64, 48)
-	assert.Equal(t, uint8(255), NewOutpainting(&r).Mask.GrayAt(90, 3).Y, "a mask of the picture goes with it")
+	assert.Equal(t, uint8(255), newOutpainting(&r).mask.GrayAt(90, 3).Y, "a mask of the picture goes with it")
 }
 func gradient(w, h int) image.Image {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))

@@ -2,7 +2,6 @@ package pictures
 
 import (
 	"image"
-	"image/color"
 	"math"
 
 	"github.com/daguerre-go/daguerre/internal/picture"
@@ -32,19 +31,6 @@ func HintPixels(img image.Image) backend.Tensor {
 		}
 	}
 	return t
-}
-
-// MaskOf turns a mask into 0 (keep) and 1 (repaint) for every pixel: luma, scaled, cut at one half.
-func MaskOf(img image.Image, width, height int) []float32 {
-	rgb := picture.Resize(picture.Opaque(img), width, height)
-	mask := make([]float32, width*height)
-	for p := range mask {
-		c := color.NRGBA{rgb.Pix[4*p], rgb.Pix[4*p+1], rgb.Pix[4*p+2], 255}
-		if float32(color.GrayModel.Convert(c).(color.Gray).Y)/255 >= 0.5 {
-			mask[p] = 1
-		}
-	}
-	return mask
 }
 
 // Of turns the VAE decoder's output for one picture, [3, height, width], into 8 bits a channel:

@@ -12,7 +12,7 @@ import (
 func (t *Target) fillDefaults(r *request.Request) {
 	s := &t.Settings
 	width, height := s.Width, s.Height
-	if img := r.InitImage.Image; img != nil {
+	if img := r.InitImage.Image; img != nil && !r.OnlyMasked() {
 		unit := s.Downscale
 		width, height = max(img.Bounds().Dx()/unit*unit, unit), max(img.Bounds().Dy()/unit*unit, unit)
 		width, height = width+r.Outpaint.Left+r.Outpaint.Right, height+r.Outpaint.Top+r.Outpaint.Bottom
@@ -32,6 +32,9 @@ func (t *Target) fillDefaults(r *request.Request) {
 			strength = request.DefaultInpaintStrength
 		}
 		r.Strength = cmp.Or(r.Strength, strength)
+	}
+	if !r.MaskImage.IsZero() && !r.Outpaint.On() {
+		r.Inpaint = r.Inpaint.Filled()
 	}
 	if t.Refiner {
 		fillRefiner(r)

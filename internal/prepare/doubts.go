@@ -33,6 +33,9 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 	if !t.Settings.EDM && models.NeedsEDM(r.Scheduler) {
 		out = append(out, fmt.Sprintf("the scheduler %s %s, and the model's files do not say so", r.Scheduler, scheduler.NeedsEDM.Text()))
 	}
+	if i := r.Inpaint; i.Fill != "" && i.Fill != request.FillOriginal && r.Strength == 1 && !i.Soft {
+		out = append(out, "inpaint.fill does nothing at strength 1, where painting begins with noise alone; lower strength, such as 0.95")
+	}
 	if t.Info.UNet.GuidanceDim == 0 {
 		return out
 	}

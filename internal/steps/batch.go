@@ -48,6 +48,7 @@ type Batch struct {
 	second       bool          // this is the second pass of hires: Height and Width are its own
 	noise        []float32     // the initial noise, standard normal, in the shape of Latents
 	given        *given        // nil: nothing but noise
+	soft         progress      // of the schedule, for soft masks
 }
 
 // NewBatch seeds the generators of pictures and prepares their first loop. channels is that of the latents.
@@ -72,6 +73,9 @@ func NewBatch(settings *models.Settings, channels int, slots []Slot) (*Batch, er
 	first := lead.FirstPass()
 	var err error
 	if b.run, err = lead.NewRun(len(slots), first); err != nil {
+		return nil, err
+	}
+	if err := b.countWhole(first); err != nil {
 		return nil, err
 	}
 	b.unfinished = first.DenoisingEnd > 0
@@ -123,21 +127,14 @@ func (b *Batch) Names(pictures []int) string {
 	return "one of the pictures " + strings.Join(names, ", ")
 }
 
-// given is what a batch begins with besides noise.
-type given struct {
-	latents   []float32 // [pictures, Channels, Height, Width], in the UNet's range; nil where nothing needs them
-	fromNoise bool      // start from pure noise all the same: inpainting at strength 1
-	mask      []float32 // [Height, Width]: 1 repaint, 0 keep; nil without a mask
-	masked    []float32 // latents of the picture with the repainted part greyed; 9-channel UNets only
-}
-
 // Control is one of a request's ControlNets, ready to be asked. It acts as in StableDiffusionXLControlNetPipeline, single and multi; mode
 // control is its guess_mode.
 type Control struct {
 	net    models.Model
 	spec   prepare.Control
-	hint   backend.Tensor // of the control picture; the same in every step
-	second backend.Tensor // the same at the size of a second pass
-	scales []float32      // weight of each residual
-	kind   int            // of a Union net
+	canvas pictures.Canvas // that its picture is cut for; nil: it is shown whole
+	hint   backend.Tensor  // of the control picture; the same in every step
+	second backend.Tensor  // the same at the size of a second pass
+	scales []float32       // weight of each residual
+	kind   int             // of a Union net
 }

@@ -15,9 +15,10 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// NewControl makes a net ready: its picture is embedded for every size of the request.
-func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *request.Request) (*Control, error) {
-	c := &Control{net: net, spec: spec}
+// NewControl makes a net ready: its picture is embedded for every size of the request. canvas is what the request paints on, nil if it
+// paints all.
+func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *request.Request, canvas pictures.Canvas) (*Control, error) {
+	c := &Control{net: net, spec: spec, canvas: canvas}
 	var err error
 	if c.kind, err = unionKind(spec.UnionType, net.Info.Control.Types); err != nil {
 		return nil, err
@@ -32,7 +33,17 @@ func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *
 
 // hintAt embeds the control picture at a size in pixels.
 func (c *Control) hintAt(ctx context.Context, width, height int) (backend.Tensor, error) {
-	shown, err := c.spec.Map(width, height)
+	spec := c.spec.Net
+	if c.canvas != nil {
+		cut, err := c.canvas.Control(spec.Scaled, width, height)
+		if err != nil {
+			return backend.Tensor{}, err
+		}
+		if cut != nil {
+			spec.Image, spec.Resize = cut, controlnet.Stretch
+		}
+	}
+	shown, err := spec.Map(width, height)
 	if err != nil {
 		return backend.Tensor{}, err
 	}

@@ -113,7 +113,7 @@ func (g *guided) fillSample(in *backend.UNetInput, b *Batch, scaled []float32) {
 		dst := in.Sample.Data[row*per : (row+1)*per]
 		n := copy(dst, b.image(scaled, i))
 		if Native9(g.model.Info) {
-			n += copy(dst[n:], b.given.mask)
+			n += copy(dst[n:], b.given.shown)
 			copy(dst[n:], b.image(b.given.masked, i))
 		}
 	}

@@ -81,6 +81,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 		began = time.Now()
 	}
 	b.stepsDone += b.run.NumSteps()
+	b.soft.done += b.run.NumEvaluations()
 	return nil
 }
 
@@ -118,27 +119,6 @@ func (b *Batch) CheckTokens(refiner bool) error {
 		if n := m.encoder(refiner).Now().Positive.Tokens; n != first {
 			return fmt.Errorf("prompts of %d and %d tokens in one batch", first, n)
 		}
-	}
-	return nil
-}
-
-// keepOutside puts the kept part of the picture back after evaluation i of an ordinary checkpoint: its latents with the initial noise at
-// the level of the next evaluation, and without noise where the schedule is at its end.
-func (b *Batch) keepOutside(i int, scratch []float32, m models.Model) error {
-	pic := b.given
-	if pic == nil || pic.mask == nil || Native9(m.Info) {
-		return nil
-	}
-	kept := pic.latents
-	if b.unfinished || i+1 < b.run.NumEvaluations() {
-		if err := b.run.AddNoise(scratch, pic.latents, b.noise, i+1); err != nil {
-			return err
-		}
-		kept = scratch
-	}
-	for k, v := range b.Latents {
-		m := pic.mask[k%len(pic.mask)]
-		b.Latents[k] = float32((1-m)*kept[k]) + float32(m*v)
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ func (b *Batch) BeginRefiner() (err error) {
 	if lead.HandsOver() {
 		return nil
 	}
+	if err := b.countWhole(lead.RefinerPass()); err != nil {
+		return err
+	}
 	return b.renoise()
 }
 
@@ -33,7 +36,14 @@ func (b *Batch) BeginSecond(ctx context.Context, enlarge func(ctx context.Contex
 		return err
 	}
 	b.controlSteps = b.run.NumEvaluations()
-	return b.renoise()
+	if err := b.countWhole(lead.SecondPass()); err != nil {
+		return err
+	}
+	if err := b.renoise(); err != nil {
+		return err
+	}
+	b.drawSecond()
+	return nil
 }
 
 // renoise draws new noise and adds as much as the loop begins with.

@@ -17,9 +17,9 @@ func (b *Batch) Start(native9 bool) error {
 	b.Latents = make([]float32, b.size())
 	switch {
 	case b.lead().Request.DenoisingStart > 0: // an earlier run left noise in them
-		copy(b.Latents, b.given.latents)
+		copy(b.Latents, b.given.begin())
 	case b.given != nil && !b.given.fromNoise:
-		if err := b.run.AddNoise(b.Latents, b.given.latents, b.noise, 0); err != nil {
+		if err := b.run.AddNoise(b.Latents, b.given.begin(), b.noise, 0); err != nil {
 			return fmt.Errorf("adding noise to init_image: %w", err)
 		}
 	default:
@@ -92,31 +92,6 @@ func (b *Batch) sampleImage(i int, moments backend.Tensor, part []float32) {
 		part[k] = mean[k] + float32(std*part[k])
 	}
 	b.settings.ScaleLatents(part, b.Channels)
-}
-
-// drawInpaint draws in the order of StableDiffusionXLInpaintPipeline. That one also encodes the masked picture for ordinary
-// checkpoints, which do not use it. The draw is made up for, so that stochastic schedulers see the same noise after it. What only a refiner
-// behind a 9-channel checkpoint needs is drawn last.
-func (b *Batch) drawInpaint(native9 bool) error {
-	source := b.lead().Source
-	g := &given{mask: source.Mask, fromNoise: b.lead().Request.Strength == 1}
-	forRefiner := native9 && g.fromNoise
-	if source.Moments.Data != nil && !forRefiner {
-		g.latents = b.sample(source.Moments)
-	}
-	if err := b.drawNoise(); err != nil {
-		return err
-	}
-	if source.Masked.Data != nil {
-		g.masked = b.sample(source.Masked)
-	} else {
-		skipDraw(b.generators, b.Channels*b.Height*b.Width)
-	}
-	if source.Moments.Data != nil && forRefiner {
-		g.latents = b.sample(source.Moments)
-	}
-	b.given = g
-	return nil
 }
 
 // skipDraw advances every generator past n values that diffusers draws and does not use.

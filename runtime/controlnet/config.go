@@ -73,6 +73,15 @@ func (n Net) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Scaled is the net's picture brought to a size by its resize mode, before any preprocessor.
+func (n Net) Scaled(width, height int) (*image.NRGBA, error) {
+	scaled, at, err := n.Resize.scale(n.Image, width, height)
+	if err != nil {
+		return nil, err
+	}
+	return place(scaled, at, width, height), nil
+}
+
 // Map makes what the net is shown, width x height pixels. The picture is scaled before it is preprocessed, so that lines are as sharp as
 // the net's resolution allows. Padding is added after it, so that its border is no edge.
 func (n Net) Map(width, height int) (*image.NRGBA, error) {

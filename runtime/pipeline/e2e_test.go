@@ -96,6 +96,7 @@ func readRun(t *testing.T, name string) (goldenRun, request.Request) {
 	}
 	if name == "inpaint" {
 		r.MaskImage.Path = filepath.Join(goldens, "input_mask.png")
+		r.Inpaint.PasteBack = new(false) // the golden is what the VAE decodes
 	}
 	return g, r
 }

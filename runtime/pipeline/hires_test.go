@@ -110,8 +110,8 @@ func TestSecondPassIsRefused(t *testing.T) {
 		"hires: makes 32 x 24 of 64 x 48":          func(r *request.Request) { r.Hires = request.Hires{Width: 32} },
 		"hires: says neither":                      func(r *request.Request) { r.Hires = request.Hires{Steps: 3} },
 		"hires: cannot be used with denoising_end": func(r *request.Request) { r.DenoisingEnd = 0.5 },
-		"hires: cannot be used with mask_image": func(r *request.Request) {
-			r.InitImage.Image, r.MaskImage.Image = gradient(64, 48), rightHalf(64, 48)
+		"hires: cannot be used with outpaint": func(r *request.Request) {
+			r.InitImage.Image, r.Outpaint.Left = gradient(64, 48), 8
 		},
 	} {
 		r := withHires(request.Hires{Scale: 2})

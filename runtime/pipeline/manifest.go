@@ -46,6 +46,7 @@ type Manifest struct {
 	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
 	Seamless string            `json:"seamless,omitempty"`
 	Hires    *ManifestHires    `json:"hires,omitempty"`
+	Inpaint  *request.Inpaint  `json:"inpaint,omitempty"` // where there is a mask
 	Outpaint *request.Outpaint `json:"outpaint,omitempty"`
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
@@ -145,6 +146,9 @@ func (r *Result) Manifest(img Image) Manifest {
 	}
 	if q.Seamless != request.SeamlessNone {
 		m.Seamless = q.Seamless
+	}
+	if q.Inpaint != (request.Inpaint{}) {
+		m.Inpaint = &q.Inpaint
 	}
 	if q.Outpaint.On() {
 		m.Outpaint = &q.Outpaint

@@ -28,7 +28,7 @@ func TestOutpaintingKeepsThePictureAndPaintsTheRest(t *testing.T) {
 		img := out.Images[0]
 		require.Equal(t, image.Rect(0, 0, 96, 64), img.Bounds())
 		src := gradient(64, 48).(*image.NRGBA)
-		canvas := pictures.NewOutpainting(&out.Request).Canvas
+		canvas, _ := pictures.NewCanvas(&out.Request).At(96, 64)
 		changed := 0
 		for y := range 64 {
 			for x := range 96 {
@@ -53,7 +53,7 @@ func TestOutpaintingScalesThePictureToTheRest(t *testing.T) {
 	r := outpaintRequest()
 	r.Width, r.Height = 160, 112 // 128 x 96 for the picture
 	img := generate(t, p, r).Images[0]
-	src := pictures.NewOutpainting(func() *request.Request { q, _ := p.Prepare(r); return &q }()).Canvas
+	src, _ := pictures.NewCanvas(func() *request.Request { q, _ := p.Prepare(r); return &q }()).At(160, 112)
 	assert.Equal(t, src.NRGBAAt(100, 50), img.NRGBAAt(100, 50))
 }
 

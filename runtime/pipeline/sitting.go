@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"image"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -44,7 +45,7 @@ type member struct {
 	active  *adapters.Active
 	refiner *models.Lease
 	nets    []*models.Lease
-	canvas  *pictures.Outpainting
+	canvas  pictures.Canvas // nil: all is painted
 }
 
 func (p *Pipeline) newSitting(o sittingOptions) *sitting {
@@ -57,7 +58,7 @@ func (p *Pipeline) newSitting(o sittingOptions) *sitting {
 // join adds a request. held is what h holds for the Batcher's job that it is part of.
 func (s *sitting) join(plan *Planned, h *LoRAHandle, held *heldLoRAs) *member {
 	m := &member{plan: plan, loras: h, held: held}
-	m.Prepared, m.Source, m.canvas = plan.prep, plan.encoded(), pictures.NewOutpainting(&plan.prep.Request)
+	m.Prepared, m.Source, m.canvas = plan.prep, plan.encoded(), pictures.NewCanvas(&plan.prep.Request)
 	s.members = append(s.members, m)
 	return m
 }
@@ -112,12 +113,12 @@ func (s *sitting) wrapped(ctx context.Context) context.Context {
 	return backend.WithWrap(ctx, axes[s.members[0].Request.Seamless])
 }
 
-// canvasOf is the outpainting of one of the sitting's requests; nil for none.
-func (s *sitting) canvasOf(of *steps.Member) *pictures.Outpainting {
+// finished is what a request's canvas makes of a decoded picture.
+func (s *sitting) finished(of *steps.Member, img *image.NRGBA) *image.NRGBA {
 	for _, m := range s.members {
-		if &m.Member == of {
-			return m.canvas
+		if &m.Member == of && m.canvas != nil {
+			return m.canvas.Finish(img)
 		}
 	}
-	return nil
+	return img
 }

@@ -97,7 +97,7 @@ func (s *sitting) openControls(ctx context.Context, m *member) error {
 				m.plan.warn(s.p.log, w)
 			}
 			var c *steps.Control
-			c, err = steps.NewControl(ctx, net.Value, spec, &m.Request)
+			c, err = steps.NewControl(ctx, net.Value, spec, &m.Request, m.canvas)
 			m.Controls = append(m.Controls, c)
 		}
 		var invalid request.Errors
@@ -213,7 +213,7 @@ func (s *sitting) decode(ctx context.Context, b *steps.Batch) error {
 		Deliver: func(i int, img *image.NRGBA) error {
 			slot := b.Slots[i]
 			s.report.finished()
-			return s.deliver(i, Image{NRGBA: s.canvasOf(slot.Member).Finish(img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
+			return s.deliver(i, Image{NRGBA: s.finished(slot.Member, img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
 				strategy: s.strategy()})
 		}})
 }

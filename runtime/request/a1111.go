@@ -26,6 +26,7 @@ func (d *decoder) adopt(table map[string]any, at string, model map[string]any) m
 	f.secondPass()
 	f.countImages()
 	f.withoutRefiner()
+	f.mask()
 	for _, t := range []struct {
 		name  string
 		adopt func(table map[string]any, at string)

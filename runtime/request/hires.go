@@ -62,7 +62,7 @@ func (r Request) validateHires(c checker) {
 	for _, other := range []struct {
 		key   string
 		given bool
-	}{{"mask_image", !r.MaskImage.IsZero()}, {"outpaint", r.Outpaint.On()}, {"latents", !r.Latents.IsZero()},
+	}{{"outpaint", r.Outpaint.On()}, {"latents", !r.Latents.IsZero()},
 		{"denoising_start", r.DenoisingStart != 0}, {"denoising_end", r.DenoisingEnd != 0}} {
 		if other.given {
 			c.fail("hires", "cannot be used with %s; leave one of them out, or make two jobs", other.key)

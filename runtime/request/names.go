@@ -76,8 +76,8 @@ func (d *decoder) rename(known map[string]Name, table map[string]any, at string)
 			d.leaveOut(n, value, here.written)
 			continue
 		}
-		if value == nil {
-			continue // other programs write null for what is not given
+		if value == nil || n.Needs == "mask" && !d.masked {
+			continue // other programs write null for what is not given, and what masks are like where there are none
 		}
 		if n.Convert != "" {
 			converted, err := conversions[n.Convert](value)
@@ -175,6 +175,8 @@ var conversions = map[string]func(value any) (any, error){
 	"a name":     aName,
 	"tiling":     ofSwitch(SeamlessBoth, nil), // for pictures that continue across all borders
 	"guess mode": ofSwitch(controlControl, controlBalanced),
+	"switch":     numberedSwitch,
+	"fill":       maskedContent,
 }
 
 // ofSwitch converts a boolean.
@@ -188,6 +190,28 @@ func ofSwitch(on, off any) func(any) (any, error) {
 		}
 		return nil, fmt.Errorf("is %s; expected a boolean", kindOf(value))
 	}
+}
+
+// numberedSwitch converts a boolean that may be written as 0 or 1.
+func numberedSwitch(value any) (any, error) {
+	if n, ok := integer(value); ok && (n == 0 || n == 1) {
+		return n == 1, nil
+	}
+	return ofSwitch(true, false)(value)
+}
+
+// maskedContents are A1111's ways to fill the masked part, by their numbers.
+var maskedContents = []string{FillBlurred, FillOriginal, FillLatentNoise, FillLatentNothing}
+
+// maskedContent takes A1111's number or name of a way to fill the masked part.
+func maskedContent(value any) (any, error) {
+	if n, ok := integer(value); ok && n >= 0 && n < int64(len(maskedContents)) {
+		return maskedContents[n], nil
+	}
+	if s, ok := value.(string); ok {
+		return strings.ReplaceAll(strings.ToLower(s), " ", "_"), nil
+	}
+	return nil, fmt.Errorf("is %s; expected a number from 0 to 3, for %s", kindOf(value), strings.Join(maskedContents, ", "))
 }
 
 // dtypes are torch's names for the values of precision.

@@ -92,6 +92,21 @@ var equalRequests = [][]string{
 		`{"prompt":"x","steps":30,"enable_hr":true,"hr_scale":2,"denoising_strength":0.5,"hr_second_pass_steps":0}`,
 	},
 	{
+		`{"init_image":"p.png","mask_image":"m.png","inpaint":{"blur":4,"invert":true,"only_masked":true,"padding":16,"fill":"latent_noise"}}`,
+		`{"init_images":["p.png"],"mask":"m.png","mask_blur":4,"inpainting_mask_invert":1,"inpaint_full_res":true,
+		  "inpaint_full_res_padding":16,"inpainting_fill":2}`,
+		`{"init_images":["p.png"],"mask":"m.png","mask_blur":4,"mask_blur_x":9,"mask_blur_y":7,"inpainting_mask_invert":true,
+		  "inpaint_full_res":1,"inpaint_full_res_padding":16,"inpainting_fill":"latent noise"}`,
+		`{"init_images":["p.png"],"mask":"m.png","mask_blur":null,"mask_blur_x":4,"mask_blur_y":4,"inpainting_mask_invert":1,
+		  "inpaint_full_res":true,"inpaint_full_res_padding":16,"inpainting_fill":2}`,
+		`{"image":"p.png","mask_image":"m.png","padding_mask_crop":16,"inpaint":{"blur":4,"invert":true,"fill":"latent_noise"}}`,
+		`{"InitImages":["p.png"],"Mask":"m.png","MaskBlur":4,"InpaintingMaskInvert":1,"PaddingMaskCrop":16,"InpaintingFill":2}`,
+	},
+	{
+		`{"init_image":"p.png","mask_image":"m.png"}`,
+		`{"image":"p.png","mask_image":"m.png","padding_mask_crop":null,"inpaint_full_res":0,"inpaint_full_res_padding":32,"mask_blur":null}`,
+	},
+	{
 		`{"prompt":"x","seamless":"both"}`,
 		`{"prompt":"x","tiling":true}`,
 	},
@@ -144,8 +159,10 @@ func TestEveryName(t *testing.T) {
 		require.True(t, ok, "%s stands for %s, which is no key", n.Name, path)
 		value := map[string]string{"string": `"f32"`, "path": `"f32"`, "integer": "3", "number": "0.5"}[kind]
 		switch n.Name {
-		case "guess_mode", "tiling":
+		case "guess_mode", "tiling", "inpaint_full_res", "inpainting_mask_invert":
 			value = "true"
+		case "inpainting_fill":
+			value = "2"
 		case "hr_upscaler":
 			value = `"latent"`
 		case "hr_scale":
@@ -155,6 +172,14 @@ func TestEveryName(t *testing.T) {
 			text := fmt.Sprintf(`{"%s":%s}`, c.Key(n.Name), value)
 			if n.Name == "denoising_strength" {
 				text = fmt.Sprintf(`{"%s":%s,"init_image":"x"}`, c.Key(n.Name), value)
+			}
+			switch {
+			case n.Name == "mask_blur_x" || n.Name == "mask_blur_y": // which needs the other, unless it is the default of it
+				text = fmt.Sprintf(`{"%s":4,"mask_image":"m"}`, c.Key(n.Name))
+			case n.Name == "inpaint_full_res_padding":
+				text = fmt.Sprintf(`{"%s":%s,"inpaint_full_res":true,"mask_image":"m"}`, c.Key(n.Name), value)
+			case n.Needs == "mask":
+				text = fmt.Sprintf(`{"%s":%s,"mask_image":"m"}`, c.Key(n.Name), value)
 			}
 			switch n.Table {
 			case "lora", "controlnet":

@@ -140,6 +140,7 @@ type Request struct {
 	MaskChannel string  `key:"mask_channel" default:"auto"`                // auto, luma or alpha
 	Strength    float64 `key:"strength" default:"0.3, with a mask 0.9999"` // how much may change
 
+	Inpaint  Inpaint  `key:"inpaint"`  // how the masked part is repainted
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size
 

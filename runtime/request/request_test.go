@@ -282,7 +282,7 @@ func TestKeys(t *testing.T) {
 	fields := 0
 	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](),
 		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](),
-		reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint]()} {
+		reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint](), reflect.TypeFor[Inpaint]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

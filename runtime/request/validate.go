@@ -110,6 +110,7 @@ func (r Request) validate(c checker) {
 		c.fail("controlnet", "has %d entries; at most %d are possible", len(r.ControlNets), maxControlNets)
 	}
 	r.validateRefiner(c)
+	r.validateInpaint(c)
 	r.validateOutpaint(c)
 	r.validateHires(c)
 }

@@ -25,6 +25,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 	}{
 		{"%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0]) }, Default()},
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
+		{"inpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Inpaint) }, Default().Inpaint},
 		{"outpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Outpaint) }, Default().Outpaint},
 		{"lora_stack.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].LoRAStack) }, Default().LoRAStack},
 		{"lora = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].LoRAs) }, lora.Adapter{}},
@@ -80,6 +81,7 @@ func TestDefaultTags(t *testing.T) {
 	for key, want := range map[string]any{
 		"seed": RandomSeed, "quality": DefaultQuality, "refiner_start": DefaultRefinerStart, "refiner_strength": DefaultRefinerStrength,
 		"negative_aesthetic_score": DefaultNegativeAesthetic, "hires.strength": DefaultHiresStrength, "outpaint.feather": DefaultFeather,
+		"inpaint.padding": DefaultMaskPadding, "inpaint.fill": FillOriginal,
 		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": wordsOf("rng")[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),
 		"scheduler":           "the model's, else " + DefaultScheduler, "aesthetic_score": fmt.Sprintf("%.1f", DefaultAestheticScore),

@@ -17,6 +17,7 @@ import control
 import family
 import inpaint9
 import lora
+import masks
 import networks
 import noise
 import refiner
@@ -34,6 +35,7 @@ PARTS = {
     "runs": runs.make,
     "variants": variants.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
+    "masks": masks.make,
     "refiner": refiner.make,
     "control": control.make,
     "family": family.make,

@@ -250,6 +250,21 @@ func TestGenerateInputFiles(t *testing.T) {
 	assert.Contains(t, text["parameters"], "Denoising strength: 0.7")
 }
 
+// TestGenerateMasks: every option of a mask has a flag, and the picture's text says it in A1111's words.
+func TestGenerateMasks(t *testing.T) {
+	b := newBench(t)
+	in := b.path("in.png")
+	require.Equal(t, ExitOK, b.run(small("-o", in)...), b.stderr)
+	require.Equal(t, ExitOK, b.run(small("--image", in, "--mask", in, "--mask-blur", "2.5", "--mask-invert", "--only-masked", "--mask-padding",
+		"0", "--mask-fill", "latent_noise", "--mask-soft", "-o", b.path("o.png"))...), b.stderr)
+	_, text := readPNG(t, b.path("o.png"))
+	assert.Contains(t, text["parameters"], "Mask blur: 2.5, Inpaint area: Only masked, Masked area padding: 0, Masked content: latent noise, "+
+		"Mask mode: Inpaint not masked, Differential diffusion: True")
+	assert.NotEqual(t, ExitOK, b.run(small("--image", in, "--mask-blur", "2", "-o", b.path("p.png"))...))
+	assert.Contains(t, b.stderr, "there is no mask_image")
+	assert.NoFileExists(t, b.path("p.png"))
+}
+
 func TestGenerateNoiseAndLatents(t *testing.T) {
 	b := newBench(t)
 	require.Equal(t, ExitOK, b.run(small("-n", "2", "--save-latents", b.path("{seed}.npy"), "-o", b.path("a.png"))...), b.stderr)

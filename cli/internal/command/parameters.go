@@ -40,6 +40,7 @@ func a1111Parameters(m manifest) string {
 		add(f.Role == "vae", "VAE hash: "+short(f.SHA256), "VAE: "+quote(f.Name))
 	}
 	add(m.Strength > 0, "Denoising strength: "+number(m.Strength))
+	add(true, maskPairs(m.Inpaint)...)
 	add(true, hiresPairs(m)...)
 	add(m.Seamless != "", "Tiling: "+m.Seamless)
 	add(m.ClipSkip > 0, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
@@ -48,6 +49,29 @@ func a1111Parameters(m manifest) string {
 	add(hashes != "", "Lora hashes: "+strconv.Quote(hashes))
 	add(true, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
 	return b.String() + "\n" + strings.Join(pairs, ", ")
+}
+
+// maskPairs tells how a masked part was repainted. What the web UI does not say is its default.
+func maskPairs(i *request.Inpaint) (pairs []string) {
+	if i == nil {
+		return nil
+	}
+	if i.Blur > 0 {
+		pairs = append(pairs, "Mask blur: "+number(i.Blur))
+	}
+	if i.OnlyMasked {
+		pairs = append(pairs, "Inpaint area: Only masked", fmt.Sprintf("Masked area padding: %d", *i.Padding))
+	}
+	if i.Fill != request.FillOriginal {
+		pairs = append(pairs, "Masked content: "+strings.ReplaceAll(i.Fill, "_", " "))
+	}
+	if i.Invert {
+		pairs = append(pairs, "Mask mode: Inpaint not masked")
+	}
+	if i.Soft {
+		pairs = append(pairs, "Differential diffusion: True")
+	}
+	return pairs
 }
 
 // hiresPairs tells of a second pass. There its steps are those that are done, here those of its whole schedule.

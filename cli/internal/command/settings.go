@@ -47,7 +47,9 @@ var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
 		"seamless", "noise"),
-	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "strength!", "outpaint.left=outpaint-left!",
+	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
+		"inpaint.only_masked=only-masked", "inpaint.padding=mask-padding", "inpaint.fill=mask-fill", "inpaint.soft=mask-soft",
+		"inpaint.paste_back=paste-back", "strength!", "outpaint.left=outpaint-left!",
 		"outpaint.right=outpaint-right!", "outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
 	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!",
 		"hires.upscaler=hires-upscaler", "hires.strength=hires-strength!", "hires.steps=hires-steps!"),
@@ -155,7 +157,7 @@ func settingFlags() []cli.Flag {
 			def = service.DefaultOutput
 		}
 		switch s.field(&request.Model{}, &request.Request{}).(type) {
-		case *int, *int64:
+		case *int, **int, *int64:
 			kind = "int64"
 		case *float64:
 			kind = "float"
@@ -242,6 +244,9 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 			return
 		}
 		*p, zero = int(v), v == 0
+	case **int:
+		v := int(c.Int64(n))
+		*p = &v
 	case *int64:
 		*p = c.Int64(n)
 	case *float64:
