@@ -51,7 +51,7 @@ func TestUnitOnASocket(t *testing.T) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = end, end, os.Stderr
 	require.NoError(t, cmd.Start())
 	require.NoError(t, end.Close())
-	require.NoError(t, client.SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, client.SetDeadline(time.Now().Add(3*time.Minute)))
 	const request = `{"id": 1, "type": "generate", "request": {"model": "nano", "prompt": "a red circle", "num_inference_steps": 2}}`
 	_, err = client.Write([]byte(request + "\n"))
 	require.NoError(t, err)

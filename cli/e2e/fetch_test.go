@@ -145,7 +145,7 @@ func TestFromNothing(t *testing.T) {
 		began := time.Now()
 		got := bare(t, home, nothing, itsProgram, "demo")
 		require.Equal(t, 0, got.code, got.stderr)
-		assert.Less(t, time.Since(began), 10*time.Second)
+		assert.Less(t, time.Since(began), time.Minute)
 		shows(t, filepath.Join(home, "demo.png"))
 	})
 	t.Run("installed", func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestFromNothing(t *testing.T) {
 		assert.Contains(t, got.stderr, "installed "+library+": variant cpu, version "+install.Version)
 		got = bare(t, home, nothing, moved, "demo")
 		require.Equal(t, 0, got.code, got.stderr)
-		assert.Less(t, time.Since(began), 10*time.Second)
+		assert.Less(t, time.Since(began), time.Minute)
 		shows(t, filepath.Join(home, "demo.png"))
 
 		got = bare(t, home, nothing, moved, "doctor")
@@ -313,7 +313,7 @@ func TestInstallProcesses(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := os.Stat(part)
 		return err == nil && info.Size() == 1<<20
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.NoError(t, first.Process.Kill())
 	_ = first.Wait() // it was killed
 	hang.Store(false)

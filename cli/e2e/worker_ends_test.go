@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"fmt"
@@ -89,7 +90,7 @@ func TestEndsWithoutAReader(t *testing.T) {
 			if n == full && n > 1<<15 {
 				break
 			}
-			require.Less(t, time.Since(began), time.Minute, "the pipe is not full: %d", n)
+			require.Less(t, time.Since(began), 2*time.Minute, "the pipe is not full: %d", n)
 			full = n
 		}
 		began := time.Now()
@@ -115,19 +116,23 @@ func TestHangUp(t *testing.T) {
 	var err error
 	cmd.Path, err = exec.LookPath("nohup")
 	require.NoError(t, err)
-	var out bytes.Buffer
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
-	cmd.Stdout = &out
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	time.Sleep(500 * time.Millisecond)
+	lines := bufio.NewReader(out)
+	hello, err := lines.ReadString('\n') // nohup has done its work, and the program has begun
+	require.NoError(t, err)
+	assert.Contains(t, hello, `"hello"`)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
-	time.Sleep(200 * time.Millisecond)
 	_, err = io.WriteString(in, `{"id":1,"type":"status"}`+"\n")
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
+	rest, err := io.ReadAll(lines)
+	require.NoError(t, err)
 	require.NoError(t, cmd.Wait(), "the signal was ignored")
-	assert.Contains(t, out.String(), `"done"`)
+	assert.Contains(t, string(rest), `"done"`)
 }
 
 // TestStoppedWorker: the watchdog ends a process that stands still while the real library computes in it, and none that computes.

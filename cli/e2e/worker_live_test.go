@@ -105,7 +105,7 @@ func TestWorkerLiveAdapters(t *testing.T) {
 		id     string
 		seed   int
 		weight any
-	}{{"plain", 3, nil}, {"half", 3, 0.5}, {"full", 3, 1}, {"full last", 9, 1}} {
+	}{{"plain", 3, nil}, {"half", 3, 0.5}, {"full", 3, 1}, {"full last", 27, 1}} {
 		ask(r.id, r.seed, r.weight)
 		_, pictures := c.done(r.id)
 		want[r.id] = pictures[0]
@@ -113,7 +113,7 @@ func TestWorkerLiveAdapters(t *testing.T) {
 	require.NotEqual(t, want["plain"], want["half"])
 	require.NotEqual(t, want["half"], want["full"])
 
-	ask("long", 0, nil, "num_inference_steps", 60)
+	ask("long", 0, nil, "num_inference_steps", 1000)
 	c.event("long", "started")
 	ask("before", 3, 0.5)
 	ask("changed", 3, 0.5)
@@ -122,18 +122,20 @@ func TestWorkerLiveAdapters(t *testing.T) {
 	change("x2", "changed", 1)
 	c.done("x2")
 	ask("after", 3, 0.5)
+	c.send("enough", "cancel", map[string]any{"target": "long"})
+	c.done("enough")
 	for id, as := range map[string]string{"before": "half", "changed": "full", "without": "plain", "after": "half"} {
 		_, pictures := c.done(id)
 		assert.Equal(t, []any{want[as]}, pictures, "%s is as %s", id, as)
 	}
 	// One picture a batch: when the first is there some may have begun, and the last has not.
-	ask("running", 4, 0.5, "num_images", 6, "max_batch", 1)
+	ask("running", 4, 0.5, "num_images", 24, "max_batch", 1)
 	c.event("running", "image")
 	change("y", "running", 1)
 	_, pictures := c.done("running")
 	c.done("y")
-	require.Len(t, pictures, 6)
-	assert.Equal(t, want["full last"], pictures[5], "seed 9")
+	require.Len(t, pictures, 24)
+	assert.Equal(t, want["full last"], pictures[23], "seed 27")
 
 	c.send("memory", "memory", nil)
 	result, _ := c.done("memory")
