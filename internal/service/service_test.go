@@ -88,8 +88,8 @@ func TestReload(t *testing.T) {
 	require.NoError(t, endOf(t, s.Make(ask("named"), Work{Run: run, Delivery: Delivery{Store: &shelf{}}}), ends))
 }
 
-// TestIdleAfterTheEndIsTold: an order's id is free before its end is told, but only then is nothing left to do. Who waits for Idle and closes
-// the output would lose the answer otherwise.
+// TestIdleAfterTheEndIsTold: an order's id is free before its end is told, but only then is nothing left to do. Who waits for Idle and
+// closes the output would lose the answer otherwise.
 func TestIdleAfterTheEndIsTold(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()

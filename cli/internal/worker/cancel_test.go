@@ -121,7 +121,7 @@ func TestDeadlineAndPriority(t *testing.T) {
 	for _, e := range c.all("started") {
 		order = append(order, e["id"])
 	}
-	assert.Equal(t, []any{"first", "high", "low"}, order)
+	assert.Equal(t, []any{"first", "behind", "high", "low"}, order)
 }
 
 func TestEndOfInput(t *testing.T) {
