@@ -16,9 +16,10 @@ wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
 [ -x "$wine" ] || fail "Wine is missing: apt install wine64"
 [ -f build/cpu/libdaguerre-cpu.so ] || fail "this machine's own library is missing: make"
 
-./build.sh cpu --target windows-amd64
-library=$PWD/build/windows-amd64-cpu/daguerre-cpu.dll
-go run ./tools/exports -complete "$library"
+# The libraries of a release: one for each level. All but TestWineLevels take the lowest.
+./build.sh cpu --target windows-amd64 --level avx2,avx512,bf16
+library=$PWD/build/windows-amd64-cpu-avx2-avx512-bf16/daguerre-cpu-avx2.dll
+for each in "${library%-*}"-*.dll; do go run ./tools/exports -complete "$each"; done
 
 step "Wine"
 tools/wine/setup.sh

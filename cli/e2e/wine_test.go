@@ -51,6 +51,47 @@ func TestWineDoctor(t *testing.T) {
 	assert.Contains(t, r.stderr, "LoadLibraryEx failed")
 }
 
+// TestWineLevels takes each level's library that this CPU can run: of a folder with all of them the loader takes the best, and pictures of
+// all agree with this machine's own.
+func TestWineLevels(t *testing.T) {
+	dir := t.TempDir()
+	libraries := windowsPath(filepath.Dir(windowsLibrary))
+	picture := func(name string) []string {
+		return []string{"generate", "--model", "nano", "--prompt", "a red circle", "--seed", "7", "--steps", "3",
+			"--width", "64", "--height", "64", "--precision", "exact", "-o", name}
+	}
+	on := func(level string, args ...string) result {
+		cmd := onWindows(t, args...)
+		cmd.Env = append(cmd.Env, "DAGUERRE_LIBRARY="+libraries, "DAGUERRE_CPU_LEVEL="+level)
+		return finish(t, cmd)
+	}
+	want := filepath.Join(dir, "linux.png")
+	r := run(t, picture(want)...)
+	require.Equal(t, 0, r.code, r.stderr)
+	best := ""
+	for _, level := range []string{"avx2", "avx512", "bf16"} {
+		name := `\daguerre-cpu-` + level + ".dll"
+		r := on(level, "doctor")
+		if r.code != 0 && level != "avx2" {
+			assert.Contains(t, r.stdout+r.stderr, "this CPU lacks")
+			t.Log(level, "is not for this CPU")
+			continue
+		}
+		require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
+		require.Contains(t, r.stdout, libraries+name+" ($DAGUERRE_LIBRARY): loaded")
+		best = name
+		got := filepath.Join(dir, level+".png")
+		r = on(level, picture(windowsPath(got))...)
+		require.Equal(t, 0, r.code, r.stderr)
+		psnr := picturePSNR(t, want, got)
+		t.Logf("%s: %.1f dB", level, psnr)
+		assert.GreaterOrEqual(t, psnr, 50.0, level)
+	}
+	r = on("", "doctor")
+	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
+	assert.Contains(t, r.stdout, libraries+best+" ($DAGUERRE_LIBRARY): loaded")
+}
+
 // TestWineDemo: the archive's layout, a library in lib\daguerre beside bin, is found without a word.
 func TestWineDemo(t *testing.T) {
 	dir := t.TempDir()
