@@ -28,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/checker"
+	"github.com/daguerre-go/daguerre/internal/download"
 	"github.com/daguerre-go/daguerre/runtime/install"
 )
 
@@ -310,12 +311,10 @@ func TestInstallProcesses(t *testing.T) {
 	first.Dir, first.Env = home, append([]string{"HOME=" + home}, nothing...)
 	require.NoError(t, first.Start())
 	part := filepath.Join(home, ".local", "share", "daguerre", "lib", ".download", r.archive+".part")
-	require.Eventually(t, func() bool {
-		info, err := os.Stat(part)
-		return err == nil && info.Size() == 1<<20
-	}, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return download.Have(part) > 0 }, time.Minute, 20*time.Millisecond)
 	require.NoError(t, first.Process.Kill())
-	_ = first.Wait() // it was killed
+	_ = first.Wait()            // it was killed
+	have := download.Have(part) // noted now and then, so that a killed process loses some of what came
 	hang.Store(false)
 
 	var wait sync.WaitGroup
@@ -338,7 +337,7 @@ func TestInstallProcesses(t *testing.T) {
 	assert.Equal(t, int64(1), installed.Load(), "one process installs, the others find it there")
 	assert.Equal(t, int64(2), asked.Load())
 	last, _ := ranges.Load(int64(2))
-	assert.Equal(t, fmt.Sprintf("bytes=%d-", 1<<20), last)
+	assert.Equal(t, fmt.Sprintf("bytes=%d-", have), last)
 	assert.NoDirExists(t, filepath.Dir(part))
 	got := bare(t, home, nothing, moved, "demo")
 	require.Equal(t, 0, got.code, got.stderr)
