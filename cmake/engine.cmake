@@ -38,6 +38,7 @@ elseif(DAGUERRE_VARIANT STREQUAL "cuda")
     set(backend ggml-cuda)
     list(APPEND system CUDA::cudart CUDA::cublas)
     target_compile_definitions(daguerre_engine INTERFACE GGML_USE_CUDA)
+    target_include_directories(daguerre_engine SYSTEM INTERFACE "${CUDAToolkit_INCLUDE_DIRS}")
 endif()
 
 # Links the engine's archives, with the CPU backend of a level ("" or the first: ggml's own), into a library or program.
