@@ -138,3 +138,19 @@ type Control struct {
 	scales []float32       // weight of each residual
 	kind   int             // of a Union net
 }
+
+// countWhole prepares soft masks for a loop that begins a schedule.
+func (b *Batch) countWhole(o scheduler.RunOptions) error {
+	if !b.lead().Request.Inpaint.Soft {
+		return nil
+	}
+	start := o.DenoisingStart
+	o.Strength, o.DenoisingStart, o.DenoisingEnd = 0, 0, 0
+	whole, err := b.lead().NewRun(b.Len(), o)
+	if err != nil {
+		return err
+	}
+	n := whole.NumEvaluations()
+	b.soft = progress{n, int(start * float64(n))}
+	return nil
+}
