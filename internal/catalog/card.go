@@ -137,16 +137,7 @@ func entryPath(cache, path string) string {
 
 // store writes a cache entry. It appears complete or not at all, and failing is no harm.
 func store(entry string, c cached) {
-	data, err := json.Marshal(c)
-	if err != nil || entry == "" || os.MkdirAll(filepath.Dir(entry), 0o755) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(entry), ".card-*")
-	if err != nil {
-		return
-	}
-	_, werr := f.Write(data)
-	if cerr := f.Close(); werr != nil || cerr != nil || rename.Replace(f.Name(), entry) != nil {
-		_ = os.Remove(f.Name())
+	if data, err := json.Marshal(c); err == nil && entry != "" {
+		_ = rename.WriteFile(entry, 0o600, rename.Bytes(data))
 	}
 }

@@ -71,8 +71,8 @@ func (r Repo) sweep(commit string) (freed int64, err error) {
 			return 0, err
 		}
 	}
-	used := map[string]bool{}
-	for _, rev := range r.Revisions() {
+	revisions, used := r.Revisions(), map[string]bool{}
+	for _, rev := range revisions {
 		for _, file := range r.FileList(rev) {
 			if target, err := os.Readlink(filepath.Join(r.Snapshot(rev), filepath.FromSlash(file))); err == nil {
 				used[filepath.Base(target)] = true
@@ -85,7 +85,7 @@ func (r Repo) sweep(commit string) (freed int64, err error) {
 	}
 	for _, e := range entries {
 		name, _, isPart := strings.Cut(e.Name(), ".")
-		if used[e.Name()] || isPart && name != "" && len(r.Revisions()) > 0 {
+		if used[e.Name()] || isPart && name != "" && len(revisions) > 0 {
 			continue // a part may be one that another process fetches
 		}
 		if st, err := e.Info(); err == nil {
@@ -95,7 +95,7 @@ func (r Repo) sweep(commit string) (freed int64, err error) {
 			return freed, err
 		}
 	}
-	if len(r.Revisions()) == 0 {
+	if len(revisions) == 0 {
 		return freed, os.RemoveAll(r.Dir())
 	}
 	return freed, nil

@@ -109,31 +109,7 @@ func (r Repo) SetRef(name, commit string) error {
 	if r.Ref(name) == commit {
 		return nil
 	}
-	return writeFile(filepath.Join(r.Dir(), refs, filepath.FromSlash(name)), []byte(commit))
-}
-
-func writeFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = rename.Replace(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return rename.WriteFile(filepath.Join(r.Dir(), refs, filepath.FromSlash(name)), 0o644, rename.Bytes([]byte(commit)))
 }
 
 // TreeFile is what a revision says of one of its files.
@@ -190,7 +166,7 @@ func (r Repo) SetTree(commit string, t Tree) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(r.Dir(), trees, commit+".json"), data)
+	return rename.WriteFile(filepath.Join(r.Dir(), trees, commit+".json"), 0o644, rename.Bytes(data))
 }
 
 var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)

@@ -100,9 +100,7 @@ func HashFile(ctx context.Context, path string) (string, error) {
 }
 
 // CacheDir is the folder of what is remembered between runs: $DAGUERRE_CACHE, or one of the user's; "" where the user has none.
-func CacheDir() string { return cacheDir() }
-
-func cacheDir() string {
+func CacheDir() string {
 	if dir := os.Getenv("DAGUERRE_CACHE"); dir != "" {
 		return dir
 	}
@@ -115,7 +113,7 @@ func cacheDir() string {
 
 // hashCachePath names the cache entry of a file by its path; "" where the user has no cache folder.
 func hashCachePath(path string) string {
-	dir := cacheDir()
+	dir := CacheDir()
 	if dir == "" {
 		return ""
 	}
@@ -125,17 +123,8 @@ func hashCachePath(path string) string {
 
 // storeHash writes a cache entry; it appears complete or not at all, and failing is no harm.
 func storeHash(cache string, e hashEntry) {
-	data, err := json.Marshal(e)
-	if err != nil || cache == "" || os.MkdirAll(filepath.Dir(cache), 0o755) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(cache), ".hash-*")
-	if err != nil {
-		return
-	}
-	_, werr := f.Write(data)
-	if cerr := f.Close(); werr != nil || cerr != nil || rename.Replace(f.Name(), cache) != nil {
-		_ = os.Remove(f.Name())
+	if data, err := json.Marshal(e); err == nil && cache != "" {
+		_ = rename.WriteFile(cache, 0o600, rename.Bytes(data))
 	}
 }
 

@@ -16,7 +16,7 @@ func newTuner(b backend.Backend, log *slog.Logger) *tune.Tuner {
 	if !ok {
 		return nil
 	}
-	return &tune.Tuner{Trier: trier, Build: trier.Build(), Dir: cacheDir(), Log: log}
+	return &tune.Tuner{Trier: trier, Build: trier.Build(), Dir: CacheDir(), Log: log}
 }
 
 // tuned fills in what cfg leaves open of the ways of computing on a GPU: with what was the fastest there. It is measured where nobody
