@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -103,6 +104,10 @@ func TestEndsWithoutAReader(t *testing.T) {
 
 // TestHangUp: a terminal that goes away ends the program as SIGTERM does, unless nohup says otherwise.
 func TestHangUp(t *testing.T) {
+	// If these tests run under nohup themselves, programs that they start ignore the signal as well. Those of a process that hears it do not.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	for _, flags := range [][]string{{}, {"--supervise"}} {
 		c := converse(t, flags...)
 		c.write(longRun, "a")
