@@ -18,12 +18,14 @@ type mark struct {
 	Done      spans  `json:"done"`
 }
 
-func (f *File) markFile() string { return f.Part + ".json" }
+func markFile(part string) string { return part + ".json" }
+
+func (f *File) markFile() string { return markFile(f.Part) }
 
 // readMark reads the mark; what cannot be read belongs to nothing.
 func (f *File) readMark() (m mark) {
-	data, err := os.ReadFile(f.markFile())
-	if err != nil || json.Unmarshal(data, &m) != nil || m.URL != Shown(f.URL) || !m.Done.ordered() {
+	m = loadMark(f.Part)
+	if m.URL != Shown(f.URL) || !m.Done.ordered() {
 		return mark{}
 	}
 	st, err := os.Stat(f.Part)
@@ -35,12 +37,20 @@ func (f *File) readMark() (m mark) {
 
 // Have is how many bytes of a part came before; 0 where nothing can go on from it.
 func Have(part string) int64 {
-	var m mark
-	data, err := os.ReadFile(part + ".json")
-	if err != nil || json.Unmarshal(data, &m) != nil || m.Validator == "" && !m.Whole {
+	m := loadMark(part)
+	if m.Validator == "" && !m.Whole {
 		return 0
 	}
 	return m.Done.total()
+}
+
+// loadMark reads the mark of a part; an empty one where there is none, or it cannot be read.
+func loadMark(part string) (m mark) {
+	data, err := os.ReadFile(markFile(part))
+	if err != nil || json.Unmarshal(data, &m) != nil {
+		return mark{}
+	}
+	return m
 }
 
 // writeMark writes the mark in one step: a process that is killed leaves the old one or the new one.

@@ -22,8 +22,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/rename"
 )
 
-type doer = *http.Client
-
 // agent is how the program calls itself to servers.
 const agent = "daguerre"
 
@@ -276,8 +274,8 @@ func (p *puller) explain(err error, u *url.URL) error {
 	case p.name.Source == modelname.Civitai && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden):
 		return failed(ErrAccess, "%s: %w; its owner wants a login: set CIVITAI_TOKEN to a key of your account", p.name, status)
 	case status.Code == http.StatusUnauthorized && hubToken() == "":
-		return failed(ErrAccess, "%s: %w; there is no such repository, or it is private or gated: then set HF_TOKEN, or log in with `hf auth login`",
-			p.name, status)
+		return failed(ErrAccess, "%s: %w; there is no such repository, or it is private or gated: then set HF_TOKEN, or log in with "+
+			"`hf auth login`", p.name, status)
 	case status.Code == http.StatusUnauthorized:
 		return failed(ErrAccess, "%s: %w; there is no such repository, or the token may not see it, or it has expired", p.name, status)
 	case status.Code == http.StatusForbidden && p.name.Source == modelname.HuggingFace:

@@ -12,15 +12,20 @@ type Model = hubcache.Found
 
 // Resolve finds the fetched model of a name. It makes no connection. Errors match ErrName, ErrNotPulled or ErrAmbiguous.
 func Resolve(name string) (Model, error) {
-	registry, err := modelname.Load()
-	if err != nil {
-		return Model{}, err
-	}
-	n, err := registry.Parse(name)
+	n, err := parse(name)
 	if err != nil {
 		return Model{}, err
 	}
 	return hubcache.FromEnv().Resolve(n)
+}
+
+// parse reads a name. Short ones are those of the list of well-known models.
+func parse(name string) (modelname.Name, error) {
+	registry, err := modelname.Load()
+	if err != nil {
+		return modelname.Name{}, err
+	}
+	return registry.Parse(name)
 }
 
 // List lists the fetched models, by repository and revision. It makes no connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/daguerre-go/daguerre/internal/download"
@@ -16,11 +17,7 @@ import (
 // a folder is named when all of its files are there. If ctx ends, the error is its own: what came stays, and the next Pull goes on from
 // there. Two pulls of one model at once fetch it once. The other errors match those of this package.
 func Pull(ctx context.Context, name string, o Options) (Model, error) {
-	registry, err := modelname.Load()
-	if err != nil {
-		return Model{}, err
-	}
-	n, err := registry.Parse(name)
+	n, err := parse(name)
 	if err != nil {
 		return Model{}, err
 	}
@@ -77,7 +74,7 @@ type puller struct {
 	o        Options
 	name     modelname.Name
 	roots    hubcache.Roots
-	client   doer
+	client   *http.Client
 	patience download.Patience
 
 	say         *sync.Mutex
