@@ -28,14 +28,16 @@ func TestParse(t *testing.T) {
 		"https://hf.co/a/b/blob/main/c/d.gguf": {Source: HuggingFace, Repository: "a/b", Revision: "main", File: "c/d.gguf"},
 		"https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/d.gguf?download=true": {Source: HuggingFace, Repository: "a/b", Revision: "refs/pr/1",
 			File: "d.gguf"},
-		"civitai:128078":                                               {Source: Civitai, Revision: "128078"},
-		"civitai:101055@128078":                                        {Source: Civitai, Repository: "101055", Revision: "128078"},
-		"urn:air:sdxl:checkpoint:civitai:101055@128078":                {Source: Civitai, Repository: "101055", Revision: "128078"},
-		"air:sdxl:lora:CIVITAI:1@2.safetensors":                        {Source: Civitai, Repository: "1", Revision: "2"},
-		"urn:air:sdxl:checkpoint:huggingface:a/b@main:c.safetensors":   {Source: HuggingFace, Repository: "a/b", Revision: "main", File: "c.safetensors"},
+		"civitai:128078":                                {Source: Civitai, Revision: "128078"},
+		"civitai:101055@128078":                         {Source: Civitai, Repository: "101055", Revision: "128078"},
+		"urn:air:sdxl:checkpoint:civitai:101055@128078": {Source: Civitai, Repository: "101055", Revision: "128078"},
+		"air:sdxl:lora:CIVITAI:1@2.safetensors":         {Source: Civitai, Repository: "1", Revision: "2"},
+		"urn:air:sdxl:checkpoint:huggingface:a/b@main:c.safetensors": {Source: HuggingFace, Repository: "a/b", Revision: "main",
+			File: "c.safetensors"},
 		"https://civitai.com/models/1/name?modelVersionId=2":           {Source: Civitai, Repository: "1", Revision: "2"},
 		"https://www.civitai.com/api/download/models/2?type=Model&a=b": {Source: Civitai, Revision: "2"},
-		"https://example.com/x/y.safetensors?token=S&v=1":              {Source: Web, File: "y.safetensors", URL: "https://example.com/x/y.safetensors?token=S&v=1"},
+		"https://example.com/x/y.safetensors?token=S&v=1": {Source: Web, File: "y.safetensors",
+			URL: "https://example.com/x/y.safetensors?token=S&v=1"},
 	} {
 		got, err := Parse(text)
 		require.NoError(t, err, text)
@@ -91,7 +93,8 @@ func TestParse(t *testing.T) {
 // TestSecrets: a token in an address is in no error and in no name.
 func TestSecrets(t *testing.T) {
 	for _, text := range []string{"https://me:SECRET@example.com/", "https://example.com/?token=SECRET",
-		"https://civitai.com/models/1?token=SECRET", "https://huggingface.co/a?token=SECRET", "https://exa mple.com/x?token=SECRET", "https://%zz?token=SECRET"} {
+		"https://civitai.com/models/1?token=SECRET", "https://huggingface.co/a?token=SECRET", "https://exa mple.com/x?token=SECRET",
+		"https://%zz?token=SECRET"} {
 		_, err := Parse(text)
 		require.ErrorIs(t, err, ErrName, text)
 		assert.NotContains(t, err.Error(), "SECRET")

@@ -47,8 +47,8 @@ func TestPullFile(t *testing.T) {
 
 // files of a diffusers folder with two variants.
 func folder() map[string][]byte {
-	index := `{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-		"text_encoder": ["transformers", "CLIPTextModel"]}`
+	index := `{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
+		"vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"]}`
 	return map[string][]byte{"model_index.json": []byte(index), "unet/config.json": []byte("{}"), "vae/config.json": []byte("{ }"),
 		"unet/diffusion_pytorch_model.safetensors": hubtest.Safetensors(1, 40_000), "README.md": []byte("x"),
 		"unet/diffusion_pytorch_model.fp16.safetensors":     hubtest.Safetensors(2, 20_000),

@@ -23,8 +23,10 @@ func TestCivitai(t *testing.T) {
 	m := newMachine(t)
 	weights := hubtest.Safetensors(1, 100_000)
 	m.SetVersion("128078", hubtest.Version{Model: 101055, Files: []hubtest.File{
-		{Name: "style.ckpt", Type: "Model", Data: hubtest.Bytes(1, 5000), Primary: true}, {Name: "style.safetensors", Type: "Model", Data: weights},
-		{Name: "style.vae.safetensors", Type: "VAE", Data: hubtest.Safetensors(2, 5000)}, {Name: "images.zip", Type: "Training Data", Data: weights}}})
+		{Name: "style.ckpt", Type: "Model", Data: hubtest.Bytes(1, 5000), Primary: true}, {Name: "style.safetensors", Type: "Model",
+			Data: weights},
+		{Name: "style.vae.safetensors", Type: "VAE", Data: hubtest.Safetensors(2, 5000)}, {Name: "images.zip", Type: "Training Data",
+			Data: weights}}})
 	want := hubcache.Origin{Source: modelname.Civitai, Repository: "101055", Revision: "128078", File: "style.safetensors"}
 	for _, name := range []string{"civitai:128078", "civitai:101055@128078", "urn:air:sdxl:checkpoint:civitai:101055@128078",
 		"https://civitai.com/models/101055/some-name?modelVersionId=128078", "https://civitai.com/api/download/models/128078?type=Model"} {

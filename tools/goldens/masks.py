@@ -34,7 +34,8 @@ def inputs(store):
     """A picture that is no square, and masks of it: a disc off the middle, a band across all, and a slope of grey."""
     y, x = np.mgrid[:152, :200]
     disc = np.hypot(x - 140, y - 50)
-    picture = np.stack([(x * 255 // 199), (y * 255 // 151), 255 * (disc < 40) + (disc >= 40) * ((x // 8 + y // 8) % 2 * 90)], -1).astype(np.uint8)
+    blue = 255 * (disc < 40) + (disc >= 40) * ((x // 8 + y // 8) % 2 * 90)
+    picture = np.stack([(x * 255 // 199), (y * 255 // 151), blue], -1).astype(np.uint8)
     masks = dict(disc=(disc < 22) * 255, wide=((y > 60) & (y < 90)) * 255, soft=np.clip((x - 30) * 2, 0, 255) * (y > 20))
     store.picture("input_paint", picture, "init_image of run_mask*")
     for name, mask in masks.items():

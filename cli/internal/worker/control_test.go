@@ -48,7 +48,8 @@ func TestControlMapsAreCounted(t *testing.T) {
 	}()
 	var lines strings.Builder // in one piece, so that nothing of it comes late
 	for i := range n {
-		fmt.Fprintf(&lines, `{"id":"%d","type":"controlnet","request":{"image":"%s","preprocessor":"invert","width":64,"height":64}}`+"\n", i, data)
+		fmt.Fprintf(&lines, `{"id":"%d","type":"controlnet","request":{"image":"%s","preprocessor":"invert","width":64,"height":64}}`+"\n", i,
+			data)
 	}
 	c.send(lines.String()+`{"id":"one","type":"cancel","request":{"target":"5"}}`, `{"id":"list","type":"controlnet"}`,
 		`{"id":"status","type":"status"}`)
