@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -9,11 +10,22 @@
 #include "base/cpuid.h"
 #include "base/error.h"
 #include "base/host.h"
+#include "base/log.h"
 #include "ggml-cpu.h"
 
 namespace dg {
 
 namespace {
+
+// ggml waits for a device before it frees something, and throws if that fails.
+template <typename Free>
+void free_quietly(const char* what, const Free& free) noexcept {
+    try {
+        free();
+    } catch (const std::exception& e) {
+        log(DG_LOG_WARN, "%s was not given back: %s", what, e.what());
+    }
+}
 
 int32_t kind_of(ggml_backend_dev_t dev) {
     switch (ggml_backend_dev_type(dev)) {
@@ -98,6 +110,14 @@ std::vector<Feature> features() {
 }
 
 }  // namespace
+
+void BackendFree::operator()(ggml_backend_t b) const noexcept {
+    free_quietly("a device", [&] { ggml_backend_free(b); });
+}
+
+void BufferFree::operator()(ggml_backend_buffer_t b) const noexcept {
+    free_quietly("a buffer", [&] { ggml_backend_buffer_free(b); });
+}
 
 const std::vector<Device>& devices() {
     static const std::vector<Device> list = list_devices();

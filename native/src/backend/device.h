@@ -13,11 +13,12 @@
 
 namespace dg {
 
+// They do not throw. A driver that has lost its device cannot even give back what it holds: then it is left there, with a warning.
 struct BackendFree {
-    void operator()(ggml_backend_t b) const { ggml_backend_free(b); }
+    void operator()(ggml_backend_t b) const noexcept;
 };
 struct BufferFree {
-    void operator()(ggml_backend_buffer_t b) const { ggml_backend_buffer_free(b); }
+    void operator()(ggml_backend_buffer_t b) const noexcept;
 };
 struct ContextFree {
     void operator()(ggml_context* c) const { ggml_free(c); }

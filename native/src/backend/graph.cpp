@@ -226,13 +226,8 @@ void GraphRunner::run(const std::string& key, const Worker& worker, const Traits
     if (cancel_->load()) {
         fail(DG_ERR_CANCELLED, "cancelled before %s", key.c_str());
     }
-    check_lost(worker.device(), key);
-    try {
-        run_here(key, worker, traits, build, inputs, outputs, weights);
-    } catch (const std::exception& e) {
-        note_loss(worker.device(), key, e);
-        throw;
-    }
+    count_graph(worker.device());
+    on_device(worker.device(), key, [&] { run_here(key, worker, traits, build, inputs, outputs, weights); });
 }
 
 void GraphRunner::run_here(const std::string& key, const Worker& worker, const Traits& traits,

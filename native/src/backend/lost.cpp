@@ -39,12 +39,17 @@ Losses& losses() {
 
 }  // namespace
 
-void check_lost(const Device& device, const std::string& what) {
+void count_graph(const Device& device) {
     Losses& l = losses();
     const std::lock_guard<std::mutex> lock(l.mutex);
     if (device.id == l.order && l.graphs-- <= 0) {
         l.lost.insert(device.id);
     }
+}
+
+void refuse_lost(const Device& device, const std::string& what) {
+    Losses& l = losses();
+    const std::lock_guard<std::mutex> lock(l.mutex);
     if (l.lost.count(device.id) > 0) {
         fail_lost(device, what, device.id == l.order ? "DAGUERRE_LOSE_DEVICE says so" : "by an earlier computation");
     }

@@ -8,11 +8,26 @@
 
 namespace dg {
 
-// Fails with DG_ERR_DEVICE if the device is lost. A test can lose one: DAGUERRE_LOSE_DEVICE="vulkan:0,3" lets three graphs of the
+// Counts a graph that is about to run. A test can lose a device so: DAGUERRE_LOSE_DEVICE="vulkan:0,3" lets three graphs of the
 // process run on the device, and loses it in the next.
-void check_lost(const Device& device, const std::string& what);
+void count_graph(const Device& device);
+
+// Fails with DG_ERR_DEVICE if the device is lost.
+void refuse_lost(const Device& device, const std::string& what);
 
 // Fails with DG_ERR_DEVICE, and marks the device, if an exception of the engine means that it is lost.
 void note_loss(const Device& device, const std::string& what, const std::exception& e);
+
+// Does something on a device, such as copies. If the device is lost in it, or was before, this fails with DG_ERR_DEVICE.
+template <typename Work>
+void on_device(const Device& device, const std::string& what, const Work& work) {
+    refuse_lost(device, what);
+    try {
+        work();
+    } catch (const std::exception& e) {
+        note_loss(device, what, e);
+        throw;
+    }
+}
 
 }  // namespace dg

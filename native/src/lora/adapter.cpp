@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 
+#include "backend/lost.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/conv2d.h"
@@ -138,10 +139,12 @@ public:
         if (stack_.buffer_ == nullptr) {
             out_of_memory(what, bytes, device_id);
         }
-        for (const auto& [tensor, make] : fill_) {
-            const std::vector<uint8_t> data = make();
-            ggml_backend_tensor_set(tensor, data.data(), 0, data.size());
-        }
+        on_device(find_device(device_id), what, [&] {
+            for (const auto& [tensor, make] : fill_) {
+                const std::vector<uint8_t> data = make();
+                ggml_backend_tensor_set(tensor, data.data(), 0, data.size());
+            }
+        });
     }
 
 private:

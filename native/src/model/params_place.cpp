@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "backend/lost.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/parallel.h"
@@ -91,8 +92,10 @@ void Params::load(int32_t threads, const std::function<bool()>& stop) {
     }
     try {
         map_files();
-        allocate();
-        load_resident(threads, stop);
+        on_device(find_device(place_.device_id), what_of(component_), [&] {
+            allocate();
+            load_resident(threads, stop);
+        });
         if (stream_ != nullptr) {
             stream_->open(
                 [&](const std::vector<size_t>& order, const std::function<void(size_t, SourceReader&)>& read) {
@@ -220,6 +223,7 @@ void Params::read_many(const std::vector<size_t>& wanted, int32_t threads, const
     std::exception_ptr failure;
     std::mutex failure_mutex;
     const auto work = [&](bool reports) {
+        const AssertionGuard assertions;  // CUDA's errors are assertions, in copies too
         try {
             SourceReader reader(source_);
             for (size_t i = next++; i < order.size() && !stop; i = next++) {

@@ -23,6 +23,19 @@ ggml_tensor* product(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
 
 namespace {
 
+// GPUs round a convolution's input to half precision, Vulkan's even with F32 weights. A wide input is made smaller by this factor before,
+// and the result larger after. Beyond 65504 half precision has no numbers; so far a VAE's stream is smaller than 128 times that.
+constexpr float kWide = 128;
+
+ggml_tensor* narrowed(GraphBuilder& g, ggml_tensor* x, const ConvOptions& options) {
+    return options.wide && !g.traits.cpu ? ggml_scale(g.ctx, ggml_is_contiguous(x) ? x : ggml_cont(g.ctx, x), 1 / kWide)
+                                         : x;
+}
+
+ggml_tensor* widened(GraphBuilder& g, ggml_tensor* y, const ConvOptions& options) {
+    return options.wide && !g.traits.cpu ? ggml_scale(g.ctx, y, kWide) : y;
+}
+
 // A convolution by ggml's own kernel. NULL if the device has none for it. CUDA's says that it takes every type, and takes two.
 ggml_tensor* conv_by_kernel(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options) {
     if (layer.weight->type != GGML_TYPE_F16 && layer.weight->type != GGML_TYPE_F32) {
@@ -30,13 +43,14 @@ ggml_tensor* conv_by_kernel(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x
         return nullptr;
     }
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
-    ggml_tensor* y = ggml_conv_2d_direct(g.ctx, kernel, ggml_is_contiguous(x) ? x : ggml_cont(g.ctx, x), options.stride,
-                                         options.stride, options.pad, options.pad, 1, 1);
+    x                   = narrowed(g, ggml_is_contiguous(x) ? x : ggml_cont(g.ctx, x), options);
+    ggml_tensor* y =
+        ggml_conv_2d_direct(g.ctx, kernel, x, options.stride, options.stride, options.pad, options.pad, 1, 1);
     if (!ggml_backend_supports_op(g.backend, y)) {
         g.without_direct++;
         return nullptr;
     }
-    return ggml_add(g.ctx, y, per_channel(g, layer.bias));
+    return ggml_add(g.ctx, widened(g, y, options), per_channel(g, layer.bias));
 }
 
 // A convolution as a matrix product over columns in memory.
@@ -44,8 +58,8 @@ ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, c
     ggml_tensor* kernel = ggml_reshape_4d(g.ctx, layer.weight, layer.kernel, layer.kernel, layer.in, layer.out);
     // The columns are the first factor: [K, pixels] x [K, out] has pixels in the fastest dimension, as pictures need.
     const bool half      = layer.weight->type == GGML_TYPE_F16;
-    ggml_tensor* columns = ggml_im2col(g.ctx, kernel, x, options.stride, options.stride, options.pad, options.pad, 1, 1,
-                                       true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
+    ggml_tensor* columns = ggml_im2col(g.ctx, kernel, narrowed(g, x, options), options.stride, options.stride,
+                                       options.pad, options.pad, 1, 1, true, half ? GGML_TYPE_F16 : GGML_TYPE_F32);
     const int64_t width  = columns->ne[1];
     const int64_t height = columns->ne[2];
     const int64_t batch  = columns->ne[3];
@@ -62,7 +76,7 @@ ggml_tensor* conv_im2col(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, c
         result = ggml_cont(g.ctx, ggml_permute(g.ctx, result, 1, 0, 2, 3));
         result = ggml_reshape_4d(g.ctx, result, width, height, layer.out, batch);
     }
-    return ggml_add(g.ctx, result, per_channel(g, layer.bias));
+    return ggml_add(g.ctx, widened(g, result, options), per_channel(g, layer.bias));
 }
 
 }  // namespace
@@ -312,7 +326,8 @@ ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tenso
     ggml_tensor* h    = silu(g, norm(r.norm1, x));
     h                 = conv2d(g, r.conv1, h, {1, 1, embedding != nullptr ? linear(g, r.time, embedding) : nullptr});
     h                 = silu(g, norm(r.norm2, h));
-    ggml_tensor* skip = r.shortcut.weight != nullptr ? conv2d(g, r.shortcut, x, {1, 0}) : x;
+    const bool vae    = embedding == nullptr;  // its stream may be beyond half precision
+    ggml_tensor* skip = r.shortcut.weight != nullptr ? conv2d(g, r.shortcut, x, {1, 0, nullptr, nullptr, vae}) : x;
     return conv2d(g, r.conv2, h, {1, 1, nullptr, skip});
 }
 

@@ -34,6 +34,7 @@ struct ConvOptions {
     int pad                  = 1;  // zeros on every side
     ggml_tensor* per_picture = nullptr;  // [out, N], added to every pixel
     ggml_tensor* residual    = nullptr;  // added to the result
+    bool wide                = false;  // the input may have values beyond half precision
 };
 ggml_tensor* conv2d(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, const ConvOptions& options = {});
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/lost.h"
 #include "base/error.h"
 #include "model/types.h"
 #include "modules/ops.h"
@@ -48,9 +49,11 @@ public:
         const std::vector<float> values = random_values(inputs * trial.out, 1, amplitude(trial));
         std::vector<uint8_t> stored(ggml_nbytes(weight));
         convert_rows(values.data(), GGML_TYPE_F32, stored.data(), type, trial.out, inputs);
-        ggml_backend_tensor_set(weight, stored.data(), 0, stored.size());
         const std::vector<float> offsets = random_values(trial.out, 2, 1);
-        ggml_backend_tensor_set(bias, offsets.data(), 0, ggml_nbytes(bias));
+        on_device(worker.device(), "weights of a trial", [&] {
+            ggml_backend_tensor_set(weight, stored.data(), 0, stored.size());
+            ggml_backend_tensor_set(bias, offsets.data(), 0, ggml_nbytes(bias));
+        });
     }
 
     static double amplitude(const dg_trial& trial) { return trial.amplitude == 0 ? 1 : trial.amplitude; }

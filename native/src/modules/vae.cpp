@@ -119,7 +119,7 @@ ggml_tensor* VaeEncoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms&
             x = resnet(g, r, x, norms);
         }
         if (level.resample.weight != nullptr) {  // one row and column of padding, below and to the right only
-            x = conv2d(g, level.resample, pad_picture(g, x, 0, 1, 0, 1), {2, 0});
+            x = conv2d(g, level.resample, pad_picture(g, x, 0, 1, 0, 1), {2, 0, nullptr, nullptr, true});
         }
     }
     return x;
@@ -169,7 +169,8 @@ ggml_tensor* VaeDecoder::build_levels(GraphBuilder& g, ggml_tensor* x, VaeNorms&
             x = resnet(g, r, x, norms);
         }
         if (level.resample.weight != nullptr) {
-            x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]));
+            x = conv2d(g, level.resample, resize_nearest(g, x, 2 * x->ne[0], 2 * x->ne[1]),
+                       {1, 1, nullptr, nullptr, true});
         }
     }
     return conv2d(g, conv_out_, silu(g, norms.build(g, norm_out_, x)));
