@@ -1,6 +1,7 @@
 package vae
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,29 +20,51 @@ const (
 	Black     Fault = "nothing but black"
 )
 
-// Coder runs an open model's VAE and, where the output is faulty, repeats the call on the same VAE opened in F32. After one repeat the F32
-// VAE is used at once. It is safe for concurrent use as far as its model is. The model stays the caller's; Close gives back the F32 one.
+// Coder runs an open model's VAE and, where the output is faulty, repeats the call on the same VAE opened in F32. If it is not finite even
+// then, on a device that is not the CPU, it is repeated on the CPU: drivers may round to half precision whatever they are given. What a
+// repeat needed is used at once afterwards. It is safe for concurrent use as far as its model is. The model stays the caller's; Close gives
+// back the others.
 type Coder struct {
-	model  backend.Model
-	cache  *Cache
-	exact  backend.ModelConfig
-	repeat bool
+	model   backend.Model
+	cache   *Cache
+	repeats []repeat // in turn
 
-	mu    sync.Mutex
-	lease *lease.Lease[backend.Model] // of the F32 VAE, once it was needed
+	mu     sync.Mutex
+	leases []*lease.Lease[backend.Model] // of the VAEs of the repeats that were needed, which other calls may be using still
 }
 
+// repeat is another way to run the VAE.
+type repeat struct {
+	config backend.ModelConfig
+	name   string
+	onCPU  bool
+}
+
+// hostID is the CPU's device.
+const hostID = "cpu"
+
 // NewCoder makes a Coder for model. exact opens its VAE alone, in F32, through cache; where cache is nil nothing is repeated.
-// A model that computes in F32 already is not repeated either.
+// A model that computes in F32 on the CPU already is not repeated either.
 func NewCoder(model backend.Model, cache *Cache, exact backend.ModelConfig) *Coder {
+	c := &Coder{model: model, cache: cache}
+	if cache == nil {
+		return c
+	}
 	info := model.Info()
-	f32 := info.Precision == backend.PrecisionExact || info.Precision == backend.PrecisionF32
-	for _, c := range info.Components {
-		if (c.Name == "vae_decoder" || c.Name == "vae_encoder") && c.Opened && c.Type != backend.TypeF32 {
-			f32 = false
+	f32, device := info.Precision == backend.PrecisionExact || info.Precision == backend.PrecisionF32, hostID
+	for _, part := range info.Components {
+		if (part.Name == "vae_decoder" || part.Name == "vae_encoder") && part.Opened {
+			f32, device = f32 && part.Type == backend.TypeF32, part.Device
 		}
 	}
-	return &Coder{model: model, cache: cache, exact: exact, repeat: cache != nil && !f32}
+	if !f32 {
+		c.repeats = append(c.repeats, repeat{config: exact, name: "in F32"})
+	}
+	if device != hostID && device != "" {
+		exact.Device = hostID
+		c.repeats = append(c.repeats, repeat{config: exact, name: "in F32 on the CPU", onCPU: true})
+	}
+	return c
 }
 
 // ExactConfig turns a model's configuration into that of its VAE alone in F32.
@@ -79,20 +102,22 @@ func tableOf(t *backend.Table) *backend.Table {
 type Result struct {
 	backend.Tensor
 	Plan     Plan
-	Repeated Fault // what made it repeat in F32, or begin with it; "" where all was well
-	Fault    Fault // what is still wrong
+	Repeated Fault  // what made it repeat; "" where all was well
+	Fault    Fault  // what is still wrong
+	how      string // it was computed at last, if it was repeated
+	remedy   string
 }
 
 // Warning says in a sentence what happened to what, or is empty. A picture that stays black in F32 is meant to be black.
 func (r Result) Warning(what string) string {
 	switch {
 	case r.Fault == NotFinite && r.Repeated != "":
-		return fmt.Sprintf("%s has %s, in F32 too; the file or the latents are damaged", what, r.Fault)
+		return fmt.Sprintf("%s has %s, %s too; the file or the latents are damaged", what, r.Fault, r.how)
 	case r.Fault == NotFinite:
 		return fmt.Sprintf("%s has %s; try precision f32 or another VAE", what, r.Fault)
 	case r.Repeated != "" && r.Fault == "":
-		return fmt.Sprintf("%s had %s, which happens to VAEs in half precision; it was repeated in F32. "+
-			"vae_type f32 avoids that, as do VAEs made for F16", what, r.Repeated)
+		return fmt.Sprintf("%s had %s, which happens to VAEs in half precision; it was repeated %s. "+
+			"%s avoids that, as do VAEs made for F16", what, r.Repeated, r.how, r.remedy)
 	}
 	return ""
 }
@@ -112,22 +137,19 @@ func (c *Coder) Decode(ctx context.Context, p Policy, latents backend.Tensor) (R
 
 // Together is how many of n pictures of height x width latent cells are worth a call of Decode together.
 func (c *Coder) Together(p Policy, n, height, width int) (int, error) {
-	m := c.opened()
-	if m == nil {
-		m = c.model
-	}
+	m, _ := c.last()
 	plan, err := p.PlanDecode(m, n, height, width)
 	return max(plan.PerCall, 1), err
 }
 
-// opened is the F32 VAE; nil before it was needed.
-func (c *Coder) opened() backend.Model {
+// last is the VAE that calls begin with, and the repeat that is next.
+func (c *Coder) last() (m backend.Model, next int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lease == nil {
-		return nil
+	if n := len(c.leases); n > 0 {
+		return c.leases[n-1].Value, n
 	}
-	return c.lease.Value
+	return c.model, 0
 }
 
 // Encode is Policy.Encode with the repeat.
@@ -140,47 +162,59 @@ func (c *Coder) Encode(ctx context.Context, p Policy, pixels backend.Tensor) (Re
 	})
 }
 
-func (c *Coder) run(ctx context.Context, call func(backend.Model) (Result, error)) (Result, error) {
-	var first Result
-	exact := c.opened()
-	if exact == nil {
-		var err error
-		first, err = call(c.model)
-		if err != nil || first.Fault == "" || !c.repeat {
-			return first, err
+func (c *Coder) run(ctx context.Context, call func(backend.Model) (Result, error)) (r Result, err error) {
+	m, at := c.last()
+	var first Fault
+	var how repeat
+	for {
+		if r, err = call(m); err != nil {
+			return r, err
 		}
-		if exact, err = c.open(ctx); err != nil {
-			return first, fmt.Errorf("the VAE's output has %s; opening it in F32 to repeat: %w", first.Fault, err)
+		if first != "" {
+			r.Repeated, r.how, r.remedy = first, how.name, how.remedy()
 		}
+		if r.Fault == "" || at == len(c.repeats) || c.repeats[at].onCPU && r.Fault != NotFinite {
+			return r, nil
+		}
+		how, first = c.repeats[at], cmp.Or(first, r.Fault)
+		if m, err = c.open(ctx, at); err != nil {
+			return r, fmt.Errorf("the VAE's output has %s; opening it %s to repeat: %w", r.Fault, how.name, err)
+		}
+		at++
 	}
-	again, err := call(exact)
-	again.Repeated = first.Fault
-	return again, err
 }
 
-// open returns the VAE in F32.
-func (c *Coder) open(ctx context.Context) (backend.Model, error) {
-	l, err := c.cache.Acquire(ctx, c.exact)
+// remedy is what makes a repeat needless.
+func (r repeat) remedy() string {
+	if r.onCPU {
+		return "vae_device cpu"
+	}
+	return "vae_type f32"
+}
+
+// open returns the VAE of a repeat, the at-th.
+func (c *Coder) open(ctx context.Context, at int) (backend.Model, error) {
+	l, err := c.cache.Acquire(ctx, c.repeats[at].config)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lease != nil { // another call was faster
-		return c.lease.Value, l.Release()
+	if len(c.leases) > at { // another call was faster
+		return c.leases[at].Value, l.Release()
 	}
-	c.lease = l
+	c.leases = append(c.leases, l)
 	return l.Value, nil
 }
 
-// Close gives the F32 VAE back to its cache.
+// Close gives the repeats' VAEs back to their cache.
 func (c *Coder) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lease != nil {
-		_ = c.lease.Release() // an error of closing has nobody who could act on it
-		c.lease = nil
+	for _, l := range c.leases {
+		_ = l.Release() // an error of closing has nobody who could act on it
 	}
+	c.leases = nil
 }
 
 // blackest is the largest value that is shown as black, of 8 bits.
