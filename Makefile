@@ -206,7 +206,7 @@ lint-commits: ## subjects of new commits have at most 72 characters
 
 CLANG_FORMAT_VERSION := 19.1.7
 CLANG_FORMAT := build/tools/clang-format-$(CLANG_FORMAT_VERSION)/bin/clang-format
-NATIVE_SOURCES = $(shell find native -name '*.c' -o -name '*.cpp' -o -name '*.h' | LC_ALL=C sort)
+NATIVE_SOURCES = $(shell find native internal/vulkanlayer -name '*.c' -o -name '*.cpp' -o -name '*.h' | LC_ALL=C sort)
 
 # clang-format's releases differ in what they call formatted, so one version, in a place of its own.
 $(CLANG_FORMAT):

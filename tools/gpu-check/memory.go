@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/internal/vulkanlayer"
 	"github.com/daguerre-go/daguerre/tools/internal/tool"
 )
 
-// memory compares what `daguerre plan` says with what runs take. On CUDA nvidia-smi tells what the process holds on the device;
-// elsewhere the system tells the process's peak, which on lavapipe holds the device's memory too.
+// memory compares what `daguerre plan` says with what runs take on the device: on CUDA by nvidia-smi, on Vulkan by a layer that counts
+// allocations, on the CPU by the process's peak.
 func (c *check) memory(ctx context.Context) error {
 	file, err := c.weights(ctx)
 	if err != nil {
@@ -25,6 +26,14 @@ func (c *check) memory(ctx context.Context) error {
 	}
 	if _, err := os.Stat(c.program); err != nil {
 		return notRun("%s is missing: ./build.sh makes it", c.program)
+	}
+	var layer *vulkanlayer.Layer
+	if strings.HasPrefix(c.device, "vulkan") {
+		built, err := vulkanlayer.Build(ctx, filepath.Join(c.out, "layer"))
+		if err != nil {
+			return notRun("%v", err)
+		}
+		layer = &built
 	}
 	for _, size := range c.sizes {
 		for _, typ := range c.types {
@@ -35,7 +44,7 @@ func (c *check) memory(ctx context.Context) error {
 				c.report.NotRun = append(c.report.NotRun, fmt.Sprintf("memory: %s at %d px", typ, size))
 				continue
 			}
-			m, err := c.takes(ctx, file, typ, size)
+			m, err := c.takes(ctx, layer, file, typ, size)
 			if err != nil {
 				return fmt.Errorf("%s at %d px: %w", typ, size, err)
 			}
@@ -46,7 +55,7 @@ func (c *check) memory(ctx context.Context) error {
 }
 
 // takes plans and runs one picture.
-func (c *check) takes(ctx context.Context, file, typ string, size int) (Memory, error) {
+func (c *check) takes(ctx context.Context, layer *vulkanlayer.Layer, file, typ string, size int) (Memory, error) {
 	m := Memory{Type: typ, Size: size}
 	args := []string{"--model", file, "--device", c.device, "--type", typ, "--width", strconv.Itoa(size), "--height", strconv.Itoa(size),
 		"--steps", "1", "--seed", "1", "--prompt", "x"}
@@ -59,25 +68,52 @@ func (c *check) takes(ctx context.Context, file, typ string, size int) (Memory, 
 		return m, err
 	}
 	for _, p := range plan.Peaks {
-		m.Planned += p.Bytes
 		if p.Device == c.device {
-			m.PlannedDevice = p.Bytes
+			m.Planned = p.Bytes
 		}
 	}
 	cmd := exec.CommandContext(ctx, c.program, append([]string{"generate", "--quiet", "--overwrite", "--fresh", "-o",
 		filepath.Join(c.out, "memory.png")}, args...)...)
 	cmd.Stderr = os.Stderr
+	counts := filepath.Join(c.out, "layer", "counts")
+	if layer != nil {
+		env, err := layer.Env(vulkanlayer.Options{Counts: counts})
+		if err != nil {
+			return m, err
+		}
+		cmd.Env = append(os.Environ(), env...)
+	}
 	if err := cmd.Start(); err != nil {
 		return m, err
 	}
 	stop, ended := make(chan struct{}), sync.WaitGroup{}
-	ended.Go(func() { m.TakenDevice = watch(c.device, cmd.Process.Pid, stop) })
+	ended.Go(func() { m.Taken = watch(c.device, cmd.Process.Pid, stop) })
 	err = cmd.Wait()
 	close(stop)
 	ended.Wait()
-	m.Taken = machine.PeakRSSOf(cmd.ProcessState)
-	return m, err
+	if err != nil {
+		return m, err
+	}
+	m.Process = machine.PeakRSSOf(cmd.ProcessState)
+	switch {
+	case layer != nil:
+		n, err := vulkanlayer.ReadCounts(counts)
+		m.Taken, m.By = int64(n.Peak), byLayer
+		return m, err
+	case !c.found.GPU():
+		m.Taken, m.By = m.Process, byProcess
+	case m.Taken > 0:
+		m.By = bySMI
+	}
+	return m, nil
 }
+
+// Who told what a run took.
+const (
+	bySMI     = "nvidia-smi, with CUDA's own"
+	byLayer   = "allocations that Vulkan saw"
+	byProcess = "the process's peak"
+)
 
 // watch asks nvidia-smi for what a process holds until it is stopped, and returns the most; 0 where there is no nvidia-smi.
 func watch(device string, pid int, stop <-chan struct{}) (most int64) {

@@ -62,14 +62,22 @@ type Speed struct {
 	Rounds  int     `json:"rounds"`
 }
 
-// Memory is a run's plan against what it took, in bytes. Taken is the process's peak on the host.
+// Memory is a run's plan against what it took, in bytes.
 type Memory struct {
-	Type          string `json:"type"`
-	Size          int    `json:"size"`
-	Planned       int64  `json:"planned"` // on all devices
-	PlannedDevice int64  `json:"planned_device"`
-	Taken         int64  `json:"taken"`
-	TakenDevice   int64  `json:"taken_device,omitempty"` // by nvidia-smi
+	Type    string `json:"type"`
+	Size    int    `json:"size"`
+	Planned int64  `json:"planned"`         // on the device
+	Taken   int64  `json:"taken,omitempty"` // on the device, at most
+	By      string `json:"by,omitempty"`    // who told so
+	Process int64  `json:"process"`         // the process's peak on the host, in which a software device's memory is, too
+}
+
+// off is how far a plan is off, in words.
+func (m Memory) off() string {
+	if m.Taken == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%+.1f %%", 100*(float64(m.Planned)/float64(m.Taken)-1))
 }
 
 // Goldens are the tests against diffusers' goldens.
@@ -150,11 +158,10 @@ func (r Report) Markdown() string {
 	}
 	r.speedTable(line, table)
 	if len(r.Memory) > 0 {
-		line("\n## Memory, MiB")
-		table("type", "px", "planned in all", "the process's peak", "planned on the device", "nvidia-smi")
+		line("\n## Memory of %s, MiB", r.Device.ID)
+		table("type", "px", "planned", "taken", "off", "by", "the process's peak")
 		for _, m := range r.Memory {
-			line("| %s | %d | %d | %d | %d | %s |", m.Type, m.Size, m.Planned>>20, m.Taken>>20, m.PlannedDevice>>20,
-				map[bool]string{true: fmt.Sprint(m.TakenDevice >> 20)}[m.TakenDevice > 0])
+			line("| %s | %d | %d | %d | %s | %s | %d |", m.Type, m.Size, m.Planned>>20, m.Taken>>20, m.off(), m.By, m.Process>>20)
 		}
 	}
 	if n := len(r.Goldens.Passed) + len(r.Goldens.Failed); n > 0 {
