@@ -72,3 +72,47 @@ func TestCoderRepeatsOnTheCPU(t *testing.T) {
 		require.NoError(t, cache.Close())
 	}
 }
+
+// reaching is a GPU whose kernels reach pictures of so many cells.
+type reaching struct {
+	onGPU
+	cells int
+}
+
+func (r reaching) Transfers() (backend.TransferStats, error) { return backend.TransferStats{}, nil }
+
+func (r reaching) Nodes(q backend.ComputeQuery) ([]backend.NodeGroup, error) {
+	height, width := q.Height, q.Width
+	if q.Stage == backend.StageVAEEncode {
+		unit := r.Info().VAE.Downscale
+		height, width = height/unit, width/unit
+	}
+	return []backend.NodeGroup{{Op: "ADD", Supported: true}, {Op: "IM2COL", Supported: height*width <= r.cells}}, nil
+}
+
+func TestTilesReach(t *testing.T) {
+	m := open(t, &fake.Backend{}, backend.ModelConfig{})
+	unit := m.Info().VAE.Downscale
+	side := 1024 / unit
+	small, err := Policy{}.PlanDecode(reaching{onGPU{m}, 300 * 300 / unit / unit}, 1, 384/unit, 384/unit)
+	require.NoError(t, err)
+	assert.Greater(t, small.Tiles, 1, "a picture that one tile of the usual size would cover")
+	for _, c := range []struct {
+		tiling      Switch
+		most, tiles int // pixels a side that the device reaches; pixels a side of the tiles, 0: none
+	}{
+		{Auto, 1024, 0}, {Auto, 1023, 416}, {Auto, 416, 416}, {Auto, 415, 328}, {Auto, 300, 256}, {On, 300, 256}, {On, 1024, 416}, {Off, 300, 0},
+		{Auto, 8, 256}, // nothing helps: the library's error names the limit
+	} {
+		gpu := reaching{onGPU{m}, c.most * c.most / unit / unit}
+		for name, plan := range map[string]func() (Plan, error){
+			"decoding": func() (Plan, error) { return Policy{Tiling: c.tiling}.PlanDecode(gpu, 1, side, side) },
+			"encoding": func() (Plan, error) { return Policy{Tiling: c.tiling}.PlanEncode(gpu, 1, 1024, 1024) },
+		} {
+			got, err := plan()
+			require.NoError(t, err)
+			height, width := got.TileSize()
+			assert.Equal(t, []int{c.tiles, c.tiles}, []int{height * unit, width * unit}, "%s %+v", name, c)
+		}
+	}
+}

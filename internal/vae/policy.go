@@ -3,6 +3,7 @@ package vae
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -117,9 +118,14 @@ func (p Policy) plan(m backend.Model, decode bool, batch, height, width int) (Pl
 	if err != nil {
 		return Plan{}, err
 	}
-	size := p.TileSize / unit
-	if p.Tiling == On || p.Tiling != Off && one > p.MemoryLimit {
-		g := newGrid(height, width, size, overlapOf(size, p.Overlap))
+	reach := func(height, width int) bool { return reaches(m, decode, height, width, unit) }
+	if p.Tiling == On || p.Tiling != Off && (one > p.MemoryLimit || !reach(height, width)) {
+		size := p.TileSize
+		g := p.grid(height, width, size/unit)
+		for size > MinTileSize && !reach(g.rows[0].len(), g.columns[0].len()) {
+			size = max(3*size/4, MinTileSize)
+			g = p.grid(height, width, size/unit)
+		}
 		if g.count() > 1 {
 			out := Plan{Tiles: g.count(), PerCall: 1, grid: g}
 			th, tw := out.TileSize()
@@ -141,6 +147,10 @@ func (p Policy) plan(m backend.Model, decode bool, batch, height, width int) (Pl
 	return Plan{Tiles: 1, PerCall: n, Bytes: some}, nil
 }
 
+func (p Policy) grid(height, width, size int) grid {
+	return newGrid(height, width, size, overlapOf(size, p.Overlap))
+}
+
 // together is how many of a batch's pictures go into one call, where none is divided.
 func (p Policy) together(m backend.Model, decode bool, batch, height, width int) (int, error) {
 	if p.Slicing == Off {
@@ -160,6 +170,24 @@ func undivided(m backend.Model, decode bool, n, height, width, unit int) (int64,
 		q.Stage, q.Height, q.Width = backend.StageVAEEncode, height*unit, width*unit
 	}
 	return m.ComputeBytes(q)
+}
+
+// reaches reports whether the VAE's device has kernels for a picture, or tile, of height x width cells. GPUs' kernels reach tensors of so
+// many bytes only, which differs between drivers. The CPU reaches all.
+func reaches(m backend.Model, decode bool, height, width, unit int) bool {
+	q := backend.ComputeQuery{Stage: backend.StageVAEDecode, Batch: 1, Height: height, Width: width}
+	name := "vae_decoder"
+	if !decode {
+		q.Stage, q.Height, q.Width, name = backend.StageVAEEncode, height*unit, width*unit, "vae_encoder"
+	}
+	inspected, ok := m.(backend.Inspected)
+	if !ok || !slices.ContainsFunc(m.Info().Components, func(c backend.ComponentInfo) bool {
+		return c.Name == name && c.Opened && c.Device != "" && c.Device != hostID
+	}) {
+		return true
+	}
+	nodes, err := inspected.Nodes(q)
+	return err != nil || !slices.ContainsFunc(nodes, func(n backend.NodeGroup) bool { return !n.Supported })
 }
 
 // tiled measures the largest call that tiles of th x tw cells need.
