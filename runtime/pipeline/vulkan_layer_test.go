@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/vae"
 	"github.com/daguerre-go/daguerre/internal/vulkanlayer"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -105,6 +107,38 @@ func TestVulkanAllocationLimit(t *testing.T) {
 	assert.LessOrEqual(t, counts.Largest, uint64(limit))
 	assert.Greater(t, counts.Peak, uint64(3*limit))
 	assert.Zero(t, counts.Refused)
+}
+
+// TestVulkanTensorLimit: no driver divides a tensor. Where a picture's VAE has one beyond what the driver reaches, it goes by tiles that
+// have none. If tiles are forbidden, the error names the limit, before anything is computed.
+func TestVulkanTensorLimit(t *testing.T) {
+	vulkanBackend(t)
+	query := func(stage backend.Stage, cells int) backend.ComputeQuery {
+		return backend.ComputeQuery{Stage: stage, Batch: 1, Height: cells, Width: cells}
+	}
+	m := openOn(t, Config{Device: vulkanDevice(), Precision: backend.PrecisionF16}).models.Base.Model
+	var limit int64
+	for _, n := range nodesOf(t, m, query(backend.StageVAEDecode, 32)) {
+		limit = max(limit, n.LargestBytes)
+	}
+	if _, parent := withLayer(t, vulkanlayer.Options{MaxTensor: limit}); parent {
+		plan, err := vae.Policy{}.PlanDecode(m, 1, 48, 48)
+		require.NoError(t, err)
+		assert.Equal(t, 1, plan.Tiles, "without the limit")
+		return
+	}
+	plan, err := vae.Policy{}.PlanDecode(m, 1, 48, 48)
+	require.NoError(t, err)
+	require.Equal(t, 4, plan.Tiles)
+	side, _ := plan.TileSize()
+	for _, q := range []backend.ComputeQuery{query(backend.StageVAEDecodeMiddle, 48), query(backend.StageVAEDecodeLevels, side)} {
+		for _, n := range nodesOf(t, m, q) {
+			assert.True(t, n.Supported, "%v: %v", q, n)
+		}
+	}
+	_, _, err = vae.Policy{Tiling: vae.Off}.Decode(t.Context(), m, backend.NewTensor(1, m.Info().VAE.LatentChannels, 48, 48))
+	require.ErrorIs(t, err, backend.ErrOutOfMemory)
+	assert.ErrorContains(t, err, fmt.Sprintf("computes with %.1f MiB at most; smaller pictures", float64(limit)/(1<<20)))
 }
 
 // TestVulkanSmallMemory: on a device whose memory is too small for all components, the plan finds a way that never asks for more than it

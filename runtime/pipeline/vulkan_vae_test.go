@@ -33,5 +33,20 @@ func TestVulkanOverflowingVAE(t *testing.T) {
 			}
 		}
 	}
-	require.NotEmpty(t, want.Images)
+}
+
+// TestVulkanOverflowingEncoder: the encoder's stream is the same.
+func TestVulkanOverflowingEncoder(t *testing.T) {
+	vulkanBackend(t)
+	pixels := wide(128)
+	want, err := openOn(t, Config{Device: "cpu", Precision: backend.PrecisionF16, VAEType: backend.TypeF32}).models.Base.Model.
+		EncodeImage(t.Context(), pixels)
+	require.NoError(t, err)
+	file := overflowingVAE(t, 1<<13)
+	for _, convolution := range []string{"im2col", "direct"} {
+		cfg := Config{Device: vulkanDevice(), Precision: backend.PrecisionF16, VAE: file, Convolution: convolution}
+		got, err := openOn(t, cfg).models.Base.Model.EncodeImage(t.Context(), pixels)
+		require.NoError(t, err)
+		assert.Less(t, relativeL2(t, got.Data, want.Data), 0.01, convolution)
+	}
 }
