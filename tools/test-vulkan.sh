@@ -30,8 +30,8 @@ if [ "$part" = all ] || [ "$part" = worker ]; then
     go test -tags vulkan -count=1 -timeout 30m ./cli/e2e -run '^TestLost(Vulkan)?Device$'
 fi
 if [ "$part" = all ] || [ "$part" = goldens ]; then
-    # The CPU's own tests of every feature, computed on the device where they name none.
+    # The CPU's own tests of features, computed on the device where they name none, and features against the CPU.
     # Without half precision, to which ggml would round the factors of products.
-    GGML_VK_DISABLE_F16=1 DAGUERRE_DEVICE=vulkan:0 go test -count=1 -timeout 60m ./runtime/pipeline -run \
-        '^Test(GoldenText|GoldenRunsExact|GoldenControlNet|GoldenControlNetUnion|GoldenTAESD|GoldenESRGAN|GoldenLoRAsLive|GoldenAlgorithmsLive|GoldenRefiner|GoldenTold|ScaledPictures)$'
+    GGML_VK_DISABLE_F16=1 DAGUERRE_DEVICE=vulkan:0 go test -tags vulkan -count=1 -timeout 60m ./runtime/pipeline -run \
+        '^Test(GoldenText|GoldenRunsExact|GoldenControlNet|GoldenControlNetUnion|GoldenTAESD|GoldenESRGAN|GoldenRefiner|ExactVulkanFeatures)$'
 fi
