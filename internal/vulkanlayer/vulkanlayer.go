@@ -75,7 +75,8 @@ func Build(ctx context.Context, dir string) (Layer, error) {
 	compile := exec.CommandContext(ctx, command[0], command[1:]...)
 	compile.Dir = dir
 	if out, err := compile.CombinedOutput(); err != nil {
-		return Layer{}, fmt.Errorf("compiling the Vulkan layer, which needs a C compiler and Vulkan's headers: %w\n%s", err, bytes.TrimSpace(out))
+		return Layer{}, fmt.Errorf("compiling the Vulkan layer, which needs a C compiler and Vulkan's headers: %w\n%s", err,
+			bytes.TrimSpace(out))
 	}
 	return Layer{dir}, nil
 }
@@ -93,7 +94,8 @@ func (l Layer) Env(o Options) ([]string, error) {
 	for _, v := range []struct {
 		name  string
 		value int64
-	}{{"LOSE_AFTER", int64(o.LoseAfter)}, {"MAX_ALLOCATION", o.MaxAllocation}, {"MAX_TENSOR", o.MaxTensor}, {"HEAP", o.Heap}, {"DISCRETE", discrete}} {
+	}{{"LOSE_AFTER", int64(o.LoseAfter)}, {"MAX_ALLOCATION", o.MaxAllocation}, {"MAX_TENSOR", o.MaxTensor}, {"HEAP", o.Heap},
+		{"DISCRETE", discrete}} {
 		if v.value != 0 {
 			env = append(env, "DAGUERRE_LAYER_"+v.name+"="+strconv.FormatInt(v.value, 10))
 		}

@@ -52,7 +52,8 @@ func TestMarkdownHasEverything(t *testing.T) {
 	text := r.Markdown()
 	for _, want := range []string{"cuda:0: a GPU", "driver 1", "direct convolutions", "| convolution | direct | 10 |", "wrong it differs",
 		"2 PAD (f32 -> f32, up to 1.0 MiB)", "| f16 | 61.5 | 50 |", "| f16 | 1024 | 0.2 | 0.19 to 0.21 | 5 | 1.25 |", "| 1.00 |",
-		"| f16 | 1024 | 9216 | 8192 | +12.5 % | nvidia-smi, with CUDA's own | 1024 |", "1 of 2 tests", "TestB", "- not run: memory: q8_0 at 1024 px", "- failed: goldens"} {
+		"| f16 | 1024 | 9216 | 8192 | +12.5 % | nvidia-smi, with CUDA's own | 1024 |",
+		"1 of 2 tests", "TestB", "- not run: memory: q8_0 at 1024 px", "- failed: goldens"} {
 		assert.Contains(t, text, want)
 	}
 	assert.NotContains(t, text, "rehearsal")
