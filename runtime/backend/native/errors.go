@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/bindings"
 	"github.com/daguerre-go/daguerre/internal/contract"
@@ -63,6 +64,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// lostText is in the library's message where a device was lost (native/src/backend/lost.cpp).
+const lostText = " was lost: "
+
 // statuses are the library's statuses for the errors of package backend.
 var statuses = map[error]error{backend.ErrArgument: bindings.ErrArgument, backend.ErrModel: bindings.ErrModel,
 	backend.ErrUnsupported: bindings.ErrUnsupported, backend.ErrOutOfMemory: bindings.ErrOutOfMemory, backend.ErrClosed: bindings.ErrClosed}
@@ -72,8 +76,8 @@ func (e *Error) Is(target error) bool {
 	if status, ok := statuses[target]; ok && errors.Is(e.Err, status) {
 		return true
 	}
-	if target == backend.ErrDeviceLost { // a device that cannot be opened was never there
-		return errors.Is(e.Err, bindings.ErrDevice) && e.Op != opOpen
+	if target == backend.ErrDeviceLost { // a device that cannot be opened was never there, unless it was lost while weights were copied
+		return errors.Is(e.Err, bindings.ErrDevice) && (e.Op != opOpen || strings.Contains(e.Err.Error(), lostText))
 	}
 	if errors.Is(e.Err, identity.ErrChanged) {
 		return target == ErrFile
