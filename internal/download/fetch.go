@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -186,9 +188,33 @@ func (j *job) whole(size int64) {
 	}
 }
 
+// repeats reports whether a text of a server holds something of the request that may be secret.
+func (j *job) repeats(resp *http.Response, text string) bool {
+	var secrets []string
+	for _, u := range []*url.URL{j.URL, resp.Request.URL} {
+		password, _ := u.User.Password()
+		secrets = append(secrets, password, u.RawQuery)
+		for _, values := range u.Query() {
+			secrets = append(secrets, values...)
+		}
+	}
+	for _, values := range j.Header {
+		for _, value := range values {
+			secrets = append(secrets, strings.Fields(value)...)
+		}
+	}
+	const least = 4 // characters of a secret
+	return slices.ContainsFunc(secrets, func(s string) bool {
+		return len(s) >= least && strings.Contains(text, s[:min(len(s), 20)]) // the text may be cut
+	})
+}
+
 // refused is the error of an answer without a file.
 func (j *job) refused(resp *http.Response) error {
-	said := &StatusError{Code: resp.StatusCode, Status: resp.Status, Reason: words.Clip(resp.Header.Get("X-Error-Message"))}
+	said := &StatusError{Code: resp.StatusCode, Status: words.Clip(resp.Status), Reason: words.Clip(resp.Header.Get("X-Error-Message"))}
+	if j.repeats(resp, said.Status+said.Reason) { // a server that says what it was told
+		said.Status, said.Reason = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)), ""
+	}
 	sentOn := resp.Request.URL.Host != j.URL.Host
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound || code == http.StatusGone:

@@ -53,6 +53,10 @@ type Options struct {
 	Folder     func(path string) bool // reports folders that stand for a file; nil: none does
 	Flat       bool                   // folders below the folders are left out
 	First      bool                   // of several files with a name the first counts, by path; else they are ErrAmbiguous
+
+	// Also finds files elsewhere, by names that are no paths; nil: there are none. Resolve asks it, and Find does not. An error that matches
+	// ErrNotFound says what would help.
+	Also func(name string) (path string, err error)
 }
 
 // Library finds files. What a folder holds is remembered until its modification time changes. It may be used from several goroutines.
@@ -99,10 +103,44 @@ func (l *Library) Resolve(name string) (string, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return "", &Error{Kind: ErrNotFound, Message: "the name is empty"}
 	}
-	if path, err := l.existing(name); path != "" || err != nil {
+	path, err := l.existing(name)
+	if err != nil {
+		return "", err
+	}
+	if l.options.Also == nil {
+		if path != "" {
+			return path, nil
+		}
+		return l.Find(name)
+	}
+	also, alsoErr := l.options.Also(name)
+	if alsoErr != nil && !errors.Is(alsoErr, ErrNotFound) {
+		return "", alsoErr
+	}
+	if path == "" {
+		path, err = l.Find(name)
+	}
+	switch {
+	case also == "" && alsoErr != nil && errors.Is(err, ErrNotFound):
+		return "", alsoErr
+	case also == "":
+		return path, err
+	case errors.Is(err, ErrNotFound):
+		return also, nil
+	case err != nil || sameFile(path, also):
 		return path, err
 	}
-	return l.Find(name)
+	return "", &Error{Kind: ErrAmbiguous, Name: name, Candidates: []string{path, also},
+		Message: fmt.Sprintf("2 files answer to this name: %s, and %s, which was fetched; write the path of the one that you mean", path, also)}
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // existing returns name as a path, or with an extension, where there is such a file.

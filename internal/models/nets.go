@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/library"
+	"github.com/daguerre-go/daguerre/internal/locate"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 )
 
@@ -19,7 +20,18 @@ func NewNets(directories ...string) *library.Library {
 // FindNet finds the weights of a ControlNet and checks that they are one's. name is a file, a diffusers folder, or a name in nets, with or
 // without extension.
 func FindNet(name string, nets *library.Library) (string, error) {
-	path := name
+	path, locateErr := locate.Find(name, nil)
+	switch {
+	case errors.Is(locateErr, library.ErrNotFound):
+		path = name // it may be in the folders
+	case locateErr != nil:
+		return "", locateErr
+	case path != name:
+		if other, err := nets.Find(name); err == nil {
+			return "", &library.Error{Kind: library.ErrAmbiguous, Name: name, Candidates: []string{other, path}, Message: fmt.Sprintf("2 files "+
+				"answer to this name: %s, and %s, which was fetched; write the path of the one that you mean", other, path)}
+		}
+	}
 	st, err := os.Stat(path)
 	if err != nil {
 		var failed *library.Error
@@ -27,6 +39,9 @@ func FindNet(name string, nets *library.Library) (string, error) {
 			text := fmt.Sprintf("%s is no file, and no ControlNet of that name is in controlnet_directories %v", name, nets.Directories())
 			if len(failed.Candidates) > 0 {
 				text += "; there is " + strings.Join(failed.Candidates, ", ")
+			}
+			if locateErr != nil {
+				text += "; " + locateErr.Error()
 			}
 			return "", errors.New(text)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/locate"
 	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -37,7 +38,7 @@ func (p *Prepared) Files() []string {
 }
 
 // Embedded is what stands for the file of the model that is part of the program.
-const Embedded = "nano"
+const Embedded = locate.Embedded
 
 // CheckFiles looks whether the files and folders that a run names are there. Nothing is read. What is missing is told as request.Errors.
 func CheckFiles(run request.Run) error {
@@ -58,16 +59,20 @@ func CheckFiles(run request.Run) error {
 
 // checkModels looks whether what [model] names is there.
 func checkModels(run request.Run, errs *request.Errors) {
+	before := len(*errs)
+	locateModel(&run, errs)
 	m := run.Model
-	named := []struct {
+	for _, t := range modelTexts(&m) {
+		key := run.Path(0, "model."+t.key)
+		if !slices.ContainsFunc((*errs)[before:], func(e request.Error) bool { return e.Path == key }) {
+			missing(key, *t.text, errs)
+		}
+	}
+	for _, n := range []struct {
 		key   string
 		paths []string
-	}{{"model", []string{m.Model}}, {"refiner", []string{m.Refiner}}, {"unet", []string{m.UNet}}, {"text_encoder", []string{m.TextEncoder}},
-		{"text_encoder_2", []string{m.TextEncoder2}},
-		{"vae", []string{m.VAE}}, {"taesd", []string{m.TAESD}}, {"upscaler", []string{m.Upscaler}}, {"embeddings", m.Embeddings},
-		{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
-		{"lora_directories", m.LoRADirectories}}
-	for _, n := range named {
+	}{{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
+		{"lora_directories", m.LoRADirectories}, {"model_directories", m.ModelDirectories}} {
 		for _, path := range n.paths {
 			missing(run.Path(0, "model."+n.key), path, errs)
 		}

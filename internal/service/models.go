@@ -25,6 +25,7 @@ type entry struct {
 	gone  chan struct{}     // closed when the model is
 
 	batcher *pipeline.Batcher // of the entry's goroutine; nil: the model is not open
+	located request.Model     // of the entry's goroutine: model with the paths that its names stood for when it was opened
 
 	mu    sync.Mutex
 	wake  *sync.Cond
@@ -301,6 +302,7 @@ func (e *entry) openModel(ctx context.Context) error {
 	e.mu.Lock()
 	e.pipe = pipe
 	e.mu.Unlock()
+	e.located = pipe.Located(e.model)
 	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: &e.s.computing}, pipe)
 	return nil
 }

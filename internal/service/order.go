@@ -70,7 +70,7 @@ func (o *order) uses(e *entry) bool {
 
 // submit begins with the order's run on an open model.
 func (o *order) submit(e *entry) {
-	o.run.Model = e.model // the order may name none, or give it a name only
+	o.run.Model = e.located // the order may name none, or give it a name only
 	err := o.run.Start(e.batcher)
 	o.mu.Lock()
 	o.begun = true

@@ -60,7 +60,7 @@ func (p *puller) civitai(ctx context.Context) (Model, error) {
 		return Model{}, failed(ErrDownload, "%s: Civitai tells no address of %s", p.name, words.Quote(f.Name))
 	}
 	if u.Host != end.Host || u.Scheme != end.Scheme {
-		token = "" // it is for Civitai only
+		token = secret{} // it is for Civitai only
 	}
 	p.note("%s is %s, %s: %s", p.name, words.Quote(version.Model.Name), words.Quote(version.Name), words.Quote(f.Name))
 	it := item{file: f.Name, url: u, token: token, want: hubcache.TreeFile{SHA256: strings.ToLower(f.Hashes.SHA256)}}

@@ -273,7 +273,9 @@ func (p *puller) explain(err error, u *url.URL) error {
 	switch {
 	case p.name.Source == modelname.Civitai && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden):
 		return failed(ErrAccess, "%s: %w; its owner wants a login: set CIVITAI_TOKEN to a key of your account", p.name, status)
-	case status.Code == http.StatusUnauthorized && hubToken() == "":
+	case status.Code == http.StatusUnauthorized && p.name.Source == modelname.Web:
+		return failed(ErrAccess, "%s: %w; the server wants a login", download.Shown(u), status)
+	case status.Code == http.StatusUnauthorized && hubToken().none():
 		return failed(ErrAccess, "%s: %w; there is no such repository, or it is private or gated: then set HF_TOKEN, or log in with "+
 			"`hf auth login`", p.name, status)
 	case status.Code == http.StatusUnauthorized:

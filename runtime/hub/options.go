@@ -75,8 +75,8 @@ func (o Options) freeIn(dir string) (int64, error) {
 	return disk.Free(dir)
 }
 
-// secret is a token. However it is printed, it does not show.
-type secret string
+// secret is a token. However it is printed, also inside of something else, it does not show: behind a pointer it is only an address.
+type secret struct{ text *string }
 
 // Format prints a secret without telling it.
 func (s secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(secret)") }
@@ -84,12 +84,15 @@ func (s secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(secret)
 // MarshalText writes a secret without telling it.
 func (s secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
 
+// none reports whether there is no token.
+func (s secret) none() bool { return s.text == nil || *s.text == "" }
+
 // header is the head of requests to the server that the token is for.
 func (s secret) header() http.Header {
-	if s == "" {
+	if s.none() {
 		return nil
 	}
-	return http.Header{"Authorization": {"Bearer " + string(s)}}
+	return http.Header{"Authorization": {"Bearer " + *s.text}}
 }
 
 // mostToken is longer than any token, in bytes.
@@ -101,7 +104,7 @@ func hubToken() secret {
 		return clean(t)
 	}
 	if isSet(os.Getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
-		return ""
+		return secret{}
 	}
 	path := os.Getenv("HF_TOKEN_PATH")
 	if path == "" {
@@ -109,12 +112,12 @@ func hubToken() secret {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return secret{}
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, mostToken))
 	if err != nil {
-		return ""
+		return secret{}
 	}
 	return clean(string(text))
 }
@@ -125,9 +128,9 @@ func isSet(s string) bool { return s != "" && s != "0" && !strings.EqualFold(s, 
 func clean(text string) secret {
 	text = strings.TrimSpace(text)
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return ""
+		return secret{}
 	}
-	return secret(text)
+	return secret{&text}
 }
 
 // civitaiToken is the token for Civitai.

@@ -21,6 +21,7 @@ type VAEPolicy = vae.Policy
 // Config says which weights to open and how. Only Model is needed; the zero value of every other
 // field is the best default. It is plain data: a backend or a logger is given to Open as an option.
 type Config struct {
+	// Each file is a path, or the name of a model that was fetched (docs/models-by-name.md). Nothing is downloaded.
 	Model        string // checkpoint file, diffusers folder, or NanoModel
 	UNet         string // files that replace single components of Model
 	TextEncoder  string
@@ -68,6 +69,8 @@ type Config struct {
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
 	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: 8 GiB, three of SDXL's at F16
 
+	ModelDirectories []string // folders in which Model, VAE and the other files are looked up by name
+
 	LoRADirectories []string         // folders in which adapters are looked up by name
 	LoRACache       lora.CacheConfig // of the adapters that stay in memory
 }
@@ -87,7 +90,7 @@ func ConfigOf(m request.Model) Config {
 		Threads: m.Threads, FlashAttention: m.FlashAttention, Convolution: m.Convolution,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
-		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache,
+		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache, ModelDirectories: m.ModelDirectories,
 	}
 }
 
@@ -105,7 +108,7 @@ func (cfg Config) model() request.Model {
 		Threads: cfg.Threads, FlashAttention: cfg.FlashAttention, Convolution: cfg.Convolution,
 		Embeddings: cfg.Embeddings, EmbeddingDirectories: cfg.EmbeddingDirectories, TextCacheMB: int(cfg.TextCache >> 20),
 		ControlNetDirectories: cfg.ControlNetDirectories, ControlNetCacheMB: int(cfg.ControlNetMemory >> 20),
-		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache,
+		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache, ModelDirectories: cfg.ModelDirectories,
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/hubcache"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/prepare"
@@ -62,6 +64,7 @@ type Manifest struct {
 // ManifestRefiner says which refiner took part and how; see the fields of request.Request.
 type ManifestRefiner struct {
 	Name                   string  `json:"name"` // of its file or folder
+	Source                 *Source `json:"source,omitempty"`
 	Mode                   string  `json:"mode"`
 	Start                  float64 `json:"start,omitempty"`
 	Strength               float64 `json:"strength,omitempty"`
@@ -75,7 +78,8 @@ type ManifestHires struct {
 	Width    int     `json:"width"`
 	Height   int     `json:"height"`
 	Upscaler string  `json:"upscaler"`
-	Model    string  `json:"model,omitempty"` // the upscaler's name
+	Model    string  `json:"model,omitempty"`  // the upscaler's name
+	Source   *Source `json:"source,omitempty"` // the upscaler's
 	Strength float64 `json:"strength"`
 	Steps    int     `json:"num_inference_steps"`
 }
@@ -83,6 +87,7 @@ type ManifestHires struct {
 // ManifestControl says how one ControlNet took part; see request.ControlNet.
 type ManifestControl struct {
 	Name         string         `json:"name"` // of its file or folder
+	Source       *Source        `json:"source,omitempty"`
 	Image        string         `json:"image"`
 	Weight       float64        `json:"weight"`
 	Start        float64        `json:"start"`
@@ -95,13 +100,16 @@ type ManifestControl struct {
 }
 
 // manifestControls describes a request's ControlNets with their defaults.
-func manifestControls(nets []request.ControlNet) []ManifestControl {
+func manifestControls(nets []request.ControlNet, sources []*Source) []ManifestControl {
 	var out []ManifestControl
-	for _, n := range nets {
+	for i, n := range nets {
 		spec := prepare.NetOf(n)
 		out = append(out, ManifestControl{Name: ModelName(n.Model), Image: inputName(n.Image.Path, !n.Image.IsZero()), Weight: spec.Weight,
 			Start: spec.Start, End: spec.End, Mode: string(spec.Mode), Resize: string(spec.Resize), Preprocessor: n.Preprocessor,
 			Options: n.PreprocessorOptions, UnionType: n.UnionType})
+		if i < len(sources) {
+			out[i].Source = sources[i]
+		}
 	}
 	return out
 }
@@ -109,6 +117,7 @@ func manifestControls(nets []request.ControlNet) []ManifestControl {
 // ManifestModel says which weights made a picture and how they were held.
 type ManifestModel struct {
 	Name         string            `json:"name"` // of the file or folder, without its path and extension
+	Source       *Source           `json:"source,omitempty"`
 	Kind         backend.Kind      `json:"kind"`
 	SHA256       string            `json:"sha256,omitempty"`
 	UNet         string            `json:"unet,omitempty"` // names of the files that replace components
@@ -135,13 +144,13 @@ func (r *Result) Manifest(img Image) Manifest {
 		Sigmas:        q.Sigmas, MaskChannel: q.MaskChannel,
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
-		ControlNets: manifestControls(q.ControlNets),
+		ControlNets: manifestControls(q.ControlNets, r.nets),
 		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	if h := q.Hires; h.On() {
 		m.Hires = &ManifestHires{Width: h.Width, Height: h.Height, Upscaler: h.Upscaler, Strength: h.Strength, Steps: h.Steps}
 		if r.model != nil && h.Upscaler == request.UpscaleModel {
-			m.Hires.Model = ModelName(r.model.config.Upscaler)
+			m.Hires.Model, m.Hires.Source = ModelName(r.model.config.Upscaler), SourceOf(r.model.config.Upscaler)
 		}
 	}
 	if q.Seamless != request.SeamlessNone {
@@ -163,11 +172,12 @@ func (r *Result) Manifest(img Image) Manifest {
 	}
 	if r.model != nil {
 		c := r.model.config
-		m.Model.Name = ModelName(c.Model)
+		m.Model.Name, m.Model.Source = ModelName(c.Model), SourceOf(c.Model)
 		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder),
 			ModelName(c.TextEncoder2), ModelName(c.VAE)
 		if c.Refiner != "" && q.RefinerMode != request.RefinerNone {
-			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Mode: q.RefinerMode, Start: q.RefinerStart, Strength: q.RefinerStrength,
+			m.Refiner = &ManifestRefiner{Name: ModelName(c.Refiner), Source: SourceOf(c.Refiner), Mode: q.RefinerMode,
+				Start: q.RefinerStart, Strength: q.RefinerStrength,
 				Steps: q.RefinerSteps, AestheticScore: q.AestheticScore, NegativeAestheticScore: q.NegativeAestheticScore}
 		}
 		m.Model.Choices = r.model.choices.String()
@@ -186,8 +196,28 @@ func (r *Result) ModelHash(ctx context.Context) (string, error) {
 	return r.model.ModelHash(ctx)
 }
 
-// ModelName is what a model is called in manifests: its file's or folder's name without path and extension.
-func ModelName(path string) string { return models.Name(path) }
+// Source is where a file comes from that was fetched by name: its repository, the revision, and the file in it.
+type Source = hubcache.Origin
+
+// ModelName is what a model is called in manifests: its file's or folder's name without path and extension, or its repository's.
+func ModelName(path string) string {
+	if o, ok := hubcache.OriginOf(path); ok && o.File == "" { // the folder itself is called by a commit
+		return o.Repository[strings.LastIndexByte(o.Repository, '/')+1:]
+	}
+	return models.Name(path)
+}
+
+// SourceOf tells where a file comes from that was fetched by name; nil: it was not.
+func SourceOf(path string) *Source {
+	if path == "" {
+		return nil
+	}
+	o, ok := hubcache.OriginOf(path)
+	if !ok {
+		return nil
+	}
+	return &o
+}
 
 func sizePair(s request.Size) [2]int   { return [2]int{s.Height, s.Width} }
 func pointPair(p request.Point) [2]int { return [2]int{p.Top, p.Left} }

@@ -36,6 +36,12 @@ func Open(ctx context.Context, cfg Config, opts ...OpenOption) (*Pipeline, error
 		}
 		o.backend = b
 	}
+	if !models.Fileless(o.backend) {
+		var err error
+		if cfg, err = cfg.located(); err != nil {
+			return nil, err
+		}
+	}
 	return openOnBest(ctx, cfg, o)
 }
 

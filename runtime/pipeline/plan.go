@@ -46,6 +46,10 @@ func Plan(ctx context.Context, cfg Config, jobs []request.Request, opts ...OpenO
 	if o.backend != nil && models.Fileless(o.backend) {
 		return MemoryPlan{}, errors.New("this backend reads no files: there is nothing to plan")
 	}
+	cfg, err := cfg.located()
+	if err != nil {
+		return MemoryPlan{}, err
+	}
 	cfg, choices, err := cfg.tuned(ctx, o.backend, false, o.logger)
 	if err != nil {
 		return MemoryPlan{}, err

@@ -75,6 +75,9 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep),
 		saying: new(sync.Mutex), model: p,
 		Warnings: slices.Clone(p.warnings)}
+	for _, c := range prep.Controls {
+		res.nets = append(res.nets, SourceOf(c.Path))
+	}
 	plan.result = res
 	if plan.key, err = keyOf(prep, res.Scheduler, res.LoRAs); err != nil {
 		return nil, err
@@ -91,7 +94,7 @@ func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
 	for _, a := range prep.Adapters.Enabled() {
 		file := loraFile{prep.Adapters.Path(a), prep.Adapters.ID(a).Key()}
 		a = a.Filled()
-		out = append(out, LoRAInfo{Name: a.Label(), File: filepath.Base(file.path), file: file, Weight: *a.Weight,
+		out = append(out, LoRAInfo{Name: a.Label(), File: filepath.Base(file.path), Source: SourceOf(file.path), file: file, Weight: *a.Weight,
 			UNetWeight: prep.Adapters.EffectiveWeight(a, "unet"), TextEncoderWeight: prep.Adapters.EffectiveWeight(a, "text_encoder"),
 			BlockWeights: a.BlockWeights, Start: a.Start, End: a.End})
 	}

@@ -48,6 +48,7 @@ type Result struct {
 	Warnings  []string // what was done otherwise than one may expect, in words
 
 	model  *Pipeline   // for the model's hash
+	nets   []*Source   // of the request's ControlNets; nil where one was not fetched by name
 	saying *sync.Mutex // held while Warnings grow, as other batches of the request make them; nil: they do not
 }
 
@@ -64,6 +65,7 @@ func (r *Result) warnings() []string {
 type LoRAInfo struct {
 	Name              string             `json:"name"`
 	File              string             `json:"file"` // without its folder
+	Source            *Source            `json:"source,omitempty"`
 	Weight            float64            `json:"weight"`
 	UNetWeight        float64            `json:"unet_weight"` // effective, with all factors but those of blocks
 	TextEncoderWeight float64            `json:"text_encoder_weight"`

@@ -220,6 +220,8 @@ type Model struct {
 	ControlNetDirectories []string `key:"controlnet_directories"`             // searched by name
 	Memory                Memory   `key:"memory"`                             // how much may be taken
 
+	ModelDirectories []string `key:"model_directories"` // searched by name
+
 	LoRADirectories []string         `key:"lora_directories"` // searched by name
 	LoRACache       lora.CacheConfig `key:"lora_cache"`       // limits
 }

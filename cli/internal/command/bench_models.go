@@ -86,6 +86,10 @@ func (f *benchFiles) models(ctx context.Context) ([]benchModel, error) {
 				return nil, err
 			}
 			m.path, m.Label, m.File = path, name, filepath.Base(path)
+		} else if path, err := modelPath(ctx, name); err != nil {
+			return nil, err
+		} else if path != name {
+			m.path, m.Label, m.File = path, pipeline.ModelName(path), filepath.Base(path)
 		}
 		for _, o := range out {
 			if o.Label == m.Label {

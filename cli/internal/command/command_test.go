@@ -18,6 +18,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
+	"github.com/daguerre-go/daguerre/runtime/hub"
 	"github.com/daguerre-go/daguerre/runtime/install"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -102,7 +103,7 @@ func (b *bench) run(args ...string) int {
 			}
 			return b.config, nil
 		},
-		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native, Install: b.install,
+		Width: func() int { return b.width }, ErrWidth: func() int { return b.width }, Native: b.native, Install: b.install, Pull: hub.Pull,
 		Open: func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error) {
 			if !b.real {
 				opts = append(opts, pipeline.WithBackend(b.backend))

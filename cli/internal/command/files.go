@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/locate"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
@@ -50,10 +51,10 @@ func counted(env Env, r progress.Reporter) func(stage string, done, total int64)
 	}
 }
 
-// modelPath is where a model is; nano is unpacked first.
-func modelPath(ctx context.Context, path string) (string, error) {
-	if path != pipeline.NanoModel {
-		return path, nil
+// modelPath is where a model is that is named by its path or by its name; nano is unpacked first.
+func modelPath(ctx context.Context, text string) (string, error) {
+	if text != pipeline.NanoModel {
+		return locate.Find(text, nil)
 	}
 	return nano.Path(ctx)
 }

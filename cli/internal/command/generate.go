@@ -34,6 +34,7 @@ type generateOptions struct {
 	fresh     bool   // do not continue an earlier run
 	resumable bool   // keep a journal, so that a later run can continue this one
 	metrics   string // address to serve metrics at; "": none
+	pull      bool   // fetch models that are named and not here
 	display
 	note string // added to each picture's line
 }
@@ -42,6 +43,7 @@ type generateOptions struct {
 func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 	opts := generateOptions{command: c.Command.HelpName, overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"),
 		preview: c.Int("preview"), profile: c.Bool("profile"), fresh: c.Bool("fresh"), resumable: true, metrics: c.String("metrics-addr"),
+		pull:   c.Bool("pull"),
 		config: c.String("config"), display: display{quiet: c.Bool("quiet"), json: c.Bool("json")}}
 	errs := typedMistakes(c.Context)
 	if c.IsSet("preview") && opts.preview < 1 {
@@ -152,6 +154,9 @@ func (o generateOptions) execute(ctx context.Context, env Env) error {
 func (o generateOptions) generate(ctx context.Context, env Env, r progress.Reporter) error {
 	if o.config == "" {
 		r = inFlags{r}
+	}
+	if err := o.locate(ctx, env, r); err != nil {
+		return err
 	}
 	if err := o.checkInputs(); err != nil {
 		return err

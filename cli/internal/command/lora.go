@@ -15,6 +15,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelname"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 )
@@ -152,7 +153,10 @@ func addLoRAs(list []lora.Adapter, flags []string) ([]lora.Adapter, error) {
 // parseLoRA reads NAME, NAME:WEIGHT or NAME:TEXT:UNET, the order of <lora:...> tags. What looks like a file is a path. Colons
 // that no number follows belong to the name.
 func parseLoRA(text string) (lora.Adapter, error) {
-	name, weights := text, []float64{}
+	head, name, weights := "", text, []float64{}
+	if rest, ok := strings.CutPrefix(text, "civitai:"); ok { // the number of a version is no weight
+		head, name = "civitai:", rest
+	}
 	for len(weights) < 2 {
 		i := strings.LastIndexByte(name, ':')
 		if i < 0 {
@@ -170,8 +174,10 @@ func parseLoRA(text string) (lora.Adapter, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return lora.Adapter{}, fmt.Errorf("%q names no adapter; write NAME or NAME:0.8", words.Clip(text))
 	}
+	name = head + name
 	l := lora.Adapter{Name: name}
-	if strings.ContainsRune(name, filepath.Separator) || slices.Contains(adapters.Extensions, strings.ToLower(filepath.Ext(name))) {
+	isFile := slices.Contains(adapters.Extensions, strings.ToLower(filepath.Ext(name)))
+	if isFile || modelname.IsExplicit(name) || strings.ContainsRune(name, filepath.Separator) {
 		l = lora.Adapter{Path: name}
 	}
 	switch len(weights) {

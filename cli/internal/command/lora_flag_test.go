@@ -44,6 +44,12 @@ func TestLoRAFlags(t *testing.T) {
 		"a:b:2":           {Name: "a:b", Weight: new(2.0)},
 		"x.safetensors:1": {Path: "x.safetensors", Weight: new(1.0)},
 		"dir/ink":         {Path: "dir/ink"},
+
+		"civitai:128078":                 {Path: "civitai:128078"},
+		"civitai:5@7:0.5":                {Path: "civitai:5@7", Weight: new(0.5)},
+		"civitai:7:0.5:1":                {Path: "civitai:7", TextEncoderWeight: new(0.5), UNetWeight: new(1.0)},
+		"a/b@v1:c:0.5":                   {Path: "a/b@v1:c", Weight: new(0.5)},
+		"urn:air:x:lora:civitai:5@7:0.5": {Path: "urn:air:x:lora:civitai:5@7", Weight: new(0.5)},
 	} {
 		have, err := parseLoRA(text)
 		require.NoError(t, err)

@@ -56,6 +56,8 @@ type fileHash struct {
 	Name   string `json:"name"` // without its folder; inside a diffusers folder, the path from there
 	Bytes  int64  `json:"bytes,omitempty"`
 	SHA256 string `json:"sha256"`
+
+	Source *pipeline.Source `json:"source,omitempty"` // of a file that was fetched by name
 }
 
 // hashModel computes the sums of a model's files. opened has their identities from when the model was opened. A file that has changed since
@@ -84,7 +86,7 @@ func hashModel(ctx context.Context, m request.Model, opened []backend.TableFile)
 			return nil, err
 		}
 		for _, path := range files {
-			h := fileHash{Role: f.role, Name: filepath.Base(path)}
+			h := fileHash{Role: f.role, Name: filepath.Base(path), Source: pipeline.SourceOf(path)}
 			if rel, err := filepath.Rel(f.path, path); err == nil && rel != "." {
 				h.Name = filepath.ToSlash(rel)
 			}

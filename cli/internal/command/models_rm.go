@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/hub"
 )
@@ -35,7 +36,7 @@ func resolved(names []string) ([]hub.Model, error) {
 	var errs []error
 	for _, name := range names {
 		m, err := hub.Resolve(name)
-		if err != nil {
+		if err != nil && (m.Path == "" || !errors.Is(err, library.ErrUnreadable)) { // what is damaged is removed and verified, too
 			errs = append(errs, err)
 		}
 		list = append(list, m)

@@ -39,6 +39,7 @@ var pipeKeys = map[string]string{
 	"model.refiner":               "[model]\nmodel = 'nano'\nrefiner = '%s'",
 	"model.embeddings":            "[model]\nmodel = 'nano'\nembeddings = ['%s']",
 	"model.embedding_directories": "prompt = 'pipe'\n[model]\nmodel = 'nano'\nembedding_directories = ['FOLDER']",
+	"model.model_directories":     "[model]\nmodel = 'pipe'\nmodel_directories = ['FOLDER']",
 	"model.lora_directories":      "prompt = '<lora:pipe:1>'\n[model]\nmodel = 'nano'\nlora_directories = ['FOLDER']",
 	"model.controlnet_directories": "[[controlnet]]\nmodel = 'pipe'\nimage = 'PICTURE'\n" +
 		"[model]\nmodel = 'nano'\ncontrolnet_directories = ['FOLDER']",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -17,6 +18,14 @@ import (
 func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if env.Plan == nil {
 		return errors.New("this build cannot plan")
+	}
+	var r progress.Reporter = progress.Discard{}
+	if !o.json {
+		r = o.reporter(env, "")
+	}
+	err := o.locate(ctx, env, r)
+	if r.Close(); err != nil {
+		return err
 	}
 	plan, err := env.Plan(ctx, pipeline.ConfigOf(o.run.Model), o.run.Jobs)
 	if err != nil && !errors.Is(err, memory.ErrOverBudget) {

@@ -68,6 +68,9 @@ func (o upscaleOptions) execute(ctx context.Context, env Env, r progress.Reporte
 	if err != nil {
 		return err
 	}
+	if o.config.Files.Upscaler, err = modelPath(ctx, o.config.Files.Upscaler); err != nil {
+		return err
+	}
 	if err := models.CheckNetwork(ctx, "upscaler", &o.config); err != nil {
 		return err
 	}
