@@ -90,6 +90,27 @@ test-native: ## C and C++ tests under the address and undefined behaviour saniti
 test-csharp: build ## the worker's client in C# under Mono, with the real worker (apt install mono-mcs mono-runtime libnewtonsoft-json5.0-cil)
 	$(GO) test -count 1 -timeout 20m -tags csharp -run TestCSharp ./cli/e2e
 
+# huggingface_hub is pinned in tools/hubpython/requirements.txt, in a place of its own.
+HUBPYTHON := build/tools/hubpython
+
+$(HUBPYTHON)/installed: tools/hubpython/requirements.txt
+	@python3 -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: test-hub
+test-hub: build $(HUBPYTHON)/installed ## models by name and the Python package huggingface_hub in one cache, both directions; no socket without a pull (strace)
+	$(GO) run ./tools/hubpython $(HUBPYTHON)/bin/python "$(CURDIR)/bin/daguerre"
+	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" tools/offline.sh bin/daguerre
+
+.PHONY: pull-faults
+pull-faults: ## 100 pulls of 200 MB that are killed, cut and stalled at random; two at once, a branch that moves, full disks (ARGS="-n 10")
+	$(GO) run ./tools/pullfaults $(ARGS)
+
+.PHONY: pull-speed
+pull-speed: ## pulls beside curl, from a local server: throughput and memory (ARGS="-size 1000000000 -rounds 7")
+	$(GO) run ./tools/pullfaults -speed $(ARGS)
+
 .PHONY: test-screen
 test-screen: build ## what people see in a terminal of 80 and 40 columns, and in a pipe, against cli/e2e/testdata/screen (apt install tmux)
 	$(GO) test -count 1 -timeout 20m -tags screen -run TestScreens ./cli/e2e

@@ -36,27 +36,33 @@ type place struct {
 // Find returns the path that a text means, for a model or one of its parts. files are the folders of models; nil: there are none. What is
 // neither a name nor there is returned as it is: whoever opens it says best what is wrong. Errors are *library.Error.
 func Find(text string, files *library.Library) (string, error) {
-	if text == "" || text == Embedded || isPath(text) {
+	if text == "" || text == Embedded || isRooted(text) {
 		return text, nil
 	}
+	var listErr error
 	var places []place
 	if _, err := os.Stat(text); err == nil && !modelname.IsExplicit(text) {
 		places = append(places, place{text, "." + string(filepath.Separator) + text})
 	}
-	found, pulledErr := Pulled(text)
+	found, pulledErr := hubcache.Found{}, error(nil)
+	if !isPath(text) {
+		found, pulledErr = Pulled(text)
+	}
 	switch {
+	case isPath(text):
 	case pulledErr == nil:
 		places = append(places, place{found.Path, found.Name()})
 	case !errors.Is(pulledErr, library.ErrNotFound) && !errors.Is(pulledErr, modelname.ErrName):
 		return "", pulledErr
 	}
 	if files != nil && len(files.Directories()) > 0 && !modelname.IsExplicit(text) {
-		listed, err := files.Find(text)
+		var listed string
+		listed, listErr = files.Find(text)
 		switch {
-		case err == nil:
+		case listErr == nil:
 			places = append(places, place{listed, listed})
-		case errors.Is(err, library.ErrAmbiguous):
-			return "", err
+		case errors.Is(listErr, library.ErrAmbiguous):
+			return "", listErr
 		}
 	}
 	places = different(places)
@@ -64,7 +70,10 @@ func Find(text string, files *library.Library) (string, error) {
 	case 1:
 		return places[0].path, nil
 	case 0:
-		return text, missing(text, pulledErr)
+		if err := missing(text, pulledErr); err != nil {
+			return "", err
+		}
+		return text, listErr
 	}
 	var names, words []string
 	for _, p := range places {
@@ -92,14 +101,16 @@ func Also(text string) (string, error) {
 	return "", err
 }
 
-// isPath reports whether a text is a path by its form: it begins at a root, at a dot or at ~, or it ends as the name of a file of weights
-// does and has nothing of a name.
+// isRooted reports whether a text is a path by its beginning: a root, a dot or ~; or it ends as a folder's does.
+func isRooted(text string) bool {
+	return filepath.IsAbs(text) || strings.HasPrefix(text, ".") || strings.HasPrefix(text, "~") || !modelname.IsExplicit(text) &&
+		(strings.ContainsRune(text, '\\') || strings.HasSuffix(text, "/"))
+}
+
+// isPath reports whether a text is no name by its form: it is rooted, or it ends as the name of a file of weights does and has nothing of a
+// name.
 func isPath(text string) bool {
-	if modelname.IsExplicit(text) {
-		return false
-	}
-	return filepath.IsAbs(text) || strings.HasPrefix(text, ".") || strings.HasPrefix(text, "~") || strings.ContainsRune(text, '\\') ||
-		strings.HasSuffix(text, "/") || modelname.IsWeights(text) && !strings.ContainsAny(text, ":@")
+	return isRooted(text) || modelname.IsWeights(text) && !modelname.IsExplicit(text) && !strings.ContainsAny(text, ":@")
 }
 
 // different leaves out places that are one file.
@@ -140,6 +151,9 @@ func Pulled(text string) (hubcache.Found, error) {
 
 // missing is the error of a name that stands for nothing here; nil of a text that may be a path only.
 func missing(text string, pulled error) error {
+	if isPath(text) {
+		return nil
+	}
 	registry, err := modelname.Load()
 	if err != nil {
 		return err

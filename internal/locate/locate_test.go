@@ -55,10 +55,10 @@ func TestFind(t *testing.T) {
 	inSub := write(t, weights, models, "sub", "deep.gguf")
 	files := Models(models)
 	for text, want := range map[string]string{
-		"": "", "nano": "nano", "here.safetensors": "here.safetensors", "none.safetensors": "none.safetensors", "./our/pulled": "./our/pulled",
+		"": "", "nano": "nano", "here.safetensors": "here.safetensors", "./our/pulled": "./our/pulled",
 		"dir/file": "dir/file", "our/pulled": pulled, "our/pulled:a.safetensors": pulled, "hf:our/pulled": pulled, "mine": mine, "our/mine": mine,
 		"listed": listed, "LISTED": listed, "sub/deep": inSub, "deep": inSub, pulled: pulled, "C:\\x": "C:\\x", "~/x": "~/x",
-		"some/where/else": "some/where/else", "listed.safetensors": "listed.safetensors",
+		"listed.safetensors": listed,
 	} {
 		got, err := Find(text, files)
 		require.NoError(t, err, text)
@@ -84,6 +84,15 @@ func TestFind(t *testing.T) {
 		require.ErrorIs(t, err, c.is, text)
 		assert.ErrorContains(t, err, c.says)
 		assert.NotContains(t, err.Error(), "SECRET")
+	}
+
+	for _, text := range []string{"some/where/else", "none.safetensors"} {
+		got, err := Find(text, nil)
+		require.NoError(t, err)
+		assert.Equal(t, text, got, "whoever opens it says best what is wrong")
+		_, err = Find(text, files)
+		require.ErrorIs(t, err, library.ErrNotFound)
+		assert.ErrorContains(t, err, "none of the 2 models in "+models)
 	}
 
 	// A path of the same name does not win without a word, nor does a file in the folders.

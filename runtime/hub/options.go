@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/daguerre-go/daguerre/internal/disk"
 	"github.com/daguerre-go/daguerre/internal/download"
@@ -26,6 +27,8 @@ type Options struct {
 	Force bool
 	// Connections is how many fetch a large file side by side; 0: 4.
 	Connections int
+	// Stall is how long a connection may bring nothing until it is given up and tried again; 0: a minute.
+	Stall time.Duration
 	// Client makes the requests; nil: one with timeouts for answers that do not come, and the proxy of the environment.
 	Client *http.Client
 	// Progress, if not nil, is told how far the download is. Calls do not overlap.

@@ -28,6 +28,9 @@ func Pull(ctx context.Context, name string, o Options) (Model, error) {
 	if o.patience != nil {
 		p.patience = *o.patience
 	}
+	if o.Stall > 0 {
+		p.patience.Stall = o.Stall
+	}
 	if p.client = o.Client; p.client == nil {
 		p.client = download.NewClient()
 		defer p.client.CloseIdleConnections()

@@ -97,6 +97,8 @@ func TestNoPipeIsWaitedFor(t *testing.T) {
 		switch key { // what is searched has no such file
 		case "model.embedding_directories":
 			want, says = ExitOK, ""
+		case "model.model_directories":
+			says = "none of the 0 models"
 		case "model.lora_directories":
 			says = "none of the 0 adapters"
 		case "model.controlnet_directories":
