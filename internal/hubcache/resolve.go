@@ -36,7 +36,7 @@ func pullHint(n modelname.Name) string {
 			size = " (" + words.Bytes(e.Size) + ")"
 		}
 	}
-	return fmt.Sprintf("get it with \"daguerre models pull %s\"%s", text, size)
+	return fmt.Sprintf("get it with \"daguerre models pull %s\"%s, or give --pull", text, size)
 }
 
 func notPulled(n modelname.Name, format string, args ...any) error {
