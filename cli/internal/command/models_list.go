@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/daguerre-go/daguerre/internal/catalog"
+	"github.com/daguerre-go/daguerre/internal/modelcard"
 	"github.com/daguerre-go/daguerre/internal/modelname"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/hub"
@@ -28,8 +28,8 @@ type listedModel struct {
 	Name  string   `json:"name"`            // how it is named so that nothing else is meant
 	Short []string `json:"short,omitempty"` // names of well-known models that stand for it
 	hub.Model
-	Is   catalog.Card `json:"is"`
-	Hash string       `json:"hash,omitempty"` // the first ten digits of the SHA-256, as AUTOMATIC1111 has it
+	Is   modelcard.Card `json:"is"`
+	Hash string         `json:"hash,omitempty"` // the first ten digits of the SHA-256, as AUTOMATIC1111 has it
 }
 
 func (o modelListOptions) execute(_ context.Context, env Env) error {
@@ -42,7 +42,7 @@ func (o modelListOptions) execute(_ context.Context, env Env) error {
 	}
 	list := []listedModel{} // [] where there are none
 	for _, m := range hub.List() {
-		l := listedModel{Name: m.Name(), Is: catalog.Of(pipeline.CacheDir(), m.Path), Model: m}
+		l := listedModel{Name: m.Name(), Is: modelcard.Of(pipeline.CacheDir(), m.Path), Model: m}
 		if l.SHA256 == "" && m.File != "" {
 			l.SHA256 = pipeline.KnownHash(m.Path)
 		}

@@ -1,5 +1,5 @@
-// Package catalog tells in few words what model files are. It reads headers only, and remembers what it read by path, size and time.
-package catalog
+// Package modelcard tells in few words what model files are. It reads headers only, and remembers what it read by path, size and time.
+package modelcard
 
 import (
 	"crypto/sha256"
