@@ -62,6 +62,7 @@ var actions = map[string]action{
 	"request schema":       printSchema,
 	"request names":        bare("", listNames),
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
+	"serve":                bare("; the models are named by --model", act(serveOptionsOf, serveOptions.execute)),
 	"install":              bare("; name an archive with --from", act(installOptionsOf, installOptions.execute)),
 	"version":              bare("", func(c *cli.Context, env Env) error { return printVersion(c.Context, env) }),
 	"devices":              bare("", listDevices),

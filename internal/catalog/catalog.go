@@ -1,0 +1,157 @@
+// Package catalog knows the models, adapters and other files that the clients of a server may use, by their names. Clients never name a
+// path: Check refuses a run that does, and Resolve puts the files of this machine in the place of the names.
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/library"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Options say what is in a Catalog.
+type Options struct {
+	Models     []string // files, folders, nano, or run files that hold the defaults of a model; "NAME=" may stand before each
+	ModelDirs  []string // folders, all of whose checkpoints are offered
+	LoRAs      []string // folders of adapters
+	Nets       []string // folders of ControlNets
+	Embeddings []string // folders of embeddings
+	VAEs       []string // folders of VAEs
+	Refiners   []string // folders of refiners
+	Upscalers  []string // folders of upscalers
+}
+
+// Model is a model that clients may name.
+type Model struct {
+	Name     string
+	Defaults request.Defaults // its [model] table, and what its jobs have where a client says nothing
+}
+
+// Catalog is what clients may use. Its methods may be called from any goroutine.
+type Catalog struct {
+	models     []Model
+	loras      *library.Library
+	nets       *library.Library
+	embeddings *library.Library
+	vaes       *library.Library
+	refiners   *library.Library
+	upscalers  *library.Library
+}
+
+// Kind is a kind of files that clients may name.
+type Kind string
+
+// The kinds.
+const (
+	LoRA      Kind = "lora"
+	Net       Kind = "controlnet"
+	Embedding Kind = "embedding"
+	VAE       Kind = "vae"
+	Refiner   Kind = "refiner"
+	Upscaler  Kind = "upscaler"
+)
+
+var weightFiles = []string{".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"}
+
+// New reads what there is. Models that are not there are an error; files that are added to the folders later are found, but for models.
+func New(o Options) (*Catalog, error) {
+	weights := func(what string, dirs []string) *library.Library {
+		return library.New(library.Options{Directories: dirs, Setting: what + " folders", What: what, Extensions: weightFiles, First: true,
+			Folder: modelfile.IsFolder})
+	}
+	c := &Catalog{loras: adapters.NewLibrary(o.LoRAs...), nets: models.NewNets(o.Nets...),
+		embeddings: library.New(library.Options{Directories: o.Embeddings, Setting: "embedding folders", What: "embeddings",
+			Extensions: []string{".safetensors", ".pt", ".bin"}, Flat: true, First: true}),
+		vaes: weights("VAEs", o.VAEs), refiners: weights("refiners", o.Refiners), upscalers: weights("upscalers", o.Upscalers)}
+	for _, dirs := range []*library.Library{c.loras, c.nets, c.embeddings, c.vaes, c.refiners, c.upscalers} {
+		if _, err := dirs.List(); err != nil {
+			return nil, err
+		}
+	}
+	var errs []error
+	for _, said := range o.Models {
+		errs = append(errs, c.add(said, o))
+	}
+	found, err := weights("models", o.ModelDirs).List()
+	errs = append(errs, err)
+	for _, f := range found {
+		errs = append(errs, c.take(Model{f.Name, request.Defaults{Model: request.Model{Model: f.Path}, Job: request.Default()}}, o))
+	}
+	return c, errors.Join(errs...)
+}
+
+// add adds a model as an option names it.
+func (c *Catalog) add(said string, o Options) error {
+	name, place, named := strings.Cut(said, "=")
+	if !named {
+		place, name = said, pipeline.ModelName(filepath.Clean(said))
+	}
+	m := Model{name, request.Defaults{Model: request.Model{Model: place}, Job: request.Default()}}
+	if ext := strings.ToLower(filepath.Ext(place)); ext == ".toml" || ext == ".json" {
+		def, err := request.ReadDefaults(place)
+		if err != nil {
+			return err
+		}
+		m.Defaults = def
+	}
+	run := request.Run{Model: m.Defaults.Model, Jobs: []request.Request{{Prompt: request.NoPrompt}}}
+	if err := errors.Join(run.Validate(), pipeline.CheckFiles(run)); err != nil {
+		return fmt.Errorf("the model %s: %w", name, err)
+	}
+	return c.take(m, o)
+}
+
+// take adds a model with the folders that are all models'.
+func (c *Catalog) take(m Model, o Options) error {
+	if m.Name == "" || len(m.Name) > 200 {
+		return fmt.Errorf("the model %q needs a name of 1 to 200 bytes", words.Clip(m.Name))
+	}
+	if _, ok := c.Find(m.Name); ok {
+		return fmt.Errorf("two models are called %s; give one another name: --model other=FILE", m.Name)
+	}
+	t := &m.Defaults.Model
+	t.LoRADirectories = slices.Concat(t.LoRADirectories, o.LoRAs)
+	t.ControlNetDirectories = slices.Concat(t.ControlNetDirectories, o.Nets)
+	t.EmbeddingDirectories = slices.Concat(t.EmbeddingDirectories, o.Embeddings)
+	c.models = append(c.models, m)
+	return nil
+}
+
+// Models lists the models in their order.
+func (c *Catalog) Models() []Model { return c.models }
+
+// Find finds a model by its name; none is the first.
+func (c *Catalog) Find(name string) (Model, bool) {
+	for _, m := range c.models {
+		if m.Name == name || name == "" {
+			return m, true
+		}
+	}
+	return Model{}, false
+}
+
+// List lists the names of a kind's files.
+func (c *Catalog) List(kind Kind) (names []string, err error) {
+	files, err := c.of(kind).List()
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names, err
+}
+
+func (c *Catalog) of(kind Kind) *library.Library {
+	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, Embedding: c.embeddings, VAE: c.vaes, Refiner: c.refiners,
+		Upscaler: c.upscalers}[kind]
+}
+
+// path finds a file of a kind by its name, in the kind's folders only.
+func (c *Catalog) path(kind Kind, name string) (string, error) { return c.of(kind).Find(name) }

@@ -1,0 +1,107 @@
+package catalog
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/npy"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Inputs calls f for each input of a run that is a file: a picture, or an array. f may change it.
+func Inputs(run *request.Run, picture func(at string, p *request.Picture) error, array func(at string, a *request.Array) error) error {
+	for i := range run.Jobs {
+		job := &run.Jobs[i]
+		for _, p := range []struct {
+			key string
+			of  *request.Picture
+		}{{"init_image", &job.InitImage}, {"mask_image", &job.MaskImage}} {
+			if err := picture(run.Path(i, p.key), p.of); err != nil {
+				return err
+			}
+		}
+		for k := range job.ControlNets {
+			if err := picture(run.Path(i, fmt.Sprintf("controlnet[%d].image", k)), &job.ControlNets[k].Image); err != nil {
+				return err
+			}
+		}
+		for _, a := range []struct {
+			key string
+			of  *request.Array
+		}{{"latents", &job.Latents}, {"noise", &job.Noise}} {
+			if err := array(run.Path(i, a.key), a.of); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Resolve puts the files of this machine in the place of a run's names: fetch returns what was uploaded.
+func (c *Catalog) Resolve(run *request.Run, fetch func(id string) ([]byte, error)) error {
+	m, ok := c.Find(run.Model.Model)
+	if !ok {
+		return request.Errors{{Path: "model", Message: fmt.Sprintf("the model %q is not here any more", run.Model.Model), File: true}}
+	}
+	table := m.Defaults.Model
+	for _, f := range []struct {
+		kind Kind
+		name string
+		to   *string
+	}{{VAE, run.Model.VAE, &table.VAE}, {Refiner, run.Model.Refiner, &table.Refiner}, {Upscaler, run.Model.Upscaler, &table.Upscaler}} {
+		if f.name == "" {
+			continue
+		}
+		path, err := c.path(f.kind, f.name)
+		if err != nil {
+			return request.Errors{{Path: "model." + string(f.kind), Message: err.Error(), File: true}}
+		}
+		*f.to = path
+	}
+	run.Model = table
+	for i := range run.Jobs {
+		job := &run.Jobs[i]
+		for k := range job.LoRAs {
+			if a := &job.LoRAs[k]; a.Path == "" {
+				path, err := c.path(LoRA, a.Name)
+				if err != nil {
+					return request.Errors{{Path: run.Path(i, fmt.Sprintf("lora[%d].name", k)), Message: err.Error(), File: true}}
+				}
+				a.Path = path
+			}
+		}
+		for k := range job.ControlNets {
+			if n := &job.ControlNets[k]; n.Model != "" {
+				if path, err := c.path(Net, n.Model); err == nil { // else it is the defaults' own
+					n.Model = path
+				}
+			}
+		}
+	}
+	return Inputs(run, func(at string, p *request.Picture) (err error) {
+		if id, ok := strings.CutPrefix(p.Path, UploadScheme); ok {
+			p.Path = ""
+			if p.Data, err = fetch(id); err != nil {
+				return request.Errors{{Path: at, Message: err.Error(), File: true}}
+			}
+		}
+		return nil
+	}, func(at string, a *request.Array) error {
+		id, ok := strings.CutPrefix(a.Path, UploadScheme)
+		if !ok {
+			return nil
+		}
+		data, err := fetch(id)
+		if err == nil {
+			var read npy.Array
+			if read, err = npy.Read(bytes.NewReader(data)); err == nil {
+				*a = request.Array{Shape: read.Shape, Data: read.Data}
+			}
+		}
+		if err != nil {
+			return request.Errors{{Path: at, Message: err.Error(), File: true}}
+		}
+		return nil
+	})
+}

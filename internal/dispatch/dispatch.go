@@ -1,0 +1,206 @@
+// Package dispatch is the worker of a queue of durable runs: it takes runs, has a service.Service make them, keeps their pictures in a
+// store, and tells what happens. A run's pictures are kept before its message is acknowledged, so that nothing is lost if the process dies:
+// another one makes what is missing.
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/blobs"
+	"github.com/daguerre-go/daguerre/internal/catalog"
+	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/service"
+)
+
+// Options configure a Worker.
+type Options struct {
+	Queue   *durable.Queue
+	Store   *blobs.Store
+	Service *service.Service
+	Catalog func() *catalog.Catalog // as it is now
+	Name    string                  // of this worker; no other has it
+	Models  int                     // open at once, as the Service has it; 0: 1
+	Window  int                     // pictures in work at most, of a priority and above; 0: DefaultWindow
+	Grace   time.Duration           // for what was begun with when Run is to end; 0: DefaultGrace
+	Log     *slog.Logger
+}
+
+// The values that stand for zero in Options.
+const (
+	DefaultWindow = 64
+	DefaultGrace  = 30 * time.Second
+)
+
+// share is how many pictures of one run count: the service has runs share the machine fairly, so that a large one does not keep others out.
+const share = 16
+
+// patience is how long runs for models that are not open wait while there are others for models that are.
+const patience = 30 * time.Second
+
+// Worker makes runs.
+type Worker struct {
+	o Options
+
+	mu      sync.Mutex
+	tasks   map[*task]bool // in work
+	free    chan struct{}  // closed, and replaced, when one ends
+	model   string         // of the run that was taken last
+	since   time.Time      // when runs for that model began to go first
+	stopped bool
+}
+
+// New makes a Worker.
+func New(o Options) *Worker {
+	o.Models, o.Window, o.Grace = max(o.Models, 1), cmp.Or(max(o.Window, 0), DefaultWindow), cmp.Or(max(o.Grace, 0), DefaultGrace)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{})}
+}
+
+// Run takes runs and makes them until ctx ends. Then it gives back what it has not begun with, and waits for the rest, which it gives back
+// after Options.Grace.
+func (w *Worker) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		c, err := w.o.Queue.Take(ctx, w.o.Name, w.loaded(), w.room)
+		switch {
+		case c != nil:
+			w.take(ctx, c)
+		case ctx.Err() == nil:
+			w.o.Log.Warn("the queue gives no run", "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}
+	w.drain()
+}
+
+// loaded is the model whose runs go first.
+func (w *Worker) loaded() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.since) > patience {
+		return ""
+	}
+	return w.model
+}
+
+// room reports whether there is room for a run of a priority.
+func (w *Worker) room(priority int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for t := range w.tasks {
+		if t.Priority >= priority {
+			n += min(t.Images, share)
+		}
+	}
+	return n < w.o.Window
+}
+
+// take begins with a run. It waits as long as the run cannot be made beside what is in work: another model may have to be closed first, or
+// the run may be one that processes die of.
+func (w *Worker) take(ctx context.Context, c *durable.Claim) {
+	t := newTask(w, c)
+	alive, stop := context.WithCancel(context.Background())
+	go t.keep(alive, stop)
+	if !w.await(ctx, func() bool { return w.fits(t) }) {
+		t.giveBack(0)
+		stop()
+		return
+	}
+	w.mu.Lock()
+	w.tasks[t] = true
+	if w.model != t.Model {
+		w.model, w.since = t.Model, time.Now()
+	}
+	w.mu.Unlock()
+	t.stop = stop
+	t.begin(alive)
+	if c.Suspect() {
+		w.await(ctx, func() bool { return !w.tasks[t] })
+	}
+}
+
+// fits reports whether a run can be made beside what is in work. The mutex is held.
+func (w *Worker) fits(t *task) bool {
+	if t.Suspect() {
+		return len(w.tasks) == 0
+	}
+	models := map[string]bool{t.Model: true}
+	for other := range w.tasks {
+		models[other.Model] = true
+	}
+	return len(models) <= w.o.Models
+}
+
+// await waits until ok, which is called with the mutex held; false: ctx has ended before.
+func (w *Worker) await(ctx context.Context, ok func() bool) bool {
+	for {
+		w.mu.Lock()
+		done, free := ok(), w.free
+		w.mu.Unlock()
+		if done {
+			return true
+		}
+		select {
+		case <-free:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// ended forgets a run.
+func (w *Worker) ended(t *task) {
+	w.mu.Lock()
+	delete(w.tasks, t)
+	close(w.free)
+	w.free = make(chan struct{})
+	w.mu.Unlock()
+	w.o.Queue.Wake()
+}
+
+// drain ends the work.
+func (w *Worker) drain() {
+	w.each(func(t *task) {
+		if !t.begun() {
+			t.leave(errDrained)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), w.o.Grace)
+	defer cancel()
+	idle := func() bool { return len(w.tasks) == 0 }
+	if !w.await(ctx, idle) {
+		w.each(func(t *task) { t.leave(errDrained) })
+		rest, cancel := context.WithTimeout(context.Background(), DefaultGrace)
+		defer cancel()
+		w.await(rest, idle)
+	}
+}
+
+func (w *Worker) each(f func(t *task)) {
+	w.mu.Lock()
+	list := make([]*task, 0, len(w.tasks))
+	for t := range w.tasks {
+		list = append(list, t)
+	}
+	w.mu.Unlock()
+	for _, t := range list {
+		f(t)
+	}
+}
+
+// The reasons to let go of a run.
+var (
+	errDrained = errors.New("the worker ends")
+	errLost    = errors.New("another worker has the run")
+	errWanted  = errors.New("the run was cancelled")
+)

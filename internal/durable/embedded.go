@@ -1,0 +1,78 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// embedded is a NATS server in this process.
+type embedded struct{ s *server.Server }
+
+// startTimeout is how long the server may take to read what is kept.
+const startTimeout = 2 * time.Minute
+
+// startEmbedded starts a server whose files are in a folder. It answers this process alone unless an address is given. Every write is
+// synced before it is acknowledged: the server's own default is every two minutes.
+func startEmbedded(o Options) (*embedded, error) {
+	dir := filepath.Join(o.Dir, "queue")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	opts := &server.Options{ServerName: "daguerre", JetStream: true, StoreDir: dir, SyncAlways: true, DontListen: true, NoSigs: true,
+		MaxPayload: maxMessage, JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 1 << 40}
+	if o.Listen != "" {
+		host, port, err := net.SplitHostPort(o.Listen)
+		if err != nil {
+			return nil, err
+		}
+		if opts.Port, err = strconv.Atoi(port); err != nil {
+			return nil, err
+		}
+		if opts.Port == 0 {
+			opts.Port = server.RANDOM_PORT
+		}
+		opts.Host, opts.DontListen = host, false
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.SetLogger(natsLog{o.Log}, false, false)
+	go s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, errors.New("the embedded NATS server does not start; its log tells more")
+	}
+	return &embedded{s}, nil
+}
+
+func (e *embedded) connect() (*nats.Conn, error) {
+	return nats.Connect("", nats.Name("daguerre"), nats.InProcessServer(e.s), nats.MaxReconnects(-1))
+}
+
+func (e *embedded) close() {
+	e.s.Shutdown()
+	e.s.WaitForShutdown()
+}
+
+// natsLog passes the server's log on. What it says in ordinary operation is of no interest.
+type natsLog struct{ log *slog.Logger }
+
+func (l natsLog) say(level func(string, ...any), format string, v []any) {
+	level(fmt.Sprintf("nats: "+format, v...))
+}
+func (l natsLog) Noticef(format string, v ...any) { l.say(l.log.Debug, format, v) }
+func (l natsLog) Warnf(format string, v ...any)   { l.say(l.log.Warn, format, v) }
+func (l natsLog) Fatalf(format string, v ...any)  { l.say(l.log.Error, format, v) }
+func (l natsLog) Errorf(format string, v ...any)  { l.say(l.log.Error, format, v) }
+func (l natsLog) Debugf(string, ...any)           {}
+func (l natsLog) Tracef(string, ...any)           {}

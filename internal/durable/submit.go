@@ -1,0 +1,209 @@
+package durable
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Sizes of messages, in bytes.
+const (
+	maxMessage = 8 << 20
+	maxPreview = 1 << 20
+	// MaxRun is the longest Record.Run; a longer one goes into the store.
+	MaxRun = 256 << 10
+)
+
+// The errors of a Queue.
+var (
+	ErrNotFound = errors.New("there is no such run")
+	ErrState    = errors.New("the run's state does not allow it")
+	ErrOther    = errors.New("another run was submitted under the key")
+)
+
+// Submit queues a run. It is kept when Submit returns. keyed: its id may be that of a run that is there already, which is not queued again
+// then: fresh is false, and the record is that of the one that is there.
+func (q *Queue) Submit(ctx context.Context, r Record, keyed bool) (kept Record, fresh bool, err error) {
+	r.State, r.Created = Queued, q.o.Now().UTC()
+	for {
+		if keyed {
+			if old, err := q.Get(ctx, r.Owner, r.ID); err == nil {
+				return same(old, r)
+			} else if !errors.Is(err, ErrNotFound) {
+				return old, false, err
+			}
+		}
+		if err = q.push(ctx, r); !errors.Is(err, errTwice) || !keyed || r.Turn > 0 {
+			return r, err == nil, err
+		}
+		if old, err := q.Get(ctx, r.Owner, r.ID); err == nil {
+			return same(old, r)
+		}
+		r.Turn++ // the one that had the key was removed a short time ago
+	}
+}
+
+// same returns the run that is there, unless something else is asked for now.
+func same(old, r Record) (Record, bool, error) {
+	if old.Digest != r.Digest {
+		return old, false, ErrOther
+	}
+	return old, false, nil
+}
+
+// errTwice is returned by push where the message is known already.
+var errTwice = errors.New("the run is queued already")
+
+// push puts the message of a run's turn into its lane.
+func (q *Queue) push(ctx context.Context, r Record) error {
+	if err := q.openLane(ctx, r.lane()); err != nil {
+		return err
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	ack, err := q.js.Publish(ctx, r.lane().subject(r.ID), data, jetstream.WithMsgID(turnID(r)))
+	if err != nil {
+		return err
+	}
+	if ack.Duplicate {
+		return errTwice
+	}
+	q.index.put(r, 0)
+	return q.nc.Publish(wakeTopic, nil)
+}
+
+// openLane makes a lane known to all workers.
+func (q *Queue) openLane(ctx context.Context, l Lane) error {
+	if q.known.has(l) {
+		return nil
+	}
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if _, err := q.lanes.Put(ctx, l.path(), data); err != nil {
+		return err
+	}
+	q.known.add(l)
+	return nil
+}
+
+// Get returns all that is kept of a run.
+func (q *Queue) Get(ctx context.Context, owner, id string) (Record, error) {
+	r, _, err := q.read(ctx, owner, id)
+	return r, err
+}
+
+// read returns a run with the revision of its key; 0: it waits, and has none.
+func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision uint64, err error) {
+	for try := 0; ; try++ {
+		e, err := q.runs.Get(ctx, key(owner, id))
+		if err == nil {
+			return r, e.Revision(), jsonOf(e.Value(), &r)
+		}
+		if !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return r, 0, err
+		}
+		m, err := q.work.GetLastMsgForSubject(ctx, workRoot+"*."+owner+".*."+id)
+		switch {
+		case err == nil:
+			return r, 0, jsonOf(m.Data, &r)
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return r, 0, err
+		case try > 0: // a worker may have taken it between the two
+			return r, 0, ErrNotFound
+		}
+	}
+}
+
+func jsonOf(data []byte, v any) error {
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("what is kept of the run: %w", err)
+	}
+	return nil
+}
+
+// Summary returns what this process knows of a run, without what is long: its Run, Options and Changes.
+func (q *Queue) Summary(owner, id string) (Record, error) {
+	r, _, ok := q.index.get(owner, id)
+	if !ok {
+		return r, ErrNotFound
+	}
+	return r, nil
+}
+
+// List returns the summaries of an owner's runs, the newest first; of all owners' where it is empty.
+func (q *Queue) List(owner string) []Record {
+	list, _ := q.index.all(owner)
+	byAge(list)
+	return list
+}
+
+// Unfinished counts the runs that have not ended: an owner's, and all.
+func (q *Queue) Unfinished(owner string) (mine, all int) { return q.index.unfinished(owner) }
+
+// Wait waits until a run has ended and returns its summary.
+func (q *Queue) Wait(ctx context.Context, owner, id string) (Record, error) {
+	for {
+		r, moved, ok := q.index.get(owner, id)
+		switch {
+		case !ok:
+			return r, ErrNotFound
+		case r.State.Ended():
+			return r, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return r, ctx.Err()
+		}
+	}
+}
+
+// Update changes a run's record. change may be called again where others change it meanwhile; it may look at the record only. An error of
+// it ends Update.
+func (q *Queue) Update(ctx context.Context, owner, id string, change func(r *Record) error) (Record, error) {
+	for {
+		r, revision, err := q.read(ctx, owner, id)
+		if err != nil {
+			return r, err
+		}
+		before := r.State
+		if err := change(&r); err != nil {
+			return r, err
+		}
+		if !before.may(r.State) {
+			return r, fmt.Errorf("%w: it is %s", ErrState, before)
+		}
+		data, err := json.Marshal(r)
+		if err != nil {
+			return r, err
+		}
+		if revision == 0 {
+			revision, err = q.runs.Create(ctx, key(owner, id), data)
+		} else {
+			revision, err = q.runs.Update(ctx, key(owner, id), data, revision)
+		}
+		switch {
+		case err == nil:
+			q.index.put(r, revision)
+			return r, nil
+		case !isConflict(err):
+			return r, err
+		}
+	}
+}
+
+// isConflict reports whether another has changed the key meanwhile.
+func isConflict(err error) bool {
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return true
+	}
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
