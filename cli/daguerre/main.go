@@ -29,7 +29,8 @@ func main() {
 	ignoreSignals()
 	ctx, cancel := context.WithCancel(context.Background())
 	stdout := &patient{f: os.Stdout}
-	go watchSignals(cancel, stdout)
+	hung := &hangups{heard: make(chan struct{}, 1)}
+	go watchSignals(cancel, stdout, hung)
 	code := command.Run(ctx, command.Env{
 		Stdin:          os.Stdin,
 		Stdout:         stdout,
@@ -41,6 +42,7 @@ func main() {
 		ErrWidth:       widthOf(os.Stderr),
 		Now:            time.Now,
 		OwnStdout:      ownStdout,
+		Hangups:        hung.take,
 		Open:           pipeline.Open,
 		Plan:           pipeline.Plan,
 		Install:        install.Ensure,
@@ -80,14 +82,16 @@ func commandLine() []string {
 
 // watchSignals cancels the run at the first Ctrl-C, SIGTERM or SIGHUP. At the second one, or if nobody reads standard output for giveUp, it
 // ends the process. Ending it is safe at any moment: files get their names when they are complete. If SIGHUP is ignored, as under nohup, it
-// stays ignored.
-func watchSignals(cancel context.CancelFunc, stdout *patient) {
+// stays ignored. A command that takes SIGHUP does not end by it.
+func watchSignals(cancel context.CancelFunc, stdout *patient, hung *hangups) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
-	<-signals
+	for s := <-signals; s == syscall.SIGHUP && hung.tell(); {
+		s = <-signals
+	}
 	cancel()
 	go func() {
 		if term.IsTerminal(int(os.Stderr.Fd())) { // a pipe may be closed, or nobody reads it
@@ -105,6 +109,29 @@ func watchSignals(cancel context.CancelFunc, stdout *patient) {
 			}
 		}
 	}
+}
+
+// hangups tells a command of SIGHUP.
+type hangups struct {
+	taken atomic.Bool
+	heard chan struct{}
+}
+
+func (h *hangups) take() <-chan struct{} {
+	h.taken.Store(true)
+	return h.heard
+}
+
+// tell tells the command of one; false: no command takes them.
+func (h *hangups) tell() bool {
+	if !h.taken.Load() {
+		return false
+	}
+	select {
+	case h.heard <- struct{}{}:
+	default: // it has not yet seen the one before
+	}
+	return true
 }
 
 // giveUp is how long a reader of standard output may take nothing after the program was told to end.

@@ -120,3 +120,12 @@ func (x *index) unfinished(owner string) (mine, all int) {
 	defer x.mu.Unlock()
 	return x.open[owner], x.sum
 }
+
+// each calls f with every run. f must be quick, and must not keep the record.
+func (x *index) each(f func(r *Record)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.runs {
+		f(&e.Record)
+	}
+}

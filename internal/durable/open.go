@@ -52,16 +52,17 @@ type Queue struct {
 	lanes    jetstream.KeyValue
 	previews jetstream.KeyValue
 
-	index *index
-	known laneSet
-	stop  context.CancelFunc
-	ended sync.WaitGroup
+	index   *index
+	known   laneSet
+	checked map[string]bool // of sweep: runs whose message was seen
+	stop    context.CancelFunc
+	ended   sync.WaitGroup
 }
 
 // Open connects to the servers, or starts one, and makes what is missing there.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	o = o.filled()
-	q := &Queue{o: o, index: newIndex()}
+	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}}
 	var err error
 	if o.URL == "" {
 		if q.embedded, err = startEmbedded(o); err != nil {

@@ -144,6 +144,9 @@ func (q *Queue) List(owner string) []Record {
 	return list
 }
 
+// Each calls f with the summary of every run, in no order. f must be quick, and must not keep the record.
+func (q *Queue) Each(f func(r *Record)) { q.index.each(f) }
+
 // Unfinished counts the runs that have not ended: an owner's, and all.
 func (q *Queue) Unfinished(owner string) (mine, all int) { return q.index.unfinished(owner) }
 

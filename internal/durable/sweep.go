@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,26 +31,38 @@ func (q *Queue) sweep(ctx context.Context) {
 // Old lists the runs that ended longer ago than they are to be kept. Who keeps pictures of them removes these first.
 func (q *Queue) Old() (list []Record) {
 	before := q.o.Now().Add(-q.o.Keep)
-	for _, r := range q.List("") {
+	q.Each(func(r *Record) {
 		if r.State.Ended() && r.Ended.Before(before) {
-			list = append(list, r)
+			list = append(list, *r)
 		}
-	}
+	})
 	return list
 }
 
-// requeue queues runs that wait, as their key says, but have no message: the process that moved them to another lane died in between.
+// requeue queues runs that wait, as their key says, but have no message: the process that moved them to another lane died in between. It
+// forgets runs that were heard of, but are not kept: the message could not be stored, and who sent it was told so.
 func (q *Queue) requeue(ctx context.Context) {
-	for _, s := range q.List("") {
-		if s.State != Queued || s.Turn == 0 || ctx.Err() != nil {
-			continue
+	var list []Record
+	q.Each(func(r *Record) {
+		if r.State == Queued && (r.Turn > 0 || !q.checked[r.ID]) && q.o.Now().Sub(r.Created) > sweepEvery {
+			list = append(list, *r)
 		}
+	})
+	if len(list) == 0 {
+		q.checked = map[string]bool{}
+	}
+	for _, s := range list {
 		m, err := q.work.GetLastMsgForSubject(ctx, workRoot+"*."+s.Owner+".*."+s.ID)
 		var sent Record
 		if err == nil && json.Unmarshal(m.Data, &sent) == nil && sent.Turn == s.Turn {
+			q.checked[s.ID] = true
 			continue
 		}
-		if r, err := q.Get(ctx, s.Owner, s.ID); err == nil && r.State == Queued && r.Turn == s.Turn {
+		r, err := q.Get(ctx, s.Owner, s.ID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			q.index.drop(s.Owner, s.ID)
+		case err == nil && r.State == Queued && r.Turn == s.Turn && r.Turn > 0:
 			if err := q.push(ctx, r); err == nil {
 				q.o.Log.Info("a run was queued again whose message was missing", "run", r.ID)
 			}
@@ -67,7 +80,9 @@ func (q *Queue) hearAdvice(ctx context.Context) {
 	c, err := q.js.CreateOrUpdateConsumer(ctx, adviceStream, jetstream.ConsumerConfig{Durable: "bury", AckPolicy: jetstream.AckExplicitPolicy,
 		Replicas: q.o.Replicas})
 	if err != nil {
-		q.o.Log.Warn("nobody hears of messages that are given up", "error", err)
+		if ctx.Err() == nil {
+			q.o.Log.Warn("nobody hears of messages that are given up", "error", err)
+		}
 		return
 	}
 	for ctx.Err() == nil {

@@ -41,10 +41,15 @@ func (s *Studio) own(c Caller, id string) (durable.Record, error) {
 			return r, nil
 		}
 		if c.Admin {
-			for _, r := range s.o.Queue.List("") {
+			var found *durable.Record
+			s.o.Queue.Each(func(r *durable.Record) {
 				if r.ID == id {
-					return r, nil
+					other := *r
+					found = &other
 				}
+			})
+			if found != nil {
+				return *found, nil
 			}
 		}
 	}
@@ -92,11 +97,11 @@ func (s *Studio) Status(c Caller, id string) (Run, error) {
 
 // ahead counts the runs that wait and probably go before one.
 func (s *Studio) ahead(r durable.Record) (n int) {
-	for _, other := range s.o.Queue.List("") {
+	s.o.Queue.Each(func(other *durable.Record) {
 		if other.State == durable.Queued && (other.Priority > r.Priority || other.Priority == r.Priority && other.Created.Before(r.Created)) {
 			n++
 		}
-	}
+	})
 	return n
 }
 

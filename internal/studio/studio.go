@@ -142,6 +142,7 @@ const (
 	Unavailable Kind = "unavailable" // the server ends, or its queue or store does not answer
 	Unknown     Kind = "unknown"     // nobody knows who asks: the token is missing or wrong
 	Malformed   Kind = "malformed"   // what was sent cannot be read at all
+	WrongMethod Kind = "wrong_method"
 )
 
 // Problem is an error that the caller hears of.

@@ -39,6 +39,9 @@ type Env struct {
 	// is that already.
 	OwnStdout func() (io.Writer, error)
 
+	// Hangups returns what hears of each SIGHUP from now on, which otherwise ends the program. nil: there are none.
+	Hangups func() <-chan struct{}
+
 	// Open opens a model, as pipeline.Open does.
 	Open func(ctx context.Context, cfg pipeline.Config, opts ...pipeline.OpenOption) (*pipeline.Pipeline, error)
 	// Plan plans memory, as pipeline.Plan does.

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/daguerre-go/daguerre/cli/internal/listen"
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/queue"
 )
@@ -21,11 +21,11 @@ func processMemory() queue.Usage { return queue.Usage{Used: machine.RSS()} }
 
 // metricsServer serves a run's state in Prometheus' text format.
 type metricsServer struct {
-	g      *generation
-	memory *machine.Sampler
-	server *http.Server
-	listen net.Listener
-	ended  chan struct{}
+	g        *generation
+	memory   *machine.Sampler
+	server   *listen.Server
+	listener net.Listener
+	ended    chan struct{}
 }
 
 // serveMetrics begins to serve at the address that the session names; the caller closes it.
@@ -34,19 +34,22 @@ func serveMetrics(g *generation) (*metricsServer, error) {
 	if err != nil {
 		return nil, usagef("daguerre generate", "--metrics-addr: %v", err)
 	}
-	m := &metricsServer{g: g, memory: machine.NewSampler(nil, 0), listen: l, ended: make(chan struct{})}
+	m := &metricsServer{g: g, memory: machine.NewSampler(nil, 0), listener: l, ended: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		m.write(r.Context(), w)
 	})
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	m.server = listen.New(mux, listen.Options{Connections: metricsConnections})
 	go func() {
 		defer close(m.ended)
 		_ = m.server.Serve(l) // ends with close
 	}()
 	return m, nil
 }
+
+// metricsConnections is enough for those who ask for numbers, and leaves the other open files to the run.
+const metricsConnections = 32
 
 func (m *metricsServer) close() {
 	_ = m.server.Close()

@@ -71,7 +71,7 @@ func (s *session) begin() (*generation, error) {
 			g.close()
 			return nil, err
 		}
-		s.report.Report(progress.Warning{Message: "metrics at http://" + g.metrics.listen.Addr().String() + "/metrics"})
+		s.report.Report(progress.Warning{Message: "metrics at http://" + g.metrics.listener.Addr().String() + "/metrics"})
 	}
 	return g, nil
 }

@@ -3,10 +3,8 @@ package command
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,12 +15,8 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/cli/internal/serve"
-	"github.com/daguerre-go/daguerre/internal/blobs"
 	"github.com/daguerre-go/daguerre/internal/catalog"
-	"github.com/daguerre-go/daguerre/internal/dispatch"
 	"github.com/daguerre-go/daguerre/internal/durable"
-	"github.com/daguerre-go/daguerre/internal/service"
-	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
@@ -31,105 +25,106 @@ var faces = []face.Face{}
 
 // serveOptions is what the serve command is asked to do.
 type serveOptions struct {
-	addr, data, store, nats string
+	addr, data, store       string
+	nats, natsCreds, listen string
+	replicas                int
 	catalog                 catalog.Options
 	models                  int
+	tokens, cert, key       string
+	insecure                bool
+	origins                 []string
+	maxBody, connections    int
+	limit, attempts         int
+	keep, grace             time.Duration
 	json, verbose           bool
 }
 
 func serveOptionsOf(c *cli.Context) (serveOptions, error) {
 	o := serveOptions{addr: c.String("addr"), data: c.String("data"), store: c.String("store"), nats: c.String("nats"),
-		models: c.Int("open-models"), json: c.Bool("json"), verbose: c.Bool("verbose"),
+		natsCreds: c.String("nats-creds"), listen: c.String("nats-listen"), replicas: c.Int("replicas"), models: c.Int("open-models"),
+		tokens: c.String("token-file"), cert: c.String("tls-cert"), key: c.String("tls-key"), insecure: c.Bool("insecure"),
+		origins: c.StringSlice("allow-origin"), maxBody: c.Int("max-body"), connections: c.Int("connections"), limit: c.Int("queue"),
+		attempts: c.Int("attempts"), keep: c.Duration("keep"), grace: c.Duration("grace"), json: c.Bool("json"), verbose: c.Bool("verbose"),
 		catalog: catalog.Options{Models: c.StringSlice("model"), ModelDirs: c.StringSlice("model-dir"), LoRAs: c.StringSlice("lora-dir"),
 			Nets: c.StringSlice("controlnet-dir"), Embeddings: c.StringSlice("embedding-dir"), VAEs: c.StringSlice("vae-dir"),
 			Refiners: c.StringSlice("refiner-dir"), Upscalers: c.StringSlice("upscaler-dir")}}
 	if len(o.catalog.Models)+len(o.catalog.ModelDirs) == 0 {
 		o.catalog.Models = []string{pipeline.NanoModel}
 	}
-	if _, _, err := net.SplitHostPort(o.addr); err != nil {
-		return o, usagef(c.Command.HelpName, "--addr %s: %v; write for example 127.0.0.1:7860", o.addr, err)
+	return o, cmp.Or(o.check(c.Command.HelpName), inRange(c, "open-models", o.models, 1, 64), inRange(c, "max-body", o.maxBody, 1, 1<<12),
+		inRange(c, "connections", o.connections, 8, 1<<20), inRange(c, "queue", o.limit, 1, 1<<24), inRange(c, "attempts", o.attempts, 1, 100),
+		inRange(c, "replicas", o.replicas, 1, 5))
+}
+
+// check finds flags that do not go together.
+func (o serveOptions) check(path string) error {
+	host, _, err := net.SplitHostPort(o.addr)
+	switch {
+	case err != nil:
+		return usagef(path, "--addr %s: %v; write for example 127.0.0.1:7860", o.addr, err)
+	case o.tokens != "" && o.insecure:
+		return usagef(path, "--token-file and --insecure exclude each other; with tokens the server is not open")
+	case o.tokens == "" && !o.insecure && !loopback(host):
+		return usagef(path, "--addr %s can be reached from other machines, and everybody there could use it; give --token-file (docs/serving.md), "+
+			"or --insecure if the network is trusted", o.addr)
+	case (o.cert == "") != (o.key == ""):
+		return usagef(path, "--tls-cert and --tls-key go together; one of them is missing")
+	case o.nats == "" && (o.natsCreds != "" || o.replicas > 1):
+		return usagef(path, "--nats-creds and --replicas are of the servers that --nats names")
+	case o.nats != "" && o.listen != "":
+		return usagef(path, "--nats-listen is of the embedded server, and --nats names others")
+	case o.keep < time.Minute:
+		return usagef(path, "--keep is %s; it must be a minute or more", o.keep)
+	case o.grace < 0:
+		return usagef(path, "--grace is %s; it must be 0 or more", o.grace)
 	}
-	return o, inRange(c, "open-models", o.models, 1, 64)
+	if o.listen != "" {
+		if host, _, err := net.SplitHostPort(o.listen); err != nil || !loopback(host) {
+			return usagef(path, "--nats-listen %s: it must be an address of this machine only, such as 127.0.0.1:4222: the embedded server "+
+				"asks for no password", o.listen)
+		}
+	}
+	for _, origin := range o.origins {
+		if err := serve.CheckOrigin(origin); err != nil {
+			return usagef(path, "--allow-origin: %v", err)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether only this machine can reach a host.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }
 
 // dataDir is the folder of the server's files where none is given.
-func dataDir() (string, error) {
-	dir, err := os.UserConfigDir()
-	return filepath.Join(dir, "daguerre", "serve"), err
-}
-
-func (o serveOptions) execute(ctx context.Context, env Env) (err error) {
-	level := slog.LevelInfo
-	if o.verbose {
-		level = slog.LevelDebug
+func (env Env) dataDir() (string, error) {
+	if env.ConfigDir == nil {
+		return "", errors.New("there is no configuration folder; give --data")
 	}
-	log := slog.New(slog.NewJSONHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
-	cat, err := catalog.New(o.catalog)
-	if err != nil {
-		return err
-	}
-	if o.data == "" {
-		if o.data, err = dataDir(); err != nil {
-			return err
-		}
-	}
-	l, err := net.Listen("tcp", o.addr)
-	if err != nil {
-		return usagef(name+" serve", "--addr: %v", err)
-	}
-	defer func() { _ = l.Close() }() // it may be closed already
-	store, err := blobs.Open(ctx, cmp.Or(o.store, filepath.Join(o.data, "store")))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	q, err := durable.Open(ctx, durable.Options{Dir: o.data, URL: o.nats, Log: log, Now: env.Now})
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	texts := &pictureTexts{env: env}
-	defer texts.stop()
-	made := service.New(service.Options{
-		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
-			return env.Open(ctx, cfg, pipeline.WithLogger(log))
-		},
-		Devices: env.Native.Devices, Classify: classify, Texts: texts.of, Limit: 1 << 20, MaxModels: o.models, Now: env.Now,
-	})
-	defer made.Close()
-	current := func() *catalog.Catalog { return cat }
-	worker := dispatch.New(dispatch.Options{Queue: q, Store: store, Service: made, Catalog: current, Name: workerName(), Models: o.models,
-		Log: log})
-	s := studio.New(studio.Options{Queue: q, Store: store, Service: made, Catalog: current, Check: checkJobs, Plan: env.Plan, Log: log,
-		Now: env.Now})
-	server := serve.New(serve.Options{Studio: s, Faces: faces, Version: Version(), Log: log})
-	working, stop := context.WithCancel(ctx)
-	defer stop()
-	worked := make(chan struct{})
-	go func() {
-		defer close(worked)
-		worker.Run(working)
-	}()
-	o.announce(env, l.Addr())
-	err = server.Serve(ctx, l)
-	stop()
-	<-worked
-	made.Stop()
-	return err
-}
-
-// announce prints where the server listens.
-func (o serveOptions) announce(env Env, a net.Addr) {
-	if o.json {
-		_ = json.NewEncoder(exact(env.Stdout)).Encode(map[string]any{"event": "ready", "url": "http://" + a.String(), "pid": os.Getpid(),
-			"time": env.Now().UTC().Format(time.RFC3339)})
-		return
-	}
-	_, _ = fmt.Fprintf(env.Stdout, "ready: http://%s\n", a) // nowhere is left to complain to
+	dir, err := env.ConfigDir()
+	return filepath.Join(dir, name, "serve"), err
 }
 
 // workerName is a name that no other worker has.
 func workerName() string {
 	host, _ := os.Hostname() // a name without one is as good
 	return strings.ToLower(host) + "." + durable.NewID()
+}
+
+func (o serveOptions) execute(ctx context.Context, env Env) error {
+	var certificate *tls.Config
+	if o.cert != "" {
+		certificate = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	s := &server{serveOptions: o, env: env, tls: certificate}
+	err := s.open(ctx)
+	if err == nil {
+		err = s.run(ctx)
+	}
+	return errors.Join(err, s.close())
 }

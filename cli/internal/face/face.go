@@ -71,7 +71,8 @@ func Status(k studio.Kind) int {
 	status, ok := map[studio.Kind]int{studio.Invalid: http.StatusUnprocessableEntity, studio.NotFound: http.StatusNotFound,
 		studio.Conflict: http.StatusConflict, studio.Forbidden: http.StatusForbidden, studio.TooMany: http.StatusTooManyRequests,
 		studio.TooLarge: http.StatusRequestEntityTooLarge, studio.Unavailable: http.StatusServiceUnavailable,
-		studio.Unknown: http.StatusUnauthorized, studio.Malformed: http.StatusBadRequest}[k]
+		studio.Unknown: http.StatusUnauthorized, studio.Malformed: http.StatusBadRequest,
+		studio.WrongMethod: http.StatusMethodNotAllowed}[k]
 	if !ok {
 		return http.StatusInternalServerError
 	}

@@ -134,17 +134,11 @@ func (w *eventWriter) write(data []byte) error {
 		w.c.SetHeader("Cache-Control", "no-store")
 		w.c.SetStatus(http.StatusOK)
 	}
-	if rw, ok := w.w.(http.ResponseWriter); ok {
-		control := http.NewResponseController(rw)
-		_ = control.SetWriteDeadline(time.Now().Add(writeTime)) // a writer that knows no deadlines has the connection's
-		if _, err := w.w.Write(data); err != nil {
-			return err
-		}
-		return control.Flush()
+	if _, err := w.w.Write(data); err != nil {
+		return err
 	}
-	_, err := w.w.Write(data)
-	return err
+	if rw, ok := w.w.(http.ResponseWriter); ok {
+		return http.NewResponseController(rw).Flush()
+	}
+	return nil
 }
-
-// writeTime is how long a client may take to read a piece of an answer.
-const writeTime = 30 * time.Second

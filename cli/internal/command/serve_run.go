@@ -1,0 +1,220 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daguerre-go/daguerre/cli/internal/serve"
+	"github.com/daguerre-go/daguerre/cli/internal/trace"
+	"github.com/daguerre-go/daguerre/internal/blobs"
+	"github.com/daguerre-go/daguerre/internal/catalog"
+	"github.com/daguerre-go/daguerre/internal/dispatch"
+	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/internal/studio"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+// server is a running serve command: its parts, in the order in which they are opened. They are closed in the opposite order.
+type server struct {
+	serveOptions
+	env Env
+	log *slog.Logger
+
+	catalog     atomic.Pointer[catalog.Catalog]
+	tls         *tls.Config // nil: without
+	certificate atomic.Pointer[tls.Certificate]
+	tokens      *serve.Tokens // the last that could be read; nil: none are needed
+
+	closers []func() error
+	listen  net.Listener
+	service *service.Service
+	worker  *dispatch.Worker
+	studio  *studio.Studio
+	http    *serve.Server
+}
+
+// open opens everything that the server needs.
+func (s *server) open(ctx context.Context) error {
+	level := slog.LevelInfo
+	if s.verbose {
+		level = slog.LevelDebug
+	}
+	s.log = slog.New(slog.NewJSONHandler(s.env.Stderr, &slog.HandlerOptions{Level: level}))
+	if err := s.load(); err != nil {
+		return err
+	}
+	if s.data == "" {
+		var err error
+		if s.data, err = s.env.dataDir(); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return usagef(name+" serve", "--addr: %v", err)
+	}
+	s.listen = l
+	s.closing(func() error { _ = l.Close(); return nil }) // it may be closed already
+	store, err := blobs.Open(ctx, cmp.Or(s.store, filepath.Join(s.data, "store")))
+	if err != nil {
+		return err
+	}
+	s.closing(store.Close)
+	q, err := durable.Open(ctx, durable.Options{Dir: s.data, URL: s.nats, Creds: s.natsCreds, Listen: s.serveOptions.listen,
+		Replicas: s.replicas, Keep: s.keep, Attempts: s.attempts, Log: s.log, Now: s.env.Now})
+	if err != nil {
+		return err
+	}
+	s.closing(func() error { q.Close(); return nil })
+	texts := &pictureTexts{env: s.env}
+	s.closing(func() error { texts.stop(); return nil })
+	s.service = service.New(service.Options{
+		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+			return s.env.Open(ctx, cfg, pipeline.WithLogger(s.log))
+		},
+		Devices: s.env.Native.Devices, Classify: classify, Texts: texts.of, Limit: 1 << 20, MaxModels: s.models, Now: s.env.Now,
+	})
+	s.closing(func() error { s.service.Close(); return nil })
+	s.worker = dispatch.New(dispatch.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Name: workerName(),
+		Models: s.models, Grace: s.grace, Log: s.log})
+	s.studio = studio.New(studio.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Check: checkJobs,
+		Plan: s.env.Plan, Limit: s.limit, Log: s.log, Now: s.env.Now})
+	wrap, err := s.traces(ctx)
+	if err != nil {
+		return err
+	}
+	s.http = serve.New(serve.Options{Studio: s.studio, Faces: faces, Version: Version(), Tokens: s.tokens, Insecure: s.insecure,
+		Origins: s.origins, MaxBody: int64(s.maxBody) << 20, Connections: s.connections, Log: s.log, Wrap: wrap})
+	return nil
+}
+
+func (s *server) closing(f func() error) { s.closers = append(s.closers, f) }
+
+// close closes what was opened.
+func (s *server) close() (err error) {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
+	}
+	return err
+}
+
+// traces begins to send traces, where the environment says so.
+func (s *server) traces(ctx context.Context) (wrap func(http.Handler) http.Handler, err error) {
+	if !trace.Wanted() {
+		return nil, nil
+	}
+	wrap, stop, err := trace.Start(ctx, Version())
+	if err != nil {
+		return nil, err
+	}
+	s.closing(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := stop(ctx); err != nil {
+			s.log.Warn("the last traces could not be sent", "error", err)
+		}
+		return nil
+	})
+	return wrap, nil
+}
+
+// load reads the models, the tokens and the certificate, at the start and at SIGHUP. What cannot be read leaves everything as it was.
+func (s *server) load() error {
+	c, err := catalog.New(s.serveOptions.catalog)
+	if err != nil {
+		return err
+	}
+	tokens := s.tokens
+	if s.serveOptions.tokens != "" {
+		if tokens, err = serve.ReadTokens(s.serveOptions.tokens, s.tokens); err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+	}
+	if s.tls != nil {
+		cert, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+		s.certificate.Store(&cert)
+		s.tls.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }
+		s.tls.NextProtos = []string{"http/1.1"}
+	}
+	s.catalog.Store(c)
+	s.tokens = tokens
+	return nil
+}
+
+// run serves until ctx ends. Then it takes nothing new, gives back what it has not begun with, finishes the rest, and ends.
+func (s *server) run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var work sync.WaitGroup
+	work.Go(func() { s.worker.Run(working) })
+	work.Go(func() { s.studio.Tend(working) })
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listen, s.tls) }()
+	s.announce()
+	var hangups <-chan struct{}
+	if s.env.Hangups != nil {
+		hangups = s.env.Hangups()
+	}
+	for {
+		select {
+		case <-hangups:
+			s.reload()
+			continue
+		case err := <-served:
+			stop()
+			work.Wait()
+			return err
+		case <-ctx.Done():
+		}
+		break
+	}
+	s.log.Info("the server ends: it takes nothing new, and finishes what it has begun with")
+	s.http.Drain()
+	stop()
+	work.Wait()
+	s.service.Stop()
+	err := s.http.Close()
+	return errors.Join(err, <-served)
+}
+
+// reload reads again what SIGHUP has read again.
+func (s *server) reload() {
+	if err := s.load(); err != nil {
+		s.log.Error("nothing is changed: what SIGHUP asks to read again is wrong", "error", err)
+		return
+	}
+	s.http.SetTokens(s.tokens)
+	s.log.Info("models, tokens and certificate were read again")
+}
+
+// announce prints where the server listens.
+func (s *server) announce() {
+	scheme := "http://"
+	if s.tls != nil {
+		scheme = "https://"
+	}
+	url := scheme + s.listen.Addr().String()
+	s.log.Info("ready", "url", url, "data", s.data, "tokens", s.tokens != nil)
+	if s.json {
+		_ = json.NewEncoder(exact(s.env.Stdout)).Encode(map[string]any{"event": "ready", "url": url, "pid": os.Getpid(), "version": Version(),
+			"time": s.env.Now().UTC().Format(time.RFC3339)}) // nowhere is left to complain to
+		return
+	}
+	_, _ = fmt.Fprintf(s.env.Stdout, "ready: %s\n", url)
+}
