@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -91,6 +92,15 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 				errs.Add(at("lora[%d].path", k), "is a path; give the adapter's name")
 			}
 			named(LoRA, at("lora[%d].name", k), a.Name)
+		}
+		for key, text := range map[string]string{"prompt": job.Prompt, "prompt_2": job.Prompt2} {
+			if job.PromptSyntax == request.SyntaxPlain {
+				break // tags are text
+			}
+			_, tags, _ := prompt.ExtractLoRA(text) // what is wrong with them is told when the run is prepared
+			for _, tag := range tags {
+				named(LoRA, at("%s", key), tag.Name)
+			}
 		}
 		if job.SaveLatents != "" {
 			errs.Add(at("save_latents"), "is not offered by the server")

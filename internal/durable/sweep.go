@@ -85,18 +85,20 @@ func (q *Queue) hearAdvice(ctx context.Context) {
 		}
 		return
 	}
-	for ctx.Err() == nil {
-		m, err := c.Next(jetstream.FetchMaxWait(5 * time.Second))
-		if err != nil {
-			continue // there was none, or the servers are away
-		}
+	hearing, err := c.Consume(func(m jetstream.Msg) {
 		if err := q.heed(ctx, m); err != nil {
 			q.o.Log.Warn("a message that was given up could not be kept", "error", err)
-			_ = m.NakWithDelay(poll)
-			continue
+			_ = m.NakWithDelay(poll) // else it comes again later
+			return
 		}
 		_ = m.Ack() // else it comes again
+	})
+	if err != nil {
+		q.o.Log.Warn("nobody hears of messages that are given up", "error", err)
+		return
 	}
+	<-ctx.Done()
+	hearing.Stop()
 }
 
 // heed buries the run of one message.

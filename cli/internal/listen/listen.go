@@ -55,7 +55,7 @@ func New(h http.Handler, o Options) *Server {
 	}
 	s := &Server{limit: o.Connections, conns: map[net.Conn]state{}}
 	s.http = http.Server{Handler: h, ReadHeaderTimeout: def(o.Header, 10*time.Second), IdleTimeout: def(o.Idle, time.Minute),
-		MaxHeaderBytes: 64 << 10, ConnState: s.track, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+		MaxHeaderBytes: 64 << 10, ConnState: s.track, ConnContext: s.name, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	return s
 }
 
@@ -80,6 +80,33 @@ func (s *Server) track(c net.Conn, to http.ConnState) {
 		}
 	}
 	s.conns[c] = state{to != http.StateActive, time.Now()}
+}
+
+type connKey struct{}
+
+// handle is a connection and its server, for Waits.
+type handle struct {
+	s *Server
+	c net.Conn
+}
+
+// name has the contexts of a connection's requests tell which one it is.
+func (s *Server) name(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, handle{s, c})
+}
+
+// Waits tells that the server waits for the client of a request, for the rest of its body for example: the connection gives way to new ones
+// as idle ones do. waits is false when the server works again.
+func Waits(ctx context.Context, waits bool) {
+	h, ok := ctx.Value(connKey{}).(handle)
+	if !ok {
+		return
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if st, ok := h.s.conns[h.c]; ok && st.waits != waits {
+		h.s.conns[h.c] = state{waits, time.Now()}
+	}
 }
 
 // oldest is the connection that has waited for longest; nil: none waits. The mutex is held.

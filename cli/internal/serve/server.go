@@ -27,11 +27,12 @@ type Options struct {
 	Studio      *studio.Studio
 	Faces       []face.Face
 	Version     string
-	Tokens      *Tokens  // nil: everybody who reaches the server may use it
-	Insecure    bool     // without tokens, on a network that is trusted
-	Origins     []string // of pages of other sites that may use the server; "*": all
-	MaxBody     int64    // bytes of a request; 0: DefaultMaxBody
-	Connections int      // at once; 0: as listen has it
+	Tokens      *Tokens       // nil: everybody who reaches the server may use it
+	Insecure    bool          // without tokens, on a network that is trusted
+	Origins     []string      // of pages of other sites that may use the server; "*": all
+	MaxBody     int64         // bytes of a request; 0: DefaultMaxBody
+	BodyTime    time.Duration // for a body, besides what its bytes take; 0: DefaultBodyTime
+	Connections int           // at once; 0: as listen has it
 	Log         *slog.Logger
 	Wrap        func(http.Handler) http.Handler // around everything, for traces; nil: nothing
 }
@@ -66,6 +67,9 @@ func New(o Options) *Server {
 	if o.MaxBody <= 0 {
 		o.MaxBody = DefaultMaxBody
 	}
+	if o.BodyTime <= 0 {
+		o.BodyTime = DefaultBodyTime
+	}
 	s := &Server{o: o, guard: newGuard(o), mux: http.NewServeMux()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.metrics = newMetrics(o.Studio, prometheus.NewRegistry())
@@ -93,7 +97,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(face.WithRequest(r.Context(), id, log))
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	a := bounded(w, r.WithContext(ctx), s.o.MaxBody)
+	a := bounded(w, r.WithContext(ctx), s.o.MaxBody, s.o.BodyTime)
 	r = a.request
 	a.Header().Set("X-Request-Id", id)
 	a.Header().Set("X-Content-Type-Options", "nosniff")

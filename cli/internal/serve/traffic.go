@@ -1,32 +1,39 @@
 package serve
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/daguerre-go/daguerre/cli/internal/listen"
 )
 
-// What a client may take for its body: some time, and more for each byte.
+// What a client may take for its body where Options does not say: some time, and more for each byte.
 const (
-	bodyTime = 30 * time.Second
-	bodyRate = 32 << 10 // bytes a second
+	DefaultBodyTime = 30 * time.Second
+	bodyRate        = 32 << 10 // bytes a second
 )
 
 // body is a request's body with a limit on its size and on the time that it takes.
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController
+	ctx     context.Context
 	began   time.Time
+	limit   time.Duration // for nothing at all
 	read    int64
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	allowed := bodyTime + time.Duration(b.read/bodyRate)*time.Second
+	listen.Waits(b.ctx, true)
+	allowed := b.limit + time.Duration(b.read/bodyRate)*time.Second
 	_ = b.control.SetReadDeadline(b.began.Add(allowed)) // without one the connection's holds
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	if err != nil {
+		listen.Waits(b.ctx, false)
 		_ = b.control.SetReadDeadline(time.Time{}) // what follows is not the body's
 	}
 	return n, err
@@ -81,10 +88,10 @@ func (a *answer) finish() {
 const writeTime = 30 * time.Second
 
 // bounded limits a request's body, and watches the answer.
-func bounded(w http.ResponseWriter, r *http.Request, limit int64) *answer {
+func bounded(w http.ResponseWriter, r *http.Request, limit int64, took time.Duration) *answer {
 	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), request: r}
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(a, &body{ReadCloser: r.Body, control: a.control, began: time.Now()}, limit)
+		r.Body = http.MaxBytesReader(a, &body{ReadCloser: r.Body, control: a.control, ctx: r.Context(), began: time.Now(), limit: took}, limit)
 	}
 	return a
 }
