@@ -172,6 +172,19 @@ mutants: build ## damaged files of every kind through the built program (ARGS as
 
 RELEASE ?= build/release
 
+.PHONY: serve-faults
+serve-faults: build ## 300 runs on a server that is killed 30 times, against an undisturbed one (half an hour; ARGS="-runs 60 -kills 6")
+	$(GO) run ./tools/serving faults $(ARGS)
+
+.PHONY: serve-load
+serve-load: build ## 200 clients for five minutes, then 10,000 runs as fast as they are accepted (ARGS="-minutes 1")
+	$(GO) run ./tools/serving load $(ARGS)
+	$(GO) run ./tools/serving accept $(ARGS)
+
+.PHONY: serve-cost
+serve-cost: build ## what serving costs a picture, against generate, in turns; on an idle machine (ARGS as tools/serving's)
+	$(GO) run ./tools/serving cost $(ARGS)
+
 .PHONY: test-release
 test-release: ## the archive for this machine in build/release: unpacked, installed and embedded, from an empty home without a compiler
 	DAGUERRE_RELEASE="$(abspath $(RELEASE))" $(GO) test -count 1 -run 'FromNothing|InstallEnds|InstallWithoutRoom|InstallProcesses|EnsureInANewModule' ./cli/e2e

@@ -46,12 +46,11 @@ const patience = 30 * time.Second
 type Worker struct {
 	o Options
 
-	mu      sync.Mutex
-	tasks   map[*task]bool // in work
-	free    chan struct{}  // closed, and replaced, when one ends
-	model   string         // of the run that was taken last
-	since   time.Time      // when runs for that model began to go first
-	stopped bool
+	mu    sync.Mutex
+	tasks map[*task]bool // in work
+	free  chan struct{}  // closed, and replaced, when one ends
+	model string         // of the run that was taken last
+	since time.Time      // when runs for that model began to go first
 }
 
 // New makes a Worker.

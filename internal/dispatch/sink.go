@@ -15,7 +15,7 @@ import (
 	"strings"
 	"sync"
 
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // as the other formats above
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )

@@ -62,7 +62,8 @@ func (q *Queue) Prioritize(ctx context.Context, owner, id string, priority int) 
 }
 
 // Remember keeps a change of a run's adapters for its worker, and for the next one if that dies.
-func (q *Queue) Remember(ctx context.Context, owner, id string, merge func(changes json.RawMessage) (json.RawMessage, error)) (Record, error) {
+func (q *Queue) Remember(ctx context.Context, owner, id string,
+	merge func(changes json.RawMessage) (json.RawMessage, error)) (Record, error) {
 	return q.Update(ctx, owner, id, func(r *Record) (err error) {
 		if r.State.Ended() {
 			return fmt.Errorf("%w: it has ended as %s", ErrState, r.State)

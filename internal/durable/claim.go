@@ -21,8 +21,8 @@ type Claim struct {
 	msg jetstream.Msg
 }
 
-// Suspect reports whether a worker has died with this run in work: perhaps of it. Such a run is made alone, so that no other run is taken for
-// a dangerous one.
+// Suspect reports whether a worker has died with this run in work: perhaps of it. Such a run is made alone, so that no other run is
+// taken for a dangerous one.
 func (c *Claim) Suspect() bool { return c.Attempts > 1 }
 
 // Redelivered reports whether a worker may have had the run before.

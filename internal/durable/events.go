@@ -31,8 +31,8 @@ const (
 // Last reports whether the event is the last one of its run.
 func (e Event) Last() bool { return e.Name == eventDone || e.Name == eventError }
 
-// Tell keeps an event of a run. once, where set, tells it from the run's others: a second one with it is dropped. It does not wait until the
-// event is kept; Told does.
+// Tell keeps an event of a run. once, where set, tells it from the run's others: a second one with it is dropped. It does not wait until
+// the event is kept; Told does.
 func (q *Queue) Tell(owner, id, name, once string, body any) error {
 	m, err := message(eventSubject(owner, id), name, body)
 	if err != nil {

@@ -25,7 +25,7 @@ func (q *Queue) follow(ctx, background context.Context) error {
 	if _, err = q.nc.Subscribe(workRoot+">", func(m *nats.Msg) { q.hear(m.Data) }); err != nil {
 		return err
 	}
-	if _, err = q.nc.Subscribe(wakeTopic, func(m *nats.Msg) { q.known.wake() }); err != nil {
+	if _, err = q.nc.Subscribe(wakeTopic, func(*nats.Msg) { q.known.wake() }); err != nil {
 		return err
 	}
 	known := make(chan struct{}, 2)

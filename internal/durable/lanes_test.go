@@ -102,7 +102,8 @@ func TestFollow(t *testing.T) {
 func TestNames(t *testing.T) {
 	assert.True(t, IsID(NewID()))
 	assert.True(t, IsID(KeyedID("a", "../x")))
-	for _, bad := range []string{"", "r", "../../etc/passwd", NewID() + "x", NewID()[:24] + "*", NewID()[:24] + ".", "x" + NewID()[1:], NewID()[:24] + "U"} {
+	for _, bad := range []string{"", "r", "../../etc/passwd", NewID() + "x", NewID()[:24] + "*", NewID()[:24] + ".",
+		"x" + NewID()[1:], NewID()[:24] + "U"} {
 		assert.False(t, IsID(bad), bad)
 	}
 	for _, bad := range []string{"", ".", "..", "a.b", "a/b", "a b", "a*", ">", "ü", "a\x00"} {

@@ -142,7 +142,8 @@ func (q *Queue) create(ctx context.Context) (err error) {
 		Description: "runs that workers died of"})
 	stream(jetstream.StreamConfig{Name: adviceStream, Subjects: []string{adviceRoot}, Retention: jetstream.WorkQueuePolicy,
 		Description: "messages that JetStream gave up"})
-	q.runs = bucket(jetstream.KeyValueConfig{Bucket: runBucket, LimitMarkerTTL: time.Hour, Description: "the state of each run that a worker has taken"})
+	q.runs = bucket(jetstream.KeyValueConfig{Bucket: runBucket, LimitMarkerTTL: time.Hour,
+		Description: "the state of each run that a worker has taken"})
 	q.lanes = bucket(jetstream.KeyValueConfig{Bucket: laneBucket, Description: "the queues: a priority, an owner and a model each"})
 	q.previews = bucket(jetstream.KeyValueConfig{Bucket: previewStore, Storage: jetstream.MemoryStorage, TTL: 10 * time.Minute,
 		MaxValueSize: maxPreview, Description: "how pictures stand"})

@@ -57,7 +57,7 @@ func (s *Studio) Memory(ctx context.Context) (service.MemoryInfo, error) {
 }
 
 // Plan tells how much memory a run would need.
-func (s *Studio) Plan(ctx context.Context, c Caller, body []byte) (p pipeline.MemoryPlan, err error) {
+func (s *Studio) Plan(ctx context.Context, _ Caller, body []byte) (p pipeline.MemoryPlan, err error) {
 	run, _, _, err := s.o.Catalog().Decode(body)
 	if err == nil {
 		err = s.o.Catalog().Resolve(&run, func(string) ([]byte, error) { return nil, fmt.Errorf("a plan reads no uploads") })
@@ -70,7 +70,8 @@ func (s *Studio) Plan(ctx context.Context, c Caller, body []byte) (p pipeline.Me
 }
 
 // ControlMap makes the map that a ControlNet is given of a picture, as a PNG file.
-func (s *Studio) ControlMap(ctx context.Context, unit request.ControlNet, width, height *int) (p service.Picture, warnings []string, err error) {
+func (s *Studio) ControlMap(ctx context.Context, unit request.ControlNet, width, height *int) (p service.Picture, warnings []string,
+	err error) {
 	done := make(chan error, 1)
 	err = s.o.Service.Compute(service.Ask{ID: "map." + durable.NewID(), Type: "controlnet", Tell: func(e service.Event) {
 		switch e := e.(type) {

@@ -302,7 +302,8 @@ func (s *Studio) Open(ctx context.Context, c Caller, id string, job, index int) 
 		return p, nil, 0, explain(err)
 	}
 	if len(keys) == 0 || job >= len(r.Seeds) {
-		return p, nil, 0, &Problem{Kind: NotFound, Code: "not_found", Message: fmt.Sprintf("there is no picture %d of job %d, or not yet", index, job)}
+		return p, nil, 0, &Problem{Kind: NotFound, Code: "not_found",
+			Message: fmt.Sprintf("there is no picture %d of job %d, or not yet", index, job)}
 	}
 	f, _ := dispatch.ParsePicture(keys[0])
 	file, size, err = s.o.Store.Read(ctx, keys[0])
@@ -334,7 +335,8 @@ func (s *Studio) Manifest(ctx context.Context, c Caller, id string, job, index i
 			}
 		}
 	}
-	return nil, &Problem{Kind: NotFound, Code: "not_found", Message: "the picture carries no manifest: only PNG files do, unless metadata is false"}
+	return nil, &Problem{Kind: NotFound, Code: "not_found",
+		Message: "the picture carries no manifest: only PNG files do, unless metadata is false"}
 }
 
 // Preview returns the last preview of a run that asked for previews, a JPEG file, and its number.

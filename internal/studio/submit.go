@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -167,7 +168,7 @@ func (s *Studio) allow(c Caller, sub Submission, run request.Run) error {
 	l, images := c.Limits, 0
 	for i, job := range run.Jobs {
 		images += max(job.NumImages, 1)
-		for key, n := range map[string]int{"num_inference_steps": max(job.NumInferenceSteps, request.DefaultNumInferenceSteps*zero(job.NumInferenceSteps)),
+		for key, n := range map[string]int{"num_inference_steps": cmp.Or(job.NumInferenceSteps, request.DefaultNumInferenceSteps),
 			"refiner_steps": job.RefinerSteps, "hires.steps": job.Hires.Steps} {
 			if l.Steps > 0 && n > l.Steps {
 				errs.Add(run.Path(i, key), "is %d; you may take %d", n, l.Steps)
@@ -186,15 +187,8 @@ func (s *Studio) allow(c Caller, sub Submission, run request.Run) error {
 	return invalid(errs.Err())
 }
 
-func zero(n int) int {
-	if n == 0 {
-		return 1
-	}
-	return 0
-}
-
-// pixels is how many pixels a job's pictures have in their largest pass. What is not said is the model's own size, or that of a picture that
-// was sent, which the upload's limits bound.
+// pixels is how many pixels a job's pictures have in their largest pass. What is not said is the model's own size, or that of a picture
+// that was sent, which the upload's limits bound.
 func pixels(job request.Request) int64 {
 	n := int64(job.Width) * int64(job.Height)
 	if job.Hires.On() && job.Width > 0 && job.Height > 0 {

@@ -65,8 +65,8 @@ func (o serveOptions) check(path string) error {
 	case o.tokens != "" && o.insecure:
 		return usagef(path, "--token-file and --insecure exclude each other; with tokens the server is not open")
 	case o.tokens == "" && !o.insecure && !loopback(host):
-		return usagef(path, "--addr %s can be reached from other machines, and everybody there could use it; give --token-file (docs/serving.md), "+
-			"or --insecure if the network is trusted", o.addr)
+		return usagef(path, "--addr %s can be reached from other machines, and everybody there could use it; give --token-file "+
+			"(docs/serving.md), or --insecure if the network is trusted", o.addr)
 	case (o.cert == "") != (o.key == ""):
 		return usagef(path, "--tls-cert and --tls-key go together; one of them is missing")
 	case o.nats == "" && (o.natsCreds != "" || o.replicas > 1):

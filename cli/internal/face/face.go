@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -146,6 +147,5 @@ func FileName(run string, p studio.Picture) string {
 	if ext == "" {
 		ext = p.Format
 	}
-	return "daguerre-" + strconv.FormatInt(p.Seed, 10) + "-" + run[:min(len(run), 9)] + "-" + strconv.Itoa(p.Job) + "-" + strconv.Itoa(p.Index) +
-		"." + ext
+	return fmt.Sprintf("daguerre-%d-%s-%d-%d.%s", p.Seed, run[:min(len(run), 9)], p.Job, p.Index, ext)
 }

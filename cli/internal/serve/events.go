@@ -29,8 +29,8 @@ type eventsInput struct {
 func (a *api) events() {
 	op := operation("get-events", http.MethodGet, "/v1/runs/{id}/events", "Follow a run by server-sent events", "runs", http.StatusNotFound,
 		http.StatusUnprocessableEntity)
-	op.Description = "The events of docs/worker.md. Kept events have an id; progress and preview have none and are not repeated. The stream ends " +
-		"after done or error. 204: the run has ended, and you have all of it."
+	op.Description = "The events of docs/worker.md. Kept events have an id; progress and preview have none and are not repeated. The " +
+		"stream ends after done or error. 204: the run has ended, and you have all of it."
 	op.Responses = map[string]*huma.Response{
 		"200": {Description: "events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}},
 		"204": {Description: "nothing follows"},

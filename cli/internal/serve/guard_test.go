@@ -52,7 +52,8 @@ func tokens(t *testing.T, more string) *serve.Tokens {
 func TestTokens(t *testing.T) {
 	s := servetest.Start(t, servetest.Options{Serve: serve.Options{Tokens: tokens(t, "")}})
 	c := of(t, s)
-	for _, path := range []string{"/v1/runs", "/v1/runs/x", "/v1/catalog/models", "/v1/devices", "/metrics", "/v1/openapi.json", "/", "/nothing"} {
+	for _, path := range []string{"/v1/runs", "/v1/runs/x", "/v1/catalog/models", "/v1/devices", "/metrics", "/v1/openapi.json",
+		"/", "/nothing"} {
 		for _, token := range []string{"", "wrong-token-0123456789", alice[:len(alice)-1], alice + "x", strings.ToUpper(alice)} {
 			a := c.as(token).do("GET", path, nil)
 			require.Contains(t, []int{401, 429}, a.status, "%s with %q", path, token)
@@ -76,8 +77,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestOthersRunsAreInvisible looks at a run with another token: every answer is the one for a run that does not exist. An administrator sees
-// it.
+// TestOthersRunsAreInvisible looks at a run with another token: every answer is the one for a run that does not exist. An administrator
+// sees it.
 func TestOthersRunsAreInvisible(t *testing.T) {
 	s := servetest.Start(t, servetest.Options{Serve: serve.Options{Tokens: tokens(t, "")}})
 	a, b := of(t, s).as(alice), of(t, s).as(bob)
@@ -226,7 +227,8 @@ func TestTraversalInURLs(t *testing.T) {
 	c := of(t, s)
 	id := c.submit(run())
 	require.Equal(t, "done", c.end(id).name)
-	for _, bad := range []string{"..", "%2e%2e", "..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "x%00", "*", ">", "%2a", id + "%2f..", "%ff"} {
+	for _, bad := range []string{"..", "%2e%2e", "..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "x%00", "*", ">", "%2a",
+		id + "%2f..", "%ff"} {
 		for _, path := range []string{"/v1/runs/" + bad, "/v1/runs/" + bad + "/events", "/v1/runs/" + bad + "/pictures/0/0",
 			"/v1/runs/" + id + "/pictures/" + bad + "/0", "/v1/runs/" + id + "/pictures/0/" + bad, "/v1/runs/" + bad + "/preview",
 			"/v1/runs/" + id + "/pictures/0/0/" + bad} {

@@ -82,7 +82,8 @@ func (a *api) lists(maxBody int64) {
 			Preprocessors []service.Preprocessor `json:"preprocessors"`
 		}
 	}
-	huma.Register(a.h, operation("list-preprocessors", http.MethodGet, "/v1/catalog/preprocessors", "List preprocessors of ControlNet pictures",
+	huma.Register(a.h, operation("list-preprocessors", http.MethodGet, "/v1/catalog/preprocessors",
+		"List preprocessors of ControlNet pictures",
 		"catalog"), func(ctx context.Context, _ *struct{}) (*preprocessors, error) {
 		list, err := a.s.Preprocessors()
 		if err != nil {

@@ -79,7 +79,8 @@ var (
 	waitDesc = prometheus.NewDesc("daguerre_queue_oldest_seconds", "Age of the run that waits for longest.", nil, nil)
 	leftDesc = prometheus.NewDesc("daguerre_queue_images", "Pictures of runs that have not ended.", nil, nil)
 	madeDesc = prometheus.NewDesc("daguerre_images_total", "Pictures that this process has made.", nil, nil)
-	rssDesc  = prometheus.NewDesc("daguerre_native_bytes", "Memory that open models hold, by model and component.", []string{"model", "component"}, nil)
+	rssDesc  = prometheus.NewDesc("daguerre_native_bytes", "Memory that open models hold, by model and component.",
+		[]string{"model", "component"}, nil)
 )
 
 // Describe implements prometheus.Collector.

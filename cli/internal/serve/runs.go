@@ -96,8 +96,8 @@ func (a *api) runs(maxBody int64) {
 		func(ctx context.Context, in *priorityInput) (*runOutput, error) {
 			return output(ctx)(a.s.Prioritize(ctx, face.Caller(ctx), in.ID, in.Body.Priority))
 		})
-	huma.Register(a.h, operation("set-adapter", http.MethodPatch, "/v1/runs/{id}/adapters/{name}", "Change an adapter of a run that has not ended",
-		"runs", http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.adapt)
+	huma.Register(a.h, operation("set-adapter", http.MethodPatch, "/v1/runs/{id}/adapters/{name}",
+		"Change an adapter of a run that has not ended", "runs", http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.adapt)
 	a.events()
 }
 
@@ -122,7 +122,8 @@ func (a *api) submit(ctx context.Context, in *submitInput) (*runOutput, error) {
 			body, err = run.EncodeJSON(request.SnakeCase)
 		}
 		if err != nil {
-			return nil, fail(ctx, &studio.Problem{Kind: studio.Invalid, Code: string(service.CodeInvalid), Message: err.Error(), Fields: fieldsOf(err)})
+			return nil, fail(ctx, &studio.Problem{Kind: studio.Invalid, Code: string(service.CodeInvalid), Message: err.Error(),
+				Fields: fieldsOf(err)})
 		}
 	}
 	run, _, err := a.s.Submit(ctx, face.Caller(ctx), studio.Submission{Body: body, Key: in.Key, Priority: in.Priority,

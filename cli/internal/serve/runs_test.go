@@ -76,8 +76,10 @@ func TestSameWhateverTheForm(t *testing.T) {
 		return c.do("GET", pictureURL(id, 0, 0), nil).body
 	}
 	want := file(c.submit(run()))
-	assert.Equal(t, want, file(c.submit(map[string]any{"prompt": "x", "seed": 7, "steps": 2, "width": 64, "height": 64, "sampler_name": "Euler"})))
-	a := c.do("POST", "/v1/runs", "prompt = \"x\"\nseed = 7\nnum_inference_steps = 2\nwidth = 64\nheight = 64\n", "Content-Type", "application/toml")
+	assert.Equal(t, want, file(c.submit(map[string]any{"prompt": "x", "seed": 7, "steps": 2, "width": 64, "height": 64,
+		"sampler_name": "Euler"})))
+	a := c.do("POST", "/v1/runs", "prompt = \"x\"\nseed = 7\nnum_inference_steps = 2\nwidth = 64\nheight = 64\n",
+		"Content-Type", "application/toml")
 	require.Equal(t, 202, a.status, string(a.body))
 	assert.Equal(t, want, file(a.table(t)["id"].(string)))
 	for format, begin := range map[string]string{"png": "\x89PNG", "jpeg": "\xff\xd8", "webp": "RIFF"} {

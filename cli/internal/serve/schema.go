@@ -10,7 +10,8 @@ import (
 
 // runBody is the body of operations that take a run.
 func runBody(huma.API) *huma.RequestBody {
-	schema := &huma.Schema{Type: huma.TypeObject, Description: "a run: docs/requests.md, and daguerre request schema", AdditionalProperties: true,
+	schema := &huma.Schema{Type: huma.TypeObject, Description: "a run: docs/requests.md, and daguerre request schema",
+		AdditionalProperties: true,
 		Properties: map[string]*huma.Schema{"model": {Type: huma.TypeString}, "prompt": {Type: huma.TypeString},
 			"negative_prompt": {Type: huma.TypeString}, "width": {Type: huma.TypeInteger}, "height": {Type: huma.TypeInteger},
 			"num_images": {Type: huma.TypeInteger}, "seed": {Type: huma.TypeInteger}, "num_inference_steps": {Type: huma.TypeInteger}}}

@@ -142,6 +142,6 @@ func Start(t testing.TB, o Options) *Server {
 func (s *Server) Stop() { s.end() }
 
 // texts puts the prompt into PNG files, and a manifest.
-func texts(_ context.Context, _ request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
+func texts(_ context.Context, _ request.Model, plan *pipeline.Result, _ pipeline.Image) ([]imagefile.Text, error) {
 	return []imagefile.Text{{Keyword: "parameters", Value: plan.Request.Prompt}, {Keyword: "daguerre", Value: `{"prompt": "x"}`}}, nil
 }

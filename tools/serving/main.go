@@ -1,0 +1,72 @@
+//go:build unix
+
+// Command serving tries the server of daguerre as a whole, from outside: it kills it, loads it, and measures what it costs.
+//
+//	go run ./tools/serving faults        300 runs while the server is killed 30 times (make serve-faults)
+//	go run ./tools/serving load          200 clients for five minutes (make serve-load)
+//	go run ./tools/serving accept        10,000 runs as fast as they are accepted (make serve-load)
+//	go run ./tools/serving cost          the server against daguerre generate (make serve-cost)
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+)
+
+// options are the flags of all subcommands.
+type options struct {
+	program string
+	dir     string
+	args    string // more flags of serve
+	runs    int
+	kills   int
+	clients int
+	minutes float64
+	rounds  int
+	seed    uint64
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "serving:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	commands := map[string]func(context.Context, options) error{"faults": faults, "load": load, "accept": accept, "cost": cost}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		return fmt.Errorf("name what to do: faults, load, accept or cost")
+	}
+	var o options
+	f := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	f.StringVar(&o.program, "program", "bin/daguerre", "the program")
+	f.StringVar(&o.dir, "dir", "", "folder for the server's files; empty: a temporary one")
+	f.StringVar(&o.args, "args", "", "more flags of serve, with spaces between")
+	f.IntVar(&o.runs, "runs", map[string]int{"faults": 300, "accept": 10000, "cost": 24}[os.Args[1]], "runs to submit")
+	f.IntVar(&o.kills, "kills", 30, "faults: how often the server is killed")
+	f.IntVar(&o.clients, "clients", 200, "load, accept: clients at once")
+	f.Float64Var(&o.minutes, "minutes", 5, "load: how long")
+	f.IntVar(&o.rounds, "rounds", 8, "cost: rounds")
+	f.Uint64Var(&o.seed, "seed", 1, "of what is random")
+	if err := f.Parse(os.Args[2:]); err != nil {
+		return err
+	}
+	if o.dir == "" {
+		dir, err := os.MkdirTemp("", "daguerre-serving-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // it is the system's folder for such
+		o.dir = dir
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return commands[os.Args[1]](ctx, o)
+}
+
+func (o options) serveArgs() []string { return strings.Fields(o.args) }
