@@ -24,7 +24,8 @@ var checked = []string{
 var plain = []string{
 	"Request.NegativePrompt", "Request.NegativePrompt2", "Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
 	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.GuidanceBatch", "Hires.Upscaler",
-	"Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor", "ControlNet.PreprocessorOptions",
+	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
+	"ControlNet.PreprocessorOptions",
 	"ControlNet.UnionType",
 }
 
