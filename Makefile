@@ -181,6 +181,10 @@ serve-load: build ## 200 clients for five minutes, then 10,000 runs as fast as t
 	$(GO) run ./tools/serving load $(ARGS)
 	$(GO) run ./tools/serving accept $(ARGS)
 
+.PHONY: serve-schema
+serve-schema: build ## 2,000 requests made from the server's OpenAPI document, by schemathesis (Python 3.10)
+	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" sh tools/serving/schema.sh $(ARGS)
+
 .PHONY: serve-cost
 serve-cost: build ## what serving costs a picture, against generate, in turns; on an idle machine (ARGS as tools/serving's)
 	$(GO) run ./tools/serving cost $(ARGS)

@@ -117,6 +117,6 @@ const apiText = `Runs are submitted, followed by events, and their pictures are 
 // operation describes an operation; errors lists the statuses of its errors besides those that each may have.
 func operation(id, method, path, summary, tag string, errors ...int) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tag},
-		Errors: append([]int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusInternalServerError,
-			http.StatusServiceUnavailable}, errors...)}
+		Errors: append([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden,
+			http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}, errors...)}
 }
