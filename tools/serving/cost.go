@@ -22,7 +22,8 @@ const mostCost = 1.02
 func cost(ctx context.Context, o options) error {
 	file := filepath.Join(o.dir, "run.toml")
 	var text strings.Builder
-	fmt.Fprintf(&text, "model = \"nano\"\nnum_images = 8\nprompt = \"a red circle\"\noutput = %q\n", filepath.Join(o.dir, "p-{job}-{index}.png"))
+	fmt.Fprintf(&text, "model = \"nano\"\nnum_images = 8\nprompt = \"a red circle\"\noutput = %q\n",
+		filepath.Join(o.dir, "p-{job}-{index}.png"))
 	for i := range o.runs {
 		fmt.Fprintf(&text, "[[job]]\nseed = %d\n", 100*i)
 	}
@@ -54,11 +55,12 @@ func cost(ctx context.Context, o options) error {
 		}
 		n := float64(8 * o.runs)
 		used := s.cpu() - before
-		fmt.Printf("round %d: generate %.2f ms a picture (%.2f of CPU), serve %.2f (%.2f)\n", round, ms(wall)/n, ms(cpu)/n, ms(served)/n, ms(used)/n)
+		fmt.Printf("round %d: generate %.2f ms a picture (%.2f of CPU), serve %.2f (%.2f)\n", round,
+			ms(wall)/n, ms(cpu)/n, ms(served)/n, ms(used)/n)
 		ratios, cpus = append(ratios, served.Seconds()/wall.Seconds()), append(cpus, used.Seconds()/cpu.Seconds())
 	}
-	fmt.Printf("a picture takes %.3f of the time that it takes with generate, and %.3f of its CPU time (medians of %d rounds)\n", median(ratios),
-		median(cpus), o.rounds)
+	fmt.Printf("a picture takes %.3f of the time that it takes with generate, and %.3f of its CPU time (medians of %d rounds)\n",
+		median(ratios), median(cpus), o.rounds)
 	if median(ratios) > mostCost {
 		return fmt.Errorf("it may be %.2f", mostCost)
 	}
@@ -70,8 +72,8 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// generate runs generate. The time is that from its first to its last picture, as its events tell, and the CPU time that of the process; both
-// leave out the loading of the model as far as they can.
+// generate runs generate. The time is that from its first to its last picture, as its events tell, and the CPU time that of the process;
+// both leave out the loading of the model as far as they can.
 func (o options) generate(ctx context.Context, file string) (wall, cpu time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, o.program, "generate", "--no-config", "-c", file, "--json", "--no-resume")
 	cmd.Stderr = os.Stderr

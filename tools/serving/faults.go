@@ -21,7 +21,8 @@ const faultTime = time.Hour
 
 // faultRun is the request of a run of one to eight pictures.
 func faultRun(i int, r *rand.Rand) map[string]any {
-	return map[string]any{"prompt": fmt.Sprintf("a %s %s", []string{"red", "blue", "green"}[i%3], []string{"circle", "square", "triangle"}[i/3%3]),
+	return map[string]any{"prompt": fmt.Sprintf("a %s %s", []string{"red", "blue", "green"}[i%3],
+		[]string{"circle", "square", "triangle"}[i/3%3]),
 		"seed": 1000 * i, "num_images": 1 + r.IntN(8), "num_inference_steps": 8 + r.IntN(8)}
 }
 

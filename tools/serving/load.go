@@ -91,7 +91,8 @@ func load(ctx context.Context, o options) error {
 	for _, n := range pictures {
 		sum += n
 	}
-	fmt.Printf("%d clients, %.1f minutes: %d pictures were fetched; memory %d MiB after a fifth, %d MiB at the end\n", o.clients, o.minutes, sum,
+	fmt.Printf("%d clients, %.1f minutes: %d pictures were fetched; memory %d MiB after a fifth, %d MiB at the end\n",
+		o.clients, o.minutes, sum,
 		early>>20, late>>20)
 	bad := all.tell()
 	if float64(late) > worstGrown*float64(early) {

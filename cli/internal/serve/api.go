@@ -111,8 +111,8 @@ func newAPI(mux *http.ServeMux, s *studio.Studio, version string, maxBody int64)
 	return a
 }
 
-const apiText = `Runs are submitted, followed by events, and their pictures are fetched by URL. docs/api.md has examples. A run is written as ` +
-	`docs/requests.md describes; diffusers' and A1111's names of keys are understood, too.`
+const apiText = `Runs are submitted, followed by events, and their pictures are fetched by URL. docs/api.md has examples. A run is ` +
+	`written as docs/requests.md describes; diffusers' and A1111's names of keys are understood, too.`
 
 // operation describes an operation; errors lists the statuses of its errors besides those that each may have.
 func operation(id, method, path, summary, tag string, errors ...int) huma.Operation {

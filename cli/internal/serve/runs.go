@@ -97,7 +97,8 @@ func (a *api) runs(maxBody int64) {
 			return output(ctx)(a.s.Prioritize(ctx, face.Caller(ctx), in.ID, in.Body.Priority))
 		})
 	huma.Register(a.h, operation("set-adapter", http.MethodPatch, "/v1/runs/{id}/adapters/{name}",
-		"Change an adapter of a run that has not ended", "runs", http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), a.adapt)
+		"Change an adapter of a run that has not ended", "runs", http.StatusNotFound, http.StatusConflict,
+		http.StatusUnprocessableEntity), a.adapt)
 	a.events()
 }
 
