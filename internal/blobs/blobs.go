@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -92,11 +93,11 @@ func (s *Store) sync(key string) error {
 	if s.dir == "" {
 		return nil
 	}
-	path := filepath.Join(s.dir, filepath.FromSlash(key))
-	if err := syncFile(path); err != nil {
+	file := filepath.Join(s.dir, filepath.FromSlash(key))
+	if err := syncFile(file); err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
-	for dir := filepath.Dir(path); len(dir) >= len(s.dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(file); len(dir) >= len(s.dir); dir = filepath.Dir(dir) {
 		if err := syncFolder(dir); err != nil {
 			return fmt.Errorf("the store: %w", err)
 		}
@@ -104,8 +105,8 @@ func (s *Store) sync(key string) error {
 	return nil
 }
 
-func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) // Windows syncs no file that is open for reading only
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0) // Windows syncs no file that is open for reading only
 	if err != nil {
 		return err
 	}
@@ -133,9 +134,12 @@ func (s *Store) Has(ctx context.Context, key string) (bool, error) {
 	return ok, explain(err)
 }
 
-// List lists the keys that begin with a prefix, sorted.
+// List lists the keys that begin with a prefix, sorted. What follows the prefix has no slash.
 func (s *Store) List(ctx context.Context, prefix string) (keys []string, err error) {
-	for it := s.bucket.List(&blob.ListOptions{Prefix: prefix}); ; {
+	if s.dir != "" {
+		return s.listFolder(prefix)
+	}
+	for it := s.bucket.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/"}); ; {
 		o, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return keys, nil
@@ -143,9 +147,33 @@ func (s *Store) List(ctx context.Context, prefix string) (keys []string, err err
 		if err != nil {
 			return keys, explain(err)
 		}
-		keys = append(keys, o.Key)
+		if !o.IsDir {
+			keys = append(keys, o.Key)
+		}
 	}
 }
+
+// listFolder is List in a folder. The driver's own reads all folders beside the one that is asked for, lists files that are not finished, and
+// fails where one of them goes meanwhile.
+func (s *Store) listFolder(prefix string) (keys []string, err error) {
+	dir, begin := path.Split(prefix)
+	entries, err := os.ReadDir(filepath.Join(s.dir, filepath.FromSlash(dir)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the store: %w", err)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), begin) && path.Ext(e.Name()) != tempExt {
+			keys = append(keys, dir+e.Name())
+		}
+	}
+	return keys, nil
+}
+
+// tempExt ends the names of files that the driver has not finished.
+const tempExt = ".tmp"
 
 // Delete removes the files whose keys begin with a prefix.
 func (s *Store) Delete(ctx context.Context, prefix string) error {
