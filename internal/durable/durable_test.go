@@ -141,6 +141,16 @@ func TestSurvives(t *testing.T) {
 	assert.True(t, events[1].Last())
 }
 
+// TestOneServerForAFolder opens a folder twice: the second one is refused until the first one has ended.
+func TestOneServerForAFolder(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, Options{Dir: dir})
+	_, err := Open(context.Background(), Options{Dir: dir})
+	require.ErrorContains(t, err, "used by another server")
+	q.Close()
+	open(t, Options{Dir: dir})
+}
+
 // TestOneOfTwoWorkers has a run taken by a second worker while the first one is silent: the first one's end counts no more.
 func TestOneOfTwoWorkers(t *testing.T) {
 	q := open(t, Options{AckWait: 300 * time.Millisecond})

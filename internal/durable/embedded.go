@@ -10,12 +10,16 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
 // embedded is a NATS server in this process.
-type embedded struct{ s *server.Server }
+type embedded struct {
+	s    *server.Server
+	lock *flock.Flock // of its folder: two servers must not write there
+}
 
 // startTimeout is how long the server may take to read what is kept.
 const startTimeout = 2 * time.Minute
@@ -27,15 +31,30 @@ func startEmbedded(o Options) (*embedded, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	if ok, err := lock.TryLock(); err != nil {
+		return nil, err
+	} else if !ok {
+		return nil, fmt.Errorf("%s is used by another server; end that one, or use another folder", o.Dir)
+	}
+	e := &embedded{lock: lock}
+	if err := e.start(dir, o); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return e, nil
+}
+
+// start starts the server.
+func (e *embedded) start(dir string, o Options) error {
 	opts := &server.Options{ServerName: "daguerre", JetStream: true, StoreDir: dir, SyncAlways: true, DontListen: true, NoSigs: true,
 		MaxPayload: maxMessage, JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 1 << 40}
 	if o.Listen != "" {
 		host, port, err := net.SplitHostPort(o.Listen)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if opts.Port, err = strconv.Atoi(port); err != nil {
-			return nil, err
+			return err
 		}
 		if opts.Port == 0 {
 			opts.Port = server.RANDOM_PORT
@@ -44,15 +63,16 @@ func startEmbedded(o Options) (*embedded, error) {
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.SetLogger(natsLog{o.Log}, false, false)
 	go s.Start()
 	if !s.ReadyForConnections(startTimeout) {
 		s.Shutdown()
-		return nil, errors.New("the embedded NATS server does not start; its log tells more")
+		return errors.New("the embedded NATS server does not start; its log tells more")
 	}
-	return &embedded{s}, nil
+	e.s = s
+	return nil
 }
 
 func (e *embedded) connect() (*nats.Conn, error) {
@@ -62,6 +82,7 @@ func (e *embedded) connect() (*nats.Conn, error) {
 func (e *embedded) close() {
 	e.s.Shutdown()
 	e.s.WaitForShutdown()
+	_ = e.lock.Unlock() // the end of the process does it, too
 }
 
 // natsLog passes the server's log on. What it says in ordinary operation is of no interest.
