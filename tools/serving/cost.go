@@ -75,7 +75,7 @@ func median(list []float64) float64 {
 // generate runs generate. The time is that from its first to its last picture, as its events tell, and the CPU time that of the process;
 // both leave out the loading of the model as far as they can.
 func (o options) generate(ctx context.Context, file string) (wall, cpu time.Duration, err error) {
-	cmd := exec.CommandContext(ctx, o.program, "generate", "--no-config", "-c", file, "--json", "--no-resume")
+	cmd := exec.CommandContext(ctx, o.program, "generate", "--no-config", "-c", file, "--json")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
