@@ -4,11 +4,8 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/daguerre-go/daguerre/internal/hubcache"
 	"github.com/daguerre-go/daguerre/internal/memory"
-	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -194,29 +191,6 @@ func (r *Result) ModelHash(ctx context.Context) (string, error) {
 		return "", ErrNoHash
 	}
 	return r.model.ModelHash(ctx)
-}
-
-// Source is where a file comes from that was fetched by name: its repository, the revision, and the file in it.
-type Source = hubcache.Origin
-
-// ModelName is what a model is called in manifests: its file's or folder's name without path and extension, or its repository's.
-func ModelName(path string) string {
-	if o, ok := hubcache.OriginOf(path); ok && o.File == "" { // the folder itself is called by a commit
-		return o.Repository[strings.LastIndexByte(o.Repository, '/')+1:]
-	}
-	return models.Name(path)
-}
-
-// SourceOf tells where a file comes from that was fetched by name; nil: it was not.
-func SourceOf(path string) *Source {
-	if path == "" {
-		return nil
-	}
-	o, ok := hubcache.OriginOf(path)
-	if !ok {
-		return nil
-	}
-	return &o
 }
 
 func sizePair(s request.Size) [2]int   { return [2]int{s.Height, s.Width} }
