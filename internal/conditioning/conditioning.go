@@ -20,11 +20,16 @@ func (e Embedding) zeroed() Embedding {
 	return Embedding{Context: make([]float32, len(e.Context)), Tokens: e.Tokens, Pooled: make([]float32, len(e.Pooled))}
 }
 
-// Conditioning is both halves; without guidance Negative is nil.
+// Conditioning is both halves; without guidance Negative is nil. Positive has an embedding for each part of the prompt that AND joins, and
+// Weights their weights.
 type Conditioning struct {
-	Positive Embedding
+	Positive []Embedding
+	Weights  []float32
 	Negative *Embedding
 }
+
+// Tokens is the length of the texts.
+func (c *Conditioning) Tokens() int { return c.Positive[0].Tokens }
 
 // refinerSizeIDs is how many numbers of size conditioning SDXL's refiner takes. The base takes six.
 const refinerSizeIDs = 5

@@ -28,19 +28,25 @@ type Encoder struct {
 	Cache    *Cache
 	Stats    *Stats
 
-	key  string
-	now  *Conditioning
-	made map[string]*Conditioning // those of earlier keys: every batch goes through them again
+	script  *script
+	longest int // chunks of the longest text
+	key     string
+	now     *Conditioning
+	made    map[string]*Conditioning // those of earlier keys: every batch goes through them again
 }
 
 // maxMade is how many encodings of the prompts are remembered.
-const maxMade = 8
+const maxMade = 64
 
 // At returns the conditioning for a step, from 0, of so many, and whether it is another than at the call before.
 func (e *Encoder) At(ctx context.Context, step, steps int) (*Conditioning, bool, error) {
-	key := ""
+	if err := e.read(); err != nil {
+		return nil, false, err
+	}
+	said := e.script.at(step)
+	key := said.key()
 	if e.Adapters != nil {
-		key = e.Adapters.TextKey(step, steps)
+		key += e.Adapters.TextKey(step, steps)
 	}
 	if e.now != nil && key == e.key {
 		return e.now, false, nil
@@ -52,7 +58,7 @@ func (e *Encoder) At(ctx context.Context, step, steps int) (*Conditioning, bool,
 			uses = e.Adapters.Uses(step, steps)
 		}
 		var err error
-		if made, err = e.encode(ctx, uses); err != nil {
+		if made, err = e.encode(ctx, said, uses); err != nil {
 			return nil, false, err
 		}
 		if e.made == nil || len(e.made) >= maxMade {
@@ -78,23 +84,45 @@ func (e *Encoder) Ahead(ctx context.Context, steps int) error {
 // Now is what At returned last.
 func (e *Encoder) Now() *Conditioning { return e.now }
 
-// encode makes both halves.
-func (e *Encoder) encode(ctx context.Context, uses []backend.LoRAUse) (*Conditioning, error) {
-	guided := e.Model.Info.UNet.Halves(e.Texts.Request.GuidanceScale)
-	positive, negative, err := e.Texts.halves(encodersOf(e.Model.Info), guided, e.Model.Zeros)
+// read reads the request's prompts, once.
+func (e *Encoder) read() (err error) {
+	if e.script != nil {
+		return nil
+	}
+	s, err := e.Texts.script()
+	if err != nil {
+		return err
+	}
+	e.longest, err = e.Texts.chunks(s, encodersOf(e.Model.Info), e.guided(), e.Model.Zeros)
+	if err == nil {
+		e.script = s
+	}
+	return err
+}
+
+func (e *Encoder) guided() bool { return e.Model.Info.UNet.Halves(e.Texts.Request.GuidanceScale) }
+
+// encode makes both halves of what is said.
+func (e *Encoder) encode(ctx context.Context, now said, uses []backend.LoRAUse) (*Conditioning, error) {
+	guided := e.guided()
+	positive, negative, err := e.Texts.halves(now, encodersOf(e.Model.Info), guided, e.Model.Zeros)
 	if err != nil {
 		return nil, err
 	}
 	var out Conditioning
-	if out.Positive, err = e.half(ctx, positive, uses); err != nil {
-		return nil, err
-	}
 	ids, r := e.Model.Info.UNet.SizeIDs, e.Texts.Request
-	out.Positive.SizeIDs = SizeIDs(ids, r, true, false)
+	for i, part := range positive {
+		half, err := e.half(ctx, part, uses)
+		if err != nil {
+			return nil, err
+		}
+		half.SizeIDs = SizeIDs(ids, r, true, false)
+		out.Positive, out.Weights = append(out.Positive, half), append(out.Weights, float32(e.script.positive[i].weight))
+	}
 	if !guided {
 		return &out, nil
 	}
-	half := out.Positive.zeroed()
+	half := out.Positive[0].zeroed()
 	if negative != nil {
 		if half, err = e.half(ctx, negative, uses); err != nil {
 			return nil, err
@@ -111,6 +139,9 @@ func (e *Encoder) half(ctx context.Context, in texts, uses []backend.LoRAUse) (E
 	info := &e.Model.Info
 	widths := [2]int{info.TextEncoder.Width, info.TextEncoder2.Width}
 	total := info.UNet.ContextDim
+	for _, t := range in {
+		*t.text = t.text.Padded(e.longest)
+	}
 	out := Embedding{Tokens: in[0].text.Chunks() * prompt.RowTokens}
 	out.Context = make([]float32, out.Tokens*total)
 	at := 0

@@ -22,6 +22,7 @@ type texts []encoderText
 type Texts struct {
 	Request *request.Request
 	Reader  *prompt.Reader
+	Passes  []Pass       // of the picture's steps
 	Warn    func(string) // told of what a text's warnings say
 }
 
@@ -33,37 +34,48 @@ func encodersOf(info backend.ModelInfo) []int {
 	return []int{0, 1}
 }
 
-// halves reads the texts of both halves of guidance for some encoders, brought to the same number of chunks, so that both fit into
-// one batch. The negative half is nil where nothing is guided, and where it is to be zeros: as in diffusers an absent negative prompt is
-// zeros if the model wants that. Here an empty prompt is absent.
-func (t Texts) halves(encoders []int, guided, zeros bool) (positive, negative texts, err error) {
-	r := t.Request
-	if positive, err = t.half(encoders, "prompt", r.Prompt, "prompt_2", r.Prompt2); err != nil {
-		return nil, nil, err
-	}
-	if guided && !(zeros && r.NegativePrompt == "" && r.NegativePrompt2 == "") {
-		if negative, err = t.half(encoders, "negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2); err != nil {
+// halves reads what is said at a step for some encoders: each part of the positive half, and the negative one. The negative half is nil
+// where nothing is guided, and where it is to be zeros: as in diffusers an absent negative prompt is zeros if the model wants that. Here an
+// empty prompt is absent.
+func (t Texts) halves(now said, encoders []int, guided, zeros bool) (positive []texts, negative texts, err error) {
+	for _, part := range now.positive {
+		half, err := t.half(encoders, part)
+		if err != nil {
 			return nil, nil, err
 		}
+		positive = append(positive, half)
 	}
-	var all []*prompt.Text
-	for _, half := range []texts{positive, negative} {
-		for _, e := range half {
-			all = append(all, e.text)
-		}
+	if guided && !(zeros && t.Request.NegativePrompt == "" && t.Request.NegativePrompt2 == "") {
+		negative, err = t.half(encoders, now.negative)
 	}
-	prompt.Equalize(all...)
-	return positive, negative, nil
+	return positive, negative, err
 }
 
-// half parses one half's texts. The second encoder's is the first's where it is empty, and where it is the only encoder, as a
+// chunks is the number of chunks of the longest text of all steps: all texts are brought to it, so that they fit into one batch, whatever
+// step the other pictures of the batch are at.
+func (t Texts) chunks(s *script, encoders []int, guided, zeros bool) (n int, err error) {
+	for _, now := range s.all() {
+		positive, negative, err := t.halves(now, encoders, guided, zeros)
+		if err != nil {
+			return 0, err
+		}
+		for _, half := range append(positive, negative) {
+			for _, e := range half {
+				n = max(n, e.text.Chunks())
+			}
+		}
+	}
+	return n, nil
+}
+
+// half parses one side's texts. The second encoder's is the first's where it is empty, and where it is the only encoder, as a
 // refiner's: diffusers gives that one the prompt, not prompt_2.
-func (t Texts) half(encoders []int, key, one, key2, two string) (out texts, err error) {
-	if two == "" || len(encoders) == 1 {
-		key2, two = key, one
+func (t Texts) half(encoders []int, side sideAt) (out texts, err error) {
+	if side.two == "" && t.absent2(side.key2) || len(encoders) == 1 {
+		side.key2, side.two = side.key, side.one
 	}
 	for _, encoder := range encoders {
-		in := []struct{ key, text string }{{key, one}, {key2, two}}[encoder]
+		in := []struct{ key, text string }{{side.key, side.one}, {side.key2, side.two}}[encoder]
 		text, err := t.Reader.Read(in.text, encoder)
 		if err != nil {
 			return nil, promptError(in.key, err)
@@ -74,6 +86,14 @@ func (t Texts) half(encoders []int, key, one, key2, two string) (out texts, err 
 		out = append(out, encoderText{encoder, &text})
 	}
 	return out, nil
+}
+
+// absent2 reports whether a request has no text of its own for the second encoder.
+func (t Texts) absent2(key string) bool {
+	if key == "prompt_2" {
+		return t.Request.Prompt2 == ""
+	}
+	return t.Request.NegativePrompt2 == ""
 }
 
 // promptError files a prompt's error under its key.
@@ -97,12 +117,23 @@ func (t Texts) Chunks(info backend.ModelInfo, zeros, refines bool) (n [3]int, er
 	if refines {
 		readings = append(readings, reading{[]int{1}, scale > 1, true}, reading{[]int{1}, scale > 1, false})
 	}
+	s, err := t.script()
+	if err != nil {
+		return n, err
+	}
 	for i, r := range readings {
-		positive, _, err := t.halves(r.encoders, r.guided, r.zeros)
-		if err != nil {
+		if n[i], err = t.chunks(s, r.encoders, r.guided, r.zeros); err != nil {
 			return n, err
 		}
-		n[i] = positive[0].text.Chunks()
 	}
 	return n, nil
+}
+
+// Count is how many different texts of both halves are encoded for all steps.
+func (t Texts) Count() int {
+	s, err := t.script()
+	if err != nil {
+		return 1
+	}
+	return len(s.all())
 }

@@ -46,11 +46,12 @@ func (m Model) latentBytes(j Job, batch int) int64 {
 func (m Model) inputBytes(j Job, _ Strategy, batch int) int64 {
 	shape := m.Shapes[OwnerModel]
 	unit := max(shape.Downscale, 1)
-	rows := int64(2 * batch)
+	rows := int64((1 + max(j.Parts, 1)) * batch)
 	if !j.Guidance {
 		rows = int64(batch)
 	}
-	n := goGarbage * rows * int64(tokensPerChunk*max(j.Chunks, 1)) * int64(shape.ContextDim) * 4
+	row := int64(tokensPerChunk*max(j.Chunks, 1)) * int64(shape.ContextDim) * 4
+	n := goGarbage*rows*row + int64(max(j.Texts, 1)-1)*rows*row // the texts of other steps wait
 	if len(j.Controls) == 0 {
 		return n
 	}

@@ -102,6 +102,8 @@ type Job struct {
 	Jobs          int    // that are ready beside it
 	Batch         int    // most in one batch; 0: all
 	Guidance      bool   // the UNet sees two rows for each picture
+	Parts         int    // with guidance, of the prompt: a row for each, 1 or 0 for one
+	Texts         int    // different texts that editing has encoded, 1 or 0 for one
 	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
 	Chunks        int    // of 77 tokens, of each text; 0: 1
 	Prompts       int    // how many of the pictures' prompts (with their negative ones) differ; 0: all

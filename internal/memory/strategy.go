@@ -161,7 +161,7 @@ func (j Job) texts(n int, s Strategy) int {
 // rows is how many rows the UNet sees at once for n pictures.
 func (j Job) rows(n int, s Strategy) int {
 	if j.Guidance && !s.separate(j) {
-		return 2 * n
+		return (1 + max(j.Parts, 1)) * n
 	}
 	return n
 }

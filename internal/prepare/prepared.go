@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
@@ -26,7 +27,10 @@ type Prepared struct {
 	Reader     *prompt.Reader // of its texts; nil where nothing can be tokenized
 	Embeddings []string       // files that its texts may take embeddings from
 	Warnings   []string
-	Steps      int // denoising steps of each picture: the base's, the refiner's and the second pass's
+	Steps      int                 // denoising steps of each picture: the base's, the refiner's and the second pass's
+	Passes     []conditioning.Pass // of those steps
+	Parts      int                 // of the prompt, that AND joins
+	Said       int                 // different texts of all steps
 
 	channels int // of the UNet's output
 }
@@ -106,12 +110,18 @@ func (p *Prepared) schedule() error {
 	if p.Request.Hires.On() {
 		passes = append(passes, p.SecondPass())
 	}
-	for _, o := range passes {
+	for i, o := range passes {
 		run, err := p.NewRun(1, o)
 		if err != nil {
 			return err
 		}
-		p.Steps += run.NumSteps()
+		n := run.NumSteps()
+		p.Steps += n
+		if p.HandsOver() && i == 1 {
+			p.Passes[0].Steps += n // it goes on
+			continue
+		}
+		p.Passes = append(p.Passes, conditioning.Pass{Steps: n, Second: p.Request.Hires.On() && i == len(passes)-1})
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package prepare
 
 import (
+	"errors"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -19,6 +21,14 @@ func checkPrompts(r request.Request, at func(string) string, errs *request.Error
 		}
 		if err != nil {
 			errs.Add(at(p.key), "%v", err)
+			return
+		}
+	}
+	_, err := conditioning.Check(withoutTags(r))
+	var own request.Errors
+	if errors.As(err, &own) {
+		for _, e := range own {
+			errs.Add(at(e.Path), "%s", e.Message)
 		}
 	}
 }

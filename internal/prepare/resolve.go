@@ -76,7 +76,16 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	if err := p.schedule(); err != nil {
 		return nil, err
 	}
-	p.Warnings = t.doubts(&p.Request)
+	p.Parts = conditioning.Parts(p.Texts)
+	p.Said = conditioning.Texts{Request: p.Texts, Passes: p.Passes}.Count()
+	doubts, err := conditioning.Check(p.Texts)
+	if err == nil && p.Parts > 1 && !t.Info.UNet.Halves(req.GuidanceScale) {
+		err = request.Errors{{Path: "prompt", Message: "AND needs guidance; raise guidance_scale above 1, or leave AND out"}}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.Warnings = append(t.doubts(&p.Request), doubts...)
 	return p, t.measureTexts(p)
 }
 
@@ -120,7 +129,7 @@ func (t *Target) measureTexts(p *Prepared) error {
 		return err
 	}
 	p.Warnings, p.Reader = append(p.Warnings, warnings...), reader
-	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Warn: func(string) {}} // they are told when the texts are encoded
+	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Passes: p.Passes, Warn: func(string) {}} // they are told when the texts are encoded
 	p.Tokens, err = texts.Chunks(t.Info, *p.Request.ForceZerosForEmptyPrompt, p.Refines)
 	return err
 }

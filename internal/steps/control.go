@@ -100,7 +100,7 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 	positive := 0 // the first row of the positive half
 	switch {
 	case g.guidance && len(g.inputs) == 1:
-		positive = rows / 2
+		positive = rows / (1 + g.parts)
 	case g.guidance && k == 0:
 		positive = rows
 	}

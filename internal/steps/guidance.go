@@ -29,17 +29,35 @@ func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int
 	if !g.guidance {
 		return g.output, nil
 	}
-	half := len(g.output) / 2
-	negative, positive := g.output[:half], g.output[half:]
+	per := len(g.output) / (1 + g.parts)
+	negative, positive := g.output[:per], g.output[per:2*per]
 	for i, slot := range b.Slots {
 		r := &slot.Member.Request
 		n, p := b.image(negative, i), b.image(positive, i)
+		if weights := slot.Member.encoder(g.refiner).Now().Weights; g.parts > 1 {
+			for k, w := range weights {
+				joinPart(p, n, b.image(g.output[(1+k)*per:(2+k)*per], i), w, k == 0)
+			}
+		}
 		applyGuidance(n, p, float32(r.GuidanceScale))
 		if r.GuidanceRescale > 0 {
 			rescaleGuidance(n, p, float32(r.GuidanceRescale))
 		}
 	}
 	return negative, nil
+}
+
+// joinPart adds up the prompts that AND joins, into the first one's prediction: negative + sum of weight * (part - negative), which is
+// composable diffusion (arXiv 2206.01714) as A1111 has it. With guidance the sum is scaled as a whole.
+func joinPart(sum, negative, part []float32, weight float32, first bool) {
+	for i, n := range negative {
+		d := float32(weight * (part[i] - n))
+		if first {
+			sum[i] = n + d
+		} else {
+			sum[i] += d
+		}
+	}
 }
 
 // applyGuidance is classifier-free guidance (arXiv 2207.12598) as diffusers writes it:

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -28,8 +29,9 @@ type guided struct {
 	model     models.Model
 	refiner   bool
 	watch     Watcher
-	inputs    []backend.UNetInput // one of 2N rows (or of N without guidance), or two of N: negative, positive
+	inputs    []backend.UNetInput // one of all rows, or one for each N of them
 	output    []float32           // of all rows: negative half first
+	parts     int                 // of the positive half, that AND joins: each has N rows
 	guidance  bool
 	residuals [][]float32       // of ControlNets, for each input; made when first needed
 	loras     []backend.LoRAUse // of this step
@@ -37,13 +39,15 @@ type guided struct {
 
 // newGuided prepares the evaluation of a batch by a model.
 func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher) *guided {
-	g := &guided{model: m, refiner: refiner, watch: watch, guidance: b.lead().encoder(refiner).Now().Negative != nil}
+	now := b.lead().encoder(refiner).Now()
+	g := &guided{model: m, refiner: refiner, watch: watch, guidance: now.Negative != nil, parts: len(now.Positive)}
 	rows := b.rows(m.Info, refiner)
 	if !separate || !g.guidance {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}
 	} else {
-		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows[:b.Len()], b.Height, b.Width),
-			unetInput(m.Info.UNet, rows[b.Len():], b.Height, b.Width)}
+		for some := range slices.Chunk(rows, b.Len()) {
+			g.inputs = append(g.inputs, unetInput(m.Info.UNet, some, b.Height, b.Width))
+		}
 	}
 	if m.Info.UNet.GuidanceDim > 0 { // then there is one half
 		for _, slot := range b.Slots {
@@ -63,23 +67,28 @@ func (m *Member) encoder(refiner bool) *conditioning.Encoder {
 }
 
 // rows returns the embeddings of a batch's pictures in the order of the UNet's batch: the negative ones, then the positive
-// ones, as diffusers concatenates them.
-func (b *Batch) rows(info backend.ModelInfo, refiner bool) []conditioning.Embedding {
-	var negative, positive []conditioning.Embedding
-	for _, slot := range b.Slots {
-		cond := slot.Member.encoder(refiner).Now()
-		sized := func(e conditioning.Embedding, positive bool) conditioning.Embedding {
+// ones, as diffusers concatenates them; of prompts with AND first the first part of every picture.
+func (b *Batch) rows(info backend.ModelInfo, refiner bool) (rows []conditioning.Embedding) {
+	now := make([]*conditioning.Conditioning, b.Len())
+	for i, slot := range b.Slots {
+		now[i] = slot.Member.encoder(refiner).Now()
+	}
+	add := func(positive bool, of func(c *conditioning.Conditioning) conditioning.Embedding) {
+		for i, slot := range b.Slots {
+			e := of(now[i])
 			if b.second {
 				e.SizeIDs = conditioning.SizeIDs(info.UNet.SizeIDs, slot.Member.Texts, positive, true)
 			}
-			return e
-		}
-		positive = append(positive, sized(cond.Positive, true))
-		if cond.Negative != nil {
-			negative = append(negative, sized(*cond.Negative, false))
+			rows = append(rows, e)
 		}
 	}
-	return append(negative, positive...)
+	if now[0].Negative != nil {
+		add(false, func(c *conditioning.Conditioning) conditioning.Embedding { return *c.Negative })
+	}
+	for k := range now[0].Positive {
+		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[k] })
+	}
+	return rows
 }
 
 // unetInput allocates the UNet's input for the given rows. Sample and timesteps are still to be filled in.

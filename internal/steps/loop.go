@@ -114,9 +114,9 @@ func (b *Batch) condition(ctx context.Context, refiner bool, step int) (changed 
 
 // CheckTokens refuses to compute texts of different lengths together.
 func (b *Batch) CheckTokens(refiner bool) error {
-	first := b.lead().encoder(refiner).Now().Positive.Tokens
+	first := b.lead().encoder(refiner).Now().Tokens()
 	for _, m := range b.Members[1:] {
-		if n := m.encoder(refiner).Now().Positive.Tokens; n != first {
+		if n := m.encoder(refiner).Now().Tokens(); n != first {
 			return fmt.Errorf("prompts of %d and %d tokens in one batch", first, n)
 		}
 	}

@@ -176,8 +176,8 @@ func TestGoldenText(t *testing.T) {
 			m := s.join(plan, nil, nil)
 			require.NoError(t, s.readTexts(t.Context(), m))
 			made := m.Base.Now().Positive
-			assert.Less(t, relativeL2(t, made.Context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
-			assert.Less(t, relativeL2(t, made.Pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, made[0].Context, golden(t, fmt.Sprintf("text_%d_context%s", i, suffix)).Data), 5e-5, prompt)
+			assert.Less(t, relativeL2(t, made[0].Pooled, golden(t, fmt.Sprintf("text_%d_pooled", i)).Data), 5e-5, prompt)
 		}
 	}
 }

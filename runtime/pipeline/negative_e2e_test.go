@@ -55,6 +55,6 @@ func TestRefinerNegativeCrop(t *testing.T) {
 	require.NoError(t, s.readTexts(t.Context(), m))
 	t.Cleanup(func() { require.NoError(t, m.refiner.Release()) })
 	assert.Equal(t, []float32{64, 128, 8, 16, 64, 128}, m.Base.Now().Negative.SizeIDs)
-	assert.Equal(t, []float32{64, 128, 8, 16, 6}, m.Refiner.Now().Positive.SizeIDs)
+	assert.Equal(t, []float32{64, 128, 8, 16, 6}, m.Refiner.Now().Positive[0].SizeIDs)
 	assert.Equal(t, []float32{64, 128, 0, 0, 2.5}, m.Refiner.Now().Negative.SizeIDs)
 }

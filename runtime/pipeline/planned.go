@@ -50,6 +50,7 @@ type batchKey struct {
 	Files         []string // of the adapters
 	Stack         any
 	Tokens        [3]int
+	Parts         int // of the prompt, that AND joins
 	Hires         request.Hires
 	Seamless      string
 	Own           int64 // not 0: only with pictures of the same request
@@ -106,7 +107,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (s
 	r := &prep.Request
 	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler,
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
-		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens, Parts: prep.Parts,
 		Hires: r.Hires, Seamless: r.Seamless}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range loras {

@@ -20,6 +20,7 @@ import lora
 import masks
 import networks
 import noise
+import prompts
 import refiner
 import runs
 import text
@@ -36,6 +37,7 @@ PARTS = {
     "variants": variants.make,
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "masks": masks.make,
+    "prompts": prompts.make,
     "refiner": refiner.make,
     "control": control.make,
     "family": family.make,
