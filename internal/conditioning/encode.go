@@ -8,6 +8,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // Adapters are what acts on a model's text encoders.
@@ -153,7 +154,7 @@ func (e *Encoder) half(ctx context.Context, in texts, uses []backend.LoRAUse) (E
 			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}
 		hidden := slices.Clone(got.Hidden.Data)
-		if err := t.text.Weigh(hidden, w, prompt.EmphasisA1111); err != nil {
+		if err := e.weigh(ctx, t, hidden, w, uses); err != nil {
 			return out, fmt.Errorf("text encoder %d: %w", t.encoder+1, err)
 		}
 		for k := range out.Tokens {
@@ -165,6 +166,22 @@ func (e *Encoder) half(ctx context.Context, in texts, uses []backend.LoRAUse) (E
 		}
 	}
 	return out, nil
+}
+
+// weigh applies a text's weights to an encoder's hidden states, in the way of the request's syntax.
+func (e *Encoder) weigh(ctx context.Context, t encoderText, hidden []float32, width int, uses []backend.LoRAUse) error {
+	if e.Texts.Request.PromptSyntax != request.SyntaxComfyUI || !t.text.Weighted() {
+		return t.text.Weigh(hidden, width, prompt.EmphasisA1111)
+	}
+	empty, err := e.Texts.Reader.Read("", t.encoder)
+	if err != nil {
+		return err
+	}
+	got, err := e.run(ctx, backend.TextInput{Encoder: t.encoder, ClipSkip: e.Texts.Request.ClipSkip, IDs: empty.IDs, LoRAs: uses})
+	if err != nil {
+		return err
+	}
+	return t.text.WeighFrom(hidden, got.Hidden.Data, width)
 }
 
 // run asks one text encoder, or the cache. The output is shared.

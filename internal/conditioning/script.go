@@ -181,11 +181,20 @@ func Check(r *request.Request) (doubts []string, err error) {
 			doubts = append(doubts, side.key2+": "+d)
 		}
 	}
-	if t.edits() {
-		for key, text := range map[string]string{"negative_prompt": r.NegativePrompt, "negative_prompt_2": r.NegativePrompt2} {
-			if parts, err := prompt.SplitAND(text); err == nil && len(parts) > 1 {
-				return doubts, request.Errors{{Path: key, Message: "AND joins prompts that the picture shows; leave it out here, or write and"}}
-			}
+	for _, in := range []struct{ key, text string }{{"prompt", r.Prompt}, {"prompt_2", r.Prompt2}, {"negative_prompt", r.NegativePrompt},
+		{"negative_prompt_2", r.NegativePrompt2}} {
+		if !t.edits() {
+			break
+		}
+		more, err := prompt.Foreign(in.text)
+		if err != nil {
+			return nil, promptError(in.key, err)
+		}
+		for _, d := range more {
+			doubts = append(doubts, in.key+": "+d)
+		}
+		if parts, err := prompt.SplitAND(in.text); err == nil && len(parts) > 1 && strings.HasPrefix(in.key, "negative") {
+			return doubts, request.Errors{{Path: in.key, Message: "AND joins prompts that the picture shows; leave it out here, or write and"}}
 		}
 	}
 	for i, side := range s.positive {

@@ -117,6 +117,7 @@ func (v *Vocabulary) Reader(m backend.Model, r *request.Request) (*prompt.Reader
 		embeddings = append(embeddings, e)
 	}
 	reader, err := prompt.NewReader(prompt.Options{Tokenize: m.Tokenize, VocabSize: m.Info().TextEncoder.VocabSize, Widths: v.widths,
-		Embeddings: embeddings, Plain: r.PromptSyntax == request.SyntaxPlain})
+		Embeddings: embeddings, Plain: r.PromptSyntax == request.SyntaxPlain,
+		ComfyUI: r.PromptSyntax == request.SyntaxComfyUI})
 	return reader, warnings, err
 }

@@ -33,7 +33,7 @@ func (p *Prepared) Files() []string {
 	for _, a := range p.Adapters.Enabled() {
 		out = append(out, p.Adapters.Path(a))
 	}
-	out = append(out, p.Embeddings...)
+	out = append(append(out, p.Embeddings...), p.Phrases...)
 	return slices.DeleteFunc(out, func(path string) bool { return path == "" })
 }
 
@@ -47,7 +47,9 @@ func CheckFiles(run request.Run) error {
 	library := adapters.NewLibrary(run.Model.LoRADirectories...)
 	for i, job := range run.Jobs {
 		at := func(key string) string { return run.Path(i, key) }
-		adaptersOf(job, library, at, &errs)
+		if drawn, same := checkPhrases(job, run.Model, at, &errs); same {
+			adaptersOf(drawn, library, at, &errs)
+		}
 		for _, in := range pictures(&job) {
 			missing(at(in.key), in.pic.Path, &errs)
 		}
@@ -72,7 +74,8 @@ func checkModels(run request.Run, errs *request.Errors) {
 		key   string
 		paths []string
 	}{{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
-		{"lora_directories", m.LoRADirectories}, {"model_directories", m.ModelDirectories}} {
+		{"lora_directories", m.LoRADirectories}, {"model_directories", m.ModelDirectories},
+		{"wildcard_directories", m.WildcardDirectories}, {"style_files", m.StyleFiles}} {
 		for _, path := range n.paths {
 			missing(run.Path(0, "model."+n.key), path, errs)
 		}

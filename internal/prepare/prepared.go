@@ -31,6 +31,9 @@ type Prepared struct {
 	Passes     []conditioning.Pass // of those steps
 	Parts      int                 // of the prompt, that AND joins
 	Said       int                 // different texts of all steps
+	Drawn      *Texts              // what was made of the request's texts by styles and draws; nil: nothing
+	Pictures   []*Prepared         // of each picture, where their texts are drawn; nil: they have the same
+	Phrases    []string            // files that texts were taken from
 
 	channels int // of the UNet's output
 }

@@ -16,7 +16,7 @@ func checkPrompts(r request.Request, at func(string) string, errs *request.Error
 	}
 	for _, p := range prompts(&r) {
 		rest, _, err := prompt.ExtractLoRA(*p.text)
-		if err == nil {
+		if err == nil && r.PromptSyntax != request.SyntaxComfyUI {
 			_, err = prompt.Parse(rest)
 		}
 		if err != nil {

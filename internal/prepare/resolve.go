@@ -18,7 +18,8 @@ func (t *Target) Prepare(req request.Request) (*Prepared, error) { return t.prep
 // PrepareSize is Prepare without decoding input pictures, for plans: what it returns makes no picture.
 func (t *Target) PrepareSize(req request.Request) (*Prepared, error) { return t.prepare(req, true) }
 
-func (t *Target) prepare(req request.Request, sizes bool) (*Prepared, error) {
+// prepareOne resolves a request whose texts are the same for all its pictures.
+func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) {
 	var errs request.Errors
 	if err := req.Validate(); err != nil && !errors.As(err, &errs) {
 		return nil, err
@@ -105,8 +106,10 @@ func CheckRun(run *request.Run, keep bool) error {
 		if _, err := newScheduler(job, models.SDXLSettings()); err != nil {
 			addSchedulerError(&errs, at, err)
 		}
-		checkPrompts(job, at, &errs)
-		adaptersOf(job, library, at, &errs).check(at, &errs)
+		if drawn, same := checkPhrases(job, run.Model, at, &errs); same { // what a seed draws is checked when it is drawn
+			checkPrompts(drawn, at, &errs)
+			adaptersOf(drawn, library, at, &errs).check(at, &errs)
+		}
 		if !slices.ContainsFunc(errs, func(e request.Error) bool { return !e.File }) { // inputs can be large: not for nothing
 			readInputs(&job, false, at, &errs)
 			if keep {

@@ -20,4 +20,6 @@ type Target struct {
 	Adapters *library.Library
 	Nets     *library.Library // of ControlNets
 	Fileless bool             // the backend has no files
+
+	WildcardDirectories, StyleFiles []string
 }

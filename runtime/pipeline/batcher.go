@@ -113,12 +113,12 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 			t.finished(img.Index)
 			return nil
 		}}
-	key := plan.key
+	prefix := ""
 	if o.PreviewEvery > 0 {
-		key = fmt.Sprintf("previews %d %s %s", o.PreviewEvery, o.PreviewMode, key)
+		prefix = fmt.Sprintf("previews %d %s ", o.PreviewEvery, o.PreviewMode)
 	}
 	if held != nil {
-		key = fmt.Sprintf("%p %s", t, key)
+		prefix = fmt.Sprintf("%p %s", t, prefix)
 	}
 	if o.OnError != nil {
 		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
@@ -126,8 +126,9 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 	r := &plan.prep.Request
 	cost := float64(plan.prep.Steps) * float64(r.Width*r.Height) / (1 << 20)
 	for _, index := range indices {
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: key, Label: plan.label, Steps: plan.prep.Steps, Batch: plan.prep.AskedBatch,
-			Cost: cost, Value: Picture{Plan: plan, Index: index, track: t}})
+		one := plan.of(index)
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: prefix + one.key, Label: one.label, Steps: plan.prep.Steps,
+			Batch: plan.prep.AskedBatch, Cost: cost, Value: Picture{Plan: one, Index: index, track: t}})
 	}
 	return spec
 }

@@ -64,6 +64,9 @@ type Config struct {
 	Embeddings           []string // textual-inversion files; the word is the file's name without extension
 	EmbeddingDirectories []string // folders whose files are loaded when a prompt names them
 
+	WildcardDirectories []string // folders of text files, for __name__ in prompts
+	StyleFiles          []string // files of styles, in the form of A1111's styles.csv
+
 	TextCache int64 // bytes of encoded texts that are kept between calls; 0: 64 MiB, some hundred prompts; negative: none
 
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
@@ -89,6 +92,7 @@ func ConfigOf(m request.Model) Config {
 		Memory:  m.Memory,
 		Threads: m.Threads, FlashAttention: m.FlashAttention, Convolution: m.Convolution,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
+		WildcardDirectories: m.WildcardDirectories, StyleFiles: m.StyleFiles,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache, ModelDirectories: m.ModelDirectories,
 	}
@@ -107,6 +111,7 @@ func (cfg Config) model() request.Model {
 		VAESlicing: string(cfg.VAEPolicy.Slicing), Memory: cfg.Memory,
 		Threads: cfg.Threads, FlashAttention: cfg.FlashAttention, Convolution: cfg.Convolution,
 		Embeddings: cfg.Embeddings, EmbeddingDirectories: cfg.EmbeddingDirectories, TextCacheMB: int(cfg.TextCache >> 20),
+		WildcardDirectories: cfg.WildcardDirectories, StyleFiles: cfg.StyleFiles,
 		ControlNetDirectories: cfg.ControlNetDirectories, ControlNetCacheMB: int(cfg.ControlNetMemory >> 20),
 		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache, ModelDirectories: cfg.ModelDirectories,
 	}

@@ -39,7 +39,6 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 	}
 	s := p.newSitting(sittingOptions{progress: o.progress, previewEvery: o.previewEvery, previewMode: o.previewMode})
 	defer s.close()
-	m := s.join(planned, o.loras, nil)
 	result := planned.result
 	s.deliver = func(_ int, img Image) error {
 		result.Images = append(result.Images, img)
@@ -48,7 +47,7 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 		}
 		return nil
 	}
-	err = s.generate(ctx, m)
+	err = s.generate(ctx, planned, o.loras)
 	result.Timings, result.Texts = s.report.done(), s.stats
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", s.report.state.Stage, err)
@@ -57,17 +56,16 @@ func (p *Pipeline) Generate(ctx context.Context, req request.Request, opts ...Ge
 }
 
 // generate makes all pictures of one request, batch by batch.
-func (s *sitting) generate(ctx context.Context, m *member) error {
+func (s *sitting) generate(ctx context.Context, plan *Planned, loras *LoRAHandle) error {
+	if plan.pictures != nil {
+		return s.generateDrawn(ctx, plan, loras)
+	}
+	m := s.join(plan, loras, nil)
 	r := &m.plan.prep.Request
-	decided, err := s.p.decide(ctx, m.plan.prep, demand{images: r.NumImages, batch: r.MaxBatch, prompts: 1})
+	sizes, err := s.decideBatches(ctx, plan)
 	if err != nil {
 		return err
 	}
-	sizes := memory.Batches(r.NumImages, decided.Batch)
-	decided.Batch = sizes[0]
-	s.adopt(decided)
-	m.plan.decided(decided.MemoryDecision)
-	m.plan.result.Request.MaxBatch = decided.Batch
 	s.report.begin(r.NumImages, len(sizes), sizes[0], m.plan.prep.Steps)
 	if err := s.prepare(ctx); err != nil {
 		return err
@@ -83,6 +81,61 @@ func (s *sitting) generate(ctx context.Context, m *member) error {
 			return err
 		}
 		first += size
+	}
+	s.report.enter(StageDone)
+	return nil
+}
+
+// decideBatches decides how a request's pictures fit into memory, and returns the sizes of their batches.
+func (s *sitting) decideBatches(ctx context.Context, plan *Planned) ([]int, error) {
+	r := &plan.prep.Request
+	decided, err := s.p.decide(ctx, plan.prep, demand{images: r.NumImages, batch: r.MaxBatch, prompts: 1})
+	if err != nil {
+		return nil, err
+	}
+	sizes := memory.Batches(r.NumImages, decided.Batch)
+	decided.Batch = sizes[0]
+	s.adopt(decided)
+	plan.decided(decided.MemoryDecision)
+	plan.result.Request.MaxBatch = decided.Batch
+	return sizes, nil
+}
+
+// generateDrawn makes pictures whose texts are their own, in batches of those that can be computed together and follow each other. What a
+// batch needs is made ready before it and given back after it: there may be as many texts as pictures.
+func (s *sitting) generateDrawn(ctx context.Context, plan *Planned, loras *LoRAHandle) error {
+	sizes, err := s.decideBatches(ctx, plan)
+	if err != nil {
+		return err
+	}
+	var batches [][]int
+	for index := range plan.pictures {
+		n := len(batches)
+		if n > 0 && len(batches[n-1]) < sizes[0] && plan.of(batches[n-1][0]).key == plan.of(index).key {
+			batches[n-1] = append(batches[n-1], index)
+		} else {
+			batches = append(batches, []int{index})
+		}
+	}
+	s.report.begin(len(plan.pictures), len(batches), len(batches[0]), plan.prep.Steps)
+	for number, indices := range batches {
+		slots, members := make([]steps.Slot, len(indices)), map[*Planned]*member{}
+		for i, index := range indices {
+			one := plan.of(index)
+			if members[one] == nil {
+				members[one] = s.join(one, loras, nil)
+			}
+			slots[i] = steps.Slot{Member: &members[one].Member, Index: index}
+		}
+		s.report.batch(number, indices[0])
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
+		if err := s.batch(ctx, slots); err != nil {
+			return err
+		}
+		s.close()
+		s.members = nil
 	}
 	s.report.enter(StageDone)
 	return nil

@@ -19,6 +19,7 @@ type Manifest struct {
 	NegativePrompt  string        `json:"negative_prompt"`
 	NegativePrompt2 string        `json:"negative_prompt_2,omitempty"`
 	ForceZeros      bool          `json:"force_zeros_for_empty_prompt"`
+	PromptSyntax    string        `json:"prompt_syntax,omitempty"` // if it is not A1111's
 	Width           int           `json:"width"`
 	Height          int           `json:"height"`
 	Seed            int64         `json:"seed"`
@@ -42,6 +43,9 @@ type Manifest struct {
 	DenoisingStart  float64       `json:"denoising_start,omitempty"`
 	DenoisingEnd    float64       `json:"denoising_end,omitempty"`
 
+	// Asked is what the prompts above were made of, where styles were added, or wildcards and variants were drawn by the seed.
+	Asked *ManifestPrompts `json:"asked,omitempty"`
+
 	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
 	Seamless string            `json:"seamless,omitempty"`
 	Hires    *ManifestHires    `json:"hires,omitempty"`
@@ -56,6 +60,33 @@ type Manifest struct {
 	// Warnings are what was done otherwise than one may expect, in words: of opening the model, of the request and of making its pictures.
 	Warnings []string      `json:"warnings,omitempty"`
 	Model    ManifestModel `json:"model"`
+}
+
+// ManifestPrompts are prompts as they were asked for.
+type ManifestPrompts struct {
+	Prompt          string   `json:"prompt"`
+	Prompt2         string   `json:"prompt_2,omitempty"`
+	NegativePrompt  string   `json:"negative_prompt,omitempty"`
+	NegativePrompt2 string   `json:"negative_prompt_2,omitempty"`
+	Styles          []string `json:"styles,omitempty"`
+}
+
+// made puts the prompts that a picture was made with into the place of those that were asked for.
+func (m *Manifest) made(img Image, q *request.Request, known []LoRAInfo) {
+	if img.prep == nil {
+		return
+	}
+	m.Asked = &ManifestPrompts{q.Prompt, q.Prompt2, q.NegativePrompt, q.NegativePrompt2, q.Styles}
+	d := img.prep.Drawn
+	m.Prompt, m.Prompt2, m.NegativePrompt, m.NegativePrompt2 = d.Prompt, d.Prompt2, d.NegativePrompt, d.NegativePrompt2
+	m.LoRAs = describeLoRAs(img.prep)
+	for i := range m.LoRAs {
+		for _, k := range known {
+			if k.file == m.LoRAs[i].file {
+				m.LoRAs[i].SHA256, m.LoRAs[i].AutoV3 = k.SHA256, k.AutoV3
+			}
+		}
+	}
 }
 
 // ManifestRefiner says which refiner took part and how; see the fields of request.Request.
@@ -144,6 +175,10 @@ func (r *Result) Manifest(img Image) Manifest {
 		ControlNets: manifestControls(q.ControlNets, r.nets),
 		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+	m.made(img, &q, r.LoRAs)
+	if q.PromptSyntax != request.SyntaxA1111 {
+		m.PromptSyntax = q.PromptSyntax
+	}
 	if h := q.Hires; h.On() {
 		m.Hires = &ManifestHires{Width: h.Width, Height: h.Height, Upscaler: h.Upscaler, Strength: h.Strength, Steps: h.Steps}
 		if r.model != nil && h.Upscaler == request.UpscaleModel {

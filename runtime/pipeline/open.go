@@ -158,7 +158,8 @@ func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logge
 func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.Target, error) {
 	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(),
 		Upscaler: o.sources.HasUpscaler(), Adapters: adapters.NewLibrary(o.config.LoRADirectories...),
-		Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless}
+		Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless,
+		WildcardDirectories: o.config.WildcardDirectories, StyleFiles: o.config.StyleFiles}
 	t.Settings.Adopt(info)
 	var err error
 	t.Words, err = conditioning.NewVocabulary(o.config.Embeddings, o.config.EmbeddingDirectories, info)

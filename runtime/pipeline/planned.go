@@ -23,8 +23,12 @@ import (
 type Planned struct {
 	prep   *prepare.Prepared
 	key    string
+	own    int64 // of key
 	label  string
 	result *Result
+
+	pictures []*Planned // of each picture, where their texts are drawn; nil: they have the same
+	root     *Planned   // of a picture's own: the request's
 
 	mu     sync.Mutex
 	source *pictures.Source // of image-to-image, once it was encoded
@@ -72,22 +76,54 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &Planned{prep: prep, said: map[string]bool{}}
 	res := &Result{Request: prep.Request, Model: p.Info(), Scheduler: describeScheduler(prep), LoRAs: describeLoRAs(prep),
-		saying: new(sync.Mutex), model: p,
-		Warnings: slices.Clone(p.warnings)}
+		saying: new(sync.Mutex), model: p, Warnings: slices.Clone(p.warnings)}
 	for _, c := range prep.Controls {
 		res.nets = append(res.nets, SourceOf(c.Path))
 	}
-	plan.result = res
-	if plan.key, err = keyOf(prep, res.Scheduler, res.LoRAs); err != nil {
+	plan, err := newPlanned(prep, res, 0)
+	if err != nil || prep.Pictures == nil {
+		return plan, err
+	}
+	known := map[*prepare.Prepared]*Planned{}
+	for _, one := range prep.Pictures {
+		if known[one] == nil {
+			if known[one], err = newPlanned(one, res, plan.own); err != nil {
+				return nil, err
+			}
+			known[one].root = plan
+			for _, l := range describeLoRAs(one) {
+				if !slices.ContainsFunc(res.LoRAs, func(have LoRAInfo) bool { return have.file == l.file }) {
+					res.LoRAs = append(res.LoRAs, l)
+				}
+			}
+		}
+		plan.pictures = append(plan.pictures, known[one])
+	}
+	return plan, nil
+}
+
+// newPlanned makes the Planned of a prepared request. own is that of its key, if it is not computed with others; 0: not known yet.
+func newPlanned(prep *prepare.Prepared, res *Result, own int64) (*Planned, error) {
+	plan := &Planned{prep: prep, said: map[string]bool{}, result: res}
+	loras := describeLoRAs(prep)
+	var err error
+	if plan.key, plan.own, err = keyOf(prep, res.Scheduler, loras, own); err != nil {
 		return nil, err
 	}
 	plan.label = fmt.Sprintf("%dx%d, %d steps, %s", prep.Request.Width, prep.Request.Height, prep.Steps, res.Scheduler.Name)
-	if n := len(res.LoRAs); n > 0 {
+	if n := len(loras); n > 0 {
 		plan.label += fmt.Sprintf(", %d adapters", n)
 	}
 	return plan, nil
+}
+
+// of is the plan of a picture, whose texts may be its own.
+func (pl *Planned) of(index int) *Planned {
+	if pl.pictures == nil {
+		return pl
+	}
+	return pl.pictures[index]
 }
 
 // describeLoRAs tells of a request's enabled adapters.
@@ -103,7 +139,7 @@ func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
 }
 
 // keyOf is equal for prepared requests whose pictures can be computed in one batch.
-func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (string, error) {
+func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, own int64) (string, int64, error) {
 	r := &prep.Request
 	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler,
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
@@ -114,10 +150,12 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo) (s
 		key.Files = append(key.Files, fmt.Sprint(l.file))
 	}
 	if !r.InitImage.IsZero() || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
-		key.Own = ownKeys.Add(1)
+		if key.Own = own; own == 0 {
+			key.Own = ownKeys.Add(1)
+		}
 	}
 	data, err := json.Marshal(key)
-	return string(data), err
+	return string(data), key.Own, err
 }
 
 // Request returns the request as it runs: every default filled in, the seed chosen.
@@ -140,6 +178,9 @@ func (pl *Planned) Result() *Result { return pl.result }
 
 // encoded is the picture that was encoded for an earlier batch; nil: none was.
 func (pl *Planned) encoded() *pictures.Source {
+	if pl.root != nil {
+		return pl.root.encoded()
+	}
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	return pl.source
@@ -147,6 +188,10 @@ func (pl *Planned) encoded() *pictures.Source {
 
 // remember keeps an encoded picture for the request's other batches.
 func (pl *Planned) remember(s *pictures.Source) {
+	if pl.root != nil {
+		pl.root.remember(s)
+		return
+	}
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	pl.source = s
@@ -154,6 +199,10 @@ func (pl *Planned) remember(s *pictures.Source) {
 
 // decided keeps the first decision about memory, for manifests.
 func (pl *Planned) decided(d MemoryDecision) {
+	if pl.root != nil {
+		pl.root.decided(d)
+		return
+	}
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	if pl.result.Memory.Batch == 0 {
@@ -163,6 +212,10 @@ func (pl *Planned) decided(d MemoryDecision) {
 
 // warn adds a sentence to the result and the log, once.
 func (pl *Planned) warn(log *slog.Logger, text string) {
+	if pl.root != nil {
+		pl.root.warn(log, text)
+		return
+	}
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	if !pl.said[text] {

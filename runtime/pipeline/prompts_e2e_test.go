@@ -15,10 +15,13 @@ import (
 // in both halves, alternation, AND with weights, ComfyUI's weights; with the halves of guidance in one evaluation and one after the other.
 func TestGoldenPrompts(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
-	for _, name := range []string{"edit", "edit_steps", "alternate", "and"} {
+	for _, name := range []string{"edit", "edit_steps", "alternate", "and", "comfyui"} {
 		for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
 			_, r := readRun(t, name)
 			r.GuidanceBatch = halves
+			if name == "comfyui" {
+				r.PromptSyntax = request.SyntaxComfyUI
+			}
 			if name == "edit_steps" {
 				r.ForceZerosForEmptyPrompt = new(false)
 			}

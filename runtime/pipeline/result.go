@@ -10,6 +10,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -21,7 +22,8 @@ type Image struct {
 	Seed    int64          // that makes it alone, with NumImages 1
 	Latents backend.Tensor // [1, 4, height/8, width/8], as the scheduler left them
 
-	strategy MemoryStrategy // that it was made with
+	strategy MemoryStrategy    // that it was made with
+	prep     *prepare.Prepared // whose texts are this picture's own; nil: they are the request's
 }
 
 // SchedulerInfo tells which scheduler ran.

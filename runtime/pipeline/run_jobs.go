@@ -19,7 +19,7 @@ type group struct{ jobs, images int }
 
 // add adds a job behind the others.
 func (r *runJobs) add(prep *prepare.Prepared, job memory.Job) error {
-	key, err := keyOf(prep, describeScheduler(prep), describeLoRAs(prep))
+	key, _, err := keyOf(prep, describeScheduler(prep), describeLoRAs(prep), 0)
 	if err != nil {
 		return err
 	}

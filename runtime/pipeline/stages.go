@@ -214,8 +214,12 @@ func (s *sitting) decode(ctx context.Context, b *steps.Batch) error {
 		Deliver: func(i int, img *image.NRGBA) error {
 			slot := b.Slots[i]
 			s.report.finished()
-			return s.deliver(i, Image{NRGBA: s.finished(slot.Member, img), Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i),
-				strategy: s.strategy()})
+			img = s.finished(slot.Member, img)
+			done := Image{NRGBA: img, Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i), strategy: s.strategy()}
+			if slot.Member.Drawn != nil {
+				done.prep = slot.Member.Prepared
+			}
+			return s.deliver(i, done)
 		}})
 }
 

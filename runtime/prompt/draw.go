@@ -292,9 +292,12 @@ func split(text string, at int) (parts []string, end int) {
 	return append(parts, text[from:]), -1
 }
 
-// Unopened tells of braces that look like syntax and are text.
-func Unopened(text string) string {
-	if m := regexp.MustCompile(`(?:^|[^\\$])\{[^{}|]*\}`).FindString(text); m != "" && !strings.Contains(m, "$$") {
+// lone is braces without options.
+var lone = regexp.MustCompile(`(?:^|[^\\$])\{[^{}|]*\}`)
+
+// unopened tells of braces that look like syntax and are text.
+func unopened(text string) string {
+	if m := lone.FindString(text); m != "" && !strings.Contains(m, "$$") {
 		return fmt.Sprintf(`%s has no options, so it is text; (word:1.05) is what NovelAI's braces mean, and \{ is the character`,
 			m[strings.IndexByte(m, '{'):])
 	}

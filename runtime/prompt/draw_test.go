@@ -101,8 +101,8 @@ func TestDrawErrors(t *testing.T) {
 		require.Error(t, err, text)
 		assert.ErrorContains(t, err, says, text)
 	}
-	assert.Contains(t, Unopened("a {masterpiece} b"), "{masterpiece} has no options")
-	assert.Empty(t, Unopened(`a \{b\} {c|d} {2$$__x__}`))
+	assert.Contains(t, unopened("a {masterpiece} b"), "{masterpiece} has no options")
+	assert.Empty(t, unopened(`a \{b\} {c|d} {2$$__x__}`))
 }
 
 func FuzzDraw(f *testing.F) {
@@ -114,4 +114,46 @@ func FuzzDraw(f *testing.F) {
 			require.Equal(t, a, b)
 		}
 	})
+}
+
+// TestForeignSyntax: what other programs' prompt languages have is refused or said, and not painted.
+func TestForeignSyntax(t *testing.T) {
+	for _, text := range []string{"a AND_PERP b", "a ADDCOL b", "${x=!{a|b}} c", "a <hypernet:b:1>", `("a", "b").blend(0.5, 0.5)`, `(a cat).swap(dog)`} {
+		_, err := Foreign(text)
+		require.ErrorIs(t, err, ErrSyntax, text)
+		assert.ErrorContains(t, err, "is not offered", text)
+	}
+	for _, text := range []string{"a cat++ here", "(big ears)--", "a {masterpiece}"} {
+		doubts, err := Foreign(text)
+		require.NoError(t, err)
+		assert.Len(t, doubts, 1, text)
+	}
+	for _, text := range []string{"a <lora:b:1> c", "salt AND pepper", "ADD SOME", "a -- b", "$5 {a|b}", "1girl <3 (x)"} {
+		doubts, err := Foreign(text)
+		require.NoError(t, err)
+		assert.Empty(t, doubts, text)
+	}
+}
+
+// TestComfyUIWeights: a number counts whatever is around it, and nested brackets multiply.
+func TestComfyUIWeights(t *testing.T) {
+	for text, want := range map[string][]Span{
+		"a (b:1.2) c":       {{Text: "a ", Weight: 1}, {Text: "b", Weight: 1.2}, {Text: " c", Weight: 1}},
+		"((a:1.2) b:0.5)":   {{Text: "a", Weight: 1.2}, {Text: " b", Weight: 0.5}},
+		"(a (b))":           {{Text: "a ", Weight: 1.1}, {Text: "b", Weight: 1.1 * 1.1}},
+		"[a] BREAK (b":      {{Text: "[a] BREAK (b", Weight: 1}},
+		`\(a\) (b\):2) c\n`: {{Text: "(a) ", Weight: 1}, {Text: "b)", Weight: 2}, {Text: ` c\n`, Weight: 1}},
+		"(16:9 x)":          {{Text: "16:9 x", Weight: 1.1}},
+	} {
+		got, err := parseComfyUI(text)
+		require.NoError(t, err)
+		require.Len(t, got, len(want), text)
+		for i, s := range got {
+			assert.Equal(t, want[i].Text, s.Text, text)
+			assert.InDelta(t, want[i].Weight, s.Weight, 1e-9, text)
+			assert.Len(t, s.origin, len(s.Text))
+		}
+	}
+	_, err := parseComfyUI("(a:1001)")
+	assert.ErrorContains(t, err, "at most 1000")
 }

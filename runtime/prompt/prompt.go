@@ -92,6 +92,8 @@ type Options struct {
 	CommaBackoff int
 	// Plain switches the syntax off: brackets and BREAK are text. Special tokens are what diffusers takes for them: see specials.
 	Plain bool
+	// ComfyUI has weights read in ComfyUI's way: see parseComfyUI.
+	ComfyUI bool
 }
 
 // Reader reads prompts for both encoders. It is safe for concurrent use if its Tokenizer is.
@@ -283,7 +285,11 @@ func (r *Reader) Read(text string, encoder int) (Text, error) {
 	spans := []Span{{Text: text, Weight: 1, End: len(text), origin: bytesFrom(0, len(text))}}
 	if !r.opt.Plain {
 		var err error
-		if spans, err = Parse(text); err != nil {
+		parse := Parse
+		if r.opt.ComfyUI {
+			parse = parseComfyUI
+		}
+		if spans, err = parse(text); err != nil {
 			return Text{}, err
 		}
 	}

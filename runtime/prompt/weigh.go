@@ -69,3 +69,24 @@ func mean(x []float32) float64 {
 	}
 	return s / float64(len(x))
 }
+
+// WeighFrom applies the weights as ComfyUI does: each token's state [chunks, 77, width] goes away from that of an empty text, [77, width],
+// by its weight.
+func (t Text) WeighFrom(hidden, empty []float32, width int) error {
+	if width <= 0 || len(hidden) != t.Chunks()*RowTokens*width || len(empty) != RowTokens*width {
+		return fmt.Errorf("hidden states have %d and %d numbers, expected [%d, %d, %d] and [%d, %d]", len(hidden), len(empty), t.Chunks(),
+			RowTokens, width, RowTokens, width)
+	}
+	for c, weights := range t.Weights {
+		for i, w := range weights {
+			if w == 1 {
+				continue
+			}
+			state, from := hidden[(c*RowTokens+i)*width:][:width], empty[i*width:][:width]
+			for k, v := range state {
+				state[k] = float32((v-from[k])*w) + from[k]
+			}
+		}
+	}
+	return nil
+}

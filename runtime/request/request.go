@@ -58,8 +58,9 @@ const (
 
 // The ways to read a prompt.
 const (
-	SyntaxA1111 = "a1111"
-	SyntaxPlain = "plain"
+	SyntaxA1111   = "a1111"
+	SyntaxPlain   = "plain"
+	SyntaxComfyUI = "comfyui"
 )
 
 // Precisions lists the values that Model.Precision accepts.
@@ -108,7 +109,9 @@ type Request struct {
 	NegativePrompt  string `key:"negative_prompt"`                             // what the picture must not show
 	NegativePrompt2 string `key:"negative_prompt_2" default:"negative_prompt"` // for the second text encoder
 
-	PromptSyntax string `key:"prompt_syntax" default:"a1111"` // SyntaxA1111 or SyntaxPlain
+	PromptSyntax string   `key:"prompt_syntax" default:"a1111"` // SyntaxA1111, SyntaxComfyUI or SyntaxPlain
+	Styles       []string `key:"styles"`                        // names in Model.StyleFiles
+	PromptFile   string   `key:"prompt_file"`                   // of prompts, a job for each line
 
 	ForceZerosForEmptyPrompt *bool `key:"force_zeros_for_empty_prompt" default:"the model's (SDXL base: true)"` // instead of an empty text
 
@@ -213,6 +216,9 @@ type Model struct {
 
 	Embeddings           []string `key:"embeddings"`            // textual-inversion files
 	EmbeddingDirectories []string `key:"embedding_directories"` // searched when a prompt names one
+
+	WildcardDirectories []string `key:"wildcard_directories"` // of text files, for __name__ in prompts
+	StyleFiles          []string `key:"style_files"`          // in the form of A1111's styles.csv
 
 	TextCacheMB int `key:"text_cache_mb" default:"64"` // -1: none
 

@@ -96,7 +96,10 @@ var naming = []string{"name", "path", "model", "image"}
 // validate checks what fields demand of each other.
 func (r Request) validate(c checker) {
 	c.loras(r.Stack().Validate())
-	if r.Prompt == "" {
+	if r.Prompt != "" && r.PromptFile != "" {
+		c.fail("prompt_file", "is given beside prompt; leave one of them out")
+	}
+	if r.Prompt == "" && r.PromptFile == "" {
 		c.lacks("prompt", `is missing; say what the picture shows, or give an empty text, "", for no prompt`)
 	}
 	if r.Width > 0 && r.Width <= MaxSide && r.Height > 0 && r.Height <= MaxSide && r.Width*r.Height > MaxPixels {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/phrases"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
@@ -71,6 +72,11 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		}
 	}
 	override(c, &opts.run, opts.config == "", &errs)
+	if err := opts.run.ExpandPromptFiles(phrases.Lines); err != nil {
+		var found request.Errors
+		errors.As(err, &found)
+		errs = append(errs, found...)
+	}
 	for i := range opts.run.Jobs {
 		if job := &opts.run.Jobs[i]; c.Command.Name == "plan" { // which needs no prompt
 			job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)

@@ -44,7 +44,8 @@ var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catLo
 // "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a mistake, though a zero field means
 // the default. They are in the order of the help, but for the files of [model] that withFiles adds.
 var settings = withFiles(slices.Concat(
-	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "seed/s", "num_images/n!", "width/W!",
+	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "styles=style",
+		"prompt_file", "model.wildcard_directories=wildcard-dir", "model.style_files=style-file", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
 		"seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
