@@ -279,11 +279,11 @@ func TestA1111Payload(t *testing.T) {
 	)
 	d.UseNumber()
 	require.NoError(t, d.Decode(&table))
-	_, err := Decode(table)
-	assert.EqualError(t, err,
-		`styles: is an array; this is not offered: write what the styles say into prompt and negative_prompt; leave it out`)
-	table["styles"] = []any{}
 	run, err := Decode(table)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"string"}, run.Jobs[0].Styles)
+	table["styles"] = []any{}
+	run, err = Decode(table)
 	require.NoError(t, err)
 	assert.Equal(
 		t,
