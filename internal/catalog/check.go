@@ -79,6 +79,9 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 					words.Clip(file))
 			}
 		}
+		if job.PromptFile != "" {
+			errs.Add(at("prompt_file"), "is a file of the server's; send a job for each prompt")
+		}
 		uploaded(at("init_image"), job.InitImage.Path)
 		uploaded(at("mask_image"), job.MaskImage.Path)
 		uploaded(at("latents"), job.Latents.Path)

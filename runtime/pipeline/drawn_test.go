@@ -120,7 +120,7 @@ func TestPromptsAreRefused(t *testing.T) {
 		"prompt: AND needs guidance":       func(r *request.Request) { r.Prompt, r.GuidanceScale = "a AND b", request.NoGuidance },
 		"prompt_2: AND joins 2 parts here": func(r *request.Request) { r.Prompt2 = "c AND d" },
 		`styles: there is no style "inc"`:  func(r *request.Request) { r.Styles = []string{"inc"} },
-		"prompt_file: is given beside":     func(r *request.Request) { r.PromptFile = "p.txt" },
+		"prompt_file: makes a job of":      func(r *request.Request) { r.PromptFile = "p.txt" },
 	} {
 		r := small("a")
 		edit(&r)
