@@ -112,8 +112,8 @@ func (t Texts) script() (*script, error) {
 		return nil, err
 	}
 	if n := len(twos); n > 1 && n != len(ones) {
-		return nil, request.Errors{{Path: "prompt_2", Message: fmt.Sprintf("AND joins %d parts here and %d in prompt; write as many, or one for all",
-			n, len(ones))}}
+		return nil, request.Errors{{Path: "prompt_2", Message: fmt.Sprintf(
+			"AND joins %d parts here and %d in prompt; write as many, or one for all", n, len(ones))}}
 	}
 	for i, one := range ones {
 		side := side{key: "prompt", key2: "prompt_2", weight: one.Weight}

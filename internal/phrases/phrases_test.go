@@ -52,7 +52,8 @@ func TestWildcards(t *testing.T) {
 
 func TestStyles(t *testing.T) {
 	dir := t.TempDir()
-	p := write(t, dir, "styles.csv", "\ufeffname,prompt,negative_prompt\nink,\"ink, {prompt}, brush\",colour\n\"warm, soft\",warm light,\nink,"+
+	p := write(t, dir, "styles.csv", "\ufeffname,prompt,negative_prompt\nink,\"ink, {prompt}, brush\",colour\n\"warm, soft\",warm light,\n"+
+		"ink,"+
 		"\"ink, {prompt}\",\"photo, {prompt}\"\n,,\n")
 	s, err := ReadStyles(p)
 	require.NoError(t, err)

@@ -64,8 +64,8 @@ func ReadStyles(files ...string) (*Styles, error) {
 	return s, nil
 }
 
-// Apply adds styles to a prompt and a negative prompt, in their order. Where a style has {prompt}, the prompt takes its place; otherwise the
-// style is added behind a comma.
+// Apply adds styles to a prompt and a negative prompt, in their order. Where a style has {prompt}, the prompt takes its place. Otherwise
+// the style is added behind a comma.
 func (s *Styles) Apply(names []string, prompt, negative string) (string, string, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(s.list, func(have Style) bool { return have.Name == name })

@@ -175,8 +175,8 @@ func (p *Prepared) keep(said request.Request, book phrasebook) {
 	p.Request.Styles = said.Styles
 }
 
-// checkPhrases checks a job's styles, wildcards and variants. It returns the job with its styles, and whether its texts are the same whatever
-// the seed is.
+// checkPhrases checks a job's styles, wildcards and variants. It returns the job with its styles, and whether its texts are the same
+// whatever the seed is.
 func checkPhrases(job request.Request, m request.Model, at func(string) string, errs *request.Errors) (request.Request, bool) {
 	book, err := openPhrases(&job, m.WildcardDirectories, m.StyleFiles)
 	if err != nil {

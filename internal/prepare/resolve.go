@@ -132,7 +132,8 @@ func (t *Target) measureTexts(p *Prepared) error {
 		return err
 	}
 	p.Warnings, p.Reader = append(p.Warnings, warnings...), reader
-	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Passes: p.Passes, Warn: func(string) {}} // they are told when the texts are encoded
+	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Passes: p.Passes,
+		Warn: func(string) {}} // they are told when the texts are encoded
 	p.Tokens, err = texts.Chunks(t.Info, *p.Request.ForceZerosForEmptyPrompt, p.Refines)
 	return err
 }

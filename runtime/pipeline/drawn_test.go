@@ -112,7 +112,8 @@ func TestPromptsAreRefused(t *testing.T) {
 		_, err := p.Generate(t.Context(), small(text))
 		require.ErrorIs(t, err, request.ErrInvalid, text)
 		assert.ErrorContains(t, err, says, text)
-		run := request.Run{Model: request.Model{Model: "nano", WildcardDirectories: p.config.WildcardDirectories}, Jobs: []request.Request{small(text)}}
+		run := request.Run{Model: request.Model{Model: "nano", WildcardDirectories: p.config.WildcardDirectories},
+			Jobs: []request.Request{small(text)}}
 		assert.ErrorContains(t, CheckRun(&run), says, "without a model: "+text)
 	}
 	for says, edit := range map[string]func(*request.Request){

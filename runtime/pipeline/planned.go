@@ -143,7 +143,8 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 	r := &prep.Request
 	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.GuidanceScale > 1, Halves: r.GuidanceBatch, Scheduler: scheduler,
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
-		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens, Parts: prep.Parts,
+		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
+		Parts: prep.Parts,
 		Hires: r.Hires, Seamless: r.Seamless}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range loras {

@@ -20,8 +20,8 @@ var and = regexp.MustCompile(`\bAND\b`)
 // partWeight is the weight at the end of a part.
 var partWeight = regexp.MustCompile(`(?s)^(.*?)\s*:\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*$`)
 
-// SplitAND takes a prompt apart at each AND, as A1111's composable diffusion does (arXiv 2206.01714). A part may end in a weight: "a cat AND
-// a dog :0.5". Without AND there is one part, whose text is as it was.
+// SplitAND takes a prompt apart at each AND, as A1111's composable diffusion does (arXiv 2206.01714). A part may end in a weight: "a cat
+// AND a dog :0.5". Without AND there is one part, whose text is as it was.
 func SplitAND(text string) ([]Part, error) {
 	if err := validate(text); err != nil {
 		return nil, err

@@ -11,8 +11,9 @@ import (
 
 // lists are wildcards for tests.
 func lists(name string) ([]string, error) {
-	lines, ok := map[string][]string{"colour": {"red", "green", "blue"}, "animals/dog": {"a {big|small} dog"}, "my_list": {"0::never", "always"},
-		"circle": {"__circle__"}, "nested": {"__colour__ circle"}}[name]
+	lines, ok := map[string][]string{"colour": {"red", "green", "blue"}, "animals/dog": {"a {big|small} dog"},
+		"my_list": {"0::never", "always"},
+		"circle":  {"__circle__"}, "nested": {"__colour__ circle"}}[name]
 	if !ok {
 		return nil, errors.New("there is no wildcard " + name)
 	}

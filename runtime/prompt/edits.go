@@ -1,7 +1,6 @@
 package prompt
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -278,5 +277,5 @@ func marks(s string, start int) (m bracketMarks) {
 
 // doubt tells of a bracket that looks like an edit and is none.
 func doubt(bracket string) string {
-	return fmt.Sprintf("%s is no edit, so it only weighs less; an edit is [before:after:0.5] or [one|other], and \\[ is the character", bracket)
+	return bracket + ` is no edit, so it only weighs less; an edit is [before:after:0.5] or [one|other], and \[ is the character`
 }

@@ -21,6 +21,10 @@ import (
 // pipeKeys are the keys of a run file that name files to read, with a line of TOML in which %s is the name. A folder that is searched has
 // the pipe in it.
 var pipeKeys = map[string]string{
+	"prompt_file":                 "prompt_file = '%s'",
+	"styles":                      "prompt = 'x'\nstyles = ['ink']\n[model]\nmodel = 'nano'\nstyle_files = ['%s']",
+	"model.style_files":           "prompt = 'x'\nstyles = ['ink']\n[model]\nmodel = 'nano'\nstyle_files = ['FOLDER/other.csv', '%s']",
+	"model.wildcard_directories":  "prompt = '__pipe__'\n[model]\nmodel = 'nano'\nwildcard_directories = ['FOLDER']",
 	"init_image":                  "init_image = '%s'",
 	"mask_image":                  "init_image = 'PICTURE'\nmask_image = '%s'",
 	"noise":                       "noise = '%s'",
@@ -53,6 +57,8 @@ func TestNoPipeIsWaitedFor(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe.safetensors")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe.txt"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.csv"), []byte("name,prompt\n"), 0o600))
 	picture := filepath.Join("..", "..", "..", "internal", "picture", "testdata", "formats", "grey.png")
 	for _, k := range request.Keys() {
 		key := k.Name
@@ -101,6 +107,8 @@ func TestNoPipeIsWaitedFor(t *testing.T) {
 			says = "none of the 0 models"
 		case "model.lora_directories":
 			says = "none of the 0 adapters"
+		case "model.wildcard_directories":
+			says = "there is no wildcard pipe"
 		case "model.controlnet_directories":
 			says = "no ControlNet of that name"
 		}
