@@ -153,5 +153,8 @@ func (c *Catalog) of(kind Kind) *library.Library {
 		Upscaler: c.upscalers}[kind]
 }
 
+// Path finds a file of a kind by its name, as clients write it.
+func (c *Catalog) Path(kind Kind, name string) (string, error) { return c.path(kind, name) }
+
 // path finds a file of a kind by its name, in the kind's folders only.
 func (c *Catalog) path(kind Kind, name string) (string, error) { return c.of(kind).Find(name) }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"image"
 	"log/slog"
 	"time"
 
@@ -32,10 +33,12 @@ type Options struct {
 	// Check finds what is wrong with a run beyond its own Validate; nil: nothing.
 	Check func(run request.Run, errs *request.Errors)
 	// Plan plans memory, as pipeline.Plan does.
-	Plan  func(ctx context.Context, cfg pipeline.Config, jobs []request.Request, opts ...pipeline.OpenOption) (pipeline.MemoryPlan, error)
-	Limit int // of unfinished runs; 0: DefaultLimit
-	Log   *slog.Logger
-	Now   func() time.Time
+	Plan func(ctx context.Context, cfg pipeline.Config, jobs []request.Request, opts ...pipeline.OpenOption) (pipeline.MemoryPlan, error)
+	// Upscale enlarges a picture with the model in a file, by the model's own scale; nil: it is not offered.
+	Upscale func(ctx context.Context, file string, img image.Image) (*image.NRGBA, error)
+	Limit   int // of unfinished runs; 0: DefaultLimit
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // DefaultLimit is how many runs may be unfinished where Options does not say.

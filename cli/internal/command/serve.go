@@ -13,7 +13,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/cli/internal/a1111"
 	"github.com/daguerre-go/daguerre/cli/internal/face"
+	"github.com/daguerre-go/daguerre/cli/internal/openai"
 	"github.com/daguerre-go/daguerre/cli/internal/serve"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/durable"
@@ -21,7 +23,7 @@ import (
 )
 
 // faces are the APIs and pages that serve offers beside its own API.
-var faces = []face.Face{}
+var faces = []face.Face{openai.Face(), a1111.Face()}
 
 // serveOptions is what the serve command is asked to do.
 type serveOptions struct {

@@ -91,7 +91,7 @@ func (s *server) open(ctx context.Context) error {
 	s.worker = dispatch.New(dispatch.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Name: workerName(),
 		Models: s.models, Grace: s.grace, Log: s.log})
 	s.studio = studio.New(studio.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Check: checkJobs,
-		Plan: s.env.Plan, Limit: s.limit, Log: s.log, Now: s.env.Now})
+		Plan: s.env.Plan, Upscale: s.env.upscale, Limit: s.limit, Log: s.log, Now: s.env.Now})
 	wrap, err := s.traces(ctx)
 	if err != nil {
 		return err
