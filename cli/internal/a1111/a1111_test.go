@@ -185,7 +185,8 @@ func TestRefused(t *testing.T) {
 		{"txt2img", `{"prompt":"x","model":"nano"}`, 422, "model", "sd_model_checkpoint"},
 		{"txt2img", `{"prompt":"x","override_settings":{"sd_model_checkpoint":"nono"}}`, 422, "override_settings.sd_model_checkpoint",
 			`did you mean "nano"`},
-		{"txt2img", `{"prompt":"x","override_settings":{"eta_noise_seed_delta":31337}}`, 422, "override_settings.eta_noise_seed_delta", "not offered"},
+		{"txt2img", `{"prompt":"x","override_settings":{"eta_noise_seed_delta":31337}}`, 422, "override_settings.eta_noise_seed_delta",
+			"not offered"},
 		{"txt2img", `{"prompt":"x","override_settings":{"sd_vae":"../../etc/passwd"}}`, 422, "", "there is no vae"},
 		{"txt2img", `{"prompt":"x","override_settings":[1]}`, 422, "override_settings", "expected a table"},
 		{"txt2img", `{"prompt":"x","alwayson_scripts":{"ADetailer":{"args":[true,{}]}}}`, 422, "alwayson_scripts.ADetailer", "not offered"},
@@ -225,7 +226,8 @@ func TestOptions(t *testing.T) {
 	s := start(t, nil)
 	_, out, _ := call(t, s, http.MethodGet, root+"options", "")
 	assert.Equal(t, "nano", out.(object)[setModel])
-	status, out, header := call(t, s, http.MethodPost, root+"options", `{"sd_model_checkpoint":"other","samples_format":"webp","sd_modle":"x"}`)
+	status, out, header := call(t, s, http.MethodPost, root+"options",
+		`{"sd_model_checkpoint":"other","samples_format":"webp","sd_modle":"x"}`)
 	assert.Equal(t, http.StatusOK, status)
 	assert.Equal(t, []any{"sd_modle"}, out.(object)["ignored"])
 	assert.Contains(t, header.Get(face.HeaderWarning), "sd_modle")
@@ -250,7 +252,8 @@ func TestLists(t *testing.T) {
 	s := facetest.Start(t, nil, catalog.Options{LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}, Face())
 	for path, wants := range map[string][]string{
 		root + "sd-models": {`"title":"nano"`, `"model_name":"nano"`}, root + "loras": {`"name":"one"`}, root + "sd-vae": {`"model_name":"one"`},
-		root + "upscalers": {`"Lanczos"`, `"name":"one"`}, root + "embeddings": {`"loaded":{"one"`}, root + "samplers": {`"DPM++ 2M"`, `"Euler a"`},
+		root + "upscalers": {`"Lanczos"`, `"name":"one"`}, root + "embeddings": {`"loaded":{"one"`},
+		root + "samplers": {`"DPM++ 2M"`, `"Euler a"`},
 		root + "schedulers": {`"label":"Karras"`}, root + "latent-upscale-modes": {`"Latent"`}, root + "hypernetworks": {`[]`},
 		root + "prompt-styles": {`[]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
 		control + "model_list": {`"one"`}, control + "module_list": {`"canny"`, `"none"`}, control + "version": {`"version":2`},

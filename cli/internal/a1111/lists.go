@@ -74,7 +74,8 @@ func (f *server) lists() map[string]handler {
 		root + "schedulers": fixed(wireSchedules()),
 		root + "upscalers":  f.upscalers,
 		root + "latent-upscale-modes": fixed([]map[string]string{{"name": "Latent"}, {"name": "Latent (antialiased)"},
-			{"name": "Latent (bicubic)"}, {"name": "Latent (bicubic antialiased)"}, {"name": "Latent (nearest)"}, {"name": "Latent (nearest-exact)"}}),
+			{"name": "Latent (bicubic)"}, {"name": "Latent (bicubic antialiased)"}, {"name": "Latent (nearest)"},
+			{"name": "Latent (nearest-exact)"}}),
 		root + "sd-vae": names(catalog.VAE, func(name string) any {
 			return map[string]string{"model_name": name, "filename": name}
 		}),

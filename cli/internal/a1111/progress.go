@@ -118,6 +118,7 @@ func (f *server) progress(r *http.Request, _ *told) (any, error) {
 	if t == nil {
 		return f.progressElsewhere(r, c, skip), nil
 	}
+	preview := f.previewOf(r, c, t)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.last
@@ -127,11 +128,22 @@ func (f *server) progress(r *http.Request, _ *told) (any, error) {
 	if p.Total > 0 {
 		out.Progress = min(0.01+float64(p.Done)/float64(p.Total), 1)
 	}
-	if t.preview != nil && !skip {
-		text := base64.StdEncoding.EncodeToString(t.preview)
+	if preview != nil && !skip {
+		text := base64.StdEncoding.EncodeToString(preview)
 		out.Image = &text
 	}
 	return out, nil
+}
+
+// previewOf is the last preview of a task: one that came before this server listened is kept by the queue.
+func (f *server) previewOf(r *http.Request, c studio.Caller, t *task) []byte {
+	t.mu.Lock()
+	data := t.preview
+	t.mu.Unlock()
+	if data == nil {
+		data, _, _ = f.s.Preview(r.Context(), c, t.run.ID) // there may be none yet
+	}
+	return data
 }
 
 // progressElsewhere tells of a request that another server answers, or of none.
