@@ -111,6 +111,15 @@ pull-faults: ## 100 pulls of 200 MB that are killed, cut and stalled at random; 
 pull-speed: ## pulls beside curl, from a local server: throughput and memory (ARGS="-size 1000000000 -rounds 7")
 	$(GO) run ./tools/pullfaults -speed $(ARGS)
 
+.PHONY: test-serve-clients
+test-serve-clients: export DAGUERRE_PROGRAM = $(CURDIR)/bin/daguerre
+test-serve-clients: export DAGUERRE_NANO_MODELS = $(CURDIR)/models/nano
+test-serve-clients: export DAGUERRE_CLIENTS_PYTHON = $(CURDIR)/build/clients/bin/python
+test-serve-clients: build ## the server with clients of OpenAI's and A1111's APIs, in Python and Go (fetches them; docs/serving-clients.md)
+	python3 -m venv build/clients
+	build/clients/bin/pip install -q -r cli/e2e/clients/requirements.txt
+	cd cli/e2e/clients && $(GO) vet ./... && $(GO) test -count 1 -timeout 20m ./...
+
 .PHONY: test-screen
 test-screen: build ## what people see in a terminal of 80 and 40 columns, and in a pipe, against cli/e2e/testdata/screen (apt install tmux)
 	$(GO) test -count 1 -timeout 20m -tags screen -run TestScreens ./cli/e2e

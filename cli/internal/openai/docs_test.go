@@ -1,0 +1,18 @@
+package openai
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/daguerre-go/daguerre/cli/internal/face/facetest"
+)
+
+func TestDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| field | |\n|---|---|\n")
+	for _, f := range fields {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.does)
+	}
+	facetest.Documented(t, "openai", b.String())
+}
