@@ -34,7 +34,7 @@ jpeg = client.images.generate(output_format="jpeg", output_compression=50, **ask
 assert picture(jpeg.data[0]).format == "JPEG" and jpeg.output_format == "jpeg"
 
 # What is not known is told.
-told = client.images.generate(model="nano", prompt="x", size="128x128", extra_body={"sede": 1, "steps": 2})
+told = client.images.generate(model="nano", prompt="x", size="128x128", extra_body={"seeed": 1, "steps": 2})
 assert "seed" in told.warnings[0], told.warnings
 
 before = picture(made.data[0]).convert("RGBA")

@@ -44,7 +44,8 @@ assert painted.image.convert("RGB").getpixel((100, 64)) != made.image.convert("R
 assert api.controlnet_model_list() == ["canny"] and "canny" in api.controlnet_module_list()
 unit = webuiapi.ControlNetUnit(image=made.image, module="canny", model="canny", threshold_a=50, threshold_b=100)
 controlled = api.txt2img(prompt="a red circle", seed=5, controlnet_units=[unit], **small)
-plain = api.txt2img(prompt="a red circle", seed=5, **small)
+# The client keeps its units in a default argument: later calls need scripts of their own.
+plain = api.txt2img(prompt="a red circle", seed=5, alwayson_scripts={}, **small)
 assert controlled.image.tobytes() != plain.image.tobytes(), "the net acts"
 assert api.controlnet_detect(images=[made.image], module="canny").images[0].size == (128, 128)
 
@@ -52,7 +53,7 @@ assert api.util_get_model_names() == ["nano"] and api.util_get_current_model() =
 api.util_set_model("nano")
 api.set_options({"samples_format": "jpg"})
 assert api.get_options()["samples_format"] == "jpg"
-assert api.txt2img(prompt="x", **small).image.format == "JPEG"
+assert api.txt2img(prompt="x", alwayson_scripts={}, **small).image.format == "JPEG"
 api.set_options({"samples_format": "png", "show_progress_every_n_steps": 2})
 assert "Euler a" in api.util_get_sampler_names() and "karras" in api.util_get_scheduler_names()
 for listed in (api.get_sd_vae, api.get_upscalers, api.get_loras, api.get_hypernetworks, api.get_prompt_styles, api.get_embeddings,
@@ -68,7 +69,7 @@ ended = {}
 
 
 def long():
-    ended["result"] = client(token).txt2img(prompt="a long one", steps=100, n_iter=200, seed=9, **small)
+    ended["result"] = client(token).txt2img(prompt="a long one", steps=100, n_iter=200, seed=9, alwayson_scripts={}, **small)
 
 
 waiting = threading.Thread(target=long)
@@ -87,9 +88,9 @@ assert all(seen.values()), seen
 assert ended["result"].info["interrupted"] and len(ended["result"].images) < 200, ended["result"].info
 api.util_wait_for_ready(check_interval=0.1)
 
-for call, status in ((lambda: api.txt2img(prompt="x", restore_faces=True, **small), 422),
+for call, status in ((lambda: api.txt2img(prompt="x", restore_faces=True, alwayson_scripts={}, **small), 422),
                      (lambda: api.interrogate(made.image), 422),
-                     (lambda: client("wrong-0123456789abcdef").txt2img(prompt="x", **small), 401)):
+                     (lambda: client("wrong-0123456789abcdef").txt2img(prompt="x", alwayson_scripts={}, **small), 401)):
     try:
         call()
         raise SystemExit(f"expected status {status}")
