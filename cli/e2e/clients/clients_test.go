@@ -10,6 +10,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	_ "image/jpeg"
 	"image/png"
 	"os"
 	"os/exec"
