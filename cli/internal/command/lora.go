@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -67,13 +66,7 @@ func openLoRA(ctx context.Context, path, model string) (*adapters.File, error) {
 		defer c.Close()
 		return adapters.Open(path, adapters.NewModel(adapters.ModulesOf(c.Dims)))
 	}
-	f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Preset("sdxl-base"))))
-	if errors.Is(err, lora.ErrWrongModel) {
-		if f, err := adapters.Open(path, adapters.NewModel(adapters.ModulesOf(modelfile.Preset("nano")))); err == nil {
-			return f, nil
-		}
-	}
-	return f, err
+	return adapters.Inspect(path)
 }
 
 // loraRows is a report for people.

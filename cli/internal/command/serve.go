@@ -17,13 +17,14 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/cli/internal/openai"
 	"github.com/daguerre-go/daguerre/cli/internal/serve"
+	"github.com/daguerre-go/daguerre/cli/internal/webpage"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // faces are the APIs and pages that serve offers beside its own API.
-var faces = []face.Face{openai.Face(), a1111.Face()}
+var faces = []face.Face{openai.Face(), a1111.Face(), webpage.Face()}
 
 // serveOptions is what the serve command is asked to do.
 type serveOptions struct {
