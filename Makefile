@@ -282,6 +282,32 @@ readability: $(READABILITY)/installed ## how long the sentences of README, docs 
 	@rm -rf build/readability-man && $(GO) run ./cli/daguerre man -o build/readability-man
 	@$(READABILITY)/bin/python tools/readability/readability.py $(READABLE) --man build/readability-man
 
+# The page of daguerre serve is tested in a browser, by packages of a place of its own.
+PAGE_VENV := build/tools/page
+
+$(PAGE_VENV)/installed: tools/page/requirements.txt
+	@python3 -c 'import venv' 2>/dev/null || { echo "test-page: python3 with venv is needed: apt install python3-venv"; exit 1; }
+	@python3 -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: test-page
+test-page: build $(PAGE_VENV)/installed ## the page of daguerre serve, in Chromium (CHROMIUM; ARGS="TestMaking.test_cancel" runs one test)
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "test-page: chromium is needed: apt install chromium, or set CHROMIUM"; exit 1; }
+	$(PAGE_VENV)/bin/python tools/page/test_page.py $(ARGS)
+
+.PHONY: page-pictures
+page-pictures: build $(PAGE_VENV)/installed ## the pictures of docs/page.md, docs/images/serve-*.png
+	$(PAGE_VENV)/bin/python tools/page/pictures.py docs/images
+
+.PHONY: vendor-page
+vendor-page: ## copy the page's libraries out of their npm packages (tools/page/package-lock.json)
+	@tools/page/vendor.sh
+
+.PHONY: check-vendor-page
+check-vendor-page: ## compare the page's libraries with their npm packages
+	@tools/page/vendor.sh --check
+
 .PHONY: fmt
 fmt: $(CLANG_FORMAT) ## format Go and C++ sources
 	gofmt -w $$(git ls-files '*.go')

@@ -10,7 +10,8 @@ export function adapters() {
   const names = state.catalog.adapters;
   const used = state.settings.lora ?? [];
   if (!names.length && !used.length) {
-    return html`<p class="note">This server has no adapters. Whoever runs it can add a folder: <code>daguerre serve --lora-dir FOLDER</code>.</p>`;
+    return html`<p class="note">This server has no adapters. Whoever runs it can add a folder:
+      <code>daguerre serve --lora-dir FOLDER</code>.</p>`;
   }
   const free = names.filter((n) => !used.some((a) => a.name === n));
   return html`${used.map(entry)}
@@ -35,7 +36,8 @@ function entry(adapter, index) {
     ${info?.trigger_words?.length ? html`<div class="chips" role="group" aria-label=${`Trigger words of ${adapter.name}`}>
       <span class="note">Trigger words</span>
       ${info.trigger_words.map((word) => html`<button type="button" class="chip" aria-pressed=${says(word)}
-        title=${says(word) ? 'It is in the prompt' : 'Put it into the prompt'} @click=${() => say(word)}>${word}</button>`)}</div>` : nothing}
+        title=${says(word) ? 'It is in the prompt' : 'Put it into the prompt'}
+        @click=${() => say(word)}>${word}</button>`)}</div>` : nothing}
     ${info?.applies ? html`<p class="note">${describe(info)}</p>` : nothing}
   </div>`;
 }

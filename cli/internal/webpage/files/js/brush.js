@@ -21,8 +21,9 @@ export function brushDialog(close) {
     <h2>Paint what is to be made again</h2>
     <div class="canvas">
       <img src=${start.url} alt=${start.name}>
-      <canvas tabindex="0" autofocus aria-label="Mask. Arrow keys move the brush, the space bar paints." width=${start.width} height=${start.height}
-        @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up} @keydown=${key}></canvas>
+      <canvas tabindex="0" autofocus aria-label="Mask. Arrow keys move the brush, the space bar paints."
+        width=${start.width} height=${start.height} @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up}
+        @keydown=${key}></canvas>
     </div>
     <div class="tools">
       <label>Brush <input type="range" min="0.01" max="0.4" step="0.01" .value=${String(tool.size)}

@@ -8,8 +8,9 @@ const lists = {
   adapters: (a) => a.names, controlnets: (a) => a.names, upscalers: (a) => a.names, refiners: (a) => a.names, vaes: (a) => a.names,
 };
 
-/** load reads all lists. */
+/** load reads all lists. One question goes first: a server that does not know the token should not be asked many times. */
 export async function load() {
+  await get('/v1/catalog/models');
   const entries = Object.entries(lists).map(async ([name, of]) => [name, of(await get(`/v1/catalog/${name}`)) ?? []]);
   const [schema, ...found] = await Promise.all([get('/v1/schema'), ...entries]);
   change((s) => {
@@ -19,18 +20,18 @@ export async function load() {
   });
 }
 
-/** bounds is the schema of a key of a job: 'width', 'hires.scale', 'lora.weight'. */
+/** bounds is the schema of a key of a job: 'width', 'hires.scale', 'lora.weight'; undefined where the server has no such key. */
 export function bounds(path) {
   let at = { properties: state.schema.$defs.job.properties };
   for (const key of path.split('.')) {
-    at = (at.properties ?? at.items.properties)[key];
+    at = (at?.properties ?? at?.items?.properties)?.[key];
   }
   return at;
 }
 
 let asked = 0;
 
-/** learnSize asks what size the model's pictures have, and how much memory one needs. */
+/** learnSize asks the server's plan what size the model's pictures have, and how much memory one needs. */
 export async function learnSize() {
   const turn = ++asked;
   const { model, width, height } = state.settings;
@@ -39,7 +40,7 @@ export async function learnSize() {
   try {
     const plan = await send('POST', '/v1/plan', run);
     const job = plan.sizes?.[0] ?? {};
-    size = { model, width: job.width, height: job.height, own: !width && !height, device: plan.device };
+    size = { model, width: job.Width, height: job.Height, own: !width && !height, memory: plan.reason };
   } catch {
     // The page works without: the server says what is wrong when the run is submitted.
   }

@@ -8,7 +8,9 @@ import { change, state } from './store.js';
 export function compareDialog(close) {
   const list = pictures(state.gallery.runs);
   const [left, right] = state.compare.map((key) => list.find((p) => p.key === key));
-  if (!left || !right) return html`<div class="compare"><p class="note">The pictures are not here any more.</p><button @click=${close}>Close</button></div>`;
+  if (!left || !right) {
+    return html`<div class="compare"><p class="note">The pictures are not here any more.</p><button @click=${close}>Close</button></div>`;
+  }
   const border = state.dialog.border ?? 50;
   return html`<div class="compare">
     <div class="head"><h2>Compare</h2><button type="button" class="icon" aria-label="Close" @click=${close}>✕</button></div>
@@ -27,7 +29,8 @@ function differences(left, right) {
   const [a, b] = [settings(left), settings(right)];
   const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().filter((k) => JSON.stringify(a[k]) !== JSON.stringify(b[k]));
   if (!keys.length) return html`<p class="note">Their settings are the same.</p>`;
-  return html`<table><caption>What differs</caption><thead><tr><th scope="col">Setting</th><th scope="col">Left</th><th scope="col">Right</th></tr></thead>
+  return html`<table><caption>What differs</caption>
+    <thead><tr><th scope="col">Setting</th><th scope="col">Left</th><th scope="col">Right</th></tr></thead>
     <tbody>${keys.map((k) => html`<tr><th scope="row">${k}</th><td>${write(a[k])}</td><td>${write(b[k])}</td></tr>`)}</tbody></table>`;
 }
 

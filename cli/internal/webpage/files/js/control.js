@@ -1,6 +1,7 @@
 // ControlNets: the picture that controls, and the map that a preprocessor makes of it.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { live } from '../vendor/lit-html/directives/live.js';
 import { call, upload } from './api.js';
 import { choice, number } from './fields.js';
 import { picker } from './picker.js';
@@ -29,8 +30,10 @@ function unit(net, index) {
     ${choice(at('model'), 'Net', { options: state.catalog.controlnets, none: false })}
     ${picker(`control-${index}`, 'Picture that controls', net.picture, (p) => { set(at('picture'), p); set(at('map'), undefined); })}
     ${choice(at('preprocessor'), 'Preprocessor', { options: preprocessors, none: 'none: the picture is a map' })}
+    ${options(net, at('preprocessor_options'))}
     ${net.preprocessor && net.picture ? html`<div class="map">
-      <button type="button" ?disabled=${net.map?.busy} @click=${() => preview(index)}>${net.map?.busy ? 'Computing …' : 'Preview the map'}</button>
+      <button type="button" ?disabled=${net.map?.busy} @click=${() => preview(index)}>
+        ${net.map?.busy ? 'Computing …' : 'Preview the map'}</button>
       ${net.map?.error ? html`<p class="mistake" role="alert">${net.map.error}</p>` : nothing}
       ${net.map?.url ? html`<img src=${net.map.url} alt="The map that the ControlNet gets">` : nothing}</div>` : nothing}
     ${number(at('weight'), 'Weight', { soft: [0, 2, 0.05] })}
@@ -38,6 +41,24 @@ function unit(net, index) {
     ${choice(at('control_mode'), 'More important')}
     ${choice(at('resize_mode'), 'Other proportions')}
   </div>`;
+}
+
+/** options are the preprocessor's own, as the server describes them. */
+function options(net, path) {
+  const known = state.catalog.preprocessors.find((p) => p.name === net.preprocessor)?.options ?? [];
+  return known.map((o) => {
+    const id = `${path}-${o.name}`;
+    const label = o.name.replaceAll('_', ' ');
+    if (o.switch) {
+      return html`<label class="check"><input type="checkbox" .checked=${live(Boolean(net.preprocessor_options?.[o.name] ?? o.default))}
+        @change=${(e) => set(`${path}.${o.name}`, e.target.checked)}> ${label}: ${o.doc}</label>`;
+    }
+    return html`<div class="field"><div class="label"><label for=${id}>${label}</label></div>
+      <input id=${id} type="number" min=${o.min} max=${o.max} step="any" placeholder=${o.default} aria-describedby=${`${id}-help`}
+        .value=${live(String(net.preprocessor_options?.[o.name] ?? ''))}
+        @change=${(e) => set(`${path}.${o.name}`, e.target.value === '' ? undefined : Number(e.target.value))}>
+      <p class="note" id=${`${id}-help`}>${o.doc}</p></div>`;
+  });
 }
 
 /** preview asks for the map of a picture, in the size that the run would have. */

@@ -1,6 +1,6 @@
 // A picture that is dropped onto the page, or pasted, gives back the settings that it was made with.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { accepted, open } from './picker.js';
 import { read } from './recipe.js';
 import { replace } from './settings.js';
@@ -55,4 +55,4 @@ export function listen() {
   });
 }
 
-export const dropHint = () => (state.ready ? html`<div class="drop-hint" aria-hidden="true">Drop the picture to take back its settings</div>` : nothing);
+export const dropHint = () => html`<div class="drop-hint" aria-hidden="true">Drop the picture to take back its settings</div>`;

@@ -74,3 +74,13 @@ export function tick(path, label) {
   return frame(path, label, (id, described) => html`<input id=${id} type="checkbox" aria-describedby=${described}
     .checked=${live(value(path) ?? b.default ?? false)} @change=${(e) => set(path, e.target.checked)}>`);
 }
+
+/** table has a field for each key of a table, as the schema knows them; nothing where it knows no such table. */
+export function table(path) {
+  return Object.entries(bounds(path)?.properties ?? {}).map(([key, b]) => {
+    const [at, label] = [`${path}.${key}`, key.replaceAll('_', ' ').replace(/^./, (c) => c.toUpperCase())];
+    if (b.type === 'boolean') return tick(at, label);
+    if (b.enum) return choice(at, label);
+    return b.type === 'string' ? text(at, label) : number(at, label);
+  });
+}

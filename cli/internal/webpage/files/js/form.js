@@ -20,8 +20,8 @@ export function form() {
       ${presets()}
       ${models()}
       ${size()}
-      ${number('num_inference_steps', 'Steps', { soft: [1, 80, 1], fallback: 30, placeholder: "the model's" })}
-      ${number('guidance_scale', 'Guidance', { soft: [1, 20, 0.5], fallback: 5, placeholder: "the model's" })}
+      ${number('num_inference_steps', 'Steps', { soft: [1, 80, 1], fallback: 30, placeholder: 'auto' })}
+      ${number('guidance_scale', 'Guidance', { soft: [1, 20, 0.5], fallback: 5, placeholder: 'auto' })}
       ${choice('scheduler', 'Sampler', { options: schedulers() })}
       <div class="row">
         ${seed()}
@@ -31,7 +31,7 @@ export function form() {
       ${section('Adapters', count(settings.lora), adapters())}
       ${section('ControlNet', count(settings.controlnet), controls())}
       ${section('Second, larger pass', settings.hires?.scale ? 'on' : '', hires())}
-      ${section('More settings', '', more())}
+      ${section('More settings', others() === nothing ? '' : 'on', more())}
     </div>
     <div class="send">
       ${unplaced().map((p) => html`<p class="mistake" role="alert">${p.path ? html`<b>${p.path}</b>: ` : nothing}${p.message}</p>`)}
@@ -70,7 +70,7 @@ function models() {
 const schedulers = () => state.catalog.schedulers.flatMap((s) => [s.name.replace(/Scheduler$/, ''), ...s.aliases])
   .map((name) => [name, name]);
 
-const shapes = [['Square', 1, 1], ['Portrait', 3, 4], ['Tall', 9, 16], ['Landscape', 4, 3], ['Wide', 16, 9]];
+const shapes = [['Square', 1, 1], ['Portrait', 3, 4], ['Tall', 9, 16], ['Landscape', 4, 3], ['Wide', 16, 9]]; // name, width : height
 
 /** size chooses width and height. The shapes have about as many pixels as the model's own size. */
 function size() {
@@ -83,8 +83,8 @@ function size() {
   };
   const shape = ([name, w, h]) => {
     const [wide, high] = fits(w, h);
-    return html`<button type="button" class="chip" aria-pressed=${width === wide && height === high}
-      @click=${() => { set('width', wide); set('height', high); }}>${name}</button>`;
+    return html`<button type="button" class="chip" aria-label=${name} title=${`${name}, ${wide} × ${high}`}
+      aria-pressed=${width === wide && height === high} @click=${() => { set('width', wide); set('height', high); }}>${w}:${h}</button>`;
   };
   return html`<fieldset class="size"><legend>Size</legend>
     ${base ? html`<div class="chips">${shapes.map(shape)}</div>` : nothing}
@@ -100,13 +100,15 @@ function seed() {
   const last = state.gallery.runs.find((r) => r.pictures?.length);
   return html`<div class="seed">${number('seed', 'Seed', { placeholder: 'random' })}
     <div class="links">
-      <button type="button" class="link" ?disabled=${state.settings.seed === undefined} @click=${() => set('seed', undefined)}>Random</button>
+      <button type="button" class="link" ?disabled=${state.settings.seed === undefined} @click=${() => set('seed', undefined)}>
+        Random</button>
       <button type="button" class="link" ?disabled=${!last} @click=${() => set('seed', last.pictures[0].seed)}>Last</button>
     </div></div>`;
 }
 
 function hires() {
-  return html`<p class="note">The picture is made small first, then enlarged and painted over. This gives large pictures with one subject.</p>
+  return html`<p class="note">The picture is made small first, then enlarged and painted over.
+      This gives large pictures with one subject.</p>
     ${number('hires.scale', 'Scale', { soft: [1, 4, 0.25], placeholder: 'off' })}
     ${number('hires.strength', 'How much may change', { soft: [0.05, 1, 0.05] })}
     ${number('hires.steps', 'Steps', { placeholder: 'as above' })}
@@ -126,11 +128,29 @@ function more() {
     ${choice('prompt_syntax', 'Prompt syntax')}
     ${choice('rng', 'Random numbers')}
     ${named('vae', 'VAE', vaes)} ${named('refiner', 'Refiner', refiners)} ${named('upscaler', 'Upscaler', upscalers)}
-    ${refiners.length ? html`${choice('refiner_mode', 'How the refiner works')} ${number('refiner_start', 'Refiner from', { soft: [0, 1, 0.05] })}
+    ${refiners.length ? html`${choice('refiner_mode', 'How the refiner works')}
+      ${number('refiner_start', 'Refiner from', { soft: [0, 1, 0.05] })}
       ${number('refiner_strength', 'How much the refiner may change', { soft: [0.05, 1, 0.05] })}` : nothing}
     ${number('max_batch', 'Largest batch', { placeholder: 'what fits' })}
-    <button type="button" class="link" @click=${() => set('scheduler_options', undefined)} ?hidden=${!state.settings.scheduler_options}>
-      Forget the sampler's options that came with a picture</button>`;
+    ${state.size?.memory ? html`<p class="note">Memory: ${state.size.memory}.</p>` : nothing}
+    ${others()}`;
+}
+
+// Settings that have a place in the form. Others can come with a picture.
+const placed = ['prompt', 'prompt_2', 'negative_prompt', 'negative_prompt_2', 'prompt_syntax', 'width', 'height', 'num_images', 'seed',
+  'rng', 'num_inference_steps', 'guidance_scale', 'guidance_rescale', 'scheduler', 'sigmas', 'clip_skip', 'strength', 'mask_channel',
+  'hires',
+  'seamless', 'lora', 'controlnet', 'max_batch', 'model', 'vae', 'refiner', 'upscaler', 'refiner_mode', 'refiner_start', 'refiner_strength',
+  'inpaint'];
+
+/** others shows the settings that have no place in the form, so that none acts unseen. */
+function others() {
+  const keys = Object.keys(state.settings).filter((k) => !placed.includes(k) && state.settings[k] !== undefined);
+  if (!keys.length) return nothing;
+  return html`<div class="others"><p class="note">Also set, by a picture:</p><ul>${keys.map((key) => html`<li>
+    <span><code>${key}</code> ${typeof state.settings[key] === 'object' ? '' : String(state.settings[key])}</span>
+    <button type="button" class="link" aria-label=${`Forget ${key}`}
+      @click=${() => set(key, undefined)}>Forget</button></li>`)}</ul></div>`;
 }
 
 /** named is one of the server's files that replaces a part of the model. They are left out where the server has none. */

@@ -15,7 +15,8 @@ export function gallery() {
     ${!list.length && !loading && !error ? html`<p class="note">What you make is kept here, on the server.</p>` : nothing}
     ${loading && !list.length ? html`<p class="note">Looking for pictures …</p>` : nothing}
     <ul>${repeat(list, (p) => p.key, card)}</ul>
-    ${next ? html`<button type="button" ?disabled=${loading} @click=${more}>${loading ? 'Loading …' : 'Older pictures'}</button>` : nothing}
+    ${next ? html`<button type="button" ?disabled=${loading} @click=${more}>
+      ${loading ? 'Loading …' : 'Older pictures'}</button>` : nothing}
   </section>`;
 }
 
@@ -64,6 +65,7 @@ function card(p) {
     <div class="actions">
       <button type="button" class="icon" aria-pressed=${chosen} aria-label=${`Compare seed ${p.seed}`} title="Compare"
         @click=${() => mark(p.key)}>◫</button>
-      <button type="button" class="icon" aria-label=${`Download seed ${p.seed}`} title="Download" @click=${() => save(p.url, p.name)}>↓</button>
+      <button type="button" class="icon" aria-label=${`Download seed ${p.seed}`} title="Download"
+        @click=${() => save(p.url, p.name)}>↓</button>
     </div></li>`;
 }

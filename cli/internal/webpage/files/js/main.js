@@ -23,6 +23,7 @@ const root = document.getElementById('app');
 
 function header() {
   const n = state.queue.length;
+  const other = dark() ? 'Light colours' : 'Dark colours';
   return html`<header>
     <h1><span class="mark" aria-hidden="true">◉</span> Daguerre</h1>
     <span class="state" role="status">${state.offline ? html`<span class="bad">${state.offline}</span>` :
@@ -32,7 +33,7 @@ function header() {
       ${token.get() ? html`<button type="button" class="quiet" @click=${leave}>Forget the token</button>` : nothing}
       <button type="button" class="icon" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)"
         @click=${() => change((s) => { s.dialog = { kind: 'keys' }; })}>⌨</button>
-      <button type="button" class="icon" aria-label=${dark() ? 'Light colours' : 'Dark colours'} title=${dark() ? 'Light colours' : 'Dark colours'}
+      <button type="button" class="icon" aria-label=${other} title=${other}
         @click=${() => { toggle(); change(); }}>${dark() ? '☀' : '☾'}</button>
     </nav></header>`;
 }
@@ -48,7 +49,7 @@ function page() {
     return state.offline ? html`<main class="gate"><p>${state.offline}</p><button @click=${begin}>Try again</button></main>` :
       html`<p class="loading">Daguerre is starting …</p>`;
   }
-  return html`${header()}<main>${form()}<div class="results">${stage()}${queue()}${gallery()}</div></main>
+  return html`${header()}<main>${form()}<div class="results"><div class="now">${stage()}${queue()}</div>${gallery()}</div></main>
     ${dropHint()}${dialogs(state.dialog)}${toasts(state.toasts)}`;
 }
 

@@ -34,7 +34,8 @@ export function picker(id, label, picture, took) {
   return html`<div class="picker" @drop=${drop} @dragover=${over} @dragleave=${(e) => e.currentTarget.classList.remove('over')}>
     ${picture ? html`<img src=${picture.url} alt=${`${label}: ${picture.name}`}>` : nothing}
     <div><label class="file" for=${id}>${picture ? 'Another picture' : label}</label>
-      <input id=${id} class="hidden-file" type="file" accept=${accepted} @change=${(e) => { take(e.target.files[0]); e.target.value = ''; }}>
+      <input id=${id} class="hidden-file" type="file" accept=${accepted}
+        @change=${(e) => { take(e.target.files[0]); e.target.value = ''; }}>
       ${picture ? html`<p class="note">${picture.name}, ${picture.width} × ${picture.height}</p>
         <button type="button" class="link" @click=${() => took(undefined)}>Remove</button>` : html`<p class="note">or drop one here</p>`}
     </div></div>`;

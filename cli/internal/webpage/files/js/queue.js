@@ -22,7 +22,8 @@ function line(run, seconds) {
   return html`<li class=${run.id === state.focus ? 'shown' : ''}>
     <button type="button" class="link name" @click=${() => show(run.id)}>${name}</button>
     <span class="note">${run.state === 'running' ? 'in work' : 'waits'}${time}</span>
-    ${run.state === 'running' ? html`<progress aria-label=${`Progress of ${name}`} max="1" .value=${p?.total ? p.done / p.total : 0}></progress>` :
-      html`<button type="button" class="link" aria-label=${`Make ${name} first`} @click=${() => first(run.id)}>First</button>`}
+    ${run.state === 'running' ?
+    html`<progress aria-label=${`Progress of ${name}`} max="1" .value=${p?.total ? p.done / p.total : 0}></progress>` :
+    html`<button type="button" class="link" aria-label=${`Make ${name} first`} @click=${() => first(run.id)}>First</button>`}
     <button type="button" class="icon" aria-label=${`Cancel ${name}`} title="Cancel" @click=${() => cancel(run.id)}>✕</button></li>`;
 }

@@ -17,19 +17,33 @@ export async function read(blob) {
   return found.parameters ? known(parse(found.parameters)) : null;
 }
 
-const plain = ['prompt', 'prompt_2', 'negative_prompt', 'negative_prompt_2', 'width', 'height', 'seed', 'rng', 'num_inference_steps',
-  'guidance_scale', 'guidance_rescale', 'clip_skip', 'sigmas', 'mask_channel', 'strength', 'seamless', 'outpaint'];
-
 // What the server fills in by itself. It is left out, so that the form shows what was asked for and not all that followed from it.
-const usual = { rng: 'cpu', mask_channel: 'auto', seamless: 'none' };
+const usual = { rng: 'cpu', mask_channel: 'auto', seamless: 'none', crops_coords_top_left: [0, 0] };
+
+// What a manifest tells besides the settings, and what is turned into settings in another way than by its name.
+const told = ['software', 'version', 'engine', 'library', 'go', 'index', 'files', 'manifest_version', 'memory', 'warnings', 'model',
+  'negative_sizes', 'loras', 'controlnets', 'refiner', 'hires', 'scheduler', 'force_zeros_for_empty_prompt', 'init_image', 'mask_image'];
+const notOffered = ['noise', 'latents', 'denoising_start', 'denoising_end'];
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** fromManifest turns a picture's manifest (docs/configuration.md, "What a PNG carries") into settings. */
 export function fromManifest(m) {
   const settings = {};
   const notes = [];
-  for (const key of plain) {
-    if (m[key] !== undefined && m[key] !== '' && m[key] !== usual[key]) settings[key] = m[key];
+  const size = [m.height, m.width];
+  const schema = state.schema.$defs.job.properties;
+  for (const [key, value] of Object.entries(m)) {
+    if (told.includes(key) || value === '' || same(value, usual[key])) continue;
+    if (['original_size', 'target_size'].includes(key) && same(value, size)) continue;
+    if (schema[key] && !notOffered.includes(key)) settings[key] = value;
+    else notes.push(`${key} was used. The page cannot repeat that.`);
   }
+  ['negative_original_size', 'negative_crops_coords_top_left', 'negative_target_size'].forEach((key, i) => {
+    const positive = [m.original_size, m.crops_coords_top_left, m.target_size][i];
+    if (m.negative_sizes && !same(m.negative_sizes[i], positive)) settings[key] = m.negative_sizes[i];
+  });
+  if (!m.negative_prompt && m.force_zeros_for_empty_prompt === false) settings.force_zeros_for_empty_prompt = false;
   if (m.model?.name) settings.model = m.model.name;
   if (m.scheduler) {
     settings.scheduler = m.scheduler.asked || m.scheduler.name;
@@ -53,9 +67,6 @@ export function fromManifest(m) {
       control_mode: c.control_mode, resize_mode: c.resize_mode, preprocessor: c.preprocessor, preprocessor_options: c.preprocessor_options,
       union_type: c.union_type }));
     notes.push('Its ControlNet pictures are not in the file. Choose them under "ControlNet".');
-  }
-  for (const key of ['noise', 'latents', 'denoising_start', 'denoising_end']) {
-    if (m[key]) notes.push(`${key} was used. The page cannot repeat that.`);
   }
   return { settings, notes };
 }

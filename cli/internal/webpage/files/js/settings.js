@@ -65,6 +65,10 @@ export async function toRun() {
   if (state.start) run.init_image = await upload(state.start.blob);
   else delete run.strength;
   if (state.start && state.mask) run.mask_image = await upload(state.mask.blob);
+  else { // they are about a mask
+    delete run.mask_channel;
+    delete run.inpaint;
+  }
   if (controlnet?.length) {
     run.controlnet = await Promise.all(controlnet.map(async ({ picture, map, ...unit }) => (
       { ...unit, ...(picture && { image: await upload(picture.blob) }) })));

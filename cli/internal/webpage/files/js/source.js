@@ -1,7 +1,7 @@
 // The picture to start from, and the mask of what is painted again.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { choice, number } from './fields.js';
+import { number, table } from './fields.js';
 import { picker } from './picker.js';
 import { change, state } from './store.js';
 
@@ -18,13 +18,15 @@ export function source() {
   const { start, mask } = state;
   return html`${picker('start', 'Choose a picture', start, startFrom)}
     ${start ? html`
-      ${number('strength', 'How much may change', { soft: [0.05, 1, 0.05], placeholder: mask ? '0.9999' : '0.3', fallback: mask ? 1 : 0.3 })}
+      ${number('strength', 'How much may change', { soft: [0.05, 1, 0.05],
+    placeholder: mask ? '0.9999' : '0.3', fallback: mask ? 1 : 0.3 })}
       <div class="mask">
         ${mask ? html`<img src=${mask.url} alt="The mask: white is painted again">` : nothing}
         <div><button type="button" @click=${() => change((s) => { s.dialog = { kind: 'brush' }; })}>
             ${mask ? 'Change the mask' : 'Paint a mask'}</button>
           <p class="note">${mask ? 'Only the white part is painted again.' : 'Without a mask all of the picture is painted again.'}</p>
-          ${mask ? html`<button type="button" class="link" @click=${() => change((s) => { s.mask = null; })}>Remove the mask</button>` : nothing}
+          ${mask ? html`<button type="button" class="link"
+            @click=${() => change((s) => { s.mask = null; })}>Remove the mask</button>` : nothing}
         </div></div>` : nothing}
-    ${start && mask ? choice('mask_channel', 'What the mask says', { options: [['luma', 'white'], ['alpha', 'transparent parts']] }) : nothing}`;
+    ${start && mask ? table('inpaint') : nothing}`;
 }

@@ -72,6 +72,7 @@ function outcome(ended, run, live) {
   const error = live?.end?.error?.message ?? run?.error?.message;
   const words = { done: 'Done.', cancelled: 'Cancelled.', failed: 'No picture was made.' };
   const fails = live?.failures ?? [];
-  return html`<div class="line"><span role="status">${words[ended]}${live?.end?.seconds ? ` It took ${about(live.end.seconds)}.` : ''}</span></div>
+  const time = live?.end?.seconds ? ` It took ${about(live.end.seconds)}.` : '';
+  return html`<div class="line"><span role="status">${words[ended]}${time}</span></div>
     ${error ? html`<p class="mistake" role="alert">${error}</p>` : fails.map((f) => html`<p class="mistake" role="alert">${f}</p>`)}`;
 }

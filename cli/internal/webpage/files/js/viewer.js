@@ -17,7 +17,8 @@ import { when } from './words.js';
 export function viewerDialog(close) {
   const list = pictures(state.gallery.runs);
   const at = list.findIndex((p) => p.key === state.dialog.key);
-  if (at < 0) return html`<div class="viewer"><p class="note">The picture is on its way …</p><button @click=${close}>Close</button></div>`;
+  if (at < 0) return html`<div class="viewer"><p class="note">The picture is on its way …</p>
+    <button @click=${close}>Close</button></div>`;
   const picture = list[at];
   const run = state.gallery.runs.find((r) => r.id === picture.run);
   const go = (n) => () => turn(n);
@@ -52,7 +53,8 @@ function facts(run, picture) {
   const j = job(run, picture.job);
   const rows = [['Made', when(run.ended ?? run.created)], ['Model', run.model], ['Size', j.width && `${j.width} × ${j.height}`],
     ['Steps', j.num_inference_steps], ['Guidance', j.guidance_scale], ['Sampler', j.scheduler], ['Not in it', j.negative_prompt],
-    ['Adapters', j.lora?.map((a) => `${a.name} ${a.weight ?? 1}`).join(', ')], ['ControlNets', j.controlnet?.map((c) => c.model).join(', ')]];
+    ['Adapters', j.lora?.map((a) => `${a.name} ${a.weight ?? 1}`).join(', ')],
+    ['ControlNets', j.controlnet?.map((c) => c.model).join(', ')]];
   return html`<dl>${rows.filter(([, v]) => v).map(([k, v]) => html`<dt>${k}</dt><dd>${v}</dd>`)}</dl>`;
 }
 
