@@ -21,7 +21,7 @@ def settle(page):
         const cards = [...document.querySelectorAll('.gallery li')].filter((c) => c.getBoundingClientRect().top < innerHeight);
         return cards.length && cards.every((c) => c.querySelector('img')?.complete);
     }""")
-    page.evaluate("document.activeElement.blur()")
+    page.evaluate("document.activeElement.blur(); document.querySelector('.fields').scrollTop = 0")
 
 
 def take(page, out, name):
@@ -38,7 +38,7 @@ def main(out):
         for i, words in enumerate(WORDS):
             server.make(prompt=words, seed=i, num_inference_steps=20)
         for scheme in ("light", "dark"):
-            page = browser.page(server, color_scheme=scheme, viewport={"width": 1180, "height": 780})
+            page = browser.page(server, color_scheme=scheme, viewport={"width": 1120, "height": 720})
             page.wait_for_selector("form.form")
             fill(page, prompt="a big red triangle on a white background", seed=3, num_inference_steps=1000)
             page.click(".send .primary")

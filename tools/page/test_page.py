@@ -81,6 +81,16 @@ class TestMaking(PageTest):
         expect(page.locator(".stage .line [role=status]")).to_contain_text("Cancelled")
         expect(page.locator(".stage button:has-text('Cancel')")).to_have_count(0)
 
+    def test_writing_while_a_picture_is_made(self):
+        page = self.open()
+        self.fill(page, prompt="a circle", num_inference_steps=1000, num_images=16)
+        page.click(".send .primary")
+        page.wait_for_selector(".stage .tile img.growing")
+        for field, text in {"guidance_scale": "6.25", "prompt": "a square, slowly", "seed": "123456"}.items():
+            page.fill(f"#field-{field}", "")
+            page.locator(f"#field-{field}").press_sequentially(text, delay=150)  # drawn again in between
+            expect(page.locator(f"#field-{field}")).to_have_value(text)
+
     def test_mistakes_stand_at_their_fields(self):
         page = self.open(expected=["422"])
         self.fill(page, prompt="x", num_inference_steps=5000)

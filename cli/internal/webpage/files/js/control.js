@@ -3,7 +3,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { live } from '../vendor/lit-html/directives/live.js';
 import { call, upload } from './api.js';
-import { choice, number } from './fields.js';
+import { choice, number, toNumber, written } from './fields.js';
 import { picker } from './picker.js';
 import { set, value } from './settings.js';
 import { change, state } from './store.js';
@@ -55,8 +55,8 @@ function options(net, path) {
     }
     return html`<div class="field"><div class="label"><label for=${id}>${label}</label></div>
       <input id=${id} type="number" min=${o.min} max=${o.max} step="any" placeholder=${o.default} aria-describedby=${`${id}-help`}
-        .value=${live(String(net.preprocessor_options?.[o.name] ?? ''))}
-        @change=${(e) => set(`${path}.${o.name}`, e.target.value === '' ? undefined : Number(e.target.value))}>
+        .value=${written(id, net.preprocessor_options?.[o.name])}
+        @input=${(e) => set(`${path}.${o.name}`, toNumber(e.target.value))}>
       <p class="note" id=${`${id}-help`}>${o.doc}</p></div>`;
   });
 }

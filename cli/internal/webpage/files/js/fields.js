@@ -1,6 +1,6 @@
 // Fields of the form. Bounds, defaults and explanations are the schema's; an empty field has its default.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html, noChange, nothing } from '../vendor/lit-html/lit-html.js';
 import { live } from '../vendor/lit-html/directives/live.js';
 import { bounds } from './catalog.js';
 import { samePlace, set, value } from './settings.js';
@@ -29,7 +29,11 @@ function frame(path, label, control) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? '' : '.');
 
-const toNumber = (text) => (text === '' ? undefined : Number(text));
+/** toNumber reads what is written in a field of a number. */
+export const toNumber = (text) => (text === '' ? undefined : Number(text));
+
+/** written is the text of a field of a number. While somebody writes there, the field keeps what is written: "1." is on its way to 1.5. */
+export const written = (id, now) => (document.activeElement?.id === id ? noChange : live(String(now ?? '')));
 
 /** number is a number, with a slider over its usual range where soft is given: [min, max, step]. */
 export function number(path, label, { soft, placeholder, fallback } = {}) {
@@ -41,8 +45,8 @@ export function number(path, label, { soft, placeholder, fallback } = {}) {
     ${soft ? html`<input type="range" aria-label=${`${label}, slider`} tabindex="-1" min=${soft[0]} max=${soft[1]} step=${soft[2]}
       .value=${live(String(now ?? start))} @input=${(e) => set(path, Number(e.target.value))}>` : nothing}
     <input id=${id} type="number" inputmode="decimal" min=${b.minimum ?? nothing} max=${b.maximum ?? nothing} step=${step}
-      placeholder=${placeholder ?? b.default ?? ''} aria-describedby=${described} .value=${live(String(now ?? ''))}
-      @change=${(e) => set(path, toNumber(e.target.value))}>
+      placeholder=${placeholder ?? b.default ?? ''} aria-describedby=${described} .value=${written(id, now)}
+      @input=${(e) => set(path, toNumber(e.target.value))}>
   </div>`);
 }
 

@@ -98,8 +98,8 @@ function size() {
 
 function seed() {
   const last = state.gallery.runs.find((r) => r.pictures?.length);
-  return html`<div class="seed">${number('seed', 'Seed', { placeholder: 'random' })}
-    <div class="links">
+  return html`<div>${number('seed', 'Seed', { placeholder: 'random' })}
+    <div class="links under-field">
       <button type="button" class="link" ?disabled=${state.settings.seed === undefined} @click=${() => set('seed', undefined)}>
         Random</button>
       <button type="button" class="link" ?disabled=${!last} @click=${() => set('seed', last.pictures[0].seed)}>Last</button>

@@ -38,7 +38,6 @@ export function listen() {
   document.addEventListener('keydown', (e) => {
     if (e.key === 'Enter' && (e.ctrlKey || e.metaKey) && state.ready && !state.dialog) {
       e.preventDefault();
-      document.activeElement?.blur?.(); // so that a number that is being written counts
       make();
     }
     if (e.ctrlKey || e.metaKey || e.altKey) return;

@@ -21,6 +21,8 @@ function keep() {
   localStorage.setItem(kept, JSON.stringify(rest));
 }
 
+let later = 0;
+
 /** set changes one setting. A path leads into a table: 'hires.scale', 'lora.0.weight'. */
 export function set(path, value) {
   change((s) => {
@@ -33,7 +35,10 @@ export function set(path, value) {
     s.problems = s.problems.filter((p) => !samePlace(p.path, path));
   });
   keep();
-  if (['model', 'width', 'height'].includes(path)) learnSize();
+  if (['model', 'width', 'height'].includes(path)) {
+    clearTimeout(later);
+    later = setTimeout(learnSize, 400); // when somebody has written the number
+  }
 }
 
 /** value reads a setting by its path. */
