@@ -21,7 +21,13 @@ def settle(page):
         const cards = [...document.querySelectorAll('.gallery li')].filter((c) => c.getBoundingClientRect().top < innerHeight);
         return cards.length && cards.every((c) => c.querySelector('img')?.complete);
     }""")
-    page.evaluate("document.activeElement.blur(); document.querySelector('.fields').scrollTop = 0")
+    rest(page)
+
+
+def rest(page):
+    """No field has the focus, and the form begins at its top."""
+    page.evaluate("document.activeElement.blur(); document.querySelector('.fields').scrollTop = 0; scrollTo(0, 0)")
+    page.mouse.move(1, 1)
 
 
 def take(page, out, name):
@@ -40,13 +46,19 @@ def main(out):
         for scheme in ("light", "dark"):
             page = browser.page(server, color_scheme=scheme, viewport={"width": 1120, "height": 720})
             page.wait_for_selector("form.form")
-            fill(page, prompt="a big red triangle on a white background", seed=3, num_inference_steps=1000)
+            fill(page, prompt="a big red triangle on a white background", seed=3, num_inference_steps=300)
             page.click(".send .primary")
+            page.wait_for_selector(".growing")
+            fill(page, num_images=4)
+            page.click(".send .primary")
+            page.locator(".queue li").nth(1).wait_for()
+            page.locator(".queue .name").first.click()
             page.wait_for_function("() => document.querySelector('.stage progress')?.value > 0.35 && document.querySelector('.growing')")
             settle(page)
             take(page, out, f"page-{scheme}")
-            page.click(".stage button:has-text('Cancel')")
-            page.wait_for_selector(".stage [role=status]:has-text('Cancelled')")
+            for run in server.value("/v1/runs?state=queued,running")["runs"]:
+                server.cancel(run["id"])
+            page.locator(".queue").wait_for(state="detached")
             page.locator("summary", has_text="Start from a picture").click()
             page.set_input_files("#start", {"name": "circle.png", "mimeType": "image/png", "buffer": png(128, 128, circle)})
             page.click("text=Paint a mask")
@@ -66,7 +78,7 @@ def main(out):
             phone = browser.page(server, color_scheme=scheme, viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True)
             phone.wait_for_selector("form.form")
             fill(phone, prompt="a green triangle on a white background")
-            phone.evaluate("scrollTo(0, 0)")
+            rest(phone)
             take(phone, out, f"phone-{scheme}")
             phone.context.close()
     finally:

@@ -31,7 +31,7 @@ function header() {
     <nav aria-label="Page">
       ${settingsButton()}
       ${token.get() ? html`<button type="button" class="quiet" @click=${leave}>Forget the token</button>` : nothing}
-      <button type="button" class="icon" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)"
+      <button type="button" class="icon keyboard" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)"
         @click=${() => change((s) => { s.dialog = { kind: 'keys' }; })}>⌨</button>
       <button type="button" class="icon" aria-label=${other} title=${other}
         @click=${() => { toggle(); change(); }}>${dark() ? '☀' : '☾'}</button>

@@ -18,10 +18,11 @@ function line(run, seconds) {
   const p = state.live[run.id]?.progress;
   const pictures = run.images === 1 ? '1 picture' : `${run.images} pictures`;
   const time = seconds === undefined ? '' : `, ready in about ${about(seconds)}`;
-  const name = `${pictures} with seed ${run.seeds?.[0]}`;
+  const { prompt } = state.live[run.id] ?? {}; // of runs that this page has submitted
+  const name = prompt ? `${prompt.slice(0, 60)}${prompt.length > 60 ? ' …' : ''}` : `Seed ${run.seeds?.[0]}`;
   return html`<li class=${run.id === state.focus ? 'shown' : ''}>
     <button type="button" class="link name" @click=${() => show(run.id)}>${name}</button>
-    <span class="note">${run.state === 'running' ? 'in work' : 'waits'}${time}</span>
+    <span class="note">${pictures}, ${run.state === 'running' ? 'in work' : 'waits'}${time}</span>
     ${run.state === 'running' ?
     html`<progress aria-label=${`Progress of ${name}`} max="1" .value=${p?.total ? p.done / p.total : 0}></progress>` :
     html`<button type="button" class="link" aria-label=${`Make ${name} first`} @click=${() => first(run.id)}>First</button>`}

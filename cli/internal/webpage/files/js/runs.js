@@ -25,6 +25,7 @@ export async function make() {
       s.focus = run.id;
       s.queue = [...s.queue, run];
       note(run.id).warnings = run.warnings ?? [];
+      note(run.id).prompt = body.prompt;
     });
     follow(run.id);
     look();
@@ -84,7 +85,7 @@ export async function remove(id) {
 }
 
 function note(id) {
-  return state.live[id] ??= { progress: null, previews: {}, pictures: {}, warnings: [], failures: [], end: null };
+  return state.live[id] ??= { prompt: '', progress: null, previews: {}, pictures: {}, warnings: [], failures: [], end: null };
 }
 
 async function follow(id) {
