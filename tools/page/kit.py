@@ -109,7 +109,8 @@ class Browser:
 def take_from_disk(route):
     types = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
     file = pathlib.Path(FILES, route.request.url.split("/", 3)[3].removeprefix("page/") or "index.html")
-    policy = re.search(r'policy = "(.*)"', pathlib.Path(FILES).parent.joinpath("webpage.go").read_text(encoding="utf-8")).group(1)
+    source = pathlib.Path(FILES).parent.joinpath("webpage.go").read_text(encoding="utf-8")
+    policy = "".join(re.findall(r'"(.*?)"', re.search(r"policy = (.*?)\n\n", source, re.S).group(1)))
     route.fulfill(body=file.read_bytes(), content_type=types[file.suffix], headers={"Content-Security-Policy": policy})
 
 

@@ -23,7 +23,8 @@ const prefix = "/page/"
 
 // policy is the page's Content-Security-Policy: everything comes from this server. Pictures are also shown from memory, since those of a
 // server with tokens are fetched with one.
-const policy = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; " +
+	"frame-ancestors 'none'"
 
 // types are the types of the files. The list of the system may lack them, or have others.
 var types = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
