@@ -73,7 +73,8 @@ func (s *Studio) ControlUnit(ctx context.Context, c Caller, unit json.RawMessage
 	}
 	id, ok := strings.CutPrefix(net.Image.Path, catalog.UploadScheme)
 	if !ok || !catalog.IsUpload(id) {
-		return net, invalid(request.Errors{{Path: "image", Message: "give the bytes as a data URL, or upload the file and write upload: and its id"}})
+		return net, invalid(request.Errors{{Path: "image",
+			Message: "give the bytes as a data URL, or upload the file and write upload: and its id"}})
 	}
 	if err := s.known(ctx, c, "image", net.Image.Path); err != nil {
 		return net, err

@@ -43,7 +43,7 @@ func (a *api) inspect(maxBody int64) {
 		})
 	op := binary(operation("make-control-map", http.MethodPost, "/v1/controlmap", "Make the map that a ControlNet gets of a picture",
 		"catalog", http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge), "the map", "image/png")
-	op.Description = "The body is an entry of a run's controlnet: image, preprocessor, preprocessor_options, resize_mode. The rest is not used."
+	op.Description = "The body is an entry of a run's controlnet. Used are image, preprocessor, preprocessor_options and resize_mode."
 	op.MaxBodyBytes, op.SkipValidateBody = maxBody, true
 	huma.Register(a.h, op, func(ctx context.Context, in *mapInput) (*mapOutput, error) {
 		unit, err := a.s.ControlUnit(ctx, face.Caller(ctx), in.RawBody)

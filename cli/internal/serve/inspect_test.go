@@ -48,7 +48,8 @@ func TestAdapter(t *testing.T) {
 	assert.Equal(t, 422, a.status, string(a.body))
 	assert.Contains(t, a.table(t)["detail"], "broken.safetensors")
 	assert.NotContains(t, string(a.body), dir)
-	for _, name := range []string{"nothing", "../secret", filepath.Join(dir, "secret"), filepath.Join(dir, "secret.safetensors"), "wash", "out"} {
+	for _, name := range []string{"nothing", "../secret", filepath.Join(dir, "secret"), "wash", "out",
+		filepath.Join(dir, "secret.safetensors")} {
 		a := c.do("GET", "/v1/catalog/adapters/"+url.PathEscape(name), nil)
 		assert.Equal(t, 404, a.status, "%s: %s", name, a.body)
 	}

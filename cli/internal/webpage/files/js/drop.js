@@ -18,7 +18,7 @@ export async function take(file) {
       toast(`${file.name} does not say how it was made.`, { actions: [start] });
       return;
     }
-    const old = structuredClone({ ...state.settings, controlnet: undefined });
+    const old = state.settings; // replace leaves it as it is
     replace(found.settings);
     toast(`These are the settings of ${file.name}.`, { notes: found.notes, actions: [{ label: 'Undo', run: () => replace(old) }, start] });
   } catch (err) {

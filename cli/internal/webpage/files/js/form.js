@@ -162,7 +162,7 @@ function named(key, label, names) {
       ${names.map((n) => html`<option value=${n} .selected=${n === now}>${n}</option>`)}</select></div>`;
 }
 
-/** use takes the settings of a finished picture into the form. */
+/** settingsOf is the settings of a finished picture, as the form has them. What they need pictures for is left out. */
 export function settingsOf(run, picture) {
   const { init_image: start, mask_image: mask, controlnet, output, max_batch: batch, ...rest } = job(run, picture.job);
   const model = typeof rest.model === 'object' ? rest.model : { model: rest.model };

@@ -37,7 +37,13 @@ export async function more() {
 }
 
 async function detail(run) {
-  if (!details.has(run.id)) details.set(run.id, await get(`/v1/runs/${run.id}`).catch(() => ({ ...run, pictures: [] })));
+  if (!details.has(run.id)) {
+    try {
+      details.set(run.id, await get(`/v1/runs/${run.id}`));
+    } catch {
+      return { ...run, pictures: [] }; // it was deleted meanwhile, or the next look finds it
+    }
+  }
   return details.get(run.id);
 }
 

@@ -77,6 +77,7 @@ export async function first(id) {
 export async function remove(id) {
   try {
     await call('DELETE', `/v1/runs/${id}`);
+    change((s) => { if (s.focus === id) s.focus = ''; });
     toast('The pictures are deleted.');
   } catch (err) {
     toast(err.message, { bad: true });
@@ -112,6 +113,11 @@ async function follow(id) {
     await new Promise((resume) => { setTimeout(resume, wait); });
   }
   following.delete(id);
+  const { end } = note(id);
+  if (end?.state === 'failed' && id !== state.focus) {
+    toast(`A run made no picture: ${end.error?.message ?? 'nobody knows why'}`, { bad: true,
+      actions: [{ label: 'Show it', run: () => show(id) }] });
+  }
   look();
   refresh();
 }
