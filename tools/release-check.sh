@@ -9,12 +9,14 @@ work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 zig=build/tools/zig-$(cat cmake/toolchains/zig-version)
 headers=build/tools/vulkan-headers
+commit=$(git rev-parse HEAD)
 [ -z "$(git status --porcelain --untracked-files=no)" ] || echo "release-check: changes that are not committed are left out"
 
 build() { # place; its sums go to $work/sums-$place
     local clone=$work/$1/daguerre
     mkdir -p "$(dirname "$clone")"
     git clone -q --no-hardlinks . "$clone"
+    git -C "$clone" checkout -q --detach "$commit" # what is committed meanwhile does not count
     # What is downloaded, and checked by sums, need not come twice; what is built does.
     mkdir -p "$clone/build/tools"
     [ ! -d build/engine ] || cp -a build/engine "$clone/build/"
@@ -45,4 +47,4 @@ if ! diff <(awk 'NR == FNR {want[$2]; next} $2 in want' "$work/sums-to-two" "$wo
     [ -z "${KEEP:-}" ] || { trap - EXIT; echo "they are in $work"; }
     exit 1
 fi
-echo "release-check: two builds of $(git rev-parse --short=12 HEAD) are equal"
+echo "release-check: two builds of ${commit:0:12} are equal"
