@@ -1,12 +1,8 @@
 package conditioning
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // encoderText is a text as one encoder reads it: 0 is CLIP-L, 1 OpenCLIP-bigG.
@@ -17,14 +13,6 @@ type encoderText struct {
 
 // texts is one half of guidance, for every encoder of a model in their order.
 type texts []encoderText
-
-// Texts reads a request's prompts. The request is prepared, and its prompts hold no tags of adapters.
-type Texts struct {
-	Request *request.Request
-	Reader  *prompt.Reader
-	Passes  []Pass       // of the picture's steps
-	Warn    func(string) // told of what a text's warnings say
-}
 
 // encodersOf lists the text encoders whose outputs a UNet's context is made of.
 func encodersOf(info backend.ModelInfo) []int {
@@ -94,15 +82,6 @@ func (t Texts) absent2(key string) bool {
 		return t.Request.Prompt2 == ""
 	}
 	return t.Request.NegativePrompt2 == ""
-}
-
-// promptError files a prompt's error under its key.
-func promptError(key string, err error) error {
-	var own *prompt.Error
-	if errors.As(err, &own) {
-		return request.Errors{{Path: key, Message: own.Error()}}
-	}
-	return fmt.Errorf("%s: %w", key, err)
 }
 
 // Chunks counts the chunks of 77 tokens that a request's texts fill: for the base, and where refines says so for a refiner that may not be

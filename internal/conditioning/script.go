@@ -8,13 +8,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// Pass is a part of a picture's steps in which the edits of its prompts count: the base's with those of a refiner that goes on, a refiner's
-// own, or the second pass's.
-type Pass struct {
-	Steps  int
-	Second bool
-}
-
 // passAt is the pass of a step, from 0, and the step within it. Without passes all steps are one.
 func passAt(passes []Pass, step int) (prompt.Pass, int) {
 	before := 0

@@ -12,12 +12,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// Prepare resolves a request. Errors are request.Errors. Preparing Prepared.Request again changes nothing.
-func (t *Target) Prepare(req request.Request) (*Prepared, error) { return t.prepare(req, false) }
-
-// PrepareSize is Prepare without decoding input pictures, for plans: what it returns makes no picture.
-func (t *Target) PrepareSize(req request.Request) (*Prepared, error) { return t.prepare(req, true) }
-
 // prepareOne resolves a request whose texts are the same for all its pictures.
 func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) {
 	var errs request.Errors
