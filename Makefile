@@ -99,8 +99,8 @@ $(HUBPYTHON)/installed: tools/hubpython/requirements.txt
 	@touch $@
 
 .PHONY: test-hub
-test-hub: build $(HUBPYTHON)/installed ## models by name and the Python package huggingface_hub in one cache, both directions; no socket without a pull (strace)
-	$(GO) run ./tools/hubpython $(HUBPYTHON)/bin/python "$(CURDIR)/bin/daguerre"
+test-hub: build $(HUBPYTHON)/installed ## models by name and the Python package huggingface_hub in one cache, both directions; no socket without a pull (strace; FOLDER=on a file system without links)
+	$(GO) run ./tools/hubpython $(HUBPYTHON)/bin/python "$(CURDIR)/bin/daguerre" $(FOLDER)
 	DAGUERRE_LIBRARY="$(CURDIR)/build/cpu" tools/offline.sh bin/daguerre
 
 .PHONY: pull-faults

@@ -1,7 +1,8 @@
 // Command hubpython holds models that daguerre pulled against the Python package huggingface_hub, and the other way round, on the tests' hub:
-// each must open, without a connection, what the other fetched, from the same folder, with symbolic links and without.
+// each must open, without a connection, what the other fetched, from the same folder, with symbolic links and without. FOLDER is on a file
+// system that has none.
 //
-//	go run ./tools/hubpython PYTHON DAGUERRE
+//	go run ./tools/hubpython PYTHON DAGUERRE [FOLDER]
 package main
 
 import (
@@ -23,13 +24,18 @@ var script string
 var failures int
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: hubpython PYTHON DAGUERRE")
+	if len(os.Args) < 3 || len(os.Args) > 4 {
+		fmt.Fprintln(os.Stderr, "usage: hubpython PYTHON DAGUERRE [FOLDER]")
 		os.Exit(2)
 	}
 	python, daguerre := os.Args[1], os.Args[2]
-	for _, links := range []bool{true, false} {
-		try(python, daguerre, links)
+	try(python, daguerre, "", "with links")
+	try(python, daguerre, "", "without links", "HF_HUB_DISABLE_SYMLINKS=1")
+	if len(os.Args) == 4 {
+		if err := os.Symlink("nothing", filepath.Join(os.Args[3], "link")); err == nil {
+			wrong("%s has symbolic links", os.Args[3])
+		}
+		try(python, daguerre, os.Args[3], "on a file system without links")
 	}
 	if failures > 0 {
 		fmt.Printf("%d failures\n", failures)
@@ -45,21 +51,21 @@ type machine struct {
 	dir    string
 }
 
-func try(python, daguerre string, links bool) {
-	dir, err := os.MkdirTemp("", "hubpython-")
+// try goes both ways in a folder of dir, which may be empty for the usual one, with more variables of the environment.
+func try(python, daguerre, dir, how string, env ...string) {
+	dir, err := os.MkdirTemp(dir, "hubpython-")
 	check(err)
 	defer os.RemoveAll(dir)
 	s := hubtest.New()
 	defer s.Close()
 	m := &machine{server: s, python: python, dir: dir}
-	mine := func(v string) bool { return strings.HasPrefix(v, "HF_") || strings.HasPrefix(v, "HUGGING") || strings.HasPrefix(v, "TRANSFORMERS") }
+	mine := func(v string) bool {
+		return strings.HasPrefix(v, "HF_") || strings.HasPrefix(v, "HUGGING") || strings.HasPrefix(v, "TRANSFORMERS")
+	}
 	m.env = append(slices.DeleteFunc(os.Environ(), mine), "HF_ENDPOINT="+s.Hub.URL, "HF_HOME="+dir, "DAGUERRE_CACHE="+filepath.Join(dir, "cache"),
 		"XDG_DATA_HOME="+dir, "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_PROGRESS_BARS=1")
-	if !links {
-		m.env = append(m.env, "HF_HUB_DISABLE_SYMLINKS=1")
-	}
+	m.env = append(m.env, env...)
 	m.publish()
-	how := map[bool]string{true: "with links", false: "without links"}[links]
 
 	// Ours, for Python.
 	m.run("pull a file", daguerre, "models", "pull", "-q", "ours/file")
