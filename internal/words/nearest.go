@@ -15,6 +15,7 @@ func Near(name string, known []string, n int) []string {
 	type hit struct {
 		name     string
 		distance int
+		alike    float64 // by Jaro's measure, which knows letters that changed places
 	}
 	var hits []hit
 	word := Fold(name)
@@ -25,14 +26,14 @@ func Near(name string, known []string, n int) []string {
 		switch {
 		case word == "" || longer-min(len(word), len(f)) > limit && !strings.HasPrefix(f, word):
 		case len(word) >= 2 && strings.HasPrefix(f, word):
-			hits = append(hits, hit{k, min(1, len(f)-len(word))})
+			hits = append(hits, hit{k, min(1, len(f)-len(word)), smetrics.Jaro(word, f)})
 		default:
 			if d := smetrics.WagnerFischer(word, f, 1, 1, 1); d <= limit {
-				hits = append(hits, hit{k, d})
+				hits = append(hits, hit{k, d, smetrics.Jaro(word, f)})
 			}
 		}
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.alike, a.alike)) })
 	var out []string
 	for _, h := range hits[:min(n, len(hits))] {
 		out = append(out, h.name)

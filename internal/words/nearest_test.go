@@ -20,6 +20,7 @@ func TestNearest(t *testing.T) {
 	assert.Equal(t, "f32", Nearest("f64", []string{"auto", "exact", "f32", "f16"}), "of three letters two may differ")
 	assert.Equal(t, []string{"Euler", "k_euler", "Euler a"}, Near("Eulr", []string{"Heun", "k_euler", "Euler", "Euler a"}, 3))
 	assert.Empty(t, Near("Eulr", nil, 3))
+	assert.Equal(t, []string{"steps", "styles"}, Near("stpes", []string{"styles", "steps"}, 3), "two letters in each other's place")
 }
 
 func TestDidYouMean(t *testing.T) {

@@ -235,17 +235,14 @@ func (d *decoder) hint(key string, fields []field, foreign map[string]Name) stri
 	for i, f := range fields {
 		names[i] = f.name
 	}
-	near := words.Nearest(snake(key), names)
-	if near == "" { // or a name of another program, such as steps
-		var others []string
-		for _, n := range foreign {
-			if slices.Contains(names, n.Key) {
-				others = append(others, n.Name)
-			}
+	var others []string // names of other programs, such as steps
+	for _, n := range foreign {
+		if slices.Contains(names, n.Key) {
+			others = append(others, n.Name)
 		}
-		near = words.Nearest(snake(key), slices.Sorted(slices.Values(others)))
 	}
-	if near != "" {
+	slices.Sort(others)
+	if near := words.Nearest(snake(key), append(names, others...)); near != "" {
 		return fmt.Sprintf("; did you mean %q?", d.casing.Key(near))
 	}
 	return "; see docs/configuration.md for the known ones"

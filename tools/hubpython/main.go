@@ -1,6 +1,6 @@
-// Command hubpython holds models that daguerre pulled against the Python package huggingface_hub, and the other way round, on the tests' hub:
-// each must open, without a connection, what the other fetched, from the same folder, with symbolic links and without. FOLDER is on a file
-// system that has none.
+// Command hubpython holds models that daguerre pulled against the Python package huggingface_hub, and the other way round, on the tests'
+// hub: each must open, without a connection, what the other fetched, from the same folder, with symbolic links and without. FOLDER is on a
+// file system that has none.
 //
 //	go run ./tools/hubpython PYTHON DAGUERRE [FOLDER]
 package main
@@ -62,8 +62,9 @@ func try(python, daguerre, dir, how string, env ...string) {
 	mine := func(v string) bool {
 		return strings.HasPrefix(v, "HF_") || strings.HasPrefix(v, "HUGGING") || strings.HasPrefix(v, "TRANSFORMERS")
 	}
-	m.env = append(slices.DeleteFunc(os.Environ(), mine), "HF_ENDPOINT="+s.Hub.URL, "HF_HOME="+dir, "DAGUERRE_CACHE="+filepath.Join(dir, "cache"),
-		"XDG_DATA_HOME="+dir, "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_PROGRESS_BARS=1")
+	m.env = append(slices.DeleteFunc(os.Environ(), mine), "HF_ENDPOINT="+s.Hub.URL, "HF_HOME="+dir,
+		"DAGUERRE_CACHE="+filepath.Join(dir, "cache"), "XDG_DATA_HOME="+dir, "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_XET=1",
+		"HF_HUB_DISABLE_PROGRESS_BARS=1")
 	m.env = append(m.env, env...)
 	m.publish()
 
@@ -75,7 +76,8 @@ func try(python, daguerre, dir, how string, env ...string) {
 	m.run("download by Python", python, "-c", script, "download")
 	s.Requests()
 	m.run("Python opens ours", python, "-c", script, "open", "offline")
-	for _, name := range []string{"theirs/file", "theirs/file:model.safetensors", "theirs/folder:.", "theirs/file@v1:other.safetensors", "ours/file@v1"} {
+	for _, name := range []string{"theirs/file", "theirs/file:model.safetensors", "theirs/folder:.", "theirs/file@v1:other.safetensors",
+		"ours/file@v1"} {
 		m.run("we find "+name, daguerre, "models", "verify", name)
 	}
 	m.run("we list", daguerre, "models", "list")
@@ -100,7 +102,8 @@ var large = hubtest.Safetensors(1, 3_000_000)
 // publish puts the same models into repositories of both.
 func (m *machine) publish() {
 	small := func(seed uint64) []byte { return hubtest.Safetensors(seed, 4096) }
-	index := `{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}`
+	index := `{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"],` +
+		` "vae": ["diffusers", "AutoencoderKL"]}`
 	for _, owner := range []string{"ours", "theirs"} {
 		m.server.Commit(owner+"/file", "v1", map[string][]byte{"other.safetensors": small(9)})
 		m.server.Commit(owner+"/file", "main", map[string][]byte{"model.safetensors": large, "README.md": []byte("x\n")})

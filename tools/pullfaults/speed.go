@@ -27,7 +27,8 @@ func (w *world) measure(rounds int) {
 		}
 		check(os.RemoveAll(home))
 		began = time.Now()
-		check(exec.Command("curl", "--silent", "--fail", "--location", "--output", filepath.Join(w.dir, "curl"), url).Run()) //nolint:gosec // our own address
+		curl := exec.Command("curl", "--silent", "--fail", "--location", "--output", filepath.Join(w.dir, "curl"), url) //nolint:gosec // ours
+		check(curl.Run())
 		his := time.Since(began).Seconds()
 		check(os.Remove(filepath.Join(w.dir, "curl")))
 		if i == 0 {
@@ -41,6 +42,6 @@ func (w *world) measure(rounds int) {
 	}
 	median := func(list []float64) float64 { return slices.Sorted(slices.Values(list))[len(list)/2] }
 	mib := float64(len(w.data)) / (1 << 20)
-	fmt.Printf("%.0f MiB, median of %d: pull with sum %.0f MiB/s, curl %.0f MiB/s, ratio %.2f; largest memory of a pull %.1f MiB\n", mib, rounds,
-		mib/median(ours), mib/median(curls), median(curls)/median(ours), float64(memory)/(1<<20))
+	fmt.Printf("%.0f MiB, median of %d: pull with sum %.0f MiB/s, curl %.0f MiB/s, ratio %.2f; largest memory of a pull %.1f MiB\n", mib,
+		rounds, mib/median(ours), mib/median(curls), median(curls)/median(ours), float64(memory)/(1<<20))
 }

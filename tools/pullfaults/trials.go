@@ -81,7 +81,8 @@ func (w *world) interrupted(n int) {
 	began := time.Now()
 	for i := range n {
 		home := filepath.Join(w.dir, fmt.Sprintf("home%d", i))
-		t := &trouble{random: rand.New(rand.NewPCG(w.seed, uint64(i)+10)), cuts: random.IntN(4), stalls: random.IntN(2)} //nolint:gosec // as above
+		r := rand.New(rand.NewPCG(w.seed, uint64(i)+10)) //nolint:gosec // as above
+		t := &trouble{random: r, cuts: random.IntN(4), stalls: random.IntN(2)}
 		w.server.SetFault(t.fault(w.data))
 		toKill := 1 + random.IntN(3)
 		for try := 0; ; try++ {
@@ -120,8 +121,8 @@ func (w *world) interrupted(n int) {
 		check(os.RemoveAll(home))
 	}
 	w.server.SetFault(nil)
-	fmt.Printf("%d pulls of %d bytes, in %d processes: %d killed, %d connections cut, %d stalled; all right but %d (%s)\n", n, len(w.data), runs,
-		kills, cuts, stalls, w.failures, time.Since(began).Round(time.Second))
+	fmt.Printf("%d pulls of %d bytes, in %d processes: %d killed, %d connections cut, %d stalled; all right but %d (%s)\n", n, len(w.data),
+		runs, kills, cuts, stalls, w.failures, time.Since(began).Round(time.Second))
 }
 
 // parts lists what is left of downloads.
@@ -209,7 +210,8 @@ func (w *world) full() {
 		fill int // MiB that somebody else writes during the pull
 		says string
 	}{{"too small", mib / 2, 0, "not enough disk space"}, {"becomes full", mib + 80, mib / 2, "no space left on device"}} {
-		if err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", c.mib), "tmpfs", home).Run(); err != nil { //nolint:gosec // numbers
+		mount := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", c.mib), "tmpfs", home) //nolint:gosec // numbers
+		if err := mount.Run(); err != nil {
 			fmt.Println("full disks: not tried, since this user may not mount a tmpfs")
 			return
 		}

@@ -27,11 +27,11 @@ func exact(w io.Writer) io.Writer {
 }
 
 // bar is the terminal that a bar is drawn on; nil: there is none.
-func (env Env) bar() io.Writer {
-	if !env.StderrTerminal {
+func (e Env) bar() io.Writer {
+	if !e.StderrTerminal {
 		return nil
 	}
-	return exact(env.Stderr)
+	return exact(e.Stderr)
 }
 
 // printData writes data for programs, as it is.
