@@ -101,7 +101,7 @@ func (e *Encoder) read() (err error) {
 	return err
 }
 
-func (e *Encoder) guided() bool { return e.Model.Info.UNet.Halves(e.Texts.Request.GuidanceScale) }
+func (e *Encoder) guided() bool { return e.Model.Info.UNet.Halves(e.Texts.Request.Guided()) }
 
 // encode makes both halves of what is said.
 func (e *Encoder) encode(ctx context.Context, now said, uses []backend.LoRAUse) (*Conditioning, error) {

@@ -91,10 +91,10 @@ func (t Texts) Chunks(info backend.ModelInfo, zeros, refines bool) (n [3]int, er
 		encoders      []int
 		guided, zeros bool
 	}
-	scale := t.Request.GuidanceScale
-	readings := []reading{{encodersOf(info), info.UNet.Halves(scale), zeros}}
+	guided := t.Request.Guided()
+	readings := []reading{{encodersOf(info), info.UNet.Halves(guided), zeros}}
 	if refines {
-		readings = append(readings, reading{[]int{1}, scale > 1, true}, reading{[]int{1}, scale > 1, false})
+		readings = append(readings, reading{[]int{1}, guided, true}, reading{[]int{1}, guided, false})
 	}
 	s, err := t.script()
 	if err != nil {

@@ -37,6 +37,7 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 	if !r.InitImage.IsZero() && t.lacksEncoder() {
 		errs.AddFile("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
 	}
+	t.checkGuidance(r, errs)
 	t.checkHires(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
 	t.checkLatents("latents", r.Latents, r, errs)

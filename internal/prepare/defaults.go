@@ -24,7 +24,11 @@ func (t *Target) fillDefaults(r *request.Request) {
 	}
 	r.RNG = cmp.Or(r.RNG, string(rng.CPU))
 	r.NumInferenceSteps = cmp.Or(r.NumInferenceSteps, s.Steps)
+	if r.Guidance.Method == request.GuidanceCFGPlusPlus {
+		r.GuidanceScale = cmp.Or(r.GuidanceScale, request.DefaultPlusPlusGuidance)
+	}
 	r.GuidanceScale = cmp.Or(r.GuidanceScale, s.Guidance)
+	r.Guidance = r.Guidance.Filled()
 	r.Scheduler = cmp.Or(r.Scheduler, s.SchedulerName)
 	if (!r.InitImage.IsZero() || !r.Latents.IsZero()) && r.DenoisingStart == 0 {
 		strength := request.DefaultStrength

@@ -36,6 +36,10 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 	if i := r.Inpaint; i.Fill != "" && i.Fill != request.FillOriginal && r.Strength == 1 && !i.Soft {
 		out = append(out, "inpaint.fill does nothing at strength 1, where painting begins with noise alone; lower strength, such as 0.95")
 	}
+	if r.Guidance.Method == request.GuidanceCFGPlusPlus && r.GuidanceScale > request.LargestPlusPlusGuidance {
+		out = append(out, fmt.Sprintf("guidance_scale is %v, and CFG++ has scales from 0 to about 1; with more, colours become glaring",
+			r.GuidanceScale))
+	}
 	if t.Info.UNet.GuidanceDim == 0 {
 		return out
 	}

@@ -118,6 +118,9 @@ func (p *Prepared) schedule() error {
 		if err != nil {
 			return err
 		}
+		if err := p.checkPlusPlus(run); err != nil {
+			return err
+		}
 		n := run.NumSteps()
 		p.Steps += n
 		if p.HandsOver() && i == 1 {

@@ -19,6 +19,7 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 		return nil, err
 	}
 	here := func(key string) string { return key }
+	splitSampler(&req, here, &errs)
 	p := &Prepared{AskedBatch: req.MaxBatch}
 	checkPrompts(req, here, &errs)
 	p.Adapters = adaptersOf(req, t.Adapters, here, &errs)
@@ -74,7 +75,7 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	p.Parts = conditioning.Parts(p.Texts)
 	p.Said = conditioning.Texts{Request: p.Texts, Passes: p.Passes}.Count()
 	doubts, err := conditioning.Check(p.Texts)
-	if err == nil && p.Parts > 1 && !t.Info.UNet.Halves(req.GuidanceScale) {
+	if err == nil && p.Parts > 1 && !t.Info.UNet.Halves(req.Guided()) {
 		err = request.Errors{{Path: "prompt", Message: "AND needs guidance; raise guidance_scale above 1, or leave AND out"}}
 	}
 	if err != nil {
@@ -97,6 +98,7 @@ func CheckRun(run *request.Run, keep bool) error {
 	for i := range run.Jobs {
 		at := func(key string) string { return run.Path(i, key) }
 		job := run.Jobs[i]
+		splitSampler(&job, at, &errs)
 		if _, err := newScheduler(job, models.SDXLSettings()); err != nil {
 			addSchedulerError(&errs, at, err)
 		}

@@ -8,6 +8,10 @@ import (
 // evaluate returns the guided model output of evaluation i for the scaled latents, in the shape of the latents. It is valid until the next
 // call.
 func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int) ([]float32, error) {
+	if b.zeroed(b.stepsDone + b.run.StepOf(i)) {
+		clear(g.output)
+		return g.output[:b.size()], nil
+	}
 	done, timestep := 0, b.run.Timesteps()[i]
 	for k := range g.inputs {
 		in := &g.inputs[k]
@@ -32,17 +36,13 @@ func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int
 	per := len(g.output) / (1 + g.parts)
 	negative, positive := g.output[:per], g.output[per:2*per]
 	for i, slot := range b.Slots {
-		r := &slot.Member.Request
 		n, p := b.image(negative, i), b.image(positive, i)
 		if weights := slot.Member.encoder(g.refiner).Now().Weights; g.parts > 1 {
 			for k, w := range weights {
 				joinPart(p, n, b.image(g.output[(1+k)*per:(2+k)*per], i), w, k == 0)
 			}
 		}
-		applyGuidance(n, p, float32(r.GuidanceScale))
-		if r.GuidanceRescale > 0 {
-			rescaleGuidance(n, p, float32(r.GuidanceRescale))
-		}
+		g.guide.combine(b, i, n, p)
 	}
 	return negative, nil
 }

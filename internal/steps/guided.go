@@ -35,12 +35,13 @@ type guided struct {
 	guidance  bool
 	residuals [][]float32       // of ControlNets, for each input; made when first needed
 	loras     []backend.LoRAUse // of this step
+	guide     *guide            // of this loop
 }
 
 // newGuided prepares the evaluation of a batch by a model.
-func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher) *guided {
+func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher, how *guide) *guided {
 	now := b.lead().encoder(refiner).Now()
-	g := &guided{model: m, refiner: refiner, watch: watch, guidance: now.Negative != nil, parts: len(now.Positive)}
+	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil, parts: len(now.Positive)}
 	rows := b.rows(m.Info, refiner)
 	if !separate || !g.guidance {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}

@@ -22,7 +22,8 @@ type Loop struct {
 // Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back
 // what a mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
-	g := newGuided(b, m, refiner, l.Separate, l.Watch)
+	how := &guide{}
+	g := newGuided(b, m, refiner, l.Separate, l.Watch, how)
 	steps := b.lead().Steps
 	scaled, scratch := make([]float32, len(b.Latents)), make([]float32, len(b.Latents))
 	began := time.Now()
@@ -41,7 +42,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 			}
 			if changed {
 				l.Watch.Conditioned()
-				g = newGuided(b, m, refiner, l.Separate, l.Watch)
+				g = newGuided(b, m, refiner, l.Separate, l.Watch, how)
 			}
 			if a := b.lead().Adapters; a != nil && !refiner { // a refiner has other modules
 				g.loras = a.Uses(step-1, steps)
@@ -61,7 +62,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 				return err
 			}
 		}
-		if err := b.run.Step(b.Latents, output, b.Latents, i, b.generators); err != nil {
+		if err := b.advance(how, output, i); err != nil {
 			return err
 		}
 		if err := b.keepOutside(i, scratch, m); err != nil {

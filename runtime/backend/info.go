@@ -48,8 +48,8 @@ type UNetInfo struct {
 	GuidanceDim int `json:"guidance_dim,omitempty"`
 }
 
-// Halves reports whether guidance by this scale evaluates a negative half beside the positive one.
-func (u UNetInfo) Halves(scale float64) bool { return scale > 1 && u.GuidanceDim == 0 }
+// Halves reports whether a negative half is evaluated beside the positive one, where guidance is wanted.
+func (u UNetInfo) Halves(guided bool) bool { return guided && u.GuidanceDim == 0 }
 
 // VAEInfo has the dimensions of the VAE.
 type VAEInfo struct {

@@ -20,8 +20,13 @@ func TestPicturesDoNotDependOnBatching(t *testing.T) {
 		channels int
 		change   func(*request.Request)
 	}{
-		"text":      {4, func(*request.Request) {}},
-		"rescale":   {4, func(r *request.Request) { r.GuidanceRescale = 0.6 }},
+		"text":    {4, func(*request.Request) {}},
+		"rescale": {4, func(r *request.Request) { r.GuidanceRescale = 0.6 }},
+		"apg": {4, func(r *request.Request) {
+			r.Guidance, r.GuidanceRescale = request.Guidance{Method: request.GuidanceAPG, Momentum: -0.5, NormThreshold: new(3.0)}, 0.3
+		}},
+		"cfg-zero*": {4, func(r *request.Request) { r.Guidance.Method = request.GuidanceCFGZeroStar }},
+		"cfg++":     {4, func(r *request.Request) { r.GuidanceScale, r.Scheduler = 0.6, "euler_ancestral_cfg_pp" }},
 		"unguided":  {4, func(r *request.Request) { r.GuidanceScale = 1 }},
 		"churn":     {4, func(r *request.Request) { r.SchedulerOptions = map[string]any{"s_churn": 2.0} }},
 		"image":     {4, func(r *request.Request) { r.InitImage, r.Strength = picture, 0.6 }},

@@ -13,35 +13,36 @@ import (
 
 // Manifest says everything that is needed to make one picture again. Its JSON is written into PNG files.
 type Manifest struct {
-	Version         int           `json:"manifest_version"` // 1
-	Prompt          string        `json:"prompt"`
-	Prompt2         string        `json:"prompt_2,omitempty"`
-	NegativePrompt  string        `json:"negative_prompt"`
-	NegativePrompt2 string        `json:"negative_prompt_2,omitempty"`
-	ForceZeros      bool          `json:"force_zeros_for_empty_prompt"`
-	PromptSyntax    string        `json:"prompt_syntax,omitempty"` // if it is not A1111's
-	Width           int           `json:"width"`
-	Height          int           `json:"height"`
-	Seed            int64         `json:"seed"`
-	RNG             string        `json:"rng"`
-	Steps           int           `json:"num_inference_steps"`
-	GuidanceScale   float64       `json:"guidance_scale"`
-	GuidanceRescale float64       `json:"guidance_rescale,omitempty"`
-	ClipSkip        int           `json:"clip_skip,omitempty"`
-	Scheduler       SchedulerInfo `json:"scheduler"`
-	Sigmas          string        `json:"sigmas,omitempty"`
-	OriginalSize    [2]int        `json:"original_size"`
-	Crop            [2]int        `json:"crops_coords_top_left"`
-	TargetSize      [2]int        `json:"target_size"`
-	NegativeSizes   [3][2]int     `json:"negative_sizes"` // original, crop, target
-	InitImage       string        `json:"init_image,omitempty"`
-	MaskImage       string        `json:"mask_image,omitempty"`
-	MaskChannel     string        `json:"mask_channel,omitempty"`
-	Strength        float64       `json:"strength,omitempty"`
-	Noise           string        `json:"noise,omitempty"`
-	Latents         string        `json:"latents,omitempty"`
-	DenoisingStart  float64       `json:"denoising_start,omitempty"`
-	DenoisingEnd    float64       `json:"denoising_end,omitempty"`
+	Version         int               `json:"manifest_version"` // 1
+	Prompt          string            `json:"prompt"`
+	Prompt2         string            `json:"prompt_2,omitempty"`
+	NegativePrompt  string            `json:"negative_prompt"`
+	NegativePrompt2 string            `json:"negative_prompt_2,omitempty"`
+	ForceZeros      bool              `json:"force_zeros_for_empty_prompt"`
+	PromptSyntax    string            `json:"prompt_syntax,omitempty"` // if it is not A1111's
+	Width           int               `json:"width"`
+	Height          int               `json:"height"`
+	Seed            int64             `json:"seed"`
+	RNG             string            `json:"rng"`
+	Steps           int               `json:"num_inference_steps"`
+	GuidanceScale   float64           `json:"guidance_scale"`
+	GuidanceRescale float64           `json:"guidance_rescale,omitempty"`
+	Guidance        *request.Guidance `json:"guidance,omitempty"` // where it is not plain
+	ClipSkip        int               `json:"clip_skip,omitempty"`
+	Scheduler       SchedulerInfo     `json:"scheduler"`
+	Sigmas          string            `json:"sigmas,omitempty"`
+	OriginalSize    [2]int            `json:"original_size"`
+	Crop            [2]int            `json:"crops_coords_top_left"`
+	TargetSize      [2]int            `json:"target_size"`
+	NegativeSizes   [3][2]int         `json:"negative_sizes"` // original, crop, target
+	InitImage       string            `json:"init_image,omitempty"`
+	MaskImage       string            `json:"mask_image,omitempty"`
+	MaskChannel     string            `json:"mask_channel,omitempty"`
+	Strength        float64           `json:"strength,omitempty"`
+	Noise           string            `json:"noise,omitempty"`
+	Latents         string            `json:"latents,omitempty"`
+	DenoisingStart  float64           `json:"denoising_start,omitempty"`
+	DenoisingEnd    float64           `json:"denoising_end,omitempty"`
 
 	// Asked is what the prompts above were made of, where styles were added, or wildcards and variants were drawn by the seed.
 	Asked *ManifestPrompts `json:"asked,omitempty"`
@@ -184,6 +185,9 @@ func (r *Result) Manifest(img Image) Manifest {
 		if r.model != nil && h.Upscaler == request.UpscaleModel {
 			m.Hires.Model, m.Hires.Source = ModelName(r.model.config.Upscaler), SourceOf(r.model.config.Upscaler)
 		}
+	}
+	if q.Guidance != (request.Guidance{}) {
+		m.Guidance = &q.Guidance
 	}
 	if q.Seamless != request.SeamlessNone {
 		m.Seamless = q.Seamless

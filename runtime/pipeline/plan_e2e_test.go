@@ -68,6 +68,7 @@ func planCases(t *testing.T) map[string]planCase {
 		"auto batches":   {nothing, func(r *request.Request) { r.NumImages = 17 }, 64, 64, []int{9, 8}},
 		"model's batch":  {func(c *Config) { c.Memory.MaxBatch = 2 }, func(r *request.Request) { r.NumImages = 3 }, 64, 64, []int{2, 1}},
 		"separate":       {nothing, func(r *request.Request) { r.NumImages, r.GuidanceBatch = 2, request.GuidanceSeparate }, 64, 64, []int{2}},
+		"cfg++":          {nothing, func(r *request.Request) { r.Scheduler = "euler_cfg_pp" }, 64, 64, one},
 		"no guidance":    {nothing, func(r *request.Request) { r.GuidanceScale = request.NoGuidance }, 64, 64, one},
 		"long prompt":    {nothing, func(r *request.Request) { r.Prompt = strings.Repeat("red circle ", 60) }, 64, 64, one},
 		"VAE together":   {func(c *Config) { c.VAEPolicy.Slicing = "off" }, two, 64, 64, []int{2}},

@@ -89,6 +89,22 @@ func (f foreign) sampler() {
 			f.put(f.in, "sigmas", v)
 		}
 	}
+	f.plusPlus()
+}
+
+// plusPlus takes A1111's guidance scale of DDIM CFG++, which is there divided by 12.5 so that its usual values fit.
+func (f foreign) plusPlus() {
+	name, _ := f.get("samplername").(string)
+	if name == "" {
+		name, _ = f.get("samplerindex").(string)
+	}
+	scale, isNumber := number(f.get("cfgscale"))
+	if !strings.EqualFold(name, "DDIM CFG++") || !isNumber {
+		return
+	}
+	v, _ := f.take("cfgscale")
+	f.put(f.in, "guidance_scale", moved{scale / a1111PlusPlusGuidanceUnit, v.path})
+	f.notes = append(f.notes, fmt.Sprintf("%s is divided by %v, as AUTOMATIC1111 does for DDIM CFG++", v.path, a1111PlusPlusGuidanceUnit))
 }
 
 // secondPass takes A1111's hires fix, whose strength has the name of image-to-image's.

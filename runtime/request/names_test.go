@@ -107,6 +107,20 @@ var equalRequests = [][]string{
 		`{"image":"p.png","mask_image":"m.png","padding_mask_crop":null,"inpaint_full_res":0,"inpaint_full_res_padding":32,"mask_blur":null}`,
 	},
 	{
+		`{"prompt":"x","scheduler":"DDIM CFG++","guidance_scale":0.56}`,
+		`{"prompt":"x","sampler_name":"DDIM CFG++","cfg_scale":7}`,
+		`{"prompt":"x","sampler_index":"DDIM CFG++","cfg_scale":7.0}`,
+	},
+	{
+		`{"prompt":"x","guidance":{"method":"apg","momentum":-0.5,"norm_threshold":2.5}}`,
+		`{"prompt":"x","adaptive_projected_guidance_momentum":-0.5,"adaptive_projected_guidance_rescale":2.5,"guidance":{"method":"apg"}}`,
+		`{"Prompt":"x","Guidance":{"Method":"apg","Momentum":-0.5,"NormThreshold":2.5}}`,
+	},
+	{
+		`{"prompt":"x","guidance":{"method":"cfg_zero_star","zero_init_steps":2}}`,
+		`{"prompt":"x","zero_init_steps":2,"guidance":{"method":"cfg_zero_star"}}`,
+	},
+	{
 		`{"prompt":"x","seamless":"both"}`,
 		`{"prompt":"x","tiling":true}`,
 	},

@@ -125,6 +125,8 @@ type Request struct {
 	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`     // NoGuidance: none
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
 
+	Guidance Guidance `key:"guidance"` // how the halves are combined
+
 	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete"` // by name or alias
 	Sigmas           string         `key:"sigmas" default:"the scheduler's"`                    // spacing of the noise levels, in a word
 	SchedulerOptions map[string]any `key:"scheduler_options" default:"the model's"`             // the scheduler's own options

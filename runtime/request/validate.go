@@ -112,6 +112,7 @@ func (r Request) validate(c checker) {
 	if len(r.ControlNets) > maxControlNets {
 		c.fail("controlnet", "has %d entries; at most %d are possible", len(r.ControlNets), maxControlNets)
 	}
+	r.validateGuidance(c)
 	r.validateRefiner(c)
 	r.validateInpaint(c)
 	r.validateOutpaint(c)

@@ -24,6 +24,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		def any // what the constructor gives
 	}{
 		{"%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0]) }, Default()},
+		{"guidance.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Guidance) }, Default().Guidance},
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
 		{"inpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Inpaint) }, Default().Inpaint},
 		{"outpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Outpaint) }, Default().Outpaint},
@@ -81,6 +82,8 @@ func TestDefaultTags(t *testing.T) {
 	for key, want := range map[string]any{
 		"seed": RandomSeed, "quality": DefaultQuality, "refiner_start": DefaultRefinerStart, "refiner_strength": DefaultRefinerStrength,
 		"negative_aesthetic_score": DefaultNegativeAesthetic, "hires.strength": DefaultHiresStrength, "outpaint.feather": DefaultFeather,
+		"guidance.method": GuidanceCFG, "guidance.norm_threshold": fmt.Sprintf("%.1f", DefaultNormThreshold),
+		"guidance.eta": fmt.Sprintf("%.1f", DefaultEta), "guidance.zero_init_steps": DefaultZeroInitSteps,
 		"inpaint.padding": DefaultMaskPadding, "inpaint.fill": FillOriginal,
 		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": wordsOf("rng")[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),

@@ -64,6 +64,7 @@ type run struct {
 	noise      []float32
 	learned    *learnedOutput // nil where the model yields the prediction alone
 	notes      []string
+	plus       [2][]float32 // of CFG++
 }
 
 // NewRun implements Scheduler.

@@ -15,6 +15,7 @@ import torch
 import algorithms
 import control
 import family
+import guidance
 import inpaint9
 import lora
 import masks
@@ -38,6 +39,7 @@ PARTS = {
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "masks": masks.make,
     "prompts": prompts.make,
+    "guidance": guidance.make,
     "refiner": refiner.make,
     "control": control.make,
     "family": family.make,

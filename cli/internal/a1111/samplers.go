@@ -16,7 +16,7 @@ type sampler struct {
 // samplers are A1111's samplers that there are here, in its order.
 var samplers = []sampler{{"DPM++ 2M", "karras"}, {"DPM++ SDE", "karras"}, {"DPM++ 2M SDE", "exponential"},
 	{"DPM++ 2M SDE Heun", "exponential"}, {"DPM++ 3M SDE", "exponential"}, {"Euler a", ""}, {"Euler", ""}, {"LMS", ""}, {"Heun", ""},
-	{"DPM2", "karras"}, {"DPM2 a", "karras"}, {"DDIM", ""}, {"PLMS", ""}, {"UniPC", ""}, {"LCM", ""}}
+	{"DPM2", "karras"}, {"DPM2 a", "karras"}, {"DDIM", ""}, {"DDIM CFG++", ""}, {"PLMS", ""}, {"UniPC", ""}, {"LCM", ""}}
 
 // schedule is one of A1111's schedule types.
 type schedule struct{ name, label string }

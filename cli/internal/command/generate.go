@@ -117,7 +117,8 @@ func checkJobs(run request.Run, errs *request.Errors) {
 		at := func(key string) string { return run.Path(i, key) }
 		service.CheckNames(job, at, errs)
 		if job.Scheduler != "" {
-			if _, _, err := scheduler.Resolve(job.Scheduler); err != nil {
+			plain, _ := scheduler.CutCFGPlusPlus(job.Scheduler)
+			if _, _, err := scheduler.Resolve(plain); err != nil {
 				errs.Add(at("scheduler"), "%s", ofScheduler(err))
 			}
 		}

@@ -45,10 +45,32 @@ func a1111Parameters(m manifest) string {
 	add(m.Seamless != "", "Tiling: "+m.Seamless)
 	add(m.ClipSkip > 0, fmt.Sprintf("Clip skip: %d", m.ClipSkip+2)) // there the last layer is 1, SDXL's is 2
 	add(m.GuidanceRescale > 0, "CFG Rescale phi: "+number(m.GuidanceRescale))
+	add(true, guidancePairs(m.Guidance)...)
 	hashes := loraHashes(m.LoRAs)
 	add(hashes != "", "Lora hashes: "+strconv.Quote(hashes))
 	add(true, "RNG: "+strings.ToUpper(m.RNG), "Version: "+quote(name+" "+m.Release))
 	return b.String() + "\n" + strings.Join(pairs, ", ")
+}
+
+// guidancePairs tells how the halves of guidance were combined. The web UI has no names for it.
+func guidancePairs(g *request.Guidance) (pairs []string) {
+	if g == nil || g.Method == "" {
+		return nil
+	}
+	pairs = append(pairs, "Guidance: "+g.Method)
+	if g.Momentum != 0 {
+		pairs = append(pairs, "Guidance momentum: "+number(g.Momentum))
+	}
+	if g.NormThreshold != nil {
+		pairs = append(pairs, "Guidance norm threshold: "+number(*g.NormThreshold))
+	}
+	if g.Eta != nil {
+		pairs = append(pairs, "Guidance eta: "+number(*g.Eta))
+	}
+	if g.ZeroInitSteps != nil {
+		pairs = append(pairs, fmt.Sprintf("Guidance zero init steps: %d", *g.ZeroInitSteps))
+	}
+	return pairs
 }
 
 // maskPairs tells how a masked part was repainted. What the web UI does not say is its default.

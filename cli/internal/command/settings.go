@@ -46,8 +46,8 @@ var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catLo
 var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "styles=style",
 		"prompt_file", "model.wildcard_directories=wildcard-dir", "model.style_files=style-file", "seed/s", "num_images/n!", "width/W!",
-		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "scheduler", "sigmas", "clip_skip", "rng",
-		"seamless", "noise"),
+		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "guidance.method=guidance-method",
+		"scheduler", "sigmas", "clip_skip", "rng", "seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
 		"inpaint.only_masked=only-masked", "inpaint.padding=mask-padding", "inpaint.fill=mask-fill", "inpaint.soft=mask-soft",
 		"inpaint.paste_back=paste-back", "strength!", "outpaint.left=outpaint-left!",

@@ -1,0 +1,44 @@
+package prepare
+
+import (
+	"fmt"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
+)
+
+// splitSampler takes apart the name of a sampler with CFG++: a scheduler, and a way to guide.
+func splitSampler(r *request.Request, at func(string) string, errs *request.Errors) {
+	plain, ok := scheduler.CutCFGPlusPlus(r.Scheduler)
+	if !ok {
+		return
+	}
+	if m := r.Guidance.Method; m != "" && m != request.GuidanceCFGPlusPlus {
+		errs.Add(at("guidance.method"), "is %s, and the scheduler %s means cfg_plus_plus; leave one of them out", m, r.Scheduler)
+	}
+	r.Scheduler, r.Guidance.Method = plain, request.GuidanceCFGPlusPlus
+}
+
+// checkGuidance refuses ways to guide that this model or the scheduler cannot do.
+func (t *Target) checkGuidance(r request.Request, errs *request.Errors) {
+	method := r.Guidance.Method
+	if method == "" || method == request.GuidanceCFG {
+		return
+	}
+	switch {
+	case t.Info.UNet.GuidanceDim > 0:
+		errs.Add("guidance.method", "%s needs a negative half, and this UNet has none: it gets guidance_scale as an input (LCM); leave it out",
+			method)
+	case !r.Guided():
+		errs.Add("guidance.method", "%s needs guidance; raise guidance_scale above 1, or leave it out", method)
+	}
+}
+
+// checkPlusPlus refuses CFG++ with schedulers whose steps cannot be made so.
+func (p *Prepared) checkPlusPlus(run scheduler.Run) error {
+	if p.Request.Guidance.Method != request.GuidanceCFGPlusPlus || scheduler.CanCFGPlusPlus(run) {
+		return nil
+	}
+	return request.Errors{{Path: "guidance.method", Message: fmt.Sprintf(
+		"is cfg_plus_plus, which %s does not offer; use EulerDiscrete without s_churn, EulerAncestralDiscrete or DDIM", p.Scheduler.Name())}}
+}
