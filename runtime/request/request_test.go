@@ -178,16 +178,17 @@ func TestValidate(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	picture := Picture{Image: image.NewGray(image.Rect(0, 0, 8, 8))}
 	for want, r := range map[string]Request{
-		"width: is 100, which is no multiple of 8; the nearest are 96 and 104":                                         {Width: 100},
-		"height: is -8; it must be between 8 and 16384":                                                                {Height: -8},
-		"width: is 1048576; it must be between 8 and 16384":                                                            {Width: 1 << 20},
-		"width: 16384 x 16384 is 256 million pixels; at most 64 are possible":                                          {Width: 16384, Height: 16384},
-		"guidance_scale: is NaN; it must be a number between 0 and 1000":                                               {GuidanceScale: nan},
-		"guidance_scale: is +Inf; it must be a number between 0 and 1000":                                              {GuidanceScale: inf},
-		"guidance_rescale: is 1.5; it must be a number between 0 and 1":                                                {GuidanceRescale: 1.5},
-		`guidance.momentum: there is nothing that it could change without method = "apg"; write that, or leave it out`: {Guidance: Guidance{Momentum: -0.5}},
-		`guidance.zero_init_steps: there is nothing that it could change without method = "cfg_zero_star"; write that, or leave it out`: {Guidance: Guidance{Method: "apg",
-			ZeroInitSteps: new(2)}},
+		"width: is 100, which is no multiple of 8; the nearest are 96 and 104": {Width: 100},
+		"height: is -8; it must be between 8 and 16384":                        {Height: -8},
+		"width: is 1048576; it must be between 8 and 16384":                    {Width: 1 << 20},
+		"width: 16384 x 16384 is 256 million pixels; at most 64 are possible":  {Width: 16384, Height: 16384},
+		"guidance_scale: is NaN; it must be a number between 0 and 1000":       {GuidanceScale: nan},
+		"guidance_scale: is +Inf; it must be a number between 0 and 1000":      {GuidanceScale: inf},
+		"guidance_rescale: is 1.5; it must be a number between 0 and 1":        {GuidanceRescale: 1.5},
+		`guidance.momentum: there is nothing that it could change without method = "apg"; write that, or leave it out`: {
+			Guidance: Guidance{Momentum: -0.5}},
+		`guidance.zero_init_steps: there is nothing that it could change without method = "cfg_zero_star"; write that, or leave it out`: {
+			Guidance: Guidance{Method: "apg", ZeroInitSteps: new(2)}},
 		"guidance.eta: is 11; it must be a number between 0 and 10":                                                      {Guidance: Guidance{Method: "apg", Eta: new(11.0)}},
 		"guidance.norm_threshold: is NaN; it must be a number between 0 and 10000":                                       {Guidance: Guidance{Method: "apg", NormThreshold: &nan}},
 		`guidance.method: "pag" is unknown; did you mean "cfg"?; expected one of cfg, apg, cfg_zero_star, cfg_plus_plus`: {Guidance: Guidance{Method: "pag"}},
