@@ -20,21 +20,35 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/cli/internal/face"
-	"github.com/daguerre-go/daguerre/cli/internal/face/facetest"
+	"github.com/daguerre-go/daguerre/cli/internal/serve"
+	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func start(t *testing.T, b *fake.Backend) *facetest.Server {
-	return facetest.Start(t, b, catalog.Options{Models: []string{"nano", "other=nano"}}, Face())
+// hook is a fake backend's.
+type hook = func(ctx context.Context, call fake.Call) error
+
+func start(t *testing.T, h hook) *servetest.Server {
+	return servetest.Start(t, servetest.Options{Hook: h, Catalog: catalog.Options{Models: []string{"nano", "other=nano"}},
+		Faces: []face.Face{Face()}})
 }
 
 // call sends a request, and returns the answer: an object, a list or nil.
-func call(t *testing.T, s *facetest.Server, method, path, body string) (int, any, http.Header) {
+func call(t *testing.T, s *servetest.Server, method, path, body string) (int, any, http.Header) {
+	t.Helper()
+	return callAs(t, s, "", method, path, body)
+}
+
+// callAs is call with a token, as A1111's clients send it.
+func callAs(t *testing.T, s *servetest.Server, token, method, path, body string) (int, any, http.Header) {
 	t.Helper()
 	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
 	require.NoError(t, err)
+	if token != "" {
+		r.SetBasicAuth("any", token)
+	}
 	resp, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
@@ -57,7 +71,7 @@ type made struct {
 	told   string
 }
 
-func generate(t *testing.T, s *facetest.Server, path, body string) made {
+func generate(t *testing.T, s *servetest.Server, path, body string) made {
 	t.Helper()
 	status, out, header := call(t, s, http.MethodPost, root+path, body)
 	require.Equal(t, http.StatusOK, status, out)
@@ -70,7 +84,7 @@ func generate(t *testing.T, s *facetest.Server, path, body string) made {
 		require.NoError(t, err)
 		m.images = append(m.images, img)
 	}
-	run, err := s.Studio.Get(context.Background(), s.Caller, m.info["run"].(string))
+	run, err := s.Studio.Get(context.Background(), servetest.Local, m.info["run"].(string))
 	require.NoError(t, err)
 	read, err := request.DecodeJSON(run.Request)
 	require.NoError(t, err)
@@ -218,7 +232,7 @@ func TestRefused(t *testing.T) {
 			assert.Equal(t, []any{"body", c.field}, list[0].(object)["loc"])
 		})
 	}
-	assert.Empty(t, s.Studio.List(s.Caller, nil, "", 10))
+	assert.Empty(t, s.Studio.List(servetest.Local, nil, "", 10))
 }
 
 // TestOptions sets the model for requests that name none.
@@ -227,18 +241,27 @@ func TestOptions(t *testing.T) {
 	_, out, _ := call(t, s, http.MethodGet, root+"options", "")
 	assert.Equal(t, "nano", out.(object)[setModel])
 	status, out, header := call(t, s, http.MethodPost, root+"options",
-		`{"sd_model_checkpoint":"other","samples_format":"webp","sd_modle":"x"}`)
+		`{"sd_model_checkpoint":"other","samples_format":"webp","sd_model_x":"x"}`)
 	assert.Equal(t, http.StatusOK, status)
-	assert.Equal(t, []any{"sd_modle"}, out.(object)["ignored"])
-	assert.Contains(t, header.Get(face.HeaderWarning), "sd_modle")
+	assert.Equal(t, []any{"sd_model_x"}, out.(object)["ignored"])
+	assert.Contains(t, header.Get(face.HeaderWarning), "sd_model_x")
 	_, out, _ = call(t, s, http.MethodPost, root+"options", `{"samples_format":"png"}`)
 	assert.Nil(t, out)
 	_, out, _ = call(t, s, http.MethodGet, root+"options", "")
 	assert.Equal(t, []any{"other", "png"}, []any{out.(object)[setModel], out.(object)[setFormat]})
 	assert.Equal(t, "other", generate(t, s, "txt2img", `{"prompt":"x",`+whole+`}`).model.Model)
-	s.Caller.Owner = "another"
-	_, out, _ = call(t, s, http.MethodGet, root+"options", "")
-	assert.Equal(t, "nano", out.(object)[setModel], "another owner has settings of its own")
+}
+
+// TestOptionsAreTheOwners changes a setting with one token: others keep theirs.
+func TestOptionsAreTheOwners(t *testing.T) {
+	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()}, Catalog: catalog.Options{Models: []string{"nano", "other=nano"}},
+		Serve: serve.Options{Tokens: servetest.Tokens(t, map[string]string{"alice": "", "bob": ""})}})
+	status, _, _ := callAs(t, s, servetest.Token("alice"), http.MethodPost, root+"options", `{"sd_model_checkpoint":"other"}`)
+	require.Equal(t, http.StatusOK, status)
+	for owner, want := range map[string]string{"alice": "other", "bob": "nano"} {
+		_, out, _ := callAs(t, s, servetest.Token(owner), http.MethodGet, root+"options", "")
+		assert.Equal(t, want, out.(object)[setModel], owner)
+	}
 }
 
 // TestLists looks at the lists: files have names, and no folders.
@@ -249,11 +272,12 @@ func TestLists(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	d := []string{dir}
-	s := facetest.Start(t, nil, catalog.Options{LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}, Face())
+	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()},
+		Catalog: catalog.Options{LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}})
 	for path, wants := range map[string][]string{
 		root + "sd-models": {`"title":"nano"`, `"model_name":"nano"`}, root + "loras": {`"name":"one"`}, root + "sd-vae": {`"model_name":"one"`},
 		root + "upscalers": {`"Lanczos"`, `"name":"one"`}, root + "embeddings": {`"loaded":{"one"`},
-		root + "samplers": {`"DPM++ 2M"`, `"Euler a"`},
+		root + "samplers":   {`"DPM++ 2M"`, `"Euler a"`},
 		root + "schedulers": {`"label":"Karras"`}, root + "latent-upscale-modes": {`"Latent"`}, root + "hypernetworks": {`[]`},
 		root + "prompt-styles": {`[]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
 		control + "model_list": {`"one"`}, control + "module_list": {`"canny"`, `"none"`}, control + "version": {`"version":2`},

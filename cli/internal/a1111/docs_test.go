@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/daguerre-go/daguerre/cli/internal/face/facetest"
+	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
 )
 
 func TestDocumented(t *testing.T) {
@@ -18,5 +18,5 @@ func TestDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.name, s.does, value)
 	}
-	facetest.Documented(t, "settings", b.String())
+	servetest.Documented(t, "settings", b.String())
 }

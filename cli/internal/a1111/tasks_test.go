@@ -18,9 +18,9 @@ import (
 )
 
 // stepped is a backend whose UNet makes a step for each value of steps.
-func stepped() (b *fake.Backend, steps chan bool) {
+func stepped() (h hook, steps chan bool) {
 	steps = make(chan bool)
-	return &fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
+	return func(ctx context.Context, call fake.Call) error {
 		if call.Op != fake.OpUNet {
 			return nil
 		}
@@ -30,7 +30,7 @@ func stepped() (b *fake.Backend, steps chan bool) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}}, steps
+	}, steps
 }
 
 // answerOf is what a request that is being answered ends with.
@@ -41,8 +41,8 @@ type answerOf struct {
 
 // TestProgress follows a request, and interrupts it after its first picture.
 func TestProgress(t *testing.T) {
-	b, steps := stepped()
-	s := start(t, b)
+	h, steps := stepped()
+	s := start(t, h)
 	_, out, _ := call(t, s, http.MethodPost, root+"options", `{"show_progress_every_n_steps":1}`)
 	require.Nil(t, out)
 	done := make(chan answerOf, 1)

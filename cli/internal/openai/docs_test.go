@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/daguerre-go/daguerre/cli/internal/face/facetest"
+	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
 )
 
 func TestDocumented(t *testing.T) {
@@ -14,5 +14,5 @@ func TestDocumented(t *testing.T) {
 	for _, f := range fields {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.does)
 	}
-	facetest.Documented(t, "openai", b.String())
+	servetest.Documented(t, "openai", b.String())
 }

@@ -129,7 +129,7 @@ func pictureOf(v any) ([]byte, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(data) == 0 {
-		return nil, fmt.Errorf("must be a data URL such as data:image/png;base64,...")
+		return nil, fmt.Errorf("must be a data URL: data:image/png;base64, and the bytes in base64")
 	}
 	return data, nil
 }

@@ -20,19 +20,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/cli/internal/face"
-	"github.com/daguerre-go/daguerre/cli/internal/face/facetest"
+	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-func start(t *testing.T, b *fake.Backend) *facetest.Server {
-	return facetest.Start(t, b, catalog.Options{}, Face())
+func start(t *testing.T, hook func(ctx context.Context, call fake.Call) error) *servetest.Server {
+	return servetest.Start(t, servetest.Options{Hook: hook, Faces: []face.Face{Face()}})
 }
 
 // post posts JSON, and returns the answer.
-func post(t *testing.T, s *facetest.Server, path, body string) (int, map[string]any, http.Header) {
+func post(t *testing.T, s *servetest.Server, path, body string) (int, map[string]any, http.Header) {
 	t.Helper()
 	resp, err := http.Post(s.URL+path, "application/json", strings.NewReader(body))
 	require.NoError(t, err)
@@ -50,9 +50,9 @@ func answer(t *testing.T, resp *http.Response) (int, map[string]any, http.Header
 }
 
 // runOf is the run that an answer is about, as the server made it.
-func runOf(t *testing.T, s *facetest.Server, id any) request.Request {
+func runOf(t *testing.T, s *servetest.Server, id any) request.Request {
 	t.Helper()
-	run, err := s.Studio.Get(context.Background(), s.Caller, id.(string))
+	run, err := s.Studio.Get(context.Background(), servetest.Local, id.(string))
 	require.NoError(t, err)
 	read, err := request.DecodeJSON(run.Request)
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ func TestRefusals(t *testing.T) {
 			assert.Contains(t, e["message"], c.says)
 		})
 	}
-	assert.Empty(t, s.Studio.List(s.Caller, nil, "", 10), "a refused request is no run")
+	assert.Empty(t, s.Studio.List(servetest.Local, nil, "", 10), "a refused request is no run")
 }
 
 // TestServerErrors checks the errors that the server itself finds, in this face's form.
@@ -203,13 +203,14 @@ func TestServerErrors(t *testing.T) {
 		e, status := wireErrorOf(&c.p)
 		assert.Equal(t, []any{c.status, c.kind, c.code}, []any{status, e.Type, *e.Code})
 	}
-	for path, want := range map[string]bool{"/v1/images/edits": true, "/v1/models": true, "/v1/models/a": true, "/v1/runs": false, "/": false} {
+	for path, want := range map[string]bool{"/v1/images/edits": true, "/v1/models": true, "/v1/models/a": true, "/v1/runs": false,
+		"/": false} {
 		assert.Equal(t, want, owns(path), path)
 	}
 }
 
 func TestModels(t *testing.T) {
-	s := facetest.Start(t, nil, catalog.Options{Models: []string{"nano", "small/one=nano"}}, Face())
+	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()}, Catalog: catalog.Options{Models: []string{"nano", "small/one=nano"}}})
 	resp, err := http.Get(s.URL + pathModels)
 	require.NoError(t, err)
 	_, out, _ := answer(t, resp)
@@ -387,12 +388,12 @@ func TestStream(t *testing.T) {
 
 // TestFailures looks at runs that fail, in a stream and without one.
 func TestFailures(t *testing.T) {
-	s := start(t, &fake.Backend{Hook: func(_ context.Context, call fake.Call) error {
+	s := start(t, func(_ context.Context, call fake.Call) error {
 		if call.Op == fake.OpUNet {
 			return fmt.Errorf("planted")
 		}
 		return nil
-	}})
+	})
 	status, out, header := post(t, s, pathGenerate, `{"prompt":"x","size":"64x64"}`)
 	assert.Equal(t, http.StatusInternalServerError, status)
 	assert.Equal(t, "false", header.Get("X-Should-Retry"))
@@ -407,7 +408,7 @@ func TestFailures(t *testing.T) {
 // TestGone has a client go away: its run is given up, but not one with a key, to which the client may come back.
 func TestGone(t *testing.T) {
 	begun, release := make(chan struct{}, 100), make(chan struct{})
-	s := start(t, &fake.Backend{Hook: func(ctx context.Context, call fake.Call) error {
+	s := start(t, func(ctx context.Context, call fake.Call) error {
 		if call.Op == fake.OpUNet {
 			begun <- struct{}{}
 			select {
@@ -417,7 +418,7 @@ func TestGone(t *testing.T) {
 			}
 		}
 		return nil
-	}})
+	})
 	ask := func(ctx context.Context, key string) (*http.Response, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+pathGenerate,
 			strings.NewReader(`{"prompt":"x","size":"64x64","seed":1,"steps":2}`))
@@ -440,9 +441,9 @@ func TestGone(t *testing.T) {
 		<-begun
 		stop()
 		require.Error(t, <-done)
-		return s.Studio.List(s.Caller, nil, "", 1)[0]
+		return s.Studio.List(servetest.Local, nil, "", 1)[0]
 	}
-	run, err := s.Studio.Wait(context.Background(), s.Caller, leave("").ID)
+	run, err := s.Studio.Wait(context.Background(), servetest.Local, leave("").ID)
 	require.NoError(t, err)
 	assert.EqualValues(t, "cancelled", run.State)
 	kept := leave("again")

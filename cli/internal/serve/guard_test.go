@@ -1,9 +1,6 @@
 package serve_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -22,30 +19,11 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-const (
-	alice = "alice-0123456789abcdef"
-	bob   = "bob-0123456789abcdef00"
-	root  = "root-0123456789abcdef0"
-)
+var alice, bob, root = servetest.Token("alice"), servetest.Token("bob"), servetest.Token("root")
 
-// tokens writes a file of tokens and reads it.
+// tokens are those of alice, of whom more says more, bob, and an administrator.
 func tokens(t *testing.T, more string) *serve.Tokens {
-	text := ""
-	for name, token := range map[string]string{"alice": alice, "bob": bob, "root": root} {
-		sum := sha256.Sum256([]byte(token))
-		text += fmt.Sprintf("[[token]]\nname = %q\nsha256 = %q\n", name, hex.EncodeToString(sum[:]))
-		switch name {
-		case "alice":
-			text += more
-		case "root":
-			text += "admin = true\n"
-		}
-	}
-	path := filepath.Join(t.TempDir(), "tokens.toml")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	list, err := serve.ReadTokens(path, nil)
-	require.NoError(t, err)
-	return list
+	return servetest.Tokens(t, map[string]string{"alice": more, "bob": "", "root": "admin = true"})
 }
 
 // TestTokens tries missing, wrong and right tokens on every operation.

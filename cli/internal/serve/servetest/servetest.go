@@ -53,6 +53,9 @@ type Server struct {
 	end func()
 }
 
+// Local is who asks a server without tokens.
+var Local = studio.Caller{Owner: "local"}
+
 // Log keeps what was logged.
 type Log struct {
 	mu   sync.Mutex
@@ -141,7 +144,8 @@ func Start(t testing.TB, o Options) *Server {
 // Stop ends the server in order. Another one may be started in its folder.
 func (s *Server) Stop() { s.end() }
 
-// texts puts the prompt into PNG files, and a manifest.
+// texts puts the prompt and some settings into PNG files, and a manifest.
 func texts(_ context.Context, _ request.Model, plan *pipeline.Result, _ pipeline.Image) ([]imagefile.Text, error) {
-	return []imagefile.Text{{Keyword: "parameters", Value: plan.Request.Prompt}, {Keyword: "daguerre", Value: `{"prompt": "x"}`}}, nil
+	return []imagefile.Text{{Keyword: "parameters", Value: plan.Request.Prompt + "\nSteps: 1, Sampler: Euler, Seed: 7"},
+		{Keyword: "daguerre", Value: `{"prompt": "x"}`}}, nil
 }
