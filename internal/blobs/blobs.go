@@ -153,8 +153,8 @@ func (s *Store) List(ctx context.Context, prefix string) (keys []string, err err
 	}
 }
 
-// listFolder is List in a folder. The driver's own reads all folders beside the one that is asked for, lists files that are not finished, and
-// fails where one of them goes meanwhile.
+// listFolder is List in a folder. The driver's own reads all folders beside the one that is asked for, lists files that are not finished,
+// and fails where one of them goes meanwhile.
 func (s *Store) listFolder(prefix string) (keys []string, err error) {
 	dir, begin := path.Split(prefix)
 	entries, err := os.ReadDir(filepath.Join(s.dir, filepath.FromSlash(dir)))

@@ -5,6 +5,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/library"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/phrases"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -28,6 +30,8 @@ type Options struct {
 	VAEs       []string // folders of VAEs
 	Refiners   []string // folders of refiners
 	Upscalers  []string // folders of upscalers
+	Wildcards  []string // folders of text files, for __name__ in prompts
+	Styles     []string // files of styles, in the form of A1111's styles.csv
 }
 
 // Model is a model that clients may name.
@@ -45,6 +49,7 @@ type Catalog struct {
 	vaes       *library.Library
 	refiners   *library.Library
 	upscalers  *library.Library
+	hidden     *strings.Replacer // see Hide
 }
 
 // Kind is a kind of files that clients may name.
@@ -86,6 +91,7 @@ func New(o Options) (*Catalog, error) {
 	for _, f := range found {
 		errs = append(errs, c.take(Model{f.Name, request.Defaults{Model: request.Model{Model: f.Path}, Job: request.Default()}}, o))
 	}
+	c.hide(o)
 	return c, errors.Join(errs...)
 }
 
@@ -122,6 +128,16 @@ func (c *Catalog) take(m Model, o Options) error {
 	t.LoRADirectories = slices.Concat(t.LoRADirectories, o.LoRAs)
 	t.ControlNetDirectories = slices.Concat(t.ControlNetDirectories, o.Nets)
 	t.EmbeddingDirectories = slices.Concat(t.EmbeddingDirectories, o.Embeddings)
+	t.WildcardDirectories = slices.Concat(t.WildcardDirectories, o.Wildcards)
+	t.StyleFiles = slices.Concat(t.StyleFiles, o.Styles)
+	if _, err := phrases.ReadStyles(t.StyleFiles...); err != nil {
+		return fmt.Errorf("the model %s: %w", m.Name, err)
+	}
+	for _, dir := range t.WildcardDirectories {
+		if _, err := os.ReadDir(dir); err != nil {
+			return fmt.Errorf("the model %s: the folder of wildcards: %w", m.Name, err)
+		}
+	}
 	c.models = append(c.models, m)
 	return nil
 }

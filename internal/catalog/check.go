@@ -43,7 +43,10 @@ func (c *Catalog) Decode(body []byte) (run request.Run, m Model, notes []string,
 			job.Seed = int64(rand.Uint32())
 		}
 	}
-	return run, m, notes, run.ValidateJobs()
+	if err := run.ValidateJobs(); err != nil {
+		return run, m, notes, err
+	}
+	return run, m, notes, c.checkTexts(run, m)
 }
 
 func (c *Catalog) names() (list []string) {
@@ -100,7 +103,10 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 			if job.PromptSyntax == request.SyntaxPlain {
 				break // tags are text
 			}
-			_, tags, _ := prompt.ExtractLoRA(text) // what is wrong with them is told when the run is prepared
+			_, tags, err := prompt.ExtractLoRA(text)
+			if err != nil {
+				errs.Add(at("%s", key), "%v", err)
+			}
 			for _, tag := range tags {
 				named(LoRA, at("%s", key), tag.Name)
 			}

@@ -16,13 +16,15 @@ import (
 // cli/internal/serve tries each. model: all fields of a model but these are refused.
 var checked = []string{
 	"Request.InitImage", "Request.MaskImage", "Request.Latents", "Request.Noise", "Request.SaveLatents", "Request.Output",
-	"Request.Prompt", "Request.Prompt2", // tags of adapters
+	"Request.Prompt", "Request.Prompt2", // tags of adapters, and wildcards
+	"Request.NegativePrompt", "Request.NegativePrompt2", // wildcards
+	"Request.Styles",
 	"Adapter.Name", "Adapter.Path", "ControlNet.Model", "ControlNet.Image", "Request.PromptFile",
 }
 
 // plain are the fields that name no file: texts, words that are checked, and options of Go's own types.
 var plain = []string{
-	"Request.NegativePrompt", "Request.NegativePrompt2", "Request.Styles", "Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
+	"Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
 	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.GuidanceBatch", "Hires.Upscaler", "Guidance.Method",
 	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
 	"ControlNet.PreprocessorOptions",

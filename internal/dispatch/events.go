@@ -103,7 +103,7 @@ func (t *task) hear(e service.Event) {
 		p, _ := ParsePicture(e.Path)
 		t.tell(eventImage, "image."+pictureKey(e.Job, e.Index), Image{e.Job, e.Index, e.Seed, e.Width, e.Height, e.Format, e.Bytes, p.Sum})
 	case service.Warning:
-		t.tell(eventWarning, "", Warning{e.Job, e.Message})
+		t.tell(eventWarning, "", Warning{e.Job, t.w.o.Catalog().Hide(e.Message)})
 	case service.JobFailed:
 		if _, ok := errors.AsType[*service.StoreError](e.Err); !ok && t.stays() {
 			t.tell(eventFailed, "", Failed{e.Job, e.Index, t.problem(e.Err)})

@@ -245,11 +245,12 @@ func (t *task) book(r *durable.Record, e service.Ended) {
 	}
 }
 
+// problem tells the client of an error, without the folders of this machine.
 func (t *task) problem(err error) durable.Failure {
-	e := t.w.o.Service.Explain(err)
-	p := durable.Failure{Code: string(e.Code), Message: e.Message}
+	e, hide := t.w.o.Service.Explain(err), t.w.o.Catalog().Hide
+	p := durable.Failure{Code: string(e.Code), Message: hide(e.Message)}
 	for _, f := range e.Fields {
-		p.Fields = append(p.Fields, durable.Field{Path: f.Path, Message: f.Message})
+		p.Fields = append(p.Fields, durable.Field{Path: f.Path, Message: hide(f.Message)})
 	}
 	return p
 }

@@ -64,6 +64,9 @@ func ReadStyles(files ...string) (*Styles, error) {
 	return s, nil
 }
 
+// List lists the styles, in the order of their files. Of several with one name it has the last.
+func (s *Styles) List() []Style { return slices.Clone(s.list) }
+
 // Apply adds styles to a prompt and a negative prompt, in their order. Where a style has {prompt}, the prompt takes its place. Otherwise
 // the style is added behind a comma.
 func (s *Styles) Apply(names []string, prompt, negative string) (string, string, error) {

@@ -75,6 +75,15 @@ func addDrawError(errs *request.Errors, key string, err error) {
 	}
 }
 
+// CheckTexts checks the styles, wildcards and variants of a run's jobs, and reads the files that they name. Errors are request.Errors.
+func CheckTexts(run request.Run) error {
+	var errs request.Errors
+	for i, job := range run.Jobs {
+		checkPhrases(job, run.Model, func(key string) string { return run.Path(i, key) }, &errs)
+	}
+	return errs.Err()
+}
+
 // checkPhrases checks a job's styles, wildcards and variants. It returns the job with its styles, and whether its texts are the same
 // whatever the seed is.
 func checkPhrases(job request.Request, m request.Model, at func(string) string, errs *request.Errors) (request.Request, bool) {

@@ -41,20 +41,12 @@ func (s *Studio) Adapter(name string) (Adapter, error) {
 	}
 	r, err := s.o.Catalog().Adapter(name)
 	if err != nil {
-		return Adapter{}, &Problem{Kind: Invalid, Code: string(service.CodeBadFile), Message: withoutPath(err.Error(), r.Path)}
+		return Adapter{}, &Problem{Kind: Invalid, Code: string(service.CodeBadFile), Message: s.o.Catalog().Hide(err.Error())}
 	}
 	o := r.Origin
 	return Adapter{Name: name, Title: o.Title, Author: o.Author, Description: o.Description, License: o.License, BaseModel: o.BaseModel,
 		TriggerWords: slices.Concat([]string{}, o.TriggerWords), Algorithms: slices.Sorted(maps.Keys(r.Algorithms)), Ranks: r.Ranks,
 		Bytes: r.Size, Applies: r.Summary(), Warnings: r.Warnings}, nil
-}
-
-// withoutPath leaves a file's folder out of a text: it is nobody's business but the server's.
-func withoutPath(text, path string) string {
-	if i := strings.LastIndexAny(path, `/\`); i >= 0 {
-		return strings.ReplaceAll(text, path[:i+1], "")
-	}
-	return text
 }
 
 // ControlUnit reads what ControlMap is to make a map of: an entry of controlnet as in a run. Its picture is a data URL or an upload.

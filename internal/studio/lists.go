@@ -6,6 +6,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/phrases"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -46,6 +47,21 @@ func (s *Studio) Files(kind catalog.Kind) ([]string, error) {
 	return names, err
 }
 
+// Styles lists the styles that the runs of a model may name; no name is the first model.
+func (s *Studio) Styles(model string) ([]phrases.Style, error) {
+	c := s.o.Catalog()
+	m, ok := c.Find(model)
+	if !ok {
+		return nil, noModel(model)
+	}
+	return c.Styles(m)
+}
+
+// noModel is the problem of a name that no model has.
+func noModel(name string) error {
+	return &Problem{Kind: NotFound, Code: "not_found", Message: fmt.Sprintf("there is no model %q here", words.Clip(name))}
+}
+
 // Devices lists what the server can compute on.
 func (s *Studio) Devices(ctx context.Context) ([]backend.Device, error) {
 	return s.o.Service.Devices(ctx)
@@ -63,10 +79,13 @@ func (s *Studio) Plan(ctx context.Context, _ Caller, body []byte) (p pipeline.Me
 		err = s.o.Catalog().Resolve(&run, func(string) ([]byte, error) { return nil, fmt.Errorf("a plan reads no uploads") })
 	}
 	if err != nil {
-		return p, invalid(err)
+		return p, s.invalid(err)
 	}
 	p, err = s.o.Plan(ctx, pipeline.ConfigOf(run.Model), run.Jobs)
-	return p, invalid(err)
+	for i, w := range p.Warnings {
+		p.Warnings[i] = s.o.Catalog().Hide(w)
+	}
+	return p, s.invalid(err)
 }
 
 // ControlMap makes the map that a ControlNet is given of a picture, as a PNG file.
@@ -76,7 +95,7 @@ func (s *Studio) ControlMap(ctx context.Context, unit request.ControlNet, width,
 	err = s.o.Service.Compute(service.Ask{ID: "map." + durable.NewID(), Type: "controlnet", Tell: func(e service.Event) {
 		switch e := e.(type) {
 		case service.Warning:
-			warnings = append(warnings, e.Message)
+			warnings = append(warnings, s.o.Catalog().Hide(e.Message))
 		case service.Ended:
 			p, _ = e.Result.(service.Picture)
 			done <- e.Err
@@ -94,7 +113,7 @@ func (s *Studio) ControlMap(ctx context.Context, unit request.ControlNet, width,
 	if err != nil {
 		e := s.o.Service.Explain(err)
 		if e.Code == service.CodeInvalid || e.Code == service.CodeBadFile {
-			err = &Problem{Kind: Invalid, Code: string(e.Code), Message: e.Message, Fields: e.Fields}
+			err = s.invalid(&Problem{Kind: Invalid, Code: string(e.Code), Message: e.Message, Fields: e.Fields})
 		}
 	}
 	return p, warnings, err
@@ -113,5 +132,5 @@ func (s *Studio) FindModel(name string) (Model, error) {
 			return m, nil
 		}
 	}
-	return Model{}, &Problem{Kind: NotFound, Code: "not_found", Message: fmt.Sprintf("there is no model %q here", words.Clip(name))}
+	return Model{}, noModel(name)
 }

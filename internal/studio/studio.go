@@ -12,6 +12,7 @@ import (
 	"errors"
 	"image"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/blobs"
@@ -166,6 +167,19 @@ func invalid(err error) error {
 	}
 	if errors.Is(err, request.ErrInvalid) {
 		return &Problem{Kind: Invalid, Code: string(service.CodeInvalid), Message: err.Error()}
+	}
+	return err
+}
+
+// invalid is the function invalid for errors of files: clients hear no folders of this machine.
+func (s *Studio) invalid(err error) error {
+	err = invalid(err)
+	if p, ok := errors.AsType[*Problem](err); ok {
+		hide := s.o.Catalog().Hide
+		p.Message, p.Fields = hide(p.Message), slices.Clone(p.Fields)
+		for i := range p.Fields {
+			p.Fields[i].Message = hide(p.Fields[i].Message)
+		}
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (s *Studio) Upscale(ctx context.Context, upscaler string, img image.Image, 
 	}
 	if err != nil && ctx.Err() == nil {
 		if e := s.o.Service.Explain(err); e.Code == service.CodeBadFile {
-			err = &Problem{Kind: Invalid, Code: string(e.Code), Message: e.Message}
+			err = s.invalid(&Problem{Kind: Invalid, Code: string(e.Code), Message: e.Message})
 		}
 	}
 	return out, err

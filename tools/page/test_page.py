@@ -1,61 +1,14 @@
 """The page of daguerre serve in a browser. make test-page calls this."""
 
 import json
-import os
 import unittest
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from kit import Browser, Server, WAIT, circle, png
-
-expect.set_options(timeout=WAIT)
-
-
-class PageTest(unittest.TestCase):
-    """What tests share. The server and the browser are the module's."""
-
-    def tearDown(self):
-        for run in SERVER.value("/v1/runs?state=queued,running")["runs"]:
-            SERVER.cancel(run["id"])
-
-    def open(self, which=None, **options):
-        page = BROWSER.page(which or SERVER, **options)
-        self.addCleanup(page.context.close)
-        self.addCleanup(lambda: self.assertEqual([], page.faults, "what the browser complains of"))
-        if which is None:
-            page.wait_for_selector("form.form")
-        return page
-
-    def fill(self, page, **fields):
-        for key, value in fields.items():
-            page.fill(f"#field-{key}", str(value))
-            page.press(f"#field-{key}", "Tab")
-
-    def make(self, page):
-        """Presses the button, and returns the run once it has ended."""
-        with page.expect_response(lambda r: "/v1/runs?" in r.url and r.request.method == "POST") as answer:
-            page.click(".send .primary")
-        self.assertEqual(202, answer.value.status, answer.value.text())
-        run = answer.value.json()["id"]
-        SERVER.get(f"/v1/runs/{run}/events")
-        return SERVER.value(f"/v1/runs/{run}")
-
-    def file(self, data, name="picture.png"):
-        return {"name": name, "mimeType": "image/png", "buffer": data}
-
-    def section(self, page, name):
-        page.locator("summary", has_text=name).click()
-
-    def pixel(self, page, selector, x, y):
-        """The colour of a picture of the page, at fractions of its width and height."""
-        page.wait_for_selector(selector)
-        return page.eval_on_selector(selector, """async (img, [x, y]) => {
-            await img.decode();
-            const c = new OffscreenCanvas(img.naturalWidth, img.naturalHeight).getContext('2d');
-            c.drawImage(img, 0, 0);
-            return [...c.getImageData(x * img.naturalWidth, y * img.naturalHeight, 1, 1).data.slice(0, 3)];
-        }""", [x, y])
+from case import PageTest
+from kit import Browser, Server, circle, png
+from test_own import TestStyles, TestToken  # run with these
 
 
 class TestMaking(PageTest):
@@ -361,38 +314,14 @@ class TestFace(PageTest):
         self.assertNotIn("unsafe", headers["content-security-policy"])
 
 
-class TestToken(PageTest):
-    def test_token(self):
-        with open(f"{SERVER.dir}/tokens", "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
-            f.write(TOKENS)
-        server = Server("--token-file", f"{SERVER.dir}/tokens")
-        self.addCleanup(server.close)
-        page = self.open(server, expected=["401"])
-        page.fill("#token", "wrong")
-        page.click("text=Go on")
-        expect(page.locator(".gate .mistake")).to_have_text("The server does not know this token.")
-        page.fill("#token", TOKEN)
-        page.click("text=Go on")
-        page.wait_for_selector("form.form")
-        self.fill(page, prompt="a secret circle", num_inference_steps=4)
-        page.click(".send .primary")
-        page.wait_for_selector(".gallery li img[src^='blob:']")
-        self.assertEqual(TOKEN, page.evaluate("sessionStorage.getItem('daguerre.token')"))
-        self.assertNotIn(TOKEN, page.evaluate("JSON.stringify(localStorage) + location.href + document.cookie"))
-        page.click("text=Forget the token")
-        expect(page.locator("#token")).to_be_visible()
-
-
-TOKEN = "page-test-token-0123456789abcdef"
-TOKENS = f'[[token]]\nname = "page"\ntoken = "{TOKEN}"\n'
 SERVER = BROWSER = None
 
 
 def setUpModule():
     global SERVER, BROWSER
-    SERVER = Server()
+    SERVER = PageTest.server = Server()
     unittest.addModuleCleanup(SERVER.close)
-    BROWSER = Browser()
+    BROWSER = PageTest.browser = Browser()
     unittest.addModuleCleanup(BROWSER.close)
 
 

@@ -272,14 +272,16 @@ func TestLists(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	d := []string{dir}
+	styles := filepath.Join(dir, "styles.csv")
+	require.NoError(t, os.WriteFile(styles, []byte("name,prompt,negative_prompt\nink,\"ink, {prompt}\",photo\n"), 0o600))
 	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()},
-		Catalog: catalog.Options{LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}})
+		Catalog: catalog.Options{Styles: []string{styles}, LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}})
 	for path, wants := range map[string][]string{
 		root + "sd-models": {`"title":"nano"`, `"model_name":"nano"`}, root + "loras": {`"name":"one"`}, root + "sd-vae": {`"model_name":"one"`},
 		root + "upscalers": {`"Lanczos"`, `"name":"one"`}, root + "embeddings": {`"loaded":{"one"`},
 		root + "samplers":   {`"DPM++ 2M"`, `"Euler a"`},
 		root + "schedulers": {`"label":"Karras"`}, root + "latent-upscale-modes": {`"Latent"`}, root + "hypernetworks": {`[]`},
-		root + "prompt-styles": {`[]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
+		root + "prompt-styles": {`[{"name":"ink","negative_prompt":"photo","prompt":"ink, {prompt}"}]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
 		control + "model_list": {`"one"`}, control + "module_list": {`"canny"`, `"none"`}, control + "version": {`"version":2`},
 		root + "progress": {`"progress":0`, `"job_count":0`},
 	} {
@@ -292,6 +294,10 @@ func TestLists(t *testing.T) {
 		}
 		assert.NotContains(t, string(data), dir, path)
 	}
+	m := generate(t, s, "txt2img", `{"prompt":"x","styles":["ink"],`+whole+`}`)
+	assert.Equal(t, []any{"ink"}, m.info["styles"])
+	status, _, _ := call(t, s, http.MethodPost, root+"txt2img", `{"prompt":"x","styles":["inc"]}`)
+	assert.Equal(t, http.StatusUnprocessableEntity, status)
 	for _, what := range []string{"checkpoints", "vae", "loras"} {
 		status, out, _ := call(t, s, http.MethodPost, root+"refresh-"+what, "")
 		assert.Equal(t, []any{http.StatusOK, nil}, []any{status, out})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
@@ -43,6 +44,11 @@ type (
 		Alias string         `json:"alias,omitempty"`
 		Path  string         `json:"path"`
 		Meta  map[string]any `json:"metadata,omitempty"`
+	}
+	wireStyle struct {
+		Name     string `json:"name"`
+		Prompt   string `json:"prompt"`
+		Negative string `json:"negative_prompt"`
 	}
 	wireEmbedding struct {
 		Step       *int    `json:"step"`
@@ -86,7 +92,7 @@ func (f *server) lists() map[string]handler {
 		root + "hypernetworks":     fixed([]any{}),
 		root + "face-restorers":    fixed([]any{}),
 		root + "realesrgan-models": fixed([]any{}),
-		root + "prompt-styles":     fixed([]any{}),
+		root + "prompt-styles":     f.styles,
 		root + "extensions":        fixed([]any{}),
 		root + "scripts":           fixed(map[string][]string{"txt2img": {"controlnet"}, "img2img": {"controlnet"}}),
 		root + "script-info": fixed([]map[string]any{{"name": "controlnet", "is_alwayson": true, "is_img2img": false, "args": []any{}},
@@ -97,6 +103,17 @@ func (f *server) lists() map[string]handler {
 		control + "model_list":  f.nets,
 		control + "module_list": f.modules,
 	}
+}
+
+// styles lists the styles of the model that the caller's settings name.
+func (f *server) styles(r *http.Request, _ *told) (any, error) {
+	model, _ := f.current(face.Caller(r.Context()).Owner)[setModel].(string)
+	found, err := f.s.Styles(model)
+	list := []wireStyle{}
+	for _, s := range found {
+		list = append(list, wireStyle(s))
+	}
+	return list, err
 }
 
 func (f *server) models(*http.Request, *told) (any, error) {

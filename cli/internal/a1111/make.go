@@ -9,7 +9,7 @@ import (
 	_ "image/png"
 	"net/http"
 
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // as the formats above
 
 	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/internal/durable"
@@ -124,7 +124,7 @@ func (a *asked) answer(run studio.Run, files []face.File, task *task) (any, erro
 	job := decoded.Jobs[0]
 	info := wireInfo{Prompt: clean(job.Prompt), Negative: clean(job.NegativePrompt), Seed: job.Seed, Width: job.Width, Height: job.Height,
 		Sampler: job.Scheduler, Guidance: job.GuidanceScale, Steps: job.NumInferenceSteps, Batch: task.batch, Model: run.Model,
-		ClipSkip: max(job.ClipSkip, 1), Extra: map[string]any{}, Infotexts: []string{}, Styles: []string{}, Timestamp: task.timestamp(),
+		ClipSkip: max(job.ClipSkip, 1), Extra: map[string]any{}, Infotexts: []string{}, Styles: append([]string{}, job.Styles...), Timestamp: task.timestamp(),
 		Interrupted: task.wasInterrupted(), Ignored: a.ignored, Run: run.ID, AllSeeds: []int64{}, AllPrompts: []string{},
 		AllNegatives: []string{}, AllSubseeds: []int64{}}
 	if job.Strength > 0 {
@@ -143,7 +143,11 @@ func (a *asked) answer(run studio.Run, files []face.File, task *task) (any, erro
 		info.Infotexts = append(info.Infotexts, text)
 		info.AllSeeds = append(info.AllSeeds, file.Seed)
 		info.AllSubseeds = append(info.AllSubseeds, 0)
-		info.AllPrompts, info.AllNegatives = append(info.AllPrompts, info.Prompt), append(info.AllNegatives, info.Negative)
+		prompt, negative := info.Prompt, info.Negative
+		if made := parseInfotext(text); made["Steps"] != "" { // what styles and wildcards have made of them
+			prompt, negative = made["Prompt"], made["Negative prompt"]
+		}
+		info.AllPrompts, info.AllNegatives = append(info.AllPrompts, prompt), append(info.AllNegatives, negative)
 		if send {
 			out.Images = append(out.Images, base64.StdEncoding.EncodeToString(file.Data))
 		}

@@ -223,7 +223,7 @@ func useVAE(_ *server, a *asked, v any) string {
 	return ""
 }
 
-func useFormat(_ *server, a *asked, v any) string {
+func useFormat(_ *server, _ *asked, v any) string {
 	if formatOf(v) == "" {
 		return "is " + sprint(v) + "; it must be png, jpg or webp"
 	}

@@ -22,9 +22,11 @@ import (
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/dispatch"
 	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
+	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
 // server is a running serve command: its parts, in the order in which they are opened. They are closed in the opposite order.
@@ -85,7 +87,7 @@ func (s *server) open(ctx context.Context) error {
 		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
 			return s.env.Open(ctx, cfg, pipeline.WithLogger(s.log))
 		},
-		Devices: s.env.Native.Devices, Classify: classify, Texts: texts.of, Limit: 1 << 20, MaxModels: s.models, Now: s.env.Now,
+		Devices: s.env.Native.Devices, Classify: classify, Texts: s.hidden(texts), Limit: 1 << 20, MaxModels: s.models, Now: s.env.Now,
 	})
 	s.closing(func() error { s.service.Close(); return nil })
 	s.worker = dispatch.New(dispatch.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Name: workerName(),
@@ -99,6 +101,17 @@ func (s *server) open(ctx context.Context) error {
 	s.http = serve.New(serve.Options{Studio: s.studio, Faces: faces, Version: Version(), Tokens: s.tokens, Insecure: s.insecure,
 		Origins: s.origins, MaxBody: int64(s.maxBody) << 20, Connections: s.connections, Log: s.log, Wrap: wrap})
 	return nil
+}
+
+// hidden writes the texts of PNG files without the folders of this machine: clients get the files.
+func (s *server) hidden(texts *pictureTexts) service.Texts {
+	return func(ctx context.Context, m request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
+		list, err := texts.of(ctx, m, plan, img)
+		for i := range list {
+			list[i].Value = s.catalog.Load().Hide(list[i].Value)
+		}
+		return list, err
+	}
 }
 
 func (s *server) closing(f func() error) { s.closers = append(s.closers, f) }

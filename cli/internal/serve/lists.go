@@ -12,7 +12,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
@@ -21,6 +20,14 @@ type (
 		Body struct {
 			Names []string `json:"names"`
 		}
+	}
+	stylesInput struct {
+		Model string `query:"model" maxLength:"200" doc:"whose styles; the first model where it is left out"`
+	}
+	styleInfo struct {
+		Name     string `json:"name" doc:"what to write in styles"`
+		Prompt   string `json:"prompt" doc:"added to the prompt, which takes the place of {prompt}"`
+		Negative string `json:"negative_prompt"`
 	}
 	schedulerInfo struct {
 		Name    string   `json:"name"`
@@ -60,6 +67,24 @@ func (a *api) lists(maxBody int64) {
 				return out, nil
 			})
 	}
+	type styles struct {
+		Body struct {
+			Styles []styleInfo `json:"styles"`
+		}
+	}
+	huma.Register(a.h, operation("list-styles", http.MethodGet, "/v1/catalog/styles", "List styles of prompts", "catalog",
+		http.StatusNotFound), func(ctx context.Context, in *stylesInput) (*styles, error) {
+		list, err := a.s.Styles(in.Model)
+		if err != nil {
+			return nil, fail(ctx, err)
+		}
+		out := &styles{}
+		out.Body.Styles = []styleInfo{}
+		for _, s := range list {
+			out.Body.Styles = append(out.Body.Styles, styleInfo(s))
+		}
+		return out, nil
+	})
 	type schedulers struct {
 		Body struct {
 			Schedulers []schedulerInfo `json:"schedulers"`
@@ -134,5 +159,4 @@ func (a *api) lists(maxBody int64) {
 		out.Body.ID, out.Body.Ref = id, catalog.UploadScheme+id
 		return out, nil
 	})
-	_ = request.SnakeCase
 }

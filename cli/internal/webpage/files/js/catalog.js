@@ -5,6 +5,7 @@ import { change, state } from './store.js';
 
 const lists = {
   models: (a) => a.models, schedulers: (a) => a.schedulers, preprocessors: (a) => a.preprocessors,
+  styles: (a) => a.styles.map((s) => s.name),
   adapters: (a) => a.names, controlnets: (a) => a.names, upscalers: (a) => a.names, refiners: (a) => a.names, vaes: (a) => a.names,
 };
 

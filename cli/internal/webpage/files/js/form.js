@@ -17,6 +17,7 @@ export function form() {
     <div class="fields">
       ${text('prompt', 'Prompt', { rows: 4, placeholder: 'What should the picture show?' })}
       ${text('negative_prompt', 'Negative prompt', { rows: 2, placeholder: 'What must not be in it?' })}
+      ${styles()}
       ${presets()}
       ${models()}
       ${size()}
@@ -65,6 +66,23 @@ function models() {
     <select id="field-model" @change=${(e) => set('model', e.target.value)}>
       ${list.map((m) => html`<option .selected=${m.name === now} value=${m.name}>${m.name}</option>`)}
     </select></div>`;
+}
+
+/** styles are the server's additions to prompts, by their names. */
+function styles() {
+  const used = state.settings.styles ?? [];
+  const names = [...state.catalog.styles, ...used.filter((n) => !state.catalog.styles.includes(n))];
+  const wrong = state.problems.filter((p) => samePlace(p.path, 'styles'));
+  if (!names.length) return nothing;
+  const turn = (name) => {
+    const left = used.filter((n) => n !== name);
+    set('styles', left.length === used.length ? [...used, name] : left.length ? left : undefined);
+  };
+  return html`<div id="field-styles" class=${wrong.length ? 'field wrong' : 'field'}>
+    <div class="chips" role="group" aria-label="Styles"><span class="note">Styles</span>
+      ${names.map((name) => html`<button type="button" class="chip" aria-pressed=${used.includes(name)}
+        @click=${() => turn(name)}>${name}</button>`)}</div>
+    ${wrong.map((p) => html`<p class="mistake">${p.message}</p>`)}</div>`;
 }
 
 const schedulers = () => state.catalog.schedulers.flatMap((s) => [s.name.replace(/Scheduler$/, ''), ...s.aliases])
@@ -141,7 +159,7 @@ const placed = ['prompt', 'prompt_2', 'negative_prompt', 'negative_prompt_2', 'p
   'rng', 'num_inference_steps', 'guidance_scale', 'guidance_rescale', 'scheduler', 'sigmas', 'clip_skip', 'strength', 'mask_channel',
   'hires',
   'seamless', 'lora', 'controlnet', 'max_batch', 'model', 'vae', 'refiner', 'upscaler', 'refiner_mode', 'refiner_start', 'refiner_strength',
-  'inpaint'];
+  'inpaint', 'styles'];
 
 /** others shows the settings that have no place in the form, so that none acts unseen. */
 function others() {

@@ -22,7 +22,8 @@ const usual = { rng: 'cpu', mask_channel: 'auto', seamless: 'none', crops_coords
 
 // What a manifest tells besides the settings, and what is turned into settings in another way than by its name.
 const told = ['software', 'version', 'engine', 'library', 'go', 'index', 'files', 'manifest_version', 'memory', 'warnings', 'model',
-  'negative_sizes', 'loras', 'controlnets', 'refiner', 'hires', 'scheduler', 'force_zeros_for_empty_prompt', 'init_image', 'mask_image'];
+  'negative_sizes', 'loras', 'controlnets', 'refiner', 'hires', 'scheduler', 'force_zeros_for_empty_prompt', 'init_image', 'mask_image',
+  'asked']; // the prompts before styles and wildcards: those that they became make the same picture
 const notOffered = ['noise', 'latents', 'denoising_start', 'denoising_end'];
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
