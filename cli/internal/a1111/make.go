@@ -124,7 +124,8 @@ func (a *asked) answer(run studio.Run, files []face.File, task *task) (any, erro
 	job := decoded.Jobs[0]
 	info := wireInfo{Prompt: clean(job.Prompt), Negative: clean(job.NegativePrompt), Seed: job.Seed, Width: job.Width, Height: job.Height,
 		Sampler: job.Scheduler, Guidance: job.GuidanceScale, Steps: job.NumInferenceSteps, Batch: task.batch, Model: run.Model,
-		ClipSkip: max(job.ClipSkip, 1), Extra: map[string]any{}, Infotexts: []string{}, Styles: append([]string{}, job.Styles...), Timestamp: task.timestamp(),
+		ClipSkip: max(job.ClipSkip, 1), Extra: map[string]any{}, Infotexts: []string{}, Styles: append([]string{}, job.Styles...),
+		Timestamp:   task.timestamp(),
 		Interrupted: task.wasInterrupted(), Ignored: a.ignored, Run: run.ID, AllSeeds: []int64{}, AllPrompts: []string{},
 		AllNegatives: []string{}, AllSubseeds: []int64{}}
 	if job.Strength > 0 {

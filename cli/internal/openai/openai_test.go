@@ -210,7 +210,8 @@ func TestServerErrors(t *testing.T) {
 }
 
 func TestModels(t *testing.T) {
-	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()}, Catalog: catalog.Options{Models: []string{"nano", "small/one=nano"}}})
+	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()},
+		Catalog: catalog.Options{Models: []string{"nano", "small/one=nano"}}})
 	resp, err := http.Get(s.URL + pathModels)
 	require.NoError(t, err)
 	_, out, _ := answer(t, resp)

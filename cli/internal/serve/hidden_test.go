@@ -31,7 +31,9 @@ func TestNoFolderIsTold(t *testing.T) {
 		Wildcards: []string{in("words/empty.txt", "# nothing\n")}}})
 	c := of(t, s)
 	up := c.do("POST", "/v1/uploads", pngFile(t), "Content-Type", "application/octet-stream").table(t)["ref"]
-	net := func(model string) map[string]any { return run("controlnet", []any{map[string]any{"model": model, "image": up}}) }
+	net := func(model string) map[string]any {
+		return run("controlnet", []any{map[string]any{"model": model, "image": up}})
+	}
 	accepted := 0
 	for name, body := range map[string]map[string]any{
 		"adapter":            run("lora", []any{map[string]any{"name": "bad"}}),
