@@ -76,11 +76,21 @@ type UNetInput struct {
 	Loras         *loraUse // set by UNetEval
 	LoraCount     int64
 	Guidance      *float32 // [N], where UNetGuidanceDim is not 0; nil: none
+	Features      uintptr  // set by UNetEval
+	Keep          int32    // which results of layers Features has
+	FeaturesUse   int32
+	Branch        int64
 }
 
-// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width].
-func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, out []float32) (err error) {
+// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width]. features may be nil.
+func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, out []float32) (err error) {
 	const op = "dg_unet_eval"
+	if features != nil {
+		if features.handle == 0 {
+			return argumentf(op, "the features are closed")
+		}
+		in.Features = features.handle
+	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
 	if in.Loras, in.LoraCount, err = uses(op, &pins, loras); err != nil {

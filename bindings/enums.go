@@ -21,6 +21,8 @@ var (
 	Residencies = []string{"resident", "on_demand", "stream", "mmap"} // the first is DG_RESIDENT_ALWAYS
 	Flashes     = []string{"auto", "off", "on"}
 	Convs       = []string{"auto", "im2col", "direct"}
+	Keeps       = []string{"none", "deep", "text_attention"}
+	FeatureUses = []string{"store", "mean", "reuse"}
 	TrialKinds  = []string{"conv2d", "attention", "linear"}
 	ModuleKinds = []string{"linear", "conv2d", "norm", "embedding"}
 	LoRAForms   = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm",

@@ -65,11 +65,13 @@ var constants = func() map[string]int64 {
 		"DG_STAGE_VAE_ENCODE": int64(backend.StageVAEEncode), "DG_STAGE_VAE_DECODE": int64(backend.StageVAEDecode),
 		"DG_STAGE_CONTROL": int64(backend.StageControl), "DG_STAGE_CONTROL_HINT": int64(backend.StageControlHint),
 		"DG_STAGE_UPSCALE":           int64(backend.StageUpscale),
+		"DG_STAGE_FEATURES":          int64(backend.StageFeatures),
 		"DG_STAGE_VAE_DECODE_MIDDLE": int64(backend.StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(backend.StageVAEDecodeLevels),
 		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
 	}
 	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds,
-		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "CONV": Convs, "TRIAL": TrialKinds, "MODULE": ModuleKinds, "LORA": LoRAForms} {
+		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "CONV": Convs, "TRIAL": TrialKinds, "MODULE": ModuleKinds, "LORA": LoRAForms,
+		"KEEP": Keeps, "FEATURES": FeatureUses} {
 		for i, name := range names {
 			all[constant(prefix, name)] = int64(i)
 		}
@@ -112,7 +114,7 @@ func askCompiler(t *testing.T, h header) truth {
 	c.WriteString(`#include <stdio.h>
 #include "daguerre.h"
 #define KIND(x) _Generic((x), int32_t: "i32", int64_t: "i64", size_t: "usize", char: "char", double: "f64", \
-    const dg_lora*: "usize", default: "other") /* a handle is a number in Go */
+    const dg_lora*: "usize", dg_features*: "usize", default: "other") /* a handle is a number in Go */
 #define FIELD(T, f, unit) printf("field " #T " " #f " %zu %zu %zu %s\n", offsetof(T, f), sizeof(((T*)0)->f), \
     sizeof(unit), KIND(unit))
 int main(void) {

@@ -9,6 +9,9 @@ type ComputeQuery struct {
 	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	Width         int64
 	ContextTokens int64 // UNet and ControlNet
+	Keep          int32 // of the stage of features
+	Reserved      int32
+	Branch        int64 // of the stage of features
 }
 
 // ComputeSize returns the exact bytes of the compute buffer that a stage would allocate for the

@@ -50,6 +50,10 @@ type tableFuncs struct {
 	// DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count, float* pooled,
 	// size_t pooled_count, char* msg, size_t msg_cap);
 	textEncode twoOutputs[TextInput]
+	// DG_API dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, size_t msg_cap);
+	featuresNew func(model uintptr, out *uintptr, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_features_free(dg_features** features, char* msg, size_t msg_cap);
+	featuresFree func(features *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg, size_t msg_cap);
 	unetEval oneOutput[UNetInput]
 	// DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float*

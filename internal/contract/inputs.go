@@ -57,8 +57,37 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if in.Guidance != nil && (u.GuidanceDim == 0 || len(in.Guidance) != n) {
 		return Invalid("guidance", "there are %d for a batch of %d, of a UNet that takes %d numbers for each", len(in.Guidance), n, u.GuidanceDim)
 	}
+	if in.Kept != (backend.Kept{}) {
+		if err := Kept(u, in.Kept); err != nil {
+			return err
+		}
+	}
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
+	}
+	return nil
+}
+
+// Keeps and FeatureUses list what is kept of a UNet's evaluation, and what for, in the ABI's order.
+var (
+	Keeps       = []backend.Keep{backend.KeepDeep, backend.KeepTextAttention}
+	FeatureUses = []backend.FeaturesUse{backend.FeaturesStore, backend.FeaturesMean, backend.FeaturesReuse}
+)
+
+// Kept checks what is kept of an evaluation, but not the features themselves.
+func Kept(u backend.UNetInfo, k backend.Kept) error {
+	if err := oneOf("keep", k.Keep, Keeps); err != nil {
+		return err
+	}
+	if err := oneOf("features use", k.Use, FeatureUses); err != nil {
+		return err
+	}
+	branches := 1
+	if k.Keep == backend.KeepDeep {
+		branches = u.Branches()
+	}
+	if k.Branch < 0 || k.Branch >= branches {
+		return Invalid("branch", "%d is not in 0..%d", k.Branch, branches-1)
 	}
 	return nil
 }
@@ -191,7 +220,12 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 	if q.Stage != backend.StageText && q.Stage != backend.StageText2 {
 		sizes = append(sizes, size{"height", q.Height}, size{"width", q.Width})
 	}
-	if q.Stage == backend.StageUNet || q.Stage == backend.StageControl {
+	if q.Stage == backend.StageFeatures {
+		if err := Kept(info.UNet, backend.Kept{Keep: q.Keep, Use: backend.FeaturesStore, Branch: q.Branch}); err != nil {
+			return err
+		}
+	}
+	if q.Stage == backend.StageUNet || q.Stage == backend.StageControl || q.Stage == backend.StageFeatures {
 		sizes = append(sizes, size{"context tokens", q.ContextTokens})
 	}
 	for _, s := range sizes {

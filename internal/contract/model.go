@@ -15,6 +15,7 @@ var Components = backend.ComponentNames[:]
 func Component(s backend.Stage) string {
 	return map[backend.Stage]string{
 		backend.StageText: "text_encoder", backend.StageText2: "text_encoder_2", backend.StageUNet: "unet",
+		backend.StageFeatures:  "unet",
 		backend.StageVAEEncode: "vae_encoder", backend.StageVAEDecode: "vae_decoder",
 		backend.StageControl: "controlnet", backend.StageControlHint: "controlnet", backend.StageUpscale: "upscaler",
 		backend.StageVAEEncodeLevels: "vae_encoder", backend.StageVAEEncodeMiddle: "vae_encoder",

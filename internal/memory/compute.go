@@ -19,6 +19,8 @@ type Query struct {
 	Texts            int  // UNet and ControlNet: as backend.ComputeQuery's
 	Tiled            bool // the VAE by tiles
 	AttentionSlicing bool
+	Keep             backend.Keep // StageFeatures
+	Branch           int          // with Keep
 }
 
 // Compute returns the bytes of a stage's compute buffer: the backend's own measurement, or Fitted.

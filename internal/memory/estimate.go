@@ -321,6 +321,24 @@ func (e *estimator) unetBuffer(owner string) {
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
+// features adds what a UNet keeps from step to step. The mean of both halves has a row for each picture; a deep feature has one for each row.
+func (e *estimator) features(owner string) {
+	if e.job.Keep == "" || e.err != nil {
+		return
+	}
+	h, w := e.cells()
+	q := Query{Owner: owner, Stage: backend.StageFeatures, Batch: e.batch, Height: h, Width: w, Tokens: e.tokens(),
+		AttentionSlicing: e.strategy.AttentionSlicing, Keep: e.job.Keep, Branch: e.job.Branch}
+	if e.job.Keep == backend.KeepDeep {
+		q.Batch, q.Texts = e.job.rows(e.batch, Strategy{}), e.job.texts(e.batch, e.strategy)
+	}
+	n, err := e.compute(q)
+	if err != nil {
+		e.err = fmt.Errorf("features: %w", err)
+	}
+	e.add(e.deviceOf(owner, UNet), owner, UNet, UseCompute, n)
+}
+
 func (e *estimator) controlBuffer(name string) {
 	h, w := e.cells()
 	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
@@ -339,6 +357,7 @@ func (e *estimator) controlHints() {
 func (e *estimator) denoise() {
 	e.begin(StageDenoise)
 	e.unetBuffer(OwnerModel)
+	e.features(OwnerModel)
 	for _, name := range e.job.Controls {
 		e.controlBuffer(name)
 	}
@@ -358,6 +377,7 @@ func (e *estimator) unfinished() int { return min(e.batch, max(e.job.Images, 1))
 func (e *estimator) refine() {
 	e.begin(StageRefine)
 	e.unetBuffer(OwnerRefiner)
+	e.features(OwnerRefiner)
 	if e.strategy.Name == Resident { // the base keeps its buffer beside the refiner's
 		e.unetBuffer(OwnerModel)
 	}

@@ -41,6 +41,7 @@ const FitError = 0.35
 // Floats alive at once; see Fitted.
 const (
 	fitUNet          = 11.5 // times the channels of the first level, per cell
+	fitShallow       = 6    // the same, where only the last resnets are computed
 	fitAttention     = 14   // times the channels of the level, per token, where scores are kept
 	fitDecode        = 6.5  // times the channels of the first level, per pixel
 	fitDecodeLevels  = 5.5625
@@ -64,6 +65,8 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return n*tokensPerChunk*int64(d.TextEncoder2.Width)*fitText + fitTextConstants, true
 	case q.Stage == backend.StageUNet && d.UNet != nil:
 		return f.unet(*d.UNet, q), true
+	case q.Stage == backend.StageFeatures && d.UNet != nil:
+		return f.features(*d.UNet, q), true
 	case q.Stage == backend.StageControl && d.ControlNet != nil:
 		return f.unet(d.ControlNet.UNet, q), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:
@@ -102,6 +105,36 @@ func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 		h, w = (h+1)/2, (w+1)/2
 	}
 	return int64(max(q.Batch, 1))*(most+inputs) + texts
+}
+
+// features are what a UNet keeps. Beside a deep feature there is the buffer of a second graph, which ends as the whole one does.
+func (f Fit) features(u modelfile.UNetDims, q Query) (n int64) {
+	h, w := int64(q.Height), int64(q.Width)
+	last := len(u.Channels) - 1
+	for l, channels := range u.Channels {
+		if q.Keep == backend.KeepDeep && q.Branch <= u.Resnets[l] {
+			rows, wide := int64(max(q.Batch, 1)), int64(channels)
+			if q.Branch == u.Resnets[l] { // it comes from the level below
+				wide = int64(u.Channels[min(l+1, last)])
+			} else if l == 0 {
+				return rows * (wide + fitShallow*wide) * h * w
+			}
+			return rows*wide*h*w + f.unet(u, q)
+		}
+		q.Branch -= u.Resnets[l] + 1
+		blocks := 0
+		for _, depths := range [][]int{u.DownDepth[l], u.UpDepth[l]} {
+			for _, depth := range depths {
+				blocks += depth
+			}
+		}
+		if l == last {
+			blocks += u.MiddleDepth
+		}
+		n += int64(blocks) * int64(channels) * h * w
+		h, w = (h+1)/2, (w+1)/2
+	}
+	return int64(max(q.Batch, 1)) * n
 }
 
 // vae is the larger of the last level and the middle, whose attention sees the whole picture.

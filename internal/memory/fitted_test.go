@@ -49,6 +49,7 @@ func TestFormulasAreTheLibrarysBuffers(t *testing.T) {
 func compareBuffers(t *testing.T, name string, m backend.Model, fitted memory.Compute) {
 	compared := 0
 	for _, cells := range [][2]int{{32, 32}, {64, 96}, {128, 128}} {
+		compared += compareFeatures(t, name, m, fitted, cells)
 		for _, stage := range []backend.Stage{backend.StageUNet, backend.StageControl, backend.StageControlHint, backend.StageVAEDecode,
 			backend.StageVAEEncode} {
 			for _, n := range []int{1, 4} {
@@ -68,6 +69,28 @@ func compareBuffers(t *testing.T, name string, m backend.Model, fitted memory.Co
 		}
 	}
 	assert.Positive(t, compared, name)
+}
+
+// compareFeatures does so for what a UNet keeps, and returns how many figures it compared.
+func compareFeatures(t *testing.T, name string, m backend.Model, fitted memory.Compute, cells [2]int) (compared int) {
+	if m.Info().UNet.OutChannels == 0 {
+		return 0
+	}
+	queries := []memory.Query{{Keep: backend.KeepTextAttention}}
+	for branch := range m.Info().UNet.Branches() {
+		queries = append(queries, memory.Query{Keep: backend.KeepDeep, Branch: branch})
+	}
+	for _, q := range queries {
+		q.Stage, q.Batch, q.Height, q.Width, q.Tokens = backend.StageFeatures, 2, cells[0], cells[1], 77
+		want, err := m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: 77,
+			Keep: q.Keep, Branch: q.Branch})
+		require.NoError(t, err)
+		got, err := fitted(q)
+		require.NoError(t, err)
+		assert.InEpsilon(t, want, got, memory.FitError, "%s: %s, branch %d, %v", name, q.Keep, q.Branch, cells)
+		compared++
+	}
+	return compared
 }
 
 // TestFullSizeWeightsAreTheLibrarysBytes: the same as for the nano model, of a file of SDXL's size that is a hole.

@@ -114,9 +114,11 @@ type Job struct {
 	Refine        bool   // the refiner takes part
 	Controls      []string
 	Adapters      Adapters
-	Previews      bool // through the TAESD
-	FastDecode    bool // the TAESD decodes the pictures
-	Together      bool // a batch goes through the VAE at once, not picture by picture
+	Previews      bool         // through the TAESD
+	FastDecode    bool         // the TAESD decodes the pictures
+	Together      bool         // a batch goes through the VAE at once, not picture by picture
+	Keep          backend.Keep // what UNets keep from step to step; "": nothing
+	Branch        int          // with Keep
 }
 
 // Adapters is what a job's adapters take.

@@ -4,6 +4,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -31,6 +32,12 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	}
 	for _, c := range prep.Controls {
 		j.Controls = append(j.Controls, c.Path)
+	}
+	switch r.Reuse.Way() {
+	case "deepcache":
+		j.Keep, j.Branch = backend.KeepDeep, r.Reuse.Branch
+	case "tgate":
+		j.Keep = backend.KeepTextAttention
 	}
 	var err error
 	j.Adapters, err = p.adaptersOf(prep.Adapters)

@@ -161,7 +161,7 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		q.Height, q.Width = q.Height*unit, q.Width*unit
 	}
 	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens,
-		Texts: q.Texts})
+		Texts: q.Texts, Keep: q.Keep, Branch: q.Branch})
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.

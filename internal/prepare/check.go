@@ -38,6 +38,13 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 		errs.AddFile("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
 	}
 	t.checkGuidance(r, errs)
+	if most := t.Info.UNet.Branches() - 1; r.Reuse.Branch > most {
+		errs.Add("reuse.deepcache_branch", "is %d; this UNet has the branches 0 to %d", r.Reuse.Branch, most)
+	}
+	if way := r.Reuse.Way(); r.Guidance.Method == request.GuidanceCFGPlusPlus && (r.GuidanceInterval() || way == "tgate" || way == "spectrum") {
+		errs.Add("guidance.method", "CFG++ needs both halves in every step; leave guidance_start, guidance_stop, reuse.tgate and reuse.spectrum out, "+
+			"or take another method or scheduler")
+	}
 	t.checkHires(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
 	t.checkLatents("latents", r.Latents, r, errs)

@@ -40,6 +40,12 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 		out = append(out, fmt.Sprintf("guidance_scale is %v, and CFG++ has scales from 0 to about 1; with more, colours become glaring",
 			r.GuidanceScale))
 	}
+	if r.GuidanceInterval() && !r.Guided() {
+		out = append(out, "guidance_start and guidance_stop do nothing without guidance; raise guidance_scale above 1")
+	}
+	if g := r.Reuse.TGate; g >= r.NumInferenceSteps {
+		out = append(out, fmt.Sprintf("reuse.tgate is %d, and there are %d steps: it does nothing; lower it", g, r.NumInferenceSteps))
+	}
 	if t.Info.UNet.GuidanceDim == 0 {
 		return out
 	}
@@ -52,6 +58,9 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 	}
 	if r.GuidanceRescale > 0 {
 		out = append(out, told+": guidance_rescale does nothing")
+	}
+	if r.GuidanceInterval() {
+		out = append(out, told+": guidance_start and guidance_stop do nothing")
 	}
 	return out
 }

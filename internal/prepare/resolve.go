@@ -78,6 +78,10 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	if err == nil && p.Parts > 1 && !t.Info.UNet.Halves(req.Guided()) {
 		err = request.Errors{{Path: "prompt", Message: "AND needs guidance; raise guidance_scale above 1, or leave AND out"}}
 	}
+	if err == nil && p.Parts > 1 && (req.GuidanceInterval() || req.Reuse.TGate > 0) {
+		err = request.Errors{{Path: "prompt", Message: "AND needs guidance in every step; leave AND out, or guidance_start, guidance_stop and " +
+			"reuse.tgate"}}
+	}
 	if err != nil {
 		return nil, err
 	}

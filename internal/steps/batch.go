@@ -49,6 +49,7 @@ type Batch struct {
 	noise        []float32     // the initial noise, standard normal, in the shape of Latents
 	given        *given        // nil: nothing but noise
 	soft         progress      // of the schedule, for soft masks
+	span         span          // of the schedule, for parts of its steps
 }
 
 // NewBatch seeds the generators of pictures and prepares their first loop. channels is that of the latents.
@@ -76,6 +77,9 @@ func NewBatch(settings *models.Settings, channels int, slots []Slot) (*Batch, er
 		return nil, err
 	}
 	if err := b.countWhole(first); err != nil {
+		return nil, err
+	}
+	if err := b.spread(first); err != nil {
 		return nil, err
 	}
 	b.unfinished = first.DenoisingEnd > 0

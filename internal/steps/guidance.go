@@ -3,15 +3,21 @@ package steps
 import (
 	"context"
 	"math"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // evaluate returns the guided model output of evaluation i for the scaled latents, in the shape of the latents. It is valid until the next
 // call.
 func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int) ([]float32, error) {
-	if b.zeroed(b.stepsDone + b.run.StepOf(i)) {
-		clear(g.output)
-		return g.output[:b.size()], nil
+	if err := g.ask(ctx, b, scaled, i); err != nil {
+		return nil, err
 	}
+	return g.combine(b)
+}
+
+// ask evaluates the UNet for all rows, into g.output.
+func (g *guided) ask(ctx context.Context, b *Batch, scaled []float32, i int) error {
 	done, timestep := 0, b.run.Timesteps()[i]
 	for k := range g.inputs {
 		in := &g.inputs[k]
@@ -20,16 +26,24 @@ func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int
 			in.Timesteps[row] = float32(timestep)
 		}
 		if err := g.control(ctx, k, b, scaled, i); err != nil {
-			return nil, err
+			return err
 		}
-		in.LoRAs = g.loras
+		in.LoRAs, in.Kept = g.loras, backend.Kept{}
+		if g.kept != nil {
+			in.Kept = g.kept[k]
+		}
 		n := len(in.Timesteps) * b.Channels * b.Height * b.Width
 		if err := g.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
-			return nil, err
+			return err
 		}
 		done += n
 		g.watch.Evaluated(len(in.Timesteps))
 	}
+	return nil
+}
+
+// combine makes the guided output of what was asked, in its place.
+func (g *guided) combine(b *Batch) ([]float32, error) {
 	if !g.guidance {
 		return g.output, nil
 	}

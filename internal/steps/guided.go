@@ -36,14 +36,24 @@ type guided struct {
 	residuals [][]float32       // of ControlNets, for each input; made when first needed
 	loras     []backend.LoRAUse // of this step
 	guide     *guide            // of this loop
+	kept      []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
 }
 
+// halves says which halves of guidance are evaluated.
+type halves int
+
+const (
+	both halves = iota
+	positiveHalf
+	negativeHalf // of what has one; otherwise the positive half
+)
+
 // newGuided prepares the evaluation of a batch by a model.
-func newGuided(b *Batch, m models.Model, refiner, separate bool, watch Watcher, how *guide) *guided {
+func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, how *guide) *guided {
 	now := b.lead().encoder(refiner).Now()
-	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil, parts: len(now.Positive)}
-	rows := b.rows(m.Info, refiner)
-	if !separate || !g.guidance {
+	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil && f.halves == both, parts: len(now.Positive)}
+	rows := b.rows(m.Info, refiner, f.halves)
+	if !f.separate || !g.guidance {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}
 	} else {
 		for some := range slices.Chunk(rows, b.Len()) {
@@ -68,8 +78,8 @@ func (m *Member) encoder(refiner bool) *conditioning.Encoder {
 }
 
 // rows returns the embeddings of a batch's pictures in the order of the UNet's batch: the negative ones, then the positive
-// ones, as diffusers concatenates them; of prompts with AND first the first part of every picture.
-func (b *Batch) rows(info backend.ModelInfo, refiner bool) (rows []conditioning.Embedding) {
+// ones, as diffusers concatenates them; of prompts with AND first the first part of every picture. which may leave out a half.
+func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves) (rows []conditioning.Embedding) {
 	now := make([]*conditioning.Conditioning, b.Len())
 	for i, slot := range b.Slots {
 		now[i] = slot.Member.encoder(refiner).Now()
@@ -83,8 +93,11 @@ func (b *Batch) rows(info backend.ModelInfo, refiner bool) (rows []conditioning.
 			rows = append(rows, e)
 		}
 	}
-	if now[0].Negative != nil {
+	if now[0].Negative != nil && which != positiveHalf {
 		add(false, func(c *conditioning.Conditioning) conditioning.Embedding { return *c.Negative })
+		if which == negativeHalf {
+			return rows
+		}
 	}
 	for k := range now[0].Positive {
 		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[k] })

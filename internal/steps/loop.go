@@ -22,8 +22,8 @@ type Loop struct {
 // Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back
 // what a mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
-	how := &guide{}
-	g := newGuided(b, m, refiner, l.Separate, l.Watch, how)
+	e := &evaluator{Loop: l, how: &guide{}, b: b, model: m, refiner: refiner}
+	defer e.close()
 	steps := b.lead().Steps
 	scaled, scratch := make([]float32, len(b.Latents)), make([]float32, len(b.Latents))
 	began := time.Now()
@@ -42,13 +42,13 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 			}
 			if changed {
 				l.Watch.Conditioned()
-				g = newGuided(b, m, refiner, l.Separate, l.Watch, how)
+				e.restart()
 			}
 			if a := b.lead().Adapters; a != nil && !refiner { // a refiner has other modules
-				g.loras = a.Uses(step-1, steps)
+				e.loras = a.Uses(step-1, steps)
 			}
 		}
-		output, err := g.evaluate(ctx, b, scaled, i)
+		output, err := e.evaluate(ctx, scaled, i)
 		if err != nil {
 			return fmt.Errorf("step %d of %d: %w", step, steps, err)
 		}
@@ -62,7 +62,7 @@ func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner boo
 				return err
 			}
 		}
-		if err := b.advance(how, output, i); err != nil {
+		if err := b.advance(e.how, output, i); err != nil {
 			return err
 		}
 		if err := b.keepOutside(i, scratch, m); err != nil {

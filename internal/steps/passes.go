@@ -13,6 +13,9 @@ func (b *Batch) BeginRefiner() (err error) {
 	if b.run, err = lead.NewRun(b.Len(), lead.RefinerPass()); err != nil {
 		return err
 	}
+	if err := b.spread(lead.RefinerPass()); err != nil {
+		return err
+	}
 	b.unfinished = lead.Request.DenoisingEnd > 0
 	if lead.HandsOver() {
 		return nil
@@ -36,6 +39,9 @@ func (b *Batch) BeginSecond(ctx context.Context, enlarge func(ctx context.Contex
 		return err
 	}
 	b.controlSteps = b.run.NumEvaluations()
+	if err := b.spread(lead.SecondPass()); err != nil {
+		return err
+	}
 	if err := b.countWhole(lead.SecondPass()); err != nil {
 		return err
 	}

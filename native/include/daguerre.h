@@ -435,6 +435,25 @@ typedef struct dg_text_input {
 DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden, size_t hidden_count,
                                 float* pooled, size_t pooled_count, char* msg, size_t msg_cap);
 
+/* Results of layers inside the UNet that an evaluation stores and later ones reuse. They stay on the UNet's device. */
+typedef struct dg_features dg_features;
+
+/* dg_keep: which results.
+ * DEEP: what the way up is before it takes skip `branch` (0: of the first convolution; then of each resnet and downsampling). An
+ * evaluation that reuses it computes only the skips up to `branch` and the way up from there.
+ * TEXT_ATTENTION: what each cross-attention adds. An evaluation that reuses it reads no context. */
+enum { DG_KEEP_NONE = 0, DG_KEEP_DEEP = 1, DG_KEEP_TEXT_ATTENTION = 2 };
+
+/* dg_features_use: STORE replaces what is kept. MEAN makes it the mean of what is kept and of this evaluation's. REUSE takes it. MEAN
+ * and REUSE need an earlier STORE with equal batch, height, width, keep and branch; otherwise they are DG_ERR_ARGUMENT. */
+enum { DG_FEATURES_STORE = 0, DG_FEATURES_MEAN = 1, DG_FEATURES_REUSE = 2 };
+
+/* Makes room for features of a model's UNet; it is empty, and takes memory from the first STORE on. Free it before the model. */
+DG_API dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, size_t msg_cap);
+
+/* Frees them and sets *features to NULL; freeing NULL is allowed. */
+DG_API dg_status dg_features_free(dg_features** features, char* msg, size_t msg_cap);
+
 typedef struct dg_unet_input {
     size_t struct_size;
     int64_t batch; /* N >= 1 */
@@ -451,6 +470,10 @@ typedef struct dg_unet_input {
     const dg_lora_use* loras; /* adapters to apply; NULL: none. Targets of other components are passed over */
     int64_t lora_count;
     const float* guidance; /* [N]: the scale that each row is told, where unet_guidance_dim is not 0; NULL: none */
+    dg_features* features; /* what to keep of this evaluation or to take from an earlier one; NULL: nothing */
+    int32_t keep; /* DG_KEEP_* */
+    int32_t features_use; /* DG_FEATURES_* */
+    int64_t branch; /* DG_KEEP_DEEP: 0 to the number of skips - 1; otherwise 0 */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -552,7 +575,8 @@ enum {
     DG_STAGE_VAE_DECODE   = 4,
     DG_STAGE_CONTROL      = 5,
     DG_STAGE_CONTROL_HINT = 6,
-    DG_STAGE_UPSCALE      = 7
+    DG_STAGE_UPSCALE      = 7,
+    DG_STAGE_FEATURES     = 8 /* what keeping features takes beside the buffer of DG_STAGE_UNET */
 };
 
 typedef struct dg_compute_query {
@@ -563,6 +587,9 @@ typedef struct dg_compute_query {
     int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
     int64_t width;
     int64_t context_tokens; /* UNet and ControlNet */
+    int32_t keep; /* DG_STAGE_FEATURES: DG_KEEP_* */
+    int32_t reserved;
+    int64_t branch; /* DG_STAGE_FEATURES: as in dg_unet_input */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

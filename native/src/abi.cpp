@@ -32,6 +32,12 @@ struct dg_lora {
     dg::AdapterPtr adapter;
 };
 
+// Features of a model's UNet. They must be freed before the model.
+struct dg_features {
+    dg_model* model;
+    dg::Features features;
+};
+
 namespace dg {
 
 // The object behind a pointer that the caller gave.
@@ -404,7 +410,33 @@ dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
     return compute(model, msg, msg_cap,
-                   [&](Model& m) { m.unet_eval(read_struct(in, "dg_unet_input"), out, out_count); });
+                   [&](Model& m) {
+                       const dg_unet_input input = read_struct(in, "dg_unet_input");
+                       if (input.features != nullptr && input.features->model != model) {
+                           fail(DG_ERR_ARGUMENT, "features: were made for another model");
+                       }
+                       m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features, out,
+                                   out_count);
+                   });
+}
+
+dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        given(out, "out") = nullptr;
+        *out              = new dg_features{model, Features(&model_of(model).memory())};
+        live_handles++;
+    });
+}
+
+dg_status dg_features_free(dg_features** features, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (features != nullptr && *features != nullptr) {
+            (*features)->model->model.forget_features();
+            delete *features;
+            *features = nullptr;
+            live_handles--;
+        }
+    });
 }
 
 dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,

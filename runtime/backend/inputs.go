@@ -25,6 +25,7 @@ type UNetInput struct {
 	Guidance  []float32 // [N]: the guidance scale, where UNetInfo.GuidanceDim is not 0; nil: none
 	Residuals []float32 // of ControlNets, ResidualCount values for N rows; nil: none
 	LoRAs     []LoRAUse // adapters; only their targets in this component count
+	Kept      Kept      // of a FeatureModel: results of layers that evaluations share
 }
 
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.

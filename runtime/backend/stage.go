@@ -13,6 +13,7 @@ const (
 	StageControl     // a ControlNet
 	StageControlHint // its picture
 	StageUpscale
+	StageFeatures // what keeping features takes beside StageUNet's buffer
 )
 
 // ComputeQuery asks how large the compute buffer of a stage is.
@@ -22,6 +23,8 @@ type ComputeQuery struct {
 	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	ContextTokens int // UNet and ControlNet only
 	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
+	Keep          Keep
+	Branch        int // with Keep of StageFeatures
 }
 
 // Laned is a Model that can compute parts of a batch side by side.

@@ -28,6 +28,8 @@ type Manifest struct {
 	GuidanceScale   float64           `json:"guidance_scale"`
 	GuidanceRescale float64           `json:"guidance_rescale,omitempty"`
 	Guidance        *request.Guidance `json:"guidance,omitempty"` // where it is not plain
+	GuidanceStart   float64           `json:"guidance_start,omitempty"`
+	GuidanceStop    *float64          `json:"guidance_stop,omitempty"`
 	ClipSkip        int               `json:"clip_skip,omitempty"`
 	Scheduler       SchedulerInfo     `json:"scheduler"`
 	Sigmas          string            `json:"sigmas,omitempty"`
@@ -52,6 +54,7 @@ type Manifest struct {
 	Hires    *ManifestHires    `json:"hires,omitempty"`
 	Inpaint  *request.Inpaint  `json:"inpaint,omitempty"` // where there is a mask
 	Outpaint *request.Outpaint `json:"outpaint,omitempty"`
+	Reuse    *request.Reuse    `json:"reuse,omitempty"`
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
@@ -167,6 +170,7 @@ func (r *Result) Manifest(img Image) Manifest {
 	m := Manifest{Version: 1, Prompt: q.Prompt, Prompt2: q.Prompt2, NegativePrompt: q.NegativePrompt, NegativePrompt2: q.NegativePrompt2,
 		ForceZeros: q.ForceZerosForEmptyPrompt != nil && *q.ForceZerosForEmptyPrompt, Width: q.Width, Height: q.Height,
 		Seed: img.Seed, RNG: q.RNG, Steps: q.NumInferenceSteps, GuidanceScale: q.GuidanceScale, GuidanceRescale: q.GuidanceRescale,
+		GuidanceStart: q.GuidanceStart, GuidanceStop: q.GuidanceStop,
 		ClipSkip: q.ClipSkip, Scheduler: r.Scheduler, OriginalSize: sizePair(q.OriginalSize), Crop: pointPair(q.CropsCoordsTopLeft),
 		TargetSize:    sizePair(q.TargetSize),
 		NegativeSizes: [3][2]int{sizePair(original), pointPair(crop), sizePair(target)},
@@ -197,6 +201,9 @@ func (r *Result) Manifest(img Image) Manifest {
 	}
 	if q.Outpaint.On() {
 		m.Outpaint = &q.Outpaint
+	}
+	if q.Reuse.Way() != "" {
+		m.Reuse = &q.Reuse
 	}
 	for _, c := range r.Model.Components {
 		if c.Name == "unet" {

@@ -55,8 +55,13 @@ func planCases(t *testing.T) map[string]planCase {
 	cases := map[string]planCase{
 		"plain":           {nothing, func(*request.Request) {}, 64, 64, one},
 		"the model's own": {nothing, func(r *request.Request) { r.Width, r.Height = 0, 0 }, 128, 128, one},
-		"odd picture":     {nothing, func(r *request.Request) { r.Width, r.Height, r.InitImage = 0, 0, odd }, 96, 72, one},
-		"width alone":     {nothing, func(r *request.Request) { r.Width, r.Height, r.InitImage = 64, 0, odd }, 64, 72, one},
+		"deepcache": {nothing, func(r *request.Request) {
+			r.Width, r.Height, r.Reuse = 128, 128, request.Reuse{DeepCache: 2, Branch: 2}
+		}, 128, 128,
+			one},
+		"tgate":       {nothing, func(r *request.Request) { r.Width, r.Height, r.Reuse.TGate = 128, 128, 1 }, 128, 128, one},
+		"odd picture": {nothing, func(r *request.Request) { r.Width, r.Height, r.InitImage = 0, 0, odd }, 96, 72, one},
+		"width alone": {nothing, func(r *request.Request) { r.Width, r.Height, r.InitImage = 64, 0, odd }, 64, 72, one},
 		"outpainting": {nothing, func(r *request.Request) {
 			r.Width, r.Height, r.InitImage, r.Outpaint = 0, 0, odd, request.Outpaint{Left: 32, Bottom: 16}
 		}, 128, 88, one},

@@ -58,6 +58,8 @@ type batchKey struct {
 	Parts         int // of the prompt, that AND joins
 	Hires         request.Hires
 	Seamless      string
+	Interval      [2]any // of guidance
+	Reuse         request.Reuse
 	Own           int64 // not 0: only with pictures of the same request
 }
 
@@ -146,7 +148,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
 		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
 		Parts: prep.Parts,
-		Hires: r.Hires, Seamless: r.Seamless}
+		Hires: r.Hires, Seamless: r.Seamless, Interval: [2]any{r.GuidanceStart, r.GuidanceStop}, Reuse: r.Reuse}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range loras {
 		key.Files = append(key.Files, fmt.Sprint(l.file))

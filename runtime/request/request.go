@@ -125,7 +125,10 @@ type Request struct {
 	GuidanceScale     float64 `key:"guidance_scale" default:"the model's, else 5.0"`     // NoGuidance: none
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
 
-	Guidance Guidance `key:"guidance"` // how the halves are combined
+	Guidance      Guidance `key:"guidance"`                     // how the halves are combined
+	GuidanceStart float64  `key:"guidance_start" default:"0.0"` // part of the steps before which there is no guidance
+	GuidanceStop  *float64 `key:"guidance_stop" default:"1.0"`  // part of the steps from which on there is none
+	Reuse         Reuse    `key:"reuse"`                        // fewer evaluations of the UNet, for nearly the same picture
 
 	Scheduler        string         `key:"scheduler" default:"the model's, else EulerDiscrete"` // by name or alias
 	Sigmas           string         `key:"sigmas" default:"the scheduler's"`                    // spacing of the noise levels, in a word

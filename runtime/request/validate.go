@@ -117,6 +117,7 @@ func (r Request) validate(c checker) {
 	r.validateInpaint(c)
 	r.validateOutpaint(c)
 	r.validateHires(c)
+	r.validateReuse(c)
 }
 
 // validateInputs checks what a picture begins with: an image, or latents of a run in parts.

@@ -26,6 +26,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0]) }, Default()},
 		{"guidance.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Guidance) }, Default().Guidance},
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
+		{"reuse.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Reuse) }, Default().Reuse},
 		{"inpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Inpaint) }, Default().Inpaint},
 		{"outpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Outpaint) }, Default().Outpaint},
 		{"lora_stack.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].LoRAStack) }, Default().LoRAStack},

@@ -15,6 +15,7 @@ import torch
 import algorithms
 import control
 import family
+import fewer
 import guidance
 import inpaint9
 import lora
@@ -43,6 +44,7 @@ PARTS = {
     "refiner": refiner.make,
     "control": control.make,
     "family": family.make,
+    "fewer": fewer.make,
     "lora": lora.make,
     "algorithms": algorithms.make,
 }

@@ -723,6 +723,17 @@ DG_API dg_status dg_lora_merge(const dg_lora_target* target, double weight, floa
     return DG_OK;
 }
 
+DG_API dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, size_t msg_cap) {
+    (void)model;
+    *out = NULL;
+    return fail(DG_ERR_UNSUPPORTED, "the fake keeps no features", msg, msg_cap);
+}
+
+DG_API dg_status dg_features_free(dg_features** features, char* msg, size_t msg_cap) {
+    (void)features, (void)msg, (void)msg_cap;
+    return DG_OK;
+}
+
 DG_API dg_status dg_model_builds(const dg_model* model, int64_t* graphs, int64_t* stacks, char* msg, size_t msg_cap) {
     if (model == NULL) return fail(DG_ERR_ARGUMENT, "model", msg, msg_cap);
     *graphs = 3;

@@ -29,6 +29,7 @@ const (
 	catPicture = "Picture"
 	catImg2Img = "Image to image and inpainting"
 	catHires   = "Second pass at a larger size"
+	catReuse   = "Fewer evaluations of the UNet"
 	catLoRA    = "Adapters (LoRA)"
 	catControl = "ControlNets"
 	catRefiner = "Refiner and runs in parts"
@@ -38,7 +39,7 @@ const (
 )
 
 // groupNames are what --help=GROUP calls categories.
-var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catLoRA: "lora", catControl: "control", catRefiner: "refiner"}
+var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catReuse: "reuse", catLoRA: "lora", catControl: "control", catRefiner: "refiner"}
 
 // settings lists every flag that overrides a run file: a key, with the prefix "model." where it is one of [model]; the flag's name behind
 // "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a mistake, though a zero field means
@@ -46,7 +47,8 @@ var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catLo
 var settings = withFiles(slices.Concat(
 	group(catPicture, "prompt/p", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "styles=style",
 		"prompt_file", "model.wildcard_directories=wildcard-dir", "model.style_files=style-file", "seed/s", "num_images/n!", "width/W!",
-		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "guidance.method=guidance-method",
+		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "guidance_start", "guidance_stop",
+		"guidance.method=guidance-method",
 		"scheduler", "sigmas", "clip_skip", "rng", "seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
 		"inpaint.only_masked=only-masked", "inpaint.padding=mask-padding", "inpaint.fill=mask-fill", "inpaint.soft=mask-soft",
@@ -54,6 +56,8 @@ var settings = withFiles(slices.Concat(
 		"outpaint.right=outpaint-right!", "outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
 	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!",
 		"hires.upscaler=hires-upscaler", "hires.strength=hires-strength!", "hires.steps=hires-steps!"),
+	group(catReuse, "reuse.deepcache=deepcache", "reuse.deepcache_branch=deepcache-branch", "reuse.easycache=easycache",
+		"reuse.ucache=ucache", "reuse.spectrum=spectrum", "reuse.tgate=tgate", "reuse.start=reuse-start", "reuse.stop=reuse-stop"),
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
 		"model.lora_cache.memory_limit_mb=lora-memory!"),
 	group(catControl, "controlnet=control", "model.controlnet_directories=control-dir"),

@@ -15,7 +15,7 @@ import (
 // fileOnly lists the keys that have no flag: tables and pairs.
 var fileOnly = []string{
 	"guidance", "guidance.momentum", "guidance.norm_threshold", "guidance.eta", "guidance.zero_init_steps",
-	"inpaint", "outpaint", "hires", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left",
+	"inpaint", "outpaint", "hires", "reuse", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left",
 	"target_size", "negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight",
 	"lora.block_weights",

@@ -129,6 +129,9 @@ GraphRunner::Built GraphRunner::build_graph(const Worker& worker, const Traits& 
     GraphBuilder builder(built.ctx.get(), worker.backend(), traits);
     build(builder);
     built.graph = ggml_new_graph_custom(built.ctx.get(), graph_capacity(built.ctx.get(), most), false);
+    for (ggml_tensor* effect : builder.effects) {
+        ggml_build_forward_expand(built.graph, effect);
+    }
     for (ggml_tensor* output : builder.outputs) {
         ggml_build_forward_expand(built.graph, output);
     }

@@ -43,12 +43,15 @@ public:
 
     ggml_tensor* input(ggml_type type, int64_t ne0, int64_t ne1 = 1, int64_t ne2 = 1, int64_t ne3 = 1);
     void output(ggml_tensor* tensor);
+    // A node that writes into a tensor outside the graph. It is computed as early as possible.
+    void effect(ggml_tensor* tensor) { effects.push_back(tensor); }
 
     ggml_context* const ctx;
     const ggml_backend_t backend;
     const Traits traits;
     std::vector<ggml_tensor*> inputs;
     std::vector<ggml_tensor*> outputs;
+    std::vector<ggml_tensor*> effects;
     const AdapterStack* adapters = nullptr;  // what is applied to the layers (lora/apply.h)
     ggml_tensor* adapter_scales  = nullptr;  // its scales, an input
 

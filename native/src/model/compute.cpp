@@ -113,28 +113,33 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
 
 BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                                 bool residuals, const AdapterStack* stack) const {
-    const Unet* unet = unet_.get();
     return [=](GraphBuilder& g) {
-        const UnetDims& d = unet->dims;
-        Unet::Inputs in;
-        in.sample  = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
-        in.time    = g.input(GGML_TYPE_F32, d.model_channels(), batch);
-        in.context = Contexts::declare(g, d.context, tokens, texts, batch);
-        in.label   = g.input(GGML_TYPE_F32, d.label, batch);
-        if (d.guidance > 0) {
-            in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
-        }
-        if (residuals) {
-            for (const ResidualShape& s : residual_shapes(d, height, width)) {
-                in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
-            }
-        }
-        apply_adapters(g, stack);
-        g.output(unet->build(g, in));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr));
     };
 }
 
-void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
+ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
+                                 int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep) const {
+    const UnetDims& d = unet_->dims;
+    Unet::Inputs in;
+    in.sample       = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
+    in.time         = g.input(GGML_TYPE_F32, d.model_channels(), batch);
+    in.context      = Contexts::declare(g, d.context, tokens, texts, batch);
+    in.context.keep = keep;
+    in.label        = g.input(GGML_TYPE_F32, d.label, batch);
+    if (d.guidance > 0) {
+        in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
+    }
+    if (residuals) {
+        for (const ResidualShape& s : residual_shapes(d, height, width)) {
+            in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
+        }
+    }
+    apply_adapters(g, stack);
+    return unet_->build(g, in);
+}
+
+void Model::unet_eval(const dg_unet_input& in, Features* features, float* out, size_t out_count) {
     use(kUnet, "unet_eval");
     const UnetDims& d = unet_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
@@ -164,6 +169,10 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
     std::vector<float> scales;
     const AdapterStack* stack       = stack_of(kUnet, in.loras, in.lora_count, &scales);
     const std::vector<int64_t> rows = unet_shares(n, in.height, in.width, in.context_tokens);
+    const FeatureUse use{features == nullptr ? DG_KEEP_NONE : in.keep, in.features_use, in.branch};
+    if (features != nullptr) {
+        prepare_features(*features, use, in);
+    }
     std::vector<Contexts> contexts;
     std::vector<LaneCall> calls;
     contexts.reserve(rows.size());  // inputs point into its elements, so they must not move
@@ -174,7 +183,14 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
         LaneCall call;
         call.key   = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0});
-        call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack);
+        if (features == nullptr) {
+            call.build =
+                unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack);
+        } else {
+            call.key += shape_key(" features", {features->id(), use.use, first});
+            call.build = unet_graph_with(*features, use, first, count, in.height, in.width, in.context_tokens, texts,
+                                         in.residual_count != 0, stack);
+        }
         call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
         contexts.back().inputs(&call.inputs);
@@ -197,7 +213,21 @@ void Model::unet_eval(const dg_unet_input& in, float* out, size_t out_count) {
         calls.push_back(std::move(call));
         first += count;
     }
-    run(kUnet, calls);
+    if (features == nullptr) {
+        run(kUnet, calls);
+        return;
+    }
+    if (use.use == DG_FEATURES_STORE) {
+        features->set_filled(false);
+    }
+    if (use.keep != DG_KEEP_DEEP) {
+        run(kUnet, calls);
+    } else if (use.reuses()) {
+        run_shallow(calls);
+    } else {
+        run_beside_shallow(calls);
+    }
+    features->set_filled(true);
 }
 
 std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {

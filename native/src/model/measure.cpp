@@ -51,6 +51,7 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_TEXT: require(kText1, what); break;
         case DG_STAGE_TEXT_2: require(kText2, what); break;
         case DG_STAGE_UNET:
+        case DG_STAGE_FEATURES:
             require(kUnet, what);
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
@@ -94,6 +95,7 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
             return {which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr)};
         }
         case DG_STAGE_UNET:
+        case DG_STAGE_FEATURES:
             return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), false, nullptr)};
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
@@ -114,6 +116,7 @@ size_t Model::compute_size(const dg_compute_query& q) const {
     check_compute_query(q, "compute_size");
     switch (q.stage) {
         case DG_STAGE_UNET: return unet_compute_size(q);
+        case DG_STAGE_FEATURES: return features_size(q);
         case DG_STAGE_VAE_DECODE: return vae_decode_size(q);
         case DG_STAGE_VAE_DECODE_MIDDLE:
         case DG_STAGE_VAE_DECODE_LEVELS:

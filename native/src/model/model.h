@@ -11,6 +11,7 @@
 #include "backend/lanes.h"
 #include "backend/nodes.h"
 #include "lora/adapter.h"
+#include "model/features.h"
 #include "model/precision.h"
 #include "modules/controlnet.h"
 #include "modules/esrgan.h"
@@ -53,7 +54,7 @@ public:
     void make_room();
 
     void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
-    void unet_eval(const dg_unet_input& in, float* out, size_t out_count);
+    void unet_eval(const dg_unet_input& in, Features* features, float* out, size_t out_count);
     void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
     void vae_part_info(int32_t stage, dg_vae_part_info* out) const;
@@ -68,18 +69,25 @@ public:
     int32_t compute_lanes(const dg_compute_query& query) const;
     std::vector<NodeGroup> compute_nodes(const dg_compute_query& query) const;
     void transfers(dg_transfer_info* out) const;
-    size_t compute_held() const { return runner_.held_bytes() + lanes_.held_bytes(); }
+    size_t compute_held() const {
+        return runner_.held_bytes() + lanes_.held_bytes() + shallow_.held_bytes() + shallow_lanes_.held_bytes();
+    }
     void compute_release() {  // of the graph that runs, and of the last one
         runner_.release();
         lanes_.release();
+        shallow_release();
     }
-    int64_t graphs_built() const { return runner_.builds() + lanes_.builds(); }
+    int64_t graphs_built() const {
+        return runner_.builds() + lanes_.builds() + shallow_.builds() + shallow_lanes_.builds();
+    }
     int64_t stacks_built() const { return stacks_built_; }
 
     std::vector<Module> modules() const;
     AdapterPtr load_adapter(const std::vector<dg_lora_target>& targets);
     // Drops everything made from an adapter. Called before the adapter is freed.
     void forget_adapter(const AdapterPtr& adapter);
+    // Called before features are freed: graphs that read them are not run again.
+    void forget_features() { shallow_release(); }
     Profile& profile() { return runner_.profile(); }
     const Profile& profile() const { return runner_.profile(); }
 
@@ -126,6 +134,14 @@ private:
              const std::vector<HostOutput>& outputs);
     // The same, with the rows divided into shares. Several shares run side by side.
     void run(int index, const std::vector<LaneCall>& calls);
+    // The same for evaluations that take turns with others on one deep feature: both keep their graphs.
+    void run_shallow(const std::vector<LaneCall>& calls);
+    void run_beside_shallow(const std::vector<LaneCall>& calls);
+    void run_calls(GraphRunner& runner, Lanes& lanes, int index, const std::vector<LaneCall>& calls);
+    void shallow_release() {
+        shallow_.release();
+        shallow_lanes_.release();
+    }
     // The number of rows in each share of a batch, at least `least`. `row` builds the graph of one row. `key` names everything
     // that graph depends on.
     std::vector<int64_t> shares(int index, int64_t rows, int64_t least, const std::string& key,
@@ -140,6 +156,17 @@ private:
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                              bool residuals, const AdapterStack* stack) const;
+    // Declares the inputs of an evaluation and builds it; keep may be NULL.
+    ggml_tensor* declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
+                              int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep) const;
+    // The graph of rows from `first` on that stores or reuses features (features.cpp).
+    BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
+                                  int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
+                                  const AdapterStack* stack) const;
+    std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width, int64_t tokens) const;
+    void check_features(const FeatureUse& use) const;
+    void prepare_features(Features& features, const FeatureUse& use, const dg_unet_input& in);
+    size_t features_size(const dg_compute_query& query) const;
     // The number of rows in each share of an evaluation. Adapters do not change it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     // Bytes of the compute buffer that a graph of a component would need.
@@ -190,6 +217,9 @@ private:
     int running_          = -1;  // the component of the runner's graph
     GraphRunner runner_{&cancel_, &memory_};
     Lanes lanes_{&cancel_, &memory_};
+    // The UNet's graphs that reuse a deep feature. They take turns with those of runner_ and lanes_.
+    GraphRunner shallow_{&cancel_, &memory_};
+    Lanes shallow_lanes_{&cancel_, &memory_};
     mutable std::map<std::string, bool> small_;  // by key: whether the graph of one row has small nodes
 };
 

@@ -54,26 +54,39 @@ Traits Model::traits(const Component& component) const {
 
 void Model::run(int index, const std::string& key, const BuildFunction& build, const std::vector<HostInput>& inputs,
                 const std::vector<HostOutput>& outputs) {
-    const Component& component = components_[index];
-    running_                   = index;
-    lanes_.release();
-    component.params->check_mapped();
-    runner_.run(key, *component.worker, traits(component), build, inputs, outputs, component.params->stream());
-    component.params->check_mapped();
+    run(index, {{key, build, inputs, outputs}});
 }
 
 void Model::run(int index, const std::vector<LaneCall>& calls) {
+    shallow_release();
+    run_calls(runner_, lanes_, index, calls);
+}
+
+void Model::run_beside_shallow(const std::vector<LaneCall>& calls) {
+    run_calls(runner_, lanes_, kUnet, calls);
+}
+
+void Model::run_shallow(const std::vector<LaneCall>& calls) {
+    // A window of streamed weights serves one graph. A profile adds up what one runner measures.
+    const bool shared = components_[kUnet].params->stream() != nullptr || profile().enabled();
+    run_calls(shared ? runner_ : shallow_, shared ? lanes_ : shallow_lanes_, kUnet, calls);
+}
+
+void Model::run_calls(GraphRunner& runner, Lanes& lanes, int index, const std::vector<LaneCall>& calls) {
+    const Component& component = components_[index];
+    const Worker& worker       = *component.worker;
+    running_                   = index;
+    component.params->check_mapped();
     if (calls.size() == 1) {
-        run(index, calls[0].key, calls[0].build, calls[0].inputs, calls[0].outputs);
-        return;
+        lanes.release();
+        const LaneCall& call = calls[0];
+        runner.run(call.key, worker, traits(component), call.build, call.inputs, call.outputs,
+                   component.params->stream());
+    } else {
+        runner.release();
+        lanes.run(worker.device(), traits(component), calls);
     }
-    const Worker& worker = *components_[index].worker;
-    const Params& params = *components_[index].params;
-    running_             = index;
-    runner_.release();
-    params.check_mapped();
-    lanes_.run(worker.device(), traits(components_[index]), calls);
-    params.check_mapped();
+    component.params->check_mapped();
 }
 
 std::vector<int64_t> Model::shares(int index, int64_t rows, int64_t least, const std::string& key,

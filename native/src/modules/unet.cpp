@@ -169,12 +169,27 @@ ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const 
     ggml_tensor* n = layer_norm(g, b.norm1, x);
     ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), heads);
     x              = linear(g, b.out1, a, x);
-    n              = layer_norm(g, b.norm2, x);
-    a = attention(g, linear(g, b.q2, n), linear(g, b.k2, context.texts), linear(g, b.v2, context.texts), heads, nullptr,
-                  context.of_row);
-    x = linear(g, b.out2, a, x);
-    n = layer_norm(g, b.norm3, x);
+    x              = read_texts(g, b, x, context, heads);
+    n              = layer_norm(g, b.norm3, x);
     return linear(g, b.ff_out, geglu(g, b.ff_in, n), x);
+}
+
+// Cross-attention, added to x.
+ggml_tensor* Unet::read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
+                              int64_t heads) const {
+    Keep* keep = context.keep != nullptr && context.keep->kind == DG_KEEP_TEXT_ATTENTION ? context.keep : nullptr;
+    if (keep != nullptr && keep->reuse) {
+        return ggml_add(g.ctx, x, keep->kept.at(keep->next++));
+    }
+    ggml_tensor* n = layer_norm(g, b.norm2, x);
+    ggml_tensor* a = attention(g, linear(g, b.q2, n), linear(g, b.k2, context.texts), linear(g, b.v2, context.texts),
+                               heads, nullptr, context.of_row);
+    if (keep == nullptr) {
+        return linear(g, b.out2, a, x);
+    }
+    a = linear(g, b.out2, a);
+    keep->made.push_back(a);
+    return ggml_add(g.ctx, x, a);
 }
 
 ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const {
@@ -208,13 +223,28 @@ ggml_tensor* Unet::enter(GraphBuilder& g, ggml_tensor* sample) const {
     return conv2d(g, conv_in_, sample);
 }
 
-Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context) const {
-    Trunk t;
-    t.skips.push_back(x);
+size_t Unet::skips() const {
+    size_t n = 1;
+    for (const Level& level : down_) {
+        n += level.resnets.size() + (level.resample.weight != nullptr ? 1 : 0);
+    }
+    return n;
+}
+
+Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context,
+                        size_t most) const {
+    Trunk t{{x}, nullptr};
+    const auto enough = [&] { return most > 0 && t.skips.size() >= most; };
     for (const Level& level : down_) {
         for (size_t i = 0; i < level.resnets.size(); i++) {
+            if (enough()) {
+                return t;
+            }
             x = stage(g, level, i, x, embedding, context);
             t.skips.push_back(x);
+        }
+        if (enough()) {
+            return t;
         }
         if (level.resample.weight != nullptr) {
             x = conv2d(g, level.resample, x, {2, 1});
@@ -229,25 +259,39 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
 }
 
 ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
-    ggml_tensor* time                = in.guidance == nullptr ? in.time : linear(g, guidance_, in.guidance, in.time);
-    ggml_tensor* embedding           = embed(g, time, in.label);
-    Trunk t                          = trunk(g, enter(g, in.sample), embedding, in.context);
-    std::vector<ggml_tensor*>& skips = t.skips;
-    ggml_tensor* x                   = t.middle;
+    Keep* keep             = in.context.keep != nullptr && in.context.keep->kind == DG_KEEP_DEEP ? in.context.keep : nullptr;
+    const size_t branch    = keep == nullptr ? skips() : static_cast<size_t>(keep->branch);
+    const bool shallow     = keep != nullptr && keep->reuse;
+    ggml_tensor* time      = in.guidance == nullptr ? in.time : linear(g, guidance_, in.guidance, in.time);
+    ggml_tensor* embedding = embed(g, time, in.label);
+    Trunk t                = trunk(g, enter(g, in.sample), embedding, in.context, shallow ? branch + 1 : 0);
+    ggml_tensor* x         = t.middle;
     if (!in.residuals.empty()) {
-        for (size_t i = 0; i < skips.size(); i++) {
-            skips[i] = ggml_add(g.ctx, skips[i], in.residuals[i]);
+        for (size_t i = 0; i < t.skips.size(); i++) {
+            t.skips[i] = ggml_add(g.ctx, t.skips[i], in.residuals[i]);
         }
-        x = ggml_add(g.ctx, x, in.residuals.back());
+        x = shallow ? x : ggml_add(g.ctx, x, in.residuals.back());
     }
+    size_t skip = skips();  // the last one that was read
     for (const Level& level : up_) {
         for (size_t i = 0; i < level.resnets.size(); i++) {
-            x = ggml_concat(g.ctx, x, skips.back(), 2);
-            skips.pop_back();
+            skip--;
+            if (shallow && skip > branch) {
+                continue;
+            }
+            if (keep != nullptr && skip == branch) {
+                if (shallow) {
+                    x = keep->kept.at(0);
+                } else {
+                    keep->made.push_back(x);
+                }
+            }
+            x = ggml_concat(g.ctx, x, t.skips[skip], 2);
             x = stage(g, level, i, x, embedding, in.context);
         }
-        if (level.resample.weight != nullptr) {  // to the size of the next skip: odd sizes are not exactly doubled
-            x = conv2d(g, level.resample, resize_nearest(g, x, skips.back()->ne[0], skips.back()->ne[1]));
+        if (level.resample.weight != nullptr && !(shallow && skip > branch)) {
+            // to the size of the next skip: odd sizes are not exactly doubled
+            x = conv2d(g, level.resample, resize_nearest(g, x, t.skips[skip - 1]->ne[0], t.skips[skip - 1]->ne[1]));
         }
     }
     return conv2d(g, conv_out_, silu(g, group_norm(g, norm_out_, x, dims.groups, 1e-5f)));

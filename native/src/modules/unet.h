@@ -38,10 +38,20 @@ class Unet {
 public:
     Unet(Params& params, const UnetDims& dims);
 
+    // Features that several evaluations share (model/features.h). A storing graph adds them to `made`. A reusing one reads `kept`, and
+    // leaves out what would make them.
+    struct Keep {
+        int32_t kind   = DG_KEEP_NONE;
+        bool reuse     = false;
+        int64_t branch = 0;  // DG_KEEP_DEEP: the number of the skip that the reusing graph goes through
+        std::vector<ggml_tensor*> kept, made;
+        size_t next = 0;  // of kept
+    };
     // The texts of a batch.
     struct Context {
         ggml_tensor* texts  = nullptr;  // [context, T, U]
         ggml_tensor* of_row = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
+        Keep* keep          = nullptr;
     };
     struct Inputs {
         ggml_tensor* sample;  // [w, h, in_channels, N]
@@ -63,7 +73,9 @@ public:
         std::vector<ggml_tensor*> skips;  // x itself, then after every resnet and downsampling
         ggml_tensor* middle;
     };
-    Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context) const;
+    // With `most`, it ends as soon as there are so many skips, and has no middle.
+    Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context, size_t most = 0) const;
+    size_t skips() const;  // of a whole trunk
 
     const UnetDims dims;
 
@@ -87,6 +99,7 @@ private:
 
     ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const;
     ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
+    ggml_tensor* read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
                        const Context& context) const;
 

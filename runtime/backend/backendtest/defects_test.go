@@ -86,7 +86,7 @@ func (b *broken) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mod
 	if err != nil {
 		return nil, err
 	}
-	out := &brokenModel{Model: m, LoRAModel: m.(backend.LoRAModel)}
+	out := &brokenModel{Model: m, LoRAModel: m.(backend.LoRAModel), FeatureModel: m.(backend.FeatureModel)}
 	if b.last != nil {
 		b.last.after = out
 	}
@@ -100,6 +100,7 @@ func (b *broken) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mod
 type brokenModel struct {
 	backend.Model
 	backend.LoRAModel
+	backend.FeatureModel
 	after *brokenModel // the model that was opened after it
 
 	info     func(backend.ModelInfo) backend.ModelInfo
@@ -272,6 +273,22 @@ var defects = map[string]*broken{
 	}},
 	"LoRARefuses": {model: func(m *brokenModel) {
 		m.load = func(targets []backend.LoRATarget) { targets[0].Form = backend.LoRALowRank }
+	}},
+	"Features": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			if in.Kept.Use == backend.FeaturesReuse {
+				in.Kept = backend.Kept{} // nothing is reused
+			}
+			return m.Model.UNet(ctx, in, out)
+		}
+	}},
+	"FeaturesRefuse": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			if err := m.Model.UNet(ctx, in, out); in.Kept.Use == "" || !errors.Is(err, backend.ErrArgument) {
+				return err
+			}
+			return nil
+		}
 	}},
 	"Load":        {model: func(m *brokenModel) { m.unload = func() error { return nil } }},
 	"MemoryStats": {model: func(m *brokenModel) { m.stats = func(s *backend.MemoryStats) { s.Total++ } }},

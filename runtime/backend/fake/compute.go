@@ -21,7 +21,11 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	end, err := m.compute(ctx, Call{Op: OpUNet, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs)},
+	kept, err := m.featuresOf(in)
+	if err != nil {
+		return err
+	}
+	end, err := m.compute(ctx, Call{Op: OpUNet, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs), Kept: in.Kept.Use},
 		backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err
@@ -50,6 +54,9 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 				out[(i*latentChannels+ch)*cells+p] = 0.9*(x-keep*want)/noise + 0.1*x
 			}
 		}
+	}
+	if kept != nil {
+		kept.apply(in, out)
 	}
 	return nil
 }

@@ -41,13 +41,14 @@ const (
 // Call is one recorded operation.
 type Call struct {
 	Op       Op
-	Nth      int          // how many of this Op came before it on this Backend
-	Batch    int          // images, or chunks of text
-	Encoder  int          // OpEncodeText: 0 or 1
-	Kind     backend.Kind // of the model; none for OpOpen
-	Timestep float32      // OpUNet: of the first image
-	Wrap     backend.Wrap // what the context asks for; the fake has no convolutions
-	LoRAs    []float32    // OpUNet, OpEncodeText: the first weight of each adapter that is applied
+	Nth      int                 // how many of this Op came before it on this Backend
+	Batch    int                 // images, or chunks of text
+	Encoder  int                 // OpEncodeText: 0 or 1
+	Kind     backend.Kind        // of the model; none for OpOpen
+	Timestep float32             // OpUNet: of the first image
+	Wrap     backend.Wrap        // what the context asks for; the fake has no convolutions
+	LoRAs    []float32           // OpUNet, OpEncodeText: the first weight of each adapter that is applied
+	Kept     backend.FeaturesUse // OpUNet: what it does with features
 
 	Components string // OpLoad, OpUnload: the names, with spaces between them
 }
@@ -77,6 +78,7 @@ type Backend struct {
 
 	loras     atomic.Int64 // adapters resident
 	loraBytes atomic.Int64
+	features  atomic.Int64 // not closed
 }
 
 // Fileless tells the pipeline that no model files are read.

@@ -208,6 +208,8 @@ func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
 		return int64(max(q.Batch, 1)) * maxTokens * textWidth * 8, nil
 	case backend.StageUNet:
 		return cells*latentChannels*8 + int64(max(q.Batch, 1)*q.ContextTokens)*2*textWidth*4, nil
+	case backend.StageFeatures:
+		return cells * latentChannels * 4, nil
 	case backend.StageVAEEncode:
 		return cells * 3 * 8, nil
 	case backend.StageVAEDecode:

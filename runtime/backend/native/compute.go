@@ -52,7 +52,11 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, out) })
+	features, err := m.keep(&native, in.Kept)
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, features, out) })
 }
 
 // ControlNet evaluates the ControlNet once and adds its scaled residuals to rows of residuals. They must not overlap any of in.
@@ -133,7 +137,11 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 	if q.Stage != backend.StageText && q.Stage != backend.StageText2 {
 		native.Height, native.Width = int64(q.Height), int64(q.Width)
 	}
-	if q.Stage == backend.StageUNet || q.Stage == backend.StageControl {
+	switch q.Stage {
+	case backend.StageFeatures:
+		native.Keep, native.Branch = number(bindings.Keeps, q.Keep), int64(q.Branch)
+		fallthrough
+	case backend.StageUNet, backend.StageControl:
 		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
 	}
 	return get(m, opCompute, func() (T, error) { return call(native) })

@@ -42,6 +42,7 @@ const (
 	opRelease  = "releasing compute buffers"
 	opProfile  = "profiling"
 	opLoRA     = "loading an adapter"
+	opFeatures = "features of the UNet"
 	opMerge    = "merging an adapter"
 	opLoad     = "loading weights"
 	opUnload   = "freeing weights"
