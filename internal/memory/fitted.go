@@ -116,9 +116,14 @@ func (f Fit) features(u modelfile.UNetDims, q Query) (n int64) {
 			rows, wide := int64(max(q.Batch, 1)), int64(channels)
 			if q.Branch == u.Resnets[l] { // it comes from the level below
 				wide = int64(u.Channels[min(l+1, last)])
-			} else if l == 0 {
-				return rows * (wide + fitShallow*wide) * h * w
 			}
+			switch {
+			case l > 0:
+				return rows*wide*h*w + f.unet(u, q)
+			case q.Branch < u.Resnets[0]:
+				return rows * (wide + fitShallow*int64(channels)) * h * w
+			}
+			f.FlashAttention = true // the first level has no attention
 			return rows*wide*h*w + f.unet(u, q)
 		}
 		q.Branch -= u.Resnets[l] + 1
