@@ -25,7 +25,8 @@ var checked = []string{
 // plain are the fields that name no file: texts, words that are checked, and options of Go's own types.
 var plain = []string{
 	"Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
-	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.GuidanceBatch", "Hires.Upscaler", "Guidance.Method",
+	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.GuidanceBatch", "Hires.Upscaler",
+	"Guidance.Method",
 	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
 	"ControlNet.PreprocessorOptions",
 	"ControlNet.UnionType",
