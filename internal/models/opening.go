@@ -8,6 +8,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
 // Opening is everything that is known of a model before a weight is read.
@@ -103,6 +104,21 @@ const epsilon = "epsilon"
 // Unread is the Opening of a model that a backend without files makes up.
 func Unread(cfg backend.ModelConfig) Opening { return Opening{Config: cfg, Settings: SDXLSettings()} }
 
+// adoptNames takes over what the names of the UNet's files say of it. Its files may say otherwise afterwards.
+func (o *Opening) adoptNames(role string, r modelfile.Report) {
+	if role == "unet" && o.Settings.Distilled.Method != "" { // what the model's names say is not true of this UNet
+		plain := SDXLSettings()
+		o.Settings.Steps, o.Settings.Guidance, o.Settings.SchedulerName = plain.Steps, plain.Guidance, plain.SchedulerName
+		o.Settings.Scheduler, o.Settings.Distilled = plain.Scheduler, scheduler.Distilled{}
+	}
+	if role == "refiner" || r.UNetKind == modelfile.KindSDXLRefiner {
+		return
+	}
+	if d, ok := scheduler.FindDistilled(false, NamesOf(r.Path, r.Metadata)...); ok {
+		o.Settings.AdoptDistilled(d)
+	}
+}
+
 // adopt takes over what the file of a role states. A component's file speaks for that component only. It returns a warning, or "".
 func (o *Opening) adopt(role string, r modelfile.Report) (warning string, err error) {
 	c, h, whole := r.Config, &o.Config.Hyper, role == "model" || role == "refiner"
@@ -111,6 +127,7 @@ func (o *Opening) adopt(role string, r modelfile.Report) (warning string, err er
 		set(&h.UNetAttentionHeadDim, c.UNet.HeadDim)
 		o.ForceZeros = cmp.Or(c.ForceZerosForEmptyPrompt, o.ForceZeros)
 		o.Settings.stated = false // of another UNet
+		o.adoptNames(role, r)
 		if warning, err = o.Settings.adoptUNet(c); err != nil {
 			return "", err
 		}

@@ -40,6 +40,8 @@ type Settings struct {
 	Guidance      float64
 	Downscale     int // pixels of a latent cell on each side
 
+	Distilled scheduler.Distilled // what the names of the UNet's files say; no Method: nothing
+
 	stated bool // the file of the UNet names SchedulerName
 }
 
@@ -120,6 +122,10 @@ func (s *Settings) Adopt(info backend.ModelInfo) {
 		s.Scheduler.RescaleBetasZeroSNR = new(true)
 	}
 	if info.UNet.GuidanceDim > 0 {
+		if s.Distilled.Method != "" { // the UNet itself says more than its name
+			plain := SDXLSettings()
+			s.Steps, s.Guidance, s.Distilled = plain.Steps, plain.Guidance, scheduler.Distilled{}
+		}
 		s.adoptLCM()
 	}
 	if len(s.LatentsMean) != info.VAE.LatentChannels {

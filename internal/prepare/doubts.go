@@ -47,6 +47,9 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 		out = append(out, fmt.Sprintf("reuse.tgate is %d, and there are %d steps: it does nothing; lower it", g, r.NumInferenceSteps))
 	}
 	if t.Info.UNet.GuidanceDim == 0 {
+		if !r.Guided() && !t.Refiner && (r.NegativePrompt != "" || r.NegativePrompt2 != "") {
+			out = append(out, fmt.Sprintf("guidance_scale is %v, which is no guidance: the negative prompt does nothing", r.GuidanceScale))
+		}
 		return out
 	}
 	const told = "this UNet gets guidance_scale as an input and has no negative half (LCM)"

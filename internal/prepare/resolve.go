@@ -27,6 +27,8 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 	if len(errs) == 0 {
 		readInputs(&req, sizes, here, &errs)
 	}
+	t, who := t.withDistilled(p.Adapters)
+	note := t.distilledNote(req, who)
 	var err error
 	if p.Scheduler, err = newScheduler(req, t.Settings); err != nil {
 		addSchedulerError(&errs, here, err)
@@ -41,6 +43,12 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 		return nil, err
 	}
 	p, err = t.finish(p, req)
+	if err == nil {
+		p.Warnings = append(p.Warnings, t.distilledDoubts(&p.Request, who)...)
+		if note != "" {
+			p.Warnings = append([]string{note}, p.Warnings...)
+		}
+	}
 	if err == nil && !sizes {
 		p.Warnings = append(p.Warnings, pictureWarnings(&req)...)
 	}

@@ -18,16 +18,15 @@ type UseCase string
 // Distillation is the method by which a model was made to need few steps; Distillations lists them. Empty: none.
 type Distillation string
 
-// advice holds how to choose for each use case, and how the authors of distilled models run them.
+// advice holds how to choose for each use case.
 var advice = embedded[struct {
-	UseCases  []policy `json:"use_cases"`
-	Distilled []recipe
+	UseCases []policy `json:"use_cases"`
 }]("recommendations.json")
 
 // UseCases lists every UseCase, Distillations every method that [Recommend] knows.
 var (
 	UseCases      = column(advice.UseCases, func(p policy) UseCase { return p.UseCase })
-	Distillations = column(advice.Distilled, func(r recipe) Distillation { return r.Method })
+	Distillations = column(recipes, func(r recipe) Distillation { return r.Method })
 )
 
 func column[T, V any](rows []T, of func(T) V) (out []V) {
@@ -173,19 +172,9 @@ func (q Query) check() (evaluations int, err error) {
 	return 0, bad("time", q.Time.String(), "one evaluation alone takes "+q.Evaluation.String())
 }
 
-// recipe is how the authors of a distilled model run it.
-type recipe struct {
-	Method     Distillation
-	Scheduler  string
-	Options    Config
-	Steps      int
-	Guidance   [2]float64
-	Paper, Why string
-}
-
 // fromRecipe follows the authors of a distilled model, whatever the use case.
 func (r *Recommendation) fromRecipe(q Query) {
-	p := advice.Distilled[slices.Index(Distillations, q.Distilled)]
+	p := recipes[slices.Index(Distillations, q.Distilled)]
 	r.Scheduler, r.Options, r.Steps, r.Guidance = p.Scheduler, p.Options.Clone(), p.Steps, p.Guidance
 	r.because(p.Paper, "%s", p.Why)
 	if q.UseCase == "img2img" || q.UseCase == "inpaint" {
