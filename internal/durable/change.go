@@ -73,13 +73,14 @@ func (q *Queue) Remember(ctx context.Context, owner, id string,
 	})
 }
 
-// Dead lists the runs that workers died of, of all owners.
+// Dead lists the runs that workers died of, of all owners, the newest first.
 func (q *Queue) Dead() (list []Record) {
-	for _, r := range q.List("") {
+	q.Newest("", false, time.Time{}, "", func(r *Record) bool {
 		if r.Dead {
-			list = append(list, r)
+			list = append(list, *r)
 		}
-	}
+		return true
+	})
 	return list
 }
 

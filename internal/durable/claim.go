@@ -151,7 +151,7 @@ func (c *Claim) Alive() error { return c.msg.InProgress() }
 
 // Cancelled reports whether the run is to be given up, or belongs to another worker by now. moved is closed when that may change.
 func (c *Claim) Cancelled() (cancel, lost bool, moved <-chan struct{}) {
-	r, moved, ok := c.q.index.get(c.Owner, c.ID)
+	r, moved, ok := c.q.index.watch(c.Owner, c.ID)
 	if !ok || r.Turn == c.Turn && r.Attempts < c.Attempts {
 		return false, false, moved // the index is late
 	}

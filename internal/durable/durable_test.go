@@ -119,9 +119,7 @@ func TestSurvives(t *testing.T) {
 
 	q = open(t, Options{Dir: dir, AckWait: time.Second})
 	states := map[string]State{}
-	for _, r := range q.List("") {
-		states[r.ID] = r.State
-	}
+	q.Each(func(r *Record) { states[r.ID] = r.State })
 	assert.Equal(t, map[string]State{done.ID: Done, cut.ID: Running, waits.ID: Queued}, states)
 	seen := map[string]*Claim{}
 	for len(seen) < 2 {

@@ -124,7 +124,7 @@ func (q *Queue) Past(ctx context.Context, owner, id string, after uint64) (list 
 func (q *Queue) Follow(ctx context.Context, owner, id string, after uint64, tell func(Event) error) error {
 	f := follower{q: q, owner: owner, id: id, after: after, tell: tell}
 	for {
-		r, moved, ok := q.index.get(owner, id)
+		r, moved, ok := q.index.watch(owner, id)
 		if !ok {
 			return ErrNotFound
 		}
@@ -216,7 +216,7 @@ func (f *follower) listen(ctx context.Context, moved <-chan struct{}) (ended boo
 		case <-moved:
 			var r Record
 			var ok bool
-			if r, moved, ok = f.q.index.get(f.owner, f.id); !ok {
+			if r, moved, ok = f.q.index.watch(f.owner, f.id); !ok {
 				return true, ErrNotFound
 			}
 			if r.State.Ended() && late == nil {

@@ -22,7 +22,11 @@ func (q *Queue) follow(ctx, background context.Context) error {
 		return err
 	}
 	// Who publishes to the work stream is heard here, too: the server passes each message on.
-	if _, err = q.nc.Subscribe(workRoot+">", func(m *nats.Msg) { q.hear(m.Data) }); err != nil {
+	if _, err = q.nc.Subscribe(workRoot+">", func(m *nats.Msg) {
+		if _, _, known := q.index.get(ownerOf(m.Subject)); !known { // it is known where this process has sent it
+			q.hear(m.Data)
+		}
+	}); err != nil {
 		return err
 	}
 	if _, err = q.nc.Subscribe(wakeTopic, func(*nats.Msg) { q.known.wake() }); err != nil {
@@ -59,6 +63,10 @@ func (q *Queue) watchRuns(w jetstream.KeyWatcher, known chan<- struct{}) {
 			owner, id, _ := strings.Cut(e.Key(), ".")
 			q.index.drop(owner, id)
 		default:
+			owner, id, _ := strings.Cut(e.Key(), ".")
+			if _, revision, _ := q.index.get(owner, id); revision >= e.Revision() {
+				continue // this process has written it
+			}
 			var r Record
 			if err := json.Unmarshal(e.Value(), &r); err != nil {
 				q.o.Log.Error("a run cannot be read", "key", e.Key(), "error", err)

@@ -1,124 +1,193 @@
 package durable
 
 import (
-	"cmp"
 	"slices"
 	"sync"
+	"time"
 )
 
-// index is what this process knows of all runs: their records without what is long. It follows the streams, and is a copy only.
+// index is what this process knows of all runs: their records without what is long. It follows the streams, and is a copy only. There may
+// be many runs, and many who ask: no question but each looks at all of them.
 type index struct {
 	mu      sync.Mutex
-	runs    map[string]*entry            // by key
-	owners  map[string]map[string]*entry // by owner and key
-	open    map[string]int               // runs that have not ended, by owner
-	sum     int                          // of open
-	changed chan struct{}                // closed, and replaced, when something changes
+	runs    map[string]*entry // by id
+	owners  groups[string]    // all, by owner; those of everybody under ""
+	open    groups[string]    // that have not ended, in the same way
+	waiting groups[int]       // that are queued, by priority
+	texts   map[string]string // that many records have, once each
 }
 
 // entry is a run in the index.
 type entry struct {
 	Record
 	revision uint64        // of the key; 0: it is only in the work stream
-	moved    chan struct{} // closed, and replaced, when the run changes
+	moved    chan struct{} // closed when the run changes; nil: nobody waits for that
 }
 
 func newIndex() *index {
-	return &index{runs: map[string]*entry{}, owners: map[string]map[string]*entry{}, open: map[string]int{}, changed: make(chan struct{})}
+	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{},
+		texts: map[string]string{}}
 }
 
 // put takes a record in, unless a later one is known.
 func (x *index) put(r Record, revision uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	k := key(r.Owner, r.ID)
-	e := x.runs[k]
-	if e != nil && (revision < e.revision || revision == 0) {
+	e := x.runs[r.ID]
+	switch {
+	case e == nil:
+		e = &entry{}
+		x.runs[r.ID] = e
+	case e.Owner != r.Owner || revision <= e.revision:
 		return
+	default:
+		x.leave(e)
 	}
-	if e == nil {
-		e = &entry{moved: make(chan struct{})}
-		x.runs[k] = e
-		if x.owners[r.Owner] == nil {
-			x.owners[r.Owner] = map[string]*entry{}
-		}
-		x.owners[r.Owner][k] = e
-	}
-	x.count(e, -1)
-	e.Record, e.revision = r.summary(), revision
-	x.count(e, 1)
+	e.Record, e.revision = x.lean(r), revision
+	x.enter(e)
 	x.tell(e)
+}
+
+// lean is a record as the index keeps it. The mutex is held.
+func (x *index) lean(r Record) Record {
+	r = r.summary()
+	for _, s := range []*string{&r.Owner, &r.Model, &r.Source, &r.Worker, (*string)(&r.State)} {
+		if _, ok := x.texts[*s]; !ok {
+			x.texts[*s] = *s
+		}
+		*s = x.texts[*s]
+	}
+	return r
 }
 
 // drop forgets a run.
 func (x *index) drop(owner, id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	k := key(owner, id)
-	if e := x.runs[k]; e != nil {
-		delete(x.runs, k)
-		x.count(e, -1)
-		if delete(x.owners[owner], k); len(x.owners[owner]) == 0 {
-			delete(x.owners, owner)
-		}
+	if e := x.of(owner, id); e != nil {
+		delete(x.runs, id)
+		x.leave(e)
 		x.tell(e)
 	}
 }
 
-// count counts a run that has not ended. The mutex is held.
-func (x *index) count(e *entry, n int) {
-	if e.State == "" || e.State.Ended() {
-		return
+// of finds a run. The mutex is held.
+func (x *index) of(owner, id string) *entry {
+	if e := x.runs[id]; e != nil && e.Owner == owner {
+		return e
 	}
-	x.sum += n
-	if x.open[e.Owner] += n; x.open[e.Owner] == 0 {
-		delete(x.open, e.Owner)
+	return nil
+}
+
+// enter puts a run into the lists. The mutex is held.
+func (x *index) enter(e *entry) {
+	for _, of := range []string{e.Owner, ""} {
+		x.owners.add(of, e)
+		if !e.State.Ended() {
+			x.open.add(of, e)
+		}
+	}
+	if e.State == Queued {
+		x.waiting.add(e.Priority, e)
+	}
+}
+
+// leave takes a run out of the lists. The mutex is held.
+func (x *index) leave(e *entry) {
+	for _, of := range []string{e.Owner, ""} {
+		x.owners.remove(of, e)
+		if !e.State.Ended() {
+			x.open.remove(of, e)
+		}
+	}
+	if e.State == Queued {
+		x.waiting.remove(e.Priority, e)
 	}
 }
 
 // tell wakes those who wait. The mutex is held.
 func (x *index) tell(e *entry) {
-	close(e.moved)
-	e.moved = make(chan struct{})
-	close(x.changed)
-	x.changed = make(chan struct{})
+	if e.moved != nil {
+		close(e.moved)
+		e.moved = nil
+	}
 }
 
-// get returns what is known of a run, and what is closed when that changes.
-func (x *index) get(owner, id string) (r Record, moved <-chan struct{}, ok bool) {
+// get returns what is known of a run, and the revision of its key.
+func (x *index) get(owner, id string) (r Record, revision uint64, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if e := x.runs[key(owner, id)]; e != nil {
-		return e.Record, e.moved, true
+	if e := x.of(owner, id); e != nil {
+		return e.Record, e.revision, true
 	}
-	return r, nil, false
+	return r, 0, false
 }
 
-// all returns the runs of an owner, or of all owners where it is empty, and what is closed when something changes.
-func (x *index) all(owner string) (list []Record, changed <-chan struct{}) {
+// find is get for those who do not know the owner.
+func (x *index) find(id string) (r Record, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	from := x.runs
-	if owner != "" {
-		from = x.owners[owner]
+	if e := x.runs[id]; e != nil {
+		return e.Record, true
 	}
-	list = make([]Record, 0, len(from))
-	for _, e := range from {
-		list = append(list, e.Record)
-	}
-	return list, x.changed
+	return r, false
 }
 
-// byAge sorts records, the newest first.
-func byAge(list []Record) {
-	slices.SortFunc(list, func(a, b Record) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID)) })
+// watch is get with what is closed when the run changes.
+func (x *index) watch(owner, id string) (r Record, moved <-chan struct{}, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.of(owner, id)
+	if e == nil {
+		return r, nil, false
+	}
+	if e.moved == nil {
+		e.moved = make(chan struct{})
+	}
+	return e.Record, e.moved, true
+}
+
+// newest calls f with the runs of an owner, or of all owners where it is empty, the newest first, until f returns false. open: only with
+// those that have not ended. Those that are not older than after are passed over, unless its ID is empty. f must be quick, and must not
+// keep the record.
+func (x *index) newest(owner string, open bool, after Record, f func(r *Record) bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	of := x.owners[owner]
+	if open {
+		of = x.open[owner]
+	}
+	n := of.size()
+	if after.ID != "" {
+		n = of.before(&entry{Record: after})
+	}
+	if n == 0 {
+		return
+	}
+	for _, e := range slices.Backward(of.list[:n]) {
+		if !f(&e.Record) {
+			return
+		}
+	}
+}
+
+// ahead counts the runs that wait and have a higher priority than one, or the same and are older.
+func (x *index) ahead(priority int, created time.Time, id string) (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for p, of := range x.waiting {
+		if p > priority {
+			n += len(of.list)
+		}
+	}
+	return n + x.waiting[priority].before(&entry{Record: Record{Created: created, ID: id}})
 }
 
 // unfinished counts the runs that have not ended: an owner's, and all.
 func (x *index) unfinished(owner string) (mine, all int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.open[owner], x.sum
+	return x.open[owner].size(), x.open[""].size()
 }
 
 // each calls f with every run. f must be quick, and must not keep the record.

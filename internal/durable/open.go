@@ -36,8 +36,9 @@ const (
 // deliveries is how often JetStream hands out a message at most. It is a backstop: Attempts counts what a worker has begun with.
 const deliveries = 100
 
-// seen is for how long a second copy of a message is known as one.
-const seen = 10 * time.Minute
+// seen is for how long a second copy of a message is known as one: as long as a client of NATS may try again. Later copies are harmless:
+// a run's record and its events tell what was done.
+const seen = 2 * time.Minute
 
 // Queue is what is kept. Its methods may be called from any goroutine.
 type Queue struct {

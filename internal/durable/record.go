@@ -91,6 +91,6 @@ type Field struct {
 
 // summary is the record without what is long.
 func (r Record) summary() Record {
-	r.Run, r.Options, r.Changes = nil, nil, nil
+	r.Run, r.Options, r.Changes, r.Digest = nil, nil, nil, ""
 	return r
 }

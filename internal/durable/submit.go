@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -128,7 +129,7 @@ func jsonOf(data []byte, v any) error {
 	return nil
 }
 
-// Summary returns what this process knows of a run, without what is long: its Run, Options and Changes.
+// Summary returns what this process knows of a run, without what is long: its Run, Options, Changes and Digest.
 func (q *Queue) Summary(owner, id string) (Record, error) {
 	r, _, ok := q.index.get(owner, id)
 	if !ok {
@@ -137,12 +138,24 @@ func (q *Queue) Summary(owner, id string) (Record, error) {
 	return r, nil
 }
 
-// List returns the summaries of an owner's runs, the newest first; of all owners' where it is empty.
-func (q *Queue) List(owner string) []Record {
-	list, _ := q.index.all(owner)
-	byAge(list)
-	return list
+// Find is Summary for those who do not know the owner.
+func (q *Queue) Find(id string) (Record, error) {
+	r, ok := q.index.find(id)
+	if !ok {
+		return r, ErrNotFound
+	}
+	return r, nil
 }
+
+// Newest calls f with the summaries of an owner's runs, the newest first, until f returns false; with all owners' where it is empty. open:
+// only with runs that have not ended. It begins after the run that was created at a time and has an id; with an empty id, at the newest.
+// f must be quick, and must not keep the record.
+func (q *Queue) Newest(owner string, open bool, created time.Time, id string, f func(r *Record) bool) {
+	q.index.newest(owner, open, Record{Created: created, ID: id}, f)
+}
+
+// Ahead counts the runs that wait and have a higher priority than one, or the same and are older.
+func (q *Queue) Ahead(r Record) int { return q.index.ahead(r.Priority, r.Created, r.ID) }
 
 // Each calls f with the summary of every run, in no order. f must be quick, and must not keep the record.
 func (q *Queue) Each(f func(r *Record)) { q.index.each(f) }
@@ -153,7 +166,7 @@ func (q *Queue) Unfinished(owner string) (mine, all int) { return q.index.unfini
 // Wait waits until a run has ended and returns its summary.
 func (q *Queue) Wait(ctx context.Context, owner, id string) (Record, error) {
 	for {
-		r, moved, ok := q.index.get(owner, id)
+		r, moved, ok := q.index.watch(owner, id)
 		switch {
 		case !ok:
 			return r, ErrNotFound

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,15 +42,8 @@ func (s *Studio) own(c Caller, id string) (durable.Record, error) {
 			return r, nil
 		}
 		if c.Admin {
-			var found *durable.Record
-			s.o.Queue.Each(func(r *durable.Record) {
-				if r.ID == id {
-					other := *r
-					found = &other
-				}
-			})
-			if found != nil {
-				return *found, nil
+			if r, err := s.o.Queue.Find(id); err == nil {
+				return r, nil
 			}
 		}
 	}
@@ -73,7 +67,7 @@ func (s *Studio) Get(ctx context.Context, c Caller, id string) (Run, error) {
 	}
 	run := s.show(c, full)
 	if run.State == durable.Queued {
-		n := s.ahead(full)
+		n := s.o.Queue.Ahead(full)
 		run.Ahead = &n
 		return run, nil
 	}
@@ -89,20 +83,10 @@ func (s *Studio) Status(c Caller, id string) (Run, error) {
 	}
 	run := s.show(c, r)
 	if run.State == durable.Queued {
-		n := s.ahead(r)
+		n := s.o.Queue.Ahead(r)
 		run.Ahead = &n
 	}
 	return run, nil
-}
-
-// ahead counts the runs that wait and probably go before one.
-func (s *Studio) ahead(r durable.Record) (n int) {
-	s.o.Queue.Each(func(other *durable.Record) {
-		if other.State == durable.Queued && (other.Priority > r.Priority || other.Priority == r.Priority && other.Created.Before(r.Created)) {
-			n++
-		}
-	})
-	return n
 }
 
 // pictures lists the pictures of a run that are there, in their order.
@@ -119,23 +103,42 @@ func (s *Studio) pictures(ctx context.Context, r durable.Record) ([]Picture, err
 }
 
 // List returns runs without their pictures and what was asked, the newest first: those in one of the states where any is given. after is
-// the id of the last run of the page before.
-func (s *Studio) List(c Caller, states []durable.State, after string, limit int) []Run {
+// the next of the page before; empty: the first page. next is empty where there are no more.
+func (s *Studio) List(c Caller, states []durable.State, after string, limit int) (out []Run, next string) {
 	owner := c.Owner
 	if c.Admin {
 		owner = ""
 	}
-	list := s.o.Queue.List(owner)
-	if i := slices.IndexFunc(list, func(r durable.Record) bool { return r.ID == after }); after != "" {
-		list = list[i+1:]
-	}
-	out := []Run{}
-	for _, r := range list {
-		if len(out) < limit && (len(states) == 0 || slices.Contains(states, r.State)) {
-			out = append(out, s.show(c, r))
+	out = []Run{}
+	open := len(states) > 0 && !slices.ContainsFunc(states, durable.State.Ended)
+	created, id := s.place(c, after)
+	s.o.Queue.Newest(owner, open, created, id, func(r *durable.Record) bool {
+		if len(states) > 0 && !slices.Contains(states, r.State) {
+			return true
 		}
+		if len(out) == limit {
+			next = placeOf(out[limit-1])
+			return false
+		}
+		out = append(out, s.show(c, *r))
+		return true
+	})
+	return out, next
+}
+
+// placeOf is the end of a page: where the next one begins, also if the run is removed meanwhile.
+func placeOf(r Run) string { return r.ID + "." + strconv.FormatInt(r.Created.UnixNano(), 36) }
+
+// place reads the end of a page, or the id of its last run.
+func (s *Studio) place(c Caller, after string) (created time.Time, id string) {
+	id, at, timed := strings.Cut(after, ".")
+	if n, err := strconv.ParseInt(at, 36, 64); timed && err == nil {
+		return time.Unix(0, n).UTC(), id
 	}
-	return out
+	if r, err := s.own(c, id); err == nil {
+		return r.Created, id
+	}
+	return time.Time{}, ""
 }
 
 // Wait waits until a run has ended, and returns it with its pictures.

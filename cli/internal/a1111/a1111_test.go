@@ -232,7 +232,8 @@ func TestRefused(t *testing.T) {
 			assert.Equal(t, []any{"body", c.field}, list[0].(object)["loc"])
 		})
 	}
-	assert.Empty(t, s.Studio.List(servetest.Local, nil, "", 10))
+	list, _ := s.Studio.List(servetest.Local, nil, "", 10)
+	assert.Empty(t, list)
 }
 
 // TestOptions sets the model for requests that name none.

@@ -163,7 +163,7 @@ func (f *server) progressElsewhere(r *http.Request, c studio.Caller, skip bool) 
 // running finds a run of this face that the caller waits for, at any server.
 func (f *server) running(c studio.Caller) (studio.Run, bool) {
 	const most = 1000
-	list := f.s.List(c, []durable.State{durable.Running, durable.Queued}, "", most)
+	list, _ := f.s.List(c, []durable.State{durable.Running, durable.Queued}, "", most)
 	slices.Reverse(list) // the oldest first
 	list = slices.DeleteFunc(list, func(run studio.Run) bool { return run.Source != source })
 	i := slices.IndexFunc(list, func(run studio.Run) bool { return run.State == durable.Running })

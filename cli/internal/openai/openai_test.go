@@ -182,7 +182,8 @@ func TestRefusals(t *testing.T) {
 			assert.Contains(t, e["message"], c.says)
 		})
 	}
-	assert.Empty(t, s.Studio.List(servetest.Local, nil, "", 10), "a refused request is no run")
+	list, _ := s.Studio.List(servetest.Local, nil, "", 10)
+	assert.Empty(t, list, "a refused request is no run")
 }
 
 // TestServerErrors checks the errors that the server itself finds, in this face's form.
@@ -442,7 +443,8 @@ func TestGone(t *testing.T) {
 		<-begun
 		stop()
 		require.Error(t, <-done)
-		return s.Studio.List(servetest.Local, nil, "", 1)[0]
+		list, _ := s.Studio.List(servetest.Local, nil, "", 1)
+		return list[0]
 	}
 	run, err := s.Studio.Wait(context.Background(), servetest.Local, leave("").ID)
 	require.NoError(t, err)

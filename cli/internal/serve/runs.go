@@ -36,7 +36,7 @@ type (
 	}
 	listInput struct {
 		State string `query:"state" doc:"of these states only, with commas between: queued, running, done, failed, cancelled"`
-		After string `query:"after" maxLength:"64" doc:"the last id of the page before"`
+		After string `query:"after" maxLength:"64" doc:"next of the page before, or the id of its last run"`
 		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}
 	listOutput struct {
@@ -138,10 +138,7 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		states = append(states, durable.State(text))
 	}
 	out := &listOutput{}
-	out.Body.Runs = a.s.List(face.Caller(ctx), states, in.After, in.Limit)
-	if n := len(out.Body.Runs); n == in.Limit {
-		out.Body.Next = out.Body.Runs[n-1].ID
-	}
+	out.Body.Runs, out.Body.Next = a.s.List(face.Caller(ctx), states, in.After, in.Limit)
 	return out, nil
 }
 
