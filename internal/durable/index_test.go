@@ -39,7 +39,7 @@ func TestIndex(t *testing.T) {
 		x.newest(owner, open, after, func(r *Record) bool { ids = append(ids, r.ID); return true })
 		return ids
 	}
-	for step := range 3000 {
+	for step := range 800 {
 		id := fmt.Sprint("r", r.IntN(60))
 		now, known := want[id]
 		switch {
