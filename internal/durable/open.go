@@ -53,6 +53,8 @@ type Queue struct {
 	lanes    jetstream.KeyValue
 	previews jetstream.KeyValue
 
+	publisher publisher
+
 	index   *index
 	known   laneSet
 	checked map[string]bool // of sweep: runs whose message was seen
@@ -64,6 +66,7 @@ type Queue struct {
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	o = o.filled()
 	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}}
+	q.publisher = publisher{q, make(chan *sending), make(chan struct{})}
 	var err error
 	if o.URL == "" {
 		if q.embedded, err = startEmbedded(o); err != nil {
@@ -88,6 +91,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		q.Close()
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
+	q.ended.Go(func() { q.publisher.run(background) })
 	q.ended.Go(func() { q.sweep(background) })
 	return q, nil
 }
@@ -136,7 +140,7 @@ func (q *Queue) create(ctx context.Context) (err error) {
 		return kv
 	}
 	q.work = stream(jetstream.StreamConfig{Name: workStream, Subjects: []string{workRoot + ">"}, Retention: jetstream.WorkQueuePolicy,
-		Duplicates: seen, Description: "runs that are to be made; a message goes when its run has ended"})
+		Duplicates: seen, AllowAtomicPublish: true, Description: "runs that are to be made; a message goes when its run has ended"})
 	q.events = stream(jetstream.StreamConfig{Name: eventStream, Subjects: []string{eventRoot + ">"}, MaxAge: q.o.Keep, Duplicates: seen,
 		Description: "what happened to each run"})
 	q.dead = stream(jetstream.StreamConfig{Name: deadStream, Subjects: []string{deadRoot + ">"}, MaxMsgsPerSubject: 1, Duplicates: seen,

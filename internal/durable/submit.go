@@ -67,12 +67,8 @@ func (q *Queue) push(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	ack, err := q.js.Publish(ctx, r.lane().subject(r.ID), data, jetstream.WithMsgID(turnID(r)))
-	if err != nil {
+	if err := q.publisher.send(ctx, r.lane().subject(r.ID), turnID(r), data); err != nil {
 		return err
-	}
-	if ack.Duplicate {
-		return errTwice
 	}
 	q.index.put(r, 0)
 	return q.nc.Publish(wakeTopic, nil)
