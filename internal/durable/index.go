@@ -22,7 +22,11 @@ type entry struct {
 	Record
 	revision uint64        // of the key; 0: it is only in the work stream
 	moved    chan struct{} // closed when the run changes; nil: nobody waits for that
+	run      []byte        // Record.Run, while it has not ended and is short: those who wait for it look at it often
 }
+
+// shortRun is the longest Record.Run that the index keeps.
+const shortRun = 4 << 10
 
 func newIndex() *index {
 	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{},
@@ -43,7 +47,9 @@ func (x *index) put(r Record, revision uint64) {
 	default:
 		x.leave(e)
 	}
-	e.Record, e.revision = x.lean(r), revision
+	if e.Record, e.revision, e.run = x.lean(r), revision, nil; !r.State.Ended() && len(r.Run) <= shortRun {
+		e.run = r.Run
+	}
 	x.enter(e)
 	x.tell(e)
 }
@@ -121,6 +127,18 @@ func (x *index) get(owner, id string) (r Record, revision uint64, ok bool) {
 		return e.Record, e.revision, true
 	}
 	return r, 0, false
+}
+
+// whole is get with Record.Run. It finds only those whose Run is kept here.
+func (x *index) whole(owner, id string) (r Record, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.of(owner, id); e != nil && e.run != nil {
+		r = e.Record
+		r.Run = e.run
+		return r, true
+	}
+	return r, false
 }
 
 // find is get for those who do not know the owner.

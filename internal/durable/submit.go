@@ -96,6 +96,14 @@ func (q *Queue) Get(ctx context.Context, owner, id string) (Record, error) {
 	return r, err
 }
 
+// Look returns a run without its Options, Changes and Digest. It asks the queue only where this process does not know all the rest.
+func (q *Queue) Look(ctx context.Context, owner, id string) (Record, error) {
+	if r, ok := q.index.whole(owner, id); ok {
+		return r, nil
+	}
+	return q.Get(ctx, owner, id)
+}
+
 // read returns a run with the revision of its key; 0: it waits, and has none.
 func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision uint64, err error) {
 	for try := 0; ; try++ {
@@ -106,7 +114,7 @@ func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision 
 		if !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return r, 0, err
 		}
-		m, err := q.work.GetLastMsgForSubject(ctx, workRoot+"*."+owner+".*."+id)
+		m, err := q.work.GetLastMsgForSubject(ctx, q.place(owner, id))
 		switch {
 		case err == nil:
 			return r, 0, jsonOf(m.Data, &r)
@@ -116,6 +124,14 @@ func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision 
 			return r, 0, ErrNotFound
 		}
 	}
+}
+
+// place is the subject of a run's message, as far as it is known.
+func (q *Queue) place(owner, id string) string {
+	if known, revision, ok := q.index.get(owner, id); ok && revision == 0 { // it was not moved
+		return known.lane().subject(id)
+	}
+	return workRoot + "*." + owner + ".*." + id
 }
 
 func jsonOf(data []byte, v any) error {

@@ -56,7 +56,7 @@ func (s *Studio) Get(ctx context.Context, c Caller, id string) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	full, err := s.o.Queue.Get(ctx, r.Owner, id)
+	full, err := s.o.Queue.Look(ctx, r.Owner, id)
 	if err != nil {
 		return Run{}, explain(err)
 	}

@@ -8,7 +8,10 @@ from playwright.sync_api import expect
 
 from case import PageTest
 from kit import Browser, Server, circle, png
-from test_own import TestStyles, TestToken  # run with these
+from test_own import TestStyles, TestToken
+
+for own in (TestStyles, TestToken):
+    own.__module__ = __name__  # so that setUpModule is theirs, too
 
 
 class TestMaking(PageTest):

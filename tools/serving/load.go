@@ -53,7 +53,7 @@ const (
 	leastRate  = 500                   // runs accepted a second
 )
 
-// load has many clients use a server: each submits small runs, looks at them, follows them, and fetches their pictures.
+// load has many clients use a server that has loaded its model: each submits small runs, looks at them, follows them, and fetches their pictures.
 func load(ctx context.Context, o options) error {
 	addr, err := freeAddress()
 	if err != nil {
@@ -64,6 +64,9 @@ func load(ctx context.Context, o options) error {
 		return err
 	}
 	defer s.kill()
+	if _, err := one(ctx, s.url, "first", map[string]any{"prompt": "a red circle", "num_images": 1}); err != nil {
+		return err // the model is loaded now
+	}
 	all := &times{by: map[string][]time.Duration{}, statuses: map[int]int{}}
 	length := time.Duration(o.minutes * float64(time.Minute))
 	working, stop := context.WithTimeout(ctx, length)
