@@ -409,15 +409,13 @@ dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float* hidden
 
 dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, size_t out_count, char* msg,
                        size_t msg_cap) {
-    return compute(model, msg, msg_cap,
-                   [&](Model& m) {
-                       const dg_unet_input input = read_struct(in, "dg_unet_input");
-                       if (input.features != nullptr && input.features->model != model) {
-                           fail(DG_ERR_ARGUMENT, "features: were made for another model");
-                       }
-                       m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features, out,
-                                   out_count);
-                   });
+    return compute(model, msg, msg_cap, [&](Model& m) {
+        const dg_unet_input input = read_struct(in, "dg_unet_input");
+        if (input.features != nullptr && input.features->model != model) {
+            fail(DG_ERR_ARGUMENT, "features: were made for another model");
+        }
+        m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features, out, out_count);
+    });
 }
 
 dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, size_t msg_cap) {

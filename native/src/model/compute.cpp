@@ -181,7 +181,7 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, float* out, s
         contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context);
         const int64_t texts = contexts.back().distinct();
         LaneCall call;
-        call.key   = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
+        call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0});
         if (features == nullptr) {
             call.build =

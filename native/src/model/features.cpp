@@ -49,7 +49,7 @@ void Features::allocate(const std::string& what, std::vector<FeatureShape> shape
     if (buffer_ == nullptr) {
         out_of_memory(purpose, bytes, worker.device().id);
     }
-    held_   = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
+    held_ = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
     shapes_ = std::move(shapes);
     what_   = what;
     id_     = ++rooms;
@@ -70,7 +70,7 @@ ggml_tensor* Features::rows(ggml_context* ctx, size_t i, int64_t first, int64_t 
 std::vector<FeatureShape> Model::feature_shapes(const FeatureUse& use, int64_t height, int64_t width,
                                                 int64_t tokens) const {
     std::vector<FeatureShape> shapes;
-    const Worker& worker = *components_[kUnet].worker;
+    const Worker& worker      = *components_[kUnet].worker;
     const BuildFunction build = [&](GraphBuilder& g) {
         Unet::Keep keep;
         keep.kind   = use.keep;
@@ -94,13 +94,11 @@ void Model::check_features(const FeatureUse& use) const {
 void Model::prepare_features(Features& features, const FeatureUse& use, const dg_unet_input& in) {
     check_features(use);
     // Results depend on the axes that wrap around; a graph of other axes may not go on with them.
-    const std::string what =
-        shape_key("features", {use.keep, use.branch, in.batch, in.height, in.width, wrap_});
+    const std::string what = shape_key("features", {use.keep, use.branch, in.batch, in.height, in.width, wrap_});
     if (use.use != DG_FEATURES_STORE) {
         if (!features.holds(what)) {
             fail(DG_ERR_ARGUMENT, "features: nothing is stored for %lld rows of %lld x %lld cells; store first",
-                 static_cast<long long>(in.batch), static_cast<long long>(in.width),
-                 static_cast<long long>(in.height));
+                 static_cast<long long>(in.batch), static_cast<long long>(in.width), static_cast<long long>(in.height));
         }
         return;
     }
@@ -157,7 +155,8 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 const FeatureShape& s = shapes.at(0);
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
-            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), false, nullptr, &keep));
+            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), false, nullptr,
+                                  &keep));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

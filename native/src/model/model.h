@@ -163,7 +163,8 @@ private:
     BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                   int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
                                   const AdapterStack* stack) const;
-    std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width, int64_t tokens) const;
+    std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width,
+                                             int64_t tokens) const;
     void check_features(const FeatureUse& use) const;
     void prepare_features(Features& features, const FeatureUse& use, const dg_unet_input& in);
     size_t features_size(const dg_compute_query& query) const;

@@ -259,7 +259,7 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
 }
 
 ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
-    Keep* keep             = in.context.keep != nullptr && in.context.keep->kind == DG_KEEP_DEEP ? in.context.keep : nullptr;
+    Keep* keep = in.context.keep != nullptr && in.context.keep->kind == DG_KEEP_DEEP ? in.context.keep : nullptr;
     const size_t branch    = keep == nullptr ? skips() : static_cast<size_t>(keep->branch);
     const bool shallow     = keep != nullptr && keep->reuse;
     ggml_tensor* time      = in.guidance == nullptr ? in.time : linear(g, guidance_, in.guidance, in.time);

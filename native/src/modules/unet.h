@@ -99,7 +99,8 @@ private:
 
     ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const;
     ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
-    ggml_tensor* read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
+    ggml_tensor* read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
+                            int64_t heads) const;
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
                        const Context& context) const;
 
