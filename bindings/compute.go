@@ -80,10 +80,12 @@ type UNetInput struct {
 	Keep          int32    // which results of layers Features has
 	FeaturesUse   int32
 	Branch        int64
+	OnDevice      uintptr // set by UNetEval
 }
 
-// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width]. features may be nil.
-func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, out []float32) (err error) {
+// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width]. features, and residuals on the device, may be
+// nil.
+func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, residuals *Residuals, out []float32) (err error) {
 	const op = "dg_unet_eval"
 	if features != nil {
 		if features.handle == 0 {
@@ -93,6 +95,9 @@ func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, out 
 	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
+	if in.OnDevice, err = residuals.of(op); err != nil {
+		return err
+	}
 	if in.Loras, in.LoraCount, err = uses(op, &pins, loras); err != nil {
 		return err
 	}
@@ -119,11 +124,21 @@ type ControlInput struct {
 	FirstRow      int64 // the one that the first of the N is added to
 	ControlType   int32 // of a Union net
 	Reserved      int32
+	OnDevice      uintptr // set by ControlEvalOnDevice
 }
 
 // ControlEval evaluates a ControlNet once and adds its scaled residuals to rows FirstRow ... FirstRow+N-1 of residuals.
 func (m *Model) ControlEval(in ControlInput, residuals []float32) error {
 	return computeOne(m, "dg_control_eval", m.lib.fn.controlEval, &in, residuals)
+}
+
+// ControlEvalOnDevice is ControlEval with residuals on the device.
+func (m *Model) ControlEvalOnDevice(in ControlInput, residuals *Residuals) (err error) {
+	const op = "dg_control_eval"
+	if in.OnDevice, err = residuals.of(op); err != nil {
+		return err
+	}
+	return computeOne(m, op, m.lib.fn.controlEval, &in, nil)
 }
 
 // VAEPartInfo mirrors dg_vae_part_info: the dimensions of one part of the VAE.

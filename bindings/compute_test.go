@@ -23,6 +23,7 @@ type unet struct {
 	UNetInput
 	sample, timesteps, context, pooled, sizeIDs, residuals []float32
 	loras                                                  []LoRAUse
+	onDevice                                               *Residuals
 }
 
 func unetInputs(batch, height, width, tokens int) (unet, []float32) {
@@ -41,7 +42,7 @@ func (u unet) eval(m *Model, out []float32) error {
 	in.Sample, in.Timesteps, in.Context = Pointer(u.sample), Pointer(u.timesteps), Pointer(u.context)
 	in.Pooled, in.SizeIDs = Pointer(u.pooled), Pointer(u.sizeIDs)
 	in.Residuals, in.ResidualCount = Pointer(u.residuals), int64(len(u.residuals))
-	return m.UNetEval(in, u.loras, nil, out)
+	return m.UNetEval(in, u.loras, nil, u.onDevice, out)
 }
 
 // addOf is what the stand-in adds to image n besides its timestep.

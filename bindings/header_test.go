@@ -32,6 +32,7 @@ type cFunction struct {
 var (
 	commentPattern  = regexp.MustCompile(`(?s)/\*.*?\*/`)
 	spacePattern    = regexp.MustCompile(`\s+`)
+	handlePattern   = regexp.MustCompile(`typedef struct (\w+) \w+;`) // what the caller sees nothing of
 	structPattern   = regexp.MustCompile(`(?s)typedef struct (\w+) \{(.*?)\} (\w+);`)
 	fieldPattern    = regexp.MustCompile(`(\w+)(?:\[\w+\])?$`)
 	enumPattern     = regexp.MustCompile(`(?s)\benum\s*\w*\s*\{(.*?)\}`)
@@ -95,8 +96,7 @@ func parseHeader(t *testing.T, text string) header {
 	}
 	// What the patterns do not match must not go unseen.
 	for what, counts := range map[string][2]int{
-		"structs": {strings.Count(text, "typedef struct dg_") - strings.Count(text, "typedef struct dg_model dg_model;") - strings.Count(text, "typedef struct dg_lora dg_lora;") -
-			strings.Count(text, "typedef struct dg_features dg_features;"), len(h.structs)},
+		"structs":   {strings.Count(text, "typedef struct dg_") - len(handlePattern.FindAllString(text, -1)), len(h.structs)},
 		"functions": {strings.Count(text, "DG_API ") - strings.Count(text, "#define DG_API "), len(h.functions)},
 	} {
 		if counts[0] != counts[1] || counts[0] == 0 {

@@ -35,6 +35,35 @@ func TestControlNet(t *testing.T) {
 		"added to the second row")
 }
 
+// TestResidualsOnTheDevice: they are added to, taken, zeros again and freed once.
+func TestResidualsOnTheDevice(t *testing.T) {
+	base, net := openFake(t, fake(t)), openNetwork(t, "controlnet")
+	kept, err := base.NewResiduals(1, 1, 1)
+	require.NoError(t, err)
+	in := ControlInput{Batch: 1, Height: 1, Width: 1, ContextTokens: 1, Sample: &make([]float32, 4)[0], Timesteps: &[]float32{5}[0],
+		Context: &make([]float32, 8)[0], Pooled: &make([]float32, 5)[0], SizeIDs: &make([]float32, 6)[0], Hint: &[]float32{3, 0}[0],
+		HintBatch: 1, Scales: &[]float32{1, 0.5, 0.25}[0], ScaleCount: 3, ResidualRows: 1}
+	require.NoError(t, net.ControlEvalOnDevice(in, kept))
+	require.NoError(t, net.ControlEvalOnDevice(in, kept))
+	unet, out := unetInputs(1, 1, 1, 1)
+	require.NoError(t, unet.eval(base, out))
+	plain := out[0]
+	unet.onDevice = kept
+	require.NoError(t, unet.eval(base, out))
+	require.Equal(t, plain+4, out[0])
+	require.NoError(t, kept.Clear())
+	require.NoError(t, unet.eval(base, out))
+	require.Equal(t, plain, out[0])
+
+	require.NoError(t, kept.Free())
+	require.NoError(t, kept.Free())
+	require.ErrorContains(t, unet.eval(base, out), "the residuals are freed")
+	require.ErrorContains(t, net.ControlEvalOnDevice(in, kept), "the residuals are freed")
+	require.ErrorContains(t, kept.Clear(), "the residuals are freed")
+	_, err = base.NewResiduals(9, 1, 1)
+	require.ErrorIs(t, err, ErrOutOfMemory)
+}
+
 func TestUNetTakesResiduals(t *testing.T) {
 	m := openFake(t, fake(t))
 	in, out := unetInputs(2, 4, 2, 1)

@@ -20,8 +20,8 @@ type twoOutputs[T any] = func(model uintptr, in *T, out *float32, outCount uintp
 	msg *byte, msgCap uintptr) int32
 
 // tableFuncs holds one variable for every function of daguerre.h. Its C name follows from the variable's: vaeEncode calls
-// dg_vae_encode. The first variables are those that judge a library. A dg_model* and a dg_lora* are numbers here: they are C memory,
-// which Go neither moves nor looks at.
+// dg_vae_encode. The first variables are those that judge a library. The handles dg_model*, dg_lora* and dg_residuals* are numbers here:
+// they are C memory, which Go neither moves nor looks at.
 type tableFuncs struct {
 	// DG_API int32_t dg_abi_version(void);
 	abiVersion func() int32
@@ -73,6 +73,13 @@ type tableFuncs struct {
 	// DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count, char*
 	// msg, size_t msg_cap);
 	controlEval oneOutput[ControlInput]
+	// DG_API dg_status dg_residuals_new(dg_model* model, int64_t rows, int64_t height, int64_t width, dg_residuals** out, char* msg,
+	// size_t msg_cap);
+	residualsNew func(model uintptr, rows, height, width int64, out *uintptr, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_residuals_clear(dg_residuals* residuals, char* msg, size_t msg_cap);
+	residualsClear func(residuals uintptr, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap);
+	residualsFree func(residuals *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
 	// size_t out_count, char* msg, size_t msg_cap);
 	upscale pictureFunc

@@ -24,8 +24,8 @@ var goTypes = map[string]reflect.Type{
 	"uint8_t*": reflect.TypeFor[*byte](), "const uint8_t*": reflect.TypeFor[*byte](),
 	"dg_model*": reflect.TypeFor[uintptr](), "const dg_model*": reflect.TypeFor[uintptr](),
 	"dg_lora*": reflect.TypeFor[uintptr](), "const dg_lora*": reflect.TypeFor[uintptr](), "dg_lora**": reflect.TypeFor[*uintptr](),
-	"dg_features**": reflect.TypeFor[*uintptr](),
-	"int64_t*":      reflect.TypeFor[*int64](), "const int64_t*": reflect.TypeFor[*int64](), "double": reflect.TypeFor[float64](),
+	"dg_features**": reflect.TypeFor[*uintptr](), "dg_residuals*": reflect.TypeFor[uintptr](), "dg_residuals**": reflect.TypeFor[*uintptr](),
+	"int64_t*": reflect.TypeFor[*int64](), "const int64_t*": reflect.TypeFor[*int64](), "double": reflect.TypeFor[float64](),
 	"dg_model**": reflect.TypeFor[*uintptr](), "dg_log_callback": reflect.TypeFor[uintptr](),
 }
 

@@ -41,7 +41,7 @@ static_assert(__cplusplus >= 201703L); int main() { return std::optional<int>(0)
 
 check_vulkan() {
     check_tool glslc 0.0 --version "apt install glslc, or the Vulkan SDK (package shaderc elsewhere)"
-    if [ -z "$target" ] && ! ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so ' && [ -z "${VULKAN_SDK:-}" ]; then
+    if [ -z "$target" ] && ! ldconfig -p 2>/dev/null | grep 'libvulkan\.so ' >/dev/null && [ -z "${VULKAN_SDK:-}" ]; then
         need "libvulkan.so to link against is missing" "apt install libvulkan-dev, or the Vulkan SDK and VULKAN_SDK set"
     fi
     # Where they are missing, ggml-vulkan.cpp fails, and only after all shaders are compiled.

@@ -62,6 +62,9 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 			return err
 		}
 	}
+	if in.OnDevice != nil && in.Residuals != nil {
+		return Invalid("on_device", "there are residuals on the host, too")
+	}
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
 	}
@@ -143,6 +146,12 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	}
 	if in.FirstRow < 0 || in.FirstRow > rows-n {
 		return 0, Invalid("first_row", "%d rows from %d on are not among %d", n, in.FirstRow, rows)
+	}
+	if in.OnDevice != nil {
+		if residuals > 0 {
+			return 0, Invalid("on_device", "there are residuals on the host, too")
+		}
+		return rows, nil
 	}
 	if want, ok := product(rows, u.ResidualCount(1, h, w)); !ok || residuals != want {
 		return 0, Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", residuals, rows, w, h, want)

@@ -361,12 +361,16 @@ func (e *estimator) denoise() {
 	for _, name := range e.job.Controls {
 		e.controlBuffer(name)
 	}
+	if len(e.job.Controls) > 0 {
+		h, w := e.cells()
+		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, e.model.residualBytes(e.job.rows(e.batch, e.strategy), h, w))
+	}
 	if e.job.Previews && e.model.has(OwnerTAESD) {
 		h, w := e.cells()
 		e.buffer(VAEDecoder, Query{Owner: OwnerTAESD, Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w})
 		e.add(HostID, "", "", UseHost, pixelBytes(e.job.Width, e.job.Height))
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job,
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.batch)+finishedBytes(e.job,
 		e.unfinished()))
 	e.scratchOf(OwnerModel, UNet)
 }
@@ -381,7 +385,7 @@ func (e *estimator) refine() {
 	if e.strategy.Name == Resident { // the base keeps its buffer beside the refiner's
 		e.unetBuffer(OwnerModel)
 	}
-	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.strategy, e.batch)+finishedBytes(e.job,
+	e.add(HostID, "", "", UseHost, e.model.latentBytes(e.job, e.batch)+e.model.inputBytes(e.job, e.batch)+finishedBytes(e.job,
 		e.unfinished()))
 	e.scratchOf(OwnerRefiner, UNet, TextEncoder, TextEncoder2)
 }

@@ -56,6 +56,36 @@ func TestAdaptersInTheEstimate(t *testing.T) {
 	assert.Equal(t, map[string]int64{"cpu": 3 << 20, "vulkan:0": 5 << 20}, on, "kept on the host, applied on the device")
 }
 
+// TestResidualsInTheEstimate: what ControlNets add to is on the UNet's device, as large as it is, while that computes.
+func TestResidualsInTheEstimate(t *testing.T) {
+	const one = 4 * (320*(3*128*128+64*64) + 640*(2*64*64+32*32) + 1280*(2*32*32+32*32))
+	plain := square(1024, 1)
+	with := plain
+	with.Controls = []string{"canny"}
+	for _, device := range []string{"cpu", "vulkan:0"} {
+		for _, c := range []struct {
+			strategy Strategy
+			rows     int64
+		}{{Strategy{Name: Resident}, 2}, {Strategy{Name: Resident, Separate: true}, 1}} {
+			of := func(j Job, stage string) int64 {
+				b, err := Estimate(sdxl(device), j, c.strategy, 0, 1, sdxlCompute)
+				require.NoError(t, err)
+				var n int64
+				for _, s := range b.Stages {
+					for _, i := range s.Items {
+						if s.Name == stage && i.Owner == OwnerModel && i.Use == UseCompute && i.Device == device {
+							n += i.Bytes
+						}
+					}
+				}
+				return n
+			}
+			assert.EqualValues(t, c.rows*one, of(with, StageDenoise)-of(plain, StageDenoise), "%s %+v", device, c.strategy)
+			assert.Zero(t, of(with, StageDecode)-of(plain, StageDecode))
+		}
+	}
+}
+
 func TestGraphsGoByTheirWeights(t *testing.T) {
 	m := sdxl("cpu")
 	shape := m.Shapes[OwnerModel]

@@ -42,28 +42,21 @@ func (m Model) latentBytes(j Job, batch int) int64 {
 	return 6 * one * int64(batch)
 }
 
-// inputBytes is what the UNet is told: context for every row, samples, and ControlNets' residuals twice, in Go and native.
-func (m Model) inputBytes(j Job, _ Strategy, batch int) int64 {
+// inputBytes is what the UNet is told: context for every row, and samples.
+func (m Model) inputBytes(j Job, batch int) int64 {
 	shape := m.Shapes[OwnerModel]
-	unit := max(shape.Downscale, 1)
 	rows := int64((1 + max(j.Parts, 1)) * batch)
 	if !j.Guidance {
 		rows = int64(batch)
 	}
 	row := int64(tokensPerChunk*max(j.Chunks, 1)) * int64(shape.ContextDim) * 4
-	n := goGarbage*rows*row + int64(max(j.Texts, 1)-1)*rows*row // the texts of other steps wait
-	if len(j.Controls) == 0 {
-		return n
-	}
-	h, w := int64(j.Height/unit), int64(j.Width/unit)
-	var residuals int64
-	for l, c := range shape.Channels {
-		residuals += 4 * int64(c) * h * w
-		if l+1 < len(shape.Channels) {
-			h, w = (h+1)/2, (w+1)/2
-		}
-	}
-	return n + 2*4*rows*residuals
+	return goGarbage*rows*row + int64(max(j.Texts, 1)-1)*rows*row // the texts of other steps wait
+}
+
+// residualBytes is what ControlNets add to so many rows, on the UNet's device.
+func (m Model) residualBytes(rows, height, width int) int64 {
+	s := m.Shapes[OwnerModel]
+	return 4 * int64(backend.UNetInfo{Channels: s.Channels, Resnets: s.Resnets}.ResidualCount(rows, height, width))
 }
 
 // pixelBytes is one picture on its way through the VAE: float32 pixels as they come and as they are handed on, and 8 bits.

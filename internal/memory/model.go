@@ -55,6 +55,7 @@ type Model struct {
 // Shape is what work buffers depend on besides the size of a picture.
 type Shape struct {
 	Channels     []int // of the UNet, by level
+	Resnets      []int // on the way down, by level
 	Depth        []int // of its attention, by level
 	Downscale    int   // pixels per latent cell and side
 	ContextDim   int

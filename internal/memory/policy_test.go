@@ -21,8 +21,8 @@ func sdxl(device string) Model {
 	}
 	return Model{Threads: 2, Process: 60 * mib, Parts: []Part{part(TextEncoder, 235), part(TextEncoder2, 1325), part(UNet, 4900),
 		part(VAEEncoder, 65), part(VAEDecoder, 95)},
-		Shapes: map[string]Shape{OwnerModel: {Channels: []int{320, 640, 1280}, Depth: []int{0, 2, 10}, Downscale: 8, ContextDim: 2048,
-			Latents: 4}}}
+		Shapes: map[string]Shape{OwnerModel: {Channels: []int{320, 640, 1280}, Resnets: []int{2, 2, 2}, Depth: []int{0, 2, 10}, Downscale: 8,
+			ContextDim: 2048, Latents: 4}}}
 }
 
 // sdxlCompute is about what SDXL's graphs take.

@@ -39,7 +39,7 @@ func (p *Planner) addFitted(owner string, cfg backend.ModelConfig) (backend.Mode
 		unet = &control.UNet
 	}
 	if unet != nil {
-		s.Channels, s.ContextDim = unet.Channels, unet.ContextDim
+		s.Channels, s.Resnets, s.ContextDim = unet.Channels, unet.Resnets, unet.ContextDim
 		for _, depths := range unet.DownDepth {
 			s.Depth = append(s.Depth, slices.Max(append([]int{0}, depths...)))
 		}

@@ -50,6 +50,7 @@ type Batch struct {
 	given        *given        // nil: nothing but noise
 	soft         progress      // of the schedule, for soft masks
 	span         span          // of the schedule, for parts of its steps
+	residuals    *residuals    // of this loop's ControlNets
 }
 
 // NewBatch seeds the generators of pictures and prepares their first loop. channels is that of the latents.

@@ -88,11 +88,20 @@ func (c *Control) acts(i, n int) bool {
 	return float64(i)/float64(n) >= c.spec.Start && float64(i+1)/float64(n) <= c.spec.End
 }
 
+// nets are the batch's ControlNets.
+func (b *Batch) nets() []models.Model {
+	var nets []models.Model
+	for _, c := range b.lead().Controls {
+		nets = append(nets, c.net)
+	}
+	return nets
+}
+
 // control sums up what the nets that act in evaluation i add to input k, or leaves nil there. Nets belong to the base: a refiner has
 // another UNet.
 func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32, i int) error {
 	in := &g.inputs[k]
-	in.Residuals = nil
+	in.Residuals, in.OnDevice = nil, nil
 	if g.refiner {
 		return nil
 	}
@@ -112,10 +121,15 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 		if first == rows || !c.acts(i, b.controlSteps) {
 			continue
 		}
-		if in.Residuals == nil {
-			in.Residuals = g.residualsOf(k, b)
+		if in.Residuals == nil && in.OnDevice == nil {
+			var err error
+			if in.Residuals, in.OnDevice, err = b.residuals.zeros(rows, b.Height, b.Width); err != nil {
+				return err
+			}
 		}
-		if err := c.net.ControlNet(ctx, c.input(in, b, scaled, first), in.Residuals); err != nil {
+		asked := c.input(in, b, scaled, first)
+		asked.OnDevice = in.OnDevice
+		if err := c.net.ControlNet(ctx, asked, in.Residuals); err != nil {
 			return fmt.Errorf("ControlNet %s: %w", models.Name(c.spec.Path), err)
 		}
 	}
@@ -144,17 +158,4 @@ func rowsFrom(t backend.Tensor, first int) backend.Tensor {
 	per := len(t.Data) / shape[0]
 	shape[0] -= first
 	return backend.Tensor{Shape: shape, Data: t.Data[first*per:]}
-}
-
-// residualsOf returns the zeroed buffer for the residuals of input k.
-func (g *guided) residualsOf(k int, b *Batch) []float32 {
-	if g.residuals == nil {
-		g.residuals = make([][]float32, len(g.inputs))
-	}
-	if g.residuals[k] == nil {
-		g.residuals[k] = make([]float32, g.model.Info.UNet.ResidualCount(g.inputs[k].Sample.Shape[0], b.Height, b.Width))
-	} else {
-		clear(g.residuals[k])
-	}
-	return g.residuals[k]
 }

@@ -26,17 +26,16 @@ type Watcher interface {
 
 // guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its buffers are made once for a batch.
 type guided struct {
-	model     models.Model
-	refiner   bool
-	watch     Watcher
-	inputs    []backend.UNetInput // one of all rows, or one for each N of them
-	output    []float32           // of all rows: negative half first
-	parts     int                 // of the positive half, that AND joins: each has N rows
-	guidance  bool
-	residuals [][]float32       // of ControlNets, for each input; made when first needed
-	loras     []backend.LoRAUse // of this step
-	guide     *guide            // of this loop
-	kept      []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
+	model    models.Model
+	refiner  bool
+	watch    Watcher
+	inputs   []backend.UNetInput // one of all rows, or one for each N of them
+	output   []float32           // of all rows: negative half first
+	parts    int                 // of the positive half, that AND joins: each has N rows
+	guidance bool
+	loras    []backend.LoRAUse // of this step
+	guide    *guide            // of this loop
+	kept     []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
 }
 
 // halves says which halves of guidance are evaluated.

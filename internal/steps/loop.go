@@ -21,7 +21,9 @@ type Loop struct {
 
 // Denoise runs the batch's loop on a model's UNet: for every evaluation it scales the input, asks the UNet, guides, steps, and puts back
 // what a mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
-func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) error {
+func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) (err error) {
+	b.residuals = newResiduals(m, b.nets())
+	defer func() { err = errors.Join(err, b.residuals.close()) }()
 	e := &evaluator{Loop: l, how: &guide{}, b: b, model: m, refiner: refiner}
 	defer e.close()
 	steps := b.lead().Steps

@@ -454,6 +454,9 @@ DG_API dg_status dg_features_new(dg_model* model, dg_features** out, char* msg, 
 /* Frees them and sets *features to NULL; freeing NULL is allowed. */
 DG_API dg_status dg_features_free(dg_features** features, char* msg, size_t msg_cap);
 
+/* Residuals on the device of a model's UNet. ControlNets on the same device add to them, so that nothing passes through the host. */
+typedef struct dg_residuals dg_residuals;
+
 typedef struct dg_unet_input {
     size_t struct_size;
     int64_t batch; /* N >= 1 */
@@ -474,6 +477,7 @@ typedef struct dg_unet_input {
     int32_t keep; /* DG_KEEP_* */
     int32_t features_use; /* DG_FEATURES_* */
     int64_t branch; /* DG_KEEP_DEEP: 0 to the number of skips - 1; otherwise 0 */
+    const dg_residuals* on_device; /* residuals on the device, for N rows, instead of those above; NULL: none */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -507,11 +511,22 @@ typedef struct dg_control_input {
     int64_t first_row; /* the one that the first of the N is added to */
     int32_t control_type; /* Union nets: which of its kinds the hint is of; otherwise 0 */
     int32_t reserved;
+    dg_residuals* on_device; /* what is added to, instead of the host's residuals; NULL: those */
 } dg_control_input;
 
-/* One evaluation. ADDS the scaled residuals to rows first_row .. first_row+N-1 of residuals, so that several nets sum. */
+/* One evaluation. ADDS the scaled residuals to rows first_row .. first_row+N-1 of residuals, so that several nets sum. With in->on_device,
+ * residuals is NULL and residual_count 0. */
 DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
                                  char* msg, size_t msg_cap);
+
+/* Zeros for `rows` rows of latents of height x width cells, on the device of the model's UNet. The caller frees them before the model,
+ * and does not use them beside a call of a model. */
+DG_API dg_status dg_residuals_new(dg_model* model, int64_t rows, int64_t height, int64_t width, dg_residuals** out,
+                                  char* msg, size_t msg_cap);
+/* Zeros once more, for the next evaluation. */
+DG_API dg_status dg_residuals_clear(dg_residuals* residuals, char* msg, size_t msg_cap);
+/* May be called again. */
+DG_API dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap);
 
 /* pixels [N,3,H,W] in [0,1] -> [N,3,scale*H,scale*W], not clamped. */
 DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <sstream>
 #include <string>
@@ -38,6 +39,11 @@ struct dg_features {
     dg::Features features;
 };
 
+// Residuals on the device of a model's UNet. They must be freed before the model.
+struct dg_residuals {
+    std::unique_ptr<dg::Residuals> residuals;
+};
+
 namespace dg {
 
 // The object behind a pointer that the caller gave.
@@ -57,6 +63,10 @@ const AdapterPtr& adapter_of(const dg_lora* lora, const Model& model) {
 }
 
 namespace {
+
+const Residuals* residuals_of(const dg_residuals* on_device) {
+    return on_device != nullptr ? on_device->residuals.get() : nullptr;
+}
 
 std::atomic<int64_t> live_handles{0};
 
@@ -414,7 +424,8 @@ dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, siz
         if (input.features != nullptr && input.features->model != model) {
             fail(DG_ERR_ARGUMENT, "features: were made for another model");
         }
-        m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features, out, out_count);
+        m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features,
+                    residuals_of(input.on_device), out, out_count);
     });
 }
 
@@ -445,8 +456,33 @@ dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_
 
 dg_status dg_control_eval(dg_model* model, const dg_control_input* in, float* residuals, size_t residual_count,
                           char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap,
-                   [&](Model& m) { m.control_eval(read_struct(in, "dg_control_input"), residuals, residual_count); });
+    return compute(model, msg, msg_cap, [&](Model& m) {
+        const dg_control_input input = read_struct(in, "dg_control_input");
+        m.control_eval(input, residuals_of(input.on_device), residuals, residual_count);
+    });
+}
+
+dg_status dg_residuals_new(dg_model* model, int64_t rows, int64_t height, int64_t width, dg_residuals** out, char* msg,
+                           size_t msg_cap) {
+    return compute(model, msg, msg_cap, [&](Model& m) {
+        given(out, "out") = nullptr;
+        *out              = new dg_residuals{m.new_residuals(rows, height, width)};
+        live_handles++;
+    });
+}
+
+dg_status dg_residuals_clear(dg_residuals* residuals, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] { given(residuals, "residuals").residuals->clear(); });
+}
+
+dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap) {
+    return guard(msg, msg_cap, [&] {
+        if (residuals != nullptr && *residuals != nullptr) {
+            delete *residuals;
+            *residuals = nullptr;
+            live_handles--;
+        }
+    });
 }
 
 dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,

@@ -270,6 +270,11 @@ static void test_null_handles(void) {
     REFUSED(dg_compute_lanes(NULL, &query, &lanes, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_compute_held(NULL, &bytes, msg, CAP), DG_ERR_ARGUMENT, "model");
     REFUSED(dg_compute_release(NULL, msg, CAP), DG_ERR_ARGUMENT, "model");
+    dg_residuals* kept = NULL;
+    REFUSED(dg_residuals_new(NULL, 1, 8, 8, &kept, msg, CAP), DG_ERR_ARGUMENT, "model");
+    REFUSED(dg_residuals_clear(kept, msg, CAP), DG_ERR_ARGUMENT, "residuals");
+    CHECK(dg_residuals_free(&kept, msg, CAP) == DG_OK);
+    CHECK(dg_residuals_free(NULL, msg, CAP) == DG_OK);
     CHECK(dg_live_handles() == 0);
 }
 

@@ -57,7 +57,7 @@ type Model interface {
 	// The result is the same in every step.
 	EncodeHint(ctx context.Context, pixels Tensor) (Tensor, error)
 	// ControlNet evaluates a ControlNet once. It adds the scaled result to in.Rows rows of residuals, from in.FirstRow on, so
-	// that several nets add up.
+	// that several nets add up. With in.OnDevice it adds to those, and residuals is nil.
 	ControlNet(ctx context.Context, in ControlInput, residuals []float32) error
 	// Upscale enlarges pixels [N, 3, H, W] in [0, 1] to [N, 3, Scale*H, Scale*W], not clamped.
 	Upscale(ctx context.Context, pixels Tensor) (Tensor, error)

@@ -26,6 +26,7 @@ type UNetInput struct {
 	Residuals []float32 // of ControlNets, ResidualCount values for N rows; nil: none
 	LoRAs     []LoRAUse // adapters; only their targets in this component count
 	Kept      Kept      // of a FeatureModel: results of layers that evaluations share
+	OnDevice  Residuals // of a ResidualModel, for N rows, instead of Residuals; nil: none
 }
 
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.
@@ -40,4 +41,5 @@ type ControlInput struct {
 	Type      int       // of a Union net: the kind of the hint
 	Rows      int       // how many rows the residuals have; 0: N
 	FirstRow  int       // the row of the residuals that the first of the N is added to
+	OnDevice  Residuals // what is added to, of a ResidualModel, instead of the host's; nil: those
 }

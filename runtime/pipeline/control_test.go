@@ -65,6 +65,32 @@ func TestControlRanges(t *testing.T) {
 	}
 }
 
+// TestControlKeepsResiduals: nets on the UNet's device add to residuals there, and the UNet takes them; without nets there are none.
+func TestControlKeepsResiduals(t *testing.T) {
+	b := &fake.Backend{}
+	p := openFake(t, b)
+	r := small("a red circle")
+	generate(t, p, r)
+	r.ControlNets = []request.ControlNet{controlOf("net"), controlOf("second")}
+	r.ControlNets[0].End = 0.5
+	r.ControlNets[1].End = 0.75
+	calls := len(b.Calls())
+	for _, c := range b.Calls() {
+		assert.False(t, c.OnDevice)
+	}
+	generate(t, p, r)
+	var kept []bool
+	for _, c := range b.Calls()[calls:] {
+		switch c.Op {
+		case fake.OpControlNet:
+			assert.True(t, c.OnDevice)
+		case fake.OpUNet:
+			kept = append(kept, c.OnDevice)
+		}
+	}
+	assert.Equal(t, []bool{true, true, true, false}, kept, "in the last step no net acts")
+}
+
 // TestControlWeights: nets sum, and a weight of 0 is as without the net.
 func TestControlWeights(t *testing.T) {
 	p := openFake(t, &fake.Backend{})

@@ -6,6 +6,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,8 +39,16 @@ func golden(t *testing.T, name string) npy.Array {
 
 func openNano(t *testing.T, precision backend.Precision) *Pipeline {
 	t.Helper()
-	// One thread: the graphs are small, and on a busy machine threads wait for each other longer than they compute.
-	p, err := Open(t.Context(), Config{Model: NanoModel, Precision: precision, Threads: 1})
+	return openOn(t, Config{Precision: precision})
+}
+
+// openOn opens a model, nano by default, with one thread: the graphs are small, and on a busy machine threads wait for each other longer
+// than they compute.
+func openOn(t *testing.T, cfg Config) *Pipeline {
+	t.Helper()
+	cfg.Threads = 1
+	cfg.Model = cmp.Or(cfg.Model, NanoModel)
+	p, err := Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p

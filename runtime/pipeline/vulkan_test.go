@@ -36,16 +36,6 @@ func vulkanBackend(t *testing.T) *native.Backend {
 
 var vulkanRequest = request.Request{Prompt: "a red circle on a blue background", Seed: 3, NumInferenceSteps: 6, MaxBatch: 2}
 
-func openOn(t *testing.T, cfg Config) *Pipeline {
-	t.Helper()
-	cfg.Threads = 1
-	cfg.Model = cmp.Or(cfg.Model, NanoModel)
-	p, err := Open(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	return p
-}
-
 func makeOn(t *testing.T, cfg Config, r request.Request) *Result {
 	t.Helper()
 	result, err := openOn(t, cfg).Generate(t.Context(), r)
@@ -296,6 +286,12 @@ func TestVulkanCopies(t *testing.T) {
 	assert.EqualValues(t, 1, after.Downloads-before.Downloads)
 	assert.EqualValues(t, 4*len(out), after.DownloadBytes-before.DownloadBytes)
 	assert.Positive(t, after.PinnedBytes, "the copies pass through memory that the device reads directly")
+}
+
+// TestVulkanControlCopies is TestControlCopies on the device.
+func TestVulkanControlCopies(t *testing.T) {
+	vulkanBackend(t)
+	controlCopies(t, vulkanDevice())
 }
 
 // TestVulkanOffload gives the device less memory than all components take in any way, and the run goes on with parts on the CPU.

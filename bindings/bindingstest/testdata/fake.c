@@ -410,6 +410,37 @@ DG_API dg_status dg_text_encode(dg_model* model, const dg_text_input* in, float*
     return leave(model, DG_OK);
 }
 
+/* Three residuals of two channels, of two rows: what the stand-in's ControlNet gives for latents of 1 x 1. */
+struct dg_residuals {
+    float values[12];
+};
+
+DG_API dg_status dg_residuals_new(dg_model* model, int64_t rows, int64_t height, int64_t width, dg_residuals** out, char* msg,
+                                  size_t msg_cap) {
+    *out = NULL;
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    if (rows > 2 || height > 2 || width > 2) return leave(model, fail(DG_ERR_OUT_OF_MEMORY, "residuals", msg, msg_cap));
+    *out = calloc(1, sizeof(**out));
+    atomic_fetch_add(&live, 1);
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_residuals_clear(dg_residuals* residuals, char* msg, size_t msg_cap) {
+    if (residuals == NULL) return fail(DG_ERR_ARGUMENT, "residuals", msg, msg_cap);
+    memset(residuals->values, 0, sizeof residuals->values);
+    return DG_OK;
+}
+
+DG_API dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap) {
+    (void)msg;
+    (void)msg_cap;
+    if (*residuals != NULL) atomic_fetch_sub(&live, 1);
+    free(*residuals);
+    *residuals = NULL;
+    return DG_OK;
+}
+
 /* out = sample + timestep + the last value of each row of context, pooled and size_ids. timesteps[0]:
  * -1 runs until cancelled, -2 takes 50 ms and does not look at the flag, -3 is out of memory, -4 an
  * engine failure with a message longer than any buffer. */
@@ -440,6 +471,7 @@ DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* o
         float add = in->timesteps[n] + in->context[(n + 1) * in->context_tokens * CONTEXT - 1] +
                     in->pooled[(n + 1) * POOLED - 1] + in->size_ids[(n + 1) * SIZE_IDS - 1];
         if (in->residuals != NULL) add += in->residuals[in->residual_count - 1];
+        if (in->on_device != NULL) add += in->on_device->values[5];
         for (int64_t i = 0; i < cells; i++) out[n * cells + i] = in->sample[n * cells + i] + add;
     }
     model->held = (size_t)(in->batch * cells) * sizeof(float);
@@ -465,6 +497,11 @@ DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, fl
     dg_status status = enter(model, msg, msg_cap);
     if (status != DG_OK) return status;
     int64_t each = 2 * in->height * in->width;
+    if (in->on_device != NULL) { /* as below, for 1 x 1 cells */
+        if (residual_count != 0 || each != 2) return leave(model, fail(DG_ERR_ARGUMENT, "on_device", msg, msg_cap));
+        residuals      = in->on_device->values;
+        residual_count = (size_t)(3 * in->residual_rows * each);
+    }
     if (in->struct_size != sizeof *in || in->scale_count != 3 || residual_count != (size_t)(3 * in->residual_rows * each) ||
         in->first_row + in->batch > in->residual_rows)
         return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));

@@ -112,14 +112,16 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
 }
 
 BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                bool residuals, const AdapterStack* stack) const {
+                                bool residuals, const AdapterStack* stack, const Residuals* on_device,
+                                int64_t first) const {
     return [=](GraphBuilder& g) {
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr, on_device, first));
     };
 }
 
 ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
-                                 int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep) const {
+                                 int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
+                                 const Residuals* on_device, int64_t first) const {
     const UnetDims& d = unet_->dims;
     Unet::Inputs in;
     in.sample       = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
@@ -135,11 +137,15 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
             in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
         }
     }
+    if (on_device != nullptr) {
+        in.residuals = on_device->rows_of(g, first, batch);
+    }
     apply_adapters(g, stack);
     return unet_->build(g, in);
 }
 
-void Model::unet_eval(const dg_unet_input& in, Features* features, float* out, size_t out_count) {
+void Model::unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, float* out,
+                      size_t out_count) {
     use(kUnet, "unet_eval");
     const UnetDims& d = unet_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
@@ -154,6 +160,10 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, float* out, s
     check_pointer("out", out);
     check_count("out", out_count, in.batch * d.out_channels * in.height * in.width);
 
+    if (on_device != nullptr) {
+        check_residuals(*on_device, kUnet, d, in.batch, in.height, in.width);
+        check_count("residuals", static_cast<size_t>(in.residual_count), 0);
+    }
     if (in.residual_count != 0) {
         check_pointer("residuals", in.residuals);
         check_count("residuals", static_cast<size_t>(in.residual_count),
@@ -183,13 +193,16 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, float* out, s
         LaneCall call;
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0});
+        if (on_device != nullptr) {
+            call.key += shape_key(" residuals", {on_device->id(), first});
+        }
         if (features == nullptr) {
-            call.build =
-                unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack);
+            call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack,
+                                    on_device, first);
         } else {
             call.key += shape_key(" features", {features->id(), use.use, first});
             call.build = unet_graph_with(*features, use, first, count, in.height, in.width, in.context_tokens, texts,
-                                         in.residual_count != 0, stack);
+                                         in.residual_count != 0, stack, on_device);
         }
         call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));

@@ -110,7 +110,7 @@ void Model::prepare_features(Features& features, const FeatureUse& use, const dg
 
 BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                      int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                     const AdapterStack* stack) const {
+                                     const AdapterStack* stack, const Residuals* on_device) const {
     const Features* const f = &features;
     return [=](GraphBuilder& g) {
         Unet::Keep keep;
@@ -120,7 +120,7 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
         for (size_t i = 0; keep.reuse && i < f->count(); i++) {
             keep.kept.push_back(f->rows(g.ctx, i, first, batch));
         }
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, on_device, first));
         for (size_t i = 0; i < keep.made.size(); i++) {
             ggml_tensor* to   = f->rows(g.ctx, i, first, batch);
             ggml_tensor* from = keep.made[i];

@@ -13,6 +13,7 @@
 #include "lora/adapter.h"
 #include "model/features.h"
 #include "model/precision.h"
+#include "model/residuals.h"
 #include "modules/controlnet.h"
 #include "modules/esrgan.h"
 #include "modules/taesd.h"
@@ -54,7 +55,8 @@ public:
     void make_room();
 
     void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
-    void unet_eval(const dg_unet_input& in, Features* features, float* out, size_t out_count);
+    void unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, float* out,
+                   size_t out_count);
     void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
     void vae_part_info(int32_t stage, dg_vae_part_info* out) const;
@@ -63,7 +65,9 @@ public:
     size_t residual_count(int64_t rows, int64_t height, int64_t width) const;
     void control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
                       size_t count);
-    void control_eval(const dg_control_input& in, float* residuals, size_t count);
+    void control_eval(const dg_control_input& in, const Residuals* on_device, float* residuals, size_t count);
+    // Zeroed room on the UNet's device. It must not outlive the model.
+    std::unique_ptr<Residuals> new_residuals(int64_t rows, int64_t height, int64_t width);
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
     int32_t compute_lanes(const dg_compute_query& query) const;
@@ -155,14 +159,18 @@ private:
     BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                             bool residuals, const AdapterStack* stack) const;
-    // Declares the inputs of an evaluation and builds it; keep may be NULL.
+                             bool residuals, const AdapterStack* stack, const Residuals* on_device = nullptr,
+                             int64_t first = 0) const;
+    // Declares the inputs of an evaluation and builds it; keep and on_device may be NULL.
     ggml_tensor* declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
-                              int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep) const;
+                              int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
+                              const Residuals* on_device = nullptr, int64_t first = 0) const;
+    void check_residuals(const Residuals& residuals, int index, const UnetDims& dims, int64_t rows, int64_t height,
+                         int64_t width) const;
     // The graph of rows from `first` on that stores or reuses features (features.cpp).
     BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                   int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                  const AdapterStack* stack) const;
+                                  const AdapterStack* stack, const Residuals* on_device) const;
     std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width,
                                              int64_t tokens) const;
     void check_features(const FeatureUse& use) const;
@@ -180,7 +188,8 @@ private:
     void check_compute_query(const dg_compute_query& query, const char* what) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                int64_t hints, int32_t type) const;
+                                int64_t hints, int32_t type, const Residuals* on_device = nullptr,
+                                int64_t first = 0) const;
     BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;

@@ -80,6 +80,27 @@ size_t Model::residual_count(int64_t rows, int64_t height, int64_t width) const 
     return static_cast<size_t>(rows * count);
 }
 
+std::unique_ptr<Residuals> Model::new_residuals(int64_t rows, int64_t height, int64_t width) {
+    require(kUnet, "residuals");
+    check_range("rows", rows, 1, kMaxBatch);
+    check_range("height", height, 1, kMaxSide);
+    check_range("width", width, 1, kMaxSide);
+    return std::make_unique<Residuals>(*components_[kUnet].worker, &memory_, unet_->dims, rows, height, width);
+}
+
+void Model::check_residuals(const Residuals& residuals, int index, const UnetDims& dims, int64_t rows, int64_t height,
+                            int64_t width) const {
+    const Device& device = components_[index].worker->device();
+    if (residuals.device().id != device.id) {
+        fail(DG_ERR_ARGUMENT, "on_device: the residuals are on %s, and the network is on %s",
+             residuals.device().id.c_str(), device.id.c_str());
+    }
+    if (residuals.rows() != rows || !residuals.fits(residual_shapes(dims, height, width))) {
+        fail(DG_ERR_ARGUMENT, "on_device: the residuals are not of %lld rows of %lld x %lld cells",
+             static_cast<long long>(rows), static_cast<long long>(width), static_cast<long long>(height));
+    }
+}
+
 BuildFunction Model::control_hint_graph(int64_t batch, int64_t height, int64_t width) const {
     const ControlNet* net = control_.get();
     return [=](GraphBuilder& g) {
@@ -107,7 +128,7 @@ void Model::control_hint(int64_t batch, int64_t height, int64_t width, const flo
 }
 
 BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                   int64_t hints, int32_t type) const {
+                                   int64_t hints, int32_t type, const Residuals* on_device, int64_t first) const {
     const ControlNet* net = control_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = net->dims.unet;
@@ -121,13 +142,23 @@ BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width,
         in.hint  = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
         in.types = net->dims.types > 0 ? g.input(GGML_TYPE_F32, kSizeEmbedding * net->dims.types) : nullptr;
         in.type  = type;
-        for (ggml_tensor* residual : net->build(g, in)) {
-            g.output(residual);
+        const std::vector<ggml_tensor*> residuals = net->build(g, in);
+        if (on_device == nullptr) {
+            for (ggml_tensor* residual : residuals) {
+                g.output(residual);
+            }
+            return;
+        }
+        const std::vector<ggml_tensor*> sums = on_device->rows_of(g, first, batch);
+        ggml_tensor* scales                  = g.input(GGML_TYPE_F32, static_cast<int64_t>(sums.size()));
+        for (size_t i = 0; i < sums.size(); i++) {
+            ggml_tensor* scale = ggml_view_1d(g.ctx, scales, 1, i * sizeof(float));
+            g.effect(ggml_add_inplace(g.ctx, sums[i], ggml_mul(g.ctx, residuals[i], scale)));
         }
     };
 }
 
-void Model::control_eval(const dg_control_input& in, float* residuals, size_t count) {
+void Model::control_eval(const dg_control_input& in, const Residuals* on_device, float* residuals, size_t count) {
     use(kControl, "control_eval");
     const ControlDims& d = control_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
@@ -150,10 +181,15 @@ void Model::control_eval(const dg_control_input& in, float* residuals, size_t co
                                          {"scales", in.scales}}) {
         check_pointer(field, pointer);
     }
-    check_pointer("residuals", residuals);
     const std::vector<ResidualShape> shapes = residual_shapes(d.unet, in.height, in.width);
     check_count("scales", static_cast<size_t>(in.scale_count), static_cast<int64_t>(shapes.size()));
-    check_count("residuals", count, static_cast<int64_t>(residual_count(in.residual_rows, in.height, in.width)));
+    if (on_device != nullptr) {
+        check_residuals(*on_device, kControl, d.unet, in.residual_rows, in.height, in.width);
+        check_count("residuals", count, 0);
+    } else {
+        check_pointer("residuals", residuals);
+        check_count("residuals", count, static_cast<int64_t>(residual_count(in.residual_rows, in.height, in.width)));
+    }
 
     const int64_t n = in.batch;
     std::vector<float> time, label, types;
@@ -172,17 +208,26 @@ void Model::control_eval(const dg_control_input& in, float* residuals, size_t co
         }
         inputs.push_back(input_of(types));
     }
+    const int64_t texts = contexts.distinct();
+    std::string key =
+        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type});
+    if (on_device != nullptr) {
+        key += shape_key(" residuals", {on_device->id(), in.first_row});
+        inputs.push_back(input_of(in.scales, in.scale_count));
+        run(kControl, key,
+            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type, on_device,
+                          in.first_row),
+            inputs, {});
+        return;
+    }
     std::vector<std::vector<float>> fresh;
     std::vector<HostOutput> outputs;
     for (const ResidualShape& s : shapes) {
         fresh.emplace_back(static_cast<size_t>(n * elements(s)));
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
-    const int64_t texts = contexts.distinct();
-    run(kControl,
-        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type}),
-        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type), inputs,
-        outputs);
+    run(kControl, key, control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type),
+        inputs, outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {
         float* to = level + in.first_row * elements(shapes[i]);

@@ -48,7 +48,7 @@ var contracts = []contract{
 	{"UNet", unet}, {"UNetResiduals", unetResiduals}, {"UNetRefuses", unetRefuses},
 	{"Features", features}, {"FeaturesRefuse", featuresRefuse},
 	{"VAE", vae}, {"VAEParts", vaeParts}, {"VAERefuses", vaeRefuses}, {"TAESD", taesd}, {"Wrap", wrap},
-	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"Upscale", upscale},
+	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"ResidualsOnDevice", residualsOnDevice}, {"Upscale", upscale},
 	{"LoRA", lora}, {"LoRARefuses", loraRefuses},
 	{"Load", loading}, {"MemoryStats", memoryStats}, {"ComputeBytes", computeBytes}, {"ComputeBytesRefuses", computeBytesRefuses},
 	{"OutOfMemory", outOfMemory}, {"Cancel", cancelling}, {"Close", closing}, {"TwoModels", twoModels}, {"Goroutines", goroutines},

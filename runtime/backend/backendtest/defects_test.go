@@ -86,7 +86,8 @@ func (b *broken) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mod
 	if err != nil {
 		return nil, err
 	}
-	out := &brokenModel{Model: m, LoRAModel: m.(backend.LoRAModel), FeatureModel: m.(backend.FeatureModel)}
+	out := &brokenModel{Model: m, LoRAModel: m.(backend.LoRAModel), FeatureModel: m.(backend.FeatureModel),
+		ResidualModel: m.(backend.ResidualModel)}
 	if b.last != nil {
 		b.last.after = out
 	}
@@ -101,6 +102,7 @@ type brokenModel struct {
 	backend.Model
 	backend.LoRAModel
 	backend.FeatureModel
+	backend.ResidualModel
 	after *brokenModel // the model that was opened after it
 
 	info     func(backend.ModelInfo) backend.ModelInfo
@@ -234,6 +236,13 @@ var defects = map[string]*broken{
 		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
 			in.Residuals = nil
 			return m.Model.UNet(ctx, in, out)
+		}
+	}},
+	"ResidualsOnDevice": {model: func(m *brokenModel) {
+		m.control = func(in *backend.ControlInput, _ []float32) {
+			if in.OnDevice != nil {
+				_ = in.OnDevice.Clear() // set, not added
+			}
 		}
 	}},
 	"UNetRefuses": {model: func(m *brokenModel) {

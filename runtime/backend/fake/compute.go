@@ -17,6 +17,13 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		return err
 	}
 	n, c, h, w := in.Sample.Shape[0], in.Sample.Shape[1], in.Sample.Shape[2], in.Sample.Shape[3]
+	if in.OnDevice != nil {
+		values, err := onDevice(m.info.UNet, in.OnDevice, n, in.Sample)
+		if err != nil {
+			return m.check(err)
+		}
+		in.Residuals = values
+	}
 	shift, err := m.loraShift(in.LoRAs, "unet")
 	if err != nil {
 		return err
@@ -25,7 +32,8 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	end, err := m.compute(ctx, Call{Op: OpUNet, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs), Kept: in.Kept.Use},
+	end, err := m.compute(ctx, Call{Op: OpUNet, Timestep: in.Timesteps[0], LoRAs: firstWeights(in.LoRAs), Kept: in.Kept.Use,
+		OnDevice: in.OnDevice != nil},
 		backend.ComputeQuery{Stage: backend.StageUNet, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err

@@ -49,6 +49,7 @@ type Call struct {
 	Wrap     backend.Wrap        // what the context asks for; the fake has no convolutions
 	LoRAs    []float32           // OpUNet, OpEncodeText: the first weight of each adapter that is applied
 	Kept     backend.FeaturesUse // OpUNet: what it does with features
+	OnDevice bool                // OpUNet, OpControlNet: its residuals are on the device
 
 	Components string // OpLoad, OpUnload: the names, with spaces between them
 }

@@ -68,8 +68,13 @@ func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 	if err := m.check(err); err != nil {
 		return err
 	}
+	if in.OnDevice != nil {
+		if residuals, err = onDevice(m.info.UNet, in.OnDevice, rows, in.Sample); err != nil {
+			return m.check(err)
+		}
+	}
 	n, h, w := in.Sample.Shape[0], in.Sample.Shape[2], in.Sample.Shape[3]
-	end, err := m.compute(ctx, Call{Op: OpControlNet, Timestep: in.Timesteps[0]},
+	end, err := m.compute(ctx, Call{Op: OpControlNet, Timestep: in.Timesteps[0], OnDevice: in.OnDevice != nil},
 		backend.ComputeQuery{Stage: backend.StageControl, Batch: n, Height: h, Width: w, ContextTokens: in.Context.Shape[1]})
 	if err != nil {
 		return err

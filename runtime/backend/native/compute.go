@@ -56,7 +56,11 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, features, out) })
+	onDevice, err := residualsOf(opUNet, in.OnDevice)
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, features, onDevice, out) })
 }
 
 // ControlNet evaluates the ControlNet once and adds its scaled residuals to rows of residuals. They must not overlap any of in.
@@ -74,7 +78,16 @@ func (m *Model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		Scales: bindings.Pointer(in.Scales), ScaleCount: int64(len(in.Scales)),
 		ResidualRows: int64(rows), FirstRow: int64(in.FirstRow), ControlType: int32(in.Type),
 	}
-	return m.run(ctx, opControl, func() error { return m.handle.ControlEval(native, residuals) })
+	onDevice, err := residualsOf(opControl, in.OnDevice)
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, opControl, func() error {
+		if onDevice != nil {
+			return m.handle.ControlEvalOnDevice(native, onDevice)
+		}
+		return m.handle.ControlEval(native, residuals)
+	})
 }
 
 // EncodeImage maps pixels [N, 3, H, W] in [-1, 1] to moments [N, 2*LatentChannels, H/8, W/8]: mean,

@@ -31,21 +31,22 @@ type Attempt = bindings.Attempt
 
 // Operations that are named in several places.
 const (
-	opOpen     = "opening the model"
-	opTokenize = "tokenizing"
-	opQuantize = "converting weights"
-	opText     = "encoding text"
-	opUNet     = "evaluating the UNet"
-	opVAEPart  = "running a part of the VAE"
-	opControl  = "evaluating the ControlNet"
-	opCompute  = "measuring a compute buffer"
-	opRelease  = "releasing compute buffers"
-	opProfile  = "profiling"
-	opLoRA     = "loading an adapter"
-	opFeatures = "features of the UNet"
-	opMerge    = "merging an adapter"
-	opLoad     = "loading weights"
-	opUnload   = "freeing weights"
+	opOpen      = "opening the model"
+	opTokenize  = "tokenizing"
+	opQuantize  = "converting weights"
+	opText      = "encoding text"
+	opUNet      = "evaluating the UNet"
+	opVAEPart   = "running a part of the VAE"
+	opControl   = "evaluating the ControlNet"
+	opResiduals = "residuals on the device"
+	opCompute   = "measuring a compute buffer"
+	opRelease   = "releasing compute buffers"
+	opProfile   = "profiling"
+	opLoRA      = "loading an adapter"
+	opFeatures  = "features of the UNet"
+	opMerge     = "merging an adapter"
+	opLoad      = "loading weights"
+	opUnload    = "freeing weights"
 )
 
 // Error is a failed operation.

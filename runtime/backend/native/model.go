@@ -78,7 +78,7 @@ func (m *Model) run(ctx context.Context, op string, call func() error) error {
 	if err := ctx.Err(); err != nil {
 		return wrapped(op, err)
 	}
-	if axes := backend.WrapOf(ctx); axes != m.wrap && op != opCompute && op != opRelease && op != opText {
+	if axes := backend.WrapOf(ctx); axes != m.wrap && op != opCompute && op != opRelease && op != opText && op != opResiduals {
 		if err := m.handle.SetWrap(int32(axes)); err != nil {
 			return failed(ctx, op, err)
 		}
