@@ -38,7 +38,7 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 		errs.AddFile("init_image", "needs the VAE's encoder, which the model's files do not hold; give a VAE with both halves as vae in [model]")
 	}
 	t.checkGuidance(r, errs)
-	if most := t.Info.UNet.Branches() - 1; r.Reuse.Branch > most {
+	if most := t.Info.UNet.Branches() - 1; most >= 0 && r.Reuse.Branch > most { // a plan without a backend does not know them
 		errs.Add("reuse.deepcache_branch", "is %d; this UNet has the branches 0 to %d", r.Reuse.Branch, most)
 	}
 	if way := r.Reuse.Way(); r.Guidance.Method == request.GuidanceCFGPlusPlus && (r.GuidanceInterval() || way == "tgate" || way == "spectrum") {

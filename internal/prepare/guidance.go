@@ -34,11 +34,11 @@ func (t *Target) checkGuidance(r request.Request, errs *request.Errors) {
 	}
 }
 
-// checkPlusPlus refuses CFG++ with schedulers whose steps cannot be made so.
-func (p *Prepared) checkPlusPlus(run scheduler.Run) error {
-	if p.Request.Guidance.Method != request.GuidanceCFGPlusPlus || scheduler.CanCFGPlusPlus(run) {
+// checkPlusPlus refuses CFG++ with schedulers whose steps cannot be made so. name is the scheduler's.
+func checkPlusPlus(r *request.Request, run scheduler.Run, name string) error {
+	if r.Guidance.Method != request.GuidanceCFGPlusPlus || scheduler.CanCFGPlusPlus(run) {
 		return nil
 	}
 	return request.Errors{{Path: "guidance.method", Message: fmt.Sprintf(
-		"is cfg_plus_plus, which %s does not offer; use EulerDiscrete without s_churn, EulerAncestralDiscrete or DDIM", p.Scheduler.Name())}}
+		"is cfg_plus_plus, which %s does not offer; use EulerDiscrete without s_churn, EulerAncestralDiscrete or DDIM", name)}}
 }

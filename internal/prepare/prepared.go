@@ -118,7 +118,7 @@ func (p *Prepared) schedule() error {
 		if err != nil {
 			return err
 		}
-		if err := p.checkPlusPlus(run); err != nil {
+		if err := checkPlusPlus(&p.Request, run, p.Scheduler.Name()); err != nil {
 			return err
 		}
 		n := run.NumSteps()
