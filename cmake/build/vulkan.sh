@@ -1,12 +1,16 @@
 # shellcheck shell=bash
 # Shaders that all targets share, and Vulkan for another system: headers, and something to link against. The loader itself is the user's.
 
-# The functions that ggml calls by name; it asks these for all others.
-vulkan_functions="vkGetInstanceProcAddr vkGetDeviceProcAddr vkGetPhysicalDeviceFeatures2 vkCmdCopyBuffer"
+# The functions of Vulkan itself, which every loader exports. Those of extensions end in capitals, and are asked for when they are needed.
+vulkan_functions() {
+    sed -n 's/.*VKAPI_CALL \(vk[A-Za-z0-9]*\)(.*/\1/p' "$(vulkan_headers)/vulkan/vulkan_core.h" | grep -v '[A-Z][A-Z]$' | LC_ALL=C sort -u
+}
 
 # Sets CMake's options for the target. Headers get a folder of their own: beside /usr/include's the compiler would take this machine's libc.
 cross_vulkan() {
-    local dir=$root/build/tools/vulkan-$target zig name from library
+    local dir=$root/build/tools/vulkan-$target zig name from library functions
+    functions=$(vulkan_functions)
+    [ -n "$functions" ] || die "$(vulkan_headers)/vulkan/vulkan_core.h declares no functions"
     zig=$root/build/tools/zig-$(cat cmake/toolchains/zig-version)/bin/zig
     mkdir -p "$dir/include"
     for name in vulkan vk_video spirv spirv-headers; do
@@ -17,12 +21,12 @@ cross_vulkan() {
     case $target in
         windows-*)
             library=$dir/libvulkan-1.a
-            printf 'LIBRARY vulkan-1.dll\nEXPORTS\n%s\n' "${vulkan_functions// /$'\n'}" >"$dir/vulkan-1.def"
+            printf 'LIBRARY vulkan-1.dll\nEXPORTS\n%s\n' "$functions" >"$dir/vulkan-1.def"
             "$zig" dlltool -m i386:x86-64 -d "$dir/vulkan-1.def" -l "$library" || die "zig's dlltool could not make $library"
             ;;
         linux-*)
             library=$dir/libvulkan.so
-            for name in $vulkan_functions; do printf 'void %s(void) {}\n' "$name"; done >"$dir/stub.c"
+            for name in $functions; do printf 'void %s(void) {}\n' "$name"; done >"$dir/stub.c"
             "$zig" cc -target "$(sed -n 's/^set(DAGUERRE_ZIG_TARGET \(.*\))/\1/p' "cmake/toolchains/$target.cmake")" \
                 -shared -fPIC -Wl,-soname,libvulkan.so.1 -o "$library" "$dir/stub.c" || die "zig could not make $library"
             ;;
