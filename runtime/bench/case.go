@@ -25,16 +25,29 @@ type Case struct {
 	Batch     int    `json:"batch"`  // pictures computed together
 	Device    string `json:"device"` // as asked for: "auto", "cpu", "vulkan:0"
 	Scheduler string `json:"scheduler"`
+	Reuse     string `json:"reuse,omitempty"` // what of the UNet's evaluations is left out, as ReadReuse reads it
 }
 
 // Key identifies a case among those of a report, and in another report.
 func (c Case) Key() string {
-	return fmt.Sprintf("%s %s %dx%d batch %d %s %s", c.Model, c.Type, c.Width, c.Height, c.Batch, c.Device, c.Scheduler)
+	key := fmt.Sprintf("%s %s %dx%d batch %d %s %s", c.Model, c.Type, c.Width, c.Height, c.Batch, c.Device, c.Scheduler)
+	if c.Reuse != "" {
+		key += " " + c.Reuse
+	}
+	return key
 }
 
-// peer is the Key without the type: cases with equal peers make the same pictures but for rounding.
+// name is what tells a case from its peers: the type, and what is left out.
+func (c Case) name() string {
+	if c.Reuse == "" {
+		return c.Type
+	}
+	return c.Type + " " + c.Reuse
+}
+
+// peer is the Key without the name: cases with equal peers make the same pictures but for rounding and what is left out.
 func (c Case) peer() string {
-	c.Type = ""
+	c.Type, c.Reuse = "", ""
 	return c.Key()
 }
 
@@ -54,12 +67,16 @@ type Axes struct {
 	Batches    []int
 	Devices    []string
 	Schedulers []string
+	Reuse      []string // of evaluations; none is the same as one "", which leaves nothing out
 }
 
 // Cases lists every combination; the types of a model come last, so that what is to be compared is measured close together.
 func (a Axes) Cases() ([]Case, error) {
 	var out []Case
-	seen := map[string]bool{}
+	seen, ways := map[string]bool{}, a.Reuse
+	if len(ways) == 0 {
+		ways = []string{""}
+	}
 	for _, m := range a.Models {
 		for _, size := range a.Sizes {
 			for _, batch := range a.Batches {
@@ -68,14 +85,16 @@ func (a Axes) Cases() ([]Case, error) {
 						for _, t := range m.Types {
 							c := Case{Model: m.Label, Type: t, Width: size.Width, Height: size.Height, Batch: batch,
 								Device: device, Scheduler: scheduler}
-							if seen[c.Key()] {
-								return nil, fmt.Errorf("%w: %s is there twice", ErrPlan, c.Key())
-							}
 							if batch < 1 || size.Width < 8 || size.Height < 8 {
 								return nil, fmt.Errorf("%w: %s: sizes and batches have to be positive", ErrPlan, c.Key())
 							}
-							seen[c.Key()] = true
-							out = append(out, c)
+							for _, c.Reuse = range ways {
+								if seen[c.Key()] {
+									return nil, fmt.Errorf("%w: %s is there twice", ErrPlan, c.Key())
+								}
+								seen[c.Key()] = true
+								out = append(out, c)
+							}
 						}
 					}
 				}
@@ -106,7 +125,7 @@ func comparePrecision(a, b string) int {
 }
 
 // reference returns, for each case, the index of that whose pictures its own are held against: of the same model (with across,
-// of the first model), size, batch and scheduler that with the highest precision, on the first device.
+// of the first model), size, batch and scheduler that leaves nothing out and has the highest precision, on the first device.
 func reference(cases []Case, across bool) []int {
 	first := map[string]int{}
 	id := func(c Case) string {
@@ -118,7 +137,8 @@ func reference(cases []Case, across bool) []int {
 	}
 	for i, c := range cases {
 		best, ok := first[id(c)]
-		if !ok || c.Model == cases[best].Model && c.Device == cases[best].Device && comparePrecision(c.Type, cases[best].Type) < 0 {
+		if !ok || c.Model == cases[best].Model && c.Device == cases[best].Device && cmp.Or(compareReuse(c, cases[best]),
+			comparePrecision(c.Type, cases[best].Type)) < 0 {
 			first[id(c)] = i
 		}
 	}
@@ -127,6 +147,11 @@ func reference(cases []Case, across bool) []int {
 		out[i] = first[id(c)]
 	}
 	return out
+}
+
+// compareReuse orders cases, those that leave nothing out first.
+func compareReuse(a, b Case) int {
+	return cmp.Compare(min(len(a.Reuse), 1), min(len(b.Reuse), 1))
 }
 
 // PrecisionOf is the precision to compute with where none is asked for: exact for F32 weights, what the backend finds best for

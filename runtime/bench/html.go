@@ -134,8 +134,8 @@ func (r *Report) pareto(rs []*Result) string {
 		case slices.Contains(a.Front, x.Key):
 			class = "bubble front"
 		}
-		p := point{x: x.Image.Median, size: float64(x.memory()), label: x.Type, class: class,
-			tip: fmt.Sprintf("%s: %.3g s a picture, %s, %s", x.Type, x.Image.Median, words.Measured(x.memory()), fidelityText(x))}
+		p := point{x: x.Image.Median, size: float64(x.memory()), label: x.name(), class: class,
+			tip: fmt.Sprintf("%s: %.3g s a picture, %s, %s", x.name(), x.Image.Median, words.Measured(x.memory()), fidelityText(x))}
 		if x.Quality != nil && x.Quality.PSNRWorst < EqualPSNR {
 			p.y = x.Quality.PSNRWorst
 			points = append(points, p)
@@ -162,7 +162,7 @@ func chart(title string, rs []*Result, of func(*Result) bar) pageChart {
 	var bars []bar
 	for _, x := range rs {
 		b := of(x)
-		b.label = x.Type
+		b.label = x.name()
 		bars = append(bars, b)
 	}
 	return pageChart{Title: title, SVG: template.HTML(barChart(title, bars))} //nolint:gosec // canvas escapes all texts
@@ -243,7 +243,7 @@ func (r *Report) pictures(rs []*Result) ([]pageRun, error) {
 			if err != nil {
 				return nil, err
 			}
-			p := pagePicture{Label: x.Type, Image: dataURL(img)}
+			p := pagePicture{Label: x.name(), Image: dataURL(img)}
 			p.Width = max(min(max(img.Rect.Dx(), img.Rect.Dy()), maxShownSide/2), minShownSide)
 			if reference == k {
 				p.Caption = "reference"

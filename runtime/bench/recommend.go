@@ -191,7 +191,7 @@ func label(all []Result, r *Result) string {
 		}
 	}
 	differs(func(r *Result) string { return r.Model })
-	parts = append(parts, r.Type)
+	parts = append(parts, r.name())
 	differs(func(r *Result) string { return fmt.Sprintf("%dx%d", r.Width, r.Height) })
 	differs(func(r *Result) string { return fmt.Sprintf("batch %d", r.Batch) })
 	differs(func(r *Result) string { return r.Device })

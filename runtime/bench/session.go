@@ -206,9 +206,11 @@ func (m *meter) buffers() error {
 // request is what is asked of the pipeline for a prompt.
 func (m *meter) request(p Prompt) request.Request {
 	c := m.session.Case
-	return request.Request{Prompt: p.Prompt, NegativePrompt: p.NegativePrompt, Seed: p.Seed, Width: c.Width, Height: c.Height,
+	r := request.Request{Prompt: p.Prompt, NegativePrompt: p.NegativePrompt, Seed: p.Seed, Width: c.Width, Height: c.Height,
 		NumImages: c.Batch, MaxBatch: c.Batch, Scheduler: c.Scheduler, NumInferenceSteps: m.session.Steps,
 		GuidanceScale: m.session.Guidance}
+	_ = ReadReuse(c.Reuse, &r) // it was read before
+	return r
 }
 
 // run makes and measures the pictures of one prompt.

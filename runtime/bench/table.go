@@ -227,7 +227,7 @@ func some(n int, what string) string {
 // WriteCSV writes a row for each result, with every figure in base units: seconds, bytes, decibels.
 func (r *Report) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	head := strings.Fields("model type width height batch device scheduler reference error precision threads file_bytes native_bytes " +
+	head := strings.Fields("model type width height batch device scheduler reuse reference error precision threads file_bytes native_bytes " +
 		"peak_rss_bytes device_bytes images_per_second")
 	for _, t := range []string{"load", "text", "step", "decode", "image"} {
 		head = append(head, t+"_s_median", t+"_s_q1", t+"_s_q3", t+"_n")
@@ -236,7 +236,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	rows := [][]string{head}
 	for i := range r.Results {
 		x := &r.Results[i]
-		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.IsReference, x.Error, x.Precision, x.Threads,
+		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.Reuse, x.IsReference, x.Error, x.Precision, x.Threads,
 			x.FileBytes, x.NativeBytes, x.PeakRSS, x.DeviceBytes, x.Rate}
 		for _, s := range []summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
 			figures = append(figures, s.Median, s.Q1, s.Q3, s.N)

@@ -51,6 +51,7 @@ type benchOptions struct {
 	models                         []string
 	synthetic                      string
 	types, devices, schedulers     []string
+	reuse                          []string
 	sizes                          []benchmark.Size
 	batches                        []int
 	steps, images, rounds, warmup  int
@@ -137,6 +138,15 @@ func (o *benchOptions) readLists(c *cli.Context) error {
 			return usagef(help, "--scheduler: %s", ofScheduler(err))
 		}
 		o.schedulers = append(o.schedulers, text)
+	}
+	if texts := list(c.String("reuse")); len(texts) > 0 {
+		o.reuse = []string{""}
+		for _, text := range texts {
+			if err := benchmark.ReadReuse(text, &request.Request{}); err != nil {
+				return usagef(help, "--reuse: %v", err)
+			}
+			o.reuse = append(o.reuse, text)
+		}
 	}
 	for _, f := range []struct {
 		flag string

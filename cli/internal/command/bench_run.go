@@ -85,7 +85,7 @@ func (o benchOptions) measure(ctx context.Context, env Env, r progress.Reporter,
 			sizes = []benchmark.Size{m.size}
 		}
 		some, err := benchmark.Axes{Models: []benchmark.Model{{Label: m.Label, Types: m.types}}, Sizes: sizes, Batches: o.batches,
-			Devices: o.devices, Schedulers: o.schedulers}.Cases()
+			Devices: o.devices, Schedulers: o.schedulers, Reuse: o.reuse}.Cases()
 		if err != nil {
 			return nil, &usageError{message: err.Error()}
 		}
