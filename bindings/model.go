@@ -47,9 +47,13 @@ type ModelParams struct {
 	ResidencyText  int32
 	ResidencyUNet  int32 // also of a ControlNet or upscaler
 	ResidencyVAE   int32
-	Convolution    int32 // one of Convs
-	StreamBytes    int64 // window of each streamed component; 0: 512 MiB
-	AttentionBytes int64 // scores that attention computes at once, where it keeps them in memory; 0: all
+	Convolution    int32  // one of Convs
+	StreamBytes    int64  // window of each streamed component; 0: 512 MiB
+	AttentionBytes int64  // scores that attention computes at once, where it keeps them in memory; 0: all
+	CacheFolder    string // of converted weights, which must exist; "": they are not kept
+	CacheBuild     string // tells this build of the library from others
+	CacheLeast     int64  // bytes that a component must convert to be kept
+	CacheMost      int64  // bytes that a new file may have; negative: none is written
 }
 
 // Model is an open model. Calls run one at a time, in no particular order when several goroutines
@@ -123,6 +127,7 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 		Precision: p.Precision, Threads: p.Threads, FlashAttention: p.FlashAttention, Cancel: p.Cancel,
 		ResidencyText: p.ResidencyText, ResidencyUNet: p.ResidencyUNet, ResidencyVAE: p.ResidencyVAE,
 		Convolution: p.Convolution, StreamBytes: p.StreamBytes, AttentionBytes: p.AttentionBytes,
+		CacheLeast: p.CacheLeast, CacheMost: p.CacheMost,
 	}
 	if p.Config != nil {
 		config := *p.Config
@@ -131,7 +136,8 @@ func (p *ModelParams) mirror(op string, pins *runtime.Pinner) (*modelParams, err
 	for _, s := range []struct {
 		field, value string
 		to           **byte
-	}{{"device", p.Device, &c.Device}, {"device_text", p.DeviceText, &c.DeviceText}, {"device_vae", p.DeviceVAE, &c.DeviceVAE}} {
+	}{{"device", p.Device, &c.Device}, {"device_text", p.DeviceText, &c.DeviceText}, {"device_vae", p.DeviceVAE, &c.DeviceVAE},
+		{"cache_folder", p.CacheFolder, &c.CacheFolder}, {"cache_build", p.CacheBuild, &c.CacheBuild}} {
 		var err error
 		if *s.to, err = cString(op, s.field, s.value); err != nil {
 			return nil, err

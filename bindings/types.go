@@ -108,6 +108,10 @@ type modelParams struct {
 	Convolution    int32
 	StreamBytes    int64
 	AttentionBytes int64
+	CacheFolder    *byte
+	CacheBuild     *byte
+	CacheLeast     int64
+	CacheMost      int64
 }
 
 // ComponentInfo mirrors dg_component_info: one component of an open model.

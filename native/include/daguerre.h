@@ -244,6 +244,10 @@ typedef struct dg_model_params {
     int32_t convolution; /* DG_CONV_* */
     int64_t stream_bytes; /* window of each streamed component; 0: 512 MiB */
     int64_t attention_bytes; /* scores that attention computes at once, where it keeps them in memory; 0: all */
+    const char* cache_folder; /* of converted weights, which must exist; NULL: they are not kept */
+    const char* cache_build; /* tells this build of the library from others */
+    int64_t cache_least; /* bytes that a component must convert to be kept */
+    int64_t cache_most; /* bytes that a new file may have; negative: none is written */
 } dg_model_params;
 
 /* Makes and loads the chosen components of those that the weights make. Progress comes as log lines.

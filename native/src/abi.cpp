@@ -279,6 +279,7 @@ OpenParams read_open_params(const dg_model_params* in) {
     params.residency_vae   = p.residency_vae;
     params.stream_bytes    = p.stream_bytes;
     params.attention_bytes = p.attention_bytes;
+    params.cache           = {text_or_empty(p.cache_folder), text_or_empty(p.cache_build), p.cache_least, p.cache_most};
     return params;
 }
 

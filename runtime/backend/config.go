@@ -132,6 +132,16 @@ type ModelConfig struct {
 	AttentionSlicing bool
 	// Components names those to open, as ComponentInfo does; empty: all that the files hold.
 	Components []string
+	// WeightCache keeps weights that the CPU holds in another form than the files, for the next start. The zero value keeps none.
+	WeightCache WeightCache
+}
+
+// WeightCache is a folder of converted weights. A file of it belongs to one component of one model, as the files are, on one build of the
+// backend. It is mapped when the component is loaded again; the bits are the same. A folder that cannot be written to is no error.
+type WeightCache struct {
+	Folder     string // which exists; "": there is no cache
+	LeastBytes int64  // that a component has to convert to be kept
+	MostBytes  int64  // that a new file may have; negative: none is written
 }
 
 // Residency says when and where the weights of a component are in memory.

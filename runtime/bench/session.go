@@ -101,7 +101,8 @@ func Measure(ctx context.Context, open Opener, probe Probe, s Session) (out Outc
 	free := probe.free(ctx, s.Case.Device)
 	began := time.Now()
 	pipe, err := open(ctx, pipeline.Config{Model: s.Path, Device: s.Case.Device, Precision: s.Precision, Type: s.Type,
-		VAEType: vaeType(s.Type), Threads: s.Threads, FlashAttention: s.Flash})
+		VAEType: vaeType(s.Type), Threads: s.Threads, FlashAttention: s.Flash,
+		WeightCache: -1}) // every session loads as the first one does
 	if err != nil {
 		return out, err
 	}

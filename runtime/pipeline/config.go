@@ -69,6 +69,8 @@ type Config struct {
 
 	TextCache int64 // bytes of encoded texts that are kept between calls; 0: 64 MiB, some hundred prompts; negative: none
 
+	WeightCache int64 // bytes of converted weights that are kept in the user's cache folder; 0: 16 GiB; negative: none
+
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
 	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: 8 GiB, three of SDXL's at F16
 
@@ -92,6 +94,7 @@ func ConfigOf(m request.Model) Config {
 		Memory:  m.Memory,
 		Threads: m.Threads, FlashAttention: m.FlashAttention, Convolution: m.Convolution,
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
+		WeightCache:         int64(m.WeightCacheMB) << 20,
 		WildcardDirectories: m.WildcardDirectories, StyleFiles: m.StyleFiles,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache, ModelDirectories: m.ModelDirectories,
@@ -111,6 +114,7 @@ func (cfg Config) model() request.Model {
 		VAESlicing: string(cfg.VAEPolicy.Slicing), Memory: cfg.Memory,
 		Threads: cfg.Threads, FlashAttention: cfg.FlashAttention, Convolution: cfg.Convolution,
 		Embeddings: cfg.Embeddings, EmbeddingDirectories: cfg.EmbeddingDirectories, TextCacheMB: int(cfg.TextCache >> 20),
+		WeightCacheMB:       int(cfg.WeightCache >> 20),
 		WildcardDirectories: cfg.WildcardDirectories, StyleFiles: cfg.StyleFiles,
 		ControlNetDirectories: cfg.ControlNetDirectories, ControlNetCacheMB: int(cfg.ControlNetMemory >> 20),
 		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache, ModelDirectories: cfg.ModelDirectories,

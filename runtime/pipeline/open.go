@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/plan"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/tune"
+	"github.com/daguerre-go/daguerre/internal/weightcache"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -148,6 +149,13 @@ func (o opening) filesOf() []string {
 	return out
 }
 
+// keepWeights has the models use a cache of converted weights. The small networks are converted in a moment.
+func (o *opening) keepWeights(cache backend.WeightCache) {
+	for _, cfg := range []*backend.ModelConfig{&o.base.Config, &o.refiner.Config, &o.sources.Base, &o.sources.Refiner, &o.sources.Control} {
+		cfg.WeightCache = cache
+	}
+}
+
 // planner makes the planner of memory.
 func (o opening) planner(ctx context.Context, b backend.Backend, log *slog.Logger) (*plan.Planner, error) {
 	return plan.New(ctx, b, plan.Options{Sources: o.sources, Base: o.base, Refiner: o.refiner, Policy: o.config.VAEPolicy,
@@ -224,6 +232,9 @@ func open(ctx context.Context, cfg Config, o openOptions) (*Pipeline, error) {
 		return nil, err
 	}
 	opening.choices = choices
+	if !opening.fileless {
+		opening.keepWeights(weightcache.Open(ctx, weightcache.Folder(CacheDir()), chosen.WeightCache))
+	}
 	if w := roundedProducts(chosen.Precision, backend.Named(chosen.Device)); w != "" {
 		o.logger.Warn(w)
 		opening.warnings = append(opening.warnings, w)

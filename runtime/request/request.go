@@ -227,6 +227,8 @@ type Model struct {
 
 	TextCacheMB int `key:"text_cache_mb" default:"64"` // -1: none
 
+	WeightCacheMB int `key:"weight_cache_mb" default:"16384"` // on the disk; -1: none
+
 	ControlNetCacheMB     int      `key:"controlnet_cache_mb" default:"8192"` // MiB
 	ControlNetDirectories []string `key:"controlnet_directories"`             // searched by name
 	Memory                Memory   `key:"memory"`                             // how much may be taken

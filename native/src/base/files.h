@@ -34,6 +34,16 @@ bool file_status(FileHandle file, FileStatus* status, FileFailure* failure);
 // Reads at most `bytes` from an offset. Returns how many were read, 0 at the end of the file, -1 if reading fails.
 int64_t read_file_at(FileHandle file, void* to, size_t bytes, uint64_t offset, FileFailure* failure);
 
+// Makes a file and opens it for writing; kNoFile if that fails, or if there is one of that name.
+FileHandle create_file(const std::string& path, FileFailure* failure);
+bool write_file(FileHandle file, const void* data, size_t bytes, FileFailure* failure);
+// Waits until what was written is on the disk.
+bool flush_file(FileHandle file, FileFailure* failure);
+bool rename_file(const std::string& from, const std::string& to, FileFailure* failure);  // `to` may exist
+void remove_file(const std::string& path);
+// Makes an empty file, or empties one: its time of change is now. A failure is not told.
+void touch_file(const std::string& path);
+
 // Maps the first `bytes` of a file for reading; NULL if that fails.
 void* map_file(FileHandle file, size_t bytes, FileFailure* failure);
 void unmap_file(void* data, size_t bytes);

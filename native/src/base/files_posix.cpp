@@ -78,6 +78,60 @@ int64_t read_file_at(FileHandle file, void* to, size_t bytes, uint64_t offset, F
     }
 }
 
+FileHandle create_file(const std::string& path, FileFailure* failure) {
+    const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (made < 0) {
+        tell(failure);
+        return kNoFile;
+    }
+    return made;
+}
+
+bool write_file(FileHandle file, const void* data, size_t bytes, FileFailure* failure) {
+    const char* at = static_cast<const char*>(data);
+    while (bytes > 0) {
+        const ssize_t n = ::write(descriptor(file), at, bytes);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            tell(failure);
+            return false;
+        }
+        at += n;
+        bytes -= static_cast<size_t>(n);
+    }
+    return true;
+}
+
+bool flush_file(FileHandle file, FileFailure* failure) {
+    if (fsync(descriptor(file)) != 0) {
+        tell(failure);
+        return false;
+    }
+    return true;
+}
+
+bool rename_file(const std::string& from, const std::string& to, FileFailure* failure) {
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+        tell(failure);
+        return false;
+    }
+    return true;
+}
+
+void remove_file(const std::string& path) {
+    ::unlink(path.c_str());
+}
+
+void touch_file(const std::string& path) {
+    const int made = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (made >= 0) {
+        (void)futimens(made, nullptr);
+        ::close(made);
+    }
+}
+
 void* map_file(FileHandle file, size_t bytes, FileFailure* failure) {
     void* data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor(file), 0);
     if (data == MAP_FAILED) {

@@ -101,6 +101,69 @@ int64_t read_file_at(FileHandle file, void* to, size_t bytes, uint64_t offset, F
     return got;
 }
 
+FileHandle create_file(const std::string& path, FileFailure* failure) {
+    std::wstring wide;
+    HANDLE made = INVALID_HANDLE_VALUE;
+    if (wide_of(path, &wide)) {
+        made = CreateFileW(long_path(wide).c_str(), GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr,
+                           CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+    }
+    if (made == INVALID_HANDLE_VALUE) {
+        tell(failure);
+        return kNoFile;
+    }
+    return reinterpret_cast<FileHandle>(made);
+}
+
+bool write_file(FileHandle file, const void* data, size_t bytes, FileFailure* failure) {
+    const char* at = static_cast<const char*>(data);
+    while (bytes > 0) {
+        DWORD n = 0;
+        if (WriteFile(handle(file), at, static_cast<DWORD>(std::min<size_t>(bytes, size_t{1} << 30)), &n, nullptr) == 0 ||
+            n == 0) {
+            tell(failure);
+            return false;
+        }
+        at += n;
+        bytes -= n;
+    }
+    return true;
+}
+
+bool flush_file(FileHandle file, FileFailure* failure) {
+    if (FlushFileBuffers(handle(file)) == 0) {
+        tell(failure);
+        return false;
+    }
+    return true;
+}
+
+bool rename_file(const std::string& from, const std::string& to, FileFailure* failure) {
+    std::wstring wide_from, wide_to;
+    if (!wide_of(from, &wide_from) || !wide_of(to, &wide_to) ||
+        MoveFileExW(long_path(wide_from).c_str(), long_path(wide_to).c_str(), MOVEFILE_REPLACE_EXISTING) == 0) {
+        tell(failure);
+        return false;
+    }
+    return true;
+}
+
+void remove_file(const std::string& path) {
+    std::wstring wide;
+    if (wide_of(path, &wide)) {
+        DeleteFileW(long_path(wide).c_str());
+    }
+}
+
+void touch_file(const std::string& path) {
+    FileFailure failure;
+    remove_file(path);
+    const FileHandle made = create_file(path, &failure);
+    if (made != kNoFile) {
+        close_file(made);
+    }
+}
+
 void* map_file(FileHandle file, size_t bytes, FileFailure* failure) {
     const HANDLE mapping = CreateFileMappingW(handle(file), nullptr, PAGE_READONLY, 0, 0, nullptr);
     if (mapping == nullptr) {

@@ -36,6 +36,7 @@ struct OpenParams {
     const volatile int32_t* cancel = nullptr;
     int32_t residency_text = 0, residency_unet = 0, residency_vae = 0;
     int64_t stream_bytes = 0, attention_bytes = 0;
+    WeightCacheConfig cache;
 };
 
 class Model {
@@ -43,7 +44,7 @@ public:
     explicit Model(const OpenParams& params);
 
     void info(dg_model_info* out) const;
-    void set_cancel(bool cancelled) { cancel_ = cancelled; }
+    void set_cancel(bool cancelled);
     void set_wrap(int32_t axes);
 
     // Residency (residency.cpp). Components are DG_COMPONENT_* bits.

@@ -12,6 +12,7 @@
 #include "backend/memory.h"
 #include "model/mapping.h"
 #include "model/source.h"
+#include "model/weight_cache.h"
 
 namespace dg {
 
@@ -72,6 +73,7 @@ public:
         int64_t stream_bytes;  // 0: the default
         MemoryAccount* account;
         int component;  // its index
+        WeightCacheConfig cache;
     };
     // Decides where the weights will be and which account counts them. Call it once, after the last declaration. A weight that
     // cannot be there is an Error. Before load(), tensors have a false address: graphs can be built and measured, not computed.
@@ -84,6 +86,13 @@ public:
     // Frees what load() made. No graph may use the weights any more.
     void unload();
     bool loaded() const { return loaded_; }
+
+    // Has a file of converted weights that is being written given up.
+    void abandon_cache() {
+        if (entry_ != nullptr) {
+            entry_->abandon();
+        }
+    }
 
     // Fails if a mapped file was written to after it was mapped. Called before and after every computation, since the bytes are
     // not copied.
@@ -132,6 +141,8 @@ private:
     void put_nowhere();
     void allocate();
     void map_files();
+    std::unique_ptr<WeightEntry> cache_entry() const;  // NULL: no cache is wanted
+    std::string describe() const;
     void load_resident(int32_t threads, const std::function<bool()>& stop);
     void read_many(const std::vector<size_t>& order, int32_t threads, const std::function<bool()>& stop,
                    const std::function<void(size_t, SourceReader&)>& read) const;
@@ -147,6 +158,7 @@ private:
     bool loaded_ = false;
     BufferPtr buffer_;
     Held held_;
+    int64_t mapped_bytes_ = 0;  // of the files
     struct Mapped {  // a file, and the ggml buffer made of it
         FileMapping file;
         BufferPtr buffer;
@@ -154,6 +166,7 @@ private:
     };
     std::vector<std::unique_ptr<Mapped>> mapped_;
     std::unique_ptr<WeightStream> stream_;
+    std::unique_ptr<WeightEntry> entry_;  // last: it may write what others hold
 };
 
 }  // namespace dg

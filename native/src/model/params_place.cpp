@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -92,10 +93,18 @@ void Params::load(int32_t threads, const std::function<bool()>& stop) {
     }
     try {
         map_files();
-        on_device(find_device(place_.device_id), what_of(component_), [&] {
-            allocate();
-            load_resident(threads, stop);
-        });
+        entry_ = cache_entry();
+        if (entry_ != nullptr && entry_->map()) {
+            place_.account->set_mapped(place_.component, mapped_bytes_ + entry_->mapped_bytes());
+        } else {
+            on_device(find_device(place_.device_id), what_of(component_), [&] {
+                allocate();
+                load_resident(threads, stop);
+            });
+            if (entry_ != nullptr) {
+                entry_->write();
+            }
+        }
         if (stream_ != nullptr) {
             stream_->open(
                 [&](const std::vector<size_t>& order, const std::function<void(size_t, SourceReader&)>& read) {
@@ -112,6 +121,10 @@ void Params::load(int32_t threads, const std::function<bool()>& stop) {
 
 void Params::unload() {
     loaded_ = false;
+    if (entry_ != nullptr) {
+        entry_->stop(true);
+    }
+    entry_.reset();
     place_.account->set_loaded(place_.component, false);
     place_.account->set_mapped(place_.component, 0);
     if (stream_ != nullptr) {
@@ -127,7 +140,7 @@ void Params::unload() {
 void Params::map_files() {
     mapped_.clear();
     mapped_.resize(source_.files().size());
-    int64_t bytes = 0;
+    int64_t& bytes = mapped_bytes_ = 0;
     for (const Param& p : params_) {
         if (!p.mapped) {
             continue;
@@ -156,6 +169,69 @@ void Params::check_mapped() const {
             m->file.check();
         }
     }
+    if (entry_ != nullptr) {
+        entry_->check();
+    }
+}
+
+// All that the bytes in memory depend on: the files as they are now, where they hold each weight, and what becomes of it.
+std::string Params::describe() const {
+    std::string text = "cpu " + cpu_features() + "\n";
+    for (const SourceFile& f : source_.files()) {
+        text += "file " + std::to_string(f.size) + " " + std::to_string(f.modified) + " " + std::to_string(f.changed) +
+                " " + std::to_string(f.inode) + "\n";
+    }
+    for (const Param& p : params_) {
+        if (p.mapped) {
+            continue;
+        }
+        const SourceTensor& s = *p.source;
+        text += std::string(p.tensor->name) + " " + ggml_type_name(p.tensor->type);
+        for (const int64_t n : {p.tensor->ne[0], p.tensor->ne[1], p.conv.packed ? p.conv.kernel : 0, p.conv.in, p.conv.out,
+                                static_cast<int64_t>(s.file), static_cast<int64_t>(s.offset),
+                                static_cast<int64_t>(s.bytes), static_cast<int64_t>(s.type),
+                                static_cast<int64_t>(s.coding), s.in_order ? int64_t{1} : int64_t{0}}) {
+            text += " " + std::to_string(n);
+        }
+        for (int i = 0; i < 4; i++) {
+            text += " " + std::to_string(s.ne[i]) + " " + std::to_string(s.in_order ? 0 : s.strides[i]);
+        }
+        for (const float scale : s.scale) {
+            char exact[32];
+            std::snprintf(exact, sizeof(exact), " %a", static_cast<double>(scale));
+            text += exact;
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::unique_ptr<WeightEntry> Params::cache_entry() const {
+    if (place_.cache.folder.empty() || !place_.cpu || place_.residency == DG_RESIDENT_STREAM) {
+        return nullptr;
+    }
+    int64_t converted = 0;
+    std::vector<ggml_tensor*> tensors;
+    for (const Param& p : params_) {
+        if (p.mapped) {
+            continue;
+        }
+        tensors.push_back(p.tensor);
+        if (p.conv.packed || !p.source->plain() || p.source->type != p.tensor->type) {
+            converted += static_cast<int64_t>(ggml_nbytes(p.tensor));
+        }
+    }
+    if (converted == 0 || converted < place_.cache.least) {
+        return nullptr;
+    }
+    for (const SourceFile& file : source_.files()) {
+        if (!file.known()) {
+            return nullptr;
+        }
+        const OpenFile unchanged(file);  // fails if it is another one now
+    }
+    tensors.insert(tensors.end(), zeros_.begin(), zeros_.end());
+    return std::make_unique<WeightEntry>(place_.cache, component_, describe(), tensors);
 }
 
 void Params::allocate() {

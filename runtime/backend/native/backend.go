@@ -133,6 +133,11 @@ func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Mo
 	if err != nil {
 		return nil, failed(ctx, opOpen, err)
 	}
+	if params.CacheFolder != "" {
+		if params.CacheBuild = libraryBuild(b.lib); params.CacheBuild == "" {
+			params.CacheFolder = "" // nothing would tell it from another build
+		}
+	}
 	params.Cancel = new(int32)
 	stop := context.AfterFunc(ctx, func() { atomic.StoreInt32(params.Cancel, 1) })
 	defer stop()

@@ -36,6 +36,7 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 		Convolution:   number(bindings.Convs, cfg.Convolution),
 		ResidencyText: number(bindings.Residencies, cfg.TextResidency), ResidencyUNet: number(bindings.Residencies, cfg.UNetResidency),
 		ResidencyVAE: number(bindings.Residencies, cfg.VAEResidency), StreamBytes: cfg.StreamBytes,
+		CacheFolder: cfg.WeightCache.Folder, CacheLeast: cfg.WeightCache.LeastBytes, CacheMost: cfg.WeightCache.MostBytes,
 	}
 	if cfg.AttentionSlicing {
 		p.AttentionBytes = slicedScores
