@@ -51,6 +51,8 @@ var actions = map[string]action{
 	"models inspect":       takes(1, "give one model file or folder", inspectModel),
 	"models convert":       takes(2, "give the model to read and the file to write", shown(convertOptionsOf)),
 	"models synth":         bare("; give the file with -o", shown(synthOptionsOf)),
+	"cache list":           bare("", listWeights),
+	"cache clean":          act(cleanOptionsOf, cleanOptions.execute),
 	"lora list":            listLoRAs,
 	"lora inspect":         takes(1, "give one adapter", inspectLoRA),
 	"lora fuse":            takes(1, "give one checkpoint to read", shown(fuseOptionsOf)),
