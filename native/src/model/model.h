@@ -44,7 +44,12 @@ public:
     explicit Model(const OpenParams& params);
 
     void info(dg_model_info* out) const;
-    void set_cancel(bool cancelled);
+    void set_cancel(bool cancelled) {
+        cancel_ = cancelled;
+        if (cancelled) {
+            hurry_ = true;
+        }
+    }
     void set_wrap(int32_t axes);
 
     // Residency (residency.cpp). Components are DG_COMPONENT_* bits.
@@ -211,6 +216,7 @@ private:
     bool direct_convolution_ = false;
     int64_t attention_bytes_ = 0;
     std::atomic<bool> cancel_{false};
+    std::atomic<bool> hurry_{false};  // a call was cancelled: who does that wants to be gone, and no cache is written any more
     std::vector<std::shared_ptr<Worker>> workers_;
     Component components_[DG_COMPONENT_COUNT];
     std::unique_ptr<TextEncoder> text_[2];

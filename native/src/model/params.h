@@ -87,13 +87,6 @@ public:
     void unload();
     bool loaded() const { return loaded_; }
 
-    // Has a file of converted weights that is being written given up.
-    void abandon_cache() {
-        if (entry_ != nullptr) {
-            entry_->abandon();
-        }
-    }
-
     // Fails if a mapped file was written to after it was mapped. Called before and after every computation, since the bytes are
     // not copied.
     void check_mapped() const;
@@ -166,6 +159,7 @@ private:
     };
     std::vector<std::unique_ptr<Mapped>> mapped_;
     std::unique_ptr<WeightStream> stream_;
+    std::vector<std::unique_ptr<WeightEntry>> finishing_;  // the disk may be at work on them
     std::unique_ptr<WeightEntry> entry_;  // last: it may write what others hold
 };
 

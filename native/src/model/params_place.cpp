@@ -121,8 +121,9 @@ void Params::load(int32_t threads, const std::function<bool()>& stop) {
 
 void Params::unload() {
     loaded_ = false;
-    if (entry_ != nullptr) {
-        entry_->stop(true);
+    if (entry_ != nullptr && entry_->writes()) {
+        entry_->copied();
+        finishing_.push_back(std::move(entry_));
     }
     entry_.reset();
     place_.account->set_loaded(place_.component, false);

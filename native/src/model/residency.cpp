@@ -9,6 +9,8 @@
 namespace dg {
 
 void Model::place_components(const OpenParams& params) {
+    WeightCacheConfig cache = params.cache;
+    cache.hurry             = &hurry_;
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         Component& component = components_[i];
         if (component.params == nullptr) {
@@ -22,22 +24,12 @@ void Model::place_components(const OpenParams& params) {
             default: component.residency = params.residency_unet; break;
         }
         component.params->place({component.worker->backend(), component.worker->device().id, component.worker->cpu(),
-                                 component.residency, params.stream_bytes, &memory_, i, params.cache});
+                                 component.residency, params.stream_bytes, &memory_, i, cache});
     }
     for (int i = 0; i < DG_COMPONENT_COUNT; i++) {
         const Component& component = components_[i];
         if (component.params != nullptr && component.residency == DG_RESIDENT_ALWAYS) {
             load_component(i, params.cancel);
-        }
-    }
-}
-
-// Who cancels wants to be gone: a cache that is being written is given up.
-void Model::set_cancel(bool cancelled) {
-    cancel_ = cancelled;
-    for (Component& component : components_) {
-        if (cancelled && component.params != nullptr) {
-            component.params->abandon_cache();
         }
     }
 }

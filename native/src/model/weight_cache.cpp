@@ -44,7 +44,8 @@ uint64_t aligned(uint64_t at, uint64_t to) {
 // The head of a file: the magic line, "length of the head, length of the file", the build and the description, up to the first tensor.
 WeightEntry::WeightEntry(const WeightCacheConfig& config, const std::string& component, const std::string& description,
                          const std::vector<ggml_tensor*>& tensors)
-    : most_(config.most) {
+    : most_(config.most),
+      hurry_(config.hurry) {
     const std::string said = "build " + config.build + "\ncomponent " + component + "\n" + description;
     // the numbers have a fixed width, so that the head's length does not depend on them
     const size_t head = aligned(sizeof(kMagic) - 1 + 2 * 17 + said.size(), kAlignment);
@@ -60,7 +61,9 @@ WeightEntry::WeightEntry(const WeightCacheConfig& config, const std::string& com
 }
 
 WeightEntry::~WeightEntry() {
-    stop(true);
+    if (writer_.joinable()) {
+        writer_.join();
+    }
 }
 
 bool WeightEntry::map() {
@@ -98,23 +101,15 @@ bool WeightEntry::map() {
     return true;
 }
 
-void WeightEntry::unmap() {
-    buffer_.reset();
-    file_.reset();
-}
-
 void WeightEntry::write() {
-    if (most_ < 0 || bytes_ > static_cast<uint64_t>(most_)) {
-        return;
+    if (most_ >= 0 && bytes_ <= static_cast<uint64_t>(most_)) {
+        start_thread(&writer_, [this] { write_whole(); });
     }
-    stop_ = false;
-    start_thread(&writer_, [this] { write_whole(); });
 }
 
-void WeightEntry::stop(bool finish) {
-    stop_ = !finish || abandoned_;
+void WeightEntry::copied() {
     if (writer_.joinable()) {
-        writer_.join();
+        copied_.get_future().wait();
     }
 }
 
@@ -122,7 +117,7 @@ bool WeightEntry::copy_to(FileHandle file, FileFailure* failure) const {
     uint64_t written    = 0;
     const auto put_from = [&](const void* data, uint64_t bytes) {
         for (uint64_t done = 0; done < bytes;) {
-            if (stop_ || abandoned_) {
+            if (hurry_ != nullptr && hurry_->load()) {
                 return false;
             }
             const auto n = static_cast<size_t>(std::min<uint64_t>(kPiece, bytes - done));
@@ -152,8 +147,10 @@ void WeightEntry::write_whole() {
     const std::string unfinished = path_ + "." + hex(now ^ reinterpret_cast<uintptr_t>(this)) + ".part";
     FileFailure failure;
     const FileHandle file = create_file(unfinished, &failure);
+    bool whole            = file != kNoFile && copy_to(file, &failure);
+    copied_.set_value();
     if (file != kNoFile) {
-        const bool whole = copy_to(file, &failure) && flush_file(file, &failure);
+        whole = whole && flush_file(file, &failure);
         close_file(file);
         if (whole && rename_file(unfinished, path_, &failure)) {
             touch_file(path_ + ".used");

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -20,6 +21,7 @@ struct WeightCacheConfig {
     std::string build;  // tells builds of this library apart
     int64_t least = 0;  // bytes of a component that is worth a file
     int64_t most  = 0;  // bytes that a new file may have
+    const std::atomic<bool>* hurry = nullptr;  // writing is given up
 };
 
 // A tensor of an entry.
@@ -40,14 +42,11 @@ public:
 
     // Maps the file and places the tensors in it. False if there is none that fits; nothing is changed then.
     bool map();
-    // Writes the file on a thread of its own, from tensors that stay in memory until stop() or the end. A failure is no harm: there is no
-    // file then.
+    // Writes the file on a thread of its own, from tensors that stay in memory until copied(). A failure is no harm: there is no file then.
     void write();
-    // Ends a mapping; the tensors are the caller's again.
-    void unmap();
-    // Ends writing. With `finish` the file is finished first, unless abandon() was called.
-    void stop(bool finish);
-    void abandon() { abandoned_ = true; }
+    // Waits until the tensors are needed no more. The disk may still be at work on what was copied.
+    void copied();
+    bool writes() const { return writer_.joinable(); }
 
     int64_t mapped_bytes() const { return file_ == nullptr ? 0 : static_cast<int64_t>(bytes_); }
     void check() const {
@@ -67,7 +66,8 @@ private:
     std::unique_ptr<FileMapping> file_;
     BufferPtr buffer_;
     std::thread writer_;
-    std::atomic<bool> stop_{false}, abandoned_{false};
+    std::promise<void> copied_;
+    const std::atomic<bool>* hurry_;
 };
 
 }  // namespace dg

@@ -51,7 +51,7 @@ func computed(t *testing.T, b *native.Backend, cfg backend.ModelConfig) (out map
 // start writes nothing.
 func TestWeightCacheSameBits(t *testing.T) {
 	b, cfg := nanoBackend(t)
-	for _, typ := range []backend.Type{backend.TypeAuto, backend.TypeF32, backend.TypeQ8_0} {
+	for _, typ := range []backend.Type{backend.TypeAuto, backend.TypeQ8_0} {
 		for _, residency := range []backend.Residency{backend.ResidencyResident, backend.ResidencyOnDemand, backend.ResidencyMmap} {
 			cfg := everyResidency(cfg, residency, 0)
 			cfg.UNetType, cfg.TextType, cfg.Threads = typ, typ, 1
