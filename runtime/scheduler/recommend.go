@@ -93,6 +93,9 @@ const (
 // Recommend uses papers and names them. Errors are [OptionError] with the field of the query.
 func Recommend(q Query) (Recommendation, error) { return recommend(q, measured()) }
 
+// manyEvaluations are so many that neighbouring ones are nearly alike.
+const manyEvaluations = 15
+
 func recommend(q Query, d Database) (Recommendation, error) {
 	if q.UseCase == "" {
 		q.UseCase = "balanced"
@@ -112,6 +115,10 @@ func recommend(q Query, d Database) (Recommendation, error) {
 	}
 	r.adapt(q)
 	err = r.limit(q, limit)
+	if q.Distilled == "" && err == nil && r.Evaluations >= manyEvaluations {
+		r.because(sourceMeasured, "not in the keys above, since it changes pictures a little: deepcache = 3 in [reuse] leaves out more than half of "+
+			"the work of so many steps (docs/fewer-evaluations.md; daguerre bench --reuse deepcache=3 measures it on your model)")
+	}
 	for i := range r.Candidates {
 		err = cmp.Or(err, r.Candidates[i].adapt(q, r))
 	}

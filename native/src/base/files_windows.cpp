@@ -119,7 +119,8 @@ bool write_file(FileHandle file, const void* data, size_t bytes, FileFailure* fa
     const char* at = static_cast<const char*>(data);
     while (bytes > 0) {
         DWORD n = 0;
-        if (WriteFile(handle(file), at, static_cast<DWORD>(std::min<size_t>(bytes, size_t{1} << 30)), &n, nullptr) == 0 ||
+        if (WriteFile(handle(file), at, static_cast<DWORD>(std::min<size_t>(bytes, size_t{1} << 30)), &n, nullptr) ==
+                0 ||
             n == 0) {
             tell(failure);
             return false;

@@ -216,7 +216,8 @@ private:
     bool direct_convolution_ = false;
     int64_t attention_bytes_ = 0;
     std::atomic<bool> cancel_{false};
-    std::atomic<bool> hurry_{false};  // a call was cancelled: who does that wants to be gone, and no cache is written any more
+    std::atomic<bool> hurry_{
+        false};  // a call was cancelled: who does that wants to be gone, and no cache is written any more
     std::vector<std::shared_ptr<Worker>> workers_;
     Component components_[DG_COMPONENT_COUNT];
     std::unique_ptr<TextEncoder> text_[2];

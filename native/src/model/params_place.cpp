@@ -188,10 +188,10 @@ std::string Params::describe() const {
         }
         const SourceTensor& s = *p.source;
         text += std::string(p.tensor->name) + " " + ggml_type_name(p.tensor->type);
-        for (const int64_t n : {p.tensor->ne[0], p.tensor->ne[1], p.conv.packed ? p.conv.kernel : 0, p.conv.in, p.conv.out,
-                                static_cast<int64_t>(s.file), static_cast<int64_t>(s.offset),
-                                static_cast<int64_t>(s.bytes), static_cast<int64_t>(s.type),
-                                static_cast<int64_t>(s.coding), s.in_order ? int64_t{1} : int64_t{0}}) {
+        for (const int64_t n :
+             {p.tensor->ne[0], p.tensor->ne[1], p.conv.packed ? p.conv.kernel : 0, p.conv.in, p.conv.out,
+              static_cast<int64_t>(s.file), static_cast<int64_t>(s.offset), static_cast<int64_t>(s.bytes),
+              static_cast<int64_t>(s.type), static_cast<int64_t>(s.coding), s.in_order ? int64_t{1} : int64_t{0}}) {
             text += " " + std::to_string(n);
         }
         for (int i = 0; i < 4; i++) {

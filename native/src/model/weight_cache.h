@@ -19,8 +19,8 @@ namespace dg {
 struct WeightCacheConfig {
     std::string folder;  // empty: there is no cache
     std::string build;  // tells builds of this library apart
-    int64_t least = 0;  // bytes of a component that is worth a file
-    int64_t most  = 0;  // bytes that a new file may have
+    int64_t least                  = 0;  // bytes of a component that is worth a file
+    int64_t most                   = 0;  // bytes that a new file may have
     const std::atomic<bool>* hurry = nullptr;  // writing is given up
 };
 
