@@ -94,7 +94,7 @@ func (m *Manager[T, R]) failForGood(b *Batch[T, R], it *item[T, R], err error) {
 	m.mu.Unlock()
 	m.tellFailed(it, err)
 	m.mu.Lock()
-	m.settle(it.job)
+	m.settle(it)
 	m.mu.Unlock()
 }
 
@@ -119,8 +119,11 @@ func (m *Manager[T, R]) tellFailed(it *item[T, R], err error) {
 	}
 }
 
-// settle counts a task as ended. The last one ends the job.
-func (m *Manager[T, R]) settle(j *Job[T, R]) {
+// settle counts a task as ended. The last one ends the job. The task lets go of its batch: batches and jobs that share tasks would keep
+// each other in memory, from the first one to the last.
+func (m *Manager[T, R]) settle(it *item[T, R]) {
+	j := it.job
+	it.batch = nil
 	if j.open--; j.open > 0 {
 		return
 	}
@@ -161,8 +164,8 @@ func (m *Manager[T, R]) abort(j *Job[T, R], err error, items ...*item[T, R]) int
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		for range gone {
-			m.settle(j)
+		for _, it := range gone {
+			m.settle(it)
 		}
 	})
 	return len(gone)

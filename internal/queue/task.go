@@ -130,7 +130,7 @@ func (b *Batch[T, R]) Deliver(i int, result R) {
 	m.stats.Finished++
 	m.stats.images.add(1, m.opts.now())
 	m.stats.cost.add(it.task.cost(), m.opts.now())
-	m.settle(it.job)
+	m.settle(it)
 	m.mu.Unlock()
 }
 
