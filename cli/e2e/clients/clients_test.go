@@ -35,21 +35,22 @@ var (
 	python  = os.Getenv("DAGUERRE_CLIENTS_PYTHON")
 )
 
-// serve starts the program, and returns its address. It ends with the test.
-func serve(t *testing.T) string {
+// process is a running server.
+type process struct {
+	url string
+	cmd *exec.Cmd
+}
+
+// start starts the program. It ends with the test.
+func start(t *testing.T, env []string, flags ...string) *process {
 	t.Helper()
 	require.NotEmpty(t, program, "make test-serve-clients sets DAGUERRE_PROGRAM, DAGUERRE_NANO_MODELS and DAGUERRE_CLIENTS_PYTHON")
-	dir := t.TempDir()
-	tokens := filepath.Join(dir, "tokens.toml")
+	tokens := filepath.Join(t.TempDir(), "tokens.toml")
 	require.NoError(t, os.WriteFile(tokens, []byte("[[token]]\nname = \"clients\"\ntoken = \""+token+"\"\n"), 0o600))
-	nets := filepath.Join(dir, "nets")
-	require.NoError(t, os.Mkdir(nets, 0o755))
-	require.NoError(t, os.Symlink(filepath.Join(models, "nano-controlnet-canny.safetensors"), filepath.Join(nets, "canny.safetensors")))
-	cmd := exec.CommandContext(t.Context(), program, "serve", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"),
-		"--token-file", tokens, "--model", "nano", "--controlnet-dir", nets)
+	cmd := exec.Command(program, append([]string{"serve", "--addr", "127.0.0.1:0", "--token-file", tokens, "--model", "nano"}, flags...)...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -64,7 +65,23 @@ func serve(t *testing.T) string {
 	require.NoError(t, err, log.String())
 	url, ok := strings.CutPrefix(strings.TrimSpace(line), "ready: ")
 	require.True(t, ok, line)
-	return url
+	return &process{url, cmd}
+}
+
+// kill ends the server at once.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // the test looks at what is left
+	_ = p.cmd.Wait()
+}
+
+// serve starts the program with a ControlNet, and returns its address.
+func serve(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	nets := filepath.Join(dir, "nets")
+	require.NoError(t, os.Mkdir(nets, 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(models, "nano-controlnet-canny.safetensors"), filepath.Join(nets, "canny.safetensors")))
+	return start(t, nil, "--data", filepath.Join(dir, "data"), "--controlnet-dir", nets).url
 }
 
 func client(url, token string) openai.Client {
