@@ -4,7 +4,7 @@
 # are played by a layer between ggml and the driver (internal/vulkanlayer), which is compiled here: it needs a C compiler.
 #
 #   tools/test-vulkan.sh            everything
-#   tools/test-vulkan.sh pictures   only TestVulkan... (also: goldens, worker)
+#   tools/test-vulkan.sh pictures   only TestVulkan... (also: devices, goldens, worker)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,6 +25,13 @@ part=${1:-all}
 
 if [ "$part" = all ] || [ "$part" = pictures ]; then
     go test -tags vulkan -count=1 -timeout 60m ./runtime/pipeline -run '^TestVulkan'
+fi
+if [ "$part" = all ] || [ "$part" = devices ]; then
+    # Under two names one driver is two devices.
+    mkdir -p build/two-devices
+    for name in one two; do cp "$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1)" "build/two-devices/$name.json"; done
+    VK_LOADER_DRIVERS_SELECT='*' VK_DRIVER_FILES=$PWD/build/two-devices/one.json:$PWD/build/two-devices/two.json GGML_VK_VISIBLE_DEVICES=0,1 \
+        go test -tags vulkan -count=1 -timeout 20m ./runtime/pipeline -run '^TestTwoVulkanDevices'
 fi
 if [ "$part" = all ] || [ "$part" = worker ]; then
     go test -tags vulkan -count=1 -timeout 30m ./cli/e2e -run '^TestLost(Vulkan)?Device$'
