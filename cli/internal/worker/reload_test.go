@@ -35,6 +35,7 @@ func TestReloadFails(t *testing.T) {
 	}
 	c.send(`{"id":"status","type":"status"}`)
 	assert.Len(t, c.last("status")["result"].(object)["models"], 2)
+	c.until("a warning for each model", func() bool { return len(c.all("warning")) == 2 })
 	require.NoError(t, kill(s.pid())) // it is kept over another death, too
 	c.until("two more warnings", func() bool { return len(c.all("warning")) == 4 })
 	require.NoError(t, os.Remove(away))
