@@ -9,6 +9,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/pictures"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/rng"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -157,5 +158,35 @@ func (b *Batch) countWhole(o scheduler.RunOptions) error {
 	}
 	n := whole.NumEvaluations()
 	b.soft = progress{n, int(start * float64(n))}
+	return nil
+}
+
+// span says where a loop's steps are among those of its whole pass. Parts of the steps are of the whole: what an earlier run or the base has
+// done counts, and what a later run or the refiner will do.
+type span struct {
+	first, whole int
+}
+
+// spread counts the steps of a pass, where the request asks for parts of them.
+func (b *Batch) spread(o scheduler.RunOptions) error {
+	b.span = span{}
+	if r := &b.lead().Request; !r.GuidanceInterval() && r.Reuse == (request.Reuse{}) {
+		return nil
+	}
+	o.DenoisingEnd = 0
+	rest, err := b.lead().NewRun(b.Len(), o)
+	if err != nil {
+		return err
+	}
+	b.span = span{0, rest.NumSteps()}
+	if o.DenoisingStart == 0 {
+		return nil
+	}
+	o.DenoisingStart = 0
+	whole, err := b.lead().NewRun(b.Len(), o)
+	if err != nil {
+		return err
+	}
+	b.span = span{whole.NumSteps() - rest.NumSteps(), whole.NumSteps()}
 	return nil
 }

@@ -11,22 +11,17 @@ import (
 
 // evaluator answers a loop's evaluations: by the UNet, or by what [reuse] makes of earlier ones. It belongs to one loop.
 type evaluator struct {
-	Loop
-	how     *guide
-	b       *Batch
-	model   models.Model
-	refiner bool
-	loras   []backend.LoRAUse // of this step
+	separate bool // as Loop.Separate
+	watch    Watcher
+	how      *guide
+	b        *Batch
+	model    models.Model
+	refiner  bool
+	loras    []backend.LoRAUse // of this step
 
 	forms map[form]*guided // made when needed
 	way   way
 	state state // that the way's results were made in
-}
-
-// form is a way to ask the UNet.
-type form struct {
-	halves   halves
-	separate bool // the halves one after the other
 }
 
 // way leaves out work. Its results are valid while the evaluator's state is the same.
@@ -53,7 +48,7 @@ func (e *evaluator) form(f form) *guided {
 	}
 	g := e.forms[f]
 	if g == nil {
-		g = newGuided(e.b, e.model, e.refiner, f, e.Watch, e.how)
+		g = newGuided(e.b, e.model, e.refiner, f, e.watch, e.how)
 		e.forms[f] = g
 	}
 	g.loras, g.kept = e.loras, nil
@@ -72,25 +67,7 @@ func (e *evaluator) halves(i int) halves {
 }
 
 // usual is how evaluation i is asked where nothing is left out.
-func (e *evaluator) usual(i int) *guided { return e.form(form{e.halves(i), e.Separate}) }
-
-// evaluate returns the guided model output of evaluation i, as guided.evaluate does.
-func (e *evaluator) evaluate(ctx context.Context, scaled []float32, i int) ([]float32, error) {
-	g := e.usual(i)
-	if e.b.zeroed(e.b.stepsDone + e.b.run.StepOf(i)) {
-		out := g.output[:e.b.size()]
-		clear(out)
-		return out, nil
-	}
-	if e.way == nil {
-		e.way = newWay(e)
-	}
-	if e.way == nil {
-		return g.evaluate(ctx, e.b, scaled, i)
-	}
-	fresh := !e.same(g, i)
-	return e.way.evaluate(ctx, e, scaled, i, fresh)
-}
+func (e *evaluator) usual(i int) *guided { return e.form(form{e.halves(i), e.separate}) }
 
 // same reports whether results of the last evaluation are valid for evaluation i, and remembers what this depends on.
 func (e *evaluator) same(g *guided, i int) bool {
@@ -104,11 +81,4 @@ func (e *evaluator) same(g *guided, i int) bool {
 	same := e.state.asked == g && reflect.DeepEqual(e.state.loras, now.loras) && slices.Equal(e.state.nets, now.nets)
 	e.state = now
 	return same
-}
-
-// close frees what the way holds.
-func (e *evaluator) close() {
-	if e.way != nil {
-		_ = e.way.close() // an error of a model that is broken is told by its next call
-	}
 }

@@ -38,15 +38,6 @@ type guided struct {
 	kept     []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
 }
 
-// halves says which halves of guidance are evaluated.
-type halves int
-
-const (
-	both halves = iota
-	positiveHalf
-	negativeHalf // of what has one; otherwise the positive half
-)
-
 // newGuided prepares the evaluation of a batch by a model.
 func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, how *guide) *guided {
 	now := b.lead().encoder(refiner).Now()

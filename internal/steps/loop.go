@@ -24,7 +24,7 @@ type Loop struct {
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) (err error) {
 	b.residuals = newResiduals(m, b.nets())
 	defer func() { err = errors.Join(err, b.residuals.close()) }()
-	e := &evaluator{Loop: l, how: &guide{}, b: b, model: m, refiner: refiner}
+	e := &evaluator{separate: l.Separate, watch: l.Watch, how: &guide{}, b: b, model: m, refiner: refiner}
 	defer e.close()
 	steps := b.lead().Steps
 	scaled, scratch := make([]float32, len(b.Latents)), make([]float32, len(b.Latents))

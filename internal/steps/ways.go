@@ -28,10 +28,35 @@ func newWay(e *evaluator) way {
 	return nil
 }
 
+// evaluate returns the guided model output of evaluation i, as guided.evaluate does.
+func (e *evaluator) evaluate(ctx context.Context, scaled []float32, i int) ([]float32, error) {
+	g := e.usual(i)
+	if e.b.zeroed(e.b.stepsDone + e.b.run.StepOf(i)) {
+		out := g.output[:e.b.size()]
+		clear(out)
+		return out, nil
+	}
+	if e.way == nil {
+		e.way = newWay(e)
+	}
+	if e.way == nil {
+		return g.evaluate(ctx, e.b, scaled, i)
+	}
+	fresh := !e.same(g, i)
+	return e.way.evaluate(ctx, e, scaled, i, fresh)
+}
+
+// close frees what the way holds.
+func (e *evaluator) close() {
+	if e.way != nil {
+		_ = e.way.close() // an error of a model that is broken is told by its next call
+	}
+}
+
 // kept are features for each input of a guided.
 type kept []backend.Features
 
-// for makes room for the inputs of a guided.
+// room makes room for the inputs of a guided.
 func (k *kept) room(ctx context.Context, e *evaluator, n int) error {
 	for len(*k) < n {
 		m, ok := e.model.Model.(backend.FeatureModel)
@@ -183,7 +208,7 @@ func (g *guided) askSome(ctx context.Context, e *evaluator, which []int, scaled 
 		return g.ask(ctx, e.b, scaled, i)
 	}
 	part := e.b.part(which)
-	some := newGuided(part, e.model, e.refiner, form{e.halves(i), e.Separate}, e.Watch, e.how)
+	some := newGuided(part, e.model, e.refiner, form{e.halves(i), e.separate}, e.watch, e.how)
 	some.loras = e.loras
 	if err := some.ask(ctx, part, e.b.gather(scaled, which), i); err != nil {
 		return err
