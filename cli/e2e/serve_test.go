@@ -187,8 +187,8 @@ func TestServeTraces(t *testing.T) {
 		}
 	}))
 	defer collector.Close()
-	s := serve(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_COMPRESSION=none", "OTEL_BSP_SCHEDULE_DELAY=50"},
-		"--data", t.TempDir())
+	s := serve(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_COMPRESSION=none",
+		"OTEL_BSP_SCHEDULE_DELAY=50"}, "--data", t.TempDir())
 	code, _ := s.call("GET", "/v1/catalog/models", "", "")
 	require.Equal(t, 200, code)
 	for deadline := time.After(time.Minute); ; {

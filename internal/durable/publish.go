@@ -24,8 +24,8 @@ const (
 	maxTogetherBytes = 2 << 20
 )
 
-// publisher puts messages into the work stream. What comes while it waits for the disk is put there together: one sync for all. Each message
-// is kept when send returns.
+// publisher puts messages into the work stream. What comes while it waits for the disk is put there together: one sync for all. Each
+// message is kept when send returns.
 type publisher struct {
 	q     *Queue
 	in    chan *sending

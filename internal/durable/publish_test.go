@@ -33,7 +33,8 @@ func answers(list []*sending) (errs []error) {
 	return errs
 }
 
-// TestTogether puts messages into the stream as one batch. A batch with one that is known is refused as a whole, and then each goes by itself.
+// TestTogether puts messages into the stream as one batch. A batch with one that is known is refused as a whole, and then each goes by
+// itself.
 func TestTogether(t *testing.T) {
 	q, ctx := open(t, Options{}), context.Background()
 	require.True(t, q.work.CachedInfo().Config.AllowAtomicPublish)

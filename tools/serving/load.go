@@ -53,7 +53,7 @@ const (
 	leastRate  = 500                   // runs accepted a second
 )
 
-// load has many clients use a server that has loaded its model: each submits small runs, looks at them, follows them, and fetches their pictures.
+// load has many clients use a server that has loaded its model: each submits small runs, looks at them, and fetches their pictures.
 func load(ctx context.Context, o options) error {
 	addr, err := freeAddress()
 	if err != nil {

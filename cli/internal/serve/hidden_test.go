@@ -34,6 +34,7 @@ func TestNoFolderIsTold(t *testing.T) {
 	net := func(model string) map[string]any {
 		return run("controlnet", []any{map[string]any{"model": model, "image": up}})
 	}
+	text := c.do("POST", "/v1/uploads", []byte("x"), "Content-Type", "application/octet-stream").table(t)["ref"]
 	accepted := 0
 	for name, body := range map[string]map[string]any{
 		"adapter":            run("lora", []any{map[string]any{"name": "bad"}}),
@@ -50,7 +51,7 @@ func TestNoFolderIsTold(t *testing.T) {
 		"wildcard":           run("prompt", "a __none__"),
 		"empty wildcard":     run("prompt", "a __empty__"),
 		"picture, no upload": run("init_image", "upload:x"),
-		"no picture":         run("init_image", c.do("POST", "/v1/uploads", []byte("x"), "Content-Type", "application/octet-stream").table(t)["ref"]),
+		"no picture":         run("init_image", text),
 	} {
 		told := string(c.do("POST", "/v1/plan", body).body)
 		a := c.do("POST", "/v1/runs", body)
