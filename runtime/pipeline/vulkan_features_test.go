@@ -16,7 +16,7 @@ import (
 )
 
 // TestExactVulkanFeatures: adapters of every algorithm, scaled FP8 and a UNet that is told the guidance scale make the CPU's latents, which
-// are diffusers' (TestGoldenLoRAsLive, TestGoldenAlgorithmsLive, TestScaledPictures, TestGoldenTold). One step is made: lavapipe is slow.
+// are diffusers' (TestGoldenLoRAsLive, TestGoldenAlgorithmsLive, TestScaledPictures, TestGoldenTold). So do masks and prompts. One step is made: lavapipe is slow.
 func TestExactVulkanFeatures(t *testing.T) {
 	vulkanBackend(t)
 	require.NotEmpty(t, os.Getenv("GGML_VK_DISABLE_F16"), "without it ggml rounds the factors of products, and nothing is exact")
@@ -61,4 +61,23 @@ func TestExactVulkanFeatures(t *testing.T) {
 	_, lcm := readRun(t, "lcm_8")
 	lcm.Scheduler = ""
 	compare("told guidance", Config{Model: told.Write(t, "lcm.safetensors")}, map[string]request.Request{"lcm_8": lcm})
+
+	painted := map[string]request.Request{}
+	for name, how := range map[string]request.Inpaint{"mask": {Blur: 2}, "soft mask": {Soft: true}, "latent noise": {Fill: request.FillLatentNoise},
+		"only masked": {OnlyMasked: true}} {
+		r := oneStep()
+		r.InitImage, r.MaskImage = request.Picture{Image: gradient(64, 64)}, request.Picture{Image: rightHalf(64, 64)}
+		r.Strength, r.Inpaint = 1, how
+		painted[name] = r
+	}
+	compare("inpainting", Config{}, painted)
+
+	written := map[string]request.Request{}
+	for name, prompt := range map[string]string{"AND": "a red circle :1.2 AND a blue square :0.6", "editing": "a [red:blue:0.5] (circle:1.3)",
+		"BREAK": "a red circle BREAK on a green background", "alternation": "a [red|blue] circle"} {
+		r := oneStep()
+		r.Prompt, r.NegativePrompt = prompt, "a yellow star"
+		written[name] = r
+	}
+	compare("prompts", Config{}, written)
 }
