@@ -106,6 +106,7 @@ Unet::Transformer Unet::make_transformer(Params& p, const std::string& name, int
         x.norm3  = p.norm(b + ".norm3", c);
         x.ff_in  = p.linear(b + ".ff.net.0.proj", c, 8 * c);
         x.ff_out = p.linear(b + ".ff.net.2", 4 * c, c);
+        x.name   = b.substr(dims.prefix.size());
         t.blocks.push_back(x);
     }
     t.out = p.linear(name + ".proj_out", c, c);
@@ -145,6 +146,7 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
     }
     mid_.transformers.push_back(make_transformer(p, u + "mid_block.attentions.0", width, dims.mid_depth));
     if (dims.up_depth.empty()) {
+        number_blocks();
         return;
     }
     for (size_t l = 0; l < levels; l++) {
@@ -161,29 +163,51 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
         }
         up_.push_back(level);
     }
+    number_blocks();
     norm_out_ = p.norm(u + "conv_norm_out", dims.channels[0]);
     conv_out_ = p.conv2d(u + "conv_out", 3, dims.channels[0], dims.out_channels);
 }
 
-ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const {
+void Unet::number_blocks() {
+    int64_t index     = 0;
+    const auto number = [&](Level& level) {
+        for (Transformer& t : level.transformers) {
+            for (Block& b : t.blocks) {
+                b.index = index++;
+            }
+        }
+    };
+    std::for_each(down_.begin(), down_.end(), number);
+    std::for_each(up_.begin(), up_.end(), number);
+    number(mid_);
+}
+
+ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
+                         AttentionSite& site) const {
+    site.name      = b.name;
+    site.index     = b.index;
     ggml_tensor* n = layer_norm(g, b.norm1, x);
-    ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), heads);
+    ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), site.heads);
     x              = linear(g, b.out1, a, x);
-    x              = read_texts(g, b, x, context, heads);
+    x              = read_texts(g, b, x, context, site);
     n              = layer_norm(g, b.norm3, x);
     return linear(g, b.ff_out, geglu(g, b.ff_in, n), x);
 }
 
 // Cross-attention, added to x.
 ggml_tensor* Unet::read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
-                              int64_t heads) const {
+                              const AttentionSite& site) const {
     Keep* keep = context.keep != nullptr && context.keep->kind == DG_KEEP_TEXT_ATTENTION ? context.keep : nullptr;
     if (keep != nullptr && keep->reuse) {
         return ggml_add(g.ctx, x, keep->kept.at(keep->next++));
     }
     ggml_tensor* n = layer_norm(g, b.norm2, x);
-    ggml_tensor* a = attention(g, linear(g, b.q2, n), linear(g, b.k2, context.texts), linear(g, b.v2, context.texts),
-                               heads, nullptr, context.of_row);
+    ggml_tensor* q = linear(g, b.q2, n);
+    ggml_tensor* a = attention(g, q, linear(g, b.k2, context.texts), linear(g, b.v2, context.texts), site.heads, nullptr,
+                               context.of_row);
+    for (const CrossAttention* more : context.beside) {
+        a = more->add(g, site, q, a);
+    }
     if (keep == nullptr) {
         return linear(g, b.out2, a, x);
     }
@@ -194,8 +218,9 @@ ggml_tensor* Unet::read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, c
 
 ggml_tensor* Unet::transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const {
     ggml_tensor* y = linear(g, t.in, to_tokens(g, group_norm(g, t.norm, x, dims.groups, 1e-6f)));
+    AttentionSite site{"", 0, x->ne[0], x->ne[1], x->ne[2] / dims.head_dim};
     for (const Block& b : t.blocks) {
-        y = block(g, b, y, context, x->ne[2] / dims.head_dim);
+        y = block(g, b, y, context, site);
     }
     return ggml_add(g.ctx, x, to_picture(g, linear(g, t.out, y), x->ne[0], x->ne[1]));
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "modules/attention_site.h"
 #include "modules/ops.h"
 
 namespace dg {
@@ -52,6 +53,7 @@ public:
         ggml_tensor* texts  = nullptr;  // [context, T, U]
         ggml_tensor* of_row = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
         Keep* keep          = nullptr;
+        std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here
     };
     struct Inputs {
         ggml_tensor* sample;  // [w, h, in_channels, N]
@@ -83,6 +85,8 @@ private:
     struct Block {  // one BasicTransformerBlock
         Norm norm1, norm2, norm3;
         Linear q1, k1, v1, out1, q2, k2, v2, out2, ff_in, ff_out;
+        std::string name;  // of its AttentionSite, as is the index
+        int64_t index = 0;
     };
     struct Transformer {
         Norm norm;
@@ -96,11 +100,13 @@ private:
     };
 
     Transformer make_transformer(Params& p, const std::string& name, int64_t channels, int64_t depth) const;
+    void number_blocks();
 
     ggml_tensor* transformer(GraphBuilder& g, const Transformer& t, ggml_tensor* x, const Context& context) const;
-    ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context, int64_t heads) const;
+    ggml_tensor* block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
+                       AttentionSite& site) const;
     ggml_tensor* read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
-                            int64_t heads) const;
+                            const AttentionSite& site) const;
     ggml_tensor* stage(GraphBuilder& g, const Level& level, size_t i, ggml_tensor* x, ggml_tensor* embedding,
                        const Context& context) const;
 
