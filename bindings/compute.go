@@ -80,12 +80,15 @@ type UNetInput struct {
 	Keep          int32    // which results of layers Features has
 	FeaturesUse   int32
 	Branch        int64
-	OnDevice      uintptr // set by UNetEval
+	OnDevice      uintptr      // set by UNetEval
+	Prompts       *ImagePrompt // set by UNetEval
+	PromptCount   int64
 }
 
-// UNetEval evaluates the UNet once with adapters into out [N, out_channels, Height, Width]. features, and residuals on the device, may be
-// nil.
-func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, residuals *Residuals, out []float32) (err error) {
+// UNetEval evaluates the UNet once with adapters and pictures into out [N, out_channels, Height, Width]. features, and residuals on the
+// device, may be nil.
+func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, pictures []ImagePrompt, features *Features, residuals *Residuals,
+	out []float32) (err error) {
 	const op = "dg_unet_eval"
 	if features != nil {
 		if features.handle == 0 {
@@ -101,6 +104,7 @@ func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, features *Features, resi
 	if in.Loras, in.LoraCount, err = uses(op, &pins, loras); err != nil {
 		return err
 	}
+	in.Prompts, in.PromptCount = prompts(&pins, pictures)
 	return computeOne(m, op, m.lib.fn.unetEval, &in, out)
 }
 

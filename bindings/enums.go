@@ -2,20 +2,21 @@ package bindings
 
 // Sizes and the version from daguerre.h.
 const (
-	abiVersion     = 4    // DG_ABI_VERSION: the version these bindings were written for
+	abiVersion     = 5    // DG_ABI_VERSION: the version these bindings were written for
 	MaxLevels      = 8    // DG_MAX_LEVELS: array length of per-level fields
 	nameLen        = 64   // DG_NAME_LEN: bytes of a [Name]
 	descLen        = 256  // DG_DESC_LEN: bytes of a [Desc]
 	maxFiles       = 4096 // DG_MAX_FILES: files of one model
-	ComponentCount = 7    // DG_COMPONENT_COUNT: how many components there are
+	ComponentCount = 9    // DG_COMPONENT_COUNT: how many components there are
 )
 
 // The enums of daguerre.h. A value is the place of its name: DG_TYPE_F16 is 2, and Types[2] is "f16". Values are int32 in the structs.
 var (
 	Types = []string{"auto", "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
 		"iq4_nl"}
-	Precisions  = []string{"auto", "exact", "f32", "f16", "bf16"}
-	Kinds       = []string{"unknown", "sdxl-base", "sdxl-refiner", "sdxl-inpaint", "vae", "text-encoder", "controlnet", "taesd", "upscaler"}
+	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
+	Kinds      = []string{"unknown", "sdxl-base", "sdxl-refiner", "sdxl-inpaint", "vae", "text-encoder", "controlnet", "taesd", "upscaler",
+		"image-encoder", "ip-adapter"}
 	DeviceKinds = []string{"cpu", "gpu", "igpu", "accel"}
 	LogLevels   = []string{"debug", "info", "warn", "error"}
 	Residencies = []string{"resident", "on_demand", "stream", "mmap"} // the first is DG_RESIDENT_ALWAYS
@@ -30,7 +31,8 @@ var (
 	// Activations are the values of the quick_gelu fields of [ModelConfig]; the first is the encoder's own default.
 	Activations = []string{"", "quick_gelu", "gelu"}
 	// Components are bits: the one at place i is 1 << i.
-	Components = [ComponentCount]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler"}
+	Components = [ComponentCount]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler",
+		"image_encoder", "ip_adapter"}
 )
 
 // StoredTypes are the types of weights that GGUF has no number for, with those of DG_STORED. Other weights are stored as a type of GGUF's.

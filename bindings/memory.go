@@ -12,6 +12,9 @@ type ComputeQuery struct {
 	Keep          int32 // of the stage of features
 	Reserved      int32
 	Branch        int64 // of the stage of features
+	ImagePrompts  int64 // UNet: how many there are
+	ImageTokens   int64 // of each
+	ImageMasks    int64 // UNet: 1: they have masks
 }
 
 // ComputeSize returns the exact bytes of the compute buffer that a stage would allocate for the

@@ -80,6 +80,13 @@ type tableFuncs struct {
 	residualsClear func(residuals uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap);
 	residualsFree func(residuals *uintptr, msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_image_encode(dg_model* model, int64_t batch, const float* pixels, float* embeds, size_t embeds_count, float*
+	// hidden, size_t hidden_count, char* msg, size_t msg_cap);
+	imageEncode func(model uintptr, batch int64, pixels, embeds *float32, embedsCount uintptr, hidden *float32, hiddenCount uintptr,
+		msg *byte, msgCap uintptr) int32
+	// DG_API dg_status dg_ip_adapter_run(dg_model* model, const dg_ip_adapter_input* in, float* values, size_t values_count, char* msg,
+	// size_t msg_cap);
+	ipAdapterRun oneOutput[IPAdapterInput]
 	// DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
 	// size_t out_count, char* msg, size_t msg_cap);
 	upscale pictureFunc

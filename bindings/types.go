@@ -53,6 +53,8 @@ type ModelConfig struct {
 	TextHeadDim           int32 // channels per head of both text encoders: 64
 	TextEncoderQuickGELU  int32 // one of Activations; the default is quick_gelu
 	TextEncoder2QuickGELU int32 // one of Activations; the default is gelu
+	ImageHeadDim          int32 // channels per head of the image encoder: 80 of ViT-H, 104 of ViT-bigG, else 64
+	ImageQuickGELU        int32 // one of Activations; the default is gelu
 }
 
 // modelFile mirrors dg_model_file.
@@ -203,4 +205,9 @@ type ModelInfo struct {
 	Control         ControlInfo
 	Upscaler        UpscalerInfo
 	UNetGuidanceDim int64 // of the UNet's embedding of the guidance scale; 0: it has none
+
+	ImageEncoder        ImageEncoderInfo
+	IPAdapter           IPAdapterInfo
+	UNetAttentions      int64 // cross attentions of the UNet
+	UNetAttentionValues int64 // keys and values of a token in all of them
 }

@@ -68,7 +68,7 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
 	}
-	return nil
+	return pictures(u, in.Pictures, n, h, w)
 }
 
 // Keeps and FeatureUses list what is kept of a UNet's evaluation, and what for, in the ABI's order.
@@ -226,7 +226,11 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 		value int
 	}
 	sizes := []size{{"batch", q.Batch}}
-	if q.Stage != backend.StageText && q.Stage != backend.StageText2 {
+	switch q.Stage {
+	case backend.StageText, backend.StageText2, backend.StageImageEncode:
+	case backend.StageIPAdapter:
+		sizes = append(sizes, size{"image tokens", q.ImageTokens})
+	default:
 		sizes = append(sizes, size{"height", q.Height}, size{"width", q.Width})
 	}
 	if q.Stage == backend.StageFeatures {

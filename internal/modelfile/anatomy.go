@@ -28,6 +28,9 @@ type Dims struct {
 	ControlNet *ControlNetDims `json:"controlnet,omitempty"`
 	TAESD      *TAESDDims      `json:"taesd,omitempty"`
 	Upscaler   *UpscalerDims   `json:"upscaler,omitempty"`
+
+	ImageEncoder *ImageEncoderDims `json:"image_encoder,omitempty"`
+	IPAdapter    *IPAdapterDims    `json:"ip_adapter,omitempty"`
 }
 
 // dims are one component's dimensions.
@@ -61,6 +64,10 @@ var anatomies = []anatomy{
 		anatomy{locate: locateTAESD, seek: seekTAESD, alone: kindOf(KindTAESD), halves: true}),
 	known("upscaler", func(d *Dims) **UpscalerDims { return &d.Upscaler }, inferUpscaler,
 		anatomy{locate: locateUpscaler, seek: seekUpscaler, alone: kindOf(KindUpscaler)}),
+	known("image_encoder", func(d *Dims) **ImageEncoderDims { return &d.ImageEncoder }, inferImageEncoder,
+		anatomy{locate: locateImageEncoder, alone: kindOf(KindImageEncoder)}),
+	known("ip_adapter", func(d *Dims) **IPAdapterDims { return &d.IPAdapter }, inferIPAdapter,
+		anatomy{locate: locateIPAdapter, alone: ipAdapterKind}),
 }
 
 // known completes an anatomy by where Dims keeps the dimensions.
@@ -161,7 +168,7 @@ const (
 
 // Spec is a tensor that an architecture has.
 type Spec struct {
-	Component string // "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler"
+	Component string // "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter"
 	Name      string // without the component's prefix
 	Shape     []int64
 	Role      Role

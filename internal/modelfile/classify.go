@@ -9,7 +9,8 @@ import (
 // classify decides what a source is. reason says why it is not supported.
 func (s *source) classify(d Dims) (kind, unet Kind, reason string) {
 	if s.folder == nil {
-		if k, why := classifyNames(s.files[0]); k != "" && (k != KindControlNet || d.ControlNet == nil) {
+		known := d.ControlNet != nil || d.IPAdapter != nil // FaceID's files have the LoRA that goes with them
+		if k, why := classifyNames(s.files[0]); k != "" && (k != KindControlNet && k != KindLoRA || !known) {
 			return k, "", why
 		}
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	Scheduler    SchedulerConfig   `json:"scheduler,omitzero"`
 	TextEncoder  TextEncoderConfig `json:"text_encoder,omitzero"`
 	TextEncoder2 TextEncoderConfig `json:"text_encoder_2,omitzero"`
+	ImageEncoder TextEncoderConfig `json:"image_encoder,omitzero"` // it says the same of its kind
 	Default      DefaultConfig     `json:"default,omitzero"`
 	// ForceZerosForEmptyPrompt: an empty negative prompt is conditioned on zeros, not on its encoding.
 	ForceZerosForEmptyPrompt *bool `json:"force_zeros_for_empty_prompt,omitempty"`
@@ -126,7 +127,7 @@ func (f *File) config(parts []*part) (c Config, err error) {
 
 // fromObject reads the layout of MetadataKey.
 func (c *Config) fromObject(o object) {
-	for _, name := range []string{"unet", "vae", "scheduler", "text_encoder", "text_encoder_2", "default"} {
+	for _, name := range []string{"unet", "vae", "scheduler", "text_encoder", "text_encoder_2", "image_encoder", "default"} {
 		c.readComponent(name, o.object(name))
 	}
 	c.readIndex(o)
@@ -148,6 +149,8 @@ func (c *Config) readComponent(name string, o object) {
 		c.TextEncoder.read(o)
 	case "text_encoder_2":
 		c.TextEncoder2.read(o)
+	case "image_encoder":
+		c.ImageEncoder.read(o)
 	case "scheduler":
 		s := &c.Scheduler
 		s.Raw = maps.Clone(o.values)

@@ -243,6 +243,8 @@ func (o object) component() string {
 			return "text_encoder"
 		case "CLIPTextModelWithProjection":
 			return "text_encoder_2"
+		case "CLIPVisionModelWithProjection", "CLIPVisionModel":
+			return "image_encoder"
 		}
 	}
 	return ""

@@ -30,6 +30,8 @@ const (
 	KindTAESD            Kind = "taesd"    // a tiny autoencoder
 	KindUpscaler         Kind = "upscaler" // ESRGAN
 	KindTextualInversion Kind = "textual-inversion"
+	KindImageEncoder     Kind = "image-encoder" // CLIP's
+	KindIPAdapter        Kind = "ip-adapter"
 	KindSD1              Kind = "sd1.5"
 	KindSD2              Kind = "sd2"
 	KindSD3              Kind = "sd3"

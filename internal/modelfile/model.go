@@ -132,8 +132,8 @@ func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
 		if part.Parts > 1 || part.Transpose || c.strides != nil {
 			c.view(&w, part)
 		}
-		if c.Use != backend.UseConv && c.Use != backend.UseVector { // a convolution of one pixel is a matrix
-			w.Shape = w.Shape[:2]
+		if c.Use != backend.UseConv && c.Use != backend.UseVector {
+			asMatrix(&w)
 		}
 		if c.row > 0 && w.Strides == nil { // blocks cross the ends of its rows: it is gathered like a strided tensor
 			w.Strides = inOrder(w.Shape)
@@ -141,6 +141,28 @@ func (c claim) weights(list []backend.Weight, first int) []backend.Weight {
 		list = append(list, w)
 	}
 	return list
+}
+
+// asMatrix gives a weight two dimensions. A vector is one row; of three dimensions the first is one; a convolution's kernels become rows,
+// if they lie in order.
+func asMatrix(w *backend.Weight) {
+	switch n := len(w.Shape); {
+	case n == 1:
+		w.Shape = []int64{1, w.Shape[0]}
+		if w.Strides != nil {
+			w.Strides = []int64{w.Strides[0], w.Strides[0]}
+		}
+	case n == 3 && w.Shape[0] == 1:
+		w.Shape = w.Shape[1:]
+		if w.Strides != nil {
+			w.Strides = w.Strides[1:]
+		}
+	case n > 2:
+		inner, _ := product(w.Shape[1:])
+		if w.Strides == nil || inner == w.Shape[1] {
+			w.Shape = []int64{w.Shape[0], inner}
+		}
+	}
 }
 
 // inOrder returns the strides of a tensor that lies in order.

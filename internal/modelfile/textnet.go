@@ -126,20 +126,24 @@ func (t *TextDims) specs(b *specs) {
 	b.add(both("embeddings.token_embedding.weight"), RoleEmbedding, backend.UseTable, t.VocabSize, t.Width)
 	b.add(both("embeddings.position_embedding.weight"), RolePosition, backend.UseTable, t.MaxTokens, t.Width)
 	for i := range t.Layers {
-		l := both(fmt.Sprintf("encoder.layers.%d", i))
-		b.norm(l.and(".layer_norm1"), t.Width)
-		b.linear(l.and(".self_attn.q_proj"), RoleWeight, t.Width, t.Width)
-		b.linear(l.and(".self_attn.k_proj"), RoleWeight, t.Width, t.Width)
-		b.linear(l.and(".self_attn.v_proj"), RoleWeight, t.Width, t.Width)
-		b.linear(l.and(".self_attn.out_proj"), RoleResidual, t.Width, t.Width)
-		b.norm(l.and(".layer_norm2"), t.Width)
-		b.linear(l.and(".mlp.fc1"), RoleWeight, t.Width, t.Intermediate)
-		b.linear(l.and(".mlp.fc2"), RoleResidual, t.Intermediate, t.Width)
+		b.clipLayer(both(fmt.Sprintf("encoder.layers.%d", i)), t.Width, t.Intermediate)
 	}
 	b.norm(both("final_layer_norm"), t.Width)
 	if t.ProjectionDim != 0 {
 		b.add(both(projection), RoleWeight, backend.UseSensitive, t.ProjectionDim, t.Width)
 	}
+}
+
+// clipLayer is one layer of CLIP's encoders with transformers' names.
+func (b *specs) clipLayer(l pair, width, inner int) {
+	b.norm(l.and(".layer_norm1"), width)
+	b.linear(l.and(".self_attn.q_proj"), RoleWeight, width, width)
+	b.linear(l.and(".self_attn.k_proj"), RoleWeight, width, width)
+	b.linear(l.and(".self_attn.v_proj"), RoleWeight, width, width)
+	b.linear(l.and(".self_attn.out_proj"), RoleResidual, width, width)
+	b.norm(l.and(".layer_norm2"), width)
+	b.linear(l.and(".mlp.fc1"), RoleWeight, width, inner)
+	b.linear(l.and(".mlp.fc2"), RoleResidual, inner, width)
 }
 
 // openCLIP has OpenCLIP's names, relative to "...model.": q, k and v in one matrix, and a projection that

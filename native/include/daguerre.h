@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a declaration below changes in a way an older caller would misread. */
-#define DG_ABI_VERSION 4
+#define DG_ABI_VERSION 5
 
 #define DG_MAX_LEVELS 8
 #define DG_NAME_LEN 64
@@ -88,9 +88,11 @@ enum {
     DG_COMPONENT_VAE_ENCODER    = 8,
     DG_COMPONENT_VAE_DECODER    = 16,
     DG_COMPONENT_CONTROLNET     = 32,
-    DG_COMPONENT_UPSCALER       = 64
+    DG_COMPONENT_UPSCALER       = 64,
+    DG_COMPONENT_IMAGE_ENCODER  = 128,
+    DG_COMPONENT_IP_ADAPTER     = 256
 };
-#define DG_COMPONENT_COUNT 7
+#define DG_COMPONENT_COUNT 9
 
 /* dg_kind: what the checkpoint is. */
 enum {
@@ -102,7 +104,9 @@ enum {
     DG_KIND_TEXT_ENCODER = 5, /* only text encoders */
     DG_KIND_CONTROLNET   = 6,
     DG_KIND_TAESD        = 7, /* encodes and decodes like a VAE, without a scaling factor */
-    DG_KIND_UPSCALER     = 8
+    DG_KIND_UPSCALER     = 8,
+    DG_KIND_IMAGE_ENCODER = 9, /* CLIP's, with its projection */
+    DG_KIND_IP_ADAPTER    = 10
 };
 
 /* dg_residency: where a component's weights are. */
@@ -185,6 +189,8 @@ typedef struct dg_model_config {
     int32_t text_head_dim; /* channels per head of both text encoders: 64 */
     int32_t text_encoder_quick_gelu; /* 0: default (1), 1: quick_gelu, 2: gelu (erf) */
     int32_t text_encoder_2_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
+    int32_t image_head_dim; /* channels per head of the image encoder: 80 of ViT-H, 104 of ViT-bigG, else 64 */
+    int32_t image_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
 } dg_model_config;
 
 /* A file, and what told it from others when the caller read its header. Where modified is not 0, a file that is another one by then
@@ -326,6 +332,27 @@ typedef struct dg_upscaler_info {
     int64_t multiple; /* height and width of the input must be multiples of it */
 } dg_upscaler_info;
 
+typedef struct dg_image_encoder_info {
+    size_t struct_size;
+    int64_t width; /* of the hidden states */
+    int64_t layers;
+    int64_t heads;
+    int64_t projection_dim; /* of the embedding */
+    int64_t tokens; /* patches and the class token: 257 */
+    int64_t size; /* pixels along a side: 224 */
+} dg_image_encoder_info;
+
+typedef struct dg_ip_adapter_info {
+    size_t struct_size;
+    int64_t embed_dim; /* of what it takes from an image encoder; 0: nothing */
+    int64_t hidden; /* 1: it takes hidden states, one for each of the encoder's tokens; 0: one embedding for a picture */
+    int64_t face_dim; /* of a face's embedding; 0: it takes none */
+    int64_t tokens; /* of a picture */
+    int64_t context_dim; /* of a token, as the UNet's */
+    int64_t layers; /* cross attentions */
+    int64_t values; /* keys and values of a token in all of them */
+} dg_ip_adapter_info;
+
 typedef struct dg_model_info {
     size_t struct_size;
     int32_t kind; /* DG_KIND_* */
@@ -341,6 +368,10 @@ typedef struct dg_model_info {
     dg_control_info control;
     dg_upscaler_info upscaler;
     int64_t unet_guidance_dim; /* width of the embedding of the guidance scale, of a UNet that is told it (LCM): 256 */
+    dg_image_encoder_info image_encoder;
+    dg_ip_adapter_info ip_adapter;
+    int64_t unet_attentions; /* cross attentions of the UNet */
+    int64_t unet_attention_values; /* keys and values of a token in all of them */
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
@@ -461,6 +492,21 @@ DG_API dg_status dg_features_free(dg_features** features, char* msg, size_t msg_
 /* Residuals on the device of a model's UNet. ControlNets on the same device add to them, so that nothing passes through the host. */
 typedef struct dg_residuals dg_residuals;
 
+/* Pictures beside the text in the UNet's cross attentions: one IP-Adapter's, with one weight. In every attention their result is
+ * added to that of the text. Cross attentions are numbered as diffusers' attn_processors: down blocks, up blocks, middle. */
+typedef struct dg_image_prompt {
+    size_t struct_size;
+    const float* values; /* [count, ...]: what dg_ip_adapter_run left, for each different row of pictures */
+    int64_t count; /* of these rows */
+    int64_t tokens; /* of each row */
+    const int32_t* of_row; /* [N]: for each row of the evaluation, which of count it has */
+    const float* scales; /* [N, unet_attentions]: what each attention's result is multiplied by; 0 in all rows leaves it out */
+    /* The part of the picture that it acts on, in 0 to 1: a mask for the latents' size, then one for each level below, rounded up to
+     * half its size, [height, width] each; NULL: everywhere */
+    const float* mask;
+    int64_t mask_count; /* floats in it */
+} dg_image_prompt;
+
 typedef struct dg_unet_input {
     size_t struct_size;
     int64_t batch; /* N >= 1 */
@@ -482,6 +528,8 @@ typedef struct dg_unet_input {
     int32_t features_use; /* DG_FEATURES_* */
     int64_t branch; /* DG_KEEP_DEEP: 0 to the number of skips - 1; otherwise 0 */
     const dg_residuals* on_device; /* residuals on the device, for N rows, instead of those above; NULL: none */
+    const dg_image_prompt* prompts; /* NULL: none */
+    int64_t prompt_count;
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -531,6 +579,25 @@ DG_API dg_status dg_residuals_new(dg_model* model, int64_t rows, int64_t height,
 DG_API dg_status dg_residuals_clear(dg_residuals* residuals, char* msg, size_t msg_cap);
 /* May be called again. */
 DG_API dg_status dg_residuals_free(dg_residuals** residuals, char* msg, size_t msg_cap);
+
+/* pixels [N,3,size,size], normalised as the encoder's processor does -> embeds [N, projection_dim] and hidden [N, tokens, width], the
+ * output of the penultimate layer. Either may be NULL, with a count of 0. */
+DG_API dg_status dg_image_encode(dg_model* model, int64_t batch, const float* pixels, float* embeds,
+                                 size_t embeds_count, float* hidden, size_t hidden_count, char* msg, size_t msg_cap);
+
+typedef struct dg_ip_adapter_input {
+    size_t struct_size;
+    int64_t batch; /* rows */
+    int64_t pictures; /* in each row; their tokens stand one behind the other */
+    int64_t tokens; /* of each picture's embedding: 1, or the image encoder's */
+    const float* embeds; /* [batch, pictures, tokens, embed_dim]; NULL where embed_dim is 0 */
+    const float* faces; /* [batch, pictures, face_dim]; NULL where face_dim is 0 */
+    double shortcut; /* of an adapter that takes both: 0: none, else what the part of the picture is multiplied by (v2: 1) */
+} dg_ip_adapter_input;
+
+/* Keys and values: for each row, for each cross attention, keys and then values [pictures * tokens, channels]. */
+DG_API dg_status dg_ip_adapter_run(dg_model* model, const dg_ip_adapter_input* in, float* values, size_t values_count,
+                                   char* msg, size_t msg_cap);
 
 /* pixels [N,3,H,W] in [0,1] -> [N,3,scale*H,scale*W], not clamped. */
 DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
@@ -595,7 +662,9 @@ enum {
     DG_STAGE_CONTROL      = 5,
     DG_STAGE_CONTROL_HINT = 6,
     DG_STAGE_UPSCALE      = 7,
-    DG_STAGE_FEATURES     = 8 /* what keeping features takes beside the buffer of DG_STAGE_UNET */
+    DG_STAGE_FEATURES     = 8, /* what keeping features takes beside the buffer of DG_STAGE_UNET */
+    DG_STAGE_IMAGE_ENCODE = 9, /* batch: pictures */
+    DG_STAGE_IP_ADAPTER   = 10 /* batch: rows; image_tokens: of each row's embedding in all */
 };
 
 typedef struct dg_compute_query {
@@ -609,6 +678,9 @@ typedef struct dg_compute_query {
     int32_t keep; /* DG_STAGE_FEATURES: DG_KEEP_* */
     int32_t reserved;
     int64_t branch; /* DG_STAGE_FEATURES: as in dg_unet_input */
+    int64_t image_prompts; /* UNet: how many there are; 0: none */
+    int64_t image_tokens; /* of each */
+    int64_t image_masks; /* UNet: 1: they have masks */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

@@ -57,6 +57,9 @@ const (
 	KindControlNet  Kind = "controlnet"
 	KindTAESD       Kind = "taesd"    // encodes and decodes as a VAE does; its latents are in the UNet's own range
 	KindUpscaler    Kind = "upscaler" // ESRGAN
+
+	KindImageEncoder Kind = "image-encoder" // CLIP's, with its projection
+	KindIPAdapter    Kind = "ip-adapter"
 )
 
 // Files names the file of each component. Model is a checkpoint or a diffusers folder. Each of the next four, if it is set,
@@ -72,6 +75,9 @@ type Files struct {
 	ControlNet string
 	TAESD      string
 	Upscaler   string
+
+	ImageEncoder string
+	IPAdapter    string
 }
 
 // NamedFile is a file of Files and what it is for: "model", or the component that it holds.
@@ -85,11 +91,13 @@ func (f Files) Named() []NamedFile {
 	return slices.DeleteFunc([]NamedFile{
 		{"model", f.Model, false}, {"unet", f.UNet, false}, {"text_encoder", f.TextEncoder, false}, {"text_encoder_2", f.TextEncoder2, false},
 		{"vae", f.VAE, false}, {"controlnet", f.ControlNet, true}, {"taesd", f.TAESD, true}, {"upscaler", f.Upscaler, true},
+		{"image_encoder", f.ImageEncoder, true}, {"ip_adapter", f.IPAdapter, true},
 	}, func(n NamedFile) bool { return n.Path == "" })
 }
 
 // ComponentNames are what models consist of, in the order of reports: SDXL's own, then those of other networks.
-var ComponentNames = [...]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler"}
+var ComponentNames = [...]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler",
+	"image_encoder", "ip_adapter"}
 
 // SDXLComponents is how many of ComponentNames are SDXL's own. A model that has none of the others says nothing of them.
 const SDXLComponents = 5
@@ -102,6 +110,8 @@ type Hyper struct {
 	TextHeadDim          int
 	TextEncoderAct       string // "", "quick_gelu" or "gelu"
 	TextEncoder2Act      string
+	ImageHeadDim         int
+	ImageEncoderAct      string
 }
 
 // ModelConfig says what to open and how.

@@ -46,6 +46,9 @@ type UNetInfo struct {
 	// GuidanceDim is the width of the embedding of the guidance scale that a UNet distilled with guidance (LCM) has; 0: it has none.
 	// Such a UNet is told the scale, and there is no negative half.
 	GuidanceDim int `json:"guidance_dim,omitempty"`
+	// Attentions is the number of cross attentions, and AttentionValues that of a token's keys and values in all of them.
+	Attentions      int `json:"attentions,omitempty"`
+	AttentionValues int `json:"attention_values,omitempty"`
 }
 
 // Halves reports whether a negative half is evaluated beside the positive one, where guidance is wanted.
@@ -77,6 +80,8 @@ type ModelInfo struct {
 	VAE             VAEInfo         `json:"vae"`
 	Control         ControlInfo     `json:"control,omitzero"`
 	Upscaler        UpscalerInfo    `json:"upscaler,omitzero"`
+	ImageEncoder    ImageInfo       `json:"image_encoder,omitzero"`
+	IPAdapter       IPAdapterInfo   `json:"ip_adapter,omitzero"`
 	UnusedTensors   int64           `json:"unused_tensors"`
 	UnusedExample   string          `json:"unused_example,omitempty"`
 }

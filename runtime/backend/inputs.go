@@ -27,6 +27,7 @@ type UNetInput struct {
 	LoRAs     []LoRAUse // adapters; only their targets in this component count
 	Kept      Kept      // of a FeatureModel: results of layers that evaluations share
 	OnDevice  Residuals // of a ResidualModel, for N rows, instead of Residuals; nil: none
+	Pictures  []ImagePrompt
 }
 
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.

@@ -13,7 +13,9 @@ const (
 	StageControl     // a ControlNet
 	StageControlHint // its picture
 	StageUpscale
-	StageFeatures // what keeping features takes beside StageUNet's buffer
+	StageFeatures    // what keeping features takes beside StageUNet's buffer
+	StageImageEncode // CLIP's image encoder
+	StageIPAdapter   // keys and values of pictures
 )
 
 // ComputeQuery asks how large the compute buffer of a stage is.
@@ -25,6 +27,9 @@ type ComputeQuery struct {
 	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
 	Keep          Keep
 	Branch        int // with Keep of StageFeatures
+	ImagePrompts  int // UNet: how many there are
+	ImageTokens   int // of each of them; of a picture's embedding for StageIPAdapter
+	ImageMasks    bool
 }
 
 // Laned is a Model that can compute parts of a batch side by side.

@@ -18,6 +18,7 @@ import family
 import fewer
 import guidance
 import inpaint9
+import ipadapter
 import lora
 import masks
 import networks
@@ -43,6 +44,7 @@ PARTS = {
     "guidance": guidance.make,
     "refiner": refiner.make,
     "control": control.make,
+    "ip_adapter": ipadapter.make,
     "family": family.make,
     "fewer": fewer.make,
     "lora": lora.make,

@@ -53,11 +53,24 @@ const (
 	KindNanoRefiner  Kind = "nano-refiner"
 	KindNanoControl  Kind = "nano-controlnet"
 	KindNanoUnion    Kind = "nano-controlnet-union"
+
+	KindViTH         Kind = "clip-vit-h"
+	KindViTBigG      Kind = "clip-vit-bigg"
+	KindIPAdapter    Kind = "sdxl-ip-adapter" // of ViT-bigG
+	KindIPAdapterH   Kind = "sdxl-ip-adapter-vit-h"
+	KindIPPlus       Kind = "sdxl-ip-adapter-plus" // of ViT-H
+	KindNanoImage    Kind = "nano-image-encoder"
+	KindNanoIP       Kind = "nano-ip-adapter"
+	KindNanoIPPlus   Kind = "nano-ip-adapter-plus"
+	KindNanoFace     Kind = "nano-ip-adapter-faceid"
+	KindNanoFacePlus Kind = "nano-ip-adapter-faceid-plus"
 )
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion}
+	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion,
+	KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus, KindNanoFace,
+	KindNanoFacePlus}
 
 // Format names the file to write.
 type Format string
@@ -232,7 +245,8 @@ func (p *plan) metadata() (map[string]string, error) {
 	return m, err
 }
 
-var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "controlnet", "taesd", "upscaler"}
+var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "controlnet", "taesd", "upscaler",
+	"image_encoder", "ip_adapter"}
 
 // all lists the tensors of a single file.
 func (p *plan) all() []item {

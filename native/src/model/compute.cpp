@@ -1,6 +1,7 @@
 // The computing half of Model: checks sizes, prepares inputs on the host, runs graphs.
 
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "base/error.h"
@@ -112,16 +113,17 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
 }
 
 BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                bool residuals, const AdapterStack* stack, const Residuals* on_device,
-                                int64_t first) const {
+                                bool residuals, const AdapterStack* stack, const PictureShapes& pictures,
+                                const Residuals* on_device, int64_t first) const {
     return [=](GraphBuilder& g) {
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr, on_device, first));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr, pictures, on_device,
+                              first));
     };
 }
 
 ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
                                  int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
-                                 const Residuals* on_device, int64_t first) const {
+                                 const PictureShapes& pictures, const Residuals* on_device, int64_t first) const {
     const UnetDims& d = unet_->dims;
     Unet::Inputs in;
     in.sample       = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
@@ -139,6 +141,11 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     }
     if (on_device != nullptr) {
         in.residuals = on_device->rows_of(g, first, batch);
+    }
+    std::vector<std::unique_ptr<PictureAttention>> shown;
+    for (const PictureShape& p : pictures) {
+        shown.push_back(std::make_unique<PictureAttention>(g, p, batch));
+        in.context.beside.push_back(shown.back().get());
     }
     apply_adapters(g, stack);
     return unet_->build(g, in);
@@ -183,8 +190,11 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     if (features != nullptr) {
         prepare_features(*features, use, in);
     }
+    const ImagePrompts prompts(in, unet_->attention_channels(), level_sizes(d, in.height, in.width));
     std::vector<Contexts> contexts;
     std::vector<LaneCall> calls;
+    std::vector<ImagePrompts::Rows> shown;
+    shown.reserve(rows.size());
     contexts.reserve(rows.size());  // inputs point into its elements, so they must not move
     int64_t first = 0;
     for (const int64_t count : rows) {
@@ -192,17 +202,18 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         const int64_t texts = contexts.back().distinct();
         LaneCall call;
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
-                                      stack != nullptr ? stack->id() : 0});
+                                      stack != nullptr ? stack->id() : 0}) +
+                   prompts.key();
         if (on_device != nullptr) {
             call.key += shape_key(" residuals", {on_device->id(), first});
         }
         if (features == nullptr) {
             call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack,
-                                    on_device, first);
+                                    prompts.shapes(), on_device, first);
         } else {
             call.key += shape_key(" features", {features->id(), use.use, first});
             call.build = unet_graph_with(*features, use, first, count, in.height, in.width, in.context_tokens, texts,
-                                         in.residual_count != 0, stack, on_device);
+                                         in.residual_count != 0, stack, prompts.shapes(), on_device);
         }
         call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
@@ -218,6 +229,8 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
                 level += n * s.channels * s.height * s.width;
             }
         }
+        shown.push_back(prompts.rows(first, count));
+        prompts.inputs(shown.back(), &call.inputs);
         if (stack != nullptr) {
             call.inputs.push_back(input_of(scales));
         }

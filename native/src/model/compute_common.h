@@ -18,6 +18,8 @@ constexpr int64_t kMaxBatch  = 1024;
 constexpr int64_t kMaxSide   = 16384;  // pixels or cells
 constexpr int64_t kMaxTokens = 1 << 16;
 
+constexpr int64_t kMaxImagePrompts = 64;
+
 // A picture with guidance has two rows in an evaluation. One lane computes both.
 constexpr int64_t kRowsOfPicture = 2;
 

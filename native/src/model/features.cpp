@@ -110,7 +110,8 @@ void Model::prepare_features(Features& features, const FeatureUse& use, const dg
 
 BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                      int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                     const AdapterStack* stack, const Residuals* on_device) const {
+                                     const AdapterStack* stack, const PictureShapes& pictures,
+                                     const Residuals* on_device) const {
     const Features* const f = &features;
     return [=](GraphBuilder& g) {
         Unet::Keep keep;
@@ -120,7 +121,8 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
         for (size_t i = 0; keep.reuse && i < f->count(); i++) {
             keep.kept.push_back(f->rows(g.ctx, i, first, batch));
         }
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, on_device, first));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, pictures, on_device,
+                              first));
         for (size_t i = 0; i < keep.made.size(); i++) {
             ggml_tensor* to   = f->rows(g.ctx, i, first, batch);
             ggml_tensor* from = keep.made[i];
@@ -156,7 +158,7 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
             g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), false, nullptr,
-                                  &keep));
+                                  &keep, pictures_of(q)));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

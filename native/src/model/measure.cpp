@@ -24,7 +24,8 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
         size_t& size       = known[{count, here}];
         if (size == 0) {
-            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr));
+            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr,
+                                             pictures_of(q)));
         }
         bytes += size;
         first += count;
@@ -56,6 +57,8 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
             check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
+            check_range("image_prompts", q.image_prompts, 0, kMaxImagePrompts);
+            check_range("image_tokens", q.image_tokens, q.image_prompts > 0 ? 1 : 0, kMaxTokens);
             break;
         case DG_STAGE_VAE_ENCODE:
             require(kVaeEncoder, what);
@@ -71,6 +74,11 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_VAE_DECODE_LEVELS: require(kVaeDecoder, what); break;
         case DG_STAGE_VAE_ENCODE_LEVELS:
         case DG_STAGE_VAE_ENCODE_MIDDLE: require(kVaeEncoder, what); break;
+        case DG_STAGE_IMAGE_ENCODE: require(kImageEncoder, what); break;
+        case DG_STAGE_IP_ADAPTER:
+            require(kIpAdapter, what);
+            check_range("image_tokens", q.image_tokens, 1, kMaxTokens);
+            break;
         case DG_STAGE_CONTROL:
         case DG_STAGE_CONTROL_HINT:
         case DG_STAGE_UPSCALE:
@@ -96,7 +104,8 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         }
         case DG_STAGE_UNET:
         case DG_STAGE_FEATURES:
-            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), false, nullptr)};
+            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), false, nullptr,
+                                      pictures_of(q))};
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE_MIDDLE:
@@ -108,6 +117,8 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         case DG_STAGE_CONTROL:
             return {kControl, control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0)};
         case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
+        case DG_STAGE_IMAGE_ENCODE: return {kImageEncoder, image_encoder_graph(q.batch, true, true)};
+        case DG_STAGE_IP_ADAPTER: return {kIpAdapter, ip_adapter_graph(q.batch, 1, q.image_tokens, 0)};
         default: return {kUpscaler, upscale_graph(q.batch, q.height, q.width)};
     }
 }

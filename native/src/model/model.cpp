@@ -24,6 +24,8 @@ const Model::Known Model::kKnown[DG_COMPONENT_COUNT] = {
     {"vae_decoder", "vae.decoder.", &Model::open_vae},
     {"controlnet", "controlnet.", &Model::open_control},
     {"upscaler", "upscaler.", &Model::open_upscaler},
+    {"image_encoder", "image_encoder.", &Model::open_image_encoder},
+    {"ip_adapter", "ip_adapter.", &Model::open_ip_adapter},
 };
 
 Model::Model(const OpenParams& params)
@@ -157,6 +159,10 @@ void Model::fill_kind() {
         size_ids_ = 6;  // SDXL base's
     } else if (upscaler_ != nullptr) {
         kind_ = DG_KIND_UPSCALER;
+    } else if (image_encoder_ != nullptr) {
+        kind_ = DG_KIND_IMAGE_ENCODER;
+    } else if (ip_adapter_ != nullptr) {
+        kind_ = DG_KIND_IP_ADAPTER;
     } else if (taesd_encoder_ != nullptr || taesd_decoder_ != nullptr) {
         kind_ = DG_KIND_TAESD;
     } else if (unet_ != nullptr) {
@@ -267,6 +273,7 @@ void Model::info(dg_model_info* out) const {
         out->flash_attention = traits(*components_[kControl].worker).flash_attention ? 1 : 0;
     }
     network_info(out);
+    image_info(out);
     if (vae_dims_.latent > 0) {
         out->vae.latent_channels = vae_dims_.latent;
         out->vae.levels          = static_cast<int64_t>(std::max(vae_dims_.encoder.size(), vae_dims_.decoder.size()));

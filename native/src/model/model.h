@@ -12,10 +12,13 @@
 #include "backend/nodes.h"
 #include "lora/adapter.h"
 #include "model/features.h"
+#include "model/image_prompts.h"
 #include "model/precision.h"
 #include "model/residuals.h"
 #include "modules/controlnet.h"
 #include "modules/esrgan.h"
+#include "modules/image_encoder.h"
+#include "modules/ip_adapter.h"
 #include "modules/taesd.h"
 #include "modules/text_encoder.h"
 #include "modules/unet.h"
@@ -75,6 +78,9 @@ public:
     // Zeroed room on the UNet's device. It must not outlive the model.
     std::unique_ptr<Residuals> new_residuals(int64_t rows, int64_t height, int64_t width);
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
+    void image_encode(int64_t batch, const float* pixels, float* embeds, size_t embeds_count, float* hidden,
+                      size_t hidden_count);
+    void ip_adapter_run(const dg_ip_adapter_input& in, float* values, size_t count);
     size_t compute_size(const dg_compute_query& query) const;
     int32_t compute_lanes(const dg_compute_query& query) const;
     std::vector<NodeGroup> compute_nodes(const dg_compute_query& query) const;
@@ -117,7 +123,7 @@ private:
         void (Model::*open)(int index, const OpenParams& params);
     };
     static const Known kKnown[DG_COMPONENT_COUNT];
-    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler };
+    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler, kImageEncoder, kIpAdapter };
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
@@ -131,6 +137,9 @@ private:
     void open_control(int index, const OpenParams& params);
     void open_taesd(int index, const OpenParams& params);  // replaces one half of the VAE
     void open_upscaler(int index, const OpenParams& params);
+    void open_image_encoder(int index, const OpenParams& params);
+    void open_ip_adapter(int index, const OpenParams& params);
+    void image_info(dg_model_info* out) const;
     void network_info(dg_model_info* out) const;
     // Sinusoids of the timesteps, and pooled texts with sinusoids of the size ids: [N, model_channels] and [N, label].
     void embed_conditioning(const UnetDims& dims, int64_t n, const float* timesteps, const float* pooled,
@@ -165,23 +174,29 @@ private:
     BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                             bool residuals, const AdapterStack* stack, const Residuals* on_device = nullptr,
-                             int64_t first = 0) const;
+                             bool residuals, const AdapterStack* stack, const PictureShapes& pictures = {},
+                             const Residuals* on_device = nullptr, int64_t first = 0) const;
     // Declares the inputs of an evaluation and builds it; keep and on_device may be NULL.
     ggml_tensor* declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
                               int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
-                              const Residuals* on_device = nullptr, int64_t first = 0) const;
+                              const PictureShapes& pictures = {}, const Residuals* on_device = nullptr,
+                              int64_t first = 0) const;
     void check_residuals(const Residuals& residuals, int index, const UnetDims& dims, int64_t rows, int64_t height,
                          int64_t width) const;
     // The graph of rows from `first` on that stores or reuses features (features.cpp).
     BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                   int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                  const AdapterStack* stack, const Residuals* on_device) const;
+                                  const AdapterStack* stack, const PictureShapes& pictures,
+                                  const Residuals* on_device) const;
     std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width,
                                              int64_t tokens) const;
     void check_features(const FeatureUse& use) const;
     void prepare_features(Features& features, const FeatureUse& use, const dg_unet_input& in);
     size_t features_size(const dg_compute_query& query) const;
+    // The pictures of a query, as if each acted everywhere.
+    PictureShapes pictures_of(const dg_compute_query& query) const;
+    BuildFunction image_encoder_graph(int64_t batch, bool embeds, bool hidden) const;
+    BuildFunction ip_adapter_graph(int64_t batch, int64_t pictures, int64_t tokens, float shortcut) const;
     // The number of rows in each share of an evaluation. Adapters do not change it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     // Bytes of the compute buffer that a graph of a component would need.
@@ -227,6 +242,8 @@ private:
     std::unique_ptr<ControlNet> control_;
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
+    std::unique_ptr<ImageEncoder> image_encoder_;
+    std::unique_ptr<IpAdapter> ip_adapter_;
     VaeDims vae_dims_;
     int32_t wrap_         = DG_WRAP_NONE;
     int32_t kind_         = DG_KIND_UNKNOWN;

@@ -27,32 +27,13 @@ TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDi
     token_table_            = params.table(model + "embeddings.token_embedding.weight", dims.width, dims.vocab);
     position_table_         = params.table(model + "embeddings.position_embedding.weight", dims.width, dims.tokens);
     for (int64_t i = 0; i < dims.layers; i++) {
-        const std::string name = model + "encoder.layers." + std::to_string(i) + ".";
-        const int64_t inner    = 4 * dims.width;
-        Layer l;
-        l.norm1 = params.norm(name + "layer_norm1", dims.width);
-        l.norm2 = params.norm(name + "layer_norm2", dims.width);
-        l.q     = params.linear(name + "self_attn.q_proj", dims.width, dims.width);
-        l.k     = params.linear(name + "self_attn.k_proj", dims.width, dims.width);
-        l.v     = params.linear(name + "self_attn.v_proj", dims.width, dims.width);
-        l.out   = params.linear(name + "self_attn.out_proj", dims.width, dims.width);
-        l.fc1   = params.linear(name + "mlp.fc1", dims.width, inner);
-        l.fc2   = params.linear(name + "mlp.fc2", inner, dims.width);
-        layers_.push_back(l);
+        layers_.push_back(make_clip_layer(params, model + "encoder.layers." + std::to_string(i) + ".", dims.width,
+                                          4 * dims.width));
     }
     final_norm_ = params.norm(model + "final_layer_norm", dims.width);
     if (dims.projection > 0) {
         projection_ = params.linear(prefix + "text_projection", dims.width, dims.projection, false, true);
     }
-}
-
-ggml_tensor* TextEncoder::layer(GraphBuilder& g, const Layer& l, ggml_tensor* x, ggml_tensor* mask) const {
-    ggml_tensor* n = layer_norm(g, l.norm1, x);
-    ggml_tensor* a = attention(g, linear(g, l.q, n), linear(g, l.k, n), linear(g, l.v, n), dims.heads, mask);
-    x              = linear(g, l.out, a, x);
-    ggml_tensor* h = linear(g, l.fc1, layer_norm(g, l.norm2, x));
-    h              = dims.quick_gelu ? quick_gelu(g, h) : gelu(g, h);
-    return linear(g, l.fc2, h, x);
 }
 
 TextEncoder::Outputs TextEncoder::build(GraphBuilder& g, const Inputs& in, int64_t last, bool pooled) const {
@@ -73,7 +54,7 @@ TextEncoder::Outputs TextEncoder::build(GraphBuilder& g, const Inputs& in, int64
     Outputs out{nullptr, nullptr};
     const int64_t end = pooled ? dims.layers : last;
     for (int64_t i = 0; i < end; i++) {
-        x = layer(g, layers_[i], x, in.mask);
+        x = clip_layer(g, layers_[i], x, dims.heads, in.mask, dims.quick_gelu);
         if (i + 1 == last) {
             out.hidden = x;
         }

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "modules/ops.h"
+#include "modules/clip_layer.h"
 
 namespace dg {
 
@@ -37,16 +37,9 @@ public:
     const TextDims dims;
 
 private:
-    struct Layer {
-        Norm norm1, norm2;
-        Linear q, k, v, out, fc1, fc2;
-    };
-
-    ggml_tensor* layer(GraphBuilder& g, const Layer& l, ggml_tensor* x, ggml_tensor* mask) const;
-
     ggml_tensor* token_table_;
     ggml_tensor* position_table_;
-    std::vector<Layer> layers_;
+    std::vector<ClipLayer> layers_;
     Norm final_norm_;
     Linear projection_;
 };

@@ -168,6 +168,31 @@ Unet::Unet(Params& p, const UnetDims& dims) : dims(dims) {
     conv_out_ = p.conv2d(u + "conv_out", 3, dims.channels[0], dims.out_channels);
 }
 
+std::vector<std::pair<int64_t, int64_t>> level_sizes(const UnetDims& d, int64_t height, int64_t width) {
+    std::vector<std::pair<int64_t, int64_t>> out;
+    for (size_t l = 0; l < d.channels.size(); l++) {
+        out.emplace_back(width, height);
+        width  = (width + 1) / 2;
+        height = (height + 1) / 2;
+    }
+    return out;
+}
+
+std::vector<int64_t> Unet::attention_channels() const {
+    std::vector<int64_t> out;
+    const auto list = [&](const Level& level) {
+        for (const Transformer& t : level.transformers) {
+            for (const Block& b : t.blocks) {
+                out.push_back(b.q2.weight->ne[1]);
+            }
+        }
+    };
+    std::for_each(down_.begin(), down_.end(), list);
+    std::for_each(up_.begin(), up_.end(), list);
+    list(mid_);
+    return out;
+}
+
 void Unet::number_blocks() {
     int64_t index     = 0;
     const auto number = [&](Level& level) {

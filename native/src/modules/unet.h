@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "modules/attention_site.h"
@@ -31,6 +32,9 @@ struct UnetDims {
 
 // The dimensions of all parts that exist. A ControlNet has only the down blocks and the middle.
 UnetDims infer_unet_dims(const Source& source, const std::string& prefix);
+
+// Width and height of the latents and of each level below.
+std::vector<std::pair<int64_t, int64_t>> level_sizes(const UnetDims& dims, int64_t height, int64_t width);
 
 // Fails if the up blocks of a whole UNet do not match its down blocks: the graph would need tensors that do not exist.
 void check_unet_dims(const Source& source, const UnetDims& dims);
@@ -78,6 +82,9 @@ public:
     // With `most`, it ends as soon as there are so many skips, and has no middle.
     Trunk trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding, const Context& context, size_t most = 0) const;
     size_t skips() const;  // of a whole trunk
+
+    // The width of each cross attention, by AttentionSite::index.
+    std::vector<int64_t> attention_channels() const;
 
     const UnetDims dims;
 

@@ -60,7 +60,8 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	if err != nil {
 		return err
 	}
-	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, features, onDevice, out) })
+	pictures := imagePrompts(in.Pictures)
+	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, pictures, features, onDevice, out) })
 }
 
 // ControlNet evaluates the ControlNet once and adds its scaled residuals to rows of residuals. They must not overlap any of in.
@@ -156,6 +157,10 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 		fallthrough
 	case backend.StageUNet, backend.StageControl:
 		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
+	}
+	native.ImagePrompts, native.ImageTokens = int64(q.ImagePrompts), int64(q.ImageTokens)
+	if q.ImageMasks {
+		native.ImageMasks = 1
 	}
 	return get(m, opCompute, func() (T, error) { return call(native) })
 }

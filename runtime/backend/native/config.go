@@ -28,6 +28,7 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 			UNetAttentionHeadDim: int32(h.UNetAttentionHeadDim), TextHeadDim: int32(h.TextHeadDim),
 			TextEncoderQuickGELU:  number(bindings.Activations, h.TextEncoderAct),
 			TextEncoder2QuickGELU: number(bindings.Activations, h.TextEncoder2Act),
+			ImageHeadDim:          int32(h.ImageHeadDim), ImageQuickGELU: number(bindings.Activations, h.ImageEncoderAct),
 		},
 		Device: backend.Named(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
 		Components: bits(cfg.Components), Precision: number(bindings.Precisions, cfg.Precision), Threads: int32(cfg.Threads),
@@ -63,7 +64,8 @@ func checkFiles(f backend.Files) error {
 		alone = alone || file.Alone
 	}
 	if len(given) > 1 && alone {
-		return invalid(opOpen, "files", "a ControlNet, a TAESD and an upscaler are each a model of their own; open them one by one")
+		return invalid(opOpen, "files", "a ControlNet, a TAESD, an upscaler, an image encoder and an IP-Adapter are each a model of their own; open "+
+			"them one by one")
 	}
 	if len(given) == 0 {
 		return invalid(opOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")

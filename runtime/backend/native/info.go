@@ -26,6 +26,12 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 	}
 	out.UNet.GuidanceDim = int(in.UNetGuidanceDim)
+	out.UNet.Attentions, out.UNet.AttentionValues = int(in.UNetAttentions), int(in.UNetAttentionValues)
+	e, a := in.ImageEncoder, in.IPAdapter
+	out.ImageEncoder = backend.ImageInfo{Width: int(e.Width), Layers: int(e.Layers), Heads: int(e.Heads),
+		ProjectionDim: int(e.ProjectionDim), Tokens: int(e.Tokens), Size: int(e.Size)}
+	out.IPAdapter = backend.IPAdapterInfo{EmbedDim: int(a.EmbedDim), Hidden: a.Hidden != 0, FaceDim: int(a.FaceDim), Tokens: int(a.Tokens),
+		ContextDim: int(a.ContextDim), Layers: int(a.Layers), Values: int(a.Values)}
 	for i, c := range in.Components {
 		if i >= backend.SDXLComponents && c.Present == 0 {
 			continue // what is a model of its own is no part that others lack
