@@ -77,7 +77,7 @@ func Place(info backend.ModelInfo, cfg backend.ModelConfig) {
 		c := &info.Components[i]
 		r := cfg.UNetResidency
 		switch {
-		case strings.HasPrefix(c.Name, "text_encoder"):
+		case strings.HasPrefix(c.Name, "text_encoder"), c.Name == "image_encoder":
 			r = cfg.TextResidency
 		case strings.HasPrefix(c.Name, "vae_"):
 			r = cfg.VAEResidency

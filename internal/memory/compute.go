@@ -14,9 +14,12 @@ type Query struct {
 	Batch int           // rows of the UNet, chunks of text, pictures that wait for the VAE
 	// all pictures in one call of the VAE, else as many as are computed side by side, which Fitted takes for one
 	Together         bool
-	Height, Width    int  // latent cells
-	Tokens           int  // UNet and ControlNet
-	Texts            int  // UNet and ControlNet: as backend.ComputeQuery's
+	Height, Width    int // latent cells
+	Tokens           int // UNet and ControlNet
+	Texts            int // UNet and ControlNet: as backend.ComputeQuery's
+	ImagePrompts     int // UNet: as backend.ComputeQuery's, with the next two
+	ImageTokens      int
+	ImageMasks       bool
 	Tiled            bool // the VAE by tiles
 	AttentionSlicing bool
 	Keep             backend.Keep // StageFeatures

@@ -103,6 +103,9 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 	e := &estimator{model: m, job: j, strategy: s, window: window, batch: batch, compute: compute}
 	e.load()
 	e.text()
+	if len(j.Shown) > 0 {
+		e.images()
+	}
 	if len(j.Controls) > 0 {
 		e.controlHints()
 	}
@@ -129,7 +132,7 @@ func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
 	if !e.strategy.present(p, stage, e.job, e.batch) {
 		return UseWeights, 0
 	}
-	network := p.Component == UNet || p.Component == ControlNet
+	network := p.Component == UNet || p.Component == ControlNet || p.Component == IPAdapter
 	switch {
 	case p.Owner == OwnerTAESD, p.Owner == OwnerUpscaler:
 	case e.strategy.Name == Stream && (network || e.strategy.StreamText && isText(p.Component)):
@@ -140,7 +143,9 @@ func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
 	return UseWeights, p.Bytes
 }
 
-func isText(component string) bool { return component == TextEncoder || component == TextEncoder2 }
+func isText(component string) bool {
+	return component == TextEncoder || component == TextEncoder2 || component == ImageEncoder
+}
 
 // begin starts a stage with all that is held in it anyway.
 func (e *estimator) begin(stage string) {
@@ -317,8 +322,14 @@ func (e *estimator) heldBuffers(stage string) {
 
 func (e *estimator) unetBuffer(owner string) {
 	h, w := e.cells()
-	e.buffer(UNet, Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
-		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
+	q := Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
+		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
+	for _, s := range e.job.Shown {
+		if owner == OwnerModel { // a refiner sees no pictures
+			q.ImagePrompts, q.ImageTokens, q.ImageMasks = q.ImagePrompts+s.Prompts, max(q.ImageTokens, s.Tokens), q.ImageMasks || s.Masks
+		}
+	}
+	e.buffer(UNet, q)
 }
 
 // features adds what a UNet keeps from step to step. The mean of both halves has a row for each picture; a deep feature has one for each row.
@@ -345,6 +356,32 @@ func (e *estimator) controlBuffer(name string) {
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
+// images is the stage in which pictures become keys and values.
+func (e *estimator) images() {
+	e.begin(StageImage)
+	for _, s := range e.job.Shown {
+		if s.Encoder != "" {
+			e.buffer(ImageEncoder, Query{Owner: s.Encoder, Stage: backend.StageImageEncode, Batch: 1})
+		}
+		e.buffer(IPAdapter, Query{Owner: s.Adapter, Stage: backend.StageIPAdapter, Batch: imageRows * s.Pictures, ImageTokens: s.EmbedTokens})
+	}
+	e.add(HostID, "", "", UseHost, e.job.imageBytes())
+	for _, n := range e.job.Nets() {
+		e.scratchOf(n.Path, n.Component)
+	}
+}
+
+// imageRows is the rows of pictures that keys and values are made for: those of the two halves of guidance.
+const imageRows = 2
+
+// imageBytes is what keys and values take, once as they are made and once as the UNet reads them.
+func (j Job) imageBytes() (n int64) {
+	for _, s := range j.Shown {
+		n += 2 * 4 * imageRows * int64(s.Prompts) * int64(s.Tokens) * int64(s.Values)
+	}
+	return n
+}
+
 func (e *estimator) controlHints() {
 	e.begin(StageControl)
 	h, w := e.cells()
@@ -358,6 +395,7 @@ func (e *estimator) denoise() {
 	e.begin(StageDenoise)
 	e.unetBuffer(OwnerModel)
 	e.features(OwnerModel)
+	e.add(HostID, "", "", UseHost, e.job.imageBytes())
 	for _, name := range e.job.Controls {
 		e.controlBuffer(name)
 	}

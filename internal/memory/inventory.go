@@ -17,6 +17,8 @@ const (
 	VAEDecoder   = "vae_decoder"
 	ControlNet   = "controlnet"
 	Upscaler     = "upscaler"
+	ImageEncoder = "image_encoder"
+	IPAdapter    = "ip_adapter"
 )
 
 // Weight is one tensor as the backend will hold it.

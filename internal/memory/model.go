@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"slices"
+
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -114,12 +116,45 @@ type Job struct {
 	Upscale       [2]int // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool   // the refiner takes part
 	Controls      []string
+	Shown         []Shown // IP-Adapters with their pictures
 	Adapters      Adapters
 	Previews      bool         // through the TAESD
 	FastDecode    bool         // the TAESD decodes the pictures
 	Together      bool         // a batch goes through the VAE at once, not picture by picture
 	Keep          backend.Keep // what UNets keep from step to step; "": nothing
 	Branch        int          // with Keep
+}
+
+// Shown is an IP-Adapter of a job, with the pictures that it is shown.
+type Shown struct {
+	Adapter, Encoder string // files; no Encoder: embeddings are given
+	Pictures         int
+	EmbedTokens      int // of a picture, as the adapter takes it
+	Prompts, Tokens  int // in the UNet's attentions: how many there are, and the tokens of each
+	Values           int // keys and values of a token
+	Masks            bool
+}
+
+// NetFile is a file that a job opens, and the component that it holds.
+type NetFile struct{ Component, Path string }
+
+// Nets lists the files that a job opens.
+func (j Job) Nets() (out []NetFile) {
+	for _, path := range j.Controls {
+		out = append(out, NetFile{ControlNet, path})
+	}
+	for _, s := range j.Shown {
+		if s.Encoder != "" {
+			out = append(out, NetFile{ImageEncoder, s.Encoder})
+		}
+		out = append(out, NetFile{IPAdapter, s.Adapter})
+	}
+	return out
+}
+
+// HasNet reports whether a job opens a file.
+func (j Job) HasNet(path string) bool {
+	return slices.ContainsFunc(j.Nets(), func(n NetFile) bool { return n.Path == path })
 }
 
 // Adapters is what a job's adapters take.

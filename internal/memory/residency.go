@@ -6,6 +6,7 @@ import "slices"
 const (
 	StageLoad    = "load"
 	StageText    = "text"
+	StageImage   = "image" // pictures for IP-Adapters
 	StageControl = "control"
 	StageEncode  = "encode"
 	StageDenoise = "denoise"
@@ -14,7 +15,7 @@ const (
 	StageDecode  = "decode"
 )
 
-var stages = []string{StageLoad, StageText, StageControl, StageEncode, StageDenoise, StageRefine, StageUpscale, StageDecode}
+var stages = []string{StageLoad, StageText, StageImage, StageControl, StageEncode, StageDenoise, StageRefine, StageUpscale, StageDecode}
 
 // use is one line of the table of residency: the stages that compute with a component of an owner. ControlNets go with the model.
 type use struct {
@@ -28,6 +29,8 @@ type use struct {
 var uses = []use{
 	{OwnerModel, TextEncoder, []string{StageText}},
 	{OwnerModel, TextEncoder2, []string{StageText}},
+	{OwnerModel, ImageEncoder, []string{StageImage}},
+	{OwnerModel, IPAdapter, []string{StageImage}},
 	{OwnerModel, ControlNet, []string{StageControl, StageDenoise}},
 	{OwnerModel, VAEEncoder, []string{StageEncode, StageUpscale}},
 	{OwnerModel, UNet, []string{StageDenoise}},
@@ -49,6 +52,11 @@ func usedIn(owner, component string) []string {
 		}
 	}
 	return nil
+}
+
+// isNet reports whether a component is opened by the jobs that use it.
+func isNet(component string) bool {
+	return component == ControlNet || component == ImageEncoder || component == IPAdapter
 }
 
 // Staged reports whether one component at a time is in memory.
@@ -89,7 +97,7 @@ func (s Strategy) present(p Part, stage string, j Job, batch int) bool {
 		return true
 	}
 	stays := s.stays(p.Owner, p.Component)
-	opened := p.Open || p.Component != ControlNet && p.Owner != OwnerUpscaler && !p.OnDemand // before the job
+	opened := p.Open || !isNet(p.Component) && p.Owner != OwnerUpscaler && !p.OnDemand // before the job
 	if !j.uses(p) || stays && opened {
 		return stays && opened
 	}

@@ -107,6 +107,12 @@ func checkTAESD(info, base backend.ModelInfo) error {
 func checkNet(info, model backend.ModelInfo) error {
 	u, base := info.UNet, model.UNet
 	switch {
+	case info.Kind == backend.KindIPAdapter && (info.IPAdapter.Layers != base.Attentions || info.IPAdapter.Values != base.AttentionValues ||
+		info.IPAdapter.ContextDim != base.ContextDim):
+		return fmt.Errorf("%w: the IP-Adapter is for %d attentions and tokens of %d channels, the UNet has %d and %d: it is for another model",
+			ErrUnsupported, info.IPAdapter.Layers, info.IPAdapter.ContextDim, base.Attentions, base.ContextDim)
+	case info.Kind == backend.KindIPAdapter, info.Kind == backend.KindImageEncoder:
+		return nil
 	case info.Kind != backend.KindControlNet:
 		return fmt.Errorf("%w: a model of kind %q is no ControlNet", ErrUnsupported, info.Kind)
 	case !slices.Equal(u.Channels, base.Channels) || !slices.Equal(u.Resnets, base.Resnets):

@@ -17,9 +17,21 @@ func NewNets(directories ...string) *library.Library {
 		Extensions: extensions, Folder: modelfile.IsFolder})
 }
 
-// FindNet finds the weights of a ControlNet and checks that they are one's. name is a file, a diffusers folder, or a name in nets, with or
-// without extension.
-func FindNet(name string, nets *library.Library) (string, error) {
+// NewIPAdapters makes a library of the IP-Adapters and image encoders in folders and below them.
+func NewIPAdapters(directories ...string) *library.Library {
+	return library.New(library.Options{Directories: directories, Setting: "ip_adapter_directories", What: "IP-Adapters", First: true,
+		Extensions: extensions, Folder: modelfile.IsFolder})
+}
+
+// kindsOfNets are what messages call files that are found by FindNet.
+var kindsOfNets = map[string]struct{ what, setting, component string }{"controlnet": {"ControlNet", "controlnet_directories", "controlnet"},
+	"ip_adapter":    {"IP-Adapter", "ip_adapter_directories", "ip_adapter"},
+	"image_encoder": {"image encoder", "ip_adapter_directories", "image_encoder"}}
+
+// FindNet finds the weights of a ControlNet, an IP-Adapter or an image encoder, as role says, and checks that they are one's. name is a
+// file, a diffusers folder, or a name in nets, with or without extension.
+func FindNet(role, name string, nets *library.Library) (string, error) {
+	kind := kindsOfNets[role]
 	path, locateErr := locate.Find(name, nil)
 	switch {
 	case errors.Is(locateErr, library.ErrNotFound):
@@ -36,7 +48,7 @@ func FindNet(name string, nets *library.Library) (string, error) {
 	if err != nil {
 		var failed *library.Error
 		if path, err = nets.Find(name); errors.Is(err, library.ErrNotFound) && errors.As(err, &failed) {
-			text := fmt.Sprintf("%s is no file, and no ControlNet of that name is in controlnet_directories %v", name, nets.Directories())
+			text := fmt.Sprintf("%s is no file, and no %s of that name is in %s %v", name, kind.what, kind.setting, nets.Directories())
 			if len(failed.Candidates) > 0 {
 				text += "; there is " + strings.Join(failed.Candidates, ", ")
 			}
@@ -57,11 +69,11 @@ func FindNet(name string, nets *library.Library) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		part, ok := folder.Component("controlnet")
+		part, ok := folder.Component(kind.component)
 		if !ok || len(part.Files) != 1 {
-			return "", fmt.Errorf("%s is no folder of one ControlNet with its weights in one file; name the file", path)
+			return "", fmt.Errorf("%s is no folder of one %s with its weights in one file; name the file", path, kind.what)
 		}
 		path = part.Files[0]
 	}
-	return path, CheckRole("controlnet", path)
+	return path, CheckRole(role, path)
 }

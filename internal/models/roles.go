@@ -14,6 +14,8 @@ var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindTAESD:            "a TAESD, which takes a VAE's place in previews; name it as taesd",
 	modelfile.KindUpscaler:         "an upscaler",
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
+	modelfile.KindImageEncoder:     "CLIP's image encoder, which goes with an IP-Adapter; name it as image_encoder",
+	modelfile.KindIPAdapter:        "an IP-Adapter, which goes beside a model",
 }
 
 // CheckWholeVAE is CheckRole of a VAE that is to encode pictures as well.
@@ -29,7 +31,8 @@ func CheckWholeVAE(path string) error {
 }
 
 // CheckRole reads a file's header. It refuses a file that is damaged, and one that does not hold what its role takes. role is
-// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd" or "upscaler".
+// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder" or
+// "ip_adapter".
 func CheckRole(role, path string) error {
 	r, err := modelfile.Inspect(path)
 	if err != nil {
@@ -43,7 +46,7 @@ func checkReport(role string, r modelfile.Report) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s: %w: %s", role, r.Path, ErrUnsupported, fmt.Sprintf(format, args...))
 	}
-	if what, ok := notCheckpoints[r.Kind]; ok && string(r.Kind) != role {
+	if what, ok := notCheckpoints[r.Kind]; ok && kindOfRole(role) != r.Kind {
 		return wrong("this is %s; give %s", what, wantedFor(role))
 	}
 	if r.Reason != "" {
@@ -58,8 +61,8 @@ func checkReport(role string, r modelfile.Report) error {
 		if r.UNetKind != modelfile.KindSDXLRefiner && r.UNetKind != modelfile.KindSDXLBase {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
-	case "controlnet", "taesd", "upscaler":
-		if string(r.Kind) != role {
+	case "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter":
+		if r.Kind != kindOfRole(role) {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
 		if role == "taesd" && r.Dims.TAESD != nil && len(r.Dims.TAESD.DecoderBlocks) == 0 {
@@ -81,6 +84,11 @@ func checkReport(role string, r modelfile.Report) error {
 	return nil
 }
 
+// kindOfRole is the kind of file that is a role's own.
+func kindOfRole(role string) modelfile.Kind {
+	return modelfile.Kind(strings.ReplaceAll(role, "_", "-"))
+}
+
 // wantedFor says what a role takes.
 func wantedFor(role string) string {
 	switch role {
@@ -94,6 +102,10 @@ func wantedFor(role string) string {
 		return "TAESD-XL"
 	case "upscaler":
 		return "an ESRGAN model"
+	case "image_encoder":
+		return "CLIP's image encoder, ViT-H or ViT-bigG"
+	case "ip_adapter":
+		return "an IP-Adapter for SDXL"
 	}
 	return "a file with the weights of the " + role + ", or a checkpoint"
 }

@@ -131,22 +131,27 @@ func (s *Set) Refiner(ctx context.Context) (*Lease, error) {
 // ControlNet opens the net of a file if it is not open. If necessary it closes nets that nobody uses. was is the file's identity when its
 // job was prepared; another file is refused. Zero: any file is taken.
 func (s *Set) ControlNet(ctx context.Context, path string, was identity.ID) (*Lease, error) {
+	return s.Net(ctx, "controlnet", path, was)
+}
+
+// Net is ControlNet for a role: "controlnet", "image_encoder" or "ip_adapter".
+func (s *Set) Net(ctx context.Context, role, path string, was identity.ID) (*Lease, error) {
 	key, err := s.netKey(path, was)
 	if err != nil {
 		return nil, err
 	}
 	l, err := s.nets.Acquire(ctx, key, func(ctx context.Context) (Model, int64, error) {
-		cfg := s.sources.Control
+		cfg := s.sources.NetOf(role)
 		if !Fileless(s.backend) {
 			var err error
-			if cfg, err = NetConfig(cfg, path); err != nil {
+			if cfg, err = NetConfig(cfg, role, path); err != nil {
 				return Model{}, 0, err
 			}
 			if err := key.id.Compare(path, cfg.Table.Files[0].Identity); err != nil {
 				return Model{}, 0, err
 			}
 		}
-		cfg.Files.ControlNet = path
+		cfg.Files = netFiles(role, path)
 		m, err := s.backend.Open(ctx, s.holding.Apply(cfg))
 		if err != nil {
 			return Model{}, 0, err
@@ -186,15 +191,29 @@ func (s *Set) netKey(path string, was identity.ID) (netKey, error) {
 	return key, nil
 }
 
-// NetConfig is how the ControlNet of a file is opened, with what its header says. of is how every one is.
-func NetConfig(of backend.ModelConfig, path string) (backend.ModelConfig, error) {
-	of.Files.ControlNet = path
+// netFiles names the file of a net.
+func netFiles(role, path string) (f backend.Files) {
+	switch role {
+	case "image_encoder":
+		f.ImageEncoder = path
+	case "ip_adapter":
+		f.IPAdapter = path
+	default:
+		f.ControlNet = path
+	}
+	return f
+}
+
+// NetConfig is how the net of a file is opened, with what its header says. of is how every one of its role is.
+func NetConfig(of backend.ModelConfig, role, path string) (backend.ModelConfig, error) {
+	of.Files = netFiles(role, path)
 	m, err := modelfile.ReadModel(of.Files)
 	if err != nil {
 		return of, err
 	}
 	stated := m.Inputs[0].Report.Config
 	of.Hyper.UNetNormNumGroups, of.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
+	of.Hyper.ImageHeadDim, of.Hyper.ImageEncoderAct = stated.ImageEncoder.HeadDim, stated.ImageEncoder.HiddenAct
 	of.Table, err = m.Table()
 	return of, err
 }

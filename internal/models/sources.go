@@ -20,6 +20,7 @@ type Sources struct {
 	TAESD           backend.ModelConfig
 	Upscaler        backend.ModelConfig
 	Control         backend.ModelConfig // of every ControlNet, but for its file
+	Picture         backend.ModelConfig // of every image encoder and IP-Adapter
 	ControlBytes    int64               // that ControlNets may hold; 0: DefaultControlBytes
 }
 
@@ -34,6 +35,14 @@ func (s Sources) HasTAESD() bool { return s.TAESD.Files.TAESD != "" }
 
 // HasUpscaler reports whether there is an upscaler.
 func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
+
+// NetOf is how a net of a role is opened, but for its file.
+func (s Sources) NetOf(role string) backend.ModelConfig {
+	if role == "controlnet" {
+		return s.Control
+	}
+	return s.Picture
+}
 
 // CheckFiles reads the small networks, so that a wrong or damaged file is an error before the base is loaded. It keeps their tables of
 // weights: if a file has changed when its network is opened, it is refused. It returns warnings for the user.

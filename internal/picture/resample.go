@@ -3,6 +3,8 @@ package picture
 import (
 	"image"
 	"math"
+
+	xdraw "golang.org/x/image/draw"
 )
 
 // coefficientBits is the precision of the weights in Pillow's resampling of 8 bits a channel.
@@ -15,18 +17,18 @@ type taps struct {
 }
 
 // tapsOf computes the taps of a line of n pixels that is resized to many, as Pillow does.
-func tapsOf(n, many int) []taps {
+func tapsOf(n, many int, kernel xdraw.Kernel) []taps {
 	scale := float64(n) / float64(many)
 	stretch := max(scale, 1)
-	support := Lanczos.Support * stretch
+	support := kernel.Support * stretch
 	out := make([]taps, many)
 	for i := range out {
 		centre := (float64(i) + 0.5) * scale
 		first, last := max(int(centre-support+0.5), 0), min(int(centre+support+0.5), n)
 		exact, sum := make([]float64, last-first), 0.0
 		for k := range exact {
-			if x := (float64(first+k) - centre + 0.5) / stretch; -Lanczos.Support <= x && x < Lanczos.Support {
-				exact[k] = Lanczos.At(x)
+			if x := (float64(first+k) - centre + 0.5) / stretch; -kernel.Support <= x && x < kernel.Support {
+				exact[k] = kernel.At(x)
 			}
 			sum += exact[k]
 		}
@@ -51,20 +53,24 @@ func (t taps) of(line []byte, step int) byte {
 // Pillow, bit for bit. Each direction is rounded to 8 bits. Width comes first, but a picture that becomes wider and lower begins with its
 // height, as in Pillow 13.
 func Resize(img *image.NRGBA, width, height int) *image.NRGBA {
-	w, h := img.Rect.Dx(), img.Rect.Dy()
-	if width > w && height < h {
-		return resizeWidth(resizeHeight(img, height), width)
-	}
-	return resizeHeight(resizeWidth(img, width), height)
+	return resize(img, width, height, Lanczos)
 }
 
-func resizeWidth(img *image.NRGBA, width int) *image.NRGBA {
+func resize(img *image.NRGBA, width, height int, kernel xdraw.Kernel) *image.NRGBA {
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	if width > w && height < h {
+		return resizeWidth(resizeHeight(img, height, kernel), width, kernel)
+	}
+	return resizeHeight(resizeWidth(img, width, kernel), height, kernel)
+}
+
+func resizeWidth(img *image.NRGBA, width int, kernel xdraw.Kernel) *image.NRGBA {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
 	if w == width {
 		return img
 	}
 	out := image.NewNRGBA(image.Rect(0, 0, width, h))
-	columns := tapsOf(w, width)
+	columns := tapsOf(w, width, kernel)
 	for y := range h {
 		line := img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):]
 		for x, t := range columns {
@@ -76,13 +82,13 @@ func resizeWidth(img *image.NRGBA, width int) *image.NRGBA {
 	return out
 }
 
-func resizeHeight(img *image.NRGBA, height int) *image.NRGBA {
+func resizeHeight(img *image.NRGBA, height int, kernel xdraw.Kernel) *image.NRGBA {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
 	if h == height {
 		return img
 	}
 	out, from := image.NewNRGBA(image.Rect(0, 0, w, height)), img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y):]
-	for y, t := range tapsOf(h, height) {
+	for y, t := range tapsOf(h, height, kernel) {
 		for i := range 4 * w {
 			out.Pix[y*out.Stride+i] = t.of(from[i:], img.Stride)
 		}

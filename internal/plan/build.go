@@ -107,20 +107,20 @@ func (p *Planner) add(owner string, cfg backend.ModelConfig) (backend.ModelInfo,
 	return info, nil
 }
 
-// withNets is the model with the ControlNets of jobs.
+// withNets is the model with the ControlNets, image encoders and IP-Adapters of jobs.
 func (p *Planner) withNets(jobs []memory.Job) (memory.Model, error) {
 	m := p.model
 	m.Parts = slices.Clone(m.Parts)
 	known := map[string]bool{}
 	for _, j := range jobs {
-		for _, path := range j.Controls {
-			if known[path] {
+		for _, n := range j.Nets() {
+			if known[n.Path] {
 				continue
 			}
-			known[path] = true
-			parts, err := p.net(path)
+			known[n.Path] = true
+			parts, err := p.net(n.Component, n.Path)
 			if err != nil {
-				return m, fmt.Errorf("controlnet %s: %w", filepath.Base(path), err)
+				return m, fmt.Errorf("%s %s: %w", n.Component, filepath.Base(n.Path), err)
 			}
 			m.Parts = append(m.Parts, parts...)
 		}
@@ -128,15 +128,15 @@ func (p *Planner) withNets(jobs []memory.Job) (memory.Model, error) {
 	return m, nil
 }
 
-// net lists the parts of a ControlNet.
-func (p *Planner) net(path string) ([]memory.Part, error) {
+// net lists the parts of a net.
+func (p *Planner) net(role, path string) ([]memory.Part, error) {
 	if parts, ok := p.nets[path]; ok {
 		if !p.probes.stale(path) {
 			return parts, nil
 		}
 		delete(p.nets, path)
 	}
-	cfg, err := models.NetConfig(p.Sources.Control, path)
+	cfg, err := models.NetConfig(p.Sources.NetOf(role), role, path)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (p *Planner) Now(ctx context.Context, job memory.Job) (plan memory.Plan, er
 // withIdle makes models that are open and idle give way to a job, and adds those to its plan that stay.
 func (p *Planner) withIdle(plan memory.Plan, job memory.Job) (memory.Plan, error) {
 	for _, i := range p.set.Idle() { // a net that the job uses, too, where one component at a time may be in memory
-		if plan.Strategy.Staged() && i.Bytes > 0 && slices.Contains(job.Controls, i.Owner) {
+		if plan.Strategy.Staged() && i.Bytes > 0 && job.HasNet(i.Owner) {
 			if err := i.Close(); err != nil {
 				return plan, err
 			}
@@ -85,7 +85,7 @@ func (p *Planner) withIdle(plan memory.Plan, job memory.Job) (memory.Plan, error
 // idle lists the open models that hold something and that a job does not use. Those that it uses are among the parts of its plan.
 func (p *Planner) idle(job memory.Job) []models.Idle {
 	return slices.DeleteFunc(p.set.Idle(), func(i models.Idle) bool {
-		return i.Bytes == 0 || slices.Contains(job.Controls, i.Owner) || i.Owner == memory.OwnerUpscaler && job.Upscale != [2]int{}
+		return i.Bytes == 0 || job.HasNet(i.Owner) || i.Owner == memory.OwnerUpscaler && job.Upscale != [2]int{}
 	})
 }
 

@@ -161,7 +161,8 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		q.Height, q.Width = q.Height*unit, q.Width*unit
 	}
 	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens,
-		Texts: q.Texts, Keep: q.Keep, Branch: q.Branch})
+		Texts: q.Texts, Keep: q.Keep, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens,
+		ImageMasks: q.ImageMasks})
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.
@@ -194,7 +195,7 @@ func partOf(owner, component, device string, b memory.WeightBytes) memory.Part {
 // typeOf is the type that a component is asked to be held in.
 func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 	switch component {
-	case memory.TextEncoder, memory.TextEncoder2:
+	case memory.TextEncoder, memory.TextEncoder2, memory.ImageEncoder:
 		return cfg.TextType
 	case memory.VAEEncoder, memory.VAEDecoder:
 		return cfg.VAEType

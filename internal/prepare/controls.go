@@ -26,7 +26,7 @@ func (t *Target) controls(r request.Request, errs *request.Errors) []Control {
 		}
 		if !t.Fileless {
 			var err error
-			if c.Path, err = models.FindNet(n.Model, t.Nets); err != nil {
+			if c.Path, err = models.FindNet("controlnet", n.Model, t.Nets); err != nil {
 				errs.AddFile(at("model"), "%v", err)
 			} else if c.ID, err = identity.Of(c.Path); err != nil {
 				errs.AddFile(at("model"), "%v", err)

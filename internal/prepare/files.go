@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
+	"github.com/daguerre-go/daguerre/internal/identity"
 	"github.com/daguerre-go/daguerre/internal/locate"
 	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -27,6 +28,26 @@ func (p *Prepared) Files() []string {
 		out = append(out, path)
 		config := filepath.Join(filepath.Dir(path), "config.json")
 		if _, err := os.Stat(config); err == nil { // settings that weights do not show are read from it
+			out = append(out, config)
+		}
+	}
+	for _, a := range p.IPAdapters {
+		out = append(out, a.Embeds.Path, a.Faces.Path)
+		for _, list := range [][]request.Picture{a.Images, a.Masks} {
+			for _, pic := range list {
+				out = append(out, pic.Path)
+			}
+		}
+		for _, f := range []struct {
+			path string
+			id   identity.ID
+		}{{a.Path, a.ID}, {a.Encoder, a.EncoderID}} {
+			if !f.id.IsZero() {
+				out = append(out, f.path)
+			}
+		}
+		config := filepath.Join(filepath.Dir(a.Encoder), "config.json")
+		if _, err := os.Stat(config); err == nil && a.Encoder != "" {
 			out = append(out, config)
 		}
 	}
@@ -53,8 +74,7 @@ func CheckFiles(run request.Run) error {
 		for _, in := range pictures(&job) {
 			missing(at(in.key), in.pic.Path, &errs)
 		}
-		missing(at("noise"), job.Noise.Path, &errs)
-		missing(at("latents"), job.Latents.Path, &errs)
+		job.Inputs(func(string, *request.Picture) {}, func(key string, a *request.Array) { missing(at(key), a.Path, &errs) })
 	}
 	return errs.Err()
 }
@@ -98,6 +118,11 @@ func (p *Prepared) Unchanged() error {
 	for i, c := range p.Controls {
 		if err := c.ID.Check(c.Path); err != nil {
 			return fmt.Errorf("controlnet[%d]: %w", i, err)
+		}
+	}
+	for i, a := range p.IPAdapters {
+		if err := errors.Join(a.ID.Check(a.Path), a.EncoderID.Check(a.Encoder)); err != nil {
+			return fmt.Errorf("ip_adapter[%d]: %w", i, err)
 		}
 	}
 	for _, a := range p.Adapters.Enabled() {

@@ -2,7 +2,7 @@ package prepare
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/internal/picture"
@@ -12,23 +12,18 @@ import (
 // readInputs reads the files that a request names and that are not in memory yet. sizes says that only their sizes are needed: pictures are
 // not decoded.
 func readInputs(r *request.Request, sizes bool, at func(string) string, errs *request.Errors) {
-	r.ControlNets = slices.Clone(r.ControlNets)
-	for _, in := range pictures(r) {
-		if err := readPicture(in.pic, sizes); err != nil {
-			errs.AddFile(at(in.key), "%v", err)
+	r.Inputs(func(key string, pic *request.Picture) {
+		if err := readPicture(pic, sizes); err != nil {
+			errs.AddFile(at(key), "%v", err)
 		}
-		if in.pic.Image != nil && in.pic.Image.Bounds().Empty() {
-			errs.AddFile(at(in.key), "has no pixels")
+		if pic.Image != nil && pic.Image.Bounds().Empty() {
+			errs.AddFile(at(key), "has no pixels")
 		}
-	}
-	for _, in := range []struct {
-		key   string
-		array *request.Array
-	}{{"noise", &r.Noise}, {"latents", &r.Latents}} {
-		if err := readArray(in.array); err != nil {
-			errs.AddFile(at(in.key), "%v", err)
+	}, func(key string, array *request.Array) {
+		if err := readArray(array); err != nil {
+			errs.AddFile(at(key), "%v", err)
 		}
-	}
+	})
 }
 
 // pictureWarnings says what is done with a request's pictures that the user may not expect.
@@ -38,7 +33,7 @@ func pictureWarnings(r *request.Request) (out []string) {
 		for _, note := range picture.Notes(in.pic.Image) {
 			say(in.key, note)
 		}
-		if o, ok := in.pic.Image.(interface{ Opaque() bool }); ok && in.key != "mask_image" && !o.Opaque() {
+		if o, ok := in.pic.Image.(interface{ Opaque() bool }); ok && !strings.Contains(in.key, "mask") && !o.Opaque() {
 			say(in.key, "its transparency is ignored; the colours under it are used")
 		}
 	}
@@ -58,10 +53,8 @@ type keyed struct {
 
 // pictures lists a request's pictures, given or not.
 func pictures(r *request.Request) []keyed {
-	list := []keyed{{"init_image", &r.InitImage}, {"mask_image", &r.MaskImage}}
-	for i := range r.ControlNets {
-		list = append(list, keyed{fmt.Sprintf("controlnet[%d].image", i), &r.ControlNets[i].Image})
-	}
+	var list []keyed
+	r.Inputs(func(key string, p *request.Picture) { list = append(list, keyed{key, p}) }, func(string, *request.Array) {})
 	return list
 }
 
@@ -84,7 +77,7 @@ func readArray(array *request.Array) error {
 	if array.Data != nil || array.Path == "" {
 		return nil
 	}
-	a, err := npy.ReadFile(array.Path)
+	a, err := npy.ReadTensor(array.Path)
 	if err != nil {
 		return err
 	}

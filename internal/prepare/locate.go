@@ -33,6 +33,9 @@ func Names(run request.Run) []string {
 		for _, n := range job.ControlNets {
 			out = append(out, n.Model)
 		}
+		for _, a := range job.IPAdapters {
+			out = append(out, a.Model, a.ImageEncoder)
+		}
 		for _, a := range job.LoRAs {
 			if a.Filled().Enabled == nil || *a.Filled().Enabled {
 				out = append(out, a.Path)

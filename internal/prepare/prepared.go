@@ -22,6 +22,7 @@ type Prepared struct {
 	Scheduler  scheduler.Scheduler
 	Adapters   Adapters
 	Controls   []Control
+	IPAdapters []IPAdapter
 	Refines    bool           // a refiner takes part
 	Tokens     [3]int         // chunks of the texts: see conditioning.Texts.Chunks
 	Reader     *prompt.Reader // of its texts; nil where nothing can be tokenized

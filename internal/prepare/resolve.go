@@ -39,6 +39,7 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 	t.fillDefaults(&req)
 	t.check(req, &errs)
 	p.Controls = t.controls(req, &errs)
+	p.IPAdapters = t.ipAdapters(req, &errs)
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}

@@ -21,5 +21,9 @@ type Target struct {
 	Nets     *library.Library // of ControlNets
 	Fileless bool             // the backend has no files
 
+	IPAdapters   *library.Library // of IP-Adapters and image encoders
+	ImageEncoder string           // for IP-Adapters that name none
+	Attentions   []models.Attention
+
 	WildcardDirectories, StyleFiles []string
 }

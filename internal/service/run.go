@@ -179,7 +179,7 @@ func (r *Run) inQueue() (list []*part) {
 // weight is how much of the window a job takes.
 func weight(r request.Request) int {
 	n := max(r.NumImages, 1)
-	if !r.InitImage.IsZero() || !r.Latents.IsZero() || !r.Noise.IsZero() || len(r.ControlNets) > 0 {
+	if !r.InitImage.IsZero() || !r.Latents.IsZero() || !r.Noise.IsZero() || len(r.ControlNets) > 0 || len(r.IPAdapters) > 0 {
 		n = max(n, inputWeight)
 	}
 	return n

@@ -21,6 +21,7 @@ type Member struct {
 	Refiner  *conditioning.Encoder // nil before the refiner is open
 	Adapters conditioning.Adapters // of the base; nil: none
 	Controls []*Control
+	Pictures []*Shown         // of IP-Adapters, for the base
 	Source   *pictures.Source // nil: the request begins with noise, or with latents
 }
 

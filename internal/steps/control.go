@@ -106,13 +106,7 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 		return nil
 	}
 	rows := in.Sample.Shape[0]
-	positive := 0 // the first row of the positive half
-	switch {
-	case g.guidance && len(g.inputs) == 1:
-		positive = rows / (1 + g.parts)
-	case g.guidance && k == 0:
-		positive = rows
-	}
+	positive := g.positive(k, rows)
 	for _, c := range b.lead().Controls {
 		first := 0
 		if c.spec.Mode == controlnet.Control {

@@ -32,6 +32,7 @@ func (g *guided) ask(ctx context.Context, b *Batch, scaled []float32, i int) err
 		if g.kept != nil {
 			in.Kept = g.kept[k]
 		}
+		in.Pictures = g.pictures(k, b, i)
 		n := len(in.Timesteps) * b.Channels * b.Height * b.Width
 		if err := g.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
 			return err

@@ -72,6 +72,8 @@ type Config struct {
 	WeightCache int64 // bytes of converted weights that are kept in the user's cache folder; 0: 16 GiB; negative: none
 
 	ControlNetDirectories []string // folders in which ControlNets are looked up by name
+	ImageEncoder          string   // CLIP's image encoder, for IP-Adapters that name none
+	IPAdapterDirectories  []string // folders in which IP-Adapters and image encoders are looked up by name
 	ControlNetMemory      int64    // bytes of weights that ControlNets may hold; 0: 8 GiB, three of SDXL's at F16
 
 	ModelDirectories []string // folders in which Model, VAE and the other files are looked up by name
@@ -116,6 +118,7 @@ func (cfg Config) model() request.Model {
 		Embeddings: cfg.Embeddings, EmbeddingDirectories: cfg.EmbeddingDirectories, TextCacheMB: int(cfg.TextCache >> 20),
 		WeightCacheMB:       int(cfg.WeightCache >> 20),
 		WildcardDirectories: cfg.WildcardDirectories, StyleFiles: cfg.StyleFiles,
+		ImageEncoder: cfg.ImageEncoder, IPAdapterDirectories: cfg.IPAdapterDirectories,
 		ControlNetDirectories: cfg.ControlNetDirectories, ControlNetCacheMB: int(cfg.ControlNetMemory >> 20),
 		LoRADirectories: cfg.LoRADirectories, LoRACache: cfg.LoRACache, ModelDirectories: cfg.ModelDirectories,
 	}
@@ -143,7 +146,9 @@ func (cfg Config) sources(model, refinerFile string) models.Sources {
 		Convolution: cfg.Convolution}
 	taesd, upscaler := small, small
 	taesd.Files.TAESD, taesd.VAEDevice = cfg.TAESD, cfg.VAEDevice
+	shown := small
+	shown.TextDevice, shown.TextType, shown.UNetType = cfg.TextDevice, text, unet
 	upscaler.Files.Upscaler, upscaler.Device, upscaler.FlashAttention = cfg.Upscaler, cmp.Or(cfg.VAEDevice, cfg.Device), ""
 	return models.Sources{Base: base, Refiner: refiner, RefinerOnDemand: cfg.RefinerOnDemand, TAESD: taesd, Upscaler: upscaler, Control: small,
-		ControlBytes: cfg.ControlNetMemory}
+		Picture: shown, ControlBytes: cfg.ControlNetMemory}
 }

@@ -153,7 +153,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 	for _, l := range loras {
 		key.Files = append(key.Files, fmt.Sprint(l.file))
 	}
-	if !r.InitImage.IsZero() || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 {
+	if !r.InitImage.IsZero() || !r.Noise.IsZero() || !r.Latents.IsZero() || len(r.ControlNets) > 0 || len(r.IPAdapters) > 0 {
 		if key.Own = own; own == 0 {
 			key.Own = ownKeys.Add(1)
 		}

@@ -30,6 +30,11 @@ func (s *sitting) prepare(ctx context.Context) error {
 		}
 	}
 	for _, m := range s.members {
+		if err := s.showPictures(ctx, m); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.members {
 		if err := s.openControls(ctx, m); err != nil {
 			return err
 		}

@@ -43,6 +43,8 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[Picture](): {"path", typed("string"), decodePicture, func(x any) (any, string) {
 		return inFile(x.(Picture).String(), "a picture in memory, which has no text; give its path or its file's bytes")
 	}},
+	reflect.TypeFor[[]Picture](): {"list of paths", map[string]any{"anyOf": []any{typed("string"), map[string]any{"type": "array",
+		"items": typed("string")}}}, decodePictures, encodePictures},
 	reflect.TypeFor[Array](): {"path", typed("string"), converted(func(value any) (Array, bool) {
 		s, ok := value.(string)
 		return Array{Path: s}, ok
@@ -147,6 +149,37 @@ func decodePicture(value any) (any, error) {
 		return parsePicture(s)
 	}
 	return nil, errKind
+}
+
+// decodePictures takes a list, or a single picture.
+func decodePictures(value any) (any, error) {
+	list, ok := texts(value)
+	if s, single := value.(string); single {
+		list, ok = []string{s}, true
+	}
+	if !ok {
+		return nil, errKind
+	}
+	out := make([]Picture, len(list))
+	for i, s := range list {
+		var err error
+		if out[i], err = parsePicture(s); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func encodePictures(x any) (any, string) {
+	var out []string
+	for _, p := range x.([]Picture) {
+		text, problem := inFile(p.String(), "a picture in memory, which has no text; give its path or its file's bytes")
+		if problem != "" {
+			return nil, problem
+		}
+		out = append(out, text.(string))
+	}
+	return out, ""
 }
 
 func decodeNumbers(value any) (any, error) {

@@ -172,6 +172,8 @@ type Request struct {
 
 	ControlNets []ControlNet `key:"controlnet" alias:"controlnets"` // nets that a picture controls
 
+	IPAdapters []IPAdapter `key:"ip_adapter" alias:"ip_adapters"` // adapters that are shown pictures
+
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"` // the largest batch
 	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // GuidanceAuto, GuidanceJoint, GuidanceSeparate
 
@@ -196,6 +198,7 @@ type Model struct {
 	FastDecode   *bool  `key:"fast_decode" default:"false"`      // with TAESD instead of the VAE
 	Upscaler     string `key:"upscaler"`                         // file, that hires enlarges with
 	Refiner      string `key:"refiner"`                          // file
+	ImageEncoder string `key:"image_encoder"`                    // file, for IP-Adapters
 
 	Device     string `key:"device" default:"auto"` // to compute on
 	TextDevice string `key:"text_device" default:"device"`
@@ -231,6 +234,7 @@ type Model struct {
 
 	ControlNetCacheMB     int      `key:"controlnet_cache_mb" default:"8192"` // MiB
 	ControlNetDirectories []string `key:"controlnet_directories"`             // searched by name
+	IPAdapterDirectories  []string `key:"ip_adapter_directories"`             // searched by name
 	Memory                Memory   `key:"memory"`                             // how much may be taken
 
 	ModelDirectories []string `key:"model_directories"` // searched by name

@@ -113,6 +113,9 @@ func (r Request) validate(c checker) {
 		c.fail("controlnet", "has %d entries; at most %d are possible", len(r.ControlNets), maxControlNets)
 	}
 	r.validateGuidance(c)
+	if len(r.IPAdapters) > maxIPAdapters {
+		c.fail("ip_adapter", "has %d entries; at most %d are possible", len(r.IPAdapters), maxIPAdapters)
+	}
 	r.validateRefiner(c)
 	r.validateInpaint(c)
 	r.validateOutpaint(c)

@@ -18,7 +18,8 @@ void Model::place_components(const OpenParams& params) {
         }
         switch (i) {
             case kText1:
-            case kText2: component.residency = params.residency_text; break;
+            case kText2:
+            case kImageEncoder: component.residency = params.residency_text; break;
             case kVaeEncoder:
             case kVaeDecoder: component.residency = params.residency_vae; break;
             default: component.residency = params.residency_unet; break;
