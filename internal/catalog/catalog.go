@@ -26,6 +26,7 @@ type Options struct {
 	ModelDirs  []string // folders, all of whose checkpoints are offered
 	LoRAs      []string // folders of adapters
 	Nets       []string // folders of ControlNets
+	IPAdapters []string // folders of IP-Adapters and image encoders
 	Embeddings []string // folders of embeddings
 	VAEs       []string // folders of VAEs
 	Refiners   []string // folders of refiners
@@ -45,6 +46,7 @@ type Catalog struct {
 	models     []Model
 	loras      *library.Library
 	nets       *library.Library
+	ipAdapters *library.Library
 	embeddings *library.Library
 	vaes       *library.Library
 	refiners   *library.Library
@@ -59,6 +61,7 @@ type Kind string
 const (
 	LoRA      Kind = "lora"
 	Net       Kind = "controlnet"
+	IPAdapter Kind = "ip_adapter" // and image encoders
 	Embedding Kind = "embedding"
 	VAE       Kind = "vae"
 	Refiner   Kind = "refiner"
@@ -74,10 +77,11 @@ func New(o Options) (*Catalog, error) {
 			Folder: modelfile.IsFolder})
 	}
 	c := &Catalog{loras: adapters.NewLibrary(o.LoRAs...), nets: models.NewNets(o.Nets...),
+		ipAdapters: models.NewIPAdapters(o.IPAdapters...),
 		embeddings: library.New(library.Options{Directories: o.Embeddings, Setting: "embedding folders", What: "embeddings",
 			Extensions: []string{".safetensors", ".pt", ".bin"}, Flat: true, First: true}),
 		vaes: weights("VAEs", o.VAEs), refiners: weights("refiners", o.Refiners), upscalers: weights("upscalers", o.Upscalers)}
-	for _, dirs := range []*library.Library{c.loras, c.nets, c.embeddings, c.vaes, c.refiners, c.upscalers} {
+	for _, dirs := range []*library.Library{c.loras, c.nets, c.ipAdapters, c.embeddings, c.vaes, c.refiners, c.upscalers} {
 		if _, err := dirs.List(); err != nil {
 			return nil, err
 		}
@@ -127,6 +131,7 @@ func (c *Catalog) take(m Model, o Options) error {
 	t := &m.Defaults.Model
 	t.LoRADirectories = slices.Concat(t.LoRADirectories, o.LoRAs)
 	t.ControlNetDirectories = slices.Concat(t.ControlNetDirectories, o.Nets)
+	t.IPAdapterDirectories = slices.Concat(t.IPAdapterDirectories, o.IPAdapters)
 	t.EmbeddingDirectories = slices.Concat(t.EmbeddingDirectories, o.Embeddings)
 	t.WildcardDirectories = slices.Concat(t.WildcardDirectories, o.Wildcards)
 	t.StyleFiles = slices.Concat(t.StyleFiles, o.Styles)
@@ -165,7 +170,7 @@ func (c *Catalog) List(kind Kind) (names []string, err error) {
 }
 
 func (c *Catalog) of(kind Kind) *library.Library {
-	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, Embedding: c.embeddings, VAE: c.vaes, Refiner: c.refiners,
+	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, IPAdapter: c.ipAdapters, Embedding: c.embeddings, VAE: c.vaes, Refiner: c.refiners,
 		Upscaler: c.upscalers}[kind]
 }
 

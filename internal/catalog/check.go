@@ -85,12 +85,16 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 		if job.PromptFile != "" {
 			errs.Add(at("prompt_file"), "is a file of the server's; send a job for each prompt")
 		}
-		uploaded(at("init_image"), job.InitImage.Path)
-		uploaded(at("mask_image"), job.MaskImage.Path)
-		uploaded(at("latents"), job.Latents.Path)
-		uploaded(at("noise"), job.Noise.Path)
+		job.Inputs(func(key string, p *request.Picture) { uploaded(at("%s", key), p.Path) },
+			func(key string, a *request.Array) { uploaded(at("%s", key), a.Path) })
+		for k, a := range job.IPAdapters {
+			named(IPAdapter, at("ip_adapter[%d].model", k), a.Model)
+			named(IPAdapter, at("ip_adapter[%d].image_encoder", k), a.ImageEncoder)
+			if a.SaveEmbeds != "" {
+				errs.Add(at("ip_adapter[%d].save_embeds", k), "is not offered by the server")
+			}
+		}
 		for k, n := range job.ControlNets {
-			uploaded(at("controlnet[%d].image", k), n.Image.Path)
 			named(Net, at("controlnet[%d].model", k), n.Model)
 		}
 		for k, a := range job.LoRAs {

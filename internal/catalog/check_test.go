@@ -20,6 +20,8 @@ var checked = []string{
 	"Request.NegativePrompt", "Request.NegativePrompt2", // wildcards
 	"Request.Styles",
 	"Adapter.Name", "Adapter.Path", "ControlNet.Model", "ControlNet.Image", "Request.PromptFile",
+	"IPAdapter.Model", "IPAdapter.ImageEncoder", "IPAdapter.Images", "IPAdapter.Masks", "IPAdapter.Embeds", "IPAdapter.Faces",
+	"IPAdapter.SaveEmbeds",
 }
 
 // plain are the fields that name no file: texts, words that are checked, and options of Go's own types.
@@ -29,7 +31,7 @@ var plain = []string{
 	"Guidance.Method",
 	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
 	"ControlNet.PreprocessorOptions",
-	"ControlNet.UnionType",
+	"ControlNet.UnionType", "IPAdapter.BlockWeights",
 }
 
 // TestEveryFieldIsKnown fails for a field that may hold a path and that nobody has thought of here. Fields of a model need no mention: all

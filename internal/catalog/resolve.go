@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/npy"
@@ -11,31 +12,19 @@ import (
 
 // Inputs calls f for each input of a run that is a file: a picture, or an array. f may change it.
 func Inputs(run *request.Run, picture func(at string, p *request.Picture) error, array func(at string, a *request.Array) error) error {
+	var err error
 	for i := range run.Jobs {
-		job := &run.Jobs[i]
-		for _, p := range []struct {
-			key string
-			of  *request.Picture
-		}{{"init_image", &job.InitImage}, {"mask_image", &job.MaskImage}} {
-			if err := picture(run.Path(i, p.key), p.of); err != nil {
-				return err
+		run.Jobs[i].Inputs(func(key string, p *request.Picture) {
+			if err == nil {
+				err = picture(run.Path(i, key), p)
 			}
-		}
-		for k := range job.ControlNets {
-			if err := picture(run.Path(i, fmt.Sprintf("controlnet[%d].image", k)), &job.ControlNets[k].Image); err != nil {
-				return err
+		}, func(key string, a *request.Array) {
+			if err == nil {
+				err = array(run.Path(i, key), a)
 			}
-		}
-		for _, a := range []struct {
-			key string
-			of  *request.Array
-		}{{"latents", &job.Latents}, {"noise", &job.Noise}} {
-			if err := array(run.Path(i, a.key), a.of); err != nil {
-				return err
-			}
-		}
+		})
 	}
-	return nil
+	return err
 }
 
 // Resolve puts the files of this machine in the place of a run's names: fetch returns what was uploaded.
@@ -79,6 +68,7 @@ func (c *Catalog) Resolve(run *request.Run, fetch func(id string) ([]byte, error
 			}
 		}
 	}
+	c.resolveIPAdapters(run)
 	return Inputs(run, func(at string, p *request.Picture) (err error) {
 		if id, ok := strings.CutPrefix(p.Path, UploadScheme); ok {
 			p.Path = ""
@@ -104,4 +94,22 @@ func (c *Catalog) Resolve(run *request.Run, fetch func(id string) ([]byte, error
 		}
 		return nil
 	})
+}
+
+// resolveIPAdapters finds the files of IP-Adapters and of their image encoders. What is not here is the defaults' own.
+func (c *Catalog) resolveIPAdapters(run *request.Run) {
+	for i := range run.Jobs {
+		list := slices.Clone(run.Jobs[i].IPAdapters)
+		for k := range list {
+			for _, name := range []*string{&list[k].Model, &list[k].ImageEncoder} {
+				if *name == "" {
+					continue
+				}
+				if path, err := c.path(IPAdapter, *name); err == nil {
+					*name = path
+				}
+			}
+		}
+		run.Jobs[i].IPAdapters = list
+	}
 }

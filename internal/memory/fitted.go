@@ -71,6 +71,10 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return f.unet(d.ControlNet.UNet, q), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:
 		return n * 64 * h * w * int64(3+2*d.ControlNet.HintChannels[0]), true
+	case q.Stage == backend.StageImageEncode && d.ImageEncoder != nil:
+		return n * int64(d.ImageEncoder.Tokens) * int64(d.ImageEncoder.Width) * fitText, true
+	case q.Stage == backend.StageIPAdapter && d.IPAdapter != nil:
+		return f.ipAdapter(*d.IPAdapter, q), true
 	case q.Stage == backend.StageUpscale && d.Upscaler != nil:
 		return n * min(h, fitUpscaleTile) * min(w, fitUpscaleTile) * int64(d.Upscaler.Channels) << (2 * d.Upscaler.Upsamplings) * fitUpscale, true
 	case q.Stage == backend.StageVAEDecode && d.TAESD != nil:
@@ -83,6 +87,15 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return f.vae(d.VAE.EncoderChannels, q, tile, false), true
 	}
 	return 0, false
+}
+
+// ipAdapter is the results, which all stay until the end, and the resampler's layers.
+func (f Fit) ipAdapter(a modelfile.IPAdapterDims, q Query) int64 {
+	values := 0
+	for _, c := range a.Layers {
+		values += 2 * c
+	}
+	return int64(max(q.Batch, 1)) * int64(a.Tokens*values+(q.ImageTokens+a.Tokens)*(a.EmbedDim+4*a.Hidden))
 }
 
 // unet is the larger of the way up and the first attention.

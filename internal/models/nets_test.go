@@ -35,7 +35,7 @@ func TestFindNet(t *testing.T) {
 		"depth-s": "depth-small.safetensors",
 		"pose":    "pose/diffusion_pytorch_model.safetensors", in("pose"): "pose/diffusion_pytorch_model.safetensors",
 	} {
-		got, err := FindNet(name, nets)
+		got, err := FindNet("controlnet", name, nets)
 		require.NoError(t, err, name)
 		assert.Equal(t, in(want), got, name)
 	}
@@ -46,9 +46,9 @@ func TestFindNet(t *testing.T) {
 		in("empty"):    "name a model file or a diffusers folder",
 		in("canny.md"): "canny.md",
 	} {
-		_, err := FindNet(name, nets)
+		_, err := FindNet("controlnet", name, nets)
 		assert.ErrorContains(t, err, want, name)
 	}
-	_, err := FindNet("canny", NewNets())
+	_, err := FindNet("controlnet", "canny", NewNets())
 	assert.ErrorContains(t, err, "canny is no file")
 }

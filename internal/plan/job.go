@@ -39,7 +39,31 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	case "tgate":
 		j.Keep = backend.KeepTextAttention
 	}
+	for i := range prep.IPAdapters {
+		if a := &prep.IPAdapters[i]; a.Acts() {
+			j.Shown = append(j.Shown, shownOf(a))
+		}
+	}
 	var err error
 	j.Adapters, err = p.adaptersOf(prep.Adapters)
 	return j, err
+}
+
+// shownOf is what an IP-Adapter takes.
+func shownOf(a *prepare.IPAdapter) memory.Shown {
+	s := memory.Shown{Adapter: a.Path, Encoder: a.Encoder, Pictures: a.Pictures(), EmbedTokens: 1, Prompts: 1, Masks: len(a.Masks) > 0}
+	if a.Dims.Plus() {
+		s.EmbedTokens = max(a.EncoderTokens, 1)
+		if len(a.Embeds.Shape) > 3 {
+			s.EmbedTokens = a.Embeds.Shape[2]
+		}
+	}
+	s.Tokens = s.Pictures * a.Dims.Tokens
+	if len(a.Masks) > 1 {
+		s.Prompts, s.Tokens = s.Pictures, a.Dims.Tokens
+	}
+	for _, c := range a.Dims.Layers {
+		s.Values += 2 * c
+	}
+	return s
 }

@@ -94,6 +94,7 @@ func checkModels(run request.Run, errs *request.Errors) {
 		key   string
 		paths []string
 	}{{"embedding_directories", m.EmbeddingDirectories}, {"controlnet_directories", m.ControlNetDirectories},
+		{"ip_adapter_directories", m.IPAdapterDirectories},
 		{"lora_directories", m.LoRADirectories}, {"model_directories", m.ModelDirectories},
 		{"wildcard_directories", m.WildcardDirectories}, {"style_files", m.StyleFiles}} {
 		for _, path := range n.paths {

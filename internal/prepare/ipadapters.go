@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/identity"
@@ -22,6 +23,13 @@ type IPAdapter struct {
 	Dims      modelfile.IPAdapterDims
 	Scales    []float32 // of each cross attention of the UNet, in the order of diffusers' attn_processors
 	Shortcut  float64
+
+	EncoderTokens int // of a picture's hidden states
+}
+
+// Acts reports whether the adapter has a weight anywhere. One without is not opened: the picture is the same bit for bit.
+func (a *IPAdapter) Acts() bool {
+	return slices.ContainsFunc(a.Scales, func(x float32) bool { return x != 0 })
 }
 
 // Pictures is how many pictures, embeddings or faces the adapter is shown.
@@ -99,6 +107,7 @@ func (t *Target) findIP(a *IPAdapter, at func(string) string, errs *request.Erro
 		errs.AddFile(at("image_encoder"), "%v", err)
 		return
 	}
+	a.EncoderTokens = report.Dims.ImageEncoder.Tokens
 	if wrong := encoderUnfit(a.Dims, report.Dims.ImageEncoder); wrong != "" {
 		errs.AddFile(at("image_encoder"), "%s: %s", a.Encoder, wrong)
 	}

@@ -106,7 +106,7 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 		return nil
 	}
 	rows := in.Sample.Shape[0]
-	positive := g.positive(k, rows)
+	positive := g.positive(k, rows, b)
 	for _, c := range b.lead().Controls {
 		first := 0
 		if c.spec.Mode == controlnet.Control {

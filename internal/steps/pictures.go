@@ -114,7 +114,7 @@ func (g *guided) pictures(k int, b *Batch, i int) (out []backend.ImagePrompt) {
 		}
 		p := backend.ImagePrompt{Values: s.values, Count: 2, Tokens: s.tokens, OfRow: make([]int32, rows),
 			Mask: s.maskAt(g.model.Info.UNet, b.Height, b.Width, b.settings.Downscale)}
-		first := g.positive(k, rows)
+		first := g.positive(k, rows, b)
 		if first == 0 || first == rows { // one half alone
 			half := len(s.values) / 2
 			p.Count, p.Values = 1, s.values[half:]
@@ -135,10 +135,10 @@ func (g *guided) pictures(k int, b *Batch, i int) (out []backend.ImagePrompt) {
 }
 
 // positive is the first row of the positive half among those of input k; as many as there are if it is the negative half.
-func (g *guided) positive(k, rows int) int {
+func (g *guided) positive(k, rows int, b *Batch) int {
 	switch {
 	case g.guidance && len(g.inputs) == 1:
-		return rows / (1 + g.parts)
+		return b.Len()
 	case g.guidance && k == 0:
 		return rows
 	}

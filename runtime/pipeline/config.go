@@ -98,6 +98,7 @@ func ConfigOf(m request.Model) Config {
 		Embeddings: m.Embeddings, EmbeddingDirectories: m.EmbeddingDirectories, TextCache: int64(m.TextCacheMB) << 20,
 		WeightCache:         int64(m.WeightCacheMB) << 20,
 		WildcardDirectories: m.WildcardDirectories, StyleFiles: m.StyleFiles,
+		ImageEncoder: m.ImageEncoder, IPAdapterDirectories: m.IPAdapterDirectories,
 		ControlNetDirectories: m.ControlNetDirectories, ControlNetMemory: int64(m.ControlNetCacheMB) << 20,
 		LoRADirectories: m.LoRADirectories, LoRACache: m.LoRACache, ModelDirectories: m.ModelDirectories,
 	}

@@ -19,7 +19,7 @@ import (
 func (s *sitting) showPictures(ctx context.Context, m *member) error {
 	for i := range m.IPAdapters {
 		spec := &m.IPAdapters[i]
-		if !acts(spec) {
+		if !spec.Acts() {
 			continue
 		}
 		s.hold(memory.StageImage)
@@ -30,16 +30,6 @@ func (s *sitting) showPictures(ctx context.Context, m *member) error {
 		m.Pictures = append(m.Pictures, shown...)
 	}
 	return nil
-}
-
-// acts reports whether an adapter has a weight anywhere. One without is not opened: the picture is the same bit for bit.
-func acts(a *prepare.IPAdapter) bool {
-	for _, x := range a.Scales {
-		if x != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // show makes the keys and values of one adapter's pictures.

@@ -121,8 +121,7 @@ var ipRuns = []string{"ip_base", "ip_plus", "ip_two", "ip_style", "ip_mid", "ip_
 	"ip_face_plus_v2", "ip_control"}
 
 // TestGoldenIPAdapterRuns compares whole runs with StableDiffusionXLPipeline: every layout, several adapters and pictures, weights of
-// blocks, masks, without guidance and beside a ControlNet. Without its adapters each run is another picture, and with weight 0 the same as
-// without, bit for bit.
+// blocks, masks, without guidance and beside a ControlNet. Without its adapters the run is another picture.
 func TestGoldenIPAdapterRuns(t *testing.T) {
 	files := ipFiles(t)
 	p := openNano(t, backend.PrecisionExact)
@@ -131,11 +130,12 @@ func TestGoldenIPAdapterRuns(t *testing.T) {
 		want := golden(t, "run_"+name+"_latents").Data
 		got := allLatents(generate(t, p, r))
 		l2 := relativeL2(t, got, want)
-		r.IPAdapters, r.ControlNets = nil, nil
-		far := relativeL2(t, allLatents(generate(t, p, r)), want)
-		t.Logf("%-16s latents %.2g relative L2, without adapters %.2g", strings.TrimPrefix(name, "ip_"), l2, far)
-		assert.Less(t, l2, 1e-3, name)
-		assert.Greater(t, far, 1e-2, name)
+		t.Logf("%-16s latents %.2g relative L2", strings.TrimPrefix(name, "ip_"), l2)
+		assert.Less(t, l2, 1e-5, name)
+		if name == "ip_style" { // the weakest
+			r.IPAdapters = nil
+			assert.Greater(t, relativeL2(t, allLatents(generate(t, p, r)), want), 5e-3, name)
+		}
 	}
 }
 

@@ -58,6 +58,8 @@ type Manifest struct {
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
+	IPAdapters []ManifestIPAdapter `json:"ip_adapters,omitempty"`
+
 	LoRAs []LoRAInfo `json:"loras,omitempty"`
 	// Memory says in words how the run was made to fit, where not all weights were simply resident.
 	Memory string `json:"memory,omitempty"`
@@ -177,8 +179,8 @@ func (r *Result) Manifest(img Image) Manifest {
 		Sigmas:        q.Sigmas, MaskChannel: q.MaskChannel,
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
-		ControlNets: manifestControls(q.ControlNets, r.nets),
-		Latents:     inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
+		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: manifestIPAdapters(q.IPAdapters),
+		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	m.made(img, &q, r.LoRAs)
 	if q.PromptSyntax != request.SyntaxA1111 {

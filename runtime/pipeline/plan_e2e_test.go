@@ -94,6 +94,10 @@ func planCases(t *testing.T) map[string]planCase {
 		"ControlNets": {nothing, func(r *request.Request) {
 			r.ControlNets = []request.ControlNet{{Model: nanoControlNet, Image: odd}}
 		}, 64, 64, one},
+		"IP-Adapters": {nothing, func(r *request.Request) {
+			r.IPAdapters = []request.IPAdapter{{Model: synthIP(t, "ip-adapter-plus"), ImageEncoder: synthIP(t, "image-encoder"),
+				Images: []request.Picture{odd, odd}, Masks: []request.Picture{odd, odd}}}
+		}, 64, 64, one},
 		"adapters": {nothing, func(r *request.Request) { r.LoRAs = []lora.Adapter{{Path: stripes}} }, 64, 64, one},
 	}
 	for _, strategy := range []string{memory.Release, memory.Stage, memory.Stream, memory.Mmap} {

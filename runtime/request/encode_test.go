@@ -48,6 +48,8 @@ func fill(v reflect.Value, seed int) {
 			if *p = (Picture{Path: fmt.Sprint("picture ", n)}); n%2 == 0 {
 				*p = Picture{Data: []byte{byte(n), 0, 255}}
 			}
+		case *[]Picture:
+			*p = []Picture{{Path: fmt.Sprint("picture ", n)}, {Data: []byte{byte(n), 1, 254}}}
 		case *Array:
 			*p = Array{Path: fmt.Sprint(n)}
 		case *[]string:

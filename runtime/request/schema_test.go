@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,7 +124,7 @@ func literal(x float64) string {
 func nested(path, value string) string {
 	keys := strings.Split(path, ".")
 	for i := len(keys) - 1; i >= 0; i-- {
-		if value = fmt.Sprintf(`{"%s":%s}`, keys[i], value); i > 0 && (keys[i-1] == "lora" || keys[i-1] == "controlnet") {
+		if value = fmt.Sprintf(`{"%s":%s}`, keys[i], value); i > 0 && slices.Contains([]string{"lora", "controlnet", "ip_adapter"}, keys[i-1]) {
 			value = "[" + value + "]"
 		}
 	}

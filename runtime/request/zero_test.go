@@ -32,6 +32,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"lora_stack.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].LoRAStack) }, Default().LoRAStack},
 		{"lora = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].LoRAs) }, lora.Adapter{}},
 		{"controlnet = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].ControlNets) }, ControlNet{}},
+		{"ip_adapter = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].IPAdapters) }, IPAdapter{}},
 		{"model.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model) }, Model{}},
 		{"model.memory.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.Memory) }, Memory{}},
 		{"model.lora_cache.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.LoRACache) }, lora.CacheConfig{}},

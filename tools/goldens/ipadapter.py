@@ -21,7 +21,7 @@ import runs
 import store as files
 
 SEEDS = {"image-encoder": 31, "ip-adapter": 32, "ip-adapter-plus": 33, "ip-adapter-faceid": 34, "ip-adapter-faceid-plus": 35}
-STYLE = {"down": {"block_2": [0.0, 1.0]}, "up": {"block_0": [0.0, 1.0, 0.0]}}
+STYLE = {"down": {"block_2": [0.0, 9.0]}, "up": {"block_0": [0.0, 9.0, 0.0]}}  # InstantStyle's blocks; random weights need much
 BASE, PLUS, FACE, FACE_PLUS = "ip-adapter", "ip-adapter-plus", "ip-adapter-faceid", "ip-adapter-faceid-plus"
 RUNS = {
     "base": dict(seed=42, adapters=[dict(kind=BASE, pictures=["one"], weight=0.8)]),
@@ -29,7 +29,7 @@ RUNS = {
     "two": dict(seed=5, num_images=2, adapters=[dict(kind=BASE, pictures=["two"], weight=0.5),
                                                 dict(kind=PLUS, pictures=["one"], weight=0.9)]),
     "style": dict(seed=3, adapters=[dict(kind=PLUS, pictures=["two"], blocks=STYLE)]),
-    "mid": dict(seed=9, adapters=[dict(kind=BASE, pictures=["two"], blocks={"mid": 0.7, "down": 0.4})]),
+    "mid": dict(seed=9, adapters=[dict(kind=BASE, pictures=["two"], blocks={"mid": 9.0, "down": 6.0})]),
     "masks": dict(seed=11, width=192, adapters=[dict(kind=PLUS, pictures=["one", "two"], weight=0.9, masks=["left", "right"])]),
     "plain": dict(seed=8, guidance_scale=1.0, adapters=[dict(kind=BASE, pictures=["one"], weight=0.7)]),
     "face": dict(seed=6, adapters=[dict(kind=FACE, faces="faces", weight=0.7)]),

@@ -513,6 +513,29 @@ DG_API dg_status dg_control_eval(dg_model* model, const dg_control_input* in, fl
     return leave(model, DG_OK);
 }
 
+DG_API dg_status dg_image_encode(dg_model* model, int64_t batch, const float* pixels, float* embeds,
+                                 size_t embeds_count, float* hidden, size_t hidden_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    for (size_t i = 0; i < embeds_count; i++) {
+        embeds[i] = pixels[0] + (float)(batch * (int64_t)i);
+    }
+    for (size_t i = 0; i < hidden_count; i++) {
+        hidden[i] = pixels[0] - (float)(batch * (int64_t)i);
+    }
+    return leave(model, DG_OK);
+}
+
+DG_API dg_status dg_ip_adapter_run(dg_model* model, const dg_ip_adapter_input* in, float* values, size_t values_count,
+                                   char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    for (size_t i = 0; i < values_count; i++) {
+        values[i] = in->embeds[0] + (float)(in->batch * in->pictures * in->tokens) + (float)in->shortcut;
+    }
+    return leave(model, DG_OK);
+}
+
 DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
                             size_t out_count, char* msg, size_t msg_cap) {
     dg_status status = enter(model, msg, msg_cap);

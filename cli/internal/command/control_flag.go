@@ -19,6 +19,15 @@ var controlKey = regexp.MustCompile(`,([a-z_]+)=`)
 
 // controlTable reads the value of --control, NET=PICTURE[:WEIGHT][,KEY=VALUE ...], as the table of a run file.
 func controlTable(text string) (map[string]any, error) {
+	table, err := sideTable(text)
+	if err == nil && (table["model"] == "" || table["image"] == "") {
+		return nil, errors.New("names no net with its picture; write NET=PICTURE, or NET=PICTURE:0.8 with a weight")
+	}
+	return table, err
+}
+
+// sideTable reads FILE=PICTURE[:WEIGHT][,KEY=VALUE ...] as the keys model, image and weight, and those that are named.
+func sideTable(text string) (map[string]any, error) {
 	head, table := text, map[string]any{}
 	at := controlKey.FindAllStringSubmatchIndex(text, -1)
 	for i, m := range at {
@@ -36,9 +45,6 @@ func controlTable(text string) (map[string]any, error) {
 		table[key] = plainValue(text[m[1]:end])
 	}
 	net, picture := netAndPicture(head)
-	if net == "" || picture == "" {
-		return nil, errors.New("names no net with its picture; write NET=PICTURE, or NET=PICTURE:0.8 with a weight")
-	}
 	if i := strings.LastIndexByte(picture, ':'); i > 0 {
 		if point := words.DecimalPoint(picture[i+1:]); point != "" {
 			return nil, fmt.Errorf("has a decimal comma; write %s=%s:%s", words.Clip(net), words.Clip(picture[:i]), point)

@@ -131,21 +131,15 @@ func (s *session) journalRun(lib Library) (output.Run, error) {
 
 // asked is a job as it was asked for, without the contents of the files that it names. Those are inputs.
 func asked(job request.Request) request.Request {
-	job.ControlNets = slices.Clone(job.ControlNets)
-	pictures := []*request.Picture{&job.InitImage, &job.MaskImage}
-	for i := range job.ControlNets {
-		pictures = append(pictures, &job.ControlNets[i].Image)
-	}
-	for _, p := range pictures {
+	job.Inputs(func(_ string, p *request.Picture) {
 		if p.Path != "" {
 			*p = request.Picture{Path: p.Path}
 		}
-	}
-	for _, a := range []*request.Array{&job.Noise, &job.Latents} {
+	}, func(_ string, a *request.Array) {
 		if a.Path != "" {
 			*a = request.Array{Path: a.Path}
 		}
-	}
+	})
 	return job
 }
 

@@ -178,6 +178,19 @@ func (g *generation) ownSeconds() float64 {
 	return g.shared + alone
 }
 
+// shownTo says what an IP-Adapter is shown.
+func shownTo(a request.IPAdapter) string {
+	switch n := len(a.Images); {
+	case n == 1:
+		return cmp.Or(filepath.Base(a.Images[0].Path), "a picture")
+	case n > 1:
+		return fmt.Sprintf("%d pictures", n)
+	case a.Embeds.Path != "":
+		return filepath.Base(a.Embeds.Path)
+	}
+	return cmp.Or(filepath.Base(a.Faces.Path), "embeddings")
+}
+
 // takePart tells what takes part in a job besides the model. What the last job had is not told again.
 func (g *generation) takePart(r *request.Request) {
 	var parts []string
@@ -192,6 +205,16 @@ func (g *generation) takePart(r *request.Request) {
 		}
 		if n.Start > 0 || n.End > 0 && n.End < 1 {
 			text += fmt.Sprintf(", from %g to %g of the steps", n.Start, cmp.Or(n.End, 1))
+		}
+		parts = append(parts, text)
+	}
+	for _, a := range r.IPAdapters {
+		text := fmt.Sprintf("IP-Adapter %s: %s", pipeline.ModelName(a.Model), shownTo(a))
+		if a.Weight != nil && *a.Weight != 1 {
+			text += fmt.Sprintf(", weight %g", *a.Weight)
+		}
+		if a.Start > 0 || a.End > 0 && a.End < 1 {
+			text += fmt.Sprintf(", from %g to %g of the steps", a.Start, cmp.Or(a.End, 1))
 		}
 		parts = append(parts, text)
 	}

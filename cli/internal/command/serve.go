@@ -49,7 +49,8 @@ func serveOptionsOf(c *cli.Context) (serveOptions, error) {
 		origins: c.StringSlice("allow-origin"), maxBody: c.Int("max-body"), connections: c.Int("connections"), limit: c.Int("queue"),
 		attempts: c.Int("attempts"), keep: c.Duration("keep"), grace: c.Duration("grace"), json: c.Bool("json"), verbose: c.Bool("verbose"),
 		catalog: catalog.Options{Models: c.StringSlice("model"), ModelDirs: c.StringSlice("model-dir"), LoRAs: c.StringSlice("lora-dir"),
-			Nets: c.StringSlice("controlnet-dir"), Embeddings: c.StringSlice("embedding-dir"), VAEs: c.StringSlice("vae-dir"),
+			Nets: c.StringSlice("controlnet-dir"), IPAdapters: c.StringSlice("ip-adapter-dir"),
+			Embeddings: c.StringSlice("embedding-dir"), VAEs: c.StringSlice("vae-dir"),
 			Refiners: c.StringSlice("refiner-dir"), Upscalers: c.StringSlice("upscaler-dir"), Wildcards: c.StringSlice("wildcard-dir"),
 			Styles: c.StringSlice("style-file")}}
 	if len(o.catalog.Models)+len(o.catalog.ModelDirs) == 0 {

@@ -32,6 +32,7 @@ const (
 	catReuse   = "Fewer evaluations of the UNet"
 	catLoRA    = "Adapters (LoRA)"
 	catControl = "ControlNets"
+	catImage   = "Image prompts (IP-Adapter)"
 	catRefiner = "Refiner and runs in parts"
 	catModel   = "Model"
 	catCompute = "Computing"
@@ -39,7 +40,8 @@ const (
 )
 
 // groupNames are what --help=GROUP calls categories.
-var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catReuse: "reuse", catLoRA: "lora", catControl: "control", catRefiner: "refiner"}
+var groupNames = map[string]string{catImg2Img: "image", catHires: "hires", catReuse: "reuse", catLoRA: "lora", catControl: "control",
+	catImage: "ip-adapter", catRefiner: "refiner"}
 
 // settings lists every flag that overrides a run file: a key, with the prefix "model." where it is one of [model]; the flag's name behind
 // "=" where that is not the key with dashes; a letter behind "/" for it; and "!" where a given 0 is a mistake, though a zero field means
@@ -61,6 +63,7 @@ var settings = withFiles(slices.Concat(
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
 		"model.lora_cache.memory_limit_mb=lora-memory!"),
 	group(catControl, "controlnet=control", "model.controlnet_directories=control-dir"),
+	group(catImage, "ip_adapter", "model.image_encoder", "model.ip_adapter_directories=ip-adapter-dir"),
 	group(catRefiner, "latents", "denoising_start", "denoising_end"),
 	group(catRefiner, "model.refiner", "refiner_mode", "refiner_start", "refiner_strength!", "refiner_steps!", "aesthetic_score",
 		"negative_aesthetic_score", "model.refiner_type", "model.refiner_on_demand"),
@@ -90,6 +93,8 @@ var ownDocs = map[string]string{
 	"lora": "adapter as NAME, NAME:WEIGHT or NAME:TEXT_ENCODER_WEIGHT:UNET_WEIGHT, a name or a path",
 	"controlnet": "ControlNet as `NET=PICTURE`, NET=PICTURE:WEIGHT, or with more keys of [[controlnet]] behind commas: " +
 		"NET=PICTURE:0.8,preprocessor=canny,end=0.5",
+	"ip_adapter": "IP-Adapter as `FILE=PICTURE`, FILE=PICTURE:WEIGHT, or with more keys of [[ip_adapter]] behind commas: " +
+		"FILE=PICTURE:0.6,end=0.5",
 	"output": "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate " +
 		"--help=output-names",
 	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",
@@ -169,7 +174,7 @@ func settingFlags() []cli.Flag {
 			kind = "float"
 		case *bool, **bool:
 			kind, doc, def = "bool", doc+" (--"+n+"=false turns it off)", cmp.Or(def, "false")
-		case *[]string, *[]lora.Adapter, *[]request.ControlNet:
+		case *[]string, *[]lora.Adapter, *[]request.ControlNet, *[]request.IPAdapter:
 			kind, doc = "strings", doc+" (may be repeated)"
 		}
 		flags = append(flags, newFlag(kind, s.category, doc, def, "", n, aliases...))
@@ -201,6 +206,10 @@ func override(c *cli.Context, run *request.Run, flagsOnly bool, errs *request.Er
 				typedLoRAs(run, job.LoRAs, c.StringSlice(n))
 			case "controlnet":
 				typedControls(run, job.ControlNets, c.StringSlice(n))
+			case "ip_adapter":
+				for k := range job.IPAdapters {
+					run.Typed("ip_adapter["+strconv.Itoa(k)+"]", "--ip-adapter "+job.IPAdapters[k].Model)
+				}
 			}
 		}
 	}
@@ -273,6 +282,8 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 			return
 		}
 		*p = list
+	case *[]request.IPAdapter:
+		*p = addIPAdapters(*p, n, c.StringSlice(n), errs)
 	case *[]request.ControlNet:
 		*p = addControls(*p, n, c.StringSlice(n), errs)
 	case *[]string:
