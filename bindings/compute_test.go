@@ -42,7 +42,7 @@ func (u unet) eval(m *Model, out []float32) error {
 	in.Sample, in.Timesteps, in.Context = Pointer(u.sample), Pointer(u.timesteps), Pointer(u.context)
 	in.Pooled, in.SizeIDs = Pointer(u.pooled), Pointer(u.sizeIDs)
 	in.Residuals, in.ResidualCount = Pointer(u.residuals), int64(len(u.residuals))
-	return m.UNetEval(in, u.loras, nil, u.onDevice, out)
+	return m.UNetEval(in, u.loras, nil, nil, u.onDevice, out)
 }
 
 // addOf is what the stand-in adds to image n besides its timestep.

@@ -2,8 +2,8 @@ package bindings
 
 import "runtime"
 
-// ImageEncoderInfo mirrors dg_image_encoder_info: the dimensions of CLIP's image encoder.
-type ImageEncoderInfo struct {
+// imageEncoderInfo mirrors dg_image_encoder_info: the dimensions of CLIP's image encoder.
+type imageEncoderInfo struct {
 	StructSize    uintptr
 	Width         int64 // of the hidden states
 	Layers        int64
@@ -13,8 +13,8 @@ type ImageEncoderInfo struct {
 	Size          int64 // pixels along a side: 224
 }
 
-// IPAdapterInfo mirrors dg_ip_adapter_info: the dimensions of the half of an IP-Adapter that sees pictures.
-type IPAdapterInfo struct {
+// ipAdapterInfo mirrors dg_ip_adapter_info: the dimensions of the half of an IP-Adapter that sees pictures.
+type ipAdapterInfo struct {
 	StructSize uintptr
 	EmbedDim   int64 // of what it takes from an image encoder; 0: nothing
 	Hidden     int64 // 1: it takes hidden states; 0: one embedding for a picture

@@ -185,7 +185,7 @@ func TestLibraryComputes(t *testing.T) {
 
 	in, out := unetArguments(info, 2, 4, 4)
 	in.Pooled = &append(pooled, make([]float32, len(pooled))...)[0]
-	require.NoError(t, m.UNetEval(in, nil, nil, nil, out))
+	require.NoError(t, m.UNetEval(in, nil, nil, nil, nil, out))
 	requireFinite(t, out)
 	held, err := m.ComputeHeld()
 	require.NoError(t, err)
@@ -231,12 +231,12 @@ func TestLibraryCancel(t *testing.T) {
 		_ = m.SetCancel(true)
 		set <- at
 	})
-	require.ErrorIs(t, m.UNetEval(in, nil, nil, nil, out), bindings.ErrCancelled)
+	require.ErrorIs(t, m.UNetEval(in, nil, nil, nil, nil, out), bindings.ErrCancelled)
 	t.Logf("stopped %v after the flag was set", time.Since(<-set))
 	small, smallOut := unetArguments(m.Info(), 1, 4, 4)
-	require.ErrorIs(t, m.UNetEval(small, nil, nil, nil, smallOut), bindings.ErrCancelled)
+	require.ErrorIs(t, m.UNetEval(small, nil, nil, nil, nil, smallOut), bindings.ErrCancelled)
 	require.NoError(t, m.SetCancel(false))
-	require.NoError(t, m.UNetEval(small, nil, nil, nil, smallOut))
+	require.NoError(t, m.UNetEval(small, nil, nil, nil, nil, smallOut))
 	requireFinite(t, smallOut)
 }
 

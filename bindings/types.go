@@ -206,8 +206,8 @@ type ModelInfo struct {
 	Upscaler        UpscalerInfo
 	UNetGuidanceDim int64 // of the UNet's embedding of the guidance scale; 0: it has none
 
-	ImageEncoder        ImageEncoderInfo
-	IPAdapter           IPAdapterInfo
+	ImageEncoder        imageEncoderInfo
+	IPAdapter           ipAdapterInfo
 	UNetAttentions      int64 // cross attentions of the UNet
 	UNetAttentionValues int64 // keys and values of a token in all of them
 }

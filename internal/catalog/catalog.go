@@ -170,7 +170,8 @@ func (c *Catalog) List(kind Kind) (names []string, err error) {
 }
 
 func (c *Catalog) of(kind Kind) *library.Library {
-	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, IPAdapter: c.ipAdapters, Embedding: c.embeddings, VAE: c.vaes, Refiner: c.refiners,
+	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, IPAdapter: c.ipAdapters, Embedding: c.embeddings, VAE: c.vaes,
+		Refiner:  c.refiners,
 		Upscaler: c.upscalers}[kind]
 }
 

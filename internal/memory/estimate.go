@@ -324,10 +324,8 @@ func (e *estimator) unetBuffer(owner string) {
 	h, w := e.cells()
 	q := Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
-	for _, s := range e.job.Shown {
-		if owner == OwnerModel { // a refiner sees no pictures
-			q.ImagePrompts, q.ImageTokens, q.ImageMasks = q.ImagePrompts+s.Prompts, max(q.ImageTokens, s.Tokens), q.ImageMasks || s.Masks
-		}
+	if owner == OwnerModel { // a refiner sees no pictures
+		e.job.addImages(&q)
 	}
 	e.buffer(UNet, q)
 }
@@ -354,32 +352,6 @@ func (e *estimator) controlBuffer(name string) {
 	h, w := e.cells()
 	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
-}
-
-// images is the stage in which pictures become keys and values.
-func (e *estimator) images() {
-	e.begin(StageImage)
-	for _, s := range e.job.Shown {
-		if s.Encoder != "" {
-			e.buffer(ImageEncoder, Query{Owner: s.Encoder, Stage: backend.StageImageEncode, Batch: 1})
-		}
-		e.buffer(IPAdapter, Query{Owner: s.Adapter, Stage: backend.StageIPAdapter, Batch: imageRows * s.Pictures, ImageTokens: s.EmbedTokens})
-	}
-	e.add(HostID, "", "", UseHost, e.job.imageBytes())
-	for _, n := range e.job.Nets() {
-		e.scratchOf(n.Path, n.Component)
-	}
-}
-
-// imageRows is the rows of pictures that keys and values are made for: those of the two halves of guidance.
-const imageRows = 2
-
-// imageBytes is what keys and values take, once as they are made and once as the UNet reads them.
-func (j Job) imageBytes() (n int64) {
-	for _, s := range j.Shown {
-		n += 2 * 4 * imageRows * int64(s.Prompts) * int64(s.Tokens) * int64(s.Values)
-	}
-	return n
 }
 
 func (e *estimator) controlHints() {

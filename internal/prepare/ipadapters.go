@@ -180,8 +180,9 @@ func (t *Target) checkShown(a *IPAdapter, at func(string) string, errs *request.
 	case d.FaceDim == 0 && !a.Faces.IsZero():
 		fail("faces", a.Faces, "are given, and this is no FaceID adapter; leave them out")
 	case d.FaceDim > 0 && a.Faces.IsZero():
-		errs.Add(at("faces"), "are missing; this is a FaceID adapter, which takes embeddings of %d numbers by InsightFace in a .npy file", d.FaceDim)
-	case d.FaceDim > 0 && faces != nil && (len(faces) == 0 || len(faces) > 3 || faces[len(faces)-1] != d.FaceDim || len(faces) == 3 && faces[0] > 2):
+		errs.Add(at("faces"), "are missing; this is a FaceID adapter, which takes embeddings of %d numbers by InsightFace in a .npy file",
+			d.FaceDim)
+	case d.FaceDim > 0 && faces != nil && !facesFit(faces, d.FaceDim):
 		fail("faces", a.Faces, "have shape %v; expected [faces, %d], or diffusers' [2, faces, %d] with the negative half first", faces, d.FaceDim,
 			d.FaceDim)
 	case d.FaceDim > 0 && d.EmbedDim > 0 && len(a.Images) == 0 && a.Embeds.IsZero():
@@ -192,6 +193,12 @@ func (t *Target) checkShown(a *IPAdapter, at func(string) string, errs *request.
 	if n := a.Pictures(); len(a.Masks) > 1 && len(a.Masks) != n {
 		errs.Add(at("masks"), "there are %d for %d pictures; give one for each, or one for all", len(a.Masks), n)
 	}
+}
+
+// facesFit reports whether a shape is [dim], [faces, dim] or diffusers' [2 or 1, faces, dim].
+func facesFit(shape []int, dim int) bool {
+	n := len(shape)
+	return n > 0 && n < 4 && shape[n-1] == dim && (n < 3 || shape[0] < 3)
 }
 
 func facesOf(shape []int) int {

@@ -20,7 +20,8 @@ type Shown struct {
 	masks      map[[2]int][]float32 // by the latents' height and width
 }
 
-// Embedded is what an IP-Adapter is given for a request: embeddings of pictures, those of faces, or both. The first row is the negative one.
+// Embedded is what an IP-Adapter is given for a request: embeddings of pictures, those of faces, or both. The first row is the
+// negative one.
 type Embedded struct {
 	Pictures backend.Tensor // [2, pictures, dim] or [2, pictures, tokens, dim]
 	Faces    backend.Tensor // [2, pictures, dim]

@@ -96,15 +96,15 @@ enum {
 
 /* dg_kind: what the checkpoint is. */
 enum {
-    DG_KIND_UNKNOWN      = 0,
-    DG_KIND_SDXL_BASE    = 1, /* two text encoders, 6 size ids, 4 input channels */
-    DG_KIND_SDXL_REFINER = 2, /* second text encoder only, 5 size ids with the aesthetic score */
-    DG_KIND_SDXL_INPAINT = 3, /* SDXL base with 9 input channels */
-    DG_KIND_VAE          = 4, /* only a VAE */
-    DG_KIND_TEXT_ENCODER = 5, /* only text encoders */
-    DG_KIND_CONTROLNET   = 6,
-    DG_KIND_TAESD        = 7, /* encodes and decodes like a VAE, without a scaling factor */
-    DG_KIND_UPSCALER     = 8,
+    DG_KIND_UNKNOWN       = 0,
+    DG_KIND_SDXL_BASE     = 1, /* two text encoders, 6 size ids, 4 input channels */
+    DG_KIND_SDXL_REFINER  = 2, /* second text encoder only, 5 size ids with the aesthetic score */
+    DG_KIND_SDXL_INPAINT  = 3, /* SDXL base with 9 input channels */
+    DG_KIND_VAE           = 4, /* only a VAE */
+    DG_KIND_TEXT_ENCODER  = 5, /* only text encoders */
+    DG_KIND_CONTROLNET    = 6,
+    DG_KIND_TAESD         = 7, /* encodes and decodes like a VAE, without a scaling factor */
+    DG_KIND_UPSCALER      = 8,
     DG_KIND_IMAGE_ENCODER = 9, /* CLIP's, with its projection */
     DG_KIND_IP_ADAPTER    = 10
 };
@@ -345,7 +345,8 @@ typedef struct dg_image_encoder_info {
 typedef struct dg_ip_adapter_info {
     size_t struct_size;
     int64_t embed_dim; /* of what it takes from an image encoder; 0: nothing */
-    int64_t hidden; /* 1: it takes hidden states, one for each of the encoder's tokens; 0: one embedding for a picture */
+    int64_t
+        hidden; /* 1: it takes hidden states, one for each of the encoder's tokens; 0: one embedding for a picture */
     int64_t face_dim; /* of a face's embedding; 0: it takes none */
     int64_t tokens; /* of a picture */
     int64_t context_dim; /* of a token, as the UNet's */
@@ -500,7 +501,8 @@ typedef struct dg_image_prompt {
     int64_t count; /* of these rows */
     int64_t tokens; /* of each row */
     const int32_t* of_row; /* [N]: for each row of the evaluation, which of count it has */
-    const float* scales; /* [N, unet_attentions]: what each attention's result is multiplied by; 0 in all rows leaves it out */
+    const float*
+        scales; /* [N, unet_attentions]: what each attention's result is multiplied by; 0 in all rows leaves it out */
     /* The part of the picture that it acts on, in 0 to 1: a mask for the latents' size, then one for each level below, rounded up to
      * half its size, [height, width] each; NULL: everywhere */
     const float* mask;
@@ -592,7 +594,8 @@ typedef struct dg_ip_adapter_input {
     int64_t tokens; /* of each picture's embedding: 1, or the image encoder's */
     const float* embeds; /* [batch, pictures, tokens, embed_dim]; NULL where embed_dim is 0 */
     const float* faces; /* [batch, pictures, face_dim]; NULL where face_dim is 0 */
-    double shortcut; /* of an adapter that takes both: 0: none, else what the part of the picture is multiplied by (v2: 1) */
+    double
+        shortcut; /* of an adapter that takes both: 0: none, else what the part of the picture is multiplied by (v2: 1) */
 } dg_ip_adapter_input;
 
 /* Keys and values: for each row, for each cross attention, keys and then values [pictures * tokens, channels]. */

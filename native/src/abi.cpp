@@ -240,10 +240,10 @@ OpenParams read_open_params(const dg_model_params* in) {
         }
     }
     params.config = p.config == nullptr ? empty_struct<dg_model_config>() : read_struct(p.config, "dg_model_config");
-    for (const int32_t value : {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups,
-                                params.config.unet_attention_head_dim, params.config.text_head_dim,
-                                params.config.text_encoder_quick_gelu, params.config.text_encoder_2_quick_gelu,
-                                params.config.image_head_dim, params.config.image_quick_gelu}) {
+    for (const int32_t value :
+         {params.config.unet_norm_num_groups, params.config.vae_norm_num_groups, params.config.unet_attention_head_dim,
+          params.config.text_head_dim, params.config.text_encoder_quick_gelu, params.config.text_encoder_2_quick_gelu,
+          params.config.image_head_dim, params.config.image_quick_gelu}) {
         if (value < 0 || value > 4096) {
             fail(DG_ERR_ARGUMENT, "config: a value of %d is not in 0..4096", value);
         }
@@ -495,9 +495,8 @@ dg_status dg_image_encode(dg_model* model, int64_t batch, const float* pixels, f
 
 dg_status dg_ip_adapter_run(dg_model* model, const dg_ip_adapter_input* in, float* values, size_t values_count,
                             char* msg, size_t msg_cap) {
-    return compute(model, msg, msg_cap, [&](Model& m) {
-        m.ip_adapter_run(read_struct(in, "dg_ip_adapter_input"), values, values_count);
-    });
+    return compute(model, msg, msg_cap,
+                   [&](Model& m) { m.ip_adapter_run(read_struct(in, "dg_ip_adapter_input"), values, values_count); });
 }
 
 dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,

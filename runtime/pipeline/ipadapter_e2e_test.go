@@ -44,7 +44,8 @@ func TestGoldenImageEncoder(t *testing.T) {
 	}
 }
 
-// TestGoldenCLIPPixels compares what an image encoder is shown with transformers' CLIPImageProcessor. It may round a value of 255 otherwise.
+// TestGoldenCLIPPixels compares what an image encoder is shown with transformers' CLIPImageProcessor. It may round a value of 255
+// otherwise.
 func TestGoldenCLIPPixels(t *testing.T) {
 	want := golden(t, "ip_pixels")
 	for i, name := range []string{"one", "two"} {

@@ -73,7 +73,8 @@ func TestIPAdapterStrategies(t *testing.T) {
 	}
 }
 
-// TestIPAdapterPlan: the plan's buffers and weights of the image encoder, the adapter and the UNet with pictures are what the library takes.
+// TestIPAdapterPlan: the plan's buffers and weights of the image encoder, the adapter and the UNet with pictures are what the library
+// takes.
 func TestIPAdapterPlan(t *testing.T) {
 	r := threeSteps(t, "ip_masks")
 	cfg := Config{Model: NanoModel, Device: "cpu", Threads: 1, Precision: backend.PrecisionF16}
@@ -157,11 +158,13 @@ func TestIPAdapterMistakes(t *testing.T) {
 	}{
 		"SD 1.5":              {func(a *request.IPAdapter) { a.Model = sd15 }, "an IP-Adapter for Stable Diffusion 1.x"},
 		"SD 1.5 by its count": {func(a *request.IPAdapter) { a.Model = sixteen }, "an IP-Adapter for Stable Diffusion 1.x (16 attentions"},
-		"another model":       {func(a *request.IPAdapter) { a.Model = other }, "is for 9 attentions and tokens of 128 channels, the model's UNet has 11"},
-		"no adapter":          {func(a *request.IPAdapter) { a.Model = files["image-encoder"] }, "this is CLIP's image encoder"},
-		"no file":             {func(a *request.IPAdapter) { a.Model = "nowhere" }, "nowhere is no file, and no IP-Adapter of that name"},
-		"no encoder":          {func(a *request.IPAdapter) { a.ImageEncoder = "" }, "image_encoder: is missing"},
-		"wrong encoder":       {func(a *request.IPAdapter) { a.ImageEncoder = wide }, "embeddings have a width of 96, and the IP-Adapter takes 48"},
+		"another model": {func(a *request.IPAdapter) { a.Model = other },
+			"is for 9 attentions and tokens of 128 channels, the model's UNet has 11"},
+		"no adapter": {func(a *request.IPAdapter) { a.Model = files["image-encoder"] }, "this is CLIP's image encoder"},
+		"no file":    {func(a *request.IPAdapter) { a.Model = "nowhere" }, "nowhere is no file, and no IP-Adapter of that name"},
+		"no encoder": {func(a *request.IPAdapter) { a.ImageEncoder = "" }, "image_encoder: is missing"},
+		"wrong encoder": {func(a *request.IPAdapter) { a.ImageEncoder = wide },
+			"embeddings have a width of 96, and the IP-Adapter takes 48"},
 		"wrong encoder, Plus": {func(a *request.IPAdapter) { a.Model, a.ImageEncoder = plus, wide }, "hidden states have a width of 128"},
 		"no projection":       {func(a *request.IPAdapter) { a.ImageEncoder = bare }, "it has no projection"},
 		"encoder is adapter":  {func(a *request.IPAdapter) { a.ImageEncoder = base }, "this is an IP-Adapter"},
@@ -174,7 +177,8 @@ func TestIPAdapterMistakes(t *testing.T) {
 			"have no negative half"},
 		"faces of no face": {func(a *request.IPAdapter) { a.Faces.Path = array("f.npy", 1, 32) }, "this is no FaceID adapter"},
 		"no faces":         {func(a *request.IPAdapter) { a.Model = face }, "takes embeddings of faces only"},
-		"wrong faces":      {func(a *request.IPAdapter) { a.Model, a.Images, a.Faces.Path = face, nil, array("g.npy", 1, 512) }, "expected [faces, 32]"},
+		"wrong faces": {func(a *request.IPAdapter) { a.Model, a.Images, a.Faces.Path = face, nil, array("g.npy", 1, 512) },
+			"expected [faces, 32]"},
 		"pictures of faces": {func(a *request.IPAdapter) {
 			a.Model, a.Faces.Path = files["ip-adapter-faceid-plus"], array("h.npy", 2, 32)
 		}, "1 for 2 faces"},
@@ -195,7 +199,8 @@ func TestIPAdapterMistakes(t *testing.T) {
 		a := good
 		a.Images = []request.Picture{shown}
 		c.edit(&a)
-		_, err := p.Generate(t.Context(), request.Request{Prompt: "x", NumInferenceSteps: 1, Width: 64, Height: 64, IPAdapters: []request.IPAdapter{a}})
+		_, err := p.Generate(t.Context(), request.Request{Prompt: "x", NumInferenceSteps: 1, Width: 64, Height: 64,
+			IPAdapters: []request.IPAdapter{a}})
 		var errs request.Errors
 		if assert.ErrorAs(t, err, &errs, name) {
 			assert.ErrorContains(t, err, "ip_adapter[0].", name)

@@ -58,7 +58,7 @@ type Manifest struct {
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
-	IPAdapters []ManifestIPAdapter `json:"ip_adapters,omitempty"`
+	IPAdapters []manifestIPAdapter `json:"ip_adapters,omitempty"`
 
 	LoRAs []LoRAInfo `json:"loras,omitempty"`
 	// Memory says in words how the run was made to fit, where not all weights were simply resident.

@@ -6,8 +6,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// ManifestIPAdapter says how one IP-Adapter took part; see request.IPAdapter.
-type ManifestIPAdapter struct {
+// manifestIPAdapter says how one IP-Adapter took part; see request.IPAdapter.
+type manifestIPAdapter struct {
 	Name         string         `json:"name"` // of its file or folder
 	Source       *Source        `json:"source,omitempty"`
 	ImageEncoder string         `json:"image_encoder,omitempty"`
@@ -23,7 +23,7 @@ type ManifestIPAdapter struct {
 }
 
 // manifestIPAdapters describes a request's IP-Adapters with their defaults.
-func manifestIPAdapters(list []request.IPAdapter) (out []ManifestIPAdapter) {
+func manifestIPAdapters(list []request.IPAdapter) (out []manifestIPAdapter) {
 	names := func(pictures []request.Picture) (out []string) {
 		for _, p := range pictures {
 			out = append(out, inputName(p.Path, !p.IsZero()))
@@ -31,7 +31,7 @@ func manifestIPAdapters(list []request.IPAdapter) (out []ManifestIPAdapter) {
 		return out
 	}
 	for _, a := range list {
-		m := ManifestIPAdapter{Name: ModelName(a.Model), Source: SourceOf(a.Model), ImageEncoder: ModelName(a.ImageEncoder),
+		m := manifestIPAdapter{Name: ModelName(a.Model), Source: SourceOf(a.Model), ImageEncoder: ModelName(a.ImageEncoder),
 			Images: names(a.Images), Masks: names(a.Masks), Embeds: inputName(a.Embeds.Path, !a.Embeds.IsZero()),
 			Faces: inputName(a.Faces.Path, !a.Faces.IsZero()), Weight: 1, BlockWeights: a.BlockWeights, Start: a.Start,
 			End: cmp.Or(a.End, 1), Shortcut: a.Shortcut}

@@ -164,7 +164,8 @@ void Model::ip_adapter_run(const dg_ip_adapter_input& in, float* values, size_t 
     }
     const auto shortcut = static_cast<float>(in.shortcut);
     if (shortcut != 0 && (d.face == 0 || d.depth == 0 || d.hidden != d.context)) {
-        fail(DG_ERR_UNSUPPORTED, "shortcut: is for adapters that take a face and a picture, with tokens as wide as the UNet's");
+        fail(DG_ERR_UNSUPPORTED,
+             "shortcut: is for adapters that take a face and a picture, with tokens as wide as the UNet's");
     }
     run(kIpAdapter, shape_key("ip_adapter", {in.batch, in.pictures, in.tokens}) + " " + std::to_string(shortcut),
         ip_adapter_graph(in.batch, in.pictures, in.tokens, shortcut), inputs, outputs);

@@ -100,8 +100,7 @@ ImagePrompts::Rows ImagePrompts::rows(int64_t first, int64_t count) const {
         std::vector<float> scales(static_cast<size_t>(layers * picture_aligned(count)));
         for (int64_t l = 0; l < layers; l++) {
             for (int64_t row = 0; row < count; row++) {
-                scales[static_cast<size_t>(l * picture_aligned(count) + row)] =
-                    scales_[i][(first + row) * layers + l];
+                scales[static_cast<size_t>(l * picture_aligned(count) + row)] = scales_[i][(first + row) * layers + l];
             }
         }
         out.scales.push_back(std::move(scales));

@@ -24,8 +24,8 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
         size_t& size       = known[{count, here}];
         if (size == 0) {
-            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr,
-                                             pictures_of(q)));
+            size = measure(
+                kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr, pictures_of(q)));
         }
         bytes += size;
         first += count;

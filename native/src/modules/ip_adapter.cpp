@@ -109,11 +109,11 @@ ggml_tensor* IpAdapter::resample(GraphBuilder& g, ggml_tensor* embeds, ggml_tens
     for (const Layer& l : layers_) {
         ggml_tensor* own  = layer_norm(g, l.norm_latents, latents);
         ggml_tensor* seen = ggml_concat(g.ctx, layer_norm(g, l.norm_x, x), own, 1);
-        ggml_tensor* a    = attention(g, linear(g, l.q, own), linear(g, l.k, seen), linear(g, l.v, seen),
-                                      dims.attended / kHeadDim);
-        latents           = linear(g, l.out, a, latents);
-        ggml_tensor* h    = gelu(g, linear(g, l.ff1, layer_norm(g, l.norm_ff, latents)));
-        latents           = linear(g, l.ff2, h, latents);
+        ggml_tensor* a =
+            attention(g, linear(g, l.q, own), linear(g, l.k, seen), linear(g, l.v, seen), dims.attended / kHeadDim);
+        latents        = linear(g, l.out, a, latents);
+        ggml_tensor* h = gelu(g, linear(g, l.ff1, layer_norm(g, l.norm_ff, latents)));
+        latents        = linear(g, l.ff2, h, latents);
     }
     return layer_norm(g, norm_out_, linear(g, out_, latents));
 }
@@ -140,8 +140,8 @@ ggml_tensor* IpAdapter::tokens(GraphBuilder& g, const Inputs& in) const {
 
 std::vector<ggml_tensor*> IpAdapter::build(GraphBuilder& g, const Inputs& in) const {
     ggml_tensor* t = tokens(g, in);  // [context, tokens, pictures * N]
-    t              = ggml_reshape_3d(g.ctx, ggml_is_contiguous(t) ? t : ggml_cont(g.ctx, t), dims.context,
-                                     dims.tokens * in.pictures, t->ne[2] / in.pictures);
+    t = ggml_reshape_3d(g.ctx, ggml_is_contiguous(t) ? t : ggml_cont(g.ctx, t), dims.context, dims.tokens * in.pictures,
+                        t->ne[2] / in.pictures);
     std::vector<ggml_tensor*> out;
     for (size_t i = 0; i < keys_.size(); i++) {
         out.push_back(linear(g, keys_[i], t));

@@ -33,7 +33,8 @@ public:
         ggml_tensor* embeds;  // [embed, Tin, pictures * N]; NULL without
         ggml_tensor* faces;  // [face, pictures * N]; NULL without
         int64_t pictures = 1;  // whose tokens stand in one row
-        float shortcut   = 0;  // of faces with a picture: 0: none (FaceID Plus); else the weight of the picture's part (v2)
+        float shortcut =
+            0;  // of faces with a picture: 0: none (FaceID Plus); else the weight of the picture's part (v2)
     };
     // For each cross attention its keys and its values, [channels, tokens * pictures, N].
     std::vector<ggml_tensor*> build(GraphBuilder& g, const Inputs& in) const;

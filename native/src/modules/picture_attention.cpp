@@ -62,9 +62,9 @@ ggml_tensor* PictureAttention::add(GraphBuilder& g, const AttentionSite& site, g
                             row * static_cast<size_t>(shape_.tokens), static_cast<size_t>(at) * sizeof(float));
     };
     ggml_tensor* a = attention(g, q, part(0), part(1), site.heads, nullptr, of_row_);
-    a = ggml_mul(g.ctx, a,
-                 ggml_view_3d(g.ctx, scales_, 1, 1, rows_, sizeof(float), sizeof(float),
-                              static_cast<size_t>(site.index * picture_aligned(rows_)) * sizeof(float)));
+    a              = ggml_mul(g.ctx, a,
+                              ggml_view_3d(g.ctx, scales_, 1, 1, rows_, sizeof(float), sizeof(float),
+                                           static_cast<size_t>(site.index * picture_aligned(rows_)) * sizeof(float)));
     if (masks_ != nullptr) {
         a = ggml_mul(g.ctx, a, mask_at(g, site));
     }

@@ -27,8 +27,8 @@ TextEncoder::TextEncoder(Params& params, const std::string& prefix, const TextDi
     token_table_            = params.table(model + "embeddings.token_embedding.weight", dims.width, dims.vocab);
     position_table_         = params.table(model + "embeddings.position_embedding.weight", dims.width, dims.tokens);
     for (int64_t i = 0; i < dims.layers; i++) {
-        layers_.push_back(make_clip_layer(params, model + "encoder.layers." + std::to_string(i) + ".", dims.width,
-                                          4 * dims.width));
+        layers_.push_back(
+            make_clip_layer(params, model + "encoder.layers." + std::to_string(i) + ".", dims.width, 4 * dims.width));
     }
     final_norm_ = params.norm(model + "final_layer_norm", dims.width);
     if (dims.projection > 0) {
