@@ -104,6 +104,10 @@ func notAnAdapter(f *modelfile.File) error {
 func (a *File) groups(x *index) (list []*group, keys int) {
 	byModule := map[string]*group{}
 	for _, t := range a.source.file.Tensors {
+		if ofIPAdapter(t.Name) {
+			a.Report.Tensors--
+			continue
+		}
 		if strings.HasPrefix(t.Name, "bundle_emb.") {
 			a.skip(t.Name, "a textual-inversion embedding that comes along; extract it to use it")
 			continue

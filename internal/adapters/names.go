@@ -62,6 +62,9 @@ func newIndex(modules []backend.Module) *index {
 			aliases = append(aliases, alias{component, name, m.Name})
 		}
 	}
+	for name, module := range faceNames(modules) {
+		aliases = append(aliases, alias{lora.UNet, name, module})
+	}
 	for _, a := range aliases { // canonical names have precedence
 		if name := flatten(a.name); name != "" && x.flat[a.component][name] == "" {
 			x.flat[a.component][name] = a.canonical

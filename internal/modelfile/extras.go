@@ -30,6 +30,7 @@ type extra struct {
 // extras are all known kinds of tensors that no architecture has. The first row that fits counts. For a new kind, add a row.
 var extras = []extra{
 	{fate: consumed, what: "a marker", is: func(_ *part, t Tensor) bool { return isMarker(t.Name) }},
+	{pieces: "to_*", fate: consumed, what: "FaceID's LoRA", is: inFaceID},
 	{fate: consumed, what: "a part of FP8's quantization", is: func(_ *part, t Tensor) bool { return isScaleName(t.Name) }},
 
 	{pieces: "position_ids", fate: usual, what: "the numbers 0, 1, 2, ..."},
@@ -70,6 +71,11 @@ var extras = []extra{
 }
 
 func noWeight(_ *part, t Tensor) bool { return !t.DType.Float() && !t.DType.Quantized() }
+
+// inFaceID reports whether a tensor is of the LoRA that FaceID's files hold beside the IP-Adapter. Package adapters reads it.
+func inFaceID(p *part, t Tensor) bool {
+	return p != nil && p.component == "ip_adapter" && (strings.HasSuffix(t.Name, "_lora.down.weight") || strings.HasSuffix(t.Name, "_lora.up.weight"))
+}
 
 func inFirstText(p *part, _ Tensor) bool { return p != nil && p.component == "text_encoder" }
 

@@ -22,6 +22,7 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 	splitSampler(&req, here, &errs)
 	p := &Prepared{AskedBatch: req.MaxBatch}
 	checkPrompts(req, here, &errs)
+	req.LoRAs = t.withFaceLoRAs(req)
 	p.Adapters = adaptersOf(req, t.Adapters, here, &errs)
 	p.Adapters.check(here, &errs)
 	if len(errs) == 0 {

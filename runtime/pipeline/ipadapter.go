@@ -53,25 +53,35 @@ func (s *sitting) show(ctx context.Context, m *member, spec *prepare.IPAdapter) 
 	if err != nil {
 		return nil, err
 	}
-	shown, err := steps.NewShown(ctx, adapter.Model, spec, e)
-	return shown, errors.Join(err, adapter.ReleaseCompute())
+	shown, err := steps.NewShown(ctx, adapter.Value.Model, spec, e)
+	return shown, errors.Join(err, s.done(adapter))
 }
 
-// open leases a net of an adapter for the sitting.
-func (s *sitting) open(ctx context.Context, m *member, role, path string, spec *prepare.IPAdapter) (models.Model, error) {
+// done gives a net back after its use. It stays open while there is room; its compute buffer goes, and its weights where the strategy does
+// not keep them.
+func (s *sitting) done(net *models.Lease) error {
+	m := net.Value
+	errs := []error{m.ReleaseCompute()}
+	if name := s.memory.strategy.Name; name != memory.Resident && name != "" {
+		errs = append(errs, models.Free(m.Model, m.Owner, s.memory.strategy, memory.StageDenoise))
+	}
+	return errors.Join(append(errs, net.Release())...)
+}
+
+// open leases a net of an adapter.
+func (s *sitting) open(ctx context.Context, m *member, role, path string, spec *prepare.IPAdapter) (*models.Lease, error) {
 	id := spec.ID
 	if role == "image_encoder" {
 		id = spec.EncoderID
 	}
 	net, err := s.p.models.Net(ctx, role, path, id)
 	if err != nil {
-		return models.Model{}, err
+		return nil, err
 	}
-	m.nets = append(m.nets, net)
 	for _, w := range net.Value.Warnings() {
 		m.plan.warn(s.p.log, w)
 	}
-	return net.Value, nil
+	return net, nil
 }
 
 // embed runs the image encoder on an adapter's pictures, one at a time: [2, pictures, ...], the negative half first. As in diffusers, the
@@ -81,11 +91,12 @@ func (s *sitting) embed(ctx context.Context, m *member, spec *prepare.IPAdapter)
 	if err != nil {
 		return out, err
 	}
-	encoder, ok := net.Model.(backend.ImageModel)
+	defer func() { err = errors.Join(err, s.done(net)) }()
+	encoder, ok := net.Value.Model.(backend.ImageModel)
 	if !ok {
 		return out, backend.ErrUnsupported
 	}
-	size, hidden := net.Info.ImageEncoder.Size, spec.Dims.Plus()
+	size, hidden := net.Value.Info.ImageEncoder.Size, spec.Dims.Plus()
 	encode := func(pixels []float32) (backend.Tensor, error) {
 		return encoder.EncodePicture(ctx, backend.Tensor{Shape: []int{1, 3, size, size}, Data: pixels}, hidden)
 	}
@@ -108,7 +119,7 @@ func (s *sitting) embed(ctx context.Context, m *member, spec *prepare.IPAdapter)
 		copy(out.Data[i*each:], negative.Data)
 		copy(out.Data[(n+i)*each:], one.Data)
 	}
-	return out, net.ReleaseCompute()
+	return out, nil
 }
 
 // withNegative completes saved embeddings by a negative half of zeros, if they have none.

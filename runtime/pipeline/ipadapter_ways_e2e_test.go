@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"image"
 	"path/filepath"
 	"testing"
@@ -12,10 +13,12 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/modeltest"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/native"
+	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -208,6 +211,49 @@ func TestIPAdapterMistakes(t *testing.T) {
 		}
 		assert.Equal(t, live, b.LiveModels(), name)
 	}
+}
+
+// TestFaceIDLoRA: the LoRA in a FaceID file does the same as the IP-Adapter alone with a file of that LoRA under diffusers' names. With
+// weight 0 neither acts.
+func TestFaceIDLoRA(t *testing.T) {
+	face := synthIP(t, "ip-adapter-faceid")
+	const in, rank = 64, 4
+	matrix := func(name string, seed, rows, columns int) modeltest.Tensor {
+		values := make([]float32, rows*columns)
+		for i := range values {
+			values[i] = float32((i*7+seed)%11-5) / 40
+		}
+		return modeltest.Floats(name, modelfile.F32, []int64{int64(rows), int64(columns)}, values...)
+	}
+	inside, beside := []modeltest.Tensor{}, []modeltest.Tensor{}
+	// the first transformer of the way down: numbers 0 and 1; the last of the way up: 18 and 19
+	for number, module := range map[int]string{0: "down_blocks.1.attentions.0.transformer_blocks.0.attn1",
+		1: "down_blocks.1.attentions.0.transformer_blocks.0.attn2", 18: "up_blocks.1.attentions.2.transformer_blocks.0.attn1"} {
+		for k, layer := range []string{"to_q", "to_out"} {
+			outer := map[string]string{"to_q": "to_q", "to_out": "to_out.0"}[layer]
+			for end, size := range map[string][2]int{"down": {rank, in}, "up": {in, rank}} {
+				seed := number + k + size[0]
+				inside = append(inside, matrix(fmt.Sprintf("ip_adapter.%d.%s_lora.%s.weight", number, layer, end), seed, size[0], size[1]))
+				beside = append(beside, matrix(fmt.Sprintf("unet.%s.%s.lora.%s.weight", module, outer, end), seed, size[0], size[1]))
+			}
+		}
+	}
+	whole := modeltest.Read(t, face).With(inside...).Write(t, "faceid.safetensors")
+	own := (&modeltest.File{}).With(beside...).Write(t, "lora.safetensors")
+	p := openNano(t, backend.PrecisionExact)
+	r := threeSteps(t, "ip_face")
+	r.IPAdapters[0].Model = whole
+	got := generate(t, p, r)
+	require.Len(t, got.LoRAs, 1)
+	r.IPAdapters[0].Model, r.LoRAs = face, []lora.Adapter{{Path: own}}
+	want := allLatents(generate(t, p, r))
+	assert.Equal(t, want, allLatents(got))
+	r.LoRAs = nil
+	assert.Greater(t, relativeL2(t, allLatents(generate(t, p, r)), want), 1e-3, "the LoRA acts")
+	r.IPAdapters[0].Model, r.IPAdapters[0].Weight = whole, new(0.0)
+	none := allLatents(generate(t, p, r))
+	r.IPAdapters = nil
+	assert.Equal(t, allLatents(generate(t, p, r)), none)
 }
 
 func fillWith(list []int, n int) {

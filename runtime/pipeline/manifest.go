@@ -179,7 +179,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		Sigmas:        q.Sigmas, MaskChannel: q.MaskChannel,
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
-		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: manifestIPAdapters(q.IPAdapters),
+		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: r.manifestIPAdapters(),
 		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	m.made(img, &q, r.LoRAs)

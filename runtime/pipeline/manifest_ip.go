@@ -23,15 +23,19 @@ type manifestIPAdapter struct {
 }
 
 // manifestIPAdapters describes a request's IP-Adapters with their defaults.
-func manifestIPAdapters(list []request.IPAdapter) (out []manifestIPAdapter) {
+func (r *Result) manifestIPAdapters() (out []manifestIPAdapter) {
+	encoder := ""
+	if r.model != nil {
+		encoder = r.model.config.ImageEncoder
+	}
 	names := func(pictures []request.Picture) (out []string) {
 		for _, p := range pictures {
 			out = append(out, inputName(p.Path, !p.IsZero()))
 		}
 		return out
 	}
-	for _, a := range list {
-		m := manifestIPAdapter{Name: ModelName(a.Model), Source: SourceOf(a.Model), ImageEncoder: ModelName(a.ImageEncoder),
+	for _, a := range r.Request.IPAdapters {
+		m := manifestIPAdapter{Name: ModelName(a.Model), Source: SourceOf(a.Model), ImageEncoder: ModelName(cmp.Or(a.ImageEncoder, encoder)),
 			Images: names(a.Images), Masks: names(a.Masks), Embeds: inputName(a.Embeds.Path, !a.Embeds.IsZero()),
 			Faces: inputName(a.Faces.Path, !a.Faces.IsZero()), Weight: 1, BlockWeights: a.BlockWeights, Start: a.Start,
 			End: cmp.Or(a.End, 1), Shortcut: a.Shortcut}
