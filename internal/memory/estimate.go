@@ -2,100 +2,9 @@ package memory
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
-
-// Use says what an item of a Breakdown is.
-type Use string
-
-// The uses.
-const (
-	UseProcess  Use = "process"  // what the program holds by itself
-	UseWeights  Use = "weights"  // of a component, all of them
-	UseWindow   Use = "window"   // through which a component's weights are streamed
-	UseCompute  Use = "compute"  // the graph's buffer
-	UseWork     Use = "work"     // what operations convert their inputs into, and the graph's description
-	UseAdapters Use = "adapters" // LoRA and its kin
-	UseHost     Use = "host"     // latents, pixels and copies in Go's memory
-	UseScratch  Use = "scratch"  // conversion of weights while they are loaded
-	UseIdle     Use = "idle"     // models that stay open between jobs, and that this one does not use
-)
-
-// Item is what one thing holds on one device during a stage.
-type Item struct {
-	Device    string `json:"device"`
-	Owner     string `json:"owner,omitempty"`
-	Component string `json:"component,omitempty"`
-	Use       Use    `json:"use"`
-	Bytes     int64  `json:"bytes"`
-}
-
-// StageUse is all that is held during one stage.
-type StageUse struct {
-	Name  string `json:"name"`
-	Items []Item `json:"items"`
-}
-
-// On sums up what a stage holds on a device.
-func (s StageUse) On(device string) (n int64) {
-	for _, i := range s.Items {
-		if i.Device == device {
-			n += i.Bytes
-		}
-	}
-	return n
-}
-
-// Breakdown is the memory of a run, stage by stage.
-type Breakdown struct {
-	Stages []StageUse `json:"stages"`
-}
-
-// Peak returns the most that is held on a device at once, and in which stage.
-func (b Breakdown) Peak(device string) (bytes int64, stage string) {
-	for _, s := range b.Stages {
-		if n := s.On(device); n > bytes {
-			bytes, stage = n, s.Name
-		}
-	}
-	return bytes, stage
-}
-
-// With returns the breakdown with an item in every stage.
-func (b Breakdown) With(i Item) Breakdown {
-	out := Breakdown{Stages: slices.Clone(b.Stages)}
-	for k := range out.Stages {
-		s := &out.Stages[k]
-		s.Items = append(slices.Clip(s.Items), i)
-	}
-	return out
-}
-
-// Of returns the bytes of one use of a component in a stage; 0 where there is none.
-func (b Breakdown) Of(stage, owner, component string, use Use) (n int64) {
-	for _, s := range b.Stages {
-		for _, i := range s.Items {
-			if s.Name == stage && i.Owner == owner && i.Component == component && i.Use == use {
-				n += i.Bytes
-			}
-		}
-	}
-	return n
-}
-
-// estimator puts a Breakdown together.
-type estimator struct {
-	model    Model
-	job      Job
-	strategy Strategy
-	window   int64
-	batch    int
-	compute  Compute
-	out      Breakdown
-	err      error
-}
 
 // Estimate says what a job holds with pictures of batch at once under a strategy. window is that of streamed components. The error
 // is compute's.
@@ -127,97 +36,6 @@ func Estimate(m Model, j Job, s Strategy, window int64, batch int, compute Compu
 	return e.out, e.err
 }
 
-// held says how a part's weights are there during a stage.
-func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
-	if !e.strategy.present(p, stage, e.job, e.batch) {
-		return UseWeights, 0
-	}
-	network := p.Component == UNet || p.Component == ControlNet || p.Component == IPAdapter
-	switch {
-	case p.Owner == OwnerTAESD, p.Owner == OwnerUpscaler:
-	case e.strategy.Name == Stream && (network || e.strategy.StreamText && isText(p.Component)):
-		return UseWindow, min(max(e.window, p.Largest), p.Streamed) + p.Bytes - p.Streamed - p.Table
-	case e.strategy.Name == Mmap:
-		return UseWeights, p.Bytes - p.Mapped
-	}
-	return UseWeights, p.Bytes
-}
-
-func isText(component string) bool {
-	return component == TextEncoder || component == TextEncoder2 || component == ImageEncoder
-}
-
-// begin starts a stage with all that is held in it anyway.
-func (e *estimator) begin(stage string) {
-	e.out.Stages = append(e.out.Stages, StageUse{Name: stage})
-	e.add(HostID, "", "", UseProcess, e.model.Process+processGrowth)
-	for _, p := range e.model.Parts {
-		use, n := e.held(p, stage)
-		e.add(p.Device, p.Owner, p.Component, use, n)
-		if use == UseWindow && p.Device != HostID { // devices are fed from host memory
-			e.add(HostID, p.Owner, p.Component, UseWeights, p.Bytes)
-		}
-	}
-	if stage != StageLoad {
-		done := e.job.Earlier + max(e.job.Images, 1) - 1
-		if stage != StageDecode {
-			done -= e.unfinished() - 1
-		}
-		e.add(HostID, "", "", UseHost, garbageBytes(e.job, done)+int64(min(e.job.Jobs, jobsInWork))*readyBytes)
-		if stage == StageDecode {
-			e.add(HostID, "", "", UseHost, encoderBytes)
-		}
-		e.add(HostID, "", "", UseAdapters, e.job.Adapters.Kept)
-		e.add(e.deviceOf(OwnerModel, UNet), "", "", UseAdapters, e.job.Adapters.Applied)
-		e.add(HostID, "", "", UseWork, int64(e.job.Adapters.Changes)*graphPerChange)
-	}
-}
-
-func (e *estimator) add(device, owner, component string, use Use, bytes int64) {
-	if bytes <= 0 {
-		return
-	}
-	s := &e.out.Stages[len(e.out.Stages)-1]
-	s.Items = append(s.Items, Item{Device: device, Owner: owner, Component: component, Use: use, Bytes: bytes})
-}
-
-// deviceOf is where an owner's component is; the host for one that is not there.
-func (e *estimator) deviceOf(owner, component string) string {
-	if p, ok := e.model.part(owner, component); ok {
-		return p.Device
-	}
-	return HostID
-}
-
-// buffer adds a graph's compute buffer and what goes with it.
-func (e *estimator) buffer(component string, q Query) {
-	if e.err != nil {
-		return
-	}
-	n, err := e.compute(q)
-	if err != nil {
-		e.err = fmt.Errorf("%s: %w", component, err)
-		return
-	}
-	device := e.deviceOf(q.Owner, component)
-	e.add(device, q.Owner, component, UseCompute, n)
-	e.add(HostID, q.Owner, component, UseWork, e.graphBytes(q.Owner, component))
-	if device == HostID {
-		e.add(HostID, q.Owner, component, UseWork, e.model.workBytes(q))
-	}
-}
-
-// graphBytes is the description of a component's graph.
-func (e *estimator) graphBytes(owner, component string) int64 {
-	p, _ := e.model.part(owner, component)
-	return int64(p.Weights) * graphPerWeight
-}
-
-func (e *estimator) cells() (height, width int) {
-	unit := max(e.model.Shapes[OwnerModel].Downscale, 1)
-	return e.job.Height / unit, e.job.Width / unit
-}
-
 // tokens is the length of the UNet's context.
 func (e *estimator) tokens() int { return tokensPerChunk * max(e.job.Chunks, 1) }
 
@@ -236,25 +54,6 @@ func (e *estimator) load() {
 		most = max(most, loaded+e.model.loading(p))
 	}
 	e.add(HostID, "", "", UseScratch, most-loaded)
-}
-
-// scratchOf adds the loading of components within a stage. It is over before the graph is computed.
-func (e *estimator) scratchOf(owner string, components ...string) {
-	if e.strategy.Name == Resident {
-		return
-	}
-	var scratch, compute int64
-	for _, c := range components {
-		if p, ok := e.model.part(owner, c); ok {
-			scratch = max(scratch, e.model.loading(p))
-		}
-	}
-	for _, i := range e.out.Stages[len(e.out.Stages)-1].Items {
-		if i.Device == HostID && (i.Use == UseCompute || i.Use == UseWork) && i.Owner == owner {
-			compute += i.Bytes
-		}
-	}
-	e.add(HostID, owner, "", UseScratch, scratch-compute)
 }
 
 func (e *estimator) text() {
@@ -384,9 +183,6 @@ func (e *estimator) denoise() {
 		e.unfinished()))
 	e.scratchOf(OwnerModel, UNet)
 }
-
-// unfinished is how many pictures the last batch has, which finds the most others finished.
-func (e *estimator) unfinished() int { return min(e.batch, max(e.job.Images, 1)) }
 
 func (e *estimator) refine() {
 	e.begin(StageRefine)

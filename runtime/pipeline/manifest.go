@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
@@ -243,14 +242,3 @@ func (r *Result) ModelHash(ctx context.Context) (string, error) {
 
 func sizePair(s request.Size) [2]int   { return [2]int{s.Height, s.Width} }
 func pointPair(p request.Point) [2]int { return [2]int{p.Top, p.Left} }
-
-// inputName names an input file without its path, which is nobody else's business.
-func inputName(path string, given bool) string {
-	if path == "" && given {
-		return "(in memory)"
-	}
-	if path == "" {
-		return ""
-	}
-	return filepath.Base(path)
-}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/hubcache"
@@ -28,4 +29,15 @@ func SourceOf(path string) *Source {
 		return nil
 	}
 	return &o
+}
+
+// inputName names an input file without its path, which is nobody else's business.
+func inputName(path string, given bool) string {
+	if path == "" && given {
+		return "(in memory)"
+	}
+	if path == "" {
+		return ""
+	}
+	return filepath.Base(path)
 }
