@@ -121,8 +121,8 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
         for (size_t i = 0; keep.reuse && i < f->count(); i++) {
             keep.kept.push_back(f->rows(g.ctx, i, first, batch));
         }
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, pictures, on_device,
-                              first));
+        g.output(
+            declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, pictures, on_device, first));
         for (size_t i = 0; i < keep.made.size(); i++) {
             ggml_tensor* to   = f->rows(g.ctx, i, first, batch);
             ggml_tensor* from = keep.made[i];
