@@ -37,7 +37,7 @@ func TestDrawnPicturesAreTheirOwn(t *testing.T) {
 		prompts[m.Prompt] = true
 		assert.Regexp(t, `^ink, a (red|green|blue) (circle|square) AND \[x\|y\]$`, m.Prompt)
 		assert.Regexp(t, `^(red|green|blue), photo$`, m.NegativePrompt)
-		assert.Equal(t, &ManifestPrompts{Prompt: r.Prompt, NegativePrompt: r.NegativePrompt, Styles: r.Styles}, m.Asked)
+		assert.Equal(t, &manifestPrompts{Prompt: r.Prompt, NegativePrompt: r.NegativePrompt, Styles: r.Styles}, m.Asked)
 		one := small(m.Prompt)
 		one.NegativePrompt, one.Seed = m.NegativePrompt, img.Seed
 		assert.Equal(t, generate(t, p, one).Images[0].NRGBA, img.NRGBA, i)

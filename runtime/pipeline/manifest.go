@@ -46,7 +46,7 @@ type Manifest struct {
 	DenoisingEnd    float64           `json:"denoising_end,omitempty"`
 
 	// Asked is what the prompts above were made of, where styles were added, or wildcards and variants were drawn by the seed.
-	Asked *ManifestPrompts `json:"asked,omitempty"`
+	Asked *manifestPrompts `json:"asked,omitempty"`
 
 	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
 	Seamless string            `json:"seamless,omitempty"`
@@ -67,8 +67,8 @@ type Manifest struct {
 	Model    ManifestModel `json:"model"`
 }
 
-// ManifestPrompts are prompts as they were asked for.
-type ManifestPrompts struct {
+// manifestPrompts are prompts as they were asked for.
+type manifestPrompts struct {
 	Prompt          string   `json:"prompt"`
 	Prompt2         string   `json:"prompt_2,omitempty"`
 	NegativePrompt  string   `json:"negative_prompt,omitempty"`
@@ -81,7 +81,7 @@ func (m *Manifest) made(img Image, q *request.Request, known []LoRAInfo) {
 	if img.prep == nil {
 		return
 	}
-	m.Asked = &ManifestPrompts{q.Prompt, q.Prompt2, q.NegativePrompt, q.NegativePrompt2, q.Styles}
+	m.Asked = &manifestPrompts{q.Prompt, q.Prompt2, q.NegativePrompt, q.NegativePrompt2, q.Styles}
 	d := img.prep.Drawn
 	m.Prompt, m.Prompt2, m.NegativePrompt, m.NegativePrompt2 = d.Prompt, d.Prompt2, d.NegativePrompt, d.NegativePrompt2
 	m.LoRAs = describeLoRAs(img.prep)

@@ -12,9 +12,9 @@ const (
 
 // The values that stand for absent fields of Guidance. The numbers are those of diffusers' guiders, and for CFG++ of its authors' program.
 const (
-	DefaultNormThreshold      = 15.0
-	DefaultEta                = 1.0
-	DefaultZeroInitSteps      = 1
+	defaultNormThreshold      = 15.0
+	defaultEta                = 1.0
+	defaultZeroInitSteps      = 1
 	DefaultPlusPlusGuidance   = 0.6
 	LargestPlusPlusGuidance   = 2.0 // beyond which CFG++ is rarely meant
 	a1111PlusPlusGuidanceUnit = 12.5
@@ -33,10 +33,10 @@ type Guidance struct {
 func (g Guidance) Filled() Guidance {
 	switch g.Method {
 	case GuidanceAPG:
-		g.NormThreshold = cmp.Or(g.NormThreshold, new(DefaultNormThreshold))
-		g.Eta = cmp.Or(g.Eta, new(DefaultEta))
+		g.NormThreshold = cmp.Or(g.NormThreshold, new(defaultNormThreshold))
+		g.Eta = cmp.Or(g.Eta, new(defaultEta))
 	case GuidanceCFGZeroStar:
-		g.ZeroInitSteps = cmp.Or(g.ZeroInitSteps, new(DefaultZeroInitSteps))
+		g.ZeroInitSteps = cmp.Or(g.ZeroInitSteps, new(defaultZeroInitSteps))
 	}
 	return g
 }

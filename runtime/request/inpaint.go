@@ -10,8 +10,8 @@ const (
 	FillLatentNothing = "latent_nothing" // zeros in the latents
 )
 
-// DefaultMaskPadding is the pixels that stand for an absent Inpaint.Padding.
-const DefaultMaskPadding = 32
+// defaultMaskPadding is the pixels that stand for an absent Inpaint.Padding.
+const defaultMaskPadding = 32
 
 // Inpaint says how the part that mask_image marks is repainted: the [inpaint] table. A zero field means what its default tag says.
 type Inpaint struct {
@@ -29,7 +29,7 @@ func (i Inpaint) Filled() Inpaint {
 	i.Fill = cmp.Or(i.Fill, FillOriginal)
 	i.PasteBack = cmp.Or(i.PasteBack, new(true))
 	if i.OnlyMasked {
-		i.Padding = cmp.Or(i.Padding, new(DefaultMaskPadding))
+		i.Padding = cmp.Or(i.Padding, new(defaultMaskPadding))
 	}
 	return i
 }

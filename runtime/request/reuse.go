@@ -4,8 +4,8 @@ import "slices"
 
 // The parts of the steps that stand for an absent Reuse.Start and Reuse.Stop.
 const (
-	DefaultReuseStart = 0.15
-	DefaultReuseStop  = 0.95
+	defaultReuseStart = 0.15
+	defaultReuseStop  = 0.95
 )
 
 // Reuse leaves out work of the UNet, and takes what earlier steps computed in its place: the [reuse] table. Its zero value leaves nothing
@@ -48,10 +48,10 @@ func (u Reuse) Way() string {
 func (u Reuse) Filled() Reuse {
 	if u.timed() {
 		if u.Start == nil {
-			u.Start = new(DefaultReuseStart)
+			u.Start = new(defaultReuseStart)
 		}
 		if u.Stop == nil {
-			u.Stop = new(DefaultReuseStop)
+			u.Stop = new(defaultReuseStop)
 		}
 	}
 	return u

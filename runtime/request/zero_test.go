@@ -84,9 +84,9 @@ func TestDefaultTags(t *testing.T) {
 	for key, want := range map[string]any{
 		"seed": RandomSeed, "quality": DefaultQuality, "refiner_start": DefaultRefinerStart, "refiner_strength": DefaultRefinerStrength,
 		"negative_aesthetic_score": DefaultNegativeAesthetic, "hires.strength": DefaultHiresStrength, "outpaint.feather": DefaultFeather,
-		"guidance.method": GuidanceCFG, "guidance.norm_threshold": fmt.Sprintf("%.1f", DefaultNormThreshold),
-		"guidance.eta": fmt.Sprintf("%.1f", DefaultEta), "guidance.zero_init_steps": DefaultZeroInitSteps,
-		"inpaint.padding": DefaultMaskPadding, "inpaint.fill": FillOriginal,
+		"guidance.method": GuidanceCFG, "guidance.norm_threshold": fmt.Sprintf("%.1f", defaultNormThreshold),
+		"guidance.eta": fmt.Sprintf("%.1f", defaultEta), "guidance.zero_init_steps": defaultZeroInitSteps,
+		"inpaint.padding": defaultMaskPadding, "inpaint.fill": FillOriginal,
 		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": wordsOf("rng")[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),
 		"scheduler":           "the model's, else " + DefaultScheduler, "aesthetic_score": fmt.Sprintf("%.1f", DefaultAestheticScore),
