@@ -21,7 +21,8 @@ static sd::Tensor<float> series(int which, int step) {
     sd::Tensor<float> t;
     const double at = step / 30.0;
     for (int i = 0; i < kValues; i++) {
-        t.values.push_back(static_cast<float>(std::sin(0.7 * i + 2.5 * at * at + which) * (1.2 - 0.5 * at) + 0.1 * which * std::cos(9 * at + i)));
+        const double wave = std::sin(0.7 * i + 2.5 * at * at + which) * (1.2 - 0.5 * at);
+        t.values.push_back(static_cast<float>(wave + 0.1 * which * std::cos(9 * at + i)));
     }
     return t;
 }
