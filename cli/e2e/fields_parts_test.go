@@ -244,7 +244,7 @@ var netFields = []field{
 	{"T2I-Adapter", "controlnet", tensorsOf(with("adapter.conv_in.weight", "F16", 4, 4, 3, 3)), refused, []string{"no model known here"}},
 	{"IP-Adapter", "controlnet", tensorsOf(with("image_proj.proj.weight", "F16", 4, 4), with("ip_adapter.1.to_k_ip.weight", "F16", 4, 4)),
 		refused,
-		[]string{"no model known here"}},
+		[]string{"an IP-Adapter, which goes beside a model"}},
 	{"a base", "controlnet", original(), refused, []string{"a ControlNet for SDXL"}},
 
 	{"SDXL's refiner", "refiner", written("file.safetensors", synth.Options{Kind: synth.KindNanoRefiner}), taken, nil},

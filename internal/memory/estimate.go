@@ -129,7 +129,8 @@ func (e *estimator) unetBuffer(owner string) {
 	e.buffer(UNet, q)
 }
 
-// features adds what a UNet keeps from step to step. The mean of both halves has a row for each picture; a deep feature has one for each row.
+// features adds what a UNet keeps from step to step. The mean of both halves has a row for each picture; a deep feature has one for each
+// row.
 func (e *estimator) features(owner string) {
 	if e.job.Keep == "" || e.err != nil {
 		return

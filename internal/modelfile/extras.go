@@ -74,7 +74,8 @@ func noWeight(_ *part, t Tensor) bool { return !t.DType.Float() && !t.DType.Quan
 
 // inFaceID reports whether a tensor is of the LoRA that FaceID's files hold beside the IP-Adapter. Package adapters reads it.
 func inFaceID(p *part, t Tensor) bool {
-	return p != nil && p.component == "ip_adapter" && (strings.HasSuffix(t.Name, "_lora.down.weight") || strings.HasSuffix(t.Name, "_lora.up.weight"))
+	return p != nil && p.component == "ip_adapter" && (strings.HasSuffix(t.Name, "_lora.down.weight") ||
+		strings.HasSuffix(t.Name, "_lora.up.weight"))
 }
 
 func inFirstText(p *part, _ Tensor) bool { return p != nil && p.component == "text_encoder" }

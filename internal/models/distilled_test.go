@@ -33,11 +33,13 @@ func TestNamesOfDistilledModels(t *testing.T) {
 			"dmd2", 4, 1, 1024},
 		"its own defaults": {[]in{{"model", modelfile.Report{Path: "/m/catLightning.safetensors",
 			Config: modelfile.Config{Default: modelfile.DefaultConfig{NumInferenceSteps: 6, GuidanceScale: &guidance}}}}}, "lightning", 6, 2, 1024},
-		"another UNet": {[]in{{"model", modelfile.Report{Path: "/m/catLightning.safetensors"}}, {"unet", modelfile.Report{Path: "/m/dog.safetensors"}}},
+		"another UNet": {[]in{{"model", modelfile.Report{Path: "/m/catLightning.safetensors"}},
+			{"unet", modelfile.Report{Path: "/m/dog.safetensors"}}},
 			"", 30, 5, 1024},
 		"a distilled UNet": {[]in{{"model", modelfile.Report{Path: "/m/dog.safetensors"}},
 			{"unet", modelfile.Report{Path: "/m/sdxl_lightning_2step_unet.safetensors"}}}, "lightning", 2, 1, 1024},
-		"a VAE's name": {[]in{{"model", modelfile.Report{Path: "/m/dog.safetensors"}}, {"vae", modelfile.Report{Path: "/m/lightning_vae.safetensors"}}},
+		"a VAE's name": {[]in{{"model", modelfile.Report{Path: "/m/dog.safetensors"}},
+			{"vae", modelfile.Report{Path: "/m/lightning_vae.safetensors"}}},
 			"", 30, 5, 1024},
 		"a refiner": {[]in{{"refiner", modelfile.Report{Path: "/m/lightning_refiner.safetensors"}}}, "", 30, 5, 1024},
 	} {
@@ -54,6 +56,7 @@ func TestNamesOfDistilledModels(t *testing.T) {
 	_, err := o.adopt("model", modelfile.Report{Path: "/m/lcm-sdxl.safetensors"})
 	require.NoError(t, err)
 	o.Settings.Adopt(backend.ModelInfo{VAE: backend.VAEInfo{Downscale: 8}, UNet: backend.UNetInfo{GuidanceDim: 256}})
-	assert.Equal(t, []any{lcmScheduler, lcmSteps, float64(lcmGuidance)}, []any{o.Settings.SchedulerName, o.Settings.Steps, o.Settings.Guidance},
+	assert.Equal(t, []any{lcmScheduler, lcmSteps, float64(lcmGuidance)},
+		[]any{o.Settings.SchedulerName, o.Settings.Steps, o.Settings.Guidance},
 		"a UNet that is told the scale is run with it")
 }

@@ -206,6 +206,7 @@ func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 // shapeOf is what work buffers depend on.
 func shapeOf(info backend.ModelInfo, unetType backend.Type) memory.Shape {
 	s := memory.Shape{Channels: info.UNet.Channels, Resnets: info.UNet.Resnets, Depth: slices.Clone(info.UNet.TransformerDepth),
-		Downscale: info.VAE.Downscale, ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType, Scale: info.Upscaler.Scale}
+		Downscale: info.VAE.Downscale, ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType,
+		Scale: info.Upscaler.Scale}
 	return s
 }

@@ -41,8 +41,10 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 	if most := t.Info.UNet.Branches() - 1; most >= 0 && r.Reuse.Branch > most { // a plan without a backend does not know them
 		errs.Add("reuse.deepcache_branch", "is %d; this UNet has the branches 0 to %d", r.Reuse.Branch, most)
 	}
-	if way := r.Reuse.Way(); r.Guidance.Method == request.GuidanceCFGPlusPlus && (r.GuidanceInterval() || way == "tgate" || way == "spectrum") {
-		errs.Add("guidance.method", "CFG++ needs both halves in every step; leave guidance_start, guidance_stop, reuse.tgate and reuse.spectrum out, "+
+	if way := r.Reuse.Way(); r.Guidance.Method == request.GuidanceCFGPlusPlus &&
+		(r.GuidanceInterval() || way == "tgate" || way == "spectrum") {
+		errs.Add("guidance.method", "CFG++ needs both halves in every step; leave guidance_start, guidance_stop, reuse.tgate and "+
+			"reuse.spectrum out, "+
 			"or take another method or scheduler")
 	}
 	t.checkHires(r, errs)

@@ -96,8 +96,8 @@ func (t *Target) distilledDoubts(r *request.Request, who string) (out []string) 
 			d.Guidance[1], d.Card)
 	}
 	if r.NumInferenceSteps > d.MostSteps {
-		say("num_inference_steps is %d, and %s is %s for %d: more than %d make no better picture (%s)", r.NumInferenceSteps, subject(who), d.Title,
-			d.Steps, d.MostSteps, d.Card)
+		say("num_inference_steps is %d, and %s is %s for %d: more than %d make no better picture (%s)", r.NumInferenceSteps, subject(who),
+			d.Title, d.Steps, d.MostSteps, d.Card)
 	}
 	if class, _, err := scheduler.Resolve(r.Scheduler); d.Needs && err == nil && class != d.Scheduler {
 		say("the scheduler is %s, and %s is %s, which only %s fits (%s)", strings.TrimSuffix(class, "Scheduler"), subject(who), d.Title,

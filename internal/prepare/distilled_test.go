@@ -58,9 +58,11 @@ func TestDistilledDefaults(t *testing.T) {
 			want{"LCMScheduler", 4, 1, []string{"is LCM, as its name says"}}},
 		"the request says all": {"sdxl_lightning_4step", nil, request.Request{Scheduler: "Heun", NumInferenceSteps: 6, GuidanceScale: 2},
 			want{"HeunDiscreteScheduler", 6, 2, nil}},
-		"the request says something": {"sd_xl_turbo_1.0", nil, request.Request{NumInferenceSteps: 2}, want{"EulerAncestralDiscreteScheduler", 2, 1,
-			[]string{"scheduler is EulerAncestralDiscrete and guidance_scale is 1 unless you say otherwise (https://huggingface.co/stabilityai"}}},
-		"too much guidance, too many steps": {"sd_xl_turbo_1.0", nil, request.Request{Scheduler: "euler_a", NumInferenceSteps: 30, GuidanceScale: 7},
+		"the request says something": {"sd_xl_turbo_1.0", nil, request.Request{NumInferenceSteps: 2},
+			want{"EulerAncestralDiscreteScheduler", 2, 1,
+				[]string{"scheduler is EulerAncestralDiscrete and guidance_scale is 1 unless you say otherwise (https://huggingface.co/stabilityai"}}},
+		"too much guidance, too many steps": {"sd_xl_turbo_1.0", nil,
+			request.Request{Scheduler: "euler_a", NumInferenceSteps: 30, GuidanceScale: 7},
 			want{"EulerAncestralDiscreteScheduler", 30, 7, []string{"guidance_scale is 7, and the model is SDXL Turbo, which needs little or none",
 				"num_inference_steps is 30, and the model is SDXL Turbo for 1: more than 8"}}},
 		"another scheduler": {"sdxl", []string{"lcm-lora"}, request.Request{Scheduler: "Euler", LoRAs: stack(1, "lcm-lora")},
@@ -77,7 +79,8 @@ func TestDistilledDefaults(t *testing.T) {
 		}
 		p, err := distilledTarget(t, c.model, c.loras...).Prepare(c.Request)
 		require.NoError(t, err, what)
-		assert.Equal(t, []any{c.scheduler, c.steps, c.guidance}, []any{p.Scheduler.Name(), p.Request.NumInferenceSteps, p.Request.GuidanceScale}, what)
+		assert.Equal(t, []any{c.scheduler, c.steps, c.guidance}, []any{p.Scheduler.Name(), p.Request.NumInferenceSteps, p.Request.GuidanceScale},
+			what)
 		require.Len(t, p.Warnings, len(c.warnings), "%s: %s", what, strings.Join(p.Warnings, "\n"))
 		for i, w := range c.warnings {
 			assert.Contains(t, p.Warnings[i], w, what)

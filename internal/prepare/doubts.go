@@ -47,7 +47,8 @@ func (t *Target) doubts(r *request.Request) (out []string) {
 		out = append(out, fmt.Sprintf("reuse.tgate is %d, and there are %d steps: it does nothing; lower it", g, r.NumInferenceSteps))
 	}
 	if g := r.Reuse.TGate; g > 0 && g < r.NumInferenceSteps && len(r.IPAdapters) > 0 {
-		out = append(out, fmt.Sprintf("reuse.tgate keeps what the pictures of IP-Adapters add at step %d: their start and end count only before it", g))
+		out = append(out, fmt.Sprintf("reuse.tgate keeps what the pictures of IP-Adapters add at step %d: their start and end count only "+
+			"before it", g))
 	}
 	if t.Info.UNet.GuidanceDim == 0 {
 		if !r.Guided() && !t.Refiner && (r.NegativePrompt != "" || r.NegativePrompt2 != "") {

@@ -109,12 +109,12 @@ func (j *Job[T, R]) Err() error {
 }
 
 // Cancel gives up all unfinished tasks with ErrCancelled. Batches that only they need are stopped.
-func (j *Job[T, R]) Cancel() { j.m.abort(j, ErrCancelled, j.items...) }
+func (j *Job[T, R]) Cancel() { j.m.abort(ErrCancelled, j.items...) }
 
 // CancelTask gives up one task. The others of its batch go on as before. It reports whether the task was unfinished.
 func (j *Job[T, R]) CancelTask(i int) bool {
 	if i < 0 || i >= len(j.items) {
 		return false
 	}
-	return j.m.abort(j, ErrCancelled, j.items[i]) > 0
+	return j.m.abort(ErrCancelled, j.items[i]) > 0
 }

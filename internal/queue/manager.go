@@ -124,10 +124,10 @@ func (m *Manager[T, R]) submit(spec Spec[T, R]) (*Job[T, R], <-chan struct{}, er
 	m.waiting += n
 	m.stats.Submitted += int64(n)
 	if !spec.Deadline.IsZero() {
-		j.timer = time.AfterFunc(spec.Deadline.Sub(m.opts.now()), func() { m.abort(j, context.DeadlineExceeded, j.items...) })
+		j.timer = time.AfterFunc(spec.Deadline.Sub(m.opts.now()), func() { m.abort(context.DeadlineExceeded, j.items...) })
 	}
 	if len(m.workers) == 0 || m.allLost() {
-		go m.abort(j, ErrRunnerLost, j.items...)
+		go m.abort(ErrRunnerLost, j.items...)
 	}
 	m.wake.Broadcast()
 	return j, nil, nil
@@ -182,7 +182,7 @@ func (m *Manager[T, R]) Close() {
 	jobs := slices.Clone(m.jobs)
 	m.mu.Unlock()
 	for _, j := range jobs {
-		m.abort(j, ErrClosed, j.items...)
+		m.abort(ErrClosed, j.items...)
 	}
 	m.stop()
 	m.mu.Lock()

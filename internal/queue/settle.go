@@ -137,7 +137,7 @@ func (m *Manager[T, R]) settle(it *item[T, R]) {
 
 // abort gives up those of a job's tasks that are queued or running, and returns how many there were. It stops batches that nobody
 // waits for. Another goroutine calls the job's OnError, so that a callback may call Cancel.
-func (m *Manager[T, R]) abort(j *Job[T, R], err error, items ...*item[T, R]) int {
+func (m *Manager[T, R]) abort(err error, items ...*item[T, R]) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var gone []*item[T, R]
@@ -184,7 +184,7 @@ func (m *Manager[T, R]) ifAllLost(err error) {
 	}
 	m.mu.Unlock()
 	for _, j := range jobs {
-		m.abort(j, err, j.items...)
+		m.abort(err, j.items...)
 	}
 }
 

@@ -162,8 +162,8 @@ func (b *Batch) countWhole(o scheduler.RunOptions) error {
 	return nil
 }
 
-// span says where a loop's steps are among those of its whole pass. Parts of the steps are of the whole: what an earlier run or the base has
-// done counts, and what a later run or the refiner will do.
+// span says where a loop's steps are among those of its whole pass. Parts of the steps are of the whole: what an earlier run or the base
+// has done counts, and what a later run or the refiner will do.
 type span struct {
 	first, whole int
 }

@@ -41,7 +41,8 @@ type guided struct {
 // newGuided prepares the evaluation of a batch by a model.
 func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, how *guide) *guided {
 	now := b.lead().encoder(refiner).Now()
-	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil && f.halves == both, parts: len(now.Positive)}
+	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil && f.halves == both,
+		parts: len(now.Positive)}
 	rows := b.rows(m.Info, refiner, f.halves)
 	if !f.separate || !g.guidance {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}

@@ -106,8 +106,8 @@ func (d *deepCache) evaluate(ctx context.Context, e *evaluator, scaled []float32
 
 func (d *deepCache) close() error { return d.features.close() }
 
-// tgate keeps the mean of both halves' cross-attention at the step before the gate. After it there is one half alone, which reads no text but
-// in its pooled embedding: that is the negative half's, as in the authors' package.
+// tgate keeps the mean of both halves' cross-attention at the step before the gate. After it there is one half alone, which reads no text
+// but in its pooled embedding: that is the negative half's, as in the authors' package.
 type tgate struct {
 	gate     int // steps before it
 	features kept

@@ -88,8 +88,8 @@ func Remove(f File) error {
 	return err
 }
 
-// Trim deletes files until the folder holds at most limit bytes: those that were not used for longest, and what a writer has left behind. It
-// returns what is left.
+// Trim deletes files until the folder holds at most limit bytes: those that were not used for longest, and what a writer has left behind.
+// It returns what is left.
 func Trim(folder string, limit int64, now time.Time) (left int64, err error) {
 	files, err := List(folder)
 	var errs []error

@@ -43,7 +43,8 @@ func ReadReuse(text string, r *request.Request) error {
 		case "interval":
 			r.GuidanceStart, r.GuidanceStop = x, &y
 		default:
-			return fmt.Errorf("%s is unknown%s; expected one of %s", words.Clip(key), words.DidYouMean(key, reuseKeys), strings.Join(reuseKeys, ", "))
+			return fmt.Errorf("%s is unknown%s; expected one of %s", words.Clip(key), words.DidYouMean(key, reuseKeys),
+				strings.Join(reuseKeys, ", "))
 		}
 	}
 	if way := r.Reuse.Way(); way == "" && !reflect.ValueOf(r.Reuse).IsZero() {

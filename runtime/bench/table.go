@@ -236,8 +236,8 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	rows := [][]string{head}
 	for i := range r.Results {
 		x := &r.Results[i]
-		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.Reuse, x.IsReference, x.Error, x.Precision, x.Threads,
-			x.FileBytes, x.NativeBytes, x.PeakRSS, x.DeviceBytes, x.Rate}
+		figures := []any{x.Model, x.Type, x.Width, x.Height, x.Batch, x.Device, x.Scheduler, x.Reuse, x.IsReference, x.Error, x.Precision,
+			x.Threads, x.FileBytes, x.NativeBytes, x.PeakRSS, x.DeviceBytes, x.Rate}
 		for _, s := range []summary{x.Load, x.Text, x.Step, x.Decode, x.Image} {
 			figures = append(figures, s.Median, s.Q1, s.Q3, s.N)
 		}

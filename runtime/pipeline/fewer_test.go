@@ -108,18 +108,24 @@ func TestFewerMistakes(t *testing.T) {
 	p := openFake(t, &fake.Backend{})
 	told := openFake(t, &fake.Backend{GuidanceDim: 256})
 	for says, edit := range map[string]func(r *request.Request){
-		"reuse: has both deepcache and tgate":                  func(r *request.Request) { r.Reuse = request.Reuse{DeepCache: 2, TGate: 3} },
-		"reuse.deepcache_branch: there is no deepcache":        func(r *request.Request) { r.Reuse.Branch = 1 },
-		"reuse.deepcache_branch: is 60; this UNet has":         func(r *request.Request) { r.Reuse = request.Reuse{DeepCache: 2, Branch: 60} },
-		"reuse.deepcache: is -1; it must be between 1":         func(r *request.Request) { r.Reuse.DeepCache = -1 },
-		"reuse: has start or stop":                             func(r *request.Request) { r.Reuse = request.Reuse{DeepCache: 2, Start: new(0.1)} },
-		"reuse.start: is 0.9, not before stop":                 func(r *request.Request) { r.Reuse = request.Reuse{UCache: 1, Start: new(0.9), Stop: new(0.5)} },
+		"reuse: has both deepcache and tgate":           func(r *request.Request) { r.Reuse = request.Reuse{DeepCache: 2, TGate: 3} },
+		"reuse.deepcache_branch: there is no deepcache": func(r *request.Request) { r.Reuse.Branch = 1 },
+		"reuse.deepcache_branch: is 60; this UNet has":  func(r *request.Request) { r.Reuse = request.Reuse{DeepCache: 2, Branch: 60} },
+		"reuse.deepcache: is -1; it must be between 1":  func(r *request.Request) { r.Reuse.DeepCache = -1 },
+		"reuse: has start or stop": func(r *request.Request) {
+			r.Reuse = request.Reuse{DeepCache: 2, Start: new(0.1)}
+		},
+		"reuse.start: is 0.9, not before stop": func(r *request.Request) {
+			r.Reuse = request.Reuse{UCache: 1, Start: new(0.9), Stop: new(0.5)}
+		},
 		"reuse.ucache: is -1; it must be a number between":     func(r *request.Request) { r.Reuse.UCache = -1 },
 		"guidance_start: is 0.6, not before guidance_stop":     func(r *request.Request) { r.GuidanceStart, r.GuidanceStop = 0.6, new(0.5) },
 		"guidance_stop: is 2; it must be a number between 0":   func(r *request.Request) { r.GuidanceStop = new(2.0) },
 		"prompt: AND needs guidance in every step; leave AND ": func(r *request.Request) { r.Prompt, r.GuidanceStop = "a AND b", new(0.5) },
 		"prompt: AND needs guidance in every step":             func(r *request.Request) { r.Prompt, r.Reuse.TGate = "a AND b", 3 },
-		"guidance.method: CFG++ needs both halves":             func(r *request.Request) { r.Scheduler, r.GuidanceStop = "euler_cfg_pp", new(0.5) },
+		"guidance.method: CFG++ needs both halves": func(r *request.Request) {
+			r.Scheduler, r.GuidanceStop = "euler_cfg_pp", new(0.5)
+		},
 	} {
 		r := small("a red circle")
 		edit(&r)
@@ -136,8 +142,9 @@ func TestFewerMistakes(t *testing.T) {
 	}
 	assert.Contains(t, warned(p, func(r *request.Request) { r.GuidanceScale, r.GuidanceStop = 1, new(0.5) })[0], "do nothing without guidance")
 	assert.Contains(t, warned(p, func(r *request.Request) { r.Reuse.TGate = 5 })[0], "there are 5 steps: it does nothing")
-	assert.Contains(t, warned(told, func(r *request.Request) { r.GuidanceStop = new(0.5) }), "this UNet gets guidance_scale as an input and has no "+
-		"negative half (LCM): guidance_start and guidance_stop do nothing")
+	assert.Contains(t, warned(told, func(r *request.Request) { r.GuidanceStop = new(0.5) }),
+		"this UNet gets guidance_scale as an input and has no "+
+			"negative half (LCM): guidance_start and guidance_stop do nothing")
 }
 
 // TestFewerManifest: the manifest says what was left out, and a picture that is made from it is the same.

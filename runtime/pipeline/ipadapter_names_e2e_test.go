@@ -34,8 +34,8 @@ func nanoAttentions() (out []string) {
 var (
 	ipNumber  = regexp.MustCompile(`^ip_adapter\.(\d+)\.(to_[kv]_ip)\.weight$`)
 	ofLayer   = regexp.MustCompile(`^image_proj\.layers\.(\d+)\.(.*)$`)
-	layerName = strings.NewReplacer("0.norm1.", "ln0.", "0.norm2.", "ln1.", "0.to_q.", "attn.to_q.", "0.to_out.", "attn.to_out.0.", "1.0.", "ff.0.",
-		"1.1.", "ff.1.net.0.proj.", "1.3.", "ff.1.net.2.")
+	layerName = strings.NewReplacer("0.norm1.", "ln0.", "0.norm2.", "ln1.", "0.to_q.", "attn.to_q.", "0.to_out.", "attn.to_out.0.", "1.0.",
+		"ff.0.", "1.1.", "ff.1.net.0.proj.", "1.3.", "ff.1.net.2.")
 )
 
 // withDiffusersNames writes a file of h94's names under those of a UNet with IP-Adapters in diffusers.

@@ -76,8 +76,8 @@ var stepsOfName = regexp.MustCompile(`-([0-9]+)-?steps?-`)
 
 // named fills in what a name says beside the family.
 func (r *recipe) named(folded string, names []string) Distilled {
-	d := Distilled{Method: r.Method, Title: r.Title, Scheduler: r.Scheduler, Options: r.Options.Clone(), Steps: r.Steps, MostSteps: r.MostSteps,
-		Guidance: r.Guidance, Needs: r.NeedsScheduler, Card: r.Card}
+	d := Distilled{Method: r.Method, Title: r.Title, Scheduler: r.Scheduler, Options: r.Options.Clone(), Steps: r.Steps,
+		MostSteps: r.MostSteps, Guidance: r.Guidance, Needs: r.NeedsScheduler, Card: r.Card}
 	all := folded
 	for _, n := range names {
 		all += foldName(n)

@@ -15,7 +15,8 @@ func TestFindDistilled(t *testing.T) {
 		steps     int
 		guidance  float64
 	}
-	const euler, ancestral, ddim, tcd, lcm = "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DDIMScheduler", "TCDScheduler", "LCMScheduler"
+	const euler, ancestral, ddim, tcd, lcm = "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DDIMScheduler", "TCDScheduler",
+		"LCMScheduler"
 	for _, c := range []struct {
 		adapter bool
 		names   []string

@@ -116,7 +116,8 @@ func recommend(q Query, d Database) (Recommendation, error) {
 	r.adapt(q)
 	err = r.limit(q, limit)
 	if q.Distilled == "" && err == nil && r.Evaluations >= manyEvaluations {
-		r.because(sourceMeasured, "not in the keys above, since it changes pictures a little: deepcache = 3 in [reuse] leaves out more than half of "+
+		r.because(sourceMeasured, "not in the keys above, since it changes pictures a little: deepcache = 3 in [reuse] leaves out more than "+
+			"half of "+
 			"the work of so many steps (docs/fewer-evaluations.md; daguerre bench --reuse deepcache=3 measures it on your model)")
 	}
 	for i := range r.Candidates {

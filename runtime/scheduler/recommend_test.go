@@ -133,7 +133,8 @@ func TestRecommendAlwaysAnswers(t *testing.T) {
 
 // TestRecommendTellsOfFewerEvaluations: where there are many steps, and they are the user's to choose.
 func TestRecommendTellsOfFewerEvaluations(t *testing.T) {
-	for query, told := range map[Query]bool{{UseCase: "quality"}: true, {UseCase: "fast"}: false, {UseCase: "quality", Distilled: "lcm"}: false} {
+	for query, told := range map[Query]bool{{UseCase: "quality"}: true, {UseCase: "fast"}: false,
+		{UseCase: "quality", Distilled: "lcm"}: false} {
 		r, err := Recommend(query)
 		require.NoError(t, err)
 		has := slices.ContainsFunc(r.Reasons, func(reason Reason) bool { return strings.Contains(reason.Text, "deepcache = 3") })

@@ -31,6 +31,12 @@ var pipeKeys = map[string]string{
 	"latents":                     "latents = '%s'",
 	"controlnet.model":            "[[controlnet]]\nmodel = '%s'\nimage = 'PICTURE'",
 	"controlnet.image":            "[[controlnet]]\nmodel = 'none'\nimage = '%s'",
+	"ip_adapter.model":            "[[ip_adapter]]\nmodel = '%s'\nimages = ['PICTURE']",
+	"ip_adapter.embeds":           "[[ip_adapter]]\nmodel = 'PICTURE'\nembeds = '%s'",
+	"ip_adapter.faces":            "[[ip_adapter]]\nmodel = 'PICTURE'\nfaces = '%s'",
+	"ip_adapter.images":           "[[ip_adapter]]\nmodel = 'PICTURE'\nimages = ['%s']",
+	"ip_adapter.masks":            "[[ip_adapter]]\nmodel = 'PICTURE'\nimages = ['PICTURE']\nmasks = ['%s']",
+	"ip_adapter.image_encoder":    "[[ip_adapter]]\nmodel = 'FOLDER/pipe.safetensors'\nimages = ['PICTURE']\nimage_encoder = '%s'",
 	"lora.path":                   "[[lora]]\npath = '%s'",
 	"lora.name":                   "[[lora]]\nname = '%s'",
 	"model.model":                 "[model]\nmodel = '%s'",
@@ -50,7 +56,8 @@ var pipeKeys = map[string]string{
 }
 
 // notRead are the keys whose meaning speaks of files that are not read, or are none of the user's.
-var notRead = []string{"output", "save_latents", "metadata", "model.refiner_on_demand", "lora_stack.strict", "model.memory.strategy"}
+var notRead = []string{"output", "save_latents", "ip_adapter.save_embeds", "metadata", "model.refiner_on_demand", "lora_stack.strict",
+	"model.memory.strategy"}
 
 // TestNoPipeIsWaitedFor gives every key and command that reads a file a named pipe that nobody writes to.
 func TestNoPipeIsWaitedFor(t *testing.T) {

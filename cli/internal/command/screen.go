@@ -27,11 +27,11 @@ func exact(w io.Writer) io.Writer {
 }
 
 // bar is the terminal that a bar is drawn on; nil: there is none.
-func (e Env) bar() io.Writer {
-	if !e.StderrTerminal {
+func (env Env) bar() io.Writer {
+	if !env.StderrTerminal {
 		return nil
 	}
-	return exact(e.Stderr)
+	return exact(env.Stderr)
 }
 
 // printData writes data for programs, as it is.

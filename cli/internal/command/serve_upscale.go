@@ -11,12 +11,12 @@ import (
 )
 
 // upscale enlarges a picture with the upscaler in a file, by the upscaler's own scale.
-func (e Env) upscale(ctx context.Context, file string, img image.Image) (out *image.NRGBA, err error) {
+func (env Env) upscale(ctx context.Context, file string, img image.Image) (out *image.NRGBA, err error) {
 	cfg := backend.ModelConfig{Files: backend.Files{Upscaler: file}, Precision: backend.PrecisionAuto}
 	if err := models.CheckNetwork(ctx, "upscaler", &cfg); err != nil {
 		return nil, err
 	}
-	model, err := e.Native.Open(ctx, cfg)
+	model, err := env.Native.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -47,8 +47,8 @@ func computed(t *testing.T, b *native.Backend, cfg backend.ModelConfig) (out map
 	return out, mapped
 }
 
-// TestWeightCacheSameBits: what is mapped from the cache computes the same bits as what was converted, in every type and residency. A second
-// start writes nothing.
+// TestWeightCacheSameBits: what is mapped from the cache computes the same bits as what was converted, in every type and residency. A
+// second start writes nothing.
 func TestWeightCacheSameBits(t *testing.T) {
 	b, cfg := nanoBackend(t)
 	for _, typ := range []backend.Type{backend.TypeAuto, backend.TypeQ8_0} {
