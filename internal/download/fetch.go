@@ -165,6 +165,8 @@ func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func())
 			return brought, nil
 		case errors.Is(err, io.EOF):
 			return brought, &temporary{error: errors.New("the connection ended before the file did")}
+		case ctx.Err() != nil: // a connection may bring bytes for a while yet
+			return brought, unreached(ctx, ctx.Err())
 		case err != nil: // what came stays, whole or not: the sum tells
 			return brought, unreached(ctx, err)
 		}
