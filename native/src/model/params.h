@@ -73,7 +73,7 @@ public:
         int64_t stream_bytes;  // 0: the default
         MemoryAccount* account;
         int component;  // its index
-        WeightCacheConfig cache;
+        WeightCacheConfig cache = {};
     };
     // Decides where the weights will be and which account counts them. Call it once, after the last declaration. A weight that
     // cannot be there is an Error. Before load(), tensors have a false address: graphs can be built and measured, not computed.
