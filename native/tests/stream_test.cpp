@@ -69,7 +69,7 @@ struct Machine {
     Traits traits;
 
     void place(Params& params, int32_t residency, int64_t window) {
-        params.place({worker.backend(), "device", false, residency, window, &account, 0});
+        params.place({worker.backend(), "cpu", false, residency, window, &account, 0});
     }
 
     std::vector<float> run(const Net& net) {
