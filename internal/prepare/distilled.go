@@ -50,16 +50,9 @@ func (t *Target) distilledNote(r request.Request, who string) string {
 	if len(set) == 0 {
 		return ""
 	}
-	text := ""
-	for i, what := range set {
-		switch {
-		case i == 0:
-		case i == len(set)-1:
-			text += " and "
-		default:
-			text += ", "
-		}
-		text += what
+	text := strings.Join(set, ", ")
+	if last := len(set) - 1; last > 0 {
+		text = strings.Join(set[:last], ", ") + " and " + set[last]
 	}
 	return fmt.Sprintf("%s is %s, as its name says: %s unless you say otherwise (%s)", subject(who), d.Title, text, d.Card)
 }

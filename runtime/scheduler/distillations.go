@@ -27,7 +27,7 @@ type Distilled struct {
 type recipe struct {
 	Method         Distillation
 	Title          string
-	Model, Adapter string // patterns of folded names
+	Model, Adapter *regexp.Regexp // of folded names
 	Scheduler      string
 	Options        Config
 	Steps          int
@@ -41,7 +41,7 @@ type recipe struct {
 
 // variant is what differs for some files of a family, by their names.
 type variant struct {
-	Name      string // a pattern
+	Name      *regexp.Regexp // of folded names
 	Scheduler string
 	Options   *Config
 	MostSteps int `json:"most_steps"`
@@ -64,7 +64,7 @@ func FindDistilled(adapter bool, names ...string) (Distilled, bool) {
 			if adapter {
 				pattern = r.Adapter
 			}
-			if regexp.MustCompile(pattern).MatchString(folded) {
+			if pattern.MatchString(folded) {
 				return r.named(folded, names), true
 			}
 		}
@@ -88,7 +88,7 @@ func (r *recipe) named(folded string, names []string) Distilled {
 		}
 	}
 	for _, v := range r.Variants {
-		if !regexp.MustCompile(v.Name).MatchString(all) {
+		if !v.Name.MatchString(all) {
 			continue
 		}
 		if v.Scheduler != "" {

