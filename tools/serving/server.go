@@ -24,7 +24,7 @@ type server struct {
 	done chan struct{}
 }
 
-// freeAddress is an address at which nobody listens.
+// freeAddress is an address at which nobody listens, for a server that comes back at the same one.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,6 +32,9 @@ func freeAddress() (string, error) {
 	}
 	return l.Addr().String(), l.Close()
 }
+
+// anyAddress has the server choose a port, which it tells when it is ready.
+const anyAddress = "127.0.0.1:0"
 
 // start starts a server and waits until it is ready.
 func start(ctx context.Context, o options, addr string) (*server, error) {
