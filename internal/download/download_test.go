@@ -65,7 +65,7 @@ func (s *web) file(t *testing.T, connections int) *File {
 	client := NewClient()
 	t.Cleanup(client.CloseIdleConnections)
 	return &File{Client: client, URL: u, Agent: "test", Part: filepath.Join(t.TempDir(), "part"), Patience: p, Connections: connections,
-		Chunk: 10_000, Sum: true}
+		Chunk: 10_000, Sum: true, Alone: -1}
 }
 
 // random are bytes that no two places have alike.
@@ -330,4 +330,56 @@ func TestTokens(t *testing.T) {
 func sumOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// TestPace tells a fast connection, which needs no other, from a slow one.
+func TestPace(t *testing.T) {
+	p := &pace{since: time.Now(), alone: time.Hour}
+	assert.False(t, p.slow(1), "it is too early to tell")
+	p.since = p.since.Add(-2 * time.Hour)
+	assert.True(t, p.slow(1<<20))
+	assert.Equal(t, int64(1<<20), p.at, "the next time begins here")
+	p.since = p.since.Add(-2 * time.Hour)
+	assert.False(t, p.slow(1<<20+Enough*3*3600))
+	assert.True(t, (&pace{since: time.Now(), alone: -1}).slow(0), "the others come at once")
+}
+
+// TestAlone leaves a fast connection alone, and gives it company once it is slow.
+func TestAlone(t *testing.T) {
+	data := random(123_456)
+	s := serve(t, data)
+	f := s.file(t, 4)
+	f.Alone = time.Hour
+	require.NoError(t, f.Run(t.Context()))
+	whole(t, f, data)
+	assert.Equal(t, []string{""}, s.ranges)
+
+	s.mu.Lock()
+	s.ranges, s.n = nil, 0
+	company := make(chan struct{})
+	var once sync.Once
+	s.fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		if n > 1 {
+			once.Do(func() { close(company) })
+			return false
+		}
+		w.Header().Set("ETag", `"one"`)
+		w.Header().Set("Accept-Ranges", "bytes")
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		for at := 0; at < len(data); at++ { // a byte at a time, until others come
+			_, _ = w.Write(data[at : at+1])
+			select {
+			case <-company:
+			case <-time.After(time.Millisecond):
+				w.(http.Flusher).Flush()
+			}
+		}
+		return true
+	}
+	s.mu.Unlock()
+	f = s.file(t, 4)
+	f.Alone = time.Millisecond
+	require.NoError(t, f.Run(t.Context()))
+	whole(t, f, data)
+	assert.Greater(t, len(s.ranges), 1)
 }

@@ -1,6 +1,7 @@
 package download
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,10 @@ func (j *job) wholeFile(resp *http.Response, s span) (span, error) {
 	if m.Size > 0 {
 		s[1] = m.Size
 	}
-	return j.widen(s, first && strings.EqualFold(resp.Header.Get("Accept-Ranges"), "bytes")), nil
+	j.mu.Lock()
+	j.ranges = first && strings.EqualFold(resp.Header.Get("Accept-Ranges"), "bytes")
+	j.mu.Unlock()
+	return s, nil
 }
 
 // fits makes sure that a file has the size that is known, and no forbidden one.
@@ -130,28 +134,31 @@ func (j *job) continues(m mark, resp *http.Response, s span) (span, error) {
 		return s, changed("the server answered with another part than was asked for, or of another file")
 	}
 	j.mu.Lock()
-	j.mark.Size, j.pieces = size, true
+	j.mark.Size, j.pieces, j.ranges = size, true, true
 	j.mu.Unlock()
 	s[1] = min(s[1], size)
-	if err := j.fits(size); err != nil {
-		return s, err
-	}
-	return j.widen(s, true), nil
+	return s, j.fits(size)
 }
 
 // receive writes what comes to its place.
 func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func()) (brought bool, err error) {
 	buffer := make([]byte, bufferBytes)
+	p := pace{at: s[0], since: time.Now(), alone: cmp.Or(j.Alone, 250*time.Millisecond)}
 	for at := s[0]; ; {
+		if p.slow(at) {
+			s = j.widen(s, at)
+		}
 		n, err := body.Read(buffer[:min(int64(len(buffer)), s[1]-at)])
 		alive()
 		if _, err := j.part.WriteAt(buffer[:n], at); err != nil {
 			return brought, NoRoom(err, j.size())
 		}
 		if n > 0 {
-			if err := j.wrote(at, int64(n)); err != nil {
+			next, err := j.wrote(at, buffer[:n])
+			if err != nil {
 				return brought, err
 			}
+			buffer = next
 			at, brought = at+int64(n), true
 		}
 		switch {
@@ -173,6 +180,24 @@ func (j *job) receive(ctx context.Context, body io.Reader, s span, alive func())
 	}
 }
 
+// pace tells how fast bytes come.
+type pace struct {
+	at    int64
+	since time.Time
+	alone time.Duration
+}
+
+// slow reports whether less than Enough came since it was last asked, if that is long enough ago to tell.
+func (p *pace) slow(at int64) bool {
+	took := time.Since(p.since)
+	if took < p.alone {
+		return false
+	}
+	few := float64(at-p.at) < Enough*took.Seconds()
+	p.at, p.since = at, p.since.Add(took)
+	return few || p.alone < 0
+}
+
 // size is how many bytes the file has, as far as it is known.
 func (j *job) size() int64 {
 	j.mu.Lock()
@@ -186,7 +211,7 @@ func (j *job) whole(size int64) {
 	defer j.mu.Unlock()
 	j.mark.Size, j.mark.Whole = size, true
 	if j.follow != nil {
-		j.follow.more.Broadcast()
+		j.follow.moved.Broadcast()
 	}
 }
 

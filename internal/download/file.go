@@ -44,6 +44,10 @@ type Progress struct {
 // DefaultChunk is how much one of several connections fetches at a time.
 const DefaultChunk = 32 << 20
 
+// Enough is the speed, in bytes a second, at which one connection needs no others: 2 Gbit/s. They would only take turns with it at the
+// processor and the disk.
+const Enough = 250 << 20
+
 // File is a file to fetch, in several tries if it must. Client, URL, Part and Patience are needed.
 type File struct {
 	Client   *http.Client
@@ -53,12 +57,14 @@ type File struct {
 	Part     string      // where it is written to
 	Patience Patience
 
-	Size        int64  // that it must have; 0: unknown
-	Most        int64  // bytes; 0: any number
-	TooLarge    string // says why a larger file cannot be right
-	Connections int    // at most; 0: one
-	Chunk       int64  // of one connection beside others; 0: DefaultChunk
-	Sum         bool   // compute the SHA-256 while bytes come
+	Size     int64  // that it must have; 0: unknown
+	Most     int64  // bytes; 0: any number
+	TooLarge string // says why a larger file cannot be right
+	Chunk    int64  // of one connection beside others; 0: DefaultChunk
+	Sum      bool   // compute the SHA-256 while bytes come
+
+	Connections int           // at most; 0: one. The others come when the first is slower than Enough
+	Alone       time.Duration // how long the first is timed, again and again; 0: a quarter of a second; less: the others come at once
 
 	Progress func(Progress) // from one goroutine at a time; nil: nobody is told
 	Note     func(string)   // what went wrong and is tried again; from one goroutine at a time

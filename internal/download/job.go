@@ -32,7 +32,8 @@ type job struct {
 	mark    mark
 	claimed spans // being fetched
 	active  int   // connections
-	wide    bool  // several connections may fetch
+	ranges  bool  // the server sends parts of this file
+	wide    bool  // several connections fetch
 	marked  int64 // bytes that were there when the mark was written
 	at      time.Time
 	follow  *follower // nil: no sum is wanted
@@ -190,11 +191,12 @@ func (j *job) release(s span) {
 	}
 }
 
-// widen lets other connections fetch what the first, which fetches s, need not. It returns what the first fetches then.
-func (j *job) widen(s span, ranges bool) span {
+// widen lets other connections fetch what the first, which fetches s and is at a byte of it, need not. It returns what the first fetches
+// then.
+func (j *job) widen(s span, at int64) span {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.wide || !ranges || j.Connections < 2 || j.mark.Size == 0 || j.mark.Validator == "" {
+	if j.wide || !j.ranges || j.Connections < 2 || j.mark.Size == 0 || j.mark.Validator == "" {
 		return s
 	}
 	missing := j.mark.Size - j.mark.Done.total()
@@ -202,7 +204,7 @@ func (j *job) widen(s span, ranges bool) span {
 	if more < 1 {
 		return s
 	}
-	s[1] = min(s[1], s[0]+j.chunk())
+	s[1] = min(s[1], at+j.chunk())
 	j.claimed, j.wide, j.pieces = spans{s}, true, true
 	for range more {
 		j.active++
@@ -228,22 +230,22 @@ func (j *job) begin(m mark) error {
 	return j.writeMark(j.mark)
 }
 
-// wrote notes that bytes are there.
-func (j *job) wrote(at, n int64) error {
+// wrote notes that the bytes of a buffer are there. It returns a buffer to go on with.
+func (j *job) wrote(at int64, buffer []byte) ([]byte, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.mark.Done = j.mark.Done.add(span{at, at + n})
+	j.mark.Done = j.mark.Done.add(span{at, at + int64(len(buffer))})
 	if j.follow != nil {
-		j.follow.more.Broadcast()
+		buffer = j.follow.take(at, buffer)
 	}
 	have := j.mark.Done.total()
 	j.tell(StageDownload, have)
 	now := time.Now()
 	if have-j.marked < markBytes && now.Sub(j.at) < markEvery {
-		return nil
+		return buffer[:cap(buffer)], nil
 	}
 	j.marked, j.at = have, now
-	return j.writeMark(j.mark)
+	return buffer[:cap(buffer)], j.writeMark(j.mark)
 }
 
 // tell tells how far a stage is. The lock is held.

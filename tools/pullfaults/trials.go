@@ -21,8 +21,9 @@ import (
 type trouble struct {
 	mu            sync.Mutex
 	random        *rand.Rand
-	cuts, stalls  int // that are left to do
-	cutN, stalled int // that were done
+	slow          bool // a connection brings about 100 MB a second, so that a pull takes several
+	cuts, stalls  int  // that are left to do
+	cutN, stalled int  // that were done
 }
 
 // fault cuts or stalls a download somewhere.
@@ -43,10 +44,13 @@ func (t *trouble) fault(data []byte) hubtest.Fault {
 			t.cutN++
 		}
 		t.mu.Unlock()
-		if !stall && !cut {
+		if !stall && !cut && !t.slow {
 			return false
 		}
-		hubtest.Serve(&stopping{ResponseWriter: w, left: at, stall: stall, r: r}, r, data)
+		if !stall && !cut {
+			at = len(data) + 1
+		}
+		hubtest.Serve(&stopping{ResponseWriter: w, left: at, stall: stall, slow: t.slow, r: r}, r, data)
 		return true
 	}
 }
@@ -55,7 +59,9 @@ func (t *trouble) fault(data []byte) hubtest.Fault {
 type stopping struct {
 	http.ResponseWriter
 	left  int
+	sent  int
 	stall bool
+	slow  bool
 	r     *http.Request
 }
 
@@ -64,6 +70,11 @@ func (s *stopping) Write(p []byte) (int, error) {
 	if _, err := s.ResponseWriter.Write(p[:n]); err != nil {
 		return n, err
 	}
+	const step = 1 << 20
+	if s.slow && s.sent/step != (s.sent+n)/step {
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.sent += n
 	if s.left -= n; s.left > 0 {
 		return n, nil
 	}
@@ -82,7 +93,7 @@ func (w *world) interrupted(n int) {
 	for i := range n {
 		home := filepath.Join(w.dir, fmt.Sprintf("home%d", i))
 		r := rand.New(rand.NewPCG(w.seed, uint64(i)+10)) //nolint:gosec // as above
-		t := &trouble{random: r, cuts: random.IntN(4), stalls: random.IntN(2)}
+		t := &trouble{random: r, slow: i%2 == 1, cuts: random.IntN(4), stalls: random.IntN(2)}
 		w.server.SetFault(t.fault(w.data))
 		toKill := 1 + random.IntN(3)
 		for try := 0; ; try++ {
