@@ -50,7 +50,11 @@ func (t *trouble) fault(data []byte) hubtest.Fault {
 		if !stall && !cut {
 			at = len(data) + 1
 		}
-		hubtest.Serve(&stopping{ResponseWriter: w, left: at, stall: stall, slow: t.slow, r: r}, r, data)
+		s := &stopping{ResponseWriter: w, left: at, stall: stall, r: r}
+		if t.slow {
+			s.ResponseWriter = &slow{ResponseWriter: w}
+		}
+		hubtest.Serve(s, r, data)
 		return true
 	}
 }
@@ -59,9 +63,7 @@ func (t *trouble) fault(data []byte) hubtest.Fault {
 type stopping struct {
 	http.ResponseWriter
 	left  int
-	sent  int
 	stall bool
-	slow  bool
 	r     *http.Request
 }
 
@@ -70,11 +72,6 @@ func (s *stopping) Write(p []byte) (int, error) {
 	if _, err := s.ResponseWriter.Write(p[:n]); err != nil {
 		return n, err
 	}
-	const step = 1 << 20
-	if s.slow && s.sent/step != (s.sent+n)/step {
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.sent += n
 	if s.left -= n; s.left > 0 {
 		return n, nil
 	}
@@ -84,6 +81,23 @@ func (s *stopping) Write(p []byte) (int, error) {
 	}
 	panic(http.ErrAbortHandler)
 }
+
+// slow brings about 100 MB a second.
+type slow struct {
+	http.ResponseWriter
+	sent int
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	const step = 1 << 20
+	if s.sent/step != (s.sent+len(p))/step {
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.sent += len(p)
+	return s.ResponseWriter.Write(p)
+}
+
+func (s *slow) Flush() { s.ResponseWriter.(http.Flusher).Flush() }
 
 // interrupted pulls n times, and interrupts each pull at random.
 func (w *world) interrupted(n int) {
@@ -95,6 +109,10 @@ func (w *world) interrupted(n int) {
 		r := rand.New(rand.NewPCG(w.seed, uint64(i)+10)) //nolint:gosec // as above
 		t := &trouble{random: r, slow: i%2 == 1, cuts: random.IntN(4), stalls: random.IntN(2)}
 		w.server.SetFault(t.fault(w.data))
+		longest := 300 // ms, about as long as a pull takes
+		if t.slow {
+			longest = 900
+		}
 		toKill := 1 + random.IntN(3)
 		for try := 0; ; try++ {
 			c := w.process(home)
@@ -103,7 +121,7 @@ func (w *world) interrupted(n int) {
 			check(c.Start())
 			var timer *time.Timer
 			if try < toKill {
-				timer = time.AfterFunc(time.Duration(random.IntN(1500))*time.Millisecond, func() { _ = c.Process.Kill() }) // it may have ended
+				timer = time.AfterFunc(time.Duration(random.IntN(longest))*time.Millisecond, func() { _ = c.Process.Kill() }) // it may have ended
 			}
 			err := c.Wait()
 			runs++
@@ -195,10 +213,15 @@ func (w *world) moved() {
 	}
 	check(os.RemoveAll(home))
 	w.server.SetFault(func(n int, rw http.ResponseWriter, r *http.Request) bool {
-		if len(r.URL.Path) == 65 && n > 2 {
-			hubtest.Serve(rw, r, other)
+		if len(r.URL.Path) != 65 {
+			return false
 		}
-		return len(r.URL.Path) == 65 && n > 2
+		data := w.data
+		if n > 2 {
+			data = other
+		}
+		hubtest.Serve(&slow{ResponseWriter: rw}, r, data)
+		return true
 	})
 	w.server.Commit(repo, "main", map[string][]byte{fileName: w.data})
 	text, err = w.process(home).CombinedOutput()
