@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -49,6 +50,7 @@ func (t *times) quantile(kind string, q float64) time.Duration {
 // The limits of the load test.
 const (
 	worstCall  = 50 * time.Millisecond // 99 of 100 calls that compute nothing
+	worstFirst = 2 * worstCall         // the first calls of all clients, which come in the same instant
 	worstGrown = 1.15                  // memory at the end against after a fifth of the time
 	leastRate  = 500                   // runs accepted a second
 )
@@ -106,12 +108,15 @@ func load(ctx context.Context, o options) error {
 
 // tell prints the times and returns what is too slow or wrong.
 func (t *times) tell() (bad []error) {
-	for _, kind := range []string{"submit", "get", "list", "models", "picture"} {
-		p50, p99 := t.quantile(kind, 0.5), t.quantile(kind, 0.99)
+	for _, kind := range []string{"first", "submit", "get", "list", "models", "picture"} {
+		p50, p99, worst := t.quantile(kind, 0.5), t.quantile(kind, 0.99), worstCall
+		if kind == "first" {
+			worst = worstFirst
+		}
 		fmt.Printf("%-8s %7d calls, median %6.1f ms, p99 %6.1f ms, longest %6.1f ms\n", kind, len(t.by[kind]), ms(p50), ms(p99),
 			ms(t.quantile(kind, 1)))
-		if p99 > worstCall {
-			bad = append(bad, fmt.Errorf("%s: p99 is %.1f ms; it may be %.0f", kind, ms(p99), ms(worstCall)))
+		if p99 > worst {
+			bad = append(bad, fmt.Errorf("%s: p99 is %.1f ms; it may be %.0f", kind, ms(p99), ms(worst)))
 		}
 	}
 	fmt.Println("statuses:", t.statuses)
@@ -129,14 +134,18 @@ func use(ctx, working context.Context, url string, i int, all *times) (fetched i
 		began := time.Now()
 		status, data, h, err := call(ctx, "POST", url+"/v1/runs", map[string]any{"prompt": "a red circle", "seed": 1000*i + n,
 			"num_images": 1 + n%2, "num_inference_steps": 4})
-		all.note("submit", began, status, h, err)
+		kind := "submit"
+		if n == 0 {
+			kind = "first"
+		}
+		all.note(kind, began, status, h, err)
 		var run answered
 		if err != nil || status != 202 || json.Unmarshal(data, &run) != nil {
 			time.Sleep(time.Second)
 			continue
 		}
 		for run.State == "queued" || run.State == "running" {
-			time.Sleep(400 * time.Millisecond)
+			time.Sleep(300*time.Millisecond + rand.N(200*time.Millisecond)) // clients do not keep time with each other
 			began := time.Now()
 			status, data, h, err := call(ctx, "GET", url+"/v1/runs/"+run.ID, nil)
 			all.note("get", began, status, h, err)

@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ func BenchmarkSubmit(b *testing.B) {
 				failed.Add(1)
 				continue
 			}
+			_, _ = io.Copy(io.Discard, res.Body) // else the connection is closed
 			_ = res.Body.Close()
 		}
 	})
