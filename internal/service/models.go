@@ -29,8 +29,8 @@ type entry struct {
 
 	mu    sync.Mutex
 	wake  *sync.Cond
-	pipe  *pipeline.Pipeline // nil: the model is not open
-	items []*order           // to do; nil: close
+	pipes Pipes    // nil: the model is not open
+	items []*order // to do; nil: close
 	users map[*order]bool
 	used  time.Time
 }
@@ -250,7 +250,7 @@ func (e *entry) work() {
 	e.mu.Unlock()
 	if e.batcher != nil {
 		e.batcher.Close()
-		_ = e.pipe.Close() // there is nobody who could do anything about it
+		_ = e.pipes.Close() // there is nobody who could do anything about it
 	}
 }
 
@@ -292,7 +292,7 @@ func (e *entry) openModel(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	pipe, err := e.s.opts.Open(ctx, pipeline.ConfigOf(e.model))
+	pipes, err := OpenEach(ctx, e.s.opts.Open, e.model)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -300,10 +300,10 @@ func (e *entry) openModel(ctx context.Context) error {
 		return err
 	}
 	e.mu.Lock()
-	e.pipe = pipe
+	e.pipes = pipes
 	e.mu.Unlock()
-	e.located = pipe.Located(e.model)
-	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: &e.s.computing}, pipe)
+	e.located = pipes[0].Located(e.model)
+	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: e.s.computing.of}, pipes...)
 	return nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -24,7 +23,7 @@ const DefaultLimit = 1000
 // Options configure a Service. Open is needed; the zero value of every other field works.
 type Options struct {
 	// Open opens a model.
-	Open func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error)
+	Open Open
 	// Devices lists what can be computed on; nil: it cannot be told.
 	Devices func(ctx context.Context) ([]backend.Device, error)
 	// Check finds what is wrong with a run beyond its own Validate; nil: nothing.
@@ -48,8 +47,7 @@ type Service struct {
 	ctx    context.Context // ends when everything is to be given up
 	active sync.WaitGroup  // goroutines of orders and models
 
-	// computing is held by the model that computes, so that several do not slow each other.
-	computing sync.Mutex
+	computing turns
 	// aside is full while something is computed that needs no model.
 	aside chan struct{}
 

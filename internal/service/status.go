@@ -17,7 +17,7 @@ type ModelInfo struct {
 	Model      string                  `json:"model"`
 	Loaded     bool                    `json:"loaded"`
 	Kind       backend.Kind            `json:"kind,omitempty"`
-	Device     string                  `json:"device,omitempty"`
+	Device     string                  `json:"device,omitempty"` // several: with commas between
 	Precision  backend.Precision       `json:"precision,omitempty"`
 	Reason     string                  `json:"precision_reason,omitempty"`
 	Bytes      int64                   `json:"parameter_bytes"`
@@ -30,30 +30,28 @@ type ModelInfo struct {
 }
 
 // open is the model; nil: it is not open.
-func (e *entry) open() *pipeline.Pipeline {
+func (e *entry) open() Pipes {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.pipe
+	return e.pipes
 }
 
 // info describes the model; it does not wait for its loading.
 func (e *entry) info() ModelInfo {
 	n, _ := e.use()
 	info := ModelInfo{Name: e.name, Model: pipeline.ModelName(e.model.Model), Requests: n}
-	pipe := e.open()
-	if pipe == nil {
+	pipes := e.open()
+	if pipes == nil {
 		return info
 	}
-	m := pipe.Info()
+	m := pipes[0].Info()
 	info.Loaded, info.Kind, info.Precision, info.Reason, info.Components = true, m.Kind, m.Precision, m.PrecisionReason, m.Components
 	for _, c := range m.Components {
 		if c.Loaded {
-			info.Bytes += c.ParameterBytes
-		}
-		if c.Name == "unet" {
-			info.Device = c.Device
+			info.Bytes += c.ParameterBytes * int64(len(pipes))
 		}
 	}
+	info.Device = pipes.Devices()
 	return info
 }
 
@@ -129,8 +127,8 @@ func (s *Service) Memory(ctx context.Context) (MemoryInfo, error) {
 	s.mu.Unlock()
 	for _, e := range models {
 		m := e.info()
-		if pipe := e.open(); pipe != nil {
-			m.Memory = pipe.MemoryStats()
+		for _, pipe := range e.open() {
+			m.Memory = append(m.Memory, pipe.MemoryStats()...)
 		}
 		info.Models = append(info.Models, m)
 	}

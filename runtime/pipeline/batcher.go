@@ -25,8 +25,9 @@ type BatcherOptions struct {
 	// Memory measures what is in use and how much may be; nil: nothing is measured, and batches are not sized by it.
 	Memory func() MemoryUsage
 	Paused bool // nothing is computed until Resume
-	// Exclusive, where set, is held while a batch is computed, so that several Batchers, of several models, take turns.
-	Exclusive sync.Locker
+	// Exclusive, where set, returns what is held while a batch is computed on a device, so that several Batchers, of several models, take
+	// turns.
+	Exclusive func(device string) sync.Locker
 }
 
 // Batcher makes the pictures of any number of requests, in batches across requests, on one or more open pipelines. Pictures do not depend
@@ -165,7 +166,8 @@ func (r *runner) Budget(ctx context.Context, task queue.Task[Picture]) queue.Bud
 
 // Run implements queue.Runner.
 func (r *runner) Run(ctx context.Context, b *queue.Batch[Picture, Image]) error {
-	if l := r.opts.Exclusive; l != nil {
+	if r.opts.Exclusive != nil {
+		l := r.opts.Exclusive(models.DeviceOf(r.p.models.Base.Info))
 		l.Lock()
 		defer l.Unlock()
 		if ctx.Err() != nil {

@@ -2,11 +2,14 @@ package pipeline
 
 import (
 	"cmp"
+	"fmt"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
+	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -39,7 +42,7 @@ type Config struct {
 	// has one library: another one is refused later. With WithBackend none is loaded.
 	Library string
 
-	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0"
+	Device     string // "" or "auto": the best one; "cpu", "vulkan:0", "cuda:0". For several, see Batcher
 	TextDevice string // "": as Device
 	VAEDevice  string // "": as Device
 
@@ -127,6 +130,10 @@ func (cfg Config) model() request.Model {
 
 // check validates the values. Errors are request.Errors, with the paths of a run file.
 func (cfg Config) check() error {
+	if strings.Contains(cfg.Device, ",") {
+		return request.Errors{{Path: "model.device", Message: fmt.Sprintf("is %q; a pipeline computes on one device. Open one for each, "+
+			"and share the pictures with a Batcher. The commands generate, serve and worker do so", words.Clip(cfg.Device))}}
+	}
 	return request.Run{Model: cfg.model(), Jobs: []request.Request{{Prompt: request.NoPrompt}}}.Validate()
 }
 

@@ -253,7 +253,12 @@ func TestValidateModel(t *testing.T) {
 	}
 	assert.ErrorContains(t, Model{Model: "x", Device: "cuda 0"}.Validate(), `device: "cuda 0" is no device`)
 	assert.ErrorContains(t, Model{Model: "x", UNetType: "q9"}.Validate(), `unet_type: "q9" is unknown`)
-	for _, d := range []string{"auto", "cpu", "vulkan:0", "cuda:12"} {
+	for list, why := range map[string]string{"cuda:0,vulkan:0": "of one kind", "cuda:0,cuda:0": "names cuda:0 twice",
+		"auto,auto": "name each device", "cuda:0,": "is no device", ",cuda:0": "is no device", "cuda:0, cuda:1": "is no device"} {
+		assert.ErrorContains(t, Model{Model: "x", Device: list}.Validate(), why, list)
+	}
+	assert.ErrorContains(t, Model{Model: "x", TextDevice: "cuda:0,cuda:1"}.Validate(), "is no device", "one of them computes texts")
+	for _, d := range []string{"auto", "cpu", "vulkan:0", "cuda:12", "cuda:0,cuda:1", "vulkan:0,vulkan:1,vulkan:2"} {
 		assert.NoError(t, Model{Model: "x", Device: d}.Validate())
 	}
 }

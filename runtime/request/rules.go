@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -56,7 +57,7 @@ func limitOf(path string) (l limit, limited bool) {
 
 // forms are what else texts have to be, by the name that keys.json has for them.
 var forms = map[string]func(c checker, key, s string){"text": checker.text, "name": checker.name, "path": checker.path,
-	"device": checker.device, "amount": checker.amount}
+	"device": checker.device, "devices": checker.devices, "amount": checker.amount}
 
 // checker adds errors for one struct; at turns a key into its path.
 type checker struct {
@@ -243,6 +244,29 @@ var deviceName = regexp.MustCompile(`^(auto|[a-z]{2,16}(:[0-9]{1,3})?)$`)
 func (c checker) device(key, s string) {
 	if s != "" && !deviceName.MatchString(s) {
 		c.fail(key, "%s is no device; expected auto, cpu, vulkan:0, cuda:0, ... (see `daguerre devices`)", clip(s))
+	}
+}
+
+// devices checks a list of devices that share the pictures.
+func (c checker) devices(key, s string) {
+	list := strings.Split(s, ",")
+	for i, name := range list {
+		kind, _, _ := strings.Cut(name, ":")
+		first, _, _ := strings.Cut(list[0], ":")
+		switch {
+		case s != "" && !deviceName.MatchString(name):
+			c.device(key, cmp.Or(name, " "))
+			return
+		case len(list) > 1 && kind == "auto":
+			c.fail(key, "is %s; auto chooses one device, so name each device of a list", clip(s))
+			return
+		case kind != first:
+			c.fail(key, "is %s; devices that share pictures must be of one kind, because other kinds round differently", clip(s))
+			return
+		case slices.Contains(list[:i], name):
+			c.fail(key, "is %s, which names %s twice", clip(s), name)
+			return
+		}
 	}
 }
 

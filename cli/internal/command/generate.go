@@ -205,7 +205,7 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	}
 	g.close() // so that the last batch has been learned from
 	done := g.done()
-	if err := s.pipe.Close(); err != nil {
+	if err := s.pipes.Close(); err != nil {
 		return err
 	}
 	if err := s.endJournal(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/listen"
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/internal/queue"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // processMemory measures this process for the batch manager. There is no limit in it: budgets are a plan's business.
@@ -148,7 +149,11 @@ func (m *metricsServer) write(ctx context.Context, w io.Writer) {
 	out.distinct("batch_size_chosen")
 	out.distinct("batch_seconds_per_image")
 	m.memories(ctx, out)
-	hits, misses := m.g.pipe.TextCacheStats()
+	var hits, misses int64
+	for _, pipe := range m.g.pipes {
+		h, s := pipe.TextCacheStats()
+		hits, misses = hits+h, misses+s
+	}
 	out.add("text_cache_requests_total", float64(hits), "result", "hit")
 	out.add("text_cache_requests_total", float64(misses), "result", "miss")
 	out.write(w)
@@ -170,7 +175,11 @@ func (m *metricsServer) memories(ctx context.Context, out samples) {
 		out.add("device_memory_bytes", float64(d.TotalBytes), "device", d.ID, "state", "total")
 		out.add("device_memory_bytes", float64(d.FreeBytes), "device", d.ID, "state", "free")
 	}
-	for i, stats := range m.g.pipe.MemoryStats() { // the base, then the refiner and what else is open
+	var models []backend.MemoryStats // of each device: the base, then the refiner and what else is open
+	for _, pipe := range m.g.pipes {
+		models = append(models, pipe.MemoryStats()...)
+	}
+	for i, stats := range models {
 		add := func(component string, now, peak int64) {
 			out.add("native_bytes", float64(now), "model", strconv.Itoa(i), "component", component)
 			out.add("native_peak_bytes", float64(peak), "model", strconv.Itoa(i), "component", component)

@@ -61,7 +61,7 @@ func (s *session) begin() (*generation, error) {
 	g.previews.report, g.previews.files.Overwrite, g.previews.paths = s.report, s.overwrite, map[[2]int]string{}
 	retry := func(err error) bool { return errors.Is(err, backend.ErrOutOfMemory) } // others may give memory back
 	g.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: math.MaxInt32, MaxBatch: s.run.Model.Memory.MaxBatch,
-		Retry: queue.Retry{Attempts: 2, Delay: time.Second, Retryable: retry}, OnEvent: g.event, Memory: processMemory, Paused: true}, s.pipe)
+		Retry: queue.Retry{Attempts: 2, Delay: time.Second, Retryable: retry}, OnEvent: g.event, Memory: processMemory, Paused: true}, s.pipes...)
 	if s.generateOptions.metrics != "" {
 		var err error
 		if g.metrics, err = serveMetrics(g); err != nil {
@@ -163,8 +163,11 @@ func (g *generation) hear(e service.Event) {
 }
 
 // ownSeconds is the time of a picture that is finished now: its share of what its batch has in common, which is all until the batch's first
-// picture, and what it took alone after that. The lock is held.
+// picture, and what it took alone after that. 0: several devices compute, and nobody says which one made it. The lock is held.
 func (g *generation) ownSeconds() float64 {
+	if len(g.pipes) > 1 {
+		return 0
+	}
 	now := g.env.Now()
 	if g.pictureAt.IsZero() {
 		g.shared, g.pictureAt = now.Sub(g.batchAt).Seconds()/float64(max(g.running.Size, 1)), now

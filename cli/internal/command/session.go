@@ -35,7 +35,7 @@ type session struct {
 	journal *output.Journal // nil: none is kept
 	inputs  map[string]bool // files that the jobs take
 	resumed int             // pictures that an earlier run has made
-	pipe    *pipeline.Pipeline
+	pipes   service.Pipes
 	texts   *pictureTexts
 
 	gcPercent int // of before, to be restored; 0: it was not changed
@@ -62,20 +62,22 @@ func (s *session) open(ctx context.Context) error {
 	if bytes := fileBytes(m.Model); bytes >= largeFile {
 		s.report.Report(progress.Step{Stage: progress.StageLoad, Part: filepath.Base(m.Model), Total: bytes})
 	}
-	pipe, err := s.env.Open(ctx, pipeline.ConfigOf(m), pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
+	pipes, err := service.OpenEach(ctx, func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+		return s.env.Open(ctx, cfg, pipeline.WithLogger(log), pipeline.WithJobs(kinds(s.run.Jobs)...))
+	}, m)
 	if err != nil {
 		return explain(s.inWords(-1, blameInput(err)), m)
 	}
-	s.pipe = pipe
-	info := pipe.Info()
+	s.pipes = pipes
+	info := pipes[0].Info()
 	event := progress.Model{Model: service.ModelName(m), Kind: string(info.Kind), Precision: string(info.Precision),
 		PrecisionReason: info.PrecisionReason, Seconds: s.env.Now().Sub(began).Seconds()}
 	for _, c := range info.Components {
 		if c.Opened {
-			event.ParameterBytes += c.ParameterBytes
+			event.ParameterBytes += c.ParameterBytes * int64(len(pipes))
 		}
 		if c.Name == "unet" {
-			event.Device = c.Device
+			event.Device = pipes.Devices()
 			event.WeightType, event.WeightReason = weightType(s.run, c)
 		}
 	}
@@ -84,10 +86,14 @@ func (s *session) open(ctx context.Context) error {
 		s.report.Report(progress.Note{Message: text})
 	}
 	if needHashes(s.run.Jobs) {
-		s.texts.begin(m, pipe.ModelFiles())
+		s.texts.begin(m, pipes[0].ModelFiles())
 	}
 	if s.profile {
-		return pipe.SetProfile(true)
+		for _, pipe := range pipes {
+			if err := pipe.SetProfile(true); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -213,7 +219,7 @@ func (s *session) checkJobs(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		files, err := s.pipe.Inputs(job)
+		files, err := s.pipes[0].Inputs(job)
 		if err != nil {
 			return s.jobError(i, err)
 		}
@@ -243,21 +249,23 @@ func explain(err error, m request.Model) error {
 
 // reportProfile tells where the time of all jobs went.
 func (s *session) reportProfile() error {
-	entries, err := s.pipe.Profile()
-	if err != nil {
-		return err
-	}
 	var p progress.Profile
-	for _, e := range entries {
-		p.Operations = append(p.Operations, progress.Operation(e))
+	for _, pipe := range s.pipes {
+		entries, err := pipe.Profile()
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			p.Operations = append(p.Operations, progress.Operation(e))
+		}
 	}
 	s.report.Report(p)
 	return nil
 }
 
-// close closes the pipeline, whose own Close may be called twice.
+// close closes the pipelines, whose own Close may be called twice.
 func (s *session) close() {
-	_ = s.pipe.Close()
+	_ = s.pipes.Close()
 	if s.gcPercent != 0 {
 		debug.SetGCPercent(s.gcPercent)
 	}

@@ -147,7 +147,8 @@ type Image struct {
 	Bytes   int     `json:"bytes"`
 	Seconds float64 `json:"seconds"` // since the job began
 
-	PictureSeconds float64 `json:"picture_seconds"` // of this picture alone; a batch's common time counts in equal parts
+	// PictureSeconds are this picture's alone: a batch's common time counts in equal parts. It is 0 where several devices compute.
+	PictureSeconds float64 `json:"picture_seconds"`
 }
 
 // Latents tells that a job's latents are complete on disk.
