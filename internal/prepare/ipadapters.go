@@ -54,6 +54,7 @@ func (t *Target) ipAdapters(r request.Request, errs *request.Errors) []IPAdapter
 		a := IPAdapter{IPAdapter: said, Path: said.Model}
 		if !t.Fileless {
 			t.findIP(&a, at, errs)
+			r.IPAdapters[i].ImageEncoder = a.ImageEncoder // for the manifest, where it was found
 		}
 		if len(*errs) == before {
 			t.checkShown(&a, at, errs)
@@ -94,8 +95,20 @@ func (t *Target) findIP(a *IPAdapter, at func(string) string, errs *request.Erro
 	}
 	encoder := cmp.Or(a.ImageEncoder, t.ImageEncoder)
 	if encoder == "" {
-		errs.Add(at("image_encoder"), "is missing; pictures need CLIP's image encoder: name its file here, or as image_encoder in [model]")
-		return
+		fits := t.encodersOf(a.Dims)
+		switch len(fits) {
+		case 0:
+			errs.Add(at("image_encoder"), "is missing; pictures need CLIP's image encoder%s: name its file here, or as image_encoder in [model], "+
+				"or put it into a folder of ip_adapter_directories", trainedWith(a.Dims.EmbedDim, a.Dims.Plus()))
+			return
+		case 1:
+			encoder = fits[0]
+			a.ImageEncoder = encoder
+		default:
+			errs.Add(at("image_encoder"), "is missing, and %d files of ip_adapter_directories fit: name one of %s", len(fits),
+				strings.Join(fits, ", "))
+			return
+		}
 	}
 	if a.Encoder, err = models.FindNet("image_encoder", encoder, t.IPAdapters); err == nil {
 		a.EncoderID, err = identity.Of(a.Encoder)
@@ -111,6 +124,24 @@ func (t *Target) findIP(a *IPAdapter, at func(string) string, errs *request.Erro
 	if wrong := encoderUnfit(a.Dims, report.Dims.ImageEncoder); wrong != "" {
 		errs.AddFile(at("image_encoder"), "%s: %s", a.Encoder, wrong)
 	}
+}
+
+// encodersOf lists the image encoders in the folders of adapters that fit an adapter. They are told by their dimensions.
+func (t *Target) encodersOf(d modelfile.IPAdapterDims) (fits []string) {
+	if t.IPAdapters == nil {
+		return nil
+	}
+	files, _ := t.IPAdapters.List() // a folder that is missing holds none
+	for _, f := range files {
+		path, err := models.FindNet("image_encoder", f.Path, t.IPAdapters)
+		if err != nil {
+			continue // it is something else
+		}
+		if report, err := modelfile.Inspect(path); err == nil && encoderUnfit(d, report.Dims.ImageEncoder) == "" {
+			fits = append(fits, f.Path)
+		}
+	}
+	return fits
 }
 
 // unfit says why an adapter does not go with the model's UNet; "" where it does.

@@ -3,7 +3,9 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/modeltest"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -82,4 +85,36 @@ func TestIPAdapterNames(t *testing.T) {
 			assert.Equal(t, want, allLatents(generate(t, p, r)), path)
 		}
 	}
+}
+
+// TestIPAdapterFindsItsEncoder: where no image encoder is named, the one that fits is taken from the folders of adapters.
+func TestIPAdapterFindsItsEncoder(t *testing.T) {
+	files, dir := ipFiles(t), t.TempDir()
+	put := func(name, file string) {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".safetensors"), data, 0o600))
+	}
+	wide := modelfile.Preset(string(synth.KindNanoImage))
+	wide.ImageEncoder.Width, wide.ImageEncoder.ProjectionDim = 128, 96
+	require.NoError(t, synth.Write(t.Context(), filepath.Join(dir, "a wide one.safetensors"),
+		synth.Options{Kind: synth.KindNanoImage, Dims: &wide}))
+	put("adapter", files["ip-adapter"])
+	p := openOn(t, Config{Precision: backend.PrecisionExact, IPAdapterDirectories: []string{dir}})
+
+	r := threeSteps(t, "ip_base")
+	want := allLatents(generate(t, p, r))
+	r.IPAdapters[0].Model, r.IPAdapters[0].ImageEncoder = "adapter", ""
+	_, err := p.Generate(t.Context(), r)
+	require.ErrorContains(t, err, "image_encoder: is missing; pictures need CLIP's image encoder")
+	put("the one that fits", files["image-encoder"])
+	got := generate(t, p, r)
+	assert.Equal(t, want, allLatents(got))
+	m, err := json.Marshal(got.Manifest(got.Images[0]))
+	require.NoError(t, err)
+	assert.Contains(t, string(m), `"image_encoder":"the one that fits`)
+	assert.Empty(t, r.IPAdapters[0].ImageEncoder, "the caller's request stays as it is")
+	put("another", files["image-encoder"])
+	_, err = p.Generate(t.Context(), r)
+	require.ErrorContains(t, err, "image_encoder: is missing, and 2 files of ip_adapter_directories fit: name one of")
 }

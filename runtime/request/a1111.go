@@ -248,14 +248,18 @@ func (f foreign) scripts(scripts map[string]any, at string) {
 		case !isList:
 			f.errs.Add(path, "has no args; expected a list of units")
 		default:
-			f.put(f.in, "controlnet", moved{f.units(args, path+".args"), path + ".args"})
+			nets, adapters := f.units(args, path+".args")
+			f.put(f.in, "controlnet", moved{nets, path + ".args"})
+			if len(adapters) > 0 {
+				f.put(f.in, "ip_adapter", moved{adapters, path + ".args"})
+			}
 		}
 	}
 }
 
-// units turns the units of A1111's ControlNet script into entries of [[controlnet]].
-func (d *decoder) units(args []any, at string) []any {
-	nets := []any{}
+// units turns the units of A1111's ControlNet script into entries of [[controlnet]], and of [[ip_adapter]].
+func (d *decoder) units(args []any, at string) (nets, adapters []any) {
+	nets = []any{}
 	for i, arg := range args {
 		path := fmt.Sprintf("%s[%d]", at, i)
 		unit, ok := arg.(map[string]any)
@@ -271,9 +275,39 @@ func (d *decoder) units(args []any, at string) []any {
 			f.in[key] = moved{value, join(path, key)}
 		}
 		f.unitValues()
-		nets = append(nets, moved{f.in, path})
+		if f.showsPicture() {
+			f.pictureValue("effectiveregionmask")
+			if module := textOf(f.get("module")); strings.Contains(strings.ToLower(module), "face") {
+				d.errs.Add(f.moved("module").path, "is %s, which finds faces; that is not offered: make embeddings of them, and give them as faces of an "+
+					"[[ip_adapter]]", clip(module))
+			}
+			adapters = append(adapters, moved{f.in, path})
+		} else {
+			nets = append(nets, moved{f.in, path})
+		}
 	}
-	return nets
+	return nets, adapters
+}
+
+// showsPicture reports whether a unit is an IP-Adapter's, which its module's name tells, or its model's.
+func (f foreign) showsPicture() bool {
+	name := strings.ToLower(textOf(f.get("module")))
+	if name == "" || name == "none" {
+		name = strings.ToLower(textOf(f.get("model")))
+	}
+	return strings.HasPrefix(strings.ReplaceAll(name, "_", "-"), "ip-adapter")
+}
+
+// pictureValue reads a picture of a unit.
+func (f foreign) pictureValue(name string) {
+	if !f.has(name) {
+		return
+	}
+	value, err := pictureValue(f.get(name))
+	if err != nil {
+		f.errs.Add(f.moved(name).path, "%v", err)
+	}
+	f.in[f.keys[name]] = moved{value, f.moved(name).path}
 }
 
 // unitValues turns A1111's words and numbers for the values of a unit into this package's.
@@ -300,13 +334,7 @@ func (f foreign) unitValues() {
 	if s, isText := f.get("model").(string); isText { // "name [hash]"
 		set("model", strings.TrimSpace(strings.SplitN(s, " [", 2)[0]))
 	}
-	if f.has("image") {
-		value, err := pictureValue(f.get("image"))
-		if err != nil {
-			f.errs.Add(f.moved("image").path, "%v", err)
-		}
-		set("image", value)
-	}
+	f.pictureValue("image")
 	for _, t := range []struct{ name, option string }{{"thresholda", "low_threshold"}, {"thresholdb", "high_threshold"}} {
 		if x, isNumber := number(f.get(t.name)); isNumber && x >= 0 && f.get("module") == "canny" { // -1: the module's own
 			f.put(f.in, "preprocessor_options."+t.option, f.moved(t.name))

@@ -70,8 +70,8 @@ func TestWhatIsNotOfferedIsNamed(t *testing.T) {
 		switch name.Table {
 		case "":
 			table[name.Name] = "something else"
-		case "controlnet":
-			table["controlnet"] = []any{entry}
+		case "controlnet", "ip_adapter":
+			table[name.Table] = []any{entry}
 		}
 		data, err := json.Marshal(table)
 		require.NoError(t, err)

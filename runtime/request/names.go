@@ -14,7 +14,7 @@ import (
 
 // Name is what another program calls a key.
 type Name struct {
-	Table string // as Key.Table: "" for a job, "model", "lora", "controlnet"
+	Table string // as Key.Table: "" for a job, "model", "lora", "controlnet", "ip_adapter"
 	Name  string // its name there, in snake_case
 	From  string // "diffusers", "A1111" (AUTOMATIC1111's web API: /sdapi/v1/txt2img and img2img) or "ComfyUI"
 	Key   string // the key of the same table; "model.x" for one of [model]; "x.y" for one within a table; "" where it is left out
@@ -40,6 +40,7 @@ var tableNames = map[reflect.Type]map[string]Name{
 	reflect.TypeFor[Model]():        namesOf("model"),
 	reflect.TypeFor[lora.Adapter](): namesOf("lora"),
 	reflect.TypeFor[ControlNet]():   namesOf("controlnet"),
+	reflect.TypeFor[IPAdapter]():    namesOf("ip_adapter"),
 }
 
 func namesOf(table string) map[string]Name {

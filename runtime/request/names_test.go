@@ -121,6 +121,17 @@ var equalRequests = [][]string{
 		`{"prompt":"x","zero_init_steps":2,"guidance":{"method":"cfg_zero_star"}}`,
 	},
 	{
+		`{"ip_adapter":[{"model":"ip-adapter_sdxl","images":"i.png","weight":0.6,"start":0.1,"end":0.8,"masks":"r.png"},
+		  {"model":"ip-adapter-plus_sdxl_vit-h","images":"j.png"}],"controlnet":[{"model":"c","image":"p.png"}]}`,
+		`{"alwayson_scripts":{"controlnet":{"args":[
+		  {"module":"ip-adapter_clip_g","model":"ip-adapter_sdxl [11e10ad5]","image":"i.png","weight":0.6,"guidance_start":0.1,"guidance_end":0.8,
+		   "effective_region_mask":"r.png","control_mode":"Balanced","resize_mode":"Crop and Resize","processor_res":512,"threshold_a":0.5,
+		   "threshold_b":0.5,"pixel_perfect":true,"hr_option":"Both"},
+		  {"model":"c","image":"p.png"},
+		  {"module":"None","model":"ip-adapter-plus_sdxl_vit-h","input_image":"j.png","control_mode":0,"resize_mode":1},
+		  {"enabled":false,"module":"ip-adapter-auto"}]}}}`,
+	},
+	{
 		`{"prompt":"x","seamless":"both"}`,
 		`{"prompt":"x","tiling":true}`,
 	},
@@ -181,6 +192,8 @@ func TestEveryName(t *testing.T) {
 			value = `"latent"`
 		case "hr_scale":
 			value = "2"
+		case "input_image", "effective_region_mask":
+			value = `"p.png"`
 		}
 		for _, c := range Casings {
 			text := fmt.Sprintf(`{"%s":%s}`, c.Key(n.Name), value)
@@ -196,7 +209,7 @@ func TestEveryName(t *testing.T) {
 				text = fmt.Sprintf(`{"%s":%s,"mask_image":"m"}`, c.Key(n.Name), value)
 			}
 			switch n.Table {
-			case "lora", "controlnet":
+			case "lora", "controlnet", "ip_adapter":
 				text = fmt.Sprintf(`{"%s":[%s]}`, n.Table, text)
 			case "model":
 				text = fmt.Sprintf(`{"model":%s}`, text)
@@ -234,6 +247,10 @@ func TestErrorsAreSpelledAsWritten(t *testing.T) {
 		`{"restore_faces":true}`:                  {"restore_faces: is true; this is not offered"},
 		`{"subseed_strength":0.5,
 		  "script_name":"x/y plot"}`: {"script_name: is the string", "subseed_strength: is 0.5"},
+		`{"alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter_face_id_plus","model":"ip-adapter-faceid-plusv2_sdxl","image":"i"},
+		  {"module":"ip-adapter-auto","model":"a","image":"i","control_mode":1}]}}}`: {
+			"alwayson_scripts.controlnet.args[0].module: is \"ip-adapter_face_id_plus\", which finds faces",
+			"alwayson_scripts.controlnet.args[1].control_mode: is the string \"prompt\"; this is not offered: an IP-Adapter has no control modes"},
 		`{"alwayson_scripts":{"ADetailer":{"args":[1]},
 		  "controlnet":{"args":3}}}`: {"alwayson_scripts.ADetailer: is not offered",
 			"alwayson_scripts.controlnet: has no args"},

@@ -206,6 +206,10 @@ func TestRefused(t *testing.T) {
 		{"txt2img", `{"prompt":"x","alwayson_scripts":{"ADetailer":{"args":[true,{}]}}}`, 422, "alwayson_scripts.ADetailer", "not offered"},
 		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"model":"none there","image":"` + picture + `"}]}}}`, 422,
 			"alwayson_scripts.controlnet.args[0].model", "no controlnet"},
+		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter-auto","model":"ip-adapter_none","image":"` +
+			picture + `"}]}}}`, 422, "alwayson_scripts.controlnet.args[0].model", "no ip_adapter"},
+		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter_face_id","model":"ip-adapter-faceid_sdxl"}]}}}`,
+			422, "alwayson_scripts.controlnet.args[0].module", "finds faces"},
 		{"img2img", `{"prompt":"x"}`, 422, "init_images", "is missing"},
 		{"img2img", `{"prompt":"x","init_images":["/etc/passwd"]}`, 422, "init_images", "no upload"},
 		{"img2img", `{"prompt":"x","init_images":["http://127.0.0.1/x.png"]}`, 422, "init_images", "no upload"},
@@ -275,15 +279,20 @@ func TestLists(t *testing.T) {
 	d := []string{dir}
 	styles := filepath.Join(dir, "styles.csv")
 	require.NoError(t, os.WriteFile(styles, []byte("name,prompt,negative_prompt\nink,\"ink, {prompt}\",photo\n"), 0o600))
-	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()},
-		Catalog: catalog.Options{Styles: []string{styles}, LoRAs: d, Nets: d, VAEs: d, Upscalers: d, Embeddings: d}})
+	shown := filepath.Join(dir, "shown")
+	require.NoError(t, os.Mkdir(shown, 0o700))
+	for _, name := range []string{"ip-adapter_sdxl", "IP_Adapter-plus", "encoder"} {
+		require.NoError(t, os.WriteFile(filepath.Join(shown, name+".safetensors"), nil, 0o600))
+	}
+	s := servetest.Start(t, servetest.Options{Faces: []face.Face{Face()}, Catalog: catalog.Options{Styles: []string{styles}, LoRAs: d, Nets: d,
+		VAEs: d, Upscalers: d, Embeddings: d, IPAdapters: []string{shown}}})
 	for path, wants := range map[string][]string{
 		root + "sd-models": {`"title":"nano"`, `"model_name":"nano"`}, root + "loras": {`"name":"one"`}, root + "sd-vae": {`"model_name":"one"`},
 		root + "upscalers": {`"Lanczos"`, `"name":"one"`}, root + "embeddings": {`"loaded":{"one"`},
 		root + "samplers":   {`"DPM++ 2M"`, `"Euler a"`},
 		root + "schedulers": {`"label":"Karras"`}, root + "latent-upscale-modes": {`"Latent"`}, root + "hypernetworks": {`[]`},
 		root + "prompt-styles": {`[{"name":"ink","negative_prompt":"photo","prompt":"ink, {prompt}"}]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
-		control + "model_list": {`"one"`}, control + "module_list": {`"canny"`, `"none"`}, control + "version": {`"version":2`},
+		control + "model_list": {`"one"`, `"IP_Adapter-plus","ip-adapter_sdxl"]`}, control + "module_list": {`"canny"`, `"none"`, `"ip-adapter-auto"`}, control + "version": {`"version":2`},
 		root + "progress": {`"progress":0`, `"job_count":0`},
 	} {
 		status, out, _ := call(t, s, http.MethodGet, path, "")

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/catalog"
@@ -23,7 +25,16 @@ func moduleOf(name string) string {
 
 func (f *server) nets(*http.Request, *told) (any, error) {
 	names, err := f.s.Files(catalog.Net)
-	return map[string][]string{"model_list": names}, err
+	if err != nil {
+		return nil, err
+	}
+	adapters, err := f.s.Files(catalog.IPAdapter)
+	return map[string][]string{"model_list": append(names, slices.DeleteFunc(adapters, notAdapter)...)}, err
+}
+
+// notAdapter reports whether a unit could not tell by a file's name that it is an IP-Adapter's: it is an image encoder's, for example.
+func notAdapter(name string) bool {
+	return !strings.HasPrefix(strings.ReplaceAll(strings.ToLower(path.Base(name)), "_", "-"), "ip-adapter")
 }
 
 func (f *server) modules(*http.Request, *told) (any, error) {
@@ -36,8 +47,13 @@ func (f *server) modules(*http.Request, *told) (any, error) {
 		}
 		detail[p.Name] = map[string]any{"model_free": p.Name == "none", "sliders": sliders}
 	}
+	names = append(names, showing)
+	detail[showing] = map[string]any{"model_free": false, "sliders": []map[string]any{}}
 	return map[string]any{"module_list": names, "module_detail": detail}, nil
 }
+
+// showing is the module of units that are IP-Adapters. The image encoder is the one that fits the adapter.
+const showing = "ip-adapter-auto"
 
 // maxDetected is how many pictures detect takes at once.
 const maxDetected = 32
