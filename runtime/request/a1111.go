@@ -278,8 +278,8 @@ func (d *decoder) units(args []any, at string) (nets, adapters []any) {
 		if f.showsPicture() {
 			f.pictureValue("effectiveregionmask")
 			if module := textOf(f.get("module")); strings.Contains(strings.ToLower(module), "face") {
-				d.errs.Add(f.moved("module").path, "is %s, which finds faces; that is not offered: make embeddings of them, and give them as faces of an "+
-					"[[ip_adapter]]", clip(module))
+				d.errs.Add(f.moved("module").path, "is %s, which finds faces; that is not offered: make embeddings of them, and give them as faces of "+
+					"an [[ip_adapter]]", clip(module))
 			}
 			adapters = append(adapters, moved{f.in, path})
 		} else {

@@ -208,7 +208,7 @@ func TestRefused(t *testing.T) {
 			"alwayson_scripts.controlnet.args[0].model", "no controlnet"},
 		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter-auto","model":"ip-adapter_none","image":"` +
 			picture + `"}]}}}`, 422, "alwayson_scripts.controlnet.args[0].model", "no ip_adapter"},
-		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter_face_id","model":"ip-adapter-faceid_sdxl"}]}}}`,
+		{"txt2img", `{"prompt":"x","alwayson_scripts":{"controlnet":{"args":[{"module":"ip-adapter_face_id","model":"ip-adapter-faceid"}]}}}`,
 			422, "alwayson_scripts.controlnet.args[0].module", "finds faces"},
 		{"img2img", `{"prompt":"x"}`, 422, "init_images", "is missing"},
 		{"img2img", `{"prompt":"x","init_images":["/etc/passwd"]}`, 422, "init_images", "no upload"},
@@ -292,7 +292,8 @@ func TestLists(t *testing.T) {
 		root + "samplers":   {`"DPM++ 2M"`, `"Euler a"`},
 		root + "schedulers": {`"label":"Karras"`}, root + "latent-upscale-modes": {`"Latent"`}, root + "hypernetworks": {`[]`},
 		root + "prompt-styles": {`[{"name":"ink","negative_prompt":"photo","prompt":"ink, {prompt}"}]`}, root + "scripts": {`"controlnet"`}, root + "cmd-flags": {`"api":true`}, root + "memory": {`"ram"`},
-		control + "model_list": {`"one"`, `"IP_Adapter-plus","ip-adapter_sdxl"]`}, control + "module_list": {`"canny"`, `"none"`, `"ip-adapter-auto"`}, control + "version": {`"version":2`},
+		control + "model_list":  {`"one"`, `"IP_Adapter-plus","ip-adapter_sdxl"]`},
+		control + "module_list": {`"canny"`, `"none"`, `"ip-adapter-auto"`}, control + "version": {`"version":2`},
 		root + "progress": {`"progress":0`, `"job_count":0`},
 	} {
 		status, out, _ := call(t, s, http.MethodGet, path, "")
