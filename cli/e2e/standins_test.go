@@ -32,6 +32,9 @@ func newStandIns(t *testing.T) standIns {
 	copyFile(t, nano("nano-lora-outline.safetensors"), at("loras/ink-wash.safetensors"), 0o644)
 	copyFile(t, nano("nano-lora-stripes.safetensors"), at("loras/detail.safetensors"), 0o644)
 	require.NoError(t, synth.Write(t.Context(), at("RealESRGAN_x4plus.pth"), synth.Options{Kind: synth.KindESRGAN, Dims: tinyESRGAN}))
+	for name, kind := range map[string]synth.Kind{"ip-adapter-plus_sdxl_vit-h": "nano-ip-adapter-plus", "image_encoder": synth.KindNanoImage} {
+		require.NoError(t, synth.Write(t.Context(), at(name+".safetensors"), synth.Options{Kind: kind}))
+	}
 	picture := func(prompt, name string) {
 		r := run(t, "demo", prompt, "-o", at(name), "--quiet")
 		require.Equal(t, 0, r.code, r.stderr)
