@@ -258,6 +258,7 @@ func TestReport(t *testing.T) {
 	require.NoError(t, r.markdown(&out))
 	assert.Contains(t, out.String(), "| stock f16 | 20.00 | 16.00 to 60.00 | 6.00 |")
 	assert.Contains(t, out.String(), "| Daguerre auto (bf16) | 10.00 (2.00x) | 8.00 to 30.00 | 3.00 (2.00x) |")
+	assert.Contains(t, out.String(), "| 8.00 | 414.00 |", "VAE decoding, and a picture of 20 steps")
 	assert.Contains(t, out.String(), "| 98 % |")
 	assert.Contains(t, out.String(), "| Daguerre auto (bf16) | 48.1 | 1 | 46.1 |")
 	assert.Contains(t, out.String(), "load average 0.10 before, 2.00 after")

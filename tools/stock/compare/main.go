@@ -74,12 +74,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.stock, "stock", "build/stock/stock", "the stock engine's `program`")
 	f.StringVar(&o.daguerre, "daguerre", "bin/daguerre", "Daguerre's `program`")
 	f.StringVar(&o.stockVariants, "stock-variants", "f16", "comma-separated `types` of weights, each with +fa for flash attention in the "+
-		"UNet and +direct for direct convolutions")
+		"UNet and +direct for direct convolutions; none: without the stock engine")
 	f.StringVar(&o.daguerreVariants, "daguerre-variants", "auto,f16", "comma-separated `precisions`, or types of weights such as q8_0")
 	f.StringVar(&o.peers, "peers", "", "comma-separated other `runtimes` (../../peers), such as "+
-		"torch:float32,torch:bfloat16,openvino:bfloat16")
+		"torch:bfloat16,torch:bfloat16+compile,openvino:bfloat16,openvino:int8")
 	f.StringVar(&o.python, "python", "python3", "`program` that runs them")
-	f.StringVar(&o.peerCache, "peer-cache", "build/peers", "`folder` for what they keep (5 GB)")
+	f.StringVar(&o.peerCache, "peer-cache", "build/peers", "`folder` for what they keep (11 GB)")
 	f.StringVar(&o.pictures, "pictures", "build/stock/pictures", "`folder` for the pictures")
 	f.StringVar(&o.json, "json", "", "`file` to write all single measurements to")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each variant runs, in turns")
@@ -125,6 +125,9 @@ func (o options) check() error {
 		return fmt.Errorf("--model: %w", err)
 	}
 	for _, p := range []struct{ flag, path, how string }{{"stock", o.stock, "tools/stock/build.sh"}, {"daguerre", o.daguerre, "make"}} {
+		if p.flag == "stock" && o.stockVariants == "none" {
+			continue
+		}
 		if _, err := os.Stat(p.path); err != nil {
 			return fmt.Errorf("--%s %s is not there; build it with %s", p.flag, p.path, p.how)
 		}
@@ -137,9 +140,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	build, err := stockBuild(ctx, o.stock)
-	if err != nil {
-		return err
+	build := stockBuildInfo{Threads: max(hardware.Describe().Cores, 1)}
+	if o.stockVariants != "none" {
+		if build, err = stockBuild(ctx, o.stock); err != nil {
+			return err
+		}
 	}
 	if o.threads == 0 {
 		o.threads = build.Threads

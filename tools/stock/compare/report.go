@@ -28,11 +28,15 @@ type report struct {
 	load     [2]float64       // load average before and after
 }
 
+// pictureSteps is how many steps people take for a picture.
+const pictureSteps = 20
+
 // summary is one row of the table.
 type summary struct {
 	Name      string     `json:"name"`
 	sample               // medians over the rounds, but for the steps
-	Step      float64    `json:"step_seconds"` // over the steps of all rounds
+	Step      float64    `json:"step_seconds"`    // over the steps of all rounds
+	Picture   float64    `json:"picture_seconds"` // of pictureSteps: texts, steps and decoding; 0 where one is not known
 	StepMin   float64    `json:"step_seconds_min"`
 	StepMax   float64    `json:"step_seconds_max"`
 	Share     float64    `json:"cpu_share"`
@@ -60,6 +64,9 @@ func (r *report) summaries() ([]summary, error) {
 				Text: of(func(s sample) float64 { return s.Text }), Decode: of(func(s sample) float64 { return s.Decode }),
 				Load: of(func(s sample) float64 { return s.Load }), Total: of(func(s sample) float64 { return s.Total }),
 				CPU: of(func(s sample) float64 { return s.CPU }), PeakRSS: int64(of(func(s sample) float64 { return float64(s.PeakRSS) }))}}
+		if row.Text > 0 && row.Decode > 0 {
+			row.Picture = row.Text + pictureSteps*row.Step + row.Decode
+		}
 		if i > 0 && all[0].Picture != "" {
 			a, err := comparePictures(r.samples[0][0].Picture, all[0].Picture)
 			if err != nil {
@@ -118,9 +125,9 @@ func (r *report) markdown(w io.Writer) error {
 	base := rows[0]
 	var b strings.Builder
 	b.WriteString(r.conditions())
-	b.WriteString("| | one step, s | (lowest to highest) | text encoding, s | VAE decoding, s | loading, s | whole process, s | CPU time, " +
-		"s | CPU share | peak memory, GiB |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "| | one step, s | (lowest to highest) | text encoding, s | VAE decoding, s | %d steps, texts and VAE, s | loading, s "+
+		"| whole process, s | CPU time, s | CPU share | peak memory, GiB |\n", pictureSteps)
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for i, s := range rows {
 		cell := func(value, base float64) string {
 			switch {
@@ -131,8 +138,8 @@ func (r *report) markdown(w io.Writer) error {
 			}
 			return fmt.Sprintf("%.2f (%.2fx)", value, base/value)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step), s.StepMin,
-			s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Load, base.Load), cell(s.Total, base.Total),
+		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step),
+			s.StepMin, s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Picture, base.Picture), cell(s.Load, base.Load), cell(s.Total, base.Total),
 			cell(s.CPU, base.CPU), 100*s.Share, cell(float64(s.PeakRSS)/(1<<30), float64(base.PeakRSS)/(1<<30)))
 	}
 	fmt.Fprintf(&b, "\nIn brackets: how many times less than %s.\n\n", base.Name)
@@ -178,8 +185,15 @@ func (r *report) conditions() string {
 		t.Steps, t.Guidance, guidance, rounds, r.options.threads) +
 		fmt.Sprintf("- Machine: %s, %d processors, %.0f GiB, %s; load average %.2f before, %.2f after.\n", m.CPU, m.Processors,
 			float64(m.Memory)/(1<<30), m.System, r.load[0], r.load[1]) +
-		fmt.Sprintf("- Stock engine: %s, %s, %s, %s%s.\n- Daguerre: commit %s.\n\n", r.build.Engine, r.build.Compiler, r.build.BuildType,
-			r.build.Options, projection, m.Commit)
+		r.engine(projection) + fmt.Sprintf("- Daguerre: commit %s.\n\n", m.Commit)
+}
+
+// engine says how the stock engine was built, if it took part.
+func (r *report) engine(projection string) string {
+	if r.build.Engine == "" {
+		return ""
+	}
+	return fmt.Sprintf("- Stock engine: %s, %s, %s, %s%s.\n", r.build.Engine, r.build.Compiler, r.build.BuildType, r.build.Options, projection)
 }
 
 // writeJSON writes every single measurement.

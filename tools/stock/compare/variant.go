@@ -58,7 +58,7 @@ func (o options) variants() (out []variant, err error) {
 		make        func(name string) (variant, error)
 	}{{"stock-variants", o.stockVariants, stockVariant}, {"daguerre-variants", o.daguerreVariants, daguerreVariant},
 		{"peers", o.peers, peerVariant}} {
-		if list.flag == "peers" && list.names == "" {
+		if list.flag == "peers" && list.names == "" || list.names == "none" {
 			continue
 		}
 		for name := range strings.SplitSeq(list.names, ",") {
@@ -103,16 +103,24 @@ func stockVariant(name string) (variant, error) {
 	}}, nil
 }
 
-// peerVariant is SDXL in another runtime: "torch" or "openvino", a colon, and torch's name of a type. It has random weights
-// of its own and makes no picture.
+// peerVariant is SDXL in another runtime: "torch" or "openvino", a colon, and torch's name of a type, with "+compile" for torch.compile. It
+// has random weights of its own and makes no picture.
 func peerVariant(name string) (variant, error) {
 	runtime, dtype, ok := strings.Cut(name, ":")
+	dtype, compiled := strings.CutSuffix(dtype, "+compile")
 	if !ok || runtime == "" || dtype == "" {
 		return variant{}, fmt.Errorf("%q is not of the form torch:bfloat16", name)
 	}
-	return variant{name: runtime + " " + dtype, run: func(ctx context.Context, o options, _ string) (sample, error) {
+	shown := runtime + " " + dtype
+	if compiled {
+		shown += " compiled"
+	}
+	return variant{name: shown, run: func(ctx context.Context, o options, _ string) (sample, error) {
 		cmd := exec.CommandContext(ctx, o.python, "tools/peers/peer.py", "--runtime", runtime, "--dtype", dtype, "--size",
 			strconv.Itoa(o.task.Size), "--steps", strconv.Itoa(o.task.Steps), "--threads", strconv.Itoa(o.threads), "--cache", o.peerCache)
+		if compiled {
+			cmd.Args = append(cmd.Args, "--compile")
+		}
 		return measure(ctx, o, cmd, "", &timesParser{})
 	}}, nil
 }
