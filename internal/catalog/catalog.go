@@ -52,6 +52,9 @@ type Catalog struct {
 	refiners   *library.Library
 	upscalers  *library.Library
 	hidden     *strings.Replacer // see Hide
+
+	listed map[Kind][]string          // of Names; nil: the files are on this machine
+	styles map[string][]phrases.Style // by model, where the files are not here
 }
 
 // Kind is a kind of files that clients may name.
@@ -162,6 +165,9 @@ func (c *Catalog) Find(name string) (Model, bool) {
 
 // List lists the names of a kind's files.
 func (c *Catalog) List(kind Kind) (names []string, err error) {
+	if c.listed != nil {
+		return c.listed[kind], nil
+	}
 	files, err := c.of(kind).List()
 	for _, f := range files {
 		names = append(names, f.Name)
@@ -179,4 +185,12 @@ func (c *Catalog) of(kind Kind) *library.Library {
 func (c *Catalog) Path(kind Kind, name string) (string, error) { return c.path(kind, name) }
 
 // path finds a file of a kind by its name, in the kind's folders only.
-func (c *Catalog) path(kind Kind, name string) (string, error) { return c.of(kind).Find(name) }
+func (c *Catalog) path(kind Kind, name string) (string, error) {
+	if c.listed != nil {
+		return c.findListed(kind, name)
+	}
+	return c.of(kind).Find(name)
+}
+
+// Remote reports whether the files are on other machines.
+func (c *Catalog) Remote() bool { return c.listed != nil }

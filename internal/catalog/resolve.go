@@ -27,8 +27,15 @@ func Inputs(run *request.Run, picture func(at string, p *request.Picture) error,
 	return err
 }
 
+// errRemote is the error of what needs the files themselves, where only their names are known.
+var errRemote = request.Errors{{Path: "model", File: true,
+	Message: "its files are on the workers of the fleet, and this server has only their names"}}
+
 // Resolve puts the files of this machine in the place of a run's names: fetch returns what was uploaded.
 func (c *Catalog) Resolve(run *request.Run, fetch func(id string) ([]byte, error)) error {
+	if c.listed != nil {
+		return errRemote
+	}
 	m, ok := c.Find(run.Model.Model)
 	if !ok {
 		return request.Errors{{Path: "model", Message: fmt.Sprintf("the model %q is not here any more", run.Model.Model), File: true}}

@@ -27,6 +27,8 @@ type Options struct {
 	Models  int                     // open at once, as the Service has it; 0: 1
 	Window  int                     // pictures in work at most, of a priority and above; 0: DefaultWindow
 	Grace   time.Duration           // for what was begun with when Run is to end; 0: DefaultGrace
+	Version string                  // of the program
+	Shared  bool                    // other workers may have models that this one has not: their runs are left to those
 	Log     *slog.Logger
 }
 
@@ -51,6 +53,9 @@ type Worker struct {
 	free  chan struct{}  // closed, and replaced, when one ends
 	model string         // of the run that was taken last
 	since time.Time      // when runs for that model began to go first
+	ends  bool           // it takes nothing new
+
+	told teller
 }
 
 // New makes a Worker.
@@ -62,11 +67,21 @@ func New(o Options) *Worker {
 	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{})}
 }
 
+// Name is the worker's name.
+func (w *Worker) Name() string { return w.o.Name }
+
 // Run takes runs and makes them until ctx ends. Then it gives back what it has not begun with, and waits for the rest, which it gives back
 // after Options.Grace.
 func (w *Worker) Run(ctx context.Context) {
+	telling, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	var told sync.WaitGroup
+	told.Go(func() { w.announce(telling) })
+	defer func() {
+		quiet()
+		told.Wait()
+	}()
 	for ctx.Err() == nil {
-		c, err := w.o.Queue.Take(ctx, w.o.Name, w.loaded(), w.room)
+		c, err := w.o.Queue.Take(ctx, durable.Wish{Worker: w.o.Name, Loaded: w.loaded(), Room: w.room, Can: w.can})
 		switch {
 		case c != nil:
 			w.take(ctx, c)
@@ -79,6 +94,15 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 	}
 	w.drain()
+}
+
+// can reports whether the worker may take runs for a model.
+func (w *Worker) can(model string) bool {
+	if !w.o.Shared {
+		return true // nobody else would take it, so that its client hears what is wrong
+	}
+	_, ok := w.o.Catalog().Find(model)
+	return ok
 }
 
 // loaded is the model whose runs go first.
@@ -169,6 +193,9 @@ func (w *Worker) ended(t *task) {
 
 // drain ends the work.
 func (w *Worker) drain() {
+	w.mu.Lock()
+	w.ends = true
+	w.mu.Unlock()
 	w.each(func(t *task) {
 		if !t.begun() {
 			t.leave(errDrained)

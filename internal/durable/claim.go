@@ -34,18 +34,28 @@ func (c *Claim) Redelivered() bool {
 // AliveEvery is how often a worker is to say that it still has a run.
 func (q *Queue) AliveEvery() time.Duration { return q.o.AckWait / 4 }
 
-// Take waits for the next run that a worker may make. room says how many more pictures of a priority the worker takes: none where it is 0.
-// loaded is the model that the worker would like best; worker is its name.
-func (q *Queue) Take(ctx context.Context, worker, loaded string, room func(priority int) bool) (*Claim, error) {
+// Wish is what a worker would like to have.
+type Wish struct {
+	Worker string                  // its name
+	Loaded string                  // the model that it would like best
+	Room   func(priority int) bool // reports whether it takes more runs of a priority
+	Can    func(model string) bool // reports whether it can make runs for a model; nil: for all
+}
+
+// Take waits for the next run that a worker may make.
+func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
 		woken := q.known.waiting()
-		for _, l := range q.known.order(loaded) {
-			if !room(l.Priority) {
+		for _, l := range q.known.order(w.Loaded) {
+			if !w.Room(l.Priority) {
 				break // lower priorities have no more
 			}
-			c, err := q.claim(ctx, l, worker)
+			if w.Can != nil && !w.Can(l.Model) {
+				continue
+			}
+			c, err := q.claim(ctx, l, w.Worker)
 			if err != nil || c != nil {
 				return c, err
 			}

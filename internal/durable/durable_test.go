@@ -40,7 +40,7 @@ func anyRoom(int) bool { return true }
 func take(t *testing.T, q *Queue, worker string) *Claim {
 	ctx, cancel := context.WithTimeout(context.Background(), long)
 	defer cancel()
-	c, err := q.Take(ctx, worker, "", anyRoom)
+	c, err := q.Take(ctx, Wish{Worker: worker, Room: anyRoom})
 	require.NoError(t, err)
 	return c
 }
@@ -180,7 +180,7 @@ func TestDeadAfterAttempts(t *testing.T) {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		_, err := q.Take(looking, "w", "", anyRoom)
+		_, err := q.Take(looking, Wish{Worker: "w", Room: anyRoom})
 		assert.ErrorIs(t, err, context.Canceled)
 	}()
 	got, err := q.Wait(ctx, "a", r.ID)
@@ -225,7 +225,7 @@ func TestGivenUpByJetStream(t *testing.T) {
 	}
 	go func() { // JetStream sees that it may not hand it out again where somebody asks
 		for wait.Err() == nil {
-			_, _ = q.Take(wait, "w", "", anyRoom)
+			_, _ = q.Take(wait, Wish{Worker: "w", Room: anyRoom})
 		}
 	}()
 	got, err := q.Wait(wait, "a", r.ID)

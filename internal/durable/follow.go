@@ -21,6 +21,10 @@ func (q *Queue) follow(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
+	workers, err := q.workers.WatchAll(background)
+	if err != nil {
+		return err
+	}
 	// Who publishes to the work stream is heard here, too: the server passes each message on.
 	if _, err = q.nc.Subscribe(workRoot+">", func(m *nats.Msg) {
 		if _, _, known := q.index.get(ownerOf(m.Subject)); !known { // it is known where this process has sent it
@@ -32,10 +36,11 @@ func (q *Queue) follow(ctx, background context.Context) error {
 	if _, err = q.nc.Subscribe(wakeTopic, func(*nats.Msg) { q.known.wake() }); err != nil {
 		return err
 	}
-	known := make(chan struct{}, 2)
+	known := make(chan struct{}, 3)
 	q.ended.Go(func() { q.watchRuns(watch, known) })
 	q.ended.Go(func() { q.watchLanes(lanes, known) })
-	for range 2 {
+	q.ended.Go(func() { q.watchWorkers(workers, known) })
+	for range cap(known) {
 		select {
 		case <-known:
 		case <-ctx.Done():

@@ -45,7 +45,7 @@ func TestLoadedModelGoesFirst(t *testing.T) {
 	a.Model, b.Model = "other", "loaded"
 	submit(t, q, a)
 	b = submit(t, q, b)
-	c, err := q.Take(context.Background(), "w", "loaded", anyRoom)
+	c, err := q.Take(context.Background(), Wish{Worker: "w", Loaded: "loaded", Room: anyRoom})
 	require.NoError(t, err)
 	assert.Equal(t, b.ID, c.ID)
 }
@@ -56,12 +56,12 @@ func TestRoom(t *testing.T) {
 	submit(t, q, record("a"))
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	_, err := q.Take(ctx, "w", "", func(priority int) bool { return priority > 0 })
+	_, err := q.Take(ctx, Wish{Worker: "w", Room: func(priority int) bool { return priority > 0 }})
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	r := record("a")
 	r.Priority = 1
 	r = submit(t, q, r)
-	c, err := q.Take(context.Background(), "w", "", func(priority int) bool { return priority > 0 })
+	c, err := q.Take(context.Background(), Wish{Worker: "w", Room: func(priority int) bool { return priority > 0 }})
 	require.NoError(t, err)
 	assert.Equal(t, r.ID, c.ID)
 }

@@ -18,14 +18,15 @@ const (
 
 // The names of what JetStream keeps.
 const (
-	workStream   = "DAGUERRE_WORK"
-	eventStream  = "DAGUERRE_EVENTS"
-	deadStream   = "DAGUERRE_DEAD"
-	adviceStream = "DAGUERRE_ADVICE"
-	runBucket    = "daguerre_runs"
-	laneBucket   = "daguerre_lanes"
-	workerBucket = "daguerre_workers"
-	previewStore = "daguerre_previews"
+	workStream    = "DAGUERRE_WORK"
+	eventStream   = "DAGUERRE_EVENTS"
+	deadStream    = "DAGUERRE_DEAD"
+	adviceStream  = "DAGUERRE_ADVICE"
+	runBucket     = "daguerre_runs"
+	laneBucket    = "daguerre_lanes"
+	workerBucket  = "daguerre_workers"
+	listingBucket = "daguerre_listings"
+	previewStore  = "daguerre_previews"
 
 	workRoot   = "daguerre.work."
 	eventRoot  = "daguerre.events."

@@ -17,14 +17,26 @@ type Options struct {
 	Dir      string        // of the embedded server; unused with URL
 	URL      string        // of other servers, with commas between; empty: the embedded one
 	Creds    string        // file with the credentials for URL; empty: none
+	CA       string        // PEM file with the authorities that may have signed URL's certificate; empty: the system's
 	Listen   string        // address at which the embedded server takes other programs; empty: none
-	Replicas int           // of what is kept; 0: 1
+	Access   Access        // what Open may change at URL
+	Replicas int           // of what is kept; 0: as many as there are, else 3 in a cluster and 1 elsewhere
 	Keep     time.Duration // for which what has ended is kept; 0: DefaultKeep
 	AckWait  time.Duration // after which a worker that says nothing has lost its run; 0: DefaultAckWait
 	Attempts int           // workers that may die of a run; 0: DefaultAttempts
 	Log      *slog.Logger  // nil: none
 	Now      func() time.Time
 }
+
+// Access says what Open may change.
+type Access int
+
+// The kinds of Access.
+const (
+	Owns     Access = iota // makes what is missing, and sets it up as Options say
+	Joins                  // makes what is missing, and leaves the rest as it is
+	Observes               // makes nothing, and tends nothing
+)
 
 // The values that stand for zero in Options.
 const (
@@ -52,8 +64,11 @@ type Queue struct {
 	runs     jetstream.KeyValue
 	lanes    jetstream.KeyValue
 	previews jetstream.KeyValue
+	workers  jetstream.KeyValue
+	listings jetstream.KeyValue
 
 	publisher publisher
+	present   presences
 
 	index   *index
 	known   laneSet
@@ -65,7 +80,7 @@ type Queue struct {
 // Open connects to the servers, or starts one, and makes what is missing there.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	o = o.filled()
-	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}}
+	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}, present: presences{list: map[string]*heard{}}}
 	q.publisher = publisher{q, make(chan *sending), make(chan struct{})}
 	var err error
 	if o.URL == "" {
@@ -92,12 +107,14 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	q.ended.Go(func() { q.publisher.run(background) })
-	q.ended.Go(func() { q.sweep(background) })
+	if o.Access != Observes {
+		q.ended.Go(func() { q.sweep(background) })
+	}
 	return q, nil
 }
 
 func (o Options) filled() Options {
-	o.Replicas = max(o.Replicas, 1)
+	o.Replicas = max(o.Replicas, 0)
 	if o.Keep <= 0 {
 		o.Keep = DefaultKeep
 	}
@@ -122,37 +139,10 @@ func connect(o Options) (*nats.Conn, error) {
 	if o.Creds != "" {
 		opts = append(opts, nats.UserCredentials(o.Creds))
 	}
+	if o.CA != "" {
+		opts = append(opts, nats.RootCAs(o.CA))
+	}
 	return nats.Connect(o.URL, opts...)
-}
-
-// create makes the streams and buckets that are missing, and brings others up to date.
-func (q *Queue) create(ctx context.Context) (err error) {
-	stream := func(c jetstream.StreamConfig) jetstream.Stream {
-		c.Replicas, c.Storage, c.AllowDirect = q.o.Replicas, jetstream.FileStorage, true
-		s, e := q.js.CreateOrUpdateStream(ctx, c)
-		err = errors.Join(err, e)
-		return s
-	}
-	bucket := func(c jetstream.KeyValueConfig) jetstream.KeyValue {
-		c.Replicas = q.o.Replicas
-		kv, e := q.js.CreateOrUpdateKeyValue(ctx, c)
-		err = errors.Join(err, e)
-		return kv
-	}
-	q.work = stream(jetstream.StreamConfig{Name: workStream, Subjects: []string{workRoot + ">"}, Retention: jetstream.WorkQueuePolicy,
-		Duplicates: seen, AllowAtomicPublish: true, Description: "runs that are to be made; a message goes when its run has ended"})
-	q.events = stream(jetstream.StreamConfig{Name: eventStream, Subjects: []string{eventRoot + ">"}, MaxAge: q.o.Keep, Duplicates: seen,
-		Description: "what happened to each run"})
-	q.dead = stream(jetstream.StreamConfig{Name: deadStream, Subjects: []string{deadRoot + ">"}, MaxMsgsPerSubject: 1, Duplicates: seen,
-		Description: "runs that workers died of"})
-	stream(jetstream.StreamConfig{Name: adviceStream, Subjects: []string{adviceRoot}, Retention: jetstream.WorkQueuePolicy,
-		Description: "messages that JetStream gave up"})
-	q.runs = bucket(jetstream.KeyValueConfig{Bucket: runBucket, LimitMarkerTTL: time.Hour,
-		Description: "the state of each run that a worker has taken"})
-	q.lanes = bucket(jetstream.KeyValueConfig{Bucket: laneBucket, Description: "the queues: a priority, an owner and a model each"})
-	q.previews = bucket(jetstream.KeyValueConfig{Bucket: previewStore, Storage: jetstream.MemoryStorage, TTL: 10 * time.Minute,
-		MaxValueSize: maxPreview, Description: "how pictures stand"})
-	return err
 }
 
 // Close ends the connection, and the embedded server. What workers have in work stays theirs until their time is over.

@@ -17,7 +17,7 @@ import (
 // Model is a model that callers may name.
 type Model struct {
 	Name     string          `json:"name"`
-	Loaded   bool            `json:"loaded"`
+	Loaded   bool            `json:"loaded" doc:"by this server or a worker"`
 	Kind     backend.Kind    `json:"kind,omitempty" doc:"base, inpainting or refiner, once it was loaded"`
 	Device   string          `json:"device,omitempty" doc:"that it computes on, once it was loaded"`
 	Defaults request.Request `json:"-"` // what its jobs have where a run says nothing
@@ -26,8 +26,14 @@ type Model struct {
 // Models lists the models; a run that names none uses the first.
 func (s *Studio) Models() (list []Model) {
 	_, _, open, _ := s.o.Service.Status("")
+	elsewhere := map[string]bool{}
+	for _, w := range s.o.Queue.Workers() {
+		for _, name := range w.Loaded {
+			elsewhere[name] = true
+		}
+	}
 	for _, m := range s.o.Catalog().Models() {
-		x := Model{Name: m.Name, Defaults: m.Defaults.Job}
+		x := Model{Name: m.Name, Defaults: m.Defaults.Job, Loaded: elsewhere[m.Name]}
 		for _, o := range open {
 			if o.Loaded && o.Model == pipeline.ModelName(m.Defaults.Model.Model) {
 				x.Loaded, x.Kind, x.Device = true, o.Kind, o.Device

@@ -18,9 +18,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/openai"
 	"github.com/daguerre-go/daguerre/cli/internal/serve"
 	"github.com/daguerre-go/daguerre/cli/internal/webpage"
-	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/durable"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
 // faces are the APIs and pages that serve offers beside its own API.
@@ -28,38 +26,37 @@ var faces = []face.Face{openai.Face(), a1111.Face(), webpage.Face()}
 
 // serveOptions is what the serve command is asked to do.
 type serveOptions struct {
-	addr, data, store       string
-	nats, natsCreds, listen string
-	replicas                int
-	catalog                 catalog.Options
-	models                  int
-	tokens, cert, key       string
-	insecure                bool
-	origins                 []string
-	maxBody, connections    int
-	limit, attempts         int
-	keep, grace             time.Duration
-	json, verbose           bool
+	siteOptions
+	addr, listen       string
+	apiOnly            bool
+	tokens, cert, key  string
+	insecure           bool
+	origins            []string
+	maxBody            int
+	connections, limit int
+	json               bool
 }
 
 func serveOptionsOf(c *cli.Context) (serveOptions, error) {
-	o := serveOptions{addr: c.String("addr"), data: c.String("data"), store: c.String("store"), nats: c.String("nats"),
-		natsCreds: c.String("nats-creds"), listen: c.String("nats-listen"), replicas: c.Int("replicas"), models: c.Int("open-models"),
+	common, err := siteOptionsOf(c)
+	o := serveOptions{siteOptions: common, addr: c.String("addr"), listen: c.String("nats-listen"), apiOnly: c.Bool("api-only"),
 		tokens: c.String("token-file"), cert: c.String("tls-cert"), key: c.String("tls-key"), insecure: c.Bool("insecure"),
 		origins: c.StringSlice("allow-origin"), maxBody: c.Int("max-body"), connections: c.Int("connections"), limit: c.Int("queue"),
-		attempts: c.Int("attempts"), keep: c.Duration("keep"), grace: c.Duration("grace"), json: c.Bool("json"), verbose: c.Bool("verbose"),
-		catalog: catalog.Options{Models: c.StringSlice("model"), ModelDirs: c.StringSlice("model-dir"), LoRAs: c.StringSlice("lora-dir"),
-			Nets: c.StringSlice("controlnet-dir"), IPAdapters: c.StringSlice("ip-adapter-dir"),
-			Embeddings: c.StringSlice("embedding-dir"), VAEs: c.StringSlice("vae-dir"),
-			Refiners: c.StringSlice("refiner-dir"), Upscalers: c.StringSlice("upscaler-dir"), Wildcards: c.StringSlice("wildcard-dir"),
-			Styles: c.StringSlice("style-file")}}
-	if len(o.catalog.Models)+len(o.catalog.ModelDirs) == 0 {
-		o.catalog.Models = []string{pipeline.NanoModel}
+		json: c.Bool("json")}
+	o.queue.Listen, o.queue.Keep = o.listen, c.Duration("keep")
+	for _, flag := range workerFlags {
+		if err == nil && o.apiOnly && c.IsSet(flag) {
+			err = usagef(c.Command.HelpName, "--%s is of a worker, and with --api-only this server is none; give it to daguerre work", flag)
+		}
 	}
-	return o, cmp.Or(o.check(c.Command.HelpName), inRange(c, "open-models", o.models, 1, 64), inRange(c, "max-body", o.maxBody, 1, 1<<12),
-		inRange(c, "connections", o.connections, 8, 1<<20), inRange(c, "queue", o.limit, 1, 1<<24), inRange(c, "attempts", o.attempts, 1, 100),
-		inRange(c, "replicas", o.replicas, 1, 5))
+	return o, cmp.Or(err, o.check(c.Command.HelpName), inRange(c, "max-body", o.maxBody, 1, 1<<12),
+		inRange(c, "connections", o.connections, 8, 1<<20), inRange(c, "queue", o.limit, 1, 1<<24),
+		inRange(c, "replicas", o.queue.Replicas, 0, 5))
 }
+
+// workerFlags are the flags of what computes.
+var workerFlags = []string{"model", "model-dir", "lora-dir", "controlnet-dir", "ip-adapter-dir", "embedding-dir", "vae-dir", "refiner-dir",
+	"upscaler-dir", "wildcard-dir", "style-file", "open-models"}
 
 // check finds flags that do not go together.
 func (o serveOptions) check(path string) error {
@@ -74,14 +71,12 @@ func (o serveOptions) check(path string) error {
 			"(docs/serving.md), or --insecure if the network is trusted", o.addr)
 	case (o.cert == "") != (o.key == ""):
 		return usagef(path, "--tls-cert and --tls-key go together; one of them is missing")
-	case o.nats == "" && (o.natsCreds != "" || o.replicas > 1):
-		return usagef(path, "--nats-creds and --replicas are of the servers that --nats names")
-	case o.nats != "" && o.listen != "":
+	case o.queue.URL != "" && o.listen != "":
 		return usagef(path, "--nats-listen is of the embedded server, and --nats names others")
-	case o.keep < time.Minute:
-		return usagef(path, "--keep is %s; it must be a minute or more", o.keep)
-	case o.grace < 0:
-		return usagef(path, "--grace is %s; it must be 0 or more", o.grace)
+	case o.apiOnly && (o.queue.URL == "" || o.store == ""):
+		return usagef(path, "--api-only needs the --nats and the --store of the workers (docs/fleet.md)")
+	case o.queue.Keep < time.Minute:
+		return usagef(path, "--keep is %s; it must be a minute or more", o.queue.Keep)
 	}
 	if o.listen != "" {
 		if host, _, err := net.SplitHostPort(o.listen); err != nil || !loopback(host) {
@@ -126,7 +121,7 @@ func (o serveOptions) execute(ctx context.Context, env Env) error {
 	if o.cert != "" {
 		certificate = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	s := &server{serveOptions: o, env: env, tls: certificate}
+	s := &server{serveOptions: o, site: newSite(o.siteOptions, env), tls: certificate}
 	err := s.open(ctx)
 	if err == nil {
 		err = s.run(ctx)

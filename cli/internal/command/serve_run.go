@@ -1,68 +1,44 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/internal/serve"
 	"github.com/daguerre-go/daguerre/cli/internal/trace"
-	"github.com/daguerre-go/daguerre/internal/blobs"
 	"github.com/daguerre-go/daguerre/internal/catalog"
-	"github.com/daguerre-go/daguerre/internal/dispatch"
-	"github.com/daguerre-go/daguerre/internal/durable"
-	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/studio"
-	"github.com/daguerre-go/daguerre/runtime/pipeline"
-	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// server is a running serve command: its parts, in the order in which they are opened. They are closed in the opposite order.
+// server is a running serve command.
 type server struct {
 	serveOptions
-	env Env
-	log *slog.Logger
+	*site
 
-	catalog     atomic.Pointer[catalog.Catalog]
 	tls         *tls.Config // nil: without
 	certificate atomic.Pointer[tls.Certificate]
 	tokens      *serve.Tokens // the last that could be read; nil: none are needed
 
-	closers []func() error
-	listen  net.Listener
-	service *service.Service
-	worker  *dispatch.Worker
-	studio  *studio.Studio
-	http    *serve.Server
+	listen net.Listener
+	fleet  *fleetCatalog // nil: the models are this server's own
+	studio *studio.Studio
+	http   *serve.Server
 }
 
 // open opens everything that the server needs.
 func (s *server) open(ctx context.Context) error {
-	level := slog.LevelInfo
-	if s.verbose {
-		level = slog.LevelDebug
-	}
-	s.log = slog.New(slog.NewJSONHandler(s.env.Stderr, &slog.HandlerOptions{Level: level}))
 	if err := s.load(); err != nil {
 		return err
-	}
-	if s.data == "" {
-		var err error
-		if s.data, err = s.env.dataDir(); err != nil {
-			return err
-		}
 	}
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
@@ -70,30 +46,24 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.listen = l
 	s.closing(func() error { _ = l.Close(); return nil }) // it may be closed already
-	store, err := blobs.Open(ctx, cmp.Or(s.store, filepath.Join(s.data, "store")))
-	if err != nil {
+	if err := s.openStores(ctx); err != nil {
 		return err
 	}
-	s.closing(store.Close)
-	q, err := durable.Open(ctx, durable.Options{Dir: s.data, URL: s.nats, Creds: s.natsCreds, Listen: s.serveOptions.listen,
-		Replicas: s.replicas, Keep: s.keep, Attempts: s.attempts, Log: s.log, Now: s.env.Now})
-	if err != nil {
-		return err
+	o := studio.Options{Queue: s.runs, Store: s.pixels, Catalog: s.site.catalog.Load, Check: checkJobs, Plan: s.env.Plan,
+		Upscale: s.env.upscale, Limit: s.limit, Log: s.log, Now: s.env.Now}
+	if s.apiOnly {
+		s.fleet = newFleetCatalog(s.runs, s.log)
+		s.service = service.New(service.Options{Open: noModels, Devices: s.fleet.devices, Classify: classify, Now: s.env.Now})
+		s.closing(func() error { s.service.Close(); return nil })
+		if err := s.fleet.read(ctx); err != nil {
+			return err
+		}
+		o.Catalog, o.Upscale = s.fleet.current, nil
+	} else {
+		s.openWorker()
 	}
-	s.closing(func() error { q.Close(); return nil })
-	texts := &pictureTexts{env: s.env}
-	s.closing(func() error { texts.stop(); return nil })
-	s.service = service.New(service.Options{
-		Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
-			return s.env.Open(ctx, cfg, pipeline.WithLogger(s.log))
-		},
-		Devices: s.env.Native.Devices, Classify: classify, Texts: s.hidden(texts), Limit: 1 << 20, MaxModels: s.models, Now: s.env.Now,
-	})
-	s.closing(func() error { s.service.Close(); return nil })
-	s.worker = dispatch.New(dispatch.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Name: workerName(),
-		Models: s.models, Grace: s.grace, Log: s.log})
-	s.studio = studio.New(studio.Options{Queue: q, Store: store, Service: s.service, Catalog: s.catalog.Load, Check: checkJobs,
-		Plan: s.env.Plan, Upscale: s.env.upscale, Limit: s.limit, Log: s.log, Now: s.env.Now})
+	o.Service = s.service
+	s.studio = studio.New(o)
 	wrap, err := s.traces(ctx)
 	if err != nil {
 		return err
@@ -101,27 +71,6 @@ func (s *server) open(ctx context.Context) error {
 	s.http = serve.New(serve.Options{Studio: s.studio, Faces: faces, Version: Version(), Tokens: s.tokens, Insecure: s.insecure,
 		Origins: s.origins, MaxBody: int64(s.maxBody) << 20, Connections: s.connections, Log: s.log, Wrap: wrap})
 	return nil
-}
-
-// hidden writes the texts of PNG files without the folders of this machine: clients get the files.
-func (s *server) hidden(texts *pictureTexts) service.Texts {
-	return func(ctx context.Context, m request.Model, plan *pipeline.Result, img pipeline.Image) ([]imagefile.Text, error) {
-		list, err := texts.of(ctx, m, plan, img)
-		for i := range list {
-			list[i].Value = s.catalog.Load().Hide(list[i].Value)
-		}
-		return list, err
-	}
-}
-
-func (s *server) closing(f func() error) { s.closers = append(s.closers, f) }
-
-// close closes what was opened.
-func (s *server) close() (err error) {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.closers[i]())
-	}
-	return err
 }
 
 // traces begins to send traces, where the environment says so.
@@ -146,9 +95,12 @@ func (s *server) traces(ctx context.Context) (wrap func(http.Handler) http.Handl
 
 // load reads the models, the tokens and the certificate, at the start and at SIGHUP. What cannot be read leaves everything as it was.
 func (s *server) load() error {
-	c, err := catalog.New(s.serveOptions.catalog)
-	if err != nil {
-		return err
+	var c *catalog.Catalog
+	var err error
+	if !s.apiOnly {
+		if c, err = catalog.New(s.site.offered()); err != nil {
+			return err
+		}
 	}
 	tokens := s.tokens
 	if s.serveOptions.tokens != "" {
@@ -165,7 +117,7 @@ func (s *server) load() error {
 		s.tls.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }
 		s.tls.NextProtos = []string{"http/1.1"}
 	}
-	s.catalog.Store(c)
+	s.site.catalog.Store(c)
 	s.tokens = tokens
 	return nil
 }
@@ -175,7 +127,11 @@ func (s *server) run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var work sync.WaitGroup
-	work.Go(func() { s.worker.Run(working) })
+	if s.worker != nil {
+		work.Go(func() { s.worker.Run(working) })
+	} else {
+		work.Go(func() { s.fleet.follow(working) })
+	}
 	work.Go(func() { s.studio.Tend(working) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listen, s.tls) }()
@@ -223,7 +179,7 @@ func (s *server) announce() {
 		scheme = "https://"
 	}
 	url := scheme + s.listen.Addr().String()
-	s.log.Info("ready", "url", url, "data", s.data, "tokens", s.tokens != nil)
+	s.log.Info("ready", "url", url, "data", s.site.data, "tokens", s.tokens != nil)
 	if s.json {
 		_ = json.NewEncoder(exact(s.env.Stdout)).Encode(map[string]any{"event": "ready", "url": url, "pid": os.Getpid(), "version": Version(),
 			"time": s.env.Now().UTC().Format(time.RFC3339)}) // nowhere is left to complain to

@@ -12,6 +12,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/manual"
 	"github.com/daguerre-go/daguerre/cli/internal/worker"
 	"github.com/daguerre-go/daguerre/internal/convert"
+	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/service"
@@ -65,6 +66,10 @@ var actions = map[string]action{
 	"request names":        bare("", listNames),
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
 	"serve":                bare("; the models are named by --model", act(serveOptionsOf, serveOptions.execute)),
+	"work":                 bare("; the models are named by --model", act(workOptionsOf, workOptions.execute)),
+	"fleet status":         act(fleetList, fleetOptions.status),
+	"fleet dead":           act(fleetList, fleetOptions.dead),
+	"fleet resubmit":       act(fleetRuns, fleetOptions.resubmit),
 	"install":              bare("; name an archive with --from", act(installOptionsOf, installOptions.execute)),
 	"version":              bare("", func(c *cli.Context, env Env) error { return printVersion(c.Context, env) }),
 	"devices":              bare("", listDevices),
@@ -98,6 +103,7 @@ func filler() *strings.Replacer {
 		"compare.memory": percent(d.Memory), "compare.right": percent(d.Right), "compare.psnr": d.PSNR, "compare.alpha": d.Alpha,
 		"worker.line": worker.DefaultMaxLine >> 20, "worker.queue": service.DefaultLimit, "worker.watchdog": worker.DefaultWatchdog,
 		"install.url": install.DefaultURL, "install.env": install.EnvURL, "version": install.Version,
+		"attempts":       durable.DefaultAttempts,
 		"measure.prompt": benchPrompt, "uses": joined(scheduler.UseCases), "distillations": joined(scheduler.Distillations),
 	} {
 		pairs = append(pairs, "${"+key+"}", fmt.Sprint(value))

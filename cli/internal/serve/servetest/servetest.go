@@ -34,7 +34,8 @@ type Options struct {
 	Catalog catalog.Options                                 // no models: nano
 	Hook    func(ctx context.Context, call fake.Call) error // of the backend, called before each operation; nil: none
 	Serve   serve.Options                                   // but Studio, Faces and Log
-	Queue   durable.Options                                 // but Dir and Log
+	Queue   durable.Options                                 // but Dir and Log. With a URL, servers of one Dir share their runs
+	Window  int                                             // pictures in work at most; 0: dispatch.DefaultWindow
 	Limit   int                                             // of unfinished runs
 	Check   func(request.Run, *request.Errors)
 	Idle    bool // nothing is made
@@ -44,11 +45,13 @@ type Options struct {
 type Server struct {
 	URL    string
 	Dir    string
+	Nats   string // Options.Queue.URL
 	Studio *studio.Studio
 	Queue  *durable.Queue
 	Store  *blobs.Store
 	HTTP   *serve.Server
 	Log    *Log
+	Worker *dispatch.Worker
 
 	end func()
 }
@@ -86,7 +89,7 @@ func Start(t testing.TB, o Options) *Server {
 	if len(o.Catalog.Models)+len(o.Catalog.ModelDirs) == 0 {
 		o.Catalog.Models = []string{pipeline.NanoModel}
 	}
-	s := &Server{Dir: o.Dir, Log: &Log{}}
+	s := &Server{Dir: o.Dir, Nats: o.Queue.URL, Log: &Log{}}
 	log := slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cat, err := catalog.New(o.Catalog)
 	require.NoError(t, err)
@@ -113,7 +116,8 @@ func Start(t testing.TB, o Options) *Server {
 	})
 	current := func() *catalog.Catalog { return cat }
 	worker := dispatch.New(dispatch.Options{Queue: s.Queue, Store: s.Store, Service: made, Catalog: current, Name: "worker." + durable.NewID(),
-		Log: log})
+		Shared: o.Queue.URL != "", Window: o.Window, Log: log})
+	s.Worker = worker
 	s.Studio = studio.New(studio.Options{Queue: s.Queue, Store: s.Store, Service: made, Catalog: current, Check: o.Check, Plan: pipeline.Plan,
 		Limit: o.Limit, Log: log})
 	o.Serve.Studio, o.Serve.Faces, o.Serve.Log, o.Serve.Version = s.Studio, o.Faces, log, "test"

@@ -1,0 +1,151 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/internal/phrases"
+	"github.com/daguerre-go/daguerre/internal/regular"
+	"github.com/daguerre-go/daguerre/internal/words"
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// Listing is what a Catalog has, by names only: for a server on another machine, which reads runs for those who have the files.
+type Listing struct {
+	Models []Listed          `json:"models"`
+	Files  map[Kind][]string `json:"files"`
+}
+
+// Listed is a model in a Listing.
+type Listed struct {
+	Name   string          `json:"name"`
+	Sum    string          `json:"sum,omitempty"` // tells its file from others, by its size and beginning; empty: it is no single file
+	Job    json.RawMessage `json:"job"`           // a run whose job has the model's defaults
+	Styles []phrases.Style `json:"styles,omitempty"`
+}
+
+// kinds are all kinds.
+var kinds = []Kind{LoRA, Net, IPAdapter, Embedding, VAE, Refiner, Upscaler}
+
+// Listing lists what there is now.
+func (c *Catalog) Listing() (Listing, error) {
+	l := Listing{Files: map[Kind][]string{}}
+	for _, kind := range kinds {
+		names, err := c.List(kind)
+		if err != nil {
+			return l, err
+		}
+		if len(names) > 0 {
+			l.Files[kind] = names
+		}
+	}
+	for _, m := range c.models {
+		job, err := request.Run{Model: request.Model{Model: m.Name}, Jobs: []request.Request{m.Defaults.Job}}.EncodeJSON(request.SnakeCase)
+		if err != nil {
+			return l, fmt.Errorf("the defaults of the model %s: %w", m.Name, err)
+		}
+		styles, err := c.Styles(m)
+		if err != nil {
+			return l, err
+		}
+		l.Models = append(l.Models, Listed{m.Name, sumOf(m.Defaults.Model.Model), job, styles})
+	}
+	return l, nil
+}
+
+// beginning is how much of a model's file is read for Listed.Sum: the header of a checkpoint, and the first of its weights.
+const beginning = 4 << 20
+
+// sumOf tells a model's file from others.
+func sumOf(path string) string {
+	f, info, err := regular.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%d ", info.Size())
+	if _, err := io.CopyN(sum, f, min(beginning, info.Size())); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts.
+func Names(lists ...Listing) (*Catalog, error) {
+	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer()}
+	for _, l := range lists {
+		for kind, names := range l.Files {
+			c.listed[kind] = append(c.listed[kind], names...)
+		}
+		for _, m := range l.Models {
+			if _, ok := c.Find(m.Name); ok {
+				continue
+			}
+			run, err := request.DecodeJSON(m.Job)
+			if err != nil || len(run.Jobs) != 1 {
+				return nil, fmt.Errorf("the defaults of the model %s cannot be read: %w", words.Clip(m.Name), err)
+			}
+			c.models = append(c.models, Model{m.Name, request.Defaults{Job: run.Jobs[0]}})
+			c.styles[m.Name] = m.Styles
+		}
+	}
+	for kind, names := range c.listed {
+		slices.Sort(names)
+		c.listed[kind] = slices.Compact(names)
+	}
+	slices.SortFunc(c.models, func(a, b Model) int { return strings.Compare(a.Name, b.Name) })
+	return c, nil
+}
+
+// findListed finds a file by its name, its name without the folders before it, or the beginning of that, where only one has it.
+func (c *Catalog) findListed(kind Kind, name string) (string, error) {
+	for _, same := range []func(listed string) bool{
+		func(listed string) bool { return listed == name },
+		func(listed string) bool {
+			return strings.EqualFold(own(listed), name) || strings.EqualFold(listed, name)
+		},
+		func(listed string) bool {
+			return strings.HasPrefix(strings.ToLower(own(listed)), strings.ToLower(name))
+		},
+	} {
+		var found []string
+		for _, listed := range c.listed[kind] {
+			if same(listed) {
+				found = append(found, listed)
+			}
+		}
+		switch len(found) {
+		case 0:
+		case 1:
+			return found[0], nil
+		default:
+			return "", fmt.Errorf("%q may be %s", words.Clip(name), strings.Join(found[:min(len(found), 5)], ", "))
+		}
+	}
+	return "", fmt.Errorf("no worker has %q%s", words.Clip(name), words.DidYouMean(name, c.listed[kind]))
+}
+
+func own(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// Clashes lists the models that are not the same file, or do not have the same defaults, everywhere.
+func Clashes(lists []Listing) (names []string) {
+	first := map[string]Listed{}
+	for _, l := range lists {
+		for _, m := range l.Models {
+			switch other, ok := first[m.Name]; {
+			case !ok:
+				first[m.Name] = m
+			case (other.Sum != m.Sum || !bytes.Equal(other.Job, m.Job)) && !slices.Contains(names, m.Name):
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
+}

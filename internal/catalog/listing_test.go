@@ -1,0 +1,103 @@
+package catalog
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daguerre-go/daguerre/runtime/request"
+)
+
+// TestNamesReadAsTheFiles reads runs with a catalog of files and with one of their names: the runs are the same, and so are the mistakes.
+func TestNamesReadAsTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	in("loras/style/ink.safetensors", "x")
+	in("loras/inkwell.safetensors", "x")
+	in("vaes/fix.safetensors", "x")
+	styles := in("styles.csv", "name,prompt,negative_prompt\nnoir,\"{prompt}, black and white\",colour\n")
+	fast := in("fast.toml", "num_inference_steps = 4\nguidance_scale = 1.5\nscheduler = \"LCM\"\nwidth = 64\n[model]\nmodel = \"nano\"\n")
+	files, err := New(Options{Models: []string{"nano", "fast=" + fast}, LoRAs: []string{filepath.Join(dir, "loras")},
+		VAEs: []string{filepath.Join(dir, "vaes")}, Styles: []string{styles}})
+	require.NoError(t, err)
+	listing, err := files.Listing()
+	require.NoError(t, err)
+	data, err := json.Marshal(listing)
+	require.NoError(t, err)
+	assert.NotContains(t, string(data), dir, "a listing has names only")
+	var read Listing
+	require.NoError(t, json.Unmarshal(data, &read))
+	names, err := Names(read, read)
+	require.NoError(t, err)
+	assert.True(t, names.Remote())
+	assert.False(t, files.Remote())
+	for _, body := range []string{
+		`{"prompt": "x", "seed": 1, "model": "nano"}`, `{"prompt": "x", "seed": 1, "model": "fast"}`,
+		`{"prompt": "x", "seed": 1, "model": "fast", "steps": 7}`,
+		`{"prompt": "x", "seed": 1, "model": "nano", "lora": [{"name": "style/ink", "weight": 0.5}]}`,
+		`{"prompt": "<lora:ink:1> x", "seed": 1, "model": "nano"}`,
+		`{"prompt": "x", "seed": 1, "model": {"model": "nano", "vae": "fix"}}`,
+		`{"prompt": "x", "seed": 1, "model": "nano", "styles": ["noir"]}`,
+		`{"prompt": "x", "model": "other"}`, `{"prompt": "x", "model": "nano", "lora": [{"name": "none"}]}`,
+		`{"prompt": "x", "model": {"model": "nano", "vae": "none"}}`, `{"prompt": "x", "model": {"model": "nano", "unet": "/etc/passwd"}}`,
+		`{"prompt": "x", "model": "nano", "lora": [{"path": "/etc/passwd"}]}`, `{"prompt": "x", "model": "fast", "width": 63}`,
+	} {
+		want, wanted, _, errWant := files.Decode([]byte(body))
+		got, found, _, errGot := names.Decode([]byte(body))
+		assert.Equal(t, errWant == nil, errGot == nil, "%s: %v, %v", body, errWant, errGot)
+		if errWant != nil {
+			continue
+		}
+		assert.Equal(t, wanted.Name, found.Name)
+		a, err := want.EncodeJSON(request.SnakeCase)
+		require.NoError(t, err)
+		b, err := got.EncodeJSON(request.SnakeCase)
+		require.NoError(t, err)
+		assert.Equal(t, string(a), string(b))
+	}
+	for _, kind := range kinds {
+		a, err := files.List(kind)
+		require.NoError(t, err)
+		b, err := names.List(kind)
+		require.NoError(t, err)
+		assert.ElementsMatch(t, a, b, kind)
+	}
+	m, ok := names.Find("nano")
+	require.True(t, ok)
+	s, err := names.Styles(m)
+	require.NoError(t, err)
+	require.Len(t, s, 1)
+	assert.Equal(t, "noir", s[0].Name)
+	run, _, _, err := names.Decode([]byte(`{"prompt": "x", "model": "nano"}`))
+	require.NoError(t, err)
+	assert.ErrorIs(t, names.Resolve(&run, nil), request.ErrInvalid)
+}
+
+// TestClashes has workers whose models of one name differ: in the file, or in the defaults.
+func TestClashes(t *testing.T) {
+	dir := t.TempDir()
+	list := func(sub, file, steps string) Listing {
+		path := filepath.Join(dir, sub)
+		require.NoError(t, os.MkdirAll(path, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(path, "m.safetensors"), []byte(file), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(path, "f.toml"), []byte("num_inference_steps = "+steps+"\nmodel = \"nano\"\n"), 0o644))
+		c, err := New(Options{ModelDirs: []string{path}, Models: []string{"f=" + filepath.Join(path, "f.toml")}})
+		require.NoError(t, err)
+		l, err := c.Listing()
+		require.NoError(t, err)
+		return l
+	}
+	a, b, c, d := list("a", "one", "4"), list("b", "one", "4"), list("c", "two", "4"), list("d", "one", "5")
+	assert.Empty(t, Clashes([]Listing{a, b}))
+	assert.Equal(t, []string{"m"}, Clashes([]Listing{a, b, c}))
+	assert.Equal(t, []string{"f"}, Clashes([]Listing{a, d}))
+}

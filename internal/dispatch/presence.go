@@ -1,0 +1,147 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
+)
+
+// teller is what a worker remembers between two announcements.
+type teller struct {
+	began   time.Time
+	listing string    // name of the listing that is kept
+	listed  time.Time // when it was made
+	made    []made    // pictures made so far, by time: of the last minute
+	device  backend.Device
+	looked  time.Time // when the device was looked at
+}
+
+type made struct {
+	at time.Time
+	n  int
+}
+
+// The time over which Presence.Rate is measured, and how often the files are listed and the device is looked at.
+const (
+	rateTime  = time.Minute
+	listEvery = time.Minute
+	lookEvery = 10 * time.Second
+)
+
+// announce tells every now and then that the worker is there, until ctx ends.
+func (w *Worker) announce(ctx context.Context) {
+	w.told.began = time.Now()
+	tick := time.NewTicker(durable.PresentEvery)
+	defer tick.Stop()
+	for {
+		if err := w.o.Queue.Announce(ctx, w.presence(ctx)); err != nil && ctx.Err() == nil {
+			w.o.Log.Debug("the queue does not hear that the worker is there", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = w.o.Queue.Leave(ctx, w.o.Name) // else it is forgotten a little later
+			return
+		}
+	}
+}
+
+// presence is how the worker is now.
+func (w *Worker) presence(ctx context.Context) durable.Presence {
+	now := time.Now()
+	w.list(ctx, now)
+	_, _, open, served := w.o.Service.Status("")
+	p := durable.Presence{Name: w.o.Name, Version: w.o.Version, Began: w.told.began, Listing: w.told.listing, Window: w.o.Window,
+		Models: []string{}, Loaded: []string{}, Made: served.Images, Rate: w.rate(now, served.Images)}
+	for _, m := range w.o.Catalog().Models() {
+		p.Models = append(p.Models, m.Name)
+		if isOpen(open, pipeline.ModelName(m.Defaults.Model.Model)) {
+			p.Loaded = append(p.Loaded, m.Name)
+		}
+	}
+	d := w.device(ctx, now, open)
+	p.Device, p.Free, p.Total = cmp.Or(d.Description, d.ID), d.FreeBytes, d.TotalBytes
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.Draining, p.Runs = w.ends, len(w.tasks)
+	for t := range w.tasks {
+		p.Images += t.Images
+	}
+	return p
+}
+
+// device is the one that an open model computes on; else the first GPU, or the first device.
+func (w *Worker) device(ctx context.Context, now time.Time, open []service.ModelInfo) backend.Device {
+	if now.Sub(w.told.looked) < lookEvery || len(open) == 0 && !w.o.Shared {
+		return w.told.device
+	}
+	list, err := w.o.Service.Devices(ctx)
+	if err != nil || len(list) == 0 {
+		return w.told.device
+	}
+	w.told.looked, w.told.device = now, list[0]
+	if i := slices.IndexFunc(list, func(d backend.Device) bool { return d.GPU() && !d.Software }); i >= 0 {
+		w.told.device = list[i]
+	}
+	for _, m := range open {
+		if i := slices.IndexFunc(list, func(d backend.Device) bool { return d.ID == m.Device }); i >= 0 {
+			w.told.device = list[i]
+		}
+	}
+	return w.told.device
+}
+
+func isOpen(open []service.ModelInfo, model string) bool {
+	for _, o := range open {
+		if o.Loaded && o.Model == model {
+			return true
+		}
+	}
+	return false
+}
+
+// rate is how many pictures a minute were made in the last one.
+func (w *Worker) rate(now time.Time, n int) float64 {
+	t := &w.told
+	for len(t.made) > 1 && now.Sub(t.made[1].at) >= rateTime {
+		t.made = t.made[1:]
+	}
+	t.made = append(t.made, made{now, n})
+	took := now.Sub(t.made[0].at)
+	if took <= 0 {
+		return 0
+	}
+	return float64(n-t.made[0].n) / took.Minutes()
+}
+
+// list keeps the list of the worker's files in the queue.
+func (w *Worker) list(ctx context.Context, now time.Time) {
+	if !w.o.Shared || w.told.listing != "" && now.Sub(w.told.listed) < listEvery {
+		return
+	}
+	l, err := w.o.Catalog().Listing()
+	var data []byte
+	if err == nil {
+		data, err = json.Marshal(l)
+	}
+	var name string
+	if err == nil {
+		name, err = w.o.Queue.KeepListing(ctx, data)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			w.o.Log.Warn("the queue does not hear of the worker's files", "error", err)
+		}
+		return
+	}
+	w.told.listing, w.told.listed = name, now
+}
