@@ -41,7 +41,9 @@ func TestWorkersAreHeardOf(t *testing.T) {
 	assert.Equal(t, 2, f.Queues[0].Workers)
 	assert.Equal(t, Lane{0, "o", "m"}, f.Queues[0].Lane)
 	require.NoError(t, b.Leave(ctx, "Host name.1"))
-	require.Eventually(t, func() bool { return len(a.Workers()) == 1 }, long, time.Millisecond)
+	for _, q := range []*Queue{a, b} {
+		require.Eventually(t, func() bool { return len(q.Workers()) == 1 }, long, time.Millisecond)
+	}
 
 	// Of one that says nothing any more, nothing is known after a while.
 	a.present.mu.Lock()
