@@ -9,7 +9,6 @@ import (
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
-	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -131,8 +130,8 @@ func (cfg Config) model() request.Model {
 // check validates the values. Errors are request.Errors, with the paths of a run file.
 func (cfg Config) check() error {
 	if strings.Contains(cfg.Device, ",") {
-		return request.Errors{{Path: "model.device", Message: fmt.Sprintf("is %q; a pipeline computes on one device. Open one for each, "+
-			"and share the pictures with a Batcher. The commands generate, serve and worker do so", words.Clip(cfg.Device))}}
+		return request.Errors{{Path: "model.device", Message: fmt.Sprintf("is %.60q; a pipeline computes on one device. Open one for each, "+
+			"and share the pictures with a Batcher. The commands generate, serve and worker do so", cfg.Device)}}
 	}
 	return request.Run{Model: cfg.model(), Jobs: []request.Request{{Prompt: request.NoPrompt}}}.Validate()
 }
