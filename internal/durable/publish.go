@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,8 +19,9 @@ const (
 	batchCommit = "Nats-Batch-Commit"
 )
 
-// The largest batch. NATS takes up to 1000 messages.
+// Sizes of batches. NATS takes up to 1000 messages, and makes a store of its own for each batch: a few messages are faster one by one.
 const (
+	minTogether      = 9
 	maxTogether      = 200
 	maxTogetherBytes = 2 << 20
 )
@@ -106,10 +108,10 @@ func (p *publisher) gather(first *sending) (list []*sending, next *sending) {
 
 func (s *sending) id() string { return s.m.Header.Get(jetstream.MsgIDHeader) }
 
-// put keeps messages: several as one batch. Where the server refuses that, because one of them is known already for example, each goes by
-// itself.
+// put keeps messages: many as one batch. Few go by themselves, and so do those of a batch that the server refuses, because one of them is
+// known already for example.
 func (p *publisher) put(ctx context.Context, list []*sending) {
-	if len(list) > 1 && p.q.work.CachedInfo().Config.AllowAtomicPublish {
+	if len(list) >= minTogether && p.q.work.CachedInfo().Config.AllowAtomicPublish {
 		err := p.batch(ctx, list)
 		refused := &jetstream.APIError{}
 		if !errors.As(err, &refused) {
@@ -119,13 +121,17 @@ func (p *publisher) put(ctx context.Context, list []*sending) {
 			return
 		}
 	}
+	var each sync.WaitGroup
 	for _, s := range list {
-		ack, err := p.q.js.PublishMsg(ctx, s.m)
-		if err == nil && ack.Duplicate {
-			err = errTwice
-		}
-		s.done <- err
+		each.Go(func() {
+			ack, err := p.q.js.PublishMsg(ctx, s.m)
+			if err == nil && ack.Duplicate {
+				err = errTwice
+			}
+			s.done <- err
+		})
 	}
+	each.Wait()
 }
 
 // batch keeps messages as one batch: all or none.

@@ -49,10 +49,18 @@ func TestTogether(t *testing.T) {
 	var refused *jetstream.APIError
 	require.ErrorAs(t, q.publisher.batch(ctx, sendings("y1", "x2")), &refused)
 	assert.EqualValues(t, 3, kept(), "all or none")
-	mixed := sendings("y1", "x2", "y2")
-	q.publisher.put(ctx, mixed)
-	assert.Equal(t, []error{nil, errTwice, nil}, answers(mixed))
+	few := sendings("y1", "x2", "y2")
+	q.publisher.put(ctx, few)
+	assert.Equal(t, []error{nil, errTwice, nil}, answers(few))
 	assert.EqualValues(t, 5, kept())
+	names := []string{"x1"}
+	for i := range minTogether {
+		names = append(names, fmt.Sprint("many", i))
+	}
+	many := sendings(names...)
+	q.publisher.put(ctx, many)
+	assert.Equal(t, append([]error{errTwice}, make([]error, minTogether)...), answers(many))
+	assert.EqualValues(t, 5+minTogether, kept())
 	alone := sendings("z")
 	q.publisher.put(ctx, alone)
 	assert.Equal(t, []error{nil}, answers(alone))
