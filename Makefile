@@ -120,6 +120,10 @@ test-serve-clients: build ## the server with clients of OpenAI's and A1111's API
 	build/clients/bin/pip install -q -r cli/e2e/clients/requirements.txt
 	cd cli/e2e/clients && $(GO) vet ./... && $(GO) test -count 1 -timeout 20m ./...
 
+.PHONY: from-pictures
+from-pictures: build ## 50 pictures of nano with random settings, each made again by --from and compared pixel by pixel
+	DAGUERRE_FROM_PICTURES=50 $(GO) test -count 1 -timeout 20m -run TestFromGivesThePictureAgain ./cli/e2e
+
 .PHONY: test-screen
 test-screen: build ## what people see in a terminal of 80 and 40 columns, and in a pipe, against cli/e2e/testdata/screen (apt install tmux)
 	$(GO) test -count 1 -timeout 20m -tags screen -run TestScreens ./cli/e2e

@@ -30,14 +30,14 @@ type Found struct {
 }
 
 // Name is how the model is named, and nothing else that is there.
-func (f Found) Name() string {
-	switch f.Source {
+func (o Origin) Name() string {
+	switch o.Source {
 	case modelname.Civitai:
-		return "civitai:" + f.Repository + "@" + f.Revision
+		return "civitai:" + o.Repository + "@" + o.Revision
 	case modelname.Web:
-		return f.Repository
+		return o.Repository
 	}
-	return f.Repository + "@" + shortRevision(f.Revision) + ":" + cmp.Or(f.File, modelname.Whole)
+	return o.Repository + "@" + shortRevision(o.Revision) + ":" + cmp.Or(o.File, modelname.Whole)
 }
 
 func shortRevision(commit string) string {

@@ -239,11 +239,11 @@ func TestHashesAreOfTheOpenFiles(t *testing.T) {
 		_, err = p.ModelHash(t.Context())
 		require.ErrorIs(t, err, identity.ErrChanged)
 		changes[change](t, adapter)
-		require.ErrorIs(t, got.HashLoRAs(t.Context()), identity.ErrChanged)
+		require.ErrorIs(t, got.HashFiles(t.Context()), identity.ErrChanged)
 	}
 	got, err = p.Generate(t.Context(), job)
 	require.NoError(t, err)
-	require.NoError(t, got.HashLoRAs(t.Context()))
+	require.NoError(t, got.HashFiles(t.Context()))
 	sum, err := HashFile(t.Context(), adapter)
 	require.NoError(t, err)
 	assert.Equal(t, sum, got.LoRAs[0].SHA256, "that of the adapter as it is now")

@@ -266,7 +266,7 @@ func TestLoRAInResultAndManifest(t *testing.T) {
 		BlockWeights: map[string]float64{"M00": 2}})
 	out := generate(t, p, r)
 	require.Len(t, out.LoRAs, 2)
-	require.NoError(t, out.HashLoRAs(t.Context()))
+	require.NoError(t, out.HashFiles(t.Context()))
 	m := out.Manifest(out.Images[0])
 	data, err := os.ReadFile(filepath.Join(dir, "unet.safetensors"))
 	require.NoError(t, err)

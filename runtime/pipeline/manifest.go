@@ -60,6 +60,10 @@ type Manifest struct {
 	IPAdapters []manifestIPAdapter `json:"ip_adapters,omitempty"`
 
 	LoRAs []LoRAInfo `json:"loras,omitempty"`
+
+	Files  []manifestFile  `json:"request_files,omitempty"` // of weights that the request names or takes part of
+	Inputs []manifestInput `json:"inputs,omitempty"`        // pictures and arrays of the request
+
 	// Memory says in words how the run was made to fit, where not all weights were simply resident.
 	Memory string `json:"memory,omitempty"`
 	// Warnings are what was done otherwise than one may expect, in words: of opening the model, of the request and of making its pictures.
@@ -161,6 +165,7 @@ type ManifestModel struct {
 	UNetType     backend.Type      `json:"unet_type"`
 	Device       string            `json:"device"`
 	Choices      string            `json:"choices,omitempty"` // ways of computing that were measured on the device, in words
+	Settings     map[string]any    `json:"settings"`          // other keys of [model] that can change a picture; null: not known
 }
 
 // Manifest describes one of the result's pictures. It leaves the model's hash empty unless ModelHash
@@ -180,7 +185,8 @@ func (r *Result) Manifest(img Image) Manifest {
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: r.manifestIPAdapters(),
 		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
-		LoRAs: slices.Clone(r.LoRAs), Warnings: r.warnings(), Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
+		LoRAs: slices.Clone(r.LoRAs), Files: slices.Clone(r.files), Warnings: r.warnings(),
+		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	m.made(img, &q, r.LoRAs)
 	if q.PromptSyntax != request.SyntaxA1111 {
 		m.PromptSyntax = q.PromptSyntax
@@ -214,8 +220,12 @@ func (r *Result) Manifest(img Image) Manifest {
 	if s := img.strategy; s != (memory.Strategy{}) && s != (memory.Strategy{Name: memory.Resident}) {
 		m.Memory = s.String()
 	}
+	if r.inputs != nil {
+		m.Inputs = r.inputs()
+	}
 	if r.model != nil {
 		c := r.model.config
+		m.Model.Settings = c.settings(img.strategy)
 		m.Model.Name, m.Model.Source = ModelName(c.Model), SourceOf(c.Model)
 		m.Model.UNet, m.Model.TextEncoder, m.Model.TextEncoder2, m.Model.VAE = ModelName(c.UNet), ModelName(c.TextEncoder),
 			ModelName(c.TextEncoder2), ModelName(c.VAE)

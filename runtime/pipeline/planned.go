@@ -84,6 +84,8 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 	for _, c := range prep.Controls {
 		res.nets = append(res.nets, SourceOf(c.Path))
 	}
+	res.files = p.usedFiles(prep)
+	res.inputs = sync.OnceValue(func() []manifestInput { return inputSums(prep.Request) })
 	plan, err := newPlanned(prep, res, 0)
 	if err != nil || prep.Pictures == nil {
 		return plan, err
@@ -95,6 +97,11 @@ func (p *Pipeline) planned(req request.Request) (*Planned, error) {
 				return nil, err
 			}
 			known[one].root = plan
+			for _, f := range p.usedFiles(one) {
+				if !slices.Contains(res.files, f) {
+					res.files = append(res.files, f)
+				}
+			}
 			for _, l := range describeLoRAs(one) {
 				if !slices.ContainsFunc(res.LoRAs, func(have LoRAInfo) bool { return have.file == l.file }) {
 					res.LoRAs = append(res.LoRAs, l)

@@ -1,13 +1,10 @@
 package pipeline
 
 import (
-	"context"
-	"fmt"
 	"image"
 	"slices"
 	"sync"
 
-	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/prepare"
@@ -49,9 +46,11 @@ type Result struct {
 	Memory    MemoryDecision
 	Warnings  []string // what was done otherwise than one may expect, in words
 
-	model  *Pipeline   // for the model's hash
-	nets   []*Source   // of the request's ControlNets; nil where one was not fetched by name
-	saying *sync.Mutex // held while Warnings grow, as other batches of the request make them; nil: they do not
+	model  *Pipeline // for the model's hash
+	nets   []*Source // of the request's ControlNets; nil where one was not fetched by name
+	files  []manifestFile
+	inputs func() []manifestInput // of the request; computed once
+	saying *sync.Mutex            // held while Warnings grow, as other batches of the request make them; nil: they do not
 }
 
 // warnings is a copy of what was said so far.
@@ -74,39 +73,10 @@ type LoRAInfo struct {
 	BlockWeights      map[string]float64 `json:"block_weights,omitempty"`
 	Start             float64            `json:"start,omitempty"`
 	End               float64            `json:"end"`
-	SHA256            string             `json:"sha256,omitempty"` // once HashLoRAs was called
+	SHA256            string             `json:"sha256,omitempty"` // once HashFiles was called
 	AutoV3            string             `json:"autov3,omitempty"`
 
 	file loraFile
-}
-
-// HashLoRAs fills in the sums of the adapters' files, which it reads for that the first time. Manifests then name them.
-func (r *Result) HashLoRAs(ctx context.Context) error {
-	if r.model == nil {
-		return nil
-	}
-	h := &r.model.sums
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := range r.LoRAs {
-		l := &r.LoRAs[i]
-		sums, ok := h.sums[l.file]
-		if !ok {
-			var err error
-			if sums, err = adapters.Hash(ctx, l.file.path); err == nil {
-				err = l.file.id.Check(l.file.path)
-			}
-			if err != nil {
-				return fmt.Errorf("hashing the adapter %q: %w", l.Name, err)
-			}
-			if h.sums == nil {
-				h.sums = map[loraFile]adapters.Hashes{}
-			}
-			h.sums[l.file] = sums
-		}
-		l.SHA256, l.AutoV3 = sums.SHA256, sums.AutoV3
-	}
-	return nil
 }
 
 // MemoryStrategy is a way to fit into memory: how weights are held, and what is done to make buffers smaller.

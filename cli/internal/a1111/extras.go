@@ -17,6 +17,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -42,7 +43,7 @@ func (f *server) pngInfo(r *http.Request, _ *told) (any, error) {
 		}
 	}
 	info := items["parameters"]
-	return map[string]any{"info": info, "items": items, "parameters": parseInfotext(info)}, nil
+	return map[string]any{"info": info, "items": items, "parameters": recall.Infotext(info)}, nil
 }
 
 // enlargement is what extra-single-image and extra-batch-images are asked to do.

@@ -8,6 +8,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/machine"
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
@@ -128,12 +129,12 @@ func (f *server) models(*http.Request, *told) (any, error) {
 func wireSamplers() []wireSampler {
 	list, taken := []wireSampler{}, map[string]bool{}
 	for _, s := range samplers {
-		x := wireSampler{Name: s.name, Aliases: []string{}, Options: map[string]string{}}
-		if class, _, err := scheduler.Resolve(s.name); err == nil {
+		x := wireSampler{Name: s, Aliases: []string{}, Options: map[string]string{}}
+		if class, _, err := scheduler.Resolve(s); err == nil {
 			taken[class] = true
 		}
-		if s.schedule != "" {
-			x.Options["scheduler"] = s.schedule
+		if schedule := recall.AutomaticSchedule(s); schedule != "" {
+			x.Options["scheduler"] = schedule
 		}
 		list = append(list, x)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/face"
 	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/internal/studio"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -145,7 +146,7 @@ func (a *asked) answer(run studio.Run, files []face.File, task *task) (any, erro
 		info.AllSeeds = append(info.AllSeeds, file.Seed)
 		info.AllSubseeds = append(info.AllSubseeds, 0)
 		prompt, negative := info.Prompt, info.Negative
-		if made := parseInfotext(text); made["Steps"] != "" { // what styles and wildcards have made of them
+		if made := recall.Infotext(text); made["Steps"] != "" { // what styles and wildcards have made of them
 			prompt, negative = made["Prompt"], made["Negative prompt"]
 		}
 		info.AllPrompts, info.AllNegatives = append(info.AllPrompts, prompt), append(info.AllNegatives, negative)
@@ -179,7 +180,7 @@ func (i *wireInfo) complete(file []byte, text string) {
 	if size, _, err := image.DecodeConfig(bytes.NewReader(file)); err == nil {
 		i.Width, i.Height = size.Width, size.Height
 	}
-	made := parseInfotext(text)
+	made := recall.Infotext(text)
 	for key, to := range map[string]any{"Steps": &i.Steps, "CFG scale": &i.Guidance} {
 		if v := made[key]; v != "" {
 			_ = json.Unmarshal([]byte(v), to) // what is no number stays as it was asked for

@@ -4,19 +4,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// sampler is one of A1111's samplers.
-type sampler struct {
-	name     string
-	schedule string // that Automatic means; "": the sampler's own
-}
-
 // samplers are A1111's samplers that there are here, in its order.
-var samplers = []sampler{{"DPM++ 2M", "karras"}, {"DPM++ SDE", "karras"}, {"DPM++ 2M SDE", "exponential"},
-	{"DPM++ 2M SDE Heun", "exponential"}, {"DPM++ 3M SDE", "exponential"}, {"Euler a", ""}, {"Euler", ""}, {"LMS", ""}, {"Heun", ""},
-	{"DPM2", "karras"}, {"DPM2 a", "karras"}, {"DDIM", ""}, {"DDIM CFG++", ""}, {"PLMS", ""}, {"UniPC", ""}, {"LCM", ""}}
+var samplers = []string{"DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "Euler a", "Euler", "LMS", "Heun",
+	"DPM2", "DPM2 a", "DDIM", "DDIM CFG++", "PLMS", "UniPC", "LCM"}
 
 // schedule is one of A1111's schedule types.
 type schedule struct{ name, label string }
@@ -24,15 +18,6 @@ type schedule struct{ name, label string }
 // schedules are those of A1111 that there are here.
 var schedules = []schedule{{"automatic", "Automatic"}, {"uniform", "Uniform"}, {"karras", "Karras"}, {"exponential", "Exponential"},
 	{"sgm_uniform", "SGM Uniform"}, {"align_your_steps", "Align Your Steps"}, {"simple", "Simple"}, {"normal", "Normal"}, {"beta", "Beta"}}
-
-// find finds a sampler by A1111's name of it.
-func find(name string) (sampler, bool) {
-	i := slices.IndexFunc(samplers, func(s sampler) bool { return strings.EqualFold(s.name, name) })
-	if i < 0 {
-		return sampler{}, false
-	}
-	return samplers[i], true
-}
 
 // setSampler gives the run's sampler the schedule that A1111 would: Automatic stands for one of the sampler's own.
 func (a *asked) setSampler() {
@@ -49,8 +34,8 @@ func (a *asked) setSampler() {
 	if said == "" {
 		delete(a.run, "scheduler")
 	}
-	if s, ok := find(name); ok && s.schedule != "" && (said == "" || strings.EqualFold(said, "automatic")) {
-		a.run["scheduler"] = s.schedule
+	if schedule := recall.AutomaticSchedule(name); schedule != "" && (said == "" || strings.EqualFold(said, "automatic")) {
+		a.run["scheduler"] = schedule
 	}
 	a.setEta(name)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/imagefile"
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 )
 
@@ -135,7 +136,7 @@ func FuzzInfotext(f *testing.F) {
 	f.Add("a\nNegative prompt: b\nSteps: 1, Sampler: x, Seed: 2, Size: 3x4")
 	f.Add("Steps: \"\\u12\", a b: , : ,")
 	f.Fuzz(func(t *testing.T, text string) {
-		for key := range parseInfotext(text) {
+		for key := range recall.Infotext(text) {
 			if key == "" {
 				t.Fatal("a setting without a name")
 			}

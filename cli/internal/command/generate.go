@@ -13,6 +13,7 @@ import (
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/output"
 	"github.com/daguerre-go/daguerre/internal/phrases"
+	"github.com/daguerre-go/daguerre/internal/recall"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
@@ -24,9 +25,11 @@ import (
 // generateOptions is what the generate command is asked to do.
 type generateOptions struct {
 	run       request.Run
-	command   string // whose --help tells more
-	config    string // the run file's name, or ""
-	defaults  string // the file of the user's own defaults, or ""
+	command   string        // whose --help tells more
+	config    string        // the run file's name, or ""
+	defaults  string        // the file of the user's own defaults, or ""
+	from      string        // the picture whose settings are taken, or ""
+	found     *recall.Found // what it tells; nil: there is none
 	overwrite bool
 	stdout    bool // the one picture goes to standard output
 	verbose   bool
@@ -45,7 +48,7 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 	opts := generateOptions{command: c.Command.HelpName, overwrite: c.Bool("overwrite"), verbose: c.Bool("verbose"),
 		preview: c.Int("preview"), profile: c.Bool("profile"), fresh: c.Bool("fresh"), resumable: true, metrics: c.String("metrics-addr"),
 		pull:   c.Bool("pull"),
-		config: c.String("config"), display: display{quiet: c.Bool("quiet"), json: c.Bool("json")}}
+		config: c.String("config"), from: c.String("from"), display: display{quiet: c.Bool("quiet"), json: c.Bool("json")}}
 	errs := typedMistakes(c.Context)
 	if c.IsSet("preview") && opts.preview < 1 {
 		errs.Add("--preview", "is %d; it must be 1 or more steps", opts.preview)
@@ -61,6 +64,17 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		return opts, err
 	}
 	opts.run, opts.defaults = request.Run{Model: defaults.Model, Jobs: []request.Request{defaults.Job}}, own
+	switch {
+	case opts.from != "" && opts.config != "":
+		errs.Add("--from", "and --config exclude each other; \"daguerre request from-png\" writes a run file of a picture's settings")
+		return opts, opts.inWords(-1, errs)
+	case opts.from != "":
+		if err := opts.fromPicture(c, defaults); err != nil {
+			return opts, err
+		}
+	case c.IsSet("from"):
+		errs.Add("--from", "is empty; give a picture, or leave the flag out")
+	}
 	if opts.config != "" {
 		var found request.Errors
 		if opts.run, err = readRun(env, defaults, opts.config); err != nil && !errors.As(err, &found) {
@@ -72,6 +86,11 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		}
 	}
 	override(c, &opts.run, opts.config == "", &errs)
+	if opts.found != nil {
+		if err := opts.findFiles(c, env); err != nil {
+			return opts, blameInput(opts.inWords(-1, err))
+		}
+	}
 	if err := opts.run.ExpandPromptFiles(phrases.Lines); err != nil {
 		var found request.Errors
 		errors.As(err, &found)
@@ -168,6 +187,7 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if err := o.checkInputs(); err != nil {
 		return err
 	}
+	o.tellFound(r)
 	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
 	if o.defaults != "" {

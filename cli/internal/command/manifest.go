@@ -183,7 +183,7 @@ func (t *pictureTexts) of(ctx context.Context, m request.Model, plan *pipeline.R
 	if t.warn != nil && h.err != nil {
 		h.told.Do(func() { t.warn("pictures will not name the model by its hash: " + h.err.Error()) })
 	}
-	err := plan.HashLoRAs(ctx)
+	err := plan.HashFiles(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

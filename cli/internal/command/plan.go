@@ -23,6 +23,7 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if !o.json {
 		r = o.reporter(env, "")
 	}
+	o.tellFound(r)
 	err := o.locate(ctx, env, r)
 	if r.Close(); err != nil {
 		return err

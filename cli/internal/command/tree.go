@@ -62,6 +62,7 @@ var actions = map[string]action{
 	"bench session":        bare("", runBenchSession),
 	"request validate":     takes(1, "give one run file, or - for standard input", validateRequest),
 	"request normalize":    takes(1, "give one run file, or - for standard input", normalizeRequest),
+	"request from-png":     takes(1, "give one picture, a PNG file", requestFromPNG),
 	"request schema":       printSchema,
 	"request names":        bare("", listNames),
 	"worker":               bare("; requests are read from standard input", act(workerOptionsOf, workerOptions.execute)),
