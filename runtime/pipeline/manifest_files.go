@@ -16,23 +16,6 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// manifestFile names a file of weights that a request was computed with, besides those of the model and its adapters: a ControlNet, an
-// IP-Adapter, an image encoder, an embedding, the refiner, the upscaler, TAESD.
-type manifestFile struct {
-	Key    string `json:"key"`  // of the request, such as controlnet[0].model; embedding, if a prompt names it
-	Name   string `json:"name"` // without its folder
-	SHA256 string `json:"sha256,omitempty"`
-
-	file loraFile
-}
-
-// manifestInput names a picture or an array that a request was given.
-type manifestInput struct {
-	Key  string `json:"key"`            // such as init_image
-	Name string `json:"name,omitempty"` // of its file, without the folder
-	Sum  string `json:"sum"`            // of what was read: picture.Sum or npy.Array.Sum
-}
-
 // usedFiles lists the files of weights that a prepared request is computed with.
 func (p *Pipeline) usedFiles(prep *prepare.Prepared) (out []manifestFile) {
 	add := func(key, path string, id identity.ID) {
