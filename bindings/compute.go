@@ -83,6 +83,30 @@ type UNetInput struct {
 	OnDevice      uintptr      // set by UNetEval
 	Prompts       *ImagePrompt // set by UNetEval
 	PromptCount   int64
+	Change        *UNetChange
+}
+
+// UNetChange mirrors dg_unet_change: what an evaluation changes inside the UNet.
+type UNetChange struct {
+	StructSize     uintptr
+	IdentityRows   int64
+	BlurredRows    int64
+	IdentityLayers *byte // of [Text]
+	BlurredLayers  *byte
+	BlurSigma      float64
+	FreeUS1        float64
+	FreeUS2        float64
+	FreeUB1        float64
+	FreeUB2        float64
+	FreeU          int32
+	Reserved       int32
+}
+
+// ready pins what a change points to.
+func (c *UNetChange) ready(pins *runtime.Pinner) {
+	if c != nil {
+		ready(pins, c)
+	}
 }
 
 // UNetEval evaluates the UNet once with adapters and pictures into out [N, out_channels, Height, Width]. features, and residuals on the
@@ -105,6 +129,7 @@ func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, pictures []ImagePrompt, 
 		return err
 	}
 	in.Prompts, in.PromptCount = prompts(&pins, pictures)
+	in.Change.ready(&pins)
 	return computeOne(m, op, m.lib.fn.unetEval, &in, out)
 }
 

@@ -2,7 +2,7 @@ package bindings
 
 // Sizes and the version from daguerre.h.
 const (
-	abiVersion     = 5    // DG_ABI_VERSION: the version these bindings were written for
+	abiVersion     = 6    // DG_ABI_VERSION: the version these bindings were written for
 	MaxLevels      = 8    // DG_MAX_LEVELS: array length of per-level fields
 	nameLen        = 64   // DG_NAME_LEN: bytes of a [Name]
 	descLen        = 256  // DG_DESC_LEN: bytes of a [Desc]

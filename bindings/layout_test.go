@@ -20,7 +20,7 @@ import (
 // mirrors pairs every struct of daguerre.h with its Go mirror.
 var mirrors = map[string]reflect.Type{
 	"dg_build_info":         reflect.TypeFor[BuildInfo](),
-	"dg_device_info":        reflect.TypeFor[DeviceInfo](),
+	"dg_device_info":        reflect.TypeFor[deviceInfo](),
 	"dg_model_config":       reflect.TypeFor[ModelConfig](),
 	"dg_model_file":         reflect.TypeFor[modelFile](),
 	"dg_weight":             reflect.TypeFor[weight](),
@@ -32,6 +32,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_model_info":         reflect.TypeFor[ModelInfo](),
 	"dg_text_input":         reflect.TypeFor[TextInput](),
 	"dg_unet_input":         reflect.TypeFor[UNetInput](),
+	"dg_unet_change":        reflect.TypeFor[UNetChange](),
 	"dg_control_input":      reflect.TypeFor[ControlInput](),
 	"dg_control_info":       reflect.TypeFor[ControlInfo](),
 	"dg_upscaler_info":      reflect.TypeFor[UpscalerInfo](),
@@ -40,16 +41,16 @@ var mirrors = map[string]reflect.Type{
 	"dg_ip_adapter_input":   reflect.TypeFor[IPAdapterInput](),
 	"dg_image_prompt":       reflect.TypeFor[ImagePrompt](),
 	"dg_compute_query":      reflect.TypeFor[ComputeQuery](),
-	"dg_profile_entry":      reflect.TypeFor[ProfileEntry](),
-	"dg_module_info":        reflect.TypeFor[ModuleInfo](),
+	"dg_profile_entry":      reflect.TypeFor[profileEntry](),
+	"dg_module_info":        reflect.TypeFor[moduleInfo](),
 	"dg_lora_tensor":        reflect.TypeFor[LoRATensor](),
 	"dg_lora_target":        reflect.TypeFor[LoRATarget](),
 	"dg_lora_use":           reflect.TypeFor[loraUse](),
 	"dg_vae_part_info":      reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":           reflect.TypeFor[VAEPart](),
-	"dg_memory_info":        reflect.TypeFor[MemoryInfo](),
-	"dg_node_info":          reflect.TypeFor[NodeInfo](),
-	"dg_transfer_info":      reflect.TypeFor[TransferInfo](),
+	"dg_memory_info":        reflect.TypeFor[memoryInfo](),
+	"dg_node_info":          reflect.TypeFor[nodeInfo](),
+	"dg_transfer_info":      reflect.TypeFor[transferInfo](),
 	"dg_trial":              reflect.TypeFor[Trial](),
 }
 

@@ -166,7 +166,7 @@ func (l *Library) hasGPU() bool {
 		return true
 	}
 	devices, err := l.Devices()
-	return err == nil && slices.ContainsFunc(devices, func(d DeviceInfo) bool { return d.Kind != deviceCPU })
+	return err == nil && slices.ContainsFunc(devices, func(d deviceInfo) bool { return d.Kind != deviceCPU })
 }
 
 // open loads one file and binds it. What it finds wrong is an error in words, fit for an Attempt.

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// ModuleInfo mirrors dg_module_info: a part of a model that adapters can change.
-type ModuleInfo struct {
+// moduleInfo mirrors dg_module_info: a part of a model that adapters can change.
+type moduleInfo struct {
 	StructSize uintptr
 	Name       Desc
 	Kind       int32
@@ -87,7 +87,7 @@ type LoRAUse struct {
 }
 
 // Modules lists what adapters can change in the components that are loaded.
-func (m *Model) Modules() ([]ModuleInfo, error) {
+func (m *Model) Modules() ([]moduleInfo, error) {
 	return fetch(m, "dg_model_get_modules", m.lib.fn.modelGetModules)
 }
 

@@ -1,5 +1,7 @@
 package bindings
 
+import "runtime"
+
 // ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
 type ComputeQuery struct {
 	StructSize    uintptr
@@ -15,13 +17,22 @@ type ComputeQuery struct {
 	ImagePrompts  int64 // UNet: how many there are
 	ImageTokens   int64 // of each
 	ImageMasks    int64 // UNet: 1: they have masks
+	Change        *UNetChange
+}
+
+// ready makes a query fit for a call, and pins what it points to.
+func (q *ComputeQuery) ready(pins *runtime.Pinner) {
+	q.Change.ready(pins)
+	ready(pins, q)
 }
 
 // ComputeSize returns the exact bytes of the compute buffer that a stage would allocate for the
 // query's shapes. It allocates none of them.
 func (m *Model) ComputeSize(query ComputeQuery) (int64, error) {
 	var bytes uintptr
-	ready(nil, &query)
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	query.ready(&pins)
 	err := m.call("dg_compute_size", func(model uintptr, msg *byte, size uintptr) int32 {
 		return m.lib.fn.computeSize(model, &query, &bytes, msg, size)
 	})
@@ -31,7 +42,9 @@ func (m *Model) ComputeSize(query ComputeQuery) (int64, error) {
 // ComputeLanes returns how many shares of a batch a stage computes side by side, each in a buffer of its own; 1 where it is one graph.
 func (m *Model) ComputeLanes(query ComputeQuery) (int, error) {
 	var lanes int32
-	ready(nil, &query)
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	query.ready(&pins)
 	err := m.call("dg_compute_lanes", func(model uintptr, msg *byte, size uintptr) int32 {
 		return m.lib.fn.computeLanes(model, &query, &lanes, msg, size)
 	})
@@ -50,9 +63,9 @@ func (m *Model) ComputeHeld() (int64, error) {
 // ComputeRelease frees the compute buffers held; the next call allocates again.
 func (m *Model) ComputeRelease() error { return m.call("dg_compute_release", m.lib.fn.computeRelease) }
 
-// MemoryInfo mirrors dg_memory_info: bytes held now, and the most of each since the model was opened or ResetPeaks. Arrays are
+// memoryInfo mirrors dg_memory_info: bytes held now, and the most of each since the model was opened or ResetPeaks. Arrays are
 // by place in [Components].
-type MemoryInfo struct {
+type memoryInfo struct {
 	StructSize   uintptr
 	Loaded       int32 // weights are in memory, or their window is
 	Reserved     int32
@@ -80,8 +93,8 @@ func (m *Model) Unload(components int32) error {
 }
 
 // Memory tells what the model holds. It does not wait for a running call.
-func (m *Model) Memory() (MemoryInfo, error) {
-	info := ready(nil, &MemoryInfo{})
+func (m *Model) Memory() (memoryInfo, error) {
+	info := ready(nil, &memoryInfo{})
 	err := m.glance("dg_model_memory", func(model uintptr, msg *byte, size uintptr) int32 {
 		return m.lib.fn.modelMemory(model, info, msg, size)
 	})

@@ -1,7 +1,9 @@
 package bindings
 
-// NodeInfo mirrors dg_node_info: nodes of a graph that are computed in the same way.
-type NodeInfo struct {
+import "runtime"
+
+// nodeInfo mirrors dg_node_info: nodes of a graph that are computed in the same way.
+type nodeInfo struct {
 	StructSize   uintptr
 	Op           Name  // as ggml calls it
 	Operands     Desc  // types of the sources and of the result
@@ -13,16 +15,18 @@ type NodeInfo struct {
 }
 
 // ComputeNodes lists the nodes of the graph that a stage would run, in groups. It computes nothing.
-func (m *Model) ComputeNodes(query ComputeQuery) ([]NodeInfo, error) {
-	ready(nil, &query)
-	return fetch(m, "dg_compute_nodes", func(model uintptr, nodes *NodeInfo, capacity uintptr, count *uintptr, msg *byte,
+func (m *Model) ComputeNodes(query ComputeQuery) ([]nodeInfo, error) {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	query.ready(&pins)
+	return fetch(m, "dg_compute_nodes", func(model uintptr, nodes *nodeInfo, capacity uintptr, count *uintptr, msg *byte,
 		size uintptr) int32 {
 		return m.lib.fn.computeNodes(model, &query, nodes, capacity, count, msg, size)
 	})
 }
 
-// TransferInfo mirrors dg_transfer_info: what was copied between host and devices since the model was opened.
-type TransferInfo struct {
+// transferInfo mirrors dg_transfer_info: what was copied between host and devices since the model was opened.
+type transferInfo struct {
 	StructSize    uintptr
 	Runs          int64 // of graphs
 	Uploads       int64
@@ -33,8 +37,8 @@ type TransferInfo struct {
 }
 
 // Transfers tells what was copied between host and devices.
-func (m *Model) Transfers() (TransferInfo, error) {
-	info := ready(nil, &TransferInfo{})
+func (m *Model) Transfers() (transferInfo, error) {
+	info := ready(nil, &transferInfo{})
 	err := m.call("dg_model_transfers", func(model uintptr, msg *byte, size uintptr) int32 {
 		return m.lib.fn.modelTransfers(model, info, msg, size)
 	})

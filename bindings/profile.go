@@ -1,7 +1,7 @@
 package bindings
 
-// ProfileEntry mirrors dg_profile_entry.
-type ProfileEntry struct {
+// profileEntry mirrors dg_profile_entry.
+type profileEntry struct {
 	StructSize uintptr
 	Stage      Name
 	Op         Name // as ggml calls it, or one of our kernels
@@ -17,6 +17,6 @@ func (m *Model) SetProfile(enabled bool) error {
 }
 
 // Profile returns what was measured since SetProfile(true), in the order of stages, modules and operations.
-func (m *Model) Profile() ([]ProfileEntry, error) {
+func (m *Model) Profile() ([]profileEntry, error) {
 	return fetch(m, "dg_model_get_profile", m.lib.fn.modelGetProfile)
 }

@@ -34,7 +34,7 @@ type tableFuncs struct {
 	// DG_API dg_status dg_device_count(int32_t* count, char* msg, size_t msg_cap);
 	deviceCount func(count *int32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_get_device(int32_t index, dg_device_info* out, char* msg, size_t msg_cap);
-	getDevice func(index int32, out *DeviceInfo, msg *byte, msgCap uintptr) int32
+	getDevice func(index int32, out *deviceInfo, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_open(const dg_model_params* params, dg_model** out, char* msg, size_t msg_cap);
 	modelOpen func(params *modelParams, out *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_close(dg_model** model, char* msg, size_t msg_cap);
@@ -96,9 +96,9 @@ type tableFuncs struct {
 	computeLanes func(model uintptr, query *ComputeQuery, lanes *int32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap, size_t* count,
 	// char* msg, size_t msg_cap);
-	computeNodes func(model uintptr, query *ComputeQuery, nodes *NodeInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
+	computeNodes func(model uintptr, query *ComputeQuery, nodes *nodeInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_transfers(const dg_model* model, dg_transfer_info* out, char* msg, size_t msg_cap);
-	modelTransfers func(model uintptr, out *TransferInfo, msg *byte, msgCap uintptr) int32
+	modelTransfers func(model uintptr, out *transferInfo, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_run_trial(const dg_trial* trial, double* seconds, float* values, size_t count, char* msg, size_t msg_cap);
 	runTrial func(trial *Trial, seconds *float64, values *float32, count uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_held(const dg_model* model, size_t* bytes, char* msg, size_t msg_cap);
@@ -110,7 +110,7 @@ type tableFuncs struct {
 	// DG_API dg_status dg_model_unload(dg_model* model, int32_t components, char* msg, size_t msg_cap);
 	modelUnload func(model uintptr, components int32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_memory(const dg_model* model, dg_memory_info* out, char* msg, size_t msg_cap);
-	modelMemory func(model uintptr, out *MemoryInfo, msg *byte, msgCap uintptr) int32
+	modelMemory func(model uintptr, out *memoryInfo, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_memory_reset(dg_model* model, char* msg, size_t msg_cap);
 	modelMemoryReset func(model uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_test_fail_allocations(int64_t seed, double probability, int64_t after, int64_t* allocations, char* msg,
@@ -128,10 +128,10 @@ type tableFuncs struct {
 	modelSetProfile func(model uintptr, enabled int32, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_get_profile(const dg_model* model, dg_profile_entry* entries, size_t cap, size_t* count, char* msg,
 	// size_t msg_cap);
-	modelGetProfile func(model uintptr, entries *ProfileEntry, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
+	modelGetProfile func(model uintptr, entries *profileEntry, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_model_get_modules(const dg_model* model, dg_module_info* modules, size_t cap, size_t* count, char* msg,
 	// size_t msg_cap);
-	modelGetModules func(model uintptr, modules *ModuleInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
+	modelGetModules func(model uintptr, modules *moduleInfo, capacity uintptr, count *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_lora_load(dg_model* model, const dg_lora_target* targets, int64_t count, dg_lora** out, char* msg, size_t
 	// msg_cap);
 	loraLoad func(model uintptr, targets *LoRATarget, count int64, out *uintptr, msg *byte, msgCap uintptr) int32

@@ -100,7 +100,7 @@ func TestTableAuditFindsPlantedDefects(t *testing.T) {
 	functions := readHeader(t).functions
 	var narrow func(model uintptr, flag int64, msg *byte, msgCap uintptr) int32
 	var short func(count *int32, msg *byte) int32
-	var value func(index int32, out DeviceInfo, msg *byte, msgCap uintptr) int32
+	var value func(index int32, out deviceInfo, msg *byte, msgCap uintptr) int32
 	replace := func(name string, fptr any) func(*tableFuncs) []symbol {
 		return func(fn *tableFuncs) []symbol {
 			all := fn.symbols()

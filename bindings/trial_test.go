@@ -33,7 +33,7 @@ func TestNodesAndTransfers(t *testing.T) {
 	got, err := m.Transfers()
 	require.NoError(t, err)
 	got.StructSize = 0
-	require.Equal(t, TransferInfo{Runs: 1, Uploads: 2, UploadBytes: 3, Downloads: 4, DownloadBytes: 5, PinnedBytes: 6}, got)
+	require.Equal(t, transferInfo{Runs: 1, Uploads: 2, UploadBytes: 3, Downloads: 4, DownloadBytes: 5, PinnedBytes: 6}, got)
 }
 
 func TestDeviceLimits(t *testing.T) {

@@ -29,8 +29,8 @@ type BuildInfo struct {
 	CPUSupported int32 // 0: this CPU lacks an instruction set that was compiled in
 }
 
-// DeviceInfo mirrors dg_device_info: one place to compute on.
-type DeviceInfo struct {
+// deviceInfo mirrors dg_device_info: one place to compute on.
+type deviceInfo struct {
 	StructSize  uintptr
 	ID          Name // stable name used in options: "cpu", "vulkan:0"
 	Description Desc // as the driver calls it

@@ -1,6 +1,8 @@
 package contract
 
-import "github.com/daguerre-go/daguerre/runtime/backend"
+import (
+	"github.com/daguerre-go/daguerre/runtime/backend"
+)
 
 // Text checks a call of a text encoder, and allocates its result.
 func Text(info backend.ModelInfo, in backend.TextInput) (out backend.TextOutput, err error) {
@@ -58,6 +60,9 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 		return Invalid("guidance", "there are %d for a batch of %d, of a UNet that takes %d numbers for each", len(in.Guidance), n, u.GuidanceDim)
 	}
 	if in.Kept != (backend.Kept{}) {
+		if in.Change != (backend.UNetChange{}) {
+			return Invalid("change", "cannot be used with features")
+		}
 		if err := Kept(u, in.Kept); err != nil {
 			return err
 		}
@@ -68,7 +73,10 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
 	}
-	return pictures(u, in.Pictures, n, h, w)
+	if err := pictures(u, in.Pictures, n, h, w); err != nil {
+		return err
+	}
+	return Change(u, in.Change, n)
 }
 
 // Keeps and FeatureUses list what is kept of a UNet's evaluation, and what for, in the ABI's order.
@@ -245,6 +253,9 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 		if s.value < 1 {
 			return Invalid(s.field, "is %d; at least 1 is wanted", s.value)
 		}
+	}
+	if q.Stage == backend.StageUNet {
+		return Change(info.UNet, q.Change, q.Batch)
 	}
 	return nil
 }

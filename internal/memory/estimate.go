@@ -121,11 +121,14 @@ func (e *estimator) heldBuffers(stage string) {
 
 func (e *estimator) unetBuffer(owner string) {
 	h, w := e.cells()
-	q := Query{Owner: owner, Stage: backend.StageUNet, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
-		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
-	if owner == OwnerModel { // a refiner sees no pictures
-		e.job.addImages(&q)
+	job := e.job
+	if owner != OwnerModel {
+		job = job.ofRefiner()
 	}
+	q := Query{Owner: owner, Stage: backend.StageUNet, Batch: job.rows(e.batch, e.strategy), Height: h, Width: w,
+		Tokens: e.tokens(), Texts: job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
+	job.addImages(&q)
+	job.addChange(&q, e.batch, e.strategy)
 	e.buffer(UNet, q)
 }
 

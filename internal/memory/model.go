@@ -98,23 +98,24 @@ func (m Model) has(owner string) bool {
 
 // Job is one job's demands, in plain values.
 type Job struct {
-	Width, Height int    // pixels
-	Images        int    // in all
-	Shared        int    // pictures of the run's other jobs that can be in its batches
-	Earlier       int    // pictures that the run has finished before
-	Jobs          int    // that are ready beside it
-	Batch         int    // most in one batch; 0: all
-	Guidance      bool   // the UNet sees two rows for each picture
-	Parts         int    // with guidance, of the prompt: a row for each, 1 or 0 for one
-	Texts         int    // different texts that editing has encoded, 1 or 0 for one
-	GuidanceBatch string // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
-	Chunks        int    // of 77 tokens, of each text; 0: 1
-	Prompts       int    // how many of the pictures' prompts (with their negative ones) differ; 0: all
-	Encode        bool   // a picture goes in
-	Enlarge       bool   // a second pass begins with pictures, not latents; Width and Height are its size
-	Second        bool   // the base denoises once more after the refiner and the enlarging
-	Upscale       [2]int // height and width of a first pass that goes through the upscaler; 0: none does
-	Refine        bool   // the refiner takes part
+	Width, Height int                // pixels
+	Images        int                // in all
+	Shared        int                // pictures of the run's other jobs that can be in its batches
+	Earlier       int                // pictures that the run has finished before
+	Jobs          int                // that are ready beside it
+	Batch         int                // most in one batch; 0: all
+	Guidance      bool               // the UNet sees two rows for each picture
+	Parts         int                // with guidance, of the prompt: a row for each, 1 or 0 for one
+	Change        backend.UNetChange // inside the base's UNet; of perturbed rows, how many a picture has
+	Texts         int                // different texts that editing has encoded, 1 or 0 for one
+	GuidanceBatch string             // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
+	Chunks        int                // of 77 tokens, of each text; 0: 1
+	Prompts       int                // how many of the pictures' prompts (with their negative ones) differ; 0: all
+	Encode        bool               // a picture goes in
+	Enlarge       bool               // a second pass begins with pictures, not latents; Width and Height are its size
+	Second        bool               // the base denoises once more after the refiner and the enlarging
+	Upscale       [2]int             // height and width of a first pass that goes through the upscaler; 0: none does
+	Refine        bool               // the refiner takes part
 	Controls      []string
 	Shown         []Shown // IP-Adapters with their pictures
 	Adapters      Adapters

@@ -149,19 +149,3 @@ func (s Strategy) String() string {
 	}
 	return strings.Join(words, ", ")
 }
-
-// texts is how many different texts those rows have at most.
-func (j Job) texts(n int, s Strategy) int {
-	if j.Prompts > 0 {
-		n = min(n, j.Prompts)
-	}
-	return j.rows(n, s)
-}
-
-// rows is how many rows the UNet sees at once for n pictures.
-func (j Job) rows(n int, s Strategy) int {
-	if j.Guidance && !s.separate(j) {
-		return (1 + max(j.Parts, 1)) * n
-	}
-	return n
-}

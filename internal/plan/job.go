@@ -18,7 +18,7 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	if p.Separate && j.GuidanceBatch == request.GuidanceAuto {
 		j.GuidanceBatch = request.GuidanceSeparate
 	}
-	j.Parts, j.Texts = prep.Parts, prep.Said
+	j.Parts, j.Texts, j.Change = prep.Parts, prep.Said, prep.Change
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if h := r.Hires; h.On() {
 		j.Second = true

@@ -28,7 +28,7 @@ func (t *Target) fillDefaults(r *request.Request) {
 		r.GuidanceScale = cmp.Or(r.GuidanceScale, request.DefaultPlusPlusGuidance)
 	}
 	r.GuidanceScale = cmp.Or(r.GuidanceScale, s.Guidance)
-	r.Guidance = r.Guidance.Filled()
+	r.Guidance, r.PAG, r.SEG = r.Guidance.Filled(), r.PAG.Filled(), r.SEG.Filled()
 	r.Scheduler = cmp.Or(r.Scheduler, s.SchedulerName)
 	if (!r.InitImage.IsZero() || !r.Latents.IsZero()) && r.DenoisingStart == 0 {
 		strength := request.DefaultStrength

@@ -42,3 +42,20 @@ func checkPlusPlus(r *request.Request, run scheduler.Run, name string) error {
 	return request.Errors{{Path: "guidance.method", Message: fmt.Sprintf(
 		"is cfg_plus_plus, which %s does not offer; use EulerDiscrete without s_churn, EulerAncestralDiscrete or DDIM", name)}}
 }
+
+// checkChanges refuses AND and [reuse] beside what changes a prediction inside the UNet.
+func checkChanges(r *request.Request, parts int) error {
+	var errs request.Errors
+	for _, x := range []struct {
+		key       string
+		on, alone bool // alone: of one prediction
+	}{{"pag", r.PAG.On(), true}, {"seg", r.SEG.On(), true}, {"freeu", r.FreeU.On(), false}} {
+		if x.on && x.alone && parts > 1 {
+			errs.Add(x.key, "cannot be used with AND in prompt: there is no one prediction to perturb; leave one of them out")
+		}
+		if way := r.Reuse.Way(); x.on && way != "" {
+			errs.Add(x.key, "cannot be used with reuse.%s; leave one of them out", way)
+		}
+	}
+	return errs.Err()
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/identity"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 	"github.com/daguerre-go/daguerre/runtime/prompt"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -31,6 +32,7 @@ type Prepared struct {
 	Steps      int                 // denoising steps of each picture: the base's, the refiner's and the second pass's
 	Passes     []conditioning.Pass // of those steps
 	Parts      int                 // of the prompt, that AND joins
+	Change     backend.UNetChange  // inside the base's UNet; of rows only whether there are any
 	Said       int                 // different texts of all steps
 	Drawn      *Texts              // what was made of the request's texts by styles and draws; nil: nothing
 	Pictures   []*Prepared         // of each picture, where their texts are drawn; nil: they have the same

@@ -41,6 +41,7 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 	t.check(req, &errs)
 	p.Controls = t.controls(req, &errs)
 	p.IPAdapters = t.ipAdapters(req, &errs)
+	p.Change = changeOf(&req, t.Info.UNet.Blocks, &errs)
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
@@ -91,6 +92,9 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	if err == nil && p.Parts > 1 && (req.GuidanceInterval() || req.Reuse.TGate > 0) {
 		err = request.Errors{{Path: "prompt", Message: "AND needs guidance in every step; leave AND out, or guidance_start, guidance_stop and " +
 			"reuse.tgate"}}
+	}
+	if err == nil {
+		err = checkChanges(&p.Request, p.Parts)
 	}
 	if err != nil {
 		return nil, err

@@ -67,7 +67,9 @@ func (e *evaluator) halves(i int) halves {
 }
 
 // usual is how evaluation i is asked where nothing is left out.
-func (e *evaluator) usual(i int) *guided { return e.form(form{e.halves(i), e.separate}) }
+func (e *evaluator) usual(i int) *guided {
+	return e.form(form{e.halves(i), e.separate, e.b.perturbs(i, e.refiner)})
+}
 
 // same reports whether results of the last evaluation are valid for evaluation i, and remembers what this depends on.
 func (e *evaluator) same(g *guided, i int) bool {

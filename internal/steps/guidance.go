@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
@@ -12,7 +13,7 @@ func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int
 	if err := g.ask(ctx, b, scaled, i); err != nil {
 		return nil, err
 	}
-	return g.combine(b)
+	return g.combine(b, i)
 }
 
 // ask evaluates the UNet for all rows, into g.output.
@@ -42,21 +43,44 @@ func (g *guided) ask(ctx context.Context, b *Batch, scaled []float32, i int) err
 	return nil
 }
 
-// combine makes the guided output of what was asked, in its place.
-func (g *guided) combine(b *Batch) ([]float32, error) {
+// combine makes the guided output of what was asked in evaluation i, in its place.
+func (g *guided) combine(b *Batch, i int) ([]float32, error) {
+	per := b.size()
 	if !g.guidance {
-		return g.output, nil
+		g.guide.negative = nil
+		for k := range b.Slots[:len(b.Slots)*min(g.perturbed.kinds(), 1)] {
+			p := b.image(g.output[:per], k)
+			pushAway(p, slices.Clone(p), g.pushes(b, k, i))
+		}
+		return g.output[:per], nil
 	}
-	per := len(g.output) / (1 + g.parts)
 	negative, positive := g.output[:per], g.output[per:2*per]
-	for i, slot := range b.Slots {
-		n, p := b.image(negative, i), b.image(positive, i)
+	for at, slot := range b.Slots {
+		n, p := b.image(negative, at), b.image(positive, at)
 		if weights := slot.Member.encoder(g.refiner).Now().Weights; g.parts > 1 {
 			for k, w := range weights {
-				joinPart(p, n, b.image(g.output[(1+k)*per:(2+k)*per], i), w, k == 0)
+				joinPart(p, n, b.image(g.output[(1+k)*per:(2+k)*per], at), w, k == 0)
 			}
 		}
-		g.guide.combine(b, i, n, p)
+		g.guide.combine(b, at, n, p, g.pushes(b, at, i))
 	}
 	return negative, nil
+}
+
+// pushes lists those of a picture in an evaluation.
+func (g *guided) pushes(b *Batch, picture, evaluation int) (out []push) {
+	m := b.Slots[picture].Member
+	at := len(g.output) - g.perturbed.kinds()*b.size()
+	next := func() []float32 {
+		part := b.image(g.output[at:at+b.size()], picture)
+		at += b.size()
+		return part
+	}
+	if g.perturbed.identity {
+		out = append(out, push{b.pagScale(m, evaluation), next()})
+	}
+	if g.perturbed.blurred {
+		out = append(out, push{float32(m.Request.SEG.Scale), next()})
+	}
+	return out
 }

@@ -14,7 +14,7 @@ type guide struct {
 }
 
 // combine writes the guided prediction of picture i into its negative half. All of a batch have the same method.
-func (g *guide) combine(b *Batch, i int, negative, positive []float32) {
+func (g *guide) combine(b *Batch, i int, negative, positive []float32, away []push) {
 	r := &b.Slots[i].Member.Request
 	scale := float32(r.GuidanceScale)
 	switch r.Guidance.Method {
@@ -32,6 +32,7 @@ func (g *guide) combine(b *Batch, i int, negative, positive []float32) {
 	default:
 		applyGuidance(negative, positive, scale)
 	}
+	pushAway(negative, positive, away)
 	if r.GuidanceRescale > 0 {
 		rescaleGuidance(negative, positive, float32(r.GuidanceRescale))
 	}
@@ -93,7 +94,7 @@ func (b *Batch) zeroed(step int) bool {
 
 // advance makes the scheduler's step of evaluation i. CFG++ (arXiv 2406.08070) goes to the next level with the noise of the negative half.
 func (b *Batch) advance(g *guide, output []float32, i int) error {
-	if b.lead().Request.Guidance.Method != request.GuidanceCFGPlusPlus {
+	if g.negative == nil { // plain, or without guidance in this step
 		return b.run.Step(b.Latents, output, b.Latents, i, b.generators)
 	}
 	return scheduler.StepCFGPlusPlus(b.run, b.Latents, output, g.negative, b.Latents, i, b.generators)

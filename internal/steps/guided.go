@@ -26,25 +26,26 @@ type Watcher interface {
 
 // guided evaluates the UNet for a batch and combines the halves of classifier-free guidance. Its buffers are made once for a batch.
 type guided struct {
-	model    models.Model
-	refiner  bool
-	watch    Watcher
-	inputs   []backend.UNetInput // one of all rows, or one for each N of them
-	output   []float32           // of all rows: negative half first
-	parts    int                 // of the positive half, that AND joins: each has N rows
-	guidance bool
-	loras    []backend.LoRAUse // of this step
-	guide    *guide            // of this loop
-	kept     []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
+	model     models.Model
+	refiner   bool
+	watch     Watcher
+	inputs    []backend.UNetInput // one of all rows, or one for each N of them
+	output    []float32           // of all rows: negative half first
+	parts     int                 // of the positive half, that AND joins: each has N rows
+	guidance  bool
+	loras     []backend.LoRAUse // of this step
+	guide     *guide            // of this loop
+	kept      []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
+	perturbed perturbed
 }
 
 // newGuided prepares the evaluation of a batch by a model.
 func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, how *guide) *guided {
 	now := b.lead().encoder(refiner).Now()
 	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil && f.halves == both,
-		parts: len(now.Positive)}
-	rows := b.rows(m.Info, refiner, f.halves)
-	if !f.separate || !g.guidance {
+		parts: len(now.Positive), perturbed: f.perturbed}
+	rows := b.rows(m.Info, refiner, f.halves, f.perturbed.kinds())
+	if !f.separate {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}
 	} else {
 		for some := range slices.Chunk(rows, b.Len()) {
@@ -52,11 +53,21 @@ func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, ho
 		}
 	}
 	if m.Info.UNet.GuidanceDim > 0 { // then there is one half
-		for _, slot := range b.Slots {
-			g.inputs[0].Guidance = append(g.inputs[0].Guidance, float32(slot.Member.Request.GuidanceScale))
+		for k := range g.inputs {
+			for row := range g.inputs[k].Timesteps {
+				g.inputs[k].Guidance = append(g.inputs[k].Guidance, float32(b.Slots[row%b.Len()].Member.Request.GuidanceScale))
+			}
 		}
 	}
 	g.output = make([]float32, len(rows)*b.Channels*b.Height*b.Width)
+	first := 0
+	for k := range g.inputs {
+		n := len(g.inputs[k].Timesteps)
+		if !refiner { // which has other layers
+			g.inputs[k].Change = b.changeOf(f.perturbed, len(rows), first, n)
+		}
+		first += n
+	}
 	return g
 }
 
@@ -70,7 +81,8 @@ func (m *Member) encoder(refiner bool) *conditioning.Encoder {
 
 // rows returns the embeddings of a batch's pictures in the order of the UNet's batch: the negative ones, then the positive
 // ones, as diffusers concatenates them; of prompts with AND first the first part of every picture. which may leave out a half.
-func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves) (rows []conditioning.Embedding) {
+// At the end stand the positive ones again for each kind of perturbed rows.
+func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves, perturbed int) (rows []conditioning.Embedding) {
 	now := make([]*conditioning.Conditioning, b.Len())
 	for i, slot := range b.Slots {
 		now[i] = slot.Member.encoder(refiner).Now()
@@ -92,6 +104,9 @@ func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves) (rows [
 	}
 	for k := range now[0].Positive {
 		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[k] })
+	}
+	for range perturbed {
+		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[0] })
 	}
 	return rows
 }

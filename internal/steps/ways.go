@@ -133,7 +133,7 @@ func (t *tgate) store(ctx context.Context, e *evaluator, scaled []float32, i int
 	if err := t.features.room(ctx, e, 1); err != nil {
 		return nil, err
 	}
-	g := e.form(form{e.halves(i), true})
+	g := e.form(form{halves: e.halves(i), separate: true})
 	use := backend.FeaturesStore
 	for range g.inputs {
 		g.kept = append(g.kept, t.kept(use))
@@ -185,7 +185,7 @@ func (o *outputs) evaluate(ctx context.Context, e *evaluator, scaled []float32, 
 			o.pictures[p].Learn(step, input, halves, anchor)
 		}
 	}
-	return g.combine(b)
+	return g.combine(b, i)
 }
 
 func (o *outputs) close() error { return nil }
@@ -208,7 +208,7 @@ func (g *guided) askSome(ctx context.Context, e *evaluator, which []int, scaled 
 		return g.ask(ctx, e.b, scaled, i)
 	}
 	part := e.b.part(which)
-	some := newGuided(part, e.model, e.refiner, form{e.halves(i), e.separate}, e.watch, e.how)
+	some := newGuided(part, e.model, e.refiner, form{halves: e.halves(i), separate: e.separate}, e.watch, e.how)
 	some.loras = e.loras
 	if err := some.ask(ctx, part, e.b.gather(scaled, which), i); err != nil {
 		return err

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a declaration below changes in a way an older caller would misread. */
-#define DG_ABI_VERSION 5
+#define DG_ABI_VERSION 6
 
 #define DG_MAX_LEVELS 8
 #define DG_NAME_LEN 64
@@ -508,6 +508,25 @@ typedef struct dg_image_prompt {
     const float* mask;
     int64_t mask_count; /* floats in it */
 } dg_image_prompt;
+/* What an evaluation changes inside the UNet. Layers are named as in diffusers, "mid_block.attentions.0.transformer_blocks.0". */
+typedef struct dg_unet_change {
+    size_t struct_size;
+    /* The last rows are perturbed: identity_rows of them, and behind those blurred_rows. In the layers listed, one on a line, the
+     * self-attention of the former is the identity (PAG). That of the latter has queries that are blurred by blur_sigma cells (SEG);
+     * above 9999 each is the mean of all. */
+    int64_t identity_rows;
+    int64_t blurred_rows;
+    const char* identity_layers;
+    const char* blurred_layers;
+    double blur_sigma;
+    double
+        freeu_s1; /* FreeU: factors of the skips and of the backbone, in the first and the second block of the way up */
+    double freeu_s2;
+    double freeu_b1;
+    double freeu_b2;
+    int32_t freeu; /* 0: none */
+    int32_t reserved;
+} dg_unet_change;
 
 typedef struct dg_unet_input {
     size_t struct_size;
@@ -532,6 +551,7 @@ typedef struct dg_unet_input {
     const dg_residuals* on_device; /* residuals on the device, for N rows, instead of those above; NULL: none */
     const dg_image_prompt* prompts; /* NULL: none */
     int64_t prompt_count;
+    const dg_unet_change* change; /* NULL: nothing. It excludes features */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -684,6 +704,7 @@ typedef struct dg_compute_query {
     int64_t image_prompts; /* UNet: how many there are; 0: none */
     int64_t image_tokens; /* of each */
     int64_t image_masks; /* UNet: 1: they have masks */
+    const dg_unet_change* change; /* UNet: as in dg_unet_input; NULL: nothing */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

@@ -43,6 +43,8 @@ type UNetInfo struct {
 	MiddleDepth      int   `json:"middle_depth"`
 	HeadDim          int   `json:"head_dim"`
 	NormNumGroups    int   `json:"norm_num_groups"`
+	// Blocks are the names of all transformer blocks, as diffusers has them: "mid_block.attentions.0.transformer_blocks.0".
+	Blocks []string `json:"-"`
 	// GuidanceDim is the width of the embedding of the guidance scale that a UNet distilled with guidance (LCM) has; 0: it has none.
 	// Such a UNet is told the scale, and there is no negative half.
 	GuidanceDim int `json:"guidance_dim,omitempty"`

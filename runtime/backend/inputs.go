@@ -28,6 +28,8 @@ type UNetInput struct {
 	Kept      Kept      // of a FeatureModel: results of layers that evaluations share
 	OnDevice  Residuals // of a ResidualModel, for N rows, instead of Residuals; nil: none
 	Pictures  []ImagePrompt
+
+	Change UNetChange // excludes Kept
 }
 
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.

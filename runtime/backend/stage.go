@@ -25,6 +25,7 @@ type ComputeQuery struct {
 	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	ContextTokens int // UNet and ControlNet only
 	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
+	Change        UNetChange
 	Keep          Keep
 	Branch        int // with Keep of StageFeatures
 	ImagePrompts  int // UNet: how many there are

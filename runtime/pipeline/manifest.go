@@ -27,6 +27,9 @@ type Manifest struct {
 	GuidanceScale   float64           `json:"guidance_scale"`
 	GuidanceRescale float64           `json:"guidance_rescale,omitempty"`
 	Guidance        *request.Guidance `json:"guidance,omitempty"` // where it is not plain
+	PAG             *request.PAG      `json:"pag,omitempty"`
+	SEG             *request.SEG      `json:"seg,omitempty"`
+	FreeU           *request.FreeU    `json:"freeu,omitempty"`
 	GuidanceStart   float64           `json:"guidance_start,omitempty"`
 	GuidanceStop    *float64          `json:"guidance_stop,omitempty"`
 	ClipSkip        int               `json:"clip_skip,omitempty"`
@@ -199,6 +202,15 @@ func (r *Result) Manifest(img Image) Manifest {
 	}
 	if q.Guidance != (request.Guidance{}) {
 		m.Guidance = &q.Guidance
+	}
+	if q.PAG.On() {
+		m.PAG = &q.PAG
+	}
+	if q.SEG.On() {
+		m.SEG = &q.SEG
+	}
+	if q.FreeU.On() {
+		m.FreeU = &q.FreeU
 	}
 	if q.Seamless != request.SeamlessNone {
 		m.Seamless = q.Seamless

@@ -44,6 +44,7 @@ type batchKey struct {
 	Width, Height int
 	Guidance      bool
 	Combine       request.Guidance
+	Perturb       [3]any // PAG, SEG and FreeU
 	Halves        string
 	Scheduler     SchedulerInfo
 	Sigmas        string
@@ -151,7 +152,8 @@ func describeLoRAs(prep *prepare.Prepared) (out []LoRAInfo) {
 // keyOf is equal for prepared requests whose pictures can be computed in one batch.
 func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, own int64) (string, int64, error) {
 	r := &prep.Request
-	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.Guided(), Combine: r.Guidance, Halves: r.GuidanceBatch, Scheduler: scheduler,
+	key := batchKey{Width: r.Width, Height: r.Height, Guidance: r.Guided(), Combine: r.Guidance,
+		Perturb: [3]any{r.PAG, r.SEG, r.FreeU}, Halves: r.GuidanceBatch, Scheduler: scheduler,
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
 		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
 		Parts: prep.Parts,

@@ -230,18 +230,6 @@ func (t Text) Padded(n int) Text {
 	return t
 }
 
-// Equalize pads all texts to the largest number of chunks among them, so that positive and negative
-// prompts, and both encoders' outputs, have equal lengths.
-func Equalize(texts ...*Text) {
-	n := 0
-	for _, t := range texts {
-		n = max(n, t.Chunks())
-	}
-	for _, t := range texts {
-		*t = t.Padded(n)
-	}
-}
-
 // row makes [start, ids..., end, padding...] and its weights.
 func row(ids []int32, weights []float32, pad int32) ([]int32, []float32) {
 	out, w := make([]int32, RowTokens), make([]float32, RowTokens)

@@ -228,12 +228,11 @@ func TestPositionsFallBack(t *testing.T) {
 	assert.Equal(t, 3, x.Tokens[0].End)
 }
 
-func TestEqualize(t *testing.T) {
+func TestPadded(t *testing.T) {
 	r := reader(t, Options{})
 	a, b := read(t, r, "a BREAK b BREAK c", 1), read(t, r, "", 1)
 	rows := len(b.IDs)
-	c := b
-	Equalize(&a, &c)
+	c := b.Padded(a.Chunks())
 	assert.Equal(t, 3, a.Chunks())
 	assert.Equal(t, 3, c.Chunks())
 	assert.Equal(t, b.IDs[0], c.IDs[2])

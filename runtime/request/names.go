@@ -174,6 +174,7 @@ var conversions = map[string]func(value any) (any, error){
 	"not zero":   unless(0),
 	"not one":    unless(1),
 	"a name":     aName,
+	"a list":     aList,
 	"tiling":     ofSwitch(SeamlessBoth, nil), // for pictures that continue across all borders
 	"guess mode": ofSwitch(controlControl, controlBalanced),
 	"switch":     numberedSwitch,
@@ -256,6 +257,14 @@ func unless(idle float64) func(any) (any, error) {
 func aName(value any) (any, error) {
 	if isNone(value) {
 		return nil, nil
+	}
+	return value, nil
+}
+
+// aList takes a text for a list of one.
+func aList(value any) (any, error) {
+	if s, isText := value.(string); isText {
+		return []any{s}, nil
 	}
 	return value, nil
 }

@@ -182,7 +182,7 @@ func TestEveryName(t *testing.T) {
 			ok, kind = true, "number"
 		}
 		require.True(t, ok, "%s stands for %s, which is no key", n.Name, path)
-		value := map[string]string{"string": `"f32"`, "path": `"f32"`, "integer": "3", "number": "0.5"}[kind]
+		value := map[string]string{"string": `"f32"`, "path": `"f32"`, "integer": "3", "number": "0.5", "list of strings": `["mid"]`}[kind]
 		switch n.Name {
 		case "guess_mode", "tiling", "inpaint_full_res", "inpainting_mask_invert":
 			value = "true"
@@ -205,6 +205,11 @@ func TestEveryName(t *testing.T) {
 				text = fmt.Sprintf(`{"%s":4,"mask_image":"m"}`, c.Key(n.Name))
 			case n.Name == "inpaint_full_res_padding":
 				text = fmt.Sprintf(`{"%s":%s,"inpaint_full_res":true,"mask_image":"m"}`, c.Key(n.Name), value)
+			case strings.HasPrefix(n.Name, "pag_") || strings.HasPrefix(n.Name, "seg_"): // which mean nothing without a scale
+				table, _, _ := strings.Cut(n.Key, ".")
+				if n.Key != table+".scale" {
+					text = fmt.Sprintf(`{"%s":%s,"%s":{"scale":3}}`, c.Key(n.Name), value, table)
+				}
 			case n.Needs == "mask":
 				text = fmt.Sprintf(`{"%s":%s,"mask_image":"m"}`, c.Key(n.Name), value)
 			}

@@ -126,6 +126,9 @@ type Request struct {
 	GuidanceRescale   float64 `key:"guidance_rescale" default:"0.0"`                     // 0 to 1
 
 	Guidance      Guidance `key:"guidance"`                     // how the halves are combined
+	PAG           PAG      `key:"pag"`                          // perturbed-attention guidance
+	SEG           SEG      `key:"seg"`                          // smoothed energy guidance
+	FreeU         FreeU    `key:"freeu"`                        // weaker skips, stronger backbone
 	GuidanceStart float64  `key:"guidance_start" default:"0.0"` // part of the steps before which there is no guidance
 	GuidanceStop  *float64 `key:"guidance_stop" default:"1.0"`  // part of the steps from which on there is none
 	Reuse         Reuse    `key:"reuse"`                        // fewer evaluations of the UNet, for nearly the same picture

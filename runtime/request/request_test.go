@@ -295,7 +295,8 @@ func TestKeys(t *testing.T) {
 	for _, typ := range []reflect.Type{reflect.TypeFor[Request](), reflect.TypeFor[Model](),
 		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](),
 		reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint](), reflect.TypeFor[Inpaint](),
-		reflect.TypeFor[Guidance](), reflect.TypeFor[Reuse](), reflect.TypeFor[IPAdapter]()} {
+		reflect.TypeFor[Guidance](), reflect.TypeFor[PAG](), reflect.TypeFor[SEG](), reflect.TypeFor[FreeU](), reflect.TypeFor[Reuse](),
+		reflect.TypeFor[IPAdapter]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

@@ -25,6 +25,9 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 	}{
 		{"%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0]) }, Default()},
 		{"guidance.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Guidance) }, Default().Guidance},
+		{"pag.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].PAG) }, Default().PAG},
+		{"seg.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].SEG) }, Default().SEG},
+		{"freeu.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].FreeU) }, Default().FreeU},
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
 		{"reuse.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Reuse) }, Default().Reuse},
 		{"inpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Inpaint) }, Default().Inpaint},

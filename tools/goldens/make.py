@@ -23,6 +23,7 @@ import lora
 import masks
 import networks
 import noise
+import perturb
 import prompts
 import refiner
 import runs
@@ -42,6 +43,7 @@ PARTS = {
     "masks": masks.make,
     "prompts": prompts.make,
     "guidance": guidance.make,
+    "perturb": perturb.make,
     "refiner": refiner.make,
     "control": control.make,
     "ip_adapter": ipadapter.make,

@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
+#include "model/changes.h"
 #include "model/compute_common.h"
 #include "model/contexts.h"
 #include "model/model.h"
@@ -113,17 +115,15 @@ void Model::text_encode(const dg_text_input& in, float* hidden, size_t hidden_co
 }
 
 BuildFunction Model::unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                bool residuals, const AdapterStack* stack, const PictureShapes& pictures,
-                                const Residuals* on_device, int64_t first) const {
+                                const AdapterStack* stack, const UnetBeside& beside) const {
     return [=](GraphBuilder& g) {
-        g.output(declare_unet(g, batch, height, width, tokens, texts, residuals, stack, nullptr, pictures, on_device,
-                              first));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, stack, nullptr, beside));
     };
 }
 
 ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
-                                 int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
-                                 const PictureShapes& pictures, const Residuals* on_device, int64_t first) const {
+                                 int64_t texts, const AdapterStack* stack, Unet::Keep* keep,
+                                 const UnetBeside& beside) const {
     const UnetDims& d = unet_->dims;
     Unet::Inputs in;
     in.sample       = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
@@ -134,18 +134,22 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     if (d.guidance > 0) {
         in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
     }
-    if (residuals) {
+    if (beside.residuals) {
         for (const ResidualShape& s : residual_shapes(d, height, width)) {
             in.residuals.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, batch));
         }
     }
-    if (on_device != nullptr) {
-        in.residuals = on_device->rows_of(g, first, batch);
+    if (beside.on_device != nullptr) {
+        in.residuals = beside.on_device->rows_of(g, beside.first, batch);
     }
     std::vector<std::unique_ptr<PictureAttention>> shown;
-    for (const PictureShape& p : pictures) {
+    for (const PictureShape& p : beside.pictures) {
         shown.push_back(std::make_unique<PictureAttention>(g, p, batch));
         in.context.beside.push_back(shown.back().get());
+    }
+    std::optional<UnetChange> inside;
+    if (beside.change != nullptr) {
+        in.context.change = &inside.emplace(g, *beside.change);
     }
     apply_adapters(g, stack);
     return unet_->build(g, in);
@@ -190,7 +194,14 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     if (features != nullptr) {
         prepare_features(*features, use, in);
     }
-    const ImagePrompts prompts(in, unet_->attention_channels(), level_sizes(d, in.height, in.width));
+    if (features != nullptr && in.change != nullptr) {
+        fail(DG_ERR_ARGUMENT, "change: cannot be used with features");
+    }
+    const auto levels = level_sizes(d, in.height, in.width);
+    const ImagePrompts prompts(in, unet_->attention_channels(), levels);
+    const Changes changes(in.change, *unet_, n, levels, true);
+    std::vector<Changes::Lane> changed;
+    changed.reserve(rows.size());
     std::vector<Contexts> contexts;
     std::vector<LaneCall> calls;
     std::vector<ImagePrompts::Rows> shown;
@@ -200,20 +211,21 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     for (const int64_t count : rows) {
         contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context);
         const int64_t texts = contexts.back().distinct();
+        changed.emplace_back(changes, first, count);
         LaneCall call;
+        const UnetBeside beside{in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first};
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0}) +
-                   prompts.key();
+                   prompts.key() + changed.back().key();
         if (on_device != nullptr) {
             call.key += shape_key(" residuals", {on_device->id(), first});
         }
         if (features == nullptr) {
-            call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0, stack,
-                                    prompts.shapes(), on_device, first);
+            call.build = unet_graph(count, in.height, in.width, in.context_tokens, texts, stack, beside);
         } else {
             call.key += shape_key(" features", {features->id(), use.use, first});
             call.build = unet_graph_with(*features, use, first, count, in.height, in.width, in.context_tokens, texts,
-                                         in.residual_count != 0, stack, prompts.shapes(), on_device);
+                                         stack, beside);
         }
         call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
@@ -231,6 +243,7 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         }
         shown.push_back(prompts.rows(first, count));
         prompts.inputs(shown.back(), &call.inputs);
+        changed.back().inputs(&call.inputs);
         if (stack != nullptr) {
             call.inputs.push_back(input_of(scales));
         }
@@ -258,7 +271,7 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
 
 std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {
     return shares(kUnet, rows, kRowsOfPicture, shape_key("unet", {height, width, tokens}),
-                  unet_graph(1, height, width, tokens, 1, false, nullptr));
+                  unet_graph(1, height, width, tokens, 1, nullptr));
 }
 
 void Model::embed_conditioning(const UnetDims& d, int64_t n, const float* timesteps, const float* pooled,

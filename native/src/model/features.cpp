@@ -75,7 +75,7 @@ std::vector<FeatureShape> Model::feature_shapes(const FeatureUse& use, int64_t h
         Unet::Keep keep;
         keep.kind   = use.keep;
         keep.branch = use.branch;
-        declare_unet(g, 1, height, width, tokens, 1, false, nullptr, &keep);
+        declare_unet(g, 1, height, width, tokens, 1, nullptr, &keep);
         for (const ggml_tensor* made : keep.made) {
             shapes.emplace_back(made->ne, made->ne + (use.keep == DG_KEEP_DEEP ? 3 : 2));
         }
@@ -109,9 +109,8 @@ void Model::prepare_features(Features& features, const FeatureUse& use, const dg
 }
 
 BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
-                                     int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                     const AdapterStack* stack, const PictureShapes& pictures,
-                                     const Residuals* on_device) const {
+                                     int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                                     const AdapterStack* stack, const UnetBeside& beside) const {
     const Features* const f = &features;
     return [=](GraphBuilder& g) {
         Unet::Keep keep;
@@ -121,8 +120,7 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
         for (size_t i = 0; keep.reuse && i < f->count(); i++) {
             keep.kept.push_back(f->rows(g.ctx, i, first, batch));
         }
-        g.output(
-            declare_unet(g, batch, height, width, tokens, texts, residuals, stack, &keep, pictures, on_device, first));
+        g.output(declare_unet(g, batch, height, width, tokens, texts, stack, &keep, beside));
         for (size_t i = 0; i < keep.made.size(); i++) {
             ggml_tensor* to   = f->rows(g.ctx, i, first, batch);
             ggml_tensor* from = keep.made[i];
@@ -157,8 +155,8 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 const FeatureShape& s = shapes.at(0);
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
-            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), false, nullptr,
-                                  &keep, pictures_of(q)));
+            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), nullptr, &keep,
+                                  {false, pictures_of(q)}));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

@@ -1,8 +1,10 @@
 // What Model knows of a stage without computing it: the size of its compute buffer and the number of its lanes.
 #include <map>
+#include <string>
 #include <utility>
 
 #include "backend/graph.h"
+#include "model/changes.h"
 #include "model/compute_common.h"
 #include "model/model.h"
 
@@ -16,16 +18,19 @@ size_t Model::measure(int index, const BuildFunction& build) const {
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const int64_t texts = texts_of(q);
-    std::map<std::pair<int64_t, int64_t>, size_t> known;  // by rows and texts of a lane: most lanes are alike
+    const Changes changes(q.change, *unet_, q.batch, level_sizes(unet_->dims, q.height, q.width), false);
+    std::map<std::pair<std::string, int64_t>, size_t>
+        known;  // by rows, changes and texts of a lane: most lanes are alike
     size_t bytes  = 0;
     int64_t first = 0;
     for (const int64_t count : unet_shares(q.batch, q.height, q.width, q.context_tokens)) {
         const int64_t last = first + count - 1;
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
-        size_t& size       = known[{count, here}];
+        const Changes::Lane changed(changes, first, count);
+        size_t& size = known[{std::to_string(count) + changed.key(), here}];
         if (size == 0) {
-            size = measure(
-                kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, false, nullptr, pictures_of(q)));
+            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, nullptr,
+                                             {false, pictures_of(q), changed.shape()}));
         }
         bytes += size;
         first += count;
@@ -104,8 +109,8 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         }
         case DG_STAGE_UNET:
         case DG_STAGE_FEATURES:
-            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), false, nullptr,
-                                      pictures_of(q))};
+            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), nullptr,
+                                      {false, pictures_of(q)})};
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE_MIDDLE:

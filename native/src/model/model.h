@@ -11,6 +11,7 @@
 #include "backend/lanes.h"
 #include "backend/nodes.h"
 #include "lora/adapter.h"
+#include "model/beside.h"
 #include "model/features.h"
 #include "model/image_prompts.h"
 #include "model/precision.h"
@@ -174,20 +175,17 @@ private:
     BuildFunction text_graph(int which, int64_t chunks, int64_t tokens, int64_t last, bool pooled, bool custom,
                              const AdapterStack* stack) const;
     BuildFunction unet_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                             bool residuals, const AdapterStack* stack, const PictureShapes& pictures = {},
-                             const Residuals* on_device = nullptr, int64_t first = 0) const;
-    // Declares the inputs of an evaluation and builds it; keep and on_device may be NULL.
+                             const AdapterStack* stack, const UnetBeside& beside = {}) const;
+    // Declares the inputs of an evaluation and builds it; keep may be NULL.
     ggml_tensor* declare_unet(GraphBuilder& g, int64_t batch, int64_t height, int64_t width, int64_t tokens,
-                              int64_t texts, bool residuals, const AdapterStack* stack, Unet::Keep* keep,
-                              const PictureShapes& pictures = {}, const Residuals* on_device = nullptr,
-                              int64_t first = 0) const;
+                              int64_t texts, const AdapterStack* stack, Unet::Keep* keep,
+                              const UnetBeside& beside = {}) const;
     void check_residuals(const Residuals& residuals, int index, const UnetDims& dims, int64_t rows, int64_t height,
                          int64_t width) const;
     // The graph of rows from `first` on that stores or reuses features (features.cpp).
     BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
-                                  int64_t height, int64_t width, int64_t tokens, int64_t texts, bool residuals,
-                                  const AdapterStack* stack, const PictureShapes& pictures,
-                                  const Residuals* on_device) const;
+                                  int64_t height, int64_t width, int64_t tokens, int64_t texts,
+                                  const AdapterStack* stack, const UnetBeside& beside) const;
     std::vector<FeatureShape> feature_shapes(const FeatureUse& use, int64_t height, int64_t width,
                                              int64_t tokens) const;
     void check_features(const FeatureUse& use) const;

@@ -207,12 +207,29 @@ void Unet::number_blocks() {
     number(mid_);
 }
 
+std::set<std::string> Unet::block_names() const {
+    std::set<std::string> out;
+    const auto list = [&](const Level& level) {
+        for (const Transformer& t : level.transformers) {
+            for (const Block& b : t.blocks) {
+                out.insert(b.name);
+            }
+        }
+    };
+    std::for_each(down_.begin(), down_.end(), list);
+    std::for_each(up_.begin(), up_.end(), list);
+    list(mid_);
+    return out;
+}
+
 ggml_tensor* Unet::block(GraphBuilder& g, const Block& b, ggml_tensor* x, const Context& context,
                          AttentionSite& site) const {
-    site.name      = b.name;
-    site.index     = b.index;
-    ggml_tensor* n = layer_norm(g, b.norm1, x);
-    ggml_tensor* a = attention(g, linear(g, b.q1, n), linear(g, b.k1, n), linear(g, b.v1, n), site.heads);
+    site.name       = b.name;
+    site.index      = b.index;
+    ggml_tensor* n  = layer_norm(g, b.norm1, x);
+    ggml_tensor *q1 = linear(g, b.q1, n), *k1 = linear(g, b.k1, n), *v1 = linear(g, b.v1, n);
+    ggml_tensor* a = context.change == nullptr ? attention(g, q1, k1, v1, site.heads)
+                                               : context.change->self_attention(g, site, q1, k1, v1);
     x              = linear(g, b.out1, a, x);
     x              = read_texts(g, b, x, context, site);
     n              = layer_norm(g, b.norm3, x);
@@ -323,7 +340,8 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
         x = shallow ? x : ggml_add(g.ctx, x, in.residuals.back());
     }
     size_t skip = skips();  // the last one that was read
-    for (const Level& level : up_) {
+    for (size_t l = 0; l < up_.size(); l++) {
+        const Level& level = up_[l];
         for (size_t i = 0; i < level.resnets.size(); i++) {
             skip--;
             if (shallow && skip > branch) {
@@ -335,6 +353,9 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
                 } else {
                     keep->made.push_back(x);
                 }
+            }
+            if (in.context.change != nullptr) {
+                in.context.change->freeu(g, l, &x, &t.skips[skip]);
             }
             x = ggml_concat(g.ctx, x, t.skips[skip], 2);
             x = stage(g, level, i, x, embedding, in.context);

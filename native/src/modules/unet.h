@@ -3,12 +3,14 @@
 // "text_time" and linear projections.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "modules/attention_site.h"
 #include "modules/ops.h"
+#include "modules/unet_change.h"
 
 namespace dg {
 
@@ -54,9 +56,10 @@ public:
     };
     // The texts of a batch.
     struct Context {
-        ggml_tensor* texts  = nullptr;  // [context, T, U]
-        ggml_tensor* of_row = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
-        Keep* keep          = nullptr;
+        ggml_tensor* texts       = nullptr;  // [context, T, U]
+        ggml_tensor* of_row      = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
+        Keep* keep               = nullptr;
+        const UnetChange* change = nullptr;  // of the evaluation; a ControlNet has none
         std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here
     };
     struct Inputs {
@@ -69,6 +72,7 @@ public:
         std::vector<ggml_tensor*> residuals;
     };
     ggml_tensor* build(GraphBuilder& g, const Inputs& in) const;  // [w, h, out_channels, N]
+    std::set<std::string> block_names() const;  // of all transformer blocks
 
     // The parts that a ControlNet has too. embed: the sum of time and label embedding (and of `more`, already projected) after
     // SiLU, [time_embed, N]; every use of it begins with SiLU. enter: the first convolution. trunk: down blocks and middle. The

@@ -46,6 +46,7 @@ var contracts = []contract{
 	{"Devices", devices}, {"Open", opening}, {"OpenRefuses", openingRefuses}, {"Components", components}, {"Info", infoIsTheCallers},
 	{"Tokenize", tokenize}, {"EncodeText", encodeText}, {"EncodeTextRefuses", encodeTextRefuses},
 	{"UNet", unet}, {"UNetResiduals", unetResiduals}, {"UNetRefuses", unetRefuses},
+	{"UNetChange", unetChange}, {"UNetChangeRefuses", unetChangeRefuses},
 	{"Features", features}, {"FeaturesRefuse", featuresRefuse},
 	{"VAE", vae}, {"VAEParts", vaeParts}, {"VAERefuses", vaeRefuses}, {"TAESD", taesd}, {"Wrap", wrap},
 	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"ResidualsOnDevice", residualsOnDevice}, {"Upscale", upscale},

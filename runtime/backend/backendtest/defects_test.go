@@ -238,6 +238,18 @@ var defects = map[string]*broken{
 			return m.Model.UNet(ctx, in, out)
 		}
 	}},
+	"UNetChange": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			in.Change.FreeU[3] = 0 // a factor is forgotten
+			return m.Model.UNet(ctx, in, out)
+		}
+	}},
+	"UNetChangeRefuses": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			in.Change.IdentityRows = min(in.Change.IdentityRows, in.Sample.Shape[0]) // perturbs what there is
+			return m.Model.UNet(ctx, in, out)
+		}
+	}},
 	"ResidualsOnDevice": {model: func(m *brokenModel) {
 		m.control = func(in *backend.ControlInput, _ []float32) {
 			if in.OnDevice != nil {

@@ -41,7 +41,7 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	defer end()
 	cells := h * w
 	for i := range n {
-		target := m.target(in, i)
+		target := m.changed(in, i, m.target(in, i))
 		lean := m.lean(in, n, i, h, w)
 		for ch := range target {
 			target[ch] += latentScale * shift[ch]

@@ -178,7 +178,9 @@ func (b *Backend) info(cfg backend.ModelConfig) backend.ModelInfo {
 		TextEncoder: text, TextEncoder2: text,
 		UNet: backend.UNetInfo{InChannels: in, OutChannels: latentChannels, ModelChannels: 8, ContextDim: encoders * textWidth,
 			LabelDim: pooledDim + 256*sizeIDs, PooledDim: pooledDim, SizeIDs: sizeIDs, Channels: []int{8, 16}, Resnets: []int{1, 1},
-			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4, GuidanceDim: b.GuidanceDim},
+			TransformerDepth: []int{0, 1}, MiddleDepth: 1, HeadDim: 8, NormNumGroups: 4, GuidanceDim: b.GuidanceDim,
+			Blocks: []string{"down_blocks.1.attentions.0.transformer_blocks.0", "mid_block.attentions.0.transformer_blocks.0",
+				"up_blocks.0.attentions.0.transformer_blocks.0", "up_blocks.0.attentions.1.transformer_blocks.0"}},
 		VAE: backend.VAEInfo{LatentChannels: latentChannels, EncoderChannels: []int{8}, DecoderChannels: []int{8}, Downscale: downscale,
 			NormNumGroups: 2},
 	}

@@ -47,6 +47,7 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		Sample:        bindings.Pointer(in.Sample.Data), Timesteps: bindings.Pointer(in.Timesteps), Context: bindings.Pointer(in.Context.Data),
 		Pooled: bindings.Pointer(in.Pooled.Data), SizeIDs: bindings.Pointer(in.SizeIDs.Data),
 		Residuals: bindings.Pointer(in.Residuals), ResidualCount: int64(len(in.Residuals)), Guidance: bindings.Pointer(in.Guidance),
+		Change: nativeChange(in.Change),
 	}
 	loras, err := m.loraUses(opUNet, in.LoRAs)
 	if err != nil {
@@ -157,6 +158,7 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 		fallthrough
 	case backend.StageUNet, backend.StageControl:
 		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
+		native.Change = nativeChange(q.Change)
 	}
 	native.ImagePrompts, native.ImageTokens = int64(q.ImagePrompts), int64(q.ImageTokens)
 	if q.ImageMasks {

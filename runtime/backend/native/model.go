@@ -31,6 +31,7 @@ func newModel(b *Backend, cfg backend.ModelConfig, table *backend.Table, handle 
 	if err != nil {
 		return nil, err
 	}
+	info.UNet.Blocks = blocksOf(table)
 	info.Layout, info.VPrediction, info.ZeroTerminalSNR = table.Layout, table.VPrediction, table.ZeroTerminalSNR
 	if info.UnusedTensors = int64(len(table.Unused)); info.UnusedTensors > 0 {
 		info.UnusedExample = table.Unused[0]

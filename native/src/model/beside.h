@@ -1,0 +1,21 @@
+// What an evaluation of the UNet has beside its sample, its times and its texts. Graphs keep copies.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "model/image_prompts.h"
+#include "model/residuals.h"
+#include "modules/unet_change.h"
+
+namespace dg {
+
+struct UnetBeside {
+    bool residuals = false;  // of ControlNets, as inputs of the graph
+    PictureShapes pictures;
+    std::shared_ptr<const ChangeShape> change;  // NULL: nothing changes
+    const Residuals* on_device = nullptr;  // instead of those inputs; NULL: none
+    int64_t first              = 0;  // the graph's first row among those on the device
+};
+
+}  // namespace dg
