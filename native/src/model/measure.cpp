@@ -30,7 +30,7 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         size_t& size = known[{std::to_string(count) + changed.key(), here}];
         if (size == 0) {
             size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, nullptr,
-                                             {false, pictures_of(q), changed.shape()}));
+                                             {false, pictures_of(q), changed.shape(), nullptr, 0}));
         }
         bytes += size;
         first += count;
@@ -108,9 +108,12 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
             return {which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr)};
         }
         case DG_STAGE_UNET:
-        case DG_STAGE_FEATURES:
+        case DG_STAGE_FEATURES: {
+            const Changes changes(q.change, *unet_, q.batch, level_sizes(unet_->dims, q.height, q.width), false);
+            const Changes::Lane all(changes, 0, q.batch);
             return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), nullptr,
-                                      {false, pictures_of(q)})};
+                                      {false, pictures_of(q), all.shape(), nullptr, 0})};
+        }
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE_MIDDLE:
