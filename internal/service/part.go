@@ -163,7 +163,7 @@ func (p *part) resumer() Resumer {
 func (p *part) missing() (todo []int) {
 	s := p.resumer()
 	for i := range p.req.NumImages {
-		if s == nil || !s.Have(pictureKey(p.index, i)) || p.req.SaveLatents != "" && !p.readLatents(s, i) {
+		if s == nil || !s.Have(PictureKey(p.index, i)) || p.req.SaveLatents != "" && !p.readLatents(s, i) {
 			todo = append(todo, i)
 		}
 	}
@@ -191,7 +191,7 @@ func (p *part) deliver(img pipeline.Image) error {
 		if err != nil {
 			return err
 		}
-		if e.Path, err = put(p.r.ctx, d.Store, "picture", pictureKey(p.index, img.Index), name, data); err != nil {
+		if e.Path, err = put(p.r.ctx, d.Store, "picture", PictureKey(p.index, img.Index), name, data); err != nil {
 			return err
 		}
 		e.Format, e.Bytes = string(format), len(data)

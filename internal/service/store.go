@@ -31,8 +31,8 @@ type Resumer interface {
 	Drop(key string)
 }
 
-// The keys of a run's files: of a picture, of a job's final latents, and of a picture's part in these.
-func pictureKey(job, index int) string { return fmt.Sprintf("%d/%d", job, index) }
+// PictureKey is the key of a picture. The others are those of a job's final latents, and of a picture's part in these.
+func PictureKey(job, index int) string { return fmt.Sprintf("%d/%d", job, index) }
 func latentsKey(job int) string        { return fmt.Sprintf("%d/latents", job) }
 func partKey(job, index int) string    { return fmt.Sprintf("%d/%d/latents", job, index) }
 
@@ -40,7 +40,7 @@ func partKey(job, index int) string    { return fmt.Sprintf("%d/%d/latents", job
 func Made(s Resumer, jobs []request.Request) (n int) {
 	for i, job := range jobs {
 		for k := range max(job.NumImages, 1) {
-			if s.Have(pictureKey(i, k)) && (job.SaveLatents == "" || s.Have(latentsKey(i)) || s.Have(partKey(i, k))) {
+			if s.Have(PictureKey(i, k)) && (job.SaveLatents == "" || s.Have(latentsKey(i)) || s.Have(partKey(i, k))) {
 				n++
 			}
 		}

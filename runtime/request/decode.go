@@ -32,6 +32,9 @@ func ReadFile(path string) (Run, error) { return ReadFileOver(Defaults{Job: Defa
 type Defaults struct {
 	Model Model
 	Job   Request
+
+	// Take takes a key at the top level that is the caller's own, and reports whether it is. nil: there are none.
+	Take func(key string, value any) bool
 }
 
 // ReadDefaults reads a file of defaults: a run file of a model and keys of a job, without [[job]] tables. Its values are checked by
@@ -55,7 +58,7 @@ func ReadDefaults(path string) (Defaults, error) {
 	if len(errs) > 0 {
 		return Defaults{}, errs
 	}
-	return Defaults{run.Model, run.Jobs[0]}, nil
+	return Defaults{Model: run.Model, Job: run.Jobs[0]}, nil
 }
 
 // ReadFileOver is ReadFile with other defaults. A key of the file replaces the default's, key by key within tables; a list replaces the
@@ -179,7 +182,9 @@ func (def Defaults) decode(table map[string]any) (Run, error) {
 			jobsKey = key
 			jobs = append(jobs, d.tables(key, table[key])...)
 		default:
-			top[key] = table[key]
+			if def.Take == nil || !def.Take(key, table[key]) {
+				top[key] = table[key]
+			}
 		}
 	}
 	for _, t := range append([]map[string]any{top}, jobs...) {

@@ -30,6 +30,8 @@ type generateOptions struct {
 	defaults  string        // the file of the user's own defaults, or ""
 	from      string        // the picture whose settings are taken, or ""
 	found     *recall.Found // what it tells; nil: there is none
+	table     *tableRun     // of which the run is made; nil: it is none
+	group     *tableGroup   // that is being made; nil: it is no table
 	overwrite bool
 	stdout    bool // the one picture goes to standard output
 	verbose   bool
@@ -75,9 +77,10 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 	case c.IsSet("from"):
 		errs.Add("--from", "is empty; give a picture, or leave the flag out")
 	}
+	var tableOf any
 	if opts.config != "" {
 		var found request.Errors
-		if opts.run, err = readRun(env, defaults, opts.config); err != nil && !errors.As(err, &found) {
+		if opts.run, err = readRun(env, takesTable(defaults, &tableOf), opts.config); err != nil && !errors.As(err, &found) {
 			return opts, err
 		}
 		errs = append(errs, found...)
@@ -96,6 +99,7 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		errors.As(err, &found)
 		errs = append(errs, found...)
 	}
+	opts.expandTable(c, tableOf, &errs)
 	for i := range opts.run.Jobs {
 		if job := &opts.run.Jobs[i]; c.Command.Name == "plan" { // which needs no prompt
 			job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
@@ -119,12 +123,26 @@ func (o generateOptions) check(errs request.Errors) error {
 			}
 		}
 	}
-	add(o.run.Validate())
-	checkJobs(o.run, &errs)
+	for _, run := range o.runs() {
+		add(run.Validate())
+		checkJobs(run, &errs)
+	}
 	if len(errs) > 0 {
 		add(pipeline.CheckFiles(o.run))
 	}
 	return o.inWords(-1, errs.Err())
+}
+
+// runs are the runs that are made one after the other: one, or one for each model of a table.
+func (o generateOptions) runs() []request.Run {
+	if o.table == nil {
+		return []request.Run{o.run}
+	}
+	var out []request.Run
+	for _, g := range o.table.groups {
+		out = append(out, g.run)
+	}
+	return out
 }
 
 // ofScheduler is the message of an error of package scheduler without the package's name, which stands behind the name of a flag or key.
@@ -181,59 +199,75 @@ func (o generateOptions) generate(ctx context.Context, env Env, r progress.Repor
 	if o.config == "" {
 		r = inFlags{r}
 	}
+	o.tellFound(r)
+	if o.table != nil {
+		return o.generateTable(ctx, env, r)
+	}
+	done, err := o.generateRun(ctx, env, r)
+	if err == nil {
+		r.Report(done)
+	}
+	return err
+}
+
+// generateRun makes the pictures of a run of one model.
+func (o generateOptions) generateRun(ctx context.Context, env Env, r progress.Reporter) (done progress.Done, err error) {
 	if err := o.locate(ctx, env, r); err != nil {
-		return err
+		return done, err
 	}
 	if err := o.checkInputs(); err != nil {
-		return err
+		return done, err
 	}
-	o.tellFound(r)
 	began, total := env.Now(), countImages(o.run.Jobs)
 	r.Report(progress.Start{Version: Version(), Jobs: len(o.run.Jobs), Images: total})
 	if o.defaults != "" {
 		r.Report(progress.Note{Message: "with your own defaults: " + o.defaults})
 	}
 	s := &session{generateOptions: o, env: env, report: r, store: service.Files{Writer: &output.Writer{Overwrite: o.overwrite}}}
+	if o.table != nil {
+		s.made = map[[2]int]string{}
+	}
 	s.texts = &pictureTexts{env: env, warn: func(text string) { r.Report(progress.Warning{Message: text}) }}
 	defer s.texts.stop()
 	if err := s.checkFolders(); err != nil {
-		return err
+		return done, err
 	}
 	if err := s.open(ctx); err != nil {
-		return err
+		return done, err
 	}
 	defer s.close()
 	if err := s.checkJobs(ctx); err != nil {
-		return err
+		return done, err
 	}
 	if err := s.openJournal(env.Native.Library()); err != nil {
-		return err
+		return done, err
 	}
 	defer s.closeJournal()
 	g, err := s.begin()
 	if err != nil {
-		return err
+		return done, err
 	}
 	defer g.close()
 	if err := g.all(ctx); err != nil {
-		return err
+		return done, err
 	}
 	if o.profile {
 		if err := s.reportProfile(); err != nil {
-			return err
+			return done, err
 		}
 	}
 	g.close() // so that the last batch has been learned from
-	done := g.done()
+	done = g.done()
 	if err := s.pipes.Close(); err != nil {
-		return err
+		return done, err
 	}
-	if err := s.endJournal(); err != nil {
-		return err
+	if o.table != nil {
+		o.table.made(s)
+	} else if err := s.endJournal(); err != nil {
+		return done, err
 	}
 	done.Images, done.Seconds = total, env.Now().Sub(began).Seconds()
-	r.Report(done)
-	return nil
+	return done, nil
 }
 
 func countImages(jobs []request.Request) (n int) {

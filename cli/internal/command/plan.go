@@ -23,7 +23,10 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if !o.json {
 		r = o.reporter(env, "")
 	}
-	o.tellFound(r)
+	if o.tellFound(r); o.table != nil && o.group == nil {
+		r.Close()
+		return o.planTable(ctx, env)
+	}
 	err := o.locate(ctx, env, r)
 	if r.Close(); err != nil {
 		return err

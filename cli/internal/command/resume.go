@@ -38,7 +38,9 @@ func (s *session) openJournal(lib Library) error {
 		return err
 	}
 	j, resumed, err := output.OpenJournal(dir, run)
+	state := run.State.(runState)
 	if errors.Is(err, output.ErrBusy) {
+		s.setSeeds(state.Seeds)
 		s.report.Report(progress.Warning{Message: "the same run is going on in another process; this one begins anew, and cannot be continued"})
 		return nil
 	}
@@ -46,7 +48,6 @@ func (s *session) openJournal(lib Library) error {
 		return &outputError{fmt.Errorf("the run's journal: %w", err)}
 	}
 	s.journal = j
-	state := run.State.(runState)
 	if resumed {
 		if err := j.State(&state); err != nil || len(state.Seeds) != len(jobs) {
 			return &outputError{fmt.Errorf("the run's journal %s says nothing of its seeds; remove it to begin anew", j.Path())}
@@ -54,14 +55,28 @@ func (s *session) openJournal(lib Library) error {
 	} else if names, files := j.Changed(); len(names) > 0 && !s.fresh {
 		s.report.Report(progress.Warning{Message: notContinued(names, files)})
 	}
-	for i := range jobs {
-		jobs[i].Seed = state.Seeds[i]
-	}
+	s.setSeeds(state.Seeds)
 	return s.resume()
 }
 
+// setSeeds gives the jobs their seeds.
+func (s *session) setSeeds(seeds []int64) {
+	s.seeds = seeds
+	for i := range s.run.Jobs {
+		s.run.Jobs[i].Seed = seeds[i]
+	}
+}
+
 // keepsJournal reports whether the run can be continued by a later one.
-func (s *session) keepsJournal() bool { return s.resumable && countImages(s.run.Jobs) > 1 }
+func (s *session) keepsJournal() bool {
+	return s.resumable && (s.table != nil || countImages(s.run.Jobs) > 1)
+}
+
+// earlier is where a picture is that an earlier run has made; "": it has not.
+func (s *session) earlier(job, index int) string {
+	e, _ := s.journal.Find(service.PictureKey(job, index))
+	return e.Path
+}
 
 // notContinued says why an earlier run of the same kind is not continued.
 func notContinued(names []string, files int) string {
@@ -106,6 +121,9 @@ func (s *session) journalRun(lib Library) (output.Run, error) {
 		seed := s.run.Jobs[i].Seed
 		if seed < 0 {
 			seed = int64(rand.Uint32()) // as Prepare draws it
+		}
+		if s.table != nil {
+			seed = s.table.one(s.run.Jobs[i].Seed, seed)
 		}
 		state.Seeds = append(state.Seeds, seed)
 	}

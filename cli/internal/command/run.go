@@ -139,6 +139,9 @@ func (g *generation) hear(e service.Event) {
 		g.previews.write(e)
 	case service.Picture:
 		g.mu.Lock()
+		if g.session.made != nil {
+			g.session.made[[2]int{e.Job, e.Index}] = e.Path
+		}
 		began, own := g.jobs[e.Job].began, g.ownSeconds()
 		g.mu.Unlock()
 		g.report.Report(progress.Image{Job: e.Job, Index: e.Index, Seed: e.Seed, Path: e.Path, Width: e.Width, Height: e.Height, Format: e.Format,

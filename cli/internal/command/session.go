@@ -32,9 +32,11 @@ type session struct {
 	env     Env
 	report  progress.Reporter
 	store   service.Store
-	journal *output.Journal // nil: none is kept
-	inputs  map[string]bool // files that the jobs take
-	resumed int             // pictures that an earlier run has made
+	journal *output.Journal   // nil: none is kept
+	inputs  map[string]bool   // files that the jobs take
+	resumed int               // pictures that an earlier run has made
+	seeds   []int64           // of the jobs, if there is a journal
+	made    map[[2]int]string // where pictures are, by job and index; of tables
 	pipes   service.Pipes
 	texts   *pictureTexts
 
@@ -211,7 +213,7 @@ func kinds(jobs []request.Request) (out []request.Request) {
 // checkJobs finds mistakes in the jobs for this model before any is made. It keeps only the names of the files that the jobs take. A single
 // job without a journal is not checked here: it is prepared at once.
 func (s *session) checkJobs(ctx context.Context) error {
-	if len(s.run.Jobs) < 2 && !s.keepsJournal() {
+	if len(s.run.Jobs) < 2 && !s.keepsJournal() { // nor is it a table
 		return nil
 	}
 	s.inputs = map[string]bool{}

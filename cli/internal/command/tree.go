@@ -41,6 +41,7 @@ var actions = map[string]action{
 	"control list":         bare("", listPreprocessors),
 	"control preprocess":   act(preprocessOptionsOf, preprocessOptions.execute),
 	"upscale":              shown(upscaleOptionsOf),
+	"sheet":                shown(sheetOptionsOf),
 	"vae check":            shown(vaeOptionsOf),
 	"schedulers list":      bare("; daguerre schedulers show NAME describes one", listSchedulers),
 	"schedulers show":      takes(1, "give one scheduler name, for example "+scheduler.Names()[0], showScheduler),
@@ -93,7 +94,8 @@ func filler() *strings.Replacer {
 	var pairs []string
 	for key, value := range map[string]any{
 		"exit codes": exitCodesHelp, "output.fields": "{" + strings.Join(output.Fields, "} {") + "}", "output.default": service.DefaultOutput,
-		"quality": request.DefaultQuality, "demo.prompt": demoPrompt, "resize": joined(controlnet.ResizeModes),
+		"caption.fields": "{" + strings.Join(captionFields, "} {") + "}",
+		"quality":        request.DefaultQuality, "demo.prompt": demoPrompt, "resize": joined(controlnet.ResizeModes),
 		"precisions": joined(request.Precisions), "types": joined(request.Types), "upscale.tile": upscale.DefaultTileSize,
 		"upscale.overlap": upscale.DefaultOverlap,
 		"vae.overlap":     vae.DefaultOverlap, "convert.types": strings.ToLower(joined(convert.Types)), "synth.kinds": joined(synth.Kinds),
