@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,9 +43,6 @@ const (
 // share is how many pictures of one run count: the service has runs share the machine fairly, so that a large one does not keep others out.
 const share = 16
 
-// patience is how long runs for models that are not open wait while there are others for models that are.
-const patience = 30 * time.Second
-
 // Worker makes runs.
 type Worker struct {
 	o Options
@@ -51,11 +50,14 @@ type Worker struct {
 	mu    sync.Mutex
 	tasks map[*task]bool // in work
 	free  chan struct{}  // closed, and replaced, when one ends
-	model string         // of the run that was taken last
-	since time.Time      // when runs for that model began to go first
+	model string         // whose runs go first
+	since time.Time      // when they began to
+	aimed time.Time      // when it was last looked which model that should be
+	small int            // window after memory ran out; 0: it did not
 	ends  bool           // it takes nothing new
 
 	told teller
+	news chan struct{} // something to tell at once
 }
 
 // New makes a Worker.
@@ -64,7 +66,7 @@ func New(o Options) *Worker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{})}
+	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{}), news: make(chan struct{}, 1)}
 }
 
 // Name is the worker's name.
@@ -81,7 +83,7 @@ func (w *Worker) Run(ctx context.Context) {
 		told.Wait()
 	}()
 	for ctx.Err() == nil {
-		c, err := w.o.Queue.Take(ctx, durable.Wish{Worker: w.o.Name, Loaded: w.loaded(), Room: w.room, Can: w.can})
+		c, err := w.o.Queue.Take(ctx, durable.Wish{Worker: w.o.Name, Rank: w.rank, Room: w.room, Can: w.can, Most: w.most, Other: w.other})
 		switch {
 		case c != nil:
 			w.take(ctx, c)
@@ -105,14 +107,72 @@ func (w *Worker) can(model string) bool {
 	return ok
 }
 
-// loaded is the model whose runs go first.
-func (w *Worker) loaded() string {
+// rank puts the model that the worker aims at before the others.
+func (w *Worker) rank(model string) int {
+	if model == w.aims() {
+		return 0
+	}
+	return 1
+}
+
+// aims is the model whose runs go first. It is looked at again every now and then.
+func (w *Worker) aims() string {
+	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.since) > patience {
-		return ""
+	if now.Sub(w.aimed) < aimEvery {
+		return w.model
+	}
+	w.aimed = now
+	v := view{now: w.model, held: now.Sub(w.since), name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
+		chance: rand.Float64()}
+	if model := v.aim(); model != w.model {
+		w.turn(model, now)
 	}
 	return w.model
+}
+
+// aimEvery is how often the worker looks again for which model runs wait.
+const aimEvery = time.Second
+
+// turn notes the model whose runs go first. The mutex is held.
+func (w *Worker) turn(model string, now time.Time) {
+	if w.model == model {
+		return
+	}
+	w.model, w.since = model, now
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// most is how many of n pictures of a run the worker takes. The rest is for others, if there are any. Where fewer runs wait than there are
+// workers, it leaves them something.
+func (w *Worker) most(r *durable.Record, n int) int {
+	if !w.o.Shared {
+		return 0
+	}
+	able := 0
+	for _, p := range w.o.Queue.Workers() {
+		if !p.Draining && slices.Contains(p.Models, r.Model) {
+			able++
+		}
+	}
+	if able > 1 && w.o.Queue.Waiting() < able {
+		return min(max((n+able-1)/able, leastPiece), share)
+	}
+	return share
+}
+
+// leastPiece is the smallest part of a run that is made for the sake of idle workers: smaller batches waste more than they gain.
+const leastPiece = 4
+
+// other reports whether another worker could make a piece for which the worker has too little memory.
+func (w *Worker) other(r *durable.Record, piece durable.Piece) bool {
+	return slices.ContainsFunc(w.o.Queue.Workers(), func(p durable.Presence) bool {
+		return p.Name != w.o.Name && !p.Draining && slices.Contains(p.Models, r.Model) && !slices.Contains(piece.Tried, p.Name)
+	})
 }
 
 // room reports whether there is room for a run of a priority.
@@ -122,10 +182,29 @@ func (w *Worker) room(priority int) bool {
 	n := 0
 	for t := range w.tasks {
 		if t.Priority >= priority {
-			n += min(t.Images, share)
+			n += min(t.Size(), share)
 		}
 	}
-	return n < w.o.Window
+	return n < w.window()
+}
+
+// window is how many pictures may be in work. The mutex is held.
+func (w *Worker) window() int { return cmp.Or(w.small, w.o.Window) }
+
+// tooLarge reports whether an error says that the worker has too little memory.
+func (w *Worker) tooLarge(err error) bool { return err != nil && w.o.Service.Explain(err).Code == service.CodeOutOfMemory }
+
+// relieve takes less at a time from now on, and gives back what was not begun with: memory ran out.
+func (w *Worker) relieve() {
+	w.mu.Lock()
+	w.small = max(w.window()/2, 1)
+	w.o.Log.Warn("memory ran out: the worker takes less at a time, and gives back what it has not begun with", "pictures", w.small)
+	w.mu.Unlock()
+	w.each(func(t *task) {
+		if !t.begun() {
+			t.leave(errDrained)
+		}
+	})
 }
 
 // take begins with a run. It waits as long as the run cannot be made beside what is in work: another model may have to be closed first, or
@@ -135,15 +214,13 @@ func (w *Worker) take(ctx context.Context, c *durable.Claim) {
 	alive, stop := context.WithCancel(context.Background())
 	go t.keep(alive, stop)
 	if !w.await(ctx, func() bool { return w.fits(t) }) {
-		t.giveBack(0)
+		t.giveBack(0, false)
 		stop()
 		return
 	}
 	w.mu.Lock()
 	w.tasks[t] = true
-	if w.model != t.Model {
-		w.model, w.since = t.Model, time.Now()
-	}
+	w.turn(t.Model, time.Now())
 	w.mu.Unlock()
 	t.stop = stop
 	t.begin(alive)

@@ -105,7 +105,7 @@ func (t *task) hear(e service.Event) {
 	case service.Warning:
 		t.tell(eventWarning, "", Warning{e.Job, t.w.o.Catalog().Hide(e.Message)})
 	case service.JobFailed:
-		if _, ok := errors.AsType[*service.StoreError](e.Err); !ok && t.stays() {
+		if _, ok := errors.AsType[*service.StoreError](e.Err); !ok && t.stays() && !(t.w.tooLarge(e.Err) && t.w.other(&t.Record, t.Piece)) {
 			t.tell(eventFailed, "", Failed{e.Job, e.Index, t.problem(e.Err)})
 		}
 	case service.Ended:

@@ -46,6 +46,7 @@ func (w *Worker) announce(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
+		case <-w.news:
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
@@ -60,7 +61,7 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 	now := time.Now()
 	w.list(ctx, now)
 	_, _, open, served := w.o.Service.Status("")
-	p := durable.Presence{Name: w.o.Name, Version: w.o.Version, Began: w.told.began, Listing: w.told.listing, Window: w.o.Window,
+	p := durable.Presence{Name: w.o.Name, Version: w.o.Version, Began: w.told.began, Listing: w.told.listing,
 		Models: []string{}, Loaded: []string{}, Made: served.Images, Rate: w.rate(now, served.Images)}
 	for _, m := range w.o.Catalog().Models() {
 		p.Models = append(p.Models, m.Name)
@@ -72,9 +73,9 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 	p.Device, p.Free, p.Total = cmp.Or(d.Description, d.ID), d.FreeBytes, d.TotalBytes
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p.Draining, p.Runs = w.ends, len(w.tasks)
+	p.Draining, p.Runs, p.Aim, p.Window = w.ends, len(w.tasks), w.model, w.window()
 	for t := range w.tasks {
-		p.Images += t.Images
+		p.Images += t.Size()
 	}
 	return p
 }

@@ -24,13 +24,24 @@ import (
 type sink struct {
 	t *task
 
+	mine map[string]bool // the service's keys of the pictures of the piece
+
 	mu   sync.Mutex
 	have map[string]string // keys in the store, by the service's key of a picture
 }
 
 // newSink looks for what is kept already, where an earlier worker may have kept something.
 func newSink(ctx context.Context, t *task, run request.Run) (*sink, error) {
-	s := &sink{t: t, have: map[string]string{}}
+	s := &sink{t: t, have: map[string]string{}, mine: map[string]bool{}}
+	n := 0
+	for j, job := range run.Jobs {
+		for i := range max(job.NumImages, 1) {
+			if n >= t.Piece.From && n < t.Piece.To {
+				s.mine[pictureKey(j, i)] = true
+			}
+			n++
+		}
+	}
 	if t.Attempts == 1 && t.Turn == 0 && !t.Redelivered() {
 		return s, nil
 	}
@@ -39,7 +50,7 @@ func newSink(ctx context.Context, t *task, run request.Run) (*sink, error) {
 		return nil, err
 	}
 	for _, key := range keys {
-		if p, ok := ParsePicture(key); ok {
+		if p, ok := ParsePicture(key); ok && s.mine[pictureKey(p.Job, p.Index)] {
 			s.have[pictureKey(p.Job, p.Index)] = key
 		}
 	}
@@ -103,11 +114,11 @@ func (s *sink) Put(ctx context.Context, key, name string, data []byte) (string, 
 	return place, nil
 }
 
-// Have implements service.Resumer.
+// Have implements service.Resumer. Pictures of other pieces are not to be made, as if they were there.
 func (s *sink) Have(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.have[key] != ""
+	return s.have[key] != "" || !s.mine[key]
 }
 
 // errLatents is returned for latents, which the server does not keep.

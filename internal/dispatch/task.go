@@ -88,7 +88,7 @@ func (t *task) leave(why error) {
 func (t *task) begin(ctx context.Context) {
 	work, err := t.work(ctx)
 	if err == nil {
-		order := fmt.Sprintf("%s.%d.%d", t.ID, t.Turn, t.Attempts)
+		order := fmt.Sprintf("%s.%d.%d", t.ID, t.Turn, t.Piece.Claim)
 		t.mu.Lock()
 		t.order = order
 		left := t.left
@@ -137,7 +137,7 @@ func (t *task) work(ctx context.Context) (w service.Work, err error) {
 	for i := range run.Jobs {
 		run.Jobs[i].Output = "picture." + extension(set.Format, run.Jobs[i].Output)
 	}
-	w.Run, w.Priority, w.Deadline = run, t.Priority, t.Deadline
+	w.Run, w.Owner, w.Priority, w.Deadline = run, t.Owner, t.Priority, t.Deadline
 	w.Delivery = service.Delivery{Store: t.sink, Images: service.ImagesPath, Previews: set.Previews, Every: progressEvery}
 	return w, nil
 }
@@ -195,18 +195,26 @@ func (t *task) end(e service.Ended) {
 		log.Warn("another worker has taken the run")
 		return
 	case errors.Is(left, errDrained) && e.State != service.Done:
-		t.giveBack(0)
+		t.giveBack(0, false)
 		return
 	case kept != nil:
 		log.Error("pictures cannot be kept; the run is tried again", "error", kept)
-		t.giveBack(keepPause)
+		t.giveBack(keepPause, false)
 		return
+	}
+	if t.w.tooLarge(e.Err) {
+		t.w.relieve()
+		if t.w.other(&t.Record, t.Piece) {
+			log.Warn("memory ran out; the run is left to a worker that has more", "error", e.Err)
+			t.giveBack(0, true)
+			return
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
 	err := t.w.o.Queue.Told(ctx)
 	if err == nil {
-		err = t.Finish(ctx, func(r *durable.Record) { t.book(r, e) })
+		err = t.Finish(ctx, t.ending(e), e.Seeds)
 	}
 	if err != nil {
 		log.Warn("the end of a run could not be kept; it comes again", "error", err)
@@ -221,28 +229,27 @@ const (
 	keepPause = 10 * time.Second
 )
 
-// book writes into the record how the run ended.
-func (t *task) book(r *durable.Record, e service.Ended) {
+// ending is how the piece ended.
+func (t *task) ending(e service.Ended) durable.End {
+	end := durable.End{State: durable.State(e.State)}
 	if t.sink != nil {
-		r.Made = t.sink.count()
+		end.Made = t.sink.count()
 	}
-	r.Failed, r.State, r.Error = e.Failed, durable.State(e.State), nil
-	if len(e.Seeds) > 0 {
-		r.Seeds = e.Seeds
-	}
+	end.Failed = min(e.Failed, t.Size()-end.Made) // a job that fails as a whole counts with the pictures of other pieces
 	if e.Err == nil {
-		return
+		return end
 	}
 	p := t.problem(e.Err)
-	r.Error = &p
+	end.Error = &p
 	switch {
 	case p.Code == string(service.CodeCancelled):
-		r.State = durable.Cancelled
-	case r.Made > 0 && p.Code != string(service.CodeDeadline):
-		r.State, r.Error = durable.Done, nil
+		end.State = durable.Cancelled
+	case end.Made > 0 && p.Code != string(service.CodeDeadline):
+		end.State, end.Error = durable.Done, nil
 	default:
-		r.State = durable.Failed
+		end.State = durable.Failed
 	}
+	return end
 }
 
 // problem tells the client of an error, without the folders of this machine.
@@ -255,10 +262,10 @@ func (t *task) problem(err error) durable.Failure {
 	return p
 }
 
-func (t *task) giveBack(pause time.Duration) {
+func (t *task) giveBack(pause time.Duration, small bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	if err := t.GiveBack(ctx, pause); err != nil {
+	if err := t.GiveBack(ctx, pause, small); err != nil {
 		t.w.o.Log.Warn("a run could not be given back; it comes again later", "run", t.ID, "error", err)
 	}
 }

@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,29 +13,43 @@ import (
 // Cancel gives a run up. One that waits ends at once; the worker that has one in work ends it.
 func (q *Queue) Cancel(ctx context.Context, owner, id string) (Record, error) {
 	var lane Lane
+	var waiting []int // pieces
 	r, err := q.Update(ctx, owner, id, func(r *Record) error {
 		lane = r.lane()
 		switch r.State {
 		case Queued:
-			r.State, r.Ended = Cancelled, q.o.Now().UTC()
-			r.Error = &Failure{Code: "cancelled", Message: "the run was cancelled"}
+			r.stop(Cancelled, cancelled().Error, q.o.Now().UTC())
 		case Running:
-			r.Cancel = true
+			r.Cancel, waiting = true, nil
+			for i := range r.Pieces {
+				if p := &r.Pieces[i]; p.End == nil && !p.held() {
+					end := cancelled()
+					p.End = &end
+					waiting = append(waiting, p.From)
+				}
+			}
 		default:
 			return fmt.Errorf("%w: it has ended as %s", ErrState, r.State)
 		}
 		return nil
 	})
-	if err != nil || r.State != Cancelled {
+	if err != nil {
 		return r, err
 	}
-	q.finish(ctx, r)
-	return r, q.unqueue(ctx, lane, id)
+	if r.State == Cancelled {
+		q.finish(ctx, r)
+		return r, q.unqueue(ctx, lane, id)
+	}
+	for _, from := range waiting {
+		err = errors.Join(err, q.work.Purge(ctx, jetstream.WithPurgeSubject(lane.subject(id, from))))
+	}
+	return r, err
 }
 
-// unqueue takes a run's message out of its lane.
+// unqueue takes a run's messages out of its lane.
 func (q *Queue) unqueue(ctx context.Context, lane Lane, id string) error {
-	return q.work.Purge(ctx, jetstream.WithPurgeSubject(lane.subject(id)))
+	return errors.Join(q.work.Purge(ctx, jetstream.WithPurgeSubject(lane.subject(id, 0))),
+		q.work.Purge(ctx, jetstream.WithPurgeSubject(lane.subject(id, 0)+".>")))
 }
 
 // Prioritize moves a run that waits to another lane. It goes behind the runs that are there.
@@ -45,7 +60,7 @@ func (q *Queue) Prioritize(ctx context.Context, owner, id string, priority int) 
 			return fmt.Errorf("%w: it is %s, and does not wait", ErrState, r.State)
 		}
 		r.Priority = priority
-		r.Turn++
+		r.again()
 		return nil
 	})
 	if err != nil {
@@ -90,8 +105,7 @@ func (q *Queue) Resubmit(ctx context.Context, owner, id string) (Record, error) 
 		if r.State != Failed {
 			return fmt.Errorf("%w: it is %s; only what has failed can be submitted again", ErrState, r.State)
 		}
-		r.State, r.Dead, r.Error, r.Attempts, r.Worker, r.Cancel = Queued, false, nil, 0, "", false
-		r.Turn++
+		r.again()
 		return nil
 	})
 	if err != nil {

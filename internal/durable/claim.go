@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,16 +14,20 @@ import (
 // ErrLost is returned where another worker has a run by now.
 var ErrLost = errors.New("another worker has the run")
 
-// Claim is a run that a worker has. The worker calls Alive often, and Finish or GiveBack at the end.
+// Claim is a piece of a run that a worker has. The worker calls Alive often, and Finish or GiveBack at the end.
 type Claim struct {
 	Record
-	q   *Queue
-	msg jetstream.Msg
+	Piece Piece // as it was taken
+	q     *Queue
+	msg   jetstream.Msg
 }
+
+// Size is how many pictures the piece has.
+func (c *Claim) Size() int { return c.Piece.To - c.Piece.From }
 
 // Suspect reports whether a worker has died with this run in work: perhaps of it. Such a run is made alone, so that no other run is
 // taken for a dangerous one.
-func (c *Claim) Suspect() bool { return c.Attempts > 1 }
+func (c *Claim) Suspect() bool { return c.Lost > 0 }
 
 // Redelivered reports whether a worker may have had the run before.
 func (c *Claim) Redelivered() bool {
@@ -36,10 +40,12 @@ func (q *Queue) AliveEvery() time.Duration { return q.o.AckWait / 4 }
 
 // Wish is what a worker would like to have.
 type Wish struct {
-	Worker string                  // its name
-	Loaded string                  // the model that it would like best
-	Room   func(priority int) bool // reports whether it takes more runs of a priority
-	Can    func(model string) bool // reports whether it can make runs for a model; nil: for all
+	Worker string                        // its name
+	Rank   func(model string) int        // of models of one priority: lower goes first; nil: all are equal
+	Room   func(priority int) bool       // reports whether it takes more runs of a priority
+	Can    func(model string) bool       // reports whether it can make runs for a model; nil: for all
+	Most   func(r *Record, n int) int    // how many of n pictures of a run it takes; nil, and 0: all
+	Other  func(r *Record, p Piece) bool // reports whether a worker that is not among Piece.Tried could make a piece; nil: none
 }
 
 // Take waits for the next run that a worker may make.
@@ -48,14 +54,14 @@ func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
 	defer tick.Stop()
 	for {
 		woken := q.known.waiting()
-		for _, l := range q.known.order(w.Loaded) {
+		for _, l := range q.known.order(w.Rank) {
 			if !w.Room(l.Priority) {
 				break // lower priorities have no more
 			}
 			if w.Can != nil && !w.Can(l.Model) {
 				continue
 			}
-			c, err := q.claim(ctx, l, w.Worker)
+			c, err := q.claim(ctx, l, w)
 			if err != nil || c != nil {
 				return c, err
 			}
@@ -74,7 +80,7 @@ func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
 func (q *Queue) Wake() { q.known.wake() }
 
 // claim takes the next run of a lane; nil: it has none now.
-func (q *Queue) claim(ctx context.Context, l *lane, worker string) (*Claim, error) {
+func (q *Queue) claim(ctx context.Context, l *lane, w Wish) (*Claim, error) {
 	for {
 		m, err := q.fetch(ctx, l)
 		if err != nil {
@@ -90,13 +96,10 @@ func (q *Queue) claim(ctx context.Context, l *lane, worker string) (*Claim, erro
 			q.known.mu.Unlock()
 			return nil, nil
 		}
-		c, err := q.accept(ctx, m, worker)
+		c, err := q.accept(ctx, m, w)
 		switch {
 		case err == nil && c != nil:
-			q.known.mu.Lock()
-			q.known.served++
-			l.last = q.known.served
-			q.known.mu.Unlock()
+			q.known.took(l, c.Size())
 			return c, nil
 		case err != nil:
 			_ = m.NakWithDelay(poll) // it comes again later in any case
@@ -108,31 +111,22 @@ func (q *Queue) claim(ctx context.Context, l *lane, worker string) (*Claim, erro
 // errStale is why a message is dropped.
 var errStale = errors.New("the message is of an earlier turn, or its run has ended")
 
-// accept makes a message's run this worker's. It drops the message, and returns nil, where nothing is to be done.
-func (q *Queue) accept(ctx context.Context, m jetstream.Msg, worker string) (*Claim, error) {
+// accept makes a message's piece this worker's. It drops the message, and returns nil, where nothing is to be done.
+func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, error) {
 	var sent Record
 	if err := json.Unmarshal(m.Data(), &sent); err != nil {
 		q.o.Log.Error("a message of the queue cannot be read and is dropped", "subject", m.Subject(), "error", err)
 		return nil, m.TermWithReason("it cannot be read")
 	}
-	var dead bool
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	var taken Piece
+	var rest *Piece
 	r, err := q.Update(ctx, sent.Owner, sent.ID, func(r *Record) error {
-		if r.State.Ended() || r.Turn != sent.Turn {
-			return errStale
-		}
-		switch dead = r.Attempts >= q.o.Attempts; {
-		case dead:
-			r.State, r.Dead, r.Ended = Failed, true, q.o.Now().UTC()
-			r.Error = &Failure{Code: "worker_died", Message: fmt.Sprintf("%d workers ended while they made this run; it is not tried again. "+
-				"Submit it again if the cause is gone", r.Attempts)}
-		case r.Cancel:
-			r.State, r.Ended = Cancelled, q.o.Now().UTC()
-			r.Error = &Failure{Code: "cancelled", Message: "the run was cancelled"}
-		default:
-			r.State, r.Worker, r.Started = Running, worker, q.o.Now().UTC()
-			r.Attempts++
-		}
-		return nil
+		taken, rest, err = r.take(sent, meta.Sequence.Stream, w, q.o)
+		return err
 	})
 	switch {
 	case errors.Is(err, errStale):
@@ -140,50 +134,114 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, worker string) (*Cl
 			q.finish(ctx, r) // its worker may have died between the record and the event
 		}
 		return nil, m.DoubleAck(ctx)
+	case errors.Is(err, errTooSmall):
+		return nil, m.NakWithDelay(poll)
 	case errors.Is(err, ErrNotFound):
 		return nil, m.DoubleAck(ctx)
 	case err != nil:
 		return nil, err
-	case dead:
+	}
+	if rest != nil {
+		if err := q.pushPiece(ctx, r, rest.From); err != nil {
+			q.o.Log.Warn("the rest of a run is queued later", "run", r.ID, "error", err) // requeue finds it
+		}
+	}
+	switch {
+	case r.Dead:
 		if err := q.bury(ctx, r); err != nil {
 			return nil, err
 		}
 		fallthrough
 	case r.State.Ended():
 		q.finish(ctx, r)
+		return nil, errors.Join(q.unqueue(ctx, r.lane(), r.ID), m.DoubleAck(ctx))
+	case taken.End != nil: // it was given up
 		return nil, m.DoubleAck(ctx)
 	}
-	return &Claim{Record: r, q: q, msg: m}, nil
+	return &Claim{Record: r, Piece: taken, q: q, msg: m}, nil
+}
+
+// errTooSmall is why a message is left to another worker.
+var errTooSmall = errors.New("the worker has tried the piece, and has too little memory")
+
+// take gives the piece of a message to a worker. rest is what the worker leaves of it.
+func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Piece, rest *Piece, err error) {
+	if r.State.Ended() || r.Turn != sent.Turn {
+		return taken, nil, errStale
+	}
+	p := r.opened(sent.From)
+	if p == nil || p.End != nil || p.held() && p.Sequence != sequence { // a second copy of a message
+		return taken, nil, errStale
+	}
+	if p.held() {
+		r.Lost++ // its worker has died
+	}
+	now := o.Now().UTC()
+	switch {
+	case r.Lost >= o.Attempts:
+		r.Dead = true
+		r.stop(Failed, died(r), now)
+		return *p, nil, nil
+	case r.Cancel:
+		end := cancelled()
+		p.End = &end
+		r.settle(now)
+		return *p, nil, nil
+	case slices.Contains(p.Tried, w.Worker) && w.Other != nil && w.Other(r, *p):
+		return taken, nil, errTooSmall
+	}
+	if w.Most != nil {
+		rest = r.split(sent.From, w.Most(r, p.To-p.From))
+		p = r.piece(sent.From)
+	}
+	if r.State == Queued {
+		r.Started = now
+	}
+	r.Claims++
+	p.Claim, p.Sequence, p.Worker = r.Claims, sequence, w.Worker
+	r.Worker = w.Worker
+	r.settle(now)
+	return *p, rest, nil
 }
 
 // Alive tells that the worker still has the run.
 func (c *Claim) Alive() error { return c.msg.InProgress() }
 
-// Cancelled reports whether the run is to be given up, or belongs to another worker by now. moved is closed when that may change.
+// Cancelled reports whether the piece is to be given up, or belongs to another worker by now. moved is closed when that may change.
 func (c *Claim) Cancelled() (cancel, lost bool, moved <-chan struct{}) {
 	r, moved, ok := c.q.index.watch(c.Owner, c.ID)
-	if !ok || r.Turn == c.Turn && r.Attempts < c.Attempts {
+	if !ok || r.Turn == c.Turn && r.Claims < c.Piece.Claim {
 		return false, false, moved // the index is late
 	}
-	return r.Cancel, r.Worker != c.Worker || r.Attempts != c.Attempts || r.State != Running, moved
+	return r.Cancel, !c.mine(&r), moved
+}
+
+// mine reports whether the claim still counts.
+func (c *Claim) mine(r *Record) bool {
+	p := r.piece(c.Piece.From)
+	return r.State == Running && r.Turn == c.Turn && p != nil && p.held() && p.Claim == c.Piece.Claim
 }
 
 // own changes the record where this claim still counts.
-func (c *Claim) own(ctx context.Context, change func(r *Record)) (Record, error) {
+func (c *Claim) own(ctx context.Context, change func(r *Record, p *Piece)) (Record, error) {
 	return c.q.Update(ctx, c.Owner, c.ID, func(r *Record) error {
-		if r.State != Running || r.Worker != c.Worker || r.Attempts != c.Attempts || r.Turn != c.Turn {
+		if !c.mine(r) {
 			return ErrLost
 		}
-		change(r)
+		change(r, r.piece(c.Piece.From))
+		r.settle(c.q.o.Now().UTC())
 		return nil
 	})
 }
 
-// Finish ends the run: change says how. Its pictures must be kept, and its events told.
-func (c *Claim) Finish(ctx context.Context, change func(r *Record)) error {
-	r, err := c.own(ctx, func(r *Record) {
-		r.Ended = c.q.o.Now().UTC()
-		change(r)
+// Finish ends the piece, and the run with its last one. Its pictures must be kept, and its events told. seeds, where there are any, are
+// the first ones of the run's jobs.
+func (c *Claim) Finish(ctx context.Context, end End, seeds []int64) error {
+	r, err := c.own(ctx, func(r *Record, p *Piece) {
+		p.End = &end
+		if len(seeds) > 0 {
+			r.Seeds = seeds
+		}
 	})
 	if errors.Is(err, ErrLost) || errors.Is(err, ErrNotFound) {
 		return ErrLost
@@ -191,13 +249,21 @@ func (c *Claim) Finish(ctx context.Context, change func(r *Record)) error {
 	if err != nil {
 		return err
 	}
-	c.q.finish(ctx, r)
+	if r.State.Ended() {
+		c.q.finish(ctx, r)
+	}
 	return c.msg.DoubleAck(ctx)
 }
 
-// GiveBack gives the run back to the queue as if it had not been taken. It comes again after a pause.
-func (c *Claim) GiveBack(ctx context.Context, pause time.Duration) error {
-	_, err := c.own(ctx, func(r *Record) { r.State, r.Worker, r.Attempts = Queued, "", r.Attempts-1 })
+// GiveBack gives the piece back to the queue as if it had not been taken. It comes again after a pause. small: it does not come to this
+// worker, which has too little memory, as long as there is another one.
+func (c *Claim) GiveBack(ctx context.Context, pause time.Duration, small bool) error {
+	_, err := c.own(ctx, func(_ *Record, p *Piece) {
+		if small && !slices.Contains(p.Tried, p.Worker) {
+			p.Tried = append(p.Tried, p.Worker)
+		}
+		p.Claim, p.Worker = 0, ""
+	})
 	if err != nil {
 		return err
 	}
@@ -217,7 +283,7 @@ func (q *Queue) bury(ctx context.Context, r Record) error {
 // ownerOf reads the owner and the id in a subject of the work stream.
 func ownerOf(subject string) (owner, id string) {
 	parts := strings.Split(strings.TrimPrefix(subject, workRoot), ".")
-	if len(parts) != 4 {
+	if len(parts) < 4 {
 		return "", ""
 	}
 	return parts[1], parts[3]

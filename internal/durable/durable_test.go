@@ -54,7 +54,7 @@ func takeOf(t *testing.T, q *Queue, id string) *Claim {
 // none checks that there is nothing to take.
 func none(t *testing.T, q *Queue) {
 	q.known.wake()
-	for _, l := range q.known.order("") {
+	for _, l := range q.known.order(nil) {
 		m, err := q.fetch(context.Background(), l)
 		require.NoError(t, err)
 		assert.Nil(t, m)
@@ -62,7 +62,7 @@ func none(t *testing.T, q *Queue) {
 }
 
 func finish(t *testing.T, c *Claim, s State) {
-	require.NoError(t, c.Finish(context.Background(), func(r *Record) { r.State, r.Made = s, r.Images }))
+	require.NoError(t, c.Finish(context.Background(), End{State: s, Made: c.Size()}, nil))
 }
 
 // TestTransitions walks through the table of states: what it does not allow is refused, and changes nothing.
@@ -158,8 +158,8 @@ func TestOneOfTwoWorkers(t *testing.T) {
 	require.Equal(t, r.ID, second.ID)
 	_, lost, _ := first.Cancelled()
 	assert.True(t, lost)
-	assert.ErrorIs(t, first.Finish(context.Background(), func(r *Record) { r.State = Failed }), ErrLost)
-	assert.ErrorIs(t, first.GiveBack(context.Background(), 0), ErrLost)
+	assert.ErrorIs(t, first.Finish(context.Background(), End{State: Failed}, nil), ErrLost)
+	assert.ErrorIs(t, first.GiveBack(context.Background(), 0, false), ErrLost)
 	finish(t, second, Done)
 	got, err := q.Wait(context.Background(), "a", r.ID)
 	require.NoError(t, err)
@@ -214,7 +214,7 @@ func TestGivenUpByJetStream(t *testing.T) {
 	defer cancel()
 	for handed := 0; handed < deliveries; {
 		require.NoError(t, wait.Err())
-		for _, l := range q.known.order("") {
+		for _, l := range q.known.order(nil) {
 			m, err := q.fetch(ctx, l)
 			require.NoError(t, err)
 			if m != nil {

@@ -53,7 +53,7 @@ func (q *Queue) follow(ctx, background context.Context) error {
 // hear takes in a run that was queued.
 func (q *Queue) hear(data []byte) {
 	var r Record
-	if json.Unmarshal(data, &r) == nil && r.ID != "" {
+	if json.Unmarshal(data, &r) == nil && r.ID != "" && r.From == 0 {
 		q.index.put(r, 0)
 	}
 }

@@ -14,6 +14,8 @@ type index struct {
 	owners  groups[string]    // all, by owner; those of everybody under ""
 	open    groups[string]    // that have not ended, in the same way
 	waiting groups[int]       // that are queued, by priority
+	demand  map[Demand]int    // pictures that wait
+	timed   map[string]*entry // that have a deadline and have not ended, by id
 	texts   map[string]string // that many records have, once each
 }
 
@@ -29,7 +31,7 @@ type entry struct {
 const shortRun = 4 << 10
 
 func newIndex() *index {
-	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{},
+	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{}, timed: map[string]*entry{}, demand: map[Demand]int{},
 		texts: map[string]string{}}
 }
 
@@ -56,7 +58,9 @@ func (x *index) put(r Record, revision uint64) {
 
 // lean is a record as the index keeps it. The mutex is held.
 func (x *index) lean(r Record) Record {
-	r = r.summary()
+	if r = r.summary(); r.State.Ended() {
+		r.Pieces = nil
+	}
 	for _, s := range []*string{&r.Owner, &r.Model, &r.Source, &r.Worker, (*string)(&r.State)} {
 		if _, ok := x.texts[*s]; !ok {
 			x.texts[*s] = *s
@@ -96,6 +100,10 @@ func (x *index) enter(e *entry) {
 	if e.State == Queued {
 		x.waiting.add(e.Priority, e)
 	}
+	x.want(e, 1)
+	if !e.Deadline.IsZero() && !e.State.Ended() {
+		x.timed[e.ID] = e
+	}
 }
 
 // leave takes a run out of the lists. The mutex is held.
@@ -109,6 +117,8 @@ func (x *index) leave(e *entry) {
 	if e.State == Queued {
 		x.waiting.remove(e.Priority, e)
 	}
+	x.want(e, -1)
+	delete(x.timed, e.ID)
 }
 
 // tell wakes those who wait. The mutex is held.
@@ -199,6 +209,18 @@ func (x *index) ahead(priority int, created time.Time, id string) (n int) {
 		}
 	}
 	return n + x.waiting[priority].before(&entry{Record: Record{Created: created, ID: id}})
+}
+
+// late lists the runs that should have ended before a time.
+func (x *index) late(before time.Time) (list []Record) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.timed {
+		if e.Deadline.Before(before) {
+			list = append(list, e.Record)
+		}
+	}
+	return list
 }
 
 // unfinished counts the runs that have not ended: an owner's, and all.

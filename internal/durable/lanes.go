@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -15,7 +16,8 @@ import (
 type laneSet struct {
 	mu     sync.Mutex
 	lanes  map[Lane]*lane
-	served int64 // runs taken so far
+	served map[string]int64 // pictures that this process has taken of each owner, for fairness
+	taken  int64            // runs, by which lanes of one owner have their turns
 	woken  chan struct{}
 }
 
@@ -24,7 +26,29 @@ type lane struct {
 	Lane
 	consumer jetstream.Consumer // nil: not looked up yet
 	empty    bool               // it was, when it was last looked at
-	last     int64              // laneSet.served when a run of it was taken
+	last     int64              // laneSet.taken when a run of it was taken
+}
+
+// credit is how many pictures an owner may be behind the others at most: who has had nothing for a day does not get all for a day.
+const credit = 64
+
+// took counts a run that was taken.
+func (s *laneSet) took(l *lane, pictures int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.served == nil {
+		s.served = map[string]int64{}
+	}
+	s.taken++
+	l.last = s.taken
+	most := int64(0)
+	s.served[l.Owner] += int64(max(pictures, 1))
+	for _, n := range s.served {
+		most = max(most, n)
+	}
+	for other := range s.lanes {
+		s.served[other.Owner] = max(s.served[other.Owner], most-credit)
+	}
 }
 
 func (s *laneSet) has(l Lane) bool {
@@ -73,52 +97,31 @@ func (s *laneSet) waiting() <-chan struct{} {
 	return s.woken
 }
 
-// order lists the lanes that may have something, in the order in which they are to be looked at.
-func (s *laneSet) order(loaded string) (list []*lane) {
+// order lists the lanes that may have something, in the order in which they are to be looked at. Models of a lower rank go first.
+func (s *laneSet) order(rank func(model string) int) (list []*lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	owners := map[string]int64{}
+	ranks := map[string]int{}
 	for l := range maps.Values(s.lanes) {
-		owners[l.Owner] = max(owners[l.Owner], l.last)
-		if !l.empty {
-			list = append(list, l)
+		if l.empty {
+			continue
+		}
+		list = append(list, l)
+		if _, ok := ranks[l.Model]; !ok && rank != nil {
+			ranks[l.Model] = rank(l.Model)
 		}
 	}
-	slices.SortFunc(list, func(a, b *lane) int { return before(a, b, owners, loaded) })
+	slices.SortFunc(list, func(a, b *lane) int {
+		return cmp.Or(b.Priority-a.Priority, ranks[a.Model]-ranks[b.Model], cmp.Compare(s.served[a.Owner], s.served[b.Owner]),
+			cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.last, b.last), cmp.Compare(a.Model, b.Model))
+	})
 	return list
-}
-
-// before compares two lanes: a higher priority goes first, then the owner who was served longest ago, then the model that is loaded.
-func before(a, b *lane, owners map[string]int64, loaded string) int {
-	switch {
-	case a.Priority != b.Priority:
-		return b.Priority - a.Priority
-	case owners[a.Owner] != owners[b.Owner]:
-		return int(owners[a.Owner] - owners[b.Owner])
-	case a.Owner != b.Owner:
-		return compare(a.Owner, b.Owner)
-	case (a.Model == loaded) != (b.Model == loaded):
-		if a.Model == loaded {
-			return -1
-		}
-		return 1
-	case a.last != b.last:
-		return int(a.last - b.last)
-	}
-	return compare(a.Model, b.Model)
-}
-
-func compare(a, b string) int {
-	if a < b {
-		return -1
-	}
-	return 1
 }
 
 // fetch takes the next message of a lane; nil: there is none now.
 func (q *Queue) fetch(ctx context.Context, l *lane) (jetstream.Msg, error) {
 	if l.consumer == nil {
-		c, err := q.work.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: l.Lane.consumer(), FilterSubject: l.subject("*"),
+		c, err := q.work.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: l.Lane.consumer(), FilterSubject: l.subject(">", 0),
 			AckPolicy: jetstream.AckExplicitPolicy, AckWait: q.o.AckWait, MaxDeliver: deliveries, MaxAckPending: -1, Replicas: q.o.Replicas})
 		if err != nil {
 			return nil, err

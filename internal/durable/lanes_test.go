@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestLoadedModelGoesFirst(t *testing.T) {
 	a.Model, b.Model = "other", "loaded"
 	submit(t, q, a)
 	b = submit(t, q, b)
-	c, err := q.Take(context.Background(), Wish{Worker: "w", Loaded: "loaded", Room: anyRoom})
+	c, err := q.Take(context.Background(), Wish{Worker: "w", Rank: func(model string) int { return strings.Compare(model, "loaded") }, Room: anyRoom})
 	require.NoError(t, err)
 	assert.Equal(t, b.ID, c.ID)
 }

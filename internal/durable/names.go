@@ -93,7 +93,14 @@ func (l Lane) path() string {
 // consumer names the consumer of the lane.
 func (l Lane) consumer() string { return "lane_" + strings.ReplaceAll(l.path(), ".", "_") }
 
-func (l Lane) subject(id string) string { return workRoot + l.path() + "." + id }
+// subject is that of the message of a run's piece, by its first picture.
+func (l Lane) subject(id string, from int) string {
+	s := workRoot + l.path() + "." + id
+	if from > 0 {
+		s += "." + strconv.Itoa(from)
+	}
+	return s
+}
 
 // key is where a record is kept.
 func key(owner, id string) string { return owner + "." + id }
@@ -103,5 +110,5 @@ func liveSubject(owner, id string) string  { return liveRoot + owner + "." + id 
 func deadSubject(owner, id string) string  { return deadRoot + owner + "." + id }
 func askSubject(owner, id string) string   { return askRoot + owner + "." + id }
 
-// turnID tells the message of a run's turn from others, also from a second copy of itself.
-func turnID(r Record) string { return fmt.Sprintf("%s.%d", r.ID, r.Turn) }
+// turnID tells the message of a piece in a run's turn from others, also from a second copy of itself.
+func turnID(r Record) string { return fmt.Sprintf("%s.%d.%d", r.ID, r.Turn, r.From) }

@@ -17,7 +17,7 @@ import (
 // sendings makes messages of runs.
 func sendings(names ...string) (list []*sending) {
 	for _, name := range names {
-		s := &sending{m: nats.NewMsg(Lane{Owner: "a", Model: "nano"}.subject(name)), done: make(chan error, 1)}
+		s := &sending{m: nats.NewMsg(Lane{Owner: "a", Model: "nano"}.subject(name, 0)), done: make(chan error, 1)}
 		s.m.Header.Set(jetstream.MsgIDHeader, name+".0")
 		s.m.Data = []byte(name)
 		list = append(list, s)

@@ -62,11 +62,16 @@ type Record struct {
 	Warnings []string        `json:"warnings,omitempty"`
 
 	Turn     int       `json:"turn,omitempty"`     // how often it was queued again; messages of earlier turns count no more
-	Attempts int       `json:"attempts,omitempty"` // how often a worker has taken it in this turn and not given it back
-	Worker   string    `json:"worker,omitempty"`
+	Attempts int       `json:"attempts,omitempty"` // above 1: workers have died with it in work
+	Worker   string    `json:"worker,omitempty"`   // the last one that has taken something of it
 	Started  time.Time `json:"started,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`
 	Cancel   bool      `json:"cancel,omitempty"` // its worker is to give it up
+
+	Pieces []Piece `json:"pieces,omitempty"` // once a worker has taken something
+	Lost   int     `json:"lost,omitempty"`   // workers that died with something of it in work, in this turn
+	Claims int     `json:"claims,omitempty"` // how often something of it was taken
+	From   int     `json:"from,omitempty"`   // of a message: the first picture of its piece
 
 	Changes json.RawMessage `json:"changes,omitempty"` // of adapters, made while it was unfinished
 	Made    int             `json:"made"`              // pictures

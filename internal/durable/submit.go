@@ -67,11 +67,19 @@ func (q *Queue) push(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	if err := q.publisher.send(ctx, r.lane().subject(r.ID), turnID(r), data); err != nil {
+	if err := q.publisher.send(ctx, r.lane().subject(r.ID, r.From), turnID(r), data); err != nil {
 		return err
 	}
-	q.index.put(r, 0)
+	if r.From == 0 {
+		q.index.put(r, 0)
+	}
 	return q.nc.Publish(wakeTopic, nil)
+}
+
+// pushPiece puts the message of a piece into the run's lane. The run itself is in its key.
+func (q *Queue) pushPiece(ctx context.Context, r Record, from int) error {
+	return q.push(ctx, Record{ID: r.ID, Owner: r.Owner, Created: r.Created, State: Queued, Priority: r.Priority, Model: r.Model, Turn: r.Turn,
+		From: from})
 }
 
 // openLane makes a lane known to all workers.
@@ -129,7 +137,7 @@ func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision 
 // place is the subject of a run's message, as far as it is known.
 func (q *Queue) place(owner, id string) string {
 	if known, revision, ok := q.index.get(owner, id); ok && revision == 0 { // it was not moved
-		return known.lane().subject(id)
+		return known.lane().subject(id, 0)
 	}
 	return workRoot + "*." + owner + ".*." + id
 }

@@ -18,12 +18,45 @@ func (q *Queue) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	q.ended.Go(func() { q.hearAdvice(ctx) })
+	late := time.NewTicker(lateEvery)
+	defer late.Stop()
+	q.requeue(ctx)
 	for {
-		q.requeue(ctx)
 		select {
+		case <-late.C:
+			q.endLate(ctx)
 		case <-tick.C:
+			q.requeue(ctx)
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// Runs whose deadline has passed are looked for every lateEvery. Workers end a run at its deadline themselves; the queue does it where one
+// has said nothing for lateGrace after that: it hangs, or nobody has taken the run.
+const (
+	lateEvery = time.Second
+	lateGrace = 3 * time.Second
+)
+
+// endLate ends the runs whose deadline has passed.
+func (q *Queue) endLate(ctx context.Context) {
+	now := q.o.Now().UTC()
+	for _, s := range q.index.late(now.Add(-lateGrace)) {
+		r, err := q.Update(ctx, s.Owner, s.ID, func(r *Record) error {
+			if r.State.Ended() || r.Deadline.IsZero() || r.Deadline.After(now) {
+				return errStale
+			}
+			r.stop(Failed, &Failure{Code: codeDeadline, Message: "the run was not finished before its deadline"}, now)
+			return nil
+		})
+		if err == nil {
+			q.finish(ctx, r)
+			err = q.unqueue(ctx, r.lane(), r.ID)
+		}
+		if err != nil && !errors.Is(err, errStale) && !errors.Is(err, ErrNotFound) {
+			q.o.Log.Warn("a run whose deadline has passed could not be ended", "run", s.ID, "error", err)
 		}
 	}
 }
@@ -39,9 +72,34 @@ func (q *Queue) Old() (list []Record) {
 	return list
 }
 
+// repush queues pieces again that wait, but have no message: the worker that split them off died in between.
+func (q *Queue) repush(ctx context.Context) {
+	var list []Record
+	q.index.newest("", true, Record{}, func(r *Record) bool {
+		if len(r.Pieces) > 1 {
+			list = append(list, *r)
+		}
+		return true
+	})
+	for _, r := range list {
+		for _, p := range r.Pieces {
+			if p.End != nil || p.held() || p.From == 0 {
+				continue
+			}
+			_, err := q.work.GetLastMsgForSubject(ctx, r.lane().subject(r.ID, p.From))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				if err := q.pushPiece(ctx, r, p.From); err == nil {
+					q.o.Log.Info("a piece of a run was queued again whose message was missing", "run", r.ID, "from", p.From)
+				}
+			}
+		}
+	}
+}
+
 // requeue queues runs that wait, as their key says, but have no message: the process that moved them to another lane died in between. It
 // forgets runs that were heard of, but are not kept: the message could not be stored, and who sent it was told so.
 func (q *Queue) requeue(ctx context.Context) {
+	q.repush(ctx)
 	var list []Record
 	q.Each(func(r *Record) {
 		if r.State == Queued && (r.Turn > 0 || !q.checked[r.ID]) && q.o.Now().Sub(r.Created) > sweepEvery {
@@ -116,8 +174,9 @@ func (q *Queue) heed(ctx context.Context, m jetstream.Msg) error {
 		if r.State.Ended() {
 			return errStale
 		}
-		r.State, r.Dead, r.Ended = Failed, true, q.o.Now().UTC()
-		r.Error = &Failure{Code: "worker_died", Message: "the run was handed out too often without an end; it is not tried again"}
+		r.Dead = true
+		r.stop(Failed, &Failure{Code: codeDied, Message: "the run was handed out too often without an end; it is not tried again"},
+			q.o.Now().UTC())
 		return nil
 	})
 	if err == nil {

@@ -36,8 +36,9 @@ type Presence struct {
 	Total   int64  `json:"total_bytes,omitempty"`
 	Listing string `json:"listing,omitempty"` // of its files: see Queue.Listing
 
-	Models []string `json:"models"` // that it can make runs for
-	Loaded []string `json:"loaded"` // of these
+	Models []string `json:"models"`        // that it can make runs for
+	Loaded []string `json:"loaded"`        // of these
+	Aim    string   `json:"aim,omitempty"` // the model whose runs it takes first
 
 	Runs   int     `json:"runs"`              // in work
 	Images int     `json:"images"`            // pictures of these

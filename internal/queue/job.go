@@ -9,6 +9,7 @@ import (
 // Spec is a job as it is submitted.
 type Spec[T, R any] struct {
 	Name     string
+	Owner    string // whose it is: owners share fairly, however many jobs each has
 	Tasks    []Task[T]
 	Priority int       // higher goes first; jobs of one priority share fairly
 	Deadline time.Time // zero: none. What is not finished by then fails with context.DeadlineExceeded

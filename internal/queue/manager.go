@@ -40,9 +40,10 @@ type Manager[T, R any] struct {
 	events sync.Mutex     // held while OnEvent runs
 
 	mu      sync.Mutex
-	wake    *sync.Cond    // something changed that a worker may wait for
-	room    chan struct{} // closed, and replaced, when tasks leave the queue
-	jobs    []*Job[T, R]  // with unfinished tasks, by submission
+	wake    *sync.Cond         // something changed that a worker may wait for
+	room    chan struct{}      // closed, and replaced, when tasks leave the queue
+	jobs    []*Job[T, R]       // with unfinished tasks, by submission
+	owners  map[string]float64 // cost of what was taken from the jobs of each, for fairness
 	workers []*worker[T, R]
 	waiting int // tasks queued
 	paused  bool
@@ -63,7 +64,7 @@ func New[T, R any](opts Options, runners ...Runner[T, R]) *Manager[T, R] {
 	if opts.now == nil {
 		opts.now = time.Now
 	}
-	m := &Manager[T, R]{opts: opts, room: make(chan struct{}), paused: opts.Paused}
+	m := &Manager[T, R]{opts: opts, owners: map[string]float64{}, room: make(chan struct{}), paused: opts.Paused}
 	m.wake = sync.NewCond(&m.mu)
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.stats.began = opts.now()
@@ -120,6 +121,7 @@ func (m *Manager[T, R]) submit(spec Spec[T, R]) (*Job[T, R], <-chan struct{}, er
 		m.stats.queuedCost += t.cost()
 	}
 	j.served = m.leastServed(spec.Priority)
+	m.enter(j)
 	m.jobs = append(m.jobs, j)
 	m.waiting += n
 	m.stats.Submitted += int64(n)

@@ -34,13 +34,36 @@ func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job
 	return nil, nil, next
 }
 
-// order sorts the jobs with waiting tasks: by priority, then by what they got so far, then by age.
+// order sorts the jobs with waiting tasks: by priority, then by what their owners got so far, then by what they got, then by age.
 func (m *Manager[T, R]) order() []*Job[T, R] {
 	order := slices.DeleteFunc(slices.Clone(m.jobs), func(j *Job[T, R]) bool { return len(j.waiting) == 0 })
 	slices.SortStableFunc(order, func(a, b *Job[T, R]) int {
-		return cmp.Or(cmp.Compare(b.spec.Priority, a.spec.Priority), cmp.Compare(a.served, b.served))
+		return cmp.Or(cmp.Compare(b.spec.Priority, a.spec.Priority),
+			cmp.Compare(m.owners[a.spec.Owner], m.owners[b.spec.Owner]), cmp.Compare(a.served, b.served))
 	})
 	return order
+}
+
+// enter counts a new job to its owner. One who had no job begins with as much as the one who got least: what others got before is past.
+func (m *Manager[T, R]) enter(j *Job[T, R]) {
+	owner := j.spec.Owner
+	if _, ok := m.owners[owner]; ok {
+		return
+	}
+	least := 0.0
+	for i, other := range m.jobs {
+		if got := m.owners[other.spec.Owner]; i == 0 || got < least {
+			least = got
+		}
+	}
+	m.owners[owner] = least
+}
+
+// leave forgets an owner who has no job any more.
+func (m *Manager[T, R]) leave(j *Job[T, R]) {
+	if !slices.ContainsFunc(m.jobs, func(other *Job[T, R]) bool { return other.spec.Owner == j.spec.Owner }) {
+		delete(m.owners, j.spec.Owner)
+	}
 }
 
 // take makes a batch of first and of tasks that may go with it: more of its own job, then of the other jobs in their order.
@@ -68,6 +91,7 @@ func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T,
 		it.state, it.batch = running, b
 		it.job.counts.Running++
 		it.job.served += it.task.cost()
+		m.owners[it.job.spec.Owner] += it.task.cost()
 	}
 	return b
 }

@@ -128,6 +128,7 @@ func (m *Manager[T, R]) settle(it *item[T, R]) {
 		return
 	}
 	m.jobs = remove(m.jobs, j)
+	m.leave(j)
 	if j.timer != nil {
 		j.timer.Stop()
 	}

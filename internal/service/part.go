@@ -50,7 +50,7 @@ func (r *Run) prepare(i int) (*part, error) {
 // submit gives the part's pictures to the queue.
 func (p *part) submit() error {
 	r := p.r
-	o := pipeline.JobOptions{Name: r.Name, Priority: r.Priority, Deadline: r.Deadline, Indices: p.todo,
+	o := pipeline.JobOptions{Name: r.Name, Owner: r.Owner, Priority: r.Priority, Deadline: r.Deadline, Indices: p.todo,
 		OnImage: p.deliver, OnError: func(i int, err error) { r.fail(p.index, &i, err) }, OnProgress: p.progress,
 		PreviewEvery: r.Delivery.Previews, PreviewMode: pipeline.PreviewAuto}
 	if r.Live {

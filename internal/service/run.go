@@ -26,6 +26,7 @@ type Texts func(ctx context.Context, m request.Model, plan *pipeline.Result, img
 type Work struct {
 	request.Run
 	Name     string // for the queue
+	Owner    string // whose it is: owners share fairly, however many runs each has
 	Priority int
 	Deadline time.Time // zero: none
 	Single   bool      // what is wrong with the only job is an error of the run

@@ -104,7 +104,7 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 	}
 	t := newTrack(plan, o, len(indices))
 	t.held = held
-	spec := queue.Spec[Picture, Image]{Name: o.Name, Priority: o.Priority, Deadline: o.Deadline,
+	spec := queue.Spec[Picture, Image]{Name: o.Name, Owner: o.Owner, Priority: o.Priority, Deadline: o.Deadline,
 		OnResult: func(_ int, img Image) error {
 			if o.OnImage != nil {
 				if err := o.OnImage(img); err != nil {

@@ -16,6 +16,7 @@ type Picture struct {
 // JobOptions say how a request is computed and reported. Callbacks come from goroutines of the Batcher, one at a time for a job.
 type JobOptions struct {
 	Name     string
+	Owner    string                     // owners share fairly, however many jobs each has
 	Priority int                        // higher goes first; jobs of one priority share fairly
 	Deadline time.Time                  // zero: none
 	Indices  []int                      // of the pictures to make; nil: all
