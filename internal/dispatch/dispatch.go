@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +34,7 @@ type Options struct {
 
 // The values that stand for zero in Options.
 const (
-	DefaultWindow = 64
+	DefaultWindow = 64 // of one process; the workers of a fleet have half of it, so that one of them holds less that others could make
 	DefaultGrace  = 30 * time.Second
 )
 
@@ -54,6 +52,8 @@ type Worker struct {
 	since time.Time      // when they began to
 	aimed time.Time      // when it was last looked which model that should be
 	small int            // window after memory ran out; 0: it did not
+	fair  int            // window for its part of all pictures
+	at    time.Time      // when fair was computed
 	ends  bool           // it takes nothing new
 
 	told teller
@@ -62,7 +62,11 @@ type Worker struct {
 
 // New makes a Worker.
 func New(o Options) *Worker {
-	o.Models, o.Window, o.Grace = max(o.Models, 1), cmp.Or(max(o.Window, 0), DefaultWindow), cmp.Or(max(o.Grace, 0), DefaultGrace)
+	window := DefaultWindow
+	if o.Shared {
+		window /= 2
+	}
+	o.Models, o.Window, o.Grace = max(o.Models, 1), cmp.Or(max(o.Window, 0), window), cmp.Or(max(o.Grace, 0), DefaultGrace)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -96,115 +100,6 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 	}
 	w.drain()
-}
-
-// can reports whether the worker may take runs for a model.
-func (w *Worker) can(model string) bool {
-	if !w.o.Shared {
-		return true // nobody else would take it, so that its client hears what is wrong
-	}
-	_, ok := w.o.Catalog().Find(model)
-	return ok
-}
-
-// rank puts the model that the worker aims at before the others.
-func (w *Worker) rank(model string) int {
-	if model == w.aims() {
-		return 0
-	}
-	return 1
-}
-
-// aims is the model whose runs go first. It is looked at again every now and then.
-func (w *Worker) aims() string {
-	now := time.Now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if now.Sub(w.aimed) < aimEvery {
-		return w.model
-	}
-	w.aimed = now
-	v := view{now: w.model, held: now.Sub(w.since), name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
-		chance: rand.Float64()}
-	if model := v.aim(); model != w.model {
-		w.turn(model, now)
-	}
-	return w.model
-}
-
-// aimEvery is how often the worker looks again for which model runs wait.
-const aimEvery = time.Second
-
-// turn notes the model whose runs go first. The mutex is held.
-func (w *Worker) turn(model string, now time.Time) {
-	if w.model == model {
-		return
-	}
-	w.model, w.since = model, now
-	select {
-	case w.news <- struct{}{}:
-	default:
-	}
-}
-
-// most is how many of n pictures of a run the worker takes. The rest is for others, if there are any. Where fewer runs wait than there are
-// workers, it leaves them something.
-func (w *Worker) most(r *durable.Record, n int) int {
-	if !w.o.Shared {
-		return 0
-	}
-	able := 0
-	for _, p := range w.o.Queue.Workers() {
-		if !p.Draining && slices.Contains(p.Models, r.Model) {
-			able++
-		}
-	}
-	if able > 1 && w.o.Queue.Waiting() < able {
-		return min(max((n+able-1)/able, leastPiece), share)
-	}
-	return share
-}
-
-// leastPiece is the smallest part of a run that is made for the sake of idle workers: smaller batches waste more than they gain.
-const leastPiece = 4
-
-// other reports whether another worker could make a piece for which the worker has too little memory.
-func (w *Worker) other(r *durable.Record, piece durable.Piece) bool {
-	return slices.ContainsFunc(w.o.Queue.Workers(), func(p durable.Presence) bool {
-		return p.Name != w.o.Name && !p.Draining && slices.Contains(p.Models, r.Model) && !slices.Contains(piece.Tried, p.Name)
-	})
-}
-
-// room reports whether there is room for a run of a priority.
-func (w *Worker) room(priority int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := 0
-	for t := range w.tasks {
-		if t.Priority >= priority {
-			n += min(t.Size(), share)
-		}
-	}
-	return n < w.window()
-}
-
-// window is how many pictures may be in work. The mutex is held.
-func (w *Worker) window() int { return cmp.Or(w.small, w.o.Window) }
-
-// tooLarge reports whether an error says that the worker has too little memory.
-func (w *Worker) tooLarge(err error) bool { return err != nil && w.o.Service.Explain(err).Code == service.CodeOutOfMemory }
-
-// relieve takes less at a time from now on, and gives back what was not begun with: memory ran out.
-func (w *Worker) relieve() {
-	w.mu.Lock()
-	w.small = max(w.window()/2, 1)
-	w.o.Log.Warn("memory ran out: the worker takes less at a time, and gives back what it has not begun with", "pictures", w.small)
-	w.mu.Unlock()
-	w.each(func(t *task) {
-		if !t.begun() {
-			t.leave(errDrained)
-		}
-	})
 }
 
 // take begins with a run. It waits as long as the run cannot be made beside what is in work: another model may have to be closed first, or

@@ -73,7 +73,7 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 	p.Device, p.Free, p.Total = cmp.Or(d.Description, d.ID), d.FreeBytes, d.TotalBytes
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p.Draining, p.Runs, p.Aim, p.Window = w.ends, len(w.tasks), w.model, w.window()
+	p.Draining, p.Runs, p.Aim, p.Window = w.ends, len(w.tasks), w.model, cmp.Or(w.small, w.o.Window)
 	for t := range w.tasks {
 		p.Images += t.Size()
 	}

@@ -42,7 +42,7 @@ const (
 const (
 	DefaultKeep     = 7 * 24 * time.Hour
 	DefaultAckWait  = 15 * time.Second
-	DefaultAttempts = 5
+	DefaultAttempts = 3
 )
 
 // deliveries is how often JetStream hands out a message at most. It is a backstop: Attempts counts what a worker has begun with.

@@ -38,6 +38,7 @@ func faults(ctx context.Context, o options) error {
 		images += requests[i]["num_images"].(int)
 	}
 	fmt.Printf("%d runs with %d pictures; an undisturbed server first\n", o.runs, images)
+	o.args += " --attempts 5" // kills are so frequent that one run may be hit three times
 	calm := o
 	calm.dir = filepath.Join(o.dir, "calm")
 	began := time.Now()

@@ -22,6 +22,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/studio"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/backend/fake"
 	"github.com/daguerre-go/daguerre/runtime/pipeline"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -110,6 +111,8 @@ func Start(t testing.TB, o Options) *Server {
 				return service.CodeInvalid
 			case errors.Is(err, os.ErrNotExist):
 				return service.CodeBadFile
+			case errors.Is(err, backend.ErrOutOfMemory):
+				return service.CodeOutOfMemory
 			}
 			return service.CodeFailed
 		},

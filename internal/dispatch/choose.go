@@ -1,0 +1,158 @@
+package dispatch
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/service"
+)
+
+// can reports whether the worker may take runs for a model.
+func (w *Worker) can(model string) bool {
+	if !w.o.Shared {
+		return true // nobody else would take it, so that its client hears what is wrong
+	}
+	_, ok := w.o.Catalog().Find(model)
+	return ok
+}
+
+// rank puts the model that the worker aims at before the others.
+func (w *Worker) rank(model string) int {
+	if model == w.aims() {
+		return 0
+	}
+	return 1
+}
+
+// aims is the model whose runs go first. It is looked at again every now and then.
+func (w *Worker) aims() string {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Sub(w.aimed) < aimEvery {
+		return w.model
+	}
+	w.aimed = now
+	v := view{now: w.model, held: now.Sub(w.since), name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
+		chance: rand.Float64()}
+	if model := v.aim(); model != w.model {
+		w.turn(model, now)
+	}
+	return w.model
+}
+
+// aimEvery is how often the worker looks again for which model runs wait.
+const aimEvery = time.Second
+
+// turn notes the model whose runs go first. The mutex is held.
+func (w *Worker) turn(model string, now time.Time) {
+	if w.model == model {
+		return
+	}
+	w.model, w.since = model, now
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// most is how many of n pictures of a run the worker takes. The rest is for others, if there are any. Where fewer runs wait than there are
+// workers, it leaves them something.
+func (w *Worker) most(r *durable.Record, n int) int {
+	if !w.o.Shared {
+		return 0
+	}
+	able := 0
+	for _, p := range w.o.Queue.Workers() {
+		if !p.Draining && slices.Contains(p.Models, r.Model) {
+			able++
+		}
+	}
+	if able > 1 && w.o.Queue.Waiting() < able {
+		return min(max((n+able-1)/able, leastPiece), share)
+	}
+	return share
+}
+
+// leastPiece is the smallest part of a run that is made for the sake of idle workers: smaller batches waste more than they gain.
+const leastPiece = 4
+
+// other reports whether another worker could make a piece for which the worker has too little memory.
+func (w *Worker) other(r *durable.Record, piece durable.Piece) bool {
+	return slices.ContainsFunc(w.o.Queue.Workers(), func(p durable.Presence) bool {
+		return p.Name != w.o.Name && !p.Draining && slices.Contains(p.Models, r.Model) && !slices.Contains(piece.Tried, p.Name)
+	})
+}
+
+// room reports whether there is room for a run of a priority.
+func (w *Worker) room(priority int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for t := range w.tasks {
+		if t.Priority >= priority {
+			n += min(t.Size(), share)
+		}
+	}
+	return n < w.window()
+}
+
+// fairEvery is how often a worker looks how much of what there is to make is its part.
+const fairEvery = 100 * time.Millisecond
+
+// part is the worker's part of all pictures that wait or are in work, but enough for a batch. Without it, one worker would take what
+// others could make at once. The mutex is held.
+func (w *Worker) part(now time.Time) int {
+	if !w.o.Shared || now.Sub(w.at) < fairEvery {
+		return w.fair
+	}
+	w.at = now
+	all, able := 0, 0
+	for _, n := range w.o.Queue.Demand() {
+		all += n
+	}
+	for t := range w.tasks {
+		all += t.Size()
+	}
+	for _, p := range w.o.Queue.Workers() {
+		if p.Name != w.o.Name && !p.Draining {
+			all += p.Images
+			able++
+		}
+	}
+	w.fair = max((all+able)/(able+1), leastWindow)
+	return w.fair
+}
+
+// leastWindow is the smallest window of a worker that has memory enough.
+const leastWindow = 8
+
+// window is how many pictures may be in work. The mutex is held.
+func (w *Worker) window() int {
+	n := cmp.Or(w.small, w.o.Window)
+	if part := w.part(time.Now()); part > 0 {
+		n = min(n, part)
+	}
+	return n
+}
+
+// tooLarge reports whether an error says that the worker has too little memory.
+func (w *Worker) tooLarge(err error) bool {
+	return err != nil && w.o.Service.Explain(err).Code == service.CodeOutOfMemory
+}
+
+// relieve takes less at a time from now on, and gives back what was not begun with: memory ran out.
+func (w *Worker) relieve() {
+	w.mu.Lock()
+	w.small = max(cmp.Or(w.small, w.o.Window)/2, 1)
+	w.o.Log.Warn("memory ran out: the worker takes less at a time, and gives back what it has not begun with", "pictures", w.small)
+	w.mu.Unlock()
+	w.each(func(t *task) {
+		if !t.begun() {
+			t.leave(errDrained)
+		}
+	})
+}
