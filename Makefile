@@ -189,6 +189,19 @@ RELEASE ?= build/release
 serve-faults: build ## 300 runs on a server that is killed 30 times, against an undisturbed one (half an hour; ARGS="-runs 60 -kills 6")
 	$(GO) run ./tools/serving faults $(ARGS)
 
+FLEET_MOTO := build/tools/moto
+
+$(FLEET_MOTO)/installed: tools/serving/requirements-fleet.txt
+	@python3 -c 'import venv' 2>/dev/null || { echo "fleet-faults: python3 with venv is needed: apt install python3-venv"; exit 1; }
+	@python3 -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: fleet-faults
+fleet-faults: build $(FLEET_MOTO)/installed ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
+	$(GO) build -o build/tools/nats-server github.com/nats-io/nats-server/v2
+	$(GO) run ./tools/serving fleet $(ARGS)
+
 .PHONY: serve-load
 serve-load: build ## 200 clients for five minutes, then 10,000 runs as fast as they are accepted (ARGS="-minutes 1")
 	$(GO) run ./tools/serving load $(ARGS)
