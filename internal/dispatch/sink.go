@@ -103,9 +103,7 @@ func (s *sink) Put(ctx context.Context, key, name string, data []byte) (string, 
 	sum := sha256.Sum256(data)
 	place := fmt.Sprintf("%s%d.%d.%s%s", PicturePrefix(s.t.Owner, s.t.ID), job, index, hex.EncodeToString(sum[:]), path.Ext(name))
 	if err := s.t.w.o.Store.Put(ctx, place, data); err != nil {
-		s.t.mu.Lock()
-		s.t.kept = errors.Join(s.t.kept, err)
-		s.t.mu.Unlock()
+		s.t.away(err)
 		return "", err
 	}
 	s.mu.Lock()

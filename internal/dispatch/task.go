@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daguerre-go/daguerre/internal/blobs"
 	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -30,7 +31,7 @@ type task struct {
 	order   string // its id in the service; empty: it is not there
 	started bool   // it is being computed
 	left    error  // why it was let go of; nil: it was not
-	kept    error  // why a picture could not be kept
+	kept    error  // why a picture could not be kept, or something not be read
 }
 
 func newTask(w *Worker, c *durable.Claim) *task { return &task{Claim: c, w: w} }
@@ -112,7 +113,7 @@ func (t *task) begin(ctx context.Context) {
 func (t *task) work(ctx context.Context) (w service.Work, err error) {
 	data := []byte(t.Run)
 	if t.RunAt != "" {
-		if data, err = t.w.o.Store.Get(ctx, t.RunAt); err != nil {
+		if data, err = t.fetch(ctx, t.RunAt); err != nil {
 			return w, err
 		}
 	}
@@ -127,11 +128,12 @@ func (t *task) work(ctx context.Context) (w service.Work, err error) {
 	if err := json.Unmarshal(orList(t.Changes), &w.Changes); err != nil {
 		return w, err
 	}
-	err = t.w.o.Catalog().Resolve(&run, func(id string) ([]byte, error) { return t.w.o.Store.Get(ctx, UploadKey(t.Owner, id)) })
+	err = t.w.o.Catalog().Resolve(&run, func(id string) ([]byte, error) { return t.fetch(ctx, UploadKey(t.Owner, id)) })
 	if err != nil {
 		return w, err
 	}
 	if t.sink, err = newSink(ctx, t, run); err != nil {
+		t.away(err)
 		return w, err
 	}
 	for i := range run.Jobs {
@@ -140,6 +142,22 @@ func (t *task) work(ctx context.Context) (w service.Work, err error) {
 	w.Run, w.Owner, w.Priority, w.Deadline = run, t.Owner, t.Priority, t.Deadline
 	w.Delivery = service.Delivery{Store: t.sink, Images: service.ImagesPath, Previews: set.Previews, Every: progressEvery}
 	return w, nil
+}
+
+// fetch reads a file of the store.
+func (t *task) fetch(ctx context.Context, key string) ([]byte, error) {
+	data, err := t.w.o.Store.Get(ctx, key)
+	if err != nil && !errors.Is(err, blobs.ErrNotFound) {
+		t.away(err)
+	}
+	return data, err
+}
+
+// away notes that the store or the queue does not answer: the run is to be tried again.
+func (t *task) away(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = errors.Join(t.kept, err)
 }
 
 // progressEvery is the least time between two reports of a job's steps.
@@ -198,7 +216,7 @@ func (t *task) end(e service.Ended) {
 		t.giveBack(0, false)
 		return
 	case kept != nil:
-		log.Error("pictures cannot be kept; the run is tried again", "error", kept)
+		log.Error("the store or the queue does not answer; the run is tried again", "error", kept)
 		t.giveBack(keepPause, false)
 		return
 	}

@@ -31,7 +31,8 @@ type entry struct {
 const shortRun = 4 << 10
 
 func newIndex() *index {
-	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{}, timed: map[string]*entry{}, demand: map[Demand]int{},
+	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{},
+		timed: map[string]*entry{}, demand: map[Demand]int{},
 		texts: map[string]string{}}
 }
 

@@ -46,7 +46,8 @@ func TestLoadedModelGoesFirst(t *testing.T) {
 	a.Model, b.Model = "other", "loaded"
 	submit(t, q, a)
 	b = submit(t, q, b)
-	c, err := q.Take(context.Background(), Wish{Worker: "w", Rank: func(model string) int { return strings.Compare(model, "loaded") }, Room: anyRoom})
+	rank := func(model string) int { return strings.Compare(model, "loaded") }
+	c, err := q.Take(context.Background(), Wish{Worker: "w", Rank: rank, Room: anyRoom})
 	require.NoError(t, err)
 	assert.Equal(t, b.ID, c.ID)
 }

@@ -297,7 +297,8 @@ func (f *fleet) linked(clients []string) (string, error) {
 
 // makeBucket waits until the S3 server answers, and makes the bucket.
 func makeBucket(ctx context.Context, at string) error {
-	status, _, err := persist(ctx, http.MethodPut, at, nil, "Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request")
+	const key = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"
+	status, _, err := persist(ctx, http.MethodPut, at, nil, "Authorization", key)
 	if err == nil && status >= 300 {
 		err = fmt.Errorf("the bucket cannot be made: %d", status)
 	}

@@ -42,7 +42,8 @@ func main() {
 }
 
 func run() error {
-	commands := map[string]func(context.Context, options) error{"faults": faults, "fleet": fleetFaults, "load": load, "accept": accept, "cost": cost}
+	commands := map[string]func(context.Context, options) error{"faults": faults, "fleet": fleetFaults, "load": load, "accept": accept,
+		"cost": cost}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		return fmt.Errorf("name what to do: faults, fleet, load, accept or cost")
 	}

@@ -3,6 +3,9 @@ package serve_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -127,4 +130,24 @@ func TestFleetOutOfMemory(t *testing.T) {
 	last := api.end(id)
 	require.Equal(t, "error", last.name, "nobody is left who could make it")
 	assert.Equal(t, "out_of_memory", last.data["error"].(map[string]any)["code"])
+}
+
+// TestFleetStoreAway has a store that cannot be read when a run is begun with: the run waits for it, and does not fail.
+func TestFleetStoreAway(t *testing.T) {
+	o := servetest.Options{Dir: t.TempDir(), Queue: durable.Options{URL: servetest.NATS(t)}, Idle: true}
+	api := of(t, servetest.Start(t, o))
+	a := api.do("POST", "/v1/uploads", pngFile(t), "Content-Type", "application/octet-stream")
+	require.Equal(t, 201, a.status, string(a.body))
+	upload := a.table(t)
+	id := api.submit(run("init_image", upload["ref"], "strength", 1.0))
+	// A link to itself cannot be read, and is there.
+	path := filepath.Join(o.Dir, "store", "uploads", servetest.Local.Owner, upload["id"].(string))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(path, path))
+	o.Idle = false
+	worker := servetest.Start(t, o)
+	require.Eventually(t, func() bool { return strings.Contains(worker.Log.String(), "the run is tried again") }, long, time.Millisecond)
+	api.state(id, "queued")
+	assert.Nil(t, api.do("GET", "/v1/runs/"+id, nil).table(t)["attempt"])
+	require.Equal(t, 200, api.do("POST", "/v1/runs/"+id+"/cancel", nil).status)
 }
