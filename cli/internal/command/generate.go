@@ -99,12 +99,12 @@ func generateOptionsOf(c *cli.Context, env Env) (generateOptions, error) {
 		errors.As(err, &found)
 		errs = append(errs, found...)
 	}
-	opts.expandTable(c, tableOf, &errs)
 	for i := range opts.run.Jobs {
 		if job := &opts.run.Jobs[i]; c.Command.Name == "plan" { // which needs no prompt
 			job.Prompt = cmp.Or(job.Prompt, request.NoPrompt)
 		}
 	}
+	opts.expandTable(c, tableOf, &errs)
 	if opts.stdout = opts.forStdout(env, &errs); opts.stdout {
 		opts.run.Jobs[0].Output = "picture.png" // for the checks of names
 	}

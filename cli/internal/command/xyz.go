@@ -14,7 +14,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/cli/internal/progress"
+	"github.com/daguerre-go/daguerre/internal/imagefile"
 	"github.com/daguerre-go/daguerre/internal/output"
+	"github.com/daguerre-go/daguerre/internal/service"
 	"github.com/daguerre-go/daguerre/internal/table"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -83,6 +85,9 @@ func (o *generateOptions) expandTable(c *cli.Context, file any, errs *request.Er
 			*to = c.String(flag)
 		}
 	}
+	if _, err := imagefile.FormatOf(t.Grid); t.Grid != "" && err != nil {
+		errs.Add("--grid", "%v", err)
+	}
 	if !slices.ContainsFunc(t.Axes[:], func(a table.Axis) bool { return a.Key != "" }) {
 		for _, flag := range []string{"grid", "csv"} {
 			if c.IsSet(flag) {
@@ -135,7 +140,7 @@ var jobField = regexp.MustCompile(`\{job(?::(\d+))?\}`)
 func (t *tableRun) group(run request.Run) {
 	for i := range t.cells {
 		cell := &t.cells[i]
-		if !jobField.MatchString(cell.Job.Output) && len(t.cells) > 1 && !strings.Contains(cell.Job.Output, "{") {
+		if cell.Job.Output = service.OutputOf(cell.Job); !jobField.MatchString(cell.Job.Output) && len(t.cells) > 1 {
 			ext := filepath.Ext(cell.Job.Output)
 			cell.Job.Output = strings.TrimSuffix(cell.Job.Output, ext) + "-{job:3}" + ext
 		}
@@ -160,6 +165,16 @@ func (t *tableRun) group(run request.Run) {
 // generateTable makes the cells, group by group, then the grid and the CSV. Pictures of a run that was killed are not made again.
 func (o generateOptions) generateTable(ctx context.Context, env Env, r progress.Reporter) error {
 	t := o.table
+	for i := range t.groups { // so that nothing is computed if a later model is missing
+		sub := o
+		sub.run, sub.group = t.groups[i].run, &t.groups[i]
+		if err := sub.locate(ctx, env, progress.Discard{}); err != nil {
+			return err
+		}
+		if err := sub.checkInputs(); err != nil {
+			return err
+		}
+	}
 	var done progress.Done
 	for i := range t.groups {
 		sub := o
@@ -227,13 +242,14 @@ func (t *tableRun) made(s *session) {
 	}
 }
 
-// place is the name of a file of the table: as it was asked for, or beside the first cell's pictures.
-func (t *tableRun) place(asked, otherwise string) string {
+// place is the name of a file of the table: as it was asked for, or in the folder of the first cell's pictures.
+func (t *tableRun) place(env Env, asked, otherwise string) (string, error) {
 	if asked != "" {
-		return asked
+		return asked, nil
 	}
-	first := t.cells[0].Job.Output
-	return filepath.Join(filepath.Dir(first[:len(first)-len(filepath.Base(first))]+"x"), otherwise)
+	first := t.cells[0]
+	dir, err := service.Names{Model: first.Model, Now: env.Now}.Folder(0, first.Job)
+	return filepath.Join(dir, otherwise), err
 }
 
 // planTable plans the cells of each model.

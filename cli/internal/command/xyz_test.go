@@ -84,6 +84,29 @@ func TestTableOfModels(t *testing.T) {
 	assert.Equal(t, map[string]int{"f16": 2, "q8_0": 2}, types)
 }
 
+// TestTableNames: each cell has a name of its own, and the grid lies in the folder that does not depend on the cell.
+func TestTableNames(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, os.MkdirAll(b.path("d"), 0o700))
+	for _, c := range []struct{ output, first, grid string }{
+		{b.path("d") + "/", "d/daguerre-7-000.png", "d/grid.png"},
+		{b.path("a/{seed}/x.png"), "a/7/x-000.png", "a/grid.png"},
+		{b.path("b/one.png"), "b/one-000.png", "b/grid.png"},
+		{b.path("c/{job:2}-{steps}.png"), "c/00-2.png", "c/grid.png"},
+	} {
+		require.Equal(t, ExitOK, b.run(small("-o", c.output, "--x", "num_inference_steps=2,3", "--steps", "4")...), b.stderr)
+		for _, name := range []string{c.first, c.grid} {
+			_, err := os.Stat(b.path(name))
+			assert.NoError(t, err, b.stdout)
+		}
+	}
+	require.Equal(t, ExitUsage, b.run(small("-o", b.path("x.png"), "--x", "seed=1,2", "--seed", "1", "--grid", "grid.gif")...))
+	assert.Contains(t, b.stderr, "--grid")
+	require.Equal(t, ExitFile, b.run(small("-o", b.path("m/{job}.png"), "--x", "model=nano,"+b.path("gone.safetensors"))...), b.stderr)
+	_, err := os.Stat(b.path("m"))
+	assert.ErrorIs(t, err, os.ErrNotExist, "nothing was made")
+}
+
 // TestTableMistakes: each is told with the axis and what helps.
 func TestTableMistakes(t *testing.T) {
 	for _, c := range []struct {

@@ -24,7 +24,14 @@ func (t *tableRun) write(o generateOptions, env Env, r progress.Reporter) error 
 	if err != nil {
 		return err
 	}
-	name := t.place(t.Grid, tableGrid)
+	name, err := t.place(env, t.Grid, tableGrid)
+	if err != nil {
+		return err
+	}
+	listName, err := t.place(env, t.CSV, tableCSV)
+	if err != nil {
+		return err
+	}
 	format, err := imagefile.FormatOf(name)
 	if err != nil {
 		return &usageError{message: "the grid: " + err.Error()}
@@ -40,7 +47,7 @@ func (t *tableRun) write(o generateOptions, env Env, r progress.Reporter) error 
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{name, data}, {t.place(t.CSV, tableCSV), list}} {
+	}{{name, data}, {listName, list}} {
 		began := env.Now()
 		path, err := w.Write(f.name, f.data)
 		if err != nil {
