@@ -15,8 +15,8 @@ import (
 
 // tableArgs asks for a table of 3 x 3 x 2 of nano; the sheets are of two models.
 func tableArgs(out string) []string {
-	return []string{"generate", "--model", "nano", "-p", "a red circle on a blue background", "-W", "64", "-H", "64", "--threads", "1", "--seed",
-		"7", "--x", "replace=red,green,yellow", "--y", "scheduler=EulerDiscrete,DPM++ 2M Karras,Euler a", "--z", "model.precision=exact,bf16",
+	return []string{"generate", "--model", "nano", "-p", "a red circle on a blue background", "-W", "64", "-H", "64", "--threads", "1",
+		"--seed", "7", "--x", "replace=red,green,yellow", "--y", "scheduler=EulerDiscrete,DPM++ 2M Karras,Euler a", "--z", "model.precision=exact,bf16",
 		"--steps", "10", "-o", filepath.Join(out, "{job:2}.png"), "--no-config"}
 }
 

@@ -35,8 +35,8 @@ func TestDraw(t *testing.T) {
 	shade := func(c, r, b int) color.NRGBA {
 		return color.NRGBA{R: uint8(40 * c), G: uint8(60 * r), B: uint8(200 - 90*b), A: 255}
 	}
-	s := Sheet{Columns: []string{"one", "two", "three"}, Rows: []string{"a rather long label of a row", "b"}, Blocks: []string{"first", "second"},
-		Cell: image.Pt(80, 64), Picture: func(c, r, b int) (image.Image, error) {
+	s := Sheet{Columns: []string{"one", "two", "three"}, Rows: []string{"a rather long label of a row", "b"},
+		Blocks: []string{"first", "second"}, Cell: image.Pt(80, 64), Picture: func(c, r, b int) (image.Image, error) {
 			if c == 2 && r == 1 && b == 1 {
 				return nil, nil
 			}
@@ -72,9 +72,10 @@ func TestDraw(t *testing.T) {
 // TestDrawFits: a sheet of large pictures is not larger than MaxSide, and pictures of other sizes keep their proportions.
 func TestDrawFits(t *testing.T) {
 	labels := make([]string, 12)
-	s := Sheet{Columns: labels, Rows: labels, Blocks: []string{""}, Cell: image.Pt(1024, 768), Picture: func(int, int, int) (image.Image, error) {
+	s := Sheet{Columns: labels, Rows: labels, Blocks: []string{""}, Cell: image.Pt(1024, 768)}
+	s.Picture = func(int, int, int) (image.Image, error) {
 		return plain(64, 128, color.NRGBA{R: 200, A: 255}), nil
-	}}
+	}
 	img, err := s.Draw()
 	require.NoError(t, err)
 	assert.LessOrEqual(t, max(img.Rect.Dx(), img.Rect.Dy()), MaxSide)

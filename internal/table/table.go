@@ -16,7 +16,7 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// Most cells of a table.
+// MaxCells is how many cells a table has at most.
 const MaxCells = 10_000
 
 // Names are the axes: columns, rows, and sheets one below the other.

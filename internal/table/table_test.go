@@ -100,7 +100,8 @@ func TestExpandOrder(t *testing.T) {
 }
 
 func TestFromFile(t *testing.T) {
-	s, err := FromFile(map[string]any{"x": map[string]any{"key": "seed", "values": []any{int64(1), int64(2)}}, "y": "steps=3-5", "csv": "a.csv"})
+	s, err := FromFile(map[string]any{"x": map[string]any{"key": "seed", "values": []any{int64(1), int64(2)}}, "y": "steps=3-5",
+		"csv": "a.csv"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"1", "2"}, labelsOf(s.Axes[0]))
 	assert.Equal(t, []string{"3", "4", "5"}, labelsOf(s.Axes[1]))

@@ -88,8 +88,8 @@ func (o sheetOptions) execute(ctx context.Context, env Env, r progress.Reporter)
 		cell = image.Pt(max(cell.X, size.X), max(cell.Y, size.Y))
 	}
 	number := func(c, r int) int { return r*across + c }
-	s := sheet.Sheet{Columns: make([]string, across), Rows: make([]string, (len(o.pictures)+across-1)/across), Blocks: []string{""}, Cell: cell,
-		Picture: func(c, r, _ int) (image.Image, error) {
+	s := sheet.Sheet{Columns: make([]string, across), Rows: make([]string, (len(o.pictures)+across-1)/across), Blocks: []string{""},
+		Cell: cell, Picture: func(c, r, _ int) (image.Image, error) {
 			if err := ctx.Err(); err != nil || number(c, r) >= len(o.pictures) {
 				return nil, err
 			}

@@ -20,7 +20,8 @@ func TestSheet(t *testing.T) {
 	sheet := append([]string{"sheet"}, pictures...)
 	require.Equal(t, ExitOK, b.run(append(sheet, "-o", b.path("sheet.png"))...), b.stderr)
 	square, _ := readPNG(t, b.path("sheet.png"))
-	require.Equal(t, ExitOK, b.run(append(sheet, "-o", b.path("row.png"), "--columns", "3", "--caption", "{steps} steps, seed {seed}")...), b.stderr)
+	require.Equal(t, ExitOK, b.run(append(sheet, "-o", b.path("row.png"), "--columns", "3", "--caption",
+		"{steps} steps, seed {seed}")...), b.stderr)
 	row, _ := readPNG(t, b.path("row.png"))
 	assert.Greater(t, row.Bounds().Dx(), square.Bounds().Dx())
 	assert.Less(t, row.Bounds().Dy(), square.Bounds().Dy())
@@ -29,8 +30,8 @@ func TestSheet(t *testing.T) {
 	assert.Less(t, plain.Bounds().Dy(), row.Bounds().Dy(), "without captions it is lower")
 
 	// A caption says what the picture's file tells.
-	assert.Equal(t, "3 steps, seed 2 of 2.png, 64x64", sheetOptions{caption: "{steps} steps, seed {seed} of {file}, {width}x{height}"}.captionOf(
-		pictures[1]))
+	o := sheetOptions{caption: "{steps} steps, seed {seed} of {file}, {width}x{height}"}
+	assert.Equal(t, "3 steps, seed 2 of 2.png, 64x64", o.captionOf(pictures[1]))
 	require.NoError(t, os.WriteFile(b.path("text.png"), []byte("no picture"), 0o600))
 	for _, c := range []struct {
 		args []string

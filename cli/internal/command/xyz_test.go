@@ -126,7 +126,8 @@ func TestTableMistakes(t *testing.T) {
 		{[]string{"--x", "seed=1-200", "--y", "steps=1-100"}, "200 x 100 x 1 cells are more than 10000"},
 	} {
 		b := newBench(t)
-		require.NotEqual(t, ExitOK, b.run(append([]string{"generate", "--model", "nano", "-p", "a red circle", "-o", b.path("x.png")}, c.args...)...))
+		args := []string{"generate", "--model", "nano", "-p", "a red circle", "-o", b.path("x.png")}
+		require.NotEqual(t, ExitOK, b.run(append(args, c.args...)...))
 		assert.Contains(t, b.stderr, c.want, strings.Join(c.args, " "))
 	}
 }
