@@ -139,7 +139,8 @@ func (r *report) markdown(w io.Writer) error {
 			return fmt.Sprintf("%.2f (%.2fx)", value, base/value)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.2f to %.2f | %s | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.label(), cell(s.Step, base.Step),
-			s.StepMin, s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Picture, base.Picture), cell(s.Load, base.Load), cell(s.Total, base.Total),
+			s.StepMin, s.StepMax, cell(s.Text, base.Text), cell(s.Decode, base.Decode), cell(s.Picture, base.Picture),
+			cell(s.Load, base.Load), cell(s.Total, base.Total),
 			cell(s.CPU, base.CPU), 100*s.Share, cell(float64(s.PeakRSS)/(1<<30), float64(base.PeakRSS)/(1<<30)))
 	}
 	fmt.Fprintf(&b, "\nIn brackets: how many times less than %s.\n\n", base.Name)
