@@ -53,8 +53,9 @@ type Catalog struct {
 	upscalers  *library.Library
 	hidden     *strings.Replacer // see Hide
 
-	listed map[Kind][]string          // of Names; nil: the files are on this machine
-	styles map[string][]phrases.Style // by model, where the files are not here
+	listed  map[Kind][]string          // of Names; nil: the files are on this machine
+	styles  map[string][]phrases.Style // by model, where the files are not here
+	clashes []string                   // models that are not the same on all machines
 }
 
 // Kind is a kind of files that clients may name.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -26,6 +27,10 @@ func (c *Catalog) Decode(body []byte) (run request.Run, m Model, notes []string,
 	if !ok {
 		errs.Add(said.Path(0, "model.model"), "there is no model %q here%s; GET /v1/models lists them", words.Clip(said.Model.Model),
 			words.DidYouMean(said.Model.Model, c.names()))
+	}
+	if slices.Contains(c.clashes, m.Name) {
+		errs.Add(said.Path(0, "model.model"), "workers have different files, or defaults, under the name %q, so that the picture would depend on "+
+			"which one makes it; give them the same file, or names of their own", m.Name)
 	}
 	notes = c.check(&said, &errs)
 	if err := errs.Err(); err != nil {

@@ -77,9 +77,10 @@ func sumOf(path string) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts.
+// Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts;
+// Decode refuses them if they are not the same.
 func Names(lists ...Listing) (*Catalog, error) {
-	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer()}
+	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer(), clashes: Clashes(lists)}
 	for _, l := range lists {
 		for kind, names := range l.Files {
 			c.listed[kind] = append(c.listed[kind], names...)

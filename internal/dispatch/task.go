@@ -32,6 +32,7 @@ type task struct {
 	started bool   // it is being computed
 	left    error  // why it was let go of; nil: it was not
 	kept    error  // why a picture could not be kept, or something not be read
+	lacks   bool   // a file of the run is not on this machine
 }
 
 func newTask(w *Worker, c *durable.Claim) *task { return &task{Claim: c, w: w} }
@@ -130,6 +131,9 @@ func (t *task) work(ctx context.Context) (w service.Work, err error) {
 	}
 	err = t.w.o.Catalog().Resolve(&run, func(id string) ([]byte, error) { return t.fetch(ctx, UploadKey(t.Owner, id)) })
 	if err != nil {
+		t.mu.Lock()
+		t.lacks = true
+		t.mu.Unlock()
 		return w, err
 	}
 	if t.sink, err = newSink(ctx, t, run); err != nil {
@@ -205,7 +209,7 @@ func (t *task) end(e service.Ended) {
 	defer t.w.ended(t)
 	defer t.stop()
 	t.mu.Lock()
-	left, kept := t.left, t.kept
+	left, kept, lacks := t.left, t.kept, t.lacks
 	t.mu.Unlock()
 	log := t.w.o.Log.With("run", t.ID, "owner", t.Owner, "attempt", t.Attempts)
 	switch {
@@ -220,13 +224,14 @@ func (t *task) end(e service.Ended) {
 		t.giveBack(keepPause, false)
 		return
 	}
-	if t.w.tooLarge(e.Err) {
+	large := t.w.tooLarge(e.Err)
+	if large {
 		t.w.relieve()
-		if t.w.other(&t.Record, t.Piece) {
-			log.Warn("memory ran out; the run is left to a worker that has more", "error", e.Err)
-			t.giveBack(0, true)
-			return
-		}
+	}
+	if (large || lacks) && t.w.other(&t.Record, t.Piece) {
+		log.Warn("this worker cannot make the run; it is left to another one", "error", e.Err)
+		t.giveBack(0, true)
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()

@@ -162,7 +162,7 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 }
 
 // errTooSmall is why a message is left to another worker.
-var errTooSmall = errors.New("the worker has tried the piece, and has too little memory")
+var errTooSmall = errors.New("the worker has tried the piece, and cannot make it")
 
 // take gives the piece of a message to a worker. rest is what the worker leaves of it.
 func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Piece, rest *Piece, err error) {

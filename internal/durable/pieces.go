@@ -14,7 +14,7 @@ type Piece struct {
 	Claim    int      `json:"claim,omitempty"`
 	Sequence uint64   `json:"sequence,omitempty"` // of its message in the work stream, once a worker has had it
 	Worker   string   `json:"worker,omitempty"`
-	Tried    []string `json:"tried,omitempty"` // workers that are too small for it
+	Tried    []string `json:"tried,omitempty"` // workers that cannot make it
 	End      *End     `json:"end,omitempty"`   // nil: it has not ended
 }
 

@@ -91,7 +91,7 @@ func (f *fleetCatalog) read(ctx context.Context) error {
 		return err
 	}
 	for _, clash := range catalog.Clashes(lists) {
-		f.log.Warn("workers have different models under one name: which one makes a picture is chance", "model", clash)
+		f.log.Warn("workers have different models under one name: runs for it are refused", "model", clash)
 	}
 	f.now.Store(c)
 	f.names = names

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
+	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/dispatch"
 	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -150,4 +151,28 @@ func TestFleetStoreAway(t *testing.T) {
 	api.state(id, "queued")
 	assert.Nil(t, api.do("GET", "/v1/runs/"+id, nil).table(t)["attempt"])
 	require.Equal(t, 200, api.do("POST", "/v1/runs/"+id+"/cancel", nil).status)
+}
+
+// TestFleetLacksAFile has a worker without the adapter that runs name: it leaves them to one that has it, and fails them only where nobody
+// has.
+func TestFleetLacksAFile(t *testing.T) {
+	dir := t.TempDir()
+	writeAdapter(t, filepath.Join(dir, "stripes.safetensors"))
+	api, workers := fleet(t, servetest.Options{}, servetest.Options{Catalog: catalog.Options{LoRAs: []string{dir}}})
+	bare, rich := workers[0], workers[1]
+	require.Eventually(t, func() bool { return len(bare.Queue.Workers()) == 2 }, long, time.Millisecond)
+	striped := run("lora", []any{map[string]any{"name": "stripes"}})
+	left := false
+	for began := time.Now(); !left && time.Since(began) < long; {
+		id := api.submit(striped)
+		require.Equal(t, "done", api.end(id).name)
+		assert.Equal(t, rich.Worker.Name(), workerOf(t, rich, id))
+		left = strings.Contains(bare.Log.String(), "it is left to another one")
+	}
+	assert.True(t, left, "the worker without the adapter was asked, too")
+	rich.Stop()
+	require.Eventually(t, func() bool { return len(bare.Queue.Workers()) == 1 }, long, time.Millisecond)
+	last := api.end(api.submit(striped))
+	require.Equal(t, "error", last.name, "nobody is left who has it")
+	assert.Contains(t, fmt.Sprint(last.data), "stripes")
 }
