@@ -99,7 +99,8 @@ func (p *puller) file(it item, to string) *download.File {
 		connections = 4
 	}
 	return &download.File{Client: p.client, URL: it.url, Header: it.token.header(), Agent: agent, Part: to, Patience: p.patience,
-		Size: it.want.Size, Connections: connections, Chunk: p.o.chunk, Sum: true, Note: func(text string) { p.note("%s", text) },
+		Size: it.want.Size, Connections: connections, Chunk: p.o.chunk, Alone: p.o.alone, Sum: true,
+		Note:     func(text string) { p.note("%s", text) },
 		Progress: func(d download.Progress) { p.tell(it.file, d) }}
 }
 

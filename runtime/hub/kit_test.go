@@ -52,12 +52,12 @@ func (m *machine) file(name, text string) string {
 	return path
 }
 
-// options are those of a machine that is in no hurry, with small chunks.
+// options are those of a machine that is in no hurry, with small chunks over all connections at once.
 func (m *machine) options() Options {
 	patience := download.Patient
 	patience.Pause = func(int) time.Duration { return time.Millisecond }
 	patience.Stall = 30 * time.Second
-	return Options{roots: &m.roots, patience: &patience, chunk: 64 << 10, Note: func(text string) {
+	return Options{roots: &m.roots, patience: &patience, chunk: 64 << 10, alone: -1, Note: func(text string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.notes = append(m.notes, text)

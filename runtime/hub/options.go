@@ -39,6 +39,7 @@ type Options struct {
 	roots    *hubcache.Roots // nil: of the environment
 	patience *download.Patience
 	chunk    int64
+	alone    time.Duration
 	free     func(dir string) (int64, error)
 }
 
