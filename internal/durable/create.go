@@ -89,8 +89,8 @@ func (q *Queue) create(ctx context.Context) error {
 	c := &creator{ctx: ctx, q: q}
 	q.work = c.stream(jetstream.StreamConfig{Name: workStream, Subjects: []string{workRoot + ">"}, Retention: jetstream.WorkQueuePolicy,
 		Duplicates: seen, AllowAtomicPublish: true, Description: "runs that are to be made; a message goes when its run has ended"})
-	q.events = c.stream(jetstream.StreamConfig{Name: eventStream, Subjects: []string{eventRoot + ">"}, MaxAge: q.o.Keep, Duplicates: seen,
-		Description: "what happened to each run"})
+	q.events = c.stream(jetstream.StreamConfig{Name: eventStream, Subjects: []string{eventRoot + ">"}, MaxAge: q.o.Keep,
+		Duplicates: min(seen, q.o.Keep), Description: "what happened to each run"})
 	q.dead = c.stream(jetstream.StreamConfig{Name: deadStream, Subjects: []string{deadRoot + ">"}, MaxMsgsPerSubject: 1, Duplicates: seen,
 		Description: "runs that workers died of"})
 	c.stream(jetstream.StreamConfig{Name: adviceStream, Subjects: []string{adviceRoot}, Retention: jetstream.WorkQueuePolicy,

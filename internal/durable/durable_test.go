@@ -285,3 +285,13 @@ func TestCancel(t *testing.T) {
 	_, err = q.Cancel(ctx, "b", r.ID)
 	assert.ErrorIs(t, err, ErrNotFound)
 }
+
+// TestKeptForAShortTime opens a queue that keeps what has ended for less than NATS remembers messages.
+func TestKeptForAShortTime(t *testing.T) {
+	q := open(t, Options{Keep: time.Second})
+	r, fresh, err := q.Submit(context.Background(), record("a"), false)
+	require.NoError(t, err)
+	assert.True(t, fresh)
+	_, err = q.Get(context.Background(), "a", r.ID)
+	require.NoError(t, err)
+}

@@ -64,6 +64,8 @@ func (o serveOptions) check(path string) error {
 	switch {
 	case err != nil:
 		return usagef(path, "--addr %s: %v; write for example 127.0.0.1:7860", o.addr, err)
+	case o.queue.Keep < time.Second:
+		return usagef(path, "--keep %s: runs that have ended are kept for a second at least", o.queue.Keep)
 	case o.tokens != "" && o.insecure:
 		return usagef(path, "--token-file and --insecure exclude each other; with tokens the server is not open")
 	case o.tokens == "" && !o.insecure && !loopback(host):
