@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -56,9 +57,9 @@ func faults(ctx context.Context, o options) error {
 		return err
 	}
 	same := 0
-	for key, sum := range want {
-		if got[key] != sum {
-			return fmt.Errorf("%s: %q, but undisturbed %q", key, got[key], sum)
+	for key, data := range want {
+		if !bytes.Equal(got[key], data) {
+			return differ(key, data, got[key])
 		}
 		same++
 	}
@@ -70,8 +71,22 @@ func faults(ctx context.Context, o options) error {
 	return nil
 }
 
-// disturb has a server make runs, and kills it so often. It returns the sum of each picture.
-func disturb(ctx context.Context, o options, requests []map[string]any, kills int, r *rand.Rand) (map[string]string, error) {
+// differ keeps two pictures that should be equal, so that one can look at them.
+func differ(key string, calm, wild []byte) error {
+	dir, err := os.MkdirTemp("", "daguerre-faults-")
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{"calm.png": calm, "wild.png": wild} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is not as undisturbed; both are in %s", key, dir)
+}
+
+// disturb has a server make runs, and kills it so often. It returns the pictures.
+func disturb(ctx context.Context, o options, requests []map[string]any, kills int, r *rand.Rand) (map[string][]byte, error) {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -84,7 +99,7 @@ func disturb(ctx context.Context, o options, requests []map[string]any, kills in
 		return nil, err
 	}
 	url := s.url
-	sums := map[string]string{}
+	pictures := map[string][]byte{}
 	var mu sync.Mutex
 	var left atomic.Int64
 	left.Store(int64(len(requests)))
@@ -99,8 +114,8 @@ func disturb(ctx context.Context, o options, requests []map[string]any, kills in
 			if err != nil && failure == nil {
 				failure = fmt.Errorf("run %d: %w", i, err)
 			}
-			for key, sum := range got {
-				sums[fmt.Sprintf("run %d picture %s", i, key)] = sum
+			for key, data := range got {
+				pictures[fmt.Sprintf("run %d picture %s", i, key)] = data
 			}
 		})
 	}
@@ -125,11 +140,11 @@ func disturb(ctx context.Context, o options, requests []map[string]any, kills in
 	}
 	clients.Wait()
 	s.stop()
-	return sums, failure
+	return pictures, failure
 }
 
 // one submits a run, waits for its end, and fetches its pictures, over as many deaths of the server as there are.
-func one(ctx context.Context, url, key string, request map[string]any) (sums map[string]string, err error) {
+func one(ctx context.Context, url, key string, request map[string]any) (pictures map[string][]byte, err error) {
 	status, data, err := persist(ctx, "POST", url+"/v1/runs", request, "Idempotency-Key", key)
 	if err != nil || status != 202 {
 		return nil, fmt.Errorf("submitting: %d %s %v", status, data, err)
@@ -155,7 +170,7 @@ func one(ctx context.Context, url, key string, request map[string]any) (sums map
 		return nil, fmt.Errorf("%d pictures were made and %d failed of %d, and %d are listed", run.Made, run.Failed, request["num_images"],
 			len(run.Pictures))
 	}
-	sums = map[string]string{}
+	pictures = map[string][]byte{}
 	for _, p := range run.Pictures {
 		status, data, err := persist(ctx, "GET", url+p.URL, nil)
 		if err != nil || status != 200 {
@@ -165,7 +180,7 @@ func one(ctx context.Context, url, key string, request map[string]any) (sums map
 		if hex.EncodeToString(sum[:]) != p.SHA256 {
 			return nil, fmt.Errorf("picture %d is not what its sum says", p.Index)
 		}
-		sums[fmt.Sprintf("%d/%d", p.Job, p.Index)] = p.SHA256
+		pictures[fmt.Sprintf("%d/%d", p.Job, p.Index)] = data
 	}
-	return sums, nil
+	return pictures, nil
 }

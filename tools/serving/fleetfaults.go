@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,17 +52,17 @@ func fleetFaults(ctx context.Context, o options) error {
 	var mu sync.Mutex
 	var clients sync.WaitGroup
 	var failure error
-	got := map[string]string{}
+	got := map[string][]byte{}
 	for i, request := range requests {
 		clients.Go(func() {
-			sums, err := f.one(ctx, i, request)
+			pictures, err := f.one(ctx, i, request)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && failure == nil {
 				failure = fmt.Errorf("run %d: %w", i, err)
 			}
-			for key, sum := range sums {
-				got[fmt.Sprintf("run %d picture %s", i, key)] = sum
+			for key, data := range pictures {
+				got[fmt.Sprintf("run %d picture %s", i, key)] = data
 			}
 		})
 	}
@@ -72,9 +73,9 @@ func fleetFaults(ctx context.Context, o options) error {
 	if failure != nil {
 		return failure
 	}
-	for key, sum := range want {
-		if got[key] != sum {
-			return fmt.Errorf("%s: %q, but undisturbed %q", key, got[key], sum)
+	for key, data := range want {
+		if !bytes.Equal(got[key], data) {
+			return differ(key, data, got[key])
 		}
 	}
 	if len(got) != images || len(want) != images {
@@ -90,12 +91,12 @@ func fleetFaults(ctx context.Context, o options) error {
 }
 
 // one is the function one with whichever API node answers.
-func (f *fleet) one(ctx context.Context, i int, request map[string]any) (map[string]string, error) {
+func (f *fleet) one(ctx context.Context, i int, request map[string]any) (map[string][]byte, error) {
 	at := i
 	for {
-		sums, err := one(ctx, f.urls[at%len(f.urls)], fmt.Sprint("fault-", i), request)
+		pictures, err := one(ctx, f.urls[at%len(f.urls)], fmt.Sprint("fault-", i), request)
 		if err == nil || ctx.Err() != nil {
-			return sums, err
+			return pictures, err
 		}
 		var run answered
 		status, data, e := persist(ctx, "POST", f.urls[(at+1)%len(f.urls)]+"/v1/runs", request, "Idempotency-Key", fmt.Sprint("fault-", i))
