@@ -29,8 +29,8 @@ func (c *Catalog) Decode(body []byte) (run request.Run, m Model, notes []string,
 			words.DidYouMean(said.Model.Model, c.names()))
 	}
 	if slices.Contains(c.clashes, m.Name) {
-		errs.Add(said.Path(0, "model.model"), "workers have different files, or defaults, under the name %q, so that the picture would depend on "+
-			"which one makes it; give them the same file, or names of their own", m.Name)
+		errs.Add(said.Path(0, "model.model"), "workers have different files, or defaults, under the name %q, so that the picture would depend "+
+			"on which one makes it; give them the same file, or names of their own", m.Name)
 	}
 	notes = c.check(&said, &errs)
 	if err := errs.Err(); err != nil {
