@@ -12,6 +12,13 @@ import (
 // Open opens a model.
 type Open = func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error)
 
+// PlanOf is the configuration that a plan of a model's memory is made for. Where it names several devices, the plan is that of the first;
+// each of the others needs the same.
+func PlanOf(m request.Model) pipeline.Config {
+	m.Device, _, _ = strings.Cut(m.Device, ",")
+	return pipeline.ConfigOf(m)
+}
+
 // Pipes are one model, opened on each of its devices. There is at least one.
 type Pipes []*pipeline.Pipeline
 

@@ -87,7 +87,7 @@ func (s *Studio) Plan(ctx context.Context, _ Caller, body []byte) (p pipeline.Me
 	if err != nil {
 		return p, s.invalid(err)
 	}
-	p, err = s.o.Plan(ctx, pipeline.ConfigOf(run.Model), run.Jobs)
+	p, err = s.o.Plan(ctx, service.PlanOf(run.Model), run.Jobs)
 	for i, w := range p.Warnings {
 		p.Warnings[i] = s.o.Catalog().Hide(w)
 	}

@@ -31,9 +31,13 @@ func (o generateOptions) plan(ctx context.Context, env Env) error {
 	if r.Close(); err != nil {
 		return err
 	}
-	plan, err := env.Plan(ctx, pipeline.ConfigOf(o.run.Model), o.run.Jobs)
+	plan, err := env.Plan(ctx, service.PlanOf(o.run.Model), o.run.Jobs)
 	if err != nil && !errors.Is(err, memory.ErrOverBudget) {
 		return explain(o.inWords(-1, blameInput(err)), o.run.Model)
+	}
+	if list := o.run.Model.Device; strings.Contains(list, ",") {
+		plan.Warnings = append(plan.Warnings, "this is the plan of one device; each of "+list+
+			" needs as much, and computes a part of the pictures")
 	}
 	for _, w := range plan.Warnings {
 		if o.config == "" {

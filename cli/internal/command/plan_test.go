@@ -53,6 +53,20 @@ func TestPlanPrintsWhatIsTakenAndDecided(t *testing.T) {
 	}
 }
 
+// TestPlanOfSeveralDevices plans for the first, and says that each of the others needs as much.
+func TestPlanOfSeveralDevices(t *testing.T) {
+	b := newBench(t)
+	var device string
+	b.plan = func(cfg pipeline.Config, jobs []request.Request) (pipeline.MemoryPlan, error) {
+		device = cfg.Device
+		return planned(cfg, jobs)
+	}
+	require.Equal(t, ExitOK, b.run("plan", "--model", "m.safetensors", "--prompt", "x", "--memory-limit", "3GiB", "--device",
+		"cuda:1,cuda:3"), b.stderr)
+	assert.Equal(t, "cuda:1", device)
+	assert.Contains(t, b.stderr, "each of cuda:1,cuda:3 needs as much")
+}
+
 func TestPlanSpeaksJSONAndRefusesWhatCannotFit(t *testing.T) {
 	b := newBench(t)
 	b.plan = planned
