@@ -52,19 +52,21 @@ for archive in ${RELEASES:-$all}; do
     target=${archive%-*}
     system=${target%-*}
     libraries=()
+    # Beside a DLL the linker also writes its import library, which the build cache does not keep, and which nobody needs here.
+    case $system in windows) shared=dll ;; darwin) shared=dylib ;; *) shared=so ;; esac
     levels=$(levels_of "$target")
     echo "== $archive"
     if [ "$variant" != cpu ]; then
         # Its own CPU code is for the lowest level: the work is on the GPU. Without a GPU the CPU libraries beside it are taken.
         ./build.sh "$variant" --target "$target" --library-only
-        libraries+=("build/$target-$variant"/*daguerre-"$variant".*)
+        libraries+=("build/$target-$variant"/*daguerre-"$variant.$shared")
     fi
     if [ -n "$levels" ]; then
         ./build.sh --target "$target" --level "$levels"
-        libraries+=("build/$target-cpu-${levels//,/-}"/*daguerre-cpu-*.*)
+        libraries+=("build/$target-cpu-${levels//,/-}"/*daguerre-cpu-*."$shared")
     else
         ./build.sh --target "$target"
-        libraries+=("build/$target-cpu"/*daguerre-cpu.*)
+        libraries+=("build/$target-cpu"/*daguerre-cpu."$shared")
     fi
     program=bin/$target/daguerre
     [ "$system" != windows ] || program=$program.exe
