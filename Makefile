@@ -74,7 +74,7 @@ test: build ## go vet and every Go test, the native end-to-end tests among them
 	$(GO) test -timeout 20m ./...
 
 .PHONY: race
-race: ## pure Go packages under the race detector
+race: build ## pure Go packages under the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACE_PACKAGES)
 
 .PHONY: test-native
