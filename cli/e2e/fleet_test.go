@@ -12,24 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// natsServer starts a NATS server for other processes.
-func natsServer(t *testing.T) string {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(),
-		NoSigs: true, NoLog: true, MaxPayload: 8 << 20})
-	require.NoError(t, err)
-	go s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	require.True(t, s.ReadyForConnections(time.Minute))
-	return s.ClientURL()
-}
 
 // work starts a worker and waits until it is ready.
 func work(t *testing.T, flags ...string) (name string, cmd *exec.Cmd) {
@@ -57,7 +43,7 @@ func work(t *testing.T, flags ...string) (name string, cmd *exec.Cmd) {
 
 // TestFleet has a server that makes nothing, and workers: one makes a run, and after it has ended another one makes the next.
 func TestFleet(t *testing.T) {
-	url, store := natsServer(t), filepath.Join(t.TempDir(), "store")
+	url, store := servetest.NATS(t), filepath.Join(t.TempDir(), "store")
 	shared := []string{"--nats", url, "--store", store}
 	first, cmd := work(t, append([]string{"--model", "small=nano"}, shared...)...)
 	s := serve(t, nil, append([]string{"--api-only"}, shared...)...)

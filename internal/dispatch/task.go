@@ -285,10 +285,10 @@ func (t *task) problem(err error) durable.Failure {
 	return p
 }
 
-func (t *task) giveBack(pause time.Duration, small bool) {
+func (t *task) giveBack(pause time.Duration, unable bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	if err := t.GiveBack(ctx, pause, small); err != nil {
+	if err := t.GiveBack(ctx, pause, unable); err != nil {
 		t.w.o.Log.Warn("a run could not be given back; it comes again later", "run", t.ID, "error", err)
 	}
 }

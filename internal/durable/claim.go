@@ -134,7 +134,7 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 			q.finish(ctx, r) // its worker may have died between the record and the event
 		}
 		return nil, m.DoubleAck(ctx)
-	case errors.Is(err, errTooSmall):
+	case errors.Is(err, errUnable):
 		return nil, m.NakWithDelay(poll)
 	case errors.Is(err, ErrNotFound):
 		return nil, m.DoubleAck(ctx)
@@ -161,8 +161,8 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	return &Claim{Record: r, Piece: taken, q: q, msg: m}, nil
 }
 
-// errTooSmall is why a message is left to another worker.
-var errTooSmall = errors.New("the worker has tried the piece, and cannot make it")
+// errUnable is why a message is left to another worker.
+var errUnable = errors.New("the worker has tried the piece, and cannot make it")
 
 // take gives the piece of a message to a worker. rest is what the worker leaves of it.
 func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Piece, rest *Piece, err error) {
@@ -188,7 +188,7 @@ func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Pi
 		r.settle(now)
 		return *p, nil, nil
 	case slices.Contains(p.Tried, w.Worker) && w.Other != nil && w.Other(r, *p):
-		return taken, nil, errTooSmall
+		return taken, nil, errUnable
 	}
 	if w.Most != nil {
 		rest = r.split(sent.From, w.Most(r, p.To-p.From))
@@ -255,11 +255,11 @@ func (c *Claim) Finish(ctx context.Context, end End, seeds []int64) error {
 	return c.msg.DoubleAck(ctx)
 }
 
-// GiveBack gives the piece back to the queue as if it had not been taken. It comes again after a pause. small: it does not come to this
-// worker, which has too little memory, as long as there is another one.
-func (c *Claim) GiveBack(ctx context.Context, pause time.Duration, small bool) error {
+// GiveBack gives the piece back to the queue as if it had not been taken. It comes again after a pause. unable: it does not come
+// to this worker, which cannot make it, as long as there is another one.
+func (c *Claim) GiveBack(ctx context.Context, pause time.Duration, unable bool) error {
 	_, err := c.own(ctx, func(_ *Record, p *Piece) {
-		if small && !slices.Contains(p.Tried, p.Worker) {
+		if unable && !slices.Contains(p.Tried, p.Worker) {
 			p.Tried = append(p.Tried, p.Worker)
 		}
 		p.Claim, p.Worker = 0, ""

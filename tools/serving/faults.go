@@ -27,17 +27,21 @@ func faultRun(i int, r *rand.Rand) map[string]any {
 		"seed": 1000 * i, "num_images": 1 + r.IntN(8), "num_inference_steps": 8 + r.IntN(8)}
 }
 
+// faultRuns makes n requests, and counts their pictures.
+func faultRuns(n int, r *rand.Rand) (requests []map[string]any, images int) {
+	for i := range n {
+		requests = append(requests, faultRun(i, r))
+		images += requests[i]["num_images"].(int)
+	}
+	return requests, images
+}
+
 // faults submits runs to a server that is killed again and again, and compares what it made with what an undisturbed one makes.
 func faults(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, faultTime)
 	defer cancel()
 	r := rand.New(rand.NewPCG(o.seed, 0))
-	requests := make([]map[string]any, o.runs)
-	images := 0
-	for i := range requests {
-		requests[i] = faultRun(i, r)
-		images += requests[i]["num_images"].(int)
-	}
+	requests, images := faultRuns(o.runs, r)
 	fmt.Printf("%d runs with %d pictures; an undisturbed server first\n", o.runs, images)
 	o.args += " --attempts 5" // kills are so frequent that one run may be hit three times
 	calm := o
@@ -56,18 +60,24 @@ func faults(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	same := 0
+	if err := equal(want, got, images); err != nil {
+		return err
+	}
+	fmt.Printf("ok: after %d kills in %.0f s every run has an answer, and all %d pictures are there once and equal\n", o.kills,
+		time.Since(began).Seconds(), images)
+	return nil
+}
+
+// equal makes sure that all pictures that were asked for are there in both runs, and are the same.
+func equal(want, got map[string][]byte, images int) error {
 	for key, data := range want {
 		if !bytes.Equal(got[key], data) {
 			return differ(key, data, got[key])
 		}
-		same++
 	}
-	if len(got) != len(want) || same != images {
+	if len(got) != images || len(want) != images {
 		return fmt.Errorf("%d pictures, but undisturbed %d, and %d were asked for", len(got), len(want), images)
 	}
-	fmt.Printf("ok: after %d kills in %.0f s every run has an answer, and all %d pictures are there once and equal\n", o.kills,
-		time.Since(began).Seconds(), same)
 	return nil
 }
 

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,12 +19,7 @@ func fleetFaults(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, faultTime)
 	defer cancel()
 	r := rand.New(rand.NewPCG(o.seed, 0))
-	requests := make([]map[string]any, o.runs)
-	images := 0
-	for i := range requests {
-		requests[i] = faultRun(i, r)
-		images += requests[i]["num_images"].(int)
-	}
+	requests, images := faultRuns(o.runs, r)
 	calm := o
 	calm.dir, calm.args = filepath.Join(o.dir, "calm"), ""
 	fmt.Printf("%d runs with %d pictures; one undisturbed server first\n", o.runs, images)
@@ -73,13 +67,8 @@ func fleetFaults(ctx context.Context, o options) error {
 	if failure != nil {
 		return failure
 	}
-	for key, data := range want {
-		if !bytes.Equal(got[key], data) {
-			return differ(key, data, got[key])
-		}
-	}
-	if len(got) != images || len(want) != images {
-		return fmt.Errorf("%d pictures, but undisturbed %d, and %d were asked for", len(got), len(want), images)
+	if err := equal(want, got, images); err != nil {
+		return err
 	}
 	fmt.Printf("ok: %d kills in %.0f s; all %d pictures are there once and equal; stored %.3f times on average; %.1f requests and %.0f bytes "+
 		"to the store for each\n", n, took.Seconds(), images, float64(f.bucket.puts.Load())/float64(images),
