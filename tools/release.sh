@@ -58,7 +58,10 @@ for archive in ${RELEASES:-$all}; do
     echo "== $archive"
     if [ "$variant" != cpu ]; then
         # Its own CPU code is for the lowest level: the work is on the GPU. Without a GPU the CPU libraries beside it are taken.
-        ./build.sh "$variant" --target "$target" --library-only
+        # Debian 13's headers, on every machine that can fetch them: other headers make other bytes.
+        headers=()
+        [ -n "${DAGUERRE_VULKAN_HEADERS:-}" ] || ! command -v apt-get >/dev/null || headers=(--fetch-vulkan-headers)
+        ./build.sh "$variant" --target "$target" --library-only "${headers[@]}"
         libraries+=("build/$target-$variant"/*daguerre-"$variant.$shared")
     fi
     if [ -n "$levels" ]; then
