@@ -28,7 +28,7 @@ var checked = []string{
 var plain = []string{
 	"Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
 	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.GuidanceBatch", "Hires.Upscaler",
-	"Guidance.Method", "PAG.AppliedLayers", "SEG.AppliedLayers",
+	"Guidance.Method", "TiledDiffusion.Method", "PAG.AppliedLayers", "SEG.AppliedLayers",
 	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
 	"ControlNet.PreprocessorOptions",
 	"ControlNet.UnionType", "IPAdapter.BlockWeights",

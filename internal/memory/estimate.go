@@ -120,7 +120,7 @@ func (e *estimator) heldBuffers(stage string) {
 }
 
 func (e *estimator) unetBuffer(owner string) {
-	h, w := e.cells()
+	h, w := e.seen()
 	job := e.job
 	if owner != OwnerModel {
 		job = job.ofRefiner()
@@ -138,7 +138,7 @@ func (e *estimator) features(owner string) {
 	if e.job.Keep == "" || e.err != nil {
 		return
 	}
-	h, w := e.cells()
+	h, w := e.seen()
 	q := Query{Owner: owner, Stage: backend.StageFeatures, Batch: e.batch, Height: h, Width: w, Tokens: e.tokens(),
 		AttentionSlicing: e.strategy.AttentionSlicing, Keep: e.job.Keep, Branch: e.job.Branch}
 	if e.job.Keep == backend.KeepDeep {
@@ -152,14 +152,14 @@ func (e *estimator) features(owner string) {
 }
 
 func (e *estimator) controlBuffer(name string) {
-	h, w := e.cells()
+	h, w := e.seen()
 	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
 func (e *estimator) controlHints() {
 	e.begin(StageControl)
-	h, w := e.cells()
+	h, w := e.seen()
 	for _, name := range e.job.Controls {
 		e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControlHint, Batch: 1, Height: h, Width: w})
 	}
@@ -175,7 +175,7 @@ func (e *estimator) denoise() {
 		e.controlBuffer(name)
 	}
 	if len(e.job.Controls) > 0 {
-		h, w := e.cells()
+		h, w := e.seen()
 		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, e.model.residualBytes(e.job.rows(e.batch, e.strategy), h, w))
 	}
 	if e.job.Previews && e.model.has(OwnerTAESD) {

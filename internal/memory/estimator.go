@@ -103,6 +103,16 @@ func (e *estimator) cells() (height, width int) {
 	return e.job.Height / unit, e.job.Width / unit
 }
 
+// seen is what the UNet sees at once, in cells of the latents.
+func (e *estimator) seen() (height, width int) {
+	height, width = e.cells()
+	if e.job.Tile != [2]int{} {
+		unit := max(e.model.Shapes[OwnerModel].Downscale, 1)
+		height, width = min(height, e.job.Tile[0]/unit), min(width, e.job.Tile[1]/unit)
+	}
+	return height, width
+}
+
 // scratchOf adds the loading of components within a stage. It is over before the graph is computed.
 func (e *estimator) scratchOf(owner string, components ...string) {
 	if e.strategy.Name == Resident {

@@ -114,6 +114,7 @@ type Job struct {
 	Encode        bool               // a picture goes in
 	Enlarge       bool               // a second pass begins with pictures, not latents; Width and Height are its size
 	Second        bool               // the base denoises once more after the refiner and the enlarging
+	Tile          [2]int             // height and width that UNet and ControlNets see at most; 0: the whole
 	Upscale       [2]int             // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool               // the refiner takes part
 	Controls      []string

@@ -20,6 +20,9 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	}
 	j.Parts, j.Texts, j.Change = prep.Parts, prep.Said, prep.Change
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
+	if d := r.TiledDiffusion; d.On() {
+		j.Tile = [2]int{d.TileHeight, d.TileWidth}
+	}
 	if h := r.Hires; h.On() {
 		j.Second = true
 		j.Enlarge = h.Upscaler != request.UpscaleLatent && h.Upscaler != request.UpscaleLatentNearest

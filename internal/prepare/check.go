@@ -48,6 +48,7 @@ func (t *Target) check(r request.Request, errs *request.Errors) {
 			"or take another method or scheduler")
 	}
 	t.checkHires(r, errs)
+	t.checkTiles(r, errs)
 	t.checkLatents("noise", r.Noise, r, errs)
 	t.checkLatents("latents", r.Latents, r, errs)
 	t.checkRefiner(r, errs)

@@ -44,6 +44,7 @@ func (t *Target) fillDefaults(r *request.Request) {
 		fillRefiner(r)
 	}
 	t.fillHires(r)
+	t.fillTiles(r)
 	r.Reuse = r.Reuse.Filled()
 	r.ForceZerosForEmptyPrompt = cmp.Or(r.ForceZerosForEmptyPrompt, new(s.ForceZeros))
 	r.PromptSyntax = cmp.Or(r.PromptSyntax, request.SyntaxA1111)

@@ -53,6 +53,7 @@ type Batch struct {
 	soft         progress      // of the schedule, for soft masks
 	span         span          // of the schedule, for parts of its steps
 	residuals    *residuals    // of this loop's ControlNets
+	at           int           // which tile of the pass this is, 0 where there are none
 }
 
 // NewBatch seeds the generators of pictures and prepares their first loop. channels is that of the latents.
@@ -140,11 +141,14 @@ type Control struct {
 	net    models.Model
 	spec   prepare.Control
 	canvas pictures.Canvas // that its picture is cut for; nil: it is shown whole
-	hint   backend.Tensor  // of the control picture; the same in every step
-	second backend.Tensor  // the same at the size of a second pass
+	hint   hints           // of the control picture; the same in every step
+	second hints           // the same at the size of a second pass
 	scales []float32       // weight of each residual
 	kind   int             // of a Union net
 }
+
+// hints are embedded control pictures: of each tile of a pass, or one of the whole.
+type hints []backend.Tensor
 
 // countWhole prepares soft masks for a loop that begins a schedule.
 func (b *Batch) countWhole(o scheduler.RunOptions) error {

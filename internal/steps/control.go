@@ -24,20 +24,20 @@ func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *
 		return nil, err
 	}
 	c.scales = residualScales(len(net.Info.UNet.ResidualShapes(1, 1)), spec.Weight, spec.Mode)
-	if c.hint, err = c.hintAt(ctx, r.Width, r.Height); err != nil || !r.Hires.On() {
+	if c.hint, err = c.hintAt(ctx, r, r.Width, r.Height); err != nil || !r.Hires.On() {
 		return c, err
 	}
-	c.second, err = c.hintAt(ctx, r.Hires.Width, r.Hires.Height)
+	c.second, err = c.hintAt(ctx, r, r.Hires.Width, r.Hires.Height)
 	return c, err
 }
 
-// hintAt embeds the control picture at a size in pixels.
-func (c *Control) hintAt(ctx context.Context, width, height int) (backend.Tensor, error) {
+// hintAt embeds the control picture at a size in pixels. Of a pass by tiles each tile's part is embedded by itself.
+func (c *Control) hintAt(ctx context.Context, r *request.Request, width, height int) (hints, error) {
 	spec := c.spec.Net
 	if c.canvas != nil {
 		cut, err := c.canvas.Control(spec.Scaled, width, height)
 		if err != nil {
-			return backend.Tensor{}, err
+			return nil, err
 		}
 		if cut != nil {
 			spec.Image, spec.Resize = cut, controlnet.Stretch
@@ -45,9 +45,23 @@ func (c *Control) hintAt(ctx context.Context, width, height int) (backend.Tensor
 	}
 	shown, err := spec.Map(width, height)
 	if err != nil {
-		return backend.Tensor{}, err
+		return nil, err
 	}
-	return c.net.EncodeHint(ctx, pictures.HintPixels(shown))
+	pixels := pictures.HintPixels(shown)
+	d := newTiles(r.TiledDiffusion, 1, height, width)
+	if d == nil {
+		whole, err := c.net.EncodeHint(ctx, pixels)
+		return hints{whole}, err
+	}
+	out := make(hints, len(d.at))
+	for k := range out {
+		part := backend.NewTensor(1, pixels.Shape[1], d.height, d.width)
+		d.cut(part.Data, pixels.Data, k, height, width)
+		if out[k], err = c.net.EncodeHint(ctx, part); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // unionKind is the number of a kind of control among those that a Union net tells apart. Ordinary nets have none.
@@ -142,7 +156,7 @@ func (c *Control) input(in *backend.UNetInput, b *Batch, scaled []float32, first
 		copy(sample.Data[row*per:], b.image(scaled, (first+row)%b.Len()))
 	}
 	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first),
-		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint, Scales: c.scales, Type: c.kind, Rows: rows,
+		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint[b.at], Scales: c.scales, Type: c.kind, Rows: rows,
 		FirstRow: first}
 }
 

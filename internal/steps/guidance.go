@@ -18,6 +18,14 @@ func (g *guided) evaluate(ctx context.Context, b *Batch, scaled []float32, i int
 
 // ask evaluates the UNet for all rows, into g.output.
 func (g *guided) ask(ctx context.Context, b *Batch, scaled []float32, i int) error {
+	if g.tiles != nil {
+		return g.askTiles(ctx, b, scaled, i)
+	}
+	return g.askWhole(ctx, b, scaled, i, g.output)
+}
+
+// askWhole evaluates the UNet for all rows at once, of a batch that is one tile of it or the whole.
+func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int, output []float32) error {
 	done, timestep := 0, b.run.Timesteps()[i]
 	for k := range g.inputs {
 		in := &g.inputs[k]
@@ -34,12 +42,30 @@ func (g *guided) ask(ctx context.Context, b *Batch, scaled []float32, i int) err
 		}
 		in.Pictures = g.pictures(k, b, i)
 		n := len(in.Timesteps) * b.Channels * b.Height * b.Width
-		if err := g.model.UNet(ctx, *in, g.output[done:done+n]); err != nil {
+		if err := g.model.UNet(ctx, *in, output[done:done+n]); err != nil {
 			return err
 		}
 		done += n
 		g.watch.Evaluated(len(in.Timesteps))
 	}
+	return nil
+}
+
+// askTiles is ask, tile by tile.
+func (g *guided) askTiles(ctx context.Context, b *Batch, scaled []float32, i int) error {
+	d := g.tiles
+	cells := d.height * d.width
+	sample := make([]float32, len(scaled)/(b.Height*b.Width)*cells)
+	values := make([]float32, len(g.output)/(b.Height*b.Width)*cells)
+	clear(g.output)
+	for k := range d.at {
+		d.cut(sample, scaled, k, b.Height, b.Width)
+		if err := g.askWhole(ctx, b.tile(d, k), sample, i, values); err != nil {
+			return err
+		}
+		d.add(g.output, values, k, b.Height, b.Width)
+	}
+	d.divide(g.output)
 	return nil
 }
 

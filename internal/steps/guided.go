@@ -37,6 +37,7 @@ type guided struct {
 	guide     *guide            // of this loop
 	kept      []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
 	perturbed perturbed
+	tiles     *tiles // nil: the UNet sees the whole
 }
 
 // newGuided prepares the evaluation of a batch by a model.
@@ -45,11 +46,15 @@ func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, ho
 	g := &guided{model: m, refiner: refiner, watch: watch, guide: how, guidance: now.Negative != nil && f.halves == both,
 		parts: len(now.Positive), perturbed: f.perturbed}
 	rows := b.rows(m.Info, refiner, f.halves, f.perturbed.kinds())
+	height, width := b.Height, b.Width
+	if g.tiles = newTiles(b.lead().Request.TiledDiffusion, b.settings.Downscale, height, width); g.tiles != nil {
+		height, width = g.tiles.height, g.tiles.width
+	}
 	if !f.separate {
-		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, b.Height, b.Width)}
+		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, height, width)}
 	} else {
 		for some := range slices.Chunk(rows, b.Len()) {
-			g.inputs = append(g.inputs, unetInput(m.Info.UNet, some, b.Height, b.Width))
+			g.inputs = append(g.inputs, unetInput(m.Info.UNet, some, height, width))
 		}
 	}
 	if m.Info.UNet.GuidanceDim > 0 { // then there is one half

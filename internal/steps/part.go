@@ -22,3 +22,19 @@ func (b *Batch) gather(values []float32, which []int) (out []float32) {
 	}
 	return out
 }
+
+// tile is the batch as it is in one tile. It shares everything that has no place in the picture.
+func (b *Batch) tile(d *tiles, tile int) *Batch {
+	p := *b
+	p.Height, p.Width, p.at = d.height, d.width, tile
+	if b.given != nil && b.given.masked != nil {
+		given := *b.given
+		cells := d.height * d.width
+		given.shown = make([]float32, len(given.shown)/(b.Height*b.Width)*cells)
+		given.masked = make([]float32, len(given.masked)/(b.Height*b.Width)*cells)
+		d.cut(given.shown, b.given.shown, tile, b.Height, b.Width)
+		d.cut(given.masked, b.given.masked, tile, b.Height, b.Width)
+		p.given = &given
+	}
+	return &p
+}

@@ -51,12 +51,13 @@ type Manifest struct {
 	// Asked is what the prompts above were made of, where styles were added, or wildcards and variants were drawn by the seed.
 	Asked *manifestPrompts `json:"asked,omitempty"`
 
-	Refiner  *ManifestRefiner  `json:"refiner,omitempty"`
-	Seamless string            `json:"seamless,omitempty"`
-	Hires    *ManifestHires    `json:"hires,omitempty"`
-	Inpaint  *request.Inpaint  `json:"inpaint,omitempty"` // where there is a mask
-	Outpaint *request.Outpaint `json:"outpaint,omitempty"`
-	Reuse    *request.Reuse    `json:"reuse,omitempty"`
+	Refiner  *ManifestRefiner        `json:"refiner,omitempty"`
+	Seamless string                  `json:"seamless,omitempty"`
+	Hires    *ManifestHires          `json:"hires,omitempty"`
+	Inpaint  *request.Inpaint        `json:"inpaint,omitempty"` // where there is a mask
+	Outpaint *request.Outpaint       `json:"outpaint,omitempty"`
+	Reuse    *request.Reuse          `json:"reuse,omitempty"`
+	Tiles    *request.TiledDiffusion `json:"tiled_diffusion,omitempty"`
 
 	ControlNets []ManifestControl `json:"controlnets,omitempty"`
 
@@ -220,6 +221,9 @@ func (r *Result) Manifest(img Image) Manifest {
 	}
 	if q.Outpaint.On() {
 		m.Outpaint = &q.Outpaint
+	}
+	if q.TiledDiffusion.On() {
+		m.Tiles = &q.TiledDiffusion
 	}
 	if q.Reuse.Way() != "" {
 		m.Reuse = &q.Reuse

@@ -61,6 +61,7 @@ type batchKey struct {
 	Seamless      string
 	Interval      [2]any // of guidance
 	Reuse         request.Reuse
+	Tiles         request.TiledDiffusion
 	Own           int64 // not 0: only with pictures of the same request
 }
 
@@ -157,7 +158,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
 		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
 		Parts: prep.Parts,
-		Hires: r.Hires, Seamless: r.Seamless, Interval: [2]any{r.GuidanceStart, r.GuidanceStop}, Reuse: r.Reuse}
+		Hires: r.Hires, Tiles: r.TiledDiffusion, Seamless: r.Seamless, Interval: [2]any{r.GuidanceStart, r.GuidanceStop}, Reuse: r.Reuse}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, l := range loras {
 		key.Files = append(key.Files, fmt.Sprint(l.file))

@@ -155,6 +155,8 @@ type Request struct {
 	Outpaint Outpaint `key:"outpaint"` // larger than InitImage
 	Hires    Hires    `key:"hires"`    // second pass at a larger size
 
+	TiledDiffusion TiledDiffusion `key:"tiled_diffusion"` // the UNet works on tiles
+
 	Seamless string `key:"seamless" default:"none"` // SeamlessNone, SeamlessX, SeamlessY, SeamlessBoth
 
 	Latents        Array   `key:"latents"`                     // to start from instead of InitImage

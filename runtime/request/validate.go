@@ -121,6 +121,7 @@ func (r Request) validate(c checker) {
 	r.validateOutpaint(c)
 	r.validateHires(c)
 	r.validateReuse(c)
+	r.validateTiles(c)
 }
 
 // validateInputs checks what a picture begins with: an image, or latents of a run in parts.

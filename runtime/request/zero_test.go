@@ -29,6 +29,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"seg.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].SEG) }, Default().SEG},
 		{"freeu.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].FreeU) }, Default().FreeU},
 		{"hires.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Hires) }, Default().Hires},
+		{"tiled_diffusion.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].TiledDiffusion) }, Default().TiledDiffusion},
 		{"reuse.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Reuse) }, Default().Reuse},
 		{"inpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Inpaint) }, Default().Inpaint},
 		{"outpaint.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Jobs[0].Outpaint) }, Default().Outpaint},

@@ -28,6 +28,7 @@ import prompts
 import refiner
 import runs
 import text
+import tiles
 import to_diffusers
 import variants
 
@@ -44,6 +45,7 @@ PARTS = {
     "prompts": prompts.make,
     "guidance": guidance.make,
     "perturb": perturb.make,
+    "tiles": tiles.make,
     "refiner": refiner.make,
     "control": control.make,
     "ip_adapter": ipadapter.make,

@@ -58,6 +58,8 @@ var settings = withFiles(slices.Concat(
 		"outpaint.right=outpaint-right!", "outpaint.top=outpaint-top!", "outpaint.bottom=outpaint-bottom!", "outpaint.feather=outpaint-feather!"),
 	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!",
 		"hires.upscaler=hires-upscaler", "hires.strength=hires-strength!", "hires.steps=hires-steps!"),
+	group(catHires, "tiled_diffusion.method=tiled-diffusion", "tiled_diffusion.tile_width=tile-width!",
+		"tiled_diffusion.tile_height=tile-height!", "tiled_diffusion.overlap=tile-overlap!"),
 	group(catReuse, "reuse.deepcache=deepcache", "reuse.deepcache_branch=deepcache-branch", "reuse.easycache=easycache",
 		"reuse.ucache=ucache", "reuse.spectrum=spectrum", "reuse.tgate=tgate", "reuse.start=reuse-start", "reuse.stop=reuse-stop"),
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",

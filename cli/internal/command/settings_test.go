@@ -17,7 +17,7 @@ var fileOnly = []string{
 	"guidance", "guidance.momentum", "guidance.norm_threshold", "guidance.eta", "guidance.zero_init_steps",
 	"pag", "pag.adaptive_scale", "pag.applied_layers", "pag.start", "pag.end",
 	"seg", "seg.blur_sigma", "seg.applied_layers", "seg.start", "seg.end", "freeu", "freeu.s1", "freeu.s2", "freeu.b1", "freeu.b2",
-	"inpaint", "outpaint", "hires", "reuse", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left",
+	"inpaint", "outpaint", "hires", "tiled_diffusion", "reuse", "force_zeros_for_empty_prompt", "scheduler_options", "original_size", "crops_coords_top_left",
 	"target_size", "negative_original_size", "negative_crops_coords_top_left", "negative_target_size",
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight",
 	"lora.block_weights",
