@@ -16,19 +16,24 @@ const farLarger = 2
 func (t *Target) doubtsOfSize(r *request.Request) []string {
 	own, now := t.Settings.Width*t.Settings.Height, r.Width*r.Height
 	img := r.InitImage.Image
-	if r.TiledDiffusion.On() || img == nil || own == 0 || now <= farLarger*own || r.Width < img.Bounds().Dx()/t.Settings.Downscale*t.Settings.Downscale {
+	if r.TiledDiffusion.On() || img == nil || own == 0 {
+		return nil
+	}
+	if now <= farLarger*own || r.Width < img.Bounds().Dx()/t.Settings.Downscale*t.Settings.Downscale {
 		return nil
 	}
 	share := math.Sqrt(float64(own) / float64(now))
 	side := func(n int) int { return max(int(float64(n)*share)/64*64, 64) }
 	return []string{fmt.Sprintf("init_image is %d x %d, and the model's own size is %d x %d: a picture of %.0f times as many pixels takes "+
-		"long, and things in it may repeat; give width and height, such as %d and %d, or let the UNet work by tiles with tiled_diffusion", img.Bounds().Dx(), img.Bounds().Dy(), t.Settings.Width,
-		t.Settings.Height, float64(now)/float64(own), side(r.Width), side(r.Height))}
+		"long, and things in it may repeat; give width and height, such as %d and %d, or let the UNet work by tiles with tiled_diffusion",
+		img.Bounds().Dx(), img.Bounds().Dy(), t.Settings.Width, t.Settings.Height, float64(now)/float64(own), side(r.Width),
+		side(r.Height))}
 }
 
 // doubts names settings of a request that this UNet does not use, or cannot do well. Defaults must be filled in.
 func (t *Target) doubts(r *request.Request) (out []string) {
 	out = append(out, t.doubtsOfSize(r)...)
+	out = append(out, doubtsOfTiles(r)...)
 	if !t.Settings.EDM && models.NeedsEDM(r.Scheduler) {
 		out = append(out, fmt.Sprintf("the scheduler %s %s, and the model's files do not say so", r.Scheduler, scheduler.NeedsEDM.Text()))
 	}

@@ -2,6 +2,7 @@ package prepare
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -36,4 +37,26 @@ func (t *Target) checkTiles(r request.Request, errs *request.Errors) {
 		errs.Add("tiled_diffusion.overlap", "is %d, and a tile is %d x %d; give less, such as %d", d.Overlap, d.TileWidth, d.TileHeight,
 			least/4/unit*unit)
 	}
+}
+
+// mostWithTiles is the strength up to which tiles paint details, and not the subject again.
+const mostWithTiles = 0.5
+
+// doubtsOfTiles says that each tile will paint all that the prompt says.
+func doubtsOfTiles(r *request.Request) []string {
+	d := r.TiledDiffusion
+	if !d.On() || len(r.ControlNets) > 0 {
+		return nil
+	}
+	for _, pass := range []struct {
+		key           string
+		width, height int
+		strength      float64
+	}{{"strength", r.Width, r.Height, cmp.Or(r.Strength, 1)}, {"hires.strength", r.Hires.Width, r.Hires.Height, r.Hires.Strength}} {
+		if (pass.width > d.TileWidth || pass.height > d.TileHeight) && pass.strength > mostWithTiles {
+			return []string{fmt.Sprintf("each tile of tiled_diffusion gets the whole prompt, and at %s %v it paints the subject again; begin "+
+				"with a picture, with a strength up to 0.4, or add a ControlNet of the kind tile", pass.key, pass.strength)}
+		}
+	}
+	return nil
 }
