@@ -22,6 +22,7 @@ var checked = []string{
 	"Adapter.Name", "Adapter.Path", "ControlNet.Model", "ControlNet.Image", "Request.PromptFile",
 	"IPAdapter.Model", "IPAdapter.ImageEncoder", "IPAdapter.Images", "IPAdapter.Masks", "IPAdapter.Embeds", "IPAdapter.Faces",
 	"IPAdapter.SaveEmbeds",
+	"Region.Mask", "Region.Prompt", // wildcards; tags of adapters are refused
 }
 
 // plain are the fields that name no file: texts, words that are checked, and options of Go's own types.

@@ -115,10 +115,42 @@ func (t Texts) script() (*script, error) {
 		}
 		s.positive = append(s.positive, side)
 	}
+	if err := t.addRegions(s); err != nil {
+		return nil, err
+	}
 	s.negative = side{key: "negative_prompt", key2: "negative_prompt_2"}
 	s.negative.one, s.negative.two, err = t.sideOf("negative_prompt", r.NegativePrompt, "negative_prompt_2", r.NegativePrompt2)
 	return s, err
 }
+
+// addRegions adds the prompts of regions behind the request's own, or puts them into its place. Each has one text for both encoders.
+func (t Texts) addRegions(s *script) error {
+	if len(t.Request.Regions) > 0 && len(s.positive) > 1 {
+		return request.Errors{{Path: "prompt", Message: "AND cannot be used with regions: each region is one more prompt by itself; leave one " +
+			"of them out"}}
+	}
+	if t.Alone {
+		s.positive = nil
+	}
+	for i, g := range t.Request.Regions {
+		key := regionKey(i)
+		parts, err := t.parts(key, g.Prompt)
+		if err == nil && len(parts) > 1 {
+			err = request.Errors{{Path: key, Message: "AND joins prompts for all of the picture; leave it out here, or add a region for each"}}
+		}
+		if err != nil {
+			return err
+		}
+		side := side{key: key, key2: key, weight: 1}
+		if side.one, side.two, err = t.sideOf(key, g.Prompt, key, g.Prompt); err != nil {
+			return err
+		}
+		s.positive = append(s.positive, side)
+	}
+	return nil
+}
+
+func regionKey(i int) string { return fmt.Sprintf("region[%d].prompt", i) }
 
 // parts are the parts that AND joins.
 func (t Texts) parts(key, text string) ([]prompt.Part, error) {
@@ -151,10 +183,10 @@ func (t Texts) sideOf(key, one, key2, two string) (first, second prompt.Edits, e
 	return first, second, nil
 }
 
-// Parts is how many prompts AND joins in a request's prompt.
-func Parts(r *request.Request) int {
-	if parts, err := (Texts{Request: r}).parts("prompt", r.Prompt); err == nil {
-		return len(parts)
+// Parts is how many prompts the positive half has: those that AND joins, or the request's own and those of its regions.
+func (t Texts) Parts() int {
+	if s, err := t.script(); err == nil {
+		return len(s.positive)
 	}
 	return 1
 }
@@ -171,11 +203,18 @@ func Check(r *request.Request) (doubts []string, err error) {
 			doubts = append(doubts, side.key+": "+d)
 		}
 		for _, d := range side.two.Doubts {
-			doubts = append(doubts, side.key2+": "+d)
+			if side.key2 != side.key { // a region has one text for both
+				doubts = append(doubts, side.key2+": "+d)
+			}
 		}
 	}
-	for _, in := range []struct{ key, text string }{{"prompt", r.Prompt}, {"prompt_2", r.Prompt2}, {"negative_prompt", r.NegativePrompt},
-		{"negative_prompt_2", r.NegativePrompt2}} {
+	type text struct{ key, text string }
+	texts := []text{{"prompt", r.Prompt}, {"prompt_2", r.Prompt2}, {"negative_prompt", r.NegativePrompt},
+		{"negative_prompt_2", r.NegativePrompt2}}
+	for i, g := range r.Regions {
+		texts = append(texts, text{regionKey(i), g.Prompt})
+	}
+	for _, in := range texts {
 		if !t.edits() {
 			break
 		}
@@ -190,8 +229,9 @@ func Check(r *request.Request) (doubts []string, err error) {
 			return doubts, request.Errors{{Path: in.key, Message: "AND joins prompts that the picture shows; leave it out here, or write and"}}
 		}
 	}
+	joined := len(s.positive) > 1 && len(r.Regions) == 0
 	for i, side := range s.positive {
-		if len(s.positive) > 1 && strings.TrimSpace(fmt.Sprint(side.one.At(0, prompt.Pass{Steps: 1}))) == "" && !side.one.Changes() {
+		if joined && strings.TrimSpace(fmt.Sprint(side.one.At(0, prompt.Pass{Steps: 1}))) == "" && !side.one.Changes() {
 			return doubts, request.Errors{{Path: "prompt", Message: fmt.Sprintf("part %d of those that AND joins is empty", i+1)}}
 		}
 	}

@@ -13,6 +13,7 @@ type Texts struct {
 	Request *request.Request
 	Reader  *prompt.Reader
 	Passes  []Pass       // of the picture's steps
+	Alone   bool         // regions cover the picture: prompt counts nowhere and is not encoded
 	Warn    func(string) // told of what a text's warnings say
 }
 

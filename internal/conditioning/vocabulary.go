@@ -84,7 +84,11 @@ func (v *Vocabulary) check(path string, e prompt.Embedding) error {
 
 // named lists the files in folders whose names occur in a request's texts.
 func (v *Vocabulary) named(r *request.Request) (out []library.Found) {
-	all := strings.ToLower(strings.Join([]string{r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2}, "\n"))
+	texts := []string{r.Prompt, r.Prompt2, r.NegativePrompt, r.NegativePrompt2}
+	for _, g := range r.Regions {
+		texts = append(texts, g.Prompt)
+	}
+	all := strings.ToLower(strings.Join(texts, "\n"))
 	for _, f := range v.files {
 		taken := slices.ContainsFunc(v.always, func(e prompt.Embedding) bool { return strings.EqualFold(e.Name, f.Name) })
 		if !taken && strings.Contains(all, strings.ToLower(f.Name)) {

@@ -7,7 +7,7 @@ func (j Job) halves(n int) int {
 	if j.Guidance {
 		return (1 + max(j.Parts, 1)) * n
 	}
-	return n
+	return max(j.Parts, 1) * n // several only of regions: AND needs guidance
 }
 
 // perturbed is how many rows of n pictures are perturbed (PAG, SEG).

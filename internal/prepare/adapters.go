@@ -93,10 +93,15 @@ type keyedText struct {
 	text *string
 }
 
-// prompts lists a request's texts by their keys.
+// prompts lists a request's texts by their keys. They may be changed: the list of regions belongs to this request alone afterwards.
 func prompts(r *request.Request) []keyedText {
-	return []keyedText{{"prompt", &r.Prompt}, {"prompt_2", &r.Prompt2}, {"negative_prompt", &r.NegativePrompt},
+	list := []keyedText{{"prompt", &r.Prompt}, {"prompt_2", &r.Prompt2}, {"negative_prompt", &r.NegativePrompt},
 		{"negative_prompt_2", &r.NegativePrompt2}}
+	r.Regions = slices.Clone(r.Regions)
+	for i := range r.Regions {
+		list = append(list, keyedText{fmt.Sprintf("region[%d].prompt", i), &r.Regions[i].Prompt})
+	}
+	return list
 }
 
 // addTags adds the adapters that prompts name; it returns the key of the prompt for each of those that have no table.
@@ -110,6 +115,11 @@ func (s *Adapters) addTags(r request.Request, at func(string) string, errs *requ
 		_, tags, err := prompt.ExtractLoRA(*p.text)
 		if err != nil {
 			continue // checkPrompts reports it
+		}
+		if len(tags) > 0 && strings.HasPrefix(p.key, "region") {
+			errs.Add(at(p.key), "names the LoRA %q, and an adapter acts on the whole picture; name it in prompt, or in a [[lora]] table",
+				tags[0].Name)
+			continue
 		}
 		for _, tag := range tags {
 			name := strings.ToLower(tag.Name)

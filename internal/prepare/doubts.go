@@ -3,6 +3,7 @@ package prepare
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -31,11 +32,15 @@ func (t *Target) doubtsOfSize(r *request.Request) []string {
 }
 
 // doubts names settings of a request that this UNet does not use, or cannot do well. Defaults must be filled in.
-func (t *Target) doubts(r *request.Request) (out []string) {
+func (t *Target) doubts(p *Prepared) (out []string) {
+	r := &p.Request
 	out = append(out, t.doubtsOfSize(r)...)
 	out = append(out, doubtsOfTiles(r)...)
 	if !t.Settings.EDM && models.NeedsEDM(r.Scheduler) {
 		out = append(out, fmt.Sprintf("the scheduler %s %s, and the model's files do not say so", r.Scheduler, scheduler.NeedsEDM.Text()))
+	}
+	if p.Alone && strings.TrimSpace(r.Prompt+r.Prompt2) != "" {
+		out = append(out, "prompt counts nowhere, since regions cover the whole picture; give prompt_weight, such as 0.2, or leave prompt empty")
 	}
 	if i := r.Inpaint; i.Fill != "" && i.Fill != request.FillOriginal && r.Strength == 1 && !i.Soft {
 		out = append(out, "inpaint.fill does nothing at strength 1, where painting begins with noise alone; lower strength, such as 0.95")

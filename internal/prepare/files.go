@@ -31,6 +31,9 @@ func (p *Prepared) Files() []string {
 			out = append(out, config)
 		}
 	}
+	for _, g := range r.Regions {
+		out = append(out, g.Mask.Path)
+	}
 	for _, a := range p.IPAdapters {
 		out = append(out, a.Embeds.Path, a.Faces.Path)
 		for _, list := range [][]request.Picture{a.Images, a.Masks} {

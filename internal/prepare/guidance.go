@@ -43,6 +43,28 @@ func checkPlusPlus(r *request.Request, run scheduler.Run, name string) error {
 		"is cfg_plus_plus, which %s does not offer; use EulerDiscrete without s_churn, EulerAncestralDiscrete or DDIM", name)}}
 }
 
+// checkRegions refuses regions beside what has one prediction for the whole picture, or another picture than that of the request.
+func checkRegions(r *request.Request) error {
+	var errs request.Errors
+	if len(r.Regions) == 0 {
+		return nil
+	}
+	for _, x := range []struct {
+		key, why string
+		on       bool
+	}{
+		{"pag", "there is no one prediction to perturb", r.PAG.On()},
+		{"seg", "there is no one prediction to perturb", r.SEG.On()},
+		{"reuse.tgate", "it goes on without the texts of regions", r.Reuse.TGate > 0},
+		{"inpaint.only_masked", "only a part of the picture is painted then, and boxes and masks are of the whole", r.OnlyMasked()},
+	} {
+		if x.on {
+			errs.Add(x.key, "cannot be used with regions: %s; leave one of them out", x.why)
+		}
+	}
+	return errs.Err()
+}
+
 // checkChanges refuses AND and [reuse] beside what changes a prediction inside the UNet.
 func checkChanges(r *request.Request, parts int) error {
 	var errs request.Errors
@@ -50,7 +72,7 @@ func checkChanges(r *request.Request, parts int) error {
 		key       string
 		on, alone bool // alone: of one prediction
 	}{{"pag", r.PAG.On(), true}, {"seg", r.SEG.On(), true}, {"freeu", r.FreeU.On(), false}} {
-		if x.on && x.alone && parts > 1 {
+		if x.on && x.alone && parts > 1 && len(r.Regions) == 0 {
 			errs.Add(x.key, "cannot be used with AND in prompt: there is no one prediction to perturb; leave one of them out")
 		}
 		if way := r.Reuse.Way(); x.on && way != "" {

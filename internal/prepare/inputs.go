@@ -6,6 +6,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/npy"
 	"github.com/daguerre-go/daguerre/internal/picture"
+	"github.com/daguerre-go/daguerre/internal/regions"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
@@ -13,7 +14,7 @@ import (
 // not decoded.
 func readInputs(r *request.Request, sizes bool, at func(string) string, errs *request.Errors) {
 	r.Inputs(func(key string, pic *request.Picture) {
-		if err := readPicture(pic, sizes); err != nil {
+		if err := readPicture(pic, sizes && !strings.HasPrefix(key, "region")); err != nil { // a mask says how many prompts count
 			errs.AddFile(at(key), "%v", err)
 		}
 		if pic.Image != nil && pic.Image.Bounds().Empty() {
@@ -24,6 +25,7 @@ func readInputs(r *request.Request, sizes bool, at func(string) string, errs *re
 			errs.AddFile(at(key), "%v", err)
 		}
 	})
+	regions.Check(r, at, errs)
 }
 
 // pictureWarnings says what is done with a request's pictures that the user may not expect.

@@ -77,6 +77,9 @@ func (t *Target) prepareDrawn(said, req request.Request, book phrasebook, sizes 
 			p.keep(said, book)
 			req.InitImage, req.MaskImage, req.ControlNets = p.Request.InitImage, p.Request.MaskImage, p.Request.ControlNets // read once
 			req.IPAdapters = p.Request.IPAdapters
+			for i, g := range p.Request.Regions {
+				req.Regions[i].Mask = g.Mask
+			}
 			req.Noise, req.Latents = p.Request.Noise, p.Request.Latents
 		}
 		if list[i] = p; p.Tokens[0]*p.Parts > list[most].Tokens[0]*list[most].Parts {

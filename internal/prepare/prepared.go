@@ -31,7 +31,8 @@ type Prepared struct {
 	Warnings   []string
 	Steps      int                 // denoising steps of each picture: the base's, the refiner's and the second pass's
 	Passes     []conditioning.Pass // of those steps
-	Parts      int                 // of the prompt, that AND joins
+	Parts      int                 // prompts of the positive half: those that AND joins, or of regions
+	Alone      bool                // regions cover the picture: Request.Prompt counts nowhere
 	Change     backend.UNetChange  // inside the base's UNet; of rows only whether there are any
 	Said       int                 // different texts of all steps
 	Drawn      *Texts              // what was made of the request's texts by styles and draws; nil: nothing

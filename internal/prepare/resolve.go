@@ -8,6 +8,7 @@ import (
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/models"
+	"github.com/daguerre-go/daguerre/internal/regions"
 	"github.com/daguerre-go/daguerre/runtime/request"
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
@@ -39,6 +40,7 @@ func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) 
 	}
 	t.fillDefaults(&req)
 	t.check(req, &errs)
+	regions.Check(&req, here, &errs)
 	p.Controls = t.controls(req, &errs)
 	p.IPAdapters = t.ipAdapters(req, &errs)
 	p.Change = changeOf(&req, t.Info.UNet.Blocks, &errs)
@@ -83,23 +85,25 @@ func (t *Target) finish(p *Prepared, req request.Request) (*Prepared, error) {
 	if err := p.schedule(); err != nil {
 		return nil, err
 	}
-	p.Parts = conditioning.Parts(p.Texts)
-	p.Said = conditioning.Texts{Request: p.Texts, Passes: p.Passes}.Count()
+	p.Alone = regions.Alone(&req, max(req.Height/t.Settings.Downscale, 1), max(req.Width/t.Settings.Downscale, 1))
+	texts := p.texts()
+	p.Parts, p.Said = texts.Parts(), texts.Count()
 	doubts, err := conditioning.Check(p.Texts)
-	if err == nil && p.Parts > 1 && !t.Info.UNet.Halves(req.Guided()) {
+	joined := p.Parts > 1 && len(req.Regions) == 0
+	if err == nil && joined && !t.Info.UNet.Halves(req.Guided()) {
 		err = request.Errors{{Path: "prompt", Message: "AND needs guidance; raise guidance_scale above 1, or leave AND out"}}
 	}
-	if err == nil && p.Parts > 1 && (req.GuidanceInterval() || req.Reuse.TGate > 0) {
+	if err == nil && joined && (req.GuidanceInterval() || req.Reuse.TGate > 0) {
 		err = request.Errors{{Path: "prompt", Message: "AND needs guidance in every step; leave AND out, or guidance_start, guidance_stop and " +
 			"reuse.tgate"}}
 	}
 	if err == nil {
-		err = checkChanges(&p.Request, p.Parts)
+		err = errors.Join(checkRegions(&p.Request), checkChanges(&p.Request, p.Parts))
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.Warnings = append(t.doubts(&p.Request), doubts...)
+	p.Warnings = append(t.doubts(p), doubts...)
 	return p, t.measureTexts(p)
 }
 
@@ -134,6 +138,11 @@ func CheckRun(run *request.Run, keep bool) error {
 	return errs.Err()
 }
 
+// texts reads the request's prompts.
+func (p *Prepared) texts() conditioning.Texts {
+	return conditioning.Texts{Request: p.Texts, Passes: p.Passes, Alone: p.Alone}
+}
+
 // measureTexts counts the chunks of the request's texts.
 func (t *Target) measureTexts(p *Prepared) error {
 	if t.Model == nil {
@@ -146,8 +155,8 @@ func (t *Target) measureTexts(p *Prepared) error {
 		return err
 	}
 	p.Warnings, p.Reader = append(p.Warnings, warnings...), reader
-	texts := conditioning.Texts{Request: p.Texts, Reader: reader, Passes: p.Passes,
-		Warn: func(string) {}} // they are told when the texts are encoded
+	texts := p.texts()
+	texts.Reader, texts.Warn = reader, func(string) {} // they are told when the texts are encoded
 	p.Tokens, err = texts.Chunks(t.Info, *p.Request.ForceZerosForEmptyPrompt, p.Refines)
 	return err
 }

@@ -180,7 +180,8 @@ func (r *Run) inQueue() (list []*part) {
 // weight is how much of the window a job takes.
 func weight(r request.Request) int {
 	n := max(r.NumImages, 1)
-	if !r.InitImage.IsZero() || !r.Latents.IsZero() || !r.Noise.IsZero() || len(r.ControlNets) > 0 || len(r.IPAdapters) > 0 {
+	if !r.InitImage.IsZero() || !r.Latents.IsZero() || !r.Noise.IsZero() || len(r.ControlNets) > 0 || len(r.IPAdapters) > 0 ||
+		slices.ContainsFunc(r.Regions, func(g request.Region) bool { return !g.Mask.IsZero() }) {
 		n = max(n, inputWeight)
 	}
 	return n

@@ -23,6 +23,8 @@ type Member struct {
 	Controls []*Control
 	Pictures []*Shown         // of IP-Adapters, for the base
 	Source   *pictures.Source // nil: the request begins with noise, or with latents
+
+	shares map[[2]int][][]float32 // of its regions, by the latents' height and width
 }
 
 // Slot is one picture of a batch: of which request, and which of its pictures.

@@ -72,6 +72,11 @@ func (g *guided) askTiles(ctx context.Context, b *Batch, scaled []float32, i int
 // combine makes the guided output of what was asked in evaluation i, in its place.
 func (g *guided) combine(b *Batch, i int) ([]float32, error) {
 	per := b.size()
+	for at, slot := range b.Slots {
+		if shares := b.sharesOf(slot.Member); shares != nil {
+			joinRegions(g.positives(b, at), shares)
+		}
+	}
 	if !g.guidance {
 		g.guide.negative = nil
 		for k := range b.Slots[:len(b.Slots)*min(g.perturbed.kinds(), 1)] {
@@ -83,14 +88,28 @@ func (g *guided) combine(b *Batch, i int) ([]float32, error) {
 	negative, positive := g.output[:per], g.output[per:2*per]
 	for at, slot := range b.Slots {
 		n, p := b.image(negative, at), b.image(positive, at)
-		if weights := slot.Member.encoder(g.refiner).Now().Weights; g.parts > 1 {
-			for k, w := range weights {
-				joinPart(p, n, b.image(g.output[(1+k)*per:(2+k)*per], at), w, k == 0)
+		if parts := g.positives(b, at); len(parts) > 1 && len(slot.Member.Request.Regions) == 0 {
+			for k, w := range slot.Member.encoder(g.refiner).Now().Weights {
+				joinPart(p, n, parts[k], w, k == 0)
 			}
 		}
 		g.guide.combine(b, at, n, p, g.pushes(b, at, i))
 	}
 	return negative, nil
+}
+
+// positives are the outputs of the rows of a picture's positive half; none where the negative half is alone.
+func (g *guided) positives(b *Batch, picture int) (out [][]float32) {
+	per, first := b.size(), 0
+	if g.guidance {
+		first = per
+	}
+	for k := range g.parts {
+		if from := first + k*per; from < len(g.output) {
+			out = append(out, b.image(g.output[from:from+per], picture))
+		}
+	}
+	return out
 }
 
 // pushes lists those of a picture in an evaluation.

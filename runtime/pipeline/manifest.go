@@ -63,6 +63,9 @@ type Manifest struct {
 
 	IPAdapters []manifestIPAdapter `json:"ip_adapters,omitempty"`
 
+	Regions      []manifestRegion `json:"region,omitempty"`
+	PromptWeight float64          `json:"prompt_weight,omitempty"`
+
 	LoRAs []LoRAInfo `json:"loras,omitempty"`
 
 	Files  []manifestFile  `json:"request_files,omitempty"` // of weights that the request names or takes part of
@@ -82,6 +85,7 @@ type manifestPrompts struct {
 	NegativePrompt  string   `json:"negative_prompt,omitempty"`
 	NegativePrompt2 string   `json:"negative_prompt_2,omitempty"`
 	Styles          []string `json:"styles,omitempty"`
+	Regions         []string `json:"regions,omitempty"` // their prompts
 }
 
 // made puts the prompts that a picture was made with into the place of those that were asked for.
@@ -89,8 +93,12 @@ func (m *Manifest) made(img Image, q *request.Request, known []LoRAInfo) {
 	if img.prep == nil {
 		return
 	}
-	m.Asked = &manifestPrompts{q.Prompt, q.Prompt2, q.NegativePrompt, q.NegativePrompt2, q.Styles}
+	m.Asked = &manifestPrompts{q.Prompt, q.Prompt2, q.NegativePrompt, q.NegativePrompt2, q.Styles, nil}
 	d := img.prep.Drawn
+	for i, g := range q.Regions {
+		m.Asked.Regions = append(m.Asked.Regions, g.Prompt)
+		m.Regions[i].Prompt = d.Regions()[i]
+	}
 	m.Prompt, m.Prompt2, m.NegativePrompt, m.NegativePrompt2 = d.Prompt, d.Prompt2, d.NegativePrompt, d.NegativePrompt2
 	m.LoRAs = describeLoRAs(img.prep)
 	for i := range m.LoRAs {
@@ -188,6 +196,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: r.manifestIPAdapters(),
+		Regions: manifestRegions(&q), PromptWeight: q.PromptWeight,
 		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Files: slices.Clone(r.files), Warnings: r.warnings(),
 		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}

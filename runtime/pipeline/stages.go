@@ -74,8 +74,8 @@ func (s *sitting) readTexts(ctx context.Context, m *member) error {
 // encoder is what encodes a request's prompts for a model.
 func (s *sitting) encoder(m *member, model models.Model) *conditioning.Encoder {
 	return &conditioning.Encoder{Model: model, Cache: s.p.texts, Stats: &s.stats, Texts: conditioning.Texts{Request: m.Texts, Reader: m.Reader,
-		Passes: m.Passes,
-		Warn:   func(text string) { m.plan.warn(s.p.log, text) }}}
+		Passes: m.Passes, Alone: m.Alone,
+		Warn: func(text string) { m.plan.warn(s.p.log, text) }}}
 }
 
 // openRefiner takes the refiner for the sitting and encodes a request's prompts for it.

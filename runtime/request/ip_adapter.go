@@ -91,6 +91,10 @@ func (r *Request) Inputs(picture func(key string, p *Picture), array func(key st
 	for i := range r.ControlNets {
 		picture(fmt.Sprintf("controlnet[%d].image", i), &r.ControlNets[i].Image)
 	}
+	r.Regions = slices.Clone(r.Regions)
+	for i := range r.Regions {
+		picture(fmt.Sprintf("region[%d].mask", i), &r.Regions[i].Mask)
+	}
 	array("noise", &r.Noise)
 	array("latents", &r.Latents)
 	r.IPAdapters = slices.Clone(r.IPAdapters)

@@ -40,6 +40,8 @@ var kinds = map[reflect.Type]kind{
 		a, ok := pair(value)
 		return Point{Top: a[0], Left: a[1]}, ok
 	}), func(x any) (any, string) { return []any{int64(x.(Point).Top), int64(x.(Point).Left)}, "" }},
+	reflect.TypeFor[[4]float64](): {"[left, top, right, bottom]", map[string]any{"type": "array", "minItems": 4, "maxItems": 4,
+		"items": map[string]any{"type": "number", "minimum": 0, "maximum": MaxSide}}, converted(four), encodeFour},
 	reflect.TypeFor[Picture](): {"path", typed("string"), decodePicture, func(x any) (any, string) {
 		return inFile(x.(Picture).String(), "a picture in memory, which has no text; give its path or its file's bytes")
 	}},
@@ -232,6 +234,32 @@ func pair(value any) (out [2]int, ok bool) {
 		out[i] = int(n)
 	}
 	return out, true
+}
+
+// four takes a list of four numbers.
+func four(value any) (out [4]float64, ok bool) {
+	list, isList := value.([]any)
+	if !isList || len(list) != len(out) {
+		return out, false
+	}
+	for i, item := range list {
+		if out[i], ok = number(item); !ok {
+			return out, false
+		}
+	}
+	return out, true
+}
+
+func encodeFour(x any) (any, string) {
+	var out []any
+	for _, v := range x.([4]float64) {
+		n, problem := encodeNumber(v)
+		if problem != "" {
+			return nil, problem
+		}
+		out = append(out, n)
+	}
+	return out, ""
 }
 
 // texts takes a list of strings; an empty list is nil.

@@ -41,6 +41,7 @@ var tableNames = map[reflect.Type]map[string]Name{
 	reflect.TypeFor[lora.Adapter](): namesOf("lora"),
 	reflect.TypeFor[ControlNet]():   namesOf("controlnet"),
 	reflect.TypeFor[IPAdapter]():    namesOf("ip_adapter"),
+	reflect.TypeFor[Region]():       namesOf("region"),
 }
 
 func namesOf(table string) map[string]Name {

@@ -116,6 +116,7 @@ func (r Request) validate(c checker) {
 	if len(r.IPAdapters) > maxIPAdapters {
 		c.fail("ip_adapter", "has %d entries; at most %d are possible", len(r.IPAdapters), maxIPAdapters)
 	}
+	r.validateRegions(c)
 	r.validateRefiner(c)
 	r.validateInpaint(c)
 	r.validateOutpaint(c)

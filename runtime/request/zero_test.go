@@ -37,6 +37,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"lora = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].LoRAs) }, lora.Adapter{}},
 		{"controlnet = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].ControlNets) }, ControlNet{}},
 		{"ip_adapter = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].IPAdapters) }, IPAdapter{}},
+		{"region = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].Regions) }, Region{}},
 		{"model.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model) }, Model{}},
 		{"model.memory.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.Memory) }, Memory{}},
 		{"model.lora_cache.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.LoRACache) }, lora.CacheConfig{}},
@@ -62,7 +63,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 			require.NoError(t, err)
 			got := table.of(run).Field(f.index)
 			want = zero
-			if other, differs := written[f.name]; differs {
+			if other, differs := written[f.name]; differs && def.Type() == reflect.TypeFor[Request]() {
 				want = other
 			}
 			if f.typ.Kind() == reflect.Pointer { // a written zero is kept apart from one that is not written

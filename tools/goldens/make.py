@@ -26,6 +26,7 @@ import noise
 import perturb
 import prompts
 import refiner
+import regions
 import runs
 import text
 import tiles
@@ -43,6 +44,7 @@ PARTS = {
     "inpaint9": lambda out, pipe: inpaint9.make(out, pipe, *runs.inputs(out)),
     "masks": masks.make,
     "prompts": prompts.make,
+    "regions": regions.make,
     "guidance": guidance.make,
     "perturb": perturb.make,
     "tiles": tiles.make,

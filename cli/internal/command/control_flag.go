@@ -91,20 +91,11 @@ func addControls(list []request.ControlNet, flag string, values []string, errs *
 	list = slices.Clone(list)
 	fromFile := len(list)
 	for _, text := range values {
-		table, err := controlTable(text)
-		if err != nil {
-			errs.Add("--"+flag+" "+text, "%v", err)
+		job, ok := flagTable("controlnet", flag, text, controlTable, errs)
+		if !ok {
 			continue
 		}
-		run, err := request.Decode(map[string]any{"controlnet": []any{table}})
-		var found request.Errors
-		if errors.As(err, &found) {
-			for _, e := range found {
-				errs.Add("--"+flag+" "+text, "%s: %s", strings.TrimPrefix(e.Path, "controlnet[0]."), e.Message)
-			}
-			continue
-		}
-		net := run.Jobs[0].ControlNets[0]
+		net := job.ControlNets[0]
 		i := slices.IndexFunc(list, func(have request.ControlNet) bool { return have.Model == net.Model })
 		if i < 0 || i >= fromFile { // the same net may act with several pictures
 			list = append(list, net)

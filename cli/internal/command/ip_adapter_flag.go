@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -31,20 +30,9 @@ func ipAdapterTable(text string) (map[string]any, error) {
 func addIPAdapters(list []request.IPAdapter, flag string, values []string, errs *request.Errors) []request.IPAdapter {
 	list = slices.Clone(list)
 	for _, text := range values {
-		table, err := ipAdapterTable(text)
-		if err != nil {
-			errs.Add("--"+flag+" "+text, "%v", err)
-			continue
+		if job, ok := flagTable("ip_adapter", flag, text, ipAdapterTable, errs); ok {
+			list = append(list, job.IPAdapters...)
 		}
-		run, err := request.Decode(map[string]any{"ip_adapter": []any{table}})
-		var found request.Errors
-		if errors.As(err, &found) {
-			for _, e := range found {
-				errs.Add("--"+flag+" "+text, "%s: %s", strings.TrimPrefix(e.Path, "ip_adapter[0]."), e.Message)
-			}
-			continue
-		}
-		list = append(list, run.Jobs[0].IPAdapters...)
 	}
 	return list
 }

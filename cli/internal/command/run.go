@@ -197,6 +197,9 @@ func shownTo(a request.IPAdapter) string {
 // takePart tells what takes part in a job besides the model. What the last job had is not told again.
 func (g *generation) takePart(r *request.Request) {
 	var parts []string
+	if n := len(r.Regions); n > 0 {
+		parts = append(parts, fmt.Sprintf("regions with prompts of their own: %d", n))
+	}
 	for _, n := range r.ControlNets {
 		net := pipeline.ModelName(n.Model)
 		text := fmt.Sprintf("ControlNet %s: %s", net, cmp.Or(filepath.Base(n.Image.Path), "a picture"))

@@ -174,7 +174,11 @@ const perKind = 16
 func kinds(jobs []request.Request) (out []request.Request) {
 	at, count := map[string]int{}, map[string]int{}
 	text := func(r request.Request) int {
-		return len(r.Prompt) + len(r.Prompt2) + len(r.NegativePrompt) + len(r.NegativePrompt2)
+		n := len(r.Prompt) + len(r.Prompt2) + len(r.NegativePrompt) + len(r.NegativePrompt2)
+		for _, g := range r.Regions {
+			n += len(g.Prompt)
+		}
+		return n
 	}
 	for _, job := range jobs {
 		if in := &job.InitImage; !in.IsZero() && (job.Width == 0 || job.Height == 0) {
@@ -190,8 +194,14 @@ func kinds(jobs []request.Request) (out []request.Request) {
 		}
 		kind := job
 		kind.Prompt, kind.Prompt2, kind.NegativePrompt, kind.NegativePrompt2, kind.Seed, kind.Output = "", "", "", "", 0, ""
-		kind.InitImage.Data, kind.MaskImage.Data = nil, nil
+		kind.InitImage.Data, kind.MaskImage.Data, kind.Regions = nil, nil, nil
 		key := fmt.Sprint(kind)
+		for _, g := range job.Regions { // their places say whether prompt counts, too
+			key += " " + g.Mask.Path
+			if g.Box != nil {
+				key += fmt.Sprint(*g.Box)
+			}
+		}
 		if strings.Contains(job.Prompt, "<") { // a tag may name an adapter
 			key += job.Prompt
 		}

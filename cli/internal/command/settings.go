@@ -51,6 +51,7 @@ var settings = withFiles(slices.Concat(
 		"prompt_file", "model.wildcard_directories=wildcard-dir", "model.style_files=style-file", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "guidance_start", "guidance_stop",
 		"guidance.method=guidance-method", "pag.scale=pag-scale!", "seg.scale=seg-scale!",
+		"region", "prompt_weight",
 		"scheduler", "sigmas", "clip_skip", "rng", "seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
 		"inpaint.only_masked=only-masked", "inpaint.padding=mask-padding", "inpaint.fill=mask-fill", "inpaint.soft=mask-soft",
@@ -97,6 +98,8 @@ var ownDocs = map[string]string{
 		"NET=PICTURE:0.8,preprocessor=canny,end=0.5",
 	"ip_adapter": "IP-Adapter as `FILE=PICTURE`, FILE=PICTURE:WEIGHT, or with more keys of [[ip_adapter]] behind commas: " +
 		"FILE=PICTURE:0.6,end=0.5",
+	"region": "part of the picture with a prompt of its own, as `BOX=PROMPT` or MASK=PROMPT, with a weight behind a colon: " +
+		"0,0,0.5,1=a cat (the left half), mask.png:0.8=a dog",
 	"output": "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate " +
 		"--help=output-names",
 	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",
@@ -176,7 +179,7 @@ func settingFlags() []cli.Flag {
 			kind = "float"
 		case *bool, **bool:
 			kind, doc, def = "bool", doc+" (--"+n+"=false turns it off)", cmp.Or(def, "false")
-		case *[]string, *[]lora.Adapter, *[]request.ControlNet, *[]request.IPAdapter:
+		case *[]string, *[]lora.Adapter, *[]request.ControlNet, *[]request.IPAdapter, *[]request.Region:
 			kind, doc = "strings", doc+" (may be repeated)"
 		}
 		flags = append(flags, newFlag(kind, s.category, doc, def, "", n, aliases...))
@@ -208,6 +211,10 @@ func override(c *cli.Context, run *request.Run, flagsOnly bool, errs *request.Er
 				typedLoRAs(run, job.LoRAs, c.StringSlice(n))
 			case "controlnet":
 				typedControls(run, job.ControlNets, c.StringSlice(n))
+			case "region":
+				for k, g := range c.StringSlice(n) {
+					run.Typed("region["+strconv.Itoa(len(job.Regions)-len(c.StringSlice(n))+k)+"]", "--region "+g)
+				}
 			case "ip_adapter":
 				for k := range job.IPAdapters {
 					run.Typed("ip_adapter["+strconv.Itoa(k)+"]", "--ip-adapter "+job.IPAdapters[k].Model)
@@ -286,6 +293,8 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 		*p = list
 	case *[]request.IPAdapter:
 		*p = addIPAdapters(*p, n, c.StringSlice(n), errs)
+	case *[]request.Region:
+		*p = addRegions(*p, n, c.StringSlice(n), errs)
 	case *[]request.ControlNet:
 		*p = addControls(*p, n, c.StringSlice(n), errs)
 	case *[]string:

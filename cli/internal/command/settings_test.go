@@ -25,6 +25,7 @@ var fileOnly = []string{
 	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
 	"ip_adapter.model", "ip_adapter.image_encoder", "ip_adapter.images", "ip_adapter.embeds", "ip_adapter.faces", "ip_adapter.save_embeds",
 	"ip_adapter.weight", "ip_adapter.block_weights", "ip_adapter.start", "ip_adapter.end", "ip_adapter.masks", "ip_adapter.shortcut",
+	"region.prompt", "region.box", "region.mask", "region.weight",
 	"model.text_cache_mb", "model.weight_cache_mb", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
 	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
 	"model.lora_cache", "model.lora_cache.cache_size", "model.lora_cache.cache_cleanup_threshold", "model.lora_cache.idle_seconds",
