@@ -254,7 +254,7 @@ lint: lint-native lint-workflows lint-commits house readability ## golangci-lint
 	$(LINT) run --allow-parallel-runners ./...
 
 # The most names that packages outside internal/ may export, and the files that were over 400 lines when that became the limit.
-EXPORTED    := 700
+EXPORTED    := 720
 LARGE_FILES := native/include/daguerre.h native/src/abi.cpp
 
 .PHONY: house

@@ -30,6 +30,11 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 			j.Upscale = [2]int{r.Height, r.Width}
 		}
 	}
+	for _, d := range prep.Details {
+		j.Encode = true
+		j.Width, j.Height = max(j.Width, d.Request.Width), max(j.Height, d.Request.Height)
+		j.Chunks = max(j.Chunks, d.Tokens[0], d.Tokens[1], d.Tokens[2])
+	}
 	if most := p.Memory.MaxBatch; most > 0 {
 		j.Batch = min(j.Batch, most)
 	}

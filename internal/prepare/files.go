@@ -34,6 +34,12 @@ func (p *Prepared) Files() []string {
 	for _, g := range r.Regions {
 		out = append(out, g.Mask.Path)
 	}
+	for _, d := range r.Details {
+		out = append(out, d.Mask.Path)
+	}
+	for _, d := range p.Details { // which may name adapters of their own
+		out = append(out, d.Files()...)
+	}
 	for _, a := range p.IPAdapters {
 		out = append(out, a.Embeds.Path, a.Faces.Path)
 		for _, list := range [][]request.Picture{a.Images, a.Masks} {

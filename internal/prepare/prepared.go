@@ -38,6 +38,7 @@ type Prepared struct {
 	Drawn      *Texts              // what was made of the request's texts by styles and draws; nil: nothing
 	Pictures   []*Prepared         // of each picture, where their texts are drawn; nil: they have the same
 	Phrases    []string            // files that texts were taken from
+	Details    []*Prepared         // passes over parts of the finished picture, without that picture
 
 	channels int // of the UNet's output
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/scheduler"
 )
 
-// prepareOne resolves a request whose texts are the same for all its pictures.
-func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) {
+// resolve resolves a request whose texts are the same for all its pictures, without its details.
+func (t *Target) resolve(req request.Request, sizes bool) (*Prepared, error) {
 	var errs request.Errors
 	if err := req.Validate(); err != nil && !errors.As(err, &errs) {
 		return nil, err

@@ -181,7 +181,8 @@ func (r *Run) inQueue() (list []*part) {
 func weight(r request.Request) int {
 	n := max(r.NumImages, 1)
 	if !r.InitImage.IsZero() || !r.Latents.IsZero() || !r.Noise.IsZero() || len(r.ControlNets) > 0 || len(r.IPAdapters) > 0 ||
-		slices.ContainsFunc(r.Regions, func(g request.Region) bool { return !g.Mask.IsZero() }) {
+		slices.ContainsFunc(r.Regions, func(g request.Region) bool { return !g.Mask.IsZero() }) ||
+		slices.ContainsFunc(r.Details, func(d request.Detail) bool { return !d.Mask.IsZero() }) {
 		n = max(n, inputWeight)
 	}
 	return n

@@ -125,10 +125,10 @@ func (b *Batcher) spec(plan *Planned, o JobOptions, held *heldLoRAs) queue.Spec[
 		spec.OnError = func(i int, err error) { o.OnError(indices[i], err) }
 	}
 	r := &plan.prep.Request
-	cost := float64(plan.prep.Steps) * float64(r.Width*r.Height) / (1 << 20)
+	cost := float64(plan.prep.AllSteps()) * float64(r.Width*r.Height) / (1 << 20)
 	for _, index := range indices {
 		one := plan.of(index)
-		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: prefix + one.key, Label: one.label, Steps: plan.prep.Steps,
+		spec.Tasks = append(spec.Tasks, queue.Task[Picture]{Key: prefix + one.key, Label: one.label, Steps: plan.prep.AllSteps(),
 			Batch: plan.prep.AskedBatch, Cost: cost, Value: Picture{Plan: one, Index: index, track: t}})
 	}
 	return spec
@@ -223,7 +223,7 @@ func (s *sitting) together(ctx context.Context, pictures []Picture, relief queue
 		slots[i], seeds[i] = steps.Slot{Member: &m.Member, Index: pic.Index}, pic.Plan.prep.Request.Seed+int64(pic.Index)
 	}
 	lead, n := pictures[0].Plan.prep, len(pictures)
-	s.report.begin(n, 1, n, lead.Steps)
+	s.report.begin(n, 1, n, lead.AllSteps())
 	s.report.pictures(seeds)
 	decided, err := s.p.decide(ctx, lead, demand{images: n, batch: n, prompts: len(members)})
 	if err != nil {

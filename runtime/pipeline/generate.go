@@ -66,7 +66,7 @@ func (s *sitting) generate(ctx context.Context, plan *Planned, loras *LoRAHandle
 	if err != nil {
 		return err
 	}
-	s.report.begin(r.NumImages, len(sizes), sizes[0], m.plan.prep.Steps)
+	s.report.begin(r.NumImages, len(sizes), sizes[0], m.plan.prep.AllSteps())
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (s *sitting) generateDrawn(ctx context.Context, plan *Planned, loras *LoRAH
 			batches = append(batches, []int{index})
 		}
 	}
-	s.report.begin(len(plan.pictures), len(batches), len(batches[0]), plan.prep.Steps)
+	s.report.begin(len(plan.pictures), len(batches), len(batches[0]), plan.prep.AllSteps())
 	for number, indices := range batches {
 		slots, members := make([]steps.Slot, len(indices)), map[*Planned]*member{}
 		for i, index := range indices {

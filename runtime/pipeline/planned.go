@@ -62,6 +62,7 @@ type batchKey struct {
 	Interval      [2]any // of guidance
 	Reuse         request.Reuse
 	Tiles         request.TiledDiffusion
+	Details       []int // their steps
 	Own           int64 // not 0: only with pictures of the same request
 }
 
@@ -160,6 +161,9 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 		Parts: prep.Parts,
 		Hires: r.Hires, Tiles: r.TiledDiffusion, Seamless: r.Seamless, Interval: [2]any{r.GuidanceStart, r.GuidanceStop}, Reuse: r.Reuse}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
+	for _, d := range prep.Details {
+		key.Details = append(key.Details, d.Steps)
+	}
 	for _, l := range loras {
 		key.Files = append(key.Files, fmt.Sprint(l.file))
 	}
@@ -178,8 +182,8 @@ func (pl *Planned) Request() request.Request { return pl.prep.Request }
 // Key is equal for requests whose pictures can be computed in one batch.
 func (pl *Planned) Key() string { return pl.key }
 
-// Steps is the number of denoising steps of each picture, a refiner's among them.
-func (pl *Planned) Steps() int { return pl.prep.Steps }
+// Steps is the number of denoising steps of each picture, a refiner's and those of its details among them.
+func (pl *Planned) Steps() int { return pl.prep.AllSteps() }
 
 // MaxBatch is the largest batch that the request asks for; 0 where it does not say.
 func (pl *Planned) MaxBatch() int { return pl.prep.AskedBatch }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"image"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/conditioning"
@@ -113,12 +112,12 @@ func (s *sitting) wrapped(ctx context.Context) context.Context {
 	return backend.WithWrap(ctx, axes[s.members[0].Request.Seamless])
 }
 
-// finished is what a request's canvas makes of a decoded picture.
-func (s *sitting) finished(of *steps.Member, img *image.NRGBA) *image.NRGBA {
+// memberOf is the sitting's member of a batch's.
+func (s *sitting) memberOf(of *steps.Member) *member {
 	for _, m := range s.members {
-		if &m.Member == of && m.canvas != nil {
-			return m.canvas.Finish(img)
+		if &m.Member == of {
+			return m
 		}
 	}
-	return img
+	return nil
 }

@@ -133,8 +133,8 @@ func (s *sitting) encodeSource(ctx context.Context, m *member) (err error) {
 	return err
 }
 
-// batch makes one batch, from noise to pictures.
-func (s *sitting) batch(ctx context.Context, slots []steps.Slot) error {
+// pass makes one batch, from noise to pictures, and gives each picture to deliver.
+func (s *sitting) pass(ctx context.Context, slots []steps.Slot, deliver func(i int, img Image) error) error {
 	ctx = s.wrapped(ctx)
 	base := s.p.models.Base
 	b, err := steps.NewBatch(&s.p.target.Settings, base.Info.VAE.LatentChannels, slots)
@@ -161,7 +161,7 @@ func (s *sitting) batch(ctx context.Context, slots []steps.Slot) error {
 	if err := s.secondPass(ctx, b, loop); err != nil {
 		return err
 	}
-	return s.decode(ctx, b)
+	return s.decode(ctx, b, deliver)
 }
 
 // refine has the refiner continue or repaint what the base left. Nothing is decoded in between.
@@ -212,19 +212,21 @@ func (s *sitting) secondPass(ctx context.Context, b *steps.Batch, loop steps.Loo
 }
 
 // decode finishes a batch's pictures and hands each over.
-func (s *sitting) decode(ctx context.Context, b *steps.Batch) error {
+func (s *sitting) decode(ctx context.Context, b *steps.Batch, deliver func(i int, img Image) error) error {
 	s.report.enter(StageDecode)
 	s.hold(memory.StageDecode)
 	return s.coder.Finish(ctx, b.Tensor(b.Latents), pictures.Finished{Names: b.Names, Live: s.live,
 		Deliver: func(i int, img *image.NRGBA) error {
 			slot := b.Slots[i]
 			s.report.finished()
-			img = s.finished(slot.Member, img)
+			if m := s.memberOf(slot.Member); m.canvas != nil {
+				img = m.canvas.Finish(img)
+			}
 			done := Image{NRGBA: img, Index: slot.Index, Seed: b.Seeds[i], Latents: b.LatentsOf(i), strategy: s.strategy()}
 			if slot.Member.Drawn != nil {
 				done.prep = slot.Member.Prepared
 			}
-			return s.deliver(i, done)
+			return deliver(i, done)
 		}})
 }
 

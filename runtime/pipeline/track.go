@@ -7,7 +7,7 @@ import (
 
 func newTrack(plan *Planned, o JobOptions, pictures int) *track {
 	t := &track{plan: plan, opts: o, began: time.Now(), steps: map[int]int{}}
-	t.state = Progress{Images: pictures, Steps: plan.prep.Steps, Total: plan.prep.Steps * pictures}
+	t.state = Progress{Images: pictures, Steps: plan.prep.AllSteps(), Total: plan.prep.AllSteps() * pictures}
 	return t
 }
 
@@ -16,7 +16,7 @@ func (t *track) finished(index int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.finishes++
-	t.advance(index, t.plan.prep.Steps)
+	t.advance(index, t.plan.prep.AllSteps())
 	t.state.Finished, t.state.Done = t.finishes, t.sum
 	if t.finishes == t.state.Images && t.opts.OnProgress != nil {
 		t.state.Stage, t.state.Elapsed, t.state.ETA, t.state.Previews, t.state.StepTime = StageDone, time.Since(t.began), 0, nil, 0

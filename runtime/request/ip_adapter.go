@@ -95,6 +95,10 @@ func (r *Request) Inputs(picture func(key string, p *Picture), array func(key st
 	for i := range r.Regions {
 		picture(fmt.Sprintf("region[%d].mask", i), &r.Regions[i].Mask)
 	}
+	r.Details = slices.Clone(r.Details)
+	for i := range r.Details {
+		picture(fmt.Sprintf("detail[%d].mask", i), &r.Details[i].Mask)
+	}
 	array("noise", &r.Noise)
 	array("latents", &r.Latents)
 	r.IPAdapters = slices.Clone(r.IPAdapters)

@@ -42,6 +42,7 @@ var tableNames = map[reflect.Type]map[string]Name{
 	reflect.TypeFor[ControlNet]():   namesOf("controlnet"),
 	reflect.TypeFor[IPAdapter]():    namesOf("ip_adapter"),
 	reflect.TypeFor[Region]():       namesOf("region"),
+	reflect.TypeFor[Detail]():       namesOf("detail"),
 }
 
 func namesOf(table string) map[string]Name {

@@ -43,7 +43,7 @@ func wrongBox(b [4]float64) string {
 		case math.IsNaN(x) || math.IsInf(x, 0):
 			return "all must be numbers"
 		case x < 0 || x > MaxSide:
-			return "a region lies within the picture; give parts of it from 0 to 1, or pixels"
+			return "it must lie within the picture; give parts of it from 0 to 1, or pixels"
 		case pixels && x != math.Trunc(x):
 			return fmt.Sprintf("%v is above 1, so that these are pixels, and %v is no whole number; give parts from 0 to 1, or whole pixels",
 				max(b[0], b[1], b[2], b[3]), b[i])
@@ -59,8 +59,12 @@ func wrongBox(b [4]float64) string {
 func inPixels(b [4]float64) bool { return max(b[0], b[1], b[2], b[3]) > 1 }
 
 // Share is Box in parts of a picture of a size in pixels.
-func (g Region) Share(width, height int) [4]float64 {
-	b := *g.Box
+func (g Region) Share(width, height int) [4]float64 { return share(*g.Box, width, height) }
+
+// Share is Box in parts of a picture of a size in pixels.
+func (d Detail) Share(width, height int) [4]float64 { return share(*d.Box, width, height) }
+
+func share(b [4]float64, width, height int) [4]float64 {
 	if inPixels(b) {
 		w, h := float64(width), float64(height)
 		b = [4]float64{b[0] / w, b[1] / h, b[2] / w, b[3] / h}

@@ -296,7 +296,7 @@ func TestKeys(t *testing.T) {
 		reflect.TypeFor[lora.Adapter](), reflect.TypeFor[lora.Options](), reflect.TypeFor[lora.CacheConfig](), reflect.TypeFor[ControlNet](),
 		reflect.TypeFor[Memory](), reflect.TypeFor[Hires](), reflect.TypeFor[Outpaint](), reflect.TypeFor[Inpaint](),
 		reflect.TypeFor[Guidance](), reflect.TypeFor[PAG](), reflect.TypeFor[SEG](), reflect.TypeFor[FreeU](), reflect.TypeFor[Reuse](),
-		reflect.TypeFor[IPAdapter](), reflect.TypeFor[TiledDiffusion](), reflect.TypeFor[Region]()} {
+		reflect.TypeFor[IPAdapter](), reflect.TypeFor[TiledDiffusion](), reflect.TypeFor[Region](), reflect.TypeFor[Detail]()} {
 		fields += typ.NumField()
 	}
 	assert.Len(t, keys, fields, "every field has a key")

@@ -124,7 +124,7 @@ func literal(x float64) string {
 func nested(path, value string) string {
 	keys := strings.Split(path, ".")
 	for i := len(keys) - 1; i >= 0; i-- {
-		if value = fmt.Sprintf(`{"%s":%s}`, keys[i], value); i > 0 && slices.Contains([]string{"lora", "controlnet", "ip_adapter", "region"}, keys[i-1]) {
+		if value = fmt.Sprintf(`{"%s":%s}`, keys[i], value); i > 0 && slices.Contains([]string{"lora", "controlnet", "ip_adapter", "region", "detail"}, keys[i-1]) {
 			value = "[" + value + "]"
 		}
 	}

@@ -123,6 +123,7 @@ func (r Request) validate(c checker) {
 	r.validateHires(c)
 	r.validateReuse(c)
 	r.validateTiles(c)
+	r.validateDetails(c)
 }
 
 // validateInputs checks what a picture begins with: an image, or latents of a run in parts.

@@ -38,6 +38,7 @@ func TestZeroFieldsMeanWhatAbsentKeysMean(t *testing.T) {
 		{"controlnet = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].ControlNets) }, ControlNet{}},
 		{"ip_adapter = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].IPAdapters) }, IPAdapter{}},
 		{"region = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].Regions) }, Region{}},
+		{"detail = [{%s = %s}]", func(r Run) reflect.Value { return first(r.Jobs[0].Details) }, Detail{}},
 		{"model.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model) }, Model{}},
 		{"model.memory.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.Memory) }, Memory{}},
 		{"model.lora_cache.%s = %s", func(r Run) reflect.Value { return reflect.ValueOf(r.Model.LoRACache) }, lora.CacheConfig{}},

@@ -200,6 +200,9 @@ func (g *generation) takePart(r *request.Request) {
 	if n := len(r.Regions); n > 0 {
 		parts = append(parts, fmt.Sprintf("regions with prompts of their own: %d", n))
 	}
+	if n := len(r.Details); n > 0 {
+		parts = append(parts, fmt.Sprintf("parts of the finished picture that are painted again: %d", n))
+	}
 	for _, n := range r.ControlNets {
 		net := pipeline.ModelName(n.Model)
 		text := fmt.Sprintf("ControlNet %s: %s", net, cmp.Or(filepath.Base(n.Image.Path), "a picture"))

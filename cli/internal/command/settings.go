@@ -60,7 +60,7 @@ var settings = withFiles(slices.Concat(
 	group(catHires, "hires.scale=hires/hires-scale!", "hires.width=hires-width!", "hires.height=hires-height!",
 		"hires.upscaler=hires-upscaler", "hires.strength=hires-strength!", "hires.steps=hires-steps!"),
 	group(catHires, "tiled_diffusion.method=tiled-diffusion", "tiled_diffusion.tile_width=tile-width!",
-		"tiled_diffusion.tile_height=tile-height!", "tiled_diffusion.overlap=tile-overlap!"),
+		"tiled_diffusion.tile_height=tile-height!", "tiled_diffusion.overlap=tile-overlap!", "detail"),
 	group(catReuse, "reuse.deepcache=deepcache", "reuse.deepcache_branch=deepcache-branch", "reuse.easycache=easycache",
 		"reuse.ucache=ucache", "reuse.spectrum=spectrum", "reuse.tgate=tgate", "reuse.start=reuse-start", "reuse.stop=reuse-stop"),
 	group(catLoRA, "lora", "model.lora_directories=lora-dir", "lora_stack.strict=lora-strict",
@@ -100,6 +100,8 @@ var ownDocs = map[string]string{
 		"FILE=PICTURE:0.6,end=0.5",
 	"region": "part of the picture with a prompt of its own, as `BOX=PROMPT` or MASK=PROMPT, with a weight behind a colon: " +
 		"0,0,0.5,1=a cat (the left half), mask.png:0.8=a dog",
+	"detail": "part of the finished picture that is painted again, as `BOX`, BOX=PROMPT, MASK or MASK=PROMPT, with a strength behind a colon: " +
+		"0.4,0.1,0.6,0.3=a smiling face",
 	"output": "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate " +
 		"--help=output-names",
 	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",
@@ -179,7 +181,7 @@ func settingFlags() []cli.Flag {
 			kind = "float"
 		case *bool, **bool:
 			kind, doc, def = "bool", doc+" (--"+n+"=false turns it off)", cmp.Or(def, "false")
-		case *[]string, *[]lora.Adapter, *[]request.ControlNet, *[]request.IPAdapter, *[]request.Region:
+		case *[]string, *[]lora.Adapter, *[]request.ControlNet, *[]request.IPAdapter, *[]request.Region, *[]request.Detail:
 			kind, doc = "strings", doc+" (may be repeated)"
 		}
 		flags = append(flags, newFlag(kind, s.category, doc, def, "", n, aliases...))
@@ -214,6 +216,10 @@ func override(c *cli.Context, run *request.Run, flagsOnly bool, errs *request.Er
 			case "region":
 				for k, g := range c.StringSlice(n) {
 					run.Typed("region["+strconv.Itoa(len(job.Regions)-len(c.StringSlice(n))+k)+"]", "--region "+g)
+				}
+			case "detail":
+				for k, d := range c.StringSlice(n) {
+					run.Typed("detail["+strconv.Itoa(len(job.Details)-len(c.StringSlice(n))+k)+"]", "--detail "+d)
 				}
 			case "ip_adapter":
 				for k := range job.IPAdapters {
@@ -295,6 +301,8 @@ func (s setting) set(c *cli.Context, n string, p any, errs *request.Errors) {
 		*p = addIPAdapters(*p, n, c.StringSlice(n), errs)
 	case *[]request.Region:
 		*p = addRegions(*p, n, c.StringSlice(n), errs)
+	case *[]request.Detail:
+		*p = addDetails(*p, n, c.StringSlice(n), errs)
 	case *[]request.ControlNet:
 		*p = addControls(*p, n, c.StringSlice(n), errs)
 	case *[]string:

@@ -25,6 +25,8 @@ var fileOnly = []string{
 	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
 	"ip_adapter.model", "ip_adapter.image_encoder", "ip_adapter.images", "ip_adapter.embeds", "ip_adapter.faces", "ip_adapter.save_embeds",
 	"ip_adapter.weight", "ip_adapter.block_weights", "ip_adapter.start", "ip_adapter.end", "ip_adapter.masks", "ip_adapter.shortcut",
+	"detail.prompt", "detail.negative_prompt", "detail.box", "detail.mask", "detail.strength", "detail.blur", "detail.padding",
+	"detail.width", "detail.height", "detail.steps",
 	"region.prompt", "region.box", "region.mask", "region.weight",
 	"model.text_cache_mb", "model.weight_cache_mb", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
 	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",
