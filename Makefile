@@ -197,9 +197,12 @@ $(FLEET_MOTO)/installed: tools/serving/requirements-fleet.txt
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: fleet-faults
-fleet-faults: build $(FLEET_MOTO)/installed ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
+.PHONY: fleet-programs
+fleet-programs: build $(FLEET_MOTO)/installed ## what examples/fleet needs: the program, nats-server, and an S3 server for tests
 	$(GO) build -o build/tools/nats-server github.com/nats-io/nats-server/v2
+
+.PHONY: fleet-faults
+fleet-faults: fleet-programs ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
 	$(GO) run ./tools/serving fleet $(ARGS)
 
 .PHONY: serve-load
@@ -282,7 +285,7 @@ $(CLANG_FORMAT):
 .PHONY: lint-native
 lint-native: $(CLANG_FORMAT)
 	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE_SOURCES)
-	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh tools/wine/*.sh
+	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh tools/wine/*.sh examples/fleet/*.sh
 
 # Prose is measured by textstat, pinned in tools/readability/requirements.txt, in a place of its own.
 READABILITY := build/tools/readability

@@ -58,6 +58,7 @@ type Worker struct {
 
 	told teller
 	news chan struct{} // something to tell at once
+	over chan struct{} // closed when Run has ended
 }
 
 // New makes a Worker.
@@ -70,7 +71,7 @@ func New(o Options) *Worker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{}), news: make(chan struct{}, 1)}
+	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{}), news: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // Name is the worker's name.
@@ -165,6 +166,7 @@ func (w *Worker) ended(t *task) {
 
 // drain ends the work.
 func (w *Worker) drain() {
+	defer close(w.over)
 	w.mu.Lock()
 	w.ends = true
 	w.mu.Unlock()

@@ -91,6 +91,7 @@ func (t *task) hear(e service.Event) {
 		t.mu.Lock()
 		t.started = true
 		t.mu.Unlock()
+		t.w.o.Log.Debug("begun", "run", t.ID, "job", e.Job, "images", t.sink.missing(e.Job))
 		t.tell(eventStarted, "", Started{e.Job, t.Attempts})
 	case service.Progress:
 		if e.Stage != pipeline.StageDone {
@@ -133,7 +134,7 @@ func (t *task) preview(e service.Preview) {
 }
 
 func (t *task) tell(name, once string, body any) {
-	if err := t.w.o.Queue.Tell(t.Owner, t.ID, name, once, body); err != nil {
+	if err := t.Tell(name, once, body); err != nil {
 		t.w.o.Log.Warn("an event could not be told", "run", t.ID, "event", name, "error", err)
 	}
 }

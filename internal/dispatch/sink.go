@@ -94,6 +94,18 @@ func (s *sink) count() int {
 	return len(s.have)
 }
 
+// missing counts the pictures of a job that are to be made.
+func (s *sink) missing(job int) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.mine {
+		if j, _, _ := readPictureKey(key); j == job && s.have[key] == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // Put implements service.Store.
 func (s *sink) Put(ctx context.Context, key, name string, data []byte) (string, error) {
 	job, index, ok := readPictureKey(key)

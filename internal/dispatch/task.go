@@ -233,12 +233,12 @@ func (t *task) end(e service.Ended) {
 		t.giveBack(0, true)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), endTime)
-	defer cancel()
-	err := t.w.o.Queue.Told(ctx)
-	if err == nil {
-		err = t.Finish(ctx, t.ending(e), e.Seeds)
-	}
+	err := t.insist(func(ctx context.Context) error {
+		if err := t.Told(ctx); err != nil {
+			return err
+		}
+		return t.Finish(ctx, t.ending(e), e.Seeds)
+	})
 	if err != nil {
 		log.Warn("the end of a run could not be kept; it comes again", "error", err)
 		return
@@ -246,11 +246,32 @@ func (t *task) end(e service.Ended) {
 	log.Info("run ended", "state", string(e.State), "images", e.Images, "failed", e.Failed, "seconds", e.Seconds)
 }
 
-// The time that the queue has to take an end, and the pause before a run is tried again whose pictures could not be kept.
+// The time that the queue has to answer, the pause before the next try, and the one before a run is made again whose pictures could not be
+// kept.
 const (
-	endTime   = time.Minute
-	keepPause = 10 * time.Second
+	answerTime = 10 * time.Second
+	tryPause   = time.Second
+	keepPause  = 10 * time.Second
 )
+
+// insist does something until the queue has taken it. The run stays this worker's until then: a queue that is away for a while loses
+// nothing. It gives up if another worker has the run, and when the worker has ended.
+func (t *task) insist(f func(ctx context.Context) error) error {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		err := f(ctx)
+		cancel()
+		if err == nil || errors.Is(err, durable.ErrLost) || errors.Is(err, durable.ErrNotFound) {
+			return err
+		}
+		t.w.o.Log.Debug("the queue has not taken it; trying again", "run", t.ID, "error", err)
+		select {
+		case <-time.After(tryPause):
+		case <-t.w.over:
+			return err
+		}
+	}
+}
 
 // ending is how the piece ended.
 func (t *task) ending(e service.Ended) durable.End {
@@ -286,9 +307,13 @@ func (t *task) problem(err error) durable.Failure {
 }
 
 func (t *task) giveBack(pause time.Duration, unable bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), endTime)
-	defer cancel()
-	if err := t.GiveBack(ctx, pause, unable); err != nil {
+	err := t.insist(func(ctx context.Context) error {
+		if err := t.Told(ctx); err != nil {
+			return err
+		}
+		return t.GiveBack(ctx, pause, unable)
+	})
+	if err != nil && !errors.Is(err, durable.ErrLost) {
 		t.w.o.Log.Warn("a run could not be given back; it comes again later", "run", t.ID, "error", err)
 	}
 }

@@ -20,6 +20,7 @@ type Claim struct {
 	Piece Piece // as it was taken
 	q     *Queue
 	msg   jetstream.Msg
+	told  told
 }
 
 // Size is how many pictures the piece has.
@@ -125,7 +126,7 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	var taken Piece
 	var rest *Piece
 	r, err := q.Update(ctx, sent.Owner, sent.ID, func(r *Record) error {
-		taken, rest, err = r.take(sent, meta.Sequence.Stream, w, q.o)
+		taken, rest, err = r.take(sent, meta.Sequence.Stream, w, q.o, q.present.has)
 		return err
 	})
 	switch {
@@ -164,8 +165,10 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 // errUnable is why a message is left to another worker.
 var errUnable = errors.New("the worker has tried the piece, and cannot make it")
 
-// take gives the piece of a message to a worker. rest is what the worker leaves of it.
-func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Piece, rest *Piece, err error) {
+// take gives the piece of a message to a worker. rest is what the worker leaves of it. present reports whether a worker is there: a piece
+// comes back from one that is if the queue did not hear of it for a while, which says nothing against the run.
+func (r *Record) take(sent Record, sequence uint64, w Wish, o Options,
+	present func(worker string) bool) (taken Piece, rest *Piece, err error) {
 	if r.State.Ended() || r.Turn != sent.Turn {
 		return taken, nil, errStale
 	}
@@ -173,7 +176,7 @@ func (r *Record) take(sent Record, sequence uint64, w Wish, o Options) (taken Pi
 	if p == nil || p.End != nil || p.held() && p.Sequence != sequence { // a second copy of a message
 		return taken, nil, errStale
 	}
-	if p.held() {
+	if p.held() && !present(p.Worker) {
 		r.Lost++ // its worker has died
 	}
 	now := o.Now().UTC()
@@ -222,6 +225,12 @@ func (c *Claim) mine(r *Record) bool {
 	return r.State == Running && r.Turn == c.Turn && p != nil && p.held() && p.Claim == c.Piece.Claim
 }
 
+// ended reports whether this claim has ended its piece.
+func (c *Claim) ended(r *Record) bool {
+	p := r.piece(c.Piece.From)
+	return r.Turn == c.Turn && p != nil && p.End != nil && p.Claim == c.Piece.Claim
+}
+
 // own changes the record where this claim still counts.
 func (c *Claim) own(ctx context.Context, change func(r *Record, p *Piece)) (Record, error) {
 	return c.q.Update(ctx, c.Owner, c.ID, func(r *Record) error {
@@ -243,10 +252,11 @@ func (c *Claim) Finish(ctx context.Context, end End, seeds []int64) error {
 			r.Seeds = seeds
 		}
 	})
-	if errors.Is(err, ErrLost) || errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrLost) && c.ended(&r): // an earlier try did it, but was not answered
+	case errors.Is(err, ErrLost) || errors.Is(err, ErrNotFound):
 		return ErrLost
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	if r.State.Ended() {

@@ -31,30 +31,6 @@ const (
 // Last reports whether the event is the last one of its run.
 func (e Event) Last() bool { return e.Name == eventDone || e.Name == eventError }
 
-// Tell keeps an event of a run. once, where set, tells it from the run's others: a second one with it is dropped. It does not wait until
-// the event is kept; Told does.
-func (q *Queue) Tell(owner, id, name, once string, body any) error {
-	m, err := message(eventSubject(owner, id), name, body)
-	if err != nil {
-		return err
-	}
-	if once != "" {
-		m.Header.Set(jetstream.MsgIDHeader, id+"."+once)
-	}
-	_, err = q.js.PublishMsgAsync(m)
-	return err
-}
-
-// Told waits until all that was told is kept.
-func (q *Queue) Told(ctx context.Context) error {
-	select {
-	case <-q.js.PublishAsyncComplete():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // Show tells an event to those who listen now. It is not kept.
 func (q *Queue) Show(owner, id, name string, body any) error {
 	m, err := message(liveSubject(owner, id), name, body)

@@ -79,13 +79,13 @@ func TestFollow(t *testing.T) {
 		follows <- q.Follow(ctx, "a", r.ID, 0, func(e Event) error { names <- e.Name; return nil })
 	}()
 	c := takeOf(t, q, r.ID)
-	require.NoError(t, q.Tell("a", r.ID, "started", "", struct{}{}))
+	require.NoError(t, c.Tell("started", "", struct{}{}))
 	assert.Equal(t, "started", <-names)
 	require.NoError(t, q.Show("a", r.ID, "progress", struct{}{}))
 	assert.Equal(t, "progress", <-names)
-	require.NoError(t, q.Tell("a", r.ID, "image", "image.0/0", struct{}{}))
-	require.NoError(t, q.Tell("a", r.ID, "image", "image.0/0", struct{}{})) // once
-	require.NoError(t, q.Told(ctx))
+	require.NoError(t, c.Tell("image", "image.0/0", struct{}{}))
+	require.NoError(t, c.Tell("image", "image.0/0", struct{}{})) // once
+	require.NoError(t, c.Told(ctx))
 	finish(t, c, Done)
 	assert.Equal(t, "image", <-names)
 	assert.Equal(t, "done", <-names)

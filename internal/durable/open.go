@@ -14,7 +14,8 @@ import (
 
 // Options configure a Queue.
 type Options struct {
-	Dir      string        // of the embedded server; unused with URL
+	Dir      string        // of the embedded server; unused with URL and Beside
+	Beside   *Queue        // whose embedded server is used, as if by another process; nil: none
 	URL      string        // of other servers, with commas between; empty: the embedded one
 	Creds    string        // file with the credentials for URL; empty: none
 	CA       string        // PEM file with the authorities that may have signed URL's certificate; empty: the system's
@@ -77,22 +78,24 @@ type Queue struct {
 	ended   sync.WaitGroup
 }
 
-// Open connects to the servers, or starts one, and makes what is missing there.
-func Open(ctx context.Context, o Options) (*Queue, error) {
-	o = o.filled()
+// tryOpen is Open for one try.
+func tryOpen(ctx context.Context, o Options) (*Queue, error) {
 	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}, present: presences{list: map[string]*heard{}}}
 	q.publisher = publisher{q, make(chan *sending), make(chan struct{})}
 	var err error
-	if o.URL == "" {
+	switch {
+	case o.Beside != nil:
+		q.nc, err = o.Beside.embedded.connect()
+	case o.URL == "":
 		if q.embedded, err = startEmbedded(o); err != nil {
 			return nil, err
 		}
 		q.nc, err = q.embedded.connect()
-	} else {
+	default:
 		q.nc, err = connect(o)
 	}
 	if err == nil {
-		q.js, err = jetstream.New(q.nc, jetstream.WithPublishAsyncMaxPending(4096))
+		q.js, err = jetstream.New(q.nc, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(ackTime))
 	}
 	if err == nil {
 		err = q.create(ctx)
@@ -104,6 +107,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	}
 	if err != nil {
 		q.Close()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = errSilent
+		}
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	q.ended.Go(func() { q.publisher.run(background) })

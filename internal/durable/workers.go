@@ -96,6 +96,14 @@ func (q *Queue) Workers() (list []Presence) {
 	return list
 }
 
+// has reports whether a worker is there.
+func (p *presences) has(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.list[workerKey(name)]
+	return h != nil && time.Since(h.at) <= presentFor
+}
+
 // watchWorkers keeps the list of workers as the bucket is.
 func (q *Queue) watchWorkers(w jetstream.KeyWatcher, known chan<- struct{}) {
 	for e := range w.Updates() {

@@ -121,8 +121,11 @@ func (o options) serve(ctx context.Context, s *server, round int) (time.Duration
 }
 
 // cpu is the CPU time of the server so far.
-func (s *server) cpu() time.Duration {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+func (s *server) cpu() time.Duration { return cpuOf(s.cmd.Process.Pid) }
+
+// cpuOf is the CPU time of a process so far; 0 where the system does not tell.
+func cpuOf(pid int) time.Duration {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}

@@ -56,7 +56,7 @@ func (s *server) open(ctx context.Context) error {
 		s.service = service.New(service.Options{Open: noModels, Devices: s.fleet.devices, Classify: classify, Now: s.env.Now})
 		s.closing(func() error { s.service.Close(); return nil })
 		if err := s.fleet.read(ctx); err != nil {
-			return err
+			s.log.Warn("the files of the workers are not known yet", "error", err) // follow tries again
 		}
 		o.Catalog, o.Upscale = s.fleet.current, nil
 	} else {

@@ -89,7 +89,7 @@ func (o workOptions) run(ctx context.Context, s *site) error {
 
 // announce prints that the worker works.
 func (o workOptions) announce(s *site) error {
-	s.log.Info("ready", "worker", s.worker.Name(), "queue", o.queue.URL, "store", o.store)
+	s.log.Info("ready", "worker", s.worker.Name(), "queue", durable.Servers(o.queue.URL), "store", o.store)
 	if o.json {
 		return json.NewEncoder(exact(s.env.Stdout)).Encode(map[string]any{"event": "ready", "worker": s.worker.Name(), "pid": os.Getpid(),
 			"version": Version(), "time": s.env.Now().UTC().Format(time.RFC3339)})
