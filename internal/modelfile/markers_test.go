@@ -1,6 +1,7 @@
 package modelfile_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/modeltest"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -66,3 +68,13 @@ func TestLatentsOfOtherWidth(t *testing.T) {
 	require.ErrorIs(t, err, modelfile.ErrConfig)
 	require.ErrorContains(t, err, "m.safetensors: vae.latents_mean: 3 numbers, and the VAE's latents have 4 channels")
 }
+
+// synthetic is a very small checkpoint with random weights.
+func synthetic(t *testing.T) *modeltest.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	require.NoError(t, synth.Write(t.Context(), path, synth.Options{Kind: synth.KindNano, Seed: 3}))
+	return modeltest.Read(t, path)
+}
+
+const unetPrefix = "model.diffusion_model."

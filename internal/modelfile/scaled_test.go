@@ -1,9 +1,10 @@
+//go:build !race
+
 package modelfile_test
 
 import (
 	"encoding/json"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,19 +14,8 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/modelfile/modeltest"
-	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
-
-const unetPrefix = "model.diffusion_model."
-
-// synthetic is a very small checkpoint with random weights.
-func synthetic(t *testing.T) *modeltest.File {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "m.safetensors")
-	require.NoError(t, synth.Write(t.Context(), path, synth.Options{Kind: synth.KindNano, Seed: 3}))
-	return modeltest.Read(t, path)
-}
 
 // scalings are the ways in which programs write scaled FP8.
 var scalings = map[string]modeltest.Scaling{
