@@ -84,6 +84,9 @@ type UNetInput struct {
 	Prompts       *ImagePrompt // set by UNetEval
 	PromptCount   int64
 	Change        *UNetChange
+	BlockFeatures *float32 // of T2I-Adapters, block by block; nil: none
+	BlockRows     int64    // 1 or N
+	BlockCount    int64
 }
 
 // UNetChange mirrors dg_unet_change: what an evaluation changes inside the UNet.

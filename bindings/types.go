@@ -178,6 +178,10 @@ type ControlInfo struct {
 	HintChannels  int64 // of the control picture: 3
 	HintDownscale int64 // pixels of it per latent cell and side: 8
 	ControlTypes  int64 // kinds of control a Union net tells apart; 0 for an ordinary one
+
+	Features         int64            // blocks of features of a T2I-Adapter; 0 for a ControlNet
+	FeatureChannels  [MaxLevels]int64 // of each block
+	FeatureDownscale [MaxLevels]int64 // pixels of the picture per cell and side
 }
 
 // UpscalerInfo mirrors dg_upscaler_info: an upscaler's dimensions.

@@ -73,10 +73,27 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if want := u.ResidualCount(n, h, w); in.Residuals != nil && len(in.Residuals) != want {
 		return Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", len(in.Residuals), n, w, h, want)
 	}
+	if err := blocks(u, in, n, h, w); err != nil {
+		return err
+	}
 	if err := pictures(u, in.Pictures, n, h, w); err != nil {
 		return err
 	}
 	return Change(u, in.Change, n)
+}
+
+// blocks checks what T2I-Adapters add to n rows of latents of h x w cells.
+func blocks(u backend.UNetInfo, in backend.UNetInput, n, h, w int) error {
+	switch {
+	case in.BlockRows == 0 && len(in.Blocks) == 0:
+		return nil
+	case in.BlockRows != 1 && in.BlockRows != n:
+		return Invalid("blocks", "there are %d rows for a batch of %d; one or as many are wanted", in.BlockRows, n)
+	}
+	if want, ok := product(in.BlockRows, u.BlockCount(h, w)); !ok || len(in.Blocks) != want {
+		return Invalid("blocks", "there are %d values; %d rows of %d x %d cells need %d", len(in.Blocks), in.BlockRows, w, h, want)
+	}
+	return nil
 }
 
 // Keeps and FeatureUses list what is kept of a UNet's evaluation, and what for, in the ABI's order.
@@ -132,6 +149,9 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	if err := Need(info, "controlnet"); err != nil {
 		return 0, err
 	}
+	if info.Control.IsT2IAdapter() {
+		return 0, refusal("a T2I-Adapter is not evaluated in the steps; its features are added inside the UNet", backend.ErrUnsupported)
+	}
 	n, h, w, err := conditions(u, in.Sample, in.Timesteps, in.Context, in.Pooled, in.SizeIDs)
 	if err != nil {
 		return 0, err
@@ -174,7 +194,15 @@ func EncodeImage(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor,
 
 // EncodeHint checks a control picture that becomes features, and allocates these.
 func EncodeHint(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, error) {
-	return smaller(info, "controlnet", pixels, info.Control.HintChannels, info.Control.HintDownscale, info.UNet.ModelChannels)
+	c, width := info.Control, info.UNet.ModelChannels
+	if c.IsT2IAdapter() {
+		width = 1 // features have shapes of their own
+	}
+	out, err := smaller(info, "controlnet", pixels, c.HintChannels, c.HintDownscale, width)
+	if err != nil || !c.IsT2IAdapter() {
+		return out, err
+	}
+	return Result(pixels.Shape[0], c.FeatureCount(pixels.Shape[2], pixels.Shape[3]))
 }
 
 // DecodeLatents checks latents that become pixels, and allocates these.

@@ -61,7 +61,7 @@ func opened(info backend.ModelInfo) (names []string) {
 func Info(info backend.ModelInfo, held backend.MemoryStats) backend.ModelInfo {
 	info.Components = slices.Clone(info.Components)
 	for _, list := range []*[]int{&info.UNet.Channels, &info.UNet.Resnets, &info.UNet.TransformerDepth,
-		&info.VAE.EncoderChannels, &info.VAE.DecoderChannels} {
+		&info.VAE.EncoderChannels, &info.VAE.DecoderChannels, &info.Control.FeatureChannels, &info.Control.FeatureDownscale} {
 		*list = slices.Clone(*list)
 	}
 	for _, h := range held.Components {

@@ -111,7 +111,7 @@ func (e *estimator) heldBuffers(stage string) {
 	if stage != StageDecode || e.strategy.Name != Resident {
 		return
 	}
-	for _, name := range e.job.Controls {
+	for _, name := range e.nets(false) {
 		e.controlBuffer(name)
 	}
 	if e.job.Refine {
@@ -157,6 +157,16 @@ func (e *estimator) controlBuffer(name string) {
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
 }
 
+// nets lists the job's ControlNets, or its T2I-Adapters.
+func (e *estimator) nets(adapters bool) (names []string) {
+	for _, name := range e.job.Controls {
+		if e.model.Shapes[name].T2IAdapter == adapters {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (e *estimator) controlHints() {
 	e.begin(StageControl)
 	h, w := e.seen()
@@ -171,15 +181,24 @@ func (e *estimator) denoise() {
 	e.unetBuffer(OwnerModel)
 	e.features(OwnerModel)
 	e.add(HostID, "", "", UseHost, e.job.imageBytes())
-	for _, name := range e.job.Controls {
+	h, w := e.cells()
+	for _, name := range e.nets(false) {
 		e.controlBuffer(name)
 	}
-	if len(e.job.Controls) > 0 {
-		h, w := e.seen()
-		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, e.model.residualBytes(e.job.rows(e.batch, e.strategy), h, w))
+	y, x := e.seen()
+	if n := len(e.nets(true)); n > 0 {
+		rows := 1
+		if e.job.OneSided {
+			rows = e.job.rows(e.batch, e.strategy)
+		}
+		sum := e.model.blockBytes(rows, y, x)
+		e.add(HostID, "", "", UseHost, 2*int64(n)*e.model.blockBytes(1, h, w)+sum) // each adapter's, whose tiles overlap, and their sum
+		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, sum)
+	}
+	if len(e.nets(false)) > 0 {
+		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, e.model.residualBytes(e.job.rows(e.batch, e.strategy), y, x))
 	}
 	if e.job.Previews && e.model.has(OwnerTAESD) {
-		h, w := e.cells()
 		e.buffer(VAEDecoder, Query{Owner: OwnerTAESD, Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w})
 		e.add(HostID, "", "", UseHost, pixelBytes(e.job.Width, e.job.Height))
 	}

@@ -67,6 +67,9 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return f.unet(*d.UNet, q), true
 	case q.Stage == backend.StageFeatures && d.UNet != nil:
 		return f.features(*d.UNet, q), true
+	case q.Stage == backend.StageControlHint && d.ControlNet != nil && d.ControlNet.T2IAdapter != nil:
+		a := d.ControlNet.T2IAdapter
+		return n * h * w * int64(2*64*max(a.Picture, 1)+a.Channels[0]), true // the pixels twice, and four of the first blocks' cells
 	case q.Stage == backend.StageControl && d.ControlNet != nil:
 		return f.unet(d.ControlNet.UNet, q), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:

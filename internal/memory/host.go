@@ -56,6 +56,13 @@ func (m Model) residualBytes(rows, height, width int) int64 {
 	return 4 * int64(backend.UNetInfo{Channels: s.Channels, Resnets: s.Resnets}.ResidualCount(rows, height, width))
 }
 
+// blockBytes is what T2I-Adapters add to so many rows, once.
+func (m Model) blockBytes(rows, height, width int) int64 {
+	s := m.Shapes[OwnerModel]
+	u := backend.UNetInfo{Channels: s.Channels, TransformerDepth: s.Depth}
+	return 4 * int64(rows) * int64(u.BlockCount(height, width))
+}
+
 // pixelBytes is one picture on its way through the VAE: float32 pixels as they come and as they are handed on, and 8 bits.
 func pixelBytes(width, height int) int64 {
 	return int64(width) * int64(height) * (2*3*4 + 4)

@@ -64,6 +64,7 @@ type Shape struct {
 	Latents      int // channels of latents
 	Scale        int // of an upscaler
 	ActivationOf backend.Type
+	T2IAdapter   bool // its picture becomes features; it is not computed in the steps
 }
 
 // part returns a component of an owner.
@@ -117,8 +118,9 @@ type Job struct {
 	Tile          [2]int             // height and width that UNet and ControlNets see at most; 0: the whole
 	Upscale       [2]int             // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool               // the refiner takes part
-	Controls      []string
-	Shown         []Shown // IP-Adapters with their pictures
+	Controls      []string           // ControlNets and T2I-Adapters
+	OneSided      bool               // a T2I-Adapter acts on the positive half only
+	Shown         []Shown            // IP-Adapters with their pictures
 	Adapters      Adapters
 	Previews      bool         // through the TAESD
 	FastDecode    bool         // the TAESD decodes the pictures

@@ -228,7 +228,7 @@ func (o object) component() string {
 	switch {
 	case strings.HasPrefix(class, "UNet2DCondition"):
 		return "unet"
-	case strings.HasPrefix(class, "ControlNet"):
+	case strings.HasPrefix(class, "ControlNet"), class == "T2IAdapter":
 		return "controlnet"
 	case class == "AutoencoderTiny":
 		return "taesd"

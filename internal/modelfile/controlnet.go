@@ -16,11 +16,16 @@ type ControlNetDims struct {
 	Types      int `json:"control_types,omitempty"` // 6, or 8 for ProMax
 	FuseWidth  int `json:"fuse_width,omitempty"`    // 320
 	FuseLayers int `json:"fuse_layers,omitempty"`   // 1
+	// T2IAdapter is what there is instead of all that, if the file is no ControlNet but a T2I-Adapter.
+	T2IAdapter *T2IAdapterDims `json:"t2i_adapter,omitempty"`
 }
 
 func locateControlNet(t *table) *part {
 	p := probe(t, "controlnet", prefixes["controlnet"], "input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
 	if p != nil {
+		return p
+	}
+	if p = locateT2I(t); p != nil {
 		return p
 	}
 	for name := range t.tensors {
@@ -32,6 +37,9 @@ func locateControlNet(t *table) *part {
 }
 
 func (c *ControlNetDims) lacks() string {
+	if c.T2IAdapter != nil {
+		return c.T2IAdapter.lacks()
+	}
 	if c.UNet.InChannels == 0 || c.UNet.TimeDim == 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0 {
 		return "its first convolutions, its time embedding or its blocks"
 	}
@@ -39,6 +47,10 @@ func (c *ControlNetDims) lacks() string {
 }
 
 func (c *ControlNetDims) specs(b *specs) {
+	if c.T2IAdapter != nil {
+		c.T2IAdapter.specs(b)
+		return
+	}
 	u := &c.UNet
 	ch, skips := b.unetDown(u)
 	b.middle(u, ch)
@@ -89,6 +101,9 @@ func (c *ControlNetDims) union(b *specs) {
 }
 
 func inferControlNet(p *part) *ControlNetDims {
+	if p.isT2I() {
+		return &ControlNetDims{T2IAdapter: inferT2I(p)}
+	}
 	c := &ControlNetDims{UNet: *inferUNet(p)}
 	c.UNet.OutChannels, c.UNet.UpDepth = 0, nil
 	c.inferHint(p)
@@ -135,6 +150,9 @@ func controlKind(p *part, d Dims) (Kind, string) {
 		if name == "lora_controlnet" || strings.HasSuffix(name, ".up") && p.table.has(strings.TrimSuffix(name, ".up")+".down") {
 			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; use a full ControlNet"
 		}
+	}
+	if a := d.ControlNet.T2IAdapter; a != nil {
+		return t2iKind(p, a)
 	}
 	u, what := d.ControlNet.UNet, "without size conditioning"
 	switch {

@@ -27,6 +27,7 @@ const (
 	KindTextEncoder      Kind = "text-encoder" // one or both
 	KindLoRA             Kind = "lora"
 	KindControlNet       Kind = "controlnet"
+	KindT2IAdapter       Kind = "t2i-adapter"
 	KindTAESD            Kind = "taesd"    // a tiny autoencoder
 	KindUpscaler         Kind = "upscaler" // ESRGAN
 	KindTextualInversion Kind = "textual-inversion"

@@ -40,7 +40,7 @@ func newTable(first int, files ...*File) *table {
 
 // rename looks tensors up by other names than the file's; back is the way back.
 func (t *table) rename(to, back func(string) string) {
-	t.spelled = back
+	t.spelled, t.bare = back, nil
 	tensors := make(map[string]entry, len(t.tensors))
 	for name, x := range t.tensors {
 		tensors[to(name)] = x

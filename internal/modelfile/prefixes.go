@@ -16,6 +16,7 @@ var prefixes = map[string][]string{
 	"open_clip": {"conditioner.embedders.1.model.", "conditioner.embedders.0.model.", "cond_stage_model.1.model.", "cond_stage_model.model.",
 		"text_encoders.clip_g.", "clip_g.", "text_encoder_2.model.", "text_encoder_2.", "text_encoder.2.", "te2.", "te_2.", "model.", ""},
 	"controlnet":    {"control_model.", "controlnet_model.", "controlnet.", "model.", ""},
+	"t2i_adapter":   {"adapter.", "t2i_adapter.", "t2iadapter.", "model.", ""},
 	"image_encoder": {"image_encoder.", "clip_vision.", "model.", ""},
 	"upscaler":      {"params_ema.", "params.", "state_dict.", "model.", ""},
 }

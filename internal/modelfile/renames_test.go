@@ -110,6 +110,8 @@ var networks = []struct {
 	{"controlnet", Preset("nano-controlnet"), LayoutDiffusers, "controlnet", false, 264, nil},
 	{"union", Preset("nano-controlnet-union"), LayoutOriginal, "controlnet", true, 283, nil},
 	{"union", Preset("nano-controlnet-union"), LayoutDiffusers, "controlnet", true, 283, nil},
+	{"t2i adapter", Preset("nano-t2i-adapter"), LayoutOriginal, "controlnet", false, 38, nil},
+	{"t2i adapter", Preset("nano-t2i-adapter"), LayoutDiffusers, "controlnet", false, 38, adapterPrefixed},
 	{"vae", Preset("vae"), LayoutOriginal, "vae", false, 248, nil},
 	{"vae", Preset("vae"), LayoutDiffusers, "vae", false, 248, nil},
 	{"decoder alone", Preset("vae"), LayoutOriginal, "vae", false, 140, ofHalf("decoder.", "post_quant_conv.")},
@@ -125,6 +127,9 @@ var networks = []struct {
 	{"first esrgan", presetOf("esrgan", func(d *Dims) { d.Upscaler.Blocks = 3 }), LayoutDiffusers, "upscaler", false, 102,
 		asFirstESRGAN.Replace},
 }
+
+// adapterPrefixed is the spelling of diffusers' T2IAdapter, whose network is one attribute of it.
+func adapterPrefixed(name string) string { return "adapter." + name }
 
 // unevenly makes a UNet like SSD-1B: depths differ within a level, no attention and one resnet in the middle.
 func unevenly(d *Dims) {

@@ -115,6 +115,8 @@ func checkNet(info, model backend.ModelInfo) error {
 		return nil
 	case info.Kind != backend.KindControlNet:
 		return fmt.Errorf("%w: a model of kind %q is no ControlNet", ErrUnsupported, info.Kind)
+	case info.Control.IsT2IAdapter():
+		return checkAdapter(info.Control, base)
 	case !slices.Equal(u.Channels, base.Channels) || !slices.Equal(u.Resnets, base.Resnets):
 		return fmt.Errorf("%w: the ControlNet has levels of %v channels with %v resnets, the UNet of %v with %v: it is for another model",
 			ErrUnsupported, u.Channels, u.Resnets, base.Channels, base.Resnets)
@@ -125,4 +127,15 @@ func checkNet(info, model backend.ModelInfo) error {
 			ErrUnsupported, u.InChannels, u.ContextDim, u.PooledDim, base.OutChannels, base.ContextDim, base.PooledDim)
 	}
 	return nil
+}
+
+// checkAdapter refuses T2I-Adapters whose features the UNet cannot take.
+func checkAdapter(c backend.ControlInfo, base backend.UNetInfo) error {
+	const cells, pixels = 64, 8 * 64
+	made, wanted := c.FeatureShapes(pixels, pixels), base.BlockShapes(cells, cells)
+	if slices.Equal(made, wanted) {
+		return nil
+	}
+	return fmt.Errorf("%w: the T2I-Adapter makes features of (channels, height, width) %v for a picture of %d px, the UNet takes %v: it is "+
+		"for another model", ErrUnsupported, made, pixels, wanted)
 }

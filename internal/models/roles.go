@@ -11,6 +11,7 @@ import (
 var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindLoRA:             "a LoRA, which goes on top of a model",
 	modelfile.KindControlNet:       "a ControlNet, which goes beside a model",
+	modelfile.KindT2IAdapter:       "a T2I-Adapter, which goes beside a model as a ControlNet does",
 	modelfile.KindTAESD:            "a TAESD, which takes a VAE's place in previews; name it as taesd",
 	modelfile.KindUpscaler:         "an upscaler",
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
@@ -46,7 +47,7 @@ func checkReport(role string, r modelfile.Report) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s: %w: %s", role, r.Path, ErrUnsupported, fmt.Sprintf(format, args...))
 	}
-	if what, ok := notCheckpoints[r.Kind]; ok && kindOfRole(role) != r.Kind {
+	if what, ok := notCheckpoints[r.Kind]; ok && !fits(role, r.Kind) {
 		return wrong("this is %s; give %s", what, wantedFor(role))
 	}
 	if r.Reason != "" {
@@ -62,7 +63,7 @@ func checkReport(role string, r modelfile.Report) error {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
 	case "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter":
-		if r.Kind != kindOfRole(role) {
+		if !fits(role, r.Kind) {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
 		if role == "taesd" && r.Dims.TAESD != nil && len(r.Dims.TAESD.DecoderBlocks) == 0 {
@@ -84,9 +85,9 @@ func checkReport(role string, r modelfile.Report) error {
 	return nil
 }
 
-// kindOfRole is the kind of file that is a role's own.
-func kindOfRole(role string) modelfile.Kind {
-	return modelfile.Kind(strings.ReplaceAll(role, "_", "-"))
+// fits reports whether files of a kind are a role's own.
+func fits(role string, kind modelfile.Kind) bool {
+	return kind == modelfile.Kind(strings.ReplaceAll(role, "_", "-")) || role == "controlnet" && kind == modelfile.KindT2IAdapter
 }
 
 // wantedFor says what a role takes.
@@ -97,7 +98,7 @@ func wantedFor(role string) string {
 	case "refiner":
 		return "an SDXL refiner, or another SDXL base checkpoint"
 	case "controlnet":
-		return "a ControlNet for SDXL"
+		return "a ControlNet or a T2I-Adapter for SDXL"
 	case "taesd":
 		return "TAESD-XL"
 	case "upscaler":

@@ -33,6 +33,18 @@ func HintPixels(img image.Image) backend.Tensor {
 	return t
 }
 
+// GreyPixels turns a picture into [1, 1, height, width] in [0, 1]: grey, as Pillow's mode L and ITU-R 601 say.
+func GreyPixels(img image.Image) backend.Tensor {
+	rgb := picture.Opaque(img)
+	w, h := rgb.Rect.Dx(), rgb.Rect.Dy()
+	t := backend.NewTensor(1, 1, h, w)
+	for p := range t.Data {
+		r, g, b := uint32(rgb.Pix[4*p]), uint32(rgb.Pix[4*p+1]), uint32(rgb.Pix[4*p+2])
+		t.Data[p] = float32((19595*r+38470*g+7471*b+0x8000)>>16) / 255
+	}
+	return t
+}
+
 // Of turns the VAE decoder's output for one picture, [3, height, width], into 8 bits a channel:
 // x/2 + 1/2, clamped, times 255, rounded half to even as NumPy does. Values that are not finite become 0.
 func Of(pixels []float32, width, height int) *image.NRGBA {

@@ -40,6 +40,7 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	}
 	for _, c := range prep.Controls {
 		j.Controls = append(j.Controls, c.Path)
+		j.OneSided = j.OneSided || c.OneSided()
 	}
 	switch r.Reuse.Way() {
 	case "deepcache":

@@ -157,8 +157,9 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 	case backend.StageUpscale:
 		q.Height, q.Width = upscale.Tile(q.Height, m.Info()), upscale.Tile(q.Width, m.Info())
 	case backend.StageControlHint:
-		unit = max(m.Info().Control.HintDownscale, 1)
-		q.Height, q.Width = q.Height*unit, q.Width*unit
+		n := max(m.Info().Control.HintDownscale, 1)
+		pixels := func(cells int) int { return (cells*vae.DefaultDownscale + n - 1) / n * n }
+		q.Height, q.Width = pixels(q.Height), pixels(q.Width)
 	}
 	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens,
 		Texts: q.Texts, Keep: q.Keep, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens,
@@ -207,6 +208,6 @@ func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 func shapeOf(info backend.ModelInfo, unetType backend.Type) memory.Shape {
 	s := memory.Shape{Channels: info.UNet.Channels, Resnets: info.UNet.Resnets, Depth: slices.Clone(info.UNet.TransformerDepth),
 		Downscale: info.VAE.Downscale, ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType,
-		Scale: info.Upscaler.Scale}
+		Scale: info.Upscaler.Scale, T2IAdapter: info.Control.IsT2IAdapter()}
 	return s
 }

@@ -51,6 +51,9 @@ type Control struct {
 	UnionType string
 }
 
+// OneSided reports whether the net acts on the positive half of guidance only.
+func (c *Control) OneSided() bool { return c.Mode == controlnet.Control }
+
 // HandsOver reports whether the base stops with noise left, for the refiner to continue.
 func (p *Prepared) HandsOver() bool {
 	return p.Refines && p.Request.RefinerMode == request.RefinerEnsemble

@@ -55,6 +55,7 @@ type Batch struct {
 	soft         progress      // of the schedule, for soft masks
 	span         span          // of the schedule, for parts of its steps
 	residuals    *residuals    // of this loop's ControlNets
+	blocks       *blocks       // of its T2I-Adapters
 	at           int           // which tile of the pass this is, 0 where there are none
 }
 
@@ -138,14 +139,14 @@ func (b *Batch) Names(pictures []int) string {
 }
 
 // Control is one of a request's ControlNets, ready to be asked. It acts as in StableDiffusionXLControlNetPipeline, single and multi; mode
-// control is its guess_mode.
+// control is its guess_mode. Or it is a T2I-Adapter, and acts as in StableDiffusionXLAdapterPipeline.
 type Control struct {
 	net    models.Model
 	spec   prepare.Control
 	canvas pictures.Canvas // that its picture is cut for; nil: it is shown whole
-	hint   hints           // of the control picture; the same in every step
+	hint   hints           // of the control picture, or an adapter's features; the same in every step
 	second hints           // the same at the size of a second pass
-	scales []float32       // weight of each residual
+	scales []float32       // weight of each residual, or of each block of features
 	kind   int             // of a Union net
 }
 

@@ -23,7 +23,11 @@ func NewControl(ctx context.Context, net models.Model, spec prepare.Control, r *
 	if c.kind, err = unionKind(spec.UnionType, net.Info.Control.Types); err != nil {
 		return nil, err
 	}
-	c.scales = residualScales(len(net.Info.UNet.ResidualShapes(1, 1)), spec.Weight, spec.Mode)
+	residuals := len(net.Info.UNet.ResidualShapes(1, 1))
+	if c.isT2I() {
+		residuals = len(net.Info.Control.FeatureChannels)
+	}
+	c.scales = residualScales(residuals, spec.Weight, spec.Mode)
 	if c.hint, err = c.hintAt(ctx, r, r.Width, r.Height); err != nil || !r.Hires.On() {
 		return c, err
 	}
@@ -48,16 +52,19 @@ func (c *Control) hintAt(ctx context.Context, r *request.Request, width, height 
 		return nil, err
 	}
 	pixels := pictures.HintPixels(shown)
+	if c.net.Info.Control.HintChannels == 1 {
+		pixels = pictures.GreyPixels(shown)
+	}
 	d := newTiles(r.TiledDiffusion, 1, height, width)
 	if d == nil {
-		whole, err := c.net.EncodeHint(ctx, pixels)
+		whole, err := c.net.EncodeHint(ctx, c.enlarged(pixels))
 		return hints{whole}, err
 	}
 	out := make(hints, len(d.at))
 	for k := range out {
 		part := backend.NewTensor(1, pixels.Shape[1], d.height, d.width)
 		d.cut(part.Data, pixels.Data, k, height, width)
-		if out[k], err = c.net.EncodeHint(ctx, part); err != nil {
+		if out[k], err = c.net.EncodeHint(ctx, c.enlarged(part)); err != nil {
 			return nil, err
 		}
 	}
@@ -97,16 +104,22 @@ func residualScales(n int, weight float64, mode controlnet.Mode) []float32 {
 	return scales
 }
 
-// acts reports whether the net acts in evaluation i of n, as diffusers' controlnet_keep decides.
+// acts reports whether the net acts in evaluation i of n, as diffusers' controlnet_keep decides, and of an adapter its
+// adapter_conditioning_factor.
 func (c *Control) acts(i, n int) bool {
+	if c.isT2I() {
+		return float64(i)/float64(n) >= c.spec.Start && i < int(float64(n)*c.spec.End)
+	}
 	return float64(i)/float64(n) >= c.spec.Start && float64(i+1)/float64(n) <= c.spec.End
 }
 
-// nets are the batch's ControlNets.
+// nets are the batch's ControlNets, without T2I-Adapters.
 func (b *Batch) nets() []models.Model {
 	var nets []models.Model
 	for _, c := range b.lead().Controls {
-		nets = append(nets, c.net)
+		if !c.isT2I() {
+			nets = append(nets, c.net)
+		}
 	}
 	return nets
 }
@@ -126,7 +139,7 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 		if c.spec.Mode == controlnet.Control {
 			first = positive
 		}
-		if first == rows || !c.acts(i, b.controlSteps) {
+		if c.isT2I() || first == rows || !c.acts(i, b.controlSteps) {
 			continue
 		}
 		if in.Residuals == nil && in.OnDevice == nil {

@@ -33,6 +33,7 @@ func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int
 		for row := range in.Timesteps {
 			in.Timesteps[row] = float32(timestep)
 		}
+		g.adapters(k, b, i)
 		if err := g.control(ctx, k, b, scaled, i); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type Loop struct {
 // what a mask keeps. refiner says that the model is the refiner. The conditioning of every member is made.
 func (l Loop) Denoise(ctx context.Context, b *Batch, m models.Model, refiner bool) (err error) {
 	b.residuals = newResiduals(m, b.nets())
+	b.blocks = &blocks{}
 	defer func() { err = errors.Join(err, b.residuals.close()) }()
 	e := &evaluator{separate: l.Separate, watch: l.Watch, how: &guide{}, b: b, model: m, refiner: refiner}
 	defer e.close()

@@ -316,12 +316,16 @@ typedef struct dg_vae_info {
     int64_t norm_num_groups;
 } dg_vae_info;
 
-/* Of a ControlNet; its UNet-like dimensions are in dg_model_info.unet, with out_channels 0. */
+/* Of a ControlNet; its UNet-like dimensions are in dg_model_info.unet, with out_channels 0. A T2I-Adapter has no such dimensions: it
+ * turns its picture into features for the UNet's down blocks and middle, and is not evaluated in the steps. */
 typedef struct dg_control_info {
     size_t struct_size;
     int64_t hint_channels; /* of the control picture: 3 */
-    int64_t hint_downscale; /* pixels of it per latent cell and side: 8 */
+    int64_t hint_downscale; /* pixels of it per latent cell and side: 8; its sides must be multiples of it */
     int64_t control_types; /* kinds of control a Union net tells apart; 0 for an ordinary one */
+    int64_t features; /* blocks of features of a T2I-Adapter: 4; 0 for a ControlNet */
+    int64_t feature_channels[DG_MAX_LEVELS]; /* 320 640 1280 1280 */
+    int64_t feature_downscale[DG_MAX_LEVELS]; /* pixels of the picture per cell and side, rounded up: 16 16 32 32 */
 } dg_control_info;
 
 typedef struct dg_upscaler_info {
@@ -552,6 +556,11 @@ typedef struct dg_unet_input {
     const dg_image_prompt* prompts; /* NULL: none */
     int64_t prompt_count;
     const dg_unet_change* change; /* NULL: nothing. It excludes features */
+    /* Of T2I-Adapters: what is added to each down block and to the middle, one after the other, [block_rows, channels, h, w] each, as
+     * dg_control_hint leaves them. A block with attention takes it before it halves the size, another one after that. NULL: none */
+    const float* block_features;
+    int64_t block_rows; /* 1: the same for all rows; or N */
+    int64_t block_count; /* floats in it */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -561,8 +570,8 @@ DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* o
 /* ControlNets and the UNet speak of residuals: after the first convolution and after every resnet and downsampling on the way
  * down, then after the middle, each [rows, channels, height, width] at its level's size, one after the other. */
 
-/* pixels [N,3,H,W] in [0,1], H and W multiples of hint_downscale -> embedding [N, model_channels, H/8, W/8]. It is the same in
- * every step. */
+/* pixels [N,hint_channels,H,W] in [0,1], H and W multiples of hint_downscale -> embedding [N, model_channels, H/8, W/8]. Of a
+ * T2I-Adapter: its features, block by block, [N, channels, h, w] each. It is the same in every step. */
 DG_API dg_status dg_control_hint(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                                  float* embedding, size_t embedding_count, char* msg, size_t msg_cap);
 

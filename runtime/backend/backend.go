@@ -54,6 +54,8 @@ type Model interface {
 	// scaling factor. The pixels are in about [-1, 1] and not clamped.
 	DecodeLatents(ctx context.Context, latents Tensor) (Tensor, error)
 	// EncodeHint maps the picture that controls a ControlNet, pixels [N, 3, H, W] in [0, 1], to [N, ModelChannels, H/8, W/8].
+	// Of a T2I-Adapter it makes the features: [N, values], where values are those of ControlInfo.FeatureShapes, and the rows are block
+	// by block, as in UNetInput.Blocks.
 	// The result is the same in every step.
 	EncodeHint(ctx context.Context, pixels Tensor) (Tensor, error)
 	// ControlNet evaluates a ControlNet once. It adds the scaled result to in.Rows rows of residuals, from in.FirstRow on, so

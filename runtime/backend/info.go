@@ -88,11 +88,15 @@ type ModelInfo struct {
 	UnusedExample   string          `json:"unused_example,omitempty"`
 }
 
-// ControlInfo describes a ControlNet. Its other dimensions are in ModelInfo.UNet, whose OutChannels is then 0.
+// ControlInfo describes a ControlNet, whose other dimensions are in ModelInfo.UNet, with OutChannels 0; or a T2I-Adapter.
 type ControlInfo struct {
 	HintChannels  int `json:"hint_channels"`  // of the control picture: 3
 	HintDownscale int `json:"hint_downscale"` // how many pixels wide and high one cell of the latents is: 8
 	Types         int `json:"control_types"`  // how many kinds of control a Union net knows; 0 for an ordinary net
+
+	// Of a T2I-Adapter: the channels of each block of features, and how many pixels wide and high one of its cells is.
+	FeatureChannels  []int `json:"feature_channels,omitempty"`
+	FeatureDownscale []int `json:"feature_downscale,omitempty"`
 }
 
 // UpscalerInfo has the dimensions of an upscaler.
@@ -124,9 +128,5 @@ func (u UNetInfo) ResidualShapes(h, w int) [][3]int {
 
 // ResidualCount is the number of values that the residuals of this many rows have.
 func (u UNetInfo) ResidualCount(rows, h, w int) int {
-	n := 0
-	for _, s := range u.ResidualShapes(h, w) {
-		n += s[0] * s[1] * s[2]
-	}
-	return rows * n
+	return rows * valuesOf(u.ResidualShapes(h, w))
 }

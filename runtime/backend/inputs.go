@@ -29,6 +29,11 @@ type UNetInput struct {
 	OnDevice  Residuals // of a ResidualModel, for N rows, instead of Residuals; nil: none
 	Pictures  []ImagePrompt
 
+	// Blocks are what T2I-Adapters add inside the UNet: block by block of BlockShapes, [BlockRows, channels, h, w] each. BlockRows is N, or
+	// 1 if all rows have the same. None: nothing.
+	Blocks    []float32
+	BlockRows int
+
 	Change UNetChange // excludes Kept
 }
 

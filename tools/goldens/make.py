@@ -28,6 +28,7 @@ import prompts
 import refiner
 import regions
 import runs
+import t2i
 import text
 import tiles
 import to_diffusers
@@ -50,6 +51,7 @@ PARTS = {
     "tiles": tiles.make,
     "refiner": refiner.make,
     "control": control.make,
+    "t2i": t2i.make,
     "ip_adapter": ipadapter.make,
     "family": family.make,
     "fewer": fewer.make,

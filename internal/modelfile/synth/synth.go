@@ -45,6 +45,7 @@ const (
 	KindTextEncoder2 Kind = "text_encoder_2"
 	KindControlNet   Kind = "sdxl-controlnet"
 	KindUnion        Kind = "sdxl-controlnet-union"
+	KindT2I          Kind = "sdxl-t2i-adapter"
 	KindTAESD        Kind = "taesd"
 	KindESRGAN       Kind = "esrgan"
 	KindSDXLLoRA     Kind = "sdxl-lora"
@@ -53,6 +54,7 @@ const (
 	KindNanoRefiner  Kind = "nano-refiner"
 	KindNanoControl  Kind = "nano-controlnet"
 	KindNanoUnion    Kind = "nano-controlnet-union"
+	KindNanoT2I      Kind = "nano-t2i-adapter"
 
 	KindViTH         Kind = "clip-vit-h"
 	KindViTBigG      Kind = "clip-vit-bigg"
@@ -68,8 +70,8 @@ const (
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion,
-	KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus, KindNanoFace,
+	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl, KindNanoUnion,
+	KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus, KindNanoFace,
 	KindNanoFacePlus}
 
 // Format names the file to write.
@@ -271,6 +273,10 @@ func (p *plan) prefix(component string) string {
 	text := component == "text_encoder" || component == "text_encoder_2" && p.opt.Layout == modelfile.LayoutDiffusers
 	prefix := ""
 	switch {
+	case p.dims.ControlNet != nil && p.dims.ControlNet.T2IAdapter != nil:
+		if p.opt.Layout == modelfile.LayoutDiffusers {
+			prefix = "adapter."
+		}
 	case component == "controlnet" && p.opt.Layout == modelfile.LayoutOriginal:
 		prefix = "control_model."
 	case n == 1:

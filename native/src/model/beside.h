@@ -16,6 +16,7 @@ struct UnetBeside {
     std::shared_ptr<const ChangeShape> change;  // NULL: nothing changes
     const Residuals* on_device = nullptr;  // instead of those inputs; NULL: none
     int64_t first              = 0;  // the graph's first row among those on the device
+    int64_t block_rows         = 0;  // of T2I-Adapters' features: 0: none, 1, or the graph's rows
 };
 
 }  // namespace dg

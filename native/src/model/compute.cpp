@@ -142,6 +142,11 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     if (beside.on_device != nullptr) {
         in.residuals = beside.on_device->rows_of(g, beside.first, batch);
     }
+    if (beside.block_rows > 0) {
+        for (const BlockShape& s : block_shapes(d, height, width)) {
+            in.context.blocks.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, beside.block_rows));
+        }
+    }
     std::vector<std::unique_ptr<PictureAttention>> shown;
     for (const PictureShape& p : beside.pictures) {
         shown.push_back(std::make_unique<PictureAttention>(g, p, batch));
@@ -181,7 +186,8 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
                     static_cast<int64_t>(residual_count(in.batch, in.height, in.width)));
     }
 
-    const int64_t n = in.batch;
+    const int64_t n                   = in.batch;
+    const std::vector<int64_t> blocks = check_blocks(in);
     std::vector<float> time, label, guidance(static_cast<size_t>(n * d.guidance));
     embed_conditioning(d, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
     for (int64_t i = 0; in.guidance != nullptr && d.guidance > 0 && i < n; i++) {
@@ -213,9 +219,11 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         const int64_t texts = contexts.back().distinct();
         changed.emplace_back(changes, first, count);
         LaneCall call;
-        const UnetBeside beside{in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first};
+        const int64_t block_rows = blocks.empty() || in.block_rows == 1 ? in.block_rows : count;
+        const UnetBeside beside{
+            in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first, block_rows};
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
-                                      stack != nullptr ? stack->id() : 0}) +
+                                      stack != nullptr ? stack->id() : 0, block_rows}) +
                    prompts.key() + changed.back().key();
         if (on_device != nullptr) {
             call.key += shape_key(" residuals", {on_device->id(), first});
@@ -240,6 +248,11 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
                 call.inputs.push_back(rows_of(level, first, count, s.channels * s.height * s.width));
                 level += n * s.channels * s.height * s.width;
             }
+        }
+        const float* block = in.block_features;
+        for (const int64_t values : blocks) {
+            call.inputs.push_back(rows_of(block, in.block_rows == 1 ? 0 : first, block_rows, values));
+            block += in.block_rows * values;
         }
         shown.push_back(prompts.rows(first, count));
         prompts.inputs(shown.back(), &call.inputs);
@@ -267,6 +280,26 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         run_beside_shallow(calls);
     }
     features->set_filled(true);
+}
+
+// How many values one row of each block's features has; empty where there are none.
+std::vector<int64_t> Model::check_blocks(const dg_unet_input& in) const {
+    std::vector<int64_t> values;
+    if (in.block_rows == 0 && in.block_count == 0) {
+        return values;
+    }
+    if (in.block_rows != 1 && in.block_rows != in.batch) {
+        fail(DG_ERR_ARGUMENT, "block_rows: %lld is neither 1 nor the batch of %lld",
+             static_cast<long long>(in.block_rows), static_cast<long long>(in.batch));
+    }
+    check_pointer("block_features", in.block_features);
+    int64_t total = 0;
+    for (const BlockShape& s : block_shapes(unet_->dims, in.height, in.width)) {
+        values.push_back(s.channels * s.height * s.width);
+        total += in.block_rows * values.back();
+    }
+    check_count("block_features", static_cast<size_t>(in.block_count), total);
+    return values;
 }
 
 std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {

@@ -156,7 +156,7 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
             g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), nullptr, &keep,
-                                  {false, pictures_of(q), nullptr, nullptr, 0}));
+                                  {false, pictures_of(q), nullptr, nullptr, 0, 0}));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

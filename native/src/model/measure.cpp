@@ -30,7 +30,7 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         size_t& size = known[{std::to_string(count) + changed.key(), here}];
         if (size == 0) {
             size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, nullptr,
-                                             {false, pictures_of(q), changed.shape(), nullptr, 0}));
+                                             {false, pictures_of(q), changed.shape(), nullptr, 0, 0}));
         }
         bytes += size;
         first += count;
@@ -88,6 +88,9 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_CONTROL_HINT:
         case DG_STAGE_UPSCALE:
             require(q.stage == DG_STAGE_UPSCALE ? kUpscaler : kControl, what);
+            if (q.stage == DG_STAGE_CONTROL && control_ == nullptr) {
+                fail(DG_ERR_UNSUPPORTED, "%s: a T2I-Adapter is not evaluated in the steps", what);
+            }
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
             if (q.stage == DG_STAGE_CONTROL) {
@@ -112,7 +115,7 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
             const Changes changes(q.change, *unet_, q.batch, level_sizes(unet_->dims, q.height, q.width), false);
             const Changes::Lane all(changes, 0, q.batch);
             return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), nullptr,
-                                      {false, pictures_of(q), all.shape(), nullptr, 0})};
+                                      {false, pictures_of(q), all.shape(), nullptr, 0, 0})};
         }
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};

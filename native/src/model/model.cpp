@@ -154,7 +154,9 @@ void Model::open_vae(int index, const OpenParams& params) {
 }
 
 void Model::fill_kind() {
-    if (control_ != nullptr) {
+    if (t2i_ != nullptr) {
+        kind_ = DG_KIND_CONTROLNET;
+    } else if (control_ != nullptr) {
         kind_     = DG_KIND_CONTROLNET;
         size_ids_ = 6;  // SDXL base's
     } else if (upscaler_ != nullptr) {

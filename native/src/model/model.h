@@ -20,6 +20,7 @@
 #include "modules/esrgan.h"
 #include "modules/image_encoder.h"
 #include "modules/ip_adapter.h"
+#include "modules/t2i_adapter.h"
 #include "modules/taesd.h"
 #include "modules/text_encoder.h"
 #include "modules/unet.h"
@@ -182,6 +183,7 @@ private:
                               const UnetBeside& beside = {}) const;
     void check_residuals(const Residuals& residuals, int index, const UnetDims& dims, int64_t rows, int64_t height,
                          int64_t width) const;
+    std::vector<int64_t> check_blocks(const dg_unet_input& in) const;
     // The graph of rows from `first` on that stores or reuses features (features.cpp).
     BuildFunction unet_graph_with(const Features& features, const FeatureUse& use, int64_t first, int64_t batch,
                                   int64_t height, int64_t width, int64_t tokens, int64_t texts,
@@ -238,6 +240,7 @@ private:
     std::unique_ptr<VaeEncoder> vae_encoder_;
     std::unique_ptr<VaeDecoder> vae_decoder_;
     std::unique_ptr<ControlNet> control_;
+    std::unique_ptr<T2iAdapter> t2i_;  // in the place of control_
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
     std::unique_ptr<ImageEncoder> image_encoder_;

@@ -21,6 +21,10 @@ int64_t elements(const ResidualShape& s) {
 }  // namespace
 
 void Model::open_control(int index, const OpenParams& params) {
+    if (is_t2i_adapter(source_)) {
+        t2i_ = std::make_unique<T2iAdapter>(prepare(index, params.device, params.type_unet), infer_t2i_dims(source_));
+        return;
+    }
     ControlDims dims = infer_control_dims(source_);
     set_unet_config(&dims.unet);
     control_ = std::make_unique<ControlNet>(prepare(index, params.device, params.type_unet), dims);
@@ -56,6 +60,16 @@ void Model::network_info(dg_model_info* out) const {
         out->control.hint_channels  = control_->dims.hint_channels;
         out->control.hint_downscale = control_->dims.hint_downscale();
         out->control.control_types  = control_->dims.types;
+    }
+    if (t2i_ != nullptr) {
+        const T2iDims& d            = t2i_->dims;
+        out->control.hint_channels  = d.picture_channels;
+        out->control.hint_downscale = d.downscale;
+        out->control.features       = static_cast<int64_t>(d.channels.size());
+        for (size_t i = 0; i < d.channels.size(); i++) {
+            out->control.feature_channels[i]  = d.channels[i];
+            out->control.feature_downscale[i] = t2i_->scale(i);
+        }
     }
     if (upscaler_ != nullptr) {
         out->upscaler.scale    = upscaler_->dims.scale();
@@ -101,32 +115,6 @@ void Model::check_residuals(const Residuals& residuals, int index, const UnetDim
     }
 }
 
-BuildFunction Model::control_hint_graph(int64_t batch, int64_t height, int64_t width) const {
-    const ControlNet* net = control_.get();
-    return [=](GraphBuilder& g) {
-        g.output(net->embed_hint(g, g.input(GGML_TYPE_F32, width, height, net->dims.hint_channels, batch)));
-    };
-}
-
-void Model::control_hint(int64_t batch, int64_t height, int64_t width, const float* pixels, float* embedding,
-                         size_t count) {
-    use(kControl, "control_hint");
-    const ControlDims& d = control_->dims;
-    const int64_t scale  = d.hint_downscale();
-    check_range("batch", batch, 1, kMaxBatch);
-    check_range("height", height, scale, kMaxSide);
-    check_range("width", width, scale, kMaxSide);
-    if (height % scale != 0 || width % scale != 0) {
-        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
-             static_cast<long long>(height), static_cast<long long>(scale));
-    }
-    check_pointer("pixels", pixels);
-    check_pointer("embedding", embedding);
-    check_count("embedding", count, batch * d.unet.model_channels() * (height / scale) * (width / scale));
-    run(kControl, shape_key("control_hint", {batch, height, width}), control_hint_graph(batch, height, width),
-        {input_of(pixels, batch * d.hint_channels * height * width)}, {{embedding, count}});
-}
-
 BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
                                    int64_t hints, int32_t type, const Residuals* on_device, int64_t first) const {
     const ControlNet* net = control_.get();
@@ -160,6 +148,9 @@ BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width,
 
 void Model::control_eval(const dg_control_input& in, const Residuals* on_device, float* residuals, size_t count) {
     use(kControl, "control_eval");
+    if (control_ == nullptr) {
+        fail(DG_ERR_UNSUPPORTED, "control_eval: a T2I-Adapter is not evaluated in the steps");
+    }
     const ControlDims& d = control_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);
     check_range("height", in.height, 1, kMaxSide);

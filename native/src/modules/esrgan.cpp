@@ -24,18 +24,6 @@ ggml_tensor* leaky(GraphBuilder& g, ggml_tensor* x) {
     return ggml_leaky_relu(g.ctx, x, kSlope, false);
 }
 
-// [W, H, C, N] -> [W/r, H/r, C*r*r, N]; channel c*r*r + y*r + x is pixel (y, x) of each r x r square, as torch.pixel_unshuffle.
-ggml_tensor* pixel_unshuffle(GraphBuilder& g, ggml_tensor* x, int64_t r) {
-    const int64_t w = x->ne[0] / r, h = x->ne[1] / r, c = x->ne[2], n = x->ne[3];
-    x = ggml_reshape_4d(g.ctx, x, r, w, r * h, c * n);  // [x, w, y h, C N]
-    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 2, 0, 1, 3));  // -> [w, y h, x, C N]
-    x = ggml_reshape_4d(g.ctx, x, w, r, h, r * c * n);  // [w, y, h, x C N]
-    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 0, 2, 1, 3));  // [w, h, y, x C N]
-    x = ggml_reshape_4d(g.ctx, x, w * h, r, r, c * n);  // [wh, y, x, C N]
-    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 0, 2, 1, 3));  // [wh, x, y, C N]
-    return ggml_reshape_4d(g.ctx, x, w, h, c * r * r, n);
-}
-
 }  // namespace
 
 EsrganDims infer_esrgan_dims(const Source& source) {

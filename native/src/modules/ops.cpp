@@ -339,4 +339,15 @@ ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t 
     return y;
 }
 
+ggml_tensor* pixel_unshuffle(GraphBuilder& g, ggml_tensor* x, int64_t r) {
+    const int64_t w = x->ne[0] / r, h = x->ne[1] / r, c = x->ne[2], n = x->ne[3];
+    x = ggml_reshape_4d(g.ctx, x, r, w, r * h, c * n);  // [x, w, y h, C N]
+    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 2, 0, 1, 3));  // -> [w, y h, x, C N]
+    x = ggml_reshape_4d(g.ctx, x, w, r, h, r * c * n);  // [w, y, h, x C N]
+    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 0, 2, 1, 3));  // [w, h, y, x C N]
+    x = ggml_reshape_4d(g.ctx, x, w * h, r, r, c * n);  // [wh, y, x, C N]
+    x = ggml_cont(g.ctx, ggml_permute(g.ctx, x, 0, 2, 1, 3));  // [wh, x, y, C N]
+    return ggml_reshape_4d(g.ctx, x, w, h, c * r * r, n);
+}
+
 }  // namespace dg

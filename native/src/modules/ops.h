@@ -84,6 +84,9 @@ Resnet make_resnet(Params& p, const std::string& name, int64_t in, int64_t out, 
 using BuildNorm = std::function<ggml_tensor*(const Norm&, ggml_tensor*)>;
 ggml_tensor* resnet(GraphBuilder& g, const Resnet& r, ggml_tensor* x, ggml_tensor* embedding, const BuildNorm& norm);
 
+// [W, H, C, N] -> [W/r, H/r, C*r*r, N]; channel c*r*r + y*r + x is pixel (y, x) of each r x r square, as torch.pixel_unshuffle.
+ggml_tensor* pixel_unshuffle(GraphBuilder& g, ggml_tensor* x, int64_t r);
+
 // Nearest-neighbour resize to w x h.
 ggml_tensor* resize_nearest(GraphBuilder& g, ggml_tensor* x, int64_t w, int64_t h);
 

@@ -178,6 +178,22 @@ std::vector<std::pair<int64_t, int64_t>> level_sizes(const UnetDims& d, int64_t 
     return out;
 }
 
+// Whether a level on the way down has attention (diffusers' CrossAttnDownBlock2D).
+static bool attends(const UnetDims& d, size_t level) {
+    return std::any_of(d.down_depth[level].begin(), d.down_depth[level].end(), [](int64_t depth) { return depth > 0; });
+}
+
+std::vector<BlockShape> block_shapes(const UnetDims& d, int64_t height, int64_t width) {
+    std::vector<BlockShape> out;
+    const auto sizes = level_sizes(d, height, width);
+    for (size_t l = 0; l < d.channels.size(); l++) {
+        const auto& [w, h] = sizes[attends(d, l) || l + 1 == sizes.size() ? l : l + 1];
+        out.push_back({d.channels[l], h, w});
+    }
+    out.push_back({d.channels.back(), sizes.back().second, sizes.back().first});
+    return out;
+}
+
 std::vector<int64_t> Unet::attention_channels() const {
     std::vector<int64_t> out;
     const auto list = [&](const Level& level) {
@@ -302,26 +318,33 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
                         size_t most) const {
     Trunk t{{x}, nullptr};
     const auto enough = [&] { return most > 0 && t.skips.size() >= most; };
-    for (const Level& level : down_) {
+    const auto with   = [&](size_t block, bool here, ggml_tensor* y) {
+        return here && block < context.blocks.size() ? ggml_add(g.ctx, y, context.blocks[block]) : y;
+    };
+    for (size_t l = 0; l < down_.size(); l++) {
+        const Level& level = down_[l];
+        const bool halves  = level.resample.weight != nullptr;
+        const bool early   = attends(dims, l) || !halves;  // whether the adapter's features go in before the halving
         for (size_t i = 0; i < level.resnets.size(); i++) {
             if (enough()) {
                 return t;
             }
             x = stage(g, level, i, x, embedding, context);
+            x = with(l, early && i + 1 == level.resnets.size(), x);
             t.skips.push_back(x);
         }
         if (enough()) {
             return t;
         }
-        if (level.resample.weight != nullptr) {
-            x = conv2d(g, level.resample, x, {2, 1});
+        if (halves) {
+            x = with(l, !early, conv2d(g, level.resample, x, {2, 1}));
             t.skips.push_back(x);
         }
     }
     for (size_t i = 0; i < mid_.resnets.size(); i++) {
         x = stage(g, mid_, i, x, embedding, context);
     }
-    t.middle = x;
+    t.middle = with(down_.size(), true, x);
     return t;
 }
 

@@ -38,6 +38,13 @@ UnetDims infer_unet_dims(const Source& source, const std::string& prefix);
 // Width and height of the latents and of each level below.
 std::vector<std::pair<int64_t, int64_t>> level_sizes(const UnetDims& dims, int64_t height, int64_t width);
 
+// Where T2I-Adapters add to latents of height x width: one for each down block, one for the middle. As in diffusers, a block with
+// attention takes it before it halves the size, another block after that.
+struct BlockShape {
+    int64_t channels, height, width;
+};
+std::vector<BlockShape> block_shapes(const UnetDims& dims, int64_t height, int64_t width);
+
 // Fails if the up blocks of a whole UNet do not match its down blocks: the graph would need tensors that do not exist.
 void check_unet_dims(const Source& source, const UnetDims& dims);
 
@@ -61,6 +68,8 @@ public:
         Keep* keep               = nullptr;
         const UnetChange* change = nullptr;  // of the evaluation; a ControlNet has none
         std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here
+        // Of T2I-Adapters, added inside the trunk: one for each of block_shapes, [w, h, channels, N or 1]. Empty: none.
+        std::vector<ggml_tensor*> blocks;
     };
     struct Inputs {
         ggml_tensor* sample;  // [w, h, in_channels, N]

@@ -29,6 +29,11 @@ func networkInfo(info *backend.ModelInfo, files backend.Files) []string {
 		if strings.Contains(files.ControlNet, "other") {
 			info.UNet.Channels = []int{16, 16}
 		}
+		if strings.Contains(files.ControlNet, "t2i") {
+			info.UNet = backend.UNetInfo{}
+			info.Control = backend.ControlInfo{HintChannels: 3, HintDownscale: 2 * downscale, FeatureChannels: []int{8, 16, 16},
+				FeatureDownscale: []int{2 * downscale, 2 * downscale, 2 * downscale}}
+		}
 		return []string{"controlnet"}
 	case files.TAESD != "":
 		network(backend.KindTAESD)
@@ -43,7 +48,7 @@ func networkInfo(info *backend.ModelInfo, files backend.Files) []string {
 	return nil
 }
 
-// EncodeHint takes the mean of each cell's pixels, the same for every channel.
+// EncodeHint takes the mean of each cell's pixels, the same for every channel. All features of a T2I-Adapter are the mean of the picture.
 func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
 	out, end, err := m.transform(ctx, OpEncodeHint, backend.StageControlHint, pixels, contract.EncodeHint)
 	if err != nil {
@@ -51,6 +56,18 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 	}
 	defer end()
 	c, h, w := pixels.Shape[1], pixels.Shape[2], pixels.Shape[3]
+	if control := m.info.Control; control.IsT2IAdapter() {
+		n := pixels.Shape[0]
+		at := 0
+		for _, s := range control.FeatureShapes(h, w) {
+			each := s[0] * s[1] * s[2]
+			for i := range n * each {
+				out.Data[at+i] = meanOf(pixels.Data, n, i/each)
+			}
+			at += n * each
+		}
+		return out, nil
+	}
 	width := m.info.UNet.ModelChannels
 	cells := h / downscale * (w / downscale)
 	for i, v := range pixels.Data {
@@ -105,15 +122,21 @@ func meanOf(values []float32, parts, part int) float32 {
 	return sum / float32(n)
 }
 
-// lean is how far image i's residuals draw the latents: the mean of the middle's.
-func (m *model) lean(in backend.UNetInput, n, i, h, w int) float32 {
+// lean is how far image i's residuals and features of T2I-Adapters draw the latents: the mean of the middle's.
+func (m *model) lean(in backend.UNetInput, n, i, h, w int) (lean float32) {
+	if in.BlockRows > 0 {
+		shapes := m.info.UNet.BlockShapes(h, w)
+		last := shapes[len(shapes)-1]
+		middle := in.Blocks[len(in.Blocks)-in.BlockRows*last[0]*last[1]*last[2]:]
+		lean = latentScale * meanOf(middle, in.BlockRows, i%in.BlockRows)
+	}
 	if in.Residuals == nil {
-		return 0
+		return lean
 	}
 	shapes := m.info.UNet.ResidualShapes(h, w)
 	last := shapes[len(shapes)-1]
 	each := last[0] * last[1] * last[2]
-	return latentScale * meanOf(in.Residuals[len(in.Residuals)-n*each:], n, i)
+	return lean + latentScale*meanOf(in.Residuals[len(in.Residuals)-n*each:], n, i)
 }
 
 // Upscale repeats every pixel.

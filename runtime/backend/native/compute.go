@@ -47,7 +47,8 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		Sample:        bindings.Pointer(in.Sample.Data), Timesteps: bindings.Pointer(in.Timesteps), Context: bindings.Pointer(in.Context.Data),
 		Pooled: bindings.Pointer(in.Pooled.Data), SizeIDs: bindings.Pointer(in.SizeIDs.Data),
 		Residuals: bindings.Pointer(in.Residuals), ResidualCount: int64(len(in.Residuals)), Guidance: bindings.Pointer(in.Guidance),
-		Change: nativeChange(in.Change),
+		Change:        nativeChange(in.Change),
+		BlockFeatures: bindings.Pointer(in.Blocks), BlockRows: int64(in.BlockRows), BlockCount: int64(len(in.Blocks)),
 	}
 	loras, err := m.loraUses(opUNet, in.LoRAs)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 // modelInfo translates what the library says of a model. Counts of levels come from untrusted weights
 // and index arrays here, so they are checked.
 func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
-	for field, levels := range map[string]int64{"unet levels": in.UNet.Levels, "vae levels": in.VAE.Levels} {
+	for field, levels := range map[string]int64{"unet levels": in.UNet.Levels, "vae levels": in.VAE.Levels,
+		"features": in.Control.Features} {
 		if levels < 0 || levels > bindings.MaxLevels {
 			return backend.ModelInfo{}, status(opOpen, bindings.ErrEngine, "%s: the library reports %d, of at most %d",
 				field, levels, bindings.MaxLevels)
@@ -21,7 +22,9 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		TextEncoder: textInfo(in.TextEncoder), TextEncoder2: textInfo(in.TextEncoder2),
 		UNet: unetInfo(in.UNet), VAE: vaeInfo(in.VAE),
 		Control: backend.ControlInfo{HintChannels: int(in.Control.HintChannels), HintDownscale: int(in.Control.HintDownscale),
-			Types: int(in.Control.ControlTypes)},
+			Types:           int(in.Control.ControlTypes),
+			FeatureChannels: levels(in.Control.FeatureChannels, in.Control.Features), FeatureDownscale: levels(in.Control.FeatureDownscale,
+				in.Control.Features)},
 		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 	}

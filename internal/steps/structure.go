@@ -1,0 +1,116 @@
+package steps
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/daguerre-go/daguerre/runtime/backend"
+	"github.com/daguerre-go/daguerre/runtime/controlnet"
+)
+
+// isT2I reports whether the net is a T2I-Adapter. Its features are made once, as the hint, and are added inside the UNet.
+func (c *Control) isT2I() bool { return c.net.Info.Control.IsT2IAdapter() }
+
+// blocks are the sums of the features of a loop's T2I-Adapters. Those that act are the same for many steps.
+type blocks struct {
+	acting string // which, at what size, and in which tile
+	sums   map[string]blockSum
+}
+
+// blockSum is backend.UNetInput's Blocks and BlockRows.
+type blockSum struct {
+	rows   int
+	values []float32
+}
+
+// addend is an adapter that acts on the rows from first on.
+type addend struct {
+	*Control
+	index, first int
+}
+
+// adapters sums up what the T2I-Adapters that act in evaluation i add to input k, as diffusers' MultiAdapter does.
+func (g *guided) adapters(k int, b *Batch, i int) {
+	in := &g.inputs[k]
+	in.Blocks, in.BlockRows = nil, 0
+	if g.refiner {
+		return
+	}
+	rows := in.Sample.Shape[0]
+	positive := g.positive(k, rows, b)
+	var acting []addend
+	var all, here strings.Builder
+	fmt.Fprint(&all, b.second, " ", b.at)
+	for index, c := range b.lead().Controls {
+		if !c.isT2I() || !c.acts(i, b.controlSteps) {
+			continue
+		}
+		fmt.Fprint(&all, " ", index)
+		a := addend{Control: c, index: index}
+		if c.spec.Mode == controlnet.Control {
+			a.first = positive
+		}
+		if a.first < rows {
+			acting = append(acting, a)
+			fmt.Fprint(&here, " ", index, ":", a.first)
+		}
+	}
+	if len(acting) == 0 {
+		return
+	}
+	if b.blocks.acting != all.String() {
+		*b.blocks = blocks{acting: all.String(), sums: map[string]blockSum{}}
+	}
+	each := 1 // row for all, if the same is added to all
+	for _, a := range acting {
+		if a.first > 0 {
+			each = rows
+		}
+	}
+	key := fmt.Sprint(each, here.String())
+	sum, ok := b.blocks.sums[key]
+	if !ok {
+		u := g.model.Info.UNet
+		shapes := u.BlockShapes(b.Height, b.Width)
+		sum = blockSum{each, make([]float32, each*u.BlockCount(b.Height, b.Width))}
+		for _, a := range acting {
+			a.addTo(sum, shapes, b)
+		}
+		b.blocks.sums[key] = sum
+	}
+	in.Blocks, in.BlockRows = sum.values, sum.rows
+}
+
+// addTo adds an adapter's scaled features to the rows that it acts on.
+func (a addend) addTo(sum blockSum, shapes [][3]int, b *Batch) {
+	from, to := a.hint[b.at].Data, sum.values
+	if b.second {
+		from = a.Control.second[b.at].Data
+	}
+	for block, s := range shapes {
+		n := s[0] * s[1] * s[2]
+		for row := a.first; row < sum.rows; row++ {
+			out := to[row*n : (row+1)*n]
+			for i, v := range from[:n] {
+				out[i] += a.scales[block] * v
+			}
+		}
+		from, to = from[n:], to[sum.rows*n:]
+	}
+}
+
+// enlarged repeats the last column and row of a control picture [1, channels, height, width] until the net can take its size: cells of a
+// T2I-Adapter are larger than those of latents.
+func (c *Control) enlarged(pixels backend.Tensor) backend.Tensor {
+	n := max(c.net.Info.Control.HintDownscale, 1)
+	h, w := pixels.Shape[2], pixels.Shape[3]
+	if h%n == 0 && w%n == 0 {
+		return pixels
+	}
+	out := backend.NewTensor(1, pixels.Shape[1], (h+n-1)/n*n, (w+n-1)/n*n)
+	for i := range out.Data {
+		x, y, plane := i%out.Shape[3], i/out.Shape[3]%out.Shape[2], i/(out.Shape[3]*out.Shape[2])
+		out.Data[i] = pixels.Data[(plane*h+min(y, h-1))*w+min(x, w-1)]
+	}
+	return out
+}
