@@ -151,8 +151,8 @@ func controlKind(p *part, d Dims) (Kind, string) {
 			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; use a full ControlNet"
 		}
 	}
-	if a := d.ControlNet.T2IAdapter; a != nil {
-		return t2iKind(p, a)
+	if d.ControlNet.T2IAdapter != nil {
+		return t2iKind(p)
 	}
 	u, what := d.ControlNet.UNet, "without size conditioning"
 	switch {

@@ -105,7 +105,7 @@ func inferT2I(p *part) *T2IAdapterDims {
 }
 
 // t2iKind says whether a T2I-Adapter is one for SDXL.
-func t2iKind(p *part, a *T2IAdapterDims) (Kind, string) {
+func t2iKind(p *part) (Kind, string) {
 	const sdxl = "; use one for SDXL (full_adapter_xl)"
 	inputs := p.told("conv_in.weight", 1)
 	switch {

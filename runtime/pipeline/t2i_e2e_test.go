@@ -51,7 +51,8 @@ func readT2IRun(t *testing.T, name string, files map[string]string) request.Requ
 		return request.Picture{Path: filepath.Join(goldens, "input_control_"+name+".png")}
 	}
 	for i, net := range g.Nets {
-		r.ControlNets = append(r.ControlNets, request.ControlNet{Model: files[net], Weight: &g.Weights[i], End: g.End, Image: shown(g.Pictures[i])})
+		r.ControlNets = append(r.ControlNets, request.ControlNet{Model: files[net], Weight: &g.Weights[i], End: g.End,
+			Image: shown(g.Pictures[i])})
 	}
 	if c := g.Control; c != nil {
 		r.ControlNets = append(r.ControlNets, request.ControlNet{Model: files["control"], Weight: &c.Weight, Image: shown(c.Net)})
@@ -154,6 +155,9 @@ func TestT2IWays(t *testing.T) {
 	} {
 		r := readT2IRun(t, "t2i_two", files)
 		r.NumInferenceSteps, r.NumImages = 2, 2
+		for i := range r.ControlNets {
+			r.ControlNets[i].End = 1 // 0.6 of the steps that img2img leaves is none
+		}
 		edit(&r)
 		together := generate(t, p, r)
 		for i := range together.Images {
