@@ -57,7 +57,7 @@ func (t *Target) ipAdapters(r request.Request, errs *request.Errors) []IPAdapter
 			r.IPAdapters[i].ImageEncoder = a.ImageEncoder // for the manifest, where it was found
 		}
 		if len(*errs) == before {
-			t.checkShown(&a, at, errs)
+			t.checkShown(&a, r.OnlyMasked(), at, errs)
 			a.Scales = blockScales(t.Attentions, cmp.Or(t.Info.UNet.Attentions, len(a.Dims.Layers)), number(said.Weight, 1), said.BlockWeights,
 				at("block_weights"), errs)
 			a.Shortcut = shortcutOf(&a, at, errs)
@@ -191,7 +191,7 @@ func trainedWith(width int, hidden bool) string {
 }
 
 // checkShown checks the shapes of embeddings and faces, and how many there are.
-func (t *Target) checkShown(a *IPAdapter, at func(string) string, errs *request.Errors) {
+func (t *Target) checkShown(a *IPAdapter, onlyMasked bool, at func(string) string, errs *request.Errors) {
 	fail := func(key string, array request.Array, format string, args ...any) {
 		add := errs.Add
 		if array.Path != "" {
@@ -220,6 +220,10 @@ func (t *Target) checkShown(a *IPAdapter, at func(string) string, errs *request.
 		errs.Add(at("images"), "are missing; FaceID Plus takes a picture of each face beside its embedding")
 	case d.FaceDim > 0 && d.EmbedDim > 0 && faces != nil && len(a.Images) > 0 && len(a.Images) != facesOf(faces):
 		errs.Add(at("images"), "there are %d for %d faces; give a picture for each", len(a.Images), facesOf(faces))
+	}
+	if len(a.Masks) > 0 && onlyMasked {
+		errs.Add(at("masks"), "cannot be used with inpaint.only_masked: only a part of the picture is painted then, and masks of ip_adapter are of "+
+			"the whole; leave one of them out")
 	}
 	if n := a.Pictures(); len(a.Masks) > 1 && len(a.Masks) != n {
 		errs.Add(at("masks"), "there are %d for %d pictures; give one for each, or one for all", len(a.Masks), n)
