@@ -87,10 +87,11 @@ func (t *Target) prepareDrawn(said, req request.Request, book phrasebook, sizes 
 		}
 	}
 	if sizes {
+		list[most].Variety = len(known)
 		return list[most], nil
 	}
 	first := *list[0]
-	first.Pictures = list
+	first.Pictures, first.Variety = list, len(known)
 	return &first, nil
 }
 

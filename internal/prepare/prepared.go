@@ -35,6 +35,7 @@ type Prepared struct {
 	Alone      bool                // regions cover the picture: Request.Prompt counts nowhere
 	Change     backend.UNetChange  // inside the base's UNet; of rows only whether there are any
 	Said       int                 // different texts of all steps
+	Variety    int                 // different texts that the seeds of pictures draw; 0: they have the same
 	Drawn      *Texts              // what was made of the request's texts by styles and draws; nil: nothing
 	Pictures   []*Prepared         // of each picture, where their texts are drawn; nil: they have the same
 	Phrases    []string            // files that texts were taken from

@@ -62,6 +62,8 @@ var refusals = []refusal{
 	{"hires", "start=outpaint", []string{"hires", "outpaint"}},
 	{"model=nine", "start=text", []string{"inpainting checkpoint", "mask_image"}},
 	{"model=nine", "start=img2img", []string{"inpainting checkpoint", "mask_image"}},
+	{"memory=stream", "type=q8_0", []string{"stream", "quantized"}},
+	{"memory=stream", "type=q4_0", []string{"stream", "quantized"}},
 	{"ip=masks", "start=only_masked", []string{"ip_adapter", "inpaint.only_masked"}},
 }
 

@@ -89,7 +89,7 @@ func (s *sitting) generate(ctx context.Context, plan *Planned, loras *LoRAHandle
 // decideBatches decides how a request's pictures fit into memory, and returns the sizes of their batches.
 func (s *sitting) decideBatches(ctx context.Context, plan *Planned) ([]int, error) {
 	r := &plan.prep.Request
-	decided, err := s.p.decide(ctx, plan.prep, demand{images: r.NumImages, batch: r.MaxBatch, prompts: 1})
+	decided, err := s.p.decide(ctx, plan.prep, demand{images: r.NumImages, batch: r.MaxBatch, prompts: max(plan.prep.Variety, 1)})
 	if err != nil {
 		return nil, err
 	}

@@ -48,3 +48,22 @@ func TestGoldenGuidance(t *testing.T) {
 		}
 	}
 }
+
+// TestGuidancePrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
+func TestGuidancePrecisions(t *testing.T) {
+	exact := openNano(t, backend.PrecisionExact)
+	for precision, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
+		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
+		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
+		p, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		for _, name := range guidedRuns {
+			r := readGuidedRun(t, name)
+			r.NumInferenceSteps = 3
+			db := psnr(t, generate(t, exact, r).Images[0].NRGBA, generate(t, p, r).Images[0].NRGBA)
+			t.Logf("%-5s %-14s %.1f dB", precision, name, db)
+			assert.Greater(t, db, 40.0, "%s, %s", precision, name)
+		}
+		require.NoError(t, p.Close())
+	}
+}

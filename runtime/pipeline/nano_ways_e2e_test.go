@@ -19,7 +19,7 @@ func waysMeasured() int {
 	if measureAll() {
 		return 50
 	}
-	return 4
+	return 2
 }
 
 // described is a shape of the nano data set on a background, with a place where one is asked for.
@@ -89,4 +89,96 @@ func TestNanoRegionsPlace(t *testing.T) {
 	t.Logf("of %d: right colour in each half %d, right shape in each half %d, background %d", n, count["colours"], count["shapes"],
 		count["backgrounds"])
 	assert.GreaterOrEqual(t, 10*count["colours"], 9*n)
+}
+
+// TestNanoEditing: an edit that comes early has the second prompt's shape, and one that comes at the end has the first's.
+func TestNanoEditing(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	list, seeds := pairs(t, waysMeasured())
+	count := tally{}
+	for i, pair := range list {
+		second := pair[0]
+		second.shape = pair[1].shape
+		for at, want := range map[string]described{"0.2": second, "0.95": pair[0]} {
+			r := request.Request{Prompt: "a " + pair[0].colour + " [" + pair[0].shape + ":" + second.shape + ":" + at + "] on a " +
+				second.background + " background", Seed: seeds[i], NumInferenceSteps: 20}
+			got, err := checker.Score(generate(t, p, r).Images[0], want.String())
+			require.NoError(t, err)
+			count.add(got.Shape && got.Colour, at)
+		}
+	}
+	n := len(list)
+	t.Logf("of %d: the second's shape after a fifth of the steps %d, the first's where the edit comes at 0.95 %d", n, count["0.2"],
+		count["0.95"])
+	assert.GreaterOrEqual(t, 10*count["0.2"], 8*n)
+	assert.GreaterOrEqual(t, 10*count["0.95"], 8*n)
+}
+
+// TestNanoInpainting: what a mask keeps is the source's, to the byte, and what it marks shows the prompt.
+func TestNanoInpainting(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	list, seeds := pairs(t, waysMeasured())
+	count := tally{}
+	hole := image.Rect(12, 12, 116, 116)
+	mask := image.NewGray(image.Rect(0, 0, 128, 128))
+	for y := hole.Min.Y; y < hole.Max.Y; y++ {
+		for x := hole.Min.X; x < hole.Max.X; x++ {
+			mask.Pix[y*mask.Stride+x] = 255
+		}
+	}
+	for i, pair := range list {
+		r := request.Request{Prompt: pair[0].String(), Seed: seeds[i], NumInferenceSteps: 20}
+		source := generate(t, p, r).Images[0].NRGBA
+		r.Prompt, r.InitImage.Image, r.MaskImage.Image, r.Strength = pair[1].String(), source, mask, 1
+		img := generate(t, p, r).Images[0].NRGBA
+		same := true
+		for y := range 128 {
+			for x := range 128 {
+				if !image.Pt(x, y).In(hole) {
+					same = same && img.NRGBAAt(x, y) == source.NRGBAAt(x, y)
+				}
+			}
+		}
+		got, err := checker.Score(img, pair[1].String())
+		require.NoError(t, err)
+		count.add(same, "kept")
+		count.add(got.Colour, "colours")
+		count.add(got.Shape, "shapes")
+	}
+	n := len(list)
+	t.Logf("of %d: outside identical %d, inside the right colour %d, the right shape %d", n, count["kept"], count["colours"], count["shapes"])
+	assert.Equal(t, n, count["kept"])
+	assert.GreaterOrEqual(t, 10*count["colours"], 9*n)
+}
+
+// TestNanoGuidance: every way to guide shows what the prompts say.
+func TestNanoGuidance(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	list, seeds := pairs(t, waysMeasured())
+	for _, way := range []struct {
+		name string
+		set  func(r *request.Request)
+	}{
+		{"cfg", func(*request.Request) {}},
+		{"none", func(r *request.Request) { r.GuidanceScale = request.NoGuidance }},
+		{"apg", func(r *request.Request) { r.Guidance.Method, r.GuidanceScale = request.GuidanceAPG, 12 }},
+		{"cfg_zero_star", func(r *request.Request) { r.Guidance.Method = request.GuidanceCFGZeroStar }},
+		{"cfg_plus_plus", func(r *request.Request) { r.Guidance.Method = request.GuidanceCFGPlusPlus }},
+		{"pag alone", func(r *request.Request) { r.GuidanceScale, r.PAG.Scale = request.NoGuidance, 3 }},
+		{"seg alone", func(r *request.Request) { r.GuidanceScale, r.SEG.Scale = request.NoGuidance, 3 }},
+		{"freeu", func(r *request.Request) { r.FreeU = usualFreeU() }},
+	} {
+		var sum checker.Summary
+		for i, pair := range list {
+			r := request.Request{Prompt: pair[0].String(), Seed: seeds[i], NumInferenceSteps: 20}
+			way.set(&r)
+			got, err := checker.Score(generate(t, p, r).Images[0], r.Prompt)
+			require.NoError(t, err)
+			sum.Add(got)
+		}
+		t.Logf("%-14s %s", way.name, sum)
+		if way.name != "none" {
+			assert.GreaterOrEqual(t, 10*sum.Colour, 8*sum.N, way.name)
+		}
+	}
 }
