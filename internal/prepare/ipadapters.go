@@ -222,8 +222,8 @@ func (t *Target) checkShown(a *IPAdapter, onlyMasked bool, at func(string) strin
 		errs.Add(at("images"), "there are %d for %d faces; give a picture for each", len(a.Images), facesOf(faces))
 	}
 	if len(a.Masks) > 0 && onlyMasked {
-		errs.Add(at("masks"), "cannot be used with inpaint.only_masked: only a part of the picture is painted then, and masks of ip_adapter are of "+
-			"the whole; leave one of them out")
+		errs.Add(at("masks"), "cannot be used with inpaint.only_masked: only a part of the picture is painted then, and masks of ip_adapter are "+
+			"of the whole; leave one of them out")
 	}
 	if n := a.Pictures(); len(a.Masks) > 1 && len(a.Masks) != n {
 		errs.Add(at("masks"), "there are %d for %d pictures; give one for each, or one for all", len(a.Masks), n)

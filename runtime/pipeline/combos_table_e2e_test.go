@@ -181,7 +181,8 @@ func factors(t *testing.T) []factor {
 			on("3", func(r *request.Request) { r.NumImages, r.MaxBatch = 3, 3 }),
 			on("4", func(r *request.Request) { r.NumImages, r.MaxBatch = 4, 3 })}},
 		{"memory", []level{held(memory.Resident), held(memory.Release), held(memory.Stage), held(memory.Stream), held(memory.Mmap)}},
-		{"type", []level{typed("exact", backend.PrecisionExact, ""), typed("f16", backend.PrecisionF16, ""), typed("bf16", backend.PrecisionBF16, ""),
+		{"type", []level{typed("exact", backend.PrecisionExact, ""), typed("f16", backend.PrecisionF16, ""),
+			typed("bf16", backend.PrecisionBF16, ""),
 			typed("q8_0", backend.PrecisionF16, backend.TypeQ8_0), typed("q4_0", backend.PrecisionF16, backend.TypeQ4_0)}},
 	}
 }

@@ -154,7 +154,7 @@ func TestNanoInpainting(t *testing.T) {
 // TestNanoGuidance: every way to guide shows what the prompts say.
 func TestNanoGuidance(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
-	list, seeds := pairs(t, waysMeasured())
+	list, seeds := pairs(t, waysMeasured()/2)
 	for _, way := range []struct {
 		name string
 		set  func(r *request.Request)
