@@ -13,8 +13,8 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	r := &prep.Request
 	j := memory.Job{Images: r.NumImages, Batch: r.MaxBatch, Prompts: max(prep.Variety, 1),
 		Guidance: p.Info.UNet.Halves(r.Guided()) || prep.Refines && r.Guided(), GuidanceBatch: r.GuidanceBatch,
-		Chunks: max(prep.Tokens[0], prep.Tokens[1], prep.Tokens[2]), Encode: !r.InitImage.IsZero(), Refine: prep.Refines, Previews: p.Sources.HasTAESD(), FastDecode: p.Sources.HasTAESD() && p.Fast,
-		Together: p.Policy.Slicing == vae.Off}
+		Chunks: max(prep.Tokens[0], prep.Tokens[1], prep.Tokens[2]), Encode: !r.InitImage.IsZero(), Refine: prep.Refines,
+		Previews: p.Sources.HasTAESD(), FastDecode: p.Sources.HasTAESD() && p.Fast, Together: p.Policy.Slicing == vae.Off}
 	if p.Separate && j.GuidanceBatch == request.GuidanceAuto {
 		j.GuidanceBatch = request.GuidanceSeparate
 	}

@@ -241,7 +241,7 @@ func TestRegionMistakes(t *testing.T) {
 	}{
 		"outside, pixels":     {box(0, 0, 200, 100), "region[1].box: is [0 0 200 100], and the picture is 128 x 128: the region reaches outside"},
 		"outside, parts":      {box(0.5, 0, 1.5, 1), "is no whole number; give parts from 0 to 1, or whole pixels"},
-		"below 0":             {box(-0.5, 0, 0.5, 1), "a region lies within the picture"},
+		"below 0":             {box(-0.5, 0, 0.5, 1), "it must lie within the picture"},
 		"nothing":             {box(0.5, 0, 0.5, 1), "it holds nothing; the order is left, top, right, bottom"},
 		"turned":              {box(0.8, 0, 0.2, 1), "it holds nothing"},
 		"no place":            {func(r *request.Request) { r.Regions[1].Box = nil }, "region[1].box: is missing"},
