@@ -20,7 +20,6 @@
 #include "kernels/conv2d.h"
 #include "kernels/matmul.h"
 #include "kernels/pack_picture.h"
-#include "kernels/pack_q8.h"
 #include "kernels/pack_tokens.h"
 
 namespace {
@@ -141,9 +140,9 @@ void linears() {
                     if (!ours) {
                         return ggml_mul_mat(ctx, w, x);
                     }
-                    ggml_tensor* packed = dg::pack_tokens(ctx, x);
-                    return dg::matmul_packed(ctx, w, dg::wants_q8(type) ? dg::pack_q8(ctx, packed) : packed, tokens, 1,
-                                             nullptr, nullptr);
+                    ggml_tensor* packed =
+                        dg::pack_tokens(ctx, x, dg::TokenMap::kNone, nullptr, nullptr, 0, dg::form_for(type));
+                    return dg::matmul_packed(ctx, w, packed, tokens, 1, nullptr, nullptr);
                 });
             }
         }
@@ -169,7 +168,7 @@ void attentions() {
                 };
                 ggml_tensor *q = tokens(queries), *k = tokens(keys), *v = tokens(keys);
                 if (ours) {
-                    return dg::attention_bf16(ctx, q, k, v, heads, nullptr, nullptr);
+                    return dg::attention_bf16(ctx, q, dg::pack_keys_values(ctx, k, v), heads, nullptr, nullptr);
                 }
                 const auto split = [&](ggml_tensor* x) {
                     return ggml_permute(ctx, ggml_reshape_4d(ctx, x, size, heads, x->ne[1], batch), 0, 2, 1, 3);

@@ -65,7 +65,7 @@ double error_of(const Shape& s, int threads) {
             static_cast<float*>(tmask->data)[i] = i % s.keys > i / s.keys ? -INFINITY : 0.0f;
         }
     }
-    ggml_tensor* ty    = dg::attention_bf16(ctx, tq, tk, tv, s.heads, tmask, trow);
+    ggml_tensor* ty    = dg::attention_bf16(ctx, tq, dg::pack_keys_values(ctx, tk, tv), s.heads, tmask, trow);
     ggml_cgraph* graph = ggml_new_graph(ctx);
     ggml_build_forward_expand(graph, ty);
     ggml_graph_compute_with_ctx(ctx, graph, threads);

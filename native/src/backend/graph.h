@@ -16,6 +16,7 @@
 #include "backend/memory.h"
 #include "backend/profile.h"
 #include "kernels/pack_picture.h"
+#include "kernels/token_form.h"
 
 namespace dg {
 
@@ -32,6 +33,22 @@ struct Traits {
 };
 
 class AdapterStack;
+
+// How a tensor is packed, and each form that a layer has wanted so far.
+struct Packing {
+    std::function<ggml_tensor*(TokenForm)> make;
+    ggml_tensor* made[2] = {nullptr, nullptr};
+
+    ggml_tensor* get(TokenForm form) {
+        ggml_tensor*& tensor = made[static_cast<int>(form)];
+        return tensor        = tensor != nullptr ? tensor : make(form);
+    }
+};
+
+// What a product was made of.
+struct ProductOf {
+    ggml_tensor *weight, *packed, *bias;
+};
 
 // A graph under construction. Tensors live in ctx and have no data until the graph is allocated.
 class GraphBuilder {
@@ -57,10 +74,10 @@ public:
 
     int without_direct = 0;  // convolutions that the device's direct kernel does not take
 
-    // For a tensor, what CPU kernels can read in its place: the tensor packed by kernels/pack_tokens.h; the same in bytes, by
-    // kernels/pack_q8.h; the picture before its norm, and the norm; the picture before it was doubled.
-    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed;
-    std::unordered_map<const ggml_tensor*, ggml_tensor*> packed_q8;
+    // For a tensor, what CPU kernels can read in its place: the tensor packed as by kernels/pack_tokens.h; its factors, if it is a
+    // product; the picture before its norm, and the norm; the picture before it was doubled.
+    std::unordered_map<const ggml_tensor*, Packing> packed;
+    std::unordered_map<const ggml_tensor*, ProductOf> products;
     std::unordered_map<const ggml_tensor*, std::pair<ggml_tensor*, PictureNorm>> normed;
     std::unordered_map<const ggml_tensor*, ggml_tensor*> doubled;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ggml-impl.h"
+#include "kernels/amx.h"
 #include "kernels/node.h"
 
 namespace dg {
@@ -48,7 +49,7 @@ std::string operation_of(const ggml_tensor* node) {
 }  // namespace
 
 double product_operations(const ggml_tensor* node) {
-    const auto elements = static_cast<double>(ggml_nelements(node));
+    auto elements = static_cast<double>(ggml_nelements(node));
     if (node->op == GGML_OP_MUL_MAT) {
         return 2.0 * static_cast<double>(node->src[0]->ne[0]) * elements;
     }
@@ -58,6 +59,9 @@ double product_operations(const ggml_tensor* node) {
     if (node->op != GGML_OP_CUSTOM) {
         return 0;
     }
+    if (node->type == GGML_TYPE_I8) {  // tokens as bytes: a scale of four bytes for every 32
+        elements *= 32.0 / 36.0;
+    }
     const std::string name = node->name;
     if (name == kMatmulBf16 || name == kMatmulQ8 || name == kMatmulF32 || name == kConv2d || name == kConv2dBf16 ||
         name == kWinograd) {
@@ -66,7 +70,7 @@ double product_operations(const ggml_tensor* node) {
     if (name == kGegluBf16 || name == kGegluQ8 || name == kGegluF32) {
         return 4.0 * static_cast<double>(node->src[1]->ne[0]) * elements;
     }
-    return name == kAttention ? 4.0 * static_cast<double>(node->src[3]->ne[1]) * elements : 0;
+    return name == kAttention ? 4.0 * static_cast<double>(node->src[1]->ne[1] * kTile) * elements : 0;
 }
 
 void Profile::enable(bool enabled) {

@@ -7,6 +7,7 @@
 
 #include "kernels/node.h"
 #include "kernels/product_bf16.h"
+#include "kernels/q8_block.h"
 #include "kernels/vecmath.h"
 
 namespace dg {
@@ -16,6 +17,8 @@ bool attention_offered(int64_t head_size) {
 }
 
 namespace {
+
+constexpr uintptr_t kHeadsMask = 0xffff;  // a node's userdata: the heads, and above them the number of keys
 
 #if defined(__AVX512BF16__)
 
@@ -137,6 +140,30 @@ void softmax_row(const Problem& p, int64_t query, float* x, uint16_t* out, float
     *sum = _mm512_reduce_add_ps(total);
 }
 
+// Writes 32 mixed values of the queries from `first` on, from the channel `at` on.
+void store_mixed(const Problem& p, int64_t image, int64_t at, int64_t first, int64_t rows, const Scratch& s) {
+    __m512i r[kTile];
+    for (int64_t i = 0; i < rows; i++) {
+        const __m512 factor = _mm512_set1_ps(1.0f / s.sums[i]);
+        const float* tile   = s.out + i / kTile * 2 * kSumSize + i % kTile * kTile;
+        const __m512 low    = _mm512_mul_ps(_mm512_load_ps(tile), factor);
+        const __m512 high   = _mm512_mul_ps(_mm512_load_ps(tile + kSumSize), factor);
+        if (p.dst->type == GGML_TYPE_F32) {
+            float* y = const_cast<float*>(row_of(p.dst, first + i, image)) + at;
+            _mm512_storeu_ps(y, low);
+            _mm512_storeu_ps(y + kTile, high);
+            continue;
+        }
+        r[i % kTile] = narrow(low, high);
+        if (i % kTile == kTile - 1) {
+            const int64_t group = (image * p.q->ne[1] + first + i) / kTile;
+            transpose16(r);
+            store_tokens(p.dst->type == GGML_TYPE_I8, r,
+                         static_cast<char*>(p.dst->data) + group * static_cast<int64_t>(p.dst->nb[1]), at);
+        }
+    }
+}
+
 void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, int64_t rows, Scratch& s) {
     const int64_t groups = p.values->ne[1], columns = p.size / kTile;
     const uint16_t* values = static_cast<const uint16_t*>(p.values->data) + p.source(image) * groups * p.values->ne[0] +
@@ -148,13 +175,7 @@ void mix_values(const Problem& p, int64_t image, int64_t head, int64_t first, in
         const uint16_t* v0 = values + c * kTileValues;
         multiply(p.amx, left, {{v0, v0 + kTileValues}, p.values->ne[0]}, groups,
                  {s.out, kTile, 2 * kSumSize, kSumSize, false});
-        for (int64_t i = 0; i < rows; i++) {
-            const __m512 factor = _mm512_set1_ps(1.0f / s.sums[i]);
-            const float* tile   = s.out + i / kTile * 2 * kSumSize + i % kTile * kTile;
-            float* y            = const_cast<float*>(row_of(p.dst, first + i, image)) + head * p.size + c * kTile;
-            _mm512_storeu_ps(y, _mm512_mul_ps(_mm512_load_ps(tile), factor));
-            _mm512_storeu_ps(y + kTile, _mm512_mul_ps(_mm512_load_ps(tile + kSumSize), factor));
-        }
+        store_mixed(p, image, head * p.size + c * kTile, first, rows, s);
     }
 }
 
@@ -165,26 +186,26 @@ void attend(ggml_tensor* dst, int ith, int nth, void* userdata) {
     p.q             = dst->src[0];
     p.keys          = dst->src[1];
     p.values        = dst->src[2];
-    p.mask          = dst->src[4];
-    p.of_row        = dst->src[5];
-    p.heads         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata));
-    p.size          = dst->ne[0] / p.heads;
-    p.tokens        = dst->src[3]->ne[1];
+    p.mask          = dst->src[3];
+    p.of_row        = dst->src[4];
+    p.heads         = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata) & kHeadsMask);
+    p.size          = p.q->ne[0] / p.heads;
+    p.tokens        = static_cast<int64_t>(reinterpret_cast<uintptr_t>(userdata) / (kHeadsMask + 1));
     p.score_stride  = p.keys->ne[1] * kTile + kTile;
     p.weight_stride = p.values->ne[1] * kTileDepth + kTileDepth;
     p.scale         = 1.0f / std::sqrt(static_cast<float>(p.size));
     p.amx           = tiles.amx();
     // 32 queries at a time, 16 where their scores would leave the second-level cache.
-    const int64_t block  = p.tokens <= 8192 ? 2 * kTile : kTile;
-    const int64_t blocks = ceil_div(dst->ne[1], block);
+    const int64_t block   = p.tokens <= 8192 ? 2 * kTile : kTile;
+    const int64_t queries = p.q->ne[1], blocks = ceil_div(queries, block);
     Scratch s;
     s.queries.resize(static_cast<size_t>(2 * kTile * p.size));
     s.scores.resize(static_cast<size_t>(block * p.score_stride));
     s.weights.resize(static_cast<size_t>(block * p.weight_stride));
-    const int64_t units = blocks * p.heads * dst->ne[2];
+    const int64_t units = blocks * p.heads * p.q->ne[2];
     for (int64_t unit = units * ith / nth; unit < units * (ith + 1) / nth; unit++) {
         const int64_t first = unit % blocks * block, head = unit / blocks % p.heads, image = unit / (blocks * p.heads);
-        const int64_t rows = std::min(block, dst->ne[1] - first);
+        const int64_t rows = std::min(block, queries - first);
         load_queries(p, image, head, first, rows, s);
         find_scores(p, image, head, rows, s);
         for (int64_t i = 0; i < rows; i++) {
@@ -206,16 +227,32 @@ void attend(ggml_tensor*, int, int, void*) {}
 
 }  // namespace
 
-ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
-                            ggml_tensor* mask, ggml_tensor* of_row) {
-    const int64_t channels = q->ne[0], sources = k->ne[2], tokens = k->ne[1];
-    ggml_tensor* keys   = custom_node(ctx, kPackKeys, pack_keys, GGML_TYPE_BF16,
-                                      {channels * kTile, ceil_div(tokens, kTile), sources, 1}, {k});
-    ggml_tensor* values = custom_node(ctx, kPackKeys, pack_values, GGML_TYPE_BF16,
-                                      {channels * kTileDepth, ceil_div(tokens, kTileDepth), sources, 1}, {v});
-    return custom_node(ctx, kAttention, attend, GGML_TYPE_F32, {channels, q->ne[1], q->ne[2], 1},
-                       {q, keys, values, k, mask, of_row},
-                       static_cast<uintptr_t>(heads));  // k for its number of tokens
+static ggml_tensor* attention_node(ggml_context* ctx, ggml_type type, const std::array<int64_t, 4>& shape,
+                                   ggml_tensor* q, const KeysValues& kv, int64_t heads, ggml_tensor* mask,
+                                   ggml_tensor* of_row) {
+    return custom_node(ctx, kAttention, attend, type, shape, {q, kv.keys, kv.values, mask, of_row},
+                       static_cast<uintptr_t>(heads) + static_cast<uintptr_t>(kv.tokens) * (kHeadsMask + 1));
+}
+
+KeysValues pack_keys_values(ggml_context* ctx, ggml_tensor* k, ggml_tensor* v) {
+    const int64_t channels = k->ne[0], sources = k->ne[2], tokens = k->ne[1];
+    return {custom_node(ctx, kPackKeys, pack_keys, GGML_TYPE_BF16,
+                        {channels * kTile, ceil_div(tokens, kTile), sources, 1}, {k}),
+            custom_node(ctx, kPackKeys, pack_values, GGML_TYPE_BF16,
+                        {channels * kTileDepth, ceil_div(tokens, kTileDepth), sources, 1}, {v}),
+            tokens};
+}
+
+ggml_tensor* attention_bf16(ggml_context* ctx, ggml_tensor* q, const KeysValues& kv, int64_t heads, ggml_tensor* mask,
+                            ggml_tensor* of_row) {
+    return attention_node(ctx, GGML_TYPE_F32, {q->ne[0], q->ne[1], q->ne[2], 1}, q, kv, heads, mask, of_row);
+}
+
+ggml_tensor* attention_packed(ggml_context* ctx, ggml_tensor* q, const KeysValues& kv, int64_t heads, ggml_tensor* mask,
+                              ggml_tensor* of_row, TokenForm form) {
+    const bool bytes = form == TokenForm::kBytes;
+    return attention_node(ctx, bytes ? GGML_TYPE_I8 : GGML_TYPE_BF16,
+                          packed_shape(bytes, q->ne[0], q->ne[1] * q->ne[2] / kTile), q, kv, heads, mask, of_row);
 }
 
 }  // namespace dg

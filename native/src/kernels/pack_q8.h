@@ -1,12 +1,10 @@
-// Packed tokens as bytes. On CPUs with AVX512_VNNI, quantized weights are multiplied by them.
+// Tokens that were packed in BF16, as bytes. Where it can be, what makes tokens writes bytes itself.
 #pragma once
 
 #include "ggml.h"
+#include "kernels/token_form.h"
 
 namespace dg {
-
-// Whether matmul_packed and matmul_geglu want pack_q8's tokens for weights of this type on this CPU.
-bool wants_q8(ggml_type type);
 
 // Graph node: tokens packed in BF16 (kernels/pack_tokens.h), rounded to bytes -> I8 [18 * in, groups]. Each block of 32 inputs
 // of a token is scaled by its largest value.

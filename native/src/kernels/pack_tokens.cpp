@@ -5,6 +5,7 @@
 
 #include "kernels/node.h"
 #include "kernels/product_f32.h"
+#include "kernels/q8_block.h"
 #include "kernels/tiles.h"
 #include "kernels/vecmath.h"
 
@@ -90,7 +91,8 @@ void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const float number   = number_of(userdata);
     const int64_t tokens = x->ne[1] * x->ne[2] * x->ne[3];
 #if defined(__AVX512BF16__)
-    const int64_t in = dst->ne[0] / kTile;
+    const bool bytes = dst->type == GGML_TYPE_I8;
+    const int64_t in = bytes ? dst->ne[0] / kQ8TokenBlock * kQ8Block : dst->ne[0] / kTile;
     for (int64_t group = ith; group < dst->ne[1]; group += nth) {
         Row rows[kTile];
         const int64_t count = std::min<int64_t>(kTile, tokens - group * kTile);
@@ -103,10 +105,7 @@ void pack(ggml_tensor* dst, int ith, int nth, void* userdata) {
                 r[i] = i < count ? narrow(rows[i].at(k), rows[i].at(k + kTile)) : _mm512_setzero_si512();
             }
             transpose16(r);
-            char* tile = static_cast<char*>(dst->data) + (group * in + k) * kTile * 2;
-            for (int64_t i = 0; i < kTile; i++) {
-                _mm512_storeu_si512(tile + i * 64, r[i]);
-            }
+            store_tokens(bytes, r, static_cast<char*>(dst->data) + group * static_cast<int64_t>(dst->nb[1]), k);
         }
     }
 #else
@@ -147,13 +146,16 @@ ggml_custom_op_t packer(TokenMap) {
 }  // namespace
 
 ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x, TokenMap map, ggml_tensor* weight, ggml_tensor* bias,
-                         float eps) {
+                         float eps, TokenForm form) {
+    const bool bytes     = form == TokenForm::kBytes;
     const int64_t in     = map == TokenMap::kGeglu ? x->ne[0] / 2 : x->ne[0];
     const int64_t tokens = x->ne[1] * x->ne[2] * x->ne[3];
-    using Shape          = std::array<int64_t, 4>;
-    const Shape f32{kBlock, padded_rows(tokens), in / kBlock, 1}, bf16{in * kTile, ceil_div(tokens, kTile), 1, 1};
-    return custom_node(ctx, kPackTokens, packer(map), f32_products() ? GGML_TYPE_F32 : GGML_TYPE_BF16,
-                       f32_products() ? f32 : bf16, {x, weight, bias}, userdata_of(eps));
+    if (f32_products()) {
+        return custom_node(ctx, kPackTokens, packer(map), GGML_TYPE_F32, {kBlock, padded_rows(tokens), in / kBlock, 1},
+                           {x, weight, bias}, userdata_of(eps));
+    }
+    return custom_node(ctx, kPackTokens, packer(map), bytes ? GGML_TYPE_I8 : GGML_TYPE_BF16,
+                       packed_shape(bytes, in, ceil_div(tokens, kTile)), {x, weight, bias}, userdata_of(eps));
 }
 
 }  // namespace dg

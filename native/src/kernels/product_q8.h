@@ -4,7 +4,7 @@
 // For kernels/*.cpp only.
 #pragma once
 
-#include "kernels/product_bf16.h"
+#include "kernels/q8_block.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 
@@ -16,12 +16,6 @@
 #include "ggml.h"
 
 namespace dg {
-
-// Tokens are packed in groups of 16 and blocks of 32 inputs: first the scales F32 [token], then the bytes [in / 4][token][4]. A
-// byte is its value plus 128, because one factor of the instruction is unsigned.
-constexpr int64_t kQ8Block      = 32;
-constexpr int64_t kQ8TokenBlock = kTile * (static_cast<int64_t>(sizeof(float)) + kQ8Block);
-constexpr int32_t kQ8Zero       = 128;
 
 // Two tiles of weight rows, with the scale and the offset of each of their blocks.
 class Q8Rows {

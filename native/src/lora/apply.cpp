@@ -189,7 +189,9 @@ ggml_tensor* linear_with(GraphBuilder& g, const AppliedChange& change, const Lin
     ggml_tensor* weight = scales(g, change.at, change.rank);
     ggml_tensor* middle = ggml_mul(g.ctx, down, weight);
     if (may_pack(g) && ggml_is_contiguous(down)) {
-        g.packed[middle] = pack_tokens(g.ctx, down, TokenMap::kScaled, weight);
+        g.packed[middle].make = [&g, down, weight](TokenForm form) {
+            return pack_tokens(g.ctx, down, TokenMap::kScaled, weight, nullptr, 0, form);
+        };
     }
     return matmul(g, change.b, middle, nullptr, y);
 }

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/amx.h"
 #include "kernels/attention_bf16.h"
+#include "kernels/matmul.h"
 #include "modules/ops.h"
 
 namespace dg {
@@ -68,6 +70,18 @@ ggml_tensor* pick_rows(GraphBuilder& g, ggml_tensor* x, ggml_tensor* of_row) {
     return ggml_reshape_3d(g.ctx, flat, x->ne[0], x->ne[1], of_row->ne[0]);
 }
 
+// Keys and values as our kernel reads them. If they are products, the products write them so.
+KeysValues keys_values(GraphBuilder& g, ggml_tensor* k, ggml_tensor* v) {
+    const auto of_k = g.products.find(k), of_v = g.products.find(v);
+    const int64_t tokens = k->ne[1], batch = k->ne[2];
+    if (of_k == g.products.end() || of_v == g.products.end() || !writes_keys_values(tokens)) {
+        return pack_keys_values(g.ctx, k, v);
+    }
+    const ProductOf &keys = of_k->second, &values = of_v->second;
+    return {matmul_keys(g.ctx, keys.weight, keys.packed, tokens, batch, keys.bias),
+            matmul_values(g.ctx, values.weight, values.packed, tokens, batch, values.bias), tokens};
+}
+
 }  // namespace
 
 ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, int64_t heads,
@@ -78,7 +92,14 @@ ggml_tensor* attention(GraphBuilder& g, ggml_tensor* q, ggml_tensor* k, ggml_ten
     if (may_pack(g) && (mask != nullptr || g.traits.flash_attention) && attention_offered(size) &&
         ggml_is_contiguous(q) && ggml_is_contiguous(k) && ggml_is_contiguous(v) &&
         (mask == nullptr || (mask->type == GGML_TYPE_F32 && mask->ne[2] == 1))) {
-        return attention_bf16(g.ctx, q, k, v, heads, mask, of_row);
+        const KeysValues kv = keys_values(g, k, v);
+        ggml_tensor* y      = attention_bf16(g.ctx, q, kv, heads, mask, of_row);
+        if (tokens % kTile == 0) {
+            g.packed[y].make = [&g, q, kv, heads, mask, of_row](TokenForm form) {
+                return attention_packed(g.ctx, q, kv, heads, mask, of_row, form);
+            };
+        }
+        return y;
     }
     if (of_row != nullptr) {
         k = pick_rows(g, k, of_row);

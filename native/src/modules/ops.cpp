@@ -99,13 +99,18 @@ bool may_pack(const GraphBuilder& g) {
     return g.traits.cpu && (f32_products() || (g.traits.bf16 && bf16_products()));
 }
 
-// Notes y, packed for our kernels, if they can read it.
+// Notes how y is packed for our kernels, if they can read it.
 template <typename Pack>
 static ggml_tensor* with_packed(GraphBuilder& g, ggml_tensor* y, const ggml_tensor* x, Pack pack) {
     if (may_pack(g) && y->ne[0] % kTileDepth == 0 && ggml_is_contiguous(x)) {
-        g.packed[y] = pack();
+        g.packed[y].make = pack;
     }
     return y;
+}
+
+// Packs x on the way through a step.
+static std::function<ggml_tensor*(TokenForm)> packer_by(GraphBuilder& g, ggml_tensor* x, TokenMap map) {
+    return [&g, x, map](TokenForm form) { return pack_tokens(g.ctx, x, map, nullptr, nullptr, 0, form); };
 }
 
 // Whether our F32 kernels are faster than ggml's. On a core with AVX2, ggml's products of F16 and quantized weights (llamafile)
@@ -123,18 +128,13 @@ static bool multiplies_packed(const GraphBuilder& g, const ggml_tensor* weight, 
 
 // x packed as tokens for the product with a weight. It is packed once for all layers that read it.
 static ggml_tensor* packed_tokens(GraphBuilder& g, const ggml_tensor* weight, ggml_tensor* x) {
-    ggml_tensor*& packed = g.packed[x];
-    if (packed == nullptr) {
-        packed = pack_tokens(g.ctx, x);
+    Packing& packing = g.packed[x];
+    if (packing.make == nullptr) {
+        packing.make = [&g, x](TokenForm form) {
+            return pack_tokens(g.ctx, x, TokenMap::kNone, nullptr, nullptr, 0, form);
+        };
     }
-    if (!wants_q8(weight->type)) {
-        return packed;
-    }
-    ggml_tensor*& bytes = g.packed_q8[x];
-    if (bytes == nullptr) {
-        bytes = pack_q8(g.ctx, packed);
-    }
-    return bytes;
+    return packing.get(form_for(weight->type));
 }
 
 ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_tensor* residual) {
@@ -145,7 +145,12 @@ ggml_tensor* linear(GraphBuilder& g, const Linear& layer, ggml_tensor* x, ggml_t
 
 ggml_tensor* matmul(GraphBuilder& g, ggml_tensor* weight, ggml_tensor* x, ggml_tensor* bias, ggml_tensor* residual) {
     if (multiplies_packed(g, weight, x) && (residual == nullptr || ggml_is_contiguous(residual))) {
-        return matmul_packed(g.ctx, weight, packed_tokens(g, weight, x), x->ne[1], x->ne[2], bias, residual);
+        ggml_tensor* packed = packed_tokens(g, weight, x);
+        ggml_tensor* y      = matmul_packed(g.ctx, weight, packed, x->ne[1], x->ne[2], bias, residual);
+        if (residual == nullptr) {
+            g.products[y] = {weight, packed, bias};
+        }
+        return y;
     }
     ggml_tensor* y = product(g, weight, x);
     if (bias != nullptr) {
@@ -217,8 +222,9 @@ ggml_tensor* conv2d_plain(GraphBuilder& g, const Conv2d& layer, ggml_tensor* x, 
 ggml_tensor* layer_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, float eps) {
     const Norm norm = adapted(g, layer);
     ggml_tensor* y  = ggml_add(g.ctx, ggml_mul(g.ctx, ggml_norm(g.ctx, x, eps), norm.weight), norm.bias);
-    return with_packed(g, y, x,
-                       [&] { return pack_tokens(g.ctx, x, TokenMap::kLayerNorm, norm.weight, norm.bias, eps); });
+    return with_packed(g, y, x, [&g, x, norm, eps](TokenForm form) {
+        return pack_tokens(g.ctx, x, TokenMap::kLayerNorm, norm.weight, norm.bias, eps, form);
+    });
 }
 
 ggml_tensor* group_norm(GraphBuilder& g, const Norm& layer, ggml_tensor* x, int groups, float eps) {
@@ -270,23 +276,24 @@ ggml_tensor* silu(GraphBuilder& g, ggml_tensor* x) {
 }
 
 ggml_tensor* gelu(GraphBuilder& g, ggml_tensor* x) {
-    return with_packed(g, ggml_gelu_erf(g.ctx, x), x, [&] { return pack_tokens(g.ctx, x, TokenMap::kGelu); });
+    return with_packed(g, ggml_gelu_erf(g.ctx, x), x, packer_by(g, x, TokenMap::kGelu));
 }
 
 ggml_tensor* quick_gelu(GraphBuilder& g, ggml_tensor* x) {
     ggml_tensor* y = ggml_mul(g.ctx, x, ggml_sigmoid(g.ctx, ggml_scale(g.ctx, x, 1.702f)));
-    return with_packed(g, y, x, [&] { return pack_tokens(g.ctx, x, TokenMap::kQuickGelu); });
+    return with_packed(g, y, x, packer_by(g, x, TokenMap::kQuickGelu));
 }
 
 ggml_tensor* geglu(GraphBuilder& g, const Linear& layer, ggml_tensor* x) {
     ggml_tensor* h = linear(g, layer, x);
     ggml_tensor* y = g.traits.exact ? ggml_geglu_erf_swapped(g.ctx, h) : ggml_geglu_swapped(g.ctx, h);
     if (change_of(g, layer.weight) != nullptr) {
-        return with_packed(g, y, h, [&] { return pack_tokens(g.ctx, h, TokenMap::kGeglu); });
+        return with_packed(g, y, h, packer_by(g, h, TokenMap::kGeglu));
     }
     if (y->ne[0] % kTileDepth == 0 && multiplies_packed(g, layer.weight, x)) {
-        g.packed[y] =
-            matmul_geglu(g.ctx, layer.weight, packed_tokens(g, layer.weight, x), x->ne[1] * x->ne[2], layer.bias);
+        g.packed[y].make = [&g, weight = layer.weight, bias = layer.bias, x](TokenForm form) {
+            return matmul_geglu(g.ctx, weight, packed_tokens(g, weight, x), x->ne[1] * x->ne[2], bias, form);
+        };
     }
     return y;
 }
@@ -297,7 +304,10 @@ ggml_tensor* to_tokens(GraphBuilder& g, ggml_tensor* x) {
     y                    = ggml_cont(g.ctx, ggml_permute(g.ctx, y, 1, 0, 2, 3));
     const auto normed    = g.normed.find(x);
     if (normed != g.normed.end() && pixels % kTile == 0 && x->ne[2] % kTileDepth == 0) {
-        g.packed[y] = pack_pixels(g.ctx, normed->second.first, normed->second.second);
+        g.packed[y].make = [&g, from = normed->second](TokenForm form) {
+            ggml_tensor* wide = pack_pixels(g.ctx, from.first, from.second);
+            return form == TokenForm::kBytes ? pack_q8(g.ctx, wide) : wide;
+        };
     }
     return y;
 }
