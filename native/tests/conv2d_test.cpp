@@ -11,6 +11,7 @@
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "kernels/amx.h"
+#include "kernels/conv_problem.h"
 #include "kernels/moments.h"
 #include "kernels/pack_picture.h"
 
@@ -169,10 +170,33 @@ CASE("Winograd's filters agree with the reference") {
     }
 }
 
+CASE("Winograd's filters in BF16 agree with the reference") {
+    if (!dg::bf16_products()) {
+        return;
+    }
+    const Shape shapes[] = {
+        {16, 16, 64, 64, 1, {3, 1, 1}}, {32, 32, 96, 80, 2, {3, 1, 1}},  {18, 22, 64, 70, 1, {3, 1, 1}},
+        {64, 8, 200, 64, 1, {3, 1, 1}}, {34, 66, 64, 100, 1, {3, 1, 0}}, {8, 40, 320, 64, 3, {3, 1, 1}},
+    };
+    for (const Shape& s : shapes) {
+        CHECK(dg::winograd_bf16_offered(s.w, s.h, s.in, s.out, s.conv));
+        for (const int threads : {1, 3}) {
+            CHECK_NEAR(error_of(s, GGML_TYPE_BF16, threads, false), 0, 8e-3);
+        }
+    }
+    dg::amx_disable(true);
+    CHECK_NEAR(error_of(shapes[0], GGML_TYPE_BF16, 2, false), 0, 8e-3);
+    dg::amx_disable(false);
+    CHECK(!dg::winograd_bf16_offered(17, 32, 64, 64, {3, 1, 1}));
+    CHECK(!dg::winograd_bf16_offered(32, 32, 64, 64, {3, 2, 1}));
+    CHECK(!dg::winograd_bf16_offered(32, 32, 64, 64, {1, 1, 0}));
+    CHECK(!dg::winograd_bf16_offered(8, 8, 64, 64, {3, 1, 1}));
+}
+
 // A picture packed with group norm and SiLU, or at twice its size, with everything that is added to the result, against
 // ggml's own operations.
-void check_fused(int64_t kW, int64_t kH) {
-    constexpr int64_t kIn = 40, kOut = 24, kN = 2;
+void check_fused(int64_t kW, int64_t kH, int64_t kIn = 40, int64_t kOut = 24) {
+    constexpr int64_t kN  = 2;
     constexpr int kGroups = 4;
     ggml_init_params params{size_t{64} << 20, nullptr, false};
     ggml_context* ctx = ggml_init(params);
@@ -189,7 +213,7 @@ void check_fused(int64_t kW, int64_t kH) {
     ggml_tensor* b    = tensor(1, 1, kIn, 1);
     ggml_tensor* bias = tensor(kOut, 1, 1, 1);
     ggml_tensor* each = tensor(kOut, kN, 1, 1);
-    std::vector<ggml_bf16_t> kernel(9 * kIn * kOut);
+    std::vector<ggml_bf16_t> kernel(static_cast<size_t>(9 * kIn * kOut));
     const auto values = random_values(kernel.size(), seed++);
     ggml_fp32_to_bf16_row(values.data(), kernel.data(), static_cast<int64_t>(kernel.size()));
     ggml_tensor* packed = ggml_new_tensor_2d(ctx, GGML_TYPE_BF16, dg::conv_packed_columns(GGML_TYPE_BF16, 3, kIn),
@@ -233,6 +257,7 @@ CASE("norm, SiLU and enlarging while packing, addends while storing") {
     if (dg::conv_takes_packed(GGML_TYPE_BF16)) {
         check_fused(18, 7);
         check_fused(16, 12);
+        check_fused(16, 18, 64, 72);  // Winograd's filters
     }
 }
 

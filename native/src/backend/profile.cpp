@@ -64,7 +64,7 @@ double product_operations(const ggml_tensor* node) {
     }
     const std::string name = node->name;
     if (name == kMatmulBf16 || name == kMatmulQ8 || name == kMatmulF32 || name == kConv2d || name == kConv2dBf16 ||
-        name == kWinograd) {
+        name == kWinograd || name == kWinogradBf16) {
         return 2.0 * static_cast<double>(node->src[1]->ne[0]) * elements;
     }
     if (name == kGegluBf16 || name == kGegluQ8 || name == kGegluF32) {

@@ -362,8 +362,9 @@ ggml_tensor* conv_packed(ggml_context* ctx, ggml_tensor* picture, int64_t width,
                          ggml_tensor* packed, ggml_tensor* bias, int64_t out, const ConvShape& shape,
                          const ConvAddends& addends, bool exact) {
     if (!f32_products()) {
-        return conv_node(ctx, kConv2dBf16, convolve_bf16, picture, width, height, picture->ne[3], packed, bias, out,
-                         shape, addends);
+        const bool winograd = winograd_bf16_offered(width, height, in, out, shape);
+        return conv_node(ctx, winograd ? kWinogradBf16 : kConv2dBf16, winograd ? convolve_winograd_bf16 : convolve_bf16,
+                         picture, width, height, picture->ne[3], packed, bias, out, shape, addends);
     }
     const int64_t batch = picture->ne[2] / ceil_div(in, kBlock);
     const bool winograd = !exact && winograd_offered(width, height, batch, in, out, shape);

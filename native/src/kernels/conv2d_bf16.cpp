@@ -1,8 +1,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/conv_problem.h"
-#include "kernels/product_bf16.h"
+#include "kernels/conv_problem_bf16.h"
 
 namespace dg {
 
@@ -14,23 +13,9 @@ constexpr int kMaxGroups = 16;  // of 16 output pixels: one block
 constexpr int64_t kSliceTiles =
     36;  // products of 32 a sum takes up at a time: a block's inputs for them fill the cache
 
-struct Problem : ConvProblem {
-    const uint32_t* pairs;
-    const uint16_t* packed;
-    int64_t row, plane, image;  // strides of pairs, in dwords
-    int64_t depth_tiles;        // tiles of input channels
-
-    Problem(const ggml_tensor* node, void* userdata)
-        : ConvProblem(node, userdata),
-          pairs(static_cast<const uint32_t*>(picture->data)),
-          packed(static_cast<const uint16_t*>(weights->data)),
-          row(picture->ne[0] / 2),
-          plane(row * picture->ne[1]),
-          image(plane * picture->ne[2]),
-          depth_tiles(picture->ne[2] / kTile) {}
-
-    int64_t groups_per_image() const { return ceil_div(pixels, kTile); }
-};
+int64_t groups_per_image(const Bf16Problem& p) {
+    return ceil_div(p.pixels, kTile);
+}
 
 // Sixteen output pixels of one picture.
 struct Group {
@@ -44,9 +29,9 @@ struct Group {
     bool full() const { return mask == 0xffff; }
 };
 
-Group make_group(const Problem& p, int64_t index) {
+Group make_group(const Bf16Problem& p, int64_t index) {
     Group g;
-    const int64_t image = index / p.groups_per_image(), first = index % p.groups_per_image() * kTile;
+    const int64_t image = index / groups_per_image(p), first = index % groups_per_image(p) * kTile;
     const int64_t count = std::min<int64_t>(kTile, p.pixels - first);
     g.pairs             = p.pairs + image * p.image;
     g.image             = image;
@@ -61,7 +46,7 @@ Group make_group(const Problem& p, int64_t index) {
 }
 
 // One group's inputs for tiles [d0, d1) of channels, as tiles [pair][pixel] ordered by channels, then taps.
-void gather(const Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* out) {
+void gather(const Bf16Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* out) {
     const __m512i index = _mm512_loadu_si512(g.offset);
     for (int64_t depth = d0; depth < d1; depth++) {
         for (int64_t tap = 0; tap < p.taps(); tap++) {
@@ -77,7 +62,7 @@ void gather(const Problem& p, const Group& g, int64_t d0, int64_t d1, uint32_t* 
 }
 
 // Writes the sums of one tile of output channels and one group, with all that is added to them.
-void store(const Problem& p, const Group& g, int64_t tile, const float* sums) {
+void store(const Bf16Problem& p, const Group& g, int64_t tile, const float* sums) {
     const int64_t rows = std::min<int64_t>(kTile, p.out - tile * kTile);
     for (int64_t i = 0; i < rows; i++) {
         const int64_t channel = tile * kTile + i, at = g.first + channel * p.pixels;
@@ -91,7 +76,7 @@ void store(const Problem& p, const Group& g, int64_t tile, const float* sums) {
 }
 
 // Output tiles [tile0, tile1) of the groups [group0, group1).
-void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1, bool amx) {
+void compute_block(const Bf16Problem& p, int64_t group0, int64_t group1, int64_t tile0, int64_t tile1, bool amx) {
     thread_local std::vector<uint32_t> columns;
     thread_local std::vector<float> sums;  // [tile][group]
     const int64_t depth      = std::min(p.depth_tiles, std::max<int64_t>(1, kSliceTiles / p.taps()));
@@ -131,10 +116,10 @@ void compute_block(const Problem& p, int64_t group0, int64_t group1, int64_t til
 }  // namespace
 
 void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata) {
-    const Problem p(dst, userdata);
+    const Bf16Problem p(dst, userdata);
     const TileScope scope(amx_usable());
     // Threads share out blocks of pixels; where those are few, also the output channels.
-    const int64_t groups = p.groups_per_image() * p.batch;
+    const int64_t groups = groups_per_image(p) * p.batch;
     const int64_t tiles  = ceil_div(p.out, kTile);
     const int64_t blocks = ceil_div(groups, kMaxGroups);
     const int64_t parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, ceil_div(tiles, 2));

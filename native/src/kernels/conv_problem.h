@@ -47,6 +47,13 @@ struct ConvProblem {
 // For CPUs with BF16 products (AMX tiles, AVX512_BF16). The pictures are packed by kernels/pack_picture.h.
 void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata);
 
+// The same by Winograd's minimal filtering F(2 x 2, 3 x 3): 16 products in place of 36 (Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks", 2015). The transforms are F32, what they give is rounded to BF16.
+void convolve_winograd_bf16(ggml_tensor* dst, int ith, int nth, void* userdata);
+
+// Whether that is possible and faster. Not a question of the batch, so that a picture does not depend on others.
+bool winograd_bf16_offered(int64_t width, int64_t height, int64_t in, int64_t out, const ConvShape& shape);
+
 // In F32 on AVX2 and NEON (kernels/product_f32.h), for packed pictures too.
 void convolve_f32(ggml_tensor* dst, int ith, int nth, void* userdata);
 

@@ -16,6 +16,7 @@ constexpr const char* kMatmulBf16   = "matmul_bf16";
 constexpr const char* kMatmulF32    = "matmul_f32";
 constexpr const char* kGegluF32     = "matmul_geglu_f32";
 constexpr const char* kWinograd     = "conv2d_winograd";
+constexpr const char* kWinogradBf16 = "conv2d_winograd_bf16";
 constexpr const char* kGegluBf16    = "matmul_geglu_bf16";
 constexpr const char* kMatmulQ8     = "matmul_q8";
 constexpr const char* kGegluQ8      = "matmul_geglu_q8";

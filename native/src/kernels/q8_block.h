@@ -25,15 +25,6 @@ inline std::array<int64_t, 4> packed_shape(bool bytes, int64_t in, int64_t group
 
 namespace dg {
 
-// The values of a vector of BF16 pairs, each pair's first or second.
-inline __m512 first_of(__m512i pairs) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-}
-
-inline __m512 second_of(__m512i pairs) {
-    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000U))));
-}
-
 // One block of a group: 16 vectors of BF16 pairs [pair][token] -> scales and bytes. Each token is scaled by its largest value.
 inline void store_q8_block(const __m512i pairs[kTile], char* to) {
     __m512i largest = _mm512_setzero_si512();  // bits of absolute values: a NaN is above all numbers, and so stays

@@ -100,6 +100,15 @@ inline __m512i pair_up(__m512 first, __m512 second) {
     return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
+// The values of a vector of BF16 pairs, each pair's first or second.
+inline __m512 first_of(__m512i pairs) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+
+inline __m512 second_of(__m512i pairs) {
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000U))));
+}
+
 }  // namespace dg
 
 #endif
