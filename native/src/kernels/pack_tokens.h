@@ -19,7 +19,8 @@ enum class TokenMap {
 
 // Graph node: x [C, T, N, 1] F32 -> BF16 in groups of 16 tokens, each [in / 2][token][pair]: [16 * in, groups]. The last group is
 // filled up with zeros. `in` is a multiple of 32. As bytes: I8 [18 * in, groups] (kernels/q8_block.h). For the F32 products:
-// [32, padded_rows(T x N), in / 32] F32 (kernels/product_f32.h). weight and bias, F32 [C], belong to a layer norm; for kScaled the weight holds the factors.
+// [32, padded_rows(T x N), in / 32] F32 (kernels/product_f32.h). weight and bias, F32 [C], belong to a layer norm; for kScaled the weight
+// holds the factors.
 ggml_tensor* pack_tokens(ggml_context* ctx, ggml_tensor* x, TokenMap map = TokenMap::kNone,
                          ggml_tensor* weight = nullptr, ggml_tensor* bias = nullptr, float eps = 0,
                          TokenForm form = TokenForm::kWide);
