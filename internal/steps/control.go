@@ -180,3 +180,22 @@ func rowsFrom(t backend.Tensor, first int) backend.Tensor {
 	shape[0] -= first
 	return backend.Tensor{Shape: shape, Data: t.Data[first*per:]}
 }
+
+// isT2I reports whether the net is a T2I-Adapter. Its features are made once, as the hint, and are added inside the UNet.
+func (c *Control) isT2I() bool { return c.net.Info.Control.IsT2IAdapter() }
+
+// enlarged repeats the last column and row of a control picture [1, channels, height, width] until the net can take its size: cells of a
+// T2I-Adapter are larger than those of latents.
+func (c *Control) enlarged(pixels backend.Tensor) backend.Tensor {
+	n := max(c.net.Info.Control.HintDownscale, 1)
+	h, w := pixels.Shape[2], pixels.Shape[3]
+	if h%n == 0 && w%n == 0 {
+		return pixels
+	}
+	out := backend.NewTensor(1, pixels.Shape[1], (h+n-1)/n*n, (w+n-1)/n*n)
+	for i := range out.Data {
+		x, y, plane := i%out.Shape[3], i/out.Shape[3]%out.Shape[2], i/(out.Shape[3]*out.Shape[2])
+		out.Data[i] = pixels.Data[(plane*h+min(y, h-1))*w+min(x, w-1)]
+	}
+	return out
+}

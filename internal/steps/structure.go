@@ -4,24 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 )
-
-// isT2I reports whether the net is a T2I-Adapter. Its features are made once, as the hint, and are added inside the UNet.
-func (c *Control) isT2I() bool { return c.net.Info.Control.IsT2IAdapter() }
-
-// blocks are the sums of the features of a loop's T2I-Adapters. Those that act are the same for many steps.
-type blocks struct {
-	acting string // which, at what size, and in which tile
-	sums   map[string]blockSum
-}
-
-// blockSum is backend.UNetInput's Blocks and BlockRows.
-type blockSum struct {
-	rows   int
-	values []float32
-}
 
 // addend is an adapter that acts on the rows from first on.
 type addend struct {
@@ -97,20 +81,4 @@ func (a addend) addTo(sum blockSum, shapes [][3]int, b *Batch) {
 		}
 		from, to = from[n:], to[sum.rows*n:]
 	}
-}
-
-// enlarged repeats the last column and row of a control picture [1, channels, height, width] until the net can take its size: cells of a
-// T2I-Adapter are larger than those of latents.
-func (c *Control) enlarged(pixels backend.Tensor) backend.Tensor {
-	n := max(c.net.Info.Control.HintDownscale, 1)
-	h, w := pixels.Shape[2], pixels.Shape[3]
-	if h%n == 0 && w%n == 0 {
-		return pixels
-	}
-	out := backend.NewTensor(1, pixels.Shape[1], (h+n-1)/n*n, (w+n-1)/n*n)
-	for i := range out.Data {
-		x, y, plane := i%out.Shape[3], i/out.Shape[3]%out.Shape[2], i/(out.Shape[3]*out.Shape[2])
-		out.Data[i] = pixels.Data[(plane*h+min(y, h-1))*w+min(x, w-1)]
-	}
-	return out
 }

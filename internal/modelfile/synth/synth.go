@@ -71,7 +71,8 @@ const (
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
 	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
-	KindNanoUnion, KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus, KindNanoFace,
+	KindNanoUnion, KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
+	KindNanoFace,
 	KindNanoFacePlus}
 
 // Format names the file to write.

@@ -9,8 +9,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// TestT2IAdapter: an adapter makes features of a picture, which the UNet takes for all rows or for each, and refuses in other numbers. It is
-// not evaluated in the steps.
+// TestT2IAdapter: an adapter makes features of a picture, which the UNet takes for all rows or for each, and refuses in other numbers. It
+// is not evaluated in the steps.
 func TestT2IAdapter(t *testing.T) {
 	b := &Backend{}
 	net, err := b.Open(t.Context(), backend.ModelConfig{Files: backend.Files{ControlNet: "t2i"}})
