@@ -72,7 +72,10 @@ up() {
 		echo $! >"$dir/$name.pid"
 	done
 	for i in 0 1; do
-		until curl -fsS -o /dev/null "http://$(address $((10 + i)))/readyz" 2>/dev/null; do sleep 0.2; done
+		until curl -fsS -o /dev/null "http://$(address $((10 + i)))/readyz" 2>/dev/null; do
+			kill -0 "$(cat "$dir/api$i.pid")" || { echo "fleet.sh: api$i has ended: $dir/api$i.log" >&2 && exit 1; }
+			sleep 0.5
+		done
 		echo "ready: http://$(address $((10 + i)))"
 	done
 	echo "logs: $dir; NATS: $nats"

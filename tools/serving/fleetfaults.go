@@ -148,6 +148,9 @@ func (f *fleet) disturb(ctx context.Context, left *atomic.Int64, kills int, r *r
 	for n := range kills {
 		until((float64(n)+r.Float64())/float64(kills+1), 20*time.Second)
 		wait(time.Duration(float64(time.Second) * r.Float64()))
+		if ctx.Err() != nil {
+			break
+		}
 		kind, i := f.kill(ctx, n, r)
 		killed[kind]++
 		fmt.Printf("kill %d: %s%d; %d runs are left\n", n+1, kind, i, left.Load())
