@@ -209,6 +209,11 @@ fleet-programs: build $(FLEET_MOTO)/installed ## what examples/fleet needs: the 
 fleet-faults: fleet-programs ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
 	$(GO) run ./tools/serving fleet $(ARGS)
 
+.PHONY: fleet-simulated
+fleet-simulated: ## 100 workers make 100,000 pictures in simulated time: throughput, loadings, waits, messages (ARGS="-sim.workers 12 -sim.pictures 12000")
+	TMPDIR="$$(if test -w /dev/shm; then echo /dev/shm; else echo "$${TMPDIR:-/tmp}"; fi)" $(GO) test ./internal/dispatch -run TestSimulatedFleet -v \
+		-timeout 3h -args -sim.workers 100 -sim.pictures 100000 -sim.failures 5 -sim.least 0.9 -sim.loads 1.3 $(ARGS)
+
 .PHONY: serve-load
 serve-load: build ## 200 clients for five minutes, then 10,000 runs as fast as they are accepted (ARGS="-minutes 1")
 	$(GO) run ./tools/serving load $(ARGS)

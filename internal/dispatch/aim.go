@@ -1,95 +1,199 @@
 package dispatch
 
 import (
+	"cmp"
 	"hash/fnv"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/durable"
 )
 
-// patience is how long a worker makes runs for one model while runs for others wait: each change of the model costs a loading.
-const patience = 30 * time.Second
+// A worker stays with its model while runs for others wait, since each change costs a loading: so many times the time that opening the other
+// model takes, but at least leastPatience. Where nobody serves the other model it is less.
+const (
+	leastPatience = 30 * time.Second
+	patience      = 10
+	starved       = 3
+)
 
-// view is what a worker knows when it chooses the model whose runs go first.
+// plainly is how many workers are too many or too few beyond doubt: what is known of the others is never exact.
+const plainly = 0.75
+
+// bored is how long a worker has nothing to do until it no longer leaves a model to the worker whose turn it is: that one may be gone.
+const bored = 2 * time.Second
+
+// view is what a worker knows when it chooses the model whose runs it takes.
 type view struct {
 	now     string                 // its model; empty: none yet
 	held    time.Duration          // since it chose that one
+	idle    time.Duration          // since it had something in work; 0: it has
 	name    string                 // its own
 	demand  map[durable.Demand]int // pictures that wait
 	workers []durable.Presence     // that are there
 	chance  float64                // 0 to 1, drawn anew each time
 }
 
-// aim is the model whose runs go first. Each model is to have as many workers as is its part of what waits, where each owner counts once:
-// who has ten runs weighs as much as who has a thousand. A worker whose model has nothing left changes at once. Others change after a
-// while, where that brings the numbers nearer to their parts, or where nobody serves a model. Not all change at the same time: each does
-// so by chance, so that about as many change as are too many.
+// figures is what a view says of one model.
+type figures struct {
+	model   string
+	serving float64 // other workers
+	need    float64 // so many workers more are worth their loading of the model
+	load    time.Duration
+	rate    float64 // pictures a second of a worker; 0: it is not known
+}
+
+// aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
+// loading these models is worth: who has ten runs weighs as much as who has a thousand, and who has one changes little. A worker whose model has nothing left changes at once. Others change after a while, where that brings the numbers nearer to their parts, or where
+// nobody serves a model. Not all change at the same time: each does so by chance, so that about as many change as are too many.
 func (v view) aim() string {
-	parts, able := v.parts()
-	if len(parts) == 0 {
+	list := v.figures()
+	i := slices.IndexFunc(list, func(f figures) bool { return f.model == v.now })
+	switch {
+	case len(list) == 0:
+		return v.now
+	case i < 0:
+		return v.next(list)
+	}
+	mine := list[i]
+	list = slices.Delete(list, i, i+1)
+	if len(list) == 0 {
 		return v.now
 	}
-	serving := map[string]float64{}
-	for _, w := range v.workers {
-		if w.Name != v.name && w.Aim != "" {
-			serving[w.Aim]++
+	for _, f := range list {
+		if f.serving == 0 && v.held >= max(starved*f.load, leastPatience) && v.chance < 1/(mine.serving+1) {
+			return f.model
 		}
 	}
-	want := func(model string) float64 { return parts[model]*able - serving[model] }
-	best := ""
-	for model := range parts {
-		if model == v.now {
-			continue
-		}
-		if d := want(model) - want(best); best == "" || d > 0 || d == 0 && v.draw(model) < v.draw(best) {
-			best = model
-		}
-	}
-	switch tooMany := 1 - want(v.now); { // want leaves this worker out
-	case parts[v.now] == 0:
-		return best
-	case best == "" || v.held < patience:
-		return v.now
-	case serving[best] == 0 && v.chance < 1/(serving[v.now]+1):
-		return best
-	case tooMany >= 0.5 && want(best) >= 0.5 && v.chance < tooMany/(serving[v.now]+1):
-		return best
+	best, tooMany := list[0], 1-mine.need // need leaves this worker out
+	if tooMany >= plainly && best.need >= plainly && v.held >= max(patience*best.load, leastPatience) && v.chance < tooMany/(mine.serving+1) {
+		return best.model
 	}
 	return v.now
 }
 
-// parts is each model's part of what waits, and how many workers there are for all of it. Models that this worker has not are left out.
-func (v view) parts() (parts map[string]float64, able float64) {
-	owners, all := map[string]float64{}, 0.0
-	for d, n := range v.demand {
-		owners[d.Owner] += float64(n)
+// next is the model of a worker that has nothing to do: those who have nothing stand in a row, and each model takes as many as it needs. Who
+// has no model yet may not know the others; it draws.
+func (v view) next(list []figures) string {
+	total := 0.0
+	for _, f := range list {
+		total += math.Round(f.need)
 	}
-	mine := func(model string) bool {
-		return slices.ContainsFunc(v.workers, func(w durable.Presence) bool { return w.Name == v.name && slices.Contains(w.Models, model) })
-	}
-	parts = map[string]float64{}
-	for d, n := range v.demand {
-		if mine(d.Model) {
-			parts[d.Model] += float64(n) / owners[d.Owner]
-			all += float64(n) / owners[d.Owner]
+	before, row := 0, 0.0
+	for _, w := range v.workers {
+		if w.Draining || slices.ContainsFunc(list, func(f figures) bool { return f.model == w.Aim }) {
+			continue
+		}
+		row++
+		if w.Name != v.name && draw(w.Name) < draw(v.name) {
+			before++
 		}
 	}
-	for model := range parts {
-		parts[model] /= all
+	at := float64(before)
+	switch {
+	case v.now == "":
+		at = v.chance * total
+	case v.idle >= bored:
+		at = v.chance * row
 	}
+	for _, f := range list {
+		if at -= math.Round(f.need); at < 0 {
+			return f.model
+		}
+	}
+	return v.now
+}
+
+// figures are those of all models that wait and that this worker has, the one that needs workers most first.
+func (v view) figures() (list []figures) {
+	demand := map[durable.Demand]float64{}
+	models := map[string]*figures{}
+	i := slices.IndexFunc(v.workers, func(w durable.Presence) bool { return w.Name == v.name })
+	for d, n := range v.demand {
+		if i >= 0 && slices.Contains(v.workers[i].Models, d.Model) {
+			demand[d] = float64(n)
+			models[d.Model] = &figures{model: d.Model}
+		}
+	}
+	able := 0.0
 	for _, w := range v.workers {
-		if !w.Draining && slices.ContainsFunc(w.Models, func(model string) bool { return parts[model] > 0 }) {
+		if !w.Draining && slices.ContainsFunc(w.Models, func(model string) bool { return models[model] != nil }) {
 			able++
 		}
 	}
-	return parts, able
+	for _, f := range models {
+		v.ask(f)
+	}
+	for d, n := range shares(demand, models, able) {
+		models[d.Model].need += n
+	}
+	for _, f := range models {
+		if f.need -= f.serving; f.serving == 0 {
+			f.need = max(f.need, 1)
+		}
+		list = append(list, *f)
+	}
+	slices.SortFunc(list, func(a, b figures) int {
+		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(draw(v.name+a.model), draw(v.name+b.model)), strings.Compare(a.model, b.model))
+	})
+	return list
 }
 
-// draw orders equal models in another way for each worker, so that workers that begin together do not all begin with one.
-func (v view) draw(model string) float64 {
+// ask fills in what the workers say of a model.
+func (v view) ask(f *figures) {
+	rate, measured := 0.0, 0.0
+	for _, w := range v.workers {
+		f.load = max(f.load, time.Duration(w.Opening[f.model]*float64(time.Second)))
+		if w.Aim != f.model {
+			continue
+		}
+		if w.Name != v.name {
+			f.serving++
+		}
+		if w.Rate > 0 {
+			rate += w.Rate / 60
+			measured++
+		}
+	}
+	if measured > 0 {
+		f.rate = rate / measured
+	}
+}
+
+// worth is how many pictures are worth the time that a worker needs to load the model.
+func (f *figures) worth() float64 { return max(f.rate*f.load.Seconds(), leastPiece) }
+
+// shares divides workers among owners evenly. An owner gets no more than are worth the loading; the others get the rest. What an owner gets
+// is divided among its models by the time that its pictures take, as far as that is known.
+func shares(demand map[durable.Demand]float64, models map[string]*figures, workers float64) map[durable.Demand]float64 {
+	unknown := slices.ContainsFunc(slices.Collect(maps.Values(models)), func(f *figures) bool { return f.rate == 0 })
+	uses, times, gets := map[string]float64{}, map[string]float64{}, map[string]float64{}
+	list := map[durable.Demand]float64{}
+	for d, n := range demand {
+		f := models[d.Model]
+		if list[d] = n; !unknown {
+			list[d] = n / f.rate
+		}
+		uses[d.Owner] += n / f.worth()
+		times[d.Owner] += list[d]
+	}
+	owners := slices.SortedFunc(maps.Keys(uses), func(a, b string) int { return cmp.Or(cmp.Compare(uses[a], uses[b]), strings.Compare(a, b)) })
+	for i, o := range owners { // who can use least is first, and leaves most
+		gets[o] = min(uses[o], workers/float64(len(owners)-i))
+		workers -= gets[o]
+	}
+	for d := range list {
+		list[d] *= gets[d.Owner] / times[d.Owner]
+	}
+	return list
+}
+
+// draw is a number of 0 to 1 that looks drawn and is the same for each worker.
+func draw(text string) float64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(v.name + "\x00" + model)) // it never fails
-	return float64(h.Sum64()) / math.MaxUint64
+	_, _ = h.Write([]byte(text)) // it never fails
+	return float64(h.Sum64()*0x9e3779b97f4a7c15) / math.MaxUint64
 }

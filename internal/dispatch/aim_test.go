@@ -80,3 +80,60 @@ func TestAimSpreads(t *testing.T) {
 	assert.InDelta(t, 10, count["z"], 1)
 	assert.LessOrEqual(t, changes, n+3, "each loads about one model")
 }
+
+// TestAimRow asks workers that have nothing to do: as many load another model as it is worth.
+func TestAimRow(t *testing.T) {
+	const n = 10
+	models := []string{"x", "y"}
+	for name, c := range map[string]struct {
+		pictures int
+		serving  int // workers that make y, a picture a second each; loading it takes 20 s
+		want     int // workers that turn to it
+		idle     time.Duration
+	}{
+		"a large rest":                    {1000, 2, n, 0},
+		"a rest that others make in time": {30, 2, 0, 0},
+		"a rest for one more":             {60, 2, 1, 0},
+		"nobody serves it":                {1, 0, 1, 0},
+		"nobody came for a while":         {1000, 2, n, time.Minute},
+	} {
+		var workers []durable.Presence
+		for i := range c.serving {
+			workers = append(workers, durable.Presence{Name: fmt.Sprint("s", i), Models: models, Aim: "y", Rate: 60, Opening: map[string]float64{"y": 20}})
+		}
+		for i := range n {
+			workers = append(workers, durable.Presence{Name: fmt.Sprint("w", i), Models: models, Aim: "x"})
+		}
+		turned := 0
+		for i := range n {
+			v := view{now: "x", idle: max(c.idle, 1), name: fmt.Sprint("w", i), demand: map[durable.Demand]int{{Owner: "o", Model: "y"}: c.pictures},
+				workers: workers, chance: float64(i) / n}
+			if v.aim() == "y" {
+				turned++
+			}
+		}
+		assert.Equal(t, c.want, turned, name)
+	}
+}
+
+// TestShares divides workers among owners.
+func TestShares(t *testing.T) {
+	of := func(owner, model string) durable.Demand { return durable.Demand{Owner: owner, Model: model} }
+	models := map[string]*figures{"slow": {rate: 1, load: 20 * time.Second}, "fast": {rate: 2, load: 10 * time.Second}}
+	for name, c := range map[string]struct {
+		demand map[durable.Demand]float64
+		want   map[durable.Demand]float64
+	}{
+		"owners get the same": {map[durable.Demand]float64{of("a", "slow"): 9000, of("b", "slow"): 900},
+			map[durable.Demand]float64{of("a", "slow"): 6, of("b", "slow"): 6}},
+		"who can use little leaves the rest": {map[durable.Demand]float64{of("a", "slow"): 9000, of("b", "slow"): 20},
+			map[durable.Demand]float64{of("a", "slow"): 11, of("b", "slow"): 1}},
+		"models get by their time": {map[durable.Demand]float64{of("a", "slow"): 1000, of("a", "fast"): 1000},
+			map[durable.Demand]float64{of("a", "slow"): 8, of("a", "fast"): 4}},
+	} {
+		got := shares(c.demand, models, 12)
+		for d, n := range c.want {
+			assert.InDelta(t, n, got[d], 1e-9, name)
+		}
+	}
+}

@@ -8,14 +8,29 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/durable"
 	"github.com/daguerre-go/daguerre/internal/service"
+	"github.com/daguerre-go/daguerre/runtime/pipeline"
 )
 
-// can reports whether the worker may take runs for a model.
+// can reports whether the worker takes runs for a model now: one for another model than it aims at would have the model changed. Where
+// several models may be open, those that are open are all right.
 func (w *Worker) can(model string) bool {
 	if !w.o.Shared {
 		return true // nobody else would take it, so that its client hears what is wrong
 	}
-	_, ok := w.o.Catalog().Find(model)
+	if _, ok := w.o.Catalog().Find(model); !ok {
+		return false
+	}
+	return model == w.aims() || w.o.Models > 1 && w.has(model)
+}
+
+// has reports whether a model is open.
+func (w *Worker) has(model string) bool {
+	m, ok := w.o.Catalog().Find(model)
+	if !ok {
+		return false
+	}
+	_, _, open, _ := w.o.Service.Status("")
+	_, ok = isOpen(open, pipeline.ModelName(m.Defaults.Model.Model))
 	return ok
 }
 
@@ -27,24 +42,30 @@ func (w *Worker) rank(model string) int {
 	return 1
 }
 
-// aims is the model whose runs go first. It is looked at again every now and then.
+// aims is the model whose runs the worker takes. It is looked at again every now and then, and at once where the worker has nothing to do.
 func (w *Worker) aims() string {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now.Sub(w.aimed) < aimEvery {
+	idle := time.Duration(0)
+	if len(w.tasks) == 0 {
+		idle = max(now.Sub(w.rested), 1)
+	}
+	if idle == 0 && now.Sub(w.aimed) < aimEvery {
 		return w.model
 	}
 	w.aimed = now
-	v := view{now: w.model, held: now.Sub(w.since), name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
+	v := view{now: w.model, held: now.Sub(w.since), idle: idle, name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
 		chance: rand.Float64()}
 	if model := v.aim(); model != w.model {
+		w.o.Log.Debug("the worker turns to another model", "worker", w.o.Name, "model", model, "before", w.model, "held", v.held.Seconds(),
+			"idle", idle.Seconds())
 		w.turn(model, now)
 	}
 	return w.model
 }
 
-// aimEvery is how often the worker looks again for which model runs wait.
+// aimEvery is how often a worker that has something to do looks for which models runs wait.
 const aimEvery = time.Second
 
 // turn notes the model whose runs go first. The mutex is held.

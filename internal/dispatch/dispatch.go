@@ -45,16 +45,17 @@ const share = 16
 type Worker struct {
 	o Options
 
-	mu    sync.Mutex
-	tasks map[*task]bool // in work
-	free  chan struct{}  // closed, and replaced, when one ends
-	model string         // whose runs go first
-	since time.Time      // when they began to
-	aimed time.Time      // when it was last looked which model that should be
-	small int            // window after memory ran out; 0: it did not
-	fair  int            // window for its part of all pictures
-	at    time.Time      // when fair was computed
-	ends  bool           // it takes nothing new
+	mu     sync.Mutex
+	tasks  map[*task]bool // in work
+	free   chan struct{}  // closed, and replaced, when one ends
+	model  string         // whose runs go first
+	since  time.Time      // when they began to
+	aimed  time.Time      // when it was last looked which model that should be
+	rested time.Time      // when the last of tasks ended
+	small  int            // window after memory ran out; 0: it did not
+	fair   int            // window for its part of all pictures
+	at     time.Time      // when fair was computed
+	ends   bool           // it takes nothing new
 
 	told teller
 	news chan struct{} // something to tell at once
@@ -157,7 +158,9 @@ func (w *Worker) await(ctx context.Context, ok func() bool) bool {
 // ended forgets a run.
 func (w *Worker) ended(t *task) {
 	w.mu.Lock()
-	delete(w.tasks, t)
+	if delete(w.tasks, t); len(w.tasks) == 0 {
+		w.rested = time.Now()
+	}
 	close(w.free)
 	w.free = make(chan struct{})
 	w.mu.Unlock()

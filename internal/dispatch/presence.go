@@ -20,7 +20,8 @@ type teller struct {
 	listed  time.Time // when it was made
 	made    []made    // pictures made so far, by time: of the last minute
 	device  backend.Device
-	looked  time.Time // when the device was looked at
+	looked  time.Time          // when the device was looked at
+	opening map[string]float64 // seconds that opening each model took
 }
 
 type made struct {
@@ -37,7 +38,7 @@ const (
 
 // announce tells every now and then that the worker is there, until ctx ends.
 func (w *Worker) announce(ctx context.Context) {
-	w.told.began = time.Now()
+	w.told.began, w.told.opening = time.Now(), map[string]float64{}
 	tick := time.NewTicker(durable.PresentEvery)
 	defer tick.Stop()
 	for {
@@ -65,10 +66,12 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 		Models: []string{}, Loaded: []string{}, Made: served.Images, Rate: w.rate(now, served.Images)}
 	for _, m := range w.o.Catalog().Models() {
 		p.Models = append(p.Models, m.Name)
-		if isOpen(open, pipeline.ModelName(m.Defaults.Model.Model)) {
+		if took, ok := isOpen(open, pipeline.ModelName(m.Defaults.Model.Model)); ok {
 			p.Loaded = append(p.Loaded, m.Name)
+			w.told.opening[m.Name] = took.Seconds()
 		}
 	}
+	p.Opening = w.told.opening
 	d := w.device(ctx, now, open)
 	p.Device, p.Free, p.Total = cmp.Or(d.Description, d.ID), d.FreeBytes, d.TotalBytes
 	w.mu.Lock()
@@ -101,13 +104,14 @@ func (w *Worker) device(ctx context.Context, now time.Time, open []service.Model
 	return w.told.device
 }
 
-func isOpen(open []service.ModelInfo, model string) bool {
+// isOpen reports whether a model is open, and how long it took to open it.
+func isOpen(open []service.ModelInfo, model string) (took time.Duration, ok bool) {
 	for _, o := range open {
 		if o.Loaded && o.Model == model {
-			return true
+			return o.Opening, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // rate is how many pictures a minute were made in the last one.

@@ -277,7 +277,7 @@ func (c *Claim) GiveBack(ctx context.Context, pause time.Duration, unable bool) 
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.msg.NakWithDelay(pause), c.q.nc.Publish(wakeTopic, nil))
+	return errors.Join(c.msg.NakWithDelay(pause), c.q.nc.Publish(wakeTopic, []byte(c.lane().path())))
 }
 
 // bury puts a run among those that workers died of.

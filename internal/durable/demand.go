@@ -5,11 +5,27 @@ import "maps"
 // Demand tells whose pictures wait for which model.
 type Demand struct{ Owner, Model string }
 
-// Demand counts the pictures that wait.
+// Demand counts the pictures that wait, those among them that a worker has which is gone.
 func (q *Queue) Demand() map[Demand]int {
 	q.index.mu.Lock()
 	defer q.index.mu.Unlock()
-	return maps.Clone(q.index.demand)
+	all := maps.Clone(q.index.demand)
+	here := map[string]bool{}
+	for _, e := range q.index.working {
+		for i := range e.Pieces {
+			p := &e.Pieces[i]
+			if !p.held() {
+				continue
+			}
+			if _, ok := here[p.Worker]; !ok {
+				here[p.Worker] = q.present.has(p.Worker)
+			}
+			if !here[p.Worker] {
+				all[Demand{e.Owner, e.Model}] += p.To - p.From
+			}
+		}
+	}
+	return all
 }
 
 // Waiting counts the runs that wait.

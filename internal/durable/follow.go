@@ -33,7 +33,7 @@ func (q *Queue) follow(ctx, background context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if _, err = q.nc.Subscribe(wakeTopic, func(*nats.Msg) { q.known.wake() }); err != nil {
+	if _, err = q.nc.Subscribe(wakeTopic, func(m *nats.Msg) { q.known.filled(string(m.Data)) }); err != nil {
 		return err
 	}
 	known := make(chan struct{}, 3)

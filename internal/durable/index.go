@@ -15,6 +15,7 @@ type index struct {
 	open    groups[string]    // that have not ended, in the same way
 	waiting groups[int]       // that are queued, by priority
 	demand  map[Demand]int    // pictures that wait
+	working map[string]*entry // that are running, by id
 	timed   map[string]*entry // that have a deadline and have not ended, by id
 	texts   map[string]string // that many records have, once each
 }
@@ -32,8 +33,7 @@ const shortRun = 4 << 10
 
 func newIndex() *index {
 	return &index{runs: map[string]*entry{}, owners: groups[string]{}, open: groups[string]{}, waiting: groups[int]{},
-		timed: map[string]*entry{}, demand: map[Demand]int{},
-		texts: map[string]string{}}
+		timed: map[string]*entry{}, demand: map[Demand]int{}, working: map[string]*entry{}, texts: map[string]string{}}
 }
 
 // put takes a record in, unless a later one is known.
@@ -98,8 +98,11 @@ func (x *index) enter(e *entry) {
 			x.open.add(of, e)
 		}
 	}
-	if e.State == Queued {
+	switch e.State {
+	case Queued:
 		x.waiting.add(e.Priority, e)
+	case Running:
+		x.working[e.ID] = e
 	}
 	x.want(e, 1)
 	if !e.Deadline.IsZero() && !e.State.Ended() {
@@ -120,6 +123,7 @@ func (x *index) leave(e *entry) {
 	}
 	x.want(e, -1)
 	delete(x.timed, e.ID)
+	delete(x.working, e.ID)
 }
 
 // tell wakes those who wait. The mutex is held.

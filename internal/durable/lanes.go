@@ -16,6 +16,7 @@ import (
 type laneSet struct {
 	mu     sync.Mutex
 	lanes  map[Lane]*lane
+	paths  map[string]*lane // by Lane.path
 	served map[string]int64 // pictures that this process has taken of each owner, for fairness
 	taken  int64            // runs, by which lanes of one owner have their turns
 	woken  chan struct{}
@@ -61,12 +62,23 @@ func (s *laneSet) add(l Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lanes == nil {
-		s.lanes = map[Lane]*lane{}
+		s.lanes, s.paths = map[Lane]*lane{}, map[string]*lane{}
 	}
 	if s.lanes[l] == nil {
 		s.lanes[l] = &lane{Lane: l}
+		s.paths[l.path()] = s.lanes[l]
 	}
 	s.notify()
+}
+
+// filled has a lane looked at again to which a message has come. An unknown one is looked at once it is known.
+func (s *laneSet) filled(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.paths[path]; l != nil {
+		l.empty = false
+		s.notify()
+	}
 }
 
 // wake has all lanes looked at again.

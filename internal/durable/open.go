@@ -174,3 +174,12 @@ func (q *Queue) Ready(ctx context.Context) error {
 	_, err := q.js.AccountInfo(ctx)
 	return err
 }
+
+// Traffic is what this process has exchanged with the servers.
+type Traffic struct{ ReceivedMessages, SentMessages, ReceivedBytes, SentBytes uint64 }
+
+// Traffic tells what this process has exchanged with the servers so far.
+func (q *Queue) Traffic() Traffic {
+	s := q.nc.Stats()
+	return Traffic{s.InMsgs, s.OutMsgs, s.InBytes, s.OutBytes}
+}

@@ -252,7 +252,13 @@ func TestDemand(t *testing.T) {
 	r := large(t, q, 8)
 	d := Demand{"a", "m"}
 	assert.Equal(t, map[Demand]int{d: 8}, q.Demand())
+	require.NoError(t, q.Announce(ctx, Presence{Name: "w"}))
+	require.Eventually(t, func() bool { return q.present.has("w") }, long, time.Millisecond)
 	c := takeMost(t, q, "w", 3)
+	require.Eventually(t, func() bool { return q.Demand()[d] == 5 }, long, time.Millisecond)
+	require.NoError(t, q.Leave(ctx, "w"))
+	require.Eventually(t, func() bool { return q.Demand()[d] == 8 }, long, time.Millisecond, "the worker is gone")
+	require.NoError(t, q.Announce(ctx, Presence{Name: "w"}))
 	require.Eventually(t, func() bool { return q.Demand()[d] == 5 }, long, time.Millisecond)
 	require.NoError(t, c.GiveBack(ctx, 0, false))
 	require.Eventually(t, func() bool { return q.Demand()[d] == 8 }, long, time.Millisecond)

@@ -73,7 +73,7 @@ func (q *Queue) push(ctx context.Context, r Record) error {
 	if r.From == 0 {
 		q.index.put(r, 0)
 	}
-	return q.nc.Publish(wakeTopic, nil)
+	return q.nc.Publish(wakeTopic, []byte(r.lane().path()))
 }
 
 // pushPiece puts the message of a piece into the run's lane. The run itself is in its key.

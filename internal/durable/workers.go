@@ -36,9 +36,10 @@ type Presence struct {
 	Total   int64  `json:"total_bytes,omitempty"`
 	Listing string `json:"listing,omitempty"` // of its files: see Queue.Listing
 
-	Models []string `json:"models"`        // that it can make runs for
-	Loaded []string `json:"loaded"`        // of these
-	Aim    string   `json:"aim,omitempty"` // the model whose runs it takes first
+	Models  []string           `json:"models"`                 // that it can make runs for
+	Loaded  []string           `json:"loaded"`                 // of these
+	Aim     string             `json:"aim,omitempty"`          // the model whose runs it takes
+	Opening map[string]float64 `json:"load_seconds,omitempty"` // that opening models took, as far as it knows
 
 	Runs   int     `json:"runs"`              // in work
 	Images int     `json:"images"`            // pictures of these

@@ -29,8 +29,9 @@ type entry struct {
 
 	mu    sync.Mutex
 	wake  *sync.Cond
-	pipes Pipes    // nil: the model is not open
-	items []*order // to do; nil: close
+	pipes Pipes         // nil: the model is not open
+	took  time.Duration // to open it
+	items []*order      // to do; nil: close
 	users map[*order]bool
 	used  time.Time
 }
@@ -292,6 +293,7 @@ func (e *entry) openModel(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	began := e.s.opts.Now()
 	pipes, err := OpenEach(ctx, e.s.opts.Open, e.model)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -300,7 +302,7 @@ func (e *entry) openModel(ctx context.Context) error {
 		return err
 	}
 	e.mu.Lock()
-	e.pipes = pipes
+	e.pipes, e.took = pipes, e.s.opts.Now().Sub(began)
 	e.mu.Unlock()
 	e.located = pipes[0].Located(e.model)
 	e.batcher = pipeline.NewBatcher(pipeline.BatcherOptions{QueueLimit: 1 << 30, Exclusive: e.s.computing.of}, pipes...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/daguerre-go/daguerre/internal/machine"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -23,6 +24,7 @@ type ModelInfo struct {
 	Bytes      int64                   `json:"parameter_bytes"`
 	Components []backend.ComponentInfo `json:"components,omitempty"`
 	Requests   int                     `json:"requests"` // unfinished
+	Opening    time.Duration           `json:"-"`        // that it took
 
 	// Memory is what the native library holds for the model itself, then for TAESD, the refiner and ControlNets as far as they are open;
 	// Memory alone tells it.
@@ -34,6 +36,13 @@ func (e *entry) open() Pipes {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.pipes
+}
+
+// opening is how long opening the model took.
+func (e *entry) opening() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.took
 }
 
 // info describes the model; it does not wait for its loading.
@@ -51,7 +60,7 @@ func (e *entry) info() ModelInfo {
 			info.Bytes += c.ParameterBytes * int64(len(pipes))
 		}
 	}
-	info.Device = pipes.Devices()
+	info.Device, info.Opening = pipes.Devices(), e.opening()
 	return info
 }
 
