@@ -12,8 +12,8 @@ import (
 	"github.com/daguerre-go/daguerre/internal/durable"
 )
 
-// A worker stays with its model while runs for others wait, since each change costs a loading: so many times the time that opening the other
-// model takes, but at least leastPatience. Where nobody serves the other model it is less.
+// A worker stays with its model while runs for others wait, since each change costs a loading: so many times the time that opening the
+// other model takes, but at least leastPatience. Where nobody serves the other model it is less.
 const (
 	leastPatience = 30 * time.Second
 	patience      = 10
@@ -47,7 +47,8 @@ type figures struct {
 }
 
 // aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
-// loading these models is worth: who has ten runs weighs as much as who has a thousand, and who has one changes little. A worker whose model has nothing left changes at once. Others change after a while, where that brings the numbers nearer to their parts, or where
+// loading these models is worth: who has ten runs weighs as much as who has a thousand, and who has one changes little. A worker whose
+// model has nothing left changes at once. Others change after a while, where that brings the numbers nearer to their parts, or where
 // nobody serves a model. Not all change at the same time: each does so by chance, so that about as many change as are too many.
 func (v view) aim() string {
 	list := v.figures()
@@ -75,8 +76,8 @@ func (v view) aim() string {
 	return v.now
 }
 
-// next is the model of a worker that has nothing to do: those who have nothing stand in a row, and each model takes as many as it needs. Who
-// has no model yet may not know the others; it draws.
+// next is the model of a worker that has nothing to do: those who have nothing stand in a row, and each model takes as many as it needs.
+// Who has no model yet may not know the others; it draws.
 func (v view) next(list []figures) string {
 	total := 0.0
 	for _, f := range list {
@@ -137,7 +138,8 @@ func (v view) figures() (list []figures) {
 		list = append(list, *f)
 	}
 	slices.SortFunc(list, func(a, b figures) int {
-		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(draw(v.name+a.model), draw(v.name+b.model)), strings.Compare(a.model, b.model))
+		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(draw(v.name+a.model), draw(v.name+b.model)),
+			strings.Compare(a.model, b.model))
 	})
 	return list
 }
@@ -180,7 +182,9 @@ func shares(demand map[durable.Demand]float64, models map[string]*figures, worke
 		uses[d.Owner] += n / f.worth()
 		times[d.Owner] += list[d]
 	}
-	owners := slices.SortedFunc(maps.Keys(uses), func(a, b string) int { return cmp.Or(cmp.Compare(uses[a], uses[b]), strings.Compare(a, b)) })
+	owners := slices.SortedFunc(maps.Keys(uses), func(a, b string) int {
+		return cmp.Or(cmp.Compare(uses[a], uses[b]), strings.Compare(a, b))
+	})
 	for i, o := range owners { // who can use least is first, and leaves most
 		gets[o] = min(uses[o], workers/float64(len(owners)-i))
 		workers -= gets[o]

@@ -99,7 +99,8 @@ func TestAimRow(t *testing.T) {
 	} {
 		var workers []durable.Presence
 		for i := range c.serving {
-			workers = append(workers, durable.Presence{Name: fmt.Sprint("s", i), Models: models, Aim: "y", Rate: 60, Opening: map[string]float64{"y": 20}})
+			workers = append(workers, durable.Presence{Name: fmt.Sprint("s", i), Models: models, Aim: "y", Rate: 60,
+				Opening: map[string]float64{"y": 20}})
 		}
 		for i := range n {
 			workers = append(workers, durable.Presence{Name: fmt.Sprint("w", i), Models: models, Aim: "x"})

@@ -82,11 +82,11 @@ func TestSimulatedFleet(t *testing.T) {
 			made += r.Made
 		}
 		assert.Equal(t, n, made)
-		lost, least, loading, loads := time.Duration(*simFailures)*simAway, *simWorkers+*simFailures, time.Duration(0), 0
+		lost, least, loads := time.Duration(*simFailures)*simAway, *simWorkers+*simFailures, 0
 		for _, count := range s.loads {
 			loads += count
 		}
-		loading = s.loading / time.Duration(loads) * time.Duration(least)
+		loading := s.loading / time.Duration(loads) * time.Duration(least)
 		ideal := (work + loading + lost) / time.Duration(*simWorkers)
 		part := ideal.Seconds() / took.Seconds()
 		cancel()
@@ -106,8 +106,8 @@ func TestSimulatedFleet(t *testing.T) {
 	})
 }
 
-// small submits a run of two pictures for each model in turn while others wait, and waits until all runs have ended. It returns how long its
-// runs took.
+// small submits a run of two pictures for each model in turn while others wait, and waits until all runs have ended. It returns how long
+// its runs took.
 func (s *simulation) small(ctx context.Context, seed int) (waits []time.Duration) {
 	var mu sync.Mutex
 	var asking sync.WaitGroup

@@ -50,8 +50,8 @@ func (m simModel) best() time.Duration {
 	return simSteps*(m.first+(simBatch-1)*m.more)/simBatch + m.decode
 }
 
-// simulation is a fleet in a bubble of synctest: the queue, the NATS server, the API, workers, services and pipelines are the real ones, but
-// computing is a time in a table. So all that is not computing takes no time.
+// simulation is a fleet in a bubble of synctest: the queue, the NATS server, the API, workers, services and pipelines are the real ones,
+// but computing is a time in a table. So all that is not computing takes no time.
 type simulation struct {
 	t       *testing.T
 	log     *slog.Logger
