@@ -209,6 +209,10 @@ fleet-programs: build $(FLEET_MOTO)/installed ## what examples/fleet needs: the 
 fleet-faults: fleet-programs ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
 	$(GO) run ./tools/serving fleet $(ARGS)
 
+.PHONY: fleet-cost
+fleet-cost: fleet-programs ## what a picture costs in a fleet of one machine, in CPU time, beside generate (RUNS)
+	NATS_SERVER="$(CURDIR)/build/tools/nats-server" S3_SERVER="$(CURDIR)/$(FLEET_MOTO)/bin/moto_server" bash tools/serving/fleetcost.sh
+
 .PHONY: fleet-simulated
 fleet-simulated: ## 100 workers make 100,000 pictures in simulated time: throughput, loadings, waits, messages (ARGS="-sim.workers 12 -sim.pictures 12000")
 	TMPDIR="$$(if test -w /dev/shm; then echo /dev/shm; else echo "$${TMPDIR:-/tmp}"; fi)" $(GO) test ./internal/dispatch -run TestSimulatedFleet -v \
@@ -294,7 +298,7 @@ $(CLANG_FORMAT):
 .PHONY: lint-native
 lint-native: $(CLANG_FORMAT)
 	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE_SOURCES)
-	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh tools/wine/*.sh examples/fleet/*.sh
+	bash -n build.sh .ci/run cmake/build/*.sh tools/*.sh tools/wine/*.sh examples/fleet/*.sh tools/serving/*.sh
 
 # Prose is measured by textstat, pinned in tools/readability/requirements.txt, in a place of its own.
 READABILITY := build/tools/readability
