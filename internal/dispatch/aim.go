@@ -105,6 +105,9 @@ func (v view) next(list []figures) string {
 			return f.model
 		}
 	}
+	if v.idle >= bored && v.chance*row < 1 {
+		return list[0].model // those that serve it may be unable to make what waits
+	}
 	return v.now
 }
 

@@ -96,6 +96,7 @@ func TestAimRow(t *testing.T) {
 		"a rest for one more":             {60, 2, 1, 0},
 		"nobody serves it":                {1, 0, 1, 0},
 		"nobody came for a while":         {1000, 2, n, time.Minute},
+		"others cannot make the rest":     {1, 2, 1, time.Minute},
 	} {
 		var workers []durable.Presence
 		for i := range c.serving {

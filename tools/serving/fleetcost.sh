@@ -27,6 +27,7 @@ echo "generate, $((8 * runs)) pictures:"
 time -p "$DAGUERRE" generate --no-config -c "$run" --json >/dev/null
 
 sh examples/fleet/fleet.sh up
+until curl -fsS "$api/v1/catalog/models" | grep -q nano; do sleep 1; done # a worker is there
 make_runs 6 500000 # the workers load the model
 workers=$(cpu worker0 worker1 worker2) nats=$(cpu nats0 nats1 nats2) nodes=$(cpu api0 api1) s3=$(cpu s3)
 make_runs "$runs" 7
