@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/conv_problem_bf16.h"
+#include "kernels/split.h"
 
 namespace dg {
 
@@ -118,16 +119,13 @@ void compute_block(const Bf16Problem& p, int64_t group0, int64_t group1, int64_t
 void convolve_bf16(ggml_tensor* dst, int ith, int nth, void* userdata) {
     const Bf16Problem p(dst, userdata);
     const TileScope scope(amx_usable());
-    // Threads share out blocks of pixels; where those are few, also the output channels.
+    // Threads share out blocks of pixels and, in each, tiles of output channels.
     const int64_t groups = groups_per_image(p) * p.batch;
     const int64_t tiles  = ceil_div(p.out, kTile);
-    const int64_t blocks = ceil_div(groups, kMaxGroups);
-    const int64_t parts  = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, ceil_div(tiles, 2));
-    for (int64_t work = ith; work < blocks * parts; work += nth) {
-        const int64_t block = work / parts, part = work % parts;
-        compute_block(p, groups * block / blocks, groups * (block + 1) / blocks, tiles * part / parts,
-                      tiles * (part + 1) / parts, scope.amx());
-    }
+    const BlockShares shares(groups, kMaxGroups, tiles, nth);
+    shares.each(ith, nth, [&](int64_t group0, int64_t group1, int64_t tile0, int64_t tile1) {
+        compute_block(p, group0, group1, tile0, tile1, scope.amx());
+    });
 }
 
 #else

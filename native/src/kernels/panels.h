@@ -10,6 +10,7 @@
 #include "ggml.h"
 #include "kernels/product_bf16.h"
 #include "kernels/product_q8.h"
+#include "kernels/split.h"
 
 #if defined(__AVX512BF16__)
 
@@ -129,39 +130,6 @@ private:
 
 #endif
 
-// How threads share a product out: units are a panel of rows times a chunk of tokens that stays in the cache, ordered by chunks.
-class Shares {
-public:
-    Shares(int64_t groups, int64_t group_bytes, int64_t panels, int nth)
-        : pairs_(ceil_div(groups, 2)),
-          panels_(panels) {
-        const int64_t fitting = std::max<int64_t>(1, kChunk / group_bytes / 2);
-        // enough of them that every thread has work
-        chunks_ = std::min(pairs_, std::max(ceil_div(pairs_, fitting), ceil_div(2 * nth, panels)));
-    }
-
-    // The first unit of the thread ith, as near as units allow to that fraction of the work: chunks differ by a pair of groups.
-    int64_t begin(int ith, int nth) const {
-        int64_t work = pairs_ * panels_ * ith / nth;
-        for (int64_t chunk = 0; chunk < chunks_; chunk++) {
-            const int64_t size = first_pair(chunk + 1) - first_pair(chunk);
-            if (work < size * panels_) {
-                return chunk * panels_ + (work + size / 2) / size;
-            }
-            work -= size * panels_;
-        }
-        return chunks_ * panels_;
-    }
-    int64_t panel(int64_t unit) const { return unit % panels_; }
-    int64_t first_group(int64_t unit) const { return 2 * first_pair(unit / panels_); }
-    int64_t end_group(int64_t unit) const { return 2 * first_pair(unit / panels_ + 1); }
-
-private:
-    int64_t first_pair(int64_t chunk) const { return pairs_ * chunk / chunks_; }
-
-    int64_t pairs_, panels_, chunks_;
-};
-
 // The panels of a weight. A panel is two tiles of rows, the second `apart` rows after the first (none where that is past the
 // end); panels begin `step` rows apart. A thread computes `together` panels of the same tokens one after the other.
 struct Panels {
@@ -177,7 +145,8 @@ template <typename Product, typename Finish>
 void multiply_panels(const ggml_tensor* packed, const ggml_tensor* weight, const Panels& panels, int ith, int nth,
                      Finish finish) {
     const int64_t groups = packed->ne[1];
-    const Shares shares(groups, static_cast<int64_t>(packed->nb[1]), panels.count / panels.together, nth);
+    const Shares shares(groups, std::max<int64_t>(1, kChunk / static_cast<int64_t>(packed->nb[1]) / 2),
+                        panels.count / panels.together, nth);
     Product product(packed, weight);
     alignas(64) float sums[4 * kSumSize];
     const int64_t end = shares.begin(ith + 1, nth);

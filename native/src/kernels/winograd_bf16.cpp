@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/conv_problem_bf16.h"
+#include "kernels/split.h"
 
 namespace dg {
 
@@ -255,13 +256,10 @@ void convolve_winograd_bf16(ggml_tensor* dst, int ith, int nth, void* userdata) 
     const TileScope scope(amx_usable());
     const int64_t groups = groups_per_image(p) * p.batch, tiles = ceil_div(p.out, kTile);
     const int64_t fitting = kBlockBytes / (kPoints * p.depth_tiles * kTileBytes) / 2 * 2;
-    const int64_t blocks  = ceil_div(groups, std::clamp<int64_t>(fitting, 2, kMostGroups));
-    const int64_t parts   = blocks >= 4 * nth ? 1 : std::min<int64_t>(nth, ceil_div(tiles, 2));
-    for (int64_t work = ith; work < blocks * parts; work += nth) {
-        const int64_t block = work / parts, part = work % parts;
-        compute_block(p, groups * block / blocks, groups * (block + 1) / blocks, tiles * part / parts,
-                      tiles * (part + 1) / parts, scope.amx());
-    }
+    const BlockShares shares(groups, std::clamp<int64_t>(fitting, 2, kMostGroups), tiles, nth);
+    shares.each(ith, nth, [&](int64_t group0, int64_t group1, int64_t tile0, int64_t tile1) {
+        compute_block(p, group0, group1, tile0, tile1, scope.amx());
+    });
 }
 
 #else
