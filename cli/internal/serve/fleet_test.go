@@ -97,7 +97,8 @@ func TestFleetAdapts(t *testing.T) {
 	require.NotZero(t, first)
 	a := api.do("PATCH", "/v1/runs/"+id+"/adapters/outline", map[string]any{"weight": 0.75})
 	require.Equal(t, 200, a.status, string(a.body))
-	for weight() != 3*first { // the steps that were begun with before
+	for weight() != 3*first { // the change is on its way; of 1000 steps enough are left
+		time.Sleep(10 * time.Millisecond)
 	}
 	close(changed)
 	require.Equal(t, "done", api.end(id).name)
