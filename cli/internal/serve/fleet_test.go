@@ -121,10 +121,15 @@ func TestFleetDrains(t *testing.T) {
 		defer close(stopped)
 		workers[0].Stop()
 	}()
-	for _, id := range ids[1:] { // of the first one, a picture was begun with
-		api.state(id, "queued")
-		assert.Nil(t, api.do("GET", "/v1/runs/"+id, nil).table(t)["attempt"])
-	}
+	require.Eventually(t, func() bool { // of one, whichever came first, a picture was begun with
+		queued := 0
+		for _, id := range ids {
+			if r := api.do("GET", "/v1/runs/"+id, nil).table(t); r["state"] == "queued" && r["attempt"] == nil {
+				queued++
+			}
+		}
+		return queued == len(ids)-1
+	}, long, time.Millisecond)
 	close(g)
 	<-stopped
 	servetest.Start(t, servetest.Options{Dir: workers[0].Dir, Queue: durable.Options{URL: workers[0].Nats}})
