@@ -64,6 +64,11 @@ func (p plan) run() error {
 	if len(p.libraries) == 0 || p.version == "" || p.target == "" {
 		return errors.New("a target, a version and the libraries are needed")
 	}
+	for _, library := range p.libraries {
+		if err := checkRunPath(library); err != nil {
+			return err
+		}
+	}
 	work, err := os.MkdirTemp("", "daguerre-release")
 	if err != nil {
 		return err
