@@ -343,13 +343,7 @@ void Model::vae_encode(int64_t batch, int64_t height, int64_t width, const float
                        size_t count) {
     use(kVaeEncoder, "vae_encode");
     const int64_t scale = vae_dims_.downscale();
-    check_range("batch", batch, 1, kMaxBatch);
-    check_range("height", height, scale, kMaxSide);
-    check_range("width", width, scale, kMaxSide);
-    if (height % scale != 0 || width % scale != 0) {
-        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
-             static_cast<long long>(height), static_cast<long long>(scale));
-    }
+    check_pictures(batch, height, width, scale);
     check_pointer("pixels", pixels);
     check_pointer("moments", moments);
     check_count("moments", count, batch * 2 * vae_dims_.latent * (height / scale) * (width / scale));

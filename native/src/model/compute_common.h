@@ -43,6 +43,17 @@ inline void check_count(const char* field, size_t found, int64_t wanted) {
     }
 }
 
+// A batch of pictures whose sides are multiples of scale.
+inline void check_pictures(int64_t batch, int64_t height, int64_t width, int64_t scale) {
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, scale, kMaxSide);
+    check_range("width", width, scale, kMaxSide);
+    if (height % scale != 0 || width % scale != 0) {
+        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
+             static_cast<long long>(height), static_cast<long long>(scale));
+    }
+}
+
 // Sinusoidal embedding as diffusers' get_timestep_embedding(flip_sin_to_cos=True, downscale_freq_shift=0).
 inline void sinusoid(float value, int64_t width, float* out) {
     const int64_t half = width / 2;

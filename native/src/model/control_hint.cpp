@@ -29,13 +29,7 @@ void Model::control_hint(int64_t batch, int64_t height, int64_t width, const flo
     const bool net         = control_ != nullptr;
     const int64_t scale    = net ? control_->dims.hint_downscale() : t2i_->dims.downscale;
     const int64_t channels = net ? control_->dims.hint_channels : t2i_->dims.picture_channels;
-    check_range("batch", batch, 1, kMaxBatch);
-    check_range("height", height, scale, kMaxSide);
-    check_range("width", width, scale, kMaxSide);
-    if (height % scale != 0 || width % scale != 0) {
-        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
-             static_cast<long long>(height), static_cast<long long>(scale));
-    }
+    check_pictures(batch, height, width, scale);
     check_pointer("pixels", pixels);
     check_pointer("embedding", embedding);
     std::vector<int64_t> sizes;  // of the results
