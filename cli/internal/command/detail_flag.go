@@ -3,8 +3,6 @@ package command
 import (
 	"errors"
 	"regexp"
-	"slices"
-	"strconv"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -24,22 +22,14 @@ func detailTable(text string) (map[string]any, error) {
 	if m[5] != "" {
 		table["mask"] = m[5]
 	} else {
-		var box []any
-		for _, number := range m[1:5] {
-			x, err := strconv.ParseFloat(number, 64)
-			if err != nil {
-				return nil, errors.New("has the number " + number + ", which is none; write 0.4,0.1,0.6,0.3")
-			}
-			box = append(box, x)
+		box, err := boxOf(m[1:5], "0.4,0.1,0.6,0.3")
+		if err != nil {
+			return nil, err
 		}
 		table["box"] = box
 	}
-	if m[6] != "" {
-		x, err := strconv.ParseFloat(m[6], 64)
-		if err != nil {
-			return nil, errors.New("has the strength " + m[6] + ", which is no number")
-		}
-		table["strength"] = x
+	if err := setNumber(table, "strength", m[6]); err != nil {
+		return nil, err
 	}
 	if rest := text[len(m[0]):]; rest != "" {
 		table["prompt"] = rest
@@ -47,14 +37,7 @@ func detailTable(text string) (map[string]any, error) {
 	return table, nil
 }
 
-// addDetails puts the parts of --detail flags behind those of a run file. They go through the decoder of run files. The list given is not
-// changed.
+// addDetails is addTables for the parts of --detail flags.
 func addDetails(list []request.Detail, flag string, values []string, errs *request.Errors) []request.Detail {
-	list = slices.Clone(list)
-	for _, text := range values {
-		if job, ok := flagTable("detail", flag, text, detailTable, errs); ok {
-			list = append(list, job.Details...)
-		}
-	}
-	return list
+	return addTables(list, "detail", flag, values, detailTable, func(job request.Request) []request.Detail { return job.Details }, errs)
 }

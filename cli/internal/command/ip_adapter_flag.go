@@ -2,7 +2,6 @@ package command
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -25,14 +24,7 @@ func ipAdapterTable(text string) (map[string]any, error) {
 	return table, nil
 }
 
-// addIPAdapters puts the adapters of --ip-adapter flags behind those of a run file. They go through the decoder of run files. The list
-// given is not changed.
+// addIPAdapters is addTables for the adapters of --ip-adapter flags.
 func addIPAdapters(list []request.IPAdapter, flag string, values []string, errs *request.Errors) []request.IPAdapter {
-	list = slices.Clone(list)
-	for _, text := range values {
-		if job, ok := flagTable("ip_adapter", flag, text, ipAdapterTable, errs); ok {
-			list = append(list, job.IPAdapters...)
-		}
-	}
-	return list
+	return addTables(list, "ip_adapter", flag, values, ipAdapterTable, func(job request.Request) []request.IPAdapter { return job.IPAdapters }, errs)
 }

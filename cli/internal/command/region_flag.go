@@ -3,8 +3,6 @@ package command
 import (
 	"errors"
 	"regexp"
-	"slices"
-	"strconv"
 
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -19,13 +17,9 @@ var maskExtension = regexp.MustCompile(`(?i)^(.+?\.(?:png|jpe?g|webp|gif))(?::\s
 func regionTable(text string) (map[string]any, error) {
 	table, weight := map[string]any{}, ""
 	if m := regionBox.FindStringSubmatch(text); m != nil {
-		var box []any
-		for _, number := range m[1:5] {
-			x, err := strconv.ParseFloat(number, 64)
-			if err != nil {
-				return nil, errors.New("has the number " + number + ", which is none; write 0,0,0.5,1=PROMPT")
-			}
-			box = append(box, x)
+		box, err := boxOf(m[1:5], "0,0,0.5,1=PROMPT")
+		if err != nil {
+			return nil, err
 		}
 		table["box"], weight = box, m[5]
 		table["prompt"] = text[len(m[0]):]
@@ -35,24 +29,10 @@ func regionTable(text string) (map[string]any, error) {
 	} else {
 		return nil, errors.New("names no place; write LEFT,TOP,RIGHT,BOTTOM=PROMPT, such as 0,0,0.5,1=a cat, or MASK.png=PROMPT")
 	}
-	if weight != "" {
-		w, err := strconv.ParseFloat(weight, 64)
-		if err != nil {
-			return nil, errors.New("has the weight " + weight + ", which is no number")
-		}
-		table["weight"] = w
-	}
-	return table, nil
+	return table, setNumber(table, "weight", weight)
 }
 
-// addRegions puts the regions of --region flags behind those of a run file. They go through the decoder of run files. The list given is not
-// changed.
+// addRegions is addTables for the regions of --region flags.
 func addRegions(list []request.Region, flag string, values []string, errs *request.Errors) []request.Region {
-	list = slices.Clone(list)
-	for _, text := range values {
-		if job, ok := flagTable("region", flag, text, regionTable, errs); ok {
-			list = append(list, job.Regions...)
-		}
-	}
-	return list
+	return addTables(list, "region", flag, values, regionTable, func(job request.Request) []request.Region { return job.Regions }, errs)
 }
