@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/steps"
 )
@@ -47,12 +48,16 @@ func (s *sitting) details(ctx context.Context, slots []steps.Slot, done []Image)
 	return nil
 }
 
+// inDetail calls what the pass was given as the user does.
+var inDetail = strings.NewReplacer("mask_image", "mask", "init_image", "the picture", " (see mask_channel)", "")
+
 // detail makes one pass over a part of a picture, in a sitting of its own.
 func (s *sitting) detail(ctx context.Context, m *member, k int, done Image, step func(int)) (*image.NRGBA, error) {
 	plan, err := s.p.planned(m.Prepared.Detail(k, done.NRGBA, done.Seed))
 	if err != nil {
 		return nil, err
 	}
+	plan.tell = func(text string) { m.plan.warn(s.p.log, fmt.Sprintf("detail[%d]: %s", k, inDetail.Replace(text))) }
 	var img *image.NRGBA
 	sub := s.p.newSitting(sittingOptions{
 		progress: func(p Progress) {
@@ -71,8 +76,5 @@ func (s *sitting) detail(ctx context.Context, m *member, k int, done Image, step
 	}
 	err = sub.pass(ctx, []steps.Slot{{Member: &one.Member, Index: 0}}, sub.deliver)
 	s.report.timings.Evaluations += sub.report.timings.Evaluations
-	for _, w := range plan.Warnings() {
-		m.plan.warn(s.p.log, fmt.Sprintf("detail[%d]: %s", k, w))
-	}
 	return img, err
 }

@@ -153,3 +153,13 @@ func TestDetailErrors(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+// TestDetailWarnings: what a mask of a detail does not say is told once, by the detail's own keys.
+func TestDetailWarnings(t *testing.T) {
+	p := openNano(t, backend.PrecisionAuto)
+	r := shortRed(t, 3)
+	r.Details = []request.Detail{{Mask: request.Picture{Image: image.NewGray(image.Rect(0, 0, 128, 128))}, Strength: 0.9}}
+	out := generate(t, p, r)
+	require.Len(t, out.Warnings, 1)
+	assert.Contains(t, out.Warnings[0], "detail[0]: mask marks nothing, so the picture stays as it is")
+}

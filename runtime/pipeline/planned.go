@@ -33,6 +33,8 @@ type Planned struct {
 	mu     sync.Mutex
 	source *pictures.Source // of image-to-image, once it was encoded
 	said   map[string]bool  // warnings
+
+	tell func(text string) // takes the warnings of a part of another picture; nil: they are its own
 }
 
 // ownKeys counts the requests that are computed with nobody else's.
@@ -232,6 +234,10 @@ func (pl *Planned) decided(d MemoryDecision) {
 func (pl *Planned) warn(log *slog.Logger, text string) {
 	if pl.root != nil {
 		pl.root.warn(log, text)
+		return
+	}
+	if pl.tell != nil {
+		pl.tell(text)
 		return
 	}
 	pl.mu.Lock()
