@@ -67,6 +67,34 @@ func relativeL2(t *testing.T, a, b []float32) float64 {
 	return math.Sqrt(difference / norm)
 }
 
+// bothHalves compares the latents of a golden run with both halves of guidance in one evaluation, and one after the other. It returns
+// both results.
+func bothHalves(t *testing.T, p *Pipeline, name string, r request.Request) (out []*Result) {
+	t.Helper()
+	for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
+		r.GuidanceBatch = halves
+		made := generate(t, p, r)
+		l2 := relativeL2(t, made.Images[0].Latents.Data, golden(t, "run_"+name+"_latents").Data)
+		t.Logf("%-15s %-8s latents %.2g relative L2", name, halves, l2)
+		assert.Less(t, l2, 1e-3, name)
+		out = append(out, made)
+	}
+	return out
+}
+
+// eachPrecision calls f with nano opened in F16, BF16 and Q8_0, and with the name of that.
+func eachPrecision(t *testing.T, f func(name string, p *Pipeline)) {
+	t.Helper()
+	for name, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
+		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
+		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
+		p, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		f(name, p)
+		require.NoError(t, p.Close())
+	}
+}
+
 // psnr of two pictures of 8 bits a channel, in dB; +Inf where they are equal.
 func psnr(t *testing.T, a, b *image.NRGBA) float64 {
 	t.Helper()

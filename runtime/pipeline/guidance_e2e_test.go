@@ -38,25 +38,14 @@ var guidedRuns = []string{"apg", "apg_cut", "zero_star", "zero_star_2", "plus_eu
 func TestGoldenGuidance(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
 	for _, name := range guidedRuns {
-		for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
-			r := readGuidedRun(t, name)
-			r.GuidanceBatch = halves
-			out := generate(t, p, r)
-			l2 := relativeL2(t, out.Images[0].Latents.Data, golden(t, "run_"+name+"_latents").Data)
-			t.Logf("%-14s %-8s latents %.2g relative L2", name, halves, l2)
-			assert.Less(t, l2, 1e-3, name)
-		}
+		bothHalves(t, p, name, readGuidedRun(t, name))
 	}
 }
 
 // TestGuidancePrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
 func TestGuidancePrecisions(t *testing.T) {
 	exact := openNano(t, backend.PrecisionExact)
-	for precision, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(precision string, p *Pipeline) {
 		for _, name := range guidedRuns {
 			r := readGuidedRun(t, name)
 			r.NumInferenceSteps = 3
@@ -64,6 +53,5 @@ func TestGuidancePrecisions(t *testing.T) {
 			t.Logf("%-5s %-14s %.1f dB", precision, name, db)
 			assert.Greater(t, db, 40.0, "%s, %s", precision, name)
 		}
-		require.NoError(t, p.Close())
-	}
+	})
 }

@@ -34,17 +34,12 @@ func threeSteps(t *testing.T, name string) request.Request {
 func TestIPAdapterPrecisions(t *testing.T) {
 	r := threeSteps(t, "ip_two")
 	want := generate(t, openNano(t, backend.PrecisionExact), r).Images[0]
-	for name, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(name string, p *Pipeline) {
 		got := generate(t, p, r).Images[0]
-		require.NoError(t, p.Close())
 		db := psnr(t, want.NRGBA, got.NRGBA)
 		t.Logf("%-5s %.1f dB", name, db)
 		assert.Greater(t, db, 40.0, name)
-	}
+	})
 }
 
 // TestIPAdapterStrategies: pictures do not depend on how weights are held, bit for bit, and where one component at a time is in memory the

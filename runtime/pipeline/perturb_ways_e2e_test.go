@@ -114,11 +114,7 @@ func TestPerturbedSteps(t *testing.T) {
 // TestPerturbedPrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
 func TestPerturbedPrecisions(t *testing.T) {
 	exact := openNano(t, backend.PrecisionExact)
-	for precision, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(precision string, p *Pipeline) {
 		for name, edit := range perturbedWays() {
 			r := shortRed(t, 3)
 			edit(&r)
@@ -126,8 +122,7 @@ func TestPerturbedPrecisions(t *testing.T) {
 			t.Logf("%-5s %-5s %.1f dB", precision, name, db)
 			assert.Greater(t, db, 40.0, "%s, %s", precision, name)
 		}
-		require.NoError(t, p.Close())
-	}
+	})
 }
 
 // TestPerturbedPlan: pictures do not depend on how weights are held, bit for bit, and the plan's buffer of the UNet is what the library

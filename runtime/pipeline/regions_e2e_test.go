@@ -53,13 +53,7 @@ var regionRuns = []string{"region_boxes", "region_overlap", "region_mask"}
 func TestGoldenRegions(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
 	for name, rows := range map[string]int{"region_boxes": 3, "region_overlap": 4, "region_mask": 3} {
-		for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
-			r := readRegions(t, name)
-			r.GuidanceBatch = halves
-			out := generate(t, p, r)
-			l2 := relativeL2(t, out.Images[0].Latents.Data, golden(t, "run_"+name+"_latents").Data)
-			t.Logf("%-15s %-8s latents %.2g relative L2", name, halves, l2)
-			assert.Less(t, l2, 1e-3, name)
+		for _, out := range bothHalves(t, p, name, readRegions(t, name)) {
 			assert.Equal(t, 8*rows, out.Timings.Evaluations, "%s: where the request's own prompt counts nowhere it is not asked", name)
 		}
 	}
@@ -82,11 +76,7 @@ func TestRegionsOfOnePrompt(t *testing.T) {
 // TestRegionPrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
 func TestRegionPrecisions(t *testing.T) {
 	exact := openNano(t, backend.PrecisionExact)
-	for precision, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(precision string, p *Pipeline) {
 		for _, name := range regionRuns {
 			r := readRegions(t, name)
 			r.NumInferenceSteps = 3
@@ -94,8 +84,7 @@ func TestRegionPrecisions(t *testing.T) {
 			t.Logf("%-5s %-15s %.1f dB", precision, name, db)
 			assert.Greater(t, db, 40.0, "%s, %s", precision, name)
 		}
-		require.NoError(t, p.Close())
-	}
+	})
 }
 
 // TestRegionBatches: pictures of a batch are those of batches of one, also where each has regions of its own.

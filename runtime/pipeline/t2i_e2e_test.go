@@ -118,17 +118,12 @@ func TestT2IPrecisions(t *testing.T) {
 	r := readT2IRun(t, "t2i_two", t2iFiles(t))
 	r.NumInferenceSteps = 3
 	want := generate(t, openNano(t, backend.PrecisionExact), r).Images[0]
-	for name, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(name string, p *Pipeline) {
 		got := generate(t, p, r).Images[0]
-		require.NoError(t, p.Close())
 		db := psnr(t, want.NRGBA, got.NRGBA)
 		t.Logf("%-5s %.1f dB", name, db)
 		assert.Greater(t, db, 40.0, name)
-	}
+	})
 }
 
 // TestT2IWays: with every way of making pictures that a job can ask for, the adapter has a say, pictures of a batch are those of batches

@@ -51,14 +51,7 @@ func TestGoldenTiles(t *testing.T) {
 	net := synthNet(t, synth.KindNanoControl, goldenSeeds["one"], modelfile.LayoutOriginal)
 	p := openNano(t, backend.PrecisionExact)
 	for _, name := range tilesRuns {
-		for _, halves := range []string{request.GuidanceJoint, request.GuidanceSeparate} {
-			r := readTilesRun(t, name, net)
-			r.GuidanceBatch = halves
-			out := generate(t, p, r)
-			l2 := relativeL2(t, out.Images[0].Latents.Data, golden(t, "run_"+name+"_latents").Data)
-			t.Logf("%-14s %-8s latents %.2g relative L2", name, halves, l2)
-			assert.Less(t, l2, 1e-3, name)
-		}
+		bothHalves(t, p, name, readTilesRun(t, name, net))
 	}
 }
 
@@ -120,16 +113,11 @@ func TestTilesPrecisions(t *testing.T) {
 	exact := openNano(t, backend.PrecisionExact)
 	r := readTilesRun(t, "tiles_mixture", "")
 	want := generate(t, exact, r).Images[0]
-	for name, cfg := range map[string]Config{"f16": {Precision: backend.PrecisionF16}, "bf16": {Precision: backend.PrecisionBF16},
-		"q8_0": {Precision: backend.PrecisionF16, Type: backend.TypeQ8_0}} {
-		cfg.Model, cfg.Device, cfg.Threads = NanoModel, "cpu", 1
-		p, err := Open(t.Context(), cfg)
-		require.NoError(t, err)
+	eachPrecision(t, func(name string, p *Pipeline) {
 		db := psnr(t, generate(t, p, r).Images[0].NRGBA, want.NRGBA)
-		require.NoError(t, p.Close())
 		t.Logf("%s %.1f dB", name, db)
 		assert.Greater(t, db, 40.0, name)
-	}
+	})
 }
 
 // TestTilesPlan: the plan's buffers of the UNet are what the library takes, which is those of one tile.
@@ -156,4 +144,34 @@ func TestTilesPlan(t *testing.T) {
 		assert.GreaterOrEqual(t, planned[method], taken, method)
 	}
 	assert.Less(t, planned["mixture"], planned[""]/3)
+}
+
+// TestTilesWithRegions: the same prompt in all regions is the plain picture by tiles, too.
+func TestTilesWithRegions(t *testing.T) {
+	p := openNano(t, backend.PrecisionAuto)
+	plain := readTilesRun(t, "tiles_multi", "")
+	plain.NumInferenceSteps = 3
+	r := plain
+	for _, box := range [][4]float64{{0, 0, 0.5, 1}, {0.5, 0, 1, 1}} {
+		r.Regions = append(r.Regions, request.Region{Prompt: plain.Prompt, Box: &box})
+	}
+	want := generate(t, p, plain).Images[0].Latents.Data
+	assert.Less(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, want), 1e-4)
+	r.Regions[1].Prompt = "a green square on a yellow background"
+	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, want), 1e-2)
+}
+
+// TestTilesWithT2I: each tile has its own part of a T2I-Adapter's features, and a picture does not depend on its batch.
+func TestTilesWithT2I(t *testing.T) {
+	p := openNano(t, backend.PrecisionExact)
+	r := readT2IRun(t, "t2i", t2iFiles(t))
+	r.NumInferenceSteps, r.NumImages, r.MaxBatch = 3, 2, 2
+	r.TiledDiffusion = request.TiledDiffusion{Method: "mixture", TileWidth: 80, TileHeight: 96, Overlap: 32}
+	together := generate(t, p, r)
+	r.MaxBatch = 1
+	for i, img := range generate(t, p, r).Images {
+		assert.Less(t, relativeL2(t, together.Images[i].Latents.Data, img.Latents.Data), 1e-4, "picture %d", i)
+	}
+	r.ControlNets = nil
+	assert.Greater(t, relativeL2(t, generate(t, p, r).Images[0].Latents.Data, together.Images[0].Latents.Data), 1e-3)
 }
