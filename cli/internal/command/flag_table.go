@@ -29,8 +29,8 @@ func flagTable(key, flag, text string, read func(string) (map[string]any, error)
 	return run.Jobs[0], true
 }
 
-// addTables puts the tables of a flag's values behind those of a run file. They go through the decoder of run files. of takes the list out of
-// a job. The list given is not changed.
+// addTables puts the tables of a flag's values behind those of a run file. They go through the decoder of run files. of takes the list out
+// of a job. The list given is not changed.
 func addTables[T any](list []T, key, flag string, values []string, read func(string) (map[string]any, error),
 	of func(job request.Request) []T, errs *request.Errors) []T {
 	list = slices.Clone(list)

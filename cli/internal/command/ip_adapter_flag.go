@@ -26,5 +26,6 @@ func ipAdapterTable(text string) (map[string]any, error) {
 
 // addIPAdapters is addTables for the adapters of --ip-adapter flags.
 func addIPAdapters(list []request.IPAdapter, flag string, values []string, errs *request.Errors) []request.IPAdapter {
-	return addTables(list, "ip_adapter", flag, values, ipAdapterTable, func(job request.Request) []request.IPAdapter { return job.IPAdapters }, errs)
+	of := func(job request.Request) []request.IPAdapter { return job.IPAdapters }
+	return addTables(list, "ip_adapter", flag, values, ipAdapterTable, of, errs)
 }
