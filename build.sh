@@ -5,6 +5,7 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
 . cmake/build/lib.sh
+. cmake/build/debian.sh
 . cmake/build/tools.sh
 . cmake/build/zig.sh
 . cmake/build/vulkan.sh

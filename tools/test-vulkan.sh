@@ -3,10 +3,12 @@
 # goldens of all features in exact precision. The device is named, because a software device is never chosen by itself. Limits and faults
 # are played by a layer between ggml and the driver (internal/vulkanlayer), which is compiled here: it needs a C compiler.
 #
-#   tools/test-vulkan.sh            everything
-#   tools/test-vulkan.sh pictures   only TestVulkan... (also: devices, goldens, worker)
+#   tools/test-vulkan.sh                      everything
+#   tools/test-vulkan.sh pictures             only TestVulkan... (also: devices, goldens, worker)
+#   FETCH_LAVAPIPE=yes tools/test-vulkan.sh   with Debian's backport of lavapipe, unpacked into build/tools/lavapipe
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. cmake/build/debian.sh
 
 fail() {
     printf 'test-vulkan: %s\n' "$1" >&2
@@ -15,11 +17,26 @@ fail() {
 
 library=$PWD/build/vulkan/libdaguerre-vulkan.so
 [ -f "$library" ] || fail "$library is missing: make vulkan"
-compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null ||
-    fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers"
+
+# Mesa 22.3, which Debian 12 has, ends the process after several runs with ControlNets (docs/gpu.md). Its manifest names Vulkan 1.1.
+driver=$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1 || true)
+if [ "${FETCH_LAVAPIPE:-no}" = yes ]; then
+    fetched=$PWD/build/tools/lavapipe
+    [ -f "$fetched/driver.json" ] ||
+        debian_packages bookworm-backports "$fetched" mesa-vulkan-drivers libdrm2 libdrm-common libdrm-amdgpu1 ||
+        fail "lavapipe could not be fetched"
+    libraries=$(dirname "$(compgen -G "$fetched/usr/lib/*/libvulkan_lvp.so")")
+    driver=$fetched/driver.json
+    sed "s#\"library_path\": \".*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" "$(compgen -G "$fetched/usr/share/vulkan/icd.d/lvp_icd*.json")" >"$driver"
+    export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
+[ -n "$driver" ] || fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers, or FETCH_LAVAPIPE=yes"
+if grep -q '"api_version": "1\.[0-2]\.' "$driver"; then
+    printf 'test-vulkan: this lavapipe is of Mesa 22 and ends at random. FETCH_LAVAPIPE=yes takes a newer one.\n' >&2
+fi
 
 # Only lavapipe, on machines that have a GPU, too; ggml takes a software device only if it is named.
-export VK_LOADER_DRIVERS_SELECT='*lvp*' GGML_VK_VISIBLE_DEVICES=0
+export VK_DRIVER_FILES=$driver GGML_VK_VISIBLE_DEVICES=0
 export DAGUERRE_LIBRARY=$library DAGUERRE_TEST_DEVICE=vulkan:0
 part=${1:-all}
 
@@ -29,8 +46,8 @@ fi
 if [ "$part" = all ] || [ "$part" = devices ]; then
     # Under two names one driver is two devices.
     mkdir -p build/two-devices
-    for name in one two; do cp "$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1)" "build/two-devices/$name.json"; done
-    VK_LOADER_DRIVERS_SELECT='*' VK_DRIVER_FILES=$PWD/build/two-devices/one.json:$PWD/build/two-devices/two.json GGML_VK_VISIBLE_DEVICES=0,1 \
+    for name in one two; do cp "$driver" "build/two-devices/$name.json"; done
+    VK_DRIVER_FILES=$PWD/build/two-devices/one.json:$PWD/build/two-devices/two.json GGML_VK_VISIBLE_DEVICES=0,1 \
         go test -tags vulkan -count=1 -timeout 20m ./runtime/pipeline -run '^TestTwoVulkanDevices'
 fi
 if [ "$part" = all ] || [ "$part" = worker ]; then

@@ -122,27 +122,11 @@ check_tools() { # variant
 # Fetches the newest stable Debian's libvulkan-dev with the machine's own mirror and keys, and
 # unpacks its headers into build/tools: nothing is installed.
 fetch_vulkan_headers() {
-    local dir=$root/build/tools/vulkan-headers state=$root/build/tools/apt mirror deb
+    local dir=$root/build/tools/vulkan-headers
     if vulkan_headers_usable "$dir/usr/include"; then
         return
     fi
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-        die "--fetch-vulkan-headers needs apt and dpkg; elsewhere set DAGUERRE_VULKAN_HEADERS to newer headers"
-    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null |
-        grep -E '/debian/?$' | head -n 1)
-    [ -n "$mirror" ] || die "no Debian mirror among apt's sources; set DAGUERRE_VULKAN_HEADERS to newer headers"
-    rm -rf "$state" "$dir"
-    mkdir -p "$state/lists/partial" "$state/archives/partial" "$dir"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$state/sources.list"
-    : >"$state/status"
-    local options=(-qq -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null
-        -o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status"
-        -o Dir::Cache="$state" -o Dir::Cache::Archives="$state/archives" -o APT::Sandbox::User=root)
-    note "fetching Debian 13's Vulkan headers from $mirror"
-    apt-get "${options[@]}" update || die "apt could not read the Debian 13 lists of $mirror"
-    (cd "$state" && apt-get "${options[@]}" download libvulkan-dev) || die "apt could not download libvulkan-dev"
-    deb=$(find "$state" -maxdepth 1 -name 'libvulkan-dev_*.deb')
-    dpkg-deb -x "$deb" "$dir" || die "dpkg-deb could not unpack $deb"
-    rm -rf "$state"
+    debian_packages trixie "$dir" libvulkan-dev ||
+        die "--fetch-vulkan-headers did not get Debian 13's headers; elsewhere set DAGUERRE_VULKAN_HEADERS to newer headers"
     vulkan_headers_usable "$dir/usr/include" || die "the headers in $dir lack vk::LayerSettingEXT"
 }
