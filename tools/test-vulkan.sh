@@ -27,7 +27,8 @@ if [ "${FETCH_LAVAPIPE:-no}" = yes ]; then
         fail "lavapipe could not be fetched"
     libraries=$(dirname "$(compgen -G "$fetched/usr/lib/*/libvulkan_lvp.so")")
     driver=$fetched/driver.json
-    sed "s#\"library_path\": \".*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" "$(compgen -G "$fetched/usr/share/vulkan/icd.d/lvp_icd*.json")" >"$driver"
+    sed "s#\"library_path\": \".*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" \
+        "$(compgen -G "$fetched/usr/share/vulkan/icd.d/lvp_icd*.json")" >"$driver"
     export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
 [ -n "$driver" ] || fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers, or FETCH_LAVAPIPE=yes"
@@ -56,6 +57,7 @@ fi
 if [ "$part" = all ] || [ "$part" = goldens ]; then
     # The CPU's own tests of features, computed on the device where they name none, and features against the CPU.
     # Without half precision, to which ggml would round the factors of products.
-    GGML_VK_DISABLE_F16=1 DAGUERRE_DEVICE=vulkan:0 go test -tags vulkan -count=1 -timeout 60m ./runtime/pipeline -run \
-        '^Test(GoldenText|GoldenRunsExact|GoldenControlNet|GoldenControlNetUnion|GoldenTAESD|GoldenESRGAN|GoldenRefiner|ExactVulkanFeatures)$'
+    goldens='Text|RunsExact|ControlNet|ControlNetUnion|ControlRuns|ImageEncoder|T2IAdapter|TAESD|ESRGAN|Refiner'
+    GGML_VK_DISABLE_F16=1 DAGUERRE_DEVICE=vulkan:0 go test -tags vulkan -count=1 -timeout 90m ./runtime/pipeline -run \
+        "^Test(Golden($goldens)|ExactVulkanFeatures)\$"
 fi
