@@ -87,6 +87,24 @@ type UNetInput struct {
 	BlockFeatures *float32 // of T2I-Adapters, block by block; nil: none
 	BlockRows     int64    // 1 or N
 	BlockCount    int64
+	Regions       *TextRegions // nil: none
+}
+
+// TextRegions mirrors dg_text_regions: texts in parts of the picture.
+type TextRegions struct {
+	StructSize uintptr
+	Count      int64    // of each row, beside its own
+	Rows       int64    // the last ones of the evaluation
+	Context    *float32 // [Count, Rows, ContextTokens, context_dim]
+	Shares     *float32 // [Count, Rows, cells of all levels]
+	ShareCount int64
+}
+
+// ready pins what regions point to.
+func (r *TextRegions) ready(pins *runtime.Pinner) {
+	if r != nil {
+		ready(pins, r)
+	}
 }
 
 // UNetChange mirrors dg_unet_change: what an evaluation changes inside the UNet.
@@ -133,6 +151,7 @@ func (m *Model) UNetEval(in UNetInput, loras []LoRAUse, pictures []ImagePrompt, 
 	}
 	in.Prompts, in.PromptCount = prompts(&pins, pictures)
 	in.Change.ready(&pins)
+	in.Regions.ready(&pins)
 	return computeOne(m, op, m.lib.fn.unetEval, &in, out)
 }
 
@@ -157,20 +176,23 @@ type ControlInput struct {
 	ControlType   int32 // of a Union net
 	Reserved      int32
 	OnDevice      uintptr // set by ControlEvalOnDevice
+	Regions       *TextRegions
 }
 
 // ControlEval evaluates a ControlNet once and adds its scaled residuals to rows FirstRow ... FirstRow+N-1 of residuals.
 func (m *Model) ControlEval(in ControlInput, residuals []float32) error {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	in.Regions.ready(&pins)
 	return computeOne(m, "dg_control_eval", m.lib.fn.controlEval, &in, residuals)
 }
 
 // ControlEvalOnDevice is ControlEval with residuals on the device.
 func (m *Model) ControlEvalOnDevice(in ControlInput, residuals *Residuals) (err error) {
-	const op = "dg_control_eval"
-	if in.OnDevice, err = residuals.of(op); err != nil {
+	if in.OnDevice, err = residuals.of("dg_control_eval"); err != nil {
 		return err
 	}
-	return computeOne(m, op, m.lib.fn.controlEval, &in, nil)
+	return m.ControlEval(in, nil)
 }
 
 // VAEPartInfo mirrors dg_vae_part_info: the dimensions of one part of the VAE.

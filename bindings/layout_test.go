@@ -33,6 +33,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_text_input":         reflect.TypeFor[TextInput](),
 	"dg_unet_input":         reflect.TypeFor[UNetInput](),
 	"dg_unet_change":        reflect.TypeFor[UNetChange](),
+	"dg_text_regions":       reflect.TypeFor[TextRegions](),
 	"dg_control_input":      reflect.TypeFor[ControlInput](),
 	"dg_control_info":       reflect.TypeFor[ControlInfo](),
 	"dg_upscaler_info":      reflect.TypeFor[UpscalerInfo](),

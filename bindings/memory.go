@@ -18,6 +18,9 @@ type ComputeQuery struct {
 	ImageTokens   int64 // of each
 	ImageMasks    int64 // UNet: 1: they have masks
 	Change        *UNetChange
+	RegionCount   int64 // UNet and ControlNet: texts of each of the last RegionRows rows beside their own
+	RegionRows    int64
+	RegionSets    int64 // how many of these rows differ in them; 0: all
 }
 
 // ready makes a query fit for a call, and pins what it points to.

@@ -79,6 +79,9 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if err := pictures(u, in.Pictures, n, h, w); err != nil {
 		return err
 	}
+	if err := textRegions(u, in.Regions, in.Context, n, h, w); err != nil {
+		return err
+	}
 	return Change(u, in.Change, n)
 }
 
@@ -167,6 +170,11 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	}
 	if most := max(info.Control.Types-1, 0); in.Type < 0 || in.Type > most {
 		return 0, Invalid("type", "%d is not in 0..%d, the kinds of control this net tells apart", in.Type, most)
+	}
+	if u.ContextDim > 0 {
+		if err := textRegions(u, in.Regions, in.Context, n, h, w); err != nil {
+			return 0, err
+		}
 	}
 	rows = in.Rows
 	if rows == 0 {
@@ -281,6 +289,9 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 		if s.value < 1 {
 			return Invalid(s.field, "is %d; at least 1 is wanted", s.value)
 		}
+	}
+	if err := regionTexts(q.Regions, q.Batch); err != nil {
+		return err
 	}
 	if q.Stage == backend.StageUNet {
 		return Change(info.UNet, q.Change, q.Batch)

@@ -20,6 +20,7 @@ type Query struct {
 	ImagePrompts     int // UNet: as backend.ComputeQuery's, with the next two
 	ImageTokens      int
 	ImageMasks       bool
+	Regions          backend.RegionTexts // UNet, ControlNet and features: as backend.ComputeQuery's
 	Change           backend.UNetChange
 	Tiled            bool // the VAE by tiles
 	AttentionSlicing bool

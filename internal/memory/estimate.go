@@ -129,6 +129,7 @@ func (e *estimator) unetBuffer(owner string) {
 		Tokens: e.tokens(), Texts: job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
 	job.addImages(&q)
 	job.addChange(&q, e.batch, e.strategy)
+	q.Regions = job.regions(e.batch, e.strategy)
 	e.buffer(UNet, q)
 }
 
@@ -143,6 +144,7 @@ func (e *estimator) features(owner string) {
 		AttentionSlicing: e.strategy.AttentionSlicing, Keep: e.job.Keep, Branch: e.job.Branch}
 	if e.job.Keep == backend.KeepDeep {
 		q.Batch, q.Texts = e.job.rows(e.batch, Strategy{}), e.job.texts(e.batch, e.strategy)
+		q.Regions = e.job.regions(e.batch, Strategy{})
 	}
 	n, err := e.compute(q)
 	if err != nil {
@@ -154,7 +156,8 @@ func (e *estimator) features(owner string) {
 func (e *estimator) controlBuffer(name string) {
 	h, w := e.seen()
 	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
-		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing})
+		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing,
+		Regions: e.job.regions(e.batch, e.strategy)})
 }
 
 // nets lists the job's ControlNets, or its T2I-Adapters.

@@ -43,6 +43,7 @@ const (
 	fitUNet          = 11.5 // times the channels of the first level, per cell
 	fitShallow       = 6    // the same, where only the last resnets are computed
 	fitAttention     = 14   // times the channels of the level, per token, where scores are kept
+	fitRegions       = 3    // the same, for each text in a part of the picture: queries and results
 	fitDecode        = 6.5  // times the channels of the first level, per pixel
 	fitDecodeLevels  = 5.5625
 	fitEncode        = 3
@@ -105,7 +106,7 @@ func (f Fit) ipAdapter(a modelfile.IPAdapterDims, q Query) int64 {
 func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 	cells := int64(q.Height) * int64(q.Width)
 	c := int64(u.Channels[0])
-	inputs := int64(u.LabelDim) + c
+	inputs, regional := int64(u.LabelDim)+c, int64(0)
 	texts := int64(cmp.Or(q.Texts, max(q.Batch, 1))) * int64(q.Tokens) * int64(u.ContextDim)
 	most := int64(fitUNet*float64(c))*cells + int64(u.InChannels)*cells
 	h, w := int64(q.Height), int64(q.Width)
@@ -118,9 +119,12 @@ func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 			}
 			most = max(most, scores+fitAttention*width*tokens+int64(u.InChannels)*cells)
 		}
+		if len(depths) > 0 && depths[0] > 0 {
+			regional = max(regional, fitRegions*int64(u.Channels[l])*h*w*int64(q.Regions.Count*q.Regions.Rows))
+		}
 		h, w = (h+1)/2, (w+1)/2
 	}
-	return int64(max(q.Batch, 1))*(most+inputs) + texts
+	return max(int64(max(q.Batch, 1))*(most+inputs), regional) + texts
 }
 
 // features are what a UNet keeps. Beside a deep feature there is the buffer of a second graph, which ends as the whole one does.

@@ -45,7 +45,7 @@ func (m Model) latentBytes(j Job, batch int) int64 {
 // inputBytes is what the UNet is told: context for every row, and samples.
 func (m Model) inputBytes(j Job, batch int) int64 {
 	shape := m.Shapes[OwnerModel]
-	rows := int64(j.halves(batch) + j.perturbed(batch))
+	rows := int64(j.halves(batch) + j.perturbed(batch) + j.regions(batch, Strategy{}).Rows*j.Beside)
 	row := int64(tokensPerChunk*max(j.Chunks, 1)) * int64(shape.ContextDim) * 4
 	return goGarbage*rows*row + int64(max(j.Texts, 1)-1)*rows*row // the texts of other steps wait
 }

@@ -107,6 +107,7 @@ type Job struct {
 	Batch         int                // most in one batch; 0: all
 	Guidance      bool               // the UNet sees two rows for each picture
 	Parts         int                // with guidance, of the prompt: a row for each, 1 or 0 for one
+	Beside        int                // texts in parts of the picture, which a positive row has beside its own
 	Change        backend.UNetChange // inside the base's UNet; of perturbed rows, how many a picture has
 	Texts         int                // different texts that editing has encoded, 1 or 0 for one
 	GuidanceBatch string             // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan

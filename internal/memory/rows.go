@@ -45,6 +45,21 @@ func (j Job) addChange(q *Query, n int, s Strategy) {
 	}
 }
 
+// regions says which texts the rows of n pictures have in parts of the picture: the positive ones, and those that are perturbed.
+func (j Job) regions(n int, s Strategy) backend.RegionTexts {
+	if j.Beside == 0 {
+		return backend.RegionTexts{}
+	}
+	r := backend.RegionTexts{Count: j.Beside, Rows: j.rows(n, s)}
+	if j.Guidance && !s.separate(j) {
+		r.Rows -= n
+	}
+	if j.Prompts > 0 {
+		r.Sets = min(n, j.Prompts)
+	}
+	return r
+}
+
 // ofRefiner is the job as a refiner sees it: it gets no pictures of IP-Adapters, and its layers are other ones.
 func (j Job) ofRefiner() Job {
 	j.Shown, j.Change = nil, backend.UNetChange{}

@@ -19,6 +19,9 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 		j.GuidanceBatch = request.GuidanceSeparate
 	}
 	j.Parts, j.Texts, j.Change = prep.Parts, prep.Said, prep.Change
+	if r.Attends() {
+		j.Parts, j.Beside = 1, prep.Parts-1
+	}
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if d := r.TiledDiffusion; d.On() {
 		j.Tile = [2]int{d.TileHeight, d.TileWidth}

@@ -51,6 +51,9 @@ func (t *Target) fillDefaults(r *request.Request) {
 	fillSizes(r)
 	r.MaxBatch = cmp.Or(r.MaxBatch, autoBatch(largestPass(r)))
 	r.GuidanceBatch = cmp.Or(r.GuidanceBatch, request.GuidanceAuto)
+	if len(r.Regions) > 0 {
+		r.RegionMode = cmp.Or(r.RegionMode, request.RegionLatent)
+	}
 	r.Seamless = cmp.Or(r.Seamless, request.SeamlessNone)
 	r.Quality = cmp.Or(r.Quality, request.DefaultQuality)
 	r.Metadata = cmp.Or(r.Metadata, new(true))

@@ -36,7 +36,7 @@ func (p *Prepared) Detail(k int, finished image.Image, seed int64) request.Reque
 	r.Width, r.Height, r.Strength, r.NumInferenceSteps = d.Width, d.Height, d.Strength, d.Steps
 	r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps = request.RefinerNone, 0, 0, 0
 	r.Hires, r.Outpaint, r.Seamless = request.Hires{}, request.Outpaint{}, ""
-	r.Details, r.Regions, r.PromptWeight, r.ControlNets, r.IPAdapters = nil, nil, 0, nil, nil
+	r.Details, r.Regions, r.PromptWeight, r.RegionMode, r.ControlNets, r.IPAdapters = nil, nil, 0, "", nil, nil
 	r.Noise, r.Latents, r.DenoisingStart, r.DenoisingEnd = request.Array{}, request.Array{}, 0, 0
 	r.OriginalSize, r.TargetSize, r.CropsCoordsTopLeft = request.Size{}, request.Size{}, request.Point{}
 	r.NegativeOriginalSize, r.NegativeTargetSize, r.NegativeCropsCoordsTopLeft = request.Size{}, request.Size{}, request.Point{}

@@ -45,6 +45,7 @@ func checkPlusPlus(r *request.Request, run scheduler.Run, name string) error {
 
 // checkRegions refuses regions beside what has one prediction for the whole picture, or another picture than that of the request.
 func checkRegions(r *request.Request) error {
+	const apart = "there is no one prediction to perturb"
 	var errs request.Errors
 	if len(r.Regions) == 0 {
 		return nil
@@ -53,9 +54,9 @@ func checkRegions(r *request.Request) error {
 		key, why string
 		on       bool
 	}{
-		{"pag", "there is no one prediction to perturb", r.PAG.On()},
-		{"seg", "there is no one prediction to perturb", r.SEG.On()},
-		{"reuse.tgate", "it goes on without the texts of regions", r.Reuse.TGate > 0},
+		{"pag", apart, r.PAG.On() && !r.Attends()},
+		{"seg", apart, r.SEG.On() && !r.Attends()},
+		{"reuse.tgate", "it goes on without the texts of regions; leave it out, or give region_mode attention", r.Reuse.TGate > 0 && !r.Attends()},
 		{"inpaint.only_masked", "only a part of the picture is painted then, and boxes and masks are of the whole", r.OnlyMasked()},
 	} {
 		if x.on {

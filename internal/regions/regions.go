@@ -64,6 +64,17 @@ func Alone(r *request.Request, height, width int) bool {
 	return len(r.Regions) > 0 && Shares(r, height, width)[0] == nil
 }
 
+// Levels brings the shares of a prompt in height x width cells to each of some sizes, [height, width], and lists them one after the other.
+// In each cell of each size the shares of all prompts still sum to 1.
+func Levels(shares []float32, height, width int, sizes [][2]int) (out []float32) {
+	for _, size := range sizes {
+		for _, v := range average(shares, width, height, size[1], size[0]) {
+			out = append(out, float32(v))
+		}
+	}
+	return out
+}
+
 // covers is how much of each cell a region covers.
 func covers(r *request.Request, g request.Region, height, width int) []float64 {
 	if g.Box == nil {

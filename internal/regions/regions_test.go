@@ -56,6 +56,54 @@ func TestMask(t *testing.T) {
 	}
 }
 
+// TestLevels: at every size each prompt keeps its part of the whole, however small its region is, and the shares of a cell sum to 1.
+func TestLevels(t *testing.T) {
+	sizes := [][2]int{{9, 13}, {5, 7}, {3, 4}, {2, 2}, {1, 1}}
+	box := func(b ...float64) request.Region { return request.Region{Box: (*[4]float64)(b)} }
+	dot := image.NewGray(image.Rect(0, 0, 104, 72))
+	dot.Pix[40] = 255
+	heavy := box(0, 0, 0.7, 1)
+	heavy.Weight = new(50.0)
+	for name, r := range map[string]request.Request{
+		"halves":        {Regions: []request.Region{box(0, 0, 0.5, 1), box(0.5, 0, 1, 1)}},
+		"one pixel":     {Regions: []request.Region{box(0, 0, 1, 1), {Mask: request.Picture{Image: dot}}}},
+		"overlapping":   {Regions: []request.Region{heavy, box(0.3, 0.1, 1, 0.8)}},
+		"uncovered":     {Regions: []request.Region{box(0.4, 0.4, 0.45, 0.45)}},
+		"prompt within": {Regions: []request.Region{box(0, 0, 1, 1)}, PromptWeight: 0.2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.Width, r.Height = 104, 72
+			list := Shares(&r, 9, 13)
+			var sums [5][]float64
+			for _, shares := range list {
+				if shares == nil {
+					continue
+				}
+				whole, levels := mean(len(shares), 1, 0, func(i int) float64 { return float64(shares[i]) }), Levels(shares, 9, 13, sizes)
+				assert.Positive(t, whole)
+				assert.Equal(t, shares, levels[:9*13], "the first level is what it is made of")
+				for l, size := range sizes {
+					n := size[0] * size[1]
+					part := 0.0
+					sums[l] = append(sums[l], make([]float64, n-len(sums[l]))...)
+					for i, v := range levels[:n] {
+						assert.GreaterOrEqual(t, v, float32(0))
+						part += float64(v) / float64(n)
+						sums[l][i] += float64(v)
+					}
+					assert.InDelta(t, whole, part, 1e-6, "%v: its part of the picture", size)
+					levels = levels[n:]
+				}
+			}
+			for l, cells := range sums {
+				for _, v := range cells {
+					assert.InDelta(t, 1, v, 1e-6, sizes[l])
+				}
+			}
+		})
+	}
+}
+
 // TestCheckAtSizes: masks of the picture's proportions are right, but for rounding to a pixel.
 func TestCheckAtSizes(t *testing.T) {
 	for size, right := range map[[2]int]bool{{128, 96}: true, {64, 48}: true, {1024, 768}: true, {100, 75}: true, {101, 76}: true,

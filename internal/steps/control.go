@@ -170,7 +170,7 @@ func (c *Control) input(in *backend.UNetInput, b *Batch, scaled []float32, first
 	}
 	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first),
 		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint[b.at], Scales: c.scales, Type: c.kind, Rows: rows,
-		FirstRow: first}
+		FirstRow: first, Regions: in.Regions}
 }
 
 // rowsFrom is a tensor without its first rows.

@@ -42,6 +42,9 @@ func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int
 			in.Kept = g.kept[k]
 		}
 		in.Pictures = g.pictures(k, b, i)
+		if g.regions != nil {
+			in.Regions = g.regions[k].at(b.at)
+		}
 		n := len(in.Timesteps) * b.Channels * b.Height * b.Width
 		if err := g.model.UNet(ctx, *in, output[done:done+n]); err != nil {
 			return err
@@ -74,7 +77,7 @@ func (g *guided) askTiles(ctx context.Context, b *Batch, scaled []float32, i int
 func (g *guided) combine(b *Batch, i int) ([]float32, error) {
 	per := b.size()
 	for at, slot := range b.Slots {
-		if shares := b.sharesOf(slot.Member); shares != nil {
+		if shares := b.sharesOf(slot.Member); shares != nil && !b.attends() {
 			joinRegions(g.positives(b, at), shares)
 		}
 	}

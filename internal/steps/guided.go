@@ -37,7 +37,8 @@ type guided struct {
 	guide     *guide            // of this loop
 	kept      []backend.Kept    // for each input: what the evaluation keeps or reuses; nil: nothing
 	perturbed perturbed
-	tiles     *tiles // nil: the UNet sees the whole
+	tiles     *tiles        // nil: the UNet sees the whole
+	regions   []regionTexts // for each input; nil: there are none, or their predictions are joined
 }
 
 // newGuided prepares the evaluation of a batch by a model.
@@ -49,6 +50,9 @@ func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, ho
 	height, width := b.Height, b.Width
 	if g.tiles = newTiles(b.lead().Request.TiledDiffusion, b.settings.Downscale, height, width); g.tiles != nil {
 		height, width = g.tiles.height, g.tiles.width
+	}
+	if b.attends() {
+		g.parts = 1
 	}
 	if !f.separate {
 		g.inputs = []backend.UNetInput{unetInput(m.Info.UNet, rows, height, width)}
@@ -72,6 +76,13 @@ func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, ho
 			g.inputs[k].Change = b.changeOf(f.perturbed, len(rows), first, n)
 		}
 		first += n
+		if b.attends() {
+			from := n // what only the negative half sees
+			if now.Negative == nil || f.halves != negativeHalf {
+				from = g.positive(k, n, b)
+			}
+			g.regions = append(g.regions, g.regionTexts(b, from, n))
+		}
 	}
 	return g
 }
@@ -94,11 +105,7 @@ func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves, perturb
 	}
 	add := func(positive bool, of func(c *conditioning.Conditioning) conditioning.Embedding) {
 		for i, slot := range b.Slots {
-			e := of(now[i])
-			if b.second {
-				e.SizeIDs = conditioning.SizeIDs(info.UNet.SizeIDs, slot.Member.Texts, positive, true)
-			}
-			rows = append(rows, e)
+			rows = append(rows, b.sized(of(now[i]), info, slot.Member, positive))
 		}
 	}
 	if now[0].Negative != nil && which != positiveHalf {
@@ -107,6 +114,15 @@ func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves, perturb
 			return rows
 		}
 	}
+	if b.attends() {
+		for range 1 + perturbed {
+			for i, slot := range b.Slots {
+				joined := joinTexts(now[i].Positive, b.sharesOf(slot.Member))
+				rows = append(rows, b.sized(joined, info, slot.Member, true))
+			}
+		}
+		return rows
+	}
 	for k := range now[0].Positive {
 		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[k] })
 	}
@@ -114,6 +130,14 @@ func (b *Batch) rows(info backend.ModelInfo, refiner bool, which halves, perturb
 		add(true, func(c *conditioning.Conditioning) conditioning.Embedding { return c.Positive[0] })
 	}
 	return rows
+}
+
+// sized is an embedding with the sizes that a pass tells the UNet.
+func (b *Batch) sized(e conditioning.Embedding, info backend.ModelInfo, m *Member, positive bool) conditioning.Embedding {
+	if b.second {
+		e.SizeIDs = conditioning.SizeIDs(info.UNet.SizeIDs, m.Texts, positive, true)
+	}
+	return e
 }
 
 // unetInput allocates the UNet's input for the given rows. Sample and timesteps are still to be filled in.

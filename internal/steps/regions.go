@@ -1,7 +1,11 @@
 package steps
 
 import (
+	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/conditioning"
 	"github.com/daguerre-go/daguerre/internal/regions"
+	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
 // sharesOf says how much each prompt of a picture with regions counts in each cell of the latents; nil: it has none. The request's own
@@ -22,6 +26,78 @@ func (b *Batch) sharesOf(m *Member) [][]float32 {
 		m.shares[key] = list
 	}
 	return m.shares[key]
+}
+
+// attends reports whether the texts of regions are joined in the UNet's attention, and not their predictions.
+func (b *Batch) attends() bool { return b.lead().Request.Attends() }
+
+// regionTexts are the texts of regions for one of the UNet's inputs, with shares for each tile.
+type regionTexts struct {
+	texts  backend.TextRegions
+	shares [][]float32
+}
+
+// at is what an evaluation of a tile is given.
+func (r regionTexts) at(tile int) backend.TextRegions {
+	if r.texts.Count > 0 {
+		r.texts.Shares = r.shares[tile]
+	}
+	return r.texts
+}
+
+// regionTexts lists the texts that the last rows of an input have beside their own: those from row `from` of its n rows on.
+func (g *guided) regionTexts(b *Batch, from, n int) (out regionTexts) {
+	u := g.model.Info.UNet
+	first := b.lead().encoder(g.refiner).Now().Positive
+	r := backend.TextRegions{Count: len(first) - 1, Rows: n - from}
+	if r.Count == 0 || r.Rows == 0 {
+		return out
+	}
+	r.Context = backend.NewTensor(r.Count*r.Rows, first[0].Tokens, u.ContextDim)
+	at := r.Context.Data
+	out.shares = make([][]float32, 1)
+	if g.tiles != nil {
+		out.shares = make([][]float32, len(g.tiles.at))
+	}
+	for k := range r.Count {
+		for row := range r.Rows {
+			m := b.Slots[(from+row)%b.Len()].Member
+			at = at[copy(at, m.encoder(g.refiner).Now().Positive[1+k].Context):]
+			for tile := range out.shares {
+				out.shares[tile] = append(out.shares[tile], g.levels(b, b.sharesOf(m)[1+k], tile)...)
+			}
+		}
+	}
+	out.texts = r
+	return out
+}
+
+// levels are a prompt's shares in a tile, or in the whole, for each level of the UNet.
+func (g *guided) levels(b *Batch, shares []float32, tile int) []float32 {
+	height, width := b.Height, b.Width
+	if d := g.tiles; d != nil {
+		part := make([]float32, d.height*d.width)
+		d.cut(part, shares, tile, height, width)
+		shares, height, width = part, d.height, d.width
+	}
+	return regions.Levels(shares, height, width, g.model.Info.UNet.LevelSizes(height, width))
+}
+
+// joinTexts is the first of a picture's prompts for a row that attends to all of them. What speaks for the whole picture, the pooled
+// embedding, is the mean of all by their parts of the picture. Equal ones stay what they are, bit for bit.
+func joinTexts(list []conditioning.Embedding, shares [][]float32) conditioning.Embedding {
+	out := list[0]
+	out.Pooled = slices.Clone(out.Pooled)
+	for k, other := range list[1:] {
+		part := 0.0
+		for _, v := range shares[1+k] {
+			part += float64(v) / float64(len(shares[1+k]))
+		}
+		for i, v := range other.Pooled {
+			out.Pooled[i] += float32(float32(part) * (v - list[0].Pooled[i]))
+		}
+	}
+	return out
 }
 
 // joinRegions joins the predictions of a picture's prompts into the first one: in each cell their sum by their shares. Predictions that are

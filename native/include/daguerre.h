@@ -512,6 +512,19 @@ typedef struct dg_image_prompt {
     const float* mask;
     int64_t mask_count; /* floats in it */
 } dg_image_prompt;
+/* Texts in parts of the picture (attention couple). The last rows of an evaluation have some beside their own. In every cross attention
+ * their queries attend to each text, and the result is the sum of all by shares. Equal texts leave the result as it is, bit for bit. */
+typedef struct dg_text_regions {
+    size_t struct_size;
+    int64_t count; /* of each row, beside its own: 1 or more */
+    int64_t rows; /* the last ones of the evaluation */
+    const float* context; /* [count, rows, T, context_dim] */
+    /* How much each of these texts counts, [count, rows, cells]: in each cell of the latents' size, then of each level below, rounded up to
+     * half its size. The row's own text has what is left of 1 */
+    const float* shares;
+    int64_t share_count; /* floats in it */
+} dg_text_regions;
+
 /* What an evaluation changes inside the UNet. Layers are named as in diffusers, "mid_block.attentions.0.transformer_blocks.0". */
 typedef struct dg_unet_change {
     size_t struct_size;
@@ -561,6 +574,7 @@ typedef struct dg_unet_input {
     const float* block_features;
     int64_t block_rows; /* 1: the same for all rows; or N */
     int64_t block_count; /* floats in it */
+    const dg_text_regions* regions; /* NULL: none */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -595,6 +609,7 @@ typedef struct dg_control_input {
     int32_t control_type; /* Union nets: which of its kinds the hint is of; otherwise 0 */
     int32_t reserved;
     dg_residuals* on_device; /* what is added to, instead of the host's residuals; NULL: those */
+    const dg_text_regions* regions; /* as in dg_unet_input; nets without cross attention read none */
 } dg_control_input;
 
 /* One evaluation. ADDS the scaled residuals to rows first_row .. first_row+N-1 of residuals, so that several nets sum. With in->on_device,
@@ -714,6 +729,9 @@ typedef struct dg_compute_query {
     int64_t image_tokens; /* of each */
     int64_t image_masks; /* UNet: 1: they have masks */
     const dg_unet_change* change; /* UNet: as in dg_unet_input; NULL: nothing */
+    int64_t region_count; /* UNet and ControlNet: texts of each of the last region_rows rows beside their own; 0: none */
+    int64_t region_rows;
+    int64_t region_sets; /* how many of these rows differ in them; 0: all */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

@@ -34,20 +34,22 @@ type UNetInput struct {
 	Blocks    []float32
 	BlockRows int
 
-	Change UNetChange // excludes Kept
+	Change  UNetChange // excludes Kept
+	Regions TextRegions
 }
 
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.
 type ControlInput struct {
-	Sample    Tensor    // [N, InChannels, h, w], already scaled by the scheduler
-	Timesteps []float32 // [N]
-	Context   Tensor    // [N, T, ContextDim]; ignored by nets without cross-attention
-	Pooled    Tensor    // [N, PooledDim]
-	SizeIDs   Tensor    // [N, SizeIDs]
-	Hint      Tensor    // [N or 1, ModelChannels, h, w]: EncodeHint's
-	Scales    []float32 // one factor for each of ResidualShapes
-	Type      int       // of a Union net: the kind of the hint
-	Rows      int       // how many rows the residuals have; 0: N
-	FirstRow  int       // the row of the residuals that the first of the N is added to
-	OnDevice  Residuals // what is added to, of a ResidualModel, instead of the host's; nil: those
+	Sample    Tensor      // [N, InChannels, h, w], already scaled by the scheduler
+	Timesteps []float32   // [N]
+	Context   Tensor      // [N, T, ContextDim]; ignored by nets without cross-attention
+	Pooled    Tensor      // [N, PooledDim]
+	SizeIDs   Tensor      // [N, SizeIDs]
+	Hint      Tensor      // [N or 1, ModelChannels, h, w]: EncodeHint's
+	Scales    []float32   // one factor for each of ResidualShapes
+	Type      int         // of a Union net: the kind of the hint
+	Rows      int         // how many rows the residuals have; 0: N
+	FirstRow  int         // the row of the residuals that the first of the N is added to
+	OnDevice  Residuals   // what is added to, of a ResidualModel, instead of the host's; nil: those
+	Regions   TextRegions // ignored by nets without cross-attention
 }

@@ -31,6 +31,7 @@ type ComputeQuery struct {
 	ImagePrompts  int // UNet: how many there are
 	ImageTokens   int // of each of them; of a picture's embedding for StageIPAdapter
 	ImageMasks    bool
+	Regions       RegionTexts
 }
 
 // Laned is a Model that can compute parts of a batch side by side.

@@ -52,6 +52,7 @@ var refusals = []refusal{
 	{"prompt=masks", "reuse=tgate", []string{"regions", "reuse.tgate"}},
 	{"prompt=regions", "start=only_masked", []string{"regions", "inpaint.only_masked"}},
 	{"prompt=masks", "start=only_masked", []string{"regions", "inpaint.only_masked"}},
+	{"prompt=coupled", "start=only_masked", []string{"regions", "inpaint.only_masked"}},
 	{"change=pag", "reuse", []string{"pag", "reuse."}},
 	{"change=seg", "reuse", []string{"seg", "reuse."}},
 	{"change=freeu", "reuse", []string{"freeu", "reuse."}},
@@ -131,6 +132,11 @@ func factors(t *testing.T) []factor {
 				r.PromptWeight = 0.2
 				r.Regions = []request.Region{{Prompt: "a blue [square:star:0.5]", Box: &[4]float64{0, 0, 0.55, 1}, Weight: new(1.5)},
 					{Prompt: "a {red|cyan} star", Box: &[4]float64{24, 8, 64, 64}}}
+			}),
+			on("coupled", func(r *request.Request) {
+				r.RegionMode = request.RegionAttention
+				r.Regions = []request.Region{{Prompt: "a blue [square:star:0.5]", Box: &[4]float64{0, 0, 0.55, 1}},
+					{Prompt: "a {red|cyan} star", Mask: soft, Weight: new(2.0)}}
 			}),
 			on("masks", func(r *request.Request) {
 				r.Regions = []request.Region{{Prompt: "a blue square", Mask: soft}, {Prompt: "a star", Mask: mask}}

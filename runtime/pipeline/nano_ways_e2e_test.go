@@ -67,14 +67,20 @@ func half(img *image.NRGBA, right bool) image.Image {
 	return img.SubImage(b)
 }
 
-// TestNanoRegionsPlace: of two prompts for the left and the right half each half shows its own.
+// TestNanoRegionsPlace: of two prompts for the left and the right half each half shows its own, whichever way they are joined.
 func TestNanoRegionsPlace(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
+	for _, mode := range []string{request.RegionLatent, request.RegionAttention} {
+		t.Run(mode, func(t *testing.T) { placed(t, p, mode) })
+	}
+}
+
+func placed(t *testing.T, p *Pipeline, mode string) {
 	list, seeds := pairs(t, waysMeasured())
 	count := tally{}
 	for i, pair := range list {
 		r := request.Request{Prompt: request.NoPrompt, Seed: seeds[i], Width: 256, Height: 128, NumInferenceSteps: 20,
-			Regions: []request.Region{{Prompt: pair[0].String(), Box: &[4]float64{0, 0, 0.5, 1}},
+			RegionMode: mode, Regions: []request.Region{{Prompt: pair[0].String(), Box: &[4]float64{0, 0, 0.5, 1}},
 				{Prompt: pair[1].String(), Box: &[4]float64{0.5, 0, 1, 1}}}}
 		img := generate(t, p, r).Images[0].NRGBA
 		left, err := checker.Score(half(img, false), pair[0].String())

@@ -58,7 +58,8 @@ type batchKey struct {
 	Files         []string // of the adapters
 	Stack         any
 	Tokens        [3]int
-	Parts         int // of the prompt, that AND joins
+	Parts         int    // of the prompt, that AND joins, or prompts of regions
+	Regions       string // how these are joined
 	Hires         request.Hires
 	Seamless      string
 	Interval      [2]any // of guidance
@@ -160,7 +161,7 @@ func keyOf(prep *prepare.Prepared, scheduler SchedulerInfo, loras []LoRAInfo, ow
 		Perturb: [3]any{r.PAG, r.SEG, r.FreeU}, Halves: r.GuidanceBatch, Scheduler: scheduler,
 		Sigmas: r.Sigmas, Steps: r.NumInferenceSteps, Strength: r.Strength, Start: r.DenoisingStart, End: r.DenoisingEnd,
 		Refiner: [4]any{r.RefinerMode, r.RefinerStart, r.RefinerStrength, r.RefinerSteps}, LoRAs: loras, Stack: r.LoRAStack, Tokens: prep.Tokens,
-		Parts: prep.Parts,
+		Parts: prep.Parts, Regions: r.RegionMode,
 		Hires: r.Hires, Tiles: r.TiledDiffusion, Seamless: r.Seamless, Interval: [2]any{r.GuidanceStart, r.GuidanceStop}, Reuse: r.Reuse}
 	key.Scheduler.Asked, key.Scheduler.Notes = "", nil
 	for _, d := range prep.Details {

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,6 +25,7 @@ func readRegions(t *testing.T, name string) request.Request {
 	t.Helper()
 	var g struct {
 		PromptWeight float64 `json:"prompt_weight"`
+		RegionMode   string  `json:"region_mode"`
 		Regions      []struct {
 			Prompt string      `json:"prompt"`
 			Box    *[4]float64 `json:"box"`
@@ -35,7 +37,7 @@ func readRegions(t *testing.T, name string) request.Request {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &g))
 	_, r := readRun(t, name)
-	r.PromptWeight = g.PromptWeight
+	r.PromptWeight, r.RegionMode = g.PromptWeight, g.RegionMode
 	for _, in := range g.Regions {
 		region := request.Region{Prompt: in.Prompt, Box: in.Box, Weight: in.Weight}
 		if in.Mask != "" {
@@ -46,7 +48,23 @@ func readRegions(t *testing.T, name string) request.Request {
 	return r
 }
 
-var regionRuns = []string{"region_boxes", "region_overlap", "region_mask"}
+var regionRuns = []string{"region_boxes", "region_overlap", "region_mask", "region_attention", "region_attention_overlap",
+	"region_attention_mask"}
+
+// withoutRegions is the request of the plain picture.
+func withoutRegions(r request.Request) request.Request {
+	r.Regions, r.PromptWeight, r.RegionMode = nil, 0, ""
+	return r
+}
+
+// ofOnePrompt is the request with its own prompt in all regions.
+func ofOnePrompt(r request.Request) request.Request {
+	r.Regions = slices.Clone(r.Regions)
+	for i := range r.Regions {
+		r.Regions[i].Prompt = r.Prompt
+	}
+	return r
+}
 
 // TestGoldenRegions compares runs with regions with the same arithmetic on diffusers' networks, restated in tools/goldens/regions.py: boxes
 // that cover the picture; boxes that overlap, with weights and the request's own prompt; a soft mask and pixels, without guidance.
@@ -64,12 +82,7 @@ func TestRegionsOfOnePrompt(t *testing.T) {
 	p := openNano(t, backend.PrecisionAuto)
 	for _, name := range regionRuns {
 		r := readRegions(t, name)
-		for i := range r.Regions {
-			r.Regions[i].Prompt = r.Prompt
-		}
-		plain := r
-		plain.Regions, plain.PromptWeight = nil, 0
-		sameLatents(t, generate(t, p, plain).Images[0], generate(t, p, r).Images[0], name)
+		sameLatents(t, generate(t, p, withoutRegions(r)).Images[0], generate(t, p, ofOnePrompt(r)).Images[0], name)
 	}
 }
 
@@ -100,7 +113,14 @@ func TestRegionBatches(t *testing.T) {
 			assert.Less(t, relativeL2(t, img.Latents.Data, generate(t, p, one).Images[0].Latents.Data), 1e-5, "%s: picture %d", name, i)
 		}
 	}
-	boxes, other := readRegions(t, "region_boxes"), readRegions(t, "region_boxes")
+	for _, name := range []string{"region_boxes", "region_attention"} {
+		ofRequests(t, p, name)
+	}
+}
+
+// ofRequests: two requests with regions of their own share a batch, and each has its own picture.
+func ofRequests(t *testing.T, p *Pipeline, name string) {
+	boxes, other := readRegions(t, name), readRegions(t, name)
 	other.Regions[0].Box, other.Regions[1].Box = &[4]float64{0, 0, 1, 0.5}, &[4]float64{0, 0.5, 1, 1}
 	other.Regions[1].Prompt, other.Seed = "a green star on a black background", 5
 	boxes.NumInferenceSteps, other.NumInferenceSteps = 2, 2
@@ -136,19 +156,12 @@ func TestRegionPasses(t *testing.T) {
 			r.Strength = 0.9
 		},
 	} {
-		for _, run := range []string{"region_overlap", "region_mask"} {
+		for _, run := range []string{"region_overlap", "region_mask", "region_attention"} {
 			r := readRegions(t, run)
 			r.NumInferenceSteps, r.RefinerMode = 4, request.RefinerNone
 			edit(&r)
-			same, plain := r, r
-			same.Regions = nil
-			for _, g := range r.Regions {
-				g.Prompt = r.Prompt
-				same.Regions = append(same.Regions, g)
-			}
-			plain.Regions, plain.PromptWeight = nil, 0
-			want := generate(t, p, plain).Images[0]
-			sameLatents(t, want, generate(t, p, same).Images[0], name+", one prompt, "+run)
+			want := generate(t, p, withoutRegions(r)).Images[0]
+			sameLatents(t, want, generate(t, p, ofOnePrompt(r)).Images[0], name+", one prompt, "+run)
 			assert.Greater(t, relativeL2(t, want.Latents.Data, generate(t, p, r).Images[0].Latents.Data), 1e-3, "%s: %s", name, run)
 		}
 	}
@@ -157,7 +170,8 @@ func TestRegionPasses(t *testing.T) {
 // TestRegionPlan: pictures do not depend on how weights are held, bit for bit, and the plan's buffer of the UNet is what the library takes.
 func TestRegionPlan(t *testing.T) {
 	for name, strategies := range map[string][]string{"region_overlap": {memory.Resident, memory.Stage, memory.Stream},
-		"region_mask": {memory.Resident, memory.Mmap}} {
+		"region_mask": {memory.Resident, memory.Mmap}, "region_attention_overlap": {memory.Resident, memory.Stage, memory.Stream},
+		"region_attention_mask": {memory.Resident, memory.Mmap}} {
 		var want Image
 		for _, strategy := range strategies {
 			r := readRegions(t, name)
@@ -251,6 +265,8 @@ func TestRegionMistakes(t *testing.T) {
 		"T-GATE":              {func(r *request.Request) { r.Reuse.TGate = 3 }, "reuse.tgate: cannot be used with regions"},
 		"too many":            {func(r *request.Request) { r.Regions = make([]request.Region, 17) }, "region: has 17 entries"},
 		"weight of no region": {func(r *request.Request) { r.Regions, r.PromptWeight = nil, 0.5 }, "prompt_weight: there is no region"},
+		"mode of no region":   {func(r *request.Request) { r.Regions, r.RegionMode = nil, "attention" }, "region_mode: there is no region"},
+		"unknown mode":        {func(r *request.Request) { r.RegionMode = "atention" }, "region_mode: "},
 		"only masked": {func(r *request.Request) {
 			r.InitImage, r.MaskImage, r.Inpaint.OnlyMasked = grey(128, 128, 9), grey(128, 128, 255), true
 		}, "inpaint.only_masked: cannot be used with regions"},

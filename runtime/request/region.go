@@ -8,6 +8,15 @@ import (
 // maxRegions bounds the regions of a picture: each is a row more for the UNet, as a part of AND is.
 const maxRegions = 16
 
+// How the prompts of regions are joined: Request.RegionMode.
+const (
+	RegionLatent    = "latent"    // each makes a prediction of its own
+	RegionAttention = "attention" // inside the UNet's attention, in one evaluation
+)
+
+// Attends reports whether the prompts of regions are joined in the UNet's attention.
+func (r *Request) Attends() bool { return len(r.Regions) > 0 && r.RegionMode == RegionAttention }
+
 // Region is a part of the picture with a prompt of its own: a [[region]] table.
 type Region struct {
 	Prompt string      `key:"prompt"`
@@ -78,6 +87,8 @@ func (r Request) validateRegions(c checker) {
 	switch {
 	case len(r.Regions) == 0 && r.PromptWeight != 0:
 		c.lacks("prompt_weight", "there is no region that it could apply to; add a [[region]], or leave it out")
+	case len(r.Regions) == 0 && r.RegionMode == RegionAttention:
+		c.lacks("region_mode", "there is no region that it could apply to; add a [[region]], or leave it out")
 	case len(r.Regions) > maxRegions:
 		c.fail("region", "has %d entries; at most %d are possible", len(r.Regions), maxRegions)
 	}

@@ -179,9 +179,10 @@ type Request struct {
 
 	IPAdapters []IPAdapter `key:"ip_adapter" alias:"ip_adapters"` // adapters that are shown pictures
 
-	Regions      []Region `key:"region" alias:"regions"`      // parts of the picture with prompts of their own
-	Details      []Detail `key:"detail" alias:"details"`      // parts of the finished picture that are painted again
-	PromptWeight float64  `key:"prompt_weight" default:"0.0"` // how much Prompt counts within regions
+	Regions      []Region `key:"region" alias:"regions"`       // parts of the picture with prompts of their own
+	Details      []Detail `key:"detail" alias:"details"`       // parts of the finished picture that are painted again
+	PromptWeight float64  `key:"prompt_weight" default:"0.0"`  // how much Prompt counts within regions
+	RegionMode   string   `key:"region_mode" default:"latent"` // RegionLatent, RegionAttention
 
 	MaxBatch      int    `key:"max_batch" default:"as many as make up one megapixel, at most 16"` // the largest batch
 	GuidanceBatch string `key:"guidance_batch" default:"auto"`                                    // GuidanceAuto, GuidanceJoint, GuidanceSeparate

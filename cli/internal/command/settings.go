@@ -51,7 +51,7 @@ var settings = withFiles(slices.Concat(
 		"prompt_file", "model.wildcard_directories=wildcard-dir", "model.style_files=style-file", "seed/s", "num_images/n!", "width/W!",
 		"height/H!", "num_inference_steps=steps!", "guidance_scale", "guidance_rescale", "guidance_start", "guidance_stop",
 		"guidance.method=guidance-method", "pag.scale=pag-scale!", "seg.scale=seg-scale!",
-		"region", "prompt_weight",
+		"region", "prompt_weight", "region_mode",
 		"scheduler", "sigmas", "clip_skip", "rng", "seamless", "noise"),
 	group(catImg2Img, "init_image=image/i", "mask_image=mask", "mask_channel!", "inpaint.blur=mask-blur!", "inpaint.invert=mask-invert",
 		"inpaint.only_masked=only-masked", "inpaint.padding=mask-padding", "inpaint.fill=mask-fill", "inpaint.soft=mask-soft",

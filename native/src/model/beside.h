@@ -6,6 +6,7 @@
 
 #include "model/image_prompts.h"
 #include "model/residuals.h"
+#include "modules/text_regions.h"
 #include "modules/unet_change.h"
 
 namespace dg {
@@ -17,6 +18,7 @@ struct UnetBeside {
     const Residuals* on_device = nullptr;  // instead of those inputs; NULL: none
     int64_t first              = 0;  // the graph's first row among those on the device
     int64_t block_rows         = 0;  // of T2I-Adapters' features: 0: none, 1, or the graph's rows
+    TextRegionShape regions;
 };
 
 }  // namespace dg

@@ -10,6 +10,7 @@
 #include "model/compute_common.h"
 #include "model/contexts.h"
 #include "model/model.h"
+#include "model/region_texts.h"
 #include "text/tokenizer.h"
 
 namespace dg {
@@ -128,8 +129,12 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     Unet::Inputs in;
     in.sample       = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
     in.time         = g.input(GGML_TYPE_F32, d.model_channels(), batch);
-    in.context      = Contexts::declare(g, d.context, tokens, texts, batch);
+    in.context      = Contexts::declare(g, d.context, tokens, texts, batch, beside.regions.texts());
     in.context.keep = keep;
+    std::optional<TextRegions> regions;
+    if (beside.regions.more > 0) {
+        in.context.regions = &regions.emplace(g, beside.regions);
+    }
     in.label        = g.input(GGML_TYPE_F32, d.label, batch);
     if (d.guidance > 0) {
         in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
@@ -206,6 +211,9 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     const auto levels = level_sizes(d, in.height, in.width);
     const ImagePrompts prompts(in, unet_->attention_channels(), levels);
     const Changes changes(in.change, *unet_, n, levels, true);
+    const RegionTexts regions(in.regions, n, in.context_tokens * d.context, levels);
+    std::vector<RegionTexts::Lane> regional;
+    regional.reserve(rows.size());
     std::vector<Changes::Lane> changed;
     changed.reserve(rows.size());
     std::vector<Contexts> contexts;
@@ -215,16 +223,19 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     contexts.reserve(rows.size());  // inputs point into its elements, so they must not move
     int64_t first = 0;
     for (const int64_t count : rows) {
-        contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context);
+        regional.push_back(regions.lane(first, count));
+        contexts.emplace_back(in.context + first * in.context_tokens * d.context, count, in.context_tokens * d.context,
+                              regional.back().texts);
         const int64_t texts = contexts.back().distinct();
         changed.emplace_back(changes, first, count);
         LaneCall call;
         const int64_t block_rows = blocks.empty() || in.block_rows == 1 ? in.block_rows : count;
         const UnetBeside beside{
-            in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first, block_rows};
+            in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first, block_rows,
+            regional.back().shape};
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0, block_rows}) +
-                   prompts.key() + changed.back().key();
+                   prompts.key() + changed.back().key() + regional.back().key();
         if (on_device != nullptr) {
             call.key += shape_key(" residuals", {on_device->id(), first});
         }
@@ -238,6 +249,7 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         call.inputs.push_back(rows_of(in.sample, first, count, d.in_channels * in.height * in.width));
         call.inputs.push_back(rows_of(time.data(), first, count, d.model_channels()));
         contexts.back().inputs(&call.inputs);
+        regional.back().inputs(&call.inputs);
         call.inputs.push_back(rows_of(label.data(), first, count, d.label));
         if (d.guidance > 0) {
             call.inputs.push_back(rows_of(guidance.data(), first, count, d.guidance));

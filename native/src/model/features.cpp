@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "model/compute_common.h"
 #include "model/model.h"
+#include "model/region_texts.h"
 
 namespace dg {
 
@@ -145,6 +146,9 @@ size_t Model::features_size(const dg_compute_query& q) const {
     const Worker& worker  = *components_[kUnet].worker;
     const int64_t texts   = texts_of(q);
     const int64_t rows    = unet_shares(q.batch, q.height, q.width, q.context_tokens).front();
+    const int64_t more    = region_texts(q, q.batch - rows, rows);  // the last lane has most
+    const TextRegionShape regions =
+        region_shape(q, q.batch - rows, rows, level_sizes(unet_->dims, q.height, q.width));
     const auto build_with = [&](bool reuse) {
         return BuildFunction([=](GraphBuilder& g) {
             Unet::Keep keep;
@@ -155,8 +159,8 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 const FeatureShape& s = shapes.at(0);
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
-            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts), nullptr, &keep,
-                                  {false, pictures_of(q), nullptr, nullptr, 0, 0}));
+            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts) + more, nullptr,
+                                  &keep, {false, pictures_of(q), nullptr, nullptr, 0, 0, regions}));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

@@ -53,7 +53,7 @@ void ImagePrompts::add(const dg_image_prompt& p, int64_t n, const std::vector<in
         const float* from = p.mask;
         for (const auto& [w, h] : levels) {
             mask.insert(mask.end(), from, from + w * h);
-            mask.resize(mask.size() + static_cast<size_t>(picture_aligned(w * h) - w * h));
+            mask.resize(mask.size() + static_cast<size_t>(input_aligned(w * h) - w * h));
             from += w * h;
         }
         check_count("prompts.mask", static_cast<size_t>(p.mask_count), from - p.mask);
@@ -97,10 +97,10 @@ ImagePrompts::Rows ImagePrompts::rows(int64_t first, int64_t count) const {
     for (size_t i = 0; i < shapes_.size(); i++) {
         out.of_row.emplace_back(of_row_[i] + first, of_row_[i] + first + count);
         const auto layers = static_cast<int64_t>(shapes_[i].channels.size());
-        std::vector<float> scales(static_cast<size_t>(layers * picture_aligned(count)));
+        std::vector<float> scales(static_cast<size_t>(layers * input_aligned(count)));
         for (int64_t l = 0; l < layers; l++) {
             for (int64_t row = 0; row < count; row++) {
-                scales[static_cast<size_t>(l * picture_aligned(count) + row)] = scales_[i][(first + row) * layers + l];
+                scales[static_cast<size_t>(l * input_aligned(count) + row)] = scales_[i][(first + row) * layers + l];
             }
         }
         out.scales.push_back(std::move(scales));

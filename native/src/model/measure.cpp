@@ -7,6 +7,7 @@
 #include "model/changes.h"
 #include "model/compute_common.h"
 #include "model/model.h"
+#include "model/region_texts.h"
 
 namespace dg {
 
@@ -18,7 +19,8 @@ size_t Model::measure(int index, const BuildFunction& build) const {
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const int64_t texts = texts_of(q);
-    const Changes changes(q.change, *unet_, q.batch, level_sizes(unet_->dims, q.height, q.width), false);
+    const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
+    const Changes changes(q.change, *unet_, q.batch, levels, false);
     std::map<std::pair<std::string, int64_t>, size_t>
         known;  // by rows, changes and texts of a lane: most lanes are alike
     size_t bytes  = 0;
@@ -27,10 +29,12 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         const int64_t last = first + count - 1;
         const int64_t here = last * texts / q.batch - first * texts / q.batch + 1;
         const Changes::Lane changed(changes, first, count);
-        size_t& size = known[{std::to_string(count) + changed.key(), here}];
+        const TextRegionShape regions = region_shape(q, first, count, levels);
+        const int64_t all             = here + region_texts(q, first, count);
+        size_t& size = known[{std::to_string(count) + changed.key() + " " + std::to_string(regions.rows), all}];
         if (size == 0) {
-            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, here, nullptr,
-                                             {false, pictures_of(q), changed.shape(), nullptr, 0, 0}));
+            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, all, nullptr,
+                                             {false, pictures_of(q), changed.shape(), nullptr, 0, 0, regions}));
         }
         bytes += size;
         first += count;
@@ -112,10 +116,13 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         }
         case DG_STAGE_UNET:
         case DG_STAGE_FEATURES: {
-            const Changes changes(q.change, *unet_, q.batch, level_sizes(unet_->dims, q.height, q.width), false);
+            const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
+            const Changes changes(q.change, *unet_, q.batch, levels, false);
             const Changes::Lane all(changes, 0, q.batch);
-            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), nullptr,
-                                      {false, pictures_of(q), all.shape(), nullptr, 0, 0})};
+            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens,
+                                      texts_of(q) + region_texts(q, 0, q.batch), nullptr,
+                                      {false, pictures_of(q), all.shape(), nullptr, 0, 0,
+                                       region_shape(q, 0, q.batch, levels)})};
         }
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
@@ -126,7 +133,10 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         case DG_STAGE_VAE_ENCODE_MIDDLE:
             return {kVaeEncoder, vae_part_graph(q.stage, q.height, q.width, false, nullptr)};
         case DG_STAGE_CONTROL:
-            return {kControl, control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q), 1, 0)};
+            return {kControl,
+                    control_graph(q.batch, q.height, q.width, q.context_tokens,
+                                  texts_of(q) + region_texts(q, 0, q.batch), 1, 0,
+                                  region_shape(q, 0, q.batch, level_sizes(control_->dims.unet, q.height, q.width)))};
         case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
         case DG_STAGE_IMAGE_ENCODE: return {kImageEncoder, image_encoder_graph(q.batch, true, true)};
         case DG_STAGE_IP_ADAPTER: return {kIpAdapter, ip_adapter_graph(q.batch, 1, q.image_tokens, 0)};

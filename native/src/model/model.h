@@ -209,8 +209,8 @@ private:
     void check_compute_query(const dg_compute_query& query, const char* what) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                int64_t hints, int32_t type, const Residuals* on_device = nullptr,
-                                int64_t first = 0) const;
+                                int64_t hints, int32_t type, const TextRegionShape& regions = {},
+                                const Residuals* on_device = nullptr, int64_t first = 0) const;
     BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;

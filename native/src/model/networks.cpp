@@ -1,11 +1,13 @@
 // The networks that are not part of SDXL: ControlNets, TAESD, ESRGAN. Each is opened as a Model of its own.
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "model/compute_common.h"
 #include "model/contexts.h"
 #include "model/model.h"
+#include "model/region_texts.h"
 
 namespace dg {
 
@@ -116,15 +118,20 @@ void Model::check_residuals(const Residuals& residuals, int index, const UnetDim
 }
 
 BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                   int64_t hints, int32_t type, const Residuals* on_device, int64_t first) const {
+                                   int64_t hints, int32_t type, const TextRegionShape& regions,
+                                   const Residuals* on_device, int64_t first) const {
     const ControlNet* net = control_.get();
     return [=](GraphBuilder& g) {
         const UnetDims& d = net->dims.unet;
         ControlNet::Inputs in;
         in.sample = g.input(GGML_TYPE_F32, width, height, d.in_channels, batch);
         in.time   = g.input(GGML_TYPE_F32, d.model_channels(), batch);
+        std::optional<TextRegions> parts;
         if (d.context > 0) {
-            in.context = Contexts::declare(g, d.context, tokens, texts, batch);
+            in.context = Contexts::declare(g, d.context, tokens, texts, batch, regions.texts());
+            if (regions.more > 0) {
+                in.context.regions = &parts.emplace(g, regions);
+            }
         }
         in.label = g.input(GGML_TYPE_F32, d.label, batch);
         in.hint  = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
@@ -186,9 +193,14 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
     std::vector<float> time, label, types;
     embed_conditioning(d.unet, n, in.timesteps, in.pooled, in.size_ids, &time, &label);
     std::vector<HostInput> inputs{input_of(in.sample, n * d.unet.in_channels * in.height * in.width), input_of(time)};
-    const Contexts contexts(in.context, n, in.context_tokens * d.unet.context);
+    const int64_t floats = in.context_tokens * d.unet.context;
+    const RegionTexts::Lane regions =
+        RegionTexts(d.unet.context > 0 ? in.regions : nullptr, n, floats, level_sizes(d.unet, in.height, in.width))
+            .lane(0, n);
+    const Contexts contexts(in.context, n, floats, regions.texts);
     if (d.unet.context > 0) {
         contexts.inputs(&inputs);
+        regions.inputs(&inputs);
     }
     inputs.push_back(input_of(label));
     inputs.push_back(input_of(in.hint, in.hint_batch * d.unet.model_channels() * in.height * in.width));
@@ -201,13 +213,14 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
     }
     const int64_t texts = contexts.distinct();
     std::string key =
-        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type});
+        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type}) +
+        regions.key();
     if (on_device != nullptr) {
         key += shape_key(" residuals", {on_device->id(), in.first_row});
         inputs.push_back(input_of(in.scales, in.scale_count));
         run(kControl, key,
-            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type, on_device,
-                          in.first_row),
+            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type,
+                          regions.shape, on_device, in.first_row),
             inputs, {});
         return;
     }
@@ -217,7 +230,8 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
         fresh.emplace_back(static_cast<size_t>(n * elements(s)));
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
-    run(kControl, key, control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type),
+    run(kControl, key,
+        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type, regions.shape),
         inputs, outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {

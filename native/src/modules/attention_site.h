@@ -8,6 +8,20 @@
 
 namespace dg {
 
+constexpr int64_t kInputAlign = 64;  // floats: where parts of an input begin, so that devices can address them
+
+inline int64_t input_aligned(int64_t n) {
+    return (n + kInputAlign - 1) / kInputAlign * kInputAlign;
+}
+
+// Rows first .. first+count-1 of x [C, T, N].
+inline ggml_tensor* some_rows(GraphBuilder& g, ggml_tensor* x, int64_t first, int64_t count) {
+    if (first == 0 && count == x->ne[2]) {
+        return x;
+    }
+    return ggml_view_3d(g.ctx, x, x->ne[0], x->ne[1], count, x->nb[1], x->nb[2], static_cast<size_t>(first) * x->nb[2]);
+}
+
 // One transformer block of a UNet, where it attends.
 struct AttentionSite {
     std::string name;  // diffusers': "down_blocks.1.attentions.0.transformer_blocks.0"

@@ -16,7 +16,7 @@ int64_t PictureShape::values() const {
 int64_t PictureShape::mask_values() const {
     int64_t n = 0;
     for (const auto& [w, h] : masks) {
-        n += picture_aligned(w * h);
+        n += input_aligned(w * h);
     }
     return n;
 }
@@ -27,7 +27,7 @@ PictureAttention::PictureAttention(GraphBuilder& g, const PictureShape& shape, i
     const auto layers = static_cast<int64_t>(shape.channels.size());
     values_           = g.input(GGML_TYPE_F32, shape.values());
     of_row_           = g.input(GGML_TYPE_I32, rows);
-    scales_           = g.input(GGML_TYPE_F32, layers * picture_aligned(rows));
+    scales_           = g.input(GGML_TYPE_F32, layers * input_aligned(rows));
     masks_            = shape.masks.empty() ? nullptr : g.input(GGML_TYPE_F32, shape.mask_values());
 }
 
@@ -38,7 +38,7 @@ ggml_tensor* PictureAttention::mask_at(GraphBuilder& g, const AttentionSite& sit
         if (w == site.width && h == site.height) {
             return ggml_view_2d(g.ctx, masks_, 1, w * h, sizeof(float), static_cast<size_t>(at) * sizeof(float));
         }
-        at += picture_aligned(w * h);
+        at += input_aligned(w * h);
     }
     fail(DG_ERR_ENGINE, "%s: no mask has %lld x %lld cells", site.name.c_str(), static_cast<long long>(site.width),
          static_cast<long long>(site.height));
@@ -64,7 +64,7 @@ ggml_tensor* PictureAttention::add(GraphBuilder& g, const AttentionSite& site, g
     ggml_tensor* a = attention(g, q, part(0), part(1), site.heads, nullptr, of_row_);
     a              = ggml_mul(g.ctx, a,
                               ggml_view_3d(g.ctx, scales_, 1, 1, rows_, sizeof(float), sizeof(float),
-                                           static_cast<size_t>(site.index * picture_aligned(rows_)) * sizeof(float)));
+                                           static_cast<size_t>(site.index * input_aligned(rows_)) * sizeof(float)));
     if (masks_ != nullptr) {
         a = ggml_mul(g.ctx, a, mask_at(g, site));
     }

@@ -20,16 +20,10 @@ struct PictureShape {
     int64_t mask_values() const;  // of all levels, with padding
 };
 
-constexpr int64_t kPictureAlign = 64;  // floats: where parts of an input begin, so that devices can address them
-
-inline int64_t picture_aligned(int64_t n) {
-    return (n + kPictureAlign - 1) / kPictureAlign * kPictureAlign;
-}
-
 class PictureAttention : public CrossAttention {
 public:
     // Declares the inputs, in this order: keys and values, layer by layer [C, tokens, count]; I32 [rows], which of count each
-    // row has; scales, layer by layer, each begins at a multiple of kPictureAlign; masks, level by level, likewise.
+    // row has; scales, layer by layer, each begins at a multiple of kInputAlign; masks, level by level, likewise.
     PictureAttention(GraphBuilder& g, const PictureShape& shape, int64_t rows);
 
     ggml_tensor* add(GraphBuilder& g, const AttentionSite& site, ggml_tensor* q, ggml_tensor* mixed) const override;

@@ -261,8 +261,9 @@ ggml_tensor* Unet::read_texts(GraphBuilder& g, const Block& b, ggml_tensor* x, c
     }
     ggml_tensor* n = layer_norm(g, b.norm2, x);
     ggml_tensor* q = linear(g, b.q2, n);
-    ggml_tensor* a = attention(g, q, linear(g, b.k2, context.texts), linear(g, b.v2, context.texts), site.heads,
-                               nullptr, context.of_row);
+    ggml_tensor *k = linear(g, b.k2, context.texts), *v = linear(g, b.v2, context.texts);
+    ggml_tensor* a = context.regions == nullptr ? attention(g, q, k, v, site.heads, nullptr, context.of_row)
+                                                : context.regions->attend(g, site, q, k, v, context.of_row);
     for (const CrossAttention* more : context.beside) {
         a = more->add(g, site, q, a);
     }

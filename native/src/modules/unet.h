@@ -10,6 +10,7 @@
 
 #include "modules/attention_site.h"
 #include "modules/ops.h"
+#include "modules/text_regions.h"
 #include "modules/unet_change.h"
 
 namespace dg {
@@ -65,6 +66,7 @@ public:
     struct Context {
         ggml_tensor* texts       = nullptr;  // [context, T, U]
         ggml_tensor* of_row      = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
+        const TextRegions* regions = nullptr;  // texts in parts of the picture: of_row has theirs, too
         Keep* keep               = nullptr;
         const UnetChange* change = nullptr;  // of the evaluation; a ControlNet has none
         std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here

@@ -11,15 +11,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// Rows first .. first+count-1 of x [C, T, N].
-ggml_tensor* rows(GraphBuilder& g, ggml_tensor* x, int64_t first, int64_t count) {
-    if (first == 0 && count == x->ne[2]) {
-        return x;
-    }
-    return ggml_view_3d(g.ctx, x, x->ne[0], x->ne[1], count, x->nb[1], x->nb[2], static_cast<size_t>(first) * x->nb[2]);
-}
-
-// The same behind each other. NULL is nothing.
+// Rows of a and then those of b. NULL is nothing.
 ggml_tensor* joined(GraphBuilder& g, ggml_tensor* a, ggml_tensor* b) {
     if (a == nullptr || b == nullptr) {
         return a == nullptr ? b : a;
@@ -197,18 +189,18 @@ ggml_tensor* UnetChange::self_attention(GraphBuilder& g, const AttentionSite& si
     }
     const int64_t first = shape_.plain + shape_.identity;
     if (blurs) {
-        ggml_tensor* smooth = blur(g, site, rows(g, q, first, shape_.blurred));
-        q                   = first == 0 ? smooth : joined(g, rows(g, q, 0, first), smooth);
+        ggml_tensor* smooth = blur(g, site, some_rows(g, q, first, shape_.blurred));
+        q                   = first == 0 ? smooth : joined(g, some_rows(g, q, 0, first), smooth);
     }
     if (!skips) {
         return attention(g, q, k, v, site.heads);
     }
     const auto attend = [&](int64_t from, int64_t count) {
         return count == 0 ? nullptr
-                          : attention(g, rows(g, q, from, count), rows(g, k, from, count), rows(g, v, from, count),
+                          : attention(g, some_rows(g, q, from, count), some_rows(g, k, from, count), some_rows(g, v, from, count),
                                       site.heads);
     };
-    ggml_tensor* out = joined(g, attend(0, shape_.plain), rows(g, v, shape_.plain, shape_.identity));
+    ggml_tensor* out = joined(g, attend(0, shape_.plain), some_rows(g, v, shape_.plain, shape_.identity));
     return joined(g, out, attend(first, shape_.blurred));
 }
 

@@ -41,7 +41,7 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 	defer end()
 	cells := h * w
 	for i := range n {
-		target := m.changed(in, i, m.target(in, i))
+		target, regions := m.changed(in, i, m.target(in, i, rowOf(in.Context, i))), m.regions(in, i)
 		lean := m.lean(in, n, i, h, w)
 		for ch := range target {
 			target[ch] += latentScale * shift[ch]
@@ -55,6 +55,7 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		for ch := range latentChannels {
 			for p := range cells {
 				x := sample[ch*cells+p]
+				target := regions(p, target)
 				want := target[ch] + lean + 0.1*target[(ch+1)%latentChannels]*float32((p%w+p/w)%5-2)
 				if c == 9 { // mask, then the masked picture
 					want += 0.2*sample[4*cells+p] + 0.2*sample[(5+ch)*cells+p]
@@ -73,15 +74,14 @@ func (m *model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 // with guidance.
 const latentScale = 0.05
 
-// target is the mean colour, in latents, that image i's conditioning asks for.
-func (m *model) target(in backend.UNetInput, i int) [latentChannels]float32 {
+// target is the mean colour, in latents, that image i's conditioning asks for with a text.
+func (m *model) target(in backend.UNetInput, i int, text []float32) [latentChannels]float32 {
 	u := m.info.UNet
 	tokens := in.Context.Shape[1]
-	rows := in.Context.Data[i*tokens*u.ContextDim:][:tokens*u.ContextDim]
 	pooled := in.Pooled.Data[i*u.PooledDim:][:u.PooledDim]
 	sizes := in.SizeIDs.Data[i*u.SizeIDs:][:u.SizeIDs]
 	var out [latentChannels]float32
-	for j, v := range rows {
+	for j, v := range text {
 		out[j%latentChannels] += v / float32(tokens) * float32(1+j/u.ContextDim%7)
 	}
 	for j, v := range pooled {

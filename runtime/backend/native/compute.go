@@ -47,7 +47,7 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		Sample:        bindings.Pointer(in.Sample.Data), Timesteps: bindings.Pointer(in.Timesteps), Context: bindings.Pointer(in.Context.Data),
 		Pooled: bindings.Pointer(in.Pooled.Data), SizeIDs: bindings.Pointer(in.SizeIDs.Data),
 		Residuals: bindings.Pointer(in.Residuals), ResidualCount: int64(len(in.Residuals)), Guidance: bindings.Pointer(in.Guidance),
-		Change:        nativeChange(in.Change),
+		Change: nativeChange(in.Change), Regions: textRegions(in.Regions),
 		BlockFeatures: bindings.Pointer(in.Blocks), BlockRows: int64(in.BlockRows), BlockCount: int64(len(in.Blocks)),
 	}
 	loras, err := m.loraUses(opUNet, in.LoRAs)
@@ -80,6 +80,7 @@ func (m *Model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		Hint: bindings.Pointer(in.Hint.Data), HintBatch: int64(in.Hint.Shape[0]),
 		Scales: bindings.Pointer(in.Scales), ScaleCount: int64(len(in.Scales)),
 		ResidualRows: int64(rows), FirstRow: int64(in.FirstRow), ControlType: int32(in.Type),
+		Regions: textRegions(in.Regions),
 	}
 	onDevice, err := residualsOf(opControl, in.OnDevice)
 	if err != nil {
@@ -160,6 +161,7 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 	case backend.StageUNet, backend.StageControl:
 		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
 		native.Change = nativeChange(q.Change)
+		native.RegionCount, native.RegionRows, native.RegionSets = int64(q.Regions.Count), int64(q.Regions.Rows), int64(q.Regions.Sets)
 	}
 	native.ImagePrompts, native.ImageTokens = int64(q.ImagePrompts), int64(q.ImageTokens)
 	if q.ImageMasks {
