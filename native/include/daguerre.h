@@ -729,7 +729,8 @@ typedef struct dg_compute_query {
     int64_t image_tokens; /* of each */
     int64_t image_masks; /* UNet: 1: they have masks */
     const dg_unet_change* change; /* UNet: as in dg_unet_input; NULL: nothing */
-    int64_t region_count; /* UNet and ControlNet: texts of each of the last region_rows rows beside their own; 0: none */
+    int64_t
+        region_count; /* UNet and ControlNet: texts of each of the last region_rows rows beside their own; 0: none */
     int64_t region_rows;
     int64_t region_sets; /* how many of these rows differ in them; 0: all */
 } dg_compute_query;

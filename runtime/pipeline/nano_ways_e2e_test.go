@@ -71,11 +71,11 @@ func half(img *image.NRGBA, right bool) image.Image {
 func TestNanoRegionsPlace(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
 	for _, mode := range []string{request.RegionLatent, request.RegionAttention} {
-		t.Run(mode, func(t *testing.T) { placed(t, p, mode) })
+		t.Run(mode, func(t *testing.T) { regionsPlaced(t, p, mode) })
 	}
 }
 
-func placed(t *testing.T, p *Pipeline, mode string) {
+func regionsPlaced(t *testing.T, p *Pipeline, mode string) {
 	list, seeds := pairs(t, waysMeasured())
 	count := tally{}
 	for i, pair := range list {

@@ -39,7 +39,7 @@ func TestRegionAttentionBeside(t *testing.T) {
 		"T-GATE":    func(r *request.Request) { r.Reuse.TGate = 3 },
 		"DeepCache": func(r *request.Request) { r.Reuse.DeepCache = 2 },
 		"separate":  func(r *request.Request) { r.GuidanceBatch = request.GuidanceSeparate },
-		"interval":  func(r *request.Request) { r.GuidanceStop = 0.5 },
+		"interval":  func(r *request.Request) { r.GuidanceStop = new(0.5) },
 		"edits":     func(r *request.Request) { r.Prompt = "[a red:a blue:0.5] circle on a white background" },
 		"tiles": func(r *request.Request) {
 			r.TiledDiffusion = request.TiledDiffusion{Method: "multidiffusion", TileWidth: 96, TileHeight: 96, Overlap: 32}

@@ -135,7 +135,7 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     if (beside.regions.more > 0) {
         in.context.regions = &regions.emplace(g, beside.regions);
     }
-    in.label        = g.input(GGML_TYPE_F32, d.label, batch);
+    in.label = g.input(GGML_TYPE_F32, d.label, batch);
     if (d.guidance > 0) {
         in.guidance = g.input(GGML_TYPE_F32, d.guidance, batch);
     }

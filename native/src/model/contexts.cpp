@@ -14,8 +14,7 @@ Contexts::Contexts(const float* context, int64_t rows, int64_t floats, const std
     std::vector<const float*> first;  // of the different texts
     const auto number = [&](const float* at) {
         size_t text = 0;
-        while (text < first.size() &&
-               std::memcmp(first[text], at, static_cast<size_t>(floats) * sizeof(float)) != 0) {
+        while (text < first.size() && std::memcmp(first[text], at, static_cast<size_t>(floats) * sizeof(float)) != 0) {
             text++;
         }
         if (text == first.size()) {
@@ -36,7 +35,7 @@ Contexts::Contexts(const float* context, int64_t rows, int64_t floats, const std
 }
 
 Unet::Context Contexts::declare(GraphBuilder& g, int64_t width, int64_t tokens, int64_t distinct, int64_t rows,
-                                 int64_t more) {
+                                int64_t more) {
     Unet::Context context;
     context.texts  = g.input(GGML_TYPE_F32, width, tokens, distinct);
     context.of_row = distinct < rows || more > 0 ? g.input(GGML_TYPE_I32, rows + more) : nullptr;

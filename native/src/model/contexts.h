@@ -27,7 +27,8 @@ private:
     const float* context_;
     int64_t rows_, floats_, distinct_;
     std::vector<float> values_;  // the different texts; empty if each row has one of its own and nothing more
-    std::vector<int32_t> of_row_;  // for each row, then for each further text, its number; they are numbered as they first appear
+    std::vector<int32_t>
+        of_row_;  // for each row, then for each further text, its number; they are numbered as they first appear
 };
 
 }  // namespace dg

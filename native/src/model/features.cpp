@@ -143,13 +143,12 @@ size_t Model::features_size(const dg_compute_query& q) const {
     if (use.keep == DG_KEEP_TEXT_ATTENTION || components_[kUnet].params->stream() != nullptr) {
         return bytes;
     }
-    const Worker& worker  = *components_[kUnet].worker;
-    const int64_t texts   = texts_of(q);
-    const int64_t rows    = unet_shares(q.batch, q.height, q.width, q.context_tokens).front();
-    const int64_t more    = region_texts(q, q.batch - rows, rows);  // the last lane has most
-    const TextRegionShape regions =
-        region_shape(q, q.batch - rows, rows, level_sizes(unet_->dims, q.height, q.width));
-    const auto build_with = [&](bool reuse) {
+    const Worker& worker          = *components_[kUnet].worker;
+    const int64_t texts           = texts_of(q);
+    const int64_t rows            = unet_shares(q.batch, q.height, q.width, q.context_tokens).front();
+    const int64_t more            = region_texts(q, q.batch - rows, rows);  // the last lane has most
+    const TextRegionShape regions = region_shape(q, q.batch - rows, rows, level_sizes(unet_->dims, q.height, q.width));
+    const auto build_with         = [&](bool reuse) {
         return BuildFunction([=](GraphBuilder& g) {
             Unet::Keep keep;
             keep.kind   = use.keep;
@@ -160,7 +159,7 @@ size_t Model::features_size(const dg_compute_query& q) const {
                 keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
             }
             g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts) + more, nullptr,
-                                  &keep, {false, pictures_of(q), nullptr, nullptr, 0, 0, regions}));
+                                          &keep, {false, pictures_of(q), nullptr, nullptr, 0, 0, regions}));
         });
     };
     const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);

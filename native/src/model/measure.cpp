@@ -18,7 +18,7 @@ size_t Model::measure(int index, const BuildFunction& build) const {
 
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
-    const int64_t texts = texts_of(q);
+    const int64_t texts     = texts_of(q);
     const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
     const Changes changes(q.change, *unet_, q.batch, levels, false);
     std::map<std::pair<std::string, int64_t>, size_t>
@@ -133,10 +133,10 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         case DG_STAGE_VAE_ENCODE_MIDDLE:
             return {kVaeEncoder, vae_part_graph(q.stage, q.height, q.width, false, nullptr)};
         case DG_STAGE_CONTROL:
-            return {kControl,
-                    control_graph(q.batch, q.height, q.width, q.context_tokens,
-                                  texts_of(q) + region_texts(q, 0, q.batch), 1, 0,
-                                  region_shape(q, 0, q.batch, level_sizes(control_->dims.unet, q.height, q.width)))};
+            return {
+                kControl,
+                control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q) + region_texts(q, 0, q.batch),
+                              1, 0, region_shape(q, 0, q.batch, level_sizes(control_->dims.unet, q.height, q.width)))};
         case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
         case DG_STAGE_IMAGE_ENCODE: return {kImageEncoder, image_encoder_graph(q.batch, true, true)};
         case DG_STAGE_IP_ADAPTER: return {kIpAdapter, ip_adapter_graph(q.batch, 1, q.image_tokens, 0)};

@@ -64,11 +64,11 @@ public:
     };
     // The texts of a batch.
     struct Context {
-        ggml_tensor* texts       = nullptr;  // [context, T, U]
-        ggml_tensor* of_row      = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
+        ggml_tensor* texts  = nullptr;  // [context, T, U]
+        ggml_tensor* of_row = nullptr;  // I32 [N]: for each row, the number of its text; NULL: its own, and U is N
         const TextRegions* regions = nullptr;  // texts in parts of the picture: of_row has theirs, too
-        Keep* keep               = nullptr;
-        const UnetChange* change = nullptr;  // of the evaluation; a ControlNet has none
+        Keep* keep                 = nullptr;
+        const UnetChange* change   = nullptr;  // of the evaluation; a ControlNet has none
         std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here
         // Of T2I-Adapters, added inside the trunk: one for each of block_shapes, [w, h, channels, N or 1]. Empty: none.
         std::vector<ggml_tensor*> blocks;

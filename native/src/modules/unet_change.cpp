@@ -197,8 +197,8 @@ ggml_tensor* UnetChange::self_attention(GraphBuilder& g, const AttentionSite& si
     }
     const auto attend = [&](int64_t from, int64_t count) {
         return count == 0 ? nullptr
-                          : attention(g, some_rows(g, q, from, count), some_rows(g, k, from, count), some_rows(g, v, from, count),
-                                      site.heads);
+                          : attention(g, some_rows(g, q, from, count), some_rows(g, k, from, count),
+                                      some_rows(g, v, from, count), site.heads);
     };
     ggml_tensor* out = joined(g, attend(0, shape_.plain), some_rows(g, v, shape_.plain, shape_.identity));
     return joined(g, out, attend(first, shape_.blurred));
