@@ -18,8 +18,8 @@ func textRegions(u backend.UNetInfo, r backend.TextRegions, context backend.Tens
 		return err
 	}
 	if want, ok := product(texts, u.MaskCount(h, w)); !ok || len(r.Shares) != want {
-		return Invalid("regions.shares", "there are %d values; %d texts of %d x %d cells and the levels below need %d", len(r.Shares), texts, w, h,
-			want)
+		return Invalid("regions.shares", "there are %d values; %d texts of %d x %d cells and the levels below need %d", len(r.Shares), texts,
+			w, h, want)
 	}
 	return nil
 }
