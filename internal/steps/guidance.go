@@ -34,6 +34,9 @@ func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int
 			in.Timesteps[row] = float32(timestep)
 		}
 		g.adapters(k, b, i)
+		if g.regions != nil {
+			in.Regions = g.regions[k].at(b.at)
+		}
 		if err := g.control(ctx, k, b, scaled, i); err != nil {
 			return err
 		}
@@ -42,9 +45,6 @@ func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int
 			in.Kept = g.kept[k]
 		}
 		in.Pictures = g.pictures(k, b, i)
-		if g.regions != nil {
-			in.Regions = g.regions[k].at(b.at)
-		}
 		n := len(in.Timesteps) * b.Channels * b.Height * b.Width
 		if err := g.model.UNet(ctx, *in, output[done:done+n]); err != nil {
 			return err

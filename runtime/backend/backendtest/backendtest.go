@@ -47,6 +47,7 @@ var contracts = []contract{
 	{"Tokenize", tokenize}, {"EncodeText", encodeText}, {"EncodeTextRefuses", encodeTextRefuses},
 	{"UNet", unet}, {"UNetResiduals", unetResiduals}, {"UNetRefuses", unetRefuses},
 	{"UNetChange", unetChange}, {"UNetChangeRefuses", unetChangeRefuses},
+	{"UNetRegions", unetRegions}, {"UNetRegionsRefuses", unetRegionsRefuses},
 	{"Features", features}, {"FeaturesRefuse", featuresRefuse},
 	{"VAE", vae}, {"VAEParts", vaeParts}, {"VAERefuses", vaeRefuses}, {"TAESD", taesd}, {"Wrap", wrap},
 	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"ResidualsOnDevice", residualsOnDevice}, {"Upscale", upscale},

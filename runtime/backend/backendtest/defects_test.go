@@ -250,6 +250,19 @@ var defects = map[string]*broken{
 			return m.Model.UNet(ctx, in, out)
 		}
 	}},
+	"UNetRegions": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			in.Regions.Shares = in.Regions.Shares[:0:0] // they are not looked at
+			in.Regions.Count = 0
+			return m.Model.UNet(ctx, in, out)
+		}
+	}},
+	"UNetRegionsRefuses": {model: func(m *brokenModel) {
+		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {
+			in.Regions.Count = max(in.Regions.Count, 0)
+			return m.Model.UNet(ctx, in, out)
+		}
+	}},
 	"ResidualsOnDevice": {model: func(m *brokenModel) {
 		m.control = func(in *backend.ControlInput, _ []float32) {
 			if in.OnDevice != nil {
