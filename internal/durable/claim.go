@@ -21,6 +21,9 @@ type Claim struct {
 	q     *Queue
 	msg   jetstream.Msg
 	told  told
+	known *kept  // as it was after the claim; nil: others have changed it since
+	alive int    // calls of Alive
+	let   func() // ends what hold began; it may be called again
 }
 
 // Size is how many pictures the piece has.
@@ -51,8 +54,10 @@ type Wish struct {
 
 // Take waits for the next run that a worker may make.
 func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
-	tick := time.NewTicker(poll)
+	tick := time.NewTicker(q.poll())
 	defer tick.Stop()
+	waits := waiting{q: q}
+	defer waits.end()
 	for {
 		woken := q.known.waiting()
 		for _, l := range q.known.order(w.Rank) {
@@ -66,6 +71,9 @@ func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
 			if err != nil || c != nil {
 				return c, err
 			}
+		}
+		if waits.listen(w) {
+			continue // something may have come before anybody listened
 		}
 		select {
 		case <-woken:
@@ -123,10 +131,29 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	if err != nil {
 		return nil, err
 	}
+	let, err := q.hold(sent.Owner, sent.ID)
+	if err != nil {
+		return nil, err
+	}
+	c, err := q.begin(ctx, m, sent, meta.Sequence.Stream, w)
+	if c == nil {
+		let()
+		return nil, err
+	}
+	c.let = let
+	return c, nil
+}
+
+// begin is accept for a message that was read.
+func (q *Queue) begin(ctx context.Context, m jetstream.Msg, sent Record, sequence uint64, w Wish) (*Claim, error) {
 	var taken Piece
 	var rest *Piece
-	r, err := q.Update(ctx, sent.Owner, sent.ID, func(r *Record) error {
-		taken, rest, err = r.take(sent, meta.Sequence.Stream, w, q.o, q.present.has)
+	place := ""
+	if sent.From == 0 {
+		place = m.Subject()
+	}
+	r, revision, err := q.update(ctx, sent.Owner, sent.ID, place, nil, func(r *Record) (err error) {
+		taken, rest, err = r.take(sent, sequence, w, q.o, func(worker string) bool { return q.isThere(ctx, worker) })
 		return err
 	})
 	switch {
@@ -159,7 +186,7 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	case taken.End != nil: // it was given up
 		return nil, m.DoubleAck(ctx)
 	}
-	return &Claim{Record: r, Piece: taken, q: q, msg: m}, nil
+	return &Claim{Record: r, Piece: taken, q: q, msg: m, known: &kept{r, revision}}, nil
 }
 
 // errUnable is why a message is left to another worker.
@@ -207,8 +234,16 @@ func (r *Record) take(sent Record, sequence uint64, w Wish, o Options,
 	return *p, rest, nil
 }
 
-// Alive tells that the worker still has the run.
-func (c *Claim) Alive() error { return c.msg.InProgress() }
+// Alive tells that the worker still has the run. Now and then it looks whether that is so: a message about it may have been lost.
+func (c *Claim) Alive() error {
+	if c.alive++; c.alive%lookAlive == 0 && !c.q.follows() {
+		go c.q.look(c.Owner, c.ID)
+	}
+	return c.msg.InProgress()
+}
+
+// lookAlive is how many calls of Alive there are for each look.
+const lookAlive = 4
 
 // Cancelled reports whether the piece is to be given up, or belongs to another worker by now. moved is closed when that may change.
 func (c *Claim) Cancelled() (cancel, lost bool, moved <-chan struct{}) {
@@ -233,7 +268,10 @@ func (c *Claim) ended(r *Record) bool {
 
 // own changes the record where this claim still counts.
 func (c *Claim) own(ctx context.Context, change func(r *Record, p *Piece)) (Record, error) {
-	return c.q.Update(ctx, c.Owner, c.ID, func(r *Record) error {
+	c.let() // what comes now is this change
+	known := c.known
+	c.known = nil
+	r, _, err := c.q.update(ctx, c.Owner, c.ID, "", known, func(r *Record) error {
 		if !c.mine(r) {
 			return ErrLost
 		}
@@ -241,6 +279,7 @@ func (c *Claim) own(ctx context.Context, change func(r *Record, p *Piece)) (Reco
 		r.settle(c.q.o.Now().UTC())
 		return nil
 	})
+	return r, err
 }
 
 // Finish ends the piece, and the run with its last one. Its pictures must be kept, and its events told. seeds, where there are any, are
@@ -277,7 +316,7 @@ func (c *Claim) GiveBack(ctx context.Context, pause time.Duration, unable bool) 
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.msg.NakWithDelay(pause), c.q.nc.Publish(wakeTopic, []byte(c.lane().path())))
+	return errors.Join(c.msg.NakWithDelay(pause), c.q.nc.Publish(c.lane().wake(), []byte(c.lane().path())))
 }
 
 // bury puts a run among those that workers died of.

@@ -5,8 +5,11 @@ import "maps"
 // Demand tells whose pictures wait for which model.
 type Demand struct{ Owner, Model string }
 
-// Demand counts the pictures that wait, those among them that a worker has which is gone.
+// Demand counts the pictures that wait, those among them that a worker has which is gone. Who calls it must not change the map.
 func (q *Queue) Demand() map[Demand]int {
+	if !q.follows() {
+		return q.board.now().demand
+	}
 	q.index.mu.Lock()
 	defer q.index.mu.Unlock()
 	all := maps.Clone(q.index.demand)
@@ -30,6 +33,9 @@ func (q *Queue) Demand() map[Demand]int {
 
 // Waiting counts the runs that wait.
 func (q *Queue) Waiting() (n int) {
+	if !q.follows() {
+		return q.board.now().waiting
+	}
 	q.index.mu.Lock()
 	defer q.index.mu.Unlock()
 	for _, of := range q.index.waiting {

@@ -10,14 +10,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// follows reports whether the queue knows all runs. One that Joins has them from the board only, added up.
+func (q *Queue) follows() bool { return q.o.Access != Joins }
+
 // follow fills the index and keeps it up to date: from the bucket of runs, and from the messages of those that no worker has taken. It
 // returns once everything that was there is known.
 func (q *Queue) follow(ctx, background context.Context) error {
-	watch, err := q.runs.WatchAll(background)
+	lanes, err := q.lanes.WatchAll(background)
 	if err != nil {
 		return err
 	}
-	lanes, err := q.lanes.WatchAll(background)
+	if !q.follows() {
+		return q.join(ctx, background, lanes)
+	}
+	watch, err := q.runs.WatchAll(background)
 	if err != nil {
 		return err
 	}
@@ -33,13 +39,21 @@ func (q *Queue) follow(ctx, background context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if _, err = q.nc.Subscribe(wakeTopic, func(m *nats.Msg) { q.known.filled(string(m.Data)) }); err != nil {
+	if _, err = q.nc.Subscribe(wakeRoot+">", q.wakened); err != nil {
 		return err
 	}
 	known := make(chan struct{}, 3)
 	q.ended.Go(func() { q.watchRuns(watch, known) })
 	q.ended.Go(func() { q.watchLanes(lanes, known) })
 	q.ended.Go(func() { q.watchWorkers(workers, known) })
+	if err := heard(ctx, known); err != nil {
+		return err
+	}
+	return q.readWork(ctx)
+}
+
+// heard waits until as much is known as the channel holds.
+func heard(ctx context.Context, known <-chan struct{}) error {
 	for range cap(known) {
 		select {
 		case <-known:
@@ -47,7 +61,7 @@ func (q *Queue) follow(ctx, background context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return q.readWork(ctx)
+	return nil
 }
 
 // hear takes in a run that was queued.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -91,6 +92,36 @@ func (s *laneSet) wake() {
 	s.notify()
 }
 
+// filledModel has all lanes looked at again whose model has a topic.
+func (s *laneSet) filledModel(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		if l.wake() == topic {
+			l.empty = false
+		}
+	}
+}
+
+// asked has the lanes looked at again in which, as is told, pictures wait.
+func (s *laneSet) asked(demand map[Demand]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		if demand[Demand{l.Owner, l.Model}] > 0 {
+			l.empty = false
+		}
+	}
+	s.notify()
+}
+
+// all lists the lanes.
+func (s *laneSet) all() []Lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.lanes))
+}
+
 // notify tells those who wait. The mutex is held.
 func (s *laneSet) notify() {
 	if s.woken != nil {
@@ -155,5 +186,64 @@ func (q *Queue) fetch(ctx context.Context, l *lane) (jetstream.Msg, error) {
 	return nil, nil
 }
 
-// poll is how often lanes are looked at although nobody has told of something: messages come back from workers that died.
+// poll is how often lanes are looked at although nobody has told of something: messages come back from workers that died. Those that
+// hear boards look less often: a board tells of such runs.
 const poll = time.Second
+
+func (q *Queue) poll() time.Duration {
+	if q.follows() {
+		return poll
+	}
+	return 5 * poll
+}
+
+// wakened has a lane looked at to which a message has come.
+func (q *Queue) wakened(m *nats.Msg) { q.known.filled(string(m.Data)) }
+
+// waiting is a Take that found nothing. Where the queue follows no runs, it hears of those that come for its models, while it has room.
+type waiting struct {
+	q    *Queue
+	subs map[string]*nats.Subscription // by topic
+}
+
+// listen listens for runs that a worker wishes to have. changed: it did not listen for all of them before.
+func (w *waiting) listen(wish Wish) (changed bool) {
+	if w.q.follows() {
+		return false
+	}
+	wants := map[string]bool{}
+	if wish.Room(MaxPriority) {
+		for _, l := range w.q.known.all() {
+			if wish.Can == nil || wish.Can(l.Model) {
+				wants[l.wake()] = true
+			}
+		}
+	}
+	for topic, sub := range w.subs {
+		if !wants[topic] {
+			_ = sub.Unsubscribe() // the connection may be gone
+			delete(w.subs, topic)
+		}
+	}
+	for topic := range wants {
+		if w.subs[topic] != nil {
+			continue
+		}
+		sub, err := w.q.nc.Subscribe(topic, w.q.wakened)
+		if err != nil {
+			continue // the connection is gone
+		}
+		if w.subs == nil {
+			w.subs = map[string]*nats.Subscription{}
+		}
+		w.subs[topic], changed = sub, true
+		w.q.known.filledModel(topic)
+	}
+	return changed
+}
+
+func (w *waiting) end() {
+	for _, sub := range w.subs {
+		_ = sub.Unsubscribe() // the connection may be gone
+	}
+}

@@ -33,7 +33,8 @@ const (
 	liveRoot   = "daguerre.live."
 	deadRoot   = "daguerre.dead."
 	askRoot    = "daguerre.ask."
-	wakeTopic  = "daguerre.wake"
+	wakeRoot   = "daguerre.wake."
+	boardTopic = "daguerre.board"
 	adviceRoot = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + workStream + ".>"
 )
 
@@ -86,9 +87,17 @@ func (r Record) lane() Lane { return Lane{r.Priority, r.Owner, r.Model} }
 
 // path is the lane as parts of a subject.
 func (l Lane) path() string {
-	sum := sha256.Sum256([]byte(l.Model))
-	return strconv.Itoa(l.Priority-MinPriority) + "." + l.Owner + "." + hex.EncodeToString(sum[:6])
+	return strconv.Itoa(l.Priority-MinPriority) + "." + l.Owner + "." + modelPart(l.Model)
 }
+
+// modelPart is a model as a part of a subject.
+func modelPart(model string) string {
+	sum := sha256.Sum256([]byte(model))
+	return hex.EncodeToString(sum[:6])
+}
+
+// wake is the topic on which those who wait for runs of the lane's model hear of them.
+func (l Lane) wake() string { return wakeRoot + modelPart(l.Model) }
 
 // consumer names the consumer of the lane.
 func (l Lane) consumer() string { return "lane_" + strings.ReplaceAll(l.path(), ".", "_") }

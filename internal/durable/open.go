@@ -35,7 +35,7 @@ type Access int
 // The kinds of Access.
 const (
 	Owns     Access = iota // makes what is missing, and sets it up as Options say
-	Joins                  // makes what is missing, and leaves the rest as it is
+	Joins                  // makes what is missing, and leaves the rest as it is. It is a worker's: it knows only the runs that it has
 	Observes               // makes nothing, and tends nothing
 )
 
@@ -73,6 +73,8 @@ type Queue struct {
 
 	index   *index
 	known   laneSet
+	board   boards
+	held    holdings
 	checked map[string]bool // of sweep: runs whose message was seen
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
@@ -80,7 +82,7 @@ type Queue struct {
 
 // tryOpen is Open for one try.
 func tryOpen(ctx context.Context, o Options) (*Queue, error) {
-	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}, present: presences{list: map[string]*heard{}}}
+	q := &Queue{o: o, index: newIndex(), checked: map[string]bool{}, present: presences{list: map[string]*heardOf{}}}
 	q.publisher = publisher{q, make(chan *sending), make(chan struct{})}
 	var err error
 	switch {
@@ -113,8 +115,9 @@ func tryOpen(ctx context.Context, o Options) (*Queue, error) {
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	q.ended.Go(func() { q.publisher.run(background) })
-	if o.Access != Observes {
+	if o.Access == Owns {
 		q.ended.Go(func() { q.sweep(background) })
+		q.ended.Go(func() { q.tellBoards(background) })
 	}
 	return q, nil
 }

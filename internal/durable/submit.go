@@ -1,10 +1,12 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -71,9 +73,9 @@ func (q *Queue) push(ctx context.Context, r Record) error {
 		return err
 	}
 	if r.From == 0 {
-		q.index.put(r, 0)
+		q.note(r, 0)
 	}
-	return q.nc.Publish(wakeTopic, []byte(r.lane().path()))
+	return q.nc.Publish(r.lane().wake(), []byte(r.lane().path()))
 }
 
 // pushPiece puts the message of a piece into the run's lane. The run itself is in its key.
@@ -100,7 +102,7 @@ func (q *Queue) openLane(ctx context.Context, l Lane) error {
 
 // Get returns all that is kept of a run.
 func (q *Queue) Get(ctx context.Context, owner, id string) (Record, error) {
-	r, _, err := q.read(ctx, owner, id)
+	r, _, err := q.read(ctx, owner, id, "")
 	return r, err
 }
 
@@ -112,8 +114,8 @@ func (q *Queue) Look(ctx context.Context, owner, id string) (Record, error) {
 	return q.Get(ctx, owner, id)
 }
 
-// read returns a run with the revision of its key; 0: it waits, and has none.
-func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision uint64, err error) {
+// read returns a run with the revision of its key; 0: it waits, and has none. place is the subject of its message; empty: it is looked for.
+func (q *Queue) read(ctx context.Context, owner, id, place string) (r Record, revision uint64, err error) {
 	for try := 0; ; try++ {
 		e, err := q.runs.Get(ctx, key(owner, id))
 		if err == nil {
@@ -122,7 +124,7 @@ func (q *Queue) read(ctx context.Context, owner, id string) (r Record, revision 
 		if !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return r, 0, err
 		}
-		m, err := q.work.GetLastMsgForSubject(ctx, q.place(owner, id))
+		m, err := q.work.GetLastMsgForSubject(ctx, cmp.Or(place, q.place(owner, id)))
 		switch {
 		case err == nil:
 			return r, 0, jsonOf(m.Data, &r)
@@ -204,21 +206,37 @@ func (q *Queue) Wait(ctx context.Context, owner, id string) (Record, error) {
 // Update changes a run's record. change may be called again where others change it meanwhile; it may look at the record only. An error of
 // it ends Update.
 func (q *Queue) Update(ctx context.Context, owner, id string, change func(r *Record) error) (Record, error) {
+	r, _, err := q.update(ctx, owner, id, "", nil, change)
+	return r, err
+}
+
+// kept is a run as its key was at a revision.
+type kept struct {
+	Record
+	revision uint64
+}
+
+// update is Update that returns the key's revision, too. place is as read has it. The first try is with what was known at last, which is
+// read again where others have changed it; nil: nothing is known.
+func (q *Queue) update(ctx context.Context, owner, id, place string, known *kept,
+	change func(r *Record) error) (r Record, revision uint64, err error) {
 	for {
-		r, revision, err := q.read(ctx, owner, id)
-		if err != nil {
-			return r, err
+		if known != nil {
+			r, revision, known = known.Record, known.revision, nil
+			r.Pieces = slices.Clone(r.Pieces)
+		} else if r, revision, err = q.read(ctx, owner, id, place); err != nil {
+			return r, 0, err
 		}
 		before := r.State
 		if err := change(&r); err != nil {
-			return r, err
+			return r, revision, err
 		}
 		if !before.may(r.State) {
-			return r, fmt.Errorf("%w: it is %s", ErrState, before)
+			return r, revision, fmt.Errorf("%w: it is %s", ErrState, before)
 		}
 		data, err := json.Marshal(r)
 		if err != nil {
-			return r, err
+			return r, revision, err
 		}
 		if revision == 0 {
 			revision, err = q.runs.Create(ctx, key(owner, id), data)
@@ -227,10 +245,10 @@ func (q *Queue) Update(ctx context.Context, owner, id string, change func(r *Rec
 		}
 		switch {
 		case err == nil:
-			q.index.put(r, revision)
-			return r, nil
+			q.note(r, revision)
+			return r, revision, nil
 		case !isConflict(err):
-			return r, err
+			return r, revision, err
 		}
 	}
 }

@@ -65,7 +65,7 @@ func TestFinishTwice(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Finish(ctx, End{State: Done, Made: 1}, nil))
 	none(t, q)
-	other := &Claim{Record: c.Record, Piece: c.Piece, q: q, msg: c.msg}
+	other := &Claim{Record: c.Record, Piece: c.Piece, q: q, msg: c.msg, let: c.let}
 	other.Piece.Claim++
 	assert.ErrorIs(t, other.Finish(ctx, End{State: Done, Made: 1}, nil), ErrLost)
 }

@@ -51,11 +51,11 @@ type Presence struct {
 // presences are the workers that this process has heard of.
 type presences struct {
 	mu   sync.Mutex
-	list map[string]*heard
+	list map[string]*heardOf
 }
 
-// heard is a worker, and when it was heard of by this machine's clock.
-type heard struct {
+// heardOf is a worker, and when it was heard of by this machine's clock.
+type heardOf struct {
 	Presence
 	at time.Time
 }
@@ -85,11 +85,14 @@ func (q *Queue) Leave(ctx context.Context, name string) error {
 	return q.workers.Delete(ctx, workerKey(name))
 }
 
-// Workers lists the workers that are there, by their names.
+// Workers lists the workers that are there, by their names. A queue that Joins knows of them what they aim at and can make.
 func (q *Queue) Workers() (list []Presence) {
+	if !q.follows() {
+		return q.board.now().workers
+	}
 	q.present.mu.Lock()
 	defer q.present.mu.Unlock()
-	maps.DeleteFunc(q.present.list, func(_ string, h *heard) bool { return time.Since(h.at) > presentFor })
+	maps.DeleteFunc(q.present.list, func(_ string, h *heardOf) bool { return time.Since(h.at) > presentFor })
 	for _, h := range q.present.list {
 		list = append(list, h.Presence)
 	}
@@ -112,7 +115,7 @@ func (q *Queue) watchWorkers(w jetstream.KeyWatcher, known chan<- struct{}) {
 			known <- struct{}{}
 			continue
 		}
-		h := &heard{at: time.Now()}
+		h := &heardOf{at: time.Now()}
 		q.present.mu.Lock()
 		if e.Operation() != jetstream.KeyValuePut {
 			delete(q.present.list, e.Key())

@@ -29,7 +29,7 @@ func TestWorkersAreHeardOf(t *testing.T) {
 	ctx := context.Background()
 	a, url := shared(t, Options{})
 	require.NoError(t, a.Announce(ctx, Presence{Name: "Host name.1", Models: []string{"m"}, Loaded: []string{"m"}, Rate: 2}))
-	b := open(t, Options{URL: url, Access: Joins})
+	b := open(t, Options{URL: url, Access: Owns})
 	require.Equal(t, []string{"Host name.1"}, names(b))
 	require.NoError(t, b.Announce(ctx, Presence{Name: "w2", Models: []string{"m", "other"}, Rate: 3}))
 	require.Eventually(t, func() bool { return len(a.Workers()) == 2 }, long, time.Millisecond)
