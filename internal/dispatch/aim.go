@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"math"
@@ -20,8 +21,12 @@ const (
 	starved       = 3
 )
 
-// plainly is how many workers are too many or too few beyond doubt: what is known of the others is never exact.
-const plainly = 0.75
+// plainly is how many workers are too many or too few beyond doubt, and mostly the same as a part of those that serve a model: what is known
+// of the others is never exact.
+const (
+	plainly = 0.75
+	mostly  = 0.03
+)
 
 // bored is how long a worker has nothing to do until it no longer leaves a model to the worker whose turn it is: that one may be gone.
 const bored = 2 * time.Second
@@ -34,8 +39,11 @@ type view struct {
 	name    string                 // its own
 	demand  map[durable.Demand]int // pictures that wait
 	workers []durable.Presence     // that are there
-	chance  float64                // 0 to 1, drawn anew each time
+	round   int64                  // the same for all workers that look at about the same time; lots are drawn anew in each
 }
+
+// roundTime is how long a round takes.
+const roundTime = 5 * time.Second
 
 // figures is what a view says of one model.
 type figures struct {
@@ -49,7 +57,8 @@ type figures struct {
 // aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
 // loading these models is worth: who has ten runs weighs as much as who has a thousand, and who has one changes little. A worker whose
 // model has nothing left changes at once. Others change after a while, where that brings the numbers nearer to their parts, or where
-// nobody serves a model. Not all change at the same time: each does so by chance, so that about as many change as are too many.
+// nobody serves a model. Not all change at the same time: lots say which ones. All workers draw the same lots, so that as many change as are
+// too many.
 func (v view) aim() string {
 	list := v.figures()
 	i := slices.IndexFunc(list, func(f figures) bool { return f.model == v.now })
@@ -65,51 +74,60 @@ func (v view) aim() string {
 		return v.now
 	}
 	for _, f := range list {
-		if f.serving == 0 && v.held >= max(starved*f.load, leastPatience) && v.chance < 1/(mine.serving+1) {
+		if f.serving == 0 && v.held >= max(starved*f.load, leastPatience) && v.before(v.serves) < 1 {
 			return f.model
 		}
 	}
 	best, tooMany := list[0], 1-mine.need // need leaves this worker out
-	if tooMany >= plainly && best.need >= plainly && v.held >= max(patience*best.load, leastPatience) && v.chance < tooMany/(mine.serving+1) {
-		return best.model
+	if tooMany >= max(plainly, mostly*mine.serving) && best.need >= max(plainly, mostly*best.serving) &&
+		v.held >= max(patience*best.load, leastPatience) {
+		at := v.before(func(w durable.Presence) bool { return w.Aim == v.now })
+		for _, f := range list { // the first ones go where most are missing
+			if missing := math.Round(f.need); missing > 0 && at < math.Round(tooMany) {
+				if at < missing {
+					return f.model
+				}
+				at -= missing
+				tooMany -= missing
+			}
+		}
 	}
 	return v.now
 }
 
 // next is the model of a worker that has nothing to do: those who have nothing stand in a row, and each model takes as many as it needs.
-// Who has no model yet may not know the others; it draws.
+// The row is another one in each round: who is first may be unable to make what waits.
 func (v view) next(list []figures) string {
-	total := 0.0
+	before := v.before(func(w durable.Presence) bool {
+		return !slices.ContainsFunc(list, func(f figures) bool { return f.model == w.Aim })
+	})
+	at := before
 	for _, f := range list {
-		total += math.Round(f.need)
-	}
-	before, row := 0, 0.0
-	for _, w := range v.workers {
-		if w.Draining || slices.ContainsFunc(list, func(f figures) bool { return f.model == w.Aim }) {
-			continue
-		}
-		row++
-		if w.Name != v.name && draw(w.Name) < draw(v.name) {
-			before++
-		}
-	}
-	at := float64(before)
-	switch {
-	case v.now == "":
-		at = v.chance * total
-	case v.idle >= bored:
-		at = v.chance * row
-	}
-	for _, f := range list {
-		if at -= math.Round(f.need); at < 0 {
+		if at -= max(math.Round(f.need), 0); at < 0 {
 			return f.model
 		}
 	}
-	if v.idle >= bored && v.chance*row < 1 {
+	if v.idle >= bored && before < 1 {
 		return list[0].model // those that serve it may be unable to make what waits
 	}
 	return v.now
 }
+
+// before is how many of the other workers among some have a lower lot.
+func (v view) before(among func(w durable.Presence) bool) (n float64) {
+	mine := v.lot(v.name)
+	for _, w := range v.workers {
+		if w.Name != v.name && !w.Draining && among(w) && v.lot(w.Name) < mine {
+			n++
+		}
+	}
+	return n
+}
+
+func (v view) lot(name string) float64 { return draw(fmt.Sprint(v.round, " ", name)) }
+
+// serves reports whether a worker has a model.
+func (v view) serves(w durable.Presence) bool { return w.Aim != "" }
 
 // figures are those of all models that wait and that this worker has, the one that needs workers most first.
 func (v view) figures() (list []figures) {
@@ -141,8 +159,7 @@ func (v view) figures() (list []figures) {
 		list = append(list, *f)
 	}
 	slices.SortFunc(list, func(a, b figures) int {
-		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(draw(v.name+a.model), draw(v.name+b.model)),
-			strings.Compare(a.model, b.model))
+		return cmp.Or(cmp.Compare(b.need, a.need), strings.Compare(a.model, b.model))
 	})
 	return list
 }
@@ -152,15 +169,12 @@ func (v view) ask(f *figures) {
 	rate, measured := 0.0, 0.0
 	for _, w := range v.workers {
 		f.load = max(f.load, time.Duration(w.Opening[f.model]*float64(time.Second)))
-		if w.Aim != f.model {
-			continue
-		}
-		if w.Name != v.name {
-			f.serving++
-		}
-		if w.Rate > 0 {
-			rate += w.Rate / 60
+		if speed := w.Speed[f.model]; speed > 0 {
+			rate += speed
 			measured++
+		}
+		if w.Aim == f.model && w.Name != v.name {
+			f.serving++
 		}
 	}
 	if measured > 0 {

@@ -29,24 +29,27 @@ func TestAim(t *testing.T) {
 		held   time.Duration
 		demand map[durable.Demand]int
 		others []durable.Presence
-		chance float64
+		lot    int // of the worker among those that serve its model: 0 is the lowest one
 		want   string
 	}{
 		"nothing waits":                      {"x", long, demand(0, 0), nil, 0, "x"},
-		"the own model has nothing left":     {"x", 0, demand(0, 5), nil, 0.99, "y"},
-		"no model yet":                       {"", 0, demand(0, 5), nil, 0.99, "y"},
+		"the own model has nothing left":     {"x", 0, demand(0, 5), nil, 0, "y"},
+		"no model yet":                       {"", 0, demand(0, 5), nil, 0, "y"},
 		"only the own model":                 {"x", long, demand(5, 0), nil, 0, "x"},
 		"one worker is patient":              {"x", time.Second, demand(5, 5), nil, 0, "x"},
-		"one worker takes turns":             {"x", long, demand(5, 5), nil, 0.99, "y"},
+		"one worker takes turns":             {"x", long, demand(5, 5), nil, 0, "y"},
 		"another one serves the other model": {"x", long, demand(5, 5), []durable.Presence{worker("b", "y")}, 0, "x"},
 		"a small owner counts as a large one": {"x", long, demand(1000, 10), []durable.Presence{worker("b", "x"), worker("c", "x"),
 			worker("d", "y")}, 0, "y"},
-		"not all change": {"x", long, demand(1000, 10), []durable.Presence{worker("b", "x"), worker("c", "x"), worker("d", "y")}, 0.9, "x"},
+		"not all change": {"x", long, demand(1000, 10), []durable.Presence{worker("b", "x"), worker("c", "x"), worker("d", "y")}, 1, "x"},
 		"the other model has enough workers": {"x", long, demand(1000, 10), []durable.Presence{worker("b", "x"), worker("c", "y"),
 			worker("d", "y")}, 0, "x"},
 		"a model that this worker has not": {"x", long, map[durable.Demand]int{{Owner: "o", Model: "z"}: 5}, nil, 0, "x"},
 	} {
-		v := view{now: c.now, held: c.held, name: "a", demand: c.demand, workers: append(c.others, worker("a", c.now)), chance: c.chance}
+		v := view{now: c.now, held: c.held, name: "a", demand: c.demand, workers: append(c.others, worker("a", c.now))}
+		for v.before(func(w durable.Presence) bool { return w.Aim == c.now }) != float64(c.lot) || c.lot == 0 && v.before(v.serves) > 0 {
+			v.round++
+		}
 		assert.Equal(t, c.want, v.aim(), name)
 	}
 }
@@ -63,8 +66,7 @@ func TestAimSpreads(t *testing.T) {
 	changes := 0
 	for round := range 10 {
 		for i := range workers {
-			v := view{now: workers[i].Aim, held: time.Hour, name: workers[i].Name, demand: demand, workers: workers,
-				chance: float64((i*7+round*13)%n) / n}
+			v := view{now: workers[i].Aim, held: time.Hour, name: workers[i].Name, demand: demand, workers: workers, round: int64(round)}
 			if model := v.aim(); model != workers[i].Aim {
 				workers[i].Aim = model
 				changes++
@@ -100,7 +102,7 @@ func TestAimRow(t *testing.T) {
 	} {
 		var workers []durable.Presence
 		for i := range c.serving {
-			workers = append(workers, durable.Presence{Name: fmt.Sprint("s", i), Models: models, Aim: "y", Rate: 60,
+			workers = append(workers, durable.Presence{Name: fmt.Sprint("s", i), Models: models, Aim: "y", Speed: map[string]float64{"y": 1},
 				Opening: map[string]float64{"y": 20}})
 		}
 		for i := range n {
@@ -109,7 +111,7 @@ func TestAimRow(t *testing.T) {
 		turned := 0
 		for i := range n {
 			v := view{now: "x", idle: max(c.idle, 1), name: fmt.Sprint("w", i), demand: map[durable.Demand]int{{Owner: "o", Model: "y"}: c.pictures},
-				workers: workers, chance: float64(i) / n}
+				workers: workers, round: 7}
 			if v.aim() == "y" {
 				turned++
 			}

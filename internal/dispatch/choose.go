@@ -2,7 +2,7 @@ package dispatch
 
 import (
 	"cmp"
-	"math/rand/v2"
+	"math"
 	"slices"
 	"time"
 
@@ -56,7 +56,7 @@ func (w *Worker) aims() string {
 	}
 	w.aimed = now
 	v := view{now: w.model, held: now.Sub(w.since), idle: idle, name: w.o.Name, demand: w.o.Queue.Demand(), workers: w.o.Queue.Workers(),
-		chance: rand.Float64()}
+		round: now.UnixNano() / int64(roundTime)}
 	if model := v.aim(); model != w.model {
 		w.o.Log.Debug("the worker turns to another model", "worker", w.o.Name, "model", model, "before", w.model, "held", v.held.Seconds(),
 			"idle", idle.Seconds())
@@ -124,28 +124,48 @@ func (w *Worker) room(priority int) bool {
 // fairEvery is how often a worker looks how much of what there is to make is its part.
 const fairEvery = 100 * time.Millisecond
 
-// part is the worker's part of all pictures that wait or are in work, but enough for a batch. Without it, one worker would take what
-// others could make at once. The mutex is held.
+// part is the worker's part of all that waits or is in work, by the time that it takes, in pictures of its model; but enough for a batch.
+// Without it, one worker would take what others could make at once. The mutex is held.
 func (w *Worker) part(now time.Time) int {
 	if !w.o.Shared || now.Sub(w.at) < fairEvery {
 		return w.fair
 	}
 	w.at = now
-	all, able := 0, 0
-	for _, n := range w.o.Queue.Demand() {
-		all += n
+	workers := w.o.Queue.Workers()
+	speed := speedOf(workers)
+	all, able := 0.0, 1.0
+	for d, n := range w.o.Queue.Demand() {
+		all += float64(n) / speed(d.Model)
 	}
 	for t := range w.tasks {
-		all += t.Size()
+		all += float64(t.Size()) / speed(t.Model)
 	}
-	for _, p := range w.o.Queue.Workers() {
+	for _, p := range workers {
 		if p.Name != w.o.Name && !p.Draining {
-			all += p.Images
+			all += float64(p.Images) / speed(p.Aim)
 			able++
 		}
 	}
-	w.fair = max((all+able)/(able+1), leastWindow)
+	w.fair = max(int(math.Ceil(all/able*speed(w.model))), leastWindow)
 	return w.fair
+}
+
+// speedOf tells how many pictures of each model a worker makes in a second; 1 for all while that is not known of each model in use.
+func speedOf(workers []durable.Presence) func(model string) float64 {
+	sum, n := map[string]float64{}, map[string]float64{}
+	for _, p := range workers {
+		for model, speed := range p.Speed {
+			sum[model] += speed
+			n[model]++
+		}
+	}
+	unknown := slices.ContainsFunc(workers, func(p durable.Presence) bool { return p.Aim != "" && n[p.Aim] == 0 })
+	return func(model string) float64 {
+		if unknown || n[model] == 0 {
+			return 1
+		}
+		return sum[model] / n[model]
+	}
 }
 
 // leastWindow is the smallest window of a worker that has memory enough.

@@ -22,7 +22,30 @@ type teller struct {
 	device  backend.Device
 	looked  time.Time          // when the device was looked at
 	opening map[string]float64 // seconds that opening each model took
+	paces   map[string]*pace   // by model
+	steps   steps
 }
+
+// pace is how many pictures of a model were made in the time in which there was something to make.
+type pace struct {
+	images int
+	busy   time.Duration
+}
+
+// steps is what the measuring of a pace remembers.
+type steps struct {
+	model string // that was open alone; empty: none, or several
+	at    time.Time
+	busy  bool          // there was something in work
+	since time.Duration // in which there was, and no picture was finished
+	made  int
+}
+
+// A pace counts once paceImages were made, and what is older than paceTime counts half.
+const (
+	paceImages = 8
+	paceTime   = 10 * time.Minute
+)
 
 type made struct {
 	at time.Time
@@ -38,7 +61,7 @@ const (
 
 // announce tells every now and then that the worker is there, until ctx ends.
 func (w *Worker) announce(ctx context.Context) {
-	w.told.began, w.told.opening = time.Now(), map[string]float64{}
+	w.told.began, w.told.opening, w.told.paces = time.Now(), map[string]float64{}, map[string]*pace{}
 	tick := time.NewTicker(durable.PresentEvery)
 	defer tick.Stop()
 	for {
@@ -80,7 +103,44 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 	for t := range w.tasks {
 		p.Images += t.Size()
 	}
+	p.Speed = w.told.speed(now, p.Loaded, len(w.tasks) > 0, served.Images)
 	return p
+}
+
+// speed measures how fast pictures are made, and returns it by model as far as it is known.
+func (t *teller) speed(now time.Time, loaded []string, busy bool, made int) map[string]float64 {
+	model := ""
+	if len(loaded) == 1 {
+		model = loaded[0]
+	}
+	s := &t.steps
+	if model != s.model {
+		*s = steps{model: model, at: now, busy: busy, made: made}
+	}
+	if busy && s.busy {
+		s.since += now.Sub(s.at)
+	}
+	s.at, s.busy = now, busy
+	if model != "" && made > s.made {
+		p := t.paces[model]
+		if p == nil {
+			p = &pace{}
+			t.paces[model] = p
+		}
+		p.images += made - s.made
+		p.busy += s.since
+		s.made, s.since = made, 0
+		if p.busy > paceTime {
+			p.images, p.busy = p.images/2, p.busy/2
+		}
+	}
+	list := map[string]float64{}
+	for model, p := range t.paces {
+		if p.images >= paceImages && p.busy > 0 {
+			list[model] = float64(p.images) / p.busy.Seconds()
+		}
+	}
+	return list
 }
 
 // device is the one that an open model computes on; else the first GPU, or the first device.

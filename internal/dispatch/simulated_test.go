@@ -73,13 +73,13 @@ func TestSimulatedFleet(t *testing.T) {
 			}
 		})
 		waits := s.small(ctx, len(ids))
-		took := time.Since(began)
-		made := 0
+		made, took := 0, time.Duration(0)
 		for _, id := range ids {
 			r, err := s.api.Find(id)
 			require.NoError(t, err)
 			assert.Equal(t, durable.Done, r.State, id)
 			made += r.Made
+			took = max(took, r.Ended.Sub(began))
 		}
 		assert.Equal(t, n, made)
 		lost, least, loads := time.Duration(*simFailures)*simAway, *simWorkers+*simFailures, 0
@@ -100,6 +100,15 @@ func TestSimulatedFleet(t *testing.T) {
 		fmt.Printf("NATS for each picture: the API gets %.1f messages and %.0f bytes, and sends %.1f; all workers get %.1f messages and %.0f "+
 			"bytes, and send %.1f\n", each(api.ReceivedMessages), each(api.ReceivedBytes), each(api.SentMessages),
 			each(s.traffic.ReceivedMessages), each(s.traffic.ReceivedBytes), each(s.traffic.SentMessages))
+		whole := took * time.Duration(*simWorkers)
+		last := time.Duration(0)
+		for _, at := range s.rested {
+			last += max(took-at.Sub(began), 0)
+		}
+		share := func(d time.Duration) float64 { return 100 * d.Seconds() / whole.Seconds() }
+		fmt.Printf("The workers' time: %.1f %% computing in full batches, %.1f %% more because batches are smaller, %.1f %% loading, "+
+			"%.1f %% dead, %.1f %% nothing left at the end, %.1f %% waiting\n", share(work), share(s.worked-work), share(s.loading), share(lost),
+			share(last), share(whole-s.worked-s.loading-lost-last))
 		assert.GreaterOrEqual(t, part, *simLeast)
 		assert.LessOrEqual(t, float64(loads), *simLoads*float64(least))
 		assert.LessOrEqual(t, slices.Max(waits), mostWait)

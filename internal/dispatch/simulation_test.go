@@ -63,12 +63,15 @@ type simulation struct {
 	mu      sync.Mutex
 	loads   map[string]int
 	loading time.Duration // of all workers
+	worked  time.Duration // computing, of all workers
+	batches int
+	rested  map[string]time.Time // when each worker has computed at last
 	traffic durable.Traffic
 }
 
 // simulate starts a fleet without workers. Files go into a folder.
 func simulate(ctx context.Context, t *testing.T, dir string) *simulation {
-	s := &simulation{t: t, log: slog.New(slog.DiscardHandler), loads: map[string]int{}}
+	s := &simulation{t: t, log: simLog(), loads: map[string]int{}, rested: map[string]time.Time{}}
 	var o catalog.Options
 	for _, m := range simModels {
 		path := filepath.Join(dir, m.name+".safetensors")
@@ -97,8 +100,8 @@ func (s *simulation) submit(ctx context.Context, owner string, m simModel, image
 	return r.ID
 }
 
-// opened opens a model of the fake, which takes as long as its simModel says.
-func (s *simulation) opened(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+// opened opens a model of the fake for a worker, which takes as long as its simModel says.
+func (s *simulation) opened(ctx context.Context, worker string, cfg pipeline.Config) (*pipeline.Pipeline, error) {
 	for _, m := range simModels {
 		if filepath.Base(cfg.Model) != m.name+".safetensors" {
 			continue
@@ -121,17 +124,33 @@ func (s *simulation) opened(ctx context.Context, cfg pipeline.Config) (*pipeline
 			case <-time.After(d):
 			case <-ctx.Done():
 			}
+			if ctx.Err() == nil && d > 0 && call.Op != fake.OpOpen {
+				s.compute(worker, d, call.Op == fake.OpDecodeLatents)
+			}
 			return ctx.Err()
 		}}))
 	}
 	return nil, fmt.Errorf("there is no model %s", cfg.Model)
 }
 
+// compute counts computing.
+func (s *simulation) compute(worker string, d time.Duration, decode bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.worked += d
+	if decode {
+		s.batches++
+	}
+	s.rested[worker] = time.Now()
+}
+
 // worker is a process that works until ctx ends, or until it dies: then the queue hears nothing any more.
 func (s *simulation) worker(ctx context.Context, name string, dies <-chan struct{}) {
 	q, err := durable.Open(ctx, durable.Options{Beside: s.api, Access: durable.Joins, Log: s.log})
 	require.NoError(s.t, err)
-	made := service.New(service.Options{MaxModels: 1, Limit: 1 << 20, Open: s.opened})
+	made := service.New(service.Options{MaxModels: 1, Limit: 1 << 20, Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+		return s.opened(ctx, name, cfg)
+	}})
 	w := dispatch.New(dispatch.Options{Queue: q, Store: s.store, Service: made, Catalog: s.current, Name: name, Shared: true, Log: s.log,
 		Grace: time.Nanosecond})
 	working, stop := context.WithCancel(ctx)
@@ -140,6 +159,9 @@ func (s *simulation) worker(ctx context.Context, name string, dies <-chan struct
 		defer close(ended)
 		select {
 		case <-dies:
+			s.mu.Lock()
+			delete(s.rested, name)
+			s.mu.Unlock()
 			s.count(q)
 			q.Close()
 			made.Abort(context.Canceled)
@@ -164,4 +186,12 @@ func (s *simulation) count(q *durable.Queue) {
 	s.traffic.ReceivedBytes += t.ReceivedBytes
 	s.traffic.SentMessages += t.SentMessages
 	s.traffic.SentBytes += t.SentBytes
+}
+
+func simLog() *slog.Logger {
+	if os.Getenv("SIMLOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	f, _ := os.Create(os.Getenv("SIMLOG"))
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

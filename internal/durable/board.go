@@ -38,15 +38,15 @@ type boardDemand struct {
 type boardModel struct {
 	Name    string  `json:"n"`
 	Opening float64 `json:"l,omitempty"` // seconds, at most
+	Speed   float64 `json:"v,omitempty"` // pictures a second of a worker, in the middle
 }
 
 type boardWorker struct {
-	Name     string  `json:"n"`
-	Set      int     `json:"s"`
-	Aim      int     `json:"a"` // -1: none
-	Images   int     `json:"i,omitempty"`
-	Rate     float64 `json:"r,omitempty"`
-	Draining bool    `json:"d,omitempty"`
+	Name     string `json:"n"`
+	Set      int    `json:"s"`
+	Aim      int    `json:"a"` // -1: none
+	Images   int    `json:"i,omitempty"`
+	Draining bool   `json:"d,omitempty"`
 }
 
 // knownBoard is a board as it is used.
@@ -95,8 +95,9 @@ func makeBoard(demand map[Demand]int, waiting int, workers []Presence) board {
 		}
 		return i
 	}
+	measured := map[int]float64{}
 	for _, p := range workers {
-		w := boardWorker{Name: p.Name, Aim: -1, Images: p.Images, Rate: p.Rate, Draining: p.Draining}
+		w := boardWorker{Name: p.Name, Aim: -1, Images: p.Images, Draining: p.Draining}
 		set := make([]int, len(p.Models))
 		for i, m := range p.Models {
 			set[i] = place(m)
@@ -104,6 +105,11 @@ func makeBoard(demand map[Demand]int, waiting int, workers []Presence) board {
 		for m, seconds := range p.Opening {
 			at := &b.Models[place(m)]
 			at.Opening = max(at.Opening, seconds)
+		}
+		for m, speed := range p.Speed {
+			i := place(m)
+			b.Models[i].Speed += speed
+			measured[i]++
 		}
 		if p.Aim != "" {
 			w.Aim = place(p.Aim)
@@ -114,6 +120,9 @@ func makeBoard(demand map[Demand]int, waiting int, workers []Presence) board {
 		}
 		b.Workers = append(b.Workers, w)
 	}
+	for i, n := range measured {
+		b.Models[i].Speed /= n
+	}
 	return b
 }
 
@@ -123,10 +132,13 @@ func (b board) read() (k knownBoard, ok bool) {
 	for _, d := range b.Demand {
 		k.demand[Demand{d.Owner, d.Model}] = d.Images
 	}
-	opening := map[string]float64{}
+	opening, speed := map[string]float64{}, map[string]float64{}
 	for _, m := range b.Models {
 		if m.Opening > 0 {
 			opening[m.Name] = m.Opening
+		}
+		if m.Speed > 0 {
+			speed[m.Name] = m.Speed
 		}
 	}
 	sets := make([][]string, len(b.Sets))
@@ -142,7 +154,7 @@ func (b board) read() (k knownBoard, ok bool) {
 		if w.Set < 0 || w.Set >= len(sets) || w.Aim >= len(b.Models) {
 			return k, false
 		}
-		p := Presence{Name: w.Name, Models: sets[w.Set], Images: w.Images, Rate: w.Rate, Draining: w.Draining, Opening: opening}
+		p := Presence{Name: w.Name, Models: sets[w.Set], Images: w.Images, Draining: w.Draining, Opening: opening, Speed: speed}
 		if w.Aim >= 0 {
 			p.Aim = b.Models[w.Aim].Name
 		}

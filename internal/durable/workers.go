@@ -40,6 +40,7 @@ type Presence struct {
 	Loaded  []string           `json:"loaded"`                 // of these
 	Aim     string             `json:"aim,omitempty"`          // the model whose runs it takes
 	Opening map[string]float64 `json:"load_seconds,omitempty"` // that opening models took, as far as it knows
+	Speed   map[string]float64 `json:"speed,omitempty"`        // pictures a second that it makes with models, while it has something to do
 
 	Runs   int     `json:"runs"`              // in work
 	Images int     `json:"images"`            // pictures of these
