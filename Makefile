@@ -209,6 +209,10 @@ fleet-programs: build $(FLEET_MOTO)/installed ## what examples/fleet needs: the 
 fleet-faults: fleet-programs ## 500 runs on a fleet: processes killed 40 times, stopped, cut off (half an hour; ARGS="-runs 60 -kills 6")
 	$(GO) run ./tools/serving fleet $(ARGS)
 
+.PHONY: fleet-fair
+fleet-fair: fleet-programs ## one owner with 1,000 runs and one with 10 on a fleet, and how fast cancelling reaches workers (two minutes)
+	$(GO) run ./tools/serving fair $(ARGS)
+
 .PHONY: fleet-cost
 fleet-cost: fleet-programs ## what a picture costs in a fleet of one machine, in CPU time, beside generate (RUNS)
 	NATS_SERVER="$(CURDIR)/build/tools/nats-server" S3_SERVER="$(CURDIR)/$(FLEET_MOTO)/bin/moto_server" bash tools/serving/fleetcost.sh

@@ -17,15 +17,16 @@ import (
 // other model takes, but at least leastPatience. Where nobody serves the other model it is less.
 const (
 	leastPatience = 30 * time.Second
-	patience      = 10
+	patience      = 4
 	starved       = 3
 )
 
 // plainly is how many workers are too many or too few beyond doubt, and mostly the same as a part of those that serve a model: what is known
-// of the others is never exact.
+// of the others is never exact. Who changes loads a model; soon is how many times that loading the pictures of a model must last at least.
 const (
 	plainly = 0.75
-	mostly  = 0.03
+	mostly  = 0.05
+	soon    = 3
 )
 
 // bored is how long a worker has nothing to do until it no longer leaves a model to the worker whose turn it is: that one may be gone.
@@ -52,6 +53,13 @@ type figures struct {
 	need    float64 // so many workers more are worth their loading of the model
 	load    time.Duration
 	rate    float64 // pictures a second of a worker; 0: it is not known
+	waits   float64 // pictures
+	held    float64 // pictures that workers have in work
+}
+
+// lasts reports whether the pictures that wait keep workers busy long enough to load the model for them.
+func (f *figures) lasts() bool {
+	return f.rate == 0 || f.waits/f.rate/max(f.serving, 1) >= soon*f.load.Seconds()
 }
 
 // aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
@@ -83,7 +91,7 @@ func (v view) aim() string {
 		v.held >= max(patience*best.load, leastPatience) {
 		at := v.before(func(w durable.Presence) bool { return w.Aim == v.now })
 		for _, f := range list { // the first ones go where most are missing
-			if missing := math.Round(f.need); missing > 0 && at < math.Round(tooMany) {
+			if missing := math.Round(f.need); missing > 0 && f.lasts() && at < math.Round(tooMany) {
 				if at < missing {
 					return f.model
 				}
@@ -137,7 +145,10 @@ func (v view) figures() (list []figures) {
 	for d, n := range v.demand {
 		if i >= 0 && slices.Contains(v.workers[i].Models, d.Model) {
 			demand[d] = float64(n)
-			models[d.Model] = &figures{model: d.Model}
+			if models[d.Model] == nil {
+				models[d.Model] = &figures{model: d.Model}
+			}
+			models[d.Model].waits += float64(n)
 		}
 	}
 	able := 0.0
@@ -173,7 +184,10 @@ func (v view) ask(f *figures) {
 			rate += speed
 			measured++
 		}
-		if w.Aim == f.model && w.Name != v.name {
+		if w.Aim != f.model {
+			continue
+		}
+		if f.held += float64(w.Images); w.Name != v.name {
 			f.serving++
 		}
 	}
@@ -186,7 +200,7 @@ func (v view) ask(f *figures) {
 func (f *figures) worth() float64 { return max(f.rate*f.load.Seconds(), leastPiece) }
 
 // shares divides workers among owners evenly. An owner gets no more than are worth the loading; the others get the rest. What an owner gets
-// is divided among its models by the time that its pictures take, as far as that is known.
+// is divided among its models by the time that their pictures take, as far as that is known, also those in work: all are to end together.
 func shares(demand map[durable.Demand]float64, models map[string]*figures, workers float64) map[durable.Demand]float64 {
 	unknown := slices.ContainsFunc(slices.Collect(maps.Values(models)), func(f *figures) bool { return f.rate == 0 })
 	uses, times, gets := map[string]float64{}, map[string]float64{}, map[string]float64{}
@@ -195,6 +209,9 @@ func shares(demand map[durable.Demand]float64, models map[string]*figures, worke
 		f := models[d.Model]
 		if list[d] = n; !unknown {
 			list[d] = n / f.rate
+		}
+		if f.waits > 0 {
+			list[d] *= 1 + f.held/f.waits
 		}
 		uses[d.Owner] += n / f.worth()
 		times[d.Owner] += list[d]

@@ -108,17 +108,20 @@ func (w *Worker) other(r *durable.Record, piece durable.Piece) bool {
 	})
 }
 
-// room reports whether there is room for a run of a priority.
-func (w *Worker) room(priority int) bool {
+// room reports whether there is room for a run of a priority. An owner of whom nothing is in work has some where others fill the window:
+// the next batch has its pictures.
+func (w *Worker) room(priority int, owner string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := 0
+	n, fresh := 0, owner != ""
 	for t := range w.tasks {
 		if t.Priority >= priority {
 			n += min(t.Size(), share)
 		}
+		fresh = fresh && t.Owner != owner
 	}
-	return n < w.window()
+	window := w.window()
+	return n < window || fresh && n < window+share
 }
 
 // fairEvery is how often a worker looks how much of what there is to make is its part.

@@ -44,12 +44,12 @@ func (q *Queue) AliveEvery() time.Duration { return q.o.AckWait / 4 }
 
 // Wish is what a worker would like to have.
 type Wish struct {
-	Worker string                        // its name
-	Rank   func(model string) int        // of models of one priority: lower goes first; nil: all are equal
-	Room   func(priority int) bool       // reports whether it takes more runs of a priority
-	Can    func(model string) bool       // reports whether it can make runs for a model; nil: for all
-	Most   func(r *Record, n int) int    // how many of n pictures of a run it takes; nil, and 0: all
-	Other  func(r *Record, p Piece) bool // reports whether a worker that is not among Piece.Tried could make a piece; nil: none
+	Worker string                         // its name
+	Rank   func(model string) int         // of models of one priority: lower goes first; nil: all are equal
+	Room   func(p int, owner string) bool // reports whether it takes more runs of a priority and an owner; empty: of whichever owner
+	Can    func(model string) bool        // reports whether it can make runs for a model; nil: for all
+	Most   func(r *Record, n int) int     // how many of n pictures of a run it takes; nil, and 0: all
+	Other  func(r *Record, p Piece) bool  // reports whether a worker that is not among Piece.Tried could make a piece; nil: none
 }
 
 // Take waits for the next run that a worker may make.
@@ -61,8 +61,8 @@ func (q *Queue) Take(ctx context.Context, w Wish) (*Claim, error) {
 	for {
 		woken := q.known.waiting()
 		for _, l := range q.known.order(w.Rank) {
-			if !w.Room(l.Priority) {
-				break // lower priorities have no more
+			if !w.Room(l.Priority, l.Owner) {
+				continue
 			}
 			if w.Can != nil && !w.Can(l.Model) {
 				continue
@@ -135,7 +135,7 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	if err != nil {
 		return nil, err
 	}
-	c, err := q.begin(ctx, m, sent, meta.Sequence.Stream, w)
+	c, err := q.begin(ctx, m, sent, meta.Sequence.Stream, meta.NumDelivered == 1, w)
 	if c == nil {
 		let()
 		return nil, err
@@ -144,15 +144,18 @@ func (q *Queue) accept(ctx context.Context, m jetstream.Msg, w Wish) (*Claim, er
 	return c, nil
 }
 
-// begin is accept for a message that was read.
-func (q *Queue) begin(ctx context.Context, m jetstream.Msg, sent Record, sequence uint64, w Wish) (*Claim, error) {
+// begin is accept for a message that was read. first: nobody has had it before.
+func (q *Queue) begin(ctx context.Context, m jetstream.Msg, sent Record, sequence uint64, first bool, w Wish) (*Claim, error) {
 	var taken Piece
 	var rest *Piece
-	place := ""
+	place, known := "", (*kept)(nil)
 	if sent.From == 0 {
 		place = m.Subject()
+		if sent.Turn == 0 && first { // the message is all there is of the run
+			known = &kept{Record: sent}
+		}
 	}
-	r, revision, err := q.update(ctx, sent.Owner, sent.ID, place, nil, func(r *Record) (err error) {
+	r, revision, err := q.update(ctx, sent.Owner, sent.ID, place, known, func(r *Record) (err error) {
 		taken, rest, err = r.take(sent, sequence, w, q.o, func(worker string) bool { return q.isThere(ctx, worker) })
 		return err
 	})

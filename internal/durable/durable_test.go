@@ -35,7 +35,7 @@ func submit(t *testing.T, q *Queue, r Record) Record {
 	return kept
 }
 
-func anyRoom(int) bool { return true }
+func anyRoom(int, string) bool { return true }
 
 func take(t *testing.T, q *Queue, worker string) *Claim {
 	ctx, cancel := context.WithTimeout(context.Background(), long)

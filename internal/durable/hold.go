@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,8 +39,8 @@ func (q *Queue) hold(owner, id string) (let func(), err error) {
 		h = &holding{}
 		// The server passes on to others what is published for the bucket. It may still refuse it, so the key is read.
 		h.sub, err = q.nc.Subscribe(keySubject(owner, id), func(m *nats.Msg) {
-			if q.changes(owner, id, m.Data) {
-				q.look(owner, id)
+			if revision, ok := q.changes(owner, id, m.Data); ok {
+				q.lookAfter(owner, id, revision)
 			}
 		})
 		if err != nil {
@@ -62,14 +63,32 @@ func (q *Queue) hold(owner, id string) (let func(), err error) {
 	}), nil
 }
 
-// changes reports whether a run would change so that its workers have to know it.
-func (q *Queue) changes(owner, id string, data []byte) bool {
+// changes reports whether a run would change so that its workers have to know it. revision is what is known of it.
+func (q *Queue) changes(owner, id string, data []byte) (revision uint64, ok bool) {
 	var r Record
-	if json.Unmarshal(data, &r) != nil {
-		return true
+	known, revision, ok := q.index.get(owner, id)
+	if !ok || json.Unmarshal(data, &r) != nil {
+		return revision, ok
 	}
-	known, _, ok := q.index.get(owner, id)
-	return ok && (r.Cancel != known.Cancel || r.Turn != known.Turn || r.State.Ended() || r.Lost != known.Lost)
+	return revision, r.Cancel != known.Cancel || r.Turn != known.Turn || r.State.Ended() || r.Lost != known.Lost
+}
+
+// lookFirst and lookLast are the shortest and the longest pause between two looks.
+const (
+	lookFirst = 10 * time.Millisecond
+	lookLast  = time.Second
+)
+
+// lookAfter reads a run that is held until it is another one than at a revision: what was published comes here before the servers of the
+// cluster have agreed on it, if they do.
+func (q *Queue) lookAfter(owner, id string, revision uint64) {
+	for pause := lookFirst; pause <= lookLast; pause *= 2 {
+		q.look(owner, id)
+		if _, now, ok := q.index.get(owner, id); !ok || now > revision {
+			return
+		}
+		time.Sleep(pause)
+	}
 }
 
 // look reads a run that is held.

@@ -212,7 +212,7 @@ func (w *waiting) listen(wish Wish) (changed bool) {
 		return false
 	}
 	wants := map[string]bool{}
-	if wish.Room(MaxPriority) {
+	if wish.Room(MaxPriority, "") {
 		for _, l := range w.q.known.all() {
 			if wish.Can == nil || wish.Can(l.Model) {
 				wants[l.wake()] = true

@@ -58,12 +58,12 @@ func TestRoom(t *testing.T) {
 	submit(t, q, record("a"))
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	_, err := q.Take(ctx, Wish{Worker: "w", Room: func(priority int) bool { return priority > 0 }})
+	_, err := q.Take(ctx, Wish{Worker: "w", Room: func(priority int, _ string) bool { return priority > 0 }})
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	r := record("a")
 	r.Priority = 1
 	r = submit(t, q, r)
-	c, err := q.Take(context.Background(), Wish{Worker: "w", Room: func(priority int) bool { return priority > 0 }})
+	c, err := q.Take(context.Background(), Wish{Worker: "w", Room: func(priority int, _ string) bool { return priority > 0 }})
 	require.NoError(t, err)
 	assert.Equal(t, r.ID, c.ID)
 }

@@ -37,6 +37,7 @@ type fleet struct {
 	links               []*link // of the last worker, to each NATS server
 	port                int
 	urls                []string
+	headers             []string // of requests
 }
 
 func (f *fleet) all() []*process {
@@ -57,7 +58,7 @@ func (f *fleet) at(i int) string { return fmt.Sprint("127.0.0.1:", f.port+i) }
 
 // startFleet starts what fleetScript runs. A proxy is before the S3 server, and the last worker has links to the NATS servers.
 func startFleet(ctx context.Context, o options) (f *fleet, err error) {
-	f = &fleet{bucket: &bucket{}}
+	f = &fleet{bucket: &bucket{}, headers: bearer(o)}
 	defer func() {
 		if err != nil {
 			f.stop()
@@ -70,8 +71,12 @@ func startFleet(ctx context.Context, o options) (f *fleet, err error) {
 	if err != nil {
 		return f, err
 	}
+	serve := o.args
+	if o.tokens != "" {
+		serve += " --token-file " + o.tokens
+	}
 	env := []string{"FLEET_DIR=" + dir, fmt.Sprint("FLEET_PORT=", f.port), "DAGUERRE=" + o.program, "NATS_SERVER=" + o.nats,
-		"S3_SERVER=" + o.moto, "SERVE_ARGS=" + o.args, "WORK_ARGS=--verbose " + o.args, "AWS_MAX_ATTEMPTS=3"}
+		"S3_SERVER=" + o.moto, "SERVE_ARGS=" + serve, "WORK_ARGS=--verbose " + o.args, "AWS_MAX_ATTEMPTS=3"}
 	run := func(name string, more ...string) *process {
 		return &process{name: name, args: []string{"sh", fleetScript, "run", name}, env: append(append([]string{}, env...), more...),
 			log: filepath.Join(dir, name+".log")}
@@ -80,7 +85,7 @@ func startFleet(ctx context.Context, o options) (f *fleet, err error) {
 		f.nats = append(f.nats, run(fmt.Sprint("nats", i)))
 	}
 	f.s3 = run("s3")
-	store, err := f.before(f.at(s3Port))
+	store, err := f.proxied(f.at(s3Port))
 	if err != nil {
 		return f, err
 	}
@@ -128,8 +133,8 @@ func freePorts(n int) (int, error) {
 	return 0, fmt.Errorf("there are no %d free ports in a row", n)
 }
 
-// before puts the proxy before the S3 server and returns STORE for the script.
-func (f *fleet) before(s3 string) (string, error) {
+// proxied puts the proxy before the S3 server and returns STORE for the script.
+func (f *fleet) proxied(s3 string) (string, error) {
 	f.bucket.proxy = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s3})
 	f.bucket.proxy.ErrorLog = log.New(io.Discard, "", 0) // clients go away when they are killed
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -179,7 +184,7 @@ func (f *fleet) ready(ctx context.Context) error {
 
 // count is how many workers an API node knows.
 func (f *fleet) count(ctx context.Context, url string) int {
-	_, data, err := persist(ctx, "GET", url+"/v1/devices", nil)
+	_, data, err := persist(ctx, "GET", url+"/v1/devices", nil, f.headers...)
 	if err != nil {
 		return 0
 	}
