@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/daguerre-go/daguerre/internal/adapters"
 	"github.com/daguerre-go/daguerre/internal/library"
@@ -55,7 +56,7 @@ type Catalog struct {
 
 	listed  map[Kind][]string          // of Names; nil: the files are on this machine
 	styles  map[string][]phrases.Style // by model, where the files are not here
-	clashes []string                   // models that are not the same on all machines
+	clashes atomic.Pointer[Clashes]    // what is not the same on all machines; nil: nothing
 }
 
 // Kind is a kind of files that clients may name.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/words"
@@ -28,10 +27,8 @@ func (c *Catalog) Decode(body []byte) (run request.Run, m Model, notes []string,
 		errs.Add(said.Path(0, "model.model"), "there is no model %q here%s; GET /v1/models lists them", words.Clip(said.Model.Model),
 			words.DidYouMean(said.Model.Model, c.names()))
 	}
-	if slices.Contains(c.clashes, m.Name) {
-		errs.Add(said.Path(0, "model.model"), "workers have different files, or defaults, under the name %q, so that the picture would depend "+
-			"on which one makes it; give them the same file, or names of their own", m.Name)
-	}
+	c.checkModel(m.Name, said.Path(0, "model.model"), &errs)
+	c.checkEmbeddings(string(body), said.Path(0, "prompt"), &errs)
 	notes = c.check(&said, &errs)
 	if err := errs.Err(); err != nil {
 		return said, m, nil, err
@@ -70,6 +67,7 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 		if _, err := c.path(kind, name); err != nil {
 			errs.Add(path, "there is no %s %q here; a server's files are named as its lists name them", kind, words.Clip(name))
 		}
+		c.checkFile(kind, name, path, errs)
 	}
 	m := run.Model
 	named(VAE, run.Path(0, "model.vae"), m.VAE)

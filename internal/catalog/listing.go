@@ -1,17 +1,12 @@
 package catalog
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/daguerre-go/daguerre/internal/phrases"
-	"github.com/daguerre-go/daguerre/internal/regular"
 	"github.com/daguerre-go/daguerre/internal/words"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -20,12 +15,15 @@ import (
 type Listing struct {
 	Models []Listed          `json:"models"`
 	Files  map[Kind][]string `json:"files"`
+
+	// Sums tell files from others that have the same names, by these.
+	Sums map[Kind]map[string]string `json:"sums,omitempty"`
 }
 
 // Listed is a model in a Listing.
 type Listed struct {
 	Name   string          `json:"name"`
-	Sum    string          `json:"sum,omitempty"` // tells its file from others, by its size and beginning; empty: it is no single file
+	Sum    string          `json:"sum,omitempty"` // tells its files from others; empty: it has none
 	Job    json.RawMessage `json:"job"`           // a run whose job has the model's defaults
 	Styles []phrases.Style `json:"styles,omitempty"`
 }
@@ -35,14 +33,18 @@ var kinds = []Kind{LoRA, Net, IPAdapter, Embedding, VAE, Refiner, Upscaler}
 
 // Listing lists what there is now.
 func (c *Catalog) Listing() (Listing, error) {
-	l := Listing{Files: map[Kind][]string{}}
+	l := Listing{Files: map[Kind][]string{}, Sums: map[Kind]map[string]string{}}
 	for _, kind := range kinds {
-		names, err := c.List(kind)
+		files, err := c.of(kind).List()
 		if err != nil {
 			return l, err
 		}
-		if len(names) > 0 {
-			l.Files[kind] = names
+		for _, f := range files {
+			if l.Sums[kind] == nil {
+				l.Sums[kind] = map[string]string{}
+			}
+			l.Files[kind] = append(l.Files[kind], f.Name)
+			l.Sums[kind][f.Name] = known.of(f.Path)
 		}
 	}
 	for _, m := range c.models {
@@ -54,33 +56,16 @@ func (c *Catalog) Listing() (Listing, error) {
 		if err != nil {
 			return l, err
 		}
-		l.Models = append(l.Models, Listed{m.Name, sumOf(m.Defaults.Model.Model), job, styles})
+		l.Models = append(l.Models, Listed{m.Name, known.model(m.Defaults.Model), job, styles})
 	}
 	return l, nil
-}
-
-// beginning is how much of a model's file is read for Listed.Sum: the header of a checkpoint, and the first of its weights.
-const beginning = 4 << 20
-
-// sumOf tells a model's file from others.
-func sumOf(path string) string {
-	f, info, err := regular.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%d ", info.Size())
-	if _, err := io.CopyN(sum, f, min(beginning, info.Size())); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts;
 // Decode refuses them if they are not the same.
 func Names(lists ...Listing) (*Catalog, error) {
-	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer(), clashes: Clashes(lists)}
+	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer()}
+	c.SetClashes(ClashesOf(lists))
 	for _, l := range lists {
 		for kind, names := range l.Files {
 			c.listed[kind] = append(c.listed[kind], names...)
@@ -134,19 +119,3 @@ func (c *Catalog) findListed(kind Kind, name string) (string, error) {
 }
 
 func own(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
-
-// Clashes lists the models that are not the same file, or do not have the same defaults, everywhere.
-func Clashes(lists []Listing) (names []string) {
-	first := map[string]Listed{}
-	for _, l := range lists {
-		for _, m := range l.Models {
-			switch other, ok := first[m.Name]; {
-			case !ok:
-				first[m.Name] = m
-			case (other.Sum != m.Sum || !bytes.Equal(other.Job, m.Job)) && !slices.Contains(names, m.Name):
-				names = append(names, m.Name)
-			}
-		}
-	}
-	return names
-}

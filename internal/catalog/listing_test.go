@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -97,9 +98,9 @@ func TestClashes(t *testing.T) {
 		return l
 	}
 	a, b, c, d := list("a", "one", "4"), list("b", "one", "4"), list("c", "two", "4"), list("d", "one", "5")
-	assert.Empty(t, Clashes([]Listing{a, b}))
-	assert.Equal(t, []string{"m"}, Clashes([]Listing{a, b, c}))
-	assert.Equal(t, []string{"f"}, Clashes([]Listing{a, d}))
+	assert.Empty(t, ClashesOf([]Listing{a, b}).String())
+	assert.Equal(t, "models m", ClashesOf([]Listing{a, b, c}).String())
+	assert.Equal(t, "models f", ClashesOf([]Listing{a, d}).String())
 	run := []byte(`{"model":"m","prompt":"x"}`)
 	same, err := Names(a, b)
 	require.NoError(t, err)
@@ -111,4 +112,56 @@ func TestClashes(t *testing.T) {
 	require.ErrorContains(t, err, `workers have different files, or defaults, under the name "m"`)
 	_, _, _, err = differ.Decode([]byte(`{"model":"f","prompt":"x"}`))
 	require.NoError(t, err, "the other model is the same")
+}
+
+// TestFilesClash has two machines whose files of each kind differ under one name: in their first bytes, far behind, or at the end; a server
+// that has files itself and one that has none refuse what names them, and nothing else.
+func TestFilesClash(t *testing.T) {
+	const size = 3 * beginning
+	machine := func(change func(data []byte)) (*Catalog, Listing) {
+		dir := t.TempDir()
+		at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+		for _, kind := range kinds {
+			require.NoError(t, os.MkdirAll(at(string(kind)), 0o755))
+			data := make([]byte, size)
+			require.NoError(t, os.WriteFile(at(string(kind), "same.safetensors"), data, 0o644))
+			change(data)
+			require.NoError(t, os.WriteFile(at(string(kind), "other.safetensors"), data, 0o644))
+		}
+		c, err := New(Options{Models: []string{"nano"}, LoRAs: []string{at("lora")}, Nets: []string{at("controlnet")},
+			IPAdapters: []string{at("ip_adapter")}, Embeddings: []string{at("embedding")}, VAEs: []string{at("vae")},
+			Refiners: []string{at("refiner")}, Upscalers: []string{at("upscaler")}})
+		require.NoError(t, err)
+		l, err := c.Listing()
+		require.NoError(t, err)
+		return c, l
+	}
+	files, plain := machine(func([]byte) {})
+	for name, place := range map[string]int{"first": 0, "end": size - 1} {
+		_, changed := machine(func(data []byte) { data[place] = 1 })
+		clashes := ClashesOf([]Listing{plain, changed})
+		for _, kind := range kinds {
+			assert.Equal(t, []string{"other"}, clashes.Files[kind], "%s %s", name, kind)
+		}
+		assert.Empty(t, clashes.Models)
+		files.SetClashes(clashes)
+		names, err := Names(plain, changed)
+		require.NoError(t, err)
+		for _, c := range []*Catalog{files, names} {
+			for _, body := range []string{`"lora": [{"name": "%s"}]`, `"model": {"model": "nano", "vae": "%s"}`,
+				`"model": {"model": "nano", "refiner": "%s"}`, `"model": {"model": "nano", "upscaler": "%s"}`, `"negative_prompt": "an %s"`,
+				`"controlnet": [{"model": "%s", "image": "data:image/png;base64,AA=="}]`,
+				`"ip_adapter": [{"model": "%s", "image": "data:image/png;base64,AA=="}]`} {
+				_, _, _, err := c.Decode(fmt.Appendf(nil, `{"prompt": "x", `+body+`}`, "other"))
+				assert.ErrorContains(t, err, "workers have different files", body)
+				_, _, _, err = c.Decode(fmt.Appendf(nil, `{"prompt": "x", `+body+`}`, "same"))
+				if err != nil {
+					assert.NotContains(t, err.Error(), "workers have different files", body)
+				}
+			}
+		}
+	}
+	files.SetClashes(Clashes{})
+	_, _, _, err := files.Decode([]byte(`{"prompt": "x", "lora": [{"name": "other"}]}`))
+	assert.NoError(t, err, "the files are the same again")
 }

@@ -153,6 +153,9 @@ func disturb(ctx context.Context, o options, requests []map[string]any, kills in
 	return pictures, failure
 }
 
+// lookEvery is how often each of the clients looks whether its run has ended: there are hundreds, and looking must cost little beside computing.
+const lookEvery = 2 * time.Second
+
 // one submits a run, waits for its end, and fetches its pictures, over as many deaths of the server as there are.
 func one(ctx context.Context, url, key string, request map[string]any) (pictures map[string][]byte, err error) {
 	status, data, err := persist(ctx, "POST", url+"/v1/runs", request, "Idempotency-Key", key)
@@ -164,7 +167,7 @@ func one(ctx context.Context, url, key string, request map[string]any) (pictures
 		return nil, err
 	}
 	for run.State != "done" {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(lookEvery)
 		if status, data, err = persist(ctx, "GET", url+"/v1/runs/"+run.ID, nil); err != nil || status != 200 {
 			return nil, fmt.Errorf("looking: %d %s %v", status, data, err)
 		}

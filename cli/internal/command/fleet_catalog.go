@@ -26,7 +26,9 @@ type fleetCatalog struct {
 	q     *durable.Queue
 	log   *slog.Logger
 	now   atomic.Pointer[catalog.Catalog]
-	names []string // of the listings that it is made of
+	own   func() *catalog.Catalog // of a server that makes pictures itself: only names that differ are of interest; nil: of no files
+	names []string                // of the listings that it is made of
+	told  string                  // the names that differ, as they were logged
 }
 
 func newFleetCatalog(q *durable.Queue, log *slog.Logger) *fleetCatalog {
@@ -43,6 +45,9 @@ func (f *fleetCatalog) follow(ctx context.Context) {
 	tick := time.NewTicker(durable.PresentEvery / 2)
 	defer tick.Stop()
 	for {
+		if f.own != nil {
+			f.names = nil // the own catalog may be a new one
+		}
 		if err := f.read(ctx); err != nil && ctx.Err() == nil {
 			f.log.Warn("the files of the workers are not known", "error", err)
 		}
@@ -61,6 +66,9 @@ func (f *fleetCatalog) read(ctx context.Context) error {
 		if w.Listing != "" && !slices.Contains(names, w.Listing) {
 			names = append(names, w.Listing)
 		}
+	}
+	if len(names) == 0 && f.own != nil {
+		return nil
 	}
 	if len(names) == 0 {
 		if f.names != nil {
@@ -86,15 +94,24 @@ func (f *fleetCatalog) read(ctx context.Context) error {
 		}
 		lists = append(lists, l)
 	}
+	f.names = names
+	clashes := catalog.ClashesOf(lists)
+	if text := clashes.String(); text != f.told {
+		if f.told = text; text != "" {
+			f.log.Warn("workers have different files under one name: runs that use them are refused", "names", text)
+		} else {
+			f.log.Info("workers have the same files under all names again")
+		}
+	}
+	if f.own != nil {
+		f.own().SetClashes(clashes)
+		return nil
+	}
 	c, err := catalog.Names(lists...)
 	if err != nil {
 		return err
 	}
-	for _, clash := range catalog.Clashes(lists) {
-		f.log.Warn("workers have different models under one name: runs for it are refused", "model", clash)
-	}
 	f.now.Store(c)
-	f.names = names
 	return nil
 }
 

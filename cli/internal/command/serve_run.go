@@ -30,7 +30,7 @@ type server struct {
 	tokens      *serve.Tokens // the last that could be read; nil: none are needed
 
 	listen net.Listener
-	fleet  *fleetCatalog // nil: the models are this server's own
+	fleet  *fleetCatalog // nil: there are no workers elsewhere
 	studio *studio.Studio
 	http   *serve.Server
 }
@@ -61,6 +61,10 @@ func (s *server) open(ctx context.Context) error {
 		o.Catalog, o.Upscale = s.fleet.current, nil
 	} else {
 		s.openWorker()
+		if s.site.queue.URL+s.site.queue.Listen != "" {
+			s.fleet = newFleetCatalog(s.runs, s.log)
+			s.fleet.own = s.site.catalog.Load
+		}
 	}
 	o.Service = s.service
 	s.studio = studio.New(o)
@@ -129,7 +133,8 @@ func (s *server) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	if s.worker != nil {
 		work.Go(func() { s.worker.Run(working) })
-	} else {
+	}
+	if s.fleet != nil {
 		work.Go(func() { s.fleet.follow(working) })
 	}
 	work.Go(func() { s.studio.Tend(working) })
