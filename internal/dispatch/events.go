@@ -37,7 +37,8 @@ type (
 		Total          int     `json:"total"` // of these
 		Finished       int     `json:"finished"`
 		Images         int     `json:"images"`
-		Batch          int     `json:"batch"` // pictures computed together
+		Piece          int     `json:"piece,omitempty"` // of a run that several workers make: the run's first picture that this one makes
+		Batch          int     `json:"batch"`           // pictures computed together
 		ETASeconds     float64 `json:"eta_seconds"`
 		StepsPerSecond float64 `json:"steps_per_second"`
 	}
@@ -96,7 +97,7 @@ func (t *task) hear(e service.Event) {
 	case service.Progress:
 		if e.Stage != pipeline.StageDone {
 			t.show(eventProgress, Progress{Job: e.Job, Stage: string(e.Stage), Step: e.Step, Steps: e.Steps, Done: e.Done, Total: e.Total,
-				Finished: e.Finished, Images: e.Images, Batch: e.Together, ETASeconds: e.ETA.Seconds(), StepsPerSecond: e.StepsPerSec})
+				Finished: e.Finished, Images: e.Images, Piece: t.Piece.From, Batch: e.Together, ETASeconds: e.ETA.Seconds(), StepsPerSecond: e.StepsPerSec})
 		}
 	case service.Preview:
 		t.preview(e)

@@ -3,6 +3,7 @@ package studio
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/daguerre-go/daguerre/internal/durable"
@@ -40,6 +41,23 @@ func (s *Studio) Counts() Counts {
 		c.Models = m.Models
 	}
 	return c
+}
+
+// Fleet tells how workers and queues are, of all owners.
+func (s *Studio) Fleet() durable.Fleet { return s.o.Queue.Fleet() }
+
+// FleetOf is Fleet for a caller: the queues are those of its own runs.
+func (s *Studio) FleetOf(c Caller) durable.Fleet {
+	f := s.o.Queue.Fleet()
+	if !c.Admin {
+		f.Queues = slices.DeleteFunc(f.Queues, func(l durable.LaneStatus) bool { return l.Owner != c.Owner })
+		f.Waiting, f.Running, f.Dead = 0, 0, 0
+		for _, l := range f.Queues {
+			f.Waiting += l.Waiting
+			f.Running += l.Running
+		}
+	}
+	return f
 }
 
 // Ready returns why the server cannot work; nil: it can.

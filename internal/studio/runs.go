@@ -160,7 +160,7 @@ func (s *Studio) Follow(ctx context.Context, c Caller, id string, after uint64, 
 	if err != nil {
 		return err
 	}
-	return explain(s.o.Queue.Follow(ctx, r.Owner, id, after, tell))
+	return explain(s.o.Queue.Follow(ctx, r.Owner, id, after, s.divided(ctx, r.Owner, id, tell)))
 }
 
 // Cancel gives a run up. One that is in work ends within a step or so.

@@ -108,6 +108,7 @@ func newAPI(mux *http.ServeMux, s *studio.Studio, version string, maxBody int64)
 	a.runs(maxBody)
 	a.pictures()
 	a.lists(maxBody)
+	a.fleet()
 	a.inspect(maxBody)
 	return a
 }

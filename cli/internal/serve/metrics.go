@@ -88,6 +88,7 @@ func (c *runCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{runsDesc, deadDesc, waitDesc, leftDesc, madeDesc, rssDesc} {
 		out <- d
 	}
+	describeFleet(out)
 }
 
 // Collect implements prometheus.Collector.
@@ -103,6 +104,7 @@ func (c *runCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(waitDesc, n.Oldest.Seconds())
 	gauge(leftDesc, float64(n.Images))
 	out <- prometheus.MustNewConstMetric(madeDesc, prometheus.CounterValue, float64(n.Made))
+	collectFleet(c.s.Fleet(), gauge)
 	for _, m := range n.Models {
 		for i, stats := range m.Memory {
 			name := m.Name

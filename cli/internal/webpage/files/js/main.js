@@ -6,6 +6,7 @@ import { begin as beginMask } from './brush.js';
 import { learnSize, load } from './catalog.js';
 import { dialogs, settle } from './dialogs.js';
 import { dropHint, listen as listenToDrops, settingsButton } from './drop.js';
+import { fleet, learnFleet } from './fleet.js';
 import { form } from './form.js';
 import { gallery, watch } from './gallery.js';
 import { refresh } from './gallery-data.js';
@@ -49,7 +50,7 @@ function page() {
     return state.offline ? html`<main class="gate"><p>${state.offline}</p><button @click=${begin}>Try again</button></main>` :
       html`<p class="loading">Daguerre is starting …</p>`;
   }
-  return html`${header()}<main>${form()}<div class="results"><div class="now">${stage()}${queue()}</div>${gallery()}</div></main>
+  return html`${header()}<main>${form()}<div class="results"><div class="now">${stage()}${queue()}${fleet()}</div>${gallery()}</div></main>
     ${dropHint()}${dialogs(state.dialog)}${toasts(state.toasts)}`;
 }
 
@@ -69,6 +70,7 @@ async function begin() {
     change((s) => { s.offline = ''; s.tokenWrong = false; });
     learnSize();
     refresh();
+    learnFleet();
     look();
   } catch (err) {
     if (err.status === 401) return;

@@ -14,6 +14,7 @@ export const state = {
   problems: [], // of the last submission: { path, message }
   sending: false,
   queue: [], // runs that have not ended, in their order
+  fleet: null, // workers and queues, once they are known
   live: {}, // by run, what was heard of it: see note in runs.js
   focus: '', // the run on the stage
   gallery: { runs: [], next: '', loading: true, error: '' },
