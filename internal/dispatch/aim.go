@@ -21,8 +21,8 @@ const (
 	starved       = 3
 )
 
-// plainly is how many workers are too many or too few beyond doubt, and mostly the same as a part of those that serve a model: what is known
-// of the others is never exact. Who changes loads a model; soon is how many times that loading the pictures of a model must last at least.
+// plainly is how many workers are too many or too few beyond doubt, and mostly the same as a part of those that serve a model: what is
+// known of the others is never exact. Who changes loads a model; soon is how many times that loading its pictures must last at least.
 const (
 	plainly = 0.75
 	mostly  = 0.05
@@ -65,8 +65,8 @@ func (f *figures) lasts() bool {
 // aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
 // loading these models is worth: who has ten runs weighs as much as who has a thousand, and who has one changes little. A worker whose
 // model has nothing left changes at once. Others change after a while, where that brings the numbers nearer to their parts, or where
-// nobody serves a model. Not all change at the same time: lots say which ones. All workers draw the same lots, so that as many change as are
-// too many.
+// nobody serves a model. Not all change at the same time: lots say which ones. All workers draw the same lots, so that as many change as
+// are too many.
 func (v view) aim() string {
 	list := v.figures()
 	i := slices.IndexFunc(list, func(f figures) bool { return f.model == v.now })

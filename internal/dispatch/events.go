@@ -97,7 +97,8 @@ func (t *task) hear(e service.Event) {
 	case service.Progress:
 		if e.Stage != pipeline.StageDone {
 			t.show(eventProgress, Progress{Job: e.Job, Stage: string(e.Stage), Step: e.Step, Steps: e.Steps, Done: e.Done, Total: e.Total,
-				Finished: e.Finished, Images: e.Images, Piece: t.Piece.From, Batch: e.Together, ETASeconds: e.ETA.Seconds(), StepsPerSecond: e.StepsPerSec})
+				Finished: e.Finished, Images: e.Images, Piece: t.Piece.From, Batch: e.Together,
+				ETASeconds: e.ETA.Seconds(), StepsPerSecond: e.StepsPerSec})
 		}
 	case service.Preview:
 		t.preview(e)

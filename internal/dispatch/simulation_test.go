@@ -71,7 +71,7 @@ type simulation struct {
 
 // simulate starts a fleet without workers. Files go into a folder.
 func simulate(ctx context.Context, t *testing.T, dir string) *simulation {
-	s := &simulation{t: t, log: simLog(), loads: map[string]int{}, rested: map[string]time.Time{}}
+	s := &simulation{t: t, log: slog.New(slog.DiscardHandler), loads: map[string]int{}, rested: map[string]time.Time{}}
 	var o catalog.Options
 	for _, m := range simModels {
 		path := filepath.Join(dir, m.name+".safetensors")
@@ -148,9 +148,8 @@ func (s *simulation) compute(worker string, d time.Duration, decode bool) {
 func (s *simulation) worker(ctx context.Context, name string, dies <-chan struct{}) {
 	q, err := durable.Open(ctx, durable.Options{Beside: s.api, Access: durable.Joins, Log: s.log})
 	require.NoError(s.t, err)
-	made := service.New(service.Options{MaxModels: 1, Limit: 1 << 20, Open: func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
-		return s.opened(ctx, name, cfg)
-	}})
+	open := func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) { return s.opened(ctx, name, cfg) }
+	made := service.New(service.Options{MaxModels: 1, Limit: 1 << 20, Open: open})
 	w := dispatch.New(dispatch.Options{Queue: q, Store: s.store, Service: made, Catalog: s.current, Name: name, Shared: true, Log: s.log,
 		Grace: time.Nanosecond})
 	working, stop := context.WithCancel(ctx)
@@ -186,12 +185,4 @@ func (s *simulation) count(q *durable.Queue) {
 	s.traffic.ReceivedBytes += t.ReceivedBytes
 	s.traffic.SentMessages += t.SentMessages
 	s.traffic.SentBytes += t.SentBytes
-}
-
-func simLog() *slog.Logger {
-	if os.Getenv("SIMLOG") == "" {
-		return slog.New(slog.DiscardHandler)
-	}
-	f, _ := os.Create(os.Getenv("SIMLOG"))
-	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

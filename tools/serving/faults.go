@@ -153,7 +153,8 @@ func disturb(ctx context.Context, o options, requests []map[string]any, kills in
 	return pictures, failure
 }
 
-// lookEvery is how often each of the clients looks whether its run has ended: there are hundreds, and looking must cost little beside computing.
+// lookEvery is how often each of the clients looks whether its run has ended: there are hundreds, and looking must cost
+// little beside computing.
 const lookEvery = 2 * time.Second
 
 // one submits a run, waits for its end, and fetches its pictures, over as many deaths of the server as there are.

@@ -133,8 +133,8 @@ func (f *fleet) shares(ctx context.Context, o options) error {
 	slices.Sort(waits)
 	slices.Sort(took)
 	const middle, last = fewRuns / 2, fewRuns - 1
-	fmt.Printf("one owner has %d runs, %d of them left at the end; of the other one's %d runs each waited until its worker had made %d pictures "+
-		"in the middle and %d at most: %.2f s and %.2f s; until its end it took %.2f s and %.2f s\n", o.runs, left, fewRuns,
+	fmt.Printf("one owner has %d runs, %d of them left at the end; of the other one's %d runs each waited until its worker had made %d "+
+		"pictures in the middle and %d at most: %.2f s and %.2f s; until its end it took %.2f s and %.2f s\n", o.runs, left, fewRuns,
 		pictures[middle], pictures[last], waits[middle].Seconds(), waits[last].Seconds(), took[middle].Seconds(), took[last].Seconds())
 	if pictures[last] > mostBefore {
 		return fmt.Errorf("it may be %d pictures", mostBefore)

@@ -54,7 +54,8 @@ func run() error {
 	f.StringVar(&o.program, "program", "bin/daguerre", "the program")
 	f.StringVar(&o.dir, "dir", "", "folder for the server's files; empty: a temporary one")
 	f.StringVar(&o.args, "args", "", "more flags of serve, with spaces between")
-	f.IntVar(&o.runs, "runs", map[string]int{"faults": 300, "fleet": 500, "fair": 1000, "accept": 10000, "cost": 24}[os.Args[1]], "runs to submit")
+	f.IntVar(&o.runs, "runs", map[string]int{"faults": 300, "fleet": 500, "fair": 1000, "accept": 10000, "cost": 24}[os.Args[1]],
+		"runs to submit")
 	f.IntVar(&o.kills, "kills", map[string]int{"faults": 30, "fleet": 40}[os.Args[1]], "faults, fleet: how often a process is killed")
 	f.StringVar(&o.nats, "nats", "build/tools/nats-server", "fleet: the program of the NATS servers")
 	f.StringVar(&o.moto, "s3", "build/tools/moto/bin/moto_server", "fleet: the program of the S3 server")

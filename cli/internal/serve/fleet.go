@@ -26,7 +26,8 @@ var workerDescs = []struct {
 }{
 	{workerDesc("images_per_minute", "Pictures that a worker has made in the last minute."),
 		func(p durable.Presence) float64 { return p.Rate }},
-	{workerDesc("images_made", "Pictures that a worker has made since it began."), func(p durable.Presence) float64 { return float64(p.Made) }},
+	{workerDesc("images_made", "Pictures that a worker has made since it began."),
+		func(p durable.Presence) float64 { return float64(p.Made) }},
 	{workerDesc("runs", "Runs that a worker has in work."), func(p durable.Presence) float64 { return float64(p.Runs) }},
 	{workerDesc("images", "Pictures of the runs that a worker has in work."), func(p durable.Presence) float64 { return float64(p.Images) }},
 	{workerDesc("window_images", "Pictures that a worker takes at most."), func(p durable.Presence) float64 { return float64(p.Window) }},
