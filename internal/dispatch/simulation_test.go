@@ -148,7 +148,9 @@ func (s *simulation) compute(worker string, d time.Duration, decode bool) {
 func (s *simulation) worker(ctx context.Context, name string, dies <-chan struct{}) {
 	q, err := durable.Open(ctx, durable.Options{Beside: s.api, Access: durable.Joins, Log: s.log})
 	require.NoError(s.t, err)
-	open := func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) { return s.opened(ctx, name, cfg) }
+	open := func(ctx context.Context, cfg pipeline.Config) (*pipeline.Pipeline, error) {
+		return s.opened(ctx, name, cfg)
+	}
 	made := service.New(service.Options{MaxModels: 1, Limit: 1 << 20, Open: open})
 	w := dispatch.New(dispatch.Options{Queue: q, Store: s.store, Service: made, Catalog: s.current, Name: name, Shared: true, Log: s.log,
 		Grace: time.Nanosecond})
