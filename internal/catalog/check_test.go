@@ -29,8 +29,8 @@ var checked = []string{
 // plain are the fields that name no file: texts, words that are checked, and options of Go's own types.
 var plain = []string{
 	"Request.PromptSyntax", "Request.RNG", "Request.Scheduler", "Request.Sigmas",
-	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.RegionMode", "Request.GuidanceBatch",
-	"Hires.Upscaler",
+	"Request.SchedulerOptions", "Request.MaskChannel", "Request.Seamless", "Request.RefinerMode", "Request.RegionMode",
+	"Request.GuidanceBatch", "Hires.Upscaler",
 	"Guidance.Method", "TiledDiffusion.Method", "PAG.AppliedLayers", "SEG.AppliedLayers",
 	"Inpaint.Fill", "Adapter.BlockWeights", "ControlNet.ControlMode", "ControlNet.ResizeMode", "ControlNet.Preprocessor",
 	"ControlNet.PreprocessorOptions",

@@ -56,7 +56,7 @@ func checkRegions(r *request.Request) error {
 	}{
 		{"pag", apart, r.PAG.On() && !r.Attends()},
 		{"seg", apart, r.SEG.On() && !r.Attends()},
-		{"reuse.tgate", "it goes on without the texts of regions; leave it out, or give region_mode attention", r.Reuse.TGate > 0 && !r.Attends()},
+		{"reuse.tgate", "it goes on without the texts of regions, but in region_mode attention", r.Reuse.TGate > 0 && !r.Attends()},
 		{"inpaint.only_masked", "only a part of the picture is painted then, and boxes and masks are of the whole", r.OnlyMasked()},
 	} {
 		if x.on {

@@ -5,7 +5,7 @@ package backend
 type TextRegions struct {
 	Count, Rows int
 	Context     Tensor    // [Count * Rows, T, ContextDim], text by text
-	Shares      []float32 // [Count * Rows, cells]: how much each counts in each cell, as ImagePrompt.Mask has it; the rest is the row's own text's
+	Shares      []float32 // [Count * Rows, cells]: how much each counts, in the cells of ImagePrompt.Mask; the row's own text has the rest
 }
 
 // RegionTexts says how many TextRegions a query means: of the UNet, of a ControlNet, and of features.

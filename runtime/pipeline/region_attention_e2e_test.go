@@ -29,8 +29,8 @@ func TestGoldenRegionAttention(t *testing.T) {
 	}
 }
 
-// TestRegionAttentionBeside: what changes or leaves out a part of the UNet's work sees the regions, and with one prompt in all of them makes
-// the plain picture, bit for bit.
+// TestRegionAttentionBeside: what changes or leaves out a part of the UNet's work sees the regions, and with one prompt in all of them
+// makes the plain picture, bit for bit.
 func TestRegionAttentionBeside(t *testing.T) {
 	p := openNano(t, backend.PrecisionAuto)
 	for name, edit := range map[string]func(r *request.Request){

@@ -96,8 +96,9 @@ func TestDefaultTags(t *testing.T) {
 		"strength": fmt.Sprintf("%v, with a mask %v", DefaultStrength, DefaultInpaintStrength), "rng": wordsOf("rng")[0],
 		"num_inference_steps": fmt.Sprintf("the model's, else %d", DefaultNumInferenceSteps),
 		"scheduler":           "the model's, else " + DefaultScheduler, "aesthetic_score": fmt.Sprintf("%.1f", DefaultAestheticScore),
-		"guidance_scale": fmt.Sprintf("the model's, else %.1f", DefaultGuidanceScale), "refiner_mode": RefinerEnsemble, "region_mode": RegionLatent,
-		"seamless": SeamlessNone, "guidance_batch": GuidanceAuto, "prompt_syntax": SyntaxA1111, "controlnet.control_mode": controlBalanced,
+		"guidance_scale": fmt.Sprintf("the model's, else %.1f", DefaultGuidanceScale), "refiner_mode": RefinerEnsemble,
+		"region_mode": RegionLatent,
+		"seamless":    SeamlessNone, "guidance_batch": GuidanceAuto, "prompt_syntax": SyntaxA1111, "controlnet.control_mode": controlBalanced,
 		"model.memory.strategy": "auto",
 	} {
 		assert.Equal(t, fmt.Sprint(want), tags[key], key)
