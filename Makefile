@@ -152,7 +152,7 @@ memory-limits: build ## a full-size model (MODEL) with weights held in every way
 
 .PHONY: measure-nano
 measure-nano: build ## the nano models' effects on all held-out prompts, as in their card (20 minutes)
-	DAGUERRE_HELDOUT=all $(GO) test -v -count 1 -timeout 60m -run 'HeldOut|NanoRefinerSharpens|NanoRegionsPlace|NanoEditing|NanoInpainting|NanoGuidance|NanoControlNetPlaces|NanoTAESDResembles' ./runtime/pipeline
+	DAGUERRE_HELDOUT=all $(GO) test -v -count 1 -timeout 60m -run 'HeldOut|NanoRefinerSharpens|NanoRegionsPlace|NanoEditing|NanoIPAdapterShows|NanoInpainting|NanoGuidance|NanoControlNetPlaces|NanoTAESDResembles' ./runtime/pipeline
 
 .PHONY: combinations
 combinations: build ## all pairs of features in random combinations: pictures in batches and alone, plans of memory (10 minutes)

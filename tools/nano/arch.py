@@ -2,13 +2,15 @@
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionConfig,
+                          CLIPVisionModelWithProjection)
 
 VOCAB = 49408
 TEXT_WIDTH = 64
 UNET_GROUPS = 4  # 32 groups on 32 channels would be instance norm, which cannot carry a flat colour
 VAE_GROUPS = 2
 REFINER_LAYERS = (2, 1, 1, 1)
+IMAGE_SIZE, IMAGE_DIM = 32, 64  # what the image encoder sees, in pixels, and the width of its embedding
 
 # The noise schedule is SDXL's.
 SCHEDULER = dict(
@@ -81,6 +83,21 @@ def make_refiner():
 def make_tiny():
     """TAESD at a quarter of its width."""
     return AutoencoderTiny(encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)
+
+
+def make_image_encoder():
+    """CLIP's image encoder, with the whole picture as its only patch: cheap to train, and enough for one shape."""
+    return CLIPVisionModelWithProjection(CLIPVisionConfig(
+        hidden_size=128, intermediate_size=256, projection_dim=IMAGE_DIM, num_hidden_layers=3, num_attention_heads=2,
+        image_size=IMAGE_SIZE, patch_size=IMAGE_SIZE, hidden_act="gelu"))
+
+
+def init_image_encoder(net):
+    for name, p in net.named_parameters():
+        if "position_embedding" in name or "class_embedding" in name:
+            torch.nn.init.normal_(p, std=0.5)
+        elif p.ndim >= 2:
+            _fan_in_normal(p, 0.5 if ("out_proj" in name or "fc2" in name) else 1.0)
 
 
 def _fan_in_normal(p, gain=1.0):
