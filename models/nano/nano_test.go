@@ -228,16 +228,21 @@ func TestManyProcesses(t *testing.T) {
 	assertOnly(t, dir, path)
 }
 
-// TestModelsBesideTheBase: refiner, ControlNet, autoencoder and LoRAs are in the repository within 12 MB, and not in the program.
+// TestModelsBesideTheBase: the files beside the base are small enough for the repository, and not in the program.
 func TestModelsBesideTheBase(t *testing.T) {
-	total := int64(0)
-	for _, name := range []string{"nano-refiner.safetensors.gz", "nano-controlnet-canny.safetensors", "nano-taesd.safetensors",
-		"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors"} {
-		info, err := os.Stat(name)
-		require.NoError(t, err)
-		total += info.Size()
+	for limit, names := range map[int64][]string{
+		12_000_000: {"nano-refiner.safetensors.gz", "nano-controlnet-canny.safetensors", "nano-taesd.safetensors",
+			"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors"},
+		6_000_000: {"nano-image-encoder.safetensors", "nano-ip-adapter.safetensors"},
+	} {
+		total := int64(0)
+		for _, name := range names {
+			info, err := os.Stat(name)
+			require.NoError(t, err)
+			total += info.Size()
+		}
+		assert.Less(t, total, limit, names)
 	}
-	assert.Less(t, total, int64(12_000_000))
 	source, err := os.ReadFile("nano.go")
 	require.NoError(t, err)
 	for line := range strings.Lines(string(source)) {

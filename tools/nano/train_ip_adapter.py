@@ -1,10 +1,12 @@
 """Train the nano IP-Adapter: colour and shape come from a picture, background, place and size from the text.
 
-    python train_ip_adapter.py --out RUN/ip --tokenizers RUN/tok --steps 1200 --decay 400
+    python train_ip_adapter.py --out RUN/ip --tokenizers RUN/tok --steps 300 --decay 120
 
-The image encoder of `train_image_encoder.py` is frozen, as is the base. The layout is that of h94's base adapters: a projection to
-four tokens, and keys and values for every cross attention. They begin as the UNet's own, and the tokens as what the text encoders
-make of "a COLOUR SHAPE on". Writes RUN/ip/nano-ip-adapter.safetensors under h94's names.
+The base is frozen. The layout is that of h94's base adapters: a projection to four tokens, and keys and values for every cross
+attention. These begin as the UNet's own. The UNet trains them with a table of four tokens for each colour and shape, which begin as
+what the text encoders make of "a COLOUR SHAPE on". Then the projection is fitted to the table, by least squares over the embeddings
+of drawn pictures. So the image encoder of `train_image_encoder.py` is needed at the end only, and may be trained at the same time.
+Writes RUN/ip/nano-ip-adapter.safetensors under h94's names.
 """
 
 import argparse
@@ -20,35 +22,38 @@ import trainer
 import train_image_encoder
 from finetune import Base, Examples, Noise
 
-FIRST = 100  # timesteps below are left out: with so little noise colour and shape are there already
+FIRST = 200  # timesteps below are left out: with so little noise colour and shape are there already
 TOKENS = 4
+SPREAD = 0.2  # of the tokens in training, where 1 is their size: the embeddings of pictures differ a little
 SAID = (2, 3, 4, 5)  # the tokens of "a COLOUR SHAPE on" that the adapter's begin as
 
 
 class Adapter(torch.nn.Module):
-    def __init__(self, unet):
+    def __init__(self, unet, wanted):
         super().__init__()
         crossing = [m for n, m in attentions(unet)]
         width = crossing[0].to_k.in_features
-        self.proj = torch.nn.Linear(arch.IMAGE_DIM, TOKENS * width)
-        self.norm = torch.nn.LayerNorm(width)
         copy = lambda name: torch.nn.ParameterList([torch.nn.Parameter(getattr(m, name).weight.detach().clone()) for m in crossing])
         self.k, self.v = copy("to_k"), copy("to_v")
-
-    def tokens(self, embeds):
-        return self.norm(self.proj(embeds).unflatten(-1, (TOKENS, -1)))
+        normal = torch.nn.functional.layer_norm(wanted, wanted.shape[-1:])
+        self.table = torch.nn.Parameter(torch.cat([normal, normal.mean(0, keepdim=True)]))  # the last is of no picture
+        self.norm = torch.nn.LayerNorm(width)
+        torch.nn.init.constant_(self.norm.weight, wanted.square().mean().sqrt().item())
+        self.proj = torch.nn.Linear(arch.IMAGE_DIM, TOKENS * width).requires_grad_(False)
 
     @torch.no_grad()
-    def begin(self, embeds, wanted):
-        """The projection that makes the wanted tokens [N, 4, width] of embeddings best, by least squares."""
-        size = wanted.square().mean().sqrt()
-        normal = torch.nn.functional.layer_norm(wanted, wanted.shape[-1:]).flatten(1)
-        ones = torch.cat([embeds, torch.ones(len(embeds), 1)], 1)
-        found = torch.linalg.lstsq(ones.double(), normal.double()).solution.float()
+    def fit(self, embeds, shows):
+        """The projection that makes the table's tokens of embeddings best; zeros are the negative half's. Returns the error, of 1."""
+        wanted = torch.nn.functional.layer_norm(self.table, self.table.shape[-1:]).flatten(1)
+        none = len(embeds) // 20
+        given = torch.cat([embeds, torch.zeros(none, embeds.shape[1])])
+        target = torch.cat([wanted[shows], wanted[-1:].expand(none, -1)])
+        given = torch.cat([given, torch.ones(len(given), 1)], 1).double()
+        gram = given.T @ given + 1e-4 * len(given) * torch.eye(given.shape[1], dtype=torch.float64)
+        found = torch.linalg.solve(gram, given.T @ target.double())
         self.proj.weight.copy_(found[:-1].T)
         self.proj.bias.copy_(found[-1])
-        self.norm.weight.fill_(size)
-        return (ones @ found - normal).square().mean().item()
+        return (given @ found - target).square().mean().item()
 
     def state(self):
         """The file's tensors: h94's numbers count diffusers' attn_processors, whose odd ones are the cross attentions."""
@@ -118,35 +123,30 @@ def said(base):
 
 def main(rank, args, shared, barrier):
     base = Base(args.tokenizers)
-    adapter = Adapter(base.unet)
-    key = (args.seed, args.examples, args.references)
-    latents, captions, pairs = finetune.cached(args.out / "examples.pt", key, lambda: draw(base, args))
-    embeds, shows = finetune.cached(args.out / "references.pt", key, lambda: references(args))
+    latents, captions, pairs = finetune.cached(args.out / "examples.pt", (args.seed, args.examples), lambda: draw(base, args))
     examples, noise = Examples(base, latents, captions), Noise(first=FIRST)
-    off = adapter.begin(embeds, said(base)[shows])
-    of_pair = [(shows == p).nonzero()[:, 0] for p in range(len(data.COLOURS) * len(data.SHAPES))]
+    adapter = Adapter(base.unet, said(base))
     for i, (_, m) in enumerate(attentions(base.unet)):
         m.set_processor(Both(adapter, i))
-    matrices = [*adapter.k, *adapter.v]
-    rest = [*adapter.proj.parameters(), *adapter.norm.parameters()]
-    run = trainer.Run(rank, args, shared, barrier, adapter, [dict(params=matrices, weight_decay=0.01), dict(params=rest, weight_decay=0)],
-                      args.out / "adapter.ckpt")
-    run.say(f"{arch.count(adapter)} parameters, its first tokens off by {off:.3f} of 1, {run.elapsed():.0f} s to prepare")
+    run = trainer.Run(rank, args, shared, barrier, adapter, [dict(params=[*adapter.k, *adapter.v], weight_decay=0.01),
+                      dict(params=[adapter.table, *adapter.norm.parameters()], weight_decay=0)], args.out / "adapter.ckpt")
+    run.say(f"{arch.count(adapter)} parameters, {run.elapsed():.0f} s to prepare")
     ids = torch.tensor(finetune.SIZE_IDS).expand(args.batch, 6)
 
     def step(g):
         ix, x0, context, pooled = examples.batch(args.batch, g)
-        pick = torch.rand(args.batch, generator=g).tolist()
-        shown = torch.stack([embeds[of_pair[p][int(r * len(of_pair[p]))]] for p, r in zip(pairs[ix].tolist(), pick)])
-        shown = shown * (torch.rand(args.batch, 1, generator=g) >= 0.1)  # zeros are the negative half's
+        shown = pairs[ix].where(torch.rand(args.batch, generator=g) >= 0.1, len(adapter.table) - 1)
+        tokens = adapter.table[shown]
         xt, t, eps = noise.add(x0, g)
         with trainer.autocast():
-            adapter.seen = adapter.tokens(shown)
+            adapter.seen = adapter.norm(tokens + SPREAD * torch.randn(tokens.shape, generator=g))
             out = base.unet(xt, t, context, added_cond_kwargs=dict(text_embeds=pooled, time_ids=ids)).sample
         return noise.loss(out.float(), eps, t)
 
     finetune.loop(run, args, step)
     adapter.load_state_dict(run.ema.state_dict())
+    off = adapter.fit(*references(args))
+    run.say(f"tokens of pictures are off by {off:.3f} of 1")
     write(adapter, args.out / "nano-ip-adapter.safetensors")
 
 
