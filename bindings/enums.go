@@ -7,7 +7,7 @@ const (
 	nameLen        = 64   // DG_NAME_LEN: bytes of a [Name]
 	descLen        = 256  // DG_DESC_LEN: bytes of a [Desc]
 	maxFiles       = 4096 // DG_MAX_FILES: files of one model
-	ComponentCount = 9    // DG_COMPONENT_COUNT: how many components there are
+	ComponentCount = 10   // DG_COMPONENT_COUNT: how many components there are
 )
 
 // The enums of daguerre.h. A value is the place of its name: DG_TYPE_F16 is 2, and Types[2] is "f16". Values are int32 in the structs.
@@ -16,7 +16,7 @@ var (
 		"iq4_nl"}
 	Precisions = []string{"auto", "exact", "f32", "f16", "bf16"}
 	Kinds      = []string{"unknown", "sdxl-base", "sdxl-refiner", "sdxl-inpaint", "vae", "text-encoder", "controlnet", "taesd", "upscaler",
-		"image-encoder", "ip-adapter"}
+		"image-encoder", "ip-adapter", "detector"}
 	DeviceKinds = []string{"cpu", "gpu", "igpu", "accel"}
 	LogLevels   = []string{"debug", "info", "warn", "error"}
 	Residencies = []string{"resident", "on_demand", "stream", "mmap"} // the first is DG_RESIDENT_ALWAYS
@@ -32,7 +32,7 @@ var (
 	Activations = []string{"", "quick_gelu", "gelu"}
 	// Components are bits: the one at place i is 1 << i.
 	Components = [ComponentCount]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler",
-		"image_encoder", "ip_adapter"}
+		"image_encoder", "ip_adapter", "detector"}
 )
 
 // StoredTypes are the types of weights that GGUF has no number for, with those of DG_STORED. Other weights are stored as a type of GGUF's.

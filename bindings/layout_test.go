@@ -37,6 +37,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_control_input":      reflect.TypeFor[ControlInput](),
 	"dg_control_info":       reflect.TypeFor[ControlInfo](),
 	"dg_upscaler_info":      reflect.TypeFor[UpscalerInfo](),
+	"dg_detector_info":      reflect.TypeFor[detectorInfo](),
 	"dg_image_encoder_info": reflect.TypeFor[imageEncoderInfo](),
 	"dg_ip_adapter_info":    reflect.TypeFor[ipAdapterInfo](),
 	"dg_ip_adapter_input":   reflect.TypeFor[IPAdapterInput](),
@@ -73,6 +74,7 @@ var constants = func() map[string]int64 {
 		"DG_STAGE_UPSCALE":      int64(backend.StageUpscale),
 		"DG_STAGE_FEATURES":     int64(backend.StageFeatures),
 		"DG_STAGE_IMAGE_ENCODE": int64(backend.StageImageEncode), "DG_STAGE_IP_ADAPTER": int64(backend.StageIPAdapter),
+		"DG_STAGE_DETECT":            int64(backend.StageDetect),
 		"DG_STAGE_VAE_DECODE_MIDDLE": int64(backend.StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(backend.StageVAEDecodeLevels),
 		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
 	}

@@ -45,7 +45,7 @@ type ModelParams struct {
 	FlashAttention int32
 	Cancel         *int32 // may be nil; non-zero, set with sync/atomic from any goroutine, stops loading
 	ResidencyText  int32
-	ResidencyUNet  int32 // also of a ControlNet or upscaler
+	ResidencyUNet  int32 // also of a ControlNet, upscaler or detector
 	ResidencyVAE   int32
 	Convolution    int32  // one of Convs
 	StreamBytes    int64  // window of each streamed component; 0: 512 MiB

@@ -76,6 +76,16 @@ func TestUNetTakesResiduals(t *testing.T) {
 	require.Equal(t, plain+1000, out[0])
 }
 
+func TestDetect(t *testing.T) {
+	m := openNetwork(t, "detector")
+	out := make([]float32, 18*21)
+	pixels := make([]float32, 3*32*32)
+	pixels[0] = 7
+	require.ErrorContains(t, m.Detect(1, 32, 32, pixels, out[:18*20]), "sizes")
+	require.NoError(t, m.Detect(1, 32, 32, pixels, out))
+	require.Equal(t, []float32{7, 7}, out[:2])
+}
+
 func TestUpscale(t *testing.T) {
 	m := openNetwork(t, "upscaler")
 	out := make([]float32, 12)

@@ -90,6 +90,9 @@ type tableFuncs struct {
 	// DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
 	// size_t out_count, char* msg, size_t msg_cap);
 	upscale pictureFunc
+	// DG_API dg_status dg_detect(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+	// size_t out_count, char* msg, size_t msg_cap);
+	detect pictureFunc
 	// DG_API dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap);
 	computeSize func(model uintptr, query *ComputeQuery, bytes *uintptr, msg *byte, msgCap uintptr) int32
 	// DG_API dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap);

@@ -193,6 +193,14 @@ type UpscalerInfo struct {
 	Multiple   int64 // height and width of the input must be multiples of it
 }
 
+// detectorInfo mirrors dg_detector_info: a detector's dimensions.
+type detectorInfo struct {
+	StructSize uintptr
+	Classes    int64
+	Bins       int64 // of the distribution of each side of a box
+	Multiple   int64 // height and width of the input must be multiples of it
+}
+
 // ModelInfo mirrors dg_model_info: everything known about an open model.
 type ModelInfo struct {
 	StructSize      uintptr
@@ -214,4 +222,5 @@ type ModelInfo struct {
 	IPAdapter           ipAdapterInfo
 	UNetAttentions      int64 // cross attentions of the UNet
 	UNetAttentionValues int64 // keys and values of a token in all of them
+	Detector            detectorInfo
 }

@@ -97,6 +97,11 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 				errs.Add(at("ip_adapter[%d].save_embeds", k), "is not offered by the server")
 			}
 		}
+		for k, d := range job.Details {
+			if d.Detector != "" {
+				errs.Add(at("detail[%d].detector", k), "is not offered by the server; give boxes or masks")
+			}
+		}
 		for k, n := range job.ControlNets {
 			named(Net, at("controlnet[%d].model", k), n.Model)
 		}

@@ -17,6 +17,7 @@ func base() backend.ModelInfo {
 			Channels: []int{2}, Resnets: []int{1}},
 		VAE:      backend.VAEInfo{LatentChannels: 4, Downscale: 8},
 		Control:  backend.ControlInfo{HintChannels: 3, HintDownscale: 8},
+		Detector: backend.DetectorInfo{Classes: 1, Bins: 16, Multiple: 32},
 		Upscaler: backend.UpscalerInfo{Scale: 2, Multiple: 2},
 	}
 	for _, name := range Components {
@@ -82,10 +83,11 @@ func TestComponentsThatWereNotOpened(t *testing.T) {
 	_, net := ControlNet(info, control(), 12)
 	_, encode := EncodeImage(info, backend.NewTensor(1, 3, 8, 8))
 	_, hint := EncodeHint(info, backend.NewTensor(1, 3, 8, 8))
+	_, detect := Detect(info, backend.NewTensor(1, 3, 31, 32))
 	_, upscale := Upscale(info, backend.NewTensor(1, 3, 2, 2))
 	_, load := Named(info, []string{"vae_decoder", "unet"})
 	query := Query(info, backend.ComputeQuery{Stage: backend.StageUNet})
-	for _, err := range []error{text, net, encode, hint, upscale, load, query, UNet(info, backend.UNetInput{}, 0)} {
+	for _, err := range []error{text, net, encode, hint, detect, upscale, load, query, UNet(info, backend.UNetInput{}, 0)} {
 		require.ErrorIs(t, err, backend.ErrUnsupported)
 		require.NotErrorIs(t, err, backend.ErrArgument)
 		require.ErrorContains(t, err, "this model (sdxl-base) has no ")

@@ -223,6 +223,16 @@ func Upscale(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, err
 	return larger(info, "upscaler", "pixels", pixels, 3, info.Upscaler.Multiple, info.Upscaler.Scale)
 }
 
+// Detect checks pixels in which boxes are looked for, and allocates what is told of these.
+func Detect(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, error) {
+	d := info.Detector
+	out, err := smaller(info, "detector", pixels, 3, d.Multiple, 1)
+	if err != nil {
+		return out, err
+	}
+	return Result(pixels.Shape[0], 4*d.Bins+d.Classes, d.Anchors(pixels.Shape[2], pixels.Shape[3]))
+}
+
 func smaller(info backend.ModelInfo, component string, pixels backend.Tensor, channels, downscale, outChannels int) (
 	out backend.Tensor, err error) {
 	if err = Need(info, component); err == nil {

@@ -18,7 +18,7 @@ func Component(s backend.Stage) string {
 		backend.StageFeatures:  "unet",
 		backend.StageVAEEncode: "vae_encoder", backend.StageVAEDecode: "vae_decoder",
 		backend.StageControl: "controlnet", backend.StageControlHint: "controlnet", backend.StageUpscale: "upscaler",
-		backend.StageImageEncode: "image_encoder", backend.StageIPAdapter: "ip_adapter",
+		backend.StageImageEncode: "image_encoder", backend.StageIPAdapter: "ip_adapter", backend.StageDetect: "detector",
 		backend.StageVAEEncodeLevels: "vae_encoder", backend.StageVAEEncodeMiddle: "vae_encoder",
 		backend.StageVAEDecodeMiddle: "vae_decoder", backend.StageVAEDecodeLevels: "vae_decoder",
 	}[s]

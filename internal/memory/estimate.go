@@ -108,6 +108,11 @@ func (e *estimator) heldBuffers(stage string) {
 		e.add(HostID, "", "", UseHost, e.model.enlargedBytes(e.job))
 		e.buffer(Upscaler, Query{Owner: OwnerUpscaler, Stage: backend.StageUpscale, Batch: 1, Height: e.job.Upscale[0], Width: e.job.Upscale[1]})
 	}
+	if stage == StageDecode {
+		for _, d := range e.job.Detectors {
+			e.buffer(Detector, Query{Owner: d.Path, Stage: backend.StageDetect, Batch: 1, Height: d.Height, Width: d.Width})
+		}
+	}
 	if stage != StageDecode || e.strategy.Name != Resident {
 		return
 	}

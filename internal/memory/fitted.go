@@ -49,8 +49,9 @@ const (
 	fitEncode        = 3
 	fitMiddle        = 5 // times the channels of the last level, per cell
 	fitTAESDDecode   = 3.25
-	fitText          = 11 // times the width, per token
-	fitUpscale       = 3  // times the channels, per pixel of the enlarged tile
+	fitText          = 11  // times the width, per token
+	fitDetector      = 3.5 // times the channels of the first stage, per pixel
+	fitUpscale       = 3   // times the channels, per pixel of the enlarged tile
 	fitUpscaleTile   = 256
 	fitSlicedScores  = 64 << 20
 	fitTextConstants = 77*77 + 1024
@@ -81,6 +82,8 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return f.ipAdapter(*d.IPAdapter, q), true
 	case q.Stage == backend.StageUpscale && d.Upscaler != nil:
 		return n * min(h, fitUpscaleTile) * min(w, fitUpscaleTile) * int64(d.Upscaler.Channels) << (2 * d.Upscaler.Upsamplings) * fitUpscale, true
+	case q.Stage == backend.StageDetect && d.Detector != nil:
+		return n * h * w * int64(fitDetector*float64(d.Detector.Widths[0])), true
 	case q.Stage == backend.StageVAEDecode && d.TAESD != nil:
 		return int64(fitTAESDDecode * float64(d.TAESD.Channels) * float64(64*n*h*w)), true
 	case q.Stage == backend.StageVAEEncode && d.TAESD != nil:

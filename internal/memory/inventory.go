@@ -19,6 +19,7 @@ const (
 	Upscaler     = "upscaler"
 	ImageEncoder = "image_encoder"
 	IPAdapter    = "ip_adapter"
+	Detector     = "detector"
 )
 
 // Weight is one tensor as the backend will hold it.

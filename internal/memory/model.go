@@ -122,12 +122,19 @@ type Job struct {
 	Controls      []string           // ControlNets and T2I-Adapters
 	OneSided      bool               // a T2I-Adapter acts on the positive half only
 	Shown         []Shown            // IP-Adapters with their pictures
+	Detectors     []Detecting        // that look at finished pictures
 	Adapters      Adapters
 	Previews      bool         // through the TAESD
 	FastDecode    bool         // the TAESD decodes the pictures
 	Together      bool         // a batch goes through the VAE at once, not picture by picture
 	Keep          backend.Keep // what UNets keep from step to step; "": nothing
 	Branch        int          // with Keep
+}
+
+// Detecting is a detector of a job.
+type Detecting struct {
+	Path          string // its file
+	Height, Width int    // of what it sees
 }
 
 // Shown is an IP-Adapter of a job, with the pictures that it is shown.
@@ -153,6 +160,9 @@ func (j Job) Nets() (out []NetFile) {
 			out = append(out, NetFile{ImageEncoder, s.Encoder})
 		}
 		out = append(out, NetFile{IPAdapter, s.Adapter})
+	}
+	for _, d := range j.Detectors {
+		out = append(out, NetFile{Detector, d.Path})
 	}
 	return out
 }

@@ -39,6 +39,7 @@ var uses = []use{
 	{OwnerRefiner, TextEncoder2, []string{StageText, StageRefine}},
 	{OwnerRefiner, UNet, []string{StageRefine}},
 	{OwnerUpscaler, Upscaler, []string{StageUpscale}},
+	{OwnerModel, Detector, []string{StageDecode}},
 }
 
 // usedIn lists the stages that compute with a component.
@@ -56,7 +57,7 @@ func usedIn(owner, component string) []string {
 
 // isNet reports whether a component is opened by the jobs that use it.
 func isNet(component string) bool {
-	return component == ControlNet || component == ImageEncoder || component == IPAdapter
+	return component == ControlNet || component == ImageEncoder || component == IPAdapter || component == Detector
 }
 
 // Staged reports whether one component at a time is in memory.

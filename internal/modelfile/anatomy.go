@@ -31,6 +31,7 @@ type Dims struct {
 
 	ImageEncoder *ImageEncoderDims `json:"image_encoder,omitempty"`
 	IPAdapter    *IPAdapterDims    `json:"ip_adapter,omitempty"`
+	Detector     *DetectorDims     `json:"detector,omitempty"`
 }
 
 // dims are one component's dimensions.
@@ -68,6 +69,8 @@ var anatomies = []anatomy{
 		anatomy{locate: locateImageEncoder, alone: kindOf(KindImageEncoder)}),
 	known("ip_adapter", func(d *Dims) **IPAdapterDims { return &d.IPAdapter }, inferIPAdapter,
 		anatomy{locate: locateIPAdapter, alone: ipAdapterKind}),
+	known("detector", func(d *Dims) **DetectorDims { return &d.Detector }, inferDetector,
+		anatomy{locate: locateDetector, alone: detectorKind}),
 }
 
 // known completes an anatomy by where Dims keeps the dimensions.
@@ -164,16 +167,20 @@ const (
 	RolePosition                // position embeddings
 	RoleLogitScale              // OpenCLIP's temperature, a scalar SDXL does not use
 	RolePositionIDs             // 0, 1, 2, ... as I64
+	RoleBins                    // 0, 1, 2, ...
+	RoleMean                    // of a batch norm
+	RoleVariance                // of a batch norm
 )
 
 // Spec is a tensor that an architecture has.
 type Spec struct {
-	Component string // "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter"
-	Name      string // without the component's prefix
-	Shape     []int64
-	Role      Role
-	Optional  bool        // not needed to compute
-	Use       backend.Use // of what is needed
+	Component string // "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter",
+	// "detector"
+	Name     string // without the component's prefix
+	Shape    []int64
+	Role     Role
+	Optional bool        // not needed to compute
+	Use      backend.Use // of what is needed
 	// Canonical is what backends and adapters call the tensor, or its parts; nil for one that computing does not need.
 	Canonical []CanonicalPart
 

@@ -11,7 +11,7 @@ import (
 // goes with its use, and that no other tensor stands among them that would change the picture. The error (ErrTensor) names the first tensor
 // at fault, what was found and what was expected. Tensors that belong to nothing are tolerated; Inspect lists them. The file must be of one
 // of the kinds, where some are named: KindLoRA, KindControlNet, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion,
-// KindImageEncoder and KindIPAdapter, which are no checkpoints, must be.
+// KindImageEncoder, KindIPAdapter and KindDetector, which are no checkpoints, must be.
 func Check(path string, kinds ...Kind) (Report, error) {
 	s, err := openSource(path)
 	if err != nil {
@@ -31,7 +31,8 @@ func (s *source) check(r Report, kinds []Kind) error {
 	}
 	named := slices.Contains(kinds, r.Kind)
 	switch r.Kind {
-	case KindLoRA, KindControlNet, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion, KindImageEncoder, KindIPAdapter:
+	case KindLoRA, KindControlNet, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion, KindImageEncoder, KindIPAdapter,
+		KindDetector:
 		if r.Reason == "" && !named {
 			return unsupported("name it where such files are taken, beside a checkpoint", "a %s, not a checkpoint", r.Kind)
 		}

@@ -33,6 +33,7 @@ const (
 	KindTextualInversion Kind = "textual-inversion"
 	KindImageEncoder     Kind = "image-encoder" // CLIP's
 	KindIPAdapter        Kind = "ip-adapter"
+	KindDetector         Kind = "detector" // YOLOv8
 	KindSD1              Kind = "sd1.5"
 	KindSD2              Kind = "sd2"
 	KindSD3              Kind = "sd3"

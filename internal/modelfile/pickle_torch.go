@@ -63,6 +63,9 @@ func (u *unpickler) global(module, name string) {
 	if strings.HasPrefix(module, "torch.nn.") || strings.HasPrefix(module, "torch.optim.") {
 		remedy = "it holds a whole Python object: save its state_dict() instead, best as .safetensors"
 	}
+	if strings.HasPrefix(module, "ultralytics.") || strings.HasPrefix(module, "models.yolo") {
+		remedy = "it holds a Python object of YOLO's: save its state_dict() as .safetensors, as docs/details.md shows"
+	}
 	panic(fail(ErrUnsafePickle, u.place(), remedy, "refers to %s, which is no part of a set of tensors; nothing was run", quoteName(full)))
 }
 

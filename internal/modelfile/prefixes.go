@@ -18,6 +18,7 @@ var prefixes = map[string][]string{
 	"controlnet":    {"control_model.", "controlnet_model.", "controlnet.", "model.", ""},
 	"t2i_adapter":   {"adapter.", "t2i_adapter.", "t2iadapter.", "model.", ""},
 	"image_encoder": {"image_encoder.", "clip_vision.", "model.", ""},
+	"detector":      {"model.", "ema.", "state_dict.", ""},
 	"upscaler":      {"params_ema.", "params.", "state_dict.", "model.", ""},
 }
 

@@ -111,7 +111,7 @@ func checkNet(info, model backend.ModelInfo) error {
 		info.IPAdapter.ContextDim != base.ContextDim):
 		return fmt.Errorf("%w: the IP-Adapter is for %d attentions and tokens of %d channels, the UNet has %d and %d: it is for another model",
 			ErrUnsupported, info.IPAdapter.Layers, info.IPAdapter.ContextDim, base.Attentions, base.ContextDim)
-	case info.Kind == backend.KindIPAdapter, info.Kind == backend.KindImageEncoder:
+	case info.Kind == backend.KindIPAdapter, info.Kind == backend.KindImageEncoder, info.Kind == backend.KindDetector:
 		return nil
 	case info.Kind != backend.KindControlNet:
 		return fmt.Errorf("%w: a model of kind %q is no ControlNet", ErrUnsupported, info.Kind)

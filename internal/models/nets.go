@@ -23,12 +23,19 @@ func NewIPAdapters(directories ...string) *library.Library {
 		Extensions: extensions, Folder: modelfile.IsFolder})
 }
 
+// NewDetectors makes a library of the detectors in folders and below them.
+func NewDetectors(directories ...string) *library.Library {
+	return library.New(library.Options{Directories: directories, Setting: "model_directories", What: "detectors", First: true,
+		Extensions: extensions})
+}
+
 // kindsOfNets are what messages call files that are found by FindNet.
 var kindsOfNets = map[string]struct{ what, setting, component string }{"controlnet": {"ControlNet", "controlnet_directories", "controlnet"},
 	"ip_adapter":    {"IP-Adapter", "ip_adapter_directories", "ip_adapter"},
-	"image_encoder": {"image encoder", "ip_adapter_directories", "image_encoder"}}
+	"image_encoder": {"image encoder", "ip_adapter_directories", "image_encoder"},
+	"detector":      {"detector", "model_directories", "detector"}}
 
-// FindNet finds the weights of a ControlNet, an IP-Adapter or an image encoder, as role says, and checks that they are one's. name is a
+// FindNet finds the weights of a ControlNet, an IP-Adapter, an image encoder or a detector, as role says, and checks that they are one's. name is a
 // file, a diffusers folder, or a name in nets, with or without extension.
 func FindNet(role, name string, nets *library.Library) (string, error) {
 	kind := kindsOfNets[role]

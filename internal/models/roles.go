@@ -17,6 +17,7 @@ var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
 	modelfile.KindImageEncoder:     "CLIP's image encoder, which goes with an IP-Adapter; name it as image_encoder",
 	modelfile.KindIPAdapter:        "an IP-Adapter, which goes beside a model",
+	modelfile.KindDetector:         "a detector, which finds the parts that are painted again; name it as detector in a [[detail]] table",
 }
 
 // CheckWholeVAE is CheckRole of a VAE that is to encode pictures as well.
@@ -32,8 +33,8 @@ func CheckWholeVAE(path string) error {
 }
 
 // CheckRole reads a file's header. It refuses a file that is damaged, and one that does not hold what its role takes. role is
-// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder" or
-// "ip_adapter".
+// "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder",
+// "ip_adapter" or "detector".
 func CheckRole(role, path string) error {
 	r, err := modelfile.Inspect(path)
 	if err != nil {
@@ -62,7 +63,7 @@ func checkReport(role string, r modelfile.Report) error {
 		if r.UNetKind != modelfile.KindSDXLRefiner && r.UNetKind != modelfile.KindSDXLBase {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
-	case "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter":
+	case "controlnet", "taesd", "upscaler", "image_encoder", "ip_adapter", "detector":
 		if !fits(role, r.Kind) {
 			return wrong("this is a file of kind %s; give %s", r.Kind, wantedFor(role))
 		}
@@ -107,6 +108,8 @@ func wantedFor(role string) string {
 		return "CLIP's image encoder, ViT-H or ViT-bigG"
 	case "ip_adapter":
 		return "an IP-Adapter for SDXL"
+	case "detector":
+		return "a detector of YOLOv8 in safetensors"
 	}
 	return "a file with the weights of the " + role + ", or a checkpoint"
 }

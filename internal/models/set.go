@@ -134,7 +134,7 @@ func (s *Set) ControlNet(ctx context.Context, path string, was identity.ID) (*Le
 	return s.Net(ctx, "controlnet", path, was)
 }
 
-// Net is ControlNet for a role: "controlnet", "image_encoder" or "ip_adapter".
+// Net is ControlNet for a role: "controlnet", "image_encoder", "ip_adapter" or "detector".
 func (s *Set) Net(ctx context.Context, role, path string, was identity.ID) (*Lease, error) {
 	key, err := s.netKey(path, was)
 	if err != nil {
@@ -198,6 +198,8 @@ func netFiles(role, path string) (f backend.Files) {
 		f.ImageEncoder = path
 	case "ip_adapter":
 		f.IPAdapter = path
+	case "detector":
+		f.Detector = path
 	default:
 		f.ControlNet = path
 	}

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"slices"
+
+	"github.com/daguerre-go/daguerre/internal/detect"
 	"github.com/daguerre-go/daguerre/internal/memory"
 	"github.com/daguerre-go/daguerre/internal/prepare"
 	"github.com/daguerre-go/daguerre/internal/vae"
@@ -36,6 +39,12 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	for _, d := range prep.Details {
 		j.Encode = true
 		j.Width, j.Height = max(j.Width, d.Request.Width), max(j.Height, d.Request.Height)
+		if f := d.Finder; f != nil && !slices.ContainsFunc(j.Detectors, func(known memory.Detecting) bool { return known.Path == f.Path }) {
+			w, h := prep.FinalSize()
+			seen := memory.Detecting{Path: f.Path}
+			seen.Height, seen.Width = detect.Shape(w, h)
+			j.Detectors = append(j.Detectors, seen)
+		}
 		j.Chunks = max(j.Chunks, d.Tokens[0], d.Tokens[1], d.Tokens[2])
 	}
 	if most := p.Memory.MaxBatch; most > 0 {

@@ -16,9 +16,14 @@ import (
 
 // Detail is the request that paints part k of a finished picture again: what ADetailer asks of img2img, "only masked". It has the adapters
 // of the request, and neither its refiner nor what belongs to other places or other pictures: ControlNets, IP-Adapters and regions.
-func (p *Prepared) Detail(k int, finished image.Image, seed int64) request.Request {
+//
+// pass is the number of the pass over this picture, and found the part where a detector has found it.
+func (p *Prepared) Detail(k, pass int, found *[4]float64, finished image.Image, seed int64) request.Request {
 	r := *p.Texts
 	d := r.Details[k].Filled(&r)
+	if found != nil {
+		d.Box = found
+	}
 	r.Prompt, r.NegativePrompt = cmp.Or(d.Prompt, r.Prompt), cmp.Or(d.NegativePrompt, r.NegativePrompt)
 	if d.Prompt != "" {
 		r.Prompt2 = ""
@@ -27,7 +32,7 @@ func (p *Prepared) Detail(k int, finished image.Image, seed int64) request.Reque
 		r.NegativePrompt2 = ""
 	}
 	r.LoRAs, r.LoRAStack = p.Adapters.Adapters, p.Adapters.Options
-	r.Seed, r.NumImages, r.MaxBatch = seed+int64(k), 1, 1
+	r.Seed, r.NumImages, r.MaxBatch = seed+int64(pass), 1, 1
 	r.InitImage, r.MaskImage, r.MaskChannel = request.Picture{Image: finished}, request.Picture{Image: d.Mask.Image}, "luma"
 	if d.Box != nil {
 		r.MaskImage.Image = boxOf(d, finished.Bounds())
@@ -63,6 +68,12 @@ func finalSize(r *request.Request) image.Rectangle {
 	return image.Rect(0, 0, w, h)
 }
 
+// FinalSize is the width and height of the finished picture.
+func (p *Prepared) FinalSize() (w, h int) {
+	s := finalSize(&p.Request)
+	return s.Dx(), s.Dy()
+}
+
 // prepareOne resolves a request whose texts are the same for all its pictures.
 func (t *Target) prepareOne(req request.Request, sizes bool) (*Prepared, error) {
 	p, err := t.resolve(req, sizes)
@@ -92,8 +103,8 @@ func (t *Target) prepareDetails(p *Prepared) error {
 				errs.Add(key+name, "names the LoRA %q; name it in prompt, or in a [[lora]] table, and it acts here, too", tags[0].Name)
 			}
 		}
-		r := p.Detail(k, size, p.Request.Seed)
-		if d.Box != nil {
+		r := p.Detail(k, k, nil, size, p.Request.Seed)
+		if d.Box != nil || d.Detector != "" {
 			r.MaskImage.Image = size
 		}
 		if draws(&r) {
@@ -110,6 +121,11 @@ func (t *Target) prepareDetails(p *Prepared) error {
 		} else if err != nil {
 			return err
 		}
+		if d.Detector != "" {
+			if one.Finder = t.finder(d, key, &errs); one.Finder == nil {
+				continue
+			}
+		}
 		p.Details = append(p.Details, one)
 		for _, w := range one.Warnings {
 			if !slices.Contains(p.Warnings, w) {
@@ -120,7 +136,7 @@ func (t *Target) prepareDetails(p *Prepared) error {
 	return errs.Err()
 }
 
-// AllSteps counts the steps of each picture with those over its parts.
+// AllSteps counts the steps of each picture with those over its parts. What a detector finds counts as one part, however many there are.
 func (p *Prepared) AllSteps() int {
 	n := p.Steps
 	for _, d := range p.Details {

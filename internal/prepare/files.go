@@ -39,6 +39,9 @@ func (p *Prepared) Files() []string {
 	}
 	for _, d := range p.Details { // which may name adapters of their own
 		out = append(out, d.Files()...)
+		if d.Finder != nil && !d.Finder.ID.IsZero() {
+			out = append(out, d.Finder.Path)
+		}
 	}
 	for _, a := range p.IPAdapters {
 		out = append(out, a.Embeds.Path, a.Faces.Path)
@@ -133,6 +136,14 @@ func (p *Prepared) Unchanged() error {
 	for i, a := range p.IPAdapters {
 		if err := errors.Join(a.ID.Check(a.Path), a.EncoderID.Check(a.Encoder)); err != nil {
 			return fmt.Errorf("ip_adapter[%d]: %w", i, err)
+		}
+	}
+	for k, d := range p.Details {
+		if d.Finder == nil {
+			continue
+		}
+		if err := d.Finder.ID.Check(d.Finder.Path); err != nil {
+			return fmt.Errorf("detail[%d]: %w", k, err)
 		}
 	}
 	for _, a := range p.Adapters.Enabled() {

@@ -33,6 +33,9 @@ func Names(run request.Run) []string {
 		for _, n := range job.ControlNets {
 			out = append(out, n.Model)
 		}
+		for _, d := range job.Details {
+			out = append(out, d.Detector)
+		}
 		for _, a := range job.IPAdapters {
 			out = append(out, a.Model, a.ImageEncoder)
 		}

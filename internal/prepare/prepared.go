@@ -40,6 +40,7 @@ type Prepared struct {
 	Pictures   []*Prepared         // of each picture, where their texts are drawn; nil: they have the same
 	Phrases    []string            // files that texts were taken from
 	Details    []*Prepared         // passes over parts of the finished picture, without that picture
+	Finder     *Finder             // of such a pass: what finds its parts; nil: they are given
 
 	channels int // of the UNet's output
 }

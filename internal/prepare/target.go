@@ -21,6 +21,7 @@ type Target struct {
 	Nets     *library.Library // of ControlNets
 	Fileless bool             // the backend has no files
 
+	Detectors    *library.Library // by name
 	IPAdapters   *library.Library // of IP-Adapters and image encoders
 	ImageEncoder string           // for IP-Adapters that name none
 	Attentions   []models.Attention

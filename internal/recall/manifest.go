@@ -28,7 +28,7 @@ type manifest struct {
 
 // told are keys of a manifest that say nothing of the settings, or whose meaning is in others.
 var told = []string{"software", "version", "engine", "library", "go", "index", "files", "manifest_version", "memory", "warnings", "asked",
-	"request_files", "inputs"}
+	"request_files", "inputs", "found"}
 
 // taken are keys that are turned into settings in another way than by their name.
 var taken = []string{"model", "negative_sizes", "loras", "controlnets", "ip_adapters", "refiner", "hires", "scheduler"}

@@ -90,9 +90,10 @@ enum {
     DG_COMPONENT_CONTROLNET     = 32,
     DG_COMPONENT_UPSCALER       = 64,
     DG_COMPONENT_IMAGE_ENCODER  = 128,
-    DG_COMPONENT_IP_ADAPTER     = 256
+    DG_COMPONENT_IP_ADAPTER     = 256,
+    DG_COMPONENT_DETECTOR       = 512
 };
-#define DG_COMPONENT_COUNT 9
+#define DG_COMPONENT_COUNT 10
 
 /* dg_kind: what the checkpoint is. */
 enum {
@@ -106,7 +107,8 @@ enum {
     DG_KIND_TAESD         = 7, /* encodes and decodes like a VAE, without a scaling factor */
     DG_KIND_UPSCALER      = 8,
     DG_KIND_IMAGE_ENCODER = 9, /* CLIP's, with its projection */
-    DG_KIND_IP_ADAPTER    = 10
+    DG_KIND_IP_ADAPTER    = 10,
+    DG_KIND_DETECTOR      = 11 /* YOLOv8's, of boxes */
 };
 
 /* dg_residency: where a component's weights are. */
@@ -245,7 +247,7 @@ typedef struct dg_model_params {
     int32_t flash_attention; /* DG_FLASH_* */
     const volatile int32_t* cancel; /* may be NULL; polled while loading, non-zero stops dg_model_open */
     int32_t residency_text; /* DG_RESIDENT_*, of both text encoders */
-    int32_t residency_unet; /* also of a ControlNet or upscaler */
+    int32_t residency_unet; /* also of a ControlNet, upscaler or detector */
     int32_t residency_vae;
     int32_t convolution; /* DG_CONV_* */
     int64_t stream_bytes; /* window of each streamed component; 0: 512 MiB */
@@ -336,6 +338,13 @@ typedef struct dg_upscaler_info {
     int64_t multiple; /* height and width of the input must be multiples of it */
 } dg_upscaler_info;
 
+typedef struct dg_detector_info {
+    size_t struct_size;
+    int64_t classes;
+    int64_t bins; /* of the distribution of each side of a box: 16 */
+    int64_t multiple; /* height and width of the input must be multiples of it: 32 */
+} dg_detector_info;
+
 typedef struct dg_image_encoder_info {
     size_t struct_size;
     int64_t width; /* of the hidden states */
@@ -377,6 +386,7 @@ typedef struct dg_model_info {
     dg_ip_adapter_info ip_adapter;
     int64_t unet_attentions; /* cross attentions of the UNet */
     int64_t unet_attention_values; /* keys and values of a token in all of them */
+    dg_detector_info detector;
 } dg_model_info;
 
 DG_API dg_status dg_get_model_info(const dg_model* model, dg_model_info* out, char* msg, size_t msg_cap);
@@ -650,6 +660,11 @@ DG_API dg_status dg_ip_adapter_run(dg_model* model, const dg_ip_adapter_input* i
 DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                             float* out, size_t out_count, char* msg, size_t msg_cap);
 
+/* pixels [N,3,H,W] in [0,1] -> [N, 4*bins+classes, anchors]: the logits of the distances to the four sides, then of the classes. Anchors
+ * are the cells of H/8 x W/8, then of H/16 x W/16, then of H/32 x W/32, row by row. */
+DG_API dg_status dg_detect(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
+                           float* out, size_t out_count, char* msg, size_t msg_cap);
+
 /* pixels [N,3,H,W] in [-1,1], H and W multiples of downscale -> moments [N, 2*latent_channels, H/8, W/8]:
  * mean, then log-variance (not clamped); the scaling factor is the caller's. */
 DG_API dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
@@ -711,7 +726,8 @@ enum {
     DG_STAGE_UPSCALE      = 7,
     DG_STAGE_FEATURES     = 8, /* what keeping features takes beside the buffer of DG_STAGE_UNET */
     DG_STAGE_IMAGE_ENCODE = 9, /* batch: pictures */
-    DG_STAGE_IP_ADAPTER   = 10 /* batch: rows; image_tokens: of each row's embedding in all */
+    DG_STAGE_IP_ADAPTER   = 10, /* batch: rows; image_tokens: of each row's embedding in all */
+    DG_STAGE_DETECT       = 11
 };
 
 typedef struct dg_compute_query {
@@ -719,7 +735,7 @@ typedef struct dg_compute_query {
     int32_t stage; /* DG_STAGE_* */
     int32_t texts; /* UNet and ControlNet: how many of the batch's texts differ; 0: all */
     int64_t batch; /* chunks for the text stages */
-    int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling) */
+    int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling, detecting) */
     int64_t width;
     int64_t context_tokens; /* UNet and ControlNet */
     int32_t keep; /* DG_STAGE_FEATURES: DG_KEEP_* */

@@ -504,6 +504,11 @@ dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int64_t wid
     return compute(model, msg, msg_cap, [&](Model& m) { m.upscale(batch, height, width, pixels, out, out_count); });
 }
 
+dg_status dg_detect(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+                    size_t out_count, char* msg, size_t msg_cap) {
+    return compute(model, msg, msg_cap, [&](Model& m) { m.detect(batch, height, width, pixels, out, out_count); });
+}
+
 dg_status dg_vae_encode(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels,
                         float* moments, size_t moments_count, char* msg, size_t msg_cap) {
     return compute(model, msg, msg_cap,

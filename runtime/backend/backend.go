@@ -63,6 +63,9 @@ type Model interface {
 	ControlNet(ctx context.Context, in ControlInput, residuals []float32) error
 	// Upscale enlarges pixels [N, 3, H, W] in [0, 1] to [N, 3, Scale*H, Scale*W], not clamped.
 	Upscale(ctx context.Context, pixels Tensor) (Tensor, error)
+	// Detect looks for boxes in pixels [N, 3, H, W] in [0, 1]: [N, 4*Bins+Classes, Anchors]. Of each anchor it gives the logits of the
+	// distances to the left, top, right and bottom side, in units of the anchor's cell, then of the classes.
+	Detect(ctx context.Context, pixels Tensor) (Tensor, error)
 	// Load loads components that are not in memory. They are named as in ComponentInfo; without names it loads all that were
 	// opened. Nobody needs to call it: a computation loads what it uses. Cancelling ctx stops it at the next tensor.
 	Load(ctx context.Context, components ...string) error

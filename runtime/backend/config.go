@@ -60,6 +60,7 @@ const (
 
 	KindImageEncoder Kind = "image-encoder" // CLIP's, with its projection
 	KindIPAdapter    Kind = "ip-adapter"
+	KindDetector     Kind = "detector" // YOLOv8
 )
 
 // Files names the file of each component. Model is a checkpoint or a diffusers folder. Each of the next four, if it is set,
@@ -78,6 +79,8 @@ type Files struct {
 
 	ImageEncoder string
 	IPAdapter    string
+
+	Detector string
 }
 
 // NamedFile is a file of Files and what it is for: "model", or the component that it holds.
@@ -91,13 +94,13 @@ func (f Files) Named() []NamedFile {
 	return slices.DeleteFunc([]NamedFile{
 		{"model", f.Model, false}, {"unet", f.UNet, false}, {"text_encoder", f.TextEncoder, false}, {"text_encoder_2", f.TextEncoder2, false},
 		{"vae", f.VAE, false}, {"controlnet", f.ControlNet, true}, {"taesd", f.TAESD, true}, {"upscaler", f.Upscaler, true},
-		{"image_encoder", f.ImageEncoder, true}, {"ip_adapter", f.IPAdapter, true},
+		{"image_encoder", f.ImageEncoder, true}, {"ip_adapter", f.IPAdapter, true}, {"detector", f.Detector, true},
 	}, func(n NamedFile) bool { return n.Path == "" })
 }
 
 // ComponentNames are what models consist of, in the order of reports: SDXL's own, then those of other networks.
 var ComponentNames = [...]string{"text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder", "controlnet", "upscaler",
-	"image_encoder", "ip_adapter"}
+	"image_encoder", "ip_adapter", "detector"}
 
 // SDXLComponents is how many of ComponentNames are SDXL's own. A model that has none of the others says nothing of them.
 const SDXLComponents = 5
@@ -130,7 +133,7 @@ type ModelConfig struct {
 	FlashAttention string // "", "auto", "on", "off"
 	Convolution    string // on devices other than the CPU: "", "auto", "im2col", "direct"
 
-	// Where the weights are. The zero value means ResidencyResident. UNetResidency is also for ControlNets and upscalers.
+	// Where the weights are. The zero value means ResidencyResident. UNetResidency is also for ControlNets, upscalers and detectors.
 	TextResidency Residency
 	UNetResidency Residency
 	VAEResidency  Residency

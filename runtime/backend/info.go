@@ -84,6 +84,7 @@ type ModelInfo struct {
 	Upscaler        UpscalerInfo    `json:"upscaler,omitzero"`
 	ImageEncoder    ImageInfo       `json:"image_encoder,omitzero"`
 	IPAdapter       IPAdapterInfo   `json:"ip_adapter,omitzero"`
+	Detector        DetectorInfo    `json:"detector,omitzero"`
 	UnusedTensors   int64           `json:"unused_tensors"`
 	UnusedExample   string          `json:"unused_example,omitempty"`
 }
@@ -105,6 +106,21 @@ type UpscalerInfo struct {
 	Channels int `json:"channels"`
 	Blocks   int `json:"blocks"`
 	Multiple int `json:"multiple"` // height and width of the input must be multiples of it
+}
+
+// DetectorInfo has the dimensions of a detector.
+type DetectorInfo struct {
+	Classes  int `json:"classes"`
+	Bins     int `json:"bins"`     // of the distribution of each side of a box: 16
+	Multiple int `json:"multiple"` // height and width of the input must be multiples of it: 32
+}
+
+// Anchors is how many boxes a detector tells of a picture: the cells of 8 x 8, of 16 x 16 and of 32 x 32 pixels.
+func (d DetectorInfo) Anchors(h, w int) (n int) {
+	for m := max(d.Multiple, 4); m >= max(d.Multiple/4, 1); m /= 2 {
+		n += h / m * (w / m)
+	}
+	return n
 }
 
 // ResidualShapes lists the residuals that ControlNets add to a UNet, each [channels, height, width]. The latents are h x w. One residual

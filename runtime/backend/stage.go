@@ -16,13 +16,14 @@ const (
 	StageFeatures    // what keeping features takes beside StageUNet's buffer
 	StageImageEncode // CLIP's image encoder
 	StageIPAdapter   // keys and values of pictures
+	StageDetect      // a detector
 )
 
 // ComputeQuery asks how large the compute buffer of a stage is.
 type ComputeQuery struct {
 	Stage         Stage
 	Batch         int // chunks for the text stages
-	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
+	Height, Width int // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling, detecting)
 	ContextTokens int // UNet and ControlNet only
 	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
 	Change        UNetChange

@@ -65,6 +65,7 @@ type Manifest struct {
 
 	Regions      []manifestRegion `json:"region,omitempty"`
 	Details      []manifestDetail `json:"detail,omitempty"`
+	Found        []prepare.Found  `json:"found,omitempty"` // by the detectors of details
 	PromptWeight float64          `json:"prompt_weight,omitempty"`
 	RegionMode   string           `json:"region_mode,omitempty"`
 
@@ -198,7 +199,8 @@ func (r *Result) Manifest(img Image) Manifest {
 		InitImage: inputName(q.InitImage.Path, !q.InitImage.IsZero()), MaskImage: inputName(q.MaskImage.Path, !q.MaskImage.IsZero()),
 		Strength: q.Strength, Noise: inputName(q.Noise.Path, !q.Noise.IsZero()),
 		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: r.manifestIPAdapters(),
-		Details: manifestDetails(&q), Regions: manifestRegions(&q), PromptWeight: q.PromptWeight, RegionMode: q.RegionMode,
+		Details: manifestDetails(&q), Found: img.found, Regions: manifestRegions(&q), PromptWeight: q.PromptWeight,
+		RegionMode: q.RegionMode,
 		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Files: slices.Clone(r.files), Warnings: r.warnings(),
 		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}

@@ -45,6 +45,11 @@ func (p *Pipeline) usedFiles(prep *prepare.Prepared) (out []manifestFile) {
 		add(fmt.Sprintf("ip_adapter[%d].model", i), a.Path, a.ID)
 		add(fmt.Sprintf("ip_adapter[%d].image_encoder", i), a.Encoder, a.EncoderID)
 	}
+	for i, d := range prep.Details {
+		if d.Finder != nil {
+			add(fmt.Sprintf("detail[%d].detector", i), d.Finder.Path, d.Finder.ID)
+		}
+	}
 	for _, path := range prep.Embeddings {
 		now("embedding", path)
 	}

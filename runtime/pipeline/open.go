@@ -167,6 +167,7 @@ func (o opening) target(info backend.ModelInfo, model backend.Model) (*prepare.T
 	t := &prepare.Target{Settings: o.base.Settings, Info: info, Model: model, Refiner: o.sources.HasRefiner(),
 		Upscaler: o.sources.HasUpscaler(), Adapters: adapters.NewLibrary(o.config.LoRADirectories...),
 		Nets: models.NewNets(o.config.ControlNetDirectories...), Fileless: o.fileless,
+		Detectors:  models.NewDetectors(o.config.ModelDirectories...),
 		IPAdapters: models.NewIPAdapters(o.config.IPAdapterDirectories...), ImageEncoder: o.config.ImageEncoder,
 		Attentions:          models.Attentions(o.base.Config.Table),
 		WildcardDirectories: o.config.WildcardDirectories, StyleFiles: o.config.StyleFiles}

@@ -20,6 +20,7 @@ type Image struct {
 	Latents backend.Tensor // [1, 4, height/8, width/8], as the scheduler left them
 
 	strategy MemoryStrategy    // that it was made with
+	found    []prepare.Found   // parts that detectors found
 	prep     *prepare.Prepared // whose texts are this picture's own; nil: they are the request's
 }
 

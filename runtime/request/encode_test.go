@@ -52,6 +52,8 @@ func fill(v reflect.Value, seed int) {
 			*p = []Picture{{Path: fmt.Sprint("picture ", n)}, {Data: []byte{byte(n), 1, 254}}}
 		case *Array:
 			*p = Array{Path: fmt.Sprint(n)}
+		case *[]int:
+			*p = []int{n, 0}
 		case *[]string:
 			*p = []string{"a", `b "c" é`}
 		case *map[string]any:

@@ -55,6 +55,14 @@ var kinds = map[reflect.Type]kind{
 	}},
 	reflect.TypeFor[[]string](): {"list of strings", map[string]any{"type": "array", "items": typed("string")}, converted(texts),
 		func(x any) (any, string) { return slices.Clone(x.([]string)), "" }},
+	reflect.TypeFor[[]int](): {"list of integers", map[string]any{"type": "array", "items": typed("integer")}, converted(integers),
+		func(x any) (any, string) {
+			var out []any
+			for _, n := range x.([]int) {
+				out = append(out, int64(n))
+			}
+			return out, ""
+		}},
 	reflect.TypeFor[map[string]any](): {"table", typed("object"), converted(plainNumbers),
 		func(x any) (any, string) { return tableOf(x.(map[string]any)), "" }},
 	reflect.TypeFor[map[string]float64](): {"table", map[string]any{"type": "object", "additionalProperties": map[string]any{
@@ -268,6 +276,16 @@ func texts(value any) (out []string, ok bool) {
 	for _, item := range list {
 		s, isText := item.(string)
 		out, ok = append(out, s), ok && isText
+	}
+	return out, ok
+}
+
+// integers takes a list of integers; an empty list is nil.
+func integers(value any) (out []int, ok bool) {
+	list, ok := value.([]any)
+	for _, item := range list {
+		n, isInteger := integer(item)
+		out, ok = append(out, int(n)), ok && isInteger
 	}
 	return out, ok
 }

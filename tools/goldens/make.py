@@ -34,6 +34,12 @@ import tiles
 import to_diffusers
 import variants
 
+def detector(out, pipe):
+    import detector as part  # it needs packages of its own
+
+    part.make(out, pipe)
+
+
 PARTS = {
     "noise": lambda out, pipe: noise.make(out),
     "text": text.make,
@@ -57,6 +63,7 @@ PARTS = {
     "fewer": fewer.make,
     "lora": lora.make,
     "algorithms": algorithms.make,
+    "detector": detector,
 }
 
 

@@ -143,8 +143,8 @@ static int components_of(const dg_model* m) {
     return m->network ? DG_COMPONENT_COUNT : 5;
 }
 
-static const char* const network_prefixes[3] = {"controlnet.", "taesd.", "upscaler."};
-static const int32_t network_kinds[3] = {DG_KIND_CONTROLNET, DG_KIND_TAESD, DG_KIND_UPSCALER};
+static const char* const network_prefixes[4] = {"controlnet.", "taesd.", "upscaler.", "detector."};
+static const int32_t network_kinds[4] = {DG_KIND_CONTROLNET, DG_KIND_TAESD, DG_KIND_UPSCALER, DG_KIND_DETECTOR};
 
 DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* msg, size_t msg_cap) {
     *out = NULL;
@@ -181,7 +181,7 @@ DG_API dg_status dg_model_open(const dg_model_params* p, dg_model** out, char* m
     for (int64_t i = 0; i < p->weight_count && status == DG_OK; i++) {
         const dg_weight* w = &p->weights[i];
         if (w->struct_size != sizeof *w) status = fail(DG_ERR_ARGUMENT, "dg_weight.struct_size", msg, msg_cap);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 4; k++)
             if (strncmp(w->name, network_prefixes[k], strlen(network_prefixes[k])) == 0) m->network = network_kinds[k];
         if (n < sizeof text)
             n += (size_t)snprintf(text + n, sizeof text - n, " %s=%s:%d:%d:%lld+%lld:%d[%lld,%lld]%d[%lld,%lld]", w->name,
@@ -247,6 +247,11 @@ static dg_status network_info(const dg_model* model, dg_model_info* out) {
         out->kind = DG_KIND_UPSCALER;
         out->upscaler = u;
         component(&out->components[6], 1, 6);
+    } else if (model->network == DG_KIND_DETECTOR) {
+        dg_detector_info d = {sizeof d, 2, 4, 32};
+        out->kind = DG_KIND_DETECTOR;
+        out->detector = d;
+        component(&out->components[9], 1, 9);
     } else {
         dg_vae_info v = {sizeof v, 4, 4, {64, 64, 64, 64}, {64, 64, 64, 64}, 0, 0, 8, 0};
         out->kind = DG_KIND_TAESD;
@@ -545,6 +550,18 @@ DG_API dg_status dg_upscale(dg_model* model, int64_t batch, int64_t height, int6
     for (int64_t n = 0; n < batch * 3; n++)
         for (int64_t i = 0; i < 4 * height * width; i++)
             out[n * 4 * height * width + i] = pixels[(n * height + i / (2 * width) / 2) * width + i % (2 * width) / 2];
+    return leave(model, DG_OK);
+}
+
+/* The first pixel in every place. */
+DG_API dg_status dg_detect(dg_model* model, int64_t batch, int64_t height, int64_t width, const float* pixels, float* out,
+                           size_t out_count, char* msg, size_t msg_cap) {
+    dg_status status = enter(model, msg, msg_cap);
+    if (status != DG_OK) return status;
+    const int64_t rows = 4 * 4 + 2, anchors = height * width / 64 + height * width / 256 + height * width / 1024;
+    if (out_count != (size_t)(batch * rows * anchors)) return leave(model, fail(DG_ERR_ARGUMENT, "sizes", msg, msg_cap));
+    for (int64_t n = 0; n < batch; n++)
+        for (int64_t i = 0; i < rows * anchors; i++) out[n * rows * anchors + i] = pixels[n * 3 * height * width];
     return leave(model, DG_OK);
 }
 

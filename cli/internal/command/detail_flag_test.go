@@ -14,6 +14,8 @@ func TestDetailFlag(t *testing.T) {
 	for text, want := range map[string]request.Detail{
 		"0.4,0.1,0.6,0.3":                {Box: &[4]float64{0.4, 0.1, 0.6, 0.3}},
 		" 10, 20 ,300, 400 : 0.5=a=b, c": {Prompt: "a=b, c", Box: &[4]float64{10, 20, 300, 400}, Strength: 0.5},
+		"face.safetensors":               {Detector: "face.safetensors"},
+		"a/f.safetensors:0.5=a=b":        {Detector: "a/f.safetensors", Strength: 0.5, Prompt: "a=b"},
 		"face.png":                       {Mask: request.Picture{Path: "face.png"}},
 		`C:\f=1.PNG:0.3=a x.png=b`:       {Prompt: "a x.png=b", Mask: request.Picture{Path: `C:\f=1.PNG`}, Strength: 0.3},
 	} {

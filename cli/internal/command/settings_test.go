@@ -27,6 +27,7 @@ var fileOnly = []string{
 	"ip_adapter.weight", "ip_adapter.block_weights", "ip_adapter.start", "ip_adapter.end", "ip_adapter.masks", "ip_adapter.shortcut",
 	"detail.prompt", "detail.negative_prompt", "detail.box", "detail.mask", "detail.strength", "detail.blur", "detail.padding",
 	"detail.width", "detail.height", "detail.steps",
+	"detail.detector", "detail.confidence", "detail.classes", "detail.largest", "detail.dilation",
 	"region.prompt", "region.box", "region.mask", "region.weight",
 	"model.text_cache_mb", "model.weight_cache_mb", "model.controlnet_cache_mb", "model.memory", "model.memory.max_batch",
 	"lora.start", "lora.end", "lora_stack", "lora_stack.max_adapters", "lora_stack.global_weight", "lora_stack.global_scaling_factor",

@@ -67,6 +67,10 @@ func distribution(s modelfile.Spec) (mean, std float64) {
 		return 0, 0.05
 	case modelfile.RolePosition:
 		return 0, 0.02
+	case modelfile.RoleMean:
+		return 0, 0.2
+	case modelfile.RoleVariance:
+		return 0.45, 0.06 // keeps the spread of what passes through SiLU
 	case modelfile.RoleLogitScale:
 		return math.Log(100), 0
 	}
@@ -92,6 +96,9 @@ type filler struct {
 func (f *filler) fill(w io.Writer, it item) error {
 	if it.Role == modelfile.RolePositionIDs {
 		return f.positionIDs(w, it)
+	}
+	if it.Role == modelfile.RoleBins {
+		return f.bins(w, it)
 	}
 	width := f.prepare(it)
 	if it.transpose {
@@ -205,6 +212,17 @@ func (f *filler) positionIDs(w io.Writer, it item) error {
 	for i := range elements(it.Shape) {
 		binary.LittleEndian.PutUint64(b[8*i:], uint64(i))
 	}
+	return f.write(w, b)
+}
+
+// bins writes 0, 1, 2, ...
+func (f *filler) bins(w io.Writer, it item) error {
+	values := make([]float32, elements(it.Shape))
+	for i := range values {
+		values[i] = float32(i)
+	}
+	b := make([]byte, it.size)
+	it.dtype.Encode(values, b)
 	return f.write(w, b)
 }
 

@@ -48,6 +48,8 @@ const (
 	KindT2I          Kind = "sdxl-t2i-adapter"
 	KindTAESD        Kind = "taesd"
 	KindESRGAN       Kind = "esrgan"
+	KindYOLOv8       Kind = "yolov8n"
+	KindNanoYOLOv8   Kind = "nano-yolov8"
 	KindSDXLLoRA     Kind = "sdxl-lora"
 	KindNanoLoRA     Kind = "nano-lora"
 	KindNano         Kind = "nano"
@@ -70,7 +72,7 @@ const (
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
+	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
 	KindNanoUnion, KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
 	KindNanoFace,
 	KindNanoFacePlus}
@@ -249,7 +251,7 @@ func (p *plan) metadata() (map[string]string, error) {
 }
 
 var components = []string{"text_encoder", "text_encoder_2", "unet", "vae", "controlnet", "taesd", "upscaler",
-	"image_encoder", "ip_adapter"}
+	"image_encoder", "ip_adapter", "detector"}
 
 // all lists the tensors of a single file.
 func (p *plan) all() []item {

@@ -91,7 +91,11 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_CONTROL:
         case DG_STAGE_CONTROL_HINT:
         case DG_STAGE_UPSCALE:
-            require(q.stage == DG_STAGE_UPSCALE ? kUpscaler : kControl, what);
+        case DG_STAGE_DETECT:
+            require(q.stage == DG_STAGE_UPSCALE  ? kUpscaler
+                    : q.stage == DG_STAGE_DETECT ? kDetector
+                                                 : kControl,
+                    what);
             if (q.stage == DG_STAGE_CONTROL && control_ == nullptr) {
                 fail(DG_ERR_UNSUPPORTED, "%s: a T2I-Adapter is not evaluated in the steps", what);
             }
@@ -140,6 +144,7 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
         case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
         case DG_STAGE_IMAGE_ENCODE: return {kImageEncoder, image_encoder_graph(q.batch, true, true)};
         case DG_STAGE_IP_ADAPTER: return {kIpAdapter, ip_adapter_graph(q.batch, 1, q.image_tokens, 0)};
+        case DG_STAGE_DETECT: return {kDetector, detect_graph(q.batch, q.height, q.width)};
         default: return {kUpscaler, upscale_graph(q.batch, q.height, q.width)};
     }
 }

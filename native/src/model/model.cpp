@@ -26,6 +26,7 @@ const Model::Known Model::kKnown[DG_COMPONENT_COUNT] = {
     {"upscaler", "upscaler.", &Model::open_upscaler},
     {"image_encoder", "image_encoder.", &Model::open_image_encoder},
     {"ip_adapter", "ip_adapter.", &Model::open_ip_adapter},
+    {"detector", "detector.", &Model::open_detector},
 };
 
 Model::Model(const OpenParams& params)
@@ -161,6 +162,8 @@ void Model::fill_kind() {
         size_ids_ = 6;  // SDXL base's
     } else if (upscaler_ != nullptr) {
         kind_ = DG_KIND_UPSCALER;
+    } else if (detector_ != nullptr) {
+        kind_ = DG_KIND_DETECTOR;
     } else if (image_encoder_ != nullptr) {
         kind_ = DG_KIND_IMAGE_ENCODER;
     } else if (ip_adapter_ != nullptr) {

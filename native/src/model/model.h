@@ -25,6 +25,7 @@
 #include "modules/text_encoder.h"
 #include "modules/unet.h"
 #include "modules/vae.h"
+#include "modules/yolo.h"
 
 namespace dg {
 
@@ -80,6 +81,7 @@ public:
     // Zeroed room on the UNet's device. It must not outlive the model.
     std::unique_ptr<Residuals> new_residuals(int64_t rows, int64_t height, int64_t width);
     void upscale(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
+    void detect(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count);
     void image_encode(int64_t batch, const float* pixels, float* embeds, size_t embeds_count, float* hidden,
                       size_t hidden_count);
     void ip_adapter_run(const dg_ip_adapter_input& in, float* values, size_t count);
@@ -125,7 +127,7 @@ private:
         void (Model::*open)(int index, const OpenParams& params);
     };
     static const Known kKnown[DG_COMPONENT_COUNT];
-    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler, kImageEncoder, kIpAdapter };
+    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler, kImageEncoder, kIpAdapter, kDetector };
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;
@@ -139,6 +141,7 @@ private:
     void open_control(int index, const OpenParams& params);
     void open_taesd(int index, const OpenParams& params);  // replaces one half of the VAE
     void open_upscaler(int index, const OpenParams& params);
+    void open_detector(int index, const OpenParams& params);
     void open_image_encoder(int index, const OpenParams& params);
     void open_ip_adapter(int index, const OpenParams& params);
     void image_info(dg_model_info* out) const;
@@ -212,6 +215,7 @@ private:
                                 int64_t hints, int32_t type, const TextRegionShape& regions = {},
                                 const Residuals* on_device = nullptr, int64_t first = 0) const;
     BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
+    BuildFunction detect_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_encode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction vae_decode_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction taesd_encode_graph(int64_t batch, int64_t height, int64_t width) const;
@@ -243,6 +247,7 @@ private:
     std::unique_ptr<T2iAdapter> t2i_;  // in the place of control_
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
+    std::unique_ptr<Yolo> detector_;
     std::unique_ptr<ImageEncoder> image_encoder_;
     std::unique_ptr<IpAdapter> ip_adapter_;
     VaeDims vae_dims_;

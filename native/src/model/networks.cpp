@@ -1,4 +1,4 @@
-// The networks that are not part of SDXL: ControlNets, TAESD, ESRGAN. Each is opened as a Model of its own.
+// The networks that are not part of SDXL: ControlNets, TAESD, ESRGAN, YOLOv8. Each is opened as a Model of its own.
 
 #include <algorithm>
 #include <optional>
@@ -55,9 +55,19 @@ void Model::open_upscaler(int index, const OpenParams& params) {
     upscaler_ = std::make_unique<Esrgan>(prepare(index, params.device, params.type_unet), infer_esrgan_dims(source_));
 }
 
+void Model::open_detector(int index, const OpenParams& params) {
+    detector_ = std::make_unique<Yolo>(prepare(index, params.device, params.type_unet), infer_yolo_dims(source_));
+}
+
 void Model::network_info(dg_model_info* out) const {
     out->control.struct_size  = sizeof(dg_control_info);
     out->upscaler.struct_size = sizeof(dg_upscaler_info);
+    out->detector.struct_size = sizeof(dg_detector_info);
+    if (detector_ != nullptr) {
+        out->detector.classes  = detector_->dims.classes;
+        out->detector.bins     = detector_->dims.bins;
+        out->detector.multiple = detector_->dims.multiple();
+    }
     if (control_ != nullptr) {
         out->control.hint_channels  = control_->dims.hint_channels;
         out->control.hint_downscale = control_->dims.hint_downscale();
@@ -276,6 +286,28 @@ void Model::upscale(int64_t batch, int64_t height, int64_t width, const float* p
     check_pointer("out", out);
     check_count("out", count, batch * 3 * height * width * d.scale() * d.scale());
     run(kUpscaler, shape_key("upscale", {batch, height, width}), upscale_graph(batch, height, width),
+        {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
+}
+
+BuildFunction Model::detect_graph(int64_t batch, int64_t height, int64_t width) const {
+    const Yolo* net = detector_.get();
+    return [=](GraphBuilder& g) { g.output(net->build(g, g.input(GGML_TYPE_F32, width, height, 3, batch))); };
+}
+
+void Model::detect(int64_t batch, int64_t height, int64_t width, const float* pixels, float* out, size_t count) {
+    use(kDetector, "detect");
+    const YoloDims& d = detector_->dims;
+    check_range("batch", batch, 1, kMaxBatch);
+    check_range("height", height, d.multiple(), kMaxSide);
+    check_range("width", width, d.multiple(), kMaxSide);
+    if (height % d.multiple() != 0 || width % d.multiple() != 0) {
+        fail(DG_ERR_ARGUMENT, "size: %lld x %lld is not a multiple of %lld", static_cast<long long>(width),
+             static_cast<long long>(height), static_cast<long long>(d.multiple()));
+    }
+    check_pointer("pixels", pixels);
+    check_pointer("out", out);
+    check_count("out", count, batch * d.outputs() * d.anchors(height, width));
+    run(kDetector, shape_key("detect", {batch, height, width}), detect_graph(batch, height, width),
         {input_of(pixels, batch * 3 * height * width)}, {{out, count}});
 }
 

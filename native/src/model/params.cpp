@@ -130,6 +130,10 @@ Norm Params::norm(const std::string& name, int64_t size) {
     return layer;
 }
 
+ggml_tensor* Params::vector(const std::string& name, int64_t size) {
+    return declare(want(name, {size}), GGML_TYPE_F32, size, 0, name);
+}
+
 ggml_tensor* Params::table(const std::string& name, int64_t width, int64_t rows) {
     ggml_tensor* tensor  = declare(want(name, {width, rows}), policy_.dense, width, rows, name);
     params_.back().table = true;

@@ -63,6 +63,7 @@ public:
     Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true, bool sensitive = false);
     Conv2d conv2d(const std::string& name, int64_t kernel, int64_t in, int64_t out, bool bias = true);
     Norm norm(const std::string& name, int64_t size);
+    ggml_tensor* vector(const std::string& name, int64_t size);  // F32
     ggml_tensor* table(const std::string& name, int64_t width, int64_t rows);
 
     struct Place {

@@ -27,6 +27,7 @@ type Models struct {
 	ControlNet backend.ModelConfig // for the base
 	TAESD      backend.ModelConfig
 	Upscaler   backend.ModelConfig
+	Detector   backend.ModelConfig
 }
 
 // Test checks all contracts, each in a subtest with its name.
@@ -50,7 +51,7 @@ var contracts = []contract{
 	{"UNetRegions", unetRegions}, {"UNetRegionsRefuses", unetRegionsRefuses},
 	{"Features", features}, {"FeaturesRefuse", featuresRefuse},
 	{"VAE", vae}, {"VAEParts", vaeParts}, {"VAERefuses", vaeRefuses}, {"TAESD", taesd}, {"Wrap", wrap},
-	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"ResidualsOnDevice", residualsOnDevice}, {"Upscale", upscale},
+	{"ControlNet", controlNet}, {"ControlNetRefuses", controlNetRefuses}, {"ResidualsOnDevice", residualsOnDevice}, {"Upscale", upscale}, {"Detect", detect},
 	{"LoRA", lora}, {"LoRARefuses", loraRefuses},
 	{"Load", loading}, {"MemoryStats", memoryStats}, {"ComputeBytes", computeBytes}, {"ComputeBytesRefuses", computeBytesRefuses},
 	{"OutOfMemory", outOfMemory}, {"Cancel", cancelling}, {"Close", closing}, {"TwoModels", twoModels}, {"Goroutines", goroutines},

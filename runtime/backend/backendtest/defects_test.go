@@ -53,6 +53,7 @@ func failuresOf(ctx context.Context, c contract, b backend.Backend) []string {
 			ControlNet: backend.ModelConfig{Files: backend.Files{ControlNet: "c"}},
 			TAESD:      backend.ModelConfig{Files: backend.Files{TAESD: "t"}},
 			Upscaler:   backend.ModelConfig{Files: backend.Files{Upscaler: "u"}},
+			Detector:   backend.ModelConfig{Files: backend.Files{Detector: "d"}},
 		})
 	})
 	for _, f := range slices.Backward(r.cleanups) {
@@ -112,6 +113,7 @@ type brokenModel struct {
 	decode   func(out *backend.Tensor)
 	control  func(in *backend.ControlInput, residuals []float32)
 	upscale  func(out *backend.Tensor)
+	detect   func(out *backend.Tensor)
 	load     func(targets []backend.LoRATarget)
 	unload   func() error
 	stats    func(*backend.MemoryStats)
@@ -167,6 +169,14 @@ func (m *brokenModel) Upscale(ctx context.Context, pixels backend.Tensor) (backe
 	out, err := m.Model.Upscale(ctx, pixels)
 	if m.upscale != nil {
 		m.upscale(&out)
+	}
+	return out, err
+}
+
+func (m *brokenModel) Detect(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
+	out, err := m.Model.Detect(ctx, pixels)
+	if m.detect != nil {
+		m.detect(&out)
 	}
 	return out, err
 }
@@ -298,6 +308,9 @@ var defects = map[string]*broken{
 	}},
 	"Upscale": {model: func(m *brokenModel) {
 		m.upscale = func(out *backend.Tensor) { slices.Reverse(out.Data) } // pictures change places
+	}},
+	"Detect": {model: func(m *brokenModel) {
+		m.detect = func(out *backend.Tensor) { out.Shape[1], out.Shape[2] = out.Shape[2], out.Shape[1] } // the other way round
 	}},
 	"LoRA": {model: func(m *brokenModel) {
 		m.unet = func(ctx context.Context, in backend.UNetInput, out []float32) error {

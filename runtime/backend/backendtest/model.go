@@ -100,6 +100,8 @@ func components(t tester, m Models) {
 	require.ErrorIs(t, err, backend.ErrUnsupported)
 	_, err = model.Upscale(t.Context(), values(1, 1, 3, 16, 16))
 	require.ErrorIs(t, err, backend.ErrUnsupported)
+	_, err = model.Detect(t.Context(), values(1, 1, 3, 32, 32))
+	require.ErrorIs(t, err, backend.ErrUnsupported)
 	_, err = model.ComputeBytes(backend.ComputeQuery{Stage: backend.StageUNet, Batch: 1, Height: 4, Width: 4, ContextTokens: 77})
 	require.ErrorIs(t, err, backend.ErrUnsupported)
 	require.ErrorIs(t, model.Load(t.Context(), "unet"), backend.ErrUnsupported)

@@ -136,3 +136,28 @@ func upscale(t tester, m Models) {
 	_, err = model.DecodeLatents(t.Context(), values(1, 1, 4, 4, 4))
 	require.ErrorIs(t, err, backend.ErrUnsupported)
 }
+
+// detect: the shape follows from the dimensions, and pictures do not depend on each other.
+func detect(t tester, m Models) {
+	if m.Detector.Files.Detector == "" {
+		return
+	}
+	model := open(t, m.Backend, m.Detector)
+	d := model.Info().Detector
+	require.Positive(t, d.Classes)
+	require.Positive(t, d.Bins)
+	require.Positive(t, d.Multiple)
+	h, w := 2*d.Multiple, 3*d.Multiple
+	pixels := values(1, 2, 3, h, w)
+	out, err := model.Detect(t.Context(), pixels)
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 4*d.Bins + d.Classes, d.Anchors(h, w)}, out.Shape)
+	requireNumbers(t, out.Data)
+	one, err := model.Detect(t.Context(), rows(pixels, 1, 1))
+	require.NoError(t, err)
+	requireNear(t, rows(out, 1, 1).Data, one.Data, "a picture by itself")
+	_, err = model.Detect(t.Context(), values(1, 1, 3, h+1, w))
+	require.ErrorIs(t, err, backend.ErrArgument)
+	_, err = model.Upscale(t.Context(), values(1, 1, 3, h, w))
+	require.ErrorIs(t, err, backend.ErrUnsupported)
+}

@@ -14,6 +14,7 @@ func TestConformance(t *testing.T) {
 				ControlNet: backend.ModelConfig{Files: backend.Files{ControlNet: "union"}},
 				TAESD:      backend.ModelConfig{Files: backend.Files{TAESD: "taesd"}},
 				Upscaler:   backend.ModelConfig{Files: backend.Files{Upscaler: "esrgan"}},
+				Detector:   backend.ModelConfig{Files: backend.Files{Detector: "yolo"}},
 			})
 		})
 	}

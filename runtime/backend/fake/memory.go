@@ -17,7 +17,7 @@ var _ backend.AllocationFailer = (*Backend)(nil)
 // Bytes of the fake's weights, in the proportions of SDXL's.
 var weightBytes = map[string]int64{
 	"text_encoder": 1000, "text_encoder_2": 6000, "unet": 20000, "vae_encoder": 200, "vae_decoder": 300,
-	"controlnet": 10000, "upscaler": 100,
+	"controlnet": 10000, "upscaler": 100, "detector": 50,
 }
 
 // leastWindow is the smallest window of a streamed component, as a share of its weights.

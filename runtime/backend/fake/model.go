@@ -214,7 +214,7 @@ func (m *model) computeBytes(q backend.ComputeQuery) (int64, error) {
 		return cells * 3 * 8, nil
 	case backend.StageVAEDecode:
 		return cells * downscale * downscale * 3 * 8, nil
-	case backend.StageControl, backend.StageControlHint, backend.StageUpscale:
+	case backend.StageControl, backend.StageControlHint, backend.StageUpscale, backend.StageDetect:
 		return cells * latentChannels * 8, nil
 	}
 	return 0, m.check(contract.Invalid("stage", "%d is none of the fake's", q.Stage))

@@ -44,6 +44,10 @@ func networkInfo(info *backend.ModelInfo, files backend.Files) []string {
 		network(backend.KindUpscaler)
 		info.Upscaler = backend.UpscalerInfo{Scale: upscale, Channels: 8, Blocks: 1, Multiple: 1}
 		return []string{"upscaler"}
+	case files.Detector != "":
+		network(backend.KindDetector)
+		info.Detector = backend.DetectorInfo{Classes: 2, Bins: 4, Multiple: 32}
+		return []string{"detector"}
 	}
 	return nil
 }
@@ -137,6 +141,33 @@ func (m *model) lean(in backend.UNetInput, n, i, h, w int) (lean float32) {
 	last := shapes[len(shapes)-1]
 	each := last[0] * last[1] * last[2]
 	return lean + latentScale*meanOf(in.Residuals[len(in.Residuals)-n*each:], n, i)
+}
+
+// Detect finds a box of the first class where a cell of 32 x 32 pixels is lighter than grey; it reaches a cell to each side.
+func (m *model) Detect(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
+	out, end, err := m.transform(ctx, OpDetect, backend.StageDetect, pixels, contract.Detect)
+	if err != nil {
+		return out, err
+	}
+	defer end()
+	const cell, sure, bins = 32, 20, 4
+	n, h, w := pixels.Shape[0], pixels.Shape[2], pixels.Shape[3]
+	anchors, rows := out.Shape[2], out.Shape[1]
+	first := anchors - h/cell*(w/cell)
+	for i := range n {
+		of := out.Data[i*rows*anchors:][:rows*anchors]
+		for a := range anchors {
+			for side := range 4 {
+				of[(side*bins+1)*anchors+a] = sure
+			}
+			of[4*bins*anchors+a], of[(4*bins+1)*anchors+a] = -sure, -sure
+			if k := a - first; k >= 0 {
+				middle := (k/(w/cell)*cell+cell/2)*w + k%(w/cell)*cell + cell/2
+				of[4*bins*anchors+a] = 4 * (pixels.Data[i*3*h*w+middle] - 0.5)
+			}
+		}
+	}
+	return out, nil
 }
 
 // Upscale repeats every pixel.

@@ -118,6 +118,11 @@ func (m *Model) Upscale(ctx context.Context, pixels backend.Tensor) (backend.Ten
 	return m.transform(ctx, "upscaling", pixels, contract.Upscale, m.handle.Upscale)
 }
 
+// Detect looks for boxes in pixels [N, 3, H, W] in [0, 1]: [N, 4*Bins+Classes, Anchors]. H and W are multiples of Multiple.
+func (m *Model) Detect(ctx context.Context, pixels backend.Tensor) (backend.Tensor, error) {
+	return m.transform(ctx, "detecting", pixels, contract.Detect, m.handle.Detect)
+}
+
 // transform makes one picture-like tensor of another: check allocates the result, call fills it.
 func (m *Model) transform(ctx context.Context, op string, in backend.Tensor,
 	check func(backend.ModelInfo, backend.Tensor) (backend.Tensor, error),

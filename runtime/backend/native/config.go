@@ -64,8 +64,8 @@ func checkFiles(f backend.Files) error {
 		alone = alone || file.Alone
 	}
 	if len(given) > 1 && alone {
-		return invalid(opOpen, "files", "a ControlNet, a TAESD, an upscaler, an image encoder and an IP-Adapter are each a model of their "+
-			"own; open them one by one")
+		return invalid(opOpen, "files", "a ControlNet, a TAESD, an upscaler, an image encoder, an IP-Adapter and a detector are each a "+
+			"model of their own; open them one by one")
 	}
 	if len(given) == 0 {
 		return invalid(opOpen, "files", "no file is given; name a checkpoint or a diffusers folder as the model")

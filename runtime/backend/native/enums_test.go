@@ -39,7 +39,7 @@ func TestEveryNameOfTheInterfaceIsTheABIs(t *testing.T) {
 	sameNames(t, bindings.Components[:], contract.Components...)
 	sameNames(t, bindings.Kinds, backend.KindUnknown, backend.KindSDXLBase, backend.KindSDXLRefiner, backend.KindSDXLInpaint, backend.KindVAE,
 		backend.KindTextEncoder, backend.KindControlNet, backend.KindTAESD, backend.KindUpscaler,
-		backend.KindImageEncoder, backend.KindIPAdapter)
+		backend.KindImageEncoder, backend.KindIPAdapter, backend.KindDetector)
 	sameNames(t, bindings.DeviceKinds, backend.DeviceCPU, backend.DeviceGPU, backend.DeviceIGPU, backend.DeviceAccel)
 	sameNames(t, bindings.ModuleKinds, backend.ModuleLinear, backend.ModuleConv2D, backend.ModuleNorm, backend.ModuleEmbedding)
 	sameNames(t, bindings.LoRAForms, backend.LoRALowRank, backend.LoRAKron, backend.LoRADense, backend.LoRAInScale, backend.LoRAOutScale,

@@ -33,7 +33,7 @@ func fakeBackend(t *testing.T, logger *slog.Logger, defines ...string) *Backend 
 func fakeTable(files backend.Files) (*backend.Table, error) {
 	t := &backend.Table{Layout: "diffusers", ZeroTerminalSNR: true, Unused: []string{"model_ema.decay"}}
 	for _, f := range []struct{ component, path string }{{"unet", files.Model}, {"vae.decoder", files.VAE}, {"controlnet", files.ControlNet},
-		{"taesd", files.TAESD}, {"upscaler", files.Upscaler}} {
+		{"taesd", files.TAESD}, {"upscaler", files.Upscaler}, {"detector", files.Detector}} {
 		if f.path != "" {
 			t.Files = append(t.Files, backend.TableFile{Path: f.path})
 			t.Weights = append(t.Weights, backend.Weight{Name: f.component + ".w", Stored: "w", File: len(t.Files) - 1, Type: backend.TypeQ8_0,

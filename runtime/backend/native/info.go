@@ -27,6 +27,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 				in.Control.Features)},
 		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
+		Detector: backend.DetectorInfo{Classes: int(in.Detector.Classes), Bins: int(in.Detector.Bins), Multiple: int(in.Detector.Multiple)},
 	}
 	out.UNet.GuidanceDim = int(in.UNetGuidanceDim)
 	out.UNet.Attentions, out.UNet.AttentionValues = int(in.UNetAttentions), int(in.UNetAttentionValues)

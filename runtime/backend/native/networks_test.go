@@ -92,6 +92,15 @@ func TestUpscalerAndTAESD(t *testing.T) {
 	_, err = m.Upscale(t.Context(), backend.NewTensor(1, 4, 1, 1))
 	require.ErrorContains(t, err, "upscaling: pixels: has shape [1 4 1 1]")
 
+	m = fakeNetwork(t, backend.Files{Detector: "d"})
+	require.Equal(t, backend.KindDetector, m.Info().Kind)
+	require.Equal(t, backend.DetectorInfo{Classes: 2, Bins: 4, Multiple: 32}, m.Info().Detector)
+	found, err := m.Detect(t.Context(), backend.NewTensor(1, 3, 32, 64))
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 18, 42}, found.Shape)
+	_, err = m.Detect(t.Context(), backend.NewTensor(1, 3, 31, 64))
+	require.ErrorContains(t, err, "detecting: pixels: 64 x 31 (W x H) are not multiples of 32")
+
 	m = fakeNetwork(t, backend.Files{TAESD: "t"})
 	require.Equal(t, backend.KindTAESD, m.Info().Kind)
 	_, err = m.DecodeLatents(t.Context(), backend.NewTensor(1, 4, 1, 1))
