@@ -102,6 +102,10 @@ func TestWhatIsMissingTogetherIsNamed(t *testing.T) {
 		{"esrgan", "upscaler", diffusers, `body\.7\.`, ""},
 		{"esrgan", "upscaler", original, `RDB2`, ""},
 		{"esrgan", "upscaler", diffusers, `conv_up1`, ""},
+		{"nano-yolov8", "detector", original, `model\.0\.`, ""},
+		{"nano-yolov8", "detector", original, `model\.4\.m\.1\.`, ""},
+		{"nano-yolov8", "detector", original, `running_var`, ""},
+		{"nano-yolov8", "detector", original, `model\.22\.cv3\.`, ""},
 	} {
 		t.Run(c.preset+" "+string(c.layout)+" without "+c.without, func(t *testing.T) {
 			t.Parallel()

@@ -95,12 +95,13 @@ func TestTablesOfBothLayoutsAgree(t *testing.T) {
 		opt  synth.Options
 		file func(string) backend.Files
 	}{
-		"base":    {synth.Options{Kind: synth.KindNano, Dims: small()}, func(p string) backend.Files { return backend.Files{Model: p} }},
-		"refiner": {synth.Options{Kind: synth.KindNano, Dims: smallRefiner()}, func(p string) backend.Files { return backend.Files{Model: p} }},
-		"uneven":  {synth.Options{Kind: synth.KindNano, Dims: uneven()}, func(p string) backend.Files { return backend.Files{Model: p} }},
-		"control": {synth.Options{Kind: synth.KindNanoControl}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
-		"union":   {synth.Options{Kind: synth.KindNanoUnion}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
-		"taesd":   {synth.Options{Kind: synth.KindTAESD}, func(p string) backend.Files { return backend.Files{TAESD: p} }},
+		"base":     {synth.Options{Kind: synth.KindNano, Dims: small()}, func(p string) backend.Files { return backend.Files{Model: p} }},
+		"refiner":  {synth.Options{Kind: synth.KindNano, Dims: smallRefiner()}, func(p string) backend.Files { return backend.Files{Model: p} }},
+		"uneven":   {synth.Options{Kind: synth.KindNano, Dims: uneven()}, func(p string) backend.Files { return backend.Files{Model: p} }},
+		"control":  {synth.Options{Kind: synth.KindNanoControl}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
+		"union":    {synth.Options{Kind: synth.KindNanoUnion}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
+		"taesd":    {synth.Options{Kind: synth.KindTAESD}, func(p string) backend.Files { return backend.Files{TAESD: p} }},
+		"detector": {synth.Options{Kind: synth.KindNanoYOLOv8}, func(p string) backend.Files { return backend.Files{Detector: p} }},
 		"esrgan": {synth.Options{Kind: synth.KindESRGAN, Dims: tinyUpscaler()},
 			func(p string) backend.Files { return backend.Files{Upscaler: p} }},
 	} {

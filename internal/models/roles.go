@@ -40,7 +40,10 @@ func CheckRole(role, path string) error {
 	if err != nil {
 		return err
 	}
-	return checkReport(role, r)
+	if err := checkReport(role, r); err != nil || role != "detector" {
+		return err
+	}
+	return checkBins(path)
 }
 
 // checkReport is checkRole for a file whose header was read.

@@ -147,7 +147,7 @@ func (f *Found) findAdapter(ctx context.Context, run *request.Run, p part, o Opt
 	}
 }
 
-// findNet finds the file of a ControlNet, an IP-Adapter or its image encoder.
+// findNet finds the file of a ControlNet, an IP-Adapter or its image encoder, or a detector.
 func (f *Found) findNet(ctx context.Context, run *request.Run, p part, kind, inner string, o Options) {
 	role, files := netLibrary(run.Model, kind)
 	if inner == "image_encoder" {
@@ -177,6 +177,7 @@ func (f *Found) findNet(ctx context.Context, run *request.Run, p part, kind, inn
 		r := &run.Jobs[i]
 		r.ControlNets = slices.DeleteFunc(r.ControlNets, func(n request.ControlNet) bool { return kind == "controlnet" && n.Model == "" })
 		r.IPAdapters = slices.DeleteFunc(r.IPAdapters, func(a request.IPAdapter) bool { return kind == "ip_adapter" && a.Model == "" })
+		r.Details = slices.DeleteFunc(r.Details, func(d request.Detail) bool { return d.Detector == "" && d.Box == nil && d.Mask.IsZero() })
 	}
 }
 
@@ -186,6 +187,13 @@ func netNames(r *request.Request, kind, inner string) (out []*string) {
 		r.ControlNets = slices.Clone(r.ControlNets)
 		for i := range r.ControlNets {
 			out = append(out, &r.ControlNets[i].Model)
+		}
+		return out
+	}
+	if kind == "detail" {
+		r.Details = slices.Clone(r.Details)
+		for i := range r.Details {
+			out = append(out, &r.Details[i].Detector)
 		}
 		return out
 	}

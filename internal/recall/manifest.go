@@ -301,6 +301,11 @@ func (f *Found) more(m *manifest, model map[string]any) {
 	for i, n := range m.ControlNets {
 		add(fmt.Sprintf("controlnet[%d].model", i), n.Name, n.Source)
 	}
+	for i, d := range m.Details {
+		if d.Detector != "" {
+			add(fmt.Sprintf("detail[%d].detector", i), d.Detector, nil)
+		}
+	}
 	for i, a := range m.IPAdapters {
 		add(fmt.Sprintf("ip_adapter[%d].model", i), a.Name, a.Source)
 		if a.ImageEncoder != "" {

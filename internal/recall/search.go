@@ -187,6 +187,9 @@ func netLibrary(m request.Model, kind string) (role string, files *library.Libra
 	if kind == "controlnet" {
 		return kind, models.NewNets(m.ControlNetDirectories...)
 	}
+	if kind == "detail" {
+		return "detector", models.NewDetectors(m.ModelDirectories...)
+	}
 	return kind, models.NewIPAdapters(m.IPAdapterDirectories...)
 }
 

@@ -108,7 +108,7 @@ func TestGoldenBoxes(t *testing.T) {
 		t.Logf("confidence %.4f, classes %v: %d boxes, at most %.2g pixels away", run.Options.Conf, run.Options.Classes, len(got), far)
 	}
 	assert.Greater(t, largest, 5)
-	assert.Equal(t, 1, empty)
+	assert.Equal(t, 1, empty, "above the best there is nothing")
 	_, err = detect.Picture(t.Context(), m, img, detect.Options{Classes: []int{3}})
 	assert.ErrorContains(t, err, "there is no class 3; this detector has 3, from 0 on")
 }

@@ -64,8 +64,14 @@ def make(store, pipe):
     store.picture("yolo_picture", rgb, "a picture for the detector's boxes")
     frame = LetterBox((640, 640), auto=True, stride=32)(image=rgb)
     store.picture("yolo_frame", frame, "yolo_picture as the detector sees it")
-    confidences = net(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255)[0][0, 4:].amax(0).sort(descending=True).values
-    threshold = float((confidences[60] + confidences[61]) / 2)
+    best, which = net(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255)[0][0, 4:].max(0)
+
+    def threshold(place, *classes):
+        """A confidence that so many anchors of these classes have."""
+        of = best[torch.isin(which, torch.tensor(classes))].sort(descending=True).values
+        return float((of[place] + of[place + 1]) / 2)
+
     runs = [dict(options=o, boxes=boxes(network(), rgb, **o)) for o in
-            (dict(conf=threshold), dict(conf=threshold, classes=[1, 2]), dict(conf=float(confidences[3:5].mean())), dict(conf=float(confidences[0]) / 2 + 0.5))]
+            (dict(conf=threshold(80, 0, 1, 2)), dict(conf=threshold(20, 1, 2), classes=[1, 2]), dict(conf=threshold(2, 0, 1, 2)),
+             dict(conf=float(best.max()) / 2 + 0.5))]
     store.json("yolo_boxes", runs, "what ultralytics' predict finds in yolo_picture")

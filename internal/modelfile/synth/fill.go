@@ -70,7 +70,7 @@ func distribution(s modelfile.Spec) (mean, std float64) {
 	case modelfile.RoleMean:
 		return 0, 0.2
 	case modelfile.RoleVariance:
-		return 0.45, 0.06 // keeps the spread of what passes through SiLU
+		return 0.4, 0.06 // keeps the spread of what passes through SiLU
 	case modelfile.RoleLogitScale:
 		return math.Log(100), 0
 	}

@@ -33,7 +33,7 @@ func TestFullSizeTensors(t *testing.T) {
 	}{
 		{KindSDXLBase, 2515, 6.94}, {KindSDXLInpaint, 2515, 6.94}, {KindSDXLRefiner, 1858, 6.08}, {KindVAE, 248, 0.17},
 		{KindUNet, 1680, 5.14}, {KindTextEncoder, 197, 0.25}, {KindTextEncoder2, 390, 1.39},
-		{KindControlNet, 844, 2.50}, {KindTAESD, 134, 0.005}, {KindESRGAN, 702, 0.033},
+		{KindControlNet, 844, 2.50}, {KindTAESD, 134, 0.005}, {KindESRGAN, 702, 0.033}, {KindYOLOv8, 355, 0.006},
 	} {
 		p, err := newPlan(Options{Kind: c.kind})
 		require.NoError(t, err)

@@ -92,10 +92,7 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_CONTROL_HINT:
         case DG_STAGE_UPSCALE:
         case DG_STAGE_DETECT:
-            require(q.stage == DG_STAGE_UPSCALE  ? kUpscaler
-                    : q.stage == DG_STAGE_DETECT ? kDetector
-                                                 : kControl,
-                    what);
+            require(q.stage == DG_STAGE_UPSCALE ? kUpscaler : q.stage == DG_STAGE_DETECT ? kDetector : kControl, what);
             if (q.stage == DG_STAGE_CONTROL && control_ == nullptr) {
                 fail(DG_ERR_UNSUPPORTED, "%s: a T2I-Adapter is not evaluated in the steps", what);
             }

@@ -127,7 +127,18 @@ private:
         void (Model::*open)(int index, const OpenParams& params);
     };
     static const Known kKnown[DG_COMPONENT_COUNT];
-    enum Index { kText1, kText2, kUnet, kVaeEncoder, kVaeDecoder, kControl, kUpscaler, kImageEncoder, kIpAdapter, kDetector };
+    enum Index {
+        kText1,
+        kText2,
+        kUnet,
+        kVaeEncoder,
+        kVaeDecoder,
+        kControl,
+        kUpscaler,
+        kImageEncoder,
+        kIpAdapter,
+        kDetector
+    };
 
     std::shared_ptr<Worker> worker(const std::string& device);
     Traits traits(const Worker& worker) const;

@@ -137,7 +137,7 @@ ggml_tensor* Yolo::run(GraphBuilder& g, const Conv& c, ggml_tensor* x) const {
         ggml_tensor* scale =
             ggml_div(g.ctx, c.norm.weight, ggml_sqrt(g.ctx, ggml_scale_bias(g.ctx, c.variance, 1.0f, kEps)));
         ggml_tensor* shift = ggml_sub(g.ctx, c.norm.bias, ggml_mul(g.ctx, c.mean, scale));
-        x = ggml_add(g.ctx, ggml_mul(g.ctx, x, per_channel(g, scale)), per_channel(g, shift));
+        x                  = ggml_add(g.ctx, ggml_mul(g.ctx, x, per_channel(g, scale)), per_channel(g, shift));
     }
     return silu(g, x);
 }
@@ -183,8 +183,8 @@ ggml_tensor* Yolo::build(GraphBuilder& g, ggml_tensor* x) const {
     ggml_tensor* out = nullptr;
     for (size_t s = 0; s < kYoloScales; s++) {
         ggml_tensor* cells = concat(g, run(g, boxes_[s], scales[s]), run(g, classes_[s], scales[s]));
-        cells = ggml_reshape_3d(g.ctx, cells, cells->ne[0] * cells->ne[1], cells->ne[2], cells->ne[3]);
-        out   = out == nullptr ? cells : ggml_concat(g.ctx, out, cells, 0);
+        cells              = ggml_reshape_3d(g.ctx, cells, cells->ne[0] * cells->ne[1], cells->ne[2], cells->ne[3]);
+        out                = out == nullptr ? cells : ggml_concat(g.ctx, out, cells, 0);
     }
     return out;
 }

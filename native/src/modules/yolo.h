@@ -11,9 +11,9 @@ constexpr size_t kYoloStages = 5;  // of the backbone; each halves the size
 constexpr size_t kYoloScales = 3;  // of which the head reads the last three
 
 struct YoloDims {
-    int64_t widths[kYoloStages]      = {};  // channels behind each stage: 16 32 64 128 256 for yolov8n
-    int64_t blocks[kYoloStages - 1]  = {};  // bottlenecks of each stage's C2f
-    int64_t up_blocks[4]             = {};  // of the neck's, in the order of the computation
+    int64_t widths[kYoloStages]     = {};  // channels behind each stage: 16 32 64 128 256 for yolov8n
+    int64_t blocks[kYoloStages - 1] = {};  // bottlenecks of each stage's C2f
+    int64_t up_blocks[4]            = {};  // of the neck's, in the order of the computation
     int64_t box_width = 0, class_width = 0;  // inside the head
     int64_t bins    = 0;  // of each side's distribution: 16
     int64_t classes = 0;
