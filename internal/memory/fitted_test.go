@@ -29,6 +29,7 @@ func TestFormulasAreTheLibrarysBuffers(t *testing.T) {
 		{synth.KindNano, nanoHyper, func(p string) backend.Files { return backend.Files{Model: p} }},
 		{synth.KindControlNet, backend.Hyper{}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
 		{synth.KindTAESD, backend.Hyper{}, func(p string) backend.Files { return backend.Files{TAESD: p} }},
+		{synth.KindYOLOv8, backend.Hyper{}, func(p string) backend.Files { return backend.Files{Detector: p} }},
 	} {
 		path := filepath.Join(dir, string(c.kind)+".safetensors")
 		require.NoError(t, synth.WriteHollow(path, synth.Options{Kind: c.kind, Layout: modelfile.LayoutDiffusers}))
@@ -51,17 +52,21 @@ func compareBuffers(t *testing.T, name string, m backend.Model, fitted memory.Co
 	for _, cells := range [][2]int{{32, 32}, {64, 96}, {128, 128}} {
 		compared += compareFeatures(t, name, m, fitted, cells)
 		for _, stage := range []backend.Stage{backend.StageUNet, backend.StageControl, backend.StageControlHint, backend.StageVAEDecode,
-			backend.StageVAEEncode} {
+			backend.StageVAEEncode, backend.StageDetect} {
 			for _, n := range []int{1, 4} {
 				q := backend.ComputeQuery{Stage: stage, Batch: n, Height: cells[0], Width: cells[1], ContextTokens: 77}
+				h, w := cells[0], cells[1]
 				if stage == backend.StageVAEEncode || stage == backend.StageControlHint {
 					q.Height, q.Width = 8*cells[0], 8*cells[1]
+				}
+				if stage == backend.StageDetect {
+					q.Height, q.Width, h, w = 8*cells[0], 8*cells[1], 8*cells[0], 8*cells[1]
 				}
 				want, err := m.ComputeBytes(q)
 				if err != nil {
 					continue // the model has no such stage
 				}
-				got, err := fitted(memory.Query{Stage: stage, Batch: n, Together: true, Height: cells[0], Width: cells[1], Tokens: 77})
+				got, err := fitted(memory.Query{Stage: stage, Batch: n, Together: true, Height: h, Width: w, Tokens: 77})
 				require.NoError(t, err, "%s: stage %d", name, stage)
 				assert.InEpsilon(t, want, got, memory.FitError, "%s: stage %d, %d of %v", name, stage, n, cells)
 				compared++
