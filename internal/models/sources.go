@@ -38,8 +38,13 @@ func (s Sources) HasUpscaler() bool { return s.Upscaler.Files.Upscaler != "" }
 
 // NetOf is how a net of a role is opened, but for its file.
 func (s Sources) NetOf(role string) backend.ModelConfig {
-	if role == "controlnet" {
+	switch role {
+	case "controlnet":
 		return s.Control
+	case "detector": // small, and its boxes are the same in every precision of the model
+		cfg := s.Picture
+		cfg.Precision, cfg.UNetType = backend.PrecisionF32, ""
+		return cfg
 	}
 	return s.Picture
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daguerre-go/daguerre/internal/detect"
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/models"
 	"github.com/daguerre-go/daguerre/internal/steps"
 )
 
@@ -86,8 +87,16 @@ func (s *sitting) parts(ctx context.Context, m *member, k int, done *Image) ([]*
 	}
 	defer func() { _ = net.Release() }() // an error of closing a model changes no picture
 	boxes, err := detect.Picture(ctx, net.Value.Model, done.NRGBA, f.Options)
+	if err == nil {
+		err = net.Value.ReleaseCompute()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
+	}
+	if strategy := s.memory.strategy; strategy.Name != memory.Resident && strategy.Name != "" {
+		if err := models.Free(net.Value.Model, net.Value.Owner, strategy, memory.StageDenoise); err != nil {
+			s.warn(err.Error())
+		}
 	}
 	found := f.Parts(k, boxes, done.Rect.Dx(), done.Rect.Dy())
 	done.found = append(done.found, found...)
