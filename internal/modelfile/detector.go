@@ -100,15 +100,37 @@ func detectorKind(p *part, _ Dims) (Kind, string) {
 }
 
 func (y *DetectorDims) lacks() string {
-	for _, n := range append(append([]int{y.BoxWidth, y.ClassWidth, y.Bins, y.Classes}, y.Widths...), y.Blocks...) {
-		if n < 1 {
-			return "its stages or its head"
-		}
-	}
 	if len(y.Widths) != len(yoloHalves) || len(y.Blocks) != len(yoloStages) || len(y.NeckBlocks) != len(yoloNeck) {
 		return "its stages"
 	}
 	return ""
+}
+
+// added adds sides up; unknown if one of them is.
+func added(sides ...int) (sum int) {
+	for _, n := range sides {
+		if n < 0 {
+			return unknown
+		}
+		sum += n
+	}
+	return sum
+}
+
+// halved is half of a side, which may be unknown.
+func halved(n int) int {
+	if n < 0 {
+		return unknown
+	}
+	return n / 2
+}
+
+// multiplied is so many times a side, which may be unknown.
+func multiplied(n, of int) int {
+	if of < 0 {
+		return unknown
+	}
+	return n * of
 }
 
 // specs has ultralytics' names in both layouts.
@@ -124,18 +146,18 @@ func (y *DetectorDims) specs(b *specs) {
 			y.c2f(b, yoloStages[i-1], w[i], w[i], y.Blocks[i-1])
 		}
 	}
-	y.conv(b, fmt.Sprintf("model.%d.cv1", yoloPyramid), w[4], w[4]/2, 1)
-	y.conv(b, fmt.Sprintf("model.%d.cv2", yoloPyramid), 4*(w[4]/2), w[4], 1)
-	y.c2f(b, yoloNeck[0], w[4]+w[3], w[3], y.NeckBlocks[0])
-	y.c2f(b, yoloNeck[1], w[3]+w[2], w[2], y.NeckBlocks[1])
+	y.conv(b, fmt.Sprintf("model.%d.cv1", yoloPyramid), w[4], halved(w[4]), 1)
+	y.conv(b, fmt.Sprintf("model.%d.cv2", yoloPyramid), multiplied(4, halved(w[4])), w[4], 1)
+	y.c2f(b, yoloNeck[0], added(w[4], w[3]), w[3], y.NeckBlocks[0])
+	y.c2f(b, yoloNeck[1], added(w[3], w[2]), w[2], y.NeckBlocks[1])
 	y.conv(b, fmt.Sprintf("model.%d", yoloDown[0]), w[2], w[2], 3)
-	y.c2f(b, yoloNeck[2], w[2]+w[3], w[3], y.NeckBlocks[2])
+	y.c2f(b, yoloNeck[2], added(w[2], w[3]), w[3], y.NeckBlocks[2])
 	y.conv(b, fmt.Sprintf("model.%d", yoloDown[1]), w[3], w[3], 3)
-	y.c2f(b, yoloNeck[3], w[3]+w[4], w[4], y.NeckBlocks[3])
+	y.c2f(b, yoloNeck[3], added(w[3], w[4]), w[4], y.NeckBlocks[3])
 	for _, branch := range []struct {
 		name       string
 		width, out int
-	}{{"cv2", y.BoxWidth, 4 * y.Bins}, {"cv3", y.ClassWidth, y.Classes}} {
+	}{{"cv2", y.BoxWidth, multiplied(4, y.Bins)}, {"cv3", y.ClassWidth, y.Classes}} {
 		for s, in := range w[2:] {
 			name := fmt.Sprintf("model.%d.%s.%d", yoloHead, branch.name, s)
 			y.conv(b, name+".0", in, branch.width, 3)
@@ -147,12 +169,12 @@ func (y *DetectorDims) specs(b *specs) {
 }
 
 func (y *DetectorDims) c2f(b *specs, n, in, out, blocks int) {
-	name, half := fmt.Sprintf("model.%d", n), out/2
-	y.conv(b, name+".cv1", in, 2*half, 1)
-	y.conv(b, name+".cv2", (2+blocks)*half, out, 1)
+	name, part := fmt.Sprintf("model.%d", n), halved(out)
+	y.conv(b, name+".cv1", in, multiplied(2, part), 1)
+	y.conv(b, name+".cv2", multiplied(2+blocks, part), out, 1)
 	for i := range blocks {
-		y.conv(b, fmt.Sprintf("%s.m.%d.cv1", name, i), half, half, 3)
-		y.conv(b, fmt.Sprintf("%s.m.%d.cv2", name, i), half, half, 3)
+		y.conv(b, fmt.Sprintf("%s.m.%d.cv1", name, i), part, part, 3)
+		y.conv(b, fmt.Sprintf("%s.m.%d.cv2", name, i), part, part, 3)
 	}
 }
 
@@ -178,33 +200,45 @@ func inferDetector(p *part) *DetectorDims {
 		}
 	}
 	y.Fused = norms == 0
-	width := func(names ...string) int {
-		var sides []side
+	width := func(readers []side, names ...string) int { // as convolutions make it, and as others take it
 		for _, name := range names {
-			sides = append(sides, side{name + ".conv.weight", 0})
+			readers = append(readers, side{name + ".conv.weight", 0}, side{name + ".bn.weight", 0}, side{name + ".bn.bias", 0},
+				side{name + ".conv.bias", 0})
 		}
-		return p.agreed(sides...)
+		return p.agreed(readers...)
+	}
+	takes := func(names ...string) (out []side) {
+		for _, name := range names {
+			out = append(out, side{name + ".conv.weight", 1})
+		}
+		return out
 	}
 	for i, n := range yoloHalves {
-		names := []string{fmt.Sprintf("model.%d", n)}
+		names, readers := []string{fmt.Sprintf("model.%d", n)}, takes(fmt.Sprintf("model.%d.cv1", yoloPyramid))
 		if i > 0 {
 			names = append(names, fmt.Sprintf("model.%d.cv1", yoloStages[i-1]), fmt.Sprintf("model.%d.cv2", yoloStages[i-1]))
 		}
-		y.Widths = append(y.Widths, width(names...))
+		if i+1 < len(yoloHalves) {
+			readers = takes(fmt.Sprintf("model.%d", yoloHalves[i+1]))
+		}
+		y.Widths = append(y.Widths, width(readers, names...))
 	}
 	for i := range yoloStages {
-		y.Blocks = append(y.Blocks, p.numbered(fmt.Sprintf("model.%d.m", yoloStages[i]), maxBlocks))
-		y.NeckBlocks = append(y.NeckBlocks, p.numbered(fmt.Sprintf("model.%d.m", yoloNeck[i]), maxBlocks))
+		y.Blocks = append(y.Blocks, max(p.numbered(fmt.Sprintf("model.%d.m", yoloStages[i]), maxBlocks), 1))
+		y.NeckBlocks = append(y.NeckBlocks, max(p.numbered(fmt.Sprintf("model.%d.m", yoloNeck[i]), maxBlocks), 1))
 	}
-	var boxes, classes []string
-	var outs, named []side
-	for s := range 3 {
-		at := fmt.Sprintf("model.%d.cv2.%d", yoloHead, s)
-		boxes, outs = append(boxes, at+".0", at+".1"), append(outs, side{at + ".2.weight", 0}, side{at + ".2.bias", 0})
-		at = fmt.Sprintf("model.%d.cv3.%d", yoloHead, s)
-		classes, named = append(classes, at+".0", at+".1"), append(named, side{at + ".2.weight", 0}, side{at + ".2.bias", 0})
+	branch := func(name string) (inside, out int) {
+		var names []string
+		var readers, outs []side
+		for s := range 3 {
+			at := fmt.Sprintf("model.%d.%s.%d", yoloHead, name, s)
+			names, readers = append(names, at+".0", at+".1"), append(readers, side{at + ".2.weight", 1})
+			outs = append(outs, side{at + ".2.weight", 0}, side{at + ".2.bias", 0})
+		}
+		return width(readers, names...), p.agreed(outs...)
 	}
-	y.BoxWidth, y.ClassWidth = width(boxes...), width(classes...)
-	y.Bins, y.Classes = max(p.agreed(outs...), 0)/4, p.agreed(named...)
+	y.BoxWidth, y.Bins = branch("cv2")
+	y.ClassWidth, y.Classes = branch("cv3")
+	y.Bins = halved(halved(y.Bins))
 	return y
 }

@@ -103,7 +103,7 @@ func TestWhatIsMissingTogetherIsNamed(t *testing.T) {
 		{"esrgan", "upscaler", original, `RDB2`, ""},
 		{"esrgan", "upscaler", diffusers, `conv_up1`, ""},
 		{"nano-yolov8", "detector", original, `model\.0\.`, ""},
-		{"nano-yolov8", "detector", original, `model\.4\.m\.1\.`, ""},
+		{"nano-yolov8", "detector", original, `model\.4\.m\.1\.`, "model.4.cv2"},
 		{"nano-yolov8", "detector", original, `running_var`, ""},
 		{"nano-yolov8", "detector", original, `model\.22\.cv3\.`, ""},
 	} {

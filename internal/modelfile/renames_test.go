@@ -126,7 +126,7 @@ var networks = []struct {
 	{"esrgan", presetOf("esrgan", func(d *Dims) { d.Upscaler.Blocks = 3 }), LayoutOriginal, "upscaler", false, 102, nil},
 	{"first esrgan", presetOf("esrgan", func(d *Dims) { d.Upscaler.Blocks = 3 }), LayoutDiffusers, "upscaler", false, 102,
 		asFirstESRGAN.Replace},
-	{"detector", Preset("nano-yolov8"), LayoutOriginal, "detector", true, 355, nil},
+	{"detector", Preset("nano-yolov8"), LayoutOriginal, "detector", true, 297, nil},
 }
 
 // adapterPrefixed is the spelling of diffusers' T2IAdapter, whose network is one attribute of it.

@@ -129,7 +129,7 @@ func finding(t *testing.T) (request.Request, string) {
 func TestDetailsFound(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
 	r, _ := finding(t)
-	r.NumImages, r.MaxBatch = 2, 2
+	r.NumImages, r.MaxBatch, r.Width, r.Height = 2, 1, 64, 64
 	var last Progress
 	out := generate(t, p, r, WithProgress(func(at Progress) {
 		assert.GreaterOrEqual(t, at.Done, last.Done)
@@ -148,11 +148,7 @@ func TestDetailsFound(t *testing.T) {
 			given.Details = append(given.Details, d)
 		}
 		given.Details = append(given.Details, r.Details[2])
-		alone := r
-		alone.NumImages, alone.Seed = 1, img.Seed
-		want := generate(t, p, given).Images[0]
-		got := generate(t, p, alone).Images[0]
-		assert.Equal(t, want.Pix, got.Pix, "picture %d", img.Index)
+		assert.Equal(t, generate(t, p, given).Images[0].Pix, img.Pix, "picture %d", img.Index)
 		data, err := json.Marshal(out.Manifest(img))
 		require.NoError(t, err)
 		assert.Contains(t, string(data), `"detector":"nano-yolov8.safetensors","confidence":0.2,"largest":2,"dilation":4,`)
