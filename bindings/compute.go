@@ -257,8 +257,8 @@ func (m *Model) Upscale(batch, height, width int64, pixels, out []float32) error
 	return m.picture("dg_upscale", m.lib.fn.upscale, batch, height, width, pixels, out)
 }
 
-// Detect maps pixels [batch, 3, height, width] in [0, 1] to [batch, 4*bins+classes, anchors]: logits of the distances to the sides of boxes,
-// then of the classes.
+// Detect maps pixels [batch, 3, height, width] in [0, 1] to [batch, 4*bins+classes, anchors]: logits of the distances to the sides of
+// boxes, then of the classes.
 func (m *Model) Detect(batch, height, width int64, pixels, out []float32) error {
 	return m.picture("dg_detect", m.lib.fn.detect, batch, height, width, pixels, out)
 }

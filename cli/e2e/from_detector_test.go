@@ -17,8 +17,8 @@ func TestFromADetector(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	require.NoError(t, synth.Write(t.Context(), at("finder.safetensors"), synth.Options{Kind: synth.KindNanoYOLOv8, Seed: 16}))
-	r := run(t, "generate", "--no-config", "--quiet", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64", "--steps", "2",
-		"--seed", "3", "--detail", at("finder.safetensors")+":0.9=a green star", "-o", at("p.png"))
+	r := run(t, "generate", "--no-config", "--quiet", "--model", "nano", "--prompt", "a red circle", "--width", "64", "--height", "64",
+		"--steps", "2", "--seed", "3", "--detail", at("finder.safetensors")+":0.9=a green star", "-o", at("p.png"))
 	require.Zero(t, r.code, r.stderr)
 	want, texts := readPNG(t, at("p.png"))
 	assert.Contains(t, texts["daguerre"], `"detector":"finder.safetensors"`)
