@@ -201,7 +201,7 @@ func (r *Result) Manifest(img Image) Manifest {
 		ControlNets: manifestControls(q.ControlNets, r.nets), IPAdapters: r.manifestIPAdapters(),
 		Details: manifestDetails(&q), Found: img.found, Regions: manifestRegions(&q), PromptWeight: q.PromptWeight,
 		RegionMode: q.RegionMode,
-		Latents: inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
+		Latents:    inputName(q.Latents.Path, !q.Latents.IsZero()), DenoisingStart: q.DenoisingStart, DenoisingEnd: q.DenoisingEnd,
 		LoRAs: slices.Clone(r.LoRAs), Files: slices.Clone(r.files), Warnings: r.warnings(),
 		Model: ManifestModel{Kind: r.Model.Kind, Precision: r.Model.Precision}}
 	m.made(img, &q, r.LoRAs)
