@@ -58,14 +58,16 @@ func TestOtherYOLOs(t *testing.T) {
 		}
 	}
 	for what, s := range map[string]*source{
-		"segmentation": detectorAs(nano, asIs, has("model.22.proto.cv1.conv.weight", 8, 8, 3, 3), has("model.22.cv4.0.0.conv.weight", 8, 8, 3, 3)),
-		"poses":        detectorAs(nano, asIs, has("model.22.cv4.0.0.conv.weight", 8, 8, 3, 3)),
-		"classifies":   detectorAs(nano, without("model.22."), has("model.9.linear.weight", 8, 8), has("model.9.linear.bias", 8)),
-		"YOLOv5":       detectorAs(nano, without("model.22."), has("model.24.anchors", 3, 3, 2), has("model.24.m.0.weight", 8, 8, 1, 1)),
-		"YOLOv9":       detectorAs(nano, without("model.2."), has("model.2.cv4.conv.weight", 8, 8, 1, 1)),
-		"YOLOv10":      detectorAs(nano, moved("23"), has("model.23.dfl.conv.weight", 1, 16, 1, 1), has("model.23.one2one_cv2.0.0.conv.weight", 8, 8, 3, 3)),
-		"YOLO11":       detectorAs(nano, moved("23"), has("model.23.dfl.conv.weight", 1, 16, 1, 1)),
-		"YOLO family":  detectorAs(nano, moved("28"), has("model.28.dfl.conv.weight", 1, 16, 1, 1)),
+		"segmentation": detectorAs(nano, asIs, has("model.22.proto.cv1.conv.weight", 8, 8, 3, 3),
+			has("model.22.cv4.0.0.conv.weight", 8, 8, 3, 3)),
+		"poses":      detectorAs(nano, asIs, has("model.22.cv4.0.0.conv.weight", 8, 8, 3, 3)),
+		"classifies": detectorAs(nano, without("model.22."), has("model.9.linear.weight", 8, 8), has("model.9.linear.bias", 8)),
+		"YOLOv5":     detectorAs(nano, without("model.22."), has("model.24.anchors", 3, 3, 2), has("model.24.m.0.weight", 8, 8, 1, 1)),
+		"YOLOv9":     detectorAs(nano, without("model.2."), has("model.2.cv4.conv.weight", 8, 8, 1, 1)),
+		"YOLOv10": detectorAs(nano, moved("23"), has("model.23.dfl.conv.weight", 1, 16, 1, 1),
+			has("model.23.one2one_cv2.0.0.conv.weight", 8, 8, 3, 3)),
+		"YOLO11":      detectorAs(nano, moved("23"), has("model.23.dfl.conv.weight", 1, 16, 1, 1)),
+		"YOLO family": detectorAs(nano, moved("28"), has("model.28.dfl.conv.weight", 1, 16, 1, 1)),
 	} {
 		r, err := s.report()
 		require.NoError(t, err)

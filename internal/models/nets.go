@@ -35,8 +35,8 @@ var kindsOfNets = map[string]struct{ what, setting, component string }{"controln
 	"image_encoder": {"image encoder", "ip_adapter_directories", "image_encoder"},
 	"detector":      {"detector", "model_directories", "detector"}}
 
-// FindNet finds the weights of a ControlNet, an IP-Adapter, an image encoder or a detector, as role says, and checks that they are one's. name is a
-// file, a diffusers folder, or a name in nets, with or without extension.
+// FindNet finds the weights of a ControlNet, an IP-Adapter, an image encoder or a detector, as role says, and checks that they are one's.
+// name is a file, a diffusers folder, or a name in nets, with or without extension.
 func FindNet(role, name string, nets *library.Library) (string, error) {
 	kind := kindsOfNets[role]
 	path, locateErr := locate.Find(name, nil)

@@ -23,7 +23,8 @@ type Finder struct {
 // finder resolves the detector of a part; nil after a mistake. Defaults are filled in here.
 func (t *Target) finder(d request.Detail, key string, errs *request.Errors) *Finder {
 	d = d.Filled(&request.Request{})
-	f := &Finder{Path: d.Detector, Options: detect.Options{Confidence: d.Confidence, Classes: d.Classes}, largest: d.Largest, dilation: *d.Dilation}
+	f := &Finder{Path: d.Detector, Options: detect.Options{Confidence: d.Confidence, Classes: d.Classes},
+		largest: d.Largest, dilation: *d.Dilation}
 	if t.Fileless {
 		return f
 	}

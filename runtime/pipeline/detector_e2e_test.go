@@ -37,7 +37,8 @@ func openDetector(t *testing.T, edit func(*backend.ModelConfig)) backend.Model {
 	return m
 }
 
-// TestGoldenDetector compares the raw result of a detector with ultralytics', see tools/goldens/detector.py, and faster ways with the exact.
+// TestGoldenDetector compares the raw result of a detector with ultralytics', see tools/goldens/detector.py, and what is
+// lost in faster ways.
 func TestGoldenDetector(t *testing.T) {
 	var exact []float32
 	for _, way := range []struct {
@@ -119,7 +120,8 @@ func finding(t *testing.T) (request.Request, string) {
 	file := synthNet(t, synth.KindNanoYOLOv8, goldenDetector, modelfile.LayoutOriginal)
 	r.Details = []request.Detail{
 		{Box: &[4]float64{0.5, 0.5, 1, 1}, Strength: 0.7},
-		{Detector: file, Confidence: 0.2, Largest: 2, Prompt: "a green square on a blue background", Strength: 0.7, Blur: new(2.0), Padding: new(8)},
+		{Detector: file, Confidence: 0.2, Largest: 2, Prompt: "a green square on a blue background", Strength: 0.7,
+			Blur: new(2.0), Padding: new(8)},
 		{Box: &[4]float64{0, 0, 0.5, 0.5}, Strength: 0.7},
 	}
 	return r, file

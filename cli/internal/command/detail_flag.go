@@ -18,7 +18,7 @@ var detailPlace = regexp.MustCompile(`(?i)^\s*(?:([0-9.]+)\s*,\s*([0-9.]+)\s*,\s
 func detailTable(text string) (map[string]any, error) {
 	m := detailPlace.FindStringSubmatch(text)
 	if m == nil {
-		return nil, errors.New("names no place; write LEFT,TOP,RIGHT,BOTTOM, such as 0.4,0.1,0.6,0.3, MASK.png or DETECTOR.safetensors, "+
+		return nil, errors.New("names no place; write LEFT,TOP,RIGHT,BOTTOM, such as 0.4,0.1,0.6,0.3, MASK.png or DETECTOR.safetensors, " +
 			"and =PROMPT behind it")
 	}
 	table := map[string]any{}

@@ -100,9 +100,8 @@ var ownDocs = map[string]string{
 		"FILE=PICTURE:0.6,end=0.5",
 	"region": "part of the picture with a prompt of its own, as `BOX=PROMPT` or MASK=PROMPT, with a weight behind a colon: " +
 		"0,0,0.5,1=a cat (the left half), mask.png:0.8=a dog",
-	"detail": "part of the finished picture that is painted again, as `BOX`, BOX=PROMPT, MASK, MASK=PROMPT, DETECTOR or DETECTOR=PROMPT, with a " +
-		"strength behind a colon: " +
-		"0.4,0.1,0.6,0.3=a smiling face, or face_yolov8n.safetensors:0.4=a smiling face",
+	"detail": "part of the finished picture that is painted again, as `BOX`, BOX=PROMPT, MASK, MASK=PROMPT, DETECTOR or " +
+		"DETECTOR=PROMPT, with a strength behind a colon: 0.4,0.1,0.6,0.3=a smiling face, or face_yolov8n.safetensors:0.4=a smiling face",
 	"output": "file to write: .png, .jpg or .webp; a folder with a slash at its end; - is standard output; see daguerre generate " +
 		"--help=output-names",
 	"prompt":  "what the picture shows; A1111 weights such as (word:1.2) and [word], BREAK, and any length; @FILE reads it from a file",

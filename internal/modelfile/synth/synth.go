@@ -72,7 +72,8 @@ const (
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8, KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
+	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8,
+	KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
 	KindNanoUnion, KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
 	KindNanoFace,
 	KindNanoFacePlus}

@@ -94,8 +94,8 @@ func (b *Backend) Devices(ctx context.Context) ([]backend.Device, error) {
 	return []backend.Device{{ID: "cpu", Description: "fake", Kind: backend.DeviceCPU, TotalBytes: 8 << 30, FreeBytes: 8 << 30}}, nil
 }
 
-// Open returns a new model. It is a ControlNet, a TAESD, an upscaler or a detector if such a file is named, a refiner if the name of the model's
-// file has "refiner" in it, else a base model. Files are never read.
+// Open returns a new model. It is a ControlNet, a TAESD, an upscaler or a detector if such a file is named, a refiner if the name of the
+// model's file has "refiner" in it, else a base model. Files are never read.
 func (b *Backend) Open(ctx context.Context, cfg backend.ModelConfig) (backend.Model, error) {
 	b.mu.Lock()
 	b.open = append(b.open, cfg)
