@@ -155,8 +155,8 @@ measure-nano: build ## the nano models' effects on all held-out prompts, as in t
 	DAGUERRE_HELDOUT=all $(GO) test -v -count 1 -timeout 60m -run 'HeldOut|NanoRefinerSharpens|NanoRegionsPlace|NanoEditing|NanoIPAdapterShows|NanoInpainting|NanoGuidance|NanoControlNetPlaces|NanoTAESDResembles' ./runtime/pipeline
 
 .PHONY: combinations
-combinations: build ## all pairs of features in random combinations: pictures in batches and alone, plans of memory (10 minutes)
-	DAGUERRE_COMBINATIONS=all $(GO) test -v -count 1 -timeout 60m -run Combinations ./runtime/pipeline
+combinations: build ## all pairs of features in random combinations: pictures in batches and alone, plans of memory (15 minutes)
+	DAGUERRE_COMBINATIONS=all $(GO) test -v -count 1 -timeout 60m -run 'Combinations|PlannedAdapters|RegionsThatContradict' ./runtime/pipeline
 
 .PHONY: memory-table
 memory-table: build ## plans of memory against measured peaks (MODEL, nano by default; ARGS as tools/memorytable's)

@@ -24,9 +24,11 @@ var (
 	Convs       = []string{"auto", "im2col", "direct"}
 	Keeps       = []string{"none", "deep", "text_attention"}
 	FeatureUses = []string{"store", "mean", "reuse"}
-	TrialKinds  = []string{"conv2d", "attention", "linear"}
-	ModuleKinds = []string{"linear", "conv2d", "norm", "embedding"}
-	LoRAForms   = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm",
+	// ResidualPlaces are where an evaluation finds those of ControlNets.
+	ResidualPlaces = []string{"none", "device", "host"}
+	TrialKinds     = []string{"conv2d", "attention", "linear"}
+	ModuleKinds    = []string{"linear", "conv2d", "norm", "embedding"}
+	LoRAForms      = []string{"low_rank", "kron", "dense", "in_scale", "out_scale", "bias", "norm",
 		"bias_scale", "in_low_rank", "out_rotate", "in_rotate"}
 	// Activations are the values of the quick_gelu fields of [ModelConfig]; the first is the encoder's own default.
 	Activations = []string{"", "quick_gelu", "gelu"}

@@ -47,6 +47,7 @@ var mirrors = map[string]reflect.Type{
 	"dg_module_info":        reflect.TypeFor[moduleInfo](),
 	"dg_lora_tensor":        reflect.TypeFor[LoRATensor](),
 	"dg_lora_target":        reflect.TypeFor[LoRATarget](),
+	"dg_lora_shape":         reflect.TypeFor[LoRAShape](),
 	"dg_lora_use":           reflect.TypeFor[loraUse](),
 	"dg_vae_part_info":      reflect.TypeFor[VAEPartInfo](),
 	"dg_vae_part":           reflect.TypeFor[VAEPart](),
@@ -79,7 +80,7 @@ var constants = func() map[string]int64 {
 	}
 	for prefix, names := range map[string][]string{"TYPE": Types, "PRECISION": Precisions, "KIND": Kinds, "DEVICE": DeviceKinds,
 		"LOG": LogLevels, "RESIDENT": Residencies, "FLASH": Flashes, "CONV": Convs, "TRIAL": TrialKinds, "MODULE": ModuleKinds, "LORA": LoRAForms,
-		"KEEP": Keeps, "FEATURES": FeatureUses} {
+		"RESIDUALS": ResidualPlaces, "KEEP": Keeps, "FEATURES": FeatureUses} {
 		for i, name := range names {
 			all[constant(prefix, name)] = int64(i)
 		}

@@ -1,6 +1,9 @@
 package bindings
 
-import "runtime"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // ComputeQuery mirrors dg_compute_query: the shapes whose compute buffer is measured.
 type ComputeQuery struct {
@@ -11,21 +14,45 @@ type ComputeQuery struct {
 	Height        int64 // latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling)
 	Width         int64
 	ContextTokens int64 // UNet and ControlNet
-	Keep          int32 // of the stage of features
-	Reserved      int32
-	Branch        int64 // of the stage of features
+	Keep          int32 // UNet and features
+	Residuals     int32 // UNet: of ControlNets, of [ResidualPlaces]
+	Branch        int64 // with Keep
 	ImagePrompts  int64 // UNet: how many there are
 	ImageTokens   int64 // of each
 	ImageMasks    int64 // UNet: 1: they have masks
 	Change        *UNetChange
 	RegionCount   int64 // UNet and ControlNet: texts of each of the last RegionRows rows beside their own
 	RegionRows    int64
-	RegionSets    int64 // how many of these rows differ in them; 0: all
+	RegionSets    int64      // how many of these rows differ in them; 0: all
+	LoRAs         *LoRAShape // the first of LoRACount
+	LoRACount     int64
+	BlockRows     int64 // UNet: as in UNetInput
+	FeaturesUse   int32 // UNet, with Keep
+	ImageRows     int32 // UNet: how many different rows each has
+}
+
+// LoRAShape mirrors dg_lora_shape: a change that an adapter makes to a module, as far as graphs depend on it.
+type LoRAShape struct {
+	StructSize uintptr
+	Module     *byte
+	Form       int32 // of [LoRAForms]
+	Factors    int32 // rotations: 1: they have B
+	Rank       int64 // of low ranks
+	Shape      [4]int64
+}
+
+// SetLoRAs makes a query ask about adapters.
+func (q *ComputeQuery) SetLoRAs(shapes []LoRAShape) {
+	q.LoRAs, q.LoRACount = unsafe.SliceData(shapes), int64(len(shapes))
 }
 
 // ready makes a query fit for a call, and pins what it points to.
 func (q *ComputeQuery) ready(pins *runtime.Pinner) {
 	q.Change.ready(pins)
+	shapes := unsafe.Slice(q.LoRAs, q.LoRACount)
+	for i := range shapes {
+		ready(pins, &shapes[i])
+	}
 	ready(pins, q)
 }
 

@@ -45,6 +45,7 @@ func (g *group) planLoKr(src *source) *planned {
 	} else {
 		g.take(partAlpha) // without a rank it has no meaning, as in LyCORIS
 	}
+	p.kron = [4]int{first.rows, first.cols, second.rows, second.cols}
 	p.bytes = 4 * int64(first.rows*first.cols+second.rows*second.cols)
 	if k > 1 {
 		p.target.Form, p.bytes = backend.LoRADense, 4*int64(backend.Count(g.weightShape()...))

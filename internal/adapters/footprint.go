@@ -9,8 +9,15 @@ const inputRankStep = 32
 type Change struct {
 	Module   backend.Module
 	Form     backend.LoRAForm
-	Rank     int   // of a low-rank form
-	Elements int64 // of all its matrices, or of its vector
+	Rank     int    // of a low-rank form
+	Elements int64  // of all its matrices, or of its vector
+	Sides    [4]int // of the factors of a Kronecker product, or of a rotation's stages
+	Factors  bool   // a rotation scales the outputs, too
+}
+
+// Shape is what graphs depend on.
+func (c Change) Shape() backend.LoRAShape {
+	return backend.LoRAShape{Module: c.Module.Name, Form: c.Form, Rank: c.Rank, Shape: c.Sides, Factors: c.Factors}
 }
 
 // Matrix reports whether the change is held in the dense type of its component; vectors are float32.
@@ -31,16 +38,16 @@ func (a *File) Changes() []Change {
 		case c.Form == backend.LoRALowRank:
 			c.Rank, c.Elements = p.inner, int64(p.inner)*int64(columns+m.Out)
 		case c.Form == backend.LoRAKron && m.Kind == backend.ModuleLinear && !p.dora:
-			c.Elements = p.bytes / 4
+			c.Elements, c.Sides = p.bytes/4, p.kron
 		case c.Form == backend.LoRAKron, c.Form == backend.LoRADense:
 			c.Form, c.Elements = backend.LoRADense, int64(m.Out)*int64(columns)
 		case c.Form == backend.LoRAInLowRank:
 			rank := (p.inner + inputRankStep - 1) / inputRankStep * inputRankStep
-			c.Elements = 2 * int64(rank) * int64(m.In)
+			c.Rank, c.Elements = rank, 2*int64(rank)*int64(m.In)
 		case c.Form == backend.LoRAInRotate && m.Kernel > 1:
 			c.Form, c.Elements = backend.LoRADense, int64(m.Out)*int64(columns)
 		case p.stages != nil:
-			c.Elements = p.bytes / 4
+			c.Elements, c.Sides, c.Factors = p.bytes/4, [4]int(p.stages), p.rescale != nil
 		case c.Form == backend.LoRAInScale:
 			c.Elements = int64(m.In)
 		default:

@@ -36,6 +36,7 @@ type planned struct {
 	dora      bool
 	bytes     int64             // of its tensors
 	stages    []int             // of a rotation
+	kron      [4]int            // rows and columns of a Kronecker product's factors
 	rescale   *modelfile.Tensor // of a rotation: a factor for each output; nil: none
 	load      func(*source, *backend.LoRATarget)
 }

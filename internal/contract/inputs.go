@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"cmp"
+
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
@@ -287,8 +289,9 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 	default:
 		sizes = append(sizes, size{"height", q.Height}, size{"width", q.Width})
 	}
-	if q.Stage == backend.StageFeatures {
-		if err := Kept(info.UNet, backend.Kept{Keep: q.Keep, Use: backend.FeaturesStore, Branch: q.Branch}); err != nil {
+	if q.Stage == backend.StageFeatures || q.Stage == backend.StageUNet && q.Keep != "" {
+		kept := backend.Kept{Keep: q.Keep, Use: cmp.Or(q.Use, backend.FeaturesStore), Branch: q.Branch}
+		if err := Kept(info.UNet, kept); err != nil {
 			return err
 		}
 	}
@@ -303,7 +306,18 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 	if err := regionTexts(q.Regions, q.Batch); err != nil {
 		return err
 	}
+	for _, s := range q.LoRAs {
+		if err := oneOf("lora form", s.Form, loraForms); err != nil {
+			return err
+		}
+	}
 	if q.Stage == backend.StageUNet {
+		if err := oneOf("residuals", q.Residuals, []backend.ResidualsAt{"", backend.ResidualsOnDevice, backend.ResidualsOnHost}); err != nil {
+			return err
+		}
+		if q.BlockRows != 0 && q.BlockRows != 1 && q.BlockRows != q.Batch {
+			return Invalid("block rows", "%d is neither 1 nor the batch of %d", q.BlockRows, q.Batch)
+		}
 		return Change(info.UNet, q.Change, q.Batch)
 	}
 	return nil

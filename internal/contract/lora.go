@@ -7,6 +7,10 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
+// loraForms lists the forms, in the ABI's order.
+var loraForms = []backend.LoRAForm{backend.LoRALowRank, backend.LoRAKron, backend.LoRADense, backend.LoRAInScale, backend.LoRAOutScale,
+	backend.LoRABias, backend.LoRANorm, backend.LoRABiasScale, backend.LoRAInLowRank, backend.LoRAOutRotate, backend.LoRAInRotate}
+
 // Target checks that a target's module is one of these, and that its tensors have the shapes of its form.
 func Target(modules []backend.Module, t backend.LoRATarget) error {
 	at := slices.IndexFunc(modules, func(m backend.Module) bool { return m.Name == t.Module })

@@ -19,13 +19,44 @@ type Query struct {
 	Texts            int // UNet and ControlNet: as backend.ComputeQuery's
 	ImagePrompts     int // UNet: as backend.ComputeQuery's, with the next two
 	ImageTokens      int
+	ImageRows        int
 	ImageMasks       bool
 	Regions          backend.RegionTexts // UNet, ControlNet and features: as backend.ComputeQuery's
 	Change           backend.UNetChange
 	Tiled            bool // the VAE by tiles
 	AttentionSlicing bool
-	Keep             backend.Keep // StageFeatures
-	Branch           int          // with Keep
+	Keep             backend.Keep        // UNet and StageFeatures
+	Use              backend.FeaturesUse // with Keep: as backend.ComputeQuery's
+	Branch           int                 // with Keep
+	Residuals        backend.ResidualsAt // UNet: of ControlNets
+	BlockRows        int                 // UNet: of T2I-Adapters
+	LoRAs            *LoRAs              // UNet and text
+}
+
+// LoRAs is what adapters change together. Of one set of adapters there is one value.
+type LoRAs struct{ Shapes []backend.LoRAShape }
+
+// sets are the adapters that act together: all, and those that act in all steps. A graph with adapters may need less than one without.
+func (a Adapters) sets() []*LoRAs {
+	if a.Timed {
+		return []*LoRAs{a.LoRAs, a.Always}
+	}
+	return []*LoRAs{a.LoRAs}
+}
+
+// shapes are those of the adapters; none if there are none.
+func (l *LoRAs) shapes() []backend.LoRAShape {
+	if l == nil {
+		return nil
+	}
+	return l.Shapes
+}
+
+// Ask is the query as backends understand it. Sizes are in their units already.
+func (q Query) Ask() backend.ComputeQuery {
+	return backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens, Texts: q.Texts,
+		Keep: q.Keep, Use: q.Use, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens, ImageRows: q.ImageRows,
+		ImageMasks: q.ImageMasks, Change: q.Change, Residuals: q.Residuals, BlockRows: q.BlockRows, LoRAs: q.LoRAs.shapes(), Regions: q.Regions}
 }
 
 // Compute returns the bytes of a stage's compute buffer: the backend's own measurement, or Fitted.

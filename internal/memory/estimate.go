@@ -69,7 +69,8 @@ func (e *estimator) text() {
 		if _, ok := e.model.part(owner, c.component); !ok || e.err != nil {
 			continue
 		}
-		q := Query{Owner: owner, Stage: c.stage, Batch: max(e.job.Chunks, 1), Height: 1, Width: 1, AttentionSlicing: e.strategy.AttentionSlicing}
+		q := Query{Owner: owner, Stage: c.stage, Batch: max(e.job.Chunks, 1), Height: 1, Width: 1, AttentionSlicing: e.strategy.AttentionSlicing,
+			LoRAs: e.job.Adapters.LoRAs}
 		n, err := e.compute(q)
 		if err != nil {
 			e.err = fmt.Errorf("%s: %w", c.component, err)
@@ -124,38 +125,103 @@ func (e *estimator) heldBuffers(stage string) {
 	}
 }
 
+// unetBuffer adds the largest of the buffers that a UNet's evaluations take: one of them is there at a time.
 func (e *estimator) unetBuffer(owner string) {
 	h, w := e.seen()
 	job := e.job
 	if owner != OwnerModel {
 		job = job.ofRefiner()
 	}
-	q := Query{Owner: owner, Stage: backend.StageUNet, Batch: job.rows(e.batch, e.strategy), Height: h, Width: w,
-		Tokens: e.tokens(), Texts: job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing}
-	job.addImages(&q)
-	job.addChange(&q, e.batch, e.strategy)
-	q.Regions = job.regions(e.batch, e.strategy)
-	e.buffer(UNet, q)
+	about := Query{Owner: owner, Stage: backend.StageUNet, Height: h, Width: w, Tokens: e.tokens(),
+		AttentionSlicing: e.strategy.AttentionSlicing}
+	job.addImages(&about)
+	if len(e.nets(false)) > 0 && owner == OwnerModel {
+		about.Residuals = e.residualsAt()
+	}
+	if len(e.nets(true)) > 0 && owner == OwnerModel {
+		if about.BlockRows = 1; job.OneSided {
+			about.BlockRows = job.rows(e.batch, e.strategy)
+		}
+	}
+	var largest Query
+	var most int64
+	for _, about.LoRAs = range job.Adapters.sets() {
+		for _, ev := range job.evaluations(e.batch, e.strategy) {
+			if e.err != nil {
+				return
+			}
+			q := ev.of(about, job)
+			n, err := e.compute(q)
+			if err != nil {
+				e.err = fmt.Errorf("%s: %w", UNet, err)
+			}
+			if n > most {
+				largest, most = q, n
+			}
+		}
+	}
+	e.buffer(UNet, largest)
+}
+
+// residualsAt is where ControlNets leave what they add: on the UNet's device if all of them are there.
+func (e *estimator) residualsAt() backend.ResidualsAt {
+	for _, name := range e.nets(false) {
+		if e.deviceOf(name, ControlNet) != e.deviceOf(OwnerModel, UNet) {
+			return backend.ResidualsOnHost
+		}
+	}
+	return backend.ResidualsOnDevice
+}
+
+// residuals adds the room for what ControlNets add, once for each number of rows that evaluations have.
+func (e *estimator) residuals() {
+	y, x := e.seen()
+	known := map[int]bool{}
+	for _, ev := range e.job.evaluations(e.batch, e.strategy) {
+		if known[ev.rows] {
+			continue
+		}
+		known[ev.rows] = true
+		if n := e.model.residualBytes(ev.rows, y, x); e.residualsAt() == backend.ResidualsOnDevice {
+			e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, n)
+		} else {
+			e.add(HostID, "", "", UseHost, n)
+		}
+	}
 }
 
 // features adds what a UNet keeps from step to step. The mean of both halves has a row for each picture; a deep feature has one for each
-// row.
+// row, and a second graph, which serves as many rows as are evaluated at once.
 func (e *estimator) features(owner string) {
 	if e.job.Keep == "" || e.err != nil {
 		return
 	}
 	h, w := e.seen()
+	job := e.job
+	if owner != OwnerModel {
+		job = job.ofRefiner()
+	}
 	q := Query{Owner: owner, Stage: backend.StageFeatures, Batch: e.batch, Height: h, Width: w, Tokens: e.tokens(),
-		AttentionSlicing: e.strategy.AttentionSlicing, Keep: e.job.Keep, Branch: e.job.Branch}
-	if e.job.Keep == backend.KeepDeep {
-		q.Batch, q.Texts = e.job.rows(e.batch, Strategy{}), e.job.texts(e.batch, e.strategy)
-		q.Regions = e.job.regions(e.batch, Strategy{})
+		AttentionSlicing: e.strategy.AttentionSlicing, Keep: job.Keep, Branch: job.Branch}
+	if job.Keep == backend.KeepDeep {
+		q.Batch, q.Texts, q.LoRAs = job.rows(e.batch, e.strategy), job.texts(e.batch, e.strategy), job.Adapters.LoRAs
+		q.Regions = job.regions(e.batch, e.strategy)
 	}
-	n, err := e.compute(q)
-	if err != nil {
-		e.err = fmt.Errorf("features: %w", err)
+	if e.strategy.Name == Stream { // its window serves one graph
+		q.Use = backend.FeaturesStore
 	}
-	e.add(e.deviceOf(owner, UNet), owner, UNet, UseCompute, n)
+	add := func() {
+		n, err := e.compute(q)
+		if err != nil {
+			e.err = fmt.Errorf("features: %w", err)
+		}
+		e.add(e.deviceOf(owner, UNet), owner, UNet, UseCompute, n)
+	}
+	add()
+	if more := job.halves(e.batch) + job.perturbed(e.batch) - q.Batch; more > 0 && job.Keep == backend.KeepDeep { // of the other rows
+		q.Batch, q.Texts, q.Use = more, 0, backend.FeaturesStore
+		add()
+	}
 }
 
 func (e *estimator) controlBuffer(name string) {
@@ -201,10 +267,9 @@ func (e *estimator) denoise() {
 		}
 		sum := e.model.blockBytes(rows, y, x)
 		e.add(HostID, "", "", UseHost, 2*int64(n)*e.model.blockBytes(1, h, w)+sum) // each adapter's, whose tiles overlap, and their sum
-		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, sum)
 	}
 	if len(e.nets(false)) > 0 {
-		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, e.model.residualBytes(e.job.rows(e.batch, e.strategy), y, x))
+		e.residuals()
 	}
 	if e.job.Previews && e.model.has(OwnerTAESD) {
 		e.buffer(VAEDecoder, Query{Owner: OwnerTAESD, Stage: backend.StageVAEDecode, Batch: 1, Height: h, Width: w})

@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/runtime/backend"
@@ -127,7 +128,16 @@ func (f Fit) unet(u modelfile.UNetDims, q Query) int64 {
 		}
 		h, w = (h+1)/2, (w+1)/2
 	}
-	return max(int64(max(q.Batch, 1))*(most+inputs), regional) + texts
+	return max(int64(max(q.Batch, 1))*(most+inputs), regional) + texts + f.blocks(u, q)
+}
+
+// blocks are what T2I-Adapters add, which is an input of the UNet.
+func (f Fit) blocks(u modelfile.UNetDims, q Query) int64 {
+	info := backend.UNetInfo{Channels: u.Channels}
+	for _, depths := range u.DownDepth {
+		info.TransformerDepth = append(info.TransformerDepth, slices.Max(append([]int{0}, depths...)))
+	}
+	return int64(q.BlockRows) * int64(info.BlockCount(q.Height, q.Width))
 }
 
 // features are what a UNet keeps. Beside a deep feature there is the buffer of a second graph, which ends as the whole one does.
@@ -141,6 +151,8 @@ func (f Fit) features(u modelfile.UNetDims, q Query) (n int64) {
 				wide = int64(u.Channels[min(l+1, last)])
 			}
 			switch {
+			case q.Use == backend.FeaturesStore:
+				return rows * wide * h * w
 			case l > 0:
 				return rows*wide*h*w + f.unet(u, q)
 			case q.Branch < u.Resnets[0]:

@@ -106,10 +106,14 @@ type Job struct {
 	Jobs          int                // that are ready beside it
 	Batch         int                // most in one batch; 0: all
 	Guidance      bool               // the UNet sees two rows for each picture
+	Guided        Guided             // with guidance: in which steps
+	RefinerGuided Guided             // the same of the refiner
 	Parts         int                // with guidance, of the prompt: a row for each, 1 or 0 for one
 	Beside        int                // texts in parts of the picture, which a positive row has beside its own
 	Change        backend.UNetChange // inside the base's UNet; of perturbed rows, how many a picture has
 	Texts         int                // different texts that editing has encoded, 1 or 0 for one
+	Alike         int                // parts of the prompt that are equal to another one, or to the negative prompt
+	AlikeParts    int                // the same without the negative prompt
 	GuidanceBatch string             // GuidanceSeparate and GuidanceJoint force; anything else leaves it to the plan
 	Chunks        int                // of 77 tokens, of each text; 0: 1
 	Prompts       int                // how many of the pictures' prompts (with their negative ones) differ; 0: all
@@ -136,6 +140,9 @@ type Detecting struct {
 	Path          string // its file
 	Height, Width int    // of what it sees
 }
+
+// Guided says in which steps guidance acts. The zero value is in all.
+type Guided struct{ Pauses, Never bool }
 
 // Shown is an IP-Adapter of a job, with the pictures that it is shown.
 type Shown struct {
@@ -174,9 +181,12 @@ func (j Job) HasNet(path string) bool {
 
 // Adapters is what a job's adapters take.
 type Adapters struct {
-	Kept    int64 // bytes in host memory, as they were read
-	Applied int64 // bytes on the UNet's device, all together
-	Changes int   // modules that are changed
+	Kept    int64  // bytes in host memory, as they were read
+	Applied int64  // bytes on the UNet's device, all together
+	Changes int    // modules that are changed
+	LoRAs   *LoRAs // what they change; nil: nothing
+	Timed   bool   // some act in a part of the steps
+	Always  *LoRAs // what the others change
 }
 
 // The values of Job.GuidanceBatch that force.

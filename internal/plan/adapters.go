@@ -10,8 +10,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/backend"
 )
 
-// rankStep is what the ranks of a module's adapters together are rounded up to where they are applied: kRankStep of
-// native/src/lora/adapter.cpp.
+// rankStep is what the ranks of a module's adapters together are rounded up to where they are applied: filled_rank of
+// native/src/lora/adapter.h.
 const rankStep = 32
 
 // adapt makes the planner know what adapters can change, and the types they are held in.
@@ -24,16 +24,41 @@ func (p *Planner) adapt(modules []backend.Module, components []memory.Component,
 
 // adaptersOf is what the adapters of a request take.
 func (p *Planner) adaptersOf(a prepare.Adapters) (memory.Adapters, error) {
-	var all []adapters.Change
+	var all, always []adapters.Change
 	var errs []error
+	names, steady := "", ""
 	for _, one := range a.Enabled() {
+		names += a.Path(one) + "\x00"
 		changes, err := p.changes(a.Path(one))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("lora %q: %w", one.Label(), err))
 		}
 		all = append(all, changes...)
+		if f := one.Filled(); f.Start == 0 && f.End >= 1 {
+			always = append(always, changes...)
+			steady += a.Path(one) + "\x00"
+		}
 	}
-	return adapterBytes(all, p.policies), errors.Join(errs...)
+	out := adapterBytes(all, p.policies)
+	out.LoRAs, out.Always, out.Timed = p.lorasOf(names, all), p.lorasOf(steady, always), steady != names
+	return out, errors.Join(errs...)
+}
+
+// lorasOf returns the one value of a set of adapters, which what was measured with it is found by.
+func (p *Planner) lorasOf(names string, changes []adapters.Change) *memory.LoRAs {
+	if len(changes) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.loras[names] == nil {
+		l := &memory.LoRAs{}
+		for _, c := range changes {
+			l.Shapes = append(l.Shapes, c.Shape())
+		}
+		p.loras[names] = l
+	}
+	return p.loras[names]
 }
 
 // changes lists what the adapter of a file changes.

@@ -18,7 +18,7 @@ import (
 func New(ctx context.Context, b backend.Backend, o Options) (*Planner, error) {
 	p := &Planner{Options: o, backend: b, kinds: map[string]backend.DeviceKind{memory.HostID: backend.DeviceCPU}, main: memory.HostID,
 		fits: map[string]memory.Fit{}, policies: map[string]memory.TypePolicy{}, adapters: map[string][]adapters.Change{},
-		nets: map[string][]memory.Part{}}
+		loras: map[string]*memory.LoRAs{}, nets: map[string][]memory.Part{}}
 	p.model.Shapes = map[string]memory.Shape{}
 	if system, err := machine.SystemMemory(); err == nil {
 		p.model.Process = system.ProcessBytes

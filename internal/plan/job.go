@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/daguerre-go/daguerre/internal/detect"
@@ -22,8 +23,10 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 		j.GuidanceBatch = request.GuidanceSeparate
 	}
 	j.Parts, j.Texts, j.Change = prep.Parts, prep.Said, prep.Change
+	j.Alike, j.AlikeParts = sharedTexts(prep, true), sharedTexts(prep, false)
 	if r.Attends() {
 		j.Parts, j.Beside = 1, prep.Parts-1
+		j.Alike, j.AlikeParts = 0, 0 // a picture has one text of each kind in a row of its own
 	}
 	j.Width, j.Height = prep.LargestPass() // it is the one that has to fit
 	if d := r.TiledDiffusion; d.On() {
@@ -65,9 +68,30 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 			j.Shown = append(j.Shown, shownOf(a))
 		}
 	}
+	base, refiner, wrong := prep.Guided()
+	j.Guided, j.RefinerGuided = memory.Guided(base), memory.Guided(refiner)
 	var err error
 	j.Adapters, err = p.adaptersOf(prep.Adapters)
-	return j, err
+	return j, errors.Join(wrong, err)
+}
+
+// sharedTexts counts the prompts of regions that are equal to another one, with the negative prompt or without it.
+func sharedTexts(prep *prepare.Prepared, negative bool) (n int) {
+	r := &prep.Request
+	if r.Prompt2 != "" || r.NegativePrompt2 != "" {
+		return 0
+	}
+	known := map[string]bool{r.NegativePrompt: negative && r.Guided()}
+	if !prep.Alone {
+		known[r.Prompt] = true
+	}
+	for _, g := range r.Regions {
+		if known[g.Prompt] {
+			n++
+		}
+		known[g.Prompt] = true
+	}
+	return n
 }
 
 // shownOf is what an IP-Adapter takes.

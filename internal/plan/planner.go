@@ -46,6 +46,7 @@ type Planner struct {
 
 	mu       sync.Mutex                   // held while something is planned
 	adapters map[string][]adapters.Change // by path
+	loras    map[string]*memory.LoRAs     // by the paths of their files
 	nets     map[string][]memory.Part
 }
 

@@ -161,9 +161,7 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		pixels := func(cells int) int { return (cells*vae.DefaultDownscale + n - 1) / n * n }
 		q.Height, q.Width = pixels(q.Height), pixels(q.Width)
 	}
-	return m.ComputeBytes(backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens,
-		Texts: q.Texts, Keep: q.Keep, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens,
-		ImageMasks: q.ImageMasks, Change: q.Change, Regions: q.Regions})
+	return m.ComputeBytes(q.Ask())
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.

@@ -181,20 +181,7 @@ func (b *Batch) spread(o scheduler.RunOptions) error {
 	if r := &b.lead().Request; !r.GuidanceInterval() && r.Reuse == (request.Reuse{}) {
 		return nil
 	}
-	o.DenoisingEnd = 0
-	rest, err := b.lead().NewRun(b.Len(), o)
-	if err != nil {
-		return err
-	}
-	b.span = span{0, rest.NumSteps()}
-	if o.DenoisingStart == 0 {
-		return nil
-	}
-	o.DenoisingStart = 0
-	whole, err := b.lead().NewRun(b.Len(), o)
-	if err != nil {
-		return err
-	}
-	b.span = span{whole.NumSteps() - rest.NumSteps(), whole.NumSteps()}
-	return nil
+	first, whole, err := b.lead().Span(o)
+	b.span = span{first, whole}
+	return err
 }

@@ -67,10 +67,11 @@ func (g *guided) adapters(k int, b *Batch, i int) {
 
 // addTo adds an adapter's scaled features to the rows that it acts on.
 func (a addend) addTo(sum blockSum, shapes [][3]int, b *Batch) {
-	from, to := a.hint[b.at].Data, sum.values
-	if b.second {
-		from = a.Control.second[b.at].Data
+	hint := a.hint
+	if b.second { // which may have more tiles
+		hint = a.Control.second
 	}
+	from, to := hint[b.at].Data, sum.values
 	for block, s := range shapes {
 		n := s[0] * s[1] * s[2]
 		for row := a.first; row < sum.rows; row++ {

@@ -730,6 +730,19 @@ enum {
     DG_STAGE_DETECT       = 11
 };
 
+/* A change that an adapter makes to a module, as far as graphs depend on it. A DoRA's target is two of them: one scale, and the rest. */
+typedef struct dg_lora_shape {
+    size_t struct_size;
+    const char* module; /* of dg_model_get_modules; NULL or another component's: passed over */
+    int32_t form; /* DG_LORA_* */
+    int32_t factors; /* rotations: 1: they have B */
+    int64_t rank; /* of low ranks, also of the inputs */
+    int64_t shape[4]; /* of A and B of a Kronecker product: a, b, c, d; of a rotation's stages: m, blocks, n, n */
+} dg_lora_shape;
+
+/* dg_residuals_at: where the UNet finds the residuals of ControlNets. */
+enum { DG_RESIDUALS_NONE = 0, DG_RESIDUALS_DEVICE = 1, DG_RESIDUALS_HOST = 2 };
+
 typedef struct dg_compute_query {
     size_t struct_size;
     int32_t stage; /* DG_STAGE_* */
@@ -738,9 +751,9 @@ typedef struct dg_compute_query {
     int64_t height; /* latent cells (UNet, ControlNet, decode) or pixels (encode, hint, upscaling, detecting) */
     int64_t width;
     int64_t context_tokens; /* UNet and ControlNet */
-    int32_t keep; /* DG_STAGE_FEATURES: DG_KEEP_* */
-    int32_t reserved;
-    int64_t branch; /* DG_STAGE_FEATURES: as in dg_unet_input */
+    int32_t keep; /* UNet and DG_STAGE_FEATURES: DG_KEEP_* */
+    int32_t residuals; /* UNet: DG_RESIDUALS_* */
+    int64_t branch; /* with keep: as in dg_unet_input */
     int64_t image_prompts; /* UNet: how many there are; 0: none */
     int64_t image_tokens; /* of each */
     int64_t image_masks; /* UNet: 1: they have masks */
@@ -749,6 +762,13 @@ typedef struct dg_compute_query {
         region_count; /* UNet and ControlNet: texts of each of the last region_rows rows beside their own; 0: none */
     int64_t region_rows;
     int64_t region_sets; /* how many of these rows differ in them; 0: all */
+    const dg_lora_shape* loras; /* UNet and text: of all adapters that are applied; NULL: none */
+    int64_t lora_count;
+    int64_t block_rows; /* UNet: as in dg_unet_input */
+    int32_t
+        features_use; /* with keep: DG_FEATURES_*. DG_STAGE_FEATURES: REUSE: with the second graph of a deep feature */
+    int32_t
+        image_rows; /* UNet: how many different rows each has: those of the halves of guidance; 0: 2, or 1 of a batch of 1 */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

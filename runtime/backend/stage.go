@@ -27,12 +27,35 @@ type ComputeQuery struct {
 	ContextTokens int // UNet and ControlNet only
 	Texts         int // UNet and ControlNet: how many different contexts the rows have; 0: all differ
 	Change        UNetChange
-	Keep          Keep
-	Branch        int // with Keep of StageFeatures
-	ImagePrompts  int // UNet: how many there are
-	ImageTokens   int // of each of them; of a picture's embedding for StageIPAdapter
+	Keep          Keep        // UNet and StageFeatures
+	Use           FeaturesUse // UNet, with Keep; FeaturesStore of StageFeatures leaves the graph that reuses them out
+	Branch        int         // with Keep
+	ImagePrompts  int         // UNet: how many there are
+	ImageTokens   int         // of each of them; of a picture's embedding for StageIPAdapter
+	ImageRows     int         // UNet: how many different rows each has: those of the halves of guidance; 0: 2, or 1 of a batch of 1
 	ImageMasks    bool
 	Regions       RegionTexts
+	Residuals     ResidualsAt // UNet: of ControlNets
+	BlockRows     int         // UNet: as UNetInput's
+	LoRAs         []LoRAShape // UNet and text: of all adapters that are applied; those of other components are passed over
+}
+
+// ResidualsAt is where an evaluation of the UNet finds the residuals of ControlNets; "": there are none.
+type ResidualsAt string
+
+// The places.
+const (
+	ResidualsOnDevice ResidualsAt = "device" // UNetInput.OnDevice
+	ResidualsOnHost   ResidualsAt = "host"   // UNetInput.Residuals
+)
+
+// LoRAShape is a change that adapters make to a module, as far as graphs depend on it. A DoRA's target is two of them.
+type LoRAShape struct {
+	Module  string
+	Form    LoRAForm
+	Rank    int    // of low ranks, also of inputs
+	Shape   [4]int // of A and B of a Kronecker product; of a rotation's stages
+	Factors bool   // a rotation has B
 }
 
 // Laned is a Model that can compute parts of a batch side by side.

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/daguerre-go/daguerre/internal/memory"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
+	"github.com/daguerre-go/daguerre/internal/modelfile/synth"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/lora"
 	"github.com/daguerre-go/daguerre/runtime/request"
@@ -66,6 +68,9 @@ var refusals = []refusal{
 	{"memory=stream", "type=q8_0", []string{"stream", "quantized"}},
 	{"memory=stream", "type=q4_0", []string{"stream", "quantized"}},
 	{"ip=masks", "start=only_masked", []string{"ip_adapter", "inpaint.only_masked"}},
+	{"tiled", "reuse=deepcache", []string{"tiled_diffusion", "reuse.deepcache"}},
+	{"tiled", "reuse=tgate", []string{"tiled_diffusion", "reuse.tgate"}},
+	{"tiled", "ip=masks", []string{"tiled_diffusion", "ip_adapter"}},
 }
 
 // factors are the features that are combined.
@@ -99,13 +104,19 @@ func factors(t *testing.T) []factor {
 	}
 	refiner, nine := trainedRefiner(t), writeInpaint9(t)
 	base, plus, encoder := synthIP(t, "ip-adapter"), synthIP(t, "ip-adapter-plus"), synthIP(t, "image-encoder")
-	stripes := filepath.Join("..", "..", "models", "nano", "nano-lora-stripes.safetensors")
+	stripes, sketch := filepath.Join("..", "..", "models", "nano", "nano-lora-stripes.safetensors"), synthNet(t, synth.KindNanoT2I, 21,
+		modelfile.LayoutOriginal)
+	adapted := func(kind string) level {
+		return on(kind, func(r *request.Request) {
+			r.LoRAs = []lora.Adapter{{Path: filepath.Join(goldens, "lora_"+kind+".safetensors")}}
+		})
+	}
 	refine := func(mode string) level {
 		return level{mode, func(c *Config, r *request.Request) { c.Refiner, r.RefinerMode, r.RefinerStart = refiner, mode, 0 }}
 	}
-	control := func(mode string) level {
-		return on(mode, func(r *request.Request) {
-			r.ControlNets = []request.ControlNet{{Model: nanoControlNet, Image: shown, ControlMode: mode, Weight: new(0.7)}}
+	control := func(name, net, mode string) level {
+		return on(name, func(r *request.Request) {
+			r.ControlNets = []request.ControlNet{{Model: net, Image: shown, ControlMode: mode, Weight: new(0.7)}}
 		})
 	}
 	second := func(way string) level {
@@ -164,11 +175,26 @@ func factors(t *testing.T) []factor {
 			on("rescale", func(r *request.Request) { r.GuidanceRescale = 0.5 }),
 		}},
 		{"interval", []level{none, on("part", func(r *request.Request) { r.GuidanceStart, r.GuidanceStop = 0.3, new(0.8) })}},
-		{"control", []level{none, control("balanced"), control("control")}},
+		{"control", []level{none, control("net", nanoControlNet, "balanced"), control("net_one_sided", nanoControlNet, "control"),
+			control("t2i", sketch, "balanced"), control("t2i_one_sided", sketch, "control"),
+			on("both", func(r *request.Request) {
+				r.ControlNets = []request.ControlNet{{Model: nanoControlNet, Image: shown}, {Model: sketch, Image: shown, End: 0.6}}
+			}),
+		}},
 		{"lora", []level{none,
 			on("one", func(r *request.Request) { r.LoRAs = []lora.Adapter{{Path: stripes}} }),
 			on("timed", func(r *request.Request) { r.LoRAs = []lora.Adapter{{Path: stripes, Start: 0.5}} }),
+			on("two", func(r *request.Request) {
+				r.LoRAs = []lora.Adapter{{Path: stripes}, {Path: filepath.Join(goldens, "lora_kohya.safetensors"), Weight: new(0.2)}}
+			}),
+			adapted("dora"), adapted("lokr"), adapted("full"),
 		}},
+		{"tiled", []level{none, on("mixture", func(r *request.Request) {
+			r.TiledDiffusion = request.TiledDiffusion{Method: "mixture", TileWidth: 48, TileHeight: 64, Overlap: 16}
+		})}},
+		{"detail", []level{none, on("box", func(r *request.Request) {
+			r.Details = []request.Detail{{Box: &[4]float64{0.25, 0.25, 0.75, 0.75}, Prompt: "a green square", Strength: 0.6}}
+		})}},
 		{"refiner", []level{none, refine(request.RefinerEnsemble), refine(request.RefinerImg2Img)}},
 		{"hires", []level{none, second(request.UpscaleLatent), second(request.UpscalePicture)}},
 		{"reuse", []level{none,

@@ -125,26 +125,44 @@ def scales_at(spec, step, steps):
     return out
 
 
+def with_adapters(kind, base, unet, spec, parts, steps, **more):
+    """A pipeline with a UNet of its own, which takes the processors of a run's adapters; and what its steps end with.
+
+    start and end are fractions of `steps`.
+    """
+    pipe = kind(vae=base.vae, text_encoder=base.text_encoder, text_encoder_2=base.text_encoder_2, tokenizer=base.tokenizer,
+                tokenizer_2=base.tokenizer_2, unet=copy.deepcopy(unet), scheduler=type(base.scheduler).from_config(base.scheduler.config),
+                image_encoder=parts["encoder"], feature_extractor=parts["processor"], add_watermarker=False,
+                force_zeros_for_empty_prompt=base.config.force_zeros_for_empty_prompt, **more)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_ip_adapter([parts[a["kind"]] for a in spec["adapters"]], subfolder="", weight_name=["" for _ in spec["adapters"]], low_cpu_mem_usage=False)
+
+    def after(pipe, step, timestep, kwargs):
+        pipe.set_ip_adapter_scale(scales_at(spec, step + 1, steps))
+        return kwargs
+
+    pipe.set_ip_adapter_scale(scales_at(spec, 0, steps))
+    return pipe, after
+
+
+def all_parts():
+    parts = {k: adapter(k) for k in (BASE, PLUS, FACE, FACE_PLUS)}
+    parts["encoder"] = image_encoder()
+    parts["processor"] = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    return parts
+
+
+def file_names(spec):
+    return {k: f"daguerre models synth --kind nano-{k} --seed {SEEDS[k]}" for k in ["image-encoder", *(a["kind"] for a in spec["adapters"])]}
+
+
 def one(store, base, name, run, images, parts):
     spec = dict(prompt=runs.RED, negative_prompt=None, guidance_scale=5.0, num_inference_steps=10, width=128, height=128, num_images=1)
     spec.update(run)
     kind, more = StableDiffusionXLPipeline, {}
     if "net" in spec:
         kind, more = StableDiffusionXLControlNetPipeline, dict(controlnet=control.control_net("nano-controlnet", control.SEEDS[spec["net"]]))
-    # a UNet of its own, which takes the adapters' processors
-    pipe = kind(vae=base.vae, text_encoder=base.text_encoder, text_encoder_2=base.text_encoder_2, tokenizer=base.tokenizer,
-                tokenizer_2=base.tokenizer_2, unet=copy.deepcopy(base.unet), scheduler=type(base.scheduler).from_config(base.scheduler.config),
-                image_encoder=parts["encoder"], feature_extractor=parts["processor"], add_watermarker=False,
-                force_zeros_for_empty_prompt=base.config.force_zeros_for_empty_prompt, **more)
-    pipe.set_progress_bar_config(disable=True)
-    pipe.load_ip_adapter([parts[a["kind"]] for a in spec["adapters"]], subfolder="", weight_name=["" for _ in spec["adapters"]], low_cpu_mem_usage=False)
-    steps = spec["num_inference_steps"]
-    pipe.set_ip_adapter_scale(scales_at(spec, 0, steps))
-
-    def after(pipe, step, timestep, kwargs):
-        pipe.set_ip_adapter_scale(scales_at(spec, step + 1, steps))
-        return kwargs
-
+    pipe, after = with_adapters(kind, base, base.unet, spec, parts, spec["num_inference_steps"], **more)
     args = {k: spec[k] for k in ("prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "width", "height")}
     if "net" in spec:
         args.update(image=images["control"], controlnet_conditioning_scale=0.8)
@@ -156,16 +174,14 @@ def one(store, base, name, run, images, parts):
     latents = pipe(num_images_per_prompt=spec["num_images"], generator=generators, output_type="latent", callback_on_step_end=after,
                    ip_adapter_image_embeds=picked(pipe, spec, images), **args).images
     store.array(f"run_ip_{name}_latents", latents, f"run ip_{name}: latents after the last step")
-    spec["files"] = {k: f"daguerre models synth --kind nano-{k} --seed {SEEDS[k]}" for k in ["image-encoder", *(a["kind"] for a in spec["adapters"])]}
+    spec["files"] = file_names(spec)
     store.json(f"run_ip_{name}", spec, f"run ip_{name}: the request")
 
 
 def make(store, pipe):
     images = pictures(store)
     images["control"] = Image.open(store.folder / "input_control_one.png").convert("RGB")
-    parts = {k: adapter(k) for k in (BASE, PLUS, FACE, FACE_PLUS)}
-    parts["encoder"] = image_encoder()
-    parts["processor"] = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    parts = all_parts()
     embeddings(store, parts["encoder"], parts["processor"], images)
     for name, run in RUNS.items():
         one(store, pipe, name, run, images, parts)

@@ -19,6 +19,7 @@ import fewer
 import guidance
 import inpaint9
 import ipadapter
+import ipmixed
 import lora
 import masks
 import networks
@@ -59,6 +60,7 @@ PARTS = {
     "control": control.make,
     "t2i": t2i.make,
     "ip_adapter": ipadapter.make,
+    "ip_mixed": ipmixed.make,
     "family": family.make,
     "fewer": fewer.make,
     "lora": lora.make,

@@ -111,6 +111,14 @@ std::vector<Feature> features() {
 
 }  // namespace
 
+void put_nowhere(ggml_context* ctx) {
+    void* const nowhere = reinterpret_cast<void*>(uintptr_t{64});
+    for (ggml_tensor* t = ggml_get_first_tensor(ctx); t != nullptr; t = ggml_get_next_tensor(ctx, t)) {
+        t->data   = nowhere;
+        t->buffer = nullptr;
+    }
+}
+
 void BackendFree::operator()(ggml_backend_t b) const noexcept {
     free_quietly("a device", [&] { ggml_backend_free(b); });
 }

@@ -29,6 +29,10 @@ struct GallocrFree {
 using BackendPtr = std::shared_ptr<std::remove_pointer_t<ggml_backend_t>>;
 using BufferPtr  = std::unique_ptr<std::remove_pointer_t<ggml_backend_buffer_t>, BufferFree>;
 using ContextPtr = std::unique_ptr<ggml_context, ContextFree>;
+
+// Gives a context's tensors a false address: ggml's allocator would give memory to tensors without data.
+void put_nowhere(ggml_context* ctx);
+
 using GallocrPtr = std::unique_ptr<std::remove_pointer_t<ggml_gallocr_t>, GallocrFree>;
 
 struct Device {

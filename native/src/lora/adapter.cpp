@@ -15,9 +15,6 @@ namespace dg {
 
 namespace {
 
-// Ranks are filled up to a multiple of this, which the BF16 products need (kernels/matmul.h).
-constexpr int64_t kRankStep = 32;
-
 std::vector<uint8_t> to_type(const std::vector<float>& values, ggml_type type) {
     std::vector<uint8_t> out(values.size() * ggml_type_size(type));
     convert_floats(values.data(), GGML_TYPE_F32, out.data(), type, static_cast<int64_t>(values.size()));
@@ -33,7 +30,7 @@ Change filled_up(Change c, const WeightShape& w) {
     if (c.form != DG_LORA_IN_LOW_RANK) {
         return c;
     }
-    const int64_t rank = (c.rank + kRankStep - 1) / kRankStep * kRankStep;
+    const int64_t rank = filled_rank(c.rank);
     c.a.resize(static_cast<size_t>(rank * w.in));
     std::vector<float> b(static_cast<size_t>(w.in * rank));
     for (int64_t i = 0; i < w.in; i++) {
@@ -83,8 +80,16 @@ AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector
         for (Change& read : read_changes(target, weight, base)) {
             const Change c       = filled_up(std::move(read), weight);
             const ggml_type type = is_matrix(c.form) ? host->params->policy().dense : GGML_TYPE_F32;
-            Adapter::Item item{
-                i, host->component, module, c.form, c.rank, {}, type, to_type(c.a, type), to_type(c.b, type)};
+            Adapter::Item item{i,
+                               host->component,
+                               module,
+                               c.form,
+                               c.rank,
+                               !c.b.empty(),
+                               {},
+                               type,
+                               to_type(c.a, type),
+                               to_type(c.b, type)};
             std::copy(c.shape, c.shape + 4, item.shape);
             items[i].push_back(std::move(item));
         }
@@ -121,7 +126,8 @@ public:
         }
     }
 
-    void allocate(ggml_backend_t backend, const std::string& device_id) {
+    // Convolutions take a bias. Call it when all is declared.
+    void declare_zeros() {
         if (longest_bias_ > 0) {
             zeros_ = ggml_new_tensor_1d(ctx(), GGML_TYPE_F32, longest_bias_);
             fill_.push_back({zeros_, [n = longest_bias_] { return std::vector<uint8_t>(static_cast<size_t>(n) * 4); }});
@@ -129,6 +135,9 @@ public:
                 conv->bias = ggml_view_1d(ctx(), zeros_, out, 0);
             }
         }
+    }
+
+    void allocate(ggml_backend_t backend, const std::string& device_id) {
         size_t bytes = 0;
         for (ggml_tensor* t = ggml_get_first_tensor(ctx()); t != nullptr; t = ggml_get_next_tensor(ctx(), t)) {
             bytes += ggml_nbytes(t);
@@ -192,7 +201,7 @@ private:
             places(part.adapter, part.item->target, part.item->rank);
             rank += part.item->rank;
         }
-        change.rank = (rank + kRankStep - 1) / kRankStep * kRankStep;
+        change.rank = filled_rank(rank);
         places(0, 0, change.rank - rank, false);
         const size_t size   = ggml_type_size(policy_.dense);
         const int64_t total = change.rank, out = m.out;
@@ -256,10 +265,10 @@ private:
                 other.a = ggml_new_tensor_4d(ctx(), GGML_TYPE_F32, item.shape[3], item.shape[2], item.shape[1],
                                              item.shape[0]);
                 fill_.push_back({other.a, a});
-                other.b = item.b.empty() ? nullptr : vector(item.b.size() / 4, b);
+                other.b = item.factors ? vector(m.out, b) : nullptr;
                 stack_.stages_ += static_cast<size_t>(item.shape[0]);
                 break;
-            default: other.a = vector(item.a.size() / 4, a);
+            default: other.a = vector(item.form == DG_LORA_IN_SCALE ? m.in : m.out, a);
         }
         // reserved before: references to elements stay valid
         change.others.push_back(other);
@@ -272,8 +281,8 @@ private:
         }
     }
 
-    ggml_tensor* vector(size_t size, const Make& make) {
-        ggml_tensor* t = ggml_new_tensor_1d(ctx(), GGML_TYPE_F32, static_cast<int64_t>(size));
+    ggml_tensor* vector(int64_t size, const Make& make) {
+        ggml_tensor* t = ggml_new_tensor_1d(ctx(), GGML_TYPE_F32, size);
         fill_.push_back({t, make});
         return t;
     }
@@ -291,7 +300,19 @@ AdapterStack::AdapterStack(std::vector<AdapterPtr> adapters, int component, cons
     : adapters_(std::move(adapters)) {
     static std::atomic<int64_t> last_id{0};
     id_ = ++last_id;
+    Builder builder(*this, policy);
+    declare(builder, component);
+    builder.allocate(backend, device_id);
+    held_ = Held(account, MemoryAccount::kAdapters, bytes());
+}
 
+AdapterStack::AdapterStack(AdapterPtr shapes, int component, const TypePolicy& policy) : adapters_{std::move(shapes)} {
+    Builder builder(*this, policy);
+    declare(builder, component);
+    put_nowhere(ctx_.get());
+}
+
+void AdapterStack::declare(Builder& builder, int component) {
     std::vector<const Module*> order;
     std::unordered_map<const ggml_tensor*, std::vector<Builder::Part>> parts;
     for (size_t i = 0; i < adapters_.size(); i++) {
@@ -318,14 +339,12 @@ AdapterStack::AdapterStack(std::vector<AdapterPtr> adapters, int component, cons
     if (ctx_ == nullptr) {
         fail(DG_ERR_OUT_OF_MEMORY, "no memory for the tensors of a stack of adapters");
     }
-    Builder builder(*this, policy);
     for (const Module* module : order) {
         const auto& of_module = parts[module->weight];
         changes_[module->weight].others.reserve(of_module.size());
         builder.declare(*module, of_module);
     }
-    builder.allocate(backend, device_id);
-    held_ = Held(account, MemoryAccount::kAdapters, bytes());
+    builder.declare_zeros();
 }
 
 const AppliedChange* AdapterStack::find(const ggml_tensor* weight) const {

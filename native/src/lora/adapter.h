@@ -21,6 +21,7 @@ struct Adapter {
         Module module;       // what it changes
         int32_t form;        // DG_LORA_*
         int64_t rank;        // low rank
+        bool factors;        // a rotation has b
         int64_t shape[4];    // Kronecker, rotations
         ggml_type type;      // of a and b; a rotation's factors are F32
         std::vector<uint8_t> a, b;
@@ -33,6 +34,12 @@ struct Adapter {
 };
 using AdapterPtr = std::shared_ptr<const Adapter>;
 
+// Ranks are filled up to a multiple of 32, which the BF16 products need (kernels/matmul.h).
+inline int64_t filled_rank(int64_t rank) {
+    constexpr int64_t kRankStep = 32;
+    return (rank + kRankStep - 1) / kRankStep * kRankStep;
+}
+
 // The parts of a component that adapters need.
 struct AdapterHost {
     const Params* params;
@@ -42,6 +49,9 @@ struct AdapterHost {
 // Reads and checks all targets, on at most `threads` threads. Errors name the module.
 AdapterPtr load_adapter(const std::vector<AdapterHost>& hosts, const std::vector<dg_lora_target>& targets,
                         int32_t threads, MemoryAccount* account);
+
+// The same from shapes alone. It has no values: graphs with it can be measured only. Changes of other components are left out.
+AdapterPtr shape_adapter(const std::vector<AdapterHost>& hosts, const dg_lora_shape* shapes, int64_t count);
 
 // How adapters change one module. The low-rank parts of all adapters stand side by side, so that one product serves all A and
 // one serves all B. `at` is a place in the vector of scales.
@@ -69,6 +79,8 @@ class AdapterStack {
 public:
     AdapterStack(std::vector<AdapterPtr> adapters, int component, const TypePolicy& policy, ggml_backend_t backend,
                  const std::string& device_id, MemoryAccount* account);
+    // For measuring: its tensors have shapes, and no memory.
+    AdapterStack(AdapterPtr shapes, int component, const TypePolicy& policy);
 
     const AppliedChange* find(const ggml_tensor* weight) const;
     const std::vector<AdapterPtr>& adapters() const { return adapters_; }
@@ -87,6 +99,7 @@ private:
         bool used;  // false: a rank of zeros that fills up
     };
     class Builder;
+    void declare(Builder& builder, int component);
 
     std::vector<AdapterPtr> adapters_;
     std::vector<Place> places_;
@@ -96,7 +109,7 @@ private:
     Held held_;
     static constexpr size_t kNodesOfStage = 24;
     size_t stages_                        = 0;  // of all rotations
-    int64_t id_;
+    int64_t id_                           = 0;
 };
 
 }  // namespace dg

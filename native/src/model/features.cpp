@@ -32,6 +32,23 @@ void Features::allocate(const std::string& what, std::vector<FeatureShape> shape
     if (has_room(what)) {
         return;
     }
+    const auto bytes = static_cast<size_t>(feature_bytes(shapes, rows));
+    describe(std::move(shapes), rows);
+    for (ggml_tensor* t : tensors_) {
+        t->data = nullptr;
+    }
+    const std::string purpose = "features of the UNet";
+    check_allocation(purpose, bytes, worker.device().id);
+    buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx_.get(), worker.backend()));
+    if (buffer_ == nullptr) {
+        out_of_memory(purpose, bytes, worker.device().id);
+    }
+    held_ = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
+    what_ = what;
+    id_   = ++rooms;
+}
+
+void Features::describe(std::vector<FeatureShape> shapes, int64_t rows) {
     filled_ = false;
     tensors_.clear();
     buffer_.reset();
@@ -43,17 +60,8 @@ void Features::allocate(const std::string& what, std::vector<FeatureShape> shape
     for (const FeatureShape& shape : shapes) {
         tensors_.push_back(ggml_new_tensor_2d(ctx_.get(), GGML_TYPE_F32, values_of(shape), rows));
     }
-    const std::string purpose = "features of the UNet";
-    const auto bytes          = static_cast<size_t>(feature_bytes(shapes, rows));
-    check_allocation(purpose, bytes, worker.device().id);
-    buffer_.reset(ggml_backend_alloc_ctx_tensors(ctx_.get(), worker.backend()));
-    if (buffer_ == nullptr) {
-        out_of_memory(purpose, bytes, worker.device().id);
-    }
-    held_ = Held(account_, MemoryAccount::kCompute, static_cast<int64_t>(ggml_backend_buffer_get_size(buffer_.get())));
+    put_nowhere(ctx_.get());
     shapes_ = std::move(shapes);
-    what_   = what;
-    id_     = ++rooms;
 }
 
 ggml_tensor* Features::rows(ggml_context* ctx, size_t i, int64_t first, int64_t count) const {
@@ -133,37 +141,14 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
     };
 }
 
-// What keeping takes beside the buffer of the plain evaluation. A deep feature has a second graph, whose buffer stays beside that of
-// the first.
+// What keeping takes beside the UNet's buffer. A deep feature has a second graph, whose buffer stays beside that of the first.
 size_t Model::features_size(const dg_compute_query& q) const {
-    const FeatureUse use{q.keep, DG_FEATURES_STORE, q.branch};
+    const FeatureUse use{q.keep, q.features_use, q.branch};
     check_features(use);
-    const std::vector<FeatureShape> shapes = feature_shapes(use, q.height, q.width, q.context_tokens);
-    auto bytes                             = static_cast<size_t>(feature_bytes(shapes, q.batch));
-    if (use.keep == DG_KEEP_TEXT_ATTENTION || components_[kUnet].params->stream() != nullptr) {
-        return bytes;
-    }
-    const Worker& worker          = *components_[kUnet].worker;
-    const int64_t texts           = texts_of(q);
-    const int64_t rows            = unet_shares(q.batch, q.height, q.width, q.context_tokens).front();
-    const int64_t more            = region_texts(q, q.batch - rows, rows);  // the last lane has most
-    const TextRegionShape regions = region_shape(q, q.batch - rows, rows, level_sizes(unet_->dims, q.height, q.width));
-    const auto build_with         = [&](bool reuse) {
-        return BuildFunction([=](GraphBuilder& g) {
-            Unet::Keep keep;
-            keep.kind   = use.keep;
-            keep.branch = use.branch;
-            keep.reuse  = reuse;
-            if (reuse) {
-                const FeatureShape& s = shapes.at(0);
-                keep.kept.push_back(ggml_new_tensor_4d(g.ctx, GGML_TYPE_F32, s[0], s[1], s[2], rows));
-            }
-            g.output(declare_unet(g, rows, q.height, q.width, q.context_tokens, std::min(rows, texts) + more, nullptr,
-                                          &keep, {false, pictures_of(q), nullptr, nullptr, 0, 0, regions}));
-        });
-    };
-    const size_t lanes = static_cast<size_t>((q.batch + rows - 1) / rows);
-    return bytes + lanes * GraphRunner::measure(worker, traits(worker), build_with(true));
+    const auto shapes = feature_shapes(use, q.height, q.width, q.context_tokens);
+    const auto bytes  = static_cast<size_t>(feature_bytes(shapes, q.batch));
+    const bool second = use.keep == DG_KEEP_DEEP && use.reuses() && components_[kUnet].params->stream() == nullptr;
+    return second ? bytes + unet_compute_size(q) : bytes;
 }
 
 }  // namespace dg

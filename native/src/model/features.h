@@ -33,6 +33,8 @@ public:
 
     // Makes room. `what` names everything that the shapes depend on: while it stays the same, the room stays.
     void allocate(const std::string& what, std::vector<FeatureShape> shapes, int64_t rows, const Worker& worker);
+    // For measuring: the tensors without memory.
+    void describe(std::vector<FeatureShape> shapes, int64_t rows);
     bool has_room(const std::string& what) const { return buffer_ != nullptr && what == what_; }
 
     bool holds(const std::string& what) const { return filled_ && has_room(what); }

@@ -52,8 +52,9 @@ void Model::image_info(dg_model_info* out) const {
 
 PictureShapes Model::pictures_of(const dg_compute_query& q) const {
     PictureShape shape;
-    shape.tokens   = q.image_tokens;
-    shape.count    = q.batch > 1 ? 2 : 1;  // the halves of guidance
+    shape.tokens = q.image_tokens;
+    check_range("image_rows", q.image_rows, 0, q.batch);
+    shape.count    = q.image_rows > 0 ? q.image_rows : q.batch > 1 ? 2 : 1;  // the halves of guidance
     shape.channels = unet_->attention_channels();
     shape.acts.assign(shape.channels.size(), true);
     if (q.image_masks != 0) {

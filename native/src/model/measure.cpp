@@ -11,14 +11,65 @@
 
 namespace dg {
 
-size_t Model::measure(int index, const BuildFunction& build) const {
+constexpr int64_t kMaxShapes = 1 << 20;  // of adapters' changes
+
+size_t Model::measure(int index, const BuildFunction& build, const AdapterStack* stack) const {
     const Worker& worker = *components_[index].worker;
-    return GraphRunner::measure(worker, traits(worker), build);
+    Traits t             = traits(worker);
+    t.more_nodes         = stack != nullptr ? stack->more_nodes() : 0;
+    return GraphRunner::measure(worker, t, build);
+}
+
+std::unique_ptr<AdapterStack> Model::stack_of(int index, const dg_compute_query& q) const {
+    check_range("lora_count", q.lora_count, 0, kMaxShapes);
+    const AdapterPtr shapes = shape_adapter({{components_[index].params.get(), index}}, q.loras, q.lora_count);
+    return shapes->items.empty() ? nullptr
+                                 : std::make_unique<AdapterStack>(shapes, index, components_[index].params->policy());
+}
+
+Model::UnetQuery Model::unet_query(const dg_compute_query& q) const {
+    UnetQuery out;
+    out.stack = stack_of(kUnet, q);
+    check_range("residuals", q.residuals, DG_RESIDUALS_NONE, DG_RESIDUALS_HOST);
+    if (q.residuals == DG_RESIDUALS_DEVICE) {
+        out.residuals =
+            std::make_unique<Residuals>(components_[kUnet].worker->device(), unet_->dims, q.batch, q.height, q.width);
+    }
+    if (q.block_rows != 0 && q.block_rows != 1) {
+        check_range("block_rows", q.block_rows, q.batch, q.batch);
+    }
+    if (q.keep != DG_KEEP_NONE) {
+        out.use = {q.keep, q.features_use, q.branch};
+        check_features(out.use);
+        out.features = std::make_unique<Features>(nullptr);
+        out.features->describe(feature_shapes(out.use, q.height, q.width, q.context_tokens), q.batch);
+    }
+    out.pictures = pictures_of(q);
+    return out;
+}
+
+BuildFunction Model::unet_graph_of(const dg_compute_query& q, const UnetQuery& with, int64_t first, int64_t rows,
+                                   int64_t texts, std::shared_ptr<const ChangeShape> change) const {
+    const UnetBeside beside{q.residuals == DG_RESIDUALS_HOST,
+                            with.pictures,
+                            std::move(change),
+                            with.residuals.get(),
+                            first,
+                            q.block_rows == 1   ? 1
+                            : q.block_rows == 0 ? 0
+                                                : rows,
+                            region_shape(q, first, rows, level_sizes(unet_->dims, q.height, q.width))};
+    if (with.features == nullptr) {
+        return unet_graph(rows, q.height, q.width, q.context_tokens, texts, with.stack.get(), beside);
+    }
+    return unet_graph_with(*with.features, with.use, first, rows, q.height, q.width, q.context_tokens, texts,
+                           with.stack.get(), beside);
 }
 
 // Rows of equal texts stand together.
 size_t Model::unet_compute_size(const dg_compute_query& q) const {
     const int64_t texts     = texts_of(q);
+    const UnetQuery with    = unet_query(q);
     const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
     const Changes changes(q.change, *unet_, q.batch, levels, false);
     std::map<std::pair<std::string, int64_t>, size_t>
@@ -33,8 +84,7 @@ size_t Model::unet_compute_size(const dg_compute_query& q) const {
         const int64_t all             = here + region_texts(q, first, count);
         size_t& size = known[{std::to_string(count) + changed.key() + " " + std::to_string(regions.rows), all}];
         if (size == 0) {
-            size = measure(kUnet, unet_graph(count, q.height, q.width, q.context_tokens, all, nullptr,
-                                             {false, pictures_of(q), changed.shape(), nullptr, 0, 0, regions}));
+            size = measure(kUnet, unet_graph_of(q, with, first, count, all, changed.shape()), with.stack.get());
         }
         bytes += size;
         first += count;
@@ -106,24 +156,24 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
     }
 }
 
-std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q) const {
+std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q, UnetQuery* with) const {
     const VaeCore core{0, 0, q.width, q.height, q.width};
     switch (q.stage) {
         case DG_STAGE_TEXT:
         case DG_STAGE_TEXT_2: {
             const int which   = q.stage == DG_STAGE_TEXT ? kText1 : kText2;
             const TextDims& d = text_[which]->dims;
-            return {which, text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, nullptr)};
+            with->stack       = stack_of(which, q);
+            return {which,
+                    text_graph(which, q.batch, d.tokens, d.layers - 1, d.projection > 0, false, with->stack.get())};
         }
         case DG_STAGE_UNET:
         case DG_STAGE_FEATURES: {
             const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
             const Changes changes(q.change, *unet_, q.batch, levels, false);
             const Changes::Lane all(changes, 0, q.batch);
-            return {kUnet, unet_graph(q.batch, q.height, q.width, q.context_tokens,
-                                      texts_of(q) + region_texts(q, 0, q.batch), nullptr,
-                                      {false, pictures_of(q), all.shape(), nullptr, 0, 0,
-                                       region_shape(q, 0, q.batch, levels)})};
+            *with = unet_query(q);
+            return {kUnet, unet_graph_of(q, *with, 0, q.batch, texts_of(q) + region_texts(q, 0, q.batch), all.shape())};
         }
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
         case DG_STAGE_VAE_DECODE: return {kVaeDecoder, vae_decode_graph(q.batch, q.height, q.width)};
@@ -158,16 +208,20 @@ size_t Model::compute_size(const dg_compute_query& q) const {
         case DG_STAGE_VAE_ENCODE_MIDDLE: return vae_part_size(q.stage, q.height, q.width);
         default: break;
     }
-    const auto [component, build] = graph_of(q);
-    return measure(component, build);
+    UnetQuery with;
+    const auto [component, build] = graph_of(q, &with);
+    return measure(component, build, with.stack.get());
 }
 
 std::vector<NodeGroup> Model::compute_nodes(const dg_compute_query& q) const {
     check_compute_query(q, "compute_nodes");
-    const auto [component, build] = graph_of(q);
+    UnetQuery with;
+    const auto [component, build] = graph_of(q, &with);
     const Worker& worker          = *components_[component].worker;
+    Traits t                      = traits(worker);
+    t.more_nodes                  = with.stack != nullptr ? with.stack->more_nodes() : 0;
     std::vector<NodeGroup> groups;
-    GraphRunner::inspect(worker, traits(worker), build, [&](ggml_tensor* node) {
+    GraphRunner::inspect(worker, t, build, [&](ggml_tensor* node) {
         if (is_computed(node)) {
             add_node(&groups, node, ggml_backend_supports_op(worker.backend(), node));
         }

@@ -214,9 +214,21 @@ private:
     // The number of rows in each share of an evaluation. Adapters do not change it.
     std::vector<int64_t> unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const;
     // Bytes of the compute buffer that a graph of a component would need.
-    size_t measure(int index, const BuildFunction& build) const;
+    size_t measure(int index, const BuildFunction& build, const AdapterStack* stack = nullptr) const;
+    // What the graphs of a query have beside their sizes, without memory of its own. Graphs point into it.
+    struct UnetQuery {
+        std::unique_ptr<AdapterStack> stack;  // also of a text encoder
+        std::unique_ptr<Residuals> residuals;
+        std::unique_ptr<Features> features;
+        FeatureUse use;
+        PictureShapes pictures;
+    };
+    UnetQuery unet_query(const dg_compute_query& query) const;
+    std::unique_ptr<AdapterStack> stack_of(int index, const dg_compute_query& query) const;
+    BuildFunction unet_graph_of(const dg_compute_query& query, const UnetQuery& with, int64_t first, int64_t rows,
+                                int64_t texts, std::shared_ptr<const ChangeShape> change) const;
     // The graph of a query, but of the UNet with all rows in one share; and its component.
-    std::pair<int, BuildFunction> graph_of(const dg_compute_query& query) const;
+    std::pair<int, BuildFunction> graph_of(const dg_compute_query& query, UnetQuery* with) const;
     size_t unet_compute_size(const dg_compute_query& query) const;
     std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
     size_t vae_decode_size(const dg_compute_query& query) const;

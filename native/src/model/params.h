@@ -132,7 +132,6 @@ private:
 
     // params_place.cpp
     void refuse_slow_conversions() const;
-    void put_nowhere();
     void allocate();
     void map_files();
     std::unique_ptr<WeightEntry> cache_entry() const;  // NULL: no cache is wanted

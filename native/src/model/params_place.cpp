@@ -47,7 +47,7 @@ void Params::place(const Place& place) {
             p.streamed = big && !p.mapped;
         }
     }
-    put_nowhere();
+    put_nowhere(ctx_.get());
     if (place.residency != DG_RESIDENT_STREAM) {
         return;
     }
@@ -75,15 +75,6 @@ void Params::refuse_slow_conversions() const {
                  "convert IN OUT --type %s",
                  component_.c_str(), p.tensor->name, ggml_type_name(from), ggml_type_name(to), ggml_type_name(to));
         }
-    }
-}
-
-// Gives tensors a false address: ggml's allocator would give memory to tensors without data.
-void Params::put_nowhere() {
-    void* const nowhere = reinterpret_cast<void*>(uintptr_t{64});
-    for (ggml_tensor* t = ggml_get_first_tensor(ctx_.get()); t != nullptr; t = ggml_get_next_tensor(ctx_.get(), t)) {
-        t->data   = nowhere;
-        t->buffer = nullptr;
     }
 }
 
@@ -134,7 +125,7 @@ void Params::unload() {
     buffer_.reset();
     held_ = Held();
     mapped_.clear();
-    put_nowhere();
+    put_nowhere(ctx_.get());
     trim_heap();
 }
 

@@ -13,9 +13,8 @@ std::atomic<int64_t> next_id{1};
 
 }  // namespace
 
-Residuals::Residuals(const Worker& worker, MemoryAccount* account, const UnetDims& dims, int64_t rows, int64_t height,
-                     int64_t width)
-    : device_(worker.device()),
+Residuals::Residuals(const Device& device, const UnetDims& dims, int64_t rows, int64_t height, int64_t width)
+    : device_(device),
       id_(next_id++),
       rows_(rows) {
     const std::vector<ResidualShape> shapes = residual_shapes(dims, height, width);
@@ -29,6 +28,15 @@ Residuals::Residuals(const Worker& worker, MemoryAccount* account, const UnetDim
     }
     for (const ResidualShape& s : shapes) {
         tensors_.push_back(ggml_new_tensor_4d(ctx_.get(), GGML_TYPE_F32, s.width, s.height, s.channels, rows));
+    }
+    put_nowhere(ctx_.get());
+}
+
+Residuals::Residuals(const Worker& worker, MemoryAccount* account, const UnetDims& dims, int64_t rows, int64_t height,
+                     int64_t width)
+    : Residuals(worker.device(), dims, rows, height, width) {
+    for (ggml_tensor* t : tensors_) {
+        t->data = nullptr;
     }
     ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(worker.backend());
     const size_t bytes              = ggml_backend_alloc_ctx_tensors_from_buft_size(ctx_.get(), type);

@@ -16,6 +16,8 @@ public:
     // Room for `rows` rows of latents of height x width, on the worker's device.
     Residuals(const Worker& worker, MemoryAccount* account, const UnetDims& dims, int64_t rows, int64_t height,
               int64_t width);
+    // For measuring: shapes without memory.
+    Residuals(const Device& device, const UnetDims& dims, int64_t rows, int64_t height, int64_t width);
 
     int64_t rows() const { return rows_; }
     int64_t id() const { return id_; }  // a number that no other has: a part of the keys of graphs

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -160,15 +161,24 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 		native.Height, native.Width = int64(q.Height), int64(q.Width)
 	}
 	switch q.Stage {
-	case backend.StageFeatures:
-		native.Keep, native.Branch = number(bindings.Keeps, q.Keep), int64(q.Branch)
-		fallthrough
-	case backend.StageUNet, backend.StageControl:
-		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
+	case backend.StageFeatures, backend.StageUNet:
+		if q.Keep != "" {
+			native.Keep, native.Branch = number(bindings.Keeps, q.Keep), int64(q.Branch)
+			use := cmp.Or(q.Use, backend.FeaturesStore)
+			if q.Stage == backend.StageFeatures {
+				use = cmp.Or(q.Use, backend.FeaturesReuse)
+			}
+			native.FeaturesUse = number(bindings.FeatureUses, use)
+		}
+		native.Residuals, native.BlockRows = number(bindings.ResidualPlaces, cmp.Or(q.Residuals, "none")), int64(q.BlockRows)
 		native.Change = nativeChange(q.Change)
 		native.RegionCount, native.RegionRows, native.RegionSets = int64(q.Regions.Count), int64(q.Regions.Rows), int64(q.Regions.Sets)
+		fallthrough
+	case backend.StageControl:
+		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
 	}
-	native.ImagePrompts, native.ImageTokens = int64(q.ImagePrompts), int64(q.ImageTokens)
+	native.SetLoRAs(loraShapes(q.LoRAs))
+	native.ImagePrompts, native.ImageTokens, native.ImageRows = int64(q.ImagePrompts), int64(q.ImageTokens), int32(q.ImageRows)
 	if q.ImageMasks {
 		native.ImageMasks = 1
 	}

@@ -95,6 +95,21 @@ func loraTarget(op string, t backend.LoRATarget) (out bindings.LoRATarget, err e
 	return out, nil
 }
 
+// loraShapes turns the shapes of adapters into the bindings'.
+func loraShapes(shapes []backend.LoRAShape) (out []bindings.LoRAShape) {
+	for _, s := range shapes {
+		to := bindings.LoRAShape{Module: bindings.Text(s.Module), Form: number(bindings.LoRAForms, s.Form), Rank: int64(s.Rank)}
+		for i, n := range s.Shape {
+			to.Shape[i] = int64(n)
+		}
+		if s.Factors {
+			to.Factors = 1
+		}
+		out = append(out, to)
+	}
+	return out
+}
+
 // loraUses turns the adapters of a call into the bindings'.
 func (m *Model) loraUses(op string, uses []backend.LoRAUse) ([]bindings.LoRAUse, error) {
 	var out []bindings.LoRAUse
