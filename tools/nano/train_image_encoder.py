@@ -80,7 +80,8 @@ class Reader(torch.nn.Module):
 
 def main(rank, args, shared, barrier):
     model = Reader()
-    run = trainer.Run(rank, args, shared, barrier, model, [dict(params=list(model.parameters()), weight_decay=0.05)], args.out / "encoder.ckpt")
+    run = trainer.Run(rank, args, shared, barrier, model, [dict(params=list(model.parameters()), weight_decay=0.05)],
+                      args.out / "encoder.ckpt")
     pictures = Pictures(args.seed, args.examples)
     run.say(f"{arch.count(model.encoder)} parameters, {run.elapsed():.0f} s to prepare")
     parts = torch.zeros(3)
@@ -101,7 +102,8 @@ def main(rank, args, shared, barrier):
 
 
 def write(encoder, path):
-    state = {k if k.startswith(("vision_model.", "visual_projection.")) else "vision_model." + k: v for k, v in encoder.state_dict().items()}
+    full = lambda k: k if k.startswith(("vision_model.", "visual_projection.")) else "vision_model." + k
+    state = {full(k): v for k, v in encoder.state_dict().items()}
     save_file({k: v.to(torch.float16).contiguous() for k, v in state.items() if not k.endswith("position_ids")}, path, metadata={
         "format": "pt", "modelspec.license": "MIT", "modelspec.title": "Daguerre nano image encoder"})
     print(path, path.stat().st_size, "bytes", flush=True)
