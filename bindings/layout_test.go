@@ -74,7 +74,6 @@ var constants = func() map[string]int64 {
 		"DG_STAGE_CONTROL": int64(backend.StageControl), "DG_STAGE_CONTROL_HINT": int64(backend.StageControlHint),
 		"DG_STAGE_UPSCALE": int64(backend.StageUpscale), "DG_STAGE_DETECT": int64(backend.StageDetect), "DG_STAGE_FEATURES": int64(backend.StageFeatures),
 		"DG_STAGE_IMAGE_ENCODE": int64(backend.StageImageEncode), "DG_STAGE_IP_ADAPTER": int64(backend.StageIPAdapter),
-		"DG_STAGE_DETECT":            int64(backend.StageDetect),
 		"DG_STAGE_VAE_DECODE_MIDDLE": int64(backend.StageVAEDecodeMiddle), "DG_STAGE_VAE_DECODE_LEVELS": int64(backend.StageVAEDecodeLevels),
 		"DG_STAGE_VAE_ENCODE_LEVELS": int64(backend.StageVAEEncodeLevels), "DG_STAGE_VAE_ENCODE_MIDDLE": int64(backend.StageVAEEncodeMiddle),
 	}

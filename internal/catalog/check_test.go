@@ -22,7 +22,7 @@ var checked = []string{
 	"Adapter.Name", "Adapter.Path", "ControlNet.Model", "ControlNet.Image", "Request.PromptFile",
 	"IPAdapter.Model", "IPAdapter.ImageEncoder", "IPAdapter.Images", "IPAdapter.Masks", "IPAdapter.Embeds", "IPAdapter.Faces",
 	"IPAdapter.SaveEmbeds",
-	"Detail.Mask", "Detail.Prompt", "Detail.NegativePrompt", // tags of adapters and wildcards are refused
+	"Detail.Mask", "Detail.Detector", "Detail.Prompt", "Detail.NegativePrompt", // tags of adapters and wildcards are refused
 	"Region.Mask", "Region.Prompt", // wildcards; tags of adapters are refused
 }
 
