@@ -39,7 +39,7 @@ var pipeKeys = map[string]string{
 	"ip_adapter.image_encoder":    "[[ip_adapter]]\nmodel = 'FOLDER/pipe.safetensors'\nimages = ['PICTURE']\nimage_encoder = '%s'",
 	"region.mask":                 "prompt = 'x'\n[[region]]\nprompt = 'x'\nmask = '%s'",
 	"detail.mask":                 "prompt = 'x'\n[[detail]]\nmask = '%s'",
-	"detail.detector":             "prompt = 'x'\n[[detail]]\ndetector = '%s'",
+	"detail.detector":             "prompt = 'x'\n[[detail]]\nstrength = 1.0\ndetector = '%s'",
 	"lora.path":                   "[[lora]]\npath = '%s'",
 	"lora.name":                   "[[lora]]\nname = '%s'",
 	"model.model":                 "[model]\nmodel = '%s'",
