@@ -34,7 +34,12 @@ export function fleet() {
     <tbody>${workers.map((w) => html`<tr><th scope="row">${w.name}${w.draining ? ' (ends)' : ''}</th>
       <td>${[w.device, size(w.free_bytes)].filter(Boolean).join(', ')}</td><td>${w.loaded.join(', ') || 'none'}</td>
       <td>${w.images}</td><td>${w.images_per_minute.toFixed(1)}</td></tr>`)}</tbody></table></div>
-    ${queues.map((q) => html`<p class="note">${q.model}: ${q.waiting} of ${q.owner}'s runs wait${q.waiting ?
-    `, the oldest for ${about(q.oldest_seconds)}` : ''}; ${q.running} in work; ${q.workers} ${q.workers === 1 ? 'worker has' : 'workers have'}
-      the model</p>`)}</details></section>`;
+    ${queues.map((q) => html`<p class="note">${queue(q)}</p>`)}</details></section>`;
+}
+
+// queue says what waits of one owner for one model.
+function queue(q) {
+  const oldest = q.waiting > 0 ? `, the oldest for ${about(q.oldest_seconds)}` : '';
+  const has = q.workers === 1 ? 'worker has' : 'workers have';
+  return `${q.model}: ${q.waiting} of ${q.owner}'s runs wait${oldest}; ${q.running} in work; ${q.workers} ${has} the model`;
 }
