@@ -51,7 +51,7 @@ const (
 	fitMiddle        = 5 // times the channels of the last level, per cell
 	fitTAESDDecode   = 3.25
 	fitText          = 11  // times the width, per token
-	fitDetector      = 3.5 // times the channels of the first stage, per pixel
+	fitDetector      = 3.5 // times the channels of the first stage, per pixel; generous, not fitted: the test does not hold it to FitError
 	fitUpscale       = 3   // times the channels, per pixel of the enlarged tile
 	fitUpscaleTile   = 256
 	fitSlicedScores  = 64 << 20

@@ -29,7 +29,6 @@ func TestFormulasAreTheLibrarysBuffers(t *testing.T) {
 		{synth.KindNano, nanoHyper, func(p string) backend.Files { return backend.Files{Model: p} }},
 		{synth.KindControlNet, backend.Hyper{}, func(p string) backend.Files { return backend.Files{ControlNet: p} }},
 		{synth.KindTAESD, backend.Hyper{}, func(p string) backend.Files { return backend.Files{TAESD: p} }},
-		{synth.KindYOLOv8, backend.Hyper{}, func(p string) backend.Files { return backend.Files{Detector: p} }},
 	} {
 		path := filepath.Join(dir, string(c.kind)+".safetensors")
 		require.NoError(t, synth.WriteHollow(path, synth.Options{Kind: c.kind, Layout: modelfile.LayoutDiffusers}))
