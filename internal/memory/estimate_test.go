@@ -68,7 +68,9 @@ func TestResidualsInTheEstimate(t *testing.T) {
 			rows     int64
 		}{{Strategy{Name: Resident}, 2}, {Strategy{Name: Resident, Separate: true}, 1}} {
 			of := func(j Job, stage string) int64 {
-				b, err := Estimate(sdxl(device), j, c.strategy, 0, 1, sdxlCompute)
+				m := sdxl(device)
+				m.Parts = append(m.Parts, Part{Owner: "canny", Component: ControlNet, Device: device})
+				b, err := Estimate(m, j, c.strategy, 0, 1, sdxlCompute)
 				require.NoError(t, err)
 				var n int64
 				for _, s := range b.Stages {
