@@ -33,25 +33,6 @@ type Query struct {
 	LoRAs            *LoRAs              // UNet and text
 }
 
-// LoRAs is what adapters change together. Of one set of adapters there is one value.
-type LoRAs struct{ Shapes []backend.LoRAShape }
-
-// sets are the adapters that act together: all, and those that act in all steps. A graph with adapters may need less than one without.
-func (a Adapters) sets() []*LoRAs {
-	if a.Timed {
-		return []*LoRAs{a.LoRAs, a.Always}
-	}
-	return []*LoRAs{a.LoRAs}
-}
-
-// shapes are those of the adapters; none if there are none.
-func (l *LoRAs) shapes() []backend.LoRAShape {
-	if l == nil {
-		return nil
-	}
-	return l.Shapes
-}
-
 // Ask is the query as backends understand it. Sizes are in their units already.
 func (q Query) Ask() backend.ComputeQuery {
 	return backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens, Texts: q.Texts,

@@ -179,16 +179,6 @@ func (j Job) HasNet(path string) bool {
 	return slices.ContainsFunc(j.Nets(), func(n NetFile) bool { return n.Path == path })
 }
 
-// Adapters is what a job's adapters take.
-type Adapters struct {
-	Kept    int64  // bytes in host memory, as they were read
-	Applied int64  // bytes on the UNet's device, all together
-	Changes int    // modules that are changed
-	LoRAs   *LoRAs // what they change; nil: nothing
-	Timed   bool   // some act in a part of the steps
-	Always  *LoRAs // what the others change
-}
-
 // The values of Job.GuidanceBatch that force.
 const (
 	GuidanceJoint    = "joint"

@@ -49,6 +49,7 @@ func (e *evaluator) form(f form) *guided {
 	g := e.forms[f]
 	if g == nil {
 		g = newGuided(e.b, e.model, e.refiner, f, e.watch, e.how)
+		g.attendRegions(e.b, f)
 		e.forms[f] = g
 	}
 	g.loras, g.kept = e.loras, nil

@@ -76,13 +76,6 @@ func newGuided(b *Batch, m models.Model, refiner bool, f form, watch Watcher, ho
 			g.inputs[k].Change = b.changeOf(f.perturbed, len(rows), first, n)
 		}
 		first += n
-		if b.attends() {
-			from := n // what only the negative half sees
-			if now.Negative == nil || f.halves != negativeHalf {
-				from = g.positive(k, n, b)
-			}
-			g.regions = append(g.regions, g.regionTexts(b, from, n))
-		}
 	}
 	return g
 }

@@ -45,44 +45,6 @@ func (r regionTexts) at(tile int) backend.TextRegions {
 	return r.texts
 }
 
-// regionTexts lists the texts that the last rows of an input have beside their own: those from row `from` of its n rows on.
-func (g *guided) regionTexts(b *Batch, from, n int) (out regionTexts) {
-	u := g.model.Info.UNet
-	first := b.lead().encoder(g.refiner).Now().Positive
-	r := backend.TextRegions{Count: len(first) - 1, Rows: n - from}
-	if r.Count == 0 || r.Rows == 0 {
-		return out
-	}
-	r.Context = backend.NewTensor(r.Count*r.Rows, first[0].Tokens, u.ContextDim)
-	at := r.Context.Data
-	out.shares = make([][]float32, 1)
-	if g.tiles != nil {
-		out.shares = make([][]float32, len(g.tiles.at))
-	}
-	for k := range r.Count {
-		for row := range r.Rows {
-			m := b.Slots[(from+row)%b.Len()].Member
-			at = at[copy(at, m.encoder(g.refiner).Now().Positive[1+k].Context):]
-			for tile := range out.shares {
-				out.shares[tile] = append(out.shares[tile], g.levels(b, b.sharesOf(m)[1+k], tile)...)
-			}
-		}
-	}
-	out.texts = r
-	return out
-}
-
-// levels are a prompt's shares in a tile, or in the whole, for each level of the UNet.
-func (g *guided) levels(b *Batch, shares []float32, tile int) []float32 {
-	height, width := b.Height, b.Width
-	if d := g.tiles; d != nil {
-		part := make([]float32, d.height*d.width)
-		d.cut(part, shares, tile, height, width)
-		shares, height, width = part, d.height, d.width
-	}
-	return regions.Levels(shares, height, width, g.model.Info.UNet.LevelSizes(height, width))
-}
-
 // joinTexts is the first of a picture's prompts for a row that attends to all of them. What speaks for the whole picture, the pooled
 // embedding, is the mean of all by their parts of the picture. Equal ones stay what they are, bit for bit.
 func joinTexts(list []conditioning.Embedding, shares [][]float32) conditioning.Embedding {

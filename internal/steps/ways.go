@@ -208,7 +208,9 @@ func (g *guided) askSome(ctx context.Context, e *evaluator, which []int, scaled 
 		return g.ask(ctx, e.b, scaled, i)
 	}
 	part := e.b.part(which)
-	some := newGuided(part, e.model, e.refiner, form{halves: e.halves(i), separate: e.separate}, e.watch, e.how)
+	how := form{halves: e.halves(i), separate: e.separate}
+	some := newGuided(part, e.model, e.refiner, how, e.watch, e.how)
+	some.attendRegions(part, how)
 	some.loras = e.loras
 	if err := some.ask(ctx, part, e.b.gather(scaled, which), i); err != nil {
 		return err

@@ -149,7 +149,7 @@ func TestComputeBuffers(t *testing.T) {
 		require.Equal(t, c.want, got)
 	}
 	for says, q := range map[string]backend.ComputeQuery{
-		"stage: 11 is none of the stages":            {Stage: 11, Batch: 1},
+		"stage: 12 is none of the stages":            {Stage: 12, Batch: 1},
 		"batch: is 0; at least 1 is wanted":          {Stage: backend.StageText},
 		"width: is -1; at least 1 is wanted":         {Stage: backend.StageVAEDecode, Batch: 1, Height: 1, Width: -1},
 		"context tokens: is 0; at least 1 is wanted": {Stage: backend.StageUNet, Batch: 1, Height: 1, Width: 1},
