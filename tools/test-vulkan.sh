@@ -37,7 +37,8 @@ if grep -q '"api_version": "1\.[0-2]\.' "$driver"; then
 fi
 
 # Only lavapipe, on machines that have a GPU, too; ggml takes a software device only if it is named.
-export VK_DRIVER_FILES=$driver GGML_VK_VISIBLE_DEVICES=0
+# Without the third one ggml spins while the device computes, and takes a core from it.
+export VK_DRIVER_FILES=$driver GGML_VK_VISIBLE_DEVICES=0 GGML_VK_SERIALIZE_SUBMISSIONS=1
 export DAGUERRE_LIBRARY=$library DAGUERRE_TEST_DEVICE=vulkan:0
 part=${1:-all}
 
