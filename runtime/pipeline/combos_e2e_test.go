@@ -30,6 +30,7 @@ func (c combo) made(list []factor) (Config, request.Request) {
 // TestCombinations makes random combinations of all features, which together have all pairs (make combinations makes all, make test
 // a few). Each picture is that of a batch of one, and the plan says what the base holds.
 func TestCombinations(t *testing.T) {
+	t.Parallel()
 	list := factors(t)
 	rows := covering(list)
 	t.Logf("%d combinations of %d features have all pairs", len(rows), len(list))

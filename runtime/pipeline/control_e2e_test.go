@@ -41,6 +41,7 @@ func readControlRun(t *testing.T, name string, files map[string]string) request.
 // TestGoldenControlRuns compares whole runs with StableDiffusionXLControlNetPipeline: one net, two with weights 0.7 and 0.5 over 0 to 0.6
 // and 0.2 to 1, and guess mode; with both halves of guidance together and one after the other.
 func TestGoldenControlRuns(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{"one": synthNet(t, synth.KindNanoControl, goldenSeeds["one"], modelfile.LayoutOriginal),
 		"two": synthNet(t, synth.KindNanoControl, goldenSeeds["two"], modelfile.LayoutDiffusers)}
 	p := openNano(t, backend.PrecisionExact)

@@ -29,6 +29,7 @@ func detailed(t *testing.T) request.Request {
 // TestDetails: the passes over parts of a picture are what img2img makes of it with only_masked, one after the other, bit for bit; and a
 // picture does not depend on its batch.
 func TestDetails(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionExact)
 	r := detailed(t)
 	r.NumImages, r.MaxBatch = 3, 1

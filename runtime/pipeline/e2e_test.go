@@ -166,6 +166,7 @@ func TestGoldensAreOfThisModel(t *testing.T) {
 
 // TestGoldenRunsExact compares whole runs with diffusers: latents within 1e-3 relative L2, pictures of at least 60 dB.
 func TestGoldenRunsExact(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionExact)
 	assert.Equal(t, backend.PrecisionExact, p.Info().Precision)
 	for _, name := range goldenRuns {
@@ -245,6 +246,7 @@ func TestFourAtOnce(t *testing.T) {
 // background was not in training: every eighth of them, or all with DAGUERRE_HELDOUT=all. The rates asked for are
 // 95 %; the model card reports all of them.
 func TestHeldOutPrompts(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionF16)
 	every := 8
 	if os.Getenv("DAGUERRE_HELDOUT") == "all" {

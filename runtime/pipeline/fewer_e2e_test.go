@@ -39,6 +39,7 @@ func readFewer(t *testing.T, path string) request.Request {
 // TestFewerGoldens compares runs with a guidance interval, DeepCache and T-GATE with what diffusers and the authors' packages made: latents
 // within 1e-3 relative L2. The plain run is far from them.
 func TestFewerGoldens(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionExact)
 	runs, err := filepath.Glob(filepath.Join(goldens, "fewer_*.json"))
 	require.NoError(t, err)
@@ -106,6 +107,7 @@ func TestFewerNothingLeftOut(t *testing.T) {
 
 // TestFewerBatches: a picture does not depend on its batch, also where each picture leaves out steps of its own.
 func TestFewerBatches(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionExact)
 	_, r := readRun(t, "red")
 	r.NumInferenceSteps, r.NumImages = 10, 3
@@ -137,6 +139,7 @@ func TestFewerBatches(t *testing.T) {
 
 // TestFewerMemory: a strategy changes no bit, and no feature stays behind.
 func TestFewerMemory(t *testing.T) {
+	t.Parallel()
 	_, r := readRun(t, "red")
 	r.NumInferenceSteps = 6
 	for name, edit := range fewerWays() {

@@ -44,6 +44,7 @@ func TestGoldenGuidance(t *testing.T) {
 
 // TestGuidancePrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
 func TestGuidancePrecisions(t *testing.T) {
+	t.Parallel()
 	exact := openNano(t, backend.PrecisionExact)
 	eachPrecision(t, func(precision string, p *Pipeline) {
 		for _, name := range guidedRuns {

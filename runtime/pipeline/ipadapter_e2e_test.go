@@ -124,6 +124,7 @@ var ipRuns = []string{"ip_base", "ip_plus", "ip_two", "ip_style", "ip_mid", "ip_
 // TestGoldenIPAdapterRuns compares whole runs with StableDiffusionXLPipeline: every layout, several adapters and pictures, weights of
 // blocks, masks, without guidance and beside a ControlNet. Without its adapters the run is another picture.
 func TestGoldenIPAdapterRuns(t *testing.T) {
+	t.Parallel()
 	files := ipFiles(t)
 	p := openNano(t, backend.PrecisionExact)
 	for _, name := range ipRuns {

@@ -57,6 +57,7 @@ func (g goldenLoRAs) adapter(name string, weight float64) lora.Adapter {
 // TestGoldenLoRAsFused adds each layout's and algorithm's adapter, and a stack of eight, to the nano model's weights and compares
 // the latents after 20 steps with diffusers' on W + weight * delta.
 func TestGoldenLoRAsFused(t *testing.T) {
+	t.Parallel()
 	g, r := readGoldenLoRAs(t)
 	base, err := nano.Path(t.Context())
 	require.NoError(t, err)

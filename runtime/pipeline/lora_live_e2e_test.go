@@ -24,9 +24,12 @@ func (g goldenLoRAs) with(r request.Request, weights map[string]float64) request
 
 // TestGoldenLoRAsLive applies each layout's and algorithm's adapter, and a stack of eight, beside the weights.
 func TestGoldenLoRAsLive(t *testing.T) {
+	t.Parallel()
 	g, r := readGoldenLoRAs(t)
 	p := openNano(t, backend.PrecisionExact)
-	base := latentsOf(t, p, r)
+	short := r
+	short.NumInferenceSteps = 1
+	base := latentsOf(t, p, short)
 	for _, name := range append(sortedNames(g.Cases), "stack") {
 		weights := g.Stack
 		if name != "stack" {
@@ -40,9 +43,10 @@ func TestGoldenLoRAsLive(t *testing.T) {
 		for i := range with.LoRAs {
 			with.LoRAs[i].Weight = new(0.0)
 		}
+		with.NumInferenceSteps = 1
 		assert.Equal(t, base, latentsOf(t, p, with), "%s at weight 0 is the base, bit for bit", name)
 	}
-	assert.Equal(t, base, latentsOf(t, p, r), "and removed too")
+	assert.Equal(t, base, latentsOf(t, p, short), "and removed too")
 }
 
 // TestLoRAHandleLive changes weights 100 times in a run whose files are gone.

@@ -25,6 +25,7 @@ func measureAll() bool { return os.Getenv("DAGUERRE_HELDOUT") == "all" }
 // TestNanoRefinerSharpens: 23 steps of the base and 7 of the refiner make narrower edges than 30 steps of the base, with the same seeds,
 // and what the base gets right stays so (in 99 of 100). The few pictures are made exactly, so that they are the same on every CPU.
 func TestNanoRefinerSharpens(t *testing.T) {
+	t.Parallel()
 	p := openWithRefiner(t, backend.PrecisionExact)
 	every := 20
 	if measureAll() {

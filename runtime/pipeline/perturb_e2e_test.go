@@ -47,6 +47,7 @@ var perturbedRuns = []string{"pag", "pag_layers", "pag_alone", "pag_control", "p
 // with its authors' arithmetic restated in tools/goldens/perturb.py, and FreeU with enable_freeu: all rows in one evaluation, and one kind
 // after the other.
 func TestGoldenPerturbed(t *testing.T) {
+	t.Parallel()
 	net := synthNet(t, synth.KindNanoControl, goldenSeeds["one"], modelfile.LayoutOriginal)
 	p := openNano(t, backend.PrecisionExact)
 	for _, name := range perturbedRuns {

@@ -57,6 +57,7 @@ func shortRed(t *testing.T, steps int) request.Request {
 
 // TestPerturbedBatches: a picture does not depend on its batch, nor on whether its rows are evaluated at once. Evaluations are counted.
 func TestPerturbedBatches(t *testing.T) {
+	t.Parallel()
 	p := openNano(t, backend.PrecisionExact)
 	rows := map[string]int{"pag": 3, "seg": 3, "both": 4, "alone": 2, "freeu": 2, "all": 4}
 	for name, edit := range perturbedWays() {
@@ -193,6 +194,7 @@ func TestPerturbedWithLoRA(t *testing.T) {
 
 // TestPerturbedBeforeARefiner: only the base's steps are perturbed, and the refiner goes on from what the base made of them.
 func TestPerturbedBeforeARefiner(t *testing.T) {
+	t.Parallel()
 	p, err := Open(t.Context(), Config{Model: NanoModel, Refiner: nanoRefiner(t, false), Precision: backend.PrecisionExact, Threads: 1})
 	require.NoError(t, err)
 	defer p.Close()

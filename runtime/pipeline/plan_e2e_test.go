@@ -108,6 +108,7 @@ func planCases(t *testing.T) map[string]planCase {
 
 // TestPlanIsWhatGenerateMakes: for every kind of request the plan has the size, the batches and the peak of what Generate then makes.
 func TestPlanIsWhatGenerateMakes(t *testing.T) {
+	t.Parallel()
 	for name, c := range planCases(t) {
 		t.Run(name, func(t *testing.T) {
 			cfg := Config{Model: NanoModel, Device: "cpu", Precision: backend.PrecisionF16}

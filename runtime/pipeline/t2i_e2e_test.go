@@ -129,6 +129,7 @@ func TestT2IPrecisions(t *testing.T) {
 // TestT2IWays: with every way of making pictures that a job can ask for, the adapter has a say, pictures of a batch are those of batches
 // of one, and the halves of guidance may be evaluated together or not.
 func TestT2IWays(t *testing.T) {
+	t.Parallel()
 	files := t2iFiles(t)
 	p := openNano(t, backend.PrecisionExact)
 	picture := request.Picture{Path: filepath.Join(goldens, "input_picture.png")}

@@ -48,6 +48,7 @@ var tilesRuns = []string{"tiles_multi", "tiles_mixture", "tiles_row", "tiles_con
 // TestGoldenTiles compares the UNet on tiles with diffusers' pipelines, whose UNet and ControlNet are asked tile by tile in
 // tools/goldens/tiles.py: both halves of guidance in one evaluation, and one after the other.
 func TestGoldenTiles(t *testing.T) {
+	t.Parallel()
 	net := synthNet(t, synth.KindNanoControl, goldenSeeds["one"], modelfile.LayoutOriginal)
 	p := openNano(t, backend.PrecisionExact)
 	for _, name := range tilesRuns {
@@ -57,6 +58,7 @@ func TestGoldenTiles(t *testing.T) {
 
 // TestTilesBatches: a picture does not depend on its batch, and the UNet is asked for each tile.
 func TestTilesBatches(t *testing.T) {
+	t.Parallel()
 	net := synthNet(t, synth.KindNanoControl, goldenSeeds["one"], modelfile.LayoutOriginal)
 	p := openNano(t, backend.PrecisionExact)
 	for name, tiles := range map[string]int{"tiles_multi": 4 * 2, "tiles_control": 2 * 2, "tiles_inpaint": 3 * 2} {
@@ -110,6 +112,7 @@ func TestTilesWithOutputs(t *testing.T) {
 
 // TestTilesPrecisions: F16, BF16 and Q8_0 are within 40 dB of exact.
 func TestTilesPrecisions(t *testing.T) {
+	t.Parallel()
 	exact := openNano(t, backend.PrecisionExact)
 	r := readTilesRun(t, "tiles_mixture", "")
 	want := generate(t, exact, r).Images[0]
