@@ -174,7 +174,7 @@ func TestFromNothing(t *testing.T) {
 		assert.Contains(t, got.stderr, library+" is there: variant cpu")
 		got = bare(t, home, nothing, moved, "install", "--list")
 		require.Equal(t, 0, got.code, got.stderr)
-		assert.Regexp(t, `(?m)^`+install.Version+` \(this program's\)  cpu .*`+folder, got.stdout)
+		assert.Regexp(t, `(?m)^`+install.Version+` \(this program's\)  cpu[, a-z]* .*`+folder, got.stdout)
 		old := filepath.Join(filepath.Dir(folder), "0.0.1")
 		copyFile(t, library, filepath.Join(old, "libdaguerre-cpu.so"), 0o644)
 		got = bare(t, home, nothing, moved, "install", "--prune")

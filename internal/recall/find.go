@@ -153,8 +153,12 @@ func (f *Found) findNet(ctx context.Context, run *request.Run, p part, kind, inn
 	if inner == "image_encoder" {
 		role = inner
 	}
-	s := search{ctx: ctx, part: p, byName: netFinder(role, files), sums: modelSums, all: func() []candidate {
-		return slices.Concat(listed(files), pulled())
+	s := search{ctx: ctx, part: p, byName: netFinder(role, files), sums: modelSums, small: role == "detector", all: func() []candidate {
+		list := slices.Concat(listed(files), pulled())
+		if role == "detector" { // models lie beside them
+			list = slices.DeleteFunc(list, func(c candidate) bool { return c.size > mostDetector })
+		}
+		return list
 	}}
 	for i := range run.Jobs {
 		names := netNames(&run.Jobs[i], kind, inner)
@@ -180,6 +184,9 @@ func (f *Found) findNet(ctx context.Context, run *request.Run, p part, kind, inn
 		r.Details = slices.DeleteFunc(r.Details, func(d request.Detail) bool { return d.Detector == "" && d.Box == nil && d.Mask.IsZero() })
 	}
 }
+
+// mostDetector is how large the file of a detector may be: YOLOv8x has 273 MB in F32.
+const mostDetector = 1 << 29
 
 // netNames are the names of a job's nets of a kind.
 func netNames(r *request.Request, kind, inner string) (out []*string) {
