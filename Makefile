@@ -129,7 +129,7 @@ test-screen: build ## what people see in a terminal of 80 and 40 columns, and in
 	$(GO) test -count 1 -timeout 20m -tags screen -run TestScreens ./cli/e2e
 
 .PHONY: test-vulkan
-test-vulkan: ## every way of computing, limits and faults on Mesa's software Vulkan device, against the CPU (needs make vulkan; FETCH_LAVAPIPE=yes takes a newer Mesa)
+test-vulkan: ## every way of computing, limits and faults on Mesa's software Vulkan device, against the CPU (needs make vulkan; FETCH_LAVAPIPE=yes: a newer one for goldens)
 	@tools/test-vulkan.sh $(PART)
 
 .PHONY: gpu-check

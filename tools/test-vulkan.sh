@@ -5,7 +5,7 @@
 #
 #   tools/test-vulkan.sh                      everything
 #   tools/test-vulkan.sh pictures             only TestVulkan... (also: devices, goldens, worker)
-#   FETCH_LAVAPIPE=yes tools/test-vulkan.sh   with Debian's backport of lavapipe, unpacked into build/tools/lavapipe
+#   FETCH_LAVAPIPE=yes tools/test-vulkan.sh   the goldens with Debian's backport of lavapipe, unpacked into build/tools/lavapipe
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/build/debian.sh
@@ -18,28 +18,30 @@ fail() {
 library=$PWD/build/vulkan/libdaguerre-vulkan.so
 [ -f "$library" ] || fail "$library is missing: make vulkan"
 
-# Mesa 22.3, which Debian 12 has, ends the process after several runs with ControlNets (docs/gpu.md). Its manifest names Vulkan 1.1.
 driver=$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1 || true)
-if [ "${FETCH_LAVAPIPE:-no}" = yes ]; then
-    fetched=$PWD/build/tools/lavapipe
-    [ -f "$fetched/driver.json" ] ||
-        debian_packages bookworm-backports "$fetched" mesa-vulkan-drivers libdrm2 libdrm-common libdrm-amdgpu1 ||
-        fail "lavapipe could not be fetched"
-    libraries=$(dirname "$(compgen -G "$fetched/usr/lib/*/libvulkan_lvp.so")")
-    driver=$fetched/driver.json
-    sed "s#\"library_path\": \".*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" \
-        "$(compgen -G "$fetched/usr/share/vulkan/icd.d/lvp_icd*.json")" >"$driver"
-    export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-fi
-[ -n "$driver" ] || fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers, or FETCH_LAVAPIPE=yes"
-if grep -q '"api_version": "1\.[0-2]\.' "$driver"; then
-    printf 'test-vulkan: this lavapipe is of Mesa 22 and ends at random. FETCH_LAVAPIPE=yes takes a newer one.\n' >&2
-fi
+[ -n "$driver" ] || fail "Mesa's lavapipe is missing: apt install mesa-vulkan-drivers"
 
 # Only lavapipe, on machines that have a GPU, too; ggml takes a software device only if it is named.
-# Without the third one ggml spins while the device computes, and takes a core from it.
-export VK_DRIVER_FILES=$driver GGML_VK_VISIBLE_DEVICES=0 GGML_VK_SERIALIZE_SUBMISSIONS=1
+export VK_DRIVER_FILES=$driver GGML_VK_VISIBLE_DEVICES=0
 export DAGUERRE_LIBRARY=$library DAGUERRE_TEST_DEVICE=vulkan:0
+
+# Mesa 22.3, which Debian 12 has, ends the process after several runs with ControlNets (docs/gpu.md). Its manifest names Vulkan 1.1. The
+# backport does not. But LLVM takes many minutes for its shaders of half precision, which the goldens do not need.
+use_newer_lavapipe() {
+    if [ "${FETCH_LAVAPIPE:-no}" = yes ]; then
+        local fetched=$PWD/build/tools/lavapipe libraries
+        [ -f "$fetched/driver.json" ] ||
+            debian_packages bookworm-backports "$fetched" mesa-vulkan-drivers libdrm2 libdrm-common libdrm-amdgpu1 ||
+            fail "lavapipe could not be fetched"
+        libraries=$(dirname "$(compgen -G "$fetched/usr/lib/*/libvulkan_lvp.so")")
+        sed "s#\"library_path\": \".*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" \
+            "$(compgen -G "$fetched/usr/share/vulkan/icd.d/lvp_icd*.json")" >"$fetched/driver.json"
+        export VK_DRIVER_FILES=$fetched/driver.json LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    elif grep -q '"api_version": "1\.[0-2]\.' "$driver"; then
+        printf 'test-vulkan: this lavapipe is of Mesa 22 and ends in goldens. FETCH_LAVAPIPE=yes takes a newer one.\n' >&2
+    fi
+}
+
 part=${1:-all}
 
 if [ "$part" = all ] || [ "$part" = pictures ]; then
@@ -57,8 +59,11 @@ if [ "$part" = all ] || [ "$part" = worker ]; then
 fi
 if [ "$part" = all ] || [ "$part" = goldens ]; then
     # The CPU's own tests of features, computed on the device where they name none, and features against the CPU.
-    # Without half precision, to which ggml would round the factors of products.
-    goldens='Text|RunsExact|ControlNet|ControlNetUnion|ControlRuns|ImageEncoder|T2IAdapter|TAESD|ESRGAN|Refiner'
-    GGML_VK_DISABLE_F16=1 DAGUERRE_DEVICE=vulkan:0 go test -tags vulkan -count=1 -timeout 90m ./runtime/pipeline -run \
+    # Without half precision, to which ggml would round the factors of products. ggml waits for each submission: otherwise it spins, and
+    # takes a core from the device.
+    use_newer_lavapipe
+    goldens='Text|RunsExact|ControlNet|ControlNetUnion|ControlRuns|ImageEncoder|TAESD|ESRGAN|Refiner'
+    GGML_VK_DISABLE_F16=1 GGML_VK_SERIALIZE_SUBMISSIONS=1 DAGUERRE_DEVICE=vulkan:0 \
+        go test -tags vulkan -count=1 -timeout 90m ./runtime/pipeline -run \
         "^Test(Golden($goldens)|ExactVulkanFeatures)\$"
 fi
