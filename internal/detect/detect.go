@@ -24,7 +24,7 @@ const (
 )
 
 // ErrNotFinite is matched by the error of a detector whose result has values that are NaN or infinite.
-var ErrNotFinite = errors.New("the detector made values that are not finite; try precision f32, or another detector")
+var ErrNotFinite = errors.New("the detector made values that are not finite; try another detector")
 
 // Options say what counts as found. The zero value is a good choice.
 type Options struct {

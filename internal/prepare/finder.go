@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -64,15 +65,7 @@ func (f *Finder) Parts(detail int, boxes []detect.Box, w, h int) (out []Found) {
 	if f.largest > 0 {
 		area := func(b detect.Box) float64 { return (b.Right - b.Left) * (b.Bottom - b.Top) }
 		boxes = slices.Clone(boxes)
-		slices.SortStableFunc(boxes, func(a, b detect.Box) int {
-			switch d := area(b) - area(a); {
-			case d > 0:
-				return 1
-			case d < 0:
-				return -1
-			}
-			return 0
-		})
+		slices.SortStableFunc(boxes, func(a, b detect.Box) int { return cmp.Compare(area(b), area(a)) })
 		boxes = boxes[:min(f.largest, len(boxes))]
 	}
 	for _, b := range boxes {
