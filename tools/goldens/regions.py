@@ -24,7 +24,7 @@ RUNS = {
     "region_attention": dict(seed=44, prompt=GREEN, guidance_scale=5.0, region_mode="attention", regions=[
         dict(prompt=RED, box=[0, 0, 0.5, 1]), dict(prompt=BLUE, box=[0.5, 0, 1, 1])]),
     "region_attention_overlap": dict(
-        seed=45, prompt=GREEN, negative_prompt="a yellow star", guidance_scale=7.0, guidance_rescale=0.4, prompt_weight=0.3,
+        seed=56, prompt=GREEN, negative_prompt="a yellow star", guidance_scale=7.0, guidance_rescale=0.4, prompt_weight=0.3,
         region_mode="attention", width=136, height=104, regions=[
             dict(prompt=RED, box=[0.1, 0.2, 0.7, 0.9]), dict(prompt=BLUE, box=[0.35, 0, 0.95, 0.6], weight=2.5)]),
     "region_attention_mask": dict(seed=46, prompt=GREEN, guidance_scale=1.0, region_mode="attention", regions=[
