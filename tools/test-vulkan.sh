@@ -62,7 +62,7 @@ if [ "$part" = all ] || [ "$part" = goldens ]; then
     # Without half precision, to which ggml would round the factors of products. ggml waits for each submission: otherwise it spins, and
     # takes a core from the device.
     use_newer_lavapipe
-    goldens='Text|RunsExact|ControlNet|ControlNetUnion|ControlRuns|ImageEncoder|TAESD|ESRGAN|Refiner'
+    goldens='Text|RunsExact|ControlNet|ControlNetUnion|ControlRuns|T2IAdapter|ImageEncoder|IPAdapterRuns|RegionAttention|TAESD|ESRGAN|Refiner|Boxes'
     GGML_VK_DISABLE_F16=1 GGML_VK_SERIALIZE_SUBMISSIONS=1 DAGUERRE_DEVICE=vulkan:0 \
         go test -tags vulkan -count=1 -timeout 90m ./runtime/pipeline -run \
         "^Test(Golden($goldens)|ExactVulkanFeatures)\$"

@@ -54,6 +54,14 @@ func openOn(t *testing.T, cfg Config) *Pipeline {
 	return p
 }
 
+// latentsLimit is how far latents may be from a golden: cpu, or 1e-3 where DAGUERRE_DEVICE names a device, whose products round otherwise.
+func latentsLimit(cpu float64) float64 {
+	if os.Getenv(backend.DeviceEnv) != "" {
+		return 1e-3
+	}
+	return cpu
+}
+
 // relativeL2 is |a-b| / |b| over whole vectors.
 func relativeL2(t *testing.T, a, b []float32) float64 {
 	t.Helper()
