@@ -68,10 +68,13 @@ uninstall: export PREFIX ?= /usr/local
 uninstall: ## remove what make install put below PREFIX
 	@DESTDIR="$(DESTDIR)" tools/install.sh uninstall
 
+# These take longest. They begin first, so that the others run beside them.
+LONGEST = ./runtime/pipeline ./cli/e2e
+
 .PHONY: test
 test: build ## go vet and every Go test, the native end-to-end tests among them
 	$(GO) vet -tags csharp ./...
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 30m $(LONGEST) ./...
 
 .PHONY: race
 race: build ## pure Go packages under the race detector

@@ -27,7 +27,7 @@ func measureAll() bool { return os.Getenv("DAGUERRE_HELDOUT") == "all" }
 func TestNanoRefinerSharpens(t *testing.T) {
 	t.Parallel()
 	p := openWithRefiner(t, backend.PrecisionExact)
-	every := 20
+	every := 34
 	if measureAll() {
 		every = 1
 	}
