@@ -1,11 +1,12 @@
 """Train the nano IP-Adapter: colour and shape come from a picture, background, place and size from the text.
 
-    python train_ip_adapter.py --out RUN/ip --tokenizers RUN/tok --steps 300 --decay 120
+    python train_ip_adapter.py --out RUN/ip --tokenizers RUN/tok --steps 1500 --decay 500 --batch 16 --through 2000
 
 The base is frozen. The layout is that of h94's base adapters: a projection to four tokens, and keys and values for every cross
 attention. These begin as the UNet's own. The UNet trains them with a table of four tokens for each colour and shape, which begin as
 what the text encoders make of "a COLOUR SHAPE on". Then the projection is fitted to the table, by least squares over the embeddings
-of drawn pictures. So the image encoder of `train_image_encoder.py` is needed at the end only, and may be trained at the same time.
+of drawn pictures. The last steps (--through) train all of it with such embeddings, as adapters are used. So the image encoder of
+`train_image_encoder.py` is needed for these only, and may be trained at the same time.
 Writes RUN/ip/nano-ip-adapter.safetensors under h94's names.
 """
 
@@ -145,8 +146,29 @@ def main(rank, args, shared, barrier):
 
     finetune.loop(run, args, step)
     adapter.load_state_dict(run.ema.state_dict())
-    off = adapter.fit(*references(args))
+    embeds, shows = references(args)
+    off = adapter.fit(embeds, shows)
     run.say(f"tokens of pictures are off by {off:.3f} of 1")
+    if args.through:
+        adapter.proj.requires_grad_(True)
+        last = argparse.Namespace(**vars(args) | dict(steps=args.through, decay=args.through // 2, lr=args.lr / 2))
+        run = trainer.Run(rank, last, shared, barrier, adapter, [
+            dict(params=[*adapter.k, *adapter.v, *adapter.norm.parameters(), *adapter.proj.parameters()], weight_decay=0.01)],
+            args.out / "through.ckpt")
+        of_pair = [(shows == i).nonzero().flatten() for i in range(len(adapter.table) - 1)]
+
+        def through(g):
+            ix, x0, context, pooled = examples.batch(args.batch, g)
+            seen = torch.stack([embeds[own[torch.randint(len(own), (1,), generator=g)[0]]] for own in (of_pair[i] for i in pairs[ix])])
+            seen = seen * (torch.rand(args.batch, 1, generator=g) >= 0.1)
+            xt, t, eps = noise.add(x0, g)
+            with trainer.autocast():
+                adapter.seen = adapter.norm(adapter.proj(seen).unflatten(1, (TOKENS, -1)))
+                out = base.unet(xt, t, context, added_cond_kwargs=dict(text_embeds=pooled, time_ids=ids)).sample
+            return noise.loss(out.float(), eps, t)
+
+        finetune.loop(run, last, through)
+        adapter.load_state_dict(run.ema.state_dict())
     write(adapter, args.out / "nano-ip-adapter.safetensors")
 
 
@@ -160,7 +182,8 @@ def write(adapter, path):
 if __name__ == "__main__":
     p = finetune.add_arguments(trainer.add_arguments(argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter), seed=52, procs=1, warmup=50))
-    p.add_argument("--references", type=int, default=4096, help="pictures to show")
+    p.add_argument("--references", type=int, default=8192, help="pictures to show")
+    p.add_argument("--through", type=int, default=0, help="steps in the end that train projection, keys and values with pictures' embeddings")
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--ema", type=float, default=0.99)
     trainer.launch(main, p.parse_args(), 1)
