@@ -173,20 +173,17 @@ func (e *estimator) residualsAt() backend.ResidualsAt {
 	return backend.ResidualsOnDevice
 }
 
-// residuals adds the room for what ControlNets add, once for each number of rows that evaluations have.
+// residuals adds the room for what ControlNets add, for the largest number of rows that an evaluation has.
 func (e *estimator) residuals() {
-	y, x := e.seen()
-	known := map[int]bool{}
+	rows := 0
 	for _, ev := range e.job.evaluations(e.batch, e.strategy) {
-		if known[ev.rows] {
-			continue
-		}
-		known[ev.rows] = true
-		if n := e.model.residualBytes(ev.rows, y, x); e.residualsAt() == backend.ResidualsOnDevice {
-			e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, n)
-		} else {
-			e.add(HostID, "", "", UseHost, n)
-		}
+		rows = max(rows, ev.rows)
+	}
+	y, x := e.seen()
+	if n := e.model.residualBytes(rows, y, x); e.residualsAt() == backend.ResidualsOnDevice {
+		e.add(e.deviceOf(OwnerModel, UNet), OwnerModel, UNet, UseCompute, n)
+	} else {
+		e.add(HostID, "", "", UseHost, n)
 	}
 }
 

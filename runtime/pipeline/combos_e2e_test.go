@@ -44,11 +44,13 @@ func TestCombinations(t *testing.T) {
 	}
 }
 
-// offPlan is the largest share by which what the base holds may differ from its plan. All together may be less: a plan has the adapters of
-// the UNet in memory while texts are encoded, as they are in a second picture's turn.
+// offPlan is the largest share by which the base may hold more than its plan. It may hold less. A plan has the adapters of the UNet in memory
+// while texts are encoded, as they are in a second picture's turn. And it has as many texts in a batch as there may be: those that pictures
+// draw may be the same, which makes the buffers of steps smaller.
 const (
-	offPlan    = 0.05
-	offPlanAll = 0.15
+	offPlan      = 0.05
+	belowPlan    = 0.15
+	belowBuffers = 0.30
 )
 
 func checkCombination(t *testing.T, c combo, list []factor) {
@@ -69,9 +71,9 @@ func checkCombination(t *testing.T, c combo, list []factor) {
 		{"buffers", plannedOf(b, compute), taken.all.ComputePeak},
 		{"all", plannedOf(b, everything), taken.all.TotalPeak},
 	} {
-		off, below := float64(is.taken)/float64(is.planned)-1, -offPlan
+		off, below := float64(is.taken)/float64(is.planned)-1, -belowBuffers
 		if is.what == "all" {
-			below = -offPlanAll
+			below = -belowPlan
 		}
 		told += fmt.Sprintf(" %s %d (%+.2f %%)", is.what, is.planned, 100*off)
 		assert.Less(t, off, offPlan, "%s: planned %d, taken %d", is.what, is.planned, is.taken)

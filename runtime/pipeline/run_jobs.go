@@ -14,8 +14,8 @@ type runJobs struct {
 	images   int
 }
 
-// group is jobs whose pictures can be in one batch.
-type group struct{ jobs, images int }
+// group is jobs whose pictures can be in one batch. Each has a prompt of its own, or several that its pictures draw.
+type group struct{ prompts, images int }
 
 // add adds a job behind the others.
 func (r *runJobs) add(prep *prepare.Prepared, job memory.Job) error {
@@ -28,7 +28,7 @@ func (r *runJobs) add(prep *prepare.Prepared, job memory.Job) error {
 		g = &group{}
 		r.together[key] = g
 	}
-	g.jobs++
+	g.prompts += job.Prompts
 	g.images += job.Images
 	job.Earlier = r.images
 	r.images += job.Images
@@ -40,7 +40,7 @@ func (r *runJobs) add(prep *prepare.Prepared, job memory.Job) error {
 func (r *runJobs) shared() []memory.Job {
 	for i, g := range r.groups {
 		j := &r.jobs[i]
-		j.Shared, j.Prompts, j.Jobs = g.images-j.Images, g.jobs, len(r.jobs)-1
+		j.Shared, j.Prompts, j.Jobs = g.images-j.Images, g.prompts, len(r.jobs)-1
 	}
 	return r.jobs
 }
