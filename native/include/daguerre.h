@@ -620,8 +620,8 @@ typedef struct dg_control_input {
     int32_t reserved;
     dg_residuals* on_device; /* what is added to, instead of the host's residuals; NULL: those */
     const dg_text_regions* regions; /* as in dg_unet_input; nets without cross attention read none */
-    /* Union nets: several control pictures in one evaluation. Hint i is of kind kinds[i], has the weight kind_weights[i], and is the same for
-     * all rows. control_type is 0 then. NULL: one */
+    /* Union nets: several control pictures in one evaluation. Hint i is of kind kinds[i], has the weight kind_weights[i], and is the
+     * same for all rows. control_type is 0 then. NULL: one */
     const int32_t* kinds;
     const float* kind_weights;
     int64_t kind_count;

@@ -112,7 +112,6 @@ func TestUnionWays(t *testing.T) {
 	file := synthNet(t, synth.KindNanoUnion, goldenSeeds["union"], modelfile.LayoutDiffusers)
 	p := openNano(t, backend.PrecisionExact)
 	for name, edit := range map[string]func(r *request.Request){
-		"text":  func(*request.Request) {},
 		"hires": func(r *request.Request) { r.Hires = request.Hires{Scale: 1.5, Strength: 0.6} },
 		"tiles": func(r *request.Request) {
 			r.TiledDiffusion = request.TiledDiffusion{Method: "multidiffusion", TileWidth: 96, TileHeight: 96}

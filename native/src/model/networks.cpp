@@ -258,8 +258,8 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
         key += shape_key(" residuals", {on_device->id(), in.first_row});
         inputs.push_back(input_of(in.scales, in.scale_count));
         run(kControl, key,
-            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds,
-                          regions.shape, on_device, in.first_row),
+            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds, regions.shape,
+                          on_device, in.first_row),
             inputs, {});
         return;
     }
@@ -270,8 +270,8 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
     run(kControl, key,
-        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds, regions.shape),
-        inputs, outputs);
+        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds, regions.shape), inputs,
+        outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {
         float* to = level + in.first_row * elements(shapes[i]);

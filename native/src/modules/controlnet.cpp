@@ -138,10 +138,11 @@ ggml_tensor* ControlNet::fused_hints(GraphBuilder& g, ggml_tensor* x, const Inpu
     }
     ggml_tensor* sum = nullptr;
     for (size_t i = 0; i < in.kinds.size(); i++) {
-        ggml_tensor* h    = in.hint;
-        ggml_tensor* hint = ggml_view_4d(g.ctx, h, h->ne[0], h->ne[1], h->ne[2], 1, h->nb[1], h->nb[2], h->nb[3], i * h->nb[3]);
-        ggml_tensor* one  = fused_hint(g, x, hint, in.kinds[i], ggml_view_1d(g.ctx, in.weights, 1, i * sizeof(float)));
-        sum               = sum == nullptr ? one : ggml_add(g.ctx, sum, one);
+        ggml_tensor* h = in.hint;
+        ggml_tensor* hint =
+            ggml_view_4d(g.ctx, h, h->ne[0], h->ne[1], h->ne[2], 1, h->nb[1], h->nb[2], h->nb[3], i * h->nb[3]);
+        ggml_tensor* one = fused_hint(g, x, hint, in.kinds[i], ggml_view_1d(g.ctx, in.weights, 1, i * sizeof(float)));
+        sum              = sum == nullptr ? one : ggml_add(g.ctx, sum, one);
     }
     return sum;
 }

@@ -57,7 +57,8 @@ private:
         Norm norm1, norm2;
         Linear v, out, fc, proj;
     };
-    ggml_tensor* fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t kind, ggml_tensor* weight) const;
+    ggml_tensor* fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t kind,
+                            ggml_tensor* weight) const;
     ggml_tensor* fused_hints(GraphBuilder& g, ggml_tensor* x, const Inputs& in) const;
 
     std::unique_ptr<Unet> unet_;
