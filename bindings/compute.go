@@ -177,6 +177,14 @@ type ControlInput struct {
 	Reserved      int32
 	OnDevice      uintptr // set by ControlEvalOnDevice
 	Regions       *TextRegions
+	Kinds         *int32   // of a Union net: [KindCount], one for each hint; nil: ControlType
+	KindWeights   *float32 // [KindCount]
+	KindCount     int64
+}
+
+// SetKinds makes a Union net see several hints at once.
+func (in *ControlInput) SetKinds(kinds []int32, weights []float32) {
+	in.Kinds, in.KindWeights, in.KindCount = Pointer(kinds), Pointer(weights), int64(len(kinds))
 }
 
 // ControlEval evaluates a ControlNet once and adds its scaled residuals to rows FirstRow ... FirstRow+N-1 of residuals.

@@ -29,6 +29,7 @@ type ComputeQuery struct {
 	BlockRows     int64 // UNet: as in UNetInput
 	FeaturesUse   int32 // UNet, with Keep
 	ImageRows     int32 // UNet: how many different rows each has
+	Kinds         int64 // ControlNet: KindCount of ControlInput
 }
 
 // LoRAShape mirrors dg_lora_shape: a change that an adapter makes to a module, as far as graphs depend on it.

@@ -32,6 +32,7 @@ type Options struct {
 	VAEs       []string // folders of VAEs
 	Refiners   []string // folders of refiners
 	Upscalers  []string // folders of upscalers
+	Detectors  []string // folders of detectors
 	Wildcards  []string // folders of text files, for __name__ in prompts
 	Styles     []string // files of styles, in the form of A1111's styles.csv
 }
@@ -52,6 +53,7 @@ type Catalog struct {
 	vaes       *library.Library
 	refiners   *library.Library
 	upscalers  *library.Library
+	detectors  *library.Library
 	hidden     *strings.Replacer // see Hide
 
 	listed  map[Kind][]string          // of Names; nil: the files are on this machine
@@ -71,6 +73,7 @@ const (
 	VAE       Kind = "vae"
 	Refiner   Kind = "refiner"
 	Upscaler  Kind = "upscaler"
+	Detector  Kind = "detector"
 )
 
 var weightFiles = []string{".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"}
@@ -85,8 +88,9 @@ func New(o Options) (*Catalog, error) {
 		ipAdapters: models.NewIPAdapters(o.IPAdapters...),
 		embeddings: library.New(library.Options{Directories: o.Embeddings, Setting: "embedding folders", What: "embeddings",
 			Extensions: []string{".safetensors", ".pt", ".bin"}, Flat: true, First: true}),
-		vaes: weights("VAEs", o.VAEs), refiners: weights("refiners", o.Refiners), upscalers: weights("upscalers", o.Upscalers)}
-	for _, dirs := range []*library.Library{c.loras, c.nets, c.ipAdapters, c.embeddings, c.vaes, c.refiners, c.upscalers} {
+		vaes: weights("VAEs", o.VAEs), refiners: weights("refiners", o.Refiners), upscalers: weights("upscalers", o.Upscalers),
+		detectors: models.NewDetectors(o.Detectors...)}
+	for _, dirs := range []*library.Library{c.loras, c.nets, c.ipAdapters, c.embeddings, c.vaes, c.refiners, c.upscalers, c.detectors} {
 		if _, err := dirs.List(); err != nil {
 			return nil, err
 		}
@@ -179,8 +183,7 @@ func (c *Catalog) List(kind Kind) (names []string, err error) {
 
 func (c *Catalog) of(kind Kind) *library.Library {
 	return map[Kind]*library.Library{LoRA: c.loras, Net: c.nets, IPAdapter: c.ipAdapters, Embedding: c.embeddings, VAE: c.vaes,
-		Refiner:  c.refiners,
-		Upscaler: c.upscalers}[kind]
+		Refiner: c.refiners, Upscaler: c.upscalers, Detector: c.detectors}[kind]
 }
 
 // Path finds a file of a kind by its name, as clients write it.

@@ -98,9 +98,7 @@ func (c *Catalog) check(run *request.Run, errs *request.Errors) (notes []string)
 			}
 		}
 		for k, d := range job.Details {
-			if d.Detector != "" {
-				errs.Add(at("detail[%d].detector", k), "is not offered by the server; give boxes or masks")
-			}
+			named(Detector, at("detail[%d].detector", k), d.Detector)
 		}
 		for k, n := range job.ControlNets {
 			named(Net, at("controlnet[%d].model", k), n.Model)

@@ -29,7 +29,7 @@ type Listed struct {
 }
 
 // kinds are all kinds.
-var kinds = []Kind{LoRA, Net, IPAdapter, Embedding, VAE, Refiner, Upscaler}
+var kinds = []Kind{LoRA, Net, IPAdapter, Embedding, VAE, Refiner, Upscaler, Detector}
 
 // Listing lists what there is now.
 func (c *Catalog) Listing() (Listing, error) {

@@ -130,7 +130,8 @@ func TestFilesClash(t *testing.T) {
 		}
 		c, err := New(Options{Models: []string{"nano"}, LoRAs: []string{at("lora")}, Nets: []string{at("controlnet")},
 			IPAdapters: []string{at("ip_adapter")}, Embeddings: []string{at("embedding")}, VAEs: []string{at("vae")},
-			Refiners: []string{at("refiner")}, Upscalers: []string{at("upscaler")}})
+			Refiners: []string{at("refiner")}, Upscalers: []string{at("upscaler")},
+			Detectors: []string{at("detector")}})
 		require.NoError(t, err)
 		l, err := c.Listing()
 		require.NoError(t, err)
@@ -151,7 +152,8 @@ func TestFilesClash(t *testing.T) {
 			for _, body := range []string{`"lora": [{"name": "%s"}]`, `"model": {"model": "nano", "vae": "%s"}`,
 				`"model": {"model": "nano", "refiner": "%s"}`, `"model": {"model": "nano", "upscaler": "%s"}`, `"negative_prompt": "an %s"`,
 				`"controlnet": [{"model": "%s", "image": "data:image/png;base64,AA=="}]`,
-				`"ip_adapter": [{"model": "%s", "image": "data:image/png;base64,AA=="}]`} {
+				`"ip_adapter": [{"model": "%s", "image": "data:image/png;base64,AA=="}]`,
+				`"detail": [{"detector": "%s", "prompt": "x"}]`} {
 				_, _, _, err := c.Decode(fmt.Appendf(nil, `{"prompt": "x", `+body+`}`, "other"))
 				assert.ErrorContains(t, err, "workers have different files", body)
 				_, _, _, err = c.Decode(fmt.Appendf(nil, `{"prompt": "x", `+body+`}`, "same"))

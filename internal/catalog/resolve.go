@@ -76,6 +76,7 @@ func (c *Catalog) Resolve(run *request.Run, fetch func(id string) ([]byte, error
 		}
 	}
 	c.resolveIPAdapters(run)
+	c.resolveDetectors(run)
 	return Inputs(run, func(at string, p *request.Picture) (err error) {
 		if id, ok := strings.CutPrefix(p.Path, UploadScheme); ok {
 			p.Path = ""
@@ -118,5 +119,20 @@ func (c *Catalog) resolveIPAdapters(run *request.Run) {
 			}
 		}
 		run.Jobs[i].IPAdapters = list
+	}
+}
+
+// resolveDetectors finds the files of detectors. What is not here is the defaults' own.
+func (c *Catalog) resolveDetectors(run *request.Run) {
+	for i := range run.Jobs {
+		list := slices.Clone(run.Jobs[i].Details)
+		for k := range list {
+			if name := &list[k].Detector; *name != "" {
+				if path, err := c.path(Detector, *name); err == nil {
+					*name = path
+				}
+			}
+		}
+		run.Jobs[i].Details = list
 	}
 }

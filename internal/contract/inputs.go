@@ -164,7 +164,11 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	if err := Tensor("hint", in.Hint, Any, u.ModelChannels, h, w); err != nil {
 		return 0, err
 	}
-	if in.Hint.Shape[0] != 1 && in.Hint.Shape[0] != n {
+	if len(in.Kinds) > 0 {
+		if err := kinds(info, in); err != nil {
+			return 0, err
+		}
+	} else if in.Hint.Shape[0] != 1 && in.Hint.Shape[0] != n {
 		return 0, Invalid("hint", "there are %d for a batch of %d; one or as many are wanted", in.Hint.Shape[0], n)
 	}
 	if want := len(u.ResidualShapes(h, w)); len(in.Scales) != want {
@@ -195,6 +199,20 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 		return 0, Invalid("residuals", "there are %d values; %d rows of %d x %d cells need %d", residuals, rows, w, h, want)
 	}
 	return rows, nil
+}
+
+// kinds checks several hints of a Union net.
+func kinds(info backend.ModelInfo, in backend.ControlInput) error {
+	if len(in.Kinds) < 2 || len(in.Kinds) != in.Hint.Shape[0] || in.Type != 0 {
+		return Invalid("kinds", "there are %d with the type %d, and %d hints; two or more are wanted, one for each hint, and no type",
+			len(in.Kinds), in.Type, in.Hint.Shape[0])
+	}
+	for _, k := range in.Kinds {
+		if k.Type < 0 || k.Type >= info.Control.Types {
+			return Invalid("kinds", "%d is not in 0..%d, the kinds of control this net tells apart", k.Type, info.Control.Types-1)
+		}
+	}
+	return nil
 }
 
 // EncodeImage checks pixels that become moments, and allocates these.
@@ -310,6 +328,9 @@ func Query(info backend.ModelInfo, q backend.ComputeQuery) error {
 		if err := oneOf("lora form", s.Form, loraForms); err != nil {
 			return err
 		}
+	}
+	if q.Stage == backend.StageControl && (q.Kinds < 0 || q.Kinds > 0 && info.Control.Types == 0) {
+		return Invalid("kinds", "there are %d, of a net that tells %d apart", q.Kinds, info.Control.Types)
 	}
 	if q.Stage == backend.StageUNet {
 		if err := oneOf("residuals", q.Residuals, []backend.ResidualsAt{"", backend.ResidualsOnDevice, backend.ResidualsOnHost}); err != nil {

@@ -25,6 +25,8 @@ var (
 	ErrOptions = errors.New("bad conversion options")
 	// ErrValue: a weight cannot be held by the type it is to be converted to.
 	ErrValue = errors.New("value out of range")
+	// ErrControlLoRA: a Control-LoRA does not go together with a model.
+	ErrControlLoRA = errors.New("no ControlNet can be made of this Control-LoRA")
 	// ErrVerify: what was read back is not what was written.
 	ErrVerify = errors.New("verification failed")
 )

@@ -30,6 +30,7 @@ type Query struct {
 	Branch           int                 // with Keep
 	Residuals        backend.ResidualsAt // UNet: of ControlNets
 	BlockRows        int                 // UNet: of T2I-Adapters
+	Kinds            int                 // ControlNet: pictures that a Union net sees at once; 0: one
 	LoRAs            *LoRAs              // UNet and text
 }
 
@@ -37,7 +38,8 @@ type Query struct {
 func (q Query) Ask() backend.ComputeQuery {
 	return backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens, Texts: q.Texts,
 		Keep: q.Keep, Use: q.Use, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens, ImageRows: q.ImageRows,
-		ImageMasks: q.ImageMasks, Change: q.Change, Residuals: q.Residuals, BlockRows: q.BlockRows, LoRAs: q.LoRAs.shapes(), Regions: q.Regions}
+		ImageMasks: q.ImageMasks, Change: q.Change, Residuals: q.Residuals, BlockRows: q.BlockRows, Kinds: q.Kinds,
+		LoRAs: q.LoRAs.shapes(), Regions: q.Regions}
 }
 
 // Compute returns the bytes of a stage's compute buffer: the backend's own measurement, or Fitted.

@@ -225,7 +225,7 @@ func (e *estimator) controlBuffer(name string) {
 	h, w := e.seen()
 	e.buffer(ControlNet, Query{Owner: name, Stage: backend.StageControl, Batch: e.job.rows(e.batch, e.strategy), Height: h, Width: w,
 		Tokens: e.tokens(), Texts: e.job.texts(e.batch, e.strategy), AttentionSlicing: e.strategy.AttentionSlicing,
-		Regions: e.job.regions(e.batch, e.strategy)})
+		Regions: e.job.regions(e.batch, e.strategy), Kinds: e.job.Joined[name]})
 }
 
 // nets lists the job's ControlNets, or its T2I-Adapters.

@@ -74,7 +74,7 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		a := d.ControlNet.T2IAdapter
 		return n * h * w * int64(2*64*max(a.Picture, 1)+a.Channels[0]), true // the pixels twice, and four of the first blocks' cells
 	case q.Stage == backend.StageControl && d.ControlNet != nil:
-		return f.unet(d.ControlNet.UNet, q), true
+		return f.unet(d.ControlNet.UNet, q) + int64(q.Kinds*d.ControlNet.UNet.Channels[0])*h*w, true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:
 		return n * 64 * h * w * int64(3+2*d.ControlNet.HintChannels[0]), true
 	case q.Stage == backend.StageImageEncode && d.ImageEncoder != nil:

@@ -124,6 +124,7 @@ type Job struct {
 	Upscale       [2]int             // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool               // the refiner takes part
 	Controls      []string           // ControlNets and T2I-Adapters
+	Joined        map[string]int     // how many pictures a Union net sees at once
 	OneSided      bool               // a T2I-Adapter acts on the positive half only
 	Shown         []Shown            // IP-Adapters with their pictures
 	Detectors     []Detecting        // that look at finished pictures

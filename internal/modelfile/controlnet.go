@@ -148,7 +148,8 @@ func (c *ControlNetDims) inferUnion(p *part) {
 func controlKind(p *part, d Dims) (Kind, string) {
 	for name := range p.table.tensors {
 		if name == "lora_controlnet" || strings.HasSuffix(name, ".up") && p.table.has(strings.TrimSuffix(name, ".up")+".down") {
-			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; use a full ControlNet"
+			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; `daguerre control merge` makes a ControlNet of it and " +
+				"its model"
 		}
 	}
 	if d.ControlNet.T2IAdapter != nil {

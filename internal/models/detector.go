@@ -24,7 +24,7 @@ func checkBins(path string) error {
 		}
 		for i, v := range values {
 			if v != float32(i) {
-				return fmt.Errorf("detector: %s: %w: %s is %v in place %d, where distances in cells count from 0", path, ErrUnsupported,
+				return fmt.Errorf("%s: %w: %s is %v in place %d, where distances in cells count from 0", path, ErrUnsupported,
 					x.Name, v, i)
 			}
 		}

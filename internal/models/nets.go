@@ -82,5 +82,5 @@ func FindNet(role, name string, nets *library.Library) (string, error) {
 		}
 		path = part.Files[0]
 	}
-	return path, CheckRole(role, path)
+	return path, checkPlaced(role, path)
 }

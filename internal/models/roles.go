@@ -1,6 +1,7 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,20 +37,39 @@ func CheckWholeVAE(path string) error {
 // "model", "refiner", "vae", "unet", "text_encoder", "text_encoder_2", "controlnet", "taesd", "upscaler", "image_encoder",
 // "ip_adapter" or "detector".
 func CheckRole(role, path string) error {
+	if err := checkPlaced(role, path); err != nil {
+		if errors.Is(err, ErrUnsupported) {
+			err = fmt.Errorf("%s: %w", role, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// checkPlaced is CheckRole for a file whose place in a request the caller names: the error does not say the role.
+func checkPlaced(role, path string) error {
 	r, err := modelfile.Inspect(path)
 	if err != nil {
 		return err
 	}
-	if err := checkReport(role, r); err != nil || role != "detector" {
+	if err := mismatch(role, r); err != nil || role != "detector" {
 		return err
 	}
 	return checkBins(path)
 }
 
-// checkReport is checkRole for a file whose header was read.
+// checkReport is CheckRole for a file whose header was read.
 func checkReport(role string, r modelfile.Report) error {
+	if err := mismatch(role, r); err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	return nil
+}
+
+// mismatch says why a file does not fit a role.
+func mismatch(role string, r modelfile.Report) error {
 	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%s: %s: %w: %s", role, r.Path, ErrUnsupported, fmt.Sprintf(format, args...))
+		return fmt.Errorf("%s: %w: %s", r.Path, ErrUnsupported, fmt.Sprintf(format, args...))
 	}
 	if what, ok := notCheckpoints[r.Kind]; ok && !fits(role, r.Kind) {
 		return wrong("this is %s; give %s", what, wantedFor(role))

@@ -53,10 +53,15 @@ func (p *Planner) Job(prep *prepare.Prepared) (memory.Job, error) {
 	if most := p.Memory.MaxBatch; most > 0 {
 		j.Batch = min(j.Batch, most)
 	}
-	for _, c := range prep.Controls {
+	joined := map[string]int{}
+	for i, c := range prep.Controls {
 		j.Controls = append(j.Controls, c.Path)
 		j.OneSided = j.OneSided || c.OneSided()
+		if n := len(prepare.Together(prep.Controls, i)); n > 1 {
+			joined[c.Path] = n
+		}
 	}
+	j.Joined = joined
 	switch r.Reuse.Way() {
 	case "deepcache":
 		j.Keep, j.Branch = backend.KeepDeep, r.Reuse.Branch

@@ -51,6 +51,7 @@ type Control struct {
 	Path      string      // of its weights
 	ID        identity.ID // of that file, when it was found; zero: the backend has no files
 	UnionType string
+	Joined    bool // with the others of its file that are joined
 }
 
 // OneSided reports whether the net acts on the positive half of guidance only.

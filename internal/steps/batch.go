@@ -143,11 +143,12 @@ func (b *Batch) Names(pictures []int) string {
 type Control struct {
 	net    models.Model
 	spec   prepare.Control
-	canvas pictures.Canvas // that its picture is cut for; nil: it is shown whole
-	hint   hints           // of the control picture, or an adapter's features; the same in every step
-	second hints           // the same at the size of a second pass
-	scales []float32       // weight of each residual, or of each block of features
-	kind   int             // of a Union net
+	canvas pictures.Canvas    // that its picture is cut for; nil: it is shown whole
+	hint   hints              // of the control picture, or an adapter's features; the same in every step
+	second hints              // the same at the size of a second pass
+	scales []float32          // weight of each residual, or of each block of features
+	kind   int                // of a Union net
+	kinds  []backend.HintKind // of a Union net that sees several pictures, whose hints are rows of hint; nil: one
 }
 
 // hints are embedded control pictures: of each tile of a pass, or one of the whole.

@@ -169,7 +169,8 @@ func (c *Control) input(in *backend.UNetInput, b *Batch, scaled []float32, first
 		copy(sample.Data[row*per:], b.image(scaled, (first+row)%b.Len()))
 	}
 	return backend.ControlInput{Sample: sample, Timesteps: in.Timesteps[first:], Context: rowsFrom(in.Context, first),
-		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint[b.at], Scales: c.scales, Type: c.kind, Rows: rows,
+		Pooled: rowsFrom(in.Pooled, first), SizeIDs: rowsFrom(in.SizeIDs, first), Hint: hint[b.at], Scales: c.scales, Type: c.kind,
+		Kinds: c.kinds, Rows: rows,
 		FirstRow: first, Regions: in.Regions}
 }
 

@@ -611,7 +611,7 @@ typedef struct dg_control_input {
     const float* pooled;
     const float* size_ids;
     const float* hint; /* [hint_batch, model_channels, height, width]: dg_control_hint's */
-    int64_t hint_batch; /* 1 or N */
+    int64_t hint_batch; /* 1 or N; with kinds, kind_count */
     const float* scales; /* a factor for each residual, the middle's last */
     int64_t scale_count;
     int64_t residual_rows; /* rows that the residuals are for; N or more */
@@ -620,6 +620,11 @@ typedef struct dg_control_input {
     int32_t reserved;
     dg_residuals* on_device; /* what is added to, instead of the host's residuals; NULL: those */
     const dg_text_regions* regions; /* as in dg_unet_input; nets without cross attention read none */
+    /* Union nets: several control pictures in one evaluation. Hint i is of kind kinds[i], has the weight kind_weights[i], and is the
+     * same for all rows. control_type is 0 then. NULL: one */
+    const int32_t* kinds;
+    const float* kind_weights;
+    int64_t kind_count;
 } dg_control_input;
 
 /* One evaluation. ADDS the scaled residuals to rows first_row .. first_row+N-1 of residuals, so that several nets sum. With in->on_device,
@@ -769,6 +774,7 @@ typedef struct dg_compute_query {
         features_use; /* with keep: DG_FEATURES_*. DG_STAGE_FEATURES: REUSE: with the second graph of a deep feature */
     int32_t
         image_rows; /* UNet: how many different rows each has: those of the halves of guidance; 0: 2, or 1 of a batch of 1 */
+    int64_t kinds; /* ControlNet: kind_count of dg_control_input */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

@@ -38,6 +38,12 @@ type UNetInput struct {
 	Regions TextRegions
 }
 
+// HintKind says what one of several hints shows, and how much it weighs.
+type HintKind struct {
+	Type   int
+	Weight float32
+}
+
 // ControlInput is one evaluation of a ControlNet; N is the batch, T the number of context tokens.
 type ControlInput struct {
 	Sample    Tensor      // [N, InChannels, h, w], already scaled by the scheduler
@@ -45,9 +51,10 @@ type ControlInput struct {
 	Context   Tensor      // [N, T, ContextDim]; ignored by nets without cross-attention
 	Pooled    Tensor      // [N, PooledDim]
 	SizeIDs   Tensor      // [N, SizeIDs]
-	Hint      Tensor      // [N or 1, ModelChannels, h, w]: EncodeHint's
+	Hint      Tensor      // [N or 1, ModelChannels, h, w]: EncodeHint's; with Kinds, one row for each of them
 	Scales    []float32   // one factor for each of ResidualShapes
 	Type      int         // of a Union net: the kind of the hint
+	Kinds     []HintKind  // of a Union net: of two hints or more, which the net sees at once; empty: there is one, of Type
 	Rows      int         // how many rows the residuals have; 0: N
 	FirstRow  int         // the row of the residuals that the first of the N is added to
 	OnDevice  Residuals   // what is added to, of a ResidualModel, instead of the host's; nil: those

@@ -37,6 +37,7 @@ type ComputeQuery struct {
 	Regions       RegionTexts
 	Residuals     ResidualsAt // UNet: of ControlNets
 	BlockRows     int         // UNet: as UNetInput's
+	Kinds         int         // ControlNet: how many ControlInput's are; 0: none
 	LoRAs         []LoRAShape // UNet and text: of all adapters that are applied; those of other components are passed over
 }
 

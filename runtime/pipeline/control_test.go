@@ -188,3 +188,38 @@ func TestControlMistakes(t *testing.T) {
 		m.Manifest(m.Images[0]).ControlNets)
 	assert.Len(t, p.MemoryStats(), 3, "nets stay open")
 }
+
+// TestJoinedUnion: pictures that a Union net sees at once are one evaluation, with weights of their own; others are one each.
+func TestJoinedUnion(t *testing.T) {
+	b := &fake.Backend{}
+	p := openFake(t, b)
+	r := small("x")
+	for i, kind := range []string{"depth", "", "canny"} {
+		n := controlOf("union")
+		if n.UnionType, n.UnionJoined = kind, true; i == 1 {
+			n = controlOf("net")
+		}
+		r.ControlNets = append(r.ControlNets, n)
+	}
+	out := generate(t, p, r)
+	joined := b.Count(fake.OpControlNet)
+	assert.True(t, out.Manifest(out.Images[0]).ControlNets[2].UnionJoined)
+	for i := range r.ControlNets {
+		r.ControlNets[i].UnionJoined = false
+	}
+	generate(t, p, r)
+	assert.Equal(t, joined/2*3, b.Count(fake.OpControlNet)-joined)
+
+	for want, edit := range map[string]func(){
+		"controlnet[0].union_joined: is given for one picture only":                     func() { r.ControlNets[2].UnionJoined = false },
+		"controlnet[2].union_joined: joins this with controlnet[0], and their start":    func() { r.ControlNets[2].Start = 0.5 },
+		"controlnet[2].union_type: is missing; this is a Union net: say what":           func() { r.ControlNets[2].UnionType = "" },
+		"controlnet[2].union_joined: joins this with controlnet[0], and their start, e": func() { r.ControlNets[2].ControlMode = "prompt" },
+	} {
+		r.ControlNets[0].UnionJoined, r.ControlNets[2].UnionJoined = true, true
+		r.ControlNets[2].UnionType, r.ControlNets[2].Start, r.ControlNets[2].ControlMode = "canny", 0, ""
+		edit()
+		_, err := p.Generate(t.Context(), r)
+		require.ErrorContains(t, err, want)
+	}
+}

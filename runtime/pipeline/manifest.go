@@ -149,6 +149,7 @@ type ManifestControl struct {
 	Preprocessor string         `json:"preprocessor,omitempty"`
 	Options      map[string]any `json:"preprocessor_options,omitempty"`
 	UnionType    string         `json:"union_type,omitempty"`
+	UnionJoined  bool           `json:"union_joined,omitempty"`
 }
 
 // manifestControls describes a request's ControlNets with their defaults.
@@ -158,7 +159,7 @@ func manifestControls(nets []request.ControlNet, sources []*Source) []ManifestCo
 		spec := prepare.NetOf(n)
 		out = append(out, ManifestControl{Name: ModelName(n.Model), Image: inputName(n.Image.Path, !n.Image.IsZero()), Weight: spec.Weight,
 			Start: spec.Start, End: spec.End, Mode: string(spec.Mode), Resize: string(spec.Resize), Preprocessor: n.Preprocessor,
-			Options: n.PreprocessorOptions, UnionType: n.UnionType})
+			Options: n.PreprocessorOptions, UnionType: n.UnionType, UnionJoined: n.UnionJoined})
 		if i < len(sources) {
 			out[i].Source = sources[i]
 		}

@@ -114,6 +114,7 @@ func (s *sitting) openControls(ctx context.Context, m *member) error {
 			return fmt.Errorf("controlnet[%d]: %w", i, err)
 		}
 	}
+	m.Controls = steps.Join(m.Controls, m.Prepared.Controls)
 	return nil
 }
 

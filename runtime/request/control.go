@@ -32,6 +32,7 @@ type ControlNet struct {
 	Preprocessor        string         `key:"preprocessor" default:"none"`
 	PreprocessorOptions map[string]any `key:"preprocessor_options"`
 	UnionType           string         `key:"union_type"`
+	UnionJoined         bool           `key:"union_joined"` // with the others of its file that say so, in one evaluation of the net
 }
 
 func (n ControlNet) validate(c checker) {

@@ -6,7 +6,8 @@ All weights are synthetic (`daguerre models synth`), so that the tests can write
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderTiny, ControlNetModel, ControlNetUnionModel, MultiControlNetModel, StableDiffusionXLControlNetPipeline
+from diffusers import (AutoencoderTiny, ControlNetModel, ControlNetUnionModel, MultiControlNetModel, StableDiffusionXLControlNetPipeline,
+                       StableDiffusionXLControlNetUnionPipeline)
 from PIL import Image
 
 import arch
@@ -20,6 +21,13 @@ RUNS = {
     "control": dict(seed=42, nets=["one"], weights=[0.8], starts=[0.0], ends=[1.0]),
     "control_two": dict(seed=7, nets=["one", "two"], weights=[0.7, 0.5], starts=[0.0, 0.2], ends=[0.6, 1.0]),
     "control_guess": dict(seed=5, nets=["one"], weights=[1.0], starts=[0.0], ends=[1.0], control_mode="control"),
+}
+
+# Several pictures in one evaluation of a Union net.
+UNION_RUNS = {
+    "union_two": dict(seed=9, nets=["one", "two"], kinds=[3, 1], weights=[0.9, 0.6]),
+    "union_guess": dict(seed=6, nets=["two", "one"], kinds=[5, 0], weights=[0.5, 1.2], control_mode="control",
+                        guidance_scale=1.0),  # with guidance, diffusers 0.42.1 fails in guess mode
 }
 
 
@@ -71,6 +79,12 @@ def evaluations(store, pipe, nets, images):
     down, mid = union(latents, t, context, [tensor(images["two"])], kind, [CONTROL_TYPE], 1.0, added_cond_kwargs=cond, return_dict=False)
     store.array("control_union_residuals", torch.cat([x.flatten() for x in (*down, mid)]),
                 f"Union ControlNet: residuals for unet_n1 and the second picture as kind {CONTROL_TYPE}, end to end")
+    kind = torch.zeros(1, 6)
+    kind[0, [CONTROL_TYPE, 1]] = 1
+    down, mid = union(latents, t, context, [tensor(images["two"]), tensor(images["one"])], kind, [CONTROL_TYPE, 1], [0.8, 1.3],
+                      added_cond_kwargs=cond, return_dict=False)
+    store.array("control_union_two_residuals", torch.cat([x.flatten() for x in (*down, mid)]),
+                f"Union ControlNet: residuals for unet_n1 and both pictures at once, as kinds {CONTROL_TYPE} and 1, at weights 0.8 and 1.3")
     residuals = [x for x in nets["one"](latents, t, context, tensor(images["one"]), 1.0, added_cond_kwargs=cond, return_dict=False)]
     out = pipe.unet(latents, t, context, added_cond_kwargs=cond, down_block_additional_residuals=residuals[0],
                     mid_block_additional_residual=residuals[1]).sample
@@ -138,6 +152,21 @@ def one(store, pipe, name, run, nets, images, file):
     store.json(f"run_{name}", spec, f"run {name}: the request")
 
 
+def joined(store, pipe, name, run, net, images):
+    """One of UNION_RUNS."""
+    spec = dict(prompt=runs.RED, negative_prompt=None, guidance_scale=5.0, num_inference_steps=20, width=128, height=128, control_mode="balanced")
+    spec.update(run)
+    control = StableDiffusionXLControlNetUnionPipeline.from_pipe(pipe, controlnet=net)
+    control.set_progress_bar_config(disable=True)
+    latents = control(
+        control_image=[images[k] for k in spec["nets"]], control_mode=spec["kinds"], controlnet_conditioning_scale=spec["weights"],
+        guess_mode=spec["control_mode"] == "control", generator=torch.Generator().manual_seed(spec["seed"]), output_type="latent",
+        **{k: spec[k] for k in ("prompt", "negative_prompt", "guidance_scale", "num_inference_steps", "width", "height")}).images
+    store.array(f"run_{name}_latents", latents, f"run {name}: latents after the last step")
+    spec["net_files"] = [f"daguerre models synth --kind nano-controlnet-union --seed {SEEDS['union']}"]
+    store.json(f"run_{name}", spec, f"run {name}: the request")
+
+
 def make(store, pipe):
     nets = {k: control_net("nano-controlnet", SEEDS[k]) for k in ("one", "two")}
     nets["union"] = control_net("nano-controlnet-union", SEEDS["union"])
@@ -147,3 +176,5 @@ def make(store, pipe):
     upscaler(store)
     for name, run in RUNS.items():
         one(store, pipe, name, run, nets, images, lambda k: f"daguerre models synth --kind nano-controlnet --seed {SEEDS[k]}")
+    for name, run in UNION_RUNS.items():
+        joined(store, pipe, name, run, nets["union"], images)

@@ -123,6 +123,7 @@ func mergeControl(have *request.ControlNet, said request.ControlNet) {
 			*f.to = *f.from
 		}
 	}
+	have.UnionJoined = have.UnionJoined || said.UnionJoined
 }
 
 // typedControls tells which ControlNets flags have named.

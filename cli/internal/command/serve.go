@@ -56,7 +56,7 @@ func serveOptionsOf(c *cli.Context) (serveOptions, error) {
 
 // workerFlags are the flags of what computes.
 var workerFlags = []string{"model", "model-dir", "lora-dir", "controlnet-dir", "ip-adapter-dir", "embedding-dir", "vae-dir", "refiner-dir",
-	"upscaler-dir", "wildcard-dir", "style-file", "open-models"}
+	"upscaler-dir", "detector-dir", "wildcard-dir", "style-file", "open-models"}
 
 // check finds flags that do not go together.
 func (o serveOptions) check(path string) error {

@@ -22,7 +22,7 @@ var fileOnly = []string{
 	"lora.name", "lora.path", "lora.weight", "lora.scaling_factor", "lora.enabled", "lora.unet_weight", "lora.text_encoder_weight",
 	"lora.block_weights",
 	"controlnet.model", "controlnet.image", "controlnet.weight", "controlnet.start", "controlnet.end", "controlnet.control_mode",
-	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type",
+	"controlnet.resize_mode", "controlnet.preprocessor", "controlnet.preprocessor_options", "controlnet.union_type", "controlnet.union_joined",
 	"ip_adapter.model", "ip_adapter.image_encoder", "ip_adapter.images", "ip_adapter.embeds", "ip_adapter.faces", "ip_adapter.save_embeds",
 	"ip_adapter.weight", "ip_adapter.block_weights", "ip_adapter.start", "ip_adapter.end", "ip_adapter.masks", "ip_adapter.shortcut",
 	"detail.prompt", "detail.negative_prompt", "detail.box", "detail.mask", "detail.strength", "detail.blur", "detail.padding",

@@ -39,8 +39,9 @@ func siteOptionsOf(c *cli.Context) (siteOptions, error) {
 		catalog: catalog.Options{Models: c.StringSlice("model"), ModelDirs: c.StringSlice("model-dir"), LoRAs: c.StringSlice("lora-dir"),
 			Nets: c.StringSlice("controlnet-dir"), IPAdapters: c.StringSlice("ip-adapter-dir"),
 			Embeddings: c.StringSlice("embedding-dir"), VAEs: c.StringSlice("vae-dir"),
-			Refiners: c.StringSlice("refiner-dir"), Upscalers: c.StringSlice("upscaler-dir"), Wildcards: c.StringSlice("wildcard-dir"),
-			Styles: c.StringSlice("style-file")}}
+			Refiners: c.StringSlice("refiner-dir"), Upscalers: c.StringSlice("upscaler-dir"), Detectors: c.StringSlice("detector-dir"),
+			Wildcards: c.StringSlice("wildcard-dir"),
+			Styles:    c.StringSlice("style-file")}}
 	return o, cmp.Or(o.check(c.Command.HelpName), inRange(c, "open-models", o.models, 1, 64), inRange(c, "attempts", o.queue.Attempts, 1, 100))
 }
 

@@ -28,7 +28,7 @@ func TestNoFolderIsTold(t *testing.T) {
 		LoRAs: []string{in("loras/bad.safetensors", broken)}, Nets: []string{in("nets/bad.safetensors", broken)},
 		VAEs: []string{in("vaes/bad.safetensors", broken)}, Refiners: []string{in("refiners/bad.safetensors", broken)},
 		Upscalers: []string{in("upscalers/bad.safetensors", broken)}, Embeddings: []string{in("embeddings/bad.safetensors", broken)},
-		Wildcards: []string{in("words/empty.txt", "# nothing\n")}}})
+		Detectors: []string{in("detectors/bad.safetensors", broken)}, Wildcards: []string{in("words/empty.txt", "# nothing\n")}}})
 	c := of(t, s)
 	up := c.do("POST", "/v1/uploads", pngFile(t), "Content-Type", "application/octet-stream").table(t)["ref"]
 	net := func(model string) map[string]any {
@@ -43,6 +43,8 @@ func TestNoFolderIsTold(t *testing.T) {
 		"no tag":             run("prompt", "x <lora:none:1>"),
 		"ControlNet":         net("bad"),
 		"no ControlNet":      net("none"),
+		"detector":           run("detail", []any{map[string]any{"detector": "bad", "prompt": "x"}}),
+		"no detector":        run("detail", []any{map[string]any{"detector": "none", "prompt": "x"}}),
 		"VAE":                run("model", map[string]any{"vae": "bad"}),
 		"refiner":            run("model", map[string]any{"refiner": "bad"}),
 		"upscaler":           run("model", map[string]any{"upscaler": "bad"}, "hires", map[string]any{"scale": 2, "upscaler": "model"}),

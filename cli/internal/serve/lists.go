@@ -56,7 +56,8 @@ func (a *api) lists(maxBody int64) {
 		})
 	for path, kind := range map[string]catalog.Kind{"adapters": catalog.LoRA, "controlnets": catalog.Net, "ip-adapters": catalog.IPAdapter,
 		"embeddings": catalog.Embedding,
-		"vaes":       catalog.VAE, "refiners": catalog.Refiner, "upscalers": catalog.Upscaler} {
+		"vaes":       catalog.VAE, "refiners": catalog.Refiner, "upscalers": catalog.Upscaler,
+		"detectors": catalog.Detector} {
 		huma.Register(a.h, operation("list-"+path, http.MethodGet, "/v1/catalog/"+path, "List "+path, "catalog"),
 			func(ctx context.Context, _ *struct{}) (*namesOutput, error) {
 				names, err := a.s.Files(kind)

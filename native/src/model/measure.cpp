@@ -150,6 +150,7 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
             check_range("width", q.width, 1, kMaxSide);
             if (q.stage == DG_STAGE_CONTROL) {
                 check_range("context_tokens", q.context_tokens, 1, kMaxTokens);
+                check_range("kinds", q.kinds, 0, control_->dims.types > 0 ? kMaxBatch : 0);
             }
             break;
         default: fail(DG_ERR_ARGUMENT, "stage: %d is none of DG_STAGE_*", q.stage);
@@ -184,10 +185,11 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q, UnetQue
         case DG_STAGE_VAE_ENCODE_MIDDLE:
             return {kVaeEncoder, vae_part_graph(q.stage, q.height, q.width, false, nullptr)};
         case DG_STAGE_CONTROL:
-            return {
-                kControl,
-                control_graph(q.batch, q.height, q.width, q.context_tokens, texts_of(q) + region_texts(q, 0, q.batch),
-                              1, 0, region_shape(q, 0, q.batch, level_sizes(control_->dims.unet, q.height, q.width)))};
+            return {kControl,
+                    control_graph(q.batch, q.height, q.width, q.context_tokens,
+                                  texts_of(q) + region_texts(q, 0, q.batch), std::max<int64_t>(q.kinds, 1),
+                                  std::vector<int32_t>(static_cast<size_t>(std::max<int64_t>(q.kinds, 1))),
+                                  region_shape(q, 0, q.batch, level_sizes(control_->dims.unet, q.height, q.width)))};
         case DG_STAGE_CONTROL_HINT: return {kControl, control_hint_graph(q.batch, q.height, q.width)};
         case DG_STAGE_IMAGE_ENCODE: return {kImageEncoder, image_encoder_graph(q.batch, true, true)};
         case DG_STAGE_IP_ADAPTER: return {kIpAdapter, ip_adapter_graph(q.batch, 1, q.image_tokens, 0)};

@@ -234,8 +234,9 @@ private:
     size_t vae_decode_size(const dg_compute_query& query) const;
     void check_compute_query(const dg_compute_query& query, const char* what) const;
     BuildFunction control_hint_graph(int64_t batch, int64_t height, int64_t width) const;
+    std::vector<int32_t> control_kinds(const dg_control_input& in) const;
     BuildFunction control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                int64_t hints, int32_t type, const TextRegionShape& regions = {},
+                                int64_t hints, const std::vector<int32_t>& kinds, const TextRegionShape& regions = {},
                                 const Residuals* on_device = nullptr, int64_t first = 0) const;
     BuildFunction upscale_graph(int64_t batch, int64_t height, int64_t width) const;
     BuildFunction detect_graph(int64_t batch, int64_t height, int64_t width) const;

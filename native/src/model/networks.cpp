@@ -128,7 +128,7 @@ void Model::check_residuals(const Residuals& residuals, int index, const UnetDim
 }
 
 BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width, int64_t tokens, int64_t texts,
-                                   int64_t hints, int32_t type, const TextRegionShape& regions,
+                                   int64_t hints, const std::vector<int32_t>& kinds, const TextRegionShape& regions,
                                    const Residuals* on_device, int64_t first) const {
     const ControlNet* net = control_.get();
     return [=](GraphBuilder& g) {
@@ -146,7 +146,10 @@ BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width,
         in.label = g.input(GGML_TYPE_F32, d.label, batch);
         in.hint  = g.input(GGML_TYPE_F32, width, height, d.model_channels(), hints);
         in.types = net->dims.types > 0 ? g.input(GGML_TYPE_F32, kSizeEmbedding * net->dims.types) : nullptr;
-        in.type  = type;
+        in.kinds = kinds;
+        if (kinds.size() > 1) {
+            in.weights = g.input(GGML_TYPE_F32, static_cast<int64_t>(kinds.size()));
+        }
         const std::vector<ggml_tensor*> residuals = net->build(g, in);
         if (on_device == nullptr) {
             for (ggml_tensor* residual : residuals) {
@@ -163,6 +166,25 @@ BuildFunction Model::control_graph(int64_t batch, int64_t height, int64_t width,
     };
 }
 
+// The kinds of the hints: none of an ordinary net.
+std::vector<int32_t> Model::control_kinds(const dg_control_input& in) const {
+    const int64_t types = control_->dims.types;
+    check_range("control_type", in.control_type, 0, std::max<int64_t>(types - 1, 0));
+    check_range("kind_count", in.kind_count, 0, types > 0 ? kMaxBatch : 0);
+    if (in.kind_count == 0) {
+        return {in.control_type};
+    }
+    check_pointer("kinds", in.kinds);
+    check_pointer("kind_weights", in.kind_weights);
+    if (in.kind_count == 1 || in.control_type != 0) {
+        fail(DG_ERR_ARGUMENT, "kinds: there are 2 or more, and no control_type");
+    }
+    for (int64_t i = 0; i < in.kind_count; i++) {
+        check_range("kinds", in.kinds[i], 0, types - 1);
+    }
+    return {in.kinds, in.kinds + in.kind_count};
+}
+
 void Model::control_eval(const dg_control_input& in, const Residuals* on_device, float* residuals, size_t count) {
     use(kControl, "control_eval");
     if (control_ == nullptr) {
@@ -175,8 +197,9 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
     check_range("context_tokens", in.context_tokens, 1, kMaxTokens);
     check_range("residual_rows", in.residual_rows, in.batch, kMaxBatch);
     check_range("first_row", in.first_row, 0, in.residual_rows - in.batch);
-    check_range("control_type", in.control_type, 0, std::max<int64_t>(d.types - 1, 0));
-    if (in.hint_batch != 1 && in.hint_batch != in.batch) {
+    const std::vector<int32_t> kinds = control_kinds(in);
+    const bool several               = kinds.size() > 1;
+    if (several ? in.hint_batch != in.kind_count : in.hint_batch != 1 && in.hint_batch != in.batch) {
         fail(DG_ERR_ARGUMENT, "hint_batch: %lld is neither 1 nor the batch of %lld",
              static_cast<long long>(in.hint_batch), static_cast<long long>(in.batch));
     }
@@ -217,20 +240,26 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
     if (d.types > 0) {
         types.resize(static_cast<size_t>(kSizeEmbedding * d.types));
         for (int64_t k = 0; k < d.types; k++) {
-            sinusoid(k == in.control_type ? 1.0f : 0.0f, kSizeEmbedding, types.data() + k * kSizeEmbedding);
+            const bool asked = std::find(kinds.begin(), kinds.end(), k) != kinds.end();
+            sinusoid(asked ? 1.0f : 0.0f, kSizeEmbedding, types.data() + k * kSizeEmbedding);
         }
         inputs.push_back(input_of(types));
     }
+    if (several) {
+        inputs.push_back(input_of(in.kind_weights, in.kind_count));
+    }
     const int64_t texts = contexts.distinct();
     std::string key =
-        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type}) +
-        regions.key();
+        shape_key("controlnet", {n, in.height, in.width, in.context_tokens, texts, in.hint_batch}) + regions.key();
+    for (const int32_t kind : kinds) {
+        key += shape_key(" kind", {kind});
+    }
     if (on_device != nullptr) {
         key += shape_key(" residuals", {on_device->id(), in.first_row});
         inputs.push_back(input_of(in.scales, in.scale_count));
         run(kControl, key,
-            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type,
-                          regions.shape, on_device, in.first_row),
+            control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds, regions.shape,
+                          on_device, in.first_row),
             inputs, {});
         return;
     }
@@ -241,8 +270,8 @@ void Model::control_eval(const dg_control_input& in, const Residuals* on_device,
         outputs.push_back({fresh.back().data(), fresh.back().size()});
     }
     run(kControl, key,
-        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, in.control_type, regions.shape),
-        inputs, outputs);
+        control_graph(n, in.height, in.width, in.context_tokens, texts, in.hint_batch, kinds, regions.shape), inputs,
+        outputs);
     float* level = residuals;
     for (size_t i = 0; i < shapes.size(); i++) {
         float* to = level + in.first_row * elements(shapes[i]);

@@ -98,17 +98,19 @@ ggml_tensor* ControlNet::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
     return x;
 }
 
-// A Union net's addition after the first convolution: the hint, with a shift for every channel. A small transformer computes the
-// shifts from the means of hint and sample.
-ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t type) const {
+// A Union net's addition after the first convolution: a hint, with a shift for every channel. A small transformer computes the shift
+// from the means of hint and sample. The hint is weighted before the transformer, and the shift behind it.
+ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t kind,
+                                    ggml_tensor* weight) const {
     const auto mean = [&](ggml_tensor* t) {  // [w, h, C, N] -> [C, 1, N]
         ggml_tensor* flat = ggml_reshape_3d(g.ctx, t, t->ne[0] * t->ne[1], t->ne[2], t->ne[3]);
         return ggml_reshape_3d(g.ctx, ggml_mean(g.ctx, flat), t->ne[2], 1, t->ne[3]);
     };
-    const size_t row = ggml_row_size(tasks_->type, tasks_->ne[0]);
+    const auto weighted = [&](ggml_tensor* t) { return weight == nullptr ? t : ggml_mul(g.ctx, t, weight); };
+    const size_t row    = ggml_row_size(tasks_->type, tasks_->ne[0]);
     ggml_tensor* task =
-        ggml_cast(g.ctx, ggml_view_1d(g.ctx, tasks_, tasks_->ne[0], row * static_cast<size_t>(type)), GGML_TYPE_F32);
-    ggml_tensor* h = ggml_add(g.ctx, mean(hint), task);  // [C, 1, N or 1]
+        ggml_cast(g.ctx, ggml_view_1d(g.ctx, tasks_, tasks_->ne[0], row * static_cast<size_t>(kind)), GGML_TYPE_F32);
+    ggml_tensor* h = weighted(ggml_add(g.ctx, mean(hint), task));  // [C, 1, N or 1]
     ggml_tensor* s = mean(x);
     if (h->ne[2] != s->ne[2]) {
         h = ggml_repeat(g.ctx, h, s);
@@ -122,10 +124,27 @@ ggml_tensor* ControlNet::fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor
     }
     ggml_tensor* first =
         ggml_cont(g.ctx, ggml_view_3d(g.ctx, seq, seq->ne[0], 1, seq->ne[2], seq->nb[1], seq->nb[2], 0));
-    ggml_tensor* alpha = linear(g, spatial_, first);  // [model_channels, 1, N]
+    ggml_tensor* alpha = weighted(linear(g, spatial_, first));  // [model_channels, 1, N]
     alpha              = ggml_reshape_4d(g.ctx, alpha, 1, 1, alpha->ne[0], alpha->ne[2]);
-    ggml_tensor* all   = hint->ne[3] == x->ne[3] ? hint : ggml_repeat(g.ctx, hint, x);
+    ggml_tensor* all   = hint->ne[3] == x->ne[3] ? weighted(hint) : ggml_repeat(g.ctx, weighted(hint), x);
     return ggml_add(g.ctx, all, alpha);
+}
+
+// The sum of what a Union net makes of all hints. Its transformer sees them as one sequence; since every token sees only itself, they go
+// through it one by one.
+ggml_tensor* ControlNet::fused_hints(GraphBuilder& g, ggml_tensor* x, const Inputs& in) const {
+    if (in.weights == nullptr) {
+        return fused_hint(g, x, in.hint, in.kinds[0], nullptr);
+    }
+    ggml_tensor* sum = nullptr;
+    for (size_t i = 0; i < in.kinds.size(); i++) {
+        ggml_tensor* h = in.hint;
+        ggml_tensor* hint =
+            ggml_view_4d(g.ctx, h, h->ne[0], h->ne[1], h->ne[2], 1, h->nb[1], h->nb[2], h->nb[3], i * h->nb[3]);
+        ggml_tensor* one = fused_hint(g, x, hint, in.kinds[i], ggml_view_1d(g.ctx, in.weights, 1, i * sizeof(float)));
+        sum              = sum == nullptr ? one : ggml_add(g.ctx, sum, one);
+    }
+    return sum;
 }
 
 std::vector<ggml_tensor*> ControlNet::build(GraphBuilder& g, const Inputs& in) const {
@@ -135,7 +154,7 @@ std::vector<ggml_tensor*> ControlNet::build(GraphBuilder& g, const Inputs& in) c
     }
     ggml_tensor* embedding  = unet_->embed(g, in.time, in.label, more);
     ggml_tensor* x          = unet_->enter(g, in.sample);
-    x                       = ggml_add(g.ctx, x, dims.types > 0 ? fused_hint(g, x, in.hint, in.type) : in.hint);
+    x                       = ggml_add(g.ctx, x, dims.types > 0 ? fused_hints(g, x, in) : in.hint);
     const Unet::Trunk trunk = unet_->trunk(g, x, embedding, in.context);
     std::vector<ggml_tensor*> out;
     ConvOptions plain;

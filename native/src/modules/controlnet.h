@@ -1,4 +1,4 @@
-// SDXL's ControlNet (diffusers' ControlNetModel, and ControlNetUnionModel with one hint). It has the down blocks and the middle
+// SDXL's ControlNet (diffusers' ControlNetModel, and ControlNetUnionModel). It has the down blocks and the middle
 // of a UNet, a small network for the control picture (the hint), and a 1x1 convolution for every residual. Dimensions come from
 // the weights.
 #pragma once
@@ -40,9 +40,10 @@ public:
         ggml_tensor* time;
         Unet::Context context;  // empty if the net has no cross-attention
         ggml_tensor* label;
-        ggml_tensor* hint;  // [w, h, model_channels, N or 1]
+        ggml_tensor* hint;  // [w, h, model_channels, N or 1]; with several kinds, one for each
         ggml_tensor* types;  // Union: sinusoids of the one-hot kinds [256 * types]; otherwise NULL
-        int32_t type = 0;  // Union: which one
+        std::vector<int32_t> kinds;  // Union: of the hint, or of each
+        ggml_tensor* weights = nullptr;  // Union: of each hint [kinds]; NULL: there is one
     };
     // One tensor for each of residual_shapes, [w, h, channels, N].
     std::vector<ggml_tensor*> build(GraphBuilder& g, const Inputs& in) const;
@@ -56,7 +57,9 @@ private:
         Norm norm1, norm2;
         Linear v, out, fc, proj;
     };
-    ggml_tensor* fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t type) const;
+    ggml_tensor* fused_hint(GraphBuilder& g, ggml_tensor* x, ggml_tensor* hint, int32_t kind,
+                            ggml_tensor* weight) const;
+    ggml_tensor* fused_hints(GraphBuilder& g, ggml_tensor* x, const Inputs& in) const;
 
     std::unique_ptr<Unet> unet_;
     std::vector<Conv2d> hint_;

@@ -83,7 +83,7 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 	return out, nil
 }
 
-// ControlNet adds to every residual of a row its scale times the mean of the row's hint.
+// ControlNet adds to every residual of a row its scale times the mean of the row's hint, or of several hints their weighted sum.
 func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residuals []float32) error {
 	rows, err := contract.ControlNet(m.info, in, len(residuals))
 	if err := m.check(err); err != nil {
@@ -107,6 +107,12 @@ func (m *model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		each := s[0] * s[1] * s[2]
 		for i := range n {
 			mean := meanOf(in.Hint.Data, hints, i%hints)
+			if len(in.Kinds) > 0 {
+				mean = 0
+				for k, kind := range in.Kinds {
+					mean += kind.Weight * meanOf(in.Hint.Data, hints, k)
+				}
+			}
 			row := residuals[level+(in.FirstRow+i)*each:][:each]
 			for p := range row {
 				row[p] += in.Scales[k] * mean

@@ -83,6 +83,7 @@ func (m *Model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		ResidualRows: int64(rows), FirstRow: int64(in.FirstRow), ControlType: int32(in.Type),
 		Regions: textRegions(in.Regions),
 	}
+	native.SetKinds(hintKinds(in.Kinds))
 	onDevice, err := residualsOf(opControl, in.OnDevice)
 	if err != nil {
 		return err
@@ -93,6 +94,14 @@ func (m *Model) ControlNet(ctx context.Context, in backend.ControlInput, residua
 		}
 		return m.handle.ControlEval(native, residuals)
 	})
+}
+
+// hintKinds splits kinds as the library takes them.
+func hintKinds(kinds []backend.HintKind) (types []int32, weights []float32) {
+	for _, k := range kinds {
+		types, weights = append(types, int32(k.Type)), append(weights, k.Weight)
+	}
+	return types, weights
 }
 
 // EncodeImage maps pixels [N, 3, H, W] in [-1, 1] to moments [N, 2*LatentChannels, H/8, W/8]: mean,
@@ -176,6 +185,7 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 		fallthrough
 	case backend.StageControl:
 		native.ContextTokens, native.Texts = int64(q.ContextTokens), int32(q.Texts)
+		native.Kinds = int64(q.Kinds)
 	}
 	native.SetLoRAs(loraShapes(q.LoRAs))
 	native.ImagePrompts, native.ImageTokens, native.ImageRows = int64(q.ImagePrompts), int64(q.ImageTokens), int32(q.ImageRows)
