@@ -40,10 +40,10 @@ type Manager[T, R any] struct {
 	events sync.Mutex     // held while OnEvent runs
 
 	mu      sync.Mutex
-	wake    *sync.Cond         // something changed that a worker may wait for
-	room    chan struct{}      // closed, and replaced, when tasks leave the queue
-	jobs    []*Job[T, R]       // with unfinished tasks, by submission
-	owners  map[string]float64 // cost of what was taken from the jobs of each, for fairness
+	wake    *sync.Cond          // something changed that a worker may wait for
+	room    chan struct{}       // closed, and replaced, when tasks leave the queue
+	jobs    []*Job[T, R]        // with unfinished tasks, by submission
+	owners  map[string]*account // of those who have jobs, for fairness
 	workers []*worker[T, R]
 	waiting int // tasks queued
 	paused  bool
@@ -64,7 +64,7 @@ func New[T, R any](opts Options, runners ...Runner[T, R]) *Manager[T, R] {
 	if opts.now == nil {
 		opts.now = time.Now
 	}
-	m := &Manager[T, R]{opts: opts, owners: map[string]float64{}, room: make(chan struct{}), paused: opts.Paused}
+	m := &Manager[T, R]{opts: opts, owners: map[string]*account{}, room: make(chan struct{}), paused: opts.Paused}
 	m.wake = sync.NewCond(&m.mu)
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.stats.began = opts.now()

@@ -34,29 +34,47 @@ func (m *Manager[T, R]) choose(w *worker[T, R]) (first *item[T, R], order []*Job
 	return nil, nil, next
 }
 
-// order sorts the jobs with waiting tasks: by priority, then by what their owners got so far, then by what they got, then by age.
+// order sorts the jobs with waiting tasks: by priority, then by what their owners got so far, then by what they got, then by age. Of
+// owners who got the same, those go first who have had nothing since they came: the next batch has something of each owner.
 func (m *Manager[T, R]) order() []*Job[T, R] {
 	order := slices.DeleteFunc(slices.Clone(m.jobs), func(j *Job[T, R]) bool { return len(j.waiting) == 0 })
 	slices.SortStableFunc(order, func(a, b *Job[T, R]) int {
 		return cmp.Or(cmp.Compare(b.spec.Priority, a.spec.Priority),
-			cmp.Compare(m.owners[a.spec.Owner], m.owners[b.spec.Owner]), cmp.Compare(a.served, b.served))
+			m.owners[a.spec.Owner].compare(m.owners[b.spec.Owner]), cmp.Compare(a.served, b.served))
 	})
 	return order
+}
+
+// account is what an owner got.
+type account struct {
+	got    float64 // cost of what was taken from the jobs
+	served bool    // something was
+}
+
+// compare is negative where a goes before b.
+func (a *account) compare(b *account) int {
+	served := func(a *account) int {
+		if a.served {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(a.got, b.got), served(a)-served(b))
 }
 
 // enter counts a new job to its owner. One who had no job begins with as much as the one who got least: what others got before is past.
 func (m *Manager[T, R]) enter(j *Job[T, R]) {
 	owner := j.spec.Owner
-	if _, ok := m.owners[owner]; ok {
+	if m.owners[owner] != nil {
 		return
 	}
 	least := 0.0
 	for i, other := range m.jobs {
-		if got := m.owners[other.spec.Owner]; i == 0 || got < least {
+		if got := m.owners[other.spec.Owner].got; i == 0 || got < least {
 			least = got
 		}
 	}
-	m.owners[owner] = least
+	m.owners[owner] = &account{got: least}
 }
 
 // leave forgets an owner who has no job any more.
@@ -91,7 +109,9 @@ func (m *Manager[T, R]) take(w *worker[T, R], first *item[T, R], order []*Job[T,
 		it.state, it.batch = running, b
 		it.job.counts.Running++
 		it.job.served += it.task.cost()
-		m.owners[it.job.spec.Owner] += it.task.cost()
+		owner := m.owners[it.job.spec.Owner]
+		owner.got += it.task.cost()
+		owner.served = true
 	}
 	return b
 }
