@@ -92,9 +92,10 @@ func (t *task) hear(e service.Event) {
 		t.mu.Lock()
 		t.started = true
 		t.mu.Unlock()
-		t.w.o.Log.Debug("begun", "run", t.ID, "job", e.Job, "images", t.sink.missing(e.Job))
+		t.w.o.Log.Debug("begun", "run", t.ID, "piece", t.Piece.Claim, "job", e.Job, "images", t.sink.missing(e.Job))
 		t.tell(eventStarted, "", Started{e.Job, t.Attempts})
 	case service.Progress:
+		t.w.o.Log.Debug("step", "run", t.ID, "piece", t.Piece.Claim, "job", e.Job, "done", e.Done, "total", e.Total)
 		if e.Stage != pipeline.StageDone {
 			t.show(eventProgress, Progress{Job: e.Job, Stage: string(e.Stage), Step: e.Step, Steps: e.Steps, Done: e.Done, Total: e.Total,
 				Finished: e.Finished, Images: e.Images, Piece: t.Piece.From, Batch: e.Together,

@@ -19,6 +19,9 @@ import (
 // mostComputed is how often a picture may be computed on average.
 const mostComputed = 1.15
 
+// mostPause is the longest time between two kills. On a slow machine a shorter one would kill the workers in nearly every batch.
+const mostPause = 2 * time.Minute
+
 // fleetFaults submits runs to a fleet whose processes are killed, stopped and cut off, and compares its pictures with those that one
 // undisturbed server makes.
 func fleetFaults(ctx context.Context, o options) error {
@@ -58,14 +61,14 @@ func fleetFaults(ctx context.Context, o options) error {
 	if err := equal(want, got, images); err != nil {
 		return err
 	}
-	computed, err := f.computed(images)
+	computed, begun, err := f.computed(images)
 	if err != nil {
 		return err
 	}
 	each := func(n int64) float64 { return float64(n) / float64(images) }
-	fmt.Printf("ok: killed %v in %.0f s; all %d pictures are there once and equal; computed at most %.3f times on average, and stored %.3f "+
-		"times; %.1f requests and %.0f bytes to the store for each\n", n, took.Seconds(), images, computed, each(f.bucket.puts.Load()),
-		each(f.bucket.all.Load()), each(f.bucket.bytes.Load()))
+	fmt.Printf("ok: killed %v in %.0f s; all %d pictures are there once and equal; on average each was begun with %.3f times, computed %.3f "+
+		"times by its steps, and stored %.3f times; %.1f requests and %.0f bytes to the store for each\n", n, took.Seconds(), images, begun,
+		computed, each(f.bucket.puts.Load()), each(f.bucket.all.Load()), each(f.bucket.bytes.Load()))
 	if computed > mostComputed {
 		return fmt.Errorf("it may be %.2f times", mostComputed)
 	}
@@ -146,7 +149,7 @@ func (f *fleet) disturb(ctx context.Context, left *atomic.Int64, kills int, r *r
 	during("the link of the last worker is cut", 0.5, 20*time.Second, func() { f.cut(true) }, func() { f.cut(false) })
 	killed = map[string]int{}
 	for n := range kills {
-		until((float64(n)+r.Float64())/float64(kills+1), 20*time.Second)
+		until((float64(n)+r.Float64())/float64(kills+1), mostPause)
 		wait(time.Duration(float64(time.Second) * r.Float64()))
 		if ctx.Err() != nil {
 			break
@@ -187,22 +190,55 @@ func (f *fleet) kill(ctx context.Context, n int, r *rand.Rand) (kind string, i i
 	return kind, i
 }
 
-// computed is how often each of so many pictures was begun with on average, as the logs of the workers say. Whoever dies in between has not
-// computed all of it.
-func (f *fleet) computed(images int) (float64, error) {
+// begun is a part of a run that a worker has begun with, as its log tells.
+type begun struct {
+	images      int
+	done, total int // steps of these pictures
+}
+
+// computed is how often each of so many pictures was computed on average, and how often it was begun with, as the logs of the workers say.
+// Whoever is killed in between has computed a part only: the steps that its log tells of, and one more of each picture.
+func (f *fleet) computed(images int) (computed, begun float64, err error) {
 	text, err := logs(f.workers)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	n := 0
+	list := readSteps(text)
+	for _, b := range list {
+		begun += float64(b.images)
+		part := 1.0
+		if steps := b.done + b.images; steps < b.total {
+			part = float64(steps) / float64(b.total)
+		} else if b.total == 0 {
+			part = 0 // it was killed before the first step
+		}
+		computed += part * float64(b.images)
+	}
+	return computed / float64(images), begun / float64(images), nil
+}
+
+// readSteps reads what the logs of workers tell of their steps, by run, claim and job.
+func readSteps(text string) map[string]*begun {
+	list := map[string]*begun{}
 	for line := range strings.Lines(text) {
-		var entry struct {
-			Msg    string
-			Images int
+		var l struct {
+			Msg, Run                        string
+			Piece, Job, Images, Done, Total int
 		}
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "begun" {
-			n += entry.Images
+		if json.Unmarshal([]byte(line), &l) != nil || l.Msg != "begun" && l.Msg != "step" {
+			continue
+		}
+		key := fmt.Sprint(l.Run, " ", l.Piece, " ", l.Job)
+		b := list[key]
+		if b == nil {
+			b = &begun{}
+			list[key] = b
+		}
+		if l.Msg == "begun" {
+			b.images += l.Images
+		} else if l.Done >= b.done {
+			b.done, b.total = l.Done, l.Total
 		}
 	}
-	return float64(n) / float64(images), nil
+	return list
 }
