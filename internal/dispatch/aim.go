@@ -57,9 +57,15 @@ type figures struct {
 	held    float64 // pictures that workers have in work
 }
 
-// lasts reports whether the pictures that wait keep workers busy long enough to load the model for them.
-func (f *figures) lasts() bool {
-	return f.rate == 0 || f.waits/f.rate/max(f.serving, 1) >= soon*f.load.Seconds()
+// joins is how many more workers are worth their loading of the model: once it is loaded, there is work for each for soon times that long.
+// The others work meanwhile.
+func (f *figures) joins() float64 {
+	load := f.load.Seconds()
+	if f.rate == 0 || load == 0 {
+		return math.Inf(1)
+	}
+	waits, all := f.waits/f.rate, (f.waits+f.held)/f.rate
+	return math.Floor(max(min(waits, all-(1+soon)*load*f.serving)/(soon*load), 0))
 }
 
 // aim is the model whose runs the worker takes. Each owner is to have as many workers, for whichever models it wants, but no more than
@@ -91,7 +97,7 @@ func (v view) aim() string {
 		v.held >= max(patience*best.load, leastPatience) {
 		at := v.before(func(w durable.Presence) bool { return w.Aim == v.now })
 		for _, f := range list { // the first ones go where most are missing
-			if missing := math.Round(f.need); missing > 0 && f.lasts() && at < math.Round(tooMany) {
+			if missing := min(math.Round(f.need), f.joins()); missing > 0 && at < math.Round(tooMany) {
 				if at < missing {
 					return f.model
 				}
@@ -111,11 +117,11 @@ func (v view) next(list []figures) string {
 	})
 	at := before
 	for _, f := range list {
-		if at -= max(math.Round(f.need), 0); at < 0 {
+		if at -= max(min(math.Round(f.need), f.joins()), 0); at < 0 || f.serving == 0 && before < 1 {
 			return f.model
 		}
 	}
-	if v.idle >= bored && before < 1 {
+	if before < 1 && (v.idle >= leastPatience || v.idle >= bored && list[0].held == 0) {
 		return list[0].model // those that serve it may be unable to make what waits
 	}
 	return v.now

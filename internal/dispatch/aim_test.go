@@ -95,7 +95,9 @@ func TestAimRow(t *testing.T) {
 	}{
 		"a large rest":                    {1000, 2, n, 0},
 		"a rest that others make in time": {30, 2, 0, 0},
-		"a rest for one more":             {60, 2, 1, 0},
+		"a rest that is hardly worth it":  {200, 2, 0, 0},
+		"a rest for one more":             {220, 2, 1, 0},
+		"a rest for two more":             {280, 2, 2, 0},
 		"nobody serves it":                {1, 0, 1, 0},
 		"nobody came for a while":         {1000, 2, n, time.Minute},
 		"others cannot make the rest":     {1, 2, 1, time.Minute},

@@ -56,6 +56,7 @@ type Worker struct {
 	fair   int            // window for its part of all pictures
 	at     time.Time      // when fair was computed
 	ends   bool           // it takes nothing new
+	stale  bool           // the list of its files
 
 	told teller
 	news chan struct{} // something to tell at once
@@ -73,6 +74,18 @@ func New(o Options) *Worker {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Worker{o: o, tasks: map[*task]bool{}, free: make(chan struct{}), news: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// Relist has the list of the worker's files made anew at once: the Catalog is another one.
+func (w *Worker) Relist() {
+	w.mu.Lock()
+	w.stale = true
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+	w.o.Queue.Wake()
 }
 
 // Name is the worker's name.

@@ -32,19 +32,26 @@ type pace struct {
 	busy   time.Duration
 }
 
-// steps is what the measuring of a pace remembers.
+// steps is what the measuring of a pace remembers. The pictures of a batch are finished nearly at the same time, and the time before belongs
+// to all of them. So they are counted once the batch is over: nothing more is finished for a while.
 type steps struct {
 	model string // that was open alone; empty: none, or several
 	at    time.Time
 	busy  bool          // there was something in work
-	since time.Duration // in which there was, and no picture was finished
-	made  int
+	since time.Duration // in which there was, that is not counted yet
+	made  int           // pictures that are counted
+	seen  int           // pictures that were finished
+	grew  time.Time     // when seen changed
+	until time.Duration // since as it was then
 }
 
-// A pace counts once paceImages were made, and what is older than paceTime counts half.
+// A pace counts once paceImages were made, and what is older than paceTime counts half. A batch is over where nothing is finished for
+// paceLull; pictures that never stop coming are counted every paceLong.
 const (
 	paceImages = 8
 	paceTime   = 10 * time.Minute
+	paceLull   = 3 * durable.PresentEvery / 4
+	paceLong   = time.Minute
 )
 
 type made struct {
@@ -84,9 +91,13 @@ func (w *Worker) announce(ctx context.Context) {
 func (w *Worker) presence(ctx context.Context) durable.Presence {
 	now := time.Now()
 	w.list(ctx, now)
-	_, _, open, served := w.o.Service.Status("")
+	_, orders, open, served := w.o.Service.Status("")
+	finished := served.Images
+	for _, o := range orders {
+		finished += o.Images // it counts as served at its end only
+	}
 	p := durable.Presence{Name: w.o.Name, Version: w.o.Version, Began: w.told.began, Listing: w.told.listing,
-		Models: []string{}, Loaded: []string{}, Made: served.Images, Rate: w.rate(now, served.Images)}
+		Models: []string{}, Loaded: []string{}, Made: finished, Rate: w.rate(now, finished)}
 	for _, m := range w.o.Catalog().Models() {
 		p.Models = append(p.Models, m.Name)
 		if took, ok := isOpen(open, pipeline.ModelName(m.Defaults.Model.Model)); ok {
@@ -103,7 +114,7 @@ func (w *Worker) presence(ctx context.Context) durable.Presence {
 	for t := range w.tasks {
 		p.Images += t.Size()
 	}
-	p.Speed = w.told.speed(now, p.Loaded, len(w.tasks) > 0, served.Images)
+	p.Speed = w.told.speed(now, p.Loaded, len(w.tasks) > 0, finished)
 	return p
 }
 
@@ -115,21 +126,25 @@ func (t *teller) speed(now time.Time, loaded []string, busy bool, made int) map[
 	}
 	s := &t.steps
 	if model != s.model {
-		*s = steps{model: model, at: now, busy: busy, made: made}
+		*s = steps{model: model, at: now, busy: busy, made: made, seen: made}
 	}
 	if busy && s.busy {
 		s.since += now.Sub(s.at)
 	}
 	s.at, s.busy = now, busy
-	if model != "" && made > s.made {
+	if made > s.seen {
+		s.seen, s.grew, s.until = made, now, s.since
+	}
+	if model != "" && s.seen > s.made && (now.Sub(s.grew) >= paceLull || s.until >= paceLong) {
 		p := t.paces[model]
 		if p == nil {
 			p = &pace{}
 			t.paces[model] = p
 		}
-		p.images += made - s.made
-		p.busy += s.since
-		s.made, s.since = made, 0
+		p.images += s.seen - s.made
+		p.busy += s.until
+		s.made, s.since = s.seen, s.since-s.until
+		s.until = 0
 		if p.busy > paceTime {
 			p.images, p.busy = p.images/2, p.busy/2
 		}
@@ -190,7 +205,11 @@ func (w *Worker) rate(now time.Time, n int) float64 {
 
 // list keeps the list of the worker's files in the queue.
 func (w *Worker) list(ctx context.Context, now time.Time) {
-	if !w.o.Shared || w.told.listing != "" && now.Sub(w.told.listed) < listEvery {
+	w.mu.Lock()
+	stale := w.stale
+	w.stale = false
+	w.mu.Unlock()
+	if !w.o.Shared || !stale && w.told.listing != "" && now.Sub(w.told.listed) < listEvery {
 		return
 	}
 	l, err := w.o.Catalog().Listing()
@@ -206,6 +225,7 @@ func (w *Worker) list(ctx context.Context, now time.Time) {
 		if ctx.Err() == nil {
 			w.o.Log.Warn("the queue does not hear of the worker's files", "error", err)
 		}
+		w.told.listed = time.Time{} // it is tried again soon
 		return
 	}
 	w.told.listing, w.told.listed = name, now

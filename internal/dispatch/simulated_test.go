@@ -22,6 +22,7 @@ var (
 	simPictures = flag.Int("sim.pictures", 600, "pictures that it makes")
 	simFailures = flag.Int("sim.failures", 1, "workers that die; others take their places after half a minute")
 	simLeast    = flag.Float64("sim.least", 0.5, "least part of the ideal throughput")
+	simTurns    = flag.Bool("sim.turns", false, "tell which workers turn to other models, and when")
 	simLoads    = flag.Float64("sim.loads", 2, "most loadings of models, of the least number that is possible")
 )
 

@@ -1,8 +1,10 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,6 +74,9 @@ type simulation struct {
 // simulate starts a fleet without workers. Files go into a folder.
 func simulate(ctx context.Context, t *testing.T, dir string) *simulation {
 	s := &simulation{t: t, log: slog.New(slog.DiscardHandler), loads: map[string]int{}, rested: map[string]time.Time{}}
+	if *simTurns {
+		s.log = slog.New(slog.NewTextHandler(turnsOnly{os.Stdout}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	var o catalog.Options
 	for _, m := range simModels {
 		path := filepath.Join(dir, m.name+".safetensors")
@@ -187,4 +192,14 @@ func (s *simulation) count(q *durable.Queue) {
 	s.traffic.ReceivedBytes += t.ReceivedBytes
 	s.traffic.SentMessages += t.SentMessages
 	s.traffic.SentBytes += t.SentBytes
+}
+
+// turnsOnly passes on the lines of a log that tell of turning to another model.
+type turnsOnly struct{ io.Writer }
+
+func (w turnsOnly) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("turns to another model")) {
+		return w.Writer.Write(line)
+	}
+	return len(line), nil
 }
