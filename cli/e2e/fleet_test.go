@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/daguerre-go/daguerre/cli/internal/serve/servetest"
+	"github.com/daguerre-go/daguerre/internal/hubtest"
+	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -106,10 +109,45 @@ func TestFleet(t *testing.T) {
 	assert.Contains(t, string(text), "only what has failed can be submitted again")
 }
 
+// TestFleetPull has a worker without files, and a hub: nothing is fetched until a run waits for the model, and then the worker makes it.
+func TestFleetPull(t *testing.T) {
+	hub := hubtest.New()
+	t.Cleanup(hub.Close)
+	path, err := nano.Path(t.Context())
+	require.NoError(t, err)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	hub.Commit("test/nano", "main", map[string][]byte{"nano.safetensors": data})
+	home := t.TempDir()
+	for key, value := range map[string]string{"HF_ENDPOINT": hub.Hub.URL, "HF_HOME": home, "HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": "",
+		"HF_HUB_OFFLINE": "", "TRANSFORMERS_OFFLINE": "", "HF_TOKEN": ""} {
+		t.Setenv(key, value)
+	}
+	shared := []string{"--nats", servetest.NATS(t), "--store", filepath.Join(t.TempDir(), "store")}
+	work(t, append([]string{"--pull", "far=test/nano"}, shared...)...)
+	s := serve(t, nil, append([]string{"--api-only"}, shared...)...)
+	require.Eventually(t, func() bool {
+		_, text := s.call("GET", "/v1/catalog/models", "", "")
+		return strings.Contains(text, `"far"`)
+	}, time.Minute, 10*time.Millisecond)
+	there, err := os.ReadDir(home)
+	require.NoError(t, err)
+	assert.Empty(t, there, "no run has asked for the model")
+	id := s.submit("", `{"model": "far", "prompt": "a red circle", "seed": 1, "num_inference_steps": 2}`)
+	require.Eventually(t, func() bool {
+		_, text := s.call("GET", "/v1/runs/"+id, "", "")
+		return strings.Contains(text, `"state":"done"`)
+	}, time.Minute, 10*time.Millisecond)
+	there, err = os.ReadDir(home)
+	require.NoError(t, err)
+	assert.NotEmpty(t, there)
+}
+
 // TestFleetFlags gives flags that do not go together.
 func TestFleetFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"work": "--nats is missing", "work --nats nats://x": "--store is missing", "work --nats-creds x --store y": "--nats names",
+		"work": "--nats is missing", "work --nats nats://x --store y --pull ../x": "--pull ../x: it is no name",
+		"work --nats nats://x": "--store is missing", "work --nats-creds x --store y": "--nats names",
 		"serve --api-only": "needs the --nats and the --store", "serve --api-only --nats nats://x --store y --model nano": "--model is of a worker",
 		"fleet status": "--nats is missing", "fleet resubmit --nats nats://x": "give the ids",
 		"fleet resubmit --nats nats://x --all r1": "give the ids", "fleet dead --nats nats://x r1": "tells of all",

@@ -24,6 +24,7 @@ import (
 // Options say what is in a Catalog.
 type Options struct {
 	Models     []string // files, folders, nano, or run files that hold the defaults of a model; "NAME=" may stand before each
+	Fetch      []string // models that could be fetched, as in Models: nothing is read of them, and only Listing tells of them
 	ModelDirs  []string // folders, all of whose checkpoints are offered
 	LoRAs      []string // folders of adapters
 	Nets       []string // folders of ControlNets
@@ -46,6 +47,7 @@ type Model struct {
 // Catalog is what clients may use. Its methods may be called from any goroutine.
 type Catalog struct {
 	models     []Model
+	fetch      []Model // that are not here, but could be fetched
 	loras      *library.Library
 	nets       *library.Library
 	ipAdapters *library.Library
@@ -104,17 +106,30 @@ func New(o Options) (*Catalog, error) {
 	for _, f := range found {
 		errs = append(errs, c.take(Model{f.Name, request.Defaults{Model: request.Model{Model: f.Path}, Job: request.Default()}}, o))
 	}
+	for _, said := range o.Fetch {
+		m := ModelOf(said)
+		err := c.fill(&m, o)
+		if c.fetch = append(c.fetch, m); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	c.hide(o)
 	return c, errors.Join(errs...)
 }
 
-// add adds a model as an option names it.
-func (c *Catalog) add(said string, o Options) error {
+// ModelOf is a model as an option names it: a place, or NAME=PLACE. Nothing is read.
+func ModelOf(said string) Model {
 	name, place, named := strings.Cut(said, "=")
 	if !named {
 		place, name = said, pipeline.ModelName(filepath.Clean(said))
 	}
-	m := Model{name, request.Defaults{Model: request.Model{Model: place}, Job: request.Default()}}
+	return Model{name, request.Defaults{Model: request.Model{Model: place}, Job: request.Default()}}
+}
+
+// add adds a model as an option names it.
+func (c *Catalog) add(said string, o Options) error {
+	m := ModelOf(said)
+	name, place := m.Name, m.Defaults.Model.Model
 	if ext := strings.ToLower(filepath.Ext(place)); ext == ".toml" || ext == ".json" {
 		def, err := request.ReadDefaults(place)
 		if err != nil {
@@ -129,12 +144,21 @@ func (c *Catalog) add(said string, o Options) error {
 	return c.take(m, o)
 }
 
-// take adds a model with the folders that are all models'.
+// take adds a model.
 func (c *Catalog) take(m Model, o Options) error {
+	err := c.fill(&m, o)
+	if err == nil {
+		c.models = append(c.models, m)
+	}
+	return err
+}
+
+// fill gives a model the folders that are all models'.
+func (c *Catalog) fill(m *Model, o Options) error {
 	if m.Name == "" || len(m.Name) > 200 {
 		return fmt.Errorf("the model %q needs a name of 1 to 200 bytes", words.Clip(m.Name))
 	}
-	if _, ok := c.Find(m.Name); ok {
+	if slices.ContainsFunc(slices.Concat(c.models, c.fetch), func(other Model) bool { return other.Name == m.Name }) {
 		return fmt.Errorf("two models are called %s; give one another name: --model other=FILE", m.Name)
 	}
 	t := &m.Defaults.Model
@@ -152,7 +176,6 @@ func (c *Catalog) take(m Model, o Options) error {
 			return fmt.Errorf("the model %s: the folder of wildcards: %w", m.Name, err)
 		}
 	}
-	c.models = append(c.models, m)
 	return nil
 }
 

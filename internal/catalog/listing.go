@@ -14,6 +14,7 @@ import (
 // Listing is what a Catalog has, by names only: for a server on another machine, which reads runs for those who have the files.
 type Listing struct {
 	Models []Listed          `json:"models"`
+	Fetch  []Listed          `json:"fetch,omitempty"` // models that are not there, but could be fetched
 	Files  map[Kind][]string `json:"files"`
 
 	// Sums tell files from others that have the same names, by these.
@@ -48,39 +49,57 @@ func (c *Catalog) Listing() (Listing, error) {
 		}
 	}
 	for _, m := range c.models {
-		job, err := request.Run{Model: request.Model{Model: m.Name}, Jobs: []request.Request{m.Defaults.Job}}.EncodeJSON(request.SnakeCase)
-		if err != nil {
-			return l, fmt.Errorf("the defaults of the model %s: %w", m.Name, err)
-		}
-		styles, err := c.Styles(m)
+		listed, err := c.listModel(m)
 		if err != nil {
 			return l, err
 		}
-		l.Models = append(l.Models, Listed{m.Name, known.model(m.Defaults.Model), job, styles})
+		listed.Sum = known.model(m.Defaults.Model)
+		l.Models = append(l.Models, listed)
+	}
+	for _, m := range c.fetch {
+		listed, err := c.listModel(m)
+		if err != nil {
+			return l, err
+		}
+		l.Fetch = append(l.Fetch, listed)
 	}
 	return l, nil
 }
 
-// Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts;
-// Decode refuses them if they are not the same.
+// listModel lists a model without its sum.
+func (c *Catalog) listModel(m Model) (l Listed, err error) {
+	l.Name = m.Name
+	l.Job, err = request.Run{Model: request.Model{Model: m.Name}, Jobs: []request.Request{m.Defaults.Job}}.EncodeJSON(request.SnakeCase)
+	if err != nil {
+		return l, fmt.Errorf("the defaults of the model %s: %w", m.Name, err)
+	}
+	l.Styles, err = c.Styles(m)
+	return l, err
+}
+
+// Names makes a Catalog of listings. It knows names only: Decode works, and Resolve does not. Of models with one name, the first counts,
+// and one that is there before one that could be fetched; Decode refuses them if they are not the same.
 func Names(lists ...Listing) (*Catalog, error) {
 	c := &Catalog{listed: map[Kind][]string{}, styles: map[string][]phrases.Style{}, hidden: strings.NewReplacer()}
 	c.SetClashes(ClashesOf(lists))
+	var models, fetch []Listed
 	for _, l := range lists {
 		for kind, names := range l.Files {
 			c.listed[kind] = append(c.listed[kind], names...)
 		}
-		for _, m := range l.Models {
-			if _, ok := c.Find(m.Name); ok {
-				continue
-			}
-			run, err := request.DecodeJSON(m.Job)
-			if err != nil || len(run.Jobs) != 1 {
-				return nil, fmt.Errorf("the defaults of the model %s cannot be read: %w", words.Clip(m.Name), err)
-			}
-			c.models = append(c.models, Model{m.Name, request.Defaults{Job: run.Jobs[0]}})
-			c.styles[m.Name] = m.Styles
+		models = append(models, l.Models...)
+		fetch = append(fetch, l.Fetch...)
+	}
+	for _, m := range append(models, fetch...) {
+		if slices.ContainsFunc(c.models, func(other Model) bool { return other.Name == m.Name }) {
+			continue
 		}
+		run, err := request.DecodeJSON(m.Job)
+		if err != nil || len(run.Jobs) != 1 {
+			return nil, fmt.Errorf("the defaults of the model %s cannot be read: %w", words.Clip(m.Name), err)
+		}
+		c.models = append(c.models, Model{m.Name, request.Defaults{Job: run.Jobs[0]}})
+		c.styles[m.Name] = m.Styles
 	}
 	for kind, names := range c.listed {
 		slices.Sort(names)

@@ -32,8 +32,8 @@ type pace struct {
 	busy   time.Duration
 }
 
-// steps is what the measuring of a pace remembers. The pictures of a batch are finished nearly at the same time, and the time before belongs
-// to all of them. So they are counted once the batch is over: nothing more is finished for a while.
+// steps is what the measuring of a pace remembers. The pictures of a batch are finished nearly at the same time, and the time before
+// belongs to all of them. So they are counted once the batch is over: nothing more is finished for a while.
 type steps struct {
 	model string // that was open alone; empty: none, or several
 	at    time.Time

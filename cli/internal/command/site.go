@@ -23,6 +23,7 @@ import (
 
 // siteOptions are what serve and work have in common: where runs and pictures are kept, and what is computed with.
 type siteOptions struct {
+	pull        []string // models that work fetches where runs wait for them
 	data, store string
 	queue       durable.Options // but Log and Now
 	catalog     catalog.Options
@@ -58,7 +59,7 @@ func (o siteOptions) check(path string) error {
 
 // offered is the catalog's options where none may be given: nano stands for no model at all.
 func (o siteOptions) offered() catalog.Options {
-	if len(o.catalog.Models)+len(o.catalog.ModelDirs) == 0 {
+	if len(o.catalog.Models)+len(o.catalog.ModelDirs)+len(o.pull) == 0 {
 		o.catalog.Models = []string{pipeline.NanoModel}
 	}
 	return o.catalog

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/daguerre-go/daguerre/internal/catalog"
 	"github.com/daguerre-go/daguerre/internal/durable"
+	"github.com/daguerre-go/daguerre/internal/words"
 )
 
 // workOptions is what the work command is asked to do.
@@ -24,6 +26,7 @@ type workOptions struct {
 func workOptionsOf(c *cli.Context) (workOptions, error) {
 	common, err := siteOptionsOf(c)
 	common.queue.Access = durable.Joins
+	common.pull = c.StringSlice("pull")
 	o := workOptions{siteOptions: common, json: c.Bool("json")}
 	return o, cmp.Or(err, o.check(c.Command.HelpName))
 }
@@ -34,6 +37,11 @@ func (o workOptions) check(path string) error {
 		return usagef(path, "--nats is missing: the URL of the servers that keep the queue, such as nats://queue:4222 (docs/fleet.md)")
 	case o.store == "":
 		return usagef(path, "--store is missing: the folder or bucket of the pictures, the same one that daguerre serve has (docs/fleet.md)")
+	}
+	for _, said := range o.pull {
+		if err := checkPull(said); err != nil {
+			return usagef(path, "--pull %s: %v", words.Clip(said), err)
+		}
 	}
 	return nil
 }
@@ -51,11 +59,14 @@ func (o workOptions) execute(ctx context.Context, env Env) error {
 	return errors.Join(err, s.close())
 }
 
-// load reads which models and other files there are, at the start and at SIGHUP.
+// load reads which models and other files there are, at the start, at SIGHUP, and when a model was fetched.
 func (s *site) load() error {
-	c, err := catalog.New(s.offered())
+	c, err := catalog.New(s.fetchable(s.offered()))
 	if err == nil {
 		s.catalog.Store(c)
+	}
+	if err == nil && s.worker != nil {
+		s.worker.Relist()
 	}
 	return err
 }
@@ -66,7 +77,7 @@ func (o workOptions) run(ctx context.Context, s *site) error {
 	if s.env.Hangups != nil {
 		hangups = s.env.Hangups()
 	}
-	done := make(chan struct{})
+	done, fetched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		s.worker.Run(ctx)
@@ -74,11 +85,20 @@ func (o workOptions) run(ctx context.Context, s *site) error {
 	if err := o.announce(s); err != nil {
 		return err
 	}
+	if len(s.pull) > 0 {
+		var pulls sync.WaitGroup
+		defer pulls.Wait()
+		pulls.Go(func() { s.pullWanted(ctx, fetched) })
+	}
 	for {
 		select {
 		case <-hangups:
 			if err := s.load(); err != nil {
 				s.log.Error("nothing is changed: what SIGHUP asks to read again is wrong", "error", err)
+			}
+		case <-fetched:
+			if err := s.load(); err != nil {
+				s.log.Error("a model was fetched, but cannot be offered", "error", err)
 			}
 		case <-done:
 			s.service.Stop()
