@@ -116,6 +116,36 @@ class TestMaking(PageTest):
         expect(lines).to_have_count(1)
 
 
+class TestFleet(PageTest):
+    def test_workers_and_queues(self):
+        page = self.open()
+        self.fill(page, prompt="a slow circle", num_inference_steps=1000, num_images=16)
+        page.click(".send .primary")
+        page.wait_for_selector(".stage .tile img.growing")
+        section = page.locator(".fleet")
+        expect(section).to_have_count(0)  # one worker: there is nothing to tell
+        workers = 2
+
+        def answer(route):
+            got = route.fetch()
+            fleet = got.json()
+            second = {**fleet["workers"][0], "name": "second", "draining": True, "loaded": [], "images": 3}
+            fleet["workers"] = [fleet["workers"][0], second][:workers]
+            route.fulfill(response=got, json=fleet)
+
+        page.route("**/v1/fleet", answer)
+        page.reload()
+        expect(section.locator("summary")).to_contain_text("2 workers")
+        section.locator("summary").click()
+        rows = section.locator("tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("nano")
+        expect(rows.last.locator("th, td")).to_have_text(["second (ends)", rows.first.locator("td").first.inner_text(), "none", "3", "0.0"])
+        expect(section.locator(".note")).to_contain_text("1 in work; 1 worker has the model")
+        workers = 0
+        expect(section.locator("summary")).to_have_text("No worker is there")
+
+
 class TestPictures(PageTest):
     def test_inpainting_with_the_brush(self):
         page = self.open()
