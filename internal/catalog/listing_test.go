@@ -167,3 +167,34 @@ func TestFilesClash(t *testing.T) {
 	_, _, _, err := files.Decode([]byte(`{"prompt": "x", "lora": [{"name": "other"}]}`))
 	assert.NoError(t, err, "the files are the same again")
 }
+
+// TestNamesOfModelsThatCouldBeFetched has one machine with a model that another one could fetch: names know it, and once, as it is there.
+func TestNamesOfModelsThatCouldBeFetched(t *testing.T) {
+	fast := filepath.Join(t.TempDir(), "fast.toml")
+	require.NoError(t, os.WriteFile(fast, []byte("num_inference_steps = 4\n[model]\nmodel = \"nano\"\n"), 0o644))
+	fetches, err := New(Options{Fetch: []string{"far=owner/name", "fast=owner/fast"}})
+	require.NoError(t, err)
+	assert.Empty(t, fetches.Models(), "nothing of it is there")
+	has, err := New(Options{Models: []string{"fast=" + fast}})
+	require.NoError(t, err)
+	var lists []Listing
+	for _, c := range []*Catalog{fetches, has} {
+		l, err := c.Listing()
+		require.NoError(t, err)
+		data, err := json.Marshal(l)
+		require.NoError(t, err)
+		assert.NotContains(t, string(data), "owner/")
+		lists = append(lists, l)
+	}
+	assert.Empty(t, ClashesOf(lists).Models)
+	names, err := Names(lists...)
+	require.NoError(t, err)
+	require.Len(t, names.Models(), 2)
+	far, ok := names.Find("far")
+	require.True(t, ok)
+	assert.Equal(t, request.Default().NumInferenceSteps, far.Defaults.Job.NumInferenceSteps)
+	known, _ := names.Find("fast")
+	assert.Equal(t, 4, known.Defaults.Job.NumInferenceSteps, "as the machine has it that has it")
+	_, err = New(Options{Models: []string{"far=" + fast}, Fetch: []string{"far=owner/name"}})
+	assert.ErrorContains(t, err, "two models are called far")
+}
