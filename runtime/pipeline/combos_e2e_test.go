@@ -44,9 +44,9 @@ func TestCombinations(t *testing.T) {
 	}
 }
 
-// offPlan is the largest share by which the base may hold more than its plan. It may hold less. A plan has the adapters of the UNet in memory
-// while texts are encoded, as they are in a second picture's turn. And it has as many texts in a batch as there may be: those that pictures
-// draw may be the same, which makes the buffers of steps smaller.
+// offPlan is the largest share by which the base may hold more than its plan. It may hold less. A plan has the adapters of the UNet in
+// memory while texts are encoded, as they are for the next prompt of a run. And it has as many texts in a batch as there may be: those that
+// pictures draw may be the same, which makes the buffers of steps smaller.
 const (
 	offPlan      = 0.05
 	belowPlan    = 0.15
