@@ -60,7 +60,7 @@ var pipeKeys = map[string]string{
 
 // notRead are the keys whose meaning speaks of files that are not read, or are none of the user's.
 var notRead = []string{"output", "save_latents", "ip_adapter.save_embeds", "metadata", "model.refiner_on_demand", "lora_stack.strict",
-	"model.memory.strategy"}
+	"model.memory.strategy", "controlnet.union_joined"}
 
 // TestNoPipeIsWaitedFor gives every key and command that reads a file a named pipe that nobody writes to.
 func TestNoPipeIsWaitedFor(t *testing.T) {
