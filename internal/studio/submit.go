@@ -57,7 +57,11 @@ func (s *Studio) record(ctx context.Context, c Caller, sub Submission) (r durabl
 	if err := errs.Err(); err != nil {
 		return r, invalid(err)
 	}
-	run, m, notes, err := s.o.Catalog().Decode(sub.Body)
+	known := s.o.Catalog()
+	if len(known.Models()) == 0 { // an API node of a fleet that has not heard of any
+		return r, &Problem{Kind: Unavailable, Message: "no worker has told its models yet", After: 2 * durable.PresentEvery}
+	}
+	run, m, notes, err := known.Decode(sub.Body)
 	if err != nil {
 		return r, invalid(err)
 	}

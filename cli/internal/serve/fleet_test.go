@@ -186,3 +186,12 @@ func writeAdapter(t *testing.T, path string) {
 	file := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	require.NoError(t, os.WriteFile(path, append(append(file, header...), make([]byte, 128)...), 0o600))
 }
+
+// TestFleetBeforeItsWorkers: an API node that has not heard of a model asks to come again, and says why.
+func TestFleetBeforeItsWorkers(t *testing.T) {
+	api := of(t, servetest.Start(t, servetest.Options{Idle: true, Catalog: catalog.Options{ModelDirs: []string{t.TempDir()}}}))
+	got := api.do("POST", "/v1/runs", run())
+	assert.Equal(t, 503, got.status)
+	assert.Equal(t, "4", got.header.Get("Retry-After"))
+	assert.Contains(t, string(got.body), "no worker has told its models yet")
+}
