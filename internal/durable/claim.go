@@ -165,7 +165,7 @@ func (q *Queue) begin(ctx context.Context, m jetstream.Msg, sent Record, sequenc
 			q.finish(ctx, r) // its worker may have died between the record and the event
 		}
 		return nil, m.DoubleAck(ctx)
-	case errors.Is(err, errUnable):
+	case errors.Is(err, errUnable), errors.Is(err, errEarly):
 		return nil, m.NakWithDelay(poll)
 	case errors.Is(err, ErrNotFound):
 		return nil, m.DoubleAck(ctx)
@@ -192,6 +192,10 @@ func (q *Queue) begin(ctx context.Context, m jetstream.Msg, sent Record, sequenc
 	return &Claim{Record: r, Piece: taken, q: q, msg: m, known: &kept{r, revision}}, nil
 }
 
+// errEarly is why a message is left for a moment. A record is written before its message is sent, but it may be read from a server of the
+// cluster that does not have it yet.
+var errEarly = errors.New("the message is newer than the record that was read")
+
 // errUnable is why a message is left to another worker.
 var errUnable = errors.New("the worker has tried the piece, and cannot make it")
 
@@ -199,11 +203,17 @@ var errUnable = errors.New("the worker has tried the piece, and cannot make it")
 // comes back from one that is if the queue did not hear of it for a while, which says nothing against the run.
 func (r *Record) take(sent Record, sequence uint64, w Wish, o Options,
 	present func(worker string) bool) (taken Piece, rest *Piece, err error) {
-	if r.State.Ended() || r.Turn != sent.Turn {
+	switch {
+	case r.Turn < sent.Turn:
+		return taken, nil, errEarly
+	case r.State.Ended() || r.Turn > sent.Turn:
 		return taken, nil, errStale
 	}
 	p := r.opened(sent.From)
-	if p == nil || p.End != nil || p.held() && p.Sequence != sequence { // a second copy of a message
+	switch {
+	case p == nil:
+		return taken, nil, errEarly
+	case p.End != nil || p.held() && p.Sequence != sequence: // a second copy of a message
 		return taken, nil, errStale
 	}
 	if p.held() && !present(p.Worker) {

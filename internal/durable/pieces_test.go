@@ -266,3 +266,20 @@ func TestDemand(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(q.Demand()) == 0 }, long, time.Millisecond)
 }
+
+// TestOlderRecord: a message of a piece, or of a turn, that the record does not have yet waits. One that the record has left behind goes.
+func TestOlderRecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		record, sent Record
+		want         error
+	}{
+		"a piece that was split off": {Record{State: Running, Images: 8, Pieces: []Piece{{To: 8, Claim: 1}}}, Record{From: 4}, errEarly},
+		"a run that nobody has had":  {Record{State: Queued, Images: 8}, Record{From: 4}, errEarly},
+		"a turn that begins":         {Record{State: Failed, Images: 8}, Record{Turn: 1}, errEarly},
+		"a turn before":              {Record{State: Queued, Images: 8, Turn: 2}, Record{Turn: 1}, errStale},
+		"a run that has ended":       {Record{State: Done, Images: 8}, Record{}, errStale},
+	} {
+		_, _, err := c.record.take(c.sent, 7, Wish{Worker: "new"}, Options{Attempts: 3, Now: time.Now}, func(string) bool { return true })
+		assert.ErrorIs(t, err, c.want, name)
+	}
+}

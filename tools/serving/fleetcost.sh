@@ -1,6 +1,7 @@
 #!/bin/bash
-# What a picture costs in a fleet of examples/fleet, in CPU time, beside generate: runs of eight pictures of nano, in turns. The environment
-# is that of fleet.sh; RUNS says how many runs a turn has, ROUNDS how many turns. Starts and the loading of the model count on neither side:
+# What a picture costs in a fleet of examples/fleet, in CPU time, beside generate: runs of eight pictures of nano in batches of eight, in
+# turns. The environment is that of fleet.sh, so that STORE may name a folder instead of the S3 server of tests. RUNS says how many runs a
+# turn has, ROUNDS how many turns there are. Starts and the loading of the model count on neither side:
 # generate's time is that of RUNS + 1 runs, less that of one. All processes are on one core, with one thread each: threads of several workers
 # on the same cores would wait for each other, which workers on machines of their own do not.
 set -euo pipefail
@@ -12,13 +13,13 @@ api=http://127.0.0.1:$((FLEET_PORT + 10))
 trap 'sh examples/fleet/fleet.sh down; rm -r "$FLEET_DIR"' EXIT
 
 # cpu NAME...: the CPU time of processes so far, in hundredths of a second.
-cpu() { for name in "$@"; do cut -d' ' -f14,15 "/proc/$(cat "$FLEET_DIR/$name.pid")/stat"; done | awk '{ n += $1 + $2 } END { print n }'; }
+cpu() { for name in "$@"; do [ ! -f "$FLEET_DIR/$name.pid" ] || cut -d' ' -f14,15 "/proc/$(cat "$FLEET_DIR/$name.pid")/stat"; done | awk '{ n += $1 + $2 } END { print n }'; }
 
 # make_runs COUNT SEED: submits runs, and waits until all have ended.
 make_runs() {
 	for i in $(seq "$1"); do
 		curl -fsS -o /dev/null -H 'Content-Type: application/json' "$api/v1/runs" \
-			-d "{\"prompt\": \"a red circle\", \"seed\": $((100 * i + $2)), \"num_images\": 8}"
+			-d "{\"prompt\": \"a red circle\", \"seed\": $((100 * i + $2)), \"num_images\": 8, \"max_batch\": 8}"
 	done
 	until [ "$(curl -fsS "$api/metrics" | awk '$1 == "daguerre_queue_images" { print $2 }')" = 0 ]; do sleep 1; done
 }
@@ -26,7 +27,7 @@ make_runs() {
 # generate COUNT: the CPU time of a process that makes so many runs, in hundredths of a second.
 generate() {
 	local run=$FLEET_DIR/run.toml
-	printf 'model = "nano"\nnum_images = 8\nprompt = "a red circle"\noutput = "%s/p-{job}-{index}.png"\n' "$FLEET_DIR" >"$run"
+	printf 'model = "nano"\nnum_images = 8\nmax_batch = 8\nprompt = "a red circle"\noutput = "%s/p-{job}-{index}.png"\n' "$FLEET_DIR" >"$run"
 	for i in $(seq "$1"); do printf '[[job]]\nseed = %d\n' $((100 * i)) >>"$run"; done
 	{ TIMEFORMAT='%U %S'; time "$DAGUERRE" generate --no-config -c "$run" --json >/dev/null 2>&1; } 2>&1 |
 		awk '{ printf "%.0f\n", 100 * ($1 + $2) }'
