@@ -2,8 +2,8 @@
 # What a picture costs in a fleet of examples/fleet, in CPU time, beside generate: runs of eight pictures of nano in batches of eight, in
 # turns. The environment is that of fleet.sh, so that STORE may name a folder instead of the S3 server of tests. RUNS says how many runs a
 # turn has, ROUNDS how many turns there are. Starts and the loading of the model count on neither side:
-# generate's time is that of RUNS + 1 runs, less that of one. All processes are on one core, with one thread each: threads of several workers
-# on the same cores would wait for each other, which workers on machines of their own do not.
+# generate's time is that of RUNS + 1 runs, less that of one. All processes are on one core, with one thread each: threads of several
+# workers on the same cores would wait for each other, which workers on machines of their own do not.
 set -euo pipefail
 runs=${RUNS:-30} rounds=${ROUNDS:-3}
 FLEET_DIR=$(mktemp -d)
@@ -13,7 +13,11 @@ api=http://127.0.0.1:$((FLEET_PORT + 10))
 trap 'sh examples/fleet/fleet.sh down; rm -r "$FLEET_DIR"' EXIT
 
 # cpu NAME...: the CPU time of processes so far, in hundredths of a second.
-cpu() { for name in "$@"; do [ ! -f "$FLEET_DIR/$name.pid" ] || cut -d' ' -f14,15 "/proc/$(cat "$FLEET_DIR/$name.pid")/stat"; done | awk '{ n += $1 + $2 } END { print n }'; }
+cpu() {
+	for name in "$@"; do
+		[ ! -f "$FLEET_DIR/$name.pid" ] || cut -d' ' -f14,15 "/proc/$(cat "$FLEET_DIR/$name.pid")/stat"
+	done | awk '{ n += $1 + $2 } END { print n + 0 }'
+}
 
 # make_runs COUNT SEED: submits runs, and waits until all have ended.
 make_runs() {
@@ -52,4 +56,5 @@ for round in $(seq "$rounds"); do
 done
 printf '%s\n' "${alone[@]}" | median >"$FLEET_DIR/alone"
 printf '%s\n' "${fleet[@]}" | median |
-	awk -v alone="$(cat "$FLEET_DIR/alone")" '{ printf "the fleet makes %.3f of the pictures per CPU second that generate makes (medians)\n", alone / $1 }'
+	awk -v alone="$(cat "$FLEET_DIR/alone")" \
+		'{ printf "the fleet makes %.3f of the pictures per CPU second that generate makes (medians)\n", alone / $1 }'
