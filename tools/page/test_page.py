@@ -130,6 +130,7 @@ class TestFleet(PageTest):
             got = route.fetch()
             fleet = got.json()
             second = {**fleet["workers"][0], "name": "second", "draining": True, "loaded": [], "images": 3}
+            second |= {"device": "A device", "free_bytes": 3 * 2**29, "images_per_minute": 1.25}
             fleet["workers"] = [fleet["workers"][0], second][:workers]
             route.fulfill(response=got, json=fleet)
 
@@ -140,7 +141,7 @@ class TestFleet(PageTest):
         rows = section.locator("tbody tr")
         expect(rows).to_have_count(2)
         expect(rows.first).to_contain_text("nano")
-        expect(rows.last.locator("th, td")).to_have_text(["second (ends)", rows.first.locator("td").first.inner_text(), "none", "3", "0.0"])
+        expect(rows.last.locator("th, td")).to_have_text(["second (ends)", "A device, 1.5 GiB free", "none", "3", "1.3"])
         expect(section.locator(".note")).to_contain_text("1 in work; 1 worker has the model")
         workers = 0
         expect(section.locator("summary")).to_have_text("No worker is there")
