@@ -28,6 +28,7 @@ func newStandIns(t *testing.T) standIns {
 	copyFile(t, at("sdxl.safetensors"), at("better-vae.safetensors"), 0o644)
 	unzip(t, nano("nano-refiner.safetensors.gz"), at("refiner.safetensors"))
 	copyFile(t, nano("nano-controlnet-canny.safetensors"), at("canny.safetensors"), 0o644)
+	copyFile(t, nano("nano-control-lora-canny.safetensors"), at("control-lora-canny.safetensors"), 0o644)
 	copyFile(t, nano("nano-taesd.safetensors"), at("taesd.safetensors"), 0o644)
 	copyFile(t, nano("nano-lora-outline.safetensors"), at("loras/ink-wash.safetensors"), 0o644)
 	copyFile(t, nano("nano-lora-stripes.safetensors"), at("loras/detail.safetensors"), 0o644)

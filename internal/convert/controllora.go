@@ -26,6 +26,12 @@ type MergeReport struct {
 	Changed int `json:"changed"` // the model's with a product added
 }
 
+// MergeOptions is how a ControlNet is made of a Control-LoRA.
+type MergeOptions struct {
+	Type     modelfile.DType         // of the tensors that are written: F32, F16 or BF16
+	Progress func(done, total int64) // if not nil: the bytes that are written so far, and all
+}
+
 // merged is a tensor of the ControlNet that is written, and what it is made of.
 type merged struct {
 	spec     modelfile.Spec
@@ -38,9 +44,10 @@ type merged struct {
 const controlLoRAMarker = "lora_controlnet"
 
 // MergeControlLoRA writes the ControlNet that a Control-LoRA makes of a model's UNet: its own tensors, and the UNet's with up x down added.
-// The file is in the original layout, in F32, F16 or BF16. Products are summed in float64. Cancelling ctx stops it between two tensors;
-// whatever stops it, nothing is left behind.
-func MergeControlLoRA(ctx context.Context, lora, base, out string, dtype modelfile.DType) (report *MergeReport, err error) {
+// The file is in the original layout. Products are summed in float64. Cancelling ctx stops it between two tensors; whatever stops it,
+// nothing is left behind.
+func MergeControlLoRA(ctx context.Context, lora, base, out string, opt MergeOptions) (report *MergeReport, err error) {
+	dtype := opt.Type
 	if !slices.Contains([]modelfile.DType{modelfile.F32, modelfile.F16, modelfile.BF16}, dtype) {
 		return nil, fmt.Errorf("%w: type %q; known are F32, F16 and BF16", ErrOptions, dtype)
 	}
@@ -56,7 +63,7 @@ func MergeControlLoRA(ctx context.Context, lora, base, out string, dtype modelfi
 	defer c.Close()
 	err = fault.Catch(func() {
 		fault.Check(c.Check())
-		m := &merger{ctx: ctx, lora: f, base: c, dtype: dtype}
+		m := &merger{ctx: ctx, lora: f, base: c, dtype: dtype, progress: opt.Progress}
 		m.plan()
 		report = &m.report
 		var tensors []writer.Tensor
@@ -67,6 +74,7 @@ func MergeControlLoRA(ctx context.Context, lora, base, out string, dtype modelfi
 			bytes += size
 		}
 		fault.Check(disk.CheckSpace(filepath.Dir(out), bytes))
+		m.bytes = bytes
 		meta := map[string]string{"format": "pt"}
 		config := modelfile.Config{UNet: fault.Value(c.Config()).UNet}
 		if text := fault.Value(config.MarshalMetadata()); text != "{}" {
@@ -89,6 +97,9 @@ type merger struct {
 	dtype   modelfile.DType
 	tensors []merged
 	report  MergeReport
+
+	bytes    int64 // of all tensors that are written
+	progress func(done, total int64)
 }
 
 func (m *merger) fail(format string, args ...any) {
@@ -183,6 +194,7 @@ func (m *merger) product(s modelfile.Spec, up, down modelfile.Tensor) {
 
 func (m *merger) write(w io.Writer, tensors []writer.Tensor, meta map[string]string) {
 	fault.Check(writer.Header(w, modelfile.FormatSafetensors, tensors, meta))
+	done := int64(0)
 	for _, t := range m.tensors {
 		fault.Check(m.ctx.Err())
 		var values []float32
@@ -198,6 +210,9 @@ func (m *merger) write(w io.Writer, tensors []writer.Tensor, meta map[string]str
 		data := m.encode(t.spec.Name, values)
 		_, err := w.Write(data)
 		fault.Check(err)
+		if done += int64(len(data)); m.progress != nil {
+			m.progress(done, m.bytes)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func TestMergeControlLoRA(t *testing.T) {
 	for _, layout := range []modelfile.Layout{modelfile.LayoutOriginal, modelfile.LayoutDiffusers} {
 		base, out := filepath.Join(dir, string(layout)+".safetensors"), filepath.Join(dir, string(layout)+"-net.safetensors")
 		require.NoError(t, synth.Write(t.Context(), base, synth.Options{Kind: synth.KindNano, Type: modelfile.F32, Layout: layout, Seed: 3}))
-		report, err := MergeControlLoRA(t.Context(), file, base, out, modelfile.F32)
+		report, err := MergeControlLoRA(t.Context(), file, base, out, MergeOptions{Type: modelfile.F32})
 		require.NoError(t, err)
 		assert.Equal(t, report.Tensors, report.Own+report.Shared+report.Changed)
 		assert.NotZero(t, report.Shared, "norms are the model's")
@@ -143,7 +143,7 @@ func TestControlLoRAMistakes(t *testing.T) {
 		"no zero conv":    {lora.Without("zero_convs.0.0.weight"), base, "zero_convs.0.0.weight is missing"},
 		"a stray tensor":  {lora.With(modeltest.Floats("output_blocks.0.up", modelfile.F32, []int64{1, 1}, 1)), base, "output_blocks.0.up"},
 	} {
-		_, err := MergeControlLoRA(t.Context(), c.file.Write(t, "lora.safetensors"), c.model, out, modelfile.F16)
+		_, err := MergeControlLoRA(t.Context(), c.file.Write(t, "lora.safetensors"), c.model, out, MergeOptions{Type: modelfile.F16})
 		require.ErrorIs(t, err, ErrControlLoRA, name)
 		require.ErrorContains(t, err, c.says, name)
 		_, err = os.Stat(out)

@@ -232,7 +232,7 @@ func TestManyProcesses(t *testing.T) {
 func TestModelsBesideTheBase(t *testing.T) {
 	for limit, names := range map[int64][]string{
 		12_000_000: {"nano-refiner.safetensors.gz", "nano-controlnet-canny.safetensors", "nano-taesd.safetensors",
-			"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors"},
+			"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors", "nano-control-lora-canny.safetensors"},
 		6_000_000: {"nano-image-encoder.safetensors", "nano-ip-adapter.safetensors"},
 	} {
 		total := int64(0)

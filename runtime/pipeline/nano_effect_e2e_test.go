@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,7 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daguerre-go/daguerre/internal/checker"
+	"github.com/daguerre-go/daguerre/internal/convert"
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/pictures"
+	"github.com/daguerre-go/daguerre/models/nano"
 	"github.com/daguerre-go/daguerre/runtime/backend"
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
@@ -134,38 +138,47 @@ func (p *placed) add(t *testing.T, c controlled, img image.Image) {
 }
 
 func (p placed) log(t *testing.T, name string) {
-	t.Logf("%-9s place %d/%d (%.1f px off on average; against the prompt's word %d/%d), size %d/%d, both colours %d/%d, shape %d/%d",
+	t.Logf("%-13s place %d/%d (%.1f px off on average; against the prompt's word %d/%d), size %d/%d, both colours %d/%d, shape %d/%d",
 		name, p.there, p.n, p.off/float64(p.n), p.thereAgainst, p.against, p.sized, p.n, p.colours, p.n, p.shapes, p.n)
 }
 
-// TestNanoControlNetPlaces: the shape lies where the Canny edges of a drawn one do, in the prompt's colours: with one net, and with two of
-// weights 0.7 and 0.5 over 0 to 0.6 and 0.2 to 1. Without a net it does not.
+// TestNanoControlNetPlaces: the shape lies where the Canny edges of a drawn one do, in the prompt's colours: with one net, with two of
+// weights 0.7 and 0.5 over 0 to 0.6 and 0.2 to 1, and with what is merged of the nano Control-LoRA. Without a net it does not.
 func TestNanoControlNetPlaces(t *testing.T) {
+	base, err := nano.Path(t.Context())
+	require.NoError(t, err)
+	merged := filepath.Join(t.TempDir(), "merged.safetensors")
+	_, err = convert.MergeControlLoRA(t.Context(), nanoControlLoRA, base, merged, convert.MergeOptions{Type: modelfile.F16})
+	require.NoError(t, err)
 	p := openNano(t, backend.PrecisionAuto)
 	n := 4
 	if measureAll() {
 		n = 50
 	}
-	var none, one, two placed
-	for _, c := range controlledPrompts(n) {
+	var none, one, two, lora placed
+	for i, c := range controlledPrompts(n) {
 		drawn, err := c.scene.Draw()
 		require.NoError(t, err)
-		net := func(weight, start, end float64) request.ControlNet {
-			return request.ControlNet{Model: nanoControlNet, Image: request.Picture{Image: drawn}, Preprocessor: "canny", Weight: &weight,
+		net := func(file string, weight, start, end float64) request.ControlNet {
+			return request.ControlNet{Model: file, Image: request.Picture{Image: drawn}, Preprocessor: "canny", Weight: &weight,
 				Start: start, End: end}
 		}
 		r := request.Request{Prompt: c.prompt, Seed: c.seed, NumInferenceSteps: 20}
 		for sum, nets := range map[*placed][]request.ControlNet{
 			&none: nil,
-			&one:  {net(1, 0, 1)},
-			&two:  {net(0.7, 0, 0.6), net(0.5, 0.2, 1)},
+			&one:  {net(nanoControlNet, 1, 0, 1)},
+			&two:  {net(nanoControlNet, 0.7, 0, 0.6), net(nanoControlNet, 0.5, 0.2, 1)},
+			&lora: {net(merged, 1, 0, 1)},
 		} {
+			if sum == &lora && i >= 2 && !measureAll() {
+				continue
+			}
 			r.ControlNets = nets
 			sum.add(t, c, generate(t, p, r).Images[0])
 		}
 	}
 	none.log(t, "no net:")
-	for name, sum := range map[string]placed{"one net:": one, "two nets:": two} {
+	for name, sum := range map[string]placed{"one net:": one, "two nets:": two, "Control-LoRA:": lora} {
 		sum.log(t, name)
 		atLeast := func(count int, of int) bool { return float64(count) >= 0.9*float64(of) }
 		assert.True(t, atLeast(sum.there, sum.n), "%s place", name)

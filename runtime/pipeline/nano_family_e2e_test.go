@@ -18,8 +18,9 @@ import (
 
 // The trained models beside the nano base; models/nano/README.md is their card.
 var (
-	nanoControlNet = filepath.Join("..", "..", "models", "nano", "nano-controlnet-canny.safetensors")
-	nanoTAESD      = filepath.Join("..", "..", "models", "nano", "nano-taesd.safetensors")
+	nanoControlNet  = filepath.Join("..", "..", "models", "nano", "nano-controlnet-canny.safetensors")
+	nanoControlLoRA = filepath.Join("..", "..", "models", "nano", "nano-control-lora-canny.safetensors")
+	nanoTAESD       = filepath.Join("..", "..", "models", "nano", "nano-taesd.safetensors")
 )
 
 // trainedRefiner unpacks the nano refiner.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/daguerre-go/daguerre/cli/internal/progress"
 	"github.com/daguerre-go/daguerre/internal/convert"
 	"github.com/daguerre-go/daguerre/internal/locate"
 	"github.com/daguerre-go/daguerre/internal/modelfile"
@@ -18,15 +19,15 @@ import (
 
 // mergeOptions is what control merge is asked to do.
 type mergeOptions struct {
-	in, model, out  string
-	dtype           modelfile.DType
-	overwrite, json bool
+	in, model, out string
+	dtype          modelfile.DType
+	overwrite      bool
+	display
 }
 
 // mergeOptionsOf reads the flags and finds mistakes without touching a file.
 func mergeOptionsOf(c *cli.Context) (mergeOptions, error) {
-	o := mergeOptions{in: c.Args().First(), model: c.String("model"), out: c.String("output"), overwrite: c.Bool("overwrite"),
-		json: c.Bool("json")}
+	o := mergeOptions{in: c.Args().First(), model: c.String("model"), out: c.String("output"), overwrite: c.Bool("overwrite")}
 	command := c.Command.HelpName
 	switch {
 	case o.model == "":
@@ -40,10 +41,11 @@ func mergeOptionsOf(c *cli.Context) (mergeOptions, error) {
 	if o.dtype, err = convert.ParseType(cmp.Or(c.String("type"), "f16")); err != nil || o.dtype.Quantized() {
 		return o, usagef(command, "--type %s: it must be f16, bf16 or f32", words.Clip(c.String("type")))
 	}
-	return o, nil
+	o.display, err = displayOf(c)
+	return o, err
 }
 
-func (o mergeOptions) execute(ctx context.Context, env Env) error {
+func (o mergeOptions) execute(ctx context.Context, env Env, r progress.Reporter) error {
 	in, err := locate.Find(o.in, nil)
 	if err != nil {
 		return err
@@ -58,7 +60,10 @@ func (o mergeOptions) execute(ctx context.Context, env Env) error {
 			return err
 		}
 	}
-	report, err := convert.MergeControlLoRA(ctx, in, model, out, o.dtype)
+	began, step := env.Now(), counted(env, r)
+	r.Report(progress.Start{Version: Version(), Jobs: 1})
+	report, err := convert.MergeControlLoRA(ctx, in, model, out, convert.MergeOptions{Type: o.dtype,
+		Progress: func(done, total int64) { step(progress.StageWrite, done, total) }})
 	if err != nil {
 		switch { // those of reading keep their exit codes
 		case ctx.Err() != nil:
@@ -70,9 +75,11 @@ func (o mergeOptions) execute(ctx context.Context, env Env) error {
 		}
 		return &outputError{fmt.Errorf("writing %s: %w", o.out, err)}
 	}
-	if o.json {
-		return printJSON(env.Stdout, report)
+	r.Report(progress.File{Path: out, Bytes: fileSize(out), Seconds: env.Now().Sub(began).Seconds()})
+	r.Report(progress.Done{Seconds: env.Now().Sub(began).Seconds()})
+	if o.display.json || o.display.quiet {
+		return nil
 	}
-	return printTo(env.Stdout, "%s  %d tensors: %d of the Control-LoRA, %d of the model, %d of the model and changed\n", out, report.Tensors,
+	return printTo(env.Stdout, "%d tensors: %d of the Control-LoRA, %d of the model, %d of the model and changed\n", report.Tensors,
 		report.Own, report.Shared, report.Changed)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/daguerre-go/daguerre/internal/modelfile"
 	"github.com/daguerre-go/daguerre/internal/picture"
 	"github.com/daguerre-go/daguerre/runtime/controlnet"
 )
@@ -90,4 +91,38 @@ func TestControlList(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(b.stdout), &list))
 	assert.Len(t, list, len(controlnet.Preprocessors))
 	assert.Equal(t, ExitUsage, b.run("control", "list", "canny"))
+}
+
+// TestControlMerge makes a ControlNet of the nano Control-LoRA by the command, with what it says in both ways.
+func TestControlMerge(t *testing.T) {
+	b := newBench(t)
+	in, out := "../../../models/nano/nano-control-lora-canny.safetensors", b.path("net.safetensors")
+	require.Equal(t, ExitOK, b.run("control", "merge", in, "--model", "nano", "-o", out), b.stderr)
+	assert.Contains(t, b.stdout, "264 tensors: 143 of the Control-LoRA, 52 of the model, 69 of the model and changed\n")
+	r, err := modelfile.Inspect(out)
+	require.NoError(t, err)
+	assert.Equal(t, modelfile.KindControlNet, r.Kind)
+	assert.Empty(t, r.Reason)
+	require.Equal(t, ExitOK, b.run("control", "merge", in, "--model", "nano", "-o", out, "--overwrite", "--type", "bf16", "--json"), b.stderr)
+	for _, event := range []string{`"event":"start"`, `"stage":"write"`, `"event":"file"`, `"event":"done"`} {
+		assert.Contains(t, b.stdout, event)
+	}
+	for says, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"give one Control-LoRA":               {[]string{"-m", "nano", "-o", b.path("x.safetensors")}, ExitUsage},
+		"--model is missing":                  {[]string{in, "-o", b.path("x.safetensors")}, ExitUsage},
+		"--output is missing":                 {[]string{in, "-m", "nano"}, ExitUsage},
+		"must end in .safetensors":            {[]string{in, "-m", "nano", "-o", b.path("x.gguf")}, ExitUsage},
+		"it must be f16, bf16 or f32":         {[]string{in, "-m", "nano", "-o", b.path("x.safetensors"), "--type", "q8_0"}, ExitUsage},
+		"exclude each other":                  {[]string{in, "-m", "nano", "-o", b.path("x.safetensors"), "--json", "--quiet"}, ExitUsage},
+		"exists already":                      {[]string{in, "-m", "nano", "-o", out}, ExitUsage},
+		"no such file":                        {[]string{b.path("none.safetensors"), "-m", "nano", "-o", b.path("x.safetensors")}, ExitFile},
+		"it has no network for the control p": {[]string{adapterGolden, "-m", "nano", "-o", b.path("x.safetensors")}, ExitFile},
+	} {
+		assert.Equal(t, c.code, b.run(append([]string{"control", "merge"}, c.args...)...), says)
+		assert.Contains(t, b.stderr, says)
+		assert.NoFileExists(t, b.path("x.safetensors"))
+	}
 }

@@ -40,7 +40,7 @@ var actions = map[string]action{
 	"plan":                 ofRun(generateOptionsOf, generateOptions.plan),
 	"control list":         bare("", listPreprocessors),
 	"control preprocess":   act(preprocessOptionsOf, preprocessOptions.execute),
-	"control merge":        takes(1, "give one Control-LoRA", act(mergeOptionsOf, mergeOptions.execute)),
+	"control merge":        takes(1, "give one Control-LoRA", shown(mergeOptionsOf)),
 	"upscale":              shown(upscaleOptionsOf),
 	"sheet":                shown(sheetOptionsOf),
 	"vae check":            shown(vaeOptionsOf),
