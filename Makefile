@@ -217,7 +217,7 @@ fleet-fair: fleet-programs ## one owner with 1,000 runs and one with 10 on a fle
 	$(GO) run ./tools/serving fair $(ARGS)
 
 .PHONY: fleet-cost
-fleet-cost: fleet-programs ## what a picture costs in a fleet of one machine, in CPU time, beside generate (RUNS, ROUNDS)
+fleet-cost: fleet-programs ## what a picture costs in a fleet of one machine, in CPU time, beside generate (RUNS, STORE=FOLDER)
 	NATS_SERVER="$(CURDIR)/build/tools/nats-server" S3_SERVER="$(CURDIR)/$(FLEET_MOTO)/bin/moto_server" bash tools/serving/fleetcost.sh
 
 .PHONY: fleet-simulated

@@ -1,16 +1,15 @@
 #!/bin/bash
-# What a picture costs in a fleet of examples/fleet, in CPU time, beside generate: runs of eight pictures of nano in batches of eight, in
-# turns. The environment is that of fleet.sh, so that STORE may name a folder instead of the S3 server of tests. RUNS says how many runs a
-# turn has, ROUNDS how many turns there are. Starts and the loading of the model count on neither side:
-# generate's time is that of RUNS + 1 runs, less that of one. All processes are on one core, with one thread each: threads of several
-# workers on the same cores would wait for each other, which workers on machines of their own do not.
+# What a picture costs in a fleet of examples/fleet, in CPU time, beside generate: runs of eight pictures of nano in batches of eight. The
+# environment is that of fleet.sh, so that STORE may name a folder instead of the S3 server of tests. RUNS says how many runs are counted.
+# The three workers and generate compute at the same time on the same cores, with one thread each, as nano has: what else the machine does
+# meets all of them. More runs wait than are counted, so that no worker is idle and no run is divided among them. Starts and the loading of
+# the model count on neither side. What the servers need while nothing happens is measured first.
 set -euo pipefail
-runs=${RUNS:-30} rounds=${ROUNDS:-3}
+runs=${RUNS:-100}
 FLEET_DIR=$(mktemp -d)
 export FLEET_DIR FLEET_PORT="${FLEET_PORT:-15300}" DAGUERRE="${DAGUERRE:-bin/daguerre}"
-taskset -pc 0 $$ >/dev/null
 api=http://127.0.0.1:$((FLEET_PORT + 10))
-trap 'sh examples/fleet/fleet.sh down; rm -r "$FLEET_DIR"' EXIT
+trap 'kill -9 "$(cat "$FLEET_DIR/alone.pid")" 2>/dev/null || true; sh examples/fleet/fleet.sh down; rm -r "$FLEET_DIR"' EXIT
 
 # cpu NAME...: the CPU time of processes so far, in hundredths of a second.
 cpu() {
@@ -19,42 +18,55 @@ cpu() {
 	done | awk '{ n += $1 + $2 } END { print n + 0 }'
 }
 
-# make_runs COUNT SEED: submits runs, and waits until all have ended.
-make_runs() {
-	for i in $(seq "$1"); do
-		curl -fsS -o /dev/null -H 'Content-Type: application/json' "$api/v1/runs" \
-			-d "{\"prompt\": \"a red circle\", \"seed\": $((100 * i + $2)), \"num_images\": 8, \"max_batch\": 8}"
+# left: how many pictures of the fleet are not made yet.
+left() { curl -fsS "$api/metrics" | awk '$1 == "daguerre_queue_images" { print $2 }'; }
+
+# wait_for PICTURES: until no more than so many are left.
+wait_for() { until [ "$(left)" -le "$1" ]; do sleep 0.5; done; }
+
+# made: how many pictures generate has made.
+made() { find "$FLEET_DIR/alone" -name '*.png' | wc -l; }
+
+# next: waits until generate has made a picture more, and with it its batch.
+next() {
+	local before
+	before=$(made)
+	until [ "$(made)" -gt "$before" ]; do
+		kill -0 "$(cat "$FLEET_DIR/alone.pid")" # it has runs left
+		sleep 0.05
 	done
-	until [ "$(curl -fsS "$api/metrics" | awk '$1 == "daguerre_queue_images" { print $2 }')" = 0 ]; do sleep 1; done
+	sleep 0.2
 }
-
-# generate COUNT: the CPU time of a process that makes so many runs, in hundredths of a second.
-generate() {
-	local run=$FLEET_DIR/run.toml
-	printf 'model = "nano"\nnum_images = 8\nmax_batch = 8\nprompt = "a red circle"\noutput = "%s/p-{job}-{index}.png"\n' "$FLEET_DIR" >"$run"
-	for i in $(seq "$1"); do printf '[[job]]\nseed = %d\n' $((100 * i)) >>"$run"; done
-	{ TIMEFORMAT='%U %S'; time "$DAGUERRE" generate --no-config -c "$run" --json >/dev/null 2>&1; } 2>&1 |
-		awk '{ printf "%.0f\n", 100 * ($1 + $2) }'
-}
-
-# median: of the numbers that come in, one a line.
-median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 
 sh examples/fleet/fleet.sh up
 until curl -fsS "$api/v1/catalog/models" | awk '/nano/ { found = 1 } END { exit !found }'; do sleep 1; done # a worker is there
-make_runs 6 500000 # the workers load the model
-alone=() fleet=()
-for round in $(seq "$rounds"); do
-	one=$(generate 1) more=$(generate $((runs + 1)))
-	workers=$(cpu worker0 worker1 worker2) nats=$(cpu nats0 nats1 nats2) nodes=$(cpu api0 api1) s3=$(cpu s3)
-	make_runs "$runs" $((round * 10000 + 7))
-	workers=$(($(cpu worker0 worker1 worker2) - workers)) nats=$(($(cpu nats0 nats1 nats2) - nats))
-	nodes=$(($(cpu api0 api1) - nodes)) s3=$(($(cpu s3) - s3))
-	alone+=($((more - one))) fleet+=($((workers + nats + nodes + s3)))
-	echo "round $round, $((8 * runs)) pictures, hundredths of a second of CPU time: generate $((more - one));" \
-		"fleet ${fleet[-1]}: workers $workers, NATS servers $nats, API nodes $nodes, S3 server $s3"
+servers() { cpu nats0 nats1 nats2 api0 api1 s3; }
+idle=$(servers)
+sleep 20
+idle=$(($(servers) - idle))
+ahead=9 # runs that are made before the count begins, and that wait when it ends
+for i in $(seq $((runs + 2 * ahead))); do
+	curl -fsS -o /dev/null -H 'Content-Type: application/json' "$api/v1/runs" \
+		-d "{\"prompt\": \"a red circle\", \"seed\": $((100 * i)), \"num_images\": 8, \"max_batch\": 8}"
 done
-printf '%s\n' "${alone[@]}" | median >"$FLEET_DIR/alone"
-printf '%s\n' "${fleet[@]}" | median |
-	awk -v alone="$(cat "$FLEET_DIR/alone")" \
-		'{ printf "the fleet makes %.3f of the pictures per CPU second that generate makes (medians)\n", alone / $1 }'
+mkdir "$FLEET_DIR/alone"
+printf 'model = "nano"\nnum_images = 8\nmax_batch = 8\nprompt = "a red circle"\noutput = "%s/alone/{job}-{index}.png"\n' "$FLEET_DIR" \
+	>"$FLEET_DIR/run.toml"
+for i in $(seq "$runs"); do printf '[[job]]\nseed = %d\n' $((100 * i)) >>"$FLEET_DIR/run.toml"; done
+"$DAGUERRE" generate --no-config -c "$FLEET_DIR/run.toml" --json >"$FLEET_DIR/alone.log" 2>&1 &
+echo $! >"$FLEET_DIR/alone.pid"
+
+wait_for $((8 * (runs + ahead)))
+next
+counts() { echo "$(made) $(cpu alone) $(left) $(cpu worker0 worker1 worker2) $(cpu nats0 nats1 nats2) $(cpu api0 api1) $(cpu s3)"; }
+begin=$(counts) second=$SECONDS
+wait_for $((8 * ahead))
+next
+echo "$begin $(counts)" | awk -v idle="$idle" -v seconds=$((SECONDS - second)) '{
+	alone = 10 * ($9 - $2) / ($8 - $1); n = $3 - $10; all = 10 * ($11 + $12 + $13 + $14 - $4 - $5 - $6 - $7)
+	printf "generate: %d pictures, %.1f ms of CPU time each\n", $8 - $1, alone
+	printf "the fleet: %d pictures; ms each: workers %.1f, NATS servers %.1f, API nodes %.1f, S3 server %.1f\n", n, 10 * ($11 - $4) / n,
+		10 * ($12 - $5) / n, 10 * ($13 - $6) / n, 10 * ($14 - $7) / n
+	printf "of that, servers that do nothing: %.1f ms (%.1f %% of a core)\n", 10 * idle / 20 * seconds / n, idle / 20
+	printf "the fleet makes %.3f of the pictures per CPU second that generate makes\n", alone * n / all
+}'
