@@ -94,6 +94,11 @@ func planCases(t *testing.T) map[string]planCase {
 		"ControlNets": {nothing, func(r *request.Request) {
 			r.ControlNets = []request.ControlNet{{Model: nanoControlNet, Image: odd}}
 		}, 64, 64, one},
+		"a Union net's pictures at once": {nothing, func(r *request.Request) {
+			net := request.ControlNet{Model: synthNet(t, synth.KindNanoUnion, 1, modelfile.LayoutDiffusers), UnionJoined: true, Image: odd}
+			r.ControlNets = []request.ControlNet{net, net}
+			r.ControlNets[0].UnionType, r.ControlNets[1].UnionType = "openpose", "depth"
+		}, 64, 64, one},
 		"IP-Adapters": {nothing, func(r *request.Request) {
 			r.IPAdapters = []request.IPAdapter{{Model: synthIP(t, "ip-adapter-plus"), ImageEncoder: synthIP(t, "image-encoder"),
 				Images: []request.Picture{odd, odd}, Masks: []request.Picture{odd, odd}}}
