@@ -189,7 +189,7 @@ func TestNanoControlNetPlaces(t *testing.T) {
 }
 
 // TestNanoTAESDResemblesTheVAE: of the same latents the tiny autoencoder makes a picture like the VAE's, in which the checker sees most
-// colours and shapes; it is a preview and no more.
+// colours and shapes.
 func TestNanoTAESDResemblesTheVAE(t *testing.T) {
 	p, err := Open(t.Context(), Config{Model: NanoModel, TAESD: nanoTAESD, Precision: backend.PrecisionAuto, Threads: 1})
 	require.NoError(t, err)
@@ -220,8 +220,8 @@ func TestNanoTAESDResemblesTheVAE(t *testing.T) {
 	t.Logf("VAE:   %s", sums[0])
 	t.Logf("TAESD: %s", sums[1])
 	t.Logf("TAESD against the VAE: %.1f dB on average, worst %.1f dB", total/float64(sums[0].N), worst)
-	assert.Greater(t, 2*sums[1].Shape, sums[0].Shape)
-	assert.Greater(t, 2*sums[1].Colour, sums[0].Colour)
-	assert.Greater(t, 2*sums[1].Background, sums[0].Background)
-	assert.Greater(t, total/float64(sums[0].N), 20.0)
+	assert.Equal(t, sums[0].Shape, sums[1].Shape)
+	assert.Equal(t, sums[0].Colour, sums[1].Colour)
+	assert.Equal(t, sums[0].Background, sums[1].Background)
+	assert.Greater(t, total/float64(sums[0].N), 27.0)
 }

@@ -1,9 +1,10 @@
 """Train a TAESD-like autoencoder of the UNet's latents against the nano VAE.
 
-    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 900 --decay 300 --examples 512 --batch 12
+    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 4800 --decay 800 --examples 2048 --batch 12 --stop 4000
+    python train_tiny.py --out RUN/tiny --tokenizers RUN/tok --steps 4800 --decay 800 --examples 2048 --batch 6 --crop 16
 
 The decoder learns the VAE's decoded picture, the encoder its mean, both on scaled latents, on crops of 8 x 8 latents.
---crop 16 trains on whole pictures, whose rim crops do not teach; the file in models/nano has had no such steps.
+--crop 16 trains on whole pictures, whose rim crops do not teach; the last steps need it.
 Writes RUN/tiny/nano-taesd.safetensors under the names of diffusers' AutoencoderTiny.
 """
 
