@@ -15,7 +15,8 @@ PROMPT    ?= a red circle on a blue background
 
 # The race detector needs cgo, which our use of purego is not made for: only packages that are
 # pure Go, with the fake backend where one is needed.
-RACE_PACKAGES = $(shell $(GO) list ./... | grep -vE '/(bindings|runtime/backend/native|cli/e2e|examples|tools)(/|$$)')
+UNRACED = /(bindings|runtime/backend/native|cli/e2e|examples|tools)(/|$$)
+RACE_PACKAGES = $(shell $(GO) list ./... | grep -vE '$(UNRACED)')
 
 .PHONY: build
 build: ## build libdaguerre-cpu.so and bin/daguerre
@@ -75,6 +76,15 @@ LONGEST = ./runtime/pipeline ./cli/e2e
 test: build ## go vet and every Go test, the native end-to-end tests among them
 	$(GO) vet -tags csharp ./...
 	$(GO) test -timeout 40m $(LONGEST) ./...
+
+# Packages with tests that make race does not run.
+PLAIN_PACKAGES = $(shell $(GO) list ./... | grep -E '$(UNRACED)') $(shell grep -rl --include='*_test.go' '^//go:build.*!race' cli internal runtime | \
+	xargs -n1 dirname | sort -u | sed 's|^|./|')
+
+.PHONY: test-plain
+test-plain: build ## of make test what make race does not run; the two together are what CI runs
+	$(GO) vet -tags csharp ./...
+	$(GO) test -timeout 40m $(LONGEST) $(PLAIN_PACKAGES)
 
 .PHONY: race
 race: build ## pure Go packages under the race detector
