@@ -29,8 +29,10 @@ func TestFilesReachDown(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output() // a test that was built with -trimpath does not know it
 	require.NoError(t, err)
 	build.Default.GOROOT = strings.TrimSpace(string(root))
+	fset := token.NewFileSet()
+	imports := importer.ForCompiler(fset, "source", nil) // for all of them: it keeps what it has read
 	for _, dir := range oneWay {
-		assert.Empty(t, circles(usesOf(t, filepath.Join("..", "..", dir))), dir)
+		assert.Empty(t, circles(usesOf(t, filepath.Join("..", "..", dir), fset, imports)), dir)
 	}
 	assert.Equal(t, []string{"a.go and b.go"}, circles(map[string][]string{"a.go": {"b.go"}, "b.go": {"a.go"}, "c.go": {"a.go"}}))
 }
@@ -57,9 +59,8 @@ func circles(uses map[string][]string) (out []string) {
 }
 
 // usesOf lists, for each file of a package, the other files whose names it uses. Fields do not count: they are their type's.
-func usesOf(t *testing.T, dir string) map[string][]string {
+func usesOf(t *testing.T, dir string, fset *token.FileSet, imports types.Importer) map[string][]string {
 	t.Helper()
-	fset := token.NewFileSet()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	require.NoError(t, err)
 	var files []*ast.File
@@ -76,7 +77,7 @@ func usesOf(t *testing.T, dir string) map[string][]string {
 	wd, err := os.Getwd()
 	require.NoError(t, err)
 	require.NoError(t, os.Chdir(dir)) // where imports are looked up
-	conf := types.Config{Importer: importer.ForCompiler(fset, "source", nil)}
+	conf := types.Config{Importer: imports}
 	pkg, err := conf.Check(dir, fset, files, info)
 	require.NoError(t, os.Chdir(wd))
 	require.NoError(t, err)
