@@ -88,6 +88,9 @@ type UNetInput struct {
 	BlockRows     int64    // 1 or N
 	BlockCount    int64
 	Regions       *TextRegions // nil: none
+	XS            uintptr      // [Model.Lend]'s, of a ControlNet-XS; 0: none
+	XSHint        *float32     // [xs_channels, Height, Width]
+	XSScale       float64
 }
 
 // TextRegions mirrors dg_text_regions: texts in parts of the picture.

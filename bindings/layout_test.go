@@ -123,7 +123,7 @@ func askCompiler(t *testing.T, h header) truth {
 	c.WriteString(`#include <stdio.h>
 #include "daguerre.h"
 #define KIND(x) _Generic((x), int32_t: "i32", int64_t: "i64", size_t: "usize", char: "char", double: "f64", \
-    const dg_lora*: "usize", dg_features*: "usize", const dg_residuals*: "usize", dg_residuals*: "usize", \
+    dg_model*: "usize", const dg_lora*: "usize", dg_features*: "usize", const dg_residuals*: "usize", dg_residuals*: "usize", \
     default: "other") /* a handle is a number in Go */
 #define FIELD(T, f, unit) printf("field " #T " " #f " %zu %zu %zu %s\n", offsetof(T, f), sizeof(((T*)0)->f), \
     sizeof(unit), KIND(unit))

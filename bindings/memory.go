@@ -26,10 +26,11 @@ type ComputeQuery struct {
 	RegionSets    int64      // how many of these rows differ in them; 0: all
 	LoRAs         *LoRAShape // the first of LoRACount
 	LoRACount     int64
-	BlockRows     int64 // UNet: as in UNetInput
-	FeaturesUse   int32 // UNet, with Keep
-	ImageRows     int32 // UNet: how many different rows each has
-	Kinds         int64 // ControlNet: KindCount of ControlInput
+	BlockRows     int64   // UNet: as in UNetInput
+	FeaturesUse   int32   // UNet, with Keep
+	ImageRows     int32   // UNet: how many different rows each has
+	Kinds         int64   // ControlNet: KindCount of ControlInput
+	XS            uintptr // UNet: as in UNetInput
 }
 
 // LoRAShape mirrors dg_lora_shape: a change that an adapter makes to a module, as far as graphs depend on it.

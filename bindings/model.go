@@ -210,6 +210,16 @@ func (m *Model) call(op string, call func(model uintptr, msg *byte, size uintptr
 	return err
 }
 
+// Lend makes a call of another model that this one takes part in, with its handle. No other call of this one runs meanwhile.
+func (m *Model) Lend(call func(handle uintptr) error) error {
+	m.use.Lock()
+	defer m.use.Unlock()
+	if m.ptr == 0 {
+		return ErrClosed
+	}
+	return call(m.ptr)
+}
+
 // set makes a call with one number.
 func (m *Model) set(op string, fn func(model uintptr, value int32, msg *byte, size uintptr) int32, value int32) error {
 	return m.call(op, func(model uintptr, msg *byte, size uintptr) int32 { return fn(model, value, msg, size) })

@@ -55,6 +55,14 @@ type ModelConfig struct {
 	TextEncoder2QuickGELU int32 // one of Activations; the default is gelu
 	ImageHeadDim          int32 // channels per head of the image encoder: 80 of ViT-H, 104 of ViT-bigG, else 64
 	ImageQuickGELU        int32 // one of Activations; the default is gelu
+
+	// Of a ControlNet-XS.
+	XSHeads         [MaxLevels]int32 // of each level
+	XSNormNumGroups int32            // most groups of a norm: 32
+	XSBGR           int32            // 1: pictures are seen as BGR
+	XSTimeMixGiven  int32            // 1: XSTimeMix counts
+	XSReserved      int32
+	XSTimeMix       float64 // 1
 }
 
 // modelFile mirrors dg_model_file.
@@ -182,6 +190,8 @@ type ControlInfo struct {
 	Features         int64            // blocks of features of a T2I-Adapter; 0 for a ControlNet
 	FeatureChannels  [MaxLevels]int64 // of each block
 	FeatureDownscale [MaxLevels]int64 // pixels of the picture per cell and side
+
+	XSChannels int64 // of a ControlNet-XS: those of the embedded picture; 0: it is none
 }
 
 // UpscalerInfo mirrors dg_upscaler_info: an upscaler's dimensions.

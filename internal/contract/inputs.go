@@ -84,7 +84,25 @@ func UNet(info backend.ModelInfo, in backend.UNetInput, out int) error {
 	if err := textRegions(u, in.Regions, in.Context, n, h, w); err != nil {
 		return err
 	}
+	if err := xs(in.XS, h, w); err != nil {
+		return err
+	}
 	return Change(u, in.Change, n)
+}
+
+// xs checks a ControlNet-XS beside latents of h x w cells.
+func xs(x backend.XS, h, w int) error {
+	if x.Net == nil {
+		if len(x.Hint.Data) > 0 || x.Scale != 0 {
+			return Invalid("xs", "there is a hint or a scale, and no net")
+		}
+		return nil
+	}
+	c := x.Net.Info().Control
+	if !c.IsXS() {
+		return Invalid("xs", "the net is no ControlNet-XS")
+	}
+	return Tensor("xs hint", x.Hint, 1, c.XSChannels, h, w)
 }
 
 // blocks checks what T2I-Adapters add to n rows of latents of h x w cells.
@@ -157,6 +175,9 @@ func ControlNet(info backend.ModelInfo, in backend.ControlInput, residuals int) 
 	if info.Control.IsT2IAdapter() {
 		return 0, refusal("a T2I-Adapter is not evaluated in the steps; its features are added inside the UNet", backend.ErrUnsupported)
 	}
+	if info.Control.IsXS() {
+		return 0, refusal("a ControlNet-XS is not evaluated by itself; it becomes a part of the UNet's evaluation", backend.ErrUnsupported)
+	}
 	n, h, w, err := conditions(u, in.Sample, in.Timesteps, in.Context, in.Pooled, in.SizeIDs)
 	if err != nil {
 		return 0, err
@@ -225,6 +246,9 @@ func EncodeHint(info backend.ModelInfo, pixels backend.Tensor) (backend.Tensor, 
 	c, width := info.Control, info.UNet.ModelChannels
 	if c.IsT2IAdapter() {
 		width = 1 // features have shapes of their own
+	}
+	if c.IsXS() {
+		width = c.XSChannels
 	}
 	out, err := smaller(info, "controlnet", pixels, c.HintChannels, c.HintDownscale, width)
 	if err != nil || !c.IsT2IAdapter() {

@@ -30,11 +30,12 @@ type Query struct {
 	Branch           int                 // with Keep
 	Residuals        backend.ResidualsAt // UNet: of ControlNets
 	BlockRows        int                 // UNet: of T2I-Adapters
+	XS               string              // UNet and features: the owner of the ControlNet-XS inside; "": there is none
 	Kinds            int                 // ControlNet: pictures that a Union net sees at once; 0: one
 	LoRAs            *LoRAs              // UNet and text
 }
 
-// Ask is the query as backends understand it. Sizes are in their units already.
+// Ask is the query as backends understand it, but for XS, which is a model there. Sizes are in their units already.
 func (q Query) Ask() backend.ComputeQuery {
 	return backend.ComputeQuery{Stage: q.Stage, Batch: q.Batch, Height: q.Height, Width: q.Width, ContextTokens: q.Tokens, Texts: q.Texts,
 		Keep: q.Keep, Use: q.Use, Branch: q.Branch, ImagePrompts: q.ImagePrompts, ImageTokens: q.ImageTokens, ImageRows: q.ImageRows,

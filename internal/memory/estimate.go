@@ -143,6 +143,11 @@ func (e *estimator) unetBuffer(owner string) {
 			about.BlockRows = job.rows(e.batch, e.strategy)
 		}
 	}
+	if owner == OwnerModel {
+		if about.XS = e.xs(); about.XS != "" { // a part of the UNet's graph
+			e.add(HostID, about.XS, ControlNet, UseWork, e.graphBytes(about.XS, ControlNet))
+		}
+	}
 	var largest Query
 	var most int64
 	for _, about.LoRAs = range job.Adapters.sets() {
@@ -203,6 +208,9 @@ func (e *estimator) features(owner string) {
 	if job.Keep == backend.KeepDeep {
 		q.Batch, q.Texts, q.LoRAs = job.rows(e.batch, e.strategy), job.texts(e.batch, e.strategy), job.Adapters.LoRAs
 		q.Regions = job.regions(e.batch, e.strategy)
+		if owner == OwnerModel {
+			q.XS = e.xs()
+		}
 	}
 	if e.strategy.Name == Stream { // its window serves one graph
 		q.Use = backend.FeaturesStore
@@ -231,11 +239,21 @@ func (e *estimator) controlBuffer(name string) {
 // nets lists the job's ControlNets, or its T2I-Adapters.
 func (e *estimator) nets(adapters bool) (names []string) {
 	for _, name := range e.job.Controls {
-		if e.model.Shapes[name].T2IAdapter == adapters {
+		if s := e.model.Shapes[name]; !s.XS && s.T2IAdapter == adapters {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// xs is the job's ControlNet-XS; "": it has none.
+func (e *estimator) xs() string {
+	for _, name := range e.job.Controls {
+		if e.model.Shapes[name].XS {
+			return name
+		}
+	}
+	return ""
 }
 
 func (e *estimator) controlHints() {

@@ -21,7 +21,7 @@ func (e *estimator) held(p Part, stage string) (use Use, bytes int64) {
 	if !e.strategy.present(p, stage, e.job, e.batch) {
 		return UseWeights, 0
 	}
-	network := p.Component == UNet || p.Component == ControlNet || p.Component == IPAdapter
+	network := p.Component == UNet || p.Component == ControlNet && !e.model.Shapes[p.Owner].XS || p.Component == IPAdapter
 	switch {
 	case p.Owner == OwnerTAESD, p.Owner == OwnerUpscaler:
 	case e.strategy.Name == Stream && (network || e.strategy.StreamText && isText(p.Component)):

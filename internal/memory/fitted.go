@@ -44,6 +44,7 @@ const (
 	fitUNet          = 11.5 // times the channels of the first level, per cell
 	fitShallow       = 6    // the same, where only the last resnets are computed
 	fitAttention     = 14   // times the channels of the level, per token, where scores are kept
+	fitXS            = 4    // a ControlNet-XS inside adds one part of so many
 	fitRegions       = 3    // the same, for each text in a part of the picture: queries and results
 	fitDecode        = 6.5  // times the channels of the first level, per pixel
 	fitDecodeLevels  = 5.5625
@@ -67,7 +68,11 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 	case q.Stage == backend.StageText2 && d.TextEncoder2 != nil:
 		return n*tokensPerChunk*int64(d.TextEncoder2.Width)*fitText + fitTextConstants, true
 	case q.Stage == backend.StageUNet && d.UNet != nil:
-		return f.unet(*d.UNet, q), true
+		n := f.unet(*d.UNet, q)
+		if q.XS != "" {
+			n += n / fitXS
+		}
+		return n, true
 	case q.Stage == backend.StageFeatures && d.UNet != nil:
 		return f.features(*d.UNet, q), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && d.ControlNet.T2IAdapter != nil:
@@ -75,6 +80,8 @@ func (f Fit) floats(q Query, tile func(int, int) (int, int)) (int64, bool) {
 		return n * h * w * int64(2*64*max(a.Picture, 1)+a.Channels[0]), true // the pixels twice, and four of the first blocks' cells
 	case q.Stage == backend.StageControl && d.ControlNet != nil:
 		return f.unet(d.ControlNet.UNet, q) + int64(q.Kinds*d.ControlNet.UNet.Channels[0])*h*w, true
+	case q.Stage == backend.StageControlHint && d.ControlNet != nil && d.ControlNet.XS != nil:
+		return n * 64 * h * w * int64(3+2*d.ControlNet.XS.HintChannels[0]), true
 	case q.Stage == backend.StageControlHint && d.ControlNet != nil && len(d.ControlNet.HintChannels) > 0:
 		return n * 64 * h * w * int64(3+2*d.ControlNet.HintChannels[0]), true
 	case q.Stage == backend.StageImageEncode && d.ImageEncoder != nil:

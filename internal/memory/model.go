@@ -65,6 +65,7 @@ type Shape struct {
 	Scale        int // of an upscaler
 	ActivationOf backend.Type
 	T2IAdapter   bool // its picture becomes features; it is not computed in the steps
+	XS           bool // a ControlNet-XS, which is computed inside the UNet
 }
 
 // part returns a component of an owner.
@@ -123,7 +124,7 @@ type Job struct {
 	Tile          [2]int             // height and width that UNet and ControlNets see at most; 0: the whole
 	Upscale       [2]int             // height and width of a first pass that goes through the upscaler; 0: none does
 	Refine        bool               // the refiner takes part
-	Controls      []string           // ControlNets and T2I-Adapters
+	Controls      []string           // ControlNets, ControlNet-XS and T2I-Adapters
 	Joined        map[string]int     // how many pictures a Union net sees at once
 	OneSided      bool               // a T2I-Adapter acts on the positive half only
 	Shown         []Shown            // IP-Adapters with their pictures

@@ -10,8 +10,8 @@ import (
 // components is there, with the shape that follows from the dimensions inferred, and with a type that
 // goes with its use, and that no other tensor stands among them that would change the picture. The error (ErrTensor) names the first tensor
 // at fault, what was found and what was expected. Tensors that belong to nothing are tolerated; Inspect lists them. The file must be of one
-// of the kinds, where some are named: KindLoRA, KindControlNet, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion,
-// KindImageEncoder, KindIPAdapter and KindDetector, which are no checkpoints, must be.
+// of the kinds, where some are named: KindLoRA, KindControlNet, KindControlNetXS, KindT2IAdapter, KindTAESD, KindUpscaler,
+// KindTextualInversion, KindImageEncoder, KindIPAdapter and KindDetector, which are no checkpoints, must be.
 func Check(path string, kinds ...Kind) (Report, error) {
 	s, err := openSource(path)
 	if err != nil {
@@ -31,8 +31,8 @@ func (s *source) check(r Report, kinds []Kind) error {
 	}
 	named := slices.Contains(kinds, r.Kind)
 	switch r.Kind {
-	case KindLoRA, KindControlNet, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion, KindImageEncoder, KindIPAdapter,
-		KindDetector:
+	case KindLoRA, KindControlNet, KindControlNetXS, KindT2IAdapter, KindTAESD, KindUpscaler, KindTextualInversion, KindImageEncoder,
+		KindIPAdapter, KindDetector:
 		if r.Reason == "" && !named {
 			return unsupported("name it where such files are taken, beside a checkpoint", "a %s, not a checkpoint", r.Kind)
 		}
@@ -66,7 +66,7 @@ func (s *source) sound(parts []*part, d Dims, c Config) error {
 		return err
 	}
 	for _, p := range parts {
-		for _, err := range []error{checkGuidance(p, d, c), checkLatents(p, d, c), checkScales(p)} {
+		for _, err := range []error{checkGuidance(p, d, c), checkLatents(p, d, c), checkXS(p, d, c), checkScales(p)} {
 			if err != nil {
 				return err
 			}

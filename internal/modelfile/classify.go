@@ -91,6 +91,11 @@ var (
 
 // classifyNames recognises what is no checkpoint, by the names of its tensors.
 func classifyNames(f *File) (Kind, string) {
+	for _, t := range f.Tensors {
+		if why := xsOther(t.Name); why != "" {
+			return KindControlNetXS, why
+		}
+	}
 	lora, inversion := 0, 0
 	for _, t := range f.Tensors {
 		n := t.Name

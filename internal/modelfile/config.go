@@ -25,6 +25,7 @@ type Config struct {
 	TextEncoder  TextEncoderConfig `json:"text_encoder,omitzero"`
 	TextEncoder2 TextEncoderConfig `json:"text_encoder_2,omitzero"`
 	ImageEncoder TextEncoderConfig `json:"image_encoder,omitzero"` // it says the same of its kind
+	ControlXS    ControlXSConfig   `json:"controlnet_xs,omitzero"`
 	Default      DefaultConfig     `json:"default,omitzero"`
 	// ForceZerosForEmptyPrompt: an empty negative prompt is conditioned on zeros, not on its encoding.
 	ForceZerosForEmptyPrompt *bool `json:"force_zeros_for_empty_prompt,omitempty"`
@@ -127,7 +128,8 @@ func (f *File) config(parts []*part) (c Config, err error) {
 
 // fromObject reads the layout of MetadataKey.
 func (c *Config) fromObject(o object) {
-	for _, name := range []string{"unet", "vae", "scheduler", "text_encoder", "text_encoder_2", "image_encoder", "default"} {
+	for _, name := range []string{"unet", "vae", "scheduler", "text_encoder", "text_encoder_2", "image_encoder", "controlnet_xs",
+		"default"} {
 		c.readComponent(name, o.object(name))
 	}
 	c.readIndex(o)
@@ -139,7 +141,12 @@ func (c *Config) readIndex(o object) {
 }
 
 func (c *Config) readComponent(name string, o object) {
+	if name == "controlnet" && isXSConfig(o) {
+		name = "controlnet_xs"
+	}
 	switch name {
+	case "controlnet_xs":
+		c.ControlXS.read(o)
 	case "unet", "controlnet":
 		c.UNet.HeadDim = unetHeadDim(o)
 		o.fill(&c.UNet)

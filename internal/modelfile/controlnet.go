@@ -18,9 +18,14 @@ type ControlNetDims struct {
 	FuseLayers int `json:"fuse_layers,omitempty"`   // 1
 	// T2IAdapter is what there is instead of all that, if the file is no ControlNet but a T2I-Adapter.
 	T2IAdapter *T2IAdapterDims `json:"t2i_adapter,omitempty"`
+	// XS is the same of a ControlNet-XS.
+	XS *ControlXSDims `json:"controlnet_xs,omitempty"`
 }
 
 func locateControlNet(t *table) *part {
+	if p := locateXS(t); p != nil {
+		return p
+	}
 	p := probe(t, "controlnet", prefixes["controlnet"], "input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight")
 	if p != nil {
 		return p
@@ -40,6 +45,9 @@ func (c *ControlNetDims) lacks() string {
 	if c.T2IAdapter != nil {
 		return c.T2IAdapter.lacks()
 	}
+	if c.XS != nil {
+		return c.XS.lacks()
+	}
 	if c.UNet.InChannels == 0 || c.UNet.TimeDim == 0 || len(c.UNet.Channels) == 0 || len(c.HintChannels) == 0 {
 		return "its first convolutions, its time embedding or its blocks"
 	}
@@ -49,6 +57,10 @@ func (c *ControlNetDims) lacks() string {
 func (c *ControlNetDims) specs(b *specs) {
 	if c.T2IAdapter != nil {
 		c.T2IAdapter.specs(b)
+		return
+	}
+	if c.XS != nil {
+		c.XS.specs(b)
 		return
 	}
 	u := &c.UNet
@@ -104,6 +116,9 @@ func inferControlNet(p *part) *ControlNetDims {
 	if p.isT2I() {
 		return &ControlNetDims{T2IAdapter: inferT2I(p)}
 	}
+	if p.isXS() {
+		return &ControlNetDims{XS: inferXS(p)}
+	}
 	c := &ControlNetDims{UNet: *inferUNet(p)}
 	c.UNet.OutChannels, c.UNet.UpDepth = 0, nil
 	c.inferHint(p)
@@ -146,6 +161,9 @@ func (c *ControlNetDims) inferUnion(p *part) {
 
 // controlKind says whether a ControlNet is one for SDXL.
 func controlKind(p *part, d Dims) (Kind, string) {
+	if x := d.ControlNet.XS; x != nil {
+		return xsKind(x)
+	}
 	for name := range p.table.tensors {
 		if name == "lora_controlnet" || strings.HasSuffix(name, ".up") && p.table.has(strings.TrimSuffix(name, ".up")+".down") {
 			return KindControlNet, "not supported: a Control-LoRA, whose weights are differences to a UNet's; `daguerre control merge` makes a ControlNet of it and " +

@@ -28,6 +28,7 @@ const (
 	KindLoRA             Kind = "lora"
 	KindControlNet       Kind = "controlnet"
 	KindT2IAdapter       Kind = "t2i-adapter"
+	KindControlNetXS     Kind = "controlnet-xs"
 	KindTAESD            Kind = "taesd"    // a tiny autoencoder
 	KindUpscaler         Kind = "upscaler" // ESRGAN
 	KindTextualInversion Kind = "textual-inversion"

@@ -117,6 +117,8 @@ func checkNet(info, model backend.ModelInfo) error {
 		return fmt.Errorf("%w: a model of kind %q is no ControlNet", ErrUnsupported, info.Kind)
 	case info.Control.IsT2IAdapter():
 		return checkAdapter(info.Control, base)
+	case info.Control.IsXS():
+		return checkXS(info, model)
 	case !slices.Equal(u.Channels, base.Channels) || !slices.Equal(u.Resnets, base.Resnets):
 		return fmt.Errorf("%w: the ControlNet has levels of %v channels with %v resnets, the UNet of %v with %v: it is for another model",
 			ErrUnsupported, u.Channels, u.Resnets, base.Channels, base.Resnets)

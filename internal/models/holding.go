@@ -26,7 +26,10 @@ func (h Holding) Apply(cfg backend.ModelConfig) backend.ModelConfig {
 		}
 	case memory.Stage:
 	case memory.Stream:
-		unet, cfg.StreamBytes = backend.ResidencyStream, h.StreamBytes
+		if cfg.Hyper.XS.Heads[0] == 0 { // a ControlNet-XS is inside the UNet's graph, which has a window of its own
+			unet = backend.ResidencyStream
+		}
+		cfg.StreamBytes = h.StreamBytes
 		if h.Strategy.StreamText {
 			text = backend.ResidencyStream
 		}

@@ -13,6 +13,7 @@ var notCheckpoints = map[modelfile.Kind]string{
 	modelfile.KindLoRA:             "a LoRA, which goes on top of a model",
 	modelfile.KindControlNet:       "a ControlNet, which goes beside a model",
 	modelfile.KindT2IAdapter:       "a T2I-Adapter, which goes beside a model as a ControlNet does",
+	modelfile.KindControlNetXS:     "a ControlNet-XS, which goes beside a model as a ControlNet does",
 	modelfile.KindTAESD:            "a TAESD, which takes a VAE's place in previews; name it as taesd",
 	modelfile.KindUpscaler:         "an upscaler",
 	modelfile.KindTextualInversion: "a textual inversion; name it in embeddings",
@@ -111,7 +112,8 @@ func mismatch(role string, r modelfile.Report) error {
 
 // fits reports whether files of a kind are a role's own.
 func fits(role string, kind modelfile.Kind) bool {
-	return kind == modelfile.Kind(strings.ReplaceAll(role, "_", "-")) || role == "controlnet" && kind == modelfile.KindT2IAdapter
+	return kind == modelfile.Kind(strings.ReplaceAll(role, "_", "-")) ||
+		role == "controlnet" && (kind == modelfile.KindT2IAdapter || kind == modelfile.KindControlNetXS)
 }
 
 // wantedFor says what a role takes.
@@ -122,7 +124,7 @@ func wantedFor(role string) string {
 	case "refiner":
 		return "an SDXL refiner, or another SDXL base checkpoint"
 	case "controlnet":
-		return "a ControlNet or a T2I-Adapter for SDXL"
+		return "a ControlNet, a ControlNet-XS or a T2I-Adapter for SDXL"
 	case "taesd":
 		return "TAESD-XL"
 	case "upscaler":

@@ -216,6 +216,9 @@ func NetConfig(of backend.ModelConfig, role, path string) (backend.ModelConfig, 
 	stated := m.Inputs[0].Report.Config
 	of.Hyper.UNetNormNumGroups, of.Hyper.UNetAttentionHeadDim = stated.UNet.NormNumGroups, stated.UNet.HeadDim
 	of.Hyper.ImageHeadDim, of.Hyper.ImageEncoderAct = stated.ImageEncoder.HeadDim, stated.ImageEncoder.HiddenAct
+	if x := m.Inputs[0].Report.Dims.ControlNet; x != nil && x.XS != nil {
+		of.Hyper.XS = xsHyper(stated.ControlXS, len(x.XS.Channels))
+	}
 	of.Table, err = m.Table()
 	return of, err
 }

@@ -37,7 +37,7 @@ func (p *Planner) addFitted(owner string, cfg backend.ModelConfig) (backend.Mode
 	unet := inventory.Dims.UNet
 	if control := inventory.Dims.ControlNet; control != nil {
 		unet = &control.UNet
-		s.T2IAdapter = control.T2IAdapter != nil
+		s.T2IAdapter, s.XS = control.T2IAdapter != nil, control.XS != nil
 	}
 	if unet != nil {
 		s.Channels, s.Resnets, s.ContextDim = unet.Channels, unet.Resnets, unet.ContextDim

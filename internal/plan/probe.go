@@ -161,7 +161,13 @@ func (p *probes) measure(q memory.Query) (int64, error) {
 		pixels := func(cells int) int { return (cells*vae.DefaultDownscale + n - 1) / n * n }
 		q.Height, q.Width = pixels(q.Height), pixels(q.Width)
 	}
-	return m.ComputeBytes(q.Ask())
+	ask := q.Ask()
+	if q.XS != "" {
+		if ask.XS, err = p.model(q.XS, q.AttentionSlicing); err != nil {
+			return 0, err
+		}
+	}
+	return m.ComputeBytes(ask)
 }
 
 // partsOf lists an owner's weights by component, from the headers of its files and what the backend says of the model.
@@ -206,6 +212,7 @@ func typeOf(cfg backend.ModelConfig, component string) backend.Type {
 func shapeOf(info backend.ModelInfo, unetType backend.Type) memory.Shape {
 	s := memory.Shape{Channels: info.UNet.Channels, Resnets: info.UNet.Resnets, Depth: slices.Clone(info.UNet.TransformerDepth),
 		Downscale: info.VAE.Downscale, ContextDim: info.UNet.ContextDim, Latents: info.VAE.LatentChannels, ActivationOf: unetType,
-		Scale: info.Upscaler.Scale, T2IAdapter: info.Control.IsT2IAdapter()}
+		Scale: info.Upscaler.Scale, T2IAdapter: info.Control.IsT2IAdapter(),
+		XS: info.Control.IsXS()}
 	return s
 }

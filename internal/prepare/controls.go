@@ -38,6 +38,7 @@ func (t *Target) controls(r request.Request, errs *request.Errors) []Control {
 	}
 	if len(out) == len(r.ControlNets) { // else their numbers differ
 		t.checkJoined(out, errs)
+		t.checkXS(out, r, errs)
 	}
 	return out
 }

@@ -52,6 +52,7 @@ type Control struct {
 	ID        identity.ID // of that file, when it was found; zero: the backend has no files
 	UnionType string
 	Joined    bool // with the others of its file that are joined
+	XS        bool // a ControlNet-XS
 }
 
 // OneSided reports whether the net acts on the positive half of guidance only.

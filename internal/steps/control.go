@@ -113,11 +113,11 @@ func (c *Control) acts(i, n int) bool {
 	return float64(i)/float64(n) >= c.spec.Start && float64(i+1)/float64(n) <= c.spec.End
 }
 
-// nets are the batch's ControlNets, without T2I-Adapters.
+// nets are the batch's ControlNets, without T2I-Adapters and ControlNet-XS.
 func (b *Batch) nets() []models.Model {
 	var nets []models.Model
 	for _, c := range b.lead().Controls {
-		if !c.isT2I() {
+		if c.isNet() {
 			nets = append(nets, c.net)
 		}
 	}
@@ -139,7 +139,7 @@ func (g *guided) control(ctx context.Context, k int, b *Batch, scaled []float32,
 		if c.spec.Mode == controlnet.Control {
 			first = positive
 		}
-		if c.isT2I() || first == rows || !c.acts(i, b.controlSteps) {
+		if !c.isNet() || first == rows || !c.acts(i, b.controlSteps) {
 			continue
 		}
 		if in.Residuals == nil && in.OnDevice == nil {
@@ -184,6 +184,12 @@ func rowsFrom(t backend.Tensor, first int) backend.Tensor {
 
 // isT2I reports whether the net is a T2I-Adapter. Its features are made once, as the hint, and are added inside the UNet.
 func (c *Control) isT2I() bool { return c.net.Info.Control.IsT2IAdapter() }
+
+// isXS reports whether the net is a ControlNet-XS, which becomes a part of the UNet's evaluation. A request has one at most.
+func (c *Control) isXS() bool { return c.net.Info.Control.IsXS() }
+
+// isNet reports whether the net is a ControlNet, which is evaluated by itself and leaves residuals.
+func (c *Control) isNet() bool { return !c.isT2I() && !c.isXS() }
 
 // enlarged repeats the last column and row of a control picture [1, channels, height, width] until the net can take its size: cells of a
 // T2I-Adapter are larger than those of latents.

@@ -34,6 +34,7 @@ func (g *guided) askWhole(ctx context.Context, b *Batch, scaled []float32, i int
 			in.Timesteps[row] = float32(timestep)
 		}
 		g.adapters(k, b, i)
+		g.xs(k, b, i)
 		if g.regions != nil {
 			in.Regions = g.regions[k].at(b.at)
 		}

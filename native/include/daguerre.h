@@ -193,6 +193,13 @@ typedef struct dg_model_config {
     int32_t text_encoder_2_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
     int32_t image_head_dim; /* channels per head of the image encoder: 80 of ViT-H, 104 of ViT-bigG, else 64 */
     int32_t image_quick_gelu; /* 0: default (2), 1: quick_gelu, 2: gelu (erf) */
+    /* ControlNet-XS, as its config.json says: */
+    int32_t xs_heads[DG_MAX_LEVELS]; /* num_attention_heads of each level; all are needed */
+    int32_t xs_norm_num_groups; /* max_norm_num_groups: 32 */
+    int32_t xs_bgr; /* 1: conditioning_channel_order is bgr */
+    int32_t xs_time_mix_given; /* 1: the next counts */
+    int32_t xs_reserved;
+    double xs_time_mix; /* time_embedding_mix: 1 */
 } dg_model_config;
 
 /* A file, and what told it from others when the caller read its header. Where modified is not 0, a file that is another one by then
@@ -319,7 +326,8 @@ typedef struct dg_vae_info {
 } dg_vae_info;
 
 /* Of a ControlNet; its UNet-like dimensions are in dg_model_info.unet, with out_channels 0. A T2I-Adapter has no such dimensions: it
- * turns its picture into features for the UNet's down blocks and middle, and is not evaluated in the steps. */
+ * turns its picture into features for the UNet's down blocks and middle, and is not evaluated in the steps. A ControlNet-XS has there the
+ * dimensions of the UNet that it is for. It is evaluated inside that UNet. */
 typedef struct dg_control_info {
     size_t struct_size;
     int64_t hint_channels; /* of the control picture: 3 */
@@ -328,6 +336,7 @@ typedef struct dg_control_info {
     int64_t features; /* blocks of features of a T2I-Adapter: 4; 0 for a ControlNet */
     int64_t feature_channels[DG_MAX_LEVELS]; /* 320 640 1280 1280 */
     int64_t feature_downscale[DG_MAX_LEVELS]; /* pixels of the picture per cell and side, rounded up: 16 16 32 32 */
+    int64_t xs_channels; /* of a ControlNet-XS: those of the embedded picture; 0: it is none */
 } dg_control_info;
 
 typedef struct dg_upscaler_info {
@@ -585,6 +594,11 @@ typedef struct dg_unet_input {
     int64_t block_rows; /* 1: the same for all rows; or N */
     int64_t block_count; /* floats in it */
     const dg_text_regions* regions; /* NULL: none */
+    /* A ControlNet-XS: an open model on the UNet's device and in its precision, which is not streamed. It becomes a part of this
+     * evaluation, and must not be used or closed meanwhile. NULL: none */
+    dg_model* xs;
+    const float* xs_hint; /* [xs_channels, height, width]: dg_control_hint's, the same for all rows */
+    double xs_scale; /* what it adds to the UNet is multiplied by this */
 } dg_unet_input;
 
 /* One evaluation: out [N, out_channels, height, width]. */
@@ -775,6 +789,7 @@ typedef struct dg_compute_query {
     int32_t
         image_rows; /* UNet: how many different rows each has: those of the halves of guidance; 0: 2, or 1 of a batch of 1 */
     int64_t kinds; /* ControlNet: kind_count of dg_control_input */
+    dg_model* xs; /* UNet and DG_STAGE_FEATURES: as in dg_unet_input; its weights need not be loaded */
 } dg_compute_query;
 
 /* Exact bytes of the compute buffer the stage would allocate; allocates nothing. */

@@ -68,6 +68,10 @@ const Residuals* residuals_of(const dg_residuals* on_device) {
     return on_device != nullptr ? on_device->residuals.get() : nullptr;
 }
 
+Model* xs_of(dg_model* xs) {
+    return xs != nullptr ? &xs->model : nullptr;
+}
+
 std::atomic<int64_t> live_handles{0};
 
 void write_message(char* msg, size_t cap, const char* text) {
@@ -427,7 +431,7 @@ dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* out, siz
             fail(DG_ERR_ARGUMENT, "features: were made for another model");
         }
         m.unet_eval(input, input.features == nullptr ? nullptr : &input.features->features,
-                    residuals_of(input.on_device), out, out_count);
+                    residuals_of(input.on_device), xs_of(input.xs), out, out_count);
     });
 }
 
@@ -535,8 +539,10 @@ dg_status dg_vae_run_part(dg_model* model, const dg_vae_part* in, float* output,
 }
 
 dg_status dg_compute_size(dg_model* model, const dg_compute_query* query, size_t* bytes, char* msg, size_t msg_cap) {
-    return guard(msg, msg_cap,
-                 [&] { given(bytes, "bytes") = model_of(model).compute_size(read_struct(query, "dg_compute_query")); });
+    return guard(msg, msg_cap, [&] {
+        const dg_compute_query q = read_struct(query, "dg_compute_query");
+        given(bytes, "bytes")    = model_of(model).compute_size(q, xs_of(q.xs));
+    });
 }
 
 dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32_t* lanes, char* msg, size_t msg_cap) {
@@ -548,7 +554,8 @@ dg_status dg_compute_lanes(dg_model* model, const dg_compute_query* query, int32
 dg_status dg_compute_nodes(dg_model* model, const dg_compute_query* query, dg_node_info* nodes, size_t cap,
                            size_t* count, char* msg, size_t msg_cap) {
     return guard(msg, msg_cap, [&] {
-        const std::vector<NodeGroup> found = model_of(model).compute_nodes(read_struct(query, "dg_compute_query"));
+        const dg_compute_query q           = read_struct(query, "dg_compute_query");
+        const std::vector<NodeGroup> found = model_of(model).compute_nodes(q, xs_of(q.xs));
         given(count, "count")              = found.size();
         for (size_t i = 0; nodes != nullptr && i < std::min(cap, found.size()); i++) {
             dg_node_info info = empty_struct<dg_node_info>();

@@ -23,6 +23,9 @@ func (u UNetInfo) BlockShapes(h, w int) [][3]int {
 // IsT2IAdapter reports whether the net is a T2I-Adapter. It is not evaluated in the steps: EncodeHint makes its features.
 func (c ControlInfo) IsT2IAdapter() bool { return len(c.FeatureChannels) > 0 }
 
+// IsXS reports whether the net is a ControlNet-XS. It is not evaluated by itself, but inside the UNet: UNetInput.XS.
+func (c ControlInfo) IsXS() bool { return c.XSChannels > 0 }
+
 // FeatureShapes lists the features that a T2I-Adapter makes of a picture of h x w pixels, each [channels, height, width].
 func (c ControlInfo) FeatureShapes(h, w int) [][3]int {
 	var shapes [][3]int

@@ -115,6 +115,16 @@ type Hyper struct {
 	TextEncoder2Act      string
 	ImageHeadDim         int
 	ImageEncoderAct      string
+	XS                   XSHyper
+}
+
+// XSHyper is the same of a ControlNet-XS.
+type XSHyper struct {
+	Heads         [8]int // of each level; its weights do not show them, so they have to be given
+	NormNumGroups int    // the most that a norm has
+	BGR           bool   // pictures are seen as BGR
+	TimeMix       float64
+	TimeMixGiven  bool // TimeMix counts; otherwise it is 1
 }
 
 // ModelConfig says what to open and how.

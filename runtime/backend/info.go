@@ -98,6 +98,9 @@ type ControlInfo struct {
 	// Of a T2I-Adapter: the channels of each block of features, and how many pixels wide and high one of its cells is.
 	FeatureChannels  []int `json:"feature_channels,omitempty"`
 	FeatureDownscale []int `json:"feature_downscale,omitempty"`
+
+	// Of a ControlNet-XS: the channels of its embedded picture; 0: it is none. UNet then describes the UNet that it is for.
+	XSChannels int `json:"xs_channels,omitempty"`
 }
 
 // UpscalerInfo has the dimensions of an upscaler.

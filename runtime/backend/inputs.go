@@ -36,6 +36,14 @@ type UNetInput struct {
 
 	Change  UNetChange // excludes Kept
 	Regions TextRegions
+	XS      XS
+}
+
+// XS is a ControlNet-XS, which becomes a part of one evaluation of the UNet.
+type XS struct {
+	Net   Model   // of the same backend, on the UNet's device and in its precision, not streamed; nil: there is none
+	Hint  Tensor  // [1, ControlInfo.XSChannels, h, w]: EncodeHint's, the same for all rows
+	Scale float32 // what the net adds to the UNet is multiplied by it
 }
 
 // HintKind says what one of several hints shows, and how much it weighs.

@@ -38,6 +38,7 @@ type ComputeQuery struct {
 	Residuals     ResidualsAt // UNet: of ControlNets
 	BlockRows     int         // UNet: as UNetInput's
 	Kinds         int         // ControlNet: how many ControlInput's are; 0: none
+	XS            Model       // UNet and StageFeatures: as UNetInput's; its weights need not be loaded
 	LoRAs         []LoRAShape // UNet and text: of all adapters that are applied; those of other components are passed over
 }
 

@@ -68,6 +68,7 @@ var refusals = []refusal{
 	{"memory=stream", "type=q8_0", []string{"stream", "quantized"}},
 	{"memory=stream", "type=q4_0", []string{"stream", "quantized"}},
 	{"ip=masks", "start=only_masked", []string{"ip_adapter", "inpaint.only_masked"}},
+	{"control=xs", "reuse=tgate", []string{"controlnet[0]", "reuse.tgate"}},
 	{"tiled", "reuse=deepcache", []string{"tiled_diffusion", "reuse.deepcache"}},
 	{"tiled", "reuse=tgate", []string{"tiled_diffusion", "reuse.tgate"}},
 	{"tiled", "ip=masks", []string{"tiled_diffusion", "ip_adapter"}},
@@ -106,6 +107,7 @@ func factors(t *testing.T) []factor {
 	base, plus, encoder := synthIP(t, "ip-adapter"), synthIP(t, "ip-adapter-plus"), synthIP(t, "image-encoder")
 	stripes, sketch := filepath.Join("..", "..", "models", "nano", "nano-lora-stripes.safetensors"), synthNet(t, synth.KindNanoT2I, 21,
 		modelfile.LayoutOriginal)
+	inside := synthNet(t, synth.KindNanoXSTime, 32, modelfile.LayoutDiffusers)
 	adapted := func(kind string) level {
 		return on(kind, func(r *request.Request) {
 			r.LoRAs = []lora.Adapter{{Path: filepath.Join(goldens, "lora_"+kind+".safetensors")}}
@@ -176,7 +178,7 @@ func factors(t *testing.T) []factor {
 		}},
 		{"interval", []level{none, on("part", func(r *request.Request) { r.GuidanceStart, r.GuidanceStop = 0.3, new(0.8) })}},
 		{"control", []level{none, control("net", nanoControlNet, "balanced"), control("net_one_sided", nanoControlNet, "control"),
-			control("t2i", sketch, "balanced"), control("t2i_one_sided", sketch, "control"),
+			control("xs", inside, "balanced"), control("t2i", sketch, "balanced"), control("t2i_one_sided", sketch, "control"),
 			on("both", func(r *request.Request) {
 				r.ControlNets = []request.ControlNet{{Model: nanoControlNet, Image: shown}, {Model: sketch, Image: shown, End: 0.6}}
 			}),

@@ -34,6 +34,7 @@ import text
 import tiles
 import to_diffusers
 import variants
+import xs
 
 def detector(out, pipe):
     import detector as part  # it needs packages of its own
@@ -59,6 +60,7 @@ PARTS = {
     "refiner": refiner.make,
     "control": control.make,
     "t2i": t2i.make,
+    "xs": xs.make,
     "ip_adapter": ipadapter.make,
     "ip_mixed": ipmixed.make,
     "family": family.make,

@@ -237,7 +237,7 @@ static dg_status network_info(const dg_model* model, dg_model_info* out) {
     out->precision = DG_PRECISION_F32;
     if (model->network == DG_KIND_CONTROLNET) {
         dg_unet_info u = {sizeof u, 4, 0, 2, CONTEXT, POOLED + 256 * SIZE_IDS, POOLED, SIZE_IDS, 1, {2}, {1}, {0}, 0, 64, 4};
-        dg_control_info c = {sizeof c, 3, 8, 0, 0, {0}, {0}};
+        dg_control_info c = {sizeof c, 3, 8, 0, 0, {0}, {0}, 0};
         out->kind = DG_KIND_CONTROLNET;
         out->unet = u;
         out->control = c;
@@ -477,6 +477,7 @@ DG_API dg_status dg_unet_eval(dg_model* model, const dg_unet_input* in, float* o
                     in->pooled[(n + 1) * POOLED - 1] + in->size_ids[(n + 1) * SIZE_IDS - 1];
         if (in->block_features != NULL) add += in->block_features[in->block_count - 1];
         if (in->residuals != NULL) add += in->residuals[in->residual_count - 1];
+        if (in->xs != NULL) add += (float)in->xs_scale * in->xs_hint[0];
         if (in->on_device != NULL) add += in->on_device->values[5];
         for (int64_t i = 0; i < cells; i++) out[n * cells + i] = in->sample[n * cells + i] + add;
     }

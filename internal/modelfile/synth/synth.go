@@ -46,6 +46,7 @@ const (
 	KindControlNet   Kind = "sdxl-controlnet"
 	KindUnion        Kind = "sdxl-controlnet-union"
 	KindT2I          Kind = "sdxl-t2i-adapter"
+	KindControlXS    Kind = "sdxl-controlnet-xs"
 	KindTAESD        Kind = "taesd"
 	KindESRGAN       Kind = "esrgan"
 	KindYOLOv8       Kind = "yolov8n"
@@ -57,6 +58,8 @@ const (
 	KindNanoControl  Kind = "nano-controlnet"
 	KindNanoUnion    Kind = "nano-controlnet-union"
 	KindNanoT2I      Kind = "nano-t2i-adapter"
+	KindNanoXS       Kind = "nano-controlnet-xs"
+	KindNanoXSTime   Kind = "nano-controlnet-xs-time" // with a time embedding of its own, and widths that no number of heads divides
 
 	KindViTH         Kind = "clip-vit-h"
 	KindViTBigG      Kind = "clip-vit-bigg"
@@ -72,9 +75,9 @@ const (
 
 // Kinds lists every Kind.
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
-	KindControlNet, KindUnion, KindT2I, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8,
+	KindControlNet, KindUnion, KindT2I, KindControlXS, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8,
 	KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
-	KindNanoUnion, KindNanoT2I, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
+	KindNanoUnion, KindNanoT2I, KindNanoXS, KindNanoXSTime, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
 	KindNanoFace,
 	KindNanoFacePlus}
 
@@ -219,6 +222,8 @@ func newPlan(opt Options) (*plan, error) {
 func (p *plan) defaultConfig() modelfile.Config {
 	var c modelfile.Config
 	switch p.opt.Kind {
+	case KindControlXS, KindNanoXS, KindNanoXSTime:
+		c.ControlXS = xsConfig(p.opt.Kind)
 	case KindNanoControl, KindNanoUnion:
 		c.UNet.NormNumGroups = 4
 	case KindNano, KindNanoRefiner:
@@ -281,6 +286,7 @@ func (p *plan) prefix(component string) string {
 		if p.opt.Layout == modelfile.LayoutDiffusers {
 			prefix = "adapter."
 		}
+	case p.dims.ControlNet != nil && p.dims.ControlNet.XS != nil:
 	case component == "controlnet" && p.opt.Layout == modelfile.LayoutOriginal:
 		prefix = "control_model."
 	case n == 1:

@@ -152,6 +152,12 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
             in.context.blocks.push_back(g.input(GGML_TYPE_F32, s.width, s.height, s.channels, beside.block_rows));
         }
     }
+    std::optional<XsRun> xs;
+    if (beside.xs != nullptr) {
+        const XsDims& x      = beside.xs->dims;
+        ggml_tensor* hint    = g.input(GGML_TYPE_F32, width, height, x.channels[0]);
+        in.context.companion = &xs.emplace(*beside.xs, ControlXs::Inputs{hint, g.input(GGML_TYPE_F32, 1), &in.context});
+    }
     std::vector<std::unique_ptr<PictureAttention>> shown;
     for (const PictureShape& p : beside.pictures) {
         shown.push_back(std::make_unique<PictureAttention>(g, p, batch));
@@ -165,7 +171,7 @@ ggml_tensor* Model::declare_unet(GraphBuilder& g, int64_t batch, int64_t height,
     return unet_->build(g, in);
 }
 
-void Model::unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, float* out,
+void Model::unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, Model* other, float* out,
                       size_t out_count) {
     use(kUnet, "unet_eval");
     const UnetDims& d = unet_->dims;
@@ -208,6 +214,7 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
     if (features != nullptr && in.change != nullptr) {
         fail(DG_ERR_ARGUMENT, "change: cannot be used with features");
     }
+    const XsBeside xs = join_xs(in, other);
     const auto levels = level_sizes(d, in.height, in.width);
     const ImagePrompts prompts(in, unet_->attention_channels(), levels);
     const Changes changes(in.change, *unet_, n, levels, true);
@@ -230,12 +237,17 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         changed.emplace_back(changes, first, count);
         LaneCall call;
         const int64_t block_rows = blocks.empty() || in.block_rows == 1 ? in.block_rows : count;
-        const UnetBeside beside{
-            in.residual_count != 0, prompts.shapes(), changed.back().shape(), on_device, first, block_rows,
-            regional.back().shape};
+        const UnetBeside beside{in.residual_count != 0,
+                                prompts.shapes(),
+                                changed.back().shape(),
+                                on_device,
+                                first,
+                                block_rows,
+                                regional.back().shape,
+                                xs.net};
         call.key = shape_key("unet", {count, in.height, in.width, in.context_tokens, texts, in.residual_count != 0,
                                       stack != nullptr ? stack->id() : 0, block_rows}) +
-                   prompts.key() + changed.back().key() + regional.back().key();
+                   prompts.key() + changed.back().key() + regional.back().key() + xs.key;
         if (on_device != nullptr) {
             call.key += shape_key(" residuals", {on_device->id(), first});
         }
@@ -266,6 +278,10 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
             call.inputs.push_back(rows_of(block, in.block_rows == 1 ? 0 : first, block_rows, values));
             block += in.block_rows * values;
         }
+        if (xs.net != nullptr) {
+            call.inputs.push_back(xs.hint);
+            call.inputs.push_back(input_of(&xs.scale, 1));
+        }
         shown.push_back(prompts.rows(first, count));
         prompts.inputs(shown.back(), &call.inputs);
         changed.back().inputs(&call.inputs);
@@ -292,26 +308,6 @@ void Model::unet_eval(const dg_unet_input& in, Features* features, const Residua
         run_beside_shallow(calls);
     }
     features->set_filled(true);
-}
-
-// How many values one row of each block's features has; empty where there are none.
-std::vector<int64_t> Model::check_blocks(const dg_unet_input& in) const {
-    std::vector<int64_t> values;
-    if (in.block_rows == 0 && in.block_count == 0) {
-        return values;
-    }
-    if (in.block_rows != 1 && in.block_rows != in.batch) {
-        fail(DG_ERR_ARGUMENT, "block_rows: %lld is neither 1 nor the batch of %lld",
-             static_cast<long long>(in.block_rows), static_cast<long long>(in.batch));
-    }
-    check_pointer("block_features", in.block_features);
-    int64_t total = 0;
-    for (const BlockShape& s : block_shapes(unet_->dims, in.height, in.width)) {
-        values.push_back(s.channels * s.height * s.width);
-        total += in.block_rows * values.back();
-    }
-    check_count("block_features", static_cast<size_t>(in.block_count), total);
-    return values;
 }
 
 std::vector<int64_t> Model::unet_shares(int64_t rows, int64_t height, int64_t width, int64_t tokens) const {

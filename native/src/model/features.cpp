@@ -142,13 +142,13 @@ BuildFunction Model::unet_graph_with(const Features& features, const FeatureUse&
 }
 
 // What keeping takes beside the UNet's buffer. A deep feature has a second graph, whose buffer stays beside that of the first.
-size_t Model::features_size(const dg_compute_query& q) const {
+size_t Model::features_size(const dg_compute_query& q, const Model* xs) const {
     const FeatureUse use{q.keep, q.features_use, q.branch};
     check_features(use);
     const auto shapes = feature_shapes(use, q.height, q.width, q.context_tokens);
     const auto bytes  = static_cast<size_t>(feature_bytes(shapes, q.batch));
     const bool second = use.keep == DG_KEEP_DEEP && use.reuses() && components_[kUnet].params->stream() == nullptr;
-    return second ? bytes + unet_compute_size(q) : bytes;
+    return second ? bytes + unet_compute_size(q, xs) : bytes;
 }
 
 }  // namespace dg

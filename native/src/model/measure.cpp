@@ -27,8 +27,9 @@ std::unique_ptr<AdapterStack> Model::stack_of(int index, const dg_compute_query&
                                  : std::make_unique<AdapterStack>(shapes, index, components_[index].params->policy());
 }
 
-Model::UnetQuery Model::unet_query(const dg_compute_query& q) const {
+Model::UnetQuery Model::unet_query(const dg_compute_query& q, const Model* xs) const {
     UnetQuery out;
+    out.xs    = xs;
     out.stack = stack_of(kUnet, q);
     check_range("residuals", q.residuals, DG_RESIDUALS_NONE, DG_RESIDUALS_HOST);
     if (q.residuals == DG_RESIDUALS_DEVICE) {
@@ -58,7 +59,8 @@ BuildFunction Model::unet_graph_of(const dg_compute_query& q, const UnetQuery& w
                             q.block_rows == 1   ? 1
                             : q.block_rows == 0 ? 0
                                                 : rows,
-                            region_shape(q, first, rows, level_sizes(unet_->dims, q.height, q.width))};
+                            region_shape(q, first, rows, level_sizes(unet_->dims, q.height, q.width)),
+                            with.xs == nullptr ? nullptr : &joinable_xs(*with.xs)};
     if (with.features == nullptr) {
         return unet_graph(rows, q.height, q.width, q.context_tokens, texts, with.stack.get(), beside);
     }
@@ -67,9 +69,9 @@ BuildFunction Model::unet_graph_of(const dg_compute_query& q, const UnetQuery& w
 }
 
 // Rows of equal texts stand together.
-size_t Model::unet_compute_size(const dg_compute_query& q) const {
+size_t Model::unet_compute_size(const dg_compute_query& q, const Model* xs) const {
     const int64_t texts     = texts_of(q);
-    const UnetQuery with    = unet_query(q);
+    const UnetQuery with    = unet_query(q, xs);
     const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
     const Changes changes(q.change, *unet_, q.batch, levels, false);
     std::map<std::pair<std::string, int64_t>, size_t>
@@ -144,7 +146,7 @@ void Model::check_compute_query(const dg_compute_query& q, const char* what) con
         case DG_STAGE_DETECT:
             require(q.stage == DG_STAGE_UPSCALE ? kUpscaler : q.stage == DG_STAGE_DETECT ? kDetector : kControl, what);
             if (q.stage == DG_STAGE_CONTROL && control_ == nullptr) {
-                fail(DG_ERR_UNSUPPORTED, "%s: a T2I-Adapter is not evaluated in the steps", what);
+                fail(DG_ERR_UNSUPPORTED, "%s: a T2I-Adapter or a ControlNet-XS is not evaluated by itself", what);
             }
             check_range("height", q.height, 1, kMaxSide);
             check_range("width", q.width, 1, kMaxSide);
@@ -173,7 +175,7 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q, UnetQue
             const LevelSizes levels = level_sizes(unet_->dims, q.height, q.width);
             const Changes changes(q.change, *unet_, q.batch, levels, false);
             const Changes::Lane all(changes, 0, q.batch);
-            *with = unet_query(q);
+            *with = unet_query(q, with->xs);
             return {kUnet, unet_graph_of(q, *with, 0, q.batch, texts_of(q) + region_texts(q, 0, q.batch), all.shape())};
         }
         case DG_STAGE_VAE_ENCODE: return {kVaeEncoder, vae_encode_graph(q.batch, q.height, q.width)};
@@ -198,11 +200,11 @@ std::pair<int, BuildFunction> Model::graph_of(const dg_compute_query& q, UnetQue
     }
 }
 
-size_t Model::compute_size(const dg_compute_query& q) const {
+size_t Model::compute_size(const dg_compute_query& q, const Model* xs) const {
     check_compute_query(q, "compute_size");
     switch (q.stage) {
-        case DG_STAGE_UNET: return unet_compute_size(q);
-        case DG_STAGE_FEATURES: return features_size(q);
+        case DG_STAGE_UNET: return unet_compute_size(q, xs);
+        case DG_STAGE_FEATURES: return features_size(q, xs);
         case DG_STAGE_VAE_DECODE: return vae_decode_size(q);
         case DG_STAGE_VAE_DECODE_MIDDLE:
         case DG_STAGE_VAE_DECODE_LEVELS:
@@ -211,13 +213,15 @@ size_t Model::compute_size(const dg_compute_query& q) const {
         default: break;
     }
     UnetQuery with;
+    with.xs                       = xs;
     const auto [component, build] = graph_of(q, &with);
     return measure(component, build, with.stack.get());
 }
 
-std::vector<NodeGroup> Model::compute_nodes(const dg_compute_query& q) const {
+std::vector<NodeGroup> Model::compute_nodes(const dg_compute_query& q, const Model* xs) const {
     check_compute_query(q, "compute_nodes");
     UnetQuery with;
+    with.xs                       = xs;
     const auto [component, build] = graph_of(q, &with);
     const Worker& worker          = *components_[component].worker;
     Traits t                      = traits(worker);

@@ -155,7 +155,7 @@ void Model::open_vae(int index, const OpenParams& params) {
 }
 
 void Model::fill_kind() {
-    if (t2i_ != nullptr) {
+    if (t2i_ != nullptr || xs_ != nullptr) {
         kind_ = DG_KIND_CONTROLNET;
     } else if (control_ != nullptr) {
         kind_     = DG_KIND_CONTROLNET;
@@ -276,6 +276,9 @@ void Model::info(dg_model_info* out) const {
     } else if (control_ != nullptr) {
         fill_unet_info(&out->unet, control_->dims.unet, size_ids_);
         out->flash_attention = traits(*components_[kControl].worker).flash_attention ? 1 : 0;
+    }
+    if (xs_ != nullptr) {
+        fill_unet_info(&out->unet, xs_->dims.unet(), 0);
     }
     network_info(out);
     image_info(out);

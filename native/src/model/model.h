@@ -16,6 +16,7 @@
 #include "model/image_prompts.h"
 #include "model/precision.h"
 #include "model/residuals.h"
+#include "modules/control_xs.h"
 #include "modules/controlnet.h"
 #include "modules/esrgan.h"
 #include "modules/image_encoder.h"
@@ -67,7 +68,8 @@ public:
     void make_room();
 
     void text_encode(const dg_text_input& in, float* hidden, size_t hidden_count, float* pooled, size_t pooled_count);
-    void unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, float* out,
+    // xs: the model of in.xs, or NULL.
+    void unet_eval(const dg_unet_input& in, Features* features, const Residuals* on_device, Model* xs, float* out,
                    size_t out_count);
     void vae_encode(int64_t batch, int64_t height, int64_t width, const float* pixels, float* moments, size_t count);
     void vae_decode(int64_t batch, int64_t height, int64_t width, const float* latents, float* pixels, size_t count);
@@ -85,9 +87,9 @@ public:
     void image_encode(int64_t batch, const float* pixels, float* embeds, size_t embeds_count, float* hidden,
                       size_t hidden_count);
     void ip_adapter_run(const dg_ip_adapter_input& in, float* values, size_t count);
-    size_t compute_size(const dg_compute_query& query) const;
+    size_t compute_size(const dg_compute_query& query, const Model* xs) const;
     int32_t compute_lanes(const dg_compute_query& query) const;
-    std::vector<NodeGroup> compute_nodes(const dg_compute_query& query) const;
+    std::vector<NodeGroup> compute_nodes(const dg_compute_query& query, const Model* xs) const;
     void transfers(dg_transfer_info* out) const;
     size_t compute_held() const {
         return runner_.held_bytes() + lanes_.held_bytes() + shallow_.held_bytes() + shallow_lanes_.held_bytes();
@@ -118,6 +120,7 @@ private:
         std::shared_ptr<Worker> worker;
         std::unique_ptr<AdapterStack> stack;  // the adapters of the last call
         int32_t residency = DG_RESIDENT_ALWAYS;
+        int64_t loads     = 0;  // names this loading of its weights, among all of the process
     };
     // For each component: its name, the beginning of its weights' names, and the function that opens it. A new component needs
     // one more entry.
@@ -150,6 +153,9 @@ private:
     void set_unet_config(UnetDims* dims) const;  // settings that the weights do not show
     void open_vae(int index, const OpenParams& params);
     void open_control(int index, const OpenParams& params);
+    void open_xs(int index, const OpenParams& params);
+    const ControlXs& joinable_xs(const Model& other) const;
+    XsBeside join_xs(const dg_unet_input& in, Model* other) const;
     void open_taesd(int index, const OpenParams& params);  // replaces one half of the VAE
     void open_upscaler(int index, const OpenParams& params);
     void open_detector(int index, const OpenParams& params);
@@ -206,7 +212,7 @@ private:
                                              int64_t tokens) const;
     void check_features(const FeatureUse& use) const;
     void prepare_features(Features& features, const FeatureUse& use, const dg_unet_input& in);
-    size_t features_size(const dg_compute_query& query) const;
+    size_t features_size(const dg_compute_query& query, const Model* xs) const;
     // The pictures of a query, as if each acted everywhere.
     PictureShapes pictures_of(const dg_compute_query& query) const;
     BuildFunction image_encoder_graph(int64_t batch, bool embeds, bool hidden) const;
@@ -222,14 +228,15 @@ private:
         std::unique_ptr<Features> features;
         FeatureUse use;
         PictureShapes pictures;
+        const Model* xs = nullptr;  // of the query
     };
-    UnetQuery unet_query(const dg_compute_query& query) const;
+    UnetQuery unet_query(const dg_compute_query& query, const Model* xs) const;
     std::unique_ptr<AdapterStack> stack_of(int index, const dg_compute_query& query) const;
     BuildFunction unet_graph_of(const dg_compute_query& query, const UnetQuery& with, int64_t first, int64_t rows,
                                 int64_t texts, std::shared_ptr<const ChangeShape> change) const;
     // The graph of a query, but of the UNet with all rows in one share; and its component.
     std::pair<int, BuildFunction> graph_of(const dg_compute_query& query, UnetQuery* with) const;
-    size_t unet_compute_size(const dg_compute_query& query) const;
+    size_t unet_compute_size(const dg_compute_query& query, const Model* xs) const;
     std::vector<int64_t> vae_decode_shares(int64_t pictures, int64_t height, int64_t width) const;
     size_t vae_decode_size(const dg_compute_query& query) const;
     void check_compute_query(const dg_compute_query& query, const char* what) const;
@@ -269,6 +276,7 @@ private:
     std::unique_ptr<VaeDecoder> vae_decoder_;
     std::unique_ptr<ControlNet> control_;
     std::unique_ptr<T2iAdapter> t2i_;  // in the place of control_
+    std::unique_ptr<ControlXs> xs_;  // the same
     std::unique_ptr<TaesdHalf> taesd_encoder_, taesd_decoder_;
     std::unique_ptr<Esrgan> upscaler_;
     std::unique_ptr<Yolo> detector_;

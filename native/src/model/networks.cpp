@@ -27,6 +27,10 @@ void Model::open_control(int index, const OpenParams& params) {
         t2i_ = std::make_unique<T2iAdapter>(prepare(index, params.device, params.type_unet), infer_t2i_dims(source_));
         return;
     }
+    if (is_control_xs(source_)) {
+        open_xs(index, params);
+        return;
+    }
     ControlDims dims = infer_control_dims(source_);
     set_unet_config(&dims.unet);
     control_ = std::make_unique<ControlNet>(prepare(index, params.device, params.type_unet), dims);
@@ -72,6 +76,11 @@ void Model::network_info(dg_model_info* out) const {
         out->control.hint_channels  = control_->dims.hint_channels;
         out->control.hint_downscale = control_->dims.hint_downscale();
         out->control.control_types  = control_->dims.types;
+    }
+    if (xs_ != nullptr) {
+        out->control.hint_channels  = xs_->dims.hint_channels;
+        out->control.hint_downscale = xs_->dims.hint_downscale();
+        out->control.xs_channels    = xs_->dims.channels[0];
     }
     if (t2i_ != nullptr) {
         const T2iDims& d            = t2i_->dims;
@@ -188,7 +197,7 @@ std::vector<int32_t> Model::control_kinds(const dg_control_input& in) const {
 void Model::control_eval(const dg_control_input& in, const Residuals* on_device, float* residuals, size_t count) {
     use(kControl, "control_eval");
     if (control_ == nullptr) {
-        fail(DG_ERR_UNSUPPORTED, "control_eval: a T2I-Adapter is not evaluated in the steps");
+        fail(DG_ERR_UNSUPPORTED, "control_eval: a T2I-Adapter or a ControlNet-XS is not evaluated by itself");
     }
     const ControlDims& d = control_->dims;
     check_range("batch", in.batch, 1, kMaxBatch);

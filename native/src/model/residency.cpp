@@ -36,9 +36,11 @@ void Model::place_components(const OpenParams& params) {
 }
 
 void Model::load_component(int index, const volatile int32_t* cancel) {
+    static std::atomic<int64_t> loadings{0};
     Params& params = *components_[index].params;
     if (!params.loaded()) {
         params.load(threads_, [&] { return cancel_.load() || (cancel != nullptr && *cancel != 0); });
+        components_[index].loads = ++loadings;
     }
 }
 

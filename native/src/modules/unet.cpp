@@ -194,47 +194,33 @@ std::vector<BlockShape> block_shapes(const UnetDims& d, int64_t height, int64_t 
     return out;
 }
 
-std::vector<int64_t> Unet::attention_channels() const {
-    std::vector<int64_t> out;
-    const auto list = [&](const Level& level) {
-        for (const Transformer& t : level.transformers) {
-            for (const Block& b : t.blocks) {
-                out.push_back(b.q2.weight->ne[1]);
-            }
+// Every transformer block, in the order of diffusers' attn_processors.
+template <typename Levels, typename Level, typename Visit>
+static void each_block(Levels& down, Levels& up, Level& mid, const Visit& visit) {
+    const auto list = [&](auto& level) {
+        for (auto& t : level.transformers) {
+            std::for_each(t.blocks.begin(), t.blocks.end(), visit);
         }
     };
-    std::for_each(down_.begin(), down_.end(), list);
-    std::for_each(up_.begin(), up_.end(), list);
-    list(mid_);
+    std::for_each(down.begin(), down.end(), list);
+    std::for_each(up.begin(), up.end(), list);
+    list(mid);
+}
+
+std::vector<int64_t> Unet::attention_channels() const {
+    std::vector<int64_t> out;
+    each_block(down_, up_, mid_, [&](const Block& b) { out.push_back(b.q2.weight->ne[1]); });
     return out;
 }
 
 void Unet::number_blocks() {
-    int64_t index     = 0;
-    const auto number = [&](Level& level) {
-        for (Transformer& t : level.transformers) {
-            for (Block& b : t.blocks) {
-                b.index = index++;
-            }
-        }
-    };
-    std::for_each(down_.begin(), down_.end(), number);
-    std::for_each(up_.begin(), up_.end(), number);
-    number(mid_);
+    int64_t index = 0;
+    each_block(down_, up_, mid_, [&](Block& b) { b.index = index++; });
 }
 
 std::set<std::string> Unet::block_names() const {
     std::set<std::string> out;
-    const auto list = [&](const Level& level) {
-        for (const Transformer& t : level.transformers) {
-            for (const Block& b : t.blocks) {
-                out.insert(b.name);
-            }
-        }
-    };
-    std::for_each(down_.begin(), down_.end(), list);
-    std::for_each(up_.begin(), up_.end(), list);
-    list(mid_);
+    each_block(down_, up_, mid_, [&](const Block& b) { out.insert(b.name); });
     return out;
 }
 
@@ -294,8 +280,10 @@ ggml_tensor* Unet::stage(GraphBuilder& g, const Level& level, size_t i, ggml_ten
     return x;
 }
 
-ggml_tensor* Unet::embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more) const {
+ggml_tensor* Unet::embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more,
+                         Companion* companion) const {
     ggml_tensor* embedding = linear(g, time2_, ggml_silu(g.ctx, linear(g, time1_, time)));
+    embedding              = companion == nullptr ? embedding : companion->time(g, time, embedding);
     embedding = ggml_add(g.ctx, embedding, linear(g, label2_, ggml_silu(g.ctx, linear(g, label1_, label))));
     if (more != nullptr) {
         embedding = ggml_add(g.ctx, embedding, more);
@@ -322,6 +310,9 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
     const auto with   = [&](size_t block, bool here, ggml_tensor* y) {
         return here && block < context.blocks.size() ? ggml_add(g.ctx, y, context.blocks[block]) : y;
     };
+    const auto beside = [&](ggml_tensor* in, ggml_tensor* out) {
+        return context.companion == nullptr ? out : context.companion->step(g, in, out, embedding);
+    };
     for (size_t l = 0; l < down_.size(); l++) {
         const Level& level = down_[l];
         const bool halves  = level.resample.weight != nullptr;
@@ -330,7 +321,7 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
             if (enough()) {
                 return t;
             }
-            x = stage(g, level, i, x, embedding, context);
+            x = beside(x, stage(g, level, i, x, embedding, context));
             x = with(l, early && i + 1 == level.resnets.size(), x);
             t.skips.push_back(x);
         }
@@ -338,14 +329,15 @@ Unet::Trunk Unet::trunk(GraphBuilder& g, ggml_tensor* x, ggml_tensor* embedding,
             return t;
         }
         if (halves) {
-            x = with(l, !early, conv2d(g, level.resample, x, {2, 1}));
+            x = with(l, !early, beside(x, conv2d(g, level.resample, x, {2, 1})));
             t.skips.push_back(x);
         }
     }
+    ggml_tensor* const in = x;
     for (size_t i = 0; i < mid_.resnets.size(); i++) {
         x = stage(g, mid_, i, x, embedding, context);
     }
-    t.middle = with(down_.size(), true, x);
+    t.middle = with(down_.size(), true, beside(in, x));
     return t;
 }
 
@@ -354,8 +346,11 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
     const size_t branch    = keep == nullptr ? skips() : static_cast<size_t>(keep->branch);
     const bool shallow     = keep != nullptr && keep->reuse;
     ggml_tensor* time      = in.guidance == nullptr ? in.time : linear(g, guidance_, in.guidance, in.time);
-    ggml_tensor* embedding = embed(g, time, in.label);
-    Trunk t                = trunk(g, enter(g, in.sample), embedding, in.context, shallow ? branch + 1 : 0);
+    Companion* companion   = in.context.companion;
+    ggml_tensor* embedding = embed(g, time, in.label, nullptr, companion);
+    ggml_tensor* entered   = enter(g, in.sample);
+    entered                = companion == nullptr ? entered : companion->enter(g, in.sample, entered);
+    Trunk t                = trunk(g, entered, embedding, in.context, shallow ? branch + 1 : 0);
     ggml_tensor* x         = t.middle;
     if (!in.residuals.empty()) {
         for (size_t i = 0; i < t.skips.size(); i++) {
@@ -378,6 +373,7 @@ ggml_tensor* Unet::build(GraphBuilder& g, const Inputs& in) const {
                     keep->made.push_back(x);
                 }
             }
+            x = companion == nullptr ? x : companion->rise(g, skip, x);
             if (in.context.change != nullptr) {
                 in.context.change->freeu(g, l, &x, &t.skips[skip]);
             }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "modules/attention_site.h"
+#include "modules/companion.h"
 #include "modules/ops.h"
 #include "modules/text_regions.h"
 #include "modules/unet_change.h"
@@ -72,6 +73,7 @@ public:
         std::vector<const CrossAttention*> beside;  // what takes part beside the text; a ControlNet has nothing here
         // Of T2I-Adapters, added inside the trunk: one for each of block_shapes, [w, h, channels, N or 1]. Empty: none.
         std::vector<ggml_tensor*> blocks;
+        Companion* companion = nullptr;  // a network that is evaluated together with the UNet; NULL: none
     };
     struct Inputs {
         ggml_tensor* sample;  // [w, h, in_channels, N]
@@ -88,7 +90,8 @@ public:
     // The parts that a ControlNet has too. embed: the sum of time and label embedding (and of `more`, already projected) after
     // SiLU, [time_embed, N]; every use of it begins with SiLU. enter: the first convolution. trunk: down blocks and middle. The
     // embedding of the guidance scale is added to the sinusoids of the time first.
-    ggml_tensor* embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more = nullptr) const;
+    ggml_tensor* embed(GraphBuilder& g, ggml_tensor* time, ggml_tensor* label, ggml_tensor* more = nullptr,
+                       Companion* companion = nullptr) const;
     ggml_tensor* enter(GraphBuilder& g, ggml_tensor* sample) const;
     struct Trunk {
         std::vector<ggml_tensor*> skips;  // x itself, then after every resnet and downsampling

@@ -29,6 +29,9 @@ func networkInfo(info *backend.ModelInfo, files backend.Files) []string {
 		if strings.Contains(files.ControlNet, "other") {
 			info.UNet.Channels = []int{16, 16}
 		}
+		if strings.Contains(files.ControlNet, "control-xs") {
+			info.Control.XSChannels = 4
+		}
 		if strings.Contains(files.ControlNet, "t2i") {
 			info.UNet = backend.UNetInfo{}
 			info.Control = backend.ControlInfo{HintChannels: 3, HintDownscale: 2 * downscale, FeatureChannels: []int{8, 16, 16},
@@ -72,7 +75,7 @@ func (m *model) EncodeHint(ctx context.Context, pixels backend.Tensor) (backend.
 		}
 		return out, nil
 	}
-	width := m.info.UNet.ModelChannels
+	width := out.Shape[1]
 	cells := h / downscale * (w / downscale)
 	for i, v := range pixels.Data {
 		x, y, at := i%w, i/w%h, i/(c*h*w)
@@ -132,13 +135,16 @@ func meanOf(values []float32, parts, part int) float32 {
 	return sum / float32(n)
 }
 
-// lean is how far image i's residuals and features of T2I-Adapters draw the latents: the mean of the middle's.
+// lean is how far image i's residuals, features of T2I-Adapters and ControlNet-XS draw the latents: the mean of the middle's.
 func (m *model) lean(in backend.UNetInput, n, i, h, w int) (lean float32) {
 	if in.BlockRows > 0 {
 		shapes := m.info.UNet.BlockShapes(h, w)
 		last := shapes[len(shapes)-1]
 		middle := in.Blocks[len(in.Blocks)-in.BlockRows*last[0]*last[1]*last[2]:]
 		lean = latentScale * meanOf(middle, in.BlockRows, i%in.BlockRows)
+	}
+	if in.XS.Net != nil {
+		lean += latentScale * in.XS.Scale * meanOf(in.XS.Hint.Data, 1, 0)
 	}
 	if in.Residuals == nil {
 		return lean

@@ -64,7 +64,30 @@ func (m *Model) UNet(ctx context.Context, in backend.UNetInput, out []float32) e
 		return err
 	}
 	pictures := imagePrompts(in.Pictures)
-	return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, pictures, features, onDevice, out) })
+	return beside(ctx, opUNet, in.XS.Net, func(xs uintptr) error {
+		native.XS, native.XSHint, native.XSScale = xs, bindings.Pointer(in.XS.Hint.Data), float64(in.XS.Scale)
+		return m.run(ctx, opUNet, func() error { return m.handle.UNetEval(native, loras, pictures, features, onDevice, out) })
+	})
+}
+
+// beside makes a call of a model that a ControlNet-XS takes part in, with its handle; 0 of none. Nobody else uses the net meanwhile, and
+// cancelling ctx also ends the loading of its weights.
+func beside(ctx context.Context, op string, net backend.Model, call func(xs uintptr) error) error {
+	if net == nil {
+		return call(0)
+	}
+	own, ok := net.(*Model)
+	if !ok {
+		return invalid(op, "xs", "the net is of another backend")
+	}
+	var answer error // which is told as it is
+	err := own.run(ctx, op, func() error {
+		return own.handle.Lend(func(xs uintptr) error {
+			answer = call(xs)
+			return nil
+		})
+	})
+	return cmp.Or(answer, err)
 }
 
 // ControlNet evaluates the ControlNet once and adds its scaled residuals to rows of residuals. They must not overlap any of in.
@@ -192,7 +215,12 @@ func ask[T any](m *Model, q backend.ComputeQuery, call func(bindings.ComputeQuer
 	if q.ImageMasks {
 		native.ImageMasks = 1
 	}
-	return get(m, opCompute, func() (T, error) { return call(native) })
+	err = beside(context.Background(), opCompute, q.XS, func(xs uintptr) (err error) {
+		native.XS = xs
+		answer, err = get(m, opCompute, func() (T, error) { return call(native) })
+		return err
+	})
+	return answer, err
 }
 
 // get makes a call that answers something.

@@ -29,6 +29,7 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 			TextEncoderQuickGELU:  number(bindings.Activations, h.TextEncoderAct),
 			TextEncoder2QuickGELU: number(bindings.Activations, h.TextEncoder2Act),
 			ImageHeadDim:          int32(h.ImageHeadDim), ImageQuickGELU: number(bindings.Activations, h.ImageEncoderAct),
+			XSNormNumGroups: int32(h.XS.NormNumGroups), XSTimeMix: h.XS.TimeMix,
 		},
 		Device: backend.Named(cfg.Device), DeviceText: deviceName(cfg.TextDevice), DeviceVAE: deviceName(cfg.VAEDevice),
 		Components: bits(cfg.Components), Precision: number(bindings.Precisions, cfg.Precision), Threads: int32(cfg.Threads),
@@ -38,6 +39,15 @@ func modelParams(cfg backend.ModelConfig) (p bindings.ModelParams, err error) {
 		ResidencyText: number(bindings.Residencies, cfg.TextResidency), ResidencyUNet: number(bindings.Residencies, cfg.UNetResidency),
 		ResidencyVAE: number(bindings.Residencies, cfg.VAEResidency), StreamBytes: cfg.StreamBytes,
 		CacheFolder: cfg.WeightCache.Folder, CacheLeast: cfg.WeightCache.LeastBytes, CacheMost: cfg.WeightCache.MostBytes,
+	}
+	for l, heads := range h.XS.Heads {
+		p.Config.XSHeads[l] = int32(heads)
+	}
+	if h.XS.BGR {
+		p.Config.XSBGR = 1
+	}
+	if h.XS.TimeMixGiven {
+		p.Config.XSTimeMixGiven = 1
 	}
 	if cfg.AttentionSlicing {
 		p.AttentionBytes = slicedScores

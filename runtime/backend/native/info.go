@@ -24,7 +24,7 @@ func modelInfo(in bindings.ModelInfo) (backend.ModelInfo, error) {
 		Control: backend.ControlInfo{HintChannels: int(in.Control.HintChannels), HintDownscale: int(in.Control.HintDownscale),
 			Types:           int(in.Control.ControlTypes),
 			FeatureChannels: levels(in.Control.FeatureChannels, in.Control.Features), FeatureDownscale: levels(in.Control.FeatureDownscale,
-				in.Control.Features)},
+				in.Control.Features), XSChannels: int(in.Control.XSChannels)},
 		Upscaler: backend.UpscalerInfo{Scale: int(in.Upscaler.Scale), Channels: int(in.Upscaler.Channels),
 			Blocks: int(in.Upscaler.Blocks), Multiple: int(in.Upscaler.Multiple)},
 		Detector: backend.DetectorInfo{Classes: int(in.Detector.Classes), Bins: int(in.Detector.Bins), Multiple: int(in.Detector.Multiple)},
