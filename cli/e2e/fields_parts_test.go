@@ -245,7 +245,7 @@ var netFields = []field{
 	{"IP-Adapter", "controlnet", tensorsOf(with("image_proj.proj.weight", "F16", 4, 4), with("ip_adapter.1.to_k_ip.weight", "F16", 4, 4)),
 		refused,
 		[]string{"an IP-Adapter, which goes beside a model"}},
-	{"a base", "controlnet", original(), refused, []string{"a ControlNet or a T2I-Adapter for SDXL"}},
+	{"a base", "controlnet", original(), refused, []string{"a ControlNet, a ControlNet-XS or a T2I-Adapter for SDXL"}},
 
 	{"SDXL's refiner", "refiner", written("file.safetensors", synth.Options{Kind: synth.KindNanoRefiner}), taken, nil},
 	{"SDXL's refiner, diffusers' names", "refiner", written("file.safetensors", synth.Options{Kind: synth.KindNanoRefiner,

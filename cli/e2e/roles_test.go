@@ -64,7 +64,7 @@ func TestWrongRoles(t *testing.T) {
 		{"an SD 1.5 ControlNet", 3, []string{"-c", file("sd15", "", control(sd1, picture, ""))}, []string{"controlnet[0].model", "sd15-net",
 			"Stable Diffusion 1.x"}},
 		{"a base as ControlNet", 3, []string{"-c", file("asnet", "", control(base, picture, ""))}, []string{"controlnet[0].model",
-			"give a ControlNet or a T2I-Adapter for SDXL"}},
+			"give a ControlNet, a ControlNet-XS or a T2I-Adapter for SDXL"}},
 		{"no such ControlNet", 3, []string{"-c", file("nonet", "", control("no-net", picture, ""))}, []string{"controlnet[0].model",
 			"no-net is no file"}},
 		{"an unreadable control picture", 3, []string{"-c", file("nopic", "", control(net, text, ""))}, []string{"controlnet[0].image",

@@ -81,7 +81,7 @@ func TestControlRoles(t *testing.T) {
 	p := openNano(t, backend.PrecisionExact)
 	for file, want := range map[string]string{
 		sd1:                        "a ControlNet for Stable Diffusion 1.x",
-		vae:                        "this is a file of kind vae; give a ControlNet or a T2I-Adapter for SDXL",
+		vae:                        "this is a file of kind vae; give a ControlNet, a ControlNet-XS or a T2I-Adapter for SDXL",
 		other:                      "it is for another model",
 		"no-such-net":              "no-such-net is no file, and no ControlNet of that name",
 		filepath.Join("..", "doc"): "is no file",
