@@ -302,3 +302,21 @@ func TestXSMistakes(t *testing.T) {
 	_, err := Open(t.Context(), Config{Model: files["plain"], Threads: 1})
 	require.ErrorContains(t, err, "this is a ControlNet-XS, which goes beside a model as a ControlNet does")
 }
+
+// TestXSFolder: a diffusers folder says in config.json what its weights do not, and makes the picture of a file that says it itself.
+func TestXSFolder(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "diffusion_pytorch_model.safetensors")
+	require.NoError(t, synth.Write(t.Context(), path, synth.Options{Kind: synth.KindNanoXSTime, Seed: 32, Config: &modelfile.Config{}}))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "config.json"), []byte(`{"_class_name": "ControlNetXSAdapter",
+		"base_block_out_channels": [32, 64, 128], "block_out_channels": [10, 18, 42], "conditioning_channel_order": "bgr",
+		"learn_time_embedding": true, "max_norm_num_groups": 4, "num_attention_heads": [1, 3, 4], "time_embedding_mix": 0.6}`), 0o600))
+	p := openNano(t, backend.PrecisionExact)
+	r := readXSRun(t, "xs_time", xsFiles(t))
+	r.NumInferenceSteps, r.Width, r.Height = 1, 64, 64
+	want := generate(t, p, r).Images[0].Latents.Data
+	for _, name := range []string{folder, path} {
+		r.ControlNets[0].Model = name
+		assert.Equal(t, want, generate(t, p, r).Images[0].Latents.Data, name)
+	}
+}
