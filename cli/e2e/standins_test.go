@@ -34,7 +34,7 @@ func newStandIns(t *testing.T) standIns {
 	copyFile(t, nano("nano-lora-stripes.safetensors"), at("loras/detail.safetensors"), 0o644)
 	require.NoError(t, synth.Write(t.Context(), at("RealESRGAN_x4plus.pth"), synth.Options{Kind: synth.KindESRGAN, Dims: tinyESRGAN}))
 	for name, kind := range map[string]synth.Kind{"ip-adapter-plus_sdxl_vit-h": "nano-ip-adapter-plus", "image_encoder": synth.KindNanoImage,
-		"t2i-adapter-lineart": "nano-t2i-adapter", "face_yolov8n": synth.KindNanoYOLOv8} {
+		"t2i-adapter-lineart": "nano-t2i-adapter", "union": "nano-controlnet-union", "face_yolov8n": synth.KindNanoYOLOv8} {
 		require.NoError(t, synth.Write(t.Context(), at(name+".safetensors"), synth.Options{Kind: kind}))
 	}
 	picture := func(prompt, name string) {

@@ -233,7 +233,8 @@ func TestModelsBesideTheBase(t *testing.T) {
 	for limit, names := range map[int64][]string{
 		12_000_000: {"nano-refiner.safetensors.gz", "nano-controlnet-canny.safetensors", "nano-taesd.safetensors",
 			"nano-lora-outline.safetensors", "nano-lora-stripes.safetensors", "nano-control-lora-canny.safetensors"},
-		6_000_000: {"nano-image-encoder.safetensors", "nano-ip-adapter.safetensors"},
+		16_000_000: {"nano-pair.safetensors.gz"},
+		6_000_000:  {"nano-image-encoder.safetensors", "nano-ip-adapter.safetensors"},
 	} {
 		total := int64(0)
 		for _, name := range names {

@@ -26,14 +26,20 @@ var (
 // trainedRefiner unpacks the nano refiner.
 func trainedRefiner(t *testing.T) string {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "models", "nano", "nano-refiner.safetensors.gz"))
+	return unpackNano(t, "nano-refiner.safetensors")
+}
+
+// unpackNano unpacks one of the larger models beside the nano base.
+func unpackNano(t *testing.T, name string) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "models", "nano", name+".gz"))
 	require.NoError(t, err)
 	defer f.Close()
 	packed, err := gzip.NewReader(f)
 	require.NoError(t, err)
 	data, err := io.ReadAll(packed)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "nano-refiner.safetensors")
+	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 	return path
 }

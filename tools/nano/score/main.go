@@ -4,10 +4,12 @@
 //	go run ./tools/nano/score [-min 0.95] [-v] FOLDER
 //	go run ./tools/nano/score -marks FOLDER...
 //	go run ./tools/nano/score -places FOLDER
+//	go run ./tools/nano/score -pairs PROMPTS.json FOLDER
 //
 // It prints one line a failure and a summary, and exits with 1 if a rate is below -min. With -marks it prints one line a
 // folder: how much of the shapes is outlined and striped, which is what the nano LoRAs do. With -places
-// it holds the pictures of `evaluate.py controlled` against places.json beside them.
+// it holds the pictures of `evaluate.py controlled` against places.json beside them, with -pairs pictures of two shapes
+// against their prompts.
 package main
 
 import (
@@ -30,6 +32,7 @@ func main() {
 	verbose := flag.Bool("v", false, "print every picture, not only failures")
 	marks := flag.Bool("marks", false, "measure outlines and stripes instead")
 	places := flag.Bool("places", false, "hold pictures of the ControlNet against places.json instead")
+	pairs := flag.String("pairs", "", "JSON file of prompts with two shapes each")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		flag.Usage()
@@ -38,6 +41,8 @@ func main() {
 	var errs []error
 	for _, dir := range flag.Args() {
 		switch {
+		case *pairs != "":
+			errs = append(errs, scorePairs(dir, *pairs, *verbose))
 		case *marks:
 			errs = append(errs, scoreMarks(dir, *count))
 		case *places:
