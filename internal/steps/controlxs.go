@@ -2,8 +2,8 @@ package steps
 
 import "github.com/daguerre-go/daguerre/runtime/backend"
 
-// xs says which ControlNet-XS takes part in evaluation i of input k. Outside of its steps the UNet is evaluated alone, as it is with a weight
-// of 0.
+// xs says which ControlNet-XS takes part in evaluation i of input k. Outside of its steps the UNet is evaluated alone, as it is with a
+// weight of 0.
 func (g *guided) xs(k int, b *Batch, i int) {
 	in := &g.inputs[k]
 	in.XS = backend.XS{}

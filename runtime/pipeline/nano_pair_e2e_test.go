@@ -16,8 +16,8 @@ import (
 	"github.com/daguerre-go/daguerre/runtime/request"
 )
 
-// TestNanoPairs: nano-pair draws both shapes of a prompt, each in its place and colour, in combinations that it has not seen. What nano-base
-// draws it draws, too.
+// TestNanoPairs: nano-pair draws both shapes of a prompt, each in its place and colour, in combinations that it has not seen. What
+// nano-base draws it draws, too.
 func TestNanoPairs(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "models", "nano", "pairs.json"))
 	require.NoError(t, err)

@@ -83,7 +83,7 @@ func TestGoldenXS(t *testing.T) {
 		t.Logf("%-5s UNet %.2g relative L2; with the norm_eps of diffusers' fused UNet %.2g", name, l2, raw)
 		assert.Less(t, l2, 5e-5)
 		assert.Less(t, raw, 1e-3)
-		net.Release()
+		require.NoError(t, net.Release())
 	}
 }
 

@@ -77,7 +77,8 @@ const (
 var Kinds = []Kind{KindSDXLBase, KindSDXLRefiner, KindSDXLInpaint, KindVAE, KindUNet, KindTextEncoder, KindTextEncoder2,
 	KindControlNet, KindUnion, KindT2I, KindControlXS, KindTAESD, KindESRGAN, KindYOLOv8, KindNanoYOLOv8,
 	KindSDXLLoRA, KindNano, KindNanoLoRA, KindNanoRefiner, KindNanoControl,
-	KindNanoUnion, KindNanoT2I, KindNanoXS, KindNanoXSTime, KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
+	KindNanoUnion, KindNanoT2I, KindNanoXS, KindNanoXSTime,
+	KindViTH, KindViTBigG, KindIPAdapter, KindIPAdapterH, KindIPPlus, KindNanoImage, KindNanoIP, KindNanoIPPlus,
 	KindNanoFace,
 	KindNanoFacePlus}
 

@@ -42,6 +42,7 @@ func scorePairs(dir, prompts string, verbose bool) error {
 		}
 	}
 	n := len(list)
-	fmt.Printf("%s: all right %d/%d, both places %d/%d, all three colours %d/%d, both shapes %d/%d\n", dir, both, n, places, n, colours, n, shapes, n)
+	fmt.Printf("%s: all right %d/%d, both places %d/%d, all three colours %d/%d, both shapes %d/%d\n", dir, both, n, places, n, colours, n,
+		shapes, n)
 	return nil
 }
