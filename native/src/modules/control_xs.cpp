@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "modules/controlnet.h"
 
 namespace dg {
 
@@ -223,16 +224,7 @@ ggml_tensor* ControlXs::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
         }
         x = turned;
     }
-    for (size_t i = 0; i < hint_.size(); i++) {
-        const bool inner = i > 0 && i + 1 < hint_.size();
-        ConvOptions options;
-        options.stride = inner && i % 2 == 0 ? 2 : 1;
-        x              = conv2d(g, hint_[i], x, options);
-        if (i + 1 < hint_.size()) {
-            x = silu(g, x);
-        }
-    }
-    return x;
+    return dg::embed_hint(g, hint_, x);
 }
 
 ggml_tensor* XsRun::time(GraphBuilder& g, ggml_tensor* sinusoids, ggml_tensor* own) {

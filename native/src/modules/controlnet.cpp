@@ -85,17 +85,21 @@ ControlNet::ControlNet(Params& p, const ControlDims& dims) : dims(dims) {
         p.linear(kPrefix + "control_add_embedding.linear_2", dims.unet.time_embed, dims.unet.time_embed, true, true);
 }
 
-ggml_tensor* ControlNet::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
-    for (size_t i = 0; i < hint_.size(); i++) {
-        const bool inner = i > 0 && i + 1 < hint_.size();
+ggml_tensor* embed_hint(GraphBuilder& g, const std::vector<Conv2d>& convolutions, ggml_tensor* x) {
+    for (size_t i = 0; i < convolutions.size(); i++) {
+        const bool inner = i > 0 && i + 1 < convolutions.size();
         ConvOptions options;
         options.stride = inner && i % 2 == 0 ? 2 : 1;
-        x              = conv2d(g, hint_[i], x, options);
-        if (i + 1 < hint_.size()) {
+        x              = conv2d(g, convolutions[i], x, options);
+        if (i + 1 < convolutions.size()) {
             x = silu(g, x);
         }
     }
     return x;
+}
+
+ggml_tensor* ControlNet::embed_hint(GraphBuilder& g, ggml_tensor* x) const {
+    return dg::embed_hint(g, hint_, x);
 }
 
 // A Union net's addition after the first convolution: a hint, with a shift for every channel. A small transformer computes the shift

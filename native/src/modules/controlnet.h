@@ -28,6 +28,9 @@ struct ResidualShape {
 };
 std::vector<ResidualShape> residual_shapes(const UnetDims& dims, int64_t height, int64_t width);
 
+// Runs the convolutions of a network for control pictures, with SiLU between them. Of the inner ones, each second halves the picture.
+ggml_tensor* embed_hint(GraphBuilder& g, const std::vector<Conv2d>& convolutions, ggml_tensor* x);
+
 class ControlNet {
 public:
     ControlNet(Params& params, const ControlDims& dims);
